@@ -1,0 +1,100 @@
+/** `percpu lookup`: addresses from files or standard input, answers in the same order, on all cores. */
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+import { boot } from 'percpu'
+import { FileError } from '../errors.js'
+import { LookupPool } from '../lookup/pool.js'
+import { openFileSink, ReaderGoneError, streamSink, type OutputSink } from '../lookup/sinks.js'
+import { answerStream, type InputFormat } from '../lookup/stream.js'
+import { SPARE_CPUS, TABLE_NAME } from '../serve/service.js'
+import type { TableFiles } from '../table/build.js'
+import { loadTable } from '../table/load.js'
+import { createRoot } from '../table/root.js'
+import { bytesProgress } from './progress.js'
+
+export interface LookupOptions {
+  /** Input files in order; `-` is standard input. */
+  readonly inputs: readonly string[]
+  readonly output: string | undefined
+  readonly format: InputFormat
+  readonly workers: number
+  readonly files: TableFiles
+  readonly memory: number
+}
+
+/** Read at once, and given to a worker at once. */
+const BATCH_BYTES = 256 * 1024
+/** Batches under way, per worker: in work, ready, and being written. */
+const WINDOW = 4
+
+/** Answers all inputs. Resolves with the exit code. @throws FileError, TableRefusedError, MalformedInputError … */
+export async function lookup(options: LookupOptions): Promise<number> {
+  const { workers, files, memory } = options
+  await checkInputs(options.inputs)
+  const sink = options.output === undefined ? streamSink(process.stdout) : await openFileSink(options.output)
+  const machine = boot({ memory, cpus: Math.min(256, workers + SPARE_CPUS) })
+  const root = createRoot(machine, TABLE_NAME)
+  const pool = new LookupPool(machine, { workers, table: TABLE_NAME })
+  try {
+    const loading = bytesProgress('loading table')
+    await loadTable(machine, root, files, ({ bytes, total }) => loading.update(bytes, total)).finally(() => loading.stop())
+    await pool.ready()
+    for (const input of options.inputs) await answerInput(pool, input, sink, options)
+    return 0
+  } catch (error) {
+    // The reader of our output has seen enough, as in `percpu lookup … | head`.
+    if (error instanceof ReaderGoneError) return 0
+    throw error
+  } finally {
+    await sink.close()
+    await pool.close()
+    await machine.offline()
+  }
+}
+
+async function answerInput(
+  pool: LookupPool,
+  input: string,
+  sink: OutputSink,
+  { format, workers }: LookupOptions,
+): Promise<void> {
+  const progress = bytesProgress(input === '-' ? 'standard input' : input)
+  const total = input === '-' ? 0 : (await stat(input)).size
+  const stream = input === '-' ? process.stdin : createReadStream(input, { highWaterMark: BATCH_BYTES })
+  let bytes = 0
+  stream.on('data', (piece: Buffer | string) => progress.update((bytes += piece.length), total))
+  stream.pause()
+  try {
+    await answerStream(pool, readable(stream, input), sink, { format, batchBytes: BATCH_BYTES, window: workers * WINDOW })
+  } finally {
+    stream.destroy()
+    progress.stop()
+  }
+}
+
+/** The stream's pieces; says which input could not be read. */
+async function* readable(stream: Readable, input: string): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const piece of stream) yield piece as Uint8Array
+  } catch (error) {
+    throw inputError(input, error)
+  }
+}
+
+/** Fails early, before a table is loaded for nothing. */
+async function checkInputs(inputs: readonly string[]): Promise<void> {
+  for (const input of inputs) {
+    if (input === '-') continue
+    try {
+      if ((await stat(input)).isDirectory()) throw new Error('it is a directory')
+    } catch (error) {
+      throw inputError(input, error)
+    }
+  }
+}
+
+function inputError(input: string, error: unknown): FileError {
+  const name = input === '-' ? 'standard input' : input
+  return new FileError(`cannot read ${name}: ${error instanceof Error ? error.message : String(error)}`, { file: input }, { cause: error })
+}

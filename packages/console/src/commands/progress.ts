@@ -1,0 +1,30 @@
+/** A progress bar on standard error, where that is a terminal; elsewhere nothing. */
+import { Presets, SingleBar } from 'cli-progress'
+
+export interface Progress {
+  /** `total` 0: unknown. */
+  update(value: number, total: number): void
+  stop(): void
+}
+
+const silent: Progress = { update: () => undefined, stop: () => undefined }
+
+/** @param what shown before the bar */
+export function bytesProgress(what: string): Progress {
+  if (!process.stderr.isTTY) return silent
+  const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20)
+  const format = `${what} {bar} {value}/{total} MiB`
+  const bar = new SingleBar({ format, stream: process.stderr, hideCursor: true, clearOnComplete: true }, Presets.shades_classic)
+  let started = false
+  return {
+    update(value, total) {
+      if (!started) bar.start(mebibytes(total), 0)
+      started = true
+      bar.setTotal(Math.max(1, mebibytes(Math.max(total, value))))
+      bar.update(mebibytes(value))
+    },
+    stop() {
+      if (started) bar.stop()
+    },
+  }
+}

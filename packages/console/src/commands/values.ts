@@ -1,0 +1,39 @@
+/** Values of command-line options, checked; each says which option is wrong and what it takes. */
+import { InvalidArgumentError } from 'commander'
+
+const units: Readonly<Record<string, number>> = {
+  '': 1,
+  b: 1,
+  kib: 2 ** 10,
+  k: 2 ** 10,
+  mib: 2 ** 20,
+  m: 2 ** 20,
+  gib: 2 ** 30,
+  g: 2 ** 30,
+}
+
+/** Bytes: `65536`, `64KiB`, `1.5 GiB`. */
+export function parseBytes(text: string): number {
+  const [, number = '', unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? []
+  const factor = units[unit.toLowerCase()]
+  if (number === '' || factor === undefined) throw new InvalidArgumentError('Expected a size such as 65536, 64KiB or 1GiB.')
+  const bytes = Math.round(Number(number) * factor)
+  if (bytes < 1 || !Number.isSafeInteger(bytes)) throw new InvalidArgumentError('Expected a size of at least one byte.')
+  return bytes
+}
+
+/** A whole number from `low` to `high`. */
+export function parseInteger(low: number, high: number): (text: string) => number {
+  return (text) => {
+    const number = Number(text)
+    if (/^\d+$/.test(text) && number >= low && number <= high) return number
+    throw new InvalidArgumentError(`Expected a whole number from ${low} to ${high}.`)
+  }
+}
+
+/** Seconds, with fractions, as milliseconds. */
+export function parseSeconds(text: string): number {
+  const seconds = Number(text)
+  if (/^\d+(\.\d+)?$/.test(text) && seconds >= 0.1 && seconds <= 86_400) return Math.round(seconds * 1000)
+  throw new InvalidArgumentError('Expected seconds, from 0.1 to 86400.')
+}

@@ -1,0 +1,65 @@
+import { PercpuError } from 'percpu'
+
+/** The command line asks for something that does not exist or contradicts itself. Exit code 2. */
+export class UsageError extends PercpuError {
+  readonly code = 'PERCPU_USAGE'
+}
+
+/** A file or stream cannot be opened, read or written. `details.file` names it. */
+export class FileError extends PercpuError {
+  readonly code = 'PERCPU_FILE'
+}
+
+/** One thing that is wrong with a table's file. */
+export interface Problem {
+  /** Path of the file, as given. */
+  readonly file: string
+  /** Line number, from 1; a record over several lines is named by its last one. */
+  readonly line: number
+  /** What is wrong, in words. */
+  readonly text: string
+}
+
+/** The files do not make a table: `problems` names the first of them, `details.total` counts all. Nothing was published. */
+export class TableRefusedError extends PercpuError {
+  readonly code = 'PERCPU_TABLE_REFUSED'
+  readonly problems: readonly Problem[]
+
+  constructor(problems: readonly Problem[], total: number) {
+    const lines = problems.map(({ file, line, text }) => `  ${file}:${line}: ${text}`)
+    const more = total > problems.length ? [`  and ${total - problems.length} more`] : []
+    const count = total === 1 ? 'one problem' : `${total} problems`
+    super([`table refused, ${count} in its files:`, ...lines, ...more].join('\n'), { total, problems })
+    this.problems = problems
+  }
+}
+
+/** A table could not be built for another reason than its files: no memory, or its loader died. Nothing was published. */
+export class LoadError extends PercpuError {
+  readonly code = 'PERCPU_LOAD'
+}
+
+/** The table holds nothing yet: it was never published on this machine. */
+export class NoTableError extends PercpuError {
+  readonly code = 'PERCPU_NO_TABLE'
+}
+
+/** The workers that tried a batch all died while they had it, or no worker can be started any more. */
+export class WorkerLostError extends PercpuError {
+  readonly code = 'PERCPU_WORKER_LOST'
+}
+
+/** The input of a batch is not what its type says; `details.item` counts from 1. */
+export class MalformedInputError extends PercpuError {
+  readonly code = 'PERCPU_MALFORMED_INPUT'
+}
+
+/** The input of a batch is longer than allowed. */
+export class InputTooLargeError extends PercpuError {
+  readonly code = 'PERCPU_INPUT_TOO_LARGE'
+}
+
+/** The batch was given up before its end: the client went away, or the process is shutting down. */
+export class AbortedError extends PercpuError {
+  readonly code = 'PERCPU_ABORTED'
+}

@@ -1,0 +1,163 @@
+/** What a lookup says, as an object and as a line of NDJSON. Both forms have the same fields. */
+import { ipv4Text, ipv6Text, MAX_ADDRESS_BYTES, writeDecimal, writeIpv4, writeIpv6 } from '../address/format.js'
+import { explainBadAddress, NOT_A_QUAD, parseAddress, parseQuad, type Address } from '../address/parse.js'
+import type { AddressTable } from '../table/search.js'
+
+export interface Answer {
+  readonly address: string
+  readonly range: { readonly start: string; readonly end: string }
+  readonly asn: number
+  readonly organisation: string
+}
+
+/** The answer for one address of the table entered last, or undefined if no range holds it. About 1 µs. */
+export function lookUp(table: AddressTable, text: string, address: Address): Answer | undefined {
+  if (address.family === 4) {
+    const row = table.find4(address.word)
+    if (row < 0) return undefined
+    const range = { start: ipv4Text(table.start4(row)), end: ipv4Text(table.end4(row)) }
+    return { address: text, range, ...describe(table, table.entry4(row)) }
+  }
+  const row = table.find6(...address.words)
+  if (row < 0) return undefined
+  const range = { start: ipv6Text(...words6(table, row, 'start6')), end: ipv6Text(...words6(table, row, 'end6')) }
+  return { address: text, range, ...describe(table, table.entry6(row)) }
+}
+
+function describe(table: AddressTable, entry: number): { asn: number; organisation: string } {
+  return { asn: table.asn(entry), organisation: table.organisation(entry) }
+}
+
+type Words6 = [number, number, number, number]
+
+function words6(table: AddressTable, row: number, side: 'start6' | 'end6'): Words6 {
+  return [0, 1, 2, 3].map((word) => table[side](row, word)) as Words6
+}
+
+/** A bad address is repeated in its answer up to this many bytes. */
+const ECHO_BYTES = 256
+/** Room for a line without its organisation: fixed text, echo with every byte escaped, error text, two addresses, number. */
+const LINE_ROOM = 4096
+
+const ascii = (text: string): Uint8Array => Buffer.from(text, 'latin1')
+const OPEN = ascii('{"address":"')
+const RANGE = ascii('","range":{"start":"')
+const END = ascii('","end":"')
+const ASN = ascii('"},"asn":')
+const ORGANISATION = ascii(',"organisation":')
+const CLOSE = ascii('}\n')
+const NOTHING = ascii('","range":null,"asn":null,"organisation":null}\n')
+
+/**
+ * Appends answers to a private buffer that grows as needed. IPv4 goes from bytes to bytes without a string or an object in
+ * between, in about 150 ns; everything else takes a few µs.
+ */
+export class AnswerWriter {
+  readonly #table: AddressTable
+  #out: Uint8Array<ArrayBuffer> = new Uint8Array(0)
+  #at = 0
+
+  constructor(table: AddressTable) {
+    this.#table = table
+  }
+
+  /** Begins a new buffer: `spare`, if there is one, or one of about `size` bytes. */
+  begin(size: number, spare?: ArrayBuffer): void {
+    this.#out = new Uint8Array(spare ?? new ArrayBuffer(size))
+    this.#at = 0
+  }
+
+  /** Hands over the buffer and how many bytes of it count; {@link begin} comes next. */
+  end(): { readonly buffer: ArrayBuffer; readonly length: number } {
+    const result = { buffer: this.#out.buffer, length: this.#at }
+    this.#out = new Uint8Array(0)
+    return result
+  }
+
+  /** Looks up the address in `bytes[start, end)`, which has no surrounding space, and appends its line. */
+  append(bytes: Uint8Array, start: number, end: number): void {
+    this.#reserve()
+    const word = parseQuad(bytes, start, end)
+    if (word === NOT_A_QUAD) {
+      this.#appendOther(bytes, start, end)
+    } else {
+      this.#open(bytes, start, end)
+      this.#finish4(word)
+    }
+  }
+
+  #appendOther(bytes: Uint8Array, start: number, end: number): void {
+    const text = end - start <= ECHO_BYTES ? decode(bytes, start, end) : ''
+    const address = text === '' ? undefined : parseAddress(text)
+    if (!address) return this.#appendError(bytes, start, end)
+    this.#open(bytes, start, end)
+    if (address.family === 4) this.#finish4(address.word)
+    else this.#finish6(address.words)
+  }
+
+  #appendError(bytes: Uint8Array, start: number, end: number): void {
+    const long = end - start > ECHO_BYTES
+    const text = decode(bytes, start, long ? start + ECHO_BYTES : end)
+    const error = long ? `is ${end - start} bytes long: not an IPv4 or IPv6 address` : explainBadAddress(text)
+    const line = `${JSON.stringify({ address: long ? `${text}…` : text, error })}\n`
+    this.#at += Buffer.from(this.#out.buffer).write(line, this.#at, 'utf8')
+  }
+
+  #open(bytes: Uint8Array, start: number, end: number): void {
+    this.#put(OPEN)
+    const out = this.#out
+    let at = this.#at
+    for (let i = start; i < end; i++) out[at++] = bytes[i] as number
+    this.#at = at
+  }
+
+  #finish4(word: number): void {
+    const table = this.#table
+    const row = table.find4(word)
+    if (row < 0) return this.#put(NOTHING)
+    this.#put(RANGE)
+    this.#at = writeIpv4(this.#out, this.#at, table.start4(row))
+    this.#put(END)
+    this.#at = writeIpv4(this.#out, this.#at, table.end4(row))
+    this.#finishEntry(table.entry4(row))
+  }
+
+  #finish6(words: readonly [number, number, number, number]): void {
+    const table = this.#table
+    const row = table.find6(...words)
+    if (row < 0) return this.#put(NOTHING)
+    this.#put(RANGE)
+    this.#at = writeIpv6(this.#out, this.#at, ...words6(table, row, 'start6'))
+    this.#put(END)
+    this.#at = writeIpv6(this.#out, this.#at, ...words6(table, row, 'end6'))
+    this.#finishEntry(table.entry6(row))
+  }
+
+  #finishEntry(entry: number): void {
+    this.#put(ASN)
+    this.#at = writeDecimal(this.#out, this.#at, this.#table.asn(entry))
+    this.#put(ORGANISATION)
+    this.#at = this.#table.writeOrganisation(entry, this.#out, this.#at)
+    this.#put(CLOSE)
+  }
+
+  #put(text: Uint8Array): void {
+    const out = this.#out
+    const at = this.#at
+    for (let i = 0; i < text.length; i++) out[at + i] = text[i] as number
+    this.#at = at + text.length
+  }
+
+  /** Makes room for one more line. */
+  #reserve(): void {
+    const needed = this.#at + LINE_ROOM + 2 * MAX_ADDRESS_BYTES + this.#table.longestName
+    if (needed <= this.#out.length) return
+    const out = new Uint8Array(Math.max(needed, this.#out.length * 2))
+    out.set(this.#out.subarray(0, this.#at))
+    this.#out = out
+  }
+}
+
+function decode(bytes: Uint8Array, start: number, end: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8')
+}

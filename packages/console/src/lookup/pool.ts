@@ -1,0 +1,291 @@
+/**
+ * The pool: one worker a core, each a CPU of the machine, that answer batches.
+ *
+ *     run(batch) ──▶ waiting ──▶ worker (at most DEPTH batches each: one in work, one ready) ──▶ answers
+ *                       ▲                       │ its thread ended
+ *                       └───────────────────────┘ at the head of the queue; another worker tries
+ *
+ * Guarantees: each batch is answered once, completely and by one table; a worker that dies is reaped and replaced, and its batches
+ * go to others, at most ATTEMPTS times. A batch's bytes stay here until it is answered; the worker gets a copy.
+ */
+import { EventEmitter } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import type { Machine } from 'percpu'
+import { AbortedError, WorkerLostError } from '../errors.js'
+import type { BatchFormat, BatchResult, FromWorker, ToWorker, WorkerSetup } from './protocol.js'
+
+/** Batches that a worker holds at once. */
+const DEPTH = 2
+/** Workers that try a batch before it is given up. */
+const ATTEMPTS = 3
+/** Workers in a row, in one place, that may end before they are ready. */
+const STARTS = 3
+/** Buffers kept for reuse, per worker. */
+const SPARES = 2
+
+export interface PoolOptions {
+  readonly workers: number
+  /** Name of the table's root. */
+  readonly table: string
+}
+
+export interface WorkerStatus {
+  readonly cpu: number | undefined
+  readonly threadId: number
+  /** Addresses answered by the workers in this place. */
+  readonly lookups: number
+  /** Times that a worker in this place has been replaced. */
+  readonly replaced: number
+  /** From the beginning of `join` to the first possible lookup, in ms. */
+  readonly attachMilliseconds: number | undefined
+}
+
+interface PoolEvents {
+  /** A worker's thread ended although nobody had told it to. */
+  lost: [{ place: number; cpu: number | undefined; error: Error | undefined; retried: number }]
+  /** A worker is ready; `replaced` counts its predecessors. */
+  ready: [{ place: number; cpu: number; replaced: number }]
+  /** No worker can be started any more. */
+  failed: [WorkerLostError]
+}
+
+interface Job {
+  readonly id: number
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly format: BatchFormat
+  readonly signal: AbortSignal | undefined
+  readonly resolve: (result: BatchResult) => void
+  readonly reject: (error: Error) => void
+  attempts: number
+}
+
+interface Place {
+  readonly number: number
+  worker: Worker | undefined
+  cpu: number | undefined
+  threadId: number
+  error: Error | undefined
+  readonly jobs: Map<number, Job>
+  lookups: number
+  replaced: number
+  attachMilliseconds: number | undefined
+  /** Starts in a row that did not get as far as ready. */
+  failedStarts: number
+}
+
+export class LookupPool extends EventEmitter<PoolEvents> {
+  readonly #machine: Machine
+  readonly #table: string
+  readonly #places: Place[]
+  readonly #waiting: Job[] = []
+  readonly #spares: ArrayBuffer[] = []
+  #nextId = 1
+  #closing = false
+
+  /** Workers start at once; {@link LookupPool.ready} tells when. */
+  constructor(machine: Machine, { workers, table }: PoolOptions) {
+    super()
+    this.#machine = machine
+    this.#table = table
+    this.#places = Array.from({ length: workers }, (_, number) => ({
+      number,
+      worker: undefined,
+      cpu: undefined,
+      threadId: -1,
+      error: undefined,
+      jobs: new Map<number, Job>(),
+      lookups: 0,
+      replaced: 0,
+      attachMilliseconds: undefined,
+      failedStarts: 0,
+    }))
+    for (const place of this.#places) this.#start(place)
+  }
+
+  /** When every worker is ready. @throws WorkerLostError if none can be started. */
+  async ready(): Promise<void> {
+    while (this.#places.some(({ cpu }) => cpu === undefined)) await this.#change()
+  }
+
+  get workers(): readonly WorkerStatus[] {
+    return this.#places.map(({ cpu, threadId, lookups, replaced, attachMilliseconds }) => ({
+      cpu,
+      threadId,
+      lookups,
+      replaced,
+      attachMilliseconds,
+    }))
+  }
+  /** Batches that wait for a worker. */
+  get queued(): number {
+    return this.#waiting.length
+  }
+
+  /**
+   * Has the lines of `bytes` answered. Do not change `bytes` before that.
+   *
+   * @throws AbortedError if `signal` is aborted before a worker takes it; WorkerLostError.
+   */
+  run(bytes: Uint8Array<ArrayBuffer>, format: BatchFormat, signal?: AbortSignal): Promise<BatchResult> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ id: this.#nextId++, bytes, format, signal, resolve, reject, attempts: 0 })
+      this.#dispatch()
+    })
+  }
+
+  /** Gives a result's buffer back for reuse, once its bytes have been written. */
+  recycle(buffer: ArrayBuffer): void {
+    if (this.#spares.length < this.#places.length * SPARES) this.#spares.push(buffer)
+  }
+
+  /** Ends the worker in this place, wherever it is; another one takes its place and its batches. */
+  async replace(place: number): Promise<void> {
+    await this.#places[place]?.worker?.terminate()
+  }
+
+  /**
+   * Takes the workers offline, after the batches they hold; those still waiting are rejected. Workers that take longer than
+   * `milliseconds` are terminated.
+   */
+  async close(milliseconds = 5000): Promise<void> {
+    this.#closing = true
+    for (const job of this.#waiting.splice(0)) job.reject(new AbortedError('the pool of workers is being closed'))
+    const workers = this.#places.flatMap(({ worker }) => (worker ? [worker] : []))
+    const ended = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)))
+    for (const worker of workers) worker.postMessage({ type: 'stop' } satisfies ToWorker)
+    const deadline = setTimeout(() => {
+      for (const worker of workers) void worker.terminate()
+    }, milliseconds)
+    await Promise.all(ended)
+    clearTimeout(deadline)
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Batches
+
+  #dispatch(): void {
+    while (this.#waiting.length > 0) {
+      const place = this.#leastBusy()
+      if (!place?.worker) return
+      const job = this.#waiting.shift() as Job
+      if (job.signal?.aborted) {
+        job.reject(new AbortedError('given up before a worker took it'))
+        continue
+      }
+      job.attempts++
+      place.jobs.set(job.id, job)
+      // A copy: should the worker die, another one gets the batch.
+      const input = job.bytes.slice().buffer
+      const spare = this.#spares.pop()
+      const message: ToWorker = { type: 'batch', id: job.id, format: job.format, input, spare }
+      place.worker.postMessage(message, spare ? [input, spare] : [input])
+    }
+  }
+
+  #leastBusy(): Place | undefined {
+    let best: Place | undefined
+    for (const place of this.#places) {
+      if (place.cpu !== undefined && place.jobs.size < (best?.jobs.size ?? DEPTH)) best = place
+    }
+    return best
+  }
+
+  #finish(place: Place, id: number, result: BatchResult): void {
+    const job = place.jobs.get(id)
+    if (!job) return
+    place.jobs.delete(id)
+    place.lookups += result.answered
+    job.resolve(result)
+    this.#dispatch()
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Workers
+
+  #start(place: Place): void {
+    const workerData: WorkerSetup = { handle: this.#machine.handle, table: this.#table }
+    const worker = new Worker(new URL('./batch-worker.js', import.meta.url), { workerData })
+    const { reaped } = this.#machine.supervise(worker)
+    place.worker = worker
+    place.threadId = worker.threadId
+    worker.on('message', (message: FromWorker) => {
+      if (message.type === 'done') this.#finish(place, message.id, message)
+      else this.#isReady(place, message)
+    })
+    worker.on('error', (error: Error) => (place.error = error))
+    worker.once('exit', () => void this.#ended(place, reaped))
+  }
+
+  #isReady(place: Place, { cpu, attachMilliseconds }: { cpu: number; attachMilliseconds: number }): void {
+    place.cpu = cpu
+    place.attachMilliseconds = attachMilliseconds
+    place.failedStarts = 0
+    this.emit('ready', { place: place.number, cpu, replaced: place.replaced })
+    this.#dispatch()
+  }
+
+  async #ended(place: Place, reaped: Promise<unknown>): Promise<void> {
+    const { cpu, error } = place
+    place.worker = undefined
+    place.cpu = undefined
+    place.error = undefined
+    const jobs = [...place.jobs.values()]
+    place.jobs.clear()
+    if (this.#closing) {
+      for (const job of jobs) job.reject(new AbortedError('the pool of workers was closed'))
+      return
+    }
+    if (cpu === undefined) place.failedStarts++
+    this.#retry(jobs)
+    this.emit('lost', { place: place.number, cpu, error, retried: jobs.length })
+    this.#dispatch()
+    await reaped
+    if (this.#closing) return
+    if (place.failedStarts >= STARTS) return this.#giveUp(error)
+    place.replaced++
+    this.#start(place)
+  }
+
+  /** Puts a dead worker's batches back, in front of the others. */
+  #retry(jobs: readonly Job[]): void {
+    for (const job of jobs.toReversed()) {
+      if (job.attempts < ATTEMPTS) {
+        this.#waiting.unshift(job)
+      } else {
+        job.reject(
+          new WorkerLostError(`${ATTEMPTS} workers ended while they had this batch of ${job.bytes.length} bytes`, {
+            bytes: job.bytes.length,
+          }),
+        )
+      }
+    }
+  }
+
+  /** A place stays empty; without any worker left, nothing can be answered. */
+  #giveUp(cause: Error | undefined): void {
+    if (this.#places.some(({ worker }) => worker)) return
+    const error = new WorkerLostError(
+      `no worker could be started in ${STARTS} attempts${cause ? `: ${cause.message}` : ''}`,
+      {},
+      cause ? { cause } : {},
+    )
+    for (const job of this.#waiting.splice(0)) job.reject(error)
+    this.emit('failed', error)
+  }
+
+  /** The next time a worker becomes ready. */
+  #change(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (error?: WorkerLostError) => {
+        this.off('ready', ready)
+        this.off('failed', failed)
+        if (error) reject(error)
+        else resolve()
+      }
+      const ready = () => settle()
+      const failed = (error: WorkerLostError) => settle(error)
+      this.on('ready', ready)
+      this.on('failed', failed)
+    })
+  }
+}

@@ -1,0 +1,39 @@
+/** What the pool and its workers say to each other. Buffers are transferred, never copied by the messages. */
+import type { MachineHandle } from 'percpu'
+
+/** How the addresses in a batch are written, one a line: bare, or each as a JSON string. */
+export type BatchFormat = 'text' | 'ndjson'
+
+export interface WorkerSetup {
+  readonly handle: MachineHandle
+  /** Name of the table's root in the directory of shared objects. */
+  readonly table: string
+}
+
+export type ToWorker =
+  | {
+      readonly type: 'batch'
+      readonly id: number
+      readonly format: BatchFormat
+      readonly input: ArrayBuffer
+      /** A buffer to write the answers into, if there is one left over. */
+      readonly spare: ArrayBuffer | undefined
+    }
+  | { readonly type: 'stop' }
+
+export type FromWorker =
+  | { readonly type: 'ready'; readonly cpu: number; readonly attachMilliseconds: number }
+  | ({ readonly type: 'done'; readonly id: number } & BatchResult)
+
+/** Answers to one batch. */
+export interface BatchResult {
+  /** NDJSON, of which the first `length` bytes count. */
+  readonly buffer: ArrayBuffer
+  readonly length: number
+  /** Lines of the input, blank ones included. */
+  readonly lines: number
+  /** Addresses answered, bad ones included. */
+  readonly answered: number
+  /** The first line that is not what the format says, from 1; there are no answers from it on. */
+  readonly fault: { readonly line: number; readonly message: string } | undefined
+}

@@ -1,0 +1,103 @@
+import type { Machine } from 'percpu'
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { LookupPool } from '../lookup/pool.js'
+import type { AddressTable } from '../table/search.js'
+
+export type SingleResult = 'found' | 'gap' | 'refused'
+export type BatchOutcome = 'complete' | 'refused' | 'aborted' | 'failed'
+
+export interface Measured {
+  readonly machine: Machine
+  readonly pool: LookupPool
+  readonly table: AddressTable
+}
+
+/** Everything that GET /metrics shows. Gauges are read when they are asked for. */
+export class Metrics {
+  readonly registry = new Registry()
+
+  /** Addresses answered, by the path they came on. */
+  readonly lookups = this.#counter('percpu_lookups_total', 'Addresses looked up', ['path', 'result'])
+  readonly batches = this.#counter('percpu_batches_total', 'POST /lookup requests', ['outcome'])
+  readonly reloads = this.#counter('percpu_table_loads_total', 'Attempts to load the table', ['result'])
+  readonly singleSeconds = this.#histogram(
+    'percpu_lookup_seconds',
+    'Time to answer GET /lookup',
+    [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025],
+  )
+  readonly batchSeconds = this.#histogram(
+    'percpu_batch_seconds',
+    'Time from the first to the last byte of POST /lookup',
+    [0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 25, 100],
+  )
+  readonly loadSeconds = this.#histogram('percpu_table_load_seconds', 'Time to load a table', [0.1, 0.5, 1, 2, 5, 10, 30])
+
+  constructor(measured: Measured) {
+    collectDefaultMetrics({ register: this.registry })
+    this.#tableGauges(measured)
+    this.#workerGauges(measured)
+  }
+
+  #tableGauges({ machine, table }: Measured): void {
+    this.#gauge('percpu_table_rows', 'Ranges in the current table', ['family'], (gauge) => {
+      table.enter()
+      gauge.set({ family: '4' }, table.summary().rows4)
+      gauge.set({ family: '6' }, table.summary().rows6)
+    })
+    this.#gauge('percpu_table_generation', 'How many tables have been published', [], (gauge) => {
+      table.enter()
+      gauge.set(table.generation)
+    })
+    this.#gauge('percpu_table_bytes', 'Shared memory of the current table', [], (gauge) => {
+      table.enter()
+      gauge.set(table.summary().size)
+    })
+    this.#gauge('percpu_memory_bytes', 'Memory of the machine', ['state'], (gauge) => {
+      const { used, free } = machine.memblock.report()
+      gauge.set({ state: 'used' }, used)
+      gauge.set({ state: 'free' }, free)
+    })
+    this.#gauge('percpu_cpus_online', 'Threads that are CPUs of the machine', [], (gauge) => gauge.set(machine.online.length))
+  }
+
+  #workerGauges({ pool }: Measured): void {
+    this.#gauge('percpu_workers_ready', 'Workers that answer batches', [], (gauge) => {
+      gauge.set(pool.workers.filter(({ cpu }) => cpu !== undefined).length)
+    })
+    this.#gauge('percpu_batches_queued', 'Parts of batches that wait for a worker', [], (gauge) => gauge.set(pool.queued))
+    this.#perWorker('percpu_worker_lookups_total', 'Addresses answered by the workers in a place', pool, 'lookups')
+    this.#perWorker('percpu_worker_replaced_total', 'Workers that ended unasked', pool, 'replaced')
+  }
+
+  /** The pool does the counting; a counter starts over with each reading. */
+  #perWorker(name: string, help: string, pool: LookupPool, field: 'lookups' | 'replaced'): void {
+    new Counter({
+      name,
+      help,
+      labelNames: ['worker'],
+      registers: [this.registry],
+      collect() {
+        this.reset()
+        pool.workers.forEach((worker, place) => this.inc({ worker: String(place) }, worker[field]))
+      },
+    })
+  }
+
+  #gauge<Label extends string>(name: string, help: string, labelNames: Label[], read: (gauge: Gauge<Label>) => void): void {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [this.registry],
+      collect() {
+        read(this)
+      },
+    })
+  }
+  #counter<Label extends string>(name: string, help: string, labelNames: Label[]): Counter<Label> {
+    return new Counter({ name, help, labelNames, registers: [this.registry] })
+  }
+  #histogram(name: string, help: string, buckets: number[]): Histogram {
+    return new Histogram({ name, help, buckets, registers: [this.registry] })
+  }
+}

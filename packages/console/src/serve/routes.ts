@@ -1,0 +1,209 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { explainBadAddress, parseAddress, shorten } from '../address/parse.js'
+import { attribution } from '../attribution.js'
+import { AbortedError, InputTooLargeError, MalformedInputError, WorkerLostError } from '../errors.js'
+import { lookUp } from '../lookup/answer.js'
+import type { LookupPool } from '../lookup/pool.js'
+import { answerStream, type InputFormat } from '../lookup/stream.js'
+import type { AddressTable } from '../table/search.js'
+import { BatchResponse, type ErrorBody } from './batch-response.js'
+import type { BatchOutcome, Metrics, SingleResult } from './metrics.js'
+import type { Reloader } from './reload.js'
+
+export interface RouteContext {
+  readonly pool: LookupPool
+  /** The main thread's view of the table. */
+  readonly table: AddressTable
+  readonly metrics: Metrics
+  readonly reloader: Reloader
+  /** Most bytes of a POST body. */
+  readonly bodyLimit: number
+}
+
+/** Large enough to keep workers busy, small enough that slow clients do not hold much memory. */
+const BATCH_BYTES = 64 * 1024
+/** POST requests under way at once; each may hold a few batches and their answers. */
+const MAX_BATCHES = 64
+
+const formats: Readonly<Record<string, InputFormat>> = {
+  'text/plain': 'text',
+  'application/json': 'json',
+  'application/x-ndjson': 'ndjson',
+}
+
+export function addRoutes(app: FastifyInstance, context: RouteContext): void {
+  // Bodies are streamed: the handler reads the request itself.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(Object.keys(formats), (_request, payload, done) => done(null, payload))
+  app.get('/lookup/:address', (request, reply) => single(context, request, reply))
+  const batches = new Batches(context)
+  app.post('/lookup', (request, reply) => batches.handle(request, reply))
+  app.get('/health', (_request, reply) => health(context, reply))
+  app.get('/metrics', async (_request, reply) => {
+    const { registry } = context.metrics
+    return reply.type(registry.contentType).send(await registry.metrics())
+  })
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// GET /lookup/:address
+
+function single({ table, metrics }: RouteContext, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const began = performance.now()
+  const { address: text } = request.params as { address: string }
+  const count = (result: SingleResult) => {
+    metrics.lookups.inc({ path: 'single', result })
+    metrics.singleSeconds.observe((performance.now() - began) / 1000)
+  }
+  const address = parseAddress(text)
+  if (!address) {
+    count('refused')
+    const shown = shorten(text)
+    const error = `'${shown}' ${explainBadAddress(text).replace(/^(not|empty)/, 'is $1')}`
+    return reply.code(400).send({ error, code: 'BAD_ADDRESS', address: shown })
+  }
+  table.enter()
+  const answer = lookUp(table, text, address)
+  count(answer ? 'found' : 'gap')
+  if (answer) return reply.send(answer)
+  return reply.code(404).send({ error: `no range of the table holds ${text}`, code: 'NO_RANGE', address: text })
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// POST /lookup
+
+class Batches {
+  readonly #context: RouteContext
+  #active = 0
+
+  constructor(context: RouteContext) {
+    this.#context = context
+  }
+
+  async handle(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { metrics } = this.#context
+    const began = performance.now()
+    reply.hijack()
+    const response = new BatchResponse(request.raw, reply.raw)
+    this.#active++
+    let outcome: BatchOutcome = 'complete'
+    try {
+      const format = this.#accept(request)
+      const answered = await this.#answer(request, response, format)
+      metrics.lookups.inc({ path: 'batch', result: 'answered' }, answered)
+      response.end()
+    } catch (error) {
+      const refusal = refusalOf(error)
+      outcome = refusal.outcome
+      if (outcome === 'failed') request.log.error({ err: error }, 'batch failed')
+      await response.fail(refusal.status, refusal.body)
+    } finally {
+      this.#active--
+      metrics.batches.inc({ outcome })
+      metrics.batchSeconds.observe((performance.now() - began) / 1000)
+    }
+  }
+
+  /** What can be refused before the body is read. */
+  #accept(request: FastifyRequest): InputFormat {
+    const { bodyLimit } = this.#context
+    const declared = Number(request.headers['content-length'] ?? 0)
+    if (declared > bodyLimit) {
+      throw new InputTooLargeError(`the body has ${declared} bytes, above the limit of ${bodyLimit}`, { bodyLimit })
+    }
+    const encoding = request.headers['content-encoding'] ?? 'identity'
+    if (encoding !== 'identity') throw new Refusal(415, 'UNSUPPORTED_ENCODING', `content-encoding '${encoding}' is not supported: send the body as it is`)
+    if (this.#active > MAX_BATCHES) throw new Refusal(503, 'BUSY', `${MAX_BATCHES} batches are under way: try again later`)
+    const type = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase() ?? ''
+    const format = formats[type]
+    if (!format) throw unsupportedType(type)
+    return format
+  }
+
+  async #answer(request: FastifyRequest, response: BatchResponse, format: InputFormat): Promise<number> {
+    const { pool, bodyLimit } = this.#context
+    const { answered } = await answerStream(pool, request.raw, response, {
+      format,
+      batchBytes: BATCH_BYTES,
+      window: pool.workers.length * 2,
+      limit: bodyLimit,
+      signal: response.signal,
+    })
+    if (answered === 0 && format !== 'json') {
+      throw new Refusal(400, 'EMPTY_BODY', 'the body holds no address: send one a line')
+    }
+    return answered
+  }
+}
+
+/** A request that is refused with this status. */
+class Refusal extends Error {
+  override readonly name = 'Refusal'
+  readonly status: number
+  readonly code: string
+
+  constructor(status: number, code: string, message: string) {
+    super(message)
+    this.status = status
+    this.code = code
+  }
+}
+
+/** The answer to a body of another type than the three. */
+export function unsupportedType(type: string): Refusal {
+  const found = type === '' ? 'there is no content-type' : `content-type '${shorten(type)}' is not supported`
+  return new Refusal(415, 'UNSUPPORTED_TYPE', `${found}: send ${Object.keys(formats).join(', ')}`)
+}
+
+interface RefusalAnswer {
+  readonly status: number
+  readonly body: ErrorBody
+  readonly outcome: BatchOutcome
+}
+
+function refusalOf(error: unknown): RefusalAnswer {
+  const message = error instanceof Error ? error.message : String(error)
+  const answer = (status: number, code: string, outcome: BatchOutcome): RefusalAnswer => ({
+    status,
+    body: { error: message, code },
+    outcome,
+  })
+  if (error instanceof Refusal) return answer(error.status, error.code, 'refused')
+  if (error instanceof MalformedInputError) return answer(400, 'MALFORMED_BODY', 'refused')
+  if (error instanceof InputTooLargeError) return answer(413, 'BODY_TOO_LARGE', 'refused')
+  if (error instanceof AbortedError || isConnectionError(error)) return answer(503, 'ABORTED', 'aborted')
+  if (error instanceof WorkerLostError) return answer(503, 'WORKER_LOST', 'failed')
+  return { status: 500, body: { error: 'internal error', code: 'INTERNAL' }, outcome: 'failed' }
+}
+
+function isConnectionError(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'ERR_STREAM_PREMATURE_CLOSE')
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// GET /health
+
+function health({ pool, table, reloader }: RouteContext, reply: FastifyReply): FastifyReply {
+  const workers = pool.workers
+  const ready = workers.filter(({ cpu }) => cpu !== undefined).length
+  const { last } = reloader
+  table.enter()
+  const { generation, size, rows4, rows6, entries, names } = table.summary()
+  return reply.code(ready > 0 ? 200 : 503).send({
+    status: ready === 0 ? 'failed' : ready < workers.length || last?.error ? 'degraded' : 'ok',
+    generation,
+    rows: { ipv4: rows4, ipv6: rows6 },
+    autonomousSystems: entries,
+    organisations: names,
+    bytes: size,
+    workers: { ready, wanted: workers.length },
+    uptimeSeconds: Math.round(process.uptime()),
+    lastLoad: last && {
+      at: last.at.toISOString(),
+      reason: last.reason,
+      published: last.table !== undefined,
+      ...(last.error ? { error: last.error.message } : {}),
+    },
+    attribution,
+  })
+}

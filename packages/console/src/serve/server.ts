@@ -1,0 +1,80 @@
+/** The HTTP server: limits, time-outs, and errors that say what is wrong. */
+import type { Socket } from 'node:net'
+import { fastify, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Logger } from 'pino'
+import { addRoutes, unsupportedType, type RouteContext } from './routes.js'
+
+export interface ServerOptions {
+  readonly logger: Logger
+  /** Longest time for a whole request to arrive, and longest silence on a connection. */
+  readonly timeoutMilliseconds: number
+}
+
+const MAX_HEADER_BYTES = 16 * 1024
+/** Longest time for the headers of a request to arrive. */
+const HEADERS_MILLISECONDS = 10_000
+/** Longer paths than any address deserves, but short enough to be explained. */
+const MAX_PARAMETER_LENGTH = 1000
+
+export function createServer(context: RouteContext, { logger, timeoutMilliseconds }: ServerOptions): FastifyInstance {
+  const loggerInstance: FastifyBaseLogger = logger
+  const app = fastify({
+    loggerInstance,
+    disableRequestLogging: true,
+    bodyLimit: context.bodyLimit,
+    requestTimeout: timeoutMilliseconds,
+    connectionTimeout: timeoutMilliseconds,
+    routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH },
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: Math.min(HEADERS_MILLISECONDS, timeoutMilliseconds),
+      // How often the two time-outs above are looked at.
+      connectionsCheckingInterval: Math.max(50, Math.min(1000, timeoutMilliseconds / 4)),
+    },
+    clientErrorHandler(error, socket) {
+      refuseConnection(error, socket)
+    },
+  })
+  app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
+  app.setNotFoundHandler((request, reply) =>
+    reply.code(404).send({
+      error: `there is no ${request.method} ${request.url}: see GET /lookup/{address}, POST /lookup, GET /health, GET /metrics`,
+      code: 'NO_SUCH_PATH',
+    }),
+  )
+  addRoutes(app, context)
+  return app
+}
+
+/** Errors that Fastify itself finds, before a route's handler runs, and those that nobody foresaw. */
+function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { code, statusCode = 500, message } = error as { code?: string; statusCode?: number; message: string }
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE' || code === 'FST_ERR_CTP_EMPTY_TYPE') {
+    const { status, ...refusal } = unsupportedType(request.headers['content-type'] ?? '')
+    request.raw.resume()
+    return reply.code(status).header('connection', 'close').send({ error: refusal.message, code: refusal.code })
+  }
+  if (statusCode < 500) return reply.code(statusCode).send({ error: message, code: code ?? 'BAD_REQUEST' })
+  request.log.error({ err: error }, 'request failed')
+  return reply.code(500).send({ error: 'internal error', code: 'INTERNAL' })
+}
+
+const connectionErrors: Readonly<Record<string, readonly [status: string, text: string]>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'the request took too long to arrive'],
+  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', `the headers are longer than ${MAX_HEADER_BYTES} bytes`],
+}
+
+/** What comes in is not HTTP, too slow or too long: there is no request to answer, only a connection. */
+function refuseConnection(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const [status, text] = connectionErrors[error.code ?? ''] ?? ['400 Bad Request', 'this is not an HTTP request']
+  const body = `${JSON.stringify({ error: text, code: error.code ?? 'BAD_REQUEST' })}\n`
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
+      `connection: close\r\n\r\n${body}`,
+    () => socket.destroy(),
+  )
+}

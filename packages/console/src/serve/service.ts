@@ -1,0 +1,185 @@
+/**
+ * The lookup service: a machine, its table, its workers and its server, started and stopped as one.
+ *
+ * Threads on the machine: this one (single lookups, HTTP), one a worker, and now and then a loader. A worker that is being replaced
+ * may hold its number a little longer, so there are numbers to spare.
+ */
+import { watch, type FSWatcher } from 'chokidar'
+import type { FastifyInstance } from 'fastify'
+import { boot, type Machine } from 'percpu'
+import type { Logger } from 'pino'
+import { attribution } from '../attribution.js'
+import { LookupPool } from '../lookup/pool.js'
+import type { TableFiles } from '../table/build.js'
+import type { LoadProgress } from '../table/load.js'
+import { createRoot } from '../table/root.js'
+import { FlatTable } from '../table/search.js'
+import { Metrics } from './metrics.js'
+import { Reloader, type ReloadOutcome } from './reload.js'
+import { createServer } from './server.js'
+
+export interface ServiceOptions {
+  readonly host: string
+  /** 0: any free port. */
+  readonly port: number
+  readonly workers: number
+  readonly files: TableFiles
+  /** Bytes, or text such as '1 GiB': the machine's memory; room for two tables. */
+  readonly memory: number | string
+  readonly bodyLimit: number
+  readonly timeoutMilliseconds: number
+  /** Whether changed files are reloaded. */
+  readonly watch: boolean
+  readonly logger: Logger
+  readonly onProgress?: (progress: LoadProgress) => void
+}
+
+/** Name of the table in the directory of shared objects. */
+export const TABLE_NAME = 'asn'
+
+/** Possible CPUs beside the workers': this thread, a loader, and a few for workers that are being replaced. */
+export const SPARE_CPUS = 6
+
+/** How long requests in flight may take when the service stops. */
+const STOP_MILLISECONDS = 10_000
+/** A file counts as written when it has not changed for this long. */
+const STABLE_MILLISECONDS = 300
+
+interface Parts {
+  readonly machine: Machine
+  readonly pool: LookupPool
+  readonly metrics: Metrics
+  readonly reloader: Reloader
+  readonly app: FastifyInstance
+}
+
+export class Service {
+  readonly #options: ServiceOptions
+  readonly #parts: Parts
+  #watcher: FSWatcher | undefined
+  #closing: Promise<void> | undefined
+
+  private constructor(options: ServiceOptions, parts: Parts) {
+    this.#options = options
+    this.#parts = parts
+  }
+
+  /**
+   * Loads the table, starts the workers, and listens.
+   *
+   * @throws TableRefusedError, FileError, LoadError, WorkerLostError, or what listening throws. Nothing is left running.
+   */
+  static async start(options: ServiceOptions): Promise<Service> {
+    const service = new Service(options, createParts(options))
+    try {
+      await service.#begin()
+    } catch (error) {
+      await service.close()
+      throw error
+    }
+    return service
+  }
+
+  /** Where it listens, as a URL. */
+  get url(): string {
+    const address = this.#parts.app.server.address()
+    if (address === null || typeof address === 'string') return String(address)
+    const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
+    return `http://${host}:${address.port}`
+  }
+  get machine(): Machine {
+    return this.#parts.machine
+  }
+  get pool(): LookupPool {
+    return this.#parts.pool
+  }
+  /** The server, for looking at its connections. */
+  get app(): FastifyInstance {
+    return this.#parts.app
+  }
+
+  /** Loads the files anew; the table before stays if they are refused. */
+  reload(reason: string): Promise<ReloadOutcome> {
+    return this.#parts.reloader.request(reason)
+  }
+
+  /** Stops accepting, lets requests in flight finish for a while, and takes the workers offline. */
+  close(): Promise<void> {
+    this.#closing ??= this.#end()
+    return this.#closing
+  }
+
+  async #begin(): Promise<void> {
+    const { app, pool, reloader } = this.#parts
+    const { files, host, port, logger, onProgress } = this.#options
+    logger.info({ ...files, workers: this.#options.workers }, 'loading')
+    const { error } = await reloader.request('start', onProgress)
+    if (error) throw error
+    await pool.ready()
+    await app.listen({ host, port })
+    if (this.#options.watch) await this.#watch()
+    logger.info({ url: this.url, attribution: attribution.join('; ') }, 'listening')
+  }
+
+  async #watch(): Promise<void> {
+    const { files, logger } = this.#options
+    const watcher = watch([files.ipv4, files.ipv6], {
+      ignoreInitial: true,
+      awaitWriteFinish: { stabilityThreshold: STABLE_MILLISECONDS, pollInterval: 50 },
+    })
+    this.#watcher = watcher
+    const changed = (file: string) => void this.reload(`${file} changed`)
+    watcher.on('change', changed).on('add', changed)
+    watcher.on('unlink', (file) => logger.warn({ file }, 'a file of the table was removed; the table stays'))
+    watcher.on('error', (error) => logger.warn({ err: error }, 'watching the files failed; SIGHUP still reloads'))
+    await new Promise<void>((resolve) => watcher.once('ready', resolve))
+  }
+
+  async #end(): Promise<void> {
+    const { app, pool, reloader, machine, metrics } = this.#parts
+    await this.#watcher?.close()
+    const deadline = setTimeout(() => app.server.closeAllConnections(), STOP_MILLISECONDS)
+    await app.close()
+    clearTimeout(deadline)
+    await reloader.settled()
+    await pool.close()
+    metrics.registry.clear()
+    await machine.offline()
+  }
+}
+
+function createParts(options: ServiceOptions): Parts {
+  const { logger, workers, files, memory } = options
+  const machine = boot({ memory, cpus: Math.min(256, workers + SPARE_CPUS) })
+  const root = createRoot(machine, TABLE_NAME)
+  const table = new FlatTable(machine.memory, root)
+  const pool = new LookupPool(machine, { workers, table: TABLE_NAME })
+  const metrics = new Metrics({ machine, pool, table })
+  const reloader = new Reloader(machine, root, files, (outcome) => report(logger, metrics, outcome))
+  logLosses(pool, logger)
+  const app = createServer({ pool, table, metrics, reloader, bodyLimit: options.bodyLimit }, options)
+  return { machine, pool, metrics, reloader, app }
+}
+
+function report(logger: Logger, metrics: Metrics, { reason, table, error }: ReloadOutcome): void {
+  if (table) {
+    metrics.reloads.inc({ result: 'published' })
+    metrics.loadSeconds.observe(table.milliseconds / 1000)
+    const { generation, rows4, rows6, size, milliseconds, knownOverlaps } = table
+    const seconds = Math.round(milliseconds) / 1000
+    logger.info({ reason, generation, ipv4: rows4, ipv6: rows6, bytes: size, seconds, knownOverlaps }, 'table published')
+    return
+  }
+  metrics.reloads.inc({ result: error?.name === 'TableRefusedError' ? 'refused' : 'failed' })
+  logger.error({ reason }, error?.message ?? 'the table could not be loaded')
+}
+
+function logLosses(pool: LookupPool, logger: Logger): void {
+  pool.on('lost', ({ place, cpu, error, retried }) => {
+    logger.error({ worker: place, cpu, err: error, retried }, 'a worker ended; another one takes its place')
+  })
+  pool.on('ready', ({ place, cpu, replaced }) => {
+    logger.debug({ worker: place, cpu, replaced }, 'worker ready')
+  })
+  pool.on('failed', (error) => logger.fatal({ err: error }, 'no worker can be started any more'))
+}

@@ -1,0 +1,100 @@
+/**
+ * Loads a table and makes it the current one, while lookups go on: a short-lived thread joins the machine, builds the table aside,
+ * and reports its address; the calling thread publishes it with one store.
+ */
+import { stat } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import type { Machine } from 'percpu'
+import { FileError, LoadError, TableRefusedError } from '../errors.js'
+import type { BuiltTable, TableFiles } from './build.js'
+import type { FromLoader, LoaderSetup } from './loader-protocol.js'
+import { newestGeneration, publishTable } from './root.js'
+
+export interface LoadedTable extends BuiltTable {
+  readonly generation: number
+  /** From the start of the loader to publication. */
+  readonly milliseconds: number
+}
+
+export interface LoadProgress {
+  readonly bytes: number
+  readonly total: number
+}
+
+/** Where the published tables come from, and what their licence asks to be said. */
+export const dataPackage = '@ip-location-db/asn'
+
+/**
+ * The files of the installed data package.
+ *
+ * @throws FileError if it is not installed.
+ */
+export function packagedFiles(): TableFiles {
+  try {
+    const folder = dirname(createRequire(import.meta.url).resolve(`${dataPackage}/package.json`))
+    return { ipv4: join(folder, 'asn-ipv4.csv'), ipv6: join(folder, 'asn-ipv6.csv') }
+  } catch (error) {
+    throw new FileError(
+      `the package ${dataPackage} is not installed: run \`npm install ${dataPackage}\`, or name files with --ipv4 and --ipv6`,
+      { package: dataPackage },
+      { cause: error },
+    )
+  }
+}
+
+/**
+ * Builds the table of `files`, publishes it at `root`, and frees the one before after a grace period. One load at a time.
+ *
+ * @throws TableRefusedError, FileError, LoadError. The table before stays the current one.
+ */
+export async function loadTable(
+  machine: Machine,
+  root: number,
+  files: TableFiles,
+  onProgress: (progress: LoadProgress) => void = () => undefined,
+): Promise<LoadedTable> {
+  const began = performance.now()
+  const total = (await sizeOf(files.ipv4)) + (await sizeOf(files.ipv6))
+  const generation = newestGeneration(machine.memory, root) + 1
+  const workerData: LoaderSetup = { handle: machine.handle, files, generation }
+  const worker = new Worker(new URL('./loader-worker.js', import.meta.url), { workerData })
+  const { reaped } = machine.supervise(worker)
+  try {
+    const table = await builtBy(worker, (bytes) => onProgress({ bytes, total }))
+    // Kept and published in the same stretch in which its address arrived: the loader still holds it.
+    const published = publishTable(machine, root, table.address, generation)
+    const milliseconds = performance.now() - began
+    await published
+    return { ...table, generation, milliseconds }
+  } finally {
+    worker.postMessage('stop')
+    await reaped
+  }
+}
+
+/** The loader's result. */
+function builtBy(worker: Worker, onBytes: (bytes: number) => void): Promise<BuiltTable> {
+  return new Promise((resolve, reject) => {
+    let bytes = 0
+    worker.on('message', (message: FromLoader) => {
+      if (message.type === 'progress') onBytes((bytes += message.bytes))
+      else if (message.type === 'built') resolve(message.table)
+      else if (message.type === 'refused') reject(new TableRefusedError(message.problems, message.total))
+      else if (message.code === 'PERCPU_FILE') reject(new FileError(message.message))
+      else reject(new LoadError(`the table could not be built: ${message.message}`, { code: message.code }))
+    })
+    worker.on('error', (error) => reject(new LoadError(`the loader failed: ${error.message}`, {}, { cause: error })))
+    worker.once('exit', () => reject(new LoadError('the loader ended before it had built the table')))
+  })
+}
+
+async function sizeOf(file: string): Promise<number> {
+  try {
+    const { size } = await stat(file)
+    return size
+  } catch (error) {
+    throw new FileError(`cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`, { file }, { cause: error })
+  }
+}

@@ -1,0 +1,24 @@
+import { TableRefusedError, type Problem } from '../errors.js'
+
+/** Problems beyond this many are counted, not listed. */
+export const LISTED_PROBLEMS = 20
+
+/** What is wrong with the files of a table; collected, so that one attempt tells all. */
+export class Problems {
+  readonly #listed: Problem[] = []
+  #total = 0
+
+  get total(): number {
+    return this.#total
+  }
+
+  add(file: string, line: number, text: string): void {
+    this.#total++
+    if (this.#listed.length < LISTED_PROBLEMS) this.#listed.push({ file, line, text })
+  }
+
+  /** @throws TableRefusedError if there is any problem. */
+  throwIfAny(): void {
+    if (this.#total > 0) throw new TableRefusedError(this.#listed, this.#total)
+  }
+}

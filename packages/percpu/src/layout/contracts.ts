@@ -1,0 +1,199 @@
+/**
+ * What a struct may promise about its layout, checked when it is defined: the JavaScript form of BUILD_BUG_ON. A broken
+ * promise throws a {@link LayoutError} that names the struct, the field and the two numbers.
+ */
+import { badDefinition, LayoutError } from './errors.js'
+import { isPowerOfTwo } from './kinds.js'
+import { roundUp } from './place.js'
+import type { FieldInfo } from './struct-type.js'
+
+/** The largest offset allowed: a number of bytes, or `'d16'`, what a signed 16-bit displacement reaches (32767). */
+export type Limit = number | 'd16'
+const D16 = 32767
+
+/** `P`: the paths of the struct's fields. */
+export interface Contracts<P extends string = string> {
+  /** Exact size, bytes. */
+  readonly size?: number
+  /** Largest size allowed, bytes. */
+  readonly maxSize?: number
+  /** No object crosses a multiple of this power of two, wherever the struct's alignment lets it lie. */
+  readonly noCross?: number
+  /** Groups of fields that lie in one cache line together. */
+  readonly sameLine?: readonly (readonly P[])[]
+  /** Groups of fields no two of which touch a common cache line. */
+  readonly separateLines?: readonly (readonly P[])[]
+  /** How far from the start fields may begin: by path, or one limit for all of them. */
+  readonly within?: Limit | Readonly<Partial<Record<P, Limit>>>
+}
+
+/** The part of a struct that contracts speak of. */
+export interface Checked {
+  readonly name: string
+  readonly size: number
+  readonly align: number
+  readonly lineSize: number
+  readonly fields: readonly FieldInfo[]
+}
+
+export function checkContracts(struct: Checked, contracts: Contracts): void {
+  checkSize(struct, contracts)
+  if (contracts.noCross !== undefined) checkNoCross(struct, contracts.noCross)
+  for (const group of contracts.sameLine ?? []) checkSameLine(struct, group)
+  for (const group of contracts.separateLines ?? []) checkSeparateLines(struct, group)
+  if (contracts.within !== undefined) checkWithin(struct, contracts.within)
+}
+
+function checkSize(struct: Checked, { size, maxSize }: Contracts): void {
+  const last = struct.fields.filter((field) => field.depth === 0).at(-1)
+  const where = `(the last field, ${last?.path ?? ''}, ends at ${String((last?.offset ?? 0) + (last?.size ?? 0))})`
+  const fault = { struct: struct.name, field: last?.path ?? '', found: struct.size }
+  if (size !== undefined) {
+    checkCount(struct, 'size', size)
+    if (struct.size !== size) {
+      throw new LayoutError(
+        `struct ${struct.name} is ${String(struct.size)} bytes ${where}, but must be exactly ${String(size)}`,
+        { ...fault, rule: 'size', allowed: size },
+      )
+    }
+  }
+  if (maxSize !== undefined) {
+    checkCount(struct, 'maxSize', maxSize)
+    if (struct.size > maxSize) {
+      throw new LayoutError(
+        `struct ${struct.name} is ${String(struct.size)} bytes ${where}, but may be at most ${String(maxSize)}`,
+        { ...fault, rule: 'maxSize', allowed: maxSize },
+      )
+    }
+  }
+}
+
+function checkCount(struct: Checked, rule: string, value: number): void {
+  if (Number.isInteger(value) && value >= 1) return
+  throw badDefinition(
+    `struct ${struct.name}: ${rule} must be a positive number of bytes, not ${String(value)}`,
+    {
+      struct: struct.name,
+      found: value,
+    },
+  )
+}
+
+/**
+ * With an alignment below the boundary, the worst place is `boundary - align` into it; so an object never crosses
+ * exactly when it is no longer than its alignment, or than the boundary if that is smaller.
+ */
+function checkNoCross(struct: Checked, boundary: number): void {
+  const { name, size, align } = struct
+  if (!isPowerOfTwo(boundary)) {
+    throw badDefinition(`struct ${name}: noCross must be a power of two, not ${String(boundary)}`, {
+      struct: name,
+      found: boundary,
+    })
+  }
+  if (size <= Math.min(align, boundary)) return
+  const fault = { struct: name, rule: 'noCross', found: size, allowed: Math.min(align, boundary) }
+  if (size > boundary) {
+    throw new LayoutError(
+      `struct ${name} of ${String(size)} bytes crosses a boundary of ${String(boundary)} wherever it lies`,
+      fault,
+    )
+  }
+  const worst = roundUp(boundary - size + 1, align)
+  const needed = 2 ** Math.ceil(Math.log2(size))
+  throw new LayoutError(
+    `struct ${name} of ${String(size)} bytes, aligned to ${String(align)}, crosses a boundary of ${String(boundary)} when it lies at ${String(worst)}; give it align: ${String(needed)}`,
+    { ...fault, found: align, allowed: needed },
+  )
+}
+
+function checkSameLine(struct: Checked, group: readonly string[]): void {
+  const fields = fieldsOf(struct, 'sameLine', group)
+  const first = fields.reduce((low, field) => (field.offset < low.offset ? field : low))
+  const last = fields.reduce((high, field) => (endOf(field) > endOf(high) ? field : high))
+  const line = lineOf(struct, first.offset)
+  const lastLine = lineOf(struct, endOf(last) - 1)
+  if (line === lastLine) return
+  throw new LayoutError(
+    `struct ${struct.name}: ${group.join(', ')} must share a cache line of ${String(struct.lineSize)} bytes, but ${first.path} begins in line ${String(line)} (offset ${String(first.offset)}) and ${last.path} ends in line ${String(lastLine)} (offset ${String(endOf(last))})`,
+    { struct: struct.name, field: last.path, rule: 'sameLine', found: lastLine, allowed: line },
+  )
+}
+
+function checkSeparateLines(struct: Checked, group: readonly string[]): void {
+  const fields = [...fieldsOf(struct, 'separateLines', group)].sort((a, b) => a.offset - b.offset)
+  for (let at = 1; at < fields.length; at++) {
+    const before = fields[at - 1] as FieldInfo
+    const field = fields[at] as FieldInfo
+    const shared = lineOf(struct, endOf(before) - 1)
+    if (lineOf(struct, field.offset) > shared) continue
+    const allowed = (shared + 1) * struct.lineSize
+    throw new LayoutError(
+      `struct ${struct.name}: ${before.path} and ${field.path} must lie in separate cache lines, but share line ${String(shared)} (offsets ${String(before.offset)} and ${String(field.offset)}, lines of ${String(struct.lineSize)} bytes); ${field.path} may begin at ${String(allowed)}: use aligned(..., 'cacheline')`,
+      { struct: struct.name, field: field.path, rule: 'separateLines', found: field.offset, allowed },
+    )
+  }
+}
+
+function checkWithin(struct: Checked, within: Limit | Readonly<Partial<Record<string, Limit>>>): void {
+  if (typeof within !== 'object') {
+    for (const field of struct.fields) if (field.type !== undefined) checkLimit(struct, field, within)
+    return
+  }
+  for (const [path, limit] of Object.entries(within)) {
+    if (limit !== undefined) checkLimit(struct, fieldOf(struct, 'within', path), limit)
+  }
+}
+
+function checkLimit(struct: Checked, field: FieldInfo, limit: Limit): void {
+  const allowed = limit === 'd16' ? D16 : limit
+  if (!(allowed >= 0)) {
+    throw badDefinition(
+      `struct ${struct.name}: within takes a number of bytes or 'd16', not ${String(limit)}`,
+      {
+        struct: struct.name,
+        field: field.path,
+        found: limit,
+      },
+    )
+  }
+  if (field.offset <= allowed) return
+  const reach = limit === 'd16' ? ', as far as a signed 16-bit displacement reaches' : ''
+  throw new LayoutError(
+    `struct ${struct.name}: field ${field.path} is at offset ${String(field.offset)}, but may be at most at ${String(allowed)}${reach}; move it, or what grew before it`,
+    { struct: struct.name, field: field.path, rule: 'within', found: field.offset, allowed },
+  )
+}
+
+function fieldsOf(struct: Checked, rule: string, group: readonly string[]): readonly FieldInfo[] {
+  if (struct.align < struct.lineSize) {
+    throw new LayoutError(
+      `struct ${struct.name}: ${rule} needs to know where cache lines begin, but the struct is aligned to ${String(struct.align)} bytes, less than a line of ${String(struct.lineSize)}; give it align: ${String(struct.lineSize)}`,
+      { struct: struct.name, field: group[0] ?? '', rule, found: struct.align, allowed: struct.lineSize },
+    )
+  }
+  if (group.length < 2 || new Set(group).size !== group.length) {
+    throw badDefinition(
+      `struct ${struct.name}: ${rule} takes groups of two or more different fields, not [${group.join(', ')}]`,
+      { struct: struct.name, found: group },
+    )
+  }
+  return group.map((path) => fieldOf(struct, rule, path))
+}
+
+function fieldOf(struct: Checked, rule: string, path: string): FieldInfo {
+  const found = struct.fields.find((field) => field.path === path && field.type !== undefined)
+  if (found !== undefined) return found
+  throw badDefinition(`struct ${struct.name}: ${rule} names ${path}, but there is no such field`, {
+    struct: struct.name,
+    field: path,
+    allowed: struct.fields.map((field) => field.path),
+  })
+}
+
+function endOf(field: FieldInfo): number {
+  return field.offset + field.size
+}
+function lineOf(struct: Checked, offset: number): number {
+  return Math.floor(offset / struct.lineSize)
+}

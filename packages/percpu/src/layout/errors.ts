@@ -1,0 +1,38 @@
+import { PercpuError } from '../errors.js'
+
+/** What a {@link LayoutError} speaks of. */
+export interface LayoutFault {
+  /** Name of the struct. */
+  readonly struct?: string
+  /** Path of the field, as `arch.lpid`. */
+  readonly field?: string
+  /** The rule that was broken: the name of a contract (`size`, `within` …) or `definition`. */
+  readonly rule: string
+  /** The number the layout has. */
+  readonly found?: unknown
+  /** The number the rule allows. */
+  readonly allowed?: unknown
+}
+
+/**
+ * A struct definition is malformed or breaks one of its own contracts. Thrown while the module that defines the struct
+ * is loaded: nothing has been written anywhere.
+ */
+export class LayoutError extends PercpuError {
+  readonly code = 'PERCPU_LAYOUT'
+  readonly struct: string | undefined
+  readonly field: string | undefined
+  readonly rule: string
+
+  constructor(message: string, fault: LayoutFault) {
+    super(message, { ...fault })
+    this.struct = fault.struct
+    this.field = fault.field
+    this.rule = fault.rule
+  }
+}
+
+/** A definition that makes no sense, before any layout exists. */
+export function badDefinition(message: string, fault: Omit<LayoutFault, 'rule'> = {}): LayoutError {
+  return new LayoutError(message, { ...fault, rule: 'definition' })
+}

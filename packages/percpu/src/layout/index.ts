@@ -1,0 +1,35 @@
+export { AtomicI32, AtomicU32, AtomicU64 } from './atomic-cells.js'
+export type { ArrayView, AtomicArrayView, StructArrayView } from './array-views.js'
+export type { Contracts, Limit } from './contracts.js'
+export { describe, type FieldDescription, type LayoutDescription } from './describe.js'
+export { LayoutError, type LayoutFault } from './errors.js'
+export { aligned, atomic, locked, owner, published, racy } from './kinds.js'
+export { dump } from './read.js'
+export { isStruct, struct, type StructOptions } from './struct.js'
+export type { Accessor, FieldInfo, Infer, Member, Path, Struct, StructView } from './struct-type.js'
+export {
+  array,
+  big,
+  CACHE_LINE,
+  f32,
+  f64,
+  i16,
+  i32,
+  i8,
+  PAGE,
+  pad,
+  u16,
+  u32,
+  u64,
+  u8,
+  type Alignment,
+  type ArrayType,
+  type Field,
+  type Fields,
+  type FieldSpec,
+  type Kind,
+  type Pad,
+  type Scalar,
+  type ScalarName,
+  type Type,
+} from './types.js'

@@ -1,0 +1,88 @@
+/**
+ * What is said of a field: the kind of its words (docs/memory-model.md) and its alignment.
+ *
+ *     atomic     only through Atomics, at one width
+ *     owner      plain: touched by one CPU
+ *     locked     plain: touched while holding the named lock
+ *     published  plain: written before a publication, read after following it
+ *     racy       plain: any value is tolerated (a hint, a statistic)
+ */
+import { badDefinition } from './errors.js'
+import type { Alignment, Atomicable, Field, Kind, Markable, Type } from './types.js'
+import { isForm, nameOfUnknown } from './types.js'
+
+type Unmarked<T extends Type> = T | Field<T, undefined>
+
+function mark<T extends Type, K extends Kind>(spec: Unmarked<T>, kind: K, lock?: string): Field<T, K> {
+  const inner: Type | Field<Type> = spec
+  if (isForm(inner, 'field')) {
+    if (inner.kind !== undefined) {
+      throw badDefinition(
+        `${kind}() of a field that is already ${inner.kind}: a word has one kind for its life`,
+      )
+    }
+    return Object.freeze({ ...(inner as Field<T, undefined>), kind, lock })
+  }
+  if (!isForm(inner, 'scalar') && !isForm(inner, 'array')) {
+    const why = isForm(inner, 'struct') ? '; a nested struct brings the kinds of its own fields' : ''
+    throw badDefinition(`${kind}() takes a scalar or an array of scalars, not ${nameOfUnknown(inner)}${why}`)
+  }
+  return Object.freeze({ form: 'field', type: spec as T, kind, lock, align: undefined })
+}
+
+/** Only through `Atomics`. For i32, u32 and u64 in the machine's byte order. */
+export function atomic<T extends Atomicable>(spec: Unmarked<T>): Field<T, 'atomic'> {
+  return mark(spec, 'atomic')
+}
+
+/** Plain: touched by one CPU. */
+export function owner<T extends Markable>(spec: Unmarked<T>): Field<T, 'owner'> {
+  return mark(spec, 'owner')
+}
+
+/** Plain: touched by whoever holds `lock`, a name for readers of the code and of reports. */
+export function locked<T extends Markable>(spec: Unmarked<T>, lock: string): Field<T, 'locked'> {
+  if (typeof lock !== 'string' || lock === '') throw badDefinition('locked() takes the name of the lock')
+  return mark(spec, 'locked', lock)
+}
+
+/** Plain: complete before the object is published, read after following the published pointer. */
+export function published<T extends Markable>(spec: Unmarked<T>): Field<T, 'published'> {
+  return mark(spec, 'published')
+}
+
+/** Plain: any value is tolerated. */
+export function racy<T extends Markable>(spec: Unmarked<T>): Field<T, 'racy'> {
+  return mark(spec, 'racy')
+}
+
+/** Starts the field at a multiple of `alignment` bytes (a power of two), which raises the struct's alignment too. */
+export function aligned<T extends Type, K extends Kind | undefined = undefined>(
+  spec: T | Field<T, K>,
+  alignment: Alignment,
+): Field<T, K> {
+  if (alignment !== 'cacheline' && alignment !== 'page' && !isPowerOfTwo(alignment)) {
+    throw badDefinition(`aligned() takes a power of two, 'cacheline' or 'page', not ${String(alignment)}`, {
+      found: alignment,
+    })
+  }
+  const inner: Type | Field = spec
+  if (isForm(inner, 'field')) {
+    if (inner.align !== undefined) throw badDefinition('aligned() of a field that is already aligned')
+    return Object.freeze({ ...(inner as Field<T, K>), align: alignment })
+  }
+  if (!isForm(inner, 'scalar') && !isForm(inner, 'array') && !isForm(inner, 'struct')) {
+    throw badDefinition(`aligned() takes a scalar, an array or a struct, not ${nameOfUnknown(inner)}`)
+  }
+  return Object.freeze({
+    form: 'field',
+    type: spec as T,
+    kind: undefined as K,
+    lock: undefined,
+    align: alignment,
+  })
+}
+
+export function isPowerOfTwo(value: number): boolean {
+  return Number.isInteger(value) && value >= 1 && value <= 2 ** 31 && Math.log2(value) % 1 === 0
+}

@@ -1,0 +1,155 @@
+/**
+ * Places fields as a C compiler for a 64-bit machine does: each at the next multiple of its alignment, the struct as
+ * aligned as its most aligned field, its size rounded up to that (System V ABI, "Aggregates and Unions").
+ */
+import { badDefinition } from './errors.js'
+import type { FieldInfo, Member } from './struct-type.js'
+import type { Alignment, Field, Fields, FieldSpec, Kind, Pad, Type } from './types.js'
+import { MAX_SIZE, PAGE, alignOf, isForm, leafOf, nameOfUnknown, sizeOf, typeName } from './types.js'
+
+export interface Defaults {
+  readonly kind: Kind
+  readonly lock: string | undefined
+  readonly lineSize: number
+}
+export interface Placement {
+  readonly members: readonly Member[]
+  /** Bytes, with trailing padding. */
+  readonly size: number
+  /** The largest alignment of a member, and the member that needs it. */
+  readonly align: number
+  readonly alignedBy: string
+  /** Where the last member ends. */
+  readonly end: number
+}
+
+/** Names that accessors use themselves. */
+const reserved = new Set([
+  'address',
+  'byte',
+  'memory',
+  'toObject',
+  'word',
+  ...Object.getOwnPropertyNames(Object.prototype),
+])
+
+export function roundUp(value: number, multiple: number): number {
+  return Math.ceil(value / multiple) * multiple
+}
+
+export function place(struct: string, fields: Fields, defaults: Defaults): Placement {
+  const members: Member[] = []
+  let end = 0
+  let align = 1
+  let alignedBy = ''
+  for (const [name, spec] of Object.entries(fields)) {
+    const member = placeOne(struct, name, spec, end, defaults)
+    members.push(member)
+    end = member.offset + member.size
+    if (end > MAX_SIZE) {
+      throw badDefinition(
+        `struct ${struct}: field ${name} ends at ${String(end)} bytes, beyond the limit of 2^31`,
+        {
+          struct,
+          field: name,
+          found: end,
+          allowed: MAX_SIZE,
+        },
+      )
+    }
+    if (member.align > align) {
+      align = member.align
+      alignedBy = name
+    }
+  }
+  if (members.length === 0) throw badDefinition(`struct ${struct} has no fields`, { struct })
+  return { members: Object.freeze(members), size: roundUp(end, align), align, alignedBy, end }
+}
+
+function placeOne(struct: string, name: string, spec: FieldSpec, end: number, defaults: Defaults): Member {
+  const fault = { struct, field: name }
+  if (!/^[A-Za-z_$][\w$]*$/.test(name)) {
+    throw badDefinition(
+      `struct ${struct}: '${name}' is not a field name: use letters, digits, _ and $`,
+      fault,
+    )
+  }
+  if (isForm(spec, 'pad')) {
+    return { name, type: undefined, kind: undefined, lock: undefined, offset: end, size: spec.size, align: 1 }
+  }
+  if (reserved.has(name)) {
+    throw badDefinition(
+      `struct ${struct}: field ${name} has a name that accessors use themselves; rename it`,
+      fault,
+    )
+  }
+  const { type, marked, alignment } = unwrap(struct, name, spec)
+  const align = Math.max(alignOf(type), alignmentOf(alignment, defaults.lineSize))
+  const placed = { name, type, offset: roundUp(end, align), size: sizeOf(type), align }
+  if (leafOf(type).form === 'struct') return Object.freeze({ ...placed, kind: undefined, lock: undefined })
+  const kind = marked?.kind ?? defaults.kind
+  const lock = kind !== 'locked' ? undefined : (marked?.lock ?? defaults.lock)
+  if (kind === 'locked' && lock === undefined) {
+    throw badDefinition(
+      `struct ${struct}: field ${name} is locked by default, but the struct's options name no lock; add { lock: '...' }`,
+      { struct, field: name },
+    )
+  }
+  if (kind === 'atomic') checkAtomic(struct, name, type)
+  return Object.freeze({ ...placed, kind, lock })
+}
+
+function unwrap(
+  struct: string,
+  name: string,
+  spec: Type | Field | Exclude<FieldSpec, Pad>,
+): { type: Type; marked: Field | undefined; alignment: Alignment | undefined } {
+  const fault = { struct, field: name }
+  const marked = isForm(spec, 'field') ? spec : undefined
+  const type = isForm(spec, 'field') ? spec.type : spec
+  if (!isForm(type, 'scalar') && !isForm(type, 'array') && !isForm(type, 'struct')) {
+    throw badDefinition(`struct ${struct}: field ${name} has no type: it is ${nameOfUnknown(type)}`, fault)
+  }
+  if (marked?.kind !== undefined && leafOf(type).form === 'struct') {
+    throw badDefinition(
+      `struct ${struct}: field ${name} of type ${typeName(type)} is marked ${marked.kind}, but a nested struct brings the kinds of its own fields`,
+      fault,
+    )
+  }
+  return { type, marked, alignment: marked?.align }
+}
+
+function alignmentOf(alignment: Alignment | undefined, lineSize: number): number {
+  if (alignment === undefined) return 1
+  if (alignment === 'cacheline') return lineSize
+  return alignment === 'page' ? PAGE : alignment
+}
+
+function checkAtomic(struct: string, name: string, type: Type): void {
+  const leaf = leafOf(type)
+  if (leaf.form === 'scalar' && !leaf.big && ['i32', 'u32', 'u64'].includes(leaf.name)) return
+  throw badDefinition(
+    `struct ${struct}: field ${name} cannot be an atomic ${typeName(type)}: only i32, u32 and u64 in the machine's byte order can`,
+    { struct, field: name, found: typeName(leaf), allowed: 'i32, u32, u64' },
+  )
+}
+
+/** The members and those of nested structs, each under its path. */
+export function flatten(members: readonly Member[], prefix = '', base = 0, depth = 0): FieldInfo[] {
+  return members.flatMap((member) => {
+    const path = prefix + member.name
+    const { type } = member
+    const offset = base + member.offset
+    const row: FieldInfo = Object.freeze({
+      ...member,
+      path,
+      depth,
+      offset,
+      typeName: type === undefined ? 'pad' : typeName(type),
+    })
+    const leaf = type === undefined ? undefined : leafOf(type)
+    if (leaf?.form !== 'struct') return [row]
+    const brackets = (row.typeName.match(/\[\d+\]/g) ?? []).map(() => '[]').join('')
+    return [row, ...flatten(leaf.members, `${path}${brackets}.`, offset, depth + 1)]
+  })
+}

@@ -1,0 +1,89 @@
+/** Reads objects for people: as plain JavaScript values, and as lines that name each word. Not for hot paths. */
+import type { Memory } from '#mem'
+import { numberArrayOf, unitOf } from './array-views.js'
+import { atomicCell } from './atomic-cells.js'
+import type { Struct } from './struct-type.js'
+import type { Kind, Type } from './types.js'
+import { strideOf } from './types.js'
+
+/** A plain copy of the object at `address`. Atomic words are loaded atomically. */
+export function readStruct(memory: Memory, struct: Struct, address: number): Record<string, unknown> {
+  const plain: Record<string, unknown> = {}
+  for (const { name, type, kind, offset } of struct.members) {
+    if (type !== undefined) plain[name] = readPlain(memory, type, kind, address + offset)
+  }
+  return plain
+}
+
+function readPlain(memory: Memory, type: Type, kind: Kind | undefined, address: number): unknown {
+  if (type.form === 'struct') return readStruct(memory, type, address)
+  if (type.form === 'scalar') {
+    if (kind === 'atomic') return atomicCell(memory, type.name, address).load()
+    const Numbers = numberArrayOf(type)
+    return new Numbers(memory, address / unitOf(type), 1).at(0)
+  }
+  const { element, length } = type
+  const stride = strideOf(element)
+  return Array.from({ length }, (_, index) => readPlain(memory, element, kind, address + index * stride))
+}
+
+/**
+ * The object at `address` as text, a line for each word: `Route.hits  +8  racy u32  = 5`. Takes the memory as it finds
+ * it: not all words are of one moment.
+ */
+export function dump(struct: Struct, memory: Memory, address: number): string {
+  const rows: string[][] = []
+  const add = (type: Type, kind: Kind | undefined, name: string, offset: number): void => {
+    if (type.form === 'struct') addMembers(type, `${name}.`, offset)
+    else if (type.form === 'scalar') {
+      const value = readPlain(memory, type, kind, address + offset)
+      const order = type.big ? 'be ' : ''
+      rows.push([name, `+${String(offset)}`, `${kind ?? ''} ${order}${type.name}`, `= ${String(value)}`])
+    } else {
+      const stride = strideOf(type.element)
+      for (let index = 0; index < type.length; index++) {
+        add(type.element, kind, `${name}[${String(index)}]`, offset + index * stride)
+      }
+    }
+  }
+  const addMembers = (inner: Struct, prefix: string, offset: number): void => {
+    for (const member of inner.members) {
+      if (member.type !== undefined)
+        add(member.type, member.kind, prefix + member.name, offset + member.offset)
+    }
+  }
+  addMembers(struct, `${struct.name}.`, 0)
+  return `struct ${struct.name} at ${String(address)}\n${columns(rows)}`
+}
+
+/** Lines of `rows` with all but their last column padded. */
+export function columns(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = []
+  for (const row of rows) row.forEach((cell, at) => (widths[at] = Math.max(widths[at] ?? 0, cell.length)))
+  const line = (row: readonly string[]): string =>
+    '  ' + row.map((cell, at) => (at === row.length - 1 ? cell : cell.padEnd(widths[at] ?? 0))).join('  ')
+  return rows.map((row) => line(row) + '\n').join('')
+}
+
+/** The name of the word of `struct` that contains byte `offset`. Undefined in holes and outside the struct. */
+export function nameAt(struct: Struct, offset: number): string | undefined {
+  for (const member of struct.members) {
+    if (offset < member.offset || offset >= member.offset + member.size) continue
+    if (member.type === undefined) return member.name
+    const rest = nameWithin(member.type, offset - member.offset)
+    return rest === undefined ? undefined : member.name + rest
+  }
+  return undefined
+}
+
+function nameWithin(type: Type, offset: number): string | undefined {
+  if (type.form === 'scalar') return ''
+  if (type.form === 'struct') {
+    const name = nameAt(type, offset)
+    return name === undefined ? undefined : `.${name}`
+  }
+  const stride = strideOf(type.element)
+  const index = Math.floor(offset / stride)
+  const rest = nameWithin(type.element, offset - index * stride)
+  return rest === undefined ? undefined : `[${String(index)}]${rest}`
+}

@@ -1,0 +1,142 @@
+/** What a struct is to TypeScript: its fields' types, the accessor each kind allows, and the paths of its offsets. */
+import type { Memory } from '#mem'
+import type { ArrayView, AtomicArrayView, StructArrayView } from './array-views.js'
+import type { AtomicI32, AtomicU32, AtomicU64 } from './atomic-cells.js'
+import type { ArrayType, Field, Fields, FieldSpec, Kind, Pad, Scalar, ScalarName, Type } from './types.js'
+
+/** One direct member of a struct, placed. */
+export interface Member {
+  readonly name: string
+  /** Undefined for reserved bytes. */
+  readonly type: Type | undefined
+  /** Undefined for reserved bytes and for nested structs, whose fields have kinds of their own. */
+  readonly kind: Kind | undefined
+  readonly lock: string | undefined
+  /** Bytes from the start of the struct. */
+  readonly offset: number
+  /** Bytes. */
+  readonly size: number
+  /** Bytes. */
+  readonly align: number
+}
+
+/** One row of the flat table of a struct: a member, or a member of a nested struct under its path. */
+export interface FieldInfo extends Member {
+  /** `arch.lpid`; `pair[].x` for a field of the elements of an array of structs. */
+  readonly path: string
+  /** 0 for direct members. */
+  readonly depth: number
+  /** `u32`, `be u16`, `u8[16]`, `struct Inner`, `pad`. */
+  readonly typeName: string
+}
+
+export type NoFields = Record<never, never>
+
+/** A layout: made by `struct()`, never changed afterwards. `Struct` without parameters is any of them. */
+export interface Struct<F extends Fields = NoFields, K extends Kind = Kind> {
+  readonly form: 'struct'
+  readonly name: string
+  /** Bytes, with trailing padding to the natural alignment of the fields. */
+  readonly size: number
+  /** Bytes: a power of two. Objects may only be placed at multiples of it. */
+  readonly align: number
+  /** Size rounded up to the alignment: the distance between the elements of an array. */
+  readonly stride: number
+  /** Fingerprint of everything that two threads must agree on: names, types, kinds, offsets, size, alignment. Unsigned 32-bit. */
+  readonly hash: number
+  /** Bytes of a cache line, for the contracts and reports of this struct. */
+  readonly lineSize: number
+  /** The kind of its unmarked fields. */
+  readonly kind: K
+  /** The fields as they were given. */
+  readonly definition: F
+  /** Its direct members, in order. */
+  readonly members: readonly Member[]
+  /** Its members and those of nested structs, flat. */
+  readonly fields: readonly FieldInfo[]
+  /** Byte offsets by path. For hot paths, copy them to constants of the module. */
+  readonly offsets: Readonly<Record<Path<F>, number>>
+  /** Offsets in 32-bit words. Asking for a field that is not aligned to 4 bytes throws. */
+  readonly words: Readonly<Record<Path<F>, number>>
+  /** The accessor of the object at `address` (bytes). Throws when it is misaligned or out of the memory. */
+  at(memory: Memory, address: number): Accessor<F, K>
+  /** As {@link at} for one memory, with accessors of their own that compile to bare typed-array accesses. */
+  bind(memory: Memory): (address: number) => Accessor<F, K>
+  /** The name of the word that contains byte `offset`, as `pair[2].x` or `name[3]`; undefined in a hole. */
+  nameAt(offset: number): string | undefined
+}
+
+/** What every accessor has beside its fields. */
+export interface StructView<Plain> {
+  readonly memory: Memory
+  /** Bytes from the start of the memory. */
+  readonly address: number
+  /** A private copy, for debugging: each word is read once, not all at one moment. */
+  toObject(): Plain
+}
+
+type Flat<T> = { [P in keyof T]: T[P] }
+type TypeOf<S> = S extends Field<infer T> ? T : S extends Type ? S : never
+type KindOf<S, Default> = S extends { readonly form: 'field'; readonly kind: infer K }
+  ? K extends Kind
+    ? K
+    : Default
+  : Default
+type Value<Name extends ScalarName> = Name extends 'u64' ? bigint : number
+
+/** A private copy of a field: a number, a bigint, an array or an object of them. */
+type PlainOf<T> =
+  T extends Scalar<infer Name>
+    ? Value<Name>
+    : T extends ArrayType<infer Element>
+      ? PlainOf<Element>[]
+      : T extends Struct<infer G>
+        ? PlainFields<G>
+        : never
+export type PlainFields<F> = Flat<{
+  -readonly [P in keyof F as F[P] extends Pad ? never : P]: PlainOf<TypeOf<F[P]>>
+}>
+/** The plain object that an object of the struct reads as. */
+export type Infer<S> = S extends { readonly definition: infer F } ? PlainFields<F> : never
+
+export type AtomicCell<Name> = Name extends 'i32' ? AtomicI32 : Name extends 'u32' ? AtomicU32 : AtomicU64
+
+type ViewOf<T, K> =
+  T extends Scalar<infer Name>
+    ? K extends 'atomic'
+      ? AtomicCell<Name>
+      : Value<Name>
+    : T extends ArrayType<infer Element>
+      ? ElementsOf<Element, K>
+      : T extends Struct<infer G, infer D>
+        ? Accessor<G, D>
+        : never
+type ElementsOf<Element, K> =
+  Element extends Scalar<infer Name>
+    ? K extends 'atomic'
+      ? AtomicArrayView<AtomicCell<Name>>
+      : ArrayView<Value<Name>>
+    : StructArrayView<ViewOf<Element, K>>
+
+/** Plain scalars are properties to read and write; everything else is a view to go through. */
+type IsProperty<S, K> = TypeOf<S> extends Scalar ? (KindOf<S, K> extends 'atomic' ? false : true) : false
+
+export type Accessor<F extends Fields, K extends Kind = Kind> = StructView<PlainFields<F>> & {
+  -readonly [P in keyof F as IsProperty<F[P], K> extends true ? P : never]: ViewOf<
+    TypeOf<F[P]>,
+    KindOf<F[P], K>
+  >
+} & {
+  readonly [P in keyof F as F[P] extends Pad ? never : IsProperty<F[P], K> extends true ? never : P]: ViewOf<
+    TypeOf<F[P]>,
+    KindOf<F[P], K>
+  >
+}
+
+type PathsUnder<Name extends string, S extends FieldSpec> = S extends Pad
+  ? never
+  : TypeOf<S> extends { readonly form: 'struct'; readonly definition: infer G extends Fields }
+    ? Name | `${Name}.${Path<G>}`
+    : Name
+/** `'hits' | 'arch' | 'arch.lpid'`: every field that has an offset of its own. */
+export type Path<F extends Fields> = { [P in keyof F & string]: PathsUnder<P, F[P]> }[keyof F & string]

@@ -1,0 +1,213 @@
+/**
+ * Layouts of objects in shared memory: C structs, checked when they are defined.
+ *
+ *     const Route = struct('Route', {
+ *       state: atomic(u32),              route.state.load()
+ *       key: published(u32),             route.key
+ *       hits: racy(u32),                 route.hits++
+ *       name: published(array(u8, 16)),  route.name.at(3)
+ *     }, { maxSize: 64 })
+ *     const route = Route.at(memory, address)
+ *     const HITS = Route.offsets.hits    // for hot paths
+ *
+ * Fields are placed by the rules of C. Each has the kind of its words, and the accessor has only the operations that the
+ * kind allows, for TypeScript and at run time. What a definition promises about its layout is checked at once.
+ *
+ * Cost: a property of an accessor costs about what the bare typed array does when optimised; see "layout" in
+ * docs/benchmarks.md. Making an accessor costs a few ns. How to use it: docs/layout.md.
+ */
+import type { Memory } from '#mem'
+import { ArgumentError } from '../errors.js'
+import type { AccessorClass } from './accessor.js'
+import { accessorClass, boundClass, isWordBased } from './accessor.js'
+import type { Contracts } from './contracts.js'
+import { checkContracts } from './contracts.js'
+import { hashOf } from './describe.js'
+import { badDefinition, LayoutError } from './errors.js'
+import { isPowerOfTwo } from './kinds.js'
+import type { Placement } from './place.js'
+import { flatten, place, roundUp } from './place.js'
+import { nameAt } from './read.js'
+import type { Accessor, FieldInfo, Member, Path, Struct } from './struct-type.js'
+import type { Fields, Kind } from './types.js'
+import { CACHE_LINE } from './types.js'
+
+export interface StructOptions<F extends Fields = Fields, K extends Kind = Kind> extends Contracts<Path<F>> {
+  /** Raises the alignment of objects, in bytes (a power of two). Unlike an alignment of a field it adds no padding. */
+  readonly align?: number
+  /** The kind of fields without one. Default `'owner'`. */
+  readonly kind?: K
+  /** The lock of fields that are locked by `kind`. */
+  readonly lock?: string
+  /** Bytes of a cache line. Default 64. */
+  readonly lineSize?: number
+}
+
+const brand = Symbol.for('percpu.struct')
+
+/**
+ * Defines a struct. Throws a {@link LayoutError} when the definition makes no sense or breaks one of its contracts.
+ *
+ * `name` is what errors, reports and lock files call it.
+ */
+export function struct<F extends Fields, K extends Kind = 'owner'>(
+  name: string,
+  fields: F,
+  options: StructOptions<NoInfer<F>, K> = {},
+): Struct<F, K> {
+  if (typeof name !== 'string' || !/^\S+$/.test(name)) {
+    throw badDefinition(`struct() takes a name without spaces, not '${String(name)}'`)
+  }
+  return new Layout<F, K>(name, fields, options)
+}
+
+/** Whether `value` is a struct, of this copy of the library or another. */
+export function isStruct(value: unknown): value is Struct {
+  return typeof value === 'object' && value !== null && brand in value
+}
+
+class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
+  readonly form = 'struct'
+  readonly [brand] = true
+  readonly size: number
+  readonly align: number
+  readonly stride: number
+  readonly hash: number
+  readonly lineSize: number
+  readonly kind: K
+  readonly members: readonly Member[]
+  readonly fields: readonly FieldInfo[]
+  readonly offsets: Readonly<Record<Path<F>, number>>
+  readonly words: Readonly<Record<Path<F>, number>>
+  readonly at: (memory: Memory, address: number) => Accessor<F, K>
+
+  constructor(
+    readonly name: string,
+    readonly definition: F,
+    options: StructOptions<F, K>,
+  ) {
+    const { kind = 'owner' as K, lock, lineSize = CACHE_LINE } = options
+    this.kind = kind
+    this.lineSize = lineSize
+    if (!isPowerOfTwo(lineSize)) {
+      throw badDefinition(`struct ${name}: lineSize must be a power of two, not ${String(lineSize)}`, {
+        struct: name,
+        found: lineSize,
+      })
+    }
+    const placement = place(name, definition, { kind, lock, lineSize })
+    this.members = placement.members
+    this.size = placement.size
+    this.align = raiseAlignment(name, placement, options.align)
+    this.stride = roundUp(this.size, this.align)
+    this.fields = Object.freeze(flatten(this.members))
+    checkContracts(this, options)
+    this.hash = hashOf(this)
+    this.offsets = offsetsOf(this.fields)
+    this.words = wordsOf(this)
+    this.at = accessorMaker(this, accessorClass(this))
+    Object.freeze(this)
+  }
+
+  bind(memory: Memory): (address: number) => Accessor<F, K> {
+    const at = accessorMaker<F, K>(this, boundClass(this, memory))
+    const fixed = memory
+    return (address) => at(fixed, address)
+  }
+
+  nameAt(offset: number): string | undefined {
+    return nameAt(this, offset)
+  }
+}
+
+function raiseAlignment(name: string, { align, alignedBy }: Placement, wanted: number | undefined): number {
+  if (wanted === undefined) return align
+  if (!isPowerOfTwo(wanted)) {
+    throw badDefinition(`struct ${name}: align must be a power of two, not ${String(wanted)}`, {
+      struct: name,
+      found: wanted,
+    })
+  }
+  if (wanted >= align) return wanted
+  throw new LayoutError(
+    `struct ${name}: its field ${alignedBy} needs an alignment of ${String(align)} bytes, but align is ${String(wanted)}`,
+    { struct: name, field: alignedBy, rule: 'align', found: align, allowed: wanted },
+  )
+}
+
+function offsetsOf<P extends string>(fields: readonly FieldInfo[]): Readonly<Record<P, number>> {
+  const rows = fields.filter(({ path, type }) => type !== undefined && !path.includes('['))
+  return fastFrozen(Object.fromEntries(rows.map(({ path, offset }) => [path, offset])) as Record<P, number>)
+}
+
+function wordsOf<P extends string>({ name, align, fields }: Struct): Readonly<Record<P, number>> {
+  const words = {} as Record<P, number>
+  for (const { path, type, offset } of fields) {
+    if (type === undefined || path.includes('[')) continue
+    if (isWordBased(align) && offset % 4 === 0) {
+      words[path as P] = offset / 4
+      continue
+    }
+    Object.defineProperty(words, path, {
+      get(): never {
+        throw new ArgumentError(
+          `${name}.words.${path}: the field is at offset ${String(offset)} of a struct aligned to ${String(align)}, not at a multiple of 4; use offsets`,
+          { struct: name, field: path, offset, align },
+        )
+      },
+    })
+  }
+  return fastFrozen(words)
+}
+
+/** Freezes an object built key by key, and makes it a prototype once: V8 then stores it as it does a literal. */
+function fastFrozen<T extends object>(table: T): T {
+  Object.create(table)
+  return Object.freeze(table)
+}
+
+/**
+ * A closure for each struct and class, for the compiler to know both as constants.
+ *
+ * `| 0` both converts and checks: an address that is fractional, negative or beyond 8 GiB does not survive the round trip.
+ */
+function accessorMaker<F extends Fields, K extends Kind>(
+  layout: Pick<Struct, 'name' | 'size' | 'align'>,
+  accessor: AccessorClass,
+): (memory: Memory, address: number) => Accessor<F, K> {
+  const Class = accessor
+  const { size, align } = layout
+  const mask = align - 1
+  if (!isWordBased(align)) {
+    return (memory, address) => {
+      if (!Number.isSafeInteger(address) || (address & mask) !== 0) throw badAddress(layout, memory, address)
+      if (address < 0 || address > memory.byteLength - size) throw badAddress(layout, memory, address)
+      return new Class(memory, address) as Accessor<F, K>
+    }
+  }
+  return (memory, address) => {
+    const word = (address / 4) | 0
+    if (word * 4 !== address || (address & mask) !== 0) throw badAddress(layout, memory, address)
+    if (word < 0 || address > memory.byteLength - size) throw badAddress(layout, memory, address)
+    return new Class(memory, word) as Accessor<F, K>
+  }
+}
+
+function badAddress(
+  layout: Pick<Struct, 'name' | 'size' | 'align'>,
+  memory: Memory,
+  address: number,
+): ArgumentError {
+  const { name, size, align } = layout
+  const details = { struct: name, address, size, align, byteLength: memory.byteLength }
+  if (Number.isInteger(address) && address % align !== 0) {
+    return new ArgumentError(
+      `there is no ${name} at ${String(address)}: it must lie at a multiple of ${String(align)} bytes`,
+      details,
+    )
+  }
+  return new ArgumentError(
+    `there is no ${name} of ${String(size)} bytes at ${String(address)} in a memory of ${String(memory.byteLength)} bytes`,
+    details,
+  )
+}

@@ -1,0 +1,162 @@
+/**
+ * What a field can be made of: scalars, arrays of anything, explicit padding and other structs. These are descriptions,
+ * plain frozen objects; they hold no data.
+ *
+ * Sizes and alignments are those of the C ABI of 64-bit machines: a scalar is aligned to its size.
+ */
+import { badDefinition } from './errors.js'
+import type { Struct } from './struct-type.js'
+
+/** Bytes of a cache line, unless a struct's `lineSize` says otherwise. */
+export const CACHE_LINE = 64
+/** Bytes of a page. */
+export const PAGE = 4096
+/** Largest struct, in bytes. */
+export const MAX_SIZE = 2 ** 31
+
+/** Who may touch a word and how, for its whole life. See docs/memory-model.md. */
+export type Kind = 'atomic' | 'owner' | 'locked' | 'published' | 'racy'
+
+export type ScalarName = 'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'u64' | 'f32' | 'f64'
+
+/** A number in memory. `big` = most significant byte first; otherwise the order of the machine, which is little. */
+export interface Scalar<Name extends ScalarName = ScalarName, Big extends boolean = boolean> {
+  readonly form: 'scalar'
+  readonly name: Name
+  readonly size: number
+  readonly align: number
+  readonly big: Big
+}
+
+export interface ArrayType<Element extends Type = Type, Length extends number = number> {
+  readonly form: 'array'
+  readonly element: Element
+  readonly length: Length
+}
+
+/** Reserved bytes: they have a place and a name in reports, and no accessor. */
+export interface Pad {
+  readonly form: 'pad'
+  readonly size: number
+}
+
+export type Type = Scalar | ArrayType | Struct
+/** What a kind can be put on: numbers and arrays of numbers. A nested struct brings the kinds of its own fields. */
+export type Markable = Scalar | ArrayType<Markable>
+export type AtomicScalar = Scalar<'i32' | 'u32' | 'u64', false>
+export type Atomicable = AtomicScalar | ArrayType<Atomicable>
+
+export type Alignment = number | 'cacheline' | 'page'
+
+/** A type with what was said about it: a kind, the lock of a locked field, an alignment. */
+export interface Field<T extends Type = Type, K extends Kind | undefined = Kind | undefined> {
+  readonly form: 'field'
+  readonly type: T
+  readonly kind: K
+  readonly lock: string | undefined
+  readonly align: Alignment | undefined
+}
+
+export type FieldSpec = Type | Field | Pad
+export type Fields = Readonly<Record<string, FieldSpec>>
+
+function scalar<Name extends ScalarName>(name: Name, size: number): Scalar<Name, false> {
+  return Object.freeze({ form: 'scalar', name, size, align: size, big: false })
+}
+
+export const u8 = scalar('u8', 1)
+export const i8 = scalar('i8', 1)
+export const u16 = scalar('u16', 2)
+export const i16 = scalar('i16', 2)
+export const u32 = scalar('u32', 4)
+export const i32 = scalar('i32', 4)
+/** Read and written as a bigint. */
+export const u64 = scalar('u64', 8)
+export const f32 = scalar('f32', 4)
+export const f64 = scalar('f64', 8)
+
+/** The same number with its most significant byte first. */
+export function big<Name extends Exclude<ScalarName, 'u8' | 'i8'>>(
+  type: Scalar<Name, false>,
+): Scalar<Name, true> {
+  if (!isForm(type, 'scalar') || type.size === 1) {
+    throw badDefinition(`big() takes a scalar of 2, 4 or 8 bytes, not ${nameOfUnknown(type)}`)
+  }
+  return Object.freeze({ ...type, big: true })
+}
+
+/** `length` elements one after the other, each at a multiple of its own alignment. A kind on the element moves to the array. */
+export function array<T extends Type, Length extends number>(element: T, length: Length): ArrayType<T, Length>
+export function array<T extends Type, K extends Kind | undefined, Length extends number>(
+  element: Field<T, K>,
+  length: Length,
+): Field<ArrayType<T, Length>, K>
+export function array(element: Type | Field, length: number): ArrayType | Field {
+  if (!Number.isInteger(length) || length < 1 || length > MAX_SIZE) {
+    throw badDefinition(`array() takes a length between 1 and 2^31, not ${String(length)}`, { found: length })
+  }
+  if (isForm(element, 'field')) {
+    if (element.align !== undefined) {
+      throw badDefinition('an element of an array cannot have an alignment of its own; align the array')
+    }
+    return Object.freeze({ ...element, type: array(element.type, length) })
+  }
+  if (!isForm(element, 'scalar') && !isForm(element, 'array') && !isForm(element, 'struct')) {
+    throw badDefinition(`array() takes a scalar, an array or a struct, not ${nameOfUnknown(element)}`)
+  }
+  return Object.freeze({ form: 'array', element, length })
+}
+
+/** `bytes` reserved bytes. */
+export function pad(bytes: number): Pad {
+  if (!Number.isInteger(bytes) || bytes < 1 || bytes > MAX_SIZE) {
+    throw badDefinition(`pad() takes a number of bytes between 1 and 2^31, not ${String(bytes)}`, {
+      found: bytes,
+    })
+  }
+  return Object.freeze({ form: 'pad', size: bytes })
+}
+
+export function isForm<Form extends FieldSpec['form']>(
+  value: FieldSpec,
+  form: Form,
+): value is Extract<FieldSpec, { form: Form }> {
+  return typeof value === 'object' && (value as FieldSpec | null)?.form === form
+}
+
+export function nameOfUnknown(value: unknown): string {
+  const form = (value as Partial<FieldSpec> | null | undefined)?.form
+  if (form === 'scalar' || form === 'array' || form === 'struct') return typeName(value as Type)
+  return form ?? (value === null ? 'null' : typeof value)
+}
+
+/** The type as reports and hashes spell it: `u32`, `be u32`, `u8[16]`, `struct Inner[4]`. */
+export function typeName(type: Type): string {
+  if (type.form === 'scalar') return type.big ? `be ${type.name}` : type.name
+  if (type.form === 'struct') return `struct ${type.name}`
+  let dimensions = ''
+  let element: Type = type
+  while (element.form === 'array') {
+    dimensions += `[${String(element.length)}]`
+    element = element.element
+  }
+  return typeName(element) + dimensions
+}
+
+export function alignOf(type: Type): number {
+  return type.form === 'array' ? alignOf(type.element) : type.align
+}
+
+/** Bytes from one element to the next in an array of `type`. */
+export function strideOf(type: Type): number {
+  return type.form === 'struct' ? type.stride : sizeOf(type)
+}
+
+export function sizeOf(type: Type): number {
+  return type.form === 'array' ? type.length * strideOf(type.element) : type.size
+}
+
+/** The scalar or struct at the bottom of an array of arrays. */
+export function leafOf(type: Type): Scalar | Struct {
+  return type.form === 'array' ? leafOf(type.element) : type
+}

@@ -1,0 +1,240 @@
+/**
+ * Doorbells: how one CPU makes another one do something, and how a CPU waits for others without blocking.
+ *
+ *     cpu.bell     a bit per reason, set by ringers, taken all at once by the CPU when it answers
+ *     cpu.hint     plain copy for `poll`: may lag, never decides
+ *     cpu.waiters  a bit per CPU that wants to be rung (WAKE) when this CPU's progress words change
+ *
+ * A CPU sleeps on its own bell only, whatever it waits for: it enters itself in the waiters of the CPUs concerned, checks its
+ * condition, and checks again each time it is rung. A ringer killed between setting the bit and waking leaves a bit that the
+ * next ring, of anybody, delivers; so every ring wakes.
+ *
+ * An answer runs as a job of its own (or inside `poll`, which the caller places), so no synchronous section of this thread is
+ * under way: answering is a quiescent state.
+ * Cost: ring 35 ns + the wake-up; see "machine" in docs/benchmarks.md for round trips.
+ */
+import { exchangeAtomic32, load32, loadAtomic32, notify32, orAtomic32, store32, storeAtomic32, waitAsync32, canWaitAsync } from '#mem'
+import type { CpuTable } from './cpu-table.js'
+import { Cpu } from './layouts.js'
+import { MASK_WORDS } from './limits.js'
+import { host, reportError, type Channel, type Timer } from './platform.js'
+
+/** The machine's own reasons; those of users start at bit {@link USER_REASONS_SHIFT}. */
+export const REASON_QUIESCE = 1
+export const REASON_CALL = 2
+export const REASON_WAKE = 4
+export const USER_REASONS_SHIFT = 8
+export const USER_REASONS = 16
+
+/** Whether this CPU hears its bell by `Atomics.waitAsync` or, where that is missing, by messages. */
+export type DoorbellMode = 'waitAsync' | 'port'
+export function defaultDoorbellMode(): DoorbellMode {
+  return canWaitAsync ? 'waitAsync' : 'port'
+}
+
+/** Rings bells; can be used by a thread that is no CPU itself (a reaper). */
+export class Ringer {
+  readonly #table: CpuTable
+  readonly #channels = new Map<number, Channel>()
+
+  constructor(table: CpuTable) {
+    this.#table = table
+  }
+
+  /** Sets the reasons and wakes the CPU, also when it is parked (but a parked CPU needs no waking to be quiescent). */
+  ring(cpu: number, reasons: number): void {
+    const { memory } = this.#table
+    const record = this.#table.record(cpu)
+    // K(cpu.bell) pairs with L in answer: what the ringer wrote before is the answering CPU's to read. Mutant:
+    // machine/ring-before-call.
+    orAtomic32(memory.i32, record + Cpu.words.bell, reasons)
+    store32(memory.i32, record + Cpu.words.hint, 1)
+    // atomic: a wake-up orders nothing; the bell does.
+    notify32(memory.i32, record + Cpu.words.bell)
+    // atomic: how to wake is a matter of speed only.
+    if (loadAtomic32(memory.i32, record + Cpu.words.port) === 1) this.#channel(cpu).postMessage(0)
+    // atomic: read after K, as the parking CPU reads its bell after it wrote this word: one of both sees the other.
+    const parkedOn = loadAtomic32(memory.i32, record + Cpu.words.parkedOn)
+    if (parkedOn >= 0 && (reasons & ~(REASON_QUIESCE | REASON_WAKE)) !== 0) notify32(memory.i32, parkedOn)
+  }
+
+  /** Rings everybody who waits for `cpu`, after one of its progress words changed. */
+  wakeWaiters(cpu: number): void {
+    const { memory } = this.#table
+    const mask = this.#table.record(cpu) + Cpu.words.waiters
+    for (let i = 0; i < MASK_WORDS; i++) {
+      // N(cpu.waiters) pairs with M in Waits.check: either this sees the waiter's bit, or the waiter's check, which comes after
+      // its bit, sees the progress. Mutant: machine/check-before-waiting.
+      let bits = loadAtomic32(memory.i32, mask + i) === 0 ? 0 : exchangeAtomic32(memory.i32, mask + i, 0)
+      for (; bits !== 0; bits &= bits - 1) this.ring(i * 32 + 31 - Math.clz32(bits & -bits), REASON_WAKE)
+    }
+  }
+
+  close(): void {
+    for (const channel of this.#channels.values()) channel.close()
+    this.#channels.clear()
+  }
+
+  #channel(cpu: number): Channel {
+    let channel = this.#channels.get(cpu)
+    if (!channel) {
+      channel = openChannel(this.#table.map.id, cpu)
+      this.#channels.set(cpu, channel)
+    }
+    return channel
+  }
+}
+
+/** One CPU's own end: hears, answers, and waits. */
+export class Doorbell {
+  readonly ringer: Ringer
+  readonly #table: CpuTable
+  readonly #cpu: number
+  readonly #bell: number
+  readonly #hint: number
+  readonly #handlers = new Map<number, () => void>()
+  readonly #waits = new Set<Wait>()
+  #channel: Channel | undefined
+  #keepAlive: Timer | undefined
+  #polls = 0
+  #answering = false
+  #open = true
+
+  constructor(table: CpuTable, cpu: number) {
+    this.ringer = new Ringer(table)
+    this.#table = table
+    this.#cpu = cpu
+    this.#bell = table.record(cpu) + Cpu.words.bell
+    this.#hint = table.record(cpu) + Cpu.words.hint
+    this.on(REASON_WAKE, () => this.#recheck())
+  }
+
+  /** Sets what is done for one reason (a single bit), in place of what was done before. */
+  on(reason: number, handler: () => void): void {
+    this.#handlers.set(reason, handler)
+  }
+
+  /** Starts hearing, before the CPU comes online: what was rung for an earlier incarnation is dropped. */
+  start(mode: DoorbellMode): void {
+    const { i32 } = this.#table.memory
+    // atomic: the CPU is not online yet; E in setState publishes these.
+    exchangeAtomic32(i32, this.#bell, 0)
+    storeAtomic32(i32, this.#table.record(this.#cpu) + Cpu.words.port, mode === 'port' ? 1 : 0)
+    store32(i32, this.#hint, 0)
+    if (mode === 'waitAsync') {
+      this.#listenToWord().catch(reportError)
+      return
+    }
+    this.#channel = openChannel(this.#table.map.id, this.#cpu)
+    this.#channel.onmessage = () => {
+      if (this.#open) this.answer()
+    }
+    this.#channel.unref?.()
+  }
+
+  /** Stops hearing. Waits that are under way end as if they had timed out. */
+  close(): void {
+    this.#open = false
+    for (const wait of [...this.#waits]) this.#settle(wait, false)
+    this.ringer.close()
+    this.#channel?.close()
+    // atomic: ends the pending waitAsync of #listenToWord.
+    if (!this.#channel) notify32(this.#table.memory.i32, this.#bell)
+  }
+
+  /**
+   * Answers now if somebody has rung. One plain load otherwise; since a plain load may be stale, or hoisted out of a loop, every
+   * 1024th call looks at the bell itself.
+   */
+  poll(): void {
+    if (load32(this.#table.memory.i32, this.#hint) === 0 && (++this.#polls & 1023) !== 0) return
+    // atomic: only whether to answer; the answer itself takes the bell.
+    if (loadAtomic32(this.#table.memory.i32, this.#bell) !== 0) this.answer()
+  }
+
+  /** Takes all reasons rung so far and does what they ask for. The caller is at a point where nothing is being read. */
+  answer(): void {
+    if (this.#answering) return
+    this.#answering = true
+    try {
+      const { i32 } = this.#table.memory
+      store32(i32, this.#hint, 0)
+      // L(cpu.bell) pairs with K in ring: what the ringers wrote before they rang may be read. Mutant:
+      // machine/ring-before-call.
+      let reasons = exchangeAtomic32(i32, this.#bell, 0)
+      for (; reasons !== 0; reasons &= reasons - 1) {
+        try {
+          this.#handlers.get(reasons & -reasons)?.()
+        } catch (error) {
+          reportError(error)
+        }
+      }
+    } finally {
+      this.#answering = false
+    }
+  }
+
+  /**
+   * Resolves to true as soon as `done()` holds, or to false after `timeout` ms. `done` reads progress words of `cpus` and is called
+   * again whenever one of them announces progress. Keeps the process alive meanwhile.
+   */
+  until(cpus: readonly number[], done: () => boolean, timeout = Infinity): Promise<boolean> {
+    return new Promise((resolve) => {
+      const wait: Wait = { cpus, done, resolve, timer: undefined }
+      if (timeout !== Infinity) wait.timer = host.setTimeout(() => this.#settle(wait, this.#holds(wait)), timeout)
+      this.#waits.add(wait)
+      this.#keepAlive ??= host.setTimeout(() => undefined, 2 ** 31 - 1)
+      if (this.#holds(wait)) this.#settle(wait, true)
+    })
+  }
+
+  #recheck(): void {
+    for (const wait of [...this.#waits]) if (this.#holds(wait)) this.#settle(wait, true)
+  }
+
+  #holds({ cpus, done }: Wait): boolean {
+    for (const cpu of cpus) {
+      const word = this.#table.record(cpu) + Cpu.words.waiters + (this.#cpu >>> 5)
+      // M(cpu.waiters) pairs with N in wakeWaiters: set before the condition is read, so progress that this check misses finds
+      // the bit. Mutant: machine/check-before-waiting.
+      orAtomic32(this.#table.memory.i32, word, 1 << (this.#cpu & 31))
+    }
+    return done()
+  }
+
+  #settle(wait: Wait, result: boolean): void {
+    if (!this.#waits.delete(wait)) return
+    if (wait.timer) host.clearTimeout(wait.timer)
+    if (this.#waits.size === 0 && this.#keepAlive) {
+      host.clearTimeout(this.#keepAlive)
+      this.#keepAlive = undefined
+    }
+    wait.resolve(result)
+  }
+
+  async #listenToWord(): Promise<void> {
+    let busy = 0
+    while (this.#open) {
+      // atomic: sleeps only while the bell is 0, so a ring in between is not lost.
+      const heard = waitAsync32(this.#table.memory.i32, this.#bell, 0)
+      busy = heard.async ? 0 : busy + 1
+      // A CPU that is rung without pause still lets its timers and sockets have their turn.
+      await (busy > 64 ? new Promise<void>((resolve) => host.setTimeout(resolve, 0)) : heard.value)
+      if (this.#open) this.answer()
+    }
+  }
+}
+
+interface Wait {
+  readonly cpus: readonly number[]
+  readonly done: () => boolean
+  readonly resolve: (result: boolean) => void
+  timer: Timer | undefined
+}
+
+function openChannel(machine: number, cpu: number): Channel {
+  if (!host.BroadcastChannel) throw new TypeError('neither Atomics.waitAsync nor BroadcastChannel exists here')
+  const channel = new host.BroadcastChannel(`percpu/${machine}/${cpu}`)
+  channel.unref?.()
+  return channel
+}

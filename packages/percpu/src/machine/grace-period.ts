@@ -1,0 +1,108 @@
+/**
+ * Grace periods: wait until every CPU has passed a quiescent state, so that nobody still reads what was unlinked before.
+ *
+ *     cpu.quiescent          counts quiescent states: an answered doorbell, going idle, going offline, being found dead
+ *     header.gracePeriods    two read-modify-writes per grace period, one at each end
+ *
+ * A synchronous stretch of JavaScript is a read section without a lock: the CPU's answer is a job of its own, so it can only
+ * run between two of them. `synchronize` notes each online CPU's counter, rings, and is over when each counter has moved, or
+ * the CPU is idle, offline or dead. Any move after the note will do: whatever made it, the CPU read nothing at that moment.
+ *
+ * Guarantees. GP-1: all reads of a section that began before `synchronize` was called have ended when it resolves, and happen
+ * before what follows. GP-2: a section that begins after it resolved sees what was written before it was called. GP-3: two
+ * grace periods, one called after the other resolved, are ordered (both are read-modify-writes of one word).
+ * What it does not do: protect a section that awaits (it ends at its first await), or see through a CPU whose thread died
+ * unsupervised (it waits; give it a timeout).
+ * (After the kernel's sched RCU; the two fences are those that make RCU over plain accesses match LKMM.)
+ */
+import { addAtomic32, loadAtomic32 } from '#mem'
+import { incarnationOf, stateOf, type CpuTable } from './cpu-table.js'
+import { REASON_QUIESCE, type Doorbell, type Ringer } from './doorbell.js'
+import { UnansweredError } from './errors.js'
+import { Cpu, Header } from './layouts.js'
+
+const { words } = Cpu
+
+interface Snapshot {
+  readonly cpu: number
+  readonly stateWord: number
+  readonly quiescent: number
+}
+
+export class GracePeriods {
+  readonly #table: CpuTable
+  readonly #doorbell: Doorbell
+  readonly #cpu: number
+
+  constructor(table: CpuTable, doorbell: Doorbell, cpu: number) {
+    this.#table = table
+    this.#doorbell = doorbell
+    this.#cpu = cpu
+    doorbell.on(REASON_QUIESCE, () => this.announce())
+  }
+
+  /** This CPU is in a quiescent state right now. */
+  announce(): void {
+    announceQuiescent(this.#table, this.#doorbell.ringer, this.#cpu)
+  }
+
+  async synchronize(timeout?: number): Promise<void> {
+    this.#fence()
+    // This CPU's own sections end before the promise is awaited, at the latest.
+    const others = this.#table.select((cpu) => cpu !== this.#cpu && isReading(this.#table.stateWord(cpu)))
+    const snapshots = others.map((cpu) => this.#snapshot(cpu))
+    for (const { cpu } of snapshots) this.#doorbell.ringer.ring(cpu, REASON_QUIESCE)
+    const done = () => snapshots.every((snapshot) => this.#hasPassed(snapshot))
+    if (!(await this.#doorbell.until(others, done, timeout))) {
+      const late = snapshots.filter((snapshot) => !this.#hasPassed(snapshot)).map(({ cpu }) => cpu)
+      throw new UnansweredError(
+        `no grace period: CPU ${late.join(', ')} did not return to its event loop; let long loops call machine.poll(), and ` +
+          `supervise workers so that dead ones are noticed`,
+        { cpus: late, timeout },
+      )
+    }
+    this.#fence()
+  }
+
+  #fence(): void {
+    // W(header.gracePeriods) pairs with W of every other grace period: their ends and beginnings are totally ordered, so what
+    // was freed after one is not read by an updater of the next. Mutant: machine/no-grace-period-fence.
+    addAtomic32(this.#table.memory.i32, Header.words.gracePeriods, 1)
+  }
+
+  #snapshot(cpu: number): Snapshot {
+    return { cpu, stateWord: this.#table.stateWord(cpu), quiescent: this.#quiescent(cpu) }
+  }
+
+  #hasPassed({ cpu, stateWord, quiescent }: Snapshot): boolean {
+    const now = this.#table.stateWord(cpu)
+    if (incarnationOf(now) !== incarnationOf(stateWord) || !isReading(now)) return true
+    if (this.#quiescent(cpu) !== quiescent) return true
+    // P(cpu.idle) pairs with O in Idle: an idle CPU's reads are over, its next ones find what this updater published. Mutant:
+    // machine/idle-not-odd.
+    return (loadAtomic32(this.#table.memory.i32, this.#table.record(cpu) + words.idle) & 1) === 1
+  }
+
+  #quiescent(cpu: number): number {
+    // R(cpu.quiescent) pairs with Q in announceQuiescent: the CPU's reads up to there happened before. Mutant:
+    // machine/announce-nothing.
+    return loadAtomic32(this.#table.memory.i32, this.#table.record(cpu) + words.quiescent)
+  }
+}
+
+/** Counts a quiescent state of `cpu` and tells whoever waits for one. By that CPU, or by its reaper. */
+export function announceQuiescent(table: CpuTable, ringer: Ringer, cpu: number): void {
+  // Q(cpu.quiescent) pairs with R in GracePeriods: the CPU's earlier reads are over; what it read may be freed. Mutant:
+  // machine/announce-nothing.
+  addAtomic32(table.memory.i32, table.record(cpu) + words.quiescent, 1)
+  ringer.wakeWaiters(cpu)
+}
+
+/**
+ * Whether a CPU in this state may hold references. One that is starting holds none yet, and when it comes online afterwards it
+ * finds what was published before.
+ */
+function isReading(stateWord: number): boolean {
+  const state = stateOf(stateWord)
+  return state === 'online' || state === 'stopping'
+}

@@ -1,0 +1,76 @@
+/**
+ * Hotplug callbacks: how a layer gets its per-CPU state ready when its CPU comes online, and back when it leaves or dies.
+ * (After the kernel's cpuhp states.)
+ *
+ * Each thread that uses a layer adds the layer's callbacks. `startup` runs at once, on the CPU concerned; `teardown` runs on it
+ * in the opposite order when it goes offline; `dead` runs in the opposite order too, but on the thread that reaps a CPU
+ * whose thread died at any point, so it must cope with half-done work and with being run again.
+ */
+import { ArgumentError } from '../errors.js'
+import { HotplugError } from './errors.js'
+
+export interface HotplugCallbacks {
+  /** Unique on its machine object; named in errors. */
+  readonly name: string
+  readonly startup?: () => void
+  readonly teardown?: () => void | Promise<void>
+  readonly dead?: (cpu: number, incarnation: number) => void
+}
+
+export class Hotplug {
+  readonly #callbacks: HotplugCallbacks[] = []
+
+  /**
+   * Runs `startup` and keeps the rest for later. If it throws, nothing is added.
+   *
+   * @throws HotplugError with what `startup` threw as its cause; ArgumentError for a name that is taken.
+   */
+  add(callbacks: HotplugCallbacks): void {
+    const { name } = callbacks
+    if (this.#callbacks.some((other) => other.name === name)) {
+      throw new ArgumentError(`hotplug callbacks named '${name}' were added before`, { name })
+    }
+    try {
+      callbacks.startup?.()
+    } catch (error) {
+      throw new HotplugError(`startup of '${name}' failed; it was not added`, { name }, { cause: error })
+    }
+    this.#callbacks.push(callbacks)
+  }
+
+  /** Tears down in the opposite order. Every callback runs, whatever others throw. */
+  async teardown(): Promise<HotplugError | undefined> {
+    const errors: unknown[] = []
+    const failed: string[] = []
+    for (let last = this.#callbacks.pop(); last; last = this.#callbacks.pop()) {
+      try {
+        await last.teardown?.()
+      } catch (error) {
+        errors.push(error)
+        failed.push(last.name)
+      }
+    }
+    return summarise('teardown', failed, errors)
+  }
+
+  /** Lets every layer clean up after a dead CPU. Every callback runs, whatever others throw. */
+  dead(cpu: number, incarnation: number): HotplugError | undefined {
+    const errors: unknown[] = []
+    const failed: string[] = []
+    for (const { name, dead } of [...this.#callbacks].reverse()) {
+      try {
+        dead?.(cpu, incarnation)
+      } catch (error) {
+        errors.push(error)
+        failed.push(name)
+      }
+    }
+    return summarise('dead', failed, errors)
+  }
+}
+
+function summarise(step: string, failed: readonly string[], errors: readonly unknown[]): HotplugError | undefined {
+  if (failed.length === 0) return undefined
+  const cause = errors.length === 1 ? errors[0] : new AggregateError(errors)
+  return new HotplugError(`${step} of ${failed.join(', ')} failed; the other layers went on`, { failed }, { cause })
+}

@@ -1,0 +1,131 @@
+/**
+ * The words of a machine that all threads share. Who may write which is said beside each; the protocols are in the files
+ * named there. `layouts.lock.json` pins every offset.
+ */
+import { aligned, array, atomic, pad, published, racy, struct, i32, u32, u64, u8 } from '../layout/index.js'
+import { LABEL_BYTES, MASK_WORDS, MAX_NODES, MAX_REGIONS, NAME_BYTES, TYPE_BYTES, UNIT } from './limits.js'
+
+/** Page 0 of the memory. The published words are written by `boot` before `ready` is set, and never again. */
+export const Header = struct(
+  'Header',
+  {
+    magic: published(u32),
+    version: published(u32),
+    layoutHash: published(u32),
+    /** Size of the machine's memory in {@link UNIT}s. */
+    units: published(u32),
+    /** Random; names the message channels of the doorbell fallback. */
+    id: published(u32),
+    cpus: published(u32),
+    nodes: published(u32),
+    /** {@link FLAG_SMP}, {@link FLAG_MMU}. */
+    flags: published(u32),
+    /** Root addresses, in {@link UNIT}s. */
+    cpuTable: published(u32),
+    callTable: published(u32),
+    regionTables: published(u32),
+    /** 1 once all of the above is written. boot.ts */
+    ready: atomic(i32),
+    /** Which region table is current. memblock.ts */
+    activeRegions: aligned(atomic(u64), 'cacheline'),
+    /** Newest directory entry, in {@link UNIT}s, or 0. directory.ts */
+    directory: aligned(atomic(i32), 'cacheline'),
+    /** Begin and end of every grace period are read-modify-writes of this word. grace-period.ts */
+    gracePeriods: aligned(atomic(i32), 'cacheline'),
+  },
+  { maxSize: 4096, align: 64 },
+)
+export const FLAG_SMP = 1
+export const FLAG_MMU = 2
+
+/** One per possible CPU; a line for each group of writers. */
+export const Cpu = struct(
+  'Cpu',
+  {
+    /** 0 free, key of the thread that claimed it, or minus the key of the thread that reaps it. cpu-table.ts */
+    thread: atomic(i32),
+    /** Incarnation × 8 + state. cpu-table.ts */
+    state: atomic(i32),
+    node: published(u32),
+
+    /** Reasons rung and not yet answered, a bit each; written by ringers, cleared by the CPU. doorbell.ts */
+    bell: aligned(atomic(i32), 'cacheline'),
+    /** 1 if the bell may be set: what `poll` looks at. doorbell.ts */
+    hint: racy(i32),
+
+    /** Quiescent states passed so far; by the CPU, or by its reaper. grace-period.ts */
+    quiescent: aligned(atomic(i32), 'cacheline'),
+    /** Odd while parked or deaf: an extended quiescent state. idle.ts */
+    idle: atomic(i32),
+    /** Word index on which the CPU is parked, or -1. idle.ts */
+    parkedOn: atomic(i32),
+    /** 1 while deaf: answers no doorbell. idle.ts */
+    deaf: atomic(i32),
+    /** How this CPU is woken: 0 by `Atomics.waitAsync` on the bell, 1 by a message. doorbell.ts */
+    port: atomic(i32),
+
+    /** CPUs that want a ring when `quiescent`, the state, or a call's answer changes; a bit each. doorbell.ts */
+    waiters: aligned(array(atomic(i32), MASK_WORDS), 'cacheline'),
+
+    /** The one function call that this CPU has under way. calls.ts */
+    callSequence: aligned(atomic(i32), 'cacheline'),
+    callFunction: atomic(i32),
+    callArgument: atomic(i32),
+    callMask: array(atomic(i32), MASK_WORDS),
+  },
+  {
+    align: 64,
+    separateLines: [
+      ['thread', 'bell'],
+      ['bell', 'quiescent'],
+      ['quiescent', 'waiters'],
+      ['waiters', 'callSequence'],
+    ],
+    sameLine: [['bell', 'hint']],
+  },
+)
+
+/** One allocated region of boot memory, inside a {@link RegionTable}. memblock.ts */
+export const Region = struct('Region', {
+  start: atomic(i32),
+  units: atomic(i32),
+  /** Incarnation × 256 + CPU that will take it along when it dies, or 0. */
+  owner: atomic(i32),
+  label: array(atomic(i32), LABEL_BYTES / 4),
+  _reserved: pad(4),
+})
+
+/** A complete list of the regions in use, sorted by start. Two per possible CPU, so that a change is made aside. */
+export const RegionTable = struct(
+  'RegionTable',
+  {
+    count: atomic(i32),
+    /** Per node: no unit at or above it was ever allocated (its memory is still zero). */
+    high: array(atomic(i32), MAX_NODES),
+    regions: aligned(array(Region, MAX_REGIONS), 'cacheline'),
+  },
+  { align: 64 },
+)
+
+/** Written before it is linked into the directory, never changed after. directory.ts */
+export const DirectoryEntry = struct(
+  'DirectoryEntry',
+  {
+    next: published(u32),
+    object: published(u32),
+    layoutHash: published(u32),
+    units: published(u32),
+    nameLength: published(u32),
+    typeLength: published(u32),
+    name: published(array(u8, NAME_BYTES)),
+    type: published(array(u8, TYPE_BYTES)),
+    _reserved: pad(8),
+  },
+  { size: 128, align: UNIT },
+)
+
+/** Every struct of this layer, in the order in which they enter the layout hash. */
+export const machineStructs = [Header, Cpu, Region, RegionTable, DirectoryEntry] as const
+
+/** One number for the whole shared format: differs when any offset, type or kind of any struct differs. */
+export const layoutHash: number = machineStructs.reduce((hash, { hash: next }) => Math.imul(hash ^ next, 0x01000193) >>> 0, 0x811c9dc5)

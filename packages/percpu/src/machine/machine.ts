@@ -1,0 +1,294 @@
+import { poisonMemory, type Memory, type WaitResult } from '#mem'
+import { ArgumentError } from '../errors.js'
+import { Calls, type CallFunction, type CallOptions, type CallOutcome } from './calls.js'
+import { CpuTable, type CpuInfo } from './cpu-table.js'
+import { Directory } from './directory.js'
+import { Doorbell, USER_REASONS, USER_REASONS_SHIFT, type DoorbellMode } from './doorbell.js'
+import { OfflineError } from './errors.js'
+import { announceQuiescent, GracePeriods } from './grace-period.js'
+import { Hotplug, type HotplugCallbacks } from './hotplug.js'
+import { Idle } from './idle.js'
+import { Memblock } from './memblock.js'
+import type { MachineHandle, MemoryMap } from './memory-map.js'
+import { reportError } from './platform.js'
+import { Supervisor, type SupervisedWorker, type Supervision } from './supervisor.js'
+
+/** One CPU or several, by number. */
+export type Cpus = number | Iterable<number>
+
+/** Where a thread's machine object gets its parts from. boot.ts */
+export interface MachineParts {
+  readonly memory: Memory
+  readonly handle: MachineHandle
+  readonly map: MemoryMap
+  readonly cpu: number
+  readonly key: number
+  readonly mode: DoorbellMode
+  /** Views of its own for the supervisor, which outlives the CPU. */
+  readonly supervisorMemory: Memory
+}
+
+/**
+ * The calling thread's view of a machine, as one of its CPUs. Made by `boot` and `join`; not to be passed to other threads
+ * (pass {@link Machine.handle}). After {@link Machine.offline} every use throws an OfflineError and writes nothing.
+ */
+export class Machine {
+  /** This thread's CPU number, 0 to `possible - 1`. */
+  readonly cpu: number
+  /** NUMA node of this CPU. */
+  readonly node: number
+  /** How many threads have been this CPU, this one included; with `cpu` it names this thread's stay on the machine. */
+  readonly incarnation: number
+
+  readonly #parts: MachineParts
+  readonly #table: CpuTable
+  readonly #doorbell: Doorbell
+  readonly #calls: Calls
+  readonly #gracePeriods: GracePeriods
+  readonly #idle: Idle
+  readonly #memblock: Memblock
+  readonly #objects: Directory
+  readonly #hotplug = new Hotplug()
+  readonly #supervisor: Supervisor
+  #leaving: Promise<void> | undefined
+  #isOffline = false
+
+  /** @internal The CPU is claimed and in state starting; comes online. */
+  constructor(parts: MachineParts) {
+    const { memory, map, cpu, key } = parts
+    this.#parts = parts
+    this.#table = new CpuTable(memory, map)
+    this.cpu = cpu
+    this.node = this.#table.node(cpu)
+    this.incarnation = this.#table.incarnation(cpu)
+    this.#doorbell = new Doorbell(this.#table, cpu)
+    this.#calls = new Calls(this.#table, this.#doorbell, cpu)
+    this.#gracePeriods = new GracePeriods(this.#table, this.#doorbell, cpu)
+    this.#idle = new Idle(this.#table, cpu, this.#doorbell, this.#gracePeriods)
+    this.#memblock = new Memblock(memory, map, cpu, this.incarnation)
+    this.#objects = new Directory(memory, this.#memblock)
+    const supervised = new CpuTable(parts.supervisorMemory, map)
+    this.#supervisor = new Supervisor(supervised, key, (dead, incarnation) => {
+      const error = this.#isOffline ? undefined : this.#hotplug.dead(dead, incarnation)
+      if (error) reportError(error)
+    })
+    this.#doorbell.start(parts.mode)
+    this.#calls.start()
+    this.#idle.start()
+    this.#table.setState(cpu, this.incarnation, 'online')
+  }
+
+  /** For the other threads: structured-cloneable, passed by `workerData` or `postMessage`, and given to `join` there. */
+  get handle(): MachineHandle {
+    this.#use()
+    return this.#parts.handle
+  }
+  /** The shared memory, for the functions of `percpu/mem` and for `Struct.at`. */
+  get memory(): Memory {
+    this.#use()
+    return this.#parts.memory
+  }
+  /** The boot allocator: few, large regions. */
+  get memblock(): Memblock {
+    this.#use()
+    return this.#memblock
+  }
+  /** The directory of named objects. */
+  get objects(): Directory {
+    this.#use()
+    return this.#objects
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // CPUs
+
+  /** CPUs that could ever come online: 0 to `cpus - 1` as booted. */
+  get possible(): readonly number[] {
+    this.#use()
+    return this.#table.select(() => true)
+  }
+  /** CPUs that have a thread: starting, online, stopping, or dead and not yet cleaned up after. A snapshot. */
+  get present(): readonly number[] {
+    this.#use()
+    return this.#table.select((cpu) => this.#table.thread(cpu) !== 0)
+  }
+  /** CPUs that are online. A snapshot: others may come and go meanwhile. */
+  get online(): readonly number[] {
+    this.#use()
+    return this.#table.online()
+  }
+  /** State, node and incarnation of every possible CPU. */
+  cpus(): readonly CpuInfo[] {
+    this.#use()
+    return this.possible.map((cpu) => this.#table.info(cpu))
+  }
+  /** How the machine was booted. */
+  get configuration(): Pick<MemoryMap, 'cpus' | 'nodes' | 'smp' | 'mmu'> & { readonly memory: number } {
+    this.#use()
+    const { cpus, nodes, smp, mmu } = this.#parts.map
+    return { cpus, nodes, smp, mmu, memory: this.#parts.memory.byteLength }
+  }
+
+  /**
+   * Adds callbacks that bring a layer's state up now and down when this CPU leaves or another one dies.
+   *
+   * @throws HotplugError if `startup` throws; nothing is added then.
+   */
+  addHotplug(callbacks: HotplugCallbacks): void {
+    this.#use()
+    this.#hotplug.add(callbacks)
+  }
+
+  /**
+   * Takes this CPU off the machine: waits for its own calls under way, tears the layers down, and poisons this object and
+   * everything obtained from it. The thread lives on and may join again.
+   *
+   * @throws HotplugError if a teardown failed; the CPU is offline all the same.
+   */
+  offline(): Promise<void> {
+    this.#use()
+    this.#leaving ??= this.#leave()
+    return this.#leaving
+  }
+
+  async #leave(): Promise<void> {
+    const { cpu, incarnation } = this
+    this.#table.setState(cpu, incarnation, 'stopping')
+    announceQuiescent(this.#table, this.#doorbell.ringer, cpu)
+    await this.#calls.drain()
+    const error = await this.#hotplug.teardown()
+    // Regions not kept end with this stay, as they would at its death.
+    this.#memblock.reclaim((address) => this.#objects.isLinked(address))
+    this.#table.setState(cpu, incarnation, 'offline')
+    announceQuiescent(this.#table, this.#doorbell.ringer, cpu)
+    this.#doorbell.close()
+    this.#table.release(cpu)
+    this.#isOffline = true
+    poisonMemory(this.#parts.memory, () => this.#offlineError())
+    if (error) throw error
+  }
+
+  /**
+   * From now on, when the worker's thread ends, for whatever reason, its CPU is cleaned up after and becomes free. Call it
+   * right after `new Worker`. Several threads may supervise the same worker.
+   *
+   * @throws ArgumentError if the worker has ended; UnsupportedError if it has no exit event (browsers).
+   */
+  supervise(worker: SupervisedWorker): Supervision {
+    this.#use()
+    return this.#supervisor.supervise(worker)
+  }
+
+  /**
+   * Cleans up after a CPU whose thread has certainly stopped, where no exit event tells so. If the thread still runs, it goes on
+   * writing to memory that is given to others.
+   *
+   * @returns false if the CPU has no thread, or another thread cleans up.
+   */
+  declareDead(cpu: number): boolean {
+    this.#use()
+    const [checked = cpu] = this.#checkCpus(cpu)
+    if (checked === this.cpu) throw new ArgumentError(`CPU ${cpu} is the calling thread itself`, { cpu })
+    const key = this.#table.thread(checked)
+    return key > 0 && this.#supervisor.reap(checked, key)
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Doorbells and calls
+
+  /** Does `handler` whenever this CPU is rung for `reason` (0 to 15); several rings may be answered at once. */
+  onRing(reason: number, handler: () => void): void {
+    this.#use()
+    this.#doorbell.on(userReason(reason), handler)
+  }
+  /** Rings CPUs for a reason (0 to 15) that they gave a handler for with {@link onRing}. Offline ones are left out. */
+  ring(cpus: Cpus, reason: number): void {
+    this.#use()
+    const bit = userReason(reason)
+    for (const cpu of this.#checkCpus(cpus)) if (this.#table.state(cpu) === 'online') this.#doorbell.ringer.ring(cpu, bit)
+  }
+
+  /** Lets {@link callFunctionMany} of any thread run `run` on this CPU, by its name. Returns a function that takes it back. */
+  registerFunction(name: string, run: CallFunction): () => void {
+    this.#use()
+    return this.#calls.register(name, run)
+  }
+  /**
+   * Runs the function registered under `name` on each of these CPUs (the calling one too, if it is among them), as a job of its
+   * own or inside its {@link poll}. Resolves when every CPU has run it, or turned out to be unable to; CPUs that leave or
+   * die meanwhile do not hold it up. Calls of one thread run in the order in which they were made.
+   *
+   * @throws UnansweredError after `options.timeout` ms.
+   */
+  callFunctionMany(cpus: Cpus, name: string, options: CallOptions = {}): Promise<CallOutcome> {
+    this.#use()
+    const { argument = 0 } = options
+    if ((argument | 0) !== argument) throw new ArgumentError(`argument: ${argument} is not a 32-bit integer`, { argument })
+    return this.#calls.call(this.#checkCpus(cpus), name, options)
+  }
+
+  /**
+   * Answers rings in the middle of a long synchronous stretch; about one plain load if nobody rang. It is a quiescent state: what
+   * was read from shared structures before must not be used after.
+   */
+  poll(): void {
+    this.#doorbell.poll()
+  }
+
+  /**
+   * `Atomics.wait` on the 32-bit word at `address`, as an idle CPU: grace periods do not wait for it, and rings are answered before
+   * it returns. May return `'ok'` spuriously, after a ring: check the condition again, in a loop.
+   *
+   * @throws UnsupportedError where blocking is forbidden; ArgumentError for an address that is not an aligned word.
+   */
+  park(address: number, value: number, timeout = Infinity): WaitResult {
+    this.#use()
+    if (!Number.isInteger(address / 4) || address < 0 || address >= this.#parts.memory.byteLength) {
+      throw new ArgumentError(`address ${address} is not that of a 32-bit word of this machine`, { address })
+    }
+    return this.#idle.park(address / 4, value, timeout)
+  }
+
+  /**
+   * Runs `run`, a long synchronous stretch that never polls, as a deaf CPU: calls leave it out and grace periods do not wait for
+   * it. So `run` must not read anything that is freed after a grace period.
+   */
+  deaf<Result>(run: () => Result): Result {
+    this.#use()
+    return this.#idle.deaf(run)
+  }
+
+  /**
+   * A grace period: resolves when every CPU that was online has returned to its event loop, was parked, deaf, or left. What was
+   * unlinked before the call may be freed then. Cost: a doorbell round trip.
+   *
+   * @throws UnansweredError after `options.timeout` ms (default: none), naming the CPUs that are busy.
+   */
+  async synchronize(options: { readonly timeout?: number } = {}): Promise<void> {
+    this.#use()
+    await this.#gracePeriods.synchronize(options.timeout)
+  }
+
+  #checkCpus(cpus: Cpus): readonly number[] {
+    const list = typeof cpus === 'number' ? [cpus] : [...new Set(cpus)]
+    for (const cpu of list) {
+      if (Number.isInteger(cpu) && cpu >= 0 && cpu < this.#parts.map.cpus) continue
+      throw new ArgumentError(`CPU ${cpu} is not possible: this machine has CPUs 0 to ${this.#parts.map.cpus - 1}`, { cpu })
+    }
+    return list
+  }
+  #use(): void {
+    if (this.#isOffline) throw this.#offlineError()
+  }
+  #offlineError(): OfflineError {
+    return new OfflineError(`this thread has taken its CPU ${this.cpu} offline; join the machine again to use it`, {
+      cpu: this.cpu,
+      incarnation: this.incarnation,
+    })
+  }
+}
+
+function userReason(reason: number): number {
+  if (Number.isInteger(reason) && reason >= 0 && reason < USER_REASONS) return 1 << (USER_REASONS_SHIFT + reason)
+  throw new ArgumentError(`reason ${reason} is not a number from 0 to ${USER_REASONS - 1}`, { reason })
+}

@@ -1,0 +1,56 @@
+/**
+ * What the machine needs of its host, found without importing anything: Node, Bun, Deno and browsers alike.
+ */
+
+interface Timer {
+  unref?: () => void
+}
+interface Channel {
+  onmessage: ((event: unknown) => void) | null
+  postMessage(message: unknown): void
+  close(): void
+  unref?: () => void
+}
+interface Host {
+  setTimeout(callback: () => void, ms: number): Timer
+  clearTimeout(timer: Timer): void
+  queueMicrotask(callback: () => void): void
+  TextEncoder: new () => { encode(text: string): Uint8Array }
+  TextDecoder: new () => { decode(bytes: Uint8Array): string }
+  BroadcastChannel?: new (name: string) => Channel
+  process?: { getBuiltinModule?: (name: string) => { threadId?: number } | undefined }
+}
+export type { Channel, Timer }
+
+export const host = globalThis as unknown as Host
+
+/**
+ * A number that no other living thread of this process has: Node's thread id plus one (so that a supervisor can tell
+ * whose CPU it was when a worker exits), or a random number where threads have no ids. Never 0.
+ */
+export const threadKey: number = (() => {
+  const id = host.process?.getBuiltinModule?.('node:worker_threads')?.threadId
+  return id === undefined ? 2 ** 30 + Math.floor(Math.random() * 2 ** 29) : keyOfThreadId(id)
+})()
+
+/** The {@link threadKey} of the worker with this `threadId`. */
+export function keyOfThreadId(id: number): number {
+  return id + 1
+}
+
+/** Lets an error of a user's callback surface as the host's uncaught error, without unwinding the machine's own code. */
+export function reportError(error: unknown): void {
+  host.queueMicrotask(() => {
+    throw error
+  })
+}
+
+const encoder = new host.TextEncoder()
+const decoder = new host.TextDecoder()
+/** UTF-8. Decode private bytes only: decoding shared ones can crash the engine. */
+export function encodeText(text: string): Uint8Array {
+  return encoder.encode(text)
+}
+export function decodeText(bytes: Uint8Array): string {
+  return decoder.decode(bytes)
+}

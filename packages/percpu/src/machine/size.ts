@@ -1,0 +1,25 @@
+import { ArgumentError } from '../errors.js'
+
+const factors: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 }
+
+/**
+ * Bytes of a size given as a number or as text such as `'512 MiB'` (units B, KiB, MiB, GiB).
+ *
+ * @throws ArgumentError for anything else, naming `what` it was given for.
+ */
+export function parseSize(size: number | string, what: string): number {
+  if (typeof size === 'number') {
+    if (!Number.isSafeInteger(size) || size < 0) {
+      throw new ArgumentError(`${what}: ${size} is not a whole number of bytes`, { [what]: size })
+    }
+    return size
+  }
+  const match = /^\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB)\s*$/.exec(size)
+  const bytes = match ? Number(match[1]) * (factors[match[2] ?? ''] ?? NaN) : NaN
+  if (!Number.isSafeInteger(bytes)) {
+    throw new ArgumentError(`${what}: '${size}' is not a size; write a number of bytes or text like '512 MiB' or '1 GiB'`, {
+      [what]: size,
+    })
+  }
+  return bytes
+}

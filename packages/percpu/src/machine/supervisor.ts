@@ -1,0 +1,102 @@
+/**
+ * Supervision: when a worker's thread ends, for whatever reason, its CPU becomes free again.
+ *
+ * A thread can end between any two of its writes and tells nobody. Node's `exit` event means that it writes no more; from
+ * then on its record is the reaper's. Each step of reaping can be repeated, and the number is given back last.
+ */
+import { loadAtomic32, storeAtomic32 } from '#mem'
+import { ArgumentError } from '../errors.js'
+import type { CpuTable } from './cpu-table.js'
+import { Directory } from './directory.js'
+import { Ringer } from './doorbell.js'
+import { UnsupportedError } from './errors.js'
+import { announceQuiescent } from './grace-period.js'
+import { Cpu } from './layouts.js'
+import { MASK_WORDS } from './limits.js'
+import { Memblock } from './memblock.js'
+import { keyOfThreadId, reportError } from './platform.js'
+
+/** What is needed of a worker: a Node `Worker` has it. */
+export interface SupervisedWorker {
+  readonly threadId: number
+  once(event: 'exit', listener: () => void): unknown
+}
+
+export interface Supervision {
+  /** After the worker has ended and been cleaned up after: the CPUs that it held (none if it never joined). */
+  readonly reaped: Promise<readonly number[]>
+}
+
+/** Runs the layers' `dead` callbacks; may do nothing (a thread that has gone offline itself still supervises). */
+export type DeadCallback = (cpu: number, incarnation: number) => void
+
+/** The table given must stay usable as long as the thread lives, also when its own CPU goes offline. */
+export class Supervisor {
+  readonly #table: CpuTable
+  readonly #ringer: Ringer
+  readonly #key: number
+  readonly #onDead: DeadCallback
+
+  constructor(table: CpuTable, key: number, onDead: DeadCallback) {
+    this.#table = table
+    this.#ringer = new Ringer(table)
+    this.#key = key
+    this.#onDead = onDead
+  }
+
+  supervise(worker: SupervisedWorker): Supervision {
+    const unknown = worker as Partial<SupervisedWorker>
+    if (typeof unknown.once !== 'function' || typeof unknown.threadId !== 'number') {
+      throw new UnsupportedError(
+        'supervise needs a worker with a threadId and an exit event, as in Node; elsewhere call machine.declareDead(cpu) ' +
+          'once the thread has certainly stopped',
+      )
+    }
+    if (worker.threadId < 0) {
+      throw new ArgumentError('the worker has ended already: supervise it right after it is made', { threadId: worker.threadId })
+    }
+    const key = keyOfThreadId(worker.threadId)
+    return {
+      reaped: new Promise((resolve) => {
+        worker.once('exit', () => {
+          resolve(this.#table.select((cpu) => this.reap(cpu, key)))
+        })
+      }),
+    }
+  }
+
+  /** Cleans up after the dead thread `key` if it held this CPU; false if not, or if another supervisor does. */
+  reap(cpu: number, key: number): boolean {
+    if (!this.#table.takeOver(cpu, key, this.#key)) return false
+    const incarnation = this.#table.incarnation(cpu)
+    this.#table.setState(cpu, incarnation, 'dead')
+    announceQuiescent(this.#table, this.#ringer, cpu)
+    this.#onDead(cpu, incarnation)
+    this.#clearRecord(cpu)
+    this.#freeRegions(cpu, incarnation)
+    this.#table.release(cpu)
+    return true
+  }
+
+  #clearRecord(cpu: number): void {
+    const { i32 } = this.#table.memory
+    const record = this.#table.record(cpu)
+    // atomic: the dead thread's waits; a ring of the next incarnation for one of them does nothing.
+    for (let i = 0; i < MASK_WORDS; i++) storeAtomic32(i32, record + Cpu.words.waiters + i, 0)
+    const sequence = loadAtomic32(i32, record + Cpu.words.callSequence)
+    if ((sequence & 1) === 0) return
+    // atomic: a call that was being written (odd) becomes a whole one that is meant for nobody.
+    for (let i = 0; i < MASK_WORDS; i++) storeAtomic32(i32, record + Cpu.words.callMask + i, 0)
+    storeAtomic32(i32, record + Cpu.words.callSequence, sequence + 1)
+  }
+
+  #freeRegions(cpu: number, incarnation: number): void {
+    const memblock = new Memblock(this.#table.memory, this.#table.map, cpu, incarnation)
+    const directory = new Directory(this.#table.memory, memblock)
+    try {
+      memblock.reclaim((address) => directory.isLinked(address))
+    } catch (error) {
+      reportError(error)
+    }
+  }
+}

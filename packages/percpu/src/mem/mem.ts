@@ -1,0 +1,317 @@
+/**
+ * The leaf module, imported as `#mem`: every access that percpu makes to shared memory is a call of one of these.
+ *
+ * One small function per view kind and operation, so that each call site stays monomorphic and inlines to the bare
+ * access. The order of an access is in the name of its function: `loadAtomic32` is sequentially consistent, `load32` is
+ * plain. A tool that replaces this one module sees, delays or interrupts every access the library makes.
+ *
+ *     Memory ── bytes    DataView       byte address       8-bit and big-endian plain accesses, any address
+ *            ├─ i16 u16  typed arrays   address / 2        plain
+ *            ├─ i32 u32  typed arrays   address / 4        plain and atomic
+ *            ├─ u64      typed array    address / 8        plain and atomic, as bigint
+ *            └─ f32 f64  typed arrays   address / 4, / 8   plain
+ *
+ * The view types are opaque on purpose: `memory.i32[3]` does not compile outside this file.
+ *
+ * Indices are element indices of the view, addresses are bytes from the start of the memory. An 8 GiB memory has 2^31
+ * 32-bit words, so a word index always fits a machine integer where a byte address does not.
+ *
+ * Cost against the bare typed array: see "mem" in docs/benchmarks.md.
+ * What it does not do: no bounds check beyond the engine's own (outside the memory a typed-array load gives
+ * `undefined`, a plain store is ignored, `bytes` and atomic accesses throw a RangeError). Callers check what they take from users.
+ */
+
+declare const kind: unique symbol
+interface View<Kind extends string> {
+  readonly [kind]: Kind
+}
+/** Byte-addressed view: 8-bit and big-endian accesses. */
+export type BytesView = View<'bytes'>
+export type I16View = View<'i16'>
+export type U16View = View<'u16'>
+export type I32View = View<'i32'>
+export type U32View = View<'u32'>
+export type U64View = View<'u64'>
+export type F32View = View<'f32'>
+export type F64View = View<'f64'>
+
+/** A shared buffer and its views. One per thread and machine; all accessors of that thread read through it. */
+export interface Memory {
+  readonly buffer: SharedArrayBuffer
+  /** Size in bytes; a multiple of 8. */
+  readonly byteLength: number
+  readonly bytes: BytesView
+  readonly i16: I16View
+  readonly u16: U16View
+  readonly i32: I32View
+  readonly u32: U32View
+  readonly u64: U64View
+  readonly f32: F32View
+  readonly f64: F64View
+}
+
+const viewNames = ['bytes', 'i16', 'u16', 'i32', 'u32', 'u64', 'f32', 'f64'] as const
+
+/** Allocates a fixed shared buffer (a growable one is far slower to access). The OS commits its pages at first touch. */
+export function createBuffer(byteLength: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(byteLength)
+}
+
+/** Makes the views of `buffer`, whose length must be a multiple of 8. */
+export function openMemory(buffer: SharedArrayBuffer): Memory {
+  const views = {
+    bytes: new DataView(buffer),
+    i16: new Int16Array(buffer),
+    u16: new Uint16Array(buffer),
+    i32: new Int32Array(buffer),
+    u32: new Uint32Array(buffer),
+    u64: new BigUint64Array(buffer),
+    f32: new Float32Array(buffer),
+    f64: new Float64Array(buffer),
+  }
+  return { buffer, byteLength: buffer.byteLength, ...views } as unknown as Memory
+}
+
+/**
+ * Takes the views away: from now on every use of `memory` throws what `makeError` returns, in every accessor that goes
+ * through it, and nothing is written. Cannot be undone.
+ */
+export function poisonMemory(memory: Memory, makeError: () => Error): void {
+  for (const name of [...viewNames, 'buffer'] as const) {
+    Object.defineProperty(memory, name, {
+      configurable: false,
+      enumerable: true,
+      get(): never {
+        throw makeError()
+      },
+    })
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Plain accesses. Unordered: for words of the kinds owner, locked, published and racy (docs/memory-model.md).
+
+export function load8(view: BytesView, address: number): number {
+  return (view as unknown as DataView).getInt8(address)
+}
+export function store8(view: BytesView, address: number, value: number): void {
+  ;(view as unknown as DataView).setInt8(address, value)
+}
+export function loadU8(view: BytesView, address: number): number {
+  return (view as unknown as DataView).getUint8(address)
+}
+export function storeU8(view: BytesView, address: number, value: number): void {
+  ;(view as unknown as DataView).setUint8(address, value)
+}
+export function load16(view: I16View, index: number): number {
+  return (view as unknown as Int16Array)[index] as number
+}
+export function store16(view: I16View, index: number, value: number): void {
+  ;(view as unknown as Int16Array)[index] = value
+}
+export function loadU16(view: U16View, index: number): number {
+  return (view as unknown as Uint16Array)[index] as number
+}
+export function storeU16(view: U16View, index: number, value: number): void {
+  ;(view as unknown as Uint16Array)[index] = value
+}
+export function load32(view: I32View, index: number): number {
+  return (view as unknown as Int32Array)[index] as number
+}
+export function store32(view: I32View, index: number, value: number): void {
+  ;(view as unknown as Int32Array)[index] = value
+}
+export function loadU32(view: U32View, index: number): number {
+  return (view as unknown as Uint32Array)[index] as number
+}
+export function storeU32(view: U32View, index: number, value: number): void {
+  ;(view as unknown as Uint32Array)[index] = value
+}
+export function loadU64(view: U64View, index: number): bigint {
+  return (view as unknown as BigUint64Array)[index] as bigint
+}
+export function storeU64(view: U64View, index: number, value: bigint): void {
+  ;(view as unknown as BigUint64Array)[index] = value
+}
+export function loadF32(view: F32View, index: number): number {
+  return (view as unknown as Float32Array)[index] as number
+}
+export function storeF32(view: F32View, index: number, value: number): void {
+  ;(view as unknown as Float32Array)[index] = value
+}
+export function loadF64(view: F64View, index: number): number {
+  return (view as unknown as Float64Array)[index] as number
+}
+export function storeF64(view: F64View, index: number, value: number): void {
+  ;(view as unknown as Float64Array)[index] = value
+}
+
+// Plain big-endian accesses, by byte address.
+
+export function loadBig16(view: BytesView, address: number): number {
+  return (view as unknown as DataView).getInt16(address)
+}
+export function storeBig16(view: BytesView, address: number, value: number): void {
+  ;(view as unknown as DataView).setInt16(address, value)
+}
+export function loadBigU16(view: BytesView, address: number): number {
+  return (view as unknown as DataView).getUint16(address)
+}
+export function storeBigU16(view: BytesView, address: number, value: number): void {
+  ;(view as unknown as DataView).setUint16(address, value)
+}
+export function loadBig32(view: BytesView, address: number): number {
+  return (view as unknown as DataView).getInt32(address)
+}
+export function storeBig32(view: BytesView, address: number, value: number): void {
+  ;(view as unknown as DataView).setInt32(address, value)
+}
+export function loadBigU32(view: BytesView, address: number): number {
+  return (view as unknown as DataView).getUint32(address)
+}
+export function storeBigU32(view: BytesView, address: number, value: number): void {
+  ;(view as unknown as DataView).setUint32(address, value)
+}
+export function loadBigU64(view: BytesView, address: number): bigint {
+  return (view as unknown as DataView).getBigUint64(address)
+}
+export function storeBigU64(view: BytesView, address: number, value: bigint): void {
+  ;(view as unknown as DataView).setBigUint64(address, value)
+}
+export function loadBigF32(view: BytesView, address: number): number {
+  return (view as unknown as DataView).getFloat32(address)
+}
+export function storeBigF32(view: BytesView, address: number, value: number): void {
+  ;(view as unknown as DataView).setFloat32(address, value)
+}
+export function loadBigF64(view: BytesView, address: number): number {
+  return (view as unknown as DataView).getFloat64(address)
+}
+export function storeBigF64(view: BytesView, address: number, value: number): void {
+  ;(view as unknown as DataView).setFloat64(address, value)
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Atomic accesses: sequentially consistent, for words of the kind atomic. Read-modify-writes return the value before.
+
+export function loadAtomic32(view: I32View, index: number): number {
+  return Atomics.load(view as unknown as Int32Array, index)
+}
+export function storeAtomic32(view: I32View, index: number, value: number): void {
+  Atomics.store(view as unknown as Int32Array, index, value)
+}
+export function addAtomic32(view: I32View, index: number, value: number): number {
+  return Atomics.add(view as unknown as Int32Array, index, value)
+}
+export function subAtomic32(view: I32View, index: number, value: number): number {
+  return Atomics.sub(view as unknown as Int32Array, index, value)
+}
+export function andAtomic32(view: I32View, index: number, value: number): number {
+  return Atomics.and(view as unknown as Int32Array, index, value)
+}
+export function orAtomic32(view: I32View, index: number, value: number): number {
+  return Atomics.or(view as unknown as Int32Array, index, value)
+}
+export function exchangeAtomic32(view: I32View, index: number, value: number): number {
+  return Atomics.exchange(view as unknown as Int32Array, index, value)
+}
+export function compareExchangeAtomic32(view: I32View, index: number, expected: number, value: number): number {
+  return Atomics.compareExchange(view as unknown as Int32Array, index, expected, value)
+}
+export function loadAtomicU32(view: U32View, index: number): number {
+  return Atomics.load(view as unknown as Uint32Array, index)
+}
+export function storeAtomicU32(view: U32View, index: number, value: number): void {
+  Atomics.store(view as unknown as Uint32Array, index, value)
+}
+export function addAtomicU32(view: U32View, index: number, value: number): number {
+  return Atomics.add(view as unknown as Uint32Array, index, value)
+}
+export function subAtomicU32(view: U32View, index: number, value: number): number {
+  return Atomics.sub(view as unknown as Uint32Array, index, value)
+}
+export function andAtomicU32(view: U32View, index: number, value: number): number {
+  return Atomics.and(view as unknown as Uint32Array, index, value)
+}
+export function orAtomicU32(view: U32View, index: number, value: number): number {
+  return Atomics.or(view as unknown as Uint32Array, index, value)
+}
+export function exchangeAtomicU32(view: U32View, index: number, value: number): number {
+  return Atomics.exchange(view as unknown as Uint32Array, index, value)
+}
+export function compareExchangeAtomicU32(view: U32View, index: number, expected: number, value: number): number {
+  return Atomics.compareExchange(view as unknown as Uint32Array, index, expected, value)
+}
+export function loadAtomicU64(view: U64View, index: number): bigint {
+  return Atomics.load(view as unknown as BigUint64Array, index)
+}
+export function storeAtomicU64(view: U64View, index: number, value: bigint): void {
+  Atomics.store(view as unknown as BigUint64Array, index, value)
+}
+export function addAtomicU64(view: U64View, index: number, value: bigint): bigint {
+  return Atomics.add(view as unknown as BigUint64Array, index, value)
+}
+export function subAtomicU64(view: U64View, index: number, value: bigint): bigint {
+  return Atomics.sub(view as unknown as BigUint64Array, index, value)
+}
+export function andAtomicU64(view: U64View, index: number, value: bigint): bigint {
+  return Atomics.and(view as unknown as BigUint64Array, index, value)
+}
+export function orAtomicU64(view: U64View, index: number, value: bigint): bigint {
+  return Atomics.or(view as unknown as BigUint64Array, index, value)
+}
+export function exchangeAtomicU64(view: U64View, index: number, value: bigint): bigint {
+  return Atomics.exchange(view as unknown as BigUint64Array, index, value)
+}
+export function compareExchangeAtomicU64(view: U64View, index: number, expected: bigint, value: bigint): bigint {
+  return Atomics.compareExchange(view as unknown as BigUint64Array, index, expected, value)
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Waiting and waking.
+
+export type WaitResult = 'ok' | 'not-equal' | 'timed-out'
+
+/** Blocks this thread while `view[index] === value`, for at most `timeout` ms. Throws where blocking is forbidden. */
+export function wait32(view: I32View, index: number, value: number, timeout = Infinity): WaitResult {
+  return Atomics.wait(view as unknown as Int32Array, index, value, timeout)
+}
+/** Whether {@link waitAsync32} works in this engine. */
+export const canWaitAsync: boolean = typeof Atomics.waitAsync === 'function'
+/** As {@link wait32}, without blocking: a result at once, or a promise of it. */
+export function waitAsync32(
+  view: I32View,
+  index: number,
+  value: number,
+  timeout = Infinity,
+): { readonly async: false; readonly value: WaitResult } | { readonly async: true; readonly value: Promise<WaitResult> } {
+  return Atomics.waitAsync(view as unknown as Int32Array, index, value, timeout) as ReturnType<typeof waitAsync32>
+}
+/** Wakes at most `count` threads that wait on the word; returns how many. */
+export function notify32(view: I32View, index: number, count = Infinity): number {
+  return Atomics.notify(view as unknown as Int32Array, index, count)
+}
+/**
+ * Busy waiting. `predicate` must be pure: it may only load. The one loop that an explorer can treat as "blocked until it
+ * holds".
+ */
+export function awaitUntil(predicate: () => boolean): void {
+  while (!predicate()) pause()
+}
+const pause: () => void = (Atomics as { pause?: () => void }).pause ?? (() => undefined)
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Ranges of bytes, plain. A view of the range is made for each call: for tables and strings, not for single words.
+
+/** Sets `length` bytes from `address` to `value`. */
+export function fillBytes(memory: Memory, address: number, length: number, value: number): void {
+  new Uint8Array(memory.buffer, address, length).fill(value)
+}
+/** Copies private bytes into shared memory. */
+export function copyIn(memory: Memory, address: number, bytes: Uint8Array): void {
+  new Uint8Array(memory.buffer, address, bytes.length).set(bytes)
+}
+/** Copies shared bytes into private memory, where they may be decoded (decoding shared bytes can crash Node 20). */
+export function copyOut(memory: Memory, address: number, length: number): Uint8Array {
+  return new Uint8Array(memory.buffer, address, length).slice()
+}

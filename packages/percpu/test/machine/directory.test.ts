@@ -1,0 +1,89 @@
+/** Named objects: created once, found by every thread, refused with another type or layout. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { aligned, boot, i32, owner, struct } from 'percpu'
+import { load32, store32 } from 'percpu/mem'
+import { Cell } from './support/cell.js'
+import { joinAs, throwsCode, withMachine } from './support/threads.js'
+
+const Page = struct('Page', { first: aligned(owner(i32), 'page') })
+const spec = { type: 'Cell', layout: Cell }
+
+describe('objects', () => {
+  it('are found by name in every thread, zeroed or as init left them', async () => {
+    await withMachine({ cpus: 2 }, async (machine, start) => {
+      const address = machine.objects.create('début', { ...spec, init: (at) => store32(machine.memory.i32, at / 4, 42) })
+      const other = joinAs(machine, 101)
+      assert.equal(other.objects.open('début', spec), address)
+      assert.equal(load32(other.memory.i32, address / 4), 42)
+      await other.offline()
+      const remote = await (await start()).tell<number>({ do: 'create', name: 'theirs' })
+      assert.equal(machine.objects.open('theirs', spec), remote)
+      assert.equal(load32(machine.memory.i32, remote / 4), 0)
+      assert.deepEqual(
+        machine.objects.list().map(({ name, type, size }) => ({ name, type, size })),
+        [
+          { name: 'theirs', type: 'Cell', size: 192 },
+          { name: 'début', type: 'Cell', size: 192 },
+        ],
+      )
+    })
+  })
+
+  it('are aligned as their layout says', () => {
+    const machine = boot()
+    machine.objects.create('small', spec)
+    const address = machine.objects.create('page', { type: 'Page', layout: Page })
+    assert.equal(address % 4096, 0)
+    assert.equal(machine.objects.open('page', { type: 'Page', layout: Page }), address)
+  })
+
+  it('are refused a second time, when missing, and under another type or layout', () => {
+    const { objects } = boot()
+    objects.create('a', spec)
+    throwsCode(() => objects.create('a', spec), 'PERCPU_OBJECT_EXISTS', /'a' exists/)
+    throwsCode(() => objects.open('b', spec), 'PERCPU_OBJECT_MISSING', /'b'/)
+    throwsCode(() => objects.open('a', { ...spec, type: 'Other' }), 'PERCPU_OBJECT_MISMATCH', /of type 'Cell', not 'Other'/)
+    throwsCode(() => objects.open('a', { type: 'Cell', layout: Page }), 'PERCPU_OBJECT_MISMATCH', /another layout.*Page/)
+    throwsCode(() => objects.openOrCreate('a', { type: 'Cell', layout: Page }), 'PERCPU_OBJECT_MISMATCH')
+  })
+
+  it('need names and types that fit', () => {
+    const { objects } = boot()
+    throwsCode(() => objects.create('', spec), 'PERCPU_ARGUMENT', /1 to 56 bytes/)
+    throwsCode(() => objects.create('é'.repeat(29), spec), 'PERCPU_ARGUMENT', /has 58/)
+    throwsCode(() => objects.create('x', { ...spec, type: 'T'.repeat(41) }), 'PERCPU_ARGUMENT', /1 to 40 bytes/)
+    objects.create('é'.repeat(28), { ...spec, type: 'T'.repeat(40) })
+    assert.equal(objects.list()[0]?.name, 'é'.repeat(28))
+  })
+
+  it('leave nothing behind when init throws or the name was taken meanwhile', () => {
+    const machine = boot()
+    const before = machine.memblock.report().used
+    const fail = () => {
+      throw new RangeError('no')
+    }
+    assert.throws(() => machine.objects.create('a', { ...spec, init: fail }), RangeError)
+    assert.equal(machine.memblock.report().used, before)
+    assert.deepEqual(machine.objects.list(), [])
+    // While this thread fills its object, another one creates it.
+    const meanwhile = () => void machine.objects.create('a', spec)
+    throwsCode(() => machine.objects.create('a', { ...spec, init: meanwhile }), 'PERCPU_OBJECT_EXISTS')
+    assert.equal(machine.objects.list().length, 1)
+    const opened = machine.objects.openOrCreate('b', { ...spec, init: () => void machine.objects.create('b', spec) })
+    assert.equal(machine.objects.open('b', spec), opened)
+    assert.equal(machine.memblock.report().regions.length, 3)
+  })
+
+  it('are created by exactly one of many threads', async () => {
+    await withMachine({ cpus: 4 }, async (machine, start) => {
+      const actors = await Promise.all([start(), start(), start()])
+      for (const name of ['a', 'b', 'c', 'd', 'e']) {
+        const results = await Promise.allSettled(actors.map((actor) => actor.tell<number>({ do: 'create', name })))
+        const created = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+        assert.deepEqual(created, [machine.objects.open(name, spec)])
+      }
+      assert.equal(machine.objects.list().length, 5)
+    })
+  })
+})

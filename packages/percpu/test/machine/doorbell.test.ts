@@ -1,0 +1,246 @@
+/** Rings, cross calls, polling and parking, by Atomics.waitAsync and by messages. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { boot, type CallOutcome, type DoorbellMode } from 'percpu'
+import { becomesSet, get, joinAs, rejectsCode, set, throwsCode, withMachine, words } from './support/threads.js'
+
+const none = { ran: [], failed: [], gone: [], deaf: [] } satisfies CallOutcome
+
+for (const doorbell of ['waitAsync', 'port'] as const satisfies readonly DoorbellMode[]) {
+  describe(`doorbells by ${doorbell}`, () => {
+    it('ring one CPU or several', async () => {
+      await withMachine({ cpus: 3, doorbell }, async (machine, start) => {
+        const [first, second] = words(machine, 2) as [number, number]
+        const actors = [await start({ doorbell }), await start({ doorbell })] as const
+        await actors[0].tell({ do: 'count-rings', reason: 0, word: first })
+        await actors[1].tell({ do: 'count-rings', reason: 15, word: second })
+        machine.ring(1, 0)
+        await becomesSet(machine.memory, first)
+        machine.ring([1, 2], 15)
+        await becomesSet(machine.memory, second)
+        assert.equal(get(machine.memory, first), 1, 'CPU 1 has no handler for reason 15')
+      })
+    })
+
+    it('ring the calling CPU too, as a job of its own', async () => {
+      const machine = boot({ doorbell })
+      const rung = new Promise<void>((resolve) => machine.onRing(3, resolve))
+      machine.ring(machine.online, 3)
+      const keepAlive = setInterval(() => undefined, 1 << 30)
+      await rung
+      clearInterval(keepAlive)
+    })
+
+    it('run a registered function everywhere, and wait for it', async () => {
+      await withMachine({ cpus: 4, doorbell }, async (machine, start) => {
+        const [sum] = words(machine, 1) as [number]
+        const actors = await Promise.all([start({ doorbell }), start({ doorbell }), start({ doorbell })])
+        await Promise.all(actors.map((actor) => actor.tell({ do: 'register', name: 'add', adds: sum })))
+        const outcome = await machine.callFunctionMany([1, 2, 3], 'add', { argument: 7 })
+        assert.deepEqual(outcome, { ...none, ran: [1, 2, 3] })
+        assert.equal(get(machine.memory, sum), 21)
+        for (let i = 0; i < 20; i++) await machine.callFunctionMany([2], 'add', { argument: 1 })
+        assert.equal(get(machine.memory, sum), 41)
+      })
+    })
+
+    it('run calls that nobody waits for, in order, each once', async () => {
+      await withMachine({ cpus: 2, doorbell }, async (machine, start) => {
+        const [sum] = words(machine, 1) as [number]
+        const actor = await start({ doorbell })
+        await actor.tell({ do: 'register', name: 'add', adds: sum })
+        for (let i = 0; i < 50; i++) void machine.callFunctionMany([1], 'add', { argument: 1, wait: false })
+        await machine.callFunctionMany([1], 'add', { argument: 1 })
+        assert.equal(get(machine.memory, sum), 51)
+      })
+    })
+
+    it('let two CPUs call each other at the same time', async () => {
+      const machine = boot({ cpus: 2, doorbell })
+      const other = joinAs(machine, 101, { doorbell })
+      const ran: string[] = []
+      machine.registerFunction('ping', (argument) => ran.push(`0:${argument}`))
+      other.registerFunction('ping', (argument) => ran.push(`1:${argument}`))
+      const outcomes = await Promise.all([
+        machine.callFunctionMany([0, 1], 'ping', { argument: 5 }),
+        other.callFunctionMany([0, 1], 'ping', { argument: 6 }),
+      ])
+      assert.deepEqual(outcomes, [
+        { ...none, ran: [0, 1] },
+        { ...none, ran: [0, 1] },
+      ])
+      assert.deepEqual(ran.sort(), ['0:5', '0:6', '1:5', '1:6'])
+    })
+
+    it('end a grace period', async () => {
+      await withMachine({ cpus: 3, doorbell }, async (machine, start) => {
+        await Promise.all([start({ doorbell }), start({ doorbell })])
+        for (let i = 0; i < 20; i++) await machine.synchronize()
+      })
+    })
+  })
+}
+
+describe('callFunctionMany', () => {
+  it('tells which CPUs failed, and why it could not run', async () => {
+    await withMachine({ cpus: 5 }, async (machine, start) => {
+      const [sum] = words(machine, 1) as [number]
+      const [works, throws] = await Promise.all([start(), start(), start()])
+      await works.tell({ do: 'register', name: 'f', adds: sum })
+      await throws.tell({ do: 'register-throwing', name: 'f' })
+      const outcome = await machine.callFunctionMany([1, 2, 3, 4], 'f', { argument: 1 })
+      const cpu = async (actor: typeof works) => (await actor.tell<{ cpu: number }>({ do: 'identify' })).cpu
+      assert.deepEqual(outcome.ran, [await cpu(works)])
+      assert.equal(outcome.failed.length, 2, 'one throws, one has not registered it')
+      assert.ok(outcome.failed.includes(await cpu(throws)))
+      assert.deepEqual(outcome.gone, [4])
+    })
+  })
+
+  it('does not hang when a CPU leaves or dies in the middle', async () => {
+    await withMachine({ cpus: 4 }, async (machine, start) => {
+      const [tells, until] = words(machine, 2) as [number, number]
+      const dies = await start()
+      await dies.tell({ do: 'register-endless', name: 'endless', tells })
+      const first = machine.callFunctionMany([1], 'endless')
+      await becomesSet(machine.memory, tells)
+      await dies.terminate()
+      assert.deepEqual(await first, { ...none, gone: [1] })
+
+      const busy = await start()
+      set(machine.memory, tells, 0)
+      const leaving = busy.tell({ do: 'spin', until, tells, polls: false, deaf: false }).then(() => busy.tell({ do: 'offline' }))
+      await becomesSet(machine.memory, tells)
+      const second = machine.callFunctionMany([1], 'unknown')
+      set(machine.memory, until)
+      await leaving
+      const { gone, failed } = await second
+      assert.deepEqual([...gone, ...failed], [1])
+    })
+  })
+
+  it('does not run at a next incarnation what was called at the one before', async () => {
+    const machine = boot({ cpus: 2 })
+    const first = joinAs(machine, 101)
+    const call = machine.callFunctionMany([1], 'f', { argument: 1 })
+    // The call is written and rung in a job of its own; until then this thread only declares CPU 1 dead.
+    await Promise.resolve()
+    await Promise.resolve()
+    assert.equal(machine.declareDead(first.cpu), true)
+    const second = joinAs(machine, 102)
+    second.registerFunction('f', () => assert.fail('was not called'))
+    second.poll()
+    assert.deepEqual(await call, { ...none, gone: [1] })
+    await machine.synchronize()
+  })
+
+  it('leaves deaf CPUs out, and looks after one that turns deaf', async () => {
+    await withMachine({ cpus: 2 }, async (machine, start) => {
+      const [tells, until, sum] = words(machine, 3) as [number, number, number]
+      const actor = await start()
+      await actor.tell({ do: 'register', name: 'add', adds: sum })
+      const spinning = actor.tell({ do: 'spin', until, tells, polls: false, deaf: true })
+      await becomesSet(machine.memory, tells)
+      assert.deepEqual(await machine.callFunctionMany([1], 'add', { argument: 1 }), { ...none, deaf: [1] })
+      await machine.synchronize()
+      set(machine.memory, until)
+      await spinning
+      assert.deepEqual(await machine.callFunctionMany([1], 'add', { argument: 1 }), { ...none, ran: [1] })
+      assert.equal(get(machine.memory, sum), 1)
+    })
+  })
+
+  it('wakes a parked CPU, which goes on parking', async () => {
+    await withMachine({ cpus: 2 }, async (machine, start) => {
+      const [tells, word, sum] = words(machine, 3) as [number, number, number]
+      const actor = await start()
+      await actor.tell({ do: 'register', name: 'add', adds: sum })
+      const parked = actor.tell({ do: 'park', word, tells })
+      await becomesSet(machine.memory, tells)
+      for (let i = 1; i <= 20; i++) {
+        assert.deepEqual(await machine.callFunctionMany([1], 'add', { argument: 1 }), { ...none, ran: [1] })
+        assert.equal(get(machine.memory, sum), i)
+      }
+      set(machine.memory, word)
+      machine.ring(1, 0)
+      await parked
+    })
+  })
+
+  it('gives up after a timeout, naming who is late', async () => {
+    await withMachine({ cpus: 2 }, async (machine, start) => {
+      const [tells, until] = words(machine, 2) as [number, number]
+      const actor = await start()
+      const spinning = actor.tell({ do: 'spin', until, tells, polls: false, deaf: false })
+      await becomesSet(machine.memory, tells)
+      await rejectsCode(machine.callFunctionMany([1], 'f', { timeout: 5 }), 'PERCPU_UNANSWERED', /'f' .* CPU 1/)
+      set(machine.memory, until)
+      await spinning
+      assert.deepEqual(await machine.callFunctionMany([1], 'f'), { ...none, failed: [1] })
+    })
+  })
+
+  it('refuses impossible CPUs, reasons, arguments and names that are taken', () => {
+    const machine = boot({ cpus: 2 })
+    throwsCode(() => machine.callFunctionMany([2], 'f'), 'PERCPU_ARGUMENT', /CPU 2 is not possible/)
+    throwsCode(() => machine.callFunctionMany([0], 'f', { argument: 2 ** 31 }), 'PERCPU_ARGUMENT', /2147483648/)
+    throwsCode(() => machine.ring(-1, 0), 'PERCPU_ARGUMENT')
+    throwsCode(() => machine.ring(0, 16), 'PERCPU_ARGUMENT', /0 to 15/)
+    throwsCode(() => machine.onRing(1.5, () => undefined), 'PERCPU_ARGUMENT')
+    const unregister = machine.registerFunction('f', () => undefined)
+    throwsCode(() => machine.registerFunction('f', () => undefined), 'PERCPU_ARGUMENT', /registered already/)
+    unregister()
+    machine.registerFunction('f', () => undefined)
+  })
+})
+
+describe('poll', () => {
+  it('lets a long loop answer', async () => {
+    await withMachine({ cpus: 2 }, async (machine, start) => {
+      const [tells, until, sum] = words(machine, 3) as [number, number, number]
+      const actor = await start()
+      await actor.tell({ do: 'register', name: 'add', adds: sum })
+      const spinning = actor.tell({ do: 'spin', until, tells, polls: true, deaf: false })
+      await becomesSet(machine.memory, tells)
+      assert.deepEqual(await machine.callFunctionMany([1], 'add', { argument: 3 }), { ...none, ran: [1] })
+      await machine.synchronize()
+      set(machine.memory, until)
+      await spinning
+      assert.equal(get(machine.memory, sum), 3)
+    })
+  })
+
+  it('is not re-entered by what it runs', () => {
+    const machine = boot()
+    let runs = 0
+    machine.onRing(0, () => {
+      runs++
+      machine.ring(0, 0)
+      machine.poll()
+    })
+    machine.ring(0, 0)
+    machine.poll()
+    assert.equal(runs, 1)
+  })
+})
+
+describe('park', () => {
+  it('is Atomics.wait for the word', () => {
+    const machine = boot()
+    const [word] = words(machine, 1) as [number]
+    assert.equal(machine.park(word, 1), 'not-equal')
+    assert.equal(machine.park(word, 0, 1), 'timed-out')
+    throwsCode(() => machine.park(word + 2, 0), 'PERCPU_ARGUMENT')
+    throwsCode(() => machine.park(2 ** 40, 0), 'PERCPU_ARGUMENT')
+  })
+
+  it('answers rings before it returns', () => {
+    const machine = boot()
+    const [word] = words(machine, 1) as [number]
+    let rung = 0
+    machine.onRing(0, () => rung++)
+    machine.ring(0, 0)
+    machine.park(word, 1)
+    assert.equal(rung, 1)
+  })
+})

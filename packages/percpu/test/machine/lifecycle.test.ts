@@ -1,0 +1,257 @@
+/** CPUs that leave in order, and CPUs whose thread ends in whatever way. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { boot, type Machine } from 'percpu'
+import { loadAtomic32, openMemory, storeAtomic32 } from 'percpu/mem'
+import { Cell } from './support/cell.js'
+import { becomesSet, joinAs, rejectsCode, throwsCode, withMachine, words, type Actor } from './support/threads.js'
+
+describe('offline', () => {
+  it('frees the number, also for the same thread', async () => {
+    await withMachine({ cpus: 2 }, async (machine, start) => {
+      const actor = await start()
+      await actor.tell({ do: 'offline' })
+      assert.deepEqual(machine.present, [0])
+      assert.equal(machine.cpus()[1]?.state, 'offline')
+      const again = joinAs(machine, 101)
+      assert.deepEqual([again.cpu, again.incarnation], [1, 2])
+    })
+  })
+
+  it('poisons the handle: every use throws and writes nothing', async () => {
+    const machine = boot({ cpus: 3, memory: '512 KiB' })
+    const leaver = joinAs(machine, 101)
+    const { memory, memblock, objects } = leaver
+    const cell = Cell.at(memory, objects.create('cell', { type: 'Cell', layout: Cell }))
+    await leaver.offline()
+    const before = new Uint8Array(machine.handle.buffer).slice()
+
+    const uses: readonly ((gone: Machine) => unknown)[] = [
+      (gone) => gone.handle,
+      (gone) => gone.memory,
+      (gone) => gone.memblock,
+      (gone) => gone.objects,
+      (gone) => gone.possible,
+      (gone) => gone.present,
+      (gone) => gone.online,
+      (gone) => gone.cpus(),
+      (gone) => gone.configuration,
+      (gone) => gone.addHotplug({ name: 'late' }),
+      (gone) => gone.offline(),
+      (gone) => gone.supervise(new FakeWorker()),
+      (gone) => gone.declareDead(0),
+      (gone) => gone.onRing(0, () => undefined),
+      (gone) => gone.ring(0, 0),
+      (gone) => gone.registerFunction('late', () => undefined),
+      (gone) => gone.callFunctionMany(0, 'late'),
+      (gone) => gone.poll(),
+      (gone) => gone.park(0, 1, 0),
+      (gone) => gone.deaf(() => undefined),
+      () => memblock.alloc({ size: 64 }),
+      () => memblock.report(),
+      () => objects.open('cell', { type: 'Cell', layout: Cell }),
+      () => objects.list(),
+      () => cell.value.load(),
+      () => cell.value.store(1),
+      () => storeAtomic32(memory.i32, 0, 1),
+    ]
+    for (const use of uses) throwsCode(() => use(leaver), 'PERCPU_OFFLINE', /CPU 1 offline; join/)
+    await rejectsCode(leaver.synchronize(), 'PERCPU_OFFLINE')
+    assert.deepEqual(new Uint8Array(machine.handle.buffer), before)
+    const covered = new Set(uses.map((use) => /gone\.(\w+)/.exec(use.toString())?.[1]))
+    const members = Object.getOwnPropertyNames(Object.getPrototypeOf(machine) as object)
+    const uncovered = members.filter((name) => !covered.has(name) && name !== 'constructor' && name !== 'synchronize')
+    assert.deepEqual(uncovered, [], 'public members that this test does not use')
+  })
+
+  it('tells one promise to all who ask for it', async () => {
+    const machine = boot({ cpus: 2 })
+    const leaver = joinAs(machine, 101)
+    assert.equal(leaver.offline(), leaver.offline())
+    await leaver.offline().catch((error: unknown) => assert.equal((error as { code: string }).code, 'PERCPU_OFFLINE'))
+  })
+
+  it('frees what the stay had allocated and not kept', async () => {
+    const machine = boot({ cpus: 2 })
+    const leaver = joinAs(machine, 101)
+    const before = machine.memblock.report().used
+    leaver.memblock.alloc({ size: 4096 })
+    const kept = leaver.memblock.alloc({ size: 128 })
+    leaver.memblock.keep(kept)
+    await leaver.offline()
+    assert.equal(machine.memblock.report().used, before + 128)
+  })
+})
+
+class FakeWorker {
+  readonly threadId = 12345
+  once(): this {
+    return this
+  }
+}
+
+describe('supervise', () => {
+  const endings: Readonly<Record<string, (actor: Actor) => Promise<unknown>>> = {
+    'is terminated': (actor) => actor.worker.terminate(),
+    'throws outside any handler': (actor) => actor.tell({ do: 'throw' }).catch(() => undefined),
+    'calls process.exit': (actor) => actor.tell({ do: 'exit' }).catch(() => undefined),
+  }
+  for (const [how, end] of Object.entries(endings)) {
+    it(`takes the CPU off every mask and frees it when its thread ${how}`, async () => {
+      await withMachine({ cpus: 3 }, async (machine, start) => {
+        const actor = await start()
+        assert.deepEqual(machine.online, [0, 1])
+        await end(actor)
+        assert.deepEqual(await actor.supervision?.reaped, [1])
+        assert.deepEqual(machine.online, [0])
+        assert.deepEqual(machine.present, [0])
+        assert.deepEqual(machine.cpus()[1], { cpu: 1, node: 0, state: 'offline', incarnation: 1 })
+        const next = joinAs(machine, 101)
+        assert.deepEqual([next.cpu, next.incarnation], [1, 2])
+      })
+    })
+  }
+
+  it('works for a thread that is stuck in a loop', async () => {
+    await withMachine({ cpus: 2 }, async (machine, start) => {
+      const [until, tells] = words(machine, 2) as [number, number]
+      const actor = await start()
+      actor.tell({ do: 'spin', until, tells, polls: false, deaf: false }).catch(() => undefined)
+      await becomesSet(machine.memory, tells)
+      assert.deepEqual(await actor.terminate(), [1])
+      assert.deepEqual(machine.online, [0])
+    })
+  })
+
+  it('tells of no CPU for a worker that never joined', async () => {
+    const machine = boot()
+    const worker = new Worker('', { eval: true })
+    assert.deepEqual(await machine.supervise(worker).reaped, [])
+  })
+
+  it('lets exactly one of several supervisors reap', async () => {
+    await withMachine({ cpus: 3 }, async (machine, start) => {
+      const second = joinAs(machine, 101)
+      const actor = await start()
+      const both = [actor.supervision?.reaped, second.supervise(actor.worker).reaped]
+      await actor.worker.terminate()
+      assert.deepEqual((await Promise.all(both)).flat(), [2])
+    })
+  })
+
+  it('goes on after the supervising CPU went offline', async () => {
+    await withMachine({ cpus: 3 }, async (machine, start) => {
+      const observer = joinAs(machine, 101)
+      const actor = await start()
+      await machine.offline()
+      assert.deepEqual(await actor.terminate(), [2])
+      assert.deepEqual(observer.online, [1])
+    })
+  })
+
+  it('frees what the dead thread had allocated, but not what it kept or gave a name', async () => {
+    await withMachine({ cpus: 2 }, async (machine, start) => {
+      const actor = await start()
+      const before = machine.memblock.report().regions.length
+      await actor.tell({ do: 'alloc', size: 10_000, keep: false })
+      const kept = await actor.tell<number>({ do: 'alloc', size: 100, keep: true })
+      const named = await actor.tell<number>({ do: 'create', name: 'cell' })
+      assert.equal(machine.memblock.report().regions.length, before + 3)
+      await actor.terminate()
+      const left = machine.memblock.report().regions
+      assert.equal(left.length, before + 2)
+      assert.equal(left.find(({ address }) => address === kept)?.owner, undefined)
+      assert.equal(machine.objects.open('cell', { type: 'Cell', layout: Cell }), named)
+    })
+  })
+
+  it('refuses a worker that has ended, and things that are no workers', async () => {
+    const machine = boot()
+    const worker = new Worker('', { eval: true })
+    await new Promise((resolve) => worker.once('exit', resolve))
+    throwsCode(() => machine.supervise(worker), 'PERCPU_ARGUMENT', /ended already/)
+    throwsCode(() => machine.supervise({} as Worker), 'PERCPU_UNSUPPORTED', /declareDead/)
+  })
+})
+
+describe('declareDead', () => {
+  it('reaps a thread that the caller knows to have stopped', () => {
+    const machine = boot({ cpus: 2 })
+    joinAs(machine, 101)
+    assert.equal(machine.declareDead(1), true)
+    assert.equal(machine.declareDead(1), false)
+    assert.deepEqual(machine.online, [0])
+  })
+
+  it('refuses the calling CPU and impossible ones', () => {
+    const machine = boot({ cpus: 2 })
+    throwsCode(() => machine.declareDead(0), 'PERCPU_ARGUMENT', /itself/)
+    throwsCode(() => machine.declareDead(2), 'PERCPU_ARGUMENT', /CPUs 0 to 1/)
+  })
+})
+
+describe('hotplug callbacks', () => {
+  it('start at once, are torn down in the opposite order, and hear of the dead', async () => {
+    const machine = boot({ cpus: 3 })
+    const log: string[] = []
+    const callbacks = (name: string) => ({
+      name,
+      startup: () => void log.push(`${name} up`),
+      teardown: () => void log.push(`${name} down`),
+      dead: (cpu: number, incarnation: number) => void log.push(`${name} dead ${cpu}.${incarnation}`),
+    })
+    const cpu = joinAs(machine, 101)
+    cpu.addHotplug(callbacks('a'))
+    cpu.addHotplug(callbacks('b'))
+    joinAs(machine, 102)
+    cpu.declareDead(2)
+    await cpu.offline()
+    assert.deepEqual(log, ['a up', 'b up', 'b dead 2.1', 'a dead 2.1', 'b down', 'a down'])
+  })
+
+  it('are not added if startup throws', async () => {
+    const machine = boot({ cpus: 2 })
+    const cause = new Error('no memory')
+    const fail = () => {
+      throw cause
+    }
+    assert.throws(
+      () => machine.addHotplug({ name: 'bad', startup: fail, teardown: () => assert.fail('was never up') }),
+      (error: { code: string; cause: unknown }) => error.code === 'PERCPU_HOTPLUG' && error.cause === cause,
+    )
+    throwsCode(() => {
+      machine.addHotplug({ name: 'x' })
+      machine.addHotplug({ name: 'x' })
+    }, 'PERCPU_ARGUMENT')
+    await machine.offline()
+  })
+
+  it('do not keep a CPU online by throwing', async () => {
+    const machine = boot({ cpus: 2 })
+    const cpu = joinAs(machine, 101)
+    let others = 0
+    const count = () => void others++
+    const fail = () => {
+      throw new Error('cannot')
+    }
+    cpu.addHotplug({ name: 'first', teardown: count })
+    cpu.addHotplug({ name: 'second', teardown: fail })
+    await rejectsCode(cpu.offline(), 'PERCPU_HOTPLUG', /teardown of second/)
+    assert.equal(others, 1)
+    assert.deepEqual(machine.online, [0])
+    throwsCode(() => cpu.online, 'PERCPU_OFFLINE')
+  })
+})
+
+describe('the header', () => {
+  it('is left as it was by joins and deaths', () => {
+    const machine = boot({ cpus: 2, memory: '512 KiB' })
+    const view = openMemory(machine.handle.buffer)
+    const page = () => Array.from({ length: 16 }, (_, i) => loadAtomic32(view.i32, i))
+    const before = page()
+    joinAs(machine, 101)
+    machine.declareDead(1)
+    assert.deepEqual(page(), before)
+  })
+})

@@ -1,0 +1,70 @@
+/**
+ * Loads the built library with hooked-mem.ts in the place of `#mem`. Import this, and nothing else of percpu, first.
+ */
+import { register } from 'node:module'
+import * as hooked from './hooked-mem.js'
+
+const target = JSON.stringify(new URL('./hooked-mem.js', import.meta.url).href)
+register(
+  'data:text/javascript,' +
+    encodeURIComponent(`export const resolve = (specifier, context, next) =>
+      specifier === '#mem' ? { url: ${target}, shortCircuit: true } : next(specifier, context)`),
+)
+
+export const percpu = await import('percpu')
+export const mem = hooked
+
+/** Thrown inside a library call in place of the access before which the thread was killed. */
+export class Killed extends Error {}
+
+/**
+ * Runs `operation`, and right before its access number `at` (from 0) runs `intrude`. Accesses made by `intrude` are not counted. Returns
+ * whether the operation made that many accesses.
+ */
+export function interrupt(operation: () => unknown, at: number, intrude: () => void): boolean {
+  let count = 0
+  let intruded = false
+  hooked.control.before = () => {
+    if (intruded || count++ !== at) return
+    intruded = true
+    const { before } = hooked.control
+    hooked.control.before = undefined
+    try {
+      intrude()
+    } finally {
+      hooked.control.before = before
+    }
+  }
+  try {
+    operation()
+  } finally {
+    hooked.control.before = undefined
+  }
+  return intruded
+}
+
+/**
+ * Runs `operation` until right before its access number `at`, where its thread ends: not even `finally` blocks touch memory after
+ * that. Returns whether the operation got that far.
+ */
+export function killAt(operation: () => unknown, at: number): boolean {
+  let count = 0
+  hooked.control.before = () => {
+    if (count++ >= at) throw new Killed()
+  }
+  try {
+    operation()
+  } catch (error) {
+    if (count <= at) throw error
+  } finally {
+    hooked.control.before = undefined
+  }
+  return count > at
+}
+
+/** Calls `attempt` with 0, 1, 2 … until it returns false; returns how many returned true. */
+export function forEachAccess(attempt: (at: number) => boolean): number {
+  let at = 0
+  while (attempt(at)) at++
+  return at
+}

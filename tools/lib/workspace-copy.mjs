@@ -1,0 +1,72 @@
+// A private copy of the built workspace, in which a compiled file can be replaced.
+
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+
+const skipped = ['node_modules', 'src', '.git']
+
+/**
+ * Copies every package below `root`/packages, without sources, to a temporary directory. Third-party modules are links
+ * to the originals; the workspace's own packages (`node_modules/percpu`) are links to the copies, so that an import of
+ * `percpu` from a copied test finds the copied library.
+ */
+export function copyWorkspace(root) {
+  const original = realpathSync(root)
+  const copy = realpathSync(mkdtempSync(path.join(os.tmpdir(), 'percpu-mutant-')))
+  const packages = readdirSync(path.join(original, 'packages')).map((name) => `packages/${name}`)
+  for (const directory of packages) {
+    cpSync(path.join(original, directory), path.join(copy, directory), {
+      recursive: true,
+      filter: (source) => !skipped.includes(path.basename(source)),
+    })
+  }
+  for (const directory of ['', ...packages]) linkModules(original, copy, directory)
+  return {
+    path: copy,
+    /** Replaces one file; gives a function that puts the original text back. */
+    replace(file, text) {
+      const target = path.join(copy, file)
+      const before = readFileSync(target, 'utf8')
+      writeFileSync(target, text)
+      return () => writeFileSync(target, before)
+    },
+    remove: () => rmSync(copy, { recursive: true, force: true }),
+  }
+}
+
+function linkModules(original, copy, directory) {
+  const from = path.join(original, directory, 'node_modules')
+  if (!existsSync(from)) return
+  const to = path.join(copy, directory, 'node_modules')
+  mkdirSync(to, { recursive: true })
+  for (const name of readdirSync(from)) {
+    if (name.startsWith('.')) continue
+    if (name.startsWith('@')) linkScope(original, copy, path.join(from, name), path.join(to, name))
+    else linkModule(original, copy, path.join(from, name), path.join(to, name))
+  }
+}
+
+function linkScope(original, copy, from, to) {
+  mkdirSync(to)
+  for (const name of readdirSync(from)) linkModule(original, copy, path.join(from, name), path.join(to, name))
+}
+
+function linkModule(original, copy, from, to) {
+  const target = realpathSync(from)
+  const inPackages = path.relative(path.join(original, 'packages'), target)
+  const isWorkspace = lstatSync(from).isSymbolicLink() && !inPackages.startsWith('..')
+  symlinkSync(isWorkspace ? path.join(copy, 'packages', inPackages) : target, to)
+}

@@ -1,0 +1,136 @@
+// Proves that the tests notice what the comments claim: applies each mutant of mutants/ (lib/mutant-registry.mjs
+// describes an entry) to a private copy of the built workspace and runs the test that is said to kill it.
+//
+//     npm run mutants [-- --only <part of a name>]
+//
+// A mutant is killed when its test fails or runs out of time. The run fails if a mutant survives, does not apply, does
+// not compile (so that no mutant dies of a typing error), or if a test does not pass without a mutant.
+
+import { spawn } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { parseArgs } from 'node:util'
+import { createCompiler } from './lib/compile.mjs'
+import { isMain, reportProblems, repositoryRoot } from './lib/cli.mjs'
+import { mutatedText, readRegistry } from './lib/mutant-registry.mjs'
+import { copyWorkspace } from './lib/workspace-copy.mjs'
+
+/**
+ * Runs the mutants of the registry below `root` whose names contain `only`, `lanes` at a time. Gives the kill table and
+ * the problems; `progress` is called with each row.
+ */
+export async function runMutants(
+  root,
+  { only = '', lanes = availableParallelism(), progress = () => undefined } = {},
+) {
+  const { entries, problems } = readRegistry(root)
+  const selected = entries.filter((entry) => entry.name.includes(only))
+  if (only !== '' && selected.length === 0)
+    problems.push({ file: 'mutants', line: 1, message: `no mutant is named like ${only}` })
+  const jobs = prepare(root, selected, problems)
+  const baselines = new Map(jobs.map(({ entry }) => [testKey(entry), entry]))
+  const broken = new Set()
+  const table = []
+  await inLanes(root, lanes, [...baselines], async (copy, [key, entry]) => {
+    const { killed, how, output } = await runTest(copy.path, entry)
+    if (!killed) return
+    broken.add(key)
+    problems.push({ file: entry.killedBy, line: 1, message: `fails without a mutant (${how})\n${output}` })
+  })
+  const runnable = jobs.filter(({ entry }) => !broken.has(testKey(entry)))
+  await inLanes(root, lanes, runnable, async (copy, { entry, output, js }) => {
+    const restore = copy.replace(output, js)
+    const { killed, how, milliseconds } = await runTest(copy.path, entry)
+    restore()
+    const row = { name: entry.name, killedBy: entry.killedBy, killed, how, milliseconds }
+    table.push(row)
+    progress(row)
+    if (!killed)
+      problems.push({
+        file: entry.entryFile,
+        line: 1,
+        message: `${entry.name} survives ${entry.killedBy}: ${entry.because}`,
+      })
+  })
+  return { table: table.sort((a, b) => (a.name < b.name ? -1 : 1)), problems }
+}
+
+function prepare(root, entries, problems) {
+  const compile = createCompiler(root)
+  const jobs = []
+  for (const entry of entries) {
+    const { errors, output, js } = compile(entry.file, mutatedText(root, entry))
+    if (errors)
+      problems.push({ file: entry.entryFile, line: 1, message: `does not compile: ${errors.join('; ')}` })
+    else jobs.push({ entry, output, js })
+  }
+  return jobs
+}
+
+function testKey({ killedBy, testName }) {
+  return `${killedBy} ${testName ?? ''}`
+}
+
+/** Works through `jobs` with a copy of the workspace for each lane. */
+async function inLanes(root, lanes, jobs, work) {
+  const waiting = [...jobs]
+  const lane = async () => {
+    const copy = copyWorkspace(root)
+    try {
+      for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) await work(copy, job)
+    } finally {
+      copy.remove()
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(lanes, jobs.length) }, lane))
+}
+
+function runTest(directory, { killedBy, testName, seconds }) {
+  const file = killedBy.replace(/^(packages\/[^/]+)\/test\//, '$1/dist-test/').replace(/\.ts$/, '.js')
+  const options = testName === undefined ? [] : [`--test-name-pattern=${testName}`]
+  const start = performance.now()
+  const child = spawn(process.execPath, [...options, file], {
+    cwd: directory,
+    // In a process group of its own, so that a time-out also ends what the test started.
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, NODE_TEST_CONTEXT: '' },
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text) => {
+      output = (output + text).slice(-4000)
+    })
+  }
+  let timedOut = false
+  const timer = setTimeout(() => {
+    timedOut = true
+    process.kill(-child.pid, 'SIGKILL')
+  }, seconds * 1000)
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code, signal) => {
+      clearTimeout(timer)
+      const how = timedOut
+        ? `no end within ${seconds} s`
+        : code === 0
+          ? 'passed'
+          : signal === null
+            ? 'test failed'
+            : signal
+      resolve({ killed: code !== 0, how, milliseconds: Math.round(performance.now() - start), output })
+    })
+  })
+}
+
+function formatRow({ name, killedBy, killed, how, milliseconds }) {
+  return `${killed ? 'killed  ' : 'SURVIVED'}  ${name.padEnd(40)} ${String(milliseconds).padStart(6)} ms  ${how.padEnd(18)} ${killedBy}`
+}
+
+if (isMain(import.meta.url)) {
+  const { values } = parseArgs({ options: { only: { type: 'string' } } })
+  const { table, problems } = await runMutants(repositoryRoot, {
+    ...values,
+    progress: (row) => console.log(formatRow(row)),
+  })
+  reportProblems('mutants', problems, `${table.length} of ${table.length} killed`)
+}

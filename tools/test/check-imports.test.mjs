@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { checkImports } from '../check-imports.mjs'
+import { makeTree } from './helpers/tree.mjs'
+
+/** The messages for a tree in which only `file` is of interest. */
+function messagesFor(t, file, text) {
+  return checkImports(makeTree(t, { [file]: text })).map(
+    ({ file, line, message }) => `${file}:${line}: ${message}`,
+  )
+}
+
+test('accepts the line of layers', (t) => {
+  const root = makeTree(t, {
+    'errors.ts': `import type { X } from './limits.js'`,
+    'limits.ts': '',
+    'index.ts': `export * from './machine/index.js'\nexport { y } from './errors.js'`,
+    'mem/mem.ts': `import './other.js'`,
+    'machine/cpu.ts': `import { load32 } from '#mem'\nimport { struct } from '../layout/index.js'\nimport '../errors.js'\nimport './vpa/area.js'`,
+    'machine/vpa/area.ts': `import '../../layout/struct.js'; const lazy = () => import('../cpu.js')`,
+    'collections/map.ts': `import '../rcu/srcu.js'; type T = import('../paging/tlb.js').Tlb // import 'fs'`,
+  })
+  assert.deepEqual(checkImports(root), [])
+})
+
+const wrong = [
+  [
+    'a later layer',
+    'layout/a.ts',
+    `\nimport '../machine/cpu.js'`,
+    /layout\/a\.ts:2: .*machine comes after layout/,
+  ],
+  [
+    'a later layer through a subfolder',
+    'sync/deep/a.ts',
+    `export * from '../../rcu/x.js'`,
+    /rcu comes after sync/,
+  ],
+  ['a type', 'sync/a.ts', `let x: import('../alloc/x.js').X`, /alloc comes after sync/],
+  ['a dynamic import', 'sync/a.ts', `await import('../alloc/x.js')`, /alloc comes after sync/],
+  ['a type-only import', 'mem/a.ts', `import type { X } from '../layout/x.js'`, /layout comes after mem/],
+  ['an expression', 'sync/a.ts', 'await import(`../${name}.js`)', /use a string literal/],
+  ['mem by its path', 'machine/a.ts', `import '../mem/mem.js'`, /import the mem layer as '#mem'/],
+  [
+    'mem by its path from the index',
+    'index.ts',
+    `export * from './mem/mem.js'`,
+    /import the mem layer as '#mem'/,
+  ],
+  ['#mem in mem', 'mem/a.ts', `import '#mem'`, /#mem may not be imported from the mem layer/],
+  ['a node module', 'machine/a.ts', `import 'node:fs'`, /imports only its own files/],
+  ['a package', 'machine/a.ts', `import 'semver'`, /imports only its own files/],
+  ['the package itself', 'machine/a.ts', `import 'percpu'`, /imports only its own files/],
+  ['require', 'machine/a.ts', `const fs = require('fs')`, /imports only its own files/],
+  ['import equals', 'machine/a.ts', `import fs = require('fs')`, /imports only its own files/],
+  ['a type reference', 'machine/a.ts', `/// <reference types="node" />`, /imports only its own files/],
+  ['the index', 'machine/a.ts', `import '../index.js'`, /nothing imports the index/],
+  ['outside', 'machine/a.ts', `import '../../other/x.js'`, /outside the source folder/],
+  [
+    'a layer from a base file',
+    'errors.ts',
+    `import './mem2.js'; import './layout/x.js'`,
+    /base files import no layer/,
+  ],
+  ['an unknown folder', 'utils/a.ts', '', /folder utils is not one of the layers/],
+]
+for (const [what, file, text, expected] of wrong) {
+  test(`reports ${what}`, (t) => {
+    const messages = messagesFor(t, file, text)
+    assert.equal(messages.length, 1, messages.join('\n'))
+    assert.match(messages[0], expected)
+  })
+}

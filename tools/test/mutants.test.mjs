@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import test from 'node:test'
+import { runMutants } from '../mutants.mjs'
+import { makeTree } from './helpers/tree.mjs'
+
+const tsconfig = JSON.stringify({
+  compilerOptions: {
+    target: 'es2022',
+    module: 'nodenext',
+    types: [],
+    rootDir: 'src',
+    outDir: 'dist',
+    strict: true,
+  },
+  include: ['src'],
+})
+const source = `export function add(a: number, b: number): number {\n  return a + b\n}\n`
+const library = `export function add(a, b) {\n    return a + b;\n}\n`
+const compiledTest = `
+import { add } from 'fixture'
+if (process.argv.includes('unused')) throw new Error('unreachable')
+if (add(2, 2) === Infinity) for (;;) add(1, 1)
+if (add(2, 3) !== 5) throw new Error('wrong sum')
+`
+const entry = {
+  file: 'packages/fixture/src/add.ts',
+  find: 'a + b',
+  replace: 'a - b',
+  killedBy: 'packages/user/test/add.test.ts',
+  because: 'a sum is no difference',
+}
+
+/** Two packages: a library, and one that tests it through node_modules. */
+function makeWorkspace(t, mutants, testText = compiledTest) {
+  const root = makeTree(t, {
+    'packages/fixture/package.json': JSON.stringify({
+      name: 'fixture',
+      type: 'module',
+      exports: './dist/add.js',
+    }),
+    'packages/fixture/tsconfig.json': tsconfig,
+    'packages/fixture/src/add.ts': source,
+    'packages/fixture/dist/add.js': library,
+    'packages/user/package.json': JSON.stringify({ name: 'user', type: 'module' }),
+    'packages/user/test/add.test.ts': '',
+    'packages/user/dist-test/add.test.js': testText,
+  })
+  mkdirSync(path.join(root, 'node_modules'))
+  symlinkSync('../packages/fixture', path.join(root, 'node_modules/fixture'))
+  mkdirSync(path.join(root, 'mutants/one'), { recursive: true })
+  for (const [name, mutant] of Object.entries(mutants)) {
+    writeFileSync(path.join(root, `mutants/one/${name}.json`), JSON.stringify(mutant))
+  }
+  return root
+}
+
+test('tells killed mutants from surviving ones, and leaves the workspace alone', async (t) => {
+  const root = makeWorkspace(t, { minus: entry, commuted: { ...entry, replace: 'b + a' } })
+  const { table, problems } = await runMutants(root, { lanes: 2 })
+  assert.deepEqual(
+    table.map(({ name, killed, how }) => [name, killed, how]),
+    [
+      ['one/commuted', false, 'passed'],
+      ['one/minus', true, 'test failed'],
+    ],
+  )
+  assert.deepEqual(
+    problems.map(({ file, message }) => [file, message]),
+    [
+      [
+        'mutants/one/commuted.json',
+        'one/commuted survives packages/user/test/add.test.ts: a sum is no difference',
+      ],
+    ],
+  )
+  assert.equal(readFileSync(path.join(root, 'packages/fixture/dist/add.js'), 'utf8'), library)
+})
+
+test('one lane restores the library between two mutants', async (t) => {
+  const root = makeWorkspace(t, {
+    a: entry,
+    b: { ...entry, replace: 'b + a' },
+    c: { ...entry, replace: 'a * b' },
+  })
+  const { table } = await runMutants(root, { lanes: 1 })
+  assert.deepEqual(
+    table.map(({ killed }) => killed),
+    [true, false, true],
+  )
+})
+
+test('a mutant that never ends is killed by the time limit', async (t) => {
+  const root = makeWorkspace(t, { endless: { ...entry, replace: 'a === b ? Infinity : a + b', seconds: 1 } })
+  const { table, problems } = await runMutants(root)
+  assert.deepEqual(problems, [])
+  assert.equal(table[0].how, 'no end within 1 s')
+})
+
+test('a mutant that does not compile or does not apply is a problem, not a kill', async (t) => {
+  const root = makeWorkspace(t, {
+    type: { ...entry, replace: `'text'` },
+    syntax: { ...entry, replace: 'a +' },
+    stale: { ...entry, find: 'a / b' },
+  })
+  const { table, problems } = await runMutants(root)
+  assert.deepEqual(table, [])
+  assert.equal(problems.length, 3)
+  assert.match(
+    problems.map(({ message }) => message).join('\n'),
+    /"find" occurs 0 times[^]*Expression expected[^]*not assignable/,
+  )
+})
+
+test('a test that fails without a mutant kills nothing', async (t) => {
+  const root = makeWorkspace(t, { minus: entry }, `throw new Error('broken anyway')`)
+  const { table, problems } = await runMutants(root)
+  assert.deepEqual(table, [])
+  assert.match(problems[0].message, /fails without a mutant \(test failed\)[^]*broken anyway/)
+})
+
+test('selects by a part of the name', async (t) => {
+  const root = makeWorkspace(t, { minus: entry, commuted: { ...entry, replace: 'b + a' } })
+  assert.deepEqual((await runMutants(root, { only: 'min' })).problems, [])
+  assert.match(
+    (await runMutants(root, { only: 'nothing' })).problems[0].message,
+    /no mutant is named like nothing/,
+  )
+})
