@@ -1,1 +1,131 @@
-export {}
+/** The `percpu` command: options and their defaults; the work is done in commands/. */
+import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { Argument, Command, CommanderError, Option } from 'commander'
+import { PercpuError } from 'percpu'
+import { layout } from './commands/layout.js'
+import { lookup } from './commands/lookup.js'
+import { serve } from './commands/serve.js'
+import { parseBytes, parseInteger, parseSeconds } from './commands/values.js'
+import { UsageError } from './errors.js'
+import type { InputFormat } from './lookup/stream.js'
+import { TABLE_NAME } from './serve/service.js'
+import type { TableFiles } from './table/build.js'
+import { packagedFiles } from './table/load.js'
+
+const MAX_WORKERS = 240
+
+interface TableFlags {
+  readonly ipv4?: string
+  readonly ipv6?: string
+  readonly memory: number
+  readonly workers: number
+}
+interface ServeFlags extends TableFlags {
+  readonly host: string
+  readonly port: number
+  readonly bodyLimit: number
+  readonly timeout: number
+  readonly watch: boolean
+  readonly logLevel: string
+}
+interface LookupFlags extends TableFlags {
+  readonly table: string
+  readonly output?: string
+  readonly format: InputFormat
+}
+
+const program = new Command('percpu')
+  .description('Address lookups from one table in shared memory, and tools for percpu machines')
+  .version(version(), '-V, --version', 'print the version')
+  .showSuggestionAfterError()
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(`percpu: ${text.replace(/^error: /, '')}`) })
+
+withTableOptions(program.command('serve').description('serve lookups over HTTP'))
+  .addOption(new Option('--port <number>', 'port to listen on; 0 for any free one').argParser(parseInteger(0, 65_535)).default(8080))
+  .addOption(new Option('--host <address>', 'address to listen on').default('127.0.0.1'))
+  .addOption(
+    new Option('--body-limit <size>', 'largest body of a POST').argParser(parseBytes).default(parseBytes('1GiB'), '1GiB'),
+  )
+  .addOption(
+    new Option('--timeout <seconds>', 'longest time for a request to arrive, and longest silence on a connection')
+      .argParser(parseSeconds)
+      .default(parseSeconds('300'), '300'),
+  )
+  .option('--no-watch', 'do not reload when a file of the table changes (SIGHUP still does)')
+  .addOption(
+    new Option('--log-level <level>', 'least severe messages to log')
+      .choices(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+      .default('info'),
+  )
+  .action(async ({ timeout, ...flags }: ServeFlags) => {
+    process.exitCode = await serve({ ...flags, timeoutMilliseconds: timeout, files: tableFiles(flags) })
+  })
+
+withTableOptions(program.command('lookup').description('answer addresses from files or standard input, one a line, as NDJSON'))
+  .argument('[files...]', 'files of addresses; - or none for standard input')
+  .addOption(new Option('--table <name>', 'the table to look in').choices([TABLE_NAME]).default(TABLE_NAME))
+  .addOption(
+    new Option('--format <format>', 'how addresses are written').choices(['text', 'ndjson', 'json']).default('text'),
+  )
+  .option('-o, --output <file>', 'write answers to this file instead of standard output')
+  .action(async (inputs: string[], { output, ...flags }: LookupFlags) => {
+    const options = { ...flags, output, inputs: inputs.length > 0 ? inputs : ['-'], files: tableFiles(flags) }
+    process.exitCode = await lookup(options)
+  })
+
+program
+  .command('layout')
+  .description('print the size and the fields of every struct that a JavaScript module exports')
+  .addArgument(new Argument('<file>', 'the module'))
+  .option('--json', 'print JSON', false)
+  .action(async (file: string, { json }: { json: boolean }) => {
+    process.stdout.write(`${await layout({ file, json })}\n`)
+  })
+
+function withTableOptions(command: Command): Command {
+  return command
+    .option('--ipv4 <file>', 'CSV of IPv4 ranges (default: that of @ip-location-db/asn)')
+    .option('--ipv6 <file>', 'CSV of IPv6 ranges (default: that of @ip-location-db/asn)')
+    .addOption(
+      new Option('--workers <number>', 'worker threads')
+        .argParser(parseInteger(1, MAX_WORKERS))
+        .default(Math.min(MAX_WORKERS, availableParallelism()), 'one a core'),
+    )
+    .addOption(
+      new Option('--memory <size>', 'shared memory: room for two tables; taken from the system as it is used')
+        .argParser(parseBytes)
+        .default(parseBytes('1GiB'), '1GiB'),
+    )
+}
+
+function tableFiles({ ipv4, ipv6 }: TableFlags): TableFiles {
+  if (ipv4 !== undefined && ipv6 !== undefined) return { ipv4, ipv6 }
+  const packaged = packagedFiles()
+  return { ipv4: ipv4 ?? packaged.ipv4, ipv6: ipv6 ?? packaged.ipv6 }
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
+
+/** Exit codes: 0 done, 1 it could not be done, 2 it was asked for wrongly. */
+async function run(): Promise<void> {
+  try {
+    await program.parseAsync()
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Commander has printed its message; help and version come here too.
+      process.exitCode = error.exitCode === 0 ? 0 : 2
+      return
+    }
+    process.exitCode = error instanceof UsageError ? 2 : 1
+    const expected = error instanceof PercpuError || (error instanceof Error && 'code' in error)
+    const text = error instanceof Error ? (expected ? error.message : (error.stack ?? error.message)) : String(error)
+    process.stderr.write(`percpu: ${text}\n`)
+  }
+}
+
+await run()

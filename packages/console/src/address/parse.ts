@@ -52,10 +52,20 @@ export function parseAddress(text: string): Address | undefined {
   return { family: 6, words }
 }
 
+/** The word of text that `node:net` has found to be a dotted quad. */
 function quadWord(text: string): number {
   let word = 0
-  for (const octet of text.split('.')) word = (word << 8) | Number(octet)
-  return word
+  let octet = 0
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code === DOT) {
+      word = (word << 8) | octet
+      octet = 0
+    } else {
+      octet = octet * 10 + code - ZERO
+    }
+  }
+  return (word << 8) | octet
 }
 
 /** Words of text that `node:net` has found to be IPv6 without a zone. */

@@ -62,11 +62,9 @@ async function answerInput(
   const progress = bytesProgress(input === '-' ? 'standard input' : input)
   const total = input === '-' ? 0 : (await stat(input)).size
   const stream = input === '-' ? process.stdin : createReadStream(input, { highWaterMark: BATCH_BYTES })
-  let bytes = 0
-  stream.on('data', (piece: Buffer | string) => progress.update((bytes += piece.length), total))
-  stream.pause()
+  const pieces = piecesOf(stream, input, (bytes) => progress.update(bytes, total))
   try {
-    await answerStream(pool, readable(stream, input), sink, { format, batchBytes: BATCH_BYTES, window: workers * WINDOW })
+    await answerStream(pool, pieces, sink, { format, batchBytes: BATCH_BYTES, window: workers * WINDOW })
   } finally {
     stream.destroy()
     progress.stop()
@@ -74,9 +72,13 @@ async function answerInput(
 }
 
 /** The stream's pieces; says which input could not be read. */
-async function* readable(stream: Readable, input: string): AsyncGenerator<Uint8Array> {
+async function* piecesOf(stream: Readable, input: string, onBytes: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+  let bytes = 0
   try {
-    for await (const piece of stream) yield piece as Uint8Array
+    for await (const piece of stream as AsyncIterable<Uint8Array>) {
+      onBytes((bytes += piece.length))
+      yield piece
+    }
   } catch (error) {
     throw inputError(input, error)
   }

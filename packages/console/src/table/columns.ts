@@ -11,6 +11,10 @@ export class Column {
     return this.#length
   }
 
+  at(row: number): number {
+    return this.#words[row] as number
+  }
+
   push(word: number): void {
     if (this.#length === this.#words.length) {
       const words = new Int32Array(this.#words.length * 2)
@@ -56,7 +60,8 @@ export class Entries {
   readonly nameOf = new Column()
   readonly names: string[] = []
   readonly #nameIndex = new Map<string, number>()
-  readonly #entryIndex = new Map<number, number>()
+  /** The entries of each AS: nearly always one. */
+  readonly #entriesOf = new Map<number, number[]>()
 
   /** The entry of this pair, made if it is new. */
   add(asn: number, name: string): number {
@@ -65,15 +70,13 @@ export class Entries {
       nameIndex = this.names.push(name) - 1
       this.#nameIndex.set(name, nameIndex)
     }
-    // Exact: there are fewer than 2^21 names.
-    const key = nameIndex * 2 ** 32 + asn
-    let entry = this.#entryIndex.get(key)
-    if (entry === undefined) {
-      entry = this.asns.length
-      this.asns.push(asn | 0)
-      this.nameOf.push(nameIndex)
-      this.#entryIndex.set(key, entry)
-    }
+    let entries = this.#entriesOf.get(asn | 0)
+    if (!entries) this.#entriesOf.set(asn | 0, (entries = []))
+    for (const entry of entries) if (this.nameOf.at(entry) === nameIndex) return entry
+    const entry = this.asns.length
+    this.asns.push(asn | 0)
+    this.nameOf.push(nameIndex)
+    entries.push(entry)
     return entry
   }
 }

@@ -12,7 +12,7 @@ import { ArgumentError } from '../errors.js'
 import type { Scalar } from './types.js'
 
 interface View<Element> extends Iterable<Element> {
-  declare readonly length: number
+  readonly length: number
   /** The element at `index`, which must be an integer from 0 to `length` - 1. */
   at(index: number): Element
 }

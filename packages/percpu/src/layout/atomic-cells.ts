@@ -6,6 +6,37 @@
 import type { Memory, WaitResult } from '#mem'
 import * as mem from '#mem'
 
+// Copied out of their module for the compiler: scalar-properties.ts says why.
+const {
+  addAtomic32,
+  addAtomicU32,
+  addAtomicU64,
+  andAtomic32,
+  andAtomicU32,
+  andAtomicU64,
+  compareExchangeAtomic32,
+  compareExchangeAtomicU32,
+  compareExchangeAtomicU64,
+  exchangeAtomic32,
+  exchangeAtomicU32,
+  exchangeAtomicU64,
+  loadAtomic32,
+  loadAtomicU32,
+  loadAtomicU64,
+  notify32,
+  orAtomic32,
+  orAtomicU32,
+  orAtomicU64,
+  storeAtomic32,
+  storeAtomicU32,
+  storeAtomicU64,
+  subAtomic32,
+  subAtomicU32,
+  subAtomicU64,
+  wait32,
+  waitAsync32,
+} = mem
+
 /** A signed 32-bit word; the only one that threads can wait on. */
 export class AtomicI32 {
   declare readonly memory: Memory
@@ -16,40 +47,40 @@ export class AtomicI32 {
     this.index = index
   }
   load(): number {
-    return mem.loadAtomic32(this.memory.i32, this.index)
+    return loadAtomic32(this.memory.i32, this.index)
   }
   store(value: number): void {
-    mem.storeAtomic32(this.memory.i32, this.index, value)
+    storeAtomic32(this.memory.i32, this.index, value)
   }
   add(value: number): number {
-    return mem.addAtomic32(this.memory.i32, this.index, value)
+    return addAtomic32(this.memory.i32, this.index, value)
   }
   sub(value: number): number {
-    return mem.subAtomic32(this.memory.i32, this.index, value)
+    return subAtomic32(this.memory.i32, this.index, value)
   }
   and(value: number): number {
-    return mem.andAtomic32(this.memory.i32, this.index, value)
+    return andAtomic32(this.memory.i32, this.index, value)
   }
   or(value: number): number {
-    return mem.orAtomic32(this.memory.i32, this.index, value)
+    return orAtomic32(this.memory.i32, this.index, value)
   }
   exchange(value: number): number {
-    return mem.exchangeAtomic32(this.memory.i32, this.index, value)
+    return exchangeAtomic32(this.memory.i32, this.index, value)
   }
   compareExchange(expected: number, value: number): number {
-    return mem.compareExchangeAtomic32(this.memory.i32, this.index, expected, value)
+    return compareExchangeAtomic32(this.memory.i32, this.index, expected, value)
   }
   /** Blocks this thread while the word is `value`, for at most `timeout` ms. Throws where blocking is forbidden. */
   wait(value: number, timeout?: number): WaitResult {
-    return mem.wait32(this.memory.i32, this.index, value, timeout)
+    return wait32(this.memory.i32, this.index, value, timeout)
   }
   /** As {@link wait} without blocking; only where `canWaitAsync`. */
   waitAsync(value: number, timeout?: number): ReturnType<typeof mem.waitAsync32> {
-    return mem.waitAsync32(this.memory.i32, this.index, value, timeout)
+    return waitAsync32(this.memory.i32, this.index, value, timeout)
   }
   /** Wakes at most `count` waiting threads; returns how many. */
   notify(count?: number): number {
-    return mem.notify32(this.memory.i32, this.index, count)
+    return notify32(this.memory.i32, this.index, count)
   }
 }
 
@@ -63,28 +94,28 @@ export class AtomicU32 {
     this.index = index
   }
   load(): number {
-    return mem.loadAtomicU32(this.memory.u32, this.index)
+    return loadAtomicU32(this.memory.u32, this.index)
   }
   store(value: number): void {
-    mem.storeAtomicU32(this.memory.u32, this.index, value)
+    storeAtomicU32(this.memory.u32, this.index, value)
   }
   add(value: number): number {
-    return mem.addAtomicU32(this.memory.u32, this.index, value)
+    return addAtomicU32(this.memory.u32, this.index, value)
   }
   sub(value: number): number {
-    return mem.subAtomicU32(this.memory.u32, this.index, value)
+    return subAtomicU32(this.memory.u32, this.index, value)
   }
   and(value: number): number {
-    return mem.andAtomicU32(this.memory.u32, this.index, value)
+    return andAtomicU32(this.memory.u32, this.index, value)
   }
   or(value: number): number {
-    return mem.orAtomicU32(this.memory.u32, this.index, value)
+    return orAtomicU32(this.memory.u32, this.index, value)
   }
   exchange(value: number): number {
-    return mem.exchangeAtomicU32(this.memory.u32, this.index, value)
+    return exchangeAtomicU32(this.memory.u32, this.index, value)
   }
   compareExchange(expected: number, value: number): number {
-    return mem.compareExchangeAtomicU32(this.memory.u32, this.index, expected, value)
+    return compareExchangeAtomicU32(this.memory.u32, this.index, expected, value)
   }
 }
 
@@ -98,28 +129,28 @@ export class AtomicU64 {
     this.index = index
   }
   load(): bigint {
-    return mem.loadAtomicU64(this.memory.u64, this.index)
+    return loadAtomicU64(this.memory.u64, this.index)
   }
   store(value: bigint): void {
-    mem.storeAtomicU64(this.memory.u64, this.index, value)
+    storeAtomicU64(this.memory.u64, this.index, value)
   }
   add(value: bigint): bigint {
-    return mem.addAtomicU64(this.memory.u64, this.index, value)
+    return addAtomicU64(this.memory.u64, this.index, value)
   }
   sub(value: bigint): bigint {
-    return mem.subAtomicU64(this.memory.u64, this.index, value)
+    return subAtomicU64(this.memory.u64, this.index, value)
   }
   and(value: bigint): bigint {
-    return mem.andAtomicU64(this.memory.u64, this.index, value)
+    return andAtomicU64(this.memory.u64, this.index, value)
   }
   or(value: bigint): bigint {
-    return mem.orAtomicU64(this.memory.u64, this.index, value)
+    return orAtomicU64(this.memory.u64, this.index, value)
   }
   exchange(value: bigint): bigint {
-    return mem.exchangeAtomicU64(this.memory.u64, this.index, value)
+    return exchangeAtomicU64(this.memory.u64, this.index, value)
   }
   compareExchange(expected: bigint, value: bigint): bigint {
-    return mem.compareExchangeAtomicU64(this.memory.u64, this.index, expected, value)
+    return compareExchangeAtomicU64(this.memory.u64, this.index, expected, value)
   }
 }
 

@@ -33,3 +33,13 @@ export {
   type ScalarName,
   type Type,
 } from './types.js'
+export {
+  diffLock,
+  layoutCommand,
+  structsOf,
+  type CollectOptions,
+  type LayoutCommandOptions,
+  type LayoutLock,
+} from './collect.js'
+export { diff, formatDiff, type ChangeKind, type LayoutChange } from './diff.js'
+export { report, summarize, type LayoutSummary, type ReportOptions } from './report.js'

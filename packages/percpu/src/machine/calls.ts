@@ -1,14 +1,15 @@
 /**
  * Cross calls: run a registered function on other CPUs. (After the kernel's `smp_call_function_many`.)
  *
- *     cpu[caller].callSequence   even: the call below is complete; odd: it is being written
+ *     cpu[caller].callSequence   a multiple of 4: the call below is complete; odd: it is being written
  *                .callFunction, .callArgument, .callMask
- *     answers[target][caller]    the sequence that the target has run, +1 if it failed
+ *     answers[target][caller]    the last sequence that the target is done with, plus RAN, FAILED or SKIPPED
  *
  * A caller has one call under way at a time; further ones queue in its own thread. It writes the call and rings. A target
  * that hears CALL looks at every caller's sequence, copies what is new and meant for it, checks that the sequence stood still
  * meanwhile, runs it, and answers in its own row. So neither side ever waits for a word that only a dead thread would write: a
  * target that died, left or is deaf is told by its state; a caller that died leaves a complete call or an odd sequence.
+ * Sequences wrap after 2^30 calls; only equality is asked for.
  */
 import { loadAtomic32, storeAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
@@ -45,6 +46,12 @@ interface Target {
 }
 
 const { words } = Cpu
+const STEP = 4
+const STATUS = STEP - 1
+const WRITING = 1
+const RAN = 0
+const FAILED = 1
+const SKIPPED = 2
 
 export class Calls {
   readonly #table: CpuTable
@@ -62,7 +69,10 @@ export class Calls {
 
   /** Before the CPU comes online: calls made to an earlier incarnation are not run by this one. */
   start(): void {
-    for (let caller = 0; caller < this.#table.map.cpus; caller++) this.#answer(caller, this.#sequence(caller) & ~1)
+    for (let caller = 0; caller < this.#table.map.cpus; caller++) {
+      const sequence = this.#sequence(caller) & ~STATUS
+      if ((this.#answerOf(this.#cpu, caller) & ~STATUS) !== sequence) this.#answer(caller, sequence | SKIPPED)
+    }
   }
 
   /** Lets other CPUs call `run` here by its name. Returns a function that takes it back. */
@@ -115,12 +125,12 @@ export class Calls {
   #write(targets: readonly Target[], id: number, argument: number): number {
     const { i32 } = this.#table.memory
     const record = this.#table.record(this.#cpu)
-    const sequence = (this.#sequence(this.#cpu) & ~1) + 2
+    const sequence = (this.#sequence(this.#cpu) & ~STATUS) + STEP
     const mask = new Array<number>(MASK_WORDS).fill(0)
     for (const { cpu } of targets) mask[cpu >>> 5] = (mask[cpu >>> 5] ?? 0) | (1 << (cpu & 31))
-    // S(cpu.callSequence) odd, then even again around the call's words; pairs with T in #runPending: an equal, even sequence
-    // before and after copying means that the copy is one whole call. Mutant: machine/call-sequence-even.
-    storeAtomic32(i32, record + words.callSequence, sequence - 1)
+    // S(cpu.callSequence) odd, then a multiple of 4 again, around the call's words; pairs with T in #sequence: an equal, complete
+    // sequence before and after copying means that the copy is one whole call. Mutant: machine/call-sequence-even.
+    storeAtomic32(i32, record + words.callSequence, sequence | WRITING)
     // atomic: ordered by S, all five.
     storeAtomic32(i32, record + words.callFunction, id)
     storeAtomic32(i32, record + words.callArgument, argument)
@@ -153,14 +163,11 @@ export class Calls {
     } finally {
       again.stop()
     }
-    const answered = targets.filter((target) => this.#hasAnswered(target, sequence)).map(({ cpu }) => cpu)
-    const failed = answered.filter((cpu) => (this.#answerOf(cpu, this.#cpu) & 1) === 1)
-    return {
-      ran: answered.filter((cpu) => !failed.includes(cpu)),
-      failed,
-      gone: listening.filter((cpu) => !answered.includes(cpu)),
-      deaf,
-    }
+    const answered = (status: number) =>
+      targets.map(({ cpu }) => cpu).filter((cpu) => this.#answerOf(cpu, this.#cpu) === (sequence | status))
+    const ran = answered(RAN)
+    const failed = answered(FAILED)
+    return { ran, failed, gone: listening.filter((cpu) => !ran.includes(cpu) && !failed.includes(cpu)), deaf }
   }
 
   /**
@@ -188,15 +195,15 @@ export class Calls {
     for (let caller = 0; caller < this.#table.map.cpus; caller++) {
       const call = this.#copyCall(caller)
       if (!call) continue
-      let failed = 1
+      let status = FAILED
       try {
         const registered = this.#functions.get(call.id)
         registered?.run(call.argument)
-        if (registered) failed = 0
+        if (registered) status = RAN
       } catch (error) {
         reportError(error)
       }
-      this.#answer(caller, call.sequence | failed)
+      this.#answer(caller, call.sequence | status)
       this.#doorbell.ringer.ring(caller, REASON_WAKE)
     }
   }
@@ -206,7 +213,7 @@ export class Calls {
     const { i32 } = this.#table.memory
     const record = this.#table.record(caller)
     const sequence = this.#sequence(caller)
-    if ((sequence & 1) === 1 || sequence === (this.#answerOf(this.#cpu, caller) & ~1)) return undefined
+    if ((sequence & WRITING) !== 0 || sequence === (this.#answerOf(this.#cpu, caller) & ~STATUS)) return undefined
     // atomic: ordered by S and T, all three.
     const mask = loadAtomic32(i32, record + words.callMask + (this.#cpu >>> 5))
     const id = loadAtomic32(i32, record + words.callFunction)
@@ -231,7 +238,7 @@ export class Calls {
     return loadAtomic32(this.#table.memory.i32, this.#table.map.callTable + target * this.#table.map.cpus + caller)
   }
   #hasAnswered({ cpu }: Target, sequence: number): boolean {
-    return (this.#answerOf(cpu, this.#cpu) & ~1) === sequence
+    return (this.#answerOf(cpu, this.#cpu) & ~STATUS) === sequence
   }
   #isGone({ cpu, stateWord }: Target): boolean {
     return this.#table.stateWord(cpu) !== stateWord || this.#isDeaf(cpu)

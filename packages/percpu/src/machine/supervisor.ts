@@ -87,7 +87,7 @@ export class Supervisor {
     if ((sequence & 1) === 0) return
     // atomic: a call that was being written (odd) becomes a whole one that is meant for nobody.
     for (let i = 0; i < MASK_WORDS; i++) storeAtomic32(i32, record + Cpu.words.callMask + i, 0)
-    storeAtomic32(i32, record + Cpu.words.callSequence, sequence + 1)
+    storeAtomic32(i32, record + Cpu.words.callSequence, sequence + 3)
   }
 
   #freeRegions(cpu: number, incarnation: number): void {

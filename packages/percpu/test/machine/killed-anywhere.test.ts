@@ -108,7 +108,7 @@ describe('a thread killed before any access', () => {
         const cpu = joinAs(machine, 101)
         const given = prepare?.(cpu) ?? 0
         const before = used(machine)
-        const killed = killAt(() => run(cpu, given), at)
+        const killed = killAt(() => run(cpu, given), at, cpu)
         if (!killed) return false
         machines.push(machine)
         assert.equal(machine.declareDead(1), true)
@@ -131,7 +131,7 @@ describe('a thread killed before any access', () => {
       const call = machine.callFunctionMany([1], 'add')
       await Promise.resolve()
       await Promise.resolve()
-      killed = killAt(() => cpu.poll(), at)
+      killed = killAt(() => cpu.poll(), at, cpu)
       if (killed) assert.equal(machine.declareDead(1), true)
       ends.push(
         call.then(async ({ ran, gone, failed }) => {

@@ -7,7 +7,9 @@ import * as real from 'percpu/mem'
 export const control: {
   /** Called before each access, with the function's name and arguments. */
   before: ((name: string, args: readonly unknown[]) => void) | undefined
-} = { before: undefined }
+  /** Views of threads that were killed: what they wait for never comes. */
+  readonly dead: WeakSet<object>
+} = { before: undefined, dead: new WeakSet() }
 
 function hooked<Args extends readonly unknown[], Result>(
   name: string,
@@ -79,7 +81,13 @@ export const orAtomicU64 = hooked('orAtomicU64', real.orAtomicU64)
 export const exchangeAtomicU64 = hooked('exchangeAtomicU64', real.exchangeAtomicU64)
 export const compareExchangeAtomicU64 = hooked('compareExchangeAtomicU64', real.compareExchangeAtomicU64)
 export const wait32 = hooked('wait32', real.wait32)
-export const waitAsync32 = hooked('waitAsync32', real.waitAsync32)
+export const waitAsync32 = hooked('waitAsync32', (...args: Parameters<typeof real.waitAsync32>) => {
+  const result = real.waitAsync32(...args)
+  if (!result.async) return result
+  const unlessDead = (resolve: (value: real.WaitResult) => void) =>
+    void result.value.then((value) => (control.dead.has(args[0]) ? undefined : resolve(value)))
+  return { async: true as const, value: new Promise(unlessDead) }
+})
 export const notify32 = hooked('notify32', real.notify32)
 export const fillBytes = hooked('fillBytes', real.fillBytes)
 export const copyIn = hooked('copyIn', real.copyIn)

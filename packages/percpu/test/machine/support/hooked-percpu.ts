@@ -2,6 +2,7 @@
  * Loads the built library with hooked-mem.ts in the place of `#mem`. Import this, and nothing else of percpu, first.
  */
 import { register } from 'node:module'
+import type { Machine } from 'percpu'
 import * as hooked from './hooked-mem.js'
 
 const target = JSON.stringify(new URL('./hooked-mem.js', import.meta.url).href)
@@ -16,6 +17,17 @@ export const mem = hooked
 
 /** Thrown inside a library call in place of the access before which the thread was killed. */
 export class Killed extends Error {}
+
+// A killed thread reports nothing: its Killed would surface as an uncaught error of this one.
+const { queueMicrotask } = globalThis
+globalThis.queueMicrotask = (callback) =>
+  queueMicrotask(() => {
+    try {
+      callback()
+    } catch (error) {
+      if (!(error instanceof Killed)) throw error
+    }
+  })
 
 /**
  * Runs `operation`, and right before its access number `at` (from 0) runs `intrude`. Accesses made by `intrude` are not counted. Returns
@@ -45,11 +57,13 @@ export function interrupt(operation: () => unknown, at: number, intrude: () => v
 
 /**
  * Runs `operation` until right before its access number `at`, where its thread ends: not even `finally` blocks touch memory after
- * that. Returns whether the operation got that far.
+ * that, and neither does what `victim`, its machine object, has still to do. Returns whether the operation got that far.
  */
-export function killAt(operation: () => unknown, at: number): boolean {
+export function killAt(operation: () => unknown, at: number, victim?: Machine): boolean {
   let count = 0
-  hooked.control.before = () => {
+  const views = new Set<object>(victim ? [victim.memory.i32] : [])
+  hooked.control.before = (_name, [view]) => {
+    if (typeof view === 'object' && view !== null) views.add(view)
     if (count++ >= at) throw new Killed()
   }
   try {
@@ -59,7 +73,9 @@ export function killAt(operation: () => unknown, at: number): boolean {
   } finally {
     hooked.control.before = undefined
   }
-  return count > at
+  if (count <= at) return false
+  for (const view of views) hooked.control.dead.add(view)
+  return true
 }
 
 /** Calls `attempt` with 0, 1, 2 … until it returns false; returns how many returned true. */

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { boot, type BootOptions, type JoinOptions, type Machine, type Supervision } from 'percpu'
 import { join } from 'percpu'
@@ -18,7 +17,7 @@ export class Actor {
     const { supervised = true, ...rest } = data
     this.worker = new Worker(new URL('./actor.js', import.meta.url), { workerData: { ...rest, handle: machine.handle } })
     if (supervised) this.supervision = machine.supervise(this.worker)
-    this.ended = once(this.worker, 'exit')
+    this.ended = new Promise((resolve) => this.worker.once('exit', resolve))
     this.worker.on('error', () => undefined)
     this.worker.on('message', ({ id, value, error }: { id: number; value: unknown; error?: string }) => {
       const reply = this.#replies.get(id)

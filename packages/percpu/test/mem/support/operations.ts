@@ -64,8 +64,14 @@ function plain<Value>({
     {
       ...shape,
       name: `store${name}`,
-      run: (memory, index, first) => void store(memory, index, first),
-      model: (words, address, first) => void write(words, address, first),
+      run: (memory, index, first) => {
+        store(memory, index, first)
+        return undefined
+      },
+      model: (words, address, first) => {
+        write(words, address, first)
+        return undefined
+      },
     },
   ]
 }

@@ -1,0 +1,98 @@
+/** Shows results, as tables for a terminal and for docs/benchmarks.md. */
+import Table from 'cli-table3'
+import { markdownTable } from 'markdown-table'
+import { environmentFacts } from './environment.js'
+import { describeGoal } from './goals.js'
+import type { RowResult, SuiteResult } from './run.js'
+
+export interface LayerResult {
+  readonly layer: string
+  readonly suites: readonly SuiteResult[]
+}
+
+const headings = ['', 'value', 'compared with', 'by', 'goal', 'met']
+
+/**
+ * The cells of a suite's table. A floor that other rows are compared with has no line of its own: its value stands in
+ * theirs.
+ */
+export function cells({ unit, rows }: SuiteResult): string[][] {
+  const values = new Map(rows.map((row) => [row.name, row.value]))
+  const compared = new Set(rows.map(({ goal }) => againstOf(goal)))
+  return rows
+    .filter(({ role, name }) => role !== 'floor' || !compared.has(name))
+    .map((row) => {
+      const against = againstOf(row.goal)
+      const other = against === undefined ? undefined : values.get(against)
+      return [
+        row.role === 'ours' ? row.name : `${row.name} (${row.role})`,
+        `${formatValue(row.value)} ${unit}`,
+        other === undefined ? '' : `${against ?? ''}: ${formatValue(other)}`,
+        formatComparison(row),
+        row.goal === undefined ? '' : describeGoal(row.goal),
+        row.verdict === undefined ? '' : row.verdict.met ? 'yes' : 'no',
+      ]
+    })
+}
+
+function againstOf(goal: RowResult['goal']): string | undefined {
+  return goal && 'against' in goal ? goal.against : undefined
+}
+
+function formatComparison({ goal, verdict }: RowResult): string {
+  if (goal === undefined || verdict?.comparison === undefined) return ''
+  if ('atMostMore' in goal)
+    return `${verdict.comparison < 0 ? '−' : '+'}${Math.abs(verdict.comparison).toFixed(2)}`
+  return `${verdict.comparison.toFixed(2)}×`
+}
+
+/** Three significant digits, with thousands apart. */
+export function formatValue(value: number): string {
+  if (!Number.isFinite(value)) return String(value)
+  if (Math.abs(value) >= 100) return Math.round(value).toLocaleString('en-US')
+  return value.toFixed(Math.abs(value) >= 10 ? 1 : 2)
+}
+
+/** The tables of a layer, for a terminal. */
+export function terminalReport({ layer, suites }: LayerResult): string {
+  return suites
+    .map((suite) => {
+      const table = new Table({ head: headings, style: { head: [], border: [] } })
+      table.push(...cells(suite))
+      return `${layer}: ${suite.title}\n${table.toString()}\n`
+    })
+    .join('\n')
+}
+
+/** The whole docs/benchmarks.md. */
+export function markdownReport(layers: readonly LayerResult[]): string {
+  const sections = layers.map(({ layer, suites }) => `## ${layer}\n\n${suites.map(suiteSection).join('\n')}`)
+  const facts = environmentFacts().map(([name, value]) => `- ${name}: ${value}`)
+  return `# Benchmarks
+
+Measured side by side: the rows of a table take turns in one process, and each layer has a process of its own. Of times
+the best round counts, of latencies the median. "Compared with" gives the value of the row that the goal speaks of.
+\`npm run bench\` writes this page.
+
+${facts.join('\n')}
+
+${sections.join('\n')}`
+}
+
+function suiteSection(suite: SuiteResult): string {
+  const table = markdownTable([headings, ...cells(suite)], { align: ['l', 'r', 'l', 'r', 'r', 'l'] })
+  return `### ${suite.title}\n\n${suite.note === undefined ? '' : `${suite.note}\n\n`}${table}\n`
+}
+
+/** How many goals there are, and the names of those not met. */
+export function goalSummary(layers: readonly LayerResult[]): { total: number; missed: string[] } {
+  const judged = layers.flatMap(({ layer, suites }) =>
+    suites.flatMap(({ title, rows }) =>
+      rows
+        .filter(({ verdict }) => verdict !== undefined)
+        .map((row) => ({ name: `${layer}: ${title}: ${row.name}`, row })),
+    ),
+  )
+  const missed = judged.filter(({ row }) => row.verdict?.met === false).map(({ name }) => name)
+  return { total: judged.length, missed }
+}

@@ -1,0 +1,69 @@
+/** Runs suites: every row once a round, so that a slow second of the machine hits all rows alike. */
+import { judge, type Verdict } from './goals.js'
+import type { Effort, Goal, Row, Suite } from './suite.js'
+
+export interface RowResult {
+  readonly name: string
+  readonly role: Row['role']
+  readonly value: number
+  readonly goal: Goal | undefined
+  readonly verdict: Verdict | undefined
+}
+export interface SuiteResult {
+  readonly title: string
+  readonly unit: string
+  readonly note: string | undefined
+  readonly rows: readonly RowResult[]
+}
+
+export async function runSuite(suite: Suite, effort: Effort): Promise<SuiteResult> {
+  checkSuite(suite)
+  await suite.setUp?.()
+  try {
+    const samples = await measureRounds(suite.rows, effort)
+    const values = new Map(
+      suite.rows.map((row, i) => [row.name, pick(samples[i] ?? [], suite.take ?? 'lowest')]),
+    )
+    const rows = suite.rows.map(({ name, role, goal }): RowResult => {
+      const value = values.get(name) ?? NaN
+      return { name, role, value, goal, verdict: goal && judge(value, goal, values) }
+    })
+    return { title: suite.title, unit: suite.unit, note: suite.note, rows }
+  } finally {
+    await suite.tearDown?.()
+  }
+}
+
+function checkSuite({ title, rows }: Suite): void {
+  const names = new Set(rows.map(({ name }) => name))
+  if (names.size !== rows.length) throw new Error(`suite "${title}" has two rows of one name`)
+  for (const { name, goal } of rows) {
+    if (goal && 'against' in goal && !names.has(goal.against)) {
+      throw new Error(`suite "${title}": the goal of "${name}" names no row: "${goal.against}"`)
+    }
+  }
+}
+
+async function measureRounds(rows: readonly Row[], effort: Effort): Promise<number[][]> {
+  const samples = rows.map((): number[] => [])
+  // The first round lets loops find their counts and the engine optimise them; it does not count.
+  for (let round = -1; round < effort.rounds; round++) {
+    for (let i = 0; i < rows.length; i++) {
+      // Every other round backwards: a row does not always follow the same one.
+      const at = round % 2 === 0 ? i : rows.length - 1 - i
+      const value = await rows[at]?.measure(effort)
+      if (value !== undefined && round >= 0) samples[at]?.push(value)
+    }
+  }
+  return samples
+}
+
+/** The value that counts of several. */
+export function pick(values: readonly number[], take: 'lowest' | 'highest' | 'median'): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = (sorted.length - 1) / 2
+  const low = sorted[take === 'lowest' ? 0 : take === 'highest' ? sorted.length - 1 : Math.floor(middle)]
+  const high = take === 'median' ? sorted[Math.ceil(middle)] : low
+  if (low === undefined || high === undefined) throw new Error('no round was measured')
+  return (low + high) / 2
+}

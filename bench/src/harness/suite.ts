@@ -1,0 +1,53 @@
+/** What a benchmark consists of. Each file `bench/src/<layer>.ts` exports `suites: readonly Suite[]`. */
+
+/** How much time a run may take. */
+export interface Effort {
+  /** Rounds in which each row of a suite is measured once. */
+  readonly rounds: number
+  /** Time that a row's loop should take in one round, in milliseconds. */
+  readonly roundTime: number
+}
+export const fullEffort: Effort = { rounds: 25, roundTime: 8 }
+export const quickEffort: Effort = { rounds: 5, roundTime: 2 }
+
+/** Measures once; gives a value in the unit of the suite. */
+export type Measure = (effort: Effort) => number | Promise<number>
+
+/** What a row should reach, in relation to another row of its suite or by itself. */
+export type Goal =
+  | { /** Name of a row. */ readonly against: string; /** Largest ratio to it. */ readonly atMost: number }
+  | { readonly against: string; /** Smallest ratio to it. */ readonly atLeast: number }
+  | {
+      readonly against: string
+      /** Largest difference to it, in the unit of the suite. */ readonly atMostMore: number
+    }
+  | { /** Largest value. */ readonly below: number }
+  | { /** Smallest value. */ readonly above: number }
+
+export interface Row {
+  /** Unique within the suite. */
+  readonly name: string
+  /** `ours`; `peer`: what a user would take instead; `floor`: what no library can beat. */
+  readonly role: 'ours' | 'peer' | 'floor'
+  readonly goal?: Goal
+  readonly measure: Measure
+}
+
+/** Rows that are compared with each other: measured in the same process, taking turns. */
+export interface Suite {
+  readonly title: string
+  /** For example `ns`, `lookups/s`, `bytes`. */
+  readonly unit: string
+  /** What is measured, in one or two sentences. */
+  readonly note?: string
+  /**
+   * Which of a row's values counts: the lowest (default; for times of short operations, where everything else on the
+   * machine only adds), the highest (rates), or the median (latencies, sizes).
+   */
+  readonly take?: 'lowest' | 'highest' | 'median'
+  readonly rows: readonly Row[]
+  /** Called before the first row is measured. */
+  readonly setUp?: () => void | Promise<void>
+  /** Called after the last row was measured, also when one failed: ends threads, removes files. */
+  readonly tearDown?: () => void | Promise<void>
+}

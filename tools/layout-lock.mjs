@@ -1,0 +1,98 @@
+#!/usr/bin/env node
+// @ts-check
+/**
+ * Keeps the layouts of shared memory from changing unnoticed: compares every struct that the built modules export with
+ * layouts.lock.json (offset, size, type and kind of every field) and fails on any difference, printing it.
+ *
+ *     node tools/layout-lock.mjs              exit status 1 when a struct changed, was added or removed
+ *     node tools/layout-lock.mjs --update     rewrites the lock after a change that is meant
+ *     node tools/layout-lock.mjs --lock FILE  another lock file
+ *
+ * Two threads that run different layouts would corrupt each other's objects, so a change belongs in the review.
+ */
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
+import { describe, diffLock, formatDiff, structsOf } from 'percpu'
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
+
+/** Modules that export structs and do nothing when they are imported. */
+const sources = [
+  { folder: 'packages/percpu/dist', modules: /\.js$/ },
+  { folder: 'packages/console/dist', modules: /(^|[\\/])layouts?\.js$/ },
+]
+
+/** @typedef {import('percpu').Struct} Struct */
+
+/** @returns {Promise<string[]>} */
+async function modules() {
+  const found = []
+  for (const { folder, modules } of sources) {
+    const names = await readdir(path.join(root, folder), { recursive: true })
+    for (const name of names.sort()) if (modules.test(name)) found.push(path.join(root, folder, name))
+  }
+  return found
+}
+
+/** @returns {Promise<Struct[]>} every struct, nested ones too, in the order of their names */
+async function collect() {
+  /** @type {Map<string, Struct>} */
+  const byName = new Map()
+  for (const file of await modules()) {
+    /** @type {object} */
+    const namespace = await import(pathToFileURL(file).href)
+    for (const struct of structsOf(namespace, { nested: true })) {
+      const other = byName.get(struct.name)
+      if (other !== undefined && other !== struct) {
+        throw new Error(
+          `two structs are called ${struct.name}, the second in ${path.relative(root, file)}; rename one`,
+        )
+      }
+      byName.set(struct.name, struct)
+    }
+  }
+  return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/**
+ * @param {string} file
+ * @returns {Promise<import('percpu').LayoutLock>}
+ */
+async function readLock(file) {
+  try {
+    return JSON.parse(await readFile(file, 'utf8'))
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code === 'ENOENT') return {}
+    throw new Error(`${file} cannot be read; make it anew with --update`, { cause: error })
+  }
+}
+
+/** One line a field, so that a change of the lock reads well. */
+function lockText(/** @type {Struct[]} */ structs) {
+  const entries = structs.map((struct) => {
+    const { name, size, align, fields } = describe(struct)
+    const head = `"name": ${JSON.stringify(name)}, "size": ${size}, "align": ${align}, "fields": [`
+    const rows = fields.map((field) => `    ${JSON.stringify(field)}`)
+    return `  ${JSON.stringify(name)}: { ${head}\n${rows.join(',\n')}\n  ] }`
+  })
+  return `{\n${entries.join(',\n')}\n}\n`
+}
+
+const { values } = parseArgs({ options: { update: { type: 'boolean' }, lock: { type: 'string' } } })
+const file = values.lock ?? path.join(root, 'layouts.lock.json')
+const structs = await collect()
+if (values.update) {
+  await writeFile(file, lockText(structs))
+  console.log(`${path.basename(file)}: ${structs.length} structs`)
+} else {
+  const changes = diffLock(await readLock(file), structs)
+  if (changes.length > 0) {
+    console.error(`layouts differ from ${path.basename(file)}:\n${formatDiff(changes)}`)
+    console.error('If that is meant: npm run build && node tools/layout-lock.mjs --update')
+    process.exitCode = 1
+  } else {
+    console.log(`${structs.length} structs as in ${path.basename(file)}`)
+  }
+}
