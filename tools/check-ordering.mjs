@@ -1,7 +1,7 @@
 // Checks the comments on atomic accesses (docs/memory-model.md, "Ordering comments").
 //
-// Each use of an atomic access outside the mem layer (loadAtomic32 ... notify32, or a method of an atomic cell of a
-// layout) is covered by one of two comments:
+// Each use of an atomic access outside the mem layer (loadAtomic32 ... notify32, or a method of an atomic cell: a value
+// whose class is called Atomic...; inside such a class nothing is checked) is covered by one of two comments:
 //
 //     // A(machine.state) publishes the record; pairs with B in stateOf: after it the record is everybody's to read.
 //     // Mutant: machine/state-first.

@@ -24,7 +24,7 @@ const sources = [
   { folder: 'packages/console/dist', modules: /(^|[\\/])layouts?\.js$/ },
 ]
 
-/** @typedef {import('percpu').Struct} Struct */
+/** @typedef {import('percpu').AnyStruct} Struct */
 
 /** @returns {Promise<string[]>} */
 async function modules() {

@@ -30,7 +30,9 @@ const at = '(i & 1023)'
 async function rowsOf([name, ours, floor, isBigint = false]: Pair): Promise<Row[]> {
   const statement = (expression: string): string => {
     if (name.startsWith('store')) return `${expression}; sum++`
-    return isBigint ? `if (${expression} === 1n) sum++` : `sum += ${expression}`
+    if (isBigint) return `if (${expression} === 1n) sum++`
+    // Integer sums stay 32 bits wide: one that overflows would have its loop compiled anew in the middle of a run.
+    return /F(32|64)$/.test(name) ? `sum += ${expression}` : `sum = (sum + ${expression}) | 0`
   }
   const make = (expression: string, scope: object, modules = {}) =>
     generateLoop(statement(expression.replaceAll('@', at)), { ...scope }, modules)

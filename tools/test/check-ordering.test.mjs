@@ -81,6 +81,23 @@ test('reports an access without a comment, however it is written', (t) => {
   ])
 })
 
+test('the class of an atomic cell needs no comments, its callers do; copies of functions keep their names', (t) => {
+  const found = messagesFor(
+    t,
+    `import * as mem from '#mem'
+     const { loadAtomic32, addAtomic32: plus } = mem
+     export class AtomicWord {
+       load() { return loadAtomic32(v, 0) }
+       view() { return 1 }
+     }
+     export const f = (word: AtomicWord) => word.view() + word.load()`,
+  )
+  assert.deepEqual(found, [
+    'machine/extra.ts:2: addAtomic32 has no ordering comment and no "atomic:" comment',
+    'machine/extra.ts:7: load has no ordering comment and no "atomic:" comment',
+  ])
+})
+
 test('an "atomic:" comment covers its line, three lines below, and a function it stands above', (t) => {
   const found = messagesFor(
     t,

@@ -17,7 +17,8 @@ export async function generateLoop(
   )
   const source = `
 ${imports.join('\n')}
-export function makeLoop({ ${Object.keys(scope).join(', ')} }) {
+export function makeLoop(scope) {
+  const { ${Object.keys(scope).join(', ')} } = scope
   return (count) => {
     let sum = 0
     for (let i = 0; i < count; i++) { ${statement} }

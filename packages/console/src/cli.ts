@@ -1,7 +1,7 @@
 /** The `percpu` command: options and their defaults; the work is done in commands/. */
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { Argument, Command, CommanderError, Option } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { PercpuError } from 'percpu'
 import { layout } from './commands/layout.js'
 import { lookup } from './commands/lookup.js'
@@ -43,13 +43,22 @@ const program = new Command('percpu')
   .configureOutput({ outputError: (text, write) => write(`percpu: ${text.replace(/^error: /, '')}`) })
 
 withTableOptions(program.command('serve').description('serve lookups over HTTP'))
-  .addOption(new Option('--port <number>', 'port to listen on; 0 for any free one').argParser(parseInteger(0, 65_535)).default(8080))
+  .addOption(
+    new Option('--port <number>', 'port to listen on; 0 for any free one')
+      .argParser(parseInteger(0, 65_535))
+      .default(8080),
+  )
   .addOption(new Option('--host <address>', 'address to listen on').default('127.0.0.1'))
   .addOption(
-    new Option('--body-limit <size>', 'largest body of a POST').argParser(parseBytes).default(parseBytes('1GiB'), '1GiB'),
+    new Option('--body-limit <size>', 'largest body of a POST')
+      .argParser(parseBytes)
+      .default(parseBytes('1GiB'), '1GiB'),
   )
   .addOption(
-    new Option('--timeout <seconds>', 'longest time for a request to arrive, and longest silence on a connection')
+    new Option(
+      '--timeout <seconds>',
+      'longest time for a request to arrive, and longest silence on a connection',
+    )
       .argParser(parseSeconds)
       .default(parseSeconds('300'), '300'),
   )
@@ -63,11 +72,17 @@ withTableOptions(program.command('serve').description('serve lookups over HTTP')
     process.exitCode = await serve({ ...flags, timeoutMilliseconds: timeout, files: tableFiles(flags) })
   })
 
-withTableOptions(program.command('lookup').description('answer addresses from files or standard input, one a line, as NDJSON'))
+withTableOptions(
+  program
+    .command('lookup')
+    .description('answer addresses from files or standard input, one a line, as NDJSON'),
+)
   .argument('[files...]', 'files of addresses; - or none for standard input')
   .addOption(new Option('--table <name>', 'the table to look in').choices([TABLE_NAME]).default(TABLE_NAME))
   .addOption(
-    new Option('--format <format>', 'how addresses are written').choices(['text', 'ndjson', 'json']).default('text'),
+    new Option('--format <format>', 'how addresses are written')
+      .choices(['text', 'ndjson', 'json'])
+      .default('text'),
   )
   .option('-o, --output <file>', 'write answers to this file instead of standard output')
   .action(async (inputs: string[], { output, ...flags }: LookupFlags) => {
@@ -78,10 +93,12 @@ withTableOptions(program.command('lookup').description('answer addresses from fi
 program
   .command('layout')
   .description('print the size and the fields of every struct that a JavaScript module exports')
-  .addArgument(new Argument('<file>', 'the module'))
+  .argument('<file>', 'the module')
+  .argument('[names...]', 'only the structs of these names')
   .option('--json', 'print JSON', false)
-  .action(async (file: string, { json }: { json: boolean }) => {
-    process.stdout.write(`${await layout({ file, json })}\n`)
+  .option('--nested', 'also the structs nested in them, and their members', false)
+  .action(async (file: string, names: string[], flags: { json: boolean; nested: boolean }) => {
+    process.stdout.write(await layout({ file, names, ...flags }))
   })
 
 function withTableOptions(command: Command): Command {
@@ -123,7 +140,8 @@ async function run(): Promise<void> {
     }
     process.exitCode = error instanceof UsageError ? 2 : 1
     const expected = error instanceof PercpuError || (error instanceof Error && 'code' in error)
-    const text = error instanceof Error ? (expected ? error.message : (error.stack ?? error.message)) : String(error)
+    const text =
+      error instanceof Error ? (expected ? error.message : (error.stack ?? error.message)) : String(error)
     process.stderr.write(`percpu: ${text}\n`)
   }
 }

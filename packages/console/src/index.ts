@@ -1,1 +1,26 @@
-export {}
+/** What the benchmarks and the tests need of the command; it has no other users. */
+export { attribution } from './attribution.js'
+export * from './errors.js'
+export { ipv4Text, ipv6Text, writeDecimal, writeIpv4, writeIpv6 } from './address/format.js'
+export { explainBadAddress, NOT_A_QUAD, parseAddress, parseQuad, type Address } from './address/parse.js'
+export { buildTable, type BuiltTable, type TableFiles } from './table/build.js'
+export { dataPackage, loadTable, packagedFiles, type LoadedTable, type LoadProgress } from './table/load.js'
+export { TableHeader, TableRoot } from './table/layout.js'
+export { createRoot, currentTable, newestGeneration, openRoot, publishTable } from './table/root.js'
+export { FlatTable, type AddressTable, type TableSummary } from './table/search.js'
+export { AnswerWriter, lookUp, type Answer } from './lookup/answer.js'
+export { answerBatch } from './lookup/answer-batch.js'
+export { JsonArrayFlattener } from './lookup/json-array.js'
+export { LookupPool, type PoolOptions, type WorkerStatus } from './lookup/pool.js'
+export type { BatchFormat, BatchResult } from './lookup/protocol.js'
+export { openFileSink, streamSink, type OutputSink } from './lookup/sinks.js'
+export { LineSplitter, MAX_LINE_BYTES } from './lookup/split.js'
+export {
+  answerStream,
+  type InputFormat,
+  type Sink,
+  type StreamOptions,
+  type StreamResult,
+} from './lookup/stream.js'
+export { Reloader, type ReloadOutcome } from './serve/reload.js'
+export { Service, TABLE_NAME, type ServiceOptions } from './serve/service.js'

@@ -40,7 +40,14 @@ export function writeIpv4(out: Uint8Array, at: number, word: number): number {
 const groups = new Uint16Array(8)
 
 /** Writes IPv6 text at `at`, needs room for {@link MAX_ADDRESS_BYTES}, and returns the position behind it. */
-export function writeIpv6(out: Uint8Array, at: number, w0: number, w1: number, w2: number, w3: number): number {
+export function writeIpv6(
+  out: Uint8Array,
+  at: number,
+  w0: number,
+  w1: number,
+  w2: number,
+  w3: number,
+): number {
   groups[0] = w0 >>> 16
   groups[1] = w0
   groups[2] = w1 >>> 16

@@ -79,10 +79,13 @@ function ipv6Words(text: string): [number, number, number, number] {
 export function explainBadAddress(text: string): string {
   if (text === '') return 'empty: expected an IPv4 or IPv6 address'
   const percent = text.indexOf('%')
-  if (percent >= 0 && isIP(text) === 6) return `has a zone ('${shorten(text.slice(percent))}'): give the address without it`
+  if (percent >= 0 && isIP(text) === 6)
+    return `has a zone ('${shorten(text.slice(percent))}'): give the address without it`
   const slash = text.indexOf('/')
-  if (slash > 0 && isIP(text.slice(0, slash)) !== 0) return 'is a network, not an address: give one address of it'
-  if (text.startsWith('[') && text.endsWith(']') && isIP(text.slice(1, -1)) === 6) return 'has brackets: give the address without them'
+  if (slash > 0 && isIP(text.slice(0, slash)) !== 0)
+    return 'is a network, not an address: give one address of it'
+  if (text.startsWith('[') && text.endsWith(']') && isIP(text.slice(1, -1)) === 6)
+    return 'has brackets: give the address without them'
   if (/^\d+(\.\d+)*\.?$/.test(text)) return explainBadQuad(text)
   return 'not an IPv4 or IPv6 address'
 }
@@ -103,4 +106,3 @@ function explainBadQuad(text: string): string {
 export function shorten(text: string, limit = 60): string {
   return text.length > limit ? `${text.slice(0, limit)}…` : text
 }
-

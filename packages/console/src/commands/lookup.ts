@@ -38,7 +38,9 @@ export async function lookup(options: LookupOptions): Promise<number> {
   const pool = new LookupPool(machine, { workers, table: TABLE_NAME })
   try {
     const loading = bytesProgress('loading table')
-    await loadTable(machine, root, files, ({ bytes, total }) => loading.update(bytes, total)).finally(() => loading.stop())
+    await loadTable(machine, root, files, ({ bytes, total }) => loading.update(bytes, total)).finally(() =>
+      loading.stop(),
+    )
     await pool.ready()
     for (const input of options.inputs) await answerInput(pool, input, sink, options)
     return 0
@@ -72,7 +74,11 @@ async function answerInput(
 }
 
 /** The stream's pieces; says which input could not be read. */
-async function* piecesOf(stream: Readable, input: string, onBytes: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+async function* piecesOf(
+  stream: Readable,
+  input: string,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
   let bytes = 0
   try {
     for await (const piece of stream as AsyncIterable<Uint8Array>) {
@@ -98,5 +104,9 @@ async function checkInputs(inputs: readonly string[]): Promise<void> {
 
 function inputError(input: string, error: unknown): FileError {
   const name = input === '-' ? 'standard input' : input
-  return new FileError(`cannot read ${name}: ${error instanceof Error ? error.message : String(error)}`, { file: input }, { cause: error })
+  return new FileError(
+    `cannot read ${name}: ${error instanceof Error ? error.message : String(error)}`,
+    { file: input },
+    { cause: error },
+  )
 }

@@ -14,7 +14,10 @@ export function bytesProgress(what: string): Progress {
   if (!process.stderr.isTTY) return silent
   const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20)
   const format = `${what} {bar} {value}/{total} MiB`
-  const bar = new SingleBar({ format, stream: process.stderr, hideCursor: true, clearOnComplete: true }, Presets.shades_classic)
+  const bar = new SingleBar(
+    { format, stream: process.stderr, hideCursor: true, clearOnComplete: true },
+    Presets.shades_classic,
+  )
   let started = false
   return {
     update(value, total) {

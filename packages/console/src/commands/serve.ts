@@ -22,16 +22,18 @@ export async function serve({ logLevel, ...options }: ServeOptions): Promise<num
   const logger = createLogger(logLevel)
   const stopped = stopRequest(logger)
   const progress = bytesProgress('loading')
-  const service = await Service.start({
+  const starting = Service.start({
     ...options,
     logger,
-    onProgress: ({ bytes, total }) => (bytes < total ? progress.update(bytes, total) : progress.stop()),
+    onProgress: ({ bytes, total }) => progress.update(bytes, total),
   }).finally(() => progress.stop())
   const hangUp = () => {
     logger.info('SIGHUP: reloading')
-    void service.reload('SIGHUP')
+    // A service that does not start says so below.
+    starting.then((service) => service.reload('SIGHUP')).catch(() => undefined)
   }
   process.on('SIGHUP', hangUp)
+  const service = await starting
   const failed = new Promise<'failed'>((resolve) => service.pool.once('failed', () => resolve('failed')))
   const reason = await Promise.race([stopped, failed])
   process.off('SIGHUP', hangUp)

@@ -16,9 +16,11 @@ const units: Readonly<Record<string, number>> = {
 export function parseBytes(text: string): number {
   const [, number = '', unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? []
   const factor = units[unit.toLowerCase()]
-  if (number === '' || factor === undefined) throw new InvalidArgumentError('Expected a size such as 65536, 64KiB or 1GiB.')
+  if (number === '' || factor === undefined)
+    throw new InvalidArgumentError('Expected a size such as 65536, 64KiB or 1GiB.')
   const bytes = Math.round(Number(number) * factor)
-  if (bytes < 1 || !Number.isSafeInteger(bytes)) throw new InvalidArgumentError('Expected a size of at least one byte.')
+  if (bytes < 1 || !Number.isSafeInteger(bytes))
+    throw new InvalidArgumentError('Expected a size of at least one byte.')
   return bytes
 }
 

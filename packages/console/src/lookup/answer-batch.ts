@@ -21,7 +21,7 @@ export function answerBatch(
   let lines = 0
   let answered = 0
   let fault: BatchResult['fault']
-  for (let at = 0; at < bytes.length && !fault; ) {
+  for (let at = 0; at < bytes.length && !fault;) {
     let lineEnd = at
     while (lineEnd < bytes.length && bytes[lineEnd] !== NEWLINE) lineEnd++
     let start = at
@@ -41,7 +41,12 @@ export function answerBatch(
 }
 
 /** Answers the JSON string in `bytes[start, end)`; returns what is wrong with it, if it is none. */
-function appendString(writer: AnswerWriter, bytes: Uint8Array, start: number, end: number): string | undefined {
+function appendString(
+  writer: AnswerWriter,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): string | undefined {
   if (isPlainString(bytes, start, end)) {
     writer.append(bytes, start + 1, end - 1)
     return undefined
@@ -53,10 +58,15 @@ function appendString(writer: AnswerWriter, bytes: Uint8Array, start: number, en
   } catch (error) {
     return `not a JSON string: ${error instanceof Error ? error.message : String(error)}`
   }
-  if (typeof value !== 'string') return `a JSON ${value === null ? 'null' : typeof value}, expected a string`
+  if (typeof value !== 'string') return `a JSON ${kindOf(value)}, expected a string`
   const decoded = Buffer.from(value)
   writer.append(decoded, 0, decoded.length)
   return undefined
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null'
+  return Array.isArray(value) ? 'array' : typeof value
 }
 
 /** Whether the bytes between the quotes are the string itself. */

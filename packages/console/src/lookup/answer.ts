@@ -1,5 +1,12 @@
 /** What a lookup says, as an object and as a line of NDJSON. Both forms have the same fields. */
-import { ipv4Text, ipv6Text, MAX_ADDRESS_BYTES, writeDecimal, writeIpv4, writeIpv6 } from '../address/format.js'
+import {
+  ipv4Text,
+  ipv6Text,
+  MAX_ADDRESS_BYTES,
+  writeDecimal,
+  writeIpv4,
+  writeIpv6,
+} from '../address/format.js'
 import { explainBadAddress, NOT_A_QUAD, parseAddress, parseQuad, type Address } from '../address/parse.js'
 import type { AddressTable } from '../table/search.js'
 
@@ -20,7 +27,10 @@ export function lookUp(table: AddressTable, text: string, address: Address): Ans
   }
   const row = table.find6(...address.words)
   if (row < 0) return undefined
-  const range = { start: ipv6Text(...words6(table, row, 'start6')), end: ipv6Text(...words6(table, row, 'end6')) }
+  const range = {
+    start: ipv6Text(...words6(table, row, 'start6')),
+    end: ipv6Text(...words6(table, row, 'end6')),
+  }
   return { address: text, range, ...describe(table, table.entry6(row)) }
 }
 
@@ -39,15 +49,28 @@ const ECHO_BYTES = 256
 /** Room for a line without its organisation: fixed text, echo with every byte escaped, error text, two addresses, number. */
 const LINE_ROOM = 4096
 
-/** A plain Uint8Array, like all others that meet in the inner loop: a Buffer among them would slow every access down. */
-const ascii = (text: string): Uint8Array => Uint8Array.from(text, (character) => character.charCodeAt(0))
-const OPEN = ascii('{"address":"')
-const RANGE = ascii('","range":{"start":"')
-const END = ascii('","end":"')
-const ASN = ascii('"},"asn":')
-const ORGANISATION = ascii(',"organisation":')
-const CLOSE = ascii('}\n')
-const NOTHING = ascii('","range":null,"asn":null,"organisation":null}\n')
+/** Fixed text, as 32-bit words in the order of memory, the last one filled up. */
+interface Fixed {
+  readonly words: Int32Array
+  readonly length: number
+}
+
+function fixed(text: string): Fixed {
+  const bytes = Buffer.alloc(Math.ceil(text.length / 4) * 4)
+  bytes.write(text, 'latin1')
+  return {
+    words: Int32Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readInt32LE(i * 4)),
+    length: text.length,
+  }
+}
+
+const OPEN = fixed('{"address":"')
+const RANGE = fixed('","range":{"start":"')
+const END = fixed('","end":"')
+const ASN = fixed('"},"asn":')
+const ORGANISATION = fixed(',"organisation":')
+const CLOSE = fixed('}\n')
+const NOTHING = fixed('","range":null,"asn":null,"organisation":null}\n')
 
 /**
  * Appends answers to a private buffer that grows as needed. IPv4 goes from bytes to bytes without a string or an object in
@@ -56,6 +79,7 @@ const NOTHING = ascii('","range":null,"asn":null,"organisation":null}\n')
 export class AnswerWriter {
   readonly #table: AddressTable
   #out: Uint8Array<ArrayBuffer> = new Uint8Array(0)
+  #view = new DataView(new ArrayBuffer(0))
   #at = 0
 
   constructor(table: AddressTable) {
@@ -64,15 +88,20 @@ export class AnswerWriter {
 
   /** Begins a new buffer: `spare`, if there is one, or one of about `size` bytes. */
   begin(size: number, spare?: ArrayBuffer): void {
-    this.#out = new Uint8Array(spare ?? new ArrayBuffer(size))
+    this.#open(new Uint8Array(spare ?? new ArrayBuffer(size)))
     this.#at = 0
   }
 
   /** Hands over the buffer and how many bytes of it count; {@link begin} comes next. */
   end(): { readonly buffer: ArrayBuffer; readonly length: number } {
     const result = { buffer: this.#out.buffer, length: this.#at }
-    this.#out = new Uint8Array(0)
+    this.#open(new Uint8Array(0))
     return result
+  }
+
+  #open(out: Uint8Array<ArrayBuffer>): void {
+    this.#out = out
+    this.#view = new DataView(out.buffer)
   }
 
   /** Looks up the address in `bytes[start, end)`, which has no surrounding space, and appends its line. */
@@ -105,29 +134,46 @@ export class AnswerWriter {
   #answer4(bytes: Uint8Array, start: number, end: number, word: number): void {
     const table = this.#table
     const out = this.#out
-    let at = putPart(out, put(out, this.#at, OPEN), bytes, start, end)
+    const view = this.#view
+    let at = this.#echo(bytes, start, end)
     const row = table.find4(word)
     if (row < 0) {
-      this.#at = put(out, at, NOTHING)
+      this.#at = put(view, at, NOTHING)
       return
     }
-    at = writeIpv4(out, put(out, at, RANGE), table.start4(row))
-    at = writeIpv4(out, put(out, at, END), table.end4(row))
-    this.#at = putEntry(out, at, table, table.entry4(row))
+    at = writeIpv4(out, put(view, at, RANGE), table.start4(row))
+    at = writeIpv4(out, put(view, at, END), table.end4(row))
+    this.#finish(at, table.entry4(row))
   }
 
   #answer6(bytes: Uint8Array, start: number, end: number, words: Words6): void {
     const table = this.#table
     const out = this.#out
-    let at = putPart(out, put(out, this.#at, OPEN), bytes, start, end)
+    const view = this.#view
+    let at = this.#echo(bytes, start, end)
     const row = table.find6(...words)
     if (row < 0) {
-      this.#at = put(out, at, NOTHING)
+      this.#at = put(view, at, NOTHING)
       return
     }
-    at = writeIpv6(out, put(out, at, RANGE), ...words6(table, row, 'start6'))
-    at = writeIpv6(out, put(out, at, END), ...words6(table, row, 'end6'))
-    this.#at = putEntry(out, at, table, table.entry6(row))
+    at = writeIpv6(out, put(view, at, RANGE), ...words6(table, row, 'start6'))
+    at = writeIpv6(out, put(view, at, END), ...words6(table, row, 'end6'))
+    this.#finish(at, table.entry6(row))
+  }
+
+  #echo(bytes: Uint8Array, start: number, end: number): number {
+    const out = this.#out
+    const at = put(this.#view, this.#at, OPEN)
+    const shift = at - start
+    for (let i = start; i < end; i++) out[i + shift] = bytes[i] as number
+    return end + shift
+  }
+
+  #finish(at: number, entry: number): void {
+    const view = this.#view
+    const table = this.#table
+    const end = writeDecimal(this.#out, put(view, at, ASN), table.asn(entry))
+    this.#at = put(view, table.writeOrganisation(entry, view, put(view, end, ORGANISATION)), CLOSE)
   }
 
   /** Makes room for one more line. */
@@ -136,24 +182,14 @@ export class AnswerWriter {
     if (needed <= this.#out.length) return
     const out = new Uint8Array(Math.max(needed, this.#out.length * 2))
     out.set(this.#out.subarray(0, this.#at))
-    this.#out = out
+    this.#open(out)
   }
 }
 
-function putEntry(out: Uint8Array, at: number, table: AddressTable, entry: number): number {
-  const end = writeDecimal(out, put(out, at, ASN), table.asn(entry))
-  return put(out, table.writeOrganisation(entry, out, put(out, end, ORGANISATION)), CLOSE)
-}
-
-function put(out: Uint8Array, at: number, text: Uint8Array): number {
-  return putPart(out, at, text, 0, text.length)
-}
-
-/** Short pieces only: a loop, where `set` would cost more than the copying. */
-function putPart(out: Uint8Array, at: number, bytes: Uint8Array, start: number, end: number): number {
-  const shift = at - start
-  for (let i = start; i < end; i++) out[i + shift] = bytes[i] as number
-  return end + shift
+/** Writes `text` at `at`, a word at a time: up to three bytes behind it are overwritten, and are written again by what follows. */
+function put(view: DataView, at: number, { words, length }: Fixed): number {
+  for (let i = 0; i < words.length; i++) view.setInt32(at + i * 4, words[i] as number, true)
+  return at + length
 }
 
 function decode(bytes: Uint8Array, start: number, end: number): string {

@@ -61,9 +61,12 @@ export class JsonArrayFlattener {
   /** @throws MalformedInputError if the array has not ended. */
   finish(): void {
     if (this.#state === 'end') return
-    throw new MalformedInputError(`JSON ends at byte ${this.#position}, before the array does: expected ${expected[this.#state]}`, {
-      position: this.#position,
-    })
+    throw new MalformedInputError(
+      `JSON ends at byte ${this.#position}, before the array does: expected ${expected[this.#state]}`,
+      {
+        position: this.#position,
+      },
+    )
   }
 
   /** Follows a byte outside of strings; returns what stands for it in the output, if anything does. */
@@ -91,8 +94,11 @@ export class JsonArrayFlattener {
 
   #unexpected(byte: number, at: number): MalformedInputError {
     const position = this.#position + at
-    const found = byte > 0x20 && byte < 0x7f ? `'${String.fromCharCode(byte)}'` : `byte 0x${byte.toString(16).padStart(2, '0')}`
-    const where = this.#element > 0 ? `, after ${this.#element} strings` : ''
+    const found =
+      byte > 0x20 && byte < 0x7f
+        ? `'${String.fromCharCode(byte)}'`
+        : `byte 0x${byte.toString(16).padStart(2, '0')}`
+    const where = this.#element > 0 ? `, after string ${this.#element}` : ''
     return new MalformedInputError(
       `malformed JSON at byte ${position}${where}: expected ${expected[this.#state]}, found ${found}`,
       { position, element: this.#element },

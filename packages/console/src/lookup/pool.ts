@@ -149,7 +149,8 @@ export class LookupPool extends EventEmitter<PoolEvents> {
    */
   async close(milliseconds = 5000): Promise<void> {
     this.#closing = true
-    for (const job of this.#waiting.splice(0)) job.reject(new AbortedError('the pool of workers is being closed'))
+    for (const job of this.#waiting.splice(0))
+      job.reject(new AbortedError('the pool of workers is being closed'))
     const workers = this.#places.flatMap(({ worker }) => (worker ? [worker] : []))
     const ended = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)))
     for (const worker of workers) worker.postMessage({ type: 'stop' } satisfies ToWorker)
@@ -240,8 +241,15 @@ export class LookupPool extends EventEmitter<PoolEvents> {
     this.emit('lost', { place: place.number, cpu, error, retried: jobs.length })
     this.#dispatch()
     await reaped
+    this.#startAnother(place, error)
+  }
+
+  #startAnother(place: Place, error: Error | undefined): void {
     if (this.#closing) return
-    if (place.failedStarts >= STARTS) return this.#giveUp(error)
+    if (place.failedStarts >= STARTS) {
+      this.#giveUp(error)
+      return
+    }
     place.replaced++
     this.#start(place)
   }
@@ -253,9 +261,12 @@ export class LookupPool extends EventEmitter<PoolEvents> {
         this.#waiting.unshift(job)
       } else {
         job.reject(
-          new WorkerLostError(`${ATTEMPTS} workers ended while they had this batch of ${job.bytes.length} bytes`, {
-            bytes: job.bytes.length,
-          }),
+          new WorkerLostError(
+            `${ATTEMPTS} workers ended while they had this batch of ${job.bytes.length} bytes`,
+            {
+              bytes: job.bytes.length,
+            },
+          ),
         )
       }
     }

@@ -20,7 +20,7 @@ export async function openFileSink(file: string): Promise<OutputSink> {
   return {
     async write(bytes) {
       try {
-        for (let at = 0; at < bytes.length; ) at += (await handle.write(bytes, at)).bytesWritten
+        for (let at = 0; at < bytes.length;) at += (await handle.write(bytes, at)).bytesWritten
       } catch (error) {
         throw writeError(file, error)
       }
@@ -51,9 +51,15 @@ export class ReaderGoneError extends Error {
 }
 
 function outputError(error: Error): Error {
-  return 'code' in error && error.code === 'EPIPE' ? new ReaderGoneError(error.message) : writeError('standard output', error)
+  return 'code' in error && error.code === 'EPIPE'
+    ? new ReaderGoneError(error.message)
+    : writeError('standard output', error)
 }
 
 function writeError(file: string, error: unknown): FileError {
-  return new FileError(`cannot write ${file}: ${error instanceof Error ? error.message : String(error)}`, { file }, { cause: error })
+  return new FileError(
+    `cannot write ${file}: ${error instanceof Error ? error.message : String(error)}`,
+    { file },
+    { cause: error },
+  )
 }

@@ -115,6 +115,11 @@ class StreamRun {
     return { bytesRead: this.#bytesRead, bytesWritten: this.#bytesWritten, answered: this.#answered }
   }
 
+  /** A call, where it may have become true during an await. */
+  #hasFailed(): boolean {
+    return this.#failure !== undefined
+  }
+
   #fail(error: Error): void {
     this.#failure ??= error
     this.#added.notify()
@@ -141,13 +146,15 @@ class StreamRun {
     try {
       this.#bytesRead += piece.length
       const { limit = Infinity } = this.#options
-      if (this.#bytesRead > limit) throw new InputTooLargeError(`the input is longer than the limit of ${limit} bytes`, { limit })
+      if (this.#bytesRead > limit)
+        throw new InputTooLargeError(`the input is longer than the limit of ${limit} bytes`, { limit })
       const lines = this.#flattener ? this.#flattener.push(piece) : piece
-      for (let at = 0; at < lines.length && !this.#failure; ) {
+      for (let at = 0; at < lines.length && !this.#hasFailed();) {
         at = this.#splitter.push(lines, at)
         if (this.#splitter.isFull) await this.#submitWhenRoom()
       }
-      this.#submitIfIdle()
+      // Not at once: if the input ends here, what is left of it belongs into the same batch.
+      setImmediate(() => this.#submitIfIdle())
     } catch (error) {
       this.#fail(toError(error))
     }
@@ -196,9 +203,9 @@ class StreamRun {
       }
       const outcome = await next
       if ('error' in outcome) throw outcome.error
-      if (this.#failure) return
+      if (this.#hasFailed()) return
       await this.#deliver(outcome.result)
-      this.#pending.shift()
+      void this.#pending.shift()
       this.#removed.notify()
       this.#submitIfIdle()
     }

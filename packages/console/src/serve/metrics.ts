@@ -30,7 +30,11 @@ export class Metrics {
     'Time from the first to the last byte of POST /lookup',
     [0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 25, 100],
   )
-  readonly loadSeconds = this.#histogram('percpu_table_load_seconds', 'Time to load a table', [0.1, 0.5, 1, 2, 5, 10, 30])
+  readonly loadSeconds = this.#histogram(
+    'percpu_table_load_seconds',
+    'Time to load a table',
+    [0.1, 0.5, 1, 2, 5, 10, 30],
+  )
 
   constructor(measured: Measured) {
     collectDefaultMetrics({ register: this.registry })
@@ -57,15 +61,24 @@ export class Metrics {
       gauge.set({ state: 'used' }, used)
       gauge.set({ state: 'free' }, free)
     })
-    this.#gauge('percpu_cpus_online', 'Threads that are CPUs of the machine', [], (gauge) => gauge.set(machine.online.length))
+    this.#gauge('percpu_cpus_online', 'Threads that are CPUs of the machine', [], (gauge) =>
+      gauge.set(machine.online.length),
+    )
   }
 
   #workerGauges({ pool }: Measured): void {
     this.#gauge('percpu_workers_ready', 'Workers that answer batches', [], (gauge) => {
       gauge.set(pool.workers.filter(({ cpu }) => cpu !== undefined).length)
     })
-    this.#gauge('percpu_batches_queued', 'Parts of batches that wait for a worker', [], (gauge) => gauge.set(pool.queued))
-    this.#perWorker('percpu_worker_lookups_total', 'Addresses answered by the workers in a place', pool, 'lookups')
+    this.#gauge('percpu_batches_queued', 'Parts of batches that wait for a worker', [], (gauge) =>
+      gauge.set(pool.queued),
+    )
+    this.#perWorker(
+      'percpu_worker_lookups_total',
+      'Addresses answered by the workers in a place',
+      pool,
+      'lookups',
+    )
     this.#perWorker('percpu_worker_replaced_total', 'Workers that ended unasked', pool, 'replaced')
   }
 
@@ -83,7 +96,12 @@ export class Metrics {
     })
   }
 
-  #gauge<Label extends string>(name: string, help: string, labelNames: Label[], read: (gauge: Gauge<Label>) => void): void {
+  #gauge<Label extends string>(
+    name: string,
+    help: string,
+    labelNames: Label[],
+    read: (gauge: Gauge<Label>) => void,
+  ): void {
     new Gauge({
       name,
       help,

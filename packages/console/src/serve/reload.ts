@@ -23,7 +23,12 @@ export class Reloader {
   #next: Promise<ReloadOutcome> | undefined
   #last: ReloadOutcome | undefined
 
-  constructor(machine: Machine, root: number, files: TableFiles, onOutcome: (outcome: ReloadOutcome) => void) {
+  constructor(
+    machine: Machine,
+    root: number,
+    files: TableFiles,
+    onOutcome: (outcome: ReloadOutcome) => void,
+  ) {
     this.#machine = machine
     this.#root = root
     this.#files = files

@@ -48,7 +48,11 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
 // ---------------------------------------------------------------------------------------------------------------------
 // GET /lookup/:address
 
-function single({ table, metrics }: RouteContext, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+function single(
+  { table, metrics }: RouteContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
   const began = performance.now()
   const { address: text } = request.params as { address: string }
   const count = (result: SingleResult) => {
@@ -66,7 +70,9 @@ function single({ table, metrics }: RouteContext, request: FastifyRequest, reply
   const answer = lookUp(table, text, address)
   count(answer ? 'found' : 'gap')
   if (answer) return reply.send(answer)
-  return reply.code(404).send({ error: `no range of the table holds ${text}`, code: 'NO_RANGE', address: text })
+  return reply
+    .code(404)
+    .send({ error: `no range of the table holds ${text}`, code: 'NO_RANGE', address: text })
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -109,11 +115,19 @@ class Batches {
     const { bodyLimit } = this.#context
     const declared = Number(request.headers['content-length'] ?? 0)
     if (declared > bodyLimit) {
-      throw new InputTooLargeError(`the body has ${declared} bytes, above the limit of ${bodyLimit}`, { bodyLimit })
+      throw new InputTooLargeError(`the body has ${declared} bytes, above the limit of ${bodyLimit}`, {
+        bodyLimit,
+      })
     }
     const encoding = request.headers['content-encoding'] ?? 'identity'
-    if (encoding !== 'identity') throw new Refusal(415, 'UNSUPPORTED_ENCODING', `content-encoding '${encoding}' is not supported: send the body as it is`)
-    if (this.#active > MAX_BATCHES) throw new Refusal(503, 'BUSY', `${MAX_BATCHES} batches are under way: try again later`)
+    if (encoding !== 'identity')
+      throw new Refusal(
+        415,
+        'UNSUPPORTED_ENCODING',
+        `content-encoding '${encoding}' is not supported: send the body as it is`,
+      )
+    if (this.#active > MAX_BATCHES)
+      throw new Refusal(503, 'BUSY', `${MAX_BATCHES} batches are under way: try again later`)
     const type = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase() ?? ''
     const format = formats[type]
     if (!format) throw unsupportedType(type)
@@ -177,7 +191,11 @@ function refusalOf(error: unknown): RefusalAnswer {
 }
 
 function isConnectionError(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'ERR_STREAM_PREMATURE_CLOSE')
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    (error.code === 'ECONNRESET' || error.code === 'ERR_STREAM_PREMATURE_CLOSE')
+  )
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

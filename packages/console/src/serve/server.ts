@@ -1,6 +1,13 @@
 /** The HTTP server: limits, time-outs, and errors that say what is wrong. */
 import type { Socket } from 'node:net'
-import { fastify, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import {
+  fastify,
+  LogController,
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify'
 import type { Logger } from 'pino'
 import { addRoutes, unsupportedType, type RouteContext } from './routes.js'
 
@@ -16,11 +23,16 @@ const HEADERS_MILLISECONDS = 10_000
 /** Longer paths than any address deserves, but short enough to be explained. */
 const MAX_PARAMETER_LENGTH = 1000
 
-export function createServer(context: RouteContext, { logger, timeoutMilliseconds }: ServerOptions): FastifyInstance {
-  const loggerInstance: FastifyBaseLogger = logger
+export function createServer(
+  context: RouteContext,
+  { logger, timeoutMilliseconds }: ServerOptions,
+): FastifyInstance {
+  // Its own messages only from warnings on: the service says itself where it listens.
+  const level = logger.isLevelEnabled('warn') ? 'warn' : logger.level
+  const loggerInstance: FastifyBaseLogger = logger.child({}, { level })
   const app = fastify({
     loggerInstance,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: context.bodyLimit,
     requestTimeout: timeoutMilliseconds,
     connectionTimeout: timeoutMilliseconds,
@@ -30,6 +42,9 @@ export function createServer(context: RouteContext, { logger, timeoutMillisecond
       headersTimeout: Math.min(HEADERS_MILLISECONDS, timeoutMilliseconds),
       // How often the two time-outs above are looked at.
       connectionsCheckingInterval: Math.max(50, Math.min(1000, timeoutMilliseconds / 4)),
+    },
+    frameworkErrors(error, request, reply) {
+      sendError(error, request, reply)
     },
     clientErrorHandler(error, socket) {
       refuseConnection(error, socket)
@@ -50,9 +65,12 @@ export function createServer(context: RouteContext, { logger, timeoutMillisecond
 function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { code, statusCode = 500, message } = error as { code?: string; statusCode?: number; message: string }
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE' || code === 'FST_ERR_CTP_EMPTY_TYPE') {
-    const { status, ...refusal } = unsupportedType(request.headers['content-type'] ?? '')
+    const refusal = unsupportedType(request.headers['content-type'] ?? '')
     request.raw.resume()
-    return reply.code(status).header('connection', 'close').send({ error: refusal.message, code: refusal.code })
+    return reply
+      .code(refusal.status)
+      .header('connection', 'close')
+      .send({ error: refusal.message, code: refusal.code })
   }
   if (statusCode < 500) return reply.code(statusCode).send({ error: message, code: code ?? 'BAD_REQUEST' })
   request.log.error({ err: error }, 'request failed')
@@ -61,7 +79,10 @@ function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply)
 
 const connectionErrors: Readonly<Record<string, readonly [status: string, text: string]>> = {
   ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'the request took too long to arrive'],
-  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', `the headers are longer than ${MAX_HEADER_BYTES} bytes`],
+  HPE_HEADER_OVERFLOW: [
+    '431 Request Header Fields Too Large',
+    `the headers are longer than ${MAX_HEADER_BYTES} bytes`,
+  ],
 }
 
 /** What comes in is not HTTP, too slow or too long: there is no request to answer, only a connection. */
@@ -70,7 +91,10 @@ function refuseConnection(error: Error & { code?: string }, socket: Socket): voi
     socket.destroy()
     return
   }
-  const [status, text] = connectionErrors[error.code ?? ''] ?? ['400 Bad Request', 'this is not an HTTP request']
+  const [status, text] = connectionErrors[error.code ?? ''] ?? [
+    '400 Bad Request',
+    'this is not an HTTP request',
+  ]
   const body = `${JSON.stringify({ error: text, code: error.code ?? 'BAD_REQUEST' })}\n`
   socket.end(
     `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +

@@ -9,6 +9,7 @@ import type { FastifyInstance } from 'fastify'
 import { boot, type Machine } from 'percpu'
 import type { Logger } from 'pino'
 import { attribution } from '../attribution.js'
+import { TableRefusedError } from '../errors.js'
 import { LookupPool } from '../lookup/pool.js'
 import type { TableFiles } from '../table/build.js'
 import type { LoadProgress } from '../table/load.js'
@@ -42,6 +43,8 @@ export const SPARE_CPUS = 6
 
 /** How long requests in flight may take when the service stops. */
 const STOP_MILLISECONDS = 10_000
+/** The reason of the load that comes before listening. */
+const FIRST_LOAD = 'start'
 /** A file counts as written when it has not changed for this long. */
 const STABLE_MILLISECONDS = 300
 
@@ -113,7 +116,7 @@ export class Service {
     const { app, pool, reloader } = this.#parts
     const { files, host, port, logger, onProgress } = this.#options
     logger.info({ ...files, workers: this.#options.workers }, 'loading')
-    const { error } = await reloader.request('start', onProgress)
+    const { error } = await reloader.request(FIRST_LOAD, onProgress)
     if (error) throw error
     await pool.ready()
     await app.listen({ host, port })
@@ -131,7 +134,9 @@ export class Service {
     const changed = (file: string) => void this.reload(`${file} changed`)
     watcher.on('change', changed).on('add', changed)
     watcher.on('unlink', (file) => logger.warn({ file }, 'a file of the table was removed; the table stays'))
-    watcher.on('error', (error) => logger.warn({ err: error }, 'watching the files failed; SIGHUP still reloads'))
+    watcher.on('error', (error) =>
+      logger.warn({ err: error }, 'watching the files failed; SIGHUP still reloads'),
+    )
     await new Promise<void>((resolve) => watcher.once('ready', resolve))
   }
 
@@ -167,11 +172,15 @@ function report(logger: Logger, metrics: Metrics, { reason, table, error }: Relo
     metrics.loadSeconds.observe(table.milliseconds / 1000)
     const { generation, rows4, rows6, size, milliseconds, knownOverlaps } = table
     const seconds = Math.round(milliseconds) / 1000
-    logger.info({ reason, generation, ipv4: rows4, ipv6: rows6, bytes: size, seconds, knownOverlaps }, 'table published')
+    logger.info(
+      { reason, generation, ipv4: rows4, ipv6: rows6, bytes: size, seconds, knownOverlaps },
+      'table published',
+    )
     return
   }
-  metrics.reloads.inc({ result: error?.name === 'TableRefusedError' ? 'refused' : 'failed' })
-  logger.error({ reason }, error?.message ?? 'the table could not be loaded')
+  metrics.reloads.inc({ result: error instanceof TableRefusedError ? 'refused' : 'failed' })
+  // The first load's error is thrown by Service.start.
+  if (reason !== FIRST_LOAD) logger.error({ reason }, error?.message ?? 'the table could not be loaded')
 }
 
 function logLosses(pool: LookupPool, logger: Logger): void {

@@ -52,23 +52,40 @@ export async function buildTable(
   const order4 = sortedOrder(columns4)
   const order6 = sortedOrder(columns6)
   const knownOverlaps =
-    checkOverlaps(columns4, order4, files.ipv4, problems) + checkOverlaps(columns6, order6, files.ipv6, problems)
+    checkOverlaps(columns4, order4, files.ipv4, problems) +
+    checkOverlaps(columns6, order6, files.ipv6, problems)
   problems.throwIfAny()
   const names = packNames(entries.names)
   const index6 = indexIpv6(columns6, order6)
   const image = new TableImage()
   image.add('index4', indexIpv4(columns4, order4))
   image.add('starts4', pick(columns4.starts, order4)[0] as Int32Array)
-  image.add('tails4', interleave([...pick(columns4.ends, order4), ...pick([columns4.entries], order4)], TAIL4_WORDS))
+  image.add(
+    'tails4',
+    interleave([...pick(columns4.ends, order4), ...pick([columns4.entries], order4)], TAIL4_WORDS),
+  )
   image.add('index6', index6.index)
   image.add('starts6', concatenate(pick(columns6.starts, order6)))
   image.add('ends6', interleave(pick(columns6.ends, order6), END6_WORDS))
   image.add('entries6', pick([columns6.entries], order6)[0] as Int32Array)
   image.add('entryWords', entryWords(entries, names))
   image.add('nameText', names.text)
-  const counts = { rows4: order4.length, rows6: order6.length, entries: entries.asns.length, names: entries.names.length }
+  const counts = {
+    rows4: order4.length,
+    rows6: order6.length,
+    entries: entries.asns.length,
+    names: entries.names.length,
+  }
   const { shift: shift6, base: base6, buckets: buckets6 } = index6
-  const fields = { generation, ...counts, nameBytes: names.text.length, longestName: names.longest, shift6, base6, buckets6 }
+  const fields = {
+    generation,
+    ...counts,
+    nameBytes: names.text.length,
+    longestName: names.longest,
+    shift6,
+    base6,
+    buckets6,
+  }
   const address = image.write(machine, fields)
   return { address, size: image.size, ...counts, knownOverlaps }
 }
@@ -123,7 +140,11 @@ function indexIpv6(columns: RangeColumns, order: Uint32Array): Index6 {
   while ((high >>> shift) - (low >>> shift) >= MAX_BUCKETS6) shift++
   const base = low >>> shift
   const buckets = (high >>> shift) - base + 1
-  const index = countBuckets(order, buckets, (row) => ((((words[row] as number) ^ BIAS) >>> 0) >>> shift) - base)
+  const index = countBuckets(
+    order,
+    buckets,
+    (row) => ((((words[row] as number) ^ BIAS) >>> 0) >>> shift) - base,
+  )
   return { index, shift, base, buckets }
 }
 
@@ -141,6 +162,7 @@ function countBuckets(order: Uint32Array, buckets: number, bucketOf: (row: numbe
 
 interface PackedNames {
   readonly text: Uint8Array
+  /** In words. */
   readonly offsets: Uint32Array
   readonly lengths: Uint32Array
   readonly longest: number
@@ -149,14 +171,16 @@ interface PackedNames {
 function packNames(names: readonly string[]): PackedNames {
   const encoded = names.map((name) => Buffer.from(JSON.stringify(name)))
   const offsets = new Uint32Array(names.length)
-  let end = 0
-  encoded.forEach((bytes, i) => {
-    offsets[i] = end
-    end += bytes.length
-  })
   const lengths = Uint32Array.from(encoded, ({ length }) => length)
+  let words = 0
+  lengths.forEach((length, i) => {
+    offsets[i] = words
+    words += Math.ceil(length / 4)
+  })
+  const text = new Uint8Array(words * 4)
+  encoded.forEach((bytes, i) => text.set(bytes, (offsets[i] as number) * 4))
   const longest = lengths.reduce((most, length) => Math.max(most, length), 0)
-  return { text: Buffer.concat(encoded), offsets, lengths, longest }
+  return { text, offsets, lengths, longest }
 }
 
 function entryWords(entries: Entries, names: PackedNames): Int32Array {
@@ -187,7 +211,11 @@ class TableImage {
   }
 
   add(field: HeaderField, words: Int32Array | Uint8Array): void {
-    this.#columns.push({ field, at: this.#end, bytes: new Uint8Array(words.buffer, words.byteOffset, words.byteLength) })
+    this.#columns.push({
+      field,
+      at: this.#end,
+      bytes: new Uint8Array(words.buffer, words.byteOffset, words.byteLength),
+    })
     this.#end = roundUp(this.#end + words.byteLength)
   }
 
@@ -195,7 +223,8 @@ class TableImage {
   write(machine: Machine, fields: Partial<Record<HeaderField, number>>): number {
     const address = machine.memblock.alloc({ size: this.#end, label: 'asn table', zero: false })
     const { memory } = machine
-    const store = (field: HeaderField, value: number) => storeU32(memory.u32, address / 4 + TableHeader.words[field], value)
+    const store = (field: HeaderField, value: number) =>
+      storeU32(memory.u32, address / 4 + TableHeader.words[field], value)
     store('size', this.#end)
     for (const [field, value] of Object.entries(fields)) store(field as HeaderField, value)
     for (const { field, at, bytes } of this.#columns) {

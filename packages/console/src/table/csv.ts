@@ -56,7 +56,11 @@ export async function readRanges(
     await pipeline(createReadStream(file, { highWaterMark: 1 << 18 }), counter, parser.resume())
   } catch (error) {
     if (!isCsvError(error)) {
-      throw new FileError(`cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`, { file }, { cause: error })
+      throw new FileError(
+        `cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`,
+        { file },
+        { cause: error },
+      )
     }
     reader.skipped(error)
   }
@@ -80,15 +84,20 @@ class RangeReader {
 
   row(record: readonly string[], line: number): void {
     if (record.length !== COLUMNS) {
-      return this.#problem(line, `has ${record.length} columns, expected ${COLUMNS}: first, last, AS number, organisation`)
+      return this.#problem(
+        line,
+        `has ${record.length} columns, expected ${COLUMNS}: first, last, AS number, organisation`,
+      )
     }
     const [first = '', last = '', asnText = '', organisation = ''] = record
     const start = this.#address('first address', first, line)
     const end = this.#address('last address', last, line)
     const asn = parseAsn(asnText)
-    if (asn === undefined) this.#problem(line, `AS number '${shorten(asnText)}' is not a whole number of 0–${MAX_ASN}`)
+    if (asn === undefined)
+      this.#problem(line, `AS number '${shorten(asnText)}' is not a whole number of 0–${MAX_ASN}`)
     if (start === undefined || end === undefined || asn === undefined) return
-    if (compare(end, start) < 0) return this.#problem(line, `the range ends at ${last}, before its start ${first}`)
+    if (compare(end, start) < 0)
+      return this.#problem(line, `the range ends at ${last}, before its start ${first}`)
     const { starts, ends, entries, lines } = this.columns
     starts.forEach((column, i) => column.push((start[i] as number) ^ BIAS))
     ends.forEach((column, i) => column.push((end[i] as number) ^ BIAS))
@@ -108,7 +117,10 @@ class RangeReader {
       return undefined
     }
     if (address.family !== this.#family) {
-      this.#problem(line, `${what} '${text}' is IPv${address.family}${mapped(text, address)}, in a file of IPv${this.#family}`)
+      this.#problem(
+        line,
+        `${what} '${text}' is IPv${address.family}${mapped(text, address)}, in a file of IPv${this.#family}`,
+      )
       return undefined
     }
     return address.family === 4 ? [address.word] : address.words

@@ -10,8 +10,8 @@
  *     starts6    start of each IPv6 row, ascending: four columns, first word first    4 × 1 word
  *     ends6      its last address                                                     4 words, side by side
  *     entries6   its entry                                                            1 word
- *     entries    AS number; offset and length of the name                             3 words
- *     names      each different organisation name once: a JSON string literal (quotes included) in UTF-8
+ *     entries    AS number; name's offset in words, and its length in bytes           3 words
+ *     nameText   each different organisation name once: a JSON string literal (quotes included) in UTF-8, from a word on
  *
  * Rules: `current` is atomic; every other word is published: written by the loader before its address is stored in `current`,
  * never changed after, freed a grace period after `current` has moved on. Words of addresses are stored with their top bit

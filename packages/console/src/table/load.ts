@@ -85,7 +85,9 @@ function builtBy(worker: Worker, onBytes: (bytes: number) => void): Promise<Buil
       else if (message.code === 'PERCPU_FILE') reject(new FileError(message.message))
       else reject(new LoadError(`the table could not be built: ${message.message}`, { code: message.code }))
     })
-    worker.on('error', (error) => reject(new LoadError(`the loader failed: ${error.message}`, {}, { cause: error })))
+    worker.on('error', (error) =>
+      reject(new LoadError(`the loader failed: ${error.message}`, {}, { cause: error })),
+    )
     worker.once('exit', () => reject(new LoadError('the loader ended before it had built the table')))
   })
 }
@@ -95,6 +97,10 @@ async function sizeOf(file: string): Promise<number> {
     const { size } = await stat(file)
     return size
   } catch (error) {
-    throw new FileError(`cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`, { file }, { cause: error })
+    throw new FileError(
+      `cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`,
+      { file },
+      { cause: error },
+    )
   }
 }

@@ -21,7 +21,12 @@ export function sortedOrder(columns: RangeColumns): Uint32Array {
 }
 
 /** Reports each row that begins before an earlier one has ended. Returns the number of known overlaps. */
-export function checkOverlaps(columns: RangeColumns, order: Uint32Array, file: string, problems: Problems): number {
+export function checkOverlaps(
+  columns: RangeColumns,
+  order: Uint32Array,
+  file: string,
+  problems: Problems,
+): number {
   const starts = columns.starts.map(({ words }) => words)
   const ends = columns.ends.map(({ words }) => words)
   const lines = columns.lines.words
@@ -56,7 +61,13 @@ function compareRows(left: Words, a: number, right: Words, b: number): number {
 }
 
 function rangeText(columns: RangeColumns, row: number): string {
-  return `${addressText(columns.starts.map(({ words }) => words), row)}-${addressText(columns.ends.map(({ words }) => words), row)}`
+  return `${addressText(
+    columns.starts.map(({ words }) => words),
+    row,
+  )}-${addressText(
+    columns.ends.map(({ words }) => words),
+    row,
+  )}`
 }
 
 function addressText(columns: Words, row: number): string {

@@ -38,7 +38,12 @@ export function newestGeneration(memory: Memory, root: number): number {
  *
  * @returns when the old table has been freed: after one grace period.
  */
-export async function publishTable(machine: Machine, root: number, address: number, generation: number): Promise<void> {
+export async function publishTable(
+  machine: Machine,
+  root: number,
+  address: number,
+  generation: number,
+): Promise<void> {
   const { memory, memblock } = machine
   const old = currentTable(memory, root)
   memblock.keep(address)

@@ -7,7 +7,7 @@
  * A search goes through an index to a handful of rows and bisects those, so that it touches about three cache lines. In the
  * real table an IPv4 bucket has 7 rows on average. Nothing is allocated. Costs are in docs/benchmarks.md, under "table".
  */
-import { copyOut, load32, loadU32, loadU8, type BytesView, type I32View, type Memory } from 'percpu/mem'
+import { copyOut, load32, loadU32, type I32View, type Memory } from 'percpu/mem'
 import { NoTableError } from '../errors.js'
 import { BIAS, END6_WORDS, ENTRY_WORDS, TAIL4_WORDS, TableHeader } from './layout.js'
 import { currentTable } from './root.js'
@@ -43,8 +43,8 @@ export interface AddressTable {
   asn(entry: number): number
   /** The organisation's name. */
   organisation(entry: number): string
-  /** Appends the organisation as a JSON string to `out`, at `at`; returns the position behind it. */
-  writeOrganisation(entry: number, out: Uint8Array, at: number): number
+  /** Writes the organisation as a JSON string at `at`, and up to three bytes behind it; returns the position behind it. */
+  writeOrganisation(entry: number, out: DataView, at: number): number
 }
 
 const header = TableHeader.words
@@ -54,7 +54,6 @@ export class FlatTable implements AddressTable {
   readonly #memory: Memory
   readonly #root: number
   readonly #i32: I32View
-  readonly #bytes: BytesView
   readonly #names = new Map<number, string>()
 
   // Word indices of the columns of the table entered last.
@@ -80,7 +79,6 @@ export class FlatTable implements AddressTable {
     this.#memory = memory
     this.#root = root
     this.#i32 = memory.i32
-    this.#bytes = memory.bytes
   }
 
   /**
@@ -114,7 +112,7 @@ export class FlatTable implements AddressTable {
     this.#ends6 = column(header.ends6)
     this.#entries6 = column(header.entries6)
     this.#entryWords = column(header.entryWords)
-    this.#nameText = column(header.nameText) * 4
+    this.#nameText = column(header.nameText)
   }
 
   /** A header field, published with the table. */
@@ -168,7 +166,8 @@ export class FlatTable implements AddressTable {
     while (low < high) {
       const middle = (low + high) >>> 1
       const start = load32(view, starts + middle)
-      if (start < key || (start === key && this.#startsBefore(middle, w1 ^ BIAS, w2 ^ BIAS, w3 ^ BIAS))) low = middle + 1
+      if (start < key || (start === key && this.#startsBefore(middle, w1 ^ BIAS, w2 ^ BIAS, w3 ^ BIAS)))
+        low = middle + 1
       else high = middle
     }
     const row = low - 1
@@ -226,7 +225,7 @@ export class FlatTable implements AddressTable {
     let name = this.#names.get(entry)
     if (name === undefined) {
       // Copied out before it is decoded: Node 20 crashes when it decodes shared bytes.
-      const bytes = copyOut(this.#memory, this.#nameAt(entry), this.#nameLength(entry))
+      const bytes = copyOut(this.#memory, this.#nameAt(entry) * 4, this.#nameLength(entry))
       name = JSON.parse(Buffer.from(bytes.buffer).toString('utf8')) as string
       if (this.#names.size >= CACHED_NAMES) this.#names.clear()
       this.#names.set(entry, name)
@@ -234,16 +233,17 @@ export class FlatTable implements AddressTable {
     return name
   }
 
-  writeOrganisation(entry: number, out: Uint8Array, at: number): number {
-    const view = this.#bytes
+  writeOrganisation(entry: number, out: DataView, at: number): number {
+    const view = this.#i32
     const from = this.#nameAt(entry)
     const length = this.#nameLength(entry)
-    for (let i = 0; i < length; i++) out[at + i] = loadU8(view, from + i)
+    for (let i = 0; i < length; i += 4) out.setInt32(at + i, load32(view, from + (i >> 2)), true)
     return at + length
   }
 
+  /** Word index of the name. */
   #nameAt(entry: number): number {
-    return this.#nameText + (load32(this.#i32, this.#entryWords + entry * ENTRY_WORDS + 1) >>> 0)
+    return this.#nameText + load32(this.#i32, this.#entryWords + entry * ENTRY_WORDS + 1)
   }
   #nameLength(entry: number): number {
     return load32(this.#i32, this.#entryWords + entry * ENTRY_WORDS + 2)

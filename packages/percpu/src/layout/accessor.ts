@@ -26,7 +26,7 @@ const generic = new WeakMap<Struct, AccessorClass>()
 const ownMemory: MemoryOf = (self) => self.memory
 const inspect = Symbol.for('nodejs.util.inspect.custom')
 
-/** Whether accessors of a type with this alignment keep `word` rather than `byte`. */
+/** Whether accessors of a type with this alignment keep `baseWord` rather than `byte`. */
 export function isWordBased(align: number): boolean {
   return align >= 4
 }
@@ -82,26 +82,26 @@ function makeClass(struct: Struct, of: MemoryOf, classOf: (struct: Struct) => Ac
 function wordClass(): AccessorClass {
   return class {
     declare readonly memory: Memory
-    declare readonly word: number
+    declare readonly baseWord: number
     constructor(memory: Memory, word: number) {
       this.memory = memory
-      this.word = word
+      this.baseWord = word
     }
     get address(): number {
-      return this.word * 4
+      return this.baseWord * 4
     }
   }
 }
 function byteClass(): AccessorClass {
   return class {
     declare readonly memory: Memory
-    declare readonly byte: number
+    declare readonly baseByte: number
     constructor(memory: Memory, byte: number) {
       this.memory = memory
-      this.byte = byte
+      this.baseByte = byte
     }
     get address(): number {
-      return this.byte
+      return this.baseByte
     }
   }
 }
@@ -142,27 +142,27 @@ function cellGetter(scalar: Scalar, of: MemoryOf, offset: number): Getter {
   if (scalar.name === 'u64') {
     const at = offset / 8
     return function () {
-      return new AtomicU64(of(this), (this.word >> 1) + at)
+      return new AtomicU64(of(this), (this.baseWord >> 1) + at)
     }
   }
   const at = offset / 4
   if (scalar.name === 'i32') {
     return function () {
-      return new AtomicI32(of(this), this.word + at)
+      return new AtomicI32(of(this), this.baseWord + at)
     }
   }
   return function () {
-    return new AtomicU32(of(this), this.word + at)
+    return new AtomicU32(of(this), this.baseWord + at)
   }
 }
 
 /** Where something at `offset` of the struct begins, in units of 1, 2, 4 or 8 bytes. */
 function baseGetter(words: boolean, unit: number, offset: number): (self: Based) => number {
   const at = offset / unit
-  if (!words) return unit === 1 ? (self) => self.byte + at : (self) => self.byte / unit + at
-  if (unit === 1) return (self) => self.word * 4 + at
-  if (unit === 2) return (self) => self.word * 2 + at
-  return unit === 4 ? (self) => self.word + at : (self) => (self.word >> 1) + at
+  if (!words) return unit === 1 ? (self) => self.baseByte + at : (self) => self.baseByte / unit + at
+  if (unit === 1) return (self) => self.baseWord * 4 + at
+  if (unit === 2) return (self) => self.baseWord * 2 + at
+  return unit === 4 ? (self) => self.baseWord + at : (self) => (self.baseWord >> 1) + at
 }
 
 function structGetter(

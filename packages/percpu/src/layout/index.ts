@@ -6,7 +6,16 @@ export { LayoutError, type LayoutFault } from './errors.js'
 export { aligned, atomic, locked, owner, published, racy } from './kinds.js'
 export { dump } from './read.js'
 export { isStruct, struct, type StructOptions } from './struct.js'
-export type { Accessor, FieldInfo, Infer, Member, Path, Struct, StructView } from './struct-type.js'
+export type {
+  Accessor,
+  AnyStruct,
+  FieldInfo,
+  Infer,
+  Member,
+  Path,
+  Struct,
+  StructView,
+} from './struct-type.js'
 export {
   array,
   big,

@@ -26,10 +26,10 @@ export interface Placement {
 /** Names that accessors use themselves. */
 const reserved = new Set([
   'address',
-  'byte',
+  'baseByte',
   'memory',
   'toObject',
-  'word',
+  'baseWord',
   ...Object.getOwnPropertyNames(Object.prototype),
 ])
 

@@ -1,8 +1,8 @@
 /**
  * The property of each plain scalar in the accessors of structs: a getter and a setter over one word.
  *
- * Accessors of structs aligned to 4 bytes or more keep `word`, their address / 4, which fits a machine integer in an
- * 8 GiB memory; those of smaller structs keep `byte`, their address. `of` says where an accessor's memory is found.
+ * Accessors of structs aligned to 4 bytes or more keep `baseWord`, their address / 4, which fits a machine integer in an
+ * 8 GiB memory; those of smaller structs keep `baseByte`, their address. `of` says where an accessor's memory is found.
  *
  * Why it is fast: V8 inlines a getter into its caller as a constant, and with it everything the getter closes over, as
  * long as those are `const` slots. So the leaf functions are copied out of their module here (an import is re-checked at
@@ -16,12 +16,12 @@ import type { Scalar } from './types.js'
 export interface WordBased {
   readonly memory: Memory
   /** Address / 4. */
-  readonly word: number
+  readonly baseWord: number
 }
 export interface ByteBased {
   readonly memory: Memory
   /** Address. */
-  readonly byte: number
+  readonly baseByte: number
 }
 export type MemoryOf = (self: { readonly memory: Memory }) => Memory
 
@@ -83,10 +83,10 @@ const little: {
     const at = offset
     return {
       get() {
-        return loadU8(of(this).bytes, this.word * 4 + at)
+        return loadU8(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        storeU8(of(this).bytes, this.word * 4 + at, value)
+        storeU8(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
   },
@@ -94,10 +94,10 @@ const little: {
     const at = offset
     return {
       get() {
-        return load8(of(this).bytes, this.word * 4 + at)
+        return load8(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        store8(of(this).bytes, this.word * 4 + at, value)
+        store8(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
   },
@@ -105,10 +105,10 @@ const little: {
     const at = offset / 2
     return {
       get() {
-        return loadU16(of(this).u16, this.word * 2 + at)
+        return loadU16(of(this).u16, this.baseWord * 2 + at)
       },
       set(value) {
-        storeU16(of(this).u16, this.word * 2 + at, value)
+        storeU16(of(this).u16, this.baseWord * 2 + at, value)
       },
     }
   },
@@ -116,10 +116,10 @@ const little: {
     const at = offset / 2
     return {
       get() {
-        return load16(of(this).i16, this.word * 2 + at)
+        return load16(of(this).i16, this.baseWord * 2 + at)
       },
       set(value) {
-        store16(of(this).i16, this.word * 2 + at, value)
+        store16(of(this).i16, this.baseWord * 2 + at, value)
       },
     }
   },
@@ -127,10 +127,10 @@ const little: {
     const at = offset / 4
     return {
       get() {
-        return loadU32(of(this).u32, this.word + at)
+        return loadU32(of(this).u32, this.baseWord + at)
       },
       set(value) {
-        storeU32(of(this).u32, this.word + at, value)
+        storeU32(of(this).u32, this.baseWord + at, value)
       },
     }
   },
@@ -138,10 +138,10 @@ const little: {
     const at = offset / 4
     return {
       get() {
-        return load32(of(this).i32, this.word + at)
+        return load32(of(this).i32, this.baseWord + at)
       },
       set(value) {
-        store32(of(this).i32, this.word + at, value)
+        store32(of(this).i32, this.baseWord + at, value)
       },
     }
   },
@@ -149,10 +149,10 @@ const little: {
     const at = offset / 8
     return {
       get() {
-        return loadU64(of(this).u64, (this.word >> 1) + at)
+        return loadU64(of(this).u64, (this.baseWord >> 1) + at)
       },
       set(value) {
-        storeU64(of(this).u64, (this.word >> 1) + at, value)
+        storeU64(of(this).u64, (this.baseWord >> 1) + at, value)
       },
     }
   },
@@ -160,10 +160,10 @@ const little: {
     const at = offset / 4
     return {
       get() {
-        return loadF32(of(this).f32, this.word + at)
+        return loadF32(of(this).f32, this.baseWord + at)
       },
       set(value) {
-        storeF32(of(this).f32, this.word + at, value)
+        storeF32(of(this).f32, this.baseWord + at, value)
       },
     }
   },
@@ -171,10 +171,10 @@ const little: {
     const at = offset / 8
     return {
       get() {
-        return loadF64(of(this).f64, (this.word >> 1) + at)
+        return loadF64(of(this).f64, (this.baseWord >> 1) + at)
       },
       set(value) {
-        storeF64(of(this).f64, (this.word >> 1) + at, value)
+        storeF64(of(this).f64, (this.baseWord >> 1) + at, value)
       },
     }
   },
@@ -193,10 +193,10 @@ const bigEndian: {
     const at = offset
     return {
       get() {
-        return loadBigU16(of(this).bytes, this.word * 4 + at)
+        return loadBigU16(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        storeBigU16(of(this).bytes, this.word * 4 + at, value)
+        storeBigU16(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
   },
@@ -204,10 +204,10 @@ const bigEndian: {
     const at = offset
     return {
       get() {
-        return loadBig16(of(this).bytes, this.word * 4 + at)
+        return loadBig16(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        storeBig16(of(this).bytes, this.word * 4 + at, value)
+        storeBig16(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
   },
@@ -215,10 +215,10 @@ const bigEndian: {
     const at = offset
     return {
       get() {
-        return loadBigU32(of(this).bytes, this.word * 4 + at)
+        return loadBigU32(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        storeBigU32(of(this).bytes, this.word * 4 + at, value)
+        storeBigU32(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
   },
@@ -226,10 +226,10 @@ const bigEndian: {
     const at = offset
     return {
       get() {
-        return loadBig32(of(this).bytes, this.word * 4 + at)
+        return loadBig32(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        storeBig32(of(this).bytes, this.word * 4 + at, value)
+        storeBig32(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
   },
@@ -237,10 +237,10 @@ const bigEndian: {
     const at = offset
     return {
       get() {
-        return loadBigU64(of(this).bytes, this.word * 4 + at)
+        return loadBigU64(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        storeBigU64(of(this).bytes, this.word * 4 + at, value)
+        storeBigU64(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
   },
@@ -248,10 +248,10 @@ const bigEndian: {
     const at = offset
     return {
       get() {
-        return loadBigF32(of(this).bytes, this.word * 4 + at)
+        return loadBigF32(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        storeBigF32(of(this).bytes, this.word * 4 + at, value)
+        storeBigF32(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
   },
@@ -259,10 +259,10 @@ const bigEndian: {
     const at = offset
     return {
       get() {
-        return loadBigF64(of(this).bytes, this.word * 4 + at)
+        return loadBigF64(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        storeBigF64(of(this).bytes, this.word * 4 + at, value)
+        storeBigF64(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
   },
@@ -279,10 +279,10 @@ const smallLittle: {
     const at = offset
     return {
       get() {
-        return loadU8(of(this).bytes, this.byte + at)
+        return loadU8(of(this).bytes, this.baseByte + at)
       },
       set(value) {
-        storeU8(of(this).bytes, this.byte + at, value)
+        storeU8(of(this).bytes, this.baseByte + at, value)
       },
     }
   },
@@ -290,10 +290,10 @@ const smallLittle: {
     const at = offset
     return {
       get() {
-        return load8(of(this).bytes, this.byte + at)
+        return load8(of(this).bytes, this.baseByte + at)
       },
       set(value) {
-        store8(of(this).bytes, this.byte + at, value)
+        store8(of(this).bytes, this.baseByte + at, value)
       },
     }
   },
@@ -301,10 +301,10 @@ const smallLittle: {
     const at = offset
     return {
       get() {
-        return loadU16(of(this).u16, (this.byte + at) / 2)
+        return loadU16(of(this).u16, (this.baseByte + at) / 2)
       },
       set(value) {
-        storeU16(of(this).u16, (this.byte + at) / 2, value)
+        storeU16(of(this).u16, (this.baseByte + at) / 2, value)
       },
     }
   },
@@ -312,10 +312,10 @@ const smallLittle: {
     const at = offset
     return {
       get() {
-        return load16(of(this).i16, (this.byte + at) / 2)
+        return load16(of(this).i16, (this.baseByte + at) / 2)
       },
       set(value) {
-        store16(of(this).i16, (this.byte + at) / 2, value)
+        store16(of(this).i16, (this.baseByte + at) / 2, value)
       },
     }
   },
@@ -329,10 +329,10 @@ const smallBig: {
     const at = offset
     return {
       get() {
-        return loadBigU16(of(this).bytes, this.byte + at)
+        return loadBigU16(of(this).bytes, this.baseByte + at)
       },
       set(value) {
-        storeBigU16(of(this).bytes, this.byte + at, value)
+        storeBigU16(of(this).bytes, this.baseByte + at, value)
       },
     }
   },
@@ -340,10 +340,10 @@ const smallBig: {
     const at = offset
     return {
       get() {
-        return loadBig16(of(this).bytes, this.byte + at)
+        return loadBig16(of(this).bytes, this.baseByte + at)
       },
       set(value) {
-        storeBig16(of(this).bytes, this.byte + at, value)
+        storeBig16(of(this).bytes, this.baseByte + at, value)
       },
     }
   },

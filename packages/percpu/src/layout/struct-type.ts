@@ -66,6 +66,9 @@ export interface Struct<F extends Fields = NoFields, K extends Kind = Kind> {
   nameAt(offset: number): string | undefined
 }
 
+/** Any struct: for functions that take whichever. (In JSDoc a bare `Struct` would be `Struct<any, any>`.) */
+export type AnyStruct = Struct<NoFields, Kind>
+
 /** What every accessor has beside its fields. */
 export interface StructView<Plain> {
   readonly memory: Memory
@@ -119,7 +122,13 @@ type ElementsOf<Element, K> =
     : StructArrayView<ViewOf<Element, K>>
 
 /** Plain scalars are properties to read and write; everything else is a view to go through. */
-type IsProperty<S, K> = TypeOf<S> extends Scalar ? (KindOf<S, K> extends 'atomic' ? false : true) : false
+type IsProperty<S, K> = S extends Pad
+  ? false
+  : TypeOf<S> extends Scalar
+    ? KindOf<S, K> extends 'atomic'
+      ? false
+      : true
+    : false
 
 export type Accessor<F extends Fields, K extends Kind = Kind> = StructView<PlainFields<F>> & {
   -readonly [P in keyof F as IsProperty<F[P], K> extends true ? P : never]: ViewOf<

@@ -62,7 +62,10 @@ export function join(handle: MachineHandle, options: JoinOptions = {}): Machine 
   const key = options.thread ?? threadKey
   const own = table.select((cpu) => table.thread(cpu) === key)
   if (own.length > 0) {
-    throw new AlreadyJoinedError(`this thread already is CPU ${own[0]} of this machine: use its machine object`, { cpu: own[0] })
+    throw new AlreadyJoinedError(
+      `this thread already is CPU ${own[0]} of this machine: use its machine object`,
+      { cpu: own[0] },
+    )
   }
   return bringUp(memory, map, handle.buffer, options)
 }
@@ -98,7 +101,8 @@ function writeHeader(memory: Memory, map: MemoryMap): void {
     callTable: (map.callTable * 4) / UNIT,
     regionTables: (map.regionTables * 4) / UNIT,
   }
-  for (const [name, value] of Object.entries(fields)) storeU32(memory.u32, words[name as keyof typeof fields], value)
+  for (const [name, value] of Object.entries(fields))
+    storeU32(memory.u32, words[name as keyof typeof fields], value)
   const table = new CpuTable(memory, map)
   for (let cpu = 0; cpu < map.cpus; cpu++) {
     storeU32(memory.u32, table.record(cpu) + Cpu.words.node, Math.floor((cpu * map.nodes) / map.cpus))
@@ -117,19 +121,35 @@ function checkOptions(options: BootOptions): Parameters<typeof planMap>[0] {
   checkRange('nodes', nodes, 1, Math.min(MAX_NODES, cpus))
   checkRange('memory', memory, 2 * 4096, MAX_MEMORY)
   if (!smp && cpus > 1) {
-    throw new ArgumentError(`cpus: ${cpus} contradicts smp: false; a machine without SMP has one CPU`, { cpus, smp })
+    throw new ArgumentError(`cpus: ${cpus} contradicts smp: false; a machine without SMP has one CPU`, {
+      cpus,
+      smp,
+    })
   }
-  return { cpus, nodes, smp, mmu, units: Math.ceil(memory / UNIT), id: 1 + Math.floor(Math.random() * (2 ** 32 - 1)) }
+  return {
+    cpus,
+    nodes,
+    smp,
+    mmu,
+    units: Math.ceil(memory / UNIT),
+    id: 1 + Math.floor(Math.random() * (2 ** 32 - 1)),
+  }
 }
 
 function checkRange(what: string, value: number, low: number, high: number): void {
   if (Number.isInteger(value) && value >= low && value <= high) return
-  throw new ArgumentError(`${what}: ${value} is not a whole number from ${low} to ${high}`, { [what]: value, low, high })
+  throw new ArgumentError(`${what}: ${value} is not a whole number from ${low} to ${high}`, {
+    [what]: value,
+    low,
+    high,
+  })
 }
 
 function allocate(bytes: number): SharedArrayBuffer {
   if (typeof SharedArrayBuffer === 'undefined') {
-    throw new UnsupportedError('there is no SharedArrayBuffer here: a web page must be cross-origin isolated (COOP and COEP headers)')
+    throw new UnsupportedError(
+      'there is no SharedArrayBuffer here: a web page must be cross-origin isolated (COOP and COEP headers)',
+    )
   }
   if (new Uint8Array(new Uint16Array([1]).buffer)[0] !== 1) {
     throw new UnsupportedError('percpu needs a little-endian machine')
@@ -137,6 +157,10 @@ function allocate(bytes: number): SharedArrayBuffer {
   try {
     return createBuffer(bytes)
   } catch (error) {
-    throw new UnsupportedError(`this engine cannot make a SharedArrayBuffer of ${bytes} bytes`, { bytes }, { cause: error })
+    throw new UnsupportedError(
+      `this engine cannot make a SharedArrayBuffer of ${bytes} bytes`,
+      { bytes },
+      { cause: error },
+    )
   }
 }

@@ -80,7 +80,8 @@ export class Calls {
     const id = hashName(name)
     const other = this.#functions.get(id)
     if (other) {
-      const why = other.name === name ? 'is registered already' : `has the same hash as '${other.name}'; rename one`
+      const why =
+        other.name === name ? 'is registered already' : `has the same hash as '${other.name}'; rename one`
       throw new ArgumentError(`function '${name}' ${why}`, { name })
     }
     this.#functions.set(id, { name, run })
@@ -148,7 +149,8 @@ export class Calls {
     name: string,
     timeout: number | undefined,
   ): Promise<CallOutcome> {
-    const pending = () => targets.filter((target) => !this.#isGone(target) && !this.#hasAnswered(target, sequence))
+    const pending = () =>
+      targets.filter((target) => !this.#isGone(target) && !this.#hasAnswered(target, sequence))
     const again = this.#ringParkedAgain(pending)
     try {
       const done = await this.#doorbell.until(
@@ -158,7 +160,11 @@ export class Calls {
       )
       if (!done) {
         const late = pending().map(({ cpu }) => cpu)
-        throw new UnansweredError(`'${name}' was not answered by CPU ${late.join(', ')}`, { cpus: late, function: name, timeout })
+        throw new UnansweredError(`'${name}' was not answered by CPU ${late.join(', ')}`, {
+          cpus: late,
+          function: name,
+          timeout,
+        })
       }
     } finally {
       again.stop()
@@ -213,7 +219,8 @@ export class Calls {
     const { i32 } = this.#table.memory
     const record = this.#table.record(caller)
     const sequence = this.#sequence(caller)
-    if ((sequence & WRITING) !== 0 || sequence === (this.#answerOf(this.#cpu, caller) & ~STATUS)) return undefined
+    if ((sequence & WRITING) !== 0 || sequence === (this.#answerOf(this.#cpu, caller) & ~STATUS))
+      return undefined
     // atomic: ordered by S and T, all three.
     const mask = loadAtomic32(i32, record + words.callMask + (this.#cpu >>> 5))
     const id = loadAtomic32(i32, record + words.callFunction)
@@ -223,19 +230,23 @@ export class Calls {
   }
 
   #sequence(caller: number): number {
-    // T(cpu.callSequence) pairs with S in #write, before and after the copy. Mutant: machine/call-sequence-even.
+    // T(cpu.callSequence) before and after the copy; pairs with S in #write: a copy between two equal, complete sequences is one
+    // whole call. Mutant: machine/call-sequence-even.
     return loadAtomic32(this.#table.memory.i32, this.#table.record(caller) + words.callSequence)
   }
   #answer(caller: number, value: number): void {
     const word = this.#table.map.callTable + this.#cpu * this.#table.map.cpus + caller
-    // U(answers) pairs with V in #answerOf: what the function did may be read by the caller. Mutant:
+    // U(cpu.answers) pairs with V in #answerOf: what the function did may be read by the caller. Mutant:
     // machine/answer-before-run.
     storeAtomic32(this.#table.memory.i32, word, value)
   }
   #answerOf(target: number, caller: number): number {
-    // V(answers) pairs with U in #answer: after it the caller may rely on the function's effects, and reuse its call record.
-    // Mutant: machine/answer-before-run.
-    return loadAtomic32(this.#table.memory.i32, this.#table.map.callTable + target * this.#table.map.cpus + caller)
+    // V(cpu.answers) pairs with U in #answer: the caller may rely on the function's effects, and reuse its call record. Mutant:
+    // machine/answer-before-run.
+    return loadAtomic32(
+      this.#table.memory.i32,
+      this.#table.map.callTable + target * this.#table.map.cpus + caller,
+    )
   }
   #hasAnswered({ cpu }: Target, sequence: number): boolean {
     return (this.#answerOf(cpu, this.#cpu) & ~STATUS) === sequence

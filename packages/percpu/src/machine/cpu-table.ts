@@ -48,7 +48,8 @@ export class CpuTable {
     for (let cpu = 0; cpu < this.map.cpus; cpu++) {
       // C(cpu.thread) takes the number; pairs with D in release: what the previous holder wrote in the record happened
       // before, and the record is now the claimer's alone. Mutant: machine/claim-without-exchange.
-      if (compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, 0, key) === 0) return cpu
+      if (compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, 0, key) === 0)
+        return cpu
     }
     throw new NoFreeCpuError(
       `all ${this.map.cpus} possible CPUs have a thread: boot with more \`cpus\`, or supervise workers so that those of ` +
@@ -68,7 +69,10 @@ export class CpuTable {
   /** Takes a dead thread's number over for cleaning up; false if another reaper did, or the thread has no number. */
   takeOver(cpu: number, deadKey: number, reaperKey: number): boolean {
     // atomic: of several reapers exactly one wins; the dead thread itself writes no more.
-    return compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, deadKey, -reaperKey) === deadKey
+    return (
+      compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, deadKey, -reaperKey) ===
+      deadKey
+    )
   }
 
   /** The thread that holds the number: its key, 0 for none, minus the reaper's key while it is cleaned up. */

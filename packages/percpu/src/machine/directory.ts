@@ -57,7 +57,9 @@ export class Directory {
   create(name: string, spec: CreateSpec): number {
     const created = this.#create(name, spec)
     if (created !== undefined) return created
-    throw new ObjectExistsError(`an object named '${name}' exists already: open it, or choose another name`, { name })
+    throw new ObjectExistsError(`an object named '${name}' exists already: open it, or choose another name`, {
+      name,
+    })
   }
 
   /**
@@ -97,7 +99,8 @@ export class Directory {
   /** All named objects, newest first. */
   list(): ObjectInfo[] {
     const objects: ObjectInfo[] = []
-    for (let entry = this.#head(); entry !== 0; entry = this.#load(entry, words.next)) objects.push(this.#read(entry))
+    for (let entry = this.#head(); entry !== 0; entry = this.#load(entry, words.next))
+      objects.push(this.#read(entry))
     return objects
   }
 
@@ -105,7 +108,8 @@ export class Directory {
   isLinked(address: number): boolean {
     for (let entry = this.#head(); entry !== 0; entry = this.#load(entry, words.next)) {
       const object = this.#load(entry, words.object)
-      if (address <= entry * UNIT && object * UNIT < address + this.#load(entry, words.units) * UNIT) return true
+      if (address <= entry * UNIT && object * UNIT < address + this.#load(entry, words.units) * UNIT)
+        return true
     }
     return false
   }
@@ -164,7 +168,8 @@ export class Directory {
 
   #read(entry: number): ObjectInfo {
     const { offsets } = DirectoryEntry
-    const text = (offset: number, length: number) => decodeText(copyOut(this.#memory, entry * UNIT + offset, length))
+    const text = (offset: number, length: number) =>
+      decodeText(copyOut(this.#memory, entry * UNIT + offset, length))
     return {
       name: text(offsets.name, this.#load(entry, words.nameLength)),
       type: text(offsets.type, this.#load(entry, words.typeLength)),
@@ -185,7 +190,10 @@ export class Directory {
 function encode(what: string, text: string, limit: number): Uint8Array {
   const bytes = encodeText(text)
   if (bytes.length === 0 || bytes.length > limit) {
-    throw new ArgumentError(`${what} '${text}': must have 1 to ${limit} bytes of UTF-8, has ${bytes.length}`, { [what]: text })
+    throw new ArgumentError(
+      `${what} '${text}': must have 1 to ${limit} bytes of UTF-8, has ${bytes.length}`,
+      { [what]: text },
+    )
   }
   return bytes
 }

@@ -13,7 +13,17 @@
  * under way: answering is a quiescent state.
  * Cost: ring 35 ns + the wake-up; see "machine" in docs/benchmarks.md for round trips.
  */
-import { exchangeAtomic32, load32, loadAtomic32, notify32, orAtomic32, store32, storeAtomic32, waitAsync32, canWaitAsync } from '#mem'
+import {
+  exchangeAtomic32,
+  load32,
+  loadAtomic32,
+  notify32,
+  orAtomic32,
+  store32,
+  storeAtomic32,
+  waitAsync32,
+  canWaitAsync,
+} from '#mem'
 import type { CpuTable } from './cpu-table.js'
 import { Cpu } from './layouts.js'
 import { MASK_WORDS } from './limits.js'
@@ -63,7 +73,7 @@ export class Ringer {
     const { memory } = this.#table
     const mask = this.#table.record(cpu) + Cpu.words.waiters
     for (let i = 0; i < MASK_WORDS; i++) {
-      // N(cpu.waiters) pairs with M in Waits.check: either this sees the waiter's bit, or the waiter's check, which comes after
+      // N(cpu.waiters) pairs with M in #holds: either this sees the waiter's bit, or the waiter's check, which comes after
       // its bit, sees the progress. Mutant: machine/check-before-waiting.
       let bits = loadAtomic32(memory.i32, mask + i) === 0 ? 0 : exchangeAtomic32(memory.i32, mask + i, 0)
       for (; bits !== 0; bits &= bits - 1) this.ring(i * 32 + 31 - Math.clz32(bits & -bits), REASON_WAKE)
@@ -127,7 +137,7 @@ export class Doorbell {
     }
     this.#channel = openChannel(this.#table.map.id, this.#cpu)
     this.#channel.onmessage = () => {
-      if (this.#open) this.answer()
+      this.#answerIfOpen()
     }
     this.#channel.unref?.()
   }
@@ -181,7 +191,8 @@ export class Doorbell {
   until(cpus: readonly number[], done: () => boolean, timeout = Infinity): Promise<boolean> {
     return new Promise((resolve) => {
       const wait: Wait = { cpus, done, resolve, timer: undefined }
-      if (timeout !== Infinity) wait.timer = host.setTimeout(() => this.#settle(wait, this.#holds(wait)), timeout)
+      if (timeout !== Infinity)
+        wait.timer = host.setTimeout(() => this.#settle(wait, this.#holds(wait)), timeout)
       this.#waits.add(wait)
       this.#keepAlive ??= host.setTimeout(() => undefined, 2 ** 31 - 1)
       if (this.#holds(wait)) this.#settle(wait, true)
@@ -220,8 +231,12 @@ export class Doorbell {
       busy = heard.async ? 0 : busy + 1
       // A CPU that is rung without pause still lets its timers and sockets have their turn.
       await (busy > 64 ? new Promise<void>((resolve) => host.setTimeout(resolve, 0)) : heard.value)
-      if (this.#open) this.answer()
+      this.#answerIfOpen()
     }
+  }
+
+  #answerIfOpen(): void {
+    if (this.#open) this.answer()
   }
 }
 
@@ -233,7 +248,8 @@ interface Wait {
 }
 
 function openChannel(machine: number, cpu: number): Channel {
-  if (!host.BroadcastChannel) throw new TypeError('neither Atomics.waitAsync nor BroadcastChannel exists here')
+  if (!host.BroadcastChannel)
+    throw new TypeError('neither Atomics.waitAsync nor BroadcastChannel exists here')
   const channel = new host.BroadcastChannel(`percpu/${machine}/${cpu}`)
   channel.unref?.()
   return channel

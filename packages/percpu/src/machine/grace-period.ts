@@ -65,7 +65,7 @@ export class GracePeriods {
   }
 
   #fence(): void {
-    // W(header.gracePeriods) pairs with W of every other grace period: their ends and beginnings are totally ordered, so what
+    // W(header.gracePeriods) pairs with W in #fence: the ends and beginnings of all grace periods are totally ordered, so what
     // was freed after one is not read by an updater of the next. Mutant: machine/no-grace-period-fence.
     addAtomic32(this.#table.memory.i32, Header.words.gracePeriods, 1)
   }

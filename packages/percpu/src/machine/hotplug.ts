@@ -69,8 +69,16 @@ export class Hotplug {
   }
 }
 
-function summarise(step: string, failed: readonly string[], errors: readonly unknown[]): HotplugError | undefined {
+function summarise(
+  step: string,
+  failed: readonly string[],
+  errors: readonly unknown[],
+): HotplugError | undefined {
   if (failed.length === 0) return undefined
   const cause = errors.length === 1 ? errors[0] : new AggregateError(errors)
-  return new HotplugError(`${step} of ${failed.join(', ')} failed; the other layers went on`, { failed }, { cause })
+  return new HotplugError(
+    `${step} of ${failed.join(', ')} failed; the other layers went on`,
+    { failed },
+    { cause },
+  )
 }

@@ -32,7 +32,8 @@ export class Idle {
   start(): void {
     const { i32 } = this.#table.memory
     // atomic: the CPU is not online yet; E in setState publishes these.
-    if ((loadAtomic32(i32, this.#record + words.idle) & 1) === 1) addAtomic32(i32, this.#record + words.idle, 1)
+    if ((loadAtomic32(i32, this.#record + words.idle) & 1) === 1)
+      addAtomic32(i32, this.#record + words.idle, 1)
     storeAtomic32(i32, this.#record + words.parkedOn, -1)
     storeAtomic32(i32, this.#record + words.deaf, 0)
   }
@@ -45,10 +46,15 @@ export class Idle {
     this.#enter()
     try {
       // atomic: a ring that came since the answer above is answered now, not slept over.
-      if (loadAtomic32(i32, this.#record + words.bell) !== 0) return loadAtomic32(i32, word) === value ? 'ok' : 'not-equal'
+      if (loadAtomic32(i32, this.#record + words.bell) !== 0)
+        return loadAtomic32(i32, word) === value ? 'ok' : 'not-equal'
       return wait32(i32, word, value, timeout)
     } catch (error) {
-      throw new UnsupportedError('this thread must not block (the main thread of a browser page): use an async wait', {}, { cause: error })
+      throw new UnsupportedError(
+        'this thread must not block (the main thread of a browser page): use an async wait',
+        {},
+        { cause: error },
+      )
     } finally {
       this.#leave()
       // atomic: a late ring of the user's word is a spurious wake-up, which park allows.
@@ -73,7 +79,7 @@ export class Idle {
 
   #enter(): void {
     if (this.#depth++ > 0) return
-    // O(cpu.idle) pairs with P in GracePeriods.hasPassed: all that this CPU read before is over, and a grace period may end
+    // O(cpu.idle) pairs with P in #hasPassed: all that this CPU read before is over, and a grace period may end
     // without its answer. Mutant: machine/idle-not-odd.
     addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
     this.#gracePeriods.announce()

@@ -128,4 +128,7 @@ export const DirectoryEntry = struct(
 export const machineStructs = [Header, Cpu, Region, RegionTable, DirectoryEntry] as const
 
 /** One number for the whole shared format: differs when any offset, type or kind of any struct differs. */
-export const layoutHash: number = machineStructs.reduce((hash, { hash: next }) => Math.imul(hash ^ next, 0x01000193) >>> 0, 0x811c9dc5)
+export const layoutHash: number = machineStructs.reduce(
+  (hash, { hash: next }) => Math.imul(hash ^ next, 0x01000193) >>> 0,
+  0x811c9dc5,
+)

@@ -205,7 +205,8 @@ export class Machine {
   ring(cpus: Cpus, reason: number): void {
     this.#use()
     const bit = userReason(reason)
-    for (const cpu of this.#checkCpus(cpus)) if (this.#table.state(cpu) === 'online') this.#doorbell.ringer.ring(cpu, bit)
+    for (const cpu of this.#checkCpus(cpus))
+      if (this.#table.state(cpu) === 'online') this.#doorbell.ringer.ring(cpu, bit)
   }
 
   /** Lets {@link callFunctionMany} of any thread run `run` on this CPU, by its name. Returns a function that takes it back. */
@@ -223,7 +224,8 @@ export class Machine {
   callFunctionMany(cpus: Cpus, name: string, options: CallOptions = {}): Promise<CallOutcome> {
     this.#use()
     const { argument = 0 } = options
-    if ((argument | 0) !== argument) throw new ArgumentError(`argument: ${argument} is not a 32-bit integer`, { argument })
+    if ((argument | 0) !== argument)
+      throw new ArgumentError(`argument: ${argument} is not a 32-bit integer`, { argument })
     return this.#calls.call(this.#checkCpus(cpus), name, options)
   }
 
@@ -273,7 +275,10 @@ export class Machine {
     const list = typeof cpus === 'number' ? [cpus] : [...new Set(cpus)]
     for (const cpu of list) {
       if (Number.isInteger(cpu) && cpu >= 0 && cpu < this.#parts.map.cpus) continue
-      throw new ArgumentError(`CPU ${cpu} is not possible: this machine has CPUs 0 to ${this.#parts.map.cpus - 1}`, { cpu })
+      throw new ArgumentError(
+        `CPU ${cpu} is not possible: this machine has CPUs 0 to ${this.#parts.map.cpus - 1}`,
+        { cpu },
+      )
     }
     return list
   }
@@ -281,14 +286,18 @@ export class Machine {
     if (this.#isOffline) throw this.#offlineError()
   }
   #offlineError(): OfflineError {
-    return new OfflineError(`this thread has taken its CPU ${this.cpu} offline; join the machine again to use it`, {
-      cpu: this.cpu,
-      incarnation: this.incarnation,
-    })
+    return new OfflineError(
+      `this thread has taken its CPU ${this.cpu} offline; join the machine again to use it`,
+      {
+        cpu: this.cpu,
+        incarnation: this.incarnation,
+      },
+    )
   }
 }
 
 function userReason(reason: number): number {
-  if (Number.isInteger(reason) && reason >= 0 && reason < USER_REASONS) return 1 << (USER_REASONS_SHIFT + reason)
+  if (Number.isInteger(reason) && reason >= 0 && reason < USER_REASONS)
+    return 1 << (USER_REASONS_SHIFT + reason)
   throw new ArgumentError(`reason ${reason} is not a number from 0 to ${USER_REASONS - 1}`, { reason })
 }

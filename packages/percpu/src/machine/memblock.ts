@@ -14,7 +14,14 @@
  * again. All words are atomic.
  * Progress: lock-free. Cost: tens of µs; for a few hundred regions, not for objects.
  */
-import { compareExchangeAtomicU64, fillBytes, loadAtomic32, loadAtomicU64, storeAtomic32, type Memory } from '#mem'
+import {
+  compareExchangeAtomicU64,
+  fillBytes,
+  loadAtomic32,
+  loadAtomicU64,
+  storeAtomic32,
+  type Memory,
+} from '#mem'
 import { InvalidFreeError, OutOfMemoryError } from './errors.js'
 import { Header, Region, RegionTable } from './layouts.js'
 import { LABEL_BYTES, MAX_NODES, MAX_REGIONS, UNIT } from './limits.js'
@@ -75,15 +82,25 @@ export class Memblock {
    * @throws ArgumentError for a request that no memory could satisfy; OutOfMemoryError when this one cannot.
    */
   alloc(request: AllocRequest): number {
-    const wanted = checkRequest(request, this.#map, Math.floor((this.#cpu * this.#map.nodes) / this.#map.cpus))
+    const wanted = checkRequest(
+      request,
+      this.#map,
+      Math.floor((this.#cpu * this.#map.nodes) / this.#map.cpus),
+    )
     let dirtyUnits = 0
     const start = this.#change((regions) => {
       const place = findPlace(regions.list, wanted, this.#map)
-      if (place === undefined || regions.list.length >= MAX_REGIONS) throw this.#outOfMemory(request, regions.list)
+      if (place === undefined || regions.list.length >= MAX_REGIONS)
+        throw this.#outOfMemory(request, regions.list)
       const node = nodeOf(place, this.#map)
       dirtyUnits = Math.max(0, Math.min(regions.high[node] ?? 0, place + wanted.units) - place)
       regions.high[node] = Math.max(regions.high[node] ?? 0, place + wanted.units)
-      regions.list.push({ start: place, units: wanted.units, owner: this.#owner, label: packLabel(request.label ?? '') })
+      regions.list.push({
+        start: place,
+        units: wanted.units,
+        owner: this.#owner,
+        label: packLabel(request.label ?? ''),
+      })
       return place
     })
     if (request.zero !== false && dirtyUnits > 0) fillBytes(this.#memory, start * UNIT, dirtyUnits * UNIT, 0)
@@ -131,9 +148,11 @@ export class Memblock {
 
   /** For boot: the first table, with the machine's own structures as one region. */
   initialise(): void {
-    this.#write(0, { active: 0n, high: initialHigh(this.#map), list: [
-      { start: 0, units: this.#map.firstUnit, owner: 0, label: packLabel('machine') },
-    ] })
+    this.#write(0, {
+      active: 0n,
+      high: initialHigh(this.#map),
+      list: [{ start: 0, units: this.#map.firstUnit, owner: 0, label: packLabel('machine') }],
+    })
     this.#publish(0n, versionStep)
   }
 
@@ -162,14 +181,18 @@ export class Memblock {
       const current = Number(regions.active % versionStep)
       const table = current === this.#cpu * 2 ? this.#cpu * 2 + 1 : this.#cpu * 2
       this.#write(table, regions)
-      if (this.#publish(regions.active, (regions.active / versionStep + 1n) * versionStep + BigInt(table))) return result
+      if (this.#publish(regions.active, (regions.active / versionStep + 1n) * versionStep + BigInt(table)))
+        return result
     }
   }
 
   #publish(expected: bigint, active: bigint): boolean {
-    // G(header.activeRegions) publishes a complete list; pairs with H in #read: after it the table must not change until
+    // G(header.activeRegions) publishes a complete list; pairs with H in #active: after it the table must not change until
     // another one is current, and the one before it is its CPU's to overwrite. Mutant: machine/regions-publish-first.
-    return compareExchangeAtomicU64(this.#memory.u64, Header.offsets.activeRegions / 8, expected, active) === expected
+    return (
+      compareExchangeAtomicU64(this.#memory.u64, Header.offsets.activeRegions / 8, expected, active) ===
+      expected
+    )
   }
 
   /** A consistent copy: the version did not move while it was made. */
@@ -181,7 +204,8 @@ export class Memblock {
       const high = []
       for (let node = 0; node < MAX_NODES; node++) high.push(this.#load(base + RegionTable.words.high + node))
       const list: RegionRecord[] = []
-      for (let i = 0; i < count; i++) list.push(this.#loadRegion(base + RegionTable.words.regions + i * recordWords))
+      for (let i = 0; i < count; i++)
+        list.push(this.#loadRegion(base + RegionTable.words.regions + i * recordWords))
       if (this.#active() === active) return { active, high, list }
     }
   }
@@ -231,7 +255,10 @@ export class Memblock {
   #locate(list: readonly RegionRecord[], address: number, verb: string): number {
     const index = list.findIndex(({ start }) => start * UNIT === address)
     if (index > 0) return index
-    throw new InvalidFreeError(`cannot ${verb} address ${address}: no region that memblock handed out starts there`, { address })
+    throw new InvalidFreeError(
+      `cannot ${verb} address ${address}: no region that memblock handed out starts there`,
+      { address },
+    )
   }
 
   #outOfMemory(request: AllocRequest, list: readonly RegionRecord[]): OutOfMemoryError {
@@ -240,15 +267,20 @@ export class Memblock {
       list.length >= MAX_REGIONS
         ? `all ${MAX_REGIONS} regions are in use`
         : `the largest free block has ${largest} bytes; boot with more \`memory\` or loosen align, limit or noCross`
-    return new OutOfMemoryError(`no room for ${request.size} bytes${request.label ? ` (${request.label})` : ''}: ${why}`, {
-      ...request,
-      largestFree: largest,
-    })
+    return new OutOfMemoryError(
+      `no room for ${request.size} bytes${request.label ? ` (${request.label})` : ''}: ${why}`,
+      {
+        ...request,
+        largestFree: largest,
+      },
+    )
   }
 }
 
 function initialHigh(map: MemoryMap): number[] {
-  const high = Array.from({ length: MAX_NODES }, (_, node) => (node < map.nodes ? nodeRange(node, map)[0] : 0))
+  const high = Array.from({ length: MAX_NODES }, (_, node) =>
+    node < map.nodes ? nodeRange(node, map)[0] : 0,
+  )
   high[0] = map.firstUnit
   return high
 }

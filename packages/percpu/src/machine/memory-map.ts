@@ -99,22 +99,30 @@ export function openHandle(handle: MachineHandle): Memory {
   )
   const needed = loadU32(memory.u32, Header.words.units) * UNIT
   if (byteLength < needed) {
-    throw new TruncatedBufferError(`the machine takes ${needed} bytes, but the buffer has only ${byteLength}`, {
-      expected: needed,
-      found: byteLength,
-    })
+    throw new TruncatedBufferError(
+      `the machine takes ${needed} bytes, but the buffer has only ${byteLength}`,
+      {
+        expected: needed,
+        found: byteLength,
+      },
+    )
   }
   return memory
 }
 
 function checkHandle(handle: Partial<MachineHandle> | null | undefined): void {
   if (typeof handle !== 'object' || handle === null || handle.type !== 'percpu.machine') {
-    throw new BadHandleError("not a machine handle: pass the other thread's `machine.handle`, as it is", { handle })
-  }
-  if (!(handle.buffer instanceof SharedArrayBuffer)) {
-    throw new BadHandleError('the handle has lost its SharedArrayBuffer: pass it by workerData or postMessage, not as JSON', {
+    throw new BadHandleError("not a machine handle: pass the other thread's `machine.handle`, as it is", {
       handle,
     })
+  }
+  if (!(handle.buffer instanceof SharedArrayBuffer)) {
+    throw new BadHandleError(
+      'the handle has lost its SharedArrayBuffer: pass it by workerData or postMessage, not as JSON',
+      {
+        handle,
+      },
+    )
   }
   checkFormat(handle.version, handle.layoutHash, 'the handle')
 }

@@ -46,7 +46,8 @@ export interface Wanted {
 /** @throws ArgumentError for a request that no memory could satisfy. */
 export function checkRequest(request: AllocRequest, map: NodeMap, homeNode: number): Wanted {
   const { size, align = UNIT, limit, node, noCross } = request
-  if (!Number.isSafeInteger(size) || size < 1) throw badRequest('size', size, 'a whole number of bytes, at least 1')
+  if (!Number.isSafeInteger(size) || size < 1)
+    throw badRequest('size', size, 'a whole number of bytes, at least 1')
   if (!isPowerOfTwo(align)) throw badRequest('align', align, 'a power of two')
   if (limit !== undefined && !(limit > 0)) throw badRequest('limit', limit, 'an address above 0')
   if (node !== undefined && !(Number.isInteger(node) && node >= 0 && node < map.nodes)) {
@@ -54,7 +55,11 @@ export function checkRequest(request: AllocRequest, map: NodeMap, homeNode: numb
   }
   const units = Math.ceil(size / UNIT)
   if (noCross !== undefined && !(isPowerOfTwo(noCross) && noCross >= units * UNIT)) {
-    throw badRequest('noCross', noCross, `a power of two of at least the ${units * UNIT} bytes that the region takes`)
+    throw badRequest(
+      'noCross',
+      noCross,
+      `a power of two of at least the ${units * UNIT} bytes that the region takes`,
+    )
   }
   return {
     units,
@@ -104,7 +109,8 @@ export function nodeOf(unit: number, map: NodeMap): number {
 /** The first unit at or above `from` that suits the alignment and the boundary; may lie behind the gap's end. */
 function fit(from: number, { units, align, noCross }: Wanted): number {
   const place = Math.ceil(from / align) * align
-  if (noCross === undefined || Math.floor(place / noCross) === Math.floor((place + units - 1) / noCross)) return place
+  if (noCross === undefined || Math.floor(place / noCross) === Math.floor((place + units - 1) / noCross))
+    return place
   const step = Math.max(align, noCross)
   return Math.ceil(place / step) * step
 }

@@ -17,9 +17,12 @@ export function parseSize(size: number | string, what: string): number {
   const match = /^\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB)\s*$/.exec(size)
   const bytes = match ? Number(match[1]) * (factors[match[2] ?? ''] ?? NaN) : NaN
   if (!Number.isSafeInteger(bytes)) {
-    throw new ArgumentError(`${what}: '${size}' is not a size; write a number of bytes or text like '512 MiB' or '1 GiB'`, {
-      [what]: size,
-    })
+    throw new ArgumentError(
+      `${what}: '${size}' is not a size; write a number of bytes or text like '512 MiB' or '1 GiB'`,
+      {
+        [what]: size,
+      },
+    )
   }
   return bytes
 }

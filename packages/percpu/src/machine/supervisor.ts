@@ -53,7 +53,9 @@ export class Supervisor {
       )
     }
     if (worker.threadId < 0) {
-      throw new ArgumentError('the worker has ended already: supervise it right after it is made', { threadId: worker.threadId })
+      throw new ArgumentError('the worker has ended already: supervise it right after it is made', {
+        threadId: worker.threadId,
+      })
     }
     const key = keyOfThreadId(worker.threadId)
     return {

@@ -215,7 +215,12 @@ export function orAtomic32(view: I32View, index: number, value: number): number 
 export function exchangeAtomic32(view: I32View, index: number, value: number): number {
   return Atomics.exchange(view as unknown as Int32Array, index, value)
 }
-export function compareExchangeAtomic32(view: I32View, index: number, expected: number, value: number): number {
+export function compareExchangeAtomic32(
+  view: I32View,
+  index: number,
+  expected: number,
+  value: number,
+): number {
   return Atomics.compareExchange(view as unknown as Int32Array, index, expected, value)
 }
 export function loadAtomicU32(view: U32View, index: number): number {
@@ -239,7 +244,12 @@ export function orAtomicU32(view: U32View, index: number, value: number): number
 export function exchangeAtomicU32(view: U32View, index: number, value: number): number {
   return Atomics.exchange(view as unknown as Uint32Array, index, value)
 }
-export function compareExchangeAtomicU32(view: U32View, index: number, expected: number, value: number): number {
+export function compareExchangeAtomicU32(
+  view: U32View,
+  index: number,
+  expected: number,
+  value: number,
+): number {
   return Atomics.compareExchange(view as unknown as Uint32Array, index, expected, value)
 }
 export function loadAtomicU64(view: U64View, index: number): bigint {
@@ -263,7 +273,12 @@ export function orAtomicU64(view: U64View, index: number, value: bigint): bigint
 export function exchangeAtomicU64(view: U64View, index: number, value: bigint): bigint {
   return Atomics.exchange(view as unknown as BigUint64Array, index, value)
 }
-export function compareExchangeAtomicU64(view: U64View, index: number, expected: bigint, value: bigint): bigint {
+export function compareExchangeAtomicU64(
+  view: U64View,
+  index: number,
+  expected: bigint,
+  value: bigint,
+): bigint {
   return Atomics.compareExchange(view as unknown as BigUint64Array, index, expected, value)
 }
 
@@ -284,8 +299,10 @@ export function waitAsync32(
   index: number,
   value: number,
   timeout = Infinity,
-): { readonly async: false; readonly value: WaitResult } | { readonly async: true; readonly value: Promise<WaitResult> } {
-  return Atomics.waitAsync(view as unknown as Int32Array, index, value, timeout) as ReturnType<typeof waitAsync32>
+):
+  | { readonly async: false; readonly value: WaitResult }
+  | { readonly async: true; readonly value: Promise<WaitResult> } {
+  return Atomics.waitAsync(view as unknown as Int32Array, index, value, timeout)
 }
 /** Wakes at most `count` threads that wait on the word; returns how many. */
 export function notify32(view: I32View, index: number, count = Infinity): number {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, join, type BootOptions, type MachineHandle } from 'percpu'
 import { fillBytes, load32, openMemory, store32, storeU32 } from 'percpu/mem'
+import type { Identity } from './support/actor.js'
 import { joinAs, throwsCode, withMachine } from './support/threads.js'
 
 describe('boot', () => {
@@ -70,8 +71,8 @@ describe('boot', () => {
 describe('join', () => {
   it('brings a worker online as the lowest free CPU', async () => {
     await withMachine({ cpus: 4, nodes: 2 }, async (machine, start) => {
-      const first = await (await start()).tell({ do: 'identify' })
-      const second = await (await start()).tell({ do: 'identify' })
+      const first = await (await start()).tell<Identity>({ do: 'identify' })
+      const second = await (await start()).tell<Identity>({ do: 'identify' })
       assert.deepEqual(first, { cpu: 1, incarnation: 1, node: 0 })
       assert.deepEqual(second, { cpu: 2, incarnation: 1, node: 1 })
       assert.deepEqual(machine.online, [0, 1, 2])
@@ -106,13 +107,21 @@ describe('join', () => {
       throwsCode(() => join(handle as unknown as MachineHandle), 'PERCPU_BAD_HANDLE')
     }
     const { handle } = boot()
-    throwsCode(() => join(JSON.parse(JSON.stringify(handle)) as MachineHandle), 'PERCPU_BAD_HANDLE', /SharedArrayBuffer/)
+    throwsCode(
+      () => join(JSON.parse(JSON.stringify(handle)) as MachineHandle),
+      'PERCPU_BAD_HANDLE',
+      /SharedArrayBuffer/,
+    )
   })
 
   it("refuses another version's handle, and another version's machine", () => {
     const { handle } = boot()
     throwsCode(() => join({ ...handle, version: 99 }), 'PERCPU_VERSION_MISMATCH', /format 99/)
-    throwsCode(() => join({ ...handle, layoutHash: 1 }), 'PERCPU_VERSION_MISMATCH', /the handle has .*layout 1\)/)
+    throwsCode(
+      () => join({ ...handle, layoutHash: 1 }),
+      'PERCPU_VERSION_MISMATCH',
+      /the handle has .*layout 1\)/,
+    )
     storeU32(openMemory(handle.buffer).u32, 1, 98)
     throwsCode(() => join(handle), 'PERCPU_VERSION_MISMATCH', /the machine in this buffer has format 98/)
   })

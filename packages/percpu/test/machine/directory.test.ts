@@ -12,7 +12,10 @@ const spec = { type: 'Cell', layout: Cell }
 describe('objects', () => {
   it('are found by name in every thread, zeroed or as init left them', async () => {
     await withMachine({ cpus: 2 }, async (machine, start) => {
-      const address = machine.objects.create('début', { ...spec, init: (at) => store32(machine.memory.i32, at / 4, 42) })
+      const address = machine.objects.create('début', {
+        ...spec,
+        init: (at) => store32(machine.memory.i32, at / 4, 42),
+      })
       const other = joinAs(machine, 101)
       assert.equal(other.objects.open('début', spec), address)
       assert.equal(load32(other.memory.i32, address / 4), 42)
@@ -43,8 +46,16 @@ describe('objects', () => {
     objects.create('a', spec)
     throwsCode(() => objects.create('a', spec), 'PERCPU_OBJECT_EXISTS', /'a' exists/)
     throwsCode(() => objects.open('b', spec), 'PERCPU_OBJECT_MISSING', /'b'/)
-    throwsCode(() => objects.open('a', { ...spec, type: 'Other' }), 'PERCPU_OBJECT_MISMATCH', /of type 'Cell', not 'Other'/)
-    throwsCode(() => objects.open('a', { type: 'Cell', layout: Page }), 'PERCPU_OBJECT_MISMATCH', /another layout.*Page/)
+    throwsCode(
+      () => objects.open('a', { ...spec, type: 'Other' }),
+      'PERCPU_OBJECT_MISMATCH',
+      /of type 'Cell', not 'Other'/,
+    )
+    throwsCode(
+      () => objects.open('a', { type: 'Cell', layout: Page }),
+      'PERCPU_OBJECT_MISMATCH',
+      /another layout.*Page/,
+    )
     throwsCode(() => objects.openOrCreate('a', { type: 'Cell', layout: Page }), 'PERCPU_OBJECT_MISMATCH')
   })
 
@@ -52,7 +63,11 @@ describe('objects', () => {
     const { objects } = boot()
     throwsCode(() => objects.create('', spec), 'PERCPU_ARGUMENT', /1 to 56 bytes/)
     throwsCode(() => objects.create('é'.repeat(29), spec), 'PERCPU_ARGUMENT', /has 58/)
-    throwsCode(() => objects.create('x', { ...spec, type: 'T'.repeat(41) }), 'PERCPU_ARGUMENT', /1 to 40 bytes/)
+    throwsCode(
+      () => objects.create('x', { ...spec, type: 'T'.repeat(41) }),
+      'PERCPU_ARGUMENT',
+      /1 to 40 bytes/,
+    )
     objects.create('é'.repeat(28), { ...spec, type: 'T'.repeat(40) })
     assert.equal(objects.list()[0]?.name, 'é'.repeat(28))
   })
@@ -70,7 +85,10 @@ describe('objects', () => {
     const meanwhile = () => void machine.objects.create('a', spec)
     throwsCode(() => machine.objects.create('a', { ...spec, init: meanwhile }), 'PERCPU_OBJECT_EXISTS')
     assert.equal(machine.objects.list().length, 1)
-    const opened = machine.objects.openOrCreate('b', { ...spec, init: () => void machine.objects.create('b', spec) })
+    const opened = machine.objects.openOrCreate('b', {
+      ...spec,
+      init: () => void machine.objects.create('b', spec),
+    })
     assert.equal(machine.objects.open('b', spec), opened)
     assert.equal(machine.memblock.report().regions.length, 3)
   })
@@ -79,7 +97,9 @@ describe('objects', () => {
     await withMachine({ cpus: 4 }, async (machine, start) => {
       const actors = await Promise.all([start(), start(), start()])
       for (const name of ['a', 'b', 'c', 'd', 'e']) {
-        const results = await Promise.allSettled(actors.map((actor) => actor.tell<number>({ do: 'create', name })))
+        const results = await Promise.allSettled(
+          actors.map((actor) => actor.tell<number>({ do: 'create', name })),
+        )
         const created = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
         assert.deepEqual(created, [machine.objects.open(name, spec)])
       }

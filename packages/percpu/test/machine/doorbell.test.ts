@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, type CallOutcome, type DoorbellMode } from 'percpu'
-import { becomesSet, get, joinAs, rejectsCode, set, throwsCode, withMachine, words } from './support/threads.js'
+import {
+  becomesSet,
+  get,
+  joinAs,
+  rejectsCode,
+  set,
+  throwsCode,
+  withMachine,
+  words,
+} from './support/threads.js'
 
 const none = { ran: [], failed: [], gone: [], deaf: [] } satisfies CallOutcome
 
@@ -109,7 +118,9 @@ describe('callFunctionMany', () => {
 
       const busy = await start()
       set(machine.memory, tells, 0)
-      const leaving = busy.tell({ do: 'spin', until, tells, polls: false, deaf: false }).then(() => busy.tell({ do: 'offline' }))
+      const leaving = busy
+        .tell({ do: 'spin', until, tells, polls: false, deaf: false })
+        .then(() => busy.tell({ do: 'offline' }))
       await becomesSet(machine.memory, tells)
       const second = machine.callFunctionMany([1], 'unknown')
       set(machine.memory, until)
@@ -173,7 +184,11 @@ describe('callFunctionMany', () => {
       const actor = await start()
       const spinning = actor.tell({ do: 'spin', until, tells, polls: false, deaf: false })
       await becomesSet(machine.memory, tells)
-      await rejectsCode(machine.callFunctionMany([1], 'f', { timeout: 5 }), 'PERCPU_UNANSWERED', /'f' .* CPU 1/)
+      await rejectsCode(
+        machine.callFunctionMany([1], 'f', { timeout: 5 }),
+        'PERCPU_UNANSWERED',
+        /'f' .* CPU 1/,
+      )
       set(machine.memory, until)
       await spinning
       assert.deepEqual(await machine.callFunctionMany([1], 'f'), { ...none, failed: [1] })
@@ -183,7 +198,11 @@ describe('callFunctionMany', () => {
   it('refuses impossible CPUs, reasons, arguments and names that are taken', () => {
     const machine = boot({ cpus: 2 })
     throwsCode(() => machine.callFunctionMany([2], 'f'), 'PERCPU_ARGUMENT', /CPU 2 is not possible/)
-    throwsCode(() => machine.callFunctionMany([0], 'f', { argument: 2 ** 31 }), 'PERCPU_ARGUMENT', /2147483648/)
+    throwsCode(
+      () => machine.callFunctionMany([0], 'f', { argument: 2 ** 31 }),
+      'PERCPU_ARGUMENT',
+      /2147483648/,
+    )
     throwsCode(() => machine.ring(-1, 0), 'PERCPU_ARGUMENT')
     throwsCode(() => machine.ring(0, 16), 'PERCPU_ARGUMENT', /0 to 15/)
     throwsCode(() => machine.onRing(1.5, () => undefined), 'PERCPU_ARGUMENT')

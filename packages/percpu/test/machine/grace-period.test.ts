@@ -15,7 +15,11 @@ describe('synchronize', () => {
       const { cpu } = await busy.tell<{ cpu: number }>({ do: 'identify' })
       const spinning = busy.tell({ do: 'spin', until, tells, polls: false, deaf: false })
       await becomesSet(machine.memory, tells)
-      await rejectsCode(machine.synchronize({ timeout: 20 }), 'PERCPU_UNANSWERED', new RegExp(`CPU ${cpu} did not return`))
+      await rejectsCode(
+        machine.synchronize({ timeout: 20 }),
+        'PERCPU_UNANSWERED',
+        new RegExp(`CPU ${cpu} did not return`),
+      )
       const period = machine.synchronize()
       set(machine.memory, until)
       await Promise.all([period, spinning])
@@ -28,7 +32,8 @@ describe('synchronize', () => {
       const actor = await start()
       const parked = actor.tell({ do: 'park', word, tells })
       await becomesSet(machine.memory, tells)
-      for (let i = 0; i < 10; i++) await machine.synchronize()
+      // So many rounds that it does fall asleep in one of them.
+      for (let i = 0; i < 3000; i++) await machine.synchronize({ timeout: 3000 })
       assert.equal(get(machine.memory, word), 0, 'still parked')
       set(machine.memory, word)
       await machine.callFunctionMany([1], 'wake')
@@ -93,7 +98,9 @@ describe('synchronize', () => {
     fill(slots[0] ?? 0, 1)
     set(machine.memory, pointer, slots[0])
     const data = { handle: machine.handle, pointer, stop, errors, reads }
-    const readers = [0, 1].map(() => new Worker(new URL('./support/reader.js', import.meta.url), { workerData: data }))
+    const readers = [0, 1].map(
+      () => new Worker(new URL('./support/reader.js', import.meta.url), { workerData: data }),
+    )
     for (const reader of readers) machine.supervise(reader)
     await becomesSet(machine.memory, reads)
     for (let round = 2; round < 300; round++) {

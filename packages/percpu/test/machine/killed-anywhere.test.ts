@@ -11,7 +11,7 @@ const { boot, join, struct, atomic, i32 } = percpu
 const Cell = struct('Cell', { value: atomic(i32) })
 const spec = { type: 'Cell', layout: Cell }
 const fresh = () => boot({ memory: '512 KiB', cpus: 3 })
-const joinAs = (machine: Machine, thread: number) => join(machine.handle, { thread } as object)
+const joinAs = (machine: Machine, thread: number) => join(machine.handle, { thread })
 const used = (machine: Machine) => machine.memblock.report().used
 
 /** CPU 1 is free again and works as if nothing had been. */
@@ -51,7 +51,10 @@ describe('a thread killed before any access', () => {
 
   /** Operations of CPU 1; `check` is told how much memory was in use before. */
   const operations: Readonly<
-    Record<string, { prepare?: (cpu: Machine) => number; run: (cpu: Machine, given: number) => unknown; check: Check }>
+    Record<
+      string,
+      { prepare?: (cpu: Machine) => number; run: (cpu: Machine, given: number) => unknown; check: Check }
+    >
   > = {
     'memblock.alloc': {
       run: (cpu) => cpu.memblock.alloc({ size: 4096 }),

@@ -26,7 +26,9 @@ describe('workers terminated at random moments', () => {
     const machine = boot({ cpus: 4, memory: '4 MiB' })
     const shared = { handle: machine.handle, names: 6 }
     const start = () => {
-      const worker = new Worker(new URL('./support/busy.js', import.meta.url), { workerData: { ...shared, seed: random(1e9) } })
+      const worker = new Worker(new URL('./support/busy.js', import.meta.url), {
+        workerData: { ...shared, seed: random(1e9) },
+      })
       const { reaped } = machine.supervise(worker)
       worker.once('error', (error) => assert.fail(error))
       return { worker, reaped, ready: new Promise((resolve) => worker.once('message', resolve)) }

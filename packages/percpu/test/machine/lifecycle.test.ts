@@ -2,10 +2,18 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { boot, type Machine } from 'percpu'
+import { boot, type Machine, type SupervisedWorker } from 'percpu'
 import { loadAtomic32, openMemory, storeAtomic32 } from 'percpu/mem'
 import { Cell } from './support/cell.js'
-import { becomesSet, joinAs, rejectsCode, throwsCode, withMachine, words, type Actor } from './support/threads.js'
+import {
+  becomesSet,
+  joinAs,
+  rejectsCode,
+  throwsCode,
+  withMachine,
+  words,
+  type Actor,
+} from './support/threads.js'
 
 describe('offline', () => {
   it('frees the number, also for the same thread', async () => {
@@ -61,7 +69,9 @@ describe('offline', () => {
     assert.deepEqual(new Uint8Array(machine.handle.buffer), before)
     const covered = new Set(uses.map((use) => /gone\.(\w+)/.exec(use.toString())?.[1]))
     const members = Object.getOwnPropertyNames(Object.getPrototypeOf(machine) as object)
-    const uncovered = members.filter((name) => !covered.has(name) && name !== 'constructor' && name !== 'synchronize')
+    const uncovered = members.filter(
+      (name) => !covered.has(name) && name !== 'constructor' && name !== 'synchronize',
+    )
     assert.deepEqual(uncovered, [], 'public members that this test does not use')
   })
 
@@ -69,7 +79,9 @@ describe('offline', () => {
     const machine = boot({ cpus: 2 })
     const leaver = joinAs(machine, 101)
     assert.equal(leaver.offline(), leaver.offline())
-    await leaver.offline().catch((error: unknown) => assert.equal((error as { code: string }).code, 'PERCPU_OFFLINE'))
+    await leaver
+      .offline()
+      .catch((error: unknown) => assert.equal((error as { code: string }).code, 'PERCPU_OFFLINE'))
   })
 
   it('frees what the stay had allocated and not kept', async () => {
@@ -133,8 +145,8 @@ describe('supervise', () => {
   it('lets exactly one of several supervisors reap', async () => {
     await withMachine({ cpus: 3 }, async (machine, start) => {
       const second = joinAs(machine, 101)
-      const actor = await start()
-      const both = [actor.supervision?.reaped, second.supervise(actor.worker).reaped]
+      const actor = await start({ supervised: false })
+      const both = [machine.supervise(actor.worker).reaped, second.supervise(actor.worker).reaped]
       await actor.worker.terminate()
       assert.deepEqual((await Promise.all(both)).flat(), [2])
     })
@@ -171,7 +183,7 @@ describe('supervise', () => {
     const worker = new Worker('', { eval: true })
     await new Promise((resolve) => worker.once('exit', resolve))
     throwsCode(() => machine.supervise(worker), 'PERCPU_ARGUMENT', /ended already/)
-    throwsCode(() => machine.supervise({} as Worker), 'PERCPU_UNSUPPORTED', /declareDead/)
+    throwsCode(() => machine.supervise({} as SupervisedWorker), 'PERCPU_UNSUPPORTED', /declareDead/)
   })
 })
 
@@ -231,7 +243,9 @@ describe('hotplug callbacks', () => {
     const machine = boot({ cpus: 2 })
     const cpu = joinAs(machine, 101)
     let others = 0
-    const count = () => void others++
+    const count = () => {
+      others++
+    }
     const fail = () => {
       throw new Error('cannot')
     }

@@ -46,7 +46,10 @@ describe('memblock', () => {
       assert.deepEqual(region.owner, { cpu: 0, incarnation: 1 })
       if (request.limit) assert.ok(address + region.size <= request.limit)
       if (request.noCross) {
-        assert.equal(Math.floor(address / request.noCross), Math.floor((address + request.size - 1) / request.noCross))
+        assert.equal(
+          Math.floor(address / request.noCross),
+          Math.floor((address + request.size - 1) / request.noCross),
+        )
       }
       verify(machine)
     }
@@ -79,14 +82,22 @@ describe('memblock', () => {
             const { noCross, node, ...rest } = request
             let address: number
             try {
-              address = machine.memblock.alloc({ ...rest, ...(noCross && { noCross }), ...(node !== undefined && { node }) })
+              address = machine.memblock.alloc({
+                ...rest,
+                ...(noCross && { noCross }),
+                ...(node !== undefined && { node }),
+              })
             } catch (error) {
               assert.equal((error as { code: string }).code, 'PERCPU_OUT_OF_MEMORY')
               continue
             }
             const size = Math.ceil(request.size / 64) * 64
-            for (const [other, length] of model) assert.ok(address + size <= other || other + length <= address, 'overlap')
-            assert.ok(copyOut(machine.memory, address, size).every((byte) => byte === 0), 'not zeroed')
+            for (const [other, length] of model)
+              assert.ok(address + size <= other || other + length <= address, 'overlap')
+            assert.ok(
+              copyOut(machine.memory, address, size).every((byte) => byte === 0),
+              'not zeroed',
+            )
             assert.equal(address < half, address + size <= half, 'crosses the border between nodes')
             fillBytes(machine.memory, address, size, 1 + (i % 255))
             model.set(address, size)
@@ -95,7 +106,10 @@ describe('memblock', () => {
         }
         for (const [address, size] of model) {
           const bytes = copyOut(machine.memory, address, size)
-          assert.ok(bytes.every((byte) => byte === bytes[0] && byte !== 0), 'contents changed')
+          assert.ok(
+            bytes.every((byte) => byte === bytes[0] && byte !== 0),
+            'contents changed',
+          )
           machine.memblock.free(address)
         }
         assert.equal(machine.memblock.report().used, initial)
@@ -106,7 +120,8 @@ describe('memblock', () => {
 
   it('takes memory from the wanted node, and from another one when that is full', () => {
     const machine = boot({ memory: 2 * MiB, cpus: 4, nodes: 2 })
-    const nodeOf = (address: number) => machine.memblock.report().regions.find((region) => region.address === address)?.node
+    const nodeOf = (address: number) =>
+      machine.memblock.report().regions.find((region) => region.address === address)?.node
     assert.equal(nodeOf(machine.memblock.alloc({ size: 64 })), 0)
     assert.equal(nodeOf(machine.memblock.alloc({ size: MiB - 64, node: 1 })), 1)
     assert.equal(nodeOf(machine.memblock.alloc({ size: 4096, node: 1 })), 0)
@@ -132,7 +147,11 @@ describe('memblock', () => {
   it('says why there is no room, and takes nothing', () => {
     const machine = boot({ memory: MiB })
     const before = machine.memblock.report()
-    throwsCode(() => machine.memblock.alloc({ size: MiB, label: 'huge' }), 'PERCPU_OUT_OF_MEMORY', /1048576 bytes \(huge\).*largest free/)
+    throwsCode(
+      () => machine.memblock.alloc({ size: MiB, label: 'huge' }),
+      'PERCPU_OUT_OF_MEMORY',
+      /1048576 bytes \(huge\).*largest free/,
+    )
     throwsCode(() => machine.memblock.alloc({ size: 64, limit: 64 }), 'PERCPU_OUT_OF_MEMORY')
     assert.deepEqual(machine.memblock.report(), before)
     for (let i = before.regions.length; i < 256; i++) machine.memblock.alloc({ size: 1 })
@@ -145,7 +164,11 @@ describe('memblock', () => {
     throwsCode(() => memblock.alloc({ size: 1.5 }), 'PERCPU_ARGUMENT')
     throwsCode(() => memblock.alloc({ size: 1, align: 96 }), 'PERCPU_ARGUMENT', /align: 96/)
     throwsCode(() => memblock.alloc({ size: 1, node: 1 }), 'PERCPU_ARGUMENT', /node: 1/)
-    throwsCode(() => memblock.alloc({ size: 5000, noCross: 4096 }), 'PERCPU_ARGUMENT', /noCross: 4096 .* 5056/)
+    throwsCode(
+      () => memblock.alloc({ size: 5000, noCross: 4096 }),
+      'PERCPU_ARGUMENT',
+      /noCross: 4096 .* 5056/,
+    )
     throwsCode(() => memblock.alloc({ size: 1, limit: -5 }), 'PERCPU_ARGUMENT')
   })
 
@@ -165,7 +188,9 @@ describe('memblock', () => {
       const actors = await Promise.all([start(), start(), start()])
       const sizes = Array.from({ length: 25 }, (_, i) => 64 + i * 40)
       const perActor = await Promise.all(
-        actors.map((actor) => Promise.all(sizes.map((size) => actor.tell<number>({ do: 'alloc', size, keep: true })))),
+        actors.map((actor) =>
+          Promise.all(sizes.map((size) => actor.tell<number>({ do: 'alloc', size, keep: true }))),
+        ),
       )
       const own = sizes.map((size) => machine.memblock.alloc({ size }))
       const all = [...perActor.flat(), ...own]

@@ -21,7 +21,13 @@ export type Command =
   | { readonly do: 'register-throwing'; readonly name: string }
   | { readonly do: 'register-endless'; readonly name: string; readonly tells: number }
   | { readonly do: 'count-rings'; readonly reason: number; readonly word: number }
-  | { readonly do: 'spin'; readonly until: number; readonly tells: number; readonly polls: boolean; readonly deaf: boolean }
+  | {
+      readonly do: 'spin'
+      readonly until: number
+      readonly tells: number
+      readonly polls: boolean
+      readonly deaf: boolean
+    }
   | { readonly do: 'park'; readonly word: number; readonly tells: number }
   | { readonly do: 'alloc'; readonly size: number; readonly keep: boolean }
   | { readonly do: 'create'; readonly name: string }
@@ -47,7 +53,9 @@ function run(command: Command): unknown {
     case 'exit':
       return process.exit(3)
     case 'register':
-      machine.registerFunction(command.name, (argument) => addAtomic32(memory.i32, command.adds / 4, argument))
+      machine.registerFunction(command.name, (argument) =>
+        addAtomic32(memory.i32, command.adds / 4, argument),
+      )
       return undefined
     case 'register-throwing':
       process.on('uncaughtException', () => undefined)
@@ -107,9 +115,13 @@ port.on('message', ({ id, command }: { id: number; command: Command }) => {
     .then(
       (value) => port.postMessage({ id, value }),
       (error: unknown) => {
-        if (command.do === 'throw') setImmediate(() => Promise.reject(error as Error))
+        if (command.do === 'throw') queueMicrotask(() => rethrow(error))
         else port.postMessage({ id, error: (error as { code?: string }).code ?? String(error) })
       },
     )
 })
 port.postMessage({ id: 0, value: 'ready' })
+
+function rethrow(error: unknown): never {
+  throw error
+}

@@ -17,7 +17,8 @@ function section(): void {
   const word = loadAtomic32(i32, pointer / 4) / 4
   const first = load32(i32, word)
   let bad = first <= 0 ? 1 : 0
-  for (let pass = 0; pass < 20; pass++) for (let i = 0; i < 64; i++) if (load32(i32, word + i) !== first) bad = 1
+  for (let pass = 0; pass < 20; pass++)
+    for (let i = 0; i < 64; i++) if (load32(i32, word + i) !== first) bad = 1
   if (bad) addAtomic32(i32, errors / 4, 1)
   if (addAtomic32(i32, reads / 4, 1) === 0) notify32(i32, reads / 4)
 }

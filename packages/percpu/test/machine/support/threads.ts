@@ -15,7 +15,9 @@ export class Actor {
 
   constructor(machine: Machine, data: Omit<ActorData, 'handle'> & { supervised?: boolean } = {}) {
     const { supervised = true, ...rest } = data
-    this.worker = new Worker(new URL('./actor.js', import.meta.url), { workerData: { ...rest, handle: machine.handle } })
+    this.worker = new Worker(new URL('./actor.js', import.meta.url), {
+      workerData: { ...rest, handle: machine.handle },
+    })
     if (supervised) this.supervision = machine.supervise(this.worker)
     this.ended = new Promise((resolve) => this.worker.once('exit', resolve))
     this.worker.on('error', () => undefined)
@@ -27,7 +29,10 @@ export class Actor {
     })
   }
 
-  static async start(machine: Machine, data: Omit<ActorData, 'handle'> & { supervised?: boolean } = {}): Promise<Actor> {
+  static async start(
+    machine: Machine,
+    data: Omit<ActorData, 'handle'> & { supervised?: boolean } = {},
+  ): Promise<Actor> {
     const actor = new Actor(machine, data)
     await actor.#reply(0)
     return actor
@@ -57,7 +62,10 @@ export class Actor {
 /** Boots a machine, runs the test on it, and ends the workers that it started, whatever happened. */
 export async function withMachine(
   options: BootOptions,
-  test: (machine: Machine, start: (data?: Parameters<typeof Actor.start>[1]) => Promise<Actor>) => Promise<void>,
+  test: (
+    machine: Machine,
+    start: (data?: Parameters<typeof Actor.start>[1]) => Promise<Actor>,
+  ) => Promise<void>,
 ): Promise<void> {
   const machine = boot(options)
   const actors: Actor[] = []
@@ -100,21 +108,20 @@ export function get({ i32 }: Memory, address: number): number {
 
 /** Joins from the calling thread as if it were another one. */
 export function joinAs(machine: Machine, thread: number, options: JoinOptions = {}): Machine {
-  return join(machine.handle, { ...options, thread } as JoinOptions)
+  return join(machine.handle, { ...options, thread })
 }
 
 /** Asserts that `run` throws, or rejects with, an error of this code. */
 export function throwsCode(run: () => unknown, code: string, message?: RegExp): void {
-  assert.throws(run, (error: { code?: string; message: string }) => {
-    assert.equal(error.code, code, `${String(error)} has code ${error.code}`)
-    if (message) assert.match(error.message, message)
-    return true
-  })
+  assert.throws(run, hasCode(code, message))
 }
 export async function rejectsCode(promise: Promise<unknown>, code: string, message?: RegExp): Promise<void> {
-  await assert.rejects(promise, (error: { code?: string; message: string }) => {
-    assert.equal(error.code, code, `${String(error)} has code ${error.code}`)
+  await assert.rejects(promise, hasCode(code, message))
+}
+function hasCode(code: string, message: RegExp | undefined): (error: Error & { code?: string }) => true {
+  return (error) => {
+    assert.equal(error.code, code, `${error.stack} has code ${error.code}`)
     if (message) assert.match(error.message, message)
     return true
-  })
+  }
 }

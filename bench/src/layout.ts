@@ -1,0 +1,133 @@
+/** Benchmarks of layouts: fields through accessors beside bare typed-array accesses to the same words. */
+import { atomic, f64, i32, owner, struct, u32 } from 'percpu'
+import { createBuffer, openMemory } from 'percpu/mem'
+import { generateLoop } from './harness/generated-loop.js'
+import { perOperation } from './harness/per-operation.js'
+import type { Row, Suite } from './harness/suite.js'
+
+const Counter = struct('Counter', { hits: owner(u32), total: owner(f64), state: atomic(i32) }, { align: 64 })
+const count = 64
+const base = 4096
+
+const buffer = createBuffer(65536)
+const memory = openMemory(buffer)
+const addresses = Array.from({ length: count }, (_, i) => base + i * Counter.stride)
+const at = Counter.bind(memory)
+
+/** What the statements of the rows see. `indices` are to typed arrays what the kept accessors are to structs. */
+const scope = {
+  Counter,
+  memory,
+  at,
+  base,
+  stride: Counter.stride,
+  kept: addresses.map((address) => Counter.at(memory, address)),
+  bound: addresses.map(at),
+  indices: addresses.map((address) => address / 4),
+  one: Counter.at(memory, base),
+  oneBound: at(base),
+  oneIndex: base / 4,
+  i32: new Int32Array(buffer),
+  u32: new Uint32Array(buffer),
+  f64: new Float64Array(buffer),
+  hits: Counter.words.hits,
+  state: Counter.words.state,
+  total: Counter.offsets.total / 8,
+}
+
+/** A way to find an object, `@` in a field's statement. */
+type Way = readonly [name: string, object: string]
+
+/** One object, found before the loop. */
+const one: readonly Way[] = [
+  ['accessor', 'one'],
+  ['bound accessor', 'oneBound'],
+]
+/** Another object each time. */
+const many: readonly Way[] = [
+  ['kept accessor', 'kept[i & 63]'],
+  ['kept bound accessor', 'bound[i & 63]'],
+  ['bound accessor made for each access', 'at(base + (i & 63) * stride)'],
+]
+
+interface Field {
+  readonly name: string
+  /** With `@` for the object. */
+  readonly ours: string
+  /** With `index` for the object's 32-bit word index. */
+  readonly bare: string
+}
+const fields: readonly Field[] = [
+  { name: 'u32 read', ours: 'sum = (sum + @.hits) | 0', bare: 'sum = (sum + u32[index + hits]) | 0' },
+  { name: 'u32 write', ours: '@.hits = i; sum++', bare: 'u32[index + hits] = i; sum++' },
+  { name: 'u32 increment', ours: '@.hits++; sum++', bare: 'u32[index + hits]++; sum++' },
+  { name: 'f64 read', ours: 'sum += @.total', bare: 'sum += f64[(index >> 1) + total]' },
+  { name: 'f64 write', ours: '@.total = i; sum++', bare: 'f64[(index >> 1) + total] = i; sum++' },
+  {
+    name: 'atomic i32 load',
+    ours: 'sum = (sum + @.state.load()) | 0',
+    bare: 'sum = (sum + Atomics.load(i32, index + state)) | 0',
+  },
+  {
+    name: 'atomic i32 add',
+    ours: 'sum = (sum + @.state.add(1)) | 0',
+    bare: 'sum = (sum + Atomics.add(i32, index + state, 1)) | 0',
+  },
+]
+
+async function rowsOf({ name, ours, bare }: Field, ways: readonly Way[], index: string): Promise<Row[]> {
+  const floor = `${name}, typed array`
+  const rows: Row[] = [
+    {
+      name: floor,
+      role: 'floor',
+      measure: perOperation(await generateLoop(`const index = ${index}; ${bare}`, scope)),
+    },
+  ]
+  for (const [way, object] of ways) {
+    const measure = perOperation(await generateLoop(ours.replaceAll('@', object), scope))
+    rows.push({ name: `${name}, ${way}`, role: 'ours', goal: { against: floor, atMost: 1.2 }, measure })
+  }
+  return rows
+}
+
+async function suiteOf(title: string, note: string, ways: readonly Way[], index: string): Promise<Suite> {
+  const rows = await Promise.all(fields.map((field) => rowsOf(field, ways, index)))
+  return { title, note, unit: 'ns', rows: rows.flat() }
+}
+
+const finding: Suite = {
+  title: 'finding an object',
+  note: `Making an accessor for one of ${count} objects and reading a u32 from it; \`Struct.at\` checks the address.`,
+  unit: 'ns',
+  rows: [
+    {
+      name: 'Struct.at',
+      role: 'ours',
+      measure: perOperation(
+        await generateLoop('sum = (sum + Counter.at(memory, base + (i & 63) * stride).hits) | 0', scope),
+      ),
+    },
+    {
+      name: 'Struct.bind',
+      role: 'ours',
+      measure: perOperation(await generateLoop('sum = (sum + at(base + (i & 63) * stride).hits) | 0', scope)),
+    },
+  ],
+}
+
+export const suites: readonly Suite[] = [
+  await suiteOf(
+    'fields of one object',
+    'The same object each time, found before the loop.',
+    one,
+    'indices[0]',
+  ),
+  await suiteOf(
+    'fields of many objects',
+    `Another one of ${count} objects each time; beside it, the same with an array of their indices.`,
+    many,
+    'indices[i & 63]',
+  ),
+  finding,
+]
