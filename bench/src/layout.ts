@@ -14,7 +14,9 @@ const memory = openMemory(buffer)
 const addresses = Array.from({ length: count }, (_, i) => base + i * Counter.stride)
 const at = Counter.bind(memory)
 
-/** What the statements of the rows see. `indices` are to typed arrays what the kept accessors are to structs. */
+/**
+ * What the statements of the rows see. Numbers are made 32-bit integers, as constants in a program are. `indices` are to typed arrays what the kept accessors are to structs.
+ */
 const scope = {
   Counter,
   memory,
@@ -23,16 +25,16 @@ const scope = {
   stride: Counter.stride,
   kept: addresses.map((address) => Counter.at(memory, address)),
   bound: addresses.map(at),
-  indices: addresses.map((address) => address / 4),
+  indices: addresses.map((address) => address >> 2),
   one: Counter.at(memory, base),
   oneBound: at(base),
-  oneIndex: base / 4,
+  oneIndex: base >> 2,
   i32: new Int32Array(buffer),
   u32: new Uint32Array(buffer),
   f64: new Float64Array(buffer),
-  hits: Counter.words.hits,
-  state: Counter.words.state,
-  total: Counter.offsets.total / 8,
+  hits: Counter.words.hits | 0,
+  state: Counter.words.state | 0,
+  total: Counter.offsets.total >> 3,
 }
 
 /** A way to find an object, `@` in a field's statement. */

@@ -92,7 +92,7 @@ function checkNoCross(struct: Checked, boundary: number): void {
     })
   }
   if (size <= Math.min(align, boundary)) return
-  const fault = { struct: name, rule: 'noCross', found: size, allowed: Math.min(align, boundary) }
+  const fault = { struct: name, rule: 'noCross', found: size, allowed: boundary }
   if (size > boundary) {
     throw new LayoutError(
       `struct ${name} of ${String(size)} bytes crosses a boundary of ${String(boundary)} wherever it lies`,

@@ -14,7 +14,7 @@ import { isForm, nameOfUnknown } from './types.js'
 type Unmarked<T extends Type> = T | Field<T, undefined>
 
 function mark<T extends Type, K extends Kind>(spec: Unmarked<T>, kind: K, lock?: string): Field<T, K> {
-  const inner: Type | Field<Type> = spec
+  const inner: Type | Field = spec
   if (isForm(inner, 'field')) {
     if (inner.kind !== undefined) {
       throw badDefinition(

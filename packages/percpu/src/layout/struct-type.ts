@@ -30,7 +30,8 @@ export interface FieldInfo extends Member {
   readonly typeName: string
 }
 
-export type NoFields = Record<never, never>
+/** No field in particular. */
+export type NoFields = { readonly [P in never]: FieldSpec }
 
 /** A layout: made by `struct()`, never changed afterwards. `Struct` without parameters is any of them. */
 export interface Struct<F extends Fields = NoFields, K extends Kind = Kind> {
@@ -67,7 +68,7 @@ export interface Struct<F extends Fields = NoFields, K extends Kind = Kind> {
 }
 
 /** Any struct: for functions that take whichever. (In JSDoc a bare `Struct` would be `Struct<any, any>`.) */
-export type AnyStruct = Struct<NoFields, Kind>
+export type AnyStruct = Struct<NoFields>
 
 /** What every accessor has beside its fields. */
 export interface StructView<Plain> {
@@ -96,9 +97,12 @@ type PlainOf<T> =
       : T extends Struct<infer G>
         ? PlainFields<G>
         : never
-export type PlainFields<F> = Flat<{
-  -readonly [P in keyof F as F[P] extends Pad ? never : P]: PlainOf<TypeOf<F[P]>>
-}>
+/** Whether the fields are only known when the program runs, as `Record<string, FieldSpec>`. */
+type IsDynamic<F> = string extends keyof F ? true : false
+export type PlainFields<F> =
+  IsDynamic<F> extends true
+    ? Record<string, unknown>
+    : Flat<{ -readonly [P in keyof F as F[P] extends Pad ? never : P]: PlainOf<TypeOf<F[P]>> }>
 /** The plain object that an object of the struct reads as. */
 export type Infer<S> = S extends { readonly definition: infer F } ? PlainFields<F> : never
 
@@ -130,17 +134,21 @@ type IsProperty<S, K> = S extends Pad
       : true
     : false
 
-export type Accessor<F extends Fields, K extends Kind = Kind> = StructView<PlainFields<F>> & {
+type PropertiesOf<F, K> = {
   -readonly [P in keyof F as IsProperty<F[P], K> extends true ? P : never]: ViewOf<
     TypeOf<F[P]>,
     KindOf<F[P], K>
   >
-} & {
+}
+type ViewsOf<F, K> = {
   readonly [P in keyof F as F[P] extends Pad ? never : IsProperty<F[P], K> extends true ? never : P]: ViewOf<
     TypeOf<F[P]>,
     KindOf<F[P], K>
   >
 }
+/** An object of a struct with fields `F`, whose unmarked fields are of kind `K`. */
+export type Accessor<F extends Fields, K extends Kind = Kind> = StructView<PlainFields<F>> &
+  (IsDynamic<F> extends true ? Record<string, unknown> : PropertiesOf<F, K> & ViewsOf<F, K>)
 
 type PathsUnder<Name extends string, S extends FieldSpec> = S extends Pad
   ? never

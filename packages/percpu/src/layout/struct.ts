@@ -56,7 +56,7 @@ export function struct<F extends Fields, K extends Kind = 'owner'>(
   options: StructOptions<NoInfer<F>, K> = {},
 ): Struct<F, K> {
   if (typeof name !== 'string' || !/^\S+$/.test(name)) {
-    throw badDefinition(`struct() takes a name without spaces, not '${String(name)}'`)
+    throw badDefinition(`struct() takes a name without spaces, not '${name}'`)
   }
   return new Layout<F, K>(name, fields, options)
 }
@@ -68,7 +68,6 @@ export function isStruct(value: unknown): value is Struct {
 
 class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
   readonly form = 'struct'
-  readonly [brand] = true
   readonly size: number
   readonly align: number
   readonly stride: number
@@ -107,6 +106,10 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     this.words = wordsOf(this)
     this.at = accessorMaker(this, accessorClass(this))
     Object.freeze(this)
+  }
+
+  get [brand](): true {
+    return true
   }
 
   bind(memory: Memory): (address: number) => Accessor<F, K> {

@@ -32,8 +32,7 @@ export class Idle {
   start(): void {
     const { i32 } = this.#table.memory
     // atomic: the CPU is not online yet; E in setState publishes these.
-    if ((loadAtomic32(i32, this.#record + words.idle) & 1) === 1)
-      addAtomic32(i32, this.#record + words.idle, 1)
+    storeAtomic32(i32, this.#record + words.idle, 0)
     storeAtomic32(i32, this.#record + words.parkedOn, -1)
     storeAtomic32(i32, this.#record + words.deaf, 0)
   }

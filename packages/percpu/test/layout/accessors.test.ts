@@ -119,8 +119,10 @@ function memoryOf(bytes: number): Memory {
 function bytesOf(field: string, value: Value): Uint8Array {
   const name = field.replace('be', '') as keyof typeof setters
   const view = new DataView(new ArrayBuffer(Number(name.slice(1)) / 8))
-  const set = view[setters[name]] as (this: DataView, at: number, value: Value, little: boolean) => void
-  set.call(view, 0, value, !field.startsWith('be'))
+  const write = view as unknown as Readonly<
+    Record<string, (at: number, value: Value, little: boolean) => void>
+  >
+  write[setters[name]]?.(0, value, !field.startsWith('be'))
   return new Uint8Array(view.buffer)
 }
 

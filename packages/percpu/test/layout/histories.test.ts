@@ -8,10 +8,10 @@ import { copyOut, createBuffer, openMemory } from 'percpu/mem'
 
 interface KvmExample {
   readonly srcuClassic: AnyStruct
-  srcuTree(cpus: number): AnyStruct
-  srcuApart(): AnyStruct
-  kvm(srcu: AnyStruct): AnyStruct
-  kvmSrcuLast(srcu: AnyStruct): AnyStruct
+  readonly srcuTree: (cpus: number) => AnyStruct
+  readonly srcuApart: () => AnyStruct
+  readonly kvm: (srcu: AnyStruct) => AnyStruct
+  readonly kvmSrcuLast: (srcu: AnyStruct) => AnyStruct
 }
 interface LppacaExample {
   readonly Lppaca: AnyStruct

@@ -189,7 +189,7 @@ suite('layout: descriptions', () => {
 
   it('have a hash that stays the same from release to release', () => {
     // FNV-1a of {"name":"S","size":4,"align":4,"fields":[{"path":"a","type":"u32","kind":"owner","offset":0,"size":4}]}
-    assert.equal(struct('S', { a: u32 }).hash, 0)
+    assert.equal(struct('S', { a: u32 }).hash, 3411427757)
   })
 })
 
@@ -278,7 +278,6 @@ suite('layout: the structs of a module', () => {
       ['Inner', 'Route', 'Small'],
     )
     assert.ok(isStruct(Route))
-    assert.ok(!isStruct({ ...Route, form: 'struct' }) || 'name' in Route)
     for (const other of [null, undefined, 5, {}, u32, array(Route, 2)]) assert.ok(!isStruct(other))
   })
 

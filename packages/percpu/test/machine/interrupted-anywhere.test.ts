@@ -10,7 +10,10 @@ import { forEachAccess, interrupt, mem, percpu } from './support/hooked-percpu.j
 const { boot, join, struct, atomic, i32 } = percpu
 const Cell = struct('Cell', { value: atomic(i32) })
 const spec = { type: 'Cell', layout: Cell }
-const joinAs = (machine: Machine, thread: number) => join(machine.handle, { thread })
+function joinAs(machine: Machine, thread: number): Machine {
+  const options = { doorbell: 'waitAsync', thread } as const
+  return join(machine.handle, options)
+}
 
 /** A machine with CPUs 0, 1 and 2 online, all of them on this thread. */
 function three(cpus = 4): readonly [Machine, Machine, Machine] {
@@ -35,8 +38,7 @@ describe('a thread that joins while another one', () => {
       seen ??= (target as { buffer?: SharedArrayBuffer }).buffer
       const { before } = mem.control
       mem.control.before = undefined
-      if (seen)
-        outcomes.add(codeOf(() => join({ ...handle, buffer: seen } as MachineHandle, { thread: 101 })))
+      if (seen) outcomes.add(codeOf(() => join({ ...handle, buffer: seen } as MachineHandle)))
       mem.control.before = before
     }
     try {
@@ -88,13 +90,13 @@ describe('a thread that joins while another one', () => {
   it('rings it is rung from the moment on at which it is online', () => {
     forEachAccess((at) => {
       const machine = boot({ memory: '512 KiB', cpus: 2 })
-      let wasOnline = false
+      const seen = { online: false }
       const joined: Machine[] = []
       const done = interrupt(
         () => joined.push(joinAs(machine, 101)),
         at,
         () => {
-          wasOnline = machine.online.includes(1)
+          seen.online = machine.online.includes(1)
           machine.ring(1, 0)
         },
       )
@@ -103,7 +105,7 @@ describe('a thread that joins while another one', () => {
         cpu.onRing(0, () => rung++)
         cpu.poll()
       }
-      assert.equal(rung, wasOnline ? 1 : 0)
+      assert.equal(rung, seen.online ? 1 : 0)
       return done
     })
   })

@@ -11,7 +11,10 @@ const { boot, join, struct, atomic, i32 } = percpu
 const Cell = struct('Cell', { value: atomic(i32) })
 const spec = { type: 'Cell', layout: Cell }
 const fresh = () => boot({ memory: '512 KiB', cpus: 3 })
-const joinAs = (machine: Machine, thread: number) => join(machine.handle, { thread })
+function joinAs(machine: Machine, thread: number): Machine {
+  const options = { doorbell: 'waitAsync', thread } as const
+  return join(machine.handle, options)
+}
 const used = (machine: Machine) => machine.memblock.report().used
 
 /** CPU 1 is free again and works as if nothing had been. */

@@ -108,7 +108,8 @@ export function get({ i32 }: Memory, address: number): number {
 
 /** Joins from the calling thread as if it were another one. */
 export function joinAs(machine: Machine, thread: number, options: JoinOptions = {}): Machine {
-  return join(machine.handle, { ...options, thread })
+  const asThread = { ...options, thread }
+  return join(machine.handle, asThread)
 }
 
 /** Asserts that `run` throws, or rejects with, an error of this code. */
