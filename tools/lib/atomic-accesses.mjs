@@ -31,7 +31,8 @@ export function atomicAccesses(source, checker) {
 /** A declaration, or `{ loadAtomic32 } = mem`, which keeps the name; a renamed copy would escape and counts as a use. */
 function isDeclaredName(node) {
   const { parent } = node
-  const declares = ts.isFunctionLike(parent) || ts.isVariableDeclaration(parent) || ts.isBindingElement(parent)
+  const declares =
+    ts.isFunctionLike(parent) || ts.isVariableDeclaration(parent) || ts.isBindingElement(parent)
   return declares && parent.name === node
 }
 

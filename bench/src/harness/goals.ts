@@ -1,19 +1,35 @@
 /** Compares values with goals. */
-import type { Goal } from './suite.js'
+import type { Goal, Row } from './suite.js'
 
-export interface Verdict {
-  readonly met: boolean
-  /** Ratio to, or for `atMostMore` difference from, the row compared with; undefined for absolute goals. */
-  readonly comparison: number | undefined
+/** How a value relates to another row's. */
+export interface Comparison {
+  readonly against: string
+  readonly other: number
+  /** The ratio, or for `atMostMore` the difference. */
+  readonly by: number
+  readonly isDifference: boolean
 }
 
-export function judge(value: number, goal: Goal, values: ReadonlyMap<string, number>): Verdict {
-  if ('below' in goal) return { met: value <= goal.below, comparison: undefined }
-  if ('above' in goal) return { met: value >= goal.above, comparison: undefined }
-  const other = values.get(goal.against) ?? NaN
-  if ('atMostMore' in goal) return { met: value - other <= goal.atMostMore, comparison: value - other }
-  const ratio = value / other
-  return { met: 'atMost' in goal ? ratio <= goal.atMost : ratio >= goal.atLeast, comparison: ratio }
+/** Compares a row with the one that its goal, or else `compareWith`, names; undefined if neither names any. */
+export function compare(
+  value: number,
+  { goal, compareWith }: Pick<Row, 'goal' | 'compareWith'>,
+  values: ReadonlyMap<string, number>,
+): Comparison | undefined {
+  const against = goal && 'against' in goal ? goal.against : compareWith
+  const other = against === undefined ? undefined : values.get(against)
+  if (against === undefined || other === undefined) return undefined
+  const isDifference = goal !== undefined && 'atMostMore' in goal
+  return { against, other, by: isDifference ? value - other : value / other, isDifference }
+}
+
+/** Whether a value, with its comparison, meets a goal. */
+export function isMet(value: number, goal: Goal, comparison: Comparison | undefined): boolean {
+  if ('below' in goal) return value <= goal.below
+  if ('above' in goal) return value >= goal.above
+  const by = comparison?.by ?? NaN
+  if ('atMostMore' in goal) return by <= goal.atMostMore
+  return 'atMost' in goal ? by <= goal.atMost : by >= goal.atLeast
 }
 
 /** A goal as the tables show it: `≤ 1.2×`, `≤ +0.3`, `≥ 100`. */

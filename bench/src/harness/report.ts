@@ -2,8 +2,8 @@
 import Table from 'cli-table3'
 import { markdownTable } from 'markdown-table'
 import { environmentFacts } from './environment.js'
-import { describeGoal } from './goals.js'
-import type { RowResult, SuiteResult } from './run.js'
+import { describeGoal, type Comparison } from './goals.js'
+import type { SuiteResult } from './run.js'
 
 export interface LayerResult {
   readonly layer: string
@@ -17,33 +17,22 @@ const headings = ['', 'value', 'compared with', 'by', 'goal', 'met']
  * theirs.
  */
 export function cells({ unit, rows }: SuiteResult): string[][] {
-  const values = new Map(rows.map((row) => [row.name, row.value]))
-  const compared = new Set(rows.map(({ goal }) => againstOf(goal)))
+  const compared = new Set(rows.map(({ comparison }) => comparison?.against))
   return rows
     .filter(({ role, name }) => role !== 'floor' || !compared.has(name))
-    .map((row) => {
-      const against = againstOf(row.goal)
-      const other = against === undefined ? undefined : values.get(against)
-      return [
-        row.role === 'ours' ? row.name : `${row.name} (${row.role})`,
-        `${formatValue(row.value)} ${unit}`,
-        other === undefined ? '' : `${against ?? ''}: ${formatValue(other)}`,
-        formatComparison(row),
-        row.goal === undefined ? '' : describeGoal(row.goal),
-        row.verdict === undefined ? '' : row.verdict.met ? 'yes' : 'no',
-      ]
-    })
+    .map(({ name, role, value, comparison, goal, met }) => [
+      role === 'ours' ? name : `${name} (${role})`,
+      `${formatValue(value)} ${unit}`,
+      comparison === undefined ? '' : `${comparison.against}: ${formatValue(comparison.other)}`,
+      comparison === undefined ? '' : formatComparison(comparison),
+      goal === undefined ? '' : describeGoal(goal),
+      met === undefined ? '' : met ? 'yes' : 'no',
+    ])
 }
 
-function againstOf(goal: RowResult['goal']): string | undefined {
-  return goal && 'against' in goal ? goal.against : undefined
-}
-
-function formatComparison({ goal, verdict }: RowResult): string {
-  if (goal === undefined || verdict?.comparison === undefined) return ''
-  if ('atMostMore' in goal)
-    return `${verdict.comparison < 0 ? '−' : '+'}${Math.abs(verdict.comparison).toFixed(2)}`
-  return `${verdict.comparison.toFixed(2)}×`
+function formatComparison({ by, isDifference }: Comparison): string {
+  if (isDifference) return `${by < 0 ? '−' : '+'}${Math.abs(by).toFixed(2)}`
+  return `${by.toFixed(2)}×`
 }
 
 /** Three significant digits, with thousands apart. */
@@ -89,10 +78,10 @@ export function goalSummary(layers: readonly LayerResult[]): { total: number; mi
   const judged = layers.flatMap(({ layer, suites }) =>
     suites.flatMap(({ title, rows }) =>
       rows
-        .filter(({ verdict }) => verdict !== undefined)
+        .filter(({ met }) => met !== undefined)
         .map((row) => ({ name: `${layer}: ${title}: ${row.name}`, row })),
     ),
   )
-  const missed = judged.filter(({ row }) => row.verdict?.met === false).map(({ name }) => name)
+  const missed = judged.filter(({ row }) => row.met === false).map(({ name }) => name)
   return { total: judged.length, missed }
 }

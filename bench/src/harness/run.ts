@@ -1,5 +1,5 @@
 /** Runs suites: every row once a round, so that a slow second of the machine hits all rows alike. */
-import { judge, type Verdict } from './goals.js'
+import { compare, isMet, type Comparison } from './goals.js'
 import type { Effort, Goal, Row, Suite } from './suite.js'
 
 export interface RowResult {
@@ -7,7 +7,9 @@ export interface RowResult {
   readonly role: Row['role']
   readonly value: number
   readonly goal: Goal | undefined
-  readonly verdict: Verdict | undefined
+  readonly comparison: Comparison | undefined
+  /** Undefined without a goal. */
+  readonly met: boolean | undefined
 }
 export interface SuiteResult {
   readonly title: string
@@ -24,9 +26,11 @@ export async function runSuite(suite: Suite, effort: Effort): Promise<SuiteResul
     const values = new Map(
       suite.rows.map((row, i) => [row.name, pick(samples[i] ?? [], suite.take ?? 'lowest')]),
     )
-    const rows = suite.rows.map(({ name, role, goal }): RowResult => {
+    const rows = suite.rows.map((row): RowResult => {
+      const { name, role, goal } = row
       const value = values.get(name) ?? NaN
-      return { name, role, value, goal, verdict: goal && judge(value, goal, values) }
+      const comparison = compare(value, row, values)
+      return { name, role, value, goal, comparison, met: goal && isMet(value, goal, comparison) }
     })
     return { title: suite.title, unit: suite.unit, note: suite.note, rows }
   } finally {
@@ -37,9 +41,10 @@ export async function runSuite(suite: Suite, effort: Effort): Promise<SuiteResul
 function checkSuite({ title, rows }: Suite): void {
   const names = new Set(rows.map(({ name }) => name))
   if (names.size !== rows.length) throw new Error(`suite "${title}" has two rows of one name`)
-  for (const { name, goal } of rows) {
-    if (goal && 'against' in goal && !names.has(goal.against)) {
-      throw new Error(`suite "${title}": the goal of "${name}" names no row: "${goal.against}"`)
+  for (const { name, goal, compareWith } of rows) {
+    const against = goal && 'against' in goal ? goal.against : compareWith
+    if (against !== undefined && !names.has(against)) {
+      throw new Error(`suite "${title}": "${name}" is compared with "${against}", which is no row`)
     }
   }
 }

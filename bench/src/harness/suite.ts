@@ -30,6 +30,8 @@ export interface Row {
   /** `ours`; `peer`: what a user would take instead; `floor`: what no library can beat. */
   readonly role: 'ours' | 'peer' | 'floor'
   readonly goal?: Goal
+  /** Without a goal: name of a row to show the ratio to. */
+  readonly compareWith?: string
   readonly measure: Measure
 }
 

@@ -68,7 +68,7 @@ export interface Struct<F extends Fields = NoFields, K extends Kind = Kind> {
 }
 
 /** Any struct: for functions that take whichever. (In JSDoc a bare `Struct` would be `Struct<any, any>`.) */
-export type AnyStruct = Struct<NoFields>
+export type AnyStruct = Struct
 
 /** What every accessor has beside its fields. */
 export interface StructView<Plain> {

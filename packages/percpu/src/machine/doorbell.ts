@@ -23,6 +23,7 @@ import {
   storeAtomic32,
   waitAsync32,
   canWaitAsync,
+  type I32View,
 } from '#mem'
 import type { CpuTable } from './cpu-table.js'
 import { Cpu } from './layouts.js'
@@ -35,6 +36,7 @@ export const REASON_CALL = 2
 export const REASON_WAKE = 4
 export const USER_REASONS_SHIFT = 8
 export const USER_REASONS = 16
+const POLL_BUDGET = 1024
 
 /** Whether this CPU hears its bell by `Atomics.waitAsync` or, where that is missing, by messages. */
 export type DoorbellMode = 'waitAsync' | 'port'
@@ -106,7 +108,10 @@ export class Doorbell {
   readonly #waits = new Set<Wait>()
   #channel: Channel | undefined
   #keepAlive: Timer | undefined
-  #polls = 0
+  /** Held here to save `poll` three dependent loads. */
+  readonly #view: I32View
+  /** Polls until the next one that looks at the bell itself; 0 from the moment on at which the bell is closed. */
+  #budget = POLL_BUDGET
   #answering = false
   #open = true
 
@@ -114,6 +119,7 @@ export class Doorbell {
     this.ringer = new Ringer(table)
     this.#table = table
     this.#cpu = cpu
+    this.#view = table.memory.i32
     this.#bell = table.record(cpu) + Cpu.words.bell
     this.#hint = table.record(cpu) + Cpu.words.hint
     this.on(REASON_WAKE, () => this.#recheck())
@@ -145,6 +151,7 @@ export class Doorbell {
   /** Stops hearing. Waits that are under way end as if they had timed out. */
   close(): void {
     this.#open = false
+    this.#budget = 0
     for (const wait of [...this.#waits]) this.#settle(wait, false)
     this.ringer.close()
     this.#channel?.close()
@@ -157,9 +164,10 @@ export class Doorbell {
    * 1024th call looks at the bell itself.
    */
   poll(): void {
-    if (load32(this.#table.memory.i32, this.#hint) === 0 && (++this.#polls & 1023) !== 0) return
-    // atomic: only whether to answer; the answer itself takes the bell.
+    if (load32(this.#view, this.#hint) === 0 && --this.#budget > 0) return
+    // atomic: only whether to answer; the answer itself takes the bell. (Throws once the CPU is offline.)
     if (loadAtomic32(this.#table.memory.i32, this.#bell) !== 0) this.answer()
+    this.#budget = POLL_BUDGET
   }
 
   /** Takes all reasons rung so far and does what they ask for. The caller is at a point where nothing is being read. */

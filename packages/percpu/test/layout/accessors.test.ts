@@ -300,7 +300,7 @@ describe('layout: accessors', () => {
       assert.deepEqual([...copyOut(memory, leafAddress + Leaf.offsets.bytes + 2, 1)], [77])
       const plain = root.toObject()
       assert.equal(plain.nodes[2]?.value, 0.25)
-      assert.equal(plain.nodes[2]?.leaves[1]?.bytes[2], 77)
+      assert.equal(plain.nodes[2].leaves[1]?.bytes[2], 77)
       assert.equal(plain.node.leaf.half, 0xbeef)
       assert.deepEqual(plain.grid, [
         [0, 0, 0],

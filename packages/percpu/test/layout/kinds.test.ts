@@ -84,7 +84,7 @@ describe('layout: kinds', () => {
       | 'inner.value'
       | 'unmarked'
     > = true
-    assert.ok(inferred && paths)
+    assert.deepEqual([inferred, paths], [true, true])
     // @ts-expect-error a bigint is not a number
     const different: Same<Infer<typeof Route>['count'], number> = true
     assert.ok(different)

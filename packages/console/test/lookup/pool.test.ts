@@ -1,0 +1,158 @@
+/** Batches over several workers: complete and in order, also when workers die. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { AbortedError, answerStream, loadTable, WorkerLostError, type LookupPool, type Sink } from 'percpu-console'
+import { smallTables, temporaryFolder, writeTables } from '../helpers/files.js'
+import { testMachine, testPool } from '../helpers/machine.js'
+import type { TestContext } from 'node:test'
+import type { Machine } from 'percpu'
+
+async function loadedPool(t: TestContext, workers: number): Promise<{ machine: Machine; pool: LookupPool }> {
+  const { machine, root } = testMachine(t)
+  const { ipv4, ipv6 } = smallTables.one
+  await loadTable(machine, root, await writeTables(await temporaryFolder(t), ipv4, ipv6))
+  return { machine, pool: await testPool(t, machine, workers) }
+}
+
+/** Addresses that tell their own place in the input. */
+function addressOf(i: number): string {
+  return `${i >>> 24}.${(i >>> 16) & 255}.${(i >>> 8) & 255}.${i & 255}`
+}
+
+async function* addresses(count: number, perPiece: number): AsyncGenerator<Buffer> {
+  for (let i = 0; i < count; i += perPiece) {
+    const length = Math.min(perPiece, count - i)
+    yield Buffer.from(Array.from({ length }, (_, j) => `${addressOf(i + j)}\n`).join(''))
+  }
+}
+
+/** Checks that answers come for 0.0.0.0, 0.0.0.1 … in order. */
+class OrderSink implements Sink {
+  lines = 0
+  #rest = ''
+  readonly #onWrite: (lines: number) => void | Promise<void>
+
+  constructor(onWrite: (lines: number) => void | Promise<void> = () => undefined) {
+    this.#onWrite = onWrite
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    const lines = (this.#rest + Buffer.from(bytes).toString()).split('\n')
+    this.#rest = lines.pop() ?? ''
+    for (const line of lines) {
+      if (!line.startsWith(`{"address":"${addressOf(this.lines)}",`)) assert.fail(`line ${this.lines} is ${line}`)
+      this.lines++
+    }
+    await this.#onWrite(this.lines)
+  }
+}
+
+const small = { format: 'text', batchBytes: 4096, window: 8 } as const
+
+test('answers come in the order of the input, and all workers take part', async (t) => {
+  const { pool } = await loadedPool(t, 3)
+  const sink = new OrderSink()
+  const { answered } = await answerStream(pool, addresses(200_000, 999), sink, small)
+  assert.deepEqual([answered, sink.lines], [200_000, 200_000])
+  for (const { lookups } of pool.workers) assert.ok(lookups > 0)
+  assert.equal(pool.workers.reduce((sum, { lookups }) => sum + lookups, 0), 200_000)
+})
+
+test('workers that die with batches in flight are replaced, and no answer is lost, doubled or out of order', async (t) => {
+  const { machine, pool } = await loadedPool(t, 2)
+  let retried = 0
+  let lost = 0
+  pool.on('lost', (event) => {
+    lost++
+    retried += event.retried
+  })
+  let next = 10_000
+  const sink = new OrderSink((lines) => {
+    if (lines < next) return
+    next += 50_000
+    // In the middle of the stream, when both workers hold batches.
+    void pool.replace((next / 50_000) & 1)
+  })
+  const { answered } = await answerStream(pool, addresses(400_000, 5000), sink, { ...small, batchBytes: 64 * 1024 })
+  assert.deepEqual([answered, sink.lines], [400_000, 400_000])
+  assert.ok(lost >= 6, `${lost} workers died`)
+  assert.ok(retried > 0, 'at least one batch was retried')
+  await pool.ready()
+  assert.equal(machine.online.length, 3)
+  assert.equal(pool.workers.reduce((sum, { replaced }) => sum + replaced, 0), lost)
+})
+
+test('a batch whose workers all die is given up after three of them, and others are still answered', async (t) => {
+  const { pool } = await loadedPool(t, 1)
+  const long = Buffer.from('1.1.1.1\n'.repeat(1_000_000))
+  const doomed = pool.run(new Uint8Array(long), 'text')
+  // Each new worker takes the batch as soon as it is ready, and is ended while it has it.
+  const kill = () => void pool.replace(0)
+  pool.on('ready', kill)
+  kill()
+  await assert.rejects(doomed, (error) => error instanceof WorkerLostError && error.details['bytes'] === long.length)
+  pool.off('ready', kill)
+  if (pool.workers[0]?.cpu === undefined) await once(pool, 'ready')
+  const { answered } = await pool.run(new Uint8Array(Buffer.from('8.8.8.8\n')), 'text')
+  assert.equal(answered, 1)
+})
+
+test('an aborted stream stops: its waiting batches are dropped and its input is thrown away', async (t) => {
+  const { pool } = await loadedPool(t, 1)
+  const abort = new AbortController()
+  let read = 0
+  const input = async function* () {
+    for await (const piece of addresses(100_000, 1000)) {
+      read += piece.length
+      yield piece
+    }
+  }
+  const sink = new OrderSink((lines) => {
+    if (lines > 2000) abort.abort()
+  })
+  await assert.rejects(answerStream(pool, input(), sink, { ...small, signal: abort.signal }), AbortedError)
+  const { lines } = sink
+  const { answered } = await pool.run(new Uint8Array(Buffer.from('8.8.8.8\n')), 'text')
+  assert.equal(answered, 1)
+  assert.equal(pool.queued, 0)
+  assert.equal(sink.lines, lines)
+  assert.ok(read > 0)
+})
+
+test('input is not read while answers are not taken', async (t) => {
+  const { pool } = await loadedPool(t, 2)
+  let read = 0
+  const input = async function* () {
+    for await (const piece of addresses(100_000, 300)) {
+      read += piece.length
+      yield piece
+    }
+  }
+  let release: () => void = () => undefined
+  const blocked = new Promise<void>((resolve) => (release = resolve))
+  let reachedWrite: () => void = () => undefined
+  const firstWrite = new Promise<void>((resolve) => (reachedWrite = resolve))
+  const sink = new OrderSink(() => {
+    reachedWrite()
+    return blocked
+  })
+  const running = answerStream(pool, input(), sink, small)
+  await firstWrite
+  // However long it is given, the stream takes no more than its window: each turn would read another piece.
+  for (let turn = 0; turn < 2000; turn++) await new Promise((resolve) => setImmediate(resolve))
+  assert.ok(read <= small.batchBytes * (small.window + 3), `read ${read} bytes`)
+  release()
+  assert.equal((await running).answered, 100_000)
+})
+
+test('closing the pool takes its CPUs off the machine and rejects what is waiting', async (t) => {
+  const { machine, pool } = await loadedPool(t, 2)
+  const batch = () => pool.run(new Uint8Array(Buffer.from('1.1.1.1\n'.repeat(50_000))), 'text')
+  const batches = Array.from({ length: 6 }, batch)
+  const outcomes = Promise.allSettled(batches)
+  await pool.close()
+  const states = (await outcomes).map(({ status }) => status)
+  assert.deepEqual(states, ['fulfilled', 'fulfilled', 'fulfilled', 'fulfilled', 'rejected', 'rejected'])
+  assert.deepEqual(machine.online, [0])
+})

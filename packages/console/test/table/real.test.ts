@@ -1,0 +1,98 @@
+/** The packaged tables: each of their 515,158 ranges, in every thread, before, during and after reloads. */
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { test, type TestContext } from 'node:test'
+import { loadTable, packagedFiles, type FlatTable, type TableFiles } from 'percpu-console'
+import { csv, readRows, temporaryFolder, writeTables, type Row } from '../helpers/files.js'
+import { testMachine } from '../helpers/machine.js'
+import { Verifier } from '../helpers/verifier.js'
+import { changedRow, checkLines, Expectation } from '../helpers/verify.js'
+
+function changed(rows: readonly Row[]): Row[] {
+  return rows.flatMap((row, i) => changedRow(row, i) ?? [])
+}
+
+async function writeChanged(t: TestContext, rows4: readonly Row[], rows6: readonly Row[]): Promise<TableFiles> {
+  return writeTables(await temporaryFolder(t), csv(changed(rows4)), csv(changed(rows6)))
+}
+
+test('every range answers as the CSV says, in each thread, before, during and after reloads', async (t) => {
+  const files = packagedFiles()
+  const rows4 = await readRows(files.ipv4)
+  const rows6 = await readRows(files.ipv6)
+  assert.deepEqual([rows4.length, rows6.length], [411_961, 103_197])
+  const other = await writeChanged(t, rows4, rows6)
+  const { machine, root, table } = testMachine(t)
+  await loadTable(machine, root, files)
+  const verifiers = await Promise.all([1, 2].map(() => Verifier.start(machine, files)))
+  const expectation = new Expectation(rows4, rows6)
+  for (const next of [other, files, undefined]) {
+    table.enter()
+    const { generation } = table
+    const lookups = expectation.check(table)
+    assert.equal(lookups, 5 * 515_158)
+    for (const rows of [rows4, rows6]) checkLines(table, rows)
+    for (const verifier of verifiers) assert.deepEqual(await verifier.checkAll(), { type: 'checked all', generation, lookups })
+    if (next) await loadTable(machine, root, next)
+  }
+  for (const verifier of verifiers) {
+    const { generations } = await verifier.stop()
+    assert.deepEqual(generations, [1, 2, 3])
+  }
+})
+
+test('while tables of 6,000 ranges replace each other, every answer belongs to one of the two, in each thread', async (t) => {
+  const packaged = packagedFiles()
+  const folder = await temporaryFolder(t)
+  const some = async (file: string, count: number) => (await readFile(file, 'utf8')).split('\n').slice(2000, 2000 + count).join('\n')
+  const files = await writeTables(folder, await some(packaged.ipv4, 4000), await some(packaged.ipv6, 2000))
+  const rows4 = await readRows(files.ipv4)
+  const rows6 = await readRows(files.ipv6)
+  const other = await writeChanged(t, rows4, rows6)
+  // Room for three small tables: memory is used again at once, and where an earlier table lay.
+  const { machine, root, table } = testMachine(t, '4 MiB')
+  await loadTable(machine, root, files)
+  const expectation = new Expectation(rows4, rows6)
+  const verifiers = await Promise.all([1, 2].map(() => Verifier.start(machine, files)))
+  const reloads = 30
+  for (let i = 0; i < reloads; i++) {
+    await checkWhile(table, expectation, loadTable(machine, root, i % 2 === 0 ? other : files))
+  }
+  for (const verifier of verifiers) {
+    const { stretches, generations } = await verifier.stop()
+    assert.ok(stretches > generations.length && generations.length > reloads / 2, `saw generations ${generations.join(' ')}`)
+  }
+  assert.equal(machine.memblock.report().regions.length, 3)
+})
+
+/** Checks samples in the main thread until the load is done. */
+async function checkWhile(table: FlatTable, expectation: Expectation, loading: Promise<unknown>): Promise<void> {
+  let done = false
+  const finished = loading.finally(() => (done = true))
+  for (let sample = 0; !done; sample++) {
+    table.enter()
+    expectation.check(table, sample, 997)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await finished
+}
+
+test('a thread that looks away while tables come and go sees the newest one, though it lies where an old one lay', async (t) => {
+  const { machine, root, table } = testMachine(t)
+  const folder = await temporaryFolder(t)
+  const load = async (asn: number) => {
+    const row = { start: '1.0.0.0', end: '1.0.0.255', organisation: 'X' }
+    await loadTable(machine, root, await writeTables(folder, csv([{ ...row, asn }]), ''))
+  }
+  const addresses = new Set<number>()
+  const tableAddress = () => machine.memblock.report().regions.find(({ label }) => label === 'asn table')?.address ?? assert.fail()
+  for (let asn = 1; addresses.size < asn && asn < 20; asn++) {
+    await load(asn)
+    if (asn === 1) table.enter()
+    addresses.add(tableAddress())
+  }
+  const last = table.generation
+  table.enter()
+  assert.ok(table.generation > last + 1)
+  assert.equal(table.asn(table.entry4(table.find4(0x01000001))), table.generation)
+})

@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { generateLoop } from '../../bench/dist/harness/generated-loop.js'
+import { calibrate, perOperation } from '../../bench/dist/harness/per-operation.js'
+import {
+  cells,
+  formatValue,
+  goalSummary,
+  markdownReport,
+  terminalReport,
+} from '../../bench/dist/harness/report.js'
+import { pick, runSuite } from '../../bench/dist/harness/run.js'
+import { Threads } from '../../bench/dist/harness/threads.js'
+
+const effort = { rounds: 3, roundTime: 0.1 }
+
+/** A row that measures the given values in turn, after one for the round that does not count. */
+function row(name, role, values, more = {}) {
+  const left = [1e9, ...values]
+  return { name, role, measure: () => left.shift(), ...more }
+}
+
+test('rows take turns, and the first round does not count', async () => {
+  const order = []
+  const observed = (name) => ({
+    name,
+    role: 'ours',
+    measure: () => {
+      order.push(name)
+      return order.length
+    },
+  })
+  const { rows } = await runSuite(
+    { title: 't', unit: 'ns', rows: [observed('a'), observed('b'), observed('c')] },
+    effort,
+  )
+  assert.equal(order.length, 12)
+  for (let round = 0; round < 4; round++)
+    assert.deepEqual(order.slice(round * 3, round * 3 + 3).sort(), ['a', 'b', 'c'])
+  assert.notDeepEqual(order.slice(3, 6), order.slice(6, 9), 'every other round goes backwards')
+  assert.ok(rows.every(({ value }) => value > 3 && value <= 6))
+})
+
+test('takes the lowest, highest or median value', () => {
+  assert.equal(pick([3, 10, 2], 'lowest'), 2)
+  assert.equal(pick([3, 10, 2], 'highest'), 10)
+  assert.equal(pick([3, 10, 2], 'median'), 3)
+  assert.equal(pick([3, 10, 2, 5], 'median'), 4)
+  assert.throws(() => pick([], 'median'), /no round/)
+})
+
+test('shows three digits', () => {
+  assert.deepEqual([0.123, 9.876, 98.76, 987.6, 98765.4, NaN].map(formatValue), [
+    '0.12',
+    '9.88',
+    '98.8',
+    '988',
+    '98,765',
+    'NaN',
+  ])
+})
+
+const suite = () => ({
+  title: 'all goals',
+  unit: 'ns',
+  note: 'Made up.',
+  rows: [
+    row('floor', 'floor', [12, 10, 11]),
+    row('fast', 'ours', [12, 13, 11], { goal: { against: 'floor', atMost: 1.2 } }),
+    row('slow', 'ours', [13, 15, 13], { goal: { against: 'floor', atMost: 1.2 } }),
+    row('close', 'ours', [10.25, 11, 11], { goal: { against: 'floor', atMostMore: 0.3 } }),
+    row('far', 'ours', [10.4, 11, 11], { goal: { against: 'floor', atMostMore: 0.3 } }),
+    row('peer', 'peer', [50, 40, 45], { goal: { against: 'fast', atLeast: 3 } }),
+    row('small', 'ours', [2000, 1999.6, 2001], { goal: { below: 2000 } }),
+    row('large', 'ours', [2, 3, 4], { goal: { above: 3 } }),
+    row('shown', 'ours', [20, 25, 30], { compareWith: 'floor' }),
+    row('alone', 'floor', [1, 1, 1]),
+  ],
+})
+
+test('compares rows with their goals', async () => {
+  const result = await runSuite(suite(), effort)
+  assert.deepEqual(cells(result), [
+    ['fast', '11.0 ns', 'floor: 10.0', '1.10×', '≤ 1.2×', 'yes'],
+    ['slow', '13.0 ns', 'floor: 10.0', '1.30×', '≤ 1.2×', 'no'],
+    ['close', '10.3 ns', 'floor: 10.0', '+0.25', '≤ +0.3', 'yes'],
+    ['far', '10.4 ns', 'floor: 10.0', '+0.40', '≤ +0.3', 'no'],
+    ['peer (peer)', '40.0 ns', 'fast: 11.0', '3.64×', '≥ 3×', 'yes'],
+    ['small', '2,000 ns', '', '', '≤ 2000', 'yes'],
+    ['large', '2.00 ns', '', '', '≥ 3', 'no'],
+    ['shown', '20.0 ns', 'floor: 10.0', '2.00×', '', ''],
+    ['alone (floor)', '1.00 ns', '', '', '', ''],
+  ])
+})
+
+test('reports name machine, date and the goals that are not met', async () => {
+  const layers = [{ layer: 'mem', suites: [await runSuite(suite(), effort)] }]
+  assert.deepEqual(goalSummary(layers), {
+    total: 7,
+    missed: ['slow', 'far', 'large'].map((name) => `mem: all goals: ${name}`),
+  })
+  const markdown = markdownReport(layers)
+  assert.match(
+    markdown,
+    /- CPU: .*cores\n- Memory: .* GiB\n- System: .*\n- Node: v\d+.*\n- Date: \d{4}-\d\d-\d\d\n/,
+  )
+  assert.match(markdown, /\n## mem\n\n### all goals\n\nMade up\.\n\n\|/)
+  assert.match(terminalReport(layers[0]), /^mem: all goals\n[^]*fast[^]*11\.0 ns/)
+})
+
+test('a suite whose rows cannot be compared is refused', async () => {
+  const of = (...rows) => runSuite({ title: 't', unit: 'ns', rows }, effort)
+  await assert.rejects(of(row('a', 'ours', [1]), row('a', 'ours', [1])), /two rows of one name/)
+  await assert.rejects(
+    of(row('a', 'ours', [1], { goal: { against: 'b', atMost: 1 } })),
+    /compared with "b", which is no row/,
+  )
+  await assert.rejects(of(row('a', 'ours', [1], { compareWith: 'b' })), /compared with "b", which is no row/)
+})
+
+test('a suite is torn down when a row fails', async () => {
+  const events = []
+  const failing = {
+    title: 't',
+    unit: 'ns',
+    rows: [{ name: 'a', role: 'ours', measure: () => Promise.reject(new Error('on purpose')) }],
+    setUp: () => void events.push('up'),
+    tearDown: () => void events.push('down'),
+  }
+  await assert.rejects(runSuite(failing, effort), /on purpose/)
+  assert.deepEqual(events, ['up', 'down'])
+})
+
+test('a loop is run as often as the round time asks for, and divided by its count', async () => {
+  const counts = []
+  const loop = (count) => {
+    counts.push(count)
+    let sum = 0
+    for (let i = 0; i < count * 100; i++) sum = (sum + i) | 0
+    return sum
+  }
+  const measure = perOperation(loop)
+  const first = await measure(effort)
+  const calls = counts.length
+  await measure(effort)
+  assert.equal(counts.length, calls + 1, 'calibrates once')
+  assert.ok(first > 0)
+  assert.ok(calibrate(() => 0, effort) > 1e6, 'an empty loop needs many')
+})
+
+test('generated loops see their scope and imports, and share no code', async () => {
+  const modules = { addOne: `data:text/javascript,export const addOne = (x) => x + 1` }
+  const a = await generateLoop('sum += addOne(list[i])', { list: [1, 2, 3] }, modules)
+  const b = await generateLoop('sum += list[i]', { list: [1, 2, 3] })
+  assert.equal(a(3), 9)
+  assert.equal(b(3), 6)
+})
+
+test('threads run their loops together and answer each round', async () => {
+  const module = new URL('./helpers/thread-loops.mjs', import.meta.url)
+  const arrivals = new SharedArrayBuffer(4)
+  const threads = await Threads.open(module, 'meet', 2, { arrivals })
+  try {
+    assert.ok((await threads.measure(effort)) > 0)
+    assert.ok((await threads.measure(effort)) > 0)
+    assert.equal(new Int32Array(arrivals)[0], 0b11)
+  } finally {
+    await threads.close()
+  }
+})
