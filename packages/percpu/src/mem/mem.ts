@@ -309,11 +309,15 @@ export function notify32(view: I32View, index: number, count = Infinity): number
   return Atomics.notify(view as unknown as Int32Array, index, count)
 }
 /**
- * Busy waiting. `predicate` must be pure: it may only load. The one loop that an explorer can treat as "blocked until it
- * holds".
+ * Busy waiting, for at most `tries` tries; returns whether the predicate held. `predicate` must be pure: it may only load. The one
+ * loop that an explorer can treat as "blocked until it holds".
  */
-export function awaitUntil(predicate: () => boolean): void {
-  while (!predicate()) pause()
+export function awaitUntil(predicate: () => boolean, tries = Infinity): boolean {
+  for (let i = 0; i < tries; i++) {
+    if (predicate()) return true
+    pause()
+  }
+  return false
 }
 const pause: () => void = (Atomics as { pause?: () => void }).pause ?? (() => undefined)
 
