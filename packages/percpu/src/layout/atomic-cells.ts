@@ -46,6 +46,10 @@ export class AtomicI32 {
     this.memory = memory
     this.index = index
   }
+  /** Byte address in the memory, as `machine.park` takes it. */
+  get address(): number {
+    return this.index * 4
+  }
   load(): number {
     return loadAtomic32(this.memory.i32, this.index)
   }

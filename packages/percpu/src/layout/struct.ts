@@ -138,20 +138,22 @@ function raiseAlignment(name: string, { align, alignedBy }: Placement, wanted: n
   )
 }
 
+// Both tables are made by Object.fromEntries: V8 stores its result as it does a literal, and folds constants from it.
+
 function offsetsOf<P extends string>(fields: readonly FieldInfo[]): Readonly<Record<P, number>> {
-  const rows = fields.filter(({ path, type }) => type !== undefined && !path.includes('['))
-  return fastFrozen(Object.fromEntries(rows.map(({ path, offset }) => [path, offset])) as Record<P, number>)
+  return Object.freeze(
+    Object.fromEntries(named(fields).map(({ path, offset }) => [path, offset])) as Record<P, number>,
+  )
 }
 
 function wordsOf<P extends string>({ name, align, fields }: Struct): Readonly<Record<P, number>> {
-  const words = {} as Record<P, number>
-  for (const { path, type, offset } of fields) {
-    if (type === undefined || path.includes('[')) continue
-    if (isWordBased(align) && offset % 4 === 0) {
-      words[path as P] = offset / 4
-      continue
-    }
-    Object.defineProperty(words, path, {
+  const isWord = ({ offset }: FieldInfo): boolean => isWordBased(align) && offset % 4 === 0
+  const words = named(fields).filter(isWord)
+  const table = Object.fromEntries(words.map(({ path, offset }) => [path, offset / 4])) as Record<P, number>
+  for (const field of named(fields)) {
+    if (isWord(field)) continue
+    const { path, offset } = field
+    Object.defineProperty(table, path, {
       get(): never {
         throw new ArgumentError(
           `${name}.words.${path}: the field is at offset ${String(offset)} of a struct aligned to ${String(align)}, not at a multiple of 4; use offsets`,
@@ -160,13 +162,12 @@ function wordsOf<P extends string>({ name, align, fields }: Struct): Readonly<Re
       },
     })
   }
-  return fastFrozen(words)
+  return Object.freeze(table)
 }
 
-/** Freezes an object built key by key, and makes it a prototype once: V8 then stores it as it does a literal. */
-function fastFrozen<T extends object>(table: T): T {
-  Object.create(table)
-  return Object.freeze(table)
+/** The rows with an offset of their own: no reserved bytes, no fields of elements of arrays. */
+function named(fields: readonly FieldInfo[]): readonly FieldInfo[] {
+  return fields.filter(({ path, type }) => type !== undefined && !path.includes('['))
 }
 
 /**

@@ -250,6 +250,27 @@ suite('layout: diff', () => {
     ])
   })
 
+  it('lists a nested struct that came or went as one field', () => {
+    const without = describe(struct('S', { head: u64 }))
+    const having = describe(struct('S', { head: u64, inner: Inner, list: array(Inner, 2) }))
+    assert.deepEqual(
+      diff(having, without).map(({ field, change }) => [field, change]),
+      [
+        [undefined, 'size'],
+        ['inner', 'removed'],
+        ['list', 'removed'],
+      ],
+    )
+    assert.deepEqual(
+      diff(without, having).map(({ field, change }) => [field, change]),
+      [
+        [undefined, 'size'],
+        ['inner', 'added'],
+        ['list', 'added'],
+      ],
+    )
+  })
+
   it('takes a missing side for a struct that came or went', () => {
     const described = describe(before)
     assert.deepEqual(diff(undefined, described), [{ struct: 'S', change: 'struct-added', to: 40 }])

@@ -1,0 +1,29 @@
+/** Every program in examples/ runs to its end and says what it promises. */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const folder = fileURLToPath(new URL('../../../../examples/', import.meta.url))
+const promised: Readonly<Record<string, readonly RegExp[]>> = {
+  'cross-call.js': [/^ran on \[ 1, 2, 3 \] failed on \[ 0 \]$/m, /^CPU 2 dropped its cache, generation 42$/m],
+  'layout-kvm.js': [/arch\.lpid/, /45864/, /17752/, /32767/],
+  'layout-lppaca.js': [/must be exactly 640/, /crosses a boundary of 4096/],
+  'park.js': [/^a grace period passed while CPU 1 slept$/m, /^called: \[ 1 \]$/m, /^CPU 1 has got its job$/m],
+  'survive-terminate.js': [/^round 3: reaped \[ 1 \] online \[ 0 \]$/m, /^memory as before: true$/m],
+}
+
+describe('examples', () => {
+  const files = readdirSync(folder).filter((name) => name.endsWith('.js'))
+  it('are all listed here', () => {
+    assert.deepEqual(files.sort(), Object.keys(promised).sort())
+  })
+  for (const [file, patterns] of Object.entries(promised)) {
+    it(`${file} prints what it promises`, async () => {
+      const { stdout } = await promisify(execFile)(process.execPath, [folder + file], { timeout: 60_000 })
+      for (const pattern of patterns) assert.match(stdout, pattern)
+    })
+  }
+})
