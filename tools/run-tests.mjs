@@ -46,11 +46,15 @@ export function compiledTest(source) {
   return source.replace('/test/', '/dist-test/').replace(/\.ts$/, '.js')
 }
 
+/** Milliseconds after which a test file that has not ended is killed and has failed. */
+const fileTimeout = 5 * 60_000
+
 /** Runs the files with Node's test runner; resolves with its exit code. */
 export function runFiles(root, files, stdio = 'inherit') {
   const options = [
     '--test',
     '--test-reporter=spec',
+    `--test-timeout=${fileTimeout}`,
     `--test-concurrency=${Math.max(2, availableParallelism())}`,
   ]
   const child = spawn(process.execPath, [...options, ...files], { cwd: root, stdio })

@@ -69,26 +69,26 @@ function checkRow(table: FlatTable, rows: readonly PackedRow[], index: number, v
 function checkPoint(table: FlatTable, rows: readonly PackedRow[], index: number, words: readonly number[], variant: Variant): void {
   const next = rows[index + 1]
   const at = next && compare(words, next.start) >= 0 ? index + 1 : index
-  const { row, start, end } = rows[at] as PackedRow
+  const { row } = rows[at] as PackedRow
   const wanted = variant === 'original' ? row : changedRow(row, at)
   const found = find(table, words)
   if (!wanted) {
-    assert.equal(found, -1, `${row.start} is not in the changed table`)
+    if (found !== -1) assert.fail(`${row.start} is not in the changed table`)
     return
   }
-  assert.notEqual(found, -1, `${row.start} is missing`)
+  if (found === -1) assert.fail(`${row.start} is missing`)
   const is4 = words.length === 1
   const entry = is4 ? table.entry4(found) : table.entry6(found)
   const matches =
     table.asn(entry) === wanted.asn &&
     table.organisation(entry) === wanted.organisation &&
-    start.every((word, i) => (is4 ? table.start4(found) : table.start6(found, i)) === word) &&
-    end.every((word, i) => (is4 ? table.end4(found) : table.end6(found, i)) === word)
-  assert.ok(matches, `${row.start}: found AS${table.asn(entry)} ${table.organisation(entry)}, expected AS${wanted.asn} ${wanted.organisation}`)
+    hasBounds(table, found, rows[at] as PackedRow)
+  if (matches) return
+  assert.fail(`${row.start}: found AS${table.asn(entry)} ${table.organisation(entry)}, expected AS${wanted.asn} ${wanted.organisation}`)
 }
 
 function checkGap(table: FlatTable, words: readonly number[]): void {
-  assert.equal(find(table, words), -1, `${words.join(':')} is in a gap`)
+  if (find(table, words) !== -1) assert.fail(`${words.join(':')} is in a gap`)
 }
 
 function find(table: FlatTable, words: readonly number[]): number {
@@ -105,9 +105,10 @@ export function checkLines(table: FlatTable, rows: readonly Row[]): void {
   const lines = Buffer.from(buffer, 0, length).toString().split('\n')
   rows.forEach((row, i) => {
     const wanted = variant === 'original' ? row : changedRow(row, i)
-    const { start, end, asn, organisation } = wanted ?? {}
-    const answer = wanted ? { range: { start, end }, asn, organisation } : { range: null, asn: null, organisation: null }
-    assert.equal(lines[i], JSON.stringify({ address: row.start, ...answer }))
+    const range = { start: canonical(row.start), end: canonical(row.end) }
+    const answer = wanted ? { range, asn: wanted.asn, organisation: wanted.organisation } : { range: null, asn: null, organisation: null }
+    const line = JSON.stringify({ address: row.start, ...answer })
+    if (lines[i] !== line) assert.equal(lines[i], line)
   })
 }
 
@@ -142,9 +143,23 @@ function add(words: readonly number[], step: 1 | -1): readonly number[] | undefi
   return undefined
 }
 
-/** Some address between the two, both included. */
+/** An address between the two, both included: with the mean of the first words that differ. */
 function middle(start: readonly number[], end: readonly number[]): readonly number[] {
-  const value = (words: readonly number[]) => words.reduce((sum, word) => (sum << 32n) | BigInt(word >>> 0), 0n)
-  const half = (value(start) + value(end)) >> 1n
-  return start.map((_, i) => Number(BigInt.asIntN(32, half >> BigInt(32 * (start.length - 1 - i)))))
+  const at = start.findIndex((word, i) => word !== end[i])
+  const low = (start[at] ?? 0) >>> 0
+  const mean = Math.floor((low + ((end[at] ?? 0) >>> 0)) / 2)
+  if (at < 0 || mean === low) return start
+  return start.map((word, i) => (i < at ? word : i === at ? mean | 0 : 0))
+}
+
+/** Whether the row found begins and ends here. */
+function hasBounds(table: FlatTable, found: number, { start, end }: PackedRow): boolean {
+  if (start.length === 1) return table.start4(found) === start[0] && table.end4(found) === end[0]
+  for (let i = 0; i < 4; i++) if (table.start6(found, i) !== start[i] || table.end6(found, i) !== end[i]) return false
+  return true
+}
+
+/** As RFC 5952 has it, which the published data does not follow where one group of zeros stands alone. */
+function canonical(text: string): string {
+  return text.includes(':') ? ipaddr.IPv6.parse(text).toRFC5952String() : text
 }

@@ -20,11 +20,9 @@ import {
   loadAtomic32,
   notify32,
   orAtomic32,
-  store32,
   storeAtomic32,
   waitAsync32,
   canWaitAsync,
-  type I32View,
 } from '#mem'
 import type { CpuTable } from './cpu-table.js'
 import { Cpu } from './layouts.js'
@@ -32,7 +30,7 @@ import { MASK_WORDS } from './limits.js'
 import { host, reportError, type Channel, type Timer } from './platform.js'
 
 /** A local constant: an imported binding is looked up anew at each `poll` (0.3 ns). */
-const { load32 } = mem
+const { load32, store32 } = mem
 
 /** The machine's own reasons; those of users start at bit {@link USER_REASONS_SHIFT}. */
 export const REASON_QUIESCE = 1
@@ -40,10 +38,9 @@ export const REASON_CALL = 2
 export const REASON_WAKE = 4
 export const USER_REASONS_SHIFT = 8
 export const USER_REASONS = 16
-const POLL_BUDGET = 1024
-/** Bounds of the tries of {@link Doorbell.until} before it sleeps: about 1 and 30 µs. */
+/** Bounds of the tries of {@link Doorbell.until} before it sleeps: about 1 and 10 µs. */
 const MIN_TRIES = 32
-const MAX_TRIES = 1024
+const MAX_TRIES = 256
 
 /** Whether this CPU hears its bell by `Atomics.waitAsync` or, where that is missing, by messages. */
 export type DoorbellMode = 'waitAsync' | 'port'
@@ -115,10 +112,6 @@ export class Doorbell {
   readonly #waits = new Set<Wait>()
   #channel: Channel | undefined
   #keepAlive: Timer | undefined
-  /** Held here to save `poll` three dependent loads. */
-  readonly #view: I32View
-  /** Polls until the next one that looks at the bell itself; 0 from the moment on at which the bell is closed. */
-  #budget = POLL_BUDGET
   #tries = MAX_TRIES
   #answering = false
   #open = true
@@ -127,7 +120,6 @@ export class Doorbell {
     this.ringer = new Ringer(table)
     this.#table = table
     this.#cpu = cpu
-    this.#view = table.memory.i32
     this.#bell = table.record(cpu) + Cpu.words.bell
     this.#hint = table.record(cpu) + Cpu.words.hint
     this.on(REASON_WAKE, () => this.#recheck())
@@ -159,7 +151,6 @@ export class Doorbell {
   /** Stops hearing. Waits that are under way end as if they had timed out. */
   close(): void {
     this.#open = false
-    this.#budget = 0
     for (const wait of [...this.#waits]) this.#settle(wait, false)
     this.ringer.close()
     this.#channel?.close()
@@ -168,14 +159,19 @@ export class Doorbell {
   }
 
   /**
-   * Answers now if somebody has rung. One plain load otherwise; since a plain load may be stale, or hoisted out of a loop, every
-   * 1024th call looks at the bell itself.
+   * Makes `Machine.poll`: answers now if somebody has rung; one plain load and one plain store otherwise. A closure over one view,
+   * because the engine then treats that view as a constant.
+   *
+   * The load is of a racy word and may lag; the store is there so that no engine moves the load out of the caller's loop.
    */
-  poll(): void {
-    if (load32(this.#view, this.#hint) === 0 && --this.#budget > 0) return
-    // atomic: only whether to answer; the answer itself takes the bell. (Throws once the CPU is offline.)
-    if (loadAtomic32(this.#table.memory.i32, this.#bell) !== 0) this.answer()
-    this.#budget = POLL_BUDGET
+  makePoll(): () => void {
+    const view = this.#table.memory.i32
+    const hint = this.#hint
+    const polled = this.#table.record(this.#cpu) + Cpu.words.polled
+    return () => {
+      if (load32(view, hint) === 0) store32(view, polled, 1)
+      else this.answer()
+    }
   }
 
   /** Takes all reasons rung so far and does what they ask for. The caller is at a point where nothing is being read. */

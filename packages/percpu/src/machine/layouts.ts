@@ -2,7 +2,20 @@
  * The words of a machine that all threads share. Who may write which is said beside each; the protocols are in the files
  * named there. `layouts.lock.json` pins every offset.
  */
-import { aligned, array, atomic, pad, published, racy, struct, i32, u32, u64, u8 } from '../layout/index.js'
+import {
+  aligned,
+  array,
+  atomic,
+  owner,
+  pad,
+  published,
+  racy,
+  struct,
+  i32,
+  u32,
+  u64,
+  u8,
+} from '../layout/index.js'
 import { LABEL_BYTES, MASK_WORDS, MAX_NODES, MAX_REGIONS, NAME_BYTES, TYPE_BYTES, UNIT } from './limits.js'
 
 /** Page 0 of the memory. The published words are written by `boot` before `ready` is set, and never again. */
@@ -61,6 +74,8 @@ export const Cpu = struct(
     parkedOn: atomic(i32),
     /** 1 while deaf: answers no doorbell. idle.ts */
     deaf: atomic(i32),
+    /** Set by every poll, for its side effect on engines. doorbell.ts */
+    polled: owner(i32),
     /** How this CPU is woken: 0 by `Atomics.waitAsync` on the bell, 1 by a message. doorbell.ts */
     port: atomic(i32),
 

@@ -40,6 +40,12 @@ export class Machine {
   /** How many threads have been this CPU, this one included; with `cpu` it names this thread's stay on the machine. */
   readonly incarnation: number
 
+  /**
+   * Answers rings in the middle of a long synchronous stretch; about one plain load and store if nobody rang. It is a quiescent
+   * state: what was read from shared structures before must not be used after.
+   */
+  poll: () => void
+
   readonly #parts: MachineParts
   readonly #table: CpuTable
   readonly #doorbell: Doorbell
@@ -62,6 +68,7 @@ export class Machine {
     this.node = this.#table.node(cpu)
     this.incarnation = this.#table.incarnation(cpu)
     this.#doorbell = new Doorbell(this.#table, cpu)
+    this.poll = this.#doorbell.makePoll()
     this.#calls = new Calls(this.#table, this.#doorbell, cpu)
     this.#gracePeriods = new GracePeriods(this.#table, this.#doorbell, cpu)
     this.#idle = new Idle(this.#table, cpu, this.#doorbell, this.#gracePeriods)
@@ -164,6 +171,9 @@ export class Machine {
     this.#doorbell.close()
     this.#table.release(cpu)
     this.#isOffline = true
+    this.poll = () => {
+      throw this.#offlineError()
+    }
     poisonMemory(this.#parts.memory, () => this.#offlineError())
     if (error) throw error
   }
@@ -227,14 +237,6 @@ export class Machine {
     if ((argument | 0) !== argument)
       throw new ArgumentError(`argument: ${argument} is not a 32-bit integer`, { argument })
     return this.#calls.call(this.#checkCpus(cpus), name, options)
-  }
-
-  /**
-   * Answers rings in the middle of a long synchronous stretch; about one plain load if nobody rang. It is a quiescent state: what
-   * was read from shared structures before must not be used after.
-   */
-  poll(): void {
-    this.#doorbell.poll()
   }
 
   /**
