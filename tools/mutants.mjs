@@ -32,9 +32,10 @@ export async function runMutants(
   const table = []
   await inLanes(root, lanes, [...baselines], async (copy, [key, entry]) => {
     const { killed, how, output } = await runTest(copy.path, entry)
-    if (!killed) return
+    const message = killed ? `fails without a mutant (${how})\n${output}` : noTestFault(entry, output)
+    if (message === undefined) return
     broken.add(key)
-    problems.push({ file: entry.killedBy, line: 1, message: `fails without a mutant (${how})\n${output}` })
+    problems.push({ file: entry.killedBy, line: 1, message })
   })
   const runnable = jobs.filter(({ entry }) => !broken.has(testKey(entry)))
   await inLanes(root, lanes, runnable, async (copy, { entry, output, js }) => {
@@ -64,6 +65,12 @@ function prepare(root, entries, problems) {
     else jobs.push({ entry, output, js })
   }
   return jobs
+}
+
+/** A name that no test has would let every mutant survive. */
+function noTestFault({ testName }, output) {
+  const passed = /^\S+ pass (\d+)$/m.exec(output)?.[1]
+  return testName !== undefined && passed === '0' ? `has no test named like "${testName}"` : undefined
 }
 
 function testKey({ killedBy, testName }) {

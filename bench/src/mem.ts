@@ -1,4 +1,5 @@
 /** Benchmarks of `#mem`: each function beside the bare access that it stands for. */
+import * as mem from 'percpu/mem'
 import { createBuffer, openMemory } from 'percpu/mem'
 import { generateLoop } from './harness/generated-loop.js'
 import { perOperation } from './harness/per-operation.js'
@@ -34,15 +35,15 @@ async function rowsOf([name, ours, floor, isBigint = false]: Pair): Promise<Row[
     // Integer sums stay 32 bits wide: one that overflows would have its loop compiled anew in the middle of a run.
     return /F(32|64)$/.test(name) ? `sum += ${expression}` : `sum = (sum + ${expression}) | 0`
   }
-  const make = (expression: string, scope: object, modules = {}) =>
-    generateLoop(statement(expression.replaceAll('@', at)), { ...scope }, modules)
+  const make = (expression: string, scope: object) =>
+    generateLoop(statement(expression.replaceAll('@', at)), { ...scope })
   const floorName = floor.replaceAll('@', 'i')
   return [
     {
       name,
       role: 'ours',
       goal: { against: floorName, atMostMore: 0.3 },
-      measure: perOperation(await make(ours, views, { [name]: memUrl })),
+      measure: perOperation(await make(ours, { ...views, [name]: mem[name as keyof typeof mem] })),
     },
     { name: floorName, role: 'floor', measure: perOperation(await make(floor, bare)) },
   ]
@@ -160,10 +161,34 @@ function countingSuite(): Suite {
   }
 }
 
+/** What reading an imported binding at each call costs; the other suites hold the functions in local constants. */
+async function importSuite(): Promise<Suite> {
+  const loop = (expression: string, modules: Readonly<Record<string, string>>) =>
+    generateLoop(`sum = (sum + ${expression}) | 0`, { ...views, local: mem.load32 }, modules)
+  return {
+    title: 'imported and local functions',
+    unit: 'ns',
+    note: 'The same function, by its imported name and copied to a local constant.',
+    rows: [
+      {
+        name: 'load32, imported',
+        role: 'ours',
+        measure: perOperation(await loop(`load32(i32, ${at})`, { load32: memUrl })),
+      },
+      {
+        name: 'load32, in a local constant',
+        role: 'ours',
+        measure: perOperation(await loop(`local(i32, ${at})`, {})),
+      },
+    ],
+  }
+}
+
 export const suites: readonly Suite[] = [
   await suiteOf('plain accesses', 'Moving through 1024 words.', plain),
   await suiteOf('plain big-endian accesses', 'Moving through 1024 byte addresses.', bigEndian),
   await suiteOf('atomic accesses', 'One thread, moving through 1024 words.', atomic),
   await suiteOf('waking', 'With nobody waiting.', waking),
+  await importSuite(),
   countingSuite(),
 ]

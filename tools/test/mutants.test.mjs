@@ -128,3 +128,34 @@ test('selects by a part of the name', async (t) => {
     /no mutant is named like nothing/,
   )
 })
+
+const namedTests = `
+import test from 'node:test'
+import { add } from 'fixture'
+test('adds', () => { if (add(2, 3) !== 5) throw new Error('wrong sum') })
+test('does something else', () => undefined)
+`
+
+test('runs only the tests that an entry names', async (t) => {
+  const root = makeWorkspace(
+    t,
+    { a: { ...entry, testName: 'adds' }, b: { ...entry, testName: 'else' } },
+    namedTests,
+  )
+  const { table } = await runMutants(root)
+  assert.deepEqual(
+    table.map(({ name, killed }) => [name, killed]),
+    [
+      ['one/a', true],
+      ['one/b', false],
+    ],
+  )
+})
+
+test('an entry that names no test is a problem', async (t) => {
+  const { table, problems } = await runMutants(
+    makeWorkspace(t, { a: { ...entry, testName: 'nothing' } }, namedTests),
+  )
+  assert.deepEqual(table, [])
+  assert.match(problems[0].message, /has no test named like "nothing"/)
+})

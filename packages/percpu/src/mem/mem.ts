@@ -16,6 +16,9 @@
  * Indices are element indices of the view, addresses are bytes from the start of the memory. An 8 GiB memory has 2^31
  * 32-bit words, so a word index always fits a machine integer where a byte address does not.
  *
+ * In the hottest loops, copy a function to a local constant first (`const { load32 } = mem`): engines read an imported binding anew
+ * at each call, which costs about as much as the access.
+ *
  * Cost against the bare typed array: see "mem" in docs/benchmarks.md.
  * What it does not do: no bounds check beyond the engine's own (outside the memory a typed-array load gives
  * `undefined`, a plain store is ignored, `bytes` and atomic accesses throw a RangeError). Callers check what they take from users.
@@ -304,8 +307,8 @@ export function waitAsync32(
   | { readonly async: true; readonly value: Promise<WaitResult> } {
   return Atomics.waitAsync(view as unknown as Int32Array, index, value, timeout)
 }
-/** Wakes at most `count` threads that wait on the word; returns how many. */
-export function notify32(view: I32View, index: number, count = Infinity): number {
+/** Wakes at most `count` threads (default: all) that wait on the word; returns how many. */
+export function notify32(view: I32View, index: number, count?: number): number {
   return Atomics.notify(view as unknown as Int32Array, index, count)
 }
 /**
