@@ -12,7 +12,7 @@ export interface VerifySetup {
 export type ToVerifier = 'check all' | 'stop'
 export type FromVerifier =
   | { readonly type: 'ready' }
-  | { readonly type: 'checked all'; readonly generation: number; readonly lookups: number }
+  | { readonly type: 'checked all'; readonly generation: number; readonly rows: number }
   | { readonly type: 'stopped'; readonly stretches: number; readonly generations: readonly number[] }
 
 /** Every stretch looks at another sample of the rows. */
@@ -42,7 +42,7 @@ function stretch(): void {
 port.on('message', (message: ToVerifier) => {
   if (message === 'check all') {
     table.enter()
-    send({ type: 'checked all', generation: table.generation, lookups: expectation.check(table) })
+    send({ type: 'checked all', generation: table.generation, rows: expectation.check(table) })
     return
   }
   running = false

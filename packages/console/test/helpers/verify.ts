@@ -7,10 +7,18 @@ import type { Row } from './files.js'
 /** The two tables that a test moves between: as published, and with every answer changed. */
 export type Variant = 'original' | 'changed'
 
+const suffix = ' (changed)'
+
 /** What the changed table says instead; every tenth range is missing. */
 export function changedRow(row: Row, index: number): Row | undefined {
-  if (index % 10 === 3) return undefined
-  return { ...row, asn: (row.asn + 7) % 2 ** 32, organisation: `${row.organisation} (changed)` }
+  if (isMissing(index)) return undefined
+  return { ...row, asn: changedAsn(row.asn), organisation: row.organisation + suffix }
+}
+function isMissing(index: number): boolean {
+  return index % 10 === 3
+}
+function changedAsn(asn: number): number {
+  return (asn + 7) % 2 ** 32
 }
 
 /** Of all generations, the odd ones hold the original. */
@@ -18,85 +26,112 @@ export function variantOf(generation: number): Variant {
   return generation % 2 === 1 ? 'original' : 'changed'
 }
 
-interface PackedRow {
-  readonly start: readonly number[]
-  readonly end: readonly number[]
-  readonly row: Row
+/** One family's rows as words, in the order of the file. Points are signed words, most significant first. */
+class FamilyRows {
+  readonly length: number
+  readonly #width: number
+  readonly #starts: Int32Array
+  readonly #ends: Int32Array
+  readonly #asns: Float64Array
+  readonly #organisations: string[]
+  readonly #changedOrganisations: string[]
+  // Points that are being looked up.
+  readonly #first: Int32Array
+  readonly #last: Int32Array
+  readonly #point: Int32Array
+
+  constructor(width: 1 | 4, rows: readonly Row[]) {
+    this.length = rows.length
+    this.#width = width
+    this.#starts = Int32Array.from(rows.flatMap(({ start }) => wordsOf(start)))
+    this.#ends = Int32Array.from(rows.flatMap(({ end }) => wordsOf(end)))
+    this.#asns = Float64Array.from(rows, ({ asn }) => asn)
+    this.#organisations = rows.map(({ organisation }) => organisation)
+    this.#changedOrganisations = rows.map(({ organisation }) => organisation + suffix)
+    this.#first = new Int32Array(width)
+    this.#last = new Int32Array(width)
+    this.#point = new Int32Array(width)
+  }
+
+  /** Checks both ends of a row, a point between them, and the points beside it. */
+  check(table: FlatTable, row: number, variant: Variant): void {
+    const [first, last, point] = [this.#first, this.#last, this.#point]
+    copyRow(first, this.#starts, row)
+    copyRow(last, this.#ends, row)
+    this.#checkPoint(table, row, first, variant)
+    this.#checkPoint(table, row, last, variant)
+    middle(point, first, last)
+    this.#checkPoint(table, row, point, variant)
+    if (add(point, first, -1) && (row === 0 || this.#compare(point, this.#ends, row - 1) > 0)) this.#checkGap(table, point)
+    const next = row + 1
+    if (add(point, last, 1) && (next === this.length || this.#compare(point, this.#starts, next) < 0)) this.#checkGap(table, point)
+  }
+
+  #checkPoint(table: FlatTable, row: number, point: Int32Array, variant: Variant): void {
+    // Where two rows of the file overlap, the later one answers.
+    const later = row + 1 < this.length && this.#compare(point, this.#starts, row + 1) >= 0
+    const wanted = later ? row + 1 : row
+    const found = this.#find(table, point)
+    if (variant === 'changed' && isMissing(wanted)) {
+      if (found !== -1) assert.fail(`row ${wanted} is not in the changed table`)
+      return
+    }
+    if (found === -1) assert.fail(`row ${wanted} is missing`)
+    const entry = this.#width === 1 ? table.entry4(found) : table.entry6(found)
+    const original = this.#asns[wanted] ?? NaN
+    const asn = variant === 'original' ? original : changedAsn(original)
+    const organisation = (variant === 'original' ? this.#organisations : this.#changedOrganisations)[wanted]
+    if (table.asn(entry) !== asn || table.organisation(entry) !== organisation || !this.#hasBounds(table, found, wanted)) {
+      assert.fail(`row ${wanted}: found AS${table.asn(entry)} ${table.organisation(entry)}, expected AS${asn} ${organisation}`)
+    }
+  }
+
+  #checkGap(table: FlatTable, point: Int32Array): void {
+    if (this.#find(table, point) !== -1) assert.fail(`${point.join(':')} is in a gap`)
+  }
+
+  #find(table: FlatTable, [w0 = 0, w1 = 0, w2 = 0, w3 = 0]: Int32Array): number {
+    return this.#width === 1 ? table.find4(w0) : table.find6(w0, w1, w2, w3)
+  }
+
+  #hasBounds(table: FlatTable, found: number, row: number): boolean {
+    const [starts, ends] = [this.#starts, this.#ends]
+    if (this.#width === 1) return table.start4(found) === starts[row] && table.end4(found) === ends[row]
+    for (let i = 0; i < 4; i++) {
+      if (table.start6(found, i) !== starts[row * 4 + i] || table.end6(found, i) !== ends[row * 4 + i]) return false
+    }
+    return true
+  }
+
+  #compare(point: Int32Array, rows: Int32Array, row: number): number {
+    for (let i = 0; i < this.#width; i++) {
+      const difference = ((point[i] ?? 0) >>> 0) - ((rows[row * this.#width + i] ?? 0) >>> 0)
+      if (difference !== 0) return difference
+    }
+    return 0
+  }
 }
 
-/** The rows of both families, as words, in the order of the files. */
+/** The rows of both families. */
 export class Expectation {
-  readonly #rows4: readonly PackedRow[]
-  readonly #rows6: readonly PackedRow[]
+  readonly #families: readonly FamilyRows[]
 
   constructor(rows4: readonly Row[], rows6: readonly Row[]) {
-    const pack = (row: Row): PackedRow => ({ start: wordsOf(row.start), end: wordsOf(row.end), row })
-    this.#rows4 = rows4.map(pack)
-    this.#rows6 = rows6.map(pack)
+    this.#families = [new FamilyRows(1, rows4), new FamilyRows(4, rows6)]
   }
 
-  get size(): number {
-    return this.#rows4.length + this.#rows6.length
-  }
-
-  /** Checks every `step`th row from `first` on, of the table entered. Returns how many lookups were checked. */
+  /** Checks every `step`th row from `first` on, of the table entered. Returns how many rows were checked. */
   check(table: FlatTable, first = 0, step = 1): number {
     const variant = variantOf(table.generation)
     let checked = 0
-    for (const rows of [this.#rows4, this.#rows6]) {
-      for (let i = first % rows.length; i < rows.length; i += step) checked += checkRow(table, rows, i, variant)
+    for (const rows of this.#families) {
+      for (let row = first % rows.length; row < rows.length; row += step, checked++) rows.check(table, row, variant)
     }
     return checked
   }
 }
 
-function checkRow(table: FlatTable, rows: readonly PackedRow[], index: number, variant: Variant): number {
-  const packed = rows[index]
-  if (!packed) return 0
-  const { start, end } = packed
-  const before = add(start, -1)
-  const after = add(end, 1)
-  const asked = [start, end, middle(start, end)]
-  for (const words of asked) checkPoint(table, rows, index, words, variant)
-  const isGap = (words: readonly number[] | undefined, neighbour: PackedRow | undefined): words is readonly number[] =>
-    words !== undefined && (!neighbour || compare(words, neighbour.start) < 0 || compare(words, neighbour.end) > 0)
-  if (isGap(before, rows[index - 1])) checkGap(table, before)
-  if (isGap(after, rows[index + 1])) checkGap(table, after)
-  return 5
-}
-
-/** Where two rows of the file overlap, the later one answers. */
-function checkPoint(table: FlatTable, rows: readonly PackedRow[], index: number, words: readonly number[], variant: Variant): void {
-  const next = rows[index + 1]
-  const at = next && compare(words, next.start) >= 0 ? index + 1 : index
-  const { row } = rows[at] as PackedRow
-  const wanted = variant === 'original' ? row : changedRow(row, at)
-  const found = find(table, words)
-  if (!wanted) {
-    if (found !== -1) assert.fail(`${row.start} is not in the changed table`)
-    return
-  }
-  if (found === -1) assert.fail(`${row.start} is missing`)
-  const is4 = words.length === 1
-  const entry = is4 ? table.entry4(found) : table.entry6(found)
-  const matches =
-    table.asn(entry) === wanted.asn &&
-    table.organisation(entry) === wanted.organisation &&
-    hasBounds(table, found, rows[at] as PackedRow)
-  if (matches) return
-  assert.fail(`${row.start}: found AS${table.asn(entry)} ${table.organisation(entry)}, expected AS${wanted.asn} ${wanted.organisation}`)
-}
-
-function checkGap(table: FlatTable, words: readonly number[]): void {
-  if (find(table, words) !== -1) assert.fail(`${words.join(':')} is in a gap`)
-}
-
-function find(table: FlatTable, words: readonly number[]): number {
-  const [w0 = 0, w1 = 0, w2 = 0, w3 = 0] = words
-  return words.length === 1 ? table.find4(w0) : table.find6(w0, w1, w2, w3)
-}
-
-/** Checks lines of batch answers for the starts of all rows, in the order of the rows. */
+/** Checks lines of batch answers for the starts of all rows, in the order of the rows, which are canonical. */
 export function checkLines(table: FlatTable, rows: readonly Row[]): void {
   const variant = variantOf(table.generation)
   const writer = new AnswerWriter(table)
@@ -105,15 +140,15 @@ export function checkLines(table: FlatTable, rows: readonly Row[]): void {
   const lines = Buffer.from(buffer, 0, length).toString().split('\n')
   rows.forEach((row, i) => {
     const wanted = variant === 'original' ? row : changedRow(row, i)
-    const range = { start: canonical(row.start), end: canonical(row.end) }
-    const answer = wanted ? { range, asn: wanted.asn, organisation: wanted.organisation } : { range: null, asn: null, organisation: null }
+    const { start, end, asn, organisation } = wanted ?? {}
+    const answer = wanted ? { range: { start, end }, asn, organisation } : { range: null, asn: null, organisation: null }
     const line = JSON.stringify({ address: row.start, ...answer })
     if (lines[i] !== line) assert.equal(lines[i], line)
   })
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Words, most significant first, as signed integers.
+// Points.
 
 const encoder = new TextEncoder()
 
@@ -125,41 +160,33 @@ export function wordsOf(text: string): number[] {
   return [0, 4, 8, 12].map((at) => buffer.readInt32BE(at))
 }
 
-function compare(a: readonly number[], b: readonly number[]): number {
-  for (let i = 0; i < a.length; i++) {
-    const difference = ((a[i] ?? 0) >>> 0) - ((b[i] ?? 0) >>> 0)
-    if (difference !== 0) return difference
-  }
-  return 0
+function copyRow(point: Int32Array, rows: Int32Array, row: number): void {
+  for (let i = 0; i < point.length; i++) point[i] = rows[row * point.length + i] ?? 0
 }
 
-/** The address next to this one, or undefined beyond the first and the last. */
-function add(words: readonly number[], step: 1 | -1): readonly number[] | undefined {
-  const result = [...words]
-  for (let i = result.length - 1; i >= 0; i--) {
-    result[i] = ((result[i] ?? 0) + step) | 0
-    if (result[i] !== (step === 1 ? 0 : -1)) return result
+/** Makes `point` the address next to `from`; false beyond the first and the last. */
+function add(point: Int32Array, from: Int32Array, step: 1 | -1): boolean {
+  point.set(from)
+  for (let i = point.length - 1; i >= 0; i--) {
+    point[i] = (point[i] ?? 0) + step
+    if (point[i] !== (step === 1 ? 0 : -1)) return true
   }
-  return undefined
+  return false
 }
 
-/** An address between the two, both included: with the mean of the first words that differ. */
-function middle(start: readonly number[], end: readonly number[]): readonly number[] {
+/** Makes `point` an address between the two, both included: with the mean of the first words that differ. */
+function middle(point: Int32Array, start: Int32Array, end: Int32Array): void {
+  point.set(start)
   const at = start.findIndex((word, i) => word !== end[i])
   const low = (start[at] ?? 0) >>> 0
   const mean = Math.floor((low + ((end[at] ?? 0) >>> 0)) / 2)
-  if (at < 0 || mean === low) return start
-  return start.map((word, i) => (i < at ? word : i === at ? mean | 0 : 0))
+  if (at < 0 || mean === low) return
+  point[at] = mean
+  point.fill(0, at + 1)
 }
 
-/** Whether the row found begins and ends here. */
-function hasBounds(table: FlatTable, found: number, { start, end }: PackedRow): boolean {
-  if (start.length === 1) return table.start4(found) === start[0] && table.end4(found) === end[0]
-  for (let i = 0; i < 4; i++) if (table.start6(found, i) !== start[i] || table.end6(found, i) !== end[i]) return false
-  return true
-}
-
-/** As RFC 5952 has it, which the published data does not follow where one group of zeros stands alone. */
-function canonical(text: string): string {
-  return text.includes(':') ? ipaddr.IPv6.parse(text).toRFC5952String() : text
+/** With addresses as RFC 5952 has them: the published data shortens single groups of zeros too. */
+export function canonicalRow({ start, end, ...rest }: Row): Row {
+  const canonical = (text: string) => (text.includes(':') ? ipaddr.IPv6.parse(text).toRFC5952String() : text)
+  return { start: canonical(start), end: canonical(end), ...rest }
 }

@@ -6,7 +6,7 @@ import { loadTable, packagedFiles, type FlatTable, type TableFiles } from 'percp
 import { csv, readRows, temporaryFolder, writeTables, type Row } from '../helpers/files.js'
 import { testMachine } from '../helpers/machine.js'
 import { Verifier } from '../helpers/verifier.js'
-import { changedRow, checkLines, Expectation } from '../helpers/verify.js'
+import { canonicalRow, changedRow, checkLines, Expectation } from '../helpers/verify.js'
 
 function changed(rows: readonly Row[]): Row[] {
   return rows.flatMap((row, i) => changedRow(row, i) ?? [])
@@ -16,28 +16,30 @@ async function writeChanged(t: TestContext, rows4: readonly Row[], rows6: readon
   return writeTables(await temporaryFolder(t), csv(changed(rows4)), csv(changed(rows6)))
 }
 
-test('every range answers as the CSV says, in each thread, before, during and after reloads', async (t) => {
+test('every range answers as the CSV says, in each thread, before, during and after a reload', async (t) => {
   const files = packagedFiles()
   const rows4 = await readRows(files.ipv4)
-  const rows6 = await readRows(files.ipv6)
+  const rows6 = (await readRows(files.ipv6)).map(canonicalRow)
   assert.deepEqual([rows4.length, rows6.length], [411_961, 103_197])
   const other = await writeChanged(t, rows4, rows6)
   const { machine, root, table } = testMachine(t)
   await loadTable(machine, root, files)
-  const verifiers = await Promise.all([1, 2].map(() => Verifier.start(machine, files)))
+  const verifiers = [await Verifier.start(t, machine, files)]
   const expectation = new Expectation(rows4, rows6)
-  for (const next of [other, files, undefined]) {
+  for (const next of [other, undefined]) {
     table.enter()
     const { generation } = table
-    const lookups = expectation.check(table)
-    assert.equal(lookups, 5 * 515_158)
-    for (const rows of [rows4, rows6]) checkLines(table, rows)
-    for (const verifier of verifiers) assert.deepEqual(await verifier.checkAll(), { type: 'checked all', generation, lookups })
+    const rows = expectation.check(table)
+    assert.equal(rows, 515_158)
+    checkLines(table, rows4)
+    checkLines(table, rows6)
+    const checked = await Promise.all(verifiers.map((verifier) => verifier.checkAll()))
+    for (const result of checked) assert.deepEqual(result, { type: 'checked all', generation, rows })
     if (next) await loadTable(machine, root, next)
   }
   for (const verifier of verifiers) {
     const { generations } = await verifier.stop()
-    assert.deepEqual(generations, [1, 2, 3])
+    assert.deepEqual(generations, [1, 2])
   }
 })
 
@@ -53,8 +55,8 @@ test('while tables of 6,000 ranges replace each other, every answer belongs to o
   const { machine, root, table } = testMachine(t, '4 MiB')
   await loadTable(machine, root, files)
   const expectation = new Expectation(rows4, rows6)
-  const verifiers = await Promise.all([1, 2].map(() => Verifier.start(machine, files)))
-  const reloads = 30
+  const verifiers = await Promise.all([1, 2].map(() => Verifier.start(t, machine, files)))
+  const reloads = 16
   for (let i = 0; i < reloads; i++) {
     await checkWhile(table, expectation, loadTable(machine, root, i % 2 === 0 ? other : files))
   }
