@@ -1,7 +1,7 @@
 import { createBuffer, openMemory, storeAtomic32, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { CpuTable } from './cpu-table.js'
-import { defaultDoorbellMode, type DoorbellMode } from './doorbell.js'
+import { chooseDoorbellMode, type DoorbellMode } from './doorbell.js'
 import { AlreadyJoinedError, UnsupportedError } from './errors.js'
 import { Cpu, FLAG_MMU, FLAG_SMP, Header, layoutHash } from './layouts.js'
 import { FORMAT_VERSION, MAGIC, MAX_CPUS, MAX_MEMORY, MAX_NODES, UNIT } from './limits.js'
@@ -77,6 +77,7 @@ function claim(
 ): MachineParts {
   const table = new CpuTable(memory, map)
   const key = options.thread ?? threadKey
+  const mode = chooseDoorbellMode(options.doorbell)
   const cpu = table.claim(key)
   table.setState(cpu, table.incarnation(cpu) + 1, 'starting')
   return {
@@ -85,7 +86,7 @@ function claim(
     map,
     cpu,
     key,
-    mode: options.doorbell ?? defaultDoorbellMode(),
+    mode,
     handle: { type: 'percpu.machine', version: FORMAT_VERSION, layoutHash, buffer },
     supervisorMemory: openMemory(buffer),
   }

@@ -1,31 +1,38 @@
 /**
  * Cross calls: run a registered function on other CPUs. (After the kernel's `smp_call_function_many`.)
  *
- *     cpu[caller].callSequence   a multiple of 4: the call below is complete; odd: it is being written
- *                .callFunction, .callArgument, .callMask
- *     answers[target][caller]    the last sequence that the target is done with, plus RAN, FAILED or SKIPPED
+ * A caller has one call under way at a time; further ones queue in its own thread. It writes the call (call-records.ts) and rings. A
+ * target that hears CALL looks at every caller's record, runs what is new and meant for it, and answers in its own row.
  *
- * A caller has one call under way at a time; further ones queue in its own thread. It writes the call and rings. A target
- * that hears CALL looks at every caller's sequence, copies what is new and meant for it, checks that the sequence stood still
- * meanwhile, runs it, and answers in its own row. So neither side ever waits for a word that only a dead thread would write: a
- * target that died, left or is deaf is told by its state; a caller that died leaves a complete call or an odd sequence.
- * Sequences wrap after 2^30 calls; only equality is asked for.
+ * Guarantee: what is reported as `ran` has run once, what is reported as `gone` or `deaf` has not run and will not, unless the target's
+ * thread died in the middle of it.
  */
-import { loadAtomic32, storeAtomic32 } from '#mem'
+import { loadAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
-import { stateOf, type CpuTable } from './cpu-table.js'
+import {
+  FAILED,
+  functionId,
+  RAN,
+  SKIPPED,
+  CallRecords,
+  type CallStatus,
+  type FunctionId,
+} from './call-records.js'
+import { incarnationOf, stateOf, type CpuTable } from './cpu-table.js'
 import { REASON_CALL, REASON_WAKE, type Doorbell } from './doorbell.js'
 import { UnansweredError } from './errors.js'
 import { Cpu } from './layouts.js'
-import { MASK_WORDS } from './limits.js'
-import { host, reportError, type Timer } from './platform.js'
+import { host, reportError, startTimer } from './platform.js'
 
 export interface CallOptions {
   /** A 32-bit integer passed to the function. Default 0. */
   readonly argument?: number
   /** False: do not wait until it has run everywhere. Default: wait. */
   readonly wait?: boolean
-  /** Milliseconds to wait before an UnansweredError. Default: for ever. */
+  /**
+   * Milliseconds from the call, while calls before it are answered included, to an UnansweredError; without waiting, how long calls
+   * behind this one wait for it. Default: for ever.
+   */
   readonly timeout?: number
 }
 export interface CallOutcome {
@@ -40,60 +47,74 @@ export interface CallOutcome {
 }
 export type CallFunction = (argument: number) => void
 
+/** A call that has been made. */
+interface Made {
+  readonly name: string
+  readonly sequence: number
+  readonly targets: readonly Target[]
+  /** Asked for, but not online. */
+  readonly absent: readonly number[]
+}
 interface Target {
   readonly cpu: number
-  readonly stateWord: number
+  readonly incarnation: number
 }
-
-const { words } = Cpu
-const STEP = 4
-const STATUS = STEP - 1
-const WRITING = 1
-const RAN = 0
-const FAILED = 1
-const SKIPPED = 2
 
 export class Calls {
   readonly #table: CpuTable
   readonly #doorbell: Doorbell
-  readonly #cpu: number
-  readonly #functions = new Map<number, { readonly name: string; readonly run: CallFunction }>()
+  readonly #records: CallRecords
+  readonly #functions = new Map<string, { readonly name: string; readonly run: CallFunction }>()
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(table: CpuTable, doorbell: Doorbell, cpu: number) {
     this.#table = table
     this.#doorbell = doorbell
-    this.#cpu = cpu
-    doorbell.on(REASON_CALL, () => this.#runPending())
+    this.#records = new CallRecords(table, cpu)
+    doorbell.on(REASON_CALL, () => this.#finishPending((call) => this.#run(call.id, call.argument)))
   }
 
-  /** Before the CPU comes online: calls made to an earlier incarnation are not run by this one. */
+  /** Before the CPU comes online. */
   start(): void {
-    for (let caller = 0; caller < this.#table.map.cpus; caller++) {
-      const sequence = this.#sequence(caller) & ~STATUS
-      if ((this.#answerOf(this.#cpu, caller) & ~STATUS) !== sequence) this.#answer(caller, sequence | SKIPPED)
-    }
+    this.#records.skipEarlier()
   }
 
   /** Lets other CPUs call `run` here by its name. Returns a function that takes it back. */
   register(name: string, run: CallFunction): () => void {
-    const id = hashName(name)
-    const other = this.#functions.get(id)
+    const key = functionId(name).join()
+    const other = this.#functions.get(key)
     if (other) {
       const why =
         other.name === name ? 'is registered already' : `has the same hash as '${other.name}'; rename one`
       throw new ArgumentError(`function '${name}' ${why}`, { name })
     }
-    this.#functions.set(id, { name, run })
-    return () => this.#functions.delete(id)
+    const entry = { name, run }
+    this.#functions.set(key, entry)
+    return () => {
+      if (this.#functions.get(key) === entry) this.#functions.delete(key)
+    }
   }
 
-  /** Calls are made one after another; see `Machine.callFunctionMany`. */
+  /** Makes the call as soon as those before it are done; see `Machine.callFunctionMany`. */
   call(cpus: readonly number[], name: string, options: CallOptions): Promise<CallOutcome> {
-    const outcome = this.#last.then(() => this.#call(cpus, name, options))
-    const ended = () => undefined
-    this.#last = outcome.then(({ all }) => all).then(ended, ended)
-    return outcome.then(({ all, first }) => first ?? all)
+    const { argument = 0, wait = true, timeout = Infinity } = options
+    const deadline = new Deadline(timeout)
+    return new Promise((resolve, reject) => {
+      let expired = false
+      const stopTimer = startTimer(() => {
+        expired = true
+        reject(this.#notMade(cpus, name, timeout))
+      }, timeout)
+      const turn = async () => {
+        stopTimer()
+        if (expired) return
+        const call = this.#make(cpus, name, argument)
+        if (!wait) resolve({ ran: [], failed: [], gone: call.absent, deaf: [] })
+        resolve(await this.#collect(call, deadline))
+      }
+      // A call that nobody waits for has been resolved by then, so that being late is nobody's error.
+      this.#last = this.#last.then(turn).catch(reject)
+    })
   }
 
   /** Resolves when no call of this CPU is under way. */
@@ -101,168 +122,109 @@ export class Calls {
     await this.#last
   }
 
-  /** `all` settles when every target has answered; `first` is given at once to a caller that does not wait. */
-  async #call(
-    cpus: readonly number[],
-    name: string,
-    { argument = 0, wait = true, timeout }: CallOptions,
-  ): Promise<{ all: Promise<CallOutcome>; first: CallOutcome | undefined }> {
-    const deaf = cpus.filter((cpu) => this.#isDeaf(cpu))
-    const listening = cpus.filter((cpu) => !deaf.includes(cpu))
-    const targets = listening
-      .map((cpu) => ({ cpu, stateWord: this.#table.stateWord(cpu) }))
-      .filter(({ stateWord }) => stateOf(stateWord) === 'online')
-    const sequence = this.#write(targets, hashName(name), argument)
-    for (const { cpu } of targets) this.#doorbell.ringer.ring(cpu, REASON_CALL)
-    const all = this.#collect(listening, deaf, targets, sequence, name, wait ? timeout : undefined)
-    if (wait) {
-      await all
-      return { all, first: undefined }
-    }
-    all.catch(reportError)
-    return { all, first: { ran: [], failed: [], gone: [], deaf } }
+  /** This CPU was deaf: what it was called for meanwhile has been reported so, and is not run. */
+  skipPending(): void {
+    this.#finishPending(() => SKIPPED)
   }
 
-  #write(targets: readonly Target[], id: number, argument: number): number {
-    const { i32 } = this.#table.memory
-    const record = this.#table.record(this.#cpu)
-    const sequence = (this.#sequence(this.#cpu) & ~STATUS) + STEP
-    const mask = new Array<number>(MASK_WORDS).fill(0)
-    for (const { cpu } of targets) mask[cpu >>> 5] = (mask[cpu >>> 5] ?? 0) | (1 << (cpu & 31))
-    // S(cpu.callSequence) odd, then a multiple of 4 again, around the call's words; pairs with T in #sequence: an equal, complete
-    // sequence before and after copying means that the copy is one whole call. Mutant: machine/call-sequence-even.
-    storeAtomic32(i32, record + words.callSequence, sequence | WRITING)
-    // atomic: ordered by S, all five.
-    storeAtomic32(i32, record + words.callFunction, id)
-    storeAtomic32(i32, record + words.callArgument, argument)
-    mask.forEach((bits, i) => storeAtomic32(i32, record + words.callMask + i, bits))
-    // atomic: the second half of S.
-    storeAtomic32(i32, record + words.callSequence, sequence)
-    return sequence | 0
+  #make(cpus: readonly number[], name: string, argument: number): Made {
+    // Begun before the states are read: a thread that comes online as a target's next incarnation after that skips this call.
+    const sequence = this.#records.begin()
+    const states = cpus.map((cpu) => ({ cpu, word: this.#table.stateWord(cpu) }))
+    const targets = states
+      .filter(({ word }) => stateOf(word) === 'online')
+      .map(({ cpu, word }) => ({ cpu, incarnation: incarnationOf(word) }))
+    const present = targets.map(({ cpu }) => cpu)
+    this.#records.complete(sequence, present, functionId(name), argument)
+    for (const cpu of present) this.#doorbell.ringer.ring(cpu, REASON_CALL)
+    return { name, sequence, targets, absent: cpus.filter((cpu) => !present.includes(cpu)) }
   }
 
-  async #collect(
-    listening: readonly number[],
-    deaf: readonly number[],
-    targets: readonly Target[],
-    sequence: number,
-    name: string,
-    timeout: number | undefined,
-  ): Promise<CallOutcome> {
-    const pending = () =>
-      targets.filter((target) => !this.#isGone(target) && !this.#hasAnswered(target, sequence))
-    const again = this.#ringParkedAgain(pending)
-    try {
-      const done = await this.#doorbell.until(
-        targets.map(({ cpu }) => cpu),
-        () => pending().length === 0,
-        timeout,
-      )
-      if (!done) {
-        const late = pending().map(({ cpu }) => cpu)
-        throw new UnansweredError(`'${name}' was not answered by CPU ${late.join(', ')}`, {
-          cpus: late,
-          function: name,
-          timeout,
-        })
-      }
-    } finally {
-      again.stop()
-    }
-    const answered = (status: number) =>
-      targets.map(({ cpu }) => cpu).filter((cpu) => this.#answerOf(cpu, this.#cpu) === (sequence | status))
-    const ran = answered(RAN)
-    const failed = answered(FAILED)
-    return { ran, failed, gone: listening.filter((cpu) => !ran.includes(cpu) && !failed.includes(cpu)), deaf }
+  async #collect({ name, sequence, targets, absent }: Made, deadline: Deadline): Promise<CallOutcome> {
+    const isPending = (target: Target) =>
+      this.#records.statusAt(target.cpu, sequence) === undefined &&
+      !this.#isGone(target) &&
+      !this.#isDeaf(target.cpu)
+    const pending = () => targets.filter(isPending)
+    const present = targets.map(({ cpu }) => cpu)
+    const done = await this.#doorbell.until(present, () => !targets.some(isPending), deadline.left)
+    const late = done ? [] : pending().map(({ cpu }) => cpu)
+    if (late.length > 0) throw this.#unanswered(name, late, deadline.timeout)
+    const outcome = { ran: [] as number[], failed: [] as number[], gone: [...absent], deaf: [] as number[] }
+    for (const target of targets) outcome[this.#resultOf(target, sequence)].push(target.cpu)
+    return outcome
   }
 
-  /**
-   * A CPU may start to park between this ring and the wake-up: `Atomics.wait` sleeps on the user's word, which a ring does not
-   * change. Rung again while it stays parked, it hears the next one.
-   */
-  #ringParkedAgain(pending: () => readonly Target[]): { stop: () => void } {
-    let timer: Timer | undefined
-    const again = (delay: number) => {
-      timer = host.setTimeout(() => {
-        for (const { cpu } of pending()) {
-          // atomic: a hint whom to ring.
-          const parked = loadAtomic32(this.#table.memory.i32, this.#table.record(cpu) + words.parkedOn) >= 0
-          if (parked) this.#doorbell.ringer.ring(cpu, REASON_CALL)
-        }
-        again(Math.min(2 * delay, 100))
-      }, delay)
-      timer.unref?.()
-    }
-    again(1)
-    return { stop: () => timer && host.clearTimeout(timer) }
+  #resultOf(target: Target, sequence: number): keyof CallOutcome {
+    const status = this.#records.statusAt(target.cpu, sequence)
+    if (status === RAN) return 'ran'
+    if (status === FAILED) return 'failed'
+    return this.#isGone(target) ? 'gone' : 'deaf'
   }
 
-  #runPending(): void {
+  #finishPending(finish: (call: { id: FunctionId; argument: number }) => CallStatus): void {
     for (let caller = 0; caller < this.#table.map.cpus; caller++) {
-      const call = this.#copyCall(caller)
+      const call = this.#records.pending(caller)
       if (!call) continue
-      let status = FAILED
-      try {
-        const registered = this.#functions.get(call.id)
-        registered?.run(call.argument)
-        if (registered) status = RAN
-      } catch (error) {
-        reportError(error)
-      }
-      this.#answer(caller, call.sequence | status)
+      this.#records.answer(caller, call.sequence, finish(call))
       this.#doorbell.ringer.ring(caller, REASON_WAKE)
     }
   }
 
-  /** The call of `caller` that this CPU has still to run, if there is one. */
-  #copyCall(caller: number): { sequence: number; id: number; argument: number } | undefined {
-    const { i32 } = this.#table.memory
-    const record = this.#table.record(caller)
-    const sequence = this.#sequence(caller)
-    if ((sequence & WRITING) !== 0 || sequence === (this.#answerOf(this.#cpu, caller) & ~STATUS))
-      return undefined
-    // atomic: ordered by S and T, all three.
-    const mask = loadAtomic32(i32, record + words.callMask + (this.#cpu >>> 5))
-    const id = loadAtomic32(i32, record + words.callFunction)
-    const argument = loadAtomic32(i32, record + words.callArgument)
-    if (this.#sequence(caller) !== sequence || (mask & (1 << (this.#cpu & 31))) === 0) return undefined
-    return { sequence, id, argument }
+  #run(id: FunctionId, argument: number): CallStatus {
+    const registered = this.#functions.get(id.join())
+    if (!registered) return FAILED
+    try {
+      registered.run(argument)
+      return RAN
+    } catch (error) {
+      reportError(error)
+      return FAILED
+    }
   }
 
-  #sequence(caller: number): number {
-    // T(cpu.callSequence) before and after the copy; pairs with S in #write: a copy between two equal, complete sequences is one
-    // whole call. Mutant: machine/call-sequence-even.
-    return loadAtomic32(this.#table.memory.i32, this.#table.record(caller) + words.callSequence)
-  }
-  #answer(caller: number, value: number): void {
-    const word = this.#table.map.callTable + this.#cpu * this.#table.map.cpus + caller
-    // U(cpu.answers) pairs with V in #answerOf: what the function did may be read by the caller. Mutant:
-    // machine/answer-before-run.
-    storeAtomic32(this.#table.memory.i32, word, value)
-  }
-  #answerOf(target: number, caller: number): number {
-    // V(cpu.answers) pairs with U in #answer: the caller may rely on the function's effects, and reuse its call record. Mutant:
-    // machine/answer-before-run.
-    return loadAtomic32(
-      this.#table.memory.i32,
-      this.#table.map.callTable + target * this.#table.map.cpus + caller,
-    )
-  }
-  #hasAnswered({ cpu }: Target, sequence: number): boolean {
-    return (this.#answerOf(cpu, this.#cpu) & ~STATUS) === sequence
-  }
-  #isGone({ cpu, stateWord }: Target): boolean {
-    return this.#table.stateWord(cpu) !== stateWord || this.#isDeaf(cpu)
+  /** A CPU that is stopping still answers; whatever it has not answered when it is offline, it never will. */
+  #isGone({ cpu, incarnation }: Target): boolean {
+    const word = this.#table.stateWord(cpu)
+    const state = stateOf(word)
+    return incarnationOf(word) !== incarnation || state === 'offline' || state === 'dead'
   }
   #isDeaf(cpu: number): boolean {
-    // atomic: a CPU that turns deaf announces it as progress, so a waiting caller looks again.
-    return loadAtomic32(this.#table.memory.i32, this.#table.record(cpu) + words.deaf) === 1
+    // X(cpu.deaf) read after the call is written; pairs with Y in Idle.#hear: who is reported as deaf does not run the call
+    // later. Mutant: machine/deaf-runs-later.
+    return loadAtomic32(this.#table.memory.i32, this.#table.record(cpu) + Cpu.words.deaf) === 1
+  }
+
+  #notMade(cpus: readonly number[], name: string, timeout: number): UnansweredError {
+    return new UnansweredError(
+      `'${name}' was not called: this thread's call before it has not been answered yet`,
+      {
+        cpus,
+        function: name,
+        timeout,
+      },
+    )
+  }
+  #unanswered(name: string, cpus: readonly number[], timeout: number): UnansweredError {
+    return new UnansweredError(`'${name}' was not answered by CPU ${cpus.join(', ')}`, {
+      cpus,
+      function: name,
+      timeout,
+    })
   }
 }
 
-/** FNV-1a of the name, 32 bits, never 0. */
-function hashName(name: string): number {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193)
-  return hash | 0 || 1
+/** A timeout that several steps share. */
+class Deadline {
+  readonly timeout: number
+  readonly #end: number
+
+  constructor(timeout: number) {
+    this.timeout = timeout
+    this.#end = host.performance.now() + timeout
+  }
+  /** Milliseconds. */
+  get left(): number {
+    return Math.max(0, this.#end - host.performance.now())
+  }
 }

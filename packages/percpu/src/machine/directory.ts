@@ -12,10 +12,12 @@
 import { compareExchangeAtomic32, copyIn, copyOut, loadAtomic32, loadU32, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import type { Struct } from '../layout/index.js'
-import { ObjectExistsError, ObjectMismatchError, ObjectMissingError } from './errors.js'
+import { checkObject } from './check.js'
+import { ObjectExistsError, ObjectMismatchError, ObjectMissingError, OutOfMemoryError } from './errors.js'
 import { DirectoryEntry, Header } from './layouts.js'
 import { NAME_BYTES, TYPE_BYTES, UNIT } from './limits.js'
 import type { Memblock } from './memblock.js'
+import type { AllocRequest } from './placement.js'
 import { decodeText, encodeText } from './platform.js'
 
 export interface ObjectSpec {
@@ -114,14 +116,18 @@ export class Directory {
     return false
   }
 
-  #create(name: string, { type, layout, init }: CreateSpec): number | undefined {
+  #create(name: string, spec: CreateSpec): number | undefined {
+    checkObject('spec', spec)
+    const { type, layout, init } = spec
+    checkObject('layout', layout)
     const nameBytes = encode('name', name, NAME_BYTES)
     const typeBytes = encode('type', type, TYPE_BYTES)
     if (this.list().some((object) => object.name === name)) return undefined
     // The entry lies right before the object, whatever the object's alignment.
     const before = Math.max(DirectoryEntry.size, layout.align)
     const size = before + Math.max(1, layout.size)
-    const region = this.#memblock.alloc({ size, align: Math.max(UNIT, layout.align), label: name })
+    const region = this.#allocUnlessThere(name, { size, align: Math.max(UNIT, layout.align), label: name })
+    if (region === undefined) return undefined
     const object = region + before
     const entry = (object - DirectoryEntry.size) / UNIT
     const memory = this.#memory
@@ -144,6 +150,17 @@ export class Directory {
     }
     this.#memblock.keep(region)
     return object
+  }
+
+  /** Another thread may have taken the last memory for the very object. */
+  #allocUnlessThere(name: string, request: AllocRequest): number | undefined {
+    try {
+      return this.#memblock.alloc(request)
+    } catch (error) {
+      if (error instanceof OutOfMemoryError && this.list().some((object) => object.name === name))
+        return undefined
+      throw error
+    }
   }
 
   /** Links the entry unless its name came in meanwhile. */
@@ -188,12 +205,19 @@ export class Directory {
 }
 
 function encode(what: string, text: string, limit: number): Uint8Array {
+  if (typeof text !== 'string')
+    throw new ArgumentError(`${what}: ${String(text)} is not a string`, { [what]: text })
   const bytes = encodeText(text)
   if (bytes.length === 0 || bytes.length > limit) {
     throw new ArgumentError(
       `${what} '${text}': must have 1 to ${limit} bytes of UTF-8, has ${bytes.length}`,
-      { [what]: text },
+      {
+        [what]: text,
+      },
     )
+  }
+  if (decodeText(bytes) !== text) {
+    throw new ArgumentError(`${what} '${text}': half a surrogate pair cannot be stored`, { [what]: text })
   }
   return bytes
 }

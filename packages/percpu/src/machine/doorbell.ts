@@ -6,8 +6,8 @@
  *     cpu.waiters  a bit per CPU that wants to be rung (WAKE) when this CPU's progress words change
  *
  * A CPU sleeps on its own bell only, whatever it waits for: it enters itself in the waiters of the CPUs concerned, checks its
- * condition, and checks again each time it is rung. A ringer killed between setting the bit and waking leaves a bit that the
- * next ring, of anybody, delivers; so every ring wakes.
+ * condition, and checks again each time it is rung. A ringer killed between setting the bit and waking, or after it took the
+ * waiters and before it rang them, leaves somebody asleep: every ring wakes, and its reaper rings everybody.
  *
  * An answer runs as a job of its own (or inside `poll`, which the caller places), so no synchronous section of this thread is
  * under way: answering is a quiescent state.
@@ -24,10 +24,12 @@ import {
   waitAsync32,
   canWaitAsync,
 } from '#mem'
+import { ArgumentError } from '../errors.js'
 import type { CpuTable } from './cpu-table.js'
+import { UnsupportedError } from './errors.js'
 import { Cpu } from './layouts.js'
 import { MASK_WORDS } from './limits.js'
-import { host, reportError, type Channel, type Timer } from './platform.js'
+import { host, reportError, startTimer, type Channel } from './platform.js'
 
 /** A local constant: an imported binding is looked up anew at each `poll` (0.3 ns). */
 const { load32, store32 } = mem
@@ -41,11 +43,26 @@ export const USER_REASONS = 16
 /** Bounds of the tries of {@link Doorbell.until} before it sleeps: about 1 and 10 µs. */
 const MIN_TRIES = 32
 const MAX_TRIES = 256
+/** Waits in a row that need not sleep, between two that go through the event loop. */
+const UNSLEPT = 256
 
 /** Whether this CPU hears its bell by `Atomics.waitAsync` or, where that is missing, by messages. */
 export type DoorbellMode = 'waitAsync' | 'port'
-export function defaultDoorbellMode(): DoorbellMode {
-  return canWaitAsync ? 'waitAsync' : 'port'
+
+/** @throws ArgumentError for another mode; UnsupportedError for one that this engine does not have. */
+export function chooseDoorbellMode(wanted: DoorbellMode | undefined): DoorbellMode {
+  const mode = wanted ?? (canWaitAsync ? 'waitAsync' : 'port')
+  if (!['waitAsync', 'port'].includes(mode)) {
+    throw new ArgumentError(`doorbell: '${mode}' is neither 'waitAsync' nor 'port'`, {
+      doorbell: mode,
+    })
+  }
+  if (mode === 'waitAsync' ? canWaitAsync : host.BroadcastChannel) return mode
+  throw new UnsupportedError(
+    mode === 'port'
+      ? 'there is no BroadcastChannel here, which a doorbell by messages needs'
+      : "there is no Atomics.waitAsync here; use doorbell: 'port'",
+  )
 }
 
 /** Rings bells; can be used by a thread that is no CPU itself (a reaper). */
@@ -111,9 +128,11 @@ export class Doorbell {
   readonly #handlers = new Map<number, () => void>()
   readonly #waits = new Set<Wait>()
   #channel: Channel | undefined
-  #keepAlive: Timer | undefined
+  #letDie: () => void = () => undefined
   #tries = MAX_TRIES
+  #unslept = 0
   #answering = false
+  #muted = false
   #open = true
 
   constructor(table: CpuTable, cpu: number) {
@@ -174,9 +193,21 @@ export class Doorbell {
     }
   }
 
+  /** Whether nothing is answered now: this is being called by an answer, or the CPU is in an idle stretch. */
+  get isMuted(): boolean {
+    return this.#answering || this.#muted
+  }
+  get isAnswering(): boolean {
+    return this.#answering
+  }
+  /** What would run then could read what a grace period, which does not wait for idle CPUs, frees. */
+  mute(muted: boolean): void {
+    this.#muted = muted
+  }
+
   /** Takes all reasons rung so far and does what they ask for. The caller is at a point where nothing is being read. */
   answer(): void {
-    if (this.#answering) return
+    if (this.isMuted) return
     this.#answering = true
     try {
       const { i32 } = this.#table.memory
@@ -203,14 +234,17 @@ export class Doorbell {
   until(cpus: readonly number[], done: () => boolean, timeout = Infinity): Promise<boolean> {
     return new Promise((resolve) => {
       if (this.#spin(done)) {
-        resolve(true)
+        // A loop of waits that never have to wait still lets timers and sockets have their turn.
+        if (++this.#unslept % UNSLEPT === 0) host.setTimeout(() => resolve(true), 0)
+        else resolve(true)
         return
       }
-      const wait: Wait = { cpus, done, resolve, timer: undefined }
-      if (timeout !== Infinity)
-        wait.timer = host.setTimeout(() => this.#settle(wait, this.#holds(wait)), timeout)
+      const stopTimer = startTimer(() => {
+        this.#settle(wait, this.#holds(wait))
+      }, timeout)
+      const wait: Wait = { cpus, done, resolve, stopTimer }
       this.#waits.add(wait)
-      this.#keepAlive ??= host.setTimeout(() => undefined, 2 ** 31 - 1)
+      if (this.#waits.size === 1) this.#letDie = startTimer(() => undefined, 2 ** 31 - 1)
       if (this.#holds(wait)) this.#settle(wait, true)
     })
   }
@@ -241,10 +275,10 @@ export class Doorbell {
 
   #settle(wait: Wait, result: boolean): void {
     if (!this.#waits.delete(wait)) return
-    if (wait.timer) host.clearTimeout(wait.timer)
-    if (this.#waits.size === 0 && this.#keepAlive) {
-      host.clearTimeout(this.#keepAlive)
-      this.#keepAlive = undefined
+    wait.stopTimer()
+    if (this.#waits.size === 0) {
+      this.#letDie()
+      this.#letDie = () => undefined
     }
     wait.resolve(result)
   }
@@ -270,12 +304,11 @@ interface Wait {
   readonly cpus: readonly number[]
   readonly done: () => boolean
   readonly resolve: (result: boolean) => void
-  timer: Timer | undefined
+  readonly stopTimer: () => void
 }
 
 function openChannel(machine: number, cpu: number): Channel {
-  if (!host.BroadcastChannel)
-    throw new TypeError('neither Atomics.waitAsync nor BroadcastChannel exists here')
+  if (!host.BroadcastChannel) throw new UnsupportedError('there is no BroadcastChannel here')
   const channel = new host.BroadcastChannel(`percpu/${machine}/${cpu}`)
   channel.unref?.()
   return channel

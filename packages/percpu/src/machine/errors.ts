@@ -56,7 +56,7 @@ export class UnsupportedError extends PercpuError {
 export class UnansweredError extends PercpuError {
   readonly code = 'PERCPU_UNANSWERED'
 }
-/** A hotplug callback threw while its CPU came online; what had been started before it was torn down again. */
+/** A hotplug callback threw: on startup it was not added; on teardown or cleaning up, the others were run all the same. */
 export class HotplugError extends PercpuError {
   readonly code = 'PERCPU_HOTPLUG'
 }

@@ -55,11 +55,12 @@ export class GracePeriods {
     const done = () => snapshots.every((snapshot) => this.#hasPassed(snapshot))
     if (!(await this.#doorbell.until(others, done, timeout))) {
       const late = snapshots.filter((snapshot) => !this.#hasPassed(snapshot)).map(({ cpu }) => cpu)
-      throw new UnansweredError(
-        `no grace period: CPU ${late.join(', ')} did not return to its event loop; let long loops call machine.poll(), and ` +
-          `supervise workers so that dead ones are noticed`,
-        { cpus: late, timeout },
-      )
+      if (late.length > 0)
+        throw new UnansweredError(
+          `no grace period: CPU ${late.join(', ')} did not return to its event loop; let long loops call machine.poll(), and ` +
+            `supervise workers so that dead ones are noticed`,
+          { cpus: late, timeout },
+        )
     }
     this.#fence()
   }

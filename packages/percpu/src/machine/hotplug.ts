@@ -7,6 +7,7 @@
  * whose thread died at any point, so it must cope with half-done work and with being run again.
  */
 import { ArgumentError } from '../errors.js'
+import { checkName, checkObject } from './check.js'
 import { HotplugError } from './errors.js'
 import type { Layer } from './layer.js'
 
@@ -18,8 +19,27 @@ export interface HotplugCallbacks {
   readonly dead?: (cpu: number, incarnation: number) => void
 }
 
+/** Those of the machine objects that are online on this thread; a thread that leaves and joins again has another one. */
+const living = new Map<string, Hotplug>()
+
+/** The callbacks that this thread has for the machine now. */
+export function hotplugOf(machine: number, thread: number): Hotplug | undefined {
+  return living.get(`${machine}/${thread}`)
+}
+
 export class Hotplug {
   readonly #callbacks: HotplugCallbacks[] = []
+  readonly #place: string
+
+  constructor(machine: number, thread: number) {
+    this.#place = `${machine}/${thread}`
+    living.set(this.#place, this)
+  }
+
+  /** The machine object is offline. */
+  close(): void {
+    if (living.get(this.#place) === this) living.delete(this.#place)
+  }
 
   /**
    * Runs `startup` and keeps the rest for later. If it throws, nothing is added.
@@ -27,10 +47,12 @@ export class Hotplug {
    * @throws HotplugError with what `startup` threw as its cause; ArgumentError for a name that is taken.
    */
   add(callbacks: HotplugCallbacks): void {
+    checkObject('callbacks', callbacks)
     const { name } = callbacks
     if (this.#callbacks.some((other) => other.name === name)) {
       throw new ArgumentError(`hotplug callbacks named '${name}' were added before`, { name })
     }
+    checkName('name', name)
     try {
       callbacks.startup?.()
     } catch (error) {

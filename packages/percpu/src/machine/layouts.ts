@@ -84,7 +84,8 @@ export const Cpu = struct(
 
     /** The one function call that this CPU has under way. calls.ts */
     callSequence: aligned(atomic(i32), 'cacheline'),
-    callFunction: atomic(i32),
+    /** Two hashes of its name. */
+    callFunction: array(atomic(i32), 2),
     callArgument: atomic(i32),
     callMask: array(atomic(i32), MASK_WORDS),
   },

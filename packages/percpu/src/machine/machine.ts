@@ -1,12 +1,13 @@
 import { poisonMemory, type Memory, type WaitResult } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { Calls, type CallFunction, type CallOptions, type CallOutcome } from './calls.js'
+import { checkCpus, checkFunction, checkInt32, checkName, checkTimeout } from './check.js'
 import { CpuTable, type CpuInfo } from './cpu-table.js'
 import { Directory } from './directory.js'
 import { Doorbell, USER_REASONS, USER_REASONS_SHIFT, type DoorbellMode } from './doorbell.js'
 import { OfflineError } from './errors.js'
 import { announceQuiescent, GracePeriods } from './grace-period.js'
-import { Hotplug, type HotplugCallbacks } from './hotplug.js'
+import { Hotplug, hotplugOf, type HotplugCallbacks } from './hotplug.js'
 import { Idle } from './idle.js'
 import type { Layer, LayerContext } from './layer.js'
 import { Memblock } from './memblock.js'
@@ -45,7 +46,8 @@ export class Machine {
 
   /**
    * Answers rings in the middle of a long synchronous stretch; about one plain load and store if nobody rang. It is a quiescent
-   * state: what was read from shared structures before must not be used after.
+   * state: what was read from shared structures before must not be used after. Call it on the machine object: a copy of the
+   * function outlives {@link offline}.
    */
   poll: () => void
 
@@ -57,7 +59,7 @@ export class Machine {
   readonly #idle: Idle
   readonly #memblock: Memblock
   readonly #objects: Directory
-  readonly #hotplug = new Hotplug()
+  readonly #hotplug: Hotplug
   readonly #supervisor: Supervisor
   readonly #layers: readonly Layer[]
   #leaving: Promise<void> | undefined
@@ -75,13 +77,14 @@ export class Machine {
     this.poll = this.#doorbell.makePoll()
     this.#calls = new Calls(this.#table, this.#doorbell, cpu)
     this.#gracePeriods = new GracePeriods(this.#table, this.#doorbell, cpu)
-    this.#idle = new Idle(this.#table, cpu, this.#doorbell, this.#gracePeriods)
+    this.#idle = new Idle(this.#table, cpu, this.#doorbell, this.#gracePeriods, this.#calls)
     this.#memblock = new Memblock(memory, map, cpu, this.incarnation)
     this.#objects = new Directory(memory, this.#memblock)
+    this.#hotplug = new Hotplug(map.id, key)
     const supervised = new CpuTable(parts.supervisorMemory, map)
     this.#layers = layers
     this.#supervisor = new Supervisor(supervised, key, layers, (dead, incarnation) => {
-      const error = this.#isOffline ? undefined : this.#hotplug.dead(dead, incarnation)
+      const error = hotplugOf(map.id, key)?.dead(dead, incarnation)
       if (error) reportError(error)
     })
     this.#doorbell.start(parts.mode)
@@ -104,6 +107,7 @@ export class Machine {
       if (this.#parts.isBoot) for (const layer of this.#layers) layer.boot?.(context)
       for (const layer of this.#layers) layer.attach?.(context)
     } catch (error) {
+      this.#hotplug.close()
       this.#doorbell.close()
       this.#memblock.reclaim((address) => this.#objects.isLinked(address))
       this.#table.release(this.cpu)
@@ -178,30 +182,43 @@ export class Machine {
    *
    * @throws HotplugError if a teardown failed; the CPU is offline all the same.
    */
-  offline(): Promise<void> {
+  async offline(): Promise<void> {
     this.#use()
     this.#leaving ??= this.#leave()
-    return this.#leaving
+    await this.#leaving
   }
 
   async #leave(): Promise<void> {
-    const { cpu, incarnation } = this
-    this.#table.setState(cpu, incarnation, 'stopping')
-    announceQuiescent(this.#table, this.#doorbell.ringer, cpu)
+    if (this.#holdsCpu()) this.#table.setState(this.cpu, this.incarnation, 'stopping')
+    // Whoever called this may still be in the middle of reading.
     await this.#calls.drain()
     const error = await this.#hotplug.teardown(this.#layers)
-    // Regions not kept end with this stay, as they would at its death.
-    this.#memblock.reclaim((address) => this.#objects.isLinked(address))
-    this.#table.setState(cpu, incarnation, 'offline')
-    announceQuiescent(this.#table, this.#doorbell.ringer, cpu)
-    this.#doorbell.close()
-    this.#table.release(cpu)
+    if (this.#holdsCpu()) this.#giveBack()
     this.#isOffline = true
+    this.#hotplug.close()
+    this.#doorbell.close()
     this.poll = () => {
       throw this.#offlineError()
     }
     poisonMemory(this.#parts.memory, () => this.#offlineError())
     if (error) throw error
+  }
+
+  /** False if it was declared dead by mistake: then the number is somebody else's, or soon will be. */
+  #holdsCpu(): boolean {
+    return (
+      this.#table.thread(this.cpu) === this.#parts.key &&
+      this.#table.incarnation(this.cpu) === this.incarnation
+    )
+  }
+
+  #giveBack(): void {
+    this.#doorbell.answer()
+    // Regions not kept end with this stay, as they would at its death.
+    this.#memblock.reclaim((address) => this.#objects.isLinked(address))
+    this.#table.setState(this.cpu, this.incarnation, 'offline')
+    announceQuiescent(this.#table, this.#doorbell.ringer, this.cpu)
+    this.#table.release(this.cpu)
   }
 
   /**
@@ -222,12 +239,19 @@ export class Machine {
    * `reaperStopped`: the thread that was cleaning up after this CPU has certainly stopped, too; go on in its place. (Needed only
    * if that thread was neither supervised nor a CPU any more: otherwise cleaning up after it includes what it left undone.)
    *
+   * `incarnation`: the stay that has ended; if the CPU has another one by now, nothing happens.
+   *
    * @returns false if the CPU has no thread, or another thread cleans up.
    */
-  declareDead(cpu: number, options: { readonly reaperStopped?: boolean } = {}): boolean {
+  declareDead(
+    cpu: number,
+    options: { readonly incarnation?: number; readonly reaperStopped?: boolean } = {},
+  ): boolean {
     this.#use()
     const [checked = cpu] = this.#checkCpus(cpu)
     if (checked === this.cpu) throw new ArgumentError(`CPU ${cpu} is the calling thread itself`, { cpu })
+    const { incarnation = this.#table.incarnation(checked) } = options
+    if (incarnation !== this.#table.incarnation(checked)) return false
     const key = this.#table.thread(checked)
     if (key < 0) return options.reaperStopped === true && this.#supervisor.reapAll(-key).includes(checked)
     return key > 0 && this.#supervisor.reapAll(key).includes(checked)
@@ -239,6 +263,7 @@ export class Machine {
   /** Does `handler` whenever this CPU is rung for `reason` (0 to 15); several rings may be answered at once. */
   onRing(reason: number, handler: () => void): void {
     this.#use()
+    checkFunction('handler', handler)
     this.#doorbell.on(userReason(reason), handler)
   }
   /** Rings CPUs for a reason (0 to 15) that they gave a handler for with {@link onRing}. Offline ones are left out. */
@@ -252,6 +277,8 @@ export class Machine {
   /** Lets {@link callFunctionMany} of any thread run `run` on this CPU, by its name. Returns a function that takes it back. */
   registerFunction(name: string, run: CallFunction): () => void {
     this.#use()
+    checkName('name', name)
+    checkFunction('run', run)
     return this.#calls.register(name, run)
   }
   /**
@@ -261,11 +288,11 @@ export class Machine {
    *
    * @throws UnansweredError after `options.timeout` ms.
    */
-  callFunctionMany(cpus: Cpus, name: string, options: CallOptions = {}): Promise<CallOutcome> {
+  async callFunctionMany(cpus: Cpus, name: string, options: CallOptions = {}): Promise<CallOutcome> {
     this.#use()
-    const { argument = 0 } = options
-    if ((argument | 0) !== argument)
-      throw new ArgumentError(`argument: ${argument} is not a 32-bit integer`, { argument })
+    checkName('name', name)
+    checkTimeout(options.timeout)
+    checkInt32('argument', options.argument ?? 0)
     return this.#calls.call(this.#checkCpus(cpus), name, options)
   }
 
@@ -280,6 +307,8 @@ export class Machine {
     if (!Number.isInteger(address / 4) || address < 0 || address >= this.#parts.memory.byteLength) {
       throw new ArgumentError(`address ${address} is not that of a 32-bit word of this machine`, { address })
     }
+    checkInt32('value', value)
+    checkTimeout(timeout)
     return this.#idle.park(address / 4, value, timeout)
   }
 
@@ -289,6 +318,7 @@ export class Machine {
    */
   deaf<Result>(run: () => Result): Result {
     this.#use()
+    checkFunction('run', run)
     return this.#idle.deaf(run)
   }
 
@@ -300,19 +330,12 @@ export class Machine {
    */
   async synchronize(options: { readonly timeout?: number } = {}): Promise<void> {
     this.#use()
+    checkTimeout(options.timeout)
     await this.#gracePeriods.synchronize(options.timeout)
   }
 
   #checkCpus(cpus: Cpus): readonly number[] {
-    const list = typeof cpus === 'number' ? [cpus] : [...new Set(cpus)]
-    for (const cpu of list) {
-      if (Number.isInteger(cpu) && cpu >= 0 && cpu < this.#parts.map.cpus) continue
-      throw new ArgumentError(
-        `CPU ${cpu} is not possible: this machine has CPUs 0 to ${this.#parts.map.cpus - 1}`,
-        { cpu },
-      )
-    }
-    return list
+    return checkCpus(cpus, this.#parts.map.cpus)
   }
   #use(): void {
     if (this.#isOffline) throw this.#offlineError()

@@ -75,9 +75,9 @@ export function readMap({ u32 }: Memory): MemoryMap {
 export function openHandle(handle: MachineHandle): Memory {
   checkHandle(handle)
   const { byteLength } = handle.buffer
-  if (byteLength < Header.size || byteLength % 8 !== 0) {
+  if (byteLength < Header.size || byteLength % UNIT !== 0) {
     throw new TruncatedBufferError(
-      `a buffer of ${byteLength} bytes cannot hold a machine: its header alone takes ${Header.size}`,
+      `a buffer of ${byteLength} bytes cannot hold a machine: machines have at least ${Header.size}, and multiples of ${UNIT}`,
       { byteLength },
     )
   }
@@ -116,7 +116,8 @@ function checkHandle(handle: Partial<MachineHandle> | null | undefined): void {
       handle,
     })
   }
-  if (!(handle.buffer instanceof SharedArrayBuffer)) {
+  // Not instanceof: the buffer may come from another realm.
+  if (Object.prototype.toString.call(handle.buffer) !== '[object SharedArrayBuffer]') {
     throw new BadHandleError(
       'the handle has lost its SharedArrayBuffer: pass it by workerData or postMessage, not as JSON',
       {

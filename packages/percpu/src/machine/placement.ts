@@ -3,6 +3,7 @@
  * 64 bytes; the shared list is memblock.ts's business.
  */
 import { ArgumentError } from '../errors.js'
+import { checkObject } from './check.js'
 import { UNIT } from './limits.js'
 
 export interface AllocRequest {
@@ -45,6 +46,7 @@ export interface Wanted {
 
 /** @throws ArgumentError for a request that no memory could satisfy. */
 export function checkRequest(request: AllocRequest, map: NodeMap, homeNode: number): Wanted {
+  checkObject('request', request)
   const { size, align = UNIT, limit, node, noCross } = request
   if (!Number.isSafeInteger(size) || size < 1)
     throw badRequest('size', size, 'a whole number of bytes, at least 1')

@@ -15,8 +15,9 @@ interface Host {
   setTimeout(callback: () => void, ms: number): Timer
   clearTimeout(timer: Timer): void
   queueMicrotask(callback: () => void): void
+  performance: { now(): number }
   TextEncoder: new () => { encode(text: string): Uint8Array }
-  TextDecoder: new () => { decode(bytes: Uint8Array): string }
+  TextDecoder: new (label: string, options: { ignoreBOM: boolean }) => { decode(bytes: Uint8Array): string }
   BroadcastChannel?: new (name: string) => Channel
   process?: { getBuiltinModule?: (name: string) => { threadId?: number } | undefined }
 }
@@ -24,14 +25,16 @@ export type { Channel, Timer }
 
 export const host = globalThis as unknown as Host
 
+const id = host.process?.getBuiltinModule?.('node:worker_threads')?.threadId
+/** Whether threads have ids here. */
+export const hasThreadId = id !== undefined
+
 /**
  * A number that no other living thread of this process has: Node's thread id plus one (so that a supervisor can tell
  * whose CPU it was when a worker exits), or a random number where threads have no ids. Never 0.
  */
-export const threadKey: number = (() => {
-  const id = host.process?.getBuiltinModule?.('node:worker_threads')?.threadId
-  return id === undefined ? 2 ** 30 + Math.floor(Math.random() * 2 ** 29) : keyOfThreadId(id)
-})()
+export const threadKey: number =
+  id === undefined ? 2 ** 30 + Math.floor(Math.random() * 2 ** 29) : keyOfThreadId(id)
 
 /** The {@link threadKey} of the worker with this `threadId`. */
 export function keyOfThreadId(id: number): number {
@@ -46,11 +49,20 @@ export function reportError(error: unknown): void {
 }
 
 const encoder = new host.TextEncoder()
-const decoder = new host.TextDecoder()
+const decoder = new host.TextDecoder('utf-8', { ignoreBOM: true })
 /** UTF-8. Decode private bytes only: decoding shared ones can crash the engine. */
 export function encodeText(text: string): Uint8Array {
   return encoder.encode(text)
 }
 export function decodeText(bytes: Uint8Array): string {
   return decoder.decode(bytes)
+}
+
+/** Timers take at most 2^31 - 1 ms, 24.8 days; longer ones never go off. Returns what stops it. */
+export function startTimer(callback: () => void, milliseconds: number): () => void {
+  if (!(milliseconds < 2 ** 31)) return () => undefined
+  const timer = host.setTimeout(callback, milliseconds)
+  return () => {
+    host.clearTimeout(timer)
+  }
 }

@@ -11,18 +11,19 @@
  * over by the same compare-and-exchange, and starts again from the first step. Of two supervisors one wins the
  * exchange, and the other one leaves the CPU alone.
  */
-import { loadAtomic32, storeAtomic32 } from '#mem'
+import { storeAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { finishCall } from './call-records.js'
 import type { CpuTable } from './cpu-table.js'
 import { Directory } from './directory.js'
-import { Ringer } from './doorbell.js'
+import { REASON_WAKE, Ringer } from './doorbell.js'
 import { UnsupportedError } from './errors.js'
 import { announceQuiescent } from './grace-period.js'
 import type { Layer } from './layer.js'
 import { Cpu } from './layouts.js'
 import { MASK_WORDS } from './limits.js'
 import { Memblock } from './memblock.js'
-import { keyOfThreadId, reportError } from './platform.js'
+import { hasThreadId, keyOfThreadId, reportError } from './platform.js'
 
 /** What is needed of a worker: a Node `Worker` has it. */
 export interface SupervisedWorker {
@@ -58,8 +59,8 @@ export class Supervisor {
   }
 
   supervise(worker: SupervisedWorker): Supervision {
-    const unknown = worker as Partial<SupervisedWorker>
-    if (typeof unknown.once !== 'function' || typeof unknown.threadId !== 'number') {
+    const unknown = Object(worker) as Partial<SupervisedWorker>
+    if (!hasThreadId || typeof unknown.once !== 'function' || typeof unknown.threadId !== 'number') {
       throw new UnsupportedError(
         'supervise needs a worker with a threadId and an exit event, as in Node; elsewhere call machine.declareDead(cpu) ' +
           'once the thread has certainly stopped',
@@ -94,16 +95,26 @@ export class Supervisor {
   #reap(cpu: number, holder: number): boolean {
     if (!this.#table.takeOver(cpu, holder, this.#key)) return false
     const incarnation = this.#table.incarnation(cpu)
+    // Ended between claiming the number and starting: the stay that this incarnation names had ended before, in good order.
+    const wasThere = this.#table.state(cpu) !== 'offline'
     this.#table.setState(cpu, incarnation, 'dead')
     announceQuiescent(this.#table, this.#ringer, cpu)
+    this.#wakeEverybody(cpu)
     for (const layer of this.#layers) {
       layer.recover?.({ table: this.#table, ringer: this.#ringer, cpu, incarnation })
     }
-    this.#onDead(cpu, incarnation)
+    if (wasThere) this.#onDead(cpu, incarnation)
     this.#clearRecord(cpu)
     this.#freeRegions(cpu, incarnation)
     this.#table.release(cpu)
     return true
+  }
+
+  /** The dead thread may have taken somebody's wake-up along: taken it off a list, and not rung yet. */
+  #wakeEverybody(dead: number): void {
+    for (const cpu of this.#table.select((other) => other !== dead && this.#table.thread(other) !== 0)) {
+      this.#ringer.ring(cpu, REASON_WAKE)
+    }
   }
 
   #clearRecord(cpu: number): void {
@@ -111,11 +122,7 @@ export class Supervisor {
     const record = this.#table.record(cpu)
     // atomic: the dead thread's waits; a ring of the next incarnation for one of them does nothing.
     for (let i = 0; i < MASK_WORDS; i++) storeAtomic32(i32, record + Cpu.words.waiters + i, 0)
-    const sequence = loadAtomic32(i32, record + Cpu.words.callSequence)
-    if ((sequence & 1) === 0) return
-    // atomic: a call that was being written (odd) becomes a whole one that is meant for nobody.
-    for (let i = 0; i < MASK_WORDS; i++) storeAtomic32(i32, record + Cpu.words.callMask + i, 0)
-    storeAtomic32(i32, record + Cpu.words.callSequence, sequence + 3)
+    finishCall(this.#table, cpu)
   }
 
   #freeRegions(cpu: number, incarnation: number): void {

@@ -1,7 +1,7 @@
 /** Boot options, the header page, and the handles that `join` accepts and refuses. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { boot, join, type BootOptions, type MachineHandle } from 'percpu'
+import { boot, join, type BootOptions, type JoinOptions, type MachineHandle } from 'percpu'
 import { fillBytes, load32, openMemory, store32, storeU32 } from 'percpu/mem'
 import type { Identity } from './support/actor.js'
 import { joinAs, throwsCode, withMachine } from './support/threads.js'
@@ -144,6 +144,21 @@ describe('join', () => {
     const noise = new SharedArrayBuffer(2 ** 20)
     fillBytes(openMemory(noise), 0, 2 ** 20, 1)
     throwsCode(() => join({ ...handle, buffer: noise }), 'PERCPU_FOREIGN_BUFFER')
+  })
+
+  it('loses no number to a doorbell that does not exist', () => {
+    const machine = boot({ cpus: 2 })
+    const wrong = { doorbell: 'waitasync', thread: 101 } as unknown as JoinOptions
+    throwsCode(() => join(machine.handle, wrong), 'PERCPU_ARGUMENT', /'waitasync'/)
+    const { BroadcastChannel } = globalThis
+    Object.assign(globalThis, { BroadcastChannel: undefined })
+    try {
+      throwsCode(() => joinAs(machine, 101, { doorbell: 'port' }), 'PERCPU_UNSUPPORTED', /BroadcastChannel/)
+    } finally {
+      Object.assign(globalThis, { BroadcastChannel })
+    }
+    assert.deepEqual(machine.present, [0])
+    assert.equal(joinAs(machine, 101).cpu, 1)
   })
 
   it('writes nothing when it refuses', () => {

@@ -68,6 +68,9 @@ describe('objects', () => {
       'PERCPU_ARGUMENT',
       /1 to 40 bytes/,
     )
+    throwsCode(() => objects.create('\ud800', spec), 'PERCPU_ARGUMENT', /surrogate/)
+    objects.create('\ufeffbom', spec)
+    objects.open('\ufeffbom', spec)
     objects.create('é'.repeat(28), { ...spec, type: 'T'.repeat(40) })
     assert.equal(objects.list()[0]?.name, 'é'.repeat(28))
   })

@@ -156,6 +156,8 @@ describe('callFunctionMany', () => {
       await machine.synchronize()
       set(machine.memory, until)
       await spinning
+      await machine.synchronize()
+      assert.equal(get(machine.memory, sum), 0, 'what it was called for while it was deaf is not run later')
       assert.deepEqual(await machine.callFunctionMany([1], 'add', { argument: 1 }), { ...none, ran: [1] })
       assert.equal(get(machine.memory, sum), 1)
     })
@@ -195,21 +197,84 @@ describe('callFunctionMany', () => {
     })
   })
 
-  it('refuses impossible CPUs, reasons, arguments and names that are taken', () => {
+  it('is run by a CPU that is stopping, and never by one that is gone', async () => {
     const machine = boot({ cpus: 2 })
-    throwsCode(() => machine.callFunctionMany([2], 'f'), 'PERCPU_ARGUMENT', /CPU 2 is not possible/)
-    throwsCode(
-      () => machine.callFunctionMany([0], 'f', { argument: 2 ** 31 }),
+    const leaver = joinAs(machine, 101)
+    let ran = 0
+    leaver.registerFunction('f', () => ran++)
+    let finish: () => void = () => undefined
+    leaver.addHotplug({ name: 'slow', teardown: () => new Promise<void>((resolve) => (finish = resolve)) })
+    const call = machine.callFunctionMany(1, 'f')
+    // The call is made in a job of its own.
+    await Promise.resolve()
+    const leaving = leaver.offline()
+    assert.deepEqual(await call, { ...none, ran: [1] })
+    finish()
+    await leaving
+    assert.equal(ran, 1)
+    assert.deepEqual(await machine.callFunctionMany(1, 'f'), { ...none, gone: [1] })
+    assert.deepEqual(await machine.callFunctionMany(1, 'f', { wait: false }), { ...none, gone: [1] })
+  })
+
+  it('counts a timeout from the call, also behind one that is not answered', async () => {
+    await withMachine({ cpus: 3 }, async (machine, start) => {
+      const [tells, until] = words(machine, 2) as [number, number]
+      const actor = await start()
+      const spinning = actor.tell({ do: 'spin', until, tells, polls: false, deaf: false })
+      await becomesSet(machine.memory, tells)
+      joinAs(machine, 101).registerFunction('g', () => undefined)
+      await machine.callFunctionMany(1, 'f', { wait: false })
+      await rejectsCode(
+        machine.callFunctionMany(2, 'g', { timeout: 5 }),
+        'PERCPU_UNANSWERED',
+        /'g' was not called/,
+      )
+      set(machine.memory, until)
+      await spinning
+      assert.deepEqual(await machine.callFunctionMany(2, 'g'), { ...none, ran: [2] })
+    })
+  })
+
+  it('takes no function for another one of a like name', async () => {
+    const machine = boot({ cpus: 1 })
+    // Each pair has the same 32-bit FNV-1a hash.
+    for (const [one, other] of [
+      ['liquid', 'costarring'],
+      ['declinate', 'macallums'],
+      ['altarage', 'zinke'],
+    ] as const) {
+      machine.registerFunction(one, () => assert.fail(`${other} was called`))
+      assert.deepEqual(await machine.callFunctionMany(0, other), { ...none, failed: [0] })
+    }
+  })
+
+  it('refuses impossible CPUs, reasons, arguments, timeouts, and names that are taken', async () => {
+    const machine = boot({ cpus: 2 })
+    await rejectsCode(machine.callFunctionMany([2], 'f'), 'PERCPU_ARGUMENT', /CPU 2 is not possible/)
+    await rejectsCode(machine.callFunctionMany('0' as unknown as number, 'f'), 'PERCPU_ARGUMENT', /cpus: 0/)
+    await rejectsCode(machine.callFunctionMany([0], ''), 'PERCPU_ARGUMENT', /name/)
+    await rejectsCode(
+      machine.callFunctionMany([0], 'f', { argument: 2 ** 31 }),
       'PERCPU_ARGUMENT',
       /2147483648/,
     )
+    for (const timeout of [NaN, -1, '1' as unknown as number]) {
+      await rejectsCode(machine.callFunctionMany([0], 'f', { timeout }), 'PERCPU_ARGUMENT', /timeout/)
+      await rejectsCode(machine.synchronize({ timeout }), 'PERCPU_ARGUMENT', /timeout/)
+      throwsCode(() => machine.park(4096, 0, timeout), 'PERCPU_ARGUMENT', /timeout/)
+    }
+    assert.deepEqual(await machine.callFunctionMany([0], 'f', { timeout: 2 ** 40 }), { ...none, failed: [0] })
     throwsCode(() => machine.ring(-1, 0), 'PERCPU_ARGUMENT')
     throwsCode(() => machine.ring(0, 16), 'PERCPU_ARGUMENT', /0 to 15/)
     throwsCode(() => machine.onRing(1.5, () => undefined), 'PERCPU_ARGUMENT')
+    throwsCode(() => machine.onRing(0, 5 as unknown as () => void), 'PERCPU_ARGUMENT', /handler/)
+    throwsCode(() => machine.registerFunction('n', 5 as unknown as () => void), 'PERCPU_ARGUMENT', /run/)
     const unregister = machine.registerFunction('f', () => undefined)
     throwsCode(() => machine.registerFunction('f', () => undefined), 'PERCPU_ARGUMENT', /registered already/)
     unregister()
     machine.registerFunction('f', () => undefined)
+    unregister()
+    assert.deepEqual(await machine.callFunctionMany([0], 'f'), { ...none, ran: [0] })
   })
 })
 
@@ -243,7 +308,54 @@ describe('poll', () => {
   })
 })
 
+describe('an idle stretch', () => {
+  it('answers nothing, whatever is called in it', async () => {
+    const machine = boot({ cpus: 2 })
+    const [word] = words(machine, 1) as [number]
+    let rung = 0
+    machine.onRing(0, () => rung++)
+    machine.deaf(() => {
+      machine.ring(0, 0)
+      machine.poll()
+      machine.park(word, 0, 0)
+      machine.deaf(() => {
+        machine.poll()
+      })
+      assert.equal(rung, 0)
+    })
+    assert.equal(rung, 1)
+    await machine.synchronize()
+  })
+
+  it('in a called function sleeps, though the bell cannot be answered there', async () => {
+    const machine = boot({ cpus: 1 })
+    const [word] = words(machine, 1) as [number]
+    machine.registerFunction('sleep', () => {
+      machine.ring(0, 0)
+      assert.equal(machine.park(word, 0, 1), 'timed-out')
+    })
+    assert.deepEqual((await machine.callFunctionMany(0, 'sleep')).ran, [0])
+  })
+})
+
 describe('park', () => {
+  it('hears a ring that comes right before it falls asleep', async () => {
+    await withMachine({ cpus: 2 }, async (machine, start) => {
+      const [tells, word, rung] = words(machine, 3) as [number, number, number]
+      const actor = await start()
+      await actor.tell({ do: 'count-rings', reason: 0, word: rung })
+      const parked = actor.tell({ do: 'park', word, tells })
+      for (let i = 1; i <= 200; i++) {
+        machine.ring(1, 0)
+        await becomesSet(machine.memory, rung)
+        set(machine.memory, rung, 0)
+      }
+      set(machine.memory, word)
+      machine.ring(1, 0)
+      await parked
+    })
+  })
+
   it('is Atomics.wait for the word', () => {
     const machine = boot()
     const [word] = words(machine, 1) as [number]

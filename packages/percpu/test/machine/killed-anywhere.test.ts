@@ -126,6 +126,31 @@ describe('a thread killed before any access', () => {
     })
   }
 
+  /** A grace period and a call that wait for CPU 1 while it is killed in the middle of announcing its progress. */
+  for (const [name, run] of Object.entries<(cpu: Machine) => unknown>({
+    poll: (cpu) => cpu.poll(),
+    park: (cpu) => cpu.park(4096, 0, 0),
+    deaf: (cpu) => cpu.deaf(() => undefined),
+    offline: (cpu) => cpu.offline().catch(() => undefined),
+  })) {
+    it(`of ${name} leaves nobody waiting`, async () => {
+      const ends: Promise<unknown>[] = []
+      let at = 0
+      for (let killed = true; killed; at++) {
+        const machine = fresh()
+        const cpu = joinAs(machine, 101)
+        const period = machine.synchronize({ timeout: 10_000 })
+        const call = machine.callFunctionMany(1, 'unknown', { timeout: 10_000 })
+        for (let i = 0; i < 3; i++) await Promise.resolve()
+        killed = killAt(() => run(cpu), at, cpu)
+        if (killed) assert.equal(machine.declareDead(1), true)
+        ends.push(period, call)
+      }
+      assert.ok(at > 1, `only ${at} accesses`)
+      await Promise.all(ends)
+    })
+  }
+
   it('of answering a call is reported as gone, or has run it', async () => {
     const ends: Promise<void>[] = []
     let at = 0
