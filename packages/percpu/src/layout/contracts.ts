@@ -135,8 +135,8 @@ function checkSeparateLines(struct: Checked, group: readonly string[]): void {
   }
 }
 
-function checkWithin(struct: Checked, within: Limit | Readonly<Partial<Record<string, Limit>>>): void {
-  if (typeof within !== 'object') {
+function checkWithin(struct: Checked, within: Limit | null | Readonly<Partial<Record<string, Limit>>>): void {
+  if (typeof within !== 'object' || within === null) {
     for (const field of struct.fields) if (field.type !== undefined) checkLimit(struct, field, within)
     return
   }
@@ -145,9 +145,9 @@ function checkWithin(struct: Checked, within: Limit | Readonly<Partial<Record<st
   }
 }
 
-function checkLimit(struct: Checked, field: FieldInfo, limit: Limit): void {
+function checkLimit(struct: Checked, field: FieldInfo, limit: Limit | null): void {
   const allowed = limit === 'd16' ? D16 : limit
-  if (!(allowed >= 0)) {
+  if (typeof allowed !== 'number' || !(allowed >= 0)) {
     throw badDefinition(
       `struct ${struct.name}: within takes a number of bytes or 'd16', not ${String(limit)}`,
       {
@@ -182,6 +182,12 @@ function fieldsOf(struct: Checked, rule: string, group: readonly string[]): read
 }
 
 function fieldOf(struct: Checked, rule: string, path: string): FieldInfo {
+  if (path.includes('[')) {
+    throw badDefinition(
+      `struct ${struct.name}: ${rule} names ${path}, a field of array elements, which lie at many offsets; name the array`,
+      { struct: struct.name, field: path },
+    )
+  }
   const found = struct.fields.find((field) => field.path === path && field.type !== undefined)
   if (found !== undefined) return found
   throw badDefinition(`struct ${struct.name}: ${rule} names ${path}, but there is no such field`, {

@@ -85,6 +85,7 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     readonly definition: F,
     options: StructOptions<F, K>,
   ) {
+    checkOptionNames(name, options)
     const { kind = 'owner' as K, lock, lineSize = CACHE_LINE } = options
     this.kind = kind
     this.lineSize = lineSize
@@ -213,5 +214,20 @@ function badAddress(
   return new ArgumentError(
     `there is no ${name} of ${String(size)} bytes at ${String(address)} in a memory of ${String(memory.byteLength)} bytes`,
     details,
+  )
+}
+
+const optionNames = [
+  ...['size', 'maxSize', 'align', 'noCross', 'sameLine', 'separateLines', 'within'],
+  ...['kind', 'lock', 'lineSize'],
+]
+
+/** A contract with a typing error would never be checked. */
+function checkOptionNames(struct: string, options: object): void {
+  const unknown = Object.keys(options).filter((name) => !optionNames.includes(name))
+  if (unknown.length === 0) return
+  throw badDefinition(
+    `struct ${struct}: there is no option ${unknown.join(', ')}; there are ${optionNames.join(', ')}`,
+    { struct, found: unknown, allowed: optionNames },
   )
 }

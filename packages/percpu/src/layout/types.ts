@@ -153,7 +153,9 @@ export function strideOf(type: Type): number {
 }
 
 export function sizeOf(type: Type): number {
-  return type.form === 'array' ? type.length * strideOf(type.element) : type.size
+  if (type.form === 'array') return type.length * strideOf(type.element)
+  // A struct inside another one takes its stride, as in C, where the size of a type is a multiple of its alignment.
+  return type.form === 'struct' ? type.stride : type.size
 }
 
 /** The scalar or struct at the bottom of an array of arrays. */

@@ -343,3 +343,32 @@ describe('layout: definitions that make no sense', () => {
     })
   })
 })
+
+describe('layout: what is no contract', () => {
+  const bad = (options: object, message: RegExp) => {
+    const inner = struct('Inner', { x: u32 }, { align: 64 })
+    const define = () =>
+      struct('S', { pair: array(inner, 17), other: u32 }, {
+        align: 64,
+        ...options,
+      } as unknown as StructOptions)
+    assert.throws(define, (error: unknown) => error instanceof LayoutError && message.test(error.message))
+  }
+  it('is refused: elements of arrays, which lie at many offsets', () => {
+    bad({ separateLines: [['pair[].x', 'other']] }, /name the array/)
+    bad({ within: { 'pair[].x': 100 } }, /name the array/)
+  })
+  it('is refused: options that do not exist, and limits that are none', () => {
+    bad({ maxsize: 4 }, /no option maxsize/)
+    bad({ within: null }, /not null/)
+    bad({ within: '100' }, /not 100/)
+  })
+})
+
+describe('layout: a struct inside another one', () => {
+  it('takes a multiple of its alignment, as in C', () => {
+    const inner = struct('Inner', { x: u32 }, { align: 64 })
+    const outer = struct('Outer', { a: inner, b: u32 })
+    assert.deepEqual([outer.offsets.b, outer.size, outer.align], [64, 128, 64])
+  })
+})
