@@ -347,11 +347,8 @@ describe('layout: definitions that make no sense', () => {
 describe('layout: what is no contract', () => {
   const bad = (options: object, message: RegExp) => {
     const inner = struct('Inner', { x: u32 }, { align: 64 })
-    const define = () =>
-      struct('S', { pair: array(inner, 17), other: u32 }, {
-        align: 64,
-        ...options,
-      } as unknown as StructOptions)
+    const all = Object.assign({ align: 64 }, options)
+    const define = () => struct('S', { pair: array(inner, 17), other: u32 }, all)
     assert.throws(define, (error: unknown) => error instanceof LayoutError && message.test(error.message))
   }
   it('is refused: elements of arrays, which lie at many offsets', () => {
