@@ -2,7 +2,14 @@
 export { attribution } from './attribution.js'
 export * from './errors.js'
 export { ipv4Text, ipv6Text, writeDecimal, writeIpv4, writeIpv6 } from './address/format.js'
-export { explainBadAddress, NOT_A_QUAD, parseAddress, parseQuad, type Address } from './address/parse.js'
+export {
+  explainBadAddress,
+  NOT_A_QUAD,
+  parseAddress,
+  parseIpv6,
+  parseQuad,
+  type Address,
+} from './address/parse.js'
 export { buildTable, type BuiltTable, type TableFiles } from './table/build.js'
 export { dataPackage, loadTable, packagedFiles, type LoadedTable, type LoadProgress } from './table/load.js'
 export { TableHeader, TableRoot } from './table/layout.js'

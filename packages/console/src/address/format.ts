@@ -56,7 +56,9 @@ export function writeIpv6(
   groups[5] = w2
   groups[6] = w3 >>> 16
   groups[7] = w3
-  const [from, to] = longestZeroRun()
+  const run = longestZeroRun()
+  const from = run >>> 4
+  const to = run & 15
   let end = at
   for (let i = 0; i < 8; i++) {
     if (i === from) {
@@ -71,15 +73,19 @@ export function writeIpv6(
   return end
 }
 
-/** The first longest run of at least two zero groups, as [from, to); [8, 8] if there is none. */
-function longestZeroRun(): readonly [number, number] {
-  let best: readonly [number, number] = [8, 8]
+/** The first longest run of at least two zero groups: from × 16 + to; 8 × 16 if there is none. */
+function longestZeroRun(): number {
+  let best = 8 << 4
+  let longest = 1
   let from = -1
   for (let i = 0; i <= 8; i++) {
     if (i < 8 && groups[i] === 0) {
       if (from < 0) from = i
     } else if (from >= 0) {
-      if (i - from >= 2 && i - from > best[1] - best[0]) best = [from, i]
+      if (i - from > longest) {
+        longest = i - from
+        best = (from << 4) | i
+      }
       from = -1
     }
   }

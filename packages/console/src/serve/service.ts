@@ -43,6 +43,7 @@ export const SPARE_CPUS = 6
 
 /** How long requests in flight may take when the service stops. */
 const STOP_MILLISECONDS = 10_000
+const SWEEP_MILLISECONDS = 50
 /** The reason of the load that comes before listening. */
 const FIRST_LOAD = 'start'
 /** A file counts as written when it has not changed for this long. */
@@ -144,7 +145,10 @@ export class Service {
     const { app, pool, reloader, machine, metrics } = this.#parts
     await this.#watcher?.close()
     const deadline = setTimeout(() => app.server.closeAllConnections(), STOP_MILLISECONDS)
+    // A connection that has been answered is kept for another request, which will not be taken any more.
+    const sweep = setInterval(() => app.server.closeIdleConnections(), SWEEP_MILLISECONDS)
     await app.close()
+    clearInterval(sweep)
     clearTimeout(deadline)
     await reloader.settled()
     await pool.close()

@@ -17,8 +17,13 @@ export class Problems {
     if (this.#listed.length < LISTED_PROBLEMS) this.#listed.push({ file, line, text })
   }
 
-  /** @throws TableRefusedError if there is any problem. */
+  /** @throws TableRefusedError if there is any problem; those listed are in the order of files and lines. */
   throwIfAny(): void {
-    if (this.#total > 0) throw new TableRefusedError(this.#listed, this.#total)
+    if (this.#total === 0) return
+    const files = this.#listed.map(({ file }) => file)
+    const listed = this.#listed.toSorted(
+      (a, b) => files.indexOf(a.file) - files.indexOf(b.file) || a.line - b.line,
+    )
+    throw new TableRefusedError(listed, this.#total)
   }
 }

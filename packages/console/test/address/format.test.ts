@@ -20,7 +20,9 @@ test('IPv4 text is four octets', () => {
 test('IPv6 text is that of RFC 5952, as the URL parser writes it', () => {
   fc.assert(
     fc.property(sparseWord, sparseWord, sparseWord, sparseWord, (...words) => {
-      const groups = words.flatMap((value) => [value >>> 16, value & 0xffff].map((group) => group.toString(16)))
+      const groups = words.flatMap((value) =>
+        [value >>> 16, value & 0xffff].map((group) => group.toString(16)),
+      )
       const { hostname } = new URL(`http://[${groups.join(':')}]/`)
       assert.equal(`[${ipv6Text(...words)}]`, hostname)
     }),

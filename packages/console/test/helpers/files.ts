@@ -20,7 +20,9 @@ export async function temporaryFolder(t: Pick<TestContext, 'after'>): Promise<st
 }
 
 export function csv(rows: readonly Row[]): string {
-  return rows.map(({ start, end, asn, organisation }) => `${start},${end},${asn},${quote(organisation)}\n`).join('')
+  return rows
+    .map(({ start, end, asn, organisation }) => `${start},${end},${asn},${quote(organisation)}\n`)
+    .join('')
 }
 
 function quote(text: string): string {

@@ -17,7 +17,11 @@ export function testMachine(t: Pick<TestContext, 'after'>, memory = '256 MiB'): 
 }
 
 /** A pool that is ready, closed after the test. Call it after {@link testMachine}: hooks run in the order of their adding. */
-export async function testPool(t: Pick<TestContext, 'after'>, machine: Machine, workers: number): Promise<LookupPool> {
+export async function testPool(
+  t: Pick<TestContext, 'after'>,
+  machine: Machine,
+  workers: number,
+): Promise<LookupPool> {
   const pool = new LookupPool(machine, { workers, table: TABLE_NAME })
   await pool.ready()
   t.after(() => pool.close())

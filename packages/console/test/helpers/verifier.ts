@@ -37,6 +37,13 @@ export class Verifier {
     return answer
   }
 
+  /** Begins a stretch that lasts until `flag[0]` is set; `flag[1]` tells that it has begun. Resolves after it. */
+  hold(flag: Int32Array): Promise<Extract<FromVerifier, { type: 'held' }>> {
+    const answer = this.#message('held')
+    this.#worker.postMessage({ flag } satisfies ToVerifier)
+    return answer
+  }
+
   async stop(): Promise<Extract<FromVerifier, { type: 'stopped' }>> {
     const ended = once(this.#worker, 'exit')
     const answer = this.#message('stopped')

@@ -9,10 +9,12 @@ export interface VerifySetup {
   readonly handle: MachineHandle
   readonly files: TableFiles
 }
-export type ToVerifier = 'check all' | 'stop'
+/** With a flag: go on checking, in one stretch, until its first word is not 0. */
+export type ToVerifier = 'check all' | 'stop' | { readonly flag: Int32Array }
 export type FromVerifier =
   | { readonly type: 'ready' }
   | { readonly type: 'checked all'; readonly generation: number; readonly rows: number }
+  | { readonly type: 'held'; readonly generation: number; readonly rows: number }
   | { readonly type: 'stopped'; readonly stretches: number; readonly generations: readonly number[] }
 
 /** Every stretch looks at another sample of the rows. */
@@ -39,7 +41,21 @@ function stretch(): void {
   setImmediate(stretch)
 }
 
+/** One table all the way, whatever is published meanwhile. */
+function hold(flag: Int32Array): void {
+  table.enter()
+  let rows = 0
+  Atomics.store(flag, 1, 1)
+  do rows += expectation.check(table)
+  while (Atomics.load(flag, 0) === 0)
+  send({ type: 'held', generation: table.generation, rows })
+}
+
 port.on('message', (message: ToVerifier) => {
+  if (typeof message === 'object') {
+    hold(message.flag)
+    return
+  }
   if (message === 'check all') {
     table.enter()
     send({ type: 'checked all', generation: table.generation, rows: expectation.check(table) })

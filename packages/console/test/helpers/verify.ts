@@ -62,9 +62,11 @@ class FamilyRows {
     this.#checkPoint(table, row, last, variant)
     middle(point, first, last)
     this.#checkPoint(table, row, point, variant)
-    if (add(point, first, -1) && (row === 0 || this.#compare(point, this.#ends, row - 1) > 0)) this.#checkGap(table, point)
+    if (add(point, first, -1) && (row === 0 || this.#compare(point, this.#ends, row - 1) > 0))
+      this.#checkGap(table, point)
     const next = row + 1
-    if (add(point, last, 1) && (next === this.length || this.#compare(point, this.#starts, next) < 0)) this.#checkGap(table, point)
+    if (add(point, last, 1) && (next === this.length || this.#compare(point, this.#starts, next) < 0))
+      this.#checkGap(table, point)
   }
 
   #checkPoint(table: FlatTable, row: number, point: Int32Array, variant: Variant): void {
@@ -81,8 +83,14 @@ class FamilyRows {
     const original = this.#asns[wanted] ?? NaN
     const asn = variant === 'original' ? original : changedAsn(original)
     const organisation = (variant === 'original' ? this.#organisations : this.#changedOrganisations)[wanted]
-    if (table.asn(entry) !== asn || table.organisation(entry) !== organisation || !this.#hasBounds(table, found, wanted)) {
-      assert.fail(`row ${wanted}: found AS${table.asn(entry)} ${table.organisation(entry)}, expected AS${asn} ${organisation}`)
+    if (
+      table.asn(entry) !== asn ||
+      table.organisation(entry) !== organisation ||
+      !this.#hasBounds(table, found, wanted)
+    ) {
+      assert.fail(
+        `row ${wanted}: found AS${table.asn(entry)} ${table.organisation(entry)}, expected AS${asn} ${organisation}`,
+      )
     }
   }
 
@@ -98,7 +106,8 @@ class FamilyRows {
     const [starts, ends] = [this.#starts, this.#ends]
     if (this.#width === 1) return table.start4(found) === starts[row] && table.end4(found) === ends[row]
     for (let i = 0; i < 4; i++) {
-      if (table.start6(found, i) !== starts[row * 4 + i] || table.end6(found, i) !== ends[row * 4 + i]) return false
+      if (table.start6(found, i) !== starts[row * 4 + i] || table.end6(found, i) !== ends[row * 4 + i])
+        return false
     }
     return true
   }
@@ -125,7 +134,8 @@ export class Expectation {
     const variant = variantOf(table.generation)
     let checked = 0
     for (const rows of this.#families) {
-      for (let row = first % rows.length; row < rows.length; row += step, checked++) rows.check(table, row, variant)
+      for (let row = first % rows.length; row < rows.length; row += step, checked++)
+        rows.check(table, row, variant)
     }
     return checked
   }
@@ -141,7 +151,9 @@ export function checkLines(table: FlatTable, rows: readonly Row[]): void {
   rows.forEach((row, i) => {
     const wanted = variant === 'original' ? row : changedRow(row, i)
     const { start, end, asn, organisation } = wanted ?? {}
-    const answer = wanted ? { range: { start, end }, asn, organisation } : { range: null, asn: null, organisation: null }
+    const answer = wanted
+      ? { range: { start, end }, asn, organisation }
+      : { range: null, asn: null, organisation: null }
     const line = JSON.stringify({ address: row.start, ...answer })
     if (lines[i] !== line) assert.equal(lines[i], line)
   })

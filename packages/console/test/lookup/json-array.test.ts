@@ -7,7 +7,8 @@ import { JsonArrayFlattener, MalformedInputError } from 'percpu-console'
 function flatten(bytes: Buffer, pieceSize: number): string {
   const flattener = new JsonArrayFlattener()
   const pieces: Uint8Array[] = []
-  for (let at = 0; at < bytes.length; at += pieceSize) pieces.push(flattener.push(bytes.subarray(at, at + pieceSize)))
+  for (let at = 0; at < bytes.length; at += pieceSize)
+    pieces.push(flattener.push(bytes.subarray(at, at + pieceSize)))
   flattener.finish()
   return Buffer.concat(pieces).toString()
 }
@@ -50,12 +51,24 @@ test('arrays of strings become their strings, whatever the spacing and the piece
 test('changed, cut and extended arrays are taken or refused as JSON.parse would', () => {
   const structural = fc.constantFrom(...Buffer.from('[]{},:"\\ \n\t0a1-tn'))
   fc.assert(
-    fc.property(strings, spacing, pieceSize, fc.nat(), structural, fc.constantFrom(0, 1, 2), (values, space, size, at, byte, change) => {
-      const bytes = Buffer.from(JSON.stringify(values, undefined, space))
-      const position = at % (bytes.length + 1)
-      const changed = Buffer.concat([bytes.subarray(0, position), Buffer.from([byte]), bytes.subarray(position + change)])
-      assert.deepEqual(stringsOf(changed, size), expectedOf(changed))
-    }),
+    fc.property(
+      strings,
+      spacing,
+      pieceSize,
+      fc.nat(),
+      structural,
+      fc.constantFrom(0, 1, 2),
+      (values, space, size, at, byte, change) => {
+        const bytes = Buffer.from(JSON.stringify(values, undefined, space))
+        const position = at % (bytes.length + 1)
+        const changed = Buffer.concat([
+          bytes.subarray(0, position),
+          Buffer.from([byte]),
+          bytes.subarray(position + change),
+        ])
+        assert.deepEqual(stringsOf(changed, size), expectedOf(changed))
+      },
+    ),
     { numRuns: 5000 },
   )
 })
@@ -70,6 +83,9 @@ for (const [input, message] of [
   ['["a\n"]', /byte 3.*byte 0x0a/],
 ] as const) {
   test(`${JSON.stringify(input)} is refused with the place`, () => {
-    assert.throws(() => flatten(Buffer.from(input), 3), (error) => error instanceof MalformedInputError && message.test(error.message))
+    assert.throws(
+      () => flatten(Buffer.from(input), 3),
+      (error) => error instanceof MalformedInputError && message.test(error.message),
+    )
   })
 }

@@ -1,8 +1,16 @@
 /** Batches over several workers: complete and in order, also when workers die. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { Readable } from 'node:stream'
 import { test } from 'node:test'
-import { AbortedError, answerStream, loadTable, WorkerLostError, type LookupPool, type Sink } from 'percpu-console'
+import {
+  AbortedError,
+  answerStream,
+  loadTable,
+  WorkerLostError,
+  type LookupPool,
+  type Sink,
+} from 'percpu-console'
 import { smallTables, temporaryFolder, writeTables } from '../helpers/files.js'
 import { testMachine, testPool } from '../helpers/machine.js'
 import type { TestContext } from 'node:test'
@@ -20,7 +28,7 @@ function addressOf(i: number): string {
   return `${i >>> 24}.${(i >>> 16) & 255}.${(i >>> 8) & 255}.${i & 255}`
 }
 
-async function* addresses(count: number, perPiece: number): AsyncGenerator<Buffer> {
+function* addresses(count: number, perPiece: number): Generator<Buffer> {
   for (let i = 0; i < count; i += perPiece) {
     const length = Math.min(perPiece, count - i)
     yield Buffer.from(Array.from({ length }, (_, j) => `${addressOf(i + j)}\n`).join(''))
@@ -41,7 +49,8 @@ class OrderSink implements Sink {
     const lines = (this.#rest + Buffer.from(bytes).toString()).split('\n')
     this.#rest = lines.pop() ?? ''
     for (const line of lines) {
-      if (!line.startsWith(`{"address":"${addressOf(this.lines)}",`)) assert.fail(`line ${this.lines} is ${line}`)
+      if (!line.startsWith(`{"address":"${addressOf(this.lines)}",`))
+        assert.fail(`line ${this.lines} is ${line}`)
       this.lines++
     }
     await this.#onWrite(this.lines)
@@ -53,10 +62,13 @@ const small = { format: 'text', batchBytes: 4096, window: 8 } as const
 test('answers come in the order of the input, and all workers take part', async (t) => {
   const { pool } = await loadedPool(t, 3)
   const sink = new OrderSink()
-  const { answered } = await answerStream(pool, addresses(200_000, 999), sink, small)
+  const { answered } = await answerStream(pool, Readable.from(addresses(200_000, 999)), sink, small)
   assert.deepEqual([answered, sink.lines], [200_000, 200_000])
   for (const { lookups } of pool.workers) assert.ok(lookups > 0)
-  assert.equal(pool.workers.reduce((sum, { lookups }) => sum + lookups, 0), 200_000)
+  assert.equal(
+    pool.workers.reduce((sum, { lookups }) => sum + lookups, 0),
+    200_000,
+  )
 })
 
 test('workers that die with batches in flight are replaced, and no answer is lost, doubled or out of order', async (t) => {
@@ -74,13 +86,19 @@ test('workers that die with batches in flight are replaced, and no answer is los
     // In the middle of the stream, when both workers hold batches.
     void pool.replace((next / 50_000) & 1)
   })
-  const { answered } = await answerStream(pool, addresses(400_000, 5000), sink, { ...small, batchBytes: 64 * 1024 })
+  const { answered } = await answerStream(pool, Readable.from(addresses(400_000, 5000)), sink, {
+    ...small,
+    batchBytes: 64 * 1024,
+  })
   assert.deepEqual([answered, sink.lines], [400_000, 400_000])
   assert.ok(lost >= 6, `${lost} workers died`)
   assert.ok(retried > 0, 'at least one batch was retried')
   await pool.ready()
   assert.equal(machine.online.length, 3)
-  assert.equal(pool.workers.reduce((sum, { replaced }) => sum + replaced, 0), lost)
+  assert.equal(
+    pool.workers.reduce((sum, { replaced }) => sum + replaced, 0),
+    lost,
+  )
 })
 
 test('a batch whose workers all die is given up after three of them, and others are still answered', async (t) => {
@@ -91,7 +109,10 @@ test('a batch whose workers all die is given up after three of them, and others 
   const kill = () => void pool.replace(0)
   pool.on('ready', kill)
   kill()
-  await assert.rejects(doomed, (error) => error instanceof WorkerLostError && error.details['bytes'] === long.length)
+  await assert.rejects(
+    doomed,
+    (error) => error instanceof WorkerLostError && error.details['bytes'] === long.length,
+  )
   pool.off('ready', kill)
   if (pool.workers[0]?.cpu === undefined) await once(pool, 'ready')
   const { answered } = await pool.run(new Uint8Array(Buffer.from('8.8.8.8\n')), 'text')
@@ -102,8 +123,8 @@ test('an aborted stream stops: its waiting batches are dropped and its input is 
   const { pool } = await loadedPool(t, 1)
   const abort = new AbortController()
   let read = 0
-  const input = async function* () {
-    for await (const piece of addresses(100_000, 1000)) {
+  const input = function* () {
+    for (const piece of addresses(100_000, 1000)) {
       read += piece.length
       yield piece
     }
@@ -111,7 +132,13 @@ test('an aborted stream stops: its waiting batches are dropped and its input is 
   const sink = new OrderSink((lines) => {
     if (lines > 2000) abort.abort()
   })
-  await assert.rejects(answerStream(pool, input(), sink, { ...small, signal: abort.signal }), AbortedError)
+  await assert.rejects(
+    answerStream(pool, Readable.from(input(), { highWaterMark: 1 }), sink, {
+      ...small,
+      signal: abort.signal,
+    }),
+    AbortedError,
+  )
   const { lines } = sink
   const { answered } = await pool.run(new Uint8Array(Buffer.from('8.8.8.8\n')), 'text')
   assert.equal(answered, 1)
@@ -123,8 +150,8 @@ test('an aborted stream stops: its waiting batches are dropped and its input is 
 test('input is not read while answers are not taken', async (t) => {
   const { pool } = await loadedPool(t, 2)
   let read = 0
-  const input = async function* () {
-    for await (const piece of addresses(100_000, 300)) {
+  const input = function* () {
+    for (const piece of addresses(100_000, 300)) {
       read += piece.length
       yield piece
     }
@@ -137,7 +164,7 @@ test('input is not read while answers are not taken', async (t) => {
     reachedWrite()
     return blocked
   })
-  const running = answerStream(pool, input(), sink, small)
+  const running = answerStream(pool, Readable.from(input(), { highWaterMark: 1 }), sink, small)
   await firstWrite
   // However long it is given, the stream takes no more than its window: each turn would read another piece.
   for (let turn = 0; turn < 2000; turn++) await new Promise((resolve) => setImmediate(resolve))

@@ -4,7 +4,9 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { LineSplitter, MalformedInputError } from 'percpu-console'
 
-const text = fc.array(fc.stringMatching(/^[a-z0-9.:]{0,30}$/), { maxLength: 60 }).map((lines) => lines.join('\n'))
+const text = fc
+  .array(fc.stringMatching(/^[a-z0-9.:]{0,30}$/), { maxLength: 60 })
+  .map((lines) => lines.join('\n'))
 
 /** All batches for an input in pieces; `takeEarly` says after which pieces what is there is taken at once. */
 function batchesOf(pieces: readonly Buffer[], batchBytes: number, takeEarly: readonly boolean[]): Buffer[] {
@@ -14,7 +16,7 @@ function batchesOf(pieces: readonly Buffer[], batchBytes: number, takeEarly: rea
     if (batch) batches.push(Buffer.from(batch))
   }
   pieces.forEach((piece, i) => {
-    for (let at = 0; at < piece.length; ) {
+    for (let at = 0; at < piece.length;) {
       at = splitter.push(piece, at)
       if (splitter.isFull) take(splitter.take())
     }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test, type TestContext } from 'node:test'
 import { loadTable, packagedFiles, type FlatTable, type TableFiles } from 'percpu-console'
-import { csv, readRows, temporaryFolder, writeTables, type Row } from '../helpers/files.js'
+import { csv, readRows, smallTables, temporaryFolder, writeTables, type Row } from '../helpers/files.js'
 import { testMachine } from '../helpers/machine.js'
 import { Verifier } from '../helpers/verifier.js'
 import { canonicalRow, changedRow, checkLines, Expectation } from '../helpers/verify.js'
@@ -12,7 +12,11 @@ function changed(rows: readonly Row[]): Row[] {
   return rows.flatMap((row, i) => changedRow(row, i) ?? [])
 }
 
-async function writeChanged(t: TestContext, rows4: readonly Row[], rows6: readonly Row[]): Promise<TableFiles> {
+async function writeChanged(
+  t: TestContext,
+  rows4: readonly Row[],
+  rows6: readonly Row[],
+): Promise<TableFiles> {
   return writeTables(await temporaryFolder(t), csv(changed(rows4)), csv(changed(rows6)))
 }
 
@@ -46,7 +50,11 @@ test('every range answers as the CSV says, in each thread, before, during and af
 test('while tables of 6,000 ranges replace each other, every answer belongs to one of the two, in each thread', async (t) => {
   const packaged = packagedFiles()
   const folder = await temporaryFolder(t)
-  const some = async (file: string, count: number) => (await readFile(file, 'utf8')).split('\n').slice(2000, 2000 + count).join('\n')
+  const some = async (file: string, count: number) =>
+    (await readFile(file, 'utf8'))
+      .split('\n')
+      .slice(2000, 2000 + count)
+      .join('\n')
   const files = await writeTables(folder, await some(packaged.ipv4, 4000), await some(packaged.ipv6, 2000))
   const rows4 = await readRows(files.ipv4)
   const rows6 = await readRows(files.ipv6)
@@ -62,22 +70,60 @@ test('while tables of 6,000 ranges replace each other, every answer belongs to o
   }
   for (const verifier of verifiers) {
     const { stretches, generations } = await verifier.stop()
-    assert.ok(stretches > generations.length && generations.length > reloads / 2, `saw generations ${generations.join(' ')}`)
+    assert.ok(
+      stretches > generations.length && generations.length > reloads / 2,
+      `saw generations ${generations.join(' ')}`,
+    )
   }
   assert.equal(machine.memblock.report().regions.length, 3)
 })
 
 /** Checks samples in the main thread until the load is done. */
-async function checkWhile(table: FlatTable, expectation: Expectation, loading: Promise<unknown>): Promise<void> {
-  let done = false
-  const finished = loading.finally(() => (done = true))
-  for (let sample = 0; !done; sample++) {
+async function checkWhile(
+  table: FlatTable,
+  expectation: Expectation,
+  loading: Promise<unknown>,
+): Promise<void> {
+  const state = { loading: true }
+  const finished = loading.finally(() => (state.loading = false))
+  for (let sample = 0; state.loading; sample++) {
     table.enter()
     expectation.check(table, sample, 997)
     await new Promise((resolve) => setImmediate(resolve))
   }
   await finished
 }
+
+test('a table stays in place as long as a thread is in the middle of reading it, however many are waiting', async (t) => {
+  const { ipv4, ipv6 } = smallTables.one
+  const files = await writeTables(await temporaryFolder(t), ipv4, ipv6)
+  const { machine, root, table } = testMachine(t)
+  await loadTable(machine, root, files)
+  const verifier = await Verifier.start(t, machine, files)
+  const flag = new Int32Array(new SharedArrayBuffer(8))
+  const held = verifier.hold(flag)
+  const turns = async (isOver: (turn: number) => boolean) => {
+    for (let turn = 0; !isOver(turn); turn++) await new Promise((resolve) => setImmediate(resolve))
+  }
+  await turns(() => Atomics.load(flag, 1) === 1)
+  const loading = loadTable(
+    machine,
+    root,
+    await writeChanged(t, await readRows(files.ipv4), await readRows(files.ipv6)),
+  )
+  const generation = () => {
+    table.enter()
+    return table.generation
+  }
+  await turns(() => generation() === 2)
+  const tables = () => machine.memblock.report().regions.filter(({ label }) => label === 'asn table').length
+  await turns((turn) => turn === 2000)
+  assert.equal(tables(), 2)
+  Atomics.store(flag, 0, 1)
+  assert.equal((await held).generation, 1)
+  await loading
+  assert.equal(tables(), 1)
+})
 
 test('a thread that looks away while tables come and go sees the newest one, though it lies where an old one lay', async (t) => {
   const { machine, root, table } = testMachine(t)
@@ -87,7 +133,8 @@ test('a thread that looks away while tables come and go sees the newest one, tho
     await loadTable(machine, root, await writeTables(folder, csv([{ ...row, asn }]), ''))
   }
   const addresses = new Set<number>()
-  const tableAddress = () => machine.memblock.report().regions.find(({ label }) => label === 'asn table')?.address ?? assert.fail()
+  const tableAddress = () =>
+    machine.memblock.report().regions.find(({ label }) => label === 'asn table')?.address ?? assert.fail()
   for (let asn = 1; addresses.size < asn && asn < 20; asn++) {
     await load(asn)
     if (asn === 1) table.enter()

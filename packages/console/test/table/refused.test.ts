@@ -21,7 +21,10 @@ const cases: readonly Case[] = [
   {
     name: 'wrong numbers of columns',
     ipv4: '1.0.0.0,1.0.0.255,1,One\n2.0.0.0,2.0.0.255,2\n3.0.0.0,3.0.0.255,3,Three,more\n',
-    problems: [['ipv4.csv:2', /has 3 columns, expected 4/], ['ipv4.csv:3', /has 5 columns, expected 4/]],
+    problems: [
+      ['ipv4.csv:2', /has 3 columns, expected 4/],
+      ['ipv4.csv:3', /has 5 columns, expected 4/],
+    ],
   },
   {
     name: 'no addresses',
@@ -32,8 +35,16 @@ const cases: readonly Case[] = [
       ['ipv4.csv:3', /first address '1.0.0.300' is refused: .*300 is above 255/],
     ],
   },
-  { name: 'an end before its start', ipv4: `${good4}4.0.0.9,4.0.0.8,4,Four\n`, problems: [['ipv4.csv:3', /ends at 4.0.0.8, before its start 4.0.0.9/]] },
-  { name: 'an end before its start, in IPv6', ipv6: '::2,::1,4,Four\n', problems: [['ipv6.csv:1', /ends at ::1, before its start ::2/]] },
+  {
+    name: 'an end before its start',
+    ipv4: `${good4}4.0.0.9,4.0.0.8,4,Four\n`,
+    problems: [['ipv4.csv:3', /ends at 4.0.0.8, before its start 4.0.0.9/]],
+  },
+  {
+    name: 'an end before its start, in IPv6',
+    ipv6: '::2,::1,4,Four\n',
+    problems: [['ipv6.csv:1', /ends at ::1, before its start ::2/]],
+  },
   {
     name: 'overlapping ranges',
     ipv4: `${good4}1.0.0.255,1.0.1.255,9,Nine\n`,
@@ -42,9 +53,19 @@ const cases: readonly Case[] = [
   {
     name: 'a range within another, not next to it',
     ipv6: '2001::,2002::,1,A\n2001:1::,2001:1::1,2,B\n2001:2::,2001:2::1,3,C\n',
-    problems: [['ipv6.csv:2', /of line 1/], ['ipv6.csv:3', /2001:2::-2001:2::1 overlaps 2001::-2002:: of line 1/]],
+    problems: [
+      ['ipv6.csv:2', /of line 1/],
+      ['ipv6.csv:3', /2001:2::-2001:2::1 overlaps 2001::-2002:: of line 1/],
+    ],
   },
-  { name: 'the same range twice', ipv4: good4 + good4, problems: [['ipv4.csv:3', /of line 1/], ['ipv4.csv:4', /of line 2/]] },
+  {
+    name: 'the same range twice',
+    ipv4: good4 + good4,
+    problems: [
+      ['ipv4.csv:3', /of line 1/],
+      ['ipv4.csv:4', /of line 2/],
+    ],
+  },
   {
     name: 'families mixed up',
     ipv4: `${good4}2001:db8::,2001:db8::1,1,One\n`,
@@ -60,10 +81,18 @@ const cases: readonly Case[] = [
   },
   {
     name: 'bad AS numbers',
-    ipv4: ['', 'AS1', '-1', '1.5', '4294967296', '99999999999'].map((asn, i) => `${i + 1}.0.0.0,${i + 1}.0.0.1,${asn},X\n`).join(''),
-    problems: [1, 2, 3, 4, 5, 6].map((line) => [`ipv4.csv:${line}`, /AS number '.*' is not a whole number of 0–4294967295/] as const),
+    ipv4: ['', 'AS1', '-1', '1.5', '4294967296', '99999999999']
+      .map((asn, i) => `${i + 1}.0.0.0,${i + 1}.0.0.1,${asn},X\n`)
+      .join(''),
+    problems: [1, 2, 3, 4, 5, 6].map(
+      (line) => [`ipv4.csv:${line}`, /AS number '.*' is not a whole number of 0–4294967295/] as const,
+    ),
   },
-  { name: 'a quote that is never closed', ipv4: `${good4}3.0.0.0,3.0.0.1,3,"Three\n4.0.0.0,4.0.0.1,4,Four\n`, problems: [['ipv4.csv:', /is not CSV: .*[Qq]uote/]] },
+  {
+    name: 'a quote that is never closed',
+    ipv4: `${good4}3.0.0.0,3.0.0.1,3,"Three\n4.0.0.0,4.0.0.1,4,Four\n`,
+    problems: [['ipv4.csv:', /is not CSV: .*[Qq]uote/]],
+  },
 ]
 
 for (const { name, ipv4 = good4, ipv6 = good6, problems } of cases) {
@@ -72,7 +101,10 @@ for (const { name, ipv4 = good4, ipv6 = good6, problems } of cases) {
     const { machine, root, table } = testMachine(t)
     await loadTable(machine, root, await writeTables(folder, smallTables.one.ipv4, smallTables.one.ipv6))
     const before = machine.memblock.report()
-    const error = await loadTable(machine, root, await writeTables(folder, ipv4, ipv6)).then(() => undefined, (thrown: unknown) => thrown)
+    const error = await loadTable(machine, root, await writeTables(folder, ipv4, ipv6)).then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    )
     assert.ok(error instanceof TableRefusedError, String(error))
     assert.equal(error.details['total'], problems.length)
     assert.equal(error.problems.length, problems.length)
@@ -96,7 +128,10 @@ test('the first 20 problems of many are listed, and all are counted', async (t) 
   await assert.rejects(loadTable(machine, root, files), (error) => {
     assert.ok(error instanceof TableRefusedError)
     assert.equal(error.problems.length, 20)
-    assert.deepEqual(error.problems.map(({ line }) => line), Array.from({ length: 20 }, (_, i) => i + 1))
+    assert.deepEqual(
+      error.problems.map(({ line }) => line),
+      Array.from({ length: 20 }, (_, i) => i + 1),
+    )
     assert.match(error.message, /1000 problems.*\n(.*\n){20} {2}and 980 more$/)
     return true
   })
@@ -109,7 +144,10 @@ test('the overlap that the packaged data is known to have is tolerated: the late
   assert.equal(loaded.knownOverlaps, 1)
   table.enter()
   const asnOf = (text: string) => lookUp(table, text, parseAddress(text) ?? assert.fail())?.asn
-  assert.deepEqual(['214.95.0.0', '214.255.255.255', '215.0.0.0', '215.0.255.255', '215.1.3.255'].map(asnOf), [749, 749, 721, 721, 721])
+  assert.deepEqual(
+    ['214.95.0.0', '214.255.255.255', '215.0.0.0', '215.0.255.255', '215.1.3.255'].map(asnOf),
+    [749, 749, 721, 721, 721],
+  )
 })
 
 test('unsorted files are sorted; blank lines, a byte-order mark and CRLF are taken', async (t) => {
@@ -126,7 +164,10 @@ test('a missing file is told by its name', async (t) => {
   const { machine, root } = testMachine(t)
   const files = await writeTables(await temporaryFolder(t), good4, good6)
   const missing = `${files.ipv6}.missing`
-  await assert.rejects(loadTable(machine, root, { ...files, ipv6: missing }), (error) => error instanceof FileError && error.message.includes(missing))
+  await assert.rejects(
+    loadTable(machine, root, { ...files, ipv6: missing }),
+    (error) => error instanceof FileError && error.message.includes(missing),
+  )
 })
 
 test('a table for which there is no memory is refused, and nothing stays allocated', async (t) => {
@@ -135,7 +176,10 @@ test('a table for which there is no memory is refused, and nothing stays allocat
   const files = await writeTables(await temporaryFolder(t), good4, good6)
   await loadTable(machine, root, files)
   const before = machine.memblock.report()
-  await assert.rejects(loadTable(machine, root, files), (error) => error instanceof LoadError && /no room for \d+ bytes/.test(error.message))
+  await assert.rejects(
+    loadTable(machine, root, files),
+    (error) => error instanceof LoadError && /no room for \d+ bytes/.test(error.message),
+  )
   assert.deepEqual(machine.memblock.report(), before)
   table.enter()
   assert.equal(table.generation, 1)
