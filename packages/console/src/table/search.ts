@@ -7,9 +7,9 @@
  * A search goes through an index to a handful of rows and bisects those, so that it touches about three cache lines. In the
  * real table an IPv4 bucket has 7 rows on average. Nothing is allocated. Costs are in docs/benchmarks.md, under "table".
  */
-import { copyOut, load32, loadU32, type I32View, type Memory } from 'percpu/mem'
+import { copyOut, load32, loadF64, loadU32, type F64View, type I32View, type Memory } from 'percpu/mem'
 import { NoTableError } from '../errors.js'
-import { BIAS, END6_WORDS, ENTRY_WORDS, TAIL4_WORDS, TableHeader } from './layout.js'
+import { BIAS, END6_WORDS, ENTRY_WORDS, firstWordOf6, keyOf6, TAIL4_WORDS, TableHeader } from './layout.js'
 import { currentTable } from './root.js'
 
 export interface TableSummary {
@@ -54,6 +54,7 @@ export class FlatTable implements AddressTable {
   readonly #memory: Memory
   readonly #root: number
   readonly #i32: I32View
+  readonly #f64: F64View
   readonly #names = new Map<number, string>()
 
   // Word indices of the columns of the table entered last.
@@ -66,6 +67,8 @@ export class FlatTable implements AddressTable {
   #base6 = 0
   #buckets6 = 0
   #rows6 = 0
+  /** Index of a double. */
+  #keys6 = 0
   #starts6 = 0
   #ends6 = 0
   #entries6 = 0
@@ -79,6 +82,7 @@ export class FlatTable implements AddressTable {
     this.#memory = memory
     this.#root = root
     this.#i32 = memory.i32
+    this.#f64 = memory.f64
   }
 
   /**
@@ -108,6 +112,7 @@ export class FlatTable implements AddressTable {
     this.#base6 = this.#field(address, header.base6)
     this.#buckets6 = this.#field(address, header.buckets6)
     this.#rows6 = this.#field(address, header.rows6)
+    this.#keys6 = column(header.keys6) / 2
     this.#starts6 = column(header.starts6)
     this.#ends6 = column(header.ends6)
     this.#entries6 = column(header.entries6)
@@ -151,27 +156,42 @@ export class FlatTable implements AddressTable {
   }
 
   find6(w0: number, w1: number, w2: number, w3: number): number {
-    const view = this.#i32
-    const key = w0 ^ BIAS
     const bucket = (w0 >>> this.#shift6) - this.#base6
     if (bucket < 0) return -1
-    const rows = this.#rows6
-    const starts = this.#starts6
-    let low = rows
-    let high = rows
+    const keys = this.#f64
+    const first = this.#keys6
+    const key = keyOf6(w0, w1)
+    let low = this.#rows6
+    let high = low
     if (bucket < this.#buckets6) {
-      low = load32(view, this.#index6 + bucket)
-      high = load32(view, this.#index6 + bucket + 1)
+      low = load32(this.#i32, this.#index6 + bucket)
+      high = load32(this.#i32, this.#index6 + bucket + 1)
     }
+    const begin = low
     while (low < high) {
       const middle = (low + high) >>> 1
-      const start = load32(view, starts + middle)
-      if (start < key || (start === key && this.#startsBefore(middle, w1 ^ BIAS, w2 ^ BIAS, w3 ^ BIAS)))
-        low = middle + 1
+      if (loadF64(keys, first + middle) <= key) low = middle + 1
       else high = middle
     }
-    const row = low - 1
-    return row >= 0 && this.#reaches6(row, key, w1 ^ BIAS, w2 ^ BIAS, w3 ^ BIAS) ? row : -1
+    let row = low - 1
+    if (row < 0) return -1
+    // Rare: more than one row, or one that starts later, within the same 2^75 addresses.
+    if (loadF64(keys, first + row) === key && !this.#startsBefore(row, w1 ^ BIAS, w2 ^ BIAS, w3 ^ BIAS)) {
+      row = this.#lastBefore(begin, row, key, w1 ^ BIAS, w2 ^ BIAS, w3 ^ BIAS)
+      if (row < 0) return -1
+    }
+    return this.#reaches6(row, w0 ^ BIAS, w1 ^ BIAS, w2 ^ BIAS, w3 ^ BIAS) ? row : -1
+  }
+
+  /** The last row of [low, high) that starts at or before this address, or low - 1; lower words are biased. */
+  #lastBefore(low: number, high: number, key: number, k1: number, k2: number, k3: number): number {
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      const start = loadF64(this.#f64, this.#keys6 + middle)
+      if (start < key || (start === key && this.#startsBefore(middle, k1, k2, k3))) low = middle + 1
+      else high = middle
+    }
+    return low - 1
   }
 
   /** Whether the row's lower words are at or below these, which are biased. */
@@ -179,11 +199,11 @@ export class FlatTable implements AddressTable {
     const view = this.#i32
     const rows = this.#rows6
     const at = this.#starts6 + row
-    const s1 = load32(view, at + rows)
+    const s1 = load32(view, at)
     if (s1 !== k1) return s1 < k1
-    const s2 = load32(view, at + rows * 2)
+    const s2 = load32(view, at + rows)
     if (s2 !== k2) return s2 < k2
-    return load32(view, at + rows * 3) <= k3
+    return load32(view, at + rows * 2) <= k3
   }
 
   /** Whether the row ends at or behind this address, of biased words. */
@@ -209,7 +229,8 @@ export class FlatTable implements AddressTable {
     return load32(this.#i32, this.#tails4 + row * TAIL4_WORDS + 1)
   }
   start6(row: number, word: number): number {
-    return load32(this.#i32, this.#starts6 + this.#rows6 * word + row) ^ BIAS
+    if (word === 0) return firstWordOf6(loadF64(this.#f64, this.#keys6 + row))
+    return load32(this.#i32, this.#starts6 + this.#rows6 * (word - 1) + row) ^ BIAS
   }
   end6(row: number, word: number): number {
     return load32(this.#i32, this.#ends6 + row * END6_WORDS + word) ^ BIAS
