@@ -4,7 +4,8 @@
 //
 // 1. A layer (a folder of src) imports only from itself and from layers to its left.
 // 2. Files directly in src, such as errors.ts, are the base: every layer may import them, they import only each other.
-// 3. src/index.ts imports everything; nothing imports it.
+// 3. src/compose.ts, which puts the layers together, and src/index.ts import everything; compose.ts is imported by index.ts
+//    only, and nothing imports index.ts.
 // 4. The mem layer is imported as `#mem`, never by path, so that one import map can replace it.
 // 5. Nothing else is imported: no package and no `node:` module. Specifiers are string literals.
 //
@@ -19,6 +20,7 @@ export const layers = ['mem', 'layout', 'machine', 'sync', 'alloc', 'percpu', 'r
 
 const base = '(base)'
 const index = '(index)'
+const compose = '(compose)'
 
 /** Checks every source file below `root`; gives the problems found, each with `file`, `line` and `message`. */
 export function checkImports(root) {
@@ -52,14 +54,17 @@ export function checkImports(root) {
 function layerOf(file) {
   const [first, ...rest] = segments(file)
   if (rest.length > 0) return layers.includes(first) ? first : undefined
-  return /^index\.[cm]?[jt]s$/.test(first) ? index : base
+  if (/^index\.[cm]?[jt]s$/.test(first)) return index
+  return /^compose\.[cm]?[jt]s$/.test(first) ? compose : base
 }
 
 /** Says what is wrong with one import, or undefined. `specifier` is undefined when it is no string literal. */
 function judge(file, layer, specifier) {
   if (specifier === undefined) return 'imports by an expression: use a string literal'
   if (specifier === '#mem')
-    return layer === 'mem' || layer === base ? `#mem may not be imported from ${place(layer)}` : undefined
+    return layer === 'mem' || layer === base || layer === compose
+      ? `#mem may not be imported from ${place(layer)}`
+      : undefined
   if (!specifier.startsWith('./') && !specifier.startsWith('../')) {
     return `imports '${specifier}': the library imports only its own files and '#mem'`
   }
@@ -71,13 +76,16 @@ function judge(file, layer, specifier) {
   if (targetLayer === undefined) return `imports '${specifier}' from an unknown layer`
   if (targetLayer === 'mem' && layer !== 'mem')
     return `imports '${specifier}': import the mem layer as '#mem'`
-  if (layer === index || targetLayer === base || targetLayer === layer) return undefined
+  if (targetLayer === compose && layer !== index)
+    return `imports '${specifier}': only the index imports compose`
+  if (layer === index || layer === compose || targetLayer === base || targetLayer === layer) return undefined
   if (layer === base) return `imports '${specifier}': base files import no layer`
   if (layers.indexOf(targetLayer) < layers.indexOf(layer)) return undefined
   return `imports '${specifier}': ${targetLayer} comes after ${layer} in the line of layers`
 }
 
 function place(layer) {
+  if (layer === compose) return 'compose'
   return layer === base ? 'a base file' : `the ${layer} layer`
 }
 

@@ -14,7 +14,8 @@ test('accepts the line of layers', (t) => {
   const root = makeTree(t, {
     'errors.ts': `import type { X } from './limits.js'`,
     'limits.ts': '',
-    'index.ts': `export * from './machine/index.js'\nexport { y } from './errors.js'`,
+    'compose.ts': `import './machine/index.js'; import './sync/x.js'; import './errors.js'`,
+    'index.ts': `export * from './compose.js'\nexport * from './machine/index.js'\nexport { y } from './errors.js'`,
     'mem/mem.ts': `import './other.js'`,
     'machine/cpu.ts': `import { load32 } from '#mem'\nimport { struct } from '../layout/index.js'\nimport '../errors.js'\nimport './vpa/area.js'`,
     'machine/vpa/area.ts': `import '../../layout/struct.js'; const lazy = () => import('../cpu.js')`,
@@ -55,6 +56,7 @@ const wrong = [
   ['import equals', 'machine/a.ts', `import fs = require('fs')`, /imports only its own files/],
   ['a type reference', 'machine/a.ts', `/// <reference types="node" />`, /imports only its own files/],
   ['the index', 'machine/a.ts', `import '../index.js'`, /nothing imports the index/],
+  ['compose', 'machine/a.ts', `import '../compose.js'`, /only the index imports compose/],
   ['outside', 'machine/a.ts', `import '../../other/x.js'`, /outside the source folder/],
   [
     'a layer from a base file',

@@ -1,4 +1,5 @@
 export * from './layout/index.js'
 export * from './machine/index.js'
 export * from './errors.js'
+export { boot, join, Machine, type BootOptions } from './compose.js'
 export type { Memory } from '#mem'

@@ -18,6 +18,7 @@ export function readStruct(memory: Memory, struct: Struct, address: number): Rec
 function readPlain(memory: Memory, type: Type, kind: Kind | undefined, address: number): unknown {
   if (type.form === 'struct') return readStruct(memory, type, address)
   if (type.form === 'scalar') {
+    // atomic: a word by itself, for debugging.
     if (kind === 'atomic') return atomicCell(memory, type.name, address).load()
     const Numbers = numberArrayOf(type)
     return new Numbers(memory, address / unitOf(type), 1).at(0)

@@ -5,7 +5,7 @@ import { defaultDoorbellMode, type DoorbellMode } from './doorbell.js'
 import { AlreadyJoinedError, UnsupportedError } from './errors.js'
 import { Cpu, FLAG_MMU, FLAG_SMP, Header, layoutHash } from './layouts.js'
 import { FORMAT_VERSION, MAGIC, MAX_CPUS, MAX_MEMORY, MAX_NODES, UNIT } from './limits.js'
-import { Machine } from './machine.js'
+import type { MachineParts } from './machine.js'
 import { Memblock } from './memblock.js'
 import { openHandle, planMap, readMap, type MachineHandle, type MemoryMap } from './memory-map.js'
 import { threadKey } from './platform.js'
@@ -17,7 +17,7 @@ export interface JoinOptions {
   /** @internal Stands for another thread, in tests that run several CPUs on one. */
   readonly thread?: number
 }
-export interface BootOptions extends JoinOptions {
+export interface MachineOptions extends JoinOptions {
   /** Bytes, or text such as `'1 GiB'`; at most 8 GiB. Committed by the OS as it is touched. Default 64 MiB. */
   readonly memory?: number | string
   /** Possible CPUs, the calling thread included: 1 to 256. Default 8, or 1 without `smp`. */
@@ -30,13 +30,11 @@ export interface BootOptions extends JoinOptions {
   readonly mmu?: boolean
 }
 
-/**
- * Makes a machine; the calling thread becomes its CPU 0, online.
- *
- * @throws ArgumentError for options out of range or contradicting each other; UnsupportedError where there is no
- *   SharedArrayBuffer, or not enough address space for one of this size.
- */
-export function boot(options: BootOptions = {}): Machine {
+/** Makes the machine object, with its layers, of a thread whose CPU is claimed. src/compose.ts */
+export type MakeMachine<Machine> = (parts: MachineParts) => Machine
+
+/** `boot` without the layers above. */
+export function bootMachine<Machine>(options: MachineOptions, make: MakeMachine<Machine>): Machine {
   const map = planMap(checkOptions(options))
   if (map.firstUnit >= map.units) {
     throw new ArgumentError(
@@ -47,15 +45,15 @@ export function boot(options: BootOptions = {}): Machine {
   const buffer = allocate(map.units * UNIT)
   const memory = openMemory(buffer)
   writeHeader(memory, map)
-  return bringUp(memory, map, buffer, options)
+  return make(claim(memory, map, buffer, options, true))
 }
 
-/**
- * Makes the calling thread a CPU of the machine behind `handle`: the lowest free number comes online.
- *
- * @throws BadHandleError, VersionMismatchError, TruncatedBufferError, ForeignBufferError, AlreadyJoinedError, NoFreeCpuError.
- */
-export function join(handle: MachineHandle, options: JoinOptions = {}): Machine {
+/** `join` without the layers above. */
+export function joinMachine<Machine>(
+  handle: MachineHandle,
+  options: JoinOptions,
+  make: MakeMachine<Machine>,
+): Machine {
   const memory = openHandle(handle)
   const map = readMap(memory)
   const table = new CpuTable(memory, map)
@@ -67,23 +65,30 @@ export function join(handle: MachineHandle, options: JoinOptions = {}): Machine 
       { cpu: own[0] },
     )
   }
-  return bringUp(memory, map, handle.buffer, options)
+  return make(claim(memory, map, handle.buffer, options, false))
 }
 
-function bringUp(memory: Memory, map: MemoryMap, buffer: SharedArrayBuffer, options: JoinOptions): Machine {
+function claim(
+  memory: Memory,
+  map: MemoryMap,
+  buffer: SharedArrayBuffer,
+  options: JoinOptions,
+  isBoot: boolean,
+): MachineParts {
   const table = new CpuTable(memory, map)
   const key = options.thread ?? threadKey
   const cpu = table.claim(key)
   table.setState(cpu, table.incarnation(cpu) + 1, 'starting')
-  return new Machine({
+  return {
     memory,
+    isBoot,
     map,
     cpu,
     key,
     mode: options.doorbell ?? defaultDoorbellMode(),
     handle: { type: 'percpu.machine', version: FORMAT_VERSION, layoutHash, buffer },
     supervisorMemory: openMemory(buffer),
-  })
+  }
 }
 
 function writeHeader(memory: Memory, map: MemoryMap): void {
@@ -113,7 +118,7 @@ function writeHeader(memory: Memory, map: MemoryMap): void {
   storeAtomic32(memory.i32, words.ready, 1)
 }
 
-function checkOptions(options: BootOptions): Parameters<typeof planMap>[0] {
+function checkOptions(options: MachineOptions): Parameters<typeof planMap>[0] {
   const { smp = true, mmu = true, nodes = 1 } = options
   const cpus = options.cpus ?? (smp ? 8 : 1)
   const memory = parseSize(options.memory ?? '64 MiB', 'memory')

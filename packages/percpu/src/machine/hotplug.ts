@@ -8,6 +8,7 @@
  */
 import { ArgumentError } from '../errors.js'
 import { HotplugError } from './errors.js'
+import type { Layer } from './layer.js'
 
 export interface HotplugCallbacks {
   /** Unique on its machine object; named in errors. */
@@ -38,18 +39,23 @@ export class Hotplug {
     this.#callbacks.push(callbacks)
   }
 
-  /** Tears down in the opposite order. Every callback runs, whatever others throw. */
-  async teardown(): Promise<HotplugError | undefined> {
+  /** Tears down in the opposite order, and then the machine's layers. Every callback runs, whatever others throw. */
+  async teardown(layers: readonly Layer[]): Promise<HotplugError | undefined> {
     const errors: unknown[] = []
     const failed: string[] = []
-    for (let last = this.#callbacks.pop(); last; last = this.#callbacks.pop()) {
+    const attempt = async (name: string, teardown: () => unknown): Promise<void> => {
       try {
-        await last.teardown?.()
+        await teardown()
       } catch (error) {
         errors.push(error)
-        failed.push(last.name)
+        failed.push(name)
       }
     }
+    for (let last = this.#callbacks.pop(); last; last = this.#callbacks.pop()) {
+      const { name, teardown } = last
+      await attempt(name, () => teardown?.())
+    }
+    for (const layer of [...layers].reverse()) await attempt(layer.name, () => layer.detach?.())
     return summarise('teardown', failed, errors)
   }
 

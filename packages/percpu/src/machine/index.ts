@@ -1,5 +1,5 @@
-export { boot, join, type BootOptions, type JoinOptions } from './boot.js'
-export { Machine, type Cpus } from './machine.js'
+export type { JoinOptions } from './boot.js'
+export type { Cpus } from './machine.js'
 export type { MachineHandle } from './memory-map.js'
 export type { CpuInfo, CpuState } from './cpu-table.js'
 export type { CallFunction, CallOptions, CallOutcome } from './calls.js'

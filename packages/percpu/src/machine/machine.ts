@@ -8,6 +8,7 @@ import { OfflineError } from './errors.js'
 import { announceQuiescent, GracePeriods } from './grace-period.js'
 import { Hotplug, type HotplugCallbacks } from './hotplug.js'
 import { Idle } from './idle.js'
+import type { Layer, LayerContext } from './layer.js'
 import { Memblock } from './memblock.js'
 import type { MachineHandle, MemoryMap } from './memory-map.js'
 import { reportError } from './platform.js'
@@ -24,6 +25,8 @@ export interface MachineParts {
   readonly cpu: number
   readonly key: number
   readonly mode: DoorbellMode
+  /** Whether this thread boots the machine. */
+  readonly isBoot: boolean
   /** Views of its own for the supervisor, which outlives the CPU. */
   readonly supervisorMemory: Memory
 }
@@ -50,11 +53,12 @@ export class Machine {
   readonly #objects: Directory
   readonly #hotplug = new Hotplug()
   readonly #supervisor: Supervisor
+  readonly #layers: readonly Layer[]
   #leaving: Promise<void> | undefined
   #isOffline = false
 
   /** @internal The CPU is claimed and in state starting; comes online. */
-  constructor(parts: MachineParts) {
+  constructor(parts: MachineParts, layers: readonly Layer[] = []) {
     const { memory, map, cpu, key } = parts
     this.#parts = parts
     this.#table = new CpuTable(memory, map)
@@ -68,14 +72,36 @@ export class Machine {
     this.#memblock = new Memblock(memory, map, cpu, this.incarnation)
     this.#objects = new Directory(memory, this.#memblock)
     const supervised = new CpuTable(parts.supervisorMemory, map)
-    this.#supervisor = new Supervisor(supervised, key, (dead, incarnation) => {
+    this.#layers = layers
+    this.#supervisor = new Supervisor(supervised, key, layers, (dead, incarnation) => {
       const error = this.#isOffline ? undefined : this.#hotplug.dead(dead, incarnation)
       if (error) reportError(error)
     })
     this.#doorbell.start(parts.mode)
     this.#calls.start()
     this.#idle.start()
+    this.#attachLayers()
     this.#table.setState(cpu, this.incarnation, 'online')
+  }
+
+  /** A layer that cannot come up leaves the number free again. */
+  #attachLayers(): void {
+    const context: LayerContext = {
+      machine: this,
+      table: this.#table,
+      doorbell: this.#doorbell,
+      idle: this.#idle,
+      gracePeriods: this.#gracePeriods,
+    }
+    try {
+      if (this.#parts.isBoot) for (const layer of this.#layers) layer.boot?.(context)
+      for (const layer of this.#layers) layer.attach?.(context)
+    } catch (error) {
+      this.#doorbell.close()
+      this.#memblock.reclaim((address) => this.#objects.isLinked(address))
+      this.#table.release(this.cpu)
+      throw error
+    }
   }
 
   /** For the other threads: structured-cloneable, passed by `workerData` or `postMessage`, and given to `join` there. */
@@ -156,7 +182,7 @@ export class Machine {
     this.#table.setState(cpu, incarnation, 'stopping')
     announceQuiescent(this.#table, this.#doorbell.ringer, cpu)
     await this.#calls.drain()
-    const error = await this.#hotplug.teardown()
+    const error = await this.#hotplug.teardown(this.#layers)
     // Regions not kept end with this stay, as they would at its death.
     this.#memblock.reclaim((address) => this.#objects.isLinked(address))
     this.#table.setState(cpu, incarnation, 'offline')
@@ -183,14 +209,18 @@ export class Machine {
    * Cleans up after a CPU whose thread has certainly stopped, where no exit event tells so. If the thread still runs, it goes on
    * writing to memory that is given to others.
    *
+   * `reaperStopped`: the thread that was cleaning up after this CPU has certainly stopped, too; go on in its place. (Needed only
+   * if that thread was neither supervised nor a CPU any more: otherwise cleaning up after it includes what it left undone.)
+   *
    * @returns false if the CPU has no thread, or another thread cleans up.
    */
-  declareDead(cpu: number): boolean {
+  declareDead(cpu: number, options: { readonly reaperStopped?: boolean } = {}): boolean {
     this.#use()
     const [checked = cpu] = this.#checkCpus(cpu)
     if (checked === this.cpu) throw new ArgumentError(`CPU ${cpu} is the calling thread itself`, { cpu })
     const key = this.#table.thread(checked)
-    return key > 0 && this.#supervisor.reap(checked, key)
+    if (key < 0) return options.reaperStopped === true && this.#supervisor.reapAll(-key).includes(checked)
+    return key > 0 && this.#supervisor.reapAll(key).includes(checked)
   }
 
   // -------------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,14 @@
  * Supervision: when a worker's thread ends, for whatever reason, its CPU becomes free again.
  *
  * A thread can end between any two of its writes and tells nobody. Node's `exit` event means that it writes no more; from
- * then on its record is the reaper's. Each step of reaping can be repeated, and the number is given back last.
+ * then on its record is the reaper's.
+ *
+ *     cpu.thread    key ──takeOver──▶ -reaper ──takeOver──▶ -next reaper … ──release──▶ 0
+ *
+ * The reaper is a thread as well and may end at any point. Each step of reaping can be repeated, and the number is given back
+ * last; so whoever reaps a reaper finds the CPUs that it was cleaning up after (their `thread` is minus its key), takes them
+ * over by the same compare-and-exchange, and starts again from the first step. Of two supervisors one wins the
+ * exchange, and the other one leaves the CPU alone.
  */
 import { loadAtomic32, storeAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
@@ -11,6 +18,7 @@ import { Directory } from './directory.js'
 import { Ringer } from './doorbell.js'
 import { UnsupportedError } from './errors.js'
 import { announceQuiescent } from './grace-period.js'
+import type { Layer } from './layer.js'
 import { Cpu } from './layouts.js'
 import { MASK_WORDS } from './limits.js'
 import { Memblock } from './memblock.js'
@@ -23,7 +31,10 @@ export interface SupervisedWorker {
 }
 
 export interface Supervision {
-  /** After the worker has ended and been cleaned up after: the CPUs that it held (none if it never joined). */
+  /**
+   * After the worker has ended and been cleaned up after: the CPU that it held (none if it never joined), and those of other
+   * dead threads that it had begun to clean up after itself.
+   */
   readonly reaped: Promise<readonly number[]>
 }
 
@@ -35,12 +46,14 @@ export class Supervisor {
   readonly #table: CpuTable
   readonly #ringer: Ringer
   readonly #key: number
+  readonly #layers: readonly Layer[]
   readonly #onDead: DeadCallback
 
-  constructor(table: CpuTable, key: number, onDead: DeadCallback) {
+  constructor(table: CpuTable, key: number, layers: readonly Layer[], onDead: DeadCallback) {
     this.#table = table
     this.#ringer = new Ringer(table)
     this.#key = key
+    this.#layers = layers
     this.#onDead = onDead
   }
 
@@ -61,18 +74,31 @@ export class Supervisor {
     return {
       reaped: new Promise((resolve) => {
         worker.once('exit', () => {
-          resolve(this.#table.select((cpu) => this.reap(cpu, key)))
+          resolve(this.reapAll(key))
         })
       }),
     }
   }
 
-  /** Cleans up after the dead thread `key` if it held this CPU; false if not, or if another supervisor does. */
-  reap(cpu: number, key: number): boolean {
-    if (!this.#table.takeOver(cpu, key, this.#key)) return false
+  /**
+   * Cleans up after the dead thread `key`: the CPUs that it held, and those that it was cleaning up after. Returns those that
+   * this call took over, not those that another supervisor did.
+   */
+  reapAll(key: number): readonly number[] {
+    // What it left undone first: another CPU may wait for a lock of that one's.
+    const unfinished = this.#table.select((cpu) => this.#reap(cpu, -key))
+    return [...unfinished, ...this.#table.select((cpu) => this.#reap(cpu, key))]
+  }
+
+  /** `holder`: what the CPU's thread word must be, the dead thread's key or minus the dead reaper's. */
+  #reap(cpu: number, holder: number): boolean {
+    if (!this.#table.takeOver(cpu, holder, this.#key)) return false
     const incarnation = this.#table.incarnation(cpu)
     this.#table.setState(cpu, incarnation, 'dead')
     announceQuiescent(this.#table, this.#ringer, cpu)
+    for (const layer of this.#layers) {
+      layer.recover?.({ table: this.#table, ringer: this.#ringer, cpu, incarnation })
+    }
     this.#onDead(cpu, incarnation)
     this.#clearRecord(cpu)
     this.#freeRegions(cpu, incarnation)

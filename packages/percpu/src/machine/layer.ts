@@ -1,0 +1,47 @@
+/**
+ * How the layers above plug into a machine without the machine importing them. The file that puts everything together
+ * (src/compose.ts) makes the layers of each machine object and gives them to `bootMachine` or `joinMachine`.
+ *
+ *     boot      once, on the booting thread: makes the layer's shared memory, as a named object 'percpu.<layer>'
+ *     attach    on every thread that comes online, in state starting
+ *     detach    on a CPU that goes offline in an orderly way, after the users' teardowns, in the opposite order
+ *     recover   on the thread that reaps a dead CPU, in the order of the layers, before the users' `dead` callbacks
+ */
+import type { CpuTable } from './cpu-table.js'
+import type { Doorbell, Ringer } from './doorbell.js'
+import type { GracePeriods } from './grace-period.js'
+import type { Idle } from './idle.js'
+import type { Machine } from './machine.js'
+
+/** What a layer is given of the CPU that it is attached to. */
+export interface LayerContext {
+  /** Its public part: memory, memblock, objects, cpu, node, incarnation. */
+  readonly machine: Machine
+  /** Ends with the machine object, as everything that goes through its memory. */
+  readonly table: CpuTable
+  readonly doorbell: Doorbell
+  readonly idle: Idle
+  readonly gracePeriods: GracePeriods
+}
+
+/** What a layer is given to clean up after a CPU; it works on a thread that is no CPU (any more) too. */
+export interface Recovery {
+  /** On the reaper's own views. */
+  readonly table: CpuTable
+  readonly ringer: Ringer
+  /** The dead CPU; nobody else writes what it owned. */
+  readonly cpu: number
+  /** Its stay that ended. */
+  readonly incarnation: number
+}
+
+/** One per machine object. */
+export interface Layer {
+  /** Named in errors. */
+  readonly name: string
+  boot?(context: LayerContext): void
+  attach?(context: LayerContext): void
+  detach?(): void | Promise<void>
+  /** Every step can be repeated: the reaper may die too, and the next one starts again from the first step. */
+  recover?(recovery: Recovery): void
+}
