@@ -3,28 +3,32 @@
  */
 import { bootMachine, joinMachine, type JoinOptions, type MachineOptions } from './machine/boot.js'
 import type { Layer } from './machine/layer.js'
-import { Machine as CpuMachine, type MachineParts } from './machine/machine.js'
+import type { MachineParts } from './machine/machine.js'
 import type { MachineHandle } from './machine/memory-map.js'
+import { VpaLayer } from './machine/vpa-layer.js'
+import { WatchedMachine } from './machine/watched-machine.js'
 
 export type BootOptions = MachineOptions
 
 /** The layers of one machine object, in the order in which they come up and clean up. */
 interface Layers {
+  readonly vpa: VpaLayer
   readonly list: readonly Layer[]
 }
 
 function makeLayers(): Layers {
-  return { list: [] }
+  const vpa = new VpaLayer()
+  return { vpa, list: [vpa] }
 }
 
 /**
  * The calling thread's view of a machine, as one of its CPUs. Made by {@link boot} and {@link join}; not to be passed to other
  * threads (pass `machine.handle`). After `offline` every use throws an OfflineError and writes nothing.
  */
-export class Machine extends CpuMachine {
+export class Machine extends WatchedMachine {
   /** @internal */
   constructor(parts: MachineParts, layers: Layers) {
-    super(parts, layers.list)
+    super(parts, layers.vpa, layers.list)
   }
 }
 

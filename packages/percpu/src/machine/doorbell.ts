@@ -35,6 +35,8 @@ import { host, reportError, type Channel, type Timer } from './platform.js'
 export const REASON_QUIESCE = 1
 export const REASON_CALL = 2
 export const REASON_WAKE = 4
+/** A supervisor asks for a sign of life, or for other entries in the dispatch log. heartbeat.ts */
+export const REASON_WATCH = 64
 export const USER_REASONS_SHIFT = 8
 export const USER_REASONS = 16
 const POLL_BUDGET = 1024
@@ -110,6 +112,8 @@ export class Doorbell {
   readonly #hint: number
   readonly #handlers = new Map<number, () => void>()
   readonly #waits = new Set<Wait>()
+  /** Set by the VPA layer: is told of each answer, before it is given. */
+  onAnswer: ((reasons: number) => void) | undefined
   #channel: Channel | undefined
   #keepAlive: Timer | undefined
   /** Held here to save `poll` three dependent loads. */
@@ -185,6 +189,7 @@ export class Doorbell {
       // L(cpu.bell) pairs with K in ring: what the ringers wrote before they rang may be read. Mutant:
       // machine/ring-before-call.
       let reasons = exchangeAtomic32(i32, this.#bell, 0)
+      if (reasons !== 0) this.onAnswer?.(reasons)
       for (; reasons !== 0; reasons &= reasons - 1) {
         try {
           this.#handlers.get(reasons & -reasons)?.()
@@ -195,6 +200,21 @@ export class Doorbell {
     } finally {
       this.#answering = false
     }
+  }
+
+  /** Whether an answer is under way on this stack. */
+  get isAnswering(): boolean {
+    return this.#answering
+  }
+  /** Takes what was rung so far without answering it; to be rung again by the caller, who sleeps on the bell meanwhile. */
+  take(): number {
+    // atomic: as L; what the ringers wrote before is read by whoever answers the ring that follows this.
+    return exchangeAtomic32(this.#table.memory.i32, this.#bell, 0)
+  }
+
+  /** Asks all conditions of {@link until} again. */
+  recheck(): void {
+    this.#recheck()
   }
 
   /**

@@ -56,6 +56,10 @@ export class UnsupportedError extends PercpuError {
 export class UnansweredError extends PercpuError {
   readonly code = 'PERCPU_UNANSWERED'
 }
+/** An area is not fit to be a VPA or dispatch log, or is registered or not when it must not be. Nothing was registered. */
+export class VpaError extends PercpuError {
+  readonly code = 'PERCPU_VPA'
+}
 /** A hotplug callback threw while its CPU came online; what had been started before it was torn down again. */
 export class HotplugError extends PercpuError {
   readonly code = 'PERCPU_HOTPLUG'

@@ -128,15 +128,15 @@ export class Machine {
   // -------------------------------------------------------------------------------------------------------------------
   // CPUs
 
-  /** CPUs that could ever come online: 0 to `cpus - 1` as booted. */
+  /** CPUs that could ever come online: 0 to `cpus - 1` as booted, without those given up since. */
   get possible(): readonly number[] {
     this.#use()
-    return this.#table.select(() => true)
+    return this.#table.select((cpu) => this.#table.isPossible(cpu))
   }
   /** CPUs that have a thread: starting, online, stopping, or dead and not yet cleaned up after. A snapshot. */
   get present(): readonly number[] {
     this.#use()
-    return this.#table.select((cpu) => this.#table.thread(cpu) !== 0)
+    return this.#table.select((cpu) => this.#table.isPresent(cpu))
   }
   /** CPUs that are online. A snapshot: others may come and go meanwhile. */
   get online(): readonly number[] {
@@ -301,6 +301,11 @@ export class Machine {
     await this.#gracePeriods.synchronize(options.timeout)
   }
 
+  /** @internal For the layers. @throws ArgumentError for a CPU that is not possible. */
+  checkCpus(cpus: Cpus): readonly number[] {
+    this.#use()
+    return this.#checkCpus(cpus)
+  }
   #checkCpus(cpus: Cpus): readonly number[] {
     const list = typeof cpus === 'number' ? [cpus] : [...new Set(cpus)]
     for (const cpu of list) {

@@ -23,6 +23,7 @@ import { Cpu } from './layouts.js'
 import { MASK_WORDS } from './limits.js'
 import { Memblock } from './memblock.js'
 import { keyOfThreadId, reportError } from './platform.js'
+import { VpaRegistry } from './vpa-registry.js'
 
 /** What is needed of a worker: a Node `Worker` has it. */
 export interface SupervisedWorker {
@@ -100,6 +101,8 @@ export class Supervisor {
       layer.recover?.({ table: this.#table, ringer: this.#ringer, cpu, incarnation })
     }
     this.#onDead(cpu, incarnation)
+    // Until here the dead CPU's VPA could be read for a post-mortem.
+    new VpaRegistry(this.#table).unregisterDead(cpu, incarnation)
     this.#clearRecord(cpu)
     this.#freeRegions(cpu, incarnation)
     this.#table.release(cpu)
