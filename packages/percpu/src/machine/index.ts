@@ -13,7 +13,7 @@ export * from './errors.js'
 export type { CpuInspection, InspectOptions, Inspection, Activity, Dispatch, WorkInfo } from './inspect.js'
 export type { DispatchKind } from './dispatch-log.js'
 export type { Percentiles } from './histogram.js'
-export type { AwaitedLock, Deadlock, LockState, OwnedLock } from './locks.js'
+export { findDeadlocks, type AwaitedLock, type Deadlock, type LockState, type OwnedLock } from './locks.js'
 export type {
   BlockedEvent,
   DiedEvent,
@@ -24,4 +24,5 @@ export type {
 } from './monitor.js'
 export type { ListenOptions } from './events.js'
 export { POISON_OFFSET, type CpuHandle } from './paca.js'
-export { TRACE_ALL, TRACE_DOORBELLS, TRACE_LOCKS, TRACE_PARKS, TRACE_WORK } from './vpa-layout.js'
+export { TRACE_ALL, TRACE_DOORBELLS, TRACE_LOCKS, TRACE_PARKS, TRACE_WORK, Vpa } from './vpa-layout.js'
+export type { Registration, VpaRegistry } from './vpa-registry.js'

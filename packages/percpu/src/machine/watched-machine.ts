@@ -77,7 +77,7 @@ export class WatchedMachine extends Machine {
     this.#vpa.limitCpus(limit)
   }
 
-  /** @internal The supervisor's side of the registrations. */
+  /** The supervisor's side of the registrations: each CPU registers its own VPA and log when it comes online. */
   get vpas(): VpaRegistry {
     return this.#vpa.registry
   }
