@@ -14,7 +14,15 @@
  * address, srr1 = duration (ns).
  * Cost: about 15 ns and the clock readings of the caller.
  */
-import { addAtomic32, copyOut, exchangeAtomic32, loadAtomic32, storeBigU32, type Memory } from '#mem'
+import {
+  addAtomic32,
+  copyOut,
+  exchangeAtomic32,
+  loadAtomic32,
+  storeBigU32,
+  type BytesView,
+  type Memory,
+} from '#mem'
 import { CpuWatch, DispatchEntry, LOG_ENTRIES, LOG_SIZE, LOG_WRAP, Vpa } from './vpa-layout.js'
 
 export const dispatchKinds = ['park', 'wake', 'doorbell', 'work', 'async work', 'lock wait'] as const
@@ -85,20 +93,21 @@ export class DispatchLog {
     const entry = this.#log + (this.#entries % LOG_ENTRIES) * DispatchEntry.size
     // The first three fields as one word.
     storeBigU32(bytes, entry, (kind << 24) | (flags << 16) | this.#cpu)
-    const begin = Math.floor(at * 1e6)
-    storeBigU32(bytes, entry + offsets.timebase, Math.floor(begin / 2 ** 32))
-    storeBigU32(bytes, entry + offsets.timebase + 4, begin % 2 ** 32)
-    storeBigU32(bytes, entry + offsets.srr0, Math.floor(subject / 2 ** 32))
-    storeBigU32(bytes, entry + offsets.srr0 + 4, subject % 2 ** 32)
-    const length = Math.floor(duration * 1e6)
-    storeBigU32(bytes, entry + offsets.srr1, Math.floor(length / 2 ** 32))
-    storeBigU32(bytes, entry + offsets.srr1 + 4, length % 2 ** 32)
+    store64(bytes, entry + offsets.timebase, at * 1e6)
+    store64(bytes, entry + offsets.srr0, subject)
+    store64(bytes, entry + offsets.srr1, duration * 1e6)
     this.#entries = this.#entries + 1 === LOG_WRAP ? 0 : this.#entries + 1
     // VC(watch.entries) publishes the entry; pairs with VD in readDispatchLog: it is the readers' until 84 more are counted,
     // and the next place is this CPU's to overwrite. Mutant: machine/entry-counted-first.
     exchangeAtomic32(i32, this.#counter, this.#entries)
     storeBigU32(bytes, this.#index, this.#entries)
   }
+}
+
+/** The whole part of a number below 2^53, in two words. (A store keeps a number's lower 32 bits.) */
+function store64(bytes: BytesView, at: number, value: number): void {
+  storeBigU32(bytes, at, value * 2 ** -32)
+  storeBigU32(bytes, at + 4, value)
 }
 
 /**
