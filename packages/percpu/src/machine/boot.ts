@@ -83,7 +83,7 @@ function claim(
   table.setState(cpu, table.incarnation(cpu) + 1, 'starting')
   return {
     memory,
-    isBoot,
+    publish: isBoot ? () => publish(memory) : undefined,
     map,
     cpu,
     key,
@@ -118,9 +118,12 @@ function writeHeader(memory: Memory, map: MemoryMap): void {
   const memblock = new Memblock(memory, map, 0, 0)
   memblock.initialise()
   new VpaRegistry(table).allocate(memblock)
-  // A(header.ready) publishes the header page and the tables; pairs with B in openHandle: all published words are immutable
-  // from here on. Mutant: machine/ready-first.
-  storeAtomic32(memory.i32, words.ready, 1)
+}
+
+function publish(memory: Memory): void {
+  // A(header.ready) publishes the header page, the tables and the layers' named objects; pairs with B in openHandle: all
+  // published words are immutable from here on. Mutant: machine/ready-first.
+  storeAtomic32(memory.i32, Header.words.ready, 1)
 }
 
 function checkOptions(options: MachineOptions): Parameters<typeof planMap>[0] {

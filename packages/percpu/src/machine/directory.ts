@@ -108,12 +108,10 @@ export class Directory {
     return objects
   }
 
-  /** Whether the memblock region at this address holds a named object. For the reaper. */
-  isLinked(address: number): boolean {
+  /** Whether this memblock region holds a named object. For the reaper. */
+  isLinked(address: number, size: number): boolean {
     for (let entry = this.#head(); entry !== 0; entry = this.#load(entry, words.next)) {
-      const object = this.#load(entry, words.object)
-      if (address <= entry * UNIT && object * UNIT < address + this.#load(entry, words.units) * UNIT)
-        return true
+      if (address <= entry * UNIT && entry * UNIT < address + size) return true
     }
     return false
   }

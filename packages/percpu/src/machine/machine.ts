@@ -25,8 +25,8 @@ export interface MachineParts {
   readonly cpu: number
   readonly key: number
   readonly mode: DoorbellMode
-  /** Whether this thread boots the machine. */
-  readonly isBoot: boolean
+  /** On the booting thread: lets others join, after the layers have made their memory. */
+  readonly publish: (() => void) | undefined
   /** Views of its own for the supervisor, which outlives the CPU. */
   readonly supervisorMemory: Memory
 }
@@ -94,11 +94,12 @@ export class Machine {
       gracePeriods: this.#gracePeriods,
     }
     try {
-      if (this.#parts.isBoot) for (const layer of this.#layers) layer.boot?.(context)
+      if (this.#parts.publish) for (const layer of this.#layers) layer.boot?.(context)
+      this.#parts.publish?.()
       for (const layer of this.#layers) layer.attach?.(context)
     } catch (error) {
       this.#doorbell.close()
-      this.#memblock.reclaim((address) => this.#objects.isLinked(address))
+      this.#memblock.reclaim((address, size) => this.#objects.isLinked(address, size))
       this.#table.release(this.cpu)
       throw error
     }
@@ -184,7 +185,7 @@ export class Machine {
     await this.#calls.drain()
     const error = await this.#hotplug.teardown(this.#layers)
     // Regions not kept end with this stay, as they would at its death.
-    this.#memblock.reclaim((address) => this.#objects.isLinked(address))
+    this.#memblock.reclaim((address, size) => this.#objects.isLinked(address, size))
     this.#table.setState(cpu, incarnation, 'offline')
     announceQuiescent(this.#table, this.#doorbell.ringer, cpu)
     this.#doorbell.close()

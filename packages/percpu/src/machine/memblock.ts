@@ -157,11 +157,11 @@ export class Memblock {
   }
 
   /** For the reaper: frees what the incarnation had allocated and neither kept nor linked. Returns the bytes freed. */
-  reclaim(isLinked: (address: number) => boolean): number {
+  reclaim(isLinked: (address: number, size: number) => boolean): number {
     return this.#change(({ list }) => {
       let units = 0
       for (const region of list.filter(({ owner }) => owner === this.#owner)) {
-        if (isLinked(region.start * UNIT)) {
+        if (isLinked(region.start * UNIT, region.units * UNIT)) {
           region.owner = 0
         } else {
           units += region.units

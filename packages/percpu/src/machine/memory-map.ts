@@ -92,7 +92,7 @@ export function openHandle(handle: MachineHandle): Memory {
     )
   }
   const memory = openMemory(handle.buffer)
-  // B(header.ready) pairs with A in boot: after it every published word of the header may be read. Mutant:
+  // B(header.ready) pairs with A in publish: after it every published word of the header may be read. Mutant:
   // machine/ready-first.
   const ready = loadAtomic32(memory.i32, Header.words.ready)
   const magic = loadU32(memory.u32, Header.words.magic)

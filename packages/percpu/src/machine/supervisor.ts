@@ -125,7 +125,7 @@ export class Supervisor {
     const memblock = new Memblock(this.#table.memory, this.#table.map, cpu, incarnation)
     const directory = new Directory(this.#table.memory, memblock)
     try {
-      memblock.reclaim((address) => directory.isLinked(address))
+      memblock.reclaim((address, size) => directory.isLinked(address, size))
     } catch (error) {
       reportError(error)
     }
