@@ -29,7 +29,9 @@ interface Layers {
 function makeLayers(journal?: number): Layers {
   const sync = new Sync(journal)
   const vpa = new VpaLayer()
-  return { sync, vpa, list: [sync, vpa] }
+  vpa.provideLocks((table, cpu) => sync.lockState(table, cpu))
+  // First, so that a post-mortem is read before the locks of the dead are released.
+  return { sync, vpa, list: [vpa, sync] }
 }
 
 /**

@@ -1,13 +1,16 @@
 /** The layer: its memory, its objects on one thread, and its part in coming, going and dying. */
 import { loadAtomic32, storeAtomicU64, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
+import type { CpuTable } from '../machine/cpu-table.js'
 import type { Layer, LayerContext, Recovery } from '../machine/layer.js'
+import type { LockState } from '../machine/locks.js'
 import { Completion } from './completion.js'
 import { Condition } from './condition.js'
 import { SyncCore } from './core.js'
 import { LockHeldError } from './errors.js'
 import { readInterests, KIND_MUTEX, KIND_SEMAPHORE, KIND_SEQLOCK } from './interests.js'
 import { CompletionWords, ConditionWords, MutexWords, SemaphoreWords, SeqlockWords } from './layouts.js'
+import { lockStateOf } from './lock-state.js'
 import { Mutex } from './mutex.js'
 import { isReserved, TOKEN } from './mutex-words.js'
 import { recoverSync } from './recovery.js'
@@ -115,6 +118,11 @@ export class Sync implements Layer {
     }
     // atomic: before anybody can find it.
     storeAtomicU64(memory.u64, address / 8, packValue(permits, 0, 0))
+  }
+
+  /** For watchers: the locks of any CPU, read through any table; none before this thread was attached. */
+  lockState(table: CpuTable, cpu: number): LockState {
+    return this.#map ? lockStateOf(table, this.#map, cpu) : { owned: [], awaited: [] }
   }
 
   /** What any CPU holds or waits for. */
