@@ -6,10 +6,13 @@
  * CPU writes its list, or its reaper. Plain stores, in the order of the program: a thread is ended at a point of its own
  * program (journal.ts says why), so the reaper finds what stood before that point, all of it, and nothing from behind.
  */
-import { loadU32, storeU32, type Memory } from '#mem'
+import type { Memory } from '#mem'
+import * as mem from '#mem'
 import { TooManyLocksError } from './errors.js'
 import { Interest, MAX_INTERESTS, SyncCpu } from './layouts.js'
 
+// Copied out of their module for the compiler, which checks an import at each use.
+const { loadU32, storeU32 } = mem
 export const KIND_MUTEX = 0
 export const KIND_QUEUE = 1
 export const KIND_SEMAPHORE = 2
@@ -18,13 +21,21 @@ export const KIND_SEQLOCK = 3
 const stride = Interest.stride / 4
 const { word, kind } = Interest.words
 
+/** What a place can be lent to. */
+export interface Lender {
+  /** Gives its place back if it has no use for it now. */
+  givesBack(): boolean
+}
+
 export class Interests {
   readonly #memory: Memory
   readonly #first: number
   /** Places not in use, a bit each. */
   #free = -1
-  /** Keeps the JavaScript objects of locks in use alive. */
+  /** Whose place it is. Keeps the JavaScript objects of locks in use alive. */
   readonly #users: (object | undefined)[] = new Array<undefined>(MAX_INTERESTS).fill(undefined)
+  /** Places that their users do not need at the moment, but will again. */
+  readonly #lent = new Map<number, Lender>()
 
   /** `record`: word index of the CPU's SyncCpu. */
   constructor(memory: Memory, record: number) {
@@ -48,6 +59,7 @@ export class Interests {
 
   /** A place whose entry the caller completes, and then {@link publish | publishes}. */
   reserve(lock: number, user: object): number {
+    if (this.#free === 0) this.#takeBack()
     const free = this.#free
     if (free === 0) {
       throw new TooManyLocksError(
@@ -69,8 +81,24 @@ export class Interests {
     this.#free |= 1 << place
   }
 
-  get inUse(): number {
-    return this.#users.filter((user) => user !== undefined).length
+  /**
+   * A place that stays with a mutex while nobody here wants it, so that locking writes the entry and nothing else. Taken back,
+   * from a mutex that does not want it, when there are no others.
+   */
+  lend(user: Lender, lock: number, lockKind: number): number {
+    const place = this.reserve(lock, user)
+    storeU32(this.#memory.u32, this.wordOf(place) + kind, lockKind)
+    this.#lent.set(place, user)
+    return place
+  }
+
+  #takeBack(): void {
+    for (const [place, user] of this.#lent) {
+      if (!user.givesBack()) continue
+      this.#lent.delete(place)
+      this.leave(place)
+      return
+    }
   }
 
   /** Word index of an entry. */

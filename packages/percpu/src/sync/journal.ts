@@ -20,21 +20,27 @@
  * Progress: wait-free. Cost: about 2 ns a word over the bare store; see "sync" in docs/benchmarks.md.
  * What it does not do: undo changes made without it, or atomic words (publish those after the section).
  */
-import { load32, loadU32, loadU64, store32, storeF64, storeU32, storeU64, type Memory } from '#mem'
+import type { I32View, Memory } from '#mem'
+import * as mem from '#mem'
 import { ArgumentError } from '../errors.js'
 import { JournalFullError, SectionError } from './errors.js'
 import { JournalEntry, SyncCpu } from './layouts.js'
 
+// Copied out of their module for the compiler, which checks an import at each use.
+const { load32, loadU32, loadU64, store32, storeF64, storeU32, storeU64 } = mem
 const entryWords = JournalEntry.stride / 4
 const { old } = JournalEntry.words
 const { journalLength } = SyncCpu.words
 
 export class Journal {
   readonly #memory: Memory
+  /** Held here while a section is open, to save each write two dependent loads. */
+  #view: I32View
   readonly #lengthWord: number
   readonly #first: number
   readonly #capacity: number
-  readonly #words: number
+  /** Index of the memory's last word: fits a small integer, which a count of 2^31 would not. */
+  readonly #lastWord: number
   /** The bound that writes check: 0 while no section is open. */
   #limit = 0
   #length = 0
@@ -42,10 +48,11 @@ export class Journal {
   /** `record`: word index of the CPU's SyncCpu. */
   constructor(memory: Memory, record: number, capacity: number) {
     this.#memory = memory
+    this.#view = memory.i32
     this.#lengthWord = record + journalLength
     this.#first = record + SyncCpu.stride / 4
     this.#capacity = capacity
-    this.#words = memory.byteLength / 4
+    this.#lastWord = memory.byteLength / 4 - 1
   }
 
   /** Words changed since the outermost section began. */
@@ -58,6 +65,7 @@ export class Journal {
 
   /** Writes may come from here on. */
   open(): void {
+    this.#view = this.#memory.i32
     this.#limit = this.#capacity
   }
 
@@ -77,8 +85,9 @@ export class Journal {
   /** Writes the 32-bit word with this index. */
   write32(word: number, value: number): void {
     const length = this.#length
-    if (length >= this.#limit || word >>> 0 !== word || word >= this.#words) this.#refuse(word, 1)
-    const { i32 } = this.#memory
+    if (length >= this.#limit || (word | 0) !== word || word < 0 || word > this.#lastWord)
+      this.#refuse(word, 1)
+    const i32 = this.#view
     const entry = this.#first + length * entryWords
     store32(i32, entry, word)
     store32(i32, entry + old, load32(i32, word))
@@ -104,7 +113,8 @@ export class Journal {
   #record64(index: number): void {
     const length = this.#length
     const word = index * 2
-    if (length + 1 >= this.#limit || word >>> 0 !== word || word >= this.#words) this.#refuse(word, 2)
+    if (length + 1 >= this.#limit || (word | 0) !== word || word < 0 || word > this.#lastWord)
+      this.#refuse(word, 2)
     const { i32, u64 } = this.#memory
     const entry = this.#first + length * entryWords
     const value = loadU64(u64, index)
@@ -119,7 +129,7 @@ export class Journal {
   #refuse(word: number, entries: number): never {
     if (this.#limit === 0)
       throw new SectionError('no section is open: its changes were committed or taken back')
-    if (word >>> 0 !== word || word >= this.#words) {
+    if ((word | 0) !== word || word < 0 || word > this.#lastWord) {
       throw new ArgumentError(`there is no word with index ${word} in this memory (address / 4)`, { word })
     }
     throw new JournalFullError(

@@ -8,14 +8,17 @@
  * Cost: lock and unlock are one compare-and-exchange each while nobody waits, and a few plain stores; see "sync" in
  * docs/benchmarks.md. A wait costs the wake-up, tens of µs.
  */
-import { compareExchangeAtomic32 } from '#mem'
+import type { Memory } from '#mem'
+import * as mem from '#mem'
 import type { SyncCore } from './core.js'
 import { KIND_MUTEX } from './interests.js'
 import { LockTimeoutError, NotOwnerError, SelfDeadlockError } from './errors.js'
 import { isFree, OWNER_DIED, TOKEN } from './mutex-words.js'
-import { runSection, type Section } from './section.js'
+import { runSection, type Section, type Sections } from './section.js'
 import { deadlineOf, throwIfAborted, type AsyncWaitOptions, type WaitOptions } from './waiting.js'
 
+// Copied out of their module for the compiler, which checks an import at each use.
+const { compareExchangeAtomic32, storeU32 } = mem
 /** The right to what a mutex protects, until {@link MutexGuard.unlock} or the end of its `using` block. */
 export class MutexGuard {
   #predecessorDied: boolean
@@ -84,9 +87,12 @@ export class Mutex {
   /** For messages. */
   readonly name: string
   readonly #core: SyncCore
+  readonly #memory: Memory
+  readonly #token: number
+  readonly #sections: Sections
   readonly #word: number
-  /** Entry in the list of interests, while anything of this thread needs it. */
-  #place = -1
+  /** Word index of its entry in the list of interests, once it has one. */
+  #entry = 0
   /** How many of this thread hold it or want it. */
   #users = 0
   #isHeld = false
@@ -110,6 +116,9 @@ export class Mutex {
     this.#kind = kind
     this.#beforeRelease = beforeRelease
     this.#core = core
+    this.#memory = core.memory
+    this.#token = core.token
+    this.#sections = core.sections
     this.#word = word
     this.address = word * 4
     this.name = name
@@ -123,12 +132,11 @@ export class Mutex {
    *   TooManyLocksError.
    */
   lock(options?: WaitOptions): MutexGuard {
-    const core = this.#core
-    core.waiting.assertMayBlock()
+    this.#core.waiting.assertMayBlock()
     if (this.#isHeld) return this.#relock()
     this.#enlist()
     // atomic: A, for a mutex that nobody holds or waits for.
-    if (compareExchangeAtomic32(core.memory.i32, this.#word, 0, core.token) === 0)
+    if (compareExchangeAtomic32(this.#memory.i32, this.#word, 0, this.#token) === 0)
       this.#predecessorDied = false
     else this.#lockSlow(deadlineOf(options?.timeout))
     this.#isHeld = true
@@ -185,9 +193,9 @@ export class Mutex {
    */
   unlock(): void {
     if (!this.#isHeld || this.#isDeferred) throw this.#notOwner()
-    if (this.#core.sections.isOpen) {
+    if (this.#sections.isOpen) {
       this.#isDeferred = true
-      this.#core.sections.retain(this)
+      this.#sections.retain(this)
     } else {
       this.#release()
     }
@@ -305,22 +313,35 @@ export class Mutex {
   }
 
   #release(): void {
-    const { memory, protocol, token } = this.#core
+    const token = this.#token
     this.#beforeRelease?.()
     this.#isHeld = false
     this.#isDeferred = false
     this.#isInSection = false
     // atomic: B, for a mutex that nobody waits for.
-    if (compareExchangeAtomic32(memory.i32, this.#word, token, 0) !== token) protocol.release(this.#word)
+    if (compareExchangeAtomic32(this.#memory.i32, this.#word, token, 0) !== token)
+      this.#core.protocol.release(this.#word)
     this.#delist()
   }
 
+  /** Says in the list of interests that this thread wants the mutex, or has it. */
   #enlist(): void {
-    if (this.#users === 0) this.#place = this.#core.interests.enter(this.#word, this.#kind, this)
-    this.#users++
+    if (this.#entry === 0) this.#borrowEntry()
+    // Before anything that a reaper must know of. Mutant: sync/no-interest.
+    if (this.#users++ === 0) storeU32(this.#memory.u32, this.#entry, this.#word)
   }
   #delist(): void {
-    if (--this.#users === 0) this.#core.interests.leave(this.#place)
+    if (--this.#users === 0) storeU32(this.#memory.u32, this.#entry, 0)
+  }
+  #borrowEntry(): void {
+    const { interests } = this.#core
+    this.#entry = interests.wordOf(interests.lend(this, this.#word, this.#kind))
+  }
+  /** @internal */
+  givesBack(): boolean {
+    if (this.#users > 0) return false
+    this.#entry = 0
+    return true
   }
 
   #sleepersChange(by: 1 | -1, taken = false): void {
