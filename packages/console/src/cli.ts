@@ -6,10 +6,12 @@ import { PercpuError } from 'percpu'
 import { layout } from './commands/layout.js'
 import { lookup } from './commands/lookup.js'
 import { serve } from './commands/serve.js'
+import { top } from './commands/top.js'
 import { parseBytes, parseInteger, parseSeconds } from './commands/values.js'
 import { UsageError } from './errors.js'
 import type { InputFormat } from './lookup/stream.js'
 import { TABLE_NAME } from './serve/service.js'
+import { MAX_EVERY, MIN_EVERY } from './top/protocol.js'
 import type { TableFiles } from './table/build.js'
 import { packagedFiles } from './table/load.js'
 
@@ -99,6 +101,25 @@ program
   .option('--nested', 'also the structs nested in them, and their members', false)
   .action(async (file: string, names: string[], flags: { json: boolean; nested: boolean }) => {
     process.stdout.write(await layout({ file, names, ...flags }))
+  })
+
+program
+  .command('top')
+  .description('watch what every CPU of a running machine is doing')
+  .argument('<socket>', 'the local socket on which its process serves inspections')
+  .addOption(
+    new Option('--interval <ms>', 'milliseconds between inspections')
+      .argParser(parseInteger(MIN_EVERY, MAX_EVERY))
+      .default(1000),
+  )
+  .option('--once', 'print one inspection and end', false)
+  .option('--json', 'print JSON, a line for each inspection', false)
+  .action(async (socket: string, flags: { interval: number; once: boolean; json: boolean }) => {
+    const ended = new AbortController()
+    process.once('SIGINT', () => {
+      ended.abort()
+    })
+    await top({ socket, ...flags, output: process.stdout, signal: ended.signal })
   })
 
 function withTableOptions(command: Command): Command {

@@ -3,28 +3,94 @@
  */
 import { bootMachine, joinMachine, type JoinOptions, type MachineOptions } from './machine/boot.js'
 import type { Layer } from './machine/layer.js'
-import { Machine as CpuMachine, type MachineParts } from './machine/machine.js'
+import type { MachineParts } from './machine/machine.js'
 import type { MachineHandle } from './machine/memory-map.js'
+import { VpaLayer } from './machine/vpa-layer.js'
+import { WatchedMachine } from './machine/watched-machine.js'
+import type { Completion } from './sync/completion.js'
+import type { Condition } from './sync/condition.js'
+import type { Mutex } from './sync/mutex.js'
+import type { Semaphore } from './sync/semaphore.js'
+import type { Seqlock } from './sync/seqlock.js'
+import { Sync, type LockInterest } from './sync/sync.js'
 
-export type BootOptions = MachineOptions
+export interface BootOptions extends MachineOptions {
+  /** Words that one section can change: entries of each CPU's undo journal, 8 bytes each. Default 512. */
+  readonly journal?: number
+}
 
 /** The layers of one machine object, in the order in which they come up and clean up. */
 interface Layers {
+  readonly sync: Sync
+  readonly vpa: VpaLayer
   readonly list: readonly Layer[]
 }
 
-function makeLayers(): Layers {
-  return { list: [] }
+function makeLayers(journal?: number): Layers {
+  const sync = new Sync(journal)
+  const vpa = new VpaLayer()
+  vpa.provideLocks((table, cpu) => sync.lockState(table, cpu))
+  // First, so that a post-mortem is read before the locks of the dead are released.
+  return { sync, vpa, list: [vpa, sync] }
 }
 
 /**
  * The calling thread's view of a machine, as one of its CPUs. Made by {@link boot} and {@link join}; not to be passed to other
  * threads (pass `machine.handle`). After `offline` every use throws an OfflineError and writes nothing.
  */
-export class Machine extends CpuMachine {
+export class Machine extends WatchedMachine {
+  readonly #sync: Sync
+
   /** @internal */
   constructor(parts: MachineParts, layers: Layers) {
-    super(parts, layers.list)
+    super(parts, layers.vpa, layers.list)
+    this.#sync = layers.sync
+  }
+
+  /** The mutex of this name, for all threads. Look it up once, not in loops. */
+  mutex(name: string): Mutex {
+    return this.#sync.mutex(name)
+  }
+  /** The mutex at this address: the MutexWords inside an object of yours, zeroed at first. */
+  mutexAt(address: number): Mutex {
+    return this.#sync.mutexAt(address)
+  }
+  /** The completion of this name, or at this address (CompletionWords). */
+  completion(name: string): Completion {
+    return this.#sync.completion(name)
+  }
+  completionAt(address: number): Completion {
+    return this.#sync.completionAt(address)
+  }
+  /** The condition of this name, or at this address (ConditionWords), to be waited for under `mutex`. */
+  condition(name: string, mutex: Mutex): Condition {
+    return this.#sync.condition(name, mutex)
+  }
+  conditionAt(address: number, mutex: Mutex): Condition {
+    return this.#sync.conditionAt(address, mutex)
+  }
+  /** The semaphore of this name; who creates it gives it its permits, 0 to 2^24 - 1. */
+  semaphore(name: string, permits: number): Semaphore {
+    return this.#sync.semaphore(name, permits)
+  }
+  /** The semaphore at this address (SemaphoreWords, zeroed at first: no permits; see {@link initSemaphore}). */
+  semaphoreAt(address: number): Semaphore {
+    return this.#sync.semaphoreAt(address)
+  }
+  /** Gives the semaphore in zeroed memory its permits, before anybody uses it. */
+  initSemaphore(address: number, permits: number): void {
+    this.#sync.initSemaphore(this.memory, address, permits)
+  }
+  /** The sequence lock of this name, or at this address (SeqlockWords). */
+  seqlock(name: string): Seqlock {
+    return this.#sync.seqlock(name)
+  }
+  seqlockAt(address: number): Seqlock {
+    return this.#sync.seqlockAt(address)
+  }
+  /** The locks that a CPU holds or waits for. A snapshot: for a CPU that runs, a guess. */
+  locksOf(cpu: number): readonly LockInterest[] {
+    return this.#sync.interestsOf(cpu)
   }
 }
 
@@ -35,7 +101,7 @@ export class Machine extends CpuMachine {
  *   SharedArrayBuffer, or not enough address space for one of this size.
  */
 export function boot(options: BootOptions = {}): Machine {
-  return bootMachine(options, (parts) => new Machine(parts, makeLayers()))
+  return bootMachine(options, (parts) => new Machine(parts, makeLayers(options.journal)))
 }
 
 /**

@@ -1,5 +1,6 @@
-import { createBuffer, openMemory, storeAtomic32, storeU32, type Memory } from '#mem'
+import { createBuffer, openMemory, storeAtomic32, storeF64, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { unixTime } from './clock.js'
 import { CpuTable } from './cpu-table.js'
 import { chooseDoorbellMode, type DoorbellMode } from './doorbell.js'
 import { AlreadyJoinedError, UnsupportedError } from './errors.js'
@@ -10,6 +11,7 @@ import { Memblock } from './memblock.js'
 import { openHandle, planMap, readMap, type MachineHandle, type MemoryMap } from './memory-map.js'
 import { threadKey } from './platform.js'
 import { parseSize } from './size.js'
+import { VpaRegistry } from './vpa-registry.js'
 
 export interface JoinOptions {
   /** How this thread hears its doorbell. Default: `'waitAsync'` where the engine has `Atomics.waitAsync`, else `'port'`. */
@@ -82,7 +84,7 @@ function claim(
   table.setState(cpu, table.incarnation(cpu) + 1, 'starting')
   return {
     memory,
-    isBoot,
+    publish: isBoot ? () => publish(memory) : undefined,
     map,
     cpu,
     key,
@@ -109,14 +111,20 @@ function writeHeader(memory: Memory, map: MemoryMap): void {
   }
   for (const [name, value] of Object.entries(fields))
     storeU32(memory.u32, words[name as keyof typeof fields], value)
+  storeF64(memory.f64, Header.offsets.epoch / 8, unixTime())
   const table = new CpuTable(memory, map)
   for (let cpu = 0; cpu < map.cpus; cpu++) {
     storeU32(memory.u32, table.record(cpu) + Cpu.words.node, Math.floor((cpu * map.nodes) / map.cpus))
   }
-  new Memblock(memory, map, 0, 0).initialise()
-  // A(header.ready) publishes the header page and the tables; pairs with B in openHandle: all published words are immutable
-  // from here on. Mutant: machine/ready-first.
-  storeAtomic32(memory.i32, words.ready, 1)
+  const memblock = new Memblock(memory, map, 0, 0)
+  memblock.initialise()
+  new VpaRegistry(table).allocate(memblock)
+}
+
+function publish(memory: Memory): void {
+  // A(header.ready) publishes the header page, the tables and the layers' named objects; pairs with B in openHandle: all
+  // published words are immutable from here on. Mutant: machine/ready-first.
+  storeAtomic32(memory.i32, Header.words.ready, 1)
 }
 
 function checkOptions(options: MachineOptions): Parameters<typeof planMap>[0] {

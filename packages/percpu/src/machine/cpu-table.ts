@@ -3,6 +3,7 @@
  *
  *     thread   0 ──claim──▶ key ──release──▶ 0            the owner's way
  *                            └──reap──▶ -reaper ──▶ 0     when its thread died
+ *              0 ──withdraw──▶ never                        by limitCpus
  *     state    incarnation × 8 + { offline → starting → online → stopping → offline, or → dead → offline }
  *
  * Rules: `thread` changes only by compare-and-exchange from 0 (claim), from the own key (release) or from the dead thread's
@@ -14,6 +15,7 @@ import { compareExchangeAtomic32, loadAtomic32, loadU32, storeAtomic32, type Mem
 import { NoFreeCpuError } from './errors.js'
 import { Cpu } from './layouts.js'
 import type { MemoryMap } from './memory-map.js'
+import { CpuWatch } from './vpa-layout.js'
 
 export const cpuStates = ['offline', 'starting', 'online', 'stopping', 'dead'] as const
 export type CpuState = (typeof cpuStates)[number]
@@ -26,6 +28,8 @@ export interface CpuInfo {
   readonly incarnation: number
 }
 
+/** In `thread`: this number has been given up for good. No key, and not minus one. */
+const WITHDRAWN = -(2 ** 31)
 const stride = Cpu.stride / 4
 const stateBits = 3
 
@@ -64,6 +68,35 @@ export class CpuTable {
     // D(cpu.thread) pairs with C in claim: the record now belongs to whoever claims it next. Mutant:
     // machine/release-before-offline.
     storeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, 0)
+  }
+
+  /** Gives a number up that no thread has: from now on it is not possible. False if a thread has it. */
+  withdraw(cpu: number): boolean {
+    // atomic: a thread that claims the number at the same moment wins or loses by the same word.
+    const found = compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, 0, WITHDRAWN)
+    return found === 0 || found === WITHDRAWN
+  }
+
+  /** Makes a number possible again; by the thread that gave it up a moment ago. */
+  restore(cpu: number): void {
+    // atomic: of an exchange that fails the number had not been given up.
+    compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, WITHDRAWN, 0)
+  }
+
+  /** Whether a thread could ever be this CPU. */
+  isPossible(cpu: number): boolean {
+    return this.thread(cpu) !== WITHDRAWN
+  }
+
+  /** Whether a thread is this CPU, or was and has not been cleaned up after. */
+  isPresent(cpu: number): boolean {
+    const thread = this.thread(cpu)
+    return thread !== 0 && thread !== WITHDRAWN
+  }
+
+  /** Word index of what watchers know of a CPU. */
+  watch(cpu: number): number {
+    return this.map.watchTable + (cpu * CpuWatch.stride) / 4
   }
 
   /** Takes a dead thread's number over for cleaning up; false if another reaper did, or the thread has no number. */

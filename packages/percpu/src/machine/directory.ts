@@ -70,7 +70,7 @@ export class Directory {
    * @throws ObjectMissingError, or ObjectMismatchError if its type or layout is not the expected one.
    */
   open(name: string, spec: ObjectSpec): number {
-    const found = this.list().find((object) => object.name === name)
+    const found = this.#all().find((object) => object.name === name)
     if (!found) throw new ObjectMissingError(`there is no object named '${name}'`, { name })
     if (found.type !== spec.type) {
       throw new ObjectMismatchError(`object '${name}' is of type '${found.type}', not '${spec.type}'`, {
@@ -91,27 +91,29 @@ export class Directory {
 
   /** Opens the object, or creates it if it does not exist; of several threads that call it at once, one creates. */
   openOrCreate(name: string, spec: CreateSpec): number {
-    if (!this.list().some((object) => object.name === name)) {
+    if (!this.#all().some((object) => object.name === name)) {
       const created = this.#create(name, spec)
       if (created !== undefined) return created
     }
     return this.open(name, spec)
   }
 
-  /** All named objects, newest first. */
+  /** All named objects, newest first, but for the library's own: those named `'percpu.…'`. */
   list(): ObjectInfo[] {
+    return this.#all().filter(({ name }) => !name.startsWith('percpu.'))
+  }
+
+  #all(): ObjectInfo[] {
     const objects: ObjectInfo[] = []
     for (let entry = this.#head(); entry !== 0; entry = this.#load(entry, words.next))
       objects.push(this.#read(entry))
     return objects
   }
 
-  /** Whether the memblock region at this address holds a named object. For the reaper. */
-  isLinked(address: number): boolean {
+  /** Whether this memblock region holds a named object. For the reaper. */
+  isLinked(address: number, size: number): boolean {
     for (let entry = this.#head(); entry !== 0; entry = this.#load(entry, words.next)) {
-      const object = this.#load(entry, words.object)
-      if (address <= entry * UNIT && object * UNIT < address + this.#load(entry, words.units) * UNIT)
-        return true
+      if (address <= entry * UNIT && entry * UNIT < address + size) return true
     }
     return false
   }
@@ -122,7 +124,7 @@ export class Directory {
     checkObject('layout', layout)
     const nameBytes = encode('name', name, NAME_BYTES)
     const typeBytes = encode('type', type, TYPE_BYTES)
-    if (this.list().some((object) => object.name === name)) return undefined
+    if (this.#all().some((object) => object.name === name)) return undefined
     // The entry lies right before the object, whatever the object's alignment.
     const before = Math.max(DirectoryEntry.size, layout.align)
     const size = before + Math.max(1, layout.size)

@@ -38,6 +38,8 @@ const { load32, store32 } = mem
 export const REASON_QUIESCE = 1
 export const REASON_CALL = 2
 export const REASON_WAKE = 4
+/** A supervisor asks for a sign of life, or for other entries in the dispatch log. heartbeat.ts */
+export const REASON_WATCH = 64
 export const USER_REASONS_SHIFT = 8
 export const USER_REASONS = 16
 /** Bounds of the tries of {@link Doorbell.until} before it sleeps: about 1 and 10 µs. */
@@ -127,6 +129,8 @@ export class Doorbell {
   readonly #hint: number
   readonly #handlers = new Map<number, () => void>()
   readonly #waits = new Set<Wait>()
+  /** Set by the VPA layer: is told of each answer, before it is given. */
+  onAnswer: ((reasons: number) => void) | undefined
   #channel: Channel | undefined
   #letDie: () => void = () => undefined
   #tries = MAX_TRIES
@@ -197,9 +201,6 @@ export class Doorbell {
   get isMuted(): boolean {
     return this.#answering || this.#muted
   }
-  get isAnswering(): boolean {
-    return this.#answering
-  }
   /** What would run then could read what a grace period, which does not wait for idle CPUs, frees. */
   mute(muted: boolean): void {
     this.#muted = muted
@@ -215,6 +216,7 @@ export class Doorbell {
       // L(cpu.bell) pairs with K in ring: what the ringers wrote before they rang may be read. Mutant:
       // machine/ring-before-call.
       let reasons = exchangeAtomic32(i32, this.#bell, 0)
+      if (reasons !== 0) this.onAnswer?.(reasons)
       for (; reasons !== 0; reasons &= reasons - 1) {
         try {
           this.#handlers.get(reasons & -reasons)?.()
@@ -225,6 +227,21 @@ export class Doorbell {
     } finally {
       this.#answering = false
     }
+  }
+
+  /** Whether an answer is under way on this stack. */
+  get isAnswering(): boolean {
+    return this.#answering
+  }
+  /** Takes what was rung so far without answering it; to be rung again by the caller, who sleeps on the bell meanwhile. */
+  take(): number {
+    // atomic: as L; what the ringers wrote before is read by whoever answers the ring that follows this.
+    return exchangeAtomic32(this.#table.memory.i32, this.#bell, 0)
+  }
+
+  /** Asks all conditions of {@link until} again. */
+  recheck(): void {
+    this.#recheck()
   }
 
   /**

@@ -56,6 +56,10 @@ export class UnsupportedError extends PercpuError {
 export class UnansweredError extends PercpuError {
   readonly code = 'PERCPU_UNANSWERED'
 }
+/** An area is not fit to be a VPA or dispatch log, or is registered or not when it must not be. Nothing was registered. */
+export class VpaError extends PercpuError {
+  readonly code = 'PERCPU_VPA'
+}
 /** A hotplug callback threw: on startup it was not added; on teardown or cleaning up, the others were run all the same. */
 export class HotplugError extends PercpuError {
   readonly code = 'PERCPU_HOTPLUG'

@@ -18,17 +18,28 @@ const { words } = Cpu
 /** Milliseconds. */
 const SLICE = 50
 
+/** Is told of idle stretches, inside them. */
+export interface IdleWatcher {
+  /** `word`: the word index on which the CPU parks, or -1 if it goes deaf. */
+  wentIdle(word: number): void
+  cameBack(word: number): void
+}
+
 export class Idle {
   readonly #table: CpuTable
+  readonly #cpu: number
   readonly #record: number
   readonly #doorbell: Doorbell
   readonly #gracePeriods: GracePeriods
   readonly #calls: Calls
   #depth = 0
+  /** Set by the VPA layer. */
+  watcher: IdleWatcher | undefined
 
   constructor(table: CpuTable, cpu: number, doorbell: Doorbell, gracePeriods: GracePeriods, calls: Calls) {
     this.#calls = calls
     this.#table = table
+    this.#cpu = cpu
     this.#record = table.record(cpu)
     this.#doorbell = doorbell
     this.#gracePeriods = gracePeriods
@@ -48,7 +59,7 @@ export class Idle {
     const { i32 } = this.#table.memory
     // atomic: written before the bell is read, as a ringer reads it after it rang: one of both sees the other.
     storeAtomic32(i32, this.#record + words.parkedOn, word)
-    this.#enter()
+    this.#enter(word)
     try {
       return this.#sleep(word, value, timeout)
     } catch (error) {
@@ -58,10 +69,61 @@ export class Idle {
         { cause: error },
       )
     } finally {
-      this.#leave()
+      this.#leave(word)
       // atomic: a late ring of the user's word is a spurious wake-up, which park allows.
       storeAtomic32(i32, this.#record + words.parkedOn, -1)
       this.#doorbell.answer()
+    }
+  }
+
+  /** Whether this thread is allowed to block. */
+  mayBlock(): boolean {
+    try {
+      // atomic: -1 is no number of reasons, so this returns at once, where it does not throw.
+      wait32(this.#table.memory.i32, this.#record + words.bell, -1, 0)
+      return true
+    } catch (error) {
+      if (error instanceof TypeError) return false
+      throw error
+    }
+  }
+
+  /**
+   * Sleeps on the own bell until `done()` holds (true) or `timeout` ms are over (false), as an idle CPU. Whoever makes `done` hold
+   * rings this CPU afterwards. The bell is taken before `done` is asked, and slept on only while nothing has been rung
+   * since: so no ring is slept over. Rings are answered before each look; if `answers` is false, or an answer is under way
+   * already, they are kept for later.
+   */
+  sleepUntil(done: () => boolean, timeout: number, answers: boolean): boolean {
+    const deadline = timeout === Infinity ? Infinity : host.performance.now() + timeout
+    let kept = 0
+    try {
+      for (;;) {
+        if (answers && !this.#doorbell.isMuted) this.#doorbell.answer()
+        else kept |= this.#doorbell.take()
+        if (done()) return true
+        const rest = deadline === Infinity ? Infinity : deadline - host.performance.now()
+        if (rest <= 0) return false
+        this.#sleepOnBell(rest)
+      }
+    } finally {
+      if (kept !== 0) this.#doorbell.ringer.ring(this.#cpu, kept)
+    }
+  }
+
+  #sleepOnBell(timeout: number): void {
+    this.#enter(this.#record + words.bell)
+    try {
+      // atomic: sleeps only while the bell is 0; what a ring brings is read after the bell was taken.
+      wait32(this.#table.memory.i32, this.#record + words.bell, 0, timeout)
+    } catch (error) {
+      throw new UnsupportedError(
+        'this thread must not block (the main thread of a browser page): use an async wait',
+        {},
+        { cause: error },
+      )
+    } finally {
+      this.#leave(this.#record + words.bell)
     }
   }
 
@@ -93,11 +155,11 @@ export class Idle {
     this.#doorbell.answer()
     // atomic: turning deaf is announced by #enter, so nobody goes on waiting for an answer.
     storeAtomic32(this.#table.memory.i32, this.#record + words.deaf, 1)
-    this.#enter()
+    this.#enter(-1)
     try {
       return run()
     } finally {
-      this.#leave()
+      this.#leave(-1)
       this.#hear()
     }
   }
@@ -110,20 +172,22 @@ export class Idle {
     this.#doorbell.answer()
   }
 
-  #enter(): void {
+  #enter(word: number): void {
     if (this.#depth++ > 0) return
     this.#doorbell.mute(true)
     // O(cpu.idle) pairs with P in #hasPassed: all that this CPU read before is over, and a grace period may end
     // without its answer. Mutant: machine/idle-not-odd.
     addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
     this.#gracePeriods.announce()
+    this.watcher?.wentIdle(word)
   }
 
-  #leave(): void {
+  #leave(word: number): void {
     if (--this.#depth > 0) return
     // atomic: back to even before anything is read again; a grace period that saw it odd began before those reads, which
     // therefore find what its updater published (all of it is sequentially consistent).
     addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
     this.#doorbell.mute(false)
+    this.watcher?.cameBack(word)
   }
 }

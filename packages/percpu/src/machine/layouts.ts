@@ -6,6 +6,7 @@ import {
   aligned,
   array,
   atomic,
+  f64,
   owner,
   pad,
   published,
@@ -17,6 +18,7 @@ import {
   u8,
 } from '../layout/index.js'
 import { LABEL_BYTES, MASK_WORDS, MAX_NODES, MAX_REGIONS, NAME_BYTES, TYPE_BYTES, UNIT } from './limits.js'
+import { vpaStructs } from './vpa-layout.js'
 
 /** Page 0 of the memory. The published words are written by `boot` before `ready` is set, and never again. */
 export const Header = struct(
@@ -39,6 +41,8 @@ export const Header = struct(
     regionTables: published(u32),
     /** 1 once all of the above is written. boot.ts */
     ready: atomic(i32),
+    /** Where machine time begins: ms since the Unix epoch, at boot. clock.ts */
+    epoch: published(f64),
     /** Which region table is current. memblock.ts */
     activeRegions: aligned(atomic(u64), 'cacheline'),
     /** Newest directory entry, in {@link UNIT}s, or 0. directory.ts */
@@ -111,7 +115,10 @@ export const Region = struct('Region', {
   _reserved: pad(4),
 })
 
-/** A complete list of the regions in use, sorted by start. Two per possible CPU, so that a change is made aside. */
+/**
+ * A complete list of the regions in use, sorted by start. Two per possible CPU, so that a change is made aside. It goes on behind
+ * the struct with two regions per possible CPU, for their VPAs and dispatch logs ({@link maxRegions}).
+ */
 export const RegionTable = struct(
   'RegionTable',
   {
@@ -141,7 +148,7 @@ export const DirectoryEntry = struct(
 )
 
 /** Every struct of this layer, in the order in which they enter the layout hash. */
-export const machineStructs = [Header, Cpu, Region, RegionTable, DirectoryEntry] as const
+export const machineStructs = [Header, Cpu, Region, RegionTable, DirectoryEntry, ...vpaStructs] as const
 
 /** One number for the whole shared format: differs when any offset, type or kind of any struct differs. */
 export const layoutHash: number = machineStructs.reduce(

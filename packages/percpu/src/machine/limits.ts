@@ -11,8 +11,12 @@ export const MASK_WORDS = MAX_CPUS / 32
 export const MAX_NODES = 8
 /** The granule of boot memory, one cache line: two regions never share a line. Stored addresses count these units. */
 export const UNIT = 64
-/** Most memblock regions at one time, and bytes of a region's label. */
+/** Most memblock regions at one time beside those of VPAs and dispatch logs, and bytes of a region's label. */
 export const MAX_REGIONS = 256
+/** Most memblock regions at one time on a machine of that many possible CPUs. */
+export function maxRegions(cpus: number): number {
+  return MAX_REGIONS + 2 * cpus
+}
 export const LABEL_BYTES = 16
 /** Most bytes (UTF-8) of a named object's name and type. */
 export const NAME_BYTES = 56

@@ -26,8 +26,8 @@ export interface MachineParts {
   readonly cpu: number
   readonly key: number
   readonly mode: DoorbellMode
-  /** Whether this thread boots the machine. */
-  readonly isBoot: boolean
+  /** On the booting thread: lets others join, after the layers have made their memory. */
+  readonly publish: (() => void) | undefined
   /** Views of its own for the supervisor, which outlives the CPU. */
   readonly supervisorMemory: Memory
 }
@@ -104,12 +104,13 @@ export class Machine {
       gracePeriods: this.#gracePeriods,
     }
     try {
-      if (this.#parts.isBoot) for (const layer of this.#layers) layer.boot?.(context)
+      if (this.#parts.publish) for (const layer of this.#layers) layer.boot?.(context)
+      this.#parts.publish?.()
       for (const layer of this.#layers) layer.attach?.(context)
     } catch (error) {
       this.#hotplug.close()
       this.#doorbell.close()
-      this.#memblock.reclaim((address) => this.#objects.isLinked(address))
+      this.#memblock.reclaim((address, size) => this.#objects.isLinked(address, size))
       this.#table.release(this.cpu)
       throw error
     }
@@ -139,15 +140,15 @@ export class Machine {
   // -------------------------------------------------------------------------------------------------------------------
   // CPUs
 
-  /** CPUs that could ever come online: 0 to `cpus - 1` as booted. */
+  /** CPUs that could ever come online: 0 to `cpus - 1` as booted, without those given up since. */
   get possible(): readonly number[] {
     this.#use()
-    return this.#table.select(() => true)
+    return this.#table.select((cpu) => this.#table.isPossible(cpu))
   }
   /** CPUs that have a thread: starting, online, stopping, or dead and not yet cleaned up after. A snapshot. */
   get present(): readonly number[] {
     this.#use()
-    return this.#table.select((cpu) => this.#table.thread(cpu) !== 0)
+    return this.#table.select((cpu) => this.#table.isPresent(cpu))
   }
   /** CPUs that are online. A snapshot: others may come and go meanwhile. */
   get online(): readonly number[] {
@@ -215,7 +216,7 @@ export class Machine {
   #giveBack(): void {
     this.#doorbell.answer()
     // Regions not kept end with this stay, as they would at its death.
-    this.#memblock.reclaim((address) => this.#objects.isLinked(address))
+    this.#memblock.reclaim((address, size) => this.#objects.isLinked(address, size))
     this.#table.setState(this.cpu, this.incarnation, 'offline')
     announceQuiescent(this.#table, this.#doorbell.ringer, this.cpu)
     this.#table.release(this.cpu)
@@ -334,6 +335,11 @@ export class Machine {
     await this.#gracePeriods.synchronize(options.timeout)
   }
 
+  /** @internal For the layers. @throws ArgumentError for a CPU that is not possible. */
+  checkCpus(cpus: Cpus): readonly number[] {
+    this.#use()
+    return this.#checkCpus(cpus)
+  }
   #checkCpus(cpus: Cpus): readonly number[] {
     return checkCpus(cpus, this.#parts.map.cpus)
   }

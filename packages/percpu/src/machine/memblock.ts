@@ -24,8 +24,8 @@ import {
 } from '#mem'
 import { InvalidFreeError, OutOfMemoryError } from './errors.js'
 import { Header, Region, RegionTable } from './layouts.js'
-import { LABEL_BYTES, MAX_NODES, MAX_REGIONS, UNIT } from './limits.js'
-import type { MemoryMap } from './memory-map.js'
+import { LABEL_BYTES, MAX_NODES, maxRegions, UNIT } from './limits.js'
+import { regionTableStride, type MemoryMap } from './memory-map.js'
 import { checkRequest, findPlace, gapsOf, nodeOf, nodeRange, type AllocRequest } from './placement.js'
 
 export interface RegionInfo {
@@ -91,7 +91,7 @@ export class Memblock {
     let dirtyUnits = 0
     const start = this.#change((regions) => {
       const place = findPlace(regions.list, wanted, this.#map)
-      if (place === undefined || regions.list.length >= MAX_REGIONS)
+      if (place === undefined || regions.list.length >= maxRegions(this.#map.cpus))
         throw this.#outOfMemory(request, regions.list)
       const node = nodeOf(place, this.#map)
       dirtyUnits = Math.max(0, Math.min(regions.high[node] ?? 0, place + wanted.units) - place)
@@ -165,11 +165,11 @@ export class Memblock {
   }
 
   /** For the reaper: frees what the incarnation had allocated and neither kept nor linked. Returns the bytes freed. */
-  reclaim(isLinked: (address: number) => boolean): number {
+  reclaim(isLinked: (address: number, size: number) => boolean): number {
     return this.#change(({ list }) => {
       let units = 0
       for (const region of list.filter(({ owner }) => owner === this.#owner)) {
-        if (isLinked(region.start * UNIT)) {
+        if (isLinked(region.start * UNIT, region.units * UNIT)) {
           region.owner = 0
         } else {
           units += region.units
@@ -249,7 +249,7 @@ export class Memblock {
   }
 
   #table(number: number): number {
-    return this.#map.regionTables + (number * RegionTable.stride) / 4
+    return this.#map.regionTables + (number * regionTableStride(this.#map.cpus)) / 4
   }
   #load(word: number): number {
     // atomic: ordered by G and H; a torn copy is thrown away.
@@ -272,8 +272,8 @@ export class Memblock {
   #outOfMemory(request: AllocRequest, list: readonly RegionRecord[]): OutOfMemoryError {
     const largest = Math.max(0, ...gapsOf(list, this.#map.units).map(([from, to]) => to - from)) * UNIT
     const why =
-      list.length >= MAX_REGIONS
-        ? `all ${MAX_REGIONS} regions are in use`
+      list.length >= maxRegions(this.#map.cpus)
+        ? `all ${maxRegions(this.#map.cpus)} regions are in use`
         : `the largest free block has ${largest} bytes; boot with more \`memory\` or loosen align, limit or noCross`
     return new OutOfMemoryError(
       `no room for ${request.size} bytes${request.label ? ` (${request.label})` : ''}: ${why}`,

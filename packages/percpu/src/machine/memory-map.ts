@@ -5,11 +5,13 @@
  *     4096     one Cpu record per possible CPU
  *              call answers: cpus × cpus words (calls.ts)
  *              region tables: two per possible CPU (memblock.ts)
+ *              a CpuWatch per possible CPU (vpa-layout.ts)
  *     …        boot memory, handed out by memblock
  */
 import { loadU32, openMemory, loadAtomic32, type Memory } from '#mem'
-import { Cpu, FLAG_MMU, FLAG_SMP, Header, layoutHash, RegionTable } from './layouts.js'
-import { FORMAT_VERSION, MAGIC, UNIT } from './limits.js'
+import { Cpu, FLAG_MMU, FLAG_SMP, Header, layoutHash, Region, RegionTable } from './layouts.js'
+import { FORMAT_VERSION, MAGIC, maxRegions, UNIT } from './limits.js'
+import { CpuWatch } from './vpa-layout.js'
 import { BadHandleError, ForeignBufferError, TruncatedBufferError, VersionMismatchError } from './errors.js'
 
 /** What `join` needs of a machine; survives `structuredClone`, `workerData` and `postMessage`. */
@@ -32,6 +34,7 @@ export interface MemoryMap {
   readonly cpuTable: number
   readonly callTable: number
   readonly regionTables: number
+  readonly watchTable: number
   /** First unit that memblock hands out. */
   readonly firstUnit: number
 }
@@ -48,14 +51,21 @@ export function planMap(shape: {
   const cpuTable = Math.max(4096, Header.size)
   const callTable = cpuTable + shape.cpus * Cpu.stride
   const regionTables = roundUp(callTable + shape.cpus * shape.cpus * 4, UNIT)
-  const end = regionTables + 2 * shape.cpus * RegionTable.stride
+  const watchTable = regionTables + 2 * shape.cpus * regionTableStride(shape.cpus)
+  const end = watchTable + shape.cpus * CpuWatch.stride
   return {
     ...shape,
     cpuTable: cpuTable / 4,
     callTable: callTable / 4,
     regionTables: regionTables / 4,
+    watchTable: watchTable / 4,
     firstUnit: Math.ceil(end / UNIT),
   }
+}
+
+/** Bytes from one region table to the next. */
+export function regionTableStride(cpus: number): number {
+  return roundUp(RegionTable.offsets.regions + maxRegions(cpus) * Region.size, UNIT)
 }
 
 /** Reads the map back from the header page of a memory that {@link openHandle} accepted. */
@@ -82,7 +92,7 @@ export function openHandle(handle: MachineHandle): Memory {
     )
   }
   const memory = openMemory(handle.buffer)
-  // B(header.ready) pairs with A in boot: after it every published word of the header may be read. Mutant:
+  // B(header.ready) pairs with A in publish: after it every published word of the header may be read. Mutant:
   // machine/ready-first.
   const ready = loadAtomic32(memory.i32, Header.words.ready)
   const magic = loadU32(memory.u32, Header.words.magic)

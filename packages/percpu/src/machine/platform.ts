@@ -15,7 +15,12 @@ interface Host {
   setTimeout(callback: () => void, ms: number): Timer
   clearTimeout(timer: Timer): void
   queueMicrotask(callback: () => void): void
-  performance: { now(): number }
+  performance: {
+    readonly timeOrigin: number
+    now(): number
+    /** In Node: ms that the thread's event loop was idle and active. */
+    eventLoopUtilization?: () => { readonly idle: number; readonly active: number }
+  }
   TextEncoder: new () => { encode(text: string): Uint8Array }
   TextDecoder: new (label: string, options: { ignoreBOM: boolean }) => { decode(bytes: Uint8Array): string }
   BroadcastChannel?: new (name: string) => Channel

@@ -24,6 +24,7 @@ import { Cpu } from './layouts.js'
 import { MASK_WORDS } from './limits.js'
 import { Memblock } from './memblock.js'
 import { hasThreadId, keyOfThreadId, reportError } from './platform.js'
+import { VpaRegistry } from './vpa-registry.js'
 
 /** What is needed of a worker: a Node `Worker` has it. */
 export interface SupervisedWorker {
@@ -104,6 +105,8 @@ export class Supervisor {
       layer.recover?.({ table: this.#table, ringer: this.#ringer, cpu, incarnation })
     }
     if (wasThere) this.#onDead(cpu, incarnation)
+    // Until here the dead CPU's VPA could be read for a post-mortem.
+    new VpaRegistry(this.#table).unregisterDead(cpu, incarnation)
     this.#clearRecord(cpu)
     this.#freeRegions(cpu, incarnation)
     this.#table.release(cpu)
@@ -129,7 +132,7 @@ export class Supervisor {
     const memblock = new Memblock(this.#table.memory, this.#table.map, cpu, incarnation)
     const directory = new Directory(this.#table.memory, memblock)
     try {
-      memblock.reclaim((address) => directory.isLinked(address))
+      memblock.reclaim((address, size) => directory.isLinked(address, size))
     } catch (error) {
       reportError(error)
     }

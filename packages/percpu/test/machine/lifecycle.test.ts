@@ -32,6 +32,7 @@ describe('offline', () => {
     const leaver = joinAs(machine, 101)
     const { memory, memblock, objects } = leaver
     const cell = Cell.at(memory, objects.create('cell', { type: 'Cell', layout: Cell }))
+    const mutex = leaver.mutex('early')
     await leaver.offline()
     const before = new Uint8Array(machine.handle.buffer).slice()
 
@@ -54,6 +55,20 @@ describe('offline', () => {
       (gone) => gone.poll(),
       (gone) => gone.park(0, 1, 0),
       (gone) => gone.deaf(() => undefined),
+      (gone) => gone.mutex('late'),
+      (gone) => gone.mutexAt(4096),
+      (gone) => gone.completion('late'),
+      (gone) => gone.completionAt(4096),
+      (gone) => gone.condition('late', mutex),
+      (gone) => gone.conditionAt(4096, mutex),
+      (gone) => gone.semaphore('late', 1),
+      (gone) => gone.semaphoreAt(4096),
+      (gone) => gone.initSemaphore(4096, 1),
+      (gone) => gone.seqlock('late'),
+      (gone) => gone.seqlockAt(4096),
+      (gone) => gone.locksOf(0),
+      () => mutex.lock(),
+      () => mutex.tryLock(),
       () => memblock.alloc({ size: 64 }),
       () => memblock.report(),
       () => objects.open('cell', { type: 'Cell', layout: Cell }),

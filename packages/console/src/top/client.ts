@@ -1,0 +1,49 @@
+/** The other end of serveInspection. */
+import { connect } from 'node:net'
+import { FileError } from '../errors.js'
+import { Lines, type Report, type Subscription } from './protocol.js'
+
+const LINE_LIMIT = 1 << 24
+
+/**
+ * Inspections from the socket at `path`: one, or, with `every`, one each so many ms until the machine's process ends or `signal`
+ * aborts.
+ *
+ * @throws FileError if nobody serves there, or what comes is no inspection.
+ */
+export async function* inspections(
+  path: string,
+  every?: number,
+  signal?: AbortSignal,
+): AsyncGenerator<Report, void> {
+  const socket = connect(path)
+  const stop = () => void socket.destroy()
+  signal?.addEventListener('abort', stop, { once: true })
+  socket.setEncoding('utf8')
+  if (every === undefined) socket.end()
+  else socket.write(`${JSON.stringify({ every } satisfies Subscription)}\n`)
+  const lines = new Lines(LINE_LIMIT)
+  try {
+    for await (const piece of socket) for (const line of lines.push(String(piece))) yield parse(line, path)
+  } catch (error) {
+    if (signal?.aborted) return
+    if (error instanceof FileError) throw error
+    const message = error instanceof Error ? error.message : String(error)
+    throw new FileError(`cannot watch ${path}: ${message}`, { file: path }, { cause: error })
+  } finally {
+    signal?.removeEventListener('abort', stop)
+    socket.destroy()
+  }
+}
+
+function parse(line: string, path: string): Report {
+  let report: Partial<Report>
+  try {
+    report = JSON.parse(line) as Partial<Report>
+  } catch (error) {
+    throw new FileError(`${path} does not serve inspections: no JSON came`, { file: path }, { cause: error })
+  }
+  if (report.protocol !== 1 || !Array.isArray(report.inspection?.cpus))
+    throw new FileError(`${path} serves something else than inspections of this version`, { file: path })
+  return report as Report
+}

@@ -1,0 +1,91 @@
+/**
+ * Completions: one thread waits until another one is done with something. (After the kernel's `struct completion`.)
+ *
+ *     done   completions that nobody has waited for yet; -1 after completeAll
+ */
+import { compareExchangeAtomic32, loadAtomic32, storeAtomic32 } from '#mem'
+import type { SyncCore } from './core.js'
+import { CompletionWords } from './layouts.js'
+import { WaitQueue, type Condition } from './wait-queue.js'
+import type { AsyncWaitOptions, WaitOptions } from './waiting.js'
+
+const ALL = -1
+
+export class Completion {
+  /** Byte address of its CompletionWords. */
+  readonly address: number
+  readonly #core: SyncCore
+  readonly #word: number
+  readonly #queue: WaitQueue
+  readonly #condition: Condition<true>
+
+  /** @internal Made by `machine.completion` and `machine.completionAt`. */
+  constructor(core: SyncCore, word: number, name: string) {
+    this.#core = core
+    this.#word = word
+    this.address = word * 4
+    this.#queue = new WaitQueue(core, word + CompletionWords.words.waiters, name)
+    this.#condition = { isReady: () => this.isDone, attempt: () => this.#take() || undefined }
+  }
+
+  /** Whether a wait would end at once. */
+  get isDone(): boolean {
+    // atomic: what hangs on it is decided by J.
+    return loadAtomic32(this.#core.memory.i32, this.#word) !== 0
+  }
+
+  /** Lets one waiter go on, now or when it comes. */
+  complete(): void {
+    this.#queue.announce(() => {
+      for (;;) {
+        // atomic: read for the exchange below.
+        const done = loadAtomic32(this.#core.memory.i32, this.#word)
+        // I(completion.done) pairs with J in #take: what was written before it is the waiter's to read. Mutant:
+        // sync/complete-without-exchange.
+        if (done === ALL || this.#exchange(done, done + 1)) return
+      }
+    }, 'one')
+  }
+
+  /** Lets all waiters go on, those of today and later ones, until {@link reset}. */
+  completeAll(): void {
+    this.#queue.announce(() => {
+      // atomic: as I.
+      storeAtomic32(this.#core.memory.i32, this.#word, ALL)
+    }, 'all')
+  }
+
+  /** Blocks until there is a completion, and takes it. Throws as `Mutex.lock`. */
+  wait(options?: WaitOptions): void {
+    this.#queue.wait(this.#condition, options)
+  }
+  /** As {@link wait}, without blocking the thread. */
+  async waitAsync(options?: AsyncWaitOptions): Promise<void> {
+    await this.#queue.waitAsync(this.#condition, options)
+  }
+  /** Takes a completion if there is one. */
+  tryWait(): boolean {
+    this.#core.waiting.assertOpen()
+    return this.#take()
+  }
+  /** Back to not completed; when nobody waits or completes. */
+  reset(): void {
+    // atomic: the caller sees to it that nobody else uses it.
+    storeAtomic32(this.#core.memory.i32, this.#word, 0)
+  }
+
+  #take(): boolean {
+    for (;;) {
+      // J(completion.done) takes one completion; pairs with I in complete: each is taken once, and what its maker wrote may be
+      // read. Mutant: sync/complete-without-exchange.
+      const done = loadAtomic32(this.#core.memory.i32, this.#word)
+      if (done === 0) return false
+      if (done === ALL || this.#exchange(done, done - 1)) return true
+    }
+  }
+
+  #exchange(expected: number, value: number): boolean {
+    // atomic: I and J.
+    return compareExchangeAtomic32(this.#core.memory.i32, this.#word, expected, value) === expected
+  }
+}

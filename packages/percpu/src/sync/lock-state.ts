@@ -1,0 +1,52 @@
+/** What watchers are told of a CPU's locks: read from its list of interests, also when it is stuck or dead. */
+import { loadAtomic32 } from '#mem'
+import type { CpuTable } from '../machine/cpu-table.js'
+import { Directory } from '../machine/directory.js'
+import { Cpu } from '../machine/layouts.js'
+import type { AwaitedLock, LockState, OwnedLock } from '../machine/locks.js'
+import { Memblock } from '../machine/memblock.js'
+import { KIND_MUTEX, KIND_SEQLOCK, readInterests } from './interests.js'
+import { isReserved, TOKEN } from './mutex-words.js'
+import type { SyncMap } from './sync-map.js'
+
+/**
+ * Locks of `cpu`, through any thread's table; exact only if the CPU is dead or asleep. A thread that sleeps on its bell with one
+ * lock to wait for waits for that one as a whole. Mutexes and seqlocks only: others have no owner to wait for.
+ */
+export function lockStateOf(table: CpuTable, map: SyncMap, cpu: number): LockState {
+  const { memory } = table
+  const found = readInterests(memory, map.record(cpu))
+    .filter(({ kind }) => kind === KIND_MUTEX || kind === KIND_SEQLOCK)
+    .map(({ lock }) => {
+      // atomic: a snapshot for watchers.
+      const word = loadAtomic32(memory.i32, lock)
+      const isFree = isReserved(word) || (word & TOKEN) === 0
+      return { lock, owner: isFree ? undefined : word & 0xff }
+    })
+  const owned: OwnedLock[] = []
+  const awaited: Omit<AwaitedLock, 'blocking'>[] = []
+  const nameOf = found.length > 0 ? namesOf(table) : () => undefined
+  for (const { lock, owner } of found) {
+    const address = lock * 4
+    if (owner === cpu) owned.push({ address, name: nameOf(address) })
+    else awaited.push({ address, name: nameOf(address), owner })
+  }
+  const blocking = awaited.length === 1 && sleepsOnBell(table, cpu)
+  return { owned, awaited: awaited.map((lock) => ({ ...lock, blocking })) }
+}
+
+function sleepsOnBell(table: CpuTable, cpu: number): boolean {
+  const { i32 } = table.memory
+  const record = table.record(cpu)
+  // atomic: snapshots. A CPU that parks on a word of the user's, or is deaf, is not waiting for a lock.
+  const isIdle = (loadAtomic32(i32, record + Cpu.words.idle) & 1) === 1
+  const isDeaf = loadAtomic32(i32, record + Cpu.words.deaf) === 1
+  return isIdle && !isDeaf && loadAtomic32(i32, record + Cpu.words.parkedOn) === -1
+}
+
+function namesOf(table: CpuTable): (address: number) => string | undefined {
+  const { memory, map } = table
+  const objects = new Directory(memory, new Memblock(memory, map, 0, 0)).list()
+  const names = new Map(objects.map(({ address, name }) => [address, name]))
+  return (address) => names.get(address)
+}

@@ -1,0 +1,62 @@
+/**
+ * What a reaper does for this layer after a CPU died. In this order: the journal is replayed backwards, so that what the dead
+ * CPU's locks protect is whole again; then each lock that it held, waited for or was giving back is looked at, and taken
+ * off its list when it is done with. Each step can be repeated by the next reaper.
+ */
+import { addAtomic32, loadAtomic32, type Memory } from '#mem'
+import type { Ringer } from '../machine/doorbell.js'
+import type { Recovery } from '../machine/layer.js'
+import { clearBit, ringAll } from './cpu-mask.js'
+import { clearInterest, KIND_QUEUE, KIND_SEMAPHORE, KIND_SEQLOCK, readInterests } from './interests.js'
+import { replayJournal } from './journal.js'
+import { SeqlockWords } from './layouts.js'
+import { isReserved, MutexProtocol, TOKEN, tokenOf } from './mutex-words.js'
+import { recoverSemaphore } from './semaphore-words.js'
+import type { SyncMap } from './sync-map.js'
+
+/** What was found and undone. */
+export interface RecoveryResult {
+  /** Words restored from the journal. */
+  readonly restored: number
+  /** Byte addresses of the mutexes that the CPU owned. */
+  readonly released: readonly number[]
+  /** How many locks it held, waited for or was giving back. */
+  readonly interests: number
+}
+
+export function recoverSync({ table, ringer, cpu, incarnation }: Recovery, map: SyncMap): RecoveryResult {
+  const { memory } = table
+  const record = map.record(cpu)
+  const token = tokenOf(cpu, incarnation)
+  const protocol = new MutexProtocol(memory, ringer, table.map.cpus, cpu, token)
+  const restored = replayJournal(memory, record)
+  const released: number[] = []
+  const interests = readInterests(memory, record)
+  for (const entry of interests) {
+    const { lock, kind } = entry
+    if (kind === KIND_QUEUE || kind === KIND_SEMAPHORE) {
+      if (kind === KIND_SEMAPHORE) recoverSemaphore(memory, entry, cpu, ringer)
+      else recoverQueue(memory, ringer, lock, cpu)
+    } else {
+      if (kind === KIND_SEQLOCK) evenSequence(memory, lock, token)
+      if (protocol.recover(lock)) released.push(lock * 4)
+    }
+    clearInterest(memory, entry)
+  }
+  return { restored, released, interests: interests.length }
+}
+
+function recoverQueue(memory: Memory, ringer: Ringer, mask: number, cpu: number): void {
+  clearBit(memory, mask, cpu)
+  ringAll(memory, ringer, mask)
+}
+
+/** The dead writer's data is restored: its readers may go on. `mutex`: word index of the seqlock's mutex. */
+function evenSequence(memory: Memory, mutex: number, token: number): void {
+  const sequence = mutex - SeqlockWords.words.mutex
+  // atomic: only an owner changes the sequence, and the dead one does so no more.
+  const owner = loadAtomic32(memory.i32, mutex)
+  if (isReserved(owner) || (owner & TOKEN) !== token) return
+  // atomic: as N in Seqlock, in the dead writer's place.
+  if ((loadAtomic32(memory.i32, sequence) & 1) === 1) addAtomic32(memory.i32, sequence, 1)
+}

@@ -1,0 +1,118 @@
+/**
+ * Counting semaphores whose permits come back from the dead: what a CPU holds when its thread dies is given back by its
+ * reaper. (semaphore-words.ts says how.)
+ *
+ * Cost: a few hundred ns for acquire and release; a wait costs the wake-up.
+ */
+import { ArgumentError } from '../errors.js'
+import type { SyncCore } from './core.js'
+import { NotOwnerError } from './errors.js'
+import { KIND_SEMAPHORE } from './interests.js'
+import { SemaphoreWords } from './layouts.js'
+import { exchangeValue, lastOperation, loadValue, MAX_PERMITS, prepare } from './semaphore-words.js'
+import { WaitQueue, type Condition } from './wait-queue.js'
+import type { AsyncWaitOptions, WaitOptions } from './waiting.js'
+
+export class Semaphore {
+  /** Byte address of its SemaphoreWords. */
+  readonly address: number
+  readonly #core: SyncCore
+  readonly #word: number
+  readonly #name: string
+  readonly #queue: WaitQueue
+  #held = 0
+  /** Of this CPU; the last that succeeded. */
+  #operation = 0
+  #place = -1
+
+  /** @internal Made by `machine.semaphore` and `machine.semaphoreAt`. */
+  constructor(core: SyncCore, word: number, name: string) {
+    this.#core = core
+    this.#word = word
+    this.#name = name
+    this.address = word * 4
+    this.#queue = new WaitQueue(core, word + SemaphoreWords.words.waiters, name)
+  }
+
+  /** Free permits; a snapshot. */
+  get permits(): number {
+    return loadValue(this.#core.memory, this.#word).permits
+  }
+  /** Permits that this CPU holds. */
+  get held(): number {
+    return this.#held
+  }
+
+  /** Takes permits, asleep until there are enough. Throws as `Mutex.lock`; ArgumentError for a count that can never be. */
+  acquire(count = 1, options?: WaitOptions): void {
+    this.#queue.wait(this.#wanting(count), options)
+  }
+  /** As {@link acquire}, without blocking the thread. */
+  async acquireAsync(count = 1, options?: AsyncWaitOptions): Promise<void> {
+    await this.#queue.waitAsync(this.#wanting(count), options)
+  }
+  /** Takes permits if there are enough now. */
+  tryAcquire(count = 1): boolean {
+    this.#core.waiting.assertOpen()
+    this.#check(count)
+    return this.#change(-count)
+  }
+
+  /**
+   * Gives permits back.
+   *
+   * @throws NotOwnerError if this CPU holds fewer.
+   */
+  release(count = 1): void {
+    this.#check(count)
+    if (count > this.#held) {
+      throw new NotOwnerError(
+        `${this.#name}: this CPU cannot release ${count} permits, it holds ${this.#held}`,
+        { address: this.address, held: this.#held, count },
+      )
+    }
+    this.#queue.announce(() => this.#change(count), 'one')
+  }
+
+  #wanting(count: number): Condition<true> {
+    this.#check(count)
+    return { isReady: () => this.permits >= count, attempt: () => this.#change(-count) || undefined }
+  }
+
+  #check(count: number): void {
+    if (Number.isInteger(count) && count >= 1 && count <= MAX_PERMITS) return
+    throw new ArgumentError(`${this.#name}: ${count} is not a number of permits`, { count })
+  }
+
+  /** Adds `by` to the free permits, and takes it from those held; false if there are not that many. */
+  #change(by: number): boolean {
+    const { memory, cpu, interests } = this.#core
+    if (this.#place < 0) this.#enlist()
+    const next = (this.#operation + 1) >>> 0
+    let changed = false
+    for (let value = loadValue(memory, this.#word); value.permits + by >= 0 && !changed;) {
+      prepare(memory, interests.wordOf(this.#place), next, this.#held, -by)
+      changed = exchangeValue(memory, this.#word, value, by, cpu, next)
+      if (!changed) value = loadValue(memory, this.#word)
+    }
+    if (changed) {
+      this.#operation = next
+      this.#held -= by
+    }
+    if (this.#held === 0) this.#delist()
+    return changed
+  }
+
+  /** An entry with an account that says: nothing held. */
+  #enlist(): void {
+    const { memory, cpu, interests } = this.#core
+    this.#operation = lastOperation(memory, this.#word, cpu)
+    this.#place = interests.reserve(this.#word, this)
+    prepare(memory, interests.wordOf(this.#place), this.#operation, 0, 0)
+    interests.publish(this.#place, KIND_SEMAPHORE, this.#word)
+  }
+  #delist(): void {
+    this.#core.interests.leave(this.#place)
+    this.#place = -1
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * Sequence locks: readers that never wait for each other and write nothing but one word, for data that changes rarely.
+ *
+ *     sequence   odd while a writer is at work
+ *     mutex      held by the writer
+ *
+ * A reader notes the sequence (even), reads the data plainly, and confirms the sequence by a read-modify-write. Why that makes
+ * plain reads right in ECMAScript: if the read-modify-write finds the number unchanged, then the next writer's one, which makes it
+ * odd, comes after it in the word's order and reads what it wrote; so the reads happen before that writer's writes and cannot
+ * see any of them. And the noted number was written after the last writer's writes: they happen before the reads. A mere load
+ * would not do: nothing orders plain reads before it, and a plain read may see a write that is still to come. What
+ * a reader reads in a round that is not confirmed may be torn; it is thrown away.
+ *
+ * A writer writes through the journal, under the mutex. If it is killed, its reaper restores the data and makes the
+ * sequence even again.
+ * Progress: a reader that was overtaken several times, or meets a writer at work, reads under the mutex.
+ * Cost: a read is two atomic operations on one word; a write is a mutex, two more of them, and the journal.
+ */
+import { addAtomic32, loadAtomic32 } from '#mem'
+import type { SyncCore } from './core.js'
+import { KIND_SEQLOCK } from './interests.js'
+import { SeqlockWords } from './layouts.js'
+import { Mutex } from './mutex.js'
+import type { Section } from './section.js'
+import type { AsyncWaitOptions, WaitOptions } from './waiting.js'
+
+const TRIES = 8
+
+export class Seqlock {
+  /** Byte address of its SeqlockWords. */
+  readonly address: number
+  /** The writers' mutex. */
+  readonly mutex: Mutex
+  readonly #core: SyncCore
+  readonly #word: number
+
+  /** @internal Made by `machine.seqlock` and `machine.seqlockAt`. */
+  constructor(core: SyncCore, word: number, name: string) {
+    this.#core = core
+    this.#word = word
+    this.address = word * 4
+    this.mutex = new Mutex(core, word + SeqlockWords.words.mutex, name, KIND_SEQLOCK, () => this.#endWrite())
+  }
+
+  /**
+   * Returns what `read` returns for a state of the data between two writes. `read` may run several times, on data that is
+   * half-written: it must only read, and come to an end whatever it finds. What it throws then does not count.
+   *
+   * @throws as `Mutex.lock`, when it comes to that; what `read` throws for whole data.
+   */
+  read<Result>(read: () => Result, options?: WaitOptions): Result {
+    if (this.mutex.isHeldHere) return read()
+    const result = this.#tryRead(read)
+    if (result) return result.value
+    const guard = this.mutex.lock(options)
+    try {
+      return read()
+    } finally {
+      guard.unlock()
+    }
+  }
+
+  /** As {@link read}, without blocking the thread when a writer is at work. */
+  async readAsync<Result>(read: () => Result, options?: AsyncWaitOptions): Promise<Result> {
+    const result = this.mutex.isHeldHere ? undefined : this.#tryRead(read)
+    if (result) return result.value
+    const guard = await this.mutex.lockAsync(options)
+    try {
+      return read()
+    } finally {
+      guard.unlock()
+    }
+  }
+
+  /** Changes the data, in a section; as `Mutex.run`. */
+  write<Result>(change: (section: Section) => Result, options?: WaitOptions): Result {
+    return this.mutex.run((section) => {
+      this.#beginWrite()
+      return change(section)
+    }, options)
+  }
+  /** As {@link write}, without blocking the thread for the mutex. */
+  writeAsync<Result>(change: (section: Section) => Result, options?: AsyncWaitOptions): Promise<Result> {
+    return this.mutex.runAsync((section) => {
+      this.#beginWrite()
+      return change(section)
+    }, options)
+  }
+
+  #tryRead<Result>(read: () => Result): { readonly value: Result } | undefined {
+    for (let i = 0; i < TRIES; i++) {
+      // M(seqlock.sequence) pairs with N in #beginWrite: what the last writer wrote is to be read. Mutant:
+      // sync/seqlock-write-unmarked.
+      const sequence = loadAtomic32(this.#core.memory.i32, this.#word)
+      if ((sequence & 1) === 1) continue
+      try {
+        const value = read()
+        if (this.#confirm(sequence)) return { value }
+      } catch (error) {
+        if (this.#confirm(sequence)) throw error
+      }
+    }
+    return undefined
+  }
+
+  #confirm(sequence: number): boolean {
+    // O(seqlock.sequence) pairs with N in #beginWrite: what was read belongs to one state; the next writer's writes come after.
+    // Mutant: sync/seqlock-read-unconfirmed.
+    return addAtomic32(this.#core.memory.i32, this.#word, 0) === sequence
+  }
+
+  #beginWrite(): void {
+    if (this.#isOdd()) return
+    // N(seqlock.sequence) pairs with M in #tryRead, O in #confirm: readers that have not confirmed are turned away; the data is
+    // this writer's. Mutant: sync/seqlock-write-unmarked.
+    addAtomic32(this.#core.memory.i32, this.#word, 1)
+  }
+  /** Before the mutex is released, after the outermost section has ended. */
+  #endWrite(): void {
+    // atomic: as N; the data is whole again.
+    if (this.#isOdd()) addAtomic32(this.#core.memory.i32, this.#word, 1)
+  }
+  #isOdd(): boolean {
+    // atomic: changed only by the owner of the mutex.
+    return (loadAtomic32(this.#core.memory.i32, this.#word) & 1) === 1
+  }
+}

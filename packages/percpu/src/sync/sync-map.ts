@@ -1,0 +1,51 @@
+/** Where this layer's shared memory is: one named object, made at boot. */
+import { loadU32, storeU32, type Memory } from '#mem'
+import { ArgumentError } from '../errors.js'
+import type { Directory } from '../machine/directory.js'
+import { JOURNAL_ENTRIES, JournalEntry, MAX_JOURNAL_ENTRIES, SyncCpu, SyncRoot } from './layouts.js'
+
+const NAME = 'percpu.sync'
+const type = 'SyncRoot'
+const first = Math.max(SyncRoot.size, SyncCpu.align)
+
+export class SyncMap {
+  readonly journalEntries: number
+  readonly #address: number
+  readonly #stride: number
+
+  private constructor(address: number, journalEntries: number) {
+    this.#address = address
+    this.journalEntries = journalEntries
+    this.#stride = strideFor(journalEntries)
+  }
+
+  static create(memory: Memory, objects: Directory, cpus: number, journalEntries = JOURNAL_ENTRIES): SyncMap {
+    if (!Number.isInteger(journalEntries) || journalEntries < 1 || journalEntries > MAX_JOURNAL_ENTRIES) {
+      throw new ArgumentError(
+        `journal: ${journalEntries} is not a whole number from 1 to ${MAX_JOURNAL_ENTRIES}`,
+        { journal: journalEntries },
+      )
+    }
+    const size = first + cpus * strideFor(journalEntries)
+    const layout = { name: SyncRoot.name, size, align: SyncRoot.align, hash: SyncRoot.hash }
+    const init = (address: number): void => {
+      storeU32(memory.u32, address / 4 + SyncRoot.words.journalEntries, journalEntries)
+    }
+    return new SyncMap(objects.create(NAME, { type, layout, init }), journalEntries)
+  }
+
+  static open(memory: Memory, objects: Directory): SyncMap {
+    const address = objects.open(NAME, { type, layout: SyncRoot })
+    return new SyncMap(address, loadU32(memory.u32, address / 4 + SyncRoot.words.journalEntries))
+  }
+
+  /** Word index of a CPU's SyncCpu. */
+  record(cpu: number): number {
+    return (this.#address + first + cpu * this.#stride) / 4
+  }
+}
+
+function strideFor(journalEntries: number): number {
+  const size = SyncCpu.stride + journalEntries * JournalEntry.stride
+  return Math.ceil(size / SyncCpu.align) * SyncCpu.align
+}

@@ -1,0 +1,128 @@
+/**
+ * A queue of CPUs that wait for a condition on some words: what completions, conditions and semaphores have in common.
+ *
+ *     waiters   a bit per CPU that sleeps, or is about to
+ *
+ * A waiter enters its bit, looks at the condition, and sleeps on its own bell; whoever changes the words rings, after the change, one
+ * waiter or all. A waiter that was rung looks again. One that leaves while the condition holds, having taken its part or
+ * given up, rings the next one. Both sides are in their lists of interests meanwhile: after a death all waiters are rung.
+ */
+import type { SyncCore } from './core.js'
+import { clearBit, nextBit, ringAll, setBit } from './cpu-mask.js'
+import { LockTimeoutError } from './errors.js'
+import { KIND_QUEUE } from './interests.js'
+import { REASON_WAKE } from '../machine/doorbell.js'
+import { deadlineOf, throwIfAborted, type AsyncWaitOptions, type WaitOptions } from './waiting.js'
+
+/** How a waiter looks at the condition. */
+export interface Condition<Result> {
+  /** Whether it is worth trying. Only loads. */
+  isReady(): boolean
+  /** Takes this waiter's part, if it can. */
+  attempt(): Result | undefined
+}
+
+export class WaitQueue {
+  readonly #core: SyncCore
+  readonly #mask: number
+  readonly #name: string
+  #sleepers = 0
+  #place = -1
+
+  /** `mask`: word index of the waiters. */
+  constructor(core: SyncCore, mask: number, name: string) {
+    this.#core = core
+    this.#mask = mask
+    this.#name = name
+  }
+
+  wait<Result>(condition: Condition<Result>, options: WaitOptions = {}): Result {
+    const { waiting } = this.#core
+    waiting.assertMayBlock()
+    const deadline = deadlineOf(options.timeout)
+    const at = condition.attempt()
+    if (at !== undefined) return at
+    this.enter()
+    try {
+      for (;;) {
+        if (!waiting.sleep(() => condition.isReady(), deadline)) throw this.#timeout()
+        const result = condition.attempt()
+        if (result !== undefined) return result
+      }
+    } finally {
+      this.leave(condition)
+    }
+  }
+
+  async waitAsync<Result>(
+    condition: Condition<Result>,
+    { timeout, signal }: AsyncWaitOptions = {},
+  ): Promise<Result> {
+    const { waiting } = this.#core
+    waiting.assertOpen()
+    throwIfAborted(signal)
+    const deadline = deadlineOf(timeout)
+    const at = condition.attempt()
+    if (at !== undefined) return at
+    this.enter()
+    try {
+      for (;;) {
+        if (!(await waiting.wait(() => condition.isReady(), deadline, signal))) throw this.#timeout()
+        const result = condition.attempt()
+        if (result !== undefined) return result
+      }
+    } finally {
+      this.leave(condition)
+    }
+  }
+
+  /**
+   * Makes a change that waiters look for, and rings one of them, or all. `'one for good'`: the one that is rung is no waiter any
+   * more, so that the next change rings another one; such changes come one at a time.
+   */
+  announce(change: () => void, whom: 'one' | 'one for good' | 'all'): void {
+    const { interests, memory, context } = this.#core
+    const place = interests.enter(this.#mask, KIND_QUEUE, this)
+    change()
+    if (whom === 'all') {
+      ringAll(memory, context.doorbell.ringer, this.#mask)
+    } else {
+      const rung = this.wakeNext()
+      if (whom === 'one for good' && rung >= 0) clearBit(memory, this.#mask, rung)
+    }
+    interests.leave(place)
+  }
+
+  enter(): void {
+    const { interests, memory, cpu } = this.#core
+    if (this.#sleepers++ === 0) this.#place = interests.enter(this.#mask, KIND_QUEUE, this)
+    // G(queue.waiters) asks for a ring; pairs with H in wakeNext: set before the condition is looked at, so a change that this
+    // CPU did not see yet finds the bit. Mutant: sync/queue-wake-first.
+    setBit(memory, this.#mask, cpu)
+  }
+
+  leave(condition: Pick<Condition<unknown>, 'isReady'>): void {
+    const { interests, memory, cpu } = this.#core
+    if (--this.#sleepers > 0) return
+    clearBit(memory, this.#mask, cpu)
+    // What is left is for the next one; and a ring that came too late here is passed on. Mutant: sync/queue-keeps-ring.
+    if (condition.isReady()) this.wakeNext()
+    interests.leave(this.#place)
+  }
+
+  /** Rings one waiter; returns its CPU, or -1. */
+  wakeNext(): number {
+    const { memory, cpu, cpus, context } = this.#core
+    // H(queue.waiters) pairs with G in enter: read after the change, so a waiter that does not see that is seen here. Mutant:
+    // sync/queue-wake-first.
+    const next = nextBit(memory, this.#mask, cpu, cpus)
+    if (next >= 0) context.doorbell.ringer.ring(next, REASON_WAKE)
+    return next
+  }
+
+  #timeout(): LockTimeoutError {
+    return new LockTimeoutError(`${this.#name}: what was waited for did not come in time`, {
+      address: this.#mask * 4,
+    })
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * How a CPU waits for whatever this layer has to wait for: asleep on its own bell, or asynchronously.
+ *
+ * The condition is asked, and may leave a mark for whoever will make it true; then the CPU sleeps until it is rung, and asks
+ * again. A ring is never lost (the bell is a word that keeps it), and may come for no reason.
+ */
+import { awaitUntil } from '#mem'
+import type { LayerContext } from '../machine/layer.js'
+import { OfflineError, UnsupportedError } from '../machine/errors.js'
+import { host } from '../machine/platform.js'
+import { LockTimeoutError } from './errors.js'
+import type { Sections } from './section.js'
+
+/** What is needed of an AbortSignal. */
+export interface AbortSignalLike {
+  readonly aborted: boolean
+  readonly reason?: unknown
+  addEventListener(type: 'abort', listener: () => void): void
+  removeEventListener(type: 'abort', listener: () => void): void
+}
+export interface WaitOptions {
+  /** Milliseconds after which a LockTimeoutError is thrown. Default: for ever. */
+  readonly timeout?: number
+}
+export interface AsyncWaitOptions extends WaitOptions {
+  /** Gives up when it aborts; the promise rejects with its reason. */
+  readonly signal?: AbortSignalLike
+}
+
+/** About a microsecond: as long as a short section of another CPU may take. */
+const SPIN = 50
+
+export class Waiting {
+  readonly #context: LayerContext
+  readonly #sections: Sections
+  #mayBlock: boolean | undefined
+  #isClosed = false
+
+  constructor(context: LayerContext, sections: Sections) {
+    this.#context = context
+    this.#sections = sections
+  }
+
+  /** The CPU goes offline: nothing is waited for any more. */
+  close(): void {
+    this.#isClosed = true
+    this.#mayBlock = false
+    this.recheck()
+  }
+  /** @throws OfflineError once the CPU goes offline. */
+  assertOpen(): void {
+    if (!this.#isClosed) return
+    const { cpu, incarnation } = this.#context.machine
+    throw new OfflineError(`this thread has taken its CPU ${cpu} offline; join the machine again to use it`, {
+      cpu,
+      incarnation,
+    })
+  }
+
+  /** @throws UnsupportedError on threads that must not block, whether or not it would have to. */
+  assertMayBlock(): void {
+    this.#mayBlock ??= this.#context.idle.mayBlock()
+    if (this.#mayBlock) return
+    this.assertOpen()
+    throw new UnsupportedError(
+      'this thread must not block (the main thread of a browser page): use the async form, or the try form',
+    )
+  }
+
+  /** A short while of busy waiting. `done` only loads. */
+  spin(done: () => boolean): boolean {
+    return awaitUntil(done, SPIN)
+  }
+
+  /**
+   * Blocks until `done()` holds (true), or until the deadline (false). A quiescent state of this CPU. Inside a section nothing
+   * else runs on this thread meanwhile: what it would see is half-done.
+   */
+  sleep(done: () => boolean, deadline: number): boolean {
+    const rest = deadline === Infinity ? Infinity : Math.max(0, deadline - host.performance.now())
+    return this.#context.idle.sleepUntil(done, rest, !this.#sections.isOpen)
+  }
+
+  /** Resolves to true when `done()` holds, to false at the deadline. Rejects when `signal` aborts. */
+  async wait(done: () => boolean, deadline: number, signal: AbortSignalLike | undefined): Promise<boolean> {
+    const { doorbell } = this.#context
+    const rest = deadline === Infinity ? Infinity : Math.max(0, deadline - host.performance.now())
+    const recheck = (): void => doorbell.recheck()
+    signal?.addEventListener('abort', recheck)
+    try {
+      const held = await doorbell.until([], () => this.#isClosed || signal?.aborted === true || done(), rest)
+      this.assertOpen()
+      throwIfAborted(signal)
+      return held
+    } finally {
+      signal?.removeEventListener('abort', recheck)
+    }
+  }
+
+  /** Lets all asynchronous waits of this thread ask again, after a change that only this thread knows of. */
+  recheck(): void {
+    this.#context.doorbell.recheck()
+  }
+}
+
+export function throwIfAborted(signal: AbortSignalLike | undefined): void {
+  if (!signal?.aborted) return
+  const { reason } = signal
+  throw reason instanceof Error ? reason : new LockTimeoutError('the wait was aborted', { reason })
+}
+export function deadlineOf(timeout: number | undefined): number {
+  return timeout === undefined || timeout === Infinity ? Infinity : host.performance.now() + timeout
+}

@@ -1,0 +1,308 @@
+/** What locks and sections promise to one who uses them rightly, and what they say to one who does not. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { boot, MutexWords, SemaphoreWords, type Machine } from 'percpu'
+import { load32, loadF64, loadU64 } from 'percpu/mem'
+import { joinAs, rejectsCode, throwsCode } from '../machine/support/threads.js'
+
+const patience = { timeout: 30_000 }
+const fresh = (): Machine => boot({ cpus: 4, memory: '1 MiB', journal: 8 })
+const words = (machine: Machine, count = 16): number => machine.memblock.alloc({ size: count * 4 }) / 4
+
+describe('a mutex', () => {
+  it('is the same one under its name and at its address, with its owner in its word', () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101)
+    const mutex = machine.mutex('m')
+    assert.equal(machine.mutexAt(mutex.address), mutex)
+    const guard = other.mutex('m').lock()
+    assert.deepEqual(mutex.owner, { cpu: 1, incarnation: 1 })
+    assert.equal(mutex.tryLock(), undefined)
+    assert.deepEqual(machine.locksOf(1), [{ address: mutex.address, kind: 'mutex', owner: 1 }])
+    guard.unlock()
+    assert.equal(mutex.owner, undefined)
+    assert.ok(mutex.tryLock()?.isHeld)
+  })
+
+  it('refuses to be locked twice by its owner, and to be unlocked by anybody else', () => {
+    const machine = fresh()
+    const stranger = joinAs(machine, 101).mutex('m')
+    const mutex = machine.mutex('m')
+    throwsCode(() => mutex.unlock(), 'PERCPU_NOT_OWNER', /nobody has it locked/)
+    const guard = mutex.lock()
+    throwsCode(() => mutex.lock(), 'PERCPU_SELF_DEADLOCK', /CPU 0 has mutex 'm' locked already/)
+    throwsCode(() => stranger.unlock(), 'PERCPU_NOT_OWNER', /CPU 0 has it locked/)
+    throwsCode(() => stranger.lock({ timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
+    guard.unlock()
+    throwsCode(() => guard.unlock(), 'PERCPU_NOT_OWNER', /released it already/)
+    const later = mutex.lock()
+    throwsCode(() => guard.unlock(), 'PERCPU_NOT_OWNER')
+    guard[Symbol.dispose]()
+    assert.ok(later.isHeld)
+    later[Symbol.dispose]()
+    assert.equal(mutex.owner, undefined)
+  })
+
+  it('is given to tasks of one thread in their order', patience, async () => {
+    const mutex = fresh().mutex('m')
+    const order: number[] = []
+    const task = async (number: number): Promise<void> => {
+      const guard = await mutex.lockAsync()
+      order.push(number)
+      await new Promise(setImmediate)
+      guard.unlock()
+    }
+    await Promise.all([1, 2, 3, 4].map(task))
+    assert.deepEqual(order, [1, 2, 3, 4])
+  })
+
+  it('stops waiting when told to, and passes its turn on', patience, async () => {
+    const machine = fresh()
+    const [owner, waiter, next] = [machine, joinAs(machine, 101), joinAs(machine, 102)].map((cpu) =>
+      cpu.mutex('m'),
+    )
+    assert.ok(owner && waiter && next)
+    const guard = owner.lock()
+    const controller = new AbortController()
+    const aborted = waiter.lockAsync({ signal: controller.signal })
+    const late = waiter.lockAsync({ timeout: 1 })
+    const last = next.lockAsync()
+    controller.abort(new Error('enough'))
+    await assert.rejects(aborted, /enough/)
+    await rejectsCode(late, 'PERCPU_LOCK_TIMEOUT', /CPU 0 has it locked/)
+    await assert.rejects(waiter.lockAsync({ signal: controller.signal }), /enough/)
+    guard.unlock()
+    ;(await last).unlock()
+    assert.equal(owner.owner, undefined)
+  })
+
+  it('tells the next owner that its predecessor died, once', () => {
+    const machine = fresh()
+    joinAs(machine, 101).mutex('m').lock()
+    machine.declareDead(1)
+    const mutex = machine.mutex('m')
+    const guard = mutex.lock()
+    assert.equal(guard.predecessorDied, true)
+    guard.unlock()
+    assert.equal(mutex.lock().predecessorDied, false)
+  })
+
+  it('is one of at most 32 that a CPU can have, however many it had before', () => {
+    const machine = fresh()
+    const base = machine.memblock.alloc({ size: 40 * MutexWords.size })
+    const mutexes = Array.from({ length: 40 }, (_, i) => machine.mutexAt(base + i * MutexWords.size))
+    for (const mutex of mutexes) mutex.lock().unlock()
+    const guards = mutexes.slice(0, 32).map((mutex) => mutex.lock())
+    throwsCode(() => mutexes[39]?.lock(), 'PERCPU_TOO_MANY_LOCKS', /32 locks/)
+    assert.equal(mutexes[39]?.owner, undefined)
+    guards[5]?.unlock()
+    mutexes[39]?.lock()
+    assert.equal(machine.locksOf(0).length, 32)
+  })
+
+  it('held when its CPU goes offline is released as a dead one is, and reported', patience, async () => {
+    const machine = fresh()
+    const leaver = joinAs(machine, 101)
+    leaver.mutex('m').lock()
+    const pending = leaver.mutex('n').lockAsync()
+    ;(await pending).unlock()
+    await assert.rejects(leaver.offline(), (error: Error) => {
+      assert.match((error.cause as Error).message, /offline with 1 locks held/)
+      return true
+    })
+    const guard = machine.mutex('m').tryLock()
+    assert.equal(guard?.predecessorDied, true)
+  })
+})
+
+describe('a section', () => {
+  it('is committed as a whole, or taken back when it throws', () => {
+    const machine = fresh()
+    const word = words(machine)
+    const mutex = machine.mutex('m')
+    assert.equal(
+      mutex.run((section) => {
+        section.write32(word, 1)
+        section.writeF64(word / 2 + 1, 0.25)
+        section.writeU64(word / 2 + 2, 2n ** 63n + 5n)
+        return section.room
+      }),
+      3,
+    )
+    const { memory } = machine
+    const seen = (): unknown[] => [
+      load32(memory.i32, word),
+      loadF64(memory.f64, word / 2 + 1),
+      loadU64(memory.u64, word / 2 + 2),
+    ]
+    assert.deepEqual(seen(), [1, 0.25, 2n ** 63n + 5n])
+    assert.throws(() => {
+      mutex.run((section) => {
+        section.write32(word, 2)
+        section.write32(word, 3)
+        section.writeF64(word / 2 + 1, 9)
+        section.writeU64(word / 2 + 2, 1n)
+        throw new Error('no')
+      })
+    }, /no/)
+    assert.deepEqual(seen(), [1, 0.25, 2n ** 63n + 5n])
+    assert.equal(mutex.owner, undefined)
+  })
+
+  it('nests: an inner one that throws takes back its own, and mutexes are released at the end of all', () => {
+    const machine = fresh()
+    const word = words(machine)
+    const [outer, inner] = [machine.mutex('outer'), machine.mutex('inner')]
+    outer.run((section) => {
+      section.write32(word, 1)
+      assert.throws(() =>
+        inner.run((nested) => {
+          nested.write32(word, 2)
+          nested.write32(word + 1, 2)
+          throw new Error('no')
+        }),
+      )
+      assert.equal(load32(machine.memory.i32, word), 1)
+      outer.run((same) => same.write32(word + 2, 3))
+      assert.notEqual(inner.owner, undefined)
+      inner.lock().unlock()
+      assert.notEqual(inner.owner, undefined)
+    })
+    assert.deepEqual(
+      [0, 1, 2].map((i) => load32(machine.memory.i32, word + i)),
+      [1, 0, 3],
+    )
+    assert.deepEqual([outer.owner, inner.owner], [undefined, undefined])
+  })
+
+  it('refuses to pass the bound of the journal, before it does', () => {
+    const machine = fresh()
+    const word = words(machine)
+    const mutex = machine.mutex('m')
+    throwsCode(
+      () =>
+        mutex.run((section) => {
+          for (let i = 0; i < 9; i++) section.write32(word + i, i + 1)
+        }),
+      'PERCPU_JOURNAL_FULL',
+      /more than 8 words/,
+    )
+    for (let i = 0; i < 9; i++) assert.equal(load32(machine.memory.i32, word + i), 0)
+    mutex.run((section) => {
+      for (let i = 0; i < 8; i++) section.write32(word + i, i + 1)
+      assert.equal(section.room, 0)
+    })
+    throwsCode(
+      () =>
+        mutex.run((section) => {
+          for (let i = 0; i < 7; i++) section.write32(word, i)
+          section.writeF64(word / 2, 1)
+        }),
+      'PERCPU_JOURNAL_FULL',
+    )
+    assert.equal(load32(machine.memory.i32, word), 1)
+  })
+
+  it('refuses words that do not exist, promises, and use after its end', async () => {
+    const machine = fresh()
+    const word = words(machine)
+    const mutex = machine.mutex('m')
+    for (const wrong of [-1, 0.5, 2 ** 30, NaN])
+      throwsCode(() => mutex.run((section) => section.write32(wrong, 1)), 'PERCPU_ARGUMENT')
+    throwsCode(
+      () =>
+        mutex.run((section) => {
+          section.write32(word, 5)
+          return Promise.resolve()
+        }),
+      'PERCPU_SECTION',
+      /synchronous/,
+    )
+    assert.equal(load32(machine.memory.i32, word), 0)
+    const leaked = mutex.run((section) => section)
+    throwsCode(() => leaked.write32(word, 1), 'PERCPU_SECTION', /no section is open/)
+    throwsCode(() => leaked.commit(), 'PERCPU_SECTION', /ended already/)
+    const guard = mutex.lock()
+    const [first, second] = [guard.begin(), guard.begin()]
+    throwsCode(() => first.commit(), 'PERCPU_SECTION', /opposite order/)
+    second.write32(word, 1)
+    second.commit()
+    first[Symbol.dispose]()
+    assert.equal(load32(machine.memory.i32, word), 0)
+    guard.unlock()
+    assert.equal(await mutex.runAsync(() => 7), 7)
+  })
+})
+
+describe('the others', () => {
+  it('a condition wakes who waits, with the mutex', patience, async () => {
+    const machine = fresh()
+    const others = [101, 102].map((thread) => joinAs(machine, thread))
+    let woken = 0
+    const waits = others.map(async (cpu) => {
+      const mutex = cpu.mutex('m')
+      const guard = await mutex.lockAsync()
+      assert.equal(await cpu.condition('c', mutex).waitAsync(guard), true)
+      assert.ok(guard.isHeld)
+      woken++
+      guard.unlock()
+    })
+    const mutex = machine.mutex('m')
+    const condition = machine.condition('c', mutex)
+    throwsCode(() => condition.notify(), 'PERCPU_NOT_OWNER', /lock mutex 'm'/)
+    const isWaiting = (cpu: number): boolean =>
+      machine.locksOf(cpu).every(({ kind }) => kind === 'queue') && machine.locksOf(cpu).length === 1
+    while (!isWaiting(1) || !isWaiting(2)) await new Promise(setImmediate)
+    for (let i = 0; i < 2; i++) {
+      const guard = await mutex.lockAsync()
+      condition.notify()
+      guard.unlock()
+    }
+    await Promise.all(waits)
+    assert.equal(woken, 2)
+    const guard = mutex.lock()
+    assert.equal(condition.wait(guard, { timeout: 1 }), false)
+    assert.ok(guard.isHeld)
+    throwsCode(() => guard.run(() => condition.wait(guard)), 'PERCPU_SECTION')
+    guard.unlock()
+    throwsCode(
+      () => machine.condition('c', machine.mutex('other')),
+      'PERCPU_ARGUMENT',
+      /belongs to mutex 'm'/,
+    )
+  })
+
+  it('completeAll lets everybody go on, until it is reset', patience, async () => {
+    const machine = fresh()
+    const others = [101, 102].map((thread) => joinAs(machine, thread).completion('c'))
+    const waits = others.map((completion) => completion.waitAsync())
+    const completion = machine.completion('c')
+    completion.completeAll()
+    await Promise.all(waits)
+    completion.wait()
+    assert.ok(completion.isDone)
+    completion.reset()
+    throwsCode(() => completion.wait({ timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
+  })
+
+  it('a semaphore gives what it has, and takes back no more', patience, async () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101).semaphore('s', 3)
+    const semaphore = machine.semaphore('s', 99)
+    assert.equal(semaphore.permits, 3)
+    semaphore.acquire(2)
+    assert.equal(semaphore.tryAcquire(2), false)
+    const waiting = other.acquireAsync(3)
+    throwsCode(() => semaphore.release(3), 'PERCPU_NOT_OWNER', /holds 2/)
+    semaphore.release(2)
+    await waiting
+    assert.deepEqual([other.held, semaphore.permits], [3, 0])
+    throwsCode(() => semaphore.acquire(1, { timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
+    for (const wrong of [0, -1, 1.5, 2 ** 24]) throwsCode(() => semaphore.acquire(wrong), 'PERCPU_ARGUMENT')
+    throwsCode(() => machine.semaphore('t', -1), 'PERCPU_ARGUMENT')
+    const address = machine.memblock.alloc({ size: SemaphoreWords.size })
+    machine.initSemaphore(address, 2)
+    assert.equal(machine.semaphoreAt(address).permits, 2)
+    throwsCode(() => machine.semaphoreAt(address + 4), 'PERCPU_ARGUMENT', /aligned to 8/)
+  })
+})

@@ -1,0 +1,90 @@
+/** Changes the structures of the kill test as fast as it can, until it is terminated. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { join, NoFreeCpuError, type Machine, type MachineHandle } from 'percpu'
+import { addAtomic32 } from 'percpu/mem'
+import { Structures, ZEROS } from './structures.js'
+
+export interface KilledWorkerData {
+  readonly handle: MachineHandle
+  readonly structures: number
+  readonly other: number
+  readonly turns: number
+  readonly faults: number
+  readonly seed: number
+}
+const data = workerData as KilledWorkerData
+let state = data.seed
+function random(below: number): number {
+  state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+  return (state >>> 8) % below
+}
+
+/** The place of a thread that is being replaced becomes free when it is reaped. */
+async function joinWhenFree(): Promise<Machine> {
+  for (;;) {
+    try {
+      return join(data.handle)
+    } catch (error) {
+      if (!(error instanceof NoFreeCpuError)) throw error
+      await new Promise(setImmediate)
+    }
+  }
+}
+
+const machine = await joinWhenFree()
+const first = machine.mutex('first')
+const second = machine.mutex('second')
+const permits = machine.semaphore('permits', 2)
+const NODES_AT_ONCE = 6
+const structures = new Structures(machine.memory, data.structures)
+const others = new Structures(machine.memory, data.other)
+
+function report(found: readonly string[]): void {
+  if (found.length > 0) addAtomic32(machine.memory.i32, data.faults / 4, 1)
+}
+
+const actions: readonly (() => unknown)[] = [
+  () =>
+    first.run((section) => {
+      for (let i = 0; i < 8; i++)
+        structures.transfer(random(ZEROS), random(ZEROS), random(1000), (w, v) => section.write32(w, v))
+    }),
+  () =>
+    first.run((section) => {
+      for (let i = random(NODES_AT_ONCE); i >= 0; i--) structures.insert((w, v) => section.write32(w, v))
+    }),
+  () =>
+    first.run((section) => {
+      for (let i = random(NODES_AT_ONCE); i >= 0; i--) structures.remove((w, v) => section.write32(w, v))
+    }),
+  // Nested: both change as a whole.
+  () =>
+    first.run((outer) => {
+      structures.transfer(0, 1, 1, (w, v) => outer.write32(w, v))
+      second.run(
+        (inner) =>
+          others.insert((w, v) => inner.write32(w, v)) || others.remove((w, v) => inner.write32(w, v)),
+      )
+      structures.transfer(1, 2, 1, (w, v) => outer.write32(w, v))
+    }),
+  () =>
+    second.runAsync((section) =>
+      others.transfer(random(ZEROS), random(ZEROS), 7, (w, v) => section.write32(w, v)),
+    ),
+  () => {
+    const guard = first.tryLock()
+    if (guard) report(structures.faults())
+    guard?.unlock()
+  },
+  () => {
+    permits.acquire()
+    permits.release()
+  },
+]
+
+parentPort?.postMessage('ready')
+for (let turn = 0; ; turn++) {
+  await actions[random(actions.length)]?.()
+  if (turn % 64 === 0) addAtomic32(machine.memory.i32, data.turns / 4, 64)
+  if (turn % 256 === 0) await new Promise(setImmediate)
+}
