@@ -153,7 +153,7 @@ describe('callFunctionMany', () => {
       const spinning = actor.tell({ do: 'spin', until, tells, polls: false, deaf: true })
       await becomesSet(machine.memory, tells)
       assert.deepEqual(await machine.callFunctionMany([1], 'add', { argument: 1 }), { ...none, deaf: [1] })
-      await machine.synchronize()
+      await machine.synchronize({ timeout: 5000 })
       set(machine.memory, until)
       await spinning
       await machine.synchronize()
