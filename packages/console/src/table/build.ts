@@ -9,7 +9,7 @@ import { Entries, type RangeColumns } from './columns.js'
 import { readRanges } from './csv.js'
 import {
   BIAS,
-  END6_WORDS,
+  TAIL6_WORDS,
   ENTRY_WORDS,
   INDEX4_BUCKETS,
   keyOf6,
@@ -74,11 +74,10 @@ export async function buildTable(
     interleave([...pick(columns4.ends, order4), ...pick([columns4.entries], order4)], TAIL4_WORDS),
   )
   image.add('index6', index6.index)
-  const [w0, ...others] = pick(columns6.starts, order6) as [Int32Array, ...Int32Array[]]
-  image.add('keys6', keysOf6(w0, others[0] as Int32Array))
-  image.add('starts6', concatenate(others))
-  image.add('ends6', interleave(pick(columns6.ends, order6), END6_WORDS))
-  image.add('entries6', pick([columns6.entries], order6)[0] as Int32Array)
+  const [w0, ...others] = pick(columns6.starts, order6) as [Int32Array, Int32Array, Int32Array, Int32Array]
+  image.add('keys6', keysOf6(w0, others[0]))
+  const tail6 = [...pick(columns6.ends, order6), ...others, ...pick([columns6.entries], order6)]
+  image.add('tails6', interleave(tail6, TAIL6_WORDS))
   image.add('entryWords', entryWords(entries, names))
   image.add('nameText', names.text)
   const counts = {
@@ -125,13 +124,6 @@ function keysOf6(w0: Int32Array, w1: Int32Array): Float64Array {
   for (let row = 0; row < keys.length; row++)
     keys[row] = keyOf6((w0[row] as number) ^ BIAS, (w1[row] as number) ^ BIAS)
   return keys
-}
-
-function concatenate(columns: readonly Int32Array[]): Int32Array {
-  const rows = columns[0]?.length ?? 0
-  const words = new Int32Array(rows * columns.length)
-  columns.forEach((column, i) => words.set(column, i * rows))
-  return words
 }
 
 /** Per upper half, and one behind the last: the first row that starts there or later. */

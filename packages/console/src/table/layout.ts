@@ -8,9 +8,7 @@
  *     tails4     its last address, its entry                                          2 words, side by side
  *     index6     first row whose first word is at least (base + b) << shift           1 word each
  *     keys6      first 53 bits of each IPv6 row's start, ascending: an exact float      1 double
- *     starts6    the start's other words, some bits twice: three columns, w1 first     3 × 1 word
- *     ends6      its last address                                                     4 words, side by side
- *     entries6   its entry                                                            1 word
+ *     tails6     its last address, the start's other words (some bits twice), entry   4 + 3 + 1 words, side by side
  *     entries    AS number; name's offset in words, and its length in bytes           3 words
  *     nameText   each different organisation name once: a JSON string literal (quotes included) in UTF-8, from a word on
  *
@@ -27,9 +25,9 @@ export const BIAS = 0x8000_0000 | 0
 /** `current` counts in units of this many bytes. */
 export const UNIT = 64
 
-/** Words of one row of `tails4`, of `ends6`, and of one of `entries`. */
+/** Words of one row of `tails4`, of `tails6`, and of one of `entries`. */
 export const TAIL4_WORDS = 2
-export const END6_WORDS = 4
+export const TAIL6_WORDS = 8
 export const ENTRY_WORDS = 3
 
 /** The first 53 bits of an IPv6 address, from its first two words: as many as a float holds exactly. */
@@ -75,9 +73,7 @@ export const TableHeader = struct(
     base6: published(u32),
     buckets6: published(u32),
     keys6: published(u32),
-    starts6: published(u32),
-    ends6: published(u32),
-    entries6: published(u32),
+    tails6: published(u32),
     entryWords: published(u32),
     nameText: published(u32),
   },

@@ -9,7 +9,7 @@
  */
 import { copyOut, load32, loadF64, loadU32, type F64View, type I32View, type Memory } from 'percpu/mem'
 import { NoTableError } from '../errors.js'
-import { BIAS, END6_WORDS, ENTRY_WORDS, firstWordOf6, keyOf6, TAIL4_WORDS, TableHeader } from './layout.js'
+import { BIAS, TAIL6_WORDS, ENTRY_WORDS, firstWordOf6, keyOf6, TAIL4_WORDS, TableHeader } from './layout.js'
 import { currentTable } from './root.js'
 
 export interface TableSummary {
@@ -48,6 +48,9 @@ export interface AddressTable {
 }
 
 const header = TableHeader.words
+/** In a row of `tails6`: the start's second word, and the entry. */
+const START6 = 4
+const ENTRY6 = 7
 
 /** {@link AddressTable} over the layout of layout.ts. */
 export class FlatTable implements AddressTable {
@@ -69,9 +72,7 @@ export class FlatTable implements AddressTable {
   #rows6 = 0
   /** Index of a double. */
   #keys6 = 0
-  #starts6 = 0
-  #ends6 = 0
-  #entries6 = 0
+  #tails6 = 0
   #entryWords = 0
   #nameText = 0
   generation = 0
@@ -113,9 +114,7 @@ export class FlatTable implements AddressTable {
     this.#buckets6 = this.#field(address, header.buckets6)
     this.#rows6 = this.#field(address, header.rows6)
     this.#keys6 = column(header.keys6) / 2
-    this.#starts6 = column(header.starts6)
-    this.#ends6 = column(header.ends6)
-    this.#entries6 = column(header.entries6)
+    this.#tails6 = column(header.tails6)
     this.#entryWords = column(header.entryWords)
     this.#nameText = column(header.nameText)
   }
@@ -197,19 +196,18 @@ export class FlatTable implements AddressTable {
   /** Whether the row's lower words are at or below these, which are biased. */
   #startsBefore(row: number, k1: number, k2: number, k3: number): boolean {
     const view = this.#i32
-    const rows = this.#rows6
-    const at = this.#starts6 + row
+    const at = this.#tails6 + row * TAIL6_WORDS + START6
     const s1 = load32(view, at)
     if (s1 !== k1) return s1 < k1
-    const s2 = load32(view, at + rows)
+    const s2 = load32(view, at + 1)
     if (s2 !== k2) return s2 < k2
-    return load32(view, at + rows * 2) <= k3
+    return load32(view, at + 2) <= k3
   }
 
   /** Whether the row ends at or behind this address, of biased words. */
   #reaches6(row: number, k0: number, k1: number, k2: number, k3: number): boolean {
     const view = this.#i32
-    const at = this.#ends6 + row * END6_WORDS
+    const at = this.#tails6 + row * TAIL6_WORDS
     const e0 = load32(view, at)
     if (e0 !== k0) return e0 > k0
     const e1 = load32(view, at + 1)
@@ -230,13 +228,13 @@ export class FlatTable implements AddressTable {
   }
   start6(row: number, word: number): number {
     if (word === 0) return firstWordOf6(loadF64(this.#f64, this.#keys6 + row))
-    return load32(this.#i32, this.#starts6 + this.#rows6 * (word - 1) + row) ^ BIAS
+    return load32(this.#i32, this.#tails6 + row * TAIL6_WORDS + START6 + word - 1) ^ BIAS
   }
   end6(row: number, word: number): number {
-    return load32(this.#i32, this.#ends6 + row * END6_WORDS + word) ^ BIAS
+    return load32(this.#i32, this.#tails6 + row * TAIL6_WORDS + word) ^ BIAS
   }
   entry6(row: number): number {
-    return load32(this.#i32, this.#entries6 + row)
+    return load32(this.#i32, this.#tails6 + row * TAIL6_WORDS + ENTRY6)
   }
   asn(entry: number): number {
     return load32(this.#i32, this.#entryWords + entry * ENTRY_WORDS) >>> 0
