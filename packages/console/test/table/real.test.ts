@@ -62,7 +62,7 @@ test('while tables of 6,000 ranges replace each other, every answer belongs to o
     const { stretches, generations } = await verifier.stop()
     assert.ok(stretches > generations.length && generations.length > reloads / 2, `saw generations ${generations.join(' ')}`)
   }
-  assert.equal(machine.memblock.report().regions.length, 3)
+  assert.equal(machine.memblock.report().regions.filter(({ label }) => label === 'asn table').length, 1)
 })
 
 /** Checks samples in the main thread until the load is done. */
