@@ -75,7 +75,7 @@ test('while tables of 6,000 ranges replace each other, every answer belongs to o
       `saw generations ${generations.join(' ')}`,
     )
   }
-  assert.equal(machine.memblock.report().regions.length, 3)
+  assert.equal(machine.memblock.report().regions.filter(({ label }) => label === 'asn table').length, 1)
 })
 
 /** Checks samples in the main thread until the load is done. */
