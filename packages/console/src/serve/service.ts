@@ -15,6 +15,7 @@ import type { TableFiles } from '../table/build.js'
 import type { LoadProgress } from '../table/load.js'
 import { createRoot } from '../table/root.js'
 import { FlatTable } from '../table/search.js'
+import { inspectionMetrics } from '../top/metrics.js'
 import { Metrics } from './metrics.js'
 import { Reloader, type ReloadOutcome } from './reload.js'
 import { createServer } from './server.js'
@@ -164,6 +165,7 @@ function createParts(options: ServiceOptions): Parts {
   const table = new FlatTable(machine.memory, root)
   const pool = new LookupPool(machine, { workers, table: TABLE_NAME })
   const metrics = new Metrics({ machine, pool, table })
+  inspectionMetrics(metrics.registry, machine)
   const reloader = new Reloader(machine, root, files, (outcome) => report(logger, metrics, outcome))
   logLosses(pool, logger)
   const app = createServer({ pool, table, metrics, reloader, bodyLimit: options.bodyLimit }, options)

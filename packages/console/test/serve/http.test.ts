@@ -257,6 +257,8 @@ test('GET /metrics counts lookups by path and by worker, and shows table, memory
     percpu_table_generation: 1,
     percpu_workers_ready: 2,
     percpu_cpus_online: 3,
+    'percpu_cpu_activity{cpu="0",activity="working"}': 0,
+    'percpu_cpu_incarnation{cpu="1"}': 1,
     percpu_lookup_seconds_count: 4,
     percpu_batch_seconds_count: 1,
   }

@@ -80,7 +80,7 @@ class Scene {
 describe('workers terminated in the middle of what they do', () => {
   it('leave structures whole, locks free, nobody waiting and no CPU and no memory lost', async () => {
     const random = randomFrom(seed)
-    const machine = boot({ cpus: WORKERS + 1, memory: '4 MiB' })
+    const machine = boot({ cpus: WORKERS + 1, memory: '4 MiB', journal: 4096 })
     const scene = new Scene(machine, random)
     const memory = machine.memblock.report().used
     const living = Array.from({ length: WORKERS }, () => scene.start())

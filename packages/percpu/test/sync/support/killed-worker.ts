@@ -36,6 +36,8 @@ const first = machine.mutex('first')
 const second = machine.mutex('second')
 const permits = machine.semaphore('permits', 2)
 const NODES_AT_ONCE = 6
+/** Eight words each: fewer than the entries of the journal that the test boots with. */
+const TRANSFERS = 400
 const structures = new Structures(machine.memory, data.structures)
 const others = new Structures(machine.memory, data.other)
 
@@ -46,7 +48,8 @@ function report(found: readonly string[]): void {
 const actions: readonly (() => unknown)[] = [
   () =>
     first.run((section) => {
-      for (let i = 0; i < 8; i++)
+      // Long, so that most kills find their victim, or who it waits for, in the middle of a section.
+      for (let i = 0; i < TRANSFERS; i++)
         structures.transfer(random(ZEROS), random(ZEROS), random(1000), (w, v) => section.write32(w, v))
     }),
   () =>

@@ -39,14 +39,12 @@ export class Structures {
     for (let i = 0; i < NODES; i++) this.#push(this.#node(i), write)
   }
 
-  /** Moves an amount from one word to another, in several steps that leave the sum wrong in between. */
+  /** Moves an amount from one word to another, in several steps; the sum is wrong from the first to the last of them. */
   transfer(from: number, to: number, amount: number, write: Write): void {
     const a = this.#base + from
     const b = this.#base + to
-    for (let step = 0; step < 4; step++) {
-      write(a, (this.#load(a) - amount) | 0)
-      write(b, (this.#load(b) + amount) | 0)
-    }
+    for (let step = 0; step < 4; step++) write(a, (this.#load(a) - amount) | 0)
+    for (let step = 0; step < 4; step++) write(b, (this.#load(b) + amount) | 0)
   }
 
   /** Takes a node from the free list into the ring; false if there is none. */
