@@ -12,7 +12,7 @@
  *
  * Fields: dispatch_reason = kind, preempt_reason = flags, timebase = begin (ns of machine time), srr0 = label number, reasons or
  * address, srr1 = duration (ns).
- * Cost: about 15 ns and the clock readings of the caller.
+ * Cost: see "vpa" in docs/benchmarks.md; most of it is the clock readings of the caller.
  */
 import {
   addAtomic32,

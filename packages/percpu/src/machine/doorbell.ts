@@ -11,7 +11,7 @@
  *
  * An answer runs as a job of its own (or inside `poll`, which the caller places), so no synchronous section of this thread is
  * under way: answering is a quiescent state.
- * Cost: ring 35 ns + the wake-up; see "machine" in docs/benchmarks.md for round trips.
+ * Cost: see "machine" in docs/benchmarks.md for round trips.
  */
 import * as mem from '#mem'
 import {
