@@ -10,7 +10,7 @@ import { top } from './commands/top.js'
 import { parseBytes, parseInteger, parseSeconds } from './commands/values.js'
 import { UsageError } from './errors.js'
 import type { InputFormat } from './lookup/stream.js'
-import { TABLE_NAME } from './serve/service.js'
+import { PATIENCE_MILLISECONDS, TABLE_NAME } from './serve/service.js'
 import { MAX_EVERY, MIN_EVERY } from './top/protocol.js'
 import type { TableFiles } from './table/build.js'
 import { packagedFiles } from './table/load.js'
@@ -29,6 +29,8 @@ interface ServeFlags extends TableFlags {
   readonly bodyLimit: number
   readonly timeout: number
   readonly watch: boolean
+  readonly patience: number
+  readonly inspect?: string
   readonly logLevel: string
 }
 interface LookupFlags extends TableFlags {
@@ -66,12 +68,26 @@ withTableOptions(program.command('serve').description('serve lookups over HTTP')
   )
   .option('--no-watch', 'do not reload when a file of the table changes (SIGHUP still does)')
   .addOption(
+    new Option(
+      '--patience <seconds>',
+      'how long a worker may give no sign of life before it is replaced and its batches are given to others',
+    )
+      .argParser(parseSeconds)
+      .default(PATIENCE_MILLISECONDS, String(PATIENCE_MILLISECONDS / 1000)),
+  )
+  .option('--inspect <socket>', 'path of a local socket on which `percpu top` can watch the workers')
+  .addOption(
     new Option('--log-level <level>', 'least severe messages to log')
       .choices(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
       .default('info'),
   )
-  .action(async ({ timeout, ...flags }: ServeFlags) => {
-    process.exitCode = await serve({ ...flags, timeoutMilliseconds: timeout, files: tableFiles(flags) })
+  .action(async ({ timeout, patience, ...flags }: ServeFlags) => {
+    process.exitCode = await serve({
+      ...flags,
+      timeoutMilliseconds: timeout,
+      patienceMilliseconds: patience,
+      files: tableFiles(flags),
+    })
   })
 
 withTableOptions(

@@ -14,6 +14,8 @@ export interface ServeOptions {
   readonly bodyLimit: number
   readonly timeoutMilliseconds: number
   readonly watch: boolean
+  readonly patienceMilliseconds: number
+  readonly inspect?: string
   readonly logLevel: string
 }
 

@@ -10,18 +10,45 @@ const BACKSLASH = 0x5c
 /** Answers are this many times as long as their addresses, about. */
 const GROWTH = 9
 
-/** The answers to all lines of `bytes`, in order; blank lines have none. The writer's table has been entered. */
+/** Bytes of lines between two pauses: a worker's answer to its doorbell takes as long as these at most, well below a millisecond. */
+const STRETCH = 16 * 1024
+
+/**
+ * The answers to all lines of `bytes`, in order; blank lines have none. The writer's table has been entered.
+ *
+ * `pause` is called now and then; if it returns true, because the table has changed, all lines are answered anew.
+ */
 export function answerBatch(
   writer: AnswerWriter,
   bytes: Uint8Array,
   format: BatchFormat,
   spare?: ArrayBuffer,
+  pause: () => boolean = () => false,
 ): BatchResult {
+  for (let buffer = spare; ; buffer = writer.end().buffer) {
+    const result = answerLines(writer, bytes, format, buffer, pause)
+    if (result) return result
+  }
+}
+
+/** Undefined if a pause asked for a new beginning. */
+function answerLines(
+  writer: AnswerWriter,
+  bytes: Uint8Array,
+  format: BatchFormat,
+  spare: ArrayBuffer | undefined,
+  pause: () => boolean,
+): BatchResult | undefined {
   writer.begin(bytes.length * GROWTH, spare)
+  let nextPause = STRETCH
   let lines = 0
   let answered = 0
   let fault: BatchResult['fault']
   for (let at = 0; at < bytes.length && !fault;) {
+    if (at >= nextPause) {
+      if (pause()) return undefined
+      nextPause = at + STRETCH
+    }
     let lineEnd = at
     while (lineEnd < bytes.length && bytes[lineEnd] !== NEWLINE) lineEnd++
     let start = at

@@ -6,7 +6,8 @@
  *                       └───────────────────────┘ at the head of the queue; another worker tries
  *
  * Guarantees: each batch is answered once, completely and by one table; a worker that dies is reaped and replaced, and its batches
- * go to others, at most ATTEMPTS times. A batch's bytes stay here until it is answered; the worker gets a copy.
+ * go to others; the one that it was answering has ATTEMPTS. A worker that is said to be stuck gets no batches meanwhile. A
+ * batch's bytes stay here until it is answered; the worker gets a copy.
  */
 import { EventEmitter } from 'node:events'
 import { Worker } from 'node:worker_threads'
@@ -16,7 +17,7 @@ import type { BatchFormat, BatchResult, FromWorker, ToWorker, WorkerSetup } from
 
 /** Batches that a worker holds at once. */
 const DEPTH = 2
-/** Workers that try a batch before it is given up. */
+/** Workers that may end while they answer a batch before it is given up. */
 const ATTEMPTS = 3
 /** Workers in a row, in one place, that may end before they are ready. */
 const STARTS = 3
@@ -36,6 +37,8 @@ export interface WorkerStatus {
   readonly lookups: number
   /** Times that a worker in this place has been replaced. */
   readonly replaced: number
+  /** Whether it gets no batches, because it is stuck. */
+  readonly isSuspended: boolean
   /** From the beginning of `join` to the first possible lookup, in ms. */
   readonly attachMilliseconds: number | undefined
 }
@@ -56,7 +59,8 @@ interface Job {
   readonly signal: AbortSignal | undefined
   readonly resolve: (result: BatchResult) => void
   readonly reject: (error: Error) => void
-  attempts: number
+  /** Workers that ended while they answered it. */
+  losses: number
 }
 
 interface Place {
@@ -65,6 +69,8 @@ interface Place {
   cpu: number | undefined
   threadId: number
   error: Error | undefined
+  isSuspended: boolean
+  /** In the order in which the worker answers them. */
   readonly jobs: Map<number, Job>
   lookups: number
   replaced: number
@@ -93,6 +99,7 @@ export class LookupPool extends EventEmitter<PoolEvents> {
       cpu: undefined,
       threadId: -1,
       error: undefined,
+      isSuspended: false,
       jobs: new Map<number, Job>(),
       lookups: 0,
       replaced: 0,
@@ -108,11 +115,12 @@ export class LookupPool extends EventEmitter<PoolEvents> {
   }
 
   get workers(): readonly WorkerStatus[] {
-    return this.#places.map(({ cpu, threadId, lookups, replaced, attachMilliseconds }) => ({
+    return this.#places.map(({ cpu, threadId, lookups, replaced, isSuspended, attachMilliseconds }) => ({
       cpu,
       threadId,
       lookups,
       replaced,
+      isSuspended,
       attachMilliseconds,
     }))
   }
@@ -128,7 +136,7 @@ export class LookupPool extends EventEmitter<PoolEvents> {
    */
   run(bytes: Uint8Array<ArrayBuffer>, format: BatchFormat, signal?: AbortSignal): Promise<BatchResult> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ id: this.#nextId++, bytes, format, signal, resolve, reject, attempts: 0 })
+      this.#waiting.push({ id: this.#nextId++, bytes, format, signal, resolve, reject, losses: 0 })
       this.#dispatch()
     })
   }
@@ -136,6 +144,15 @@ export class LookupPool extends EventEmitter<PoolEvents> {
   /** Gives a result's buffer back for reuse, once its bytes have been written. */
   recycle(buffer: ArrayBuffer): void {
     if (this.#spares.length < this.#places.length * SPARES) this.#spares.push(buffer)
+  }
+
+  /** Gives the worker that is this CPU no batches for the time being. Returns its place; undefined if it is none of the pool's. */
+  suspend(cpu: number): number | undefined {
+    return this.#setSuspended(cpu, true)
+  }
+  /** Takes {@link suspend} back. */
+  resume(cpu: number): number | undefined {
+    return this.#setSuspended(cpu, false)
   }
 
   /** Ends the worker in this place, wherever it is; another one takes its place and its batches. */
@@ -173,7 +190,6 @@ export class LookupPool extends EventEmitter<PoolEvents> {
         job.reject(new AbortedError('given up before a worker took it'))
         continue
       }
-      job.attempts++
       place.jobs.set(job.id, job)
       // A copy: should the worker die, another one gets the batch.
       const input = job.bytes.slice().buffer
@@ -186,9 +202,18 @@ export class LookupPool extends EventEmitter<PoolEvents> {
   #leastBusy(): Place | undefined {
     let best: Place | undefined
     for (const place of this.#places) {
-      if (place.cpu !== undefined && place.jobs.size < (best?.jobs.size ?? DEPTH)) best = place
+      if (place.cpu === undefined || place.isSuspended) continue
+      if (place.jobs.size < (best?.jobs.size ?? DEPTH)) best = place
     }
     return best
+  }
+
+  #setSuspended(cpu: number, isSuspended: boolean): number | undefined {
+    const place = this.#places.find((candidate) => candidate.cpu === cpu)
+    if (!place) return undefined
+    place.isSuspended = isSuspended
+    this.#dispatch()
+    return place.number
   }
 
   #finish(place: Place, id: number, result: BatchResult): void {
@@ -230,6 +255,7 @@ export class LookupPool extends EventEmitter<PoolEvents> {
     place.worker = undefined
     place.cpu = undefined
     place.error = undefined
+    place.isSuspended = false
     const jobs = [...place.jobs.values()]
     place.jobs.clear()
     if (this.#closing) {
@@ -254,15 +280,16 @@ export class LookupPool extends EventEmitter<PoolEvents> {
     this.#start(place)
   }
 
-  /** Puts a dead worker's batches back, in front of the others. */
+  /** Puts a dead worker's batches back, in front of the others. Only the oldest can have been what the worker died of. */
   #retry(jobs: readonly Job[]): void {
+    if (jobs[0]) jobs[0].losses++
     for (const job of jobs.toReversed()) {
-      if (job.attempts < ATTEMPTS) {
+      if (job.losses < ATTEMPTS) {
         this.#waiting.unshift(job)
       } else {
         job.reject(
           new WorkerLostError(
-            `${ATTEMPTS} workers ended while they had this batch of ${job.bytes.length} bytes`,
+            `${ATTEMPTS} workers ended while they answered this batch of ${job.bytes.length} bytes`,
             {
               bytes: job.bytes.length,
             },

@@ -1,6 +1,9 @@
 /** What the pool and its workers say to each other. Buffers are transferred, never copied by the messages. */
 import type { MachineHandle } from 'percpu'
 
+/** The label under which a worker's batch is seen from outside. */
+export const BATCH_LABEL = 'lookup batch'
+
 /** How the addresses in a batch are written, one a line: bare, or each as a JSON string. */
 export type BatchFormat = 'text' | 'ndjson'
 

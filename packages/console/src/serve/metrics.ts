@@ -68,7 +68,7 @@ export class Metrics {
 
   #workerGauges({ pool }: Measured): void {
     this.#gauge('percpu_workers_ready', 'Workers that answer batches', [], (gauge) => {
-      gauge.set(pool.workers.filter(({ cpu }) => cpu !== undefined).length)
+      gauge.set(pool.workers.filter(({ cpu, isSuspended }) => cpu !== undefined && !isSuspended).length)
     })
     this.#gauge('percpu_batches_queued', 'Parts of batches that wait for a worker', [], (gauge) =>
       gauge.set(pool.queued),

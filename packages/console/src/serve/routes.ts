@@ -203,18 +203,19 @@ function isConnectionError(error: unknown): boolean {
 
 function health({ pool, table, reloader }: RouteContext, reply: FastifyReply): FastifyReply {
   const workers = pool.workers
-  const ready = workers.filter(({ cpu }) => cpu !== undefined).length
+  const living = workers.filter(({ cpu }) => cpu !== undefined)
+  const ready = living.filter(({ isSuspended }) => !isSuspended).length
   const { last } = reloader
   table.enter()
   const { generation, size, rows4, rows6, entries, names } = table.summary()
-  return reply.code(ready > 0 ? 200 : 503).send({
-    status: ready === 0 ? 'failed' : ready < workers.length || last?.error ? 'degraded' : 'ok',
+  return reply.code(living.length > 0 ? 200 : 503).send({
+    status: living.length === 0 ? 'failed' : ready < workers.length || last?.error ? 'degraded' : 'ok',
     generation,
     rows: { ipv4: rows4, ipv6: rows6 },
     autonomousSystems: entries,
     organisations: names,
     bytes: size,
-    workers: { ready, wanted: workers.length },
+    workers: { ready, stuck: living.length - ready, wanted: workers.length },
     uptimeSeconds: Math.round(process.uptime()),
     lastLoad: last && {
       at: last.at.toISOString(),

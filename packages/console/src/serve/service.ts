@@ -16,9 +16,11 @@ import type { LoadProgress } from '../table/load.js'
 import { createRoot } from '../table/root.js'
 import { FlatTable } from '../table/search.js'
 import { inspectionMetrics } from '../top/metrics.js'
+import { serveInspection, type InspectionServer } from '../top/serve-inspection.js'
 import { Metrics } from './metrics.js'
 import { Reloader, type ReloadOutcome } from './reload.js'
 import { createServer } from './server.js'
+import { WorkerWatch } from './worker-watch.js'
 
 export interface ServiceOptions {
   readonly host: string
@@ -32,6 +34,10 @@ export interface ServiceOptions {
   readonly timeoutMilliseconds: number
   /** Whether changed files are reloaded. */
   readonly watch: boolean
+  /** How long a worker may give no sign of life before it is replaced, from 2. Default: {@link PATIENCE_MILLISECONDS}. */
+  readonly patienceMilliseconds?: number
+  /** Path of a local socket on which `percpu top` can look at the machine. Default: none. */
+  readonly inspect?: string | undefined
   readonly logger: Logger
   readonly onProgress?: (progress: LoadProgress) => void
 }
@@ -42,6 +48,7 @@ export const TABLE_NAME = 'asn'
 /** Possible CPUs beside the workers': this thread, a loader, and a few for workers that are being replaced. */
 export const SPARE_CPUS = 6
 
+export const PATIENCE_MILLISECONDS = 5000
 /** How long requests in flight may take when the service stops. */
 const STOP_MILLISECONDS = 10_000
 const SWEEP_MILLISECONDS = 50
@@ -56,12 +63,14 @@ interface Parts {
   readonly metrics: Metrics
   readonly reloader: Reloader
   readonly app: FastifyInstance
+  readonly workerWatch: WorkerWatch
 }
 
 export class Service {
   readonly #options: ServiceOptions
   readonly #parts: Parts
   #watcher: FSWatcher | undefined
+  #inspection: InspectionServer | undefined
   #closing: Promise<void> | undefined
 
   private constructor(options: ServiceOptions, parts: Parts) {
@@ -72,7 +81,7 @@ export class Service {
   /**
    * Loads the table, starts the workers, and listens.
    *
-   * @throws TableRefusedError, FileError, LoadError, WorkerLostError, or what listening throws. Nothing is left running.
+   * @throws TableRefusedError, FileError (also for the socket), LoadError, WorkerLostError, or what listening throws. Nothing is left running.
    */
   static async start(options: ServiceOptions): Promise<Service> {
     const service = new Service(options, createParts(options))
@@ -115,8 +124,10 @@ export class Service {
   }
 
   async #begin(): Promise<void> {
-    const { app, pool, reloader } = this.#parts
-    const { files, host, port, logger, onProgress } = this.#options
+    const { app, pool, reloader, machine } = this.#parts
+    const { files, host, port, inspect, logger, onProgress } = this.#options
+    // Before the table is loaded: that can be watched, too.
+    if (inspect !== undefined) this.#inspection = await serveInspection(machine, inspect)
     logger.info({ ...files, workers: this.#options.workers }, 'loading')
     const { error } = await reloader.request(FIRST_LOAD, onProgress)
     if (error) throw error
@@ -143,7 +154,7 @@ export class Service {
   }
 
   async #end(): Promise<void> {
-    const { app, pool, reloader, machine, metrics } = this.#parts
+    const { app, pool, reloader, machine, metrics, workerWatch } = this.#parts
     await this.#watcher?.close()
     const deadline = setTimeout(() => app.server.closeAllConnections(), STOP_MILLISECONDS)
     // A connection that has been answered is kept for another request, which will not be taken any more.
@@ -152,7 +163,9 @@ export class Service {
     clearInterval(sweep)
     clearTimeout(deadline)
     await reloader.settled()
+    workerWatch.stop()
     await pool.close()
+    await this.#inspection?.close()
     metrics.registry.clear()
     await machine.offline()
   }
@@ -168,8 +181,14 @@ function createParts(options: ServiceOptions): Parts {
   inspectionMetrics(metrics.registry, machine)
   const reloader = new Reloader(machine, root, files, (outcome) => report(logger, metrics, outcome))
   logLosses(pool, logger)
+  const workerWatch = new WorkerWatch(
+    machine,
+    pool,
+    options.patienceMilliseconds ?? PATIENCE_MILLISECONDS,
+    logger,
+  )
   const app = createServer({ pool, table, metrics, reloader, bodyLimit: options.bodyLimit }, options)
-  return { machine, pool, metrics, reloader, app }
+  return { machine, pool, metrics, reloader, app, workerWatch }
 }
 
 function report(logger: Logger, metrics: Metrics, { reason, table, error }: ReloadOutcome): void {

@@ -154,6 +154,12 @@ test('what cannot be served is told in a line, with exit code 1 or 2', async (t)
       2,
       /^percpu: option '--port <number>' argument '80x' is invalid\. Expected a whole number from 0 to 65535\.\n$/,
     ],
+    [['--patience', '0'], 2, /Expected seconds, from 0\.1 to 86400/],
+    [
+      [...flags(files), '--inspect', '/nowhere/inspect.sock'],
+      1,
+      /^percpu: cannot serve inspections on \/nowhere\/inspect\.sock: .*\n$/,
+    ],
     [['--workers', '0'], 2, /whole number from 1 to 240/],
     [['--body-limit', '-1'], 2, /Expected a size such as/],
     [['--log-level', 'loud'], 2, /Allowed choices are/],

@@ -6,7 +6,9 @@ import { test } from 'node:test'
 import {
   AbortedError,
   answerStream,
+  buildTable,
   loadTable,
+  publishTable,
   WorkerLostError,
   type LookupPool,
   type Sink,
@@ -117,6 +119,64 @@ test('a batch whose workers all die is given up after three of them, and others 
   if (pool.workers[0]?.cpu === undefined) await once(pool, 'ready')
   const { answered } = await pool.run(new Uint8Array(Buffer.from('8.8.8.8\n')), 'text')
   assert.equal(answered, 1)
+})
+
+test('a worker answers its doorbell inside a long batch, under a label that others see', async (t) => {
+  const { machine, pool } = await loadedPool(t, 1)
+  const cpu = pool.workers[0]?.cpu
+  const look = () => machine.inspect().cpus.find((one) => one.cpu === cpu)
+  const answer = pool.run(new Uint8Array(Buffer.from('8.8.8.8\n'.repeat(2_000_000))), 'text')
+  while (look()?.work?.label !== 'lookup batch');
+  // Each CPU passes through a point where it is in the middle of nothing; for the worker, that is between two lines.
+  await machine.synchronize()
+  assert.equal(look()?.work?.label, 'lookup batch')
+  assert.equal((await answer).answered, 2_000_000)
+  assert.equal(look()?.work, undefined)
+})
+
+test('a batch in whose middle a new table comes is answered from one table', async (t) => {
+  const { machine, root } = testMachine(t)
+  const { one, two } = smallTables
+  const folder = await temporaryFolder(t)
+  await loadTable(machine, root, await writeTables(folder, one.ipv4, one.ipv6))
+  const newer = await buildTable(machine, await writeTables(folder, two.ipv4, two.ipv6), 2)
+  const pool = await testPool(t, machine, 1)
+  const isUnderWay = () => machine.inspect().cpus.some(({ work }) => work?.label === 'lookup batch')
+  const lines = 2_000_000
+  const running = pool.run(new Uint8Array(Buffer.from('1.1.1.1\n'.repeat(lines))), 'text')
+  while (!isUnderWay());
+  await publishTable(machine, root, newer.address, 2)
+  assert.ok(isUnderWay(), 'the table before has been freed while the batch was under way')
+  const { buffer, length, answered } = await running
+  assert.equal(answered, lines)
+  const answers = Buffer.from(buffer, 0, length)
+  assert.equal(length % lines, 0)
+  const first = answers.subarray(0, length / lines)
+  assert.match(first.toString(), /"asn":64501/)
+  // Each line is as the one before it.
+  assert.ok(answers.subarray(first.length).equals(answers.subarray(0, length - first.length)))
+})
+
+test('a suspended worker gets no batches until it is resumed', async (t) => {
+  const { machine, pool } = await loadedPool(t, 2)
+  const batch = () => pool.run(new Uint8Array(Buffer.from('1.1.1.1\n')), 'text')
+  const cpu = pool.workers[0]?.cpu ?? -1
+  assert.equal(pool.suspend(machine.cpu), undefined, 'no worker of the pool')
+  assert.equal(pool.suspend(cpu), 0)
+  await Promise.all(Array.from({ length: 20 }, batch))
+  assert.deepEqual(
+    pool.workers.map(({ lookups, isSuspended }) => [lookups, isSuspended]),
+    [
+      [0, true],
+      [20, false],
+    ],
+  )
+  pool.suspend(pool.workers[1]?.cpu ?? -1)
+  const waiting = batch()
+  assert.equal(pool.queued, 1)
+  assert.equal(pool.resume(cpu), 0)
+  await waiting
+  assert.equal(pool.workers[0]?.lookups, 1)
 })
 
 test('an aborted stream stops: its waiting batches are dropped and its input is thrown away', async (t) => {

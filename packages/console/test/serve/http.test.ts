@@ -232,7 +232,7 @@ test('GET /health tells the table, the workers and whom the data is owed to', as
     rows: { ipv4: 3, ipv6: 1 },
     autonomousSystems: 3,
     organisations: 3,
-    workers: { ready: 2, wanted: 2 },
+    workers: { ready: 2, stuck: 0, wanted: 2 },
   })
   assert.match(String(attribution), /DB-IP, https:\/\/db-ip.com.*routeviews.org.*CC BY 4.0/)
   assert.deepEqual({ ...(lastLoad as object), at: 0 }, { at: 0, reason: 'start', published: true })
