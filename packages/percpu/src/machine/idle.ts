@@ -18,11 +18,15 @@ const { words } = Cpu
 /** Milliseconds. */
 const SLICE = 50
 
-/** Is told of idle stretches, inside them. */
-export interface IdleWatcher {
+/** Is told of idle stretches, inside them, and by the lock layer of waits for locks. */
+export interface WaitWatcher {
   /** `word`: the word index on which the CPU parks, or -1 if it goes deaf. */
   wentIdle(word: number): void
   cameBack(word: number): void
+  /** What to give to {@link lockWaited} afterwards; 0 if nobody wants to know. */
+  lockWaits(): number
+  /** The wait for what is at byte address `address` is over. */
+  lockWaited(address: number, begun: number, acquired: boolean): void
 }
 
 export class Idle {
@@ -34,7 +38,7 @@ export class Idle {
   readonly #calls: Calls
   #depth = 0
   /** Set by the VPA layer. */
-  watcher: IdleWatcher | undefined
+  watcher: WaitWatcher | undefined
 
   constructor(table: CpuTable, cpu: number, doorbell: Doorbell, gracePeriods: GracePeriods, calls: Calls) {
     this.#calls = calls

@@ -36,7 +36,7 @@ import {
   WAKE,
   WORK,
 } from './dispatch-log.js'
-import type { IdleWatcher } from './idle.js'
+import type { WaitWatcher } from './idle.js'
 import { Labels } from './labels.js'
 import { CpuWatch, PENDING, PendingWork, TRACE_DOORBELLS, TRACE_LOCKS, TRACE_PARKS } from './vpa-layout.js'
 import { TRACE_WORK, Vpa, VPA_DESCRIPTOR, VPA_SIZE, WATCH_TIMES } from './vpa-layout.js'
@@ -55,7 +55,7 @@ export interface VpaPlace {
   readonly log: number
 }
 
-export class OwnVpa implements IdleWatcher {
+export class OwnVpa implements WaitWatcher {
   readonly clock: Clock
   readonly #place: VpaPlace
   readonly #memory: Memory

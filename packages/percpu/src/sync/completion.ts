@@ -24,7 +24,7 @@ export class Completion {
     this.#core = core
     this.#word = word
     this.address = word * 4
-    this.#queue = new WaitQueue(core, word + CompletionWords.words.waiters, name)
+    this.#queue = new WaitQueue(core, word + CompletionWords.words.waiters, this.address, name)
     this.#condition = { isReady: () => this.isDone, attempt: () => this.#take() || undefined }
   }
 

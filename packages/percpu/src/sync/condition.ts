@@ -30,7 +30,7 @@ export class Condition {
     this.#name = name
     this.address = word * 4
     this.mutex = mutex
-    this.#queue = new WaitQueue(core, word + ConditionWords.words.waiters, name)
+    this.#queue = new WaitQueue(core, word + ConditionWords.words.waiters, this.address, name)
   }
 
   /**

@@ -166,6 +166,7 @@ export class Mutex {
     const deadline = deadlineOf(timeout)
     this.#enlist()
     if (this.#tasks.length === 0 && this.#tryTake()) return this.#taken()
+    const begun = waiting.beginWait()
     const task = {}
     let guard: MutexGuard | undefined
     this.#tasks.push(task)
@@ -182,6 +183,7 @@ export class Mutex {
       this.#tasks.splice(this.#tasks.indexOf(task), 1)
       this.#sleepersChange(-1, guard !== undefined)
       if (!guard) this.#delist()
+      waiting.endWait(this.address, begun, guard !== undefined)
       waiting.recheck()
     }
   }
@@ -275,6 +277,7 @@ export class Mutex {
     let taken = this.#tryTake()
     if (!taken && waiting.spin(() => protocol.isAvailable(word))) taken = this.#tryTake()
     if (taken) return
+    const begun = waiting.beginWait()
     this.#sleepersChange(1)
     try {
       while (!taken) {
@@ -285,6 +288,7 @@ export class Mutex {
     } finally {
       this.#sleepersChange(-1, taken)
       if (!taken) this.#delist()
+      waiting.endWait(this.address, begun, taken)
     }
   }
 

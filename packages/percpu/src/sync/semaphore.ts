@@ -31,7 +31,7 @@ export class Semaphore {
     this.#word = word
     this.#name = name
     this.address = word * 4
-    this.#queue = new WaitQueue(core, word + SemaphoreWords.words.waiters, name)
+    this.#queue = new WaitQueue(core, word + SemaphoreWords.words.waiters, this.address, name)
   }
 
   /** Free permits; a snapshot. */

@@ -25,14 +25,16 @@ export interface Condition<Result> {
 export class WaitQueue {
   readonly #core: SyncCore
   readonly #mask: number
+  readonly #address: number
   readonly #name: string
   #sleepers = 0
   #place = -1
 
-  /** `mask`: word index of the waiters. */
-  constructor(core: SyncCore, mask: number, name: string) {
+  /** `mask`: word index of the waiters; `address`: byte address of the object whose queue it is. */
+  constructor(core: SyncCore, mask: number, address: number, name: string) {
     this.#core = core
     this.#mask = mask
+    this.#address = address
     this.#name = name
   }
 
@@ -42,15 +44,18 @@ export class WaitQueue {
     const deadline = deadlineOf(options.timeout)
     const at = condition.attempt()
     if (at !== undefined) return at
+    const begun = waiting.beginWait()
+    let result: Result | undefined
     this.enter()
     try {
       for (;;) {
         if (!waiting.sleep(() => condition.isReady(), deadline)) throw this.#timeout()
-        const result = condition.attempt()
+        result = condition.attempt()
         if (result !== undefined) return result
       }
     } finally {
       this.leave(condition)
+      waiting.endWait(this.#address, begun, result !== undefined)
     }
   }
 
@@ -64,15 +69,18 @@ export class WaitQueue {
     const deadline = deadlineOf(timeout)
     const at = condition.attempt()
     if (at !== undefined) return at
+    const begun = waiting.beginWait()
+    let result: Result | undefined
     this.enter()
     try {
       for (;;) {
         if (!(await waiting.wait(() => condition.isReady(), deadline, signal))) throw this.#timeout()
-        const result = condition.attempt()
+        result = condition.attempt()
         if (result !== undefined) return result
       }
     } finally {
       this.leave(condition)
+      waiting.endWait(this.#address, begun, result !== undefined)
     }
   }
 
@@ -122,7 +130,7 @@ export class WaitQueue {
 
   #timeout(): LockTimeoutError {
     return new LockTimeoutError(`${this.#name}: what was waited for did not come in time`, {
-      address: this.#mask * 4,
+      address: this.#address,
     })
   }
 }

@@ -67,6 +67,18 @@ export class Waiting {
     )
   }
 
+  /**
+   * A wait begins that may be long: what to give to {@link endWait} when it is over, so that it is logged while locks are traced.
+   * Not for spinning. Cost: a plain load while they are not.
+   */
+  beginWait(): number {
+    return this.#context.idle.watcher?.lockWaits() ?? 0
+  }
+  /** `address`: byte address of what was waited for; `acquired`: whether it was got. */
+  endWait(address: number, begun: number, acquired: boolean): void {
+    if (begun > 0) this.#context.idle.watcher?.lockWaited(address, begun, acquired)
+  }
+
   /** A short while of busy waiting. `done` only loads. */
   spin(done: () => boolean): boolean {
     return awaitUntil(done, SPIN)

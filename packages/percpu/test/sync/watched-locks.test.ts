@@ -3,7 +3,15 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { boot } from 'percpu'
+import { boot, TRACE_ALL, TRACE_LOCKS, type Dispatch, type Machine } from 'percpu'
+import { joinAs, rejectsCode, throwsCode } from '../machine/support/threads.js'
+
+/** The waits in a CPU's dispatch log; empties nothing. */
+function waitsOf(machine: Machine, cpu: number): readonly Dispatch[] {
+  const { dispatches = [] } = machine.inspect({ dispatches: 84 }).cpus[cpu] ?? {}
+  return dispatches.filter(({ kind }) => kind === 'lock wait')
+}
+const shape = ({ subject, failed }: Dispatch) => [subject, failed]
 
 describe('an inspection', () => {
   it('names locks, a deadlock of two workers, and what one of them held when it is ended', async () => {
@@ -57,5 +65,106 @@ describe('an inspection', () => {
       await Promise.all([one.reaped, two.reaped])
     }
     for (const mutex of mutexes) mutex.lock().unlock()
+  })
+})
+
+describe('the dispatch log, while locks are traced,', () => {
+  it('says which lock a thread slept for, since when, and for how long', async () => {
+    const machine = boot({ cpus: 2 })
+    machine.trace(1, TRACE_LOCKS)
+    const mutex = machine.mutex('orders')
+    const guard = mutex.lock()
+    const workerData = { handle: machine.handle, first: 'accounts', second: 'orders' }
+    const worker = new Worker(new URL('./lock-order-worker.js', import.meta.url), { workerData })
+    const { reaped } = machine.supervise(worker)
+    try {
+      await once(worker, 'message')
+      const before = machine.inspect().at
+      worker.postMessage('go')
+      while (machine.inspect().cpus[1]?.locks.awaited[0]?.blocking !== true) await new Promise(setImmediate)
+      assert.deepEqual(waitsOf(machine, 1), [], 'it still waits')
+      guard.unlock()
+      while (waitsOf(machine, 1).length === 0) await new Promise(setImmediate)
+      const [wait, ...more] = waitsOf(machine, 1)
+      assert.ok(wait)
+      assert.deepEqual([shape(wait), more], [[mutex.address, false], []])
+      assert.ok(wait.at >= before && wait.duration > 0)
+      assert.ok(wait.at + wait.duration <= machine.inspect().at)
+    } finally {
+      await worker.terminate()
+      await reaped
+    }
+  })
+
+  it('has an entry for each wait of a task, and for waits that came to nothing', async () => {
+    const machine = boot({ cpus: 3 })
+    machine.trace([0, 1], TRACE_LOCKS)
+    const other = joinAs(machine, 101)
+    const mutex = machine.mutex('m')
+    const { address } = mutex
+    const guard = other.mutex('m').lock()
+    throwsCode(() => mutex.lock({ timeout: 2 }), 'PERCPU_LOCK_TIMEOUT')
+    const abort = new AbortController()
+    const given = mutex.lockAsync({ signal: abort.signal })
+    const waiting = mutex.lockAsync()
+    abort.abort(new Error('enough'))
+    await assert.rejects(given, /enough/)
+    guard.unlock()
+    const taken = await waiting
+    assert.deepEqual(waitsOf(machine, 0).map(shape), [
+      [address, true],
+      [address, true],
+      [address, false],
+    ])
+    assert.ok((waitsOf(machine, 0)[0]?.duration ?? 0) >= 1)
+    taken.unlock()
+    assert.deepEqual(waitsOf(machine, 1), [], 'the other one had not to wait')
+  })
+
+  it('has entries for semaphores, conditions and completions', async () => {
+    const machine = boot({ cpus: 2 })
+    machine.trace(0, TRACE_LOCKS)
+    const other = joinAs(machine, 101)
+    const semaphore = machine.semaphore('s', 1)
+    const completion = machine.completion('done')
+    const mutex = machine.mutex('m')
+    const condition = machine.condition('c', mutex)
+
+    other.semaphore('s', 1).acquire()
+    const acquired = semaphore.acquireAsync()
+    other.semaphore('s', 1).release()
+    await acquired
+    throwsCode(() => semaphore.acquire(1, { timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
+    await rejectsCode(completion.waitAsync({ timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
+    const guard = mutex.lock()
+    const notified = condition.waitAsync(guard)
+    const notifier = other.mutex('m').lock()
+    other.condition('c', other.mutex('m')).notify()
+    notifier.unlock()
+    assert.equal(await notified, true)
+    guard.unlock()
+    assert.deepEqual(waitsOf(machine, 0).map(shape), [
+      [semaphore.address, false],
+      [semaphore.address, true],
+      [completion.address, true],
+      [condition.address, false],
+    ])
+    semaphore.release()
+  })
+
+  it('has none for locks that were free, and none while other things are traced', async () => {
+    const machine = boot({ cpus: 2 })
+    const other = joinAs(machine, 101)
+    const mutex = machine.mutex('m')
+    machine.trace(0, TRACE_LOCKS)
+    for (let i = 0; i < 10; i++) mutex.lock().unlock()
+    ;(await mutex.lockAsync()).unlock()
+    machine.semaphore('s', 1).acquire()
+    machine.semaphore('s', 1).release()
+    machine.trace(0, TRACE_ALL & ~TRACE_LOCKS)
+    const guard = other.mutex('m').lock()
+    throwsCode(() => mutex.lock({ timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
+    guard.unlock()
+    assert.deepEqual(waitsOf(machine, 0), [])
   })
 })
