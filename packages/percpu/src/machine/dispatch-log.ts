@@ -14,15 +14,8 @@
  * address, srr1 = duration (ns).
  * Cost: see "vpa" in docs/benchmarks.md; most of it is the clock readings of the caller.
  */
-import {
-  addAtomic32,
-  copyOut,
-  exchangeAtomic32,
-  loadAtomic32,
-  storeBigU32,
-  type BytesView,
-  type Memory,
-} from '#mem'
+import { addAtomic32, copyOut, exchangeAtomic32, loadAtomic32, type BytesView, type Memory } from '#mem'
+import * as mem from '#mem'
 import { CpuWatch, DispatchEntry, LOG_ENTRIES, LOG_SIZE, LOG_WRAP, Vpa } from './vpa-layout.js'
 
 export const dispatchKinds = ['park', 'wake', 'doorbell', 'work', 'async work', 'lock wait'] as const
@@ -60,6 +53,10 @@ export interface LogReading {
 
 const { offsets } = DispatchEntry
 
+/** A local constant: an imported binding is looked up anew at each use. */
+const { storeBigU32 } = mem
+const ENTRY = DispatchEntry.size
+
 /** The owner's end. */
 export class DispatchLog {
   readonly #memory: Memory
@@ -68,11 +65,16 @@ export class DispatchLog {
   readonly #counter: number
   readonly #cpu: number
   #entries = 0
+  /** Byte address of the next entry's place. */
+  #place: number
+  readonly #end: number
 
   /** Byte addresses of log and VPA, word index of the CPU's CpuWatch. */
   constructor(memory: Memory, log: number, vpa: number, watch: number, cpu: number) {
     this.#memory = memory
     this.#log = log
+    this.#place = log
+    this.#end = log + LOG_ENTRIES * DispatchEntry.size
     this.#index = vpa + Vpa.offsets.dtl_idx + 4
     this.#counter = watch + CpuWatch.words.entries
     this.#cpu = cpu
@@ -83,6 +85,7 @@ export class DispatchLog {
     // atomic: as VC: a reader of the log of an earlier incarnation drops all it copied.
     exchangeAtomic32(this.#memory.i32, this.#counter, 0)
     this.#entries = 0
+    this.#place = this.#log
     storeBigU32(this.#memory.bytes, this.#log + 4, LOG_SIZE)
     storeBigU32(this.#memory.bytes, this.#index, 0)
   }
@@ -90,17 +93,19 @@ export class DispatchLog {
   /** `at` and `duration` in ms. */
   write(kind: number, flags: number, subject: number, at: number, duration: number): void {
     const { bytes, i32 } = this.#memory
-    const entry = this.#log + (this.#entries % LOG_ENTRIES) * DispatchEntry.size
+    const entry = this.#place
     // The first three fields as one word.
     storeBigU32(bytes, entry, (kind << 24) | (flags << 16) | this.#cpu)
     store64(bytes, entry + offsets.timebase, at * 1e6)
     store64(bytes, entry + offsets.srr0, subject)
     store64(bytes, entry + offsets.srr1, duration * 1e6)
-    this.#entries = this.#entries + 1 === LOG_WRAP ? 0 : this.#entries + 1
+    this.#place = entry + ENTRY === this.#end ? this.#log : entry + ENTRY
+    const entries = this.#entries + 1 === LOG_WRAP ? 0 : this.#entries + 1
+    this.#entries = entries
     // VC(watch.entries) publishes the entry; pairs with VD in readDispatchLog: it is the readers' until 84 more are counted,
     // and the next place is this CPU's to overwrite. Mutant: machine/entry-counted-first.
-    exchangeAtomic32(i32, this.#counter, this.#entries)
-    storeBigU32(bytes, this.#index, this.#entries)
+    exchangeAtomic32(i32, this.#counter, entries)
+    storeBigU32(bytes, this.#index, entries)
   }
 }
 

@@ -40,6 +40,8 @@ export class VpaLayer implements Layer {
   readonly #monitors = new Set<Monitor>()
   readonly #handles = new Map<number, CpuHandle>()
   #attached: Attached | undefined
+  /** Of `#attached`: one load less where it counts. */
+  #own: OwnVpa | undefined
   #locks: LockProvider | undefined
 
   attach(context: LayerContext): void {
@@ -64,6 +66,7 @@ export class VpaLayer implements Layer {
       heartbeat.answer()
       home.refresh()
     })
+    this.#own = own
     this.#attached = { context, registry, own, heartbeat, home, inspector: this.#inspector(table) }
   }
 
@@ -77,6 +80,7 @@ export class VpaLayer implements Layer {
     registry.unregisterLog(machine.cpu)
     registry.unregister(machine.cpu)
     for (const handle of this.#handles.values()) handle.poison()
+    this.#own = undefined
     this.#attached = undefined
   }
 
@@ -96,7 +100,7 @@ export class VpaLayer implements Layer {
 
   /** What the calling CPU tells of itself. */
   get own(): OwnVpa {
-    return this.#use().own
+    return this.#own ?? this.#use().own
   }
   get registry(): VpaRegistry {
     return this.#use().registry

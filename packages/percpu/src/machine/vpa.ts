@@ -1,7 +1,8 @@
 /**
  * The calling CPU's own VPA: what it tells its watchers of itself while it works.
  *
- *     run('render', fn)   the label, and how often it changed: three plain stores, always
+ *     run('render', fn)   the label, how often there was one, and the label before: three plain stores, always, so that it is there
+ *                         for who looks at a thread that is stuck already
  *                         since when: while a monitor watches; an entry in the dispatch log: while traced
  *     parking, deafness   yield_count is odd meanwhile; entries while traced
  *     doorbells, locks    entries while traced
@@ -9,21 +10,11 @@
  * Whether anything beyond the label is wanted is one plain load of `dtl_enable_mask`, which supervisors set; it may lag until the CPU
  * answers its doorbell. Everything written here is this CPU's alone to write. A CPU killed at any point leaves the label
  * of what it was doing, which is the purpose.
- * Cost: see "watching" in docs/benchmarks.md.
+ * Cost: see "vpa" in docs/benchmarks.md; a timed label is two clock readings and little else.
  */
-import {
-  fillBytes,
-  load32,
-  loadAtomic32,
-  loadU8,
-  store32,
-  storeBigU16,
-  storeBigU32,
-  storeF64,
-  storeU32,
-  storeU8,
-  type Memory,
-} from '#mem'
+import type { Memory } from '#mem'
+import * as mem from '#mem'
+import { fillBytes, loadAtomic32, storeBigU16, storeU8 } from '#mem'
 import { Clock } from './clock.js'
 import {
   ASYNC_WORK,
@@ -41,6 +32,8 @@ import { Labels } from './labels.js'
 import { CpuWatch, PENDING, PendingWork, TRACE_DOORBELLS, TRACE_LOCKS, TRACE_PARKS } from './vpa-layout.js'
 import { TRACE_WORK, Vpa, VPA_DESCRIPTOR, VPA_SIZE, WATCH_TIMES } from './vpa-layout.js'
 
+/** Local constants: an imported binding is looked up anew at each use. */
+const { load32, loadF64, loadU8, store32, storeU32, storeF64, storeBigU32 } = mem
 const { words, offsets } = CpuWatch
 const TIMED = TRACE_WORK | WATCH_TIMES
 const IDLE_TIMED = TRACE_PARKS | WATCH_TIMES
@@ -61,11 +54,10 @@ export class OwnVpa implements WaitWatcher {
   readonly #memory: Memory
   readonly #mask: number
   readonly #label: number
+  /** Index of a double. */
+  readonly #sinceAt: number
   readonly #labels: Labels
   readonly #log: DispatchLog
-  #current = 0
-  #since = 0
-  #runs = 0
   #yields = 0
   #idleSince = 0
   #lastLabel = ''
@@ -80,6 +72,7 @@ export class OwnVpa implements WaitWatcher {
     this.clock = new Clock(place.memory)
     this.#mask = place.vpa + Vpa.offsets.dtl_enable_mask
     this.#label = place.watch + words.label
+    this.#sinceAt = place.watch / 2 + offsets.since / 8
     this.#labels = new Labels(place.memory, place.watch)
     this.#log = new DispatchLog(place.memory, place.log, place.vpa, place.watch, place.cpu)
   }
@@ -96,7 +89,7 @@ export class OwnVpa implements WaitWatcher {
     store32(memory.i32, this.#label, 0)
     storeU32(memory.u32, watch + words.runs, 0)
     storeU32(memory.u32, watch + words.pendingLost, 0)
-    storeF64(memory.f64, watch / 2 + offsets.since / 8, 0)
+    storeF64(memory.f64, this.#sinceAt, 0)
     for (let slot = 0; slot < PENDING; slot++) store32(memory.i32, this.#pending(slot), 0)
     this.#log.reset()
     this.refreshMask()
@@ -107,54 +100,73 @@ export class OwnVpa implements WaitWatcher {
     // atomic: a request; the plain copy of it may lag.
     const mask = loadAtomic32(this.#memory.i32, this.#place.watch + words.mask)
     storeU8(this.#memory.bytes, this.#mask, mask)
+    // The time of work around it is not that of work which begins from here on.
+    if ((mask & TIMED) === 0) storeF64(this.#memory.f64, this.#sinceAt, 0)
   }
 
   run<Result>(label: string, work: () => Result): Result {
-    const memory = this.#memory
-    const number = label === this.#lastLabel ? this.#lastNumber : this.#number(label)
-    if ((loadU8(memory.bytes, this.#mask) & TIMED) !== 0) return this.#runTimed(number, work)
-    const { i32, u32 } = memory
-    const before = this.#current
-    this.#current = number
-    store32(i32, this.#label, number)
-    storeU32(u32, this.#label + 1, ++this.#runs)
+    const { i32, bytes } = this.#memory
+    if (label !== this.#lastLabel || (loadU8(bytes, this.#mask) & TIMED) !== 0)
+      return this.#runSlow(label, work)
+    const at = this.#label
+    const number = this.#lastNumber
+    const before = load32(i32, at)
+    store32(i32, at, number)
+    store32(i32, at + 1, load32(i32, at + 1) + 1)
     let result: Result
+    // Not `finally`, which costs more.
     try {
       result = work()
-    } finally {
-      this.#current = before
-      store32(memory.i32, this.#label, before)
+    } catch (error) {
+      store32(i32, at, before)
+      throw error
     }
+    store32(i32, at, before)
     return isThenable(result) ? this.#follow(result, number, 0) : result
   }
 
-  #runTimed<Result>(number: number, work: () => Result): Result {
-    const begun = this.clock.now()
-    const before = this.#current
-    const sinceBefore = this.#since
-    this.#enter(number, begun)
-    this.#runs++
-    storeU32(this.#memory.u32, this.#label + 1, this.#runs)
-    let flags = FAILED
-    try {
-      const result = work()
-      flags = isThenable(result) ? -1 : 0
-      return flags < 0 ? this.#follow(result as Result & PromiseLike<unknown>, number, begun) : result
-    } finally {
-      const duration = this.clock.now() - begun
-      this.#enter(before, sinceBefore)
-      if (before === 0) this.worked += duration
-      // Asynchronous work is logged when it settles.
-      if (flags >= 0) this.#trace(TRACE_WORK, WORK, flags, number, begun, duration)
+  /** Another label than the last time, or somebody wants to know the times. */
+  #runSlow<Result>(label: string, work: () => Result): Result {
+    if (label !== this.#lastLabel) {
+      this.#lastNumber = this.#labels.number(label)
+      this.#lastLabel = label
     }
+    return (loadU8(this.#memory.bytes, this.#mask) & TIMED) === 0
+      ? this.run(label, work)
+      : this.#runTimed(this.#lastNumber, work)
   }
 
-  #enter(number: number, since: number): void {
+  #runTimed<Result>(number: number, work: () => Result): Result {
+    const { i32, f64 } = this.#memory
+    const at = this.#label
+    const before = load32(i32, at)
+    const sinceBefore = loadF64(f64, this.#sinceAt)
+    const begun = this.clock.now()
+    storeF64(f64, this.#sinceAt, begun)
+    store32(i32, at, number)
+    store32(i32, at + 1, load32(i32, at + 1) + 1)
+    let result: Result
+    try {
+      result = work()
+    } catch (error) {
+      this.#leave(before, sinceBefore, number, begun, FAILED)
+      throw error
+    }
+    // Asynchronous work is logged when it settles.
+    const isAsync = isThenable(result)
+    if (isAsync) result = this.#follow(result as Result & PromiseLike<unknown>, number, begun)
+    this.#leave(before, sinceBefore, number, begun, isAsync ? -1 : 0)
+    return result
+  }
+
+  /** `flags`: of the entry; negative for none. */
+  #leave(before: number, sinceBefore: number, number: number, begun: number, flags: number): void {
+    const duration = this.clock.now() - begun
     const { f64, i32 } = this.#memory
-    this.#current = number
-    this.#since = since
-    storeF64(f64, this.#place.watch / 2 + offsets.since / 8, since)
-    store32(i32, this.#label, number)
+    storeF64(f64, this.#sinceAt, sinceBefore)
+    store32(i32, this.#label, before)
+    if (before === 0) this.worked += duration
+    if (flags >= 0) this.#trace(TRACE_WORK, WORK, flags, number, begun, duration)
   }
 
   /** Notes asynchronous work until it settles. */
@@ -233,12 +245,6 @@ export class OwnVpa implements WaitWatcher {
   #trace(bit: number, kind: number, flags: number, subject: number, at: number, duration: number): void {
     if ((loadU8(this.#memory.bytes, this.#mask) & bit) !== 0)
       this.#log.write(kind, flags, subject, at, duration)
-  }
-
-  #number(label: string): number {
-    this.#lastNumber = this.#labels.number(label)
-    this.#lastLabel = label
-    return this.#lastNumber
   }
 }
 

@@ -70,6 +70,18 @@ describe('a worker in an endless loop', () => {
     })
   })
 
+  it('is named by a monitor that came after it had got stuck; since when is not known then', async () => {
+    await withWorker(async (machine, { worker }) => {
+      worker.postMessage('stick')
+      while (machine.inspect().cpus[1]?.work?.label !== 'render /about');
+      const monitor = machine.monitor({ interval: 50 })
+      const { inspection, heartbeats } = await monitor.once('blocked')
+      assert.deepEqual(inspection.work, { label: 'render /about', since: undefined })
+      assert.ok(heartbeats <= 2, `${heartbeats} heartbeats`)
+      monitor.stop()
+    })
+  })
+
   it('that is terminated leaves its label to the post-mortem', async () => {
     await withWorker(async (machine, { worker, reaped }) => {
       const monitor = machine.monitor({ interval: 20 })

@@ -192,6 +192,27 @@ describe('labelled work', () => {
     assert.equal(only(machine).runs, 4)
   })
 
+  it('has a beginning only if somebody wanted to know the time when it began', () => {
+    const machine = boot({ cpus: 1 })
+    const since = () => only(machine).work?.since
+    machine.run('untimed', () => {
+      machine.trace(0, TRACE_WORK)
+      machine.poll()
+      assert.equal(since(), undefined)
+      machine.run('timed', () => {
+        const begun = since()
+        assert.ok(begun !== undefined && begun > 0 && begun <= machine.inspect().at)
+        machine.trace(0, 0)
+        machine.poll()
+        // Not the time of the work around it.
+        machine.run('untimed again', () => assert.equal(since(), undefined))
+      })
+      assert.equal(only(machine).work?.label, 'untimed')
+      assert.equal(since(), undefined)
+    })
+    assert.equal(only(machine).runs, 3)
+  })
+
   it('that is asynchronous is pending until it settles', async () => {
     const machine = boot({ cpus: 1 })
     machine.trace(0, TRACE_WORK)
