@@ -42,6 +42,9 @@ export interface Layer {
   boot?(context: LayerContext): void
   attach?(context: LayerContext): void
   detach?(): void | Promise<void>
-  /** Every step can be repeated: the reaper may die too, and the next one starts again from the first step. */
+  /**
+   * Every step can be repeated: the reaper may die too, and the next one starts again from the first step. What it throws is
+   * reported, and cleaning up goes on: whatever could not be put right stays as it is.
+   */
   recover?(recovery: Recovery): void
 }

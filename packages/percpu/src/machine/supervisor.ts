@@ -17,7 +17,7 @@ import { finishCall } from './call-records.js'
 import type { CpuTable } from './cpu-table.js'
 import { Directory } from './directory.js'
 import { REASON_WAKE, Ringer } from './doorbell.js'
-import { UnsupportedError } from './errors.js'
+import { HotplugError, UnsupportedError } from './errors.js'
 import { announceQuiescent } from './grace-period.js'
 import type { Layer } from './layer.js'
 import { Cpu } from './layouts.js'
@@ -96,21 +96,38 @@ export class Supervisor {
   #reap(cpu: number, holder: number): boolean {
     if (!this.#table.takeOver(cpu, holder, this.#key)) return false
     const incarnation = this.#table.incarnation(cpu)
-    // Ended between claiming the number and starting: the stay that this incarnation names had ended before, in good order.
-    const wasThere = this.#table.state(cpu) !== 'offline'
-    this.#table.setState(cpu, incarnation, 'dead')
+    // In state offline nobody died in the stay that this incarnation names: the thread ended before it began its own one, or a
+    // reaper ended when it had cleaned up after it, all but for the number. The state stays, for the reaper after this one.
+    const hasDied = this.#table.state(cpu) !== 'offline'
+    if (hasDied) this.#table.setState(cpu, incarnation, 'dead')
     announceQuiescent(this.#table, this.#ringer, cpu)
     this.#wakeEverybody(cpu)
-    for (const layer of this.#layers) {
-      layer.recover?.({ table: this.#table, ringer: this.#ringer, cpu, incarnation })
-    }
-    if (wasThere) this.#onDead(cpu, incarnation)
+    if (hasDied) this.#recoverLayers(cpu, incarnation)
     // Until here the dead CPU's VPA could be read for a post-mortem.
     new VpaRegistry(this.#table).unregisterDead(cpu, incarnation)
     this.#clearRecord(cpu)
     this.#freeRegions(cpu, incarnation)
     this.#table.release(cpu)
     return true
+  }
+
+  /** Every layer, and the users' callbacks, whatever others throw: a number that is never given back would help nobody. */
+  #recoverLayers(cpu: number, incarnation: number): void {
+    const recovery = { table: this.#table, ringer: this.#ringer, cpu, incarnation }
+    for (const layer of this.#layers) {
+      try {
+        layer.recover?.(recovery)
+      } catch (error) {
+        reportError(
+          new HotplugError(
+            `cleaning up after CPU ${cpu} failed in layer ${layer.name}; the others went on`,
+            { failed: [layer.name], cpu, incarnation },
+            { cause: error },
+          ),
+        )
+      }
+    }
+    this.#onDead(cpu, incarnation)
   }
 
   /** The dead thread may have taken somebody's wake-up along: taken it off a list, and not rung yet. */

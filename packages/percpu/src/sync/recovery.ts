@@ -24,6 +24,7 @@ export interface RecoveryResult {
   readonly interests: number
 }
 
+/** @throws what went wrong with single locks, which stay as they are, after all others have been dealt with. */
 export function recoverSync({ table, ringer, cpu, incarnation }: Recovery, map: SyncMap): RecoveryResult {
   const { memory } = table
   const record = map.record(cpu)
@@ -31,18 +32,23 @@ export function recoverSync({ table, ringer, cpu, incarnation }: Recovery, map: 
   const protocol = new MutexProtocol(memory, ringer, table.map.cpus, cpu, token)
   const restored = replayJournal(memory, record)
   const released: number[] = []
+  const errors: unknown[] = []
   const interests = readInterests(memory, record)
   for (const entry of interests) {
     const { lock, kind } = entry
-    if (kind === KIND_QUEUE || kind === KIND_SEMAPHORE) {
+    try {
       if (kind === KIND_SEMAPHORE) recoverSemaphore(memory, entry, cpu, ringer)
-      else recoverQueue(memory, ringer, lock, cpu)
-    } else {
-      if (kind === KIND_SEQLOCK) evenSequence(memory, lock, token)
-      if (protocol.recover(lock)) released.push(lock * 4)
+      else if (kind === KIND_QUEUE) recoverQueue(memory, ringer, lock, cpu)
+      else {
+        if (kind === KIND_SEQLOCK) evenSequence(memory, lock, token)
+        if (protocol.recover(lock)) released.push(lock * 4)
+      }
+    } catch (error) {
+      errors.push(error)
     }
     clearInterest(memory, entry)
   }
+  if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors)
   return { restored, released, interests: interests.length }
 }
 

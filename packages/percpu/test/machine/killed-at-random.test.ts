@@ -6,17 +6,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { boot } from 'percpu'
-
-/** Deterministic random numbers (mulberry32), so that a failure can be looked at again. */
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) % below
-  }
-}
+import { randomFrom } from './support/random.js'
 
 describe('workers terminated at random moments', () => {
   it('leave no CPU lost, no memory lost, no name half-made and nobody waiting', async () => {

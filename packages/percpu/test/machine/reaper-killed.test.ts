@@ -93,6 +93,28 @@ describe('a reaper killed before any access', () => {
     assert.ok(points > 60, `only ${points} accesses`)
   })
 
+  it('says nothing of the death of a stay that had ended in good order before', () => {
+    // The next thread ends right after it has claimed the number, and whoever cleans up after it is killed as well.
+    const points = forEachAccess((at) => {
+      const { machine, reaper } = three()
+      assert.equal(machine.declareDead(1), true)
+      const deaths: string[] = []
+      machine.addHotplug({ name: 'note', dead: (cpu, incarnation) => deaths.push(`${cpu}.${incarnation}`) })
+      reaper.addHotplug({ name: 'note', dead: (cpu, incarnation) => deaths.push(`${cpu}.${incarnation}`) })
+      const hasClaimed = (point: number) =>
+        killAt(() => joinAs(machine, 200 + point), point) && machine.present.includes(1)
+      for (let point = 0; !hasClaimed(point); point++);
+      assert.equal(machine.cpus()[1]?.state, 'offline')
+      if (!killAt(() => reaper.declareDead(1), at, reaper)) return false
+      assert.equal(machine.declareDead(2), true)
+      if (machine.present.includes(1)) assert.equal(machine.declareDead(1), true)
+      assert.deepEqual(deaths, ['2.1'])
+      assert.deepEqual(machine.present, [0])
+      return true
+    })
+    assert.ok(points > 20, `only ${points} accesses`)
+  })
+
   it('that is no CPU any more is replaced when it is said to have stopped', () => {
     const { machine, reaper, before } = three()
     killAt(() => reaper.declareDead(1), 12, reaper)

@@ -9,19 +9,9 @@ import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { boot, type Machine } from 'percpu'
 import { load32, loadAtomic32, store32 } from 'percpu/mem'
+import { randomFrom } from '../machine/support/random.js'
 import type { KilledWorkerData } from './support/killed-worker.js'
 import { STRUCTURE_BYTES, Structures } from './support/structures.js'
-
-/** Deterministic random numbers (mulberry32). */
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) % below
-  }
-}
 
 const WORKERS = 3
 const timeout = 20_000

@@ -25,7 +25,8 @@ globalThis.queueMicrotask = (callback) =>
     try {
       callback()
     } catch (error) {
-      if (!(error instanceof Killed)) throw error
+      const isKilled = error instanceof Killed || (error instanceof Error && error.cause instanceof Killed)
+      if (!isKilled) throw error
     }
   })
 

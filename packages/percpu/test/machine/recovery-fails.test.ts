@@ -1,0 +1,99 @@
+/** Cleaning up after a CPU goes wrong somewhere: it is reported, the rest is cleaned up all the same, and the number is free again. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Machine } from 'percpu'
+import { control } from './support/hooked-mem.js'
+import { forEachAccess, percpu } from './support/hooked-percpu.js'
+
+const { boot, join, HotplugError } = percpu
+function joinAs(machine: Machine, thread: number): Machine {
+  const options = { doorbell: 'waitAsync', thread } as const
+  return join(machine.handle, options)
+}
+
+/** What `run` reports as uncaught errors, instead of those surfacing. */
+function reports(run: () => void): unknown[] {
+  const reported: unknown[] = []
+  const { queueMicrotask } = globalThis
+  globalThis.queueMicrotask = (callback) => {
+    try {
+      callback()
+    } catch (error) {
+      reported.push(error)
+    }
+  }
+  try {
+    run()
+  } finally {
+    globalThis.queueMicrotask = queueMicrotask
+  }
+  return reported
+}
+
+/** Whether a function of this name is on the stack. */
+function isInside(name: RegExp): boolean {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 50
+  const { stack = '' } = new Error()
+  Error.stackTraceLimit = stackTraceLimit
+  return name.test(stack)
+}
+
+/** Runs `run`, whose access number `at` among those made inside a layer's `recover` throws. Whether there were that many. */
+function failInRecovery(at: number, run: () => void): boolean {
+  let count = 0
+  control.before = () => {
+    if (isInside(/\.recover \(/) && count++ === at) throw new RangeError(`access ${at}`)
+  }
+  try {
+    run()
+  } finally {
+    control.before = undefined
+  }
+  return count > at
+}
+
+describe('an error at any access of a recovery', () => {
+  it('is reported; the layers and callbacks after it run, and the number is given back', () => {
+    const points = forEachAccess((at) => {
+      const machine = boot({ memory: '512 KiB', cpus: 2 })
+      const before = machine.memblock.report().used
+      const dead: number[] = []
+      machine.addHotplug({ name: 'note', dead: (cpu) => dead.push(cpu) })
+      const victim = joinAs(machine, 101)
+      victim.memblock.alloc({ size: 4096 })
+      const reached: boolean[] = []
+      const reported = reports(() =>
+        reached.push(failInRecovery(at, () => assert.equal(machine.declareDead(1), true))),
+      )
+      assert.equal(machine.cpus()[1]?.state, 'offline')
+      assert.deepEqual([dead, machine.present, machine.memblock.report().used], [[1], [0], before])
+      assert.equal(joinAs(machine, 102).cpu, 1)
+      if (!reached[0]) return false
+      const [error, ...others] = reported
+      assert.ok(error instanceof HotplugError && error.cause instanceof RangeError)
+      assert.match(error.message, /cleaning up after CPU 1 failed in layer (vpa|sync); the others went on/)
+      assert.deepEqual(others, [])
+      return true
+    })
+    assert.ok(points > 20, `only ${points} accesses`)
+  })
+
+  it('that concerns one lock leaves the others to be released', () => {
+    const machine = boot({ memory: '1 MiB', cpus: 2 })
+    const victim = joinAs(machine, 101)
+    const [broken, whole] = ['broken', 'whole'].map((name) => machine.mutex(name))
+    assert.ok(broken && whole)
+    victim.mutex('broken').lock()
+    victim.mutex('whole').lock()
+    control.before = (_name, args) => {
+      if (args[1] === broken.address / 4 && isInside(/recoverSync/)) throw new RangeError('broken')
+    }
+    const reported = reports(() => assert.equal(machine.declareDead(1), true))
+    control.before = undefined
+    assert.equal((reported[0] as Error | undefined)?.message.includes('layer sync'), true)
+    assert.equal(whole.tryLock()?.predecessorDied, true)
+    assert.equal(broken.tryLock(), undefined, 'what could not be cleaned up stays as it was')
+    assert.deepEqual(joinAs(machine, 102).locksOf(1), [])
+  })
+})
