@@ -1,7 +1,7 @@
 /**
  * The one word through which all threads find the current table.
  *
- * Guarantees: a thread that follows `current` reads one complete table, until it returns to its event loop; the table it read
+ * Guarantees: a thread that follows `current` reads one complete table, until it returns to its event loop or polls; the table it read
  * stays in place that long, because the old one is freed only after `machine.synchronize()`.
  * Progress: readers are wait-free, one atomic load per synchronous stretch; there is one publisher.
  */
@@ -22,7 +22,7 @@ export function openRoot(machine: Machine, name: string): number {
 /** Byte address of the current table, or 0. */
 export function currentTable(memory: Memory, root: number): number {
   // B(root.current) pairs with A in publishTable: the whole table behind it may be read plainly until this thread returns to
-  // its event loop.
+  // its event loop or polls.
   return loadAtomic32(memory.i32, root / 4 + TableRoot.words.current) * UNIT
 }
 

@@ -2,7 +2,7 @@
  * A thread's view of the current table: which row holds an address, and what the row says.
  *
  * One look at {@link FlatTable.enter} begins each synchronous stretch; rows found after it stay valid until the thread returns
- * to its event loop, and mean nothing later.
+ * to its event loop or polls, and mean nothing later.
  *
  * A search goes through an index to a handful of rows and bisects those, so that it touches about three cache lines. In the
  * real table an IPv4 bucket has 7 rows on average. Nothing is allocated. Costs are in docs/benchmarks.md, under "table".

@@ -258,7 +258,7 @@ test('GET /metrics counts lookups by path and by worker, and shows table, memory
     percpu_workers_ready: 2,
     percpu_cpus_online: 3,
     'percpu_cpu_activity{cpu="0",activity="working"}': 0,
-    'percpu_cpu_incarnation{cpu="1"}': 1,
+    'percpu_cpu_incarnation{cpu="0"}': 1,
     percpu_lookup_seconds_count: 4,
     percpu_batch_seconds_count: 1,
   }
