@@ -1,0 +1,93 @@
+/**
+ * What a process can do in one step. A step is one of these codes, a view and an index (for accesses), and two operands.
+ *
+ * Accesses come from the lab's `#mem`; the rest are steps that the environment or the lab's own functions make.
+ */
+import type { EventName } from '../trace.js'
+
+export const LOAD = 0
+export const STORE = 1
+export const ADD = 2
+export const SUB = 3
+export const AND = 4
+export const OR = 5
+export const EXCHANGE = 6
+/** Operands: expected, value. */
+export const COMPARE_EXCHANGE = 7
+/** Operands: address, length in bytes. On the view of bytes, as the two below. */
+export const FILL = 8
+export const COPY_IN = 9
+export const COPY_OUT = 10
+/** Operands: value, timeout in ms. */
+export const WAIT = 11
+export const WAIT_ASYNC = 12
+/** Operand: count. */
+export const NOTIFY = 13
+/** The end of a wait: of WAIT, of a synchronous IPI. */
+export const WAKE = 14
+/** Operand: the predicate. Never enabled: see `awaitUntil` of the lab's `#mem`. */
+export const SPIN = 15
+/** Operand: the number of outcomes. */
+export const CHOOSE = 16
+export const ENTER = 17
+export const LEAVE = 18
+/** Operands: CPU, handler. */
+export const IPI = 19
+export const IPI_SYNC = 20
+/** Operand: level below which interrupts wait. */
+export const MASK = 21
+export const TURN = 22
+export const SAFEPOINT = 23
+export const EXIT = 24
+export const KILL = 25
+export const TIMEOUT = 26
+/** Operands: byte address, length. */
+export const ALLOCATE = 27
+export const FREE = 28
+
+/** Added to the code of a sequentially consistent access. */
+export const ATOMIC = 32
+export const CODE = 31
+
+export const opNames: readonly EventName[] = [
+  'load',
+  'store',
+  'add',
+  'sub',
+  'and',
+  'or',
+  'exchange',
+  'compareExchange',
+  'fill',
+  'copyIn',
+  'copyOut',
+  'wait',
+  'wait',
+  'notify',
+  'wake',
+  'spin',
+  'choose',
+  'enter',
+  'leave',
+  'ipi',
+  'ipi',
+  'mask',
+  'turn',
+  'safepoint',
+  'exit',
+  'kill',
+  'timeout',
+  'allocate',
+  'free',
+]
+
+/** Whether the step may change the word, as far as others can tell. A failed compare-exchange is taken for a write too. */
+export function writes(code: number): boolean {
+  const op = code & CODE
+  return (op >= STORE && op <= COPY_IN) || op === FREE || op === ALLOCATE
+}
+
+export function reads(code: number): boolean {
+  const op = code & CODE
+  return op === LOAD || (op >= ADD && op <= COMPARE_EXCHANGE) || op === COPY_OUT || op === WAIT || op === WAIT_ASYNC
+}

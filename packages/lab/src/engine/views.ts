@@ -1,0 +1,151 @@
+/**
+ * The views that the lab's `#mem` hands out in place of typed arrays, and the lab's own address space: every buffer that is opened
+ * gets a range of word numbers, so that one table tells of each word who touched it.
+ */
+export type NumberArray = Int16Array | Uint16Array | Int32Array | Uint32Array | Float32Array | Float64Array
+
+/** How the accesses of a view are carried out. */
+export const NUMBERS = 0
+export const BIGINTS = 1
+export const BYTES = 2
+
+/** One view of one buffer. */
+export class LabView {
+  readonly numbers: NumberArray
+  readonly bigints: BigUint64Array
+  readonly bytes: DataView
+  constructor(
+    /** NUMBERS, BIGINTS or BYTES: which of the three arrays is the real one. */
+    readonly form: number,
+    array: NumberArray | BigUint64Array | DataView,
+    readonly buffer: SharedArrayBuffer,
+    /** The lab's number of the buffer's first 32-bit word. */
+    readonly base: number,
+    /** log2 of the bytes of an element; 0 for bytes. */
+    readonly shift: number,
+    readonly length: number,
+  ) {
+    this.numbers = (form === NUMBERS ? array : undefined) as NumberArray
+    this.bigints = (form === BIGINTS ? array : undefined) as BigUint64Array
+    this.bytes = (form === BYTES ? array : undefined) as DataView
+  }
+}
+
+/** The views of one buffer, and where it lies in the lab's address space. */
+export interface LabMemory {
+  readonly buffer: SharedArrayBuffer
+  readonly byteLength: number
+  readonly bytes: LabView
+  readonly i16: LabView
+  readonly u16: LabView
+  readonly i32: LabView
+  readonly u32: LabView
+  readonly u64: LabView
+  readonly f32: LabView
+  readonly f64: LabView
+}
+
+const bases = new WeakMap<SharedArrayBuffer, number>()
+let nextBase = 0
+
+/** The lab's number of the first word of `buffer`. */
+export function baseOf(buffer: SharedArrayBuffer): number {
+  let base = bases.get(buffer)
+  if (base === undefined) {
+    base = nextBase
+    // Ranges start at multiples of 8 words, so that each 64-bit element lies in two words of one buffer.
+    nextBase += (Math.ceil(buffer.byteLength / 4) + 15) & ~7
+    bases.set(buffer, base)
+  }
+  return base
+}
+
+/** One past the largest word number given out so far. */
+export function wordsInUse(): number {
+  return nextBase
+}
+
+export function openViews(buffer: SharedArrayBuffer): LabMemory {
+  const base = baseOf(buffer)
+  const numbers = (array: NumberArray, shift: number) =>
+    new LabView(NUMBERS, array, buffer, base, shift, array.length)
+  const u64 = new BigUint64Array(buffer)
+  return {
+    buffer,
+    byteLength: buffer.byteLength,
+    bytes: new LabView(BYTES, new DataView(buffer), buffer, base, 0, buffer.byteLength),
+    i16: numbers(new Int16Array(buffer), 1),
+    u16: numbers(new Uint16Array(buffer), 1),
+    i32: numbers(new Int32Array(buffer), 2),
+    u32: numbers(new Uint32Array(buffer), 2),
+    u64: new LabView(BIGINTS, u64, buffer, base, 3, u64.length),
+    f32: numbers(new Float32Array(buffer), 2),
+    f64: numbers(new Float64Array(buffer), 3),
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Accesses of the view of bytes: their format is an operand.
+
+export const I8 = 0
+export const U8 = 1
+export const I16_BIG = 2
+export const U16_BIG = 3
+export const I32_BIG = 4
+export const U32_BIG = 5
+export const U64_BIG = 6
+export const F32_BIG = 7
+export const F64_BIG = 8
+const formatBytes = [1, 1, 2, 2, 4, 4, 8, 4, 8]
+
+export function bytesOfFormat(format: number): number {
+  return formatBytes[format] as number
+}
+
+export function loadFormat(view: DataView, address: number, format: number): number | bigint {
+  switch (format) {
+    case I8:
+      return view.getInt8(address)
+    case U8:
+      return view.getUint8(address)
+    case I16_BIG:
+      return view.getInt16(address)
+    case U16_BIG:
+      return view.getUint16(address)
+    case I32_BIG:
+      return view.getInt32(address)
+    case U32_BIG:
+      return view.getUint32(address)
+    case U64_BIG:
+      return view.getBigUint64(address)
+    case F32_BIG:
+      return view.getFloat32(address)
+    default:
+      return view.getFloat64(address)
+  }
+}
+
+export function storeFormat(view: DataView, address: number, format: number, value: number | bigint): void {
+  switch (format) {
+    case I8:
+    case U8:
+      view.setUint8(address, value as number)
+      return
+    case I16_BIG:
+    case U16_BIG:
+      view.setUint16(address, value as number)
+      return
+    case I32_BIG:
+    case U32_BIG:
+      view.setUint32(address, value as number)
+      return
+    case U64_BIG:
+      view.setBigUint64(address, value as bigint)
+      return
+    case F32_BIG:
+      view.setFloat32(address, value as number)
+      return
+    default:
+      view.setFloat64(address, value as number)
+  }
+}
