@@ -36,6 +36,8 @@ export type EventName =
   /** A turn of the CPU's event loop began: a promise that was waited for, a timer, a message. */
   | 'turn'
   | 'safepoint'
+  /** Gave its event loop something to do: a timer, a callback. */
+  | 'task'
   /** The CPU's body returned. */
   | 'exit'
   /** The CPU was terminated. */

@@ -44,6 +44,8 @@ export const TIMEOUT = 26
 /** Operands: byte address, length. */
 export const ALLOCATE = 27
 export const FREE = 28
+/** Gives the event loop something to do. Operand: the kind of task. */
+export const TASK = 29
 
 /** Added to the code of a sequentially consistent access. */
 export const ATOMIC = 32
@@ -79,6 +81,7 @@ export const opNames: readonly EventName[] = [
   'timeout',
   'allocate',
   'free',
+  'task',
 ]
 
 /** Whether the step may change the word, as far as others can tell. A failed compare-exchange is taken for a write too. */

@@ -1,6 +1,6 @@
 /**
- * The views that the lab's `#mem` hands out in place of typed arrays, and the lab's own address space: every buffer that is opened
- * gets a range of word numbers, so that one table tells of each word who touched it.
+ * The views that the lab's `#mem` hands out in place of typed arrays, and what the lab keeps about each buffer: for every word, the
+ * last step that touched it.
  */
 export type NumberArray = Int16Array | Uint16Array | Int32Array | Uint32Array | Float32Array | Float64Array
 
@@ -8,6 +8,26 @@ export type NumberArray = Int16Array | Uint16Array | Int32Array | Uint32Array | 
 export const NUMBERS = 0
 export const BIGINTS = 1
 export const BYTES = 2
+
+/** Kinds of words, as their layouts say. */
+export const UNKNOWN = 0
+export const RACY = 1
+
+/** What the lab knows of a buffer, word by word (32 bits each). All zero while no exploration runs. */
+export class Shadow {
+  /** The last step that accessed the word, plus one; 0 for none. */
+  readonly accesses: Int32Array
+  /** The last step that changed who waits on the word, plus one. */
+  readonly queues: Int32Array
+  /** {@link RACY} for words of which any value is tolerated. */
+  readonly kinds: Uint8Array
+  constructor(readonly buffer: SharedArrayBuffer) {
+    const words = Math.ceil(buffer.byteLength / 4) + 1
+    this.accesses = new Int32Array(words)
+    this.queues = new Int32Array(words)
+    this.kinds = new Uint8Array(words)
+  }
+}
 
 /** One view of one buffer. */
 export class LabView {
@@ -18,9 +38,7 @@ export class LabView {
     /** NUMBERS, BIGINTS or BYTES: which of the three arrays is the real one. */
     readonly form: number,
     array: NumberArray | BigUint64Array | DataView,
-    readonly buffer: SharedArrayBuffer,
-    /** The lab's number of the buffer's first 32-bit word. */
-    readonly base: number,
+    readonly shadow: Shadow,
     /** log2 of the bytes of an element; 0 for bytes. */
     readonly shift: number,
     readonly length: number,
@@ -31,7 +49,7 @@ export class LabView {
   }
 }
 
-/** The views of one buffer, and where it lies in the lab's address space. */
+/** The views of one buffer. */
 export interface LabMemory {
   readonly buffer: SharedArrayBuffer
   readonly byteLength: number
@@ -45,40 +63,31 @@ export interface LabMemory {
   readonly f64: LabView
 }
 
-const bases = new WeakMap<SharedArrayBuffer, number>()
-let nextBase = 0
+const shadows = new WeakMap<SharedArrayBuffer, Shadow>()
 
-/** The lab's number of the first word of `buffer`. */
-export function baseOf(buffer: SharedArrayBuffer): number {
-  let base = bases.get(buffer)
-  if (base === undefined) {
-    base = nextBase
-    // Ranges start at multiples of 8 words, so that each 64-bit element lies in two words of one buffer.
-    nextBase += (Math.ceil(buffer.byteLength / 4) + 15) & ~7
-    bases.set(buffer, base)
+export function shadowOf(buffer: SharedArrayBuffer): Shadow {
+  let shadow = shadows.get(buffer)
+  if (shadow === undefined) {
+    shadow = new Shadow(buffer)
+    shadows.set(buffer, shadow)
   }
-  return base
-}
-
-/** One past the largest word number given out so far. */
-export function wordsInUse(): number {
-  return nextBase
+  return shadow
 }
 
 export function openViews(buffer: SharedArrayBuffer): LabMemory {
-  const base = baseOf(buffer)
+  const shadow = shadowOf(buffer)
   const numbers = (array: NumberArray, shift: number) =>
-    new LabView(NUMBERS, array, buffer, base, shift, array.length)
+    new LabView(NUMBERS, array, shadow, shift, array.length)
   const u64 = new BigUint64Array(buffer)
   return {
     buffer,
     byteLength: buffer.byteLength,
-    bytes: new LabView(BYTES, new DataView(buffer), buffer, base, 0, buffer.byteLength),
+    bytes: new LabView(BYTES, new DataView(buffer), shadow, 0, buffer.byteLength),
     i16: numbers(new Int16Array(buffer), 1),
     u16: numbers(new Uint16Array(buffer), 1),
     i32: numbers(new Int32Array(buffer), 2),
     u32: numbers(new Uint32Array(buffer), 2),
-    u64: new LabView(BIGINTS, u64, buffer, base, 3, u64.length),
+    u64: new LabView(BIGINTS, u64, shadow, 3, u64.length),
     f32: numbers(new Float32Array(buffer), 2),
     f64: numbers(new Float64Array(buffer), 3),
   }

@@ -1,0 +1,106 @@
+/**
+ * The event loops of CPUs with async bodies. Promise jobs run natively, and all of them before anything else, as in any engine; what comes after
+ * them (timers, immediates, promises of `waitAsync32`) is a task of the CPU, whose turn the search decides.
+ *
+ * While an exploration runs, the globals that make tasks or tell the time are replaced by ones that are a function of
+ * the CPU's own past.
+ */
+import { TASK } from './ops.js'
+import type { Cpu } from './process.js'
+import type { Runner } from './runner.js'
+
+/** Runs all promise jobs, also those of rejections that nobody handles. */
+export function drain(): void {
+  // The only way that Node has to empty the queue of promise jobs in the middle of a macrotask.
+  ;(process as unknown as { _tickCallback(): void })._tickCallback()
+}
+
+export function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as Promise<unknown>).then === 'function'
+}
+
+type Callback = (...args: unknown[]) => void
+
+export class EventLoop {
+  private runner: Runner | undefined = undefined
+  private cpu: Cpu | undefined = undefined
+  /** Whether a body has given a promise: only then there are promise jobs to run. */
+  isAsync = false
+  private readonly originals = {
+    setTimeout: globalThis.setTimeout,
+    clearTimeout: globalThis.clearTimeout,
+    setImmediate: globalThis.setImmediate,
+    clearImmediate: globalThis.clearImmediate,
+    queueMicrotask: globalThis.queueMicrotask,
+    now: performance.now.bind(performance),
+    dateNow: Date.now,
+    random: Math.random,
+  }
+
+  /** Called when the code of a CPU is about to run; returns what to call when it no longer does. */
+  enter(runner: Runner, cpu: Cpu): () => void {
+    this.runner = runner
+    this.cpu = cpu
+    return () => (this.cpu = undefined)
+  }
+
+  /** Replaces the globals; returns what puts them back. */
+  install(): () => void {
+    const { originals } = this
+    const tasks = (kind: 'timer' | 'immediate') => (callback: Callback, delay?: unknown, ...args: unknown[]) =>
+      this.addTask(kind, callback, kind === 'timer' ? args : [delay, ...args])
+    const clear = (id: unknown) => {
+      if (typeof id === 'number') this.cpu?.callbacks.delete(id)
+    }
+    Object.assign(globalThis, {
+      setTimeout: this.orElse(tasks('timer'), originals.setTimeout as (...args: never[]) => unknown),
+      setImmediate: this.orElse(tasks('immediate'), originals.setImmediate as (...args: never[]) => unknown),
+      clearTimeout: this.orElse(clear, originals.clearTimeout),
+      clearImmediate: this.orElse(clear, originals.clearImmediate),
+      queueMicrotask: this.orElse((callback: () => void) => {
+        this.isAsync = true
+        void Promise.resolve().then(callback)
+      }, originals.queueMicrotask),
+    })
+    performance.now = this.orElse(() => this.time(), originals.now)
+    Date.now = this.orElse(() => Math.floor(this.time()), originals.dateNow)
+    Math.random = this.orElse(() => ((this.time() * 9301 + 49297) % 233280) / 233280, originals.random)
+    const ignore = (reason: unknown) => this.rejected(reason)
+    process.on('unhandledRejection', ignore)
+    return () => {
+      const { now, dateNow, random, ...globals } = originals
+      Object.assign(globalThis, globals)
+      performance.now = now
+      Date.now = dateNow
+      Math.random = random
+      process.off('unhandledRejection', ignore)
+    }
+  }
+
+  /** A number that grows with each step of the CPU, the same in each replay. */
+  private time(): number {
+    return (this.cpu?.cursor ?? 0) / 1000
+  }
+
+  private orElse<Args extends never[], Result>(
+    inside: (...args: Args) => unknown,
+    outside: (...args: Args) => Result,
+  ): (...args: Args) => Result {
+    return (...args) => (this.cpu === undefined ? outside(...args) : (inside(...args) as Result))
+  }
+
+  private addTask(kind: 'timer' | 'immediate', callback: Callback, args: unknown[]): number {
+    this.isAsync = true
+    const { cpu, runner } = this
+    if (cpu === undefined || runner === undefined) throw new Error('no CPU is running')
+    const id = runner.op(TASK, undefined, 0, kind, undefined) as number
+    cpu.callbacks.set(id, () => callback(...args))
+    return id
+  }
+
+  /** Stacks that were left by the lab reject promises; nothing else may. */
+  private rejected(reason: unknown): void {
+    this.onRejection?.(reason)
+  }
+  onRejection: ((reason: unknown) => void) | undefined = undefined
+}

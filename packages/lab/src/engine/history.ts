@@ -1,0 +1,124 @@
+/**
+ * The steps of the execution that is being built, one column per property, and how each step is ordered with the others.
+ *
+ * Two vector clocks are kept for every step. The clock of *dependence* counts processes: a step comes after another if swapping
+ * them could matter; the search (search/dpor.ts) is built on it. The clock of *happens-before* counts agents (a CPU with its
+ * interrupt handlers is one agent) and follows the memory model of ECMAScript: agent order, and an atomic write that
+ * an atomic access of the same bytes reads from; the oracle of data races (races.ts) is built on it.
+ *
+ * A location is a word's slot of a {@link Shadow}, and holds the last step that touched it; each step remembers which step was there
+ * before, so the accesses of a word form a list from the newest to the oldest, and going back one step is taking one link off.
+ */
+import type { LabView } from './views.js'
+
+/** Processes, and agents, at most: the width of a clock, and of the bit masks of the search. */
+export const MAX_PROCESSES = 30
+export const CLOCK = 32
+
+/** Undoes what a step did beside its own access. */
+export type Undo = () => void
+
+export class History {
+  /** Number of steps made so far. */
+  length = 0
+  process = new Int32Array(1024)
+  /** The agent (CPU) whose code it is. */
+  agent = new Int32Array(1024)
+  /** 1 for the first step of its process. */
+  sequence = new Int32Array(1024)
+  agentSequence = new Int32Array(1024)
+  code = new Int32Array(1024)
+  index = new Int32Array(1024)
+  view: (LabView | undefined)[] = []
+  a: unknown[] = []
+  b: unknown[] = []
+  /** The word's value before the step, or the bytes of a range. */
+  before: unknown[] = []
+  /** What the step gave to its process. */
+  result: unknown[] = []
+  undo: (Undo | undefined)[] = []
+  /** First word touched, how many, and which bytes of the first (of all, if there are several). */
+  word = new Int32Array(1024)
+  words = new Int32Array(1024)
+  mask = new Int32Array(1024)
+  /** The step from which an atomic or stale load reads, -1 for the initial value. */
+  readFrom = new Int32Array(1024)
+  /** Where the step's links begin. */
+  link = new Int32Array(1024)
+  dependence = new Int32Array(1024 * CLOCK)
+  happened = new Int32Array(1024 * CLOCK)
+  /** Which of several outcomes it took, and how many there were. */
+  outcome = new Int32Array(1024)
+  outcomes = new Int32Array(1024)
+
+  /** The step of the same process, and of the same agent, before; -1 for none. */
+  previous = new Int32Array(1024)
+  agentPrevious = new Int32Array(1024)
+  /** A step that this one comes after in any case, or -1. */
+  cause = new Int32Array(1024)
+  /** 1 if the step gave its process a value. */
+  logged = new Int32Array(1024)
+  /** 1 if `before` has to be put back. */
+  changed = new Int32Array(1024)
+  /** The word whose queue of waiters the step touched, or -1. */
+  queue = new Int32Array(1024)
+
+  links = new Int32Array(4096)
+  linkCount = 0
+
+  /** Makes room for one more step; returns its number. The caller fills the columns in. */
+  append(): number {
+    const step = this.length++
+    if (step === this.process.length) this.grow()
+    this.link[step] = this.linkCount
+    this.undo[step] = undefined
+    this.outcome[step] = 0
+    this.outcomes[step] = 1
+    this.readFrom[step] = -1
+    this.changed[step] = 0
+    this.queue[step] = -1
+    return step
+  }
+
+  /** Puts `step` at the head of the list in slot `slot` of `heads`. */
+  attach(step: number, heads: Int32Array, slot: number): void {
+    if (this.linkCount === this.links.length) this.links = widen(this.links)
+    this.links[this.linkCount++] = heads[slot] as number
+    heads[slot] = step + 1
+  }
+
+  /** Takes the newest link off its list, which must be that of `heads[slot]`. */
+  detach(heads: Int32Array, slot: number): void {
+    heads[slot] = this.links[--this.linkCount] as number
+  }
+
+  private grow(): void {
+    this.process = widen(this.process)
+    this.agent = widen(this.agent)
+    this.sequence = widen(this.sequence)
+    this.agentSequence = widen(this.agentSequence)
+    this.code = widen(this.code)
+    this.index = widen(this.index)
+    this.word = widen(this.word)
+    this.words = widen(this.words)
+    this.mask = widen(this.mask)
+    this.readFrom = widen(this.readFrom)
+    this.link = widen(this.link)
+    this.dependence = widen(this.dependence)
+    this.happened = widen(this.happened)
+    this.previous = widen(this.previous)
+    this.agentPrevious = widen(this.agentPrevious)
+    this.cause = widen(this.cause)
+    this.logged = widen(this.logged)
+    this.changed = widen(this.changed)
+    this.queue = widen(this.queue)
+    this.outcome = widen(this.outcome)
+    this.outcomes = widen(this.outcomes)
+  }
+}
+
+function widen(column: Int32Array): Int32Array<ArrayBuffer> {
+  const wide = new Int32Array(column.length * 2)
+  wide.set(column)
+  return wide
+}

@@ -1,0 +1,231 @@
+/**
+ * Orders a new step with those before it: fills in its two clocks, tells the search of steps that it could be swapped with, and looks for
+ * data races.
+ *
+ * Two accesses conflict if they touch the same byte and one of them writes. The list of a word is walked from the newest access
+ * to the oldest: when a conflicting one is not yet in the step's clock, nothing between the two orders them (it would have been
+ * met before and joined), so the pair could run in the other order: a *race* in the sense of Source-DPOR (Abdulla, Aronsson, Jonsson,
+ * Sagonas 2014). The walk ends at a write that covers the step's bytes, for everything older is ordered through it.
+ *
+ * A data race (ECMA-262, Memory Model) is a pair of conflicting accesses that happens-before does not order, unless both are
+ * atomic and of the same bytes. Racy words are exempt, which their layout says.
+ */
+import { CLOCK } from './history.js'
+import { ATOMIC, CODE, KILL, LOAD, NOTIFY, TIMEOUT, WAIT, WAIT_ASYNC, reads, writes } from './ops.js'
+import type { Process } from './process.js'
+import { RACY, type LabView } from './views.js'
+import type { World } from './world.js'
+
+/** Conflicting steps of the step at hand, newest first. */
+const conflicts = new Int32Array(4096)
+
+export function order(world: World, process: Process, step: number): void {
+  const { history } = world
+  startClocks(world, process, step)
+  const code = history.code[step] as number
+  const view = history.view[step]
+  let count = 0
+  if (view !== undefined) {
+    const word = history.word[step] as number
+    const words = history.words[step] as number
+    if (words === 1) count = walk(world, view, word, step, 0)
+    else if (words > 1) count = walkMany(world, view, word, words, step)
+    const op = code & CODE
+    if (op === WAIT || op === WAIT_ASYNC || op === NOTIFY || op === TIMEOUT) {
+      count = walkQueue(world, view, word, step, count)
+    }
+    for (let i = 0; i < words; i++) history.attach(step, view.shadow.accesses, word + i)
+    if ((history.queue[step] as number) >= 0) history.attach(step, view.shadow.queues, word)
+  }
+  const { onConflict } = world
+  if (onConflict !== undefined) for (let i = 0; i < count; i++) onConflict(conflicts[i] as number)
+}
+
+function startClocks(world: World, process: Process, step: number): void {
+  const { history } = world
+  const { dependence, happened } = history
+  const at = step * CLOCK
+  const previous = process.last >= 0 ? process.last : process.born
+  const agentPrevious = history.agentPrevious[step] as number
+  const before = agentPrevious >= 0 ? agentPrevious : process.runs ? process.cpu.main.born : -1
+  const { width } = world
+  if (previous < 0) dependence.fill(0, at, at + width)
+  else for (let i = 0; i < width; i++) dependence[at + i] = dependence[previous * CLOCK + i] as number
+  if (before < 0) happened.fill(0, at, at + width)
+  else for (let i = 0; i < width; i++) happened[at + i] = happened[before * CLOCK + i] as number
+  dependence[at + process.id] = process.sequence
+  happened[at + (history.agent[step] as number)] = history.agentSequence[step] as number
+  const cause = history.cause[step] as number
+  if (cause >= 0) {
+    join(dependence, at, cause * CLOCK, width)
+    join(happened, at, cause * CLOCK, width)
+  }
+  if (process.kind === 'kill') {
+    for (const { cpu, last } of world.processes) {
+      if (cpu !== process.cpu || last < 0 || last === step) continue
+      join(dependence, at, last * CLOCK, width)
+      join(happened, at, last * CLOCK, width)
+    }
+  }
+}
+
+export function join(clocks: Int32Array, into: number, from: number, width: number): void {
+  for (let i = 0; i < width; i++) {
+    const value = clocks[from + i] as number
+    if (value > (clocks[into + i] as number)) clocks[into + i] = value
+  }
+}
+
+/** Walks the list of one word; appends its conflicts after the first `count`. */
+function walk(world: World, view: LabView, word: number, step: number, count: number): number {
+  const { history } = world
+  const { dependence } = history
+  const at = step * CLOCK
+  const { width } = world
+  const code = history.code[step] as number
+  const mask = history.mask[step] as number
+  const isWrite = writes(code)
+  let other = (view.shadow.accesses[word] as number) - 1
+  if (other < 0) return count
+  if (code >= ATOMIC && reads(code)) readsFrom(world, other, word, step, mask)
+  const mayRace = world.race === undefined && view.shadow.kinds[word] !== RACY
+  let ordered = false
+  let safe = !mayRace
+  while (other >= 0) {
+    const otherCode = history.code[other] as number
+    const otherMask = history.mask[other] as number
+    if ((otherMask & mask) !== 0 && (isWrite || writes(otherCode))) {
+      if (!ordered && !world.isOrdered(other, step)) {
+        conflicts[count++] = other
+        join(dependence, at, other * CLOCK, width)
+      }
+      if (!safe) checkRace(world, other, step)
+      if (writes(otherCode) && (otherMask & mask) === mask) {
+        ordered = true
+        if (safe || world.happensBefore(other, step)) break
+      }
+    }
+    if (ordered && (safe ||= world.race !== undefined)) break
+    other = next(world, other, word)
+  }
+  return count
+}
+
+/** The access of the word before step `other`. */
+function next(world: World, other: number, word: number): number {
+  const { history } = world
+  const offset = word - (history.word[other] as number)
+  return (history.links[(history.link[other] as number) + offset] as number) - 1
+}
+
+/** An atomic access synchronises with the atomic write of the same bytes that it reads from. */
+function readsFrom(world: World, newest: number, word: number, step: number, mask: number): void {
+  const { history } = world
+  let other = newest
+  while (other >= 0) {
+    if (writes(history.code[other] as number) && ((history.mask[other] as number) & mask) !== 0) {
+      history.readFrom[step] = other
+      const isAtomic = (history.code[other] as number) >= ATOMIC
+      if (isAtomic && sameBytes(world, other, step))
+        join(history.happened, step * CLOCK, other * CLOCK, world.width)
+      return
+    }
+    other = next(world, other, word)
+  }
+}
+
+function sameBytes(world: World, one: number, other: number): boolean {
+  const { history } = world
+  return (
+    history.word[one] === history.word[other] &&
+    history.words[one] === history.words[other] &&
+    history.mask[one] === history.mask[other]
+  )
+}
+
+function checkRace(world: World, first: number, second: number): void {
+  const { history } = world
+  if (world.race !== undefined || history.agent[first] === history.agent[second]) return
+  const firstAtomic = (history.code[first] as number) >= ATOMIC
+  const secondAtomic = (history.code[second] as number) >= ATOMIC
+  const both = firstAtomic && secondAtomic
+  if (both && sameBytes(world, first, second)) return
+  if (world.happensBefore(first, second)) return
+  const rule = both ? 'unequal widths' : firstAtomic || secondAtomic ? 'atomic-plain' : 'plain-plain'
+  world.race = { first, second, rule }
+}
+
+/** As {@link walk} for several words, keeping the conflicts in order. */
+function walkMany(world: World, view: LabView, word: number, words: number, step: number): number {
+  const { history } = world
+  const found = new Set<number>()
+  const { dependence } = history
+  const at = step * CLOCK
+  const own = dependence.slice(at, at + CLOCK)
+  for (let i = 0; i < words; i++) {
+    const count = walk(world, view, word + i, step, 0)
+    for (let k = 0; k < count; k++) found.add(conflicts[k] as number)
+    // Each word is judged without what the others joined; the true order comes below.
+    dependence.set(own, at)
+  }
+  return settle(world, [...found], step)
+}
+
+/** Joins `candidates` from the newest to the oldest, and leaves in `conflicts` those that nothing else orders. */
+function settle(world: World, candidates: number[], step: number): number {
+  let count = 0
+  candidates.sort((a, b) => b - a)
+  for (const other of candidates) {
+    if (world.isOrdered(other, step)) continue
+    conflicts[count++] = other
+    join(world.history.dependence, step * CLOCK, other * CLOCK, world.width)
+  }
+  return count
+}
+
+/** Steps that change who waits on a word depend on each other. */
+function walkQueue(world: World, view: LabView, word: number, step: number, count: number): number {
+  const { history } = world
+  history.queue[step] = word
+  const other = (view.shadow.queues[word] as number) - 1
+  if (other < 0 || world.isOrdered(other, step)) return count
+  if (count === 0) {
+    conflicts[0] = other
+    join(history.dependence, step * CLOCK, other * CLOCK, world.width)
+    return 1
+  }
+  conflicts[count] = other
+  join(history.dependence, step * CLOCK, other * CLOCK, world.width)
+  return count + 1
+}
+
+/** Whether swapping step `step`, just taken, with the next step of `process` could matter. */
+export function dependsOn(world: World, process: Process, step: number): boolean {
+  const { history } = world
+  const by = world.processes[history.process[step] as number] as Process
+  // Code of one CPU excludes each other: a handler runs to its end before what it interrupted goes on.
+  if (by.cpu === process.cpu) return true
+  const code = history.code[step] as number
+  if (process.code === KILL || code === KILL)
+    return (process.code & CODE) === NOTIFY || (code & CODE) === NOTIFY
+  const view = history.view[step]
+  if (view === undefined || process.view === undefined || view.shadow !== process.view.shadow) return false
+  const queues = touchesQueue(code) && touchesQueue(process.code)
+  if (queues && history.word[step] === process.word) return true
+  const words = history.words[step] as number
+  const first = history.word[step] as number
+  if (words === 0 || process.words === 0) return false
+  if (first >= process.word + process.words || process.word >= first + words) return false
+  if (!writes(code) && !writes(process.code)) return false
+  return words > 1 || process.words > 1 || ((history.mask[step] as number) & process.mask) !== 0
+}
+
+function touchesQueue(code: number): boolean {
+  const op = code & CODE
+  return op === WAIT || op === WAIT_ASYNC || op === NOTIFY || op === TIMEOUT
+}
+
+/** Whether an access is a plain load. */
+export function isPlainLoad(code: number): boolean {
+  return code === LOAD
+}

@@ -1,0 +1,346 @@
+/**
+ * Brings the code of CPUs from step to step, by replay.
+ *
+ * Code cannot be stopped in the middle of a function and continued later. So to leave a CPU, the hook of its next access throws a token, which
+ * unwinds its stack; to come back, its body is called again from the start, and every access that it made before is answered from
+ * its log, until it arrives where it was left. That is sound because threads share nothing but memory: what a thread does is a function of
+ * what it read. It costs no colouring of functions: constructors, getters, callbacks, comparators all work as they are.
+ *
+ * An interrupt is a call of the handler in the middle of an access of the code that it interrupts; the log says where.
+ */
+import { drain, type EventLoop, isPromise } from './event-loop.js'
+import { quietStep } from './quiet.js'
+import { ENTER, EXIT, LEAVE, SPIN, TURN } from './ops.js'
+import { type Cpu, FINISHED, Process, READY, type Task, UNBORN } from './process.js'
+import type { LabView } from './views.js'
+import type { World } from './world.js'
+
+/** Decides which step comes next. */
+export interface Search {
+  /** The number of a process that is enabled, or one of the ends below. */
+  next(): number
+}
+/** Nobody can step, and nothing could have been chosen otherwise. */
+export const END = -1
+/** The execution is not worth going on with: an equivalent one has been explored. */
+export const REDUNDANT = -2
+/** Something is wrong: the world has a data race, or a check failed. */
+export const FAILED = -3
+/** More steps than allowed. */
+export const TOO_LONG = -4
+
+/** Unwinds a stack. Never seen by a body's own handlers for long: while it flies, each access throws it again. */
+class Unwind extends Error {}
+const token = new Unwind('the lab leaves this CPU: let this error pass')
+
+/** What a body threw, an assertion as a rule. */
+export class BodyError extends Error {
+  constructor(
+    readonly process: Process,
+    override readonly cause: unknown,
+  ) {
+    super(cause instanceof Error ? cause.message : String(cause))
+  }
+}
+
+/** Code that did something else when it was given the same values again. */
+export class NondeterminismError extends Error {}
+
+export class Runner {
+  /** The CPU whose code is on the stack, if any. */
+  private cpu: Cpu | undefined = undefined
+  private unwinding = false
+  /** The CPU to go on with after the stack is unwound. */
+  private upNext: Cpu | undefined = undefined
+  private ended: number | undefined = undefined
+  /** Set when a body threw, or behaved otherwise at a replay. */
+  error: BodyError | NondeterminismError | undefined = undefined
+
+  constructor(
+    readonly world: World,
+    private readonly search: Search,
+    private readonly eventLoop: EventLoop,
+    /** Called after each step. */
+    private readonly afterStep: (() => void) | undefined,
+    /** Keeps the stacks of steps, to show them. */
+    private readonly stacks: { arrive(process: Process): void; take(process: Process, step: number): void } | undefined,
+  ) {
+    eventLoop.onRejection = (reason) => {
+      if (reason !== token && this.cpu !== undefined && !this.unwinding) this.fail(this.cpu, reason)
+    }
+  }
+
+  /** Whether code of a CPU is running, so that accesses are steps. */
+  get isRunning(): boolean {
+    return this.cpu !== undefined
+  }
+
+  get current(): Cpu {
+    if (this.cpu === undefined) throw new Error('outside of the body of a CPU')
+    return this.cpu
+  }
+
+  /** Runs every body up to its first step, which must be done once before the first execution. */
+  prepare(): void {
+    for (const cpu of this.world.cpus) {
+      this.ended = undefined
+      this.preparing = true
+      this.run(cpu)
+      this.preparing = false
+      cpu.prepared = true
+      if (this.error !== undefined) return
+    }
+  }
+  private preparing = false
+
+  /** Goes on from the world's state to the end of an execution; returns why it ended. */
+  execute(): number {
+    this.ended = undefined
+    this.upNext = undefined
+    while (this.ended === undefined) {
+      const cpu = this.proceed()
+      if (cpu !== undefined) this.run(cpu)
+      if (this.error !== undefined) this.ended = FAILED
+    }
+    return this.ended
+  }
+
+  /** The CPU that is to run now: the one for which a stack was left, or the one that takes the next step. */
+  private proceed(): Cpu | undefined {
+    const cpu = this.upNext
+    this.upNext = undefined
+    if (cpu !== undefined) return cpu
+    try {
+      return this.advance()
+    } catch (error) {
+      this.error = new BodyError(this.world.processes[0] as Process, error)
+      return undefined
+    }
+  }
+
+  /** Takes the next step, whichever it is; returns the CPU whose code must run on after it, if any. */
+  private advance(): Cpu | undefined {
+    const chosen = this.search.next()
+    if (chosen < 0) {
+      this.ended = chosen
+      return undefined
+    }
+    const process = this.world.processes[chosen] as Process
+    this.take(process)
+    return process.runs && process.state === READY && process.code < 0 ? process.cpu : undefined
+  }
+
+  private take(process: Process): number {
+    const step = this.world.step(process)
+    this.stacks?.take(process, step)
+    this.afterStep?.()
+    return step
+  }
+
+  /** Calls the body of `cpu` and feeds it from the log; then lets it go on for as long as it is its turn. */
+  private run(cpu: Cpu): void {
+    this.cpu = cpu
+    this.unwinding = false
+    cpu.cursor = 0
+    cpu.running = cpu.main
+    cpu.callbacks.clear()
+    const leaveLoop = this.eventLoop.enter(this, cpu)
+    try {
+      const result = (cpu.main.body as (cpu: Cpu) => unknown)(cpu)
+      if (isPromise(result)) {
+        this.eventLoop.isAsync = true
+        this.runLoop(cpu, result)
+      } else this.finish(cpu, result)
+    } catch (error) {
+      if (!this.unwinding) this.fail(cpu, error)
+    } finally {
+      if (this.eventLoop.isAsync) drain()
+      leaveLoop()
+      this.cpu = undefined
+    }
+  }
+
+  /** The event loop of a CPU whose body is an async function: turn by turn, until its promise is settled. */
+  private runLoop(cpu: Cpu, promise: Promise<unknown>): void {
+    let settled = false
+    let failure: { error: unknown } | undefined
+    let result: unknown
+    promise.then(
+      (value) => {
+        settled = true
+        result = value
+      },
+      (error: unknown) => {
+        settled = true
+        failure = { error }
+      },
+    )
+    for (;;) {
+      drain()
+      if (this.unwinding) throw token
+      if (failure !== undefined) throw failure.error
+      if (settled) break
+      const task = this.op(TURN, undefined, 0, undefined, undefined) as Task
+      cpu.callbacks.get(task.id)?.(task.value)
+    }
+    this.finish(cpu, result)
+  }
+
+  private finish(cpu: Cpu, result: unknown): void {
+    // Handlers that entered after the body's end.
+    this.replayEntries(cpu)
+    if (this.unwinding) throw token
+    if (cpu.cursor < cpu.logLength) throw this.nondeterminism(cpu, 'ended early')
+    cpu.result = result
+    const { main } = cpu
+    if ((main.state === READY || main.state === UNBORN) && main.code < 0) {
+      if (cpu.exits) this.world.setNext(main, EXIT, undefined, 0, undefined, undefined)
+      else main.state = FINISHED
+    }
+    if (!this.preparing) this.pump(cpu, undefined)
+  }
+
+  private fail(cpu: Cpu, error: unknown): void {
+    this.error =
+      error instanceof NondeterminismError || error instanceof BodyError
+        ? error
+        : new BodyError(cpu.running, error)
+  }
+
+  private nondeterminism(cpu: Cpu, what: string): NondeterminismError {
+    return new NondeterminismError(
+      `${cpu.running.name} ${what} when it was run again with the same values: a body may only depend on what it reads ` +
+        `from shared memory, and must make its state itself`,
+    )
+  }
+
+  /** The hook: every access and every other step of a body comes here. */
+  op(code: number, view: LabView | undefined, index: number, a: unknown, b: unknown): unknown {
+    const cpu = this.cpu as Cpu
+    if (this.unwinding) throw token
+    if (cpu.cursor < cpu.logLength) {
+      if (cpu.log[cpu.cursor] instanceof Process) this.replayEntries(cpu)
+      if (cpu.cursor < cpu.logLength) {
+        const at = cpu.cursor++
+        if (cpu.logCode[at] !== code || cpu.logIndex[at] !== index)
+          throw this.nondeterminism(cpu, 'did another step')
+        return cpu.log[at]
+      }
+    }
+    if (this.quiet) {
+      const value = quietStep(this.world, cpu, code, view, index, a, b)
+      const at = cpu.logLength++
+      cpu.log[at] = value
+      cpu.logCode[at] = code
+      cpu.logIndex[at] = index
+      return cpu.log[cpu.cursor++]
+    }
+    return this.live(cpu, code, view, index, a, b)
+  }
+
+  /** Does what the body asks for without steps: its accesses are part of what every execution starts from. */
+  quietly<T>(action: () => T): T {
+    const cpu = this.current
+    if (cpu.prepared ? cpu.cursor > cpu.quietLength : cpu.main.code >= 0)
+      throw new Error('prepare() comes before the first step of a body')
+    this.quiet = true
+    try {
+      return action()
+    } finally {
+      this.quiet = false
+      if (!cpu.prepared) cpu.quietLength = cpu.logLength
+    }
+  }
+  private quiet = false
+
+  /** The promise of a task of the event loop. */
+  promiseOf(task: number): Promise<unknown> {
+    const { callbacks } = this.current
+    this.eventLoop.isAsync = true
+    return new Promise((resolve) => callbacks.set(task, resolve))
+  }
+
+  /** Calls the handlers that entered at this point of the log. */
+  private replayEntries(cpu: Cpu): void {
+    while (cpu.cursor < cpu.logLength) {
+      const entry = cpu.log[cpu.cursor]
+      if (!(entry instanceof Process)) return
+      cpu.cursor++
+      this.handle(cpu, entry)
+    }
+  }
+
+  /** Runs a handler on top of what the CPU is doing. */
+  private handle(cpu: Cpu, handler: Process): void {
+    const interrupted = cpu.running
+    cpu.running = handler
+    ;(handler.body as (cpu: Cpu) => unknown)(cpu)
+    this.replayEntries(cpu)
+    if (this.unwinding) throw token
+    if (handler.state === READY && handler.code < 0) {
+      if (handler.kind === 'ipi') {
+        this.world.setNext(handler, LEAVE, undefined, 0, undefined, undefined)
+        this.pump(cpu, handler)
+      } else handler.state = FINISHED
+    }
+    cpu.running = interrupted
+  }
+
+  /** The code has arrived at a step that it has not taken yet. */
+  private live(
+    cpu: Cpu,
+    code: number,
+    view: LabView | undefined,
+    index: number,
+    a: unknown,
+    b: unknown,
+  ): unknown {
+    const process = cpu.running
+    if (process.code < 0) this.world.setNext(process, code, view, index, a, b)
+    else if (code === SPIN) process.a = a
+    this.stacks?.arrive(process)
+    if (this.preparing) this.leave(undefined)
+    this.pump(cpu, process)
+    return cpu.log[cpu.cursor++]
+  }
+
+  /**
+   * Takes steps for as long as the stack need not change: until `process`, whose code is on top, got the value that it waits for, or came to its
+   * end. Without a process: until the execution ends or another CPU is to run.
+   */
+  private pump(cpu: Cpu, process: Process | undefined): void {
+    for (;;) {
+      if (process !== undefined && cpu.cursor < cpu.logLength) {
+        const entry = cpu.log[cpu.cursor]
+        if (!(entry instanceof Process)) return
+        cpu.cursor++
+        this.handle(cpu, entry)
+        continue
+      }
+      if (process?.state === FINISHED) return
+      const chosen = this.search.next()
+      if (chosen < 0) {
+        this.ended = chosen
+        this.leave(undefined)
+      }
+      const next = this.world.processes[chosen] as Process
+      const step = this.take(next)
+      if (!next.runs || next.state !== READY || next.code >= 0) continue
+      if (next === process || (next.cpu === cpu && this.world.history.code[step] === ENTER)) {
+        if (process === undefined) {
+          // The body has returned: handlers run below it.
+          cpu.cursor++
+          this.handle(cpu, next)
+        }
+        continue
+      }
+      this.leave(next.cpu)
+    }
+  }
+
+  private leave(upNext: Cpu | undefined): void {
+    this.upNext = upNext
+    this.unwinding = true
+    throw token
+  }
+}

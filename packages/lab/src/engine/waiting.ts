@@ -1,0 +1,57 @@
+/** Waiting and waking: as steps while the body of a CPU runs, as the engine's own calls otherwise. */
+import type { WaitResult } from 'percpu/mem'
+import { hook } from './hook.js'
+import { ATOMIC, NOTIFY, SPIN, WAIT, WAIT_ASYNC } from './ops.js'
+import type { LabView } from './views.js'
+
+type AsyncResult =
+  | { readonly async: false; readonly value: WaitResult }
+  | { readonly async: true; readonly value: Promise<WaitResult> }
+
+function runnerOfSteps() {
+  const { runner, direct } = hook
+  return runner?.isRunning === true && !direct ? runner : undefined
+}
+
+export function wait(view: object, index: number, value: unknown, timeout: number): WaitResult {
+  const labView = view as LabView
+  const runner = runnerOfSteps()
+  if (runner === undefined) return Atomics.wait(labView.numbers as Int32Array, index, value as number, timeout)
+  return runner.op(ATOMIC | WAIT, labView, index, value, timeout) as WaitResult
+}
+
+export function waitAsync(view: object, index: number, value: unknown, timeout: number): AsyncResult {
+  const labView = view as LabView
+  const runner = runnerOfSteps()
+  if (runner === undefined)
+    return Atomics.waitAsync(labView.numbers as Int32Array, index, value as number, timeout)
+  const result = runner.op(ATOMIC | WAIT_ASYNC, labView, index, value, timeout) as
+    | { async: false; value: WaitResult }
+    | { async: true; value: number }
+  if (!result.async) return result
+  return { async: true, value: runner.promiseOf(result.value) as Promise<WaitResult> }
+}
+
+export function notify(view: object, index: number, count: number | undefined): number {
+  const labView = view as LabView
+  const runner = runnerOfSteps()
+  if (runner === undefined) return Atomics.notify(labView.numbers as Int32Array, index, count)
+  return runner.op(ATOMIC | NOTIFY, labView, index, count, undefined) as number
+}
+
+/**
+ * A loop that waits for others is one look: if the predicate is false, this CPU is stopped for the rest of the execution, and the search will find the
+ * executions in which it looks later. Only if nothing can ever make it true, that is a failure. With a limit on the tries, giving up is
+ * one of the outcomes.
+ */
+export function untilTrue(predicate: () => boolean, tries: number): boolean {
+  const runner = runnerOfSteps()
+  if (runner === undefined) {
+    for (let i = 0; i < tries; i++) if (predicate()) return true
+    return false
+  }
+  if (predicate()) return true
+  if (tries !== Infinity) return false
+  runner.op(SPIN, undefined, 0, predicate, undefined)
+  throw new Error('a step that is never enabled was taken')
+}

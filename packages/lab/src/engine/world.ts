@@ -1,0 +1,274 @@
+/**
+ * The state between two steps, and the one way from a state to the next: `step(process)` takes the next step of a process that
+ * is enabled; `goBack(length)` takes steps back. Nothing here knows which steps are worth taking (search/) or how code is
+ * brought to its next step (runner.ts).
+ */
+import { restore } from './access.js'
+import { CLOCK, History, MAX_PROCESSES } from './history.js'
+import { takeEffect } from './effects.js'
+import { footprint } from './footprint.js'
+import { ENTER, KILL, SAFEPOINT, SPIN, TIMEOUT, TURN, WAKE } from './ops.js'
+import { order } from './ordering.js'
+import { Cpu, DEAD, FINISHED, Process, READY, UNBORN, WAITING, type Body } from './process.js'
+import type { ProcessKind } from '../trace.js'
+import type { LabView, Shadow } from './views.js'
+
+/** Whoever waits on a word: a process in `Atomics.wait`, or a task of an event loop. */
+export interface Waiter {
+  readonly shadow: Shadow
+  readonly word: number
+  readonly cpu: Cpu
+  readonly process: Process | undefined
+  /** The task's number; -1 for a process. */
+  readonly task: number
+  readonly timer: Process | undefined
+}
+
+/** A pair of accesses that nothing orders. */
+export interface RacePair {
+  readonly first: number
+  readonly second: number
+  readonly rule: 'plain-plain' | 'atomic-plain' | 'unequal widths'
+}
+
+export interface IrqOptions {
+  readonly kind: 'irq' | 'ipi'
+  readonly level: number
+  readonly atSafepoints: boolean
+}
+
+export class World {
+  readonly history = new History()
+  readonly processes: Process[] = []
+  readonly cpus: Cpu[] = []
+  /** In the order in which they came. */
+  readonly waiters: Waiter[] = []
+  /** The first data race found in this execution. */
+  race: RacePair | undefined = undefined
+  /** Tells the search of each pair of steps whose order mattered. Undefined: nobody wants to know. */
+  onConflict: ((earlier: number) => void) | undefined = undefined
+  /** Tells the search that `process` could have come in the place of the step at hand. */
+  onAlternative: ((process: Process, step: number) => void) | undefined = undefined
+  /** Chooses one of several outcomes of a step. */
+  chooseOutcome: (count: number) => number = () => 0
+  /** Whether plain loads of racy words may give stale values. */
+  weak = false
+  /** Bodies of handlers that code may send to other CPUs. */
+  readonly handlers: { readonly body: Body; readonly options: IrqOptions; readonly name: string }[] = []
+
+  /** Who runs after a CPU was killed. */
+  readonly reapers = new Map<Cpu, Cpu>()
+  /** Who waits for the end of an IPI's handler. */
+  readonly senders = new Map<Process, Process>()
+  /** Processes that clocks tell of: the most that there were at one time. */
+  width = 0
+
+  addCpu(number: number, name: string, body: Body, kind: 'cpu' | 'reaper'): Cpu {
+    const cpu = new Cpu(number, name)
+    this.cpus.push(cpu)
+    cpu.main = this.addProcess(kind, name, cpu, body)
+    if (kind === 'reaper') {
+      cpu.main.state = UNBORN
+      cpu.exits = true
+    }
+    cpu.running = cpu.main
+    return cpu
+  }
+
+  addProcess(
+    kind: ProcessKind,
+    name: string,
+    cpu: Cpu,
+    body: Body = () => undefined,
+    { level, atSafepoints }: { level: number; atSafepoints: boolean } = { level: 0, atSafepoints: false },
+    after?: Process,
+  ): Process {
+    const id = this.processes.length
+    if (id >= MAX_PROCESSES)
+      throw new RangeError(`at most ${MAX_PROCESSES} processes (CPUs, interrupts, kills, timers) can be explored`)
+    const process = new Process(id, kind, name, cpu, body, level, atSafepoints, after)
+    if (kind === 'irq' || kind === 'ipi') process.code = ENTER
+    if (kind === 'kill') process.code = KILL
+    if (kind === 'timer') {
+      process.code = TIMEOUT
+      process.state = FINISHED
+    }
+    this.processes.push(process)
+    this.width = Math.max(this.width, this.processes.length)
+    return process
+  }
+
+  /** Makes the step known that `process` will take next. */
+  setNext(process: Process, code: number, view: LabView | undefined, index: number, a: unknown, b: unknown): void {
+    process.code = code
+    process.view = view
+    process.index = index
+    process.a = a
+    process.b = b
+    footprint(process)
+  }
+
+  /** Whether the process may take its next step now. Kills and timers may, while there is somebody to kill or a wait to end. */
+  isEnabled(process: Process): boolean {
+    if (process.state !== READY || process.code < 0) return false
+    const { cpu, code } = process
+    switch (code) {
+      case SPIN:
+        return false
+      case KILL:
+        return cpu.main.state !== FINISHED && cpu.main.state !== DEAD
+      case TIMEOUT:
+        return true
+      case ENTER:
+        return this.mayEnter(process)
+      case TURN:
+        return cpu.top === process && cpu.readyTasks().length > 0
+      default:
+        return cpu.top === process
+    }
+  }
+
+  /** The processes that must get on, as bits. */
+  enabled(): number {
+    let bits = 0
+    for (const process of this.processes) if (process.runs && this.isEnabled(process)) bits |= 1 << process.id
+    return bits
+  }
+
+  /** Kills and timers that may happen, or not, as bits. */
+  optional(): number {
+    let bits = 0
+    for (const process of this.processes) if (!process.runs && this.isEnabled(process)) bits |= 1 << process.id
+    return bits
+  }
+
+  private mayEnter(handler: Process): boolean {
+    const { cpu } = handler
+    if (cpu.main.state === DEAD || cpu.main.state === UNBORN) return false
+    if (handler.after !== undefined && handler.after.state !== FINISHED) return false
+    const { top } = cpu
+    if (handler.level <= cpu.maskLevel || (top !== cpu.main && handler.level <= top.level)) return false
+    if (!handler.atSafepoints) return true
+    const idle = top.state === FINISHED || top.code === SAFEPOINT || top.code === TURN
+    return top === cpu.main && idle
+  }
+
+  /** Takes the next step of `process`, which must be enabled. Returns its number. */
+  step(process: Process): number {
+    const { history } = this
+    const { cpu } = process
+    const step = history.append()
+    history.process[step] = process.id
+    history.sequence[step] = ++process.sequence
+    history.previous[step] = process.last
+    const agent = process.runs ? cpu.main.id : process.id
+    history.agent[step] = agent
+    history.code[step] = process.code
+    history.view[step] = process.view
+    history.index[step] = process.index
+    history.a[step] = process.a
+    history.b[step] = process.b
+    history.word[step] = process.word
+    history.words[step] = process.words
+    history.mask[step] = process.mask
+    history.cause[step] = process.cause
+    history.logged[step] = 0
+    if (process.runs) {
+      history.agentPrevious[step] = cpu.last
+      history.agentSequence[step] = ++cpu.sequence
+      cpu.last = step
+    } else {
+      history.agentPrevious[step] = process.last
+      history.agentSequence[step] = process.sequence
+    }
+    order(this, process, step)
+    process.last = step
+    process.code = -1
+    process.cause = -1
+    takeEffect(this, process, step)
+    return step
+  }
+
+  /** Records what the step gave to the code that made it. */
+  log(cpu: Cpu, step: number, value: unknown): void {
+    const { history } = this
+    const code = history.code[step] as number
+    const at = cpu.logLength++
+    cpu.log[at] = value
+    // A WAKE is the second half of the step that the code asked for, which it has as an operand.
+    cpu.logCode[at] = code === WAKE ? (history.b[step] as number) : code
+    cpu.logIndex[at] = history.index[step] as number
+    history.logged[step] = 1
+    history.result[step] = value
+  }
+
+  /** Takes steps back until `length` are left. */
+  goBack(length: number): void {
+    const { history } = this
+    while (history.length > length) this.takeBack(history.length - 1)
+    this.race = undefined
+  }
+
+  private takeBack(step: number): void {
+    const { history } = this
+    const process = this.processes[history.process[step] as number] as Process
+    const { cpu } = process
+    history.undo[step]?.()
+    history.undo[step] = undefined
+    const code = history.code[step] as number
+    const view = history.view[step]
+    const words = history.words[step] as number
+    if (view !== undefined) {
+      if (history.changed[step] === 1)
+        restore(view, history.index[step] as number, history.before[step], history.b[step])
+      const queued = history.queue[step] as number
+      if (queued >= 0) history.detach(view.shadow.queues, queued)
+      const word = history.word[step] as number
+      for (let i = words - 1; i >= 0; i--) history.detach(view.shadow.accesses, word + i)
+    }
+    if (history.logged[step] === 1) cpu.logLength--
+    process.sequence--
+    process.last = history.previous[step] as number
+    process.state = READY
+    process.code = code
+    process.view = view
+    process.index = history.index[step] as number
+    process.a = history.a[step]
+    process.b = history.b[step]
+    process.word = history.word[step] as number
+    process.words = words
+    process.mask = history.mask[step] as number
+    process.cause = history.cause[step] as number
+    if (process.runs) {
+      cpu.last = history.agentPrevious[step] as number
+      cpu.sequence--
+    }
+    history.length = step
+  }
+
+  /** Whether step `earlier` comes before `later` in every execution that is equivalent to this one. */
+  isOrdered(earlier: number, later: number): boolean {
+    const { history } = this
+    return (
+      (history.dependence[later * CLOCK + (history.process[earlier] as number)] as number) >=
+      (history.sequence[earlier] as number)
+    )
+  }
+
+  /** Whether step `earlier` happens before `later` in the memory model. */
+  happensBefore(earlier: number, later: number): boolean {
+    const { history } = this
+    return (
+      (history.happened[later * CLOCK + (history.agent[earlier] as number)] as number) >=
+      (history.agentSequence[earlier] as number)
+    )
+  }
+
+  /** Processes whose code has begun and has not ended. */
+  unfinished(): Process[] {
+    return this.processes.filter(
+      ({ runs, state, code, cpu }) =>
+        runs && (state === WAITING || (state === READY && !(code === ENTER && cpu.main.state === DEAD))),
+    )
+  }
+}

@@ -1,0 +1,19 @@
+/** percpu-lab: every interleaving, interrupt and kill of code on shared memory. */
+import './register.js'
+
+export { explore, type ExploreOptions, type ExploreReport } from './explore.js'
+export { ExplorationFailure } from './failure.js'
+export {
+  type Body,
+  type CpuContext,
+  type Ipi,
+  type IrqSettings,
+  type KillSettings,
+  Scenario,
+  ScenarioError,
+} from './scenario.js'
+export type * from './trace.js'
+export * as mem from './mem.js'
+
+/** The library, loaded with the lab's `#mem`: what it does in a body is explored. */
+export const percpu: typeof import('percpu') = await import('percpu')

@@ -1,0 +1,221 @@
+/**
+ * What is explored: the memory, the bodies of CPUs, and what may happen to them. A scenario is a function that is called once and describes
+ * all of it through a {@link Scenario}; whatever it writes to memory is there at the start of each execution.
+ */
+import type { Accessor, Fields, Kind, Memory, Struct } from 'percpu'
+import { openMemory } from './mem.js'
+import { hook } from './engine/hook.js'
+import { ALLOCATE, CHOOSE, FREE, IPI, IPI_SYNC, MASK, SAFEPOINT } from './engine/ops.js'
+import type { Cpu, Process } from './engine/process.js'
+import type { World } from './engine/world.js'
+import { Names } from './names.js'
+
+/** Something that a scenario asks for and that cannot be. */
+export class ScenarioError extends Error {
+  readonly code = 'LAB_SCENARIO'
+}
+
+/** A handler that CPUs may send to each other: made by {@link Scenario.ipi}. */
+export interface Ipi {
+  readonly name: string
+  /** @internal */
+  readonly number: number
+}
+
+/** What a body gets: the steps that are no accesses. */
+export interface CpuContext {
+  /** Its number. */
+  readonly number: number
+  /**
+   * Runs `action` once for all executions: its accesses are no steps, and what they change is there from the start. Before the
+   * first step only. For joining a machine, opening objects.
+   */
+  prepare<T>(action: () => T): T
+  /** One of the numbers below `count`: each is explored. */
+  choose(count: number): number
+  /** Whether something that can fail (an allocation) fails here: both are explored. */
+  fails(): boolean
+  /** Keeps interrupts up to `level` (default: all but those of level Infinity) out; returns the level before. */
+  mask(level?: number): number
+  /** Lets interrupts above `level` (default: 0, all) in. */
+  unmask(level?: number): void
+  /** A point at which interrupts of `at: 'safepoints'` may come in. */
+  safepoint(): void
+  /** Sends an interrupt to another CPU, or to this one. */
+  ipi(cpu: number, handler: Ipi): void
+  /** As {@link ipi}, and waits until the handler has ended. */
+  ipiAndWait(cpu: number, handler: Ipi): void
+  /** Says that `bytes` at `address` belong to somebody from now on; they must be freed before the end. */
+  allocated(memory: Memory, address: number, bytes: number): void
+  /** Says that they are free: whoever touches them from now on is wrong. */
+  freed(memory: Memory, address: number, bytes: number): void
+}
+
+export interface IrqSettings {
+  /** How often it comes. Default 1. */
+  readonly times?: number
+  /** Before any step, as in a kernel, or only at safepoints and turns of the event loop, as in JavaScript. Default 'anywhere'. */
+  readonly at?: 'anywhere' | 'safepoints'
+  /** It interrupts code of lower levels; bodies have 0. Infinity cannot be masked. Default 1. */
+  readonly level?: number
+  readonly name?: string
+}
+
+export interface KillSettings {
+  /** Runs, as a CPU of its own, once the CPU is dead. */
+  readonly reaper?: (cpu: CpuContext) => unknown
+}
+
+type Check = () => void
+/** A body: may be async. Keeps its state inside, and gives what it found by returning it. */
+export type Body = (cpu: CpuContext) => unknown
+
+/** Bytes that a scenario's own memory has by default. */
+const defaultBytes = 64 * 1024
+
+export class Scenario {
+  /** @internal */
+  readonly names = new Names()
+  /** @internal */
+  readonly invariants: Check[] = []
+  /** @internal */
+  readonly checks: ((results: readonly unknown[]) => void)[] = []
+  private used = 64
+  private own: Memory | undefined
+
+  /** @internal */
+  constructor(private readonly world: World) {}
+
+  /** The memory that {@link memory} and {@link words} take from. */
+  get shared(): Memory {
+    return (this.own ??= openMemory(new SharedArrayBuffer(defaultBytes)))
+  }
+
+  /** An object of `type` in shared memory, all zero, and its accessor. Failures call its words by `name` and their fields. */
+  memory<F extends Fields, K extends Kind>(type: Struct<F, K>, name = ''): Accessor<F, K> {
+    const address = this.take(type.size, Math.max(type.align, 8))
+    this.names.add(this.shared, address, type, name)
+    return type.at(this.shared, address)
+  }
+
+  /** `count` 32-bit words without a layout, all zero. `base` is the index of the first. */
+  words(count: number): { readonly memory: Memory; readonly base: number } {
+    return { memory: this.shared, base: this.take(count * 4, 8) / 4 }
+  }
+
+  /** Tells what lies at an address of any memory, for names in failures, and which words are racy. */
+  name(memory: Memory, address: number, type: Struct, name = type.name): void {
+    this.names.add(memory, address, type, name)
+  }
+
+  /** CPU `number` runs `body`. */
+  cpu(number: number, body: Body): void {
+    if (this.world.cpus.some(({ main, number: taken }) => taken === number && main.kind === 'cpu'))
+      throw new ScenarioError(`CPU ${number} has a body already`)
+    this.world.addCpu(number, `cpu ${number}`, inContext(body), 'cpu')
+  }
+
+  /** An interrupt of CPU `number`, which must come, `times` times. */
+  irq(number: number, handler: (cpu: CpuContext) => void, settings: IrqSettings = {}): void {
+    const { times = 1, at = 'anywhere', level = 1, name = 'irq' } = settings
+    const cpu = this.find(number)
+    let previous: Process | undefined
+    for (let i = 0; i < times; i++) {
+      previous = this.world.addProcess(
+        'irq',
+        `${name} of cpu ${number}`,
+        cpu,
+        inContext(handler),
+        { level, atSafepoints: at === 'safepoints' },
+        previous,
+      )
+    }
+  }
+
+  /** A handler that CPUs may send to each other with `cpu.ipi`. */
+  ipi(handler: (cpu: CpuContext) => void, settings: Omit<IrqSettings, 'times'> = {}): Ipi {
+    const { at = 'anywhere', level = 1, name = 'ipi' } = settings
+    const number = this.world.handlers.length
+    const options = { kind: 'ipi' as const, level, atSafepoints: at === 'safepoints' }
+    this.world.handlers.push({ body: inContext(handler), options, name })
+    return { name, number }
+  }
+
+  /** CPU `number` may be terminated before any of its steps. */
+  kill(number: number, { reaper }: KillSettings = {}): void {
+    const cpu = this.find(number)
+    cpu.exits = true
+    this.world.addProcess('kill', `kill of cpu ${number}`, cpu)
+    if (reaper === undefined) return
+    const name = `reaper of cpu ${number}`
+    this.world.reapers.set(cpu, this.world.addCpu(number, name, inContext(reaper), 'reaper'))
+  }
+
+  /** Must hold after each step; throws otherwise. Reads memory directly. */
+  invariant(check: Check): void {
+    this.invariants.push(check)
+  }
+
+  /** Must hold at the end of each execution. `results[n]` is what the body of CPU n returned, undefined if it was killed. */
+  finally(check: (results: readonly unknown[]) => void): void {
+    this.checks.push(check)
+  }
+
+  private find(number: number): Cpu {
+    const cpu = this.world.cpus.find(({ main, number: other }) => other === number && main.kind === 'cpu')
+    if (cpu === undefined) throw new ScenarioError(`CPU ${number} has no body: call cpu(${number}, …) first`)
+    return cpu
+  }
+
+  private take(bytes: number, alignment: number): number {
+    const address = Math.ceil(this.used / alignment) * alignment
+    if (address + bytes > this.shared.byteLength)
+      throw new ScenarioError(`a scenario has ${this.shared.byteLength} bytes; ${bytes} more do not fit`)
+    this.used = address + bytes
+    return address
+  }
+}
+
+function inContext(body: (cpu: CpuContext) => unknown): (cpu: Cpu) => unknown {
+  return (cpu) => body(new Context(cpu.number))
+}
+
+class Context implements CpuContext {
+  constructor(readonly number: number) {}
+  prepare<T>(action: () => T): T {
+    return runner().quietly(action)
+  }
+  choose(count: number): number {
+    if (!Number.isInteger(count) || count < 1) throw new ScenarioError(`choose() takes a count, not ${count}`)
+    return runner().op(CHOOSE, undefined, 0, count, undefined) as number
+  }
+  fails(): boolean {
+    return this.choose(2) === 1
+  }
+  mask(level = Number.MAX_VALUE): number {
+    return runner().op(MASK, undefined, 0, level, undefined) as number
+  }
+  unmask(level = 0): void {
+    runner().op(MASK, undefined, 1, level, undefined)
+  }
+  safepoint(): void {
+    runner().op(SAFEPOINT, undefined, 0, undefined, undefined)
+  }
+  ipi(cpu: number, handler: Ipi): void {
+    runner().op(IPI, undefined, cpu, [cpu, handler.number], undefined)
+  }
+  ipiAndWait(cpu: number, handler: Ipi): void {
+    runner().op(IPI_SYNC, undefined, cpu, [cpu, handler.number], undefined)
+  }
+  allocated(memory: Memory, address: number, bytes: number): void {
+    runner().op(ALLOCATE, (memory as unknown as { bytes: never }).bytes, address, 0, bytes)
+  }
+  freed(memory: Memory, address: number, bytes: number): void {
+    runner().op(FREE, (memory as unknown as { bytes: never }).bytes, address, 0, bytes)
+  }
+}
+
+function runner() {
+  if (hook.runner?.isRunning !== true) throw new ScenarioError('only the body of a CPU can do this')
+  return hook.runner
+}

@@ -1,0 +1,199 @@
+/**
+ * Complete search with as few executions as it can: Source-DPOR with sleep sets (Abdulla, Aronsson, Jonsson, Sagonas: "Optimal dynamic
+ * partial order reduction", POPL 2014), or every interleaving ('enumerate'), to compare with.
+ *
+ * Executions that differ only in the order of independent steps are equivalent, and one of each class is enough. Whenever a step turns out to
+ * conflict with an earlier one, and nothing else orders the two, the earlier state gets another process to try, one
+ * that can begin the execution in which the two are swapped. A process that was tried sleeps until a step comes that depends on
+ * its next one.
+ *
+ * Three kinds of steps need more, since they exclude others without touching a common word. A handler runs to its end before the code
+ * below it goes on; a masked one cannot enter: when the process that should begin cannot at that state, it is tried at the last
+ * state before where it could. A kill takes steps away: it is tried before each step of its CPU. The time-out of a wait is tried before
+ * each notify that ends the wait.
+ *
+ * With a bound on preemptions (Musuvathi, Qadeer 2007; Coons, Musuvathi, McKinley 2013) sleep sets are off, and a new process is also
+ * tried at the beginning of the stretch that it interrupts.
+ */
+import { CLOCK } from '../engine/history.js'
+import { dependsOn } from '../engine/ordering.js'
+import type { Process } from '../engine/process.js'
+import { END, FAILED, REDUNDANT, TOO_LONG, type Search } from '../engine/runner.js'
+import type { World } from '../engine/world.js'
+import { lowest, timersIn } from './schedule.js'
+
+export interface DporOptions {
+  /** Every interleaving, instead of one of each class. */
+  readonly enumerate: boolean
+  /** Switches away from a CPU that could go on, at most, in one execution. */
+  readonly preemptions: number
+  /** Steps of an execution, at most. */
+  readonly maxSteps: number
+}
+
+export class Dpor implements Search {
+  private readonly enabled: number[] = []
+  private readonly sleep: number[] = []
+  private readonly backtrack: number[] = []
+  private readonly done: number[] = []
+  private readonly preempted: number[] = []
+  /** What to do at the state that the search went back to. */
+  private forced = -1
+  private forcedOutcome = 0
+  private readonly bounded: boolean
+  /** First steps of each process among those that the swapped execution consists of; 0 for none. */
+  private readonly first = new Int32Array(CLOCK)
+
+  constructor(
+    private readonly world: World,
+    private readonly options: DporOptions,
+  ) {
+    this.bounded = options.preemptions !== Infinity
+    if (!options.enumerate) {
+      world.onConflict = (earlier) => this.reverse(earlier)
+      world.onAlternative = (process, step) => this.tryAt(process.id, step)
+    }
+    world.chooseOutcome = () => {
+      const outcome = this.forcedOutcome
+      this.forcedOutcome = 0
+      return outcome
+    }
+  }
+
+  next(): number {
+    const { world } = this
+    const depth = world.history.length
+    if (this.forced >= 0) {
+      const process = this.forced
+      this.forced = -1
+      return process
+    }
+    if (world.race !== undefined) return FAILED
+    if (depth >= this.options.maxSteps) return TOO_LONG
+    const must = world.enabled()
+    const may = world.optional()
+    if (depth > 0) this.allowKills(depth - 1)
+    const sleep = depth === 0 || this.options.enumerate || this.bounded ? 0 : this.sleepAfter(depth - 1)
+    const candidates = must !== 0 ? must : timersIn(world, may)
+    if (candidates === 0) return END
+    const awake = candidates & ~sleep
+    if (awake === 0) return REDUNDANT
+    this.enabled[depth] = must | may
+    this.sleep[depth] = sleep
+    this.done[depth] = 0
+    const previous = depth > 0 ? (world.history.process[depth - 1] as number) : -1
+    const chosen = previous >= 0 && (awake & (1 << previous)) !== 0 ? previous : lowest(awake)
+    this.preempted[depth] = depth === 0 ? 0 : this.preemptionsBefore(depth)
+    this.backtrack[depth] = this.options.enumerate ? must | may : 1 << chosen
+    return chosen
+  }
+
+  /** Goes back to the last state at which there is something else to try; false if there is none. */
+  goBack(): boolean {
+    const { world } = this
+    const { history } = world
+    for (let depth = history.length - 1; depth >= 0; depth--) {
+      const process = history.process[depth] as number
+      const outcome = (history.outcome[depth] as number) + 1
+      if (outcome < (history.outcomes[depth] as number)) {
+        world.goBack(depth)
+        this.forced = process
+        this.forcedOutcome = outcome
+        return true
+      }
+      const done = (this.done[depth] as number) | (1 << process)
+      this.done[depth] = done
+      let rest = (this.backtrack[depth] as number) & ~done & ~(this.sleep[depth] as number)
+      while (rest !== 0 && this.bounded && this.costs(depth, lowest(rest)) > this.options.preemptions)
+        rest &= rest - 1
+      if (rest === 0) continue
+      world.goBack(depth)
+      this.forced = lowest(rest)
+      this.forcedOutcome = 0
+      return true
+    }
+    return false
+  }
+
+  /** Processes that need not be tried at the state after step `step`: they were, where it makes no difference. */
+  private sleepAfter(step: number): number {
+    const { world } = this
+    const process = world.history.process[step] as number
+    let sleep = ((this.sleep[step] as number) | (this.done[step] as number)) & ~(1 << process)
+    for (let rest = sleep; rest !== 0; rest &= rest - 1) {
+      const id = lowest(rest)
+      if (dependsOn(world, world.processes[id] as Process, step)) sleep &= ~(1 << id)
+    }
+    return sleep
+  }
+
+  /** A kill could have come before the step, if it is one of a CPU that may be killed. */
+  private allowKills(step: number): void {
+    const { world } = this
+    const taken = world.processes[world.history.process[step] as number] as Process
+    if (!taken.runs) return
+    for (const { kind, cpu, id } of world.processes)
+      if (kind === 'kill' && cpu === taken.cpu && ((this.enabled[step] as number) & (1 << id)) !== 0)
+        this.backtrack[step] = (this.backtrack[step] as number) | (1 << id)
+  }
+
+  /** The step just taken could be swapped with step `earlier`: sees to it that the swapped execution will be explored. */
+  private reverse(earlier: number): void {
+    const { world, first } = this
+    const { history } = world
+    const { dependence } = history
+    const newest = history.length - 1
+    const { width } = world
+    first.fill(0, 0, width)
+    let initials = 0
+    for (let step = earlier + 1; step <= newest; step++) {
+      if (step !== newest && world.isOrdered(earlier, step)) continue
+      const process = history.process[step] as number
+      let isInitial = true
+      for (let other = 0; isInitial && other < width; other++) {
+        const begin = first[other] as number
+        if (begin !== 0 && (dependence[step * CLOCK + other] as number) >= begin) isInitial = false
+      }
+      if (isInitial) initials |= 1 << process
+      if (first[process] === 0) first[process] = history.sequence[step] as number
+    }
+    if ((initials & ((this.backtrack[earlier] as number) | (this.sleep[earlier] as number))) !== 0) return
+    const process = history.process[newest] as number
+    this.tryAt((initials & (1 << process)) !== 0 ? process : lowest(initials), earlier)
+  }
+
+  /** Has `process` tried at the state before `step`, or at the last one before where it can step. */
+  private tryAt(process: number, step: number): void {
+    const bit = 1 << process
+    let at = step
+    while (at >= 0 && ((this.enabled[at] as number) & bit) === 0) at--
+    if (at < 0) {
+      // It came into being, or was let go, between the two: whatever could run there instead.
+      this.backtrack[step] = (this.backtrack[step] as number) | (this.enabled[step] as number)
+      return
+    }
+    this.backtrack[at] = (this.backtrack[at] as number) | bit
+    if (!this.bounded) return
+    const { process: taken } = this.world.history
+    let begin = at
+    while (begin > 0 && taken[begin - 1] === taken[at]) begin--
+    if (((this.enabled[begin] as number) & bit) !== 0)
+      this.backtrack[begin] = (this.backtrack[begin] as number) | bit
+  }
+
+  /** Preemptions in the steps before `depth`. */
+  private preemptionsBefore(depth: number): number {
+    return this.costs(depth - 1, this.world.history.process[depth - 1] as number)
+  }
+
+  /** Preemptions up to the step at `depth`, if `process` takes it. */
+  private costs(depth: number, process: number): number {
+    const { world } = this
+    if (depth === 0) return 0
+    const before = this.preempted[depth] as number
+    const previous = world.history.process[depth - 1] as number
+    const switches = previous !== process && ((this.enabled[depth] as number) & (1 << previous)) !== 0
+    const forced = world.processes[process]?.kind !== 'cpu'
+    return switches && !forced ? before + 1 : before
+  }
+}
