@@ -39,8 +39,11 @@ export interface ExploreOptions {
   readonly replay?: string
   /** How many there must be. A search that has become smaller finds less. */
   readonly expect?: { readonly executions?: number; readonly blocked?: number }
-  /** Told of each complete execution, with the results of the bodies. */
-  readonly observe?: (results: readonly unknown[], world: unknown) => void
+  /**
+   * Told of each complete execution: the results of the bodies, and its number. The number starts again at 1 when the search has to
+   * (an interrupt handler touched a word for the first time): what was told before is void.
+   */
+  readonly observe?: (results: readonly unknown[], execution: number, world: World) => void
 }
 
 export interface ExploreReport {
@@ -135,7 +138,12 @@ class Exploration {
     let from = 0
     for (;;) {
       this.finish(runner, runner.execute(), from)
-      if (!search.goBack()) return false
+      if (world.territoryGrew) {
+        // A handler touched a word for the first time: what was explored before did not take that into account.
+        world.territoryGrew = false
+        world.goBack(0)
+        Object.assign(this.counts, { executions: 0, blocked: 0, redundant: 0 })
+      } else if (!search.goBack()) return false
       from = world.history.length
       if (this.isOver()) return true
     }
@@ -179,7 +187,7 @@ class Exploration {
     const ending = this.judge(runner, end)
     if (ending === 'complete') {
       counts.executions++
-      this.options.observe?.(this.results(), world)
+      this.options.observe?.(this.results(), counts.executions, world)
     } else if (ending === 'blocked') counts.blocked++
     else if (ending === 'redundant') counts.redundant++
     else {

@@ -7,7 +7,8 @@ import { openMemory } from './mem.js'
 import { hook } from './engine/hook.js'
 import { ALLOCATE, CHOOSE, FREE, IPI, IPI_SYNC, MASK, SAFEPOINT } from './engine/ops.js'
 import type { Cpu, Process } from './engine/process.js'
-import type { World } from './engine/world.js'
+import { Territory } from './engine/territory.js'
+import type { Handler, World } from './engine/world.js'
 import { Names } from './names.js'
 
 /** Something that a scenario asks for and that cannot be. */
@@ -119,25 +120,17 @@ export class Scenario {
   irq(number: number, handler: (cpu: CpuContext) => void, settings: IrqSettings = {}): void {
     const { times = 1, at = 'anywhere', level = 1, name = 'irq' } = settings
     const cpu = this.find(number)
+    const declared = declare('irq', handler, name, level, at)
     let previous: Process | undefined
-    for (let i = 0; i < times; i++) {
-      previous = this.world.addProcess(
-        'irq',
-        `${name} of cpu ${number}`,
-        cpu,
-        inContext(handler),
-        { level, atSafepoints: at === 'safepoints' },
-        previous,
-      )
-    }
+    for (let i = 0; i < times; i++)
+      previous = this.world.addProcess('irq', `${name} of cpu ${number}`, cpu, declared.body, declared, previous)
   }
 
   /** A handler that CPUs may send to each other with `cpu.ipi`. */
   ipi(handler: (cpu: CpuContext) => void, settings: Omit<IrqSettings, 'times'> = {}): Ipi {
     const { at = 'anywhere', level = 1, name = 'ipi' } = settings
     const number = this.world.handlers.length
-    const options = { kind: 'ipi' as const, level, atSafepoints: at === 'safepoints' }
-    this.world.handlers.push({ body: inContext(handler), options, name })
+    this.world.handlers.push(declare('ipi', handler, name, level, at))
     return { name, number }
   }
 
@@ -178,6 +171,18 @@ export class Scenario {
 
 function inContext(body: (cpu: CpuContext) => unknown): (cpu: Cpu) => unknown {
   return (cpu) => body(new Context(cpu.number))
+}
+
+function declare(
+  kind: 'irq' | 'ipi',
+  handler: (cpu: CpuContext) => void,
+  name: string,
+  level: number,
+  at: 'anywhere' | 'safepoints',
+): Handler {
+  const atSafepoints = at === 'safepoints'
+  const territory = new Territory(atSafepoints)
+  return { body: inContext(handler), name, options: { kind, level, atSafepoints }, territory }
 }
 
 class Context implements CpuContext {

@@ -28,7 +28,7 @@ import {
 import { join } from './ordering.js'
 import { DEAD, FINISHED, READY, UNBORN, WAITING, type Process, type Task } from './process.js'
 import { staleValues } from './stale.js'
-import { RACY } from './views.js'
+import { RACY, type Shadow } from './views.js'
 import type { Waiter, World } from './world.js'
 
 export function takeEffect(world: World, process: Process, step: number): void {
@@ -58,8 +58,12 @@ export function takeEffect(world: World, process: Process, step: number): void {
     }
     case ENTER:
       cpu.entered.push(process)
+      process.entry = step
       world.log(cpu, step, process)
-      history.undo[step] = () => cpu.entered.pop()
+      history.undo[step] = () => {
+        cpu.entered.pop()
+        process.entry = -1
+      }
       return
     case LEAVE:
       leave(world, process, step)
@@ -246,11 +250,30 @@ function notify(world: World, process: Process, step: number): void {
     for (const other of world.processes)
       if (other.kind === 'kill' && other.cpu === waiter.cpu) world.onAlternative?.(other, step)
   }
+  orderAfterKills(world, process, step)
+  // For the search: whom it woke.
+  history.b[step] = woken
   const undo = woken.map((waiter) => release(world, waiter, step, 'ok'))
   world.log(process.cpu, step, woken.length)
   history.undo[step] = () => {
     for (let i = undo.length - 1; i >= 0; i--) undo[i]?.()
   }
+}
+
+/** A kill that took somebody out of the queue changed what a later notify finds. */
+function orderAfterKills(world: World, process: Process, step: number): void {
+  const { history } = world
+  for (const { kind, last } of world.processes) {
+    if (kind !== 'kill' || last < 0 || !wasWaiting(history.b[last], history.view[step]?.shadow, history.word[step] as number)) continue
+    if (world.isOrdered(last, step)) continue
+    join(history.dependence, step * CLOCK, last * CLOCK, world.width)
+    world.onConflict?.(last)
+  }
+}
+
+/** Whether one of the waiters, which a step woke or removed, was in the queue of the word. */
+export function wasWaiting(waiters: unknown, shadow: Shadow | undefined, word: number): boolean {
+  return (waiters as readonly Waiter[]).some((waiter) => waiter.shadow === shadow && waiter.word === word)
 }
 
 function timeOut(world: World, timer: Process, step: number): void {
@@ -272,6 +295,8 @@ function kill(world: World, killer: Process, step: number): void {
   const states = dying.map(({ state }) => state)
   for (const process of dying) process.state = DEAD
   const waiters = world.waiters.slice()
+  // For the search: whom it took out of the queues.
+  world.history.b[step] = waiters.filter((waiter) => waiter.cpu === cpu)
   for (let i = world.waiters.length - 1; i >= 0; i--)
     if (world.waiters[i]?.cpu === cpu) world.waiters.splice(i, 1)
   const reaper = world.reapers.get(cpu)
@@ -296,8 +321,8 @@ function interrupt(world: World, process: Process, step: number, op: number): vo
   const declared = world.handlers[handler]
   const cpu = world.cpus.find(({ number, main }) => number === target && main.kind === 'cpu')
   if (declared === undefined || cpu === undefined) throw new RangeError(`there is no CPU ${target} to interrupt`)
-  const { body, name, options } = declared
-  const born = world.addProcess('ipi', `${name} on ${cpu.name}`, cpu, body, options)
+  const { body, name } = declared
+  const born = world.addProcess('ipi', `${name} on ${cpu.name}`, cpu, body, declared)
   born.cause = step
   if (op === IPI_SYNC) {
     fallAsleep(world, process, step)

@@ -1,5 +1,6 @@
 /** Which words, and which bytes of them, the next step of a process is about. */
 import { CODE, COPY_IN, COPY_OUT, FILL, NOTIFY } from './ops.js'
+import type { History } from './history.js'
 import type { Process } from './process.js'
 import { BYTES, bytesOfFormat } from './views.js'
 
@@ -29,6 +30,16 @@ export function footprint(process: Process): void {
       process.word = index >>> 1
       process.words = 1
       process.mask = 3 << ((index & 1) * 2)
+  }
+}
+
+/** The words of a step that was taken. */
+export function footprintOf(history: History, step: number) {
+  return {
+    code: history.code[step] as number,
+    shadow: history.view[step]?.shadow,
+    word: history.word[step] as number,
+    words: history.words[step] as number,
   }
 }
 

@@ -11,10 +11,12 @@
  * atomic and of the same bytes. Racy words are exempt, which their layout says.
  */
 import { CLOCK } from './history.js'
-import { ATOMIC, CODE, KILL, LOAD, NOTIFY, TIMEOUT, WAIT, WAIT_ASYNC, reads, writes } from './ops.js'
-import type { Process } from './process.js'
+import { footprintOf } from './footprint.js'
+import { ATOMIC, CODE, ENTER, KILL, NOTIFY, TIMEOUT, WAIT, WAIT_ASYNC, reads, writes } from './ops.js'
+import { FINISHED, type Process } from './process.js'
 import { RACY, type LabView } from './views.js'
-import type { World } from './world.js'
+import { wasWaiting } from './effects.js'
+import type { Waiter, World } from './world.js'
 
 /** Conflicting steps of the step at hand, newest first. */
 const conflicts = new Int32Array(4096)
@@ -24,12 +26,12 @@ export function order(world: World, process: Process, step: number): void {
   startClocks(world, process, step)
   const code = history.code[step] as number
   const view = history.view[step]
-  let count = 0
+  let count = process.runs ? orderWithHandlers(world, process, step) : 0
   if (view !== undefined) {
     const word = history.word[step] as number
     const words = history.words[step] as number
-    if (words === 1) count = walk(world, view, word, step, 0)
-    else if (words > 1) count = walkMany(world, view, word, words, step)
+    if (words === 1) count = walk(world, view, word, step, count)
+    else if (words > 1) count = walkMany(world, view, word, words, step, count)
     const op = code & CODE
     if (op === WAIT || op === WAIT_ASYNC || op === NOTIFY || op === TIMEOUT) {
       count = walkQueue(world, view, word, step, count)
@@ -60,6 +62,8 @@ function startClocks(world: World, process: Process, step: number): void {
     join(dependence, at, cause * CLOCK, width)
     join(happened, at, cause * CLOCK, width)
   }
+  const { after } = process
+  if (after !== undefined && process.sequence === 1) join(dependence, at, after.last * CLOCK, width)
   if (process.kind === 'kill') {
     for (const { cpu, last } of world.processes) {
       if (cpu !== process.cpu || last < 0 || last === step) continue
@@ -156,24 +160,31 @@ function checkRace(world: World, first: number, second: number): void {
 }
 
 /** As {@link walk} for several words, keeping the conflicts in order. */
-function walkMany(world: World, view: LabView, word: number, words: number, step: number): number {
+function walkMany(
+  world: World,
+  view: LabView,
+  word: number,
+  words: number,
+  step: number,
+  count: number,
+): number {
   const { history } = world
   const found = new Set<number>()
   const { dependence } = history
   const at = step * CLOCK
   const own = dependence.slice(at, at + CLOCK)
   for (let i = 0; i < words; i++) {
-    const count = walk(world, view, word + i, step, 0)
-    for (let k = 0; k < count; k++) found.add(conflicts[k] as number)
+    const end = walk(world, view, word + i, step, count)
+    for (let k = count; k < end; k++) found.add(conflicts[k] as number)
     // Each word is judged without what the others joined; the true order comes below.
     dependence.set(own, at)
   }
-  return settle(world, [...found], step)
+  return settle(world, [...found], step, count)
 }
 
 /** Joins `candidates` from the newest to the oldest, and leaves in `conflicts` those that nothing else orders. */
-function settle(world: World, candidates: number[], step: number): number {
-  let count = 0
+function settle(world: World, candidates: number[], step: number, begin: number): number {
+  let count = begin
   candidates.sort((a, b) => b - a)
   for (const other of candidates) {
     if (world.isOrdered(other, step)) continue
@@ -189,13 +200,52 @@ function walkQueue(world: World, view: LabView, word: number, step: number, coun
   history.queue[step] = word
   const other = (view.shadow.queues[word] as number) - 1
   if (other < 0 || world.isOrdered(other, step)) return count
-  if (count === 0) {
-    conflicts[0] = other
-    join(history.dependence, step * CLOCK, other * CLOCK, world.width)
-    return 1
+  return addConflict(world, other, step, count)
+}
+
+/**
+ * Orders the entry of a handler after the steps of its CPU that conflict with its territory, and those steps after the whole
+ * handler.
+ */
+function orderWithHandlers(world: World, process: Process, step: number): number {
+  const { history } = world
+  const { cpu } = process
+  if (history.code[step] === ENTER) return orderEntry(world, process, step)
+  let found = 0
+  for (let i = cpu.entered.length - 1; i >= 0; i--) {
+    const handler = cpu.entered[i] as Process
+    // A handler that had ended when this one entered is ordered with its entry.
+    if (handler === process || handler.state !== FINISHED || handler.entry < process.entry) continue
+    if (handler.territory?.conflicts(footprintOf(history, step)) !== true) continue
+    if (!world.isOrdered(handler.entry, step)) found = addConflict(world, handler.entry, step, found)
+    join(history.dependence, step * CLOCK, handler.last * CLOCK, world.width)
   }
+  return found
+}
+
+function orderEntry(world: World, process: Process, step: number): number {
+  const { history } = world
+  const { territory } = process
+  let found = 0
+  if (territory === undefined) return found
+  for (let other = history.agentPrevious[step] as number; other >= 0; ) {
+    const by = world.processes[history.process[other] as number] as Process
+    const entered = history.code[other] === ENTER
+    if (entered && by.territory?.overlaps(territory) === true) {
+      if (!world.isOrdered(other, step)) found = addConflict(world, other, step, found)
+      if (by.state === FINISHED) join(history.dependence, step * CLOCK, by.last * CLOCK, world.width)
+    } else if (!entered && (by.territory === undefined || by.state !== FINISHED)) {
+      if (territory.conflicts(footprintOf(history, other)) && !world.isOrdered(other, step))
+        found = addConflict(world, other, step, found)
+    }
+    other = history.agentPrevious[other] as number
+  }
+  return found
+}
+
+function addConflict(world: World, other: number, step: number, count: number): number {
   conflicts[count] = other
-  join(history.dependence, step * CLOCK, other * CLOCK, world.width)
+  join(world.history.dependence, step * CLOCK, other * CLOCK, world.width)
   return count + 1
 }
 
@@ -203,11 +253,17 @@ function walkQueue(world: World, view: LabView, word: number, step: number, coun
 export function dependsOn(world: World, process: Process, step: number): boolean {
   const { history } = world
   const by = world.processes[history.process[step] as number] as Process
-  // Code of one CPU excludes each other: a handler runs to its end before what it interrupted goes on.
-  if (by.cpu === process.cpu) return true
+  if (by.cpu === process.cpu) {
+    if (!by.runs || !process.runs) return true
+    // While a handler runs, the code below it cannot: its entry sleeps no longer than its CPU does nothing.
+    if (process.code === ENTER || history.code[step] === ENTER) return true
+  }
   const code = history.code[step] as number
-  if (process.code === KILL || code === KILL)
-    return (process.code & CODE) === NOTIFY || (code & CODE) === NOTIFY
+  // A kill matters to a notify that wakes the CPU, or that would have.
+  if (process.code === KILL)
+    return (code & CODE) === NOTIFY && (history.b[step] as Waiter[]).some(({ cpu }) => cpu === process.cpu)
+  if (code === KILL)
+    return (process.code & CODE) === NOTIFY && wasWaiting(history.b[step], process.view?.shadow, process.word)
   const view = history.view[step]
   if (view === undefined || process.view === undefined || view.shadow !== process.view.shadow) return false
   const queues = touchesQueue(code) && touchesQueue(process.code)
@@ -223,9 +279,4 @@ export function dependsOn(world: World, process: Process, step: number): boolean
 function touchesQueue(code: number): boolean {
   const op = code & CODE
   return op === WAIT || op === WAIT_ASYNC || op === NOTIFY || op === TIMEOUT
-}
-
-/** Whether an access is a plain load. */
-export function isPlainLoad(code: number): boolean {
-  return code === LOAD
 }

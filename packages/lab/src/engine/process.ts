@@ -5,6 +5,7 @@
  * carry on with a CPU, its body is called again from the start and fed from the log (runner.ts).
  */
 import type { ProcessKind } from '../trace.js'
+import type { Territory } from './territory.js'
 import type { LabView } from './views.js'
 
 /** Not there yet: a reaper before the kill. */
@@ -26,6 +27,8 @@ export class Process {
   sequence = 0
   /** Its newest step, -1 before the first. */
   last = -1
+  /** Of a handler: the step at which it entered, -1 before. */
+  entry = -1
   /** The step that brought it into being, -1 for the start of the execution. */
   born = -1
 
@@ -42,6 +45,11 @@ export class Process {
   /** The step that the next one comes after in any case (a notify before a wake), or -1. */
   cause = -1
 
+  /** Interrupts enter a CPU only above its level. */
+  readonly level: number
+  /** Whether it enters at safepoints only. */
+  readonly atSafepoints: boolean
+
   constructor(
     readonly id: number,
     readonly kind: ProcessKind,
@@ -49,13 +57,15 @@ export class Process {
     /** Where its code runs; for a kill or a timer, the CPU concerned. */
     readonly cpu: Cpu,
     readonly body: Body,
-    /** Interrupts enter a CPU only above its level. */
-    readonly level: number,
-    /** Whether it enters at safepoints only. */
-    readonly atSafepoints: boolean,
+    options: { readonly level: number; readonly atSafepoints: boolean } | undefined,
+    /** Of a handler: the words that it is known to touch. */
+    readonly territory: Territory | undefined,
     /** The instance of the same interrupt that must come before. */
     readonly after: Process | undefined,
-  ) {}
+  ) {
+    this.level = options?.level ?? 0
+    this.atSafepoints = options?.atSafepoints ?? false
+  }
 
   /** Whether it is code, and not something that the environment does. */
   get runs(): boolean {

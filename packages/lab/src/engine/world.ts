@@ -6,11 +6,12 @@
 import { restore } from './access.js'
 import { CLOCK, History, MAX_PROCESSES } from './history.js'
 import { takeEffect } from './effects.js'
-import { footprint } from './footprint.js'
+import { footprint, footprintOf } from './footprint.js'
 import { ENTER, KILL, SAFEPOINT, SPIN, TIMEOUT, TURN, WAKE } from './ops.js'
 import { order } from './ordering.js'
 import { Cpu, DEAD, FINISHED, Process, READY, UNBORN, WAITING, type Body } from './process.js'
 import type { ProcessKind } from '../trace.js'
+import type { Territory } from './territory.js'
 import type { LabView, Shadow } from './views.js'
 
 /** Whoever waits on a word: a process in `Atomics.wait`, or a task of an event loop. */
@@ -29,6 +30,14 @@ export interface RacePair {
   readonly first: number
   readonly second: number
   readonly rule: 'plain-plain' | 'atomic-plain' | 'unequal widths'
+}
+
+/** Code that interrupts a CPU. */
+export interface Handler {
+  readonly body: Body
+  readonly name: string
+  readonly options: IrqOptions
+  readonly territory: Territory
 }
 
 export interface IrqOptions {
@@ -54,12 +63,14 @@ export class World {
   /** Whether plain loads of racy words may give stale values. */
   weak = false
   /** Bodies of handlers that code may send to other CPUs. */
-  readonly handlers: { readonly body: Body; readonly options: IrqOptions; readonly name: string }[] = []
+  readonly handlers: Handler[] = []
 
   /** Who runs after a CPU was killed. */
   readonly reapers = new Map<Cpu, Cpu>()
   /** Who waits for the end of an IPI's handler. */
   readonly senders = new Map<Process, Process>()
+  /** Set when a handler touched a word for the first time. */
+  territoryGrew = false
   /** Processes that clocks tell of: the most that there were at one time. */
   width = 0
 
@@ -80,14 +91,14 @@ export class World {
     name: string,
     cpu: Cpu,
     body: Body = () => undefined,
-    { level, atSafepoints }: { level: number; atSafepoints: boolean } = { level: 0, atSafepoints: false },
+    handler?: Handler,
     after?: Process,
   ): Process {
     const id = this.processes.length
     if (id >= MAX_PROCESSES)
       throw new RangeError(`at most ${MAX_PROCESSES} processes (CPUs, interrupts, kills, timers) can be explored`)
-    const process = new Process(id, kind, name, cpu, body, level, atSafepoints, after)
-    if (kind === 'irq' || kind === 'ipi') process.code = ENTER
+    const process = new Process(id, kind, name, cpu, body, handler?.options, handler?.territory, after)
+    if (handler !== undefined) process.code = ENTER
     if (kind === 'kill') process.code = KILL
     if (kind === 'timer') {
       process.code = TIMEOUT
@@ -173,6 +184,7 @@ export class World {
     history.mask[step] = process.mask
     history.cause[step] = process.cause
     history.logged[step] = 0
+    history.result[step] = undefined
     if (process.runs) {
       history.agentPrevious[step] = cpu.last
       history.agentSequence[step] = ++cpu.sequence
@@ -182,6 +194,7 @@ export class World {
       history.agentSequence[step] = process.sequence
     }
     order(this, process, step)
+    if (process.territory?.add(footprintOf(history, step)) === true) this.territoryGrew = true
     process.last = step
     process.code = -1
     process.cause = -1

@@ -16,8 +16,9 @@
  * tried at the beginning of the stretch that it interrupts.
  */
 import { CLOCK } from '../engine/history.js'
+import { ENTER, MASK, TIMEOUT } from '../engine/ops.js'
 import { dependsOn } from '../engine/ordering.js'
-import type { Process } from '../engine/process.js'
+import { FINISHED, type Process } from '../engine/process.js'
 import { END, FAILED, REDUNDANT, TOO_LONG, type Search } from '../engine/runner.js'
 import type { World } from '../engine/world.js'
 import { lowest, timersIn } from './schedule.js'
@@ -72,20 +73,27 @@ export class Dpor implements Search {
     if (depth >= this.options.maxSteps) return TOO_LONG
     const must = world.enabled()
     const may = world.optional()
-    if (depth > 0) this.allowKills(depth - 1)
+    if (depth > 0) this.allowExclusions(depth - 1)
     const sleep = depth === 0 || this.options.enumerate || this.bounded ? 0 : this.sleepAfter(depth - 1)
-    const candidates = must !== 0 ? must : timersIn(world, may)
-    if (candidates === 0) return END
-    const awake = candidates & ~sleep
-    if (awake === 0) return REDUNDANT
+    if (must === 0 && timersIn(world, may) === 0) return END
+    const chosen = this.choose(depth, must & ~sleep, may & ~sleep)
+    if (chosen < 0) return REDUNDANT
     this.enabled[depth] = must | may
     this.sleep[depth] = sleep
     this.done[depth] = 0
-    const previous = depth > 0 ? (world.history.process[depth - 1] as number) : -1
-    const chosen = previous >= 0 && (awake & (1 << previous)) !== 0 ? previous : lowest(awake)
     this.preempted[depth] = depth === 0 ? 0 : this.preemptionsBefore(depth)
     this.backtrack[depth] = this.options.enumerate ? must | may : 1 << chosen
     return chosen
+  }
+
+  /** Who steps first at a new state: whoever stepped before, if possible; kills only if nobody else is worth it. */
+  private choose(depth: number, must: number, may: number): number {
+    const { world } = this
+    const previous = depth > 0 ? (world.history.process[depth - 1] as number) : -1
+    if (previous >= 0 && (must & (1 << previous)) !== 0) return previous
+    if (must !== 0) return lowest(must)
+    const timers = timersIn(world, may)
+    return timers !== 0 ? lowest(timers) : may !== 0 ? lowest(may) : -1
   }
 
   /** Goes back to the last state at which there is something else to try; false if there is none. */
@@ -127,14 +135,16 @@ export class Dpor implements Search {
     return sleep
   }
 
-  /** A kill could have come before the step, if it is one of a CPU that may be killed. */
-  private allowKills(step: number): void {
+  /** A kill could have come before any step of its CPU, and an interrupt before a step that masks it or kills its CPU. */
+  private allowExclusions(step: number): void {
     const { world } = this
-    const taken = world.processes[world.history.process[step] as number] as Process
-    if (!taken.runs) return
-    for (const { kind, cpu, id } of world.processes)
-      if (kind === 'kill' && cpu === taken.cpu && ((this.enabled[step] as number) & (1 << id)) !== 0)
-        this.backtrack[step] = (this.backtrack[step] as number) | (1 << id)
+    const { history } = world
+    const taken = world.processes[history.process[step] as number] as Process
+    const masks = history.code[step] === MASK || taken.kind === 'kill'
+    for (const { kind, cpu, id, code } of world.processes) {
+      if (cpu !== taken.cpu || ((this.enabled[step] as number) & (1 << id)) === 0) continue
+      if (kind === 'kill' || (masks && (code === ENTER || code === TIMEOUT))) this.backtrack[step] = (this.backtrack[step] as number) | (1 << id)
+    }
   }
 
   /** The step just taken could be swapped with step `earlier`: sees to it that the swapped execution will be explored. */
@@ -157,9 +167,29 @@ export class Dpor implements Search {
       if (isInitial) initials |= 1 << process
       if (first[process] === 0) first[process] = history.sequence[step] as number
     }
-    if ((initials & ((this.backtrack[earlier] as number) | (this.sleep[earlier] as number))) !== 0) return
+    const possible = initials & (this.enabled[earlier] as number)
+    if (possible === 0) {
+      this.reverseEntry(lowest(initials), earlier)
+      return
+    }
+    if ((possible & ((this.backtrack[earlier] as number) | (this.sleep[earlier] as number))) !== 0) return
     const process = history.process[newest] as number
-    this.tryAt((initials & (1 << process)) !== 0 ? process : lowest(initials), earlier)
+    this.tryAt((possible & (1 << process)) !== 0 ? process : lowest(possible), earlier)
+  }
+
+  /** Nobody who should step at `earlier` could: because a handler was above `process`, as a rule. Then it should have come later. */
+  private reverseEntry(process: number, earlier: number): void {
+    const { world } = this
+    const { history } = world
+    const { cpu } = world.processes[process] as Process
+    for (let i = cpu.entered.length - 1; i >= 0; i--) {
+      const { entry, last, state } = cpu.entered[i] as Process
+      if (entry > earlier || (state === FINISHED && last < earlier)) continue
+      if (entry === earlier || world.isOrdered(entry, history.length - 1)) break
+      this.reverse(entry)
+      return
+    }
+    this.tryAt(process, earlier)
   }
 
   /** Has `process` tried at the state before `step`, or at the last one before where it can step. */
