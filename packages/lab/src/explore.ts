@@ -77,7 +77,8 @@ export async function explore(
   describe: (t: Scenario) => void,
   options: ExploreOptions = {},
 ): Promise<ExploreReport> {
-  if (hook.runner !== undefined) throw new ScenarioError('one exploration at a time: await the other one first')
+  if (hook.runner !== undefined)
+    throw new ScenarioError('one exploration at a time: await the other one first')
   // Promise jobs of bodies can only be run from a task.
   await new Promise<void>((resolve) => setImmediate(resolve))
   return new Exploration(name, describe, options).run()
@@ -176,7 +177,8 @@ class Exploration {
     hook.runner = runner
     this.world.goBack(0)
     runner.prepare()
-    if (runner.error !== undefined) throw this.failureOf(judgeBroken(this.world, runner), scheduleOf(this.world))
+    if (runner.error !== undefined)
+      throw this.failureOf(judgeBroken(this.world, runner), scheduleOf(this.world))
     return runner
   }
 

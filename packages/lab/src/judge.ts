@@ -39,9 +39,7 @@ function judgeStuck(unfinished: readonly Process[]): Ending {
   const canGoOn = spinning.some(({ a }) => withoutSteps(a as () => boolean))
   if (canGoOn) return 'blocked'
   const stuck = unfinished.map((process) => ({ process: process.id, waitsFor: waitsFor(process) }))
-  const list = stuck
-    .map(({ waitsFor }, i) => `${(unfinished[i] as Process).name} ${waitsFor}`)
-    .join('; ')
+  const list = stuck.map(({ waitsFor }, i) => `${(unfinished[i] as Process).name} ${waitsFor}`).join('; ')
   return spinning.length > 0
     ? { kind: 'starvation', message: `nobody can end it: ${list}`, stuck }
     : { kind: 'deadlock', message: `nobody can go on: ${list}`, stuck }
@@ -60,7 +58,8 @@ export function judgeBroken(world: World, runner: Runner): Verdict {
   if (error instanceof NondeterminismError) return { kind: 'nondeterminism', message: error.message }
   if (error instanceof BodyError) {
     const cause = error.cause
-    if (cause instanceof InvariantError) return { kind: 'invariant', message: cause.message, cause: cause.cause }
+    if (cause instanceof InvariantError)
+      return { kind: 'invariant', message: cause.message, cause: cause.cause }
     return { kind: 'assertion', message: `${error.process.name}: ${messageOf(cause)}`, cause }
   }
   const { race } = world

@@ -176,7 +176,12 @@ export function orAtomic32(view: I32View, index: number, value: number): number 
 export function exchangeAtomic32(view: I32View, index: number, value: number): number {
   return access(op.ATOMIC | op.EXCHANGE, view, index, value, undefined) as number
 }
-export function compareExchangeAtomic32(view: I32View, index: number, expected: number, value: number): number {
+export function compareExchangeAtomic32(
+  view: I32View,
+  index: number,
+  expected: number,
+  value: number,
+): number {
   return access(op.ATOMIC | op.COMPARE_EXCHANGE, view, index, expected, value) as number
 }
 export function loadAtomicU32(view: U32View, index: number): number {
@@ -200,7 +205,12 @@ export function orAtomicU32(view: U32View, index: number, value: number): number
 export function exchangeAtomicU32(view: U32View, index: number, value: number): number {
   return access(op.ATOMIC | op.EXCHANGE, view, index, value, undefined) as number
 }
-export function compareExchangeAtomicU32(view: U32View, index: number, expected: number, value: number): number {
+export function compareExchangeAtomicU32(
+  view: U32View,
+  index: number,
+  expected: number,
+  value: number,
+): number {
   return access(op.ATOMIC | op.COMPARE_EXCHANGE, view, index, expected, value) as number
 }
 export function loadAtomicU64(view: U64View, index: number): bigint {
@@ -224,7 +234,12 @@ export function orAtomicU64(view: U64View, index: number, value: bigint): bigint
 export function exchangeAtomicU64(view: U64View, index: number, value: bigint): bigint {
   return access(op.ATOMIC | op.EXCHANGE, view, index, value, undefined) as bigint
 }
-export function compareExchangeAtomicU64(view: U64View, index: number, expected: bigint, value: bigint): bigint {
+export function compareExchangeAtomicU64(
+  view: U64View,
+  index: number,
+  expected: bigint,
+  value: bigint,
+): bigint {
   return access(op.ATOMIC | op.COMPARE_EXCHANGE, view, index, expected, value) as bigint
 }
 

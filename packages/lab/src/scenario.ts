@@ -123,7 +123,14 @@ export class Scenario {
     const declared = declare('irq', handler, name, level, at)
     let previous: Process | undefined
     for (let i = 0; i < times; i++)
-      previous = this.world.addProcess('irq', `${name} of cpu ${number}`, cpu, declared.body, declared, previous)
+      previous = this.world.addProcess(
+        'irq',
+        `${name} of cpu ${number}`,
+        cpu,
+        declared.body,
+        declared,
+        previous,
+      )
   }
 
   /** A handler that CPUs may send to each other with `cpu.ipi`. */

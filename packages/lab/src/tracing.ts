@@ -1,6 +1,20 @@
 /** Turns the steps of an execution into a {@link Trace}. */
 import { bytesOf } from './engine/footprint.js'
-import { ATOMIC, CODE, CHOOSE, IPI, LOAD, MASK, NOTIFY, TURN, WAIT_ASYNC, WAKE, opNames, reads, writes } from './engine/ops.js'
+import {
+  ATOMIC,
+  CODE,
+  CHOOSE,
+  IPI,
+  LOAD,
+  MASK,
+  NOTIFY,
+  TURN,
+  WAIT_ASYNC,
+  WAKE,
+  opNames,
+  reads,
+  writes,
+} from './engine/ops.js'
 import type { Process, Task } from './engine/process.js'
 import { BYTES } from './engine/views.js'
 import { valueAt } from './engine/access.js'
@@ -109,7 +123,11 @@ function readOf(world: World, step: number): number | bigint | string | undefine
       return undefined
     default:
       if (!reads(code)) return undefined
-      return shown(history.logged[step] === 1 && (history.outcome[step] as number) > 0 ? result : (history.before[step] ?? result))
+      return shown(
+        history.logged[step] === 1 && (history.outcome[step] as number) > 0
+          ? result
+          : (history.before[step] ?? result),
+      )
   }
 }
 

@@ -186,7 +186,14 @@ function armTimer(world: World, process: Process, step: number): Process {
   )
   const timer = idle ?? world.addProcess('timer', `timer of ${cpu.name}`, cpu)
   timer.state = READY
-  world.setNext(timer, TIMEOUT, world.history.view[step], world.history.index[step] as number, undefined, undefined)
+  world.setNext(
+    timer,
+    TIMEOUT,
+    world.history.view[step],
+    world.history.index[step] as number,
+    undefined,
+    undefined,
+  )
   timer.words = 0
   timer.cause = step
   return timer
@@ -212,10 +219,11 @@ function release(world: World, waiter: Waiter, step: number, value: string): () 
     process.a = value
     process.cause = step
   } else {
-    task = waiter.cpu.tasks[waiter.task] as Task
-    task.cause = step
-    task.value = value
-    orderReadied(world, task, waiter, step)
+    const woken = waiter.cpu.tasks[waiter.task] as Task
+    woken.cause = step
+    woken.value = value
+    orderReadied(world, woken, waiter, step)
+    task = woken
   }
   return () => {
     waiters.splice(at, 0, waiter)
@@ -231,7 +239,8 @@ function release(world: World, waiter: Waiter, step: number, value: string): () 
 function orderReadied(world: World, task: Task, waiter: Waiter, step: number): void {
   for (const other of waiter.cpu.tasks) {
     const { cause } = other
-    if (other === task || cause === undefined || cause < 0 || cause === step || other.kind === 'timer') continue
+    if (other === task || cause === undefined || cause < 0 || cause === step || other.kind === 'timer')
+      continue
     if (world.isOrdered(cause, step)) continue
     join(world.history.dependence, step * CLOCK, cause * CLOCK, world.width)
     world.onConflict?.(cause)
@@ -264,7 +273,12 @@ function notify(world: World, process: Process, step: number): void {
 function orderAfterKills(world: World, process: Process, step: number): void {
   const { history } = world
   for (const { kind, last } of world.processes) {
-    if (kind !== 'kill' || last < 0 || !wasWaiting(history.b[last], history.view[step]?.shadow, history.word[step] as number)) continue
+    if (
+      kind !== 'kill' ||
+      last < 0 ||
+      !wasWaiting(history.b[last], history.view[step]?.shadow, history.word[step] as number)
+    )
+      continue
     if (world.isOrdered(last, step)) continue
     join(history.dependence, step * CLOCK, last * CLOCK, world.width)
     world.onConflict?.(last)
@@ -320,7 +334,8 @@ function interrupt(world: World, process: Process, step: number, op: number): vo
   const [target, handler] = history.a[step] as [number, number]
   const declared = world.handlers[handler]
   const cpu = world.cpus.find(({ number, main }) => number === target && main.kind === 'cpu')
-  if (declared === undefined || cpu === undefined) throw new RangeError(`there is no CPU ${target} to interrupt`)
+  if (declared === undefined || cpu === undefined)
+    throw new RangeError(`there is no CPU ${target} to interrupt`)
   const { body, name } = declared
   const born = world.addProcess('ipi', `${name} on ${cpu.name}`, cpu, body, declared)
   born.cause = step

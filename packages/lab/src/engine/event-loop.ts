@@ -47,8 +47,10 @@ export class EventLoop {
   /** Replaces the globals; returns what puts them back. */
   install(): () => void {
     const { originals } = this
-    const tasks = (kind: 'timer' | 'immediate') => (callback: Callback, delay?: unknown, ...args: unknown[]) =>
-      this.addTask(kind, callback, kind === 'timer' ? args : [delay, ...args])
+    const tasks =
+      (kind: 'timer' | 'immediate') =>
+      (callback: Callback, delay?: unknown, ...args: unknown[]) =>
+        this.addTask(kind, callback, kind === 'timer' ? args : [delay, ...args])
     const clear = (id: unknown) => {
       if (typeof id === 'number') this.cpu?.callbacks.delete(id)
     }

@@ -44,7 +44,13 @@ export function footprintOf(history: History, step: number) {
 }
 
 /** Bytes that the access of a process touches. */
-export function bytesOf({ view, code, a, b, index }: Pick<Process, 'view' | 'code' | 'a' | 'b' | 'index'>): number {
+export function bytesOf({
+  view,
+  code,
+  a,
+  b,
+  index,
+}: Pick<Process, 'view' | 'code' | 'a' | 'b' | 'index'>): number {
   if (view === undefined) return 0
   return view.form === BYTES ? bytesOnBytes({ code, a, b, index }) : 1 << view.shift
 }

@@ -92,5 +92,11 @@ export function writes(code: number): boolean {
 
 export function reads(code: number): boolean {
   const op = code & CODE
-  return op === LOAD || (op >= ADD && op <= COMPARE_EXCHANGE) || op === COPY_OUT || op === WAIT || op === WAIT_ASYNC
+  return (
+    op === LOAD ||
+    (op >= ADD && op <= COMPARE_EXCHANGE) ||
+    op === COPY_OUT ||
+    op === WAIT ||
+    op === WAIT_ASYNC
+  )
 }

@@ -228,7 +228,7 @@ function orderEntry(world: World, process: Process, step: number): number {
   const { territory } = process
   let found = 0
   if (territory === undefined) return found
-  for (let other = history.agentPrevious[step] as number; other >= 0; ) {
+  for (let other = history.agentPrevious[step] as number; other >= 0;) {
     const by = world.processes[history.process[other] as number] as Process
     const entered = history.code[other] === ENTER
     if (entered && by.territory?.overlaps(territory) === true) {

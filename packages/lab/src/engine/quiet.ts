@@ -34,7 +34,7 @@ function addTask(cpu: Cpu, kind: Task['kind'], cause: number | undefined): numbe
 
 function notify(world: World, view: LabView, index: number, limit = Infinity): number {
   let woken = 0
-  for (let i = 0; i < world.waiters.length && woken < limit; ) {
+  for (let i = 0; i < world.waiters.length && woken < limit;) {
     const waiter = world.waiters[i]
     if (waiter?.shadow !== view.shadow || waiter.word !== index) {
       i++

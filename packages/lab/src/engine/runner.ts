@@ -63,7 +63,8 @@ export class Runner {
     /** Called after each step. */
     private readonly afterStep: (() => void) | undefined,
     /** Keeps the stacks of steps, to show them. */
-    private readonly stacks: { arrive(process: Process): void; take(process: Process, step: number): void } | undefined,
+    private readonly stacks:
+      { arrive(process: Process): void; take(process: Process, step: number): void } | undefined,
   ) {
     eventLoop.onRejection = (reason) => {
       if (reason !== token && this.cpu !== undefined && !this.unwinding) this.fail(this.cpu, reason)
@@ -152,7 +153,7 @@ export class Runner {
         this.runLoop(cpu, result)
       } else this.finish(cpu, result)
     } catch (error) {
-      if (!this.unwinding) this.fail(cpu, error)
+      if (error !== token) this.caught(cpu, error)
     } finally {
       if (this.eventLoop.isAsync) drain()
       leaveLoop()
@@ -162,28 +163,23 @@ export class Runner {
 
   /** The event loop of a CPU whose body is an async function: turn by turn, until its promise is settled. */
   private runLoop(cpu: Cpu, promise: Promise<unknown>): void {
-    let settled = false
-    let failure: { error: unknown } | undefined
-    let result: unknown
-    promise.then(
-      (value) => {
-        settled = true
-        result = value
-      },
-      (error: unknown) => {
-        settled = true
-        failure = { error }
-      },
-    )
+    const outcome: { settled: boolean; failed: boolean; value: unknown } = {
+      settled: false,
+      failed: false,
+      value: undefined,
+    }
+    const settle = (failed: boolean) => (value: unknown) =>
+      void Object.assign(outcome, { settled: true, failed, value })
+    promise.then(settle(false), settle(true))
     for (;;) {
       drain()
       if (this.unwinding) throw token
-      if (failure !== undefined) throw failure.error
-      if (settled) break
+      if (outcome.failed) throw outcome.value
+      if (outcome.settled) break
       const task = this.op(TURN, undefined, 0, undefined, undefined) as Task
       cpu.callbacks.get(task.id)?.(task.value)
     }
-    this.finish(cpu, result)
+    this.finish(cpu, outcome.value)
   }
 
   private finish(cpu: Cpu, result: unknown): void {
@@ -198,6 +194,11 @@ export class Runner {
       else main.state = FINISHED
     }
     if (!this.preparing) this.pump(cpu, undefined)
+  }
+
+  /** A body's own error; one that it made of ours, while its stack was unwound, means nothing. */
+  private caught(cpu: Cpu, error: unknown): void {
+    if (!this.unwinding) this.fail(cpu, error)
   }
 
   private fail(cpu: Cpu, error: unknown): void {

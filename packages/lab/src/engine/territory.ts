@@ -28,7 +28,7 @@ export class Territory {
   add({ code, shadow, word, words }: Footprint): boolean {
     if (shadow === undefined) return false
     let known = this.words.get(shadow)
-    if (known === undefined) this.words.set(shadow, (known = new Map()))
+    if (known === undefined) this.words.set(shadow, (known = new Map<number, boolean>()))
     // A step that touches a queue of waiters, and no word, is taken for a write.
     const isWrite = writes(code) || words === 0
     let isNew = false

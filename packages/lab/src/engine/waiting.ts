@@ -16,7 +16,8 @@ function runnerOfSteps() {
 export function wait(view: object, index: number, value: unknown, timeout: number): WaitResult {
   const labView = view as LabView
   const runner = runnerOfSteps()
-  if (runner === undefined) return Atomics.wait(labView.numbers as Int32Array, index, value as number, timeout)
+  if (runner === undefined)
+    return Atomics.wait(labView.numbers as Int32Array, index, value as number, timeout)
   return runner.op(ATOMIC | WAIT, labView, index, value, timeout) as WaitResult
 }
 
@@ -26,8 +27,7 @@ export function waitAsync(view: object, index: number, value: unknown, timeout: 
   if (runner === undefined)
     return Atomics.waitAsync(labView.numbers as Int32Array, index, value as number, timeout)
   const result = runner.op(ATOMIC | WAIT_ASYNC, labView, index, value, timeout) as
-    | { async: false; value: WaitResult }
-    | { async: true; value: number }
+    { async: false; value: WaitResult } | { async: true; value: number }
   if (!result.async) return result
   return { async: true, value: runner.promiseOf(result.value) as Promise<WaitResult> }
 }

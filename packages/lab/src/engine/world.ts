@@ -96,7 +96,9 @@ export class World {
   ): Process {
     const id = this.processes.length
     if (id >= MAX_PROCESSES)
-      throw new RangeError(`at most ${MAX_PROCESSES} processes (CPUs, interrupts, kills, timers) can be explored`)
+      throw new RangeError(
+        `at most ${MAX_PROCESSES} processes (CPUs, interrupts, kills, timers) can be explored`,
+      )
     const process = new Process(id, kind, name, cpu, body, handler?.options, handler?.territory, after)
     if (handler !== undefined) process.code = ENTER
     if (kind === 'kill') process.code = KILL
@@ -110,7 +112,14 @@ export class World {
   }
 
   /** Makes the step known that `process` will take next. */
-  setNext(process: Process, code: number, view: LabView | undefined, index: number, a: unknown, b: unknown): void {
+  setNext(
+    process: Process,
+    code: number,
+    view: LabView | undefined,
+    index: number,
+    a: unknown,
+    b: unknown,
+  ): void {
     process.code = code
     process.view = view
     process.index = index
@@ -149,7 +158,8 @@ export class World {
   /** Kills and timers that may happen, or not, as bits. */
   optional(): number {
     let bits = 0
-    for (const process of this.processes) if (!process.runs && this.isEnabled(process)) bits |= 1 << process.id
+    for (const process of this.processes)
+      if (!process.runs && this.isEnabled(process)) bits |= 1 << process.id
     return bits
   }
 

@@ -143,7 +143,8 @@ export class Dpor implements Search {
     const masks = history.code[step] === MASK || taken.kind === 'kill'
     for (const { kind, cpu, id, code } of world.processes) {
       if (cpu !== taken.cpu || ((this.enabled[step] as number) & (1 << id)) === 0) continue
-      if (kind === 'kill' || (masks && (code === ENTER || code === TIMEOUT))) this.backtrack[step] = (this.backtrack[step] as number) | (1 << id)
+      if (kind === 'kill' || (masks && (code === ENTER || code === TIMEOUT)))
+        this.backtrack[step] = (this.backtrack[step] as number) | (1 << id)
     }
   }
 

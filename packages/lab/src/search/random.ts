@@ -81,7 +81,7 @@ export class RandomSearch implements Search {
     for (let rest = mask; rest !== 0; rest &= rest - 1) {
       const id = 31 - Math.clz32(rest & -rest)
       this.priorities[id] ??= 1 + this.random(1 << 20)
-      if (best < 0 || (this.priorities[id] as number) > (this.priorities[best] as number)) best = id
+      if (best < 0 || this.priorities[id] > (this.priorities[best] as number)) best = id
     }
     return best
   }

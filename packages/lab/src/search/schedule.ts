@@ -22,11 +22,12 @@ export function scheduleOf(world: World): Choice[] {
 /** Runs of the same process are one entry: the process, how many steps, and the outcomes that are not 0. */
 export function encode(schedule: readonly Choice[]): string {
   const bytes: number[] = []
-  for (let at = 0; at < schedule.length; ) {
+  for (let at = 0; at < schedule.length;) {
     const { process, outcome } = schedule[at] as Choice
     let end = at + 1
     if (outcome === 0)
-      while (end < schedule.length && schedule[end]?.process === process && schedule[end]?.outcome === 0) end++
+      while (end < schedule.length && schedule[end]?.process === process && schedule[end]?.outcome === 0)
+        end++
     bytes.push(process | (outcome === 0 ? 0 : 0x80))
     pushVarint(bytes, outcome === 0 ? end - at : outcome)
     at = end

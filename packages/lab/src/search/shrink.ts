@@ -54,7 +54,12 @@ function joinLater(stretches: readonly Choice[][], i: number): Choice[] | undefi
   const process = stretches[i]?.[0]?.process
   const next = stretches.findIndex((stretch, at) => at > i && stretch[0]?.process === process)
   if (next < 0) return undefined
-  return [...stretches.slice(0, i), ...stretches.slice(i + 1, next), ...stretches.slice(i, i + 1), ...stretches.slice(next)].flat()
+  return [
+    ...stretches.slice(0, i),
+    ...stretches.slice(i + 1, next),
+    ...stretches.slice(i, i + 1),
+    ...stretches.slice(next),
+  ].flat()
 }
 
 /** The next stretch of the same process moved to right after stretch `i`. */
