@@ -1,0 +1,126 @@
+/**
+ * What happened in one execution, for people: the events of every process in the order in which they took effect, and
+ * what was wrong. The diagrams (report/) are drawn from this and from nothing else.
+ */
+
+/** What an event did to shared memory or to another process. */
+export type EventName =
+  | 'load'
+  | 'store'
+  | 'add'
+  | 'sub'
+  | 'and'
+  | 'or'
+  | 'exchange'
+  | 'compareExchange'
+  | 'fill'
+  | 'copyIn'
+  | 'copyOut'
+  /** Compared the word and began to wait, or returned 'not-equal'. */
+  | 'wait'
+  /** Returned from a wait: 'ok' or 'timed-out'. */
+  | 'wake'
+  | 'notify'
+  /** A bounded or endless `awaitUntil` whose predicate was false. */
+  | 'spin'
+  /** One of several outcomes that the environment decides (a failing allocation, a number). */
+  | 'choose'
+  /** An interrupt or IPI handler began or ended on its CPU. */
+  | 'enter'
+  | 'leave'
+  /** Sent an IPI. */
+  | 'ipi'
+  /** Interrupts of the CPU were disabled or enabled. */
+  | 'mask'
+  | 'unmask'
+  /** A turn of the CPU's event loop began: a promise that was waited for, a timer, a message. */
+  | 'turn'
+  | 'safepoint'
+  /** The CPU's body returned. */
+  | 'exit'
+  /** The CPU was terminated. */
+  | 'kill'
+  /** The time of a wait ran out. */
+  | 'timeout'
+  | 'allocate'
+  | 'free'
+
+/** Whether it is one of the CPUs' bodies, an interrupt handler, or something that the environment does. */
+export type ProcessKind = 'cpu' | 'irq' | 'ipi' | 'reaper' | 'kill' | 'timer'
+
+export interface TraceProcess {
+  /** Number of the process, from 0. */
+  readonly id: number
+  /** `cpu 0`, `irq tick`, `reaper of 1`. */
+  readonly name: string
+  readonly kind: ProcessKind
+  /** The CPU on which it runs: the column of a diagram. */
+  readonly cpu: number
+}
+
+export interface TraceEvent {
+  /** Position in the execution, from 0. */
+  readonly step: number
+  /** {@link TraceProcess.id}. */
+  readonly process: number
+  readonly name: EventName
+  /** `none` for events that touch no memory. */
+  readonly order: 'atomic' | 'plain' | 'none'
+  /** Byte address within its memory, and bytes touched; undefined for events that touch no memory. */
+  readonly address: number | undefined
+  readonly bytes: number
+  /** The word's name from its layout (`lock.owner`, `srcu.locks[1]`), or `0x40` for one without. */
+  readonly word: string | undefined
+  /** The kind of the word, as its layout says. */
+  readonly kind: 'atomic' | 'owner' | 'locked' | 'published' | 'racy' | undefined
+  /** What it read, if it reads; for a wait, wake, notify or choice, its result. */
+  readonly read: number | bigint | string | undefined
+  /** What it wrote, if it writes. */
+  readonly wrote: number | bigint | string | undefined
+  /** For a load that read a stale value: the step of the store that it read from (-1: the initial value). */
+  readonly readFrom: number | undefined
+  /** Innermost frame first, as `functionName (file:line:column)`; frames of the lab and of `#mem` left out. */
+  readonly stack: readonly string[]
+}
+
+export type FailureKind =
+  | 'data race'
+  | 'assertion'
+  | 'invariant'
+  | 'deadlock'
+  | 'starvation'
+  | 'leak'
+  | 'use after free'
+  | 'nondeterminism'
+  | 'limit'
+  | 'execution count'
+
+export interface DataRace {
+  /** Steps of the two accesses. */
+  readonly first: number
+  readonly second: number
+  /** `plain-plain`, `atomic-plain`, `unequal widths`. */
+  readonly rule: 'plain-plain' | 'atomic-plain' | 'unequal widths'
+  /** What would have ordered them, in a sentence. */
+  readonly missing: string
+}
+
+/** One execution, complete or broken off. */
+export interface Trace {
+  /** The name given to `explore`. */
+  readonly test: string
+  readonly processes: readonly TraceProcess[]
+  readonly events: readonly TraceEvent[]
+  /** Runs exactly this execution again: `explore(name, scenario, { replay: schedule })`. */
+  readonly schedule: string
+  readonly failure:
+    | {
+        readonly kind: FailureKind
+        /** One sentence, without the trace. */
+        readonly message: string
+        readonly race: DataRace | undefined
+        /** Processes that wait for ever, with what for, when that is the failure. */
+        readonly stuck: readonly { readonly process: number; readonly waitsFor: string }[]
+      }
+    | undefined
+}
