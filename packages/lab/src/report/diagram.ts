@@ -143,7 +143,9 @@ class Drawing {
       const { first, second } = this.#race
       if (index === first && !between) line.add('╭>', alarm)
       else if (index === second && !between) line.add('╰>', alarm)
-      else if (between ? index >= first && index <= second && index !== second : index > first && index < second)
+      else if (
+        between ? index >= first && index <= second && index !== second : index > first && index < second
+      )
         line.add('╎', alarm)
     }
     return line.to(Math.max(BRACKET, labelEnd - textWidth(label))).add(label, 'dim')
@@ -187,9 +189,10 @@ class Drawing {
   }
 
   #place(line: Line, place: string): void {
-    const room = this.#geometry.width - Math.max(this.#geometry.source, line.width + 1)
+    const left = Math.max(this.#geometry.source, line.width + 1)
+    const room = this.#geometry.width - left
     if (place === '' || room < 4) return
-    line.to(this.#geometry.source).to(line.width + 1 > this.#geometry.source ? line.width + 1 : 0)
+    line.to(left)
     line.add(cutStart(place, room), 'dim')
   }
 
@@ -222,5 +225,7 @@ function sawOf(item: Item, model: Model): string {
 function styleOf(item: Item): Style | undefined {
   if (item.mark) return alarm
   if (item.event.name === 'kill') return alarm
-  return item.event.name === 'enter' || item.event.name === 'leave' || item.event.order === 'none' ? 'dim' : undefined
+  return item.event.name === 'enter' || item.event.name === 'leave' || item.event.order === 'none'
+    ? 'dim'
+    : undefined
 }

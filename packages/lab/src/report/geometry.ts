@@ -18,14 +18,14 @@ export interface Geometry {
 
 /** Columns of the gutter left of the labels: the bracket between the accesses of a race. */
 export const BRACKET = 2
-const MIN_TEXT = 30
+const MIN_TEXT = 36
 const MARK = 10
 
 export function geometryOf(model: Model, width: number): Geometry {
   const last = model.items.at(-1)?.event.step ?? 0
   const labelEnd = BRACKET + Math.max(4, String(last).length * 2 + 1)
   const longestPlace = Math.max(0, ...model.items.map(({ place }) => textWidth(place)))
-  const source = width - Math.min(longestPlace + 1, Math.floor(width * 0.25))
+  const source = width - Math.min(longestPlace + 4, Math.floor(width * 0.25))
   const needed = model.cpus.map((cpu, column) =>
     Math.max(
       `CPU ${cpu}`.length,
@@ -45,7 +45,7 @@ export function geometryOf(model: Model, width: number): Geometry {
     }
     return { width, labelEnd, columns, source: Math.min(source, Math.max(left, labelEnd + 12)) }
   }
-  const tail = Math.min(MIN_TEXT, Math.floor(room * 0.6), Math.max(...needed))
+  const tail = Math.min(MIN_TEXT, Math.floor(room * 0.6), Math.max(...needed) + 1)
   const stride = (room - tail) / Math.max(1, model.cpus.length - 1)
   for (let column = 0; column < model.cpus.length; column++)
     columns.push(labelEnd + 2 + Math.floor(Math.max(0, stride) * column))

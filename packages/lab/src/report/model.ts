@@ -37,7 +37,18 @@ export interface Model {
   readonly depths: readonly number[]
 }
 
-const readers = new Set(['load', 'add', 'sub', 'and', 'or', 'exchange', 'compareExchange', 'copyOut', 'spin', 'wait'])
+const readers = new Set([
+  'load',
+  'add',
+  'sub',
+  'and',
+  'or',
+  'exchange',
+  'compareExchange',
+  'copyOut',
+  'spin',
+  'wait',
+])
 const writers = new Set(['store', 'add', 'sub', 'and', 'or', 'exchange', 'compareExchange', 'fill', 'copyIn'])
 
 /** Whether the event changes memory: a failed compareExchange does not. */
@@ -58,10 +69,15 @@ export function wordKey(event: TraceEvent): string | undefined {
 export function modelOf(trace: Trace): Model {
   const processes = new Map(trace.processes.map((process) => [process.id, process]))
   const processOf = (event: TraceEvent): TraceProcess =>
-    processes.get(event.process) ?? { id: event.process, name: `process ${event.process}`, kind: 'cpu', cpu: 0 }
-  const cpus = [
-    ...new Set([...trace.processes, ...trace.events.map(processOf)].map(({ cpu }) => cpu)),
-  ].sort((left, right) => left - right)
+    processes.get(event.process) ?? {
+      id: event.process,
+      name: `process ${event.process}`,
+      kind: 'cpu',
+      cpu: 0,
+    }
+  const cpus = [...new Set([...trace.processes, ...trace.events.map(processOf)].map(({ cpu }) => cpu))].sort(
+    (left, right) => left - right,
+  )
   const depths = cpus.map(() => 0)
   const nesting = new Nesting(cpus.length)
   const lastWrites = new Map<string, number>()

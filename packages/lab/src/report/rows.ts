@@ -50,7 +50,20 @@ function runsOf(items: readonly Item[]): Item[][] {
 function quiet({ event, mark, stale, begins }: Item): boolean {
   return mark === undefined && !stale && !begins && !loud.has(event.name)
 }
-const loud = new Set(['enter', 'leave', 'exit', 'kill', 'timeout', 'ipi', 'turn', 'choose', 'wait', 'wake', 'mask', 'unmask'])
+const loud = new Set([
+  'enter',
+  'leave',
+  'exit',
+  'kill',
+  'timeout',
+  'ipi',
+  'turn',
+  'choose',
+  'wait',
+  'wake',
+  'mask',
+  'unmask',
+])
 
 /** Puts equal events that follow each other together: those of a spin. */
 function counted(items: readonly Item[]): Item[][] {
@@ -83,7 +96,8 @@ function packed(items: readonly Item[], widthOf: (item: Item) => number): Row[] 
     if (!first) continue
     const before = held.at(-1)
     const next = textOf(group)
-    const joined = before?.event.name === first.event.name ? `${text}, ${withoutVerb(next)}` : `${text} · ${next}`
+    const joined =
+      before?.event.name === first.event.name ? `${text}, ${withoutVerb(next)}` : `${text} · ${next}`
     // A row has one symbol, so plain and atomic operations do not share one.
     if (before?.event.order === first.event.order && textWidth(joined) <= widthOf(first)) {
       text = joined

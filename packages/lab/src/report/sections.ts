@@ -20,11 +20,9 @@ export function head(trace: Trace, width: number): Line[] {
 
 /** Everything below the drawing. */
 export function tail(trace: Trace, model: Model, width: number, command: string | undefined): Line[] {
-  const sections = [
-    ...details(trace, width),
-    legend(model, width),
-    replay(trace, width, command),
-  ].filter((section) => section.length > 0)
+  const sections = [...details(trace, width), legend(model, width), replay(trace, width, command)].filter(
+    (section) => section.length > 0,
+  )
   return sections.flatMap((section, index) => (index === 0 ? section : [new Line(), ...section]))
 }
 
@@ -45,7 +43,8 @@ function details(trace: Trace, width: number): Line[][] {
   }
   if (failure.stuck.length > 0) sections.push(stuck(trace, width))
   const last = trace.events.at(-1)
-  if (!race && failure.stuck.length === 0 && last) sections.push(stackOf(trace, last.step, 'last step', width))
+  if (!race && failure.stuck.length === 0 && last)
+    sections.push(stackOf(trace, last.step, 'last step', width))
   return sections
 }
 

@@ -92,7 +92,8 @@ export function parseFrame(frame: string): Frame {
   const [, named, inParentheses] = /^\s*(?:at )?(.*?) \((.*)\)$/.exec(frame) ?? []
   const place = inParentheses ?? frame.replace(/^\s*(?:at )?(?:async )?/, '')
   const [, path, line] = /^(.*?):(\d+)(?::\d+)?$/.exec(place) ?? []
-  if (path === undefined || line === undefined) return { name: clean(frame.trim()), file: '', line: undefined }
+  if (path === undefined || line === undefined)
+    return { name: clean(frame.trim()), file: '', line: undefined }
   const file = path.split(/[/\\]/).at(-1) ?? path
   return { name: clean(named ?? ''), file: clean(file), line: Number(line) }
 }

@@ -23,7 +23,12 @@ export class Script {
     this.#file = file
   }
 
-  event(process: number, name: TraceEvent['name'], word?: string, details: Details & { order?: TraceEvent['order'] } = {}): this {
+  event(
+    process: number,
+    name: TraceEvent['name'],
+    word?: string,
+    details: Details & { order?: TraceEvent['order'] } = {},
+  ): this {
     const step = this.events.length
     const order = details.order ?? (word === undefined ? 'none' : 'atomic')
     this.events.push({
@@ -38,7 +43,10 @@ export class Script {
       read: details.read,
       wrote: details.wrote,
       readFrom: details.readFrom,
-      stack: details.stack ?? [`body${process} (file:///tests/${this.#file}:${10 + step}:5)`, `run (file:///tests/${this.#file}:3:1)`],
+      stack: details.stack ?? [
+        `body${process} (file:///tests/${this.#file}:${10 + step}:5)`,
+        `run (file:///tests/${this.#file}:3:1)`,
+      ],
     })
     return this
   }
@@ -58,7 +66,12 @@ export class Script {
   trace(
     test: string,
     processes: readonly TraceProcess[],
-    failure?: { kind: FailureKind; message: string; race?: DataRace; stuck?: readonly { process: number; waitsFor: string }[] },
+    failure?: {
+      kind: FailureKind
+      message: string
+      race?: DataRace
+      stuck?: readonly { process: number; waitsFor: string }[]
+    },
     schedule = '0.1.1.0',
   ): Trace {
     return {
@@ -80,20 +93,16 @@ export function racyMessage(): Trace {
     .event(2, 'leave')
     .event(1, 'load', 'message.flag', { read: 0 })
     .plain(1, 'load', 'message.data', { read: 42 })
-    .trace(
-      'message passing',
-      [cpu(0), cpu(1), { id: 2, name: 'irq tick', kind: 'irq', cpu: 1 }],
-      {
-        kind: 'data race',
-        message: 'message.data is read plainly by cpu 1 while cpu 0 writes it plainly',
-        race: {
-          first: 0,
-          second: 5,
-          rule: 'plain-plain',
-          missing: 'an atomic store by cpu 0 after step 0 that an atomic load by cpu 1 before step 5 reads',
-        },
+    .trace('message passing', [cpu(0), cpu(1), { id: 2, name: 'irq tick', kind: 'irq', cpu: 1 }], {
+      kind: 'data race',
+      message: 'message.data is read plainly by cpu 1 while cpu 0 writes it plainly',
+      race: {
+        first: 0,
+        second: 5,
+        rule: 'plain-plain',
+        missing: 'an atomic store by cpu 0 after step 0 that an atomic load by cpu 1 before step 5 reads',
       },
-    )
+    })
 }
 
 /** A waiter checks, is overtaken, and sleeps for ever. */
@@ -119,8 +128,12 @@ export function killedOwner(): Trace {
     .event(3, 'enter')
     .event(3, 'add', 'ticks', { read: 0, wrote: 1 })
     .event(1, 'compareExchange', 'lock.owner', { read: 1 })
-  for (let k = 0; k < 5; k++) script.event(1, 'spin', 'lock.owner', { read: 1, stack: ['lock (account.ts:30:1)'] })
-  script.event(4, 'kill').event(5, 'load', 'lock.owner', { read: 1 }).event(5, 'store', 'lock.owner', { wrote: 0 })
+  for (let k = 0; k < 5; k++)
+    script.event(1, 'spin', 'lock.owner', { read: 1, stack: ['lock (account.ts:30:1)'] })
+  script
+    .event(4, 'kill')
+    .event(5, 'load', 'lock.owner', { read: 1 })
+    .event(5, 'store', 'lock.owner', { wrote: 0 })
   script.event(1, 'compareExchange', 'lock.owner', { read: 0, wrote: 2 })
   for (let k = 0; k < 12; k++) script.plain(1, 'store', `journal[${k}]`, { wrote: k * 1000, kind: 'locked' })
   return script
