@@ -11,7 +11,7 @@ import {
   type Modification,
   type WaitableView,
 } from './access.js'
-import { toIndex, toInteger, toAtomicElement } from './convert.js'
+import { toAtomicElement, toIndex, toInteger, toNumber } from './convert.js'
 import { isSharedView, lengthOf, realOf } from './shared-view.js'
 
 type AnyFunction = (...args: readonly unknown[]) => unknown
@@ -69,7 +69,7 @@ function waiting(name: 'wait' | 'waitAsync') {
     const expected: Element = types.isBigInt64Array(real)
       ? BigInt.asIntN(64, value as bigint)
       : (value as number) | 0
-    const milliseconds = +(timeout as number)
+    const milliseconds = toNumber(timeout)
     return foreignAccess()[name](
       real,
       at,

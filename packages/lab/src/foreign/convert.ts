@@ -2,9 +2,14 @@
 import { types } from 'node:util'
 import type { Element, IntegerView, SharedView } from './access.js'
 
+/** ToNumber: a TypeError for BigInts and symbols. */
+export function toNumber(value: unknown): number {
+  return (value as number) - 0
+}
+
 /** ToIntegerOrInfinity. */
 export function toInteger(value: unknown): number {
-  const number = +(value as number)
+  const number = toNumber(value)
   return Number.isNaN(number) ? 0 : Math.trunc(number) + 0
 }
 
@@ -26,7 +31,7 @@ function toBigInt(value: unknown): bigint {
 
 /** ToNumber or ToBigInt, for a plain store. */
 export function toElement(view: SharedView, value: unknown): Element {
-  return holdsBigInts(view) ? toBigInt(value) : +(value as number)
+  return holdsBigInts(view) ? toBigInt(value) : toNumber(value)
 }
 
 /** ToIntegerOrInfinity or ToBigInt, for an atomic operation. */
@@ -39,4 +44,11 @@ export function toRelative(value: unknown, length: number, missing: number): num
   if (value === undefined) return missing
   const index = toInteger(value)
   return index < 0 ? Math.max(0, length + index) : Math.min(index, length)
+}
+
+/** An intrinsic getter: a view may have a property of its own with the same name. */
+export function getterOf(prototype: object, name: PropertyKey): (view: object) => unknown {
+  const get: unknown = Reflect.get(Object.getOwnPropertyDescriptor(prototype, name) ?? {}, 'get')
+  if (typeof get !== 'function') throw new TypeError(`no getter ${String(name)}`)
+  return (view) => Reflect.apply(get, view, []) as unknown
 }

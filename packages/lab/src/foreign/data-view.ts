@@ -1,6 +1,6 @@
 /** The methods of DataView, through the access. */
 import { foreignAccess, type DataType } from './access.js'
-import { toIndex } from './convert.js'
+import { toIndex, toNumber } from './convert.js'
 
 const sizes: Record<DataType, number> = {
   Int8: 1,
@@ -30,7 +30,7 @@ function check(view: DataView, type: DataType, offset: number): void {
 }
 
 function toDataElement(type: DataType, value: unknown): number | bigint {
-  return type.startsWith('Big') ? BigInt.asIntN(64, value as bigint) : +(value as number)
+  return type.startsWith('Big') ? BigInt.asIntN(64, value as bigint) : toNumber(value)
 }
 
 for (const type of Object.keys(sizes) as DataType[]) {

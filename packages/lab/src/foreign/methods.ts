@@ -5,8 +5,8 @@
  * others are written out: what they return is a typed array.
  */
 import { foreignAccess, type Element, type SharedView } from './access.js'
-import { toElement, toInteger, toRelative } from './convert.js'
-import { isSharedView, lengthOf, type Proxies } from './shared-view.js'
+import { getterOf, toElement, toInteger, toRelative } from './convert.js'
+import { isSharedView, lengthOf, realOf, type Proxies } from './shared-view.js'
 
 export interface Self {
   readonly real: SharedView
@@ -160,10 +160,14 @@ define('set', ({ real, proxies }, [source, offset]) => {
   const count = Math.min(Math.max(toInteger(from.length), 0), Number.MAX_SAFE_INTEGER)
   if (at + count > lengthOf(real)) throw new RangeError('offset is out of bounds')
   // A view of the same memory is read whole before anything is written, lest one part overwrite the other.
-  const values = isSharedView(source) && source.buffer === real.buffer ? Array.from(from) : undefined
+  const values = sameBuffer(realOf(source), real) ? Array.from(from) : undefined
   for (let k = 0; k < count; k++)
     foreignAccess().store(real, at + k, toElement(real, values ? values[k] : from[k]))
 })
+
+function sameBuffer(source: unknown, view: SharedView): boolean {
+  return isSharedView(source) && source.buffer === view.buffer
+}
 
 function checkComparator(compare: unknown): void {
   if (compare !== undefined && !callable(compare))
@@ -171,10 +175,10 @@ function checkComparator(compare: unknown): void {
 }
 
 type Constructor = new (length: number) => PrivateArray
-const tagGetter = Object.getOwnPropertyDescriptor(prototype, Symbol.toStringTag)?.get as () => string
+const tagOf = getterOf(prototype, Symbol.toStringTag)
 
 function intrinsic(view: SharedView): Constructor {
-  return Reflect.get(globalThis, Reflect.apply(tagGetter, view, [])) as Constructor
+  return Reflect.get(globalThis, tagOf(view) as string) as Constructor
 }
 
 /** A private array of the same type with the same elements. */

@@ -83,9 +83,19 @@ class Link {
   }
 }
 
+/** What `super.method` gives, bound; through the access if it is one of the engine's and `self` is a shared view. */
+function inherited(method: unknown, self: unknown): unknown {
+  if (typeof method !== 'function') return method
+  const does = isSharedView(self)
+    ? proxies.method(method as (this: unknown, ...args: readonly unknown[]) => unknown)
+    : method
+  return (...args: readonly unknown[]): unknown => Reflect.apply(does, self, args)
+}
+
 export const lab: Record<string, unknown> = {
   view,
   setter,
+  inherited,
   link: (value: unknown, receiver?: unknown) => new Link(value, receiver),
   optional: (value: unknown, receiver?: unknown) => new Link(value, receiver).some(),
   /** What has `Atomics`: the lab for the global object. */

@@ -9,21 +9,17 @@
  */
 import { types } from 'node:util'
 import { foreignAccess, type SharedView } from './access.js'
-import { toElement } from './convert.js'
+import { getterOf, toElement } from './convert.js'
 import { dataMethod } from './data-view.js'
 import { methodOf } from './methods.js'
 
 export type RealView = SharedView | DataView<SharedArrayBuffer>
 
+type Callable = (this: unknown, ...args: readonly unknown[]) => unknown
+
 const reals = new WeakMap<object, RealView>()
 
 const typedArrayPrototype = Object.getPrototypeOf(Int8Array.prototype) as object
-const getterOf = (prototype: object, name: string) => {
-  const get = Object.getOwnPropertyDescriptor(prototype, name)?.get
-  if (!get) throw new TypeError(`no getter ${name}`)
-  return (view: object): unknown => Reflect.apply(get, view, [])
-}
-// The intrinsic getters: a view may have properties of its own with these names.
 const typedArrayBuffer = getterOf(typedArrayPrototype, 'buffer')
 const dataViewBuffer = getterOf(DataView.prototype, 'buffer')
 const lengthGetter = getterOf(typedArrayPrototype, 'length')
@@ -48,7 +44,7 @@ export function realOf(value: unknown): unknown {
 export class Proxies {
   readonly #proxies = new WeakMap<RealView, object>()
   readonly #outward: boolean
-  readonly #wrappers = new Map<unknown, unknown>()
+  readonly #wrappers = new WeakMap<Callable, Callable>()
 
   /** `outward`: whether users get to hold the proxies. */
   constructor(outward: boolean) {
@@ -109,15 +105,17 @@ export class Proxies {
   /** A property that is no element. */
   #get(target: RealView, key: PropertyKey): unknown {
     const value: unknown = Reflect.get(target, key, target)
-    if (typeof value !== 'function' || key === 'constructor') return value
-    let wrapper = this.#wrappers.get(value)
-    if (!wrapper) this.#wrappers.set(value, (wrapper = this.#wrap(value, key)))
-    return wrapper
+    return typeof value !== 'function' || key === 'constructor' ? value : this.method(value as Callable)
   }
 
   /** A function that does what a method does, through the access if its `this` is a shared view. */
-  #wrap(method: unknown, key: PropertyKey): unknown {
-    const plain = method as (...args: readonly unknown[]) => unknown
+  method(plain: Callable): Callable {
+    let wrapper = this.#wrappers.get(plain)
+    if (!wrapper) this.#wrappers.set(plain, (wrapper = this.#wrap(plain)))
+    return wrapper
+  }
+
+  #wrap(plain: Callable): Callable {
     const data = dataMethod(plain)
     const instead = methodOf(plain)
     const proxies = this as Proxies
@@ -127,7 +125,7 @@ export class Proxies {
       if (types.isDataView(real)) return data ? data(real, args) : Reflect.apply(plain, real, args)
       const self = { real, proxy: proxies.of(real) as SharedView, proxies }
       if (instead) return instead(self, args)
-      if (Buffer.isBuffer(real)) foreignAccess().unseen(real, String(key))
+      if (Buffer.isBuffer(real)) foreignAccess().unseen(real, plain.name)
       return Reflect.apply(plain, proxies.outward(real), args)
     }
     Object.defineProperty(wrapper, 'name', { value: plain.name })

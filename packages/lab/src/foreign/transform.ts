@@ -7,6 +7,7 @@
  *     a.fill(0)                lab.view(a).fill(0)          methods that typed arrays and DataViews have
  *     for (const x of a)       for (const x of lab.view(a))
  *     [...a]  const [x] = a    [...lab.view(a)]  const [x] = lab.view(a)
+ *     super.fill(0)            lab.inherited(super.fill, this)(0)
  *     o?.words[i]              lab.optional(o)?.prop("words").view[i]
  *     new Int8Array(a)         new Int8Array(lab.view(a))   also Array.from(a)
  *     Atomics.add(a, i, 1)     unchanged, but `Atomics` is the lab's
@@ -15,8 +16,8 @@
  * the lines).
  *
  * What it does not see: accesses inside functions of the engine or of Node that are given a view whole (`TextDecoder`,
- * `Buffer` methods, `Array.prototype.slice.call(a)`, `Object.assign`, WebAssembly), destructuring parameters, and code
- * made by `eval`.
+ * `JSON.stringify`, `Array.prototype.slice.call(a)`, `Object.assign`, WebAssembly; those of `Buffer` are reported), the
+ * conversion of a view to a string (`${a}`), destructuring parameters, and code made by `eval`.
  */
 import remapping, { type EncodedSourceMap } from '@jridgewell/remapping'
 import MagicString from 'magic-string'
@@ -179,6 +180,7 @@ export class Rewriter {
     // Outer openings come first, and inner closings.
     const inner = this.#viewOf(node)
     if (inner) this.#open(inner)
+    if (isSuperCall(node)) this.#wrapSuper(node.expression)
     ts.forEachChild(node, (child) => this.#visit(child))
     if (inner) this.edits.appendLeft(inner.getEnd(), isConstructor(inner) ? '))' : ')')
   }
@@ -196,6 +198,13 @@ export class Rewriter {
     if (isPatternAssignment(node)) return node.right
     if (isGlobalAtomics(node)) return node.expression
     return this.#firstArgument(node)
+  }
+
+  /** `super.fill(0)`: a method of the engine would not take a proxy for `this`. */
+  #wrapSuper(method: ts.Expression): void {
+    const start = method.getStart(this.#file)
+    this.edits.appendRight(start, `${this.gap(start)}${this.name}.inherited(`)
+    this.edits.appendLeft(method.getEnd(), ', this)')
   }
 
   /** The list that a new array is made from. */
@@ -254,6 +263,12 @@ export function isMethodCall(
   node: ts.Node,
 ): node is ts.CallExpression & { readonly expression: ts.PropertyAccessExpression } {
   return ts.isCallExpression(node) && isMethod(node.expression)
+}
+
+function isSuperCall(node: ts.Node): node is ts.CallExpression {
+  if (!ts.isCallExpression(node) || !ts.isPropertyAccessExpression(node.expression)) return false
+  const { expression, name } = node.expression
+  return expression.kind === ts.SyntaxKind.SuperKeyword && called.has(name.text)
 }
 
 export function isMethod(node: ts.Node): node is ts.PropertyAccessExpression {

@@ -13,19 +13,35 @@ export interface Outcome {
   readonly memory: string
 }
 
+const SIZE = 64
+
+function initialise(buffer: SharedArrayBuffer): SharedArrayBuffer {
+  const words = new Int32Array(buffer)
+  for (let k = 0; k < 16; k++) words[k] = k * k - 20
+  return buffer
+}
+
+function hex(buffer: SharedArrayBuffer): string {
+  return Buffer.from(new Uint8Array(buffer)).toString('hex')
+}
+
 /**
  * Runs the body of an async function that has `i32` and `u8` (both over one shared buffer of 64 bytes), `big`, `f64`,
  * `data` (a DataView), `own` (a private Int32Array), and `log(value)`, which gives its value back.
  */
-export async function run(body: string, how: 'as it is' | 'transformed'): Promise<Outcome> {
-  const buffer = new SharedArrayBuffer(64)
+export async function run(
+  body: string,
+  how: 'as it is' | 'transformed',
+  buffer: SharedArrayBuffer = initialise(new SharedArrayBuffer(SIZE)),
+): Promise<Outcome> {
   const log: unknown[] = []
   const program = `return (async function (i32, u8, big, f64, data, own, log) {${body}\n})`
   const code =
     how === 'as it is' ? program : transform(program, { file: 'program.js', format: 'commonjs' }).code
-  const make = vm.compileFunction(code)() as (...args: unknown[]) => Promise<unknown>
+  const make = Reflect.apply(vm.compileFunction(code), undefined, []) as (
+    ...args: unknown[]
+  ) => Promise<unknown>
   const i32 = new Int32Array(buffer)
-  for (let k = 0; k < 16; k++) i32[k] = k * k - 20
   const views = [
     i32,
     new Uint8Array(buffer),
@@ -43,7 +59,7 @@ export async function run(body: string, how: 'as it is' | 'transformed'): Promis
   } catch (thrown) {
     error = thrown instanceof Error ? thrown.name : String(thrown)
   }
-  return { result: simple(result), error, log, memory: Buffer.from(new Uint8Array(buffer)).toString('hex') }
+  return { result: simple(result), error, log, memory: hex(buffer) }
 }
 
 /** A value that can be compared: functions are all alike, and a proxy, which no program may get hold of, is like nothing. */
@@ -51,7 +67,11 @@ function simple(value: unknown, depth = 3): unknown {
   if (types.isProxy(value)) return 'a proxy'
   if (typeof value === 'function') return 'a function'
   if (typeof value !== 'object' || value === null) return value
-  if (types.isTypedArray(value)) return `${Object.prototype.toString.call(value)} ${Array.prototype.join.call(value)}`
+  // What shared views hold is compared at the end.
+  if (types.isTypedArray(value) && types.isSharedArrayBuffer(value.buffer))
+    return `${Object.prototype.toString.call(value)} of ${value.length}, shared`
+  if (types.isTypedArray(value))
+    return `${Object.prototype.toString.call(value)} ${Array.prototype.join.call(value)}`
   if (types.isAnyArrayBuffer(value)) return 'a buffer'
   if (depth === 0) return 'an object'
   if (Array.isArray(value)) return value.map((part: unknown) => simple(part, depth - 1))
@@ -117,6 +137,49 @@ function recorder(seen: string[]): ForeignAccess {
     unseen: (_view, method) => {
       seen.push(`unseen ${method}`)
     },
+  }
+}
+
+/**
+ * An access whose views are elsewhere: each real view stands for the same part of a shadow buffer. A program that gets past
+ * the access reads the zeros, or writes the bytes, of the real one.
+ */
+function shadowing(): { access: ForeignAccess; shadow: SharedArrayBuffer } {
+  const shadow = new SharedArrayBuffer(SIZE)
+  type View = ArrayBufferView & { readonly length?: number }
+  const there = <Real extends View>(view: Real): Real => {
+    const name = Object.prototype.toString.call(view).slice(8, -1)
+    const constructor = Reflect.get(globalThis, name) as new (...args: unknown[]) => Real
+    return new constructor(shadow, view.byteOffset, view.length ?? view.byteLength)
+  }
+  const access: ForeignAccess = {
+    load: (view, ...rest) => ordinary.load(there(view), ...rest),
+    store: (view, ...rest) => ordinary.store(there(view), ...rest),
+    loadAtomic: (view, ...rest) => ordinary.loadAtomic(there(view), ...rest),
+    storeAtomic: (view, ...rest) => ordinary.storeAtomic(there(view), ...rest),
+    modify: (view, ...rest) => ordinary.modify(there(view), ...rest),
+    compareExchange: (view, ...rest) => ordinary.compareExchange(there(view), ...rest),
+    wait: (view, ...rest) => ordinary.wait(there(view), ...rest),
+    waitAsync: (view, ...rest) => ordinary.waitAsync(there(view), ...rest),
+    notify: (view, ...rest) => ordinary.notify(there(view), ...rest),
+    loadData: (view, ...rest) => ordinary.loadData(there(view), ...rest),
+    storeData: (view, ...rest) => ordinary.storeData(there(view), ...rest),
+    unseen: () => undefined,
+  }
+  return { access, shadow }
+}
+
+/** Runs a transformed body on shadow memory; the real one, which it is given too, must stay empty. */
+export async function runInShadow(body: string): Promise<Outcome> {
+  const { access, shadow } = shadowing()
+  initialise(shadow)
+  const before = setForeignAccess(access)
+  try {
+    const { memory, ...outcome } = await run(body, 'transformed', new SharedArrayBuffer(SIZE))
+    if (/[^0]/.test(memory)) throw new Error(`memory was written past the access: ${memory}`)
+    return { ...outcome, memory: hex(shadow) }
+  } finally {
+    setForeignAccess(before)
   }
 }
 
