@@ -19,7 +19,6 @@ export interface Geometry {
 /** Columns of the gutter left of the labels: the bracket between the accesses of a race. */
 export const BRACKET = 2
 const MIN_TEXT = 36
-const MARK = 10
 
 export function geometryOf(model: Model, width: number): Geometry {
   const last = model.items.at(-1)?.event.step ?? 0
@@ -31,7 +30,7 @@ export function geometryOf(model: Model, width: number): Geometry {
       `CPU ${cpu}`.length,
       ...model.items
         .filter((item) => item.column === column)
-        .map((item) => indent(item) + textWidth(item.text) + (item.mark ? MARK : 0)),
+        .map((item) => indent(item) + textWidth(item.text) + notesOf(item)),
     ),
   )
   const room = source - labelEnd - 2
@@ -50,6 +49,11 @@ export function geometryOf(model: Model, width: number): Geometry {
   for (let column = 0; column < model.cpus.length; column++)
     columns.push(labelEnd + 2 + Math.floor(Math.max(0, stride) * column))
   return { width, labelEnd, columns, source }
+}
+
+/** About how many columns the notes behind the text of an event take: `←12, stale ◄ race`. */
+function notesOf(item: Item): number {
+  return (item.mark ? 8 : 0) + (item.stale ? 16 : item.saw !== undefined && item.saw >= 0 ? 5 : 0)
 }
 
 /** Columns that the lifeline and the boxes of handlers take before the text of an event. */

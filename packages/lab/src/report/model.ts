@@ -4,7 +4,7 @@
  * off in the middle of a handler.
  */
 import type { Trace, TraceEvent, TraceProcess } from '../trace.js'
-import { describe, place } from './words.js'
+import { describe, failed, place } from './words.js'
 
 /** Why an event is marked. */
 export type Mark = 'first' | 'second' | 'failure' | 'stuck'
@@ -53,7 +53,7 @@ const writers = new Set(['store', 'add', 'sub', 'and', 'or', 'exchange', 'compar
 
 /** Whether the event changes memory: a failed compareExchange does not. */
 export function writes(event: TraceEvent): boolean {
-  return writers.has(event.name) && !(event.name === 'compareExchange' && event.wrote === undefined)
+  return writers.has(event.name) && !failed(event)
 }
 
 export function reads(event: TraceEvent): boolean {

@@ -20,7 +20,7 @@ export function describe(event: TraceEvent, process: TraceProcess | undefined): 
     case 'exchange':
       return `${event.name} ${word} ${read || '?'} → ${wrote || '?'}`
     case 'compareExchange':
-      return event.wrote === undefined
+      return failed(event)
         ? `compareExchange ${word} = ${read || '?'}, kept`
         : `compareExchange ${word} ${read || '?'} → ${wrote}`
     case 'fill':
@@ -48,8 +48,6 @@ export function describe(event: TraceEvent, process: TraceProcess | undefined): 
       return 'unmask interrupts'
     case 'turn':
       return `turn of the event loop${word && `: ${word}`}`
-    case 'safepoint':
-      return 'safepoint'
     case 'exit':
       return 'exit'
     case 'kill':
@@ -59,7 +57,14 @@ export function describe(event: TraceEvent, process: TraceProcess | undefined): 
     case 'allocate':
     case 'free':
       return `${event.name}${word && ` ${word}`}${bytes(event)}`
+    default:
+      return `${event.name}${word && ` ${word}`}`
   }
+}
+
+/** A compareExchange that found another value than it expected: it wrote nothing, or, to some, what was there. */
+export function failed(event: TraceEvent): boolean {
+  return event.name === 'compareExchange' && (event.wrote === undefined || event.wrote === event.read)
 }
 
 function bytes(event: TraceEvent): string {
@@ -98,9 +103,12 @@ export function parseFrame(frame: string): Frame {
   return { name: clean(named ?? ''), file: clean(file), line: Number(line) }
 }
 
+/** Frames of the library's accessors (`m.flag.load()`), which are where every access happens. */
+const accessor = /[/\\]percpu[/\\](?:dist|src)[/\\]layout[/\\]/
+
 /** Where an event happened, shortly: `peterson.ts:12`, or '' if nobody knows. */
 export function place(event: TraceEvent): string {
-  const frame = event.stack[0]
+  const frame = event.stack.find((one) => !accessor.test(one)) ?? event.stack[0]
   if (frame === undefined) return ''
   const { name, file, line } = parseFrame(frame)
   return line === undefined ? name : `${file}:${line}`

@@ -158,6 +158,17 @@ describe('values', () => {
   })
 })
 
+describe('the source of an event', () => {
+  it('is where the accessor of a struct was used', () => {
+    const stack = [
+      'Words.get [as data] (/x/percpu/dist/layout/scalar-properties.js:64:24)',
+      'body (/x/mine.ts:7:1)',
+    ]
+    const trace = new Script('x.ts').plain(0, 'load', 'data', { read: 1, stack }).trace('place', [cpu(0)])
+    assert.match(diagram(trace), /load data = 1 +mine\.ts:7/)
+  })
+})
+
 describe('many CPUs on a narrow terminal', () => {
   it('move together, and no event is cut', () => {
     const script = new Script('srcu.ts')
