@@ -42,7 +42,9 @@ export function geometryOf(model: Model, width: number): Geometry {
       columns.push(left)
       left += need + 2
     }
-    return { width, labelEnd, columns, source: Math.min(source, Math.max(left, labelEnd + 12)) }
+    // Rows that several events share go as far right as the source places let them.
+    const wanted = model.items.length > 20 ? width : Math.max(left, labelEnd + 12)
+    return { width, labelEnd, columns, source: Math.min(source, wanted) }
   }
   const tail = Math.min(MIN_TEXT, Math.floor(room * 0.6), Math.max(...needed) + 1)
   const stride = (room - tail) / Math.max(1, model.cpus.length - 1)

@@ -120,7 +120,11 @@ describe('a long run of one process', () => {
   it('takes few rows, and repeated spins one', () => {
     const lines = drawing(diagram(killedOwner(), { width: 140 }))
     assert.ok(lines.some((line) => /5–9 .*● spin on lock\.owner = 1 ×5 .*account\.ts:30$/.test(line)))
-    assert.ok(lines.some((line) => / 15–\d+ .*○ store journal\[1\] = 1000, journal\[2\] = 2000 /.test(line)))
+    assert.ok(
+      lines.some((line) =>
+        / 15–\d+ .*○ store journal\[1\] = 1000, journal\[2\] = 2000, journal\[3\] = 3000 /.test(line),
+      ),
+    )
     assert.ok(lines.length < 24)
   })
 
