@@ -30,6 +30,11 @@ export default defineConfig(
     rules: { 'no-unused-vars': ['error', { args: 'after-used', caughtErrors: 'all' }] },
   },
   {
+    // Scripts of pages.
+    files: ['packages/lab/page/*.js'],
+    languageOptions: { globals: globals.browser },
+  },
+  {
     files: ['**/*.ts'],
     extends: [ts.configs.strictTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

@@ -1,0 +1,54 @@
+/** The methods of DataView, through the access. */
+import { foreignAccess, type DataType } from './access.js'
+import { toIndex, toNumber } from './convert.js'
+
+const sizes: Record<DataType, number> = {
+  Int8: 1,
+  Uint8: 1,
+  Int16: 2,
+  Uint16: 2,
+  Int32: 4,
+  Uint32: 4,
+  Float32: 4,
+  Float64: 8,
+  BigInt64: 8,
+  BigUint64: 8,
+}
+
+type Method = (view: DataView<SharedArrayBuffer>, args: readonly unknown[]) => unknown
+const methods = new Map<unknown, Method>()
+
+/** What to do instead of a method of DataView's prototype; undefined for other functions. */
+export function dataMethod(native: unknown): Method | undefined {
+  return methods.get(native)
+}
+
+/** The offset, checked in the order of the language: converted, the value converted, then compared with the view. */
+function check(view: DataView, type: DataType, offset: number): void {
+  if (offset + sizes[type] > view.byteLength)
+    throw new RangeError('Offset is outside the bounds of the DataView')
+}
+
+function toDataElement(type: DataType, value: unknown): number | bigint {
+  return type.startsWith('Big') ? BigInt.asIntN(64, value as bigint) : toNumber(value)
+}
+
+for (const type of Object.keys(sizes) as DataType[]) {
+  methods.set(Reflect.get(DataView.prototype, `get${type}`), (view, [offset, littleEndian]) => {
+    const at = toIndex(offset, 'Offset')
+    check(view, type, at)
+    return foreignAccess().loadData(view, type, at, Boolean(littleEndian))
+  })
+  methods.set(Reflect.get(DataView.prototype, `set${type}`), (view, [offset, value, littleEndian]) => {
+    const at = toIndex(offset, 'Offset')
+    const element = toDataElement(type, value)
+    check(view, type, at)
+    foreignAccess().storeData(view, type, at, element, Boolean(littleEndian))
+  })
+}
+
+/** Names of the methods, for the transform. */
+export const dataMethodNames: readonly string[] = Object.keys(sizes).flatMap((type) => [
+  `get${type}`,
+  `set${type}`,
+])

@@ -1,0 +1,18 @@
+/** Foreign code under the lab: the import for it, the compile step, and what an engine implements to see it. */
+export * from './shim.js'
+export { instrument } from './register.js'
+export { transform, type Transformed, type TransformOptions } from './transform.js'
+export {
+  foreignAccess,
+  ordinary,
+  setForeignAccess,
+  type AsyncWaitResult,
+  type DataType,
+  type Element,
+  type ForeignAccess,
+  type IntegerView,
+  type Modification,
+  type SharedView,
+  type WaitableView,
+  type WaitResult,
+} from './access.js'
