@@ -26,7 +26,8 @@ export function order(world: World, process: Process, step: number): void {
   startClocks(world, process, step)
   const code = history.code[step] as number
   const view = history.view[step]
-  let count = process.runs ? orderWithHandlers(world, process, step) : 0
+  const { onConflict } = world
+  let count = process.runs && world.hasHandlers ? orderWithHandlers(world, process, step) : 0
   if (view !== undefined) {
     const word = history.word[step] as number
     const words = history.words[step] as number
@@ -39,7 +40,6 @@ export function order(world: World, process: Process, step: number): void {
     for (let i = 0; i < words; i++) history.attach(step, view.shadow.accesses, word + i)
     if ((history.queue[step] as number) >= 0) history.attach(step, view.shadow.queues, word)
   }
-  const { onConflict } = world
   if (onConflict !== undefined) for (let i = 0; i < count; i++) onConflict(conflicts[i] as number)
 }
 
@@ -50,8 +50,10 @@ function startClocks(world: World, process: Process, step: number): void {
   const previous = process.last >= 0 ? process.last : process.born
   const agentPrevious = history.agentPrevious[step] as number
   const before = agentPrevious >= 0 ? agentPrevious : process.runs ? process.cpu.main.born : -1
-  const { width } = world
-  if (previous < 0) dependence.fill(0, at, at + width)
+  const { width, tracksDependence } = world
+  if (!tracksDependence) {
+    // Nobody looks.
+  } else if (previous < 0) dependence.fill(0, at, at + width)
   else for (let i = 0; i < width; i++) dependence[at + i] = dependence[previous * CLOCK + i] as number
   if (before < 0) happened.fill(0, at, at + width)
   else for (let i = 0; i < width; i++) happened[at + i] = happened[before * CLOCK + i] as number
@@ -93,13 +95,14 @@ function walk(world: World, view: LabView, word: number, step: number, count: nu
   if (other < 0) return count
   if (code >= ATOMIC && reads(code)) readsFrom(world, other, word, step, mask)
   const mayRace = world.race === undefined && view.shadow.kinds[word] !== RACY
+  const { tracksDependence } = world
   let ordered = false
   let safe = !mayRace
   while (other >= 0) {
     const otherCode = history.code[other] as number
     const otherMask = history.mask[other] as number
     if ((otherMask & mask) !== 0 && (isWrite || writes(otherCode))) {
-      if (!ordered && !world.isOrdered(other, step)) {
+      if (!ordered && tracksDependence && !world.isOrdered(other, step)) {
         conflicts[count++] = other
         join(dependence, at, other * CLOCK, width)
       }

@@ -45,6 +45,8 @@ export class Process {
   /** The step that the next one comes after in any case (a notify before a wake), or -1. */
   cause = -1
 
+  /** Whether it is code, and not something that the environment does. */
+  readonly runs: boolean
   /** Interrupts enter a CPU only above its level. */
   readonly level: number
   /** Whether it enters at safepoints only. */
@@ -63,13 +65,9 @@ export class Process {
     /** The instance of the same interrupt that must come before. */
     readonly after: Process | undefined,
   ) {
+    this.runs = kind !== 'kill' && kind !== 'timer'
     this.level = options?.level ?? 0
     this.atSafepoints = options?.atSafepoints ?? false
-  }
-
-  /** Whether it is code, and not something that the environment does. */
-  get runs(): boolean {
-    return this.kind !== 'kill' && this.kind !== 'timer'
   }
 }
 
@@ -123,6 +121,7 @@ export class Cpu {
   /** The process that may step: the newest handler that has not ended, else the body. */
   get top(): Process {
     const { entered } = this
+    if (entered.length === 0) return this.main
     for (let i = entered.length - 1; i >= 0; i--) {
       const handler = entered[i] as Process
       if (handler.state !== FINISHED) return handler

@@ -58,6 +58,8 @@ export class World {
   onConflict: ((earlier: number) => void) | undefined = undefined
   /** Tells the search that `process` could have come in the place of the step at hand. */
   onAlternative: ((process: Process, step: number) => void) | undefined = undefined
+  /** Whether the clocks of dependence are kept: a search at random does not need them. */
+  tracksDependence = true
   /** Chooses one of several outcomes of a step. */
   chooseOutcome: (count: number) => number = () => 0
   /** Whether plain loads of racy words may give stale values. */
@@ -69,6 +71,9 @@ export class World {
   readonly reapers = new Map<Cpu, Cpu>()
   /** Who waits for the end of an IPI's handler. */
   readonly senders = new Map<Process, Process>()
+  /** Whether there are interrupt handlers, so that CPUs have more than one process; whether there are kills or timers. */
+  hasHandlers = false
+  hasOptional = false
   /** Set when a handler touched a word for the first time. */
   territoryGrew = false
   /** Processes that clocks tell of: the most that there were at one time. */
@@ -100,7 +105,11 @@ export class World {
         `at most ${MAX_PROCESSES} processes (CPUs, interrupts, kills, timers) can be explored`,
       )
     const process = new Process(id, kind, name, cpu, body, handler?.options, handler?.territory, after)
-    if (handler !== undefined) process.code = ENTER
+    if (handler !== undefined) {
+      process.code = ENTER
+      this.hasHandlers = true
+    }
+    if (!process.runs) this.hasOptional = true
     if (kind === 'kill') process.code = KILL
     if (kind === 'timer') {
       process.code = TIMEOUT

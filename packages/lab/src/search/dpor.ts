@@ -50,6 +50,7 @@ export class Dpor implements Search {
     private readonly options: DporOptions,
   ) {
     this.bounded = options.preemptions !== Infinity
+    world.tracksDependence = true
     if (!options.enumerate) {
       world.onConflict = (earlier) => this.reverse(earlier)
       world.onAlternative = (process, step) => this.tryAt(process.id, step)
@@ -73,7 +74,7 @@ export class Dpor implements Search {
     if (depth >= this.options.maxSteps) return TOO_LONG
     const must = world.enabled()
     const may = world.optional()
-    if (depth > 0) this.allowExclusions(depth - 1)
+    if (depth > 0 && (world.hasOptional || world.hasHandlers)) this.allowExclusions(depth - 1)
     const sleep = depth === 0 || this.options.enumerate || this.bounded ? 0 : this.sleepAfter(depth - 1)
     if (must === 0 && timersIn(world, may) === 0) return END
     const chosen = this.choose(depth, must & ~sleep, may & ~sleep)

@@ -45,6 +45,7 @@ export class RandomSearch implements Search {
     private readonly options: RandomOptions,
   ) {
     this.random = generator(options.seed)
+    world.tracksDependence = false
     world.chooseOutcome = (count) => this.random(count)
     this.begin()
   }

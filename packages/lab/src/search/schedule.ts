@@ -91,6 +91,7 @@ export class FollowSchedule implements Search {
       if (this.outcome >= count) this.exact = false
       return Math.min(this.outcome, count - 1)
     }
+    world.tracksDependence = false
     world.onConflict = undefined
     world.onAlternative = undefined
   }
