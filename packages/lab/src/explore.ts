@@ -3,11 +3,13 @@
  * read.
  */
 import { EventLoop } from './engine/event-loop.js'
+import { explored } from './engine/foreign-access.js'
 import { hook, withoutSteps } from './engine/hook.js'
 import { END, FAILED, REDUNDANT, Runner, type Search, TOO_LONG } from './engine/runner.js'
 import { World } from './engine/world.js'
 import { ExplorationFailure } from './failure.js'
 import { InvariantError, judgeBroken, judgeEnd, messageOf, type Ending, type Verdict } from './judge.js'
+import { setForeignAccess } from './foreign/access.js'
 import { Scenario, ScenarioError } from './scenario.js'
 import { Dpor } from './search/dpor.js'
 import { RandomSearch } from './search/random.js'
@@ -104,11 +106,13 @@ class Exploration {
 
   run(): ExploreReport {
     const restore = this.eventLoop.install()
+    const before = setForeignAccess(explored)
     try {
       return this.explore()
     } finally {
       hook.runner = undefined
       this.world.goBack(0)
+      setForeignAccess(before)
       restore()
     }
   }

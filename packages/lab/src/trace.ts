@@ -11,6 +11,7 @@ export type EventName =
   | 'sub'
   | 'and'
   | 'or'
+  | 'xor'
   | 'exchange'
   | 'compareExchange'
   | 'fill'

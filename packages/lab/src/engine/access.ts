@@ -14,6 +14,7 @@ import {
   SUB,
   WAIT,
   WAIT_ASYNC,
+  XOR,
 } from './ops.js'
 import { BIGINTS, BYTES, loadFormat, storeFormat, type LabView } from './views.js'
 
@@ -76,12 +77,15 @@ export function perform(
     case OR:
       numbers[index] = old | (a as number)
       return old
+    case XOR:
+      numbers[index] = old ^ (a as number)
+      return old
     case EXCHANGE:
       numbers[index] = a as number
       return old
     case COMPARE_EXCHANGE:
       // The expected value is converted to the element type, as the engine does: 0xffffffff matches -1 in an i32.
-      if ((old | 0) === ((a as number) | 0)) numbers[index] = b as number
+      if ((old ^ (a as number)) << (32 - (8 << view.shift)) === 0) numbers[index] = b as number
       return old
     default:
       throw new Error(`no access: code ${code & CODE}`)
@@ -109,11 +113,14 @@ function performOnBigints(view: LabView, code: number, index: number, a: bigint,
     case OR:
       bigints[index] = old | a
       return old
+    case XOR:
+      bigints[index] = old ^ a
+      return old
     case EXCHANGE:
       bigints[index] = a
       return old
     case COMPARE_EXCHANGE:
-      if (old === BigInt.asUintN(64, a)) bigints[index] = b
+      if (BigInt.asUintN(64, old) === BigInt.asUintN(64, a)) bigints[index] = b
       return old
     default:
       throw new Error(`no access of 64 bits: code ${code & CODE}`)

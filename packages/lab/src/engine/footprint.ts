@@ -23,13 +23,18 @@ export function footprint(process: Process): void {
       return
     case 3:
       process.word = index * 2
-      process.words = 2
+      process.words = (code & CODE) === NOTIFY ? 0 : 2
       process.mask = 15
       return
-    default:
+    case 1:
       process.word = index >>> 1
       process.words = 1
       process.mask = 3 << ((index & 1) * 2)
+      return
+    default:
+      process.word = index >>> 2
+      process.words = 1
+      process.mask = 1 << (index & 3)
   }
 }
 

@@ -47,6 +47,9 @@ export const FREE = 28
 /** Gives the event loop something to do. Operand: the kind of task. */
 export const TASK = 29
 
+/** Of foreign code only: `#mem` has no exclusive or. */
+export const XOR = 30
+
 /** Added to the code of a sequentially consistent access. */
 export const ATOMIC = 32
 export const CODE = 31
@@ -82,12 +85,13 @@ export const opNames: readonly EventName[] = [
   'allocate',
   'free',
   'task',
+  'xor',
 ]
 
 /** Whether the step may change the word, as far as others can tell. A failed compare-exchange is taken for a write too. */
 export function writes(code: number): boolean {
   const op = code & CODE
-  return (op >= STORE && op <= COPY_IN) || op === FREE || op === ALLOCATE
+  return (op >= STORE && op <= COPY_IN) || op === FREE || op === ALLOCATE || op === XOR
 }
 
 export function reads(code: number): boolean {

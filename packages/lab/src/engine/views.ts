@@ -2,7 +2,16 @@
  * The views that the lab's `#mem` hands out in place of typed arrays, and what the lab keeps about each buffer: for every word, the
  * last step that touched it.
  */
-export type NumberArray = Int16Array | Uint16Array | Int32Array | Uint32Array | Float32Array | Float64Array
+export type NumberArray =
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array
+  | Float64Array
 
 /** How the accesses of a view are carried out. */
 export const NUMBERS = 0
@@ -32,19 +41,19 @@ export class Shadow {
 /** One view of one buffer. */
 export class LabView {
   readonly numbers: NumberArray
-  readonly bigints: BigUint64Array
+  readonly bigints: BigUint64Array | BigInt64Array
   readonly bytes: DataView
   constructor(
     /** NUMBERS, BIGINTS or BYTES: which of the three arrays is the real one. */
     readonly form: number,
-    array: NumberArray | BigUint64Array | DataView,
+    array: NumberArray | BigUint64Array | BigInt64Array | DataView,
     readonly shadow: Shadow,
     /** log2 of the bytes of an element; 0 for bytes. */
     readonly shift: number,
     readonly length: number,
   ) {
     this.numbers = (form === NUMBERS ? array : undefined) as NumberArray
-    this.bigints = (form === BIGINTS ? array : undefined) as BigUint64Array
+    this.bigints = (form === BIGINTS ? array : undefined) as BigUint64Array | BigInt64Array
     this.bytes = (form === BYTES ? array : undefined) as DataView
   }
 }
@@ -105,56 +114,64 @@ export const U32_BIG = 5
 export const U64_BIG = 6
 export const F32_BIG = 7
 export const F64_BIG = 8
-const formatBytes = [1, 1, 2, 2, 4, 4, 8, 4, 8]
+export const I64_BIG = 9
+/** Added for the other byte order, which only foreign code uses. */
+export const LITTLE = 16
+const formatBytes = [1, 1, 2, 2, 4, 4, 8, 4, 8, 8]
 
 export function bytesOfFormat(format: number): number {
-  return formatBytes[format] as number
+  return formatBytes[format & ~LITTLE] as number
 }
 
 export function loadFormat(view: DataView, address: number, format: number): number | bigint {
-  switch (format) {
+  const little = format >= LITTLE
+  switch (format & ~LITTLE) {
     case I8:
       return view.getInt8(address)
     case U8:
       return view.getUint8(address)
     case I16_BIG:
-      return view.getInt16(address)
+      return view.getInt16(address, little)
     case U16_BIG:
-      return view.getUint16(address)
+      return view.getUint16(address, little)
     case I32_BIG:
-      return view.getInt32(address)
+      return view.getInt32(address, little)
     case U32_BIG:
-      return view.getUint32(address)
+      return view.getUint32(address, little)
     case U64_BIG:
-      return view.getBigUint64(address)
+      return view.getBigUint64(address, little)
+    case I64_BIG:
+      return view.getBigInt64(address, little)
     case F32_BIG:
-      return view.getFloat32(address)
+      return view.getFloat32(address, little)
     default:
-      return view.getFloat64(address)
+      return view.getFloat64(address, little)
   }
 }
 
 export function storeFormat(view: DataView, address: number, format: number, value: number | bigint): void {
-  switch (format) {
+  const little = format >= LITTLE
+  switch (format & ~LITTLE) {
     case I8:
     case U8:
       view.setUint8(address, value as number)
       return
     case I16_BIG:
     case U16_BIG:
-      view.setUint16(address, value as number)
+      view.setUint16(address, value as number, little)
       return
     case I32_BIG:
     case U32_BIG:
-      view.setUint32(address, value as number)
+      view.setUint32(address, value as number, little)
       return
     case U64_BIG:
-      view.setBigUint64(address, value as bigint)
+    case I64_BIG:
+      view.setBigUint64(address, value as bigint, little)
       return
     case F32_BIG:
-      view.setFloat32(address, value as number)
+      view.setFloat32(address, value as number, little)
       return
     default:
-      view.setFloat64(address, value as number)
+      view.setFloat64(address, value as number, little)
   }
 }

@@ -2,7 +2,7 @@
 import type { WaitResult } from 'percpu/mem'
 import { hook } from './hook.js'
 import { ATOMIC, NOTIFY, SPIN, WAIT, WAIT_ASYNC } from './ops.js'
-import type { LabView } from './views.js'
+import { BIGINTS, type LabView } from './views.js'
 
 type AsyncResult =
   | { readonly async: false; readonly value: WaitResult }
@@ -11,6 +11,11 @@ type AsyncResult =
 function runnerOfSteps() {
   const { runner, direct } = hook
   return runner?.isRunning === true && !direct ? runner : undefined
+}
+
+/** The array itself; what it holds (numbers or bigints) the engine checks. */
+function realOf(view: LabView): Int32Array {
+  return (view.form === BIGINTS ? view.bigints : view.numbers) as Int32Array
 }
 
 export function wait(view: object, index: number, value: unknown, timeout: number): WaitResult {
@@ -24,8 +29,7 @@ export function wait(view: object, index: number, value: unknown, timeout: numbe
 export function waitAsync(view: object, index: number, value: unknown, timeout: number): AsyncResult {
   const labView = view as LabView
   const runner = runnerOfSteps()
-  if (runner === undefined)
-    return Atomics.waitAsync(labView.numbers as Int32Array, index, value as number, timeout)
+  if (runner === undefined) return Atomics.waitAsync(realOf(labView), index, value as number, timeout)
   const result = runner.op(ATOMIC | WAIT_ASYNC, labView, index, value, timeout) as
     { async: false; value: WaitResult } | { async: true; value: number }
   if (!result.async) return result
@@ -35,7 +39,7 @@ export function waitAsync(view: object, index: number, value: unknown, timeout: 
 export function notify(view: object, index: number, count: number | undefined): number {
   const labView = view as LabView
   const runner = runnerOfSteps()
-  if (runner === undefined) return Atomics.notify(labView.numbers as Int32Array, index, count)
+  if (runner === undefined) return Atomics.notify(realOf(labView), index, count)
   return runner.op(ATOMIC | NOTIFY, labView, index, count, undefined) as number
 }
 
