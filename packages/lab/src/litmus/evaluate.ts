@@ -28,36 +28,73 @@ export interface Processor {
   unlock(address: number): void
   rcuReadLock(): void
   rcuReadUnlock(): void
-  synchronizeRcu(): void
+  /** Grace periods may be waited for without blocking: then they give a promise. */
+  synchronizeRcu(): Wait
   srcuReadLock(domain: number): number
   srcuReadUnlock(domain: number, index: number): void
-  synchronizeSrcu(domain: number): void
+  synchronizeSrcu(domain: number): Wait
+}
+/** Nothing, or something to await before the process goes on. */
+// eslint-disable-next-line @typescript-eslint/no-invalid-void-type -- what functions that wait by themselves return
+export type Wait = void | PromiseLike<void>
+
+/**
+ * Runs the process; returns its registers at the end, in the order of {@link LitmusProcess.registers}. Only for processors whose
+ * grace periods give no promise.
+ */
+export function runProcess(test: LitmusTest, process: LitmusProcess, processor: Processor): number[] {
+  const evaluator = new Evaluator(test, process, processor)
+  for (const pending of evaluator.run(process.body))
+    throw new LitmusRunError(`P${process.number} of ${test.name} would have to await`, { pending })
+  return evaluator.registers()
 }
 
-/** Runs the process; returns its registers at the end, in the order of {@link LitmusProcess.registers}. */
-export function runProcess(test: LitmusTest, process: LitmusProcess, processor: Processor): number[] {
-  const names = new Map<string, number>()
-  for (const register of process.registers) names.set(register, process.initial.get(register) ?? 0)
-  for (const parameter of process.parameters)
-    names.set(parameter, ADDRESS + test.variables.findIndex(({ name }) => name === parameter))
-  new Evaluator(names, processor).run(process.body)
-  return process.registers.map((register) => names.get(register) ?? 0)
+/** As {@link runProcess}, awaiting what grace periods give; does not await when they give nothing. */
+export function runProcessAsync(
+  test: LitmusTest,
+  process: LitmusProcess,
+  processor: Processor,
+): number[] | Promise<number[]> {
+  const evaluator = new Evaluator(test, process, processor)
+  const steps = evaluator.run(process.body)
+  const first = steps.next()
+  if (first.done === true) return evaluator.registers()
+  const goOn = async (pending: PromiseLike<void>): Promise<number[]> => {
+    await pending
+    for (const next of steps) await next
+    return evaluator.registers()
+  }
+  return goOn(first.value)
 }
 
 class Evaluator {
-  readonly #names: Map<string, number>
+  readonly #names = new Map<string, number>()
+  readonly #process: LitmusProcess
   readonly #processor: Processor
+  /** What the statement has to wait for. */
+  #pending: Wait = undefined
 
-  constructor(names: Map<string, number>, processor: Processor) {
-    this.#names = names
+  constructor(test: LitmusTest, process: LitmusProcess, processor: Processor) {
+    this.#process = process
     this.#processor = processor
+    for (const register of process.registers) this.#names.set(register, process.initial.get(register) ?? 0)
+    for (const parameter of process.parameters)
+      this.#names.set(parameter, ADDRESS + test.variables.findIndex(({ name }) => name === parameter))
   }
 
-  run(statements: readonly Statement[]): void {
+  registers(): number[] {
+    return this.#process.registers.map((register) => this.#names.get(register) ?? 0)
+  }
+
+  /** Runs the statements; gives what has to be awaited before it goes on. */
+  *run(statements: readonly Statement[]): Generator<PromiseLike<void>, void, void> {
     for (const statement of statements) {
       if (statement.kind === 'assign') this.#names.set(statement.register, this.value(statement.value))
       else if (statement.kind === 'evaluate') this.value(statement.expression)
-      else this.run(this.value(statement.condition) === 0 ? statement.otherwise : statement.then)
+      else yield* this.run(this.value(statement.condition) === 0 ? statement.otherwise : statement.then)
+      const pending = this.#pending
+      this.#pending = undefined
+      if (pending !== undefined) yield pending
     }
   }
 
@@ -117,10 +154,10 @@ class Evaluator {
     const processor = this.#processor
     if (does === 'srcu lock') return processor.srcuReadLock(domain)
     if (does === 'srcu unlock') processor.srcuReadUnlock(domain, index)
-    else if (does === 'srcu synchronize') processor.synchronizeSrcu(domain)
+    else if (does === 'srcu synchronize') this.#pending = processor.synchronizeSrcu(domain)
     else if (does === 'rcu lock') processor.rcuReadLock()
     else if (does === 'rcu unlock') processor.rcuReadUnlock()
-    else processor.synchronizeRcu()
+    else this.#pending = processor.synchronizeRcu()
     return 0
   }
 

@@ -150,16 +150,31 @@ export function valueName(test: LitmusTest, value: number): string {
 
 /** Whether `proposition` holds when the observables have `values`. */
 export function holds(proposition: Proposition, values: readonly number[]): boolean {
+  return holdsSoFar(proposition, values) === true
+}
+
+/** As {@link holds}, when some values are not known yet: undefined if it hangs on them. */
+export function holdsSoFar(
+  proposition: Proposition,
+  values: readonly (number | undefined)[],
+): boolean | undefined {
   switch (proposition.kind) {
     case 'constant':
       return proposition.value
-    case 'equals':
-      return values[proposition.observable] === proposition.value
-    case 'not':
-      return !holds(proposition.operand, values)
+    case 'equals': {
+      const value = values[proposition.observable]
+      return value === undefined ? undefined : value === proposition.value
+    }
+    case 'not': {
+      const operand = holdsSoFar(proposition.operand, values)
+      return operand === undefined ? undefined : !operand
+    }
     case 'and':
-      return holds(proposition.left, values) && holds(proposition.right, values)
-    case 'or':
-      return holds(proposition.left, values) || holds(proposition.right, values)
+    case 'or': {
+      const decisive = proposition.kind === 'or'
+      const sides = [holdsSoFar(proposition.left, values), holdsSoFar(proposition.right, values)]
+      if (sides.includes(decisive)) return decisive
+      return sides.includes(undefined) ? undefined : !decisive
+    }
   }
 }
