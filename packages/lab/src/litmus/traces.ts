@@ -57,20 +57,31 @@ export interface Traces {
 /** @throws {LitmusLimitError} */
 export function tracesOf(test: LitmusTest, options: TraceOptions): Traces {
   const values = test.variables.map(({ initial }) => new Set([initial]))
-  for (;;) {
+  for (let round = 0; ; round++) {
     const processes = test.processes.map((process) => processTraces(test, process, values, options))
-    const rounds = Math.max(...processes.flat().map(({ events }) => events.length), 0) * processes.length
-    let grew = false
-    for (const { events } of processes.flat())
-      for (const { kind, variable, wrote } of events) {
-        const known = values[variable]
-        if ((kind !== 'store' && kind !== 'modify') || known === undefined || known.has(wrote)) continue
-        known.add(wrote)
-        grew = true
-      }
-    // Each store of an execution can add one value: with more of them than stores, no execution has them all.
-    if (!grew || values.some((known) => known.size > rounds + 1)) return { processes, values }
+    // A value hangs on at most as many stores, one after another, as an execution has.
+    const stores = processes.reduce((sum, traces) => sum + Math.max(...traces.map(countStores)), 0)
+    if (!addValues(values, processes) || round > stores) return { processes, values }
   }
+}
+
+function countStores({ events }: ProcessTrace): number {
+  return events.filter(({ kind }) => kind === 'store' || kind === 'modify').length
+}
+
+/** Adds what the traces write to what the variables may hold; returns whether there was anything new. */
+function addValues(
+  values: readonly Set<number>[],
+  processes: readonly (readonly ProcessTrace[])[],
+): boolean {
+  let grew = false
+  for (const { kind, variable, wrote } of processes.flat().flatMap(({ events }) => events)) {
+    const known = values[variable]
+    if ((kind !== 'store' && kind !== 'modify') || known === undefined || known.has(wrote)) continue
+    known.add(wrote)
+    grew = true
+  }
+  return grew
 }
 
 /** Thrown to end a run that needs a value that is not chosen yet. */
