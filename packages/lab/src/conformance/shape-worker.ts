@@ -2,8 +2,8 @@
  * One thread of a shape: runs its process once in each slot of a batch, again and again. After each batch the first thread counts the
  * outcomes and makes the slots as they were.
  *
- * Threads meet at a barrier before and after each batch. In every second batch they also wait for each other before each run, for
- * a bounded time, so that runs overlap closely; in the others they start after a random delay and run freely. With more threads than cores
+ * Threads meet at a barrier before and after each batch. In every second batch they also wait for each other before each run, with
+ * bounded patience, so that runs overlap closely; in the others they start after a random delay and run freely. With more threads than cores
  * nobody spins for long: a thread that waits would keep the one that it waits for from running.
  */
 import { parentPort, workerData } from 'node:worker_threads'
@@ -20,7 +20,7 @@ export interface ShapeJob {
   readonly batches: number
   /** Milliseconds after which the first thread ends it. */
   readonly maxMs: number
-  /** How often a thread looks before it sleeps, and before it gives up waiting for the others' run. */
+  /** How often a thread looks before it sleeps at a barrier, and, for each run of a batch, for the others to come along. */
   readonly barrierSpins: number
   readonly runSpins: number
   readonly seed: number
@@ -44,6 +44,8 @@ class ShapeThread {
   readonly #outcomes = new Map<string, number>()
   #random: number
   #sink = 0
+  /** How often this thread still looks for the others in this batch. */
+  #patience = 0
 
   constructor(job: ShapeJob) {
     this.#job = job
@@ -77,7 +79,8 @@ class ShapeThread {
     const run = this.#run
     const offset = layout.registers[thread] ?? 0
     const together = aligned && runSpins > 0
-    if (!together) this.#delay()
+    this.#patience = runSpins * layout.slots
+    if (!together) this.#delay(4096)
     let slot = layout.base
     for (let k = 1; k <= layout.slots; k++) {
       if (together) this.#meet(k)
@@ -86,19 +89,20 @@ class ShapeThread {
     }
   }
 
-  /** Waits for the others to reach run `k`, but not for long: they may not be running at all. */
+  /** Waits for the others to reach run `k`, while there is patience left in this batch: they may not be running at all. */
   #meet(k: number): void {
-    const { layout, thread, runSpins } = this.#job
+    const { layout, thread } = this.#job
     const words = this.#words
     Atomics.store(words, PROGRESS + thread * LINE, k)
     for (let other = 0; other < layout.threads; other++)
-      for (let tries = runSpins; tries > 0; tries--)
-        if (Atomics.load(words, PROGRESS + other * LINE) >= k) break
+      while (this.#patience > 0 && Atomics.load(words, PROGRESS + other * LINE) < k) this.#patience--
+    // Whoever came last knows it before the others do: only with delays do runs begin at about the same time, in either order.
+    this.#delay(512)
   }
 
-  #delay(): void {
+  #delay(bound: number): void {
     this.#random = (Math.imul(this.#random, 1664525) + 1013904223) | 0
-    for (let left = (this.#random >>> 8) % 2048; left > 0; left--) this.#sink = (this.#sink + left) | 0
+    for (let left = (this.#random >>> 8) % bound; left > 0; left--) this.#sink = (this.#sink + left) | 0
   }
 
   #barrier(): void {

@@ -8,7 +8,7 @@
 import { once as onceEmitted } from 'node:events'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
-import { allowedStates } from '../litmus/axiomatic.js'
+import { allowedStates, type FinalState } from '../litmus/axiomatic.js'
 import { LitmusRunError } from '../litmus/errors.js'
 import { holds, observableName, valueName, type LitmusTest } from '../litmus/syntax.js'
 import { compileProcess, VARIABLE_STRIDE } from './compile.js'
@@ -27,6 +27,8 @@ export interface ShapeOptions {
   readonly batch?: number
   /** For the random delays. Default: 1. */
   readonly seed?: number
+  /** The states that are allowed. Default: those that the axioms allow. */
+  readonly allowed?: readonly FinalState[]
 }
 
 export interface ShapeOutcome {
@@ -55,8 +57,8 @@ export interface ShapeReport {
  * @throws {LitmusRunError} when the test uses RCU or SRCU
  */
 export async function runShape(test: LitmusTest, options: ShapeOptions = {}): Promise<ShapeReport> {
-  const { once = 'plain' } = options
-  const allowed = new Set(allowedStates(test, { once }).states.map(({ values }) => values.join()))
+  const { once = 'plain', allowed: states = allowedStates(test, { once }).states } = options
+  const allowed = new Set(states.map(({ values }) => values.join()))
   const start = performance.now()
   const counts = await runThreads(jobsFor(test, options))
   const outcomes = [...counts.outcomes].map(([key, count]) => describe(test, key, count, allowed))

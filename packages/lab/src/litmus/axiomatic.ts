@@ -53,6 +53,9 @@ export function verdictOn(states: readonly FinalState[], isFiltered: boolean): V
   return satisfying === states.length ? 'Always' : 'Sometimes'
 }
 
+/** What one process can do, at most: more would not combine with those of another one within any limit. */
+const MOST_TRACES = 100_000
+
 class Enumeration {
   readonly #test: LitmusTest
   readonly #limit: number
@@ -77,7 +80,7 @@ class Enumeration {
     this.#limit = limit
     this.#effort = { left: limit }
     this.#all = races
-    const { processes, values } = tracesOf(test, { once, limit })
+    const { processes, values } = tracesOf(test, { once, limit: Math.min(limit, MOST_TRACES) })
     this.#traces = processes
     this.#values = values
     this.#final = test.observables.flatMap((seen) => (seen.kind === 'variable' ? [seen.variable] : []))

@@ -60,13 +60,15 @@ export function tracesOf(test: LitmusTest, options: TraceOptions): Traces {
   for (let round = 0; ; round++) {
     const processes = test.processes.map((process) => processTraces(test, process, values, options))
     // A value hangs on at most as many stores, one after another, as an execution has.
-    const stores = processes.reduce((sum, traces) => sum + Math.max(...traces.map(countStores)), 0)
+    const stores = processes.reduce((sum, traces) => sum + mostStores(traces), 0)
     if (!addValues(values, processes) || round > stores) return { processes, values }
   }
 }
 
-function countStores({ events }: ProcessTrace): number {
-  return events.filter(({ kind }) => kind === 'store' || kind === 'modify').length
+function mostStores(traces: readonly ProcessTrace[]): number {
+  const count = ({ events }: ProcessTrace) =>
+    events.filter(({ kind }) => kind === 'store' || kind === 'modify').length
+  return traces.reduce((most, trace) => Math.max(most, count(trace)), 0)
 }
 
 /** Adds what the traces write to what the variables may hold; returns whether there was anything new. */
