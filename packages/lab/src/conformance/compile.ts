@@ -108,10 +108,13 @@ class Compiler {
       case 'is locked':
         return `Atomics.load(m, ${word})`
       default:
-        throw new LitmusRunError(`${this.#test.name} cannot run as a shape on real threads: it uses ${name}`, {
-          test: this.#test.name,
-          name,
-        })
+        throw new LitmusRunError(
+          `${this.#test.name} cannot run as a shape on real threads: it uses ${name}`,
+          {
+            test: this.#test.name,
+            name,
+          },
+        )
     }
   }
 

@@ -5,9 +5,8 @@ import { LitmusError } from '../litmus/errors.js'
 /** The engine and the CPU of this machine, as a failure names them. */
 export function engineAndCpu(): string {
   const { node, v8 } = process.versions
-  const runtime = `Node ${node}${v8 === undefined ? '' : `, V8 ${v8}`}`
   const list = cpus()
-  return `${runtime}, on ${list.length} × ${list[0]?.model.trim() ?? 'unknown CPU'} (${process.arch})`
+  return `Node ${node}, V8 ${v8}, on ${list.length} × ${list[0]?.model.trim() ?? 'unknown CPU'} (${process.arch})`
 }
 
 /** Real threads did what the memory model forbids: the engine, the CPU or the model here is wrong. */

@@ -84,7 +84,9 @@ export function planReplay(trace: Trace): ReplayPlan {
 function isReplayed(event: TraceEvent, events: readonly TraceEvent[]): boolean {
   // Other wakes are those of calls that waited for a handler.
   if (event.name === 'wake')
-    return events.findLast(({ step, process }) => step < event.step && process === event.process)?.name === 'wait'
+    return (
+      events.findLast(({ step, process }) => step < event.step && process === event.process)?.name === 'wait'
+    )
   if (event.address === undefined) return false
   if (['fill', 'copyIn', 'copyOut'].includes(event.name))
     throw new LitmusRunError(`step ${event.step} is a ${event.name}: traces do not say which bytes`, {

@@ -90,7 +90,8 @@ export function formatShape(report: ShapeReport): string {
 
 function jobsFor(test: LitmusTest, options: ShapeOptions): ShapeJob[] {
   const { times = 1_000_000, once = 'plain', maxMs = 60_000, batch = 1024, seed = 1 } = options
-  if (!(times >= 1) || !(batch >= 1)) throw new LitmusRunError('times and batch must be 1 or more', { times, batch })
+  if (!(times >= 1) || !(batch >= 1))
+    throw new LitmusRunError('times and batch must be 1 or more', { times, batch })
   const threads = test.processes.length
   const slots = Math.min(batch, times)
   const layout = layOut(

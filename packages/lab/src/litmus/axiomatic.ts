@@ -114,7 +114,10 @@ class Enumeration {
     const values = this.#observe(traces, finalValues)
     const { filter, proposition } = this.#test
     const key = values.join()
-    if (!this.#all && (this.#verdictOnly ? this.#seen.has(holds(proposition, values)) : this.#states.has(key)))
+    if (
+      !this.#all &&
+      (this.#verdictOnly ? this.#seen.has(holds(proposition, values)) : this.#states.has(key))
+    )
       return
     if (filter !== undefined && !holds(filter, values)) return
     if (!this.#isJustified(traces, finalValues)) return

@@ -35,7 +35,6 @@ export interface Processor {
   synchronizeSrcu(domain: number): Wait
 }
 /** Nothing, or something to await before the process goes on. */
-// eslint-disable-next-line @typescript-eslint/no-invalid-void-type -- what functions that wait by themselves return
 export type Wait = void | PromiseLike<void>
 
 /**
@@ -150,7 +149,11 @@ class Evaluator {
     }
   }
 
-  #rcu(does: `${'rcu' | 'srcu'} ${'lock' | 'unlock' | 'synchronize'}`, domain: number, index: number): number {
+  #rcu(
+    does: `${'rcu' | 'srcu'} ${'lock' | 'unlock' | 'synchronize'}`,
+    domain: number,
+    index: number,
+  ): number {
     const processor = this.#processor
     if (does === 'srcu lock') return processor.srcuReadLock(domain)
     if (does === 'srcu unlock') processor.srcuReadUnlock(domain, index)
@@ -178,12 +181,7 @@ class Evaluator {
 }
 
 /** The word after a read-modify-write. */
-export function modified(
-  modification: Modification,
-  old: number,
-  operand: number,
-  expected: number,
-): number {
+export function modified(modification: Modification, old: number, operand: number, expected: number): number {
   switch (modification) {
     case 'exchange':
       return operand
@@ -241,7 +239,7 @@ const binaryOperators: Readonly<Record<BinaryOperator, (left: number, right: num
   '-': (left, right) => (left - right) | 0,
   '*': (left, right) => Math.imul(left, right),
   '/': (left, right) => Math.trunc(left / right) | 0,
-  '%': (left, right) => left % right | 0,
+  '%': (left, right) => (left % right) | 0,
 }
 
 function applyBinary(operator: BinaryOperator, left: number, right: number): number {

@@ -1,10 +1,5 @@
 /** Litmus tests in the kernel's C format: parser, axioms, exploration, judgement. */
-export {
-  allowedStates,
-  type AxiomaticOptions,
-  type AxiomaticResult,
-  type FinalState,
-} from './axiomatic.js'
+export { allowedStates, type AxiomaticOptions, type AxiomaticResult, type FinalState } from './axiomatic.js'
 export {
   LitmusError,
   LitmusLimitError,

@@ -85,7 +85,12 @@ function problemOf(test: LitmusTest, axioms: Column, run: RunResult): string | u
     return `the implementation: ${run.verdict}, the LKMM: ${expected}`
   if (expected !== undefined && allowsMore(expected, axioms))
     return `the memory model of JavaScript: ${axioms}, the LKMM: ${expected}`
-  if (axioms !== 'Limit' && axioms !== 'Not supported' && axioms !== 'Data race' && allowsMore(axioms, run.verdict))
+  if (
+    axioms !== 'Limit' &&
+    axioms !== 'Not supported' &&
+    axioms !== 'Data race' &&
+    allowsMore(axioms, run.verdict)
+  )
     // A search that was broken off may have missed the states that make Sometimes of Always.
     return `the implementation: ${run.verdict}, the memory model of JavaScript: ${axioms}`
   return undefined
@@ -104,7 +109,10 @@ export function formatJudgement(judged: readonly JudgedFile[]): string {
   ])
   const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0)))
   const line = (row: readonly string[]) =>
-    row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd()
   const wrong = judged.filter(({ problem }) => problem !== undefined).length
   const summary = `${judged.length} tests; ${wrong === 0 ? 'none allows more than it may' : `${wrong} with problems`}`
   return [line(head), ...rows.map(line), '', summary].join('\n')

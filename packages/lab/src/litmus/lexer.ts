@@ -52,7 +52,8 @@ export function readTokens(source: string): LitmusText {
       index += skipped[0].length
       continue
     }
-    if (depth === 0 && take(unclosed) !== null) throw new LitmusSyntaxError('a comment without end', at(index))
+    if (depth === 0 && take(unclosed) !== null)
+      throw new LitmusSyntaxError('a comment without end', at(index))
     const match = take(token)
     if (match === null) throw new LitmusSyntaxError(`unexpected '${source.charAt(index)}'`, at(index))
     if (match[0] === '{') depth++

@@ -122,7 +122,8 @@ class BodyParser {
     const reader = this.#reader
     const { kind, text, position } = reader.peek()
     // Generated tests leave out the declarations.
-    if (kind === 'name' && reader.peek(1).text === '=' && !this.#parameters.has(text)) this.registers.add(text)
+    if (kind === 'name' && reader.peek(1).text === '=' && !this.#parameters.has(text))
+      this.registers.add(text)
     const target = this.#expression()
     const operator = ['=', '+=', '-=', '&=', '|=', '^='].find((sign) => reader.sees(sign))
     if (operator === undefined) {
@@ -141,7 +142,13 @@ class BodyParser {
     const address = addressOf(target)
     if (address === undefined) throw new LitmusSyntaxError('this cannot be assigned to', position)
     const operation = { does: 'store', order: 'plain', fenced: false } as const
-    const store: Expression = { kind: 'operation', name: '*', operation, operands: [address, value], position }
+    const store: Expression = {
+      kind: 'operation',
+      name: '*',
+      operation,
+      operands: [address, value],
+      position,
+    }
     return { kind: 'evaluate', expression: store }
   }
 

@@ -117,8 +117,7 @@ class ConditionParser {
     if (!bracket) reader.skip('*')
     const { text } = reader.name('a register such as 0:r1, or a variable')
     if (bracket) reader.expect(']')
-    else if (reader.sees('['))
-      throw new LitmusUnsupportedError('arrays', position)
+    else if (reader.sees('[')) throw new LitmusUnsupportedError('arrays', position)
     return this.#index({ kind: 'variable', variable: this.#names.variable(text) })
   }
 
@@ -130,7 +129,10 @@ class ConditionParser {
     const exists = this.#names.hasRegister(process, text)
     if (!exists && optional) return -1
     if (!exists)
-      throw new LitmusSyntaxError(`there is no register ${process}:${text}`, position, { process, name: text })
+      throw new LitmusSyntaxError(`there is no register ${process}:${text}`, position, {
+        process,
+        name: text,
+      })
     return this.#index({ kind: 'register', process, register: text })
   }
 

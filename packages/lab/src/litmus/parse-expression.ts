@@ -94,7 +94,8 @@ function primary(reader: TokenReader, scope: Scope): Expression {
     reader.expect(')')
     return inner
   }
-  if (token.kind !== 'name') throw new LitmusSyntaxError(`expected a value, found ${token.text}`, token.position)
+  if (token.kind !== 'name')
+    throw new LitmusSyntaxError(`expected a value, found ${token.text}`, token.position)
   if (reader.sees('(')) return call(reader, scope, token)
   if (token.text === 'NULL') return { kind: 'number', value: 0 }
   if (reader.sees('->') || reader.sees('.') || reader.sees('['))

@@ -37,7 +37,8 @@ export function parseLitmus(source: string): LitmusTest {
   const parsed: ParsedProcess[] = []
   while (/^P\d+$/.test(reader.peek().text)) parsed.push(parseProcess(reader, (p) => initial.registersOf(p)))
   if (parsed.length === 0) throw reader.unexpected('a process such as P0')
-  for (const { parameters } of parsed) for (const { name: parameter } of parameters) initial.declare(parameter)
+  for (const { parameters } of parsed)
+    for (const { name: parameter } of parameters) initial.declare(parameter)
   const processes = parsed.map((process, index) => finish(process, index, initial, reader))
   const conditions = parseConditions(reader, namesOf(initial, processes))
   return {

@@ -101,7 +101,11 @@ function scenarioOf(
  * Tells all who wait that the execution does not count, once the registers of a process exclude it by themselves. Such an execution
  * may have left a read section that nobody had entered, and then grace periods do not end.
  */
-function abandonUnless(machine: LitmusMachine, process: number, registers: readonly number[]): readonly number[] {
+function abandonUnless(
+  machine: LitmusMachine,
+  process: number,
+  registers: readonly number[],
+): readonly number[] {
   const { test, mem, memory } = machine
   const known = test.observables.map((seen) => {
     if (seen.kind !== 'register' || seen.process !== process) return undefined
@@ -122,7 +126,10 @@ function machineFor(t: Scenario, test: LitmusTest, options: RunOptions): LitmusM
   const forImplementation: MemFunctions =
     test.filter === undefined
       ? mem
-      : { ...mem, awaitUntil: (predicate, tries) => mem.awaitUntil(() => predicate() || isAbandoned(), tries) }
+      : {
+          ...mem,
+          awaitUntil: (predicate, tries) => mem.awaitUntil(() => predicate() || isAbandoned(), tries),
+        }
   const place = (words: number): Place => ({ mem: forImplementation, cpus, ...t.words(words) })
   t.name(memory, base * 4, wordsOf(test, once), '')
   return {

@@ -47,7 +47,8 @@ function barrierChoices(events: readonly PlacedEvent[]): Choice[] {
   const words = new Map<string, PlacedEvent[]>()
   for (const event of events) {
     const { kind, variable } = event
-    const word = kind === 'fence' ? 'fence' : / (begin|end)$/.test(kind) ? `grace periods of ${variable}` : undefined
+    const word =
+      kind === 'fence' ? 'fence' : / (begin|end)$/.test(kind) ? `grace periods of ${variable}` : undefined
     if (word !== undefined) words.set(word, [...(words.get(word) ?? []), event])
   }
   const choices: Choice[] = []

@@ -15,7 +15,13 @@
  * Before it waits, a grace period touches each count of entries with a read-modify-write. So plain data, too, is ordered as the axioms
  * say: a section that was not counted begins after the grace period began in happens-before, not only in the order of atomics.
  */
-import type { MemFunctions, Place, RcuImplementation, SrcuImplementation, SrcuUser } from './implementation.js'
+import type {
+  MemFunctions,
+  Place,
+  RcuImplementation,
+  SrcuImplementation,
+  SrcuUser,
+} from './implementation.js'
 
 const INDEX = 0
 const LOCK = 1

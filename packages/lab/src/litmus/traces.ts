@@ -72,10 +72,7 @@ function mostStores(traces: readonly ProcessTrace[]): number {
 }
 
 /** Adds what the traces write to what the variables may hold; returns whether there was anything new. */
-function addValues(
-  values: readonly Set<number>[],
-  processes: readonly (readonly ProcessTrace[])[],
-): boolean {
+function addValues(values: readonly Set<number>[], processes: readonly (readonly ProcessTrace[])[]): boolean {
   let grew = false
   for (const { kind, variable, wrote } of processes.flat().flatMap(({ events }) => events)) {
     const known = values[variable]
@@ -86,13 +83,11 @@ function addValues(
   return grew
 }
 
-/** Thrown to end a run that needs a value that is not chosen yet. */
-class NeedsValue {
-  readonly variable: number
-  constructor(variable: number) {
-    this.variable = variable
-  }
+/** Thrown to end a run that needs a value that is not chosen yet: one and the same, for it is thrown often. */
+class NeedsValue extends Error {
+  variable = 0
 }
+const needsValue = new NeedsValue('a load needs a value')
 
 function processTraces(
   test: LitmusTest,
@@ -105,15 +100,19 @@ function processTraces(
     const recorder = new Recorder(test, process.number, options.once, oracle)
     const outcome = runOnce(test, process, recorder)
     if (outcome instanceof NeedsValue) {
-      for (const value of values[outcome.variable] ?? []) explore([...oracle, value])
+      const { variable } = outcome
+      for (const value of values[variable] ?? []) explore([...oracle, value])
       return
     }
     if (traces.push(outcome) > options.limit)
-      throw new LitmusLimitError(`P${process.number} of ${test.name} can do more than ${options.limit} things`, {
-        test: test.name,
-        process: process.number,
-        limit: options.limit,
-      })
+      throw new LitmusLimitError(
+        `P${process.number} of ${test.name} can do more than ${options.limit} things`,
+        {
+          test: test.name,
+          process: process.number,
+          limit: options.limit,
+        },
+      )
   }
   explore([])
   return traces
@@ -205,8 +204,9 @@ class Recorder implements Processor {
   }
   #choose(variable: number): number {
     const value = this.#oracle[this.#reads++]
-    if (value === undefined) throw new NeedsValue(variable)
-    return value
+    if (value !== undefined) return value
+    needsValue.variable = variable
+    throw needsValue
   }
   #record(kind: EventKind, fields: Partial<LitmusEvent> = {}): void {
     this.events.push({ kind, variable: -1, isAtomic: false, read: 0, wrote: 0, cookie: 0, ...fields })

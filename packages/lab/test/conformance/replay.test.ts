@@ -5,7 +5,10 @@ import { ExplorationFailure, explore, mem, percpu, type Scenario, type Trace } f
 import { LitmusRunError } from 'percpu-lab/litmus'
 
 /** The trace of one execution of a scenario, which has no failure of its own. */
-async function traceOf(describe: (t: Scenario) => void, accept: (results: readonly unknown[]) => boolean): Promise<Trace> {
+async function traceOf(
+  describe: (t: Scenario) => void,
+  accept: (results: readonly unknown[]) => boolean,
+): Promise<Trace> {
   const scenario = (t: Scenario) => {
     describe(t)
     t.finally((results) => assert.ok(!accept(results)))
@@ -20,7 +23,13 @@ async function traceOf(describe: (t: Scenario) => void, accept: (results: readon
 }
 
 const { struct, atomic, published, i32, u8, u16, u64, f64 } = percpu
-const Words = struct('Words', { flag: atomic(i32), data: published(f64), small: published(u16), tiny: published(u8), large: atomic(u64) })
+const Words = struct('Words', {
+  flag: atomic(i32),
+  data: published(f64),
+  small: published(u16),
+  tiny: published(u8),
+  large: atomic(u64),
+})
 
 test('message passing with words of all widths: every value is read again', async () => {
   const trace = await traceOf(

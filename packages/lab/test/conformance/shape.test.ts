@@ -29,7 +29,8 @@ for (const once of ['plain', 'atomic'] as const)
       const report = await runShape(shape, { times, once })
       checkReport(report, shape)
       const satisfying = report.outcomes.filter(({ satisfies }) => satisfies)
-      if (once === 'atomic') assert.deepEqual(satisfying, [], 'the weak outcome, which atomic accesses forbid')
+      if (once === 'atomic')
+        assert.deepEqual(satisfying, [], 'the weak outcome, which atomic accesses forbid')
     })
 
 const pointers = parseLitmus(`C pointers

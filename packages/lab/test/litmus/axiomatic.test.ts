@@ -18,7 +18,10 @@ function shape(processes: readonly string[], observed: string): string {
 const plain = { once: 'plain' } as const
 
 test('store buffering: the fourth state only with plain accesses', () => {
-  const source = shape(['WRITE_ONCE(*x, 1); a = READ_ONCE(*y);', 'WRITE_ONCE(*y, 1); a = READ_ONCE(*x);'], '0:a; 1:a')
+  const source = shape(
+    ['WRITE_ONCE(*x, 1); a = READ_ONCE(*y);', 'WRITE_ONCE(*y, 1); a = READ_ONCE(*x);'],
+    '0:a; 1:a',
+  )
   assert.deepEqual(states(source), ['0 1', '1 0', '1 1'])
   assert.deepEqual(states(source, plain), ['0 0', '0 1', '1 0', '1 1'])
 })
@@ -53,19 +56,18 @@ test('the last atomic write is found at the end', () => {
 })
 
 test('read-modify-writes are atomic', () => {
-  const source = shape(['a = xchg(x, 1);', 'a = xchg(x, 2);', 'a = atomic_fetch_add(4, x);'], '0:a; 1:a; 2:a; x')
-  assert.deepEqual(states(source), [
-    '0 1 2 6',
-    '0 5 1 2',
-    '2 0 1 5',
-    '4 1 0 2',
-    '2 4 0 1',
-    '6 0 2 1',
-  ].sort())
+  const source = shape(
+    ['a = xchg(x, 1);', 'a = xchg(x, 2);', 'a = atomic_fetch_add(4, x);'],
+    '0:a; 1:a; 2:a; x',
+  )
+  assert.deepEqual(states(source), ['0 1 2 6', '0 5 1 2', '2 0 1 5', '4 1 0 2', '2 4 0 1', '6 0 2 1'].sort())
 })
 
 test('values do not come out of thin air', () => {
-  const source = shape(['a = READ_ONCE(*x); WRITE_ONCE(*y, a);', 'a = READ_ONCE(*y); WRITE_ONCE(*x, a);'], '0:a; 1:a')
+  const source = shape(
+    ['a = READ_ONCE(*x); WRITE_ONCE(*y, a);', 'a = READ_ONCE(*y); WRITE_ONCE(*x, a);'],
+    '0:a; 1:a',
+  )
   assert.deepEqual(states(source, plain), ['0 0'])
 })
 
@@ -76,7 +78,10 @@ P0(int *x, int **p) { int a; WRITE_ONCE(*x, 1); rcu_assign_pointer(*p, x); }
 P1(int **p, int *y) { int *q; int b; q = rcu_dereference(*p); if (*q == 7) b = 5; else b = *q; }
 exists (1:q=x /\\ 1:b=1)`
   const { states: found } = allowedStates(parseLitmus(source))
-  assert.deepEqual(found.map(({ values, satisfies }) => [values[1], satisfies]).sort(), [[1, true], [5, false]])
+  assert.deepEqual(found.map(({ values, satisfies }) => [values[1], satisfies]).sort(), [
+    [1, true],
+    [5, false],
+  ])
 })
 
 test('races are found where plain accesses are not ordered', () => {
@@ -88,11 +93,14 @@ test('races are found where plain accesses are not ordered', () => {
 
 test('a test that is too large is refused, not guessed', () => {
   const large = litmusTest('srcu', 'SRCU-82-A')
-  assert.throws(() => allowedStates(large, { limit: 1000 }), (error: unknown) => {
-    assert.ok(error instanceof LitmusLimitError)
-    assert.equal(error.code, 'LAB_LITMUS_LIMIT')
-    return true
-  })
+  assert.throws(
+    () => allowedStates(large, { limit: 1000 }),
+    (error: unknown) => {
+      assert.ok(error instanceof LitmusLimitError)
+      assert.equal(error.code, 'LAB_LITMUS_LIMIT')
+      return true
+    },
+  )
 })
 
 test('misuse of read sections is flagged', () => {
@@ -107,8 +115,7 @@ const allowedMore: Record<string, string[]> = { classic: [], atomic: [], rcu: []
 for (const [folder, exceptions] of Object.entries(allowedMore))
   test(`${folder}: with atomic accesses nothing is allowed that the LKMM forbids`, () => {
     const found = verdicts(folder, 'atomic').filter(
-      ({ expected, verdict }) =>
-        expected !== undefined && expected !== 'Sometimes' && verdict !== expected,
+      ({ expected, verdict }) => expected !== undefined && expected !== 'Sometimes' && verdict !== expected,
     )
     assert.deepEqual(
       found.map(({ name }) => name),

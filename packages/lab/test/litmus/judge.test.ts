@@ -125,6 +125,8 @@ test('the rule is one-sided', () => {
 })
 
 test('the stand-in SRCU explored on its own: a fixed number of executions', async () => {
-  const { executions, truncated } = await runImplementation(litmusTest('srcu', 'srcu-nest-1'), { srcu: standInSrcu })
+  const { executions, truncated } = await runImplementation(litmusTest('srcu', 'srcu-nest-1'), {
+    srcu: standInSrcu,
+  })
   assert.deepEqual({ executions, truncated }, { executions: 10, truncated: false })
 })

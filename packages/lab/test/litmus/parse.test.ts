@@ -61,7 +61,7 @@ test('a file has its name, its expected result, and its parts', () => {
 
 test('conditions bind as usual and see addresses as values', () => {
   const { observables, proposition } = parseLitmus(messagePassing)
-  const at = (values: Record<string, number>) =>
+  const at = (values: { readonly [name: string]: number | undefined }) =>
     holds(
       proposition,
       observables.map((seen) =>
@@ -75,7 +75,8 @@ test('conditions bind as usual and see addresses as values', () => {
 })
 
 test('results: Deadlock in any case, flags kept as text', () => {
-  const withResult = (result: string) => parseLitmus(`C t\n(* Result: ${result} *)\n{}\nP0(int *x) { }\nexists (x=0)`)
+  const withResult = (result: string) =>
+    parseLitmus(`C t\n(* Result: ${result} *)\n{}\nP0(int *x) { }\nexists (x=0)`)
   assert.equal(withResult('DEADLOCK').expected, 'Deadlock')
   assert.equal(withResult('Flag srcu-bad-nesting').expected, undefined)
   assert.equal(withResult('Flag srcu-bad-nesting').result, 'Flag srcu-bad-nesting')
