@@ -1,6 +1,6 @@
 /**
  * What an exploration of a litmus test needs of an implementation of RCU or SRCU. All accesses are made through the `#mem` that is
- * given, and all state of a thread is made in `open`, which runs once for each CPU in each execution.
+ * given, and all state of a thread is made in `open`, which runs at the first call of each CPU in each execution.
  */
 import type * as Mem from 'percpu/mem'
 import type { Wait } from './evaluate.js'

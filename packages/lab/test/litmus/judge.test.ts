@@ -60,6 +60,27 @@ test('an implementation without grace periods allows more: found', async () => {
   assert.equal(verdict, 'Never', 'a grace period within a section must not end')
 })
 
+test('an implementation may let its CPU go on with other things while it waits', async () => {
+  const awaiting: RcuImplementation = {
+    ...standInRcu,
+    open: (place, cpu) => {
+      const user = standInRcu.open(place, cpu)
+      return { ...user, synchronize: () => Promise.resolve().then(() => user.synchronize()) }
+    },
+  }
+  for (const [name, verdict] of [
+    ['RCU+sync+read', 'Never'],
+    ['RCU+two-sections', 'Sometimes'],
+    ['RCU+deadlock', 'Deadlock'],
+  ] as const) {
+    const shape = litmusTest('rcu', name)
+    const run = await runImplementation(shape, { rcu: awaiting })
+    assert.equal(run.verdict, verdict, name)
+    const blocking = await runImplementation(shape)
+    assert.deepEqual(new Set(run.states.map(String)), new Set(blocking.states.map(String)))
+  }
+})
+
 test('a judgement names the problem, and the table shows it', async () => {
   const files = litmusFiles('rcu').filter((file) => /RCU\+(sync\+read|deadlock|two-sections)/.test(file))
   const judged = await judge(files, { rcu: noGracePeriod })

@@ -55,7 +55,7 @@ test('a file has its name, its expected result, and its parts', () => {
   const names = parsed.variables.map(({ name, initial }) => `${name}=${valueName(parsed, initial)}`)
   assert.deepEqual(names, ['x=0', 'p=x', 'l=0', 'count=2', 's=0'])
   assert.deepEqual(parsed.processes[0]?.registers, ['r7', 'r0', 'r1'])
-  assert.deepEqual([...(parsed.processes[0]?.initial ?? [])], [['r7', -3]])
+  assert.deepEqual([...parsed.processes[0].initial], [['r7', -3]])
   assert.deepEqual(parsed.processes[1]?.registers, ['idx', 'r1', 'r2'])
 })
 
