@@ -55,6 +55,42 @@ test('the last atomic write is found at the end', () => {
   assert.deepEqual(states(source), ['1 1 1', '1 2 1', '1 2 2', '2 2 2'])
 })
 
+test('an atomic read finds the last atomic write, also when only the order of atomics says which', () => {
+  const source = `C t
+{}
+P0(int *x, int *z) { int a; smp_store_release(x, 1); a = smp_load_acquire(z); }
+P1(int *x, int *y, int *z) { int b; smp_store_release(z, 1); smp_store_release(x, 2); b = smp_load_acquire(y); }
+P2(int *x, int *y) { int c; smp_store_release(y, 1); c = smp_load_acquire(x); }
+exists (0:a=0 /\\ 1:b=0 /\\ 2:c=1)`
+  assert.equal(allowedStates(parseLitmus(source)).verdict, 'Never')
+})
+
+// The two cases that the repair of the memory model added, beside reads that synchronize with what they read from.
+
+test('an atomic read does not skip an atomic write for a plain one that happened before both', () => {
+  const source = `C t
+{}
+P0(int *x, int *y) { *x = 1; smp_store_release(y, 1); }
+P1(int *x, int *y, int *z) { int a; int b; a = smp_load_acquire(y); smp_store_release(x, 2); b = smp_load_acquire(z); }
+P2(int *x, int *y, int *z) { int c; int d; c = smp_load_acquire(y); smp_store_release(z, 1); d = smp_load_acquire(x); }
+filter (1:a=1 /\\ 2:c=1)
+exists (1:b=0 /\\ 2:d=1)`
+  assert.equal(allowedStates(parseLitmus(source)).verdict, 'Never')
+})
+
+test('a plain read finds the later one of two atomic writes that happened before it', () => {
+  const source = `C t
+{}
+P0(int *x, int *f) { smp_store_release(x, 1); smp_store_release(f, 1); }
+P1(int *x, int *g) { int a; smp_store_release(x, 2); a = smp_load_acquire(x); smp_store_release(g, 1); }
+P2(int *x, int *f, int *g) { int b; int c; int d; b = smp_load_acquire(f); c = smp_load_acquire(g); d = *x; }
+filter (1:a=1 /\\ 2:b=1 /\\ 2:c=1)
+exists (2:d=2)`
+  const found = allowedStates(parseLitmus(source))
+  assert.equal(found.verdict, 'Never')
+  assert.equal(found.states.length, 1)
+})
+
 test('read-modify-writes are atomic', () => {
   const source = shape(
     ['a = xchg(x, 1);', 'a = xchg(x, 2);', 'a = atomic_fetch_add(4, x);'],
