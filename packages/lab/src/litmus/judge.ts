@@ -25,6 +25,8 @@ export interface JudgedFile {
   readonly axioms: Column
   readonly implementation: Column
   readonly executions: number
+  /** Whether the exploration was broken off: then `implementation` may have missed states. */
+  readonly truncated: boolean
   readonly milliseconds: number
   /** Why the file is not satisfied, or could not be judged. */
   readonly problem: string | undefined
@@ -52,7 +54,13 @@ async function judgeFile(file: string, options: JudgeOptions): Promise<JudgedFil
   } catch (error) {
     if (!(error instanceof LitmusError)) throw error
     const none = 'Not supported'
-    const unknown = { lkmm: undefined, axioms: none, implementation: none, executions: 0 } as const
+    const unknown = {
+      lkmm: undefined,
+      axioms: none,
+      implementation: none,
+      executions: 0,
+      truncated: false,
+    } as const
     return { file, name: file, ...unknown, milliseconds: 0, problem: error.message }
   }
   const axioms = axiomsOf(test, options)
@@ -64,6 +72,7 @@ async function judgeFile(file: string, options: JudgeOptions): Promise<JudgedFil
     axioms,
     implementation: run.verdict,
     executions: run.executions,
+    truncated: run.truncated && run.failure === undefined,
     milliseconds: performance.now() - start,
     problem: problemOf(test, axioms, run),
   }
@@ -99,14 +108,16 @@ function problemOf(test: LitmusTest, axioms: Column, run: RunResult): string | u
 /** The table that the command prints. */
 export function formatJudgement(judged: readonly JudgedFile[]): string {
   const head = ['test', 'LKMM', 'JS axioms', 'implementation', 'executions', '']
-  const rows = judged.map(({ name, lkmm = '-', axioms, implementation, executions, problem = '' }) => [
-    name,
-    lkmm,
-    axioms,
-    implementation,
-    String(executions),
-    problem === '' ? '' : `✗ ${problem}`,
-  ])
+  const rows = judged.map(
+    ({ name, lkmm = '-', axioms, implementation, executions, truncated, problem = '' }) => [
+      name,
+      lkmm,
+      axioms,
+      implementation,
+      `${executions}${truncated ? ' (broken off)' : ''}`,
+      problem === '' ? '' : `✗ ${problem}`,
+    ],
+  )
   const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0)))
   const line = (row: readonly string[]) =>
     row

@@ -126,6 +126,16 @@ for (const once of ['atomic', 'plain'] as const)
     assert.ok(compared > (once === 'atomic' ? 90 : 40), `${compared} tests with equal states`)
   })
 
+test('a search that was broken off says so', async () => {
+  const [file] = litmusFiles('srcu').filter((name) => name.endsWith('SRCU-42-A.litmus'))
+  assert.ok(file !== undefined)
+  const [complete] = await judge([file])
+  assert.deepEqual([complete?.executions, complete?.truncated], [91, false])
+  const [broken] = await judge([file], { executions: 10 })
+  assert.equal(broken?.truncated, true)
+  assert.match(formatJudgement([broken]), /10 \(broken off\)$/m)
+})
+
 test('a file that is not supported is reported with its place', async (t) => {
   const folder = mkdtempSync(path.join(tmpdir(), 'litmus-'))
   t.after(() => rmSync(folder, { recursive: true }))
