@@ -81,9 +81,17 @@ export async function explore(
 ): Promise<ExploreReport> {
   if (hook.runner !== undefined)
     throw new ScenarioError('one exploration at a time: await the other one first')
-  // Promise jobs of bodies can only be run from a task.
-  await new Promise<void>((resolve) => setImmediate(resolve))
-  return new Exploration(name, describe, options).run()
+  // Promise jobs of bodies can only be run from a task, and what follows an await is not one but a promise job itself.
+  const report = new Promise<ExploreReport>((resolve, reject) => {
+    setImmediate(() => {
+      try {
+        resolve(new Exploration(name, describe, options).run())
+      } catch (error) {
+        reject(error instanceof Error ? error : new Error(String(error)))
+      }
+    })
+  })
+  return await report
 }
 
 class Exploration {

@@ -1,0 +1,247 @@
+/**
+ * Runs the body of a process against a processor: the axioms record events, the exploration and the replay access memory. What a
+ * body means is written here, once.
+ */
+import { LitmusRunError } from './errors.js'
+import type {
+  AccessOrder,
+  BinaryOperator,
+  Expression,
+  LitmusProcess,
+  LitmusTest,
+  Modification,
+  Operation,
+  Statement,
+  UnaryOperator,
+} from './syntax.js'
+import { ADDRESS } from './syntax.js'
+
+/** What a process does to the world. Addresses are values of the test: {@link ADDRESS} + number of the variable. */
+export interface Processor {
+  load(address: number, order: AccessOrder): number
+  store(address: number, value: number, order: AccessOrder): void
+  /** Atomically; returns the word before. `expected` is used by compareExchange alone. */
+  modify(address: number, modification: Modification, operand: number, expected: number): number
+  fence(): void
+  /** Spin locks: words that are 1 while held. */
+  lock(address: number): void
+  unlock(address: number): void
+  rcuReadLock(): void
+  rcuReadUnlock(): void
+  /** Grace periods may be waited for without blocking: then they give a promise. */
+  synchronizeRcu(): Wait
+  srcuReadLock(domain: number): number
+  srcuReadUnlock(domain: number, index: number): void
+  synchronizeSrcu(domain: number): Wait
+}
+/** Nothing, or something to await before the process goes on. */
+export type Wait = void | PromiseLike<void>
+
+/**
+ * Runs the process; returns its registers at the end, in the order of {@link LitmusProcess.registers}. Only for processors whose
+ * grace periods give no promise.
+ */
+export function runProcess(test: LitmusTest, process: LitmusProcess, processor: Processor): number[] {
+  const evaluator = new Evaluator(test, process, processor)
+  for (const pending of evaluator.run(process.body))
+    throw new LitmusRunError(`P${process.number} of ${test.name} would have to await`, { pending })
+  return evaluator.registers()
+}
+
+/** As {@link runProcess}, awaiting what grace periods give; does not await when they give nothing. */
+export function runProcessAsync(
+  test: LitmusTest,
+  process: LitmusProcess,
+  processor: Processor,
+): number[] | Promise<number[]> {
+  const evaluator = new Evaluator(test, process, processor)
+  const steps = evaluator.run(process.body)
+  const first = steps.next()
+  if (first.done === true) return evaluator.registers()
+  const goOn = async (pending: PromiseLike<void>): Promise<number[]> => {
+    await pending
+    for (const next of steps) await next
+    return evaluator.registers()
+  }
+  return goOn(first.value)
+}
+
+class Evaluator {
+  readonly #names = new Map<string, number>()
+  readonly #process: LitmusProcess
+  readonly #processor: Processor
+  /** What the statement has to wait for. */
+  #pending: Wait = undefined
+
+  constructor(test: LitmusTest, process: LitmusProcess, processor: Processor) {
+    this.#process = process
+    this.#processor = processor
+    for (const register of process.registers) this.#names.set(register, process.initial.get(register) ?? 0)
+    for (const parameter of process.parameters)
+      this.#names.set(parameter, ADDRESS + test.variables.findIndex(({ name }) => name === parameter))
+  }
+
+  registers(): number[] {
+    return this.#process.registers.map((register) => this.#names.get(register) ?? 0)
+  }
+
+  /** Runs the statements; gives what has to be awaited before it goes on. */
+  *run(statements: readonly Statement[]): Generator<PromiseLike<void>, void, void> {
+    for (const statement of statements) {
+      if (statement.kind === 'assign') this.#names.set(statement.register, this.value(statement.value))
+      else if (statement.kind === 'evaluate') this.value(statement.expression)
+      else yield* this.run(this.value(statement.condition) === 0 ? statement.otherwise : statement.then)
+      const pending = this.#pending
+      this.#pending = undefined
+      if (pending !== undefined) yield pending
+    }
+  }
+
+  value(expression: Expression): number {
+    switch (expression.kind) {
+      case 'number':
+        return expression.value
+      case 'name':
+        return this.#names.get(expression.name) ?? 0
+      case 'unary':
+        return applyUnary(expression.operator, this.value(expression.operand))
+      case 'binary': {
+        const left = this.value(expression.left)
+        if (expression.operator === '&&' && left === 0) return 0
+        if (expression.operator === '||' && left !== 0) return 1
+        return applyBinary(expression.operator, left, this.value(expression.right))
+      }
+      case 'operation': {
+        const [first = 0, second = 0, third = 0] = expression.operands.map((operand) => this.value(operand))
+        return this.#operate(expression.operation, first, second, third)
+      }
+    }
+  }
+
+  #operate(operation: Operation, first: number, second: number, third: number): number {
+    const processor = this.#processor
+    switch (operation.does) {
+      case 'load':
+        return processor.load(first, operation.order)
+      case 'store':
+        processor.store(first, second, operation.order)
+        if (operation.fenced) processor.fence()
+        return 0
+      case 'modify':
+        return this.#modify(operation, first, second, third)
+      case 'fence':
+        processor.fence()
+        return 0
+      case 'nothing':
+        return 0
+      case 'lock':
+        processor.lock(first)
+        return 0
+      case 'trylock':
+        return processor.modify(first, 'compareExchange', 1, 0) === 0 ? 1 : 0
+      case 'unlock':
+        processor.unlock(first)
+        return 0
+      case 'is locked':
+        return processor.load(first, 'atomic')
+      default:
+        return this.#rcu(operation.does, first, second)
+    }
+  }
+
+  #rcu(
+    does: `${'rcu' | 'srcu'} ${'lock' | 'unlock' | 'synchronize'}`,
+    domain: number,
+    index: number,
+  ): number {
+    const processor = this.#processor
+    if (does === 'srcu lock') return processor.srcuReadLock(domain)
+    if (does === 'srcu unlock') processor.srcuReadUnlock(domain, index)
+    else if (does === 'srcu synchronize') this.#pending = processor.synchronizeSrcu(domain)
+    else if (does === 'rcu lock') processor.rcuReadLock()
+    else if (does === 'rcu unlock') processor.rcuReadUnlock()
+    else this.#pending = processor.synchronizeRcu()
+    return 0
+  }
+
+  #modify(
+    operation: Extract<Operation, { does: 'modify' }>,
+    address: number,
+    second: number,
+    third: number,
+  ): number {
+    const { modification, amount, gives } = operation
+    const swaps = modification === 'compareExchange'
+    const operand = amount ?? (swaps ? third : second)
+    const old = this.#processor.modify(address, modification, operand, swaps ? second : 0)
+    if (gives === 'old') return old
+    const now = modified(modification, old, operand, second)
+    return gives === 'new' ? now : Number(now === 0)
+  }
+}
+
+/** The word after a read-modify-write. */
+export function modified(modification: Modification, old: number, operand: number, expected: number): number {
+  switch (modification) {
+    case 'exchange':
+      return operand
+    case 'add':
+      return (old + operand) | 0
+    case 'sub':
+      return (old - operand) | 0
+    case 'and':
+      return old & operand
+    case 'or':
+      return old | operand
+    case 'compareExchange':
+      return old === expected ? operand : old
+  }
+}
+
+/** The variable at an address. */
+export function variableAt(test: LitmusTest, address: number): number {
+  const variable = address - ADDRESS
+  if (variable >= 0 && variable < test.variables.length) return variable
+  throw new LitmusRunError(`${test.name} follows ${address}, which is not the address of a variable`, {
+    test: test.name,
+    address,
+  })
+}
+
+function applyUnary(operator: UnaryOperator, value: number): number {
+  switch (operator) {
+    case '!':
+      return Number(value === 0)
+    case '~':
+      return ~value
+    case '-':
+      return -value | 0
+    case '+':
+      return value
+  }
+}
+
+const binaryOperators: Readonly<Record<BinaryOperator, (left: number, right: number) => number>> = {
+  '||': (left, right) => Number(left !== 0 || right !== 0),
+  '&&': (left, right) => Number(left !== 0 && right !== 0),
+  '|': (left, right) => left | right,
+  '^': (left, right) => left ^ right,
+  '&': (left, right) => left & right,
+  '==': (left, right) => Number(left === right),
+  '!=': (left, right) => Number(left !== right),
+  '<': (left, right) => Number(left < right),
+  '>': (left, right) => Number(left > right),
+  '<=': (left, right) => Number(left <= right),
+  '>=': (left, right) => Number(left >= right),
+  '<<': (left, right) => left << right,
+  '>>': (left, right) => left >> right,
+  '+': (left, right) => (left + right) | 0,
+  '-': (left, right) => (left - right) | 0,
+  '*': (left, right) => Math.imul(left, right),
+  '/': (left, right) => Math.trunc(left / right) | 0,
+  '%': (left, right) => (left % right) | 0,
+}
+
+function applyBinary(operator: BinaryOperator, left: number, right: number): number {
+  return binaryOperators[operator](left, right)
+}

@@ -1,0 +1,130 @@
+/**
+ * Judges litmus files: what the LKMM says of each, what the memory model of JavaScript says, and what an exploration of an
+ * implementation of RCU and SRCU finds.
+ *
+ * The judgement is one-sided: an implementation may forbid more than the file says, never allow more. A file that says Sometimes is
+ * satisfied by Never, and one that says Never by nothing else.
+ */
+import { readFileSync } from 'node:fs'
+import { allowedStates, type AxiomaticOptions } from './axiomatic.js'
+import { LitmusError, LitmusLimitError } from './errors.js'
+import { parseLitmus } from './parse.js'
+import { runImplementation, type RunOptions, type RunResult } from './run.js'
+import type { LitmusTest, Verdict } from './syntax.js'
+
+export interface JudgeOptions extends RunOptions, Pick<AxiomaticOptions, 'limit'> {}
+
+/** 'Limit': too large to be looked at completely. 'Not supported': the file uses something outside the subset. */
+export type Column = Verdict | 'Data race' | 'Limit' | 'Not supported'
+
+export interface JudgedFile {
+  readonly file: string
+  readonly name: string
+  /** The file's `Result:`. */
+  readonly lkmm: string | undefined
+  readonly axioms: Column
+  readonly implementation: Column
+  readonly executions: number
+  /** Whether the exploration was broken off: then `implementation` may have missed states. */
+  readonly truncated: boolean
+  readonly milliseconds: number
+  /** Why the file is not satisfied, or could not be judged. */
+  readonly problem: string | undefined
+}
+
+/** Whether `found` allows more than `expected` does. */
+export function allowsMore(expected: Verdict, found: Column): boolean {
+  if (found === 'Limit' || found === 'Not supported') return false
+  if (expected === 'Sometimes') return found === 'Deadlock' || found === 'Data race'
+  return found !== expected
+}
+
+/** Judges files, one after another. */
+export async function judge(files: readonly string[], options: JudgeOptions = {}): Promise<JudgedFile[]> {
+  const judged: JudgedFile[] = []
+  for (const file of files) judged.push(await judgeFile(file, options))
+  return judged
+}
+
+async function judgeFile(file: string, options: JudgeOptions): Promise<JudgedFile> {
+  const start = performance.now()
+  let test: LitmusTest
+  try {
+    test = parseLitmus(readFileSync(file, 'utf8'))
+  } catch (error) {
+    if (!(error instanceof LitmusError)) throw error
+    const none = 'Not supported'
+    const unknown = {
+      lkmm: undefined,
+      axioms: none,
+      implementation: none,
+      executions: 0,
+      truncated: false,
+    } as const
+    return { file, name: file, ...unknown, milliseconds: 0, problem: error.message }
+  }
+  const axioms = axiomsOf(test, options)
+  const run = await runImplementation(test, options)
+  return {
+    file,
+    name: test.name,
+    lkmm: test.result,
+    axioms,
+    implementation: run.verdict,
+    executions: run.executions,
+    truncated: run.truncated && run.failure === undefined,
+    milliseconds: performance.now() - start,
+    problem: problemOf(test, axioms, run),
+  }
+}
+
+function axiomsOf(test: LitmusTest, { once = 'atomic', limit }: JudgeOptions): Column {
+  try {
+    const bounds = limit === undefined ? {} : { limit }
+    return allowedStates(test, { once, verdictOnly: true, ...bounds }).verdict
+  } catch (error) {
+    if (error instanceof LitmusLimitError) return 'Limit'
+    throw error
+  }
+}
+
+function problemOf(test: LitmusTest, axioms: Column, run: RunResult): string | undefined {
+  const { expected } = test
+  if (expected !== undefined && allowsMore(expected, run.verdict))
+    return `the implementation: ${run.verdict}, the LKMM: ${expected}`
+  if (expected !== undefined && allowsMore(expected, axioms))
+    return `the memory model of JavaScript: ${axioms}, the LKMM: ${expected}`
+  if (
+    axioms !== 'Limit' &&
+    axioms !== 'Not supported' &&
+    axioms !== 'Data race' &&
+    allowsMore(axioms, run.verdict)
+  )
+    // A search that was broken off may have missed the states that make Sometimes of Always.
+    return `the implementation: ${run.verdict}, the memory model of JavaScript: ${axioms}`
+  return undefined
+}
+
+/** The table that the command prints. */
+export function formatJudgement(judged: readonly JudgedFile[]): string {
+  const head = ['test', 'LKMM', 'JS axioms', 'implementation', 'executions', '']
+  const rows = judged.map(
+    ({ name, lkmm = '-', axioms, implementation, executions, truncated, problem = '' }) => [
+      name,
+      lkmm,
+      axioms,
+      implementation,
+      `${executions}${truncated ? ' (broken off)' : ''}`,
+      problem === '' ? '' : `✗ ${problem}`,
+    ],
+  )
+  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0)))
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd()
+  const wrong = judged.filter(({ problem }) => problem !== undefined).length
+  const summary = `${judged.length} tests; ${wrong === 0 ? 'none allows more than it may' : `${wrong} with problems`}`
+  return [line(head), ...rows.map(line), '', summary].join('\n')
+}

@@ -1,0 +1,157 @@
+/**
+ * Explores a litmus test: its processes are CPUs, its accesses those of the lab's `#mem`, its RCU and SRCU calls those of an
+ * implementation, whose own accesses are explored along with them.
+ *
+ * What is found are the states in which an execution can end. An exploration steps through sequentially consistent executions; with
+ * READ_ONCE and WRITE_ONCE as plain accesses, loads may also give stale values, but never one that is written later (docs/litmus.md).
+ */
+import { explore } from '../explore.js'
+import { ExplorationFailure } from '../failure.js'
+import * as labMem from '../mem.js'
+import type { Scenario } from '../scenario.js'
+import type { Struct } from 'percpu'
+import { percpu } from '../index.js'
+import type { FinalState } from './axiomatic.js'
+import { verdictOn } from './axiomatic.js'
+import { runProcessAsync } from './evaluate.js'
+import type { MemFunctions, Place, RcuImplementation, SrcuImplementation } from './implementation.js'
+import { MemoryProcessor, srcuDomains, type LitmusMachine } from './processor.js'
+import { standInRcu, standInSrcu } from './stand-in.js'
+import { holds, holdsSoFar, type LitmusTest, type Verdict } from './syntax.js'
+
+export interface RunOptions {
+  readonly rcu?: RcuImplementation
+  readonly srcu?: SrcuImplementation
+  /** What READ_ONCE and WRITE_ONCE are: atomic (default), or plain accesses that may be stale. */
+  readonly once?: 'atomic' | 'plain'
+  /** Executions after which to break off. Default: 200,000. */
+  readonly executions?: number
+  /** Milliseconds after which to break off. Default: 60,000. */
+  readonly maxMs?: number
+}
+
+export interface RunResult {
+  /** 'Deadlock' when an execution cannot end; 'Data race' when plain accesses race. */
+  readonly verdict: Verdict | 'Data race'
+  readonly states: readonly FinalState[]
+  readonly executions: number
+  /** Whether it was broken off: then there may be more states. */
+  readonly truncated: boolean
+  /** The execution that cannot end, or has the race. */
+  readonly failure: ExplorationFailure | undefined
+}
+
+/** @throws {ExplorationFailure} when the implementation fails in another way than the test can be judged by */
+export async function runImplementation(test: LitmusTest, options: RunOptions = {}): Promise<RunResult> {
+  const { once = 'atomic', executions = 200_000, maxMs = 60_000 } = options
+  const states = new Map<string, FinalState>()
+  const describe = (t: Scenario) => scenarioOf(t, test, options, states)
+  try {
+    const report = await explore(test.name, describe, { weak: once === 'plain', executions, maxMs })
+    const found = [...states.values()]
+    return {
+      verdict: verdictOn(found, test.filter !== undefined),
+      states: found,
+      executions: report.executions,
+      truncated: report.truncated,
+      failure: undefined,
+    }
+  } catch (error) {
+    if (!(error instanceof ExplorationFailure)) throw error
+    const verdict = verdictOfFailure(error)
+    if (verdict === undefined) throw error
+    return { verdict, states: [], executions: error.execution, truncated: true, failure: error }
+  }
+}
+
+function verdictOfFailure({ kind }: ExplorationFailure): RunResult['verdict'] | undefined {
+  if (kind === 'deadlock' || kind === 'starvation') return 'Deadlock'
+  return kind === 'data race' ? 'Data race' : undefined
+}
+
+function scenarioOf(
+  t: Scenario,
+  test: LitmusTest,
+  options: RunOptions,
+  states: Map<string, FinalState>,
+): void {
+  const machine = machineFor(t, test, options)
+  const { mem, memory } = machine
+  test.variables.forEach(({ initial }, k) => mem.storeAtomic32(memory.i32, machine.variables + k, initial))
+  for (const process of test.processes)
+    t.cpu(process.number, () => {
+      const registers = runProcessAsync(test, process, new MemoryProcessor(machine, process.number))
+      if (test.filter === undefined) return registers
+      return registers instanceof Promise
+        ? registers.then((values) => abandonUnless(machine, process.number, values))
+        : abandonUnless(machine, process.number, registers)
+    })
+  t.finally((results) => {
+    const values = test.observables.map((seen) => {
+      if (seen.kind === 'variable') return mem.loadAtomic32(memory.i32, machine.variables + seen.variable)
+      const register = test.processes[seen.process]?.registers.indexOf(seen.register) ?? -1
+      return (results[seen.process] as readonly number[] | undefined)?.[register] ?? 0
+    })
+    if (test.filter !== undefined && !holds(test.filter, values)) return
+    states.set(values.join(), { values, satisfies: holds(test.proposition, values) })
+  })
+}
+
+/**
+ * Tells all who wait that the execution does not count, once the registers of a process exclude it by themselves. Such an execution
+ * may have left a read section that nobody had entered, and then grace periods do not end.
+ */
+function abandonUnless(
+  machine: LitmusMachine,
+  process: number,
+  registers: readonly number[],
+): readonly number[] {
+  const { test, mem, memory } = machine
+  const known = test.observables.map((seen) => {
+    if (seen.kind !== 'register' || seen.process !== process) return undefined
+    return registers[test.processes[process]?.registers.indexOf(seen.register) ?? -1]
+  })
+  if (test.filter !== undefined && holdsSoFar(test.filter, known) === false)
+    mem.storeAtomic32(memory.i32, machine.abandoned, 1)
+  return registers
+}
+
+function machineFor(t: Scenario, test: LitmusTest, options: RunOptions): LitmusMachine {
+  const { rcu = standInRcu, srcu = standInSrcu, once = 'atomic' } = options
+  const cpus = test.processes.length
+  const mem: MemFunctions = labMem
+  const { memory, base } = t.words(test.variables.length + 2)
+  const abandoned = base + test.variables.length + 1
+  const isAbandoned = () => mem.loadAtomic32(memory.i32, abandoned) === 1
+  const forImplementation: MemFunctions =
+    test.filter === undefined
+      ? mem
+      : {
+          ...mem,
+          awaitUntil: (predicate, tries) => mem.awaitUntil(() => predicate() || isAbandoned(), tries),
+        }
+  const place = (words: number): Place => ({ mem: forImplementation, cpus, ...t.words(words) })
+  t.name(memory, base * 4, wordsOf(test, once), '')
+  return {
+    test,
+    mem,
+    memory,
+    variables: base,
+    fence: base + test.variables.length,
+    abandoned,
+    once,
+    rcu: { implementation: rcu, place: place(rcu.words(cpus)) },
+    srcu: {
+      implementation: srcu,
+      places: new Map(srcuDomains(test).map((domain) => [domain, place(srcu.words(cpus))])),
+    },
+  }
+}
+
+/** A layout of the variables, so that failures call them by their names. */
+function wordsOf(test: LitmusTest, once: 'atomic' | 'plain'): Struct {
+  const { struct, atomic, racy, i32 } = percpu
+  const names = [...test.variables.map(({ name }) => name), 'smp_mb', 'abandoned']
+  const kind = () => (once === 'atomic' ? atomic(i32) : racy(i32))
+  return struct('Variables', Object.fromEntries(names.map((name) => [name, kind()])))
+}

@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import test from 'node:test'
+import {
+  allowedStates,
+  allowsMore,
+  formatJudgement,
+  judge,
+  runImplementation,
+  standInRcu,
+  standInSrcu,
+  type RcuImplementation,
+} from 'percpu-lab/litmus'
+import { litmusFiles, litmusTest } from './files.js'
+
+for (const folder of ['classic', 'atomic', 'rcu', 'srcu'])
+  test(`${folder}: neither the memory model nor the implementation allows more than the LKMM`, async () => {
+    const files = litmusFiles(folder)
+    assert.ok(files.length >= 8)
+    const judged = await judge(files, { executions: 5000, maxMs: 20_000 })
+    assert.deepEqual(
+      judged.filter(({ problem }) => problem !== undefined),
+      [],
+    )
+  })
+
+/** RCU whose grace periods wait for nobody. */
+const noGracePeriod: RcuImplementation = {
+  ...standInRcu,
+  name: 'no grace period',
+  open: (place, cpu) => ({ ...standInRcu.open(place, cpu), synchronize: () => undefined }),
+}
+
+/** RCU whose grace periods look at the counts by loads alone: right for atomic data. */
+const onlyLoads: RcuImplementation = {
+  ...standInRcu,
+  name: 'only loads',
+  open: (place, cpu) => {
+    const { mem } = place
+    // An addition of nothing becomes a load.
+    const addAtomic32: typeof mem.addAtomic32 = (view, index, value) =>
+      value === 0 ? mem.loadAtomic32(view, index) : mem.addAtomic32(view, index, value)
+    return standInRcu.open({ ...place, mem: { ...mem, addAtomic32 } }, cpu)
+  },
+}
+
+test('an implementation without grace periods allows more: found', async () => {
+  for (const [name, once] of [
+    ['RCU+sync+read', 'atomic'],
+    ['RCU+sync+free', 'atomic'],
+    ['RCU+nested', 'atomic'],
+    ['WR-G+WR-R', 'plain'],
+  ] as const) {
+    const { verdict } = await runImplementation(litmusTest('rcu', name), { rcu: noGracePeriod, once })
+    assert.equal(verdict, 'Sometimes', name)
+  }
+  const { verdict } = await runImplementation(litmusTest('rcu', 'RCU+deadlock'), { rcu: noGracePeriod })
+  assert.equal(verdict, 'Never', 'a grace period within a section must not end')
+})
+
+test('an implementation may let its CPU go on with other things while it waits', async () => {
+  const awaiting: RcuImplementation = {
+    ...standInRcu,
+    open: (place, cpu) => {
+      const user = standInRcu.open(place, cpu)
+      return { ...user, synchronize: () => Promise.resolve().then(() => user.synchronize()) }
+    },
+  }
+  for (const [name, verdict] of [
+    ['RCU+sync+read', 'Never'],
+    ['RCU+two-sections', 'Sometimes'],
+    ['RCU+deadlock', 'Deadlock'],
+  ] as const) {
+    const shape = litmusTest('rcu', name)
+    const run = await runImplementation(shape, { rcu: awaiting })
+    assert.equal(run.verdict, verdict, name)
+    const blocking = await runImplementation(shape)
+    assert.deepEqual(new Set(run.states.map(String)), new Set(blocking.states.map(String)))
+  }
+})
+
+test('a judgement names the problem, and the table shows it', async () => {
+  const files = litmusFiles('rcu').filter((file) => /RCU\+(sync\+read|deadlock|two-sections)/.test(file))
+  const judged = await judge(files, { rcu: noGracePeriod })
+  const problems = judged.map(({ problem }) => problem)
+  assert.deepEqual(problems, [
+    'the implementation: Never, the LKMM: Deadlock',
+    'the implementation: Sometimes, the LKMM: Never',
+    undefined,
+  ])
+  const table = formatJudgement(judged)
+  assert.match(table, /^RCU\+sync\+read +Never +Never +Sometimes +\d+ +✗ the implementation/m)
+  assert.match(table, /3 tests; 2 with problems$/)
+})
+
+test('plain data: counting by loads leaves later sections unordered, touching the counts orders them', async () => {
+  const shape = litmusTest('rcu', 'RCU+sync+read')
+  const weak = await runImplementation(shape, { rcu: onlyLoads, once: 'plain' })
+  assert.equal(weak.verdict, 'Sometimes')
+  const atomic = await runImplementation(shape, { rcu: onlyLoads })
+  assert.equal(atomic.verdict, 'Never')
+  const touching = await runImplementation(shape, { once: 'plain' })
+  assert.equal(touching.verdict, 'Never')
+  assert.equal(touching.truncated, false)
+})
+
+for (const once of ['atomic', 'plain'] as const)
+  test(`${once}: exploration finds no state that the axioms forbid`, async () => {
+    let compared = 0
+    for (const folder of ['classic', 'atomic', 'rcu', 'srcu'])
+      for (const file of litmusFiles(folder)) {
+        const shape = litmusTest(folder, path.basename(file, '.litmus'))
+        const allowed = new Set(allowedStates(shape, { once }).states.map(({ values }) => values.join()))
+        const run = await runImplementation(shape, { once, executions: 2000 })
+        const found = run.states.map(({ values }) => values.join())
+        assert.deepEqual(
+          found.filter((state) => !allowed.has(state)),
+          [],
+          shape.name,
+        )
+        if (found.length === allowed.size) compared++
+      }
+    // With atomic accesses and no truncation both find the same; only load buffering and the like differ.
+    assert.ok(compared > (once === 'atomic' ? 90 : 40), `${compared} tests with equal states`)
+  })
+
+test('a search that was broken off says so', async () => {
+  const [file] = litmusFiles('srcu').filter((name) => name.endsWith('SRCU-42-A.litmus'))
+  assert.ok(file !== undefined)
+  const [complete] = await judge([file])
+  assert.deepEqual([complete?.executions, complete?.truncated], [91, false])
+  const [broken] = await judge([file], { executions: 10 })
+  assert.equal(broken?.truncated, true)
+  assert.match(formatJudgement([broken]), /\d+ \(broken off\)$/m)
+})
+
+test('a file that is not supported is reported with its place', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'litmus-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const file = path.join(folder, 'loop.litmus')
+  writeFileSync(file, 'C loop\n{}\nP0(int *x)\n{\n  while (1) { }\n}\nexists (x=1)\n')
+  const [judged] = await judge([file])
+  assert.equal(judged?.axioms, 'Not supported')
+  assert.match(judged.problem ?? '', /^line 5, column 3: while is not supported$/)
+})
+
+test('the rule is one-sided', () => {
+  assert.equal(allowsMore('Never', 'Sometimes'), true)
+  assert.equal(allowsMore('Sometimes', 'Never'), false)
+  assert.equal(allowsMore('Sometimes', 'Deadlock'), true)
+  assert.equal(allowsMore('Always', 'Sometimes'), true)
+  assert.equal(allowsMore('Deadlock', 'Never'), true)
+  assert.equal(allowsMore('Never', 'Limit'), false)
+})
+
+test('the stand-in SRCU explored on its own: a fixed number of executions', async () => {
+  const { executions, truncated } = await runImplementation(litmusTest('srcu', 'srcu-nest-1'), {
+    srcu: standInSrcu,
+  })
+  assert.deepEqual({ executions, truncated }, { executions: 10, truncated: false })
+})
