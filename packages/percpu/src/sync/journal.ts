@@ -113,7 +113,7 @@ export class Journal {
   #record64(index: number): void {
     const length = this.#length
     const word = index * 2
-    if (length + 1 >= this.#limit || (word | 0) !== word || word < 0 || word > this.#lastWord)
+    if (length + 1 >= this.#limit || (word | 0) !== word || word < 0 || word > this.#lastWord || word & 1)
       this.#refuse(word, 2)
     const { i32, u64 } = this.#memory
     const entry = this.#first + length * entryWords
@@ -129,8 +129,11 @@ export class Journal {
   #refuse(word: number, entries: number): never {
     if (this.#limit === 0)
       throw new SectionError('no section is open: its changes were committed or taken back')
-    if ((word | 0) !== word || word < 0 || word > this.#lastWord) {
-      throw new ArgumentError(`there is no word with index ${word} in this memory (address / 4)`, { word })
+    if ((word | 0) !== word || word < 0 || word > this.#lastWord || (entries === 2 && word & 1)) {
+      throw new ArgumentError(
+        `there is no word with index ${word / entries} in this memory (address / ${4 * entries})`,
+        { index: word / entries },
+      )
     }
     throw new JournalFullError(
       `the section changes more than ${this.#capacity} words: change fewer in one section, or boot with a larger \`journal\``,

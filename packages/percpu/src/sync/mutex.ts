@@ -50,7 +50,10 @@ export class MutexGuard {
     if (!this.isHeld) throw this.#notHeld()
     this.#mutex.unlock()
   }
-  /** Begins a section; see {@link Mutex.run}. End it with `commit`; leaving its `using` block without takes it back. */
+  /**
+   * Begins a section; see {@link Mutex.run}. End it with `commit`; leaving its `using` block without takes it back, and so does the end
+   * of the synchronous stretch, with an uncaught SectionError.
+   */
   begin(): Section {
     if (!this.isHeld) throw this.#notHeld()
     return this.#mutex.beginSection()
@@ -134,11 +137,12 @@ export class Mutex {
   lock(options?: WaitOptions): MutexGuard {
     this.#core.waiting.assertMayBlock()
     if (this.#isHeld) return this.#relock()
+    const deadline = options === undefined ? Infinity : deadlineOf(options.timeout)
     this.#enlist()
     // atomic: A, for a mutex that nobody holds or waits for.
     if (compareExchangeAtomic32(this.#memory.i32, this.#word, 0, this.#token) === 0)
       this.#predecessorDied = false
-    else this.#lockSlow(deadlineOf(options?.timeout))
+    else this.#lockSlow(deadline)
     this.#isHeld = true
     return new MutexGuard(this, (this.#turn = ++this.#turns), this.#predecessorDied)
   }
@@ -245,7 +249,7 @@ export class Mutex {
   }
   /** @internal */
   beginSection(): Section {
-    return this.#core.sections.begin()
+    return this.#core.sections.beginByHand()
   }
   /** @internal `keeps`: further sections under this mutex nest until it is released. */
   runHeld<Result>(change: (section: Section) => Result, keeps = false): Result {
@@ -269,6 +273,7 @@ export class Mutex {
   /** @internal */
   releaseAfterSection(): void {
     if (this.#isDeferred) this.#release()
+    else this.#isInSection = false
   }
 
   #lockSlow(deadline: number): void {
@@ -277,6 +282,10 @@ export class Mutex {
     let taken = this.#tryTake()
     if (!taken && waiting.spin(() => protocol.isAvailable(word))) taken = this.#tryTake()
     if (taken) return
+    if (protocol.isOwn(word)) {
+      this.#delist()
+      throw this.#selfDeadlock()
+    }
     const begun = waiting.beginWait()
     this.#sleepersChange(1)
     try {
@@ -305,15 +314,16 @@ export class Mutex {
   }
 
   #relock(): MutexGuard {
-    if (!this.#isDeferred) {
-      throw new SelfDeadlockError(
-        `CPU ${this.#core.cpu} has ${this.name} locked already and would wait for itself: unlock it first, or let tasks of one ` +
-          `thread use lockAsync`,
-        { address: this.address, cpu: this.#core.cpu },
-      )
-    }
+    if (!this.#isDeferred) throw this.#selfDeadlock()
     this.#isDeferred = false
     return this.#taken()
+  }
+  #selfDeadlock(): SelfDeadlockError {
+    return new SelfDeadlockError(
+      `CPU ${this.#core.cpu} has ${this.name} locked already and would wait for itself: unlock it first, or let tasks of one ` +
+        `thread use lockAsync`,
+      { address: this.address, cpu: this.#core.cpu },
+    )
   }
 
   #release(): void {
@@ -323,8 +333,11 @@ export class Mutex {
     this.#isDeferred = false
     this.#isInSection = false
     // atomic: B, for a mutex that nobody waits for.
-    if (compareExchangeAtomic32(this.#memory.i32, this.#word, token, 0) !== token)
+    if (compareExchangeAtomic32(this.#memory.i32, this.#word, token, 0) !== token) {
+      // Going offline has released it already; it may be another CPU's by now.
+      if (!this.#core.protocol.isOwn(this.#word)) throw this.#lost()
       this.#core.protocol.release(this.#word)
+    }
     this.#delist()
   }
 
@@ -356,6 +369,10 @@ export class Mutex {
     else this.#core.protocol.withdraw(this.#word)
   }
 
+  #lost(): NotOwnerError {
+    this.#core.waiting.assertOpen()
+    return this.#notOwner()
+  }
   #timeout(): LockTimeoutError {
     return new LockTimeoutError(`${this.name} did not become free in time${this.#describeOwner()}`, {
       address: this.address,

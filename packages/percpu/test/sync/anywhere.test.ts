@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine, Section } from 'percpu'
-import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, interrupt, killAt, killWhere, mem, percpu } from '../machine/support/hooked-percpu.js'
 
 const { boot, join, MutexWords } = percpu
 const { MutexProtocol, tokenOf } = await import('../../dist/sync/mutex-words.js')
@@ -132,8 +132,14 @@ describe('a thread killed before any access', () => {
       machine.mutex('held').unlock()
       const before = valuesOf(machine, word)
       const [victim, reaper] = [joinAs(machine, 101), joinAs(machine, 102)]
-      // The victim's thread just stops inside its section: it never runs again.
-      change(victim.mutex('m').lock().begin(), word)
+      killWhere(
+        (die) =>
+          victim.mutex('m').run((section) => {
+            change(section, word)
+            die()
+          }),
+        victim,
+      )
       const killed = killAt(() => reaper.declareDead(1), at, reaper)
       if (killed) {
         machine.declareDead(2)
@@ -274,6 +280,7 @@ describe('a mutex', () => {
       owner = all[next]
       owner?.take(word)
       // It wants the mutex again at once, as impatient as the others.
+      owner?.insist(word)
     }
     assert.deepEqual(order, [1, 2, 3, 1, 2, 3])
   })
