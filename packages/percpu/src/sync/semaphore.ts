@@ -11,7 +11,14 @@ import type { SyncCore } from './core.js'
 import { NotOwnerError } from './errors.js'
 import { KIND_SEMAPHORE } from './interests.js'
 import { SemaphoreWords } from './layouts.js'
-import { exchangeValue, lastOperation, loadValue, MAX_PERMITS, prepare } from './semaphore-words.js'
+import {
+  exchangeValue,
+  lastOperation,
+  loadValue,
+  MAX_PERMITS,
+  nextOperation,
+  prepare,
+} from './semaphore-words.js'
 import { WaitQueue, type Condition } from './wait-queue.js'
 import type { AsyncWaitOptions, WaitOptions } from './waiting.js'
 
@@ -92,7 +99,7 @@ export class Semaphore {
   #change(by: number): boolean {
     const { memory, cpu, interests } = this.#core
     if (this.#place < 0) this.#enlist()
-    const next = (this.#operation + 1) >>> 0
+    const next = nextOperation(this.#operation)
     let changed = false
     for (let value = loadValue(memory, this.#word); value.permits + by >= 0 && !changed;) {
       prepare(memory, interests.wordOf(this.#place), next, this.#held, -by)

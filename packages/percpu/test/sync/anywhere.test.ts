@@ -7,7 +7,7 @@ import { describe, it } from 'node:test'
 import type { Machine, Section } from 'percpu'
 import { forEachAccess, interrupt, killAt, killWhere, mem, percpu } from '../machine/support/hooked-percpu.js'
 
-const { boot, join, MutexWords } = percpu
+const { boot, join, MutexWords, SemaphoreWords } = percpu
 const { MutexProtocol, tokenOf } = await import('../../dist/sync/mutex-words.js')
 /** No wait here has a timeout of its own: it would look once more at its end, and hide a ring that was lost. */
 const patience = { timeout: 30_000 }
@@ -117,8 +117,8 @@ describe('a thread killed before any access', () => {
           assert.ok([before.join(), after.join()].includes(values.join()), `access ${at}: ${values.join()}`)
         for (const mutex of ['m', 'n', 'held']) assertFree(machine, mutex)
         assert.equal(machine.semaphore('p', 5).permits, 5, `access ${at}`)
-        machine.seqlock('s').read(() => undefined)
         assert.equal(mem.load32(machine.memory.i32, machine.seqlock('s').address / 4) & 1, 0)
+        machine.seqlock('s').read(() => undefined, { timeout: 0 })
         return killed
       })
       assert.ok(points > 4, `only ${points} accesses`)
@@ -349,6 +349,32 @@ describe('a semaphore', () => {
       return done
     })
     assert.ok(points > 4)
+  })
+
+  it('gets back what a CPU held that was killed at any access, also when operations are numbered anew', () => {
+    for (const last of [2 ** 32 - 4, 2 ** 32 - 3, 2 ** 32 - 2, 2 ** 32 - 1]) {
+      const points = forEachAccess((at) => {
+        const machine = fresh()
+        const victim = joinAs(machine, 101)
+        const semaphore = victim.semaphore('p', 5)
+        // So many operations has this CPU made already.
+        mem.storeAtomic32(machine.memory.i32, semaphore.address / 4 + SemaphoreWords.words.done + 1, last)
+        const run = (): void => {
+          semaphore.acquire(2)
+          semaphore.acquire(1)
+          machine.semaphore('p', 5).tryAcquire(1)
+          semaphore.release(2)
+          machine.semaphore('p', 5).tryAcquire(1)
+          semaphore.release(1)
+        }
+        const killed = killAt(run, at, victim)
+        if (killed) machine.declareDead(1)
+        const { permits, held } = machine.semaphore('p', 5)
+        assert.equal(permits + held, 5, `after ${last}, killed before access ${at}`)
+        return killed
+      })
+      assert.ok(points > 60, `only ${points} accesses`)
+    }
   })
 
   it('gets back what a dead CPU held, also when its reaper dies', () => {
