@@ -216,7 +216,9 @@ export class VpaRegistry {
 
 function checkStay(incarnation: number): void {
   if (Number.isInteger(incarnation) && incarnation >= 1 && incarnation < 2 ** 32) return
-  throw new ArgumentError(`incarnation: ${incarnation} is not the number of a stay, 1 or more`, { incarnation })
+  throw new ArgumentError(`incarnation: ${incarnation} is not the number of a stay, 1 or more`, {
+    incarnation,
+  })
 }
 function pack(incarnation: number, address: number): bigint {
   return (BigInt(incarnation) << 32n) | BigInt(address / UNIT)

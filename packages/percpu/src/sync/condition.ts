@@ -44,7 +44,7 @@ export class Condition {
     this.#core.waiting.assertMayBlock()
     const deadline = deadlineOf(options.timeout)
     const waiter = this.#begin(guard)
-    let notified = false
+    let notified: boolean
     try {
       this.#queue.waitEntered(waiter, deadline)
     } finally {
@@ -67,7 +67,7 @@ export class Condition {
     throwIfAborted(signal)
     const deadline = deadlineOf(timeout)
     const waiter = this.#begin(guard)
-    let notified = false
+    let notified: boolean
     const waiting = this.#queue.waitEnteredAsync(waiter, deadline, signal)
     await waiting.catch(() => undefined)
     try {
@@ -76,7 +76,8 @@ export class Condition {
     } finally {
       notified = waiter.end()
     }
-    // A notification is for one waiter: one that aborts at the same moment must not swallow it.
+    // A notification is for one waiter: one that aborts at the same moment must not swallow it. Mutant:
+    // sync/abort-swallows-notification.
     if (!notified) await waiting
     return notified
   }

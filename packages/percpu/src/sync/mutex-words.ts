@@ -82,7 +82,7 @@ export class MutexProtocol {
   /** Takes the mutex if it is free or reserved for this CPU; returns what the owner word was, or undefined. */
   take(word: number): number | undefined {
     const before = this.#exchange(word)
-    // Served, even if other tasks of this CPU still wait: they must not keep the claim.
+    // Served, even if other tasks of this CPU still wait: they must not keep the claim. Mutant: sync/served-and-impatient.
     // atomic: the owner alone reserves, and that is this CPU now.
     if (before !== undefined && hasBit(this.#memory, word + impatient, this.#cpu))
       clearBit(this.#memory, word + impatient, this.#cpu)
@@ -159,7 +159,7 @@ export class MutexProtocol {
       }
       this.#cancel(word, heir)
     } else {
-      // B(mutex.owner) releases the mutex; pairs with A in take: what it protects is the next owner's. Mutant:
+      // B(mutex.owner) releases the mutex; pairs with A in #exchange: what it protects is the next owner's. Mutant:
       // sync/take-without-exchange.
       storeAtomic32(this.#memory.i32, word, 0)
     }

@@ -81,7 +81,8 @@ export class Semaphore {
         { address: this.address, held: this.#held, count },
       )
     }
-    // All: one that wants more than there is now would sleep on a ring that another one could use.
+    // All: one that wants more than there is now would sleep on a ring that another one could use. Mutant:
+    // sync/semaphore-rings-one.
     this.#queue.announce(() => this.#change(count), 'all')
   }
 

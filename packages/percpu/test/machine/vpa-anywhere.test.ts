@@ -229,7 +229,9 @@ describe('registration', () => {
 
 describe('a monitor', () => {
   /** Three CPUs; CPU 0 watches, and beats when the test says so. */
-  function watched(run: (machine: Machine, victim: Machine, reaper: Machine, beat: () => void) => void): void {
+  function watched(
+    run: (machine: Machine, victim: Machine, reaper: Machine, beat: () => void) => void,
+  ): void {
     mock.timers.enable({ apis: ['setTimeout'] })
     try {
       const machine = boot({ memory: '512 KiB', cpus: 3 })

@@ -121,7 +121,8 @@ describe('VPAs', () => {
       throwsCode(() => machine.vpas.unregisterLog(cpu), 'PERCPU_ARGUMENT', /not possible/)
       throwsCode(() => machine.vpas.find(cpu), 'PERCPU_ARGUMENT', /not possible/)
     }
-    for (const stay of [0, -1, 1.5]) throwsCode(() => machine.vpas.register(1, area(page), stay), 'PERCPU_ARGUMENT')
+    for (const stay of [0, -1, 1.5])
+      throwsCode(() => machine.vpas.register(1, area(page), stay), 'PERCPU_ARGUMENT')
     machine.vpas.register(1, area(page + 128, 640), 1)
     refuses(area(page), 'registered')
     // After a crash the next stay replaces what is left.

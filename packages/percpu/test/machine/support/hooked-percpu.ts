@@ -103,3 +103,9 @@ export function forEachAccess(attempt: (at: number) => boolean): number {
   while (attempt(at)) at++
   return at
 }
+/** As {@link forEachAccess}, one after the other. */
+export async function forEachAccessAsync(attempt: (at: number) => Promise<boolean>): Promise<number> {
+  let at = 0
+  while (await attempt(at)) at++
+  return at
+}
