@@ -20,7 +20,7 @@ export interface Retained {
 /** What the sections of one thread share. */
 export class Sections {
   readonly journal: Journal
-  /** Stands for the journal in sections that have ended: it takes nothing. */
+  /** Takes the journal's place in sections that have ended: it has no room. */
   readonly closed: Journal
   #innermost: Section | undefined
   readonly #retained: Retained[] = []
@@ -36,7 +36,6 @@ export class Sections {
   }
 
   begin(): Section {
-    if (this.#innermost === undefined) this.journal.open()
     return (this.#innermost = new Section(this, this.#innermost))
   }
 
@@ -99,6 +98,7 @@ export class Section {
   readonly outer: Section | undefined
   readonly #sections: Sections
   #journal: Journal
+  #write32: Journal['write32']
   readonly #mark: number
   #isOpen = true
 
@@ -107,6 +107,7 @@ export class Section {
     this.#sections = sections
     this.outer = outer
     this.#journal = sections.journal
+    this.#write32 = sections.journal.write32
     this.#mark = sections.journal.length
   }
 
@@ -125,7 +126,7 @@ export class Section {
    * @throws JournalFullError before the bound is passed; SectionError after the end.
    */
   write32(word: number, value: number): void {
-    this.#journal.write32(word, value)
+    this.#write32(word, value)
   }
   /** As {@link write32}, for the 64-bit float with this index (address / 8); counts as two words. */
   writeF64(index: number, value: number): void {
@@ -161,6 +162,7 @@ export class Section {
   close(): void {
     this.#isOpen = false
     this.#journal = this.#sections.closed
+    this.#write32 = this.#sections.closed.write32
   }
 }
 
