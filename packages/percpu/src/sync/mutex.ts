@@ -84,6 +84,12 @@ export class MutexGuard {
   }
 }
 
+/** For seqlocks. */
+interface MutexHooks {
+  readonly beforeSection: () => void
+  readonly beforeRelease: () => void
+}
+
 export class Mutex {
   /** Byte address of its MutexWords. */
   readonly address: number
@@ -112,12 +118,12 @@ export class Mutex {
   /** The asynchronous ones, in their order. */
   readonly #tasks: object[] = []
   readonly #kind: number
-  readonly #beforeRelease: (() => void) | undefined
+  readonly #hooks: MutexHooks | undefined
 
   /** @internal Made by `machine.mutex` and `machine.mutexAt`. `kind`: see interests.ts. */
-  constructor(core: SyncCore, word: number, name: string, kind = KIND_MUTEX, beforeRelease?: () => void) {
+  constructor(core: SyncCore, word: number, name: string, kind = KIND_MUTEX, hooks?: MutexHooks) {
     this.#kind = kind
-    this.#beforeRelease = beforeRelease
+    this.#hooks = hooks
     this.#core = core
     this.#memory = core.memory
     this.#token = core.token
@@ -249,12 +255,14 @@ export class Mutex {
   }
   /** @internal */
   beginSection(): Section {
+    this.#hooks?.beforeSection()
     return this.#core.sections.beginByHand()
   }
   /** @internal `keeps`: further sections under this mutex nest until it is released. */
   runHeld<Result>(change: (section: Section) => Result, keeps = false): Result {
     const before = this.#isInSection
     this.#isInSection = true
+    this.#hooks?.beforeSection()
     try {
       return runSection(this.#core.sections, change)
     } finally {
@@ -328,7 +336,7 @@ export class Mutex {
 
   #release(): void {
     const token = this.#token
-    this.#beforeRelease?.()
+    this.#hooks?.beforeRelease()
     this.#isHeld = false
     this.#isDeferred = false
     this.#isInSection = false

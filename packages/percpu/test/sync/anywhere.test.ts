@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Machine } from 'percpu'
+import type { Machine, Seqlock } from 'percpu'
 import { forEachAccess, forEachAccessAsync, interrupt, percpu } from '../machine/support/hooked-percpu.js'
 import { settles } from '../machine/support/settle.js'
 import { cells, change, fresh, joinAs, valuesOf } from './support/cpus.js'
@@ -231,6 +231,41 @@ describe('a seqlock', () => {
       return done
     })
     assert.ok(points >= 6)
+  })
+
+  it('shows one state also if the writer uses the mutex by itself', async () => {
+    const ways: readonly ((lock: Seqlock, word: number) => void)[] = [
+      (lock, word) => lock.mutex.run((section) => change(section, word)),
+      (lock, word) => {
+        using guard = lock.mutex.lock()
+        guard.run((section) => change(section, word))
+      },
+      (lock, word) => {
+        using guard = lock.mutex.lock()
+        using section = guard.begin()
+        change(section, word)
+        section.commit()
+      },
+    ]
+    for (const write of ways) {
+      await forEachAccessAsync(async (at) => {
+        const machine = fresh()
+        const word = cells(machine)
+        const before = data(machine, word)
+        const other = joinAs(machine, 101)
+        const [reader, writer] = [machine.seqlock('s'), other.seqlock('s')]
+        const read: Promise<string>[] = []
+        const done = interrupt(
+          () => write(writer, word),
+          at,
+          () => read.push(reader.readAsync(() => data(machine, word))),
+        )
+        const states = [before, data(machine, word)]
+        const seen = await settles(Promise.all(read), [machine, other], `access ${at}: the reader is asleep`)
+        for (const state of seen) assert.ok(states.includes(state), `access ${at}: ${state}`)
+        return done
+      })
+    }
   })
 
   it('shows one state to a reader that comes in the middle of a writer', async () => {
