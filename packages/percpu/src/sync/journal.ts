@@ -17,7 +17,7 @@
  *
  * The words that it restores are of kind locked (plain), and the lock is released only after the reaper has replayed the
  * journal: nobody else looks at them meanwhile.
- * Progress: wait-free. Cost: 3 to 4 ns a word over the bare store; see "sync" in docs/benchmarks.md.
+ * Progress: wait-free. Cost: about 2 ns a word over the bare store; see "sync" in docs/benchmarks.md.
  * What it does not do: undo changes made without it, or atomic words (publish those after the section).
  */
 import type { Memory } from '#mem'
