@@ -80,8 +80,8 @@ export class VpaRegistry {
   #giveBackOne(cpu: number, field: number, label: string, memblock: Memblock): void {
     const address = this.#load(cpu, field) * UNIT
     if (address === 0) return
-    const { regions } = memblock.report()
-    if (regions.some((region) => region.address === address && region.label === label)) memblock.free(address)
+    // Another thread that gives it back at this moment may have freed it, and a third one taken its place.
+    memblock.freeLabelled(address, label)
     this.#store(cpu, field, 0)
   }
 

@@ -212,6 +212,28 @@ describe('registration', () => {
     )
   })
 
+  it('of CPUs given up by two threads at once gives nothing back that was taken meanwhile', () => {
+    const points = forEachAccess((at) => {
+      const machine = boot({ memory: '512 KiB', cpus: 4 })
+      const before = machine.memblock.report().regions.length
+      const other = joinAs(machine, 101)
+      const taken: number[] = []
+      const done = interrupt(
+        () => machine.limitCpus(2),
+        at,
+        () => {
+          other.limitCpus(2)
+          for (const size of [1024, 4096, 1024, 4096]) taken.push(other.memblock.alloc({ size, align: 1024 }))
+        },
+      )
+      const addresses = machine.memblock.report().regions.map(({ address }) => address)
+      for (const address of taken) assert.ok(addresses.includes(address), `before access ${at}: ${address}`)
+      if (done) assert.equal(addresses.length, before)
+      return done
+    })
+    assert.ok(points > 30)
+  })
+
   it('of CPUs given up by a thread killed half-way is finished by calling again', () => {
     const points = forEachAccess((at) => {
       const machine = boot({ memory: '512 KiB', cpus: 4 })
