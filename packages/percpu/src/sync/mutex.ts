@@ -269,10 +269,6 @@ export class Mutex {
       if (!keeps) this.#isInSection = before
     }
   }
-  /** @internal Whether a section that is open holds it. */
-  get isInSection(): boolean {
-    return this.#isInSection
-  }
   /** @internal The present turn becomes that of an earlier guard again. */
   resumeTurn(turn: number): boolean {
     this.#turn = turn
