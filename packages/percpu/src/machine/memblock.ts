@@ -125,6 +125,18 @@ export class Memblock {
     this.#change(({ list }) => list.splice(this.#locate(list, address, 'free'), 1))
   }
 
+  /** Frees the region that starts at `address` if it still is the one with this label. Returns whether it was. */
+  freeLabelled(address: number, label: string): boolean {
+    const wanted = packLabel(label).join()
+    return this.#change(({ list }) => {
+      const index = list.findIndex(
+        (region) => region.start * UNIT === address && region.label.join() === wanted,
+      )
+      if (index > 0) list.splice(index, 1)
+      return index > 0
+    })
+  }
+
   /** From now on the region outlives the thread that allocated it. Do this before other threads can find it. */
   keep(address: number): void {
     this.#change(({ list }) => {

@@ -77,6 +77,7 @@ export class Monitor extends Emitter<MonitorEvents> {
   readonly #deaths: number[]
   #timer: Timer | undefined
   #beats = 0
+  #isStopped = false
 
   /** @internal */
   constructor(parts: MonitorParts, options: MonitorOptions, onStop: (monitor: Monitor) => void) {
@@ -105,12 +106,14 @@ export class Monitor extends Emitter<MonitorEvents> {
   stop(): void {
     if (this.#timer) host.clearTimeout(this.#timer)
     this.#timer = undefined
+    this.#isStopped = true
     this.#onStop(this)
   }
 
   /** @internal For the thread that reaps: tells of the death at once, with what the CPU left. */
   reaped(cpu: number, incarnation: number, postMortem: CpuInspection): void {
-    this.#tellDeath(cpu, incarnation, postMortem)
+    // Told at a heartbeat already if another reaper began, and died.
+    if (this.#deaths[cpu] !== incarnation) this.#tellDeath(cpu, incarnation, postMortem)
   }
 
   #beat(): void {
@@ -120,6 +123,8 @@ export class Monitor extends Emitter<MonitorEvents> {
       if (died !== this.#deaths[cpu]) this.#tellDeath(cpu, died, undefined)
     }
     for (const cpu of this.#table.online()) this.#look(cpu)
+    // By a listener.
+    if (this.#isStopped) return
     this.#timer = host.setTimeout(() => {
       this.#beat()
     }, this.interval)

@@ -19,6 +19,8 @@ import {
   storeAtomic32,
   storeAtomicU64,
 } from '#mem'
+import { ArgumentError } from '../errors.js'
+import { checkCpus } from './check.js'
 import type { CpuTable } from './cpu-table.js'
 import { VpaError } from './errors.js'
 import { UNIT } from './limits.js'
@@ -78,8 +80,8 @@ export class VpaRegistry {
   #giveBackOne(cpu: number, field: number, label: string, memblock: Memblock): void {
     const address = this.#load(cpu, field) * UNIT
     if (address === 0) return
-    const { regions } = memblock.report()
-    if (regions.some((region) => region.address === address && region.label === label)) memblock.free(address)
+    // Another thread that gives it back at this moment may have freed it, and a third one taken its place.
+    memblock.freeLabelled(address, label)
     this.#store(cpu, field, 0)
   }
 
@@ -87,9 +89,11 @@ export class VpaRegistry {
    * Registers the VPA at `address` for a stay of a CPU. One that an earlier stay left behind, by a crash, is replaced.
    *
    * @throws VpaError for a wrong alignment or descriptor, an advertised size below 640 bytes, an area that crosses a 4096-byte
-   *   boundary or the end of the memory, or if this stay has registered one already.
+   *   boundary or the end of the memory, or if this stay has registered one already; ArgumentError for a CPU that is not possible.
    */
   register(cpu: number, address: number, incarnation: number): void {
+    checkCpus(cpu, this.#table.map.cpus)
+    checkStay(incarnation)
     this.#checkVpa(cpu, address)
     const found = this.#word(cpu, offsets.vpa)
     if (incarnationOf(found) === incarnation && found !== 0n)
@@ -110,6 +114,8 @@ export class VpaRegistry {
    * @throws VpaError if no VPA of that stay is registered, the log is misaligned, not advertised as 4096 bytes, or registered already.
    */
   registerLog(cpu: number, address: number, incarnation: number): void {
+    checkCpus(cpu, this.#table.map.cpus)
+    checkStay(incarnation)
     if (
       !isAligned(address, VPA_BOUNDARY) ||
       address <= 0 ||
@@ -181,6 +187,7 @@ export class VpaRegistry {
   }
 
   #at(cpu: number, offset: number): number {
+    checkCpus(cpu, this.#table.map.cpus)
     return this.#table.watch(cpu) / 2 + offset / 8
   }
   #word(cpu: number, offset: number): bigint {
@@ -207,6 +214,12 @@ export class VpaRegistry {
   }
 }
 
+function checkStay(incarnation: number): void {
+  if (Number.isInteger(incarnation) && incarnation >= 1 && incarnation < 2 ** 32) return
+  throw new ArgumentError(`incarnation: ${incarnation} is not the number of a stay, 1 or more`, {
+    incarnation,
+  })
+}
 function pack(incarnation: number, address: number): bigint {
   return (BigInt(incarnation) << 32n) | BigInt(address / UNIT)
 }

@@ -8,11 +8,11 @@
  */
 import { addAtomic32, loadAtomic32 } from '#mem'
 import type { SyncCore } from './core.js'
-import { LockTimeoutError, NotOwnerError, SectionError } from './errors.js'
+import { NotOwnerError, SectionError } from './errors.js'
 import { ConditionWords } from './layouts.js'
 import type { Mutex, MutexGuard } from './mutex.js'
-import { WaitQueue } from './wait-queue.js'
-import type { AsyncWaitOptions, WaitOptions } from './waiting.js'
+import { WaitQueue, type Condition as QueueCondition } from './wait-queue.js'
+import { deadlineOf, throwIfAborted, type AsyncWaitOptions, type WaitOptions } from './waiting.js'
 
 export class Condition {
   /** Byte address of its ConditionWords. */
@@ -42,38 +42,43 @@ export class Condition {
    */
   wait(guard: MutexGuard, options: WaitOptions = {}): boolean {
     this.#core.waiting.assertMayBlock()
-    const resume = this.#begin(guard)
-    const { condition, end } = resume
-    let notified = true
+    const deadline = deadlineOf(options.timeout)
+    const waiter = this.#begin(guard)
+    let notified: boolean
     try {
-      this.#queue.wait(condition, options)
-    } catch (error) {
-      if (!(error instanceof LockTimeoutError)) throw error
-      notified = false
+      this.#queue.waitEntered(waiter, deadline)
     } finally {
-      notified = end() || notified
-      this.mutex.lock()
-      resume.locked()
+      try {
+        this.mutex.lock()
+        waiter.resume()
+      } finally {
+        notified = waiter.end()
+      }
     }
     return notified
   }
 
-  /** As {@link wait}, without blocking the thread. If `signal` aborts, it rejects after the mutex is locked again. */
-  async waitAsync(guard: MutexGuard, options: AsyncWaitOptions = {}): Promise<boolean> {
+  /**
+   * As {@link wait}, without blocking the thread. If `signal` aborts before a notification comes, it rejects with the reason, after
+   * the mutex is locked again.
+   */
+  async waitAsync(guard: MutexGuard, { timeout, signal }: AsyncWaitOptions = {}): Promise<boolean> {
     this.#core.waiting.assertOpen()
-    const resume = this.#begin(guard)
-    const { condition, end } = resume
-    let notified = true
+    throwIfAborted(signal)
+    const deadline = deadlineOf(timeout)
+    const waiter = this.#begin(guard)
+    let notified: boolean
+    const waiting = this.#queue.waitEnteredAsync(waiter, deadline, signal)
+    await waiting.catch(() => undefined)
     try {
-      await this.#queue.waitAsync(condition, options)
-    } catch (error) {
-      if (!(error instanceof LockTimeoutError)) throw error
-      notified = false
-    } finally {
-      notified = end() || notified
       await this.mutex.lockAsync()
-      resume.locked()
+      waiter.resume()
+    } finally {
+      notified = waiter.end()
     }
+    // A notification is for one waiter: one that aborts at the same moment must not swallow it. Mutant:
+    // sync/abort-swallows-notification.
+    if (!notified) await waiting
     return notified
   }
 
@@ -102,12 +107,8 @@ export class Condition {
     )
   }
 
-  /** Enters the queue and lets the mutex go. */
-  #begin(guard: MutexGuard): {
-    condition: { isReady(): boolean; attempt(): true | undefined }
-    end: () => boolean
-    locked: () => void
-  } {
+  /** Enters the queue, once for the whole wait: a notifier that rings this CPU takes its bit away for good. */
+  #begin(guard: MutexGuard): Waiter {
     if (this.#core.sections.isOpen) {
       throw new SectionError(
         'a condition cannot be waited for inside a section: the mutex would not be released',
@@ -115,23 +116,33 @@ export class Condition {
     }
     const seen = this.#signals()
     const isReady = (): boolean => this.#signals() !== seen
-    this.#queue.enter()
-    let locked: () => void
-    try {
-      locked = guard.suspend(this.mutex)
-    } catch (error) {
+    const leave = (): void => {
       this.#queue.leave({ isReady: () => false })
+    }
+    this.#queue.enter()
+    let resume: () => void
+    try {
+      resume = guard.suspend(this.mutex)
+    } catch (error) {
+      leave()
       throw error
     }
     const end = (): boolean => {
-      this.#queue.leave({ isReady: () => false })
+      leave()
       return isReady()
     }
-    return { condition: { isReady, attempt: () => isReady() || undefined }, end, locked }
+    return { isReady, attempt: () => isReady() || undefined, resume, end }
   }
 
   #signals(): number {
     // atomic: as in #notify.
     return loadAtomic32(this.#core.memory.i32, this.#word)
   }
+}
+
+interface Waiter extends QueueCondition<true> {
+  /** The mutex is locked again. */
+  readonly resume: () => void
+  /** Leaves the queue; tells whether a notification came. */
+  readonly end: () => boolean
 }

@@ -29,7 +29,11 @@ export class SyncCore {
     this.token = tokenOf(machine.cpu, machine.incarnation)
     this.protocol = new MutexProtocol(this.memory, doorbell.ringer, this.cpus, this.cpu, this.token)
     this.interests = new Interests(this.memory, map.record(this.cpu))
-    this.sections = new Sections(new Journal(this.memory, map.record(this.cpu), map.journalEntries))
+    const record = map.record(this.cpu)
+    this.sections = new Sections(
+      new Journal(this.memory, record, map.journalEntries),
+      new Journal(this.memory, record, 0),
+    )
     this.waiting = new Waiting(context, this.sections)
   }
 }

@@ -20,7 +20,7 @@ export class TooManyLocksError extends PercpuError {
 export class JournalFullError extends PercpuError {
   readonly code = 'PERCPU_JOURNAL_FULL'
 }
-/** A section was used after its end, ended out of order, or given asynchronous work. */
+/** A section was used after its end, ended out of order, left open, or given asynchronous work. */
 export class SectionError extends PercpuError {
   readonly code = 'PERCPU_SECTION'
 }

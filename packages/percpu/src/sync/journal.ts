@@ -17,10 +17,10 @@
  *
  * The words that it restores are of kind locked (plain), and the lock is released only after the reaper has replayed the
  * journal: nobody else looks at them meanwhile.
- * Progress: wait-free. Cost: 3 to 4 ns a word over the bare store; see "sync" in docs/benchmarks.md.
+ * Progress: wait-free. Cost: about 2 ns a word over the bare store; see "sync" in docs/benchmarks.md.
  * What it does not do: undo changes made without it, or atomic words (publish those after the section).
  */
-import type { I32View, Memory } from '#mem'
+import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { ArgumentError } from '../errors.js'
 import { JournalFullError, SectionError } from './errors.js'
@@ -32,70 +32,62 @@ const entryWords = JournalEntry.stride / 4
 const { old } = JournalEntry.words
 const { journalLength } = SyncCpu.words
 
+/** Writes one word so that it is taken back unless the section is committed. */
+type Write32 = (word: number, value: number) => void
+
 export class Journal {
+  /** Writes the 32-bit word with this index. */
+  readonly write32: Write32
+  readonly capacity: number
   readonly #memory: Memory
-  /** Held here while a section is open, to save each write two dependent loads. */
-  #view: I32View
   readonly #lengthWord: number
   readonly #first: number
-  readonly #capacity: number
   /** Index of the memory's last word: fits a small integer, which a count of 2^31 would not. */
   readonly #lastWord: number
-  /** The bound that writes check: 0 while no section is open. */
-  #limit = 0
-  #length = 0
 
-  /** `record`: word index of the CPU's SyncCpu. */
+  /** `record`: word index of the CPU's SyncCpu. One without capacity stands for "no section is open". */
   constructor(memory: Memory, record: number, capacity: number) {
     this.#memory = memory
-    this.#view = memory.i32
+    this.capacity = capacity
     this.#lengthWord = record + journalLength
     this.#first = record + SyncCpu.stride / 4
-    this.#capacity = capacity
     this.#lastWord = memory.byteLength / 4 - 1
+    this.write32 = capacity === 0 ? (word) => this.#refuse(word, 1) : this.#makeWrite32()
   }
 
   /** Words changed since the outermost section began. */
   get length(): number {
-    return this.#length
-  }
-  get capacity(): number {
-    return this.#capacity
-  }
-
-  /** Writes may come from here on. */
-  open(): void {
-    this.#view = this.#memory.i32
-    this.#limit = this.#capacity
+    return load32(this.#memory.i32, this.#lengthWord)
   }
 
   /** Makes all changes stay, by one store. */
   commit(): void {
-    this.#limit = 0
-    this.#length = 0
-    storeU32(this.#memory.u32, this.#lengthWord, 0)
+    store32(this.#memory.i32, this.#lengthWord, 0)
   }
 
   /** Takes back what was changed after the length was `mark`. */
   rollback(mark: number): void {
     replay(this.#memory, this.#lengthWord, this.#first, mark)
-    this.#length = mark
   }
 
-  /** Writes the 32-bit word with this index. */
-  write32(word: number, value: number): void {
-    const length = this.#length
-    if (length >= this.#limit || (word | 0) !== word || word < 0 || word > this.#lastWord)
-      this.#refuse(word, 1)
-    const i32 = this.#view
-    const entry = this.#first + length * entryWords
-    store32(i32, entry, word)
-    store32(i32, entry + old, load32(i32, word))
-    // From here on the entry counts; the word still has its old value. Mutants: sync/word-before-entry,
-    // sync/journal-off.
-    store32(i32, this.#lengthWord, length + 1)
-    this.#length = length + 1
-    store32(i32, word, value)
+  /** A closure over what it needs: an engine keeps that at hand, where it would load fields of an object anew after each store. */
+  #makeWrite32(): Write32 {
+    const { i32 } = this.#memory
+    const { capacity } = this
+    const lengthWord = this.#lengthWord
+    const first = this.#first
+    const lastWord = this.#lastWord
+    return (word, value) => {
+      const length = load32(i32, lengthWord)
+      if (length >= capacity || (word | 0) !== word || word < 0 || word > lastWord) this.#refuse(word, 1)
+      const entry = first + length * entryWords
+      store32(i32, entry, word)
+      store32(i32, entry + old, load32(i32, word))
+      // From here on the entry counts; the word still has its old value. Mutants: sync/word-before-entry,
+      // sync/journal-off.
+      store32(i32, lengthWord, length + 1)
+      store32(i32, word, value)
+    }
   }
 
   /** Writes the 64-bit float with this index (address / 8); takes two entries. */
@@ -111,9 +103,15 @@ export class Journal {
   }
 
   #record64(index: number): void {
-    const length = this.#length
+    const { length } = this
     const word = index * 2
-    if (length + 1 >= this.#limit || (word | 0) !== word || word < 0 || word > this.#lastWord)
+    if (
+      length + 1 >= this.capacity ||
+      (word | 0) !== word ||
+      word < 0 ||
+      word > this.#lastWord ||
+      (word & 1) === 1
+    )
       this.#refuse(word, 2)
     const { i32, u64 } = this.#memory
     const entry = this.#first + length * entryWords
@@ -123,18 +121,20 @@ export class Journal {
     store32(i32, entry + entryWords, word + 1)
     store32(i32, entry + entryWords + old, Number(BigInt.asIntN(32, value >> 32n)))
     store32(i32, this.#lengthWord, length + 2)
-    this.#length = length + 2
   }
 
   #refuse(word: number, entries: number): never {
-    if (this.#limit === 0)
+    if (this.capacity === 0)
       throw new SectionError('no section is open: its changes were committed or taken back')
-    if ((word | 0) !== word || word < 0 || word > this.#lastWord) {
-      throw new ArgumentError(`there is no word with index ${word} in this memory (address / 4)`, { word })
+    if ((word | 0) !== word || word < 0 || word > this.#lastWord || (entries === 2 && (word & 1) === 1)) {
+      throw new ArgumentError(
+        `there is no word with index ${word / entries} in this memory (address / ${4 * entries})`,
+        { index: word / entries },
+      )
     }
     throw new JournalFullError(
-      `the section changes more than ${this.#capacity} words: change fewer in one section, or boot with a larger \`journal\``,
-      { word, entries, capacity: this.#capacity },
+      `the section changes more than ${this.capacity} words: change fewer in one section, or boot with a larger \`journal\``,
+      { word, entries, capacity: this.capacity },
     )
   }
 }

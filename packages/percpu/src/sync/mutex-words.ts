@@ -14,7 +14,8 @@
  * CPU behind its own. Only that one can take it.
  *
  * No starvation: from the moment on at which a CPU is impatient, each release hands the lock to the next impatient CPU in
- * cyclic order; none is passed over, so its turn comes after at most `cpus - 1` others.
+ * cyclic order; none is passed over, so its turn comes after at most `cpus - 1` others. Taking the mutex ends a CPU's impatience,
+ * also when more of its tasks wait.
  *
  * No wake-up lost: suppose a CPU sleeps. It entered its bit and then saw the word taken with WAITERS set (it set that itself if
  * need be). So the release that follows sees WAITERS, and scans the bits after it let the word go. Whoever is rung takes the
@@ -37,9 +38,12 @@ export const TOKEN = RESERVED - 1
 
 const { waiters, impatient } = MutexWords.words
 
-/** What names one stay of a CPU in an owner word; never 0. Incarnations repeat after 2^21 stays of one CPU. */
+/** Incarnations from 1 to here are told apart. */
+const INCARNATIONS = 2 ** 21 - 1
+
+/** What names one stay of a CPU in an owner word; never 0. Incarnations repeat after 2^21 - 1 stays of one CPU. */
 export function tokenOf(cpu: number, incarnation: number): number {
-  return ((incarnation << 8) | cpu) & TOKEN
+  return ((((incarnation - 1) % INCARNATIONS) + 1) << 8) | cpu
 }
 export function isReserved(owner: number): boolean {
   return (owner & RESERVED) !== 0
@@ -77,6 +81,15 @@ export class MutexProtocol {
 
   /** Takes the mutex if it is free or reserved for this CPU; returns what the owner word was, or undefined. */
   take(word: number): number | undefined {
+    const before = this.#exchange(word)
+    // Served, even if other tasks of this CPU still wait: they must not keep the claim. Mutant: sync/served-and-impatient.
+    // atomic: the owner alone reserves, and that is this CPU now.
+    if (before !== undefined && hasBit(this.#memory, word + impatient, this.#cpu))
+      clearBit(this.#memory, word + impatient, this.#cpu)
+    return before
+  }
+
+  #exchange(word: number): number | undefined {
     for (;;) {
       const owner = this.owner(word)
       if (!this.#isFor(owner)) return undefined
@@ -86,6 +99,11 @@ export class MutexProtocol {
       // and write. Mutant: sync/take-without-exchange.
       if (compareExchangeAtomic32(this.#memory.i32, word, owner, taken) === owner) return owner
     }
+  }
+
+  /** Whether this stay owns it. */
+  isOwn(word: number): boolean {
+    return (this.owner(word) & TOKEN) === this.#token
   }
 
   /** Asks to be rung when the mutex is released. */
@@ -129,21 +147,21 @@ export class MutexProtocol {
   }
 
   /** Lets the mutex go: to the next impatient CPU, or to whoever is first. */
-  release(word: number, flags = 0): void {
+  release(word: number): void {
     const heir = nextBit(this.#memory, word + impatient, this.#cpu, this.#cpus)
     if (heir >= 0) {
       // E(mutex.impatient) reserves the mutex; pairs with F in withdraw: only the heir can take it from here on; the bit is read
       // again after it, so that an heir that has gone meanwhile does not keep it. Mutant: sync/reservation-unchecked.
-      storeAtomic32(this.#memory.i32, word, RESERVED | WAITERS | heir | flags)
+      storeAtomic32(this.#memory.i32, word, RESERVED | WAITERS | heir)
       if (hasBit(this.#memory, word + impatient, heir)) {
         this.#ringer.ring(heir, REASON_WAKE)
         return
       }
       this.#cancel(word, heir)
     } else {
-      // B(mutex.owner) releases the mutex; pairs with A in take: what it protects is the next owner's. Mutant:
+      // B(mutex.owner) releases the mutex; pairs with A in #exchange: what it protects is the next owner's. Mutant:
       // sync/take-without-exchange.
-      storeAtomic32(this.#memory.i32, word, flags)
+      storeAtomic32(this.#memory.i32, word, 0)
     }
     this.wakeNext(word)
   }

@@ -50,7 +50,10 @@ export class MutexGuard {
     if (!this.isHeld) throw this.#notHeld()
     this.#mutex.unlock()
   }
-  /** Begins a section; see {@link Mutex.run}. End it with `commit`; leaving its `using` block without takes it back. */
+  /**
+   * Begins a section; see {@link Mutex.run}. End it with `commit`; leaving its `using` block without takes it back, and so does the end
+   * of the synchronous stretch, with an uncaught SectionError.
+   */
   begin(): Section {
     if (!this.isHeld) throw this.#notHeld()
     return this.#mutex.beginSection()
@@ -81,6 +84,12 @@ export class MutexGuard {
   }
 }
 
+/** For seqlocks. */
+interface MutexHooks {
+  readonly beforeSection: () => void
+  readonly beforeRelease: () => void
+}
+
 export class Mutex {
   /** Byte address of its MutexWords. */
   readonly address: number
@@ -109,12 +118,12 @@ export class Mutex {
   /** The asynchronous ones, in their order. */
   readonly #tasks: object[] = []
   readonly #kind: number
-  readonly #beforeRelease: (() => void) | undefined
+  readonly #hooks: MutexHooks | undefined
 
   /** @internal Made by `machine.mutex` and `machine.mutexAt`. `kind`: see interests.ts. */
-  constructor(core: SyncCore, word: number, name: string, kind = KIND_MUTEX, beforeRelease?: () => void) {
+  constructor(core: SyncCore, word: number, name: string, kind = KIND_MUTEX, hooks?: MutexHooks) {
     this.#kind = kind
-    this.#beforeRelease = beforeRelease
+    this.#hooks = hooks
     this.#core = core
     this.#memory = core.memory
     this.#token = core.token
@@ -134,11 +143,12 @@ export class Mutex {
   lock(options?: WaitOptions): MutexGuard {
     this.#core.waiting.assertMayBlock()
     if (this.#isHeld) return this.#relock()
+    const deadline = options === undefined ? Infinity : deadlineOf(options.timeout)
     this.#enlist()
     // atomic: A, for a mutex that nobody holds or waits for.
     if (compareExchangeAtomic32(this.#memory.i32, this.#word, 0, this.#token) === 0)
       this.#predecessorDied = false
-    else this.#lockSlow(deadlineOf(options?.timeout))
+    else this.#lockSlow(deadline)
     this.#isHeld = true
     return new MutexGuard(this, (this.#turn = ++this.#turns), this.#predecessorDied)
   }
@@ -245,21 +255,19 @@ export class Mutex {
   }
   /** @internal */
   beginSection(): Section {
-    return this.#core.sections.begin()
+    this.#hooks?.beforeSection()
+    return this.#core.sections.beginByHand()
   }
   /** @internal `keeps`: further sections under this mutex nest until it is released. */
   runHeld<Result>(change: (section: Section) => Result, keeps = false): Result {
     const before = this.#isInSection
     this.#isInSection = true
+    this.#hooks?.beforeSection()
     try {
       return runSection(this.#core.sections, change)
     } finally {
       if (!keeps) this.#isInSection = before
     }
-  }
-  /** @internal Whether a section that is open holds it. */
-  get isInSection(): boolean {
-    return this.#isInSection
   }
   /** @internal The present turn becomes that of an earlier guard again. */
   resumeTurn(turn: number): boolean {
@@ -269,6 +277,7 @@ export class Mutex {
   /** @internal */
   releaseAfterSection(): void {
     if (this.#isDeferred) this.#release()
+    else this.#isInSection = false
   }
 
   #lockSlow(deadline: number): void {
@@ -277,6 +286,10 @@ export class Mutex {
     let taken = this.#tryTake()
     if (!taken && waiting.spin(() => protocol.isAvailable(word))) taken = this.#tryTake()
     if (taken) return
+    if (protocol.isOwn(word)) {
+      this.#delist()
+      throw this.#selfDeadlock()
+    }
     const begun = waiting.beginWait()
     this.#sleepersChange(1)
     try {
@@ -305,26 +318,30 @@ export class Mutex {
   }
 
   #relock(): MutexGuard {
-    if (!this.#isDeferred) {
-      throw new SelfDeadlockError(
-        `CPU ${this.#core.cpu} has ${this.name} locked already and would wait for itself: unlock it first, or let tasks of one ` +
-          `thread use lockAsync`,
-        { address: this.address, cpu: this.#core.cpu },
-      )
-    }
+    if (!this.#isDeferred) throw this.#selfDeadlock()
     this.#isDeferred = false
     return this.#taken()
+  }
+  #selfDeadlock(): SelfDeadlockError {
+    return new SelfDeadlockError(
+      `CPU ${this.#core.cpu} has ${this.name} locked already and would wait for itself: unlock it first, or let tasks of one ` +
+        `thread use lockAsync`,
+      { address: this.address, cpu: this.#core.cpu },
+    )
   }
 
   #release(): void {
     const token = this.#token
-    this.#beforeRelease?.()
+    this.#hooks?.beforeRelease()
     this.#isHeld = false
     this.#isDeferred = false
     this.#isInSection = false
     // atomic: B, for a mutex that nobody waits for.
-    if (compareExchangeAtomic32(this.#memory.i32, this.#word, token, 0) !== token)
+    if (compareExchangeAtomic32(this.#memory.i32, this.#word, token, 0) !== token) {
+      // Going offline has released it already; it may be another CPU's by now. Mutant: sync/late-release.
+      if (!this.#core.protocol.isOwn(this.#word)) throw this.#lost()
       this.#core.protocol.release(this.#word)
+    }
     this.#delist()
   }
 
@@ -356,6 +373,10 @@ export class Mutex {
     else this.#core.protocol.withdraw(this.#word)
   }
 
+  #lost(): NotOwnerError {
+    this.#core.waiting.assertOpen()
+    return this.#notOwner()
+  }
   #timeout(): LockTimeoutError {
     return new LockTimeoutError(`${this.name} did not become free in time${this.#describeOwner()}`, {
       address: this.address,

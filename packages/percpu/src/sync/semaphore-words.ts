@@ -9,7 +9,7 @@
  * An operation writes its account, and then exchanges the value. Before exchanging it, it records the operation that it finds
  * there as done: so an operation has succeeded exactly if it stands in the value or is not above its CPU's `done`. A reaper
  * returns what the dead CPU held as one more operation in its name: should the reaper die, the next one can tell.
- * Operations count to 2^32 and are compared by their difference.
+ * Operations count to 2^32 - 1 and are compared by their difference.
  */
 import {
   compareExchangeAtomic32,
@@ -62,6 +62,11 @@ export function lastOperation(memory: Memory, semaphore: number, cpu: number): n
   return loadAtomic32(memory.i32, semaphore + done + cpu) >>> 0
 }
 
+/** The number of the operation after `last`. 0 stands for none and is left out, with 1, so that odd and even take turns. */
+export function nextOperation(last: number): number {
+  return last >= 2 ** 32 - 1 ? 2 : last + 1
+}
+
 /** Writes the account of the next operation, which is to change what the CPU holds from `held` by `by`. */
 export function prepare(memory: Memory, entry: number, next: number, held: number, by: number): void {
   store32(memory.i32, entry + before + (next & 1), held)
@@ -106,7 +111,7 @@ export function recoverSemaphore(memory: Memory, entry: InterestEntry, cpu: numb
       load32(memory.i32, at + before + (last & 1)) +
       (succeeded ? load32(memory.i32, at + change + (last & 1)) : 0)
     if (held === 0) break
-    const next = (succeeded ? last + 1 : last) >>> 0
+    const next = succeeded ? nextOperation(last) : last
     const value = loadValue(memory, lock)
     prepare(memory, at, next, held, -held)
     exchangeValue(memory, lock, value, held, cpu, next)

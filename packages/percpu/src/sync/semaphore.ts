@@ -2,14 +2,23 @@
  * Counting semaphores whose permits come back from the dead: what a CPU holds when its thread dies is given back by its
  * reaper. (semaphore-words.ts says how.)
  *
- * Cost: a few hundred ns for acquire and release; a wait costs the wake-up.
+ * Who waits is not in a queue: of those that can have what was released, the first to look takes it, and one that wants much may be
+ * overtaken by others that want less.
+ * Cost: a few hundred ns for acquire and release, and a ring for each CPU that waits; a wait costs the wake-up.
  */
 import { ArgumentError } from '../errors.js'
 import type { SyncCore } from './core.js'
 import { NotOwnerError } from './errors.js'
 import { KIND_SEMAPHORE } from './interests.js'
 import { SemaphoreWords } from './layouts.js'
-import { exchangeValue, lastOperation, loadValue, MAX_PERMITS, prepare } from './semaphore-words.js'
+import {
+  exchangeValue,
+  lastOperation,
+  loadValue,
+  MAX_PERMITS,
+  nextOperation,
+  prepare,
+} from './semaphore-words.js'
 import { WaitQueue, type Condition } from './wait-queue.js'
 import type { AsyncWaitOptions, WaitOptions } from './waiting.js'
 
@@ -61,9 +70,10 @@ export class Semaphore {
   /**
    * Gives permits back.
    *
-   * @throws NotOwnerError if this CPU holds fewer.
+   * @throws NotOwnerError if this CPU holds fewer; OfflineError.
    */
   release(count = 1): void {
+    this.#core.waiting.assertOpen()
     this.#check(count)
     if (count > this.#held) {
       throw new NotOwnerError(
@@ -71,7 +81,9 @@ export class Semaphore {
         { address: this.address, held: this.#held, count },
       )
     }
-    this.#queue.announce(() => this.#change(count), 'one')
+    // All: one that wants more than there is now would sleep on a ring that another one could use. Mutant:
+    // sync/semaphore-rings-one.
+    this.#queue.announce(() => this.#change(count), 'all')
   }
 
   #wanting(count: number): Condition<true> {
@@ -88,7 +100,7 @@ export class Semaphore {
   #change(by: number): boolean {
     const { memory, cpu, interests } = this.#core
     if (this.#place < 0) this.#enlist()
-    const next = (this.#operation + 1) >>> 0
+    const next = nextOperation(this.#operation)
     let changed = false
     for (let value = loadValue(memory, this.#word); value.permits + by >= 0 && !changed;) {
       prepare(memory, interests.wordOf(this.#place), next, this.#held, -by)

@@ -29,7 +29,7 @@ const TRIES = 8
 export class Seqlock {
   /** Byte address of its SeqlockWords. */
   readonly address: number
-  /** The writers' mutex. */
+  /** The writers' mutex. A section under it is a write; it lasts until the mutex is unlocked. */
   readonly mutex: Mutex
   readonly #core: SyncCore
   readonly #word: number
@@ -39,7 +39,10 @@ export class Seqlock {
     this.#core = core
     this.#word = word
     this.address = word * 4
-    this.mutex = new Mutex(core, word + SeqlockWords.words.mutex, name, KIND_SEQLOCK, () => this.#endWrite())
+    this.mutex = new Mutex(core, word + SeqlockWords.words.mutex, name, KIND_SEQLOCK, {
+      beforeSection: () => this.#beginWrite(),
+      beforeRelease: () => this.#endWrite(),
+    })
   }
 
   /**
@@ -72,19 +75,13 @@ export class Seqlock {
     }
   }
 
-  /** Changes the data, in a section; as `Mutex.run`. */
+  /** Changes the data, in a section; as `Mutex.run` of {@link mutex}. */
   write<Result>(change: (section: Section) => Result, options?: WaitOptions): Result {
-    return this.mutex.run((section) => {
-      this.#beginWrite()
-      return change(section)
-    }, options)
+    return this.mutex.run(change, options)
   }
   /** As {@link write}, without blocking the thread for the mutex. */
   writeAsync<Result>(change: (section: Section) => Result, options?: AsyncWaitOptions): Promise<Result> {
-    return this.mutex.runAsync((section) => {
-      this.#beginWrite()
-      return change(section)
-    }, options)
+    return this.mutex.runAsync(change, options)
   }
 
   #tryRead<Result>(read: () => Result): { readonly value: Result } | undefined {

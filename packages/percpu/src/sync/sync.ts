@@ -64,6 +64,7 @@ export class Sync implements Layer {
     const { cpu, incarnation } = context.machine
     const recovery = { table: context.table, ringer: context.doorbell.ringer, cpu, incarnation }
     const { interests, released, restored } = recoverSync(recovery, map)
+    core.sections.abandon()
     if (interests === 0) return
     throw new LockHeldError(
       `CPU ${cpu} went offline with ${interests} locks held or waited for; they were released and its open sections taken back`,

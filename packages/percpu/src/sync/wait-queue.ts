@@ -4,15 +4,22 @@
  *     waiters   a bit per CPU that sleeps, or is about to
  *
  * A waiter enters its bit, looks at the condition, and sleeps on its own bell; whoever changes the words rings, after the change, one
- * waiter or all. A waiter that was rung looks again. One that leaves while the condition holds, having taken its part or
- * given up, rings the next one. Both sides are in their lists of interests meanwhile: after a death all waiters are rung.
+ * waiter, or all if not any of them will do. A waiter that was rung looks again. One that leaves while the condition holds, having
+ * taken its part or given up, rings the next one. Both sides are in their lists of interests meanwhile: after a death all
+ * waiters are rung.
  */
 import type { SyncCore } from './core.js'
 import { clearBit, nextBit, ringAll, setBit } from './cpu-mask.js'
 import { LockTimeoutError } from './errors.js'
 import { KIND_QUEUE } from './interests.js'
 import { REASON_WAKE } from '../machine/doorbell.js'
-import { deadlineOf, throwIfAborted, type AsyncWaitOptions, type WaitOptions } from './waiting.js'
+import {
+  deadlineOf,
+  throwIfAborted,
+  type AbortSignalLike,
+  type AsyncWaitOptions,
+  type WaitOptions,
+} from './waiting.js'
 
 /** How a waiter looks at the condition. */
 export interface Condition<Result> {
@@ -38,24 +45,19 @@ export class WaitQueue {
     this.#name = name
   }
 
+  /** @throws LockTimeoutError at the deadline. */
   wait<Result>(condition: Condition<Result>, options: WaitOptions = {}): Result {
-    const { waiting } = this.#core
-    waiting.assertMayBlock()
+    this.#core.waiting.assertMayBlock()
     const deadline = deadlineOf(options.timeout)
     const at = condition.attempt()
     if (at !== undefined) return at
-    const begun = waiting.beginWait()
-    let result: Result | undefined
     this.enter()
     try {
-      for (;;) {
-        if (!waiting.sleep(() => condition.isReady(), deadline)) throw this.#timeout()
-        result = condition.attempt()
-        if (result !== undefined) return result
-      }
+      const result = this.waitEntered(condition, deadline)
+      if (result === undefined) throw this.#timeout()
+      return result
     } finally {
       this.leave(condition)
-      waiting.endWait(this.#address, begun, result !== undefined)
     }
   }
 
@@ -63,23 +65,48 @@ export class WaitQueue {
     condition: Condition<Result>,
     { timeout, signal }: AsyncWaitOptions = {},
   ): Promise<Result> {
-    const { waiting } = this.#core
-    waiting.assertOpen()
+    this.#core.waiting.assertOpen()
     throwIfAborted(signal)
     const deadline = deadlineOf(timeout)
     const at = condition.attempt()
     if (at !== undefined) return at
-    const begun = waiting.beginWait()
-    let result: Result | undefined
     this.enter()
     try {
-      for (;;) {
-        if (!(await waiting.wait(() => condition.isReady(), deadline, signal))) throw this.#timeout()
-        result = condition.attempt()
-        if (result !== undefined) return result
-      }
+      const result = await this.waitEnteredAsync(condition, deadline, signal)
+      if (result === undefined) throw this.#timeout()
+      return result
     } finally {
       this.leave(condition)
+    }
+  }
+
+  /** Between {@link enter} and {@link leave}: blocks until there is a result; undefined at the deadline. */
+  waitEntered<Result>(condition: Condition<Result>, deadline: number): Result | undefined {
+    const { waiting } = this.#core
+    const begun = waiting.beginWait()
+    let result: Result | undefined
+    try {
+      while (result === undefined && waiting.sleep(() => condition.isReady(), deadline))
+        result = condition.attempt()
+      return result
+    } finally {
+      waiting.endWait(this.#address, begun, result !== undefined)
+    }
+  }
+  /** As {@link waitEntered}, without blocking the thread. Rejects when `signal` aborts. */
+  async waitEnteredAsync<Result>(
+    condition: Condition<Result>,
+    deadline: number,
+    signal: AbortSignalLike | undefined,
+  ): Promise<Result | undefined> {
+    const { waiting } = this.#core
+    const begun = waiting.beginWait()
+    let result: Result | undefined
+    try {
+      while (result === undefined && (await waiting.wait(() => condition.isReady(), deadline, signal)))
+        result = condition.attempt()
+      return result
+    } finally {
       waiting.endWait(this.#address, begun, result !== undefined)
     }
   }

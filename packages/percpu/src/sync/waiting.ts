@@ -5,10 +5,10 @@
  * again. A ring is never lost (the bell is a word that keeps it), and may come for no reason.
  */
 import { awaitUntil } from '#mem'
+import { checkTimeout } from '../machine/check.js'
 import type { LayerContext } from '../machine/layer.js'
 import { OfflineError, UnsupportedError } from '../machine/errors.js'
 import { host } from '../machine/platform.js'
-import { LockTimeoutError } from './errors.js'
 import type { Sections } from './section.js'
 
 /** What is needed of an AbortSignal. */
@@ -117,9 +117,10 @@ export class Waiting {
 
 export function throwIfAborted(signal: AbortSignalLike | undefined): void {
   if (!signal?.aborted) return
-  const { reason } = signal
-  throw reason instanceof Error ? reason : new LockTimeoutError('the wait was aborted', { reason })
+  throw signal.reason as Error
 }
+/** @throws ArgumentError unless `timeout` is a number of ms, 0 or more. */
 export function deadlineOf(timeout: number | undefined): number {
+  checkTimeout(timeout)
   return timeout === undefined || timeout === Infinity ? Infinity : host.performance.now() + timeout
 }

@@ -4,8 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Machine, MachineHandle } from 'percpu'
+import type { Machine } from 'percpu'
 import { forEachAccess, interrupt, mem, percpu } from './support/hooked-percpu.js'
+import { settles } from './support/settle.js'
 
 const { boot, join, struct, atomic, i32 } = percpu
 const Cell = struct('Cell', { value: atomic(i32) })
@@ -32,23 +33,26 @@ function codeOf(run: () => unknown): string {
 describe('a thread that joins while another one', () => {
   it('boots finds no machine, or a whole one', () => {
     const { handle } = boot({ memory: '512 KiB', cpus: 2 })
-    const outcomes = new Set<string>()
+    const outcomes: string[] = []
     let seen: SharedArrayBuffer | undefined
     mem.control.before = (name, [target]) => {
       seen ??= (target as { buffer?: SharedArrayBuffer }).buffer
       const { before } = mem.control
       mem.control.before = undefined
-      if (seen) outcomes.add(codeOf(() => join({ ...handle, buffer: seen } as MachineHandle)))
+      const buffer = seen
+      if (buffer) outcomes.push(codeOf(() => join({ ...handle, buffer })))
       mem.control.before = before
+      // Whole, it says that this thread has joined it: as the CPU that boots it.
+      const isPublished = outcomes.includes('PERCPU_ALREADY_JOINED')
+      const expected = isPublished ? 'PERCPU_ALREADY_JOINED' : 'PERCPU_FOREIGN_BUFFER'
+      if (buffer) assert.equal(outcomes.at(-1), expected, `before access ${outcomes.length}`)
     }
     try {
       boot({ memory: '512 KiB', cpus: 2 })
     } finally {
       mem.control.before = undefined
     }
-    outcomes.delete('none')
-    outcomes.delete('PERCPU_ALREADY_JOINED')
-    assert.deepEqual([...outcomes], ['PERCPU_FOREIGN_BUFFER'])
+    assert.deepEqual([...new Set(outcomes)], ['PERCPU_FOREIGN_BUFFER', 'PERCPU_ALREADY_JOINED'])
   })
 
   it('joins gets another number', () => {
@@ -233,6 +237,7 @@ async function interruptAsync(
   operation: () => Promise<unknown>,
   at: number,
   intrude: () => void,
+  machines: readonly Machine[],
 ): Promise<boolean> {
   let count = 0
   let intruded = false
@@ -242,7 +247,7 @@ async function interruptAsync(
     intrude()
   }
   try {
-    await operation()
+    await settles(operation(), machines, `before access ${at}: somebody who waits was not rung`)
   } finally {
     mem.control.before = undefined
   }
@@ -272,6 +277,7 @@ describe('a cross call', () => {
           target.ring(1, 0)
           target.poll()
         },
+        [caller, target, third],
       )
       assert.deepEqual(ran, ['one 1', 'two 2'])
       for (const cpu of [caller, target, third]) await cpu.offline()
@@ -280,6 +286,11 @@ describe('a cross call', () => {
 })
 
 describe('a grace period', () => {
+  it('ends when the other CPU has answered', async () => {
+    const cpus = three()
+    await settles(cpus[0].synchronize(), cpus, 'all CPUs have answered')
+  })
+
   it('ends, however a CPU announces its quiescent state in the middle of the updater looking for it', async () => {
     for (let at = 0, more = true; more; at++) {
       // No third CPU, whose progress would wake the updater again.
@@ -291,6 +302,7 @@ describe('a grace period', () => {
         () => {
           reader.poll()
         },
+        [updater, reader],
       )
       await reader.offline()
     }

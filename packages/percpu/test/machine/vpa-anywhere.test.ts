@@ -2,7 +2,7 @@
  * VPAs with another thread looking, or the own one ending, before the first memory access of an operation, its second, … its last.
  */
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { describe, it, mock } from 'node:test'
 import type { Machine } from 'percpu'
 import { forEachAccess, interrupt, killAt, mem, percpu } from './support/hooked-percpu.js'
 
@@ -212,6 +212,28 @@ describe('registration', () => {
     )
   })
 
+  it('of CPUs given up by two threads at once gives nothing back that was taken meanwhile', () => {
+    const points = forEachAccess((at) => {
+      const machine = boot({ memory: '512 KiB', cpus: 4 })
+      const before = machine.memblock.report().regions.length
+      const other = joinAs(machine, 101)
+      const taken: number[] = []
+      const done = interrupt(
+        () => machine.limitCpus(2),
+        at,
+        () => {
+          other.limitCpus(2)
+          for (const size of [1024, 4096, 1024, 4096]) taken.push(other.memblock.alloc({ size, align: 1024 }))
+        },
+      )
+      const addresses = machine.memblock.report().regions.map(({ address }) => address)
+      for (const address of taken) assert.ok(addresses.includes(address), `before access ${at}: ${address}`)
+      if (done) assert.equal(addresses.length, before)
+      return done
+    })
+    assert.ok(points > 30)
+  })
+
   it('of CPUs given up by a thread killed half-way is finished by calling again', () => {
     const points = forEachAccess((at) => {
       const machine = boot({ memory: '512 KiB', cpus: 4 })
@@ -224,5 +246,75 @@ describe('registration', () => {
       return killed
     })
     assert.ok(points > 30)
+  })
+})
+
+describe('a monitor', () => {
+  /** Three CPUs; CPU 0 watches, and beats when the test says so. */
+  function watched(
+    run: (machine: Machine, victim: Machine, reaper: Machine, beat: () => void) => void,
+  ): void {
+    mock.timers.enable({ apis: ['setTimeout'] })
+    try {
+      const machine = boot({ memory: '512 KiB', cpus: 3 })
+      const [victim, reaper] = [joinAs(machine, 101), joinAs(machine, 102)]
+      run(machine, victim, reaper, () => {
+        mock.timers.tick(10)
+      })
+    } finally {
+      mock.timers.reset()
+    }
+  }
+
+  it('stopped by a listener of its own beats no more', () => {
+    watched((machine, _victim, reaper, beat) => {
+      const monitor = machine.monitor({ interval: 10 })
+      let told = 0
+      monitor.on('died', () => {
+        told++
+        monitor.stop()
+      })
+      beat()
+      assert.equal(monitor.heartbeats, 2)
+      reaper.declareDead(1)
+      beat()
+      assert.deepEqual([monitor.heartbeats, told], [3, 1])
+      for (let i = 0; i < 5; i++) beat()
+      assert.equal(monitor.heartbeats, 3, 'it beats on')
+    })
+  })
+
+  it('tells of a death once, also when the reaper dies at any access and another one finishes', () => {
+    const points = forEachAccess((at) => {
+      let killed = false
+      watched((machine, victim, reaper, beat) => {
+        victim.run('left over', () => undefined)
+        const monitor = machine.monitor({ interval: 10 })
+        const died: number[] = []
+        monitor.on('died', ({ cpu }) => died.push(cpu))
+        killed = killAt(() => reaper.declareDead(1), at, reaper)
+        beat()
+        machine.declareDead(2)
+        if (machine.present.includes(1)) machine.declareDead(1)
+        beat()
+        assert.deepEqual(died.filter((cpu) => cpu === 1).length, 1, `killed before access ${at}`)
+        monitor.stop()
+      })
+      return killed
+    })
+    assert.ok(points > 30)
+  })
+
+  it('lets `dead` callbacks read the post-mortem: the area is there until the reaper is done', () => {
+    watched((machine, victim) => {
+      const seen: unknown[] = []
+      machine.addHotplug({
+        name: 'look',
+        dead: (cpu) => seen.push(machine.postMortem(cpu)?.work?.label, machine.vpas.find(cpu)?.incarnation),
+      })
+      victim.run('its last work', () => machine.declareDead(1))
+      assert.deepEqual(seen, ['its last work', 1])
+      assert.equal(machine.postMortem(1), undefined)
+    })
   })
 })

@@ -24,19 +24,40 @@ const only = (machine: Machine, cpu = 0) => {
   return found
 }
 
+/** Where PAPR wants each field of an lppaca. */
+const papr = {
+  desc: 0x0,
+  size: 0x4,
+  __old_status: 0x9,
+  dyn_hw_node_id: 0x18,
+  dyn_hw_proc_id: 0x1c,
+  vphn_assoc_counts: 0x58,
+  cede_latency_hint: 0xb0,
+  ebb_regs_in_use: 0xb1,
+  dtl_enable_mask: 0xb8,
+  donate_dedicated_cpu: 0xb9,
+  fpregs_in_use: 0xba,
+  pmcregs_in_use: 0xbb,
+  wait_state_cycles: 0xd8,
+  slb_count: 0xfc,
+  idle: 0xfe,
+  vmxregs_in_use: 0xff,
+  yield_count: 0x100,
+  dispersion_count: 0x104,
+  cmo_faults: 0x108,
+  cmo_fault_time: 0x110,
+  enqueue_dispatch_tb: 0x158,
+  ready_enqueue_tb: 0x160,
+  wait_ready_tb: 0x168,
+  page_ins: 0x180,
+  dtl_idx: 0x218,
+}
+
 describe('VPAs', () => {
   it('have the size, alignment and bytes that PAPR wants', () => {
     const machine = boot({ cpus: 5, nodes: 2 })
     assert.equal(Vpa.size, 640)
-    assert.deepEqual(
-      [
-        Vpa.offsets.vphn_assoc_counts,
-        Vpa.offsets.dtl_enable_mask,
-        Vpa.offsets.yield_count,
-        Vpa.offsets.dtl_idx,
-      ],
-      [0x58, 0xb8, 0x100, 0x218],
-    )
+    assert.deepEqual(Object.fromEntries(Object.entries(Vpa.offsets)), papr)
     const { regions } = machine.memblock.report()
     for (const cpu of machine.possible) {
       const area = regions.find(({ label }) => label === `vpa ${cpu}`)
@@ -93,6 +114,15 @@ describe('VPAs', () => {
     refuses(-128, 'bounds')
     refuses(byteLength, 'bounds')
     assert.equal(machine.vpas.find(1), undefined)
+    for (const cpu of [2, -1, 0.5, NaN]) {
+      throwsCode(() => machine.vpas.register(cpu, area(page), 1), 'PERCPU_ARGUMENT', /not possible/)
+      throwsCode(() => machine.vpas.registerLog(cpu, page + 4096, 1), 'PERCPU_ARGUMENT', /not possible/)
+      throwsCode(() => machine.vpas.unregister(cpu), 'PERCPU_ARGUMENT', /not possible/)
+      throwsCode(() => machine.vpas.unregisterLog(cpu), 'PERCPU_ARGUMENT', /not possible/)
+      throwsCode(() => machine.vpas.find(cpu), 'PERCPU_ARGUMENT', /not possible/)
+    }
+    for (const stay of [0, -1, 1.5])
+      throwsCode(() => machine.vpas.register(1, area(page), stay), 'PERCPU_ARGUMENT')
     machine.vpas.register(1, area(page + 128, 640), 1)
     refuses(area(page), 'registered')
     // After a crash the next stay replaces what is left.

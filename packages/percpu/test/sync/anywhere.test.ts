@@ -1,154 +1,17 @@
 /**
- * Each operation of the sync layer with its thread killed before its first access, its second, … its last, and with another CPU's
- * operation in the middle of it at each of these points.
+ * Pairs of operations of the sync layer: one CPU's runs completely before the first access of another one's, before its second,
+ * … its last.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Machine, Section } from 'percpu'
-import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
+import type { Machine, Seqlock } from 'percpu'
+import { forEachAccess, forEachAccessAsync, interrupt, percpu } from '../machine/support/hooked-percpu.js'
+import { settles } from '../machine/support/settle.js'
+import { cells, change, fresh, joinAs, valuesOf } from './support/cpus.js'
 
-const { boot, join, MutexWords } = percpu
+const { MutexWords } = percpu
 const { MutexProtocol, tokenOf } = await import('../../dist/sync/mutex-words.js')
-/** No wait here has a timeout of its own: it would look once more at its end, and hide a ring that was lost. */
-const patience = { timeout: 30_000 }
-const fresh = (): Machine => boot({ memory: '512 KiB', cpus: 4, journal: 64 })
-function joinAs(machine: Machine, thread: number): Machine {
-  const options = { doorbell: 'waitAsync', thread } as const
-  return join(machine.handle, options)
-}
-function codeOf(run: () => unknown): string {
-  try {
-    run()
-    return 'none'
-  } catch (error) {
-    return (error as { code: string }).code
-  }
-}
-/** `count` words with known values, from 1 on. */
-function cells(machine: Machine, count = 4): number {
-  const word = machine.memblock.alloc({ size: 4 * count, label: 'cells' }) / 4
-  for (let i = 0; i < count; i++) mem.store32(machine.memory.i32, word + i, i + 1)
-  return word
-}
-function valuesOf(machine: Machine, word: number, count = 4): number[] {
-  return Array.from({ length: count }, (_, i) => mem.load32(machine.memory.i32, word + i))
-}
-function assertFree(machine: Machine, name: string): void {
-  const mutex = machine.mutex(name)
-  const guard = mutex.tryLock()
-  assert.ok(guard, `${name} is locked by ${JSON.stringify(mutex.owner)}`)
-  guard.unlock()
-  const words = Array.from({ length: 17 }, (_, i) => mem.load32(machine.memory.i32, mutex.address / 4 + i))
-  assert.deepEqual(words, new Array(17).fill(0))
-  for (const cpu of machine.possible) assert.deepEqual(machine.locksOf(cpu), [])
-}
-/** Changes every cell, the first ones twice. */
-function change(section: Section, word: number): void {
-  for (const at of [0, 1, 0, 2, 1, 3]) section.write32(word + at, 100 + at)
-  section.writeF64(word / 2 + 1, 0.5)
-}
-
-describe('a thread killed before any access', () => {
-  /** Operations of CPU 1, after CPU 0 made `prepare`. */
-  const operations: Readonly<Record<string, (cpu: Machine, word: number) => unknown>> = {
-    'lock and unlock': (cpu) => cpu.mutex('m').lock().unlock(),
-    tryLock: (cpu) => cpu.mutex('m').tryLock()?.unlock(),
-    'a lock that comes in vain': (cpu) => codeOf(() => cpu.mutex('held').lock({ timeout: 0 })),
-    'a section': (cpu, word) => cpu.mutex('m').run((section) => change(section, word)),
-    'nested sections': (cpu, word) =>
-      cpu.mutex('m').run((section) => {
-        cpu.mutex('n').run((inner) => change(inner, word))
-        section.write32(word, 7)
-        change(section, word)
-      }),
-    'a section that throws': (cpu, word) =>
-      codeOf(() =>
-        cpu.mutex('m').run((section) => {
-          change(section, word)
-          throw new Error('no')
-        }),
-      ),
-    'a seqlock write': (cpu, word) => cpu.seqlock('s').write((section) => change(section, word)),
-    'completing and waiting': (cpu) => {
-      cpu.completion('c').complete()
-      cpu.completion('c').wait({ timeout: 0 })
-    },
-    notifying: (cpu) => {
-      using guard = cpu.mutex('m').lock()
-      cpu.condition('d', cpu.mutex('m')).wait(guard, { timeout: 0 })
-      cpu.condition('d', cpu.mutex('m')).notify()
-    },
-    'acquiring and releasing permits': (cpu) => {
-      cpu.semaphore('p', 5).acquire(2)
-      cpu.semaphore('p', 5).acquire(1)
-      cpu.semaphore('p', 5).release(2)
-      cpu.semaphore('p', 5).release(1)
-    },
-  }
-  function prepare(machine: Machine): number {
-    for (const name of ['m', 'n', 'held']) machine.mutex(name)
-    machine.seqlock('s')
-    machine.completion('c')
-    machine.condition('d', machine.mutex('m'))
-    machine.semaphore('p', 5)
-    machine.mutex('held').lock()
-    return cells(machine)
-  }
-  for (const [name, run] of Object.entries(operations)) {
-    it(`of ${name} leaves everything whole and free`, () => {
-      const points = forEachAccess((at) => {
-        const machine = fresh()
-        const word = prepare(machine)
-        const before = valuesOf(machine, word)
-        const cpu = joinAs(machine, 101)
-        const bystander = joinAs(machine, 102)
-        const killed = killAt(() => run(cpu, word), at, cpu)
-        const after = valuesOf(machine, word)
-        if (killed) {
-          bystander.semaphore('p', 5).tryAcquire(1)
-          bystander.completion('c').complete()
-          assert.equal(machine.declareDead(1), true)
-          bystander.semaphore('p', 5).release(1)
-        }
-        machine.mutex('held').unlock()
-        const values = valuesOf(machine, word)
-        if (!killed) assert.deepEqual(values, after)
-        else
-          assert.ok([before.join(), after.join()].includes(values.join()), `access ${at}: ${values.join()}`)
-        for (const mutex of ['m', 'n', 'held']) assertFree(machine, mutex)
-        assert.equal(machine.semaphore('p', 5).permits, 5, `access ${at}`)
-        machine.seqlock('s').read(() => undefined)
-        assert.equal(mem.load32(machine.memory.i32, machine.seqlock('s').address / 4) & 1, 0)
-        return killed
-      })
-      assert.ok(points > 4, `only ${points} accesses`)
-    })
-  }
-
-  it('of reaping leaves nothing that the next reaper does not finish', () => {
-    const points = forEachAccess((at) => {
-      const machine = fresh()
-      const word = prepare(machine)
-      machine.mutex('held').unlock()
-      const before = valuesOf(machine, word)
-      const [victim, reaper] = [joinAs(machine, 101), joinAs(machine, 102)]
-      // The victim's thread just stops inside its section: it never runs again.
-      change(victim.mutex('m').lock().begin(), word)
-      const killed = killAt(() => reaper.declareDead(1), at, reaper)
-      if (killed) {
-        machine.declareDead(2)
-        if (machine.present.includes(1)) machine.declareDead(1)
-      }
-      assert.deepEqual(valuesOf(machine, word), before, `access ${at}`)
-      const guard = machine.mutex('m').tryLock()
-      assert.ok(guard?.predecessorDied)
-      guard.unlock()
-      assertFree(machine, 'm')
-      return killed
-    })
-    assert.ok(points > 60, `only ${points} accesses`)
-  })
-})
+// No wait here has a timeout of its own: it would look once more at its end, and hide a ring that was lost.
 
 describe('a mutex', () => {
   it('is taken by one of two CPUs, whichever comes in the middle of the other', () => {
@@ -166,12 +29,13 @@ describe('a mutex', () => {
     })
   })
 
-  it('released by one CPU while another one begins to wait is handed over', patience, async () => {
-    const ends: Promise<void>[] = []
-    const begin = (at: number, waitsFirst: boolean): boolean => {
+  it('released by one CPU while another one begins to wait is handed over', async () => {
+    const begin = async (at: number, waitsFirst: boolean): Promise<boolean> => {
       const machine = fresh()
-      const [a, b] = [joinAs(machine, 101).mutex('m'), joinAs(machine, 102).mutex('m')]
+      const cpus = [joinAs(machine, 101), joinAs(machine, 102)] as const
+      const [a, b] = [cpus[0].mutex('m'), cpus[1].mutex('m')]
       a.lock()
+      const ends: Promise<void>[] = []
       const wait = (): void => {
         ends.push(b.lockAsync().then((guard) => guard.unlock()))
       }
@@ -179,11 +43,11 @@ describe('a mutex', () => {
       const [first, second] = waitsFirst ? [wait, release] : [release, wait]
       const done = interrupt(first, at, second)
       if (!done) second()
+      await settles(Promise.all(ends), cpus, `before access ${at}: the mutex is free, and its waiter asleep`)
       return done
     }
-    assert.ok(forEachAccess((at) => begin(at, false)) > 1)
-    assert.ok(forEachAccess((at) => begin(at, true)) > 8)
-    await Promise.all(ends)
+    assert.ok((await forEachAccessAsync((at) => begin(at, false))) > 1)
+    assert.ok((await forEachAccessAsync((at) => begin(at, true))) > 8)
   })
 
   /** Three CPUs' dealings with one mutex: A owns it, B is impatient. */
@@ -274,6 +138,7 @@ describe('a mutex', () => {
       owner = all[next]
       owner?.take(word)
       // It wants the mutex again at once, as impatient as the others.
+      owner?.insist(word)
     }
     assert.deepEqual(order, [1, 2, 3, 1, 2, 3])
   })
@@ -295,12 +160,13 @@ describe('a completion', () => {
     })
   })
 
-  it('made while another CPU begins to wait is noticed', patience, async () => {
-    const ends: Promise<void>[] = []
+  it('made while another CPU begins to wait is noticed', async () => {
     for (const waitsFirst of [false, true]) {
-      const points = forEachAccess((at) => {
+      const points = await forEachAccessAsync(async (at) => {
         const machine = fresh()
-        const [a, b] = [joinAs(machine, 101).completion('c'), joinAs(machine, 102).completion('c')]
+        const cpus = [joinAs(machine, 101), joinAs(machine, 102)] as const
+        const [a, b] = [cpus[0].completion('c'), cpus[1].completion('c')]
+        const ends: Promise<void>[] = []
         const wait = (): void => {
           ends.push(b.waitAsync())
         }
@@ -308,23 +174,24 @@ describe('a completion', () => {
         const [first, second] = waitsFirst ? [wait, complete] : [complete, wait]
         const done = interrupt(first, at, second)
         if (!done) second()
+        await settles(Promise.all(ends), cpus, `before access ${at}: completed, and its waiter asleep`)
         return done
       })
       assert.ok(points > 4)
     }
-    await Promise.all(ends)
   })
 
-  it('whose waiter gives up at that moment goes to the next one', patience, async () => {
+  it('whose waiter gives up at that moment goes to the next one', async () => {
     const machine = fresh()
-    const [a, b, c] = [101, 102, 103].map((thread) => joinAs(machine, thread).completion('c'))
+    const cpus = [101, 102, 103].map((thread) => joinAs(machine, thread))
+    const [a, b, c] = cpus.map((cpu) => cpu.completion('c'))
     const controller = new AbortController()
     const first = b?.waitAsync({ signal: controller.signal })
     const second = c?.waitAsync()
     a?.complete()
-    controller.abort()
-    await assert.rejects(first ?? Promise.resolve())
-    await second
+    controller.abort(new Error('enough'))
+    await assert.rejects(first ?? Promise.resolve(), /enough/)
+    await settles(second ?? Promise.resolve(), cpus, 'completed, and nobody woken')
   })
 })
 
@@ -342,25 +209,6 @@ describe('a semaphore', () => {
       return done
     })
     assert.ok(points > 4)
-  })
-
-  it('gets back what a dead CPU held, also when its reaper dies', () => {
-    const points = forEachAccess((at) => {
-      const machine = fresh()
-      const [victim, reaper] = [joinAs(machine, 101), joinAs(machine, 102)]
-      victim.semaphore('p', 5).acquire(3)
-      machine.semaphore('p', 5).acquire(1)
-      const killed = killAt(() => reaper.declareDead(1), at, reaper)
-      if (killed) {
-        machine.semaphore('p', 5).tryAcquire(1)
-        machine.declareDead(2)
-        if (machine.present.includes(1)) machine.declareDead(1)
-      }
-      const { permits, held } = machine.semaphore('p', 5)
-      assert.equal(permits + held, 5, `access ${at}`)
-      return killed
-    })
-    assert.ok(points > 30)
   })
 })
 
@@ -385,25 +233,59 @@ describe('a seqlock', () => {
     assert.ok(points >= 6)
   })
 
-  it('shows one state to a reader that comes in the middle of a writer', patience, async () => {
-    const ends: Promise<void>[] = []
-    const points = forEachAccess((at) => {
+  it('shows one state also if the writer uses the mutex by itself', async () => {
+    const ways: readonly ((lock: Seqlock, word: number) => void)[] = [
+      (lock, word) => lock.mutex.run((section) => change(section, word)),
+      (lock, word) => {
+        using guard = lock.mutex.lock()
+        guard.run((section) => change(section, word))
+      },
+      (lock, word) => {
+        using guard = lock.mutex.lock()
+        using section = guard.begin()
+        change(section, word)
+        section.commit()
+      },
+    ]
+    for (const write of ways) {
+      await forEachAccessAsync(async (at) => {
+        const machine = fresh()
+        const word = cells(machine)
+        const before = data(machine, word)
+        const other = joinAs(machine, 101)
+        const [reader, writer] = [machine.seqlock('s'), other.seqlock('s')]
+        const read: Promise<string>[] = []
+        const done = interrupt(
+          () => write(writer, word),
+          at,
+          () => read.push(reader.readAsync(() => data(machine, word))),
+        )
+        const states = [before, data(machine, word)]
+        const seen = await settles(Promise.all(read), [machine, other], `access ${at}: the reader is asleep`)
+        for (const state of seen) assert.ok(states.includes(state), `access ${at}: ${state}`)
+        return done
+      })
+    }
+  })
+
+  it('shows one state to a reader that comes in the middle of a writer', async () => {
+    const points = await forEachAccessAsync(async (at) => {
       const machine = fresh()
       const word = cells(machine)
       const before = data(machine, word)
-      const [reader, writer] = [machine.seqlock('s'), joinAs(machine, 101).seqlock('s')]
+      const other = joinAs(machine, 101)
+      const [reader, writer] = [machine.seqlock('s'), other.seqlock('s')]
       const read: Promise<string>[] = []
       const done = interrupt(
         () => writer.write((section) => change(section, word)),
         at,
         () => read.push(reader.readAsync(() => data(machine, word))),
       )
-      const after = data(machine, word)
-      for (const each of read)
-        ends.push(each.then((seen) => assert.ok([before, after].includes(seen), `access ${at}: ${seen}`)))
+      const states = [before, data(machine, word)]
+      const seen = await settles(Promise.all(read), [machine, other], `access ${at}: the reader is asleep`)
+      for (const state of seen) assert.ok(states.includes(state), `access ${at}: ${state}`)
       return done
     })
     assert.ok(points > 20)
-    await Promise.all(ends)
   })
 })

@@ -2,7 +2,8 @@
  * The kill test: workers change structures guarded by mutexes and the journal as fast as they can, while random ones are terminated
  * at random moments and replaced. `PERCPU_KILLS=1000` is the long form (`npm run torture:kill`), `PERCPU_SEED` another run.
  *
- * Afterwards no invariant is broken, no lock held, no permit gone, no CPU lost, no waiter stuck, and the memory is as before.
+ * Afterwards no invariant is broken, no lock held, no permit gone, no sequence odd, no CPU lost, no waiter stuck, and the memory is as
+ * before.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -11,6 +12,7 @@ import { boot, type Machine } from 'percpu'
 import { load32, loadAtomic32, store32 } from 'percpu/mem'
 import { randomFrom } from '../machine/support/random.js'
 import type { KilledWorkerData } from './support/killed-worker.js'
+import { SharedState, STATE_BYTES } from './support/shared-state.js'
 import { STRUCTURE_BYTES, Structures } from './support/structures.js'
 
 const WORKERS = 3
@@ -24,6 +26,7 @@ class Scene {
   readonly #data: Omit<KilledWorkerData, 'seed'>
   readonly structures: Structures
   readonly others: Structures
+  readonly state: SharedState
 
   constructor(machine: Machine, random: (below: number) => number) {
     this.machine = machine
@@ -31,12 +34,13 @@ class Scene {
     const alloc = (size: number): number => machine.memblock.alloc({ size, label: 'kill test' })
     const [structures, other] = [alloc(STRUCTURE_BYTES), alloc(STRUCTURE_BYTES)]
     const [turns, faults] = [alloc(4), alloc(4)]
-    this.#data = { handle: machine.handle, structures, other, turns, faults }
+    const state = alloc(STATE_BYTES)
+    this.#data = { handle: machine.handle, structures, other, state, turns, faults }
+    this.state = new SharedState(machine, state)
     this.structures = new Structures(machine.memory, structures)
     this.others = new Structures(machine.memory, other)
     for (const each of [this.structures, this.others])
       each.initialise((word, value) => store32(machine.memory.i32, word, value))
-    machine.semaphore('permits', 2)
     machine.mutex('first')
     machine.mutex('second')
   }
@@ -63,6 +67,13 @@ class Scene {
       assert.deepEqual(structures.faults(), [], `${when} (seed ${seed})`)
       guard.unlock()
     }
+    const guard = await this.state.mutex.lockAsync({ timeout })
+    assert.deepEqual(this.state.goodsFaults(), [], `${when} (seed ${seed})`)
+    this.state.makeMany(guard)
+    guard.unlock()
+    assert.deepEqual(await this.state.copyFaultsAsync(timeout), [], `${when} (seed ${seed})`)
+    await this.state.permits.acquireAsync(1, { timeout })
+    this.state.permits.release()
     assert.equal(loadAtomic32(this.machine.memory.i32, this.#data.faults / 4), 0, `${when}: seen by a worker`)
   }
 }
@@ -101,7 +112,7 @@ describe('workers terminated in the middle of what they do', () => {
       const words = Array.from({ length: 17 }, (_, i) => load32(machine.memory.i32, mutex.address / 4 + i))
       assert.deepEqual(words.slice(1), new Array(16).fill(0), `${name}: a waiter was left`)
     }
-    assert.equal(machine.semaphore('permits', 2).permits, 2)
+    assert.deepEqual(scene.state.leftovers(), [])
     assert.equal(machine.memblock.report().used, memory)
     for (let cpu = 0; cpu < WORKERS; cpu++) assert.equal(machine.cpus()[cpu + 1]?.state, 'offline')
     await machine.synchronize({ timeout })

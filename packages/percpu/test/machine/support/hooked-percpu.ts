@@ -79,9 +79,33 @@ export function killAt(operation: () => unknown, at: number, victim?: Machine): 
   return true
 }
 
+/** Runs `operation`, whose thread ends where it calls `die`, as in {@link killAt}. */
+export function killWhere(operation: (die: () => never) => unknown, victim: Machine): void {
+  const die = (): never => {
+    hooked.control.before = () => {
+      throw new Killed()
+    }
+    throw new Killed()
+  }
+  try {
+    operation(die)
+  } catch (error) {
+    if (!(error instanceof Killed)) throw error
+  } finally {
+    hooked.control.before = undefined
+  }
+  hooked.control.dead.add(victim.memory.i32)
+}
+
 /** Calls `attempt` with 0, 1, 2 … until it returns false; returns how many returned true. */
 export function forEachAccess(attempt: (at: number) => boolean): number {
   let at = 0
   while (attempt(at)) at++
+  return at
+}
+/** As {@link forEachAccess}, one after the other. */
+export async function forEachAccessAsync(attempt: (at: number) => Promise<boolean>): Promise<number> {
+  let at = 0
+  while (await attempt(at)) at++
   return at
 }

@@ -2,12 +2,14 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { join, NoFreeCpuError, type Machine, type MachineHandle } from 'percpu'
 import { addAtomic32 } from 'percpu/mem'
+import { SharedState } from './shared-state.js'
 import { Structures, ZEROS } from './structures.js'
 
 export interface KilledWorkerData {
   readonly handle: MachineHandle
   readonly structures: number
   readonly other: number
+  readonly state: number
   readonly turns: number
   readonly faults: number
   readonly seed: number
@@ -34,7 +36,8 @@ async function joinWhenFree(): Promise<Machine> {
 const machine = await joinWhenFree()
 const first = machine.mutex('first')
 const second = machine.mutex('second')
-const permits = machine.semaphore('permits', 2)
+const shared = new SharedState(machine, data.state)
+const { permits } = shared
 const NODES_AT_ONCE = 6
 /** Eight words each: fewer than the entries of the journal that the test boots with. */
 const TRANSFERS = 400
@@ -80,8 +83,30 @@ const actions: readonly (() => unknown)[] = [
     guard?.unlock()
   },
   () => {
-    permits.acquire()
+    const count = 1 + random(2)
+    permits.acquire(count)
+    for (let i = 0; i < count; i++) permits.release()
+  },
+  async () => {
+    await permits.acquireAsync()
+    if (permits.tryAcquire()) permits.release()
     permits.release()
+  },
+  () => {
+    // More are made than taken, so that waits are short.
+    for (let i = 0; i < 3; i++) {
+      using guard = shared.mutex.lock()
+      shared.make(guard)
+      report(shared.goodsFaults())
+    }
+  },
+  () => shared.take(),
+  () => shared.takeAsync(),
+  () => {
+    for (let i = 0; i < 8; i++) shared.writeCopies()
+  },
+  () => {
+    for (let i = 0; i < 8; i++) report(shared.copyFaults())
   },
 ]
 

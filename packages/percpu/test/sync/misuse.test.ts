@@ -1,0 +1,201 @@
+/** What locks and sections do when they are used wrongly: they say so, and nothing stays locked or half-changed. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { boot, type Machine, type Section } from 'percpu'
+import { load32, storeAtomic32 } from 'percpu/mem'
+import { joinAs, rejectsCode, throwsCode } from '../machine/support/threads.js'
+
+const { Cpu, Header } = await import('../../dist/machine/layouts.js')
+const UNIT = 64
+const fresh = (): Machine => boot({ cpus: 3, memory: '1 MiB', journal: 8 })
+const words = (machine: Machine, count = 8): number => machine.memblock.alloc({ size: count * 4 }) / 4
+
+describe('a section that is left open', () => {
+  it('inside another one is an error, and taken back with it; the mutexes are free', () => {
+    const machine = fresh()
+    const word = words(machine)
+    const [outer, inner] = [machine.mutex('outer'), machine.mutex('inner')]
+    throwsCode(
+      () =>
+        outer.run((section) => {
+          section.write32(word, 1)
+          inner.lock().begin().write32(word, 2)
+          inner.unlock()
+        }),
+      'PERCPU_SECTION',
+      /inner one is still open/,
+    )
+    assert.equal(load32(machine.memory.i32, word), 0)
+    assert.deepEqual([outer.owner, inner.owner], [undefined, undefined])
+    outer.run((section) => section.write32(word, 3))
+    assert.equal(load32(machine.memory.i32, word), 3)
+  })
+
+  it('ends with the one around it when that is taken back', () => {
+    const machine = fresh()
+    const word = words(machine)
+    const guard = machine.mutex('m').lock()
+    const outer = guard.begin()
+    outer.write32(word, 1)
+    const inner = guard.begin()
+    inner.write32(word, 2)
+    outer.rollback()
+    assert.deepEqual([outer.isOpen, inner.isOpen], [false, false])
+    assert.equal(load32(machine.memory.i32, word), 0)
+    throwsCode(() => inner.write32(word, 3), 'PERCPU_SECTION')
+    throwsCode(() => inner.commit(), 'PERCPU_SECTION', /ended already/)
+    guard.unlock()
+    assert.equal(machine.mutex('m').owner, undefined)
+  })
+
+  it('at the end of its synchronous stretch is taken back and reported, and keeps no mutex', async () => {
+    const machine = fresh()
+    const word = words(machine)
+    const mutex = machine.mutex('m')
+    const reported = uncaught()
+    const forget = (): void => {
+      using guard = mutex.lock()
+      guard.begin().write32(word, 1)
+    }
+    forget()
+    assert.match((await reported).message, /left open/)
+    assert.equal(load32(machine.memory.i32, word), 0)
+    assert.equal(mutex.owner, undefined)
+    mutex.run((section) => section.write32(word, 2))
+    assert.equal(load32(machine.memory.i32, word), 2)
+  })
+
+  it('when its CPU goes offline is taken back', async () => {
+    const machine = fresh()
+    const word = words(machine)
+    const leaver = joinAs(machine, 101)
+    const section = leaver.mutex('m').lock().begin()
+    section.write32(word, 1)
+    const reported = uncaught()
+    await rejectsCode(leaver.offline(), 'PERCPU_HOTPLUG')
+    await reported
+    assert.equal(load32(machine.memory.i32, word), 0)
+    throwsCode(() => section.write32(word, 2), 'PERCPU_SECTION')
+    assert.ok(machine.mutex('m').tryLock())
+  })
+})
+
+describe('a section', () => {
+  it('that has ended writes nothing, also while another one is open', () => {
+    const machine = fresh()
+    const word = words(machine)
+    let stale: Section | undefined
+    machine.mutex('one').run((section) => (stale = section))
+    machine.mutex('two').run(() => {
+      throwsCode(() => stale?.write32(word, 1), 'PERCPU_SECTION')
+      throwsCode(() => stale?.writeF64(word / 2, 1), 'PERCPU_SECTION')
+      throwsCode(() => stale?.writeU64(word / 2, 1n), 'PERCPU_SECTION')
+      throwsCode(() => stale?.rollback(), 'PERCPU_SECTION')
+    })
+    assert.equal(load32(machine.memory.i32, word), 0)
+  })
+
+  it('ended by hand inside `run` is an error; what was thrown afterwards is not hidden', () => {
+    const machine = fresh()
+    const word = words(machine)
+    const mutex = machine.mutex('m')
+    throwsCode(() => mutex.run((section) => section.commit()), 'PERCPU_SECTION', /ended already/)
+    assert.throws(
+      () =>
+        mutex.run((section) => {
+          section.write32(word, 1)
+          section.rollback()
+          throw new RangeError('mine')
+        }),
+      /mine/,
+    )
+    assert.equal(load32(machine.memory.i32, word), 0)
+    assert.equal(mutex.owner, undefined)
+  })
+
+  it('refuses 64-bit numbers outside the memory, between words, or of the wrong type', () => {
+    const machine = fresh()
+    const mutex = machine.mutex('m')
+    const word = words(machine)
+    for (const wrong of [-1, 0.5, word / 2 + 0.5, NaN, 2 ** 30, machine.memory.byteLength / 8]) {
+      throwsCode(() => mutex.run((section) => section.writeF64(wrong, 1)), 'PERCPU_ARGUMENT')
+      throwsCode(() => mutex.run((section) => section.writeU64(wrong, 1n)), 'PERCPU_ARGUMENT')
+    }
+    assert.throws(() => mutex.run((section) => section.writeU64(word / 2, 1 as never)), TypeError)
+    assert.equal(mutex.owner, undefined)
+    mutex.run((section) => section.writeF64(machine.memory.byteLength / 8 - 1, 1))
+  })
+})
+
+describe('waiting', () => {
+  it('takes only numbers of milliseconds as a timeout, also for what is free', async () => {
+    const machine = fresh()
+    const mutex = machine.mutex('m')
+    const condition = machine.condition('c', mutex)
+    for (const wrong of [NaN, -1, '5' as never]) {
+      const options = { timeout: wrong }
+      throwsCode(() => mutex.lock(options), 'PERCPU_ARGUMENT', /timeout/)
+      await rejectsCode(mutex.lockAsync(options), 'PERCPU_ARGUMENT')
+      throwsCode(() => mutex.run(() => 1, options), 'PERCPU_ARGUMENT')
+      throwsCode(() => machine.completion('d').wait(options), 'PERCPU_ARGUMENT')
+      await rejectsCode(machine.completion('d').waitAsync(options), 'PERCPU_ARGUMENT')
+      throwsCode(() => machine.semaphore('s', 1).acquire(1, options), 'PERCPU_ARGUMENT')
+      const guard = mutex.lock()
+      throwsCode(() => condition.wait(guard, options), 'PERCPU_ARGUMENT')
+      await rejectsCode(condition.waitAsync(guard, options), 'PERCPU_ARGUMENT')
+      assert.ok(guard.isHeld)
+      guard.unlock()
+    }
+    assert.deepEqual(machine.locksOf(0), [])
+  })
+
+  it('of a thread for itself is an error also by way of a second object of the same mutex', () => {
+    const machine = fresh()
+    const seqlock = machine.seqlock('s')
+    const same = machine.mutexAt(seqlock.mutex.address)
+    const guard = same.lock()
+    throwsCode(() => seqlock.write(() => 1), 'PERCPU_SELF_DEADLOCK')
+    throwsCode(() => seqlock.mutex.unlock(), 'PERCPU_NOT_OWNER')
+    guard.unlock()
+    seqlock.write(() => 1)
+  })
+})
+
+describe('numbers that come round', () => {
+  it('name the owner of a mutex, whichever stay of its CPU it is', () => {
+    const machine = fresh()
+    const { i32 } = machine.memory
+    const stateWord = cpuWord(machine, 1)
+    for (const before of [2 ** 21 - 2, 2 ** 21 - 1, 2 ** 22 - 2, 2 ** 22 - 1]) {
+      // As many threads have been this CPU.
+      storeAtomic32(i32, stateWord, (before << 3) | 0)
+      const cpu = joinAs(machine, 101)
+      assert.equal(cpu.incarnation, before + 1)
+      const guard = cpu.mutex('m').lock()
+      assert.equal(machine.mutex('m').owner?.cpu, 1)
+      assert.equal(machine.mutex('m').tryLock(), undefined)
+      guard.unlock()
+      cpu.mutex('m').lock()
+      machine.declareDead(1)
+      assert.equal(machine.mutex('m').lock().predecessorDied, true)
+      machine.mutex('m').unlock()
+    }
+  })
+})
+
+function cpuWord(machine: Machine, cpu: number): number {
+  const table = (load32(machine.memory.i32, Header.words.cpuTable) * UNIT) / 4
+  return table + (cpu * Cpu.stride) / 4 + Cpu.words.state
+}
+
+/** The next error that nobody catches. */
+function uncaught(): Promise<Error> {
+  const listeners = process.listeners('uncaughtException')
+  process.removeAllListeners('uncaughtException')
+  return new Promise((resolve) => {
+    process.once('uncaughtException', (error) => {
+      for (const listener of listeners) process.on('uncaughtException', listener)
+      resolve(error)
+    })
+  })
+}

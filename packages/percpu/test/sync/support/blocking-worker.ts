@@ -1,0 +1,28 @@
+/** Blocks as it is told to, and tells when it goes on. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { join, type MachineHandle } from 'percpu'
+
+export type BlockingCommand =
+  'wait' | 'wait, then keep the mutex' | 'acquire 1' | 'acquire 3' | 'release' | 'complete'
+
+const machine = join(workerData as MachineHandle)
+const mutex = machine.mutex('m')
+const condition = machine.condition('c', mutex)
+const permits = machine.semaphore('p', 3)
+
+const commands: Readonly<Record<BlockingCommand, () => unknown>> = {
+  wait: () => {
+    using guard = mutex.lock()
+    const notified = condition.wait(guard)
+    return [notified, guard.isHeld, mutex.owner?.cpu === machine.cpu]
+  },
+  'wait, then keep the mutex': () => condition.wait(mutex.lock()),
+  'acquire 1': () => permits.acquire(),
+  'acquire 3': () => permits.acquire(3),
+  release: () => permits.release(permits.held),
+  complete: () => machine.completion('d').wait(),
+}
+parentPort?.on('message', (command: BlockingCommand) => {
+  parentPort?.postMessage([commands[command]()].flat())
+})
+parentPort?.postMessage(machine.cpu)
