@@ -19,7 +19,6 @@ import {
   U32_BIG,
   U64_BIG,
   U8,
-  type NumberArray,
 } from './views.js'
 import { notify, wait, waitAsync } from './waiting.js'
 

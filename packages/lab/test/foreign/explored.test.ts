@@ -77,14 +77,14 @@ test('the compile step: a file that knows nothing of the lab', async () => {
     }`,
   )
   foreign.instrument([file])
-  const { put, take } = (await import(pathToFileURL(file).href)) as {
+  const queue = (await import(pathToFileURL(file).href)) as {
     put(words: Int32Array, value: number): void
     take(words: Int32Array, check: boolean): number
   }
   const scenario = (check: boolean) => (t: Scenario) => {
     const words = new Int32Array(new SharedArrayBuffer(8))
-    t.cpu(0, () => put(words, 42))
-    t.cpu(1, () => take(words, check))
+    t.cpu(0, () => queue.put(words, 42))
+    t.cpu(1, () => queue.take(words, check))
     t.finally((results) => assert.equal(results[1], 42))
   }
   const report = await explore('with the check', scenario(true), { expect: { executions: 4 } })
