@@ -7,6 +7,8 @@ import type { MachineParts } from './machine/machine.js'
 import type { MachineHandle } from './machine/memory-map.js'
 import { VpaLayer } from './machine/vpa-layer.js'
 import { WatchedMachine } from './machine/watched-machine.js'
+import { Alloc } from './alloc/alloc.js'
+import type { PageAllocator } from './alloc/pages.js'
 import type { Completion } from './sync/completion.js'
 import type { Condition } from './sync/condition.js'
 import type { Mutex } from './sync/mutex.js'
@@ -23,6 +25,7 @@ export interface BootOptions extends MachineOptions {
 interface Layers {
   readonly sync: Sync
   readonly vpa: VpaLayer
+  readonly alloc: Alloc
   readonly list: readonly Layer[]
 }
 
@@ -31,7 +34,8 @@ function makeLayers(journal?: number): Layers {
   const vpa = new VpaLayer()
   vpa.provideLocks((table, cpu) => sync.lockState(table, cpu))
   // First, so that a post-mortem is read before the locks of the dead are released.
-  return { sync, vpa, list: [vpa, sync] }
+  const alloc = new Alloc(sync)
+  return { sync, vpa, alloc, list: [vpa, sync, alloc] }
 }
 
 /**
@@ -40,11 +44,13 @@ function makeLayers(journal?: number): Layers {
  */
 export class Machine extends WatchedMachine {
   readonly #sync: Sync
+  readonly #alloc: Alloc
 
   /** @internal */
   constructor(parts: MachineParts, layers: Layers) {
     super(parts, layers.vpa, layers.list)
     this.#sync = layers.sync
+    this.#alloc = layers.alloc
   }
 
   /** The mutex of this name, for all threads. Look it up once, not in loops. */
@@ -87,6 +93,10 @@ export class Machine extends WatchedMachine {
   }
   seqlockAt(address: number): Seqlock {
     return this.#sync.seqlockAt(address)
+  }
+  /** Blocks of pages, for whatever is too large or too special for {@link alloc}. */
+  get pages(): PageAllocator {
+    return this.#alloc.pages
   }
   /** The locks that a CPU holds or waits for. A snapshot: for a CPU that runs, a guess. */
   locksOf(cpu: number): readonly LockInterest[] {

@@ -1,6 +1,7 @@
 export * from './layout/index.js'
 export * from './machine/index.js'
 export * from './sync/index.js'
+export * from './alloc/index.js'
 export * from './errors.js'
 export { boot, join, Machine, type BootOptions } from './compose.js'
 export type { Memory } from '#mem'

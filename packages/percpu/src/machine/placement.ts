@@ -15,6 +15,8 @@ export interface AllocRequest {
   readonly limit?: number
   /** NUMA node to take it from; other nodes only when that one has no room. Default: the calling CPU's. */
   readonly node?: number
+  /** True: from no other node. */
+  readonly strict?: boolean
   /** The region crosses no multiple of this power of two. */
   readonly noCross?: number
   /** For reports: at most 16 ASCII characters, longer ones are cut. */
@@ -41,13 +43,14 @@ export interface Wanted {
   readonly align: number
   readonly limit: number
   readonly node: number
+  readonly strict: boolean
   readonly noCross: number | undefined
 }
 
 /** @throws ArgumentError for a request that no memory could satisfy. */
 export function checkRequest(request: AllocRequest, map: NodeMap, homeNode: number): Wanted {
   checkObject('request', request)
-  const { size, align = UNIT, limit, node, noCross } = request
+  const { size, align = UNIT, limit, node, strict = false, noCross } = request
   if (!Number.isSafeInteger(size) || size < 1)
     throw badRequest('size', size, 'a whole number of bytes, at least 1')
   if (!isPowerOfTwo(align)) throw badRequest('align', align, 'a power of two')
@@ -68,6 +71,7 @@ export function checkRequest(request: AllocRequest, map: NodeMap, homeNode: numb
     align: Math.max(1, align / UNIT),
     limit: Math.min(map.units, Math.floor((limit ?? Infinity) / UNIT)),
     node: node ?? homeNode,
+    strict,
     noCross: noCross === undefined ? undefined : noCross / UNIT,
   }
 }
@@ -75,7 +79,7 @@ export function checkRequest(request: AllocRequest, map: NodeMap, homeNode: numb
 /** The first unit of a place for it, on the wanted node or, if that has none, on the next ones. */
 export function findPlace(inUse: readonly Extent[], wanted: Wanted, map: NodeMap): number | undefined {
   const gaps = gapsOf(inUse, wanted.limit)
-  for (let i = 0; i < map.nodes; i++) {
+  for (let i = 0; i < (wanted.strict ? 1 : map.nodes); i++) {
     const [low, high] = nodeRange((wanted.node + i) % map.nodes, map)
     for (const [from, to] of gaps) {
       const place = fit(Math.max(from, low), wanted)

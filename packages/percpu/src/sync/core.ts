@@ -29,10 +29,10 @@ export class SyncCore {
     this.token = tokenOf(machine.cpu, machine.incarnation)
     this.protocol = new MutexProtocol(this.memory, doorbell.ringer, this.cpus, this.cpu, this.token)
     this.interests = new Interests(this.memory, map.record(this.cpu))
-    const record = map.record(this.cpu)
+    const place = map.journal(this.cpu)
     this.sections = new Sections(
-      new Journal(this.memory, record, map.journalEntries),
-      new Journal(this.memory, record, 0),
+      new Journal(this.memory, place),
+      new Journal(this.memory, { ...place, capacity: 0 }),
     )
     this.waiting = new Waiting(context, this.sections)
   }

@@ -24,13 +24,20 @@ import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { ArgumentError } from '../errors.js'
 import { JournalFullError, SectionError } from './errors.js'
-import { JournalEntry, SyncCpu } from './layouts.js'
+import { JournalEntry } from './layouts.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, loadU32, loadU64, store32, storeF64, storeU32, storeU64 } = mem
 const entryWords = JournalEntry.stride / 4
 const { old } = JournalEntry.words
-const { journalLength } = SyncCpu.words
+
+/** Where the journal of a CPU is; a CPU has one for the sections of its users, and one for each level of layers (level.ts). */
+export interface JournalPlace {
+  /** Word indices: of the number of entries in use, and of the first entry. */
+  readonly length: number
+  readonly first: number
+  readonly capacity: number
+}
 
 /** Writes one word so that it is taken back unless the section is committed. */
 type Write32 = (word: number, value: number) => void
@@ -45,12 +52,12 @@ export class Journal {
   /** Index of the memory's last word: fits a small integer, which a count of 2^31 would not. */
   readonly #lastWord: number
 
-  /** `record`: word index of the CPU's SyncCpu. One without capacity stands for "no section is open". */
-  constructor(memory: Memory, record: number, capacity: number) {
+  /** One without capacity stands for "no section is open". */
+  constructor(memory: Memory, { length, first, capacity }: JournalPlace) {
     this.#memory = memory
     this.capacity = capacity
-    this.#lengthWord = record + journalLength
-    this.#first = record + SyncCpu.stride / 4
+    this.#lengthWord = length
+    this.#first = first
     this.#lastWord = memory.byteLength / 4 - 1
     this.write32 = capacity === 0 ? (word) => this.#refuse(word, 1) : this.#makeWrite32()
   }
@@ -140,9 +147,9 @@ export class Journal {
 }
 
 /** For the reaper: takes back all that the dead CPU had not committed. Returns how many words. Can be repeated. */
-export function replayJournal(memory: Memory, record: number): number {
-  const length = loadU32(memory.u32, record + journalLength)
-  replay(memory, record + journalLength, record + SyncCpu.stride / 4, 0)
+export function replayJournal(memory: Memory, place: Pick<JournalPlace, 'length' | 'first'>): number {
+  const length = loadU32(memory.u32, place.length)
+  replay(memory, place.length, place.first, 0)
   return length
 }
 

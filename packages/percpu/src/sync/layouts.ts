@@ -8,6 +8,11 @@ export const MAX_INTERESTS = 32
 export const JOURNAL_ENTRIES = 512
 export const MAX_JOURNAL_ENTRIES = 2 ** 20
 
+/** Locks of the layers above, each with a journal of its own. level.ts */
+export const LEVELS = 4
+/** Words that a section of such a level can change. */
+export const LEVEL_ENTRIES = 128
+
 /** Can be embedded in structs of users. All zero: free. mutex-words.ts */
 export const MutexWords = struct('MutexWords', {
   /** 0, or the owner's incarnation × 256 + CPU, and flags. */
@@ -60,17 +65,6 @@ export const Interest = struct('Interest', {
   change: owner(array(i32, 2)),
 })
 
-/** One a CPU; its undo journal lies behind it. */
-export const SyncCpu = struct(
-  'SyncCpu',
-  {
-    interests: array(Interest, MAX_INTERESTS),
-    /** Entries in use. journal.ts */
-    journalLength: aligned(owner(u32), 'cacheline'),
-  },
-  { align: 64 },
-)
-
 /** An entry of the undo journal. */
 export const JournalEntry = struct('JournalEntry', {
   /** Index of the 32-bit word. */
@@ -78,6 +72,33 @@ export const JournalEntry = struct('JournalEntry', {
   /** What it held before. */
   old: owner(i32),
 })
+
+/** All zero: free. level.ts */
+export const SpinlockWords = struct('SpinlockWords', {
+  /** 0, or the owner's incarnation × 256 + CPU. */
+  owner: atomic(i32),
+})
+
+/** What a CPU does at one level. level.ts */
+export const LevelRecord = struct('LevelRecord', {
+  /** Word index of the spinlock that it holds or is about to take, or 0. */
+  lock: owner(u32),
+  /** Entries in use. journal.ts */
+  length: owner(u32),
+  entries: array(JournalEntry, LEVEL_ENTRIES),
+})
+
+/** One a CPU; its undo journal lies behind it. */
+export const SyncCpu = struct(
+  'SyncCpu',
+  {
+    interests: array(Interest, MAX_INTERESTS),
+    /** Entries in use. journal.ts */
+    journalLength: aligned(owner(u32), 'cacheline'),
+    levels: array(LevelRecord, LEVELS),
+  },
+  { align: 64 },
+)
 
 /** The named object 'percpu.sync': this, and then a {@link SyncCpu} with its journal for each possible CPU. */
 export const SyncRoot = struct(

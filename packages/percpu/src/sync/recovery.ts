@@ -1,5 +1,5 @@
 /**
- * What a reaper does for this layer after a CPU died. In this order: the journal is replayed backwards, so that what the dead
+ * What a reaper does for this layer after a CPU died. In this order: the journals are replayed backwards, so that what the dead
  * CPU's locks protect is whole again; then each lock that it held, waited for or was giving back is looked at, and taken
  * off its list when it is done with. Each step can be repeated by the next reaper.
  */
@@ -7,6 +7,7 @@ import { addAtomic32, loadAtomic32, type Memory } from '#mem'
 import type { Ringer } from '../machine/doorbell.js'
 import type { Recovery } from '../machine/layer.js'
 import { clearBit, ringAll } from './cpu-mask.js'
+import { recoverLevels } from './level.js'
 import { clearInterest, KIND_QUEUE, KIND_SEMAPHORE, KIND_SEQLOCK, readInterests } from './interests.js'
 import { replayJournal } from './journal.js'
 import { SeqlockWords } from './layouts.js'
@@ -30,7 +31,8 @@ export function recoverSync({ table, ringer, cpu, incarnation }: Recovery, map: 
   const record = map.record(cpu)
   const token = tokenOf(cpu, incarnation)
   const protocol = new MutexProtocol(memory, ringer, table.map.cpus, cpu, token)
-  const restored = replayJournal(memory, record)
+  const levels = recoverLevels(memory, map, cpu, token)
+  const restored = levels + replayJournal(memory, map.journal(cpu))
   const released: number[] = []
   const errors: unknown[] = []
   const interests = readInterests(memory, record)

@@ -2,7 +2,15 @@
 import { loadU32, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import type { Directory } from '../machine/directory.js'
-import { JOURNAL_ENTRIES, JournalEntry, MAX_JOURNAL_ENTRIES, SyncCpu, SyncRoot } from './layouts.js'
+import type { JournalPlace } from './journal.js'
+import {
+  JOURNAL_ENTRIES,
+  JournalEntry,
+  LevelRecord,
+  MAX_JOURNAL_ENTRIES,
+  SyncCpu,
+  SyncRoot,
+} from './layouts.js'
 
 const NAME = 'percpu.sync'
 const type = 'SyncRoot'
@@ -42,6 +50,18 @@ export class SyncMap {
   /** Word index of a CPU's SyncCpu. */
   record(cpu: number): number {
     return (this.#address + first + cpu * this.#stride) / 4
+  }
+
+  /** Of the sections of a CPU's users. */
+  journal(cpu: number): JournalPlace {
+    const record = this.record(cpu)
+    const length = record + SyncCpu.words.journalLength
+    return { length, first: record + SyncCpu.stride / 4, capacity: this.journalEntries }
+  }
+
+  /** Word index of what a CPU does at a level. */
+  level(cpu: number, level: number): number {
+    return this.record(cpu) + SyncCpu.words.levels + (level * LevelRecord.stride) / 4
   }
 }
 

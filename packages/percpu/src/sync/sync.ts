@@ -12,7 +12,8 @@ import { readInterests, KIND_MUTEX, KIND_SEMAPHORE, KIND_SEQLOCK } from './inter
 import { CompletionWords, ConditionWords, MutexWords, SemaphoreWords, SeqlockWords } from './layouts.js'
 import { lockStateOf } from './lock-state.js'
 import { Mutex } from './mutex.js'
-import { isReserved, TOKEN } from './mutex-words.js'
+import { Level } from './level.js'
+import { isReserved, TOKEN, tokenOf } from './mutex-words.js'
 import { recoverSync } from './recovery.js'
 import { Semaphore } from './semaphore.js'
 import { MAX_PERMITS, packValue } from './semaphore-words.js'
@@ -119,6 +120,12 @@ export class Sync implements Layer {
     }
     // atomic: before anybody can find it.
     storeAtomicU64(memory.u64, address / 8, packValue(permits, 0, 0))
+  }
+
+  /** For layers: how a CPU, or its reaper through its own table, works at a level. */
+  level(table: CpuTable, cpu: number, incarnation: number, level: number): Level {
+    const { map } = this.#attached()
+    return new Level(table.memory, map.level(cpu, level), tokenOf(cpu, incarnation))
   }
 
   /** For watchers: the locks of any CPU, read through any table; none before this thread was attached. */

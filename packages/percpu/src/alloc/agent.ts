@@ -1,0 +1,95 @@
+/**
+ * For whom the allocators work: one stay of a CPU, by its own thread; or in its place, by its reaper.
+ */
+import { addAtomic32, load32, loadAtomic32, storeAtomic32, store32, type Memory } from '#mem'
+import type { Memblock } from '../machine/memblock.js'
+import { type Level } from '../sync/level.js'
+import { HeapCpu, HeapRoot } from './layouts.js'
+import { isEnded, isKept, cpuOf } from './ownership.js'
+import type { HeapMap } from './page-map.js'
+
+export interface AgentParts {
+  readonly memory: Memory
+  readonly map: HeapMap
+  readonly memblock: Memblock
+  readonly cpu: number
+  readonly node: number
+  readonly incarnation: number
+  /** Names the stay: sync/mutex-words.ts. */
+  readonly token: number
+  readonly pageLevel: Level
+  readonly objectLevel: Level
+  /** True for a reaper, which must not wait for locks: their owners may be dead, too, and wait for the same reaper. */
+  readonly isReaper: boolean
+}
+
+export class Agent {
+  readonly memory: Memory
+  readonly map: HeapMap
+  readonly memblock: Memblock
+  readonly cpu: number
+  readonly node: number
+  readonly token: number
+  readonly pageLevel: Level
+  readonly objectLevel: Level
+  readonly isReaper: boolean
+  /** Word index of the CPU's HeapCpu. */
+  readonly record: number
+
+  constructor(parts: AgentParts) {
+    this.memory = parts.memory
+    this.map = parts.map
+    this.memblock = parts.memblock
+    this.cpu = parts.cpu
+    this.node = parts.node
+    this.token = parts.token
+    this.pageLevel = parts.pageLevel
+    this.objectLevel = parts.objectLevel
+    this.isReaper = parts.isReaper
+    this.record = parts.map.heapCpu(parts.cpu)
+  }
+
+  /** Takes a lock of a level; false for a reaper that does not get it at once. @throws LockTimeoutError. */
+  lock(level: Level, word: number): boolean {
+    if (this.isReaper) return level.trySpin(word)
+    level.lock(word)
+    return true
+  }
+
+  /** To be said before the CPU has anything in flight: only then is there something to look for after its death. */
+  use(): void {
+    // Mutant: alloc/use-unannounced.
+    store32(this.memory.i32, this.record + HeapCpu.words.used, 1)
+  }
+  get hasUsed(): boolean {
+    return load32(this.memory.i32, this.record + HeapCpu.words.used) === 1
+  }
+
+  /** How many stays that had used the heap have ended. */
+  get deaths(): number {
+    // B(heap.deaths) pairs with A in announceEnd: `ended` of each death that is counted is seen afterwards. Mutant:
+    // alloc/deaths-first.
+    return loadAtomic32(this.memory.i32, this.map.root + HeapRoot.words.deaths)
+  }
+
+  /** Says that the stay has ended and its stacks are in order: what it had in flight is anybody's to free. */
+  announceEnd(): void {
+    const { i32 } = this.memory
+    // C(heap.ended) gives up what the stay had in flight; pairs with D in endedStays: its stacks and magazines hold nothing that
+    // looks in flight. Mutant: alloc/ended-before-fixed.
+    storeAtomic32(i32, this.record + HeapCpu.words.ended, this.token >>> 8)
+    // A(heap.deaths) pairs with B in deaths: whoever counts this death finds its `ended`. Mutant: alloc/deaths-first.
+    addAtomic32(i32, this.map.root + HeapRoot.words.deaths, 1)
+    store32(i32, this.record + HeapCpu.words.used, 0)
+  }
+
+  /** Tells tags of what ended stays had in flight. */
+  endedStays(): (tag: number) => boolean {
+    const ended = new Int32Array(this.map.cpus)
+    for (let cpu = 0; cpu < this.map.cpus; cpu++) {
+      // D(heap.ended) pairs with C in announceEnd: what those stays had in flight may be freed. Mutant: alloc/ended-before-fixed.
+      ended[cpu] = loadAtomic32(this.memory.i32, this.map.heapCpu(cpu) + HeapCpu.words.ended)
+    }
+    return (tag) => !isKept(tag) && isEnded(tag, ended[cpuOf(tag)] ?? 0)
+  }
+}

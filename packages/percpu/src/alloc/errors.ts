@@ -1,0 +1,18 @@
+import { PercpuError } from '../errors.js'
+
+/** The block or object is free already. Nothing was changed. */
+export class DoubleFreeError extends PercpuError {
+  readonly code = 'PERCPU_DOUBLE_FREE'
+}
+/** The address is not one that the heap handed out, or lies inside a block or object. Nothing was changed. */
+export class ForeignAddressError extends PercpuError {
+  readonly code = 'PERCPU_FOREIGN_ADDRESS'
+}
+/** Something was written outside an object, or into one that is free. Found in debug mode. */
+export class HeapCorruptionError extends PercpuError {
+  readonly code = 'PERCPU_HEAP_CORRUPTION'
+}
+/** A cache of this name exists with another size, alignment or layout. */
+export class CacheMismatchError extends PercpuError {
+  readonly code = 'PERCPU_CACHE_MISMATCH'
+}

@@ -1,0 +1,42 @@
+/**
+ * Ownership: who is answerable for a block of pages or an object. One word each, its *tag*:
+ *
+ *     0 or below      free: nobody's (in a list, a stack or a magazine)
+ *     token           allocated, in flight: that stay's of a CPU
+ *     token | KEPT    allocated and kept: it belongs to what links it, and outlives the thread
+ *
+ *     allocate ──▶ in flight ──keep──▶ kept ──disown──▶ in flight ──▶ free
+ *
+ * When a thread dies, what it had in flight is freed; what was kept stays. `keep` and `disown` are one word's change, so that
+ * they can be part of the section that links or unlinks the object: then the object is linked and kept, or neither, whenever the
+ * thread is killed. Without a section, keep before linking: a kill in between loses one object, which stays attributed to its
+ * thread, and corrupts nothing.
+ *
+ * Rules: while in flight the tag is written by its CPU only (or for it, by whoever frees what the dead had in flight). Kept objects
+ * may be freed by any CPU that got them by some ordered way. Whoever looks for the tags of the dead reads those of the living,
+ * too, while they change: kind racy. It never mistakes one for the other: all that the dead CPU wrote happened before (its
+ * end was announced by `HeapCpu.ended`), so a tag that it had in flight and then kept or freed is not read as in flight any more; and
+ * no living CPU writes a dead one's token.
+ */
+import { TOKEN } from '../sync/mutex-words.js'
+
+export const KEPT = 1 << 30
+const INCARNATIONS = TOKEN >>> 8
+
+export function isAllocated(tag: number): boolean {
+  return tag > 0
+}
+export function isKept(tag: number): boolean {
+  return tag > KEPT
+}
+export function cpuOf(tag: number): number {
+  return tag & 0xff
+}
+export function stayOf(tag: number): number {
+  return (tag & TOKEN) >>> 8
+}
+
+/** Whether the stay that `tag` names is `ended` or an earlier one. Stays are counted modulo 2^21. */
+export function isEnded(tag: number, ended: number): boolean {
+  return ended > 0 && ((ended - stayOf(tag)) & INCARNATIONS) <= INCARNATIONS >>> 1
+}

@@ -1,0 +1,374 @@
+/**
+ * The page allocator: blocks of 2^0 to 2^10 pages of 4 KiB, for all threads at once.
+ *
+ *     allocate ──▶ the CPU's stack (single pages) ──▶ the zone of its node ──▶ the other zones, in cyclic order
+ *                                                        └─▶ boot memory, a span at a time
+ *
+ * A block lies at a multiple of its size. It is in flight, freed with the thread that took it, until it is kept (ownership.ts). May
+ * be called anywhere, in sections and with locks held: it has a level of its own (sync/level.ts), and its changes are not taken back
+ * with the caller's section.
+ *
+ * After a death: no page is lost, none is in two places. What the dead CPU had in flight is free at once, unless the lock of a zone is
+ * another CPU's at that moment; then it is freed by whoever takes that lock next. The stack's pages go back to their zones, or else
+ * wait for the next thread of that CPU number.
+ *
+ * Cost: a single page from the stack a few ns, no lock; otherwise a lock and some splits or merges, below a microsecond.
+ * What it does not do: move or reclaim pages; take back other CPUs' stacks (at most 32 pages each, less on small machines).
+ */
+import { fillBytes, load32, store32 } from '#mem'
+import { ArgumentError } from '../errors.js'
+import type { Undoable } from '../sync/level.js'
+import { PAGE_BYTES } from './address.js'
+import type { Agent } from './agent.js'
+import { DoubleFreeError, ForeignAddressError } from './errors.js'
+import { MAX_ORDER, ZoneWords } from './layouts.js'
+import { cpuOf, isAllocated, isKept, KEPT } from './ownership.js'
+import {
+  addressOf,
+  BLOCK,
+  CLEAN,
+  FREE,
+  KIND,
+  NONE,
+  ORDER_SHIFT,
+  orderOf,
+  pageAt,
+  SLAB,
+  state,
+  tag,
+  USED,
+} from './page-map.js'
+import { PageStack } from './page-stack.js'
+import { Zone } from './zone.js'
+
+export interface PageRequest {
+  /** NUMA node to take it from; the others only when that one has none. Default: the calling CPU's. */
+  readonly node?: number
+  /** True: all bytes are zero. Pages that were never used are zero anyway, and are not touched. Default: whatever is there. */
+  readonly zero?: boolean
+}
+
+export interface ZoneReport {
+  readonly node: number
+  /** Bytes taken from boot memory so far; of these, in lists of the zone or never touched. */
+  readonly total: number
+  readonly free: number
+  /** Free blocks in the lists, by order. */
+  readonly blocks: readonly number[]
+}
+
+export class PageAllocator {
+  /** Bytes of a page. */
+  readonly pageBytes = PAGE_BYTES
+  /** The largest order. */
+  readonly maxOrder = MAX_ORDER
+  readonly #agent: Agent
+  readonly #zones: readonly Zone[]
+  readonly #stack: PageStack
+  #hasUsed = false
+  #failsAfter = -1
+
+  /** @internal Made by the layer; `machine.pages`. */
+  constructor(agent: Agent) {
+    this.#agent = agent
+    const { memory, map } = agent
+    this.#zones = Array.from({ length: map.nodes }, (_, node) => new Zone(memory, map, node))
+    this.#stack = new PageStack(agent)
+  }
+
+  /**
+   * Takes a block of 2^order pages.
+   *
+   * @returns its byte address, a multiple of its size (above 2^32 on large machines); undefined if no zone has such a block.
+   * @throws ArgumentError; LockTimeoutError if another CPU died with a zone locked and cannot be cleaned up after meanwhile.
+   */
+  allocate(order: number, { node, zero = false }: PageRequest = {}): number | undefined {
+    if (!Number.isInteger(order) || order < 0 || order > MAX_ORDER) throw badOrder(order)
+    if (this.#failsAfter >= 0 && this.#failsAfter-- === 0) return undefined
+    if (!this.#hasUsed) this.#use()
+    if (order > 0 || node !== undefined) return this.#allocateBlock(order, node, zero)
+    if (this.#stack.count === 0 && !this.#refill()) return undefined
+    const taken = this.#stack.take()
+    const address = addressOf(taken >>> 1)
+    if (zero && (taken & 1) === 0) fillBytes(this.#agent.memory, address, PAGE_BYTES, 0)
+    return address
+  }
+
+  /**
+   * Gives back a block taken with this order; any CPU may. The caller sees to it that nobody still reads it.
+   *
+   * @throws DoubleFreeError, ForeignAddressError; LockTimeoutError. Nothing is changed then.
+   */
+  free(address: number, order: number): void {
+    if (!Number.isInteger(order) || order < 0 || order > MAX_ORDER) throw badOrder(order)
+    const page = this.#check(address, order)
+    if (!this.#hasUsed) this.#use()
+    if (order > 0) {
+      this.#freeBlock(page, order)
+      return
+    }
+    if (this.#stack.count >= this.#stack.capacity) this.#spill(this.#stack.capacity >>> 1)
+    this.#stack.push(page)
+  }
+
+  /**
+   * From now on the block outlives the thread that took it. Through a `section`, when that is committed: keep it in the section that
+   * links it.
+   *
+   * @throws ForeignAddressError unless it is this CPU's in flight, or kept already.
+   */
+  keep(address: number, section?: Undoable): void {
+    this.#setTag(address, this.#agent.token | KEPT, section)
+  }
+
+  /** The opposite: the block is this CPU's in flight again, to be freed. Through a `section`, the one that unlinks it. */
+  disown(address: number, section?: Undoable): void {
+    this.#setTag(address, this.#agent.token, section)
+  }
+
+  /** What each zone has. A snapshot; exact while nobody else allocates. */
+  report(): readonly ZoneReport[] {
+    return this.#zones.map((zone) => {
+      const blocks = new Array<number>(MAX_ORDER + 1).fill(0)
+      for (const page of zone.blocks()) {
+        const found = this.#state(page)
+        const order = orderOf(found)
+        if ((found & KIND) === FREE) blocks[order] = (blocks[order] ?? 0) + 1
+      }
+      const { words } = ZoneWords
+      const untouched = zone.load(words.limit) - zone.load(words.frontier)
+      return {
+        node: zone.node,
+        total: zone.load(words.pages) * PAGE_BYTES,
+        free: (zone.load(words.free) + untouched) * PAGE_BYTES,
+        blocks,
+      }
+    })
+  }
+
+  /** Gives the pages that this CPU keeps for itself back to their zones. Returns how many could not be, to a reaper. */
+  drain(): number {
+    this.#spill(this.#stack.count)
+    return this.#stack.count
+  }
+
+  /** @internal For the layer, the verifier and the objects. */
+  get zones(): readonly Zone[] {
+    return this.#zones
+  }
+  /** @internal */
+  get stack(): PageStack {
+    return this.#stack
+  }
+
+  /** @internal For tests: the call of `allocate` after so many others finds nothing. */
+  failAfter(calls: number): void {
+    this.#failsAfter = calls
+  }
+
+  /** @internal For the reaper: what the dead CPU had just taken from boot memory and made a zone's. */
+  keepSpans(): void {
+    for (const zone of this.#zones) this.#keepSpan(zone)
+  }
+
+  /** @internal For the reaper: frees what the dead had in flight, in the zones whose locks are free. */
+  sweep(): void {
+    const { pageLevel } = this.#agent
+    for (const zone of this.#zones) if (this.#lock(zone)) pageLevel.unlock()
+  }
+
+  #use(): void {
+    this.#agent.use()
+    this.#hasUsed = true
+  }
+
+  #allocateBlock(order: number, node: number | undefined, zero: boolean): number | undefined {
+    const { memory, map, token, pageLevel } = this.#agent
+    for (const zone of this.#order(node)) {
+      if (!this.#lock(zone)) continue
+      let page
+      try {
+        page = this.#take(zone, order, token)
+      } finally {
+        pageLevel.unlock()
+      }
+      if (page === 0) continue
+      const word = map.descriptor(page) + state
+      const found = load32(memory.i32, word)
+      if ((found & CLEAN) !== 0) store32(memory.i32, word, found & ~CLEAN)
+      else if (zero) fillBytes(memory, addressOf(page), PAGE_BYTES << order, 0)
+      return addressOf(page)
+    }
+    return undefined
+  }
+
+  #freeBlock(page: number, order: number): void {
+    const { map, pageLevel } = this.#agent
+    const zone = this.#zoneOf(page)
+    if (!this.#lock(zone)) return
+    try {
+      pageLevel.section((section) => {
+        section.write32(map.descriptor(page) + tag, 0)
+        zone.give(section, page, order)
+      })
+    } finally {
+      pageLevel.unlock()
+    }
+  }
+
+  /** Half a stack of pages from the first zone that has any. False if none has. */
+  #refill(): boolean {
+    const { pageLevel } = this.#agent
+    for (const zone of this.#order(undefined)) {
+      if (!this.#lock(zone)) continue
+      try {
+        for (let i = Math.ceil(this.#stack.capacity / 2); i > 0; i--) if (this.#take(zone, 0, 0) === 0) break
+      } finally {
+        pageLevel.unlock()
+      }
+      if (this.#stack.count > 0) return true
+    }
+    return false
+  }
+
+  /** Gives pages of the stack back to their zones; a reaper leaves those whose zone is locked. */
+  #spill(pages: number): void {
+    const { pageLevel } = this.#agent
+    const { countWord } = this.#stack
+    let zone: Zone | undefined
+    try {
+      for (; pages > 0; pages--) {
+        const page = this.#stack.peek()
+        const own = this.#zoneOf(page)
+        if (own !== zone) {
+          if (zone) pageLevel.unlock()
+          zone = undefined
+          if (!this.#lock(own)) return
+          zone = own
+        }
+        const count = this.#stack.count - 1
+        pageLevel.section((section) => {
+          section.write32(countWord, count)
+          own.give(section, page, 0)
+        })
+      }
+    } finally {
+      if (zone) pageLevel.unlock()
+    }
+  }
+
+  /** Takes a block of a zone whose lock is held: with owner 0 into the stack. */
+  #take(zone: Zone, order: number, owner: number): number {
+    const { pageLevel, memblock } = this.#agent
+    for (;;) {
+      const page = pageLevel.section((section) => {
+        const taken = zone.take(section, order, owner)
+        if (taken !== 0 && owner === 0) {
+          this.#stack.prepare(taken)
+          section.write32(this.#stack.countWord, this.#stack.count + 1)
+        }
+        return taken
+      })
+      if (page !== 0) return page
+      if (pageLevel.section((section) => zone.carve(section))) continue
+      const span = zone.findSpan(memblock, order)
+      if (!span) return 0
+      // Whoever added the last span may have died before keeping it.
+      this.#keepSpan(zone)
+      pageLevel.section((section) => zone.addSpan(section, span.page, span.pages))
+      // In the lists first, then kept. Mutant: alloc/span-not-kept.
+      this.#keepSpan(zone)
+    }
+  }
+
+  #keepSpan(zone: Zone): void {
+    const span = zone.load(ZoneWords.words.span)
+    if (span !== 0) this.#agent.memblock.keep(addressOf(span))
+  }
+
+  /** Takes the lock of a zone; what the dead had in flight there is free afterwards. False: only for reapers. */
+  #lock(zone: Zone): boolean {
+    const { pageLevel } = this.#agent
+    if (!this.#agent.lock(pageLevel, zone.lock)) return false
+    try {
+      this.#sweepZone(zone)
+    } catch (error) {
+      pageLevel.unlock()
+      throw error
+    }
+    return true
+  }
+
+  #sweepZone(zone: Zone): void {
+    const { map, pageLevel, deaths } = this.#agent
+    if (zone.swept === deaths) return
+    for (const page of zone.select(this.#agent.endedStays())) {
+      zone.clearSlab(page)
+      pageLevel.section((section) => {
+        section.write32(map.descriptor(page) + tag, 0)
+        zone.give(section, page, orderOf(this.#state(page)))
+      })
+    }
+    zone.setSwept(deaths)
+  }
+
+  #setTag(address: number, value: number, section: Undoable | undefined): void {
+    const { memory, map, token } = this.#agent
+    const page = this.#page(address)
+    const word = map.descriptor(page) + tag
+    const found = load32(memory.i32, word)
+    const kind = this.#state(page) & KIND
+    if ((kind !== USED && kind !== SLAB) || (found !== token && !isKept(found)))
+      throw new ForeignAddressError(
+        `the pages at ${address} are neither this CPU's in flight nor kept${ownerText(found)}`,
+        {
+          address,
+        },
+      )
+    if (section) section.write32(word, value)
+    else store32(memory.i32, word, value)
+  }
+
+  #check(address: number, order: number): number {
+    const page = this.#page(address)
+    const found = this.#state(page)
+    const owner = load32(this.#agent.memory.i32, this.#agent.map.descriptor(page) + tag)
+    if ((found & KIND) === FREE || ((found & KIND) === USED && !isAllocated(owner)))
+      throw new DoubleFreeError(`the pages at ${address} are free already`, { address, order })
+    if ((found & BLOCK) === (USED | (order << ORDER_SHIFT))) return page
+    throw new ForeignAddressError(
+      (found & KIND) === USED
+        ? `the block at ${address} was taken with order ${orderOf(found)}, not ${order}`
+        : `no block of pages that the heap handed out starts at ${address}`,
+      { address, order, found: (found & KIND) === NONE ? undefined : orderOf(found) },
+    )
+  }
+
+  #page(address: number): number {
+    const page = pageAt(address, this.#agent.map)
+    if (page !== undefined) return page
+    throw new ForeignAddressError(`no page of this machine starts at ${address}`, { address })
+  }
+  #state(page: number): number {
+    return load32(this.#agent.memory.i32, this.#agent.map.descriptor(page) + state)
+  }
+  #zoneOf(page: number): Zone {
+    const zone = this.#zones[this.#agent.map.nodeOf(page)]
+    if (!zone) throw new RangeError(`page ${page} is in no zone`)
+    return zone
+  }
+  /** The zones, from the wanted node on. */
+  #order(node: number | undefined): readonly Zone[] {
+    const from = node ?? this.#agent.node
+    if (!(Number.isInteger(from) && from >= 0 && from < this.#zones.length))
+      throw new ArgumentError(`node: ${from} is not a node below ${this.#zones.length}`, { node: from })
+    return [...this.#zones.slice(from), ...this.#zones.slice(0, from)]
+  }
+}
+
+function badOrder(order: number): ArgumentError {
+  return new ArgumentError(`order: ${order} is not a whole number from 0 to ${MAX_ORDER}`, { order })
+}
+function ownerText(found: number): string {
+  return isAllocated(found) ? `: CPU ${cpuOf(found)} took them` : ''
+}

@@ -1,0 +1,176 @@
+/**
+ * Locks and sections of the layers themselves. A layer's function may be called anywhere: in a read section, inside a section of
+ * the caller's that is taken back later, with mutexes held. So what a layer changes under its own locks
+ *
+ *     never sleeps as an idle CPU        a wait is no quiescent state: what the caller has read stays valid
+ *     is committed by itself             the caller's section may be taken back, this stays
+ *     has few words, for a short time    at most {@link LEVEL_ENTRIES} a section
+ *
+ * Each layer that needs this has a level: one spinlock held at a time, and an undo journal (journal.ts) of its own, a CPU. A
+ * layer may use those below it while it holds its lock; locks are taken only in that direction, so nobody waits in a circle.
+ *
+ *     0 per-CPU memory ──▶ 1 objects ──▶ 2 pages        3 free
+ *
+ * After a death the reaper replays each level's journal and then releases its lock. It may work in the dead CPU's place at these
+ * levels afterwards: should it die too, the next reaper does the same again.
+ *
+ * Progress: blocking. The lock of a dead owner is free only once it is reaped. A thread that waits for it and is the one to do
+ * that would wait for ever: hence the wait ends with an error after {@link LOCK_TIMEOUT}.
+ * Cost: two compare-and-exchanges.
+ */
+import type { Memory } from '#mem'
+import * as mem from '#mem'
+import { host } from '../machine/platform.js'
+import { LockTimeoutError } from './errors.js'
+import { Journal, replayJournal } from './journal.js'
+import { LEVEL_ENTRIES, LevelRecord, LEVELS } from './layouts.js'
+import type { SyncMap } from './sync-map.js'
+
+// Copied out of their module for the compiler, which checks an import at each use.
+const { compareExchangeAtomic32, loadU32, storeU32 } = mem
+
+export const LEVEL_PERCPU = 0
+export const LEVEL_OBJECTS = 1
+export const LEVEL_PAGES = 2
+
+/** Milliseconds. Sections of layers take microseconds. */
+export const LOCK_TIMEOUT = 2000
+/** Busy waiting, some microseconds; then naps of so many milliseconds, as the owner seems not to run. */
+const SPIN = 200
+const NAP = 0.05
+
+const { lock: lockField, length, entries } = LevelRecord.words
+
+/** What writes words so that they are taken back unless they are committed: a journal, or a user's section. */
+export interface Undoable {
+  write32(word: number, value: number): void
+}
+
+export class Level {
+  readonly #memory: Memory
+  readonly #record: number
+  readonly #token: number
+  readonly #journal: Journal
+  #held = 0
+
+  /** For one stay of a CPU: its own thread, or its reaper. `record`: word index of its LevelRecord. */
+  constructor(memory: Memory, record: number, token: number) {
+    this.#memory = memory
+    this.#record = record
+    this.#token = token
+    this.#journal = new Journal(memory, placeOf(record))
+  }
+
+  /** Word index of the lock that is held, or 0. */
+  get held(): number {
+    return this.#held
+  }
+
+  /** Takes the spinlock with this word index. @throws LockTimeoutError. */
+  lock(word: number): void {
+    if (this.tryLock(word)) return
+    const deadline = host.performance.now() + LOCK_TIMEOUT
+    for (;;) {
+      // atomic: what hangs on it is decided by P.
+      mem.awaitUntil(() => mem.loadAtomic32(this.#memory.i32, word) === 0, SPIN)
+      if (this.tryLock(word)) return
+      if (host.performance.now() > deadline) throw this.#timeout(word)
+      this.#nap(word)
+    }
+  }
+
+  /** Takes it if it is free, or becomes so in a moment. */
+  trySpin(word: number): boolean {
+    // atomic: what hangs on it is decided by P.
+    return mem.awaitUntil(() => mem.loadAtomic32(this.#memory.i32, word) === 0, SPIN) && this.tryLock(word)
+  }
+
+  tryLock(word: number): boolean {
+    const { u32, i32 } = this.#memory
+    // Before anything that a reaper must know of. Mutant: sync/level-unannounced.
+    storeU32(u32, this.#record + lockField, word)
+    // P(spinlock.owner) takes the lock; pairs with Q in unlock: what it protects is this CPU's to read and write. Mutant:
+    // sync/level-lock-without-exchange.
+    if (compareExchangeAtomic32(i32, word, 0, this.#token) !== 0) {
+      storeU32(u32, this.#record + lockField, 0)
+      return false
+    }
+    this.#held = word
+    return true
+  }
+
+  unlock(): void {
+    const word = this.#held
+    this.#held = 0
+    // Q(spinlock.owner) releases the lock; pairs with P in tryLock: what it protects is the next owner's. Mutant:
+    // sync/level-lock-without-exchange.
+    mem.storeAtomic32(this.#memory.i32, word, 0)
+    storeU32(this.#memory.u32, this.#record + lockField, 0)
+  }
+
+  /** Runs `change` under the lock. */
+  locked<Result>(word: number, change: () => Result): Result {
+    this.lock(word)
+    try {
+      return change()
+    } finally {
+      this.unlock()
+    }
+  }
+
+  /** Runs `change`, whose writes happen as a whole or, if it throws or its thread dies, not at all. Sections do not nest. */
+  section<Result>(change: (section: Undoable) => Result): Result {
+    const journal = this.#journal
+    let result: Result
+    try {
+      result = change(journal)
+    } catch (error) {
+      journal.rollback(0)
+      journal.commit()
+      throw error
+    }
+    journal.commit()
+    return result
+  }
+
+  #nap(word: number): void {
+    const { i32 } = this.#memory
+    try {
+      // atomic: a nap; nobody wakes it.
+      const owner = mem.loadAtomic32(i32, word)
+      if (owner !== 0) mem.wait32(i32, word, owner, NAP)
+    } catch (error) {
+      // Where blocking is forbidden it goes on spinning.
+      if (!(error instanceof TypeError)) throw error
+    }
+  }
+
+  #timeout(word: number): LockTimeoutError {
+    // atomic: a snapshot, for the message.
+    const owner = mem.loadAtomic32(this.#memory.i32, word) & 0xff
+    return new LockTimeoutError(
+      `a lock of the allocator has been CPU ${owner}'s for ${LOCK_TIMEOUT} ms: if its thread has ended, return to the event ` +
+        `loop, so that it can be cleaned up after`,
+      { address: word * 4, owner },
+    )
+  }
+}
+
+function placeOf(record: number): { length: number; first: number; capacity: number } {
+  return { length: record + length, first: record + entries, capacity: LEVEL_ENTRIES }
+}
+
+/** For the reaper: takes back what the dead CPU had not committed, and then frees its locks. Can be repeated. */
+export function recoverLevels(memory: Memory, map: SyncMap, cpu: number, token: number): number {
+  let restored = 0
+  for (let level = 0; level < LEVELS; level++) {
+    const record = map.level(cpu, level)
+    restored += replayJournal(memory, placeOf(record))
+    const lock = loadU32(memory.u32, record + lockField)
+    if (lock === 0) continue
+    // atomic: as Q, in the dead owner's place, unless it had not got the lock, or had released it.
+    compareExchangeAtomic32(memory.i32, lock, token, 0)
+    storeU32(memory.u32, record + lockField, 0)
+  }
+  return restored
+}
