@@ -8,9 +8,13 @@ import type { MachineHandle } from './machine/memory-map.js'
 import { VpaLayer } from './machine/vpa-layer.js'
 import { WatchedMachine } from './machine/watched-machine.js'
 import { Alloc } from './alloc/alloc.js'
+import type { Cache } from './alloc/cache.js'
+import type { Allocation, AllocationRequest, Heap, HeapReport } from './alloc/heap.js'
 import type { PageAllocator } from './alloc/pages.js'
+import type { Struct } from './layout/index.js'
 import type { Completion } from './sync/completion.js'
 import type { Condition } from './sync/condition.js'
+import type { Undoable } from './sync/level.js'
 import type { Mutex } from './sync/mutex.js'
 import type { Semaphore } from './sync/semaphore.js'
 import type { Seqlock } from './sync/seqlock.js'
@@ -19,6 +23,8 @@ import { Sync, type LockInterest } from './sync/sync.js'
 export interface BootOptions extends MachineOptions {
   /** Words that one section can change: entries of each CPU's undo journal, 8 bytes each. Default 512. */
   readonly journal?: number
+  /** True: the heap finds writes outside objects and into free ones, and labels objects; slower and larger. Default false. */
+  readonly debugHeap?: boolean
 }
 
 /** The layers of one machine object, in the order in which they come up and clean up. */
@@ -29,12 +35,12 @@ interface Layers {
   readonly list: readonly Layer[]
 }
 
-function makeLayers(journal?: number): Layers {
+function makeLayers({ journal, debugHeap }: BootOptions = {}): Layers {
   const sync = new Sync(journal)
   const vpa = new VpaLayer()
   vpa.provideLocks((table, cpu) => sync.lockState(table, cpu))
   // First, so that a post-mortem is read before the locks of the dead are released.
-  const alloc = new Alloc(sync)
+  const alloc = new Alloc(sync, debugHeap)
   return { sync, vpa, alloc, list: [vpa, sync, alloc] }
 }
 
@@ -45,12 +51,14 @@ function makeLayers(journal?: number): Layers {
 export class Machine extends WatchedMachine {
   readonly #sync: Sync
   readonly #alloc: Alloc
+  readonly #heap: Heap
 
   /** @internal */
   constructor(parts: MachineParts, layers: Layers) {
     super(parts, layers.vpa, layers.list)
     this.#sync = layers.sync
     this.#alloc = layers.alloc
+    this.#heap = layers.alloc.heap
   }
 
   /** The mutex of this name, for all threads. Look it up once, not in loops. */
@@ -94,10 +102,66 @@ export class Machine extends WatchedMachine {
   seqlockAt(address: number): Seqlock {
     return this.#sync.seqlockAt(address)
   }
-  /** Blocks of pages, for whatever is too large or too special for {@link alloc}. */
+
+  /**
+   * Takes `bytes` of the heap that all threads share, 1 to 4 MiB; its address is a multiple of 8, or of `align`. The memory is
+   * *in flight*: freed should this thread die, until it is kept ({@link keep}) or freed.
+   *
+   * Cost: up to 2048 bytes some ns, no lock; see docs/alloc.md.
+   * @throws OutOfMemoryError; ArgumentError; LockTimeoutError if another thread died in the middle of a change and cannot be
+   *   cleaned up after meanwhile; in debug mode HeapCorruptionError.
+   */
+  alloc(bytes: number, request?: AllocationRequest): number {
+    return this.#heap.alloc(bytes, request)
+  }
+  /**
+   * Gives memory of {@link alloc}, or an object of a cache, back; any CPU may. The caller sees to it that nobody still reads it.
+   *
+   * @throws DoubleFreeError, ForeignAddressError; in debug mode HeapCorruptionError. Nothing is changed then.
+   */
+  free(address: number): void {
+    this.#heap.free(address)
+  }
+  /**
+   * From now on what lies at `address` outlives this thread. Given a `section`, when that is committed: the one that links it.
+   * Without, before others can find it.
+   *
+   * @throws ForeignAddressError unless it is in flight with this CPU, or kept already.
+   */
+  keep(address: number, section?: Undoable): void {
+    this.#heap.keep(address, section)
+  }
+  /** The opposite of {@link keep}, for what is being unlinked and then freed. */
+  disown(address: number, section?: Undoable): void {
+    this.#heap.disown(address, section)
+  }
+  /**
+   * The cache of this name, of objects of this struct, for all threads. Look it up once, not in loops.
+   *
+   * @throws CacheMismatchError if it exists for something else; ArgumentError; OutOfMemoryError.
+   */
+  cache(name: string, layout: Pick<Struct, 'size' | 'align' | 'hash'>): Cache {
+    return this.#heap.cache(name, layout)
+  }
+  /** Everything that is allocated, by whom; in debug mode with labels. A snapshot; takes time in proportion. */
+  leaks(): Allocation[] {
+    return this.#heap.allocations()
+  }
+  /** Of what the heap consists. A snapshot; takes time in proportion. */
+  heapReport(): HeapReport {
+    return this.#heap.report()
+  }
+  /** Gives what this CPU keeps for itself back to all: free objects, free pages, slabs without objects. */
+  shrinkHeap(): void {
+    this.#heap.shrink()
+  }
+  /** Blocks of pages. */
   get pages(): PageAllocator {
+    // Nothing of a CPU that went offline.
+    this.checkCpus([])
     return this.#alloc.pages
   }
+
   /** The locks that a CPU holds or waits for. A snapshot: for a CPU that runs, a guess. */
   locksOf(cpu: number): readonly LockInterest[] {
     return this.#sync.interestsOf(cpu)
@@ -111,7 +175,7 @@ export class Machine extends WatchedMachine {
  *   SharedArrayBuffer, or not enough address space for one of this size.
  */
 export function boot(options: BootOptions = {}): Machine {
-  return bootMachine(options, (parts) => new Machine(parts, makeLayers(options.journal)))
+  return bootMachine(options, (parts) => new Machine(parts, makeLayers(options)))
 }
 
 /**

@@ -5,7 +5,7 @@ import { addAtomic32, load32, loadAtomic32, storeAtomic32, store32, type Memory 
 import type { Memblock } from '../machine/memblock.js'
 import { type Level } from '../sync/level.js'
 import { HeapCpu, HeapRoot } from './layouts.js'
-import { isEnded, isKept, cpuOf } from './ownership.js'
+import { cpuOf, isAllocated, isEnded, isKept } from './ownership.js'
 import type { HeapMap } from './page-map.js'
 
 export interface AgentParts {
@@ -35,6 +35,7 @@ export class Agent {
   readonly isReaper: boolean
   /** Word index of the CPU's HeapCpu. */
   readonly record: number
+  #leavesSomething = false
 
   constructor(parts: AgentParts) {
     this.memory = parts.memory
@@ -49,10 +50,13 @@ export class Agent {
     this.record = parts.map.heapCpu(parts.cpu)
   }
 
-  /** Takes a lock of a level; false for a reaper that does not get it at once. @throws LockTimeoutError. */
+  /** Takes a lock of a level; false for a reaper that does not get it in a moment. @throws LockTimeoutError. */
   lock(level: Level, word: number): boolean {
-    if (this.isReaper) return level.trySpin(word)
-    level.lock(word)
+    if (!this.isReaper) level.lock(word)
+    else if (!level.trySpin(word)) {
+      this.#leavesSomething = true
+      return false
+    }
     return true
   }
 
@@ -65,31 +69,32 @@ export class Agent {
     return load32(this.memory.i32, this.record + HeapCpu.words.used) === 1
   }
 
-  /** How many stays that had used the heap have ended. */
+  /** How often something was left to be freed by whoever takes a lock next. */
   get deaths(): number {
     // B(heap.deaths) pairs with A in announceEnd: `ended` of each death that is counted is seen afterwards. Mutant:
     // alloc/deaths-first.
     return loadAtomic32(this.memory.i32, this.map.root + HeapRoot.words.deaths)
   }
 
-  /** Says that the stay has ended and its stacks are in order: what it had in flight is anybody's to free. */
+  /** For the reaper, at last: what the stay had in flight, and could not be freed for locks of others, is theirs to free. */
   announceEnd(): void {
     const { i32 } = this.memory
-    // C(heap.ended) gives up what the stay had in flight; pairs with D in endedStays: its stacks and magazines hold nothing that
-    // looks in flight. Mutant: alloc/ended-before-fixed.
+    // C(heap.ended) gives up what the stay had in flight; pairs with D in lost: its stacks and magazines hold nothing that looks in
+    // flight, and its reaper frees nothing any more. Mutant: alloc/deaths-first.
     storeAtomic32(i32, this.record + HeapCpu.words.ended, this.token >>> 8)
     // A(heap.deaths) pairs with B in deaths: whoever counts this death finds its `ended`. Mutant: alloc/deaths-first.
-    addAtomic32(i32, this.map.root + HeapRoot.words.deaths, 1)
+    if (this.#leavesSomething) addAtomic32(i32, this.map.root + HeapRoot.words.deaths, 1)
     store32(i32, this.record + HeapCpu.words.used, 0)
   }
 
-  /** Tells tags of what ended stays had in flight. */
-  endedStays(): (tag: number) => boolean {
+  /** Tells tags of what was in flight with a stay that has ended: for a reaper the one that it cleans up after. */
+  lost(): (tag: number) => boolean {
+    if (this.isReaper) return (tag) => tag === this.token
     const ended = new Int32Array(this.map.cpus)
     for (let cpu = 0; cpu < this.map.cpus; cpu++) {
-      // D(heap.ended) pairs with C in announceEnd: what those stays had in flight may be freed. Mutant: alloc/ended-before-fixed.
+      // D(heap.ended) pairs with C in announceEnd: what those stays had in flight may be freed. Mutant: alloc/deaths-first.
       ended[cpu] = loadAtomic32(this.memory.i32, this.map.heapCpu(cpu) + HeapCpu.words.ended)
     }
-    return (tag) => !isKept(tag) && isEnded(tag, ended[cpuOf(tag)] ?? 0)
+    return (tag) => isAllocated(tag) && !isKept(tag) && isEnded(tag, ended[cpuOf(tag)] ?? 0)
   }
 }

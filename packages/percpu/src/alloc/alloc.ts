@@ -6,6 +6,9 @@ import { LEVEL_OBJECTS, LEVEL_PAGES, type Level } from '../sync/level.js'
 import { tokenOf } from '../sync/mutex-words.js'
 import type { Sync } from '../sync/sync.js'
 import { Agent } from './agent.js'
+import { CacheTable } from './cache-table.js'
+import { RED_ZONE } from './debug.js'
+import { Heap } from './heap.js'
 import { HeapMap } from './page-map.js'
 import { PageAllocator } from './pages.js'
 
@@ -13,39 +16,56 @@ export class Alloc implements Layer {
   readonly name = 'alloc'
   readonly #sync: Sync
   #map: HeapMap | undefined
-  #pages: PageAllocator | undefined
-  #agent: Agent | undefined
+  #context: LayerContext | undefined
+  readonly #isDebug: boolean
+  #parts: { readonly agent: Agent; readonly pages: PageAllocator; readonly heap: Heap } | undefined
 
-  /** `sync` comes up before this layer. */
-  constructor(sync: Sync) {
+  /** `sync` comes up before this layer. `isDebug` counts on the booting thread. */
+  constructor(sync: Sync, isDebug = false) {
     this.#sync = sync
+    this.#isDebug = isDebug
   }
 
   boot({ machine, table }: LayerContext): void {
-    HeapMap.create(machine.memory, machine.objects, table.map, 0)
+    HeapMap.create(machine.memory, machine.objects, table.map, this.#isDebug ? RED_ZONE : 0)
   }
 
-  attach({ machine, table }: LayerContext): void {
+  attach(context: LayerContext): void {
+    const { machine, table } = context
+    this.#context = context
     this.#map = HeapMap.open(machine.memory, machine.objects, table.map)
-    this.#agent = this.#makeAgent(this.#map, table, machine.cpu, machine.incarnation, false)
-    this.#pages = new PageAllocator(this.#agent)
+    const agent = this.#makeAgent(this.#map, table, machine.cpu, machine.incarnation, false)
+    const pages = new PageAllocator(agent)
+    this.#parts = { agent, pages, heap: new Heap(agent, pages) }
   }
 
   /** What the CPU had in flight ends with its stay, as it would at its death. */
   detach(): void {
-    const agent = this.#agent
-    if (agent?.hasUsed) end(agent)
+    const context = this.#context
+    if (!this.#map || !context) return
+    const { machine, table } = context
+    this.#end(this.#map, table, machine.cpu, machine.incarnation)
   }
 
   recover({ table, cpu, incarnation }: Recovery): void {
-    if (!this.#map) return
-    const agent = this.#makeAgent(this.#map, table, cpu, incarnation, true)
-    if (agent.hasUsed) end(agent)
+    if (this.#map) this.#end(this.#map, table, cpu, incarnation)
   }
 
   get pages(): PageAllocator {
-    if (!this.#pages) throw new TypeError('the alloc layer is not attached')
-    return this.#pages
+    return this.#attached().pages
+  }
+  get heap(): Heap {
+    return this.#attached().heap
+  }
+
+  #attached(): { readonly pages: PageAllocator; readonly heap: Heap } {
+    if (!this.#parts) throw new TypeError('the alloc layer is not attached')
+    return this.#parts
+  }
+
+  #end(map: HeapMap, table: CpuTable, cpu: number, incarnation: number): void {
+    const agent = this.#makeAgent(map, table, cpu, incarnation, true)
+    if (agent.hasUsed) end(agent)
   }
 
   #makeAgent(map: HeapMap, table: CpuTable, cpu: number, incarnation: number, isReaper: boolean): Agent {
@@ -68,9 +88,15 @@ export class Alloc implements Layer {
 /** The end of a stay. Every step can be repeated. */
 function end(agent: Agent): void {
   const pages = new PageAllocator(agent)
+  const caches = new CacheTable(agent, pages)
   pages.keepSpans()
+  caches.keepLinked()
   pages.stack.fix()
-  agent.announceEnd()
+  const all = caches.all()
+  for (const cache of all) cache.fix()
+  for (const cache of all) cache.drain()
+  for (const cache of all) cache.sweep()
   pages.drain()
   pages.sweep()
+  agent.announceEnd()
 }

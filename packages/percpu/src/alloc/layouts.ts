@@ -1,5 +1,17 @@
 /** The words of this layer that all threads share. The protocols are in the files named beside them. */
-import { aligned, array, atomic, i32, locked, owner, published, racy, struct, u32 } from '../layout/index.js'
+import {
+  aligned,
+  array,
+  atomic,
+  i32,
+  locked,
+  owner,
+  published,
+  racy,
+  struct,
+  u32,
+  u8,
+} from '../layout/index.js'
 import { SpinlockWords } from '../sync/layouts.js'
 
 /** Block sizes: 2^0 to 2^10 pages, 4 KiB to 4 MiB. */
@@ -9,6 +21,11 @@ export const MAX_ORDER = ORDERS - 1
 export const PAGE_STACK = 32
 /** Caches of a machine, size classes included. */
 export const MAX_CACHES = 256
+
+export const CACHE_NAME_BYTES = 40
+export const ALLOC_LABEL_BYTES = 44
+/** Labels of objects in debug mode. */
+export const MAX_ALLOC_LABELS = 255
 
 /** One per page of the machine. page-map.ts */
 export const PageDescriptor = struct('PageDescriptor', {
@@ -60,13 +77,74 @@ export const HeapCpu = struct(
   { align: 64 },
 )
 
+/** Begins the block of pages of a cache; a magazine per possible CPU follows. cache-table.ts */
+export const CacheWords = struct(
+  'CacheWords',
+  {
+    /** Bytes that a user may write, their alignment, and the bytes from one object to the next. */
+    size: published(u32),
+    align: published(u32),
+    stride: published(u32),
+    /** Order of a slab, objects in it, where the first begins. geometry.ts */
+    order: published(u32),
+    objects: published(u32),
+    first: published(u32),
+    /** Number of colours, and bytes from one to the next. */
+    colours: published(u32),
+    colourStep: published(u32),
+    /** Entries of each CPU's magazine. */
+    capacity: published(u32),
+    /** Layout hash of the struct that the cache is for, or 0. */
+    layoutHash: published(u32),
+    nameLength: published(u32),
+    name: published(array(u8, CACHE_NAME_BYTES)),
+    lock: aligned(SpinlockWords, 'cacheline'),
+    /** First slab with free objects, first without; page numbers, or 0. slabs.ts */
+    partial: locked(u32, 'cache'),
+    full: locked(u32, 'cache'),
+    slabs: locked(u32, 'cache'),
+    /** Slabs all of whose objects are free. */
+    empty: locked(u32, 'cache'),
+    colour: locked(u32, 'cache'),
+    /** Number of deaths after which objects of the dead were last looked for. */
+    swept: locked(i32, 'cache'),
+  },
+  { align: 64 },
+)
+
+/** Begins the magazine of a CPU; the free objects follow, as references. cache.ts */
+export const MagazineWords = struct('MagazineWords', { count: owner(i32) })
+
+/** Begins a slab; a tag for each object follows, and in debug mode a label for each. slabs.ts */
+export const SlabWords = struct(
+  'SlabWords',
+  {
+    next: locked(u32, 'cache'),
+    previous: locked(u32, 'cache'),
+    /** Free objects that are in no magazine: how many, and the index of the first in their list, or -1. */
+    free: locked(i32, 'cache'),
+    list: locked(i32, 'cache'),
+    /** Objects from this index on were never handed out; they are free, and not in the list. */
+    fresh: locked(i32, 'cache'),
+  },
+  { align: 64 },
+)
+
+/** In debug mode, behind the page map: what objects are labelled with. labels.ts */
+export const AllocLabel = struct('AllocLabel', {
+  length: published(u32),
+  text: published(array(u8, ALLOC_LABEL_BYTES)),
+})
+
 /** The named object 'percpu.alloc': this, a ZoneWords per node, a HeapCpu per CPU, a PageDescriptor per page. */
 export const HeapRoot = struct(
   'HeapRoot',
   {
     /** Bytes of the debug mode's red zones, or 0. */
     debug: published(u32),
-    /** Counts ended stays that had used the heap. */
+    /** Labels in use, of {@link MAX_ALLOC_LABELS}. */
+    labels: atomic(i32),
+    /** Counts the ends of stays after which something was left to be freed by others. */
     deaths: aligned(atomic(i32), 'cacheline'),
     /** The list of caches. */
     lock: aligned(SpinlockWords, 'cacheline'),

@@ -16,7 +16,7 @@ import type { MemoryMap } from '../machine/memory-map.js'
 import { UNIT } from '../machine/limits.js'
 import { nodeRange } from '../machine/placement.js'
 import { PAGE_BYTES, PAGE_SHIFT } from './address.js'
-import { HeapCpu, HeapRoot, PageDescriptor, ZoneWords } from './layouts.js'
+import { AllocLabel, HeapCpu, HeapRoot, MAX_ALLOC_LABELS, PageDescriptor, ZoneWords } from './layouts.js'
 
 export const NONE = 0
 export const FREE = 1
@@ -30,6 +30,8 @@ export const ORDER_SHIFT = 4
 export const BLOCK = 0xff
 /** The block is known to be all zero. */
 export const CLEAN = 1 << 8
+/** With USED: handed out by `alloc`. */
+export const LARGE = 1 << 9
 export const CACHE_SHIFT = 12
 
 const NAME = 'percpu.alloc'
@@ -61,8 +63,10 @@ export class HeapMap {
   }
 
   static create(memory: Memory, objects: Directory, map: MemoryMap, debug: number): void {
-    const pages = Math.ceil((map.units * UNIT) / PAGE_BYTES)
+    const pages = Math.floor((map.units * UNIT) / PAGE_BYTES) + 1
+    const labels = debug === 0 ? 0 : MAX_ALLOC_LABELS * AllocLabel.stride
     const size =
+      labels +
       HeapRoot.stride +
       map.nodes * ZoneWords.stride +
       map.cpus * HeapCpu.stride +
@@ -95,6 +99,10 @@ export class HeapMap {
     let node = this.nodes - 1
     while (node > 0 && page < this.pagesOf(node)[0]) node--
     return node
+  }
+  /** Word index of the first of the labels, which only a machine in debug mode has. */
+  get labels(): number {
+    return this.descriptor(this.pages + 1)
   }
   /** Word index of a page's descriptor. */
   descriptor(page: number): number {

@@ -161,6 +161,20 @@ export class PageAllocator {
     return this.#stack
   }
 
+  /** @internal Frees a block that held objects. It is this CPU's in flight. */
+  freeSlab(page: number): void {
+    const zone = this.#zoneOf(page)
+    zone.clearSlab(page)
+    this.#freeBlock(page, orderOf(this.#state(page)))
+  }
+
+  /** @internal For the reaper: the block is linked, so it is kept. */
+  keepLinked(page: number): void {
+    const { memory, map, token } = this.#agent
+    const word = map.descriptor(page) + tag
+    if (load32(memory.i32, word) === token) store32(memory.i32, word, token | KEPT)
+  }
+
   /** @internal For tests: the call of `allocate` after so many others finds nothing. */
   failAfter(calls: number): void {
     this.#failsAfter = calls
@@ -300,16 +314,17 @@ export class PageAllocator {
   }
 
   #sweepZone(zone: Zone): void {
-    const { map, pageLevel, deaths } = this.#agent
-    if (zone.swept === deaths) return
-    for (const page of zone.select(this.#agent.endedStays())) {
+    const { map, pageLevel, deaths, isReaper } = this.#agent
+    if (!isReaper && zone.swept === deaths) return
+    for (const page of zone.select(this.#agent.lost())) {
       zone.clearSlab(page)
       pageLevel.section((section) => {
         section.write32(map.descriptor(page) + tag, 0)
         zone.give(section, page, orderOf(this.#state(page)))
       })
     }
-    zone.setSwept(deaths)
+    // After the last of them: a walk that is interrupted is begun again.
+    if (!isReaper) zone.setSwept(deaths)
   }
 
   #setTag(address: number, value: number, section: Undoable | undefined): void {

@@ -1,0 +1,190 @@
+/**
+ * The caches of a machine: the size classes first, then those with names.
+ *
+ *     HeapRoot.caches[number] ──▶ block of pages:  CacheWords │ magazine of CPU 0 │ magazine of CPU 1 │ …
+ *
+ * A cache is made when it is first wanted, and stays. Its block is complete before its page's number is stored in the table; killed
+ * between that and keeping the block, the reaper keeps what is in the table.
+ */
+import { copyIn, copyOut, loadAtomic32, loadU32, storeAtomic32, storeU32 } from '#mem'
+import { ArgumentError } from '../errors.js'
+import { OutOfMemoryError } from '../machine/errors.js'
+import { decodeText, encodeText } from '../machine/platform.js'
+import { PAGE_BYTES } from './address.js'
+import type { Agent } from './agent.js'
+import { Cache, magazineStride } from './cache.js'
+import { Debug } from './debug.js'
+import { CacheMismatchError } from './errors.js'
+import { classAlign, geometryOf, SIZE_CLASSES, type Geometry } from './geometry.js'
+import { CACHE_NAME_BYTES, CacheWords, HeapRoot, MAX_CACHES } from './layouts.js'
+import type { PageAllocator } from './pages.js'
+
+const { words, offsets } = CacheWords
+const numbers = [
+  'size',
+  'align',
+  'stride',
+  'order',
+  'objects',
+  'first',
+  'colours',
+  'colourStep',
+  'capacity',
+] as const
+/** Largest size and alignment of the objects of a cache. */
+const MAX_OBJECT = 2 ** 18
+
+export interface CacheShape {
+  readonly size: number
+  readonly align: number
+  /** Layout hash of the struct, or 0. */
+  readonly hash: number
+}
+
+export class CacheTable {
+  readonly debug: Debug | undefined
+  readonly #agent: Agent
+  readonly #pages: PageAllocator
+  readonly #caches: (Cache | undefined)[] = []
+
+  constructor(agent: Agent, pages: PageAllocator) {
+    this.#agent = agent
+    this.#pages = pages
+    this.debug = agent.map.debug === 0 ? undefined : new Debug(agent)
+  }
+
+  /** The cache with this number, if it exists. */
+  at(index: number): Cache | undefined {
+    return (this.#caches[index] ??= this.#open(index))
+  }
+
+  /** The cache of a size class, made if need be. */
+  sizeClass(index: number): Cache {
+    const size = SIZE_CLASSES[index] ?? 0
+    const shape = { size, align: classAlign(size), hash: 0 }
+    return this.at(index) ?? this.#existing(this.#create(`size-${size}`, shape, index))
+  }
+
+  /** The cache of this name, made if need be. @throws CacheMismatchError if it is for something else. */
+  named(name: string, shape: CacheShape): Cache {
+    const bytes = encodeText(name)
+    if (bytes.length === 0 || bytes.length > CACHE_NAME_BYTES || name.startsWith('size-')) {
+      throw new ArgumentError(
+        `name '${name}': must have 1 to ${CACHE_NAME_BYTES} bytes of UTF-8, and not begin with size-`,
+        { name },
+      )
+    }
+    const index = this.#find(name) ?? this.#create(name, checkShape(shape))
+    const cache = this.#existing(index)
+    const { size, align } = cache
+    const hash = loadU32(this.#agent.memory.u32, cache.word + words.layoutHash)
+    if (size === shape.size && align === shape.align && hash === shape.hash) return cache
+    throw new CacheMismatchError(
+      `cache '${name}' is for objects of ${size} bytes aligned to ${align}` +
+        (hash === shape.hash ? '' : ', of another layout'),
+      { name, expected: shape, found: { size, align, hash } },
+    )
+  }
+
+  #existing(index: number): Cache {
+    const cache = this.at(index)
+    if (!cache) throw new RangeError(`there is no cache ${index}`)
+    return cache
+  }
+
+  /** All caches that exist. */
+  all(): Cache[] {
+    const all: Cache[] = []
+    for (let index = 0; index < MAX_CACHES; index++) {
+      const cache = this.at(index)
+      if (cache) all.push(cache)
+    }
+    return all
+  }
+
+  /** For the reaper: blocks that the dead CPU had put into the table and not kept yet. */
+  keepLinked(): void {
+    for (let index = 0; index < MAX_CACHES; index++) {
+      const page = this.#page(index)
+      if (page !== 0) this.#pages.keepLinked(page)
+    }
+  }
+
+  #find(name: string): number | undefined {
+    for (let index = SIZE_CLASSES.length; index < MAX_CACHES; index++) {
+      const cache = this.at(index)
+      if (!cache) return undefined
+      if (cache.name === name) return index
+    }
+    return undefined
+  }
+
+  /** Makes a cache, unless another thread is faster. Returns its number. */
+  #create(name: string, shape: CacheShape, wanted?: number): number {
+    const { map, objectLevel } = this.#agent
+    return objectLevel.locked(map.root + HeapRoot.words.lock, () => {
+      const found = wanted === undefined ? this.#find(name) : wanted
+      if (found !== undefined && this.#page(found) !== 0) return found
+      const index = found ?? this.#firstFree(name)
+      const geometry = geometryOf(shape.size, shape.align, map)
+      const bytes = CacheWords.stride + map.cpus * magazineStride(geometry.capacity)
+      const order = Math.max(0, Math.ceil(Math.log2(bytes / PAGE_BYTES)))
+      const address = this.#pages.allocate(order, { zero: true })
+      if (address === undefined)
+        throw new OutOfMemoryError(`no room for the magazines of cache '${name}'`, { name, size: bytes })
+      this.#write(address, name, geometry, shape.hash)
+      // G(heap.caches) publishes the cache; pairs with H in #page: it is everybody's to use, and its shape never changes. Mutant:
+      // alloc/cache-before-shape.
+      storeAtomic32(this.#agent.memory.i32, this.#slot(index), address / PAGE_BYTES)
+      // In the table first, then kept. Mutant: alloc/cache-kept-first.
+      this.#pages.keep(address)
+      return index
+    })
+  }
+
+  #firstFree(name: string): number {
+    for (let index = SIZE_CLASSES.length; index < MAX_CACHES; index++)
+      if (this.#page(index) === 0) return index
+    throw new OutOfMemoryError(`no room for cache '${name}': all ${MAX_CACHES} are in use`, { name })
+  }
+
+  #write(address: number, name: string, geometry: Geometry, hash: number): void {
+    const { memory } = this.#agent
+    const bytes = encodeText(name)
+    for (const field of numbers) storeU32(memory.u32, address / 4 + words[field], geometry[field])
+    storeU32(memory.u32, address / 4 + words.layoutHash, hash)
+    storeU32(memory.u32, address / 4 + words.nameLength, bytes.length)
+    copyIn(memory, address + offsets.name, bytes)
+  }
+
+  #open(index: number): Cache | undefined {
+    const { memory } = this.#agent
+    const page = this.#page(index)
+    if (page === 0) return undefined
+    const at = (page * PAGE_BYTES) / 4
+    const length = loadU32(memory.u32, at + words.nameLength)
+    const name = decodeText(copyOut(memory, page * PAGE_BYTES + offsets.name, length))
+    const fields = numbers.map((field) => [field, loadU32(memory.u32, at + words[field])])
+    const geometry = Object.fromEntries(fields) as unknown as Geometry
+    if (!this.#agent.isReaper) this.#agent.use()
+    return new Cache({ agent: this.#agent, pages: this.#pages, debug: this.debug, at, index, name, geometry })
+  }
+
+  #page(index: number): number {
+    // H(heap.caches) pairs with G in #create: the shape of the cache may be read. Mutant: alloc/cache-before-shape.
+    return loadAtomic32(this.#agent.memory.i32, this.#slot(index))
+  }
+  #slot(index: number): number {
+    return this.#agent.map.root + HeapRoot.words.caches + index
+  }
+}
+
+function checkShape(shape: CacheShape): CacheShape {
+  const { size, align } = shape
+  const isPower = Number.isInteger(align) && align > 0 && (align & (align - 1)) === 0
+  if (!(Number.isInteger(size) && size > 0 && size <= MAX_OBJECT))
+    throw new ArgumentError(`size: ${size} is not a whole number of bytes from 1 to ${MAX_OBJECT}`, { size })
+  if (!isPower || align > PAGE_BYTES)
+    throw new ArgumentError(`align: ${align} is not a power of two up to ${PAGE_BYTES}`, { align })
+  return shape
+}

@@ -1,0 +1,96 @@
+/**
+ * The debug mode of the heap (`boot({ debugHeap: true })`): finds what is written outside an object, or into a free one.
+ *
+ *     red zone │ object │ red zone        0xbb around; a free object is 0x6b, one that was just taken 0x5a
+ *
+ * Red zones are looked at when the object is freed, a free object when it is taken again. Each object has a word beside its tag:
+ * 0 as long as it has no red zones and no poison, else 1 + the number of its label.
+ *
+ * Rules: the word belongs to whoever holds the object. Cost: some hundred ns an object, and its red zones.
+ */
+import { fillBytes, load32, loadU8, store32 } from '#mem'
+import type { Agent } from './agent.js'
+import type { Cache } from './cache.js'
+import { HeapCorruptionError } from './errors.js'
+import { AllocLabels } from './labels.js'
+import { cpuOf, stayOf } from './ownership.js'
+
+/** Bytes of a red zone, at least. */
+export const RED_ZONE = 16
+const RED = 0xbb
+const FREED = 0x6b
+const TAKEN = 0x5a
+
+export class Debug {
+  readonly #agent: Agent
+  readonly labels: AllocLabels
+
+  constructor(agent: Agent) {
+    this.#agent = agent
+    this.labels = new AllocLabels(agent)
+  }
+
+  /** An object is being taken. @throws HeapCorruptionError if it was written to while it was free. */
+  allocated(cache: Cache, address: number, tag: number, label: string | undefined): void {
+    const { memory } = this.#agent
+    const word = tag + cache.geometry.objects
+    const number = label === undefined ? 0 : this.labels.number(label)
+    if (load32(memory.i32, word) === 0) this.#paint(cache, address)
+    else {
+      const at = this.#differs(address, address + cache.size, FREED)
+      if (at !== undefined) throw this.#corrupt(cache, address, at, 'after it was freed', tag)
+    }
+    fillBytes(memory, address, cache.size, TAKEN)
+    store32(memory.i32, word, 1 + number)
+  }
+
+  /** An object is being freed. @throws HeapCorruptionError if its red zones were written to. */
+  freed(cache: Cache, address: number, tag: number): void {
+    this.check(cache, address, tag)
+    fillBytes(this.#agent.memory, address, cache.size, FREED)
+  }
+
+  /** @throws HeapCorruptionError if the red zones of an allocated object were written to. */
+  check(cache: Cache, address: number, tag: number): void {
+    const [start, end] = slotOf(cache, address)
+    const at = this.#differs(start, address, RED) ?? this.#differs(address + cache.size, end, RED)
+    if (at !== undefined) throw this.#corrupt(cache, address, at, 'outside its bytes', tag)
+  }
+
+  /** Nothing is known of what the object holds. */
+  forget(cache: Cache, tag: number): void {
+    store32(this.#agent.memory.i32, tag + cache.geometry.objects, 0)
+  }
+
+  /** The label of the object with this tag. */
+  label(cache: Cache, tag: number): string | undefined {
+    return this.labels.text(load32(this.#agent.memory.i32, tag + cache.geometry.objects) - 1)
+  }
+
+  #paint(cache: Cache, address: number): void {
+    const [start, end] = slotOf(cache, address)
+    fillBytes(this.#agent.memory, start, address - start, RED)
+    fillBytes(this.#agent.memory, address + cache.size, end - address - cache.size, RED)
+  }
+
+  #differs(from: number, to: number, expected: number): number | undefined {
+    const { bytes } = this.#agent.memory
+    for (let at = from; at < to; at++) if (loadU8(bytes, at) !== expected) return at
+    return undefined
+  }
+
+  #corrupt(cache: Cache, address: number, at: number, when: string, tag: number): HeapCorruptionError {
+    const owner = load32(this.#agent.memory.i32, tag)
+    const label = this.label(cache, tag)
+    return new HeapCorruptionError(
+      `the object of ${cache.name} at ${address}${label === undefined ? '' : ` (${label})`} was written to ${when}: byte ${at - address}`,
+      { address, at, cache: cache.name, label, cpu: cpuOf(owner), incarnation: stayOf(owner) },
+    )
+  }
+}
+
+/** Where the object's bytes and its red zones begin and end. */
+function slotOf({ geometry }: Cache, address: number): readonly [number, number] {
+  const start = address - Math.max(RED_ZONE, geometry.align)
+  return [start, start + geometry.stride]
+}

@@ -1,0 +1,257 @@
+/**
+ * The heap: memory of any size for all threads, from the caches of the size classes, or for large blocks straight from pages.
+ *
+ *     1 … 2048 bytes    the next larger size class, at a multiple of 8; `align` up to 64
+ *     … 4 MiB           2^order pages, at a multiple of their size
+ *
+ * An address alone tells what lies there: the descriptor of its page names the cache, or says that a large block starts.
+ */
+import { load32, store32, type Memory } from '#mem'
+import * as mem from '#mem'
+import { ArgumentError } from '../errors.js'
+import { OutOfMemoryError } from '../machine/errors.js'
+import type { Struct } from '../layout/index.js'
+import { checkObject } from '../machine/check.js'
+import type { Undoable } from '../sync/level.js'
+import { PAGE_BYTES, PAGE_REF_SHIFT } from './address.js'
+import type { Agent } from './agent.js'
+import type { Cache, ObjectRequest } from './cache.js'
+import { CacheTable } from './cache-table.js'
+import { DoubleFreeError, ForeignAddressError } from './errors.js'
+import { classTable, MAX_CLASS } from './geometry.js'
+import { MAX_ORDER } from './layouts.js'
+import { cpuOf, isAllocated, isKept, stayOf } from './ownership.js'
+import { addressOf, CACHE_SHIFT, FREE, KIND, LARGE, orderOf, SLAB, state, tag, TAIL, USED } from './page-map.js'
+import type { PageAllocator, ZoneReport } from './pages.js'
+import { TAGS } from './slabs.js'
+
+export interface AllocationRequest extends ObjectRequest {
+  /** A power of two up to 4 MiB. Default 8. */
+  readonly align?: number
+}
+
+/** Something that is allocated. */
+export interface Allocation {
+  readonly address: number
+  /** Bytes that may be written. */
+  readonly size: number
+  /** Name of the cache, or undefined for a large block. */
+  readonly cache: string | undefined
+  /** Which stay of which CPU took it. */
+  readonly cpu: number
+  readonly incarnation: number
+  /** Whether it outlives that stay. */
+  readonly kept: boolean
+  /** In debug mode, if it was given one. */
+  readonly label: string | undefined
+}
+
+export interface CacheReport {
+  readonly name: string
+  readonly size: number
+  /** Objects allocated, and free ones in slabs and all magazines. */
+  readonly allocated: number
+  readonly free: number
+  /** Bytes of its slabs. */
+  readonly bytes: number
+}
+export interface HeapReport {
+  readonly zones: readonly ZoneReport[]
+  readonly caches: readonly CacheReport[]
+}
+
+const classTables = [8, 16, 32, 64].map(classTable)
+
+export class Heap {
+  readonly #agent: Agent
+  readonly #memory: Memory
+  readonly #pages: PageAllocator
+  readonly #table: CacheTable
+  /** The caches of the size classes, for each size in units of 8 bytes. */
+  readonly #classes: (Cache | undefined)[] = new Array<undefined>(MAX_CLASS / 8 + 1).fill(undefined)
+  readonly #pageMap: number
+  readonly #pageEnd: number
+
+  /** @internal Made by the layer. */
+  constructor(agent: Agent, pages: PageAllocator) {
+    this.#agent = agent
+    this.#memory = agent.memory
+    this.#pages = pages
+    this.#table = new CacheTable(agent, pages)
+    this.#pageMap = agent.map.pageMap
+    this.#pageEnd = agent.map.pages
+  }
+
+  alloc(bytes: number, request?: AllocationRequest): number {
+    if (request === undefined && bytes > 0 && bytes <= MAX_CLASS) {
+      const cache = this.#classes[(bytes + 7) >>> 3]
+      if (cache !== undefined) return cache.allocate()
+    }
+    return this.#allocSpecial(bytes, request)
+  }
+
+  free(address: number): void {
+    const reference = address / 8
+    const page = reference >> PAGE_REF_SHIFT
+    if ((reference | 0) !== reference || page <= 0 || page >= this.#pageEnd) throw foreign(address)
+    const found = mem.load32(this.#memory.i32, this.#pageMap + page * 4 + state)
+    const cache = (found & KIND) === SLAB ? this.#table.at(found >>> CACHE_SHIFT) : undefined
+    if (cache) cache.free(address)
+    else this.#freeLarge(address)
+  }
+
+  keep(address: number, section?: Undoable): void {
+    const cache = this.#cacheOf(address)
+    if (cache) cache.keep(address, section)
+    else this.#pages.keep(this.#large(address), section)
+  }
+
+  disown(address: number, section?: Undoable): void {
+    const cache = this.#cacheOf(address)
+    if (cache) cache.disown(address, section)
+    else this.#pages.disown(this.#large(address), section)
+  }
+
+  cache(name: string, layout: Pick<Struct, 'size' | 'align' | 'hash'>): Cache {
+    checkObject('layout', layout)
+    const { size, align, hash } = layout
+    return this.#table.named(name, { size, align: Math.max(8, align), hash })
+  }
+
+  /** Gives this CPU's magazines and pages back, and slabs without objects. */
+  shrink(): void {
+    for (const cache of this.#table.all()) cache.shrink()
+    this.#pages.drain()
+  }
+
+  report(): HeapReport {
+    const counts = new Map<number, { slabs: number; allocated: number }>()
+    for (const [page, index] of this.#slabs()) {
+      const count = counts.get(index) ?? { slabs: 0, allocated: 0 }
+      counts.set(index, count)
+      count.slabs++
+      count.allocated += this.#allocatedIn(page, this.#table.at(index)).length
+    }
+    const caches = this.#table.all().map((cache): CacheReport => {
+      const { slabs, allocated } = counts.get(cache.index) ?? { slabs: 0, allocated: 0 }
+      const { order, objects } = cache.geometry
+      const bytes = slabs * (PAGE_BYTES << order)
+      return { name: cache.name, size: cache.size, allocated, free: slabs * objects - allocated, bytes }
+    })
+    return { zones: this.#pages.report(), caches }
+  }
+
+  /** @throws HeapCorruptionError in debug mode, if something was written outside an object. */
+  allocations(): Allocation[] {
+    const all: Allocation[] = []
+    for (const [page, index] of this.#slabs()) {
+      const cache = this.#table.at(index)
+      if (!cache) continue
+      for (const [word, address] of this.#allocatedIn(page, cache)) {
+        this.#table.debug?.check(cache, address, word)
+        const label = this.#table.debug?.label(cache, word)
+        all.push(describe(load32(this.#memory.i32, word), address, cache.size, cache.name, label))
+      }
+    }
+    for (const zone of this.#pages.zones) {
+      for (const page of zone.select(() => true)) {
+        const at = this.#pageMap + page * 4
+        const found = load32(this.#memory.i32, at + state)
+        if ((found & LARGE) === 0) continue
+        const size = PAGE_BYTES << orderOf(found)
+        all.push(describe(load32(this.#memory.i32, at + tag), addressOf(page), size, undefined, undefined))
+      }
+    }
+    return all
+  }
+
+  #allocSpecial(bytes: number, request: AllocationRequest = {}): number {
+    const { align = 8 } = request
+    if (!Number.isInteger(bytes) || bytes < 1)
+      throw new ArgumentError(`bytes: ${bytes} is not a whole number from 1 on`, { bytes })
+    if (!Number.isInteger(align) || align < 1 || (align & (align - 1)) !== 0)
+      throw new ArgumentError(`align: ${align} is not a power of two`, { align })
+    if (bytes > MAX_CLASS || align > 64) return this.#allocLarge(bytes, align, request)
+    const units = (bytes + 7) >>> 3
+    const table = classTables[Math.max(0, Math.log2(align) - 3)]
+    const cache = this.#table.sizeClass(table?.[units] ?? 0)
+    if (align <= 8) this.#classes[units] = cache
+    return cache.allocate(request.zero || request.keep || request.label !== undefined ? request : undefined)
+  }
+
+  #allocLarge(bytes: number, align: number, { zero = false, keep = false }: AllocationRequest): number {
+    const order = Math.max(0, Math.ceil(Math.log2(Math.max(bytes, align) / PAGE_BYTES)))
+    const address = order > MAX_ORDER ? undefined : this.#pages.allocate(order, { zero })
+    if (address === undefined) {
+      const why =
+        order > MAX_ORDER
+          ? 'the largest block has 4 MiB; take larger ones from `memblock`'
+          : 'boot with more `memory`'
+      throw new OutOfMemoryError(`no room for ${bytes} bytes: ${why}`, { bytes, align })
+    }
+    const word = this.#pageMap + (address / PAGE_BYTES) * 4 + state
+    store32(this.#memory.i32, word, load32(this.#memory.i32, word) | LARGE)
+    if (keep) this.#pages.keep(address)
+    return address
+  }
+
+  #freeLarge(address: number): void {
+    const page = this.#large(address) / PAGE_BYTES
+    const word = this.#pageMap + page * 4
+    const found = load32(this.#memory.i32, word + state)
+    // Not a large block any more; killed here, it is still allocated.
+    store32(this.#memory.i32, word + state, found & ~LARGE)
+    this.#pages.free(address, orderOf(found))
+  }
+
+  /** @throws unless a large block starts there. */
+  #large(address: number): number {
+    const page = address / PAGE_BYTES
+    const found = load32(this.#memory.i32, this.#pageMap + page * 4 + state)
+    const isBlock = Number.isInteger(page) && (found & KIND) === USED
+    if (isBlock && (found & LARGE) !== 0) return address
+    const isFree = isBlock && !isAllocated(load32(this.#memory.i32, this.#pageMap + page * 4 + tag))
+    if (isFree || (Number.isInteger(page) && (found & KIND) === FREE))
+      throw new DoubleFreeError(`the block at ${address} is free already`, { address })
+    throw foreign(address)
+  }
+
+  #cacheOf(address: number): Cache | undefined {
+    const page = Math.floor(address / PAGE_BYTES)
+    if (!(page > 0 && page < this.#pageEnd)) throw foreign(address)
+    const found = load32(this.#memory.i32, this.#pageMap + page * 4 + state)
+    return (found & KIND) === SLAB ? this.#table.at(found >>> CACHE_SHIFT) : undefined
+  }
+
+  /** Slabs that belong to their caches, first page and number of the cache. */
+  *#slabs(): Generator<readonly [page: number, cache: number]> {
+    for (const zone of this.#pages.zones) {
+      for (const page of zone.select(isKept)) {
+        const found = load32(this.#memory.i32, this.#agent.map.descriptor(page) + state)
+        if ((found & (KIND | TAIL)) === SLAB) yield [page, found >>> CACHE_SHIFT]
+      }
+    }
+  }
+
+  /** The allocated objects of a slab: word index of the tag, and address. */
+  #allocatedIn(page: number, cache: Cache | undefined): (readonly [word: number, address: number])[] {
+    const found: (readonly [number, number])[] = []
+    const tags = (page * PAGE_BYTES) / 4 + TAGS
+    for (let i = 0; cache && i < cache.geometry.objects; i++)
+      if (isAllocated(load32(this.#memory.i32, tags + i))) found.push([tags + i, cache.addressIn(page, i)])
+    return found
+  }
+}
+
+function describe(
+  owner: number,
+  address: number,
+  size: number,
+  cache: string | undefined,
+  label: string | undefined,
+): Allocation {
+  return { address, size, cache, cpu: cpuOf(owner), incarnation: stayOf(owner), kept: isKept(owner), label }
+}
+function foreign(address: number): ForeignAddressError {
+  return new ForeignAddressError(`nothing that the heap handed out starts at ${address}`, { address })
+}

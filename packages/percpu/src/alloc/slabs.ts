@@ -1,0 +1,184 @@
+/**
+ * The slabs of a cache: which objects are free, other than those in magazines.
+ *
+ *     CacheWords   partial ──▶ slab ⇄ slab ⇄ …      slabs with free objects, the most recently used first
+ *                  full ─────▶ slab ⇄ slab ⇄ …      slabs without
+ *     slab         list ──▶ object ──▶ object …      free objects, each one's tag names the next (~index; ~ALL for none)
+ *                  fresh                             objects from here on were never used, their tags are 0
+ *
+ * Rules: everything here is written under the cache's lock, through the section given, but for the tags of free objects, which
+ * mean nothing as long as the object is in no list.
+ */
+import { load32, loadU32, store32, type Memory } from '#mem'
+import type { Undoable } from '../sync/level.js'
+import { PAGE_BYTES } from './address.js'
+import { CacheWords, SlabWords } from './layouts.js'
+
+const cache = CacheWords.words
+const slab = SlabWords.words
+/** Word of the first tag, in a slab. */
+export const TAGS = SlabWords.stride / 4
+/** Behind the last object of a list. */
+const NO_OBJECT = -1
+/** The end of a list in a tag, which must be below 0: ~0x7fffffff. */
+const END = -0x80000000
+
+export class Slabs {
+  readonly #memory: Memory
+  /** Word index of the CacheWords. */
+  readonly #at: number
+  readonly #objects: number
+  readonly #tags: number
+
+  /** `tags`: words for each object, 1 or, with labels, 2. */
+  constructor(memory: Memory, at: number, objects: number, tags: number) {
+    this.#memory = memory
+    this.#at = at
+    this.#objects = objects
+    this.#tags = tags
+  }
+
+  get firstPartial(): number {
+    return loadU32(this.#memory.u32, this.#at + cache.partial)
+  }
+  get slabCount(): number {
+    return loadU32(this.#memory.u32, this.#at + cache.slabs)
+  }
+  get emptyCount(): number {
+    return loadU32(this.#memory.u32, this.#at + cache.empty)
+  }
+  get colour(): number {
+    return loadU32(this.#memory.u32, this.#at + cache.colour)
+  }
+
+  /** How many objects of a slab are free, other than those in magazines. */
+  freeIn(page: number): number {
+    return load32(this.#memory.i32, this.#slab(page) + slab.free)
+  }
+  freshOf(page: number): number {
+    return load32(this.#memory.i32, this.#slab(page) + slab.fresh)
+  }
+
+  /** Prepares a block of pages that nobody else knows of. */
+  initialise(page: number): void {
+    const { i32 } = this.#memory
+    const at = this.#slab(page)
+    store32(i32, at + slab.free, this.#objects)
+    store32(i32, at + slab.list, NO_OBJECT)
+    store32(i32, at + slab.fresh, 0)
+    for (let i = 0; i < this.#objects * this.#tags; i++) store32(i32, at + TAGS + i, 0)
+  }
+
+  /** Adds a prepared slab. */
+  add(section: Undoable, page: number, colour: number): void {
+    this.#count(section, cache.slabs, 1)
+    this.#count(section, cache.empty, 1)
+    section.write32(this.#at + cache.colour, colour)
+    this.#link(section, cache.partial, page)
+  }
+
+  /** Removes a slab all of whose objects are free. */
+  remove(section: Undoable, page: number): void {
+    this.#unlink(section, cache.partial, page)
+    this.#count(section, cache.slabs, -1)
+    this.#count(section, cache.empty, -1)
+  }
+
+  /** Takes up to `wanted` objects out of a slab with free ones; `receive` gets their indices. Returns how many. */
+  take(section: Undoable, page: number, wanted: number, receive: (index: number) => void): number {
+    const { i32 } = this.#memory
+    const at = this.#slab(page)
+    const free = load32(i32, at + slab.free)
+    const taken = Math.min(wanted, free)
+    let head = load32(i32, at + slab.list)
+    let fresh = load32(i32, at + slab.fresh)
+    for (let i = 0; i < taken; i++) {
+      if (head === NO_OBJECT) receive(fresh++)
+      else {
+        receive(head)
+        head = nextOf(load32(i32, at + TAGS + head))
+      }
+    }
+    section.write32(at + slab.free, free - taken)
+    section.write32(at + slab.list, head)
+    section.write32(at + slab.fresh, fresh)
+    if (free === this.#objects) this.#count(section, cache.empty, -1)
+    if (free === taken) {
+      this.#unlink(section, cache.partial, page)
+      this.#link(section, cache.full, page)
+    }
+    return taken
+  }
+
+  /** Puts a free object into its slab. Returns whether all objects of that are free now. */
+  give(section: Undoable, page: number, index: number): boolean {
+    const { i32 } = this.#memory
+    const at = this.#slab(page)
+    const free = load32(i32, at + slab.free)
+    const head = load32(i32, at + slab.list)
+    section.write32(at + TAGS + index, head === NO_OBJECT ? END : ~head)
+    section.write32(at + slab.list, index)
+    section.write32(at + slab.free, free + 1)
+    if (free === 0) {
+      this.#unlink(section, cache.full, page)
+      this.#link(section, cache.partial, page)
+    }
+    if (free + 1 < this.#objects) return false
+    this.#count(section, cache.empty, 1)
+    return true
+  }
+
+  /** All slabs, by their first pages. */
+  *pages(): Generator<number> {
+    for (const list of [cache.partial, cache.full]) {
+      for (let page = loadU32(this.#memory.u32, this.#at + list); page !== 0;) {
+        // Before the caller removes the slab, or moves it to another list.
+        const after = loadU32(this.#memory.u32, this.#slab(page) + slab.next)
+        yield page
+        page = after
+      }
+    }
+  }
+
+  /** The free objects of a slab, other than those in magazines. */
+  *freeObjects(page: number): Generator<number> {
+    const { i32 } = this.#memory
+    const at = this.#slab(page)
+    for (let i = load32(i32, at + slab.list); i !== NO_OBJECT; i = nextOf(load32(i32, at + TAGS + i))) yield i
+    for (let i = load32(i32, at + slab.fresh); i < this.#objects; i++) yield i
+  }
+
+  /** Whether all objects of a slab are free, and in no magazine. */
+  isEmpty(page: number): boolean {
+    return this.freeIn(page) === this.#objects
+  }
+
+  #slab(page: number): number {
+    return (page * PAGE_BYTES) / 4
+  }
+
+  #count(section: Undoable, word: number, by: number): void {
+    section.write32(this.#at + word, loadU32(this.#memory.u32, this.#at + word) + by)
+  }
+
+  #link(section: Undoable, list: number, page: number): void {
+    const first = loadU32(this.#memory.u32, this.#at + list)
+    section.write32(this.#slab(page) + slab.next, first)
+    section.write32(this.#slab(page) + slab.previous, 0)
+    if (first !== 0) section.write32(this.#slab(first) + slab.previous, page)
+    section.write32(this.#at + list, page)
+  }
+
+  #unlink(section: Undoable, list: number, page: number): void {
+    const { u32 } = this.#memory
+    const after = loadU32(u32, this.#slab(page) + slab.next)
+    const before = loadU32(u32, this.#slab(page) + slab.previous)
+    if (before === 0) section.write32(this.#at + list, after)
+    else section.write32(this.#slab(before) + slab.next, after)
+    if (after !== 0) section.write32(this.#slab(after) + slab.previous, before)
+  }
+}
+
+function nextOf(tag: number): number {
+  return tag === END ? NO_OBJECT : ~tag
+}
