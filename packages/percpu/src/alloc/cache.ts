@@ -194,7 +194,13 @@ export class Cache {
 
   /** @internal For the reaper: frees what the dead had in flight, if the lock is free. */
   sweep(): void {
-    if (this.#lock()) this.#agent.objectLevel.unlock()
+    const { objectLevel } = this.#agent
+    if (!this.#lock()) return
+    try {
+      this.#sweepSlabs()
+    } finally {
+      objectLevel.unlock()
+    }
   }
 
   /** @internal Word index of the tag of the object at `address`. @throws ForeignAddressError if there is none. */
@@ -346,8 +352,16 @@ export class Cache {
   #lock(): boolean {
     const { objectLevel } = this.#agent
     if (!this.#agent.lock(objectLevel, this.word + CacheWords.words.lock)) return false
+    // A reaper looks for them once, when it has nothing in flight itself.
+    if (this.#agent.isReaper) return true
     try {
-      this.#sweepSlabs()
+      const { deaths } = this.#agent
+      const word = this.word + CacheWords.words.swept
+      if (load32(this.#memory.i32, word) !== deaths) {
+        this.#sweepSlabs()
+        // After the last of them: a walk that is interrupted is begun again.
+        store32(this.#memory.i32, word, deaths)
+      }
     } catch (error) {
       objectLevel.unlock()
       throw error
@@ -356,10 +370,8 @@ export class Cache {
   }
 
   #sweepSlabs(): void {
-    const { objectLevel, deaths, isReaper } = this.#agent
+    const { objectLevel } = this.#agent
     const { i32 } = this.#memory
-    const word = this.word + CacheWords.words.swept
-    if (!isReaper && load32(i32, word) === deaths) return
     const isLost = this.#agent.lost()
     for (const page of this.slabs.pages()) {
       const tags = page * (PAGE_BYTES / 4) + TAGS
@@ -370,8 +382,6 @@ export class Cache {
       }
       if (this.slabs.isEmpty(page) && this.slabs.emptyCount > 1) this.#release(page)
     }
-    // After the last of them: a walk that is interrupted is begun again.
-    if (!isReaper) store32(i32, word, deaths)
   }
 
   #doubleFree(address: number): DoubleFreeError {

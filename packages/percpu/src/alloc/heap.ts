@@ -21,7 +21,19 @@ import { DoubleFreeError, ForeignAddressError } from './errors.js'
 import { classTable, MAX_CLASS } from './geometry.js'
 import { MAX_ORDER } from './layouts.js'
 import { cpuOf, isAllocated, isKept, stayOf } from './ownership.js'
-import { addressOf, CACHE_SHIFT, FREE, KIND, LARGE, orderOf, SLAB, state, tag, TAIL, USED } from './page-map.js'
+import {
+  addressOf,
+  CACHE_SHIFT,
+  FREE,
+  KIND,
+  LARGE,
+  orderOf,
+  SLAB,
+  state,
+  tag,
+  TAIL,
+  USED,
+} from './page-map.js'
 import type { PageAllocator, ZoneReport } from './pages.js'
 import { TAGS } from './slabs.js'
 

@@ -188,7 +188,14 @@ export class PageAllocator {
   /** @internal For the reaper: frees what the dead had in flight, in the zones whose locks are free. */
   sweep(): void {
     const { pageLevel } = this.#agent
-    for (const zone of this.#zones) if (this.#lock(zone)) pageLevel.unlock()
+    for (const zone of this.#zones) {
+      if (!this.#lock(zone)) continue
+      try {
+        this.#sweepZone(zone)
+      } finally {
+        pageLevel.unlock()
+      }
+    }
   }
 
   #use(): void {
@@ -304,8 +311,15 @@ export class PageAllocator {
   #lock(zone: Zone): boolean {
     const { pageLevel } = this.#agent
     if (!this.#agent.lock(pageLevel, zone.lock)) return false
+    // A reaper looks for them once, when it has nothing in flight itself.
+    if (this.#agent.isReaper) return true
     try {
-      this.#sweepZone(zone)
+      const { deaths } = this.#agent
+      if (zone.swept !== deaths) {
+        this.#sweepZone(zone)
+        // After the last of them: a walk that is interrupted is begun again.
+        zone.setSwept(deaths)
+      }
     } catch (error) {
       pageLevel.unlock()
       throw error
@@ -314,8 +328,7 @@ export class PageAllocator {
   }
 
   #sweepZone(zone: Zone): void {
-    const { map, pageLevel, deaths, isReaper } = this.#agent
-    if (!isReaper && zone.swept === deaths) return
+    const { map, pageLevel } = this.#agent
     for (const page of zone.select(this.#agent.lost())) {
       zone.clearSlab(page)
       pageLevel.section((section) => {
@@ -323,8 +336,6 @@ export class PageAllocator {
         zone.give(section, page, orderOf(this.#state(page)))
       })
     }
-    // After the last of them: a walk that is interrupted is begun again.
-    if (!isReaper) zone.setSwept(deaths)
   }
 
   #setTag(address: number, value: number, section: Undoable | undefined): void {

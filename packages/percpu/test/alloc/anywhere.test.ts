@@ -1,0 +1,263 @@
+/**
+ * Each operation of the heap with its thread killed before its first access, its second, … its last, and then cleaned up after;
+ * with the reaper killed likewise; and with another CPU's operation in the middle of it at each of these points.
+ */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Machine } from 'percpu'
+import { forEachAccess, interrupt, killAt, percpu } from '../machine/support/hooked-percpu.js'
+import { verify, type Verdict } from './support/verify.js'
+
+const { boot, join } = percpu
+const shape = { size: 256, align: 64, hash: 1 }
+const fresh = (debugHeap = false): Machine => boot({ memory: '1 MiB', cpus: 4, journal: 16, debugHeap })
+function joinAs(machine: Machine, thread: number): Machine {
+  const options = { doorbell: 'waitAsync', thread } as const
+  return join(machine.handle, options)
+}
+function codeOf(run: () => unknown): string {
+  try {
+    run()
+    return 'none'
+  } catch (error) {
+    const { code } = error as { code?: string }
+    if (code === undefined) throw error
+    return code
+  }
+}
+function times<Result>(count: number, run: (i: number) => Result): Result[] {
+  return Array.from({ length: count }, (_, i) => run(i))
+}
+/** What is allocated, without what belongs to the heap itself. */
+function allocatedIn({ objects, blocks }: Verdict): string[] {
+  const large = [...blocks].filter(([, { kind, tag, order }]) => kind === 2 && (tag < 2 ** 30 || order === 4))
+  return [
+    ...[...objects.keys()].map((at) => `object ${at}`),
+    ...large.map(([page]) => `block ${page}`),
+  ].sort()
+}
+function whole(machine: Machine, when: string): Verdict {
+  const verdict = verify(machine)
+  assert.deepEqual(verdict.faults, [], when)
+  return verdict
+}
+
+/** What another CPU handed over: kept objects and blocks. */
+interface Given {
+  readonly objects: readonly number[]
+  readonly pages: readonly number[]
+  readonly blocks: readonly number[]
+}
+/** Operations of CPU 1, after `prepare` on CPU 0. */
+const operations: Readonly<Record<string, (cpu: Machine, given: Given) => unknown>> = {
+  'allocating and freeing': (cpu) => times(3, () => cpu.free(cpu.alloc(64))),
+  'a named cache': (cpu) => cpu.cache('new', shape).allocate(),
+  'taking more objects than a magazine holds': (cpu) => {
+    const cache = cpu.cache('known', shape)
+    times(20, () => cache.allocate())
+  },
+  'freeing more objects than a magazine holds': (cpu, { objects }) => {
+    for (const address of objects) {
+      cpu.disown(address)
+      cpu.free(address)
+    }
+  },
+  'freeing everything and shrinking': (cpu, { objects, pages }) => {
+    for (const address of objects) {
+      cpu.disown(address)
+      cpu.free(address)
+    }
+    for (const address of pages) {
+      cpu.pages.disown(address)
+      cpu.pages.free(address, 0)
+    }
+    cpu.shrinkHeap()
+  },
+  'keeping and disowning': (cpu) => {
+    const [a, b] = [cpu.alloc(100), cpu.alloc(100)]
+    cpu.keep(a)
+    cpu.keep(b)
+    for (const address of [a, b]) {
+      cpu.disown(address)
+      cpu.free(address)
+    }
+  },
+  'pages of all orders': (cpu) => {
+    const taken = times(5, (order) => cpu.pages.allocate(order))
+    taken.forEach((address, order) => cpu.pages.free(address ?? 0, order))
+  },
+  'more pages than a stack holds': (cpu) => {
+    for (const address of times(6, () => cpu.pages.allocate(0, { zero: true }) ?? 0))
+      cpu.pages.free(address, 0)
+  },
+  'a large block': (cpu) => cpu.free(cpu.alloc(9000, { zero: true })),
+  'running out of memory': (cpu) => {
+    for (;;) if (cpu.pages.allocate(5) === undefined) break
+    codeOf(() => times(2000, () => cpu.cache('known', shape).allocate()))
+  },
+  misuse: (cpu, { objects }) => {
+    const [first = 0] = objects
+    codeOf(() => cpu.free(first + 8))
+    const own = cpu.alloc(16)
+    cpu.free(own)
+    codeOf(() => cpu.free(own))
+    codeOf(() => cpu.keep(own))
+  },
+}
+function prepare(machine: Machine): Given {
+  const cache = machine.cache('known', shape)
+  const objects = times(14, () => cache.allocate({ keep: true }))
+  const pages = times(5, () => machine.pages.allocate(0) ?? 0)
+  for (const address of pages) machine.pages.keep(address)
+  return { objects, pages, blocks: [] }
+}
+
+describe('a thread killed before any access', () => {
+  for (const debug of [false, true]) {
+    for (const [name, run] of Object.entries(operations)) {
+      it(`of ${name} loses nothing${debug ? ', in debug mode' : ''}`, () => {
+        const points = forEachAccess((at) => {
+          const machine = fresh(debug)
+          const given = prepare(machine)
+          const cpu = joinAs(machine, 101)
+          const before = new Set(allocatedIn(whole(machine, 'before')))
+          const killed = killAt(() => run(cpu, given), at, cpu)
+          const when = `access ${at}`
+          assert.equal(machine.declareDead(1), true)
+          const verdict = whole(machine, when)
+          // Whatever is allocated now was before: nothing is left of the dead, and nothing else is gone but what it freed.
+          for (const what of allocatedIn(verdict)) assert.ok(before.has(what), `${when}: ${what} is left`)
+          // The next thread of this number goes on with what it finds.
+          const next = joinAs(machine, 102)
+          times(3, () => next.free(next.alloc(64)))
+          whole(machine, `${when}, with a new thread`)
+          return killed
+        })
+        assert.ok(points > 5, `only ${points} accesses`)
+      })
+    }
+  }
+
+  it('of linking an object in a section leaves it linked and kept, or neither', () => {
+    let linked = 0
+    const points = forEachAccess((at) => {
+      const machine = fresh()
+      const root = machine.memblock.alloc({ size: 64 }) / 4
+      const cpu = joinAs(machine, 101)
+      const mutex = cpu.mutex('list')
+      const killed = killAt(
+        () =>
+          mutex.run((section) => {
+            const address = cpu.alloc(48)
+            section.write32(root, address / 8)
+            cpu.keep(address, section)
+          }),
+        at,
+        cpu,
+      )
+      machine.declareDead(1)
+      const { objects } = whole(machine, `access ${at}`)
+      const reference = percpu.toAddress(machine.memory ? load(machine, root) : 0)
+      assert.deepEqual([...objects.keys()], reference === 0 ? [] : [reference], `access ${at}`)
+      if (reference !== 0) linked++
+      return killed
+    })
+    assert.ok(points > 50 && linked > 3 && linked < points)
+  })
+
+  it('of unlinking and freeing an object leaves it linked and kept, or free', () => {
+    forEachAccess((at) => {
+      const machine = fresh()
+      const root = machine.memblock.alloc({ size: 64 }) / 4
+      const address = machine.alloc(48, { keep: true })
+      const cpu = joinAs(machine, 101)
+      machine.mutex('list').run((section) => section.write32(root, address / 8))
+      const killed = killAt(
+        () => {
+          cpu.mutex('list').run((section) => {
+            section.write32(root, 0)
+            cpu.disown(address, section)
+          })
+          cpu.free(address)
+        },
+        at,
+        cpu,
+      )
+      machine.declareDead(1)
+      const { objects } = whole(machine, `access ${at}`)
+      assert.deepEqual([...objects.keys()], load(machine, root) === 0 ? [] : [address], `access ${at}`)
+      return killed
+    })
+  })
+})
+function load(machine: Machine, word: number): number {
+  return percpu.toAddress(0) + mem.load32(machine.memory.i32, word)
+}
+const { mem } = await import('../machine/support/hooked-percpu.js')
+
+describe('a reaper killed before any access', () => {
+  it('leaves nothing that the next reaper does not finish', () => {
+    const points = forEachAccess((at) => {
+      const machine = fresh()
+      const given = prepare(machine)
+      const before = allocatedIn(whole(machine, 'before'))
+      const [victim, reaper] = [joinAs(machine, 101), joinAs(machine, 102)]
+      times(9, () => victim.alloc(64))
+      times(9, () => victim.cache('known', shape).allocate())
+      victim.pages.allocate(2)
+      victim.pages.allocate(0)
+      // Its thread just stops in the middle of refilling.
+      killAt(() => times(9, () => victim.alloc(64)), 30, victim)
+      const killed = killAt(() => reaper.declareDead(1), at, reaper)
+      if (killed) {
+        machine.declareDead(2)
+        if (machine.present.includes(1)) machine.declareDead(1)
+      }
+      assert.deepEqual(allocatedIn(whole(machine, `access ${at}`)), before)
+      assert.equal(given.objects.length, 14)
+      return killed
+    })
+    assert.ok(points > 100, `only ${points} accesses`)
+  })
+
+  it('or that finds a lock held by another dead thread leaves the rest to the others', () => {
+    const machine = fresh()
+    prepare(machine)
+    const before = allocatedIn(whole(machine, 'before'))
+    const points = forEachAccess((at) => {
+      const [first, second] = [joinAs(machine, 101), joinAs(machine, 102)]
+      times(9, () => first.alloc(64))
+      first.pages.allocate(1)
+      const killed = killAt(() => times(5, () => second.alloc(64)), at, second)
+      machine.declareDead(first.cpu)
+      machine.declareDead(second.cpu)
+      machine.shrinkHeap()
+      assert.deepEqual(allocatedIn(whole(machine, `access ${at}`)), before)
+      return killed
+    })
+    assert.ok(points > 30)
+  })
+})
+
+describe('two CPUs', () => {
+  for (const [name, first] of Object.entries(operations)) {
+    it(`one of which comes in the middle of ${name}`, () => {
+      const points = forEachAccess((at) => {
+        const machine = fresh()
+        const given = prepare(machine)
+        const [a, b] = [joinAs(machine, 101), joinAs(machine, 102)]
+        const done = interrupt(
+          () => first(a, given),
+          at,
+          () => {
+            // Where `a` holds the lock in the middle of its section, `b` gives up.
+            b.alloc(64)
+          },
+        )
+        whole(machine, `access ${at}`)
+        return done && at < 60
+      })
+      assert.ok(points > 5)
+    })
+  }
+})
