@@ -87,14 +87,14 @@ export class Agent {
     store32(i32, this.record + HeapCpu.words.used, 0)
   }
 
-  /** Tells tags of what was in flight with a stay that has ended: for a reaper the one that it cleans up after. */
+  /** Tells tags of what was in flight with a stay that has ended, for a reaper the one that it cleans up after among them. */
   lost(): (tag: number) => boolean {
-    if (this.isReaper) return (tag) => tag === this.token
+    const own = this.isReaper ? this.token : 0
     const ended = new Int32Array(this.map.cpus)
     for (let cpu = 0; cpu < this.map.cpus; cpu++) {
       // D(heap.ended) pairs with C in announceEnd: what those stays had in flight may be freed. Mutant: alloc/deaths-first.
       ended[cpu] = loadAtomic32(this.memory.i32, this.map.heapCpu(cpu) + HeapCpu.words.ended)
     }
-    return (tag) => isAllocated(tag) && !isKept(tag) && isEnded(tag, ended[cpuOf(tag)] ?? 0)
+    return (tag) => isAllocated(tag) && !isKept(tag) && (tag === own || isEnded(tag, ended[cpuOf(tag)] ?? 0))
   }
 }

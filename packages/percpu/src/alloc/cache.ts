@@ -115,7 +115,8 @@ export class Cache {
    * @throws OutOfMemoryError; in debug mode HeapCorruptionError; LockTimeoutError as for pages.
    */
   allocate(request?: ObjectRequest): number {
-    if (request !== undefined || this.#debug !== undefined) return this.#allocateSpecial(request ?? {})
+    if (request !== undefined || this.#debug !== undefined)
+      return this.allocateBytes(this.size, request ?? {})
     const { i32 } = this.#memory
     const at = this.#count
     let count = load32(i32, at)
@@ -232,14 +233,15 @@ export class Cache {
     return slab * 2 + TAGS + (((reference - slab - this.#first) * this.#inverse) | 0)
   }
 
-  #allocateSpecial({ zero = false, keep = false, label }: ObjectRequest): number {
+  /** @internal An object of which only so many bytes are wanted. */
+  allocateBytes(bytes: number, { zero = false, keep = false, label }: ObjectRequest): number {
     const { i32 } = this.#memory
     let count = load32(i32, this.#count)
     if (count === 0) count = this.#refill()
     const reference = load32(i32, this.#count + count)
     const tag = this.#tagOf(reference)
-    if (this.#debug !== undefined) this.#debug.allocated(this, reference * 8, tag, label)
-    if (zero) mem.fillBytes(this.#memory, reference * 8, this.size, 0)
+    if (this.#debug !== undefined) this.#debug.allocated(this, reference * 8, tag, label, bytes)
+    if (zero) mem.fillBytes(this.#memory, reference * 8, bytes, 0)
     store32(i32, tag, keep ? this.#token | KEPT : this.#token)
     store32(i32, this.#count, count - 1)
     return reference * 8
@@ -355,13 +357,8 @@ export class Cache {
     // A reaper looks for them once, when it has nothing in flight itself.
     if (this.#agent.isReaper) return true
     try {
-      const { deaths } = this.#agent
-      const word = this.word + CacheWords.words.swept
-      if (load32(this.#memory.i32, word) !== deaths) {
-        this.#sweepSlabs()
-        // After the last of them: a walk that is interrupted is begun again.
-        store32(this.#memory.i32, word, deaths)
-      }
+      const swept = load32(this.#memory.i32, this.word + CacheWords.words.swept)
+      if (swept !== this.#agent.deaths) this.#sweepSlabs()
     } catch (error) {
       objectLevel.unlock()
       throw error
@@ -370,7 +367,7 @@ export class Cache {
   }
 
   #sweepSlabs(): void {
-    const { objectLevel } = this.#agent
+    const { objectLevel, deaths } = this.#agent
     const { i32 } = this.#memory
     const isLost = this.#agent.lost()
     for (const page of this.slabs.pages()) {
@@ -382,6 +379,8 @@ export class Cache {
       }
       if (this.slabs.isEmpty(page) && this.slabs.emptyCount > 1) this.#release(page)
     }
+    // After the last of them: a walk that is interrupted is begun again.
+    store32(i32, this.word + CacheWords.words.swept, deaths)
   }
 
   #doubleFree(address: number): DoubleFreeError {

@@ -4,7 +4,8 @@
  *     red zone │ object │ red zone        0xbb around; a free object is 0x6b, one that was just taken 0x5a
  *
  * Red zones are looked at when the object is freed, a free object when it is taken again. Each object has a word beside its tag:
- * 0 as long as it has no red zones and no poison, else 1 + the number of its label.
+ * 0 as long as it has no red zones and no poison, else 1 + the number of its label, and from bit 9 on how many bytes less than its
+ * cache's objects it was asked for; these are red, too.
  *
  * Rules: the word belongs to whoever holds the object. Cost: some hundred ns an object, and its red zones.
  */
@@ -20,6 +21,7 @@ export const RED_ZONE = 16
 const RED = 0xbb
 const FREED = 0x6b
 const TAKEN = 0x5a
+const LABEL_BITS = 9
 
 export class Debug {
   readonly #agent: Agent
@@ -30,18 +32,20 @@ export class Debug {
     this.labels = new AllocLabels(agent)
   }
 
-  /** An object is being taken. @throws HeapCorruptionError if it was written to while it was free. */
-  allocated(cache: Cache, address: number, tag: number, label: string | undefined): void {
+  /** An object is being taken, for `bytes`. @throws HeapCorruptionError if it was written to while it was free. */
+  allocated(cache: Cache, address: number, tag: number, label: string | undefined, bytes: number): void {
     const { memory } = this.#agent
     const word = tag + cache.geometry.objects
     const number = label === undefined ? 0 : this.labels.number(label)
-    if (load32(memory.i32, word) === 0) this.#paint(cache, address)
+    const [start, end] = slotOf(cache, address)
+    if (load32(memory.i32, word) === 0) fillBytes(memory, start, address - start, RED)
     else {
       const at = this.#differs(address, address + cache.size, FREED)
       if (at !== undefined) throw this.#corrupt(cache, address, at, 'after it was freed', tag)
     }
-    fillBytes(memory, address, cache.size, TAKEN)
-    store32(memory.i32, word, 1 + number)
+    fillBytes(memory, address, bytes, TAKEN)
+    fillBytes(memory, address + bytes, end - address - bytes, RED)
+    store32(memory.i32, word, (1 + number) | ((cache.size - bytes) << LABEL_BITS))
   }
 
   /** An object is being freed. @throws HeapCorruptionError if its red zones were written to. */
@@ -53,8 +57,13 @@ export class Debug {
   /** @throws HeapCorruptionError if the red zones of an allocated object were written to. */
   check(cache: Cache, address: number, tag: number): void {
     const [start, end] = slotOf(cache, address)
-    const at = this.#differs(start, address, RED) ?? this.#differs(address + cache.size, end, RED)
+    const at = this.#differs(start, address, RED) ?? this.#differs(address + this.size(cache, tag), end, RED)
     if (at !== undefined) throw this.#corrupt(cache, address, at, 'outside its bytes', tag)
+  }
+
+  /** Bytes that the object with this tag was asked for. */
+  size(cache: Cache, tag: number): number {
+    return cache.size - (load32(this.#agent.memory.i32, tag + cache.geometry.objects) >>> LABEL_BITS)
   }
 
   /** Nothing is known of what the object holds. */
@@ -64,13 +73,8 @@ export class Debug {
 
   /** The label of the object with this tag. */
   label(cache: Cache, tag: number): string | undefined {
-    return this.labels.text(load32(this.#agent.memory.i32, tag + cache.geometry.objects) - 1)
-  }
-
-  #paint(cache: Cache, address: number): void {
-    const [start, end] = slotOf(cache, address)
-    fillBytes(this.#agent.memory, start, address - start, RED)
-    fillBytes(this.#agent.memory, address + cache.size, end - address - cache.size, RED)
+    const word = load32(this.#agent.memory.i32, tag + cache.geometry.objects)
+    return this.labels.text((word & ((1 << LABEL_BITS) - 1)) - 1)
   }
 
   #differs(from: number, to: number, expected: number): number | undefined {

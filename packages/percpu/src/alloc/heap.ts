@@ -162,7 +162,8 @@ export class Heap {
       for (const [word, address] of this.#allocatedIn(page, cache)) {
         this.#table.debug?.check(cache, address, word)
         const label = this.#table.debug?.label(cache, word)
-        all.push(describe(load32(this.#memory.i32, word), address, cache.size, cache.name, label))
+        const size = this.#table.debug?.size(cache, word) ?? cache.size
+        all.push(describe(load32(this.#memory.i32, word), address, size, cache.name, label))
       }
     }
     for (const zone of this.#pages.zones) {
@@ -187,8 +188,8 @@ export class Heap {
     const units = (bytes + 7) >>> 3
     const table = classTables[Math.max(0, Math.log2(align) - 3)]
     const cache = this.#table.sizeClass(table?.[units] ?? 0)
-    if (align <= 8) this.#classes[units] = cache
-    return cache.allocate(request.zero || request.keep || request.label !== undefined ? request : undefined)
+    if (align <= 8 && !this.#table.debug) this.#classes[units] = cache
+    return cache.allocateBytes(bytes, request)
   }
 
   #allocLarge(bytes: number, align: number, { zero = false, keep = false }: AllocationRequest): number {

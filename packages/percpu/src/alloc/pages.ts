@@ -66,7 +66,8 @@ export class PageAllocator {
   readonly #zones: readonly Zone[]
   readonly #stack: PageStack
   #hasUsed = false
-  #failsAfter = -1
+  #failsAfter = 0
+  #failures = 0
 
   /** @internal Made by the layer; `machine.pages`. */
   constructor(agent: Agent) {
@@ -84,7 +85,7 @@ export class PageAllocator {
    */
   allocate(order: number, { node, zero = false }: PageRequest = {}): number | undefined {
     if (!Number.isInteger(order) || order < 0 || order > MAX_ORDER) throw badOrder(order)
-    if (this.#failsAfter >= 0 && this.#failsAfter-- === 0) return undefined
+    if (this.#failures > 0 && this.#fails()) return undefined
     if (!this.#hasUsed) this.#use()
     if (order > 0 || node !== undefined) return this.#allocateBlock(order, node, zero)
     if (this.#stack.count === 0 && !this.#refill()) return undefined
@@ -175,9 +176,10 @@ export class PageAllocator {
     if (load32(memory.i32, word) === token) store32(memory.i32, word, token | KEPT)
   }
 
-  /** @internal For tests: the call of `allocate` after so many others finds nothing. */
-  failAfter(calls: number): void {
+  /** @internal For tests: so many calls of `allocate`, after so many others, find nothing. */
+  failAfter(calls: number, failures = 1): void {
     this.#failsAfter = calls
+    this.#failures = failures
   }
 
   /** @internal For the reaper: what the dead CPU had just taken from boot memory and made a zone's. */
@@ -196,6 +198,12 @@ export class PageAllocator {
         pageLevel.unlock()
       }
     }
+  }
+
+  #fails(): boolean {
+    if (this.#failsAfter-- > 0) return false
+    this.#failures--
+    return true
   }
 
   #use(): void {
@@ -314,12 +322,7 @@ export class PageAllocator {
     // A reaper looks for them once, when it has nothing in flight itself.
     if (this.#agent.isReaper) return true
     try {
-      const { deaths } = this.#agent
-      if (zone.swept !== deaths) {
-        this.#sweepZone(zone)
-        // After the last of them: a walk that is interrupted is begun again.
-        zone.setSwept(deaths)
-      }
+      if (zone.swept !== this.#agent.deaths) this.#sweepZone(zone)
     } catch (error) {
       pageLevel.unlock()
       throw error
@@ -328,7 +331,7 @@ export class PageAllocator {
   }
 
   #sweepZone(zone: Zone): void {
-    const { map, pageLevel } = this.#agent
+    const { map, pageLevel, deaths } = this.#agent
     for (const page of zone.select(this.#agent.lost())) {
       zone.clearSlab(page)
       pageLevel.section((section) => {
@@ -336,6 +339,8 @@ export class PageAllocator {
         zone.give(section, page, orderOf(this.#state(page)))
       })
     }
+    // After the last of them: a walk that is interrupted is begun again.
+    zone.setSwept(deaths)
   }
 
   #setTag(address: number, value: number, section: Undoable | undefined): void {

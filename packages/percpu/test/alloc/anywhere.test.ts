@@ -5,12 +5,19 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, interrupt, killAt, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
 import { verify, type Verdict } from './support/verify.js'
 
 const { boot, join } = percpu
 const shape = { size: 256, align: 64, hash: 1 }
-const fresh = (debugHeap = false): Machine => boot({ memory: '1 MiB', cpus: 4, journal: 16, debugHeap })
+const fresh = (debugHeap = false): Machine => boot({ memory: '512 KiB', cpus: 4, journal: 16, debugHeap })
+const { SyncMap } = await import('../../dist/sync/sync-map.js')
+/** Every access at the beginning, and some of the later ones of long operations. */
+const sampled = (at: number): number => (at < 200 ? at : 200 + (at - 200) * 17)
+function holdsLock(machine: Machine, cpu: number): boolean {
+  const map = SyncMap.open(machine.memory, machine.objects)
+  return [0, 1, 2, 3].some((level) => mem.loadU32(machine.memory.u32, map.level(cpu, level)) !== 0)
+}
 function joinAs(machine: Machine, thread: number): Machine {
   const options = { doorbell: 'waitAsync', thread } as const
   return join(machine.handle, options)
@@ -92,7 +99,7 @@ const operations: Readonly<Record<string, (cpu: Machine, given: Given) => unknow
   },
   'a large block': (cpu) => cpu.free(cpu.alloc(9000, { zero: true })),
   'running out of memory': (cpu) => {
-    for (;;) if (cpu.pages.allocate(5) === undefined) break
+    for (;;) if (cpu.pages.allocate(3) === undefined) break
     codeOf(() => times(2000, () => cpu.cache('known', shape).allocate()))
   },
   misuse: (cpu, { objects }) => {
@@ -104,6 +111,7 @@ const operations: Readonly<Record<string, (cpu: Machine, given: Given) => unknow
     codeOf(() => cpu.keep(own))
   },
 }
+const inDebugMode = ['allocating and freeing', 'freeing more objects than a magazine holds', 'misuse']
 function prepare(machine: Machine): Given {
   const cache = machine.cache('known', shape)
   const objects = times(14, () => cache.allocate({ keep: true }))
@@ -115,8 +123,10 @@ function prepare(machine: Machine): Given {
 describe('a thread killed before any access', () => {
   for (const debug of [false, true]) {
     for (const [name, run] of Object.entries(operations)) {
+      if (debug && !inDebugMode.includes(name)) continue
       it(`of ${name} loses nothing${debug ? ', in debug mode' : ''}`, () => {
-        const points = forEachAccess((at) => {
+        const points = forEachAccess((point) => {
+          const at = sampled(point)
           const machine = fresh(debug)
           const given = prepare(machine)
           const cpu = joinAs(machine, 101)
@@ -126,7 +136,10 @@ describe('a thread killed before any access', () => {
           assert.equal(machine.declareDead(1), true)
           const verdict = whole(machine, when)
           // Whatever is allocated now was before: nothing is left of the dead, and nothing else is gone but what it freed.
-          for (const what of allocatedIn(verdict)) assert.ok(before.has(what), `${when}: ${what} is left`)
+          // (What it kept, it kept.)
+          const isKept = (what: string): boolean => name.startsWith('keeping') && what.startsWith('object')
+          for (const what of allocatedIn(verdict))
+            assert.ok(before.has(what) || isKept(what), `${when}: ${what} is left`)
           // The next thread of this number goes on with what it finds.
           const next = joinAs(machine, 102)
           times(3, () => next.free(next.alloc(64)))
@@ -157,12 +170,12 @@ describe('a thread killed before any access', () => {
       )
       machine.declareDead(1)
       const { objects } = whole(machine, `access ${at}`)
-      const reference = percpu.toAddress(machine.memory ? load(machine, root) : 0)
+      const reference = percpu.toAddress(load(machine, root))
       assert.deepEqual([...objects.keys()], reference === 0 ? [] : [reference], `access ${at}`)
       if (reference !== 0) linked++
       return killed
     })
-    assert.ok(points > 50 && linked > 3 && linked < points)
+    assert.ok(points > 50 && linked > 0 && linked < points)
   })
 
   it('of unlinking and freeing an object leaves it linked and kept, or free', () => {
@@ -191,13 +204,13 @@ describe('a thread killed before any access', () => {
   })
 })
 function load(machine: Machine, word: number): number {
-  return percpu.toAddress(0) + mem.load32(machine.memory.i32, word)
+  return mem.load32(machine.memory.i32, word)
 }
-const { mem } = await import('../machine/support/hooked-percpu.js')
 
 describe('a reaper killed before any access', () => {
   it('leaves nothing that the next reaper does not finish', () => {
-    const points = forEachAccess((at) => {
+    const points = forEachAccess((point) => {
+      const at = sampled(point)
       const machine = fresh()
       const given = prepare(machine)
       const before = allocatedIn(whole(machine, 'before'))
@@ -242,7 +255,9 @@ describe('a reaper killed before any access', () => {
 describe('two CPUs', () => {
   for (const [name, first] of Object.entries(operations)) {
     it(`one of which comes in the middle of ${name}`, () => {
-      const points = forEachAccess((at) => {
+      let intrusions = 0
+      forEachAccess((point) => {
+        const at = sampled(point)
         const machine = fresh()
         const given = prepare(machine)
         const [a, b] = [joinAs(machine, 101), joinAs(machine, 102)]
@@ -250,14 +265,21 @@ describe('two CPUs', () => {
           () => first(a, given),
           at,
           () => {
-            // Where `a` holds the lock in the middle of its section, `b` gives up.
-            b.alloc(64)
+            // Where `a` holds a lock, `b` would wait.
+            if (holdsLock(machine, a.cpu)) return
+            intrusions++
+            codeOf(() => b.free(b.alloc(64)))
+            codeOf(() => b.cache('known', shape).allocate())
+            b.pages.allocate(0)
+            b.pages.allocate(1)
+            const [, second = 0] = given.objects
+            if (name === 'allocating and freeing') b.free(second)
           },
         )
         whole(machine, `access ${at}`)
-        return done && at < 60
+        return done
       })
-      assert.ok(points > 5)
+      assert.ok(intrusions > 5, `only ${intrusions} intrusions`)
     })
   }
 })
