@@ -1,0 +1,80 @@
+/** Allocates, links, unlinks and frees as fast as it can, until it is terminated. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { join, toAddress, toReference, type Machine } from 'percpu'
+import { SLOTS, type KilledWorkerData } from './killed-worker-data.js'
+import { addAtomic32, load32, store32 } from 'percpu/mem'
+
+const data = workerData as KilledWorkerData
+let seed = data.seed
+function random(below: number): number {
+  seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
+  return (seed >>> 8) % below
+}
+
+const machine: Machine = join(data.handle)
+const { i32 } = machine.memory
+const mutex = machine.mutex('table')
+const cache = machine.cache('cell', { size: 200, align: 64, hash: 0 })
+const sizes = [16, 64, 64, 200, 1000, 5000]
+
+function allocate(): number {
+  return random(3) === 0 ? cache.allocate() : machine.alloc(sizes[random(sizes.length)] ?? 64)
+}
+
+const actions: readonly (() => void)[] = [
+  // Link: the object and the slot that leads to it, or neither.
+  () =>
+    mutex.run((section) => {
+      for (let i = random(20); i >= 0; i--) {
+        const word = data.table + random(SLOTS)
+        if (load32(i32, word) !== 0) continue
+        const address = allocate()
+        store32(i32, address / 4, word)
+        section.write32(word, toReference(address))
+        machine.keep(address, section)
+      }
+    }),
+  // Unlink, and free after that.
+  () => {
+    const unlinked: number[] = []
+    mutex.run((section) => {
+      for (let i = random(20); i >= 0; i--) {
+        const word = data.table + random(SLOTS)
+        const reference = load32(i32, word)
+        if (reference === 0) continue
+        const address = toAddress(reference)
+        if (load32(i32, address / 4) !== word) throw new Error(`the object at ${address} was overwritten`)
+        section.write32(word, 0)
+        machine.disown(address, section)
+        unlinked.push(address)
+      }
+    })
+    for (const address of unlinked) machine.free(address)
+  },
+  () => {
+    const own = Array.from({ length: random(300) }, allocate)
+    for (const address of own) store32(i32, address / 4, address | 1)
+    for (const address of own) {
+      if (load32(i32, address / 4) !== (address | 1))
+        throw new Error(`the object at ${address} was overwritten`)
+      machine.free(address)
+    }
+  },
+  () => {
+    const orders = Array.from({ length: random(40) }, () => random(5))
+    const blocks = orders.map((order) => machine.pages.allocate(order))
+    blocks.forEach((address, i) => {
+      if (address !== undefined) machine.pages.free(address, orders[i] ?? 0)
+    })
+  },
+  () => {
+    if (random(20) === 0) machine.shrinkHeap()
+  },
+]
+
+parentPort?.postMessage('ready')
+for (let turn = 1; ; turn++) {
+  actions[random(actions.length)]?.()
+  if (turn % 16 === 0) addAtomic32(i32, data.turns, 16)
+  if (turn % 256 === 0) await new Promise(setImmediate)
+}
