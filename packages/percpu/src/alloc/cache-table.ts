@@ -12,7 +12,8 @@ import { OutOfMemoryError } from '../machine/errors.js'
 import { decodeText, encodeText } from '../machine/platform.js'
 import { PAGE_BYTES } from './address.js'
 import type { Agent } from './agent.js'
-import { Cache, magazineStride } from './cache.js'
+import { Cache } from './cache.js'
+import { magazineStride, type Magazine } from './magazine.js'
 import { Debug } from './debug.js'
 import { CacheMismatchError } from './errors.js'
 import { classAlign, geometryOf, SIZE_CLASSES, type Geometry } from './geometry.js'
@@ -32,7 +33,7 @@ const numbers = [
   'capacity',
 ] as const
 /** Largest size and alignment of the objects of a cache. */
-const MAX_OBJECT = 2 ** 18
+const MAX_OBJECT = 2 ** 16
 
 export interface CacheShape {
   readonly size: number
@@ -45,7 +46,10 @@ export class CacheTable {
   readonly debug: Debug | undefined
   readonly #agent: Agent
   readonly #pages: PageAllocator
+  /** Those that this thread has used, by their numbers. */
   readonly #caches: (Cache | undefined)[] = []
+  /** The magazines of those; none in debug mode. */
+  readonly magazines: (Magazine | undefined)[] = new Array<undefined>(MAX_CACHES).fill(undefined)
 
   constructor(agent: Agent, pages: PageAllocator) {
     this.#agent = agent
@@ -167,7 +171,17 @@ export class CacheTable {
     const fields = numbers.map((field) => [field, loadU32(memory.u32, at + words[field])])
     const geometry = Object.fromEntries(fields) as unknown as Geometry
     if (!this.#agent.isReaper) this.#agent.use()
-    return new Cache({ agent: this.#agent, pages: this.#pages, debug: this.debug, at, index, name, geometry })
+    const cache = new Cache({
+      agent: this.#agent,
+      pages: this.#pages,
+      debug: this.debug,
+      at,
+      index,
+      name,
+      geometry,
+    })
+    if (!this.debug) this.magazines[index] = cache.magazine
+    return cache
   }
 
   #page(index: number): number {

@@ -1,27 +1,20 @@
 /**
- * A cache: objects of one size, for all threads at once. (Bonwick, "The slab allocator", USENIX 1994; Bonwick and Adams, "Magazines and
- * vmem", USENIX 2001. Here a CPU has one magazine, of which half is exchanged with the slabs at a time, and there is no depot of
- * full magazines.)
+ * A cache: objects of one size, for all threads at once. (Bonwick, "The slab allocator: an object-caching kernel memory allocator",
+ * USENIX 1994; Bonwick and Adams, "Magazines and vmem", USENIX 2001.)
  *
- *     CacheWords │ CPU 0: count │ object │ object … │ CPU 1: count │ …      a magazine a CPU, on lines of its own
+ *     CacheWords │ CPU 0's magazine │ CPU 1's magazine │ …      on lines of their own
  *
  *     allocate ──▶ magazine ──half──▶ slabs ──▶ pages
  *
- * Usually an object is taken from the magazine, or put into it: plain stores of one CPU, no lock, nobody else's line. What is in
- * a magazine is free, whatever its tag says:
- *
- *     take   the tag names this CPU, then the count goes down         killed between: the object is still in the magazine
- *     free   entry, then the count goes up, then the tag says free    killed between: the object is in the magazine already
- *
- * so after a death the reaper clears the tags of what is in the magazine, and nothing is lost or there twice. Refilling and
- * spilling change the count in the same section as the slabs.
+ * Usually an object is taken from the magazine, or put into it (magazine.ts). Refilling and spilling change its count in the same section
+ * as the slabs, under the cache's lock.
  *
  * After a death: no object is lost, none is in two places; what was in flight is free (ownership.ts). The magazine's objects go back to
  * the slabs; if the cache's lock is another CPU's at that moment, they wait for the next thread of that CPU number.
  * Misuse is found by the tag and the page's descriptor. Two threads that free the same object at the very same time may not be:
  * nothing orders their two looks at its tag.
  *
- * Cost: allocate and free together some 10 ns; see "alloc" in docs/benchmarks.md.
+ * Cost: allocate and free together about 10 ns; a refill some microseconds, every half magazine. See "alloc" in docs/benchmarks.md.
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
@@ -32,14 +25,17 @@ import type { Agent } from './agent.js'
 import type { Debug } from './debug.js'
 import { DoubleFreeError, ForeignAddressError } from './errors.js'
 import type { Geometry } from './geometry.js'
-import { CacheWords, MagazineWords } from './layouts.js'
+import { CacheWords } from './layouts.js'
+import { give, openMagazine, take, type Magazine } from './magazine.js'
 import { isAllocated, isKept, KEPT } from './ownership.js'
-import { addressOf, CACHE_SHIFT, KIND, next, ORDER_SHIFT, SLAB, state, TAIL } from './page-map.js'
+import { addressOf, COLOUR_SHIFT, descriptorWords, OF_CACHE, ORDER_SHIFT, state, TAIL } from './page-map.js'
 import type { PageAllocator } from './pages.js'
 import { Slabs, TAGS } from './slabs.js'
 
-// Copied out of their module for the compiler, which checks an import at each use.
+// Copied out of their modules for the compiler, which checks an import at each use.
 const { load32, store32 } = mem
+const pageRefShift = PAGE_REF_SHIFT
+const descriptorShift = Math.log2(descriptorWords)
 
 export interface ObjectRequest {
   /** True: all bytes are zero. Default: whatever is there. */
@@ -63,23 +59,13 @@ export class Cache {
   readonly slabs: Slabs
   /** @internal Word index of the CacheWords. */
   readonly word: number
+  /** @internal This CPU's. */
+  readonly magazine: Magazine
   readonly #agent: Agent
   readonly #pages: PageAllocator
   readonly #debug: Debug | undefined
   readonly #memory: Memory
   readonly #token: number
-  /** Word index of the magazine's count, which the entries follow. */
-  readonly #count: number
-  readonly #capacity: number
-  /** What the state of each page of a slab has, but for its order and whether it is the first. */
-  readonly #state: number
-  readonly #pageMap: number
-  readonly #pageEnd: number
-  /** In references: what a slab's address has, where the first object begins, bytes of an object, and one over that. */
-  readonly #slabMask: number
-  readonly #first: number
-  readonly #stride: number
-  readonly #inverse: number
 
   /** @internal Made by cache-table.ts. `at`: word index of the CacheWords; `index`: its number. */
   constructor(parts: CacheParts) {
@@ -96,16 +82,7 @@ export class Cache {
     this.#token = agent.token
     this.word = at
     this.index = index
-    this.#count = magazineOf(at, agent.cpu, geometry.capacity)
-    this.#capacity = geometry.capacity
-    this.#state = SLAB | (index << CACHE_SHIFT)
-    this.#pageMap = agent.map.pageMap
-    this.#pageEnd = agent.map.pages
-    this.#slabMask = ~((1 << (PAGE_REF_SHIFT + geometry.order)) - 1)
-    this.#first = geometry.first / 8
-    this.#stride = geometry.stride / 8
-    // A little more than one over the stride, so that multiples of it do not come out a little too small.
-    this.#inverse = (1 + 2 ** -40) / this.#stride
+    this.magazine = openMagazine(agent, at, index, geometry)
   }
 
   /**
@@ -115,17 +92,11 @@ export class Cache {
    * @throws OutOfMemoryError; in debug mode HeapCorruptionError; LockTimeoutError as for pages.
    */
   allocate(request?: ObjectRequest): number {
-    if (request !== undefined || this.#debug !== undefined)
-      return this.allocateBytes(this.size, request ?? {})
-    const { i32 } = this.#memory
-    const at = this.#count
-    let count = load32(i32, at)
-    if (count === 0) count = this.#refill()
-    const reference = load32(i32, at + count)
-    // The tag before the count. Mutant: alloc/object-count-first.
-    store32(i32, this.#tagOf(reference), this.#token)
-    store32(i32, at, count - 1)
-    return reference * 8
+    if (request === undefined && this.#debug === undefined) {
+      const address = take(this.magazine)
+      if (address !== 0) return address
+    }
+    return this.allocateBytes(this.size, request)
   }
 
   /**
@@ -134,17 +105,12 @@ export class Cache {
    * @throws DoubleFreeError, ForeignAddressError; in debug mode HeapCorruptionError; LockTimeoutError. Nothing is changed then.
    */
   free(address: number): void {
-    const tag = this.tagAt(address)
-    const { i32 } = this.#memory
-    if (load32(i32, tag) <= 0) throw this.#doubleFree(address)
-    if (this.#debug !== undefined) this.#debug.freed(this, address, tag)
-    const at = this.#count
-    let count = load32(i32, at)
-    if (count >= this.#capacity) count = this.#spill(this.#capacity >>> 1)
-    store32(i32, at + 1 + count, address / 8)
-    // The count before the tag. Mutant: alloc/object-tag-first.
-    store32(i32, at, count + 1)
-    store32(i32, tag, 0)
+    const { magazine } = this
+    const reference = address / 8
+    const page = reference >> pageRefShift
+    if ((reference | 0) !== reference || page < 0 || page >= magazine.pages) throw this.#foreign(address)
+    const found = load32(magazine.memory.i32, magazine.pageMap + (page << descriptorShift))
+    if (this.#debug !== undefined || !give(magazine, reference, found)) this.#freeSpecial(address)
   }
 
   /**
@@ -180,14 +146,14 @@ export class Cache {
 
   /** @internal Objects in this CPU's magazine. */
   get magazineCount(): number {
-    return load32(this.#memory.i32, this.#count)
+    return load32(this.#memory.i32, this.magazine.count)
   }
 
   /** @internal For the reaper: what is in the magazine is free. */
   fix(): void {
     const { i32 } = this.#memory
     for (let i = this.magazineCount; i > 0; i--) {
-      const tag = this.#tagOf(load32(i32, this.#count + i))
+      const tag = this.#tagOf(load32(i32, this.magazine.count + i))
       this.#debug?.forget(this, tag)
       store32(i32, tag, 0)
     }
@@ -204,51 +170,73 @@ export class Cache {
     }
   }
 
-  /** @internal Word index of the tag of the object at `address`. @throws ForeignAddressError if there is none. */
-  tagAt(address: number): number {
+  /** @internal The address of an object, by its slab's first page and its index there. */
+  addressIn(page: number, index: number): number {
+    const found = load32(this.#memory.i32, this.#agent.map.descriptor(page) + state)
+    const colour = (found >>> COLOUR_SHIFT) * this.geometry.colourStep
+    return page * PAGE_BYTES + this.geometry.first + colour + index * this.geometry.stride
+  }
+
+  /** Word index of the tag of the object at an address. @throws ForeignAddressError if there is none. */
+  #tagAt(address: number): number {
+    const { mask, first, stride, pageMap, pages, objects } = this.magazine
     const reference = address / 8
     const page = reference >> PAGE_REF_SHIFT
-    if ((reference | 0) !== reference || page < 0 || page >= this.#pageEnd) throw this.#foreign(address)
-    const { i32 } = this.#memory
-    const descriptor = this.#pageMap + page * 4
-    const mask = -1 << CACHE_SHIFT
-    if ((load32(i32, descriptor + state) & (mask | KIND)) !== this.#state) throw this.#foreign(address)
-    const slab = reference & this.#slabMask
-    const offset = reference - slab - this.#first - load32(i32, descriptor + next)
-    const index = (offset * this.#inverse) | 0
-    if (index * this.#stride !== offset || offset < 0 || index >= this.geometry.objects)
+    if ((reference | 0) !== reference || page < 0 || page >= pages) throw this.#foreign(address)
+    const found = load32(this.#memory.i32, pageMap + (page << descriptorShift))
+    const slab = reference & mask
+    const offset = reference - slab - first - (found >>> COLOUR_SHIFT) * this.magazine.colourStep
+    const index = offset / stride
+    if (
+      (found & OF_CACHE) !== this.magazine.state ||
+      !Number.isInteger(index) ||
+      index < 0 ||
+      index >= objects
+    )
       throw this.#foreign(address)
     return slab * 2 + TAGS + index
   }
 
-  /** @internal The address of an object, by its slab's first page and its index there. */
-  addressIn(page: number, index: number): number {
-    const colour = load32(this.#memory.i32, this.#agent.map.descriptor(page) + next)
-    return page * PAGE_BYTES + this.geometry.first + colour * 8 + index * this.geometry.stride
-  }
-
   /** Word index of the tag of an object that is one. Its slab's colour does not matter. */
   #tagOf(reference: number): number {
-    const slab = reference & this.#slabMask
-    return slab * 2 + TAGS + (((reference - slab - this.#first) * this.#inverse) | 0)
+    const { mask, first, stride } = this.magazine
+    const slab = reference & mask
+    return slab * 2 + TAGS + Math.floor((reference - slab - first) / stride)
   }
 
   /** @internal An object of which only so many bytes are wanted. */
-  allocateBytes(bytes: number, { zero = false, keep = false, label }: ObjectRequest): number {
+  allocateBytes(bytes: number, { zero = false, keep = false, label }: ObjectRequest = {}): number {
     const { i32 } = this.#memory
-    let count = load32(i32, this.#count)
+    const { count: at } = this.magazine
+    let count = load32(i32, at)
     if (count === 0) count = this.#refill()
-    const reference = load32(i32, this.#count + count)
+    const reference = load32(i32, at + count)
     const tag = this.#tagOf(reference)
     if (this.#debug !== undefined) this.#debug.allocated(this, reference * 8, tag, label, bytes)
     if (zero) mem.fillBytes(this.#memory, reference * 8, bytes, 0)
+    // As in `take`.
     store32(i32, tag, keep ? this.#token | KEPT : this.#token)
-    store32(i32, this.#count, count - 1)
+    store32(i32, at, count - 1)
     return reference * 8
   }
 
+  /** A magazine that is full, an address that is wrong, or debug mode. */
+  #freeSpecial(address: number): void {
+    const { i32 } = this.#memory
+    const { count: at } = this.magazine
+    const tag = this.#tagAt(address)
+    if (!isAllocated(load32(i32, tag))) throw this.#doubleFree(address)
+    if (this.#debug !== undefined) this.#debug.freed(this, address, tag)
+    let count = load32(i32, at)
+    if (count >= this.geometry.capacity) count = this.#spill(this.geometry.capacity >>> 1)
+    // As in `give`.
+    store32(i32, at + 1 + count, address / 8)
+    store32(i32, at, count + 1)
+    store32(i32, tag, 0)
+  }
+
   #setTag(address: number, value: number, section: Undoable | undefined): void {
-    const word = this.tagAt(address)
+    const word = this.#tagAt(address)
     const found = load32(this.#memory.i32, word)
     if (found !== this.#token && !isKept(found)) {
       throw isAllocated(found)
@@ -266,7 +254,7 @@ export class Cache {
     const { objectLevel } = this.#agent
     this.#lock()
     try {
-      let wanted = this.#capacity >>> 1
+      let wanted = this.geometry.capacity >>> 1
       while (wanted > 0) {
         const page = this.slabs.firstPartial || this.#grow()
         if (page === 0) break
@@ -285,13 +273,13 @@ export class Cache {
 
   #takeFrom(section: Undoable, page: number, wanted: number): number {
     const { i32 } = this.#memory
-    const count = load32(i32, this.#count)
+    const count = load32(i32, this.magazine.count)
     // So that the first one is taken first.
-    let place = this.#count + count + Math.min(wanted, this.slabs.freeIn(page))
+    let place = this.magazine.count + count + Math.min(wanted, this.slabs.freeIn(page))
     const taken = this.slabs.take(section, page, wanted, (index) => {
       store32(i32, place--, this.addressIn(page, index) / 8)
     })
-    section.write32(this.#count, count + taken)
+    section.write32(this.magazine.count, count + taken)
     return taken
   }
 
@@ -302,12 +290,12 @@ export class Cache {
     if (!this.#lock()) return this.magazineCount
     try {
       for (; objects > 0; objects--) {
-        const count = load32(i32, this.#count)
-        const reference = load32(i32, this.#count + count)
-        const index = this.#tagOf(reference) - (reference & this.#slabMask) * 2 - TAGS
-        const page = (reference & this.#slabMask) >> PAGE_REF_SHIFT
+        const count = load32(i32, this.magazine.count)
+        const reference = load32(i32, this.magazine.count + count)
+        const index = this.#tagOf(reference) - (reference & this.magazine.mask) * 2 - TAGS
+        const page = (reference & this.magazine.mask) >> PAGE_REF_SHIFT
         const isEmpty = objectLevel.section((section) => {
-          section.write32(this.#count, count - 1)
+          section.write32(this.magazine.count, count - 1)
           return this.slabs.give(section, page, index)
         })
         if (isEmpty && this.slabs.emptyCount > 1) this.#release(page)
@@ -321,7 +309,7 @@ export class Cache {
   /** A new slab, in the list; 0 if there are no pages. The lock is held. */
   #grow(): number {
     const { memory, map, objectLevel } = this.#agent
-    const { order, colours, colourStep } = this.geometry
+    const { order, colours } = this.geometry
     const address = this.#pages.allocate(order)
     if (address === undefined) return 0
     const page = address / PAGE_BYTES
@@ -330,8 +318,9 @@ export class Cache {
     // The first page before the others: it says that they may be like it. Mutant: alloc/slab-tail-first.
     for (let i = 0; i < 1 << order; i++) {
       const descriptor = map.descriptor(page + i)
-      store32(memory.i32, descriptor + next, (colour * colourStep) / 8)
-      store32(memory.i32, descriptor + state, this.#state | (order << ORDER_SHIFT) | (i === 0 ? 0 : TAIL))
+      const tail = i === 0 ? 0 : TAIL
+      const found = this.magazine.state | (order << ORDER_SHIFT) | (colour << COLOUR_SHIFT) | tail
+      store32(memory.i32, descriptor + state, found)
     }
     objectLevel.section((section) => {
       this.#pages.keep(address, section)
@@ -402,13 +391,4 @@ export interface CacheParts {
   readonly index: number
   readonly name: string
   readonly geometry: Geometry
-}
-
-/** Word index of a CPU's magazine. */
-export function magazineOf(at: number, cpu: number, capacity: number): number {
-  return at + (CacheWords.stride + cpu * magazineStride(capacity)) / 4
-}
-/** Bytes of a magazine: its count, and its entries. */
-export function magazineStride(capacity: number): number {
-  return Math.ceil((MagazineWords.size + capacity * 4) / 64) * 64
 }

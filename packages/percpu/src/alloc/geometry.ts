@@ -23,6 +23,8 @@ const LINE = 64
 const ENOUGH = 128
 const FEWEST = 4
 const MAX_SLAB_ORDER = 3
+/** What fits in the state of a page. */
+const MAX_COLOURS = 1024
 
 export interface Geometry {
   /** Bytes that a user may write, and their alignment. */
@@ -60,7 +62,7 @@ export function geometryOf(
       begin = roundUp(SlabWords.stride + --objects * tagBytes, lineAlign)
     if (objects < ENOUGH && (order < most || objects < FEWEST)) continue
     const rest = bytes - begin - objects * stride
-    const colours = 1 + Math.floor(Math.min(rest, stride - 1) / lineAlign)
+    const colours = Math.min(MAX_COLOURS, 1 + Math.floor(Math.min(rest, stride - 1) / lineAlign))
     const capacity = capacityOf(stride, machine)
     return {
       size,
@@ -100,4 +102,17 @@ export function classTable(align: number): Uint8Array {
 
 export function roundUp(value: number, multiple: number): number {
   return Math.ceil(value / multiple) * multiple
+}
+
+/**
+ * Two numbers that divide by `divisor` below `limit` (2^16 at most, and four times the divisor at least):
+ * `Math.imul(value, factor) >>> shift`. (Granlund and Montgomery, "Division by invariant integers using multiplication", 1994.)
+ *
+ * Exact: factor × divisor is 2^shift + error with error < divisor, so the quotient is too large by value × error / (divisor ×
+ * 2^shift); that is less than 1 / divisor as value × error < 2^shift, and the product is below 2^32.
+ */
+export function reciprocal(divisor: number, limit: number): [factor: number, shift: number] {
+  let shift = 30
+  while (Math.ceil(2 ** shift / divisor) * limit >= 2 ** 32) shift--
+  return [Math.ceil(2 ** shift / divisor), shift]
 }

@@ -6,7 +6,7 @@
  *
  * An address alone tells what lies there: the descriptor of its page names the cache, or says that a large block starts.
  */
-import { load32, store32, type Memory } from '#mem'
+import { store32, type Memory } from '#mem'
 import * as mem from '#mem'
 import { ArgumentError } from '../errors.js'
 import { OutOfMemoryError } from '../machine/errors.js'
@@ -20,13 +20,16 @@ import { CacheTable } from './cache-table.js'
 import { DoubleFreeError, ForeignAddressError } from './errors.js'
 import { classTable, MAX_CLASS } from './geometry.js'
 import { MAX_ORDER } from './layouts.js'
+import { give, take, type Magazine } from './magazine.js'
 import { cpuOf, isAllocated, isKept, stayOf } from './ownership.js'
 import {
   addressOf,
   CACHE_SHIFT,
+  descriptorWords,
   FREE,
   KIND,
   LARGE,
+  OF_CACHE,
   orderOf,
   SLAB,
   state,
@@ -72,6 +75,24 @@ export interface HeapReport {
   readonly caches: readonly CacheReport[]
 }
 
+// Copied out of their modules for the compiler, which checks an import at each use.
+const { load32 } = mem
+const pageRefShift = PAGE_REF_SHIFT
+const descriptorShift = Math.log2(descriptorWords)
+const cacheShift = CACHE_SHIFT
+const ofCache = OF_CACHE
+
+/** What the usual ways read, in one object with plain fields: the compiler knows more of those than of private ones. */
+interface Hot {
+  readonly memory: Memory
+  /** The magazines of the size classes, for each size in units of 8 bytes, and of all caches in use; none in debug mode. */
+  readonly classes: (Magazine | undefined)[]
+  readonly magazines: readonly (Magazine | undefined)[]
+  /** Word index of the state of page 0, and the number of pages. */
+  readonly pageMap: number
+  readonly pages: number
+}
+
 const classTables = [8, 16, 32, 64].map(classTable)
 
 export class Heap {
@@ -79,8 +100,7 @@ export class Heap {
   readonly #memory: Memory
   readonly #pages: PageAllocator
   readonly #table: CacheTable
-  /** The caches of the size classes, for each size in units of 8 bytes. */
-  readonly #classes: (Cache | undefined)[] = new Array<undefined>(MAX_CLASS / 8 + 1).fill(undefined)
+  readonly #hot: Hot
   readonly #pageMap: number
   readonly #pageEnd: number
 
@@ -92,24 +112,32 @@ export class Heap {
     this.#table = new CacheTable(agent, pages)
     this.#pageMap = agent.map.pageMap
     this.#pageEnd = agent.map.pages
+    this.#hot = {
+      memory: agent.memory,
+      classes: new Array<undefined>(MAX_CLASS / 8 + 1).fill(undefined),
+      magazines: this.#table.magazines,
+      pageMap: agent.map.pageMap + state,
+      pages: agent.map.pages,
+    }
   }
 
   alloc(bytes: number, request?: AllocationRequest): number {
     if (request === undefined && bytes > 0 && bytes <= MAX_CLASS) {
-      const cache = this.#classes[(bytes + 7) >>> 3]
-      if (cache !== undefined) return cache.allocate()
+      const magazine = this.#hot.classes[(bytes + 7) >>> 3]
+      const address = magazine === undefined ? 0 : take(magazine)
+      if (address !== 0) return address
     }
     return this.#allocSpecial(bytes, request)
   }
 
   free(address: number): void {
+    const hot = this.#hot
     const reference = address / 8
-    const page = reference >> PAGE_REF_SHIFT
-    if ((reference | 0) !== reference || page <= 0 || page >= this.#pageEnd) throw foreign(address)
-    const found = mem.load32(this.#memory.i32, this.#pageMap + page * 4 + state)
-    const cache = (found & KIND) === SLAB ? this.#table.at(found >>> CACHE_SHIFT) : undefined
-    if (cache) cache.free(address)
-    else this.#freeLarge(address)
+    const page = reference >> pageRefShift
+    if ((reference | 0) !== reference || page <= 0 || page >= hot.pages) throw foreign(address)
+    const found = load32(hot.memory.i32, hot.pageMap + (page << descriptorShift))
+    const magazine = hot.magazines[(found & ofCache) >>> cacheShift]
+    if (magazine === undefined || !give(magazine, reference, found)) this.#freeSpecial(address)
   }
 
   keep(address: number, section?: Undoable): void {
@@ -188,7 +216,7 @@ export class Heap {
     const units = (bytes + 7) >>> 3
     const table = classTables[Math.max(0, Math.log2(align) - 3)]
     const cache = this.#table.sizeClass(table?.[units] ?? 0)
-    if (align <= 8 && !this.#table.debug) this.#classes[units] = cache
+    if (align <= 8 && !this.#table.debug) this.#hot.classes[units] = cache.magazine
     return cache.allocateBytes(bytes, request)
   }
 
@@ -206,6 +234,13 @@ export class Heap {
     store32(this.#memory.i32, word, load32(this.#memory.i32, word) | LARGE)
     if (keep) this.#pages.keep(address)
     return address
+  }
+
+  /** A full magazine, a cache that this thread has not used, a large block, a wrong address, or debug mode. */
+  #freeSpecial(address: number): void {
+    const cache = this.#cacheOf(address)
+    if (cache !== undefined) cache.free(address)
+    else this.#freeLarge(address)
   }
 
   #freeLarge(address: number): void {
@@ -233,7 +268,7 @@ export class Heap {
     const page = Math.floor(address / PAGE_BYTES)
     if (!(page > 0 && page < this.#pageEnd)) throw foreign(address)
     const found = load32(this.#memory.i32, this.#pageMap + page * 4 + state)
-    return (found & KIND) === SLAB ? this.#table.at(found >>> CACHE_SHIFT) : undefined
+    return (found & KIND) === SLAB ? this.#table.at((found & OF_CACHE) >>> CACHE_SHIFT) : undefined
   }
 
   /** Slabs that belong to their caches, first page and number of the cache. */
@@ -241,7 +276,7 @@ export class Heap {
     for (const zone of this.#pages.zones) {
       for (const page of zone.select(isKept)) {
         const found = load32(this.#memory.i32, this.#agent.map.descriptor(page) + state)
-        if ((found & (KIND | TAIL)) === SLAB) yield [page, found >>> CACHE_SHIFT]
+        if ((found & (KIND | TAIL)) === SLAB) yield [page, (found & OF_CACHE) >>> CACHE_SHIFT]
       }
     }
   }

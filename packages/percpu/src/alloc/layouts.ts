@@ -33,8 +33,8 @@ export const PageDescriptor = struct('PageDescriptor', {
   state: racy(i32),
   /** Of the first page of an allocated block: its ownership; see ownership.ts. */
   tag: racy(i32),
-  /** Pages: the neighbours in a list of free blocks, or 0. For pages of a slab, `next` is its colour. */
-  next: racy(i32),
+  /** Pages: the neighbours in a list of free blocks, or 0. */
+  next: locked(i32, 'zone'),
   previous: locked(i32, 'zone'),
 })
 

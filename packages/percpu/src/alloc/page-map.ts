@@ -1,7 +1,7 @@
 /**
  * The page map: a descriptor for each page of the machine, and the other places of this layer's shared memory.
  *
- *     state of the first page of a block:  kind │ order << 4 │ CLEAN │ cache << 12
+ *     state of the first page of a block:  kind │ TAIL │ order << 4 │ CLEAN │ LARGE │ cache << 12 │ colour << 20
  *
  *     NONE   not the first page of a block, or not the heap's
  *     FREE   in a list of its zone
@@ -33,6 +33,9 @@ export const CLEAN = 1 << 8
 /** With USED: handed out by `alloc`. */
 export const LARGE = 1 << 9
 export const CACHE_SHIFT = 12
+export const COLOUR_SHIFT = 20
+/** Of the page of a slab: that it is one, and whose. */
+export const OF_CACHE = 0xff007
 
 const NAME = 'percpu.alloc'
 const type = 'HeapRoot'

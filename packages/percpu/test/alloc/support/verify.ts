@@ -9,7 +9,7 @@ const { HeapCpu, HeapRoot, MagazineWords, ORDERS, ZoneWords, CacheWords, SlabWor
 const { BLOCK, FREE, HeapMap, KIND, NONE, ORDER_SHIFT, SLAB, TAIL, USED, state, tag, next, previous } =
   await import('../../../dist/alloc/page-map.js')
 const { CacheTable } = await import('../../../dist/alloc/cache-table.js')
-const { magazineOf } = await import('../../../dist/alloc/cache.js')
+const { magazineOf } = await import('../../../dist/alloc/magazine.js')
 const { TAGS } = await import('../../../dist/alloc/slabs.js')
 const { isKept, cpuOf, stayOf } = await import('../../../dist/alloc/ownership.js')
 const { readMap } = await import('../../../dist/machine/memory-map.js')
