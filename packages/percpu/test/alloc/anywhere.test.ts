@@ -11,6 +11,12 @@ import { verify, type Verdict } from './support/verify.js'
 const { boot, join } = percpu
 const shape = { size: 256, align: 64, hash: 1 }
 const fresh = (debugHeap = false): Machine => boot({ memory: '512 KiB', cpus: 4, journal: 16, debugHeap })
+const { HeapMap, USED } = await import('../../dist/alloc/page-map.js')
+const { AllocLabels } = await import('../../dist/alloc/labels.js')
+const { ZoneWords } = await import('../../dist/alloc/layouts.js')
+const { readMap } = await import('../../dist/machine/memory-map.js')
+const { Level } = await import('../../dist/sync/level.js')
+const { tokenOf } = await import('../../dist/sync/mutex-words.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 /** Every access at the beginning, and some of the later ones of long operations. */
 const sampled = (at: number): number => (at < 200 ? at : 200 + (at - 200) * 17)
@@ -36,8 +42,8 @@ function times<Result>(count: number, run: (i: number) => Result): Result[] {
   return Array.from({ length: count }, (_, i) => run(i))
 }
 /** What is allocated, without what belongs to the heap itself. */
-function allocatedIn({ objects, blocks }: Verdict): string[] {
-  const large = [...blocks].filter(([, { kind, tag, order }]) => kind === 2 && (tag < 2 ** 30 || order === 4))
+function allocatedIn({ objects, blocks, cacheBlocks }: Verdict): string[] {
+  const large = [...blocks].filter(([page, { kind }]) => kind === USED && !cacheBlocks.has(page))
   return [
     ...[...objects.keys()].map((at) => `object ${at}`),
     ...large.map(([page]) => `block ${page}`),
@@ -78,6 +84,11 @@ const operations: Readonly<Record<string, (cpu: Machine, given: Given) => unknow
       cpu.pages.disown(address)
       cpu.pages.free(address, 0)
     }
+    cpu.shrinkHeap()
+  },
+  'a cache whose slabs have several pages': (cpu) => {
+    const cache = cpu.cache('wide', { size: 1500, align: 8, hash: 0 })
+    for (const address of times(12, () => cache.allocate())) cache.free(address)
     cpu.shrinkHeap()
   },
   'keeping and disowning': (cpu) => {
@@ -249,6 +260,73 @@ describe('a reaper killed before any access', () => {
       return killed
     })
     assert.ok(points > 30)
+  })
+})
+
+describe('what a reaper could not free', () => {
+  it('is freed by the next CPU that takes the lock, whenever that was released', () => {
+    const points = forEachAccess((at) => {
+      const machine = fresh()
+      const [victim, other] = [joinAs(machine, 101), joinAs(machine, 102)]
+      victim.pages.allocate(1)
+      other.pages.free(other.pages.allocate(1) ?? 0, 1)
+      // CPU 0 has the zone locked.
+      const map = SyncMap.open(machine.memory, machine.objects)
+      const holder = new Level(machine.memory, map.level(0, 3), tokenOf(0, 1))
+      const heap = HeapMap.open(machine.memory, machine.objects, readMap(machine.memory))
+      holder.lock(heap.zone(0) + ZoneWords.words.lock)
+      const take = (): void => {
+        if (holder.held !== 0) holder.unlock()
+        other.pages.free(other.pages.allocate(1) ?? 0, 1)
+      }
+      const done = interrupt(
+        () => machine.declareDead(1),
+        at,
+        () => {
+          if (!holdsLock(machine, 1)) take()
+        },
+      )
+      take()
+      whole(machine, `access ${at}`)
+      return done
+    })
+    assert.ok(points > 100, `only ${points} accesses`)
+  })
+})
+
+describe('another CPU', () => {
+  it('sees a cache complete, or not at all', () => {
+    const points = forEachAccess((at) => {
+      const machine = fresh()
+      const [a, b] = [joinAs(machine, 101), joinAs(machine, 102)]
+      return interrupt(
+        () => a.cache('new', shape),
+        at,
+        () => {
+          const names = b.heapReport().caches.map(({ name, size }) => [name, size])
+          if (names.length > 0) assert.deepEqual(names, [['new', shape.size]], `access ${at}`)
+        },
+      )
+    })
+    assert.ok(points > 100)
+  })
+
+  it('sees a label complete, or not at all', () => {
+    const points = forEachAccess((at) => {
+      const machine = fresh(true)
+      const a = joinAs(machine, 101)
+      const { memory, objects } = machine
+      const agent = { memory, map: HeapMap.open(memory, objects, readMap(memory)) }
+      return interrupt(
+        () => a.alloc(8, { label: 'first' }),
+        at,
+        () => {
+          const text = new AllocLabels(agent as never).text(1)
+          assert.ok(text === undefined || text === 'first', `access ${at}: '${text}'`)
+        },
+      )
+    })
+    assert.ok(points > 100)
   })
 })
 

@@ -44,6 +44,8 @@ export interface Verdict {
     number,
     { readonly order: number; readonly tag: number; readonly kind: number }
   >
+  /** First pages of the blocks of caches. */
+  readonly cacheBlocks: ReadonlySet<number>
   /** Allocated objects by address. */
   readonly objects: ReadonlyMap<number, { readonly tag: number; readonly cache: string }>
   /** Pages that are free, in lists, stacks, or untouched; and all. */
@@ -61,6 +63,7 @@ class Verifier {
   readonly #faults: string[] = []
   readonly #blocks = new Map<number, { order: number; tag: number; kind: number }>()
   readonly #objects = new Map<number, { tag: number; cache: string }>()
+  readonly #cacheBlocks = new Set<number>()
   readonly #inStacks = new Map<number, number>()
   #freePages = 0
   #pages = 0
@@ -81,6 +84,7 @@ class Verifier {
     return {
       faults: this.#faults,
       blocks: this.#blocks,
+      cacheBlocks: this.#cacheBlocks,
       objects: this.#objects,
       freePages: this.#freePages,
       pages: this.#pages,
@@ -234,6 +238,7 @@ class Verifier {
     const slabs = new Map([...this.#blocks].filter(([, { kind }]) => kind === SLAB))
     for (const cache of table.all() as unknown as Cache[]) {
       const block = (cache.word * 4) / 4096
+      this.#cacheBlocks.add(block)
       if (!isKept(this.#blocks.get(block)?.tag ?? 0)) this.#fault(`cache ${cache.name} is not kept`)
       if (this.#i32(cache.word + cacheWords.lock) !== 0) this.#fault(`cache ${cache.name} is locked`)
       const inMagazines = this.#readMagazines(cache)

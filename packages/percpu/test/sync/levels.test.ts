@@ -1,0 +1,116 @@
+/** Locks and sections of layers: with their thread killed before any access, and with another CPU in the middle. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Machine } from 'percpu'
+import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
+
+const { boot, join } = percpu
+const { Level, LEVEL_PAGES } = await import('../../dist/sync/level.js')
+const { SyncMap } = await import('../../dist/sync/sync-map.js')
+const { LEVEL_ENTRIES } = await import('../../dist/sync/layouts.js')
+const { tokenOf } = await import('../../dist/sync/mutex-words.js')
+
+function joinAs(machine: Machine, thread: number): Machine {
+  const options = { doorbell: 'waitAsync', thread } as const
+  return join(machine.handle, options)
+}
+function levelOf(machine: Machine): InstanceType<typeof Level> {
+  const { memory, objects, cpu, incarnation } = machine
+  const map = SyncMap.open(memory, objects)
+  return new Level(memory, map.level(cpu, LEVEL_PAGES), tokenOf(cpu, incarnation))
+}
+const fresh = (): { machine: Machine; lock: number; words: number } => {
+  const machine = boot({ memory: '512 KiB', cpus: 4, journal: 4 })
+  const lock = machine.memblock.alloc({ size: 64 }) / 4
+  return { machine, lock, words: lock + 1 }
+}
+const valuesOf = (machine: Machine, words: number): number[] =>
+  [0, 1, 2].map((i) => mem.load32(machine.memory.i32, words + i))
+
+describe('a level', () => {
+  it('changes all or nothing, and leaves no lock, whenever its thread is killed', () => {
+    const seen = new Set<string>()
+    const points = forEachAccess((at) => {
+      const { machine, lock, words } = fresh()
+      const cpu = joinAs(machine, 101)
+      const level = levelOf(cpu)
+      const killed = killAt(
+        () =>
+          level.locked(lock, () =>
+            level.section((section) => {
+              for (const word of [0, 1, 0, 2, 0]) section.write32(words + word, 7 + word)
+            }),
+          ),
+        at,
+        cpu,
+      )
+      machine.declareDead(1)
+      seen.add(valuesOf(machine, words).join())
+      assert.equal(mem.loadAtomic32(machine.memory.i32, lock), 0, `access ${at}`)
+      assert.equal(levelOf(machine).tryLock(lock), true)
+      return killed
+    })
+    assert.ok(points > 15)
+    assert.deepEqual([...seen], ['0,0,0', '7,8,9'])
+  })
+
+  it('stays when the section of the caller is taken back, and is taken back by itself', () => {
+    const { machine, lock, words } = fresh()
+    const level = levelOf(machine)
+    const write = (value: number): void =>
+      level.locked(lock, () => level.section((section) => section.write32(words, value)))
+    assert.throws(() =>
+      machine.mutex('m').run((section) => {
+        section.write32(words + 1, 5)
+        write(6)
+        throw new Error('no')
+      }),
+    )
+    assert.deepEqual(valuesOf(machine, words), [6, 0, 0])
+    assert.throws(() =>
+      level.locked(lock, () =>
+        level.section((section) => {
+          section.write32(words, 1)
+          throw new Error('no')
+        }),
+      ),
+    )
+    assert.deepEqual(valuesOf(machine, words), [6, 0, 0])
+    assert.throws(
+      () =>
+        level.section((section) => {
+          for (let i = 0; i <= LEVEL_ENTRIES; i++) section.write32(words + (i % 3), i)
+        }),
+      { code: 'PERCPU_JOURNAL_FULL' },
+    )
+    assert.deepEqual(valuesOf(machine, words), [6, 0, 0])
+  })
+
+  it('locks for one of two CPUs, whichever comes in the middle of the other', () => {
+    const points = forEachAccess((at) => {
+      const { machine, lock } = fresh()
+      const [a, b] = [levelOf(joinAs(machine, 101)), levelOf(joinAs(machine, 102))]
+      const taken: boolean[] = []
+      const done = interrupt(
+        () => taken.push(a.tryLock(lock)),
+        at,
+        () => taken.push(b.tryLock(lock)),
+      )
+      if (done) assert.deepEqual(taken.filter(Boolean), [true], `before access ${at}`)
+      return done
+    })
+    assert.ok(points >= 2)
+  })
+
+  it('gives up in the end, naming who has the lock', () => {
+    const { machine, lock } = fresh()
+    levelOf(joinAs(machine, 101)).lock(lock)
+    assert.throws(
+      () => levelOf(machine).lock(lock),
+      (error: { code?: string; details?: { owner?: number } }) =>
+        error.code === 'PERCPU_LOCK_TIMEOUT' && error.details?.owner === 1,
+    )
+    machine.declareDead(1)
+    levelOf(machine).lock(lock)
+  })
+})
