@@ -33,6 +33,11 @@ describe('offline', () => {
     const { memory, memblock, objects } = leaver
     const cell = Cell.at(memory, objects.create('cell', { type: 'Cell', layout: Cell }))
     const mutex = leaver.mutex('early')
+    const { pages } = leaver
+    const cache = leaver.cache('early', Cell)
+    const object = cache.allocate({ keep: true })
+    const address = leaver.alloc(64, { keep: true })
+    leaver.free(leaver.alloc(64))
     await leaver.offline()
     const before = new Uint8Array(machine.handle.buffer).slice()
 
@@ -67,6 +72,22 @@ describe('offline', () => {
       (gone) => gone.seqlock('late'),
       (gone) => gone.seqlockAt(4096),
       (gone) => gone.locksOf(0),
+      (gone) => gone.alloc(64),
+      (gone) => gone.alloc(5000, { zero: true }),
+      (gone) => gone.free(address),
+      (gone) => gone.keep(address),
+      (gone) => gone.disown(address),
+      (gone) => gone.cache('late', Cell),
+      (gone) => gone.leaks(),
+      (gone) => gone.heapReport(),
+      (gone) => gone.shrinkHeap(),
+      (gone) => gone.pages,
+      () => pages.allocate(0),
+      () => pages.allocate(2),
+      () => cache.allocate(),
+      () => cache.free(object),
+      () => cache.keep(object),
+      () => cache.shrink(),
       () => mutex.lock(),
       () => mutex.tryLock(),
       () => memblock.alloc({ size: 64 }),

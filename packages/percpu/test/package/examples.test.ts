@@ -8,6 +8,11 @@ import { promisify } from 'node:util'
 
 const folder = fileURLToPath(new URL('../../../../examples/', import.meta.url))
 const promised: Readonly<Record<string, readonly RegExp[]>> = {
+  'alloc-linked-list.js': [
+    /^round 3: a list of \d+ whole nodes$/m,
+    /^in use: only what is linked$/m,
+    /^at the end: \[\]$/m,
+  ],
   'cross-call.js': [/^ran on \[ 1, 2, 3 \] failed on \[ 0 \]$/m, /^CPU 2 dropped its cache, generation 42$/m],
   'layout-kvm.js': [/arch\.lpid/, /45864/, /17752/, /32767/],
   'layout-lppaca.js': [/must be exactly 640/, /crosses a boundary of 4096/],

@@ -1,0 +1,62 @@
+// A list in shared memory whose nodes come from the heap. Its writer is terminated again and again; nothing is lost, nothing
+// is half-linked.   node examples/alloc-linked-list.js
+import { once } from 'node:events'
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { boot, join, locked, struct, toAddress, toReference, u32 } from 'percpu'
+
+const List = struct('List', { head: locked(u32, 'list') })
+const Node = struct('Node', { next: locked(u32, 'list'), value: locked(u32, 'list') })
+
+if (isMainThread) {
+  const machine = boot({ cpus: 2 })
+  const list = List.at(machine.memory, machine.objects.create('list', { type: 'List', layout: List }))
+  const nodes = () => {
+    const found = []
+    for (let at = list.head; at !== 0; at = Node.at(machine.memory, toAddress(at)).next)
+      found.push(toAddress(at))
+    return found
+  }
+  for (let round = 1; round <= 3; round++) {
+    const worker = new Worker(new URL(import.meta.url), { workerData: machine.handle })
+    const { reaped } = machine.supervise(worker)
+    await once(worker, 'message')
+    await worker.terminate() // in the middle of its loop
+    await reaped
+    console.log(`round ${round}: a list of ${nodes().length} whole nodes`)
+  }
+  const allocated = machine.leaks().map(({ address }) => address)
+  const isSame = allocated.sort().join() === nodes().sort().join()
+  console.log('in use:', isSame ? 'only what is linked' : allocated)
+  for (const node of nodes()) machine.free(node)
+  console.log('at the end:', machine.leaks())
+} else {
+  const machine = join(workerData)
+  const list = List.at(machine.memory, machine.objects.open('list', { type: 'List', layout: List }))
+  const cache = machine.cache('node', Node)
+  const mutex = machine.mutex('list lock')
+  /** @param {number} value */
+  const push = (value) =>
+    mutex.run((section) => {
+      const address = cache.allocate() // in flight: freed with this thread
+      section.write32(address / 4 + Node.words.next, list.head)
+      section.write32(address / 4 + Node.words.value, value)
+      section.write32(list.address / 4 + List.words.head, toReference(address))
+      cache.keep(address, section) // linked and kept, or neither
+    })
+  const pop = () => {
+    const address = toAddress(list.head)
+    mutex.run((section) => {
+      section.write32(list.address / 4 + List.words.head, Node.at(machine.memory, address).next)
+      cache.disown(address, section) // unlinked and in flight again, or neither
+    })
+    cache.free(address)
+  }
+  for (let turn = 0; ; turn++) {
+    push(turn)
+    push(turn)
+    if (turn % 100 > 50) pop()
+    if (turn % 100 > 50) pop()
+    if (turn === 1000) parentPort?.postMessage('ready')
+    if (turn > 1000) pop()
+  }
+}
