@@ -37,8 +37,9 @@ import {
   TAIL,
   USED,
 } from './page-map.js'
-import type { PageAllocator, ZoneReport } from './pages.js'
+import type { PageAllocator } from './pages.js'
 import { TAGS } from './slabs.js'
+import type { ZoneReport } from './zone.js'
 
 export interface AllocationRequest extends ObjectRequest {
   /** A power of two up to 4 MiB. Default 8. */

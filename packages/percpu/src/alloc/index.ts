@@ -1,5 +1,6 @@
 export { GRAIN, PAGE_BYTES, toAddress, toReference } from './address.js'
 export * from './errors.js'
-export type { PageAllocator, PageRequest, ZoneReport } from './pages.js'
+export type { PageAllocator, PageRequest } from './pages.js'
+export type { ZoneReport } from './zone.js'
 export type { Cache, ObjectRequest } from './cache.js'
 export type { Allocation, AllocationRequest, CacheReport, HeapReport } from './heap.js'

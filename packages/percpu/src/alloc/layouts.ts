@@ -153,3 +153,19 @@ export const HeapRoot = struct(
   },
   { align: 64 },
 )
+
+const structs = [
+  HeapRoot,
+  ZoneWords,
+  HeapCpu,
+  PageDescriptor,
+  CacheWords,
+  MagazineWords,
+  SlabWords,
+  AllocLabel,
+]
+/** One number for all of the above: threads with other layouts do not open the heap. */
+export const heapHash: number = structs.reduce(
+  (hash, { hash: next }) => Math.imul(hash ^ next, 0x01000193) >>> 0,
+  0x811c9dc5,
+)

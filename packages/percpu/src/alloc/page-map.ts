@@ -16,7 +16,15 @@ import type { MemoryMap } from '../machine/memory-map.js'
 import { UNIT } from '../machine/limits.js'
 import { nodeRange } from '../machine/placement.js'
 import { PAGE_BYTES, PAGE_SHIFT } from './address.js'
-import { AllocLabel, HeapCpu, HeapRoot, MAX_ALLOC_LABELS, PageDescriptor, ZoneWords } from './layouts.js'
+import {
+  AllocLabel,
+  heapHash,
+  HeapCpu,
+  HeapRoot,
+  MAX_ALLOC_LABELS,
+  PageDescriptor,
+  ZoneWords,
+} from './layouts.js'
 
 export const NONE = 0
 export const FREE = 1
@@ -74,7 +82,7 @@ export class HeapMap {
       map.nodes * ZoneWords.stride +
       map.cpus * HeapCpu.stride +
       pages * PageDescriptor.stride
-    const layout = { name: HeapRoot.name, size, align: HeapRoot.align, hash: HeapRoot.hash }
+    const layout = { name: HeapRoot.name, size, align: HeapRoot.align, hash: heapHash }
     const init = (address: number): void => {
       storeU32(memory.u32, address / 4 + HeapRoot.words.debug, debug)
     }
@@ -82,7 +90,14 @@ export class HeapMap {
   }
 
   static open(memory: Memory, objects: Directory, map: MemoryMap): HeapMap {
-    return new HeapMap(memory, objects.open(NAME, { type, layout: HeapRoot }), map)
+    return new HeapMap(
+      memory,
+      objects.open(NAME, {
+        type,
+        layout: { name: HeapRoot.name, size: HeapRoot.size, align: HeapRoot.align, hash: heapHash },
+      }),
+      map,
+    )
   }
 
   /** Word index of a node's ZoneWords. */

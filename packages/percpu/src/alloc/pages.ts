@@ -12,7 +12,7 @@
  * another CPU's at that moment; then it is freed by whoever takes that lock next. The stack's pages go back to their zones, or else
  * wait for the next thread of that CPU number.
  *
- * Cost: a single page from the stack a few ns, no lock; otherwise a lock and some splits or merges, below a microsecond.
+ * Cost: a single page from the stack some tens of ns, no lock; otherwise a lock and some splits or merges, below a microsecond.
  * What it does not do: move or reclaim pages; take back other CPUs' stacks (at most 32 pages each, less on small machines).
  */
 import { fillBytes, load32, store32 } from '#mem'
@@ -29,6 +29,7 @@ import {
   CLEAN,
   FREE,
   KIND,
+  LARGE,
   NONE,
   ORDER_SHIFT,
   orderOf,
@@ -39,22 +40,13 @@ import {
   USED,
 } from './page-map.js'
 import { PageStack } from './page-stack.js'
-import { Zone } from './zone.js'
+import { Zone, type ZoneReport } from './zone.js'
 
 export interface PageRequest {
   /** NUMA node to take it from; the others only when that one has none. Default: the calling CPU's. */
   readonly node?: number
   /** True: all bytes are zero. Pages that were never used are zero anyway, and are not touched. Default: whatever is there. */
   readonly zero?: boolean
-}
-
-export interface ZoneReport {
-  readonly node: number
-  /** Bytes taken from boot memory so far; of these, in lists of the zone or never touched. */
-  readonly total: number
-  readonly free: number
-  /** Free blocks in the lists, by order. */
-  readonly blocks: readonly number[]
 }
 
 export class PageAllocator {
@@ -129,22 +121,7 @@ export class PageAllocator {
 
   /** What each zone has. A snapshot; exact while nobody else allocates. */
   report(): readonly ZoneReport[] {
-    return this.#zones.map((zone) => {
-      const blocks = new Array<number>(MAX_ORDER + 1).fill(0)
-      for (const page of zone.blocks()) {
-        const found = this.#state(page)
-        const order = orderOf(found)
-        if ((found & KIND) === FREE) blocks[order] = (blocks[order] ?? 0) + 1
-      }
-      const { words } = ZoneWords
-      const untouched = zone.load(words.limit) - zone.load(words.frontier)
-      return {
-        node: zone.node,
-        total: zone.load(words.pages) * PAGE_BYTES,
-        free: (zone.load(words.free) + untouched) * PAGE_BYTES,
-        blocks,
-      }
-    })
+    return this.#zones.map((zone) => zone.report())
   }
 
   /** Gives the pages that this CPU keeps for itself back to their zones. Returns how many could not be, to a reaper. */
@@ -366,9 +343,9 @@ export class PageAllocator {
     const owner = load32(this.#agent.memory.i32, this.#agent.map.descriptor(page) + tag)
     if ((found & KIND) === FREE || ((found & KIND) === USED && !isAllocated(owner)))
       throw new DoubleFreeError(`the pages at ${address} are free already`, { address, order })
-    if ((found & BLOCK) === (USED | (order << ORDER_SHIFT))) return page
+    if ((found & (BLOCK | LARGE)) === (USED | (order << ORDER_SHIFT))) return page
     throw new ForeignAddressError(
-      (found & KIND) === USED
+      (found & (KIND | LARGE)) === USED
         ? `the block at ${address} was taken with order ${orderOf(found)}, not ${order}`
         : `no block of pages that the heap handed out starts at ${address}`,
       { address, order, found: (found & KIND) === NONE ? undefined : orderOf(found) },

@@ -47,6 +47,15 @@ const { words } = ZoneWords
 /** Pages of a span, at least. */
 const MIN_SPAN = 16
 
+export interface ZoneReport {
+  readonly node: number
+  /** Bytes taken from boot memory so far; of these, in lists of the zone or never touched. */
+  readonly total: number
+  readonly free: number
+  /** Free blocks in the lists, by order. */
+  readonly blocks: readonly number[]
+}
+
 export class Zone {
   readonly node: number
   /** Word index of its lock. */
@@ -165,6 +174,23 @@ export class Zone {
     for (let i = (1 << orderOf(found)) - 1; i > 0; i--)
       store32(i32, this.#map.descriptor(page + i) + state, NONE)
     store32(i32, this.#map.descriptor(page) + state, USED | (orderOf(found) << ORDER_SHIFT))
+  }
+
+  /** A snapshot. */
+  report(): ZoneReport {
+    const blocks = new Array<number>(ORDERS).fill(0)
+    for (const page of this.blocks()) {
+      const found = this.#state(page)
+      const order = orderOf(found)
+      if ((found & KIND) === FREE) blocks[order] = (blocks[order] ?? 0) + 1
+    }
+    const untouched = this.load(words.limit) - this.load(words.frontier)
+    return {
+      node: this.node,
+      total: this.load(words.pages) * PAGE_BYTES,
+      free: (this.load(words.free) + untouched) * PAGE_BYTES,
+      blocks,
+    }
   }
 
   get swept(): number {
