@@ -1,5 +1,5 @@
 // The long form of the kill test: PERCPU_KILLS workers (1000 unless told) are terminated in the middle of changes of shared
-// structures. PERCPU_SEED chooses another run.
+// structures, and as many while they use the heap. PERCPU_SEED chooses another run.
 //
 //     npm run torture:kill
 
@@ -7,9 +7,11 @@ import { spawn } from 'node:child_process'
 import path from 'node:path'
 import { repositoryRoot } from './lib/cli.mjs'
 
-const test = path.join(repositoryRoot, 'packages/percpu/dist-test/sync/kill.test.js')
+const tests = ['sync', 'alloc'].map((layer) =>
+  path.join(repositoryRoot, `packages/percpu/dist-test/${layer}/kill.test.js`),
+)
 const env = { ...process.env, PERCPU_KILLS: process.env.PERCPU_KILLS ?? '1000' }
-const child = spawn(process.execPath, ['--test', '--test-reporter=spec', test], { env, stdio: 'inherit' })
+const child = spawn(process.execPath, ['--test', '--test-reporter=spec', ...tests], { env, stdio: 'inherit' })
 child.once('exit', (code) => {
   process.exitCode = code ?? 1
 })

@@ -105,8 +105,7 @@ export function roundUp(value: number, multiple: number): number {
 }
 
 /**
- * Two numbers that divide by `divisor` below `limit` (2^16 at most, and four times the divisor at least):
- * `Math.imul(value, factor) >>> shift`. (Granlund and Montgomery, "Division by invariant integers using multiplication", 1994.)
+ * Two numbers that divide by `divisor` below `limit`, for the strides and sizes of slabs: `Math.imul(value, factor) >>> shift`. (Granlund and Montgomery, "Division by invariant integers using multiplication", 1994.)
  *
  * Exact: factor × divisor is 2^shift + error with error < divisor, so the quotient is too large by value × error / (divisor ×
  * 2^shift); that is less than 1 / divisor as value × error < 2^shift, and the product is below 2^32.
