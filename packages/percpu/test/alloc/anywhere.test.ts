@@ -89,7 +89,7 @@ const operations: Readonly<Record<string, (cpu: Machine, given: Given) => unknow
     cpu.shrinkHeap()
   },
   'taking the first object of a slab of several pages': (cpu) => {
-    // Three objects are in the magazine of CPU 0, or in the slab.
+    // More than the slab that there is has.
     times(6, () => cpu.cache('wide', wide).allocate())
   },
   'giving the last object of a slab of several pages back': (cpu, { wide: address }) => {
@@ -134,7 +134,10 @@ function prepare(machine: Machine): Given {
   const objects = times(14, () => cache.allocate({ keep: true }))
   const pages = times(5, () => machine.pages.allocate(0) ?? 0)
   for (const address of pages) machine.pages.keep(address)
-  return { objects, pages, wide: machine.cache('wide', wide).allocate({ keep: true }) }
+  const address = machine.cache('wide', wide).allocate({ keep: true })
+  // Whoever frees this one empties its slab.
+  machine.cache('wide', wide).shrink()
+  return { objects, pages, wide: address }
 }
 
 describe('a thread killed before any access', () => {
