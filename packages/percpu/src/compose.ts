@@ -12,7 +12,7 @@ import type { Cache } from './alloc/cache.js'
 import type { Allocation, AllocationRequest, Heap, HeapReport } from './alloc/heap.js'
 import type { PageAllocator } from './alloc/pages.js'
 import type { Struct } from './layout/index.js'
-import { PercpuArea } from './percpu/area.js'
+import { makePercpu, type Percpu } from './percpu/area.js'
 import { PercpuLayer } from './percpu/layer.js'
 import type { PercpuOptions } from './percpu/setup.js'
 import type { Completion } from './sync/completion.js'
@@ -60,7 +60,7 @@ export class Machine extends WatchedMachine {
   readonly #alloc: Alloc
   readonly #heap: Heap
   /** Memory with one copy for each possible CPU. */
-  readonly percpu: PercpuArea
+  readonly percpu: Percpu
 
   /** @internal */
   constructor(parts: MachineParts, layers: Layers) {
@@ -68,7 +68,7 @@ export class Machine extends WatchedMachine {
     this.#sync = layers.sync
     this.#alloc = layers.alloc
     this.#heap = layers.alloc.heap
-    this.percpu = new PercpuArea(layers.percpu)
+    this.percpu = makePercpu(layers.percpu)
   }
 
   /** The mutex of this name, for all threads. Look it up once, not in loops. */

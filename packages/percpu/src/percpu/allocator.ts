@@ -25,7 +25,7 @@ import { PercpuMemoryError, PointerError } from './errors.js'
 import { BLOCK, EMPTY_PAGES_HIGH, EMPTY_PAGES_LOW, FAIL_THRESHOLD, GRANULE, PAGE_BYTES } from './geometry.js'
 import { createChunk, populateChunk } from './growth.js'
 import { CHUNK_ISOLATED, PercpuChunk, PercpuRoot, PercpuStatistics } from './layouts.js'
-import { announce, conclude, RELEASE, repair, SORT, TAKE } from './operation.js'
+import { announce, conclude, PUBLISH, RELEASE, repair, SORT, TAKE } from './operation.js'
 
 const { words: fields } = PercpuRoot
 const { empty } = PercpuChunk.words
@@ -166,7 +166,11 @@ export class Allocator {
   /** From the slot of chunks that just hold it up to those that are wholly free; those set aside before these. */
   #search(length: number, align: number, populatedOnly: boolean): boolean {
     const { slots, geometry } = this.#core
-    for (let slot = geometry.slotOf(length); slot <= geometry.free; slot++) {
+    for (
+      let slot = slots.nextInUse(geometry.slotOf(length));
+      slot <= geometry.free;
+      slot = slots.nextInUse(slot + 1)
+    ) {
       for (let chunk = slots.first(slot), next = 0; chunk !== 0; chunk = next) {
         next = slots.next(chunk)
         if (this.#fits(chunk, length, align, populatedOnly)) return true
@@ -210,7 +214,7 @@ export class Allocator {
     const chunk = this.#foundChunk
     const start = this.#foundStart
     const pointer = (words.get(chunk + PercpuChunk.words.index) << geometry.shift) | start
-    announce(this.#core, TAKE, chunk, start, length, into)
+    announce(this.#core, into === 0 ? TAKE : PUBLISH, chunk, start, length, into)
     this.#core.addEmpty(chunk, -chunks.take(chunk, start, length))
     if (this.#core.is(chunk, CHUNK_ISOLATED)) this.#core.integrate(chunk)
     else slots.relocate(chunk)
@@ -252,18 +256,12 @@ export class Allocator {
     return atomicFailed || words.get(this.#root + fields.emptyPages) < EMPTY_PAGES_LOW
   }
 
-  /** Writes only what is not zero. */
   #clear(chunk: number, start: number, length: number): void {
-    const { geometry, backend, memory } = this.#core
-    const { i32 } = memory
-    for (let cpu = 0; cpu < geometry.cpus; cpu++) {
-      for (let done = 0; done < length;) {
-        const granule = start + done
-        const count = geometry.isMapped ? Math.min(length - done, BLOCK - (granule % BLOCK)) : length
-        const word = (backend.translate(chunk, cpu, granule) ?? 0) / 4
-        for (let i = 0; i < count; i++) if (load32(i32, word + i) !== 0) store32(i32, word + i, 0)
-        done += count
-      }
+    for (let done = 0; done < length;) {
+      const granule = start + done
+      const count = this.#core.geometry.isMapped ? Math.min(length - done, BLOCK - (granule % BLOCK)) : length
+      this.#core.backend.clear(chunk, granule, count)
+      done += count
     }
   }
 

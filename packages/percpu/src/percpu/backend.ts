@@ -4,8 +4,13 @@
  *     km    a chunk is one block of memory, its units one after the other, complete from the beginning
  *     vm    a chunk is a range of addresses that mean nothing yet; its pages come and go
  */
+import type { I32View } from '#mem'
+import * as mem from '#mem'
 import type { Undoable } from '../sync/level.js'
 import type { PageSource } from './pages.js'
+
+// Copied out of their module for the compiler, which checks an import at each use.
+const { load32, store32 } = mem
 
 export interface Backend {
   readonly name: 'km' | 'vm'
@@ -25,6 +30,8 @@ export interface Backend {
   unmap(chunk: number, from: number, to: number, unmapped: number[]): void
   /** After the last {@link unmap}: flushes, and gives the pages back. */
   release(unmapped: readonly number[]): void
+  /** Clears granules, which lie in one page where units are mapped, in all units. */
+  clear(chunk: number, granule: number, count: number): void
   /** Byte address of a granule in a CPU's unit; undefined where nothing is mapped. */
   translate(chunk: number, cpu: number, granule: number): number | undefined
 }
@@ -33,4 +40,9 @@ export interface BackendParts {
   readonly pages: PageSource
   /** NUMA node of each possible CPU. */
   readonly nodes: readonly number[]
+}
+
+/** Writes only words that are not zero: so a page that was never used stays so. */
+export function clearWords(view: I32View, from: number, to: number): void {
+  for (let word = from; word < to; word++) if (load32(view, word) !== 0) store32(view, word, 0)
 }

@@ -46,29 +46,34 @@ export function setBit(words: Words, map: number, bit: number): void {
   words.put(at, words.get(at) | (1 << (bit & 31)))
 }
 export function setRange(words: Words, map: number, from: number, to: number): void {
-  forEachMask(from, to, (word, mask) => words.put(map + word, words.get(map + word) | mask))
+  let bit = from
+  while (bit < to) {
+    const at = map + (bit >>> 5)
+    const stop = Math.min(to, (bit | 31) + 1)
+    words.put(at, words.get(at) | maskOf(bit, stop))
+    bit = stop
+  }
 }
 /** Writes only words that have one of the bits. */
 export function clearRange(words: Words, map: number, from: number, to: number): void {
-  forEachMask(from, to, (word, mask) => {
-    const bits = words.get(map + word)
-    if ((bits & mask) !== 0) words.put(map + word, bits & ~mask)
-  })
-}
-function forEachMask(from: number, to: number, use: (word: number, mask: number) => void): void {
-  for (let bit = from; bit < to;) {
-    const word = bit >>> 5
-    const stop = Math.min(to, (word + 1) * 32)
-    use(word, (-1 >>> (32 - (stop - bit))) << (bit & 31))
+  let bit = from
+  while (bit < to) {
+    const at = map + (bit >>> 5)
+    const stop = Math.min(to, (bit | 31) + 1)
+    const bits = words.get(at)
+    const rest = bits & ~maskOf(bit, stop)
+    if (rest !== bits) words.put(at, rest)
     bit = stop
   }
+}
+/** Bits [from, to) of one word; not empty. */
+function maskOf(from: number, to: number): number {
+  return (-1 >>> (32 - (to - from))) << (from & 31)
 }
 /** Set bits of the range. */
 export function countSet(words: Words, map: number, from: number, to: number): number {
   let count = 0
-  forEachMask(from, to, (word, mask) => {
-    for (let bits = words.get(map + word) & mask; bits !== 0; bits &= bits - 1) count++
-  })
+  for (let bit = nextSet(words, map, from, to); bit < to; bit = nextSet(words, map, bit + 1, to)) count++
   return count
 }
 

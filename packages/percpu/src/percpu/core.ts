@@ -41,7 +41,7 @@ export class Core {
     this.backend = backend
     this.pages = pages
     this.chunks = new Chunks(words, geometry)
-    this.slots = new Slots(words, geometry, places.slots)
+    this.slots = new Slots(words, geometry, places.slots, places.root)
   }
 
   /** The record of a chunk by its place in the registry; 0 if there is none. */

@@ -1,4 +1,7 @@
 export type { PercpuRequest } from './allocator.js'
-export { PercpuArea } from './area.js'
+export type { Percpu, PercpuObjectOptions } from './area.js'
 export * from './errors.js'
+export type { PercpuChunkReport, PercpuReport } from './report.js'
+export type { PercpuCell, PercpuScalar } from './scalar-handle.js'
 export type { PercpuOptions } from './setup.js'
+export type { NumericField, PercpuObject } from './struct-handle.js'

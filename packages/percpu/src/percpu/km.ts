@@ -8,7 +8,7 @@
  */
 import { load32, store32, type Memory } from '#mem'
 import type { Undoable } from '../sync/level.js'
-import type { Backend, BackendParts } from './backend.js'
+import { clearWords, type Backend, type BackendParts } from './backend.js'
 import { GRANULE, PAGE_BYTES, type Geometry } from './geometry.js'
 import { PercpuChunk } from './layouts.js'
 
@@ -51,6 +51,13 @@ export class ContiguousBackend implements Backend {
   }
   release(): void {
     // Nothing was unmapped.
+  }
+
+  clear(chunk: number, granule: number, count: number): void {
+    const { i32 } = this.#memory
+    const { cpus, granules } = this.#geometry
+    let word = this.#address(chunk) / GRANULE + granule
+    for (let cpu = 0; cpu < cpus; cpu++, word += granules) clearWords(i32, word, word + count)
   }
 
   translate(chunk: number, cpu: number, granule: number): number {

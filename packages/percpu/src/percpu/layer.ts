@@ -11,7 +11,6 @@ import { balance } from './balance.js'
 import { Core, type Places } from './core.js'
 import { GRANULE, type Geometry } from './geometry.js'
 import { ContiguousBackend } from './km.js'
-import { PercpuRoot } from './layouts.js'
 import { Mapping } from './mapping.js'
 import type { PageSource } from './pages.js'
 import {
@@ -32,8 +31,6 @@ export interface Attached {
   readonly allocator: Allocator
   /** Its own work under locks of this layer. */
   readonly level: Level
-  /** Word index of the generation of mappings. */
-  readonly generation: number
 }
 
 export class PercpuLayer implements Layer {
@@ -72,7 +69,6 @@ export class PercpuLayer implements Layer {
       core,
       allocator,
       level,
-      generation: places.root + PercpuRoot.words.generation,
     }
   }
 
@@ -122,7 +118,7 @@ function makeCore(
   const words = new Words(table.memory, level)
   const nodes = Array.from({ length: geometry.cpus }, (_, cpu) => table.node(cpu))
   const backend: Backend = geometry.isMapped
-    ? new MappedBackend(geometry, new Mapping(words, geometry, places.root), { pages, nodes })
+    ? new MappedBackend(table.memory, geometry, new Mapping(words, geometry, places.root), { pages, nodes })
     : new ContiguousBackend(table.memory, geometry, { pages, nodes })
   return new Core(words, geometry, places, backend, pages)
 }

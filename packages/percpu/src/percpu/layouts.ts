@@ -2,7 +2,7 @@
  * The words of this layer that all threads share. What lies behind a chunk's record is in geometry.ts; the lock is one of
  * sync/level.ts.
  */
-import { aligned, array, i32, locked, owner, published, racy, struct, u32 } from '../layout/index.js'
+import { aligned, array, atomic, i32, locked, owner, published, struct, u32 } from '../layout/index.js'
 import { SpinlockWords } from '../sync/layouts.js'
 
 /** Hints of a page of a chunk, or of the whole chunk: all in granules. hints.ts */
@@ -85,14 +85,13 @@ export const PercpuRoot = struct(
     /** Over all chunks but the reserved one; pages of a unit. */
     populatedPages: locked(i32, 'percpu'),
     chunks: locked(i32, 'percpu'),
+    /** Slots that have chunks, a bit each. */
+    slotsInUse: locked(i32, 'percpu'),
     /** Places of the registry from here on were never used. */
     registered: locked(i32, 'percpu'),
     /** 1 after an allocation that must not grow found no room: balance more. */
     atomicFailed: locked(i32, 'percpu'),
     flushes: locked(i32, 'percpu'),
-
-    /** Moves on when a page is unmapped: translations taken before may be stale. mapping.ts */
-    generation: aligned(racy(i32), 'cacheline'),
   },
   { align: 64 },
 )
@@ -101,4 +100,10 @@ export const PercpuRoot = struct(
 export const PercpuSlot = struct('PercpuSlot', {
   first: locked(i32, 'percpu'),
   last: locked(i32, 'percpu'),
+})
+
+/** A named allocation; also the first words of the objects below. */
+export const PercpuName = struct('PercpuName', {
+  /** 0 until the memory is there. */
+  pointer: atomic(i32),
 })

@@ -3,7 +3,7 @@
  *
  *     operation        chunk, start, length, into      what is repaired
  *     ───────────────────────────────────────────────────────────────────────────────────────────────────────────
- *     TAKE             granules, published to `into`   the bits are cleared again, `into` too: it has not happened
+ *     TAKE, PUBLISH    granules; published to `into`   the bits are cleared again, `into` too: it has not happened
  *     RELEASE          granules                        the bits are cleared: it has happened
  *     SORT             –                               lists
  *     MAP              pages from, to                  mapped pages that are not populated are unmapped, flushed, given back
@@ -23,6 +23,8 @@ export const TAKE = 1
 export const RELEASE = 2
 export const SORT = 3
 export const MAP = 4
+/** A {@link TAKE} whose pointer is published. */
+export const PUBLISH = 5
 
 const { words: fields } = PercpuRoot
 const { empty, populated } = PercpuChunk.words
@@ -39,7 +41,7 @@ export function announce(
   words.put(root + fields.operationChunk, chunk)
   words.put(root + fields.operationStart, start)
   words.put(root + fields.operationLength, length)
-  words.put(root + fields.operationInto, into)
+  if (operation === PUBLISH) words.put(root + fields.operationInto, into)
   // It counts from here on. Mutant: percpu/operation-unannounced.
   words.put(root + fields.operation, operation)
 }
@@ -69,12 +71,11 @@ function repairOperation(core: Core, operation: number): void {
       backend.release(unmapped)
     }
   } else if (operation !== SORT) {
-    const into = words.get(root + fields.operationInto)
     // atomic: as B in Allocator, taken back; only the dead owner's own value.
-    if (operation === TAKE && into !== 0)
+    if (operation === PUBLISH)
       compareExchangeAtomic32(
         memory.i32,
-        into,
+        words.get(root + fields.operationInto),
         (words.get(chunk + PercpuChunk.words.index) << geometry.shift) | start,
         0,
       )

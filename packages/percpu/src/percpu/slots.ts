@@ -4,7 +4,7 @@
  * others run empty.
  */
 import { SLOT_WORDS, type Geometry } from './geometry.js'
-import { CHUNK_ISOLATED, CHUNK_RESERVED, PercpuChunk, PercpuSlot } from './layouts.js'
+import { CHUNK_ISOLATED, CHUNK_RESERVED, PercpuChunk, PercpuRoot, PercpuSlot } from './layouts.js'
 import type { Words } from './words.js'
 
 const { next, previous, slot, flags, freeGranules } = PercpuChunk.words
@@ -16,8 +16,12 @@ export class Slots {
   readonly #geometry: Geometry
   readonly #heads: number
 
-  /** `heads`: word index of the table. */
-  constructor(words: Words, geometry: Geometry, heads: number) {
+  /** Word index of the mask of slots that have chunks. */
+  readonly #mask: number
+
+  /** Word indices of the table, and of the root. */
+  constructor(words: Words, geometry: Geometry, heads: number, root: number) {
+    this.#mask = root + PercpuRoot.words.slotsInUse
     this.#words = words
     this.#geometry = geometry
     this.#heads = heads
@@ -26,6 +30,11 @@ export class Slots {
   /** First chunk of a slot, or 0. */
   first(number: number): number {
     return this.#words.get(this.#heads + number * SLOT_WORDS + first)
+  }
+  /** The first slot from this one on that has chunks; beyond all slots if there is none. */
+  nextInUse(from: number): number {
+    const mask = this.#words.get(this.#mask) & (-1 << from)
+    return mask === 0 || from >= this.#geometry.slots ? this.#geometry.slots : 31 - Math.clz32(mask & -mask)
   }
   next(chunk: number): number {
     return this.#words.get(chunk + next)
@@ -59,20 +68,24 @@ export class Slots {
     words.put(chunk + previous, before)
     words.put(before === 0 ? head + first : before + next, chunk)
     words.put(after === 0 ? head + last : after + previous, chunk)
+    if (before === after) words.put(this.#mask, words.get(this.#mask) | (1 << to))
   }
 
   remove(chunk: number): void {
     const words = this.#words
-    const head = this.#heads + words.get(chunk + slot) * SLOT_WORDS
+    const from = words.get(chunk + slot)
+    const head = this.#heads + from * SLOT_WORDS
     const after = words.get(chunk + next)
     const before = words.get(chunk + previous)
     words.put(before === 0 ? head + first : before + next, after)
     words.put(after === 0 ? head + last : after + previous, before)
+    if (before === after) words.put(this.#mask, words.get(this.#mask) & ~(1 << from))
   }
 
   /** Puts all lists together anew. */
   rebuild(chunks: Iterable<number>): void {
     const words = this.#words
+    words.put(this.#mask, 0)
     for (let number = 0; number < this.#geometry.slots; number++) {
       words.put(this.#heads + number * SLOT_WORDS + first, 0)
       words.put(this.#heads + number * SLOT_WORDS + last, 0)

@@ -8,21 +8,24 @@
  * A thread killed in the middle leaves some pages mapped that do not count as populated: operation.ts unmaps them. Those not mapped are
  * in flight, and end with the thread.
  */
+import type { Memory } from '#mem'
 import type { Undoable } from '../sync/level.js'
-import type { Backend, BackendParts } from './backend.js'
-import type { Geometry } from './geometry.js'
+import { clearWords, type Backend, type BackendParts } from './backend.js'
+import { BLOCK, type Geometry } from './geometry.js'
 import type { Mapping } from './mapping.js'
 
 export class MappedBackend implements Backend {
   readonly name = 'vm'
   readonly populatedAtOnce = false
+  readonly #memory: Memory
   readonly #geometry: Geometry
   readonly #mapping: Mapping
   readonly #parts: BackendParts
   /** @internal For tests: called before each mapping of a page; fails if it throws. */
   beforeMap: (() => void) | undefined
 
-  constructor(geometry: Geometry, mapping: Mapping, parts: BackendParts) {
+  constructor(memory: Memory, geometry: Geometry, mapping: Mapping, parts: BackendParts) {
+    this.#memory = memory
     this.#geometry = geometry
     this.#mapping = mapping
     this.#parts = parts
@@ -94,6 +97,16 @@ export class MappedBackend implements Backend {
     // Before any of them is somebody else's. Mutant: percpu/no-flush.
     this.#mapping.flush()
     for (const address of unmapped) this.#parts.pages.free(address, 0)
+  }
+
+  clear(chunk: number, granule: number, count: number): void {
+    const { cpus } = this.#geometry
+    const page = (granule / BLOCK) | 0
+    const { i32 } = this.#memory
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      const word = this.#mapping.at(chunk, cpu, page) * BLOCK + (granule % BLOCK)
+      clearWords(i32, word, word + count)
+    }
   }
 
   translate(chunk: number, cpu: number, granule: number): number | undefined {
