@@ -57,10 +57,10 @@ function scalarClass<Number extends number | bigint, View>(
   const size = bytes
   return class implements PercpuScalar<Number> {
     // No private fields: the compiler takes others that never change for constants.
-    private readonly place: Place
-    private memory: Memory
+    declare private readonly place: Place
+    declare private memory: Memory
     /** Index of this CPU's copy. */
-    private readonly index: number
+    declare private readonly index: number
 
     constructor(place: Place) {
       this.place = place
@@ -141,7 +141,7 @@ const classes: { readonly [Name in ScalarName]: ScalarClass<Value<Name>> } = {
   i8: scalarClass(1, ({ bytes }) => bytes, mem.load8, mem.store8, plus32),
   u16: scalarClass(2, ({ u16 }) => u16, mem.loadU16, mem.storeU16, plus32),
   i16: scalarClass(2, ({ i16 }) => i16, mem.load16, mem.store16, plus32),
-  u32: scalarClass(4, ({ u32 }) => u32, mem.loadU32, mem.storeU32, plus),
+  u32: scalarClass(4, ({ u32 }) => u32, mem.loadU32, mem.storeU32, plus32),
   i32: scalarClass(4, ({ i32 }) => i32, mem.load32, mem.store32, plus32),
   u64: scalarClass(
     8,

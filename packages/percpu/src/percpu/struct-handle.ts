@@ -23,7 +23,7 @@ export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<
    * This CPU's copy. Throws a PointerError after {@link free}; what another thread freed must not be used any more. (A field, and no
    * private one: the compiler then takes the copy for a constant.)
    */
-  readonly local: Accessor<F, K>
+  declare readonly local: Accessor<F, K>
   readonly #place: Place
   readonly #at: (address: number) => Accessor<F, K>
 
