@@ -6,156 +6,96 @@
  *     hits.of(3).value                  another CPU's
  *     hits.sum()
  *
- * The operations are plain loads and stores: nothing else runs on this thread between them, and no other thread writes this copy. A
- * class for each kind of number, made here, so that each access stays one of a known view.
+ * The operations are plain loads and stores: nothing else runs on this thread between them, and no other thread writes this copy.
+ * Progress: wait-free. Cost of `local` and `add`: none beside the access itself; see "percpu" in docs/benchmarks.md.
  */
 import type { Memory } from '#mem'
-import * as mem from '#mem'
-import type { ScalarName } from '../layout/types.js'
 import type { Place } from './place.js'
 
-type Value<Name extends ScalarName> = Name extends 'u64' ? bigint : number
-
 /** One CPU's copy. */
-export interface PercpuCell<Number> {
+export interface PercpuCell<Value> {
   readonly cpu: number
   /** Byte address. */
   readonly address: number
-  value: Number
+  value: Value
 }
 
-export interface PercpuScalar<Number extends number | bigint> extends Iterable<[number, Number]> {
-  /** What other threads open it with. */
-  readonly pointer: number
-  /** This CPU's copy. */
-  local: Number
-  add(value: Number): void
-  /** Returns the value after. */
-  addReturn(value: Number): Number
+export abstract class PercpuScalar<Value extends number | bigint> implements Iterable<[number, Value]> {
+  // No private names, and declared: the compiler takes fields that are stored once for constants.
+  declare protected memory: Memory
+  /** Of this CPU's copy, in its view. */
+  declare protected readonly index: number
+  readonly #place: Place
+
+  /** @internal `bytes`: of one number. */
+  constructor(place: Place, bytes: number) {
+    this.memory = place.memory
+    this.index = place.local() / bytes
+    this.#place = place
+  }
+
+  /** This CPU's copy. Throws a PointerError after {@link free}; what another thread freed must not be used any more. */
+  abstract local: Value
+  /** Adds to this CPU's copy. */
+  abstract add(value: Value): void
+  protected abstract read(address: number): Value
+  protected abstract write(address: number, value: Value): void
+
+  /** What other threads open it with: `machine.percpu.at(pointer, type)`. */
+  get pointer(): number {
+    return this.#place.pointer
+  }
+
+  /** Adds to this CPU's copy, and returns the value after. */
+  addReturn(value: Value): Value {
+    this.add(value)
+    return this.local
+  }
   /** Returns the value before. */
-  exchange(value: Number): Number
-  /** Stores `value` if the copy is `expected`; returns the value before. */
-  compareExchange(expected: Number, value: Number): Number
-  /** A CPU's copy, whether or not it has a thread. */
-  of(cpu: number): PercpuCell<Number>
-  /** Of all copies: exact once the CPUs have ended what they count. */
-  sum(): Number
-  /** Frees all copies, for all threads. @throws PointerError if this handle has. */
-  free(): void
-}
+  exchange(value: Value): Value {
+    const before = this.local
+    this.local = value
+    return before
+  }
+  /** Stores `value` if this CPU's copy is `expected`; returns the value before. */
+  compareExchange(expected: Value, value: Value): Value {
+    const before = this.local
+    if (before === expected) this.local = value
+    return before
+  }
 
-type ScalarClass<Number extends number | bigint> = new (place: Place) => PercpuScalar<Number>
-
-/** `bytes`: of one number. `plus` adds two, and gives what would be read back. */
-function scalarClass<Number extends number | bigint, View>(
-  bytes: number,
-  viewOf: (memory: Memory) => View,
-  load: (view: View, index: number) => Number,
-  store: (view: View, index: number, value: Number) => void,
-  plus: (a: Number, b: Number) => Number,
-): ScalarClass<Number> {
-  const size = bytes
-  return class implements PercpuScalar<Number> {
-    // No private fields: the compiler takes others that never change for constants.
-    declare private readonly place: Place
-    declare private memory: Memory
-    /** Index of this CPU's copy. */
-    declare private readonly index: number
-
-    constructor(place: Place) {
-      this.place = place
-      this.memory = place.memory
-      this.index = place.local() / size
-    }
-    get pointer(): number {
-      return this.place.pointer
-    }
-
-    get local(): Number {
-      return load(viewOf(this.memory), this.index)
-    }
-    set local(value: Number) {
-      store(viewOf(this.memory), this.index, value)
-    }
-    add(value: Number): void {
-      const index = this.index
-      const view = viewOf(this.memory)
-      store(view, index, plus(load(view, index), value))
-    }
-    addReturn(value: Number): Number {
-      const index = this.index
-      const view = viewOf(this.memory)
-      store(view, index, plus(load(view, index), value))
-      return load(view, index)
-    }
-    exchange(value: Number): Number {
-      const index = this.index
-      const view = viewOf(this.memory)
-      const before = load(view, index)
-      store(view, index, value)
-      return before
-    }
-    compareExchange(expected: Number, value: Number): Number {
-      const before = this.local
-      if (before === expected) this.local = value
-      return before
-    }
-
-    of(cpu: number): PercpuCell<Number> {
-      const address = this.place.address(cpu)
-      const memory = this.memory
-      return {
-        cpu,
-        address,
-        get value() {
-          return load(viewOf(memory), address / size)
-        },
-        set value(value) {
-          store(viewOf(memory), address / size, value)
-        },
-      }
-    }
-    *[Symbol.iterator](): Generator<[number, Number]> {
-      for (let cpu = 0; cpu < this.place.cpus; cpu++) yield [cpu, this.of(cpu).value]
-    }
-    sum(): Number {
-      let total: Number | undefined
-      for (const [, value] of this)
-        total = total === undefined ? value : (((total as number) + (value as number)) as Number)
-      return total as Number
-    }
-
-    free(): void {
-      this.place.free()
-      this.memory = this.place.poison<Memory>()
+  /** A CPU's copy, whether or not it has a thread. What its owner changes meanwhile is seen at any time, or later. */
+  of(cpu: number): PercpuCell<Value> {
+    const address = this.#place.address(cpu)
+    const read = (): Value => this.read(address)
+    const write = (value: Value): void => this.write(address, value)
+    return {
+      cpu,
+      address,
+      get value() {
+        return read()
+      },
+      set value(value) {
+        write(value)
+      },
     }
   }
-}
 
-const plus = (a: number, b: number): number => a + b
-/** Sums of small integers stay so. */
-const plus32 = (a: number, b: number): number => (a + b) | 0
+  /** The copies of all possible CPUs. */
+  *[Symbol.iterator](): Generator<[number, Value]> {
+    for (let cpu = 0; cpu < this.#place.cpus; cpu++) yield [cpu, this.read(this.#place.address(cpu))]
+  }
 
-const classes: { readonly [Name in ScalarName]: ScalarClass<Value<Name>> } = {
-  u8: scalarClass(1, ({ bytes }) => bytes, mem.loadU8, mem.storeU8, plus32),
-  i8: scalarClass(1, ({ bytes }) => bytes, mem.load8, mem.store8, plus32),
-  u16: scalarClass(2, ({ u16 }) => u16, mem.loadU16, mem.storeU16, plus32),
-  i16: scalarClass(2, ({ i16 }) => i16, mem.load16, mem.store16, plus32),
-  u32: scalarClass(4, ({ u32 }) => u32, mem.loadU32, mem.storeU32, plus32),
-  i32: scalarClass(4, ({ i32 }) => i32, mem.load32, mem.store32, plus32),
-  u64: scalarClass(
-    8,
-    ({ u64 }) => u64,
-    mem.loadU64,
-    mem.storeU64,
-    (a: bigint, b: bigint) => a + b,
-  ),
-  f32: scalarClass(4, ({ f32 }) => f32, mem.loadF32, mem.storeF32, plus),
-  f64: scalarClass(8, ({ f64 }) => f64, mem.loadF64, mem.storeF64, plus),
-}
+  /** Of all copies, those of CPUs without a thread too: exact once the CPUs have ended what they count. */
+  sum(): Value {
+    let total: number | bigint | undefined
+    for (const [, value] of this) total = total === undefined ? value : (total as number) + (value as number)
+    return total as Value
+  }
 
-/** A handle of the right class. */
-export function makeScalar<Name extends ScalarName>(name: Name, place: Place): PercpuScalar<Value<Name>> {
-  return new classes[name](place) as PercpuScalar<Value<Name>>
+  /** Frees all copies, for all threads. @throws PointerError if this handle has. */
+  free(): void {
+    this.#place.free()
+    this.memory = this.#place.poison<Memory>()
+  }
 }
-export type ScalarValue<Name extends ScalarName> = Value<Name>
