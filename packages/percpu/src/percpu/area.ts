@@ -10,6 +10,10 @@ import { balance } from './balance.js'
 import { PercpuCorruptionError } from './errors.js'
 import type { Attached, PercpuLayer } from './layer.js'
 import { PercpuName } from './layouts.js'
+import type { PercpuCounter } from './counter.js'
+import type { PercpuRef } from './ref.js'
+import type { PercpuRwSemaphore } from './rwsem.js'
+import type { CounterOptions } from './shared-objects.js'
 import { openNamed } from './named.js'
 import { checkOnePiece, Place } from './place.js'
 import { formatReport, makeReport, type PercpuReport } from './report.js'
@@ -67,6 +71,13 @@ export interface Percpu extends ScalarMakers {
    */
   address(pointer: number, cpu: number, offset?: number): number
 
+  /** The counter of this name, for all threads. Look it up once, not in loops. */
+  counter(name: string, options?: CounterOptions): PercpuCounter
+  /** The reference count of this name; who creates it has one reference. */
+  ref(name: string): PercpuRef
+  /** The lock for many readers of this name. */
+  rwSemaphore(name: string): PercpuRwSemaphore
+
   /** Gives back what is not needed, and makes some pages ready; runs by itself, too. */
   balance(): void
   /** Works out all metadata the slow way. @throws PercpuCorruptionError. */
@@ -96,6 +107,9 @@ function bare(layer: PercpuLayer): Omit<Percpu, keyof ScalarMakers | 'at'> & obj
       const [checked = cpu] = context.machine.checkCpus(cpu)
       return allocator.translate(pointer, checked, offset)
     },
+    counter: (name: string, options: CounterOptions = {}) => layer.objects.counter(name, options),
+    ref: (name: string) => layer.objects.ref(name),
+    rwSemaphore: (name: string) => layer.objects.rwSemaphore(name),
     balance: () => balance(layer.use().core),
     verify: () => {
       const faults = findFaults(layer.use().core)

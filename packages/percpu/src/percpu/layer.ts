@@ -1,5 +1,6 @@
 /** The layer: its memory, its allocator on one thread, and its part in coming, going and dying. */
 import type { Alloc } from '../alloc/alloc.js'
+import type { CpuTable } from '../machine/cpu-table.js'
 import { OfflineError } from '../machine/errors.js'
 import type { Layer, LayerContext, Recovery } from '../machine/layer.js'
 import { host, reportError } from '../machine/platform.js'
@@ -18,9 +19,11 @@ import {
   createRoot,
   layOutFirstChunk,
   openRoot,
+  type Opened,
   planGeometry,
   type PercpuOptions,
 } from './setup.js'
+import { leaveAll, SharedObjects } from './shared-objects.js'
 import { MappedBackend } from './vm.js'
 import { Words } from './words.js'
 
@@ -39,6 +42,8 @@ export class PercpuLayer implements Layer {
   readonly #alloc: Alloc
   readonly #options: PercpuOptions
   #attached: Attached | undefined
+  /** Where things are; also known when this thread's own CPU is offline. */
+  #opened: Opened | undefined
   #isScheduled = false
 
   /** `sync` and `alloc` come up before this layer. */
@@ -53,15 +58,15 @@ export class PercpuLayer implements Layer {
     const { geometry, places, first } = openRoot(context)
     // Nobody else is there yet: nothing is locked, and nothing allocated from pages.
     const level = new Level(context.table.memory, 0, 0)
-    const core = makeCore(context, geometry, places, level, noPages)
+    const core = makeCore(context.table, geometry, places, level, noPages)
     layOutFirstChunk(core, first, allocateUnits(context, geometry))
   }
 
   attach(context: LayerContext): void {
     const { machine, table } = context
-    const { geometry, places, first } = openRoot(context)
+    const { geometry, places, first } = (this.#opened = openRoot(context))
     const level = this.#sync.level(table, machine.cpu, machine.incarnation, LEVEL_PERCPU)
-    const core = makeCore(context, geometry, places, level, this.#alloc.pages)
+    const core = makeCore(context.table, geometry, places, level, this.#alloc.pages)
     const statistics = (core.backend.translate(first, machine.cpu, 0) ?? 0) / GRANULE
     const allocator = new Allocator(core, statistics, () => this.#schedule())
     this.#attached = {
@@ -72,18 +77,34 @@ export class PercpuLayer implements Layer {
     }
   }
 
+  /** What the CPU counted for itself is folded; what it has locked for reading is unlocked. */
   detach(): void {
+    if (!this.#attached) return
+    const { context, core, level } = this.#attached
+    const { cpu, incarnation } = context.machine
     this.#attached = undefined
+    leaveAll(core, { table: context.table, ringer: context.doorbell.ringer, cpu, incarnation }, level)
   }
 
-  recover(_recovery: Recovery): void {
-    // What the dead CPU left half-done is repaired by whoever takes the lock next.
+  /** What the dead CPU left half-done in chunks is repaired by whoever takes the lock next. */
+  recover(recovery: Recovery): void {
+    const { table, cpu, incarnation } = recovery
+    if (!this.#opened) return
+    const level = this.#sync.level(table, cpu, incarnation, LEVEL_PERCPU)
+    const { geometry, places } = this.#opened
+    leaveAll(makeCore(table, geometry, places, level, noPages), recovery, level)
+    if (this.#attached) new SharedObjects(this.#sync, this.#attached).settle()
   }
 
   /** @throws OfflineError */
   use(): Attached {
     if (this.#attached) return this.#attached
     throw new OfflineError('this thread has taken its CPU offline; join the machine again to use it')
+  }
+
+  /** Counters and other objects by name. */
+  get objects(): SharedObjects {
+    return new SharedObjects(this.#sync, this.use())
   }
 
   /** Lets the balancing run as a job of its own. */
@@ -109,7 +130,7 @@ const noPages: PageSource = {
 }
 
 function makeCore(
-  { table }: LayerContext,
+  table: CpuTable,
   geometry: Geometry,
   places: Places,
   level: Level,

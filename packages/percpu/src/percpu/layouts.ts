@@ -2,8 +2,21 @@
  * The words of this layer that all threads share. What lies behind a chunk's record is in geometry.ts; the lock is one of
  * sync/level.ts.
  */
-import { aligned, array, atomic, i32, locked, owner, published, struct, u32 } from '../layout/index.js'
-import { SpinlockWords } from '../sync/layouts.js'
+import {
+  aligned,
+  array,
+  atomic,
+  f64,
+  i32,
+  locked,
+  owner,
+  published,
+  racy,
+  struct,
+  u32,
+} from '../layout/index.js'
+import { MASK_WORDS } from '../machine/limits.js'
+import { MutexWords, SpinlockWords } from '../sync/layouts.js'
 
 /** Hints of a page of a chunk, or of the whole chunk: all in granules. hints.ts */
 export const PercpuBlock = struct(
@@ -106,4 +119,44 @@ export const PercpuSlot = struct('PercpuSlot', {
 export const PercpuName = struct('PercpuName', {
   /** 0 until the memory is there. */
   pointer: atomic(i32),
+})
+
+/** A counter; each CPU's copy is one i32. counter.ts */
+export const PercpuCounterWords = struct('PercpuCounterWords', {
+  pointer: atomic(i32),
+  lock: SpinlockWords,
+  batch: published(u32),
+  /** The sum without the CPUs' own parts: low × 1 + high × 2^32. */
+  low: locked(u32, 'counter'),
+  high: locked(i32, 'counter'),
+  /** A copy of it for those who do not want to wait. */
+  rough: racy(f64),
+})
+
+/** A reference count; each CPU's copy is one i32. ref.ts */
+export const PercpuRefWords = struct('PercpuRefWords', {
+  pointer: atomic(i32),
+  /** Count × 8 and flags. */
+  state: atomic(i32),
+  /** What its users look at: 0 while each CPU counts for itself. */
+  mode: racy(i32),
+  /** Of whoever changes the mode. */
+  mutex: MutexWords,
+  waiters: array(atomic(i32), MASK_WORDS),
+})
+
+/** A lock for many readers; each CPU's copy is one i32, its readers. rwsem.ts */
+export const PercpuRwSemaphoreWords = struct('PercpuRwSemaphoreWords', {
+  pointer: atomic(i32),
+  /** How far writers have come in making readers go the slow way. */
+  state: atomic(i32),
+  /** What readers look at: 0 while there is no writer. */
+  mode: racy(i32),
+  /** Of the writer, and for a moment of a reader that goes the slow way. */
+  mutex: MutexWords,
+  /** Counts writers. */
+  writes: locked(i32, 'mutex'),
+  /** Counts readers that left while there was a writer. */
+  departures: atomic(i32),
+  waiters: array(atomic(i32), MASK_WORDS),
 })
