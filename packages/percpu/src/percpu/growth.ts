@@ -7,7 +7,7 @@
  *     depopulate   populated ──section──▶ not ──a section each──▶ unmapped, in flight ──▶ flushed ──▶ free
  *     destroy      depopulated ──section──▶ in no slot, not in the registry, in flight ──▶ free
  */
-import { load32, store32 } from '#mem'
+import { fillBytes, load32, store32 } from '#mem'
 import { clearRange, setRange } from './bitmap.js'
 import type { Core } from './core.js'
 import { BLOCK_WORDS, PAGE_BYTES } from './geometry.js'
@@ -50,7 +50,7 @@ export function createChunk(core: Core): number | undefined {
 /** The record of a chunk that is wholly free and in no slot; nobody knows of it yet. */
 export function writeRecord(core: Core, chunk: number, index: number): void {
   const { memory, geometry, words, backend } = core
-  for (let word = 0; word < geometry.recordWords; word++) store32(memory.i32, chunk + word, 0)
+  fillBytes(memory, chunk * 4, geometry.recordWords * 4, 0)
   for (let page = 0; page < geometry.pages; page++)
     resetBlock(words, chunk + geometry.blocks + page * BLOCK_WORDS)
   store32(memory.i32, chunk + indexWord, index)
