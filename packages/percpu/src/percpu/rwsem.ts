@@ -158,6 +158,11 @@ export class PercpuRwSemaphore {
     )
   }
 
+  /** Whether readers go the slow way: while there is a writer, and until some time after it. */
+  get isSlow(): boolean {
+    return load32(this.#memory.i32, this.#mode) !== 0
+  }
+
   #enterFast(): boolean {
     const { i32 } = this.#memory
     if (load32(i32, this.#mode) !== 0) return false
