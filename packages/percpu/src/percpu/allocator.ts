@@ -69,7 +69,10 @@ export class Allocator {
     if (into !== 0) checkInto(into, memory.byteLength)
     const length = Math.ceil(bytes / GRANULE)
     const grain = align / GRANULE
-    if (!this.#lock(atomic)) return this.#failed(undefined)
+    if (!this.#lock(atomic)) {
+      this.#failed(undefined)
+      return undefined
+    }
     let pointer: number | undefined
     let wanted: boolean
     try {
@@ -84,8 +87,9 @@ export class Allocator {
     }
     if (wanted) this.#schedule()
     if (pointer === undefined) {
-      if (atomic) return this.#failed(undefined)
-      throw this.#failed(this.#noMemory(bytes, reserved))
+      const error = this.#failed(atomic ? undefined : this.#noMemory(bytes, reserved))
+      if (error) throw error
+      return undefined
     }
     if (into === 0) this.#clear(this.#foundChunk, this.#foundStart, length)
     this.#count(PercpuStatistics.words.allocations)
@@ -171,7 +175,8 @@ export class Allocator {
       slot <= geometry.free;
       slot = slots.nextInUse(slot + 1)
     ) {
-      for (let chunk = slots.first(slot), next = 0; chunk !== 0; chunk = next) {
+      let next: number
+      for (let chunk = slots.first(slot); chunk !== 0; chunk = next) {
         next = slots.next(chunk)
         if (this.#fits(chunk, length, align, populatedOnly)) return true
         if (slot >= FAIL_THRESHOLD) continue

@@ -117,17 +117,15 @@ function bare(layer: PercpuLayer): Omit<Percpu, keyof ScalarMakers | 'at'> & obj
     },
     report: () => makeReport(layer.use()),
     reportText: () => formatReport(makeReport(layer.use())),
-  } as Percpu
+  }
 }
 
 const scalarNames = ['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'u64', 'f32', 'f64'] as const
 
 function scalarMakers(makers: Makers): ScalarMakers {
-  const made = scalarNames.map((name) => [
-    name,
-    (options?: PercpuObjectOptions) => makers.make(scalars[name], options),
-  ])
-  return Object.fromEntries(made) as unknown as ScalarMakers
+  const made: Record<string, (options?: PercpuObjectOptions) => unknown> = {}
+  for (const name of scalarNames) made[name] = (options) => makers.make(scalars[name], options)
+  return made as ScalarMakers
 }
 
 class Makers {
@@ -168,7 +166,7 @@ class Makers {
   #handle(attached: Attached, pointer: number, type: AnyScalar | Struct): unknown {
     const place = new Place(attached, pointer, type.size)
     if (type.form === 'scalar') return makeScalar(type.name, place)
-    return new PercpuObject(type as Struct<Fields>, place, this.#accessors(type, place.memory))
+    return new PercpuObject(type, place, this.#accessors(type, place.memory))
   }
 
   #accessors(type: Struct, memory: Memory): (address: number) => Accessor<Fields> {
@@ -193,5 +191,8 @@ function nameOf(type: AnyScalar | Struct): string {
 /** Numbers are known by their names. */
 function hashOf(type: AnyScalar | Struct): number {
   if (type.form === 'struct') return type.hash
-  return [...type.name].reduce((hash, letter) => Math.imul(hash ^ letter.charCodeAt(0), 0x01000193) >>> 0, 7)
+  let hash = 7
+  for (let i = 0; i < type.name.length; i++)
+    hash = Math.imul(hash ^ type.name.charCodeAt(i), 0x01000193) >>> 0
+  return hash
 }

@@ -282,6 +282,7 @@ function hasRoom(words: Words, block: number, length: number, align: number): bo
 /** Marks an allocation: its bits, and its bounds; what an earlier one left between them goes. */
 function mark(words: Words, allocated: number, bounds: number, start: number, end: number): void {
   setRange(words, allocated, start, end)
+  // Mutant: percpu/bounds-kept.
   clearRange(words, bounds, start + 1, end)
   setBit(words, bounds, start)
   setBit(words, bounds, end)

@@ -19,7 +19,7 @@ import { ArgumentError } from '../errors.js'
 import type { Level } from '../sync/level.js'
 import { PercpuCounterWords } from './layouts.js'
 
-const { lock, low, high, rough } = PercpuCounterWords.words
+const { lock, low, high } = PercpuCounterWords.words
 const roughIndex = PercpuCounterWords.offsets.rough / 8
 const HIGH = 2 ** 32
 /** The least that a CPU keeps for itself. */
@@ -170,6 +170,7 @@ export function foldPart(places: CounterPlaces, level: Level, own: number, part:
   const value = sumAt(places) + part
   level.section((section) => {
     writeSum(places, section, value)
+    // Both, or neither. Mutant: percpu/fold-unjournaled.
     section.write32(own, 0)
   })
   storeF64(places.memory.f64, places.words / 2 + roughIndex, value)

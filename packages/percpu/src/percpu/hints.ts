@@ -90,6 +90,7 @@ export function blockTaken(
     words.put(block + contigStart, end)
     words.put(block + contig, rest)
   } else {
+    // Mutant: percpu/hint-kept.
     breakContig(words, block, map, from)
   }
 }

@@ -46,6 +46,7 @@ export class Mapping {
   /** Maps a page, which the thread has in flight, at a place where none is mapped. */
   map(chunk: number, cpu: number, page: number, address: number, pages: PageSource): void {
     this.#words.section((section) => {
+      // Kept and mapped, or neither. Mutant: percpu/map-unkept.
       pages.keep(address, section)
       section.write32(this.#entry(chunk, cpu, page), address / PAGE_BYTES)
     })

@@ -48,11 +48,11 @@ export class Place {
     this.#isFreed = true
   }
   /** In place of an accessor: every use throws. */
-  poison<Copy extends object>(): Copy {
+  poison(): object {
     const refuse = (): never => {
       throw this.#gone()
     }
-    return new Proxy<Copy>({} as Copy, { get: refuse, set: refuse })
+    return new Proxy({}, { get: refuse, set: refuse })
   }
   #gone(): PointerError {
     return new PointerError(`the per-CPU memory at ${this.pointer} was freed`, { pointer: this.pointer })

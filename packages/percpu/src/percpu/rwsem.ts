@@ -241,7 +241,7 @@ export class PercpuRwSemaphore {
   /** No writer came since the grace period began: every reader sees what the last one wrote. */
   #setFast(): void {
     const { i32 } = this.#memory
-    // atomic: changed under the mutex only. First, so that with mode 0 it is never SLOW. Mutant: percpu/rwsem-mode-first.
+    // atomic: changed under the mutex only. First, so that with mode 0 it is never SLOW.
     storeAtomic32(i32, this.#parts.words + fields.state, FAST)
     store32(i32, this.#mode, 0)
   }

@@ -96,6 +96,6 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
   /** Frees all copies, for all threads. @throws PointerError if this handle has. */
   free(): void {
     this.#place.free()
-    this.memory = this.#place.poison<Memory>()
+    this.memory = this.#place.poison() as Memory
   }
 }

@@ -65,7 +65,6 @@ export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<
   /** Frees all copies, for all threads. @throws PointerError if this handle has. */
   free(): void {
     this.#place.free()
-    const self: { local: Accessor<F, K> } = this
-    self.local = this.#place.poison<Accessor<F, K>>()
+    Object.assign(this, { local: this.#place.poison() })
   }
 }

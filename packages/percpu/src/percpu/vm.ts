@@ -9,7 +9,6 @@
  * in flight, and end with the thread.
  */
 import type { Memory } from '#mem'
-import type { Undoable } from '../sync/level.js'
 import { clearWords, type Backend, type BackendParts } from './backend.js'
 import { BLOCK, type Geometry } from './geometry.js'
 import type { Mapping } from './mapping.js'
@@ -34,10 +33,10 @@ export class MappedBackend implements Backend {
   create(): boolean {
     return true
   }
-  keep(_chunk: number, _section: Undoable): void {
+  keep(): void {
     // Nothing but the record.
   }
-  disown(_chunk: number, _section: Undoable): void {
+  disown(): void {
     // Nothing but the record.
   }
   destroy(): void {
@@ -58,6 +57,7 @@ export class MappedBackend implements Backend {
       }
     } catch (error) {
       const unmapped: number[] = []
+      // What was mapped first, and with a flush. Mutant: percpu/unwind-forgets-mapped.
       this.unmap(chunk, from, to, unmapped)
       this.release(unmapped)
       for (const address of taken.slice(mapped)) this.#parts.pages.free(address, 0)

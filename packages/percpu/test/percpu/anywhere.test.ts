@@ -208,6 +208,34 @@ describe('another CPU in the middle', () => {
     assert.ok(refused > 10)
   })
 
+  it('of a reader that leaves is told when it has left', async () => {
+    const { PercpuRwSemaphoreWords: words } = await import('../../dist/percpu/layouts.js')
+    let told = 0
+    for (let at = 0; ; at++) {
+      const machine = fresh({ cpus: 3 })
+      const lock = machine.percpu.rwSemaphore('s')
+      const other = joinAs(machine, 101).percpu.rwSemaphore('s')
+      ;(await other.writeLock()).unlock()
+      // In the slow mode, which the writer has just left.
+      const reader = lock.readLock()
+      const [{ address = 0 } = {}] = machine.objects.list()
+      const departures = (): number =>
+        mem.loadAtomic32(machine.memory.i32, address / 4 + words.words.departures)
+      const before = departures()
+      const done = interrupt(
+        () => reader.unlock(),
+        at,
+        () => {
+          if (departures() === before) return
+          told++
+          assert.equal(lock.readers, 0, `access ${at}`)
+        },
+      )
+      if (!done) break
+    }
+    assert.ok(told > 0)
+  })
+
   it('of publishing never sees memory that is not clear', () => {
     const points = forEachAccess((at) => {
       const machine = fresh({ cpus: 3 })

@@ -7,11 +7,13 @@ const { createChunk } = await import('../../../dist/percpu/growth.js')
 const { PercpuRoot } = await import('../../../dist/percpu/layouts.js')
 
 type Layer = InstanceType<typeof PercpuLayer>
+type Context = Parameters<Layer['attach']>[0]
 const layers = new WeakMap<object, Layer>()
-const { attach } = PercpuLayer.prototype
-PercpuLayer.prototype.attach = function (this: Layer, context) {
+const prototype: { attach: (this: Layer, context: Context) => void } = PercpuLayer.prototype
+const original = prototype.attach
+prototype.attach = function (context) {
   layers.set(context.machine, this)
-  attach.call(this, context)
+  original.call(this, context)
 }
 
 export interface Inside {

@@ -71,10 +71,10 @@ const actions: readonly (() => unknown)[] = [
   count,
   count,
   () => {
-    using guard = lock.readLock()
-    void guard
+    const guard = lock.readLock()
     ref.get()
     ref.put()
+    guard.unlock()
   },
   () => percpu.balance(),
 ]
