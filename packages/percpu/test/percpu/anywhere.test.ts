@@ -218,7 +218,7 @@ describe('another CPU in the middle', () => {
       ;(await other.writeLock()).unlock()
       // In the slow mode, which the writer has just left.
       const reader = lock.readLock()
-      const [{ address = 0 } = {}] = machine.objects.list()
+      const address = machine.objects.list()[0]?.address ?? 0
       const departures = (): number =>
         mem.loadAtomic32(machine.memory.i32, address / 4 + words.words.departures)
       const before = departures()
