@@ -126,7 +126,7 @@ class Crowd {
   }
   #allocate(from: number, to: number): number {
     const { percpu } = this.#machine
-    for (let i = from; i < to; i++) this.#pointers[i] = percpu.alloc(this.#bytes) ?? 0
+    for (let i = from; i < to; i++) this.#pointers[i] = percpu.alloc(this.#bytes)
     return to
   }
 }
@@ -197,7 +197,7 @@ const fragmented: Suite = {
         const { percpu } = boot({ cpus: 4 })
         const loop = (count: number): number => {
           let last = 0
-          for (let i = 0; i < count; i++) last = percpu.alloc(4, { align: 8 }) ?? 0
+          for (let i = 0; i < count; i++) last = percpu.alloc(4, { align: 8 })
           return last
         }
         return timeLoop(loop, HOLES) / HOLES

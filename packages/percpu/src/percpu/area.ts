@@ -58,7 +58,8 @@ export interface Percpu extends ScalarMakers {
    * @returns a pointer below 2^31, the same for all threads; undefined only for an atomic request.
    * @throws ArgumentError; PercpuMemoryError; LockTimeoutError.
    */
-  alloc(bytes: number, request?: PercpuRequest): number | undefined
+  alloc(bytes: number, request?: PercpuRequest & { readonly atomic?: false }): number
+  alloc(bytes: number, request: PercpuRequest): number | undefined
   /** Frees all copies; any thread may. @throws PointerError unless an allocation begins there. */
   free(pointer: number): void
   /** Bytes of an allocation, in granules of 4. @throws PointerError. */
@@ -99,7 +100,8 @@ export function makePercpu(layer: PercpuLayer): Percpu {
 
 function bare(layer: PercpuLayer): Omit<Percpu, keyof ScalarMakers | 'at'> & object {
   return {
-    alloc: (bytes: number, request?: PercpuRequest) => layer.use().allocator.allocate(bytes, request),
+    alloc: ((bytes: number, request?: PercpuRequest) =>
+      layer.use().allocator.allocate(bytes, request)) as Percpu['alloc'],
     free: (pointer: number) => layer.use().allocator.free(pointer),
     sizeOf: (pointer: number) => layer.use().allocator.sizeOf(pointer),
     address: (pointer: number, cpu: number, offset = 0) => {

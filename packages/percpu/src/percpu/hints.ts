@@ -84,20 +84,25 @@ export function blockTaken(
   const at = words.get(block + contigStart)
   const length = words.get(block + contig)
   if (!overlaps(at, length, start, end)) return
-  const rest = length - (end - start)
-  if (start === at && at + length === BLOCK && rest > 0 && isLongest(words, block, first, at, rest)) {
-    // Nothing lies behind it, and it is longer than all before it: what is left of it is still the longest.
-    words.put(block + contigStart, end)
-    words.put(block + contig, rest)
-  } else {
-    // Mutant: percpu/hint-kept.
-    breakContig(words, block, map, from)
-  }
+  // Mutant: percpu/hint-kept.
+  if (!shrinkContig(words, block, first, start, end)) breakContig(words, block, map, from)
 }
 
-function isLongest(words: Words, block: number, first: number, at: number, rest: number): boolean {
+/**
+ * Where contig reaches the end of the block, nothing lies behind it; if what is left of it at the end is longer than all before it, it is
+ * still the longest. False if that is not so, or not known.
+ */
+function shrinkContig(words: Words, block: number, first: number, start: number, end: number): boolean {
+  const at = words.get(block + contigStart)
+  const rest = BLOCK - end
+  if (rest === 0 || at + words.get(block + contig) !== BLOCK) return false
   const before = words.get(block + scan)
-  return first === at || (before > 0 && before < rest)
+  const padding = start - at
+  if ((before === 0 && first !== at) || rest <= before || rest <= padding) return false
+  if (padding > 0 && padding >= before) setScan(words, block, at, padding)
+  words.put(block + contigStart, end)
+  words.put(block + contig, rest)
+  return true
 }
 
 /** The longest run is no more: the scan run takes its place, unless a longer one lies behind it. */

@@ -67,7 +67,7 @@ describe('running out of memory', () => {
     const pages = options.cpus * 2
     for (let mapped = 0; mapped < pages; mapped++) {
       const machine = fresh(options)
-      machine.percpu.free(machine.percpu.alloc(UNIT) ?? 0)
+      machine.percpu.free(machine.percpu.alloc(UNIT))
       machine.percpu.balance()
       fill(machine)
       const backend = backendOf(machine)
@@ -82,7 +82,7 @@ describe('running out of memory', () => {
       assert.equal(machine.percpu.report().flushes, flushes + (mapped === 0 ? 0 : 1))
       assert.equal(pagesOutside(machine), 0)
       machine.percpu.verify()
-      machine.percpu.free(machine.percpu.alloc(UNIT) ?? 0)
+      machine.percpu.free(machine.percpu.alloc(UNIT))
       machine.percpu.verify()
     }
   })
