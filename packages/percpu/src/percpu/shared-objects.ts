@@ -95,7 +95,7 @@ export class SharedObjects {
       ...opened,
       cpu: context.machine.cpu,
       mutex: this.#sync.mutexAt((opened.words + words.mutex) * 4, `mutex of ${name}`),
-      queue: this.#sync.queue(opened.words + words.waiters, name),
+      queue: this.#sync.queue(opened.words + words.waiters, opened.words * 4, name),
       synchronize: () => context.machine.synchronize(),
       isOnline: () => context.table.incarnation(context.machine.cpu) === context.machine.incarnation,
       reportError,

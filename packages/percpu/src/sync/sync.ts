@@ -129,9 +129,12 @@ export class Sync implements Layer {
     return new Level(table.memory, map.level(cpu, level), tokenOf(cpu, incarnation))
   }
 
-  /** For layers: waiting for a change of words of theirs. `mask`: word index of a mask of waiters. */
-  queue(mask: number, name: string): WaitQueue {
-    return new WaitQueue(this.#attached().core, mask, name)
+  /**
+   * For layers: waiting for a change of words of theirs. `mask`: word index of a mask of waiters; `address`: byte address of the
+   * object whose it is.
+   */
+  queue(mask: number, address: number, name: string): WaitQueue {
+    return new WaitQueue(this.#attached().core, mask, address, name)
   }
 
   /** For watchers: the locks of any CPU, read through any table; none before this thread was attached. */
