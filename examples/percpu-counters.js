@@ -11,7 +11,7 @@ if (isMainThread) {
   const total = machine.percpu.counter('total')
   const workers = [1, 2].map(() => new Worker(new URL(import.meta.url), { workerData: machine.handle }))
   const reaped = workers.map((worker) => machine.supervise(worker).reaped)
-  for (const worker of workers) await once(worker, 'message')
+  await Promise.all(workers.map((worker) => once(worker, 'message')))
 
   for (const [cpu, { count, bytes }] of hits) console.log(`CPU ${cpu}: ${count} requests, ${bytes} bytes`)
   console.log('all:', hits.sum('count'), 'requests,', hits.sum('bytes'), 'bytes')
@@ -31,10 +31,11 @@ if (isMainThread) {
   const machine = join(workerData)
   const hits = machine.percpu(Hits, { name: 'hits' })
   const total = machine.percpu.counter('total')
-  for (let i = 0; i < 1000 * machine.cpu; i++) {
+  for (let i = 0; i < 1000; i++) {
     hits.local.count++ // plain: nobody else writes this copy
     hits.local.bytes += 512
     total.add(1)
   }
   parentPort?.postMessage('done')
+  parentPort?.on('message', () => undefined) // stays until it is terminated
 }
