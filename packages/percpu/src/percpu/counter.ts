@@ -22,8 +22,8 @@ import { PercpuCounterWords } from './layouts.js'
 const { lock, low, high } = PercpuCounterWords.words
 const roughIndex = PercpuCounterWords.offsets.rough / 8
 const HIGH = 2 ** 32
-/** The least that a CPU keeps for itself. */
-const MIN_BATCH = 32
+/** The least that a CPU keeps for itself. (The kernel has 32; here folding costs some hundred times an addition.) */
+const MIN_BATCH = 256
 
 /** What a CPU keeps for itself at most, unless told otherwise. */
 export function defaultBatch(cpus: number): number {

@@ -23,7 +23,7 @@ import { leaveForDead, PercpuRwSemaphore } from './rwsem.js'
 const PART = 4
 
 export interface CounterOptions {
-  /** What a CPU keeps for itself before it folds it into the sum. Default 32, or twice the number of possible CPUs if that is more. */
+  /** What a CPU keeps for itself before it folds it into the sum. Default 256, or twice the number of possible CPUs if that is more. */
   readonly batch?: number
 }
 
