@@ -6,7 +6,7 @@
  * reaches an object through views, which know nothing of page tables. Then a run for up to a page is one of a block, and a
  * longer one is a row of free blocks; where a chunk is one piece of memory, runs go on from block to block.
  *
- * `whole`, the record of the chunk, has the longest run (never too long; after a free up to a page too short where runs cross
+ * `whole`, the record of the chunk, has the longest run (never too long; after frees up to a page too short at either end where runs cross
  * pages), the first free granule, and no scan: it is made anew from the blocks.
  */
 import { clearRange, countSet, findRun, isSet, nextSet, setBit, setRange } from './bitmap.js'
