@@ -94,6 +94,8 @@ describe('a thread killed before any access', () => {
     for (const [name, { prepare, run }] of Object.entries(scenes)) {
       it(`of ${name} leaves all metadata right, and no page lost (${kind})`, () => {
         const points = forEachAccess((at) => {
+          // Thousands of loads that look whether memory is clear: all alike.
+          if (at > 900 && at % 97 !== 0) return true
           const machine = fresh(options)
           const prepared = prepare(machine)
           const before = usage(machine)
