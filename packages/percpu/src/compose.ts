@@ -12,6 +12,9 @@ import type { Cache } from './alloc/cache.js'
 import type { Allocation, AllocationRequest, Heap, HeapReport } from './alloc/heap.js'
 import type { PageAllocator } from './alloc/pages.js'
 import type { Struct } from './layout/index.js'
+import { makePercpu, type Percpu } from './percpu/area.js'
+import { PercpuLayer } from './percpu/layer.js'
+import type { PercpuOptions } from './percpu/setup.js'
 import type { Completion } from './sync/completion.js'
 import type { Condition } from './sync/condition.js'
 import type { Undoable } from './sync/level.js'
@@ -25,6 +28,8 @@ export interface BootOptions extends MachineOptions {
   readonly journal?: number
   /** True: the heap finds writes outside objects and into free ones, and labels objects; slower and larger. Default false. */
   readonly debugHeap?: boolean
+  /** Sizes of per-CPU memory. */
+  readonly percpu?: PercpuOptions
 }
 
 /** The layers of one machine object, in the order in which they come up and clean up. */
@@ -32,16 +37,18 @@ interface Layers {
   readonly sync: Sync
   readonly vpa: VpaLayer
   readonly alloc: Alloc
+  readonly percpu: PercpuLayer
   readonly list: readonly Layer[]
 }
 
-function makeLayers({ journal, debugHeap }: BootOptions = {}): Layers {
+function makeLayers({ journal, debugHeap, percpu: sizes }: BootOptions = {}): Layers {
   const sync = new Sync(journal)
   const vpa = new VpaLayer()
   vpa.provideLocks((table, cpu) => sync.lockState(table, cpu))
   // First, so that a post-mortem is read before the locks of the dead are released.
   const alloc = new Alloc(sync, debugHeap)
-  return { sync, vpa, alloc, list: [vpa, sync, alloc] }
+  const percpu = new PercpuLayer(sync, alloc, sizes)
+  return { sync, vpa, alloc, percpu, list: [vpa, sync, alloc, percpu] }
 }
 
 /**
@@ -52,6 +59,8 @@ export class Machine extends WatchedMachine {
   readonly #sync: Sync
   readonly #alloc: Alloc
   readonly #heap: Heap
+  /** Memory with one copy for each possible CPU. */
+  readonly percpu: Percpu
 
   /** @internal */
   constructor(parts: MachineParts, layers: Layers) {
@@ -59,6 +68,7 @@ export class Machine extends WatchedMachine {
     this.#sync = layers.sync
     this.#alloc = layers.alloc
     this.#heap = layers.alloc.heap
+    this.percpu = makePercpu(layers.percpu)
   }
 
   /** The mutex of this name, for all threads. Look it up once, not in loops. */

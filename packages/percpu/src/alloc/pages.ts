@@ -116,6 +116,8 @@ export class PageAllocator {
 
   /** The opposite: the block is this CPU's in flight again, to be freed. Through a `section`, the one that unlinks it. */
   disown(address: number, section?: Undoable): void {
+    // A thread that never took a page may have one in flight from here on.
+    if (!this.#hasUsed) this.#use()
     this.#setTag(address, this.#agent.token, section)
   }
 

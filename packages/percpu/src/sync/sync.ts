@@ -19,6 +19,7 @@ import { Semaphore } from './semaphore.js'
 import { MAX_PERMITS, packValue } from './semaphore-words.js'
 import { Seqlock } from './seqlock.js'
 import { SyncMap } from './sync-map.js'
+import { WaitQueue } from './wait-queue.js'
 
 type Words = Pick<typeof MutexWords, 'name' | 'size' | 'align' | 'hash'>
 
@@ -126,6 +127,14 @@ export class Sync implements Layer {
   level(table: CpuTable, cpu: number, incarnation: number, level: number): Level {
     const { map } = this.#attached()
     return new Level(table.memory, map.level(cpu, level), tokenOf(cpu, incarnation))
+  }
+
+  /**
+   * For layers: waiting for a change of words of theirs. `mask`: word index of a mask of waiters; `address`: byte address of the
+   * object whose it is.
+   */
+  queue(mask: number, address: number, name: string): WaitQueue {
+    return new WaitQueue(this.#attached().core, mask, address, name)
   }
 
   /** For watchers: the locks of any CPU, read through any table; none before this thread was attached. */

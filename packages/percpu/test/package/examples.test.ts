@@ -17,6 +17,11 @@ const promised: Readonly<Record<string, readonly RegExp[]>> = {
   'layout-kvm.js': [/arch\.lpid/, /45864/, /17752/, /32767/],
   'layout-lppaca.js': [/must be exactly 640/, /crosses a boundary of 4096/],
   'park.js': [/^a grace period passed while CPU 1 slept$/m, /^called: \[ 1 \]$/m, /^CPU 1 has got its job$/m],
+  'percpu-counters.js': [
+    /^all: 2000 requests, 1024000 bytes$/m,
+    /^after their death: 2000 requests, counter 2000$/m,
+    /^per-CPU memory: vm, 3 units of 32768 bytes/m,
+  ],
   'survive-terminate.js': [/^round 3: reaped \[ 1 \] online \[ 0 \]$/m, /^memory as before: true$/m],
 }
 

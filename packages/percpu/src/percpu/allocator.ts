@@ -1,0 +1,329 @@
+/**
+ * The per-CPU allocator: memory with one copy for each possible CPU, at the same place of each CPU's unit. (After the kernel's
+ * mm/percpu.c.)
+ *
+ *              pointer = chunk, granule                       unit of CPU 0 │ unit of CPU 1 │ …
+ *     allocate ──▶ slots, smallest first ──▶ chunk ──▶ run          ▲ same granule in each ▲
+ *                    └─ none: a new chunk     └─ pages missing: populated, in all units
+ *
+ * Rules: everything is changed under one lock (sync/level.ts: a wait for it is no quiescent state; it may be asked for inside sections,
+ * whose fate does not concern it). What is allocated belongs to nobody: it outlives the thread. Memory is cleared by
+ * whoever allocates it, in all units, before anybody has the pointer; but only words are written that are not zero, so that a page
+ * that was never used is first written, and so put on its node, by its own CPU.
+ *
+ * After a death: operation.ts. An allocation under way has not happened; one that returned is lost if the thread dies before it has put
+ * the pointer anywhere: give `into` to have that done in the same step.
+ *
+ * Progress: blocking; `atomic` requests neither grow nor wait for longer than a few microseconds.
+ * Cost: see "percpu" in docs/benchmarks.md.
+ */
+import { load32, loadAtomic32, store32, storeAtomic32 } from '#mem'
+import { ArgumentError } from '../errors.js'
+import type { Core } from './core.js'
+import { RESERVED_CHUNK } from './core.js'
+import { PercpuMemoryError, PointerError } from './errors.js'
+import { BLOCK, EMPTY_PAGES_HIGH, EMPTY_PAGES_LOW, FAIL_THRESHOLD, GRANULE, PAGE_BYTES } from './geometry.js'
+import { createChunk, populateChunk } from './growth.js'
+import { CHUNK_ISOLATED, PercpuChunk, PercpuRoot, PercpuStatistics } from './layouts.js'
+import { announce, conclude, PUBLISH, RELEASE, repair, SORT, TAKE } from './operation.js'
+
+const { words: fields } = PercpuRoot
+const { empty } = PercpuChunk.words
+
+export interface PercpuRequest {
+  /** A power of two up to the page size. Default 8, or 4 for up to 4 bytes. */
+  readonly align?: number
+  /** Never grows, and waits for the lock at most some microseconds: undefined if there is no room at once. Default false. */
+  readonly atomic?: boolean
+  /** From the reserved part of the first chunk, which always exists. For the library's own layers. */
+  readonly reserved?: boolean
+  /**
+   * Byte address of an atomic 32-bit word that holds 0: it gets the pointer as part of the allocation, so that whenever the thread is
+   * killed, both have happened, or neither.
+   */
+  readonly into?: number
+}
+
+export class Allocator {
+  readonly #core: Core
+  readonly #root: number
+  /** Word index of this CPU's {@link PercpuStatistics}. */
+  readonly #statistics: number
+  readonly #schedule: () => void
+  #foundChunk = 0
+  #foundStart = 0
+
+  /** `schedule`: lets the balancing run soon. */
+  constructor(core: Core, statistics: number, schedule: () => void) {
+    this.#core = core
+    this.#root = core.places.root
+    this.#statistics = statistics
+    this.#schedule = schedule
+  }
+
+  /** @returns the pointer; undefined only for an atomic request. @throws ArgumentError; PercpuMemoryError; LockTimeoutError. */
+  allocate(bytes: number, request: PercpuRequest = {}): number | undefined {
+    const { align = bytes > GRANULE ? 8 : GRANULE, atomic = false, reserved = false, into = 0 } = request
+    const { words, memory } = this.#core
+    this.#check(bytes, align)
+    if (into !== 0) checkInto(into, memory.byteLength)
+    const length = Math.ceil(bytes / GRANULE)
+    const grain = align / GRANULE
+    if (!this.#lock(atomic)) {
+      this.#failed(undefined)
+      return undefined
+    }
+    let pointer: number | undefined
+    let wanted: boolean
+    try {
+      const known = into === 0 ? 0 : pointerAt(this.#core, into)
+      if (known !== 0) return known
+      const found = reserved ? this.#findReserved(length, grain) : this.#find(length, grain, atomic)
+      if (found && !atomic && !reserved) this.#provide(length)
+      pointer = found ? this.#take(length, into / 4) : undefined
+      wanted = this.#wantsPages(atomic && !found)
+    } finally {
+      words.unlock()
+    }
+    if (wanted) this.#schedule()
+    if (pointer === undefined) {
+      const error = this.#failed(atomic ? undefined : this.#noMemory(bytes, reserved))
+      if (error) throw error
+      return undefined
+    }
+    if (into === 0) this.#clear(this.#foundChunk, this.#foundStart, length)
+    this.#count(PercpuStatistics.words.allocations)
+    return pointer
+  }
+
+  /** @throws PointerError unless an allocation begins there. */
+  free(pointer: number): void {
+    const { words, geometry, chunks, slots } = this.#core
+    const start = pointer & (geometry.granules - 1)
+    let wanted: boolean
+    words.lock(this.#root + fields.lock)
+    try {
+      repair(this.#core)
+      const chunk = this.#core.record(pointer >>> geometry.shift)
+      const length = chunk === 0 || (pointer | 0) !== pointer ? 0 : chunks.lengthAt(chunk, start)
+      if (length === 0) throw badPointer(pointer)
+      announce(this.#core, RELEASE, chunk, start, length)
+      this.#core.addEmpty(chunk, chunks.release(chunk, start, length))
+      slots.relocate(chunk)
+      wanted = this.#setsAside(chunk)
+      // All of it has happened. Mutant: percpu/never-concluded.
+      conclude(this.#core)
+    } finally {
+      words.unlock()
+    }
+    this.#count(PercpuStatistics.words.frees)
+    if (wanted) this.#schedule()
+  }
+
+  /** Bytes of the allocation that begins at the pointer, rounded up to granules. @throws PointerError. */
+  sizeOf(pointer: number): number {
+    const { words, geometry, chunks } = this.#core
+    words.lock(this.#root + fields.lock)
+    try {
+      repair(this.#core)
+      const chunk = this.#core.record(pointer >>> geometry.shift)
+      const isNumber = (pointer | 0) === pointer
+      const length = chunk === 0 || !isNumber ? 0 : chunks.lengthAt(chunk, pointer & (geometry.granules - 1))
+      if (length === 0) throw badPointer(pointer)
+      return length * GRANULE
+    } finally {
+      words.unlock()
+    }
+  }
+
+  /** Byte address of a CPU's copy, or of a byte of it. @throws PointerError where nothing is mapped. */
+  translate(pointer: number, cpu: number, offset = 0): number {
+    const { geometry, backend } = this.#core
+    const chunk = (pointer | 0) === pointer ? this.#core.record(pointer >>> geometry.shift) : 0
+    const granule = (pointer & (geometry.granules - 1)) + Math.floor(offset / GRANULE)
+    const address = chunk === 0 ? undefined : backend.translate(chunk, cpu, granule)
+    if (address === undefined) throw badPointer(pointer)
+    return address + (offset % GRANULE)
+  }
+
+  #lock(atomic: boolean): boolean {
+    const { words } = this.#core
+    if (!atomic) words.lock(this.#root + fields.lock)
+    else if (!words.trySpin(this.#root + fields.lock)) return false
+    try {
+      repair(this.#core)
+    } catch (error) {
+      words.unlock()
+      throw error
+    }
+    return true
+  }
+
+  #find(length: number, align: number, atomic: boolean): boolean {
+    for (;;) {
+      if (this.#search(length, align, atomic)) return true
+      if (atomic) return false
+      if (createChunk(this.#core) === undefined) return false
+    }
+  }
+
+  /** From the slot of chunks that just hold it up to those that are wholly free; those set aside before these. */
+  #search(length: number, align: number, populatedOnly: boolean): boolean {
+    const { slots, geometry } = this.#core
+    for (
+      let slot = slots.nextInUse(geometry.slotOf(length));
+      slot <= geometry.free;
+      slot = slots.nextInUse(slot + 1)
+    ) {
+      let next: number
+      for (let chunk = slots.first(slot); chunk !== 0; chunk = next) {
+        next = slots.next(chunk)
+        if (this.#fits(chunk, length, align, populatedOnly)) return true
+        if (slot >= FAIL_THRESHOLD) continue
+        // Not to be looked at again for each small request.
+        announce(this.#core, SORT, chunk, 0, 0)
+        slots.move(chunk, 0)
+        conclude(this.#core)
+      }
+    }
+    return false
+  }
+
+  #fits(chunk: number, length: number, align: number, populatedOnly: boolean): boolean {
+    const { chunks } = this.#core
+    const from = chunks.find(chunk, length, align, populatedOnly)
+    if (from < 0) return false
+    const start = chunks.locate(chunk, length, align, from)
+    if (start < 0) return false
+    this.#foundChunk = chunk
+    this.#foundStart = start
+    return true
+  }
+
+  #findReserved(length: number, align: number): boolean {
+    return this.#fits(this.#core.record(RESERVED_CHUNK), length, align, true)
+  }
+
+  /** The pages of the run that was found. */
+  #provide(length: number): void {
+    const chunk = this.#foundChunk
+    const start = this.#foundStart
+    if (this.#core.chunks.areAllPopulated(chunk, start, length)) return
+    const from = Math.floor(start / BLOCK)
+    if (populateChunk(this.#core, chunk, from, Math.ceil((start + length) / BLOCK))) return
+    throw this.#failed(new PercpuMemoryError('no pages for per-CPU memory: boot with more `memory`'))
+  }
+
+  #take(length: number, into: number): number {
+    const { chunks, slots, geometry, memory, words } = this.#core
+    const chunk = this.#foundChunk
+    const start = this.#foundStart
+    const pointer = (words.get(chunk + PercpuChunk.words.index) << geometry.shift) | start
+    announce(this.#core, into === 0 ? TAKE : PUBLISH, chunk, start, length, into)
+    this.#core.addEmpty(chunk, -chunks.take(chunk, start, length))
+    if (this.#core.is(chunk, CHUNK_ISOLATED)) this.#core.integrate(chunk)
+    else slots.relocate(chunk)
+    if (into !== 0) {
+      this.#clear(chunk, start, length)
+      // A(percpu.into) publishes the pointer; pairs with B in pointerAt: whoever reads it may use the memory, which is zero, and
+      // translate it. Mutant: percpu/publish-before-clear.
+      storeAtomic32(memory.i32, into, pointer)
+    }
+    // It is there to stay. Mutant: percpu/never-concluded.
+    conclude(this.#core)
+    return pointer
+  }
+
+  /** Whether the chunk is set aside, or is one wholly free chunk too many. */
+  #setsAside(chunk: number): boolean {
+    const { words, slots, geometry, backend } = this.#core
+    const core = this.#core
+    if (core.is(chunk, CHUNK_ISOLATED)) {
+      if (words.get(chunk + empty) === 0) return false
+      slots.move(chunk, geometry.depopulate)
+      return true
+    }
+    if (core.isWhollyFree(chunk)) {
+      const first = slots.first(geometry.free)
+      return first !== chunk || slots.next(chunk) !== 0
+    }
+    if (backend.populatedAtOnce || core.isImmutable(chunk) || !core.isCounted(chunk)) return false
+    const own = words.get(chunk + empty)
+    if (own === 0 || own < geometry.pages / 4) return false
+    if (words.get(this.#root + fields.emptyPages) <= EMPTY_PAGES_HIGH + own) return false
+    core.isolate(chunk)
+    return true
+  }
+
+  #wantsPages(atomicFailed: boolean): boolean {
+    const { words } = this.#core
+    if (atomicFailed) words.put(this.#root + fields.atomicFailed, 1)
+    return atomicFailed || words.get(this.#root + fields.emptyPages) < EMPTY_PAGES_LOW
+  }
+
+  #clear(chunk: number, start: number, length: number): void {
+    for (let done = 0; done < length;) {
+      const granule = start + done
+      const count = this.#core.geometry.isMapped ? Math.min(length - done, BLOCK - (granule % BLOCK)) : length
+      this.#core.backend.clear(chunk, granule, count)
+      done += count
+    }
+  }
+
+  #count(statistic: number): void {
+    const { i32 } = this.#core.memory
+    store32(i32, this.#statistics + statistic, (load32(i32, this.#statistics + statistic) + 1) | 0)
+  }
+
+  #failed<Failure extends Error | undefined>(error: Failure): Failure {
+    this.#count(PercpuStatistics.words.failures)
+    return error
+  }
+
+  #noMemory(bytes: number, reserved: boolean): PercpuMemoryError {
+    return new PercpuMemoryError(
+      reserved
+        ? `no room for ${bytes} bytes in the reserved part of the first chunk: boot with a larger \`percpu.reserved\``
+        : `no memory for a chunk that holds ${bytes} bytes for each CPU: boot with more \`memory\``,
+      { bytes },
+    )
+  }
+
+  #check(bytes: number, align: number): void {
+    const { unitBytes } = this.#core.geometry
+    if (!Number.isInteger(bytes) || bytes < 1 || bytes > unitBytes) {
+      throw new ArgumentError(
+        `bytes: ${bytes} is not a whole number from 1 to ${unitBytes}, the size of a unit`,
+        {
+          bytes,
+          unitBytes,
+        },
+      )
+    }
+    if (Number.isInteger(align) && align >= GRANULE && align <= PAGE_BYTES && (align & (align - 1)) === 0)
+      return
+    throw new ArgumentError(`align: ${align} is not a power of two from ${GRANULE} to ${PAGE_BYTES}`, {
+      align,
+    })
+  }
+}
+
+/** The pointer at an address to which an allocation is published, or 0. */
+export function pointerAt({ memory }: Core, address: number): number {
+  // B(percpu.into) pairs with A in Allocator: the memory behind the pointer is cleared and mapped. Mutant:
+  // percpu/publish-before-clear.
+  return loadAtomic32(memory.i32, address / 4)
+}
+
+function checkInto(address: number, limit: number): void {
+  if (Number.isInteger(address / 4) && address > 0 && address < limit) return
+  throw new ArgumentError(`into: ${address} is not the address of a 32-bit word of this machine`, { address })
+}
+function badPointer(pointer: number): PointerError {
+  return new PointerError(
+    `there is no per-CPU memory at pointer ${pointer}: it was freed, or never allocated`,
+    {
+      pointer,
+    },
+  )
+}

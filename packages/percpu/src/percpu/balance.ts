@@ -1,0 +1,122 @@
+/**
+ * Balancing: gives back what is not needed, and keeps some pages ready for requests that must not grow. (After the kernel's
+ * pcpu_balance_workfn.) Runs as a job of its own, soon after an operation that made it worthwhile:
+ *
+ *     1. wholly free chunks but one are destroyed
+ *     2. chunks set aside lose their empty pages, from the last one on, down to the upper bound of all
+ *     3. chunks get pages, up to the upper bound (more after an atomic request that failed)
+ *     4. wholly free chunks without pages are destroyed, but for one
+ *
+ * Cost: that of the pages moved; the lock is held for one chunk at a time.
+ */
+import type { Core } from './core.js'
+import { BLOCK, EMPTY_PAGES_HIGH } from './geometry.js'
+import { createChunk, depopulateChunk, destroyChunk, populateChunk, runsOf } from './growth.js'
+import { PercpuChunk, PercpuRoot } from './layouts.js'
+import { conclude, repair } from './operation.js'
+
+const { words: fields } = PercpuRoot
+const { populated } = PercpuChunk.words
+
+export function balance(core: Core): void {
+  runSteps(core, () => destroyOne(core, false))
+  if (!core.backend.populatedAtOnce) {
+    runSteps(core, () => reclaimOne(core))
+    let wanted = -1
+    runSteps(core, () => {
+      wanted = wanted < 0 ? shortage(core) : wanted
+      const got = wanted === 0 ? 0 : populateOne(core, wanted)
+      wanted -= got
+      return got > 0
+    })
+  }
+  runSteps(core, () => destroyOne(core, true))
+}
+
+function runSteps(core: Core, step: () => boolean): void {
+  for (let more = true; more;) more = runStep(core, step)
+}
+/** Does one step under the lock; true if there may be more to do. */
+function runStep(core: Core, step: () => boolean): boolean {
+  core.words.lock(core.places.root + fields.lock)
+  try {
+    repair(core)
+    return step()
+  } finally {
+    core.words.unlock()
+  }
+}
+
+/** One wholly free chunk that is not the first of them. */
+function destroyOne(core: Core, onlyWithoutPages: boolean): boolean {
+  const { slots, geometry, words } = core
+  const kept = slots.first(geometry.free)
+  for (let chunk = kept === 0 ? 0 : slots.next(kept); chunk !== 0; chunk = slots.next(chunk)) {
+    if (onlyWithoutPages && words.get(chunk + populated) > 0) continue
+    destroyChunk(core, chunk)
+    return true
+  }
+  return false
+}
+
+/** The first chunk set aside: its empty pages, or as many as are too many. */
+function reclaimOne(core: Core): boolean {
+  const { slots, geometry, words } = core
+  const chunk = slots.first(geometry.depopulate)
+  if (chunk === 0) return false
+  const unmapped: number[] = []
+  let enough = false
+  for (const [from, to] of emptyRunsBackwards(core, chunk)) {
+    enough = words.get(core.places.root + fields.emptyPages) < EMPTY_PAGES_HIGH
+    if (enough) break
+    depopulateChunk(core, chunk, from, to, unmapped)
+  }
+  core.backend.release(unmapped)
+  words.section(() => {
+    conclude(core)
+    if (enough || core.isWhollyFree(chunk)) core.integrate(chunk)
+    else slots.move(chunk, geometry.sidelined)
+  })
+  return true
+}
+
+function emptyRunsBackwards(core: Core, chunk: number): [number, number][] {
+  const { chunks, geometry } = core
+  const runs: [number, number][] = []
+  for (let page = geometry.pages; page > 0; page--) {
+    const to = page
+    while (page > 0 && chunks.isEmpty(chunk, page - 1) && chunks.isPopulated(chunk, page - 1)) page--
+    if (page < to) runs.push([page, to])
+  }
+  return runs
+}
+
+/** How many pages are wanted; more than there are after a request that must not grow found none. */
+function shortage({ words, places: { root } }: Core): number {
+  if (words.get(root + fields.atomicFailed) !== 0) {
+    words.put(root + fields.atomicFailed, 0)
+    return EMPTY_PAGES_HIGH
+  }
+  return Math.max(0, EMPTY_PAGES_HIGH - words.get(root + fields.emptyPages))
+}
+
+/** Populates one hole of a chunk, `wanted` pages of it at most. Returns how many; 0 when there is no memory. */
+function populateOne(core: Core, wanted: number): number {
+  const { words, geometry, slots } = core
+  for (let slot = geometry.slotOf(BLOCK); slot <= geometry.free; slot++) {
+    // Chunks set aside shall not get what they just lost.
+    if (slot === geometry.sidelined) continue
+    for (let chunk = slots.first(slot); chunk !== 0; chunk = slots.next(chunk)) {
+      if (words.get(chunk + populated) === geometry.pages) continue
+      const [hole] = runsOf(core, chunk, 0, geometry.pages, false)
+      if (!hole) continue
+      const [from, to] = hole
+      const last = Math.min(to, from + wanted)
+      return populateChunk(core, chunk, from, last) ? last - from : 0
+    }
+  }
+  const made = createChunk(core)
+  return made !== undefined && populateChunk(core, made, 0, Math.min(wanted, geometry.pages))
+    ? Math.min(wanted, geometry.pages)
+    : 0
+}

@@ -1,0 +1,212 @@
+/**
+ * Counters that scale: each CPU counts for itself, and folds what it has into the sum when that is much. (After the kernel's
+ * percpu_counter.)
+ *
+ *     sum ◀──fold, under the lock── part of CPU 0 │ part of CPU 1 │ …        |part| < batch
+ *
+ *     exact value = sum + parts of all possible CPUs, with or without a thread
+ *     rough value = a copy of the sum: off by less than batch × CPUs (and by what a dead CPU was just folding, until it is cleaned up)
+ *
+ * Rules: a part is written by its CPU, or by its reaper. Sum and part change in one section of the level's journal when a part is folded, so
+ * that a thread killed anywhere has counted each thing once, or not. What a dead CPU had counted stays in its part; its reaper folds
+ * it, unless the lock is somebody else's at that moment: then it is counted all the same, and folded by the next thread of that number.
+ *
+ * Counting is no part of a section of the caller's: it stays when that is taken back.
+ * Progress: add is wait-free but for one call in `batch`, which takes a lock. Values: integers, to 2^53.
+ */
+import { load32, loadF64, loadU32, store32, storeF64, type Memory } from '#mem'
+import { ArgumentError } from '../errors.js'
+import type { Level } from '../sync/level.js'
+import { PercpuCounterWords } from './layouts.js'
+
+const { lock, low, high } = PercpuCounterWords.words
+const roughIndex = PercpuCounterWords.offsets.rough / 8
+const HIGH = 2 ** 32
+/** The least that a CPU keeps for itself. (The kernel has 32; here folding costs some hundred times an addition.) */
+const MIN_BATCH = 256
+
+/** What a CPU keeps for itself at most, unless told otherwise. */
+export function defaultBatch(cpus: number): number {
+  return Math.max(MIN_BATCH, 2 * cpus)
+}
+
+/** The words of a counter, as a thread or a reaper finds them. */
+export interface CounterPlaces {
+  readonly memory: Memory
+  /** Word index of the PercpuCounterWords. */
+  readonly words: number
+  /** Word index of each CPU's part. */
+  readonly parts: readonly number[]
+}
+
+export class PercpuCounter {
+  /** How much a CPU keeps for itself: less than this. */
+  readonly batch: number
+  readonly name: string
+  readonly #memory: Memory
+  readonly #level: Level
+  readonly #places: CounterPlaces
+  readonly #words: number
+  readonly #own: number
+
+  /** @internal `machine.percpu.counter` */
+  constructor(name: string, places: CounterPlaces, level: Level, cpu: number) {
+    this.name = name
+    this.batch = loadU32(places.memory.u32, places.words + PercpuCounterWords.words.batch)
+    this.#memory = places.memory
+    this.#level = level
+    this.#places = places
+    this.#words = places.words
+    this.#own = places.parts[cpu] ?? 0
+  }
+
+  /** Adds an integer, which may be negative. @throws LockTimeoutError, having counted nothing. */
+  add(amount: number): void {
+    const { i32 } = this.#memory
+    const part = load32(i32, this.#own) + amount
+    if ((part | 0) === part && part < this.batch && part > -this.batch) store32(i32, this.#own, part)
+    else this.#fold(part)
+  }
+  /** Adds to this CPU's part and never takes the lock: for what is soon taken off again. @throws ArgumentError beyond 2^31. */
+  addLocal(amount: number): void {
+    const { i32 } = this.#memory
+    const part = load32(i32, this.#own) + amount
+    if ((part | 0) !== part)
+      throw new ArgumentError(`${amount} does not fit in this CPU's part of the counter: use add`, {
+        amount,
+        part,
+      })
+    store32(i32, this.#own, part)
+  }
+
+  /** The sum without the CPUs' own parts: one load. */
+  get rough(): number {
+    return loadF64(this.#memory.f64, this.#words / 2 + roughIndex)
+  }
+  /** As {@link rough}, for what cannot be negative. */
+  get roughPositive(): number {
+    return Math.max(0, this.rough)
+  }
+  /** How far off {@link rough} is, at most. */
+  get error(): number {
+    return this.batch * this.#places.parts.length
+  }
+
+  /** The value: exact once the CPUs have ended what they count. Takes the lock. */
+  sum(): number {
+    return this.#locked(() => this.#exact())
+  }
+  /** As {@link sum}, for what cannot be negative. */
+  sumPositive(): number {
+    return Math.max(0, this.sum())
+  }
+
+  /** Makes it `value`, while no other CPU counts. */
+  set(value: number): void {
+    checkInteger('value', value)
+    this.#locked(() => this.#store(value - this.#parts()))
+  }
+  /** Folds this CPU's part, so that {@link rough} has it. */
+  sync(): void {
+    this.#fold(load32(this.#memory.i32, this.#own))
+  }
+
+  /** -1, 0 or 1: whether the value is less than `than`, equal, or more. Exact; takes the lock only if it is near. */
+  compare(than: number): -1 | 0 | 1 {
+    const difference = this.rough - than
+    const exact = Math.abs(difference) > this.error ? difference : this.sum() - than
+    return exact === 0 ? 0 : exact < 0 ? -1 : 1
+  }
+
+  /**
+   * Adds `amount` unless the value would then be beyond `limit`: above it for a positive amount, below it for a negative one. Returns
+   * whether it did. Takes the lock near the limit, and for large amounts. (Of callers at the very same moment, one far from the
+   * limit may make it that the value is beyond it by less than `batch`.)
+   */
+  limitedAdd(limit: number, amount: number): boolean {
+    checkInteger('amount', amount)
+    if (amount === 0) return true
+    const { i32 } = this.#memory
+    const part = load32(i32, this.#own) + amount
+    const isFar = amount > 0 ? this.rough + this.error <= limit : this.rough - this.error >= limit
+    // All parts together cannot reach the limit from here.
+    if (isFar && part < this.batch && part > -this.batch) {
+      store32(i32, this.#own, part)
+      return true
+    }
+    return this.#locked(() => {
+      const after = this.#exact() + amount
+      if (amount > 0 ? after > limit : after < limit) return false
+      this.#store(this.#sum() + amount)
+      return true
+    })
+  }
+
+  #fold(part: number): void {
+    checkInteger('amount', part)
+    this.#locked(() => foldPart(this.#places, this.#level, this.#own, part))
+  }
+  #locked<Result>(change: () => Result): Result {
+    return this.#level.locked(this.#words + lock, change)
+  }
+  #exact(): number {
+    return this.#sum() + this.#parts()
+  }
+  #parts(): number {
+    let total = 0
+    for (const word of this.#places.parts) total += load32(this.#memory.i32, word)
+    return total
+  }
+  #sum(): number {
+    return sumAt(this.#places)
+  }
+  #store(value: number): void {
+    storeSum(this.#places, this.#level, value)
+  }
+}
+
+/** Makes `part`, what a CPU has counted for itself, part of the sum. The lock is held. */
+export function foldPart(places: CounterPlaces, level: Level, own: number, part: number): void {
+  const value = sumAt(places) + part
+  level.section((section) => {
+    writeSum(places, section, value)
+    // Both, or neither. Mutant: percpu/fold-unjournaled.
+    section.write32(own, 0)
+  })
+  storeF64(places.memory.f64, places.words / 2 + roughIndex, value)
+}
+
+function storeSum(places: CounterPlaces, level: Level, value: number): void {
+  level.section((section) => writeSum(places, section, value))
+  storeF64(places.memory.f64, places.words / 2 + roughIndex, value)
+}
+
+function writeSum(
+  { words }: CounterPlaces,
+  section: { write32(word: number, value: number): void },
+  value: number,
+): void {
+  section.write32(words + high, Math.floor(value / HIGH))
+  section.write32(words + low, value - Math.floor(value / HIGH) * HIGH)
+}
+
+function sumAt({ memory, words }: CounterPlaces): number {
+  return load32(memory.i32, words + high) * HIGH + loadU32(memory.u32, words + low)
+}
+
+/** For the reaper, in the dead CPU's place: folds what it had counted, unless the counter is locked. */
+export function foldDead(places: CounterPlaces, level: Level, cpu: number): void {
+  const own = places.parts[cpu] ?? 0
+  const part = load32(places.memory.i32, own)
+  if (!level.trySpin(places.words + lock)) return
+  try {
+    foldPart(places, level, own, part)
+  } finally {
+    level.unlock()
+  }
+}
+
+function checkInteger(what: string, value: number): void {
+  if (Number.isSafeInteger(value)) return
+  throw new ArgumentError(`${what}: ${value} is not an integer`, { [what]: value })
+}

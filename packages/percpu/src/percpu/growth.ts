@@ -1,0 +1,174 @@
+/**
+ * Making and unmaking chunks and their pages. All of it under the lock; each step is one section, or announced (operation.ts), so that a
+ * thread killed anywhere leaves whole chunks, and no page lost.
+ *
+ *     create       record and block in flight ──section──▶ kept, in the registry and in a slot
+ *     populate     pages in flight ──a section each──▶ mapped, kept ──section──▶ populated
+ *     depopulate   populated ──section──▶ not ──a section each──▶ unmapped, in flight ──▶ flushed ──▶ free
+ *     destroy      depopulated ──section──▶ in no slot, not in the registry, in flight ──▶ free
+ */
+import { fillBytes, load32, store32 } from '#mem'
+import { clearRange, setRange } from './bitmap.js'
+import type { Core } from './core.js'
+import { BLOCK_WORDS, PAGE_BYTES } from './geometry.js'
+import { resetBlock } from './hints.js'
+import { PercpuBlock, PercpuChunk, PercpuRoot } from './layouts.js'
+import { announce, conclude, MAP } from './operation.js'
+
+const { words: fields } = PercpuRoot
+const { index: indexWord, start, end, freeGranules, populated, empty, whole } = PercpuChunk.words
+
+/** A new chunk, wholly free; undefined if there is no memory or no place for it. */
+export function createChunk(core: Core): number | undefined {
+  const { pages, geometry, words, backend, slots, places } = core
+  const index = freeIndex(core)
+  if (index === undefined) return undefined
+  const address = pages.allocate(geometry.recordOrder)
+  if (address === undefined) return undefined
+  const chunk = address / 4
+  writeRecord(core, chunk, index)
+  if (!backend.create(chunk)) {
+    pages.free(address, geometry.recordOrder)
+    return undefined
+  }
+  words.section((section) => {
+    pages.keep(address, section)
+    backend.keep(chunk, section)
+    words.put(places.registry + index, chunk)
+    if (index >= words.get(places.root + fields.registered))
+      words.put(places.root + fields.registered, index + 1)
+    words.add(places.root + fields.chunks, 1)
+    if (backend.populatedAtOnce) {
+      words.add(places.root + fields.populatedPages, geometry.pages)
+      words.add(places.root + fields.emptyPages, geometry.pages)
+    }
+    slots.insert(chunk, geometry.free, true)
+  })
+  return chunk
+}
+
+/** The record of a chunk that is wholly free and in no slot; nobody knows of it yet. */
+export function writeRecord(core: Core, chunk: number, index: number): void {
+  const { memory, geometry, words, backend } = core
+  fillBytes(memory, chunk * 4, geometry.recordWords * 4, 0)
+  for (let page = 0; page < geometry.pages; page++)
+    resetBlock(words, chunk + geometry.blocks + page * BLOCK_WORDS)
+  store32(memory.i32, chunk + indexWord, index)
+  store32(memory.i32, chunk + start, 0)
+  store32(memory.i32, chunk + end, geometry.granules)
+  store32(memory.i32, chunk + freeGranules, geometry.granules)
+  store32(memory.i32, chunk + whole + PercpuBlock.words.contig, geometry.granules)
+  if (!backend.populatedAtOnce) return
+  setRange(words, chunk + geometry.populated, 0, geometry.pages)
+  store32(memory.i32, chunk + populated, geometry.pages)
+  store32(memory.i32, chunk + empty, geometry.pages)
+}
+
+function freeIndex({ words, geometry, places, memory }: Core): number | undefined {
+  const registered = words.get(places.root + fields.registered)
+  // With all places before it in use, there is nothing to look for.
+  let index = words.get(places.root + fields.chunks) === registered ? registered : 0
+  while (index < registered && load32(memory.i32, places.registry + index) !== 0) index++
+  return index < geometry.capacity ? index : undefined
+}
+
+/** Unmakes a chunk that is wholly free. */
+export function destroyChunk(core: Core, chunk: number): void {
+  const { pages, geometry, words, backend, slots, places } = core
+  const address = chunk * 4
+  if (!backend.populatedAtOnce) depopulateAll(core, chunk)
+  words.section((section) => {
+    slots.remove(chunk)
+    words.put(places.registry + words.get(chunk + indexWord), 0)
+    words.add(places.root + fields.chunks, -1)
+    core.addEmpty(chunk, -words.get(chunk + empty))
+    core.addPopulated(chunk, -words.get(chunk + populated))
+    pages.disown(address, section)
+    backend.disown(chunk, section)
+  })
+  backend.destroy(chunk)
+  pages.free(address, geometry.recordOrder)
+}
+
+/**
+ * Provides those of the pages [from, to) that are not there, in all units: all of them, or none, and then the chunk is as it was.
+ */
+export function populateChunk(core: Core, chunk: number, from: number, to: number): boolean {
+  const { words, backend, geometry } = core
+  const holes = [...runsOf(core, chunk, from, to, false)]
+  announce(core, MAP, chunk, from, to - from)
+  let done = 0
+  try {
+    while (done < holes.length && backend.populate(chunk, ...holeAt(holes, done))) done++
+  } finally {
+    if (done < holes.length) {
+      const unmapped: number[] = []
+      for (let i = 0; i < done; i++) backend.unmap(chunk, ...holeAt(holes, i), unmapped)
+      backend.release(unmapped)
+      conclude(core)
+    }
+  }
+  if (done < holes.length) return false
+  words.section(() => {
+    for (const [first, last] of holes) {
+      setRange(words, chunk + geometry.populated, first, last)
+      core.addPopulated(chunk, last - first)
+      core.addEmpty(chunk, last - first)
+    }
+    conclude(core)
+  })
+  return true
+}
+
+/** Takes pages [from, to), all populated and wholly free, from the units, into `unmapped`. The caller releases them, and concludes. */
+export function depopulateChunk(
+  core: Core,
+  chunk: number,
+  from: number,
+  to: number,
+  unmapped: number[],
+): void {
+  const { words, geometry, backend } = core
+  words.section(() => {
+    clearRange(words, chunk + geometry.populated, from, to)
+    core.addPopulated(chunk, from - to)
+    core.addEmpty(chunk, from - to)
+    announce(core, MAP, chunk, from, to - from)
+  })
+  backend.unmap(chunk, from, to, unmapped)
+}
+
+function depopulateAll(core: Core, chunk: number): void {
+  const unmapped: number[] = []
+  for (const [from, to] of [...runsOf(core, chunk, 0, core.geometry.pages, true)])
+    depopulateChunk(core, chunk, from, to, unmapped)
+  core.backend.release(unmapped)
+  conclude(core)
+}
+
+function holeAt(holes: readonly [number, number][], i: number): [number, number] {
+  return holes[i] ?? [0, 0]
+}
+
+/** Runs of pages in [from, to) that are populated, or are not. */
+export function* runsOf(
+  { chunks }: Core,
+  chunk: number,
+  from: number,
+  to: number,
+  isPopulated: boolean,
+): Generator<[number, number]> {
+  for (let page = from; page < to;) {
+    const first = page
+    while (page < to && chunks.isPopulated(chunk, page) === isPopulated) page++
+    if (page > first) yield [first, page]
+    else page++
+  }
+}
+
+/** Bytes of pages that lie behind the record or block of a chunk and are of no use. */
+export function wastedBytes({ geometry, backend }: Core): number {
+  const record = (PAGE_BYTES << geometry.recordOrder) - geometry.recordWords * 4
+  const block = (PAGE_BYTES << geometry.chunkOrder) - geometry.cpus * geometry.unitBytes
+  return backend.populatedAtOnce ? record + block : record
+}

@@ -1,0 +1,69 @@
+/**
+ * Chunks without page tables: one block of pages each, on a machine without MMU or of one CPU.
+ *
+ *     base ──▶ unit of CPU 0 │ unit of CPU 1 │ …
+ *
+ * There is one group of units: they cannot lie on several nodes and be one block. What the block has beyond the last unit, when
+ * the number of CPUs is no power of two, is wasted; the report says how much.
+ */
+import { load32, store32, type Memory } from '#mem'
+import type { Undoable } from '../sync/level.js'
+import { clearWords, type Backend, type BackendParts } from './backend.js'
+import { GRANULE, PAGE_BYTES, type Geometry } from './geometry.js'
+import { PercpuChunk } from './layouts.js'
+
+const { base } = PercpuChunk.words
+
+export class ContiguousBackend implements Backend {
+  readonly name = 'km'
+  readonly populatedAtOnce = true
+  readonly #memory: Memory
+  readonly #geometry: Geometry
+  readonly #parts: BackendParts
+
+  constructor(memory: Memory, geometry: Geometry, parts: BackendParts) {
+    this.#memory = memory
+    this.#geometry = geometry
+    this.#parts = parts
+  }
+
+  create(chunk: number): boolean {
+    const address = this.#parts.pages.allocate(this.#geometry.chunkOrder)
+    if (address === undefined) return false
+    store32(this.#memory.i32, chunk + base, address / PAGE_BYTES)
+    return true
+  }
+  keep(chunk: number, section: Undoable): void {
+    this.#parts.pages.keep(this.#address(chunk), section)
+  }
+  disown(chunk: number, section: Undoable): void {
+    this.#parts.pages.disown(this.#address(chunk), section)
+  }
+  destroy(chunk: number): void {
+    this.#parts.pages.free(this.#address(chunk), this.#geometry.chunkOrder)
+  }
+
+  populate(): boolean {
+    return true
+  }
+  unmap(): void {
+    // Nothing is mapped.
+  }
+  release(): void {
+    // Nothing was unmapped.
+  }
+
+  clear(chunk: number, granule: number, count: number): void {
+    const { i32 } = this.#memory
+    const { cpus, granules } = this.#geometry
+    let word = this.#address(chunk) / GRANULE + granule
+    for (let cpu = 0; cpu < cpus; cpu++, word += granules) clearWords(i32, word, word + count)
+  }
+
+  translate(chunk: number, cpu: number, granule: number): number {
+    return this.#address(chunk) + cpu * this.#geometry.unitBytes + granule * GRANULE
+  }
+  #address(chunk: number): number {
+    return load32(this.#memory.i32, chunk + base) * PAGE_BYTES
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * What a thread that dies in the middle of an operation leaves, and how the next one that takes the lock repairs it.
+ *
+ *     operation        chunk, start, length, into      what is repaired
+ *     ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+ *     TAKE, PUBLISH    granules; published to `into`   the bits are cleared again, `into` too: it has not happened
+ *     RELEASE          granules                        the bits are cleared: it has happened
+ *     SORT             –                               lists
+ *     MAP              pages from, to                  mapped pages that are not populated are unmapped, flushed, given back
+ *
+ * The bitmaps are the truth. Hints, lists and counts follow from them and are made anew; TAKE, RELEASE and SORT change them with bare
+ * stores after the operation was announced, and end it by one store. MAP is announced, changed and ended in sections, which the
+ * reaper has taken back, or not; there the entries of the page tables are the truth.
+ *
+ * Whoever repairs may die, too: the operation is ended last, and each step can be repeated.
+ */
+import { compareExchangeAtomic32 } from '#mem'
+import { clearRange } from './bitmap.js'
+import type { Core } from './core.js'
+import { CHUNK_RESERVED, PercpuChunk, PercpuRoot } from './layouts.js'
+
+export const TAKE = 1
+export const RELEASE = 2
+export const SORT = 3
+export const MAP = 4
+/** A {@link TAKE} whose pointer is published. */
+export const PUBLISH = 5
+
+const { words: fields } = PercpuRoot
+const { empty, populated } = PercpuChunk.words
+
+/** Before the first change that the journal does not know of. */
+export function announce(
+  { words, places: { root } }: Core,
+  operation: number,
+  chunk: number,
+  start: number,
+  length: number,
+  into = 0,
+): void {
+  words.put(root + fields.operationChunk, chunk)
+  words.put(root + fields.operationStart, start)
+  words.put(root + fields.operationLength, length)
+  if (operation === PUBLISH) words.put(root + fields.operationInto, into)
+  // It counts from here on. Mutant: percpu/operation-unannounced.
+  words.put(root + fields.operation, operation)
+}
+
+/** All of it has happened. */
+export function conclude({ words, places: { root } }: Core): void {
+  words.put(root + fields.operation, 0)
+}
+
+/** To be called whenever the lock was taken: repairs what a dead owner left. */
+export function repair(core: Core): void {
+  const operation = core.words.get(core.places.root + fields.operation)
+  if (operation !== 0) repairOperation(core, operation)
+}
+
+function repairOperation(core: Core, operation: number): void {
+  const { words, geometry, chunks, memory, backend } = core
+  const { root } = core.places
+  const chunk = words.get(root + fields.operationChunk)
+  const start = words.get(root + fields.operationStart)
+  const end = start + words.get(root + fields.operationLength)
+  if (operation === MAP) {
+    for (let page = start; page < end; page++) {
+      if (chunks.isPopulated(chunk, page)) continue
+      const unmapped: number[] = []
+      backend.unmap(chunk, page, page + 1, unmapped)
+      backend.release(unmapped)
+    }
+  } else if (operation !== SORT) {
+    // atomic: as B in Allocator, taken back; only the dead owner's own value.
+    if (operation === PUBLISH)
+      compareExchangeAtomic32(
+        memory.i32,
+        words.get(root + fields.operationInto),
+        (words.get(chunk + PercpuChunk.words.index) << geometry.shift) | start,
+        0,
+      )
+    clearRange(words, chunk + geometry.allocated, start, end)
+    chunks.rebuild(chunk)
+  }
+  if (operation !== MAP) recount(core)
+  conclude(core)
+}
+
+/** Lists and sums, from the chunks. */
+function recount(core: Core): void {
+  const { words, slots, places } = core
+  let emptyPages = 0
+  let populatedPages = 0
+  for (const chunk of core.records()) {
+    if (core.isCounted(chunk)) emptyPages += words.get(chunk + empty)
+    if (!core.is(chunk, CHUNK_RESERVED)) populatedPages += words.get(chunk + populated)
+  }
+  words.put(places.root + fields.emptyPages, emptyPages)
+  words.put(places.root + fields.populatedPages, populatedPages)
+  slots.rebuild(core.records())
+}

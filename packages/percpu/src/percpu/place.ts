@@ -1,0 +1,73 @@
+/**
+ * Where the copies of one allocation are, for the handles of one thread. What is found once holds as long as the allocation lives
+ * (mapping.ts).
+ */
+import type { Memory } from '#mem'
+import { ArgumentError } from '../errors.js'
+import { PointerError } from './errors.js'
+import { BLOCK, GRANULE } from './geometry.js'
+import type { Attached } from './layer.js'
+
+export class Place {
+  readonly pointer: number
+  readonly bytes: number
+  readonly memory: Memory
+  readonly cpus: number
+  readonly cpu: number
+  readonly #attached: Attached
+  #isFreed = false
+
+  constructor(attached: Attached, pointer: number, bytes: number) {
+    const { core, context } = attached
+    this.#attached = attached
+    this.pointer = pointer
+    this.bytes = bytes
+    this.memory = core.memory
+    this.cpus = core.geometry.cpus
+    this.cpu = context.machine.cpu
+  }
+
+  /** Byte address of a CPU's copy. @throws ArgumentError; PointerError once it is freed. */
+  address(cpu: number): number {
+    const [checked = cpu] = this.#attached.context.machine.checkCpus(cpu)
+    return this.#at(checked)
+  }
+  /** Byte address of this CPU's copy. */
+  local(): number {
+    return this.#at(this.cpu)
+  }
+
+  #at(cpu: number): number {
+    if (this.#isFreed) throw this.#gone()
+    return this.#attached.allocator.translate(this.pointer, cpu)
+  }
+
+  free(): void {
+    if (this.#isFreed) throw this.#gone()
+    this.#attached.allocator.free(this.pointer)
+    this.#isFreed = true
+  }
+  /** In place of an accessor: every use throws. */
+  poison(): object {
+    const refuse = (): never => {
+      throw this.#gone()
+    }
+    return new Proxy({}, { get: refuse, set: refuse })
+  }
+  #gone(): PointerError {
+    return new PointerError(`the per-CPU memory at ${this.pointer} was freed`, { pointer: this.pointer })
+  }
+}
+
+/** An object that views shall reach is one piece of memory. @throws ArgumentError if its pages would be anywhere. */
+export function checkOnePiece({ core }: Attached, bytes: number, what: string): void {
+  const largest = core.geometry.isMapped ? BLOCK * GRANULE : core.geometry.unitBytes
+  if (bytes <= largest) return
+  throw new ArgumentError(
+    `${what} of ${bytes} bytes does not fit in ${largest} bytes: larger per-CPU memory ` +
+      (core.geometry.isMapped
+        ? 'lies in several pages; take it with percpu.alloc'
+        : 'than a unit does not exist'),
+    { bytes, largest },
+  )
+}

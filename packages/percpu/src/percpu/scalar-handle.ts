@@ -1,0 +1,101 @@
+/**
+ * A number with one copy for each possible CPU. (After the kernel's this_cpu operations.)
+ *
+ *     const hits = machine.percpu.i32()
+ *     hits.add(1)                       this CPU's copy
+ *     hits.of(3).value                  another CPU's
+ *     hits.sum()
+ *
+ * The operations are plain loads and stores: nothing else runs on this thread between them, and no other thread writes this copy.
+ * Progress: wait-free. Cost of `local` and `add`: none beside the access itself; see "percpu" in docs/benchmarks.md.
+ */
+import type { Memory } from '#mem'
+import type { Place } from './place.js'
+
+/** One CPU's copy. */
+export interface PercpuCell<Value> {
+  readonly cpu: number
+  /** Byte address. */
+  readonly address: number
+  value: Value
+}
+
+export abstract class PercpuScalar<Value extends number | bigint> implements Iterable<[number, Value]> {
+  // No private names, and declared: the compiler takes fields that are stored once for constants.
+  declare protected memory: Memory
+  /** Of this CPU's copy, in its view. */
+  declare protected readonly index: number
+  readonly #place: Place
+
+  /** @internal `bytes`: of one number. */
+  constructor(place: Place, bytes: number) {
+    this.memory = place.memory
+    this.index = place.local() / bytes
+    this.#place = place
+  }
+
+  /** This CPU's copy. Throws a PointerError after {@link free}; what another thread freed must not be used any more. */
+  abstract local: Value
+  /** Adds to this CPU's copy. */
+  abstract add(value: Value): void
+  protected abstract read(address: number): Value
+  protected abstract write(address: number, value: Value): void
+
+  /** What other threads open it with: `machine.percpu.at(pointer, type)`. */
+  get pointer(): number {
+    return this.#place.pointer
+  }
+
+  /** Adds to this CPU's copy, and returns the value after. */
+  addReturn(value: Value): Value {
+    this.add(value)
+    return this.local
+  }
+  /** Returns the value before. */
+  exchange(value: Value): Value {
+    const before = this.local
+    this.local = value
+    return before
+  }
+  /** Stores `value` if this CPU's copy is `expected`; returns the value before. */
+  compareExchange(expected: Value, value: Value): Value {
+    const before = this.local
+    if (before === expected) this.local = value
+    return before
+  }
+
+  /** A CPU's copy, whether or not it has a thread. What its owner changes meanwhile is seen at any time, or later. */
+  of(cpu: number): PercpuCell<Value> {
+    const address = this.#place.address(cpu)
+    const read = (): Value => this.read(address)
+    const write = (value: Value): void => this.write(address, value)
+    return {
+      cpu,
+      address,
+      get value() {
+        return read()
+      },
+      set value(value) {
+        write(value)
+      },
+    }
+  }
+
+  /** The copies of all possible CPUs. */
+  *[Symbol.iterator](): Generator<[number, Value]> {
+    for (let cpu = 0; cpu < this.#place.cpus; cpu++) yield [cpu, this.read(this.#place.address(cpu))]
+  }
+
+  /** Of all copies, those of CPUs without a thread too: exact once the CPUs have ended what they count. */
+  sum(): Value {
+    let total: number | bigint | undefined
+    for (const [, value] of this) total = total === undefined ? value : (total as number) + (value as number)
+    return total as Value
+  }
+
+  /** Frees all copies, for all threads. @throws PointerError if this handle has. */
+  free(): void {
+    this.#place.free()
+    this.memory = this.#place.poison() as Memory
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * The shared memory of this layer, made at boot: the root with its tables, and the first chunk.
+ *
+ *     named object 'percpu.percpu'    root │ registry │ heads of slots │ record of chunk 0 │ record of chunk 1
+ *     regions, one per node           units of the first chunk: static │ reserved │ dynamic
+ *
+ * The units of a node's CPUs lie together, on that node; nobody writes them before their CPU does (boot memory is zero). Chunk 0 is the
+ * dynamic part of the first chunk: complete, and never given up. Chunk 1 is its reserved part, in no slot. What does not belong to
+ * a part is marked as allocated in its bitmap, and hidden. The static part is laid out here, and not managed.
+ */
+import { loadU32, store32, storeU32, type Memory } from '#mem'
+import { ArgumentError } from '../errors.js'
+import type { LayerContext } from '../machine/layer.js'
+import type { CpuTable } from '../machine/cpu-table.js'
+import { parseSize } from '../machine/size.js'
+import { setRange } from './bitmap.js'
+import { FIRST_CHUNK, RESERVED_CHUNK, type Core, type Places } from './core.js'
+import {
+  Geometry,
+  GRANULE,
+  MAX_ORDER,
+  MAX_UNIT,
+  MIN_UNIT,
+  orderOf,
+  PAGE_BYTES,
+  SLOT_WORDS,
+} from './geometry.js'
+import { writeRecord } from './growth.js'
+import {
+  CHUNK_IMMUTABLE,
+  CHUNK_RESERVED,
+  PercpuChunk,
+  PercpuRoot,
+  PercpuSlot,
+  PercpuStatistics,
+} from './layouts.js'
+
+export interface PercpuOptions {
+  /**
+   * Bytes of a unit, each CPU's part of a chunk, and so the largest allocation: a power of two from 4 KiB to 4 MiB. Default 32 KiB;
+   * less where the units of all CPUs would take more than a 16th of the memory, or, without MMU, could not be one block of 4 MiB.
+   */
+  readonly unit?: number | string
+  /** Bytes of the first chunk kept for the library's own layers. Default a quarter of a unit. */
+  readonly reserved?: number | string
+}
+
+const NAME = 'percpu.percpu'
+const type = 'PercpuRoot'
+const DEFAULT_UNIT = 2 ** 15
+/** Chunks are counted in pointers, of which there are 2^31. */
+const POINTERS = 2 ** 31
+const { words: fields } = PercpuRoot
+const { words: chunkFields } = PercpuChunk
+
+/** Sizes for a machine. @throws ArgumentError */
+export function planGeometry({ map, memory }: CpuTable, { unit, reserved }: PercpuOptions): Geometry {
+  const isMapped = map.mmu && map.cpus > 1
+  const most = isMapped
+    ? MAX_UNIT
+    : Math.min(MAX_UNIT, 2 ** Math.floor(Math.log2((PAGE_BYTES << MAX_ORDER) / map.cpus)))
+  const unitBytes =
+    unit === undefined ? defaultUnit(map.cpus, memory.byteLength, most) : parseSize(unit, 'percpu.unit')
+  if (!(unitBytes >= MIN_UNIT && unitBytes <= most && Math.log2(unitBytes) % 1 === 0)) {
+    throw new ArgumentError(`percpu.unit: ${unitBytes} is not a power of two from ${MIN_UNIT} to ${most}`, {
+      unit: unitBytes,
+      most,
+    })
+  }
+  const staticBytes = Math.ceil(PercpuStatistics.size / 64) * 64
+  const reservedBytes = reserved === undefined ? unitBytes / 4 : parseSize(reserved, 'percpu.reserved')
+  if (!(reservedBytes >= 64 && reservedBytes % 64 === 0 && staticBytes + reservedBytes <= unitBytes / 2)) {
+    throw new ArgumentError(
+      `percpu.reserved: ${reservedBytes} is not a multiple of 64 from 64 to ${unitBytes / 2 - staticBytes}`,
+      { reserved: reservedBytes },
+    )
+  }
+  const capacity = Math.min(
+    POINTERS / (unitBytes / GRANULE),
+    16 + Math.ceil(memory.byteLength / (2 * PAGE_BYTES)),
+  )
+  return new Geometry({ cpus: map.cpus, unitBytes, staticBytes, reservedBytes, capacity, isMapped })
+}
+
+function defaultUnit(cpus: number, memory: number, most: number): number {
+  const fair = 2 ** Math.floor(Math.log2(memory / 16 / cpus))
+  return Math.max(MIN_UNIT, Math.min(DEFAULT_UNIT, fair, most))
+}
+
+function placesAt(
+  address: number,
+  geometry: Geometry,
+): Places & { readonly records: number; readonly end: number } {
+  const root = address / 4
+  const registry = root + PercpuRoot.stride / 4
+  const slots = registry + geometry.capacity
+  const records = slots + geometry.slots * SLOT_WORDS
+  return { root, registry, slots, records, end: records + 2 * geometry.recordWords }
+}
+
+/** On the booting thread: the memory of the layer, not yet filled. */
+export function createRoot({ machine }: LayerContext, geometry: Geometry): void {
+  const { memory } = machine
+  const size = placesAt(0, geometry).end * 4
+  const layout = { name: PercpuRoot.name, size, align: PercpuRoot.align, hash: PercpuRoot.hash }
+  const init = (address: number): void => {
+    const store = (field: number, value: number): void => storeU32(memory.u32, address / 4 + field, value)
+    store(fields.unitBytes, geometry.unitBytes)
+    store(fields.staticBytes, geometry.staticBytes)
+    store(fields.reservedBytes, geometry.reservedBytes)
+    store(fields.capacity, geometry.capacity)
+    store(fields.isMapped, geometry.isMapped ? 1 : 0)
+  }
+  machine.objects.create(NAME, { type, layout, init })
+}
+
+export interface Opened {
+  readonly geometry: Geometry
+  readonly places: Places
+  /** Word index of the record of the first chunk. */
+  readonly first: number
+}
+export function openRoot({ machine, table }: LayerContext): Opened {
+  const address = machine.objects.open(NAME, { type, layout: PercpuRoot })
+  const load = (field: number): number => loadU32(table.memory.u32, address / 4 + field)
+  const geometry = new Geometry({
+    cpus: table.map.cpus,
+    unitBytes: load(fields.unitBytes),
+    staticBytes: load(fields.staticBytes),
+    reservedBytes: load(fields.reservedBytes),
+    capacity: load(fields.capacity),
+    isMapped: load(fields.isMapped) === 1,
+  })
+  const places = placesAt(address, geometry)
+  return { geometry, places, first: places.records }
+}
+
+/** CPUs of each node that has any. */
+export function groupsOf(nodes: readonly number[]): readonly (readonly number[])[] {
+  const groups = new Map<number, number[]>()
+  nodes.forEach((node, cpu) => groups.set(node, [...(groups.get(node) ?? []), cpu]))
+  return [...groups.values()]
+}
+
+/** On the booting thread, before anybody else can: fills the tables, and lays out the first chunk. */
+export function layOutFirstChunk(core: Core, first: number, units: readonly number[]): void {
+  const { geometry, memory, words, places } = core
+  const hidden = geometry.staticBytes / GRANULE
+  const reservedEnd = hidden + geometry.reservedBytes / GRANULE
+  for (let slot = 0; slot < geometry.slots; slot++) {
+    words.put(places.slots + slot * SLOT_WORDS + PercpuSlot.words.first, 0)
+    words.put(places.slots + slot * SLOT_WORDS + PercpuSlot.words.last, 0)
+  }
+  const reserved = first + geometry.recordWords
+  layOutPart(core, first, FIRST_CHUNK, CHUNK_IMMUTABLE, reservedEnd, geometry.granules, units)
+  layOutPart(core, reserved, RESERVED_CHUNK, CHUNK_IMMUTABLE | CHUNK_RESERVED, hidden, reservedEnd, units)
+  store32(memory.i32, places.registry + FIRST_CHUNK, first)
+  store32(memory.i32, places.registry + RESERVED_CHUNK, reserved)
+  words.put(places.root + fields.registered, 2)
+  words.put(places.root + fields.chunks, 2)
+  words.put(places.root + fields.populatedPages, geometry.pages)
+  words.put(places.root + fields.emptyPages, words.get(first + chunkFields.empty))
+  core.slots.insert(first, 0, true)
+  core.slots.relocate(first)
+}
+
+function layOutPart(
+  core: Core,
+  chunk: number,
+  index: number,
+  flags: number,
+  start: number,
+  end: number,
+  units: readonly number[],
+): void {
+  const { geometry, words, chunks } = core
+  writeRecord(core, chunk, index)
+  words.put(chunk + chunkFields.flags, flags)
+  words.put(chunk + chunkFields.start, start)
+  words.put(chunk + chunkFields.end, end)
+  if (!geometry.isMapped) words.put(chunk + chunkFields.base, (units[0] ?? 0) / PAGE_BYTES)
+  else mapUnits(words.memory, geometry, chunk, units)
+  setRange(words, chunk + geometry.populated, 0, geometry.pages)
+  setRange(words, chunk + geometry.allocated, 0, start)
+  setRange(words, chunk + geometry.allocated, end, geometry.granules)
+  setRange(words, chunk + geometry.bounds, start, start + 1)
+  setRange(words, chunk + geometry.bounds, end, end + 1)
+  chunks.rebuild(chunk)
+}
+
+function mapUnits(memory: Memory, geometry: Geometry, chunk: number, units: readonly number[]): void {
+  units.forEach((address, cpu) => {
+    for (let page = 0; page < geometry.pages; page++)
+      store32(memory.i32, chunk + geometry.map + cpu * geometry.pages + page, address / PAGE_BYTES + page)
+  })
+}
+
+/** Memory for the units of the first chunk: together by node where units are mapped, all together where not. */
+export function allocateUnits({ machine, table }: LayerContext, geometry: Geometry): number[] {
+  const { unitBytes, cpus, isMapped } = geometry
+  const nodes = Array.from({ length: cpus }, (_, cpu) => (isMapped ? table.node(cpu) : 0))
+  const units: number[] = new Array<number>(cpus).fill(0)
+  for (const group of groupsOf(nodes)) {
+    const node = table.node(group[0] ?? 0)
+    const size = group.length * unitBytes
+    const address = machine.memblock.alloc({ size, align: PAGE_BYTES, node, label: 'percpu units' })
+    machine.memblock.keep(address)
+    group.forEach((cpu, i) => (units[cpu] = address + i * unitBytes))
+  }
+  return units
+}
+export { orderOf }

@@ -1,0 +1,146 @@
+/**
+ * Counters, reference counts and locks by name: their parts in per-CPU memory, and what is done about them when a CPU leaves or dies.
+ * The directory is the list of all of them.
+ */
+import { storeF64, storeAtomic32, storeU32, type Memory } from '#mem'
+import { ArgumentError } from '../errors.js'
+import type { Struct } from '../layout/struct-type.js'
+import { Directory, type ObjectInfo } from '../machine/directory.js'
+import type { Recovery } from '../machine/layer.js'
+import { Memblock } from '../machine/memblock.js'
+import { reportError } from '../machine/platform.js'
+import type { Level } from '../sync/level.js'
+import type { Sync } from '../sync/sync.js'
+import { pointerAt } from './allocator.js'
+import type { Core } from './core.js'
+import { defaultBatch, foldDead, PercpuCounter, type CounterPlaces } from './counter.js'
+import type { Attached } from './layer.js'
+import { PercpuCounterWords, PercpuRefWords, PercpuRwSemaphoreWords } from './layouts.js'
+import { openNamed } from './named.js'
+import { INITIAL_STATE, isUnsettled, PercpuRef } from './ref.js'
+import { leaveForDead, PercpuRwSemaphore } from './rwsem.js'
+
+const PART = 4
+
+export interface CounterOptions {
+  /** What a CPU keeps for itself before it folds it into the sum. Default 256, or twice the number of possible CPUs if that is more. */
+  readonly batch?: number
+}
+
+interface Opened {
+  readonly memory: Memory
+  readonly words: number
+  readonly parts: readonly number[]
+}
+
+export class SharedObjects {
+  readonly #sync: Sync
+  readonly #attached: Attached
+
+  constructor(sync: Sync, attached: Attached) {
+    this.#sync = sync
+    this.#attached = attached
+  }
+
+  counter(name: string, { batch }: CounterOptions): PercpuCounter {
+    const { core, context, level } = this.#attached
+    const wanted = batch ?? defaultBatch(core.geometry.cpus)
+    if (!Number.isInteger(wanted) || wanted < 1 || wanted > 2 ** 30)
+      throw new ArgumentError(`batch: ${wanted} is not a whole number from 1 to 2^30`, { batch: wanted })
+    const { u32, f64 } = core.memory
+    const opened = this.#open(name, PercpuCounterWords, (address) => {
+      storeU32(u32, address / 4 + PercpuCounterWords.words.batch, wanted)
+      storeF64(f64, (address + PercpuCounterWords.offsets.rough) / 8, 0)
+    })
+    return new PercpuCounter(name, opened, level, context.machine.cpu)
+  }
+
+  ref(name: string): PercpuRef {
+    const { i32 } = this.#attached.core.memory
+    const opened = this.#open(name, PercpuRefWords, (address) => {
+      // atomic: before anybody can find it.
+      storeAtomic32(i32, address / 4 + PercpuRefWords.words.state, INITIAL_STATE)
+    })
+    return new PercpuRef(name, this.#lockParts(name, opened, PercpuRefWords.words))
+  }
+
+  rwSemaphore(name: string): PercpuRwSemaphore {
+    const opened = this.#open(name, PercpuRwSemaphoreWords)
+    return new PercpuRwSemaphore(name, this.#lockParts(name, opened, PercpuRwSemaphoreWords.words))
+  }
+
+  /** Goes on with what a thread began that died. */
+  settle(): void {
+    const { core } = this.#attached
+    for (const { name, words } of find(core, this.#attached.context.machine.objects, PercpuRefWords)) {
+      if (!isUnsettled(core.memory, words)) continue
+      this.ref(name).settle().catch(reportError)
+    }
+  }
+
+  #open(name: string, layout: Struct, init: (address: number) => void = () => undefined): Opened {
+    const spec = { type: layout.name, layout, bytes: PART, align: PART, init }
+    const { core } = this.#attached
+    const { address, pointer } = openNamed(this.#attached, name, spec)
+    return { memory: core.memory, words: address / 4, parts: partsOf(core, pointer) }
+  }
+
+  #lockParts(
+    name: string,
+    opened: Opened,
+    words: { readonly mutex: number; readonly waiters: number },
+  ): ConstructorParameters<typeof PercpuRwSemaphore>[1] {
+    const { context } = this.#attached
+    return {
+      ...opened,
+      cpu: context.machine.cpu,
+      mutex: this.#sync.mutexAt((opened.words + words.mutex) * 4, `mutex of ${name}`),
+      queue: this.#sync.queue(opened.words + words.waiters, opened.words * 4, name),
+      synchronize: () => context.machine.synchronize(),
+      isOnline: () => context.table.incarnation(context.machine.cpu) === context.machine.incarnation,
+      reportError,
+    }
+  }
+}
+
+/** Word index of each CPU's part. */
+function partsOf(core: Core, pointer: number): number[] {
+  const { geometry, backend } = core
+  const chunk = core.record(pointer >>> geometry.shift)
+  const granule = pointer & (geometry.granules - 1)
+  return Array.from(
+    { length: geometry.cpus },
+    (_, cpu) => (backend.translate(chunk, cpu, granule) ?? 0) / PART,
+  )
+}
+
+interface Found extends Opened {
+  readonly name: string
+}
+
+/** All objects of a kind that are complete. */
+function find(core: Core, directory: Directory, layout: Struct): Found[] {
+  const isOne = ({ type, layoutHash }: ObjectInfo): boolean =>
+    type === layout.name && layoutHash === layout.hash
+  return directory
+    .list()
+    .filter(isOne)
+    .map(({ name, address }) => ({ name, address, pointer: pointerAt(core, address) }))
+    .filter(({ pointer }) => pointer !== 0)
+    .map(({ name, address, pointer }) => ({
+      name,
+      memory: core.memory,
+      words: address / 4,
+      parts: partsOf(core, pointer),
+    }))
+}
+
+/** What a CPU leaves that dies or goes offline. Every step can be repeated. `level`: in its place. */
+export function leaveAll(core: Core, recovery: Recovery, level: Level): void {
+  const { table, cpu, incarnation, ringer } = recovery
+  const directory = new Directory(table.memory, new Memblock(table.memory, table.map, cpu, incarnation))
+  for (const counter of find(core, directory, PercpuCounterWords))
+    foldDead(counter satisfies CounterPlaces, level, cpu)
+  for (const { words, parts } of find(core, directory, PercpuRwSemaphoreWords))
+    leaveForDead(core.memory, ringer, words, parts[cpu] ?? 0)
+}

@@ -1,0 +1,70 @@
+/**
+ * A struct with one copy for each possible CPU.
+ *
+ *     const hits = machine.percpu(Hits)
+ *     hits.local.count++              this CPU's copy: plain, as nothing else runs on this thread meanwhile
+ *     hits.of(3).count                another CPU's: a look; that CPU may be changing it
+ *     hits.sum('count')               of all copies, those of CPUs without a thread, too
+ *
+ * Cost of `local`: none beside the access itself; see "percpu" in docs/benchmarks.md.
+ */
+import type { Accessor, Infer, Struct } from '../layout/struct-type.js'
+import type { Fields, Kind } from '../layout/types.js'
+import type { Place } from './place.js'
+
+/** Fields that can be added up. */
+export type NumericField<F extends Fields, K extends Kind> = {
+  [P in keyof Infer<Struct<F, K>> & string]: Infer<Struct<F, K>>[P] extends number | bigint ? P : never
+}[keyof Infer<Struct<F, K>> & string]
+
+export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<[number, Accessor<F, K>]> {
+  readonly type: Struct<F, K>
+  /**
+   * This CPU's copy. Throws a PointerError after {@link free}; what another thread freed must not be used any more. (A field, and no
+   * private one: the compiler then takes the copy for a constant.)
+   */
+  declare readonly local: Accessor<F, K>
+  readonly #place: Place
+  readonly #at: (address: number) => Accessor<F, K>
+
+  /** @internal `at` makes accessors of the place's memory. */
+  constructor(type: Struct<F, K>, place: Place, at: (address: number) => Accessor<F, K>) {
+    this.type = type
+    this.local = at(place.local())
+    this.#place = place
+    this.#at = at
+  }
+
+  /** What other threads open it with: `machine.percpu.at(pointer, type)`. */
+  get pointer(): number {
+    return this.#place.pointer
+  }
+
+  /** A CPU's copy, whether or not it has a thread. What its owner changes meanwhile is seen at any time, or later. */
+  of(cpu: number): Accessor<F, K> {
+    return this.#at(this.#place.address(cpu))
+  }
+
+  /** The copies of all possible CPUs. */
+  *[Symbol.iterator](): Generator<[number, Accessor<F, K>]> {
+    for (let cpu = 0; cpu < this.#place.cpus; cpu++) yield [cpu, this.of(cpu)]
+  }
+
+  /** The sum of a plain field over all copies: exact once the CPUs have ended what they count. */
+  sum<P extends NumericField<F, K>>(field: P): Infer<Struct<F, K>>[P] {
+    let total: number | bigint | undefined
+    for (const [, copy] of this) {
+      const value = (copy as Record<string, number | bigint>)[field]
+      if (total === undefined) total = value
+      else if (typeof total === 'bigint') total += BigInt(value ?? 0)
+      else total += Number(value)
+    }
+    return total as Infer<Struct<F, K>>[P]
+  }
+
+  /** Frees all copies, for all threads. @throws PointerError if this handle has. */
+  free(): void {
+    this.#place.free()
+    Object.assign(this, { local: this.#place.poison() })
+  }
+}

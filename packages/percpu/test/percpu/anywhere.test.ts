@@ -1,0 +1,293 @@
+/**
+ * Each operation of per-CPU memory with its thread killed before its first access to shared memory, its second, … its last. Afterwards
+ * all metadata are right, no page is lost, and the operation has happened as a whole, or not at all.
+ */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { BootOptions, Machine } from 'percpu'
+import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
+import { kinds } from './support/kinds.js'
+import { pagesOutside } from './support/pages.js'
+
+const { boot, join } = percpu
+const UNIT = 4096 * 2
+const smp = kinds.filter(({ options }) => options.smp)
+const fresh = (options: BootOptions): Machine => boot({ ...options, memory: '1 MiB', percpu: { unit: UNIT } })
+function joinAs(machine: Machine, thread: number): Machine {
+  const options = { doorbell: 'waitAsync', thread } as const
+  return join(machine.handle, options)
+}
+
+/** Pointers of objects that take all but the last `rest` bytes of the first chunk. */
+function fill(machine: Machine, rest: number): number[] {
+  const { percpu } = machine
+  const pointers = []
+  for (;;) {
+    const [first] = percpu.report().chunks
+    const room = Math.min(4096, (first?.largestFree ?? 0) - rest)
+    if (room < 4) return pointers
+    pointers.push(percpu.alloc(room, { align: 4 }))
+  }
+}
+/** What of the machine an operation may change: allocations and bytes in use. */
+function usage(machine: Machine): string {
+  const { chunks } = machine.percpu.report()
+  return JSON.stringify(
+    chunks.filter(({ used }) => used > 0).map(({ used, allocations }) => [used, allocations]),
+  )
+}
+
+const endings = new Map<unknown, string>()
+/** What is in use after the operation; worked out once for each kind of machine. */
+function ended(options: BootOptions, prepare: Scene['prepare'], run: Scene['run']): string {
+  const key = `${JSON.stringify(options)} ${prepare.toString()} ${run.toString()}`
+  let known = endings.get(key)
+  if (known === undefined) {
+    const machine = fresh(options)
+    run(machine, prepare(machine))
+    endings.set(key, (known = usage(machine)))
+  }
+  return known
+}
+
+interface Scene {
+  readonly prepare: (machine: Machine) => number[]
+  readonly run: (cpu: Machine, prepared: readonly number[]) => unknown
+}
+const scenes: Readonly<Record<string, Scene>> = {
+  'allocating where there is room': { prepare: () => [], run: (cpu) => cpu.percpu.alloc(20) },
+  'allocating in a new chunk': { prepare: (machine) => fill(machine, 0), run: (cpu) => cpu.percpu.alloc(64) },
+  'allocating several pages': {
+    prepare: (machine) => fill(machine, 0),
+    run: (cpu) => cpu.percpu.alloc(5000),
+  },
+  'freeing a small object': {
+    prepare: ({ percpu }) => [8, 8, 8].map((bytes) => percpu.alloc(bytes)),
+    run: (cpu, [, middle]) => cpu.percpu.free(middle ?? 0),
+  },
+  'freeing what empties a chunk': {
+    prepare: (machine) => [...fill(machine, 0), machine.percpu.alloc(5000)],
+    run: (cpu, pointers) => cpu.percpu.free(pointers.at(-1) ?? 0),
+  },
+  'balancing too many chunks': {
+    prepare: (machine) => {
+      fill(machine, 0)
+      const large = [1, 2, 3].map(() => machine.percpu.alloc(UNIT))
+      for (const pointer of large) machine.percpu.free(pointer)
+      return []
+    },
+    run: (cpu) => cpu.percpu.balance(),
+  },
+  'balancing a chunk set aside': {
+    prepare: (machine) => {
+      fill(machine, 0)
+      const pages = Array.from({ length: 6 }, () => machine.percpu.alloc(4096))
+      for (const pointer of pages.filter((_, i) => i % 2 !== 0)) machine.percpu.free(pointer)
+      return []
+    },
+    run: (cpu) => cpu.percpu.balance(),
+  },
+}
+
+describe('a thread killed before any access', () => {
+  for (const { name: kind, options } of smp) {
+    for (const [name, { prepare, run }] of Object.entries(scenes)) {
+      it(`of ${name} leaves all metadata right, and no page lost (${kind})`, () => {
+        const points = forEachAccess((at) => {
+          // Thousands of loads that look whether memory is clear: all alike.
+          if (at > 900 && at % 97 !== 0) return true
+          const machine = fresh(options)
+          const prepared = prepare(machine)
+          const before = usage(machine)
+          const cpu = joinAs(machine, 101)
+          const killed = killAt(() => run(cpu, prepared), at, cpu)
+          if (!killed) return false
+          machine.declareDead(1)
+          machine.percpu.verify()
+          const found = usage(machine)
+          // Or as if it had ended.
+          assert.ok(found === before || found === ended(options, prepare, run), `access ${at}`)
+          assert.equal(pagesOutside(machine), 0, `access ${at}: pages lost`)
+          // And it works on.
+          if (at % 5 !== 0) return true
+          machine.percpu.free(machine.percpu.alloc(100))
+          machine.percpu.balance()
+          machine.percpu.verify()
+          assert.equal(pagesOutside(machine), 0, `access ${at}: pages lost later`)
+          return true
+        })
+        assert.ok(points > 8, `only ${points} accesses`)
+      })
+    }
+
+    it(`of opening a name leaves nothing that nobody can reach (${kind})`, () => {
+      const points = forEachAccess((at) => {
+        const machine = fresh(options)
+        const cpu = joinAs(machine, 101)
+        const killed = killAt(() => cpu.percpu.i32({ name: 'n' }), at, cpu)
+        if (killed) machine.declareDead(1)
+        const { allocations: before } = machine.percpu.report().chunks[0] ?? assert.fail()
+        assert.ok(before <= 1)
+        const known = machine.objects.list().length > 0
+        machine.percpu.i32({ name: 'n' }).add(5)
+        assert.equal(machine.percpu.report().chunks[0]?.allocations, 1, `access ${at}, known: ${known}`)
+        assert.equal(machine.percpu.i32({ name: 'n' }).local, 5)
+        machine.percpu.verify()
+        return killed
+      })
+      assert.ok(points > 60, `only ${points} accesses`)
+    })
+
+    it(`of counting has counted, or not (${kind})`, () => {
+      const points = forEachAccess((at) => {
+        const machine = fresh(options)
+        const counter = machine.percpu.counter('c', { batch: 4 })
+        const cpu = joinAs(machine, 101)
+        const own = cpu.percpu.counter('c')
+        own.add(3)
+        let counted = 3
+        const killed = killAt(
+          () => {
+            own.add(2)
+            counted = 5
+            own.add(2)
+            counted = 7
+            own.add(-1)
+            counted = 6
+          },
+          at,
+          cpu,
+        )
+        if (killed) {
+          const alive = counter.rough
+          machine.declareDead(1)
+          assert.equal(counter.rough, counter.sum(), `folded: ${alive}`)
+        }
+        const after = new Map([
+          [3, 5],
+          [5, 7],
+          [7, 6],
+          [6, 6],
+        ])
+        assert.ok([counted, after.get(counted)].includes(counter.sum()), `access ${at}: ${counter.sum()}`)
+        return killed
+      })
+      assert.ok(points > 20, `only ${points} accesses`)
+    })
+  }
+
+  it('while it changes the mode of a reference count leaves that to the reaper', async () => {
+    const machine = fresh({ cpus: 3 })
+    const victim = joinAs(machine, 101)
+    const [ref, dying] = [machine.percpu.ref('r'), victim.percpu.ref('r')]
+    ref.get()
+    dying.get()
+    // Its thread ends while it waits for the grace period: that never comes to it.
+    mem.control.dead.add(victim.memory.i32)
+    void dying.kill()
+    await Promise.resolve()
+    assert.ok(ref.isAtomic)
+    machine.declareDead(1)
+    ref.put(2)
+    await ref.released()
+    assert.equal(ref.isDying, true)
+  })
+
+  it('of reaping leaves the rest to the next reaper', () => {
+    const points = forEachAccess((at) => {
+      const machine = fresh({ cpus: 4 })
+      const [victim, reaper] = [joinAs(machine, 101), joinAs(machine, 102)]
+      machine.percpu.counter('c', { batch: 100 })
+      victim.percpu.counter('c').add(7)
+      victim.percpu.rwSemaphore('s').readLock()
+      killAt(() => victim.percpu.alloc(64), 60, victim)
+      const killed = killAt(() => reaper.declareDead(1), at, reaper)
+      if (killed) {
+        machine.declareDead(2)
+        if (machine.present.includes(1)) machine.declareDead(1)
+      }
+      machine.percpu.verify()
+      assert.equal(machine.percpu.counter('c').sum(), 7)
+      assert.equal(machine.percpu.counter('c').rough, 7)
+      assert.equal(machine.percpu.rwSemaphore('s').readers, 0)
+      return killed
+    })
+    assert.ok(points > 60, `only ${points} accesses`)
+  })
+})
+
+describe('another CPU in the middle', () => {
+  it('of an allocation finds the lock taken, and atomic requests do not wait for it', () => {
+    let refused = 0
+    forEachAccess((at) => {
+      const machine = fresh({ cpus: 3 })
+      const other = joinAs(machine, 101)
+      const pointers: (number | undefined)[] = []
+      const done = interrupt(
+        () => pointers.push(machine.percpu.alloc(64)),
+        at,
+        () => pointers.push(other.percpu.alloc(64, { atomic: true })),
+      )
+      const given = pointers.filter((pointer) => pointer !== undefined)
+      if (given.length < pointers.length) refused++
+      assert.equal(new Set(given).size, given.length)
+      machine.percpu.verify()
+      return done
+    })
+    assert.ok(refused > 10)
+  })
+
+  it('of a reader that leaves is told when it has left', async () => {
+    const { PercpuRwSemaphoreWords: words } = await import('../../dist/percpu/layouts.js')
+    let told = 0
+    for (let at = 0; ; at++) {
+      const machine = fresh({ cpus: 3 })
+      const lock = machine.percpu.rwSemaphore('s')
+      const other = joinAs(machine, 101).percpu.rwSemaphore('s')
+      ;(await other.writeLock()).unlock()
+      // In the slow mode, which the writer has just left.
+      const reader = lock.readLock()
+      const address = machine.objects.list()[0]?.address ?? 0
+      const departures = (): number =>
+        mem.loadAtomic32(machine.memory.i32, address / 4 + words.words.departures)
+      const before = departures()
+      const done = interrupt(
+        () => reader.unlock(),
+        at,
+        () => {
+          if (departures() === before) return
+          told++
+          assert.equal(lock.readers, 0, `access ${at}`)
+        },
+      )
+      if (!done) break
+    }
+    assert.ok(told > 0)
+  })
+
+  it('of publishing never sees memory that is not clear', () => {
+    const points = forEachAccess((at) => {
+      const machine = fresh({ cpus: 3 })
+      const stale = machine.percpu.alloc(16)
+      for (const cpu of machine.possible)
+        mem.store32(machine.memory.i32, machine.percpu.address(stale, cpu) / 4, 77)
+      machine.percpu.free(stale)
+      const word = machine.memblock.alloc({ size: 4 })
+      return interrupt(
+        () => machine.percpu.alloc(16, { into: word }),
+        at,
+        () => {
+          const pointer = mem.loadAtomic32(machine.memory.i32, word / 4)
+          if (pointer === 0) return
+          for (const cpu of machine.possible)
+            assert.equal(
+              mem.load32(machine.memory.i32, machine.percpu.address(pointer, cpu) / 4),
+              0,
+              `access ${at}`,
+            )
+        },
+      )
+    })
+    assert.ok(points > 60)
+  })
+})

@@ -1,0 +1,120 @@
+/** Every allocation that fails, at each of the points at which memory may run out, leaves everything as it was. */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { describe, it } from 'node:test'
+import { boot, type BootOptions, type Machine } from 'percpu'
+import { copyOut } from 'percpu/mem'
+import { kinds } from './support/kinds.js'
+import { backendOf, failPages } from './support/inside.js'
+import { pagesOutside } from './support/pages.js'
+
+const UNIT = 8192
+const fresh = (options: BootOptions): Machine => boot({ ...options, memory: '1 MiB', percpu: { unit: UNIT } })
+
+/** The bytes of the root, the tables and all records, without the counts of failures and flushes. */
+function image(machine: Machine): string {
+  const { flushes, failures, ...report } = machine.percpu.report()
+  assert.ok(flushes >= 0 && failures >= 0)
+  const bytes = backendOf(machine)
+    .records()
+    .map((address) => {
+      const bytes = copyOut(machine.memory, address, backendOf(machine).recordBytes)
+      return createHash('sha256').update(bytes).digest('hex')
+    })
+  return JSON.stringify([report, bytes])
+}
+
+/** Uses up the first chunk, so that the next allocation needs memory. */
+function fill(machine: Machine): void {
+  for (let bytes = 4096; bytes >= 4; bytes /= 2)
+    while (machine.percpu.alloc(bytes, { atomic: true, align: 4 }) !== undefined);
+}
+
+describe('running out of memory', () => {
+  for (const { name, options } of kinds) {
+    for (const bytes of [16, 5000]) {
+      it(`at any page leaves all bytes as they were (${name}, ${bytes} bytes)`, () => {
+        let points = 0
+        for (let calls = 0; ; calls++) {
+          const machine = fresh(options)
+          fill(machine)
+          // A failed atomic request is remembered for the balancing.
+          machine.percpu.balance()
+          fill(machine)
+          const before = image(machine)
+          failPages(machine, calls)
+          let pointer: number | undefined
+          try {
+            pointer = machine.percpu.alloc(bytes)
+          } catch (error) {
+            assert.equal((error as { code: string }).code, 'PERCPU_NO_PERCPU_MEMORY')
+          }
+          failPages(machine, -1)
+          machine.percpu.verify()
+          assert.equal(pagesOutside(machine), 0)
+          if (pointer !== undefined) break
+          points++
+          if (machine.percpu.report().chunks.length === 2)
+            assert.equal(image(machine), before, `call ${calls}`)
+        }
+        assert.ok(points >= 1, `only ${points} points`)
+      })
+    }
+  }
+
+  it('in the middle of mapping unmaps what was mapped, flushes once, and gives all pages back', () => {
+    const { options } = kinds[0]
+    const pages = options.cpus * 2
+    for (let mapped = 0; mapped < pages; mapped++) {
+      const machine = fresh(options)
+      machine.percpu.free(machine.percpu.alloc(UNIT))
+      machine.percpu.balance()
+      fill(machine)
+      const backend = backendOf(machine)
+      // A chunk without pages: what is mapped is mapped by this allocation alone.
+      backend.addEmptyChunk()
+      const before = image(machine)
+      const { flushes } = machine.percpu.report()
+      backend.failMapping(mapped)
+      assert.throws(() => machine.percpu.alloc(UNIT), { message: 'no page table' })
+      backend.failMapping(undefined)
+      assert.equal(image(machine), before, `after ${mapped} pages`)
+      assert.equal(machine.percpu.report().flushes, flushes + (mapped === 0 ? 0 : 1))
+      assert.equal(pagesOutside(machine), 0)
+      machine.percpu.verify()
+      machine.percpu.free(machine.percpu.alloc(UNIT))
+      machine.percpu.verify()
+    }
+  })
+
+  it('does not disturb atomic requests that fit, and refuses those that do not without growing', () => {
+    for (const { options } of kinds) {
+      const machine = fresh(options)
+      failPages(machine, 0)
+      assert.ok(machine.percpu.alloc(16, { atomic: true }) !== undefined)
+      fill(machine)
+      const before = image(machine)
+      assert.equal(machine.percpu.alloc(4096, { atomic: true }), undefined)
+      assert.equal(image(machine), before)
+      failPages(machine, -1)
+      machine.percpu.balance()
+      if (machine.percpu.report().backend === 'vm') {
+        assert.ok(machine.percpu.report().emptyPages >= 4)
+        assert.ok(machine.percpu.alloc(4096, { atomic: true }) !== undefined)
+      }
+    }
+  })
+
+  it('counts what failed', () => {
+    const machine = fresh(kinds[0].options)
+    fill(machine)
+    const { failures } = machine.percpu.report()
+    failPages(machine, 0)
+    assert.throws(() => machine.percpu.alloc(16), {
+      code: 'PERCPU_NO_PERCPU_MEMORY',
+      name: 'PercpuMemoryError',
+    })
+    assert.throws(() => machine.percpu.alloc(4096, { reserved: true }), /reserved part/)
+    assert.equal(machine.percpu.report().failures, failures + 2)
+  })
+})

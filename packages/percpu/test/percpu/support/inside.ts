@@ -1,0 +1,59 @@
+/** The inside of a machine's per-CPU allocator, for faults that users cannot cause. */
+import type { Machine } from 'percpu'
+
+const { PercpuLayer } = await import('../../../dist/percpu/layer.js')
+const { MappedBackend } = await import('../../../dist/percpu/vm.js')
+const { createChunk } = await import('../../../dist/percpu/growth.js')
+const { PercpuRoot } = await import('../../../dist/percpu/layouts.js')
+
+type Layer = InstanceType<typeof PercpuLayer>
+type Context = Parameters<Layer['attach']>[0]
+const layers = new WeakMap<object, Layer>()
+const prototype: { attach: (this: Layer, context: Context) => void } = PercpuLayer.prototype
+const original = prototype.attach
+prototype.attach = function (context) {
+  layers.set(context.machine, this)
+  original.call(this, context)
+}
+
+export interface Inside {
+  /** Byte addresses of the records of all chunks. */
+  records(): number[]
+  readonly recordBytes: number
+  /** The mapping of a page after so many others fails. */
+  failMapping(after: number | undefined): void
+  /** Adds a chunk without pages. */
+  addEmptyChunk(): void
+}
+
+export function backendOf(machine: Machine): Inside {
+  const layer = layers.get(machine)
+  if (!layer) throw new Error('the machine was made before this module was loaded')
+  const { core } = layer.use()
+  return {
+    records: () => [...core.records()].map((record) => record * 4),
+    recordBytes: core.geometry.recordWords * 4,
+    failMapping(after) {
+      if (!(core.backend instanceof MappedBackend)) throw new Error('not mapped')
+      let left = after ?? 0
+      const backend = core.backend as unknown as { beforeMap: (() => void) | undefined }
+      backend.beforeMap =
+        after === undefined
+          ? undefined
+          : () => {
+              if (left-- === 0) throw new Error('no page table')
+            }
+    },
+    addEmptyChunk() {
+      core.words.lock(core.places.root + PercpuRoot.words.lock)
+      createChunk(core)
+      core.words.unlock()
+    },
+  }
+}
+
+/** The call of `pages.allocate` after so many others finds nothing; none for -1. */
+export function failPages(machine: Machine, after: number): void {
+  const pages = machine.pages as unknown as { failAfter(calls: number, failures: number): void }
+  pages.failAfter(Math.max(0, after), after < 0 ? 0 : 1)
+}
