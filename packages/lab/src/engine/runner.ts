@@ -28,6 +28,8 @@ export const REDUNDANT = -2
 export const FAILED = -3
 /** More steps than allowed. */
 export const TOO_LONG = -4
+/** Another shard explores what follows. */
+export const ELSEWHERE = -5
 
 /** Unwinds a stack. Never seen by a body's own handlers for long: while it flies, each access throws it again. */
 class Unwind extends Error {}
