@@ -50,7 +50,9 @@ export class EventLoop {
     const tasks =
       (kind: 'timer' | 'immediate') =>
       (callback: Callback, delay?: unknown, ...args: unknown[]) =>
-        this.addTask(kind, callback, kind === 'timer' ? args : [delay, ...args])
+        kind === 'timer'
+          ? this.addTask(kind, callback, args, Math.max(0, Number(delay) || 0))
+          : this.addTask(kind, callback, [delay, ...args], 0)
     const clear = (id: unknown) => {
       if (typeof id === 'number') this.cpu?.callbacks.delete(id)
     }
@@ -79,9 +81,10 @@ export class EventLoop {
     }
   }
 
-  /** A number that grows with each step of the CPU, the same in each replay. */
+  /** Grows with each step of the CPU, and by each wait that it saw timing out; the same in each replay. */
   private time(): number {
-    return (this.cpu?.cursor ?? 0) / 1000
+    const { cpu } = this
+    return cpu === undefined ? 0 : cpu.cursor / 1000 + cpu.waited
   }
 
   private orElse<Args extends never[], Result>(
@@ -91,12 +94,15 @@ export class EventLoop {
     return (...args) => (this.cpu === undefined ? outside(...args) : (inside(...args) as Result))
   }
 
-  private addTask(kind: 'timer' | 'immediate', callback: Callback, args: unknown[]): number {
+  private addTask(kind: 'timer' | 'immediate', callback: Callback, args: unknown[], delay: number): number {
     this.isAsync = true
     const { cpu, runner } = this
     if (cpu === undefined || runner === undefined) throw new Error('no CPU is running')
     const id = runner.op(TASK, undefined, 0, kind, undefined) as number
-    cpu.callbacks.set(id, () => callback(...args))
+    cpu.callbacks.set(id, () => {
+      cpu.waited += delay
+      callback(...args)
+    })
     return id
   }
 

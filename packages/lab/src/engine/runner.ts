@@ -145,6 +145,7 @@ export class Runner {
     this.cpu = cpu
     this.unwinding = false
     cpu.cursor = 0
+    cpu.waited = 0
     cpu.running = cpu.main
     cpu.callbacks.clear()
     const leaveLoop = this.eventLoop.enter(this, cpu)
@@ -256,11 +257,16 @@ export class Runner {
   }
   private quiet = false
 
-  /** The promise of a task of the event loop. */
-  promiseOf(task: number): Promise<unknown> {
-    const { callbacks } = this.current
+  /** The promise of a task of the event loop: a wait of at most `timeout` milliseconds. */
+  promiseOf(task: number, timeout: number): Promise<unknown> {
+    const cpu = this.current
     this.eventLoop.isAsync = true
-    return new Promise((resolve) => callbacks.set(task, resolve))
+    return new Promise((resolve) =>
+      cpu.callbacks.set(task, (how) => {
+        if (how === 'timed-out') cpu.waited += timeout
+        resolve(how)
+      }),
+    )
   }
 
   /** Calls the handlers that entered at this point of the log. */
