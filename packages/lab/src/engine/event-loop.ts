@@ -70,6 +70,9 @@ export class EventLoop {
     Date.now = this.orElse(() => Math.floor(this.time()), originals.dateNow)
     Math.random = this.orElse(() => ((this.time() * 9301 + 49297) % 233280) / 233280, originals.random)
     const ignore = (reason: unknown) => this.rejected(reason)
+    // Others, a test runner for one, would take a stack that the lab has left for a failure.
+    const listeners = process.listeners('unhandledRejection')
+    process.removeAllListeners('unhandledRejection')
     process.on('unhandledRejection', ignore)
     return () => {
       const { now, dateNow, random, ...globals } = originals
@@ -78,6 +81,7 @@ export class EventLoop {
       Date.now = dateNow
       Math.random = random
       process.off('unhandledRejection', ignore)
+      for (const listener of listeners) process.on('unhandledRejection', listener)
     }
   }
 
