@@ -92,10 +92,11 @@ export class Locks {
     }
   }
 
-  /** What the code of one CPU uses. In the body of that CPU. */
-  core(cpu: number | CpuContext): Core {
-    if (typeof cpu !== 'number') return cpu.prepare(() => this.core(cpu.number))
+  /** What the code of one CPU uses, made in its body. `hears`: also while it does not block, by its event loop. */
+  core(cpu: number | CpuContext, hears = false): Core {
+    if (typeof cpu !== 'number') return cpu.prepare(() => this.core(cpu.number, hears))
     const doorbell = new Doorbell(this.#table, cpu)
+    if (hears) doorbell.start('waitAsync')
     const nothing = { announce: () => undefined } as never
     const idle = new ReadyIdle(this.#table, cpu, doorbell, nothing, nothing)
     const machine = { cpu, incarnation: 1 }
@@ -170,3 +171,7 @@ export class Locks {
   }
 }
 const flags = await import('../../../../dist/sync/mutex-words.js')
+
+export function isTimeout(error: unknown): boolean {
+  return (error as { code?: string }).code === 'PERCPU_LOCK_TIMEOUT'
+}
