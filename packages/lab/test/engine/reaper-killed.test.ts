@@ -3,7 +3,9 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { explore, mem } from 'percpu-lab'
 
-async function reap(mode: 'exhaustive' | 'enumerate'): Promise<{ ends: ReadonlySet<string>; executions: number }> {
+async function reap(
+  mode: 'exhaustive' | 'enumerate',
+): Promise<{ ends: ReadonlySet<string>; executions: number }> {
   const ends = new Set<string>()
   const { executions } = await explore(
     'a reaper that dies',

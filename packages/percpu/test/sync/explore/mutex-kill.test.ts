@@ -51,8 +51,8 @@ describe('a mutex is passed on', () => {
     },
   })
   for (const [victim, who, executions] of [
-    [0, 'the owner', 1552],
-    [1, 'the waiter', 310],
+    [0, 'the owner', 2869],
+    [1, 'the waiter', 436],
   ] as const)
     it(`when ${who} is killed anywhere`, async () => {
       await explore(
@@ -74,20 +74,35 @@ describe('a mutex is passed on', () => {
         t.kill(1, reaperOf(locks, 1))
         check(t, locks, 1)
       },
-      { preemptions: 1, expect: { executions: 0, blocked: 0 } },
+      { preemptions: 0, expect: { executions: 2273, blocked: 0 } },
     )
   })
 
-  it('when the owner is killed, and its reaper too, anywhere', async () => {
+  it('when its reaper is killed anywhere, too, and the next reaper comes', async () => {
     await explore(
       'the reaper is killed',
       (t) => {
-        const locks = contend(t, 2)
-        const settings = reaperOf(locks, 0)
-        t.kill(0, { ...settings, reaperKill: settings })
-        check(t, locks, 0)
+        const locks = new Locks(t, 3)
+        const word = locks.mutex()
+        // The owner's thread just ends.
+        t.cpu(0, (cpu) => {
+          const core = locks.core(cpu)
+          cpu.prepare(() => openMutex(core, word).lock())
+        })
+        t.cpu(1, (cpu) => {
+          const guard = openMutex(locks.core(cpu), word).lock()
+          guard.unlock()
+          return guard.predecessorDied
+        })
+        const reaper = (): void => void locks.recover(0)
+        t.cpu(2, reaper)
+        t.kill(2, { reaper })
+        t.finally(([, died]) => {
+          assert.equal(died, true)
+          locks.assertIdle()
+        })
       },
-      { preemptions: 1, expect: { executions: 0, blocked: 0 } },
+      { expect: { executions: 12898, blocked: 0 } },
     )
   })
 

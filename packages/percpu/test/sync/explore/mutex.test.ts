@@ -5,7 +5,10 @@ import { explore, mem, type Scenario } from 'percpu-lab'
 import { isTimeout, Locks, openMutex } from './support/locks.js'
 
 /** A mutex and a plain word that it protects. */
-function setUp(t: Scenario, cpus: number): { locks: Locks; word: number; increment: () => void; count: () => number } {
+function setUp(
+  t: Scenario,
+  cpus: number,
+): { locks: Locks; word: number; increment: () => void; count: () => number } {
   const locks = new Locks(t, cpus)
   const { i32 } = locks.memory
   const data = locks.words(1)
@@ -51,7 +54,7 @@ describe('a mutex', () => {
           locks.assertIdle()
         })
       },
-      { preemptions: 1, expect: { executions: 0, blocked: 0 } },
+      { preemptions: 1, expect: { executions: 48, blocked: 0 } },
     )
   })
 
@@ -101,7 +104,7 @@ describe('a mutex', () => {
           locks.assertIdle()
         })
       },
-      { expect: { executions: 0, blocked: 0 } },
+      { expect: { executions: 281, blocked: 0 } },
     )
   })
 
@@ -135,12 +138,11 @@ describe('a mutex', () => {
           locks.assertIdle()
         })
       },
-      { preemptions: 1, expect: { executions: 0, blocked: 0 } },
+      { preemptions: 1, expect: { executions: 6528, blocked: 0 } },
     )
   })
 
   it('goes to the CPUs that lost it before, whoever else wants it', async () => {
-    const overtaken: number[] = []
     await explore(
       'no starvation',
       (t) => {
@@ -180,14 +182,12 @@ describe('a mutex', () => {
           return before === Infinity ? 0 : now - before
         })
         t.finally(([, , overtakes]) => {
-          overtaken.push(overtakes as number)
           assert.ok((overtakes as number) <= 3, `overtaken ${String(overtakes)} times`)
           locks.assertIdle()
         })
       },
-      { mode: 'random', executions: 5000, seed: 1 },
+      { mode: 'random', executions: 1500, seed: 1 },
     )
-    console.log(overtaken.filter((n) => n > 0).length, Math.max(...overtaken))
   })
 })
 
@@ -208,7 +208,7 @@ describe('a mutex whose tasks wait asynchronously', () => {
           locks.assertIdle()
         })
       },
-      { expect: { executions: 0, blocked: 0 } },
+      { expect: { executions: 56, blocked: 0 } },
     )
   })
 
@@ -247,7 +247,7 @@ describe('a mutex whose tasks wait asynchronously', () => {
           locks.assertIdle()
         })
       },
-      { expect: { executions: 0, blocked: 0 } },
+      { expect: { executions: 591, blocked: 0 } },
     )
   })
 })

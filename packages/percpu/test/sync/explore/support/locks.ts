@@ -75,7 +75,10 @@ export class Locks {
 
   /** Stands for the machine's directory of named objects. */
   #objects(): Parameters<typeof SyncMap.create>[1] {
-    const create = (_name: string, { layout, init }: { layout: { size: number }; init(address: number): void }) => {
+    const create = (
+      _name: string,
+      { layout, init }: { layout: { size: number }; init(address: number): void },
+    ) => {
       const address = this.#t.words(layout.size / 4).base * 4
       init(address)
       return address
@@ -150,7 +153,11 @@ export class Locks {
         const at = record + layouts.SyncCpu.words.interests + (place * layouts.Interest.stride) / 4
         assert.equal(mem.load32(i32, at), 0, `CPU ${cpu} has an interest left`)
       }
-      assert.equal(mem.load32(i32, record + layouts.SyncCpu.words.journalLength), 0, `the journal of CPU ${cpu}`)
+      assert.equal(
+        mem.load32(i32, record + layouts.SyncCpu.words.journalLength),
+        0,
+        `the journal of CPU ${cpu}`,
+      )
     }
     for (const { base, type } of this.#locks) {
       if (type.name === 'MutexWords') this.assertFree(base)
@@ -165,9 +172,14 @@ export class Locks {
   assertFree(word: number): void {
     const { OWNER_DIED, WAITERS } = flags
     const owner = mem.load32(this.memory.i32, word)
-    assert.equal(owner & ~(OWNER_DIED | WAITERS), 0, `the mutex is held or reserved: 0x${(owner >>> 0).toString(16)}`)
-    const words = (layouts.MutexWords.size / 4) - 1
-    for (let i = 1; i <= words; i++) assert.equal(mem.load32(this.memory.i32, word + i), 0, `word ${i} of the mutex`)
+    assert.equal(
+      owner & ~(OWNER_DIED | WAITERS),
+      0,
+      `the mutex is held or reserved: 0x${(owner >>> 0).toString(16)}`,
+    )
+    const words = layouts.MutexWords.size / 4 - 1
+    for (let i = 1; i <= words; i++)
+      assert.equal(mem.load32(this.memory.i32, word + i), 0, `word ${i} of the mutex`)
   }
 }
 const flags = await import('../../../../dist/sync/mutex-words.js')
