@@ -70,7 +70,7 @@ describe('a mutex that an impatient CPU waits for', () => {
         })
         t.finally(([, overtakes]) => assert.ok((overtakes as number) <= 2, `${String(overtakes)} overtakes`))
       },
-      { preemptions: 2, expect: { executions: 3427, blocked: 0 } },
+      { preemptions: 2, expect: { executions: 3976, blocked: 0 } },
     )
   })
 
@@ -83,7 +83,7 @@ describe('a mutex that an impatient CPU waits for', () => {
           openMutex(locks.core(cpu), word).lock().unlock()
         })
       },
-      { preemptions: 2, expect: { executions: 1912, blocked: 0 } },
+      { preemptions: 2, expect: { executions: 2218, blocked: 0 } },
     )
   })
 
@@ -100,7 +100,7 @@ describe('a mutex that an impatient CPU waits for', () => {
         })
         t.kill(1, { reaper: () => void locks.recover(1) })
       },
-      { preemptions: 0, expect: { executions: 2161, blocked: 0 } },
+      { preemptions: 0, expect: { executions: 2441, blocked: 0 } },
     )
   })
 
@@ -114,7 +114,7 @@ describe('a mutex that an impatient CPU waits for', () => {
         })
         t.kill(0, { reaper: () => void locks.recover(0) })
       },
-      { expect: { executions: 7379, blocked: 0 } },
+      { expect: { executions: 10700, blocked: 0 } },
     )
   })
 })

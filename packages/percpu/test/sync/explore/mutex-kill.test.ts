@@ -51,8 +51,8 @@ describe('a mutex is passed on', () => {
     },
   })
   for (const [victim, who, executions] of [
-    [0, 'the owner', 2869],
-    [1, 'the waiter', 436],
+    [0, 'the owner', 3498],
+    [1, 'the waiter', 482],
   ] as const)
     it(`when ${who} is killed anywhere`, async () => {
       await explore(
@@ -74,7 +74,7 @@ describe('a mutex is passed on', () => {
         t.kill(1, reaperOf(locks, 1))
         check(t, locks, 1)
       },
-      { preemptions: 0, expect: { executions: 2273, blocked: 0 } },
+      { preemptions: 0, expect: { executions: 2499, blocked: 0 } },
     )
   })
 
@@ -102,7 +102,7 @@ describe('a mutex is passed on', () => {
           locks.assertIdle()
         })
       },
-      { expect: { executions: 12898, blocked: 0 } },
+      { expect: { executions: 16967, blocked: 0 } },
     )
   })
 

@@ -77,8 +77,11 @@ export class Locks {
   #objects(): Parameters<typeof SyncMap.create>[1] {
     const create = (
       _name: string,
-      { layout, init }: { layout: { size: number }; init(address: number): void },
-    ) => {
+      {
+        layout,
+        init,
+      }: { readonly layout: { readonly size: number }; readonly init: (address: number) => void },
+    ): number => {
       const address = this.#t.words(layout.size / 4).base * 4
       init(address)
       return address
@@ -109,7 +112,7 @@ export class Locks {
   /** What the reaper of `cpu` does for this layer. */
   recover(cpu: number): RecoveryResult {
     const recovery = { table: this.#table, ringer: new Ringer(this.#table), cpu, incarnation: 1 }
-    return recoverSync(recovery as unknown as Parameters<typeof recoverSync>[0], this.#map)
+    return recoverSync(recovery, this.#map)
   }
 
   /** Word index of a new lock. */
