@@ -3,8 +3,9 @@
 //
 //     npm run mutants [-- --only <part of a name>]
 //
-// A mutant is killed when its test fails or runs out of time. The run fails if a mutant survives, does not apply, does
-// not compile (so that no mutant dies of a typing error), or if a test does not pass without a mutant.
+// A mutant is killed when its test fails or runs out of time; one with "executions" only when an exploration fails by that
+// execution. The run fails if a mutant survives, does not apply, does not compile (so that no mutant dies of a typing error), or
+// if a test does not pass without a mutant.
 
 import { spawn } from 'node:child_process'
 import { availableParallelism } from 'node:os'
@@ -40,7 +41,7 @@ export async function runMutants(
   const runnable = jobs.filter(({ entry }) => !broken.has(testKey(entry)))
   await inLanes(root, lanes, runnable, async (copy, { entry, output, js }) => {
     const restore = copy.replace(output, js)
-    const { killed, how, milliseconds } = await runTest(copy.path, entry)
+    const { killed, how, milliseconds } = judge(entry, await runTest(copy.path, entry))
     restore()
     const row = { name: entry.name, killedBy: entry.killedBy, killed, how, milliseconds }
     table.push(row)
@@ -49,7 +50,7 @@ export async function runMutants(
       problems.push({
         file: entry.entryFile,
         line: 1,
-        message: `${entry.name} survives ${entry.killedBy}: ${entry.because}`,
+        message: `${entry.name} survives ${entry.killedBy} (${how}): ${entry.because}`,
       })
   })
   return { table: table.sort((a, b) => (a.name < b.name ? -1 : 1)), problems }
@@ -65,6 +66,14 @@ function prepare(root, entries, problems) {
     else jobs.push({ entry, output, js })
   }
   return jobs
+}
+
+/** What the outcome of a test says of a mutant. */
+function judge({ executions: limit }, { execution, ...outcome }) {
+  if (!outcome.killed || limit === undefined) return outcome
+  const isInTime = execution !== undefined && execution <= limit
+  const found = execution === undefined ? `${outcome.how}, no exploration` : `execution ${execution}`
+  return { ...outcome, killed: isInTime, how: isInTime ? found : `${found}; at most ${limit}` }
 }
 
 /** A name that no test has would let every mutant survive. */
@@ -103,8 +112,10 @@ function runTest(directory, { killedBy, testName, seconds }) {
     env: { ...process.env, NODE_TEST_CONTEXT: '' },
   })
   let output = ''
+  let execution
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text) => {
+      execution = firstExecution(output.slice(-100) + text, execution)
       output = (output + text).slice(-4000)
     })
   }
@@ -124,9 +135,16 @@ function runTest(directory, { killedBy, testName, seconds }) {
           : signal === null
             ? 'test failed'
             : signal
-      resolve({ killed: code !== 0, how, milliseconds: Math.round(performance.now() - start), output })
+      const milliseconds = Math.round(performance.now() - start)
+      resolve({ killed: code !== 0, how, milliseconds, output, execution })
     })
   })
+}
+
+/** The number of the execution in which an exploration failed, as the lab says it: the lowest in `text`, or `known`. */
+function firstExecution(text, known) {
+  const found = [...text.matchAll(/\([a-z -]+, execution (\d+)\)/g)].map(([, number]) => Number(number))
+  return known === undefined && found.length === 0 ? undefined : Math.min(known ?? Infinity, ...found)
 }
 
 function formatRow({ name, killedBy, killed, how, milliseconds }) {

@@ -7,6 +7,8 @@
 //       "killedBy": "packages/percpu/test/machine/online.test.ts",      the test that must fail
 //       "because": "one line: what goes wrong without the original",
 //       "testName": "pattern",                                          optional: only the tests with this name
+//       "executions": 40,                                               optional: an exploration must fail, by its 40th
+//                                                                       execution at the latest; no other failure counts
 //       "seconds": 20                                                   optional: time limit; 60 unless told
 //     }
 
@@ -15,7 +17,7 @@ import path from 'node:path'
 import { listFiles } from './cli.mjs'
 
 const required = ['file', 'find', 'replace', 'killedBy', 'because']
-const optional = { testName: 'string', seconds: 'number' }
+const optional = { testName: 'string', executions: 'number', seconds: 'number' }
 
 /** Reads the registry below `root`. Gives the valid entries, each with its `name`, and the problems of the others. */
 export function readRegistry(root) {
@@ -53,6 +55,8 @@ function faults(root, entry) {
     else if (typeof value !== optional[key]) messages.push(`"${key}" must be a ${optional[key]}`)
   }
   if (messages.length > 0) return messages
+  if (entry.executions !== undefined && !(Number.isInteger(entry.executions) && entry.executions > 0))
+    messages.push('"executions" must be a whole number from 1 on')
   if (entry.because.trim() === '' || entry.because.includes('\n')) messages.push('"because" must be one line')
   if (
     !/^packages\/[^/]+\/test\/.+\.test\.ts$/.test(entry.killedBy) ||

@@ -71,7 +71,7 @@ test('tells killed mutants from surviving ones, and leaves the workspace alone',
     [
       [
         'mutants/one/commuted.json',
-        'one/commuted survives packages/user/test/add.test.ts: a sum is no difference',
+        'one/commuted survives packages/user/test/add.test.ts (passed): a sum is no difference',
       ],
     ],
   )
@@ -158,4 +158,39 @@ test('an entry that names no test is a problem', async (t) => {
   )
   assert.deepEqual(table, [])
   assert.match(problems[0].message, /has no test named like "nothing"/)
+})
+
+const exploration = `
+import { add } from 'fixture'
+if (add(2, 3) === 6) throw new Error('sums: wrong (assertion, execution 12)\\n' + '-'.repeat(9000))
+if (add(2, 3) === -1) throw new Error('sums: nobody can go on (deadlock, execution 7)')
+if (add(2, 3) !== 5) throw new Error('sums: 3 executions instead of 4')
+`
+
+test('a mutant with a number of executions must make an exploration fail by then', async (t) => {
+  const inTime = { ...entry, executions: 12 }
+  const mutants = {
+    late: { ...inTime, executions: 11, replace: 'a * b' },
+    stuck: inTime,
+    'in-time': { ...inTime, replace: 'a * b' },
+    'not-explored': { ...inTime, replace: '2 * a' },
+    survivor: { ...inTime, replace: 'b + a' },
+  }
+  const { table, problems } = await runMutants(makeWorkspace(t, mutants, exploration), { lanes: 1 })
+  assert.deepEqual(
+    table.map(({ name, killed, how }) => [name, killed, how]),
+    [
+      ['one/in-time', true, 'execution 12'],
+      ['one/late', false, 'execution 12; at most 11'],
+      ['one/not-explored', false, 'test failed, no exploration; at most 12'],
+      ['one/stuck', true, 'execution 7'],
+      ['one/survivor', false, 'passed'],
+    ],
+  )
+  assert.equal(problems.length, 3)
+})
+
+test('a number of executions that is none is a problem', async (t) => {
+  const { problems } = await runMutants(makeWorkspace(t, { a: { ...entry, executions: 0 } }))
+  assert.match(problems[0].message, /"executions" must be a whole number from 1 on/)
 })

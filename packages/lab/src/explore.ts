@@ -5,16 +5,19 @@
 import { EventLoop } from './engine/event-loop.js'
 import { explored } from './engine/foreign-access.js'
 import { hook, withoutSteps } from './engine/hook.js'
-import { END, FAILED, REDUNDANT, Runner, type Search, TOO_LONG } from './engine/runner.js'
+import { ELSEWHERE, END, FAILED, REDUNDANT, Runner, type Search, TOO_LONG } from './engine/runner.js'
 import { World } from './engine/world.js'
-import { ExplorationFailure } from './failure.js'
+import { ExplorationFailure, failureOf } from './failure.js'
 import { InvariantError, judgeBroken, judgeEnd, messageOf, type Ending, type Verdict } from './judge.js'
 import { setForeignAccess } from './foreign/access.js'
 import { Scenario, ScenarioError } from './scenario.js'
 import { Dpor } from './search/dpor.js'
 import { RandomSearch } from './search/random.js'
 import { type Choice, decode, encode, FollowSchedule, scheduleOf } from './search/schedule.js'
+import { Shard, type ShardOptions } from './search/shard.js'
 import { shrink } from './search/shrink.js'
+import { type Outcome, settings } from './settings.js'
+import type { Trace } from './trace.js'
 import { recordTrace, StackRecorder } from './tracing.js'
 
 export interface ExploreOptions {
@@ -39,6 +42,10 @@ export interface ExploreOptions {
   readonly weak?: boolean
   /** Runs one execution: a schedule from a failure. */
   readonly replay?: string
+  /** The folder for the page of a failure. Default: the environment's PERCPU_LAB_REPORT, or one for temporary files. */
+  readonly report?: string
+  /** Explores one of several parts of a search; the others are explored elsewhere, and the sums are those of the whole. */
+  readonly shard?: ShardOptions
   /** How many there must be. A search that has become smaller finds less. */
   readonly expect?: { readonly executions?: number; readonly blocked?: number }
   /**
@@ -81,24 +88,65 @@ export async function explore(
 ): Promise<ExploreReport> {
   if (hook.runner !== undefined)
     throw new ScenarioError('one exploration at a time: await the other one first')
-  // Promise jobs of bodies can only be run from a task, and what follows an await is not one but a promise job itself.
-  const report = new Promise<ExploreReport>((resolve, reject) => {
+  const asked = settings()
+  if (asked?.selects(name) === false) return { name, ...nothing, truncated: true, milliseconds: 0 }
+  const all = { ...options, ...asked?.override }
+  const own = await inTask(() => outcomeOf(() => new Exploration(name, describe, all).run()))
+  const outcome = asked === undefined ? own : await asked.ended(own)
+  if ('failure' in outcome) throw outcome.failure
+  if (isSameSearch(options, all)) compare(outcome.report, options)
+  return outcome.report
+}
+
+/** Whether what was explored is what the program asked for. */
+function isSameSearch(options: ExploreOptions, all: ExploreOptions): boolean {
+  const deciding = ['mode', 'preemptions', 'seed', 'executions', 'depth', 'replay'] as const
+  return options.replay === undefined && deciding.every((key) => all[key] === options[key])
+}
+
+const nothing: Counts = { executions: 0, blocked: 0, redundant: 0, operations: 0 }
+
+/** Promise jobs of bodies can only be run from a task, and what follows an await is not one but a promise job itself. */
+function inTask<T>(action: () => T): Promise<T> {
+  return new Promise((resolve, reject) => {
     setImmediate(() => {
       try {
-        resolve(new Exploration(name, describe, options).run())
+        resolve(action())
       } catch (error) {
         reject(error instanceof Error ? error : new Error(String(error)))
       }
     })
   })
-  return await report
+}
+
+function outcomeOf(run: () => ExploreReport): Outcome {
+  try {
+    return { report: run() }
+  } catch (error) {
+    if (error instanceof ExplorationFailure) return { failure: error }
+    throw error
+  }
+}
+
+function compare(report: ExploreReport, { expect = {} }: ExploreOptions): void {
+  for (const what of ['executions', 'blocked'] as const) {
+    const expected = expect[what]
+    if (expected === undefined || expected === report[what]) continue
+    throw new ExplorationFailure(
+      'execution count',
+      `${report.name}: ${report[what]} ${what} instead of ${expected}: the code, the scenario or the search has changed`,
+      undefined,
+      report.executions,
+      undefined,
+    )
+  }
 }
 
 class Exploration {
   private readonly world = new World()
   private readonly scenario: Scenario
   private readonly eventLoop = new EventLoop()
-  private readonly counts: Counts = { executions: 0, blocked: 0, redundant: 0, operations: 0 }
+  private readonly counts: Counts = { ...nothing }
   private readonly start = performance.now()
 
   constructor(
@@ -128,16 +176,18 @@ class Exploration {
   private explore(): ExploreReport {
     const { options } = this
     if (options.replay !== undefined) {
-      const failed = this.follow(decode(options.replay))
-      if (failed !== undefined) throw failed
-      return this.report(false)
+      const stacks = new StackRecorder()
+      const found = this.follow(decode(options.replay), stacks)
+      if (found !== undefined) throw this.failureOf(this.traceOf(found, stacks), 1, found.cause)
+      this.counts.executions = 1
+      return this.report(true)
     }
-    const { mode = 'exhaustive' } = options
+    const { mode = 'exhaustive', preemptions = Infinity, shard } = options
+    // Without sleep sets the parts of a search overlap: one shard does it all.
+    if (preemptions !== Infinity && shard !== undefined && shard.index > 0) return this.report(false)
     const truncated =
       mode === 'pct' || mode === 'random' ? this.exploreAtRandom(mode) : this.exploreAll(mode === 'enumerate')
-    const report = this.report(truncated)
-    this.compare(report)
-    return report
+    return this.report(truncated)
   }
 
   private exploreAll(enumerate: boolean): boolean {
@@ -146,6 +196,7 @@ class Exploration {
       enumerate,
       preemptions: options.preemptions ?? Infinity,
       maxSteps: options.maxSteps ?? 10_000,
+      shard: this.shard(),
     })
     const runner = this.runnerFor(search)
     let from = 0
@@ -162,12 +213,20 @@ class Exploration {
     }
   }
 
+  private shard(): Shard | undefined {
+    const { shard, preemptions = Infinity } = this.options
+    if (shard === undefined || preemptions !== Infinity) return undefined
+    return new Shard(shard, this.world.processes.length)
+  }
+
   private exploreAtRandom(mode: 'pct' | 'random'): boolean {
     const { world, options } = this
-    const { seed = 1, depth = 3, maxSteps = 10_000, executions = 10_000 } = options
+    const { depth = 3, maxSteps = 10_000, executions = 10_000 } = options
+    const { index = 0, count = 1 } = options.shard ?? {}
+    const seed = (options.seed ?? 1) + index * 0x5bd1e995
     const search = new RandomSearch(world, { mode, seed, depth, maxSteps })
     const runner = this.runnerFor(search)
-    for (let i = 0; i < executions; i++) {
+    for (let i = index; i < executions; i += count) {
       this.finish(runner, runner.execute(), 0)
       search.begin()
       if (this.isOver()) return true
@@ -189,8 +248,10 @@ class Exploration {
     hook.runner = runner
     this.world.goBack(0)
     runner.prepare()
-    if (runner.error !== undefined)
-      throw this.failureOf(judgeBroken(this.world, runner), scheduleOf(this.world))
+    if (runner.error !== undefined) {
+      const verdict = judgeBroken(this.world, runner)
+      throw this.failureOf(this.traceOf(verdict), 1, verdict.cause)
+    }
     return runner
   }
 
@@ -204,13 +265,14 @@ class Exploration {
       this.options.observe?.(this.results(), counts.executions, world)
     } else if (ending === 'blocked') counts.blocked++
     else if (ending === 'redundant') counts.redundant++
-    else {
+    else if (ending !== 'elsewhere') {
       counts.executions++
       throw this.explain(ending)
     }
   }
 
-  private judge(runner: Runner, end: number): Ending | 'redundant' {
+  private judge(runner: Runner, end: number): Ending | 'redundant' | 'elsewhere' {
+    if (end === ELSEWHERE) return 'elsewhere'
     if (end === REDUNDANT) return 'redundant'
     if (end === FAILED) return judgeBroken(this.world, runner)
     if (end === TOO_LONG)
@@ -224,38 +286,36 @@ class Exploration {
 
   /** Makes the failure of the execution at hand as short as it can be, and gives it as an error. */
   private explain(verdict: Verdict): ExplorationFailure {
-    const found = this.counts.executions + this.counts.blocked + this.counts.redundant
+    const number = this.counts.executions + this.counts.blocked + this.counts.redundant
     const attempt = (schedule: readonly Choice[]) => {
       const again = this.follow(schedule)
       return again?.kind === verdict.kind ? scheduleOf(this.world) : undefined
     }
     const original = scheduleOf(this.world)
+    const first = this.traceOf(verdict)
     const schedule = verdict.kind === 'nondeterminism' ? original : shrink(original, attempt)
     const stacks = new StackRecorder()
     const shown = this.follow(schedule, stacks)
-    return shown === undefined || shown.kind !== verdict.kind
-      ? this.failureOf(verdict, original, found)
-      : new ExplorationFailure(shown.kind, shown.message, shown.trace, found, { cause: shown.cause })
+    return shown?.kind === verdict.kind
+      ? this.failureOf(this.traceOf(shown, stacks), number, shown.cause)
+      : this.failureOf(first, number, verdict.cause)
   }
 
-  /** Runs one schedule; gives the failure that it ends in. */
-  private follow(schedule: readonly Choice[], stacks?: StackRecorder): ExplorationFailure | undefined {
+  /** Runs one schedule; gives what it ends in, if something is wrong. */
+  private follow(schedule: readonly Choice[], stacks?: StackRecorder): Verdict | undefined {
     const search = new FollowSchedule(this.world, schedule, this.options.maxSteps ?? 10_000)
     const runner = this.runnerFor(search, stacks)
-    const ending = this.judge(runner, runner.execute())
-    if (typeof ending === 'string') return undefined
-    return this.failureOf(ending, scheduleOf(this.world), 1, stacks)
+    const verdict = this.judge(runner, runner.execute())
+    return typeof verdict === 'string' ? undefined : verdict
   }
 
-  private failureOf(
-    verdict: Verdict,
-    schedule: readonly Choice[],
-    found = 1,
-    stacks?: StackRecorder,
-  ): ExplorationFailure {
-    const trace = recordTrace(this.name, this.world, this.scenario.names, encode(schedule), verdict, stacks)
-    const message = `${this.name}: ${trace.failure?.message ?? verdict.message}`
-    return new ExplorationFailure(verdict.kind, message, trace, found, { cause: verdict.cause })
+  private traceOf(verdict: Verdict, stacks?: StackRecorder): Trace {
+    const schedule = encode(scheduleOf(this.world))
+    return recordTrace(this.name, this.world, this.scenario.names, schedule, verdict, stacks)
+  }
+
+  private failureOf(trace: Trace, execution: number, cause: unknown): ExplorationFailure {
+    return failureOf(trace, execution, this.options.report, cause)
   }
 
   private results(): unknown[] {
@@ -280,19 +340,5 @@ class Exploration {
     const { executions, blocked, redundant, operations } = this.counts
     const milliseconds = this.elapsed()
     return { name: this.name, executions, blocked, redundant, truncated, operations, milliseconds }
-  }
-
-  private compare(report: ExploreReport): void {
-    const { expect = {} } = this.options
-    for (const what of ['executions', 'blocked'] as const) {
-      const expected = expect[what]
-      if (expected === undefined || expected === report[what]) continue
-      throw new ExplorationFailure(
-        'execution count',
-        `${this.name}: ${report[what]} ${what} instead of ${expected}: the code, the scenario or the search has changed`,
-        undefined,
-        report.executions,
-      )
-    }
   }
 }

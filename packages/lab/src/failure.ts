@@ -1,4 +1,11 @@
-/** What an exploration throws. */
+/** What an exploration throws: an error whose message shows the execution, and a page to step through it. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { diagram } from './report/diagram.js'
+import { page } from './report/html.js'
+import { settings } from './settings.js'
 import type { FailureKind, Trace } from './trace.js'
 
 /** An execution in which something is wrong, or a search that is not what it was. */
@@ -12,8 +19,55 @@ export class ExplorationFailure extends Error {
     readonly trace: Trace | undefined,
     /** How many executions it took to find, this one included. */
     readonly execution: number,
+    /** The file that shows it step by step; undefined where there is nothing to show. */
+    readonly report: string | undefined,
     options?: ErrorOptions,
   ) {
     super(message, options)
   }
+}
+
+/**
+ * The error for an execution: in its message what is wrong, in which execution of the search, the diagram, and how to replay it. Writes the
+ * page to `folder`.
+ */
+export function failureOf(
+  trace: Trace,
+  execution: number,
+  folder: string | undefined,
+  cause: unknown,
+): ExplorationFailure {
+  const { failure, test, schedule } = trace
+  if (failure === undefined) throw new Error('a failure without a reason')
+  const command = settings()?.replayCommand(test, schedule)
+  const drawn = diagram(trace, {
+    width: process.stderr.columns ?? 100,
+    color: process.stderr.isTTY && process.env['NO_COLOR'] === undefined,
+    heading: false,
+    ...(command === undefined ? {} : { command }),
+  })
+  const report = writePage(trace, folder ?? process.env['PERCPU_LAB_REPORT'] ?? defaultFolder())
+  const title = `${test}: ${failure.message} (${failure.kind}, execution ${execution})`
+  const message = `${title}\n\n${drawn}\n\nStep by step: ${pathToFileURL(report).href}`
+  return new ExplorationFailure(failure.kind, message, trace, execution, report, { cause })
+}
+
+/** Where pages go when nobody says: one folder for all, in which a failure replaces the page of the same one before. */
+function defaultFolder(): string {
+  return path.join(tmpdir(), 'percpu-lab')
+}
+
+function writePage(trace: Trace, folder: string): string {
+  mkdirSync(folder, { recursive: true })
+  const name = trace.test.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '').slice(0, 80) // prettier-ignore
+  const file = path.resolve(folder, `${name === '' ? 'exploration' : name}-${digest(trace.schedule)}.html`)
+  writeFileSync(file, page(trace))
+  return file
+}
+
+/** Eight hexadecimal digits for a text (FNV-1a). */
+function digest(text: string): string {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
+  return (hash >>> 0).toString(16).padStart(8, '0')
 }

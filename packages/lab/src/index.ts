@@ -3,6 +3,8 @@ import './register.js'
 
 export { explore, type ExploreOptions, type ExploreReport } from './explore.js'
 export { ExplorationFailure } from './failure.js'
+export { diagram, type DiagramOptions } from './report/diagram.js'
+export { page } from './report/html.js'
 export {
   type Body,
   type CpuContext,
@@ -12,6 +14,8 @@ export {
   Scenario,
   ScenarioError,
 } from './scenario.js'
+export { ScheduleError } from './search/schedule.js'
+export type { ShardOptions } from './search/shard.js'
 export type * from './trace.js'
 export * as mem from './mem.js'
 

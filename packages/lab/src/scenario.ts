@@ -65,6 +65,8 @@ export interface IrqSettings {
 export interface KillSettings {
   /** Runs, as a CPU of its own, once the CPU is dead. */
   readonly reaper?: (cpu: CpuContext) => unknown
+  /** If given, the reaper may be terminated as well, and then this one's reaper runs. */
+  readonly reaperKill?: KillSettings
 }
 
 type Check = () => void
@@ -142,13 +144,18 @@ export class Scenario {
   }
 
   /** CPU `number` may be terminated before any of its steps. */
-  kill(number: number, { reaper }: KillSettings = {}): void {
-    const cpu = this.find(number)
+  kill(number: number, settings: KillSettings = {}): void {
+    this.mayDie(this.find(number), number, `cpu ${number}`, settings)
+  }
+
+  private mayDie(cpu: Cpu, number: number, name: string, { reaper, reaperKill }: KillSettings): void {
     cpu.exits = true
-    this.world.addProcess('kill', `kill of cpu ${number}`, cpu)
+    this.world.addProcess('kill', `kill of ${name}`, cpu)
     if (reaper === undefined) return
-    const name = `reaper of cpu ${number}`
-    this.world.reapers.set(cpu, this.world.addCpu(number, name, inContext(reaper), 'reaper'))
+    const reaperName = `reaper of ${name}`
+    const reaping = this.world.addCpu(number, reaperName, inContext(reaper), 'reaper')
+    this.world.reapers.set(cpu, reaping)
+    if (reaperKill !== undefined) this.mayDie(reaping, number, reaperName, reaperKill)
   }
 
   /** Must hold after each step; throws otherwise. Reads memory directly. */

@@ -78,8 +78,10 @@ export interface TraceEvent {
   readonly kind: 'atomic' | 'owner' | 'locked' | 'published' | 'racy' | undefined
   /** What it read, if it reads; for a wait, wake, notify or choice, its result. */
   readonly read: number | bigint | string | undefined
-  /** What it wrote, if it writes. */
+  /** What it wrote, if it writes; undefined for a compareExchange that found another value. */
   readonly wrote: number | bigint | string | undefined
+  /** The CPU that an IPI was sent to. */
+  readonly target?: number | undefined
   /** For a load that read a stale value: the step of the store that it read from (-1: the initial value). */
   readonly readFrom: number | undefined
   /** Innermost frame first, as `functionName (file:line:column)`; frames of the lab and of `#mem` left out. */

@@ -4,7 +4,9 @@ import {
   ATOMIC,
   CODE,
   CHOOSE,
+  COMPARE_EXCHANGE,
   IPI,
+  IPI_SYNC,
   LOAD,
   MASK,
   NOTIFY,
@@ -21,7 +23,7 @@ import { valueAt } from './engine/access.js'
 import type { World } from './engine/world.js'
 import type { Verdict } from './judge.js'
 import type { Names } from './names.js'
-import type { DataRace, Trace, TraceEvent } from './trace.js'
+import type { DataRace, EventName, Trace, TraceEvent } from './trace.js'
 
 /** Keeps the stack of each step of one execution. */
 export class StackRecorder {
@@ -92,17 +94,37 @@ function eventOf(world: World, names: Names, step: number, stacks: StackRecorder
   return {
     step,
     process: history.process[step] as number,
-    name: opNames[code & CODE] ?? 'load',
+    name: nameOf(code, index),
     order: view === undefined ? 'none' : code >= ATOMIC || (code & CODE) >= NOTIFY ? 'atomic' : 'plain',
     address,
     bytes,
     word: described?.name,
     kind: described?.kind,
     read: readOf(world, step),
-    wrote: writes(code) && view !== undefined ? wroteOf(world, step) : undefined,
+    wrote: writes(code) && view !== undefined && !kept(world, step) ? wroteOf(world, step) : undefined,
+    target: isIpi(code) ? index : undefined,
     readFrom: code === LOAD && (history.outcome[step] as number) > 0 ? history.readFrom[step] : undefined,
     stack: stacks?.at(step) ?? [],
   }
+}
+
+function nameOf(code: number, index: number): EventName {
+  if ((code & CODE) === MASK && index === 1) return 'unmask'
+  return opNames[code & CODE] ?? 'load'
+}
+
+function isIpi(code: number): boolean {
+  return (code & CODE) === IPI || (code & CODE) === IPI_SYNC
+}
+
+/** Whether it is a compare-exchange that found another value than it expected. */
+function kept({ history }: World, step: number): boolean {
+  if (((history.code[step] as number) & CODE) !== COMPARE_EXCHANGE) return false
+  const before = history.before[step] as number | bigint
+  const expected = history.a[step] as number | bigint
+  return typeof before === 'bigint'
+    ? before !== BigInt.asUintN(64, expected as bigint)
+    : (before | 0) !== ((expected as number) | 0)
 }
 
 function readOf(world: World, step: number): number | bigint | string | undefined {

@@ -152,19 +152,19 @@ function wait(world: World, process: Process, step: number, op: number): void {
     cpu.tasks.push({ id: task, kind: 'wait', cause: undefined, value: undefined, done: false })
     world.log(cpu, step, { async: true, value: task })
   }
-  const timer = timeout === Infinity ? undefined : armTimer(world, process, step)
+  const armed = timeout === Infinity ? undefined : armTimer(world, process, step)
   world.waiters.push({
     shadow: view.shadow,
     word: history.word[step] as number,
     cpu,
     process: op === WAIT ? process : undefined,
     task,
-    timer,
+    timer: armed?.timer,
   })
   history.undo[step] = () => {
     world.waiters.pop()
     if (task >= 0) cpu.tasks.pop()
-    if (timer !== undefined) disarm(world, timer, step)
+    armed?.disarm()
   }
 }
 
@@ -179,30 +179,29 @@ function fallAsleep(world: World, process: Process, step: number): void {
 }
 
 /** A process that may end the wait: one that has no wait at present, or a new one. */
-function armTimer(world: World, process: Process, step: number): Process {
+function armTimer(
+  world: World,
+  process: Process,
+  step: number,
+): { readonly timer: Process; readonly disarm: () => void } {
   const { cpu } = process
+  const { history } = world
   const idle = world.processes.find(
     ({ kind, state, cpu: owner }) => kind === 'timer' && owner === cpu && state === FINISHED,
   )
   const timer = idle ?? world.addProcess('timer', `timer of ${cpu.name}`, cpu)
+  const { cause } = timer
   timer.state = READY
-  world.setNext(
-    timer,
-    TIMEOUT,
-    world.history.view[step],
-    world.history.index[step] as number,
-    undefined,
-    undefined,
-  )
+  world.setNext(timer, TIMEOUT, history.view[step], history.index[step] as number, undefined, undefined)
   timer.words = 0
   timer.cause = step
-  return timer
-}
-
-function disarm(world: World, timer: Process, step: number): void {
-  timer.state = FINISHED
-  if (timer.sequence === 0 && timer.id === world.processes.length - 1 && timer.cause === step)
-    world.processes.pop()
+  const disarm = () => {
+    timer.state = FINISHED
+    timer.cause = cause
+    // Steps are taken back newest first, so a new timer is the last process again.
+    if (idle === undefined) world.processes.pop()
+  }
+  return { timer, disarm }
 }
 
 /** Lets a waiter go on. Returns what takes that back. */

@@ -50,7 +50,9 @@ export class EventLoop {
     const tasks =
       (kind: 'timer' | 'immediate') =>
       (callback: Callback, delay?: unknown, ...args: unknown[]) =>
-        this.addTask(kind, callback, kind === 'timer' ? args : [delay, ...args])
+        kind === 'timer'
+          ? this.addTask(kind, callback, args, Math.max(0, Number(delay) || 0))
+          : this.addTask(kind, callback, [delay, ...args], 0)
     const clear = (id: unknown) => {
       if (typeof id === 'number') this.cpu?.callbacks.delete(id)
     }
@@ -68,6 +70,9 @@ export class EventLoop {
     Date.now = this.orElse(() => Math.floor(this.time()), originals.dateNow)
     Math.random = this.orElse(() => ((this.time() * 9301 + 49297) % 233280) / 233280, originals.random)
     const ignore = (reason: unknown) => this.rejected(reason)
+    // Others, a test runner for one, would take a stack that the lab has left for a failure.
+    const listeners = process.listeners('unhandledRejection')
+    process.removeAllListeners('unhandledRejection')
     process.on('unhandledRejection', ignore)
     return () => {
       const { now, dateNow, random, ...globals } = originals
@@ -76,12 +81,14 @@ export class EventLoop {
       Date.now = dateNow
       Math.random = random
       process.off('unhandledRejection', ignore)
+      for (const listener of listeners) process.on('unhandledRejection', listener)
     }
   }
 
-  /** A number that grows with each step of the CPU, the same in each replay. */
+  /** Grows with each step of the CPU, and by each wait that it saw timing out; the same in each replay. */
   private time(): number {
-    return (this.cpu?.cursor ?? 0) / 1000
+    const { cpu } = this
+    return cpu === undefined ? 0 : cpu.cursor / 1000 + cpu.waited
   }
 
   private orElse<Args extends never[], Result>(
@@ -91,12 +98,15 @@ export class EventLoop {
     return (...args) => (this.cpu === undefined ? outside(...args) : (inside(...args) as Result))
   }
 
-  private addTask(kind: 'timer' | 'immediate', callback: Callback, args: unknown[]): number {
+  private addTask(kind: 'timer' | 'immediate', callback: Callback, args: unknown[], delay: number): number {
     this.isAsync = true
     const { cpu, runner } = this
     if (cpu === undefined || runner === undefined) throw new Error('no CPU is running')
     const id = runner.op(TASK, undefined, 0, kind, undefined) as number
-    cpu.callbacks.set(id, () => callback(...args))
+    cpu.callbacks.set(id, () => {
+      cpu.waited += delay
+      callback(...args)
+    })
     return id
   }
 

@@ -99,6 +99,7 @@ export function reads(code: number): boolean {
   return (
     op === LOAD ||
     (op >= ADD && op <= COMPARE_EXCHANGE) ||
+    op === XOR ||
     op === COPY_OUT ||
     op === WAIT ||
     op === WAIT_ASYNC

@@ -67,6 +67,11 @@ function startClocks(world: World, process: Process, step: number): void {
   const { after } = process
   if (after !== undefined && process.sequence === 1) join(dependence, at, after.last * CLOCK, width)
   if (process.kind === 'kill') {
+    const { born } = process.cpu.main
+    if (born >= 0) {
+      join(dependence, at, born * CLOCK, width)
+      join(happened, at, born * CLOCK, width)
+    }
     for (const { cpu, last } of world.processes) {
       if (cpu !== process.cpu || last < 0 || last === step) continue
       join(dependence, at, last * CLOCK, width)

@@ -107,6 +107,8 @@ export class Cpu {
   /** Whether its first step is known. */
   prepared = false
   cursor = 0
+  /** Milliseconds of the time-outs that it has seen in the present run. */
+  waited = 0
   /** The process whose code is on the stack's top while the CPU runs. */
   running!: Process
   /** Of the present run: what to call when a task's turn comes. */

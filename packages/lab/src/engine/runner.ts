@@ -28,6 +28,8 @@ export const REDUNDANT = -2
 export const FAILED = -3
 /** More steps than allowed. */
 export const TOO_LONG = -4
+/** Another shard explores what follows. */
+export const ELSEWHERE = -5
 
 /** Unwinds a stack. Never seen by a body's own handlers for long: while it flies, each access throws it again. */
 class Unwind extends Error {}
@@ -143,6 +145,7 @@ export class Runner {
     this.cpu = cpu
     this.unwinding = false
     cpu.cursor = 0
+    cpu.waited = 0
     cpu.running = cpu.main
     cpu.callbacks.clear()
     const leaveLoop = this.eventLoop.enter(this, cpu)
@@ -254,11 +257,16 @@ export class Runner {
   }
   private quiet = false
 
-  /** The promise of a task of the event loop. */
-  promiseOf(task: number): Promise<unknown> {
-    const { callbacks } = this.current
+  /** The promise of a task of the event loop: a wait of at most `timeout` milliseconds. */
+  promiseOf(task: number, timeout: number): Promise<unknown> {
+    const cpu = this.current
     this.eventLoop.isAsync = true
-    return new Promise((resolve) => callbacks.set(task, resolve))
+    return new Promise((resolve) =>
+      cpu.callbacks.set(task, (how) => {
+        if (how === 'timed-out') cpu.waited += timeout
+        resolve(how)
+      }),
+    )
   }
 
   /** Calls the handlers that entered at this point of the log. */

@@ -23,7 +23,9 @@ export function wait(view: object, index: number, value: unknown, timeout: numbe
   const runner = runnerOfSteps()
   if (runner === undefined)
     return Atomics.wait(labView.numbers as Int32Array, index, value as number, timeout)
-  return runner.op(ATOMIC | WAIT, labView, index, value, timeout) as WaitResult
+  const result = runner.op(ATOMIC | WAIT, labView, index, value, timeout) as WaitResult
+  if (result === 'timed-out') runner.current.waited += timeout
+  return result
 }
 
 export function waitAsync(view: object, index: number, value: unknown, timeout: number): AsyncResult {
@@ -33,7 +35,7 @@ export function waitAsync(view: object, index: number, value: unknown, timeout: 
   const result = runner.op(ATOMIC | WAIT_ASYNC, labView, index, value, timeout) as
     { async: false; value: WaitResult } | { async: true; value: number }
   if (!result.async) return result
-  return { async: true, value: runner.promiseOf(result.value) as Promise<WaitResult> }
+  return { async: true, value: runner.promiseOf(result.value, timeout) as Promise<WaitResult> }
 }
 
 export function notify(view: object, index: number, count: number | undefined): number {

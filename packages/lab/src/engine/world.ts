@@ -145,7 +145,7 @@ export class World {
       case SPIN:
         return false
       case KILL:
-        return cpu.main.state !== FINISHED && cpu.main.state !== DEAD
+        return cpu.main.state !== FINISHED && cpu.main.state !== DEAD && cpu.main.state !== UNBORN
       case TIMEOUT:
         return true
       case ENTER:

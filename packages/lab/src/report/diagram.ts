@@ -29,6 +29,8 @@ export interface DiagramOptions {
   readonly color?: boolean
   /** A shell command that replays the execution, printed beside the call of `explore` that does. */
   readonly command?: string
+  /** The test's name and what was wrong, above the drawing; on if left out. */
+  readonly heading?: boolean
 }
 
 /** Draws the execution; the string has no newline at its end. */
@@ -36,7 +38,7 @@ export function diagram(trace: Trace, options: DiagramOptions = {}): string {
   const width = Math.max(40, Math.floor(options.width ?? 100))
   const model = modelOf(trace)
   const lines = [
-    ...head(trace, width),
+    ...((options.heading ?? true) ? head(trace, width) : []),
     ...drawing(model, width),
     ...tail(trace, model, width, options.command),
   ]

@@ -43,13 +43,14 @@ const readers = new Set([
   'sub',
   'and',
   'or',
+  'xor',
   'exchange',
   'compareExchange',
   'copyOut',
   'spin',
   'wait',
 ])
-const writers = new Set(['store', 'add', 'sub', 'and', 'or', 'exchange', 'compareExchange', 'fill', 'copyIn'])
+const writers = new Set(['store', 'add', 'sub', 'and', 'or', 'xor', 'exchange', 'compareExchange', 'fill', 'copyIn'])
 
 /** Whether the event changes memory: a failed compareExchange does not. */
 export function writes(event: TraceEvent): boolean {

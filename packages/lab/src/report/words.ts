@@ -17,6 +17,7 @@ export function describe(event: TraceEvent, process: TraceProcess | undefined): 
     case 'sub':
     case 'and':
     case 'or':
+    case 'xor':
     case 'exchange':
       return `${event.name} ${word} ${read || '?'} → ${wrote || '?'}`
     case 'compareExchange':
@@ -41,7 +42,7 @@ export function describe(event: TraceEvent, process: TraceProcess | undefined): 
     case 'leave':
       return `end of ${clean(process?.name ?? 'handler')}`
     case 'ipi':
-      return `send IPI${word && ` ${word}`}${wrote && ` ${wrote}`}`
+      return event.target === undefined ? 'send IPI' : `send IPI to CPU ${event.target}`
     case 'mask':
       return 'mask interrupts'
     case 'unmask':

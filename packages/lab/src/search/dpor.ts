@@ -19,9 +19,10 @@ import { CLOCK } from '../engine/history.js'
 import { ENTER, MASK, TIMEOUT } from '../engine/ops.js'
 import { dependsOn } from '../engine/ordering.js'
 import { FINISHED, type Process } from '../engine/process.js'
-import { END, FAILED, REDUNDANT, TOO_LONG, type Search } from '../engine/runner.js'
+import { ELSEWHERE, END, FAILED, REDUNDANT, TOO_LONG, type Search } from '../engine/runner.js'
 import type { World } from '../engine/world.js'
 import { lowest, timersIn } from './schedule.js'
+import type { Shard } from './shard.js'
 
 export interface DporOptions {
   /** Every interleaving, instead of one of each class. */
@@ -30,6 +31,8 @@ export interface DporOptions {
   readonly preemptions: number
   /** Steps of an execution, at most. */
   readonly maxSteps: number
+  /** The part of the search to explore; undefined for all of it. */
+  readonly shard: Shard | undefined
 }
 
 export class Dpor implements Search {
@@ -72,19 +75,29 @@ export class Dpor implements Search {
     }
     if (world.race !== undefined) return FAILED
     if (depth >= this.options.maxSteps) return TOO_LONG
+    const { enumerate, shard } = this.options
+    if (depth === 0) shard?.begin()
+    if (shard?.depth === depth && !shard.takes()) return ELSEWHERE
     const must = world.enabled()
     const may = world.optional()
     if (depth > 0 && (world.hasOptional || world.hasHandlers)) this.allowExclusions(depth - 1)
-    const sleep = depth === 0 || this.options.enumerate || this.bounded ? 0 : this.sleepAfter(depth - 1)
-    if (must === 0 && timersIn(world, may) === 0) return END
+    const sleep = depth === 0 || enumerate || this.bounded ? 0 : this.sleepAfter(depth - 1)
+    if (must === 0 && timersIn(world, may) === 0) return this.end(depth, END)
     const chosen = this.choose(depth, must & ~sleep, may & ~sleep)
-    if (chosen < 0) return REDUNDANT
+    if (chosen < 0) return this.end(depth, REDUNDANT)
     this.enabled[depth] = must | may
     this.sleep[depth] = sleep
     this.done[depth] = 0
     this.preempted[depth] = depth === 0 ? 0 : this.preemptionsBefore(depth)
-    this.backtrack[depth] = this.options.enumerate ? must | may : 1 << chosen
+    const all = enumerate || (shard !== undefined && depth < shard.depth)
+    this.backtrack[depth] = all ? must | may : 1 << chosen
     return chosen
+  }
+
+  /** The end of an execution, which only one shard counts if it came before they parted. */
+  private end(depth: number, end: number): number {
+    const { shard } = this.options
+    return shard !== undefined && depth < shard.depth && !shard.takes() ? ELSEWHERE : end
   }
 
   /** Who steps first at a new state: whoever stepped before, if possible; kills only if nobody else is worth it. */

@@ -4,7 +4,7 @@ import type { EventName, Trace, TraceEvent, TraceProcess } from '../../dist/trac
 
 // prettier-ignore
 export const eventNames: readonly EventName[] = [
-  'load', 'store', 'add', 'sub', 'and', 'or', 'exchange', 'compareExchange', 'fill', 'copyIn', 'copyOut', 'wait',
+  'load', 'store', 'add', 'sub', 'and', 'or', 'xor', 'exchange', 'compareExchange', 'fill', 'copyIn', 'copyOut', 'wait',
   'wake', 'notify', 'spin', 'choose', 'enter', 'leave', 'ipi', 'mask', 'unmask', 'turn', 'safepoint', 'exit', 'kill',
   'timeout', 'allocate', 'free',
 ]

@@ -1,7 +1,7 @@
 /**
  * The mutex, as a protocol on shared words. (mutex.ts is what users hold, recovery.ts what a reaper does.)
  *
- *     owner      0 ──take──▶ token ──release──▶ 0                        token = incarnation × 256 + CPU
+ *     owner      0 ──take──▶ token ──release──▶ 0 or WAITERS             token = incarnation × 256 + CPU
  *                               └──────▶ RESERVED | CPU ──take──▶ token  handed to a CPU that lost it before
  *                flags: WAITERS, somebody may sleep; OWNER_DIED, the last owner did not release it itself
  *     waiters    a bit per CPU that sleeps, or is about to
@@ -13,9 +13,11 @@
  * impatient, and while there is an impatient CPU a releaser does not let the word go: it reserves it for the next impatient
  * CPU behind its own. Only that one can take it.
  *
- * No starvation: from the moment on at which a CPU is impatient, each release hands the lock to the next impatient CPU in
- * cyclic order; none is passed over, so its turn comes after at most `cpus - 1` others. Taking the mutex ends a CPU's impatience,
- * also when more of its tasks wait.
+ * No starvation: each release that begins after a CPU has become impatient hands the lock to the next impatient CPU in cyclic
+ * order; none is passed over, so its turn comes after at most `cpus - 1` others. Taking the mutex ends a CPU's impatience, also
+ * when more of its tasks wait. One release that had looked for impatient CPUs just before may still let somebody else in. That
+ * one learns of the waiters, because a word that is let go keeps WAITERS while there are any: nobody can take it and release
+ * it again by exchanging 0, which asks for nobody.
  *
  * No wake-up lost: suppose a CPU sleeps. It entered its bit and then saw the word taken with WAITERS set (it set that itself if
  * need be). So the release that follows sees WAITERS, and scans the bits after it let the word go. Whoever is rung takes the
@@ -159,9 +161,10 @@ export class MutexProtocol {
       }
       this.#cancel(word, heir)
     } else {
-      // B(mutex.owner) releases the mutex; pairs with A in #exchange: what it protects is the next owner's. Mutant:
-      // sync/take-without-exchange.
-      storeAtomic32(this.#memory.i32, word, 0)
+      const others = hasOthers(this.#memory, word + waiters, this.#cpu, this.#cpus)
+      // B(mutex.owner) releases the mutex; pairs with A in #exchange: what it protects is the next owner's, who is told that others
+      // wait. Mutants: sync/take-without-exchange, sync/waiters-forgotten.
+      storeAtomic32(this.#memory.i32, word, others ? WAITERS : 0)
     }
     this.wakeNext(word)
   }
@@ -203,7 +206,8 @@ export class MutexProtocol {
       if (!isReserved(owner) || (owner & 0xff) !== heir) return
       if (hasBit(this.#memory, word + impatient, heir)) return
       // atomic: E and F; whoever waits is rung by the caller afterwards.
-      if (compareExchangeAtomic32(this.#memory.i32, word, owner, owner & OWNER_DIED) === owner) return
+      const free = owner & (OWNER_DIED | WAITERS)
+      if (compareExchangeAtomic32(this.#memory.i32, word, owner, free) === owner) return
     }
   }
 

@@ -1,0 +1,31 @@
+/**
+ * What the `percpu-lab` command asks of the explorations in the programs that it runs. It is kept with the global object, so that a
+ * program finds it whichever copy of this package it imports.
+ */
+import type { ExploreOptions, ExploreReport } from './explore.js'
+import type { ExplorationFailure } from './failure.js'
+
+/** How one exploration ended, or how one shard of it did. */
+export type Outcome = { readonly report: ExploreReport } | { readonly failure: ExplorationFailure }
+
+export interface Settings {
+  /** In place of what the program gives. */
+  readonly override: ExploreOptions
+  /** Whether the exploration of this name is to run; the others are passed over. */
+  selects(name: string): boolean
+  /** A shell command that replays an execution of the exploration. */
+  replayCommand(name: string, schedule: string): string
+  /** Told of each exploration that ran; gives the outcome of all shards together. */
+  ended(outcome: Outcome): Promise<Outcome>
+}
+
+const key = Symbol.for('percpu-lab.settings')
+const store = globalThis as { [key]?: Settings | undefined }
+
+export function settings(): Settings | undefined {
+  return store[key]
+}
+
+export function setSettings(value: Settings | undefined): void {
+  store[key] = value
+}

@@ -1,0 +1,180 @@
+/** Tasks that wait asynchronously: several of one CPU, with aborts, and killed with their thread. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { explore, mem } from 'percpu-lab'
+import { Locks, openCompletion, openCondition, openMutex, openSemaphore } from './support/locks.js'
+
+describe('tasks', () => {
+  it('of one CPU get a mutex one after the other, and those of another CPU too', async () => {
+    await explore(
+      'two tasks and a thread',
+      (t) => {
+        const locks = new Locks(t, 2)
+        const [word, data] = [locks.mutex(), locks.words(1)]
+        const { i32 } = locks.memory
+        const increment = (): void => mem.store32(i32, data, mem.load32(i32, data) + 1)
+        t.cpu(0, async (cpu) => {
+          const mutex = openMutex(locks.core(cpu, true), word)
+          const task = async (): Promise<void> => {
+            const guard = await mutex.lockAsync()
+            increment()
+            await Promise.resolve()
+            guard.unlock()
+          }
+          await Promise.all([task(), task()])
+        })
+        t.cpu(1, (cpu) => {
+          const guard = openMutex(locks.core(cpu), word).lock()
+          increment()
+          guard.unlock()
+        })
+        t.finally(() => {
+          assert.equal(mem.load32(i32, data), 3)
+          locks.assertIdle()
+        })
+      },
+      { preemptions: 3, expect: { executions: 2413, blocked: 0 } },
+    )
+  })
+
+  it('that wait for a mutex pass it on when they are killed', async () => {
+    await explore(
+      'a task is killed',
+      (t) => {
+        const locks = new Locks(t, 2)
+        const word = locks.mutex()
+        t.cpu(0, async (cpu) => {
+          const guard = await openMutex(locks.core(cpu, true), word).lockAsync()
+          await Promise.resolve()
+          guard.unlock()
+        })
+        t.cpu(1, (cpu) => {
+          const mutex = openMutex(locks.core(cpu), word)
+          mutex.lock().unlock()
+          mutex.lock().unlock()
+        })
+        t.kill(0, { reaper: () => void locks.recover(0) })
+        t.finally(() => {
+          locks.assertIdle()
+        })
+      },
+      { preemptions: 1, expect: { executions: 1568, blocked: 0 } },
+    )
+  })
+
+  it('that give up a completion leave it to others', async () => {
+    await explore(
+      'an aborted wait for a completion',
+      (t) => {
+        const locks = new Locks(t, 2)
+        const word = locks.completion()
+        t.cpu(0, (cpu) => {
+          openCompletion(locks.core(cpu), word).complete()
+        })
+        t.cpu(1, async (cpu) => {
+          const completion = openCompletion(locks.core(cpu, true), word)
+          const controller = new AbortController()
+          const { signal } = controller
+          setImmediate(() => {
+            controller.abort(new Error('enough'))
+          })
+          const first = completion.waitAsync({ signal }).then(
+            () => 1,
+            () => 0,
+          )
+          if ((await first) === 0) await completion.waitAsync()
+        })
+        t.finally(() => {
+          assert.equal(mem.load32(locks.memory.i32, word), 0)
+          locks.assertIdle()
+        })
+      },
+      { preemptions: 3, expect: { executions: 193, blocked: 0 } },
+    )
+  })
+
+  it('that give up permits leave them to others', async () => {
+    await explore(
+      'an aborted wait for permits',
+      (t) => {
+        const locks = new Locks(t, 2)
+        const word = locks.semaphore(2)
+        t.cpu(0, (cpu) => {
+          const semaphore = openSemaphore(locks.core(cpu), word)
+          semaphore.acquire(2)
+          semaphore.release(2)
+        })
+        t.cpu(1, async (cpu) => {
+          const semaphore = openSemaphore(locks.core(cpu, true), word)
+          const controller = new AbortController()
+          const { signal } = controller
+          setImmediate(() => {
+            controller.abort(new Error('enough'))
+          })
+          const both = semaphore.acquireAsync(2, { signal }).then(
+            () => 2,
+            () => 0,
+          )
+          const one = semaphore.acquireAsync(1).then(() => {
+            semaphore.release(1)
+          })
+          const held = await both
+          if (held > 0) semaphore.release(held)
+          await one
+        })
+        t.finally(() => {
+          assert.equal(Number(mem.loadAtomicU64(locks.memory.u64, word / 2) & 0xffffffn), 2)
+          locks.assertIdle()
+        })
+      },
+      { preemptions: 3, expect: { executions: 7157, blocked: 0 } },
+    )
+  })
+
+  it('that wait for a condition are notified, or aborted', async () => {
+    await explore(
+      'an aborted wait for a condition',
+      (t) => {
+        const locks = new Locks(t, 2)
+        const [word, mutexWord, flag] = [locks.condition(), locks.mutex(), locks.words(1)]
+        const { i32 } = locks.memory
+        t.cpu(0, (cpu) => {
+          const core = locks.core(cpu)
+          const mutex = openMutex(core, mutexWord)
+          const condition = openCondition(core, word, mutex)
+          const guard = mutex.lock()
+          mem.store32(i32, flag, 1)
+          condition.notify()
+          guard.unlock()
+        })
+        t.cpu(1, async (cpu) => {
+          const core = locks.core(cpu, true)
+          const mutex = openMutex(core, mutexWord)
+          const condition = openCondition(core, word, mutex)
+          const guard = cpu.prepare(() => mutex.lock())
+          const controller = new AbortController()
+          const reason = new Error('enough')
+          setImmediate(() => {
+            controller.abort(reason)
+          })
+          let aborted = false
+          try {
+            await condition.waitAsync(guard, { signal: controller.signal })
+          } catch (error) {
+            assert.equal(error, reason)
+            aborted = true
+          }
+          const seen = mem.load32(i32, flag)
+          guard.unlock()
+          return { aborted, seen }
+        })
+        t.finally(([, end]) => {
+          const { aborted, seen } = end as { aborted: boolean; seen: number }
+          assert.ok(aborted || seen === 1, 'woken for nothing')
+          locks.assertIdle()
+        })
+      },
+      { preemptions: 3, expect: { executions: 5199, blocked: 0 } },
+    )
+  })
+})

@@ -1,0 +1,90 @@
+/** Sections: all of their writes or none, whenever their thread is killed, and its reaper. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { explore, mem, type KillSettings, type Scenario } from 'percpu-lab'
+import { Locks, openMutex } from './support/locks.js'
+
+const START = 10
+
+/** CPU 0 moves amounts between three accounts, in nested sections; the sum stays. */
+function transfer(t: Scenario, fails: boolean): { locks: Locks; accounts: number } {
+  const locks = new Locks(t, 2)
+  const [word, inner] = [locks.mutex('outer'), locks.mutex('inner')]
+  const accounts = locks.words(3, START)
+  const { i32 } = locks.memory
+  const balance = (account: number): number => mem.load32(i32, accounts + account)
+  t.cpu(0, (cpu) => {
+    const core = locks.core(cpu)
+    const [first, second] = [openMutex(core, word), openMutex(core, inner)]
+    first.run((section) => {
+      section.write32(accounts, balance(0) - 1)
+      try {
+        second.run((nested) => {
+          nested.write32(accounts, balance(0) - 2)
+          nested.write32(accounts + 2, balance(2) + 2)
+          if (fails) throw new Error('no')
+        })
+      } catch (error) {
+        assert.equal((error as Error).message, 'no')
+      }
+      section.write32(accounts + 1, balance(1) + 1)
+    })
+  })
+  t.cpu(1, (cpu) => openMutex(locks.core(cpu), word).run(() => [balance(0), balance(1), balance(2)].join()))
+  return { locks, accounts }
+}
+const after = (fails: boolean): string[] => ['10,10,10', fails ? '9,11,10' : '7,11,12']
+
+describe('a section', () => {
+  for (const [fails, executions] of [
+    [false, 536],
+    [true, 662],
+  ] as const)
+    it(`${fails ? 'with one inside that throws ' : ''}is seen as a whole when its thread is killed anywhere`, async () => {
+      await explore(
+        `a kill${fails ? ' after an exception' : ''}`,
+        (t) => {
+          const { locks, accounts } = transfer(t, fails)
+          t.kill(0, { reaper: () => void locks.recover(0) })
+          t.finally(([, seen]) => {
+            assert.ok(after(fails).includes(seen as string), String(seen))
+            const left = [0, 1, 2].map((i) => mem.load32(locks.memory.i32, accounts + i)).join()
+            assert.ok(after(fails).includes(left), left)
+            locks.assertIdle()
+          })
+        },
+        { preemptions: 0, expect: { executions, blocked: 0 } },
+      )
+    })
+
+  it('is taken back by the second reaper, where the first one is killed', async () => {
+    await explore(
+      'two reapers',
+      (t) => {
+        const locks = new Locks(t, 2)
+        const word = locks.mutex()
+        const list = locks.words(4, 1)
+        const { i32 } = locks.memory
+        // A thread that ends in the middle of its change, which writes one word twice.
+        t.cpu(0, (cpu) => {
+          const core = locks.core(cpu)
+          cpu.prepare(() => {
+            const section = openMutex(core, word).lock().begin()
+            for (const at of [0, 1, 0, 2]) section.write32(list + at, 5 + at)
+            section.writeF64(list / 2 + 1, 0.5)
+          })
+        })
+        const reaper = (): void => void locks.recover(0)
+        const settings: KillSettings = { reaper }
+        t.cpu(1, reaper)
+        t.kill(1, { ...settings, reaperKill: settings })
+        t.finally(() => {
+          const left = [0, 1, 2, 3].map((i) => mem.load32(i32, list + i))
+          assert.deepEqual(left, [1, 1, 1, 1])
+          locks.assertIdle()
+        })
+      },
+      { expect: { executions: 3531, blocked: 0 } },
+    )
+  })
+})
