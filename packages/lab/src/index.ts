@@ -12,6 +12,7 @@ export {
   Scenario,
   ScenarioError,
 } from './scenario.js'
+export { nameMachine, nameStructs } from './machine-names.js'
 export type * from './trace.js'
 export * as mem from './mem.js'
 
