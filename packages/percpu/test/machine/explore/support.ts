@@ -2,7 +2,15 @@
  * A machine to explore: booted, with its booting thread gone offline again, so that every CPU is a virtual one of the lab. That thread
  * still supervises, as a main thread that is no CPU does, and looks at everything from outside.
  */
-import { mem, nameStructs, percpu, type CpuContext, type Scenario } from 'percpu-lab'
+import {
+  explore,
+  mem,
+  nameStructs,
+  percpu,
+  type CpuContext,
+  type ExploreOptions,
+  type Scenario,
+} from 'percpu-lab'
 import type { BootOptions, Machine, Memory, Struct } from 'percpu'
 
 const { CpuTable } = await import('../../../dist/machine/cpu-table.js')
@@ -105,5 +113,31 @@ export function codeOf(run: () => unknown): string {
   } catch (error) {
     if (!(error instanceof percpu.PercpuError)) throw error
     return error.code
+  }
+}
+
+/** Explores, with all words named. */
+export async function check(
+  world: World,
+  name: string,
+  describe: (t: Scenario) => void,
+  options: ExploreOptions = {},
+): Promise<void> {
+  const dev = process.env['EXPLORE_MS']
+  const { expect, ...rest } = options
+  const report = await explore(
+    name,
+    (t) => {
+      world.name(t)
+      describe(t)
+    },
+    dev ? { ...rest, maxMs: Number(dev) } : options,
+  )
+  if (dev) {
+    const { executions, blocked, redundant, operations, milliseconds, truncated } = report
+    const ok = expect?.executions === executions && (expect.blocked ?? 0) === blocked
+    console.log(
+      `${name}: { executions: ${executions}, blocked: ${blocked} } ${redundant} redundant, ${operations} ops, ${Math.round(milliseconds)} ms ${truncated ? 'TRUNCATED' : ''} ${ok ? '' : 'EXPECT'}`,
+    )
   }
 }
