@@ -61,13 +61,19 @@ export class EventLoop {
       clearImmediate: this.orElse(clear, originals.clearImmediate),
       queueMicrotask: this.orElse((callback: () => void) => {
         this.isAsync = true
-        void Promise.resolve().then(callback)
+        // What it throws is an uncaught error, unless it is the lab that leaves the CPU.
+        Promise.resolve()
+          .then(callback)
+          .catch((reason: unknown) => this.rejected(reason))
       }, originals.queueMicrotask),
     })
     performance.now = this.orElse(() => this.time(), originals.now)
     Date.now = this.orElse(() => Math.floor(this.time()), originals.dateNow)
     Math.random = this.orElse(() => ((this.time() * 9301 + 49297) % 233280) / 233280, originals.random)
     const ignore = (reason: unknown) => this.rejected(reason)
+    // Also those that others, a test runner say, would take for errors.
+    const listeners = process.listeners('unhandledRejection')
+    process.removeAllListeners('unhandledRejection')
     process.on('unhandledRejection', ignore)
     return () => {
       const { now, dateNow, random, ...globals } = originals
@@ -76,6 +82,7 @@ export class EventLoop {
       Date.now = dateNow
       Math.random = random
       process.off('unhandledRejection', ignore)
+      for (const listener of listeners) process.on('unhandledRejection', listener)
     }
   }
 
