@@ -60,6 +60,7 @@ export class EventLoop {
       clearTimeout: this.orElse(clear, originals.clearTimeout),
       clearImmediate: this.orElse(clear, originals.clearImmediate),
       queueMicrotask: this.orElse((callback: () => void) => {
+        if (this.runner?.isUnwinding === true) return
         this.isAsync = true
         // What it throws is an uncaught error, unless it is the lab that leaves the CPU.
         Promise.resolve()
