@@ -65,6 +65,8 @@ export interface IrqSettings {
 export interface KillSettings {
   /** Runs, as a CPU of its own, once the CPU is dead. */
   readonly reaper?: (cpu: CpuContext) => unknown
+  /** The reaper may be killed as well, and so on. Default: it lives. */
+  readonly thenKill?: KillSettings
 }
 
 type Check = () => void
@@ -142,13 +144,19 @@ export class Scenario {
   }
 
   /** CPU `number` may be terminated before any of its steps. */
-  kill(number: number, { reaper }: KillSettings = {}): void {
+  kill(number: number, settings: KillSettings = {}): void {
     const cpu = this.find(number)
     cpu.exits = true
-    this.world.addProcess('kill', `kill of cpu ${number}`, cpu)
+    this.mayDie(cpu, `cpu ${number}`, settings)
+  }
+
+  private mayDie(cpu: Cpu, who: string, { reaper, thenKill }: KillSettings): void {
+    this.world.addProcess('kill', `kill of ${who}`, cpu)
     if (reaper === undefined) return
-    const name = `reaper of cpu ${number}`
-    this.world.reapers.set(cpu, this.world.addCpu(number, name, inContext(reaper), 'reaper'))
+    const name = `reaper of ${who}`
+    const after = this.world.addCpu(cpu.number, name, inContext(reaper), 'reaper')
+    this.world.reapers.set(cpu, after)
+    if (thenKill !== undefined) this.mayDie(after, name, thenKill)
   }
 
   /** Must hold after each step; throws otherwise. Reads memory directly. */

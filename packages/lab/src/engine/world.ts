@@ -145,7 +145,7 @@ export class World {
       case SPIN:
         return false
       case KILL:
-        return cpu.main.state !== FINISHED && cpu.main.state !== DEAD
+        return cpu.main.state === READY || cpu.main.state === WAITING
       case TIMEOUT:
         return true
       case ENTER:

@@ -30,11 +30,11 @@ const keyOf = (number: number) => 101 + number
 /** Makes the machine; `setUp` runs on its booting thread while that is still CPU 0, with the memory that is kept. */
 export async function prepare(
   options: BootOptions = {},
-  setUp: (machine: Machine) => void = () => undefined,
+  setUp: (machine: Machine, world: World) => void = () => undefined,
 ): Promise<World> {
   const machine = percpu.boot({ memory: '512 KiB', cpus: 2, journal: 16, ...options })
   const world = new World(machine)
-  setUp(machine)
+  setUp(machine, world)
   await machine.offline()
   return world
 }
