@@ -45,7 +45,7 @@ describe('a thread that joins', () => {
   })
 
   it('while another one is cleaned up after gets a whole number, or none', async () => {
-    const world = await prepare({ cpus: 2 }, (machine, { join }) => void join(5))
+    const world = await prepare({ cpus: 2 }, (_machine, world) => void world.join(5))
     await check(world, 'clean up and join', (t) => {
       t.cpu(0, (cpu) => world.joined(cpu).declareDead(1))
       t.cpu(1, (cpu) => codeOf(() => world.join(cpu.number)))
@@ -84,7 +84,31 @@ describe('a thread that joins', () => {
     })
   })
 
-  it('and is killed anywhere loses no number, whoever joins meanwhile', async () => {
+  it('and is killed anywhere loses no number, and is mourned only if it had begun its stay', async () => {
+    const world = await prepare({ cpus: 2 })
+    const before = world.used
+    await check(world, 'join, killed', (t) => {
+      t.cpu(0, (cpu) => void world.join(cpu.number))
+      t.kill(0, {
+        reaper: (cpu) => {
+          const deaths: string[] = []
+          const machine = cpu.prepare(() => {
+            const machine = world.join(3)
+            machine.addHotplug({ name: 'note', dead: (dead, stay) => deaths.push(`${dead}.${stay}`) })
+            return machine
+          })
+          const found = machine.cpus()[1]?.state
+          const isPresent = machine.present.includes(1)
+          assert.equal(machine.declareDead(1), isPresent)
+          assert.deepEqual(machine.present, [0])
+          assert.deepEqual(deaths, found === 'offline' ? [] : ['1.1'])
+        },
+      })
+      t.finally(() => assert.equal(world.used, before))
+    })
+  })
+
+  it('and is killed anywhere, while another one joins, too', async () => {
     const world = await prepare()
     const before = world.used
     await check(world, 'join, killed, and join', (t) => {
@@ -94,12 +118,12 @@ describe('a thread that joins', () => {
       t.finally(([first, second]) => {
         const states = world.states()
         assert.equal(states[first as number], 'online')
-        if (second === undefined) assert.equal(states[1 - (first as number)], 'offline')
-        else assert.equal(states[second as number], 'online')
+        assert.equal(states[1 - (first as number)], second === undefined ? 'offline' : 'online')
         assert.equal(world.used, before)
-        assert.equal(world.table.select((cpu) => world.vpas.find(cpu) !== undefined).length, second === undefined ? 1 : 2)
+        const registered = world.table.select((cpu) => world.vpas.find(cpu) !== undefined)
+        assert.equal(registered.length, second === undefined ? 1 : 2)
       })
-    }, { preemptions: 0 })
+    }, { mode: 'pct', executions: 500 })
   })
 })
 

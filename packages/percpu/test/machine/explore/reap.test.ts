@@ -53,4 +53,30 @@ describe('a thread killed anywhere in cleaning up', () => {
       t.finally(() => assertClean(world, before))
     })
   })
+
+  it('is followed by a third one when the second one dies, too', async () => {
+    const world = await prepare({ cpus: 3 }, (machine, world) => {
+      const second = world.join(4)
+      world.addReaper(second)
+      world.join(VICTIM).memblock.alloc({ size: 4096 })
+    })
+    const before = world.used - 4096
+    const finish = (reap: (number: number) => void) => {
+      reap(0)
+      if (world.table.thread(2) !== 0) reap(VICTIM)
+    }
+    await check(world, 'two reapers killed', (t) => {
+      t.cpu(0, (cpu) => void world.joined(cpu).declareDead(2))
+      t.kill(0, {
+        reaper: () => finish((number) => world.reap(number)),
+        thenKill: {
+          reaper: () => {
+            world.reapReaper()
+            finish((number) => world.reap(number, 1))
+          },
+        },
+      })
+      t.finally(() => assertClean(world, before, 2))
+    }, { mode: 'pct', executions: 1000 })
+  })
 })

@@ -18,7 +18,12 @@ const { Directory } = await import('../../../dist/machine/directory.js')
 const { Inspector } = await import('../../../dist/machine/inspect.js')
 const { Clock } = await import('../../../dist/machine/clock.js')
 const { Memblock } = await import('../../../dist/machine/memblock.js')
+const { Doorbell } = await import('../../../dist/machine/doorbell.js')
+const { Calls } = await import('../../../dist/machine/calls.js')
+const { GracePeriods } = await import('../../../dist/machine/grace-period.js')
+const { Idle } = await import('../../../dist/machine/idle.js')
 const { VpaRegistry } = await import('../../../dist/machine/vpa-registry.js')
+const { threadKey } = await import('../../../dist/machine/platform.js')
 const { readMap } = await import('../../../dist/machine/memory-map.js')
 
 export const { Cell } = { Cell: percpu.struct('Cell', { value: percpu.atomic(percpu.i32) }) }
@@ -48,7 +53,7 @@ export class World {
   readonly vpas: InstanceType<typeof VpaRegistry>
   readonly #handle: Machine['handle']
   readonly #structs: ReturnType<Machine['structs']>
-  readonly #reapers = new Map<number, () => void>()
+  readonly #reapers: Map<number, () => void>[] = []
 
   constructor(machine: Machine) {
     this.#handle = machine.handle
@@ -60,10 +65,17 @@ export class World {
     this.objects = new Directory(this.memory, this.memblock)
     this.inspector = new Inspector(this.table, new Clock(this.memory), 0)
     this.vpas = new VpaRegistry(this.table)
-    for (let number = 0; number < 6; number++) {
+    this.addReaper(machine)
+  }
+
+  /** The thread of this machine object will supervise, also when it is no CPU any more. */
+  addReaper(machine: Machine): void {
+    const listeners = new Map<number, () => void>()
+    this.#reapers.push(listeners)
+    for (const key of [...Array.from({ length: 6 }, (_, number) => keyOf(number)), threadKey]) {
       machine.supervise({
-        threadId: keyOf(number) - 1,
-        once: (_event: 'exit', listener: () => void) => this.#reapers.set(number, listener),
+        threadId: key - 1,
+        once: (_event: 'exit', listener: () => void) => listeners.set(key, listener),
       })
     }
   }
@@ -84,9 +96,18 @@ export class World {
     return cpu.prepare(() => this.join(cpu.number))
   }
 
+  /** Comes online before the first step of the body, without the layers above and with their modules in reach. */
+  bare(cpu: CpuContext): BareCpu {
+    return cpu.prepare(() => new BareCpu(this, keyOf(cpu.number)))
+  }
+
   /** What the booting thread does when the thread of body `number` has ended. */
-  reap(number: number): void {
-    this.#reapers.get(number)?.()
+  reap(number: number, reaper = 0): void {
+    this.#reapers[reaper]?.get(keyOf(number))?.()
+  }
+  /** What the second reaper does when the booting thread has ended as well. */
+  reapReaper(): void {
+    this.#reapers[1]?.get(threadKey)?.()
   }
 
   get used(): number {
@@ -104,6 +125,48 @@ export class World {
     return type.at(this.memory, address) as ReturnType<S['at']>
   }
 }
+
+/** What makes a thread a CPU, and nothing else. */
+export class BareCpu {
+  readonly cpu: number
+  readonly table: InstanceType<typeof CpuTable>
+  readonly doorbell: InstanceType<typeof Doorbell>
+  readonly calls: InstanceType<typeof Calls>
+  readonly gracePeriods: InstanceType<typeof GracePeriods>
+  readonly idle: InstanceType<typeof Idle>
+  readonly #incarnation: number
+
+  constructor({ memory, table: { map } }: World, key: number) {
+    const table = new CpuTable(memory, map)
+    this.table = table
+    this.cpu = table.claim(key)
+    this.#incarnation = table.incarnation(this.cpu) + 1
+    this.doorbell = new Doorbell(table, this.cpu)
+    this.calls = new Calls(table, this.doorbell, this.cpu)
+    this.gracePeriods = new GracePeriods(table, this.doorbell, this.cpu)
+    this.idle = new Idle(table, this.cpu, this.doorbell, this.gracePeriods, this.calls)
+    this.doorbell.start('waitAsync')
+    this.calls.start()
+    this.idle.start()
+    table.setState(this.cpu, this.#incarnation, 'online')
+  }
+
+  /** Rings CPU `cpu` for the reason that {@link rung} waits for. */
+  ring(cpu: number): void {
+    this.doorbell.ringer.ring(cpu, USER)
+  }
+  /** In its event loop, until it is rung. */
+  async rung(): Promise<void> {
+    await new Promise<void>((resolve) => this.doorbell.on(USER, resolve))
+  }
+  /** Leaves, with no call under way. */
+  leave(): void {
+    this.table.setState(this.cpu, this.#incarnation, 'offline')
+    this.gracePeriods.announce()
+    this.table.release(this.cpu)
+  }
+}
+const USER = 1 << 8
 
 /** What `run` throws, by its code; 'none' if it does not. */
 export function codeOf(run: () => unknown): string {
