@@ -101,6 +101,11 @@ export class World {
     return cpu.prepare(() => new BareCpu(this, keyOf(cpu.number)))
   }
 
+  /** As {@link bare}, in steps of the body. */
+  unprepared(cpu: CpuContext): BareCpu {
+    return new BareCpu(this, keyOf(cpu.number))
+  }
+
   /** What the booting thread does when the thread of body `number` has ended. */
   reap(number: number, reaper = 0): void {
     this.#reapers[reaper]?.get(keyOf(number))?.()
