@@ -23,7 +23,10 @@ describe('a call record', () => {
     await check(world, 'write and copy', (t) => {
       t.cpu(0, () => {
         const records = new CallRecords(world.table, 0)
-        for (const [name, argument] of [['one', 1], ['two', 2]] as const)
+        for (const [name, argument] of [
+          ['one', 1],
+          ['two', 2],
+        ] as const)
           records.complete(records.begin(), [1], functionId(name), argument)
       })
       t.cpu(1, () => {
@@ -31,8 +34,15 @@ describe('a call record', () => {
         return found && { id: found.id, argument: found.argument }
       })
       t.finally(([, found]) => {
-        const whole = [undefined, { id: functionId('one'), argument: 1 }, { id: functionId('two'), argument: 2 }]
-        assert.ok(whole.some((call) => JSON.stringify(call) === JSON.stringify(found)), JSON.stringify(found))
+        const whole = [
+          undefined,
+          { id: functionId('one'), argument: 1 },
+          { id: functionId('two'), argument: 2 },
+        ]
+        assert.ok(
+          whole.some((call) => JSON.stringify(call) === JSON.stringify(found)),
+          JSON.stringify(found),
+        )
       })
     })
   })
@@ -67,71 +77,86 @@ describe('a call', () => {
 
   it('is reported as run or gone when its target is killed anywhere', async () => {
     const world = await prepare()
-    await check(world, 'target killed', (t) => {
-      const shared = words(t)
-      t.cpu(0, async (cpu) => {
-        const bare = world.bare(cpu)
-        return await bare.calls.call([1], 'work', calling)
-      })
-      t.cpu(1, (cpu) => {
-        const bare = world.bare(cpu)
-        bare.calls.register('work', () => shared.runs.add(1))
-        mem.awaitUntil(() => mem.loadAtomic32(world.memory.i32, world.table.record(1) + 16) !== 0)
-        bare.doorbell.answer()
-        bare.leave()
-      })
-      t.kill(1, { reaper: () => world.reap(1) })
-      t.finally(([outcome]) => {
-        const { ran, gone, failed, deaf } = outcome as Awaited<ReturnType<typeof call>>
-        assert.deepEqual([[...ran, ...gone], failed, deaf], [[1], [], []])
-        if (ran.length > 0) assert.equal(shared.runs.load(), 1)
-      })
-    }, { preemptions: 1 })
+    await check(
+      world,
+      'target killed',
+      (t) => {
+        const shared = words(t)
+        t.cpu(0, async (cpu) => {
+          const bare = world.bare(cpu)
+          return await bare.calls.call([1], 'work', calling)
+        })
+        t.cpu(1, (cpu) => {
+          const bare = world.bare(cpu)
+          bare.calls.register('work', () => shared.runs.add(1))
+          mem.awaitUntil(() => mem.loadAtomic32(world.memory.i32, world.table.record(1) + 16) !== 0)
+          bare.doorbell.answer()
+          bare.leave()
+        })
+        t.kill(1, { reaper: () => world.reap(1) })
+        t.finally(([outcome]) => {
+          const { ran, gone, failed, deaf } = outcome as Awaited<ReturnType<typeof call>>
+          assert.deepEqual([[...ran, ...gone], failed, deaf], [[1], [], []])
+          if (ran.length > 0) assert.equal(shared.runs.load(), 1)
+        })
+      },
+      { preemptions: 1 },
+    )
   })
 
   it('whose caller is killed anywhere has run once or never, with its argument', async () => {
     const world = await prepare()
-    await check(world, 'caller killed', (t) => {
-      t.cpu(0, async (cpu) => {
-        const bare = world.bare(cpu)
-        await bare.calls.call([1], 'work', calling)
-      })
-      t.cpu(1, (cpu) => {
-        const bare = world.bare(cpu)
-        const seen: number[] = []
-        bare.calls.register('work', (argument) => seen.push(argument))
-        for (let i = 0; i < 2; i++) bare.doorbell.answer()
-        bare.leave()
-        return seen
-      })
-      t.kill(0, { reaper: () => world.reap(0) })
-      t.finally(([, seen]) => {
-        assert.ok(['', '7'].includes(String(seen)))
-        assert.notEqual(world.table.state(0), 'dead')
-      })
-    }, { preemptions: 1 })
+    await check(
+      world,
+      'caller killed',
+      (t) => {
+        t.cpu(0, async (cpu) => {
+          const bare = world.bare(cpu)
+          await bare.calls.call([1], 'work', calling)
+        })
+        t.cpu(1, (cpu) => {
+          const bare = world.bare(cpu)
+          const seen: number[] = []
+          bare.calls.register('work', (argument) => seen.push(argument))
+          for (let i = 0; i < 2; i++) bare.doorbell.answer()
+          bare.leave()
+          return seen
+        })
+        t.kill(0, { reaper: () => world.reap(0) })
+        t.finally(([, seen]) => {
+          assert.ok(['', '7'].includes(String(seen)))
+          assert.notEqual(world.table.state(0), 'dead')
+        })
+      },
+      { preemptions: 1 },
+    )
   })
 
   it('is run or left out by a CPU that goes deaf, as it is reported', async () => {
     const world = await prepare()
-    await check(world, 'call a deaf CPU', (t) => {
-      t.cpu(0, async (cpu) => {
-        const bare = world.bare(cpu)
-        const { ran, deaf } = await call(bare)
-        return [ran, deaf]
-      })
-      t.cpu(1, async (cpu) => {
-        const bare = world.bare(cpu)
-        let count = 0
-        bare.calls.register('work', () => count++)
-        const told = bare.rung()
-        bare.idle.deaf(() => undefined)
-        await told
-        return count
-      })
-      t.finally(([outcome, count]) => {
-        assert.deepEqual(outcome, count === 1 ? [[1], []] : [[], [1]])
-      })
-    }, { preemptions: 2 })
+    await check(
+      world,
+      'call a deaf CPU',
+      (t) => {
+        t.cpu(0, async (cpu) => {
+          const bare = world.bare(cpu)
+          const { ran, deaf } = await call(bare)
+          return [ran, deaf]
+        })
+        t.cpu(1, async (cpu) => {
+          const bare = world.bare(cpu)
+          let count = 0
+          bare.calls.register('work', () => count++)
+          const told = bare.rung()
+          bare.idle.deaf(() => undefined)
+          await told
+          return count
+        })
+        t.finally(([outcome, count]) => {
+          assert.deepEqual(outcome, count === 1 ? [[1], []] : [[], [1]])
+        })
+      },
+      { preemptions: 2 },
+    )
   })
 })

@@ -44,7 +44,10 @@ describe('a ring', () => {
         let heard = false
         void bare.rung().then(() => undefined)
         bare.doorbell.on(1 << 8, () => (heard = true))
-        assert.equal(bare.idle.sleepUntil(() => heard, Infinity, true), true)
+        assert.equal(
+          bare.idle.sleepUntil(() => heard, Infinity, true),
+          true,
+        )
         return words.data
       })
       t.finally(([, data]) => assert.equal(data, 1))
@@ -98,37 +101,42 @@ describe('a CPU that parks', () => {
     const world = await prepare()
     const word = world.memblock.alloc({ size: 4 }) / 4
     const activities = new Set<string>()
-    await check(world, 'ring and park', (t) => {
-      const words = t.memory(Words, 'words')
-      t.cpu(0, (cpu) => {
-        const machine = world.joined(cpu)
-        const before = machine.inspect().cpus[1]
-        machine.ring(1, 0)
-        words.done.store(1)
-        return [before?.activity, before?.yieldCount]
-      })
-      t.cpu(1, (cpu) => {
-        const machine = world.joined(cpu)
-        let heard = 0
-        machine.onRing(0, () => heard++)
-        machine.park(word * 4, 0, 40)
-        mem.awaitUntil(() => words.done.load() === 1)
-        machine.poll()
-        return heard
-      })
-      t.finally(([seen, heard]) => {
-        const [activity] = seen as [string]
-        activities.add(activity)
-        assert.equal(heard, 1)
-        const record = world.table.record(1)
-        const { i32 } = world.memory
-        const { words: at } = percpuCpu
-        assert.equal(mem.loadAtomic32(i32, record + at.idle) & 1, 0)
-        assert.equal(mem.loadAtomic32(i32, record + at.parkedOn), -1)
-        const { yieldCount } = world.inspector.cpu(1)
-        assert.equal(yieldCount, mem.loadAtomic32(i32, record + at.idle))
-      })
-    }, { preemptions: 1 })
+    await check(
+      world,
+      'ring and park',
+      (t) => {
+        const words = t.memory(Words, 'words')
+        t.cpu(0, (cpu) => {
+          const machine = world.joined(cpu)
+          const before = machine.inspect().cpus[1]
+          machine.ring(1, 0)
+          words.done.store(1)
+          return [before?.activity, before?.yieldCount]
+        })
+        t.cpu(1, (cpu) => {
+          const machine = world.joined(cpu)
+          let heard = 0
+          machine.onRing(0, () => heard++)
+          machine.park(word * 4, 0, 40)
+          mem.awaitUntil(() => words.done.load() === 1)
+          machine.poll()
+          return heard
+        })
+        t.finally(([seen, heard]) => {
+          const [activity] = seen as [string]
+          activities.add(activity)
+          assert.equal(heard, 1)
+          const record = world.table.record(1)
+          const { i32 } = world.memory
+          const { words: at } = percpuCpu
+          assert.equal(mem.loadAtomic32(i32, record + at.idle) & 1, 0)
+          assert.equal(mem.loadAtomic32(i32, record + at.parkedOn), -1)
+          const { yieldCount } = world.inspector.cpu(1)
+          assert.equal(yieldCount, mem.loadAtomic32(i32, record + at.idle))
+        })
+      },
+      { preemptions: 1 },
+    )
     assert.deepEqual([...activities].sort(), ['live', 'parked'])
   })
 

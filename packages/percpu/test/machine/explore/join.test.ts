@@ -46,17 +46,22 @@ describe('a thread that joins', () => {
 
   it('while another one is cleaned up after gets a whole number, or none', async () => {
     const world = await prepare({ cpus: 2 }, (_machine, world) => void world.join(5))
-    await check(world, 'clean up and join', (t) => {
-      t.cpu(0, (cpu) => world.joined(cpu).declareDead(1))
-      t.cpu(1, (cpu) => codeOf(() => world.join(cpu.number)))
-      t.finally(([reaped, code]) => {
-        assert.equal(reaped, true)
-        const { state, incarnation } = world.table.info(1)
-        if (code === 'none') assert.deepEqual([state, incarnation], ['online', 2])
-        else assert.deepEqual([code, state, incarnation], ['PERCPU_NO_FREE_CPU', 'offline', 1])
-        assert.equal(world.vpas.find(1)?.incarnation, code === 'none' ? 2 : undefined)
-      })
-    }, { preemptions: 1 })
+    await check(
+      world,
+      'clean up and join',
+      (t) => {
+        t.cpu(0, (cpu) => world.joined(cpu).declareDead(1))
+        t.cpu(1, (cpu) => codeOf(() => world.join(cpu.number)))
+        t.finally(([reaped, code]) => {
+          assert.equal(reaped, true)
+          const { state, incarnation } = world.table.info(1)
+          if (code === 'none') assert.deepEqual([state, incarnation], ['online', 2])
+          else assert.deepEqual([code, state, incarnation], ['PERCPU_NO_FREE_CPU', 'offline', 1])
+          assert.equal(world.vpas.find(1)?.incarnation, code === 'none' ? 2 : undefined)
+        })
+      },
+      { preemptions: 1 },
+    )
   })
 
   it('is rung from the moment on at which it is online', async () => {
@@ -111,36 +116,46 @@ describe('a thread that joins', () => {
   it('and is killed anywhere, while another one joins, too', async () => {
     const world = await prepare()
     const before = world.used
-    await check(world, 'join, killed, and join', (t) => {
-      t.cpu(0, (cpu) => world.join(cpu.number).cpu)
-      t.cpu(1, (cpu) => world.join(cpu.number).cpu)
-      t.kill(1, { reaper: () => world.reap(1) })
-      t.finally(([first, second]) => {
-        const states = world.states()
-        assert.equal(states[first as number], 'online')
-        assert.equal(states[1 - (first as number)], second === undefined ? 'offline' : 'online')
-        assert.equal(world.used, before)
-        const registered = world.table.select((cpu) => world.vpas.find(cpu) !== undefined)
-        assert.equal(registered.length, second === undefined ? 1 : 2)
-      })
-    }, { mode: 'pct', executions: 500 })
+    await check(
+      world,
+      'join, killed, and join',
+      (t) => {
+        t.cpu(0, (cpu) => world.join(cpu.number).cpu)
+        t.cpu(1, (cpu) => world.join(cpu.number).cpu)
+        t.kill(1, { reaper: () => world.reap(1) })
+        t.finally(([first, second]) => {
+          const states = world.states()
+          assert.equal(states[first as number], 'online')
+          assert.equal(states[1 - (first as number)], second === undefined ? 'offline' : 'online')
+          assert.equal(world.used, before)
+          const registered = world.table.select((cpu) => world.vpas.find(cpu) !== undefined)
+          assert.equal(registered.length, second === undefined ? 1 : 2)
+        })
+      },
+      { mode: 'pct', executions: 500 },
+    )
   })
 })
 
 describe('a CPU that goes offline', () => {
   it('gives its number to a thread that joins, or not yet', async () => {
     const world = await prepare()
-    await check(world, 'offline and join', (t) => {
-      t.cpu(0, async (cpu) => {
-        await world.joined(cpu).offline()
-      })
-      t.cpu(1, (cpu) => world.join(cpu.number).cpu)
-      t.finally(([, cpu]) => {
-        assert.ok(cpu === 0 || cpu === 1)
-        assert.deepEqual(world.states(), cpu === 0 ? ['online', 'offline'] : ['offline', 'online'])
-        assert.equal(world.table.incarnation(cpu as number), cpu === 0 ? 3 : 1)
-      })
-    }, { preemptions: 1 })
+    await check(
+      world,
+      'offline and join',
+      (t) => {
+        t.cpu(0, async (cpu) => {
+          await world.joined(cpu).offline()
+        })
+        t.cpu(1, (cpu) => world.join(cpu.number).cpu)
+        t.finally(([, cpu]) => {
+          assert.ok(cpu === 0 || cpu === 1)
+          assert.deepEqual(world.states(), cpu === 0 ? ['online', 'offline'] : ['offline', 'online'])
+          assert.equal(world.table.incarnation(cpu as number), cpu === 0 ? 3 : 1)
+        })
+      },
+      { preemptions: 1 },
+    )
   })
 
   it('and is killed anywhere meanwhile is offline in the end, with nothing left', async () => {

@@ -7,7 +7,10 @@ import { check, prepare, type World } from './support.js'
 const VICTIM = 5
 /** A machine on which CPU `cpu` has died with memory of its own. */
 async function withVictim(cpus: number): Promise<{ world: World; before: number }> {
-  const world = await prepare({ cpus }, (_machine, world) => void world.join(VICTIM).memblock.alloc({ size: 4096 }))
+  const world = await prepare(
+    { cpus },
+    (_machine, world) => void world.join(VICTIM).memblock.alloc({ size: 4096 }),
+  )
   return { world, before: world.used - 4096 }
 }
 function assertClean(world: World, before: number, cpu = 1): void {
@@ -20,22 +23,27 @@ function assertClean(world: World, before: number, cpu = 1): void {
 describe('two threads that clean up after the same CPU', () => {
   it('do it once', async () => {
     const { world, before } = await withVictim(3)
-    await check(world, 'declare dead and declare dead', (t) => {
-      for (const number of [0, 1])
-        t.cpu(number, (cpu) => {
-          const machine = world.joined(cpu)
-          let deaths = 0
-          cpu.prepare(() => machine.addHotplug({ name: 'count', dead: () => deaths++ }))
-          return [machine.declareDead(1), deaths]
+    await check(
+      world,
+      'declare dead and declare dead',
+      (t) => {
+        for (const number of [0, 1])
+          t.cpu(number, (cpu) => {
+            const machine = world.joined(cpu)
+            let deaths = 0
+            cpu.prepare(() => machine.addHotplug({ name: 'count', dead: () => deaths++ }))
+            return [machine.declareDead(1), deaths]
+          })
+        t.finally((results) => {
+          assert.deepEqual([...results].sort(), [
+            [false, 0],
+            [true, 1],
+          ])
+          assertClean(world, before)
         })
-      t.finally((results) => {
-        assert.deepEqual([...results].sort(), [
-          [false, 0],
-          [true, 1],
-        ])
-        assertClean(world, before)
-      })
-    }, { preemptions: 1 })
+      },
+      { preemptions: 1 },
+    )
   })
 })
 
@@ -65,18 +73,23 @@ describe('a thread killed anywhere in cleaning up', () => {
       reap(0)
       if (world.table.thread(2) !== 0) reap(VICTIM)
     }
-    await check(world, 'two reapers killed', (t) => {
-      t.cpu(0, (cpu) => void world.joined(cpu).declareDead(2))
-      t.kill(0, {
-        reaper: () => finish((number) => world.reap(number)),
-        thenKill: {
-          reaper: () => {
-            world.reapReaper()
-            finish((number) => world.reap(number, 1))
+    await check(
+      world,
+      'two reapers killed',
+      (t) => {
+        t.cpu(0, (cpu) => void world.joined(cpu).declareDead(2))
+        t.kill(0, {
+          reaper: () => finish((number) => world.reap(number)),
+          thenKill: {
+            reaper: () => {
+              world.reapReaper()
+              finish((number) => world.reap(number, 1))
+            },
           },
-        },
-      })
-      t.finally(() => assertClean(world, before, 2))
-    }, { mode: 'pct', executions: 1000 })
+        })
+        t.finally(() => assertClean(world, before, 2))
+      },
+      { mode: 'pct', executions: 1000 },
+    )
   })
 })

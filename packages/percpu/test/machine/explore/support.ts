@@ -11,7 +11,9 @@ import {
   type ExploreOptions,
   type Scenario,
 } from 'percpu-lab'
+import assert from 'node:assert/strict'
 import type { BootOptions, Machine, Memory, Struct } from 'percpu'
+import { counts } from './counts.js'
 
 const { CpuTable } = await import('../../../dist/machine/cpu-table.js')
 const { Directory } = await import('../../../dist/machine/directory.js')
@@ -184,28 +186,18 @@ export function codeOf(run: () => unknown): string {
   }
 }
 
-/** Explores, with all words named. */
+/** Explores, with all words named; a complete exploration must have its number of executions in counts.ts. */
 export async function check(
   world: World,
   name: string,
   describe: (t: Scenario) => void,
   options: ExploreOptions = {},
 ): Promise<void> {
-  const dev = process.env['EXPLORE_MS']
-  const { expect, ...rest } = options
-  const report = await explore(
-    name,
-    (t) => {
-      world.name(t)
-      describe(t)
-    },
-    dev ? { ...rest, maxMs: Number(dev) } : options,
-  )
-  if (dev) {
-    const { executions, blocked, redundant, operations, milliseconds, truncated } = report
-    const ok = expect?.executions === executions && (expect.blocked ?? 0) === blocked
-    console.log(
-      `${name}: { executions: ${executions}, blocked: ${blocked} } ${redundant} redundant, ${operations} ops, ${Math.round(milliseconds)} ms ${truncated ? 'TRUNCATED' : ''} ${ok ? '' : 'EXPECT'}`,
-    )
+  const named = (t: Scenario): void => {
+    world.name(t)
+    describe(t)
   }
+  const isComplete = options.mode === undefined
+  const expect = isComplete ? (counts[name] ?? assert.fail(`${name} has no number of executions`)) : {}
+  await explore(name, named, { ...options, expect })
 }
