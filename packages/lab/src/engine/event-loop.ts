@@ -72,7 +72,7 @@ export class EventLoop {
     Date.now = this.orElse(() => Math.floor(this.time()), originals.dateNow)
     Math.random = this.orElse(() => ((this.time() * 9301 + 49297) % 233280) / 233280, originals.random)
     const ignore = (reason: unknown) => this.rejected(reason)
-    // Also those that others, a test runner say, would take for errors.
+    // Others, a test runner for one, would take a stack that the lab has left for a failure.
     const listeners = process.listeners('unhandledRejection')
     process.removeAllListeners('unhandledRejection')
     process.on('unhandledRejection', ignore)

@@ -1,12 +1,12 @@
 /** GP-1 to GP-3, with every reader and updater killed anywhere: what was freed is read by nobody, and no grace period is stuck. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { percpu, type CpuContext, type Scenario } from 'percpu-lab'
+import { mem, percpu, type CpuContext, type Scenario } from 'percpu-lab'
 import { check, prepare, type BareCpu } from './support.js'
 
 const { struct, atomic, published, racy, i32 } = percpu
-/** `pointer` is 1 while the object may be found; `object` is poisoned when it is freed. */
-const Words = struct('Words', { pointer: atomic(i32), object: published(i32) })
+/** `pointer` is 1 while the object may be found; `object` is poisoned when it is freed, then `over` is set. */
+const Words = struct('Words', { pointer: atomic(i32), object: published(i32), over: atomic(i32) })
 const Pair = struct('Pair', { x: racy(i32), y: racy(i32) })
 
 function shared(t: Scenario) {
@@ -34,6 +34,10 @@ describe('a grace period', () => {
       read(words)
       bare.doorbell.answer()
       read(words)
+    },
+    leaves: (words, bare) => {
+      read(words)
+      bare.leave()
     },
     'goes deaf between two sections': (words, bare) => {
       read(words)
@@ -92,6 +96,39 @@ describe('a grace period', () => {
         })
       },
       { preemptions: 2 },
+    )
+  })
+
+  it('does not wait for a CPU that stays deaf, or asleep, until it is over', async () => {
+    const world = await prepare({ cpus: 3 })
+    await check(
+      world,
+      'update and stay idle',
+      (t) => {
+        const words = shared(t)
+        const isOver = () => words.over.load() === 1
+        t.cpu(0, async (cpu) => {
+          const bare = world.bare(cpu)
+          await update(words, bare)
+          words.over.store(1)
+          bare.doorbell.ringer.ring(2, 1 << 8)
+        })
+        t.cpu(1, (cpu) => {
+          const bare = world.bare(cpu)
+          read(words)
+          bare.idle.deaf(() => mem.awaitUntil(isOver))
+          read(words)
+          bare.leave()
+        })
+        t.cpu(2, (cpu) => {
+          const bare = world.bare(cpu)
+          read(words)
+          bare.idle.sleepUntil(isOver, Infinity, false)
+          read(words)
+          bare.leave()
+        })
+      },
+      { preemptions: 1 },
     )
   })
 

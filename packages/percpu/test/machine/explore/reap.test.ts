@@ -62,6 +62,23 @@ describe('a thread killed anywhere in cleaning up', () => {
     })
   })
 
+  it('is replaced when it is said to have stopped, though it is no CPU', async () => {
+    const { world, before } = await withVictim(4)
+    await check(world, 'reaper that is no CPU killed', (t) => {
+      t.cpu(0, () => world.reap(VICTIM))
+      t.kill(0, {
+        reaper: (cpu) => {
+          const machine = cpu.prepare(() => world.join(3))
+          const taken = world.table.thread(1) < 0
+          if (taken) assert.equal(machine.declareDead(1), false)
+          const present = world.table.thread(1) !== 0
+          assert.equal(machine.declareDead(1, { reaperStopped: true }), present)
+        },
+      })
+      t.finally(() => assertClean(world, before))
+    })
+  })
+
   it('is followed by a third one when the second one dies, too', async () => {
     const world = await prepare({ cpus: 3 }, (machine, world) => {
       const second = world.join(4)
