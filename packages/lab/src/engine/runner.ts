@@ -159,7 +159,7 @@ export class Runner {
       } else {
         // What it left in the queue of promise jobs runs when it returns.
         if (this.eventLoop.isAsync) drain()
-        if (this.unwinding) throw token
+        if (this.isUnwinding) throw token
         this.finish(cpu, result)
       }
     } catch (error) {

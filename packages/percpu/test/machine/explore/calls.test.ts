@@ -160,3 +160,46 @@ describe('a call', () => {
     )
   })
 })
+
+describe('a call whose target is replaced by another thread', () => {
+  it('is not run by that one', async () => {
+    const world = await prepare()
+    await check(
+      world,
+      'call and replace',
+      (t) => {
+        const shared = words(t)
+        t.cpu(0, async (cpu) => {
+          const bare = world.bare(cpu)
+          const { ran, gone } = await bare.calls.call([1], 'work', calling)
+          bare.leave()
+          return [ran, gone]
+        })
+        t.cpu(1, (cpu) => {
+          const bare = world.bare(cpu)
+          let count = 0
+          bare.calls.register('work', () => count++)
+          bare.doorbell.answer()
+          bare.leave()
+          shared.done.store(1)
+          return count
+        })
+        t.cpu(2, (cpu) => {
+          mem.awaitUntil(() => shared.done.load() === 1)
+          const bare = world.unprepared(cpu)
+          let count = 0
+          bare.calls.register('work', () => count++)
+          bare.doorbell.answer()
+          bare.leave()
+          return count
+        })
+        t.finally(([outcome, first, second]) => {
+          const [ran, gone] = outcome as [number[], number[]]
+          assert.deepEqual([...ran, ...gone], [1])
+          assert.equal((first as number) + (second as number), ran.length)
+        })
+      },
+      { preemptions: 2 },
+    )
+  })
+})
