@@ -1,7 +1,7 @@
 /** Threads that come and go at the same time, and ones that are killed while they do. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { explore, mem, nameStructs, percpu } from 'percpu-lab'
+import { mem, nameStructs, percpu, type Scenario } from 'percpu-lab'
 import { check, codeOf, prepare } from './support.js'
 
 const Words = percpu.struct('Words', { done: percpu.atomic(percpu.i32) })
@@ -14,10 +14,11 @@ describe('a thread that joins', () => {
     const buffer = mem.createBuffer(model.memory.byteLength)
     const handle = { ...model.handle, buffer }
     const codes = new Set<unknown>()
-    await explore(
+    const world = { name: (t: Scenario) => nameStructs(t, mem.openMemory(buffer), structs) }
+    await check(
+      world,
       'boot and join',
       (t) => {
-        nameStructs(t, mem.openMemory(buffer), structs)
         t.cpu(0, () => {
           const withBuffer = { ...options, buffer, doorbell: 'waitAsync' } as const
           return percpu.boot(withBuffer).cpu

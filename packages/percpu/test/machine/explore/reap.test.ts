@@ -109,4 +109,38 @@ describe('a thread killed anywhere in cleaning up', () => {
       { mode: 'pct', executions: 1000 },
     )
   })
+
+  it('lets a monitor tell of the death once', async () => {
+    const { world } = await withVictim(4)
+    await check(world, 'watched reaper killed', (t) => {
+      t.cpu(0, (cpu) => void world.joined(cpu).declareDead(1))
+      t.kill(0, {
+        reaper: (cpu) => {
+          const died: number[] = []
+          let beat = (): void => undefined
+          const machine = cpu.prepare(() => world.join(3))
+          // Its timer goes off when this says so.
+          const { setTimeout } = globalThis
+          globalThis.setTimeout = ((callback: () => void) => {
+            beat = callback
+            return {}
+          }) as never
+          try {
+            const monitor = cpu.prepare(() => machine.monitor())
+            monitor.on('died', ({ cpu: number }) => died.push(number))
+            beat()
+            machine.declareDead(0)
+            if (machine.present.includes(1)) machine.declareDead(1)
+            beat()
+            assert.deepEqual(
+              died.filter((number) => number === 1),
+              [1],
+            )
+          } finally {
+            globalThis.setTimeout = setTimeout
+          }
+        },
+      })
+    })
+  })
 })

@@ -11,7 +11,6 @@ import {
   type ExploreOptions,
   type Scenario,
 } from 'percpu-lab'
-import assert from 'node:assert/strict'
 import type { BootOptions, Machine, Memory, Struct } from 'percpu'
 import { counts } from './counts.js'
 
@@ -188,24 +187,19 @@ export function codeOf(run: () => unknown): string {
 
 /** Explores, with all words named; a complete exploration must have its number of executions in counts.ts. */
 export async function check(
-  world: World,
+  world: Pick<World, 'name'>,
   name: string,
   describe: (t: Scenario) => void,
   options: ExploreOptions = {},
 ): Promise<void> {
-  const named = (t: Scenario): void => {
-    world.name(t)
-    describe(t)
-  }
   const isComplete = options.mode === undefined
-  const expect = isComplete ? counts[name] : undefined
-  if (process.env['DEVX']) {
-    const r = await explore(name, named, { ...options, maxMs: Number(process.env['DEVX']) })
-    console.log(
-      `${name}: { executions: ${r.executions}, blocked: ${r.blocked} } ${r.operations} ops ${Math.round(r.milliseconds)} ms ${r.truncated ? 'TRUNCATED' : ''}`,
-    )
-    return
-  }
-  if (isComplete) assert.ok(expect, `${name} has no number of executions`)
-  await explore(name, named, expect ? { ...options, expect } : options)
+  const expect = isComplete ? (counts[name] ?? { executions: 0 }) : {}
+  await explore(
+    name,
+    (t) => {
+      world.name(t)
+      describe(t)
+    },
+    { ...options, expect },
+  )
 }
