@@ -161,6 +161,48 @@ describe('a call', () => {
   })
 })
 
+describe('a call that is given up after its time', () => {
+  it('has run or not, once at most, and the next one takes its record', async () => {
+    const world = await prepare()
+    const outcomes = new Set<string>()
+    await check(
+      world,
+      'call, give up and call',
+      (t) => {
+        t.cpu(0, async (cpu) => {
+          const bare = world.bare(cpu)
+          const first = await bare.calls.call([1], 'work', { argument: 1, timeout: 10 }).then(
+            ({ ran }) => ran.length,
+            (error: unknown) => {
+              if (error instanceof percpu.UnansweredError) return 'late'
+              throw error
+            },
+          )
+          const { ran } = await bare.calls.call([1], 'work', { argument: 2 })
+          bare.ring(1)
+          return [first, ran.length]
+        })
+        t.cpu(1, async (cpu) => {
+          const bare = world.bare(cpu)
+          const seen: number[] = []
+          bare.calls.register('work', (argument) => seen.push(argument))
+          await bare.rung()
+          return seen
+        })
+        t.finally(([results, seen]) => {
+          outcomes.add(`${String(results)} ${String(seen)}`)
+          const [first, second] = results as [number | string, number]
+          assert.equal(second, 1)
+          const allowed = first === 1 ? ['1,2'] : ['1,2', '2']
+          assert.ok(allowed.includes(String(seen)), `${first}: ${String(seen)}`)
+        })
+      },
+      { preemptions: 2 },
+    )
+    assert.deepEqual([...outcomes].sort(), ['1,1 1,2', 'late,1 1,2', 'late,1 2'])
+  })
+})
+
 describe('a call whose target is replaced by another thread', () => {
   it('is not run by that one', async () => {
     const world = await prepare()

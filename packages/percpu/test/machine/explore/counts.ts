@@ -7,6 +7,7 @@ export const counts: Readonly<Record<string, { readonly executions: number; read
   'boot and join': { executions: 3, blocked: 0 },
   'call a deaf CPU': { executions: 219, blocked: 0 },
   'call and answer': { executions: 18, blocked: 0 },
+  'call, give up and call': { executions: 2285, blocked: 0 },
   'call and replace': { executions: 438, blocked: 467 },
   'caller killed': { executions: 3508, blocked: 0 },
   'clean up and join': { executions: 14, blocked: 0 },
