@@ -14,6 +14,7 @@ export {
   Scenario,
   ScenarioError,
 } from './scenario.js'
+export { nameMachine, nameStructs } from './machine-names.js'
 export { ScheduleError } from './search/schedule.js'
 export type { ShardOptions } from './search/shard.js'
 export type * from './trace.js'

@@ -62,8 +62,12 @@ export class EventLoop {
       clearTimeout: this.orElse(clear, originals.clearTimeout),
       clearImmediate: this.orElse(clear, originals.clearImmediate),
       queueMicrotask: this.orElse((callback: () => void) => {
+        if (this.runner?.isUnwinding === true) return
         this.isAsync = true
-        void Promise.resolve().then(callback)
+        // What it throws is an uncaught error, unless it is the lab that leaves the CPU.
+        Promise.resolve()
+          .then(callback)
+          .catch((reason: unknown) => this.rejected(reason))
       }, originals.queueMicrotask),
     })
     performance.now = this.orElse(() => this.time(), originals.now)

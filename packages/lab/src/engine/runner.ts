@@ -78,6 +78,11 @@ export class Runner {
     return this.cpu !== undefined
   }
 
+  /** Whether a CPU is being left, so that what its code does is void. */
+  get isUnwinding(): boolean {
+    return this.unwinding
+  }
+
   get current(): Cpu {
     if (this.cpu === undefined) throw new Error('outside of the body of a CPU')
     return this.cpu
@@ -154,7 +159,12 @@ export class Runner {
       if (isPromise(result)) {
         this.eventLoop.isAsync = true
         this.runLoop(cpu, result)
-      } else this.finish(cpu, result)
+      } else {
+        // What it left in the queue of promise jobs runs when it returns.
+        if (this.eventLoop.isAsync) drain()
+        if (this.isUnwinding) throw token
+        this.finish(cpu, result)
+      }
     } catch (error) {
       if (error !== token) this.caught(cpu, error)
     } finally {

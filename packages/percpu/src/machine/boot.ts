@@ -30,6 +30,8 @@ export interface MachineOptions extends JoinOptions {
   readonly smp?: boolean
   /** False: a machine without page tables; per-CPU memory is contiguous. Default true. */
   readonly mmu?: boolean
+  /** @internal Zeroed memory to take instead of allocating it, for explorations, which need it to be there before. */
+  readonly buffer?: SharedArrayBuffer
 }
 
 /** Makes the machine object, with its layers, of a thread whose CPU is claimed. src/compose.ts */
@@ -44,7 +46,7 @@ export function bootMachine<Machine>(options: MachineOptions, make: MakeMachine<
       { memory: map.units * UNIT, minimum: (map.firstUnit + 1) * UNIT },
     )
   }
-  const buffer = allocate(map.units * UNIT)
+  const buffer = options.buffer ?? allocate(map.units * UNIT)
   const memory = openMemory(buffer)
   writeHeader(memory, map)
   return make(claim(memory, map, buffer, options, true))

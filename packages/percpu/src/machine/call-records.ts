@@ -3,7 +3,7 @@
  *
  *     cpu[caller].callSequence   a multiple of 4: the call below is complete; odd: it is being written
  *                .callFunction (two words), .callArgument, .callMask
- *     answers[target][caller]    the last sequence that the target is done with, plus RAN, FAILED or SKIPPED
+ *     answers[target][caller]    the last sequence that the target is done with, plus RAN, FAILED, SKIPPED or MISSED
  *
  * Rules: a caller's words are written by that CPU, or its reaper; a row of answers only by its target. So neither side ever waits for a
  * word that only a dead thread would write: a target that died, left or is deaf is told by its state; a caller that died
@@ -20,11 +20,12 @@ const STEP = 4
 const STATUS = STEP - 1
 const WRITING = 1
 
-/** What a target did with a call: ran it; could not, or it threw; will not, because it was deaf or has just come online. */
+/** What a target did with a call: ran it; could not, or it threw; will not, because it was deaf, or not online when it began. */
 export const RAN = 0
 export const FAILED = 1
 export const SKIPPED = 2
-export type CallStatus = typeof RAN | typeof FAILED | typeof SKIPPED
+export const MISSED = 3
+export type CallStatus = typeof RAN | typeof FAILED | typeof SKIPPED | typeof MISSED
 
 /** Names a function in all threads: a 64-bit hash of its name. */
 export type FunctionId = readonly [number, number]
@@ -104,7 +105,7 @@ export class CallRecords {
   skipEarlier(): void {
     for (let caller = 0; caller < this.#table.map.cpus; caller++) {
       const sequence = this.#sequence(caller) & ~STATUS
-      if ((this.#answerOf(this.#cpu, caller) & ~STATUS) !== sequence) this.answer(caller, sequence, SKIPPED)
+      if ((this.#answerOf(this.#cpu, caller) & ~STATUS) !== sequence) this.answer(caller, sequence, MISSED)
     }
   }
 

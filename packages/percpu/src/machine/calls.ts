@@ -12,6 +12,7 @@ import { ArgumentError } from '../errors.js'
 import {
   FAILED,
   functionId,
+  MISSED,
   RAN,
   SKIPPED,
   CallRecords,
@@ -159,7 +160,7 @@ export class Calls {
     const status = this.#records.statusAt(target.cpu, sequence)
     if (status === RAN) return 'ran'
     if (status === FAILED) return 'failed'
-    return this.#isGone(target) ? 'gone' : 'deaf'
+    return status === MISSED || this.#isGone(target) ? 'gone' : 'deaf'
   }
 
   #finishPending(finish: (call: { id: FunctionId; argument: number }) => CallStatus): void {

@@ -104,15 +104,17 @@ export class Directory {
   }
 
   #all(): ObjectInfo[] {
-    const objects: ObjectInfo[] = []
-    for (let entry = this.#head(); entry !== 0; entry = this.#load(entry, words.next))
-      objects.push(this.#read(entry))
-    return objects
+    return [...this.entries()].map((entry) => this.#read(entry))
+  }
+
+  /** Where each entry lies, in units, newest first. */
+  *entries(): Iterable<number> {
+    for (let entry = this.#head(); entry !== 0; entry = this.#load(entry, words.next)) yield entry
   }
 
   /** Whether this memblock region holds a named object. For the reaper. */
   isLinked(address: number, size: number): boolean {
-    for (let entry = this.#head(); entry !== 0; entry = this.#load(entry, words.next)) {
+    for (const entry of this.entries()) {
       if (address <= entry * UNIT && entry * UNIT < address + size) return true
     }
     return false

@@ -67,7 +67,8 @@ export class GracePeriods {
 
   #fence(): void {
     // W(header.gracePeriods) pairs with W in #fence: the ends and beginnings of all grace periods are totally ordered, so what
-    // was freed after one is not read by an updater of the next. Mutant: machine/no-grace-period-fence.
+    // was freed after one is not read by an updater of the next. Mutants: machine/no-grace-period-fence,
+    // machine/grace-period-open-end.
     addAtomic32(this.#table.memory.i32, Header.words.gracePeriods, 1)
   }
 

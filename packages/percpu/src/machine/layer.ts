@@ -12,6 +12,7 @@ import type { Doorbell, Ringer } from './doorbell.js'
 import type { GracePeriods } from './grace-period.js'
 import type { Idle } from './idle.js'
 import type { Machine } from './machine.js'
+import type { PlacedStruct } from './placed-structs.js'
 
 /** What a layer is given of the CPU that it is attached to. */
 export interface LayerContext {
@@ -47,4 +48,6 @@ export interface Layer {
    * reported, and cleaning up goes on: whatever could not be put right stays as it is.
    */
   recover?(recovery: Recovery): void
+  /** What lies where in the layer's shared memory. */
+  structs?(): readonly PlacedStruct[]
 }

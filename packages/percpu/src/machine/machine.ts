@@ -12,6 +12,7 @@ import { Idle } from './idle.js'
 import type { Layer, LayerContext } from './layer.js'
 import { Memblock } from './memblock.js'
 import type { MachineHandle, MemoryMap } from './memory-map.js'
+import { placedStructs, type PlacedStruct } from './placed-structs.js'
 import { reportError } from './platform.js'
 import { Supervisor, type SupervisedWorker, type Supervision } from './supervisor.js'
 
@@ -135,6 +136,12 @@ export class Machine {
   get objects(): Directory {
     this.#use()
     return this.#objects
+  }
+  /** Which of the library's structs lies where in the memory, for tools that show memory. Objects of users are not listed. */
+  structs(): readonly PlacedStruct[] {
+    this.#use()
+    const layers = this.#layers.flatMap((layer) => layer.structs?.() ?? [])
+    return [...placedStructs(this.#table, this.#objects.entries()), ...layers]
   }
 
   // -------------------------------------------------------------------------------------------------------------------

@@ -94,9 +94,10 @@ export function openHandle(handle: MachineHandle): Memory {
   const memory = openMemory(handle.buffer)
   // B(header.ready) pairs with A in publish: after it every published word of the header may be read. Mutant:
   // machine/ready-first.
-  const ready = loadAtomic32(memory.i32, Header.words.ready)
-  const magic = loadU32(memory.u32, Header.words.magic)
-  if (ready !== 1 || magic !== MAGIC) {
+  const ready = loadAtomic32(memory.i32, Header.words.ready) === 1
+  // Before that, somebody may be writing it.
+  const magic = ready ? loadU32(memory.u32, Header.words.magic) : undefined
+  if (magic !== MAGIC) {
     throw new ForeignBufferError('the buffer does not begin with the header page of a percpu machine', {
       expected: MAGIC,
       found: magic,

@@ -1,6 +1,7 @@
 /** Where this layer's shared memory is: one named object, made at boot. */
 import { loadU32, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { array, struct } from '../layout/index.js'
 import type { Directory } from '../machine/directory.js'
 import type { JournalPlace } from './journal.js'
 import {
@@ -11,6 +12,7 @@ import {
   SyncCpu,
   SyncRoot,
 } from './layouts.js'
+import type { PlacedStruct } from '../machine/placed-structs.js'
 
 const NAME = 'percpu.sync'
 const type = 'SyncRoot'
@@ -45,6 +47,18 @@ export class SyncMap {
   static open(memory: Memory, objects: Directory): SyncMap {
     const address = objects.open(NAME, { type, layout: SyncRoot })
     return new SyncMap(address, loadU32(memory.u32, address / 4 + SyncRoot.words.journalEntries))
+  }
+
+  /** What lies where, for a machine of this many CPUs. */
+  structs(cpus: number): PlacedStruct[] {
+    const Journal = struct('Journal', { entries: array(JournalEntry, this.journalEntries) })
+    const placed: PlacedStruct[] = [{ name: 'sync', address: this.#address, struct: SyncRoot }]
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      const address = this.record(cpu) * 4
+      placed.push({ name: `cpu[${cpu}].sync`, address, struct: SyncCpu })
+      placed.push({ name: `cpu[${cpu}].journal`, address: address + SyncCpu.stride, struct: Journal })
+    }
+    return placed
   }
 
   /** Word index of a CPU's SyncCpu. */

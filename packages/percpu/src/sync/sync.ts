@@ -4,6 +4,7 @@ import { ArgumentError } from '../errors.js'
 import type { CpuTable } from '../machine/cpu-table.js'
 import type { Layer, LayerContext, Recovery } from '../machine/layer.js'
 import type { LockState } from '../machine/locks.js'
+import type { PlacedStruct } from '../machine/placed-structs.js'
 import { Completion } from './completion.js'
 import { Condition } from './condition.js'
 import { SyncCore } from './core.js'
@@ -76,6 +77,10 @@ export class Sync implements Layer {
 
   recover(recovery: Recovery): void {
     if (this.#map) recoverSync(recovery, this.#map)
+  }
+
+  structs(): readonly PlacedStruct[] {
+    return this.#map && this.#context ? this.#map.structs(this.#context.table.map.cpus) : []
   }
 
   mutex(name: string): Mutex {

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { control } from './support/hooked-mem.js'
-import { forEachAccess, percpu } from './support/hooked-percpu.js'
+import { percpu } from 'percpu-lab'
 
+const { hook, directly } = await import('../../../lab/dist/engine/hook.js')
+const { CODE, NOTIFY } = await import('../../../lab/dist/engine/ops.js')
 const { boot, join, HotplugError } = percpu
 function joinAs(machine: Machine, thread: number): Machine {
   const options = { doorbell: 'waitAsync', thread } as const
@@ -39,23 +40,33 @@ function isInside(name: RegExp): boolean {
   return name.test(stack)
 }
 
-/** Runs `run`, whose access number `at` among those made inside a layer's `recover` throws. Whether there were that many. */
-function failInRecovery(at: number, run: () => void): boolean {
-  let count = 0
-  control.before = () => {
-    if (isInside(/\.recover \(/) && count++ === at) throw new RangeError(`access ${at}`)
+/** Calls `before` with its index before each access of `run`. */
+function watch(before: (index: number) => void, run: () => void): void {
+  const op: typeof directly = (code, view, index, a, b) => {
+    before(index)
+    // Nobody of this thread sleeps.
+    return (code & CODE) === NOTIFY ? 0 : directly(code, view, index, a, b)
   }
+  hook.runner = { isRunning: true, op } as never
   try {
     run()
   } finally {
-    control.before = undefined
+    hook.runner = undefined
   }
+}
+
+/** Runs `run`, whose access number `at` among those made inside a layer's `recover` throws. Whether there were that many. */
+function failInRecovery(at: number, run: () => void): boolean {
+  let count = 0
+  watch(() => {
+    if (isInside(/\.recover \(/) && count++ === at) throw new RangeError(`access ${at}`)
+  }, run)
   return count > at
 }
 
 describe('an error at any access of a recovery', () => {
   it('is reported; the layers and callbacks after it run, and the number is given back', () => {
-    const points = forEachAccess((at) => {
+    const attempt = (at: number): boolean => {
       const machine = boot({ memory: '512 KiB', cpus: 2 })
       const before = machine.memblock.report().used
       const dead: number[] = []
@@ -78,7 +89,9 @@ describe('an error at any access of a recovery', () => {
       )
       assert.deepEqual(others, [])
       return true
-    })
+    }
+    let points = 0
+    while (attempt(points)) points++
     assert.ok(points > 20, `only ${points} accesses`)
   })
 
@@ -89,11 +102,14 @@ describe('an error at any access of a recovery', () => {
     assert.ok(broken && whole)
     victim.mutex('broken').lock()
     victim.mutex('whole').lock()
-    control.before = (_name, args) => {
-      if (args[1] === broken.address / 4 && isInside(/recoverSync/)) throw new RangeError('broken')
-    }
-    const reported = reports(() => assert.equal(machine.declareDead(1), true))
-    control.before = undefined
+    const reported = reports(() =>
+      watch(
+        (index) => {
+          if (index === broken.address / 4 && isInside(/recoverSync/)) throw new RangeError('broken')
+        },
+        () => assert.equal(machine.declareDead(1), true),
+      ),
+    )
     assert.equal((reported[0] as Error | undefined)?.message.includes('layer sync'), true)
     assert.equal(whole.tryLock()?.predecessorDied, true)
     assert.equal(broken.tryLock(), undefined, 'what could not be cleaned up stays as it was')

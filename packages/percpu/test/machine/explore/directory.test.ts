@@ -1,0 +1,87 @@
+/** Named objects, created by several CPUs at once, and by ones that are killed. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { mem } from 'percpu-lab'
+import type { Machine } from 'percpu'
+import { Cell, cellSpec, codeOf, prepare, check } from './support.js'
+
+/** Fills the object plainly: whoever finds it too early races with this. */
+const init = (machine: Machine) => (address: number) => mem.store32(machine.memory.i32, address / 4, 42)
+
+describe('a name', () => {
+  it('is created once, whoever creates it in the middle of whom', async () => {
+    const world = await prepare()
+    const before = world.used
+    await check(
+      world,
+      'create and create',
+      (t) => {
+        for (const number of [0, 1])
+          t.cpu(number, (cpu) => {
+            const machine = world.joined(cpu)
+            return codeOf(() => machine.objects.create('same', cellSpec))
+          })
+        t.finally((codes) => {
+          assert.deepEqual([...codes].sort(), ['PERCPU_OBJECT_EXISTS', 'none'])
+          assert.equal(world.objects.list().length, 1)
+          assert.equal(world.used, before + 192)
+        })
+      },
+      { preemptions: 1 },
+    )
+  })
+
+  it('is shown whole or not at all', async () => {
+    const world = await prepare()
+    await check(world, 'create and open', (t) => {
+      t.cpu(0, (cpu) => {
+        const machine = world.joined(cpu)
+        return machine.objects.create('cell', { ...cellSpec, init: init(machine) })
+      })
+      t.cpu(1, (cpu) => {
+        const machine = world.joined(cpu)
+        let address = 0
+        const code = codeOf(() => (address = machine.objects.open('cell', cellSpec)))
+        return code === 'none' ? [address, mem.load32(machine.memory.i32, address / 4)] : code
+      })
+      t.finally(([created, opened]) => {
+        if (opened !== 'PERCPU_OBJECT_MISSING') assert.deepEqual(opened, [created, 42])
+      })
+    })
+  })
+
+  it('created by a CPU that is killed anywhere is there or not, and the others can go on', async () => {
+    const world = await prepare()
+    const before = world.used
+    await check(
+      world,
+      'create, killed, and open or create',
+      (t) => {
+        t.cpu(0, (cpu) => {
+          const machine = world.joined(cpu)
+          const address = machine.objects.openOrCreate('cell', { ...cellSpec, init: init(machine) })
+          return mem.load32(machine.memory.i32, address / 4)
+        })
+        t.cpu(1, (cpu) => {
+          const machine = world.joined(cpu)
+          codeOf(() => machine.objects.create('cell', { ...cellSpec, init: init(machine) }))
+        })
+        t.kill(1, { reaper: () => world.reap(1) })
+        t.finally(([found]) => {
+          assert.equal(found, 42)
+          assert.deepEqual(
+            world.objects.list().map(({ name }) => name),
+            ['cell'],
+          )
+          assert.equal(world.used, before + 192)
+          assert.ok(world.regions.every(({ owner }) => owner === undefined))
+          assert.equal(
+            mem.load32(world.memory.i32, world.objects.open('cell', { type: 'Cell', layout: Cell }) / 4),
+            42,
+          )
+        })
+      },
+      { preemptions: 0 },
+    )
+  })
+})
