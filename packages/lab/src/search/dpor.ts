@@ -9,14 +9,14 @@
  *
  * Three kinds of steps need more, since they exclude others without touching a common word. A handler runs to its end before the code
  * below it goes on; a masked one cannot enter: when the process that should begin cannot at that state, it is tried at the last
- * state before where it could. A kill takes steps away: it is tried before each step of its CPU. The time-out of a wait is tried before
- * each notify that ends the wait.
+ * state before where it could. A kill takes steps away: it is tried before each step of its CPU, and when the CPU has begun to
+ * spin. The time-out of a wait is tried before each notify that ends the wait.
  *
  * With a bound on preemptions (Musuvathi, Qadeer 2007; Coons, Musuvathi, McKinley 2013) sleep sets are off, and a new process is also
  * tried at the beginning of the stretch that it interrupts.
  */
 import { CLOCK } from '../engine/history.js'
-import { ENTER, MASK, TIMEOUT } from '../engine/ops.js'
+import { ENTER, MASK, SPIN, TIMEOUT } from '../engine/ops.js'
 import { dependsOn } from '../engine/ordering.js'
 import { FINISHED, type Process } from '../engine/process.js'
 import { ELSEWHERE, END, FAILED, REDUNDANT, TOO_LONG, type Search } from '../engine/runner.js'
@@ -83,15 +83,28 @@ export class Dpor implements Search {
     if (depth > 0 && (world.hasOptional || world.hasHandlers)) this.allowExclusions(depth - 1)
     const sleep = depth === 0 || enumerate || this.bounded ? 0 : this.sleepAfter(depth - 1)
     if (must === 0 && timersIn(world, may) === 0) return this.end(depth, END)
-    const chosen = this.choose(depth, must & ~sleep, may & ~sleep)
-    if (chosen < 0) return this.end(depth, REDUNDANT)
+    const first = this.choose(depth, must & ~sleep, may & ~sleep)
+    if (first < 0) return this.end(depth, REDUNDANT)
     this.enabled[depth] = must | may
     this.sleep[depth] = sleep
     this.done[depth] = 0
     this.preempted[depth] = depth === 0 ? 0 : this.preemptionsBefore(depth)
+    const kills = may === 0 ? 0 : this.killsOfSpinning(may & ~sleep)
+    const chosen = kills === 0 ? first : lowest(kills)
     const all = enumerate || (shard !== undefined && depth < shard.depth)
-    this.backtrack[depth] = all ? must | may : 1 << chosen
+    this.backtrack[depth] = all ? must | may : kills | (1 << first)
     return chosen
+  }
+
+  /**
+   * Kills of CPUs that spin: they take no step any more before which the kill would be tried. It comes before everything else, since a
+   * state in which nobody else can step is an end.
+   */
+  private killsOfSpinning(may: number): number {
+    let kills = 0
+    for (const { id, kind, cpu } of this.world.processes)
+      if (kind === 'kill' && (may & (1 << id)) !== 0 && cpu.top.code === SPIN) kills |= 1 << id
+    return kills
   }
 
   /** The end of an execution, which only one shard counts if it came before they parted. */
