@@ -50,7 +50,18 @@ const readers = new Set([
   'spin',
   'wait',
 ])
-const writers = new Set(['store', 'add', 'sub', 'and', 'or', 'xor', 'exchange', 'compareExchange', 'fill', 'copyIn'])
+const writers = new Set([
+  'store',
+  'add',
+  'sub',
+  'and',
+  'or',
+  'xor',
+  'exchange',
+  'compareExchange',
+  'fill',
+  'copyIn',
+])
 
 /** Whether the event changes memory: a failed compareExchange does not. */
 export function writes(event: TraceEvent): boolean {

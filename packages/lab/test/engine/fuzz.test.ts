@@ -1,0 +1,98 @@
+/**
+ * The search agrees with brute force: over random programs it finds exactly the classes of executions that the enumeration of every
+ * interleaving finds, and its shards find together what it finds.
+ *
+ *     node packages/lab/dist-test/engine/fuzz.test.js --programs 2000 --seed 7     more of them
+ */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { parseArgs } from 'node:util'
+import { ExplorationFailure, explore, type ExploreOptions } from '../../dist/index.js'
+import { classOf, type Feature, randomScenario } from './random-scenarios.js'
+
+const { values } = parseArgs({
+  options: { programs: { type: 'string', default: '25' }, seed: { type: 'string', default: '1' } },
+  strict: false,
+})
+const programs = Number(values.programs)
+const firstSeed = Number(values.seed)
+/** Interleavings of a program, at most; larger ones are passed over. */
+const most = 6000
+
+interface Explored {
+  readonly classes: ReadonlyMap<string, number>
+  readonly failure: string | undefined
+  readonly truncated: boolean
+}
+
+async function classesOf(
+  describe: Parameters<typeof explore>[1],
+  options: ExploreOptions,
+): Promise<Explored> {
+  const classes = new Map<string, number>()
+  const observe: ExploreOptions['observe'] = (_, execution, world) => {
+    if (execution === 1) classes.clear()
+    const name = classOf(world)
+    classes.set(name, (classes.get(name) ?? 0) + 1)
+  }
+  try {
+    const { truncated } = await explore('random', describe, { ...options, observe })
+    return { classes, failure: undefined, truncated }
+  } catch (error) {
+    if (!(error instanceof ExplorationFailure)) throw error
+    return { classes, failure: error.kind, truncated: false }
+  }
+}
+
+const sets: readonly (readonly Feature[])[] = [
+  [],
+  ['choose'],
+  ['spin'],
+  ['wait'],
+  ['wait', 'timeout'],
+  ['kill'],
+  ['wait', 'timeout', 'kill'],
+  ['irq'],
+  ['irq', 'mask'],
+  ['irq', 'kill'],
+  ['spin', 'kill'],
+  ['wait', 'timeout', 'irq'],
+]
+
+const sorted = (names: Iterable<string>) => [...names].sort()
+
+for (const [number, features] of sets.entries()) {
+  describe(`random programs with ${['accesses', ...features].join(', ')}`, () => {
+    const seeds = Array.from({ length: programs }, (_, i) => (firstSeed * 7919 + number * 104_729 + i) | 0)
+    it('have the classes that enumeration finds', async () => {
+      let compared = 0
+      for (const seed of seeds) {
+        const { describe, text } = randomScenario(seed, features)
+        const every = await classesOf(describe, { mode: 'enumerate', executions: most })
+        if (every.truncated) continue
+        const one = await classesOf(describe, {})
+        assert.equal(one.failure, every.failure, `seed ${seed}: ${text}`)
+        if (every.failure !== undefined) continue
+        assert.deepEqual(sorted(one.classes.keys()), sorted(every.classes.keys()), `seed ${seed}: ${text}`)
+        compared++
+      }
+      assert.ok(compared * 5 >= programs, `only ${compared} of ${programs} programs could be compared`)
+    })
+    it('have the same classes in shards', async () => {
+      for (const seed of seeds) {
+        const { describe, text } = randomScenario(seed, features)
+        const whole = await classesOf(describe, { executions: most })
+        if (whole.truncated || whole.failure !== undefined) continue
+        const shards = await Promise.all(
+          [0, 1, 2].map((index) => classesOf(describe, { shard: { index, count: 3 } })),
+        )
+        const all = shards.flatMap(({ classes }) => [...classes])
+        assert.deepEqual(sorted(new Set(all.map(([name]) => name))), sorted(whole.classes.keys()), text)
+        if (features.includes('irq')) continue
+        // Without handlers there is exactly one execution of each class.
+        assert.equal(all.length, whole.classes.size, `seed ${seed}: ${text}`)
+        assert.ok(all.every(([, count]) => count === 1) && [...whole.classes.values()].every((count) => count === 1), text) // prettier-ignore
+      }
+    })
+  })
+}
