@@ -92,7 +92,7 @@ export async function explore(
   if (asked?.selects(name) === false) return { name, ...nothing, truncated: true, milliseconds: 0 }
   const all = { ...options, ...asked?.override }
   const own = await inTask(() => outcomeOf(() => new Exploration(name, describe, all).run()))
-  const outcome = asked === undefined ? own : await asked.ended(own)
+  const outcome = asked === undefined ? own : await asked.ended(name, own)
   if ('failure' in outcome) throw outcome.failure
   if (isSameSearch(options, all)) compare(outcome.report, options)
   return outcome.report
@@ -327,10 +327,14 @@ class Exploration {
   private isOver(): boolean {
     const { maxMs = Infinity, executions = Infinity } = this.options
     const { counts } = this
+    if (this.options.shard !== undefined && this.ends++ % 256 === 255 && settings()?.stopped() === true)
+      return true
     const isRandom = this.options.mode === 'pct' || this.options.mode === 'random'
     if (!isRandom && counts.executions + counts.blocked + counts.redundant >= executions) return true
     return maxMs !== Infinity && this.elapsed() >= maxMs
   }
+
+  private ends = 0
 
   private elapsed(): number {
     return performance.now() - this.start

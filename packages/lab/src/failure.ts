@@ -41,7 +41,7 @@ export function failureOf(
   if (failure === undefined) throw new Error('a failure without a reason')
   const command = settings()?.replayCommand(test, schedule)
   const drawn = diagram(trace, {
-    width: process.stderr.columns ?? 100,
+    width: process.stderr.isTTY ? process.stderr.columns : 100,
     color: process.stderr.isTTY && process.env['NO_COLOR'] === undefined,
     heading: false,
     ...(command === undefined ? {} : { command }),

@@ -101,7 +101,7 @@ class Words {
       this.see(mem.wait32(view, index, 0, features.has('timeout') && value > 0 ? 5 : Infinity).length)
     else if (kind === 6 && features.has('wait')) mem.notify32(view, index, value === 0 ? 1 : undefined)
     else if (kind !== 7) return
-    else if (features.has('mask')) value > 0 ? cpu.mask() : cpu.unmask()
+    else if (features.has('mask')) mask(cpu, value > 0)
     else if (features.has('choose')) this.see(cpu.choose(2))
     else if (features.has('spin')) mem.awaitUntil(() => mem.loadAtomic32(view, index) !== 0)
   }
@@ -109,6 +109,11 @@ class Words {
   private see(value: number): void {
     this.seen = (this.seen * 3 + value) | 0
   }
+}
+
+function mask(cpu: CpuContext, on: boolean): void {
+  if (on) cpu.mask()
+  else cpu.unmask()
 }
 
 /** The same text for two executions that differ only in the order of independent steps. */
@@ -121,7 +126,7 @@ export function classOf(world: World): string {
   for (let step = 0; step < history.length; step++) {
     const clock = ran.map(({ id }) => history.dependence[step * 32 + id] as number)
     const result = history.result[step]
-    const shown = typeof result === 'object' ? 'object' : String(result)
+    const shown = typeof result === 'object' ? 'object' : JSON.stringify(result)
     const process = history.process[step] as number
     const what = [history.code[step], history.index[step], history.outcome[step], shown, ...clock]
     rows.set(process, `${rows.get(process) ?? ''} [${what.join()}]`)
