@@ -1,6 +1,7 @@
 /** What is wrong at the end of an execution, if anything. */
+import { judgeBlocks } from './blocks.js'
 import { withoutSteps } from './engine/hook.js'
-import { ENTER, FREE, ALLOCATE, SPIN, TURN, WAKE } from './engine/ops.js'
+import { ENTER, SPIN, TURN, WAKE } from './engine/ops.js'
 import { type Process, READY, WAITING } from './engine/process.js'
 import { BodyError, NondeterminismError, type Runner } from './engine/runner.js'
 import type { World } from './engine/world.js'
@@ -21,8 +22,8 @@ export type Ending = 'complete' | 'blocked' | Verdict
 export function judgeEnd(world: World, scenario: Scenario): Ending {
   const unfinished = world.unfinished().filter(({ code, state }) => !(code === ENTER && state === READY))
   if (unfinished.length > 0) return judgeStuck(unfinished)
-  const leaked = firstLeak(world)
-  if (leaked !== undefined) return leaked
+  const misused = judgeBlocks(world, true)
+  if (misused !== undefined) return misused
   const results: unknown[] = []
   for (const { main, number, result } of world.cpus)
     if (main.kind === 'cpu') results[number] = main.state === 4 ? undefined : result
@@ -60,6 +61,9 @@ export function judgeBroken(world: World, runner: Runner): Verdict {
     const cause = error.cause
     if (cause instanceof InvariantError)
       return { kind: 'invariant', message: cause.message, cause: cause.cause }
+    // What a body finds in memory that was freed is nothing to wonder about.
+    const misused = judgeBlocks(world, false)
+    if (misused !== undefined) return { ...misused, cause }
     return { kind: 'assertion', message: `${error.process.name}: ${messageOf(cause)}`, cause }
   }
   const { race } = world
@@ -72,25 +76,4 @@ export class InvariantError extends Error {}
 
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
-}
-
-/** Blocks that were allocated and not freed. */
-function firstLeak(world: World): Verdict | undefined {
-  const { history } = world
-  const blocks = new Map<string, number>()
-  for (let step = 0; step < history.length; step++) {
-    const code = history.code[step]
-    if (code !== ALLOCATE && code !== FREE) continue
-    const key = String(history.index[step])
-    if (code === ALLOCATE) blocks.set(key, step)
-    else blocks.delete(key)
-  }
-  for (const [address, step] of blocks) {
-    const owner = world.processes[history.process[step] as number]?.name ?? ''
-    return {
-      kind: 'leak',
-      message: `the block at 0x${Number(address).toString(16)} that ${owner} allocated in step ${step} is never freed`,
-    }
-  }
-  return undefined
 }
