@@ -13,14 +13,10 @@ export function judgeBlocks(world: World, isOver: boolean): Verdict | undefined 
   const blocks = new Blocks(world)
   for (let step = 0; step < history.length; step++) {
     const code = (history.code[step] as number) & CODE
-    const verdict =
-      code === ALLOCATE
-        ? blocks.allocate(step)
-        : code === FREE
-          ? blocks.free(step)
-          : blocks.any
-            ? blocks.use(step)
-            : undefined
+    let verdict: Verdict | undefined
+    if (code === ALLOCATE) blocks.allocate(step)
+    else if (code === FREE) verdict = blocks.free(step)
+    else if (blocks.any) verdict = blocks.use(step)
     if (verdict !== undefined) return verdict
   }
   return isOver ? blocks.leak() : undefined
@@ -35,12 +31,11 @@ class Blocks {
 
   constructor(private readonly world: World) {}
 
-  allocate(step: number): undefined {
+  allocate(step: number): void {
     const { index } = this.world.history
     const shadow = this.shadow(step)
     for (const word of this.words(step)) of(this.freed, shadow).delete(word)
     of(this.taken, shadow).set(index[step] as number, step)
-    return undefined
   }
 
   free(step: number): Verdict | undefined {

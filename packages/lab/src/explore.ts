@@ -8,7 +8,15 @@ import { hook, withoutSteps } from './engine/hook.js'
 import { ELSEWHERE, END, FAILED, REDUNDANT, Runner, type Search, TOO_LONG } from './engine/runner.js'
 import { World } from './engine/world.js'
 import { ExplorationFailure, failureOf } from './failure.js'
-import { InvariantError, judgeBroken, judgeEnd, messageOf, type Ending, type Verdict } from './judge.js'
+import {
+  InvariantError,
+  judgeBroken,
+  judgeEnd,
+  messageOf,
+  resultsOf,
+  type Ending,
+  type Verdict,
+} from './judge.js'
 import { setForeignAccess } from './foreign/access.js'
 import { Scenario, ScenarioError } from './scenario.js'
 import { Dpor } from './search/dpor.js'
@@ -262,7 +270,7 @@ class Exploration {
     const ending = this.judge(runner, end)
     if (ending === 'complete') {
       counts.executions++
-      this.options.observe?.(this.results(), counts.executions, world)
+      this.options.observe?.(resultsOf(world), counts.executions, world)
     } else if (ending === 'blocked') counts.blocked++
     else if (ending === 'redundant') counts.redundant++
     else if (ending !== 'elsewhere') {
@@ -316,12 +324,6 @@ class Exploration {
 
   private failureOf(trace: Trace, execution: number, cause: unknown): ExplorationFailure {
     return failureOf(trace, execution, this.options.report, cause)
-  }
-
-  private results(): unknown[] {
-    const results: unknown[] = []
-    for (const { main, number, result } of this.world.cpus) if (main.kind === 'cpu') results[number] = result
-    return results
   }
 
   private isOver(): boolean {

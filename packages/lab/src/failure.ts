@@ -47,7 +47,7 @@ export function failureOf(
     ...(command === undefined ? {} : { command }),
   })
   const report = writePage(trace, folder ?? process.env['PERCPU_LAB_REPORT'] ?? defaultFolder())
-  const title = `${test}: ${failure.message} (${failure.kind}, execution ${execution})`
+  const title = `${test}: ${failure.kind} in execution ${execution}: ${failure.message}`
   const message = `${title}\n\n${drawn}\n\nStep by step: ${pathToFileURL(report).href}`
   return new ExplorationFailure(failure.kind, message, trace, execution, report, { cause })
 }

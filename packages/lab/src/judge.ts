@@ -2,7 +2,7 @@
 import { judgeBlocks } from './blocks.js'
 import { withoutSteps } from './engine/hook.js'
 import { ENTER, SPIN, TURN, WAKE } from './engine/ops.js'
-import { type Process, READY, WAITING } from './engine/process.js'
+import { DEAD, type Process, READY, WAITING } from './engine/process.js'
 import { BodyError, NondeterminismError, type Runner } from './engine/runner.js'
 import type { World } from './engine/world.js'
 import type { Scenario } from './scenario.js'
@@ -24,15 +24,21 @@ export function judgeEnd(world: World, scenario: Scenario): Ending {
   if (unfinished.length > 0) return judgeStuck(unfinished)
   const misused = judgeBlocks(world, true)
   if (misused !== undefined) return misused
-  const results: unknown[] = []
-  for (const { main, number, result } of world.cpus)
-    if (main.kind === 'cpu') results[number] = main.state === 4 ? undefined : result
+  const results = resultsOf(world)
   try {
     withoutSteps(() => scenario.checks.forEach((check) => check(results)))
   } catch (error) {
     return { kind: 'assertion', message: messageOf(error), cause: error }
   }
   return 'complete'
+}
+
+/** What the bodies returned, by number of their CPU; undefined for those that were killed. */
+export function resultsOf(world: World): unknown[] {
+  const results: unknown[] = []
+  for (const { main, number, result } of world.cpus)
+    if (main.kind === 'cpu') results[number] = main.state === DEAD ? undefined : result
+  return results
 }
 
 function judgeStuck(unfinished: readonly Process[]): Ending {

@@ -53,7 +53,7 @@ const program = new Command('percpu-lab')
     '--replay <schedule>',
     'run one execution of the first exploration, or of the one that --only names',
   )
-  .option('--only <name>', 'only explorations whose name contains it')
+  .option('--only <name>', 'only explorations whose name contains it; the others give an empty report')
   .addOption(
     new Option('--jobs <number>', 'processes that share each search').argParser(whole(1, 64)).default(1),
   )

@@ -53,11 +53,6 @@ export async function proves(
         outcomes.add(JSON.stringify(found))
       },
     })
-  if (process.env['COUNTS']) {
-    const a = await explored('exhaustive')
-    const b = await explored('enumerate')
-    console.log('COUNTS', name, a.executions, a.blocked, b.executions, b.milliseconds | 0)
-  }
   const one = await explored('exhaustive', { executions, blocked })
   await explored('enumerate', { executions: interleavings })
   assert.deepEqual([...seen.exhaustive].sort(), [...seen.enumerate].sort())
