@@ -1,13 +1,13 @@
 /**
  * Random scenarios, and what identifies an execution: the searches of the engine are compared with each other over them.
  */
-import type { CpuContext, Scenario } from '../../dist/index.js'
+import type { CpuContext, Ipi, Scenario } from '../../dist/index.js'
 import { mem } from '../../dist/index.js'
 import type { World } from '../../dist/engine/world.js'
 import { generator } from '../../dist/search/random.js'
 
 /** What programs may contain beside atomic accesses. */
-export type Feature = 'wait' | 'timeout' | 'kill' | 'irq' | 'mask' | 'spin' | 'choose'
+export type Feature = 'wait' | 'timeout' | 'kill' | 'irq' | 'ipi' | 'mask' | 'spin' | 'choose'
 
 interface Step {
   readonly kind: number
@@ -20,6 +20,8 @@ interface Program {
   readonly features: ReadonlySet<Feature>
   readonly bodies: readonly (readonly Step[])[]
   readonly irqs: readonly { readonly cpu: number; readonly steps: readonly Step[]; readonly times: number }[]
+  /** What each handler of IPIs does. */
+  readonly ipis: readonly (readonly Step[])[]
   readonly kills: readonly { readonly cpu: number; readonly steps: readonly Step[] }[]
 }
 
@@ -50,16 +52,19 @@ function randomProgram(random: (below: number) => number, features: ReadonlySet<
     cpu: random(cpus),
     steps: steps(1 + random(2), 5),
   }))
-  return { words, features, bodies, irqs, kills }
+  const ipis = Array.from({ length: times('ipi', 1) }, () => steps(1 + random(2), 5))
+  return { words, features, bodies, irqs, kills, ipis }
 }
 
 function put(t: Scenario, program: Program): void {
   const { memory, base } = t.words(4)
+  const handlers: Ipi[] = []
   const run = (steps: readonly Step[]) => (cpu: CpuContext) => {
-    const words = new Words(memory.i32, base, program)
+    const words = new Words(memory.i32, base, program, handlers)
     for (const step of steps) words.take(step, cpu)
     return words.seen
   }
+  for (const steps of program.ipis) handlers.push(t.ipi(run(steps)))
   program.bodies.forEach((steps, cpu) => t.cpu(cpu, run(steps)))
   for (const { cpu, steps, times } of program.irqs) t.irq(cpu, run(steps), { times })
   for (const { cpu, steps } of program.kills) t.kill(cpu, { reaper: run(steps) })
@@ -72,6 +77,7 @@ class Words {
     private readonly view: mem.I32View,
     private readonly base: number,
     private readonly program: Program,
+    private readonly handlers: readonly Ipi[],
   ) {}
 
   take({ kind, word, value }: Step, cpu: CpuContext): void {
@@ -100,10 +106,19 @@ class Words {
     if (kind === 5 && features.has('wait'))
       this.see(mem.wait32(view, index, 0, features.has('timeout') && value > 0 ? 5 : Infinity).length)
     else if (kind === 6 && features.has('wait')) mem.notify32(view, index, value === 0 ? 1 : undefined)
+    else if (kind === 5 && features.has('ipi')) this.send(value, cpu)
     else if (kind !== 7) return
     else if (features.has('mask')) mask(cpu, value > 0)
     else if (features.has('choose')) this.see(cpu.choose(2))
     else if (features.has('spin')) mem.awaitUntil(() => mem.loadAtomic32(view, index) !== 0)
+  }
+
+  private send(value: number, cpu: CpuContext): void {
+    const [handler] = this.handlers
+    if (handler === undefined) return
+    const target = (cpu.number + 1) % this.program.bodies.length
+    if (value === 0) cpu.ipi(target, handler)
+    else cpu.ipiAndWait(target, handler)
   }
 
   private see(value: number): void {
