@@ -46,17 +46,20 @@ function judgeStuck(unfinished: readonly Process[]): Ending {
   const canGoOn = spinning.some(({ a }) => withoutSteps(a as () => boolean))
   if (canGoOn) return 'blocked'
   const stuck = unfinished.map((process) => ({ process: process.id, waitsFor: waitsFor(process) }))
-  const list = stuck.map(({ waitsFor }, i) => `${(unfinished[i] as Process).name} ${waitsFor}`).join('; ')
+  const list = stuck
+    .map(({ waitsFor }, i) => `${(unfinished[i] as Process).name} waits for ${waitsFor}`)
+    .join('; ')
   return spinning.length > 0
     ? { kind: 'starvation', message: `nobody can end it: ${list}`, stuck }
     : { kind: 'deadlock', message: `nobody can go on: ${list}`, stuck }
 }
 
+/** What a process waits for: a noun. */
 function waitsFor({ code, state, cpu }: Process): string {
-  if (code === SPIN) return 'spins on a condition that stays false'
-  if (code === TURN) return 'awaits something that never comes'
-  if (code === WAKE && state === WAITING) return 'waits, and nobody will notify it'
-  return `cannot take its next step on ${cpu.name}`
+  if (code === SPIN) return 'a condition that stays false'
+  if (code === TURN) return 'a promise that nobody settles'
+  if (code === WAKE && state === WAITING) return 'somebody to wake it'
+  return `its turn on ${cpu.name}`
 }
 
 /** A failure that broke an execution off in the middle. */

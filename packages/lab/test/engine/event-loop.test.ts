@@ -93,7 +93,7 @@ describe('an async body', () => {
         if (wait.async) await wait.value
       })
     })
-    assert.match(trace.failure?.stuck[0]?.waitsFor ?? '', /awaits something that never comes/)
+    assert.match(trace.failure?.stuck[0]?.waitsFor ?? '', /a promise that nobody settles/)
   })
   it('whose wait has a time limit sees both ends', () =>
     proves(

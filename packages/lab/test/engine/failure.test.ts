@@ -67,6 +67,16 @@ describe('a failure', () => {
       ],
     )
   })
+  it('draws an interrupt that has ended as ended', async () => {
+    const { message } = await fails('assertion', 'after', (t) => {
+      const w = wordsOf(t, 1)
+      t.cpu(0, () => w.add(0, 1))
+      t.irq(0, () => void w.add(0, 1))
+      t.cpu(1, () => assert.notEqual(w.add(0, 1), 2))
+    })
+    const last = message.split('\n').find((line) => /^ +\d+ .*add 0x\w+ 2 → 3/.test(line)) ?? ''
+    assert.match(last, /^ +\d+ +│ +●/)
+  })
   it('about the whole search has no trace and no page', async () => {
     const one = explore('count', (t) => t.cpu(0, () => undefined), { expect: { executions: 5 } })
     await assert.rejects(one, (error) => {

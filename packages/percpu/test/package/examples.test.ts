@@ -9,6 +9,20 @@ import { promisify } from 'node:util'
 const folder = fileURLToPath(new URL('../../../../examples/', import.meta.url))
 const promised: Readonly<Record<string, readonly RegExp[]>> = {
   'cross-call.js': [/^ran on \[ 1, 2, 3 \] failed on \[ 0 \]$/m, /^CPU 2 dropped its cache, generation 42$/m],
+  'lab-two-contexts.js': [
+    /^counted by a load and a store: assertion in execution 3: the lock count fell behind$/m,
+    /^counted by a load and a store, with an updater: starvation in execution 33: /m,
+    /^counted in one step: all 3 executions are right$/m,
+    /^counted in one step, with an updater: all 19 executions are right$/m,
+  ],
+  'lab-walker.js': [
+    /^no protection: data race in execution 1: /m,
+    /^a doorbell answered in the middle: data race in execution 2: /m,
+    /^a count without a barrier: data race in execution 1: /m,
+    /^a doorbell answered between turns: all 4 executions are right$/m,
+    /^a doorbell, interrupts masked: all 3 executions are right$/m,
+    /^a count with a barrier: all 3 executions are right$/m,
+  ],
   'layout-kvm.js': [/arch\.lpid/, /45864/, /17752/, /32767/],
   'layout-lppaca.js': [/must be exactly 640/, /crosses a boundary of 4096/],
   'park.js': [/^a grace period passed while CPU 1 slept$/m, /^called: \[ 1 \]$/m, /^CPU 1 has got its job$/m],
