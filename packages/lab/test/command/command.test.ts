@@ -1,7 +1,7 @@
 /** The command `percpu-lab`: what it runs, prints and returns, in one process and in several. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -59,6 +59,25 @@ const racy = program(
    await race("it's found")
    console.log('not reached')`,
 )
+
+describe('the example of docs/lab.md', () => {
+  const text = readFileSync(new URL('../../../../docs/lab.md', import.meta.url), 'utf8')
+  const [, example = ''] = /```js\n(.*?)```/s.exec(text) ?? []
+  it('is proved as it stands, and fails as it says', () => {
+    assert.equal(row(run(program('mp.mjs', example)).stdout, 'message passing').result, 'no failure')
+    const turned = example.replace(/( +m\.data = 1\n)( +m\.flag\.store\(1\)\n)/, '$2$1')
+    const { status, stdout } = run(program('pm.mjs', turned))
+    assert.equal(status, 1)
+    for (const line of [
+      'data race in execution 1: cpu 0 (step 1, plain store) and cpu 1 (step 3, plain load)',
+      '○ store data = 1 ◄ race',
+      '○ load data = 1 ←1 ◄ race',
+    ]) {
+      assert.ok(stdout.includes(line), line)
+      assert.ok(text.includes(line), line)
+    }
+  })
+})
 
 describe('percpu-lab', () => {
   it('prints a table of what the files explore', () => {
