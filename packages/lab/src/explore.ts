@@ -8,7 +8,15 @@ import { hook, withoutSteps } from './engine/hook.js'
 import { ELSEWHERE, END, FAILED, REDUNDANT, Runner, type Search, TOO_LONG } from './engine/runner.js'
 import { World } from './engine/world.js'
 import { ExplorationFailure, failureOf } from './failure.js'
-import { InvariantError, judgeBroken, judgeEnd, messageOf, type Ending, type Verdict } from './judge.js'
+import {
+  InvariantError,
+  judgeBroken,
+  judgeEnd,
+  messageOf,
+  resultsOf,
+  type Ending,
+  type Verdict,
+} from './judge.js'
 import { setForeignAccess } from './foreign/access.js'
 import { Scenario, ScenarioError } from './scenario.js'
 import { Dpor } from './search/dpor.js'
@@ -92,7 +100,7 @@ export async function explore(
   if (asked?.selects(name) === false) return { name, ...nothing, truncated: true, milliseconds: 0 }
   const all = { ...options, ...asked?.override }
   const own = await inTask(() => outcomeOf(() => new Exploration(name, describe, all).run()))
-  const outcome = asked === undefined ? own : await asked.ended(own)
+  const outcome = asked === undefined ? own : await asked.ended(name, own)
   if ('failure' in outcome) throw outcome.failure
   if (isSameSearch(options, all)) compare(outcome.report, options)
   return outcome.report
@@ -262,7 +270,7 @@ class Exploration {
     const ending = this.judge(runner, end)
     if (ending === 'complete') {
       counts.executions++
-      this.options.observe?.(this.results(), counts.executions, world)
+      this.options.observe?.(resultsOf(world), counts.executions, world)
     } else if (ending === 'blocked') counts.blocked++
     else if (ending === 'redundant') counts.redundant++
     else if (ending !== 'elsewhere') {
@@ -318,19 +326,17 @@ class Exploration {
     return failureOf(trace, execution, this.options.report, cause)
   }
 
-  private results(): unknown[] {
-    const results: unknown[] = []
-    for (const { main, number, result } of this.world.cpus) if (main.kind === 'cpu') results[number] = result
-    return results
-  }
-
   private isOver(): boolean {
     const { maxMs = Infinity, executions = Infinity } = this.options
     const { counts } = this
+    if (this.options.shard !== undefined && this.ends++ % 256 === 255 && settings()?.stopped() === true)
+      return true
     const isRandom = this.options.mode === 'pct' || this.options.mode === 'random'
     if (!isRandom && counts.executions + counts.blocked + counts.redundant >= executions) return true
     return maxMs !== Infinity && this.elapsed() >= maxMs
   }
+
+  private ends = 0
 
   private elapsed(): number {
     return performance.now() - this.start

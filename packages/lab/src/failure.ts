@@ -41,13 +41,13 @@ export function failureOf(
   if (failure === undefined) throw new Error('a failure without a reason')
   const command = settings()?.replayCommand(test, schedule)
   const drawn = diagram(trace, {
-    width: process.stderr.columns ?? 100,
+    width: process.stderr.isTTY ? process.stderr.columns : 100,
     color: process.stderr.isTTY && process.env['NO_COLOR'] === undefined,
     heading: false,
     ...(command === undefined ? {} : { command }),
   })
   const report = writePage(trace, folder ?? process.env['PERCPU_LAB_REPORT'] ?? defaultFolder())
-  const title = `${test}: ${failure.message} (${failure.kind}, execution ${execution})`
+  const title = `${test}: ${failure.kind} in execution ${execution}: ${failure.message}`
   const message = `${title}\n\n${drawn}\n\nStep by step: ${pathToFileURL(report).href}`
   return new ExplorationFailure(failure.kind, message, trace, execution, report, { cause })
 }

@@ -1,7 +1,8 @@
 /** What is wrong at the end of an execution, if anything. */
+import { judgeBlocks } from './blocks.js'
 import { withoutSteps } from './engine/hook.js'
-import { ENTER, FREE, ALLOCATE, SPIN, TURN, WAKE } from './engine/ops.js'
-import { type Process, READY, WAITING } from './engine/process.js'
+import { ENTER, SPIN, TURN, WAKE } from './engine/ops.js'
+import { DEAD, type Process, READY, WAITING } from './engine/process.js'
 import { BodyError, NondeterminismError, type Runner } from './engine/runner.js'
 import type { World } from './engine/world.js'
 import type { Scenario } from './scenario.js'
@@ -21,11 +22,9 @@ export type Ending = 'complete' | 'blocked' | Verdict
 export function judgeEnd(world: World, scenario: Scenario): Ending {
   const unfinished = world.unfinished().filter(({ code, state }) => !(code === ENTER && state === READY))
   if (unfinished.length > 0) return judgeStuck(unfinished)
-  const leaked = firstLeak(world)
-  if (leaked !== undefined) return leaked
-  const results: unknown[] = []
-  for (const { main, number, result } of world.cpus)
-    if (main.kind === 'cpu') results[number] = main.state === 4 ? undefined : result
+  const misused = judgeBlocks(world, true)
+  if (misused !== undefined) return misused
+  const results = resultsOf(world)
   try {
     withoutSteps(() => scenario.checks.forEach((check) => check(results)))
   } catch (error) {
@@ -34,22 +33,33 @@ export function judgeEnd(world: World, scenario: Scenario): Ending {
   return 'complete'
 }
 
+/** What the bodies returned, by number of their CPU; undefined for those that were killed. */
+export function resultsOf(world: World): unknown[] {
+  const results: unknown[] = []
+  for (const { main, number, result } of world.cpus)
+    if (main.kind === 'cpu') results[number] = main.state === DEAD ? undefined : result
+  return results
+}
+
 function judgeStuck(unfinished: readonly Process[]): Ending {
   const spinning = unfinished.filter(({ code }) => code === SPIN)
   const canGoOn = spinning.some(({ a }) => withoutSteps(a as () => boolean))
   if (canGoOn) return 'blocked'
   const stuck = unfinished.map((process) => ({ process: process.id, waitsFor: waitsFor(process) }))
-  const list = stuck.map(({ waitsFor }, i) => `${(unfinished[i] as Process).name} ${waitsFor}`).join('; ')
+  const list = stuck
+    .map(({ waitsFor }, i) => `${(unfinished[i] as Process).name} waits for ${waitsFor}`)
+    .join('; ')
   return spinning.length > 0
     ? { kind: 'starvation', message: `nobody can end it: ${list}`, stuck }
     : { kind: 'deadlock', message: `nobody can go on: ${list}`, stuck }
 }
 
+/** What a process waits for: a noun. */
 function waitsFor({ code, state, cpu }: Process): string {
-  if (code === SPIN) return 'spins on a condition that stays false'
-  if (code === TURN) return 'awaits something that never comes'
-  if (code === WAKE && state === WAITING) return 'waits, and nobody will notify it'
-  return `cannot take its next step on ${cpu.name}`
+  if (code === SPIN) return 'a condition that stays false'
+  if (code === TURN) return 'a promise that nobody settles'
+  if (code === WAKE && state === WAITING) return 'somebody to wake it'
+  return `its turn on ${cpu.name}`
 }
 
 /** A failure that broke an execution off in the middle. */
@@ -60,6 +70,9 @@ export function judgeBroken(world: World, runner: Runner): Verdict {
     const cause = error.cause
     if (cause instanceof InvariantError)
       return { kind: 'invariant', message: cause.message, cause: cause.cause }
+    // What a body finds in memory that was freed is nothing to wonder about.
+    const misused = judgeBlocks(world, false)
+    if (misused !== undefined) return { ...misused, cause }
     return { kind: 'assertion', message: `${error.process.name}: ${messageOf(cause)}`, cause }
   }
   const { race } = world
@@ -72,25 +85,4 @@ export class InvariantError extends Error {}
 
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
-}
-
-/** Blocks that were allocated and not freed. */
-function firstLeak(world: World): Verdict | undefined {
-  const { history } = world
-  const blocks = new Map<string, number>()
-  for (let step = 0; step < history.length; step++) {
-    const code = history.code[step]
-    if (code !== ALLOCATE && code !== FREE) continue
-    const key = String(history.index[step])
-    if (code === ALLOCATE) blocks.set(key, step)
-    else blocks.delete(key)
-  }
-  for (const [address, step] of blocks) {
-    const owner = world.processes[history.process[step] as number]?.name ?? ''
-    return {
-      kind: 'leak',
-      message: `the block at 0x${Number(address).toString(16)} that ${owner} allocated in step ${step} is never freed`,
-    }
-  }
-  return undefined
 }

@@ -16,7 +16,9 @@ export interface Settings {
   /** A shell command that replays an execution of the exploration. */
   replayCommand(name: string, schedule: string): string
   /** Told of each exploration that ran; gives the outcome of all shards together. */
-  ended(outcome: Outcome): Promise<Outcome>
+  ended(name: string, outcome: Outcome): Promise<Outcome>
+  /** Whether another shard has found a failure, so that nobody needs the rest of this one. */
+  stopped(): boolean
 }
 
 const key = Symbol.for('percpu-lab.settings')

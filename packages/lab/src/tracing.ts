@@ -19,7 +19,7 @@ import {
 } from './engine/ops.js'
 import type { Process, Task } from './engine/process.js'
 import { BYTES } from './engine/views.js'
-import { valueAt } from './engine/access.js'
+import { isExpected, valueAt } from './engine/access.js'
 import type { World } from './engine/world.js'
 import type { Verdict } from './judge.js'
 import type { Names } from './names.js'
@@ -119,12 +119,9 @@ function isIpi(code: number): boolean {
 
 /** Whether it is a compare-exchange that found another value than it expected. */
 function kept({ history }: World, step: number): boolean {
-  if (((history.code[step] as number) & CODE) !== COMPARE_EXCHANGE) return false
-  const before = history.before[step] as number | bigint
-  const expected = history.a[step] as number | bigint
-  return typeof before === 'bigint'
-    ? before !== BigInt.asUintN(64, expected as bigint)
-    : (before | 0) !== ((expected as number) | 0)
+  const view = history.view[step]
+  if (view === undefined || ((history.code[step] as number) & CODE) !== COMPARE_EXCHANGE) return false
+  return !isExpected(view, history.before[step], history.a[step])
 }
 
 function readOf(world: World, step: number): number | bigint | string | undefined {

@@ -12,6 +12,7 @@ export type ReplayKind =
   | 'sub'
   | 'and'
   | 'or'
+  | 'xor'
   | 'exchange'
   | 'compareExchange'
   | 'wait'
@@ -54,7 +55,7 @@ export interface ReplayPlan {
 }
 
 const names = new Set<string>(
-  'load store add sub and or exchange compareExchange wait wake notify'.split(' '),
+  'load store add sub and or xor exchange compareExchange wait wake notify'.split(' '),
 )
 
 /** @throws {LitmusRunError} for traces with accesses to ranges of bytes, whose contents traces do not have */
@@ -111,7 +112,9 @@ function stepOf(event: TraceEvent, turn: number, events: readonly TraceEvent[]):
   const { step, bytes, address = 0, order } = event
   const kind = event.name as ReplayKind
   const read = toBits(event.read, bytes)
-  const wrote = toBits(event.wrote, bytes)
+  // A compareExchange that wrote nothing is given a value that is not there.
+  const failed = kind === 'compareExchange' && event.wrote === undefined
+  const wrote = failed ? read : toBits(event.wrote, bytes)
   return {
     turn,
     step,
@@ -120,7 +123,6 @@ function stepOf(event: TraceEvent, turn: number, events: readonly TraceEvent[]):
     address,
     bytes,
     operand: operandOf(kind, read, wrote, bytes),
-    // A failing one is given a value that is not there, and would write the same.
     expected: wrote === read ? ~read : read,
     count: kind === 'wait' ? waitOutcome(event, events) : Number(kind === 'notify' ? (event.read ?? 0) : 0),
   }
@@ -129,6 +131,7 @@ function stepOf(event: TraceEvent, turn: number, events: readonly TraceEvent[]):
 function operandOf(kind: ReplayKind, read: bigint, wrote: bigint, bytes: number): bigint {
   if (kind === 'add') return BigInt.asIntN(bytes * 8, wrote - read)
   if (kind === 'sub') return BigInt.asIntN(bytes * 8, read - wrote)
+  if (kind === 'xor') return read ^ wrote
   if (kind === 'compareExchange' && wrote === read) return ~read
   // What an `and` left is a mask that leaves it; likewise for `or`.
   return wrote

@@ -24,7 +24,7 @@ export class WordAccess {
 
   /** Gives the bits before. */
   modify(
-    name: 'add' | 'sub' | 'and' | 'or' | 'exchange',
+    name: 'add' | 'sub' | 'and' | 'or' | 'xor' | 'exchange',
     address: number,
     bytes: number,
     value: bigint,

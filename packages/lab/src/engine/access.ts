@@ -44,6 +44,13 @@ export function restore(view: LabView, index: number, value: unknown, b: unknown
   else view.numbers[index] = value as number
 }
 
+/** Whether a compare-exchange that expects `expected` finds it. That is converted to the element type: 0xffffffff matches -1 in an i32. */
+export function isExpected(view: LabView, found: unknown, expected: unknown): boolean {
+  return view.form === BIGINTS
+    ? BigInt.asUintN(64, found as bigint) === BigInt.asUintN(64, expected as bigint)
+    : ((found as number) ^ (expected as number)) << (32 - (8 << view.shift)) === 0
+}
+
 /** Does the access, given the value before; returns what the caller gets. */
 export function perform(
   view: LabView,
@@ -84,8 +91,7 @@ export function perform(
       numbers[index] = a as number
       return old
     case COMPARE_EXCHANGE:
-      // The expected value is converted to the element type, as the engine does: 0xffffffff matches -1 in an i32.
-      if ((old ^ (a as number)) << (32 - (8 << view.shift)) === 0) numbers[index] = b as number
+      if (isExpected(view, old, a)) numbers[index] = b as number
       return old
     default:
       throw new Error(`no access: code ${code & CODE}`)
@@ -120,7 +126,7 @@ function performOnBigints(view: LabView, code: number, index: number, a: bigint,
       bigints[index] = a
       return old
     case COMPARE_EXCHANGE:
-      if (BigInt.asUintN(64, old) === BigInt.asUintN(64, a)) bigints[index] = b
+      if (isExpected(view, old, a)) bigints[index] = b
       return old
     default:
       throw new Error(`no access of 64 bits: code ${code & CODE}`)

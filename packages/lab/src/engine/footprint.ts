@@ -1,5 +1,5 @@
 /** Which words, and which bytes of them, the next step of a process is about. */
-import { CODE, COPY_IN, COPY_OUT, FILL, NOTIFY } from './ops.js'
+import { ALLOCATE, CODE, COPY_IN, COPY_OUT, FILL, FREE, NOTIFY } from './ops.js'
 import type { History } from './history.js'
 import type { Process } from './process.js'
 import { BYTES, bytesOfFormat } from './views.js'
@@ -63,6 +63,8 @@ export function bytesOf({
 function bytesOnBytes({ code, a, b }: Pick<Process, 'code' | 'a' | 'b' | 'index'>): number {
   switch (code & CODE) {
     case FILL:
+    case ALLOCATE:
+    case FREE:
       return b as number
     case COPY_IN:
       return (a as Uint8Array).length

@@ -50,7 +50,18 @@ const readers = new Set([
   'spin',
   'wait',
 ])
-const writers = new Set(['store', 'add', 'sub', 'and', 'or', 'xor', 'exchange', 'compareExchange', 'fill', 'copyIn'])
+const writers = new Set([
+  'store',
+  'add',
+  'sub',
+  'and',
+  'or',
+  'xor',
+  'exchange',
+  'compareExchange',
+  'fill',
+  'copyIn',
+])
 
 /** Whether the event changes memory: a failed compareExchange does not. */
 export function writes(event: TraceEvent): boolean {
@@ -84,10 +95,12 @@ export function modelOf(trace: Trace): Model {
   const lastWrites = new Map<string, number>()
   const steps = new Map(trace.events.map(({ step }, index) => [step, index]))
   const marks = marksOf(trace)
+  const ended = endsOf(trace)
   const items = trace.events.map((event, index): Item => {
     const process = processOf(event)
     const column = cpus.indexOf(process.cpu)
     const { depth, begins } = nesting.place(column, event, process)
+    if (ended(index)) nesting.end(column, process)
     const after = nesting.depth(column)
     const inside = event.name === 'enter' || event.name === 'leave' || process.kind !== 'cpu' ? 1 : 0
     depths[column] = Math.max(depths[column] ?? 0, depth, inside)
@@ -112,6 +125,18 @@ export function modelOf(trace: Trace): Model {
   return { cpus, items, depths }
 }
 
+/** Tells the last events of handlers that ended without saying so: others have events after it, and it neither waits nor is killed. */
+function endsOf({ events, processes, failure }: Trace): (index: number) => boolean {
+  const waits = new Set(failure?.stuck.map(({ process }) => process))
+  const cpuOf = new Map(processes.map(({ id, cpu }) => [id, cpu]))
+  const killed = new Set(events.flatMap(({ name, process }) => (name === 'kill' ? cpuOf.get(process) : [])))
+  const handlers = processes.filter(
+    ({ id, kind, cpu }) => kind === 'irq' && !waits.has(id) && !killed.has(cpu),
+  )
+  const last = new Set(handlers.map(({ id }) => events.findLastIndex(({ process }) => process === id)))
+  return (index) => index < events.length - 1 && last.has(index) && events[index]?.name !== 'leave'
+}
+
 /** Which handlers are under way on each CPU. */
 class Nesting {
   readonly #stacks: number[][]
@@ -126,6 +151,12 @@ class Nesting {
     return this.#stacks[column]?.length ?? 0
   }
 
+  end(column: number, { id }: TraceProcess): void {
+    const stack = this.#stacks[column] ?? []
+    const at = stack.lastIndexOf(id)
+    if (at >= 0) stack.splice(at)
+  }
+
   /** The depth of the next event of a column. */
   place(column: number, event: TraceEvent, process: TraceProcess): { depth: number; begins: boolean } {
     const stack = this.#stacks[column] ?? []
@@ -138,6 +169,8 @@ class Nesting {
     }
     if (event.name === 'kill') return { depth: stack.splice(0).length, begins: false }
     const at = stack.lastIndexOf(process.id)
+    // Whatever was above the code that goes on has ended, also if no event says so.
+    if (at >= 0 || process.kind === 'cpu') stack.splice(at + 1)
     if (at >= 0) return { depth: at + 1, begins: false }
     if (process.kind === 'cpu' || process.kind === 'kill' || process.kind === 'timer')
       return { depth: process.kind === 'cpu' ? 0 : stack.length, begins: false }

@@ -9,16 +9,16 @@
  *
  * Three kinds of steps need more, since they exclude others without touching a common word. A handler runs to its end before the code
  * below it goes on; a masked one cannot enter: when the process that should begin cannot at that state, it is tried at the last
- * state before where it could. A kill takes steps away: it is tried before each step of its CPU. The time-out of a wait is tried before
- * each notify that ends the wait.
+ * state before where it could. A kill takes steps away: it is tried before each step of its CPU, and at the end of
+ * executions in which the CPU spins. The time-out of a wait is tried before each notify that ends the wait.
  *
  * With a bound on preemptions (Musuvathi, Qadeer 2007; Coons, Musuvathi, McKinley 2013) sleep sets are off, and a new process is also
  * tried at the beginning of the stretch that it interrupts.
  */
 import { CLOCK } from '../engine/history.js'
-import { ENTER, MASK, TIMEOUT } from '../engine/ops.js'
+import { ENTER, IPI, IPI_SYNC, MASK, SPIN, TIMEOUT } from '../engine/ops.js'
 import { dependsOn } from '../engine/ordering.js'
-import { FINISHED, type Process } from '../engine/process.js'
+import { type Cpu, DEAD, FINISHED, type Process } from '../engine/process.js'
 import { ELSEWHERE, END, FAILED, REDUNDANT, TOO_LONG, type Search } from '../engine/runner.js'
 import type { World } from '../engine/world.js'
 import { lowest, timersIn } from './schedule.js'
@@ -44,6 +44,8 @@ export class Dpor implements Search {
   /** What to do at the state that the search went back to. */
   private forced = -1
   private forcedOutcome = 0
+  /** The state that the execution ended in, if it came to its end. */
+  private endsAt = -1
   private readonly bounded: boolean
   /** First steps of each process among those that the swapped execution consists of; 0 for none. */
   private readonly first = new Int32Array(CLOCK)
@@ -68,6 +70,7 @@ export class Dpor implements Search {
   next(): number {
     const { world } = this
     const depth = world.history.length
+    this.endsAt = -1
     if (this.forced >= 0) {
       const process = this.forced
       this.forced = -1
@@ -82,16 +85,28 @@ export class Dpor implements Search {
     const may = world.optional()
     if (depth > 0 && (world.hasOptional || world.hasHandlers)) this.allowExclusions(depth - 1)
     const sleep = depth === 0 || enumerate || this.bounded ? 0 : this.sleepAfter(depth - 1)
-    if (must === 0 && timersIn(world, may) === 0) return this.end(depth, END)
-    const chosen = this.choose(depth, must & ~sleep, may & ~sleep)
-    if (chosen < 0) return this.end(depth, REDUNDANT)
     this.enabled[depth] = must | may
     this.sleep[depth] = sleep
     this.done[depth] = 0
     this.preempted[depth] = depth === 0 ? 0 : this.preemptionsBefore(depth)
+    if (must === 0 && timersIn(world, may) === 0) {
+      this.backtrack[depth] = may === 0 ? 0 : this.killsOfSpinning(may & ~sleep)
+      this.endsAt = depth
+      return this.end(depth, END)
+    }
+    const chosen = this.choose(depth, must & ~sleep, may & ~sleep)
+    if (chosen < 0) return this.end(depth, REDUNDANT)
     const all = enumerate || (shard !== undefined && depth < shard.depth)
     this.backtrack[depth] = all ? must | may : 1 << chosen
     return chosen
+  }
+
+  /** Kills of CPUs that spin: they take no step any more before which the kill would be tried. */
+  private killsOfSpinning(may: number): number {
+    let kills = 0
+    for (const { id, kind, cpu } of this.world.processes)
+      if (kind === 'kill' && (may & (1 << id)) !== 0 && cpu.top.code === SPIN) kills |= 1 << id
+    return kills
   }
 
   /** The end of an execution, which only one shard counts if it came before they parted. */
@@ -114,6 +129,11 @@ export class Dpor implements Search {
   goBack(): boolean {
     const { world } = this
     const { history } = world
+    const after = this.endsAt === history.length ? (this.backtrack[this.endsAt] as number) : 0
+    if (after !== 0) {
+      this.forced = lowest(after)
+      return true
+    }
     for (let depth = history.length - 1; depth >= 0; depth--) {
       const process = history.process[depth] as number
       const outcome = (history.outcome[depth] as number) + 1
@@ -154,11 +174,32 @@ export class Dpor implements Search {
     const { world } = this
     const { history } = world
     const taken = world.processes[history.process[step] as number] as Process
-    const masks = history.code[step] === MASK || taken.kind === 'kill'
+    const code = history.code[step]
+    if (code === IPI || code === IPI_SYNC) this.reverseMask(step)
+    if (taken.kind === 'kill') this.allowBefore(taken.cpu)
+    const masks = code === MASK || taken.kind === 'kill'
     for (const { kind, cpu, id, code } of world.processes) {
       if (cpu !== taken.cpu || ((this.enabled[step] as number) & (1 << id)) === 0) continue
       if (kind === 'kill' || (masks && (code === ENTER || code === TIMEOUT)))
         this.backtrack[step] = (this.backtrack[step] as number) | (1 << id)
+    }
+  }
+
+  /**
+   * A CPU was killed while handlers were under way: what they interrupted never goes on, so it matters how far it had come. Whatever else
+   * could have stepped there is tried before they enter.
+   */
+  private allowBefore({ entered, main }: Cpu): void {
+    const { processes } = this.world
+    for (const { state, entry } of entered) {
+      if (state !== DEAD) continue
+      const enabled = this.enabled[entry] as number
+      let others = 0
+      for (const { id, cpu } of processes)
+        if (cpu.main === main && (enabled & (1 << id)) !== 0) others |= 1 << id
+      // Code that waits there can go on when somebody has woken it.
+      if ((others & (1 << main.id)) === 0) others = enabled
+      this.backtrack[entry] = (this.backtrack[entry] as number) | others
     }
   }
 
@@ -205,6 +246,19 @@ export class Dpor implements Search {
       return
     }
     this.tryAt(process, earlier)
+  }
+
+  /** Step `sent` is an IPI to a CPU that keeps it out by a mask: it could have been sent before that. */
+  private reverseMask(sent: number): void {
+    const { world } = this
+    const { history } = world
+    const handler = world.processes.at(-1) as Process
+    for (let step = sent - 1; step >= 0; step--) {
+      const by = world.processes[history.process[step] as number] as Process
+      if (history.code[step] !== MASK || by.cpu !== handler.cpu) continue
+      if ((history.a[step] as number) >= handler.level && !world.isOrdered(step, sent)) this.reverse(step)
+      return
+    }
   }
 
   /** Has `process` tried at the state before `step`, or at the last one before where it can step. */

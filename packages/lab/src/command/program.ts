@@ -1,0 +1,61 @@
+/** Runs the files in this process: what they explore at their top level, or in tests. */
+import { pathToFileURL } from 'node:url'
+import { instrument } from '../foreign/register.js'
+import '../register.js'
+import { type Outcome, setSettings, type Settings } from '../settings.js'
+import type { ShardOptions } from '../search/shard.js'
+import type { Request } from './request.js'
+
+export interface Surroundings {
+  /** The part of each search that is to be explored here. */
+  readonly shard?: ShardOptions
+  /** Told of each outcome; gives that of all shards. */
+  ended(name: string, outcome: Outcome): Promise<Outcome>
+  /** Whether another shard has found a failure in the exploration at hand. */
+  stopped(): boolean
+}
+
+/** Imports the files, one after the other. Resolves with the errors that they ended with, once nothing is left to do. */
+export async function runProgram(request: Request, surroundings: Surroundings): Promise<readonly unknown[]> {
+  const errors: unknown[] = []
+  const note = (error: unknown) => void errors.push(error)
+  process.on('unhandledRejection', note)
+  if (request.instrument.length > 0) instrument(request.instrument)
+  const place = { file: '' }
+  setSettings(settingsFor(request, surroundings, place))
+  for (const [i, file] of request.files.entries()) {
+    place.file = request.names[i] ?? file
+    await import(pathToFileURL(file).href).catch(note)
+  }
+  // Explorations that a file does not wait for go on until there is nothing left to do.
+  await new Promise((resolve) => process.once('beforeExit', resolve))
+  process.off('unhandledRejection', note)
+  return errors
+}
+
+function settingsFor(
+  { override, only, names }: Request,
+  surroundings: Surroundings,
+  place: { readonly file: string },
+): Settings {
+  const { shard } = surroundings
+  let replayed = false
+  return {
+    override: shard === undefined ? override : { ...override, shard },
+    selects(name) {
+      if (only !== undefined && !name.includes(only)) return false
+      // A schedule belongs to one exploration: the first that is selected.
+      if (override.replay !== undefined && replayed) return false
+      return (replayed = true)
+    },
+    replayCommand: (name, schedule) =>
+      `npx percpu-lab ${quoted(names.length === 1 ? (names[0] ?? '') : place.file)} --only ${quoted(name)} --replay ${schedule}`,
+    ended: (name, outcome) => surroundings.ended(name, outcome),
+    stopped: () => surroundings.stopped(),
+  }
+}
+
+/** A word for a shell. */
+function quoted(text: string): string {
+  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
+}

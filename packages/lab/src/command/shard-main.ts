@@ -1,0 +1,44 @@
+/** One of several processes that explore the same program (shards.ts). */
+import { existsSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { fromSent, toSent, type Sent } from './outcome.js'
+import { runProgram } from './program.js'
+import type { FromShard, ToShard } from './shards.js'
+import { shown } from './table.js'
+
+/** Messages keep the process alive only while one is waited for. */
+function receive(): Promise<ToShard> {
+  process.channel?.ref()
+  return new Promise((resolve) => {
+    process.once('message', (message) => {
+      process.channel?.unref()
+      resolve(message as ToShard)
+    })
+  })
+}
+
+function send(message: FromShard): Promise<void> {
+  return new Promise((resolve) => process.send?.(message, undefined, {}, () => resolve()))
+}
+
+process.once('disconnect', () => process.exit(1))
+const start = await receive()
+if (!('request' in start)) throw new Error('started by shards.ts only')
+const { request, index, count, board } = start
+
+/** Explorations that have ended: the number of the one at hand. */
+let number = 0
+const errors = await runProgram(request, {
+  shard: { index, count },
+  stopped: () => existsSync(path.join(board, String(number))),
+  async ended(name, outcome) {
+    if ('failure' in outcome) writeFileSync(path.join(board, String(number)), '')
+    number++
+    const reply = receive() as Promise<{ outcome: Sent }>
+    await send({ name, outcome: toSent(outcome) })
+    return fromSent((await reply).outcome)
+  },
+})
+await send({ errors: errors.map(shown) })
+process.removeAllListeners('disconnect')
+process.disconnect()

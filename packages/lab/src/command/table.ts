@@ -1,0 +1,44 @@
+/** What the command prints: a table of the explorations, and errors. */
+import stringWidth from 'string-width'
+import type { Sent } from './outcome.js'
+
+export interface Row {
+  readonly name: string
+  readonly outcome: Sent
+}
+
+const header = ['exploration', 'executions', 'blocked', 'redundant', 'ms', 'exec/s', 'result']
+
+/** One line for each exploration, numbers to the right. */
+export function tableOf(rows: readonly Row[]): string {
+  const lines = [header, ...rows.map(cellsOf)]
+  const widths = header.map((_, column) => Math.max(...lines.map((line) => stringWidth(line[column] ?? ''))))
+  return lines
+    .map((line) =>
+      line
+        .map((cell, column) => {
+          const space = ' '.repeat((widths[column] ?? 0) - stringWidth(cell))
+          return column === 0 || column === header.length - 1 ? cell + space : space + cell
+        })
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
+}
+
+function cellsOf({ name, outcome }: Row): string[] {
+  if ('failure' in outcome) {
+    const { kind, execution } = outcome.failure
+    return [name, String(execution), '', '', '', '', kind]
+  }
+  const { executions, blocked, redundant, truncated, milliseconds } = outcome.report
+  const rate = milliseconds > 0 ? Math.round(((executions + blocked) / milliseconds) * 1000) : 0
+  const numbers = [executions, blocked, redundant, Math.round(milliseconds), rate].map(String)
+  return [name, ...numbers, truncated ? 'no failure, not all explored' : 'no failure']
+}
+
+/** An error as text: what it says, if that is meant for the reader; else with its stack. */
+export function shown(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return (error as { code?: unknown }).code === 'LAB_FAILURE' ? error.message : (error.stack ?? error.message)
+}

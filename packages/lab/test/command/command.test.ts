@@ -1,0 +1,193 @@
+/** The command `percpu-lab`: what it runs, prints and returns, in one process and in several. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { after, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+const executable = fileURLToPath(new URL('../../bin/percpu-lab.js', import.meta.url))
+// Inside the package, so that the programs find it.
+const folder = mkdtempSync(fileURLToPath(new URL('../../dist-test/command-', import.meta.url)))
+after(() => rmSync(folder, { recursive: true }))
+
+function program(name: string, text: string): string {
+  writeFileSync(path.join(folder, name), text)
+  return name
+}
+function run(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [executable, ...args], {
+    cwd: folder,
+    encoding: 'utf8',
+    env: { ...process.env, PERCPU_LAB_REPORT: path.join(folder, 'pages'), NODE_TEST_CONTEXT: '' },
+  })
+  return { status, stdout, stderr }
+}
+/** The numbers of a row of the table, and its result. */
+function row(stdout: string, name: string) {
+  const line = stdout.split('\n').find((candidate) => candidate.startsWith(`${name} `)) ?? ''
+  const cells = line.slice(name.length).trim().split(/ {2,}/)
+  return { executions: Number(cells[0]), blocked: Number(cells[1]), result: cells.at(-1) }
+}
+
+const counters = program(
+  'counters.mjs',
+  `import { explore, mem } from 'percpu-lab'
+   for (const cpus of [2, 4]) {
+     const report = await explore(cpus + ' counters', (t) => {
+       const { memory, base } = t.words(2)
+       for (let cpu = 0; cpu < cpus; cpu++) t.cpu(cpu, () => {
+         mem.addAtomic32(memory.i32, base, 1)
+         mem.awaitUntil(() => mem.loadAtomic32(memory.i32, base) > 1)
+       })
+     }, cpus === 2 ? { expect: { executions: 2, blocked: 2 } } : {})
+     console.log('sum', report.executions)
+   }`,
+)
+const racy = program(
+  'racy.mjs',
+  `import assert from 'node:assert/strict'
+   import { explore, mem } from 'percpu-lab'
+   const race = (name) => explore(name, (t) => {
+     const { memory, base } = t.words(1)
+     t.cpu(0, () => mem.store32(memory.i32, base, 1))
+     t.cpu(1, () => mem.load32(memory.i32, base))
+   })
+   const kind = await race('expected').catch((failure) => failure.kind)
+   if (process.argv.includes('--only')) assert.equal(kind.truncated, true)
+   else assert.equal(kind, 'data race')
+   await race("it's found")
+   console.log('not reached')`,
+)
+
+describe('the example of docs/lab.md', () => {
+  const text = readFileSync(new URL('../../../../docs/lab.md', import.meta.url), 'utf8')
+  const [, example = ''] = /```js\n(.*?)```/s.exec(text) ?? []
+  it('is proved as it stands, and fails as it says', () => {
+    assert.equal(row(run(program('mp.mjs', example)).stdout, 'message passing').result, 'no failure')
+    const turned = example.replace(/( +m\.data = 1\n)( +m\.flag\.store\(1\)\n)/, '$2$1')
+    const { status, stdout } = run(program('pm.mjs', turned))
+    assert.equal(status, 1)
+    for (const line of [
+      'data race in execution 1: cpu 0 (step 1, plain store) and cpu 1 (step 3, plain load)',
+      '○ store data = 1 ◄ race',
+      '○ load data = 1 ←1 ◄ race',
+    ]) {
+      assert.ok(stdout.includes(line), line)
+      assert.ok(text.includes(line), line)
+    }
+  })
+})
+
+describe('percpu-lab', () => {
+  it('prints a table of what the files explore', () => {
+    const { status, stdout } = run(counters)
+    assert.equal(status, 0, stdout)
+    assert.match(stdout, /^exploration +executions +blocked +redundant +ms +exec\/s +result$/m)
+    assert.equal(row(stdout, '2 counters').executions, 2)
+    assert.equal(row(stdout, '4 counters').result, 'no failure')
+  })
+  it('shares each search among processes, which come to the same', () => {
+    const one = run(counters)
+    const three = run(counters, '--jobs', '3')
+    assert.equal(three.status, 0, three.stderr)
+    for (const name of ['2 counters', '4 counters'])
+      assert.deepEqual(row(three.stdout, name), row(one.stdout, name))
+    // What the program prints is printed once.
+    assert.deepEqual(three.stdout.match(/^sum.*$/gm), one.stdout.match(/^sum.*$/gm))
+  })
+  for (const jobs of ['1', '2'])
+    it(`shows what fails and is not expected to, with --jobs ${jobs}`, () => {
+      const { status, stdout } = run(racy, '--jobs', jobs)
+      assert.equal(status, 1)
+      assert.equal(row(stdout, 'expected').result, 'data race')
+      assert.equal(row(stdout, "it's found").result, 'data race')
+      assert.equal(stdout.match(/◄ race/g)?.length, 2, 'one diagram')
+      assert.ok(!stdout.includes('not reached'))
+      const [, schedule = ''] =
+        /npx percpu-lab racy\.mjs --only 'it'\\''s found' --replay (\S+)/.exec(stdout) ?? []
+      const again = run(
+        racy,
+        '--only',
+        "it's found",
+        '--replay',
+        schedule,
+        '--report',
+        path.join(folder, jobs),
+      )
+      assert.equal(again.status, 1)
+      assert.match(again.stdout, /◄ race/)
+      assert.equal(readdirSync(path.join(folder, jobs)).length, 1)
+    })
+  it('searches otherwise if it is told to', () => {
+    const { status, stdout } = run(
+      counters,
+      '--mode',
+      'pct',
+      '--executions',
+      '40',
+      '--seed',
+      '3',
+      '--only',
+      '4',
+    )
+    assert.equal(status, 0, stdout)
+    const { executions, blocked, result } = row(stdout, '4 counters')
+    assert.equal(executions + blocked, 40)
+    assert.equal(result, 'no failure, not all explored')
+    assert.equal(row(stdout, '2 counters').result, '')
+    const bounded = run(counters, '--preemptions', '0', '--only', '4')
+    assert.ok(row(bounded.stdout, '4 counters').executions < 24)
+  })
+  it('explores foreign code', () => {
+    program(
+      'foreign.mjs',
+      `const words = new Int32Array(new SharedArrayBuffer(64))
+       export const first = () => { words[0] = 1; Atomics.store(words, 1, 1) }
+       export const second = () => (Atomics.load(words, 1) === 1 ? words[0] : -1)
+       export const wrong = () => words[0]`,
+    )
+    const file = program(
+      'uses-foreign.mjs',
+      `import { explore } from 'percpu-lab'
+       import { first, second, wrong } from './foreign.mjs'
+       await explore('right', (t) => { t.cpu(0, first); t.cpu(1, second) }, { expect: { executions: 2 } })
+       await explore('wrong', (t) => { t.cpu(0, first); t.cpu(1, wrong) })`,
+    )
+    const { status, stdout } = run(file, '--instrument', 'foreign.mjs')
+    assert.equal(status, 1)
+    assert.equal(row(stdout, 'right').executions, 2)
+    assert.match(stdout, /words\[0\]|foreign\.mjs:2/)
+    assert.equal(row(stdout, 'wrong').result, 'data race')
+  })
+  it('reports what else goes wrong', () => {
+    const throws = run(program('throws.mjs', "throw new TypeError('at load')"))
+    assert.equal(throws.status, 1)
+    assert.match(throws.stdout, /TypeError: at load/)
+    const nothing = run(program('nothing.mjs', ''))
+    assert.equal(nothing.status, 1)
+    assert.match(nothing.stderr, /the files explore nothing/)
+    const differs = program(
+      'differs.mjs',
+      `import { explore } from 'percpu-lab'
+       await explore(String(process.pid), (t) => t.cpu(0, () => 0))`,
+    )
+    const apart = run(differs, '--jobs', '2')
+    assert.equal(apart.status, 1)
+    assert.match(apart.stdout, /not all processes explored/)
+  })
+  it('says what it is asked for wrongly', () => {
+    for (const [args, message] of [
+      [['none.mjs'], /there is no file none\.mjs/],
+      [[counters, '--jobs', '0'], /whole number from 1 to 64/],
+      [[counters, '--mode', 'all'], /Allowed choices are exhaustive, enumerate, pct, random/],
+      [[], /missing required argument 'files'/],
+    ] as const) {
+      const { status, stderr } = run(...args)
+      assert.equal(status, 2, stderr)
+      assert.match(stderr, message)
+    }
+    assert.equal(run('--help').status, 0)
+    assert.ok(existsSync(executable))
+  })
+})

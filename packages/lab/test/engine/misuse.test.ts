@@ -1,0 +1,104 @@
+/** What is asked for wrongly is refused, with an error that has a code. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { type CpuContext, explore, type Scenario, ScenarioError } from '../../dist/index.js'
+import { fails, wordsOf } from './support.js'
+
+const idle = () => undefined
+
+async function refuses(scenario: (t: Scenario) => void, message: RegExp): Promise<void> {
+  await assert.rejects(explore('refused', scenario), (error: unknown) => {
+    assert.ok(error instanceof ScenarioError, String(error))
+    assert.equal(error.code, 'LAB_SCENARIO')
+    assert.match(error.message, message)
+    return true
+  })
+  // And the next exploration is none the worse for it.
+  assert.equal((await explore('next', (t) => t.cpu(0, idle))).executions, 1)
+}
+
+describe('a scenario', () => {
+  it('without a body is refused', () => refuses(idle, /needs at least one cpu/))
+  it('with two bodies for a CPU is refused', () =>
+    refuses((t) => {
+      t.cpu(0, idle)
+      t.cpu(0, idle)
+    }, /CPU 0 has a body already/))
+  it('that interrupts or kills nobody is refused', async () => {
+    await refuses((t) => t.irq(1, idle), /CPU 1 has no body/)
+    await refuses((t) => t.kill(2), /CPU 2 has no body/)
+  })
+  it('that needs more memory than there is is refused', () =>
+    refuses((t) => void t.words(20_000), /80000 more do not fit/))
+  it('with too many processes is refused', async () => {
+    const many = (t: Scenario) => {
+      for (let cpu = 0; cpu < 31; cpu++) t.cpu(cpu, idle)
+    }
+    await assert.rejects(explore('many', many), RangeError)
+  })
+  it('that throws gives its error to the caller', async () => {
+    const broken = () => {
+      throw new TypeError('in the scenario')
+    }
+    await assert.rejects(explore('broken', broken), TypeError)
+  })
+})
+
+describe('a body', () => {
+  const inBody = async (body: (cpu: CpuContext) => unknown, message: RegExp) => {
+    const failure = await fails('assertion', 'misuse', (t) => {
+      wordsOf(t, 1)
+      t.cpu(0, body)
+    })
+    assert.match(failure.message, message)
+    return failure.cause
+  }
+  it('that chooses among nothing fails', async () => {
+    for (const count of [0, 1.5, NaN, -1])
+      assert.ok(
+        (await inBody((cpu) => cpu.choose(count), /choose\(\) takes a count/)) instanceof ScenarioError,
+      )
+  })
+  it('that interrupts a CPU that is not there fails', async () => {
+    const failure = await fails('assertion', 'nobody', (t) => {
+      const handler = t.ipi(idle)
+      t.cpu(0, (cpu) => cpu.ipi(7, handler))
+    })
+    assert.match(failure.message, /there is no CPU 7 to interrupt/)
+  })
+  it('that explores fails', async () => {
+    let inner: Promise<unknown> | undefined
+    await explore('outer', (t) =>
+      t.cpu(0, () => {
+        inner ??= assert.rejects(
+          explore('inner', (t2) => t2.cpu(0, idle)),
+          ScenarioError,
+        )
+      }),
+    )
+    await inner
+  })
+  it('is the only place for what a CPU does', async () => {
+    let kept: CpuContext | undefined
+    await explore('kept', (t) => t.cpu(0, (cpu) => void (kept = cpu)))
+    const outside = (error: unknown) => error instanceof ScenarioError && /only the body/.test(error.message)
+    assert.throws(() => kept?.safepoint(), outside)
+    assert.throws(() => kept?.choose(2), outside)
+  })
+  it('that reads beyond its memory gets what an engine gives', async () => {
+    await explore('outside', (t) => {
+      const w = wordsOf(t, 1)
+      t.cpu(0, () => {
+        assert.equal(w.plainLoad(1 << 20), undefined)
+        assert.throws(() => w.load(1 << 20), RangeError)
+      })
+    })
+  })
+  it('cannot block while it prepares', async () => {
+    const failure = await fails('assertion', 'blocked', (t) => {
+      const w = wordsOf(t, 1)
+      t.cpu(0, (cpu) => cpu.prepare(() => w.wait(0, 0)))
+    })
+    assert.match(failure.message, /cannot block in prepare/)
+  })
+})
