@@ -149,6 +149,20 @@ describe('waiting', () => {
     assert.deepEqual(machine.locksOf(0), [])
   })
 
+  it('for a condition takes its mutex, and the guard of that one', async () => {
+    const machine = fresh()
+    const [mutex, other] = [machine.mutex('m'), machine.mutex('other')]
+    throwsCode(() => machine.condition('c', undefined as never), 'PERCPU_ARGUMENT', /mutex: undefined/)
+    const condition = machine.condition('c', mutex)
+    throwsCode(() => condition.wait(undefined as never), 'PERCPU_ARGUMENT', /guard: undefined/)
+    await rejectsCode(condition.waitAsync({} as never), 'PERCPU_ARGUMENT', /mutex 'm'/)
+    const guard = other.lock()
+    throwsCode(() => condition.wait(guard), 'PERCPU_NOT_OWNER', /of mutex 'other', not of mutex 'm'/)
+    assert.ok(guard.isHeld)
+    guard.unlock()
+    assert.deepEqual(machine.locksOf(0), [])
+  })
+
   it('of a thread for itself is an error also by way of a second object of the same mutex', () => {
     const machine = fresh()
     const seqlock = machine.seqlock('s')
