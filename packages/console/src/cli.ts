@@ -82,6 +82,8 @@ withTableOptions(program.command('serve').description('serve lookups over HTTP')
       .default('info'),
   )
   .action(async ({ timeout, patience, ...flags }: ServeFlags) => {
+    // `percpu top` shows it, and so does ps.
+    process.title = 'percpu serve'
     process.exitCode = await serve({
       ...flags,
       timeoutMilliseconds: timeout,
@@ -179,7 +181,9 @@ async function run(): Promise<void> {
     const expected = error instanceof PercpuError || (error instanceof Error && 'code' in error)
     const text =
       error instanceof Error ? (expected ? error.message : (error.stack ?? error.message)) : String(error)
-    process.stderr.write(`percpu: ${text}\n`)
+    const isPortInUse =
+      error instanceof Error && 'port' in error && 'code' in error && error.code === 'EADDRINUSE'
+    process.stderr.write(`percpu: ${text}${isPortInUse ? '; choose another one with --port' : ''}\n`)
   }
 }
 

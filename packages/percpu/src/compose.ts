@@ -1,6 +1,8 @@
 /**
  * The whole machine: the CPU layer and everything above it, put together. Only the index imports this file.
  */
+import { ArgumentError } from './errors.js'
+import { checkObject, shown } from './machine/check.js'
 import { bootMachine, joinMachine, type JoinOptions, type MachineOptions } from './machine/boot.js'
 import type { Layer } from './machine/layer.js'
 import type { MachineParts } from './machine/machine.js'
@@ -24,7 +26,7 @@ import type { Seqlock } from './sync/seqlock.js'
 import { Sync, type LockInterest } from './sync/sync.js'
 
 export interface BootOptions extends MachineOptions {
-  /** Words that one section can change: entries of each CPU's undo journal, 8 bytes each. Default 512. */
+  /** Writes of one section: entries of each CPU's undo journal, 8 bytes each; one of 64 bits takes two. Default 512. */
   readonly journal?: number
   /** True: the heap finds writes outside objects and into free ones, and labels objects; slower and larger. Default false. */
   readonly debugHeap?: boolean
@@ -178,6 +180,37 @@ export class Machine extends WatchedMachine {
   }
 }
 
+/** What `boot` takes; the record has every option, so that none is forgotten here. */
+const bootOptions: Readonly<Record<keyof BootOptions, true>> = {
+  memory: true,
+  cpus: true,
+  nodes: true,
+  smp: true,
+  mmu: true,
+  debugHeap: true,
+  journal: true,
+  doorbell: true,
+  thread: true,
+}
+
+/** Types and names; the layers check the rest. A misspelt option would otherwise leave its default, unnoticed. */
+function checkBootOptions(options: BootOptions): void {
+  checkObject('options', options)
+  for (const name of Object.keys(options)) {
+    if (Object.hasOwn(bootOptions, name)) continue
+    const allowed = Object.keys(bootOptions).filter((option) => option !== 'thread')
+    throw new ArgumentError(`boot has no option ${name}; it has ${allowed.join(', ')}`, {
+      option: name,
+      allowed,
+    })
+  }
+  for (const name of ['smp', 'mmu', 'debugHeap'] as const) {
+    const value: unknown = options[name]
+    if (value === undefined || typeof value === 'boolean') continue
+    throw new ArgumentError(`${name}: ${shown(value)} is neither true nor false`, { [name]: value })
+  }
+}
+
 /**
  * Makes a machine; the calling thread becomes its CPU 0, online.
  *
@@ -185,6 +218,7 @@ export class Machine extends WatchedMachine {
  *   SharedArrayBuffer, or not enough address space for one of this size.
  */
 export function boot(options: BootOptions = {}): Machine {
+  checkBootOptions(options)
   return bootMachine(options, (parts) => new Machine(parts, makeLayers(options)))
 }
 

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { boot } from 'percpu'
+import { parseAddress } from '../address/parse.js'
 import { FileError } from '../errors.js'
 import { LookupPool } from '../lookup/pool.js'
 import { openFileSink, ReaderGoneError, streamSink, type OutputSink } from '../lookup/sinks.js'
@@ -104,8 +105,10 @@ async function checkInputs(inputs: readonly string[]): Promise<void> {
 
 function inputError(input: string, error: unknown): FileError {
   const name = input === '-' ? 'standard input' : input
+  const isAddress = parseAddress(input) !== undefined
+  const hint = isAddress ? `; addresses come from files: echo ${input} | percpu lookup` : ''
   return new FileError(
-    `cannot read ${name}: ${error instanceof Error ? error.message : String(error)}`,
+    `cannot read ${name}: ${error instanceof Error ? error.message : String(error)}${hint}`,
     { file: input },
     { cause: error },
   )

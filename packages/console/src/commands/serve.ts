@@ -65,5 +65,5 @@ function stopRequest(logger: Logger): Promise<NodeJS.Signals> {
 /** Lines of JSON; readable ones on a terminal. */
 function createLogger(level: string): Logger {
   if (!process.stdout.isTTY) return pino({ level }, pino.destination({ fd: 1, sync: true }))
-  return pino({ level }, pretty({ sync: true, ignore: 'pid,hostname' }))
+  return pino({ level }, pretty({ sync: true, ignore: 'hostname' }))
 }

@@ -95,6 +95,7 @@ test('input and output that cannot be used are told, with exit code 1', async (t
   const { folder, flags } = await setUp(t)
   const cases = [
     [[join(folder, 'missing.txt')], /^percpu: cannot read .*missing\.txt: ENOENT.*\n$/],
+    [['1.1.1.1'], /^percpu: cannot read 1\.1\.1\.1: ENOENT.*; .*echo 1\.1\.1\.1 \| percpu lookup\n$/],
     [[folder], /^percpu: cannot read .*: it is a directory\n$/],
     [['-', '-o', join(folder, 'no', 'out')], /^percpu: cannot write .*ENOENT.*\n$/],
     [['--format', 'json'], /^percpu: malformed JSON at byte 0: expected a JSON array.*\n$/],

@@ -11,7 +11,7 @@ import * as mem from '#mem'
 import { ArgumentError } from '../errors.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import type { Struct } from '../layout/index.js'
-import { checkObject } from '../machine/check.js'
+import { checkObject, shown } from '../machine/check.js'
 import type { Undoable } from '../sync/level.js'
 import { PAGE_BYTES, PAGE_REF_SHIFT } from './address.js'
 import type { Agent } from './agent.js'
@@ -210,7 +210,7 @@ export class Heap {
   #allocSpecial(bytes: number, request: AllocationRequest = {}): number {
     const { align = 8 } = request
     if (!Number.isInteger(bytes) || bytes < 1)
-      throw new ArgumentError(`bytes: ${bytes} is not a whole number from 1 on`, { bytes })
+      throw new ArgumentError(`bytes: ${shown(bytes)} is not a whole number from 1 on`, { bytes })
     if (!Number.isInteger(align) || align < 1 || (align & (align - 1)) !== 0)
       throw new ArgumentError(`align: ${align} is not a power of two`, { align })
     if (bytes > MAX_CLASS || align > 64) return this.#allocLarge(bytes, align, request)

@@ -1,5 +1,6 @@
 import { createBuffer, openMemory, storeAtomic32, storeF64, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { shown } from './check.js'
 import { unixTime } from './clock.js'
 import { CpuTable } from './cpu-table.js'
 import { chooseDoorbellMode, type DoorbellMode } from './doorbell.js'
@@ -154,7 +155,7 @@ function checkOptions(options: MachineOptions): Parameters<typeof planMap>[0] {
 
 function checkRange(what: string, value: number, low: number, high: number): void {
   if (Number.isInteger(value) && value >= low && value <= high) return
-  throw new ArgumentError(`${what}: ${value} is not a whole number from ${low} to ${high}`, {
+  throw new ArgumentError(`${what}: ${shown(value)} is not a whole number from ${low} to ${high}`, {
     [what]: value,
     low,
     high,

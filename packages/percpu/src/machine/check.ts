@@ -1,34 +1,39 @@
 /** Checks of what users pass, each with an ArgumentError that names it and says what is allowed. */
 import { ArgumentError } from '../errors.js'
 
+/** A value as a message shows it: text in quotes, so that '3' is not taken for 3. */
+export function shown(value: unknown): string {
+  return typeof value === 'string' ? `'${value}'` : String(value)
+}
+
 /** Milliseconds: 0 or more, Infinity for no limit; undefined passes. */
 export function checkTimeout(timeout: number | undefined): void {
   if (timeout === undefined || (typeof timeout === 'number' && timeout >= 0)) return
-  throw new ArgumentError(`timeout: ${String(timeout)} is not a number of milliseconds, 0 or more`, {
+  throw new ArgumentError(`timeout: ${shown(timeout)} is not a number of milliseconds, 0 or more`, {
     timeout,
   })
 }
 
 export function checkInt32(what: string, value: number): void {
   if (typeof value === 'number' && (value | 0) === value) return
-  throw new ArgumentError(`${what}: ${String(value)} is not a 32-bit integer`, { [what]: value })
+  throw new ArgumentError(`${what}: ${shown(value)} is not a 32-bit integer`, { [what]: value })
 }
 
 export function checkFunction(what: string, value: unknown): void {
   if (typeof value === 'function') return
-  throw new ArgumentError(`${what}: ${String(value)} is not a function`, { [what]: value })
+  throw new ArgumentError(`${what}: ${shown(value)} is not a function`, { [what]: value })
 }
 
 export function checkName(what: string, value: unknown): void {
   if (typeof value === 'string' && value !== '') return
-  throw new ArgumentError(`${what}: ${String(value)} is not a name, a string that is not empty`, {
+  throw new ArgumentError(`${what}: ${shown(value)} is not a name, a string that is not empty`, {
     [what]: value,
   })
 }
 
 export function checkObject(what: string, value: unknown): void {
   if (typeof value === 'object' && value !== null) return
-  throw new ArgumentError(`${what}: ${String(value)} is not an object with its properties`, { [what]: value })
+  throw new ArgumentError(`${what}: ${shown(value)} is not an object with its properties`, { [what]: value })
 }
 
 /** CPU numbers, one or several, each once and possible. */
@@ -38,17 +43,16 @@ export function checkCpus(cpus: number | Iterable<number>, possible: number): re
     typeof (cpus as Partial<Iterable<number>> | null)?.[Symbol.iterator] === 'function'
   if (typeof cpus !== 'number' && !isList) {
     throw new ArgumentError(
-      `cpus: ${typeof cpus === 'object' ? 'an object' : String(cpus)} is neither a CPU number nor a list of them`,
+      `cpus: ${typeof cpus === 'object' ? 'an object' : shown(cpus)} is neither a CPU number nor a list of them`,
       { cpus },
     )
   }
   const list = typeof cpus === 'number' ? [cpus] : [...new Set(cpus)]
   for (const cpu of list) {
     if (Number.isInteger(cpu) && cpu >= 0 && cpu < possible) continue
-    throw new ArgumentError(
-      `CPU ${String(cpu)} is not possible: this machine has CPUs 0 to ${possible - 1}`,
-      { cpu },
-    )
+    throw new ArgumentError(`CPU ${shown(cpu)} is not possible: this machine has CPUs 0 to ${possible - 1}`, {
+      cpu,
+    })
   }
   return list
 }

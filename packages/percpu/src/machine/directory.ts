@@ -70,6 +70,8 @@ export class Directory {
    * @throws ObjectMissingError, or ObjectMismatchError if its type or layout is not the expected one.
    */
   open(name: string, spec: ObjectSpec): number {
+    checkObject('spec', spec)
+    checkObject('layout', spec.layout)
     const found = this.#all().find((object) => object.name === name)
     if (!found) throw new ObjectMissingError(`there is no object named '${name}'`, { name })
     if (found.type !== spec.type) {

@@ -7,7 +7,7 @@
  * whose thread died at any point, so it must cope with half-done work and with being run again.
  */
 import { ArgumentError } from '../errors.js'
-import { checkName, checkObject } from './check.js'
+import { checkName, checkObject, shown } from './check.js'
 import { HotplugError } from './errors.js'
 import type { Layer } from './layer.js'
 
@@ -104,8 +104,9 @@ function summarise(
 ): HotplugError | undefined {
   if (failed.length === 0) return undefined
   const cause = errors.length === 1 ? errors[0] : new AggregateError(errors)
+  const why = errors.map((error) => (error instanceof Error ? error.message : shown(error))).join('; ')
   return new HotplugError(
-    `${step} of ${failed.join(', ')} failed; the other layers went on`,
+    `${step} of ${failed.join(', ')} failed; the other layers went on: ${why}`,
     { failed },
     { cause },
   )

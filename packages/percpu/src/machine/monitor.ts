@@ -12,6 +12,7 @@
  */
 import { addAtomic32, loadAtomic32, orAtomic32, storeAtomic32, storeF64 } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { shown } from './check.js'
 import type { Clock } from './clock.js'
 import type { CpuTable } from './cpu-table.js'
 import { REASON_WATCH, type Ringer } from './doorbell.js'
@@ -204,7 +205,7 @@ export interface MonitorParts {
 
 function checkMilliseconds(what: string, value: number, high: number): void {
   if (Number.isInteger(value) && value >= 1 && value <= high) return
-  throw new ArgumentError(`${what}: ${value} is not a whole number of ms from 1 to ${high}`, {
+  throw new ArgumentError(`${what}: ${shown(value)} is not a whole number of ms from 1 to ${high}`, {
     [what]: value,
     low: 1,
     high,

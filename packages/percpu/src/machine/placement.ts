@@ -3,7 +3,7 @@
  * 64 bytes; the shared list is memblock.ts's business.
  */
 import { ArgumentError } from '../errors.js'
-import { checkObject } from './check.js'
+import { checkObject, shown } from './check.js'
 import { UNIT } from './limits.js'
 
 export interface AllocRequest {
@@ -126,5 +126,5 @@ function isPowerOfTwo(value: number): boolean {
 }
 
 function badRequest(what: string, value: unknown, needed: string): ArgumentError {
-  return new ArgumentError(`${what}: ${String(value)} is not ${needed}`, { [what]: value })
+  return new ArgumentError(`${what}: ${shown(value)} is not ${needed}`, { [what]: value })
 }

@@ -7,10 +7,12 @@
  * moved. It may be woken though its notification was meant for another one: look at what is waited for again, in a loop.
  */
 import { addAtomic32, loadAtomic32 } from '#mem'
+import { ArgumentError } from '../errors.js'
+import { shown } from '../machine/check.js'
 import type { SyncCore } from './core.js'
 import { NotOwnerError, SectionError } from './errors.js'
 import { ConditionWords } from './layouts.js'
-import type { Mutex, MutexGuard } from './mutex.js'
+import { MutexGuard, type Mutex } from './mutex.js'
 import { WaitQueue, type Condition as QueueCondition } from './wait-queue.js'
 import { deadlineOf, throwIfAborted, type AsyncWaitOptions, type WaitOptions } from './waiting.js'
 
@@ -113,6 +115,14 @@ export class Condition {
     if (this.#core.sections.isOpen) {
       throw new SectionError(
         'a condition cannot be waited for inside a section: the mutex would not be released',
+      )
+    }
+    if (!((guard as unknown) instanceof MutexGuard)) {
+      throw new ArgumentError(
+        `guard: ${shown(guard)} is not the guard that ${this.mutex.name} gave when locked`,
+        {
+          guard,
+        },
       )
     }
     const seen = this.#signals()

@@ -140,7 +140,7 @@ export class Journal {
       )
     }
     throw new JournalFullError(
-      `the section changes more than ${this.capacity} words: change fewer in one section, or boot with a larger \`journal\``,
+      `the section writes more than the journal's ${this.capacity} words, each write counted, 64-bit ones twice: write fewer in one section, or boot with a larger \`journal\``,
       { word, entries, capacity: this.capacity },
     )
   }

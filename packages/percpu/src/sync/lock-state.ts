@@ -6,6 +6,7 @@ import { Cpu } from '../machine/layouts.js'
 import type { AwaitedLock, LockState, OwnedLock } from '../machine/locks.js'
 import { Memblock } from '../machine/memblock.js'
 import { KIND_MUTEX, KIND_SEQLOCK, readInterests } from './interests.js'
+import { SeqlockWords } from './layouts.js'
 import { isReserved, TOKEN } from './mutex-words.js'
 import type { SyncMap } from './sync-map.js'
 
@@ -47,6 +48,12 @@ function sleepsOnBell(table: CpuTable, cpu: number): boolean {
 function namesOf(table: CpuTable): (address: number) => string | undefined {
   const { memory, map } = table
   const objects = new Directory(memory, new Memblock(memory, map, 0, 0)).list()
-  const names = new Map(objects.map(({ address, name }) => [address, name]))
+  // A seqlock is known by the mutex inside it.
+  const names = new Map(
+    objects.map(({ address, name, type }) => [
+      type === 'Seqlock' ? address + SeqlockWords.offsets.mutex : address,
+      name,
+    ]),
+  )
   return (address) => names.get(address)
 }

@@ -70,7 +70,13 @@ export class MutexGuard {
 
   /** @internal For conditions: lets the mutex go for a while. Returns a function for when this CPU has it again. */
   suspend(mutex: Mutex): () => void {
-    if (mutex !== this.#mutex || !this.isHeld) throw this.#notHeld()
+    if (mutex !== this.#mutex) {
+      throw new NotOwnerError(`this guard is of ${this.#mutex.name}, not of ${mutex.name}`, {
+        address: this.#mutex.address,
+        mutex: mutex.address,
+      })
+    }
+    if (!this.isHeld) throw this.#notHeld()
     mutex.unlock()
     return () => {
       this.#predecessorDied = mutex.resumeTurn(this.#turn)

@@ -1,6 +1,7 @@
 /** The layer: its memory, its objects on one thread, and its part in coming, going and dying. */
 import { loadAtomic32, storeAtomicU64, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { shown } from '../machine/check.js'
 import type { CpuTable } from '../machine/cpu-table.js'
 import type { Layer, LayerContext, Recovery } from '../machine/layer.js'
 import type { LockState } from '../machine/locks.js'
@@ -96,9 +97,11 @@ export class Sync implements Layer {
     return this.#share(Completion, address, CompletionWords, name)
   }
   condition(name: string, mutex: Mutex): Condition {
+    checkMutex(mutex)
     return this.conditionAt(this.#object(name, 'Condition', ConditionWords), mutex, `condition '${name}'`)
   }
   conditionAt(address: number, mutex: Mutex, name = `condition at ${address}`): Condition {
+    checkMutex(mutex)
     const condition = this.#share(Condition, address, ConditionWords, name, mutex)
     if (condition.mutex === mutex) return condition
     throw new ArgumentError(`${name} belongs to ${condition.mutex.name}, not to ${mutex.name}`, { address })
@@ -197,6 +200,13 @@ export class Sync implements Layer {
   }
 }
 
+/** Before anything is made: a condition without its mutex would stay the one of its name. */
+function checkMutex(mutex: unknown): void {
+  if (mutex instanceof Mutex) return
+  throw new ArgumentError(`mutex: ${shown(mutex)} is not a mutex: a condition is waited for under one`, {
+    mutex,
+  })
+}
 function nameOf(kind: number): LockInterest['kind'] {
   if (kind === KIND_MUTEX) return 'mutex'
   if (kind === KIND_SEQLOCK) return 'seqlock'

@@ -5,7 +5,8 @@
  * again. A ring is never lost (the bell is a word that keeps it), and may come for no reason.
  */
 import { awaitUntil } from '#mem'
-import { checkTimeout } from '../machine/check.js'
+import { ArgumentError } from '../errors.js'
+import { checkTimeout, shown } from '../machine/check.js'
 import type { LayerContext } from '../machine/layer.js'
 import { OfflineError, UnsupportedError } from '../machine/errors.js'
 import { host } from '../machine/platform.js'
@@ -115,8 +116,12 @@ export class Waiting {
   }
 }
 
+/** @throws ArgumentError unless `signal` is one, or undefined; its reason if it has aborted. */
 export function throwIfAborted(signal: AbortSignalLike | undefined): void {
-  if (!signal?.aborted) return
+  if (signal === undefined) return
+  if (typeof (signal as Partial<AbortSignalLike> | null)?.addEventListener !== 'function')
+    throw new ArgumentError(`signal: ${shown(signal)} is not an AbortSignal`, { signal })
+  if (!signal.aborted) return
   throw signal.reason as Error
 }
 /** @throws ArgumentError unless `timeout` is a number of ms, 0 or more. */

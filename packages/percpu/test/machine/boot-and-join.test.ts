@@ -31,6 +31,11 @@ describe('boot', () => {
     ['half a CPU', { cpus: 1.5 }, /cpus: 1.5/],
     ['too many CPUs', { cpus: 257 }, /cpus: 257/],
     ['more nodes than CPUs', { cpus: 2, nodes: 3 }, /nodes: 3 .* 1 to 2/],
+    ['numbers as text', { cpus: '3' as never }, /cpus: '3' is not/],
+    ['what is no boolean', { smp: 'no' as never }, /smp: 'no' is neither true nor false/],
+    ['options it does not have', { cpu: 3 } as never, /no option cpu; it has memory, cpus,/],
+    ['what holds no options', null as never, /options: null/],
+    ['text for options', '1 GiB' as never, /options: '1 GiB'/],
     ['several CPUs without SMP', { cpus: 2, smp: false }, /cpus: 2 contradicts smp: false/],
   ]
   for (const [what, options, message] of refused) {

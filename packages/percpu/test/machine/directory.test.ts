@@ -68,6 +68,10 @@ describe('objects', () => {
       'PERCPU_ARGUMENT',
       /1 to 40 bytes/,
     )
+    for (const call of ['create', 'open', 'openOrCreate'] as const) {
+      throwsCode(() => objects[call]('x', undefined as never), 'PERCPU_ARGUMENT', /spec: undefined/)
+      throwsCode(() => objects[call]('x', { type: 'T' } as never), 'PERCPU_ARGUMENT', /layout: undefined/)
+    }
     throwsCode(() => objects.create('\ud800', spec), 'PERCPU_ARGUMENT', /surrogate/)
     objects.create('\ufeffbom', spec)
     objects.open('\ufeffbom', spec)

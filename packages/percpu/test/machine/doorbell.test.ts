@@ -251,7 +251,7 @@ describe('callFunctionMany', () => {
   it('refuses impossible CPUs, reasons, arguments, timeouts, and names that are taken', async () => {
     const machine = boot({ cpus: 2 })
     await rejectsCode(machine.callFunctionMany([2], 'f'), 'PERCPU_ARGUMENT', /CPU 2 is not possible/)
-    await rejectsCode(machine.callFunctionMany('0' as unknown as number, 'f'), 'PERCPU_ARGUMENT', /cpus: 0/)
+    await rejectsCode(machine.callFunctionMany('0' as unknown as number, 'f'), 'PERCPU_ARGUMENT', /cpus: '0'/)
     await rejectsCode(machine.callFunctionMany([0], ''), 'PERCPU_ARGUMENT', /name/)
     await rejectsCode(
       machine.callFunctionMany([0], 'f', { argument: 2 ** 31 }),

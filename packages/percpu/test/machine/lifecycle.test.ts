@@ -315,7 +315,7 @@ describe('hotplug callbacks', () => {
     }
     cpu.addHotplug({ name: 'first', teardown: count })
     cpu.addHotplug({ name: 'second', teardown: fail })
-    await rejectsCode(cpu.offline(), 'PERCPU_HOTPLUG', /teardown of second/)
+    await rejectsCode(cpu.offline(), 'PERCPU_HOTPLUG', /teardown of second .*: cannot$/)
     assert.equal(others, 1)
     assert.deepEqual(machine.online, [0])
     throwsCode(() => cpu.online, 'PERCPU_OFFLINE')

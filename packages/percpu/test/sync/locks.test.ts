@@ -185,7 +185,7 @@ describe('a section', () => {
           for (let i = 0; i < 9; i++) section.write32(word + i, i + 1)
         }),
       'PERCPU_JOURNAL_FULL',
-      /more than 8 words/,
+      /more than the journal's 8 words/,
     )
     for (let i = 0; i < 9; i++) assert.equal(load32(machine.memory.i32, word + i), 0)
     mutex.run((section) => {

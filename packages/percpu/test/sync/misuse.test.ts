@@ -149,6 +149,33 @@ describe('waiting', () => {
     assert.deepEqual(machine.locksOf(0), [])
   })
 
+  it('takes only an AbortSignal as a signal, also for what is free', async () => {
+    const machine = fresh()
+    const mutex = machine.mutex('m')
+    for (const wrong of [1, 'stop', null, {}, new AbortController()]) {
+      const options = { signal: wrong as never }
+      await rejectsCode(mutex.lockAsync(options), 'PERCPU_ARGUMENT', /signal/)
+      await rejectsCode(machine.completion('d').waitAsync(options), 'PERCPU_ARGUMENT', /signal/)
+      await rejectsCode(machine.semaphore('s', 1).acquireAsync(1, options), 'PERCPU_ARGUMENT', /signal/)
+    }
+    assert.equal(mutex.owner, undefined)
+    assert.deepEqual(machine.locksOf(0), [])
+  })
+
+  it('for a condition takes its mutex, and the guard of that one', async () => {
+    const machine = fresh()
+    const [mutex, other] = [machine.mutex('m'), machine.mutex('other')]
+    throwsCode(() => machine.condition('c', undefined as never), 'PERCPU_ARGUMENT', /mutex: undefined/)
+    const condition = machine.condition('c', mutex)
+    throwsCode(() => condition.wait(undefined as never), 'PERCPU_ARGUMENT', /guard: undefined/)
+    await rejectsCode(condition.waitAsync({} as never), 'PERCPU_ARGUMENT', /mutex 'm'/)
+    const guard = other.lock()
+    throwsCode(() => condition.wait(guard), 'PERCPU_NOT_OWNER', /of mutex 'other', not of mutex 'm'/)
+    assert.ok(guard.isHeld)
+    guard.unlock()
+    assert.deepEqual(machine.locksOf(0), [])
+  })
+
   it('of a thread for itself is an error also by way of a second object of the same mutex', () => {
     const machine = fresh()
     const seqlock = machine.seqlock('s')

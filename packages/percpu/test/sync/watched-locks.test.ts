@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { boot, TRACE_ALL, TRACE_LOCKS, type Dispatch, type Machine } from 'percpu'
+import { boot, SeqlockWords, TRACE_ALL, TRACE_LOCKS, type Dispatch, type Machine } from 'percpu'
 import { joinAs, rejectsCode, throwsCode } from '../machine/support/threads.js'
 
 /** The waits in a CPU's dispatch log; empties nothing. */
@@ -65,6 +65,21 @@ describe('an inspection', () => {
       await Promise.all([one.reaped, two.reaped])
     }
     for (const mutex of mutexes) mutex.lock().unlock()
+  })
+})
+
+describe('a seqlock', () => {
+  it('goes by its name, or by its address', () => {
+    const machine = boot({ cpus: 1 })
+    const named = machine.seqlock('prices')
+    const bare = machine.seqlockAt(machine.memblock.alloc({ size: SeqlockWords.size }))
+    const owned = () => machine.inspect().cpus[0]?.locks.owned.map(({ name, address }) => [name, address])
+    named.write(() => {
+      assert.deepEqual(owned(), [['prices', named.mutex.address]])
+    })
+    bare.write(() => {
+      assert.deepEqual(owned(), [[undefined, bare.mutex.address]])
+    })
   })
 })
 
