@@ -190,7 +190,9 @@ const bootOptions: Readonly<Record<keyof BootOptions, true>> = {
   debugHeap: true,
   journal: true,
   doorbell: true,
+  percpu: true,
   thread: true,
+  buffer: true,
 }
 
 /** Types and names; the layers check the rest. A misspelt option would otherwise leave its default, unnoticed. */
@@ -198,7 +200,8 @@ function checkBootOptions(options: BootOptions): void {
   checkObject('options', options)
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(bootOptions, name)) continue
-    const allowed = Object.keys(bootOptions).filter((option) => option !== 'thread')
+    // The last two are for tests of the library.
+    const allowed = Object.keys(bootOptions).filter((option) => option !== 'thread' && option !== 'buffer')
     throw new ArgumentError(`boot has no option ${name}; it has ${allowed.join(', ')}`, {
       option: name,
       allowed,

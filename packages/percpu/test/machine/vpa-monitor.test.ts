@@ -118,17 +118,18 @@ describe('monitors', () => {
       await withWorker(async (machine, { worker, release }) => {
         const monitor = machine.monitor({ interval: 5 })
         const wrong: unknown[] = []
-        monitor.on('blocked', (event) => wrong.push(event))
         worker.postMessage(command)
         await becomes(() => machine.inspect().cpus[1]?.activity === states[command])
+        // Before and after, a busy host may well keep it from answering in time.
+        monitor.on('blocked', (event) => wrong.push(event))
         assert.equal((machine.inspect().cpus[1]?.yieldCount ?? 0) % 2, 1)
         const from = monitor.heartbeats
         await becomes(() => monitor.heartbeats >= from + 5)
+        monitor.stop()
+        assert.deepEqual(wrong, [])
         release()
         await becomes(() => machine.inspect().cpus[1]?.activity === 'live')
         assert.equal((machine.inspect().cpus[1]?.yieldCount ?? 1) % 2, 0)
-        assert.deepEqual(wrong, [])
-        monitor.stop()
       })
     })
   }
