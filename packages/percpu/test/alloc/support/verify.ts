@@ -53,12 +53,15 @@ export interface Verdict {
   readonly pages: number
 }
 
-export function verify(machine: Machine): Verdict {
+/** What the verifier looks at. */
+export type Verified = Pick<Machine, 'memory' | 'objects' | 'memblock' | 'cpus'>
+
+export function verify(machine: Verified): Verdict {
   return new Verifier(machine).run()
 }
 
 class Verifier {
-  readonly #machine: Machine
+  readonly #machine: Verified
   readonly #map: HeapMapType
   readonly #faults: string[] = []
   readonly #blocks = new Map<number, { order: number; tag: number; kind: number }>()
@@ -68,7 +71,7 @@ class Verifier {
   #freePages = 0
   #pages = 0
 
-  constructor(machine: Machine) {
+  constructor(machine: Verified) {
     this.#machine = machine
     this.#map = HeapMap.open(machine.memory, machine.objects, readMap(machine.memory))
   }
