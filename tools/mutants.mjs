@@ -143,7 +143,7 @@ function runTest(directory, { killedBy, testName, seconds }) {
 
 /** The number of the execution in which an exploration failed, as the lab says it: the lowest in `text`, or `known`. */
 function firstExecution(text, known) {
-  const found = [...text.matchAll(/\([a-z -]+, execution (\d+)\)/g)].map(([, number]) => Number(number))
+  const found = [...text.matchAll(/: [a-z -]+ in execution (\d+): /g)].map(([, number]) => Number(number))
   return known === undefined && found.length === 0 ? undefined : Math.min(known ?? Infinity, ...found)
 }
 

@@ -162,8 +162,8 @@ test('an entry that names no test is a problem', async (t) => {
 
 const exploration = `
 import { add } from 'fixture'
-if (add(2, 3) === 6) throw new Error('sums: wrong (assertion, execution 12)\\n' + '-'.repeat(9000))
-if (add(2, 3) === -1) throw new Error('sums: nobody can go on (deadlock, execution 7)')
+if (add(2, 3) === 6) throw new Error('sums: assertion in execution 12: wrong\\n' + '-'.repeat(9000))
+if (add(2, 3) === -1) throw new Error('sums: deadlock in execution 7: nobody can go on')
 if (add(2, 3) !== 5) throw new Error('sums: 3 executions instead of 4')
 `
 
