@@ -184,13 +184,16 @@ describe('a thread killed before any access', () => {
     dying.get()
     // Its thread ends while it waits for the grace period: that never comes to it.
     mem.control.dead.add(victim.memory.i32)
-    void dying.kill()
+    const killing = dying.kill()
     await Promise.resolve()
     assert.ok(ref.isAtomic)
     machine.declareDead(1)
     ref.put(2)
     await ref.released()
     assert.equal(ref.isDying, true)
+    // It would wait for ever, and the process with it.
+    mem.control.dead.delete(victim.memory.i32)
+    await Promise.allSettled([killing])
   })
 
   it('of reaping leaves the rest to the next reaper', () => {
