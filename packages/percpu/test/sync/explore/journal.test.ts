@@ -69,7 +69,11 @@ describe('a section', () => {
         t.cpu(0, (cpu) => {
           const core = locks.core(cpu)
           cpu.prepare(() => {
+            // It does not come to its promise jobs, in which a section that is left open is taken back.
+            const { queueMicrotask } = globalThis
+            globalThis.queueMicrotask = () => undefined
             const section = openMutex(core, word).lock().begin()
+            globalThis.queueMicrotask = queueMicrotask
             for (const at of [0, 1, 0, 2]) section.write32(list + at, 5 + at)
             section.writeF64(list / 2 + 1, 0.5)
           })
@@ -84,7 +88,7 @@ describe('a section', () => {
           locks.assertIdle()
         })
       },
-      { expect: { executions: 3531, blocked: 0 } },
+      { expect: { executions: 5343, blocked: 0 } },
     )
   })
 })

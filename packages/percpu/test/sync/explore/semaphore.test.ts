@@ -82,7 +82,7 @@ describe('a semaphore', () => {
           locks.assertIdle()
         })
       },
-      { preemptions: 1, expect: { executions: 8234, blocked: 0 } },
+      { preemptions: 1, expect: { executions: 9818, blocked: 0 } },
     )
   })
 
