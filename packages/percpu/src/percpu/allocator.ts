@@ -21,14 +21,22 @@ import { load32, loadAtomic32, store32, storeAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
 import type { Core } from './core.js'
 import { RESERVED_CHUNK } from './core.js'
-import { PercpuMemoryError, PointerError } from './errors.js'
-import { BLOCK, EMPTY_PAGES_HIGH, EMPTY_PAGES_LOW, FAIL_THRESHOLD, GRANULE, PAGE_BYTES } from './geometry.js'
+import { PercpuMemoryError } from './errors.js'
+import {
+  BLOCK,
+  EMPTY_PAGES_LOW,
+  FAIL_THRESHOLD,
+  GRANULE,
+  PAGE_BYTES,
+  granulesOf,
+  pageOf,
+} from './geometry.js'
+import { badPointer, makeFree } from './free.js'
 import { createChunk, populateChunk } from './growth.js'
 import { CHUNK_ISOLATED, PercpuChunk, PercpuRoot, PercpuStatistics } from './layouts.js'
-import { announce, conclude, PUBLISH, RELEASE, repair, SORT, TAKE } from './operation.js'
+import { announce, conclude, PUBLISH, repair, SORT, TAKE } from './operation.js'
 
 const { words: fields } = PercpuRoot
-const { empty } = PercpuChunk.words
 
 export interface PercpuRequest {
   /** A power of two up to the page size. Default 8, or 4 for up to 4 bytes. */
@@ -50,6 +58,8 @@ export class Allocator {
   /** Word index of this CPU's {@link PercpuStatistics}. */
   readonly #statistics: number
   readonly #schedule: () => void
+  /** @throws PointerError unless an allocation begins there. */
+  readonly free: (pointer: number) => void
   #foundChunk = 0
   #foundStart = 0
 
@@ -59,6 +69,7 @@ export class Allocator {
     this.#root = core.places.root
     this.#statistics = statistics
     this.#schedule = schedule
+    this.free = makeFree(core, statistics, schedule)
   }
 
   /** @returns the pointer; undefined only for an atomic request. @throws ArgumentError; PercpuMemoryError; LockTimeoutError. */
@@ -67,8 +78,8 @@ export class Allocator {
     const { words, memory } = this.#core
     this.#check(bytes, align)
     if (into !== 0) checkInto(into, memory.byteLength)
-    const length = Math.ceil(bytes / GRANULE)
-    const grain = align / GRANULE
+    const length = granulesOf(bytes)
+    const grain = granulesOf(align)
     if (!this.#lock(atomic)) {
       this.#failed(undefined)
       return undefined
@@ -94,30 +105,6 @@ export class Allocator {
     if (into === 0) this.#clear(this.#foundChunk, this.#foundStart, length)
     this.#count(PercpuStatistics.words.allocations)
     return pointer
-  }
-
-  /** @throws PointerError unless an allocation begins there. */
-  free(pointer: number): void {
-    const { words, geometry, chunks, slots } = this.#core
-    const start = pointer & (geometry.granules - 1)
-    let wanted: boolean
-    words.lock(this.#root + fields.lock)
-    try {
-      repair(this.#core)
-      const chunk = this.#core.record(pointer >>> geometry.shift)
-      const length = chunk === 0 || (pointer | 0) !== pointer ? 0 : chunks.lengthAt(chunk, start)
-      if (length === 0) throw badPointer(pointer)
-      announce(this.#core, RELEASE, chunk, start, length)
-      this.#core.addEmpty(chunk, chunks.release(chunk, start, length))
-      slots.relocate(chunk)
-      wanted = this.#setsAside(chunk)
-      // All of it has happened. Mutant: percpu/never-concluded.
-      conclude(this.#core)
-    } finally {
-      words.unlock()
-    }
-    this.#count(PercpuStatistics.words.frees)
-    if (wanted) this.#schedule()
   }
 
   /** Bytes of the allocation that begins at the pointer, rounded up to granules. @throws PointerError. */
@@ -209,8 +196,8 @@ export class Allocator {
     const chunk = this.#foundChunk
     const start = this.#foundStart
     if (this.#core.chunks.areAllPopulated(chunk, start, length)) return
-    const from = Math.floor(start / BLOCK)
-    if (populateChunk(this.#core, chunk, from, Math.ceil((start + length) / BLOCK))) return
+    const from = pageOf(start)
+    if (populateChunk(this.#core, chunk, from, pageOf(start + length - 1) + 1)) return
     throw this.#failed(new PercpuMemoryError('no pages for per-CPU memory: boot with more `memory`'))
   }
 
@@ -234,27 +221,6 @@ export class Allocator {
     return pointer
   }
 
-  /** Whether the chunk is set aside, or is one wholly free chunk too many. */
-  #setsAside(chunk: number): boolean {
-    const { words, slots, geometry, backend } = this.#core
-    const core = this.#core
-    if (core.is(chunk, CHUNK_ISOLATED)) {
-      if (words.get(chunk + empty) === 0) return false
-      slots.move(chunk, geometry.depopulate)
-      return true
-    }
-    if (core.isWhollyFree(chunk)) {
-      const first = slots.first(geometry.free)
-      return first !== chunk || slots.next(chunk) !== 0
-    }
-    if (backend.populatedAtOnce || core.isImmutable(chunk) || !core.isCounted(chunk)) return false
-    const own = words.get(chunk + empty)
-    if (own === 0 || own < geometry.pages / 4) return false
-    if (words.get(this.#root + fields.emptyPages) <= EMPTY_PAGES_HIGH + own) return false
-    core.isolate(chunk)
-    return true
-  }
-
   #wantsPages(atomicFailed: boolean): boolean {
     const { words } = this.#core
     if (atomicFailed) words.put(this.#root + fields.atomicFailed, 1)
@@ -264,7 +230,9 @@ export class Allocator {
   #clear(chunk: number, start: number, length: number): void {
     for (let done = 0; done < length;) {
       const granule = start + done
-      const count = this.#core.geometry.isMapped ? Math.min(length - done, BLOCK - (granule % BLOCK)) : length
+      const count = this.#core.geometry.isMapped
+        ? Math.min(length - done, BLOCK - (granule & (BLOCK - 1)))
+        : length
       this.#core.backend.clear(chunk, granule, count)
       done += count
     }
@@ -318,12 +286,4 @@ export function pointerAt({ memory }: Core, address: number): number {
 function checkInto(address: number, limit: number): void {
   if (Number.isInteger(address / 4) && address > 0 && address < limit) return
   throw new ArgumentError(`into: ${address} is not the address of a 32-bit word of this machine`, { address })
-}
-function badPointer(pointer: number): PointerError {
-  return new PointerError(
-    `there is no per-CPU memory at pointer ${pointer}: it was freed, or never allocated`,
-    {
-      pointer,
-    },
-  )
 }

@@ -13,7 +13,7 @@ import type { Core } from './core.js'
 import { BLOCK, EMPTY_PAGES_HIGH } from './geometry.js'
 import { createChunk, depopulateChunk, destroyChunk, populateChunk, runsOf } from './growth.js'
 import { PercpuChunk, PercpuRoot } from './layouts.js'
-import { conclude, repair } from './operation.js'
+import { announce, conclude, repair, SORT } from './operation.js'
 
 const { words: fields } = PercpuRoot
 const { populated } = PercpuChunk.words
@@ -72,11 +72,10 @@ function reclaimOne(core: Core): boolean {
     depopulateChunk(core, chunk, from, to, unmapped)
   }
   core.backend.release(unmapped)
-  words.section(() => {
-    conclude(core)
-    if (enough || core.isWhollyFree(chunk)) core.integrate(chunk)
-    else slots.move(chunk, geometry.sidelined)
-  })
+  announce(core, SORT, chunk, 0, 0)
+  if (enough || core.isWhollyFree(chunk)) core.integrate(chunk)
+  else slots.move(chunk, geometry.sidelined)
+  conclude(core)
   return true
 }
 

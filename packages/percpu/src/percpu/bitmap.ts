@@ -1,68 +1,72 @@
 /**
  * Bitmaps in shared words: bit i of a map at word `map` is bit i % 32 of word `map + i / 32`. Ranges are [from, to).
  */
-import type { Words } from './words.js'
+import type { I32View } from '#mem'
+import * as mem from '#mem'
+
+// Copied out of their module for the compiler, which checks an import at each use.
+const { load32, store32 } = mem
 
 /** First clear bit of the range, or `to`. */
-export function nextClear(words: Words, map: number, from: number, to: number): number {
-  return next(words, map, from, to, -1)
+export function nextClear(view: I32View, map: number, from: number, to: number): number {
+  return next(view, map, from, to, -1)
 }
 /** First set bit of the range, or `to`. */
-export function nextSet(words: Words, map: number, from: number, to: number): number {
-  return next(words, map, from, to, 0)
+export function nextSet(view: I32View, map: number, from: number, to: number): number {
+  return next(view, map, from, to, 0)
 }
-function next(words: Words, map: number, from: number, to: number, flip: number): number {
+function next(view: I32View, map: number, from: number, to: number, flip: number): number {
   if (from >= to) return to
   let word = from >>> 5
-  let bits = (words.get(map + word) ^ flip) & (-1 << (from & 31))
+  let bits = (load32(view, map + word) ^ flip) & (-1 << (from & 31))
   const last = (to - 1) >>> 5
   while (bits === 0) {
     if (++word > last) return to
-    bits = words.get(map + word) ^ flip
+    bits = load32(view, map + word) ^ flip
   }
   const bit = word * 32 + 31 - Math.clz32(bits & -bits)
   return bit < to ? bit : to
 }
 
 /** Last set bit of the range, or `from - 1`. */
-export function lastSet(words: Words, map: number, from: number, to: number): number {
+export function lastSet(view: I32View, map: number, from: number, to: number): number {
   if (from >= to) return from - 1
   let word = (to - 1) >>> 5
-  let bits = words.get(map + word) & (-1 >>> (31 - ((to - 1) & 31)))
+  let bits = load32(view, map + word) & (-1 >>> (31 - ((to - 1) & 31)))
   const first = from >>> 5
   while (bits === 0) {
     if (--word < first) return from - 1
-    bits = words.get(map + word)
+    bits = load32(view, map + word)
   }
   const bit = word * 32 + 31 - Math.clz32(bits)
   return bit >= from ? bit : from - 1
 }
 
-export function isSet(words: Words, map: number, bit: number): boolean {
-  return (words.get(map + (bit >>> 5)) & (1 << (bit & 31))) !== 0
+export function isSet(view: I32View, map: number, bit: number): boolean {
+  return (load32(view, map + (bit >>> 5)) & (1 << (bit & 31))) !== 0
 }
-export function setBit(words: Words, map: number, bit: number): void {
+export function setBit(view: I32View, map: number, bit: number): void {
   const at = map + (bit >>> 5)
-  words.put(at, words.get(at) | (1 << (bit & 31)))
+  store32(view, at, load32(view, at) | (1 << (bit & 31)))
 }
-export function setRange(words: Words, map: number, from: number, to: number): void {
+export function setRange(view: I32View, map: number, from: number, to: number): void {
   let bit = from
   while (bit < to) {
     const at = map + (bit >>> 5)
     const stop = Math.min(to, (bit | 31) + 1)
-    words.put(at, words.get(at) | maskOf(bit, stop))
+    store32(view, at, load32(view, at) | maskOf(bit, stop))
     bit = stop
   }
 }
 /** Writes only words that have one of the bits. */
-export function clearRange(words: Words, map: number, from: number, to: number): void {
+export function clearRange(view: I32View, map: number, from: number, to: number): void {
   let bit = from
   while (bit < to) {
     const at = map + (bit >>> 5)
     const stop = Math.min(to, (bit | 31) + 1)
-    const bits = words.get(at)
+    const bits = load32(view, at)
     const rest = bits & ~maskOf(bit, stop)
-    if (rest !== bits) words.put(at, rest)
+    if (rest !== bits) store32(view, at, rest)
     bit = stop
   }
 }
@@ -71,35 +75,35 @@ function maskOf(from: number, to: number): number {
   return (-1 >>> (32 - (to - from))) << (from & 31)
 }
 /** Set bits of the range. */
-export function countSet(words: Words, map: number, from: number, to: number): number {
+export function countSet(view: I32View, map: number, from: number, to: number): number {
   let count = 0
-  for (let bit = nextSet(words, map, from, to); bit < to; bit = nextSet(words, map, bit + 1, to)) count++
+  for (let bit = nextSet(view, map, from, to); bit < to; bit = nextSet(view, map, bit + 1, to)) count++
   return count
 }
 
 /** First run of `length` clear bits in the range that begins at a multiple of `align` (a power of two); -1 if there is none. */
 export function findRun(
-  words: Words,
+  view: I32View,
   map: number,
   from: number,
   to: number,
   length: number,
   align: number,
 ): number {
-  if (length <= align && align <= 32) return findInCells(words, map, from, to, length, align)
-  let start = nextClear(words, map, from, to)
+  if (length <= align && align <= 32) return findInCells(view, map, from, to, length, align)
+  let start = nextClear(view, map, from, to)
   for (;;) {
     start = (start + align - 1) & -align
     if (start + length > to) return -1
-    const stop = nextSet(words, map, start, start + length)
+    const stop = nextSet(view, map, start, start + length)
     if (stop === start + length) return start
-    start = nextClear(words, map, stop + 1, to)
+    start = nextClear(view, map, stop + 1, to)
   }
 }
 
 /** The run lies inside an aligned cell, and so inside a word: all cells of a word are looked at together. */
 function findInCells(
-  words: Words,
+  view: I32View,
   map: number,
   from: number,
   to: number,
@@ -110,7 +114,7 @@ function findInCells(
   const first = (from + align - 1) & -align
   let within = -1 << (first & 31)
   for (let word = first >>> 5; word * 32 < to; word++) {
-    let clear = ~words.get(map + word)
+    let clear = ~load32(view, map + word)
     for (let have = 1; have < length;) {
       const step = Math.min(have, length - have)
       clear &= clear >>> step

@@ -9,8 +9,10 @@
  * `whole`, the record of the chunk, has the longest run (never too long; after frees up to a page too short at either end where runs cross
  * pages), the first free granule, and no scan: it is made anew from the blocks.
  */
+import type { I32View } from '#mem'
+import * as mem from '#mem'
 import { clearRange, countSet, findRun, isSet, nextSet, setBit, setRange } from './bitmap.js'
-import { BLOCK, BLOCK_WORDS, type Geometry } from './geometry.js'
+import { BLOCK, BLOCK_WORDS, pageOf, type Geometry } from './geometry.js'
 import {
   blockFreed,
   blockTaken,
@@ -27,6 +29,8 @@ import {
 import { PercpuChunk } from './layouts.js'
 import type { Words } from './words.js'
 
+// Copied out of their module for the compiler, which checks an import at each use.
+const { load32, store32 } = mem
 const { whole, freeGranules, end } = PercpuChunk.words
 
 /** What a change did to pages: how many populated ones became wholly free, or ceased to be. */
@@ -42,28 +46,28 @@ export class Chunks {
   }
 
   isPopulated(chunk: number, page: number): boolean {
-    return isSet(this.words, chunk + this.geometry.populated, page)
+    return isSet(this.words.view, chunk + this.geometry.populated, page)
   }
   areAllPopulated(chunk: number, start: number, length: number): boolean {
-    const { geometry, words } = this
+    const { geometry } = this
+    const { view } = this.words
     if (!geometry.isMapped) return true
-    const from = (start / BLOCK) | 0
-    const to = ((start + length - 1) / BLOCK) | 0
-    for (let page = from; page <= to; page++)
-      if (!isSet(words, chunk + geometry.populated, page)) return false
+    const from = pageOf(start)
+    const to = pageOf(start + length - 1)
+    for (let page = from; page <= to; page++) if (!isSet(view, chunk + geometry.populated, page)) return false
     return true
   }
   /** Whether page `page` is wholly free. */
   isEmpty(chunk: number, page: number): boolean {
-    return this.words.get(this.#block(chunk, page) + left) === BLOCK
+    return load32(this.words.view, this.#block(chunk, page) + left) === BLOCK
   }
 
   /** A run that fits: where its search begins; -1 if there is none. Reads only. */
   find(chunk: number, length: number, align: number, populatedOnly: boolean): number {
-    const { words } = this
-    const at = words.get(chunk + whole + contigStart)
+    const { view } = this.words
+    const at = load32(view, chunk + whole + contigStart)
     const padding = ((at + align - 1) & -align) - at
-    if (padding + length > words.get(chunk + whole + contig)) return -1
+    if (padding + length > load32(view, chunk + whole + contig)) return -1
     if (!this.geometry.isMapped) return this.#findContiguous(chunk, length, align)
     return length <= BLOCK
       ? this.#findInPage(chunk, length, align, populatedOnly)
@@ -71,22 +75,24 @@ export class Chunks {
   }
 
   #findInPage(chunk: number, length: number, align: number, populatedOnly: boolean): number {
-    const { words, geometry } = this
+    const { geometry } = this
+    const { view } = this.words
     for (let page = this.#firstPage(chunk); page < geometry.pages; page++) {
       const block = this.#block(chunk, page)
-      if (!hasRoom(words, block, length, align)) continue
+      if (!hasRoom(view, block, length, align)) continue
       if (populatedOnly && !this.isPopulated(chunk, page)) continue
-      return page * BLOCK + searchStart(words, block, length)
+      return page * BLOCK + searchStart(view, block, length)
     }
     return -1
   }
 
   #findPages(chunk: number, length: number, populatedOnly: boolean): number {
-    const { words, geometry } = this
+    const { geometry } = this
+    const { view } = this.words
     let run = 0
     let start = 0
     for (let page = this.#firstPage(chunk); page < geometry.pages; page++) {
-      const free = words.get(this.#block(chunk, page) + left)
+      const free = load32(view, this.#block(chunk, page) + left)
       if (run === 0) start = page
       if (free === 0 || (populatedOnly && !this.isPopulated(chunk, page))) run = 0
       else {
@@ -98,19 +104,20 @@ export class Chunks {
   }
 
   #findContiguous(chunk: number, length: number, align: number): number {
-    const { words, geometry } = this
+    const { geometry } = this
+    const { view } = this.words
     // A run that reaches the end of the block before: its aligned start, and length from there.
     let carry = 0
     let carryStart = 0
     for (let page = this.#firstPage(chunk); page < geometry.pages; page++) {
       const block = this.#block(chunk, page)
       if (carry > 0) {
-        carry += words.get(block + left)
+        carry += load32(view, block + left)
         if (carry >= length) return carryStart
-        if (words.get(block + left) === BLOCK) continue
+        if (load32(view, block + left) === BLOCK) continue
       }
-      if (hasRoom(words, block, length, align)) return page * BLOCK + searchStart(words, block, length)
-      const start = (BLOCK - words.get(block + right) + align - 1) & -align
+      if (hasRoom(view, block, length, align)) return page * BLOCK + searchStart(view, block, length)
+      const start = (BLOCK - load32(view, block + right) + align - 1) & -align
       carryStart = page * BLOCK + start
       carry = BLOCK - start
     }
@@ -121,25 +128,26 @@ export class Chunks {
   locate(chunk: number, length: number, align: number, from: number): number {
     const { granules, isMapped, allocated } = this.geometry
     if (isMapped && length > BLOCK) return from
-    const to = isMapped ? ((from / BLOCK) | 0) * BLOCK + BLOCK : Math.min(from + length + BLOCK, granules)
-    return findRun(this.words, chunk + allocated, from, to, length, align)
+    const to = isMapped ? pageOf(from) * BLOCK + BLOCK : Math.min(from + length + BLOCK, granules)
+    return findRun(this.words.view, chunk + allocated, from, to, length, align)
   }
 
   /** Takes granules that are free. Returns how many populated pages were wholly free before. */
   take(chunk: number, start: number, length: number): Emptied {
-    const { words, geometry } = this
+    const { geometry } = this
+    const { view } = this.words
     const stop = start + length
     let filled = 0
-    mark(words, chunk + geometry.allocated, chunk + geometry.bounds, start, stop)
-    words.put(chunk + freeGranules, words.get(chunk + freeGranules) - length)
-    for (let page = (start / BLOCK) | 0; page * BLOCK < stop; page++) {
+    mark(view, chunk + geometry.allocated, chunk + geometry.bounds, start, stop)
+    store32(view, chunk + freeGranules, load32(view, chunk + freeGranules) - length)
+    for (let page = pageOf(start); page * BLOCK < stop; page++) {
       const from = page * BLOCK
       const block = this.#block(chunk, page)
-      if (words.get(block + left) === BLOCK && this.isPopulated(chunk, page)) filled++
+      if (load32(view, block + left) === BLOCK && this.isPopulated(chunk, page)) filled++
       const first = Math.max(0, start - from)
       const last = Math.min(BLOCK, stop - from)
-      if (last - first === BLOCK) exhaustBlock(words, block)
-      else blockTaken(words, block, chunk + geometry.allocated, from, first, last)
+      if (last - first === BLOCK) exhaustBlock(view, block)
+      else blockTaken(view, block, chunk + geometry.allocated, from, first, last)
     }
     this.#wholeTaken(chunk, start, stop)
     return filled
@@ -147,84 +155,95 @@ export class Chunks {
 
   /** Length of the allocation that begins at `start`; 0 if none does. */
   lengthAt(chunk: number, start: number): number {
-    const { words, geometry } = this
-    if (start < words.get(chunk + PercpuChunk.words.start) || start >= words.get(chunk + end)) return 0
-    if (!isSet(words, chunk + geometry.allocated, start) || !isSet(words, chunk + geometry.bounds, start))
+    const { geometry } = this
+    const { view } = this.words
+    if (start < load32(view, chunk + PercpuChunk.words.start) || start >= load32(view, chunk + end)) return 0
+    if (!isSet(view, chunk + geometry.allocated, start) || !isSet(view, chunk + geometry.bounds, start))
       return 0
-    return nextSet(words, chunk + geometry.bounds, start + 1, geometry.granules + 1) - start
+    return nextSet(view, chunk + geometry.bounds, start + 1, geometry.granules + 1) - start
   }
 
   /** Frees an allocation. Returns how many populated pages are wholly free now that were not. */
   release(chunk: number, start: number, length: number): Emptied {
-    const { words, geometry } = this
+    const { geometry } = this
+    const { view } = this.words
     const stop = start + length
-    clearRange(words, chunk + geometry.allocated, start, stop)
-    words.put(chunk + freeGranules, words.get(chunk + freeGranules) + length)
+    const page = pageOf(start)
+    const from = page * BLOCK
+    const record = chunk + whole
+    clearRange(view, chunk + geometry.allocated, start, stop)
+    store32(view, chunk + freeGranules, load32(view, chunk + freeGranules) + length)
+    if (start < load32(view, record + firstFree)) store32(view, record + firstFree, start)
+    if (length >= BLOCK || stop > from + BLOCK) return this.#releasePages(chunk, start, stop)
+    const block = chunk + geometry.blocks + page * BLOCK_WORDS
+    const run = blockFreed(view, block, chunk + geometry.allocated, from, start - from, stop - from)
+    if (run === BLOCK) return this.#emptied(chunk, page)
+    this.#considerWhole(record, from + (run >>> 12), run & 4095)
+    return 0
+  }
+
+  #releasePages(chunk: number, start: number, stop: number): Emptied {
+    const { geometry } = this
+    const { view } = this.words
     let emptied = 0
-    let run = 0
-    let isWhole = false
-    const firstPage = (start / BLOCK) | 0
-    for (let page = firstPage; page * BLOCK < stop; page++) {
+    for (let page = pageOf(start); page * BLOCK < stop; page++) {
       const from = page * BLOCK
       const first = Math.max(0, start - from)
       const last = Math.min(BLOCK, stop - from)
-      run = this.#releaseIn(chunk, page, first, last)
-      if (run !== BLOCK) continue
-      isWhole = true
+      const block = this.#block(chunk, page)
+      if (last - first === BLOCK) resetBlock(view, block)
+      else if (blockFreed(view, block, chunk + geometry.allocated, from, first, last) !== BLOCK) continue
       if (this.isPopulated(chunk, page)) emptied++
     }
-    const isLocal = !isWhole && stop <= (firstPage + 1) * BLOCK
-    this.#wholeFreed(chunk, start, isLocal ? firstPage * BLOCK + Math.floor(run / 4096) : -1, run % 4096)
+    this.refresh(chunk)
     return emptied
   }
 
-  #releaseIn(chunk: number, page: number, first: number, last: number): number {
-    const { words, geometry } = this
-    const block = this.#block(chunk, page)
-    if (last - first < BLOCK)
-      return blockFreed(words, block, chunk + geometry.allocated, page * BLOCK, first, last)
-    resetBlock(words, block)
-    return BLOCK
+  /** A page became wholly free: its run reaches over those beside it that are, and into what is free at their edges. */
+  #emptied(chunk: number, page: number): Emptied {
+    const { pages, isMapped } = this.geometry
+    const { view } = this.words
+    let first = page
+    while (first > 0 && this.isEmpty(chunk, first - 1)) first--
+    let last = page + 1
+    while (last < pages && this.isEmpty(chunk, last)) last++
+    const before = first === 0 || isMapped ? 0 : load32(view, this.#block(chunk, first - 1) + right)
+    const behind = last === pages ? 0 : load32(view, this.#block(chunk, last) + left)
+    this.#considerWhole(chunk + whole, first * BLOCK - before, before + (last - first) * BLOCK + behind)
+    return this.isPopulated(chunk, page) ? 1 : 0
   }
 
   #wholeTaken(chunk: number, start: number, stop: number): void {
-    const { words } = this
+    const { view } = this.words
     const record = chunk + whole
-    if (words.get(record + firstFree) === start)
-      words.put(record + firstFree, this.#firstFreeFrom(chunk, start))
-    const at = words.get(record + contigStart)
-    if (at < stop && start < at + words.get(record + contig)) this.refresh(chunk)
-  }
-
-  #wholeFreed(chunk: number, start: number, runStart: number, runLength: number): void {
-    const { words } = this
-    const record = chunk + whole
-    if (start < words.get(record + firstFree)) words.put(record + firstFree, start)
-    if (runStart < 0) this.refresh(chunk)
-    else this.#considerWhole(record, runStart, runLength)
+    if (load32(view, record + firstFree) === start)
+      store32(view, record + firstFree, this.#firstFreeFrom(chunk, start))
+    const at = load32(view, record + contigStart)
+    if (at < stop && start < at + load32(view, record + contig)) this.refresh(chunk)
   }
 
   #considerWhole(record: number, start: number, length: number): void {
-    const { words } = this
-    const longest = words.get(record + contig)
-    const at = words.get(record + contigStart)
+    const { view } = this.words
+    const longest = load32(view, record + contig)
+    const at = load32(view, record + contigStart)
     const isBetter = at !== 0 && (start === 0 || (start & -start) > (at & -at))
     if (length < longest || (length === longest && !isBetter)) return
-    words.put(record + contig, length)
-    words.put(record + contigStart, start)
+    store32(view, record + contig, length)
+    store32(view, record + contigStart, start)
   }
 
   /** Makes the longest run anew from the blocks. */
   refresh(chunk: number): void {
-    const { words, geometry } = this
+    const { geometry } = this
+    const { view } = this.words
     const record = chunk + whole
-    words.put(record + contig, 0)
-    words.put(record + contigStart, 0)
+    store32(view, record + contig, 0)
+    store32(view, record + contigStart, 0)
     let run = 0
     let start = 0
     for (let page = this.#firstPage(chunk); page < geometry.pages; page++) {
       const block = this.#block(chunk, page)
-      const free = words.get(block + left)
+      const free = load32(view, block + left)
       if (run > 0) this.#considerWhole(record, start, run + free)
       if (free === BLOCK) {
         if (run === 0) start = page * BLOCK
@@ -232,58 +251,65 @@ export class Chunks {
         this.#considerWhole(record, start, run)
         continue
       }
-      this.#considerWhole(record, page * BLOCK + words.get(block + contigStart), words.get(block + contig))
-      run = geometry.isMapped ? 0 : words.get(block + right)
+      this.#considerWhole(
+        record,
+        page * BLOCK + load32(view, block + contigStart),
+        load32(view, block + contig),
+      )
+      run = geometry.isMapped ? 0 : load32(view, block + right)
       start = (page + 1) * BLOCK - run
     }
   }
 
   /** Everything that can be told from the bitmaps alone. */
   rebuild(chunk: number): void {
-    const { words, geometry } = this
+    const { geometry } = this
+    const { view } = this.words
     const map = chunk + geometry.allocated
     let empty = 0
     for (let page = 0; page < geometry.pages; page++) {
-      rebuildBlock(words, this.#block(chunk, page), map, page * BLOCK)
+      rebuildBlock(view, this.#block(chunk, page), map, page * BLOCK)
       if (this.isEmpty(chunk, page) && this.isPopulated(chunk, page)) empty++
     }
-    words.put(chunk + freeGranules, geometry.granules - countSet(words, map, 0, geometry.granules))
-    words.put(chunk + PercpuChunk.words.empty, empty)
-    words.put(
+    store32(view, chunk + freeGranules, geometry.granules - countSet(view, map, 0, geometry.granules))
+    store32(view, chunk + PercpuChunk.words.empty, empty)
+    store32(
+      view,
       chunk + PercpuChunk.words.populated,
-      countSet(words, chunk + geometry.populated, 0, geometry.pages),
+      countSet(view, chunk + geometry.populated, 0, geometry.pages),
     )
-    words.put(chunk + whole + firstFree, this.#firstFreeFrom(chunk, 0))
+    store32(view, chunk + whole + firstFree, this.#firstFreeFrom(chunk, 0))
     this.refresh(chunk)
   }
 
   #firstFreeFrom(chunk: number, start: number): number {
-    const { words, geometry } = this
-    for (let page = (start / BLOCK) | 0; page < geometry.pages; page++) {
-      const first = words.get(this.#block(chunk, page) + firstFree)
+    const { geometry } = this
+    const { view } = this.words
+    for (let page = pageOf(start); page < geometry.pages; page++) {
+      const first = load32(view, this.#block(chunk, page) + firstFree)
       if (first < BLOCK) return page * BLOCK + first
     }
     return geometry.granules
   }
   #firstPage(chunk: number): number {
-    return (this.words.get(chunk + whole + firstFree) / BLOCK) | 0
+    return pageOf(load32(this.words.view, chunk + whole + firstFree))
   }
   #block(chunk: number, page: number): number {
     return chunk + this.geometry.blocks + page * BLOCK_WORDS
   }
 }
 
-function hasRoom(words: Words, block: number, length: number, align: number): boolean {
-  const at = words.get(block + contigStart)
+function hasRoom(view: I32View, block: number, length: number, align: number): boolean {
+  const at = load32(view, block + contigStart)
   const padding = ((at + align - 1) & -align) - at
-  return padding + length <= words.get(block + contig)
+  return padding + length <= load32(view, block + contig)
 }
 
 /** Marks an allocation: its bits, and its bounds; what an earlier one left between them goes. */
-function mark(words: Words, allocated: number, bounds: number, start: number, end: number): void {
-  setRange(words, allocated, start, end)
+function mark(view: I32View, allocated: number, bounds: number, start: number, end: number): void {
+  setRange(view, allocated, start, end)
   // Mutant: percpu/bounds-kept.
-  clearRange(words, bounds, start + 1, end)
-  setBit(words, bounds, start)
-  setBit(words, bounds, end)
+  clearRange(view, bounds, start + 1, end)
+  setBit(view, bounds, start)
+  setBit(view, bounds, end)
 }

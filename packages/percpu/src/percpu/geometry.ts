@@ -97,6 +97,18 @@ export class Geometry implements Shape {
   }
 }
 
+const GRANULE_SHIFT = Math.log2(GRANULE)
+const BLOCK_SHIFT = Math.log2(BLOCK)
+
+/** Granules that hold so many bytes. Shifted: a compiler takes these constants for variables, and would divide. */
+export function granulesOf(bytes: number): number {
+  return (bytes + GRANULE - 1) >>> GRANULE_SHIFT
+}
+/** The page of a unit with this granule. */
+export function pageOf(granule: number): number {
+  return granule >>> BLOCK_SHIFT
+}
+
 function slotOfBytes(bytes: number): number {
   return Math.max(32 - Math.clz32(bytes) - SLOT_SHIFT + 2, 1)
 }

@@ -1,11 +1,11 @@
 /**
- * Making and unmaking chunks and their pages. All of it under the lock; each step is one section, or announced (operation.ts), so that a
- * thread killed anywhere leaves whole chunks, and no page lost.
+ * Making and unmaking chunks and their pages. All of it under the lock, and announced (operation.ts), so that a thread killed anywhere
+ * leaves whole chunks, and no page lost.
  *
- *     create       record and block in flight ──section──▶ kept, in the registry and in a slot
- *     populate     pages in flight ──a section each──▶ mapped, kept ──section──▶ populated
- *     depopulate   populated ──section──▶ not ──a section each──▶ unmapped, in flight ──▶ flushed ──▶ free
- *     destroy      depopulated ──section──▶ in no slot, not in the registry, in flight ──▶ free
+ *     create       record and block in flight ──section──▶ kept, in the registry ──▶ in a slot
+ *     populate     pages in flight ──a section each──▶ mapped, kept ──▶ populated
+ *     depopulate   populated ──▶ not ──a section each──▶ unmapped, in flight ──▶ flushed ──▶ free
+ *     destroy      depopulated ──section──▶ not in the registry, in flight ──▶ in no slot ──▶ free
  */
 import { fillBytes, load32, store32 } from '#mem'
 import { clearRange, setRange } from './bitmap.js'
@@ -13,7 +13,7 @@ import type { Core } from './core.js'
 import { BLOCK_WORDS, PAGE_BYTES } from './geometry.js'
 import { resetBlock } from './hints.js'
 import { PercpuBlock, PercpuChunk, PercpuRoot } from './layouts.js'
-import { announce, conclude, MAP } from './operation.js'
+import { announce, conclude, MAP, SORT } from './operation.js'
 
 const { words: fields } = PercpuRoot
 const { index: indexWord, start, end, freeGranules, populated, empty, whole } = PercpuChunk.words
@@ -31,19 +31,21 @@ export function createChunk(core: Core): number | undefined {
     pages.free(address, geometry.recordOrder)
     return undefined
   }
+  announce(core, SORT, chunk, 0, 0)
   words.section((section) => {
     pages.keep(address, section)
     backend.keep(chunk, section)
-    words.put(places.registry + index, chunk)
+    section.write32(places.registry + index, chunk)
     if (index >= words.get(places.root + fields.registered))
-      words.put(places.root + fields.registered, index + 1)
-    words.add(places.root + fields.chunks, 1)
-    if (backend.populatedAtOnce) {
-      words.add(places.root + fields.populatedPages, geometry.pages)
-      words.add(places.root + fields.emptyPages, geometry.pages)
-    }
-    slots.insert(chunk, geometry.free, true)
+      section.write32(places.root + fields.registered, index + 1)
+    section.write32(places.root + fields.chunks, words.get(places.root + fields.chunks) + 1)
   })
+  if (backend.populatedAtOnce) {
+    words.add(places.root + fields.populatedPages, geometry.pages)
+    words.add(places.root + fields.emptyPages, geometry.pages)
+  }
+  slots.insert(chunk, geometry.free, true)
+  conclude(core)
   return chunk
 }
 
@@ -52,14 +54,14 @@ export function writeRecord(core: Core, chunk: number, index: number): void {
   const { memory, geometry, words, backend } = core
   fillBytes(memory, chunk * 4, geometry.recordWords * 4, 0)
   for (let page = 0; page < geometry.pages; page++)
-    resetBlock(words, chunk + geometry.blocks + page * BLOCK_WORDS)
+    resetBlock(words.view, chunk + geometry.blocks + page * BLOCK_WORDS)
   store32(memory.i32, chunk + indexWord, index)
   store32(memory.i32, chunk + start, 0)
   store32(memory.i32, chunk + end, geometry.granules)
   store32(memory.i32, chunk + freeGranules, geometry.granules)
   store32(memory.i32, chunk + whole + PercpuBlock.words.contig, geometry.granules)
   if (!backend.populatedAtOnce) return
-  setRange(words, chunk + geometry.populated, 0, geometry.pages)
+  setRange(words.view, chunk + geometry.populated, 0, geometry.pages)
   store32(memory.i32, chunk + populated, geometry.pages)
   store32(memory.i32, chunk + empty, geometry.pages)
 }
@@ -77,15 +79,17 @@ export function destroyChunk(core: Core, chunk: number): void {
   const { pages, geometry, words, backend, slots, places } = core
   const address = chunk * 4
   if (!backend.populatedAtOnce) depopulateAll(core, chunk)
+  announce(core, SORT, chunk, 0, 0)
   words.section((section) => {
-    slots.remove(chunk)
-    words.put(places.registry + words.get(chunk + indexWord), 0)
-    words.add(places.root + fields.chunks, -1)
-    core.addEmpty(chunk, -words.get(chunk + empty))
-    core.addPopulated(chunk, -words.get(chunk + populated))
+    section.write32(places.registry + words.get(chunk + indexWord), 0)
+    section.write32(places.root + fields.chunks, words.get(places.root + fields.chunks) - 1)
     pages.disown(address, section)
     backend.disown(chunk, section)
   })
+  slots.remove(chunk)
+  core.addEmpty(chunk, -words.get(chunk + empty))
+  core.addPopulated(chunk, -words.get(chunk + populated))
+  conclude(core)
   backend.destroy(chunk)
   pages.free(address, geometry.recordOrder)
 }
@@ -109,18 +113,16 @@ export function populateChunk(core: Core, chunk: number, from: number, to: numbe
     }
   }
   if (done < holes.length) return false
-  words.section(() => {
-    for (const [first, last] of holes) {
-      setRange(words, chunk + geometry.populated, first, last)
-      core.addPopulated(chunk, last - first)
-      core.addEmpty(chunk, last - first)
-    }
-    conclude(core)
-  })
+  for (const [first, last] of holes) {
+    setRange(words.view, chunk + geometry.populated, first, last)
+    core.addPopulated(chunk, last - first)
+    core.addEmpty(chunk, last - first)
+  }
+  conclude(core)
   return true
 }
 
-/** Takes pages [from, to), all populated and wholly free, from the units, into `unmapped`. The caller releases them, and concludes. */
+/** Takes pages [from, to), all populated and wholly free, from the units, into `unmapped`. The caller releases them. */
 export function depopulateChunk(
   core: Core,
   chunk: number,
@@ -129,13 +131,12 @@ export function depopulateChunk(
   unmapped: number[],
 ): void {
   const { words, geometry, backend } = core
-  words.section(() => {
-    clearRange(words, chunk + geometry.populated, from, to)
-    core.addPopulated(chunk, from - to)
-    core.addEmpty(chunk, from - to)
-    announce(core, MAP, chunk, from, to - from)
-  })
+  announce(core, MAP, chunk, from, to - from)
+  clearRange(words.view, chunk + geometry.populated, from, to)
+  core.addPopulated(chunk, from - to)
+  core.addEmpty(chunk, from - to)
   backend.unmap(chunk, from, to, unmapped)
+  conclude(core)
 }
 
 function depopulateAll(core: Core, chunk: number): void {
@@ -143,7 +144,6 @@ function depopulateAll(core: Core, chunk: number): void {
   for (const [from, to] of [...runsOf(core, chunk, 0, core.geometry.pages, true)])
     depopulateChunk(core, chunk, from, to, unmapped)
   core.backend.release(unmapped)
-  conclude(core)
 }
 
 function holeAt(holes: readonly [number, number][], i: number): [number, number] {

@@ -12,7 +12,7 @@
  * Each entry is changed in a section together with whom the page belongs to: a page is mapped and kept, or neither.
  */
 import { load32, store32, type Memory } from '#mem'
-import { BLOCK, GRANULE, PAGE_BYTES, type Geometry } from './geometry.js'
+import { BLOCK, GRANULE, PAGE_BYTES, pageOf, type Geometry } from './geometry.js'
 import { PercpuRoot } from './layouts.js'
 import type { PageSource } from './pages.js'
 import type { Words } from './words.js'
@@ -39,8 +39,8 @@ export class Mapping {
 
   /** Byte address of a granule of a unit; undefined if its page is not mapped. */
   translate(chunk: number, cpu: number, granule: number): number | undefined {
-    const page = this.at(chunk, cpu, (granule / BLOCK) | 0)
-    return page === 0 ? undefined : page * PAGE_BYTES + (granule % BLOCK) * GRANULE
+    const page = this.at(chunk, cpu, pageOf(granule))
+    return page === 0 ? undefined : page * PAGE_BYTES + (granule & (BLOCK - 1)) * GRANULE
   }
 
   /** Maps a page, which the thread has in flight, at a place where none is mapped. */

@@ -8,9 +8,9 @@
  *     SORT             –                               lists
  *     MAP              pages from, to                  mapped pages that are not populated are unmapped, flushed, given back
  *
- * The bitmaps are the truth. Hints, lists and counts follow from them and are made anew; TAKE, RELEASE and SORT change them with bare
- * stores after the operation was announced, and end it by one store. MAP is announced, changed and ended in sections, which the
- * reaper has taken back, or not; there the entries of the page tables are the truth.
+ * The bitmaps, the registry and the page tables are the truth. Hints, lists and counts follow from them and are made anew. An operation
+ * changes all with bare stores after it was announced, and is ended by one store; only entries of the registry and of page tables
+ * change in sections, together with whom the pages belong to.
  *
  * Whoever repairs may die, too: the operation is ended last, and each step can be repeated.
  */
@@ -70,6 +70,7 @@ function repairOperation(core: Core, operation: number): void {
       backend.unmap(chunk, page, page + 1, unmapped)
       backend.release(unmapped)
     }
+    chunks.rebuild(chunk)
   } else if (operation !== SORT) {
     // atomic: as B in Allocator, taken back; only the dead owner's own value.
     if (operation === PUBLISH)
@@ -79,10 +80,10 @@ function repairOperation(core: Core, operation: number): void {
         (words.get(chunk + PercpuChunk.words.index) << geometry.shift) | start,
         0,
       )
-    clearRange(words, chunk + geometry.allocated, start, end)
+    clearRange(words.view, chunk + geometry.allocated, start, end)
     chunks.rebuild(chunk)
   }
-  if (operation !== MAP) recount(core)
+  recount(core)
   conclude(core)
 }
 

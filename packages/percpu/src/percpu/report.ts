@@ -125,10 +125,10 @@ function count({ words, geometry }: Core, chunk: number): { fragments: number; a
   let fragments = 0
   let allocations = 0
   for (let bit = start; bit < end;) {
-    const used = nextSet(words, map, bit, end)
+    const used = nextSet(words.view, map, bit, end)
     if (used > bit) fragments++
-    const stop = nextClear(words, map, used, end)
-    for (let at = used; at < stop; at = nextSet(words, bounds, at + 1, stop)) allocations++
+    const stop = nextClear(words.view, map, used, end)
+    for (let at = used; at < stop; at = nextSet(words.view, bounds, at + 1, stop)) allocations++
     bit = stop
   }
   return { fragments, allocations }

@@ -180,11 +180,11 @@ function layOutPart(
   words.put(chunk + chunkFields.end, end)
   if (!geometry.isMapped) words.put(chunk + chunkFields.base, (units[0] ?? 0) / PAGE_BYTES)
   else mapUnits(words.memory, geometry, chunk, units)
-  setRange(words, chunk + geometry.populated, 0, geometry.pages)
-  setRange(words, chunk + geometry.allocated, 0, start)
-  setRange(words, chunk + geometry.allocated, end, geometry.granules)
-  setRange(words, chunk + geometry.bounds, start, start + 1)
-  setRange(words, chunk + geometry.bounds, end, end + 1)
+  setRange(words.view, chunk + geometry.populated, 0, geometry.pages)
+  setRange(words.view, chunk + geometry.allocated, 0, start)
+  setRange(words.view, chunk + geometry.allocated, end, geometry.granules)
+  setRange(words.view, chunk + geometry.bounds, start, start + 1)
+  setRange(words.view, chunk + geometry.bounds, end, end + 1)
   chunks.rebuild(chunk)
 }
 

@@ -61,7 +61,7 @@ class Verifier {
     const name = `chunk ${words.get(chunk + chunkFields.index)}`
     const free = Array.from(
       { length: geometry.granules },
-      (_, bit) => !isSet(words, chunk + geometry.allocated, bit),
+      (_, bit) => !isSet(words.view, chunk + geometry.allocated, bit),
     )
     let populated = 0
     let empty = 0
@@ -69,7 +69,7 @@ class Verifier {
       const inPage = free.slice(page * BLOCK, (page + 1) * BLOCK)
       this.#block(`${name}, page ${page}`, chunk + geometry.blocks + page * BLOCK_WORDS, inPage)
       const isWhollyFree = inPage.every(Boolean)
-      if (isSet(words, chunk + geometry.populated, page)) {
+      if (isSet(words.view, chunk + geometry.populated, page)) {
         populated++
         if (isWhollyFree) empty++
       } else if (!isWhollyFree) this.#faults.push(`${name}, page ${page}: in use, but not populated`)
@@ -85,7 +85,7 @@ class Verifier {
   #mapped(name: string, chunk: number, page: number): void {
     const { words, geometry, backend } = this.#core
     if (!geometry.isMapped) return
-    const isPopulated = isSet(words, chunk + geometry.populated, page)
+    const isPopulated = isSet(words.view, chunk + geometry.populated, page)
     for (let cpu = 0; cpu < geometry.cpus; cpu++) {
       const isMapped = backend.translate(chunk, cpu, page * BLOCK) !== undefined
       if (isMapped !== isPopulated)
@@ -116,7 +116,7 @@ class Verifier {
   /** Each allocation begins and ends at a bound; its bounds were set, and none is left between them. */
   #bounds(name: string, chunk: number, free: readonly boolean[]): void {
     const { words, geometry } = this.#core
-    const isBound = (bit: number): boolean => isSet(words, chunk + geometry.bounds, bit)
+    const isBound = (bit: number): boolean => isSet(words.view, chunk + geometry.bounds, bit)
     for (let bit = words.get(chunk + chunkFields.start); bit < words.get(chunk + chunkFields.end); bit++) {
       const before = bit === 0 || (free[bit - 1] ?? true)
       if (before !== (free[bit] ?? true) && !isBound(bit) && bit > 0)

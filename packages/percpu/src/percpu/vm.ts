@@ -10,7 +10,7 @@
  */
 import type { Memory } from '#mem'
 import { clearWords, type Backend, type BackendParts } from './backend.js'
-import { BLOCK, type Geometry } from './geometry.js'
+import { BLOCK, pageOf, type Geometry } from './geometry.js'
 import type { Mapping } from './mapping.js'
 
 export class MappedBackend implements Backend {
@@ -101,10 +101,10 @@ export class MappedBackend implements Backend {
 
   clear(chunk: number, granule: number, count: number): void {
     const { cpus } = this.#geometry
-    const page = (granule / BLOCK) | 0
+    const page = pageOf(granule)
     const { i32 } = this.#memory
     for (let cpu = 0; cpu < cpus; cpu++) {
-      const word = this.#mapping.at(chunk, cpu, page) * BLOCK + (granule % BLOCK)
+      const word = this.#mapping.at(chunk, cpu, page) * BLOCK + (granule & (BLOCK - 1))
       clearWords(i32, word, word + count)
     }
   }

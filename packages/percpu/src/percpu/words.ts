@@ -1,10 +1,9 @@
 /**
  * Access to the words that the lock of this layer guards.
  *
- * In a section, the changes go through the journal of the level, and a thread that dies in the middle leaves none of them. That is for
- * what is rare: making chunks, mapping pages. What is frequent, allocating and freeing, changes the words by bare stores,
- * several times faster; then the operation is announced first, and whoever takes the lock next after a death repairs
- * what it left (operation.ts).
+ * Operations change them by bare stores, after they were announced: whoever takes the lock next after a death repairs what was left
+ * half-done (operation.ts). Only what cannot be made anew from other words, to whom pages belong and where they are linked, is
+ * written in sections, through the journal of the level: of these a thread that dies in the middle leaves all or nothing.
  */
 import type { I32View, Memory } from '#mem'
 import * as mem from '#mem'
@@ -17,7 +16,6 @@ export class Words {
   readonly memory: Memory
   readonly #level: Level
   #view: I32View
-  #section: Undoable | undefined
 
   constructor(memory: Memory, level: Level) {
     this.memory = memory
@@ -28,7 +26,7 @@ export class Words {
   /** Takes the lock at this word. Throws once the CPU is offline. @throws LockTimeoutError */
   lock(word: number): void {
     this.#view = this.memory.i32
-    this.#level.lock(word)
+    if (!this.#level.tryLock(word)) this.#level.lock(word)
   }
   /** Takes it if it is free, or becomes so in a moment. */
   trySpin(word: number): boolean {
@@ -39,26 +37,22 @@ export class Words {
     this.#level.unlock()
   }
 
+  /** For code that reads and writes many words (bitmap.ts, hints.ts); between {@link lock} and {@link unlock}. */
+  get view(): I32View {
+    return this.#view
+  }
   get(word: number): number {
     return load32(this.#view, word)
   }
   put(word: number, value: number): void {
-    if (this.#section) this.#section.write32(word, value)
-    else store32(this.#view, word, value)
+    store32(this.#view, word, value)
   }
   add(word: number, by: number): void {
     this.put(word, this.get(word) + by)
   }
 
-  /** Runs `change`, whose writes happen as a whole or not at all. */
+  /** Runs `change`; what it writes through the section happens as a whole or not at all. */
   section(change: (section: Undoable) => void): void {
-    try {
-      this.#level.section((section) => {
-        this.#section = section
-        change(section)
-      })
-    } finally {
-      this.#section = undefined
-    }
+    this.#level.section(change)
   }
 }

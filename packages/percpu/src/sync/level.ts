@@ -27,7 +27,7 @@ import { LEVEL_ENTRIES, LevelRecord, LEVELS } from './layouts.js'
 import type { SyncMap } from './sync-map.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
-const { compareExchangeAtomic32, loadU32, storeU32 } = mem
+const { compareExchangeAtomic32, loadU32, storeAtomic32, storeU32 } = mem
 
 export const LEVEL_PERCPU = 0
 export const LEVEL_OBJECTS = 1
@@ -47,23 +47,20 @@ export interface Undoable {
 }
 
 export class Level {
+  /** Takes the spinlock with this word index, if it is free. */
+  readonly tryLock: (word: number) => boolean
+  /** Releases the one that is held. */
+  readonly unlock: () => void
   readonly #memory: Memory
-  readonly #record: number
-  readonly #token: number
   readonly #journal: Journal
-  #held = 0
 
   /** For one stay of a CPU: its own thread, or its reaper. `record`: word index of its LevelRecord. */
   constructor(memory: Memory, record: number, token: number) {
     this.#memory = memory
-    this.#record = record
-    this.#token = token
+    const { tryLock, unlock } = makeLock(memory, record + lockField, token)
+    this.tryLock = tryLock
+    this.unlock = unlock
     this.#journal = new Journal(memory, placeOf(record))
-  }
-
-  /** Word index of the lock that is held, or 0. */
-  get held(): number {
-    return this.#held
   }
 
   /** Takes the spinlock with this word index. @throws LockTimeoutError. */
@@ -83,29 +80,6 @@ export class Level {
   trySpin(word: number): boolean {
     // atomic: what hangs on it is decided by P.
     return mem.awaitUntil(() => mem.loadAtomic32(this.#memory.i32, word) === 0, SPIN) && this.tryLock(word)
-  }
-
-  tryLock(word: number): boolean {
-    const { u32, i32 } = this.#memory
-    // Before anything that a reaper must know of. Mutant: sync/level-unannounced.
-    storeU32(u32, this.#record + lockField, word)
-    // P(spinlock.owner) takes the lock; pairs with Q in unlock: what it protects is this CPU's to read and write. Mutant:
-    // sync/level-lock-without-exchange.
-    if (compareExchangeAtomic32(i32, word, 0, this.#token) !== 0) {
-      storeU32(u32, this.#record + lockField, 0)
-      return false
-    }
-    this.#held = word
-    return true
-  }
-
-  unlock(): void {
-    const word = this.#held
-    this.#held = 0
-    // Q(spinlock.owner) releases the lock; pairs with P in tryLock: what it protects is the next owner's. Mutant:
-    // sync/level-lock-without-exchange.
-    mem.storeAtomic32(this.#memory.i32, word, 0)
-    storeU32(this.#memory.u32, this.#record + lockField, 0)
   }
 
   /** Runs `change` under the lock. */
@@ -153,6 +127,38 @@ export class Level {
         `loop, so that it can be cleaned up after`,
       { address: word * 4, owner },
     )
+  }
+}
+
+/**
+ * Taking and releasing, as closures over what they need: an engine keeps that at hand. `announced`: word index of the CPU's note of
+ * the lock that it has, or is about to have.
+ */
+function makeLock(memory: Memory, announced: number, token: number): Pick<Level, 'tryLock' | 'unlock'> {
+  let held = 0
+  return {
+    tryLock: (word) => {
+      const { u32, i32 } = memory
+      // Before anything that a reaper must know of. Mutant: sync/level-unannounced.
+      storeU32(u32, announced, word)
+      // P(spinlock.owner) takes the lock; pairs with Q in makeLock: what it protects is this CPU's to read and write. Mutant:
+      // sync/level-lock-without-exchange.
+      if (compareExchangeAtomic32(i32, word, 0, token) !== 0) {
+        storeU32(u32, announced, 0)
+        return false
+      }
+      held = word
+      return true
+    },
+    unlock: () => {
+      const { u32, i32 } = memory
+      const word = held
+      held = 0
+      // Q(spinlock.owner) releases the lock; pairs with P in makeLock: what it protects is the next owner's. Mutant:
+      // sync/level-lock-without-exchange.
+      storeAtomic32(i32, word, 0)
+      storeU32(u32, announced, 0)
+    },
   }
 }
 
