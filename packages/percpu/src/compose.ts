@@ -11,7 +11,7 @@ import { VpaLayer } from './machine/vpa-layer.js'
 import { WatchedMachine } from './machine/watched-machine.js'
 import { Alloc } from './alloc/alloc.js'
 import type { Cache } from './alloc/cache.js'
-import type { Allocation, AllocationRequest, Heap, HeapReport } from './alloc/heap.js'
+import type { Allocation, AllocationRequest, HeapReport } from './alloc/heap.js'
 import type { PageAllocator } from './alloc/pages.js'
 import type { Struct } from './layout/index.js'
 import { makePercpu, type Percpu } from './percpu/area.js'
@@ -60,17 +60,20 @@ function makeLayers({ journal, debugHeap, percpu: sizes }: BootOptions = {}): La
 export class Machine extends WatchedMachine {
   readonly #sync: Sync
   readonly #alloc: Alloc
-  readonly #heap: Heap
-  /** Memory with one copy for each possible CPU. */
-  readonly percpu: Percpu
+  readonly #percpuLayer: PercpuLayer
+  #percpu: Percpu | undefined
 
   /** @internal */
   constructor(parts: MachineParts, layers: Layers) {
     super(parts, layers.vpa, layers.list)
     this.#sync = layers.sync
     this.#alloc = layers.alloc
-    this.#heap = layers.alloc.heap
-    this.percpu = makePercpu(layers.percpu)
+    this.#percpuLayer = layers.percpu
+  }
+
+  /** Memory with one copy for each possible CPU. */
+  get percpu(): Percpu {
+    return (this.#percpu ??= makePercpu(this.#percpuLayer))
   }
 
   /** The mutex of this name, for all threads. Look it up once, not in loops. */
@@ -124,7 +127,7 @@ export class Machine extends WatchedMachine {
    *   cleaned up after meanwhile; in debug mode HeapCorruptionError.
    */
   alloc(bytes: number, request?: AllocationRequest): number {
-    return this.#heap.alloc(bytes, request)
+    return this.#alloc.heap.alloc(bytes, request)
   }
   /**
    * Gives memory of {@link alloc}, or an object of a cache, back; any CPU may. The caller sees to it that nobody still reads it.
@@ -132,7 +135,7 @@ export class Machine extends WatchedMachine {
    * @throws DoubleFreeError, ForeignAddressError; in debug mode HeapCorruptionError. Nothing is changed then.
    */
   free(address: number): void {
-    this.#heap.free(address)
+    this.#alloc.heap.free(address)
   }
   /**
    * From now on what lies at `address` outlives this thread. Given a `section`, when that is committed: the one that links it.
@@ -141,11 +144,11 @@ export class Machine extends WatchedMachine {
    * @throws ForeignAddressError unless it is in flight with this CPU, or kept already.
    */
   keep(address: number, section?: Undoable): void {
-    this.#heap.keep(address, section)
+    this.#alloc.heap.keep(address, section)
   }
   /** The opposite of {@link keep}, for what is being unlinked and then freed. */
   disown(address: number, section?: Undoable): void {
-    this.#heap.disown(address, section)
+    this.#alloc.heap.disown(address, section)
   }
   /**
    * The cache of this name, of objects of this struct, for all threads. Look it up once, not in loops.
@@ -153,19 +156,19 @@ export class Machine extends WatchedMachine {
    * @throws CacheMismatchError if it exists for something else; ArgumentError; OutOfMemoryError.
    */
   cache(name: string, layout: Pick<Struct, 'size' | 'align' | 'hash'>): Cache {
-    return this.#heap.cache(name, layout)
+    return this.#alloc.heap.cache(name, layout)
   }
   /** Everything that is allocated, by whom; in debug mode with labels. A snapshot; takes time in proportion. */
   leaks(): Allocation[] {
-    return this.#heap.allocations()
+    return this.#alloc.heap.allocations()
   }
   /** Of what the heap consists. A snapshot; takes time in proportion. */
   heapReport(): HeapReport {
-    return this.#heap.report()
+    return this.#alloc.heap.report()
   }
   /** Gives what this CPU keeps for itself back to all: free objects, free pages, slabs without objects. */
   shrinkHeap(): void {
-    this.#heap.shrink()
+    this.#alloc.heap.shrink()
   }
   /** Blocks of pages. */
   get pages(): PageAllocator {

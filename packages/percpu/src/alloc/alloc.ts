@@ -1,4 +1,7 @@
-/** The layer: its memory, its allocators on one thread, and its part in coming, going and dying. */
+/**
+ * The layer: its memory, its allocators on one thread, and its part in coming, going and dying. A thread makes its allocators when it
+ * first needs them: joining is not to wait for what many threads never use.
+ */
 import { Memblock } from '../machine/memblock.js'
 import type { CpuTable } from '../machine/cpu-table.js'
 import type { Layer, LayerContext, Recovery } from '../machine/layer.js'
@@ -15,10 +18,11 @@ import { PageAllocator } from './pages.js'
 export class Alloc implements Layer {
   readonly name = 'alloc'
   readonly #sync: Sync
-  #map: HeapMap | undefined
   #context: LayerContext | undefined
+  /** Where things are; from the moment of going offline on known in any case. */
+  #map: HeapMap | undefined
   readonly #isDebug: boolean
-  #parts: { readonly agent: Agent; readonly pages: PageAllocator; readonly heap: Heap } | undefined
+  #parts: { readonly pages: PageAllocator; readonly heap: Heap } | undefined
 
   /** `sync` comes up before this layer. `isDebug` counts on the booting thread. */
   constructor(sync: Sync, isDebug = false) {
@@ -31,48 +35,52 @@ export class Alloc implements Layer {
   }
 
   attach(context: LayerContext): void {
-    const { machine, table } = context
     this.#context = context
-    this.#map = HeapMap.open(machine.memory, machine.objects, table.map)
-    const agent = this.#makeAgent(this.#map, table, machine.cpu, machine.incarnation, false)
-    const pages = new PageAllocator(agent)
-    this.#parts = { agent, pages, heap: new Heap(agent, pages) }
   }
 
   /** What the CPU had in flight ends with its stay, as it would at its death. */
   detach(): void {
-    const context = this.#context
-    if (!this.#map || !context) return
-    const { machine, table } = context
-    this.#end(this.#map, table, machine.cpu, machine.incarnation)
+    if (!this.#context) return
+    const { machine, table } = this.#context
+    this.#end(table, machine.cpu, machine.incarnation)
   }
 
   recover({ table, cpu, incarnation }: Recovery): void {
-    if (this.#map) this.#end(this.#map, table, cpu, incarnation)
+    if (this.#context) this.#end(table, cpu, incarnation)
   }
 
   get pages(): PageAllocator {
-    return this.#attached().pages
+    return (this.#parts ?? this.#open()).pages
   }
   get heap(): Heap {
-    return this.#attached().heap
+    return (this.#parts ?? this.#open()).heap
   }
 
-  #attached(): { readonly pages: PageAllocator; readonly heap: Heap } {
-    if (!this.#parts) throw new TypeError('the alloc layer is not attached')
-    return this.#parts
+  #open(): { readonly pages: PageAllocator; readonly heap: Heap } {
+    const { machine, table } = this.#attached()
+    const agent = this.#makeAgent(table, machine.cpu, machine.incarnation, false)
+    const pages = new PageAllocator(agent)
+    return (this.#parts = { pages, heap: new Heap(agent, pages) })
+  }
+  #openMap(): HeapMap {
+    const { machine, table } = this.#attached()
+    return (this.#map ??= HeapMap.open(machine.memory, machine.objects, table.map))
+  }
+  #attached(): LayerContext {
+    if (!this.#context) throw new TypeError('the alloc layer is not attached')
+    return this.#context
   }
 
-  #end(map: HeapMap, table: CpuTable, cpu: number, incarnation: number): void {
-    const agent = this.#makeAgent(map, table, cpu, incarnation, true)
+  #end(table: CpuTable, cpu: number, incarnation: number): void {
+    const agent = this.#makeAgent(table, cpu, incarnation, true)
     if (agent.hasUsed) end(agent)
   }
 
-  #makeAgent(map: HeapMap, table: CpuTable, cpu: number, incarnation: number, isReaper: boolean): Agent {
+  #makeAgent(table: CpuTable, cpu: number, incarnation: number, isReaper: boolean): Agent {
     const level = (number: number): Level => this.#sync.level(table, cpu, incarnation, number)
     return new Agent({
       memory: table.memory,
-      map,
+      map: this.#openMap(),
       memblock: new Memblock(table.memory, table.map, cpu, incarnation),
       cpu,
       node: table.node(cpu),

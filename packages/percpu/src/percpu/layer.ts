@@ -1,4 +1,7 @@
-/** The layer: its memory, its allocator on one thread, and its part in coming, going and dying. */
+/**
+ * The layer: its memory, its allocator on one thread, and its part in coming, going and dying. A thread makes its allocator when it
+ * first needs it.
+ */
 import type { Alloc } from '../alloc/alloc.js'
 import type { CpuTable } from '../machine/cpu-table.js'
 import { OfflineError } from '../machine/errors.js'
@@ -41,8 +44,11 @@ export class PercpuLayer implements Layer {
   readonly #sync: Sync
   readonly #alloc: Alloc
   readonly #options: PercpuOptions
+  #context: LayerContext | undefined
   #attached: Attached | undefined
-  /** Where things are; also known when this thread's own CPU is offline. */
+  /** This thread's own CPU is offline, or about to be. */
+  #hasLeft = false
+  /** Where things are; from the moment of going offline on known in any case. */
   #opened: Opened | undefined
   #isScheduled = false
 
@@ -63,43 +69,55 @@ export class PercpuLayer implements Layer {
   }
 
   attach(context: LayerContext): void {
-    const { machine, table } = context
-    const { geometry, places, first } = (this.#opened = openRoot(context))
-    const level = this.#sync.level(table, machine.cpu, machine.incarnation, LEVEL_PERCPU)
-    const core = makeCore(context.table, geometry, places, level, this.#alloc.pages)
-    const statistics = (core.backend.translate(first, machine.cpu, 0) ?? 0) / GRANULE
-    const allocator = new Allocator(core, statistics, () => this.#schedule())
-    this.#attached = {
-      context,
-      core,
-      allocator,
-      level,
-    }
+    this.#context = context
   }
 
   /** What the CPU counted for itself is folded; what it has locked for reading is unlocked. */
   detach(): void {
-    if (!this.#attached) return
-    const { context, core, level } = this.#attached
-    const { cpu, incarnation } = context.machine
+    this.#open()
+    const attached = this.#attached
     this.#attached = undefined
+    this.#hasLeft = true
+    if (!attached) return
+    const { core, level, context } = attached
+    const { cpu, incarnation } = context.machine
     leaveAll(core, { table: context.table, ringer: context.doorbell.ringer, cpu, incarnation }, level)
   }
 
   /** What the dead CPU left half-done in chunks is repaired by whoever takes the lock next. */
   recover(recovery: Recovery): void {
     const { table, cpu, incarnation } = recovery
-    if (!this.#opened) return
+    const opened = this.#open()
+    if (!opened) return
     const level = this.#sync.level(table, cpu, incarnation, LEVEL_PERCPU)
-    const { geometry, places } = this.#opened
-    leaveAll(makeCore(table, geometry, places, level, noPages), recovery, level)
-    if (this.#attached) new SharedObjects(this.#sync, this.#attached).settle()
+    leaveAll(makeCore(table, opened.geometry, opened.places, level, noPages), recovery, level)
+    if (!this.#hasLeft) this.objects.settle()
   }
 
   /** @throws OfflineError */
   use(): Attached {
-    if (this.#attached) return this.#attached
-    throw new OfflineError('this thread has taken its CPU offline; join the machine again to use it')
+    return this.#attached ?? this.#attach()
+  }
+
+  #open(): Opened | undefined {
+    if (this.#context) this.#opened ??= openRoot(this.#context)
+    return this.#opened
+  }
+
+  #attach(): Attached {
+    const context = this.#context
+    const opened = this.#open()
+    if (!context || !opened) throw new TypeError('the percpu layer is not attached')
+    if (this.#hasLeft) {
+      const { cpu } = context.machine
+      throw new OfflineError(`this thread has taken its CPU ${cpu} offline; join the machine again to use it`)
+    }
+    const { machine, table } = context
+    const level = this.#sync.level(table, machine.cpu, machine.incarnation, LEVEL_PERCPU)
+    const core = makeCore(table, opened.geometry, opened.places, level, this.#alloc.pages)
+    const statistics = (core.backend.translate(opened.first, machine.cpu, 0) ?? 0) / GRANULE
+    const allocator = new Allocator(core, statistics, () => this.#schedule())
+    return (this.#attached = { context, core, allocator, level })
   }
 
   /** Counters and other objects by name. */

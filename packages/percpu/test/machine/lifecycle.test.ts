@@ -38,6 +38,9 @@ describe('offline', () => {
     const object = cache.allocate({ keep: true })
     const address = leaver.alloc(64, { keep: true })
     leaver.free(leaver.alloc(64))
+    const { percpu } = leaver
+    const turns = percpu.i32()
+    const counter = percpu.counter('early count')
     await leaver.offline()
     const before = new Uint8Array(machine.handle.buffer).slice()
 
@@ -82,6 +85,15 @@ describe('offline', () => {
       (gone) => gone.heapReport(),
       (gone) => gone.shrinkHeap(),
       (gone) => gone.pages,
+      (gone) => gone.percpu.i32(),
+      () => percpu(Cell),
+      () => percpu.alloc(8),
+      () => percpu.report(),
+      () => percpu.counter('late'),
+      () => turns.add(1),
+      () => turns.of(0),
+      () => counter.add(1),
+      () => counter.sum(),
       () => pages.allocate(0),
       () => pages.allocate(2),
       () => cache.allocate(),
@@ -108,6 +120,20 @@ describe('offline', () => {
     for (const name of ['constructor', 'synchronize', 'callFunctionMany', 'offline']) covered.add(name)
     const uncovered = members.filter((name) => !covered.has(name))
     assert.deepEqual(uncovered, [], 'public members that this test does not use')
+  })
+
+  it('cannot use for the first time what it never used before', async () => {
+    const machine = boot({ cpus: 2 })
+    const leaver = joinAs(machine, 101)
+    await leaver.offline()
+    const uses = [
+      () => leaver.alloc(64),
+      () => leaver.pages,
+      () => leaver.leaks(),
+      () => leaver.percpu.i32(),
+      () => leaver.percpu.alloc(8),
+    ]
+    for (const use of uses) throwsCode(use, 'PERCPU_OFFLINE', /CPU 1 offline; join/)
   })
 
   it('leaves once, however often it is asked for', async () => {
