@@ -1,10 +1,13 @@
 /** Benchmarks of per-CPU memory, beside what one would write instead, and beside the kernel's figures for the same. */
-import { boot, f64, i32, struct, type Machine } from 'percpu'
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { boot, f64, i32, struct } from 'percpu'
 import { addAtomic32, load32 } from 'percpu/mem'
 import { generateLoop } from './harness/generated-loop.js'
 import { perOperation, timeLoop } from './harness/per-operation.js'
 import type { Measure, Suite } from './harness/suite.js'
 import { Threads } from './harness/threads.js'
+import { BATCH, type CrowdData, type CrowdTimes } from './percpu-crowd-data.js'
 import type { Counted } from './percpu-threads.js'
 
 const machine = boot({ cpus: 4 })
@@ -96,38 +99,25 @@ const together: Suite = {
   },
 }
 
-const LIVE = 1_000_000
-/** How many of them are freed and allocated anew, one after the other, as in the kernel's measurement. */
-const BATCH = 50_000
-
-/** A million objects. */
+/** A thread with a million objects. */
 class Crowd {
-  readonly #machine: Machine
-  readonly #bytes: number
-  readonly #pointers = new Int32Array(LIVE)
+  readonly #worker: Worker
 
-  constructor(bytes: number, mmu: boolean) {
-    this.#machine = boot({ cpus: 4, memory: '8 GiB', mmu })
-    this.#bytes = bytes
-    this.#allocate(0, LIVE)
+  private constructor(worker: Worker) {
+    this.#worker = worker
   }
-
-  /** Nanoseconds each, of the frees or of the allocations. */
-  measure(what: 'allocate' | 'free'): number {
-    const free = timeLoop(() => this.#free(), BATCH)
-    const allocate = timeLoop(() => this.#allocate(LIVE - BATCH, LIVE), BATCH)
-    return (what === 'free' ? free : allocate) / BATCH
+  static async open(workerData: CrowdData): Promise<Crowd> {
+    const worker = new Worker(new URL('./percpu-crowd.js', import.meta.url), { workerData })
+    await once(worker, 'message')
+    return new Crowd(worker)
   }
-
-  #free(): number {
-    const { percpu } = this.#machine
-    for (let i = LIVE - BATCH; i < LIVE; i++) percpu.free(this.#pointers[i] ?? 0)
-    return BATCH
+  async measure(): Promise<CrowdTimes> {
+    this.#worker.postMessage('measure')
+    const [times] = (await once(this.#worker, 'message')) as [CrowdTimes]
+    return times
   }
-  #allocate(from: number, to: number): number {
-    const { percpu } = this.#machine
-    for (let i = from; i < to; i++) this.#pointers[i] = percpu.alloc(this.#bytes)
-    return to
+  async close(): Promise<void> {
+    await this.#worker.terminate()
   }
 }
 
@@ -141,19 +131,19 @@ const kernel: Readonly<Record<number, readonly [number, number]>> = {
 function crowded(bytes: number, [allocate, free]: readonly [number, number]): Suite {
   let crowds: { vm: Crowd; km: Crowd } | undefined
   const measure =
-    (backend: 'vm' | 'km', what: 'allocate' | 'free'): Measure =>
-    () => {
+    (backend: 'vm' | 'km', what: keyof CrowdTimes): Measure =>
+    async () => {
       if (!crowds) throw new Error('there are no objects')
-      return crowds[backend].measure(what)
+      return (await crowds[backend].measure())[what]
     }
   return {
     title: `a million objects of ${bytes} bytes alive`,
     unit: 'ns',
     note:
-      `Four copies each. ${BATCH} of them are freed, and allocated anew. The goals are the kernel's times for ` +
-      'allocating and freeing a million of that size (2017, on its machine).',
-    setUp: () => {
-      crowds = { vm: new Crowd(bytes, true), km: new Crowd(bytes, false) }
+      `Four copies each, on a thread and machine of their own. ${BATCH} of them are freed, and allocated anew. The goals are ` +
+      "the kernel's times for allocating and freeing a million of that size (2017, on its machine).",
+    setUp: async () => {
+      crowds = { vm: await Crowd.open({ bytes, mmu: true }), km: await Crowd.open({ bytes, mmu: false }) }
     },
     rows: [
       {
@@ -176,8 +166,8 @@ function crowded(bytes: number, [allocate, free]: readonly [number, number]): Su
         measure: measure('km', 'free'),
       },
     ],
-    tearDown: () => {
-      crowds = undefined
+    tearDown: async () => {
+      await Promise.all([crowds?.vm.close(), crowds?.km.close()])
     },
   }
 }

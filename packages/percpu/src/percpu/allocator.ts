@@ -19,6 +19,7 @@
  */
 import { load32, loadAtomic32, store32, storeAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { lengthAt } from './chunk.js'
 import type { Core } from './core.js'
 import { RESERVED_CHUNK } from './core.js'
 import { PercpuMemoryError } from './errors.js'
@@ -109,13 +110,16 @@ export class Allocator {
 
   /** Bytes of the allocation that begins at the pointer, rounded up to granules. @throws PointerError. */
   sizeOf(pointer: number): number {
-    const { words, geometry, chunks } = this.#core
+    const { words, geometry } = this.#core
     words.lock(this.#root + fields.lock)
     try {
       repair(this.#core)
       const chunk = this.#core.record(pointer >>> geometry.shift)
       const isNumber = (pointer | 0) === pointer
-      const length = chunk === 0 || !isNumber ? 0 : chunks.lengthAt(chunk, pointer & (geometry.granules - 1))
+      const length =
+        chunk === 0 || !isNumber
+          ? 0
+          : lengthAt(words.view, chunk, geometry, pointer & (geometry.granules - 1))
       if (length === 0) throw badPointer(pointer)
       return length * GRANULE
     } finally {

@@ -28,6 +28,15 @@ function next(view: I32View, map: number, from: number, to: number, flip: number
   return bit < to ? bit : to
 }
 
+/** How far it is from a bit to the next set one behind it, which must exist. */
+export function distanceToNext(view: I32View, map: number, bit: number): number {
+  let word = map + (bit >>> 5)
+  // Shifted twice: by 32 in all behind the last bit of a word.
+  let bits = load32(view, word) & ((-1 << (bit & 31)) << 1)
+  while (bits === 0) bits = load32(view, ++word)
+  return (word - map) * 32 + 31 - Math.clz32(bits & -bits) - bit
+}
+
 /** Last set bit of the range, or `from - 1`. */
 export function lastSet(view: I32View, map: number, from: number, to: number): number {
   if (from >= to) return from - 1

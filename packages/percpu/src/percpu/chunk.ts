@@ -11,7 +11,7 @@
  */
 import type { I32View } from '#mem'
 import * as mem from '#mem'
-import { clearRange, countSet, findRun, isSet, nextSet, setBit, setRange } from './bitmap.js'
+import { clearRange, countSet, distanceToNext, findRun, isSet, setBit, setRange } from './bitmap.js'
 import { BLOCK, BLOCK_WORDS, pageOf, type Geometry } from './geometry.js'
 import {
   blockFreed,
@@ -153,16 +153,6 @@ export class Chunks {
     return filled
   }
 
-  /** Length of the allocation that begins at `start`; 0 if none does. */
-  lengthAt(chunk: number, start: number): number {
-    const { geometry } = this
-    const { view } = this.words
-    if (start < load32(view, chunk + PercpuChunk.words.start) || start >= load32(view, chunk + end)) return 0
-    if (!isSet(view, chunk + geometry.allocated, start) || !isSet(view, chunk + geometry.bounds, start))
-      return 0
-    return nextSet(view, chunk + geometry.bounds, start + 1, geometry.granules + 1) - start
-  }
-
   /** Frees an allocation. Returns how many populated pages are wholly free now that were not. */
   release(chunk: number, start: number, length: number): Emptied {
     const { geometry } = this
@@ -297,6 +287,20 @@ export class Chunks {
   #block(chunk: number, page: number): number {
     return chunk + this.geometry.blocks + page * BLOCK_WORDS
   }
+}
+
+/** Length of the allocation that begins at `start` of a chunk; 0 if none does. */
+export function lengthAt(
+  view: I32View,
+  chunk: number,
+  { allocated, bounds }: Pick<Geometry, 'allocated' | 'bounds'>,
+  start: number,
+): number {
+  const word = chunk + (start >>> 5)
+  const both = load32(view, allocated + word) & load32(view, bounds + word)
+  // What is hidden below has no bounds, what is hidden behind the end has one.
+  if ((both & (1 << (start & 31))) === 0 || start >= load32(view, chunk + end)) return 0
+  return distanceToNext(view, chunk + bounds, start)
 }
 
 function hasRoom(view: I32View, block: number, length: number, align: number): boolean {

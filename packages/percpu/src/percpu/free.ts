@@ -8,6 +8,7 @@
  * Cost: see "percpu" in docs/benchmarks.md; the lock is a quarter of it.
  */
 import * as mem from '#mem'
+import { lengthAt } from './chunk.js'
 import type { Core } from './core.js'
 import { PointerError } from './errors.js'
 import { EMPTY_PAGES_HIGH } from './geometry.js'
@@ -41,7 +42,7 @@ export function makeFree(core: Core, statistics: number, schedule: () => void): 
       const index = pointer >>> shift
       const start = pointer & mask
       const chunk = (pointer | 0) === pointer && index < capacity ? load32(view, registry + index) : 0
-      const length = chunk === 0 ? 0 : chunks.lengthAt(chunk, start)
+      const length = chunk === 0 ? 0 : lengthAt(view, chunk, geometry, start)
       if (length === 0) throw badPointer(pointer)
       store32(view, operationChunk, chunk)
       store32(view, operationStart, start)
