@@ -61,23 +61,33 @@ export class Hotplug {
     this.#callbacks.push(callbacks)
   }
 
-  /** Tears down in the opposite order, and then the machine's layers. Every callback runs, whatever others throw. */
-  async teardown(layers: readonly Layer[]): Promise<HotplugError | undefined> {
+  /**
+   * Tears down in the opposite order, and then the machine's layers. Every callback runs, whatever others throw. The layers and `leave`
+   * run in one stretch: another task of this thread would still take memory or locks of a layer that has ended the stay.
+   */
+  async teardown(layers: readonly Layer[], leave: () => void): Promise<HotplugError | undefined> {
     const errors: unknown[] = []
     const failed: string[] = []
-    const attempt = async (name: string, teardown: () => unknown): Promise<void> => {
-      try {
-        await teardown()
-      } catch (error) {
-        errors.push(error)
-        failed.push(name)
-      }
+    const fail = (name: string, error: unknown): void => {
+      errors.push(error)
+      failed.push(name)
     }
     for (let last = this.#callbacks.pop(); last; last = this.#callbacks.pop()) {
       const { name, teardown } = last
-      await attempt(name, () => teardown?.())
+      try {
+        await teardown?.()
+      } catch (error) {
+        fail(name, error)
+      }
     }
-    for (const layer of [...layers].reverse()) await attempt(layer.name, () => layer.detach?.())
+    for (const layer of [...layers].reverse()) {
+      try {
+        layer.detach?.()
+      } catch (error) {
+        fail(layer.name, error)
+      }
+    }
+    leave()
     return summarise('teardown', failed, errors)
   }
 

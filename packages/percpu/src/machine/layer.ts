@@ -42,7 +42,8 @@ export interface Layer {
   readonly name: string
   boot?(context: LayerContext): void
   attach?(context: LayerContext): void
-  detach?(): void | Promise<void>
+  /** Ends within one stretch: after it nothing of the layer may be used. */
+  detach?(): void
   /**
    * Every step can be repeated: the reaper may die too, and the next one starts again from the first step. What it throws is
    * reported, and cleaning up goes on: whatever could not be put right stays as it is.

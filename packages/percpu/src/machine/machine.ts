@@ -200,7 +200,11 @@ export class Machine {
     if (this.#holdsCpu()) this.#table.setState(this.cpu, this.incarnation, 'stopping')
     // Whoever called this may still be in the middle of reading.
     await this.#calls.drain()
-    const error = await this.#hotplug.teardown(this.#layers)
+    const error = await this.#hotplug.teardown(this.#layers, () => this.#end())
+    if (error) throw error
+  }
+
+  #end(): void {
     if (this.#holdsCpu()) this.#giveBack()
     this.#isOffline = true
     this.#hotplug.close()
@@ -209,7 +213,6 @@ export class Machine {
       throw this.#offlineError()
     }
     poisonMemory(this.#parts.memory, () => this.#offlineError())
-    if (error) throw error
   }
 
   /** False if it was declared dead by mistake: then the number is somebody else's, or soon will be. */

@@ -1,0 +1,51 @@
+/** What tasks of a thread do with the heap while its CPU goes offline. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { boot, type Machine } from 'percpu'
+import { joinAs } from '../machine/support/threads.js'
+import { verify } from './support/verify.js'
+
+/** Repeats `step` in jobs of its own until the machine is offline; returns how often it ran. */
+async function untilOffline(step: () => void): Promise<number> {
+  for (let steps = 0; ; steps++) {
+    await null
+    try {
+      step()
+    } catch (error) {
+      assert.equal((error as { code?: string }).code, 'PERCPU_OFFLINE')
+      return steps
+    }
+  }
+}
+
+describe('another task of a thread whose CPU goes offline', () => {
+  const steps: Readonly<Record<string, (machine: Machine) => void>> = {
+    'that allocates leaves nothing in flight': (machine) => {
+      machine.alloc(64)
+      machine.alloc(10_000)
+      machine.pages.allocate(1)
+      machine.pages.allocate(0)
+    },
+    'that frees leaves nothing in its magazines': (machine) => {
+      machine.free(machine.alloc(64, { keep: true }))
+      machine.pages.free(machine.pages.allocate(0) ?? 0, 0)
+    },
+  }
+  for (const [name, step] of Object.entries(steps)) {
+    it(name, async () => {
+      const machine = boot({ cpus: 2, memory: '8 MiB' })
+      const other = joinAs(machine, 77)
+      step(other)
+      const [count] = await Promise.all([untilOffline(() => step(other)), other.offline()])
+      assert.ok(count > 0)
+      const { faults, objects } = verify(machine)
+      assert.deepEqual(faults, [])
+      assert.equal(objects.size, 0)
+      machine.shrinkHeap()
+      assert.deepEqual(
+        machine.heapReport().caches.map(({ bytes }) => bytes),
+        [0],
+      )
+    })
+  }
+})
