@@ -50,12 +50,22 @@ export class Agent {
     this.record = parts.map.heapCpu(parts.cpu)
   }
 
-  /** Takes a lock of a level; false for a reaper that does not get it in a moment. @throws LockTimeoutError. */
-  lock(level: Level, word: number): boolean {
-    if (!this.isReaper) level.lock(word)
-    else if (!level.trySpin(word)) {
-      this.#leavesSomething = true
-      return false
+  /**
+   * Takes a lock of a level, and lets `sweep` free what the dead had in flight there; not for a reaper, which looks for that once, when it
+   * has nothing in flight itself. False for a reaper that does not get the lock in a moment. @throws LockTimeoutError.
+   */
+  lock(level: Level, word: number, sweep: () => void): boolean {
+    if (this.isReaper) {
+      const isLocked = level.trySpin(word)
+      if (!isLocked) this.#leavesSomething = true
+      return isLocked
+    }
+    level.lock(word)
+    try {
+      sweep()
+    } catch (error) {
+      level.unlock()
+      throw error
     }
     return true
   }

@@ -332,27 +332,20 @@ export class Cache {
   /** Gives the pages of a slab without objects back. The lock is held. */
   #release(page: number): void {
     const address = addressOf(page)
-    this.#agent.objectLevel.section((section) => {
-      this.#pages.disown(address, section)
-      this.slabs.remove(section, page)
-    })
-    this.#pages.freeSlab(page)
+    this.#pages.freeSlab(page, () =>
+      this.#agent.objectLevel.section((section) => {
+        this.#pages.disown(address, section)
+        this.slabs.remove(section, page)
+      }),
+    )
   }
 
   /** Takes the cache's lock; what the dead had in flight here is free afterwards. False: only for reapers. */
   #lock(): boolean {
-    const { objectLevel } = this.#agent
-    if (!this.#agent.lock(objectLevel, this.word + CacheWords.words.lock)) return false
-    // A reaper looks for them once, when it has nothing in flight itself.
-    if (this.#agent.isReaper) return true
-    try {
+    return this.#agent.lock(this.#agent.objectLevel, this.word + CacheWords.words.lock, () => {
       const swept = load32(this.#memory.i32, this.word + CacheWords.words.swept)
       if (swept !== this.#agent.deaths) this.#sweepSlabs()
-    } catch (error) {
-      objectLevel.unlock()
-      throw error
-    }
-    return true
+    })
   }
 
   #sweepSlabs(): void {

@@ -241,16 +241,7 @@ export class Heap {
   #freeSpecial(address: number): void {
     const cache = this.#cacheOf(address)
     if (cache !== undefined) cache.free(address)
-    else this.#freeLarge(address)
-  }
-
-  #freeLarge(address: number): void {
-    const page = this.#large(address) / PAGE_BYTES
-    const word = this.#pageMap + page * 4
-    const found = load32(this.#memory.i32, word + state)
-    // Not a large block any more; killed here, it is still allocated.
-    store32(this.#memory.i32, word + state, found & ~LARGE)
-    this.#pages.free(address, orderOf(found))
+    else this.#pages.freeLarge(this.#large(address) / PAGE_BYTES)
   }
 
   /** @throws unless a large block starts there. */

@@ -21,7 +21,7 @@ import type { Undoable } from '../sync/level.js'
 import { PAGE_BYTES } from './address.js'
 import type { Agent } from './agent.js'
 import { DoubleFreeError, ForeignAddressError } from './errors.js'
-import { MAX_ORDER, ZoneWords } from './layouts.js'
+import { MAX_ORDER } from './layouts.js'
 import { cpuOf, isAllocated, isKept, KEPT } from './ownership.js'
 import {
   addressOf,
@@ -97,10 +97,10 @@ export class PageAllocator {
     const page = this.#check(address, order)
     if (!this.#hasUsed) this.#use()
     if (order > 0) {
-      this.#freeBlock(page, order)
+      this.#freeBlock(page)
       return
     }
-    if (this.#stack.count >= this.#stack.capacity) this.#spill(this.#stack.capacity >>> 1)
+    this.#makeRoom()
     this.#stack.push(page)
   }
 
@@ -141,11 +141,33 @@ export class PageAllocator {
     return this.#stack
   }
 
-  /** @internal Frees a block that held objects. It is this CPU's in flight. */
-  freeSlab(page: number): void {
+  /** @internal Frees a slab without objects, once `unlink` has made it this CPU's in flight. */
+  freeSlab(page: number, unlink: () => void): void {
     const zone = this.#zoneOf(page)
-    zone.clearSlab(page)
-    this.#freeBlock(page, orderOf(this.#state(page)))
+    // First the lock: if it cannot be had, the slab stays one.
+    if (!this.#lock(zone)) return
+    try {
+      unlink()
+      zone.clearSlab(page)
+      this.#give(zone, page)
+    } finally {
+      this.#agent.pageLevel.unlock()
+    }
+  }
+
+  /** @internal Frees a block of `alloc`. Until it is free it is listed as one, or in flight. */
+  freeLarge(page: number): void {
+    const { memory, map, token } = this.#agent
+    if (!this.#hasUsed) this.#use()
+    if (orderOf(this.#state(page)) > 0) {
+      this.#freeBlock(page)
+      return
+    }
+    this.#makeRoom()
+    // In flight before it is no large block any more: it may have been kept. Mutant: alloc/large-still-kept.
+    store32(memory.i32, map.descriptor(page) + tag, token)
+    store32(memory.i32, map.descriptor(page) + state, USED)
+    this.#stack.push(page)
   }
 
   /** @internal For the reaper: the block is linked, so it is kept. */
@@ -163,7 +185,7 @@ export class PageAllocator {
 
   /** @internal For the reaper: what the dead CPU had just taken from boot memory and made a zone's. */
   keepSpans(): void {
-    for (const zone of this.#zones) this.#keepSpan(zone)
+    for (const zone of this.#zones) zone.keepSpanOfDead(this.#agent.memblock)
   }
 
   /** @internal For the reaper: frees what the dead had in flight, in the zones whose locks are free. */
@@ -210,18 +232,28 @@ export class PageAllocator {
     return undefined
   }
 
-  #freeBlock(page: number, order: number): void {
-    const { map, pageLevel } = this.#agent
+  #freeBlock(page: number): void {
     const zone = this.#zoneOf(page)
     if (!this.#lock(zone)) return
     try {
-      pageLevel.section((section) => {
-        section.write32(map.descriptor(page) + tag, 0)
-        zone.give(section, page, order)
-      })
+      this.#give(zone, page)
     } finally {
-      pageLevel.unlock()
+      this.#agent.pageLevel.unlock()
     }
+  }
+
+  /** Puts a block into its zone, whose lock is held. */
+  #give(zone: Zone, page: number): void {
+    const order = orderOf(this.#state(page))
+    this.#agent.pageLevel.section((section) => {
+      section.write32(this.#agent.map.descriptor(page) + tag, 0)
+      zone.give(section, page, order)
+    })
+  }
+
+  /** Room for a page in the stack. */
+  #makeRoom(): void {
+    if (this.#stack.count >= this.#stack.capacity) this.#spill(this.#stack.capacity >>> 1)
   }
 
   /** Half a stack of pages from the first zone that has any. False if none has. */
@@ -281,42 +313,25 @@ export class PageAllocator {
       if (pageLevel.section((section) => zone.carve(section))) continue
       const span = zone.findSpan(memblock, order)
       if (!span) return 0
-      // Whoever added the last span may have died before keeping it.
-      this.#keepSpan(zone)
+      zone.keepSpan(memblock)
       pageLevel.section((section) => zone.addSpan(section, span.page, span.pages))
       // In the lists first, then kept. Mutant: alloc/span-not-kept.
-      this.#keepSpan(zone)
+      zone.keepSpan(memblock)
     }
-  }
-
-  #keepSpan(zone: Zone): void {
-    const span = zone.load(ZoneWords.words.span)
-    if (span !== 0) this.#agent.memblock.keep(addressOf(span))
   }
 
   /** Takes the lock of a zone; what the dead had in flight there is free afterwards. False: only for reapers. */
   #lock(zone: Zone): boolean {
-    const { pageLevel } = this.#agent
-    if (!this.#agent.lock(pageLevel, zone.lock)) return false
-    // A reaper looks for them once, when it has nothing in flight itself.
-    if (this.#agent.isReaper) return true
-    try {
+    return this.#agent.lock(this.#agent.pageLevel, zone.lock, () => {
       if (zone.swept !== this.#agent.deaths) this.#sweepZone(zone)
-    } catch (error) {
-      pageLevel.unlock()
-      throw error
-    }
-    return true
+    })
   }
 
   #sweepZone(zone: Zone): void {
-    const { map, pageLevel, deaths } = this.#agent
+    const { deaths } = this.#agent
     for (const page of zone.select(this.#agent.lost())) {
       zone.clearSlab(page)
-      pageLevel.section((section) => {
-        section.write32(map.descriptor(page) + tag, 0)
-        zone.give(section, page, orderOf(this.#state(page)))
-      })
+      this.#give(zone, page)
     }
     // After the last of them: a walk that is interrupted is begun again.
     zone.setSwept(deaths)

@@ -26,6 +26,7 @@ import { PAGE_BYTES } from './address.js'
 import { MAX_ORDER, ORDERS, ZoneWords } from './layouts.js'
 import { isAllocated } from './ownership.js'
 import {
+  addressOf,
   BLOCK,
   CLEAN,
   FREE,
@@ -141,6 +142,21 @@ export class Zone {
     section.write32(this.#at + words.low, low === 0 ? page : Math.min(low, page))
     section.write32(this.#at + words.high, Math.max(this.load(words.high), page + pages))
     section.write32(this.#at + words.pages, this.load(words.pages) + pages)
+  }
+
+  /** Keeps the span that was added last: whoever added it may have died before doing so. The lock is held. */
+  keepSpan(memblock: Memblock): void {
+    const span = this.load(words.span)
+    if (span !== 0) memblock.keep(addressOf(span))
+  }
+
+  /**
+   * For the reaper, without the lock: keeps that span if the dead CPU took it. If another one is there, the CPU that wrote it kept the dead
+   * one's before; and may still take it back, so it is not the reaper's to keep. Mutant: alloc/span-of-others.
+   */
+  keepSpanOfDead(memblock: Memblock): void {
+    const span = this.load(words.span)
+    if (span !== 0) memblock.keepOwn(addressOf(span))
   }
 
   /** The blocks, first pages, that are allocated and whose tag passes `wanted`. */

@@ -145,6 +145,14 @@ export class Memblock {
     })
   }
 
+  /** For the reaper: as {@link keep}, if the region would be freed with this stay. */
+  keepOwn(address: number): void {
+    const isOwn = this.#read().list.some(
+      ({ start, owner }) => start * UNIT === address && owner === this.#owner,
+    )
+    if (isOwn) this.keep(address)
+  }
+
   /** What is allocated, where, for whom. A consistent snapshot. */
   report(): MemblockReport {
     const { list } = this.#read()

@@ -8,7 +8,7 @@ import { verify } from './support/verify.js'
 /** Repeats `step` in jobs of its own until the machine is offline; returns how often it ran. */
 async function untilOffline(step: () => void): Promise<number> {
   for (let steps = 0; ; steps++) {
-    await null
+    await Promise.resolve()
     try {
       step()
     } catch (error) {

@@ -1,0 +1,33 @@
+/** Spans of boot memory on their way to a zone, with threads that die meanwhile. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Machine } from 'percpu'
+import { forEachAccess, killAt, percpu } from '../machine/support/hooked-percpu.js'
+import { verify } from './support/verify.js'
+
+const { boot, join } = percpu
+function joinAs(machine: Machine, thread: number): Machine {
+  const options = { doorbell: 'waitAsync', thread } as const
+  return join(machine.handle, options)
+}
+/** More than the span that there is has. */
+function takeMore(machine: Machine): void {
+  for (let i = 0; i < 3; i++) machine.pages.allocate(3)
+}
+
+describe('a thread killed before any access of taking a span', () => {
+  it('while another dead one is cleaned up after loses no boot memory', () => {
+    const points = forEachAccess((at) => {
+      const machine = boot({ memory: '1 MiB', cpus: 3 })
+      const [first, second] = [joinAs(machine, 101), joinAs(machine, 102)]
+      first.pages.allocate(0)
+      const killed = killAt(() => takeMore(second), at, second)
+      machine.declareDead(1)
+      machine.declareDead(2)
+      takeMore(machine)
+      assert.deepEqual(verify(machine).faults, [], `access ${at}`)
+      return killed
+    })
+    assert.ok(points > 100)
+  })
+})
