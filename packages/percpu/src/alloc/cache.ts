@@ -226,13 +226,14 @@ export class Cache {
     const { count: at } = this.magazine
     const tag = this.#tagAt(address)
     if (!isAllocated(load32(i32, tag))) throw this.#doubleFree(address)
-    if (this.#debug !== undefined) this.#debug.freed(this, address, tag)
     let count = load32(i32, at)
     if (count >= this.geometry.capacity) count = this.#spill(this.geometry.capacity >>> 1)
+    const poison = this.#debug?.freed(this, address, tag)
     // As in `give`.
     store32(i32, at + 1 + count, address / 8)
     store32(i32, at, count + 1)
     store32(i32, tag, 0)
+    if (poison !== undefined) this.#debug?.poisoned(this, tag, poison)
   }
 
   #setTag(address: number, value: number, section: Undoable | undefined): void {

@@ -4,7 +4,7 @@
  *     red zone │ object │ red zone        0xbb around; a free object is 0x6b, one that was just taken 0x5a
  *
  * Red zones are looked at when the object is freed, a free object when it is taken again. Each object has a word beside its tag:
- * 0 as long as it has no red zones and no poison, else 1 + the number of its label, and from bit 9 on how many bytes less than its
+ * 0 as long as it has no red zones and no poison, or not all of them, else 1 + the number of its label, and from bit 9 on how many bytes less than its
  * cache's objects it was asked for; these are red, too.
  *
  * Rules: the word belongs to whoever holds the object. Cost: some hundred ns an object, and its red zones.
@@ -48,17 +48,47 @@ export class Debug {
     store32(memory.i32, word, (1 + number) | ((cache.size - bytes) << LABEL_BITS))
   }
 
-  /** An object is being freed. @throws HeapCorruptionError if its red zones were written to. */
-  freed(cache: Cache, address: number, tag: number): void {
-    this.check(cache, address, tag)
+  /**
+   * An object is being freed. Returns what `poisoned` is to be given once it is free: until then nothing is known of its bytes, for those who
+   * look at it now, or should the thread die before it is free.
+   *
+   * @throws HeapCorruptionError if its red zones were written to.
+   */
+  freed(cache: Cache, address: number, tag: number): number {
+    const fault = this.fault(cache, address, tag, load32(this.#agent.memory.i32, tag))
+    if (fault) throw fault
+    const word = load32(this.#agent.memory.i32, tag + cache.geometry.objects)
+    // Before the poison. Mutant: alloc/poisoned-as-taken.
+    this.forget(cache, tag)
     fillBytes(this.#agent.memory, address, cache.size, FREED)
+    return Math.max(1, word)
+  }
+  /** The object is free, and holds poison. */
+  poisoned(cache: Cache, tag: number, word: number): void {
+    store32(this.#agent.memory.i32, tag + cache.geometry.objects, word)
   }
 
-  /** @throws HeapCorruptionError if the red zones of an allocated object were written to. */
-  check(cache: Cache, address: number, tag: number): void {
+  /**
+   * What is wrong with an object that was allocated with this owner when the caller looked: its red zones were written to. It may be freed,
+   * and taken anew, meanwhile.
+   */
+  fault(cache: Cache, address: number, tag: number, owner: number): HeapCorruptionError | undefined {
+    const { i32 } = this.#agent.memory
+    const word = load32(i32, tag + cache.geometry.objects)
+    let at: number | undefined
+    // Twice: between the first look at its bytes and the one at these words it may have become what it was before.
+    for (let look = 0; look < 2; look++) {
+      at = this.#redBytesChanged(cache, address, word)
+      const isSame = load32(i32, tag + cache.geometry.objects) === word && load32(i32, tag) === owner
+      if (word === 0 || at === undefined || !isSame) return undefined
+    }
+    return this.#corrupt(cache, address, at ?? address, 'outside its bytes', tag)
+  }
+
+  #redBytesChanged(cache: Cache, address: number, word: number): number | undefined {
     const [start, end] = slotOf(cache, address)
-    const at = this.#differs(start, address, RED) ?? this.#differs(address + this.size(cache, tag), end, RED)
-    if (at !== undefined) throw this.#corrupt(cache, address, at, 'outside its bytes', tag)
+    const behind = address + cache.size - (word >>> LABEL_BITS)
+    return this.#differs(start, address, RED) ?? this.#differs(behind, end, RED)
   }
 
   /** Bytes that the object with this tag was asked for. */

@@ -17,7 +17,7 @@ import { PAGE_BYTES, PAGE_REF_SHIFT } from './address.js'
 import type { Agent } from './agent.js'
 import type { Cache, ObjectRequest } from './cache.js'
 import { CacheTable } from './cache-table.js'
-import { DoubleFreeError, ForeignAddressError } from './errors.js'
+import { DoubleFreeError, ForeignAddressError, type HeapCorruptionError } from './errors.js'
 import { classTable, MAX_CLASS } from './geometry.js'
 import { MAX_ORDER } from './layouts.js'
 import { give, take, type Magazine } from './magazine.js'
@@ -187,21 +187,15 @@ export class Heap {
     const all: Allocation[] = []
     for (const [page, index] of this.#slabs()) {
       const cache = this.#table.at(index)
-      if (!cache) continue
-      for (const [word, address] of this.#allocatedIn(page, cache)) {
-        this.#table.debug?.check(cache, address, word)
-        const label = this.#table.debug?.label(cache, word)
-        const size = this.#table.debug?.size(cache, word) ?? cache.size
-        all.push(describe(load32(this.#memory.i32, word), address, size, cache.name, label))
-      }
+      if (cache) all.push(...this.#describeSlab(page, cache))
     }
     for (const zone of this.#pages.zones) {
       for (const page of zone.select(() => true)) {
         const at = this.#pageMap + page * 4
         const found = load32(this.#memory.i32, at + state)
-        if ((found & LARGE) === 0) continue
-        const size = PAGE_BYTES << orderOf(found)
-        all.push(describe(load32(this.#memory.i32, at + tag), addressOf(page), size, undefined, undefined))
+        const owner = load32(this.#memory.i32, at + tag)
+        if ((found & (KIND | LARGE)) !== (USED | LARGE) || !isAllocated(owner)) continue
+        all.push(describe(owner, addressOf(page), PAGE_BYTES << orderOf(found), undefined, undefined))
       }
     }
     return all
@@ -263,6 +257,28 @@ export class Heap {
     return (found & KIND) === SLAB ? this.#table.at((found & OF_CACHE) >>> CACHE_SHIFT) : undefined
   }
 
+  /** The allocated objects of a slab; none if it ceased to be one meanwhile, as then they were none. */
+  #describeSlab(page: number, cache: Cache): Allocation[] {
+    const { debug } = this.#table
+    const all: Allocation[] = []
+    let fault: HeapCorruptionError | undefined
+    for (const [word, address, owner] of this.#allocatedIn(page, cache)) {
+      fault ??= debug?.fault(cache, address, word, owner)
+      const label = debug?.label(cache, word)
+      all.push(describe(owner, address, debug?.size(cache, word) ?? cache.size, cache.name, label))
+    }
+    if (!this.#isSlab(page, cache.index)) return []
+    if (fault) throw fault
+    return all
+  }
+
+  #isSlab(page: number, cache: number): boolean {
+    const at = this.#agent.map.descriptor(page)
+    const found = load32(this.#memory.i32, at + state)
+    const isOne = (found & (OF_CACHE | TAIL)) === (SLAB | (cache << CACHE_SHIFT))
+    return isOne && isKept(load32(this.#memory.i32, at + tag))
+  }
+
   /** Slabs that belong to their caches, first page and number of the cache. */
   *#slabs(): Generator<readonly [page: number, cache: number]> {
     for (const zone of this.#pages.zones) {
@@ -273,12 +289,14 @@ export class Heap {
     }
   }
 
-  /** The allocated objects of a slab: word index of the tag, and address. */
-  #allocatedIn(page: number, cache: Cache | undefined): (readonly [word: number, address: number])[] {
-    const found: (readonly [number, number])[] = []
+  /** The allocated objects of a slab: word index of the tag, address, and the tag. */
+  #allocatedIn(page: number, cache: Cache | undefined): (readonly [number, number, number])[] {
+    const found: (readonly [number, number, number])[] = []
     const tags = (page * PAGE_BYTES) / 4 + TAGS
-    for (let i = 0; cache && i < cache.geometry.objects; i++)
-      if (isAllocated(load32(this.#memory.i32, tags + i))) found.push([tags + i, cache.addressIn(page, i)])
+    for (let i = 0; cache && i < cache.geometry.objects; i++) {
+      const owner = load32(this.#memory.i32, tags + i)
+      if (isAllocated(owner)) found.push([tags + i, cache.addressIn(page, i), owner])
+    }
     return found
   }
 }

@@ -1,0 +1,134 @@
+/** The debug mode with threads that are killed, with locks that cannot be had, and with several CPUs at once: no false alarm. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Machine } from 'percpu'
+import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
+import { verify } from './support/verify.js'
+
+const { boot, join } = percpu
+const { CacheWords } = await import('../../dist/alloc/layouts.js')
+const { Level } = await import('../../dist/sync/level.js')
+const { SyncMap } = await import('../../dist/sync/sync-map.js')
+const { tokenOf } = await import('../../dist/sync/mutex-words.js')
+
+function fresh(debugHeap = true): readonly [Machine, Machine] {
+  const machine = boot({ memory: '1 MiB', cpus: 3, debugHeap })
+  const options = { doorbell: 'waitAsync', thread: 101 } as const
+  return [machine, join(machine.handle, options)]
+}
+function whole(machine: Machine, when: string): void {
+  assert.deepEqual(verify(machine).faults, [], when)
+}
+function holdsLock(machine: Machine, cpu: number): boolean {
+  const map = SyncMap.open(machine.memory, machine.objects)
+  return [0, 1, 2, 3].some((level) => mem.loadU32(machine.memory.u32, map.level(cpu, level)) !== 0)
+}
+const shape = { size: 512, align: 8, hash: 0 }
+
+describe('in debug mode', () => {
+  it('a kept object is whole or free when its thread is killed before any access of freeing it', () => {
+    let left = 0
+    const points = forEachAccess((at) => {
+      const [machine, cpu] = fresh()
+      const address = machine.alloc(40, { keep: true, label: 'kept' })
+      const killed = killAt(() => cpu.free(address), at, cpu)
+      machine.declareDead(1)
+      for (const found of machine.leaks()) {
+        left++
+        assert.equal(found.address, address)
+        machine.free(address)
+      }
+      whole(machine, `access ${at}`)
+      for (let i = 0; i < 10; i++) machine.alloc(40)
+      return killed
+    })
+    assert.ok(points > 20 && left > 0 && left < points)
+  })
+
+  it('an object is as before when a lock that freeing it needs is never released', () => {
+    const [machine, cpu] = fresh()
+    const cache = cpu.cache('c', shape)
+    const all = Array.from({ length: 20 }, () => cache.allocate())
+    const holder = new Level(
+      machine.memory,
+      SyncMap.open(machine.memory, machine.objects).level(0, 3),
+      tokenOf(0, 1),
+    )
+    holder.lock((cache as unknown as { readonly word: number }).word + CacheWords.words.lock)
+    assert.throws(
+      () => {
+        for (let next = all[0]; next !== undefined; next = all[0]) {
+          mem.store32(machine.memory.i32, next / 4, 7)
+          cache.free(next)
+          all.shift()
+        }
+      },
+      { code: 'PERCPU_LOCK_TIMEOUT' },
+    )
+    holder.unlock()
+    assert.equal(mem.load32(machine.memory.i32, (all[0] ?? 0) / 4), 7)
+    assert.equal(machine.leaks().length, all.length)
+    for (const address of all) cache.free(address)
+    whole(machine, 'afterwards')
+  })
+
+  const changes: Readonly<Record<string, (cpu: Machine, own: readonly number[]) => unknown>> = {
+    'frees an object': (cpu, own) => cpu.free(own[0] ?? 0),
+    'takes one of another length': (cpu, own) => {
+      cpu.free(own[0] ?? 0)
+      cpu.alloc(33)
+    },
+    'gives a slab back': (cpu, own) => {
+      for (const address of own) cpu.free(address)
+      cpu.shrinkHeap()
+    },
+    'gives a slab back that becomes something else': (cpu, own) => {
+      for (const address of own) cpu.free(address)
+      cpu.shrinkHeap()
+      for (let i = 0; i < 40; i++) {
+        const page = cpu.pages.allocate(0)
+        if (page !== undefined) mem.fillBytes(cpu.memory, page, 4096, 0x41)
+      }
+    },
+  }
+  for (const [name, change] of Object.entries(changes)) {
+    it(`leaks() raises no false alarm in the middle of another CPU's work, which ${name}`, () => {
+      const points = forEachAccess((point) => {
+        const at = point < 200 ? point : 200 + (point - 200) * 13
+        const [machine, cpu] = fresh()
+        const own = Array.from({ length: 8 }, () => cpu.alloc(40))
+        return interrupt(
+          () => change(cpu, own),
+          at,
+          () => machine.leaks(),
+        )
+      })
+      assert.ok(points > 20)
+    })
+
+    for (const debug of [true, false]) {
+      it(`leaks() ${debug ? 'raises no false alarm' : 'without debug mode lists nothing else'} when another CPU ${name} meanwhile`, () => {
+        const points = forEachAccess((point) => {
+          const at = point < 100 ? point : 100 + (point - 100) * 5
+          const [machine, cpu] = fresh(debug)
+          // In the middle of the slab's tags, and of the objects.
+          const own = Array.from({ length: 8 }, () => cpu.alloc(40))
+          const result: ReturnType<Machine['leaks']> = []
+          const done = interrupt(
+            () => result.push(...machine.leaks()),
+            at,
+            () => {
+              if (!holdsLock(machine, 0)) change(cpu, own)
+            },
+          )
+          for (const found of result) {
+            const isKnown = found.incarnation === 1 && found.cpu === 1 && found.cache === 'size-48'
+            assert.ok(isKnown, `access ${at}: ${JSON.stringify(found)}`)
+          }
+          return done
+        })
+        assert.ok(points > 20)
+      })
+    }
+  }
+})
