@@ -8,6 +8,7 @@
  */
 import { copyIn, copyOut, loadAtomic32, loadU32, storeAtomic32, storeU32 } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { decodeText, encodeText } from '../machine/platform.js'
 import { PAGE_BYTES } from './address.js'
@@ -15,6 +16,7 @@ import type { Agent } from './agent.js'
 import { Cache } from './cache.js'
 import { magazineStride, type Magazine } from './magazine.js'
 import { Debug } from './debug.js'
+import { isText } from './labels.js'
 import { CacheMismatchError } from './errors.js'
 import { classAlign, geometryOf, SIZE_CLASSES, type Geometry } from './geometry.js'
 import { CACHE_NAME_BYTES, CacheWords, HeapRoot, MAX_CACHES } from './layouts.js'
@@ -71,10 +73,9 @@ export class CacheTable {
 
   /** The cache of this name, made if need be. @throws CacheMismatchError if it is for something else. */
   named(name: string, shape: CacheShape): Cache {
-    const bytes = encodeText(name)
-    if (bytes.length === 0 || bytes.length > CACHE_NAME_BYTES || name.startsWith('size-')) {
+    if (!isText(name, CACHE_NAME_BYTES) || name.startsWith('size-')) {
       throw new ArgumentError(
-        `name '${name}': must have 1 to ${CACHE_NAME_BYTES} bytes of UTF-8, and not begin with size-`,
+        `name: ${shown(name)} must be text of 1 to ${CACHE_NAME_BYTES} bytes of UTF-8, and not begin with size-`,
         { name },
       )
     }

@@ -86,7 +86,7 @@ const ofCache = OF_CACHE
 /** What the usual ways read, in one object with plain fields: the compiler knows more of those than of private ones. */
 interface Hot {
   readonly memory: Memory
-  /** The magazines of the size classes, for each size in units of 8 bytes, and of all caches in use; none in debug mode. */
+  /** The magazines of the size classes, for each number of bytes, and of all caches in use; none in debug mode. */
   readonly classes: (Magazine | undefined)[]
   readonly magazines: readonly (Magazine | undefined)[]
   /** Word index of the state of page 0, and the number of pages. */
@@ -115,7 +115,7 @@ export class Heap {
     this.#pageEnd = agent.map.pages
     this.#hot = {
       memory: agent.memory,
-      classes: new Array<undefined>(MAX_CLASS / 8 + 1).fill(undefined),
+      classes: new Array<undefined>(MAX_CLASS + 1).fill(undefined),
       magazines: this.#table.magazines,
       pageMap: agent.map.pageMap + state,
       pages: agent.map.pages,
@@ -124,7 +124,8 @@ export class Heap {
 
   alloc(bytes: number, request?: AllocationRequest): number {
     if (request === undefined && bytes > 0 && bytes <= MAX_CLASS) {
-      const magazine = this.#hot.classes[(bytes + 7) >>> 3]
+      // None for a number that is not whole.
+      const magazine = this.#hot.classes[bytes]
       const address = magazine === undefined ? 0 : take(magazine)
       if (address !== 0) return address
     }
@@ -211,7 +212,7 @@ export class Heap {
     const units = (bytes + 7) >>> 3
     const table = classTables[Math.max(0, Math.log2(align) - 3)]
     const cache = this.#table.sizeClass(table?.[units] ?? 0)
-    if (align <= 8 && !this.#table.debug) this.#hot.classes[units] = cache.magazine
+    if (align <= 8 && !this.#table.debug) this.#hot.classes.fill(cache.magazine, units * 8 - 7, units * 8 + 1)
     return cache.allocateBytes(bytes, request)
   }
 

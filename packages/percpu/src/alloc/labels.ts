@@ -1,11 +1,19 @@
 /** What objects are labelled with in debug mode: texts in shared memory, each once, and their numbers. */
 import { addAtomic32, copyIn, copyOut, loadAtomic32, loadU32, storeU32 } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { shown } from '../machine/check.js'
 import { decodeText, encodeText } from '../machine/platform.js'
 import type { Agent } from './agent.js'
 import { ALLOC_LABEL_BYTES, AllocLabel, HeapRoot, MAX_ALLOC_LABELS } from './layouts.js'
 
 const { words, offsets } = AllocLabel
+
+/** Whether it is read back as what it is: half a surrogate pair would not be, and not be found again. */
+export function isText(text: unknown, maxBytes: number): text is string {
+  if (typeof text !== 'string') return false
+  const bytes = encodeText(text)
+  return bytes.length > 0 && bytes.length <= maxBytes && decodeText(bytes) === text
+}
 
 export class AllocLabels {
   readonly #agent: Agent
@@ -19,13 +27,13 @@ export class AllocLabels {
   number(text: string): number {
     const known = this.#numbers.get(text)
     if (known !== undefined) return known
-    const bytes = encodeText(text)
-    if (bytes.length === 0 || bytes.length > ALLOC_LABEL_BYTES) {
-      throw new ArgumentError(`label '${text}': must have 1 to ${ALLOC_LABEL_BYTES} bytes of UTF-8`, {
-        label: text,
-      })
+    if (!isText(text, ALLOC_LABEL_BYTES)) {
+      throw new ArgumentError(
+        `label: ${shown(text)} must be text of 1 to ${ALLOC_LABEL_BYTES} bytes of UTF-8`,
+        { label: text },
+      )
     }
-    const number = this.#find(text, 1) ?? this.#add(text, bytes)
+    const number = this.#find(text, 1) ?? this.#add(text, encodeText(text))
     if (number > 0) this.#numbers.set(text, number)
     return number
   }

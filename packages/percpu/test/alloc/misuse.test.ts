@@ -1,0 +1,42 @@
+/** Values that are none, given to the heap: refused the first time and every time, and nothing is changed. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { boot } from 'percpu'
+import { throwsCode } from '../machine/support/threads.js'
+import { verify } from './support/verify.js'
+
+const shape = { size: 16, align: 8, hash: 0 }
+
+describe('what the heap refuses', () => {
+  it('is a number of bytes that is not whole, also for a size that was taken before', () => {
+    const machine = boot({ memory: '2 MiB' })
+    for (let bytes = 1; bytes <= 2048; bytes++) machine.free(machine.alloc(bytes))
+    for (const bytes of [0.5, 1.5, 8.5, 64.001, 2047.5, -8, 0, NaN, Infinity, null]) {
+      throwsCode(() => machine.alloc(bytes as number), 'PERCPU_ARGUMENT')
+    }
+    assert.deepEqual(machine.leaks(), [])
+    assert.deepEqual(verify(machine).faults, [])
+  })
+
+  it('is a name or label that is no text that UTF-8 can hold', () => {
+    const machine = boot({ memory: '2 MiB', debugHeap: true })
+    const caches = (): number => machine.heapReport().caches.length
+    machine.alloc(8, { label: 'first' })
+    const before = caches()
+    for (const name of [5, undefined, null, {}, '', '\ud800', 'a\udc00', 'x'.repeat(41)]) {
+      throwsCode(() => machine.cache(name as string, shape), 'PERCPU_ARGUMENT')
+      if (name !== undefined && name !== 'x'.repeat(41))
+        throwsCode(() => machine.alloc(8, { label: name as string }), 'PERCPU_ARGUMENT')
+    }
+    assert.equal(caches(), before)
+    assert.equal(machine.cache('größe', shape).name, 'größe')
+    assert.equal(machine.cache('größe', shape), machine.cache('größe', shape))
+  })
+
+  it('is a shape that no cache can have', () => {
+    const machine = boot({ memory: '2 MiB' })
+    for (const wrong of [{}, { size: 16 }, { size: '16', align: 8 }, { size: 16.5, align: 8 }])
+      throwsCode(() => machine.cache('wrong', { hash: 0, ...wrong } as never), 'PERCPU_ARGUMENT')
+    assert.deepEqual(machine.heapReport().caches, [])
+  })
+})
