@@ -72,6 +72,9 @@ export class Agent {
 
   /** To be said before the CPU has anything in flight: only then is there something to look for after its death. */
   use(): void {
+    if (this.hasUsed) return
+    // atomic: as C. The stays before this one are over, those too that did not use the heap: however many, this one is not among them.
+    storeAtomic32(this.memory.i32, this.record + HeapCpu.words.ended, (this.token >>> 8) - 1)
     // Mutant: alloc/use-unannounced.
     store32(this.memory.i32, this.record + HeapCpu.words.used, 1)
   }

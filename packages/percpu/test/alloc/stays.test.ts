@@ -1,0 +1,42 @@
+/** Stays are counted modulo 2^21: those that are over are told from the present one however many there were. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { boot } from 'percpu'
+import { storeAtomic32 } from 'percpu/mem'
+import { joinAs } from '../machine/support/threads.js'
+import { verify } from './support/verify.js'
+
+const { HeapCpu, HeapRoot } = await import('../../dist/alloc/layouts.js')
+const { HeapMap } = await import('../../dist/alloc/page-map.js')
+const { isEnded } = await import('../../dist/alloc/ownership.js')
+const { readMap } = await import('../../dist/machine/memory-map.js')
+const { tokenOf } = await import('../../dist/sync/mutex-words.js')
+
+describe('stays', () => {
+  it('that came after the one that has ended have not', () => {
+    for (const ended of [1, 2, 1000, 2 ** 20, 2 ** 21 - 2, 2 ** 21 - 1, 2 ** 21]) {
+      const stay = tokenOf(3, ended) >>> 8
+      for (const later of [1, 2, 1000]) assert.equal(isEnded(tokenOf(3, ended + later), stay), false)
+      for (const earlier of [0, 1, 2, 1000])
+        if (earlier < ended) assert.equal(isEnded(tokenOf(3, ended - earlier), stay), true)
+    }
+  })
+
+  it('in half a round of which nobody used the heap do not end the present one', () => {
+    const machine = boot({ memory: '2 MiB', cpus: 2 })
+    const { memory, objects } = machine
+    const map = HeapMap.open(memory, objects, readMap(memory))
+    // As if that had been the last one to use it, 2^20 stays ago.
+    storeAtomic32(memory.i32, map.heapCpu(1) + HeapCpu.words.ended, 2 ** 20)
+    const other = joinAs(machine, 77)
+    const taken = [other.alloc(64), other.alloc(5000), other.pages.allocate(1)]
+    // Something was left by somebody: everybody looks for what is to be freed.
+    storeAtomic32(memory.i32, map.root + HeapRoot.words.deaths, 1)
+    for (let i = 0; i < 100; i++) machine.alloc(64)
+    machine.pages.allocate(2)
+    const { faults, objects: found, blocks } = verify(machine)
+    assert.deepEqual(faults, [])
+    assert.ok(found.has(taken[0] ?? 0))
+    for (const address of taken.slice(1)) assert.ok(blocks.has((address ?? 0) / 4096))
+  })
+})
