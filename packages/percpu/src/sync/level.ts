@@ -53,20 +53,23 @@ export class Level {
   readonly unlock: () => void
   readonly #memory: Memory
   readonly #journal: Journal
+  /** Milliseconds for which it waits for a lock. */
+  readonly #patience: number
 
   /** For one stay of a CPU: its own thread, or its reaper. `record`: word index of its LevelRecord. */
-  constructor(memory: Memory, record: number, token: number) {
+  constructor(memory: Memory, record: number, token: number, patience = LOCK_TIMEOUT) {
     this.#memory = memory
     const { tryLock, unlock } = makeLock(memory, record + lockField, token)
     this.tryLock = tryLock
     this.unlock = unlock
     this.#journal = new Journal(memory, placeOf(record))
+    this.#patience = patience
   }
 
   /** Takes the spinlock with this word index. @throws LockTimeoutError. */
   lock(word: number): void {
     if (this.tryLock(word)) return
-    const deadline = host.performance.now() + LOCK_TIMEOUT
+    const deadline = host.performance.now() + this.#patience
     for (;;) {
       // atomic: what hangs on it is decided by P.
       mem.awaitUntil(() => mem.loadAtomic32(this.#memory.i32, word) === 0, SPIN)

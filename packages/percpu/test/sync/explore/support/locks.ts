@@ -15,6 +15,7 @@ const { Idle } = await import('../../../../dist/machine/idle.js')
 const layouts = await import('../../../../dist/sync/layouts.js')
 const { SyncCore } = await import('../../../../dist/sync/core.js')
 const { recoverSync } = await import('../../../../dist/sync/recovery.js')
+const { Level, recoverLevels } = await import('../../../../dist/sync/level.js')
 const { SyncMap } = await import('../../../../dist/sync/sync-map.js')
 const { Mutex } = await import('../../../../dist/sync/mutex.js')
 const { Completion } = await import('../../../../dist/sync/completion.js')
@@ -28,6 +29,8 @@ type Context = ConstructorParameters<typeof SyncCore>[0]
 type Table = Context['table']
 /** Entries of each journal. */
 const JOURNAL = 8
+/** The level that explorations work at. */
+const LEVEL = 1
 
 /** The declarations of the library leave the constructors of its locks out. */
 type Constructor<Lock> = new (core: Core, word: number, name: string, ...rest: unknown[]) => Lock
@@ -109,10 +112,23 @@ export class Locks {
     return new SyncCore({ machine, table: this.#table, doorbell, idle } as unknown as Context, this.#map)
   }
 
+  /** How a CPU, or its reaper, works at one of the levels of layers; it waits for locks for about so many naps. */
+  level(cpu: number, naps = 1): InstanceType<typeof Level> {
+    return new Level(this.memory, this.#map.level(cpu, LEVEL), (1 << 8) | cpu, naps * 0.055)
+  }
+  spinlock(name = 'spinlock'): number {
+    return this.lock(layouts.SpinlockWords, name)
+  }
+
   /** What the reaper of `cpu` does for this layer. */
   recover(cpu: number): RecoveryResult {
     const recovery = { table: this.#table, ringer: new Ringer(this.#table), cpu, incarnation: 1 }
     return recoverSync(recovery, this.#map)
+  }
+
+  /** That part of it which is about levels. */
+  recoverLevels(cpu: number): void {
+    recoverLevels(this.memory, this.#map, cpu, (1 << 8) | cpu)
   }
 
   /** Word index of a new lock. */
@@ -162,7 +178,17 @@ export class Locks {
         `the journal of CPU ${cpu}`,
       )
     }
+    for (let cpu = 0; cpu < this.#cpus; cpu++) {
+      const record = this.#map.level(cpu, LEVEL)
+      assert.equal(mem.load32(i32, record + layouts.LevelRecord.words.lock), 0, `CPU ${cpu} has a lock noted`)
+      assert.equal(
+        mem.load32(i32, record + layouts.LevelRecord.words.length),
+        0,
+        `CPU ${cpu} has changes noted`,
+      )
+    }
     for (const { base, type } of this.#locks) {
+      if (type.name === 'SpinlockWords') assert.equal(mem.load32(i32, base), 0, 'the spinlock is held')
       if (type.name === 'MutexWords') this.assertFree(base)
       if (type.name === 'SeqlockWords') {
         this.assertFree(base + layouts.SeqlockWords.words.mutex)
