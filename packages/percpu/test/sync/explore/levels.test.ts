@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { explore, mem, type KillSettings, type Scenario } from 'percpu-lab'
+import { explore, mem, type Scenario } from 'percpu-lab'
 import { isTimeout, Locks } from './support/locks.js'
 
 /** Two words that are equal outside sections. */
@@ -12,7 +12,7 @@ interface Pair {
   readonly locks: Locks
   readonly lock: number
   readonly words: number
-  value(): number
+  readonly value: () => number
 }
 function pair(t: Scenario): Pair {
   const locks = new Locks(t, 2)

@@ -1,0 +1,124 @@
+/** A machine whose heap is explored: what there is before, and what must hold in the end. */
+import assert from 'node:assert/strict'
+import { percpu, type CpuContext, type ExploreOptions, type Scenario } from 'percpu-lab'
+import type { Machine } from 'percpu'
+import { cellSpec, check as explored, prepare, type World } from '../../machine/explore/support.js'
+import { counts } from './counts.js'
+
+const { verify } = await import('../support/verify.js')
+const { CacheWords, HeapCpu, HeapRoot, PageDescriptor, SlabWords, ZoneWords } =
+  await import('../../../dist/alloc/layouts.js')
+const { HeapMap, USED } = await import('../../../dist/alloc/page-map.js')
+const { readMap } = await import('../../../dist/machine/memory-map.js')
+
+/** Seven of them in a slab of a page, and four in a magazine, of which two are exchanged with the slabs at a time. */
+const Block = percpu.struct('Block', { words: percpu.array(percpu.racy(percpu.i32), 128) })
+/** The tags of such a slab, which are racy; the layouts have no name for them. */
+const Tags = percpu.struct('Tags', { tag: percpu.array(percpu.racy(percpu.i32), 7) })
+
+export interface Prepared {
+  readonly world: World
+  /** Objects and single pages that outlive the CPU that took them. */
+  readonly objects: readonly number[]
+  readonly pages: readonly number[]
+  /** Address of a word for a link, guarded by the mutex 'links'. */
+  readonly link: number
+  /** The slabs that there are, and the first page of the cache. */
+  readonly slabs: readonly number[]
+  readonly words: number
+}
+
+/** A machine with so many `objects` and `pages`. */
+export async function withHeap(wanted: { objects?: number; pages?: number }): Promise<Prepared> {
+  const objects: number[] = []
+  const pages: number[] = []
+  let [link, words, free] = [0, 0, 0]
+  const world = await prepare({ cpus: 3 }, (machine) => {
+    const cache = blocks(machine)
+    for (let i = 0; i < (wanted.objects ?? 0); i++) objects.push(cache.allocate({ keep: true }))
+    free = cache.allocate()
+    cache.free(free)
+    for (let i = 0; i < (wanted.pages ?? 0); i++) {
+      const page = machine.pages.allocate(0) ?? 0
+      machine.pages.keep(page)
+      pages.push(page)
+    }
+    words = (cache as unknown as { readonly word: number }).word * 4
+    machine.mutex('links')
+    link = machine.objects.create('link', cellSpec)
+  })
+  const slabs = [...new Set([...objects, free].map((address) => address - (address % 4096)))]
+  return { world, objects, pages, link, slabs, words }
+}
+
+export function blocks(machine: Machine): ReturnType<Machine['cache']> {
+  return machine.cache('block', Block)
+}
+
+export function open(world: World, cpu: CpuContext) {
+  const machine = world.joined(cpu)
+  const cache = cpu.prepare(() => blocks(machine))
+  return { machine, cache }
+}
+
+/** Names the words of the heap. */
+function name(t: Scenario, { world, slabs, words }: Prepared): void {
+  const { memory } = world
+  const map = HeapMap.open(memory, world.objects, readMap(memory))
+  t.name(memory, map.root * 4, HeapRoot, 'heap')
+  t.name(memory, map.zone(0) * 4, ZoneWords, 'zone')
+  for (let cpu = 0; cpu < map.cpus; cpu++) t.name(memory, map.heapCpu(cpu) * 4, HeapCpu, `heapCpu[${cpu}]`)
+  for (let page = 0; page < map.pages; page++)
+    t.name(memory, map.descriptor(page) * 4, PageDescriptor, `page[${page}]`)
+  t.name(memory, words, CacheWords, 'cache')
+  for (const slab of slabs) {
+    t.name(memory, slab, SlabWords, 'slab')
+    t.name(memory, slab + SlabWords.stride, Tags, 'slab')
+  }
+}
+
+function verified(world: World): ReturnType<typeof verify> {
+  const { memory, objects, memblock, table } = world
+  const cpus = () => world.states().map((_, cpu) => table.info(cpu))
+  const verdict = verify({ memory, objects, memblock, cpus })
+  assert.deepEqual(verdict.faults, [])
+  return verdict
+}
+/** Which objects are allocated. Each one that exists is in exactly one place. */
+export function allocated(world: World): number[] {
+  return [...verified(world).objects.keys()].sort((a, b) => a - b)
+}
+/** Addresses of the blocks of pages that are allocated, but for those of the heap itself. */
+export function allocatedPages(world: World): number[] {
+  const { blocks: all, cacheBlocks } = verified(world)
+  const plain = [...all].filter(([page, { kind }]) => kind === USED && !cacheBlocks.has(page))
+  return plain.map(([page]) => page * 4096).sort((a, b) => a - b)
+}
+export function slabsOf(world: World): number {
+  return verified(world).blocks.size
+}
+
+/** Explores, with one of both CPUs killed anywhere. */
+export function check(
+  prepared: Prepared,
+  [what, victim]: readonly [string, number],
+  describe: (t: Scenario) => void,
+  options?: ExploreOptions,
+): Promise<void> {
+  const { world } = prepared
+  const scenario = (t: Scenario) => {
+    name(t, prepared)
+    describe(t)
+    t.kill(victim, {
+      reaper: (cpu) => {
+        const machine = cpu.prepare(() => world.join(4))
+        const cache = cpu.prepare(() => blocks(machine))
+        world.reap(victim)
+        // What was left because another one had the lock is free once somebody takes it.
+        cache.shrink()
+        machine.pages.free(machine.pages.allocate(1) ?? 0, 1)
+      },
+    })
+  }
+  return explored(world, `${what}, ${victim} killed`, scenario, options, counts)
+}
