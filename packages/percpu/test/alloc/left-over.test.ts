@@ -1,0 +1,98 @@
+/**
+ * What a reaper could not free, because another CPU had the locks, is freed by whoever takes them next: with that one killed before any of
+ * its accesses, and with its own reaper killed likewise.
+ */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Machine } from 'percpu'
+import { forEachAccess, killAt, percpu } from '../machine/support/hooked-percpu.js'
+import { verify } from './support/verify.js'
+
+const { boot, join } = percpu
+const { CacheWords, HeapRoot, ZoneWords } = await import('../../dist/alloc/layouts.js')
+const { HeapMap } = await import('../../dist/alloc/page-map.js')
+const { readMap } = await import('../../dist/machine/memory-map.js')
+const { Level } = await import('../../dist/sync/level.js')
+const { SyncMap } = await import('../../dist/sync/sync-map.js')
+const { tokenOf } = await import('../../dist/sync/mutex-words.js')
+const { loadAtomic32 } = await import('percpu/mem')
+
+const shape = { size: 512, align: 8, hash: 0 }
+
+interface Left {
+  readonly machine: Machine
+  /** Who takes the locks next, and who may reap it. */
+  readonly next: Machine
+  readonly reaper: Machine
+}
+
+/** CPU 1 had objects, a slab and blocks in flight, and CPU 0 the locks when it was reaped. */
+function leave(debugHeap: boolean): Left {
+  const machine = boot({ memory: '512 KiB', cpus: 4, debugHeap })
+  const joinAs = (thread: number): Machine => {
+    const options = { doorbell: 'waitAsync', thread } as const
+    return join(machine.handle, options)
+  }
+  const [victim, next, reaper] = [joinAs(101), joinAs(102), joinAs(103)]
+  const word = (machine.cache('c', shape) as unknown as { readonly word: number }).word
+  for (const cpu of [next, reaper]) cpu.free(cpu.cache('c', shape).allocate())
+  for (let i = 0; i < 9; i++) victim.cache('c', shape).allocate()
+  victim.alloc(5000)
+  victim.pages.allocate(0)
+  const map = SyncMap.open(machine.memory, machine.objects)
+  const heap = HeapMap.open(machine.memory, machine.objects, readMap(machine.memory))
+  const holders = [word + CacheWords.words.lock, heap.zone(0) + ZoneWords.words.lock].map((lock, i) => {
+    const holder = new Level(machine.memory, map.level(0, 3 - i * 3), tokenOf(0, 1))
+    holder.lock(lock)
+    return holder
+  })
+  machine.declareDead(1)
+  for (const holder of holders) holder.unlock()
+  assert.equal(loadAtomic32(machine.memory.i32, heap.root + HeapRoot.words.deaths), 1)
+  assert.notDeepEqual(verify(machine).faults, [])
+  return { machine, next, reaper }
+}
+function work(cpu: Machine): void {
+  const cache = cpu.cache('c', shape)
+  for (let i = 0; i < 5; i++) cache.allocate()
+  cpu.pages.allocate(1)
+}
+/** Nothing is left of the dead once somebody has had the locks. */
+function check({ machine }: Left, when: string): void {
+  const cache = machine.cache('c', shape)
+  cache.free(cache.allocate())
+  cache.shrink()
+  machine.pages.free(machine.pages.allocate(1) ?? 0, 1)
+  const { faults, objects } = verify(machine)
+  assert.deepEqual(faults, [], when)
+  assert.deepEqual([...objects.keys()], [], when)
+}
+
+describe('what a dead CPU left is free', () => {
+  for (const debug of [false, true]) {
+    it(`although the CPU that frees it is killed before any access${debug ? ', in debug mode' : ''}`, () => {
+      const points = forEachAccess((at) => {
+        const left = leave(debug)
+        const killed = killAt(() => work(left.next), at, left.next)
+        left.machine.declareDead(2)
+        check(left, `access ${at}`)
+        return killed
+      })
+      assert.ok(points > 100, `${points}`)
+    })
+  }
+
+  it('although the reaper of the next one is killed before any access', () => {
+    const points = forEachAccess((point) => {
+      const at = point < 150 ? point : 150 + (point - 150) * 7
+      const left = leave(false)
+      work(left.next)
+      const killed = killAt(() => left.reaper.declareDead(2), at, left.reaper)
+      left.machine.declareDead(3)
+      if (left.machine.present.includes(2)) left.machine.declareDead(2)
+      check(left, `access ${at}`)
+      return killed
+    })
+    assert.ok(points > 100, `${points}`)
+  })
+})
