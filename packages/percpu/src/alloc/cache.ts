@@ -28,7 +28,15 @@ import type { Geometry } from './geometry.js'
 import { CacheWords } from './layouts.js'
 import { give, openMagazine, take, type Magazine } from './magazine.js'
 import { isAllocated, isKept, KEPT } from './ownership.js'
-import { addressOf, COLOUR_SHIFT, descriptorWords, OF_CACHE, ORDER_SHIFT, state, TAIL } from './page-map.js'
+import {
+  COLOUR_SHIFT,
+  descriptorWords,
+  OF_CACHE,
+  ORDER_SHIFT,
+  state,
+  tag as pageTag,
+  TAIL,
+} from './page-map.js'
 import type { PageAllocator } from './pages.js'
 import { Slabs, TAGS } from './slabs.js'
 
@@ -324,7 +332,7 @@ export class Cache {
       store32(memory.i32, descriptor + state, found)
     }
     objectLevel.section((section) => {
-      this.#pages.keep(address, section)
+      section.write32(map.descriptor(page) + pageTag, this.#token | KEPT)
       this.slabs.add(section, page, (colour + 1) % colours)
     })
     return page
@@ -332,10 +340,9 @@ export class Cache {
 
   /** Gives the pages of a slab without objects back. The lock is held. */
   #release(page: number): void {
-    const address = addressOf(page)
     this.#pages.freeSlab(page, () =>
       this.#agent.objectLevel.section((section) => {
-        this.#pages.disown(address, section)
+        section.write32(this.#agent.map.descriptor(page) + pageTag, this.#token)
         this.slabs.remove(section, page)
       }),
     )

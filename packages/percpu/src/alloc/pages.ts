@@ -34,7 +34,6 @@ import {
   ORDER_SHIFT,
   orderOf,
   pageAt,
-  SLAB,
   state,
   tag,
   USED,
@@ -342,8 +341,7 @@ export class PageAllocator {
     const page = this.#page(address)
     const word = map.descriptor(page) + tag
     const found = load32(memory.i32, word)
-    const kind = this.#state(page) & KIND
-    if ((kind !== USED && kind !== SLAB) || (found !== token && !isKept(found)))
+    if ((this.#state(page) & KIND) !== USED || (found !== token && !isKept(found)))
       throw new ForeignAddressError(
         `the pages at ${address} are neither this CPU's in flight nor kept${ownerText(found)}`,
         {

@@ -1,7 +1,7 @@
 /** Values that are none, given to the heap: refused the first time and every time, and nothing is changed. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { boot } from 'percpu'
+import { boot, PAGE_BYTES } from 'percpu'
 import { throwsCode } from '../machine/support/threads.js'
 import { verify } from './support/verify.js'
 
@@ -31,6 +31,16 @@ describe('what the heap refuses', () => {
     assert.equal(caches(), before)
     assert.equal(machine.cache('größe', shape).name, 'größe')
     assert.equal(machine.cache('größe', shape), machine.cache('größe', shape))
+  })
+
+  it('is a slab given for a block of pages', () => {
+    const machine = boot({ memory: '2 MiB' })
+    const object = machine.alloc(64, { keep: true })
+    const slab = object - (object % PAGE_BYTES)
+    throwsCode(() => machine.pages.disown(slab), 'PERCPU_FOREIGN_ADDRESS')
+    throwsCode(() => machine.pages.keep(slab), 'PERCPU_FOREIGN_ADDRESS')
+    throwsCode(() => machine.pages.free(slab, 0), 'PERCPU_FOREIGN_ADDRESS')
+    assert.deepEqual(verify(machine).faults, [])
   })
 
   it('is a shape that no cache can have', () => {
