@@ -228,7 +228,10 @@ export class PageAllocator {
       else if (zero) fillBytes(memory, addressOf(page), PAGE_BYTES << order, 0)
       return addressOf(page)
     }
-    return undefined
+    if (this.#stack.count === 0) return undefined
+    // What this CPU keeps for itself may make one.
+    this.drain()
+    return this.#allocateBlock(order, node, zero)
   }
 
   #freeBlock(page: number): void {
