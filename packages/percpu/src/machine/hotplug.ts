@@ -19,6 +19,13 @@ export interface HotplugCallbacks {
   readonly dead?: (cpu: number, incarnation: number) => void
 }
 
+/** How the stay of the calling thread ends. */
+export interface StayEnd {
+  /** Whether others have ended it before. */
+  readonly isOver: () => boolean
+  readonly leave: () => void
+}
+
 /** Those of the machine objects that are online on this thread; a thread that leaves and joins again has another one. */
 const living = new Map<string, Hotplug>()
 
@@ -65,7 +72,7 @@ export class Hotplug {
    * Tears down in the opposite order, and then the machine's layers. Every callback runs, whatever others throw. The layers and `leave`
    * run in one stretch: another task of this thread would still take memory or locks of a layer that has ended the stay.
    */
-  async teardown(layers: readonly Layer[], leave: () => void): Promise<HotplugError | undefined> {
+  async teardown(layers: readonly Layer[], { isOver, leave }: StayEnd): Promise<HotplugError | undefined> {
     const errors: unknown[] = []
     const failed: string[] = []
     const fail = (name: string, error: unknown): void => {
@@ -80,9 +87,11 @@ export class Hotplug {
         fail(name, error)
       }
     }
+    const isForsaken = isOver()
     for (const layer of [...layers].reverse()) {
       try {
-        layer.detach?.()
+        if (isForsaken) layer.forsake?.()
+        else layer.detach?.()
       } catch (error) {
         fail(layer.name, error)
       }

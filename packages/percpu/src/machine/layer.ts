@@ -5,6 +5,7 @@
  *     boot      once, on the booting thread: makes the layer's shared memory, as a named object 'percpu.<layer>'
  *     attach    on every thread that comes online, in state starting
  *     detach    on a CPU that goes offline in an orderly way, after the users' teardowns, in the opposite order
+ *     forsake   in its place, if the stay was declared dead by mistake: the number may be another thread's by now
  *     recover   on the thread that reaps a dead CPU, in the order of the layers, before the users' `dead` callbacks
  */
 import type { CpuTable } from './cpu-table.js'
@@ -44,6 +45,8 @@ export interface Layer {
   attach?(context: LayerContext): void
   /** Ends within one stretch: after it nothing of the layer may be used. */
   detach?(): void
+  /** Lets go of what is the thread's own, and leaves shared memory alone. */
+  forsake?(): void
   /**
    * Every step can be repeated: the reaper may die too, and the next one starts again from the first step. What it throws is
    * reported, and cleaning up goes on: whatever could not be put right stays as it is.

@@ -200,7 +200,10 @@ export class Machine {
     if (this.#holdsCpu()) this.#table.setState(this.cpu, this.incarnation, 'stopping')
     // Whoever called this may still be in the middle of reading.
     await this.#calls.drain()
-    const error = await this.#hotplug.teardown(this.#layers, () => this.#end())
+    const error = await this.#hotplug.teardown(this.#layers, {
+      isOver: () => !this.#holdsCpu(),
+      leave: () => this.#end(),
+    })
     if (error) throw error
   }
 

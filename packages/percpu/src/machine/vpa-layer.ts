@@ -71,14 +71,19 @@ export class VpaLayer implements Layer {
   }
 
   detach(): void {
-    const { context, registry, heartbeat } = this.#use()
-    const { machine, idle, doorbell } = context
+    const { context, registry } = this.#use()
+    this.forsake()
+    registry.unregisterLog(context.machine.cpu)
+    registry.unregister(context.machine.cpu)
+  }
+
+  forsake(): void {
+    const { context, heartbeat } = this.#use()
+    const { idle, doorbell } = context
     for (const monitor of [...this.#monitors]) monitor.stop()
     heartbeat.stop()
     idle.watcher = undefined
     doorbell.onAnswer = undefined
-    registry.unregisterLog(machine.cpu)
-    registry.unregister(machine.cpu)
     for (const handle of this.#handles.values()) handle.poison()
     this.#own = undefined
     this.#attached = undefined

@@ -84,6 +84,10 @@ export class PercpuLayer implements Layer {
     leaveAll(core, { table: context.table, ringer: context.doorbell.ringer, cpu, incarnation }, level)
   }
 
+  forsake(): void {
+    this.#attached = undefined
+  }
+
   /** What the dead CPU left half-done in chunks is repaired by whoever takes the lock next. */
   recover(recovery: Recovery): void {
     const { table, cpu, incarnation } = recovery

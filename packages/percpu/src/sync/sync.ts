@@ -76,6 +76,12 @@ export class Sync implements Layer {
     )
   }
 
+  forsake(): void {
+    const { core } = this.#attached()
+    core.waiting.close()
+    core.sections.abandon()
+  }
+
   recover(recovery: Recovery): void {
     if (this.#map) recoverSync(recovery, this.#map)
   }

@@ -49,3 +49,35 @@ describe('another task of a thread whose CPU goes offline', () => {
     })
   }
 })
+
+describe('a thread that was declared dead by mistake', () => {
+  it('leaves what is of the next thread of its number alone when it goes offline', async () => {
+    const machine = boot({ cpus: 2, memory: '8 MiB' })
+    const zombie = joinAs(machine, 77)
+    zombie.free(zombie.alloc(64))
+    machine.declareDead(1)
+    const next = joinAs(machine, 78)
+    const counter = next.percpu.counter('counter')
+    counter.add(5)
+    const { rough } = counter
+    const own = [next.alloc(64), next.alloc(64)]
+    next.free(own.pop() ?? 0)
+    const lock = next.mutex('lock').lock()
+    const vpa = next.handleOf(1).vpa
+
+    await zombie.offline()
+    assert.deepEqual(verify(machine).faults, [])
+    assert.equal(next.mutex('lock').owner?.cpu, 1)
+    assert.deepEqual(
+      machine.leaks().map(({ address }) => address),
+      own,
+    )
+    assert.equal(counter.rough, rough)
+    assert.equal(counter.sum(), 5)
+    assert.equal(machine.handleOf(1).vpa, vpa)
+    lock.unlock()
+    machine.declareDead(1)
+    assert.deepEqual(verify(machine).faults, [])
+    assert.deepEqual(machine.leaks(), [])
+  })
+})
