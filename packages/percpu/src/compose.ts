@@ -130,7 +130,8 @@ export class Machine extends WatchedMachine {
     return this.#alloc.heap.alloc(bytes, request)
   }
   /**
-   * Gives memory of {@link alloc}, or an object of a cache, back; any CPU may. The caller sees to it that nobody still reads it.
+   * Gives memory of {@link alloc}, or an object of a cache, back; any CPU may if it is kept. The caller sees to it that nobody still reads it, and
+   * that no section is open which has kept or disowned it.
    *
    * @throws DoubleFreeError, ForeignAddressError; in debug mode HeapCorruptionError. Nothing is changed then.
    */
@@ -146,7 +147,7 @@ export class Machine extends WatchedMachine {
   keep(address: number, section?: Undoable): void {
     this.#alloc.heap.keep(address, section)
   }
-  /** The opposite of {@link keep}, for what is being unlinked and then freed. */
+  /** The opposite of {@link keep}, for what is being unlinked, and freed after the section. */
   disown(address: number, section?: Undoable): void {
     this.#alloc.heap.disown(address, section)
   }
@@ -158,7 +159,11 @@ export class Machine extends WatchedMachine {
   cache(name: string, layout: Pick<Struct, 'size' | 'align' | 'hash'>): Cache {
     return this.#alloc.heap.cache(name, layout)
   }
-  /** Everything that is allocated, by whom; in debug mode with labels. A snapshot; takes time in proportion. */
+  /**
+   * What {@link alloc} and caches gave and nobody freed, and who has it; in debug mode with labels. A snapshot; takes time in proportion.
+   *
+   * @throws HeapCorruptionError in debug mode, if something was written outside an object.
+   */
   leaks(): Allocation[] {
     return this.#alloc.heap.allocations()
   }

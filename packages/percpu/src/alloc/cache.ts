@@ -108,7 +108,7 @@ export class Cache {
   }
 
   /**
-   * Gives an object of this cache back; any CPU may. The caller sees to it that nobody still reads it.
+   * Gives an object of this cache back; any CPU may if it is kept. The caller sees to it that nobody still reads it.
    *
    * @throws DoubleFreeError, ForeignAddressError; in debug mode HeapCorruptionError; LockTimeoutError. Nothing is changed then.
    */

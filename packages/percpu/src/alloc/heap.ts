@@ -169,10 +169,12 @@ export class Heap {
   report(): HeapReport {
     const counts = new Map<number, { slabs: number; allocated: number }>()
     for (const [page, index] of this.#slabs()) {
+      const { length } = this.#allocatedIn(page, this.#table.at(index))
+      if (!this.#isSlab(page, index)) continue
       const count = counts.get(index) ?? { slabs: 0, allocated: 0 }
       counts.set(index, count)
       count.slabs++
-      count.allocated += this.#allocatedIn(page, this.#table.at(index)).length
+      count.allocated += length
     }
     const caches = this.#table.all().map((cache): CacheReport => {
       const { slabs, allocated } = counts.get(cache.index) ?? { slabs: 0, allocated: 0 }

@@ -12,8 +12,8 @@
  * thread is killed. Without a section, keep before linking: a kill in between loses one object, which stays attributed to its
  * thread, and corrupts nothing.
  *
- * Rules: while in flight the tag is written by its CPU only (or for it, by whoever frees what the dead had in flight). Kept objects
- * may be freed by any CPU that got them by some ordered way. Whoever looks for the tags of the dead reads those of the living,
+ * Rules: while in flight the tag is written by its CPU only (or for it, by whoever frees what the dead had in flight: another CPU that
+ * frees it at that moment frees it twice). Kept objects may be freed by any CPU that got them by some ordered way. Whoever looks for the tags of the dead reads those of the living,
  * too, while they change: kind racy. It never mistakes one for the other: all that the dead CPU wrote happened before (its
  * end was announced by `HeapCpu.ended`), so a tag that it had in flight and then kept or freed is not read as in flight any more; and
  * no living CPU writes a dead one's token.

@@ -87,7 +87,7 @@ export class PageAllocator {
   }
 
   /**
-   * Gives back a block taken with this order; any CPU may. The caller sees to it that nobody still reads it.
+   * Gives back a block taken with this order; any CPU may if it is kept. The caller sees to it that nobody still reads it.
    *
    * @throws DoubleFreeError, ForeignAddressError; LockTimeoutError. Nothing is changed then.
    */

@@ -114,13 +114,18 @@ describe('in debug mode', () => {
           // In the middle of the slab's tags, and of the objects.
           const own = Array.from({ length: 8 }, () => cpu.alloc(40))
           const result: ReturnType<Machine['leaks']> = []
+          let most = 0
           const done = interrupt(
-            () => result.push(...machine.leaks()),
+            () => {
+              result.push(...machine.leaks())
+              for (const { allocated } of machine.heapReport().caches) most = Math.max(most, allocated)
+            },
             at,
             () => {
               if (!holdsLock(machine, 0)) change(cpu, own)
             },
           )
+          assert.ok(most <= own.length + 1, `${most} objects`)
           for (const found of result) {
             const isKnown = found.incarnation === 1 && found.cpu === 1 && found.cache === 'size-48'
             assert.ok(isKnown, `access ${at}: ${JSON.stringify(found)}`)
