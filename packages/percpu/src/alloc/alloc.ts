@@ -45,6 +45,10 @@ export class Alloc implements Layer {
     this.#end(table, machine.cpu, machine.incarnation)
   }
 
+  forsake(): void {
+    if (this.#context) this.#openMap()
+  }
+
   recover({ table, cpu, incarnation }: Recovery): void {
     if (this.#context) this.#end(table, cpu, incarnation)
   }

@@ -74,10 +74,8 @@ export class PercpuLayer implements Layer {
 
   /** What the CPU counted for itself is folded; what it has locked for reading is unlocked. */
   detach(): void {
-    this.#open()
     const attached = this.#attached
-    this.#attached = undefined
-    this.#hasLeft = true
+    this.forsake()
     if (!attached) return
     const { core, level, context } = attached
     const { cpu, incarnation } = context.machine
@@ -85,7 +83,9 @@ export class PercpuLayer implements Layer {
   }
 
   forsake(): void {
+    this.#open()
     this.#attached = undefined
+    this.#hasLeft = true
   }
 
   /** What the dead CPU left half-done in chunks is repaired by whoever takes the lock next. */

@@ -55,6 +55,8 @@ describe('a thread that was declared dead by mistake', () => {
     const machine = boot({ cpus: 2, memory: '8 MiB' })
     const zombie = joinAs(machine, 77)
     zombie.free(zombie.alloc(64))
+    let end = (): void => undefined
+    zombie.supervise({ threadId: 77, once: (_event: 'exit', listener: () => void) => (end = listener) })
     machine.declareDead(1)
     const next = joinAs(machine, 78)
     const counter = next.percpu.counter('counter')
@@ -76,7 +78,9 @@ describe('a thread that was declared dead by mistake', () => {
     assert.equal(counter.sum(), 5)
     assert.equal(machine.handleOf(1).vpa, vpa)
     lock.unlock()
-    machine.declareDead(1)
+    // It still supervises.
+    end()
+    assert.deepEqual(machine.present, [0])
     assert.deepEqual(verify(machine).faults, [])
     assert.deepEqual(machine.leaks(), [])
   })
