@@ -8,6 +8,7 @@
  */
 import { copyIn, copyOut, loadAtomic32, loadU32, storeAtomic32, storeU32 } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { decodeText, encodeText } from '../machine/platform.js'
 import { PAGE_BYTES } from './address.js'
@@ -71,10 +72,10 @@ export class CacheTable {
 
   /** The cache of this name, made if need be. @throws CacheMismatchError if it is for something else. */
   named(name: string, shape: CacheShape): Cache {
-    const bytes = encodeText(name)
+    const bytes = typeof name === 'string' ? encodeText(name) : []
     if (bytes.length === 0 || bytes.length > CACHE_NAME_BYTES || name.startsWith('size-')) {
       throw new ArgumentError(
-        `name '${name}': must have 1 to ${CACHE_NAME_BYTES} bytes of UTF-8, and not begin with size-`,
+        `name ${shown(name)}: must have 1 to ${CACHE_NAME_BYTES} bytes of UTF-8, and not begin with size-`,
         { name },
       )
     }

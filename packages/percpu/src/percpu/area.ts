@@ -1,6 +1,7 @@
 /** `machine.percpu`: what users have of per-CPU memory. */
 import type { Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { checkFlag, checkOptions } from '../machine/check.js'
 import { isStruct } from '../layout/struct.js'
 import type { Accessor, Struct } from '../layout/struct-type.js'
 import { typeName, type Fields, type Kind, type Scalar, type ScalarName } from '../layout/types.js'
@@ -100,8 +101,10 @@ export function makePercpu(layer: PercpuLayer): Percpu {
 
 function bare(layer: PercpuLayer): Omit<Percpu, keyof ScalarMakers | 'at'> & object {
   return {
-    alloc: ((bytes: number, request?: PercpuRequest) =>
-      layer.use().allocator.allocate(bytes, request)) as Percpu['alloc'],
+    alloc: ((bytes: number, request?: PercpuRequest) => {
+      if (request !== undefined) checkRequest(request)
+      return layer.use().allocator.allocate(bytes, request)
+    }) as Percpu['alloc'],
     free: (pointer: number) => layer.use().allocator.free(pointer),
     sizeOf: (pointer: number) => layer.use().allocator.sizeOf(pointer),
     address: (pointer: number, cpu: number, offset = 0) => {
@@ -109,7 +112,10 @@ function bare(layer: PercpuLayer): Omit<Percpu, keyof ScalarMakers | 'at'> & obj
       const [checked = cpu] = context.machine.checkCpus(cpu)
       return allocator.translate(pointer, checked, offset)
     },
-    counter: (name: string, options: CounterOptions = {}) => layer.objects.counter(name, options),
+    counter: (name: string, options: CounterOptions = {}) => {
+      checkOptions('counter', options, { batch: true })
+      return layer.objects.counter(name, options)
+    },
     ref: (name: string) => layer.objects.ref(name),
     rwSemaphore: (name: string) => layer.objects.rwSemaphore(name),
     balance: () => balance(layer.use().core),
@@ -120,6 +126,12 @@ function bare(layer: PercpuLayer): Omit<Percpu, keyof ScalarMakers | 'at'> & obj
     report: () => makeReport(layer.use()),
     reportText: () => formatReport(makeReport(layer.use())),
   }
+}
+
+function checkRequest(request: PercpuRequest): void {
+  checkOptions('percpu.alloc', request, { align: true, atomic: true, reserved: true, into: true })
+  checkFlag('atomic', request.atomic)
+  checkFlag('reserved', request.reserved)
 }
 
 const scalarNames = ['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'u64', 'f32', 'f64'] as const
@@ -139,8 +151,11 @@ class Makers {
     this.#layer = layer
   }
 
-  make(type: AnyScalar | Struct, { name, reserved = false }: PercpuObjectOptions = {}): unknown {
+  make(type: AnyScalar | Struct, options: PercpuObjectOptions = {}): unknown {
     const attached = this.#layer.use()
+    checkOptions('percpu', options, { name: true, reserved: true })
+    checkFlag('reserved', options.reserved)
+    const { name, reserved = false } = options
     const { size: bytes, align } = checkType(type)
     checkOnePiece(attached, bytes, nameOf(type))
     if (name === undefined) {

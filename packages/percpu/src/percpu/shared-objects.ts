@@ -4,6 +4,7 @@
  */
 import { storeF64, storeAtomic32, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { shown } from '../machine/check.js'
 import type { Struct } from '../layout/struct-type.js'
 import { Directory, type ObjectInfo } from '../machine/directory.js'
 import type { Recovery } from '../machine/layer.js'
@@ -46,7 +47,9 @@ export class SharedObjects {
     const { core, context, level } = this.#attached
     const wanted = batch ?? defaultBatch(core.geometry.cpus)
     if (!Number.isInteger(wanted) || wanted < 1 || wanted > 2 ** 30)
-      throw new ArgumentError(`batch: ${wanted} is not a whole number from 1 to 2^30`, { batch: wanted })
+      throw new ArgumentError(`batch: ${shown(wanted)} is not a whole number from 1 to 2^30`, {
+        batch: wanted,
+      })
     const { u32, f64 } = core.memory
     const opened = this.#open(name, PercpuCounterWords, (address) => {
       storeU32(u32, address / 4 + PercpuCounterWords.words.batch, wanted)
@@ -135,12 +138,14 @@ function find(core: Core, directory: Directory, layout: Struct): Found[] {
     }))
 }
 
-/** What a CPU leaves that dies or goes offline. Every step can be repeated. `level`: in its place. */
-export function leaveAll(core: Core, recovery: Recovery, level: Level): void {
+/** What a CPU leaves that dies or goes offline. Every step can be repeated. `level`: in its place. Returns how many read locks it had. */
+export function leaveAll(core: Core, recovery: Recovery, level: Level): number {
   const { table, cpu, incarnation, ringer } = recovery
   const directory = new Directory(table.memory, new Memblock(table.memory, table.map, cpu, incarnation))
   for (const counter of find(core, directory, PercpuCounterWords))
     foldDead(counter satisfies CounterPlaces, level, cpu)
+  let readLocks = 0
   for (const { words, parts } of find(core, directory, PercpuRwSemaphoreWords))
-    leaveForDead(core.memory, ringer, words, parts[cpu] ?? 0)
+    readLocks += leaveForDead(core.memory, ringer, words, parts[cpu] ?? 0)
+  return readLocks
 }

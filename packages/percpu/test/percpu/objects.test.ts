@@ -177,6 +177,25 @@ describe('names and pointers', () => {
 })
 
 describe('a counter', () => {
+  it('counts integers', () => {
+    const counter = fresh().percpu.counter('c')
+    counter.add(3)
+    for (const [wrong, shown] of [
+      ['x', "'x'"],
+      [undefined, 'undefined'],
+      [1.5, '1.5'],
+      [NaN, 'NaN'],
+    ] as [never, string][])
+      assert.throws(() => counter.add(wrong), {
+        code: 'PERCPU_ARGUMENT',
+        message: `amount: ${shown} is not an integer`,
+      })
+    for (const wrong of ['x', NaN, undefined] as never[]) {
+      assert.throws(() => counter.compare(wrong), { code: 'PERCPU_ARGUMENT' })
+      assert.throws(() => counter.limitedAdd(wrong, 1), { code: 'PERCPU_ARGUMENT' })
+    }
+    assert.equal(counter.sum(), 3)
+  })
   it('is rough at once and exact on request', () => {
     const machine = fresh()
     const others = [joinAs(machine, 101), joinAs(machine, 102)]
