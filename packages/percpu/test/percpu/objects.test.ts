@@ -166,6 +166,15 @@ describe('names and pointers', () => {
     assert.throws(() => other.percpu.i32(), { code: 'PERCPU_OFFLINE' })
     assert.equal(hits.sum('count'), 7)
   })
+  it('stay: the memory of a name cannot be freed, as others may come to have it', () => {
+    const machine = fresh()
+    const [hits, turns] = [machine.percpu(Hits, { name: 'hits' }), machine.percpu.i32({ name: 'turns' })]
+    for (const named of [hits, turns])
+      assert.throws(() => named.free(), { code: 'PERCPU_ARGUMENT', message: /a name is for good/ })
+    hits.local.count = 5
+    assert.notEqual(machine.percpu(Hits).pointer, hits.pointer)
+    assert.equal(machine.percpu(Hits, { name: 'hits' }).local.count, 5)
+  })
   it('of an allocation go to a word in the same step, once', () => {
     const machine = fresh()
     const address = machine.memblock.alloc({ size: 4 })
