@@ -385,6 +385,27 @@ describe('a lock for many readers', () => {
   })
 })
 
+describe('a CPU that goes offline with a lock for many readers', () => {
+  it('is told that it had it locked for reading, as of a mutex; it is unlocked', async () => {
+    const machine = fresh()
+    const leaver = joinAs(machine, 101)
+    const lock = leaver.percpu.rwSemaphore('s')
+    const guards = [lock.readLock(), lock.readLock()]
+    const error: unknown = await leaver.offline().then(
+      () => assert.fail(),
+      (thrown: unknown) => thrown,
+    )
+    assert.equal((error as { code?: string }).code, 'PERCPU_HOTPLUG')
+    const { cause } = error as { cause?: { code?: string; details?: object } }
+    assert.deepEqual([cause?.code, cause?.details], ['PERCPU_LOCK_HELD', { cpu: 1, readLocks: 2 }])
+    assert.throws(() => guards[0]?.unlock(), { code: 'PERCPU_OFFLINE' })
+    const own = machine.percpu.rwSemaphore('s')
+    assert.equal(own.readers, 0)
+    ;(await own.writeLock()).unlock()
+    assert.deepEqual(machine.online, [0])
+  })
+})
+
 describe('a report', () => {
   it('says what there is, as JSON and as text', () => {
     const machine = fresh({ cpus: 3 })
