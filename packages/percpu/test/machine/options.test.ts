@@ -28,6 +28,7 @@ const calls: Readonly<Record<string, (machine: Machine, options: never) => unkno
   'mutex.run': (machine, options) => machine.mutex('m').run(() => 1, options),
   'semaphore.acquire': (machine, options) => machine.semaphore('s', 1).acquire(1, options),
   'completion.wait': (machine, options) => machine.completion('c').wait(options),
+  'seqlock.read': (machine, options) => machine.seqlock('q').read(() => 1, options),
   percpu: (machine, options) => machine.percpu(Pair, options),
   'percpu.u32': (machine, options) => machine.percpu.u32(options),
   'percpu.alloc': (machine, options) => machine.percpu.alloc(8, options),
@@ -40,6 +41,7 @@ const promises: typeof calls = {
   'mutex.lockAsync': (machine, options) => machine.mutex('m').lockAsync(options),
   'semaphore.acquireAsync': (machine, options) => machine.semaphore('s', 1).acquireAsync(1, options),
   'completion.waitAsync': (machine, options) => machine.completion('c').waitAsync(options),
+  'seqlock.readAsync': (machine, options) => machine.seqlock('q').readAsync(() => 1, options),
   'rwSemaphore.readLockAsync': (machine, options) => machine.percpu.rwSemaphore('w').readLockAsync(options),
   'rwSemaphore.writeLock': (machine, options) => machine.percpu.rwSemaphore('w').writeLock(options),
   'ref.released': (machine, options) => machine.percpu.ref('r').released(options),
@@ -121,6 +123,7 @@ describe('other arguments', () => {
     const none = undefined as never
     refused(() => machine.mutex('m').run(none))
     refused(() => machine.mutex('m').lock().run(none))
+    refused(() => machine.seqlock('q').read(none))
     refused(() => machine.run('work', none))
     await rejectsCode(machine.mutex('n').runAsync(none), 'PERCPU_ARGUMENT')
     assert.equal(machine.mutex('n').owner, undefined)
