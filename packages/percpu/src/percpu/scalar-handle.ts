@@ -12,6 +12,9 @@
 import type { Memory } from '#mem'
 import type { Place } from './place.js'
 
+/** For `console.log` in Node, which would show all views of the memory. */
+const inspect: unique symbol = Symbol.for('nodejs.util.inspect.custom') as never
+
 /** One CPU's copy. */
 export interface PercpuCell<Value> {
   readonly cpu: number
@@ -91,6 +94,10 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
     let total: number | bigint | undefined
     for (const [, value] of this) total = total === undefined ? value : (total as number) + (value as number)
     return total as Value
+  }
+
+  [inspect](): string {
+    return `${this.constructor.name} { pointer: ${this.pointer} }`
   }
 
   /** Frees all copies, for all threads. @throws PointerError if this handle has; ArgumentError for memory of a name. */

@@ -1,6 +1,7 @@
 /** What users have of per-CPU memory: handles, names, counters, reference counts, reader-writer locks and reports. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { inspect } from 'node:util'
 import { boot, f64, i16, i32, join, struct, u32, u64, u8, type BootOptions, type Machine } from 'percpu'
 import { loadAtomic32, store32 } from 'percpu/mem'
 import { backendOf } from './support/inside.js'
@@ -118,6 +119,14 @@ describe('numbers', () => {
     wide.local = 2n ** 64n - 1n
     assert.equal(wide.addReturn(2n), 1n)
     assert.equal(wide.sum(), 1n)
+  })
+  it('are shown in a few words', async () => {
+    const machine = fresh()
+    const number = machine.percpu.i32()
+    const shown = `PercpuI32 { pointer: ${number.pointer} }`
+    assert.equal(inspect(number), shown)
+    await machine.offline()
+    assert.equal(inspect(number), shown)
   })
   it('throw once they are freed', () => {
     const { percpu } = fresh()
