@@ -41,7 +41,6 @@ export interface RwSemaphoreParts {
   readonly queue: WaitQueue
   readonly synchronize: () => Promise<void>
   readonly reportError: (error: unknown) => void
-  readonly isOnline: () => boolean
 }
 
 /** The right to read, until {@link unlock} or the end of its `using` block. */
@@ -222,9 +221,7 @@ export class PercpuRwSemaphore {
     if (this.#isLeaving) return
     this.#isLeaving = true
     void this.#speedUp()
-      .catch((error: unknown) => {
-        if (this.#parts.isOnline()) this.#parts.reportError(error)
-      })
+      .catch((error: unknown) => this.#parts.reportError(error))
       .finally(() => {
         this.#isLeaving = false
       })

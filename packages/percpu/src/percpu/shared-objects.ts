@@ -7,6 +7,7 @@ import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import type { Struct } from '../layout/struct-type.js'
 import { Directory, type ObjectInfo } from '../machine/directory.js'
+import { OfflineError } from '../machine/errors.js'
 import type { Recovery } from '../machine/layer.js'
 import { Memblock } from '../machine/memblock.js'
 import { reportError } from '../machine/platform.js'
@@ -77,7 +78,8 @@ export class SharedObjects {
     const { core } = this.#attached
     for (const { name, words } of find(core, this.#attached.context.machine.objects, PercpuRefWords)) {
       if (!isUnsettled(core.memory, words)) continue
-      this.ref(name).settle().catch(reportError)
+      // A CPU that goes offline meanwhile leaves it to the next one that changes the mode.
+      this.ref(name).settle().catch(reportUnlessOffline)
     }
   }
 
@@ -100,10 +102,14 @@ export class SharedObjects {
       mutex: this.#sync.mutexAt((opened.words + words.mutex) * 4, `mutex of ${name}`),
       queue: this.#sync.queue(opened.words + words.waiters, opened.words * 4, name),
       synchronize: () => context.machine.synchronize(),
-      isOnline: () => context.table.incarnation(context.machine.cpu) === context.machine.incarnation,
-      reportError,
+      reportError: reportUnlessOffline,
     }
   }
+}
+
+/** For what goes on in the background: that ends when the CPU goes offline. */
+function reportUnlessOffline(error: unknown): void {
+  if (!(error instanceof OfflineError)) reportError(error)
 }
 
 /** Word index of each CPU's part. */

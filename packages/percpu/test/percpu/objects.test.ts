@@ -330,6 +330,24 @@ describe('a reference count', () => {
   })
 })
 
+describe('a CPU that goes offline while readers are still let in again', () => {
+  it('ends that, and reports nothing', async () => {
+    const machine = fresh()
+    const leaving = joinAs(machine, 101)
+    ;(await leaving.percpu.rwSemaphore('s').writeLock()).unlock()
+    const reported: unknown[] = []
+    const note = (error: unknown): void => void reported.push(error)
+    process.on('unhandledRejection', note)
+    process.on('uncaughtException', note)
+    await leaving.offline()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    process.off('unhandledRejection', note)
+    process.off('uncaughtException', note)
+    assert.deepEqual(reported, [])
+    machine.percpu.rwSemaphore('s').readLock().unlock()
+  })
+})
+
 describe('a lock for many readers', () => {
   it('lets readers in together, and a writer alone', async () => {
     const machine = fresh()
