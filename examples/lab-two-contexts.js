@@ -61,8 +61,8 @@ export const andAnUpdater = (count) => (/** @type {import('percpu-lab').Scenario
 
 /** @param {string} name @param {(t: import('percpu-lab').Scenario) => void} scenario */
 async function find(name, scenario) {
-  const failure = await explore(name, scenario).catch((error) => error)
-  console.log(failure.message, '\n')
+  const found = await explore(name, scenario).catch((error) => error)
+  console.log(found instanceof Error ? `${found.message}\n` : `${name}: no failure\n`)
 }
 
 await find('counted by a load and a store', twoReaders(separately))

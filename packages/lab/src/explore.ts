@@ -18,6 +18,7 @@ import {
   type Verdict,
 } from './judge.js'
 import { setForeignAccess } from './foreign/access.js'
+import * as check from './check.js'
 import { Scenario, ScenarioError } from './scenario.js'
 import { Dpor } from './search/dpor.js'
 import { RandomSearch } from './search/random.js'
@@ -63,6 +64,30 @@ export interface ExploreOptions {
   readonly observe?: (results: readonly unknown[], execution: number, world: World) => void
 }
 
+const optionValues = {
+  mode: check.oneOf('exhaustive', 'enumerate', 'pct', 'random'),
+  preemptions: check.wholeFrom(0),
+  executions: check.wholeFrom(1),
+  maxMs: check.numberFrom(0),
+  maxSteps: check.wholeFrom(1),
+  seed: check.numberFrom(-Infinity),
+  depth: check.wholeFrom(1),
+  weak: check.flag,
+  replay: check.text,
+  report: check.text,
+  shard: check.anything,
+  expect: check.anObject,
+  observe: check.aFunction,
+} as const
+
+function checkExploration(name: unknown, describe: unknown, options: ExploreOptions): void {
+  if (typeof name !== 'string') throw new ScenarioError('an exploration has a name, a string')
+  check.checkFunction(`${name}: the scenario`, describe)
+  check.checkOptions(name, options, optionValues)
+  const counts = { executions: check.wholeFrom(0), blocked: check.wholeFrom(0) }
+  check.checkOptions(`${name}: expect`, options.expect, counts)
+}
+
 export interface ExploreReport {
   readonly name: string
   /** Complete executions. */
@@ -88,12 +113,15 @@ interface Counts {
 /**
  * Explores a scenario. Resolves when no execution fails; throws an {@link ExplorationFailure} that shows one which does.
  * One at a time in a thread.
+ *
+ * @throws ScenarioError for what cannot be explored; ScheduleError for what cannot be replayed.
  */
 export async function explore(
   name: string,
   describe: (t: Scenario) => void,
   options: ExploreOptions = {},
 ): Promise<ExploreReport> {
+  checkExploration(name, describe, options)
   if (hook.runner !== undefined)
     throw new ScenarioError('one exploration at a time: await the other one first')
   const asked = settings()

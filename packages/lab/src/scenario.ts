@@ -10,11 +10,19 @@ import type { Cpu, Process } from './engine/process.js'
 import { Territory } from './engine/territory.js'
 import type { Handler, World } from './engine/world.js'
 import { Names } from './names.js'
+import {
+  aFunction,
+  anObject,
+  checkFunction,
+  checkOptions,
+  numberFrom,
+  oneOf,
+  ScenarioError,
+  text,
+  wholeFrom,
+} from './check.js'
 
-/** Something that a scenario asks for and that cannot be. */
-export class ScenarioError extends Error {
-  readonly code = 'LAB_SCENARIO'
-}
+export { ScenarioError }
 
 /** A handler that CPUs may send to each other: made by {@link Scenario.ipi}. */
 export interface Ipi {
@@ -69,6 +77,9 @@ export interface KillSettings {
   readonly reaperKill?: KillSettings
 }
 
+const handlerOptions = { at: oneOf('anywhere', 'safepoints'), level: numberFrom(1), name: text } as const
+const killOptions = { reaper: aFunction, reaperKill: anObject } as const
+
 type Check = () => void
 /** A body: may be async. Keeps its state inside, and gives what it found by returning it. */
 export type Body = (cpu: CpuContext) => unknown
@@ -96,6 +107,7 @@ export class Scenario {
 
   /** An object of `type` in shared memory, all zero, and its accessor. Failures call its words by `name` and their fields. */
   memory<F extends Fields, K extends Kind>(type: Struct<F, K>, name = ''): Accessor<F, K> {
+    checkFunction('the struct', (type as Partial<Struct<F, K>> | undefined)?.at)
     const address = this.take(type.size, Math.max(type.align, 8))
     this.names.add(this.shared, address, type, name)
     return type.at(this.shared, address)
@@ -113,6 +125,7 @@ export class Scenario {
 
   /** CPU `number` runs `body`. */
   cpu(number: number, body: Body): void {
+    checkFunction(`the body of CPU ${number}`, body)
     if (this.world.cpus.some(({ main, number: taken }) => taken === number && main.kind === 'cpu'))
       throw new ScenarioError(`CPU ${number} has a body already`)
     this.world.addCpu(number, `cpu ${number}`, inContext(body), 'cpu')
@@ -120,6 +133,8 @@ export class Scenario {
 
   /** An interrupt of CPU `number`, which must come, `times` times. */
   irq(number: number, handler: (cpu: CpuContext) => void, settings: IrqSettings = {}): void {
+    checkFunction(`the handler of CPU ${number}`, handler)
+    checkOptions('irq', settings, { ...handlerOptions, times: wholeFrom(0) })
     const { times = 1, at = 'anywhere', level = 1, name = 'irq' } = settings
     const cpu = this.find(number)
     const declared = declare('irq', handler, name, level, at)
@@ -137,6 +152,8 @@ export class Scenario {
 
   /** A handler that CPUs may send to each other with `cpu.ipi`. */
   ipi(handler: (cpu: CpuContext) => void, settings: Omit<IrqSettings, 'times'> = {}): Ipi {
+    checkFunction('the handler', handler)
+    checkOptions('ipi', settings, handlerOptions)
     const { at = 'anywhere', level = 1, name = 'ipi' } = settings
     const number = this.world.handlers.length
     this.world.handlers.push(declare('ipi', handler, name, level, at))
@@ -148,7 +165,9 @@ export class Scenario {
     this.mayDie(this.find(number), number, `cpu ${number}`, settings)
   }
 
-  private mayDie(cpu: Cpu, number: number, name: string, { reaper, reaperKill }: KillSettings): void {
+  private mayDie(cpu: Cpu, number: number, name: string, settings: KillSettings): void {
+    checkOptions('kill', settings, killOptions)
+    const { reaper, reaperKill } = settings
     cpu.exits = true
     this.world.addProcess('kill', `kill of ${name}`, cpu)
     if (reaper === undefined) return
@@ -160,11 +179,13 @@ export class Scenario {
 
   /** Must hold after each step; throws otherwise. Reads memory directly. */
   invariant(check: Check): void {
+    checkFunction('the invariant', check)
     this.invariants.push(check)
   }
 
   /** Must hold at the end of each execution. `results[n]` is what the body of CPU n returned, undefined if it was killed. */
   finally(check: (results: readonly unknown[]) => void): void {
+    checkFunction('the check', check)
     this.checks.push(check)
   }
 

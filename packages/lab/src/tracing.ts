@@ -1,4 +1,5 @@
 /** Turns the steps of an execution into a {@link Trace}. */
+import { fileURLToPath } from 'node:url'
 import { bytesOf } from './engine/footprint.js'
 import {
   ATOMIC,
@@ -47,13 +48,15 @@ export class StackRecorder {
 }
 
 const ownFolder = new URL('.', import.meta.url).href
+/** Where source maps, which exploring foreign code switches on, say that the lab's own code is. */
+const ownSources = fileURLToPath(new URL('../src/', import.meta.url))
 
 /** The frames of a stack that are not the lab's own, as `name (file:line:column)`. */
 function parse(stack: string): string[] {
   const frames: string[] = []
   for (const line of stack.split('\n').slice(1)) {
     const frame = line.trim().replace(/^at /, '')
-    if (frame.includes(ownFolder) || frame.includes('node:')) continue
+    if ([ownFolder, ownSources, 'node:'].some((place) => frame.includes(place))) continue
     const named = /^(.*) \((.*)\)$/.exec(frame)
     const [name, place] = named === null ? ['', frame] : [named[1] ?? '', named[2] ?? '']
     frames.push(`${name === '' ? 'body' : name} (${place.replace(/^file:\/\//, '')})`)

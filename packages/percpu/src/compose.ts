@@ -1,8 +1,7 @@
 /**
  * The whole machine: the CPU layer and everything above it, put together. Only the index imports this file.
  */
-import { ArgumentError } from './errors.js'
-import { checkObject, shown } from './machine/check.js'
+import { checkFlag, checkOptions, type OptionNames } from './machine/check.js'
 import { bootMachine, joinMachine, type JoinOptions, type MachineOptions } from './machine/boot.js'
 import type { Layer } from './machine/layer.js'
 import type { MachineParts } from './machine/machine.js'
@@ -11,8 +10,9 @@ import { VpaLayer } from './machine/vpa-layer.js'
 import { WatchedMachine } from './machine/watched-machine.js'
 import { Alloc } from './alloc/alloc.js'
 import type { Cache } from './alloc/cache.js'
-import type { Allocation, AllocationRequest, HeapReport } from './alloc/heap.js'
+import type { Allocation, HeapReport } from './alloc/heap.js'
 import type { PageAllocator } from './alloc/pages.js'
+import type { AllocationRequest } from './alloc/request.js'
 import type { Struct } from './layout/index.js'
 import { makePercpu, type Percpu } from './percpu/area.js'
 import { PercpuLayer } from './percpu/layer.js'
@@ -184,12 +184,13 @@ export class Machine extends WatchedMachine {
 
   /** The locks that a CPU holds or waits for. A snapshot: for a CPU that runs, a guess. */
   locksOf(cpu: number): readonly LockInterest[] {
-    return this.#sync.interestsOf(cpu)
+    const [checked = cpu] = this.checkCpus(cpu)
+    return this.#sync.interestsOf(checked)
   }
 }
 
 /** What `boot` takes; the record has every option, so that none is forgotten here. */
-const bootOptions: Readonly<Record<keyof BootOptions, true>> = {
+const bootOptions: OptionNames<BootOptions> = {
   memory: true,
   cpus: true,
   nodes: true,
@@ -203,23 +204,11 @@ const bootOptions: Readonly<Record<keyof BootOptions, true>> = {
   buffer: true,
 }
 
-/** Types and names; the layers check the rest. A misspelt option would otherwise leave its default, unnoticed. */
+/** Types and names; the layers check the rest. */
 function checkBootOptions(options: BootOptions): void {
-  checkObject('options', options)
-  for (const name of Object.keys(options)) {
-    if (Object.hasOwn(bootOptions, name)) continue
-    // The last two are for tests of the library.
-    const allowed = Object.keys(bootOptions).filter((option) => option !== 'thread' && option !== 'buffer')
-    throw new ArgumentError(`boot has no option ${name}; it has ${allowed.join(', ')}`, {
-      option: name,
-      allowed,
-    })
-  }
-  for (const name of ['smp', 'mmu', 'debugHeap'] as const) {
-    const value: unknown = options[name]
-    if (value === undefined || typeof value === 'boolean') continue
-    throw new ArgumentError(`${name}: ${shown(value)} is neither true nor false`, { [name]: value })
-  }
+  checkOptions('boot', options, bootOptions, ['thread', 'buffer'])
+  checkOptions('percpu of boot', options.percpu, { unit: true, reserved: true })
+  for (const name of ['smp', 'mmu', 'debugHeap'] as const) checkFlag(name, options[name])
 }
 
 /**
@@ -236,8 +225,10 @@ export function boot(options: BootOptions = {}): Machine {
 /**
  * Makes the calling thread a CPU of the machine behind `handle`: the lowest free number comes online.
  *
- * @throws BadHandleError, VersionMismatchError, TruncatedBufferError, ForeignBufferError, AlreadyJoinedError, NoFreeCpuError.
+ * @throws BadHandleError, VersionMismatchError, TruncatedBufferError, ForeignBufferError, AlreadyJoinedError, NoFreeCpuError;
+ *   ArgumentError for an option that there is not.
  */
 export function join(handle: MachineHandle, options: JoinOptions = {}): Machine {
+  checkOptions('join', options, { doorbell: true, thread: true }, ['thread'])
   return joinMachine(handle, options, (parts) => new Machine(parts, makeLayers()))
 }

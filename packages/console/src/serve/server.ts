@@ -51,14 +51,24 @@ export function createServer(
     },
   })
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
-  app.setNotFoundHandler((request, reply) =>
-    reply.code(404).send({
+  app.setNotFoundHandler((request, reply) => {
+    const methods = methodsOf(request.url)
+    const code = methods === undefined ? 'NO_SUCH_PATH' : 'METHOD_NOT_ALLOWED'
+    if (methods !== undefined) reply.header('allow', methods)
+    return reply.code(methods === undefined ? 404 : 405).send({
       error: `there is no ${request.method} ${request.url}: see GET /lookup/{address}, POST /lookup, GET /health, GET /metrics`,
-      code: 'NO_SUCH_PATH',
-    }),
-  )
+      code,
+    })
+  })
   addRoutes(app, context)
   return app
+}
+
+/** What may be done with a path that there is, as the header `Allow` has it. */
+function methodsOf(url: string): string | undefined {
+  const [path = ''] = url.split('?')
+  if (path === '/lookup') return 'POST'
+  return /^\/(health|metrics|lookup\/[^/]*)$/.test(path) ? 'GET, HEAD' : undefined
 }
 
 /** Errors that Fastify itself finds, before a route's handler runs, and those that nobody foresaw. */

@@ -4,6 +4,7 @@
  * Threads on the machine: this one (single lookups, HTTP), one a worker, and now and then a loader. A worker that is being replaced
  * may hold its number a little longer, so there are numbers to spare.
  */
+import net from 'node:net'
 import { watch, type FSWatcher } from 'chokidar'
 import type { FastifyInstance } from 'fastify'
 import { boot, type Machine } from 'percpu'
@@ -126,7 +127,9 @@ export class Service {
   async #begin(): Promise<void> {
     const { app, pool, reloader, machine } = this.#parts
     const { files, host, port, inspect, logger, onProgress } = this.#options
-    // Before the table is loaded: that can be watched, too.
+    // Before the table is loaded: that takes seconds.
+    await assertCanListen(host, port)
+    // That can be watched, too.
     if (inspect !== undefined) this.#inspection = await serveInspection(machine, inspect)
     logger.info({ ...files, workers: this.#options.workers }, 'loading')
     const { error } = await reloader.request(FIRST_LOAD, onProgress)
@@ -169,6 +172,15 @@ export class Service {
     metrics.registry.clear()
     await machine.offline()
   }
+}
+
+/** Listens for a moment. @throws what listening throws, such as EADDRINUSE. */
+async function assertCanListen(host: string, port: number): Promise<void> {
+  const probe = net.createServer()
+  await new Promise<void>((resolve, reject) => {
+    probe.once('error', reject).listen({ host, port }, resolve)
+  })
+  await new Promise((resolve) => probe.close(resolve))
 }
 
 function createParts(options: ServiceOptions): Parts {

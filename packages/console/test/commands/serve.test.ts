@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { rename, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
-import { connect } from 'node:net'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import type { TableFiles } from 'percpu-console'
 import { percpu, ServeProcess } from '../helpers/command.js'
@@ -143,6 +143,16 @@ test('2 million addresses stream through a process whose heap would not hold the
   assert.ok(bytes > 120e6)
   assert.ok(highest - before < 100e6, `grew by ${highest - before} bytes`)
   assert.equal(await serve.stop('SIGTERM'), 0)
+})
+
+test('a port in use is told before the table is loaded', async (t) => {
+  const other = createServer()
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+  t.after(() => other.close())
+  const { port } = other.address() as AddressInfo
+  const { code, stdout, stderr } = await percpu(['serve', '--port', String(port)])
+  assert.match(stderr, /^percpu: listen EADDRINUSE.*; choose another one with --port\n$/)
+  assert.deepEqual([code, stdout], [1, ''])
 })
 
 test('what cannot be served is told in a line, with exit code 1 or 2', async (t) => {

@@ -69,15 +69,23 @@ test('GET /lookup of an address in a gap is 404, of anything else 400, both with
 
 test('paths and methods that do not exist are told what does', async (t) => {
   const { url } = await testService(t)
-  for (const [method, path] of [
-    ['GET', '/'],
-    ['GET', '/lookup'],
-    ['PUT', '/lookup'],
-    ['GET', '/lookup/a/b'],
+  for (const [method, path, allowed] of [
+    ['GET', '/', null],
+    ['GET', '/lookup/a/b', null],
+    ['POST', '/healthy', null],
+    ['GET', '/lookup', 'POST'],
+    ['PUT', '/lookup', 'POST'],
+    ['OPTIONS', '/lookup', 'POST'],
+    ['POST', '/lookup/1.1.1.1', 'GET, HEAD'],
+    ['DELETE', '/lookup/1.1.1.1?now', 'GET, HEAD'],
+    ['PUT', '/health', 'GET, HEAD'],
+    ['DELETE', '/metrics', 'GET, HEAD'],
   ] as const) {
     const response = await fetch(url + path, { method })
     const { error, code } = (await response.json()) as { error: string; code: string }
-    assert.deepEqual([response.status, code], [404, 'NO_SUCH_PATH'])
+    const expected = allowed === null ? [404, 'NO_SUCH_PATH'] : [405, 'METHOD_NOT_ALLOWED']
+    assert.deepEqual([response.status, code], expected, `${method} ${path}`)
+    assert.equal(response.headers.get('allow'), allowed)
     assert.match(error, /GET \/lookup\/\{address\}, POST \/lookup/)
   }
   const [status, body] = await getJson(`${url}/lookup/%zz`)

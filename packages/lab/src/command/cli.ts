@@ -69,7 +69,8 @@ const program = new Command('percpu-lab')
   })
 
 function requestOf(files: readonly string[], flags: Flags): Request {
-  const missing = files.find((file) => !existsSync(file))
+  const urls = flags.instrument.filter((path) => path.startsWith('file:'))
+  const missing = [...files, ...flags.instrument].find((file) => !urls.includes(file) && !existsSync(file))
   if (missing !== undefined) program.error(`there is no file ${missing}`)
   const { only, instrument, mode, preemptions, seed, executions, replay, report } = flags
   const given = Object.entries({ mode, preemptions, seed, executions, replay, report })
@@ -87,8 +88,14 @@ async function run(request: Request, jobs: number): Promise<number> {
   const errors = jobs === 1 ? await runHere(request, rows) : await runApart(request, jobs, rows)
   for (const error of errors) process.stdout.write(`${error}\n\n`)
   if (rows.length > 0) process.stdout.write(`${tableOf(rows)}\n`)
-  else if (errors.length === 0) process.stderr.write('percpu-lab: the files explore nothing\n')
+  else if (errors.length === 0) process.stderr.write(`percpu-lab: ${whyNothing(request)}\n`)
   return errors.length > 0 || rows.length === 0 ? 1 : Number(process.exitCode ?? 0)
+}
+
+function whyNothing({ only }: Request): string {
+  return only === undefined
+    ? 'the files explore nothing'
+    : `the files explore nothing whose name contains ${JSON.stringify(only)}`
 }
 
 async function runHere(request: Request, rows: Row[]): Promise<readonly string[]> {

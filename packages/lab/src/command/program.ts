@@ -34,7 +34,7 @@ export async function runProgram(request: Request, surroundings: Surroundings): 
 }
 
 function settingsFor(
-  { override, only, names }: Request,
+  { override, only, names, instrument }: Request,
   surroundings: Surroundings,
   place: { readonly file: string },
 ): Settings {
@@ -49,7 +49,12 @@ function settingsFor(
       return (replayed = true)
     },
     replayCommand: (name, schedule) =>
-      `npx percpu-lab ${quoted(names.length === 1 ? (names[0] ?? '') : place.file)} --only ${quoted(name)} --replay ${schedule}`,
+      [
+        'npx percpu-lab',
+        quoted(names.length === 1 ? (names[0] ?? '') : place.file),
+        ...instrument.map((path) => `--instrument ${quoted(path)}`),
+        `--only ${quoted(name)} --replay ${quoted(schedule)}`,
+      ].join(' '),
     ended: (name, outcome) => surroundings.ended(name, outcome),
     stopped: () => surroundings.stopped(),
   }

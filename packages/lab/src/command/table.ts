@@ -40,5 +40,7 @@ function cellsOf({ name, outcome }: Row): string[] {
 /** An error as text: what it says, if that is meant for the reader; else with its stack. */
 export function shown(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  return (error as { code?: unknown }).code === 'LAB_FAILURE' ? error.message : (error.stack ?? error.message)
+  const { code } = error as { code?: unknown }
+  if (code === 'LAB_FAILURE') return error.message
+  return code === 'LAB_SCHEDULE' ? `percpu-lab: ${error.message}` : (error.stack ?? error.message)
 }

@@ -56,7 +56,7 @@ export function page(trace: Trace): string {
 <body>
 <header>
 <h1>${escape(trace.test)}</h1>
-<p class="verdict${failure ? ' failed' : ''}"><strong>${escape(failure?.kind ?? 'no failure')}</strong> ${escape(failure?.message ?? '')}</p>
+<p class="verdict${failure ? ' failed' : ''}"><strong>${escape(failure?.kind ?? 'no failure')}</strong> ${escapeLines(failure?.message ?? '')}</p>
 </header>
 ${controls(model)}
 <main>
@@ -210,6 +210,10 @@ function hash(text: string): string {
 }
 
 /** Text for HTML content and for attribute values in double quotes. */
+/** Of several lines, as assertions give. */
+function escapeLines(text: string): string {
+  return text.trim().split('\n').map(escape).join('\n')
+}
 function escape(text: string): string {
   const entities: Record<string, string> = {
     '&': '&amp;',

@@ -38,6 +38,7 @@ export function encode(schedule: readonly Choice[]): string {
 /** Thrown for a string that is no schedule. */
 export class ScheduleError extends Error {
   readonly code = 'LAB_SCHEDULE'
+  override readonly name = 'ScheduleError'
 }
 
 export function decode(text: string): Choice[] {

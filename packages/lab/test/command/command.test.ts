@@ -157,8 +157,15 @@ describe('percpu-lab', () => {
     const { status, stdout } = run(file, '--instrument', 'foreign.mjs')
     assert.equal(status, 1)
     assert.equal(row(stdout, 'right').executions, 2)
-    assert.match(stdout, /words\[0\]|foreign\.mjs:2/)
     assert.equal(row(stdout, 'wrong').result, 'data race')
+    // The lines of the foreign code, and no frame of the lab, whose sources the source maps name.
+    assert.match(stdout, /store 0x0 = 1 .*foreign\.mjs:2/)
+    assert.match(stdout, /load 0x0 .*foreign\.mjs:4/)
+    assert.doesNotMatch(stdout, /tracing\.ts|runner\.ts|explore\.ts/)
+    const [, command = ''] = /npx percpu-lab (uses-foreign.*)/.exec(stdout) ?? []
+    const [, schedule = ''] = /^uses-foreign\.mjs --instrument foreign\.mjs --only wrong --replay (\S+)$/.exec(command) ?? assert.fail(command) // prettier-ignore
+    const again = run(file, '--instrument', 'foreign.mjs', '--only', 'wrong', '--replay', schedule)
+    assert.equal(row(again.stdout, 'wrong').result, 'data race')
   })
   it('reports what else goes wrong', () => {
     const throws = run(program('throws.mjs', "throw new TypeError('at load')"))
@@ -176,9 +183,28 @@ describe('percpu-lab', () => {
     assert.equal(apart.status, 1)
     assert.match(apart.stdout, /not all processes explored/)
   })
+  it('says that a schedule is none, and that no name contains what is asked for', () => {
+    const none = run(counters, '--replay', '!!')
+    assert.equal(none.status, 1)
+    assert.match(none.stdout, /^percpu-lab: "!!" is no schedule$/m)
+    assert.doesNotMatch(none.stdout, / at /)
+    const unnamed = run(counters, '--only', 'nobody')
+    assert.equal(unnamed.status, 1)
+    assert.match(unnamed.stderr, /the files explore nothing whose name contains "nobody"/)
+  })
+  it('replays an execution without a step', () => {
+    const file = program(
+      'at-once.mjs',
+      `import { explore } from 'percpu-lab'
+       await explore('at once', (t) => t.cpu(0, () => { throw new Error('at once') }))`,
+    )
+    assert.match(run(file).stdout, /--only 'at once' --replay ''$/m)
+    assert.equal(row(run(file, '--only', 'at once', '--replay', '').stdout, 'at once').result, 'assertion')
+  })
   it('says what it is asked for wrongly', () => {
     for (const [args, message] of [
       [['none.mjs'], /there is no file none\.mjs/],
+      [[counters, '--instrument', 'none/'], /there is no file none\//],
       [[counters, '--jobs', '0'], /whole number from 1 to 64/],
       [[counters, '--mode', 'all'], /Allowed choices are exhaustive, enumerate, pct, random/],
       [[], /missing required argument 'files'/],

@@ -28,6 +28,42 @@ describe('a scenario', () => {
     await refuses((t) => t.irq(1, idle), /CPU 1 has no body/)
     await refuses((t) => t.kill(2), /CPU 2 has no body/)
   })
+  it('without what a call takes is refused', async () => {
+    const none = undefined as never
+    await refuses((t) => t.cpu(0, none), /the body of CPU 0: undefined is not a function/)
+    await refuses((t) => t.finally(none), /the check: undefined is not a function/)
+    await refuses((t) => t.invariant(none), /the invariant: undefined/)
+    await refuses((t) => void t.ipi(none), /the handler: undefined/)
+    await refuses((t) => void t.memory(none), /the struct/)
+    const one = (settings: (t: Scenario) => void) => (t: Scenario) => {
+      t.cpu(0, idle)
+      settings(t)
+    }
+    await refuses(
+      one((t) => t.irq(0, none)),
+      /the handler of CPU 0: undefined/,
+    )
+    await refuses(
+      one((t) => t.irq(0, idle, { time: 3 } as never)),
+      /irq: there is no option time; there are at, level, name, times/,
+    )
+    await refuses(
+      one((t) => t.irq(0, idle, { at: 'nowhere' as never })),
+      /irq: at is one of anywhere, safepoints, not "nowhere"/,
+    )
+    await refuses(
+      one((t) => t.kill(0, { repaer: idle } as never)),
+      /kill: there is no option repaer; there are reaper, reaperKill/,
+    )
+    await refuses(
+      one((t) => t.kill(0, { reaper: 5 as never })),
+      /kill: reaper is a function, not 5/,
+    )
+    await refuses(
+      one((t) => t.kill(0, { reaper: idle, reaperKill: { reaper: 5 as never } })),
+      /kill: reaper is a function, not 5/,
+    )
+  })
   it('that needs more memory than there is is refused', () =>
     refuses((t) => void t.words(20_000), /80000 more do not fit/))
   it('with too many processes is refused', async () => {
@@ -41,6 +77,34 @@ describe('a scenario', () => {
       throw new TypeError('in the scenario')
     }
     await assert.rejects(explore('broken', broken), TypeError)
+  })
+})
+
+describe('an exploration', () => {
+  it('with options that there are not, or other values, is refused', async () => {
+    for (const [options, message] of [
+      [{ mod: 'pct' }, /^misuse: there is no option mod; there are mode, preemptions, /],
+      [{ mode: 'all' }, /^misuse: mode is one of exhaustive, enumerate, pct, random, not "all"/],
+      [{ preemptions: '3' }, /^misuse: preemptions is a whole number from 0 on, not "3"/],
+      [{ executions: 0 }, /^misuse: executions is a whole number from 1 on, not 0/],
+      [{ maxSteps: NaN }, /maxSteps is a whole number/],
+      [{ weak: 1 }, /weak is true or false/],
+      [{ replay: 5 }, /replay is a string/],
+      [{ expect: 5 }, /expect is an object/],
+      [{ expect: { executons: 1 } }, /^misuse: expect: there is no option executons; there are executions, /],
+      [null, /options are an object, not null/],
+    ] as [never, RegExp][])
+      await assert.rejects(
+        explore('misuse', (t) => t.cpu(0, idle), options),
+        {
+          code: 'LAB_SCENARIO',
+          message,
+        },
+      )
+    await assert.rejects(explore('misuse', 5 as never), {
+      name: 'ScenarioError',
+      message: /5 is not a function/,
+    })
   })
 })
 

@@ -43,6 +43,14 @@ function open(trace: Trace, hash = '') {
 }
 
 describe('the page', () => {
+  it('breaks a message of several lines where it does', () => {
+    const trace = racyMessage()
+    const failure = trace.failure ?? assert.fail()
+    const message = 'Expected values to be equal:\n\n1 !== <2>\u0007\n'
+    const { one } = open({ ...trace, failure: { ...failure, message } })
+    assert.match(one('.verdict').textContent, /equal:\n\n1 !== <2>\\u\{7\}$/)
+    assert.match(page(trace), /\.verdict \{[^}]*white-space: pre-wrap/)
+  })
   it('begins at what went wrong, and says so', () => {
     const { selected, one, document } = open(racyMessage())
     assert.equal(selected(), 'step-5')

@@ -38,21 +38,13 @@ import {
   TAIL,
 } from './page-map.js'
 import type { PageAllocator } from './pages.js'
+import { checkRequest, objectNames, type ObjectRequest } from './request.js'
 import { Slabs, TAGS } from './slabs.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
 const { load32, store32 } = mem
 const pageRefShift = PAGE_REF_SHIFT
 const descriptorShift = Math.log2(descriptorWords)
-
-export interface ObjectRequest {
-  /** True: all bytes are zero. Default: whatever is there. */
-  readonly zero?: boolean
-  /** True: kept at once; a thread killed before it links the object loses it. Default: in flight, see {@link Cache.keep}. */
-  readonly keep?: boolean
-  /** In debug mode: what the object is for, in reports; at most 44 bytes of UTF-8. */
-  readonly label?: string
-}
 
 export class Cache {
   readonly name: string
@@ -97,13 +89,14 @@ export class Cache {
    * Takes an object. It is in flight: freed should this thread die, until it is kept or freed.
    *
    * @returns its byte address; 0 means nothing in shared words, and is never one.
-   * @throws OutOfMemoryError; in debug mode HeapCorruptionError; LockTimeoutError as for pages.
+   * @throws OutOfMemoryError; ArgumentError; in debug mode HeapCorruptionError; LockTimeoutError as for pages.
    */
   allocate(request?: ObjectRequest): number {
     if (request === undefined && this.#debug === undefined) {
       const address = take(this.magazine)
       if (address !== 0) return address
     }
+    if (request !== undefined) checkRequest('allocate', request, objectNames)
     return this.allocateBytes(this.size, request)
   }
 

@@ -14,7 +14,7 @@ import type { Agent } from './agent.js'
 import type { Cache } from './cache.js'
 import { HeapCorruptionError } from './errors.js'
 import { AllocLabels } from './labels.js'
-import { cpuOf, stayOf } from './ownership.js'
+import { cpuOf, isAllocated, stayOf } from './ownership.js'
 
 /** Bytes of a red zone, at least. */
 export const RED_ZONE = 16
@@ -116,9 +116,11 @@ export class Debug {
   #corrupt(cache: Cache, address: number, at: number, when: string, tag: number): HeapCorruptionError {
     const owner = load32(this.#agent.memory.i32, tag)
     const label = this.label(cache, tag)
+    // Nobody holds a free object; the label is of who had it last.
+    const holder = isAllocated(owner) ? { cpu: cpuOf(owner), incarnation: stayOf(owner) } : {}
     return new HeapCorruptionError(
       `the object of ${cache.name} at ${address}${label === undefined ? '' : ` (${label})`} was written to ${when}: byte ${at - address}`,
-      { address, at, cache: cache.name, label, cpu: cpuOf(owner), incarnation: stayOf(owner) },
+      { address, at, cache: cache.name, label, ...holder },
     )
   }
 }

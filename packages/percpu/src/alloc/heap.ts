@@ -15,7 +15,7 @@ import { checkObject, shown } from '../machine/check.js'
 import type { Undoable } from '../sync/level.js'
 import { PAGE_BYTES, PAGE_REF_SHIFT } from './address.js'
 import type { Agent } from './agent.js'
-import type { Cache, ObjectRequest } from './cache.js'
+import type { Cache } from './cache.js'
 import { CacheTable } from './cache-table.js'
 import { DoubleFreeError, ForeignAddressError, type HeapCorruptionError } from './errors.js'
 import { classTable, MAX_CLASS } from './geometry.js'
@@ -38,13 +38,9 @@ import {
   USED,
 } from './page-map.js'
 import type { PageAllocator } from './pages.js'
+import { allocationNames, checkRequest, type AllocationRequest } from './request.js'
 import { TAGS } from './slabs.js'
 import type { ZoneReport } from './zone.js'
-
-export interface AllocationRequest extends ObjectRequest {
-  /** A power of two up to 4 MiB. Default 8. */
-  readonly align?: number
-}
 
 /** Something that is allocated. */
 export interface Allocation {
@@ -94,6 +90,8 @@ interface Hot {
   readonly pages: number
 }
 
+/** Of the largest block. */
+const MAX_ALIGN = PAGE_BYTES << MAX_ORDER
 const classTables = [8, 16, 32, 64].map(classTable)
 
 export class Heap {
@@ -157,6 +155,7 @@ export class Heap {
   cache(name: string, layout: Pick<Struct, 'size' | 'align' | 'hash'>): Cache {
     checkObject('layout', layout)
     const { size, align, hash } = layout
+    if (!Number.isInteger(hash)) throw new ArgumentError('layout: this is no struct', { layout })
     return this.#table.named(name, { size, align: Math.max(8, align), hash })
   }
 
@@ -205,11 +204,12 @@ export class Heap {
   }
 
   #allocSpecial(bytes: number, request: AllocationRequest = {}): number {
+    checkRequest('alloc', request, allocationNames)
     const { align = 8 } = request
     if (!Number.isInteger(bytes) || bytes < 1)
       throw new ArgumentError(`bytes: ${shown(bytes)} is not a whole number from 1 on`, { bytes })
-    if (!Number.isInteger(align) || align < 1 || (align & (align - 1)) !== 0)
-      throw new ArgumentError(`align: ${align} is not a power of two`, { align })
+    if (!Number.isInteger(align) || align < 1 || align > MAX_ALIGN || (align & (align - 1)) !== 0)
+      throw new ArgumentError(`align: ${shown(align)} is not a power of two up to 4 MiB`, { align })
     if (bytes > MAX_CLASS || align > 64) return this.#allocLarge(bytes, align, request)
     const units = (bytes + 7) >>> 3
     const table = classTables[Math.max(0, Math.log2(align) - 3)]

@@ -17,6 +17,7 @@
  */
 import { fillBytes, load32, store32 } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { checkFlag, checkOptions, shown } from '../machine/check.js'
 import type { Undoable } from '../sync/level.js'
 import { PAGE_BYTES } from './address.js'
 import type { Agent } from './agent.js'
@@ -48,6 +49,13 @@ export interface PageRequest {
   readonly zero?: boolean
 }
 
+const noRequest: PageRequest = {}
+
+function checkPageRequest(request: PageRequest): void {
+  checkOptions('pages.allocate', request, { node: true, zero: true })
+  checkFlag('zero', request.zero)
+}
+
 export class PageAllocator {
   /** Bytes of a page. */
   readonly pageBytes = PAGE_BYTES
@@ -74,7 +82,9 @@ export class PageAllocator {
    * @returns its byte address, a multiple of its size (above 2^32 on large machines); undefined if no zone has such a block.
    * @throws ArgumentError; LockTimeoutError if another CPU died with a zone locked and cannot be cleaned up after meanwhile.
    */
-  allocate(order: number, { node, zero = false }: PageRequest = {}): number | undefined {
+  allocate(order: number, request: PageRequest = noRequest): number | undefined {
+    if (request !== noRequest) checkPageRequest(request)
+    const { node, zero = false } = request
     if (!Number.isInteger(order) || order < 0 || order > MAX_ORDER) throw badOrder(order)
     if (this.#failures > 0 && this.#fails()) return undefined
     if (!this.#hasUsed) this.#use()
@@ -393,7 +403,7 @@ export class PageAllocator {
 }
 
 function badOrder(order: number): ArgumentError {
-  return new ArgumentError(`order: ${order} is not a whole number from 0 to ${MAX_ORDER}`, { order })
+  return new ArgumentError(`order: ${shown(order)} is not a whole number from 0 to ${MAX_ORDER}`, { order })
 }
 function ownerText(found: number): string {
   return isAllocated(found) ? `: CPU ${cpuOf(found)} took them` : ''

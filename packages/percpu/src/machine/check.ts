@@ -56,3 +56,40 @@ export function checkCpus(cpus: number | Iterable<number>, possible: number): re
   }
   return list
 }
+
+/** Every option of a call, so that none is forgotten. */
+export type OptionNames<Options> = Readonly<Record<keyof Options, true>>
+
+/**
+ * A misspelt option would otherwise leave its default, unnoticed. Undefined passes. `what` is whose options they are; those in `hidden` are
+ * for tests of the library, and not proposed. Cost: some ns a name.
+ */
+export function checkOptions<Options extends object>(
+  what: string,
+  options: Options | undefined,
+  names: OptionNames<Options>,
+  hidden: readonly string[] = [],
+): void {
+  if (options === undefined) return
+  checkObject('options', options)
+  for (const name in options) {
+    // Faster than to ask whether it has the name.
+    if ((names as Readonly<Record<string, unknown>>)[name] === true) continue
+    const allowed = Object.keys(names).filter((option) => !hidden.includes(option))
+    throw new ArgumentError(`${what} has no option ${name}; it has ${allowed.join(', ')}`, {
+      option: name,
+      allowed,
+    })
+  }
+}
+
+/** True or false; undefined passes. */
+export function checkFlag(what: string, value: unknown): void {
+  if (value === undefined || typeof value === 'boolean') return
+  throw new ArgumentError(`${what}: ${shown(value)} is neither true nor false`, { [what]: value })
+}
+
+export function checkText(what: string, value: unknown): void {
+  if (value === undefined || typeof value === 'string') return
+  throw new ArgumentError(`${what}: ${shown(value)} is not a string`, { [what]: value })
+}

@@ -12,7 +12,7 @@
 import { compareExchangeAtomic32, copyIn, copyOut, loadAtomic32, loadU32, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import type { Struct } from '../layout/index.js'
-import { checkObject } from './check.js'
+import { checkFunction, checkObject, checkOptions } from './check.js'
 import { ObjectExistsError, ObjectMismatchError, ObjectMissingError, OutOfMemoryError } from './errors.js'
 import { DirectoryEntry, Header } from './layouts.js'
 import { NAME_BYTES, TYPE_BYTES, UNIT } from './limits.js'
@@ -70,8 +70,8 @@ export class Directory {
    * @throws ObjectMissingError, or ObjectMismatchError if its type or layout is not the expected one.
    */
   open(name: string, spec: ObjectSpec): number {
-    checkObject('spec', spec)
-    checkObject('layout', spec.layout)
+    checkSpec(spec)
+    encode('name', name, NAME_BYTES)
     const found = this.#all().find((object) => object.name === name)
     if (!found) throw new ObjectMissingError(`there is no object named '${name}'`, { name })
     if (found.type !== spec.type) {
@@ -123,9 +123,9 @@ export class Directory {
   }
 
   #create(name: string, spec: CreateSpec): number | undefined {
-    checkObject('spec', spec)
+    checkSpec(spec)
     const { type, layout, init } = spec
-    checkObject('layout', layout)
+    if (init !== undefined) checkFunction('init', init)
     const nameBytes = encode('name', name, NAME_BYTES)
     const typeBytes = encode('type', type, TYPE_BYTES)
     if (this.#all().some((object) => object.name === name)) return undefined
@@ -226,4 +226,11 @@ function encode(what: string, text: string, limit: number): Uint8Array {
     throw new ArgumentError(`${what} '${text}': half a surrogate pair cannot be stored`, { [what]: text })
   }
   return bytes
+}
+
+/** What is there to create with is there to open with, too: the same object may be passed to both. */
+function checkSpec(spec: CreateSpec): void {
+  checkObject('spec', spec)
+  checkOptions('an object', spec, { type: true, layout: true, init: true })
+  checkObject('layout', spec.layout)
 }

@@ -1,6 +1,8 @@
 /**
  * Typed events, without the host's event classes.
  */
+import { ArgumentError } from '../errors.js'
+import { checkFunction, checkOptions, shown } from './check.js'
 import { reportError } from './platform.js'
 
 export interface ListenOptions {
@@ -16,13 +18,33 @@ export interface AbortSignalLike {
 /** `Events` maps names to what their listeners are given. */
 export class Emitter<Events> {
   readonly #listeners = new Map<keyof Events, Set<(detail: never) => void>>()
+  readonly #what: string
+  readonly #names: readonly (keyof Events & string)[]
 
-  /** Calls `listener` for each event of this name. Returns a function that ends that. */
+  /** `what` has events of these names. */
+  constructor(what: string, names: readonly (keyof Events & string)[]) {
+    this.#what = what
+    this.#names = names
+  }
+
+  /**
+   * Calls `listener` for each event of this name. Returns a function that ends that.
+   *
+   * @throws ArgumentError for a name that no event has.
+   */
   on<Name extends keyof Events>(
     name: Name,
     listener: (detail: Events[Name]) => void,
-    { signal }: ListenOptions = {},
+    options: ListenOptions = {},
   ): () => void {
+    if (!(this.#names as readonly unknown[]).includes(name)) {
+      const { length } = this.#names
+      const known = `${this.#names.slice(0, length - 1).join(', ')} and ${String(this.#names[length - 1])}`
+      throw new ArgumentError(`${this.#what} has no event ${shown(name)}; it has ${known}`, { name })
+    }
+    checkFunction('listener', listener)
+    checkOptions('on', options, { signal: true })
+    const { signal } = options
     const listeners = this.#listeners.get(name) ?? new Set()
     this.#listeners.set(name, listeners)
     const own = (detail: Events[Name]) => {

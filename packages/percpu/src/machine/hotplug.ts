@@ -7,7 +7,7 @@
  * whose thread died at any point, so it must cope with half-done work and with being run again.
  */
 import { ArgumentError } from '../errors.js'
-import { checkName, checkObject, shown } from './check.js'
+import { checkFunction, checkName, checkObject, shown } from './check.js'
 import { HotplugError } from './errors.js'
 import type { Layer } from './layer.js'
 
@@ -60,6 +60,8 @@ export class Hotplug {
       throw new ArgumentError(`hotplug callbacks named '${name}' were added before`, { name })
     }
     checkName('name', name)
+    for (const when of ['startup', 'teardown', 'dead'] as const)
+      if (callbacks[when] !== undefined) checkFunction(when, callbacks[when])
     try {
       callbacks.startup?.()
     } catch (error) {

@@ -5,6 +5,7 @@
  * (utilisation, delays) is there while a monitor watches; labels and states always.
  */
 import { load32, loadAtomic32, loadBigU32, loadF64, loadU32 } from '#mem'
+import { checkOptions } from './check.js'
 import type { Clock } from './clock.js'
 import type { CpuState, CpuTable } from './cpu-table.js'
 import { FAILED, readDispatchLog, type DispatchKind, type LogReading, type RawEntry } from './dispatch-log.js'
@@ -99,6 +100,7 @@ export class Inspector {
   }
 
   inspect(options: InspectOptions = {}): Inspection {
+    checkOptions('inspect', options, { blockedAfter: true, dispatches: true })
     const at = this.#clock.now()
     const possible = this.#table.select((cpu) => this.#table.isPossible(cpu))
     const cpus = possible.map((cpu) => this.cpu(cpu, options))

@@ -1,7 +1,15 @@
 import { poisonMemory, type Memory, type WaitResult } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { Calls, type CallFunction, type CallOptions, type CallOutcome } from './calls.js'
-import { checkCpus, checkFunction, checkInt32, checkName, checkTimeout } from './check.js'
+import {
+  checkCpus,
+  checkFlag,
+  checkFunction,
+  checkInt32,
+  checkName,
+  checkOptions,
+  checkTimeout,
+} from './check.js'
 import { CpuTable, type CpuInfo } from './cpu-table.js'
 import { Directory } from './directory.js'
 import { Doorbell, USER_REASONS, USER_REASONS_SHIFT, type DoorbellMode } from './doorbell.js'
@@ -262,6 +270,7 @@ export class Machine {
     options: { readonly incarnation?: number; readonly reaperStopped?: boolean } = {},
   ): boolean {
     this.#use()
+    checkOptions('declareDead', options, { incarnation: true, reaperStopped: true })
     const [checked = cpu] = this.#checkCpus(cpu)
     if (checked === this.cpu) throw new ArgumentError(`CPU ${cpu} is the calling thread itself`, { cpu })
     const { incarnation = this.#table.incarnation(checked) } = options
@@ -305,6 +314,8 @@ export class Machine {
   async callFunctionMany(cpus: Cpus, name: string, options: CallOptions = {}): Promise<CallOutcome> {
     this.#use()
     checkName('name', name)
+    checkOptions('callFunctionMany', options, { argument: true, wait: true, timeout: true })
+    checkFlag('wait', options.wait)
     checkTimeout(options.timeout)
     checkInt32('argument', options.argument ?? 0)
     return this.#calls.call(this.#checkCpus(cpus), name, options)
@@ -344,6 +355,7 @@ export class Machine {
    */
   async synchronize(options: { readonly timeout?: number } = {}): Promise<void> {
     this.#use()
+    checkOptions('synchronize', options, { timeout: true })
     checkTimeout(options.timeout)
     await this.#gracePeriods.synchronize(options.timeout)
   }

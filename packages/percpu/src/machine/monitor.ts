@@ -12,7 +12,7 @@
  */
 import { addAtomic32, loadAtomic32, orAtomic32, storeAtomic32, storeF64 } from '#mem'
 import { ArgumentError } from '../errors.js'
-import { shown } from './check.js'
+import { checkOptions, shown } from './check.js'
 import type { Clock } from './clock.js'
 import type { CpuTable } from './cpu-table.js'
 import { REASON_WATCH, type Ringer } from './doorbell.js'
@@ -82,7 +82,8 @@ export class Monitor extends Emitter<MonitorEvents> {
 
   /** @internal */
   constructor(parts: MonitorParts, options: MonitorOptions, onStop: (monitor: Monitor) => void) {
-    super()
+    super('a monitor', ['blocked', 'recovered', 'died'])
+    checkOptions('monitor', options, { interval: true, blockedAfter: true })
     const { interval = 500, blockedAfter = interval } = options
     checkMilliseconds('interval', interval, 60_000)
     checkMilliseconds('blockedAfter', blockedAfter, 2 ** 31 - 1)

@@ -3,7 +3,7 @@
  * 64 bytes; the shared list is memblock.ts's business.
  */
 import { ArgumentError } from '../errors.js'
-import { checkObject, shown } from './check.js'
+import { checkObject, checkOptions, checkText, shown, type OptionNames } from './check.js'
 import { UNIT } from './limits.js'
 
 export interface AllocRequest {
@@ -23,6 +23,17 @@ export interface AllocRequest {
   readonly label?: string
   /** False: leave the contents as they are, for a caller that overwrites all of it. Default: zeroed. */
   readonly zero?: boolean
+}
+
+const requestNames: OptionNames<AllocRequest> = {
+  size: true,
+  align: true,
+  limit: true,
+  node: true,
+  strict: true,
+  noCross: true,
+  label: true,
+  zero: true,
 }
 
 /** A stretch of units in use. */
@@ -50,6 +61,8 @@ export interface Wanted {
 /** @throws ArgumentError for a request that no memory could satisfy. */
 export function checkRequest(request: AllocRequest, map: NodeMap, homeNode: number): Wanted {
   checkObject('request', request)
+  checkOptions('memblock.alloc', request, requestNames)
+  checkText('label', request.label)
   const { size, align = UNIT, limit, node, strict = false, noCross } = request
   if (!Number.isSafeInteger(size) || size < 1)
     throw badRequest('size', size, 'a whole number of bytes, at least 1')

@@ -1,3 +1,4 @@
+import { checkFunction, checkText } from './check.js'
 import type { CpuInspection, InspectOptions, Inspection } from './inspect.js'
 import type { Layer } from './layer.js'
 import { Machine, type Cpus, type MachineParts } from './machine.js'
@@ -24,6 +25,7 @@ export class WatchedMachine extends Machine {
    * Cost: a few ns; while the work is traced or monitored two clock readings more.
    */
   run<Result>(label: string, work: () => Result): Result {
+    if (typeof label !== 'string' || typeof work !== 'function') checkWork(label, work)
     return this.#vpa.own.run(label, work)
   }
 
@@ -81,4 +83,9 @@ export class WatchedMachine extends Machine {
   get vpas(): VpaRegistry {
     return this.#vpa.registry
   }
+}
+
+function checkWork(label: unknown, work: unknown): void {
+  checkText('label', label ?? null)
+  checkFunction('work', work)
 }

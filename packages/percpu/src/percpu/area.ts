@@ -1,6 +1,7 @@
 /** `machine.percpu`: what users have of per-CPU memory. */
 import type { Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { checkFlag, checkOptions } from '../machine/check.js'
 import { isStruct } from '../layout/struct.js'
 import type { Accessor, Struct } from '../layout/struct-type.js'
 import { typeName, type Fields, type Kind, type Scalar, type ScalarName } from '../layout/types.js'
@@ -100,8 +101,10 @@ export function makePercpu(layer: PercpuLayer): Percpu {
 
 function bare(layer: PercpuLayer): Omit<Percpu, keyof ScalarMakers | 'at'> & object {
   return {
-    alloc: ((bytes: number, request?: PercpuRequest) =>
-      layer.use().allocator.allocate(bytes, request)) as Percpu['alloc'],
+    alloc: ((bytes: number, request?: PercpuRequest) => {
+      if (request !== undefined) checkRequest(request)
+      return layer.use().allocator.allocate(bytes, request)
+    }) as Percpu['alloc'],
     free: (pointer: number) => layer.use().allocator.free(pointer),
     sizeOf: (pointer: number) => layer.use().allocator.sizeOf(pointer),
     address: (pointer: number, cpu: number, offset = 0) => {
@@ -109,7 +112,10 @@ function bare(layer: PercpuLayer): Omit<Percpu, keyof ScalarMakers | 'at'> & obj
       const [checked = cpu] = context.machine.checkCpus(cpu)
       return allocator.translate(pointer, checked, offset)
     },
-    counter: (name: string, options: CounterOptions = {}) => layer.objects.counter(name, options),
+    counter: (name: string, options: CounterOptions = {}) => {
+      checkOptions('counter', options, { batch: true })
+      return layer.objects.counter(name, options)
+    },
     ref: (name: string) => layer.objects.ref(name),
     rwSemaphore: (name: string) => layer.objects.rwSemaphore(name),
     balance: () => balance(layer.use().core),
@@ -120,6 +126,12 @@ function bare(layer: PercpuLayer): Omit<Percpu, keyof ScalarMakers | 'at'> & obj
     report: () => makeReport(layer.use()),
     reportText: () => formatReport(makeReport(layer.use())),
   }
+}
+
+function checkRequest(request: PercpuRequest): void {
+  checkOptions('percpu.alloc', request, { align: true, atomic: true, reserved: true, into: true })
+  checkFlag('atomic', request.atomic)
+  checkFlag('reserved', request.reserved)
 }
 
 const scalarNames = ['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'u64', 'f32', 'f64'] as const
@@ -139,8 +151,11 @@ class Makers {
     this.#layer = layer
   }
 
-  make(type: AnyScalar | Struct, { name, reserved = false }: PercpuObjectOptions = {}): unknown {
+  make(type: AnyScalar | Struct, options: PercpuObjectOptions = {}): unknown {
     const attached = this.#layer.use()
+    checkOptions('percpu', options, { name: true, reserved: true })
+    checkFlag('reserved', options.reserved)
+    const { name, reserved = false } = options
     const { size: bytes, align } = checkType(type)
     checkOnePiece(attached, bytes, nameOf(type))
     if (name === undefined) {
@@ -150,7 +165,7 @@ class Makers {
     const kind = `percpu ${nameOf(type)}`
     const layout = { name: kind, size: PercpuName.size, align: PercpuName.align, hash: hashOf(type) }
     const spec = { type: kind.slice(0, 40), layout, bytes, align: Math.max(4, align) }
-    return this.#handle(attached, openNamed(attached, name, spec).pointer, type)
+    return this.#handle(attached, openNamed(attached, name, spec).pointer, type, name)
   }
 
   at(pointer: number, type: AnyScalar | Struct): unknown {
@@ -165,8 +180,8 @@ class Makers {
     return this.#handle(attached, pointer, type)
   }
 
-  #handle(attached: Attached, pointer: number, type: AnyScalar | Struct): unknown {
-    const place = new Place(attached, pointer, type.size)
+  #handle(attached: Attached, pointer: number, type: AnyScalar | Struct, name?: string): unknown {
+    const place = new Place(attached, pointer, type.size, name)
     if (type.form === 'scalar') return makeScalar(type.name, place)
     return new PercpuObject(type, place, this.#accessors(type, place.memory))
   }

@@ -16,6 +16,7 @@
  */
 import { load32, loadF64, loadU32, store32, storeF64, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { shown } from '../machine/check.js'
 import type { Level } from '../sync/level.js'
 import { PercpuCounterWords } from './layouts.js'
 
@@ -65,7 +66,7 @@ export class PercpuCounter {
     const { i32 } = this.#memory
     const part = load32(i32, this.#own) + amount
     if ((part | 0) === part && part < this.batch && part > -this.batch) store32(i32, this.#own, part)
-    else this.#fold(part)
+    else this.#fold(part, amount)
   }
   /** Adds to this CPU's part and never takes the lock: for what is soon taken off again. @throws ArgumentError beyond 2^31. */
   addLocal(amount: number): void {
@@ -108,11 +109,13 @@ export class PercpuCounter {
   }
   /** Folds this CPU's part, so that {@link rough} has it. */
   sync(): void {
-    this.#fold(load32(this.#memory.i32, this.#own))
+    this.#fold(load32(this.#memory.i32, this.#own), 0)
   }
 
   /** -1, 0 or 1: whether the value is less than `than`, equal, or more. Exact; takes the lock only if it is near. */
   compare(than: number): -1 | 0 | 1 {
+    if (typeof than !== 'number' || Number.isNaN(than))
+      throw new ArgumentError(`than: ${shown(than)} is not a number`, { than })
     const difference = this.rough - than
     const exact = Math.abs(difference) > this.error ? difference : this.sum() - than
     return exact === 0 ? 0 : exact < 0 ? -1 : 1
@@ -125,6 +128,8 @@ export class PercpuCounter {
    */
   limitedAdd(limit: number, amount: number): boolean {
     checkInteger('amount', amount)
+    if (typeof limit !== 'number' || Number.isNaN(limit))
+      throw new ArgumentError(`limit: ${shown(limit)} is not a number`, { limit })
     if (amount === 0) return true
     const { i32 } = this.#memory
     const part = load32(i32, this.#own) + amount
@@ -142,7 +147,8 @@ export class PercpuCounter {
     })
   }
 
-  #fold(part: number): void {
+  #fold(part: number, amount: number): void {
+    checkInteger('amount', amount)
     checkInteger('amount', part)
     this.#locked(() => foldPart(this.#places, this.#level, this.#own, part))
   }
@@ -208,5 +214,5 @@ export function foldDead(places: CounterPlaces, level: Level, cpu: number): void
 
 function checkInteger(what: string, value: number): void {
   if (Number.isSafeInteger(value)) return
-  throw new ArgumentError(`${what}: ${value} is not an integer`, { [what]: value })
+  throw new ArgumentError(`${what}: ${shown(value)} is not an integer`, { [what]: value })
 }

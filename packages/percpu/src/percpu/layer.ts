@@ -7,6 +7,7 @@ import type { CpuTable } from '../machine/cpu-table.js'
 import { OfflineError } from '../machine/errors.js'
 import type { Layer, LayerContext, Recovery } from '../machine/layer.js'
 import { host, reportError } from '../machine/platform.js'
+import { LockHeldError } from '../sync/errors.js'
 import { Level, LEVEL_PERCPU } from '../sync/level.js'
 import type { Sync } from '../sync/sync.js'
 import { Allocator } from './allocator.js'
@@ -72,14 +73,20 @@ export class PercpuLayer implements Layer {
     this.#context = context
   }
 
-  /** What the CPU counted for itself is folded; what it has locked for reading is unlocked. */
+  /** What the CPU counted for itself is folded; what it has locked for reading is unlocked. @throws LockHeldError if there was any. */
   detach(): void {
     const attached = this.#attached
     this.forsake()
     if (!attached) return
     const { core, level, context } = attached
     const { cpu, incarnation } = context.machine
-    leaveAll(core, { table: context.table, ringer: context.doorbell.ringer, cpu, incarnation }, level)
+    const recovery = { table: context.table, ringer: context.doorbell.ringer, cpu, incarnation }
+    const readLocks = leaveAll(core, recovery, level)
+    if (readLocks === 0) return
+    throw new LockHeldError(
+      `CPU ${cpu} went offline with ${readLocks} read locks of reader-writer locks; they were released`,
+      { cpu, readLocks },
+    )
   }
 
   forsake(): void {

@@ -15,11 +15,14 @@ export class Place {
   readonly cpus: number
   readonly cpu: number
   readonly #attached: Attached
+  readonly #name: string | undefined
   #isFreed = false
 
-  constructor(attached: Attached, pointer: number, bytes: number) {
+  /** `name`: by which threads find it; such memory stays. */
+  constructor(attached: Attached, pointer: number, bytes: number, name?: string) {
     const { core, context } = attached
     this.#attached = attached
+    this.#name = name
     this.pointer = pointer
     this.bytes = bytes
     this.memory = core.memory
@@ -42,8 +45,16 @@ export class Place {
     return this.#attached.allocator.translate(this.pointer, cpu)
   }
 
+  /** @throws PointerError the second time; ArgumentError for the memory of a name, where the next one to ask would find it freed. */
   free(): void {
     if (this.#isFreed) throw this.#gone()
+    if (this.#name !== undefined) {
+      const { pointer } = this
+      throw new ArgumentError(
+        `the per-CPU memory of the name '${this.#name}' cannot be freed: a name is for good`,
+        { name: this.#name, pointer },
+      )
+    }
     this.#attached.allocator.free(this.pointer)
     this.#isFreed = true
   }

@@ -22,7 +22,7 @@ import type { Ringer } from '../machine/doorbell.js'
 import { ringAll } from '../sync/cpu-mask.js'
 import type { Mutex, MutexGuard } from '../sync/mutex.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
-import type { AsyncWaitOptions, WaitOptions } from '../sync/waiting.js'
+import { checkAsyncWait, checkWait, type AsyncWaitOptions, type WaitOptions } from '../sync/waiting.js'
 import { PercpuUseError } from './errors.js'
 import { PercpuRwSemaphoreWords } from './layouts.js'
 
@@ -41,7 +41,6 @@ export interface RwSemaphoreParts {
   readonly queue: WaitQueue
   readonly synchronize: () => Promise<void>
   readonly reportError: (error: unknown) => void
-  readonly isOnline: () => boolean
 }
 
 /** The right to read, until {@link unlock} or the end of its `using` block. */
@@ -109,6 +108,7 @@ export class PercpuRwSemaphore {
 
   /** Locks for reading; blocks the thread while there is a writer. Throws as `Mutex.lock`. */
   readLock(options?: WaitOptions): ReadGuard {
+    if (options !== undefined) checkWait(options)
     if (!this.#enterFast()) {
       const guard = this.#parts.mutex.lock(options)
       this.#enterSlow(guard)
@@ -117,6 +117,7 @@ export class PercpuRwSemaphore {
   }
   /** Locks for reading without blocking the thread. Throws as `Mutex.lockAsync`. */
   async readLockAsync(options?: AsyncWaitOptions): Promise<ReadGuard> {
+    if (options !== undefined) checkAsyncWait(options)
     if (!this.#enterFast()) this.#enterSlow(await this.#parts.mutex.lockAsync(options))
     return this.#guard()
   }
@@ -220,9 +221,7 @@ export class PercpuRwSemaphore {
     if (this.#isLeaving) return
     this.#isLeaving = true
     void this.#speedUp()
-      .catch((error: unknown) => {
-        if (this.#parts.isOnline()) this.#parts.reportError(error)
-      })
+      .catch((error: unknown) => this.#parts.reportError(error))
       .finally(() => {
         this.#isLeaving = false
       })
@@ -253,11 +252,13 @@ export class PercpuRwSemaphore {
   }
 }
 
-/** For the reaper: what the dead CPU had locked for reading is unlocked. */
-export function leaveForDead(memory: Memory, ringer: Ringer, words: number, part: number): void {
-  if (load32(memory.i32, part) === 0) return
+/** For the reaper: what the dead CPU had locked for reading is unlocked. Returns how often it had. */
+export function leaveForDead(memory: Memory, ringer: Ringer, words: number, part: number): number {
+  const readers = load32(memory.i32, part)
+  if (readers === 0) return 0
   store32(memory.i32, part, 0)
   // atomic: as F, in the dead reader's place.
   addAtomic32(memory.i32, words + fields.departures, 1)
   ringAll(memory, ringer, words + fields.waiters)
+  return readers
 }

@@ -12,6 +12,9 @@
 import type { Memory } from '#mem'
 import type { Place } from './place.js'
 
+/** For `console.log` in Node, which would show all views of the memory. */
+const inspect: unique symbol = Symbol.for('nodejs.util.inspect.custom') as never
+
 /** One CPU's copy. */
 export interface PercpuCell<Value> {
   readonly cpu: number
@@ -93,7 +96,11 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
     return total as Value
   }
 
-  /** Frees all copies, for all threads. @throws PointerError if this handle has. */
+  [inspect](): string {
+    return `${this.constructor.name} { pointer: ${this.pointer} }`
+  }
+
+  /** Frees all copies, for all threads. @throws PointerError if this handle has; ArgumentError for memory of a name. */
   free(): void {
     this.#place.free()
     this.memory = this.#place.poison() as Memory

@@ -4,8 +4,10 @@
  */
 import { storeF64, storeAtomic32, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { shown } from '../machine/check.js'
 import type { Struct } from '../layout/struct-type.js'
 import { Directory, type ObjectInfo } from '../machine/directory.js'
+import { OfflineError } from '../machine/errors.js'
 import type { Recovery } from '../machine/layer.js'
 import { Memblock } from '../machine/memblock.js'
 import { reportError } from '../machine/platform.js'
@@ -46,7 +48,9 @@ export class SharedObjects {
     const { core, context, level } = this.#attached
     const wanted = batch ?? defaultBatch(core.geometry.cpus)
     if (!Number.isInteger(wanted) || wanted < 1 || wanted > 2 ** 30)
-      throw new ArgumentError(`batch: ${wanted} is not a whole number from 1 to 2^30`, { batch: wanted })
+      throw new ArgumentError(`batch: ${shown(wanted)} is not a whole number from 1 to 2^30`, {
+        batch: wanted,
+      })
     const { u32, f64 } = core.memory
     const opened = this.#open(name, PercpuCounterWords, (address) => {
       storeU32(u32, address / 4 + PercpuCounterWords.words.batch, wanted)
@@ -74,7 +78,8 @@ export class SharedObjects {
     const { core } = this.#attached
     for (const { name, words } of find(core, this.#attached.context.machine.objects, PercpuRefWords)) {
       if (!isUnsettled(core.memory, words)) continue
-      this.ref(name).settle().catch(reportError)
+      // A CPU that goes offline meanwhile leaves it to the next one that changes the mode.
+      this.ref(name).settle().catch(reportUnlessOffline)
     }
   }
 
@@ -97,10 +102,14 @@ export class SharedObjects {
       mutex: this.#sync.mutexAt((opened.words + words.mutex) * 4, `mutex of ${name}`),
       queue: this.#sync.queue(opened.words + words.waiters, opened.words * 4, name),
       synchronize: () => context.machine.synchronize(),
-      isOnline: () => context.table.incarnation(context.machine.cpu) === context.machine.incarnation,
-      reportError,
+      reportError: reportUnlessOffline,
     }
   }
+}
+
+/** For what goes on in the background: that ends when the CPU goes offline. */
+function reportUnlessOffline(error: unknown): void {
+  if (!(error instanceof OfflineError)) reportError(error)
 }
 
 /** Word index of each CPU's part. */
@@ -135,12 +144,14 @@ function find(core: Core, directory: Directory, layout: Struct): Found[] {
     }))
 }
 
-/** What a CPU leaves that dies or goes offline. Every step can be repeated. `level`: in its place. */
-export function leaveAll(core: Core, recovery: Recovery, level: Level): void {
+/** What a CPU leaves that dies or goes offline. Every step can be repeated. `level`: in its place. Returns how many read locks it had. */
+export function leaveAll(core: Core, recovery: Recovery, level: Level): number {
   const { table, cpu, incarnation, ringer } = recovery
   const directory = new Directory(table.memory, new Memblock(table.memory, table.map, cpu, incarnation))
   for (const counter of find(core, directory, PercpuCounterWords))
     foldDead(counter satisfies CounterPlaces, level, cpu)
+  let readLocks = 0
   for (const { words, parts } of find(core, directory, PercpuRwSemaphoreWords))
-    leaveForDead(core.memory, ringer, words, parts[cpu] ?? 0)
+    readLocks += leaveForDead(core.memory, ringer, words, parts[cpu] ?? 0)
+  return readLocks
 }

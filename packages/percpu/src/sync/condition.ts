@@ -14,7 +14,7 @@ import { NotOwnerError, SectionError } from './errors.js'
 import { ConditionWords } from './layouts.js'
 import { MutexGuard, type Mutex } from './mutex.js'
 import { WaitQueue, type Condition as QueueCondition } from './wait-queue.js'
-import { deadlineOf, throwIfAborted, type AsyncWaitOptions, type WaitOptions } from './waiting.js'
+import { asyncDeadlineOf, deadlineOf, type AsyncWaitOptions, type WaitOptions } from './waiting.js'
 
 export class Condition {
   /** Byte address of its ConditionWords. */
@@ -44,7 +44,7 @@ export class Condition {
    */
   wait(guard: MutexGuard, options: WaitOptions = {}): boolean {
     this.#core.waiting.assertMayBlock()
-    const deadline = deadlineOf(options.timeout)
+    const deadline = deadlineOf(options)
     const waiter = this.#begin(guard)
     let notified: boolean
     try {
@@ -65,13 +65,12 @@ export class Condition {
    * As {@link wait}, without blocking the thread. If `signal` aborts before a notification comes, it rejects with the reason, after
    * the mutex is locked again.
    */
-  async waitAsync(guard: MutexGuard, { timeout, signal }: AsyncWaitOptions = {}): Promise<boolean> {
+  async waitAsync(guard: MutexGuard, options: AsyncWaitOptions = {}): Promise<boolean> {
     this.#core.waiting.assertOpen()
-    throwIfAborted(signal)
-    const deadline = deadlineOf(timeout)
+    const deadline = asyncDeadlineOf(options)
     const waiter = this.#begin(guard)
     let notified: boolean
-    const waiting = this.#queue.waitEnteredAsync(waiter, deadline, signal)
+    const waiting = this.#queue.waitEnteredAsync(waiter, deadline, options.signal)
     await waiting.catch(() => undefined)
     try {
       await this.mutex.lockAsync()

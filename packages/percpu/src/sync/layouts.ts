@@ -44,6 +44,8 @@ export const SemaphoreWords = struct('SemaphoreWords', {
   waiters: array(atomic(i32), MASK_WORDS),
   /** Per CPU: its last operation that is known to have succeeded. */
   done: array(atomic(i32), MAX_CPUS),
+  /** Permits that there are, free or held. */
+  total: published(u32),
 })
 
 /** All zero. seqlock.ts */

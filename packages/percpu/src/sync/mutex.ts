@@ -15,7 +15,7 @@ import { KIND_MUTEX } from './interests.js'
 import { LockTimeoutError, NotOwnerError, SelfDeadlockError } from './errors.js'
 import { isFree, OWNER_DIED, TOKEN } from './mutex-words.js'
 import { runSection, type Section, type Sections } from './section.js'
-import { deadlineOf, throwIfAborted, type AsyncWaitOptions, type WaitOptions } from './waiting.js'
+import { asyncDeadlineOf, deadlineOf, type AsyncWaitOptions, type WaitOptions } from './waiting.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { compareExchangeAtomic32, storeU32 } = mem
@@ -149,7 +149,7 @@ export class Mutex {
   lock(options?: WaitOptions): MutexGuard {
     this.#core.waiting.assertMayBlock()
     if (this.#isHeld) return this.#relock()
-    const deadline = options === undefined ? Infinity : deadlineOf(options.timeout)
+    const deadline = options === undefined ? Infinity : deadlineOf(options)
     this.#enlist()
     // atomic: A, for a mutex that nobody holds or waits for.
     if (compareExchangeAtomic32(this.#memory.i32, this.#word, 0, this.#token) === 0)
@@ -175,11 +175,10 @@ export class Mutex {
    *
    * @throws LockTimeoutError; the reason of `signal`; TooManyLocksError; OfflineError when this CPU goes offline meanwhile.
    */
-  async lockAsync({ timeout, signal }: AsyncWaitOptions = {}): Promise<MutexGuard> {
+  async lockAsync(options: AsyncWaitOptions = {}): Promise<MutexGuard> {
     const { waiting, protocol } = this.#core
     waiting.assertOpen()
-    throwIfAborted(signal)
-    const deadline = deadlineOf(timeout)
+    const deadline = asyncDeadlineOf(options)
     this.#enlist()
     if (this.#tasks.length === 0 && this.#tryTake()) return this.#taken()
     const begun = waiting.beginWait()
@@ -190,7 +189,7 @@ export class Mutex {
     const isReady = (): boolean => this.#tasks[0] === task && protocol.isAvailableOrMarked(this.#word)
     try {
       while (!guard) {
-        if (!(await waiting.wait(isReady, deadline, signal))) throw this.#timeout()
+        if (!(await waiting.wait(isReady, deadline, options.signal))) throw this.#timeout()
         if (this.#tasks[0] === task && this.#tryTake()) guard = this.#taken()
         else protocol.insist(this.#word)
       }

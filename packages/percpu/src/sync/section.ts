@@ -8,6 +8,7 @@
  *
  * A section is one synchronous stretch: there is one journal a CPU, and it cannot know which task a change belongs to.
  */
+import { checkFunction } from '../machine/check.js'
 import { host } from '../machine/platform.js'
 import type { Journal } from './journal.js'
 import { SectionError } from './errors.js'
@@ -168,6 +169,7 @@ export class Section {
 
 /** Runs `change` in a section: committed when it returns, taken back when it throws. */
 export function runSection<Result>(sections: Sections, change: (section: Section) => Result): Result {
+  checkFunction('change', change)
   const section = sections.begin()
   try {
     const result = change(section)
@@ -184,7 +186,8 @@ export function runSection<Result>(sections: Sections, change: (section: Section
   }
 }
 
-function isThenable(value: unknown): boolean {
+/** Whether it is a promise, or is used as one. */
+export function isThenable(value: unknown): boolean {
   return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
 }
 function ended(): SectionError {

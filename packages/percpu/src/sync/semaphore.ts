@@ -6,7 +6,9 @@
  * overtaken by others that want less.
  * Cost: a few hundred ns for acquire and release, and a ring for each CPU that waits; a wait costs the wake-up.
  */
+import { loadU32 } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { shown } from '../machine/check.js'
 import type { SyncCore } from './core.js'
 import { NotOwnerError } from './errors.js'
 import { KIND_SEMAPHORE } from './interests.js'
@@ -30,6 +32,7 @@ export class Semaphore {
   readonly #name: string
   readonly #queue: WaitQueue
   #held = 0
+  #total = 0
   /** Of this CPU; the last that succeeded. */
   #operation = 0
   #place = -1
@@ -52,7 +55,13 @@ export class Semaphore {
     return this.#held
   }
 
-  /** Takes permits, asleep until there are enough. Throws as `Mutex.lock`; ArgumentError for a count that can never be. */
+  /** Permits that there are, free or held. */
+  get total(): number {
+    // Once: it never changes. 0 may be that of memory which is given its permits later.
+    return (this.#total ||= loadU32(this.#core.memory.u32, this.#word + SemaphoreWords.words.total))
+  }
+
+  /** Takes permits, asleep until there are enough. Throws as `Mutex.lock`; ArgumentError for more than there are. */
   acquire(count = 1, options?: WaitOptions): void {
     this.#queue.wait(this.#wanting(count), options)
   }
@@ -60,10 +69,10 @@ export class Semaphore {
   async acquireAsync(count = 1, options?: AsyncWaitOptions): Promise<void> {
     await this.#queue.waitAsync(this.#wanting(count), options)
   }
-  /** Takes permits if there are enough now. */
+  /** Takes permits if there are enough now. @throws ArgumentError for more than there are. */
   tryAcquire(count = 1): boolean {
     this.#core.waiting.assertOpen()
-    this.#check(count)
+    this.#checkWanted(count)
     return this.#change(-count)
   }
 
@@ -87,13 +96,23 @@ export class Semaphore {
   }
 
   #wanting(count: number): Condition<true> {
-    this.#check(count)
+    this.#checkWanted(count)
     return { isReady: () => this.permits >= count, attempt: () => this.#change(-count) || undefined }
   }
 
+  /** More than there are would be waited for in vain. */
+  #checkWanted(count: number): void {
+    this.#check(count)
+    const { total } = this
+    if (count <= total) return
+    throw new ArgumentError(`${this.#name}: ${count} permits can never be had, there are ${total}`, {
+      count,
+      total,
+    })
+  }
   #check(count: number): void {
     if (Number.isInteger(count) && count >= 1 && count <= MAX_PERMITS) return
-    throw new ArgumentError(`${this.#name}: ${count} is not a number of permits`, { count })
+    throw new ArgumentError(`${this.#name}: ${shown(count)} is not a number of permits`, { count })
   }
 
   /** Adds `by` to the free permits, and takes it from those held; false if there are not that many. */

@@ -17,12 +17,14 @@
  * Cost: a read is two atomic operations on one word; a write is a mutex, two more of them, and the journal.
  */
 import { addAtomic32, loadAtomic32 } from '#mem'
+import { checkFunction } from '../machine/check.js'
 import type { SyncCore } from './core.js'
+import { SectionError, SelfDeadlockError } from './errors.js'
 import { KIND_SEQLOCK } from './interests.js'
 import { SeqlockWords } from './layouts.js'
 import { Mutex } from './mutex.js'
-import type { Section } from './section.js'
-import type { AsyncWaitOptions, WaitOptions } from './waiting.js'
+import { isThenable, type Section } from './section.js'
+import { checkAsyncWait, checkWait, type AsyncWaitOptions, type WaitOptions } from './waiting.js'
 
 const TRIES = 8
 
@@ -33,11 +35,15 @@ export class Seqlock {
   readonly mutex: Mutex
   readonly #core: SyncCore
   readonly #word: number
+  readonly #name: string
+  /** Reads of this thread that are under way, and would be run again after a write. */
+  #reading = 0
 
   /** @internal Made by `machine.seqlock` and `machine.seqlockAt`. */
   constructor(core: SyncCore, word: number, name: string) {
     this.#core = core
     this.#word = word
+    this.#name = name
     this.address = word * 4
     this.mutex = new Mutex(core, word + SeqlockWords.words.mutex, name, KIND_SEQLOCK, {
       beforeSection: () => this.#beginWrite(),
@@ -49,15 +55,18 @@ export class Seqlock {
    * Returns what `read` returns for a state of the data between two writes. `read` may run several times, on data that is
    * half-written: it must only read, and come to an end whatever it finds. What it throws then does not count.
    *
-   * @throws as `Mutex.lock`, when it comes to that; what `read` throws for whole data.
+   * @throws as `Mutex.lock`, when it comes to that; what `read` throws for whole data; SectionError if it returns a promise;
+   *   SelfDeadlockError if it writes.
    */
   read<Result>(read: () => Result, options?: WaitOptions): Result {
+    checkFunction('read', read)
+    checkWait(options)
     if (this.mutex.isHeldHere) return read()
     const result = this.#tryRead(read)
     if (result) return result.value
     const guard = this.mutex.lock(options)
     try {
-      return read()
+      return this.#run(read)
     } finally {
       guard.unlock()
     }
@@ -65,11 +74,13 @@ export class Seqlock {
 
   /** As {@link read}, without blocking the thread when a writer is at work. */
   async readAsync<Result>(read: () => Result, options?: AsyncWaitOptions): Promise<Result> {
+    checkFunction('read', read)
+    checkAsyncWait(options)
     const result = this.mutex.isHeldHere ? undefined : this.#tryRead(read)
     if (result) return result.value
     const guard = await this.mutex.lockAsync(options)
     try {
-      return read()
+      return this.#run(read)
     } finally {
       guard.unlock()
     }
@@ -77,10 +88,15 @@ export class Seqlock {
 
   /** Changes the data, in a section; as `Mutex.run` of {@link mutex}. */
   write<Result>(change: (section: Section) => Result, options?: WaitOptions): Result {
+    this.#assertNotReading()
     return this.mutex.run(change, options)
   }
   /** As {@link write}, without blocking the thread for the mutex. */
-  writeAsync<Result>(change: (section: Section) => Result, options?: AsyncWaitOptions): Promise<Result> {
+  async writeAsync<Result>(
+    change: (section: Section) => Result,
+    options?: AsyncWaitOptions,
+  ): Promise<Result> {
+    this.#assertNotReading()
     return this.mutex.runAsync(change, options)
   }
 
@@ -91,13 +107,37 @@ export class Seqlock {
       const sequence = loadAtomic32(this.#core.memory.i32, this.#word)
       if ((sequence & 1) === 1) continue
       try {
-        const value = read()
+        const value = this.#run(read)
         if (this.#confirm(sequence)) return { value }
       } catch (error) {
         if (this.#confirm(sequence)) throw error
       }
     }
     return undefined
+  }
+
+  /** @throws SectionError if `read` goes on after it has returned: then nothing protects what it reads. */
+  #run<Result>(read: () => Result): Result {
+    this.#reading++
+    try {
+      const result = read()
+      if (isThenable(result))
+        throw new SectionError(
+          'a read is one synchronous stretch: do what is asynchronous before or after it',
+        )
+      return result
+    } finally {
+      this.#reading--
+    }
+  }
+  /** A write would let the read around it begin again, and write again. */
+  #assertNotReading(): void {
+    if (this.#reading === 0) return
+    const { cpu } = this.#core
+    throw new SelfDeadlockError(
+      `${this.#name} is written inside a read of it, which would never end: write before or after the read`,
+      { address: this.address, cpu },
+    )
   }
 
   #confirm(sequence: number): boolean {
@@ -107,6 +147,7 @@ export class Seqlock {
   }
 
   #beginWrite(): void {
+    this.#assertNotReading()
     if (this.#isOdd()) return
     // N(seqlock.sequence) pairs with M in #tryRead, O in #confirm: readers that have not confirmed are turned away; the data is
     // this writer's. Mutant: sync/seqlock-write-unmarked.

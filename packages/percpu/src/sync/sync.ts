@@ -1,5 +1,5 @@
 /** The layer: its memory, its objects on one thread, and its part in coming, going and dying. */
-import { loadAtomic32, storeAtomicU64, type Memory } from '#mem'
+import { loadAtomic32, storeAtomicU64, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import type { CpuTable } from '../machine/cpu-table.js'
@@ -121,18 +121,20 @@ export class Sync implements Layer {
   semaphore(name: string, permits: number): Semaphore {
     const { memory } = this.#attached().core
     const init = (address: number): void => this.initSemaphore(memory, address, permits)
-    return this.semaphoreAt(this.#object(name, 'Semaphore', SemaphoreWords, init), `semaphore '${name}'`)
+    checkPermits(permits)
+    const address = this.#object(name, 'Semaphore', SemaphoreWords, init)
+    const semaphore = this.semaphoreAt(address, `semaphore '${name}'`)
+    const { total } = semaphore
+    if (total === permits) return semaphore
+    throw new ArgumentError(`permits: semaphore '${name}' has ${total}, not ${permits}`, { permits, total })
   }
   semaphoreAt(address: number, name = `semaphore at ${address}`): Semaphore {
     return this.#share(Semaphore, address, SemaphoreWords, name)
   }
   /** Gives the semaphore in zeroed memory its permits, before anybody uses it. */
   initSemaphore(memory: Memory, address: number, permits: number): void {
-    if (!Number.isInteger(permits) || permits < 0 || permits > MAX_PERMITS) {
-      throw new ArgumentError(`permits: ${permits} is not a whole number from 0 to ${MAX_PERMITS}`, {
-        permits,
-      })
-    }
+    checkPermits(permits)
+    storeU32(memory.u32, address / 4 + SemaphoreWords.words.total, permits)
     // atomic: before anybody can find it.
     storeAtomicU64(memory.u64, address / 8, packValue(permits, 0, 0))
   }
@@ -211,6 +213,12 @@ function checkMutex(mutex: unknown): void {
   if (mutex instanceof Mutex) return
   throw new ArgumentError(`mutex: ${shown(mutex)} is not a mutex: a condition is waited for under one`, {
     mutex,
+  })
+}
+function checkPermits(permits: number): void {
+  if (Number.isInteger(permits) && permits >= 0 && permits <= MAX_PERMITS) return
+  throw new ArgumentError(`permits: ${shown(permits)} is not a whole number from 0 to ${MAX_PERMITS}`, {
+    permits,
   })
 }
 function nameOf(kind: number): LockInterest['kind'] {

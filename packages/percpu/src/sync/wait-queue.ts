@@ -14,8 +14,8 @@ import { LockTimeoutError } from './errors.js'
 import { KIND_QUEUE } from './interests.js'
 import { REASON_WAKE } from '../machine/doorbell.js'
 import {
+  asyncDeadlineOf,
   deadlineOf,
-  throwIfAborted,
   type AbortSignalLike,
   type AsyncWaitOptions,
   type WaitOptions,
@@ -48,7 +48,7 @@ export class WaitQueue {
   /** @throws LockTimeoutError at the deadline. */
   wait<Result>(condition: Condition<Result>, options: WaitOptions = {}): Result {
     this.#core.waiting.assertMayBlock()
-    const deadline = deadlineOf(options.timeout)
+    const deadline = deadlineOf(options)
     const at = condition.attempt()
     if (at !== undefined) return at
     this.enter()
@@ -61,18 +61,14 @@ export class WaitQueue {
     }
   }
 
-  async waitAsync<Result>(
-    condition: Condition<Result>,
-    { timeout, signal }: AsyncWaitOptions = {},
-  ): Promise<Result> {
+  async waitAsync<Result>(condition: Condition<Result>, options: AsyncWaitOptions = {}): Promise<Result> {
     this.#core.waiting.assertOpen()
-    throwIfAborted(signal)
-    const deadline = deadlineOf(timeout)
+    const deadline = asyncDeadlineOf(options)
     const at = condition.attempt()
     if (at !== undefined) return at
     this.enter()
     try {
-      const result = await this.waitEnteredAsync(condition, deadline, signal)
+      const result = await this.waitEnteredAsync(condition, deadline, options.signal)
       if (result === undefined) throw this.#timeout()
       return result
     } finally {

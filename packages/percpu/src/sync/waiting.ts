@@ -6,7 +6,7 @@
  */
 import { awaitUntil } from '#mem'
 import { ArgumentError } from '../errors.js'
-import { checkTimeout, shown } from '../machine/check.js'
+import { checkOptions, checkTimeout, shown } from '../machine/check.js'
 import type { LayerContext } from '../machine/layer.js'
 import { OfflineError, UnsupportedError } from '../machine/errors.js'
 import { host } from '../machine/platform.js'
@@ -117,15 +117,36 @@ export class Waiting {
 }
 
 /** @throws ArgumentError unless `signal` is one, or undefined; its reason if it has aborted. */
-export function throwIfAborted(signal: AbortSignalLike | undefined): void {
+function throwIfAborted(signal: AbortSignalLike | undefined): void {
   if (signal === undefined) return
   if (typeof (signal as Partial<AbortSignalLike> | null)?.addEventListener !== 'function')
     throw new ArgumentError(`signal: ${shown(signal)} is not an AbortSignal`, { signal })
   if (!signal.aborted) return
   throw signal.reason as Error
 }
-/** @throws ArgumentError unless `timeout` is a number of ms, 0 or more. */
-export function deadlineOf(timeout: number | undefined): number {
-  checkTimeout(timeout)
+/** @throws ArgumentError unless they are options of a wait that blocks. */
+export function checkWait(options: WaitOptions | undefined): void {
+  if (options === undefined) return
+  checkOptions('a wait that blocks', options, { timeout: true })
+  checkTimeout(options.timeout)
+}
+/** @throws ArgumentError unless they are options of an asynchronous wait; the reason of its signal if that has aborted. */
+export function checkAsyncWait(options: AsyncWaitOptions | undefined): void {
+  if (options === undefined) return
+  checkOptions('an asynchronous wait', options, { timeout: true, signal: true })
+  throwIfAborted(options.signal)
+  checkTimeout(options.timeout)
+}
+/** When a wait with these options ends. @throws as {@link checkWait}. */
+export function deadlineOf(options: WaitOptions | undefined): number {
+  checkWait(options)
+  return after(options?.timeout)
+}
+/** As {@link deadlineOf}. @throws as {@link checkAsyncWait}. */
+export function asyncDeadlineOf(options: AsyncWaitOptions | undefined): number {
+  checkAsyncWait(options)
+  return after(options?.timeout)
+}
+function after(timeout: number | undefined): number {
   return timeout === undefined || timeout === Infinity ? Infinity : host.performance.now() + timeout
 }

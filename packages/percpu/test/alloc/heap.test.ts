@@ -327,6 +327,30 @@ describe('the debug mode', () => {
     }
   })
 
+  it('says whose object was written outside of, and that nobody holds a free one', () => {
+    const machine = boot({ debugHeap: true, memory: '8 MiB' })
+    const detailsOf = (call: () => unknown): object => {
+      try {
+        call()
+      } catch (error) {
+        return (error as { details: object }).details
+      }
+      return assert.fail()
+    }
+    const address = machine.alloc(40, { label: 'victim' })
+    storeU8(machine.memory.bytes, address + 40, 1)
+    const found = { address, cache: 'size-48', label: 'victim' }
+    const details = detailsOf(() => machine.free(address))
+    assert.deepEqual(details, { ...found, at: address + 40, cpu: 0, incarnation: 1 })
+    storeU8(machine.memory.bytes, address + 40, 0xbb)
+    machine.free(address)
+    storeU8(machine.memory.bytes, address, 1)
+    assert.deepEqual(
+      detailsOf(() => machine.alloc(40)),
+      { ...found, at: address },
+    )
+  })
+
   it('says who holds what for what', () => {
     const machine = boot({ debugHeap: true, cpus: 2 })
     const other = joinAs(machine, 77)

@@ -1,6 +1,7 @@
 /** What users have of per-CPU memory: handles, names, counters, reference counts, reader-writer locks and reports. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { inspect } from 'node:util'
 import { boot, f64, i16, i32, join, struct, u32, u64, u8, type BootOptions, type Machine } from 'percpu'
 import { loadAtomic32, store32 } from 'percpu/mem'
 import { backendOf } from './support/inside.js'
@@ -119,6 +120,14 @@ describe('numbers', () => {
     assert.equal(wide.addReturn(2n), 1n)
     assert.equal(wide.sum(), 1n)
   })
+  it('are shown in a few words', async () => {
+    const machine = fresh()
+    const number = machine.percpu.i32()
+    const shown = `PercpuI32 { pointer: ${number.pointer} }`
+    assert.equal(inspect(number), shown)
+    await machine.offline()
+    assert.equal(inspect(number), shown)
+  })
   it('throw once they are freed', () => {
     const { percpu } = fresh()
     const number = percpu.i32()
@@ -166,6 +175,15 @@ describe('names and pointers', () => {
     assert.throws(() => other.percpu.i32(), { code: 'PERCPU_OFFLINE' })
     assert.equal(hits.sum('count'), 7)
   })
+  it('stay: the memory of a name cannot be freed, as others may come to have it', () => {
+    const machine = fresh()
+    const [hits, turns] = [machine.percpu(Hits, { name: 'hits' }), machine.percpu.i32({ name: 'turns' })]
+    for (const named of [hits, turns])
+      assert.throws(() => named.free(), { code: 'PERCPU_ARGUMENT', message: /a name is for good/ })
+    hits.local.count = 5
+    assert.notEqual(machine.percpu(Hits).pointer, hits.pointer)
+    assert.equal(machine.percpu(Hits, { name: 'hits' }).local.count, 5)
+  })
   it('of an allocation go to a word in the same step, once', () => {
     const machine = fresh()
     const address = machine.memblock.alloc({ size: 4 })
@@ -177,6 +195,25 @@ describe('names and pointers', () => {
 })
 
 describe('a counter', () => {
+  it('counts integers', () => {
+    const counter = fresh().percpu.counter('c')
+    counter.add(3)
+    for (const [wrong, shown] of [
+      ['x', "'x'"],
+      [undefined, 'undefined'],
+      [1.5, '1.5'],
+      [NaN, 'NaN'],
+    ] as [never, string][])
+      assert.throws(() => counter.add(wrong), {
+        code: 'PERCPU_ARGUMENT',
+        message: `amount: ${shown} is not an integer`,
+      })
+    for (const wrong of ['x', NaN, undefined] as never[]) {
+      assert.throws(() => counter.compare(wrong), { code: 'PERCPU_ARGUMENT' })
+      assert.throws(() => counter.limitedAdd(wrong, 1), { code: 'PERCPU_ARGUMENT' })
+    }
+    assert.equal(counter.sum(), 3)
+  })
   it('is rough at once and exact on request', () => {
     const machine = fresh()
     const others = [joinAs(machine, 101), joinAs(machine, 102)]
@@ -293,6 +330,24 @@ describe('a reference count', () => {
   })
 })
 
+describe('a CPU that goes offline while readers are still let in again', () => {
+  it('ends that, and reports nothing', async () => {
+    const machine = fresh()
+    const leaving = joinAs(machine, 101)
+    ;(await leaving.percpu.rwSemaphore('s').writeLock()).unlock()
+    const reported: unknown[] = []
+    const note = (error: unknown): void => void reported.push(error)
+    process.on('unhandledRejection', note)
+    process.on('uncaughtException', note)
+    await leaving.offline()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    process.off('unhandledRejection', note)
+    process.off('uncaughtException', note)
+    assert.deepEqual(reported, [])
+    machine.percpu.rwSemaphore('s').readLock().unlock()
+  })
+})
+
 describe('a lock for many readers', () => {
   it('lets readers in together, and a writer alone', async () => {
     const machine = fresh()
@@ -354,6 +409,27 @@ describe('a lock for many readers', () => {
     assert.equal(writer.predecessorDied, true)
     writer.unlock()
     lock.readLock().unlock()
+  })
+})
+
+describe('a CPU that goes offline with a lock for many readers', () => {
+  it('is told that it had it locked for reading, as of a mutex; it is unlocked', async () => {
+    const machine = fresh()
+    const leaver = joinAs(machine, 101)
+    const lock = leaver.percpu.rwSemaphore('s')
+    const guards = [lock.readLock(), lock.readLock()]
+    const error: unknown = await leaver.offline().then(
+      () => assert.fail(),
+      (thrown: unknown) => thrown,
+    )
+    assert.equal((error as { code?: string }).code, 'PERCPU_HOTPLUG')
+    const { cause } = error as { cause?: { code?: string; details?: object } }
+    assert.deepEqual([cause?.code, cause?.details], ['PERCPU_LOCK_HELD', { cpu: 1, readLocks: 2 }])
+    assert.throws(() => guards[0]?.unlock(), { code: 'PERCPU_OFFLINE' })
+    const own = machine.percpu.rwSemaphore('s')
+    assert.equal(own.readers, 0)
+    ;(await own.writeLock()).unlock()
+    assert.deepEqual(machine.online, [0])
   })
 })
 

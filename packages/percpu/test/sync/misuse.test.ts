@@ -127,6 +127,47 @@ describe('a section', () => {
   })
 })
 
+describe('a seqlock', () => {
+  it('is not written inside a read of it, whichever way the read goes', async () => {
+    const machine = fresh()
+    const word = words(machine)
+    const lock = machine.seqlock('prices')
+    let writes = 0
+    const write = (): void =>
+      lock.write((section) => {
+        writes++
+        section.write32(word, 1)
+      })
+    const message = /seqlock 'prices' is written inside a read of it/
+    throwsCode(() => lock.read(write), 'PERCPU_SELF_DEADLOCK', message)
+    throwsCode(() => lock.read(() => lock.read(write)), 'PERCPU_SELF_DEADLOCK', message)
+    throwsCode(
+      () => lock.read(() => lock.mutex.run((section) => section.write32(word, 1))),
+      'PERCPU_SELF_DEADLOCK',
+      message,
+    )
+    await rejectsCode(lock.readAsync(write), 'PERCPU_SELF_DEADLOCK', message)
+    const inRead = lock.read(() => ({ write: lock.writeAsync(() => 1) }))
+    await rejectsCode(inRead.write, 'PERCPU_SELF_DEADLOCK', message)
+    assert.deepEqual([writes, load32(machine.memory.i32, word)], [0, 0])
+    write()
+    lock.write(() => lock.read(write))
+    assert.equal(writes, 2)
+    assert.equal(lock.mutex.owner, undefined)
+  })
+
+  it('is read in one synchronous stretch', async () => {
+    const lock = fresh().seqlock('prices')
+    const later = (): Promise<number> => Promise.resolve(1)
+    throwsCode(() => lock.read(later), 'PERCPU_SECTION', /a read is one synchronous stretch/)
+    await rejectsCode(lock.readAsync(later), 'PERCPU_SECTION')
+    assert.equal(
+      lock.read(() => 1),
+      1,
+    )
+  })
+})
+
 describe('waiting', () => {
   it('takes only numbers of milliseconds as a timeout, also for what is free', async () => {
     const machine = fresh()

@@ -153,6 +153,7 @@ export class Locks {
   semaphore(permits: number, name = 'semaphore'): number {
     const base = this.lock(layouts.SemaphoreWords, name)
     mem.storeAtomicU64(this.memory.u64, base / 2, packValue(permits, 0, 0))
+    mem.storeU32(this.memory.u32, base + layouts.SemaphoreWords.words.total, permits)
     return base
   }
 

@@ -1,0 +1,57 @@
+/** Checks of what scenarios and explorations are asked for: a misspelt option or a body that is none would explore something else. */
+
+/** Something that a scenario or an exploration asks for and that cannot be. */
+export class ScenarioError extends Error {
+  readonly code = 'LAB_SCENARIO'
+  override readonly name = 'ScenarioError'
+}
+
+export function checkFunction(what: string, value: unknown): void {
+  if (typeof value !== 'function') throw new ScenarioError(`${what}: ${shown(value)} is not a function`)
+}
+
+/** `values`: for each option whether a value is good, and what is. Undefined passes, for options and for values. */
+export function checkOptions<Options extends object>(
+  what: string,
+  options: Options | undefined,
+  values: { readonly [Name in keyof Required<Options>]: readonly [(value: unknown) => boolean, string] },
+): void {
+  if (options === undefined) return
+  if (typeof options !== 'object' || (options as unknown) === null)
+    throw new ScenarioError(`${what}: options are an object, not ${shown(options)}`)
+  for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(values, name)) {
+      const known = Object.keys(values).join(', ')
+      throw new ScenarioError(`${what}: there is no option ${name}; there are ${known}`)
+    }
+    const [isGood, good] = values[name as keyof Options]
+    if (value !== undefined && !isGood(value))
+      throw new ScenarioError(`${what}: ${name} is ${good}, not ${shown(value)}`)
+  }
+}
+
+/** Text in quotes, so that '3' is not taken for 3. */
+function shown(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : String(value)
+}
+
+export const anything = [() => true, ''] as const
+export const aFunction = [(value: unknown) => typeof value === 'function', 'a function'] as const
+export const text = [(value: unknown) => typeof value === 'string', 'a string'] as const
+export const flag = [(value: unknown) => typeof value === 'boolean', 'true or false'] as const
+export const anObject = [
+  (value: unknown) => typeof value === 'object' && value !== null,
+  'an object',
+] as const
+export const wholeFrom = (least: number) =>
+  [
+    (value: unknown) => (Number.isInteger(value) || value === Infinity) && (value as number) >= least,
+    `a whole number from ${least} on`,
+  ] as const
+export const numberFrom = (least: number) =>
+  [(value: unknown) => typeof value === 'number' && value >= least, `a number from ${least} on`] as const
+export const oneOf = (...choices: readonly string[]) =>
+  [
+    (value: unknown) => (choices as readonly unknown[]).includes(value),
+    `one of ${choices.join(', ')}`,
+  ] as const

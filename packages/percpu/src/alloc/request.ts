@@ -1,0 +1,47 @@
+/** What is asked for with an object, or with memory of any size, and the checks of it. */
+import { checkFlag, checkOptions, checkText, type OptionNames } from '../machine/check.js'
+
+export interface ObjectRequest {
+  /** True: all bytes are zero. Default: whatever is there. */
+  readonly zero?: boolean
+  /** True: kept at once; a thread killed before it links the object loses it. Default: in flight, see `Cache.keep`. */
+  readonly keep?: boolean
+  /** In debug mode: what the object is for, in reports; at most 44 bytes of UTF-8. */
+  readonly label?: string
+}
+
+export interface AllocationRequest extends ObjectRequest {
+  /** A power of two up to 4 MiB. Default 8. */
+  readonly align?: number
+}
+
+export const objectNames: OptionNames<ObjectRequest> = { zero: true, keep: true, label: true }
+export const allocationNames: OptionNames<AllocationRequest> = {
+  align: true,
+  zero: true,
+  keep: true,
+  label: true,
+}
+
+/** @throws ArgumentError for an option that there is not, or of another type. */
+export function checkRequest<Request extends ObjectRequest>(
+  what: string,
+  request: Request,
+  names: OptionNames<Request>,
+): void {
+  if (isPlain(request)) return
+  checkOptions(what, request, names)
+  checkFlag('zero', request.zero)
+  checkFlag('keep', request.keep)
+  checkText('label', request.label)
+}
+
+/** Whether all is well with it at first sight: what most requests are. Cost: some ns. */
+function isPlain(request: ObjectRequest): boolean {
+  if (typeof request !== 'object' || (request as unknown) === null) return false
+  for (const name in request) if (name !== 'zero' && name !== 'keep') return false
+  const { zero, keep } = request
+  return (
+    (zero === undefined || typeof zero === 'boolean') && (keep === undefined || typeof keep === 'boolean')
+  )
+}
