@@ -90,8 +90,9 @@ export class Allocator {
     try {
       const known = into === 0 ? 0 : pointerAt(this.#core, into)
       if (known !== 0) return known
-      const found = reserved ? this.#findReserved(length, grain) : this.#find(length, grain, atomic)
-      if (found && !atomic && !reserved) this.#provide(length)
+      let found = reserved ? this.#findReserved(length, grain) : this.#find(length, grain, atomic)
+      // With no more pages to be had, some that are there already may do.
+      if (found && !reserved && !this.#provide(length)) found = this.#search(length, grain, true)
       pointer = found ? this.#take(length, into / 4) : undefined
       wanted = this.#wantsPages(atomic && !found)
     } finally {
@@ -158,12 +159,15 @@ export class Allocator {
     }
   }
 
-  /** From the slot of chunks that just hold it up to those that are wholly free; those set aside before these. */
+  /**
+   * From the slot of chunks that just hold it up to those that are wholly free; those set aside before these. Last come those from which
+   * the balancing is about to take pages: it does not run before this stretch is over, and there may be no other room.
+   */
   #search(length: number, align: number, populatedOnly: boolean): boolean {
     const { slots, geometry } = this.#core
     for (
       let slot = slots.nextInUse(geometry.slotOf(length));
-      slot <= geometry.free;
+      slot < geometry.slots;
       slot = slots.nextInUse(slot + 1)
     ) {
       let next: number
@@ -195,14 +199,12 @@ export class Allocator {
     return this.#fits(this.#core.record(RESERVED_CHUNK), length, align, true)
   }
 
-  /** The pages of the run that was found. */
-  #provide(length: number): void {
+  /** The pages of the run that was found; false if there is no memory for them. */
+  #provide(length: number): boolean {
     const chunk = this.#foundChunk
     const start = this.#foundStart
-    if (this.#core.chunks.areAllPopulated(chunk, start, length)) return
-    const from = pageOf(start)
-    if (populateChunk(this.#core, chunk, from, pageOf(start + length - 1) + 1)) return
-    throw this.#failed(new PercpuMemoryError('no pages for per-CPU memory: boot with more `memory`'))
+    if (this.#core.chunks.areAllPopulated(chunk, start, length)) return true
+    return populateChunk(this.#core, chunk, pageOf(start), pageOf(start + length - 1) + 1)
   }
 
   #take(length: number, into: number): number {
