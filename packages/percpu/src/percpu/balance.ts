@@ -4,7 +4,7 @@
  *
  *     1. wholly free chunks but one are destroyed
  *     2. chunks set aside lose their empty pages, from the last one on, down to the upper bound of all
- *     3. chunks get pages, up to the upper bound (more after an atomic request that failed)
+ *     3. chunks get pages, up to the upper bound (more after an atomic request that failed); a new one, if none can
  *     4. wholly free chunks without pages are destroyed, but for one
  *
  * Cost: that of the pages moved; the lock is held for one chunk at a time.
@@ -20,16 +20,14 @@ const { populated } = PercpuChunk.words
 
 export function balance(core: Core): void {
   runSteps(core, () => destroyOne(core, false))
-  if (!core.backend.populatedAtOnce) {
-    runSteps(core, () => reclaimOne(core))
-    let wanted = -1
-    runSteps(core, () => {
-      wanted = wanted < 0 ? shortage(core) : wanted
-      const got = wanted === 0 ? 0 : populateOne(core, wanted)
-      wanted -= got
-      return got > 0
-    })
-  }
+  runSteps(core, () => reclaimOne(core))
+  let wanted = -1
+  runSteps(core, () => {
+    wanted = wanted < 0 ? shortage(core) : wanted
+    const got = wanted === 0 ? 0 : populateOne(core, wanted)
+    wanted -= got
+    return got > 0
+  })
   runSteps(core, () => destroyOne(core, true))
 }
 
