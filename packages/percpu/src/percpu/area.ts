@@ -150,7 +150,7 @@ class Makers {
     const kind = `percpu ${nameOf(type)}`
     const layout = { name: kind, size: PercpuName.size, align: PercpuName.align, hash: hashOf(type) }
     const spec = { type: kind.slice(0, 40), layout, bytes, align: Math.max(4, align) }
-    return this.#handle(attached, openNamed(attached, name, spec).pointer, type)
+    return this.#handle(attached, openNamed(attached, name, spec).pointer, type, name)
   }
 
   at(pointer: number, type: AnyScalar | Struct): unknown {
@@ -165,8 +165,8 @@ class Makers {
     return this.#handle(attached, pointer, type)
   }
 
-  #handle(attached: Attached, pointer: number, type: AnyScalar | Struct): unknown {
-    const place = new Place(attached, pointer, type.size)
+  #handle(attached: Attached, pointer: number, type: AnyScalar | Struct, name?: string): unknown {
+    const place = new Place(attached, pointer, type.size, name)
     if (type.form === 'scalar') return makeScalar(type.name, place)
     return new PercpuObject(type, place, this.#accessors(type, place.memory))
   }

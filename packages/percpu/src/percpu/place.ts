@@ -4,7 +4,7 @@
  */
 import type { Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
-import { PointerError } from './errors.js'
+import { PercpuUseError, PointerError } from './errors.js'
 import { BLOCK, GRANULE } from './geometry.js'
 import type { Attached } from './layer.js'
 
@@ -15,11 +15,14 @@ export class Place {
   readonly cpus: number
   readonly cpu: number
   readonly #attached: Attached
+  /** Of memory that has one. */
+  readonly #name: string | undefined
   #isFreed = false
 
-  constructor(attached: Attached, pointer: number, bytes: number) {
+  constructor(attached: Attached, pointer: number, bytes: number, name?: string) {
     const { core, context } = attached
     this.#attached = attached
+    this.#name = name
     this.pointer = pointer
     this.bytes = bytes
     this.memory = core.memory
@@ -44,6 +47,10 @@ export class Place {
 
   free(): void {
     if (this.#isFreed) throw this.#gone()
+    if (this.#name !== undefined)
+      throw new PercpuUseError(`'${this.#name}' is a name of this memory for good: it cannot be freed`, {
+        name: this.#name,
+      })
     this.#attached.allocator.free(this.pointer)
     this.#isFreed = true
   }

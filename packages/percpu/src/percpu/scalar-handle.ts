@@ -93,7 +93,7 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
     return total as Value
   }
 
-  /** Frees all copies, for all threads. @throws PointerError if this handle has. */
+  /** Frees all copies, for all threads. @throws PointerError if this handle has; PercpuUseError if they have a name. */
   free(): void {
     this.#place.free()
     this.memory = this.#place.poison() as Memory
