@@ -128,11 +128,12 @@ export class Allocator {
     }
   }
 
-  /** Byte address of a CPU's copy, or of a byte of it. @throws PointerError where nothing is mapped. */
+  /** Byte address of a CPU's copy, or of a byte of it. @throws ArgumentError; PointerError where nothing is mapped. */
   translate(pointer: number, cpu: number, offset = 0): number {
     const { geometry, backend } = this.#core
     const chunk = (pointer | 0) === pointer ? this.#core.record(pointer >>> geometry.shift) : 0
     const granule = (pointer & (geometry.granules - 1)) + Math.floor(offset / GRANULE)
+    if (!Number.isInteger(offset) || offset < 0 || granule >= geometry.granules) throw badOffset(pointer, offset)
     const address = chunk === 0 ? undefined : backend.translate(chunk, cpu, granule)
     if (address === undefined) throw badPointer(pointer)
     return address + (offset % GRANULE)
@@ -292,4 +293,10 @@ export function pointerAt({ memory }: Core, address: number): number {
 function checkInto(address: number, limit: number): void {
   if (Number.isInteger(address / 4) && address > 0 && address < limit) return
   throw new ArgumentError(`into: ${address} is not the address of a 32-bit word of this machine`, { address })
+}
+function badOffset(pointer: number, offset: number): ArgumentError {
+  return new ArgumentError(`offset: ${offset} is not that of a byte of what may lie at pointer ${pointer}`, {
+    pointer,
+    offset,
+  })
 }
