@@ -48,7 +48,8 @@ export interface PercpuRequest {
   readonly reserved?: boolean
   /**
    * Byte address of an atomic 32-bit word that holds 0: it gets the pointer as part of the allocation, so that whenever the thread is
-   * killed, both have happened, or neither.
+   * killed, both have happened, or neither. Whoever else takes the pointer out of the word again does so after this call has returned,
+   * or its thread was cleaned up after.
    */
   readonly into?: number
 }
@@ -133,7 +134,8 @@ export class Allocator {
     const { geometry, backend } = this.#core
     const chunk = (pointer | 0) === pointer ? this.#core.record(pointer >>> geometry.shift) : 0
     const granule = (pointer & (geometry.granules - 1)) + Math.floor(offset / GRANULE)
-    if (!Number.isInteger(offset) || offset < 0 || granule >= geometry.granules) throw badOffset(pointer, offset)
+    if (!Number.isInteger(offset) || offset < 0 || granule >= geometry.granules)
+      throw badOffset(pointer, offset)
     const address = chunk === 0 ? undefined : backend.translate(chunk, cpu, granule)
     if (address === undefined) throw badPointer(pointer)
     return address + (offset % GRANULE)

@@ -16,6 +16,7 @@ import { Core, type Places } from './core.js'
 import { GRANULE, type Geometry } from './geometry.js'
 import { ContiguousBackend } from './km.js'
 import { Mapping } from './mapping.js'
+import { repairGranules } from './operation.js'
 import type { PageSource } from './pages.js'
 import {
   allocateUnits,
@@ -88,14 +89,19 @@ export class PercpuLayer implements Layer {
     this.#hasLeft = true
   }
 
-  /** What the dead CPU left half-done in chunks is repaired by whoever takes the lock next. */
+  /** What the dead CPU left half-done is repaired here, or by whoever takes the lock next. */
   recover(recovery: Recovery): void {
     const { table, cpu, incarnation } = recovery
     const opened = this.#open()
     if (!opened) return
     const level = this.#sync.level(table, cpu, incarnation, LEVEL_PERCPU)
-    leaveAll(makeCore(table, opened.geometry, opened.places, level, noPages), recovery, level)
-    if (!this.#hasLeft) this.objects.settle()
+    const core = makeCore(table, opened.geometry, opened.places, level, noPages)
+    repairGranules(core)
+    leaveAll(core, recovery, level)
+    if (this.#hasLeft) return
+    this.objects.settle()
+    // The dead thread may have been about to.
+    this.#schedule()
   }
 
   /** @throws OfflineError */

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { BootOptions, Machine } from 'percpu'
-import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, interrupt, killAt, Killed, mem, percpu } from '../machine/support/hooked-percpu.js'
 import { kinds } from './support/kinds.js'
 import { pagesOutside } from './support/pages.js'
 
@@ -138,6 +138,30 @@ describe('a thread killed before any access', () => {
       assert.ok(points > 60, `only ${points} accesses`)
     })
 
+    it(`of publishing does not free what somebody else may have seen (${kind})`, () => {
+      let seen = 0
+      const points = forEachAccess((at) => {
+        const machine = fresh(options)
+        const word = machine.memblock.alloc({ size: 4 })
+        const into = (): number => mem.loadAtomic32(machine.memory.i32, word / 4)
+        const cpu = joinAs(machine, 101)
+        const killed = killAt(() => cpu.percpu.alloc(16, { into: word }), at, cpu)
+        const before = into()
+        if (killed) machine.declareDead(1)
+        // Taken out of the word, which is this thread's again: what was there is allocated, or nothing was.
+        mem.storeAtomic32(machine.memory.i32, word / 4, 0)
+        if (before !== 0) {
+          seen++
+          assert.equal(machine.percpu.sizeOf(before), 16, `access ${at}`)
+          machine.percpu.free(before)
+        }
+        machine.percpu.verify()
+        assert.equal(machine.percpu.report().chunks[0]?.allocations, 0, `access ${at}`)
+        return killed
+      })
+      assert.ok(points > 60 && seen > 1, `${seen} of ${points} accesses`)
+    })
+
     it(`of counting has counted, or not (${kind})`, () => {
       const points = forEachAccess((at) => {
         const machine = fresh(options)
@@ -194,6 +218,23 @@ describe('a thread killed before any access', () => {
     // It would wait for ever, and the process with it.
     mem.control.dead.delete(victim.memory.i32)
     await Promise.allSettled([killing])
+  })
+
+  it('of the balancing that it had asked for leaves that to the reaper', async () => {
+    const machine = fresh({ cpus: 3 })
+    const victim = joinAs(machine, 101)
+    for (const pointer of [1, 2, 3, 4].map(() => victim.percpu.alloc(UNIT))) victim.percpu.free(pointer)
+    const views: ReadonlySet<unknown> = new Set([victim.memory.i32, victim.memory.u32])
+    mem.control.before = (_name, [view]) => {
+      if (views.has(view)) throw new Killed()
+    }
+    await Promise.resolve()
+    mem.control.before = undefined
+    assert.equal(machine.percpu.report().chunks.length, 6)
+    machine.declareDead(1)
+    await Promise.resolve()
+    // One of those that are wholly free is kept, and another one for its pages.
+    assert.equal(machine.percpu.report().chunks.length, 4)
   })
 
   it('of reaping leaves the rest to the next reaper', () => {
