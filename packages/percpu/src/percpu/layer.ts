@@ -7,6 +7,7 @@ import type { CpuTable } from '../machine/cpu-table.js'
 import { OfflineError } from '../machine/errors.js'
 import type { Layer, LayerContext, Recovery } from '../machine/layer.js'
 import { host, reportError } from '../machine/platform.js'
+import { LockTimeoutError } from '../sync/errors.js'
 import { Level, LEVEL_PERCPU } from '../sync/level.js'
 import type { Sync } from '../sync/sync.js'
 import { Allocator } from './allocator.js'
@@ -30,6 +31,9 @@ import {
 import { leaveAll, SharedObjects } from './shared-objects.js'
 import { MappedBackend } from './vm.js'
 import { Words } from './words.js'
+
+/** Milliseconds after which balancing is tried again that found the allocator locked. */
+const LATER = 1
 
 /** What a thread has of this layer while its CPU is online. */
 export interface Attached {
@@ -139,14 +143,22 @@ export class PercpuLayer implements Layer {
   #schedule(): void {
     if (this.#isScheduled) return
     this.#isScheduled = true
-    host.queueMicrotask(() => {
-      this.#isScheduled = false
-      try {
-        if (this.#attached) balance(this.#attached.core)
-      } catch (error) {
+    host.queueMicrotask(() => this.#balance())
+  }
+  #balance(): void {
+    this.#isScheduled = false
+    if (!this.#attached) return
+    try {
+      if (balance(this.#attached.core, false)) return
+    } catch (error) {
+      if (!(error instanceof LockTimeoutError)) {
         reportError(error)
+        return
       }
-    })
+    }
+    // After the event loop has had a turn, in which this thread may clean up after the lock's owner.
+    this.#isScheduled = true
+    host.setTimeout(() => this.#balance(), LATER).unref?.()
   }
 }
 
