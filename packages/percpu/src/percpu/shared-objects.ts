@@ -10,17 +10,18 @@ import type { Recovery } from '../machine/layer.js'
 import { Memblock } from '../machine/memblock.js'
 import { reportError } from '../machine/platform.js'
 import type { Level } from '../sync/level.js'
+import { ringAll } from '../sync/cpu-mask.js'
 import type { Sync } from '../sync/sync.js'
 import { pointerAt } from './allocator.js'
 import type { Core } from './core.js'
 import { defaultBatch, foldDead, PercpuCounter, type CounterPlaces } from './counter.js'
 import type { Attached } from './layer.js'
-import { PercpuCounterWords, PercpuRefWords, PercpuRwSemaphoreWords } from './layouts.js'
+import { PercpuCounterWords, PercpuReaders, PercpuRefWords, PercpuRwSemaphoreWords } from './layouts.js'
 import { openNamed } from './named.js'
 import { INITIAL_STATE, isUnsettled, PercpuRef } from './ref.js'
 import { leaveForDead, PercpuRwSemaphore } from './rwsem.js'
 
-const PART = 4
+const WORD = 4
 
 export interface CounterOptions {
   /** What a CPU keeps for itself before it folds it into the sum. Default 256, or twice the number of possible CPUs if that is more. */
@@ -65,7 +66,7 @@ export class SharedObjects {
   }
 
   rwSemaphore(name: string): PercpuRwSemaphore {
-    const opened = this.#open(name, PercpuRwSemaphoreWords)
+    const opened = this.#open(name, PercpuRwSemaphoreWords, undefined, PercpuReaders.size)
     return new PercpuRwSemaphore(name, this.#lockParts(name, opened, PercpuRwSemaphoreWords.words))
   }
 
@@ -78,8 +79,14 @@ export class SharedObjects {
     }
   }
 
-  #open(name: string, layout: Struct, init: (address: number) => void = () => undefined): Opened {
-    const spec = { type: layout.name, layout, bytes: PART, align: PART, init }
+  /** `bytes`: of each CPU's part. */
+  #open(
+    name: string,
+    layout: Struct,
+    init: (address: number) => void = () => undefined,
+    bytes = WORD,
+  ): Opened {
+    const spec = { type: layout.name, layout, bytes, align: bytes, init }
     const { core } = this.#attached
     const { address, pointer } = openNamed(this.#attached, name, spec)
     return { memory: core.memory, words: address / 4, parts: partsOf(core, pointer) }
@@ -97,7 +104,6 @@ export class SharedObjects {
       mutex: this.#sync.mutexAt((opened.words + words.mutex) * 4, `mutex of ${name}`),
       queue: this.#sync.queue(opened.words + words.waiters, opened.words * 4, name),
       synchronize: () => context.machine.synchronize(),
-      isOnline: () => context.table.incarnation(context.machine.cpu) === context.machine.incarnation,
       reportError,
     }
   }
@@ -110,7 +116,7 @@ function partsOf(core: Core, pointer: number): number[] {
   const granule = pointer & (geometry.granules - 1)
   return Array.from(
     { length: geometry.cpus },
-    (_, cpu) => (backend.translate(chunk, cpu, granule) ?? 0) / PART,
+    (_, cpu) => (backend.translate(chunk, cpu, granule) ?? 0) / WORD,
   )
 }
 
@@ -143,4 +149,7 @@ export function leaveAll(core: Core, recovery: Recovery, level: Level): void {
     foldDead(counter satisfies CounterPlaces, level, cpu)
   for (const { words, parts } of find(core, directory, PercpuRwSemaphoreWords))
     leaveForDead(core.memory, ringer, words, parts[cpu] ?? 0)
+  // If it was changing the mode, those who wait for the release go on.
+  for (const { words } of find(core, directory, PercpuRefWords))
+    if (isUnsettled(core.memory, words)) ringAll(core.memory, ringer, words + PercpuRefWords.words.waiters)
 }
