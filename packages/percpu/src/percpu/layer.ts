@@ -100,12 +100,12 @@ export class PercpuLayer implements Layer {
     if (!opened) return
     const level = this.#sync.level(table, cpu, incarnation, LEVEL_PERCPU)
     const core = makeCore(table, opened.geometry, opened.places, level, noPages)
-    repairGranules(core)
+    const mayBalance = repairGranules(core)
     leaveAll(core, recovery, level)
     if (this.#hasLeft) return
     this.objects.settle()
     // The dead thread may have been about to.
-    this.#schedule()
+    if (mayBalance) this.#schedule()
   }
 
   /** @throws OfflineError */

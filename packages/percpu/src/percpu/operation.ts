@@ -59,12 +59,13 @@ export function repair(core: Core): void {
   if (operation !== 0) repairOperation(core, operation)
 }
 
-/** For the reaper, in the dead CPU's place. */
-export function repairGranules(core: Core): void {
+/** For the reaper, in the dead CPU's place. Returns whether there may be something to balance: chunks beside the first one's two. */
+export function repairGranules(core: Core): boolean {
   const { words, places } = core
-  if (!words.trySpin(places.root + fields.lock)) return
+  if (!words.trySpin(places.root + fields.lock)) return false
   try {
     if (words.get(places.root + fields.operation) !== MAP) repair(core)
+    return words.get(places.root + fields.chunks) > 2
   } finally {
     words.unlock()
   }
