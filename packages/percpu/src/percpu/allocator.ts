@@ -48,7 +48,8 @@ export interface PercpuRequest {
   readonly reserved?: boolean
   /**
    * Byte address of an atomic 32-bit word that holds 0: it gets the pointer as part of the allocation, so that whenever the thread is
-   * killed, both have happened, or neither.
+   * killed, both have happened, or neither. Whoever else takes the pointer out of the word again does so after this call has returned,
+   * or its thread was cleaned up after.
    */
   readonly into?: number
 }
@@ -90,8 +91,9 @@ export class Allocator {
     try {
       const known = into === 0 ? 0 : pointerAt(this.#core, into)
       if (known !== 0) return known
-      const found = reserved ? this.#findReserved(length, grain) : this.#find(length, grain, atomic)
-      if (found && !atomic && !reserved) this.#provide(length)
+      let found = reserved ? this.#findReserved(length, grain) : this.#find(length, grain, atomic)
+      // With no more pages to be had, some that are there already may do.
+      if (found && !reserved && !this.#provide(length)) found = this.#search(length, grain, true)
       pointer = found ? this.#take(length, into / 4) : undefined
       wanted = this.#wantsPages(atomic && !found)
     } finally {
@@ -127,11 +129,13 @@ export class Allocator {
     }
   }
 
-  /** Byte address of a CPU's copy, or of a byte of it. @throws PointerError where nothing is mapped. */
+  /** Byte address of a CPU's copy, or of a byte of it. @throws ArgumentError; PointerError where nothing is mapped. */
   translate(pointer: number, cpu: number, offset = 0): number {
     const { geometry, backend } = this.#core
     const chunk = (pointer | 0) === pointer ? this.#core.record(pointer >>> geometry.shift) : 0
     const granule = (pointer & (geometry.granules - 1)) + Math.floor(offset / GRANULE)
+    if (!Number.isInteger(offset) || offset < 0 || granule >= geometry.granules)
+      throw badOffset(pointer, offset)
     const address = chunk === 0 ? undefined : backend.translate(chunk, cpu, granule)
     if (address === undefined) throw badPointer(pointer)
     return address + (offset % GRANULE)
@@ -158,12 +162,15 @@ export class Allocator {
     }
   }
 
-  /** From the slot of chunks that just hold it up to those that are wholly free; those set aside before these. */
+  /**
+   * From the slot of chunks that just hold it up to those that are wholly free; those set aside before these. Last come those from which
+   * the balancing is about to take pages: it does not run before this stretch is over, and there may be no other room.
+   */
   #search(length: number, align: number, populatedOnly: boolean): boolean {
     const { slots, geometry } = this.#core
     for (
       let slot = slots.nextInUse(geometry.slotOf(length));
-      slot <= geometry.free;
+      slot < geometry.slots;
       slot = slots.nextInUse(slot + 1)
     ) {
       let next: number
@@ -195,14 +202,12 @@ export class Allocator {
     return this.#fits(this.#core.record(RESERVED_CHUNK), length, align, true)
   }
 
-  /** The pages of the run that was found. */
-  #provide(length: number): void {
+  /** The pages of the run that was found; false if there is no memory for them. */
+  #provide(length: number): boolean {
     const chunk = this.#foundChunk
     const start = this.#foundStart
-    if (this.#core.chunks.areAllPopulated(chunk, start, length)) return
-    const from = pageOf(start)
-    if (populateChunk(this.#core, chunk, from, pageOf(start + length - 1) + 1)) return
-    throw this.#failed(new PercpuMemoryError('no pages for per-CPU memory: boot with more `memory`'))
+    if (this.#core.chunks.areAllPopulated(chunk, start, length)) return true
+    return populateChunk(this.#core, chunk, pageOf(start), pageOf(start + length - 1) + 1)
   }
 
   #take(length: number, into: number): number {
@@ -290,4 +295,10 @@ export function pointerAt({ memory }: Core, address: number): number {
 function checkInto(address: number, limit: number): void {
   if (Number.isInteger(address / 4) && address > 0 && address < limit) return
   throw new ArgumentError(`into: ${address} is not the address of a 32-bit word of this machine`, { address })
+}
+function badOffset(pointer: number, offset: number): ArgumentError {
+  return new ArgumentError(`offset: ${offset} is not that of a byte of what may lie at pointer ${pointer}`, {
+    pointer,
+    offset,
+  })
 }

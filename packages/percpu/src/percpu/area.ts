@@ -118,7 +118,7 @@ function bare(layer: PercpuLayer): Omit<Percpu, keyof ScalarMakers | 'at'> & obj
     },
     ref: (name: string) => layer.objects.ref(name),
     rwSemaphore: (name: string) => layer.objects.rwSemaphore(name),
-    balance: () => balance(layer.use().core),
+    balance: () => void balance(layer.use().core),
     verify: () => {
       const faults = findFaults(layer.use().core)
       if (faults.length > 0) throw new PercpuCorruptionError(faults.join('; '), { faults })

@@ -4,7 +4,7 @@
  *
  *     1. wholly free chunks but one are destroyed
  *     2. chunks set aside lose their empty pages, from the last one on, down to the upper bound of all
- *     3. chunks get pages, up to the upper bound (more after an atomic request that failed)
+ *     3. chunks get pages, up to the upper bound (more after an atomic request that failed); a new one, if none can
  *     4. wholly free chunks without pages are destroyed, but for one
  *
  * Cost: that of the pages moved; the lock is held for one chunk at a time.
@@ -18,33 +18,42 @@ import { announce, conclude, repair, SORT } from './operation.js'
 const { words: fields } = PercpuRoot
 const { populated } = PercpuChunk.words
 
-export function balance(core: Core): void {
-  runSteps(core, () => destroyOne(core, false))
-  if (!core.backend.populatedAtOnce) {
-    runSteps(core, () => reclaimOne(core))
-    let wanted = -1
-    runSteps(core, () => {
-      wanted = wanted < 0 ? shortage(core) : wanted
-      const got = wanted === 0 ? 0 : populateOne(core, wanted)
-      wanted -= got
-      return got > 0
-    })
+/**
+ * `isPatient`: waits for the lock as everybody does. Otherwise it gives up, and returns false, where that is not free in a moment: the
+ * owner may have died, and this thread be the one to clean up after it.
+ */
+export function balance(core: Core, isPatient = true): boolean {
+  let wanted = -1
+  const populate = (): boolean => {
+    wanted = wanted < 0 ? shortage(core) : wanted
+    const got = wanted === 0 ? 0 : populateOne(core, wanted)
+    wanted -= got
+    return got > 0
   }
-  runSteps(core, () => destroyOne(core, true))
+  const phases = [
+    () => destroyOne(core, false),
+    () => reclaimOne(core),
+    populate,
+    () => destroyOne(core, true),
+  ]
+  return phases.every((step) => runSteps(core, step, isPatient))
 }
 
-function runSteps(core: Core, step: () => boolean): void {
-  for (let more = true; more;) more = runStep(core, step)
-}
-/** Does one step under the lock; true if there may be more to do. */
-function runStep(core: Core, step: () => boolean): boolean {
-  core.words.lock(core.places.root + fields.lock)
-  try {
-    repair(core)
-    return step()
-  } finally {
-    core.words.unlock()
+/** A step at a time under the lock, until there is nothing more to do. */
+function runSteps(core: Core, step: () => boolean, isPatient: boolean): boolean {
+  const { words, places } = core
+  const lock = places.root + fields.lock
+  for (let more = true; more;) {
+    if (isPatient) words.lock(lock)
+    else if (!words.trySpin(lock)) return false
+    try {
+      repair(core)
+      more = step()
+    } finally {
+      words.unlock()
+    }
   }
+  return true
 }
 
 /** One wholly free chunk that is not the first of them. */

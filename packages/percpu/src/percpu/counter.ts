@@ -112,10 +112,12 @@ export class PercpuCounter {
     this.#fold(load32(this.#memory.i32, this.#own), 0)
   }
 
-  /** -1, 0 or 1: whether the value is less than `than`, equal, or more. Exact; takes the lock only if it is near. */
+  /**
+   * -1, 0 or 1: whether the value is less than `than`, equal, or more. Exact unless {@link addLocal} has made a part larger than `batch`;
+   * takes the lock only if it is near.
+   */
   compare(than: number): -1 | 0 | 1 {
-    if (typeof than !== 'number' || Number.isNaN(than))
-      throw new ArgumentError(`than: ${shown(than)} is not a number`, { than })
+    checkNumber('than', than)
     const difference = this.rough - than
     const exact = Math.abs(difference) > this.error ? difference : this.sum() - than
     return exact === 0 ? 0 : exact < 0 ? -1 : 1
@@ -128,8 +130,7 @@ export class PercpuCounter {
    */
   limitedAdd(limit: number, amount: number): boolean {
     checkInteger('amount', amount)
-    if (typeof limit !== 'number' || Number.isNaN(limit))
-      throw new ArgumentError(`limit: ${shown(limit)} is not a number`, { limit })
+    checkNumber('limit', limit)
     if (amount === 0) return true
     const { i32 } = this.#memory
     const part = load32(i32, this.#own) + amount
@@ -192,6 +193,7 @@ function writeSum(
   section: { write32(word: number, value: number): void },
   value: number,
 ): void {
+  checkInteger('value', value)
   section.write32(words + high, Math.floor(value / HIGH))
   section.write32(words + low, value - Math.floor(value / HIGH) * HIGH)
 }
@@ -206,7 +208,8 @@ export function foldDead(places: CounterPlaces, level: Level, cpu: number): void
   const part = load32(places.memory.i32, own)
   if (!level.trySpin(places.words + lock)) return
   try {
-    foldPart(places, level, own, part)
+    // Beyond what a sum can be it stays where it is.
+    if (Number.isSafeInteger(sumAt(places) + part)) foldPart(places, level, own, part)
   } finally {
     level.unlock()
   }
@@ -214,5 +217,11 @@ export function foldDead(places: CounterPlaces, level: Level, cpu: number): void
 
 function checkInteger(what: string, value: number): void {
   if (Number.isSafeInteger(value)) return
-  throw new ArgumentError(`${what}: ${shown(value)} is not an integer`, { [what]: value })
+  throw new ArgumentError(`${what}: ${shown(value)} is not an integer between -2^53 and 2^53`, {
+    [what]: value,
+  })
+}
+function checkNumber(what: string, value: number): void {
+  if (typeof value === 'number' && !Number.isNaN(value)) return
+  throw new ArgumentError(`${what}: ${shown(value)} is not a number`, { [what]: value })
 }

@@ -12,7 +12,7 @@ export class PercpuMemoryError extends PercpuError {
 export class PercpuCorruptionError extends PercpuError {
   readonly code = 'PERCPU_PERCPU_CORRUPTION'
 }
-/** A reference count, or a lock for many readers, was used against its rules. Nothing was changed. */
+/** A reference count, a lock for many readers, or named memory was used against its rules. */
 export class PercpuUseError extends PercpuError {
   readonly code = 'PERCPU_PERCPU_USE'
 }

@@ -7,7 +7,7 @@ import type { CpuTable } from '../machine/cpu-table.js'
 import { OfflineError } from '../machine/errors.js'
 import type { Layer, LayerContext, Recovery } from '../machine/layer.js'
 import { host, reportError } from '../machine/platform.js'
-import { LockHeldError } from '../sync/errors.js'
+import { LockHeldError, LockTimeoutError } from '../sync/errors.js'
 import { Level, LEVEL_PERCPU } from '../sync/level.js'
 import type { Sync } from '../sync/sync.js'
 import { Allocator } from './allocator.js'
@@ -17,6 +17,7 @@ import { Core, type Places } from './core.js'
 import { GRANULE, type Geometry } from './geometry.js'
 import { ContiguousBackend } from './km.js'
 import { Mapping } from './mapping.js'
+import { repairGranules } from './operation.js'
 import type { PageSource } from './pages.js'
 import {
   allocateUnits,
@@ -30,6 +31,9 @@ import {
 import { leaveAll, SharedObjects } from './shared-objects.js'
 import { MappedBackend } from './vm.js'
 import { Words } from './words.js'
+
+/** Milliseconds after which balancing is tried again that found the allocator locked. */
+const LATER = 1
 
 /** What a thread has of this layer while its CPU is online. */
 export interface Attached {
@@ -95,14 +99,19 @@ export class PercpuLayer implements Layer {
     this.#hasLeft = true
   }
 
-  /** What the dead CPU left half-done in chunks is repaired by whoever takes the lock next. */
+  /** What the dead CPU left half-done is repaired here, or by whoever takes the lock next. */
   recover(recovery: Recovery): void {
     const { table, cpu, incarnation } = recovery
     const opened = this.#open()
     if (!opened) return
     const level = this.#sync.level(table, cpu, incarnation, LEVEL_PERCPU)
-    leaveAll(makeCore(table, opened.geometry, opened.places, level, noPages), recovery, level)
-    if (!this.#hasLeft) this.objects.settle()
+    const core = makeCore(table, opened.geometry, opened.places, level, noPages)
+    const mayBalance = repairGranules(core)
+    leaveAll(core, recovery, level)
+    if (this.#hasLeft) return
+    this.objects.settle()
+    // The dead thread may have been about to.
+    if (mayBalance) this.#schedule()
   }
 
   /** @throws OfflineError */
@@ -140,14 +149,22 @@ export class PercpuLayer implements Layer {
   #schedule(): void {
     if (this.#isScheduled) return
     this.#isScheduled = true
-    host.queueMicrotask(() => {
-      this.#isScheduled = false
-      try {
-        if (this.#attached) balance(this.#attached.core)
-      } catch (error) {
+    host.queueMicrotask(() => this.#balance())
+  }
+  #balance(): void {
+    this.#isScheduled = false
+    if (!this.#attached) return
+    try {
+      if (balance(this.#attached.core, false)) return
+    } catch (error) {
+      if (!(error instanceof LockTimeoutError)) {
         reportError(error)
+        return
       }
-    })
+    }
+    // After the event loop has had a turn, in which this thread may clean up after the lock's owner.
+    this.#isScheduled = true
+    host.setTimeout(() => this.#balance(), LATER).unref?.()
   }
 }
 

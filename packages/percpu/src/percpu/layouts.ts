@@ -138,14 +138,14 @@ export const PercpuRefWords = struct('PercpuRefWords', {
   pointer: atomic(i32),
   /** Count × 8 and flags. */
   state: atomic(i32),
-  /** What its users look at: 0 while each CPU counts for itself. */
+  /** What its users look at: 0 while each CPU counts for itself, else 1. */
   mode: racy(i32),
   /** Of whoever changes the mode. */
   mutex: MutexWords,
   waiters: array(atomic(i32), MASK_WORDS),
 })
 
-/** A lock for many readers; each CPU's copy is one i32, its readers. rwsem.ts */
+/** A lock for many readers; each CPU's copy is PercpuReaders. rwsem.ts */
 export const PercpuRwSemaphoreWords = struct('PercpuRwSemaphoreWords', {
   pointer: atomic(i32),
   /** How far writers have come in making readers go the slow way. */
@@ -156,7 +156,14 @@ export const PercpuRwSemaphoreWords = struct('PercpuRwSemaphoreWords', {
   mutex: MutexWords,
   /** Counts writers. */
   writes: locked(i32, 'mutex'),
-  /** Counts readers that left while there was a writer. */
-  departures: atomic(i32),
+  /** 1 while there is a writer, and after it died. */
+  writing: locked(i32, 'mutex'),
   waiters: array(atomic(i32), MASK_WORDS),
+})
+/** Of one CPU: its readers are the difference. */
+export const PercpuReaders = struct('PercpuReaders', {
+  /** Plain; summed after a grace period. */
+  entered: racy(i32),
+  /** In the presence of a writer. */
+  left: atomic(i32),
 })

@@ -3,7 +3,8 @@
  *
  *     operation        chunk, start, length, into      what is repaired
  *     ───────────────────────────────────────────────────────────────────────────────────────────────────────────
- *     TAKE, PUBLISH    granules; published to `into`   the bits are cleared again, `into` too: it has not happened
+ *     TAKE             granules                        the bits are cleared again: it has not happened
+ *     PUBLISH          granules; published to `into`   the same, unless the pointer is there: then somebody may have it, and it has happened
  *     RELEASE          granules                        the bits are cleared: it has happened
  *     SORT             –                               lists
  *     MAP              pages from, to                  mapped pages that are not populated are unmapped, flushed, given back
@@ -12,9 +13,10 @@
  * changes all with bare stores after it was announced, and is ended by one store; only entries of the registry and of page tables
  * change in sections, together with whom the pages belong to.
  *
+ * The reaper repairs what was being done to granules, unless somebody else has the lock, who does. Pages are left to the next owner.
  * Whoever repairs may die, too: the operation is ended last, and each step can be repeated.
  */
-import { compareExchangeAtomic32 } from '#mem'
+import { loadAtomic32 } from '#mem'
 import { clearRange } from './bitmap.js'
 import type { Core } from './core.js'
 import { CHUNK_RESERVED, PercpuChunk, PercpuRoot } from './layouts.js'
@@ -57,8 +59,20 @@ export function repair(core: Core): void {
   if (operation !== 0) repairOperation(core, operation)
 }
 
+/** For the reaper, in the dead CPU's place. Returns whether there may be something to balance: chunks beside the first one's two. */
+export function repairGranules(core: Core): boolean {
+  const { words, places } = core
+  if (!words.trySpin(places.root + fields.lock)) return false
+  try {
+    if (words.get(places.root + fields.operation) !== MAP) repair(core)
+    return words.get(places.root + fields.chunks) > 2
+  } finally {
+    words.unlock()
+  }
+}
+
 function repairOperation(core: Core, operation: number): void {
-  const { words, geometry, chunks, memory, backend } = core
+  const { words, geometry, chunks, backend } = core
   const { root } = core.places
   const chunk = words.get(root + fields.operationChunk)
   const start = words.get(root + fields.operationStart)
@@ -72,19 +86,23 @@ function repairOperation(core: Core, operation: number): void {
     }
     chunks.rebuild(chunk)
   } else if (operation !== SORT) {
-    // atomic: as B in Allocator, taken back; only the dead owner's own value.
-    if (operation === PUBLISH)
-      compareExchangeAtomic32(
-        memory.i32,
-        words.get(root + fields.operationInto),
-        (words.get(chunk + PercpuChunk.words.index) << geometry.shift) | start,
-        0,
-      )
-    clearRange(words.view, chunk + geometry.allocated, start, end)
+    if (operation !== PUBLISH || !isPublished(core, chunk, start))
+      clearRange(words.view, chunk + geometry.allocated, start, end)
     chunks.rebuild(chunk)
   }
   recount(core)
   conclude(core)
+}
+
+/** Whether somebody may have the pointer. Then its bits were set, and its memory cleared, before. */
+function isPublished(
+  { words, geometry, memory, places: { root } }: Core,
+  chunk: number,
+  start: number,
+): boolean {
+  const pointer = (words.get(chunk + PercpuChunk.words.index) << geometry.shift) | start
+  // atomic: the dead owner's own store, or none; A in Allocator publishes. Mutant: percpu/published-undone.
+  return loadAtomic32(memory.i32, words.get(root + fields.operationInto)) === pointer
 }
 
 /** Lists and sums, from the chunks. */

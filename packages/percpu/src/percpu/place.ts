@@ -4,7 +4,7 @@
  */
 import type { Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
-import { PointerError } from './errors.js'
+import { PercpuUseError, PointerError } from './errors.js'
 import { BLOCK, GRANULE } from './geometry.js'
 import type { Attached } from './layer.js'
 
@@ -45,16 +45,13 @@ export class Place {
     return this.#attached.allocator.translate(this.pointer, cpu)
   }
 
-  /** @throws PointerError the second time; ArgumentError for the memory of a name, where the next one to ask would find it freed. */
+  /** @throws PointerError the second time; PercpuUseError for the memory of a name, where the next one to ask would find it freed. */
   free(): void {
     if (this.#isFreed) throw this.#gone()
-    if (this.#name !== undefined) {
-      const { pointer } = this
-      throw new ArgumentError(
-        `the per-CPU memory of the name '${this.#name}' cannot be freed: a name is for good`,
-        { name: this.#name, pointer },
-      )
-    }
+    if (this.#name !== undefined)
+      throw new PercpuUseError(`'${this.#name}' is a name of this memory for good: it cannot be freed`, {
+        name: this.#name,
+      })
     this.#attached.allocator.free(this.pointer)
     this.#isFreed = true
   }

@@ -8,11 +8,12 @@
  *     atomic    count = BIAS + …         (the mode has changed; a grace period is under way)      one atomic addition
  *     merged    count = references       at 0 the object is released
  *
- * Rules: `state` changes only by read-modify-writes; `mode` is a plain copy of its flags. A part is written by its CPU, in the same
- * synchronous stretch in which it read mode 0. A change to atomic sets mode and flags, waits for a grace period (after which every CPU
- * reads the new mode, and its last plain increment happens before), and then moves all parts into the count and drops the bias by
- * one exchange: a thread killed before it has changed the mode only, and the next one, or the reaper, goes on. Until then BIAS keeps
- * the count from reaching 0. Changes are made under a mutex, one at a time.
+ * Rules: `state` changes only by read-modify-writes; `mode`, a plain copy of its atomic flag, follows it. A part is written by its CPU, in
+ * the same synchronous stretch in which it read mode 0. A change to atomic sets flags and mode, waits for a grace period (after which
+ * every CPU reads the new mode, and its last plain increment happens before), and then moves all parts into the count and drops the
+ * bias by one exchange: a thread killed before it has changed the mode only, and whoever comes next goes on: the reaper, the next one
+ * who changes something, or one who waits for the release. Until then BIAS keeps the count from reaching 0. Changes are made under a
+ * mutex, one at a time.
  *
  * A dead CPU's references stay taken; its part is added with the others.
  * Progress: get and put wait-free. Range: less than 2^27 references.
@@ -52,6 +53,7 @@ export interface RefParts {
   readonly mutex: Mutex
   readonly queue: WaitQueue
   readonly synchronize: () => Promise<void>
+  readonly reportError: (error: unknown) => void
 }
 
 export class PercpuRef {
@@ -61,6 +63,7 @@ export class PercpuRef {
   readonly #own: number
   readonly #mode: number
   readonly #state: number
+  #isSettling = false
 
   /** @internal `machine.percpu.ref` */
   constructor(name: string, parts: RefParts) {
@@ -88,22 +91,25 @@ export class PercpuRef {
     return this.#tryGet(DEAD)
   }
 
-  /** Gives references back. @throws PercpuUseError if there were not so many, once they are counted together. */
+  /** Gives references back. @throws PercpuUseError if there are not so many, once they are counted together; nothing is changed then. */
   put(count = 1): void {
     const { i32 } = this.#memory
     if (load32(i32, this.#mode) === 0) {
       store32(i32, this.#own, load32(i32, this.#own) - count)
       return
     }
-    // C(ref.state) gives up what the references protected; pairs with D in isZero: whoever finds 0 may destroy the object.
-    // Mutant: percpu/ref-release-early.
-    const after = addAtomic32(i32, this.#state, -count * ONE) - count * ONE
-    if (after >> 3 < 0) {
-      throw new PercpuUseError(`${this.name}: more references were given back than taken`, {
-        count: after >> 3,
-      })
+    for (;;) {
+      // atomic: C is the exchange.
+      const before = loadAtomic32(i32, this.#state)
+      const after = before - count * ONE
+      if (after >> 3 < 0)
+        throw this.#misuse('has fewer references than were given back', { count: before >> 3 })
+      // C(ref.state) gives up what the references protected; pairs with D in isZero: whoever finds 0 may destroy the object.
+      // Mutant: percpu/ref-release-early.
+      if (compareExchangeAtomic32(i32, this.#state, before, after) !== before) continue
+      if (after >> 3 === 0) this.#released()
+      return
     }
-    if (after >> 3 === 0) this.#released()
   }
 
   /** Whether no reference is left; never before {@link kill} has ended. */
@@ -122,8 +128,14 @@ export class PercpuRef {
 
   /** Resolves when no reference is left. */
   async released(options?: AsyncWaitOptions): Promise<void> {
-    const attempt = (): true | undefined => (this.isZero ? true : undefined)
-    await this.#parts.queue.waitAsync({ isReady: () => this.isZero, attempt }, options)
+    const isReady = (): boolean => this.isZero || (!this.#isSettling && this.#isUnsettled)
+    const attempt = (): true | undefined => {
+      if (this.isZero) return true
+      // Whoever changes the mode may be about to go, and nobody else would go on. Mutant: percpu/ref-left-unsettled.
+      if (this.#isUnsettled) this.#settleSoon()
+      return undefined
+    }
+    await this.#parts.queue.waitAsync({ isReady, attempt }, options)
   }
 
   /**
@@ -135,13 +147,9 @@ export class PercpuRef {
   async kill(): Promise<void> {
     await this.#change(async () => {
       if (this.isDying) throw this.#misuse('is killed already')
-      if (!this.isAtomic) {
-        await this.#toAtomic(ATOMIC | DEAD)
-        return
-      }
-      this.#setMode(DEAD | ATOMIC)
-      await this.#parts.synchronize()
-      this.#drop(this.#flags() | DEAD, -ONE)
+      if (!this.isAtomic) await this.#toAtomic(ATOMIC | DEAD)
+      // All look at the flags already.
+      else this.#exchange(this.#flags() | DEAD, -ONE)
     })
   }
   /** Lets the CPUs count together, after a grace period. */
@@ -154,7 +162,7 @@ export class PercpuRef {
   async switchToPercpu(): Promise<void> {
     await this.#change(async () => {
       if (this.isDying) throw this.#misuse('is killed: reinit or resurrect it')
-      if (this.isAtomic) await this.#toPercpu(0)
+      if (this.isAtomic) await this.#toPercpu()
     })
   }
   /** Takes {@link kill} back, once no reference is left. @throws PercpuUseError while there is one. */
@@ -162,11 +170,13 @@ export class PercpuRef {
     if (!this.isZero) throw this.#misuse('has references: resurrect it, or wait until it is released')
     await this.resurrect()
   }
-  /** Takes {@link kill} back. @throws PercpuUseError if it was not killed. */
+  /** Takes {@link kill} back: there is the first reference again, at once. @throws PercpuUseError if it was not killed. */
   async resurrect(): Promise<void> {
     await this.#change(async () => {
       if (!this.isDying) throw this.#misuse('is not killed')
-      await this.#toPercpu(ONE)
+      // Before the grace period, in which the others may give back theirs. Mutant: percpu/ref-resurrected-late.
+      this.#exchange(this.#flags() & ~DEAD, ONE)
+      await this.#toPercpu()
     })
   }
 
@@ -175,12 +185,24 @@ export class PercpuRef {
     await this.#change(() => Promise.resolve())
   }
 
+  get #isUnsettled(): boolean {
+    return isUnsettled(this.#memory, this.#parts.words)
+  }
+  #settleSoon(): void {
+    this.#isSettling = true
+    void this.settle()
+      .catch(this.#parts.reportError)
+      .finally(() => {
+        this.#isSettling = false
+      })
+  }
+
   async #change(change: () => Promise<void>): Promise<void> {
     const guard = await this.#parts.mutex.lockAsync()
     try {
       const flags = this.#flags()
       if ((flags & (ATOMIC | MERGED)) === ATOMIC) await this.#toAtomic(flags)
-      else this.#setMode(flags & (ATOMIC | DEAD))
+      else this.#setMode(flags & ATOMIC)
       await change()
     } finally {
       guard.unlock()
@@ -188,48 +210,44 @@ export class PercpuRef {
   }
 
   async #toAtomic(flags: number): Promise<void> {
-    this.#setMode(flags & (ATOMIC | DEAD))
-    // atomic: for those who look at the flags; users go by the mode, and by the grace period.
+    // atomic: from here on somebody goes on with the change, whoever dies; users go by the mode, and by the grace period.
     orAtomic32(this.#memory.i32, this.#state, flags)
+    this.#setMode(ATOMIC)
+    // After it no CPU writes its part. Mutant: percpu/ref-merge-at-once.
     await this.#parts.synchronize()
-    // After it no CPU writes its part: all of them are read here.
     let parts = 0
     for (const word of this.#parts.parts) parts += load32(this.#memory.i32, word)
-    this.#drop(flags | ATOMIC | MERGED, parts * ONE - BIAS - ((flags & DEAD) === 0 ? 0 : ONE))
+    this.#exchange(flags | ATOMIC | MERGED, parts * ONE - BIAS - ((flags & DEAD) === 0 ? 0 : ONE))
   }
 
   /** The one exchange that changes the count and the flags. */
-  #drop(flags: number, by: number): void {
+  #exchange(flags: number, by: number): void {
     const { i32 } = this.#memory
     for (;;) {
       // atomic: E is the exchange.
       const before = loadAtomic32(i32, this.#state)
       const after = (before & ~FLAGS) + by + flags
-      // E(ref.state) makes the parts one count; pairs with E in #drop: what was counted once is not counted again. Mutant:
+      // E(ref.state) makes the parts one count; pairs with E in #exchange: what was counted once is not counted again. Mutant:
       // percpu/ref-merge-twice.
       if (compareExchangeAtomic32(i32, this.#state, before, after) !== before) continue
       if (after >> 3 < 0)
-        throw new PercpuUseError(`${this.name}: ${after >> 3} references after counting together`, {
-          count: after >> 3,
-        })
+        throw this.#misuse('had more references given back than taken', { count: after >> 3 })
       if (after >> 3 === 0) this.#released()
       return
     }
   }
 
-  async #toPercpu(by: number): Promise<void> {
+  async #toPercpu(): Promise<void> {
     for (const word of this.#parts.parts) store32(this.#memory.i32, word, 0)
-    // Every CPU finds its part 0 before it finds the mode 0.
+    // Every CPU finds its part 0 before it finds the mode 0. Mutant: percpu/ref-percpu-at-once.
     await this.#parts.synchronize()
-    this.#drop(0, BIAS + by)
+    this.#exchange(0, BIAS)
     this.#setMode(0)
   }
 
   #tryGet(refused: number): boolean {
     const { i32 } = this.#memory
-    const mode = load32(i32, this.#mode)
-    if ((mode & refused) !== 0) return false
-    if (mode === 0) {
+    if (load32(i32, this.#mode) === 0) {
       store32(i32, this.#own, load32(i32, this.#own) + 1)
       return true
     }
@@ -253,8 +271,8 @@ export class PercpuRef {
     // atomic: a snapshot; changes are made under the mutex.
     return loadAtomic32(this.#memory.i32, this.#state) & FLAGS
   }
-  #misuse(what: string): PercpuUseError {
-    return new PercpuUseError(`${this.name} ${what}`)
+  #misuse(what: string, details: object = {}): PercpuUseError {
+    return new PercpuUseError(`${this.name} ${what}`, { ...details })
   }
 }
 

@@ -3,18 +3,22 @@
  * percpu_rw_semaphore.)
  *
  *     state   FAST ──writer──▶ ENTERING ──grace period──▶ SLOW ──last writer gone, grace period──▶ FAST
- *     parts   readers of each CPU                             mode = 0 ⇔ FAST, a plain copy for readers
+ *     parts   entered − left: readers of each CPU               mode = 0 ⇔ FAST, a plain copy for readers
  *
- *     reader, mode 0     part++                                        part--
- *     reader, else       takes the mutex, part++, releases it          part--, tells the writer
- *     writer             takes the mutex; if FAST: ENTERING, grace period, SLOW; waits until all parts are 0
+ *     reader, mode 0     entered++                                        entered--
+ *     reader, else       takes the mutex, entered++, releases it          left++, tells the writer
+ *     writer             takes the mutex; if FAST: ENTERING, grace period, SLOW; waits until all have left
  *
- * Why it holds: a reader that found mode 0 did so before the grace period ended, so its increment happens before the writer adds up; one
- * that found something else comes through the mutex. The way back to FAST takes a grace period too, so that a reader that finds
+ * Why it holds: a reader that found mode 0 did so before the grace period ended, so its increment happens before the writer looks; one
+ * that found something else comes through the mutex. From then on `entered` stands still, and who leaves says so by a read-modify-write
+ * that the writer reads: what it read, it read before. The way back to FAST takes a grace period too, so that a reader that finds
  * mode 0 again sees what the writer wrote. Writers that follow each other share the time between.
  *
+ * Whoever wrote last sees to the way back; where that one has gone, or found the mutex taken at that moment, readers do who go the slow
+ * way, once in a while.
+ *
  * A part is written by its CPU, or by its reaper: what a dead CPU had locked for reading is unlocked. A dead writer's mutex goes to the
- * next one (`predecessorDied`); what it wrote is not undone, unless by a section of the mutex.
+ * next one, and the next writer is told (`predecessorDied`); what it wrote is not undone.
  * A reader may await while it holds it, and must unlock on the thread on which it locked.
  */
 import { addAtomic32, load32, loadAtomic32, store32, storeAtomic32, type Memory } from '#mem'
@@ -24,9 +28,12 @@ import type { Mutex, MutexGuard } from '../sync/mutex.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
 import { checkAsyncWait, checkWait, type AsyncWaitOptions, type WaitOptions } from '../sync/waiting.js'
 import { PercpuUseError } from './errors.js'
-import { PercpuRwSemaphoreWords } from './layouts.js'
+import { PercpuReaders, PercpuRwSemaphoreWords } from './layouts.js'
 
 const fields = PercpuRwSemaphoreWords.words
+const { entered, left } = PercpuReaders.words
+/** So many times the slow way, and a reader looks whether it could be the fast one. */
+const SLOW_READS = 16
 const FAST = 0
 const ENTERING = 1
 const SLOW = 2
@@ -35,6 +42,7 @@ export interface RwSemaphoreParts {
   readonly memory: Memory
   /** Word index of the PercpuRwSemaphoreWords. */
   readonly words: number
+  /** Word index of each CPU's PercpuReaders. */
   readonly parts: readonly number[]
   readonly cpu: number
   readonly mutex: Mutex
@@ -65,20 +73,22 @@ export class ReadGuard {
 
 /** The right to write, alone. */
 export class WriteGuard {
+  /** Whether the last writer died, or went offline, before it unlocked; what it had begun may be half-done. */
+  readonly predecessorDied: boolean
   readonly #guard: MutexGuard
+  readonly #before: () => void
   readonly #after: () => void
 
-  /** @internal */
-  constructor(guard: MutexGuard, after: () => void) {
+  /** @internal `before`, `after`: what is to be done around the release. */
+  constructor(guard: MutexGuard, predecessorDied: boolean, before: () => void, after: () => void) {
+    this.predecessorDied = predecessorDied
     this.#guard = guard
+    this.#before = before
     this.#after = after
-  }
-  /** Whether the last writer died; what it had begun may be half-done. */
-  get predecessorDied(): boolean {
-    return this.#guard.predecessorDied
   }
   /** @throws NotOwnerError the second time. */
   unlock(): void {
+    if (this.#guard.isHeld) this.#before()
     this.#guard.unlock()
     this.#after()
   }
@@ -94,8 +104,9 @@ export class PercpuRwSemaphore {
   readonly #own: number
   readonly #mode: number
   #isLeaving = false
-  /** Number of the last write of this thread. */
+  /** Number of the last write that this thread knows of. */
   #lastWrite = 0
+  #slowReads = 0
 
   /** @internal `machine.percpu.rwSemaphore` */
   constructor(name: string, parts: RwSemaphoreParts) {
@@ -143,12 +154,20 @@ export class PercpuRwSemaphore {
       this.#leave()
       throw error
     }
-    return new WriteGuard(guard, () => this.#leave())
+    // The mutex's own mark is not enough: a reader may have had it since then. Mutant: percpu/rwsem-death-untold.
+    const predecessorDied = load32(this.#memory.i32, this.#parts.words + fields.writing) !== 0
+    this.#setWriting(1)
+    return new WriteGuard(
+      guard,
+      predecessorDied,
+      () => this.#setWriting(0),
+      () => this.#leave(),
+    )
   }
 
   /** Readers at this moment, of all CPUs; a guess while they come and go. */
   get readers(): number {
-    return this.#readers()
+    return this.#parts.parts.reduce((total, part) => total + readersOf(this.#memory, part), 0)
   }
   /** Whether somebody has it locked for writing, or is about to. */
   get isWriting(): boolean {
@@ -165,28 +184,34 @@ export class PercpuRwSemaphore {
   }
 
   #enterFast(): boolean {
-    const { i32 } = this.#memory
-    if (load32(i32, this.#mode) !== 0) return false
-    store32(i32, this.#own, load32(i32, this.#own) + 1)
+    if (load32(this.#memory.i32, this.#mode) !== 0) return false
+    this.#addEntered(1)
     return true
   }
   #enterSlow(guard: MutexGuard): void {
-    const { i32 } = this.#memory
     // The mutex's next owner finds it.
-    store32(i32, this.#own, load32(i32, this.#own) + 1)
+    this.#addEntered(1)
+    this.#lastWrite = load32(this.#memory.i32, this.#parts.words + fields.writes)
     guard.unlock()
+    if (++this.#slowReads % SLOW_READS === 0) this.#leave()
+  }
+  #addEntered(by: 1 | -1): void {
+    const { i32 } = this.#memory
+    const word = this.#own + entered
+    store32(i32, word, load32(i32, word) + by)
   }
   #guard(): ReadGuard {
     return new ReadGuard(() => this.#unlockRead())
   }
   #unlockRead(): void {
     const { i32 } = this.#memory
-    store32(i32, this.#own, load32(i32, this.#own) - 1)
-    if (load32(i32, this.#mode) === 0) return
+    if (load32(i32, this.#mode) === 0) {
+      this.#addEntered(-1)
+      return
+    }
     this.#parts.queue.announce(() => {
-      // F(rwsem.departures) pairs with G in #isUnread: the reader has left, and what it read may be changed. Mutant:
-      // percpu/rwsem-departure-first.
-      addAtomic32(i32, this.#parts.words + fields.departures, 1)
+      // F(rwsem.left) pairs with G in readersOf: the reader has left, and what it read may be changed. Mutant: percpu/rwsem-plain-left.
+      addAtomic32(i32, this.#own + left, 1)
     }, 'all')
   }
 
@@ -197,7 +222,7 @@ export class PercpuRwSemaphore {
     // atomic: changed under the mutex only.
     if (loadAtomic32(i32, state) === SLOW) return
     store32(i32, this.#mode, 1)
-    // atomic: the grace period orders it; one that began and did not end is begun anew.
+    // atomic: the grace period orders it; one that began and did not end is begun anew. Mutant: percpu/rwsem-write-at-once.
     storeAtomic32(i32, state, ENTERING)
     await this.#parts.synchronize()
     // atomic: as above.
@@ -205,15 +230,10 @@ export class PercpuRwSemaphore {
   }
 
   #isUnread(): boolean {
-    // G(rwsem.departures) pairs with F in #unlockRead: the parts of those who left are seen. Mutant:
-    // percpu/rwsem-departure-first.
-    loadAtomic32(this.#memory.i32, this.#parts.words + fields.departures)
-    return this.#readers() === 0
+    return this.#parts.parts.every((part) => readersOf(this.#memory, part) === 0)
   }
-  #readers(): number {
-    let total = 0
-    for (const word of this.#parts.parts) total += load32(this.#memory.i32, word)
-    return total
+  #setWriting(writing: 0 | 1): void {
+    store32(this.#memory.i32, this.#parts.words + fields.writing, writing)
   }
 
   /** Lets readers go the fast way again, if no writer comes for a while. */
@@ -227,20 +247,22 @@ export class PercpuRwSemaphore {
       })
   }
   async #speedUp(): Promise<void> {
-    for (let write = 0; write !== this.#lastWrite;) {
+    let write
+    do {
       write = this.#lastWrite
+      // Mutant: percpu/rwsem-fast-at-once.
       await this.#parts.synchronize()
       const guard = this.#parts.mutex.tryLock()
-      // A writer, who comes here later, or a reader for a moment: then the next writer does.
+      // A writer, who comes here later, or a reader for a moment.
       if (!guard) continue
       if (load32(this.#memory.i32, this.#parts.words + fields.writes) === write) this.#setFast()
       guard.unlock()
-    }
+    } while (write !== this.#lastWrite)
   }
   /** No writer came since the grace period began: every reader sees what the last one wrote. */
   #setFast(): void {
     const { i32 } = this.#memory
-    // atomic: changed under the mutex only. First, so that with mode 0 it is never SLOW.
+    // atomic: changed under the mutex only. First, so that with mode 0 it is never SLOW. Mutant: percpu/rwsem-mode-first.
     storeAtomic32(i32, this.#parts.words + fields.state, FAST)
     store32(i32, this.#mode, 0)
   }
@@ -252,13 +274,17 @@ export class PercpuRwSemaphore {
   }
 }
 
+function readersOf({ i32 }: Memory, part: number): number {
+  // G(rwsem.left) pairs with F in #unlockRead: what those who left have read, they read before. Mutant: percpu/rwsem-plain-left.
+  return (load32(i32, part + entered) - loadAtomic32(i32, part + left)) | 0
+}
+
 /** For the reaper: what the dead CPU had locked for reading is unlocked. Returns how often it had. */
 export function leaveForDead(memory: Memory, ringer: Ringer, words: number, part: number): number {
-  const readers = load32(memory.i32, part)
+  const readers = readersOf(memory, part)
   if (readers === 0) return 0
-  store32(memory.i32, part, 0)
   // atomic: as F, in the dead reader's place.
-  addAtomic32(memory.i32, words + fields.departures, 1)
+  storeAtomic32(memory.i32, part + left, load32(memory.i32, part + entered))
   ringAll(memory, ringer, words + fields.waiters)
   return readers
 }

@@ -12,17 +12,18 @@ import type { Recovery } from '../machine/layer.js'
 import { Memblock } from '../machine/memblock.js'
 import { reportError } from '../machine/platform.js'
 import type { Level } from '../sync/level.js'
+import { ringAll } from '../sync/cpu-mask.js'
 import type { Sync } from '../sync/sync.js'
 import { pointerAt } from './allocator.js'
 import type { Core } from './core.js'
 import { defaultBatch, foldDead, PercpuCounter, type CounterPlaces } from './counter.js'
 import type { Attached } from './layer.js'
-import { PercpuCounterWords, PercpuRefWords, PercpuRwSemaphoreWords } from './layouts.js'
+import { PercpuCounterWords, PercpuReaders, PercpuRefWords, PercpuRwSemaphoreWords } from './layouts.js'
 import { openNamed } from './named.js'
 import { INITIAL_STATE, isUnsettled, PercpuRef } from './ref.js'
 import { leaveForDead, PercpuRwSemaphore } from './rwsem.js'
 
-const PART = 4
+const WORD = 4
 
 export interface CounterOptions {
   /** What a CPU keeps for itself before it folds it into the sum. Default 256, or twice the number of possible CPUs if that is more. */
@@ -69,7 +70,7 @@ export class SharedObjects {
   }
 
   rwSemaphore(name: string): PercpuRwSemaphore {
-    const opened = this.#open(name, PercpuRwSemaphoreWords)
+    const opened = this.#open(name, PercpuRwSemaphoreWords, undefined, PercpuReaders.size)
     return new PercpuRwSemaphore(name, this.#lockParts(name, opened, PercpuRwSemaphoreWords.words))
   }
 
@@ -83,8 +84,14 @@ export class SharedObjects {
     }
   }
 
-  #open(name: string, layout: Struct, init: (address: number) => void = () => undefined): Opened {
-    const spec = { type: layout.name, layout, bytes: PART, align: PART, init }
+  /** `bytes`: of each CPU's part. */
+  #open(
+    name: string,
+    layout: Struct,
+    init: (address: number) => void = () => undefined,
+    bytes = WORD,
+  ): Opened {
+    const spec = { type: layout.name, layout, bytes, align: bytes, init }
     const { core } = this.#attached
     const { address, pointer } = openNamed(this.#attached, name, spec)
     return { memory: core.memory, words: address / 4, parts: partsOf(core, pointer) }
@@ -119,7 +126,7 @@ function partsOf(core: Core, pointer: number): number[] {
   const granule = pointer & (geometry.granules - 1)
   return Array.from(
     { length: geometry.cpus },
-    (_, cpu) => (backend.translate(chunk, cpu, granule) ?? 0) / PART,
+    (_, cpu) => (backend.translate(chunk, cpu, granule) ?? 0) / WORD,
   )
 }
 
@@ -153,5 +160,8 @@ export function leaveAll(core: Core, recovery: Recovery, level: Level): number {
   let readLocks = 0
   for (const { words, parts } of find(core, directory, PercpuRwSemaphoreWords))
     readLocks += leaveForDead(core.memory, ringer, words, parts[cpu] ?? 0)
+  // If it was changing the mode, those who wait for the release go on.
+  for (const { words } of find(core, directory, PercpuRefWords))
+    if (isUnsettled(core.memory, words)) ringAll(core.memory, ringer, words + PercpuRefWords.words.waiters)
   return readLocks
 }

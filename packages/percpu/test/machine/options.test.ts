@@ -140,7 +140,7 @@ describe('other arguments', () => {
   })
   it('of the heap name a cache, and a struct for it', () => {
     const machine = fresh()
-    throwsCode(() => machine.cache(5 as never, Pair), 'PERCPU_ARGUMENT', /name 5: must have/)
+    throwsCode(() => machine.cache(5 as never, Pair), 'PERCPU_ARGUMENT', /name: 5 must be text/)
     throwsCode(() => machine.cache('pair', u32 as never), 'PERCPU_ARGUMENT', /no struct/)
     assert.equal(machine.cache('pair', Pair).size, 8)
   })

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { BootOptions, Machine } from 'percpu'
-import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, interrupt, killAt, Killed, mem, percpu } from '../machine/support/hooked-percpu.js'
 import { kinds } from './support/kinds.js'
 import { pagesOutside } from './support/pages.js'
 
@@ -138,6 +138,30 @@ describe('a thread killed before any access', () => {
       assert.ok(points > 60, `only ${points} accesses`)
     })
 
+    it(`of publishing does not free what somebody else may have seen (${kind})`, () => {
+      let seen = 0
+      const points = forEachAccess((at) => {
+        const machine = fresh(options)
+        const word = machine.memblock.alloc({ size: 4 })
+        const into = (): number => mem.loadAtomic32(machine.memory.i32, word / 4)
+        const cpu = joinAs(machine, 101)
+        const killed = killAt(() => cpu.percpu.alloc(16, { into: word }), at, cpu)
+        const before = into()
+        if (killed) machine.declareDead(1)
+        // Taken out of the word, which is this thread's again: what was there is allocated, or nothing was.
+        mem.storeAtomic32(machine.memory.i32, word / 4, 0)
+        if (before !== 0) {
+          seen++
+          assert.equal(machine.percpu.sizeOf(before), 16, `access ${at}`)
+          machine.percpu.free(before)
+        }
+        machine.percpu.verify()
+        assert.equal(machine.percpu.report().chunks[0]?.allocations, 0, `access ${at}`)
+        return killed
+      })
+      assert.ok(points > 60 && seen > 1, `${seen} of ${points} accesses`)
+    })
+
     it(`of counting has counted, or not (${kind})`, () => {
       const points = forEachAccess((at) => {
         const machine = fresh(options)
@@ -196,6 +220,37 @@ describe('a thread killed before any access', () => {
     await Promise.allSettled([killing])
   })
 
+  it('of the balancing that it had asked for leaves that to the reaper', async () => {
+    const machine = fresh({ cpus: 3 })
+    const victim = joinAs(machine, 101)
+    for (const pointer of [1, 2, 3, 4].map(() => victim.percpu.alloc(UNIT))) victim.percpu.free(pointer)
+    const views: ReadonlySet<unknown> = new Set([victim.memory.i32, victim.memory.u32])
+    mem.control.before = (_name, [view]) => {
+      if (views.has(view)) throw new Killed()
+    }
+    await Promise.resolve()
+    mem.control.before = undefined
+    assert.equal(machine.percpu.report().chunks.length, 6)
+    machine.declareDead(1)
+    await Promise.resolve()
+    // One of those that are wholly free is kept, and another one for its pages.
+    assert.equal(machine.percpu.report().chunks.length, 4)
+  })
+
+  it('with the allocator locked does not hold up the balancing of the one who cleans up after it', async () => {
+    const machine = fresh({ cpus: 3 })
+    const victim = joinAs(machine, 101)
+    for (const pointer of [1, 2, 3, 4].map(() => machine.percpu.alloc(UNIT))) machine.percpu.free(pointer)
+    killAt(() => victim.percpu.alloc(64), 40, victim)
+    const begun = performance.now()
+    await new Promise(setImmediate)
+    assert.ok(performance.now() - begun < 1000)
+    machine.declareDead(1)
+    // As soon as that is done.
+    while (machine.percpu.report().chunks.length === 6) await new Promise((resolve) => setTimeout(resolve, 1))
+    machine.percpu.verify()
+  })
+
   it('of reaping leaves the rest to the next reaper', () => {
     const points = forEachAccess((at) => {
       const machine = fresh({ cpus: 4 })
@@ -238,34 +293,6 @@ describe('another CPU in the middle', () => {
       return done
     })
     assert.ok(refused > 10)
-  })
-
-  it('of a reader that leaves is told when it has left', async () => {
-    const { PercpuRwSemaphoreWords: words } = await import('../../dist/percpu/layouts.js')
-    let told = 0
-    for (let at = 0; ; at++) {
-      const machine = fresh({ cpus: 3 })
-      const lock = machine.percpu.rwSemaphore('s')
-      const other = joinAs(machine, 101).percpu.rwSemaphore('s')
-      ;(await other.writeLock()).unlock()
-      // In the slow mode, which the writer has just left.
-      const reader = lock.readLock()
-      const address = machine.objects.list()[0]?.address ?? 0
-      const departures = (): number =>
-        mem.loadAtomic32(machine.memory.i32, address / 4 + words.words.departures)
-      const before = departures()
-      const done = interrupt(
-        () => reader.unlock(),
-        at,
-        () => {
-          if (departures() === before) return
-          told++
-          assert.equal(lock.readers, 0, `access ${at}`)
-        },
-      )
-      if (!done) break
-    }
-    assert.ok(told > 0)
   })
 
   it('of publishing never sees memory that is not clear', () => {

@@ -179,7 +179,10 @@ describe('names and pointers', () => {
     const machine = fresh()
     const [hits, turns] = [machine.percpu(Hits, { name: 'hits' }), machine.percpu.i32({ name: 'turns' })]
     for (const named of [hits, turns])
-      assert.throws(() => named.free(), { code: 'PERCPU_ARGUMENT', message: /a name is for good/ })
+      assert.throws(() => named.free(), {
+        code: 'PERCPU_PERCPU_USE',
+        message: /is a name of this memory for good/,
+      })
     hits.local.count = 5
     assert.notEqual(machine.percpu(Hits).pointer, hits.pointer)
     assert.equal(machine.percpu(Hits, { name: 'hits' }).local.count, 5)
@@ -206,7 +209,7 @@ describe('a counter', () => {
     ] as [never, string][])
       assert.throws(() => counter.add(wrong), {
         code: 'PERCPU_ARGUMENT',
-        message: `amount: ${shown} is not an integer`,
+        message: `amount: ${shown} is not an integer between -2^53 and 2^53`,
       })
     for (const wrong of ['x', NaN, undefined] as never[]) {
       assert.throws(() => counter.compare(wrong), { code: 'PERCPU_ARGUMENT' })

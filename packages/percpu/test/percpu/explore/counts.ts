@@ -3,4 +3,12 @@ export const counts: Readonly<Record<string, { readonly executions: number; read
   'adds and folds, killed': { executions: 41, blocked: 0 },
   'folds and adds, killed': { executions: 41, blocked: 0 },
   'goes up and down, killed': { executions: 41, blocked: 0 },
+  'read, read and write': { executions: 184, blocked: 0 },
+  'write and read': { executions: 70, blocked: 0 },
+  'read, killed, and write': { executions: 1924, blocked: 0 },
+  'write, killed, and write': { executions: 2933, blocked: 0 },
+  'use, use and destroy': { executions: 71, blocked: 0 },
+  'use, count apart and destroy': { executions: 364, blocked: 0 },
+  'use and destroy, killed': { executions: 504, blocked: 0 },
+  'use and count apart, killed': { executions: 969, blocked: 0 },
 }

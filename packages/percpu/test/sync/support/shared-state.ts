@@ -95,8 +95,10 @@ export class SharedState {
         if (load32(i32, address / 4 + layout.words.waiters + i) !== 0) found.push(`a waiter of the ${name}`)
     }
     for (const { name, address } of [this.mutex, this.#seqlock.mutex]) {
-      for (let i = 0; i < MutexWords.size / 4; i++)
-        if ((load32(i32, address / 4 + i) & ~OWNER_DIED) !== 0) found.push(`word ${i} of ${name}`)
+      for (let i = 0; i < MutexWords.size / 4; i++) {
+        const word = load32(i32, address / 4 + i)
+        if ((i === 0 ? word & ~MARKS : word) !== 0) found.push(`${name}: word ${i} is ${word}`)
+      }
     }
     if ((load32(i32, this.#seqlock.address / 4) & 1) === 1) found.push('an odd sequence')
     if (this.permits.permits !== PERMITS) found.push(`${this.permits.permits} permits`)
@@ -115,8 +117,11 @@ export class SharedState {
   }
 }
 
-/** The mark for the next owner, which nobody has become. */
-const OWNER_DIED = 1 << 30
+/**
+ * Flags of an owner word for the next owner, which nobody has become: the last one died; somebody waited when it was released, and was
+ * killed before taking it.
+ */
+const MARKS = (1 << 30) | (1 << 31)
 
 function faultsOf(copies: readonly number[]): string[] {
   return new Set(copies).size === 1 ? [] : [`copies differ: ${copies.join()}`]

@@ -1,0 +1,194 @@
+/** Corners of per-CPU memory: what is left to chance by random tests, and what users may get wrong. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { boot, i32, join, PercpuMemoryError, struct, type BootOptions, type Machine } from 'percpu'
+import { failPages } from './support/inside.js'
+import { kinds } from './support/kinds.js'
+
+const Hits = struct('Hits', { count: i32 })
+function joinAs(machine: Machine, thread: number): Machine {
+  const options = { doorbell: 'waitAsync', thread } as const
+  return join(machine.handle, options)
+}
+const fresh = (options: BootOptions = { cpus: 3 }): Machine => boot({ memory: '1 MiB', ...options })
+
+describe('requests', () => {
+  it('find room in chunks that were set aside a moment ago', () => {
+    const machine = fresh({ cpus: 2, percpu: { unit: 32768 } })
+    const { percpu } = machine
+    const pages: number[] = []
+    try {
+      for (;;) pages.push(percpu.alloc(4096))
+    } catch (error) {
+      assert.ok(error instanceof PercpuMemoryError)
+    }
+    for (const pointer of pages) percpu.free(pointer)
+    // In the same stretch: nothing was balanced yet.
+    for (let i = 0; i < pages.length; i++) percpu.alloc(4096)
+    percpu.verify()
+  })
+
+  it('use pages that are there when there are no others', () => {
+    const machine = fresh({ cpus: 3, percpu: { unit: 8192 } })
+    const { percpu } = machine
+    while (percpu.alloc(4, { atomic: true }) !== undefined);
+    // One chunk with a page in use and a hole behind it, and one with two pages that are free.
+    percpu.alloc(4096)
+    percpu.free(percpu.alloc(8192))
+    failPages(machine, 0)
+    assert.ok(percpu.alloc(4096) > 0)
+    failPages(machine, -1)
+  })
+
+  it('for a unit with many holes populate them all', () => {
+    const machine = boot({ cpus: 2, memory: '64 MiB', percpu: { unit: 2 ** 22 } })
+    const { percpu } = machine
+    const others: number[] = []
+    while (percpu.report().chunks.length < 3) others.push(percpu.alloc(4096))
+    const pages = Array.from({ length: 513 }, () => percpu.alloc(4096))
+    // With some pages ready elsewhere, the chunk loses those that are empty, each second one.
+    for (const pointer of others.slice(0, 8)) percpu.free(pointer)
+    pages.forEach((pointer, i) => i % 2 === 0 && percpu.free(pointer))
+    percpu.balance()
+    // With none ready, it is used again as it is.
+    while (percpu.alloc(4096, { atomic: true }) !== undefined);
+    percpu.free(others.at(-1) ?? 0)
+    pages.forEach((pointer, i) => i % 2 !== 0 && percpu.free(pointer))
+    percpu.balance()
+    assert.ok(percpu.report().chunks.some(({ empty, populated }) => empty > 200 && empty === populated))
+    percpu.free(percpu.alloc(2 ** 22))
+    percpu.verify()
+  })
+
+  for (const { name, options } of kinds)
+    it(`that must not grow find room again after one has failed (${name})`, () => {
+      const { percpu } = fresh({ ...options, percpu: { unit: 8192 } })
+      while (percpu.alloc(4096, { atomic: true }) !== undefined);
+      percpu.balance()
+      assert.notEqual(percpu.alloc(4096, { atomic: true }), undefined)
+      percpu.verify()
+    })
+})
+
+describe('addresses', () => {
+  for (const { name, options } of kinds)
+    it(`of bytes outside of a unit are refused (${name})`, () => {
+      const { percpu } = fresh(options)
+      const { unitBytes } = percpu.report()
+      const pointer = percpu.alloc(8)
+      for (const offset of [-1, -4096, 0.5, NaN, unitBytes, 2 ** 40])
+        assert.throws(() => percpu.address(pointer, 0, offset), { code: 'PERCPU_ARGUMENT' }, String(offset))
+      assert.equal(percpu.address(pointer, 0, 7) - percpu.address(pointer, 0), 7)
+    })
+})
+
+describe('a name', () => {
+  it('is for good: its memory is not freed', () => {
+    const machine = fresh()
+    for (const handle of [machine.percpu(Hits, { name: 'a' }), machine.percpu.i32({ name: 'b' })]) {
+      assert.throws(() => handle.free(), { code: 'PERCPU_PERCPU_USE' })
+      assert.throws(() => machine.percpu.at(handle.pointer, i32).of(7), { code: 'PERCPU_ARGUMENT' })
+    }
+    machine.percpu.i32({ name: 'b' }).local = 1
+    assert.equal(machine.percpu.i32({ name: 'b' }).local, 1)
+    machine.percpu.verify()
+  })
+})
+
+describe('a counter', () => {
+  it('refuses what would be beyond 2^53, and limits that are no numbers', () => {
+    const { percpu } = fresh()
+    const counter = percpu.counter('c')
+    counter.add(Number.MAX_SAFE_INTEGER)
+    assert.throws(() => counter.add(1000), { code: 'PERCPU_ARGUMENT' })
+    assert.equal(counter.sum(), Number.MAX_SAFE_INTEGER)
+    assert.throws(() => counter.limitedAdd(Infinity, 1000), { code: 'PERCPU_ARGUMENT' })
+    assert.throws(() => counter.limitedAdd(NaN, 1), { code: 'PERCPU_ARGUMENT' })
+    assert.throws(() => counter.compare(NaN), { code: 'PERCPU_ARGUMENT' })
+    assert.equal(counter.sum(), Number.MAX_SAFE_INTEGER)
+  })
+})
+
+describe('a reference count', () => {
+  it('stays as it is when too many are given back', async () => {
+    const ref = fresh().percpu.ref('r')
+    await ref.kill()
+    assert.throws(() => ref.put(), { code: 'PERCPU_PERCPU_USE' })
+    assert.equal(ref.isZero, true)
+    await ref.reinit()
+    await ref.switchToAtomic()
+    assert.throws(() => ref.put(2), { code: 'PERCPU_PERCPU_USE' })
+    assert.equal(ref.isZero, false)
+    await ref.kill()
+    assert.equal(ref.isZero, true)
+  })
+  it('that is resurrected is not released meanwhile', async () => {
+    const machine = fresh()
+    const ref = machine.percpu.ref('r')
+    joinAs(machine, 101)
+    ref.get()
+    await ref.kill()
+    let releases = 0
+    const released = ref.released().then(() => releases++)
+    const resurrecting = ref.resurrect()
+    // It waits for the others, and has the reference already.
+    for (let i = 0; i < 20; i++) await Promise.resolve()
+    ref.put()
+    await resurrecting
+    assert.equal(ref.isZero, false)
+    await new Promise(setImmediate)
+    assert.equal(releases, 0)
+    await ref.kill()
+    await released
+  })
+  it('whose change was broken off by going offline is finished by whoever waits', async () => {
+    const machine = fresh()
+    const leaving = joinAs(machine, 101)
+    const [ref, same] = [machine.percpu.ref('r'), leaving.percpu.ref('r')]
+    const killing = same.kill()
+    const released = ref.released()
+    await Promise.allSettled([leaving.offline(), killing])
+    await released
+    assert.equal(ref.isZero, true)
+  })
+})
+
+describe('a lock for many readers', () => {
+  it('tells the next writer of a dead one, whatever readers do between', async () => {
+    const machine = fresh()
+    const dying = joinAs(machine, 101)
+    const lock = machine.percpu.rwSemaphore('s')
+    await dying.percpu.rwSemaphore('s').writeLock()
+    machine.declareDead(1)
+    lock.readLock().unlock()
+    const writer = await lock.writeLock()
+    assert.equal(writer.predecessorDied, true)
+    writer.unlock()
+    const next = await lock.writeLock()
+    assert.equal(next.predecessorDied, false)
+    next.unlock()
+  })
+  it('is not told of a dead reader', async () => {
+    const machine = fresh()
+    const lock = machine.percpu.rwSemaphore('s')
+    ;(await lock.writeLock()).unlock()
+    const dying = joinAs(machine, 101)
+    dying.percpu.rwSemaphore('s').readLock()
+    machine.declareDead(1)
+    const writer = await lock.writeLock()
+    assert.equal(writer.predecessorDied, false)
+    writer.unlock()
+  })
+  it('is fast again after a writer that left at once', async () => {
+    const machine = fresh()
+    const leaving = joinAs(machine, 101)
+    const lock = machine.percpu.rwSemaphore('s')
+    ;(await leaving.percpu.rwSemaphore('s').writeLock()).unlock()
+    await leaving.offline()
+    for (let i = 0; i < 1000 && lock.isSlow; i++) {
+      lock.readLock().unlock()
+      await new Promise(setImmediate)
+    }
+    assert.equal(lock.isSlow, false)
+  })
+})
