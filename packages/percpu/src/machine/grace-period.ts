@@ -2,15 +2,16 @@
  * Grace periods: wait until every CPU has passed a quiescent state, so that nobody still reads what was unlinked before.
  *
  *     cpu.quiescent          counts quiescent states: an answered doorbell, going idle, going offline, being found dead
- *     header.gracePeriods    two read-modify-writes per grace period, one at each end
+ *     header.gracePeriods    two read-modify-writes per grace period, one at each end; one when a CPU comes online
  *
  * A synchronous stretch of JavaScript is a read section without a lock: the CPU's answer is a job of its own, so it can only
  * run between two of them. `synchronize` notes each online CPU's counter, rings, and is over when each counter has moved, or
- * the CPU is idle, offline or dead. Any move after the note will do: whatever made it, the CPU read nothing at that moment.
+ * the CPU is idle, offline or dead. Any move after the note will do: whatever made it, the CPU read nothing at that moment, and finds
+ * what was written before the note from then on, since the note is a read-modify-write of the counter.
  *
  * Guarantees. GP-1: all reads of a section that began before `synchronize` was called have ended when it resolves, and happen
  * before what follows. GP-2: a section that begins after it resolved sees what was written before it was called. GP-3: two
- * grace periods, one called after the other resolved, are ordered (both are read-modify-writes of one word).
+ * grace periods, one called after the other resolved, are ordered (both are read-modify-writes of one word). All of it for plain words.
  * What it does not do: protect a section that awaits (it ends at its first await), or see through a CPU whose thread died
  * unsupervised (it waits; give it a timeout).
  * (After the kernel's sched RCU; the two fences are those that make RCU over plain accesses match LKMM.)
@@ -65,15 +66,28 @@ export class GracePeriods {
     this.#fence()
   }
 
+  /**
+   * This CPU has just come online. Either a grace period that began before found it online; or this fence comes after that one's, and
+   * what its updater had written plainly is there to be found.
+   */
+  comeOnline(): void {
+    this.#fence()
+  }
+
   #fence(): void {
-    // W(header.gracePeriods) pairs with W in #fence: the ends and beginnings of all grace periods are totally ordered, so what
-    // was freed after one is not read by an updater of the next. Mutants: machine/no-grace-period-fence,
-    // machine/grace-period-open-end.
+    // W(header.gracePeriods) pairs with W in #fence: the ends and beginnings of all grace periods, and the beginnings of stays, are
+    // totally ordered, so what was freed after one is not read by an updater of the next, or by whoever comes online. Mutants:
+    // machine/no-grace-period-fence, machine/grace-period-open-end, machine/online-without-fence.
     addAtomic32(this.#table.memory.i32, Header.words.gracePeriods, 1)
   }
 
   #snapshot(cpu: number): Snapshot {
-    return { cpu, stateWord: this.#table.stateWord(cpu), quiescent: this.#quiescent(cpu) }
+    const stateWord = this.#table.stateWord(cpu)
+    // VI(cpu.quiescent) hands over what this updater has written plainly; pairs with Q in announceQuiescent: the next quiescent state, also
+    // one that answers an older ring, comes after it and reads what it wrote. A load would order nothing. Mutant:
+    // machine/snapshot-by-load.
+    const quiescent = addAtomic32(this.#table.memory.i32, this.#table.record(cpu) + words.quiescent, 0)
+    return { cpu, stateWord, quiescent }
   }
 
   #hasPassed({ cpu, stateWord, quiescent }: Snapshot): boolean {
@@ -94,15 +108,15 @@ export class GracePeriods {
 
 /** Counts a quiescent state of `cpu` and tells whoever waits for one. By that CPU, or by its reaper. */
 export function announceQuiescent(table: CpuTable, ringer: Ringer, cpu: number): void {
-  // Q(cpu.quiescent) pairs with R in GracePeriods: the CPU's earlier reads are over; what it read may be freed. Mutant:
-  // machine/announce-nothing.
+  // Q(cpu.quiescent) pairs with R in #quiescent, VI in #snapshot: the CPU's earlier reads are over, what it read may be freed; its later
+  // ones find what was written before the snapshot. Mutant: machine/announce-nothing.
   addAtomic32(table.memory.i32, table.record(cpu) + words.quiescent, 1)
   ringer.wakeWaiters(cpu)
 }
 
 /**
- * Whether a CPU in this state may hold references. One that is starting holds none yet, and when it comes online afterwards it
- * finds what was published before.
+ * Whether a CPU in this state may hold references. One that is starting holds none yet; when it comes online afterwards, it
+ * finds what was published before (W).
  */
 function isReading(stateWord: number): boolean {
   const state = stateOf(stateWord)

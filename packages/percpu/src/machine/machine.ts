@@ -101,6 +101,7 @@ export class Machine {
     this.#idle.start()
     this.#attachLayers()
     this.#table.setState(cpu, this.incarnation, 'online')
+    this.#gracePeriods.comeOnline()
   }
 
   /** A layer that cannot come up leaves the number free again. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, percpu, type CpuContext, type Scenario } from 'percpu-lab'
-import { check, prepare, type BareCpu } from './support.js'
+import { check, prepare, type BareCpu, type World } from './support.js'
 
 const { struct, atomic, published, racy, i32 } = percpu
 /** `pointer` is 1 while the object may be found; `object` is poisoned when it is freed, then `over` is set. */
@@ -209,4 +209,64 @@ describe('the two ends of a grace period are full barriers for plain words:', ()
 
   it('the beginning', () => storeBuffering(beginning, beginning)('beginning and beginning'))
   it('the end', () => storeBuffering(ending, answering)('end and beginning'))
+})
+
+describe('after a grace period every CPU finds what was written plainly before it,', () => {
+  /** A section: a plain look at `x`, and `y` counts those that found it 0. None may do so after the grace period. */
+  function count(pair: { x: number; y: number }): void {
+    if (pair.x === 0) pair.y++
+  }
+  const scene =
+    (others: (world: World, t: Scenario, pair: { x: number; y: number }) => void) => async (name: string) => {
+      const world = await prepare({ cpus: 3 })
+      const outcomes = new Set<string>()
+      await check(
+        world,
+        name,
+        (t) => {
+          const pair = t.memory(Pair, 'pair')
+          t.cpu(0, async (cpu) => {
+            const bare = world.bare(cpu)
+            pair.x = 1
+            await bare.gracePeriods.synchronize()
+            const counted = pair.y
+            bare.leave()
+            return counted
+          })
+          others(world, t, pair)
+          t.finally(([counted]) => {
+            outcomes.add(String(counted))
+            assert.equal(pair.y, counted)
+          })
+        },
+        { weak: true, preemptions: 2 },
+      )
+      assert.ok(outcomes.size > 1, [...outcomes].join(' '))
+    }
+
+  it('also if what it answers is an older ring', () =>
+    scene((world, t, pair) => {
+      t.cpu(1, (cpu) => {
+        const bare = world.bare(cpu)
+        count(pair)
+        bare.doorbell.answer()
+        count(pair)
+        bare.doorbell.answer()
+        bare.leave()
+      })
+      t.cpu(2, (cpu) => {
+        const bare = world.bare(cpu)
+        void bare.gracePeriods.synchronize()
+        bare.leave()
+      })
+    })('plain words, older ring'))
+
+  it('also if it comes online meanwhile', () =>
+    scene((world, t, pair) => {
+      t.cpu(1, (cpu) => {
+        const bare = world.unprepared(cpu)
+        count(pair)
+        bare.leave()
+      })
+    })('plain words, joining'))
 })

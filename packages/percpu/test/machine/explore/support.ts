@@ -155,6 +155,7 @@ export class BareCpu {
     this.calls.start()
     this.idle.start()
     table.setState(this.cpu, this.#incarnation, 'online')
+    this.gracePeriods.comeOnline()
   }
 
   /** Rings CPU `cpu` for the reason that {@link rung} waits for. */
