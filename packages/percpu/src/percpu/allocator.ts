@@ -79,7 +79,7 @@ export class Allocator {
     const { align = bytes > GRANULE ? 8 : GRANULE, atomic = false, reserved = false, into = 0 } = request
     const { words, memory } = this.#core
     this.#check(bytes, align)
-    if (into !== 0) checkInto(into, memory.byteLength)
+    if (request.into !== undefined) checkInto(request.into, memory.byteLength)
     const length = granulesOf(bytes)
     const grain = granulesOf(align)
     if (!this.#lock(atomic)) {

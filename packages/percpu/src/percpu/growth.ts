@@ -27,10 +27,13 @@ export function createChunk(core: Core): number | undefined {
   if (address === undefined) return undefined
   const chunk = address / 4
   writeRecord(core, chunk, index)
-  if (!backend.create(chunk)) {
-    pages.free(address, geometry.recordOrder)
-    return undefined
+  let isMade = false
+  try {
+    isMade = backend.create(chunk)
+  } finally {
+    if (!isMade) pages.free(address, geometry.recordOrder)
   }
+  if (!isMade) return undefined
   announce(core, SORT, chunk, 0, 0)
   words.section((section) => {
     pages.keep(address, section)

@@ -54,6 +54,13 @@ export interface RefParts {
   readonly queue: WaitQueue
   readonly synchronize: () => Promise<void>
   readonly reportError: (error: unknown) => void
+  /** Locks that nobody asked for: released without a word when the CPU goes offline. */
+  readonly background: Set<Unlockable>
+}
+
+/** A guard of a mutex. */
+export interface Unlockable {
+  unlock(): void
 }
 
 export class PercpuRef {
@@ -180,9 +187,19 @@ export class PercpuRef {
     })
   }
 
-  /** Finishes what a thread began that died. */
+  /** Finishes in the background what a thread began that died; whoever changes something at that moment does so first. */
   async settle(): Promise<void> {
-    await this.#change(() => Promise.resolve())
+    const guard = this.#parts.mutex.tryLock()
+    if (guard) await this.#finish(guard)
+  }
+  async #finish(guard: Unlockable): Promise<void> {
+    const { background } = this.#parts
+    background.add(guard)
+    try {
+      await this.#finishChange()
+    } finally {
+      if (background.delete(guard)) guard.unlock()
+    }
   }
 
   get #isUnsettled(): boolean {
@@ -190,7 +207,9 @@ export class PercpuRef {
   }
   #settleSoon(): void {
     this.#isSettling = true
-    void this.settle()
+    void this.#parts.mutex
+      .lockAsync()
+      .then((guard) => this.#finish(guard))
       .catch(this.#parts.reportError)
       .finally(() => {
         this.#isSettling = false
@@ -200,13 +219,16 @@ export class PercpuRef {
   async #change(change: () => Promise<void>): Promise<void> {
     const guard = await this.#parts.mutex.lockAsync()
     try {
-      const flags = this.#flags()
-      if ((flags & (ATOMIC | MERGED)) === ATOMIC) await this.#toAtomic(flags)
-      else this.#setMode(flags & ATOMIC)
+      await this.#finishChange()
       await change()
     } finally {
       guard.unlock()
     }
+  }
+  async #finishChange(): Promise<void> {
+    const flags = this.#flags()
+    if ((flags & (ATOMIC | MERGED)) === ATOMIC) await this.#toAtomic(flags)
+    else this.#setMode(flags & ATOMIC)
   }
 
   async #toAtomic(flags: number): Promise<void> {

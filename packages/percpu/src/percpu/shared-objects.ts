@@ -2,7 +2,7 @@
  * Counters, reference counts and locks by name: their parts in per-CPU memory, and what is done about them when a CPU leaves or dies.
  * The directory is the list of all of them.
  */
-import { storeF64, storeAtomic32, storeU32, type Memory } from '#mem'
+import { loadU32, storeAtomic32, storeF64, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import type { Struct } from '../layout/struct-type.js'
@@ -57,6 +57,9 @@ export class SharedObjects {
       storeU32(u32, address / 4 + PercpuCounterWords.words.batch, wanted)
       storeF64(f64, (address + PercpuCounterWords.offsets.rough) / 8, 0)
     })
+    const found = loadU32(u32, opened.words + PercpuCounterWords.words.batch)
+    if (batch !== undefined && batch !== found)
+      throw new ArgumentError(`batch: counter '${name}' has ${found}, not ${batch}`, { batch, found })
     return new PercpuCounter(name, opened, level, context.machine.cpu)
   }
 
@@ -66,7 +69,8 @@ export class SharedObjects {
       // atomic: before anybody can find it.
       storeAtomic32(i32, address / 4 + PercpuRefWords.words.state, INITIAL_STATE)
     })
-    return new PercpuRef(name, this.#lockParts(name, opened, PercpuRefWords.words))
+    const { background } = this.#attached
+    return new PercpuRef(name, { ...this.#lockParts(name, opened, PercpuRefWords.words), background })
   }
 
   rwSemaphore(name: string): PercpuRwSemaphore {

@@ -45,12 +45,12 @@ export class MappedBackend implements Backend {
 
   populate(chunk: number, from: number, to: number): boolean {
     const taken: number[] = []
-    if (!this.#take((to - from) * this.#geometry.cpus, taken, to - from)) {
-      for (const address of taken) this.#parts.pages.free(address, 0)
-      return false
-    }
     let mapped = 0
     try {
+      if (!this.#take((to - from) * this.#geometry.cpus, taken, to - from)) {
+        for (const address of taken) this.#parts.pages.free(address, 0)
+        return false
+      }
       for (; mapped < taken.length; mapped++) {
         this.beforeMap?.()
         this.#map(chunk, from, to, mapped, taken[mapped] ?? 0)

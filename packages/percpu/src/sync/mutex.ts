@@ -343,7 +343,8 @@ export class Mutex {
     this.#isInSection = false
     // atomic: B, for a mutex that nobody waits for.
     if (compareExchangeAtomic32(this.#memory.i32, this.#word, token, 0) !== token) {
-      // Going offline has released it already; it may be another CPU's by now. Mutant: sync/late-release.
+      // The CPU was declared dead by mistake, and its reaper has released it already; it may be another CPU's by now. Mutant:
+      // sync/late-release.
       if (!this.#core.protocol.isOwn(this.#word)) throw this.#lost()
       this.#core.protocol.release(this.#word)
     }

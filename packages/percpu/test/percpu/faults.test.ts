@@ -87,6 +87,38 @@ describe('running out of memory', () => {
     }
   })
 
+  it('gives all pages back when the page allocator throws, at any call', () => {
+    for (const { name, options } of kinds) {
+      let points = 0
+      for (let calls = 0; ; calls++) {
+        const machine = fresh(options)
+        fill(machine)
+        machine.percpu.balance()
+        fill(machine)
+        const { pages } = machine
+        const { allocate } = pages
+        let left = calls
+        pages.allocate = (...request) => {
+          if (left-- === 0) throw new Error('a lock is stuck')
+          return allocate.apply(pages, request)
+        }
+        let message = ''
+        try {
+          machine.percpu.alloc(5000)
+        } catch (error) {
+          ;({ message } = error as Error)
+        }
+        pages.allocate = allocate
+        machine.percpu.verify()
+        assert.equal(pagesOutside(machine), 0, `${name}, call ${calls}`)
+        if (message === '') break
+        assert.equal(message, 'a lock is stuck')
+        points++
+      }
+      assert.ok(points >= 2, `${name}: only ${points} points`)
+    }
+  })
+
   it('does not disturb atomic requests that fit, and refuses those that do not without growing', () => {
     for (const { options } of kinds) {
       const machine = fresh(options)

@@ -193,7 +193,8 @@ describe('names and pointers', () => {
     const pointer = machine.percpu.alloc(16, { into: address })
     assert.equal(loadAtomic32(machine.memory.i32, address / 4), pointer)
     assert.equal(machine.percpu.alloc(16, { into: address }), pointer)
-    assert.throws(() => machine.percpu.alloc(16, { into: 6 }), { code: 'PERCPU_ARGUMENT' })
+    for (const into of [0, 6, -4, machine.memory.byteLength])
+      assert.throws(() => machine.percpu.alloc(16, { into }), { code: 'PERCPU_ARGUMENT', message: /into: / })
   })
 })
 
@@ -216,6 +217,16 @@ describe('a counter', () => {
       assert.throws(() => counter.limitedAdd(wrong, 1), { code: 'PERCPU_ARGUMENT' })
     }
     assert.equal(counter.sum(), 3)
+  })
+  it('has the batch that it was made with', () => {
+    const machine = fresh()
+    const counter = machine.percpu.counter('c', { batch: 10 })
+    for (const again of [machine.percpu.counter('c'), machine.percpu.counter('c', { batch: 10 })])
+      assert.equal(again.error, counter.error)
+    assert.throws(() => machine.percpu.counter('c', { batch: 11 }), {
+      code: 'PERCPU_ARGUMENT',
+      message: "batch: counter 'c' has 10, not 11",
+    })
   })
   it('is rough at once and exact on request', () => {
     const machine = fresh()
@@ -307,6 +318,22 @@ describe('a reference count', () => {
     assert.deepEqual([ref.isZero, ref.tryGet(), ref.tryGetLive()], [true, false, false])
     await assert.rejects(ref.kill(), { code: 'PERCPU_PERCPU_USE' })
     assert.throws(() => ref.put(), { code: 'PERCPU_PERCPU_USE' })
+  })
+  it('that is finished for a dead thread does not keep the CPU that does so from going offline', async () => {
+    const machine = fresh()
+    const [dying, heir] = [joinAs(machine, 101), joinAs(machine, 102)]
+    const ref = machine.percpu.ref('r')
+    heir.percpu.ref('r')
+    // Nobody answers before this task ends: the change is under way, and then that of the one who goes on.
+    dying.percpu
+      .ref('r')
+      .kill()
+      .catch(() => undefined)
+    await Promise.resolve()
+    heir.declareDead(dying.cpu)
+    await heir.offline()
+    await ref.switchToAtomic()
+    assert.deepEqual([ref.isDying, ref.isZero], [true, true])
   })
   it('goes back and forth between its modes without losing any', async () => {
     const machine = fresh()

@@ -239,6 +239,21 @@ describe('a mutex', () => {
   })
 })
 
+describe('a mutex of a CPU that was declared dead by mistake', () => {
+  it('is not taken away from its next owner by the guard that the thread still has', () => {
+    const [machine, mistaken, owner] = four()
+    const guard = mistaken.mutex('m').lock()
+    machine.declareDead(mistaken.cpu)
+    const held = owner.mutex('m').lock()
+    assert.ok(held.predecessorDied)
+    assert.throws(() => guard.unlock(), { code: 'PERCPU_NOT_OWNER' })
+    assert.ok(held.isHeld)
+    assert.equal(machine.mutex('m').tryLock(), undefined)
+    held.unlock()
+    machine.mutex('m').lock().unlock()
+  })
+})
+
 describe('permits', () => {
   it('are given back once, by going offline or by the one who goes', async () => {
     const cpus = four()
