@@ -96,11 +96,11 @@ describe('running out of memory', () => {
         machine.percpu.balance()
         fill(machine)
         const { pages } = machine
-        const { allocate } = pages
+        const allocate = pages.allocate.bind(pages)
         let left = calls
         pages.allocate = (...request) => {
           if (left-- === 0) throw new Error('a lock is stuck')
-          return allocate.apply(pages, request)
+          return allocate(...request)
         }
         let message = ''
         try {
