@@ -22,7 +22,7 @@ import * as check from './check.js'
 import { Scenario, ScenarioError } from './scenario.js'
 import { Dpor } from './search/dpor.js'
 import { RandomSearch } from './search/random.js'
-import { type Choice, decode, encode, FollowSchedule, scheduleOf } from './search/schedule.js'
+import { type Choice, decode, encode, FollowSchedule, scheduleOf, ScheduleError } from './search/schedule.js'
 import { Shard, type ShardOptions } from './search/shard.js'
 import { shrink } from './search/shrink.js'
 import { type Outcome, settings } from './settings.js'
@@ -212,10 +212,7 @@ class Exploration {
   private explore(): ExploreReport {
     const { options } = this
     if (options.replay !== undefined) {
-      const stacks = new StackRecorder()
-      const found = this.follow(decode(options.replay), stacks)
-      if (found !== undefined) throw this.failureOf(this.traceOf(found, stacks), 1, found.cause)
-      this.counts.executions = 1
+      this.replay(decode(options.replay))
       return this.report(true)
     }
     const { mode = 'exhaustive', preemptions = Infinity, shard } = options
@@ -224,6 +221,20 @@ class Exploration {
     const truncated =
       mode === 'pct' || mode === 'random' ? this.exploreAtRandom(mode) : this.exploreAll(mode === 'enumerate')
     return this.report(truncated)
+  }
+
+  /** @throws ExplorationFailure; ScheduleError if nothing is wrong, but something else ran than was recorded. */
+  private replay(schedule: readonly Choice[]): void {
+    const stacks = new StackRecorder()
+    const search = this.followerOf(schedule)
+    const found = this.runSearch(search, stacks)
+    if (found !== undefined) throw this.failureOf(this.traceOf(found, stacks), 1, found.cause)
+    this.counts.executions = 1
+    if (search.exact) return
+    throw new ScheduleError(
+      `the schedule does not fit ${JSON.stringify(this.name)}, which has changed since, or is another scenario; nothing was wrong ` +
+        'in the execution that comes nearest',
+    )
   }
 
   private exploreAll(enumerate: boolean): boolean {
@@ -339,7 +350,12 @@ class Exploration {
 
   /** Runs one schedule; gives what it ends in, if something is wrong. */
   private follow(schedule: readonly Choice[], stacks?: StackRecorder): Verdict | undefined {
-    const search = new FollowSchedule(this.world, schedule, this.options.maxSteps ?? 10_000)
+    return this.runSearch(this.followerOf(schedule), stacks)
+  }
+  private followerOf(schedule: readonly Choice[]): FollowSchedule {
+    return new FollowSchedule(this.world, schedule, this.options.maxSteps ?? 10_000)
+  }
+  private runSearch(search: FollowSchedule, stacks?: StackRecorder): Verdict | undefined {
     const runner = this.runnerFor(search, stacks)
     const verdict = this.judge(runner, runner.execute())
     return typeof verdict === 'string' ? undefined : verdict

@@ -80,6 +80,15 @@ describe('a schedule', () => {
     const { executions, truncated } = await explore('fine', quiet, { replay: '' })
     assert.deepEqual([executions, truncated], [1, true])
   })
+  it('that does not fit is told of, unless what runs fails as well', async () => {
+    const failure = await fails('assertion', 'rare', rare(3))
+    await assert.rejects(explore('fine', quiet, { replay: encode([{ process: 7, outcome: 0 }]) }), {
+      code: 'LAB_SCHEDULE',
+      message: /does not fit "fine"/,
+    })
+    const schedule = encode([...decode(failure.trace.schedule), { process: 7, outcome: 0 }])
+    await fails('assertion', 'rare', rare(3), { replay: schedule })
+  })
   it('is short, and comes back as it was', () => {
     const choices: Choice[] = [
       ...Array.from({ length: 300 }, () => ({ process: 0, outcome: 0 })),
