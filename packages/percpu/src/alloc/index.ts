@@ -1,6 +1,7 @@
 export { GRAIN, PAGE_BYTES, toAddress, toReference } from './address.js'
 export * from './errors.js'
-export type { PageAllocator, PageRequest } from './pages.js'
+export type { PageAllocator } from './pages.js'
+export type { PageRequest } from './request.js'
 export type { ZoneReport } from './zone.js'
 export type { Cache } from './cache.js'
 export type { Allocation, CacheReport, HeapReport } from './heap.js'

@@ -17,7 +17,7 @@
  */
 import { fillBytes, load32, store32 } from '#mem'
 import { ArgumentError } from '../errors.js'
-import { checkFlag, checkOptions, shown } from '../machine/check.js'
+import { shown } from '../machine/check.js'
 import type { Undoable } from '../sync/level.js'
 import { PAGE_BYTES } from './address.js'
 import type { Agent } from './agent.js'
@@ -40,21 +40,8 @@ import {
   USED,
 } from './page-map.js'
 import { PageStack } from './page-stack.js'
+import { checkPageRequest, noPageRequest, type PageRequest } from './request.js'
 import { Zone, type ZoneReport } from './zone.js'
-
-export interface PageRequest {
-  /** NUMA node to take it from; the others only when that one has none. Default: the calling CPU's. */
-  readonly node?: number
-  /** True: all bytes are zero. Pages that were never used are zero anyway, and are not touched. Default: whatever is there. */
-  readonly zero?: boolean
-}
-
-const noRequest: PageRequest = {}
-
-function checkPageRequest(request: PageRequest): void {
-  checkOptions('pages.allocate', request, { node: true, zero: true })
-  checkFlag('zero', request.zero)
-}
 
 export class PageAllocator {
   /** Bytes of a page. */
@@ -82,8 +69,8 @@ export class PageAllocator {
    * @returns its byte address, a multiple of its size (above 2^32 on large machines); undefined if no zone has such a block.
    * @throws ArgumentError; LockTimeoutError if another CPU died with a zone locked and cannot be cleaned up after meanwhile.
    */
-  allocate(order: number, request: PageRequest = noRequest): number | undefined {
-    if (request !== noRequest) checkPageRequest(request)
+  allocate(order: number, request: PageRequest = noPageRequest): number | undefined {
+    if (request !== noPageRequest) checkPageRequest(request)
     const { node, zero = false } = request
     if (!Number.isInteger(order) || order < 0 || order > MAX_ORDER) throw badOrder(order)
     if (this.#failures > 0 && this.#fails()) return undefined

@@ -45,3 +45,18 @@ function isPlain(request: ObjectRequest): boolean {
     (zero === undefined || typeof zero === 'boolean') && (keep === undefined || typeof keep === 'boolean')
   )
 }
+
+export interface PageRequest {
+  /** NUMA node to take it from; the others only when that one has none. Default: the calling CPU's. */
+  readonly node?: number
+  /** True: all bytes are zero. Pages that were never used are zero anyway, and are not touched. Default: whatever is there. */
+  readonly zero?: boolean
+}
+
+export const noPageRequest: PageRequest = {}
+
+/** @throws ArgumentError for an option that there is not, or of another type. */
+export function checkPageRequest(request: PageRequest): void {
+  checkOptions('pages.allocate', request, { node: true, zero: true })
+  checkFlag('zero', request.zero)
+}
