@@ -28,7 +28,9 @@ interface Living {
 class Scene {
   readonly machine: Machine
   readonly #slots: readonly number[]
-  readonly #tallies: number[] = []
+  /** Two words of each thread that is started: they are too many for a region of their own each. */
+  readonly #tallies: number
+  #started = 0
   readonly #turns: number
   #seed: number
 
@@ -36,6 +38,7 @@ class Scene {
     this.machine = machine
     this.#slots = Array.from({ length: WORKERS }, () => machine.memblock.alloc({ size: SLOTS * 4 }))
     this.#turns = machine.memblock.alloc({ size: 4 })
+    this.#tallies = machine.memblock.alloc({ size: (kills + WORKERS) * 8 })
     this.#seed = seed
   }
 
@@ -44,8 +47,7 @@ class Scene {
     return (this.#seed >>> 8) % below
   }
   start(place: number): Living {
-    const tally = this.machine.memblock.alloc({ size: 8 })
-    this.#tallies.push(tally)
+    const tally = this.#tallies + this.#started++ * 8
     const workerData: KilledWorkerData = {
       handle: this.machine.handle,
       slots: this.#slots[place] ?? 0,
@@ -64,11 +66,12 @@ class Scene {
   }
   /** What was surely counted, and what was begun. */
   get counted(): readonly [number, number] {
-    const sum = (word: number): number =>
-      this.#tallies.reduce(
-        (total, tally) => total + loadAtomic32(this.machine.memory.i32, tally / 4 + word),
-        0,
-      )
+    const { i32 } = this.machine.memory
+    const sum = (word: number): number => {
+      let total = 0
+      for (let i = 0; i < this.#started; i++) total += loadAtomic32(i32, this.#tallies / 4 + i * 2 + word)
+      return total
+    }
     return [sum(1), sum(0)]
   }
   get pointers(): number[] {

@@ -88,7 +88,7 @@ describe('a reference count', () => {
         })
         t.cpu(1, (cpu) => destroy(open(world, cpu), thing))
       },
-      { preemptions: 2 },
+      { weak: true, preemptions: 2 },
     )
   })
 
@@ -110,7 +110,7 @@ describe('a reference count', () => {
           await destroy(opened, thing)
         })
       },
-      { preemptions: 2 },
+      { weak: true, preemptions: 2 },
     )
   })
 
@@ -141,7 +141,7 @@ describe('a reference count', () => {
           },
         })
       },
-      { preemptions: 0 },
+      { weak: true, preemptions: 0 },
     )
   })
 
@@ -173,7 +173,7 @@ describe('a reference count', () => {
           },
         })
       },
-      { preemptions: 0 },
+      { weak: true, preemptions: 0 },
     )
   })
 })
