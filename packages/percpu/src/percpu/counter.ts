@@ -154,7 +154,11 @@ export class PercpuCounter {
     this.#locked(() => foldPart(this.#places, this.#level, this.#own, part))
   }
   #locked<Result>(change: () => Result): Result {
-    return this.#level.locked(this.#words + lock, change)
+    return this.#level.locked(this.#words + lock, () => {
+      // One who died while folding may have left the copy behind.
+      if (this.rough !== this.#sum()) copySum(this.#places, this.#sum())
+      return change()
+    })
   }
   #exact(): number {
     return this.#sum() + this.#parts()
@@ -180,12 +184,17 @@ export function foldPart(places: CounterPlaces, level: Level, own: number, part:
     // Both, or neither. Mutant: percpu/fold-unjournaled.
     section.write32(own, 0)
   })
-  storeF64(places.memory.f64, places.words / 2 + roughIndex, value)
+  copySum(places, value)
 }
 
 function storeSum(places: CounterPlaces, level: Level, value: number): void {
   level.section((section) => writeSum(places, section, value))
-  storeF64(places.memory.f64, places.words / 2 + roughIndex, value)
+  copySum(places, value)
+}
+
+/** The lock is held. */
+function copySum({ memory, words }: CounterPlaces, value: number): void {
+  storeF64(memory.f64, words / 2 + roughIndex, value)
 }
 
 function writeSum(
