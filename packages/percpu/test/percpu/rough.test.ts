@@ -40,7 +40,7 @@ describe('the rough value of a counter', () => {
       forEachAccess((moment) => {
         const { machine, dying, counter, other, holder, lock } = scene()
         killAt(() => other.add(100), at, dying)
-        let isHeld = false
+        let isHeld = false as boolean
         const done = interrupt(
           () => machine.declareDead(dying.cpu),
           moment * STRIDE,
