@@ -7,7 +7,8 @@
  * A synchronous stretch of JavaScript is a read section without a lock: the CPU's answer is a job of its own, so it can only
  * run between two of them. `synchronize` notes each online CPU's counter, rings, and is over when each counter has moved, or
  * the CPU is idle, offline or dead. Any move after the note will do: whatever made it, the CPU read nothing at that moment, and finds
- * what was written before the note from then on, since the note is a read-modify-write of the counter.
+ * what was written before the note from then on, since the note is a read-modify-write of the counter, and of the word by which the
+ * CPU goes idle and comes back.
  *
  * Guarantees. GP-1: all reads of a section that began before `synchronize` was called have ended when it resolves, and happen
  * before what follows. GP-2: a section that begins after it resolved sees what was written before it was called. GP-3: two
@@ -87,6 +88,9 @@ export class GracePeriods {
     // one that answers an older ring, comes after it and reads what it wrote. A load would order nothing. Mutant:
     // machine/snapshot-by-load.
     const quiescent = addAtomic32(this.#table.memory.i32, this.#table.record(cpu) + words.quiescent, 0)
+    // VJ(cpu.idle) hands over the same to a CPU that is idle now, or later; pairs with VK in #leave: it finds that when it comes back.
+    // Mutant: machine/idle-by-load.
+    addAtomic32(this.#table.memory.i32, this.#table.record(cpu) + words.idle, 0)
     return { cpu, stateWord, quiescent }
   }
 
@@ -94,8 +98,7 @@ export class GracePeriods {
     const now = this.#table.stateWord(cpu)
     if (incarnationOf(now) !== incarnationOf(stateWord) || !isReading(now)) return true
     if (this.#quiescent(cpu) !== quiescent) return true
-    // P(cpu.idle) pairs with O in Idle: an idle CPU's reads are over, its next ones find what this updater published. Mutant:
-    // machine/idle-not-odd.
+    // P(cpu.idle) pairs with O in Idle: an idle CPU's reads are over; its next ones come after VJ. Mutant: machine/idle-not-odd.
     return (loadAtomic32(this.#table.memory.i32, this.#table.record(cpu) + words.idle) & 1) === 1
   }
 

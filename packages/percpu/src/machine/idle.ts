@@ -188,8 +188,8 @@ export class Idle {
 
   #leave(word: number): void {
     if (--this.#depth > 0) return
-    // atomic: back to even before anything is read again; a grace period that saw it odd began before those reads, which
-    // therefore find what its updater published (all of it is sequentially consistent).
+    // VK(cpu.idle) back to even before anything is read again; pairs with VJ in #snapshot: a grace period that saw it odd has looked at
+    // it by a read-modify-write before, and what is read from now on finds what its updater had written. Mutant: machine/idle-by-load.
     addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
     this.#doorbell.mute(false)
     this.watcher?.cameBack(word)

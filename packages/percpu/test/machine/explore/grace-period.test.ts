@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, percpu, type CpuContext, type Scenario } from 'percpu-lab'
-import { check, prepare, type BareCpu, type World } from './support.js'
+import { check, prepare, USER, type BareCpu, type World } from './support.js'
 
 const { struct, atomic, published, racy, i32 } = percpu
 /** `pointer` is 1 while the object may be found; `object` is poisoned when it is freed, then `over` is set. */
@@ -260,6 +260,20 @@ describe('after a grace period every CPU finds what was written plainly before i
         bare.leave()
       })
     })('plain words, older ring'))
+
+  it('also if it was deaf while it answered, and could not answer afterwards', () =>
+    scene((world, t, pair) => {
+      t.cpu(1, (cpu) => {
+        const bare = world.bare(cpu)
+        bare.doorbell.on(USER, () => {
+          bare.idle.deaf(() => undefined)
+          count(pair)
+        })
+        bare.ring(1)
+        bare.doorbell.answer()
+        bare.leave()
+      })
+    })('plain words, deaf while it answers'))
 
   it('also if it comes online meanwhile', () =>
     scene((world, t, pair) => {

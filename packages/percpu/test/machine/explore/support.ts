@@ -173,7 +173,8 @@ export class BareCpu {
     this.table.release(this.cpu)
   }
 }
-const USER = 1 << 8
+/** The reason of {@link BareCpu.ring}. */
+export const USER = 1 << 8
 
 /** What `run` throws, by its code; 'none' if it does not. */
 export function codeOf(run: () => unknown): string {
