@@ -23,6 +23,8 @@ export interface HotplugCallbacks {
 export interface StayEnd {
   /** Whether others have ended it before. */
   readonly isOver: () => boolean
+  /** What was rung so far, while everything is still there. */
+  readonly answer: () => void
   readonly leave: () => void
 }
 
@@ -71,10 +73,14 @@ export class Hotplug {
   }
 
   /**
-   * Tears down in the opposite order, and then the machine's layers. Every callback runs, whatever others throw. The layers and `leave`
-   * run in one stretch: another task of this thread would still take memory or locks of a layer that has ended the stay.
+   * Tears down in the opposite order, and then the machine's layers. Every callback runs, whatever others throw. From the layers on
+   * it is one stretch, in which nothing is answered: another task of this thread, or what is rung for, would still take memory or locks
+   * of a layer that has ended the stay.
    */
-  async teardown(layers: readonly Layer[], { isOver, leave }: StayEnd): Promise<HotplugError | undefined> {
+  async teardown(
+    layers: readonly Layer[],
+    { isOver, answer, leave }: StayEnd,
+  ): Promise<HotplugError | undefined> {
     const errors: unknown[] = []
     const failed: string[] = []
     const fail = (name: string, error: unknown): void => {
@@ -90,6 +96,8 @@ export class Hotplug {
       }
     }
     const isForsaken = isOver()
+    // While there still is what it may take. Mutant: machine/never-answered.
+    if (!isForsaken) answer()
     for (const layer of [...layers].reverse()) {
       try {
         if (isForsaken) layer.forsake?.()

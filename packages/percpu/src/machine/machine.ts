@@ -211,6 +211,7 @@ export class Machine {
     await this.#calls.drain()
     const error = await this.#hotplug.teardown(this.#layers, {
       isOver: () => !this.#holdsCpu(),
+      answer: () => this.#doorbell.answer(),
       leave: () => this.#end(),
     })
     if (error) throw error
@@ -236,7 +237,6 @@ export class Machine {
   }
 
   #giveBack(): void {
-    this.#doorbell.answer()
     // Regions not kept end with this stay, as they would at its death.
     this.#memblock.reclaim((address, size) => this.#objects.isLinked(address, size))
     this.#table.setState(this.cpu, this.incarnation, 'offline')

@@ -5,6 +5,8 @@ import { boot, type Machine } from 'percpu'
 import { joinAs } from '../machine/support/threads.js'
 import { verify } from './support/verify.js'
 
+const { isKept } = await import('../../dist/alloc/ownership.js')
+
 /** Repeats `step` in jobs of its own until the machine is offline; returns how often it ran. */
 async function untilOffline(step: () => void): Promise<number> {
   for (let steps = 0; ; steps++) {
@@ -46,6 +48,44 @@ describe('another task of a thread whose CPU goes offline', () => {
         machine.heapReport().caches.map(({ bytes }) => bytes),
         [0],
       )
+    })
+  }
+})
+
+describe('what answers a ring while the CPU goes offline', () => {
+  const ways: Readonly<Record<string, (machine: Machine, other: Machine, handler: () => void) => void>> = {
+    'of its own': (_machine, other, handler) => {
+      other.onRing(0, handler)
+      other.ring(1, 0)
+    },
+    'for a call': (machine, other, handler) => {
+      other.registerFunction('take', handler)
+      void machine.callFunctionMany(1, 'take')
+    },
+  }
+  for (const [name, ring] of Object.entries(ways)) {
+    it(`${name} leaves nothing in flight, and nothing locked`, async () => {
+      const machine = boot({ cpus: 2, memory: '8 MiB' })
+      const other = joinAs(machine, 77)
+      let answers = 0
+      ring(machine, other, () => {
+        answers++
+        other.alloc(64)
+        other.pages.allocate(0)
+        other.pages.allocate(1)
+        other.mutex('left').tryLock()
+        other.percpu.rwSemaphore('read').tryReadLock()
+      })
+      // The call is made in a job of its own; nothing is answered before the thread returns to its event loop.
+      await Promise.resolve()
+      await assert.rejects(other.offline(), { code: 'PERCPU_HOTPLUG' })
+      assert.equal(answers, 1)
+      const { faults, objects, blocks } = verify(machine)
+      assert.deepEqual(faults, [])
+      assert.equal(objects.size, 0)
+      assert.ok([...blocks.values()].every(({ tag }) => isKept(tag)))
+      assert.ok(machine.mutex('left').tryLock())
+      assert.equal(machine.percpu.rwSemaphore('read').readers, 0)
     })
   }
 })
