@@ -44,26 +44,30 @@ export class MappedBackend implements Backend {
   }
 
   populate(chunk: number, from: number, to: number): boolean {
+    const count = (to - from) * this.#geometry.cpus
     const taken: number[] = []
     let mapped = 0
     try {
-      if (!this.#take((to - from) * this.#geometry.cpus, taken, to - from)) {
-        for (const address of taken) this.#parts.pages.free(address, 0)
-        return false
+      if (this.#take(count, taken, to - from)) {
+        for (; mapped < count; mapped++) {
+          this.beforeMap?.()
+          this.#map(chunk, from, to, mapped, taken[mapped] ?? 0)
+        }
       }
-      for (; mapped < taken.length; mapped++) {
-        this.beforeMap?.()
-        this.#map(chunk, from, to, mapped, taken[mapped] ?? 0)
-      }
-    } catch (error) {
-      const unmapped: number[] = []
-      // What was mapped first, and with a flush. Mutant: percpu/unwind-forgets-mapped.
-      this.unmap(chunk, from, to, unmapped)
-      this.release(unmapped)
-      for (const address of taken.slice(mapped)) this.#parts.pages.free(address, 0)
-      throw error
+    } finally {
+      // Once, whatever went wrong: what is free may be somebody else's. Mutant: percpu/unwind-twice.
+      if (mapped < count) this.#unwind(chunk, from, to, taken.slice(mapped))
     }
-    return true
+    return mapped === count
+  }
+
+  /** `rest`: pages that were taken and not mapped. If that fails, the others are in flight until this CPU goes. */
+  #unwind(chunk: number, from: number, to: number, rest: readonly number[]): void {
+    const unmapped: number[] = []
+    // What was mapped first, and with a flush. Mutant: percpu/unwind-forgets-mapped.
+    this.unmap(chunk, from, to, unmapped)
+    this.release(unmapped)
+    for (const address of rest) this.#parts.pages.free(address, 0)
   }
 
   /** Pages of all CPUs, `each` for one: CPU by CPU. */

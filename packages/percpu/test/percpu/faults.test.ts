@@ -87,6 +87,43 @@ describe('running out of memory', () => {
     }
   })
 
+  it('gives no page back twice when the page allocator throws on the way back', () => {
+    let points = 0
+    for (let taken = 1; taken < 8; taken++) {
+      for (let frees = 0; frees < taken; frees++) {
+        const machine = fresh(kinds[0].options)
+        backendOf(machine).addEmptyChunk()
+        fill(machine)
+        const { pages } = machine
+        const allocate = pages.allocate.bind(pages)
+        const free = pages.free.bind(pages)
+        let [left, until] = [taken, frees]
+        const given: number[] = []
+        pages.allocate = (...request) => (left-- > 0 ? allocate(...request) : undefined)
+        pages.free = (address, order) => {
+          if (until-- === 0) throw new Error('a lock is stuck')
+          given.push(address)
+          free(address, order)
+        }
+        let message = ''
+        try {
+          machine.percpu.alloc(UNIT)
+        } catch (error) {
+          ;({ message } = error as Error)
+        }
+        Object.assign(pages, { allocate, free })
+        machine.percpu.verify()
+        assert.equal(new Set(given).size, given.length, `${taken} pages, free ${frees}`)
+        if (message === '') continue
+        assert.equal(message, 'a lock is stuck')
+        points++
+        // What could not be given back goes with the thread.
+        assert.equal(pagesOutside(machine), taken - frees, `${taken} pages, free ${frees}`)
+      }
+    }
+    assert.ok(points >= 4, `only ${points} points`)
+  })
+
   it('gives all pages back when the page allocator throws, at any call', () => {
     for (const { name, options } of kinds) {
       let points = 0
