@@ -19,7 +19,6 @@ import { ContiguousBackend } from './km.js'
 import { Mapping } from './mapping.js'
 import { repairGranules } from './operation.js'
 import type { PageSource } from './pages.js'
-import type { Unlockable } from './ref.js'
 import {
   allocateUnits,
   createRoot,
@@ -43,8 +42,6 @@ export interface Attached {
   readonly allocator: Allocator
   /** Its own work under locks of this layer. */
   readonly level: Level
-  /** What it has locked by itself, to finish what the dead began. */
-  readonly background: Set<Unlockable>
 }
 
 export class PercpuLayer implements Layer {
@@ -85,11 +82,7 @@ export class PercpuLayer implements Layer {
     const attached = this.#attached
     this.forsake()
     if (!attached) return
-    const { core, level, context, background } = attached
-    for (const guard of background) {
-      background.delete(guard)
-      guard.unlock()
-    }
+    const { core, level, context } = attached
     const { cpu, incarnation } = context.machine
     const recovery = { table: context.table, ringer: context.doorbell.ringer, cpu, incarnation }
     const readLocks = leaveAll(core, recovery, level)
@@ -144,7 +137,7 @@ export class PercpuLayer implements Layer {
     const core = makeCore(table, opened.geometry, opened.places, level, this.#alloc.pages)
     const statistics = (core.backend.translate(opened.first, machine.cpu, 0) ?? 0) / GRANULE
     const allocator = new Allocator(core, statistics, () => this.#schedule())
-    return (this.#attached = { context, core, allocator, level, background: new Set() })
+    return (this.#attached = { context, core, allocator, level })
   }
 
   /** Counters and other objects by name. */

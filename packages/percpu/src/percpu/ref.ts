@@ -27,7 +27,7 @@ import {
   store32,
   type Memory,
 } from '#mem'
-import type { Mutex } from '../sync/mutex.js'
+import type { Mutex, MutexGuard } from '../sync/mutex.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
 import type { AsyncWaitOptions } from '../sync/waiting.js'
 import { PercpuUseError } from './errors.js'
@@ -54,13 +54,8 @@ export interface RefParts {
   readonly queue: WaitQueue
   readonly synchronize: () => Promise<void>
   readonly reportError: (error: unknown) => void
-  /** Locks that nobody asked for: released without a word when the CPU goes offline. */
-  readonly background: Set<Unlockable>
-}
-
-/** A guard of a mutex. */
-export interface Unlockable {
-  unlock(): void
+  /** Addresses of locks that nobody asked for: released without a word when the CPU goes offline. */
+  readonly background: Set<number>
 }
 
 export class PercpuRef {
@@ -189,16 +184,17 @@ export class PercpuRef {
 
   /** Finishes in the background what a thread began that died; whoever changes something at that moment does so first. */
   async settle(): Promise<void> {
-    const guard = this.#parts.mutex.tryLock()
-    if (guard) await this.#finish(guard)
+    const { mutex, background } = this.#parts
+    const guard = mutex.tryLock()
+    if (!guard) return
+    background.add(mutex.address)
+    await this.#finish(guard).finally(() => background.delete(mutex.address))
   }
-  async #finish(guard: Unlockable): Promise<void> {
-    const { background } = this.#parts
-    background.add(guard)
+  async #finish(guard: MutexGuard): Promise<void> {
     try {
       await this.#finishChange()
     } finally {
-      if (background.delete(guard)) guard.unlock()
+      guard.unlock()
     }
   }
 
@@ -206,13 +202,16 @@ export class PercpuRef {
     return isUnsettled(this.#memory, this.#parts.words)
   }
   #settleSoon(): void {
+    const { mutex, background } = this.#parts
     this.#isSettling = true
-    void this.#parts.mutex
+    background.add(mutex.address)
+    void mutex
       .lockAsync()
       .then((guard) => this.#finish(guard))
       .catch(this.#parts.reportError)
       .finally(() => {
         this.#isSettling = false
+        background.delete(mutex.address)
       })
   }
 

@@ -69,7 +69,7 @@ export class SharedObjects {
       // atomic: before anybody can find it.
       storeAtomic32(i32, address / 4 + PercpuRefWords.words.state, INITIAL_STATE)
     })
-    const { background } = this.#attached
+    const { background } = this.#sync
     return new PercpuRef(name, { ...this.#lockParts(name, opened, PercpuRefWords.words), background })
   }
 

@@ -21,8 +21,8 @@ export interface RecoveryResult {
   readonly restored: number
   /** Byte addresses of the mutexes that the CPU owned. */
   readonly released: readonly number[]
-  /** How many locks it held, waited for or was giving back. */
-  readonly interests: number
+  /** Byte addresses of the locks that it held, waited for or was giving back. */
+  readonly interests: readonly number[]
 }
 
 /** @throws what went wrong with single locks, which stay as they are, after all others have been dealt with. */
@@ -51,7 +51,7 @@ export function recoverSync({ table, ringer, cpu, incarnation }: Recovery, map: 
     clearInterest(memory, entry)
   }
   if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors)
-  return { restored, released, interests: interests.length }
+  return { restored, released, interests: interests.map(({ lock }) => lock * 4) }
 }
 
 function recoverQueue(memory: Memory, ringer: Ringer, mask: number, cpu: number): void {

@@ -40,6 +40,8 @@ export class Sync implements Layer {
   #map: SyncMap | undefined
   #core: SyncCore | undefined
   #context: LayerContext | undefined
+  /** Byte addresses of locks that a layer takes, or waits for, and no user asked for: nobody is told of them at the end of the stay. */
+  readonly background = new Set<number>()
   /** One object for each lock, so that all users of one thread share its state. */
   readonly #objects = new Map<string, WeakRef<object>>()
   readonly #collected = new FinalizationRegistry<string>((key) => {
@@ -67,8 +69,9 @@ export class Sync implements Layer {
     core.waiting.close()
     const { cpu, incarnation } = context.machine
     const recovery = { table: context.table, ringer: context.doorbell.ringer, cpu, incarnation }
-    const { interests, released, restored } = recoverSync(recovery, map)
+    const { interests: all, released, restored } = recoverSync(recovery, map)
     core.sections.abandon()
+    const interests = all.filter((address) => !this.background.has(address)).length
     if (interests === 0) return
     throw new LockHeldError(
       `CPU ${cpu} went offline with ${interests} locks held or waited for; they were released and its open sections taken back`,

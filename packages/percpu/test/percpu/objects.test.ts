@@ -335,6 +335,21 @@ describe('a reference count', () => {
     await ref.switchToAtomic()
     assert.deepEqual([ref.isDying, ref.isZero], [true, true])
   })
+  it('whose release was waited for in the middle of a change lets its waiter go offline', async () => {
+    const machine = fresh()
+    const leaving = joinAs(machine, 101)
+    const [ref, same] = [machine.percpu.ref('r'), leaving.percpu.ref('r')]
+    const killing = ref.kill()
+    // Nobody answers before this task ends: the change is under way.
+    while (!same.isAtomic) await Promise.resolve()
+    const controller = new AbortController()
+    const waiting = same.released({ signal: controller.signal })
+    controller.abort()
+    await assert.rejects(waiting, { name: 'AbortError' })
+    await leaving.offline()
+    await killing
+    assert.equal(ref.isZero, true)
+  })
   it('goes back and forth between its modes without losing any', async () => {
     const machine = fresh()
     const [ref, same] = [machine.percpu.ref('r'), joinAs(machine, 101).percpu.ref('r')]
