@@ -4,6 +4,8 @@ import { describe, it } from 'node:test'
 import { mem, percpu, type CpuContext, type Scenario } from 'percpu-lab'
 import { check, prepare, USER, type BareCpu, type World } from './support.js'
 
+const { REASON_QUIESCE } = await import('../../../dist/machine/doorbell.js')
+
 const { struct, atomic, published, racy, i32 } = percpu
 /** `pointer` is 1 while the object may be found; `object` is poisoned when it is freed, then `over` is set. */
 const Words = struct('Words', { pointer: atomic(i32), object: published(i32), over: atomic(i32) })
@@ -255,8 +257,9 @@ describe('after a grace period every CPU finds what was written plainly before i
         bare.leave()
       })
       t.cpu(2, (cpu) => {
+        // As a grace period of its own does.
         const bare = world.bare(cpu)
-        void bare.gracePeriods.synchronize()
+        bare.doorbell.ringer.ring(1, REASON_QUIESCE)
         bare.leave()
       })
     })('plain words, older ring'))
