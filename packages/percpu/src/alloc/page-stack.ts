@@ -65,7 +65,7 @@ export class PageStack {
     store32(i32, this.#map.descriptor(page) + tag, 0)
   }
 
-  /** The entry that is taken next but `depth`, without taking it. */
+  /** The entry that is taken next, without taking it. */
   peek(): number {
     const { i32 } = this.#memory
     return load32(i32, this.countWord + load32(i32, this.countWord))

@@ -11,7 +11,7 @@
  *
  * Each entry is changed in a section together with whom the page belongs to: a page is mapped and kept, or neither.
  */
-import { load32, store32, type Memory } from '#mem'
+import { load32, type Memory } from '#mem'
 import { BLOCK, GRANULE, PAGE_BYTES, pageOf, type Geometry } from './geometry.js'
 import { PercpuRoot } from './layouts.js'
 import type { PageSource } from './pages.js'
@@ -61,11 +61,6 @@ export class Mapping {
       section.write32(this.#entry(chunk, cpu, page), 0)
     })
     return number * PAGE_BYTES
-  }
-
-  /** For boot: maps a page for good. */
-  mapForEver(chunk: number, cpu: number, page: number, address: number): void {
-    store32(this.#memory.i32, this.#entry(chunk, cpu, page), address / PAGE_BYTES)
   }
 
   /** Pages were unmapped; after it they may be given back. */

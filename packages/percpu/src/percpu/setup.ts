@@ -15,16 +15,7 @@ import type { CpuTable } from '../machine/cpu-table.js'
 import { parseSize } from '../machine/size.js'
 import { setRange } from './bitmap.js'
 import { FIRST_CHUNK, RESERVED_CHUNK, type Core, type Places } from './core.js'
-import {
-  Geometry,
-  GRANULE,
-  MAX_ORDER,
-  MAX_UNIT,
-  MIN_UNIT,
-  orderOf,
-  PAGE_BYTES,
-  SLOT_WORDS,
-} from './geometry.js'
+import { Geometry, GRANULE, MAX_ORDER, MAX_UNIT, MIN_UNIT, PAGE_BYTES, SLOT_WORDS } from './geometry.js'
 import { writeRecord } from './growth.js'
 import {
   CHUNK_IMMUTABLE,
@@ -209,4 +200,3 @@ export function allocateUnits({ machine, table }: LayerContext, geometry: Geomet
   }
   return units
 }
-export { orderOf }
