@@ -1,16 +1,12 @@
 /** Corners of per-CPU memory: what is left to chance by random tests, and what users may get wrong. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { boot, i32, join, PercpuMemoryError, struct, type BootOptions, type Machine } from 'percpu'
+import { boot, i32, PercpuMemoryError, struct } from 'percpu'
 import { failPages } from './support/inside.js'
 import { kinds } from './support/kinds.js'
+import { fresh, joinAs } from './support/machines.js'
 
 const Hits = struct('Hits', { count: i32 })
-function joinAs(machine: Machine, thread: number): Machine {
-  const options = { doorbell: 'waitAsync', thread } as const
-  return join(machine.handle, options)
-}
-const fresh = (options: BootOptions = { cpus: 3 }): Machine => boot({ memory: '1 MiB', ...options })
 
 describe('requests', () => {
   it('find room in chunks that were set aside a moment ago', () => {

@@ -1,0 +1,84 @@
+/** Reference counts that each CPU keeps for itself. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { fresh, joinAs } from './support/machines.js'
+
+describe('a reference count', () => {
+  it('is released when all CPUs together have given back what they took', async () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101)
+    const [ref, same] = [machine.percpu.ref('r'), other.percpu.ref('r')]
+    ref.get()
+    ref.get(2)
+    // Given back on another CPU: its own part is negative.
+    same.put(2)
+    assert.deepEqual([ref.isZero, ref.isAtomic, ref.isDying], [false, false, false])
+    await ref.kill()
+    assert.deepEqual([ref.isZero, ref.isAtomic, ref.isDying], [false, true, true])
+    assert.deepEqual([same.tryGetLive(), same.tryGet()], [false, true])
+    same.put()
+    let isReleased = false
+    const released = same.released().then(() => (isReleased = true))
+    await new Promise(setImmediate)
+    assert.equal(isReleased, false)
+    ref.put()
+    await released
+    assert.deepEqual([ref.isZero, ref.tryGet(), ref.tryGetLive()], [true, false, false])
+    await assert.rejects(ref.kill(), { code: 'PERCPU_PERCPU_USE' })
+    assert.throws(() => ref.put(), { code: 'PERCPU_PERCPU_USE' })
+  })
+  it('that is finished for a dead thread does not keep the CPU that does so from going offline', async () => {
+    const machine = fresh()
+    const [dying, heir] = [joinAs(machine, 101), joinAs(machine, 102)]
+    const ref = machine.percpu.ref('r')
+    heir.percpu.ref('r')
+    // Nobody answers before this task ends: the change is under way, and then that of the one who goes on.
+    dying.percpu
+      .ref('r')
+      .kill()
+      .catch(() => undefined)
+    await Promise.resolve()
+    heir.declareDead(dying.cpu)
+    await heir.offline()
+    await ref.switchToAtomic()
+    assert.deepEqual([ref.isDying, ref.isZero], [true, true])
+  })
+  it('whose release was waited for in the middle of a change lets its waiter go offline', async () => {
+    const machine = fresh()
+    const leaving = joinAs(machine, 101)
+    const [ref, same] = [machine.percpu.ref('r'), leaving.percpu.ref('r')]
+    const killing = ref.kill()
+    // Nobody answers before this task ends: the change is under way.
+    while (!same.isAtomic) await Promise.resolve()
+    const controller = new AbortController()
+    const waiting = same.released({ signal: controller.signal })
+    controller.abort()
+    await assert.rejects(waiting, { name: 'AbortError' })
+    await leaving.offline()
+    await killing
+    assert.equal(ref.isZero, true)
+  })
+  it('goes back and forth between its modes without losing any', async () => {
+    const machine = fresh()
+    const [ref, same] = [machine.percpu.ref('r'), joinAs(machine, 101).percpu.ref('r')]
+    for (let round = 0; round < 5; round++) {
+      ref.get(3)
+      same.put(1)
+      await same.switchToAtomic()
+      same.get(2)
+      ref.put(3)
+      await ref.switchToPercpu()
+      assert.equal(ref.isAtomic, false)
+      ref.put()
+    }
+    await ref.kill()
+    assert.equal(ref.isZero, true)
+    await assert.rejects(ref.switchToPercpu(), { code: 'PERCPU_PERCPU_USE' })
+    await ref.reinit()
+    assert.deepEqual([ref.isZero, ref.isDying, ref.tryGetLive()], [false, false, true])
+    await assert.rejects(ref.reinit(), { code: 'PERCPU_PERCPU_USE' })
+    ref.put()
+    await ref.kill()
+    await ref.released()
+  })
+})

@@ -1,0 +1,107 @@
+/** The lock for many readers. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { fresh, joinAs } from './support/machines.js'
+
+describe('a CPU that goes offline while readers are still let in again', () => {
+  it('ends that, and reports nothing', async () => {
+    const machine = fresh()
+    const leaving = joinAs(machine, 101)
+    ;(await leaving.percpu.rwSemaphore('s').writeLock()).unlock()
+    const reported: unknown[] = []
+    const note = (error: unknown): void => void reported.push(error)
+    process.on('unhandledRejection', note)
+    process.on('uncaughtException', note)
+    await leaving.offline()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    process.off('unhandledRejection', note)
+    process.off('uncaughtException', note)
+    assert.deepEqual(reported, [])
+    machine.percpu.rwSemaphore('s').readLock().unlock()
+  })
+})
+
+describe('a lock for many readers', () => {
+  it('lets readers in together, and a writer alone', async () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101)
+    const [lock, same] = [machine.percpu.rwSemaphore('s'), other.percpu.rwSemaphore('s')]
+    const readers = [lock.readLock(), same.readLock(), same.tryReadLock() ?? assert.fail()]
+    assert.equal(lock.readers, 3)
+    let isWriting = false
+    const writing = same.writeLock().then((guard) => {
+      isWriting = true
+      return guard
+    })
+    for (const reader of readers) {
+      await machine.synchronize()
+      assert.equal(isWriting, false)
+      reader.unlock()
+    }
+    const writer = await writing
+    assert.equal(lock.tryReadLock(), undefined)
+    assert.throws(() => lock.readLock({ timeout: 1 }), { code: 'PERCPU_LOCK_TIMEOUT' })
+    const waiting = lock.readLockAsync()
+    writer.unlock()
+    const reader = await waiting
+    assert.equal(same.readers, 1)
+    assert.throws(() => readers[0]?.unlock(), { code: 'PERCPU_PERCPU_USE' })
+    reader.unlock()
+    await assert.rejects(
+      async () => {
+        const held = lock.readLock()
+        try {
+          await same.writeLock({ timeout: 1 })
+        } finally {
+          held.unlock()
+        }
+      },
+      { code: 'PERCPU_LOCK_TIMEOUT' },
+    )
+    ;(await lock.writeLock()).unlock()
+  })
+  it('is fast again some time after the last writer', async () => {
+    const machine = fresh()
+    const lock = machine.percpu.rwSemaphore('s')
+    ;(await lock.writeLock()).unlock()
+    ;(await lock.writeLock()).unlock()
+    for (let i = 0; i < 100 && lock.isSlow; i++) await machine.synchronize()
+    assert.equal(lock.isSlow, false)
+  })
+  it('is unlocked by the reaper for a dead reader, and goes on after a dead writer', async () => {
+    const machine = fresh()
+    const [first, second] = [joinAs(machine, 101), joinAs(machine, 102)]
+    const lock = machine.percpu.rwSemaphore('s')
+    first.percpu.rwSemaphore('s').readLock()
+    const writing = second.percpu.rwSemaphore('s').writeLock()
+    await machine.synchronize()
+    machine.declareDead(1)
+    await writing
+    machine.declareDead(2)
+    const writer = await lock.writeLock()
+    assert.equal(writer.predecessorDied, true)
+    writer.unlock()
+    lock.readLock().unlock()
+  })
+})
+
+describe('a CPU that goes offline with a lock for many readers', () => {
+  it('is told that it had it locked for reading, as of a mutex; it is unlocked', async () => {
+    const machine = fresh()
+    const leaver = joinAs(machine, 101)
+    const lock = leaver.percpu.rwSemaphore('s')
+    const guards = [lock.readLock(), lock.readLock()]
+    const error: unknown = await leaver.offline().then(
+      () => assert.fail(),
+      (thrown: unknown) => thrown,
+    )
+    assert.equal((error as { code?: string }).code, 'PERCPU_HOTPLUG')
+    const { cause } = error as { cause?: { code?: string; details?: object } }
+    assert.deepEqual([cause?.code, cause?.details], ['PERCPU_LOCK_HELD', { cpu: 1, readLocks: 2 }])
+    assert.throws(() => guards[0]?.unlock(), { code: 'PERCPU_OFFLINE' })
+    const own = machine.percpu.rwSemaphore('s')
+    assert.equal(own.readers, 0)
+    ;(await own.writeLock()).unlock()
+    assert.deepEqual(machine.online, [0])
+  })
+})
