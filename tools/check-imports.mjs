@@ -16,7 +16,10 @@ import path from 'node:path'
 import ts from 'typescript'
 import { isMain, listFiles, reportProblems, repositoryRoot, segments } from './lib/cli.mjs'
 
-export const layers = ['mem', 'layout', 'machine', 'sync', 'alloc', 'percpu', 'rcu', 'paging', 'collections']
+export const layers = [
+  ...['mem', 'layout', 'machine', 'cpus', 'bootmem', 'sync', 'watch', 'alloc', 'percpu'],
+  ...['rcu', 'collections', 'paging'],
+]
 
 const base = '(base)'
 const index = '(index)'

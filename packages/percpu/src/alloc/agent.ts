@@ -2,8 +2,8 @@
  * For whom the allocators work: one stay of a CPU, by its own thread; or in its place, by its reaper.
  */
 import { addAtomic32, load32, loadAtomic32, storeAtomic32, store32, type Memory } from '#mem'
-import type { Memblock } from '../machine/memblock.js'
-import { type Level } from '../sync/level.js'
+import type { Memblock } from '../bootmem/memblock.js'
+import { type Level } from '../sync/layer-lock.js'
 import { HeapCpu, HeapRoot } from './layouts.js'
 import { cpuOf, isAllocated, isEnded, isKept } from './ownership.js'
 import type { HeapMap } from './page-map.js'

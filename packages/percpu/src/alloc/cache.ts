@@ -19,7 +19,7 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { OutOfMemoryError } from '../machine/errors.js'
-import type { Undoable } from '../sync/level.js'
+import type { Undoable } from '../sync/layer-lock.js'
 import { PAGE_BYTES, PAGE_REF_SHIFT } from './address.js'
 import type { Agent } from './agent.js'
 import type { Debug } from './debug.js'

@@ -13,7 +13,7 @@ import { fillBytes, load32, loadU8, store32 } from '#mem'
 import type { Agent } from './agent.js'
 import type { Cache } from './cache.js'
 import { HeapCorruptionError } from './errors.js'
-import { AllocLabels } from './labels.js'
+import { AllocLabels } from './debug-labels.js'
 import { cpuOf, isAllocated, stayOf } from './ownership.js'
 
 /** Bytes of a red zone, at least. */

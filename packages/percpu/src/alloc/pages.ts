@@ -18,7 +18,7 @@
 import { fillBytes, load32, store32 } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
-import type { Undoable } from '../sync/level.js'
+import type { Undoable } from '../sync/layer-lock.js'
 import { PAGE_BYTES } from './address.js'
 import type { Agent } from './agent.js'
 import { DoubleFreeError, ForeignAddressError } from './errors.js'

@@ -20,8 +20,8 @@
  */
 import { load32, loadU32, storeU32, store32, type Memory } from '#mem'
 import { OutOfMemoryError } from '../machine/errors.js'
-import type { Memblock } from '../machine/memblock.js'
-import type { Undoable } from '../sync/level.js'
+import type { Memblock } from '../bootmem/memblock.js'
+import type { Undoable } from '../sync/layer-lock.js'
 import { PAGE_BYTES } from './address.js'
 import { MAX_ORDER, ORDERS, ZoneWords } from './layouts.js'
 import { isAllocated } from './ownership.js'

@@ -8,11 +8,11 @@
  *     forsake   in its place, if the stay was declared dead by mistake: the number may be another thread's by now
  *     recover   on the thread that reaps a dead CPU, in the order of the layers, before the users' `dead` callbacks
  */
-import type { CpuTable } from './cpu-table.js'
-import type { Doorbell, Ringer } from './doorbell.js'
-import type { GracePeriods } from './grace-period.js'
-import type { Idle } from './idle.js'
-import type { Machine } from './machine.js'
+import type { CpuTable } from '../cpus/cpu-table.js'
+import type { Doorbell, Ringer } from '../cpus/doorbell.js'
+import type { GracePeriods } from '../cpus/grace-period.js'
+import type { Idle } from '../cpus/idle.js'
+import type { Machine } from '../machine.js'
 import type { PlacedStruct } from './placed-structs.js'
 
 /** What a layer is given of the CPU that it is attached to. */

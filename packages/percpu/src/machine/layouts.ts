@@ -18,7 +18,7 @@ import {
   u8,
 } from '../layout/index.js'
 import { LABEL_BYTES, MASK_WORDS, MAX_NODES, MAX_REGIONS, NAME_BYTES, TYPE_BYTES, UNIT } from './limits.js'
-import { vpaStructs } from './vpa-layout.js'
+import { vpaStructs } from '../watch/vpa-layout.js'
 
 /** Page 0 of the memory. The published words are written by `boot` before `ready` is set, and never again. */
 export const Header = struct(

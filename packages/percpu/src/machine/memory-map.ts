@@ -11,7 +11,7 @@
 import { loadU32, openMemory, loadAtomic32, type Memory } from '#mem'
 import { Cpu, FLAG_MMU, FLAG_SMP, Header, layoutHash, Region, RegionTable } from './layouts.js'
 import { FORMAT_VERSION, MAGIC, maxRegions, UNIT } from './limits.js'
-import { CpuWatch } from './vpa-layout.js'
+import { CpuWatch } from '../watch/vpa-layout.js'
 import { BadHandleError, ForeignBufferError, TruncatedBufferError, VersionMismatchError } from './errors.js'
 
 /** What `join` needs of a machine; survives `structuredClone`, `workerData` and `postMessage`. */

@@ -4,12 +4,12 @@
  * The words of each CPU are listed under `cpu[n]`. Objects of users are theirs to describe.
  */
 import { array, atomic, i32, struct, type AnyStruct } from '../layout/index.js'
-import type { CpuTable } from './cpu-table.js'
+import type { CpuTable } from '../cpus/cpu-table.js'
 import { Cpu, DirectoryEntry, Header, RegionTable } from './layouts.js'
 import { UNIT } from './limits.js'
 import { regionTableStride } from './memory-map.js'
-import { CpuWatch, DispatchEntry, LOG_ENTRIES, Vpa } from './vpa-layout.js'
-import { VpaRegistry } from './vpa-registry.js'
+import { CpuWatch, DispatchEntry, LOG_ENTRIES, Vpa } from '../watch/vpa-layout.js'
+import { VpaRegistry } from '../watch/vpa-registry.js'
 
 /** A struct and the byte address at which it lies. */
 export interface PlacedStruct {

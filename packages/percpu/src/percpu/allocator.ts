@@ -20,8 +20,8 @@
 import { load32, loadAtomic32, store32, storeAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { lengthAt } from './chunk.js'
-import type { Core } from './core.js'
-import { RESERVED_CHUNK } from './core.js'
+import type { Core } from './state.js'
+import { RESERVED_CHUNK } from './state.js'
 import { PercpuMemoryError } from './errors.js'
 import {
   BLOCK,

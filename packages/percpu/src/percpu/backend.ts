@@ -6,7 +6,7 @@
  */
 import type { I32View } from '#mem'
 import * as mem from '#mem'
-import type { Undoable } from '../sync/level.js'
+import type { Undoable } from '../sync/layer-lock.js'
 import type { PageSource } from './pages.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.

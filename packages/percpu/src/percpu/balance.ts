@@ -9,7 +9,7 @@
  *
  * Cost: that of the pages moved; the lock is held for one chunk at a time.
  */
-import type { Core } from './core.js'
+import type { Core } from './state.js'
 import { BLOCK, EMPTY_PAGES_HIGH } from './geometry.js'
 import { createChunk, depopulateChunk, destroyChunk, populateChunk, runsOf } from './growth.js'
 import { PercpuChunk, PercpuRoot } from './layouts.js'

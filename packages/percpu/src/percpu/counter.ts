@@ -17,7 +17,7 @@
 import { load32, loadF64, loadU32, store32, storeF64, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
-import type { Level } from '../sync/level.js'
+import type { Level } from '../sync/layer-lock.js'
 import { PercpuCounterWords } from './layouts.js'
 
 const { lock, low, high } = PercpuCounterWords.words

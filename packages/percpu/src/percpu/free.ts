@@ -9,7 +9,7 @@
  */
 import * as mem from '#mem'
 import { lengthAt } from './chunk.js'
-import type { Core } from './core.js'
+import type { Core } from './state.js'
 import { PointerError } from './errors.js'
 import { EMPTY_PAGES_HIGH } from './geometry.js'
 import { CHUNK_ISOLATED, PercpuChunk, PercpuRoot, PercpuStatistics } from './layouts.js'

@@ -9,7 +9,7 @@
  */
 import { fillBytes, load32, store32 } from '#mem'
 import { clearRange, setRange } from './bitmap.js'
-import type { Core } from './core.js'
+import type { Core } from './state.js'
 import { BLOCK_WORDS, PAGE_BYTES } from './geometry.js'
 import { resetBlock } from './hints.js'
 import { PercpuBlock, PercpuChunk, PercpuRoot } from './layouts.js'

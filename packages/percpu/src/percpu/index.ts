@@ -1,5 +1,5 @@
 export type { PercpuRequest } from './allocator.js'
-export type { Percpu, PercpuObjectOptions } from './area.js'
+export type { Percpu, PercpuObjectOptions } from './api.js'
 export * from './errors.js'
 export type { PercpuChunkReport, PercpuReport } from './report.js'
 export type { PercpuCell, PercpuScalar } from './scalar-handle.js'

@@ -2,18 +2,18 @@
  * The layer: its memory, its allocator on one thread, and its part in coming, going and dying. A thread makes its allocator when it
  * first needs it.
  */
-import type { Alloc } from '../alloc/alloc.js'
-import type { CpuTable } from '../machine/cpu-table.js'
+import type { Alloc } from '../alloc/layer.js'
+import type { CpuTable } from '../cpus/cpu-table.js'
 import { OfflineError } from '../machine/errors.js'
 import type { Layer, LayerContext, Recovery } from '../machine/layer.js'
 import { host, reportError } from '../machine/platform.js'
 import { LockHeldError, LockTimeoutError } from '../sync/errors.js'
-import { Level, LEVEL_PERCPU } from '../sync/level.js'
-import type { Sync } from '../sync/sync.js'
+import { Level, LEVEL_PERCPU } from '../sync/layer-lock.js'
+import type { Sync } from '../sync/layer.js'
 import { Allocator } from './allocator.js'
 import type { Backend } from './backend.js'
 import { balance } from './balance.js'
-import { Core, type Places } from './core.js'
+import { Core, type Places } from './state.js'
 import { GRANULE, type Geometry } from './geometry.js'
 import { ContiguousBackend } from './km.js'
 import { Mapping } from './mapping.js'

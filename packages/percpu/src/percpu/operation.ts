@@ -18,7 +18,7 @@
  */
 import { loadAtomic32 } from '#mem'
 import { clearRange } from './bitmap.js'
-import type { Core } from './core.js'
+import type { Core } from './state.js'
 import { CHUNK_RESERVED, PercpuChunk, PercpuRoot } from './layouts.js'
 
 export const TAKE = 1

@@ -1,5 +1,5 @@
 /** What this layer needs of a page allocator: alloc/pages.ts, or a test's. */
-import type { Undoable } from '../sync/level.js'
+import type { Undoable } from '../sync/layer-lock.js'
 
 export interface PageSource {
   /** A block of 2^order pages of 4096 bytes: its byte address, or undefined if there is none. It ends with the thread. */

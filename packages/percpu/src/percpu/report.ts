@@ -1,6 +1,6 @@
 /** What there is of per-CPU memory, and how broken up it is. */
 import { load32 } from '#mem'
-import type { Core } from './core.js'
+import type { Core } from './state.js'
 import { GRANULE, PAGE_BYTES } from './geometry.js'
 import { wastedBytes } from './growth.js'
 import { nextClear, nextSet } from './bitmap.js'
@@ -14,7 +14,7 @@ import {
   PercpuStatistics,
 } from './layouts.js'
 import { repair } from './operation.js'
-import { FIRST_CHUNK } from './core.js'
+import { FIRST_CHUNK } from './state.js'
 
 const { words: fields } = PercpuRoot
 const { words: chunkFields } = PercpuChunk

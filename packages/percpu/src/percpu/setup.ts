@@ -11,10 +11,10 @@
 import { loadU32, store32, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import type { LayerContext } from '../machine/layer.js'
-import type { CpuTable } from '../machine/cpu-table.js'
+import type { CpuTable } from '../cpus/cpu-table.js'
 import { parseSize } from '../machine/size.js'
 import { setRange } from './bitmap.js'
-import { FIRST_CHUNK, RESERVED_CHUNK, type Core, type Places } from './core.js'
+import { FIRST_CHUNK, RESERVED_CHUNK, type Core, type Places } from './state.js'
 import { Geometry, GRANULE, MAX_ORDER, MAX_UNIT, MIN_UNIT, PAGE_BYTES, SLOT_WORDS } from './geometry.js'
 import { writeRecord } from './growth.js'
 import {

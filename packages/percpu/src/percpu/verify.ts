@@ -3,7 +3,7 @@
  * and for whoever suspects corruption (`machine.percpu.verify()`). Takes the lock; changes nothing.
  */
 import { isSet } from './bitmap.js'
-import type { Core } from './core.js'
+import type { Core } from './state.js'
 import { BLOCK, BLOCK_WORDS } from './geometry.js'
 import { contig, contigStart, firstFree, left, right, scan, scanStart } from './hints.js'
 import { CHUNK_ISOLATED, CHUNK_RESERVED, PercpuChunk, PercpuRoot } from './layouts.js'

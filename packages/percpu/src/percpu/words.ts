@@ -7,7 +7,7 @@
  */
 import type { I32View, Memory } from '#mem'
 import * as mem from '#mem'
-import type { Level, Undoable } from '../sync/level.js'
+import type { Level, Undoable } from '../sync/layer-lock.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, store32 } = mem

@@ -4,7 +4,7 @@
  *     done   completions that nobody has waited for yet; -1 after completeAll
  */
 import { compareExchangeAtomic32, loadAtomic32, storeAtomic32 } from '#mem'
-import type { SyncCore } from './core.js'
+import type { SyncCore } from './state.js'
 import { CompletionWords } from './layouts.js'
 import { WaitQueue, type Condition } from './wait-queue.js'
 import type { AsyncWaitOptions, WaitOptions } from './waiting.js'

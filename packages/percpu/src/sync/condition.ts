@@ -9,7 +9,7 @@
 import { addAtomic32, loadAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
-import type { SyncCore } from './core.js'
+import type { SyncCore } from './state.js'
 import { NotOwnerError, SectionError } from './errors.js'
 import { ConditionWords } from './layouts.js'
 import { MutexGuard, type Mutex } from './mutex.js'

@@ -10,8 +10,8 @@
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
-import type { SyncCore } from './core.js'
-import { KIND_MUTEX } from './interests.js'
+import type { SyncCore } from './state.js'
+import { KIND_MUTEX } from './held-locks.js'
 import { LockTimeoutError, NotOwnerError, SelfDeadlockError } from './errors.js'
 import { isFree, OWNER_DIED, TOKEN } from './mutex-words.js'
 import { runSection, type Section, type Sections } from './section.js'

@@ -4,11 +4,11 @@
  * off its list when it is done with. Each step can be repeated by the next reaper.
  */
 import { addAtomic32, loadAtomic32, type Memory } from '#mem'
-import type { Ringer } from '../machine/doorbell.js'
+import type { Ringer } from '../cpus/doorbell.js'
 import type { Recovery } from '../machine/layer.js'
 import { clearBit, ringAll } from './cpu-mask.js'
-import { recoverLevels } from './level.js'
-import { clearInterest, KIND_QUEUE, KIND_SEMAPHORE, KIND_SEQLOCK, readInterests } from './interests.js'
+import { recoverLevels } from './layer-lock.js'
+import { clearInterest, KIND_QUEUE, KIND_SEMAPHORE, KIND_SEQLOCK, readInterests } from './held-locks.js'
 import { replayJournal } from './journal.js'
 import { SeqlockWords } from './layouts.js'
 import { isReserved, MutexProtocol, TOKEN, tokenOf } from './mutex-words.js'

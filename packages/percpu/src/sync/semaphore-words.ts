@@ -22,9 +22,9 @@ import {
   storeU32,
   type Memory,
 } from '#mem'
-import type { Ringer } from '../machine/doorbell.js'
+import type { Ringer } from '../cpus/doorbell.js'
 import { clearBit, ringAll } from './cpu-mask.js'
-import type { InterestEntry } from './interests.js'
+import type { InterestEntry } from './held-locks.js'
 import { Interest, SemaphoreWords } from './layouts.js'
 
 export const MAX_PERMITS = 2 ** 24 - 1

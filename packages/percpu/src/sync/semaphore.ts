@@ -9,9 +9,9 @@
 import { loadU32 } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
-import type { SyncCore } from './core.js'
+import type { SyncCore } from './state.js'
 import { NotOwnerError } from './errors.js'
-import { KIND_SEMAPHORE } from './interests.js'
+import { KIND_SEMAPHORE } from './held-locks.js'
 import { SemaphoreWords } from './layouts.js'
 import {
   exchangeValue,

@@ -18,9 +18,9 @@
  */
 import { addAtomic32, loadAtomic32 } from '#mem'
 import { checkFunction } from '../machine/check.js'
-import type { SyncCore } from './core.js'
+import type { SyncCore } from './state.js'
 import { SectionError, SelfDeadlockError } from './errors.js'
-import { KIND_SEQLOCK } from './interests.js'
+import { KIND_SEQLOCK } from './held-locks.js'
 import { SeqlockWords } from './layouts.js'
 import { Mutex } from './mutex.js'
 import { isThenable, type Section } from './section.js'

@@ -2,7 +2,7 @@
 import { loadU32, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { array, struct } from '../layout/index.js'
-import type { Directory } from '../machine/directory.js'
+import type { Directory } from '../bootmem/directory.js'
 import type { JournalPlace } from './journal.js'
 import {
   JOURNAL_ENTRIES,

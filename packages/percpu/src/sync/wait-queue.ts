@@ -8,11 +8,11 @@
  * taken its part or given up, rings the next one. Both sides are in their lists of interests meanwhile: after a death all
  * waiters are rung.
  */
-import type { SyncCore } from './core.js'
+import type { SyncCore } from './state.js'
 import { clearBit, nextBit, ringAll, setBit } from './cpu-mask.js'
 import { LockTimeoutError } from './errors.js'
-import { KIND_QUEUE } from './interests.js'
-import { REASON_WAKE } from '../machine/doorbell.js'
+import { KIND_QUEUE } from './held-locks.js'
+import { REASON_WAKE } from '../cpus/doorbell.js'
 import {
   asyncDeadlineOf,
   deadlineOf,

@@ -13,10 +13,10 @@ const shape = { size: 256, align: 64, hash: 1 }
 const wide = { size: 1500, align: 8, hash: 0 }
 const fresh = (debugHeap = false): Machine => boot({ memory: '512 KiB', cpus: 4, journal: 16, debugHeap })
 const { HeapMap, USED } = await import('../../dist/alloc/page-map.js')
-const { AllocLabels } = await import('../../dist/alloc/labels.js')
+const { AllocLabels } = await import('../../dist/alloc/debug-labels.js')
 const { ZoneWords } = await import('../../dist/alloc/layouts.js')
 const { readMap } = await import('../../dist/machine/memory-map.js')
-const { Level } = await import('../../dist/sync/level.js')
+const { Level } = await import('../../dist/sync/layer-lock.js')
 const { tokenOf } = await import('../../dist/sync/mutex-words.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 /** Every access at the beginning, and some of the later ones of long operations. */

@@ -7,7 +7,7 @@ import { verify } from './support/verify.js'
 
 const { boot, join } = percpu
 const { CacheWords } = await import('../../dist/alloc/layouts.js')
-const { Level } = await import('../../dist/sync/level.js')
+const { Level } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { tokenOf } = await import('../../dist/sync/mutex-words.js')
 

@@ -9,7 +9,7 @@ const { boot, join } = percpu
 const { USED, HeapMap } = await import('../../dist/alloc/page-map.js')
 const { ZoneWords } = await import('../../dist/alloc/layouts.js')
 const { readMap } = await import('../../dist/machine/memory-map.js')
-const { Level } = await import('../../dist/sync/level.js')
+const { Level } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { tokenOf } = await import('../../dist/sync/mutex-words.js')
 

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
 
 const { readMap } = await import('../../dist/machine/memory-map.js')
-const { Level } = await import('../../dist/sync/level.js')
+const { Level } = await import('../../dist/sync/layer-lock.js')
 const { tokenOf } = await import('../../dist/sync/mutex-words.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { PercpuCounterWords } = await import('../../dist/percpu/layouts.js')

@@ -5,7 +5,7 @@ import type { Machine } from 'percpu'
 import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
 
 const { boot, join } = percpu
-const { Level, LEVEL_PAGES } = await import('../../dist/sync/level.js')
+const { Level, LEVEL_PAGES } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { LEVEL_ENTRIES } = await import('../../dist/sync/layouts.js')
 const { tokenOf } = await import('../../dist/sync/mutex-words.js')

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { mem, percpu, type Scenario } from 'percpu-lab'
 import { check, prepare, type BareCpu } from './support.js'
 
-const { CallRecords, functionId } = await import('../../../dist/machine/call-records.js')
+const { CallRecords, functionId } = await import('../../../dist/cpus/call-records.js')
 const { struct, atomic, published, i32 } = percpu
 const Words = struct('Words', { runs: atomic(i32), data: published(i32), done: atomic(i32) })
 const words = (t: Scenario) => t.memory(Words, 'words')

@@ -14,16 +14,16 @@ import {
 import type { BootOptions, Machine, Memory, Struct } from 'percpu'
 import { counts } from './counts.js'
 
-const { CpuTable } = await import('../../../dist/machine/cpu-table.js')
-const { Directory } = await import('../../../dist/machine/directory.js')
-const { Inspector } = await import('../../../dist/machine/inspect.js')
+const { CpuTable } = await import('../../../dist/cpus/cpu-table.js')
+const { Directory } = await import('../../../dist/bootmem/directory.js')
+const { Inspector } = await import('../../../dist/watch/inspect.js')
 const { Clock } = await import('../../../dist/machine/clock.js')
-const { Memblock } = await import('../../../dist/machine/memblock.js')
-const { Doorbell } = await import('../../../dist/machine/doorbell.js')
-const { Calls } = await import('../../../dist/machine/calls.js')
-const { GracePeriods } = await import('../../../dist/machine/grace-period.js')
-const { Idle } = await import('../../../dist/machine/idle.js')
-const { VpaRegistry } = await import('../../../dist/machine/vpa-registry.js')
+const { Memblock } = await import('../../../dist/bootmem/memblock.js')
+const { Doorbell } = await import('../../../dist/cpus/doorbell.js')
+const { Calls } = await import('../../../dist/cpus/calls.js')
+const { GracePeriods } = await import('../../../dist/cpus/grace-period.js')
+const { Idle } = await import('../../../dist/cpus/idle.js')
+const { VpaRegistry } = await import('../../../dist/watch/vpa-registry.js')
 const { threadKey } = await import('../../../dist/machine/platform.js')
 const { readMap } = await import('../../../dist/machine/memory-map.js')
 

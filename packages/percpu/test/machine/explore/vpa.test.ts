@@ -5,10 +5,10 @@ import { mem, percpu } from 'percpu-lab'
 import type { Memory } from 'percpu'
 import { check, prepare, type World } from './support.js'
 
-const { DispatchLog, readDispatchLog, WORK } = await import('../../../dist/machine/dispatch-log.js')
-const { Heartbeat } = await import('../../../dist/machine/heartbeat.js')
-const { OwnVpa } = await import('../../../dist/machine/vpa.js')
-const { CpuWatch } = await import('../../../dist/machine/vpa-layout.js')
+const { DispatchLog, readDispatchLog, WORK } = await import('../../../dist/watch/dispatch-log.js')
+const { Heartbeat } = await import('../../../dist/watch/heartbeat.js')
+const { OwnVpa } = await import('../../../dist/watch/vpa.js')
+const { CpuWatch } = await import('../../../dist/watch/vpa-layout.js')
 const { struct, published, i32 } = percpu
 const Data = struct('Data', { data: published(i32) })
 

@@ -5,17 +5,17 @@
 import assert from 'node:assert/strict'
 import { mem, type CpuContext, type Scenario } from 'percpu-lab'
 import type { Memory } from 'percpu/mem'
-import type { SyncCore as Core } from '../../../../dist/sync/core.js'
+import type { SyncCore as Core } from '../../../../dist/sync/state.js'
 import type { RecoveryResult } from '../../../../dist/sync/recovery.js'
 
 // Loaded after the lab, which puts its own memory accesses under them.
 const { Cpu } = await import('../../../../dist/machine/layouts.js')
-const { Doorbell, Ringer } = await import('../../../../dist/machine/doorbell.js')
-const { Idle } = await import('../../../../dist/machine/idle.js')
+const { Doorbell, Ringer } = await import('../../../../dist/cpus/doorbell.js')
+const { Idle } = await import('../../../../dist/cpus/idle.js')
 const layouts = await import('../../../../dist/sync/layouts.js')
-const { SyncCore } = await import('../../../../dist/sync/core.js')
+const { SyncCore } = await import('../../../../dist/sync/state.js')
 const { recoverSync } = await import('../../../../dist/sync/recovery.js')
-const { Level, recoverLevels } = await import('../../../../dist/sync/level.js')
+const { Level, recoverLevels } = await import('../../../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../../../dist/sync/sync-map.js')
 const { Mutex } = await import('../../../../dist/sync/mutex.js')
 const { Completion } = await import('../../../../dist/sync/completion.js')

@@ -1,0 +1,166 @@
+/**
+ * CPUs: who holds which number, and in which state it is.
+ *
+ *     thread   0 ──claim──▶ key ──release──▶ 0            the owner's way
+ *                            └──reap──▶ -reaper ──▶ 0     when its thread died
+ *              0 ──withdraw──▶ never                        by limitCpus
+ *     state    incarnation × 8 + { offline → starting → online → stopping → offline, or → dead → offline }
+ *
+ * Rules: `thread` changes only by compare-and-exchange from 0 (claim), from the own key (release) or from the dead thread's
+ * key (reap), so exactly one thread may write the rest of a record at any time. `state` is written only by that thread.
+ * Claiming is the first write a joining thread makes, in one word, so a thread killed anywhere later can be found by its key.
+ * All masks are computed from these two words; nothing else says who is online.
+ */
+import { compareExchangeAtomic32, loadAtomic32, loadU32, storeAtomic32, type Memory } from '#mem'
+import { NoFreeCpuError } from '../machine/errors.js'
+import { Cpu } from '../machine/layouts.js'
+import type { MemoryMap } from '../machine/memory-map.js'
+import { CpuWatch } from '../watch/vpa-layout.js'
+
+export const cpuStates = ['offline', 'starting', 'online', 'stopping', 'dead'] as const
+export type CpuState = (typeof cpuStates)[number]
+
+export interface CpuInfo {
+  readonly cpu: number
+  readonly node: number
+  readonly state: CpuState
+  /** How many threads have been this CPU, the present one included. */
+  readonly incarnation: number
+}
+
+/** In `thread`: this number has been given up for good. No key, and not minus one. */
+const WITHDRAWN = -(2 ** 31)
+const stride = Cpu.stride / 4
+const stateBits = 3
+
+export class CpuTable {
+  readonly memory: Memory
+  readonly map: MemoryMap
+
+  constructor(memory: Memory, map: MemoryMap) {
+    this.memory = memory
+    this.map = map
+  }
+
+  /** Word index of a CPU's record. */
+  record(cpu: number): number {
+    return this.map.cpuTable + cpu * stride
+  }
+
+  /** Gives the lowest free number to the thread `key`. */
+  claim(key: number): number {
+    for (let cpu = 0; cpu < this.map.cpus; cpu++) {
+      // C(cpu.thread) takes the number; pairs with D in release: what the previous holder wrote in the record happened
+      // before, and the record is now the claimer's alone. Mutant: cpus/claim-without-exchange.
+      if (compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, 0, key) === 0)
+        return cpu
+    }
+    throw new NoFreeCpuError(
+      `all ${this.map.cpus} possible CPUs have a thread: boot with more \`cpus\`, or supervise workers so that those of ` +
+        `ended ones become free`,
+      { cpus: this.map.cpus },
+    )
+  }
+
+  /** Gives the number back. The caller holds it, by its own key or as its reaper. */
+  release(cpu: number): void {
+    this.setState(cpu, this.incarnation(cpu), 'offline')
+    // D(cpu.thread) pairs with C in claim: the record now belongs to whoever claims it next. Mutant:
+    // cpus/release-before-offline.
+    storeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, 0)
+  }
+
+  /** Gives a number up that no thread has: from now on it is not possible. False if a thread has it. */
+  withdraw(cpu: number): boolean {
+    // atomic: a thread that claims the number at the same moment wins or loses by the same word.
+    const found = compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, 0, WITHDRAWN)
+    return found === 0 || found === WITHDRAWN
+  }
+
+  /** Makes a number possible again; by the thread that gave it up a moment ago. */
+  restore(cpu: number): void {
+    // atomic: of an exchange that fails the number had not been given up.
+    compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, WITHDRAWN, 0)
+  }
+
+  /** Whether a thread could ever be this CPU. */
+  isPossible(cpu: number): boolean {
+    return this.thread(cpu) !== WITHDRAWN
+  }
+
+  /** Whether a thread is this CPU, or was and has not been cleaned up after. */
+  isPresent(cpu: number): boolean {
+    const thread = this.thread(cpu)
+    return thread !== 0 && thread !== WITHDRAWN
+  }
+
+  /** Word index of what watchers know of a CPU. */
+  watch(cpu: number): number {
+    return this.map.watchTable + (cpu * CpuWatch.stride) / 4
+  }
+
+  /** Takes a dead thread's number over for cleaning up; false if another reaper did, or the thread has no number. */
+  takeOver(cpu: number, deadKey: number, reaperKey: number): boolean {
+    // atomic: of several reapers exactly one wins; the dead thread itself writes no more.
+    return (
+      compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, deadKey, -reaperKey) ===
+      deadKey
+    )
+  }
+
+  /** The thread that holds the number: its key, 0 for none, minus the reaper's key while it is cleaned up. */
+  thread(cpu: number): number {
+    // atomic: a snapshot; what hangs on it is decided by claim and takeOver.
+    return loadAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread)
+  }
+
+  /** Incarnation × 8 + state, as stored: two equal words are the same stretch of the same incarnation. */
+  stateWord(cpu: number): number {
+    // F(cpu.state) pairs with E in setState: what the CPU wrote before it entered this state may be read.
+    // Mutant: machine/online-before-record.
+    return loadAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.state)
+  }
+
+  setState(cpu: number, incarnation: number, state: CpuState): void {
+    const word = (incarnation << stateBits) | cpuStates.indexOf(state)
+    // E(cpu.state) pairs with F in stateWord: `online` invites rings, calls and grace periods to count on this CPU; `offline`
+    // and `dead` say that it reads nothing any more. Mutant: machine/online-before-record.
+    storeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.state, word)
+  }
+
+  state(cpu: number): CpuState {
+    return stateOf(this.stateWord(cpu))
+  }
+
+  incarnation(cpu: number): number {
+    return this.stateWord(cpu) >>> stateBits
+  }
+
+  node(cpu: number): number {
+    return loadU32(this.memory.u32, this.record(cpu) + Cpu.words.node)
+  }
+
+  info(cpu: number): CpuInfo {
+    const word = this.stateWord(cpu)
+    return { cpu, node: this.node(cpu), state: stateOf(word), incarnation: word >>> stateBits }
+  }
+
+  /** CPUs that pass `filter`, ascending. */
+  select(filter: (cpu: number) => boolean): number[] {
+    const cpus = []
+    for (let cpu = 0; cpu < this.map.cpus; cpu++) if (filter(cpu)) cpus.push(cpu)
+    return cpus
+  }
+
+  online(): number[] {
+    return this.select((cpu) => this.state(cpu) === 'online')
+  }
+}
+
+/** The state in a word of {@link CpuTable.stateWord}. */
+export function stateOf(word: number): CpuState {
+  return cpuStates[word & ((1 << stateBits) - 1)] ?? 'dead'
+}
+export function incarnationOf(word: number): number {
+  return word >>> stateBits
+}

@@ -1,0 +1,332 @@
+/**
+ * Doorbells: how one CPU makes another one do something, and how a CPU waits for others without blocking.
+ *
+ *     cpu.bell     a bit per reason, set by ringers, taken all at once by the CPU when it answers
+ *     cpu.hint     plain copy for `poll`: may lag, never decides
+ *     cpu.waiters  a bit per CPU that wants to be rung (WAKE) when this CPU's progress words change
+ *
+ * A CPU sleeps on its own bell only, whatever it waits for: it enters itself in the waiters of the CPUs concerned, checks its
+ * condition, and checks again each time it is rung. A ringer killed between setting the bit and waking, or after it took the
+ * waiters and before it rang them, leaves somebody asleep: every ring wakes, and its reaper rings everybody.
+ *
+ * An answer runs as a job of its own (or inside `poll`, which the caller places), so no synchronous section of this thread is
+ * under way: answering is a quiescent state.
+ * Cost: see "machine" in docs/benchmarks.md for round trips.
+ */
+import * as mem from '#mem'
+import {
+  awaitUntil,
+  exchangeAtomic32,
+  loadAtomic32,
+  notify32,
+  orAtomic32,
+  storeAtomic32,
+  waitAsync32,
+  canWaitAsync,
+} from '#mem'
+import { ArgumentError } from '../errors.js'
+import type { CpuTable } from './cpu-table.js'
+import { UnsupportedError } from '../machine/errors.js'
+import { Cpu } from '../machine/layouts.js'
+import { MASK_WORDS } from '../machine/limits.js'
+import { host, reportError, startTimer, type Channel } from '../machine/platform.js'
+
+/** A local constant: an imported binding is looked up anew at each `poll` (0.3 ns). */
+const { load32, store32 } = mem
+
+/** The machine's own reasons; those of users start at bit {@link USER_REASONS_SHIFT}. */
+export const REASON_QUIESCE = 1
+export const REASON_CALL = 2
+export const REASON_WAKE = 4
+/** A supervisor asks for a sign of life, or for other entries in the dispatch log. heartbeat.ts */
+export const REASON_WATCH = 64
+export const USER_REASONS_SHIFT = 8
+export const USER_REASONS = 16
+/** Bounds of the tries of {@link Doorbell.until} before it sleeps: about 1 and 10 µs. */
+const MIN_TRIES = 32
+const MAX_TRIES = 256
+/** Waits in a row that need not sleep, between two that go through the event loop. */
+const UNSLEPT = 256
+
+/** Whether this CPU hears its bell by `Atomics.waitAsync` or, where that is missing, by messages. */
+export type DoorbellMode = 'waitAsync' | 'port'
+
+/** @throws ArgumentError for another mode; UnsupportedError for one that this engine does not have. */
+export function chooseDoorbellMode(wanted: DoorbellMode | undefined): DoorbellMode {
+  const mode = wanted ?? (canWaitAsync ? 'waitAsync' : 'port')
+  if (!['waitAsync', 'port'].includes(mode)) {
+    throw new ArgumentError(`doorbell: '${mode}' is neither 'waitAsync' nor 'port'`, {
+      doorbell: mode,
+    })
+  }
+  if (mode === 'waitAsync' ? canWaitAsync : host.BroadcastChannel) return mode
+  throw new UnsupportedError(
+    mode === 'port'
+      ? 'there is no BroadcastChannel here, which a doorbell by messages needs'
+      : "there is no Atomics.waitAsync here; use doorbell: 'port'",
+  )
+}
+
+/** Rings bells; can be used by a thread that is no CPU itself (a reaper). */
+export class Ringer {
+  readonly #table: CpuTable
+  readonly #channels = new Map<number, Channel>()
+
+  constructor(table: CpuTable) {
+    this.#table = table
+  }
+
+  /** Sets the reasons and wakes the CPU, also when it is parked (but a parked CPU needs no waking to be quiescent). */
+  ring(cpu: number, reasons: number): void {
+    const { memory } = this.#table
+    const record = this.#table.record(cpu)
+    // K(cpu.bell) pairs with L in answer: what the ringer wrote before is the answering CPU's to read. Mutant:
+    // cpus/ring-before-call.
+    orAtomic32(memory.i32, record + Cpu.words.bell, reasons)
+    store32(memory.i32, record + Cpu.words.hint, 1)
+    // atomic: a wake-up orders nothing; the bell does.
+    notify32(memory.i32, record + Cpu.words.bell)
+    // atomic: how to wake is a matter of speed only.
+    if (loadAtomic32(memory.i32, record + Cpu.words.port) === 1) this.#channel(cpu).postMessage(0)
+    // atomic: read after K, as the parking CPU reads its bell after it wrote this word: one of both sees the other.
+    const parkedOn = loadAtomic32(memory.i32, record + Cpu.words.parkedOn)
+    if (parkedOn >= 0 && (reasons & ~(REASON_QUIESCE | REASON_WAKE)) !== 0) notify32(memory.i32, parkedOn)
+  }
+
+  /** Rings everybody who waits for `cpu`, after one of its progress words changed. */
+  wakeWaiters(cpu: number): void {
+    const { memory } = this.#table
+    const mask = this.#table.record(cpu) + Cpu.words.waiters
+    for (let i = 0; i < MASK_WORDS; i++) {
+      // N(cpu.waiters) pairs with M in #holds: either this sees the waiter's bit, or the waiter's check, which comes after
+      // its bit, sees the progress. Mutant: cpus/check-before-waiting.
+      let bits = loadAtomic32(memory.i32, mask + i) === 0 ? 0 : exchangeAtomic32(memory.i32, mask + i, 0)
+      for (; bits !== 0; bits &= bits - 1) this.ring(i * 32 + 31 - Math.clz32(bits & -bits), REASON_WAKE)
+    }
+  }
+
+  close(): void {
+    for (const channel of this.#channels.values()) channel.close()
+    this.#channels.clear()
+  }
+
+  #channel(cpu: number): Channel {
+    let channel = this.#channels.get(cpu)
+    if (!channel) {
+      channel = openChannel(this.#table.map.id, cpu)
+      this.#channels.set(cpu, channel)
+    }
+    return channel
+  }
+}
+
+/** One CPU's own end: hears, answers, and waits. */
+export class Doorbell {
+  readonly ringer: Ringer
+  readonly #table: CpuTable
+  readonly #cpu: number
+  readonly #bell: number
+  readonly #hint: number
+  readonly #handlers = new Map<number, () => void>()
+  readonly #waits = new Set<Wait>()
+  /** Set by the VPA layer: is told of each answer, before it is given. */
+  onAnswer: ((reasons: number) => void) | undefined
+  #channel: Channel | undefined
+  #letDie: () => void = () => undefined
+  #tries = MAX_TRIES
+  #unslept = 0
+  #answering = false
+  #muted = false
+  #open = true
+
+  constructor(table: CpuTable, cpu: number) {
+    this.ringer = new Ringer(table)
+    this.#table = table
+    this.#cpu = cpu
+    this.#bell = table.record(cpu) + Cpu.words.bell
+    this.#hint = table.record(cpu) + Cpu.words.hint
+    this.on(REASON_WAKE, () => this.#recheck())
+  }
+
+  /** Sets what is done for one reason (a single bit), in place of what was done before. */
+  on(reason: number, handler: () => void): void {
+    this.#handlers.set(reason, handler)
+  }
+
+  /** Starts hearing, before the CPU comes online: what was rung for an earlier incarnation is dropped. */
+  start(mode: DoorbellMode): void {
+    const { i32 } = this.#table.memory
+    // atomic: the CPU is not online yet; E in setState publishes these.
+    exchangeAtomic32(i32, this.#bell, 0)
+    storeAtomic32(i32, this.#table.record(this.#cpu) + Cpu.words.port, mode === 'port' ? 1 : 0)
+    store32(i32, this.#hint, 0)
+    if (mode === 'waitAsync') {
+      this.#listenToWord().catch(reportError)
+      return
+    }
+    this.#channel = openChannel(this.#table.map.id, this.#cpu)
+    this.#channel.onmessage = () => {
+      this.#answerIfOpen()
+    }
+    this.#channel.unref?.()
+  }
+
+  /** Stops hearing. Waits that are under way end as if they had timed out. */
+  close(): void {
+    this.#open = false
+    for (const wait of [...this.#waits]) this.#settle(wait, false)
+    this.ringer.close()
+    this.#channel?.close()
+    // atomic: ends the pending waitAsync of #listenToWord.
+    if (!this.#channel) notify32(this.#table.memory.i32, this.#bell)
+  }
+
+  /**
+   * Makes `Machine.poll`: answers now if somebody has rung; one plain load and one plain store otherwise. A closure over one view,
+   * because the engine then treats that view as a constant.
+   *
+   * The load is of a racy word and may lag; the store is there so that no engine moves the load out of the caller's loop.
+   */
+  makePoll(): () => void {
+    const view = this.#table.memory.i32
+    const hint = this.#hint
+    const polled = this.#table.record(this.#cpu) + Cpu.words.polled
+    return () => {
+      if (load32(view, hint) === 0) store32(view, polled, 1)
+      else this.answer()
+    }
+  }
+
+  /** Whether nothing is answered now: this is being called by an answer, or the CPU is in an idle stretch. */
+  get isMuted(): boolean {
+    return this.#answering || this.#muted
+  }
+  /** What would run then could read what a grace period, which does not wait for idle CPUs, frees. */
+  mute(muted: boolean): void {
+    this.#muted = muted
+  }
+
+  /** Takes all reasons rung so far and does what they ask for. The caller is at a point where nothing is being read. */
+  answer(): void {
+    if (this.isMuted) return
+    this.#answering = true
+    try {
+      const { i32 } = this.#table.memory
+      store32(i32, this.#hint, 0)
+      // L(cpu.bell) pairs with K in ring: what the ringers wrote before they rang may be read. Mutant:
+      // cpus/ring-before-call.
+      let reasons = exchangeAtomic32(i32, this.#bell, 0)
+      if (reasons !== 0) this.onAnswer?.(reasons)
+      for (; reasons !== 0; reasons &= reasons - 1) {
+        try {
+          this.#handlers.get(reasons & -reasons)?.()
+        } catch (error) {
+          reportError(error)
+        }
+      }
+    } finally {
+      this.#answering = false
+    }
+  }
+
+  /** Whether an answer is under way on this stack. */
+  get isAnswering(): boolean {
+    return this.#answering
+  }
+  /** Takes what was rung so far without answering it; to be rung again by the caller, who sleeps on the bell meanwhile. */
+  take(): number {
+    // atomic: as L; what the ringers wrote before is read by whoever answers the ring that follows this.
+    return exchangeAtomic32(this.#table.memory.i32, this.#bell, 0)
+  }
+
+  /** Asks all conditions of {@link until} again. */
+  recheck(): void {
+    this.#recheck()
+  }
+
+  /**
+   * Resolves to true as soon as `done()` holds, or to false after `timeout` ms. `done` reads progress words of `cpus` and is called
+   * again whenever one of them announces progress. Keeps the process alive meanwhile.
+   */
+  until(cpus: readonly number[], done: () => boolean, timeout = Infinity): Promise<boolean> {
+    return new Promise((resolve) => {
+      if (this.#spin(done)) {
+        // A loop of waits that never have to wait still lets timers and sockets have their turn.
+        if (++this.#unslept % UNSLEPT === 0) host.setTimeout(() => resolve(true), 0)
+        else resolve(true)
+        return
+      }
+      const stopTimer = startTimer(() => {
+        this.#settle(wait, this.#holds(wait))
+      }, timeout)
+      const wait: Wait = { cpus, done, resolve, stopTimer }
+      this.#waits.add(wait)
+      if (this.#waits.size === 1) this.#letDie = startTimer(() => undefined, 2 ** 31 - 1)
+      if (this.#holds(wait)) this.#settle(wait, true)
+    })
+  }
+
+  /**
+   * Tries for some microseconds before sleeping: a CPU that answers at once, as most do, saves this one the way through its
+   * event loop. Adaptive, as the kernel's halt polling: longer after a success, shorter after a failure.
+   */
+  #spin(done: () => boolean): boolean {
+    const succeeded = awaitUntil(done, this.#tries)
+    this.#tries = succeeded ? Math.min(MAX_TRIES, this.#tries * 2) : Math.max(MIN_TRIES, this.#tries >> 1)
+    return succeeded
+  }
+
+  #recheck(): void {
+    for (const wait of [...this.#waits]) if (this.#holds(wait)) this.#settle(wait, true)
+  }
+
+  #holds({ cpus, done }: Wait): boolean {
+    for (const cpu of cpus) {
+      const word = this.#table.record(cpu) + Cpu.words.waiters + (this.#cpu >>> 5)
+      // M(cpu.waiters) pairs with N in wakeWaiters: set before the condition is read, so progress that this check misses finds
+      // the bit. Mutant: cpus/check-before-waiting.
+      orAtomic32(this.#table.memory.i32, word, 1 << (this.#cpu & 31))
+    }
+    return done()
+  }
+
+  #settle(wait: Wait, result: boolean): void {
+    if (!this.#waits.delete(wait)) return
+    wait.stopTimer()
+    if (this.#waits.size === 0) {
+      this.#letDie()
+      this.#letDie = () => undefined
+    }
+    wait.resolve(result)
+  }
+
+  async #listenToWord(): Promise<void> {
+    let busy = 0
+    while (this.#open) {
+      // atomic: sleeps only while the bell is 0, so a ring in between is not lost.
+      const heard = waitAsync32(this.#table.memory.i32, this.#bell, 0)
+      busy = heard.async ? 0 : busy + 1
+      // A CPU that is rung without pause still lets its timers and sockets have their turn.
+      await (busy > 64 ? new Promise<void>((resolve) => host.setTimeout(resolve, 0)) : heard.value)
+      this.#answerIfOpen()
+    }
+  }
+
+  #answerIfOpen(): void {
+    if (this.#open) this.answer()
+  }
+}
+
+interface Wait {
+  readonly cpus: readonly number[]
+  readonly done: () => boolean
+  readonly resolve: (result: boolean) => void
+  readonly stopTimer: () => void
+}
+
+function openChannel(machine: number, cpu: number): Channel {
+  if (!host.BroadcastChannel) throw new UnsupportedError('there is no BroadcastChannel here')
+  const channel = new host.BroadcastChannel(`percpu/${machine}/${cpu}`)
+  channel.unref?.()
+  return channel
+}

@@ -1,0 +1,142 @@
+/**
+ * Hotplug callbacks: how a layer gets its per-CPU state ready when its CPU comes online, and back when it leaves or dies.
+ * (After the kernel's cpuhp states.)
+ *
+ * Each thread that uses a layer adds the layer's callbacks. `startup` runs at once, on the CPU concerned; `teardown` runs on it
+ * in the opposite order when it goes offline; `dead` runs in the opposite order too, but on the thread that reaps a CPU
+ * whose thread died at any point, so it must cope with half-done work and with being run again.
+ */
+import { ArgumentError } from '../errors.js'
+import { checkFunction, checkName, checkObject, shown } from '../machine/check.js'
+import { HotplugError } from '../machine/errors.js'
+import type { Layer } from '../machine/layer.js'
+
+export interface HotplugCallbacks {
+  /** Unique on its machine object; named in errors. */
+  readonly name: string
+  readonly startup?: () => void
+  readonly teardown?: () => void | Promise<void>
+  readonly dead?: (cpu: number, incarnation: number) => void
+}
+
+/** How the stay of the calling thread ends. */
+export interface StayEnd {
+  /** Whether others have ended it before. */
+  readonly isOver: () => boolean
+  /** What was rung so far, while everything is still there. */
+  readonly answer: () => void
+  readonly leave: () => void
+}
+
+/** Those of the machine objects that are online on this thread; a thread that leaves and joins again has another one. */
+const living = new Map<string, Hotplug>()
+
+/** The callbacks that this thread has for the machine now. */
+export function hotplugOf(machine: number, thread: number): Hotplug | undefined {
+  return living.get(`${machine}/${thread}`)
+}
+
+export class Hotplug {
+  readonly #callbacks: HotplugCallbacks[] = []
+  readonly #place: string
+
+  constructor(machine: number, thread: number) {
+    this.#place = `${machine}/${thread}`
+    living.set(this.#place, this)
+  }
+
+  /** The machine object is offline. */
+  close(): void {
+    if (living.get(this.#place) === this) living.delete(this.#place)
+  }
+
+  /**
+   * Runs `startup` and keeps the rest for later. If it throws, nothing is added.
+   *
+   * @throws HotplugError with what `startup` threw as its cause; ArgumentError for a name that is taken.
+   */
+  add(callbacks: HotplugCallbacks): void {
+    checkObject('callbacks', callbacks)
+    const { name } = callbacks
+    if (this.#callbacks.some((other) => other.name === name)) {
+      throw new ArgumentError(`hotplug callbacks named '${name}' were added before`, { name })
+    }
+    checkName('name', name)
+    for (const when of ['startup', 'teardown', 'dead'] as const)
+      if (callbacks[when] !== undefined) checkFunction(when, callbacks[when])
+    try {
+      callbacks.startup?.()
+    } catch (error) {
+      throw new HotplugError(`startup of '${name}' failed; it was not added`, { name }, { cause: error })
+    }
+    this.#callbacks.push(callbacks)
+  }
+
+  /**
+   * Tears down in the opposite order, and then the machine's layers. Every callback runs, whatever others throw. From the layers on
+   * it is one stretch, in which nothing is answered: another task of this thread, or what is rung for, would still take memory or locks
+   * of a layer that has ended the stay.
+   */
+  async teardown(
+    layers: readonly Layer[],
+    { isOver, answer, leave }: StayEnd,
+  ): Promise<HotplugError | undefined> {
+    const errors: unknown[] = []
+    const failed: string[] = []
+    const fail = (name: string, error: unknown): void => {
+      errors.push(error)
+      failed.push(name)
+    }
+    for (let last = this.#callbacks.pop(); last; last = this.#callbacks.pop()) {
+      const { name, teardown } = last
+      try {
+        await teardown?.()
+      } catch (error) {
+        fail(name, error)
+      }
+    }
+    const isForsaken = isOver()
+    // While there still is what it may take. Mutant: cpus/never-answered.
+    if (!isForsaken) answer()
+    for (const layer of [...layers].reverse()) {
+      try {
+        if (isForsaken) layer.forsake?.()
+        else layer.detach?.()
+      } catch (error) {
+        fail(layer.name, error)
+      }
+    }
+    leave()
+    return summarise('teardown', failed, errors)
+  }
+
+  /** Lets every layer clean up after a dead CPU. Every callback runs, whatever others throw. */
+  dead(cpu: number, incarnation: number): HotplugError | undefined {
+    const errors: unknown[] = []
+    const failed: string[] = []
+    for (const { name, dead } of [...this.#callbacks].reverse()) {
+      try {
+        dead?.(cpu, incarnation)
+      } catch (error) {
+        errors.push(error)
+        failed.push(name)
+      }
+    }
+    return summarise('dead', failed, errors)
+  }
+}
+
+function summarise(
+  step: string,
+  failed: readonly string[],
+  errors: readonly unknown[],
+): HotplugError | undefined {
+  if (failed.length === 0) return undefined
+  const cause = errors.length === 1 ? errors[0] : new AggregateError(errors)
+  const why = errors.map((error) => (error instanceof Error ? error.message : shown(error))).join('; ')
+  return new HotplugError(
+    `${step} of ${failed.join(', ')} failed; the other layers went on: ${why}`,
+    { failed },
+    { cause },
+  )
+}

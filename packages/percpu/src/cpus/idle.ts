@@ -1,0 +1,197 @@
+/**
+ * Idle stretches: a CPU that is parked in `Atomics.wait`, or deaf, reads nothing that a grace period protects.
+ *
+ *     cpu.idle       odd inside such a stretch (as a VPA's yield_count)
+ *     cpu.parkedOn   the word it sleeps on, so that a ring that needs an answer can wake it
+ *     cpu.deaf       1: rings are not answered before the stretch ends
+ */
+import { addAtomic32, loadAtomic32, storeAtomic32, wait32, type WaitResult } from '#mem'
+import type { Calls } from './calls.js'
+import type { CpuTable } from './cpu-table.js'
+import type { Doorbell } from './doorbell.js'
+import { UnsupportedError } from '../machine/errors.js'
+import type { GracePeriods } from './grace-period.js'
+import { Cpu } from '../machine/layouts.js'
+import { host } from '../machine/platform.js'
+
+const { words } = Cpu
+/** Milliseconds. */
+const SLICE = 50
+
+/** Is told of idle stretches, inside them, and by the lock layer of waits for locks. */
+export interface WaitWatcher {
+  /** `word`: the word index on which the CPU parks, or -1 if it goes deaf. */
+  wentIdle(word: number): void
+  cameBack(word: number): void
+  /** What to give to {@link lockWaited} afterwards; 0 if nobody wants to know. */
+  lockWaits(): number
+  /** The wait for what is at byte address `address` is over. */
+  lockWaited(address: number, begun: number, acquired: boolean): void
+}
+
+export class Idle {
+  readonly #table: CpuTable
+  readonly #cpu: number
+  readonly #record: number
+  readonly #doorbell: Doorbell
+  readonly #gracePeriods: GracePeriods
+  readonly #calls: Calls
+  #depth = 0
+  /** Set by the VPA layer. */
+  watcher: WaitWatcher | undefined
+
+  constructor(table: CpuTable, cpu: number, doorbell: Doorbell, gracePeriods: GracePeriods, calls: Calls) {
+    this.#calls = calls
+    this.#table = table
+    this.#cpu = cpu
+    this.#record = table.record(cpu)
+    this.#doorbell = doorbell
+    this.#gracePeriods = gracePeriods
+  }
+
+  /** Before the CPU comes online: no stretch of an earlier incarnation is left over. */
+  start(): void {
+    const { i32 } = this.#table.memory
+    // atomic: the CPU is not online yet; E in setState publishes these.
+    storeAtomic32(i32, this.#record + words.idle, 0)
+    storeAtomic32(i32, this.#record + words.parkedOn, -1)
+    storeAtomic32(i32, this.#record + words.deaf, 0)
+  }
+
+  park(word: number, value: number, timeout: number): WaitResult {
+    this.#doorbell.answer()
+    const { i32 } = this.#table.memory
+    // atomic: written before the bell is read, as a ringer reads it after it rang: one of both sees the other.
+    storeAtomic32(i32, this.#record + words.parkedOn, word)
+    this.#enter(word)
+    try {
+      return this.#sleep(word, value, timeout)
+    } catch (error) {
+      throw new UnsupportedError(
+        'this thread must not block (the main thread of a browser page): use an async wait',
+        {},
+        { cause: error },
+      )
+    } finally {
+      this.#leave(word)
+      // atomic: a late ring of the user's word is a spurious wake-up, which park allows.
+      storeAtomic32(i32, this.#record + words.parkedOn, -1)
+      this.#doorbell.answer()
+    }
+  }
+
+  /** Whether this thread is allowed to block. */
+  mayBlock(): boolean {
+    try {
+      // atomic: -1 is no number of reasons, so this returns at once, where it does not throw.
+      wait32(this.#table.memory.i32, this.#record + words.bell, -1, 0)
+      return true
+    } catch (error) {
+      if (error instanceof TypeError) return false
+      throw error
+    }
+  }
+
+  /**
+   * Sleeps on the own bell until `done()` holds (true) or `timeout` ms are over (false), as an idle CPU. Whoever makes `done` hold
+   * rings this CPU afterwards. The bell is taken before `done` is asked, and slept on only while nothing has been rung
+   * since: so no ring is slept over. Rings are answered before each look; if `answers` is false, or an answer is under way
+   * already, they are kept for later.
+   */
+  sleepUntil(done: () => boolean, timeout: number, answers: boolean): boolean {
+    const deadline = timeout === Infinity ? Infinity : host.performance.now() + timeout
+    let kept = 0
+    try {
+      for (;;) {
+        if (answers && !this.#doorbell.isMuted) this.#doorbell.answer()
+        else kept |= this.#doorbell.take()
+        if (done()) return true
+        const rest = deadline === Infinity ? Infinity : deadline - host.performance.now()
+        if (rest <= 0) return false
+        this.#sleepOnBell(rest)
+      }
+    } finally {
+      if (kept !== 0) this.#doorbell.ringer.ring(this.#cpu, kept)
+    }
+  }
+
+  #sleepOnBell(timeout: number): void {
+    this.#enter(this.#record + words.bell)
+    try {
+      // atomic: sleeps only while the bell is 0; what a ring brings is read after the bell was taken.
+      wait32(this.#table.memory.i32, this.#record + words.bell, 0, timeout)
+    } catch (error) {
+      throw new UnsupportedError(
+        'this thread must not block (the main thread of a browser page): use an async wait',
+        {},
+        { cause: error },
+      )
+    } finally {
+      this.#leave(this.#record + words.bell)
+    }
+  }
+
+  /**
+   * A ring that comes between the look at the bell and the sleep wakes nobody, for it changes another word than the one slept on. So
+   * sleep in slices, and look at the bell between them.
+   */
+  #sleep(word: number, value: number, timeout: number): WaitResult {
+    const { i32 } = this.#table.memory
+    const end = host.performance.now() + timeout
+    for (;;) {
+      // atomic: a ring that came since the last answer is answered now, not slept over.
+      const isRung = !this.#isNested && loadAtomic32(i32, this.#record + words.bell) !== 0
+      if (isRung) return loadAtomic32(i32, word) === value ? 'ok' : 'not-equal'
+      const left = end - host.performance.now()
+      // atomic: the user's word, and the user's protocol.
+      const result = wait32(i32, word, value, Math.max(0, Math.min(left, SLICE)))
+      if (result !== 'timed-out' || left <= SLICE) return result
+    }
+  }
+
+  /** Inside a called function or a deaf stretch, nothing is answered before that ends. */
+  get #isNested(): boolean {
+    return this.#depth > 1 || this.#doorbell.isAnswering
+  }
+
+  deaf<Result>(run: () => Result): Result {
+    if (this.#depth > 0) return run()
+    this.#doorbell.answer()
+    // atomic: turning deaf is announced by #enter, so nobody goes on waiting for an answer.
+    storeAtomic32(this.#table.memory.i32, this.#record + words.deaf, 1)
+    this.#enter(-1)
+    try {
+      return run()
+    } finally {
+      this.#leave(-1)
+      this.#hear()
+    }
+  }
+
+  #hear(): void {
+    // Y(cpu.deaf) hears again; pairs with X in #isDeaf: a caller that found this CPU deaf wrote its call before this store, so the
+    // call is found below and skipped. Mutant: cpus/deaf-runs-later.
+    storeAtomic32(this.#table.memory.i32, this.#record + words.deaf, 0)
+    this.#calls.skipPending()
+    this.#doorbell.answer()
+  }
+
+  #enter(word: number): void {
+    if (this.#depth++ > 0) return
+    this.#doorbell.mute(true)
+    // O(cpu.idle) pairs with P in #hasPassed: all that this CPU read before is over, and a grace period may end
+    // without its answer. Mutant: cpus/idle-not-odd.
+    addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
+    this.#gracePeriods.announce()
+    this.watcher?.wentIdle(word)
+  }
+
+  #leave(word: number): void {
+    if (--this.#depth > 0) return
+    // VK(cpu.idle) back to even before anything is read again; pairs with VJ in #snapshot: a grace period that saw it odd has looked at
+    // it by a read-modify-write before, and what is read from now on finds what its updater had written. Mutant: cpus/idle-by-load.
+    addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
+    this.#doorbell.mute(false)
+    this.watcher?.cameBack(word)
+  }
+}

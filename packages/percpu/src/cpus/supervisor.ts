@@ -1,0 +1,157 @@
+/**
+ * Supervision: when a worker's thread ends, for whatever reason, its CPU becomes free again.
+ *
+ * A thread can end between any two of its writes and tells nobody. Node's `exit` event means that it writes no more; from
+ * then on its record is the reaper's.
+ *
+ *     cpu.thread    key ──takeOver──▶ -reaper ──takeOver──▶ -next reaper … ──release──▶ 0
+ *
+ * The reaper is a thread as well and may end at any point. Each step of reaping can be repeated, and the number is given back
+ * last; so whoever reaps a reaper finds the CPUs that it was cleaning up after (their `thread` is minus its key), takes them
+ * over by the same compare-and-exchange, and starts again from the first step. Of two supervisors one wins the
+ * exchange, and the other one leaves the CPU alone.
+ */
+import { storeAtomic32 } from '#mem'
+import { ArgumentError } from '../errors.js'
+import { finishCall } from './call-records.js'
+import type { CpuTable } from './cpu-table.js'
+import { Directory } from '../bootmem/directory.js'
+import { REASON_WAKE, Ringer } from './doorbell.js'
+import { HotplugError, UnsupportedError } from '../machine/errors.js'
+import { announceQuiescent } from './grace-period.js'
+import type { Layer } from '../machine/layer.js'
+import { Cpu } from '../machine/layouts.js'
+import { MASK_WORDS } from '../machine/limits.js'
+import { Memblock } from '../bootmem/memblock.js'
+import { hasThreadId, keyOfThreadId, reportError } from '../machine/platform.js'
+import { VpaRegistry } from '../watch/vpa-registry.js'
+
+/** What is needed of a worker: a Node `Worker` has it. */
+export interface SupervisedWorker {
+  readonly threadId: number
+  once(event: 'exit', listener: () => void): unknown
+}
+
+export interface Supervision {
+  /**
+   * After the worker has ended and been cleaned up after: the CPU that it held (none if it never joined), and those of other
+   * dead threads that it had begun to clean up after itself.
+   */
+  readonly reaped: Promise<readonly number[]>
+}
+
+/** Runs the layers' `dead` callbacks; may do nothing (a thread that has gone offline itself still supervises). */
+export type DeadCallback = (cpu: number, incarnation: number) => void
+
+/** The table given must stay usable as long as the thread lives, also when its own CPU goes offline. */
+export class Supervisor {
+  readonly #table: CpuTable
+  readonly #ringer: Ringer
+  readonly #key: number
+  readonly #layers: readonly Layer[]
+  readonly #onDead: DeadCallback
+
+  constructor(table: CpuTable, key: number, layers: readonly Layer[], onDead: DeadCallback) {
+    this.#table = table
+    this.#ringer = new Ringer(table)
+    this.#key = key
+    this.#layers = layers
+    this.#onDead = onDead
+  }
+
+  supervise(worker: SupervisedWorker): Supervision {
+    const unknown = Object(worker) as Partial<SupervisedWorker>
+    if (!hasThreadId || typeof unknown.once !== 'function' || typeof unknown.threadId !== 'number') {
+      throw new UnsupportedError(
+        'supervise needs a worker with a threadId and an exit event, as in Node; elsewhere call machine.declareDead(cpu) ' +
+          'once the thread has certainly stopped',
+      )
+    }
+    if (worker.threadId < 0) {
+      throw new ArgumentError('the worker has ended already: supervise it right after it is made', {
+        threadId: worker.threadId,
+      })
+    }
+    const key = keyOfThreadId(worker.threadId)
+    return {
+      reaped: new Promise((resolve) => {
+        worker.once('exit', () => {
+          resolve(this.reapAll(key))
+        })
+      }),
+    }
+  }
+
+  /**
+   * Cleans up after the dead thread `key`: the CPUs that it held, and those that it was cleaning up after. Returns those that
+   * this call took over, not those that another supervisor did.
+   */
+  reapAll(key: number): readonly number[] {
+    // What it left undone first: another CPU may wait for a lock of that one's.
+    const unfinished = this.#table.select((cpu) => this.#reap(cpu, -key))
+    return [...unfinished, ...this.#table.select((cpu) => this.#reap(cpu, key))]
+  }
+
+  /** `holder`: what the CPU's thread word must be, the dead thread's key or minus the dead reaper's. */
+  #reap(cpu: number, holder: number): boolean {
+    if (!this.#table.takeOver(cpu, holder, this.#key)) return false
+    const incarnation = this.#table.incarnation(cpu)
+    // In state offline nobody died in the stay that this incarnation names: the thread ended before it began its own one, or a
+    // reaper ended when it had cleaned up after it, all but for the number. The state stays, for the reaper after this one.
+    const hasDied = this.#table.state(cpu) !== 'offline'
+    if (hasDied) this.#table.setState(cpu, incarnation, 'dead')
+    announceQuiescent(this.#table, this.#ringer, cpu)
+    this.#wakeEverybody(cpu)
+    if (hasDied) this.#recoverLayers(cpu, incarnation)
+    // Until here the dead CPU's VPA could be read for a post-mortem.
+    new VpaRegistry(this.#table).unregisterDead(cpu, incarnation)
+    this.#clearRecord(cpu)
+    this.#freeRegions(cpu, incarnation)
+    this.#table.release(cpu)
+    return true
+  }
+
+  /** Every layer, and the users' callbacks, whatever others throw: a number that is never given back would help nobody. */
+  #recoverLayers(cpu: number, incarnation: number): void {
+    const recovery = { table: this.#table, ringer: this.#ringer, cpu, incarnation }
+    for (const layer of this.#layers) {
+      try {
+        layer.recover?.(recovery)
+      } catch (error) {
+        reportError(
+          new HotplugError(
+            `cleaning up after CPU ${cpu} failed in layer ${layer.name}; the others went on`,
+            { failed: [layer.name], cpu, incarnation },
+            { cause: error },
+          ),
+        )
+      }
+    }
+    this.#onDead(cpu, incarnation)
+  }
+
+  /** The dead thread may have taken somebody's wake-up along: taken it off a list, and not rung yet. */
+  #wakeEverybody(dead: number): void {
+    for (const cpu of this.#table.select((other) => other !== dead && this.#table.thread(other) !== 0)) {
+      this.#ringer.ring(cpu, REASON_WAKE)
+    }
+  }
+
+  #clearRecord(cpu: number): void {
+    const { i32 } = this.#table.memory
+    const record = this.#table.record(cpu)
+    // atomic: the dead thread's waits; a ring of the next incarnation for one of them does nothing.
+    for (let i = 0; i < MASK_WORDS; i++) storeAtomic32(i32, record + Cpu.words.waiters + i, 0)
+    finishCall(this.#table, cpu)
+  }
+
+  #freeRegions(cpu: number, incarnation: number): void {
+    const memblock = new Memblock(this.#table.memory, this.#table.map, cpu, incarnation)
+    const directory = new Directory(this.#table.memory, memblock)
+    try {
+      memblock.reclaim((address, size) => directory.isLinked(address, size))
+    } catch (error) {
+      reportError(error)
+    }
+  }
+}

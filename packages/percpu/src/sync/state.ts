@@ -1,0 +1,39 @@
+/** What the objects of this layer share on one thread: its CPU's token, lists and waiting. */
+import type { Memory } from '#mem'
+import type { LayerContext } from '../machine/layer.js'
+import { Interests } from './held-locks.js'
+import { Journal } from './journal.js'
+import { MutexProtocol, tokenOf } from './mutex-words.js'
+import { Sections } from './section.js'
+import type { SyncMap } from './sync-map.js'
+import { Waiting } from './waiting.js'
+
+export class SyncCore {
+  readonly memory: Memory
+  readonly cpu: number
+  readonly cpus: number
+  /** {@link tokenOf} this stay. */
+  readonly token: number
+  readonly protocol: MutexProtocol
+  readonly interests: Interests
+  readonly sections: Sections
+  readonly waiting: Waiting
+  readonly context: LayerContext
+
+  constructor(context: LayerContext, map: SyncMap) {
+    const { machine, table, doorbell } = context
+    this.context = context
+    this.memory = table.memory
+    this.cpu = machine.cpu
+    this.cpus = table.map.cpus
+    this.token = tokenOf(machine.cpu, machine.incarnation)
+    this.protocol = new MutexProtocol(this.memory, doorbell.ringer, this.cpus, this.cpu, this.token)
+    this.interests = new Interests(this.memory, map.record(this.cpu))
+    const place = map.journal(this.cpu)
+    this.sections = new Sections(
+      new Journal(this.memory, place),
+      new Journal(this.memory, { ...place, capacity: 0 }),
+    )
+    this.waiting = new Waiting(context, this.sections)
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * What the lock layer tells watchers of locks, and how waits for locks that close a circle are found.
+ */
+
+import type { CpuTable } from '../cpus/cpu-table.js'
+
+/** A lock that a CPU owns. */
+export interface OwnedLock {
+  readonly address: number
+  readonly name?: string | undefined
+}
+/** A lock that a CPU waits for. */
+export interface AwaitedLock extends OwnedLock {
+  /** The CPU that owns it, if any at this moment. */
+  readonly owner: number | undefined
+  /** Whether the whole thread waits, or only a task of it. */
+  readonly blocking: boolean
+}
+export interface LockState {
+  readonly owned: readonly OwnedLock[]
+  readonly awaited: readonly AwaitedLock[]
+}
+/**
+ * Set by the lock layer with `VpaLayer.provideLocks`. Only reads, through the table given: a reaper's outlives its own CPU. Also called
+ * for a CPU that died, before anything of it is cleaned up.
+ */
+export type LockProvider = (table: CpuTable, cpu: number) => LockState
+
+/** CPUs each of which waits for a lock that the next one owns, the last one for one of the first. */
+export interface Deadlock {
+  readonly cpus: readonly number[]
+  /** The lock that each of them waits for, in the same order. */
+  readonly locks: readonly AwaitedLock[]
+  /** True if each of the threads waits as a whole; a task that waits may be helped by another one of its thread. */
+  readonly certain: boolean
+}
+
+/** Circles of waits; each is named once, beginning with its lowest CPU. */
+export function findDeadlocks(states: ReadonlyMap<number, LockState>): Deadlock[] {
+  const found: Deadlock[] = []
+  const path: { readonly cpu: number; readonly lock: AwaitedLock }[] = []
+  const visit = (start: number, cpu: number): void => {
+    for (const lock of states.get(cpu)?.awaited ?? []) {
+      const { owner } = lock
+      if (owner === undefined || owner < start || path.some((step) => step.cpu === owner && owner !== start))
+        continue
+      path.push({ cpu, lock })
+      // A task that waits for another one of its own thread is in a queue, not in a circle.
+      if (owner === start && (cpu !== start || lock.blocking)) found.push(circleOf(path))
+      else if (owner !== start) visit(start, owner)
+      path.pop()
+    }
+  }
+  for (const cpu of states.keys()) visit(cpu, cpu)
+  return found
+}
+
+function circleOf(path: readonly { readonly cpu: number; readonly lock: AwaitedLock }[]): Deadlock {
+  return {
+    cpus: path.map(({ cpu }) => cpu),
+    locks: path.map(({ lock }) => lock),
+    certain: path.every(({ lock }) => lock.blocking),
+  }
+}

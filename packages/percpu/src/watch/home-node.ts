@@ -1,0 +1,67 @@
+/**
+ * Home nodes: a supervisor tells a CPU that its memory is nearer to another node now. (After PAPR's VPHN.)
+ *
+ *     watch.home              changes × 256 + node: decides
+ *     vpa.vphn_assoc_counts   eight plain counters of one byte; the first one follows the changes
+ *
+ * The CPU compares the counters with its copy, which costs a plain load, and only when one differs asks for the node. A counter that
+ * lags is set right when the CPU answers its doorbell.
+ */
+import { compareExchangeAtomic32, loadAtomic32, loadU8, storeU8 } from '#mem'
+import type { CpuTable } from '../cpus/cpu-table.js'
+import { CpuWatch, Vpa } from './vpa-layout.js'
+
+const { words } = CpuWatch
+
+/** The first counter; the others are for finer domains, which this machine has none of. */
+const counter = Vpa.offsets.vphn_assoc_counts
+
+/** By a supervisor: the CPU's home is `node` from now on. Returns whether that is a change. */
+export function setHomeNode(table: CpuTable, cpu: number, vpa: number | undefined, node: number): boolean {
+  const word = table.watch(cpu) + words.home
+  for (;;) {
+    // atomic: checked by the exchange below.
+    const found = loadAtomic32(table.memory.i32, word)
+    if ((found & 0xff) === node) return false
+    const next = (((found >> 8) + 1) << 8) | node
+    // atomic: one word; of two supervisors the later one counts.
+    if (compareExchangeAtomic32(table.memory.i32, word, found, next) !== found) continue
+    if (vpa !== undefined) storeU8(table.memory.bytes, vpa + counter, (next >> 8) & 0xff)
+    return true
+  }
+}
+
+/** The node, as supervisors last said. */
+export function homeNodeOf(table: CpuTable, cpu: number): number {
+  // atomic: a snapshot.
+  return loadAtomic32(table.memory.i32, table.watch(cpu) + words.home) & 0xff
+}
+
+/** The CPU's own end. */
+export class HomeNode {
+  readonly #table: CpuTable
+  readonly #cpu: number
+  readonly #vpa: number
+  #seen = -1
+  #node = 0
+
+  constructor(table: CpuTable, cpu: number, vpa: number) {
+    this.#table = table
+    this.#cpu = cpu
+    this.#vpa = vpa
+  }
+
+  get node(): number {
+    if (loadU8(this.#table.memory.bytes, this.#vpa + counter) !== this.#seen) this.refresh()
+    return this.#node
+  }
+
+  /** Asks for the node, and sets the counter to what it should be. */
+  refresh(): void {
+    // atomic: node and number of changes in one word.
+    const home = loadAtomic32(this.#table.memory.i32, this.#table.watch(this.#cpu) + words.home)
+    this.#node = home & 0xff
+    this.#seen = (home >> 8) & 0xff
+    storeU8(this.#table.memory.bytes, this.#vpa + counter, this.#seen)
+  }
+}
