@@ -11,6 +11,7 @@ import type { MachineParts } from './machine.js'
 import { Memblock } from './bootmem/memblock.js'
 import { openHandle, planMap, readMap, type MachineHandle, type MemoryMap } from './machine/memory-map.js'
 import { threadKey } from './machine/platform.js'
+import { nextIncarnation } from './machine/token.js'
 import { parseSize } from './machine/size.js'
 import { VpaRegistry } from './watch/vpa-registry.js'
 
@@ -84,7 +85,7 @@ function claim(
   const key = options.thread ?? threadKey
   const mode = chooseDoorbellMode(options.doorbell)
   const cpu = table.claim(key)
-  table.setState(cpu, table.incarnation(cpu) + 1, 'starting')
+  table.setState(cpu, nextIncarnation(table.incarnation(cpu)), 'starting')
   return {
     memory,
     publish: isBoot ? () => publish(memory) : undefined,

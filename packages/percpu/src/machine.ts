@@ -50,7 +50,10 @@ export class Machine {
   readonly cpu: number
   /** NUMA node of this CPU. */
   readonly node: number
-  /** How many threads have been this CPU, this one included; with `cpu` it names this thread's stay on the machine. */
+  /**
+   * How many threads have been this CPU, this one included; with `cpu` it names this thread. After
+   * 2^21 - 1 the count begins at 1 again.
+   */
   readonly incarnation: number
 
   /**

@@ -12,6 +12,7 @@ import { ArgumentError } from '../errors.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import type { Struct } from '../layout/index.js'
 import { checkObject, shown } from '../machine/check.js'
+import { cpuOf, incarnationOf } from '../machine/token.js'
 import type { Undoable } from '../sync/layer-lock.js'
 import { PAGE_BYTES, PAGE_REF_SHIFT } from './address.js'
 import type { Agent } from './agent.js'
@@ -21,7 +22,7 @@ import { DoubleFreeError, ForeignAddressError, type HeapCorruptionError } from '
 import { classTable, MAX_CLASS } from './geometry.js'
 import { MAX_ORDER } from './layouts.js'
 import { give, take, type Magazine } from './magazine.js'
-import { cpuOf, isAllocated, isKept, stayOf } from './ownership.js'
+import { isAllocated, isKept } from './ownership.js'
 import {
   addressOf,
   CACHE_SHIFT,
@@ -311,7 +312,15 @@ function describe(
   cache: string | undefined,
   label: string | undefined,
 ): Allocation {
-  return { address, size, cache, cpu: cpuOf(owner), incarnation: stayOf(owner), kept: isKept(owner), label }
+  return {
+    address,
+    size,
+    cache,
+    cpu: cpuOf(owner),
+    incarnation: incarnationOf(owner),
+    kept: isKept(owner),
+    label,
+  }
 }
 function foreign(address: number): ForeignAddressError {
   return new ForeignAddressError(`nothing that the heap handed out starts at ${address}`, { address })

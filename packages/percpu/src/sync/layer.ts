@@ -2,6 +2,7 @@
 import { loadAtomic32, storeAtomicU64, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
+import { tokenOf } from '../machine/token.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import type { Layer, LayerContext, Recovery } from '../machine/layer.js'
 import type { LockState } from '../watch/deadlocks.js'
@@ -15,7 +16,7 @@ import { CompletionWords, ConditionWords, MutexWords, SemaphoreWords, SeqlockWor
 import { lockStateOf } from './lock-state.js'
 import { Mutex } from './mutex.js'
 import { Level } from './layer-lock.js'
-import { isReserved, TOKEN, tokenOf } from './mutex-words.js'
+import { ownerCpu } from './mutex-words.js'
 import { recoverSync } from './recovery.js'
 import { Semaphore } from './semaphore.js'
 import { MAX_PERMITS, packValue } from './semaphore-words.js'
@@ -167,7 +168,11 @@ export class Sync implements Layer {
     return readInterests(core.memory, map.record(cpu)).map(({ lock, kind }) => ({
       address: lock * 4,
       kind: nameOf(kind),
-      owner: kind === KIND_MUTEX || kind === KIND_SEQLOCK ? ownerOf(core.memory, lock) : undefined,
+      // atomic: a snapshot for watchers.
+      owner:
+        kind === KIND_MUTEX || kind === KIND_SEQLOCK
+          ? ownerCpu(loadAtomic32(core.memory.i32, lock))
+          : undefined,
     }))
   }
 
@@ -228,9 +233,4 @@ function nameOf(kind: number): LockInterest['kind'] {
   if (kind === KIND_MUTEX) return 'mutex'
   if (kind === KIND_SEQLOCK) return 'seqlock'
   return kind === KIND_SEMAPHORE ? 'semaphore' : 'queue'
-}
-function ownerOf(memory: Memory, lock: number): number | undefined {
-  // atomic: a snapshot for watchers.
-  const owner = loadAtomic32(memory.i32, lock)
-  return isReserved(owner) || (owner & TOKEN) === 0 ? undefined : owner & 0xff
 }

@@ -11,7 +11,7 @@ const { ZoneWords } = await import('../../dist/alloc/layouts.js')
 const { readMap } = await import('../../dist/machine/memory-map.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
-const { tokenOf } = await import('../../dist/sync/mutex-words.js')
+const { tokenOf } = await import('../../dist/machine/token.js')
 
 function joinAs(machine: Machine, thread: number): Machine {
   const options = { doorbell: 'waitAsync', thread } as const
