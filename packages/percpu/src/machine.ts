@@ -1,15 +1,7 @@
 import { poisonMemory, type Memory, type WaitResult } from '#mem'
 import { ArgumentError } from './errors.js'
 import { Calls, type CallFunction, type CallOptions, type CallOutcome } from './cpus/calls.js'
-import {
-  checkCpus,
-  checkFlag,
-  checkFunction,
-  checkInt32,
-  checkName,
-  checkOptions,
-  checkTimeout,
-} from './machine/check.js'
+import { checkCpus, checkFlag, checkFunction, checkInt32, checkName, checkOptions } from './machine/check.js'
 import { CpuTable, type CpuInfo } from './cpus/cpu-table.js'
 import { Directory } from './bootmem/directory.js'
 import { Doorbell, USER_REASONS, USER_REASONS_SHIFT, type DoorbellMode } from './cpus/doorbell.js'
@@ -22,6 +14,7 @@ import { Memblock } from './bootmem/memblock.js'
 import type { MachineHandle, MemoryMap } from './machine/memory-map.js'
 import { placedStructs, type PlacedStruct } from './machine/placed-structs.js'
 import { reportError } from './machine/platform.js'
+import { checkLimits, checkTimeout, checkWait, Deadline, type WaitOptions } from './machine/wait-options.js'
 import { Supervisor, type SupervisedWorker, type Supervision } from './cpus/supervisor.js'
 
 /** One CPU or several, by number. */
@@ -313,14 +306,14 @@ export class Machine {
    * own or inside its {@link poll}. Resolves when every CPU has run it, or turned out to be unable to; CPUs that leave or
    * die meanwhile do not hold it up. Calls of one thread run in the order in which they were made.
    *
-   * @throws UnansweredError after `options.timeout` ms.
+   * @throws UnansweredError after `options.timeout` ms; the reason of `options.signal` when that aborts.
    */
   async callFunctionMany(cpus: Cpus, name: string, options: CallOptions = {}): Promise<CallOutcome> {
     this.#use()
     checkName('name', name)
-    checkOptions('callFunctionMany', options, { argument: true, wait: true, timeout: true })
+    checkOptions('callFunctionMany', options, { argument: true, wait: true, timeout: true, signal: true })
     checkFlag('wait', options.wait)
-    checkTimeout(options.timeout)
+    checkLimits(options)
     checkInt32('argument', options.argument ?? 0)
     return this.#calls.call(this.#checkCpus(cpus), name, options)
   }
@@ -338,7 +331,7 @@ export class Machine {
     }
     checkInt32('value', value)
     checkTimeout(timeout)
-    return this.#idle.park(address / 4, value, timeout)
+    return this.#idle.park(address / 4, value, new Deadline({ timeout }))
   }
 
   /**
@@ -355,13 +348,13 @@ export class Machine {
    * A grace period: resolves when every CPU that was online has returned to its event loop, was parked, deaf, or left. What was
    * unlinked before the call may be freed then. Cost: a doorbell round trip.
    *
-   * @throws UnansweredError after `options.timeout` ms (default: none), naming the CPUs that are busy.
+   * @throws UnansweredError after `options.timeout` ms (default: none), naming the CPUs that are busy; the reason of
+   *   `options.signal` when that aborts; ArgumentError for options that are none.
    */
-  async synchronize(options: { readonly timeout?: number } = {}): Promise<void> {
+  async synchronize(options?: WaitOptions): Promise<void> {
     this.#use()
-    checkOptions('synchronize', options, { timeout: true })
-    checkTimeout(options.timeout)
-    await this.#gracePeriods.synchronize(options.timeout)
+    checkWait(options)
+    await this.#gracePeriods.synchronize(new Deadline(options))
   }
 
   /** @internal For the layers. @throws ArgumentError for a CPU that is not possible. */

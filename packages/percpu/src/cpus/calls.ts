@@ -23,9 +23,10 @@ import { incarnationOf, stateOf, type CpuTable } from './cpu-table.js'
 import { REASON_CALL, REASON_WAKE, type Doorbell } from './doorbell.js'
 import { UnansweredError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
-import { host, reportError, startTimer } from '../machine/platform.js'
+import { reportError } from '../machine/platform.js'
+import { Deadline, type AbortSignalLike, type WaitOptions } from '../machine/wait-options.js'
 
-export interface CallOptions {
+export interface CallOptions extends WaitOptions {
   /** A 32-bit integer passed to the function. Default 0. */
   readonly argument?: number
   /** False: do not wait until it has run everywhere. Default: wait. */
@@ -35,6 +36,11 @@ export interface CallOptions {
    * behind this one wait for it. Default: for ever.
    */
   readonly timeout?: number
+  /**
+   * The call rejects with the signal's reason when it aborts: it is not made if it has not been made by then; otherwise it may
+   * still run. Without waiting, the calls behind this one wait no longer for it.
+   */
+  readonly signal?: AbortSignalLike
 }
 export interface CallOutcome {
   /** CPUs on which the function ran. */
@@ -98,17 +104,18 @@ export class Calls {
 
   /** Makes the call as soon as those before it are done; see `Machine.callFunctionMany`. */
   call(cpus: readonly number[], name: string, options: CallOptions): Promise<CallOutcome> {
-    const { argument = 0, wait = true, timeout = Infinity } = options
-    const deadline = new Deadline(timeout)
+    const { argument = 0, wait = true } = options
+    const deadline = new Deadline(options)
     return new Promise((resolve, reject) => {
-      let expired = false
-      const stopTimer = startTimer(() => {
-        expired = true
-        reject(this.#notMade(cpus, name, timeout))
-      }, timeout)
+      let isOver = false
+      const giveUp = (reason: Error) => {
+        isOver = true
+        reject(reason)
+      }
+      const stop = deadline.watch(() => giveUp(this.#notMade(cpus, name, deadline.timeout)), giveUp)
       const turn = async () => {
-        stopTimer()
-        if (expired) return
+        stop()
+        if (isOver) return
         const call = this.#make(cpus, name, argument)
         if (!wait) resolve({ ran: [], failed: [], gone: call.absent, deaf: [] })
         resolve(await this.#collect(call, deadline))
@@ -148,7 +155,7 @@ export class Calls {
       !this.#isDeaf(target.cpu)
     const pending = () => targets.filter(isPending)
     const present = targets.map(({ cpu }) => cpu)
-    const done = await this.#doorbell.until(present, () => !targets.some(isPending), deadline.left)
+    const done = await this.#doorbell.until(present, () => !targets.some(isPending), deadline)
     const late = done ? [] : pending().map(({ cpu }) => cpu)
     if (late.length > 0) throw this.#unanswered(name, late, deadline.timeout)
     const outcome = { ran: [] as number[], failed: [] as number[], gone: [...absent], deaf: [] as number[] }
@@ -212,20 +219,5 @@ export class Calls {
       function: name,
       timeout,
     })
-  }
-}
-
-/** A timeout that several steps share. */
-class Deadline {
-  readonly timeout: number
-  readonly #end: number
-
-  constructor(timeout: number) {
-    this.timeout = timeout
-    this.#end = host.performance.now() + timeout
-  }
-  /** Milliseconds. */
-  get left(): number {
-    return Math.max(0, this.#end - host.performance.now())
   }
 }

@@ -30,6 +30,7 @@ import { UnsupportedError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
 import { MASK_WORDS } from '../machine/limits.js'
 import { host, reportError, startTimer, type Channel } from '../machine/platform.js'
+import { Deadline } from '../machine/wait-options.js'
 
 /** A local constant: an imported binding is looked up anew at each `poll` (0.3 ns). */
 const { load32, store32 } = mem
@@ -245,21 +246,26 @@ export class Doorbell {
   }
 
   /**
-   * Resolves to true as soon as `done()` holds, or to false after `timeout` ms. `done` reads progress words of `cpus` and is called
-   * again whenever one of them announces progress. Keeps the process alive meanwhile.
+   * Resolves to true as soon as `done()` holds, or to false at the deadline. `done` reads progress words of `cpus` and is called
+   * again whenever one of them announces progress. Keeps the process alive meanwhile. Rejects with the reason of the deadline's
+   * signal when that aborts.
    */
-  until(cpus: readonly number[], done: () => boolean, timeout = Infinity): Promise<boolean> {
-    return new Promise((resolve) => {
+  until(cpus: readonly number[], done: () => boolean, deadline = new Deadline()): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      deadline.throwIfAborted()
       if (this.#spin(done)) {
         // A loop of waits that never have to wait still lets timers and sockets have their turn.
         if (++this.#unslept % UNSLEPT === 0) host.setTimeout(() => resolve(true), 0)
         else resolve(true)
         return
       }
-      const stopTimer = startTimer(() => {
-        this.#settle(wait, this.#holds(wait))
-      }, timeout)
-      const wait: Wait = { cpus, done, resolve, stopTimer }
+      const stop = deadline.watch(
+        () => this.#settle(wait, this.#holds(wait)),
+        (reason) => {
+          if (this.#forget(wait)) reject(reason)
+        },
+      )
+      const wait: Wait = { cpus, done, resolve, stop }
       this.#waits.add(wait)
       if (this.#waits.size === 1) this.#letDie = startTimer(() => undefined, 2 ** 31 - 1)
       if (this.#holds(wait)) this.#settle(wait, true)
@@ -291,13 +297,17 @@ export class Doorbell {
   }
 
   #settle(wait: Wait, result: boolean): void {
-    if (!this.#waits.delete(wait)) return
-    wait.stopTimer()
+    if (this.#forget(wait)) wait.resolve(result)
+  }
+  /** Whether it was under way. */
+  #forget(wait: Wait): boolean {
+    if (!this.#waits.delete(wait)) return false
+    wait.stop()
     if (this.#waits.size === 0) {
       this.#letDie()
       this.#letDie = () => undefined
     }
-    wait.resolve(result)
+    return true
   }
 
   async #listenToWord(): Promise<void> {
@@ -321,7 +331,8 @@ interface Wait {
   readonly cpus: readonly number[]
   readonly done: () => boolean
   readonly resolve: (result: boolean) => void
-  readonly stopTimer: () => void
+  /** Ends its timer, and listening to its signal. */
+  readonly stop: () => void
 }
 
 function openChannel(machine: number, cpu: number): Channel {

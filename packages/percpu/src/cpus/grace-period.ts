@@ -22,6 +22,7 @@ import { incarnationOf, stateOf, type CpuTable } from './cpu-table.js'
 import { REASON_QUIESCE, type Doorbell, type Ringer } from './doorbell.js'
 import { UnansweredError } from '../machine/errors.js'
 import { Cpu, Header } from '../machine/layouts.js'
+import { Deadline } from '../machine/wait-options.js'
 
 const { words } = Cpu
 
@@ -48,20 +49,21 @@ export class GracePeriods {
     announceQuiescent(this.#table, this.#doorbell.ringer, this.#cpu)
   }
 
-  async synchronize(timeout?: number): Promise<void> {
+  /** @throws UnansweredError at the deadline; the reason of its signal. */
+  async synchronize(deadline = new Deadline()): Promise<void> {
     this.#fence()
     // This CPU's own sections end before the promise is awaited, at the latest.
     const others = this.#table.select((cpu) => cpu !== this.#cpu && isReading(this.#table.stateWord(cpu)))
     const snapshots = others.map((cpu) => this.#snapshot(cpu))
     for (const { cpu } of snapshots) this.#doorbell.ringer.ring(cpu, REASON_QUIESCE)
     const done = () => snapshots.every((snapshot) => this.#hasPassed(snapshot))
-    if (!(await this.#doorbell.until(others, done, timeout))) {
+    if (!(await this.#doorbell.until(others, done, deadline))) {
       const late = snapshots.filter((snapshot) => !this.#hasPassed(snapshot)).map(({ cpu }) => cpu)
       if (late.length > 0)
         throw new UnansweredError(
           `no grace period: CPU ${late.join(', ')} did not return to its event loop; let long loops call machine.poll(), and ` +
             `supervise workers so that dead ones are noticed`,
-          { cpus: late, timeout },
+          { cpus: late, timeout: deadline.timeout },
         )
     }
     this.#fence()

@@ -12,7 +12,7 @@ import type { Doorbell } from './doorbell.js'
 import { UnsupportedError } from '../machine/errors.js'
 import type { GracePeriods } from './grace-period.js'
 import { Cpu } from '../machine/layouts.js'
-import { host } from '../machine/platform.js'
+import type { Deadline } from '../machine/wait-options.js'
 
 const { words } = Cpu
 /** Milliseconds. */
@@ -58,14 +58,14 @@ export class Idle {
     storeAtomic32(i32, this.#record + words.deaf, 0)
   }
 
-  park(word: number, value: number, timeout: number): WaitResult {
+  park(word: number, value: number, deadline: Deadline): WaitResult {
     this.#doorbell.answer()
     const { i32 } = this.#table.memory
     // atomic: written before the bell is read, as a ringer reads it after it rang: one of both sees the other.
     storeAtomic32(i32, this.#record + words.parkedOn, word)
     this.#enter(word)
     try {
-      return this.#sleep(word, value, timeout)
+      return this.#sleep(word, value, deadline)
     } catch (error) {
       throw new UnsupportedError(
         'this thread must not block (the main thread of a browser page): use an async wait',
@@ -93,22 +93,21 @@ export class Idle {
   }
 
   /**
-   * Sleeps on the own bell until `done()` holds (true) or `timeout` ms are over (false), as an idle CPU. Whoever makes `done` hold
+   * Sleeps on the own bell until `done()` holds (true) or until the deadline (false), as an idle CPU. Whoever makes `done` hold
    * rings this CPU afterwards. The bell is taken before `done` is asked, and slept on only while nothing has been rung
    * since: so no ring is slept over. Rings are answered before each look; if `answers` is false, or an answer is under way
    * already, they are kept for later.
    */
-  sleepUntil(done: () => boolean, timeout: number, answers: boolean): boolean {
-    const deadline = timeout === Infinity ? Infinity : host.performance.now() + timeout
+  sleepUntil(done: () => boolean, deadline: Deadline, answers: boolean): boolean {
     let kept = 0
     try {
       for (;;) {
         if (answers && !this.#doorbell.isMuted) this.#doorbell.answer()
         else kept |= this.#doorbell.take()
         if (done()) return true
-        const rest = deadline === Infinity ? Infinity : deadline - host.performance.now()
-        if (rest <= 0) return false
-        this.#sleepOnBell(rest)
+        const { left } = deadline
+        if (left === 0) return false
+        this.#sleepOnBell(left)
       }
     } finally {
       if (kept !== 0) this.#doorbell.ringer.ring(this.#cpu, kept)
@@ -135,16 +134,15 @@ export class Idle {
    * A ring that comes between the look at the bell and the sleep wakes nobody, for it changes another word than the one slept on. So
    * sleep in slices, and look at the bell between them.
    */
-  #sleep(word: number, value: number, timeout: number): WaitResult {
+  #sleep(word: number, value: number, deadline: Deadline): WaitResult {
     const { i32 } = this.#table.memory
-    const end = host.performance.now() + timeout
     for (;;) {
       // atomic: a ring that came since the last answer is answered now, not slept over.
       const isRung = !this.#isNested && loadAtomic32(i32, this.#record + words.bell) !== 0
       if (isRung) return loadAtomic32(i32, word) === value ? 'ok' : 'not-equal'
-      const left = end - host.performance.now()
+      const { left } = deadline
       // atomic: the user's word, and the user's protocol.
-      const result = wait32(i32, word, value, Math.max(0, Math.min(left, SLICE)))
+      const result = wait32(i32, word, value, Math.min(left, SLICE))
       if (result !== 'timed-out' || left <= SLICE) return result
     }
   }

@@ -6,14 +6,6 @@ export function shown(value: unknown): string {
   return typeof value === 'string' ? `'${value}'` : String(value)
 }
 
-/** Milliseconds: 0 or more, Infinity for no limit; undefined passes. */
-export function checkTimeout(timeout: number | undefined): void {
-  if (timeout === undefined || (typeof timeout === 'number' && timeout >= 0)) return
-  throw new ArgumentError(`timeout: ${shown(timeout)} is not a number of milliseconds, 0 or more`, {
-    timeout,
-  })
-}
-
 export function checkInt32(what: string, value: number): void {
   if (typeof value === 'number' && (value | 0) === value) return
   throw new ArgumentError(`${what}: ${shown(value)} is not a 32-bit integer`, { [what]: value })

@@ -4,15 +4,11 @@
 import { ArgumentError } from '../errors.js'
 import { checkFunction, checkOptions, shown } from './check.js'
 import { reportError } from './platform.js'
+import type { AbortSignalLike } from './wait-options.js'
 
 export interface ListenOptions {
   /** Ends listening when it aborts. */
   readonly signal?: AbortSignalLike
-}
-/** What is needed of an AbortSignal. */
-export interface AbortSignalLike {
-  readonly aborted: boolean
-  addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void
 }
 
 /** `Events` maps names to what their listeners are given. */

@@ -29,7 +29,7 @@ import {
 } from '#mem'
 import type { Mutex, MutexGuard } from '../sync/mutex.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
-import type { AsyncWaitOptions } from '../sync/waiting.js'
+import type { WaitOptions } from '../machine/wait-options.js'
 import { PercpuUseError } from './errors.js'
 import { PercpuRefWords } from './layouts.js'
 
@@ -129,7 +129,7 @@ export class PercpuRef {
   }
 
   /** Resolves when no reference is left. */
-  async released(options?: AsyncWaitOptions): Promise<void> {
+  async released(options?: WaitOptions): Promise<void> {
     const isReady = (): boolean => this.isZero || (!this.#isSettling && this.#isUnsettled)
     const attempt = (): true | undefined => {
       if (this.isZero) return true

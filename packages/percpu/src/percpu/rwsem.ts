@@ -26,7 +26,7 @@ import type { Ringer } from '../cpus/doorbell.js'
 import { ringAll } from '../sync/cpu-mask.js'
 import type { Mutex, MutexGuard } from '../sync/mutex.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
-import { checkAsyncWait, checkWait, type AsyncWaitOptions, type WaitOptions } from '../sync/waiting.js'
+import { checkWait, type WaitOptions } from '../machine/wait-options.js'
 import { PercpuUseError } from './errors.js'
 import { PercpuReaders, PercpuRwSemaphoreWords } from './layouts.js'
 
@@ -127,8 +127,8 @@ export class PercpuRwSemaphore {
     return this.#guard()
   }
   /** Locks for reading without blocking the thread. Throws as `Mutex.lockAsync`. */
-  async readLockAsync(options?: AsyncWaitOptions): Promise<ReadGuard> {
-    if (options !== undefined) checkAsyncWait(options)
+  async readLockAsync(options?: WaitOptions): Promise<ReadGuard> {
+    if (options !== undefined) checkWait(options)
     if (!this.#enterFast()) this.#enterSlow(await this.#parts.mutex.lockAsync(options))
     return this.#guard()
   }
@@ -142,7 +142,7 @@ export class PercpuRwSemaphore {
   }
 
   /** Locks for writing: resolves when no reader and no other writer is left. A grace period, unless a writer was there just before. */
-  async writeLock(options: AsyncWaitOptions = {}): Promise<WriteGuard> {
+  async writeLock(options: WaitOptions = {}): Promise<WriteGuard> {
     const guard = await this.#parts.mutex.lockAsync(options)
     try {
       await this.#slowDown()

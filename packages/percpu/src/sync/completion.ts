@@ -4,10 +4,10 @@
  *     done   completions that nobody has waited for yet; -1 after completeAll
  */
 import { compareExchangeAtomic32, loadAtomic32, storeAtomic32 } from '#mem'
+import type { WaitOptions } from '../machine/wait-options.js'
 import type { SyncCore } from './state.js'
 import { CompletionWords } from './layouts.js'
 import { WaitQueue, type Condition } from './wait-queue.js'
-import type { AsyncWaitOptions, WaitOptions } from './waiting.js'
 
 const ALL = -1
 
@@ -60,7 +60,7 @@ export class Completion {
     this.#queue.wait(this.#condition, options)
   }
   /** As {@link wait}, without blocking the thread. */
-  async waitAsync(options?: AsyncWaitOptions): Promise<void> {
+  async waitAsync(options?: WaitOptions): Promise<void> {
     await this.#queue.waitAsync(this.#condition, options)
   }
   /** Takes a completion if there is one. */

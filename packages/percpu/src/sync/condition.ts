@@ -9,12 +9,12 @@
 import { addAtomic32, loadAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
+import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import type { SyncCore } from './state.js'
 import { NotOwnerError, SectionError } from './errors.js'
 import { ConditionWords } from './layouts.js'
 import { MutexGuard, type Mutex } from './mutex.js'
 import { WaitQueue, type Condition as QueueCondition } from './wait-queue.js'
-import { asyncDeadlineOf, deadlineOf, type AsyncWaitOptions, type WaitOptions } from './waiting.js'
 
 export class Condition {
   /** Byte address of its ConditionWords. */
@@ -42,9 +42,10 @@ export class Condition {
    * @throws NotOwnerError unless `guard` holds the mutex; SectionError inside a section; UnsupportedError where blocking is
    *   forbidden.
    */
-  wait(guard: MutexGuard, options: WaitOptions = {}): boolean {
+  wait(guard: MutexGuard, options?: WaitOptions): boolean {
     this.#core.waiting.assertMayBlock()
-    const deadline = deadlineOf(options)
+    checkWait(options)
+    const deadline = new Deadline(options)
     const waiter = this.#begin(guard)
     let notified: boolean
     try {
@@ -65,12 +66,13 @@ export class Condition {
    * As {@link wait}, without blocking the thread. If `signal` aborts before a notification comes, it rejects with the reason, after
    * the mutex is locked again.
    */
-  async waitAsync(guard: MutexGuard, options: AsyncWaitOptions = {}): Promise<boolean> {
+  async waitAsync(guard: MutexGuard, options?: WaitOptions): Promise<boolean> {
     this.#core.waiting.assertOpen()
-    const deadline = asyncDeadlineOf(options)
+    checkWait(options)
+    const deadline = new Deadline(options)
     const waiter = this.#begin(guard)
     let notified: boolean
-    const waiting = this.#queue.waitEnteredAsync(waiter, deadline, options.signal)
+    const waiting = this.#queue.waitEnteredAsync(waiter, deadline)
     await waiting.catch(() => undefined)
     try {
       await this.mutex.lockAsync()

@@ -20,8 +20,8 @@
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
-import { host } from '../machine/platform.js'
 import { cpuOf } from '../machine/token.js'
+import { Deadline } from '../machine/wait-options.js'
 import { LockTimeoutError } from './errors.js'
 import { Journal, replayJournal } from './journal.js'
 import { LEVEL_ENTRIES, LevelRecord, LEVELS } from './layouts.js'
@@ -70,12 +70,12 @@ export class Level {
   /** Takes the spinlock with this word index. @throws LockTimeoutError. */
   lock(word: number): void {
     if (this.tryLock(word)) return
-    const deadline = host.performance.now() + this.#patience
+    const deadline = new Deadline({ timeout: this.#patience })
     for (;;) {
       // atomic: what hangs on it is decided by P.
       mem.awaitUntil(() => mem.loadAtomic32(this.#memory.i32, word) === 0, SPIN)
       if (this.tryLock(word)) return
-      if (host.performance.now() > deadline) throw this.#timeout(word)
+      if (deadline.left === 0) throw this.#timeout(word)
       this.#nap(word)
     }
   }

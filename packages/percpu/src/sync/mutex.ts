@@ -12,11 +12,11 @@ import type { Memory } from '#mem'
 import * as mem from '#mem'
 import type { SyncCore } from './state.js'
 import { cpuOf, incarnationOf } from '../machine/token.js'
+import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { KIND_MUTEX } from './held-locks.js'
 import { LockTimeoutError, NotOwnerError, SelfDeadlockError } from './errors.js'
 import { OWNER_DIED, ownerToken } from './mutex-words.js'
 import { runSection, type Section, type Sections } from './section.js'
-import { asyncDeadlineOf, deadlineOf, type AsyncWaitOptions, type WaitOptions } from './waiting.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { compareExchangeAtomic32, storeU32 } = mem
@@ -150,12 +150,12 @@ export class Mutex {
   lock(options?: WaitOptions): MutexGuard {
     this.#core.waiting.assertMayBlock()
     if (this.#isHeld) return this.#relock()
-    const deadline = options === undefined ? Infinity : deadlineOf(options)
+    if (options !== undefined) checkWait(options)
     this.#enlist()
     // atomic: A, for a mutex that nobody holds or waits for.
     if (compareExchangeAtomic32(this.#memory.i32, this.#word, 0, this.#token) === 0)
       this.#predecessorDied = false
-    else this.#lockSlow(deadline)
+    else this.#lockSlow(options)
     this.#isHeld = true
     return new MutexGuard(this, (this.#turn = ++this.#turns), this.#predecessorDied)
   }
@@ -176,12 +176,13 @@ export class Mutex {
    *
    * @throws LockTimeoutError; the reason of `signal`; TooManyLocksError; OfflineError when this CPU goes offline meanwhile.
    */
-  async lockAsync(options: AsyncWaitOptions = {}): Promise<MutexGuard> {
+  async lockAsync(options?: WaitOptions): Promise<MutexGuard> {
     const { waiting, protocol } = this.#core
     waiting.assertOpen()
-    const deadline = asyncDeadlineOf(options)
+    checkWait(options)
     this.#enlist()
     if (this.#tasks.length === 0 && this.#tryTake()) return this.#taken()
+    const deadline = new Deadline(options)
     const begun = waiting.beginWait()
     const task = {}
     let guard: MutexGuard | undefined
@@ -190,7 +191,7 @@ export class Mutex {
     const isReady = (): boolean => this.#tasks[0] === task && protocol.isAvailableOrMarked(this.#word)
     try {
       while (!guard) {
-        if (!(await waiting.wait(isReady, deadline, options.signal))) throw this.#timeout()
+        if (!(await waiting.wait(isReady, deadline))) throw this.#timeout()
         if (this.#tasks[0] === task && this.#tryTake()) guard = this.#taken()
         else protocol.insist(this.#word)
       }
@@ -235,7 +236,7 @@ export class Mutex {
     }
   }
   /** As {@link run}, without blocking the thread for the lock; `change` itself is synchronous. */
-  async runAsync<Result>(change: (section: Section) => Result, options?: AsyncWaitOptions): Promise<Result> {
+  async runAsync<Result>(change: (section: Section) => Result, options?: WaitOptions): Promise<Result> {
     const guard = await this.lockAsync(options)
     try {
       return guard.run(change)
@@ -285,8 +286,9 @@ export class Mutex {
     else this.#isInSection = false
   }
 
-  #lockSlow(deadline: number): void {
+  #lockSlow(options: WaitOptions | undefined): void {
     const { waiting, protocol } = this.#core
+    const deadline = new Deadline(options)
     const word = this.#word
     let taken = this.#tryTake()
     if (!taken && waiting.spin(() => protocol.isAvailable(word))) taken = this.#tryTake()

@@ -9,6 +9,7 @@
 import { loadU32 } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
+import type { WaitOptions } from '../machine/wait-options.js'
 import type { SyncCore } from './state.js'
 import { NotOwnerError } from './errors.js'
 import { KIND_SEMAPHORE } from './held-locks.js'
@@ -22,7 +23,6 @@ import {
   prepare,
 } from './semaphore-words.js'
 import { WaitQueue, type Condition } from './wait-queue.js'
-import type { AsyncWaitOptions, WaitOptions } from './waiting.js'
 
 export class Semaphore {
   /** Byte address of its SemaphoreWords. */
@@ -66,7 +66,7 @@ export class Semaphore {
     this.#queue.wait(this.#wanting(count), options)
   }
   /** As {@link acquire}, without blocking the thread. */
-  async acquireAsync(count = 1, options?: AsyncWaitOptions): Promise<void> {
+  async acquireAsync(count = 1, options?: WaitOptions): Promise<void> {
     await this.#queue.waitAsync(this.#wanting(count), options)
   }
   /** Takes permits if there are enough now. @throws ArgumentError for more than there are. */

@@ -18,13 +18,13 @@
  */
 import { addAtomic32, loadAtomic32 } from '#mem'
 import { checkFunction } from '../machine/check.js'
+import { checkWait, type WaitOptions } from '../machine/wait-options.js'
 import type { SyncCore } from './state.js'
 import { SectionError, SelfDeadlockError } from './errors.js'
 import { KIND_SEQLOCK } from './held-locks.js'
 import { SeqlockWords } from './layouts.js'
 import { Mutex } from './mutex.js'
 import { isThenable, type Section } from './section.js'
-import { checkAsyncWait, checkWait, type AsyncWaitOptions, type WaitOptions } from './waiting.js'
 
 const TRIES = 8
 
@@ -73,9 +73,9 @@ export class Seqlock {
   }
 
   /** As {@link read}, without blocking the thread when a writer is at work. */
-  async readAsync<Result>(read: () => Result, options?: AsyncWaitOptions): Promise<Result> {
+  async readAsync<Result>(read: () => Result, options?: WaitOptions): Promise<Result> {
     checkFunction('read', read)
-    checkAsyncWait(options)
+    checkWait(options)
     const result = this.mutex.isHeldHere ? undefined : this.#tryRead(read)
     if (result) return result.value
     const guard = await this.mutex.lockAsync(options)
@@ -92,10 +92,7 @@ export class Seqlock {
     return this.mutex.run(change, options)
   }
   /** As {@link write}, without blocking the thread for the mutex. */
-  async writeAsync<Result>(
-    change: (section: Section) => Result,
-    options?: AsyncWaitOptions,
-  ): Promise<Result> {
+  async writeAsync<Result>(change: (section: Section) => Result, options?: WaitOptions): Promise<Result> {
     this.#assertNotReading()
     return this.mutex.runAsync(change, options)
   }

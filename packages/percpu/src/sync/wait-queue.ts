@@ -13,13 +13,7 @@ import { clearBit, nextBit, ringAll, setBit } from './cpu-mask.js'
 import { LockTimeoutError } from './errors.js'
 import { KIND_QUEUE } from './held-locks.js'
 import { REASON_WAKE } from '../cpus/doorbell.js'
-import {
-  asyncDeadlineOf,
-  deadlineOf,
-  type AbortSignalLike,
-  type AsyncWaitOptions,
-  type WaitOptions,
-} from './waiting.js'
+import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 
 /** How a waiter looks at the condition. */
 export interface Condition<Result> {
@@ -46,9 +40,10 @@ export class WaitQueue {
   }
 
   /** @throws LockTimeoutError at the deadline. */
-  wait<Result>(condition: Condition<Result>, options: WaitOptions = {}): Result {
+  wait<Result>(condition: Condition<Result>, options?: WaitOptions): Result {
     this.#core.waiting.assertMayBlock()
-    const deadline = deadlineOf(options)
+    checkWait(options)
+    const deadline = new Deadline(options)
     const at = condition.attempt()
     if (at !== undefined) return at
     this.enter()
@@ -61,14 +56,16 @@ export class WaitQueue {
     }
   }
 
-  async waitAsync<Result>(condition: Condition<Result>, options: AsyncWaitOptions = {}): Promise<Result> {
+  /** @throws LockTimeoutError at the deadline; the reason of its signal; OfflineError. */
+  async waitAsync<Result>(condition: Condition<Result>, options?: WaitOptions): Promise<Result> {
     this.#core.waiting.assertOpen()
-    const deadline = asyncDeadlineOf(options)
+    checkWait(options)
+    const deadline = new Deadline(options)
     const at = condition.attempt()
     if (at !== undefined) return at
     this.enter()
     try {
-      const result = await this.waitEnteredAsync(condition, deadline, options.signal)
+      const result = await this.waitEnteredAsync(condition, deadline)
       if (result === undefined) throw this.#timeout()
       return result
     } finally {
@@ -77,7 +74,7 @@ export class WaitQueue {
   }
 
   /** Between {@link enter} and {@link leave}: blocks until there is a result; undefined at the deadline. */
-  waitEntered<Result>(condition: Condition<Result>, deadline: number): Result | undefined {
+  waitEntered<Result>(condition: Condition<Result>, deadline: Deadline): Result | undefined {
     const { waiting } = this.#core
     const begun = waiting.beginWait()
     let result: Result | undefined
@@ -89,17 +86,16 @@ export class WaitQueue {
       waiting.endWait(this.#address, begun, result !== undefined)
     }
   }
-  /** As {@link waitEntered}, without blocking the thread. Rejects when `signal` aborts. */
+  /** As {@link waitEntered}, without blocking the thread. Rejects when the deadline's signal aborts. */
   async waitEnteredAsync<Result>(
     condition: Condition<Result>,
-    deadline: number,
-    signal: AbortSignalLike | undefined,
+    deadline: Deadline,
   ): Promise<Result | undefined> {
     const { waiting } = this.#core
     const begun = waiting.beginWait()
     let result: Result | undefined
     try {
-      while (result === undefined && (await waiting.wait(() => condition.isReady(), deadline, signal)))
+      while (result === undefined && (await waiting.wait(() => condition.isReady(), deadline)))
         result = condition.attempt()
       return result
     } finally {

@@ -68,17 +68,6 @@ describe('an option that there is not', () => {
       assert.deepEqual(machine.locksOf(0), [])
     })
   }
-  it('is refused by a thread that blocks for a signal, which it would not see', () => {
-    const { signal } = new AbortController()
-    throwsCode(
-      () =>
-        fresh()
-          .mutex('m')
-          .lock({ signal } as never),
-      'PERCPU_ARGUMENT',
-      /no option signal/,
-    )
-  })
 })
 
 describe('options', () => {

@@ -188,19 +188,6 @@ describe('waiting', () => {
     assert.deepEqual(machine.locksOf(0), [])
   })
 
-  it('takes only an AbortSignal as a signal, also for what is free', async () => {
-    const machine = fresh()
-    const mutex = machine.mutex('m')
-    for (const wrong of [1, 'stop', null, {}, new AbortController()]) {
-      const options = { signal: wrong as never }
-      await rejectsCode(mutex.lockAsync(options), 'PERCPU_ARGUMENT', /signal/)
-      await rejectsCode(machine.completion('d').waitAsync(options), 'PERCPU_ARGUMENT', /signal/)
-      await rejectsCode(machine.semaphore('s', 1).acquireAsync(1, options), 'PERCPU_ARGUMENT', /signal/)
-    }
-    assert.equal(mutex.owner, undefined)
-    assert.deepEqual(machine.locksOf(0), [])
-  })
-
   it('for a condition takes its mutex, and the guard of that one', async () => {
     const machine = fresh()
     const [mutex, other] = [machine.mutex('m'), machine.mutex('other')]

@@ -5,6 +5,7 @@ import { mem, percpu } from 'percpu-lab'
 import { check, prepare } from './support.js'
 
 const { Cpu: percpuCpu } = await import('../../../dist/machine/layouts.js')
+const { Deadline } = await import('../../../dist/machine/wait-options.js')
 const { struct, atomic, published, i32 } = percpu
 const Words = struct('Words', { data: published(i32), done: atomic(i32), asleep: atomic(i32) })
 
@@ -45,7 +46,7 @@ describe('a ring', () => {
         void bare.rung().then(() => undefined)
         bare.doorbell.on(1 << 8, () => (heard = true))
         assert.equal(
-          bare.idle.sleepUntil(() => heard, Infinity, true),
+          bare.idle.sleepUntil(() => heard, new Deadline(), true),
           true,
         )
         return words.data

@@ -5,6 +5,7 @@ import { mem, percpu, type CpuContext, type Scenario } from 'percpu-lab'
 import { check, prepare, USER, type BareCpu, type World } from './support.js'
 
 const { REASON_QUIESCE } = await import('../../../dist/cpus/doorbell.js')
+const { Deadline } = await import('../../../dist/machine/wait-options.js')
 
 const { struct, atomic, published, racy, i32 } = percpu
 /** `pointer` is 1 while the object may be found; `object` is poisoned when it is freed, then `over` is set. */
@@ -49,7 +50,7 @@ describe('a grace period', () => {
     'sleeps between two sections': (words, bare) => {
       read(words)
       let looks = 0
-      bare.idle.sleepUntil(() => ++looks === 2, Infinity, false)
+      bare.idle.sleepUntil(() => ++looks === 2, new Deadline(), false)
       read(words)
     },
   }
@@ -125,7 +126,7 @@ describe('a grace period', () => {
         t.cpu(2, (cpu) => {
           const bare = world.bare(cpu)
           read(words)
-          bare.idle.sleepUntil(isOver, Infinity, false)
+          bare.idle.sleepUntil(isOver, new Deadline(), false)
           read(words)
           bare.leave()
         })

@@ -127,7 +127,7 @@ describe('tasks', () => {
           locks.assertIdle()
         })
       },
-      { preemptions: 3, expect: { executions: 8500, blocked: 0 } },
+      { preemptions: 3, expect: { executions: 8488, blocked: 0 } },
     )
   })
 

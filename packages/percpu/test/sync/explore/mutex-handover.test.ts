@@ -4,6 +4,7 @@ import { describe, it } from 'node:test'
 import { explore, mem, type CpuContext, type Scenario } from 'percpu-lab'
 import { Locks, openMutex } from './support/locks.js'
 
+const { Deadline } = await import('../../../dist/machine/wait-options.js')
 const KIND_MUTEX = 0
 
 /** CPU 0 has the mutex, and knows that CPU 1 waits for it; `waiter` is what that one does after its first ring. */
@@ -40,7 +41,7 @@ function take({ protocol, waiting }: Core, word: number, looked: () => void): vo
     if (!isAvailable) looked()
     return isAvailable
   }
-  do waiting.sleep(isReady, Infinity)
+  do waiting.sleep(isReady, new Deadline())
   while (protocol.take(word) === undefined)
   protocol.leave(word)
 }

@@ -1,0 +1,107 @@
+/**
+ * How long a call waits: the options that every waiting call takes, their check, and the deadline
+ * that they amount to.
+ */
+import { ArgumentError } from '../errors.js'
+import { checkOptions, shown, type OptionNames } from './check.js'
+import { host, startTimer } from './platform.js'
+
+/** The part of an AbortSignal that waiting uses. */
+export interface AbortSignalLike {
+  readonly aborted: boolean
+  readonly reason: unknown
+  addEventListener(type: 'abort', listener: () => void, options?: { readonly once?: boolean }): void
+  removeEventListener(type: 'abort', listener: () => void): void
+}
+
+/** Of every call that waits. */
+export interface WaitOptions {
+  /** Milliseconds, 0 or more, after which the call gives up with a typed error. Default: none. */
+  readonly timeout?: number
+  /**
+   * An asynchronous call gives up when the signal aborts, and rejects with the signal's reason. A
+   * call that blocks its thread throws the reason if the signal has aborted before the call. Later
+   * it does not look: the timers and events that abort signals do not run on a blocked thread.
+   */
+  readonly signal?: AbortSignalLike
+}
+
+const names: OptionNames<WaitOptions> = { timeout: true, signal: true }
+
+/**
+ * Checks what a user passes to a call that has no other options. Undefined passes.
+ *
+ * @throws ArgumentError unless they are WaitOptions; the signal's reason if it has aborted.
+ */
+export function checkWait(options: WaitOptions | undefined): void {
+  if (options === undefined) return
+  checkOptions('a wait', options, names)
+  checkLimits(options)
+}
+
+/**
+ * Checks the two options among others.
+ *
+ * @throws ArgumentError for a wrong type or range; the signal's reason if it has aborted.
+ */
+export function checkLimits({ timeout, signal }: WaitOptions): void {
+  checkTimeout(timeout)
+  if (signal === undefined) return
+  const { addEventListener, removeEventListener } = Object(signal) as Partial<AbortSignalLike>
+  if (typeof addEventListener !== 'function' || typeof removeEventListener !== 'function')
+    throw new ArgumentError(`signal: ${shown(signal)} is not an AbortSignal`, { signal })
+  if (signal.aborted) throw signal.reason as Error
+}
+
+/** Milliseconds: 0 or more, Infinity for no limit; undefined passes. @throws ArgumentError */
+export function checkTimeout(timeout: number | undefined): void {
+  if (timeout === undefined || (typeof timeout === 'number' && timeout >= 0)) return
+  throw new ArgumentError(`timeout: ${shown(timeout)} is not a number of milliseconds, 0 or more`, {
+    timeout,
+  })
+}
+
+/** When a wait ends, counted from its construction. One wait of several steps has one deadline. */
+export class Deadline {
+  /** Milliseconds, as given; Infinity for no limit. */
+  readonly timeout: number
+  readonly signal: AbortSignalLike | undefined
+  readonly #end: number
+
+  constructor({ timeout = Infinity, signal }: WaitOptions = {}) {
+    this.timeout = timeout
+    this.signal = signal
+    this.#end = timeout === Infinity ? Infinity : host.performance.now() + timeout
+  }
+
+  /** Milliseconds that are left, 0 or more. */
+  get left(): number {
+    return this.#end === Infinity ? Infinity : Math.max(0, this.#end - host.performance.now())
+  }
+
+  /** For a step of the wait that takes options itself. */
+  get rest(): WaitOptions {
+    const { left: timeout, signal } = this
+    return signal === undefined ? { timeout } : { timeout, signal }
+  }
+
+  /** @throws the signal's reason if it has aborted. */
+  throwIfAborted(): void {
+    if (this.signal?.aborted) throw this.signal.reason as Error
+  }
+
+  /** Calls `late` when the time is over, or `aborted` when the signal aborts. Returns a function that ends both. */
+  watch(late: () => void, aborted: (reason: Error) => void): () => void {
+    const stopTimer = startTimer(late, this.left)
+    const { signal } = this
+    if (!signal) return stopTimer
+    const listener = (): void => {
+      aborted(signal.reason as Error)
+    }
+    signal.addEventListener('abort', listener)
+    return () => {
+      stopTimer()
+      signal.removeEventListener('abort', listener)
+    }
+  }
+}
