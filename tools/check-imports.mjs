@@ -1,11 +1,11 @@
 // Checks which module of packages/percpu/src may import which. The layers form a straight line:
 //
-//     mem ← layout ← machine ← sync ← alloc ← percpu ← rcu ← paging ← collections
+//     mem ← layout ← machine ← cpus ← bootmem ← sync ← watch ← alloc ← percpu ← rcu ← collections ← paging
 //
 // 1. A layer (a folder of src) imports only from itself and from layers to its left.
 // 2. Files directly in src, such as errors.ts, are the base: every layer may import them, they import only each other.
-// 3. src/compose.ts, which puts the layers together, and src/index.ts import everything; compose.ts is imported by index.ts
-//    only, and nothing imports index.ts.
+// 3. Four files directly in src are the top: compose.ts ← machine.ts ← boot.ts ← index.ts. They import everything to their
+//    left; no layer imports them.
 // 4. The mem layer is imported as `#mem`, never by path, so that one import map can replace it.
 // 5. Nothing else is imported: no package and no `node:` module. Specifiers are string literals.
 //
@@ -22,8 +22,8 @@ export const layers = [
 ]
 
 const base = '(base)'
-const index = '(index)'
-const compose = '(compose)'
+/** The files at the top, each of which may import those before it. */
+const top = ['compose', 'machine', 'boot', 'index'].map((name) => `(${name})`)
 
 /** Checks every source file below `root`; gives the problems found, each with `file`, `line` and `message`. */
 export function checkImports(root) {
@@ -57,17 +57,15 @@ export function checkImports(root) {
 function layerOf(file) {
   const [first, ...rest] = segments(file)
   if (rest.length > 0) return layers.includes(first) ? first : undefined
-  if (/^index\.[cm]?[jt]s$/.test(first)) return index
-  return /^compose\.[cm]?[jt]s$/.test(first) ? compose : base
+  const name = `(${first.replace(/\.[cm]?[jt]s$/, '')})`
+  return top.includes(name) ? name : base
 }
 
 /** Says what is wrong with one import, or undefined. `specifier` is undefined when it is no string literal. */
 function judge(file, layer, specifier) {
   if (specifier === undefined) return 'imports by an expression: use a string literal'
   if (specifier === '#mem')
-    return layer === 'mem' || layer === base || layer === compose
-      ? `#mem may not be imported from ${place(layer)}`
-      : undefined
+    return layer === 'mem' || layer === base ? `#mem may not be imported from ${place(layer)}` : undefined
   if (!specifier.startsWith('./') && !specifier.startsWith('../')) {
     return `imports '${specifier}': the library imports only its own files and '#mem'`
   }
@@ -75,20 +73,21 @@ function judge(file, layer, specifier) {
   if (target === '..' || target.startsWith('../'))
     return `imports '${specifier}', which is outside the source folder`
   const targetLayer = layerOf(target)
-  if (targetLayer === index) return `imports '${specifier}': nothing imports the index`
   if (targetLayer === undefined) return `imports '${specifier}' from an unknown layer`
   if (targetLayer === 'mem' && layer !== 'mem')
     return `imports '${specifier}': import the mem layer as '#mem'`
-  if (targetLayer === compose && layer !== index)
-    return `imports '${specifier}': only the index imports compose`
-  if (layer === index || layer === compose || targetLayer === base || targetLayer === layer) return undefined
+  if (top.includes(targetLayer)) {
+    if (top.indexOf(targetLayer) < top.indexOf(layer)) return undefined
+    return `imports '${specifier}': ${place(layer)} does not import ${place(targetLayer)}`
+  }
+  if (top.includes(layer) || targetLayer === base || targetLayer === layer) return undefined
   if (layer === base) return `imports '${specifier}': base files import no layer`
   if (layers.indexOf(targetLayer) < layers.indexOf(layer)) return undefined
   return `imports '${specifier}': ${targetLayer} comes after ${layer} in the line of layers`
 }
 
 function place(layer) {
-  if (layer === compose) return 'compose'
+  if (top.includes(layer)) return layer.slice(1, -1)
   return layer === base ? 'a base file' : `the ${layer} layer`
 }
 

@@ -1,13 +1,13 @@
-/** Names for the words of a whole machine of percpu, from the library's own layouts, which also say which of them are racy. */
+/** Names for the words of a whole machine of percpu, from the library's own layouts, which also say which are racy. */
 import type { Machine, Memory, PlacedStruct } from 'percpu'
 import type { Scenario } from './scenario.js'
 
 /**
- * Failures call the words of the machine as its structs do: `cpu[1].bell`, `header.directory`. Without it, words whose layout allows
- * races are taken for data races.
+ * Failures call the words of the machine as its structs do: `cpu[1].bell`, `header.directory`. Without it, words whose
+ * layout allows races are taken for data races.
  */
-export function nameMachine(t: Scenario, machine: Pick<Machine, 'memory' | 'structs'>): void {
-  nameStructs(t, machine.memory, machine.structs())
+export function nameMachine(t: Scenario, machine: Pick<Machine, 'memory' | 'watch'>): void {
+  nameStructs(t, machine.memory, machine.watch.structs())
 }
 
 /** As {@link nameMachine}, for a machine object that has gone offline since. */

@@ -13,7 +13,12 @@ import { compareExchangeAtomic32, copyIn, copyOut, loadAtomic32, loadU32, storeU
 import { ArgumentError } from '../errors.js'
 import type { Struct } from '../layout/index.js'
 import { checkFunction, checkObject, checkOptions } from '../machine/check.js'
-import { ObjectExistsError, ObjectMismatchError, ObjectMissingError, OutOfMemoryError } from '../machine/errors.js'
+import {
+  ObjectExistsError,
+  ObjectMismatchError,
+  ObjectMissingError,
+  OutOfMemoryError,
+} from '../machine/errors.js'
 import { DirectoryEntry, Header } from '../machine/layouts.js'
 import { NAME_BYTES, TYPE_BYTES, UNIT } from '../machine/limits.js'
 import type { Memblock } from './memblock.js'

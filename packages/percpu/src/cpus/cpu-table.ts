@@ -15,7 +15,6 @@ import { compareExchangeAtomic32, loadAtomic32, loadU32, storeAtomic32, type Mem
 import { NoFreeCpuError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
 import type { MemoryMap } from '../machine/memory-map.js'
-import { CpuWatch } from '../watch/vpa-layout.js'
 
 export const cpuStates = ['offline', 'starting', 'online', 'stopping', 'dead'] as const
 export type CpuState = (typeof cpuStates)[number]
@@ -94,11 +93,6 @@ export class CpuTable {
     return thread !== 0 && thread !== WITHDRAWN
   }
 
-  /** Word index of what watchers know of a CPU. */
-  watch(cpu: number): number {
-    return this.map.watchTable + (cpu * CpuWatch.stride) / 4
-  }
-
   /** Takes a dead thread's number over for cleaning up; false if another reaper did, or the thread has no number. */
   takeOver(cpu: number, deadKey: number, reaperKey: number): boolean {
     // atomic: of several reapers exactly one wins; the dead thread itself writes no more.
@@ -117,14 +111,14 @@ export class CpuTable {
   /** Incarnation × 8 + state, as stored: two equal words are the same stretch of the same incarnation. */
   stateWord(cpu: number): number {
     // F(cpu.state) pairs with E in setState: what the CPU wrote before it entered this state may be read.
-    // Mutant: machine/online-before-record.
+    // Mutant: cpus/online-before-record.
     return loadAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.state)
   }
 
   setState(cpu: number, incarnation: number, state: CpuState): void {
     const word = (incarnation << stateBits) | cpuStates.indexOf(state)
     // E(cpu.state) pairs with F in stateWord: `online` invites rings, calls and grace periods to count on this CPU; `offline`
-    // and `dead` say that it reads nothing any more. Mutant: machine/online-before-record.
+    // and `dead` say that it reads nothing any more. Mutant: cpus/online-before-record.
     storeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.state, word)
   }
 

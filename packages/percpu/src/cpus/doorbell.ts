@@ -153,6 +153,15 @@ export class Doorbell {
     this.#handlers.set(reason, handler)
   }
 
+  /** As {@link on}, unless that reason has a handler: then undefined. Returns a function that ends it. */
+  add(reason: number, handler: () => void): (() => void) | undefined {
+    if (this.#handlers.has(reason)) return undefined
+    this.on(reason, handler)
+    return () => {
+      if (this.#handlers.get(reason) === handler) this.#handlers.delete(reason)
+    }
+  }
+
   /** Starts hearing, before the CPU comes online: what was rung for an earlier incarnation is dropped. */
   start(mode: DoorbellMode): void {
     const { i32 } = this.#table.memory

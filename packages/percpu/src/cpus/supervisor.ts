@@ -15,16 +15,13 @@ import { storeAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { finishCall } from './call-records.js'
 import type { CpuTable } from './cpu-table.js'
-import { Directory } from '../bootmem/directory.js'
 import { REASON_WAKE, Ringer } from './doorbell.js'
 import { HotplugError, UnsupportedError } from '../machine/errors.js'
 import { announceQuiescent } from './grace-period.js'
-import type { Layer } from '../machine/layer.js'
+import type { AttachedLayer, Recovery } from './layer.js'
 import { Cpu } from '../machine/layouts.js'
 import { MASK_WORDS } from '../machine/limits.js'
-import { Memblock } from '../bootmem/memblock.js'
 import { hasThreadId, keyOfThreadId, reportError } from '../machine/platform.js'
-import { VpaRegistry } from '../watch/vpa-registry.js'
 
 /** What is needed of a worker: a Node `Worker` has it. */
 export interface SupervisedWorker {
@@ -48,10 +45,10 @@ export class Supervisor {
   readonly #table: CpuTable
   readonly #ringer: Ringer
   readonly #key: number
-  readonly #layers: readonly Layer[]
+  readonly #layers: readonly AttachedLayer[]
   readonly #onDead: DeadCallback
 
-  constructor(table: CpuTable, key: number, layers: readonly Layer[], onDead: DeadCallback) {
+  constructor(table: CpuTable, key: number, layers: readonly AttachedLayer[], onDead: DeadCallback) {
     this.#table = table
     this.#ringer = new Ringer(table)
     this.#key = key
@@ -102,21 +99,26 @@ export class Supervisor {
     if (hasDied) this.#table.setState(cpu, incarnation, 'dead')
     announceQuiescent(this.#table, this.#ringer, cpu)
     this.#wakeEverybody(cpu)
-    if (hasDied) this.#recoverLayers(cpu, incarnation)
-    // Until here the dead CPU's VPA could be read for a post-mortem.
-    new VpaRegistry(this.#table).unregisterDead(cpu, incarnation)
+    const recovery = { table: this.#table, ringer: this.#ringer, cpu, incarnation }
+    if (hasDied) this.#recoverLayers(recovery)
     this.#clearRecord(cpu)
-    this.#freeRegions(cpu, incarnation)
+    this.#step([...this.#layers].reverse(), 'release', recovery)
     this.#table.release(cpu)
     return true
   }
 
-  /** Every layer, and the users' callbacks, whatever others throw: a number that is never given back would help nobody. */
-  #recoverLayers(cpu: number, incarnation: number): void {
-    const recovery = { table: this.#table, ringer: this.#ringer, cpu, incarnation }
-    for (const layer of this.#layers) {
+  #recoverLayers(recovery: Recovery): void {
+    this.#step(this.#layers, 'examine', recovery)
+    this.#step(this.#layers, 'recover', recovery)
+    this.#onDead(recovery.cpu, recovery.incarnation)
+  }
+
+  /** Every layer, whatever others throw: a number that is never given back would help nobody. */
+  #step(layers: readonly AttachedLayer[], step: 'examine' | 'recover' | 'release', recovery: Recovery): void {
+    const { cpu, incarnation } = recovery
+    for (const layer of layers) {
       try {
-        layer.recover?.(recovery)
+        layer[step]?.(recovery)
       } catch (error) {
         reportError(
           new HotplugError(
@@ -127,7 +129,6 @@ export class Supervisor {
         )
       }
     }
-    this.#onDead(cpu, incarnation)
   }
 
   /** The dead thread may have taken somebody's wake-up along: taken it off a list, and not rung yet. */
@@ -143,15 +144,5 @@ export class Supervisor {
     // atomic: the dead thread's waits; a ring of the next incarnation for one of them does nothing.
     for (let i = 0; i < MASK_WORDS; i++) storeAtomic32(i32, record + Cpu.words.waiters + i, 0)
     finishCall(this.#table, cpu)
-  }
-
-  #freeRegions(cpu: number, incarnation: number): void {
-    const memblock = new Memblock(this.#table.memory, this.#table.map, cpu, incarnation)
-    const directory = new Directory(this.#table.memory, memblock)
-    try {
-      memblock.reclaim((address, size) => directory.isLinked(address, size))
-    } catch (error) {
-      reportError(error)
-    }
   }
 }

@@ -18,7 +18,6 @@ import {
   u8,
 } from '../layout/index.js'
 import { LABEL_BYTES, MASK_WORDS, MAX_NODES, MAX_REGIONS, NAME_BYTES, TYPE_BYTES, UNIT } from './limits.js'
-import { vpaStructs } from '../watch/vpa-layout.js'
 
 /** Page 0 of the memory. The published words are written by `boot` before `ready` is set, and never again. */
 export const Header = struct(
@@ -147,8 +146,11 @@ export const DirectoryEntry = struct(
   { size: 128, align: UNIT },
 )
 
-/** Every struct of this layer, in the order in which they enter the layout hash. */
-export const machineStructs = [Header, Cpu, Region, RegionTable, DirectoryEntry, ...vpaStructs] as const
+/**
+ * Every struct of the fixed part of the memory, in the order in which they enter the layout hash.
+ * What other layers share is checked when their named objects are opened.
+ */
+export const machineStructs = [Header, Cpu, Region, RegionTable, DirectoryEntry] as const
 
 /** One number for the whole shared format: differs when any offset, type or kind of any struct differs. */
 export const layoutHash: number = machineStructs.reduce(

@@ -109,8 +109,7 @@ function bare(layer: PercpuLayer): Omit<Percpu, keyof ScalarMakers | 'at'> & obj
     sizeOf: (pointer: number) => layer.use().allocator.sizeOf(pointer),
     address: (pointer: number, cpu: number, offset = 0) => {
       const { allocator, context } = layer.use()
-      const [checked = cpu] = context.machine.checkCpus(cpu)
-      return allocator.translate(pointer, checked, offset)
+      return allocator.translate(pointer, context.own.checkCpu(cpu), offset)
     },
     counter: (name: string, options: CounterOptions = {}) => {
       checkOptions('counter', options, { batch: true })

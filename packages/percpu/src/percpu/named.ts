@@ -6,7 +6,7 @@
  * The entry is made first, with pointer 0; whoever finds 0 allocates into it, under the lock of the allocator, so that it is done
  * once. A thread killed anywhere leaves an entry with 0, or a complete one: nothing is lost.
  */
-import type { LayerContext } from '../machine/layer.js'
+import type { LayerContext } from '../bootmem/layer.js'
 import { pointerAt } from './allocator.js'
 import type { Attached } from './layer.js'
 
@@ -39,6 +39,6 @@ export function openNamed(
   return { address, pointer: pointer ?? 0 }
 }
 
-function openObject({ machine }: LayerContext, name: string, { type, layout, init }: NamedSpec): number {
-  return machine.objects.openOrCreate(name, { type, layout, ...(init ? { init } : {}) })
+function openObject({ objects }: LayerContext, name: string, { type, layout, init }: NamedSpec): number {
+  return objects.openOrCreate(name, { type, layout, ...(init ? { init } : {}) })
 }

@@ -27,12 +27,12 @@ export class Place {
     this.bytes = bytes
     this.memory = core.memory
     this.cpus = core.geometry.cpus
-    this.cpu = context.machine.cpu
+    this.cpu = context.own.cpu
   }
 
   /** Byte address of a CPU's copy. @throws ArgumentError; PointerError once it is freed. */
   address(cpu: number): number {
-    const [checked = cpu] = this.#attached.context.machine.checkCpus(cpu)
+    const checked = this.#attached.context.own.checkCpu(cpu)
     return this.#at(checked)
   }
   /** Byte address of this CPU's copy. */

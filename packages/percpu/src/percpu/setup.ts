@@ -10,7 +10,7 @@
  */
 import { loadU32, store32, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
-import type { LayerContext } from '../machine/layer.js'
+import type { LayerContext } from '../bootmem/layer.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import { parseSize } from '../machine/size.js'
 import { setRange } from './bitmap.js'
@@ -90,8 +90,8 @@ function placesAt(
 }
 
 /** On the booting thread: the memory of the layer, not yet filled. */
-export function createRoot({ machine }: LayerContext, geometry: Geometry): void {
-  const { memory } = machine
+export function createRoot({ own, objects }: LayerContext, geometry: Geometry): void {
+  const { memory } = own
   const size = placesAt(0, geometry).end * 4
   const layout = { name: PercpuRoot.name, size, align: PercpuRoot.align, hash: PercpuRoot.hash }
   const init = (address: number): void => {
@@ -102,7 +102,7 @@ export function createRoot({ machine }: LayerContext, geometry: Geometry): void 
     store(fields.capacity, geometry.capacity)
     store(fields.isMapped, geometry.isMapped ? 1 : 0)
   }
-  machine.objects.create(NAME, { type, layout, init })
+  objects.create(NAME, { type, layout, init })
 }
 
 export interface Opened {
@@ -111,8 +111,9 @@ export interface Opened {
   /** Word index of the record of the first chunk. */
   readonly first: number
 }
-export function openRoot({ machine, table }: LayerContext): Opened {
-  const address = machine.objects.open(NAME, { type, layout: PercpuRoot })
+export function openRoot({ own, objects }: LayerContext): Opened {
+  const { table } = own
+  const address = objects.open(NAME, { type, layout: PercpuRoot })
   const load = (field: number): number => loadU32(table.memory.u32, address / 4 + field)
   const geometry = new Geometry({
     cpus: table.map.cpus,
@@ -187,15 +188,16 @@ function mapUnits(memory: Memory, geometry: Geometry, chunk: number, units: read
 }
 
 /** Memory for the units of the first chunk: together by node where units are mapped, all together where not. */
-export function allocateUnits({ machine, table }: LayerContext, geometry: Geometry): number[] {
+export function allocateUnits({ own, memblock }: LayerContext, geometry: Geometry): number[] {
+  const { table } = own
   const { unitBytes, cpus, isMapped } = geometry
   const nodes = Array.from({ length: cpus }, (_, cpu) => (isMapped ? table.node(cpu) : 0))
   const units: number[] = new Array<number>(cpus).fill(0)
   for (const group of groupsOf(nodes)) {
     const node = table.node(group[0] ?? 0)
     const size = group.length * unitBytes
-    const address = machine.memblock.alloc({ size, align: PAGE_BYTES, node, label: 'percpu units' })
-    machine.memblock.keep(address)
+    const address = memblock.alloc({ size, align: PAGE_BYTES, node, label: 'percpu units' })
+    memblock.keep(address)
     group.forEach((cpu, i) => (units[cpu] = address + i * unitBytes))
   }
   return units

@@ -6,14 +6,15 @@ import { loadU32, storeAtomic32, storeF64, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import type { Struct } from '../layout/struct-type.js'
-import { Directory, type ObjectInfo } from '../bootmem/directory.js'
+import type { Directory, ObjectInfo } from '../bootmem/directory.js'
+import { openBootMemory } from '../bootmem/layer.js'
 import { OfflineError } from '../machine/errors.js'
-import type { Recovery } from '../machine/layer.js'
-import { Memblock } from '../bootmem/memblock.js'
+import type { Recovery } from '../cpus/layer.js'
 import { reportError } from '../machine/platform.js'
 import type { Level } from '../sync/layer-lock.js'
 import { ringAll } from '../sync/cpu-mask.js'
-import type { Sync } from '../sync/layer.js'
+import type { SyncLayer } from '../sync/layer.js'
+import type { Locks } from '../sync/locks.js'
 import { pointerAt } from './allocator.js'
 import type { Core } from './state.js'
 import { defaultBatch, foldDead, PercpuCounter, type CounterPlaces } from './counter.js'
@@ -37,11 +38,13 @@ interface Opened {
 }
 
 export class SharedObjects {
-  readonly #sync: Sync
+  readonly #sync: SyncLayer
+  readonly #locks: Locks
   readonly #attached: Attached
 
-  constructor(sync: Sync, attached: Attached) {
+  constructor(sync: SyncLayer, locks: Locks, attached: Attached) {
     this.#sync = sync
+    this.#locks = locks
     this.#attached = attached
   }
 
@@ -60,7 +63,7 @@ export class SharedObjects {
     const found = loadU32(u32, opened.words + PercpuCounterWords.words.batch)
     if (batch !== undefined && batch !== found)
       throw new ArgumentError(`batch: counter '${name}' has ${found}, not ${batch}`, { batch, found })
-    return new PercpuCounter(name, opened, level, context.machine.cpu)
+    return new PercpuCounter(name, opened, level, context.own.cpu)
   }
 
   ref(name: string): PercpuRef {
@@ -81,7 +84,7 @@ export class SharedObjects {
   /** Goes on with what a thread began that died. */
   settle(): void {
     const { core } = this.#attached
-    for (const { name, words } of find(core, this.#attached.context.machine.objects, PercpuRefWords)) {
+    for (const { name, words } of find(core, this.#attached.context.objects, PercpuRefWords)) {
       if (!isUnsettled(core.memory, words)) continue
       // A CPU that goes offline meanwhile leaves it to the next one that changes the mode.
       this.ref(name).settle().catch(reportUnlessOffline)
@@ -109,10 +112,10 @@ export class SharedObjects {
     const { context } = this.#attached
     return {
       ...opened,
-      cpu: context.machine.cpu,
-      mutex: this.#sync.mutexAt((opened.words + words.mutex) * 4, `mutex of ${name}`),
+      cpu: context.own.cpu,
+      mutex: this.#locks.mutexAt((opened.words + words.mutex) * 4, `mutex of ${name}`),
       queue: this.#sync.queue(opened.words + words.waiters, opened.words * 4, name),
-      synchronize: () => context.machine.synchronize(),
+      synchronize: () => context.own.gracePeriods.synchronize(),
       reportError: reportUnlessOffline,
     }
   }
@@ -158,7 +161,7 @@ function find(core: Core, directory: Directory, layout: Struct): Found[] {
 /** What a CPU leaves that dies or goes offline. Every step can be repeated. `level`: in its place. Returns how many read locks it had. */
 export function leaveAll(core: Core, recovery: Recovery, level: Level): number {
   const { table, cpu, incarnation, ringer } = recovery
-  const directory = new Directory(table.memory, new Memblock(table.memory, table.map, cpu, incarnation))
+  const directory = openBootMemory(table, cpu, incarnation).objects
   for (const counter of find(core, directory, PercpuCounterWords))
     foldDead(counter satisfies CounterPlaces, level, cpu)
   let readLocks = 0

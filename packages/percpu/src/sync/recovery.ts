@@ -5,7 +5,7 @@
  */
 import { addAtomic32, loadAtomic32, type Memory } from '#mem'
 import type { Ringer } from '../cpus/doorbell.js'
-import type { Recovery } from '../machine/layer.js'
+import type { Recovery } from '../cpus/layer.js'
 import { clearBit, ringAll } from './cpu-mask.js'
 import { recoverLevels } from './layer-lock.js'
 import { clearInterest, KIND_QUEUE, KIND_SEMAPHORE, KIND_SEQLOCK, readInterests } from './held-locks.js'

@@ -12,7 +12,7 @@ import {
   SyncCpu,
   SyncRoot,
 } from './layouts.js'
-import type { PlacedStruct } from '../machine/placed-structs.js'
+import type { PlacedStruct } from '../machine/placed-struct.js'
 
 const NAME = 'percpu.sync'
 const type = 'SyncRoot'

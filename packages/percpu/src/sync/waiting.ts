@@ -7,8 +7,8 @@
 import { awaitUntil } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { checkOptions, checkTimeout, shown } from '../machine/check.js'
-import type { LayerContext } from '../machine/layer.js'
-import { OfflineError, UnsupportedError } from '../machine/errors.js'
+import type { OwnCpu } from '../cpus/own-cpu.js'
+import { UnsupportedError } from '../machine/errors.js'
 import { host } from '../machine/platform.js'
 import type { Sections } from './section.js'
 
@@ -32,13 +32,13 @@ export interface AsyncWaitOptions extends WaitOptions {
 const SPIN = 50
 
 export class Waiting {
-  readonly #context: LayerContext
+  readonly #own: OwnCpu
   readonly #sections: Sections
   #mayBlock: boolean | undefined
   #isClosed = false
 
-  constructor(context: LayerContext, sections: Sections) {
-    this.#context = context
+  constructor(own: OwnCpu, sections: Sections) {
+    this.#own = own
     this.#sections = sections
   }
 
@@ -50,17 +50,12 @@ export class Waiting {
   }
   /** @throws OfflineError once the CPU goes offline. */
   assertOpen(): void {
-    if (!this.#isClosed) return
-    const { cpu, incarnation } = this.#context.machine
-    throw new OfflineError(`this thread has taken its CPU ${cpu} offline; join the machine again to use it`, {
-      cpu,
-      incarnation,
-    })
+    if (this.#isClosed) throw this.#own.offlineError()
   }
 
   /** @throws UnsupportedError on threads that must not block, whether or not it would have to. */
   assertMayBlock(): void {
-    this.#mayBlock ??= this.#context.idle.mayBlock()
+    this.#mayBlock ??= this.#own.idle.mayBlock()
     if (this.#mayBlock) return
     this.assertOpen()
     throw new UnsupportedError(
@@ -73,11 +68,11 @@ export class Waiting {
    * Not for spinning. Cost: a plain load while they are not.
    */
   beginWait(): number {
-    return this.#context.idle.watcher?.lockWaits() ?? 0
+    return this.#own.idle.watcher?.lockWaits() ?? 0
   }
   /** `address`: byte address of what was waited for; `acquired`: whether it was got. */
   endWait(address: number, begun: number, acquired: boolean): void {
-    if (begun > 0) this.#context.idle.watcher?.lockWaited(address, begun, acquired)
+    if (begun > 0) this.#own.idle.watcher?.lockWaited(address, begun, acquired)
   }
 
   /** A short while of busy waiting. `done` only loads. */
@@ -91,12 +86,12 @@ export class Waiting {
    */
   sleep(done: () => boolean, deadline: number): boolean {
     const rest = deadline === Infinity ? Infinity : Math.max(0, deadline - host.performance.now())
-    return this.#context.idle.sleepUntil(done, rest, !this.#sections.isOpen)
+    return this.#own.idle.sleepUntil(done, rest, !this.#sections.isOpen)
   }
 
   /** Resolves to true when `done()` holds, to false at the deadline. Rejects when `signal` aborts. */
   async wait(done: () => boolean, deadline: number, signal: AbortSignalLike | undefined): Promise<boolean> {
-    const { doorbell } = this.#context
+    const { doorbell } = this.#own
     const rest = deadline === Infinity ? Infinity : Math.max(0, deadline - host.performance.now())
     const recheck = (): void => doorbell.recheck()
     signal?.addEventListener('abort', recheck)
@@ -112,7 +107,7 @@ export class Waiting {
 
   /** Lets all asynchronous waits of this thread ask again, after a change that only this thread knows of. */
   recheck(): void {
-    this.#context.doorbell.recheck()
+    this.#own.doorbell.recheck()
   }
 }
 

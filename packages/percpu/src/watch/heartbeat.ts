@@ -30,9 +30,10 @@ export class Heartbeat {
   #quietBeats = 0
   #window: Totals
 
-  constructor(table: CpuTable, cpu: number, vpa: OwnVpa) {
+  /** `watch`: word index of the CPU's CpuWatch. */
+  constructor(table: CpuTable, watch: number, vpa: OwnVpa) {
     this.#table = table
-    this.#watch = table.watch(cpu)
+    this.#watch = watch
     this.#vpa = vpa
     this.#window = this.#totals()
   }

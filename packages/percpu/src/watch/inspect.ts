@@ -1,21 +1,23 @@
 /**
- * `machine.inspect()`: what every CPU is doing, read from outside, also from one that is stuck or dead.
+ * `machine.watch.inspect()`: what every CPU is doing, read from outside, also from one that is stuck or dead.
  *
  * A snapshot word by word: only single values are consistent. Reading disturbs nobody. What is measured by the CPUs themselves
  * (utilisation, delays) is there while a monitor watches; labels and states always.
  */
 import { load32, loadAtomic32, loadBigU32, loadF64, loadU32 } from '#mem'
 import { checkOptions } from '../machine/check.js'
-import type { Clock } from '../machine/clock.js'
+import { Clock } from '../machine/clock.js'
 import type { CpuState, CpuTable } from '../cpus/cpu-table.js'
 import { FAILED, readDispatchLog, type DispatchKind, type LogReading, type RawEntry } from './dispatch-log.js'
 import { percentiles, type Percentiles } from './histogram.js'
 import { homeNodeOf } from './home-node.js'
 import { textOf } from './labels.js'
-import { Cpu } from '../machine/layouts.js'
-import { findDeadlocks, type Deadlock, type LockProvider, type LockState } from './deadlocks.js'
+import { Cpu, Header } from '../machine/layouts.js'
+import type { LockProvider, LockState } from '../sync/lock-state.js'
+import { findDeadlocks, type Deadlock } from './deadlocks.js'
 import { CpuWatch, PENDING, PendingWork, Vpa } from './vpa-layout.js'
 import { VpaRegistry } from './vpa-registry.js'
+import type { WatchMap } from './watch-map.js'
 
 /** Labelled work under way; `since` in ms of machine time, undefined if nobody watched when it began. */
 export interface WorkInfo {
@@ -87,16 +89,20 @@ const noLocks: LockState = { owned: [], awaited: [] }
 
 export class Inspector {
   readonly #table: CpuTable
+  readonly #map: WatchMap
   readonly #clock: Clock
   readonly #epoch: number
   readonly #registry: VpaRegistry
-  locks: LockProvider | undefined
+  readonly #locks: LockProvider | undefined
 
-  constructor(table: CpuTable, clock: Clock, epoch: number) {
+  /** `table`: that of the calling thread, or of a reaper. `locks`: none where locks are not looked at. */
+  constructor(table: CpuTable, map: WatchMap, locks?: LockProvider) {
     this.#table = table
-    this.#clock = clock
-    this.#epoch = epoch
-    this.#registry = new VpaRegistry(table)
+    this.#map = map
+    this.#clock = new Clock(table.memory)
+    this.#epoch = loadF64(table.memory.f64, Header.offsets.epoch / 8)
+    this.#registry = new VpaRegistry(table, map)
+    this.#locks = locks
   }
 
   inspect(options: InspectOptions = {}): Inspection {
@@ -111,7 +117,7 @@ export class Inspector {
   cpu(cpu: number, options: InspectOptions = {}): CpuInspection {
     const { blockedAfter = 1000, dispatches = 10 } = options
     const { memory } = this.#table
-    const watch = this.#table.watch(cpu)
+    const watch = this.#map.record(cpu)
     const registered = this.#registry.find(cpu)
     const info = this.#table.info(cpu)
     const present = this.#table.isPresent(cpu)
@@ -119,7 +125,7 @@ export class Inspector {
     const work = present ? this.#work(watch, watch + words.label, offsets.since / 8) : undefined
     return {
       ...info,
-      homeNode: homeNodeOf(this.#table, cpu),
+      homeNode: homeNodeOf(this.#table, this.#map, cpu),
       activity: this.#activity(cpu, present, silentFor !== undefined && silentFor >= blockedAfter, work),
       silentFor,
       work,
@@ -130,7 +136,7 @@ export class Inspector {
       eventLoopDelay: percentiles(memory.u32, watch + words.delay),
       doorbellLatency: percentiles(memory.u32, watch + words.doorbell),
       yieldCount: registered && loadBigU32(memory.bytes, registered.vpa + Vpa.offsets.yield_count),
-      locks: this.locks?.(this.#table, cpu) ?? noLocks,
+      locks: this.#locks?.(this.#table, cpu) ?? noLocks,
       dispatches: dispatches > 0 ? this.log(cpu).entries.slice(-dispatches) : [],
     }
   }
@@ -139,7 +145,7 @@ export class Inspector {
   log(cpu: number, since?: number): Omit<LogReading, 'entries'> & { readonly entries: readonly Dispatch[] } {
     const log = this.#registry.find(cpu)?.log
     if (log === undefined) return { entries: [], next: 0, lost: 0 }
-    const watch = this.#table.watch(cpu)
+    const watch = this.#map.record(cpu)
     const reading = readDispatchLog(this.#table.memory, log, watch, since)
     return { ...reading, entries: reading.entries.map((entry) => this.#dispatch(watch, entry)) }
   }
@@ -165,7 +171,7 @@ export class Inspector {
   /** For how long the last ping has been unanswered. */
   #silence(cpu: number): number | undefined {
     const { i32, f64 } = this.#table.memory
-    const watch = this.#table.watch(cpu)
+    const watch = this.#map.record(cpu)
     // atomic: a ping is sent only after the last one was answered, so `pingAt` is that of the one outstanding.
     const outstanding = loadAtomic32(i32, watch + words.ping) !== loadAtomic32(i32, watch + words.pong)
     if (!outstanding) return undefined

@@ -1,5 +1,5 @@
 /**
- * `machine.monitor()`: asks every CPU for a sign of life at each heartbeat, and tells who does not give one.
+ * `machine.watch.monitor()`: asks every CPU for a sign of life at each heartbeat, and tells who does not give one.
  *
  *     heartbeat n      ping: note the time, count `watch.ping`, ring
  *     heartbeat n + 1  `watch.pong` is not that number, and blockedAfter ms have passed: 'blocked', with the label of the work
@@ -16,10 +16,12 @@ import { checkOptions, shown } from '../machine/check.js'
 import type { Clock } from '../machine/clock.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import { REASON_WATCH, type Ringer } from '../cpus/doorbell.js'
+import type { OwnCpu } from '../cpus/own-cpu.js'
 import { Emitter } from '../machine/events.js'
 import type { CpuInspection, Inspector } from './inspect.js'
 import { host, type Timer } from '../machine/platform.js'
 import { CpuWatch, WATCH_TIMES } from './vpa-layout.js'
+import type { WatchMap } from './watch-map.js'
 
 const { words, offsets } = CpuWatch
 
@@ -63,11 +65,12 @@ interface Watched {
   blocked: boolean
 }
 
-/** Made by `machine.monitor()`. Does not keep the process alive. */
+/** Made by `machine.watch.monitor()`. Does not keep the process alive. */
 export class Monitor extends Emitter<MonitorEvents> {
   readonly interval: number
   readonly blockedAfter: number
   readonly #table: CpuTable
+  readonly #map: WatchMap
   readonly #ringer: Ringer
   readonly #cpu: number
   readonly #clock: Clock
@@ -89,13 +92,14 @@ export class Monitor extends Emitter<MonitorEvents> {
     checkMilliseconds('blockedAfter', blockedAfter, 2 ** 31 - 1)
     this.interval = interval
     this.blockedAfter = blockedAfter
-    this.#table = parts.table
-    this.#ringer = parts.ringer
-    this.#cpu = parts.cpu
+    this.#table = parts.own.table
+    this.#map = parts.map
+    this.#ringer = parts.own.doorbell.ringer
+    this.#cpu = parts.own.cpu
     this.#clock = parts.clock
     this.#inspector = parts.inspector
     this.#onStop = onStop
-    this.#deaths = Array.from({ length: parts.table.map.cpus }, (_, cpu) => this.#load(cpu, words.died))
+    this.#deaths = Array.from({ length: parts.own.map.cpus }, (_, cpu) => this.#load(cpu, words.died))
     this.#beat()
   }
 
@@ -171,7 +175,7 @@ export class Monitor extends Emitter<MonitorEvents> {
 
   #ping(cpu: number): void {
     const { i32, f64 } = this.#table.memory
-    storeF64(f64, this.#table.watch(cpu) / 2 + offsets.pingAt / 8, this.#clock.now())
+    storeF64(f64, this.#map.record(cpu) / 2 + offsets.pingAt / 8, this.#clock.now())
     // atomic: requests; the ring makes the CPU look at them (K in ring).
     storeAtomic32(i32, this.#word(cpu, words.interval), this.interval)
     if ((this.#load(cpu, words.mask) & WATCH_TIMES) === 0)
@@ -188,7 +192,7 @@ export class Monitor extends Emitter<MonitorEvents> {
   }
 
   #word(cpu: number, field: number): number {
-    return this.#table.watch(cpu) + field
+    return this.#map.record(cpu) + field
   }
   #load(cpu: number, field: number): number {
     // atomic: a snapshot.
@@ -197,9 +201,8 @@ export class Monitor extends Emitter<MonitorEvents> {
 }
 
 export interface MonitorParts {
-  readonly table: CpuTable
-  readonly ringer: Ringer
-  readonly cpu: number
+  readonly own: OwnCpu
+  readonly map: WatchMap
   readonly clock: Clock
   readonly inspector: Inspector
 }

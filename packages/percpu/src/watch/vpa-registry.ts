@@ -27,6 +27,7 @@ import { UNIT } from '../machine/limits.js'
 import type { Memblock } from '../bootmem/memblock.js'
 import { CpuWatch, LOG_SIZE, Vpa, VPA_ALIGN, VPA_BOUNDARY, VPA_DESCRIPTOR } from './vpa-layout.js'
 import { VPA_MIN_SIZE, VPA_SIZE } from './vpa-layout.js'
+import type { WatchMap } from './watch-map.js'
 
 /** Byte addresses; `log` is undefined while only the VPA is registered. */
 export interface Registration {
@@ -39,12 +40,14 @@ const { words, offsets } = CpuWatch
 
 export class VpaRegistry {
   readonly #table: CpuTable
+  readonly #map: WatchMap
 
-  constructor(table: CpuTable) {
+  constructor(table: CpuTable, map: WatchMap) {
     this.#table = table
+    this.#map = map
   }
 
-  /** For boot: an area and a log for every possible CPU, each allocated near its CPU, and nobody's own. */
+  /** For boot: an area and a log for every possible CPU, each allocated near its CPU. */
   allocate(memblock: Memblock): void {
     for (let cpu = 0; cpu < this.#table.map.cpus; cpu++) {
       const node = this.#table.node(cpu)
@@ -56,6 +59,8 @@ export class VpaRegistry {
         label: areaLabel(cpu),
       })
       const log = memblock.alloc({ size: LOG_SIZE, align: VPA_BOUNDARY, node, label: logLabel(cpu) })
+      memblock.keep(area)
+      memblock.keep(log)
       this.#store(cpu, words.area, area / UNIT)
       this.#store(cpu, words.logArea, log / UNIT)
       this.#store(cpu, words.home, node)
@@ -188,7 +193,7 @@ export class VpaRegistry {
 
   #at(cpu: number, offset: number): number {
     checkCpus(cpu, this.#table.map.cpus)
-    return this.#table.watch(cpu) / 2 + offset / 8
+    return this.#map.record(cpu) / 2 + offset / 8
   }
   #word(cpu: number, offset: number): bigint {
     // VF(watch.vpa) pairs with VE in #set: descriptor, size and what a watcher reads of the area were written before.
@@ -206,11 +211,11 @@ export class VpaRegistry {
   }
   #load(cpu: number, field: number): number {
     // atomic: written by boot, and once more when the CPU is given up.
-    return loadAtomic32(this.#table.memory.i32, this.#table.watch(cpu) + field)
+    return loadAtomic32(this.#table.memory.i32, this.#map.record(cpu) + field)
   }
   #store(cpu: number, field: number, value: number): void {
     // atomic: as #load.
-    storeAtomic32(this.#table.memory.i32, this.#table.watch(cpu) + field, value)
+    storeAtomic32(this.#table.memory.i32, this.#map.record(cpu) + field, value)
   }
 }
 

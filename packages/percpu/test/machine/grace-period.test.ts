@@ -16,11 +16,11 @@ describe('synchronize', () => {
       const spinning = busy.tell({ do: 'spin', until, tells, polls: false, deaf: false })
       await becomesSet(machine.memory, tells)
       await rejectsCode(
-        machine.synchronize({ timeout: 20 }),
+        machine.rcu.synchronize({ timeout: 20 }),
         'PERCPU_UNANSWERED',
         new RegExp(`CPU ${cpu} did not return`),
       )
-      const period = machine.synchronize()
+      const period = machine.rcu.synchronize()
       set(machine.memory, until)
       await Promise.all([period, spinning])
     })
@@ -33,10 +33,10 @@ describe('synchronize', () => {
       const parked = actor.tell({ do: 'park', word, tells })
       await becomesSet(machine.memory, tells)
       // So many rounds that it does fall asleep in one of them.
-      for (let i = 0; i < 3000; i++) await machine.synchronize({ timeout: 3000 })
+      for (let i = 0; i < 3000; i++) await machine.rcu.synchronize({ timeout: 3000 })
       assert.equal(get(machine.memory, word), 0, 'still parked')
       set(machine.memory, word)
-      await machine.callFunctionMany([1], 'wake')
+      await machine.cpus.call([1], 'wake')
       await parked
     })
   })
@@ -47,11 +47,11 @@ describe('synchronize', () => {
       const actor = await start()
       actor.tell({ do: 'spin', until, tells, polls: false, deaf: false }).catch(() => undefined)
       await becomesSet(machine.memory, tells)
-      const period = machine.synchronize()
+      const period = machine.rcu.synchronize()
       await actor.terminate()
       await period
       const leaver = joinAs(machine, 101)
-      const second = machine.synchronize()
+      const second = machine.rcu.synchronize()
       await leaver.offline()
       await second
     })
@@ -60,7 +60,7 @@ describe('synchronize', () => {
   it('does not resolve inside the synchronous stretch that called it', async () => {
     const machine = boot()
     let resolved = false
-    const period = machine.synchronize().then(() => (resolved = true))
+    const period = machine.rcu.synchronize().then(() => (resolved = true))
     assert.equal(resolved, false)
     await period
   })
@@ -69,7 +69,9 @@ describe('synchronize', () => {
     await withMachine({ cpus: 4 }, async (machine, start) => {
       await Promise.all([start(), start()])
       const other = joinAs(machine, 101)
-      await Promise.all(Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? machine : other).synchronize()))
+      await Promise.all(
+        Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? machine : other).rcu.synchronize()),
+      )
     })
   })
 
@@ -80,7 +82,7 @@ describe('synchronize', () => {
       const spinning = actor.tell({ do: 'spin', until, tells, polls: false, deaf: false })
       await becomesSet(machine.memory, tells)
       const leaver = joinAs(machine, 101)
-      const period = rejectsCode(leaver.synchronize(), 'PERCPU_OFFLINE')
+      const period = rejectsCode(leaver.rcu.synchronize(), 'PERCPU_OFFLINE')
       await leaver.offline()
       await period
       set(machine.memory, until)
@@ -91,7 +93,7 @@ describe('synchronize', () => {
   it('never lets a reader see freed memory (real threads, each read verified)', async () => {
     const machine = boot({ cpus: 3, memory: '1 MiB' })
     const [pointer, stop, errors, reads] = words(machine, 4) as [number, number, number, number]
-    const slots = [machine.memblock.alloc({ size: 256 }), machine.memblock.alloc({ size: 256 })]
+    const slots = [machine.heap.memblock.alloc({ size: 256 }), machine.heap.memblock.alloc({ size: 256 })]
     const fill = (slot: number, value: number) => {
       for (let i = 0; i < 64; i++) store32(machine.memory.i32, slot / 4 + i, value)
     }
@@ -107,7 +109,7 @@ describe('synchronize', () => {
       const next = slots[round % 2 === 0 ? 1 : 0] ?? 0
       fill(next, round)
       const old = exchangeAtomic32(machine.memory.i32, pointer / 4, next)
-      await machine.synchronize()
+      await machine.rcu.synchronize()
       fill(old, -1)
     }
     addAtomic32(machine.memory.i32, stop / 4, 1)

@@ -14,7 +14,7 @@ describe('workers terminated at random moments', () => {
     const seed = Number(process.env['PERCPU_SEED'] ?? 7)
     const random = randomFrom(seed)
     const machine = boot({ cpus: 4, memory: '4 MiB' })
-    const regionsAtBoot = machine.memblock.report().regions.length
+    const regionsAtBoot = machine.heap.memblock.report().regions.length
     const namesAtBoot = machine.objects.list().length
     const shared = { handle: machine.handle, names: 6 }
     const start = () => {
@@ -31,8 +31,8 @@ describe('workers terminated at random moments', () => {
       const victim = living[index]
       assert.ok(victim)
       await victim.ready
-      for (let i = random(4); i > 0; i--) await machine.synchronize({ timeout: 20_000 })
-      await machine.callFunctionMany(machine.online, 'touch', { timeout: 20_000 })
+      for (let i = random(4); i > 0; i--) await machine.rcu.synchronize({ timeout: 20_000 })
+      await machine.cpus.call(machine.online, 'touch', { timeout: 20_000 })
       living[index] = start()
       await victim.worker.terminate()
       assert.equal((await victim.reaped).length <= 1, true)
@@ -41,17 +41,17 @@ describe('workers terminated at random moments', () => {
     await Promise.all(living.map(({ worker }) => worker.terminate()))
     await Promise.all(living.map(({ reaped }) => reaped))
 
-    assert.deepEqual(machine.present, [0])
+    assert.deepEqual(machine.cpus.present, [0])
     assert.deepEqual(
-      machine.cpus().map(({ state }) => state),
+      machine.cpus.states().map(({ state }) => state),
       ['online', 'offline', 'offline', 'offline'],
     )
     const names = machine.objects.list().map(({ name }) => name)
     assert.equal(new Set(names).size, names.length)
-    const { regions } = machine.memblock.report()
+    const { regions } = machine.heap.memblock.report()
     const ofNames = names.length - namesAtBoot
     assert.equal(regions.length, regionsAtBoot + ofNames, `seed ${seed}: one region more for each name`)
     assert.ok(regions.every(({ owner }) => owner === undefined))
-    await machine.synchronize({ timeout: 20_000 })
+    await machine.rcu.synchronize({ timeout: 20_000 })
   })
 })

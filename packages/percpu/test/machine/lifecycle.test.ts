@@ -20,24 +20,25 @@ describe('offline', () => {
     await withMachine({ cpus: 2 }, async (machine, start) => {
       const actor = await start()
       await actor.tell({ do: 'offline' })
-      assert.deepEqual(machine.present, [0])
-      assert.equal(machine.cpus()[1]?.state, 'offline')
+      assert.deepEqual(machine.cpus.present, [0])
+      assert.equal(machine.cpus.states()[1]?.state, 'offline')
       const again = joinAs(machine, 101)
-      assert.deepEqual([again.cpu, again.incarnation], [1, 2])
+      assert.deepEqual([again.cpu, again.cpus.incarnation], [1, 2])
     })
   })
 
   it('poisons the handle: every use throws and writes nothing', async () => {
     const machine = boot({ cpus: 3, memory: '512 KiB' })
     const leaver = joinAs(machine, 101)
-    const { memory, memblock, objects } = leaver
-    const cell = Cell.at(memory, objects.create('cell', { type: 'Cell', layout: Cell }))
-    const mutex = leaver.mutex('early')
-    const { pages } = leaver
-    const cache = leaver.cache('early', Cell)
+    const { memory, objects } = leaver
+    const { memblock } = leaver.heap
+    const cell = objects.create('cell', Cell)
+    const mutex = leaver.locks.mutex('early')
+    const { pages } = leaver.heap
+    const cache = leaver.heap.cache('early', Cell)
     const object = cache.allocate({ keep: true })
-    const address = leaver.alloc(64, { keep: true })
-    leaver.free(leaver.alloc(64))
+    const address = leaver.heap.alloc(64, { keep: true })
+    leaver.heap.free(leaver.heap.alloc(64))
     const { percpu } = leaver
     const turns = percpu.i32()
     const counter = percpu.counter('early count')
@@ -47,44 +48,47 @@ describe('offline', () => {
     const uses: readonly ((gone: Machine) => unknown)[] = [
       (gone) => gone.handle,
       (gone) => gone.memory,
-      (gone) => gone.memblock,
-      (gone) => gone.objects,
-      (gone) => gone.possible,
-      (gone) => gone.present,
+      (gone) => gone.heap.memblock,
+      (gone) => gone.objects.create('late', Cell),
+      (gone) => gone.objects.open('cell', Cell),
+      (gone) => gone.objects.openOrCreate('late', Cell),
+      (gone) => gone.objects.list(),
+      (gone) => gone.cpus.possible,
+      (gone) => gone.cpus.present,
       (gone) => gone.online,
-      (gone) => gone.cpus(),
-      (gone) => gone.configuration,
-      (gone) => gone.addHotplug({ name: 'late' }),
+      (gone) => gone.cpus.states(),
+      (gone) => gone.cpus.configuration,
+      (gone) => gone.cpus.addHotplug({ name: 'late' }),
       (gone) => gone.supervise(new FakeWorker()),
-      (gone) => gone.declareDead(0),
-      (gone) => gone.onRing(0, () => undefined),
-      (gone) => gone.ring(0, 0),
-      (gone) => gone.registerFunction('late', () => undefined),
+      (gone) => gone.cpus.declareDead(0),
+      (gone) => gone.cpus.onRing(0, () => undefined),
+      (gone) => gone.cpus.ring(0, 0),
+      (gone) => gone.cpus.registerFunction('late', () => undefined),
       (gone) => gone.poll(),
-      (gone) => gone.park(0, 1, 0),
-      (gone) => gone.deaf(() => undefined),
-      (gone) => gone.mutex('late'),
-      (gone) => gone.mutexAt(4096),
-      (gone) => gone.completion('late'),
-      (gone) => gone.completionAt(4096),
-      (gone) => gone.condition('late', mutex),
-      (gone) => gone.conditionAt(4096, mutex),
-      (gone) => gone.semaphore('late', 1),
-      (gone) => gone.semaphoreAt(4096),
-      (gone) => gone.initSemaphore(4096, 1),
-      (gone) => gone.seqlock('late'),
-      (gone) => gone.seqlockAt(4096),
-      (gone) => gone.locksOf(0),
-      (gone) => gone.alloc(64),
-      (gone) => gone.alloc(5000, { zero: true }),
-      (gone) => gone.free(address),
-      (gone) => gone.keep(address),
-      (gone) => gone.disown(address),
-      (gone) => gone.cache('late', Cell),
-      (gone) => gone.leaks(),
-      (gone) => gone.heapReport(),
-      (gone) => gone.shrinkHeap(),
-      (gone) => gone.pages,
+      (gone) => gone.cpus.park(0, 1, 0),
+      (gone) => gone.cpus.deaf(() => undefined),
+      (gone) => gone.locks.mutex('late'),
+      (gone) => gone.locks.mutexAt(4096),
+      (gone) => gone.locks.completion('late'),
+      (gone) => gone.locks.completionAt(4096),
+      (gone) => gone.locks.condition('late', mutex),
+      (gone) => gone.locks.conditionAt(4096, mutex),
+      (gone) => gone.locks.semaphore('late', 1),
+      (gone) => gone.locks.semaphoreAt(4096),
+      (gone) => gone.locks.initSemaphore(4096, 1),
+      (gone) => gone.locks.seqlock('late'),
+      (gone) => gone.locks.seqlockAt(4096),
+      (gone) => gone.locks.heldBy(0),
+      (gone) => gone.heap.alloc(64),
+      (gone) => gone.heap.alloc(5000, { zero: true }),
+      (gone) => gone.heap.free(address),
+      (gone) => gone.heap.persist(address),
+      (gone) => gone.heap.adopt(address),
+      (gone) => gone.heap.cache('late', Cell),
+      (gone) => gone.heap.allocations(),
+      (gone) => gone.heap.report(),
+      (gone) => gone.heap.trim(),
+      (gone) => gone.heap.pages,
       (gone) => gone.percpu.i32(),
       () => percpu(Cell),
       () => percpu.alloc(8),
@@ -104,21 +108,37 @@ describe('offline', () => {
       () => mutex.tryLock(),
       () => memblock.alloc({ size: 64 }),
       () => memblock.report(),
-      () => objects.open('cell', { type: 'Cell', layout: Cell }),
+      () => objects.open('cell', Cell).address,
       () => objects.list(),
+      (gone) => gone.run('late', () => undefined),
+      (gone) => gone.cpus.limit(1),
+      (gone) => gone.watch.inspect(),
+      (gone) => gone.watch.monitor(),
+      (gone) => gone.watch.trace(0, 0),
+      (gone) => gone.watch.postMortem(0),
+      (gone) => gone.watch.areasOf(0),
+      (gone) => gone.watch.homeNode,
+      (gone) => gone.watch.setHomeNode(0, 0),
+      (gone) => gone.watch.registrations,
+      (gone) => gone.watch.structs(),
       () => cell.value.load(),
       () => cell.value.store(1),
       () => storeAtomic32(memory.i32, 0, 1),
     ]
     for (const use of uses) throwsCode(() => use(leaver), 'PERCPU_OFFLINE', /CPU 1 offline; join/)
-    await rejectsCode(leaver.synchronize(), 'PERCPU_OFFLINE')
-    await rejectsCode(leaver.callFunctionMany(0, 'late'), 'PERCPU_OFFLINE')
+    await rejectsCode(leaver.rcu.synchronize(), 'PERCPU_OFFLINE')
+    await rejectsCode(leaver.cpus.call(0, 'late'), 'PERCPU_OFFLINE')
     await rejectsCode(leaver.offline(), 'PERCPU_OFFLINE')
     assert.deepEqual(new Uint8Array(machine.handle.buffer), before)
-    const covered = new Set(uses.map((use) => /gone\.(\w+)/.exec(use.toString())?.[1]))
-    const members = Object.getOwnPropertyNames(Object.getPrototypeOf(machine) as object)
-    for (const name of ['constructor', 'synchronize', 'callFunctionMany', 'offline']) covered.add(name)
-    const uncovered = members.filter((name) => !covered.has(name))
+    const { cpus, heap, locks, objects: names, rcu, watch } = machine
+    const faces = { '': machine, cpus, heap, locks, objects: names, rcu, watch }
+    const covered = new Set(uses.flatMap((use) => /gone\.(\w+)(?:\.(\w+))?/.exec(use.toString()) ?? []))
+    for (const name of ['constructor', 'synchronize', 'call', 'offline', 'on']) covered.add(name)
+    const uncovered = Object.entries(faces).flatMap(([face, object]) =>
+      Object.getOwnPropertyNames(Object.getPrototypeOf(object) as object)
+        .filter((name) => !covered.has(name))
+        .map((name) => `${face}.${name}`),
+    )
     assert.deepEqual(uncovered, [], 'public members that this test does not use')
   })
 
@@ -127,9 +147,9 @@ describe('offline', () => {
     const leaver = joinAs(machine, 101)
     await leaver.offline()
     const uses = [
-      () => leaver.alloc(64),
-      () => leaver.pages,
-      () => leaver.leaks(),
+      () => leaver.heap.alloc(64),
+      () => leaver.heap.pages,
+      () => leaver.heap.allocations(),
       () => leaver.percpu.i32(),
       () => leaver.percpu.alloc(8),
     ]
@@ -140,7 +160,7 @@ describe('offline', () => {
     const machine = boot({ cpus: 2 })
     const leaver = joinAs(machine, 101)
     let torndown = 0
-    leaver.addHotplug({ name: 'once', teardown: () => void (torndown += 1) })
+    leaver.cpus.addHotplug({ name: 'once', teardown: () => void (torndown += 1) })
     await Promise.all([leaver.offline(), leaver.offline()])
     assert.equal(torndown, 1)
   })
@@ -149,7 +169,7 @@ describe('offline', () => {
     const machine = boot({ cpus: 2 })
     const reader = joinAs(machine, 101)
     let ended = false
-    const period = machine.synchronize().then(() => (ended = true))
+    const period = machine.rcu.synchronize().then(() => (ended = true))
     const leaving = reader.offline()
     // Nothing but jobs that were queued before this one may have run when this stretch ends.
     assert.equal(ended, false)
@@ -159,12 +179,12 @@ describe('offline', () => {
   it('frees what the stay had allocated and not kept', async () => {
     const machine = boot({ cpus: 2 })
     const leaver = joinAs(machine, 101)
-    const before = machine.memblock.report().used
-    leaver.memblock.alloc({ size: 4096 })
-    const kept = leaver.memblock.alloc({ size: 128 })
-    leaver.memblock.keep(kept)
+    const before = machine.heap.memblock.report().used
+    leaver.heap.memblock.alloc({ size: 4096 })
+    const kept = leaver.heap.memblock.alloc({ size: 128 })
+    leaver.heap.memblock.keep(kept)
     await leaver.offline()
-    assert.equal(machine.memblock.report().used, before + 128)
+    assert.equal(machine.heap.memblock.report().used, before + 128)
   })
 })
 
@@ -189,10 +209,10 @@ describe('supervise', () => {
         await end(actor)
         assert.deepEqual(await actor.supervision?.reaped, [1])
         assert.deepEqual(machine.online, [0])
-        assert.deepEqual(machine.present, [0])
-        assert.deepEqual(machine.cpus()[1], { cpu: 1, node: 0, state: 'offline', incarnation: 1 })
+        assert.deepEqual(machine.cpus.present, [0])
+        assert.deepEqual(machine.cpus.states()[1], { cpu: 1, node: 0, state: 'offline', incarnation: 1 })
         const next = joinAs(machine, 101)
-        assert.deepEqual([next.cpu, next.incarnation], [1, 2])
+        assert.deepEqual([next.cpu, next.cpus.incarnation], [1, 2])
       })
     })
   }
@@ -237,16 +257,16 @@ describe('supervise', () => {
   it('frees what the dead thread had allocated, but not what it kept or gave a name', async () => {
     await withMachine({ cpus: 2 }, async (machine, start) => {
       const actor = await start()
-      const before = machine.memblock.report().regions.length
+      const before = machine.heap.memblock.report().regions.length
       await actor.tell({ do: 'alloc', size: 10_000, keep: false })
       const kept = await actor.tell<number>({ do: 'alloc', size: 100, keep: true })
       const named = await actor.tell<number>({ do: 'create', name: 'cell' })
-      assert.equal(machine.memblock.report().regions.length, before + 3)
+      assert.equal(machine.heap.memblock.report().regions.length, before + 3)
       await actor.terminate()
-      const left = machine.memblock.report().regions
+      const left = machine.heap.memblock.report().regions
       assert.equal(left.length, before + 2)
       assert.equal(left.find(({ address }) => address === kept)?.owner, undefined)
-      assert.equal(machine.objects.open('cell', { type: 'Cell', layout: Cell }), named)
+      assert.equal(machine.objects.open('cell', Cell).address, named)
     })
   })
 
@@ -263,24 +283,24 @@ describe('declareDead', () => {
   it('reaps a thread that the caller knows to have stopped', () => {
     const machine = boot({ cpus: 2 })
     joinAs(machine, 101)
-    assert.equal(machine.declareDead(1), true)
-    assert.equal(machine.declareDead(1), false)
+    assert.equal(machine.cpus.declareDead(1), true)
+    assert.equal(machine.cpus.declareDead(1), false)
     assert.deepEqual(machine.online, [0])
   })
 
   it('leaves the next thread of that number alone, if told which stay has ended', () => {
     const machine = boot({ cpus: 2 })
     const first = joinAs(machine, 101)
-    assert.equal(machine.declareDead(1, { incarnation: first.incarnation }), true)
+    assert.equal(machine.cpus.declareDead(1, { incarnation: first.cpus.incarnation }), true)
     joinAs(machine, 102)
-    assert.equal(machine.declareDead(1, { incarnation: first.incarnation }), false)
+    assert.equal(machine.cpus.declareDead(1, { incarnation: first.cpus.incarnation }), false)
     assert.deepEqual(machine.online, [0, 1])
   })
 
   it('by mistake does not let the thread give away the number that another one has by then', async () => {
     const machine = boot({ cpus: 2 })
     const zombie = joinAs(machine, 101)
-    machine.declareDead(1)
+    machine.cpus.declareDead(1)
     joinAs(machine, 102)
     await zombie.offline()
     assert.deepEqual(machine.online, [0, 1])
@@ -288,8 +308,8 @@ describe('declareDead', () => {
 
   it('refuses the calling CPU and impossible ones', () => {
     const machine = boot({ cpus: 2 })
-    throwsCode(() => machine.declareDead(0), 'PERCPU_ARGUMENT', /itself/)
-    throwsCode(() => machine.declareDead(2), 'PERCPU_ARGUMENT', /CPUs 0 to 1/)
+    throwsCode(() => machine.cpus.declareDead(0), 'PERCPU_ARGUMENT', /itself/)
+    throwsCode(() => machine.cpus.declareDead(2), 'PERCPU_ARGUMENT', /CPUs 0 to 1/)
   })
 })
 
@@ -304,10 +324,10 @@ describe('hotplug callbacks', () => {
       dead: (cpu: number, incarnation: number) => void log.push(`${name} dead ${cpu}.${incarnation}`),
     })
     const cpu = joinAs(machine, 101)
-    cpu.addHotplug(callbacks('a'))
-    cpu.addHotplug(callbacks('b'))
+    cpu.cpus.addHotplug(callbacks('a'))
+    cpu.cpus.addHotplug(callbacks('b'))
     joinAs(machine, 102)
-    cpu.declareDead(2)
+    cpu.cpus.declareDead(2)
     await cpu.offline()
     assert.deepEqual(log, ['a up', 'b up', 'b dead 2.1', 'a dead 2.1', 'b down', 'a down'])
   })
@@ -319,12 +339,13 @@ describe('hotplug callbacks', () => {
       throw cause
     }
     assert.throws(
-      () => machine.addHotplug({ name: 'bad', startup: fail, teardown: () => assert.fail('was never up') }),
+      () =>
+        machine.cpus.addHotplug({ name: 'bad', startup: fail, teardown: () => assert.fail('was never up') }),
       (error: { code: string; cause: unknown }) => error.code === 'PERCPU_HOTPLUG' && error.cause === cause,
     )
     throwsCode(() => {
-      machine.addHotplug({ name: 'x' })
-      machine.addHotplug({ name: 'x' })
+      machine.cpus.addHotplug({ name: 'x' })
+      machine.cpus.addHotplug({ name: 'x' })
     }, 'PERCPU_ARGUMENT')
     await machine.offline()
   })
@@ -339,8 +360,8 @@ describe('hotplug callbacks', () => {
     const fail = () => {
       throw new Error('cannot')
     }
-    cpu.addHotplug({ name: 'first', teardown: count })
-    cpu.addHotplug({ name: 'second', teardown: fail })
+    cpu.cpus.addHotplug({ name: 'first', teardown: count })
+    cpu.cpus.addHotplug({ name: 'second', teardown: fail })
     await rejectsCode(cpu.offline(), 'PERCPU_HOTPLUG', /teardown of second .*: cannot$/)
     assert.equal(others, 1)
     assert.deepEqual(machine.online, [0])
@@ -355,7 +376,7 @@ describe('the header', () => {
     const page = () => Array.from({ length: 16 }, (_, i) => loadAtomic32(view.i32, i))
     const before = page()
     joinAs(machine, 101)
-    machine.declareDead(1)
+    machine.cpus.declareDead(1)
     assert.deepEqual(page(), before)
   })
 })

@@ -10,7 +10,7 @@ const MiB = 2 ** 20
 
 /** What must hold of any report: sorted, disjoint, inside the memory, sums that agree. */
 function verify(machine: Machine): void {
-  const { total, used, free, largestFree, regions } = machine.memblock.report()
+  const { total, used, free, largestFree, regions } = machine.heap.memblock.report()
   let end = 0
   for (const { address, size } of regions) {
     assert.ok(address >= end, 'regions overlap')
@@ -37,8 +37,8 @@ describe('memblock', () => {
       { size: 3000, noCross: 4096 },
     ]
     for (const request of requests) {
-      const address = machine.memblock.alloc(request)
-      const region = machine.memblock.report().regions.find((other) => other.address === address)
+      const address = machine.heap.memblock.alloc(request)
+      const region = machine.heap.memblock.report().regions.find((other) => other.address === address)
       assert.ok(region)
       assert.equal(address % (request.align ?? 64), 0)
       assert.equal(region.size, Math.ceil(request.size / 64) * 64)
@@ -70,19 +70,19 @@ describe('memblock', () => {
         const machine = boot({ memory: MiB / 4, cpus: 2, nodes: 2 })
         const half = MiB / 8
         const model = new Map<number, number>()
-        const initial = machine.memblock.report().used
+        const initial = machine.heap.memblock.report().used
         for (const [i, request] of steps.entries()) {
           if (typeof request === 'number') {
             const address = [...model.keys()][request % (model.size || 1)]
             if (address === undefined) continue
-            machine.memblock.free(address)
+            machine.heap.memblock.free(address)
             model.delete(address)
-            throwsCode(() => machine.memblock.free(address), 'PERCPU_INVALID_FREE')
+            throwsCode(() => machine.heap.memblock.free(address), 'PERCPU_INVALID_FREE')
           } else {
             const { noCross, node, ...rest } = request
             let address: number
             try {
-              address = machine.memblock.alloc({
+              address = machine.heap.memblock.alloc({
                 ...rest,
                 ...(noCross && { noCross }),
                 ...(node !== undefined && { node }),
@@ -110,9 +110,9 @@ describe('memblock', () => {
             bytes.every((byte) => byte === bytes[0] && byte !== 0),
             'contents changed',
           )
-          machine.memblock.free(address)
+          machine.heap.memblock.free(address)
         }
-        assert.equal(machine.memblock.report().used, initial)
+        assert.equal(machine.heap.memblock.report().used, initial)
       }),
       { numRuns: 60 },
     )
@@ -121,24 +121,24 @@ describe('memblock', () => {
   it('takes memory from the wanted node, and from another one when that is full', () => {
     const machine = boot({ memory: 2 * MiB, cpus: 4, nodes: 2 })
     const nodeOf = (address: number) =>
-      machine.memblock.report().regions.find((region) => region.address === address)?.node
-    assert.equal(nodeOf(machine.memblock.alloc({ size: 64 })), 0)
-    const end = Math.max(...machine.memblock.report().regions.map(({ address, size }) => address + size))
-    assert.equal(nodeOf(machine.memblock.alloc({ size: 2 * MiB - end, node: 1 })), 1)
-    assert.equal(nodeOf(machine.memblock.alloc({ size: 4096, node: 1 })), 0)
+      machine.heap.memblock.report().regions.find((region) => region.address === address)?.node
+    assert.equal(nodeOf(machine.heap.memblock.alloc({ size: 64 })), 0)
+    const end = Math.max(...machine.heap.memblock.report().regions.map(({ address, size }) => address + size))
+    assert.equal(nodeOf(machine.heap.memblock.alloc({ size: 2 * MiB - end, node: 1 })), 1)
+    assert.equal(nodeOf(machine.heap.memblock.alloc({ size: 4096, node: 1 })), 0)
     joinAs(machine, 101)
     const remote = joinAs(machine, 102)
-    assert.equal(remote.node, 1)
-    assert.equal(nodeOf(remote.memblock.alloc({ size: 64 })), 1)
+    assert.equal(remote.cpus.node, 1)
+    assert.equal(nodeOf(remote.heap.memblock.alloc({ size: 64 })), 1)
   })
 
   it('zeroes memory that was used before, unless told not to', () => {
     const machine = boot({ memory: MiB })
-    const address = machine.memblock.alloc({ size: 4096 })
+    const address = machine.heap.memblock.alloc({ size: 4096 })
     const reuse = (zero: boolean) => {
       fillBytes(machine.memory, address, 4096, 7)
-      machine.memblock.free(address)
-      assert.equal(machine.memblock.alloc({ size: 4096, zero }), address)
+      machine.heap.memblock.free(address)
+      assert.equal(machine.heap.memblock.alloc({ size: 4096, zero }), address)
       return copyOut(machine.memory, address, 4096)
     }
     assert.ok(reuse(false).every((byte) => byte === 7))
@@ -147,20 +147,20 @@ describe('memblock', () => {
 
   it('says why there is no room, and takes nothing', () => {
     const machine = boot({ memory: MiB })
-    const before = machine.memblock.report()
+    const before = machine.heap.memblock.report()
     throwsCode(
-      () => machine.memblock.alloc({ size: MiB, label: 'huge' }),
+      () => machine.heap.memblock.alloc({ size: MiB, label: 'huge' }),
       'PERCPU_OUT_OF_MEMORY',
       /1048576 bytes \(huge\).*largest free/,
     )
-    throwsCode(() => machine.memblock.alloc({ size: 64, limit: 64 }), 'PERCPU_OUT_OF_MEMORY')
-    assert.deepEqual(machine.memblock.report(), before)
-    for (let i = before.regions.length; i < 256 + 2 * 8; i++) machine.memblock.alloc({ size: 1 })
-    throwsCode(() => machine.memblock.alloc({ size: 1 }), 'PERCPU_OUT_OF_MEMORY', /all 272 regions/)
+    throwsCode(() => machine.heap.memblock.alloc({ size: 64, limit: 64 }), 'PERCPU_OUT_OF_MEMORY')
+    assert.deepEqual(machine.heap.memblock.report(), before)
+    for (let i = before.regions.length; i < 256 + 2 * 8; i++) machine.heap.memblock.alloc({ size: 1 })
+    throwsCode(() => machine.heap.memblock.alloc({ size: 1 }), 'PERCPU_OUT_OF_MEMORY', /all 272 regions/)
   })
 
   it('refuses requests that nothing could satisfy', () => {
-    const { memblock } = boot({ memory: MiB })
+    const { memblock } = boot({ memory: MiB }).heap
     throwsCode(() => memblock.alloc({ size: 0 }), 'PERCPU_ARGUMENT', /size: 0/)
     throwsCode(() => memblock.alloc({ size: 1.5 }), 'PERCPU_ARGUMENT')
     throwsCode(() => memblock.alloc({ size: 1, align: 96 }), 'PERCPU_ARGUMENT', /align: 96/)
@@ -174,7 +174,7 @@ describe('memblock', () => {
   })
 
   it('frees only what is allocated', () => {
-    const { memblock } = boot({ memory: MiB })
+    const { memblock } = boot({ memory: MiB }).heap
     const address = memblock.alloc({ size: 256 })
     for (const wrong of [0, 64, address + 64, address + 1, -64, NaN]) {
       throwsCode(() => memblock.free(wrong), 'PERCPU_INVALID_FREE')
@@ -193,13 +193,13 @@ describe('memblock', () => {
           Promise.all(sizes.map((size) => actor.tell<number>({ do: 'alloc', size, keep: true }))),
         ),
       )
-      const own = sizes.map((size) => machine.memblock.alloc({ size }))
+      const own = sizes.map((size) => machine.heap.memblock.alloc({ size }))
       const all = [...perActor.flat(), ...own]
       assert.equal(new Set(all).size, all.length)
       verify(machine)
-      const before = machine.memblock.report().regions.length
-      for (const address of all) machine.memblock.free(address)
-      assert.equal(machine.memblock.report().regions.length, before - all.length)
+      const before = machine.heap.memblock.report().regions.length
+      for (const address of all) machine.heap.memblock.free(address)
+      assert.equal(machine.heap.memblock.report().regions.length, before - all.length)
     })
   })
 })

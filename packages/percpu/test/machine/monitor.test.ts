@@ -27,7 +27,7 @@ describe('a monitor', () => {
 
   it('stopped by a listener of its own beats no more', () => {
     watched((machine, _victim, reaper, beat) => {
-      const monitor = machine.monitor({ interval: 10 })
+      const monitor = machine.watch.monitor({ interval: 10 })
       let told = 0
       monitor.on('died', () => {
         told++
@@ -35,7 +35,7 @@ describe('a monitor', () => {
       })
       beat()
       assert.equal(monitor.heartbeats, 2)
-      reaper.declareDead(1)
+      reaper.cpus.declareDead(1)
       beat()
       assert.deepEqual([monitor.heartbeats, told], [3, 1])
       for (let i = 0; i < 5; i++) beat()
@@ -46,13 +46,17 @@ describe('a monitor', () => {
   it('lets `dead` callbacks read the post-mortem: the area is there until the reaper is done', () => {
     watched((machine, victim) => {
       const seen: unknown[] = []
-      machine.addHotplug({
+      machine.cpus.addHotplug({
         name: 'look',
-        dead: (cpu) => seen.push(machine.postMortem(cpu)?.work?.label, machine.vpas.find(cpu)?.incarnation),
+        dead: (cpu) =>
+          seen.push(
+            machine.watch.postMortem(cpu)?.work?.label,
+            machine.watch.registrations.find(cpu)?.incarnation,
+          ),
       })
-      victim.run('its last work', () => machine.declareDead(1))
+      victim.run('its last work', () => machine.cpus.declareDead(1))
       assert.deepEqual(seen, ['its last work', 1])
-      assert.equal(machine.postMortem(1), undefined)
+      assert.equal(machine.watch.postMortem(1), undefined)
     })
   })
 })

@@ -6,8 +6,8 @@ import { boot, MutexWords } from 'percpu'
 describe('the structs of a machine', () => {
   it('lie side by side, inside the memory, and hold what the machine says', () => {
     const machine = boot({ memory: '1 MiB', cpus: 3, journal: 8 })
-    machine.objects.create('a lock', { type: 'Mutex', layout: MutexWords })
-    const placed = [...machine.structs()].sort((a, b) => a.address - b.address)
+    machine.objects.create('a lock', MutexWords)
+    const placed = [...machine.watch.structs()].sort((a, b) => a.address - b.address)
     placed.forEach(({ name, address, struct }, i) => {
       assert.equal(address % struct.align, 0, name)
       const end = placed[i + 1]?.address ?? machine.memory.byteLength
@@ -23,15 +23,15 @@ describe('the structs of a machine', () => {
     assert.equal(at('cpu[2].vpa')['desc'], 0)
     assert.equal(at('cpu[0].vpa')['desc'], 0xd397d781)
     const entries = placed.filter(({ struct }) => struct.name === 'DirectoryEntry')
-    // Three more are those of the layers.
-    assert.equal(entries.length, machine.objects.list().length + 3)
+    // Four more are those of the layers.
+    assert.equal(entries.length, machine.objects.list().length + 4)
     assert.equal(new Set(placed.map(({ name }) => name)).size, placed.length)
   })
 
   it('of numbers that were given up have no VPA', () => {
     const machine = boot({ memory: '1 MiB', cpus: 3 })
-    machine.limitCpus(2)
-    const names = machine.structs().map(({ name }) => name)
+    machine.cpus.limit(2)
+    const names = machine.watch.structs().map(({ name }) => name)
     assert.ok(names.includes('cpu[1].vpa') && names.includes('cpu[2]') && !names.includes('cpu[2].vpa'))
   })
 })

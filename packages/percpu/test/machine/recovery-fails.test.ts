@@ -68,17 +68,17 @@ describe('an error at any access of a recovery', () => {
   it('is reported; the layers and callbacks after it run, and the number is given back', () => {
     const attempt = (at: number): boolean => {
       const machine = boot({ memory: '512 KiB', cpus: 2 })
-      const before = machine.memblock.report().used
+      const before = machine.heap.memblock.report().used
       const dead: number[] = []
-      machine.addHotplug({ name: 'note', dead: (cpu) => dead.push(cpu) })
+      machine.cpus.addHotplug({ name: 'note', dead: (cpu) => dead.push(cpu) })
       const victim = joinAs(machine, 101)
-      victim.memblock.alloc({ size: 4096 })
+      victim.heap.memblock.alloc({ size: 4096 })
       const reached: boolean[] = []
       const reported = reports(() =>
-        reached.push(failInRecovery(at, () => assert.equal(machine.declareDead(1), true))),
+        reached.push(failInRecovery(at, () => assert.equal(machine.cpus.declareDead(1), true))),
       )
-      assert.equal(machine.cpus()[1]?.state, 'offline')
-      assert.deepEqual([dead, machine.present, machine.memblock.report().used], [[1], [0], before])
+      assert.equal(machine.cpus.states()[1]?.state, 'offline')
+      assert.deepEqual([dead, machine.cpus.present, machine.heap.memblock.report().used], [[1], [0], before])
       assert.equal(joinAs(machine, 102).cpu, 1)
       if (!reached[0]) return false
       const [error, ...others] = reported
@@ -98,21 +98,21 @@ describe('an error at any access of a recovery', () => {
   it('that concerns one lock leaves the others to be released', () => {
     const machine = boot({ memory: '1 MiB', cpus: 2 })
     const victim = joinAs(machine, 101)
-    const [broken, whole] = ['broken', 'whole'].map((name) => machine.mutex(name))
+    const [broken, whole] = ['broken', 'whole'].map((name) => machine.locks.mutex(name))
     assert.ok(broken && whole)
-    victim.mutex('broken').lock()
-    victim.mutex('whole').lock()
+    victim.locks.mutex('broken').lock()
+    victim.locks.mutex('whole').lock()
     const reported = reports(() =>
       watch(
         (index) => {
           if (index === broken.address / 4 && isInside(/recoverSync/)) throw new RangeError('broken')
         },
-        () => assert.equal(machine.declareDead(1), true),
+        () => assert.equal(machine.cpus.declareDead(1), true),
       ),
     )
     assert.equal((reported[0] as Error | undefined)?.message.includes('layer sync'), true)
     assert.equal(whole.tryLock()?.predecessorDied, true)
     assert.equal(broken.tryLock(), undefined, 'what could not be cleaned up stays as it was')
-    assert.deepEqual(joinAs(machine, 102).locksOf(1), [])
+    assert.deepEqual(joinAs(machine, 102).locks.heldBy(1), [])
   })
 })

@@ -39,8 +39,8 @@ async function withWorker(test: (machine: Machine, labelled: Labelled) => Promis
 describe('a worker in an endless loop', () => {
   it('is named with its label within two heartbeats, recovers, and dies with a post-mortem', async () => {
     await withWorker(async (machine, { worker, reaped, release }) => {
-      machine.trace(1, TRACE_ALL)
-      const monitor = machine.monitor({ interval: 50 })
+      machine.watch.trace(1, TRACE_ALL)
+      const monitor = machine.watch.monitor({ interval: 50 })
       const blocked = monitor.once('blocked')
       worker.postMessage('stick')
       const { cpu, inspection, heartbeats, incarnation } = await blocked
@@ -49,14 +49,14 @@ describe('a worker in an endless loop', () => {
       assert.equal(inspection.work?.label, 'render /about')
       assert.equal(inspection.activity, 'blocked')
       assert.ok(heartbeats <= 2, `${heartbeats} heartbeats`)
-      assert.equal(machine.inspect({ blockedAfter: 1 }).cpus[1]?.work?.label, 'render /about')
-      assert.equal(machine.inspect({ blockedAfter: 1 }).cpus[1]?.activity, 'blocked')
+      assert.equal(machine.watch.inspect({ blockedAfter: 1 }).cpus[1]?.work?.label, 'render /about')
+      assert.equal(machine.watch.inspect({ blockedAfter: 1 }).cpus[1]?.activity, 'blocked')
 
       const recovered = monitor.once('recovered')
       release()
       assert.equal((await recovered).cpu, 1)
-      assert.equal(machine.inspect().cpus[1]?.work, undefined)
-      assert.equal(machine.inspect().cpus[1]?.dispatches.at(-1)?.kind !== undefined, true)
+      assert.equal(machine.watch.inspect().cpus[1]?.work, undefined)
+      assert.equal(machine.watch.inspect().cpus[1]?.dispatches.at(-1)?.kind !== undefined, true)
 
       const died = monitor.once('died')
       await worker.terminate()
@@ -65,7 +65,7 @@ describe('a worker in an endless loop', () => {
       assert.equal(dead, 1)
       assert.equal(postMortem?.activity, 'dead')
       assert.ok(postMortem.dispatches.some(({ kind, label }) => kind === 'work' && label === 'render /about'))
-      assert.equal(machine.postMortem(1), undefined)
+      assert.equal(machine.watch.postMortem(1), undefined)
       monitor.stop()
     })
   })
@@ -73,8 +73,8 @@ describe('a worker in an endless loop', () => {
   it('is named by a monitor that came after it had got stuck; since when is not known then', async () => {
     await withWorker(async (machine, { worker }) => {
       worker.postMessage('stick')
-      while (machine.inspect().cpus[1]?.work?.label !== 'render /about');
-      const monitor = machine.monitor({ interval: 50 })
+      while (machine.watch.inspect().cpus[1]?.work?.label !== 'render /about');
+      const monitor = machine.watch.monitor({ interval: 50 })
       const { inspection, heartbeats } = await monitor.once('blocked')
       assert.deepEqual(inspection.work, { label: 'render /about', since: undefined })
       assert.ok(heartbeats <= 2, `${heartbeats} heartbeats`)
@@ -84,7 +84,7 @@ describe('a worker in an endless loop', () => {
 
   it('that is terminated leaves its label to the post-mortem', async () => {
     await withWorker(async (machine, { worker, reaped }) => {
-      const monitor = machine.monitor({ interval: 20 })
+      const monitor = machine.watch.monitor({ interval: 20 })
       worker.postMessage('stick')
       await monitor.once('blocked')
       const died = monitor.once('died')
@@ -93,18 +93,18 @@ describe('a worker in an endless loop', () => {
       const { postMortem } = await died
       assert.equal(postMortem?.work?.label, 'render /about')
       assert.ok((postMortem.work.since ?? 1) > 0)
-      assert.equal(machine.inspect().cpus[1]?.activity, 'offline')
+      assert.equal(machine.watch.inspect().cpus[1]?.activity, 'offline')
       monitor.stop()
     })
   })
 
   it('is seen by the inspection of a thread that asks for the first time', async () => {
     await withWorker(async (machine, { worker }) => {
-      const monitor = machine.monitor({ interval: 20 })
+      const monitor = machine.watch.monitor({ interval: 20 })
       worker.postMessage('stick')
       await monitor.once('blocked')
       monitor.stop()
-      const found = machine.inspect({ blockedAfter: 1 }).cpus[1]
+      const found = machine.watch.inspect({ blockedAfter: 1 }).cpus[1]
       assert.equal(found?.activity, 'blocked')
       assert.ok((found.utilisation ?? 0) <= 1)
     })
@@ -116,31 +116,31 @@ describe('monitors', () => {
   for (const command of ['park', 'deaf'] as const) {
     it(`do not call a CPU blocked that is ${states[command]}`, async () => {
       await withWorker(async (machine, { worker, release }) => {
-        const monitor = machine.monitor({ interval: 5 })
+        const monitor = machine.watch.monitor({ interval: 5 })
         const wrong: unknown[] = []
         worker.postMessage(command)
-        await becomes(() => machine.inspect().cpus[1]?.activity === states[command])
+        await becomes(() => machine.watch.inspect().cpus[1]?.activity === states[command])
         // Before and after, a busy host may well keep it from answering in time.
         monitor.on('blocked', (event) => wrong.push(event))
-        assert.equal((machine.inspect().cpus[1]?.yieldCount ?? 0) % 2, 1)
+        assert.equal((machine.watch.inspect().cpus[1]?.yieldCount ?? 0) % 2, 1)
         const from = monitor.heartbeats
         await becomes(() => monitor.heartbeats >= from + 5)
         monitor.stop()
         assert.deepEqual(wrong, [])
         release()
-        await becomes(() => machine.inspect().cpus[1]?.activity === 'live')
-        assert.equal((machine.inspect().cpus[1]?.yieldCount ?? 1) % 2, 0)
+        await becomes(() => machine.watch.inspect().cpus[1]?.activity === 'live')
+        assert.equal((machine.watch.inspect().cpus[1]?.yieldCount ?? 1) % 2, 0)
       })
     })
   }
 
   it('measure a CPU that answers, and never call it blocked', async () => {
     await withWorker(async (machine) => {
-      const monitor = machine.monitor({ interval: 5, blockedAfter: 60_000 })
+      const monitor = machine.watch.monitor({ interval: 5, blockedAfter: 60_000 })
       const events: unknown[] = []
       monitor.on('blocked', (event) => events.push(event))
-      await becomes(() => (machine.inspect().cpus[1]?.eventLoopDelay?.count ?? 0) > 5)
-      const found = machine.inspect().cpus[1]
+      await becomes(() => (machine.watch.inspect().cpus[1]?.eventLoopDelay?.count ?? 0) > 5)
+      const found = machine.watch.inspect().cpus[1]
       assert.ok((found?.doorbellLatency?.count ?? 0) > 3, 'a CPU that answers is pinged again')
       assert.ok(found?.utilisation !== undefined && found.utilisation >= 0 && found.utilisation <= 1)
       assert.deepEqual(events, [])
@@ -150,20 +150,20 @@ describe('monitors', () => {
 
   it('that are stopped leave no timer behind', async () => {
     await withWorker(async (machine) => {
-      const monitor = machine.monitor({ interval: 1 })
-      await becomes(() => (machine.inspect().cpus[1]?.eventLoopDelay?.count ?? 0) > 2)
+      const monitor = machine.watch.monitor({ interval: 1 })
+      await becomes(() => (machine.watch.inspect().cpus[1]?.eventLoopDelay?.count ?? 0) > 2)
       monitor.stop()
       // After its patience the CPU takes the request for time stamps back, which is the last thing the timer does.
       await becomes(() => maskOf(machine) === 0)
-      const beats = machine.inspect().cpus[1]?.eventLoopDelay?.count
-      await machine.synchronize()
-      assert.equal(machine.inspect().cpus[1]?.eventLoopDelay?.count, beats)
+      const beats = machine.watch.inspect().cpus[1]?.eventLoopDelay?.count
+      await machine.rcu.synchronize()
+      assert.equal(machine.watch.inspect().cpus[1]?.eventLoopDelay?.count, beats)
     })
   })
 
   it('tell of the death of a CPU that another thread cleaned up after', async () => {
     await withWorker(async (machine, { worker, reaped }) => {
-      const other = machine.monitor({ interval: 5 })
+      const other = machine.watch.monitor({ interval: 5 })
       const died = other.once('died', ({ cpu }) => cpu === 1)
       await worker.terminate()
       await reaped
@@ -174,14 +174,14 @@ describe('monitors', () => {
 
   it('check their options, and let listeners go', async () => {
     const machine = boot({ cpus: 1 })
-    throwsCode(() => machine.monitor({ interval: 0 }), 'PERCPU_ARGUMENT', /interval: 0/)
-    throwsCode(() => machine.monitor({ blockedAfter: 0.5 }), 'PERCPU_ARGUMENT', /blockedAfter/)
-    const monitor = machine.monitor()
+    throwsCode(() => machine.watch.monitor({ interval: 0 }), 'PERCPU_ARGUMENT', /interval: 0/)
+    throwsCode(() => machine.watch.monitor({ blockedAfter: 0.5 }), 'PERCPU_ARGUMENT', /blockedAfter/)
+    const monitor = machine.watch.monitor()
     const controller = new AbortController()
     monitor.on('died', () => undefined, { signal: controller.signal })
     controller.abort()
     await machine.offline()
-    throwsCode(() => machine.inspect(), 'PERCPU_OFFLINE')
+    throwsCode(() => machine.watch.inspect(), 'PERCPU_OFFLINE')
     await rejectsCode(
       Promise.resolve().then(() => machine.run('late', () => 1)),
       'PERCPU_OFFLINE',
@@ -190,7 +190,7 @@ describe('monitors', () => {
 })
 
 function maskOf(machine: Machine): number {
-  const found = machine.vpas.find(1)
+  const found = machine.watch.registrations.find(1)
   return found ? Vpa.at(machine.memory, found.vpa).dtl_enable_mask : -1
 }
 

@@ -19,7 +19,7 @@ import { storeBigU16, storeBigU32 } from 'percpu/mem'
 import { joinAs, rejectsCode, throwsCode, words } from './support/threads.js'
 
 const only = (machine: Machine, cpu = 0) => {
-  const found = machine.inspect({ dispatches: 84 }).cpus[cpu]
+  const found = machine.watch.inspect({ dispatches: 84 }).cpus[cpu]
   assert.ok(found)
   return found
 }
@@ -58,8 +58,8 @@ describe('VPAs', () => {
     const machine = boot({ cpus: 5, nodes: 2 })
     assert.equal(Vpa.size, 640)
     assert.deepEqual(Object.fromEntries(Object.entries(Vpa.offsets)), papr)
-    const { regions } = machine.memblock.report()
-    for (const cpu of machine.possible) {
+    const { regions } = machine.heap.memblock.report()
+    for (const cpu of machine.cpus.possible) {
       const area = regions.find(({ label }) => label === `vpa ${cpu}`)
       const log = regions.find(({ label }) => label === `dispatch log ${cpu}`)
       assert.ok(area && log)
@@ -68,30 +68,34 @@ describe('VPAs', () => {
       assert.equal(Math.floor(area.address / 4096), Math.floor((area.address + 1023) / 4096))
       assert.equal(log.size, 4096)
       assert.equal(log.address % 4096, 0)
-      const { node } = machine.cpus()[cpu] ?? {}
+      const { node } = machine.cpus.states()[cpu] ?? {}
       assert.deepEqual([area.node, log.node], [node, node])
     }
-    const vpa = machine.vpas.find(0)?.vpa ?? 0
+    const vpa = machine.watch.registrations.find(0)?.vpa ?? 0
     const bytes = new Uint8Array(machine.memory.buffer, vpa, 6)
     assert.deepEqual([...bytes], [0xd3, 0x97, 0xd7, 0x81, 0x04, 0x00])
   })
 
   it('are registered while a CPU is online: the log within the VPA', async () => {
     const machine = boot({ cpus: 2 })
-    assert.equal(machine.vpas.find(1), undefined)
+    assert.equal(machine.watch.registrations.find(1), undefined)
     const cpu = joinAs(machine, 101)
-    const { incarnation, vpa, log } = machine.vpas.find(1) ?? {}
+    const { incarnation, vpa, log } = machine.watch.registrations.find(1) ?? {}
     assert.equal(incarnation, 1)
     assert.ok(vpa && log)
-    throwsCode(() => machine.vpas.unregister(1), 'PERCPU_VPA', /dispatch log first/)
+    throwsCode(() => machine.watch.registrations.unregister(1), 'PERCPU_VPA', /dispatch log first/)
     await cpu.offline()
-    assert.equal(machine.vpas.find(1), undefined)
-    throwsCode(() => machine.vpas.registerLog(1, log, 1), 'PERCPU_VPA', /VPA must be registered before/)
+    assert.equal(machine.watch.registrations.find(1), undefined)
+    throwsCode(
+      () => machine.watch.registrations.registerLog(1, log, 1),
+      'PERCPU_VPA',
+      /VPA must be registered before/,
+    )
   })
 
   it('are refused when they are not what a supervisor can read', () => {
     const machine = boot({ cpus: 2 })
-    const page = machine.memblock.alloc({ size: 8192, align: 4096 })
+    const page = machine.heap.memblock.alloc({ size: 8192, align: 4096 })
     const { bytes, byteLength } = machine.memory
     const area = (address: number, size = 1024) => {
       storeBigU32(bytes, address, 0xd397d781)
@@ -100,7 +104,7 @@ describe('VPAs', () => {
     }
     const refuses = (address: number, rule: string) =>
       assert.throws(
-        () => machine.vpas.register(1, address, 1),
+        () => machine.watch.registrations.register(1, address, 1),
         (error: { code?: string; details?: { rule?: string } }) =>
           error.code === 'PERCPU_VPA' && error.details?.rule === rule,
         rule,
@@ -113,56 +117,80 @@ describe('VPAs', () => {
     refuses(area(page + 4096 - 512, 640), 'boundary')
     refuses(-128, 'bounds')
     refuses(byteLength, 'bounds')
-    assert.equal(machine.vpas.find(1), undefined)
+    assert.equal(machine.watch.registrations.find(1), undefined)
     for (const cpu of [2, -1, 0.5, NaN]) {
-      throwsCode(() => machine.vpas.register(cpu, area(page), 1), 'PERCPU_ARGUMENT', /not possible/)
-      throwsCode(() => machine.vpas.registerLog(cpu, page + 4096, 1), 'PERCPU_ARGUMENT', /not possible/)
-      throwsCode(() => machine.vpas.unregister(cpu), 'PERCPU_ARGUMENT', /not possible/)
-      throwsCode(() => machine.vpas.unregisterLog(cpu), 'PERCPU_ARGUMENT', /not possible/)
-      throwsCode(() => machine.vpas.find(cpu), 'PERCPU_ARGUMENT', /not possible/)
+      throwsCode(
+        () => machine.watch.registrations.register(cpu, area(page), 1),
+        'PERCPU_ARGUMENT',
+        /not possible/,
+      )
+      throwsCode(
+        () => machine.watch.registrations.registerLog(cpu, page + 4096, 1),
+        'PERCPU_ARGUMENT',
+        /not possible/,
+      )
+      throwsCode(() => machine.watch.registrations.unregister(cpu), 'PERCPU_ARGUMENT', /not possible/)
+      throwsCode(() => machine.watch.registrations.unregisterLog(cpu), 'PERCPU_ARGUMENT', /not possible/)
+      throwsCode(() => machine.watch.registrations.find(cpu), 'PERCPU_ARGUMENT', /not possible/)
     }
     for (const stay of [0, -1, 1.5])
-      throwsCode(() => machine.vpas.register(1, area(page), stay), 'PERCPU_ARGUMENT')
-    machine.vpas.register(1, area(page + 128, 640), 1)
+      throwsCode(() => machine.watch.registrations.register(1, area(page), stay), 'PERCPU_ARGUMENT')
+    machine.watch.registrations.register(1, area(page + 128, 640), 1)
     refuses(area(page), 'registered')
     // After a crash the next stay replaces what is left.
-    machine.vpas.register(1, page, 2)
-    assert.deepEqual(machine.vpas.find(1), { incarnation: 2, vpa: page, log: undefined })
-    throwsCode(() => machine.vpas.registerLog(1, page + 64, 2), 'PERCPU_VPA', /multiple of 4096/)
-    throwsCode(() => machine.vpas.registerLog(1, page + 4096, 2), 'PERCPU_VPA', /instead of 4096/)
+    machine.watch.registrations.register(1, page, 2)
+    assert.deepEqual(machine.watch.registrations.find(1), { incarnation: 2, vpa: page, log: undefined })
+    throwsCode(
+      () => machine.watch.registrations.registerLog(1, page + 64, 2),
+      'PERCPU_VPA',
+      /multiple of 4096/,
+    )
+    throwsCode(
+      () => machine.watch.registrations.registerLog(1, page + 4096, 2),
+      'PERCPU_VPA',
+      /instead of 4096/,
+    )
     storeBigU32(bytes, page + 4096 + 4, 4096)
-    throwsCode(() => machine.vpas.registerLog(1, page + 4096, 3), 'PERCPU_VPA', /before the dispatch log/)
-    machine.vpas.registerLog(1, page + 4096, 2)
-    throwsCode(() => machine.vpas.registerLog(1, page + 4096, 2), 'PERCPU_VPA', /unregister that first/)
+    throwsCode(
+      () => machine.watch.registrations.registerLog(1, page + 4096, 3),
+      'PERCPU_VPA',
+      /before the dispatch log/,
+    )
+    machine.watch.registrations.registerLog(1, page + 4096, 2)
+    throwsCode(
+      () => machine.watch.registrations.registerLog(1, page + 4096, 2),
+      'PERCPU_VPA',
+      /unregister that first/,
+    )
   })
 
   it('of CPUs that will never come online are given back', () => {
     const machine = boot({ cpus: 6 })
-    const { used, regions } = machine.memblock.report()
+    const { used, regions } = machine.heap.memblock.report()
     const cpu = joinAs(machine, 101)
-    throwsCode(() => machine.limitCpus(1), 'PERCPU_ARGUMENT', /CPU 1 has a thread/)
-    assert.deepEqual(machine.possible, [0, 1, 2, 3, 4, 5])
-    machine.limitCpus(2)
-    assert.deepEqual(machine.possible, [0, 1])
-    assert.deepEqual(machine.present, [0, 1])
-    assert.equal(machine.memblock.report().used, used - 4 * (1024 + 4096))
-    assert.equal(machine.memblock.report().regions.length, regions.length - 8)
+    throwsCode(() => machine.cpus.limit(1), 'PERCPU_ARGUMENT', /CPU 1 has a thread/)
+    assert.deepEqual(machine.cpus.possible, [0, 1, 2, 3, 4, 5])
+    machine.cpus.limit(2)
+    assert.deepEqual(machine.cpus.possible, [0, 1])
+    assert.deepEqual(machine.cpus.present, [0, 1])
+    assert.equal(machine.heap.memblock.report().used, used - 4 * (1024 + 4096))
+    assert.equal(machine.heap.memblock.report().regions.length, regions.length - 8)
     throwsCode(() => joinAs(machine, 102), 'PERCPU_NO_FREE_CPU')
-    assert.equal(cpu.inspect().cpus.length, 2)
-    machine.limitCpus(2)
-    for (const wrong of [0, 7, 1.5]) throwsCode(() => machine.limitCpus(wrong), 'PERCPU_ARGUMENT')
+    assert.equal(cpu.watch.inspect().cpus.length, 2)
+    machine.cpus.limit(2)
+    for (const wrong of [0, 7, 1.5]) throwsCode(() => machine.cpus.limit(wrong), 'PERCPU_ARGUMENT')
   })
 
   it('tell a CPU that its home node changed', () => {
     const machine = boot({ cpus: 4, nodes: 2 })
     const cpu = joinAs(machine, 101)
-    assert.equal(cpu.homeNode, 0)
-    machine.setHomeNode(1, 1)
-    assert.equal(cpu.homeNode, 1)
-    assert.equal(machine.inspect().cpus[1]?.homeNode, 1)
-    for (let i = 0; i < 256; i++) machine.setHomeNode(1, i % 2)
-    assert.equal(cpu.homeNode, 1)
-    throwsCode(() => machine.setHomeNode(1, 2), 'PERCPU_ARGUMENT', /node below 2/)
+    assert.equal(cpu.watch.homeNode, 0)
+    machine.watch.setHomeNode(1, 1)
+    assert.equal(cpu.watch.homeNode, 1)
+    assert.equal(machine.watch.inspect().cpus[1]?.homeNode, 1)
+    for (let i = 0; i < 256; i++) machine.watch.setHomeNode(1, i % 2)
+    assert.equal(cpu.watch.homeNode, 1)
+    throwsCode(() => machine.watch.setHomeNode(1, 2), 'PERCPU_ARGUMENT', /node below 2/)
   })
 })
 
@@ -171,14 +199,14 @@ describe('the handle of a CPU', () => {
     const machine = boot({ cpus: 3 })
     const leaver = joinAs(machine, 101)
     joinAs(machine, 102)
-    const left = machine.handleOf(1)
-    const dead = machine.handleOf(2)
-    const own = leaver.handleOf(1)
-    assert.equal(left.vpa, machine.vpas.find(1)?.vpa)
+    const left = machine.watch.areasOf(1)
+    const dead = machine.watch.areasOf(2)
+    const own = leaver.watch.areasOf(1)
+    assert.equal(left.vpa, machine.watch.registrations.find(1)?.vpa)
     assert.ok(left.dataOffset > 0)
-    assert.equal(machine.handleOf(1), left)
+    assert.equal(machine.watch.areasOf(1), left)
     await leaver.offline()
-    machine.declareDead(2)
+    machine.cpus.declareDead(2)
     joinAs(machine, 103)
     for (const handle of [left, dead, own]) {
       assert.equal(handle.dataOffset, POISON_OFFSET)
@@ -187,7 +215,7 @@ describe('the handle of a CPU', () => {
     assert.equal(POISON_OFFSET.toString(16).slice(0, 8), 'edeaddea')
     const Word = struct('Word', { value: u32 })
     assert.throws(() => Word.at(machine.memory, own.dataOffset))
-    assert.notEqual(machine.handleOf(1).vpa, null)
+    assert.notEqual(machine.watch.areasOf(1).vpa, null)
   })
 })
 
@@ -195,7 +223,7 @@ describe('labelled work', () => {
   it('is visible while it runs, nested, and gone however it ends', () => {
     const machine = boot({ cpus: 1 })
     for (const mask of [0, TRACE_WORK]) {
-      machine.trace(0, mask)
+      machine.watch.trace(0, mask)
       const label = () => only(machine).work?.label
       const result = machine.run('outer', () => {
         assert.equal(label(), 'outer')
@@ -226,13 +254,13 @@ describe('labelled work', () => {
     const machine = boot({ cpus: 1 })
     const since = () => only(machine).work?.since
     machine.run('untimed', () => {
-      machine.trace(0, TRACE_WORK)
+      machine.watch.trace(0, TRACE_WORK)
       machine.poll()
       assert.equal(since(), undefined)
       machine.run('timed', () => {
         const begun = since()
-        assert.ok(begun !== undefined && begun > 0 && begun <= machine.inspect().at)
-        machine.trace(0, 0)
+        assert.ok(begun !== undefined && begun > 0 && begun <= machine.watch.inspect().at)
+        machine.watch.trace(0, 0)
         machine.poll()
         // Not the time of the work around it.
         machine.run('untimed again', () => assert.equal(since(), undefined))
@@ -245,7 +273,7 @@ describe('labelled work', () => {
 
   it('that is asynchronous is pending until it settles', async () => {
     const machine = boot({ cpus: 1 })
-    machine.trace(0, TRACE_WORK)
+    machine.watch.trace(0, TRACE_WORK)
     let finish: (value: number) => void = () => undefined
     const good = machine.run('fetch', () => new Promise<number>((resolve) => (finish = resolve)))
     const bad = machine.run('fail', async () => {
@@ -290,7 +318,7 @@ describe('dispatch logs', () => {
     const first = joinAs(machine, 101)
     first.run('unseen', () => undefined)
     assert.deepEqual(only(machine, 1).dispatches, [])
-    machine.trace(1, TRACE_WORK)
+    machine.watch.trace(1, TRACE_WORK)
     first.run('seen', () => undefined)
     assert.equal(only(machine, 1).dispatches.length, 1)
     await first.offline()
@@ -301,26 +329,26 @@ describe('dispatch logs', () => {
       only(machine, 1).dispatches.map(({ label }) => label),
       ['next'],
     )
-    machine.trace(1, 0)
+    machine.watch.trace(1, 0)
     second.run('unseen', () => undefined)
     assert.equal(only(machine, 1).dispatches.length, 1)
-    throwsCode(() => machine.trace(0, 16), 'PERCPU_ARGUMENT')
-    throwsCode(() => machine.trace(2, 1), 'PERCPU_ARGUMENT')
+    throwsCode(() => machine.watch.trace(0, 16), 'PERCPU_ARGUMENT')
+    throwsCode(() => machine.watch.trace(2, 1), 'PERCPU_ARGUMENT')
   })
 
   it('show parks, wakes, deaf stretches and doorbells, with yield_count odd meanwhile', () => {
     const machine = boot({ cpus: 2 })
     const [word = 0] = words(machine, 1)
-    machine.trace(0, TRACE_ALL)
+    machine.watch.trace(0, TRACE_ALL)
     const yields = () => only(machine).yieldCount
     const from = yields() ?? 0
-    machine.park(word, 0, 1)
-    machine.deaf(() => {
+    machine.cpus.park(word, 0, 1)
+    machine.cpus.deaf(() => {
       assert.equal(yields(), from + 3)
       assert.equal(only(machine).activity, 'deaf')
     })
     assert.equal(yields(), from + 4)
-    machine.ring(0, 3)
+    machine.cpus.ring(0, 3)
     machine.poll()
     const entries = only(machine).dispatches.filter(({ kind }) => kind !== 'doorbell')
     assert.deepEqual(
@@ -339,17 +367,17 @@ describe('dispatch logs', () => {
 
   it('hold the last 84 entries, and only of the kinds asked for', () => {
     const machine = boot({ cpus: 1 })
-    machine.trace(0, TRACE_PARKS)
+    machine.watch.trace(0, TRACE_PARKS)
     machine.run('not asked for', () => undefined)
     assert.deepEqual(only(machine).dispatches, [])
-    machine.trace(0, TRACE_WORK)
+    machine.watch.trace(0, TRACE_WORK)
     for (let i = 0; i < 300; i++) machine.run(`label ${i % 100}`, () => undefined)
     const labels = only(machine).dispatches.map(({ label }) => label)
     assert.deepEqual(
       labels,
       Array.from({ length: 84 }, (_, i) => `label ${16 + i}`),
     )
-    const vpa = Vpa.at(machine.memory, machine.vpas.find(0)?.vpa ?? 0)
+    const vpa = Vpa.at(machine.memory, machine.watch.registrations.find(0)?.vpa ?? 0)
     assert.equal(vpa.dtl_idx, 300n)
   })
 })
@@ -388,11 +416,11 @@ describe('after offline', () => {
     const machine = boot({ cpus: 2 })
     await machine.offline()
     await rejectsCode(
-      Promise.resolve().then(() => machine.trace(0, 1)),
+      Promise.resolve().then(() => machine.watch.trace(0, 1)),
       'PERCPU_OFFLINE',
     )
-    throwsCode(() => machine.inspect(), 'PERCPU_OFFLINE')
+    throwsCode(() => machine.watch.inspect(), 'PERCPU_OFFLINE')
     throwsCode(() => machine.run('x', () => 1), 'PERCPU_OFFLINE')
-    throwsCode(() => machine.homeNode, 'PERCPU_OFFLINE')
+    throwsCode(() => machine.watch.homeNode, 'PERCPU_OFFLINE')
   })
 })

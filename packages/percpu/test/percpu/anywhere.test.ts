@@ -102,7 +102,7 @@ describe('a thread killed before any access', () => {
           const cpu = joinAs(machine, 101)
           const killed = killAt(() => run(cpu, prepared), at, cpu)
           if (!killed) return false
-          machine.declareDead(1)
+          machine.cpus.declareDead(1)
           machine.percpu.verify()
           const found = usage(machine)
           // Or as if it had ended.
@@ -125,7 +125,7 @@ describe('a thread killed before any access', () => {
         const machine = fresh(options)
         const cpu = joinAs(machine, 101)
         const killed = killAt(() => cpu.percpu.i32({ name: 'n' }), at, cpu)
-        if (killed) machine.declareDead(1)
+        if (killed) machine.cpus.declareDead(1)
         const { allocations: before } = machine.percpu.report().chunks[0] ?? assert.fail()
         assert.ok(before <= 1)
         const known = machine.objects.list().length > 0
@@ -142,12 +142,12 @@ describe('a thread killed before any access', () => {
       let seen = 0
       const points = forEachAccess((at) => {
         const machine = fresh(options)
-        const word = machine.memblock.alloc({ size: 4 })
+        const word = machine.heap.memblock.alloc({ size: 4 })
         const into = (): number => mem.loadAtomic32(machine.memory.i32, word / 4)
         const cpu = joinAs(machine, 101)
         const killed = killAt(() => cpu.percpu.alloc(16, { into: word }), at, cpu)
         const before = into()
-        if (killed) machine.declareDead(1)
+        if (killed) machine.cpus.declareDead(1)
         // Taken out of the word, which is this thread's again: what was there is allocated, or nothing was.
         mem.storeAtomic32(machine.memory.i32, word / 4, 0)
         if (before !== 0) {
@@ -184,7 +184,7 @@ describe('a thread killed before any access', () => {
         )
         if (killed) {
           const alive = counter.rough
-          machine.declareDead(1)
+          machine.cpus.declareDead(1)
           assert.equal(counter.rough, counter.sum(), `folded: ${alive}`)
         }
         const after = new Map([
@@ -211,7 +211,7 @@ describe('a thread killed before any access', () => {
     const killing = dying.kill()
     for (let jobs = 0; jobs < 10 && !ref.isAtomic; jobs++) await Promise.resolve()
     assert.ok(ref.isAtomic)
-    machine.declareDead(1)
+    machine.cpus.declareDead(1)
     ref.put(2)
     await ref.released()
     assert.equal(ref.isDying, true)
@@ -231,7 +231,7 @@ describe('a thread killed before any access', () => {
     await Promise.resolve()
     mem.control.before = undefined
     assert.equal(machine.percpu.report().chunks.length, 6)
-    machine.declareDead(1)
+    machine.cpus.declareDead(1)
     await Promise.resolve()
     // One of those that are wholly free is kept, and another one for its pages.
     assert.equal(machine.percpu.report().chunks.length, 4)
@@ -245,7 +245,7 @@ describe('a thread killed before any access', () => {
     const begun = performance.now()
     await new Promise(setImmediate)
     assert.ok(performance.now() - begun < 1000)
-    machine.declareDead(1)
+    machine.cpus.declareDead(1)
     // As soon as that is done.
     while (machine.percpu.report().chunks.length === 6) await new Promise((resolve) => setTimeout(resolve, 1))
     machine.percpu.verify()
@@ -259,10 +259,10 @@ describe('a thread killed before any access', () => {
       victim.percpu.counter('c').add(7)
       victim.percpu.rwSemaphore('s').readLock()
       killAt(() => victim.percpu.alloc(64), 60, victim)
-      const killed = killAt(() => reaper.declareDead(1), at, reaper)
+      const killed = killAt(() => reaper.cpus.declareDead(1), at, reaper)
       if (killed) {
-        machine.declareDead(2)
-        if (machine.present.includes(1)) machine.declareDead(1)
+        machine.cpus.declareDead(2)
+        if (machine.cpus.present.includes(1)) machine.cpus.declareDead(1)
       }
       machine.percpu.verify()
       assert.equal(machine.percpu.counter('c').sum(), 7)
@@ -299,17 +299,17 @@ describe('another CPU in the middle', () => {
     const points = forEachAccess((at) => {
       const machine = fresh({ cpus: 3 })
       const stale = machine.percpu.alloc(16)
-      for (const cpu of machine.possible)
+      for (const cpu of machine.cpus.possible)
         mem.store32(machine.memory.i32, machine.percpu.address(stale, cpu) / 4, 77)
       machine.percpu.free(stale)
-      const word = machine.memblock.alloc({ size: 4 })
+      const word = machine.heap.memblock.alloc({ size: 4 })
       return interrupt(
         () => machine.percpu.alloc(16, { into: word }),
         at,
         () => {
           const pointer = mem.loadAtomic32(machine.memory.i32, word / 4)
           if (pointer === 0) return
-          for (const cpu of machine.possible)
+          for (const cpu of machine.cpus.possible)
             assert.equal(
               mem.load32(machine.memory.i32, machine.percpu.address(pointer, cpu) / 4),
               0,

@@ -93,7 +93,7 @@ describe('a counter', () => {
     dying.percpu.counter('c').add(4)
     await leaving.offline()
     assert.equal(counter.rough, 3)
-    machine.declareDead(2)
+    machine.cpus.declareDead(2)
     assert.equal(counter.rough, 7)
     joinAs(machine, 103).percpu.counter('c').add(5)
     assert.equal(counter.sum(), 12)

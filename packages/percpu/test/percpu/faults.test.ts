@@ -94,7 +94,7 @@ describe('running out of memory', () => {
         const machine = fresh(kinds[0].options)
         backendOf(machine).addEmptyChunk()
         fill(machine)
-        const { pages } = machine
+        const { pages } = machine.heap
         const allocate = pages.allocate.bind(pages)
         const free = pages.free.bind(pages)
         let [left, until] = [taken, frees]
@@ -132,7 +132,7 @@ describe('running out of memory', () => {
         fill(machine)
         machine.percpu.balance()
         fill(machine)
-        const { pages } = machine
+        const { pages } = machine.heap
         const allocate = pages.allocate.bind(pages)
         let left = calls
         pages.allocate = (...request) => {

@@ -62,7 +62,7 @@ describe('a page of a unit', () => {
               before === undefined || before === machine.cpu,
               `CPU ${before} wrote ${address} of CPU ${machine.cpu}`,
             )
-            assert.equal(Math.floor(address / (4 * 2 ** 20)), machine.node)
+            assert.equal(Math.floor(address / (4 * 2 ** 20)), machine.cpus.node)
             mem.store32(machine.memory.i32, address / 4, 1)
             touched.push(Math.floor(address / PAGE))
           }

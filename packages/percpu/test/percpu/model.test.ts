@@ -37,12 +37,12 @@ class Model {
       assert.equal(load32(this.machine.memory.i32, word), 0, `CPU ${cpu} finds it cleared`)
       store32(this.machine.memory.i32, word, stamp * 256 + cpu)
     }
-    for (const cpu of this.machine.possible) assert.equal(percpu.address(pointer, cpu) % align, 0)
+    for (const cpu of this.machine.cpus.possible) assert.equal(percpu.address(pointer, cpu) % align, 0)
   }
 
   /** The words of every copy. */
   *words(pointer: number, bytes: number): Generator<[number, number]> {
-    for (const cpu of this.machine.possible)
+    for (const cpu of this.machine.cpus.possible)
       for (let offset = 0; offset < bytes; offset += 4)
         yield [cpu, this.machine.percpu.address(pointer, cpu, offset) / 4]
   }

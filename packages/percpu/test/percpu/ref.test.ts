@@ -38,7 +38,7 @@ describe('a reference count', () => {
       .kill()
       .catch(() => undefined)
     await Promise.resolve()
-    heir.declareDead(dying.cpu)
+    heir.cpus.declareDead(dying.cpu)
     await heir.offline()
     await ref.switchToAtomic()
     assert.deepEqual([ref.isDying, ref.isZero], [true, true])

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
+import { insideOf } from '../machine/support/inside.js'
 
-const { readMap } = await import('../../dist/machine/memory-map.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { tokenOf } = await import('../../dist/sync/mutex-words.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
@@ -21,9 +21,9 @@ function scene() {
   const [counter, other] = counters
   assert.ok(counter && other)
   const info = machine.objects.list().find(({ name }) => name === 'c')
-  assert.ok(info && readMap(machine.memory))
+  assert.ok(info)
   // Of CPU 0, which folds nothing meanwhile.
-  const map = SyncMap.open(machine.memory, machine.objects)
+  const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
   const holder = new Level(machine.memory, map.level(0, 3), tokenOf(0, 1))
   const lock = info.address / 4 + words.lock
   return { machine, dying, counter, other, holder, lock, low: info.address / 4 + words.low }
@@ -42,7 +42,7 @@ describe('the rough value of a counter', () => {
         killAt(() => other.add(100), at, dying)
         let isHeld = false as boolean
         const done = interrupt(
-          () => machine.declareDead(dying.cpu),
+          () => machine.cpus.declareDead(dying.cpu),
           moment * STRIDE,
           () => (isHeld = holder.tryLock(lock)),
         )

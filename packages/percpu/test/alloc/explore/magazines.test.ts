@@ -87,7 +87,7 @@ for (const victim of [0, 1]) {
         (t) => {
           t.cpu(0, (cpu) => {
             const { machine, cache } = open(world, cpu)
-            const mutex = cpu.prepare(() => machine.mutex('links'))
+            const mutex = cpu.prepare(() => machine.locks.mutex('links'))
             cpu.prepare(() => cache.free(cache.allocate()))
             const address = cache.allocate()
             mutex.run((section) => {
@@ -97,7 +97,7 @@ for (const victim of [0, 1]) {
           })
           t.cpu(1, (cpu) => {
             const { machine, cache } = open(world, cpu)
-            const mutex = cpu.prepare(() => machine.mutex('links'))
+            const mutex = cpu.prepare(() => machine.locks.mutex('links'))
             const address = mutex.run((section) => {
               const found = mem.load32(i32, link / 4) * 8
               if (found === 0) return 0

@@ -24,18 +24,18 @@ for (const victim of [0, 1]) {
           t.cpu(0, (cpu) => {
             const { machine } = open(world, cpu)
             cpu.prepare(() => {
-              const both = [machine.pages.allocate(0), machine.pages.allocate(0)]
-              for (const address of both) machine.pages.free(address ?? 0, 0)
+              const both = [machine.heap.pages.allocate(0), machine.heap.pages.allocate(0)]
+              for (const address of both) machine.heap.pages.free(address ?? 0, 0)
             })
-            const first = machine.pages.allocate(0) ?? 0
-            const second = machine.pages.allocate(0)
-            machine.pages.free(first, 0)
+            const first = machine.heap.pages.allocate(0) ?? 0
+            const second = machine.heap.pages.allocate(0)
+            machine.heap.pages.free(first, 0)
             return second
           })
           t.cpu(1, (cpu) => {
             const { machine } = open(world, cpu)
-            machine.pages.disown(given)
-            machine.pages.free(given, 0)
+            machine.heap.pages.disown(given)
+            machine.heap.pages.free(given, 0)
             return true
           })
           t.finally(([second, isFreed]) => {
@@ -57,15 +57,15 @@ for (const victim of [0, 1]) {
         prepared,
         ['refill and spill pages', victim],
         (t) => {
-          t.cpu(0, (cpu) => open(world, cpu).machine.pages.allocate(0))
+          t.cpu(0, (cpu) => open(world, cpu).machine.heap.pages.allocate(0))
           t.cpu(1, (cpu) => {
             const { machine } = open(world, cpu)
             cpu.prepare(() => {
-              for (const address of others) machine.pages.free(address, 0)
-              machine.pages.disown(given)
+              for (const address of others) machine.heap.pages.free(address, 0)
+              machine.heap.pages.disown(given)
             })
-            machine.pages.free(given, 0)
-            return machine.pages.allocate(1)
+            machine.heap.pages.free(given, 0)
+            return machine.heap.pages.allocate(1)
           })
           t.finally((results) => {
             const taken = results.filter((result) => result !== undefined) as number[]

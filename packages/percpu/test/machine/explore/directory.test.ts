@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem } from 'percpu-lab'
-import type { Machine } from 'percpu'
-import { Cell, cellSpec, codeOf, prepare, check } from './support.js'
+import type { StructView } from 'percpu'
+import { Cell, codeOf, prepare, check } from './support.js'
 
 /** Fills the object plainly: whoever finds it too early races with this. */
-const init = (machine: Machine) => (address: number) => mem.store32(machine.memory.i32, address / 4, 42)
+const init = ({ memory, address }: StructView<unknown>) => mem.store32(memory.i32, address / 4, 42)
 
 describe('a name', () => {
   it('is created once, whoever creates it in the middle of whom', async () => {
@@ -19,7 +19,7 @@ describe('a name', () => {
         for (const number of [0, 1])
           t.cpu(number, (cpu) => {
             const machine = world.joined(cpu)
-            return codeOf(() => machine.objects.create('same', cellSpec))
+            return codeOf(() => machine.objects.create('same', Cell))
           })
         t.finally((codes) => {
           assert.deepEqual([...codes].sort(), ['PERCPU_OBJECT_EXISTS', 'none'])
@@ -36,12 +36,12 @@ describe('a name', () => {
     await check(world, 'create and open', (t) => {
       t.cpu(0, (cpu) => {
         const machine = world.joined(cpu)
-        return machine.objects.create('cell', { ...cellSpec, init: init(machine) })
+        return machine.objects.create('cell', Cell, init).address
       })
       t.cpu(1, (cpu) => {
         const machine = world.joined(cpu)
         let address = 0
-        const code = codeOf(() => (address = machine.objects.open('cell', cellSpec)))
+        const code = codeOf(() => (address = machine.objects.open('cell', Cell).address))
         return code === 'none' ? [address, mem.load32(machine.memory.i32, address / 4)] : code
       })
       t.finally(([created, opened]) => {
@@ -59,12 +59,12 @@ describe('a name', () => {
       (t) => {
         t.cpu(0, (cpu) => {
           const machine = world.joined(cpu)
-          const address = machine.objects.openOrCreate('cell', { ...cellSpec, init: init(machine) })
+          const { address } = machine.objects.openOrCreate('cell', Cell, init)
           return mem.load32(machine.memory.i32, address / 4)
         })
         t.cpu(1, (cpu) => {
           const machine = world.joined(cpu)
-          codeOf(() => machine.objects.create('cell', { ...cellSpec, init: init(machine) }))
+          codeOf(() => machine.objects.create('cell', Cell, init))
         })
         t.kill(1, { reaper: () => world.reap(1) })
         t.finally(([found]) => {
@@ -75,10 +75,8 @@ describe('a name', () => {
           )
           assert.equal(world.used, before + 192)
           assert.ok(world.regions.every(({ owner }) => owner === undefined))
-          assert.equal(
-            mem.load32(world.memory.i32, world.objects.open('cell', { type: 'Cell', layout: Cell }) / 4),
-            42,
-          )
+          const { address = 0 } = world.objects.list()[0] ?? {}
+          assert.equal(mem.load32(world.memory.i32, address / 4), 42)
         })
       },
       { preemptions: 0 },

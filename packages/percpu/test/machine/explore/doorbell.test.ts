@@ -108,16 +108,16 @@ describe('a CPU that parks', () => {
         const words = t.memory(Words, 'words')
         t.cpu(0, (cpu) => {
           const machine = world.joined(cpu)
-          const before = machine.inspect().cpus[1]
-          machine.ring(1, 0)
+          const before = machine.watch.inspect().cpus[1]
+          machine.cpus.ring(1, 0)
           words.done.store(1)
           return [before?.activity, before?.yieldCount]
         })
         t.cpu(1, (cpu) => {
           const machine = world.joined(cpu)
           let heard = 0
-          machine.onRing(0, () => heard++)
-          machine.park(word * 4, 0, 40)
+          machine.cpus.onRing(0, () => heard++)
+          machine.cpus.park(word * 4, 0, 40)
           mem.awaitUntil(() => words.done.load() === 1)
           machine.poll()
           return heard
@@ -146,7 +146,7 @@ describe('a CPU that parks', () => {
     await check(world, 'park, killed', (t) => {
       t.cpu(0, (cpu) => {
         const machine = world.joined(cpu)
-        machine.park(word * 4, 0, 40)
+        machine.cpus.park(word * 4, 0, 40)
       })
       t.kill(0)
       t.finally(() => {

@@ -3,18 +3,18 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, type CpuContext } from 'percpu-lab'
 import type { Machine } from 'percpu'
-import { cellSpec, check, prepare } from './support.js'
+import { Cell, check, prepare } from './support.js'
 
 const operations: readonly ((machine: Machine) => unknown)[] = [
-  (machine) => machine.memblock.free(machine.memblock.alloc({ size: 256 })),
-  (machine) => machine.memblock.alloc({ size: 128 }),
+  (machine) => machine.heap.memblock.free(machine.heap.memblock.alloc({ size: 256 })),
+  (machine) => machine.heap.memblock.alloc({ size: 128 }),
   (machine) => {
-    const address = machine.objects.openOrCreate('cell', cellSpec)
+    const address = machine.objects.openOrCreate('cell', Cell).address
     mem.addAtomic32(machine.memory.i32, address / 4, 1)
   },
-  (machine) => machine.synchronize(),
-  (machine) => machine.callFunctionMany(machine.online, 'work'),
-  (machine) => machine.deaf(() => machine.run('crunch', () => undefined)),
+  (machine) => machine.rcu.synchronize(),
+  (machine) => machine.cpus.call(machine.online, 'work'),
+  (machine) => machine.cpus.deaf(() => machine.run('crunch', () => undefined)),
   (machine) => machine.poll(),
 ]
 
@@ -29,7 +29,7 @@ describe('a machine of three CPUs', () => {
         for (const number of [0, 1, 2]) {
           t.cpu(number, async (cpu: CpuContext) => {
             const machine = world.joined(cpu)
-            machine.registerFunction('work', () => undefined)
+            machine.cpus.registerFunction('work', () => undefined)
             for (let i = 0; i < 3; i++) await operations[cpu.choose(operations.length)]?.(machine)
             await machine.offline()
           })

@@ -10,7 +10,7 @@ describe('a thread that joins', () => {
   it('while another one boots finds no machine, or a whole one', async () => {
     const options = { memory: '256 KiB', cpus: 2, journal: 1 }
     const model = percpu.boot(options)
-    const structs = model.structs()
+    const structs = model.watch.structs()
     const buffer = mem.createBuffer(model.memory.byteLength)
     const handle = { ...model.handle, buffer }
     const codes = new Set<unknown>()
@@ -51,7 +51,7 @@ describe('a thread that joins', () => {
       world,
       'clean up and join',
       (t) => {
-        t.cpu(0, (cpu) => world.joined(cpu).declareDead(1))
+        t.cpu(0, (cpu) => world.joined(cpu).cpus.declareDead(1))
         t.cpu(1, (cpu) => codeOf(() => world.join(cpu.number)))
         t.finally(([reaped, code]) => {
           assert.equal(reaped, true)
@@ -72,14 +72,14 @@ describe('a thread that joins', () => {
       t.cpu(0, (cpu) => {
         const machine = world.joined(cpu)
         const wasOnline = machine.online.includes(1)
-        machine.ring(1, 0)
+        machine.cpus.ring(1, 0)
         words.done.store(1)
         return wasOnline
       })
       t.cpu(1, (cpu) => {
         const machine = world.join(cpu.number)
         let rung = 0
-        machine.onRing(0, () => rung++)
+        machine.cpus.onRing(0, () => rung++)
         mem.awaitUntil(() => words.done.load() === 1)
         machine.poll()
         return rung
@@ -100,13 +100,13 @@ describe('a thread that joins', () => {
           const deaths: string[] = []
           const machine = cpu.prepare(() => {
             const machine = world.join(3)
-            machine.addHotplug({ name: 'note', dead: (dead, stay) => deaths.push(`${dead}.${stay}`) })
+            machine.cpus.addHotplug({ name: 'note', dead: (dead, stay) => deaths.push(`${dead}.${stay}`) })
             return machine
           })
-          const found = machine.cpus()[1]?.state
-          const isPresent = machine.present.includes(1)
-          assert.equal(machine.declareDead(1), isPresent)
-          assert.deepEqual(machine.present, [0])
+          const found = machine.cpus.states()[1]?.state
+          const isPresent = machine.cpus.present.includes(1)
+          assert.equal(machine.cpus.declareDead(1), isPresent)
+          assert.deepEqual(machine.cpus.present, [0])
           assert.deepEqual(deaths, found === 'offline' ? [] : ['1.1'])
         },
       })
@@ -165,7 +165,7 @@ describe('a CPU that goes offline', () => {
     await check(world, 'offline, killed', (t) => {
       t.cpu(0, async (cpu) => {
         const machine = world.joined(cpu)
-        cpu.prepare(() => machine.memblock.alloc({ size: 4096 }))
+        cpu.prepare(() => machine.heap.memblock.alloc({ size: 4096 }))
         await machine.offline()
       })
       t.kill(0, { reaper: () => world.reap(0) })

@@ -6,23 +6,23 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, type CpuContext } from 'percpu-lab'
 import type { Machine } from 'percpu'
-import { cellSpec, check, prepare, type World } from './support.js'
+import { Cell, check, prepare, type World } from './support.js'
 
 /** Joins as the next thread that is this CPU, and uses everything. */
 async function assertWhole(world: World, before: number): Promise<void> {
   const next = world.join(3)
-  assert.deepEqual([next.cpu, next.present], [0, [0]])
+  assert.deepEqual([next.cpu, next.cpus.present], [0, [0]])
   assert.ok(world.vpas.find(0)?.log)
-  assert.equal(world.vpas.find(0)?.incarnation, next.incarnation)
-  const address = next.memblock.alloc({ size: 640 })
+  assert.equal(world.vpas.find(0)?.incarnation, next.cpus.incarnation)
+  const address = next.heap.memblock.alloc({ size: 640 })
   assert.ok(mem.copyOut(next.memory, address, 640).every((byte) => byte === 0))
-  next.memblock.free(address)
+  next.heap.memblock.free(address)
   assert.equal(world.used, before)
   let ran = 0
-  next.registerFunction('probe', (argument) => (ran += argument))
-  const { ran: by } = await next.callFunctionMany([0], 'probe', { argument: 1 })
+  next.cpus.registerFunction('probe', (argument) => (ran += argument))
+  const { ran: by } = await next.cpus.call([0], 'probe', { argument: 1 })
   assert.deepEqual([by, ran], [[0], 1])
-  await next.synchronize()
+  await next.rcu.synchronize()
   await next.offline()
 }
 
@@ -33,37 +33,37 @@ interface Operation {
   readonly left?: readonly number[]
 }
 const operations: Readonly<Record<string, Operation>> = {
-  'memblock.alloc': { run: (machine) => machine.memblock.alloc({ size: 4096 }) },
+  'memblock.alloc': { run: (machine) => machine.heap.memblock.alloc({ size: 4096 }) },
   'memblock.keep': {
-    prepare: (machine) => machine.memblock.alloc({ size: 4096 }),
-    run: (machine, address) => machine.memblock.keep(address),
+    prepare: (machine) => machine.heap.memblock.alloc({ size: 4096 }),
+    run: (machine, address) => machine.heap.memblock.keep(address),
     left: [0, 4096],
   },
   'memblock.free': {
     prepare: (machine) => {
-      const address = machine.memblock.alloc({ size: 4096 })
-      machine.memblock.keep(address)
+      const address = machine.heap.memblock.alloc({ size: 4096 })
+      machine.heap.memblock.keep(address)
       return address
     },
-    run: (machine, address) => machine.memblock.free(address),
+    run: (machine, address) => machine.heap.memblock.free(address),
     left: [0, 4096],
   },
-  'objects.create': { run: (machine) => machine.objects.create('cell', cellSpec), left: [0, 192] },
-  ring: { run: (machine) => machine.ring([0, 1], 5) },
+  'objects.create': { run: (machine) => machine.objects.create('cell', Cell), left: [0, 192] },
+  ring: { run: (machine) => machine.cpus.ring([0, 1], 5) },
   poll: {
     prepare: (machine) => {
-      machine.ring(0, 5)
+      machine.cpus.ring(0, 5)
       return 0
     },
     run: (machine) => machine.poll(),
   },
   park: {
-    prepare: (machine) => machine.memblock.alloc({ size: 4 }),
-    run: (machine, address) => machine.park(address, 0, 40),
+    prepare: (machine) => machine.heap.memblock.alloc({ size: 4 }),
+    run: (machine, address) => machine.cpus.park(address, 0, 40),
   },
-  deaf: { run: (machine) => machine.deaf(() => undefined) },
-  'a call': { run: (machine) => machine.callFunctionMany([0, 1], 'nothing') },
-  synchronize: { run: (machine) => machine.synchronize() },
+  deaf: { run: (machine) => machine.cpus.deaf(() => undefined) },
+  'a call': { run: (machine) => machine.cpus.call([0, 1], 'nothing') },
+  synchronize: { run: (machine) => machine.rcu.synchronize() },
   offline: { run: (machine) => machine.offline() },
 }
 

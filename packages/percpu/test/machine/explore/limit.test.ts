@@ -12,7 +12,7 @@ describe('a thread that gives up numbers', () => {
       (t) => {
         t.cpu(0, (cpu) => {
           const machine = world.joined(cpu)
-          return codeOf(() => machine.limitCpus(1))
+          return codeOf(() => machine.cpus.limit(1))
         })
         t.cpu(1, (cpu) => codeOf(() => world.join(cpu.number)))
         t.finally(([limited, joined]) => {
@@ -38,9 +38,9 @@ describe('a thread that gives up numbers', () => {
         for (const number of [0, 1])
           t.cpu(number, (cpu) => {
             const machine = world.joined(cpu)
-            machine.limitCpus(2)
+            machine.cpus.limit(2)
             for (const size of [1024, 4096])
-              machine.memblock.keep(machine.memblock.alloc({ size, align: 1024 }))
+              machine.heap.memblock.keep(machine.heap.memblock.alloc({ size, align: 1024 }))
           })
         t.finally(() => {
           assert.deepEqual(

@@ -8,8 +8,8 @@ describe('two CPUs that change the list of regions', () => {
     const world = await prepare()
     const before = world.used
     await check(world, 'allocate and allocate', (t) => {
-      t.cpu(0, (cpu) => world.joined(cpu).memblock.alloc({ size: 256 }))
-      t.cpu(1, (cpu) => world.joined(cpu).memblock.alloc({ size: 512 }))
+      t.cpu(0, (cpu) => world.joined(cpu).heap.memblock.alloc({ size: 256 }))
+      t.cpu(1, (cpu) => world.joined(cpu).heap.memblock.alloc({ size: 512 }))
       t.finally(([first, second]) => {
         assert.notEqual(first, second)
         assert.equal(world.used, before + 768)
@@ -24,12 +24,12 @@ describe('two CPUs that change the list of regions', () => {
       world,
       'allocate, and free and allocate',
       (t) => {
-        t.cpu(0, (cpu) => world.joined(cpu).memblock.alloc({ size: 256 }))
+        t.cpu(0, (cpu) => world.joined(cpu).heap.memblock.alloc({ size: 256 }))
         t.cpu(1, (cpu) => {
           const machine = world.joined(cpu)
-          const given = cpu.prepare(() => machine.memblock.alloc({ size: 128 }))
-          machine.memblock.free(given)
-          machine.memblock.keep(machine.memblock.alloc({ size: 512 }))
+          const given = cpu.prepare(() => machine.heap.memblock.alloc({ size: 128 }))
+          machine.heap.memblock.free(given)
+          machine.heap.memblock.keep(machine.heap.memblock.alloc({ size: 512 }))
         })
         t.finally(() => {
           assert.equal(world.used, before + 768)
@@ -54,18 +54,18 @@ describe('a reader of the list', () => {
         t.cpu(0, (cpu) => {
           const machine = world.joined(cpu)
           const own = cpu.prepare(() =>
-            ['a', 'b', 'c'].map((label, i) => machine.memblock.alloc({ size: 64 * (i + 1), label })),
+            ['a', 'b', 'c'].map((label, i) => machine.heap.memblock.alloc({ size: 64 * (i + 1), label })),
           )
-          machine.memblock.free(own[0] as number)
-          machine.memblock.free(own[1] as number)
-          machine.memblock.alloc({ size: 192, label: 'd' })
+          machine.heap.memblock.free(own[0] as number)
+          machine.heap.memblock.free(own[1] as number)
+          machine.heap.memblock.alloc({ size: 192, label: 'd' })
         })
         t.cpu(1, (cpu) => {
-          const { regions } = world.joined(cpu).memblock.report()
+          const { regions } = world.joined(cpu).heap.memblock.report()
           return regions.filter(({ label }) => label.length === 1).map(({ label, size }) => `${label}${size}`)
         })
         t.finally(([, seen]) => {
-          const lists = ['a64,b128,c192', 'b128,c192', 'c192', 'c192,d192']
+          const lists = ['a64,b128,c192', 'b128,c192', 'c192', 'd192,c192']
           assert.ok(lists.includes(String(seen)), `torn: ${String(seen)}`)
         })
       },
@@ -83,9 +83,9 @@ describe('a CPU killed anywhere in changing the list, while another one changes 
         world,
         `${operation}, killed`,
         (t) => {
-          t.cpu(0, (cpu) => world.joined(cpu).memblock.alloc({ size: 256 }))
+          t.cpu(0, (cpu) => world.joined(cpu).heap.memblock.alloc({ size: 256 }))
           t.cpu(1, (cpu) => {
-            const { memblock } = world.joined(cpu)
+            const { memblock } = world.joined(cpu).heap
             if (operation === 'alloc') return memblock.alloc({ size: 4096 })
             const given = cpu.prepare(() => {
               const address = memblock.alloc({ size: 4096 })

@@ -9,7 +9,7 @@ const VICTIM = 5
 async function withVictim(cpus: number): Promise<{ world: World; before: number }> {
   const world = await prepare(
     { cpus },
-    (_machine, world) => void world.join(VICTIM).memblock.alloc({ size: 4096 }),
+    (_machine, world) => void world.join(VICTIM).heap.memblock.alloc({ size: 4096 }),
   )
   return { world, before: world.used - 4096 }
 }
@@ -31,8 +31,8 @@ describe('two threads that clean up after the same CPU', () => {
           t.cpu(number, (cpu) => {
             const machine = world.joined(cpu)
             let deaths = 0
-            cpu.prepare(() => machine.addHotplug({ name: 'count', dead: () => deaths++ }))
-            return [machine.declareDead(1), deaths]
+            cpu.prepare(() => machine.cpus.addHotplug({ name: 'count', dead: () => deaths++ }))
+            return [machine.cpus.declareDead(1), deaths]
           })
         t.finally((results) => {
           assert.deepEqual([...results].sort(), [
@@ -56,7 +56,7 @@ describe('a thread killed anywhere in cleaning up', () => {
       if (world.table.thread(1) !== 0) world.reap(VICTIM)
     }
     await check(world, 'reaper killed', (t) => {
-      t.cpu(0, (cpu) => void world.joined(cpu).declareDead(1))
+      t.cpu(0, (cpu) => void world.joined(cpu).cpus.declareDead(1))
       t.kill(0, { reaper })
       t.finally(() => assertClean(world, before))
     })
@@ -70,9 +70,9 @@ describe('a thread killed anywhere in cleaning up', () => {
         reaper: (cpu) => {
           const machine = cpu.prepare(() => world.join(3))
           const taken = world.table.thread(1) < 0
-          if (taken) assert.equal(machine.declareDead(1), false)
+          if (taken) assert.equal(machine.cpus.declareDead(1), false)
           const present = world.table.thread(1) !== 0
-          assert.equal(machine.declareDead(1, { reaperStopped: true }), present)
+          assert.equal(machine.cpus.declareDead(1, { reaperStopped: true }), present)
         },
       })
       t.finally(() => assertClean(world, before))
@@ -83,7 +83,7 @@ describe('a thread killed anywhere in cleaning up', () => {
     const world = await prepare({ cpus: 3 }, (machine, world) => {
       const second = world.join(4)
       world.addReaper(second)
-      world.join(VICTIM).memblock.alloc({ size: 4096 })
+      world.join(VICTIM).heap.memblock.alloc({ size: 4096 })
     })
     const before = world.used - 4096
     const finish = (reap: (number: number) => void) => {
@@ -94,7 +94,7 @@ describe('a thread killed anywhere in cleaning up', () => {
       world,
       'two reapers killed',
       (t) => {
-        t.cpu(0, (cpu) => void world.joined(cpu).declareDead(2))
+        t.cpu(0, (cpu) => void world.joined(cpu).cpus.declareDead(2))
         t.kill(0, {
           reaper: () => finish((number) => world.reap(number)),
           reaperKill: {
@@ -113,7 +113,7 @@ describe('a thread killed anywhere in cleaning up', () => {
   it('lets a monitor tell of the death once', async () => {
     const { world } = await withVictim(4)
     await check(world, 'watched reaper killed', (t) => {
-      t.cpu(0, (cpu) => void world.joined(cpu).declareDead(1))
+      t.cpu(0, (cpu) => void world.joined(cpu).cpus.declareDead(1))
       t.kill(0, {
         reaper: (cpu) => {
           const died: number[] = []
@@ -126,11 +126,11 @@ describe('a thread killed anywhere in cleaning up', () => {
             return {}
           }) as never
           try {
-            const monitor = cpu.prepare(() => machine.monitor())
+            const monitor = cpu.prepare(() => machine.watch.monitor())
             monitor.on('died', ({ cpu: number }) => died.push(number))
             beat()
-            machine.declareDead(0)
-            if (machine.present.includes(1)) machine.declareDead(1)
+            machine.cpus.declareDead(0)
+            if (machine.cpus.present.includes(1)) machine.cpus.declareDead(1)
             beat()
             assert.deepEqual(
               died.filter((number) => number === 1),

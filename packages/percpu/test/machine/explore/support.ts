@@ -17,7 +17,7 @@ import { counts } from './counts.js'
 const { CpuTable } = await import('../../../dist/cpus/cpu-table.js')
 const { Directory } = await import('../../../dist/bootmem/directory.js')
 const { Inspector } = await import('../../../dist/watch/inspect.js')
-const { Clock } = await import('../../../dist/machine/clock.js')
+const { WatchMap } = await import('../../../dist/watch/watch-map.js')
 const { Memblock } = await import('../../../dist/bootmem/memblock.js')
 const { Doorbell } = await import('../../../dist/cpus/doorbell.js')
 const { Calls } = await import('../../../dist/cpus/calls.js')
@@ -28,7 +28,6 @@ const { threadKey } = await import('../../../dist/machine/platform.js')
 const { readMap } = await import('../../../dist/machine/memory-map.js')
 
 export const { Cell } = { Cell: percpu.struct('Cell', { value: percpu.atomic(percpu.i32) }) }
-export const cellSpec = { type: 'Cell', layout: Cell }
 
 /** The key of the thread whose body is CPU `number` of a scenario. */
 const keyOf = (number: number) => 101 + number
@@ -51,21 +50,23 @@ export class World {
   readonly memblock: InstanceType<typeof Memblock>
   readonly objects: InstanceType<typeof Directory>
   readonly inspector: InstanceType<typeof Inspector>
+  readonly watch: ReturnType<(typeof WatchMap)['open']>
   readonly vpas: InstanceType<typeof VpaRegistry>
   readonly #handle: Machine['handle']
-  readonly #structs: ReturnType<Machine['structs']>
+  readonly #structs: ReturnType<Machine['watch']['structs']>
   readonly #reapers: Map<number, () => void>[] = []
 
   constructor(machine: Machine) {
     this.#handle = machine.handle
-    this.#structs = machine.structs()
+    this.#structs = machine.watch.structs()
     this.memory = mem.openMemory(machine.handle.buffer)
     const map = readMap(this.memory)
     this.table = new CpuTable(this.memory, map)
     this.memblock = new Memblock(this.memory, map, 0, 0)
     this.objects = new Directory(this.memory, this.memblock)
-    this.inspector = new Inspector(this.table, new Clock(this.memory), 0)
-    this.vpas = new VpaRegistry(this.table)
+    this.watch = WatchMap.open({ own: { map }, objects: this.objects } as never)
+    this.inspector = new Inspector(this.table, this.watch)
+    this.vpas = new VpaRegistry(this.table, this.watch)
     this.addReaper(machine)
   }
 
@@ -92,9 +93,13 @@ export class World {
     return percpu.join(this.#handle, options)
   }
 
-  /** Joins before the first step of the body. */
+  /** Joins before the first step of the body, and opens the heap, through which boot memory is reached. */
   joined(cpu: CpuContext): Machine {
-    return cpu.prepare(() => this.join(cpu.number))
+    return cpu.prepare(() => {
+      const machine = this.join(cpu.number)
+      void machine.heap
+      return machine
+    })
   }
 
   /** Comes online before the first step of the body, without the layers above and with their modules in reach. */

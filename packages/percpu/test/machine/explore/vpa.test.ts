@@ -15,7 +15,7 @@ const Data = struct('Data', { data: published(i32) })
 /** Writes entries to the log of CPU 1, each of which says everywhere how manieth it is. */
 function writer(world: World, memory: Memory) {
   const { vpa, log } = world.vpas.areas(1) ?? assert.fail()
-  const own = new DispatchLog(memory, log, vpa, world.table.watch(1), 1)
+  const own = new DispatchLog(memory, log, vpa, world.watch.record(1), 1)
   let entries = 0
   return (count: number) => {
     for (const end = entries + count; entries < end; entries++) own.write(WORK, 0, entries, entries, entries)
@@ -24,7 +24,7 @@ function writer(world: World, memory: Memory) {
 /** The numbers of the entries that CPU 1's log shows; each must be whole. */
 function numbers(world: World, memory: Memory): number[] {
   const { log } = world.vpas.areas(1) ?? assert.fail()
-  return readDispatchLog(memory, log, world.table.watch(1)).entries.map(
+  return readDispatchLog(memory, log, world.watch.record(1)).entries.map(
     ({ kind, cpu, at, duration, subject }) => {
       assert.deepEqual([kind, cpu, at, duration], ['work', 1, subject, subject], 'a torn entry')
       return subject
@@ -103,7 +103,7 @@ describe('labels', () => {
           for (const name of ['known', 'a new one', 'another'])
             next.run(name, () => assert.equal(look(), name))
           const { labels } = CpuWatch.words
-          const count = mem.loadAtomic32(world.memory.i32, world.table.watch(0) + labels)
+          const count = mem.loadAtomic32(world.memory.i32, world.watch.record(0) + labels)
           assert.equal(count, 3)
         },
       })
@@ -137,10 +137,10 @@ describe('a registration', () => {
   it('is seen whole in the middle of joining, also after a crash', async () => {
     const world = await prepare({ cpus: 2 }, (machine, world) => {
       const victim = world.join(5)
-      victim.deaf(() => undefined)
-      victim.run('left over', () => machine.declareDead(1))
+      victim.cpus.deaf(() => undefined)
+      victim.run('left over', () => machine.cpus.declareDead(1))
       world.join(5)
-      machine.declareDead(1)
+      machine.cpus.declareDead(1)
     })
     await check(world, 'join and look', (t) => {
       t.cpu(0, (cpu) => void world.join(cpu.number))
@@ -173,12 +173,12 @@ describe('a registration', () => {
     const world = await prepare({ cpus: 4 })
     const before = world.regions.length
     await check(world, 'limit, killed', (t) => {
-      t.cpu(0, (cpu) => world.joined(cpu).limitCpus(2))
+      t.cpu(0, (cpu) => world.joined(cpu).cpus.limit(2))
       t.kill(0, {
         reaper: (cpu) => {
           const machine = cpu.prepare(() => world.join(3))
           world.reap(0)
-          machine.limitCpus(2)
+          machine.cpus.limit(2)
         },
       })
       t.finally(() => {
@@ -199,7 +199,7 @@ describe('a sign of life', () => {
       const shared = t.memory(Data, 'shared')
       const { i32 } = world.memory
       const { ping, pong } = CpuWatch.words
-      const watch = world.table.watch(1)
+      const watch = world.watch.record(1)
       t.cpu(0, () => {
         const asked = mem.addAtomic32(i32, watch + ping, 1) + 1
         mem.awaitUntil(() => mem.loadAtomic32(i32, watch + pong) === asked)
@@ -209,7 +209,7 @@ describe('a sign of life', () => {
         const heartbeat = cpu.prepare(() => {
           const areas = world.vpas.areas(1) ?? assert.fail()
           const own = new OwnVpa({ memory: world.memory, cpu: 1, node: 0, watch, ...areas })
-          return new Heartbeat(world.table, 1, own)
+          return new Heartbeat(world.table, watch, own)
         })
         mem.awaitUntil(() => mem.loadAtomic32(i32, watch + ping) !== 0)
         shared.data = 1
@@ -221,5 +221,5 @@ describe('a sign of life', () => {
 })
 
 function percpuWatch(world: World) {
-  return world.at(CpuWatch, world.table.watch(0) * 4)
+  return world.at(CpuWatch, world.watch.record(0) * 4)
 }

@@ -45,7 +45,11 @@ function run(command: Command): unknown {
   const { memory } = machine
   switch (command.do) {
     case 'identify':
-      return { cpu: machine.cpu, incarnation: machine.incarnation, node: machine.node } satisfies Identity
+      return {
+        cpu: machine.cpu,
+        incarnation: machine.cpus.incarnation,
+        node: machine.cpus.node,
+      } satisfies Identity
     case 'offline':
       return machine.offline()
     case 'throw':
@@ -53,25 +57,25 @@ function run(command: Command): unknown {
     case 'exit':
       return process.exit(3)
     case 'register':
-      machine.registerFunction(command.name, (argument) =>
+      machine.cpus.registerFunction(command.name, (argument) =>
         addAtomic32(memory.i32, command.adds / 4, argument),
       )
       return undefined
     case 'register-throwing':
       process.on('uncaughtException', () => undefined)
-      machine.registerFunction(command.name, () => {
+      machine.cpus.registerFunction(command.name, () => {
         throw new Error('a called function threw')
       })
       return undefined
     case 'register-endless':
-      machine.registerFunction(command.name, () => {
+      machine.cpus.registerFunction(command.name, () => {
         storeAtomic32(memory.i32, command.tells / 4, 1)
         notify32(memory.i32, command.tells / 4)
         awaitUntil(() => false)
       })
       return undefined
     case 'count-rings':
-      machine.onRing(command.reason, () => {
+      machine.cpus.onRing(command.reason, () => {
         addAtomic32(memory.i32, command.word / 4, 1)
         notify32(memory.i32, command.word / 4)
       })
@@ -85,22 +89,22 @@ function run(command: Command): unknown {
           return loadAtomic32(memory.i32, command.until / 4) !== 0
         })
       }
-      if (command.deaf) machine.deaf(spin)
+      if (command.deaf) machine.cpus.deaf(spin)
       else spin()
       return undefined
     }
     case 'park':
       storeAtomic32(memory.i32, command.tells / 4, 1)
       notify32(memory.i32, command.tells / 4)
-      while (loadAtomic32(memory.i32, command.word / 4) === 0) machine.park(command.word, 0)
+      while (loadAtomic32(memory.i32, command.word / 4) === 0) machine.cpus.park(command.word, 0)
       return undefined
     case 'alloc': {
-      const address = machine.memblock.alloc({ size: command.size, label: 'by actor' })
-      if (command.keep) machine.memblock.keep(address)
+      const address = machine.heap.memblock.alloc({ size: command.size, label: 'by actor' })
+      if (command.keep) machine.heap.memblock.keep(address)
       return address
     }
     case 'create':
-      return machine.objects.create(command.name, { type: 'Cell', layout: Cell })
+      return machine.objects.create(command.name, Cell).address
   }
 }
 

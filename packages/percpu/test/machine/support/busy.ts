@@ -23,8 +23,8 @@ async function joinWhenFree(): Promise<Machine> {
 }
 
 function prepare(machine: Machine): void {
-  machine.registerFunction('touch', () => {
-    machine.memblock.free(machine.memblock.alloc({ size: 64 }))
+  machine.cpus.registerFunction('touch', () => {
+    machine.heap.memblock.free(machine.heap.memblock.alloc({ size: 64 }))
   })
 }
 
@@ -33,15 +33,15 @@ prepare(machine)
 parentPort?.postMessage('ready')
 
 const actions: readonly (() => unknown)[] = [
-  () => machine.memblock.alloc({ size: 1 + random(2000), zero: random(2) === 0 }),
-  () => machine.memblock.free(machine.memblock.alloc({ size: 1 + random(2000) })),
-  () => machine.objects.openOrCreate(`object ${random(names)}`, { type: 'Cell', layout: Cell }),
-  () => machine.synchronize(),
-  () => machine.callFunctionMany(machine.online, 'touch'),
-  () => machine.callFunctionMany(machine.online, 'touch', { wait: false }),
-  () => machine.ring(machine.online, random(16)),
-  () => machine.park(machine.memblock.alloc({ size: 4 }), 0, random(2)),
-  () => machine.deaf(() => machine.memblock.report()),
+  () => machine.heap.memblock.alloc({ size: 1 + random(2000), zero: random(2) === 0 }),
+  () => machine.heap.memblock.free(machine.heap.memblock.alloc({ size: 1 + random(2000) })),
+  () => machine.objects.openOrCreate(`object ${random(names)}`, Cell).address,
+  () => machine.rcu.synchronize(),
+  () => machine.cpus.call(machine.online, 'touch'),
+  () => machine.cpus.call(machine.online, 'touch', { wait: false }),
+  () => machine.cpus.ring(machine.online, random(16)),
+  () => machine.cpus.park(machine.heap.memblock.alloc({ size: 4 }), 0, random(2)),
+  () => machine.cpus.deaf(() => machine.heap.memblock.report()),
   () => machine.poll(),
   async () => {
     await machine.offline()

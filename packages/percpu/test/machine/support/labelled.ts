@@ -11,9 +11,9 @@ parentPort?.on('message', (command: 'stick' | 'park' | 'deaf') => {
   const work = {
     stick: () => machine.run('render /about', () => awaitUntil(released)),
     park: () => {
-      while (!released()) machine.park(release, 0)
+      while (!released()) machine.cpus.park(release, 0)
     },
-    deaf: () => machine.run('crunch', () => machine.deaf(() => awaitUntil(released))),
+    deaf: () => machine.run('crunch', () => machine.cpus.deaf(() => awaitUntil(released))),
   }
   work[command]()
 })

@@ -82,7 +82,7 @@ export async function withMachine(
 
 /** Words for a test's own use: addresses of `count` atomic words, a line each. */
 export function words(machine: Machine, count: number): number[] {
-  return Array.from({ length: count }, () => machine.memblock.alloc({ size: 4, label: 'test word' }))
+  return Array.from({ length: count }, () => machine.heap.memblock.alloc({ size: 4, label: 'test word' }))
 }
 
 /** Resolves when the word has another value than 0, which it returns. */

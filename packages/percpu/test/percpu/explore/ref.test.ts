@@ -46,7 +46,7 @@ async function withRef(state?: number): Promise<World> {
 function open(world: World, cpu: CpuContext) {
   return cpu.prepare(() => {
     const machine = world.join(cpu.number)
-    const over = new Promise<void>((resolve) => machine.onRing(OVER, () => resolve()))
+    const over = new Promise<void>((resolve) => machine.cpus.onRing(OVER, () => resolve()))
     return { machine, ref: machine.percpu.ref('r'), over }
   })
 }
@@ -68,7 +68,7 @@ async function destroy({ machine, ref }: Opened, thing: Word): Promise<void> {
   assert.equal(ref.tryGetLive(), false)
   await ref.released()
   thing.value = -1
-  machine.ring(0, OVER)
+  machine.cpus.ring(0, OVER)
 }
 
 describe('a reference count', () => {
@@ -132,7 +132,7 @@ describe('a reference count', () => {
         t.cpu(1, async (cpu) => {
           const { machine, ref } = open(world, cpu)
           await ref.kill()
-          machine.ring(0, OVER)
+          machine.cpus.ring(0, OVER)
         })
         t.kill(1, {
           reaper: () => {
@@ -158,12 +158,12 @@ describe('a reference count', () => {
           await opened.over
           await opened.ref.kill()
           assert.equal(opened.ref.isZero, true)
-          opened.machine.ring(1, OVER)
+          opened.machine.cpus.ring(1, OVER)
         })
         t.cpu(1, async (cpu) => {
           const { machine, ref, over } = open(world, cpu)
           await ref.switchToPercpu()
-          machine.ring(0, OVER)
+          machine.cpus.ring(0, OVER)
           await over
         })
         t.kill(1, {

@@ -44,7 +44,7 @@ const withLock = (cpus: number): Promise<World> =>
 function open(world: World, cpu: CpuContext, number = cpu.number) {
   return cpu.prepare(() => {
     const machine = world.join(number)
-    const over = new Promise<void>((resolve) => machine.onRing(OVER, () => resolve()))
+    const over = new Promise<void>((resolve) => machine.cpus.onRing(OVER, () => resolve()))
     return { machine, lock: machine.percpu.rwSemaphore('s'), over }
   })
 }
@@ -76,9 +76,9 @@ async function write({ lock }: Opened, pair: Words): Promise<boolean> {
 }
 /** The last writer lets the others end, when readers are as fast again as they will be. */
 async function end({ machine }: Opened, ...cpus: number[]): Promise<void> {
-  await machine.synchronize()
+  await machine.rcu.synchronize()
   await turn()
-  machine.ring(cpus, OVER)
+  machine.cpus.ring(cpus, OVER)
 }
 
 describe('a lock for many readers', () => {
@@ -173,7 +173,7 @@ describe('a lock for many readers', () => {
         t.cpu(1, async (cpu) => {
           const opened = open(world, cpu)
           await write(opened, pair)
-          opened.machine.ring(0, OVER)
+          opened.machine.cpus.ring(0, OVER)
         })
         t.kill(0, { reaper: () => world.reap(0) })
       },
@@ -200,7 +200,7 @@ describe('a lock for many readers', () => {
           guard.unlock()
           const told = await write(opened, pair)
           assert.ok(told || !isHalf)
-          opened.machine.ring(0, OVER)
+          opened.machine.cpus.ring(0, OVER)
         })
         t.kill(0, { reaper: () => world.reap(0) })
       },

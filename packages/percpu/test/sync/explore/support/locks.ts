@@ -25,8 +25,8 @@ const { Seqlock } = await import('../../../../dist/sync/seqlock.js')
 const { packValue } = await import('../../../../dist/sync/semaphore-words.js')
 
 type Struct = Parameters<Scenario['name']>[2]
-type Context = ConstructorParameters<typeof SyncCore>[0]
-type Table = Context['table']
+type OwnCpu = ConstructorParameters<typeof SyncCore>[0]
+type Table = OwnCpu['table']
 /** Entries of each journal. */
 const JOURNAL = 8
 /** The level that explorations work at. */
@@ -108,8 +108,8 @@ export class Locks {
     if (hears) doorbell.start('waitAsync')
     const nothing = { announce: () => undefined } as never
     const idle = new ReadyIdle(this.#table, cpu, doorbell, nothing, nothing)
-    const machine = { cpu, incarnation: 1 }
-    return new SyncCore({ machine, table: this.#table, doorbell, idle } as unknown as Context, this.#map)
+    const own = { cpu, incarnation: 1, table: this.#table, doorbell, idle }
+    return new SyncCore(own as unknown as OwnCpu, this.#map)
   }
 
   /** How a CPU, or its reaper, works at one of the levels of layers; it waits for locks for about so many naps. */
