@@ -6,16 +6,7 @@ export { LayoutError, type LayoutFault } from './errors.js'
 export { aligned, atomic, locked, owner, published, racy } from './kinds.js'
 export { dump } from './read.js'
 export { isStruct, struct, type StructOptions } from './struct.js'
-export type {
-  Accessor,
-  AnyStruct,
-  FieldInfo,
-  Infer,
-  Member,
-  Path,
-  Struct,
-  StructView,
-} from './struct-type.js'
+export type { Accessor, AnyStruct, Infer, Path, Struct, StructView } from './struct-type.js'
 export {
   array,
   big,
@@ -25,7 +16,6 @@ export {
   i16,
   i32,
   i8,
-  PAGE,
   pad,
   u16,
   u32,
@@ -34,12 +24,15 @@ export {
   type Alignment,
   type ArrayType,
   type Field,
+  type FieldInfo,
   type Fields,
   type FieldSpec,
   type Kind,
+  type Member,
   type Pad,
   type Scalar,
   type ScalarName,
+  type StructType,
   type Type,
 } from './types.js'
 export {
