@@ -13,12 +13,12 @@ export function isPowerOfTwo(value: number): boolean {
   return Number.isSafeInteger(value) && value > 0 && 2 ** Math.round(Math.log2(value)) === value
 }
 
-/** The largest power of two that is not above `value`, which is 1 or more. */
+/** The largest power of two that is not above `value`. */
 export function powerOfTwoBelow(value: number): number {
   return 2 ** Math.floor(Math.log2(value))
 }
 
-/** The smallest power of two that is not below `value`, which is 1 or more. */
+/** The smallest power of two that is not below `value`. */
 export function powerOfTwoAbove(value: number): number {
   return 2 ** Math.ceil(Math.log2(value))
 }

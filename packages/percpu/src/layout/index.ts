@@ -1,3 +1,4 @@
+export { PAGE_BYTES } from '../arithmetic.js'
 export { AtomicI32, AtomicU32, AtomicU64 } from './atomic-cells.js'
 export type { ArrayView, AtomicArrayView, StructArrayView } from './array-views.js'
 export type { Contracts, Limit } from './contracts.js'

@@ -9,6 +9,7 @@
  *     …        boot memory, handed out by memblock
  */
 import { loadU32, openMemory, loadAtomic32, type Memory } from '#mem'
+import { PAGE_BYTES, roundUp } from '../arithmetic.js'
 import { Cpu, FLAG_MMU, FLAG_SMP, Header, layoutHash, Region, RegionTable } from './layouts.js'
 import { FORMAT_VERSION, MAGIC, maxRegions, UNIT } from './limits.js'
 import { CpuWatch } from '../watch/vpa-layout.js'
@@ -48,7 +49,7 @@ export function planMap(shape: {
   units: number
   id: number
 }): MemoryMap {
-  const cpuTable = Math.max(4096, Header.size)
+  const cpuTable = Math.max(PAGE_BYTES, Header.size)
   const callTable = cpuTable + shape.cpus * Cpu.stride
   const regionTables = roundUp(callTable + shape.cpus * shape.cpus * 4, UNIT)
   const watchTable = regionTables + 2 * shape.cpus * regionTableStride(shape.cpus)
@@ -146,8 +147,4 @@ function checkFormat(version: number | undefined, hash: number | undefined, what
       `${layoutHash.toString(16)}): all threads of a machine must load the same version of percpu`,
     { expected: FORMAT_VERSION, found: version, expectedLayout: layoutHash, foundLayout: hash },
   )
-}
-
-export function roundUp(value: number, multiple: number): number {
-  return Math.ceil(value / multiple) * multiple
 }
