@@ -2,6 +2,7 @@
  * Where a region of boot memory goes: first fit in the gaps between sorted regions, node by node. Pure arithmetic on units of
  * 64 bytes; the shared list is memblock.ts's business.
  */
+import { isPowerOfTwo, roundUp } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import { checkObject, checkOptions, checkText, shown, type OptionNames } from '../machine/check.js'
 import { UNIT } from '../machine/limits.js'
@@ -127,15 +128,11 @@ export function nodeOf(unit: number, map: NodeMap): number {
 
 /** The first unit at or above `from` that suits the alignment and the boundary; may lie behind the gap's end. */
 function fit(from: number, { units, align, noCross }: Wanted): number {
-  const place = Math.ceil(from / align) * align
+  const place = roundUp(from, align)
   if (noCross === undefined || Math.floor(place / noCross) === Math.floor((place + units - 1) / noCross))
     return place
   const step = Math.max(align, noCross)
-  return Math.ceil(place / step) * step
-}
-
-function isPowerOfTwo(value: number): boolean {
-  return Number.isSafeInteger(value) && value > 0 && 2 ** Math.round(Math.log2(value)) === value
+  return roundUp(place, step)
 }
 
 function badRequest(what: string, value: unknown, needed: string): ArgumentError {

@@ -11,6 +11,7 @@
  * Sequences wrap after 2^30 calls; only equality is asked for.
  */
 import { loadAtomic32, storeAtomic32 } from '#mem'
+import { hashText } from '../arithmetic.js'
 import type { CpuTable } from './cpu-table.js'
 import { Cpu } from '../machine/layouts.js'
 import { MASK_WORDS } from '../machine/limits.js'
@@ -138,12 +139,8 @@ export function finishCall(table: CpuTable, caller: number): void {
 
 /** Two independent 32-bit hashes: by accident, no two of a million names are alike in both. */
 export function functionId(name: string): FunctionId {
-  let high = 0x811c9dc5
   let low = 0x2545f491
-  for (let i = 0; i < name.length; i++) {
-    const unit = name.charCodeAt(i)
-    high = Math.imul(high ^ unit, 0x01000193)
-    low = Math.imul((low << 5) ^ (low >>> 27) ^ unit, 0x5bd1e995)
-  }
-  return [high | 0, low | 0]
+  for (let i = 0; i < name.length; i++)
+    low = Math.imul((low << 5) ^ (low >>> 27) ^ name.charCodeAt(i), 0x5bd1e995)
+  return [hashText(name) | 0, low | 0]
 }

@@ -2,6 +2,7 @@
  * The words of a machine that all threads share. Who may write which is said beside each; the protocols are in the files
  * named there. `layouts.lock.json` pins every offset.
  */
+import { hashNumbers } from '../arithmetic.js'
 import {
   aligned,
   array,
@@ -153,7 +154,4 @@ export const DirectoryEntry = struct(
 export const machineStructs = [Header, Cpu, Region, RegionTable, DirectoryEntry] as const
 
 /** One number for the whole shared format: differs when any offset, type or kind of any struct differs. */
-export const layoutHash: number = machineStructs.reduce(
-  (hash, { hash: next }) => Math.imul(hash ^ next, 0x01000193) >>> 0,
-  0x811c9dc5,
-)
+export const layoutHash: number = hashNumbers(machineStructs.map(({ hash }) => hash))

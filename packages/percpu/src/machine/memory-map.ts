@@ -8,6 +8,7 @@
  *     …        boot memory, handed out by memblock
  */
 import { loadU32, storeAtomic32, storeF64, storeU32, type Memory } from '#mem'
+import { PAGE_BYTES, roundUp } from '../arithmetic.js'
 import { unixTime } from './clock.js'
 import { Cpu, FLAG_MMU, FLAG_SMP, Header, layoutHash, Region, RegionTable } from './layouts.js'
 import { FORMAT_VERSION, MAGIC, maxRegions, UNIT } from './limits.js'
@@ -37,7 +38,7 @@ export function planMap(shape: {
   units: number
   id: number
 }): MemoryMap {
-  const cpuTable = Math.max(4096, Header.size)
+  const cpuTable = Math.max(PAGE_BYTES, Header.size)
   const callTable = cpuTable + shape.cpus * Cpu.stride
   const regionTables = roundUp(callTable + shape.cpus * shape.cpus * 4, UNIT)
   const end = regionTables + 2 * shape.cpus * regionTableStride(shape.cpus)
@@ -98,8 +99,4 @@ export function publishHeader(memory: Memory): void {
   // A(header.ready) publishes the header page, the tables and the layers' named objects; pairs with B in openHandle: all
   // published words are immutable from here on. Mutant: machine/ready-first.
   storeAtomic32(memory.i32, Header.words.ready, 1)
-}
-
-export function roundUp(value: number, multiple: number): number {
-  return Math.ceil(value / multiple) * multiple
 }

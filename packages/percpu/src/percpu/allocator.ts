@@ -18,20 +18,13 @@
  * Cost: see "percpu" in docs/benchmarks.md.
  */
 import { load32, loadAtomic32, store32, storeAtomic32 } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import { lengthAt } from './chunk.js'
 import type { Core } from './state.js'
 import { RESERVED_CHUNK } from './state.js'
 import { PercpuMemoryError } from './errors.js'
-import {
-  BLOCK,
-  EMPTY_PAGES_LOW,
-  FAIL_THRESHOLD,
-  GRANULE,
-  PAGE_BYTES,
-  granulesOf,
-  pageOf,
-} from './geometry.js'
+import { BLOCK, EMPTY_PAGES_LOW, FAIL_THRESHOLD, GRANULE, granulesOf, pageOf } from './geometry.js'
 import { badPointer, makeFree } from './free.js'
 import { createChunk, populateChunk } from './growth.js'
 import { CHUNK_ISOLATED, PercpuChunk, PercpuRoot, PercpuStatistics } from './layouts.js'

@@ -1,5 +1,6 @@
 /** `machine.percpu`: what users have of per-CPU memory. */
 import type { Memory } from '#mem'
+import { hashText } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import { checkFlag, checkOptions } from '../machine/check.js'
 import { isStruct } from '../layout/struct.js'
@@ -206,9 +207,5 @@ function nameOf(type: AnyScalar | Struct): string {
 }
 /** Numbers are known by their names. */
 function hashOf(type: AnyScalar | Struct): number {
-  if (type.form === 'struct') return type.hash
-  let hash = 7
-  for (let i = 0; i < type.name.length; i++)
-    hash = Math.imul(hash ^ type.name.charCodeAt(i), 0x01000193) >>> 0
-  return hash
+  return type.form === 'struct' ? type.hash : hashText(type.name)
 }

@@ -8,9 +8,10 @@
  *     destroy      depopulated ──section──▶ not in the registry, in flight ──▶ in no slot ──▶ free
  */
 import { fillBytes, load32, store32 } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import { clearRange, setRange } from './bitmap.js'
 import type { Core } from './state.js'
-import { BLOCK_WORDS, PAGE_BYTES } from './geometry.js'
+import { BLOCK_WORDS } from './geometry.js'
 import { resetBlock } from './hints.js'
 import { PercpuBlock, PercpuChunk, PercpuRoot } from './layouts.js'
 import { announce, conclude, MAP, SORT } from './operation.js'

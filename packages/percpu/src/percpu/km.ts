@@ -7,9 +7,10 @@
  * the number of CPUs is no power of two, is wasted; the report says how much.
  */
 import { load32, store32, type Memory } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import type { Undoable } from '../sync/layer-lock.js'
 import { clearWords, type Backend, type BackendParts } from './backend.js'
-import { GRANULE, PAGE_BYTES, type Geometry } from './geometry.js'
+import { GRANULE, type Geometry } from './geometry.js'
 import { PercpuChunk } from './layouts.js'
 
 const { base } = PercpuChunk.words

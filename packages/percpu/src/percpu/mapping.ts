@@ -12,7 +12,8 @@
  * Each entry is changed in a section together with whom the page belongs to: a page is mapped and kept, or neither.
  */
 import { load32, type Memory } from '#mem'
-import { BLOCK, GRANULE, PAGE_BYTES, pageOf, type Geometry } from './geometry.js'
+import { PAGE_BYTES } from '../arithmetic.js'
+import { BLOCK, GRANULE, pageOf, type Geometry } from './geometry.js'
 import { PercpuRoot } from './layouts.js'
 import type { PageSource } from './pages.js'
 import type { Words } from './words.js'

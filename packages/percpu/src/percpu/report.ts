@@ -1,7 +1,8 @@
 /** What there is of per-CPU memory, and how broken up it is. */
 import { load32 } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import type { Core } from './state.js'
-import { GRANULE, PAGE_BYTES } from './geometry.js'
+import { GRANULE } from './geometry.js'
 import { wastedBytes } from './growth.js'
 import { nextClear, nextSet } from './bitmap.js'
 import type { Attached } from './layer.js'

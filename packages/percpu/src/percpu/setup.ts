@@ -9,13 +9,14 @@
  * a part is marked as allocated in its bitmap, and hidden. The static part is laid out here, and not managed.
  */
 import { loadU32, store32, storeU32, type Memory } from '#mem'
+import { isPowerOfTwo, PAGE_BYTES, powerOfTwoBelow, roundUp } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import type { LayerContext } from '../bootmem/layer.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import { parseSize } from '../machine/size.js'
 import { setRange } from './bitmap.js'
 import { FIRST_CHUNK, RESERVED_CHUNK, type Core, type Places } from './state.js'
-import { Geometry, GRANULE, MAX_ORDER, MAX_UNIT, MIN_UNIT, PAGE_BYTES, SLOT_WORDS } from './geometry.js'
+import { Geometry, GRANULE, MAX_ORDER, MAX_UNIT, MIN_UNIT, SLOT_WORDS } from './geometry.js'
 import { writeRecord } from './growth.js'
 import {
   CHUNK_IMMUTABLE,
@@ -47,18 +48,16 @@ const { words: chunkFields } = PercpuChunk
 /** Sizes for a machine. @throws ArgumentError */
 export function planGeometry({ map, memory }: CpuTable, { unit, reserved }: PercpuOptions): Geometry {
   const isMapped = map.mmu && map.cpus > 1
-  const most = isMapped
-    ? MAX_UNIT
-    : Math.min(MAX_UNIT, 2 ** Math.floor(Math.log2((PAGE_BYTES << MAX_ORDER) / map.cpus)))
+  const most = isMapped ? MAX_UNIT : Math.min(MAX_UNIT, powerOfTwoBelow((PAGE_BYTES << MAX_ORDER) / map.cpus))
   const unitBytes =
     unit === undefined ? defaultUnit(map.cpus, memory.byteLength, most) : parseSize(unit, 'percpu.unit')
-  if (!(unitBytes >= MIN_UNIT && unitBytes <= most && Math.log2(unitBytes) % 1 === 0)) {
+  if (!(unitBytes >= MIN_UNIT && unitBytes <= most && isPowerOfTwo(unitBytes))) {
     throw new ArgumentError(`percpu.unit: ${unitBytes} is not a power of two from ${MIN_UNIT} to ${most}`, {
       unit: unitBytes,
       most,
     })
   }
-  const staticBytes = Math.ceil(PercpuStatistics.size / 64) * 64
+  const staticBytes = roundUp(PercpuStatistics.size, 64)
   const reservedBytes = reserved === undefined ? unitBytes / 4 : parseSize(reserved, 'percpu.reserved')
   if (!(reservedBytes >= 64 && reservedBytes % 64 === 0 && staticBytes + reservedBytes <= unitBytes / 2)) {
     throw new ArgumentError(
@@ -74,7 +73,7 @@ export function planGeometry({ map, memory }: CpuTable, { unit, reserved }: Perc
 }
 
 function defaultUnit(cpus: number, memory: number, most: number): number {
-  const fair = 2 ** Math.floor(Math.log2(memory / 16 / cpus))
+  const fair = powerOfTwoBelow(memory / 16 / cpus)
   return Math.max(MIN_UNIT, Math.min(DEFAULT_UNIT, fair, most))
 }
 

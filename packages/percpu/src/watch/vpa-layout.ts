@@ -9,6 +9,7 @@
  * Rules: `CpuWatch.vpa` and `log` change by one atomic write each, so a thread killed anywhere is registered or not. Words of
  * kind racy are written by their CPU and read by watchers, who tolerate any value; what decides is atomic.
  */
+import { PAGE_BYTES } from '../arithmetic.js'
 import { aligned, array, atomic, big, pad, published, racy, struct } from '../layout/index.js'
 import { f64, i32, u16, u32, u64, u8 } from '../layout/index.js'
 
@@ -23,8 +24,8 @@ export const VPA_SIZE = 1024
 export const VPA_MIN_SIZE = 640
 export const VPA_ALIGN = 128
 /** Neither a VPA nor a dispatch log may cross a multiple of this. */
-export const VPA_BOUNDARY = 4096
-export const LOG_SIZE = 4096
+export const VPA_BOUNDARY = PAGE_BYTES
+export const LOG_SIZE = PAGE_BYTES
 
 /** The area that a CPU shares with its supervisors. Fields at PAPR's places. */
 export const Vpa = struct(
