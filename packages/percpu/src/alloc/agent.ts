@@ -3,9 +3,10 @@
  */
 import { addAtomic32, load32, loadAtomic32, storeAtomic32, store32, type Memory } from '#mem'
 import type { Memblock } from '../bootmem/memblock.js'
+import { cpuOf, incarnationOf, previousIncarnation } from '../machine/token.js'
 import { type Level } from '../sync/layer-lock.js'
 import { HeapCpu, HeapRoot } from './layouts.js'
-import { cpuOf, isAllocated, isEnded, isKept } from './ownership.js'
+import { isAllocated, isEnded, isKept } from './ownership.js'
 import type { HeapMap } from './page-map.js'
 
 export interface AgentParts {
@@ -15,7 +16,7 @@ export interface AgentParts {
   readonly cpu: number
   readonly node: number
   readonly incarnation: number
-  /** Names the stay: sync/mutex-words.ts. */
+  /** Names the stay: machine/token.ts. */
   readonly token: number
   readonly pageLevel: Level
   readonly objectLevel: Level
@@ -74,7 +75,8 @@ export class Agent {
   use(): void {
     if (this.hasUsed) return
     // atomic: as C. The stays before this one are over, those too that did not use the heap: however many, this one is not among them.
-    storeAtomic32(this.memory.i32, this.record + HeapCpu.words.ended, (this.token >>> 8) - 1)
+    const ended = previousIncarnation(incarnationOf(this.token))
+    storeAtomic32(this.memory.i32, this.record + HeapCpu.words.ended, ended)
     // Mutant: alloc/use-unannounced.
     store32(this.memory.i32, this.record + HeapCpu.words.used, 1)
   }
@@ -94,7 +96,7 @@ export class Agent {
     const { i32 } = this.memory
     // C(heap.ended) gives up what the stay had in flight; pairs with D in lost: its stacks and magazines hold nothing that looks in
     // flight, and its reaper frees nothing any more. Mutant: alloc/deaths-first.
-    storeAtomic32(i32, this.record + HeapCpu.words.ended, this.token >>> 8)
+    storeAtomic32(i32, this.record + HeapCpu.words.ended, incarnationOf(this.token))
     // A(heap.deaths) pairs with B in deaths: whoever counts this death finds its `ended`. Mutant: alloc/deaths-first.
     if (this.#leavesSomething) addAtomic32(i32, this.map.root + HeapRoot.words.deaths, 1)
     store32(i32, this.record + HeapCpu.words.used, 0)

@@ -20,6 +20,7 @@ import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import { OutOfMemoryError } from '../machine/errors.js'
+import { cpuOf } from '../machine/token.js'
 import type { Undoable } from '../sync/layer-lock.js'
 import { PAGE_REF_SHIFT } from './address.js'
 import type { Agent } from './agent.js'
@@ -243,7 +244,7 @@ export class Cache {
     const found = load32(this.#memory.i32, word)
     if (found !== this.#token && !isKept(found)) {
       throw isAllocated(found)
-        ? new ForeignAddressError(`the object at ${address} is in flight with CPU ${found & 0xff}`, {
+        ? new ForeignAddressError(`the object at ${address} is in flight with CPU ${cpuOf(found)}`, {
             address,
           })
         : this.#doubleFree(address)

@@ -10,11 +10,12 @@
  * Rules: the word belongs to whoever holds the object. Cost: some hundred ns an object, and its red zones.
  */
 import { fillBytes, load32, loadU8, store32 } from '#mem'
+import { cpuOf, incarnationOf } from '../machine/token.js'
 import type { Agent } from './agent.js'
 import type { Cache } from './cache.js'
 import { HeapCorruptionError } from './errors.js'
 import { AllocLabels } from './debug-labels.js'
-import { cpuOf, isAllocated, stayOf } from './ownership.js'
+import { isAllocated } from './ownership.js'
 
 /** Bytes of a red zone, at least. */
 export const RED_ZONE = 16
@@ -117,7 +118,7 @@ export class Debug {
     const owner = load32(this.#agent.memory.i32, tag)
     const label = this.label(cache, tag)
     // Nobody holds a free object; the label is of who had it last.
-    const holder = isAllocated(owner) ? { cpu: cpuOf(owner), incarnation: stayOf(owner) } : {}
+    const holder = isAllocated(owner) ? { cpu: cpuOf(owner), incarnation: incarnationOf(owner) } : {}
     return new HeapCorruptionError(
       `the object of ${cache.name} at ${address}${label === undefined ? '' : ` (${label})`} was written to ${when}: byte ${at - address}`,
       { address, at, cache: cache.name, label, ...holder },

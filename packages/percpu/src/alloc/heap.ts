@@ -14,6 +14,7 @@ import { OutOfMemoryError } from '../machine/errors.js'
 import type { Struct } from '../layout/index.js'
 import { checkObject, shown } from '../machine/check.js'
 import type { Memblock } from '../bootmem/memblock.js'
+import { cpuOf, incarnationOf } from '../machine/token.js'
 import type { Undoable } from '../sync/layer-lock.js'
 import { PAGE_REF_SHIFT } from './address.js'
 import type { Agent } from './agent.js'
@@ -23,7 +24,7 @@ import { DoubleFreeError, ForeignAddressError, type HeapCorruptionError } from '
 import { classTable, MAX_CLASS } from './geometry.js'
 import { MAX_ORDER } from './layouts.js'
 import { give, take, type Magazine } from './magazine.js'
-import { cpuOf, isAllocated, isKept, stayOf } from './ownership.js'
+import { isAllocated, isKept } from './ownership.js'
 import {
   addressOf,
   CACHE_SHIFT,
@@ -318,7 +319,15 @@ function describe(
   cache: string | undefined,
   label: string | undefined,
 ): Allocation {
-  return { address, size, cache, cpu: cpuOf(owner), incarnation: stayOf(owner), kept: isKept(owner), label }
+  return {
+    address,
+    size,
+    cache,
+    cpu: cpuOf(owner),
+    incarnation: incarnationOf(owner),
+    kept: isKept(owner),
+    label,
+  }
 }
 function foreign(address: number): ForeignAddressError {
   return new ForeignAddressError(`nothing that the heap handed out starts at ${address}`, { address })

@@ -18,10 +18,9 @@
  * end was announced by `HeapCpu.ended`), so a tag that it had in flight and then kept or freed is not read as in flight any more; and
  * no living CPU writes a dead one's token.
  */
-import { TOKEN } from '../sync/mutex-words.js'
+import { incarnationOf, isUpTo } from '../machine/token.js'
 
 export const KEPT = 1 << 30
-const INCARNATIONS = TOKEN >>> 8
 
 export function isAllocated(tag: number): boolean {
   return tag > 0
@@ -29,14 +28,8 @@ export function isAllocated(tag: number): boolean {
 export function isKept(tag: number): boolean {
   return tag > KEPT
 }
-export function cpuOf(tag: number): number {
-  return tag & 0xff
-}
-export function stayOf(tag: number): number {
-  return (tag & TOKEN) >>> 8
-}
 
-/** Whether the stay that `tag` names is `ended` or an earlier one. Stays are counted modulo 2^21. */
+/** Whether the incarnation that `tag` names is `ended` or an earlier one; `ended` is 0 if none has. */
 export function isEnded(tag: number, ended: number): boolean {
-  return ended > 0 && ((ended - stayOf(tag)) & INCARNATIONS) <= INCARNATIONS >>> 1
+  return ended > 0 && isUpTo(incarnationOf(tag), ended)
 }

@@ -19,11 +19,12 @@ import { fillBytes, load32, store32 } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
+import { cpuOf } from '../machine/token.js'
 import type { Undoable } from '../sync/layer-lock.js'
 import type { Agent } from './agent.js'
 import { DoubleFreeError, ForeignAddressError } from './errors.js'
 import { MAX_ORDER } from './layouts.js'
-import { cpuOf, isAllocated, isKept, KEPT } from './ownership.js'
+import { isAllocated, isKept, KEPT } from './ownership.js'
 import {
   addressOf,
   BLOCK,

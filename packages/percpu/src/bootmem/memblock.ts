@@ -25,6 +25,7 @@ import {
 import { InvalidFreeError, OutOfMemoryError } from '../machine/errors.js'
 import { Header, Region, RegionTable } from '../machine/layouts.js'
 import { LABEL_BYTES, MAX_NODES, maxRegions, UNIT } from '../machine/limits.js'
+import { cpuOf, incarnationOf, tokenOf } from '../machine/token.js'
 import { regionTableStride, type MemoryMap } from '../machine/memory-map.js'
 import { checkRequest, findPlace, gapsOf, nodeOf, nodeRange, type AllocRequest } from './placement.js'
 
@@ -73,7 +74,7 @@ export class Memblock {
     this.#memory = memory
     this.#map = map
     this.#cpu = cpu
-    this.#owner = (incarnation << 8) | cpu
+    this.#owner = tokenOf(cpu, incarnation)
   }
 
   /**
@@ -169,7 +170,10 @@ export class Memblock {
         size: region.units * UNIT,
         node: nodeOf(region.start, this.#map),
         label: unpackLabel(region.label),
-        owner: region.owner === 0 ? undefined : { cpu: region.owner & 0xff, incarnation: region.owner >>> 8 },
+        owner:
+          region.owner === 0
+            ? undefined
+            : { cpu: cpuOf(region.owner), incarnation: incarnationOf(region.owner) },
       })),
     }
   }

@@ -4,7 +4,7 @@
  *     thread   0 ──claim──▶ key ──release──▶ 0            the owner's way
  *                            └──reap──▶ -reaper ──▶ 0     when its thread died
  *              0 ──withdraw──▶ never                        by limitCpus
- *     state    incarnation × 8 + { offline → starting → online → stopping → offline, or → dead → offline }
+ *     state    incarnation (machine/token.ts) × 8 + { offline → starting → online → stopping → offline, or → dead → offline }
  *
  * Rules: `thread` changes only by compare-and-exchange from 0 (claim), from the own key (release) or from the dead thread's
  * key (reap), so exactly one thread may write the rest of a record at any time. `state` is written only by that thread.
@@ -23,7 +23,10 @@ export interface CpuInfo {
   readonly cpu: number
   readonly node: number
   readonly state: CpuState
-  /** How many threads have been this CPU, the present one included. */
+  /**
+   * How many threads have been this CPU, the present one included. After 2^21 - 1 the count begins
+   * at 1 again.
+   */
   readonly incarnation: number
 }
 

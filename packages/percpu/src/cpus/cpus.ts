@@ -45,7 +45,7 @@ export class Cpus {
   readonly node: number
   /**
    * How many threads have been this thread's CPU, this one included. With `machine.cpu` it names
-   * this thread's time on the machine.
+   * this thread's time on the machine. After 2^21 - 1 the count begins at 1 again.
    */
   readonly incarnation: number
   readonly #parts: Parts

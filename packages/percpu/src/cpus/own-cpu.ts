@@ -10,6 +10,7 @@ import { Cpu, Header } from '../machine/layouts.js'
 import type { MemoryMap } from '../machine/memory-map.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import { threadKey } from '../machine/platform.js'
+import { nextIncarnation } from '../machine/token.js'
 import { Calls } from './calls.js'
 import { CpuTable } from './cpu-table.js'
 import { chooseDoorbellMode, Doorbell, type DoorbellMode } from './doorbell.js'
@@ -58,7 +59,7 @@ export class OwnCpu {
     checkNotJoined(this.table, this.key)
     const cpu = this.table.claim(this.key)
     this.cpu = cpu
-    this.incarnation = this.table.incarnation(cpu) + 1
+    this.incarnation = nextIncarnation(this.table.incarnation(cpu))
     this.table.setState(cpu, this.incarnation, 'starting')
     this.node = this.table.node(cpu)
     this.doorbell = new Doorbell(this.table, cpu)

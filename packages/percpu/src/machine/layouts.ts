@@ -109,7 +109,7 @@ export const Cpu = struct(
 export const Region = struct('Region', {
   start: atomic(i32),
   units: atomic(i32),
-  /** Incarnation × 256 + CPU that will take it along when it dies, or 0. */
+  /** The token of the CPU that will take it along when it dies, or 0. */
   owner: atomic(i32),
   label: array(atomic(i32), LABEL_BYTES / 4),
   _reserved: pad(4),

@@ -21,6 +21,7 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { host } from '../machine/platform.js'
+import { cpuOf } from '../machine/token.js'
 import { LockTimeoutError } from './errors.js'
 import { Journal, replayJournal } from './journal.js'
 import { LEVEL_ENTRIES, LevelRecord, LEVELS } from './layouts.js'
@@ -124,7 +125,7 @@ export class Level {
 
   #timeout(word: number): LockTimeoutError {
     // atomic: a snapshot, for the message.
-    const owner = mem.loadAtomic32(this.#memory.i32, word) & 0xff
+    const owner = cpuOf(mem.loadAtomic32(this.#memory.i32, word))
     return new LockTimeoutError(
       `a lock of the allocator has been CPU ${owner}'s for ${LOCK_TIMEOUT} ms: if its thread has ended, return to the event ` +
         `loop, so that it can be cleaned up after`,

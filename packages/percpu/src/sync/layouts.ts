@@ -15,7 +15,7 @@ export const LEVEL_ENTRIES = 128
 
 /** Can be embedded in structs of users. All zero: free. mutex-words.ts */
 export const MutexWords = struct('MutexWords', {
-  /** 0, or the owner's incarnation × 256 + CPU, and flags. */
+  /** 0, or the owner's token (machine/token.ts), and flags. */
   owner: atomic(i32),
   /** CPUs that wait, a bit each. */
   waiters: array(atomic(i32), MASK_WORDS),
@@ -77,7 +77,7 @@ export const JournalEntry = struct('JournalEntry', {
 
 /** All zero: free. level.ts */
 export const SpinlockWords = struct('SpinlockWords', {
-  /** 0, or the owner's incarnation × 256 + CPU. */
+  /** 0, or the owner's token (machine/token.ts). */
   owner: atomic(i32),
 })
 

@@ -5,7 +5,7 @@ import { Cpu } from '../machine/layouts.js'
 import { openBootMemory } from '../bootmem/layer.js'
 import { KIND_MUTEX, KIND_SEQLOCK, readInterests } from './held-locks.js'
 import { SeqlockWords } from './layouts.js'
-import { isReserved, TOKEN } from './mutex-words.js'
+import { ownerCpu } from './mutex-words.js'
 import type { SyncMap } from './sync-map.js'
 
 /** A lock that a CPU owns. */
@@ -38,12 +38,8 @@ export function lockStateOf(table: CpuTable, map: SyncMap, cpu: number): LockSta
   const { memory } = table
   const found = readInterests(memory, map.record(cpu))
     .filter(({ kind }) => kind === KIND_MUTEX || kind === KIND_SEQLOCK)
-    .map(({ lock }) => {
-      // atomic: a snapshot for watchers.
-      const word = loadAtomic32(memory.i32, lock)
-      const isFree = isReserved(word) || (word & TOKEN) === 0
-      return { lock, owner: isFree ? undefined : word & 0xff }
-    })
+    // atomic: a snapshot for watchers.
+    .map(({ lock }) => ({ lock, owner: ownerCpu(loadAtomic32(memory.i32, lock)) }))
   const owned: OwnedLock[] = []
   const awaited: Omit<AwaitedLock, 'blocking'>[] = []
   const nameOf = found.length > 0 ? namesOf(table) : () => undefined

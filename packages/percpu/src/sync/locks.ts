@@ -8,7 +8,7 @@ import { KIND_MUTEX, KIND_SEMAPHORE, KIND_SEQLOCK, readInterests } from './held-
 import type { SyncLayer } from './layer.js'
 import { CompletionWords, ConditionWords, MutexWords, SemaphoreWords, SeqlockWords } from './layouts.js'
 import { Mutex } from './mutex.js'
-import { isReserved, TOKEN } from './mutex-words.js'
+import { ownerCpu } from './mutex-words.js'
 import { Semaphore } from './semaphore.js'
 import { MAX_PERMITS, packValue } from './semaphore-words.js'
 import { Seqlock } from './seqlock.js'
@@ -127,7 +127,8 @@ export class Locks {
     return readInterests(core.memory, map.record(checked)).map(({ lock, kind }) => ({
       address: lock * 4,
       kind: nameOf(kind),
-      owner: kind === KIND_MUTEX || kind === KIND_SEQLOCK ? ownerOf(core.memory, lock) : undefined,
+      // atomic: a snapshot for watchers.
+      owner: isOwned(kind) ? ownerCpu(loadAtomic32(core.memory.i32, lock)) : undefined,
     }))
   }
 
@@ -188,8 +189,6 @@ function nameOf(kind: number): LockInterest['kind'] {
   if (kind === KIND_SEQLOCK) return 'seqlock'
   return kind === KIND_SEMAPHORE ? 'semaphore' : 'queue'
 }
-function ownerOf(memory: Memory, lock: number): number | undefined {
-  // atomic: a snapshot for watchers.
-  const owner = loadAtomic32(memory.i32, lock)
-  return isReserved(owner) || (owner & TOKEN) === 0 ? undefined : owner & 0xff
+function isOwned(kind: number): boolean {
+  return kind === KIND_MUTEX || kind === KIND_SEQLOCK
 }

@@ -1,7 +1,7 @@
 /**
  * The mutex, as a protocol on shared words. (mutex.ts is what users hold, recovery.ts what a reaper does.)
  *
- *     owner      0 ──take──▶ token ──release──▶ 0 or WAITERS             token = incarnation × 256 + CPU
+ *     owner      0 ──take──▶ token ──release──▶ 0 or WAITERS             token: machine/token.ts
  *                               └──────▶ RESERVED | CPU ──take──▶ token  handed to a CPU that lost it before
  *                flags: WAITERS, somebody may sleep; OWNER_DIED, the last owner did not release it itself
  *     waiters    a bit per CPU that sleeps, or is about to
@@ -29,30 +29,27 @@
  */
 import { compareExchangeAtomic32, loadAtomic32, storeAtomic32, type Memory } from '#mem'
 import { REASON_WAKE, type Ringer } from '../cpus/doorbell.js'
+import { cpuOf, TOKEN } from '../machine/token.js'
 import { clearBit, hasBit, hasOthers, nextBit, setBit } from './cpu-mask.js'
 import { MutexWords } from './layouts.js'
 
 export const WAITERS = 1 << 31
 export const OWNER_DIED = 1 << 30
 export const RESERVED = 1 << 29
-/** Bits of a token: 21 of the incarnation, 8 of the CPU. */
-export const TOKEN = RESERVED - 1
 
 const { waiters, impatient } = MutexWords.words
 
-/** Incarnations from 1 to here are told apart. */
-const INCARNATIONS = 2 ** 21 - 1
-
-/** What names one stay of a CPU in an owner word; never 0. Incarnations repeat after 2^21 - 1 stays of one CPU. */
-export function tokenOf(cpu: number, incarnation: number): number {
-  return ((((incarnation - 1) % INCARNATIONS) + 1) << 8) | cpu
-}
 export function isReserved(owner: number): boolean {
   return (owner & RESERVED) !== 0
 }
-/** Whether nobody owns it: free, or reserved. */
-export function isFree(owner: number): boolean {
-  return isReserved(owner) || (owner & TOKEN) === 0
+/** The token in an owner word; 0 if nobody owns the mutex: free, or reserved. */
+export function ownerToken(owner: number): number {
+  return isReserved(owner) ? 0 : owner & TOKEN
+}
+/** The CPU that owns the mutex, by its owner word. */
+export function ownerCpu(owner: number): number | undefined {
+  const token = ownerToken(owner)
+  return token === 0 ? undefined : cpuOf(token)
 }
 
 /** One CPU's (or its reaper's) dealings with mutexes, each given by the index of its first word. */
@@ -187,7 +184,7 @@ export class MutexProtocol {
     for (;;) {
       const owner = this.owner(word)
       if (isReserved(owner)) {
-        this.#cancel(word, owner & 0xff)
+        this.#cancel(word, cpuOf(owner))
         break
       }
       if ((owner & TOKEN) !== this.#token) break
@@ -203,7 +200,7 @@ export class MutexProtocol {
   #cancel(word: number, heir: number): void {
     for (;;) {
       const owner = this.owner(word)
-      if (!isReserved(owner) || (owner & 0xff) !== heir) return
+      if (!isReserved(owner) || cpuOf(owner) !== heir) return
       if (hasBit(this.#memory, word + impatient, heir)) return
       // atomic: E and F; whoever waits is rung by the caller afterwards.
       const free = owner & (OWNER_DIED | WAITERS)
@@ -212,6 +209,6 @@ export class MutexProtocol {
   }
 
   #isFor(owner: number): boolean {
-    return isReserved(owner) ? (owner & 0xff) === this.#cpu : (owner & TOKEN) === 0
+    return isReserved(owner) ? cpuOf(owner) === this.#cpu : (owner & TOKEN) === 0
   }
 }

@@ -11,9 +11,10 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import type { SyncCore } from './state.js'
+import { cpuOf, incarnationOf } from '../machine/token.js'
 import { KIND_MUTEX } from './held-locks.js'
 import { LockTimeoutError, NotOwnerError, SelfDeadlockError } from './errors.js'
-import { isFree, OWNER_DIED, TOKEN } from './mutex-words.js'
+import { OWNER_DIED, ownerToken } from './mutex-words.js'
 import { runSection, type Section, type Sections } from './section.js'
 import { asyncDeadlineOf, deadlineOf, type AsyncWaitOptions, type WaitOptions } from './waiting.js'
 
@@ -249,9 +250,8 @@ export class Mutex {
   }
   /** Who has it locked; a snapshot. */
   get owner(): { readonly cpu: number; readonly incarnation: number } | undefined {
-    const owner = this.#core.protocol.owner(this.#word)
-    if (isFree(owner)) return undefined
-    return { cpu: owner & 0xff, incarnation: (owner & TOKEN) >>> 8 }
+    const token = ownerToken(this.#core.protocol.owner(this.#word))
+    return token === 0 ? undefined : { cpu: cpuOf(token), incarnation: incarnationOf(token) }
   }
 
   /** @internal */

@@ -6,12 +6,13 @@
 import { addAtomic32, loadAtomic32, type Memory } from '#mem'
 import type { Ringer } from '../cpus/doorbell.js'
 import type { Recovery } from '../cpus/layer.js'
+import { tokenOf } from '../machine/token.js'
 import { clearBit, ringAll } from './cpu-mask.js'
 import { recoverLevels } from './layer-lock.js'
 import { clearInterest, KIND_QUEUE, KIND_SEMAPHORE, KIND_SEQLOCK, readInterests } from './held-locks.js'
 import { replayJournal } from './journal.js'
 import { SeqlockWords } from './layouts.js'
-import { isReserved, MutexProtocol, TOKEN, tokenOf } from './mutex-words.js'
+import { MutexProtocol, ownerToken } from './mutex-words.js'
 import { recoverSemaphore } from './semaphore-words.js'
 import type { SyncMap } from './sync-map.js'
 
@@ -64,7 +65,7 @@ function evenSequence(memory: Memory, mutex: number, token: number): void {
   const sequence = mutex - SeqlockWords.words.mutex
   // atomic: only an owner changes the sequence, and the dead one does so no more.
   const owner = loadAtomic32(memory.i32, mutex)
-  if (isReserved(owner) || (owner & TOKEN) !== token) return
+  if (ownerToken(owner) !== token) return
   // atomic: as N in Seqlock, in the dead writer's place.
   if ((loadAtomic32(memory.i32, sequence) & 1) === 1) addAtomic32(memory.i32, sequence, 1)
 }

@@ -1,9 +1,10 @@
 /** What the objects of this layer share on one thread: its CPU's token, lists and waiting. */
 import type { Memory } from '#mem'
 import type { OwnCpu } from '../cpus/own-cpu.js'
+import { tokenOf } from '../machine/token.js'
 import { Interests } from './held-locks.js'
 import { Journal } from './journal.js'
-import { MutexProtocol, tokenOf } from './mutex-words.js'
+import { MutexProtocol } from './mutex-words.js'
 import { Sections } from './section.js'
 import type { SyncMap } from './sync-map.js'
 import { Waiting } from './waiting.js'

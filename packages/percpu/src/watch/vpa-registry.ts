@@ -24,6 +24,7 @@ import { checkCpus } from '../machine/check.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import { VpaError } from '../machine/errors.js'
 import { UNIT } from '../machine/limits.js'
+import { MAX_INCARNATION } from '../machine/token.js'
 import type { Memblock } from '../bootmem/memblock.js'
 import { CpuWatch, LOG_SIZE, Vpa, VPA_ALIGN, VPA_BOUNDARY, VPA_DESCRIPTOR } from './vpa-layout.js'
 import { VPA_MIN_SIZE, VPA_SIZE } from './vpa-layout.js'
@@ -220,11 +221,12 @@ export class VpaRegistry {
 }
 
 function checkStay(incarnation: number): void {
-  if (Number.isInteger(incarnation) && incarnation >= 1 && incarnation < 2 ** 32) return
-  throw new ArgumentError(`incarnation: ${incarnation} is not the number of a stay, 1 or more`, {
+  if (Number.isInteger(incarnation) && incarnation >= 1 && incarnation <= MAX_INCARNATION) return
+  throw new ArgumentError(`incarnation: ${incarnation} is not an incarnation, 1 to ${MAX_INCARNATION}`, {
     incarnation,
   })
 }
+/** Address and incarnation, 32 bits each: an incarnation has 21, an address in units of 64 bytes 27. */
 function pack(incarnation: number, address: number): bigint {
   return (BigInt(incarnation) << 32n) | BigInt(address / UNIT)
 }

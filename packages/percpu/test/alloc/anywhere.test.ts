@@ -18,7 +18,7 @@ const { HeapMap, USED } = await import('../../dist/alloc/page-map.js')
 const { AllocLabels } = await import('../../dist/alloc/debug-labels.js')
 const { ZoneWords } = await import('../../dist/alloc/layouts.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
-const { tokenOf } = await import('../../dist/sync/mutex-words.js')
+const { tokenOf } = await import('../../dist/machine/token.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 /** Every access at the beginning, and some of the later ones of long operations. */
 const sampled = (at: number): number => (at < 200 ? at : 200 + (at - 200) * 17)

@@ -10,7 +10,7 @@ const { boot, join } = percpu
 const { CacheWords } = await import('../../dist/alloc/layouts.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
-const { tokenOf } = await import('../../dist/sync/mutex-words.js')
+const { tokenOf } = await import('../../dist/machine/token.js')
 
 function fresh(debugHeap = true): readonly [Machine, Machine] {
   const machine = boot({ memory: '1 MiB', cpus: 3, debugHeap })

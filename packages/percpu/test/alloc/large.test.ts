@@ -12,7 +12,7 @@ const { USED, HeapMap } = await import('../../dist/alloc/page-map.js')
 const { ZoneWords } = await import('../../dist/alloc/layouts.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
-const { tokenOf } = await import('../../dist/sync/mutex-words.js')
+const { tokenOf } = await import('../../dist/machine/token.js')
 
 const heapMapOf = (memory: Memory) => {
   const { objects, map } = insideOf(memory)

@@ -15,7 +15,7 @@ const { CacheWords, HeapRoot, ZoneWords } = await import('../../dist/alloc/layou
 const { HeapMap } = await import('../../dist/alloc/page-map.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
-const { tokenOf } = await import('../../dist/sync/mutex-words.js')
+const { tokenOf } = await import('../../dist/machine/token.js')
 const { loadAtomic32 } = await import('percpu/mem')
 
 const shape = { size: 512, align: 8, hash: 0 }

@@ -1,4 +1,4 @@
-/** Stays are counted modulo 2^21: those that are over are told from the present one however many there were. */
+/** Incarnations begin anew after 2^21 - 1: those that are over are told from the present one however many there were. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot } from 'percpu'
@@ -11,7 +11,7 @@ import type { Memory } from 'percpu/mem'
 const { HeapCpu, HeapRoot } = await import('../../dist/alloc/layouts.js')
 const { HeapMap } = await import('../../dist/alloc/page-map.js')
 const { isEnded } = await import('../../dist/alloc/ownership.js')
-const { tokenOf } = await import('../../dist/sync/mutex-words.js')
+const { MAX_INCARNATION, tokenOf } = await import('../../dist/machine/token.js')
 
 const heapMapOf = (memory: Memory) => {
   const { objects, map } = insideOf(memory)
@@ -20,11 +20,13 @@ const heapMapOf = (memory: Memory) => {
 
 describe('stays', () => {
   it('that came after the one that has ended have not', () => {
-    for (const ended of [1, 2, 1000, 2 ** 20, 2 ** 21 - 2, 2 ** 21 - 1, 2 ** 21]) {
-      const stay = tokenOf(3, ended) >>> 8
-      for (const later of [1, 2, 1000]) assert.equal(isEnded(tokenOf(3, ended + later), stay), false)
+    // The nth thread that became the CPU.
+    const tag = (nth: number): number => tokenOf(3, ((nth - 1) % MAX_INCARNATION) + 1)
+    for (const ended of [1, 2, 1000, 2 ** 20, MAX_INCARNATION - 1, MAX_INCARNATION, MAX_INCARNATION + 1]) {
+      const last = ((ended - 1) % MAX_INCARNATION) + 1
+      for (const later of [1, 2, 1000]) assert.equal(isEnded(tag(ended + later), last), false)
       for (const earlier of [0, 1, 2, 1000])
-        if (earlier < ended) assert.equal(isEnded(tokenOf(3, ended - earlier), stay), true)
+        if (earlier < ended) assert.equal(isEnded(tag(ended - earlier), last), true)
     }
   })
 

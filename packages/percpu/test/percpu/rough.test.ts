@@ -5,7 +5,7 @@ import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/suppor
 import { insideOf } from '../machine/support/inside.js'
 
 const { Level } = await import('../../dist/sync/layer-lock.js')
-const { tokenOf } = await import('../../dist/sync/mutex-words.js')
+const { tokenOf } = await import('../../dist/machine/token.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { PercpuCounterWords } = await import('../../dist/percpu/layouts.js')
 

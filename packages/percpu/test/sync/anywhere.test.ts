@@ -10,7 +10,8 @@ import { settles } from '../machine/support/settle.js'
 import { cells, change, fresh, joinAs, valuesOf } from './support/cpus.js'
 
 const { MutexWords } = percpu
-const { MutexProtocol, tokenOf } = await import('../../dist/sync/mutex-words.js')
+const { MutexProtocol } = await import('../../dist/sync/mutex-words.js')
+const { tokenOf } = await import('../../dist/machine/token.js')
 // No wait here has a timeout of its own: it would look once more at its end, and hide a ring that was lost.
 
 describe('a mutex', () => {

@@ -9,7 +9,7 @@ const { boot, join } = percpu
 const { Level, LEVEL_PAGES } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { LEVEL_ENTRIES } = await import('../../dist/sync/layouts.js')
-const { tokenOf } = await import('../../dist/sync/mutex-words.js')
+const { tokenOf } = await import('../../dist/machine/token.js')
 
 function joinAs(machine: Machine, thread: number): Machine {
   const options = { doorbell: 'waitAsync', thread } as const

@@ -2,11 +2,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, type Machine, type Section } from 'percpu'
-import { load32, storeAtomic32 } from 'percpu/mem'
+import { load32 } from 'percpu/mem'
 import { joinAs, rejectsCode, throwsCode } from '../machine/support/threads.js'
 
-const { Cpu, Header } = await import('../../dist/machine/layouts.js')
-const UNIT = 64
 const fresh = (): Machine => boot({ cpus: 3, memory: '1 MiB', journal: 8 })
 const words = (machine: Machine, count = 8): number => machine.heap.memblock.alloc({ size: count * 4 }) / 4
 
@@ -228,33 +226,6 @@ describe('waiting', () => {
     seqlock.write(() => 1)
   })
 })
-
-describe('numbers that come round', () => {
-  it('name the owner of a mutex, whichever stay of its CPU it is', () => {
-    const machine = fresh()
-    const { i32 } = machine.memory
-    const stateWord = cpuWord(machine, 1)
-    for (const before of [2 ** 21 - 2, 2 ** 21 - 1, 2 ** 22 - 2, 2 ** 22 - 1]) {
-      // As many threads have been this CPU.
-      storeAtomic32(i32, stateWord, (before << 3) | 0)
-      const cpu = joinAs(machine, 101)
-      assert.equal(cpu.cpus.incarnation, before + 1)
-      const guard = cpu.locks.mutex('m').lock()
-      assert.equal(machine.locks.mutex('m').owner?.cpu, 1)
-      assert.equal(machine.locks.mutex('m').tryLock(), undefined)
-      guard.unlock()
-      cpu.locks.mutex('m').lock()
-      machine.cpus.declareDead(1)
-      assert.equal(machine.locks.mutex('m').lock().predecessorDied, true)
-      machine.locks.mutex('m').unlock()
-    }
-  })
-})
-
-function cpuWord(machine: Machine, cpu: number): number {
-  const table = (load32(machine.memory.i32, Header.words.cpuTable) * UNIT) / 4
-  return table + (cpu * Cpu.stride) / 4 + Cpu.words.state
-}
 
 /** The next error that nobody catches. */
 function uncaught(): Promise<Error> {

@@ -12,7 +12,8 @@ const { BLOCK, FREE, HeapMap, KIND, NONE, ORDER_SHIFT, SLAB, TAIL, USED, state, 
 const { CacheTable } = await import('../../../dist/alloc/cache-table.js')
 const { magazineOf } = await import('../../../dist/alloc/magazine.js')
 const { TAGS } = await import('../../../dist/alloc/slabs.js')
-const { isKept, cpuOf, stayOf } = await import('../../../dist/alloc/ownership.js')
+const { isKept } = await import('../../../dist/alloc/ownership.js')
+const { cpuOf, incarnationOf } = await import('../../../dist/machine/token.js')
 const { SyncMap } = await import('../../../dist/sync/sync-map.js')
 const { LevelRecord, LEVELS } = await import('../../../dist/sync/layouts.js')
 const { load32, loadU32 } = await import('percpu/mem')
@@ -325,8 +326,10 @@ class Verifier {
     const check = (what: string, owner: number): void => {
       if (owner <= 0 || isKept(owner)) return
       const { state: now, incarnation } = cpus[cpuOf(owner)] ?? {}
-      if (now !== 'online' || incarnation !== stayOf(owner))
-        this.#fault(`${what} is in flight with stay ${stayOf(owner)} of CPU ${cpuOf(owner)}, which has ended`)
+      if (now !== 'online' || incarnation !== incarnationOf(owner))
+        this.#fault(
+          `${what} is in flight with incarnation ${incarnationOf(owner)} of CPU ${cpuOf(owner)}, which has ended`,
+        )
     }
     for (const [page, { tag: owner }] of this.#blocks) check(`block ${page}`, owner)
     for (const [address, { tag: owner }] of this.#objects) check(`object ${address}`, owner)
