@@ -139,9 +139,10 @@ describe('monitors', () => {
       const monitor = machine.watch.monitor({ interval: 5, blockedAfter: 60_000 })
       const events: unknown[] = []
       monitor.on('blocked', (event) => events.push(event))
+      // Heartbeats come by the CPU's own timer, pings by the monitor's: a busy host delays either.
       await becomes(() => (machine.watch.inspect().cpus[1]?.eventLoopDelay?.count ?? 0) > 5)
+      await becomes(() => (machine.watch.inspect().cpus[1]?.doorbellLatency?.count ?? 0) > 3)
       const found = machine.watch.inspect().cpus[1]
-      assert.ok((found?.doorbellLatency?.count ?? 0) > 3, 'a CPU that answers is pinged again')
       assert.ok(found?.utilisation !== undefined && found.utilisation >= 0 && found.utilisation <= 1)
       assert.deepEqual(events, [])
       monitor.stop()
