@@ -20,7 +20,8 @@ import {
   type FunctionId,
 } from './call-records.js'
 import { incarnationOf, stateOf, type CpuTable } from './cpu-table.js'
-import { REASON_CALL, REASON_WAKE, type Doorbell } from './doorbell.js'
+import type { Doorbell } from './doorbell.js'
+import { REASON_CALL, REASON_WAKE } from './ringer.js'
 import { UnansweredError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
 import { host, reportError, startTimer } from '../machine/platform.js'

@@ -11,7 +11,7 @@ import {
 import type { MemoryMap } from '../machine/memory-map.js'
 import type { CallFunction, CallOptions, CallOutcome } from './calls.js'
 import type { CpuInfo } from './cpu-table.js'
-import { USER_REASONS, USER_REASONS_SHIFT } from './doorbell.js'
+import { USER_REASONS, USER_REASONS_SHIFT } from './ringer.js'
 import type { Hotplug, HotplugCallbacks } from './hotplug.js'
 import type { AttachedLayer } from './layer.js'
 import type { CpuSet, OwnCpu } from './own-cpu.js'

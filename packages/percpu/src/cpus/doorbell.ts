@@ -1,23 +1,23 @@
 /**
- * Doorbells: how one CPU makes another one do something, and how a CPU waits for others without blocking.
+ * Doorbells: how a CPU hears that it is to do something, and how it waits for others without
+ * blocking. Ringing them is in ringer.ts.
  *
  *     cpu.bell     a bit per reason, set by ringers, taken all at once by the CPU when it answers
  *     cpu.hint     plain copy for `poll`: may lag, never decides
  *     cpu.waiters  a bit per CPU that wants to be rung (WAKE) when this CPU's progress words change
  *
- * A CPU sleeps on its own bell only, whatever it waits for: it enters itself in the waiters of the CPUs concerned, checks its
- * condition, and checks again each time it is rung. A ringer killed between setting the bit and waking, or after it took the
- * waiters and before it rang them, leaves somebody asleep: every ring wakes, and its reaper rings everybody.
+ * A CPU sleeps on its own bell only, whatever it waits for. It enters itself in the waiters of the
+ * CPUs concerned, checks its condition, and checks it again each time it is rung.
  *
- * An answer runs as a job of its own (or inside `poll`, which the caller places), so no synchronous section of this thread is
- * under way: answering is a quiescent state.
+ * An answer runs as a job of its own, or inside `poll`, which the caller places. So no synchronous
+ * section of this thread is under way, and answering is a quiescent state.
+ *
  * Cost: see "machine" in docs/benchmarks.md for round trips.
  */
 import * as mem from '#mem'
 import {
   awaitUntil,
   exchangeAtomic32,
-  loadAtomic32,
   notify32,
   orAtomic32,
   storeAtomic32,
@@ -28,20 +28,12 @@ import { ArgumentError } from '../errors.js'
 import type { CpuTable } from './cpu-table.js'
 import { UnsupportedError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
-import { MASK_WORDS } from '../machine/limits.js'
 import { host, reportError, startTimer, type Channel } from '../machine/platform.js'
+import { openChannel, REASON_WAKE, Ringer } from './ringer.js'
 
 /** A local constant: an imported binding is looked up anew at each `poll` (0.3 ns). */
 const { load32, store32 } = mem
 
-/** The machine's own reasons; those of users start at bit {@link USER_REASONS_SHIFT}. */
-export const REASON_QUIESCE = 1
-export const REASON_CALL = 2
-export const REASON_WAKE = 4
-/** A supervisor asks for a sign of life, or for other entries in the dispatch log. heartbeat.ts */
-export const REASON_WATCH = 64
-export const USER_REASONS_SHIFT = 8
-export const USER_REASONS = 16
 /** Bounds of the tries of {@link Doorbell.until} before it sleeps: about 1 and 10 µs. */
 const MIN_TRIES = 32
 const MAX_TRIES = 256
@@ -65,59 +57,6 @@ export function chooseDoorbellMode(wanted: DoorbellMode | undefined): DoorbellMo
       ? 'there is no BroadcastChannel here, which a doorbell by messages needs'
       : "there is no Atomics.waitAsync here; use doorbell: 'port'",
   )
-}
-
-/** Rings bells; can be used by a thread that is no CPU itself (a reaper). */
-export class Ringer {
-  readonly #table: CpuTable
-  readonly #channels = new Map<number, Channel>()
-
-  constructor(table: CpuTable) {
-    this.#table = table
-  }
-
-  /** Sets the reasons and wakes the CPU, also when it is parked (but a parked CPU needs no waking to be quiescent). */
-  ring(cpu: number, reasons: number): void {
-    const { memory } = this.#table
-    const record = this.#table.record(cpu)
-    // K(cpu.bell) pairs with L in answer: what the ringer wrote before is the answering CPU's to read. Mutant:
-    // cpus/ring-before-call.
-    orAtomic32(memory.i32, record + Cpu.words.bell, reasons)
-    store32(memory.i32, record + Cpu.words.hint, 1)
-    // atomic: a wake-up orders nothing; the bell does.
-    notify32(memory.i32, record + Cpu.words.bell)
-    // atomic: how to wake is a matter of speed only.
-    if (loadAtomic32(memory.i32, record + Cpu.words.port) === 1) this.#channel(cpu).postMessage(0)
-    // atomic: read after K, as the parking CPU reads its bell after it wrote this word: one of both sees the other.
-    const parkedOn = loadAtomic32(memory.i32, record + Cpu.words.parkedOn)
-    if (parkedOn >= 0 && (reasons & ~(REASON_QUIESCE | REASON_WAKE)) !== 0) notify32(memory.i32, parkedOn)
-  }
-
-  /** Rings everybody who waits for `cpu`, after one of its progress words changed. */
-  wakeWaiters(cpu: number): void {
-    const { memory } = this.#table
-    const mask = this.#table.record(cpu) + Cpu.words.waiters
-    for (let i = 0; i < MASK_WORDS; i++) {
-      // N(cpu.waiters) pairs with M in #holds: either this sees the waiter's bit, or the waiter's check, which comes after
-      // its bit, sees the progress. Mutant: cpus/check-before-waiting.
-      let bits = loadAtomic32(memory.i32, mask + i) === 0 ? 0 : exchangeAtomic32(memory.i32, mask + i, 0)
-      for (; bits !== 0; bits &= bits - 1) this.ring(i * 32 + 31 - Math.clz32(bits & -bits), REASON_WAKE)
-    }
-  }
-
-  close(): void {
-    for (const channel of this.#channels.values()) channel.close()
-    this.#channels.clear()
-  }
-
-  #channel(cpu: number): Channel {
-    let channel = this.#channels.get(cpu)
-    if (!channel) {
-      channel = openChannel(this.#table.map.id, cpu)
-      this.#channels.set(cpu, channel)
-    }
-    return channel
-  }
 }
 
 /** One CPU's own end: hears, answers, and waits. */
@@ -331,11 +270,4 @@ interface Wait {
   readonly done: () => boolean
   readonly resolve: (result: boolean) => void
   readonly stopTimer: () => void
-}
-
-function openChannel(machine: number, cpu: number): Channel {
-  if (!host.BroadcastChannel) throw new UnsupportedError('there is no BroadcastChannel here')
-  const channel = new host.BroadcastChannel(`percpu/${machine}/${cpu}`)
-  channel.unref?.()
-  return channel
 }

@@ -19,7 +19,8 @@
  */
 import { addAtomic32, loadAtomic32 } from '#mem'
 import { incarnationOf, stateOf, type CpuTable } from './cpu-table.js'
-import { REASON_QUIESCE, type Doorbell, type Ringer } from './doorbell.js'
+import type { Doorbell } from './doorbell.js'
+import { REASON_QUIESCE, type Ringer } from './ringer.js'
 import { UnansweredError } from '../machine/errors.js'
 import { Cpu, Header } from '../machine/layouts.js'
 

@@ -13,7 +13,7 @@
  */
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import type { CpuTable } from './cpu-table.js'
-import type { Ringer } from './doorbell.js'
+import type { Ringer } from './ringer.js'
 
 /** What a layer is given to clean up after a CPU. The reaping thread may be no CPU itself. */
 export interface Recovery {

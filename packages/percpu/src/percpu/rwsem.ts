@@ -22,7 +22,7 @@
  * A reader may await while it holds it, and must unlock on the thread on which it locked.
  */
 import { addAtomic32, load32, loadAtomic32, store32, storeAtomic32, type Memory } from '#mem'
-import type { Ringer } from '../cpus/doorbell.js'
+import type { Ringer } from '../cpus/ringer.js'
 import { ringAll } from '../sync/cpu-mask.js'
 import type { Mutex, MutexGuard } from '../sync/mutex.js'
 import type { WaitQueue } from '../sync/wait-queue.js'

@@ -12,7 +12,7 @@ import type { SyncCore } from './state.js'
 import { clearBit, nextBit, ringAll, setBit } from './cpu-mask.js'
 import { LockTimeoutError } from './errors.js'
 import { KIND_QUEUE } from './held-locks.js'
-import { REASON_WAKE } from '../cpus/doorbell.js'
+import { REASON_WAKE } from '../cpus/ringer.js'
 import {
   asyncDeadlineOf,
   deadlineOf,

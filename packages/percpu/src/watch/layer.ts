@@ -9,7 +9,7 @@
  */
 import { storeAtomic32 } from '#mem'
 import type { LayerContext } from '../bootmem/layer.js'
-import { REASON_WATCH } from '../cpus/doorbell.js'
+import { REASON_WATCH } from '../cpus/ringer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { array, struct } from '../layout/index.js'
 import { VpaError } from '../machine/errors.js'

@@ -1,6 +1,6 @@
 import { andAtomic32, loadAtomic32, orAtomic32, storeU8 } from '#mem'
 import { ArgumentError } from '../errors.js'
-import { REASON_WATCH } from '../cpus/doorbell.js'
+import { REASON_WATCH } from '../cpus/ringer.js'
 import type { AttachedLayer } from '../cpus/layer.js'
 import type { CpuSet, OwnCpu } from '../cpus/own-cpu.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'

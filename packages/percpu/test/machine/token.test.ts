@@ -67,7 +67,8 @@ describe('the incarnation after the last one', () => {
         assert.deepEqual(machine.locks.mutex('m').owner, { cpu: 1, incarnation: expected })
         cpu.locks.semaphore('s', 2).acquire(2)
         const region = cpu.heap.memblock.alloc({ size: 64 })
-        const { owner } = machine.heap.memblock.report().regions.find(({ address }) => address === region) ?? {}
+        const { owner } =
+          machine.heap.memblock.report().regions.find(({ address }) => address === region) ?? {}
         assert.deepEqual(owner, { cpu: 1, incarnation: expected })
         cpu.heap.alloc(64)
         cpu.heap.pages.allocate(0)

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { mem, percpu, type CpuContext, type Scenario } from 'percpu-lab'
 import { check, prepare, USER, type BareCpu, type World } from './support.js'
 
-const { REASON_QUIESCE } = await import('../../../dist/cpus/doorbell.js')
+const { REASON_QUIESCE } = await import('../../../dist/cpus/ringer.js')
 
 const { struct, atomic, published, racy, i32 } = percpu
 /** `pointer` is 1 while the object may be found; `object` is poisoned when it is freed, then `over` is set. */

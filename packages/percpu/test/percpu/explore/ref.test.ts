@@ -9,7 +9,7 @@ import { check as explored, prepare, type World } from '../../machine/explore/su
 import { counts } from './counts.js'
 
 const { PercpuRefWords } = await import('../../../dist/percpu/layouts.js')
-const { Ringer, USER_REASONS_SHIFT } = await import('../../../dist/cpus/doorbell.js')
+const { Ringer, USER_REASONS_SHIFT } = await import('../../../dist/cpus/ringer.js')
 
 /** What the references protect. */
 const Thing = percpu.struct('Thing', { value: percpu.published(percpu.i32) })

@@ -10,7 +10,8 @@ import type { RecoveryResult } from '../../../../dist/sync/recovery.js'
 
 // Loaded after the lab, which puts its own memory accesses under them.
 const { Cpu } = await import('../../../../dist/machine/layouts.js')
-const { Doorbell, Ringer } = await import('../../../../dist/cpus/doorbell.js')
+const { Doorbell } = await import('../../../../dist/cpus/doorbell.js')
+const { Ringer } = await import('../../../../dist/cpus/ringer.js')
 const { Idle } = await import('../../../../dist/cpus/idle.js')
 const layouts = await import('../../../../dist/sync/layouts.js')
 const { SyncCore } = await import('../../../../dist/sync/state.js')
