@@ -2,6 +2,7 @@
  * A machine to explore: booted, with its booting thread gone offline again, so that every CPU is a virtual one of the lab. That thread
  * still supervises, as a main thread that is no CPU does, and looks at everything from outside.
  */
+import assert from 'node:assert/strict'
 import {
   explore,
   mem,
@@ -97,7 +98,7 @@ export class World {
   joined(cpu: CpuContext): Machine {
     return cpu.prepare(() => {
       const machine = this.join(cpu.number)
-      void machine.heap
+      assert.ok(machine.heap)
       return machine
     })
   }
