@@ -5,7 +5,9 @@
 import { EventLoop } from './engine/event-loop.js'
 import { explored } from './engine/foreign-access.js'
 import { hook, withoutSteps } from './engine/hook.js'
-import { ELSEWHERE, END, FAILED, REDUNDANT, Runner, type Search, TOO_LONG } from './engine/runner.js'
+import { Runner } from './engine/runner.js'
+import { ELSEWHERE, END, FAILED, REDUNDANT, type Search, TOO_LONG } from './engine/search.js'
+import { takeBack } from './engine/step.js'
 import { World } from './engine/world.js'
 import { ExplorationFailure, failureOf } from './failure.js'
 import {
@@ -14,8 +16,6 @@ import {
   judgeEnd,
   messageOf,
   resultsOf,
-  type Ending,
-  type Verdict,
 } from './judge.js'
 import { setForeignAccess } from './foreign/access.js'
 import * as check from './check.js'
@@ -27,6 +27,7 @@ import { Shard, type ShardOptions } from './search/shard.js'
 import { shrink } from './search/shrink.js'
 import { type Outcome, settings } from './settings.js'
 import type { Trace } from './trace.js'
+import type { Ending, Verdict } from './verdict.js'
 import { recordTrace, StackRecorder } from './tracing.js'
 
 export interface ExploreOptions {
@@ -203,7 +204,7 @@ class Exploration {
       return this.explore()
     } finally {
       hook.runner = undefined
-      this.world.goBack(0)
+      takeBack(this.world, 0)
       setForeignAccess(before)
       restore()
     }
@@ -252,7 +253,7 @@ class Exploration {
       if (world.territoryGrew) {
         // A handler touched a word for the first time: what was explored before did not take that into account.
         world.territoryGrew = false
-        world.goBack(0)
+        takeBack(world, 0)
         Object.assign(this.counts, { executions: 0, blocked: 0, redundant: 0 })
       } else if (!search.goBack()) return false
       from = world.history.length
@@ -293,8 +294,8 @@ class Exploration {
     const afterStep = invariants.length > 0 ? check : undefined
     const runner = new Runner(this.world, search, this.eventLoop, afterStep, stacks)
     hook.runner = runner
-    this.world.goBack(0)
-    runner.prepare()
+    takeBack(this.world, 0)
+    runner.runToFirstSteps()
     if (runner.error !== undefined) {
       const verdict = judgeBroken(this.world, runner)
       throw this.failureOf(this.traceOf(verdict), 1, verdict.cause)

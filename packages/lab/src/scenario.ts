@@ -223,7 +223,7 @@ function declare(
 class Context implements CpuContext {
   constructor(readonly number: number) {}
   prepare<T>(action: () => T): T {
-    return runner().quietly(action)
+    return runner().prepare(action)
   }
   choose(count: number): number {
     if (!Number.isInteger(count) || count < 1) throw new ScenarioError(`choose() takes a count, not ${count}`)

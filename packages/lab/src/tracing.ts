@@ -22,7 +22,7 @@ import type { Process, Task } from './engine/process.js'
 import { BYTES } from './engine/views.js'
 import { isExpected, valueAt } from './engine/access.js'
 import type { World } from './engine/world.js'
-import type { Verdict } from './judge.js'
+import type { Verdict } from './verdict.js'
 import type { Names } from './names.js'
 import type { DataRace, EventName, Trace, TraceEvent } from './trace.js'
 
