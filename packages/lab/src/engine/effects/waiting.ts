@@ -148,7 +148,6 @@ function orderAfterKills(world: World, process: Process, step: number): void {
   }
 }
 
-
 export function timeOut(world: World, timer: Process, step: number): void {
   const waiter = world.waiters.find((candidate) => candidate.timer === timer)
   if (waiter === undefined) throw new Error('a timer without a wait')

@@ -2,9 +2,9 @@
  * Blocks of memory that bodies take and give back (`cpu.allocated`, `cpu.freed`): whether each is given back, and whether anybody
  * touches one that was. An access that nothing orders with the free is a data race already; here are those that come after it.
  */
-import { ALLOCATE, CODE, FREE } from './engine/ops.js'
-import type { Shadow } from './engine/views.js'
-import type { World } from './engine/world.js'
+import { ALLOCATE, CODE, FREE } from '../engine/ops.js'
+import type { Shadow } from '../engine/views.js'
+import type { World } from '../engine/world.js'
 import type { Verdict } from './verdict.js'
 
 /** Looks through an execution; gives the first thing that is wrong. `isOver` if it came to its end, so that nothing may be left. */

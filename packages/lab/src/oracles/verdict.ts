@@ -1,5 +1,5 @@
 /** What an execution comes to. */
-import type { FailureKind } from './trace.js'
+import type { FailureKind } from '../trace.js'
 
 export interface Verdict {
   readonly kind: FailureKind

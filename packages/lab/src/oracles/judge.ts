@@ -1,12 +1,12 @@
 /** What is wrong at the end of an execution, if anything. */
 import { judgeBlocks } from './blocks.js'
-import { withoutSteps } from './engine/hook.js'
-import { ENTER, SPIN, TURN, WAKE } from './engine/ops.js'
-import { DEAD, type Process, READY, WAITING } from './engine/process.js'
-import { BodyError, NondeterminismError } from './engine/body-errors.js'
-import type { Runner } from './engine/runner.js'
-import type { World } from './engine/world.js'
-import type { Scenario } from './scenario.js'
+import { withoutSteps } from '../engine/hook.js'
+import { ENTER, SPIN, TURN, WAKE } from '../engine/ops.js'
+import { DEAD, type Process, READY, WAITING } from '../engine/process.js'
+import { BodyError, NondeterminismError } from '../engine/body-errors.js'
+import type { Runner } from '../engine/runner.js'
+import type { World } from '../engine/world.js'
+import type { Scenario } from '../scenario/scenario.js'
 import type { Ending, Verdict } from './verdict.js'
 
 /** Judges an execution after which nobody can step. */
