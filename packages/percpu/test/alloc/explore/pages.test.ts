@@ -13,13 +13,14 @@ const sorted = (addresses: readonly number[]): number[] => [...addresses].sort((
 
 for (const victim of [0, 1]) {
   describe(`of two CPUs with stacks of pages, CPU ${victim} is killed`, () => {
-    it('while one takes and gives pages and the other frees one of them', async () => {
+    it('while one takes and gives pages and the other frees one of them', async (test) => {
       const prepared = await withHeap({ pages: 1 })
       const { world, pages } = prepared
       const [given = 0] = pages
       await check(
         prepared,
-        ['pages', victim],
+        test,
+        victim,
         (t) => {
           t.cpu(0, (cpu) => {
             const { machine } = open(world, cpu)
@@ -49,13 +50,14 @@ for (const victim of [0, 1]) {
       )
     })
 
-    it('while both want the zone: one refills its stack, the other spills its own', async () => {
+    it('while both want the zone: one refills its stack, the other spills its own', async (test) => {
       const prepared = await withHeap({ pages: 3 })
       const { world, pages } = prepared
       const [given = 0, ...others] = pages
       await check(
         prepared,
-        ['refill and spill pages', victim],
+        test,
+        victim,
         (t) => {
           t.cpu(0, (cpu) => open(world, cpu).machine.heap.pages.allocate(0))
           t.cpu(1, (cpu) => {
@@ -78,12 +80,13 @@ for (const victim of [0, 1]) {
   })
 
   describe(`of two CPUs with a cache, CPU ${victim} is killed`, () => {
-    it('while one gives the last objects of a slab and its pages back and the other takes objects', async () => {
+    it('while one gives the last objects of a slab and its pages back and the other takes objects', async (test) => {
       const prepared = await withHeap({ objects: 8 })
       const { world, objects } = prepared
       await check(
         prepared,
-        ['an empty slab', victim],
+        test,
+        victim,
         (t) => {
           t.cpu(0, (cpu) => {
             const { cache } = open(world, cpu)

@@ -1,9 +1,9 @@
 /** A machine whose heap is explored: what there is before, and what must hold in the end. */
 import assert from 'node:assert/strict'
-import { percpu, type CpuContext, type ExploreOptions, type Scenario } from 'percpu-lab'
+import { percpu, type CpuContext, type Scenario } from 'percpu-lab'
+import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
 import type { Machine } from 'percpu'
-import { Cell, check as explored, prepare, type World } from '../../machine/explore/support.js'
-import { counts } from './counts.js'
+import { Cell, check as explored, prepare, type World } from '../../support/world.js'
 
 const { verify } = await import('../support/verify.js')
 const { CacheWords, HeapCpu, HeapRoot, PageDescriptor, SlabWords, ZoneWords } =
@@ -99,9 +99,10 @@ export function slabsOf(world: World): number {
 /** Explores, with one of both CPUs killed anywhere. */
 export function check(
   prepared: Prepared,
-  [what, victim]: readonly [string, number],
+  test: NamedTest,
+  victim: number,
   describe: (t: Scenario) => void,
-  options?: ExploreOptions,
+  options?: TestExploreOptions,
 ): Promise<void> {
   const { world } = prepared
   const scenario = (t: Scenario) => {
@@ -118,5 +119,5 @@ export function check(
       },
     })
   }
-  return explored(world, `${what}, ${victim} killed`, scenario, options, counts)
+  return explored(world, test, scenario, options)
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, percpu, type Scenario } from 'percpu-lab'
-import { check, prepare, type BareCpu } from './support.js'
+import { check, prepare, type BareCpu } from '../../support/world.js'
 
 const { CallRecords, functionId } = await import('../../../dist/cpus/call-records.js')
 const { struct, atomic, published, i32 } = percpu
@@ -18,9 +18,9 @@ async function call(cpu: BareCpu) {
 }
 
 describe('a call record', () => {
-  it('that is written anew is copied whole or not at all', async () => {
+  it('that is written anew is copied whole or not at all', async (test) => {
     const world = await prepare()
-    await check(world, 'write and copy', (t) => {
+    await check(world, test, (t) => {
       t.cpu(0, () => {
         const records = new CallRecords(world.table, 0)
         for (const [name, argument] of [
@@ -49,9 +49,9 @@ describe('a call record', () => {
 })
 
 describe('a call', () => {
-  it('has run once when it is reported so, and what it wrote can be read', async () => {
+  it('has run once when it is reported so, and what it wrote can be read', async (test) => {
     const world = await prepare()
-    await check(world, 'call and answer', (t) => {
+    await check(world, test, (t) => {
       const shared = words(t)
       t.cpu(0, async (cpu) => {
         const bare = world.bare(cpu)
@@ -75,11 +75,11 @@ describe('a call', () => {
     })
   })
 
-  it('is reported as run or gone when its target is killed anywhere', async () => {
+  it('is reported as run or gone when its target is killed anywhere', async (test) => {
     const world = await prepare()
     await check(
       world,
-      'target killed',
+      test,
       (t) => {
         const shared = words(t)
         t.cpu(0, async (cpu) => {
@@ -104,11 +104,11 @@ describe('a call', () => {
     )
   })
 
-  it('whose caller is killed anywhere has run once or never, with its argument', async () => {
+  it('whose caller is killed anywhere has run once or never, with its argument', async (test) => {
     const world = await prepare()
     await check(
       world,
-      'caller killed',
+      test,
       (t) => {
         t.cpu(0, async (cpu) => {
           const bare = world.bare(cpu)
@@ -132,11 +132,11 @@ describe('a call', () => {
     )
   })
 
-  it('is run or left out by a CPU that goes deaf, as it is reported', async () => {
+  it('is run or left out by a CPU that goes deaf, as it is reported', async (test) => {
     const world = await prepare()
     await check(
       world,
-      'call a deaf CPU',
+      test,
       (t) => {
         t.cpu(0, async (cpu) => {
           const bare = world.bare(cpu)
@@ -162,12 +162,12 @@ describe('a call', () => {
 })
 
 describe('a call that is given up after its time', () => {
-  it('has run or not, once at most, and the next one takes its record', async () => {
+  it('has run or not, once at most, and the next one takes its record', async (test) => {
     const world = await prepare()
     const outcomes = new Set<string>()
     await check(
       world,
-      'call, give up and call',
+      test,
       (t) => {
         t.cpu(0, async (cpu) => {
           const bare = world.bare(cpu)
@@ -204,11 +204,11 @@ describe('a call that is given up after its time', () => {
 })
 
 describe('a call whose target is replaced by another thread', () => {
-  it('is not run by that one', async () => {
+  it('is not run by that one', async (test) => {
     const world = await prepare()
     await check(
       world,
-      'call and replace',
+      test,
       (t) => {
         const shared = words(t)
         t.cpu(0, async (cpu) => {

@@ -3,18 +3,18 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem } from 'percpu-lab'
 import type { StructView } from 'percpu'
-import { Cell, codeOf, prepare, check } from './support.js'
+import { Cell, codeOf, prepare, check } from '../../support/world.js'
 
 /** Fills the object plainly: whoever finds it too early races with this. */
 const init = ({ memory, address }: StructView<unknown>) => mem.store32(memory.i32, address / 4, 42)
 
 describe('a name', () => {
-  it('is created once, whoever creates it in the middle of whom', async () => {
+  it('is created once, whoever creates it in the middle of whom', async (test) => {
     const world = await prepare()
     const before = world.used
     await check(
       world,
-      'create and create',
+      test,
       (t) => {
         for (const number of [0, 1])
           t.cpu(number, (cpu) => {
@@ -31,9 +31,9 @@ describe('a name', () => {
     )
   })
 
-  it('is shown whole or not at all', async () => {
+  it('is shown whole or not at all', async (test) => {
     const world = await prepare()
-    await check(world, 'create and open', (t) => {
+    await check(world, test, (t) => {
       t.cpu(0, (cpu) => {
         const machine = world.joined(cpu)
         return machine.objects.create('cell', Cell, init).address
@@ -50,12 +50,12 @@ describe('a name', () => {
     })
   })
 
-  it('created by a CPU that is killed anywhere is there or not, and the others can go on', async () => {
+  it('created by a CPU that is killed anywhere is there or not, and the others can go on', async (test) => {
     const world = await prepare()
     const before = world.used
     await check(
       world,
-      'create, killed, and open or create',
+      test,
       (t) => {
         t.cpu(0, (cpu) => {
           const machine = world.joined(cpu)

@@ -2,16 +2,16 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, percpu } from 'percpu-lab'
-import { check, prepare } from './support.js'
+import { check, prepare } from '../../support/world.js'
 
 const { Cpu: percpuCpu } = await import('../../../dist/machine/layouts.js')
 const { struct, atomic, published, i32 } = percpu
 const Words = struct('Words', { data: published(i32), done: atomic(i32), asleep: atomic(i32) })
 
 describe('a ring', () => {
-  it('reaches a CPU in its event loop, with what was written before', async () => {
+  it('reaches a CPU in its event loop, with what was written before', async (test) => {
     const world = await prepare()
-    await check(world, 'ring and listen', (t) => {
+    await check(world, test, (t) => {
       const words = t.memory(Words, 'words')
       t.cpu(0, (cpu) => {
         const bare = world.bare(cpu)
@@ -30,9 +30,9 @@ describe('a ring', () => {
     })
   })
 
-  it('is not slept over by a CPU that waits for it', async () => {
+  it('is not slept over by a CPU that waits for it', async (test) => {
     const world = await prepare()
-    await check(world, 'ring and sleep', (t) => {
+    await check(world, test, (t) => {
       const words = t.memory(Words, 'words')
       t.cpu(0, (cpu) => {
         const bare = world.bare(cpu)
@@ -54,9 +54,9 @@ describe('a ring', () => {
     })
   })
 
-  it('is answered by whoever polls after it', async () => {
+  it('is answered by whoever polls after it', async (test) => {
     const world = await prepare()
-    await check(world, 'ring and poll', (t) => {
+    await check(world, test, (t) => {
       const words = t.memory(Words, 'words')
       t.cpu(0, (cpu) => {
         const bare = world.bare(cpu)
@@ -78,9 +78,9 @@ describe('a ring', () => {
     })
   })
 
-  it('of two CPUs is answered for both', async () => {
+  it('of two CPUs is answered for both', async (test) => {
     const world = await prepare({ cpus: 3 })
-    await check(world, 'two ring', (t) => {
+    await check(world, test, (t) => {
       t.cpu(0, async (cpu) => {
         const bare = world.bare(cpu)
         let count = 0
@@ -97,13 +97,13 @@ describe('a ring', () => {
 })
 
 describe('a CPU that parks', () => {
-  it('is woken by a ring, answers it, and is idle exactly while it sleeps', async () => {
+  it('is woken by a ring, answers it, and is idle exactly while it sleeps', async (test) => {
     const world = await prepare()
     const word = world.memblock.alloc({ size: 4 }) / 4
     const activities = new Set<string>()
     await check(
       world,
-      'ring and park',
+      test,
       (t) => {
         const words = t.memory(Words, 'words')
         t.cpu(0, (cpu) => {
@@ -140,10 +140,10 @@ describe('a CPU that parks', () => {
     assert.deepEqual([...activities].sort(), ['live', 'parked'])
   })
 
-  it('and is killed anywhere has an odd yield count if it was asleep', async () => {
+  it('and is killed anywhere has an odd yield count if it was asleep', async (test) => {
     const world = await prepare()
     const word = world.memblock.alloc({ size: 4 }) / 4
-    await check(world, 'park, killed', (t) => {
+    await check(world, test, (t) => {
       t.cpu(0, (cpu) => {
         const machine = world.joined(cpu)
         machine.cpus.park(word * 4, 0, 40)

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, type CpuContext } from 'percpu-lab'
 import type { Machine } from 'percpu'
-import { Cell, check, prepare } from './support.js'
+import { Cell, check, prepare } from '../../support/world.js'
 
 const operations: readonly ((machine: Machine) => unknown)[] = [
   (machine) => machine.heap.memblock.free(machine.heap.memblock.alloc({ size: 256 })),
@@ -19,12 +19,12 @@ const operations: readonly ((machine: Machine) => unknown)[] = [
 ]
 
 describe('a machine of three CPUs', () => {
-  it('loses nothing, whoever is killed where', async () => {
+  it('loses nothing, whoever is killed where', async (test) => {
     const world = await prepare({ cpus: 3 })
     const before = world.used
     await check(
       world,
-      'everything',
+      test,
       (t) => {
         for (const number of [0, 1, 2]) {
           t.cpu(number, async (cpu: CpuContext) => {

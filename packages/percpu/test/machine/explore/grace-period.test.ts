@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, percpu, type CpuContext, type Scenario } from 'percpu-lab'
-import { check, prepare, USER, type BareCpu, type World } from './support.js'
+import type { NamedTest } from 'percpu-lab/testing'
+import { check, prepare, USER, type BareCpu, type World } from '../../support/world.js'
 
 const { REASON_QUIESCE } = await import('../../../dist/cpus/ringer.js')
 
@@ -55,11 +56,11 @@ describe('a grace period', () => {
   }
   for (const [name, body] of Object.entries(readers)) {
     for (const killed of [false, true]) {
-      it(`is never overtaken by a reader that ${name}${killed ? ', or is killed' : ''}`, async () => {
+      it(`is never overtaken by a reader that ${name}${killed ? ', or is killed' : ''}`, async (test) => {
         const world = await prepare()
         await check(
           world,
-          `update and ${name}${killed ? ', killed' : ''}`,
+          test,
           (t) => {
             const words = shared(t)
             t.cpu(0, async (cpu) => {
@@ -81,11 +82,11 @@ describe('a grace period', () => {
     }
   }
 
-  it('ends when its reader leaves, and does not wait for one that joins', async () => {
+  it('ends when its reader leaves, and does not wait for one that joins', async (test) => {
     const world = await prepare()
     await check(
       world,
-      'update, join and leave',
+      test,
       (t) => {
         const words = shared(t)
         t.cpu(0, async (cpu) => {
@@ -101,11 +102,11 @@ describe('a grace period', () => {
     )
   })
 
-  it('does not wait for a CPU that stays deaf, or asleep, until it is over', async () => {
+  it('does not wait for a CPU that stays deaf, or asleep, until it is over', async (test) => {
     const world = await prepare({ cpus: 3 })
     await check(
       world,
-      'update and stay idle',
+      test,
       (t) => {
         const words = shared(t)
         const isOver = () => words.over.load() === 1
@@ -134,11 +135,11 @@ describe('a grace period', () => {
     )
   })
 
-  it('of an updater that is killed anywhere holds nobody up', async () => {
+  it('of an updater that is killed anywhere holds nobody up', async (test) => {
     const world = await prepare()
     await check(
       world,
-      'update, killed, and update',
+      test,
       (t) => {
         const words = shared(t)
         t.cpu(0, async (cpu) => {
@@ -165,12 +166,12 @@ describe('the two ends of a grace period are full barriers for plain words:', ()
       first: (bare: BareCpu, write: () => void) => unknown,
       second: (bare: BareCpu, write: () => void) => unknown,
     ) =>
-    async (name: string) => {
+    async (test: NamedTest) => {
       const world = await prepare()
       const outcomes = new Set<string>()
       await check(
         world,
-        name,
+        test,
         (t) => {
           const pair = t.memory(Pair, 'pair')
           const body =
@@ -209,8 +210,8 @@ describe('the two ends of a grace period are full barriers for plain words:', ()
     await period
   }
 
-  it('the beginning', () => storeBuffering(beginning, beginning)('beginning and beginning'))
-  it('the end', () => storeBuffering(ending, answering)('end and beginning'))
+  it('the beginning', storeBuffering(beginning, beginning))
+  it('the end', storeBuffering(ending, answering))
 })
 
 describe('after a grace period every CPU finds what was written plainly before it,', () => {
@@ -219,12 +220,13 @@ describe('after a grace period every CPU finds what was written plainly before i
     if (pair.x === 0) pair.y++
   }
   const scene =
-    (others: (world: World, t: Scenario, pair: { x: number; y: number }) => void) => async (name: string) => {
+    (others: (world: World, t: Scenario, pair: { x: number; y: number }) => void) =>
+    async (test: NamedTest) => {
       const world = await prepare({ cpus: 3 })
       const outcomes = new Set<string>()
       await check(
         world,
-        name,
+        test,
         (t) => {
           const pair = t.memory(Pair, 'pair')
           t.cpu(0, async (cpu) => {
@@ -246,7 +248,8 @@ describe('after a grace period every CPU finds what was written plainly before i
       assert.ok(outcomes.size > 1, [...outcomes].join(' '))
     }
 
-  it('also if what it answers is an older ring', () =>
+  it(
+    'also if what it answers is an older ring',
     scene((world, t, pair) => {
       t.cpu(1, (cpu) => {
         const bare = world.bare(cpu)
@@ -262,9 +265,11 @@ describe('after a grace period every CPU finds what was written plainly before i
         bare.doorbell.ringer.ring(1, REASON_QUIESCE)
         bare.leave()
       })
-    })('plain words, older ring'))
+    }),
+  )
 
-  it('also if it was deaf while it answered, and could not answer afterwards', () =>
+  it(
+    'also if it was deaf while it answered, and could not answer afterwards',
     scene((world, t, pair) => {
       t.cpu(1, (cpu) => {
         const bare = world.bare(cpu)
@@ -276,14 +281,17 @@ describe('after a grace period every CPU finds what was written plainly before i
         bare.doorbell.answer()
         bare.leave()
       })
-    })('plain words, deaf while it answers'))
+    }),
+  )
 
-  it('also if it comes online meanwhile', () =>
+  it(
+    'also if it comes online meanwhile',
     scene((world, t, pair) => {
       t.cpu(1, (cpu) => {
         const bare = world.unprepared(cpu)
         count(pair)
         bare.leave()
       })
-    })('plain words, joining'))
+    }),
+  )
 })

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, nameStructs, percpu, type Scenario } from 'percpu-lab'
-import { check, codeOf, prepare } from './support.js'
+import { check, codeOf, prepare } from '../../support/world.js'
 
 const Words = percpu.struct('Words', { done: percpu.atomic(percpu.i32) })
 
 describe('a thread that joins', () => {
-  it('while another one boots finds no machine, or a whole one', async () => {
+  it('while another one boots finds no machine, or a whole one', async (test) => {
     const options = { memory: '256 KiB', cpus: 2, journal: 1 }
     const model = percpu.boot(options)
     const structs = model.watch.structs()
@@ -17,7 +17,7 @@ describe('a thread that joins', () => {
     const world = { name: (t: Scenario) => nameStructs(t, mem.openMemory(buffer), structs) }
     await check(
       world,
-      'boot and join',
+      test,
       (t) => {
         t.cpu(0, () => {
           const withBuffer = { ...options, buffer, doorbell: 'waitAsync' } as const
@@ -34,9 +34,9 @@ describe('a thread that joins', () => {
     assert.deepEqual([...codes].sort(), ['PERCPU_FOREIGN_BUFFER', 'none'])
   })
 
-  it('while another one joins gets another number', async () => {
+  it('while another one joins gets another number', async (test) => {
     const world = await prepare({ cpus: 3 })
-    await check(world, 'join and join', (t) => {
+    await check(world, test, (t) => {
       for (const number of [0, 1]) t.cpu(number, (cpu) => world.join(cpu.number).cpu)
       t.finally((cpus) => {
         assert.deepEqual([...cpus].sort(), [0, 1])
@@ -45,11 +45,11 @@ describe('a thread that joins', () => {
     })
   })
 
-  it('while another one is cleaned up after gets a whole number, or none', async () => {
+  it('while another one is cleaned up after gets a whole number, or none', async (test) => {
     const world = await prepare({ cpus: 2 }, (_machine, world) => void world.join(5))
     await check(
       world,
-      'clean up and join',
+      test,
       (t) => {
         t.cpu(0, (cpu) => world.joined(cpu).cpus.declareDead(1))
         t.cpu(1, (cpu) => codeOf(() => world.join(cpu.number)))
@@ -65,9 +65,9 @@ describe('a thread that joins', () => {
     )
   })
 
-  it('is rung from the moment on at which it is online', async () => {
+  it('is rung from the moment on at which it is online', async (test) => {
     const world = await prepare()
-    await check(world, 'join and ring', (t) => {
+    await check(world, test, (t) => {
       const words = t.memory(Words)
       t.cpu(0, (cpu) => {
         const machine = world.joined(cpu)
@@ -90,10 +90,10 @@ describe('a thread that joins', () => {
     })
   })
 
-  it('and is killed anywhere loses no number, and is mourned only if it had begun its stay', async () => {
+  it('and is killed anywhere loses no number, and is mourned only if it had begun its stay', async (test) => {
     const world = await prepare({ cpus: 2 })
     const before = world.used
-    await check(world, 'join, killed', (t) => {
+    await check(world, test, (t) => {
       t.cpu(0, (cpu) => void world.join(cpu.number))
       t.kill(0, {
         reaper: (cpu) => {
@@ -114,12 +114,12 @@ describe('a thread that joins', () => {
     })
   })
 
-  it('and is killed anywhere, while another one joins, too', async () => {
+  it('and is killed anywhere, while another one joins, too', async (test) => {
     const world = await prepare()
     const before = world.used
     await check(
       world,
-      'join, killed, and join',
+      test,
       (t) => {
         t.cpu(0, (cpu) => world.join(cpu.number).cpu)
         t.cpu(1, (cpu) => world.join(cpu.number).cpu)
@@ -139,11 +139,11 @@ describe('a thread that joins', () => {
 })
 
 describe('a CPU that goes offline', () => {
-  it('gives its number to a thread that joins, or not yet', async () => {
+  it('gives its number to a thread that joins, or not yet', async (test) => {
     const world = await prepare()
     await check(
       world,
-      'offline and join',
+      test,
       (t) => {
         t.cpu(0, async (cpu) => {
           await world.joined(cpu).offline()
@@ -159,10 +159,10 @@ describe('a CPU that goes offline', () => {
     )
   })
 
-  it('and is killed anywhere meanwhile is offline in the end, with nothing left', async () => {
+  it('and is killed anywhere meanwhile is offline in the end, with nothing left', async (test) => {
     const world = await prepare()
     const before = world.used
-    await check(world, 'offline, killed', (t) => {
+    await check(world, test, (t) => {
       t.cpu(0, async (cpu) => {
         const machine = world.joined(cpu)
         cpu.prepare(() => machine.heap.memblock.alloc({ size: 4096 }))

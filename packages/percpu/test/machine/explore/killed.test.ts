@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, type CpuContext } from 'percpu-lab'
 import type { Machine } from 'percpu'
-import { Cell, check, prepare, type World } from './support.js'
+import { Cell, check, prepare, type World } from '../../support/world.js'
 
 /** Joins as the next thread that is this CPU, and uses everything. */
 async function assertWhole(world: World, before: number): Promise<void> {
@@ -68,10 +68,10 @@ const operations: Readonly<Record<string, Operation>> = {
 }
 
 describe('a CPU killed before any access', () => {
-  it('of join leaves the machine whole', async () => {
+  it('of join leaves the machine whole', async (test) => {
     const world = await prepare()
     const before = world.used
-    await check(world, 'killed in join', (t) => {
+    await check(world, test, (t) => {
       t.cpu(0, (cpu) => void world.join(cpu.number))
       t.kill(0, {
         reaper: async () => {
@@ -83,10 +83,10 @@ describe('a CPU killed before any access', () => {
   })
 
   for (const [name, { prepare: setUp, run, left = [0] }] of Object.entries(operations)) {
-    it(`of ${name} leaves the machine whole`, async () => {
+    it(`of ${name} leaves the machine whole`, async (test) => {
       const world = await prepare()
       const before = world.used
-      await check(world, `killed in ${name}`, (t) => {
+      await check(world, test, (t) => {
         t.cpu(0, async (cpu: CpuContext) => {
           const machine = world.joined(cpu)
           const given = cpu.prepare(() => setUp?.(machine) ?? 0)

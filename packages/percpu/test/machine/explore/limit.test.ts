@@ -1,14 +1,14 @@
 /** Numbers that are given up while others join, and give them up as well. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { check, codeOf, prepare } from './support.js'
+import { check, codeOf, prepare } from '../../support/world.js'
 
 describe('a thread that gives up numbers', () => {
-  it('gives up none that another one takes meanwhile', async () => {
+  it('gives up none that another one takes meanwhile', async (test) => {
     const world = await prepare({ cpus: 3 })
     await check(
       world,
-      'limit and join',
+      test,
       (t) => {
         t.cpu(0, (cpu) => {
           const machine = world.joined(cpu)
@@ -28,12 +28,12 @@ describe('a thread that gives up numbers', () => {
     )
   })
 
-  it('and another one that does so as well give back each area once', async () => {
+  it('and another one that does so as well give back each area once', async (test) => {
     const world = await prepare({ cpus: 3 })
     const before = world.regions.length
     await check(
       world,
-      'limit and limit',
+      test,
       (t) => {
         for (const number of [0, 1])
           t.cpu(number, (cpu) => {

@@ -1,13 +1,13 @@
 /** The boot allocator, changed by several CPUs at once, and by ones that are killed. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { prepare, check } from './support.js'
+import { prepare, check } from '../../support/world.js'
 
 describe('two CPUs that change the list of regions', () => {
-  it('both have their change, whatever the order', async () => {
+  it('both have their change, whatever the order', async (test) => {
     const world = await prepare()
     const before = world.used
-    await check(world, 'allocate and allocate', (t) => {
+    await check(world, test, (t) => {
       t.cpu(0, (cpu) => world.joined(cpu).heap.memblock.alloc({ size: 256 }))
       t.cpu(1, (cpu) => world.joined(cpu).heap.memblock.alloc({ size: 512 }))
       t.finally(([first, second]) => {
@@ -17,12 +17,12 @@ describe('two CPUs that change the list of regions', () => {
     })
   })
 
-  it('also when one of them changes it several times', async () => {
+  it('also when one of them changes it several times', async (test) => {
     const world = await prepare()
     const before = world.used
     await check(
       world,
-      'allocate, and free and allocate',
+      test,
       (t) => {
         t.cpu(0, (cpu) => world.joined(cpu).heap.memblock.alloc({ size: 256 }))
         t.cpu(1, (cpu) => {
@@ -45,11 +45,11 @@ describe('two CPUs that change the list of regions', () => {
 })
 
 describe('a reader of the list', () => {
-  it('finds it as it was before or after a change', async () => {
+  it('finds it as it was before or after a change', async (test) => {
     const world = await prepare()
     await check(
       world,
-      'report and three changes',
+      test,
       (t) => {
         t.cpu(0, (cpu) => {
           const machine = world.joined(cpu)
@@ -76,12 +76,12 @@ describe('a reader of the list', () => {
 
 describe('a CPU killed anywhere in changing the list, while another one changes it', () => {
   for (const operation of ['alloc', 'keep', 'free'] as const) {
-    it(`by ${operation}, has changed it or not, and leaves nothing behind`, async () => {
+    it(`by ${operation}, has changed it or not, and leaves nothing behind`, async (test) => {
       const world = await prepare()
       const before = world.used
       await check(
         world,
-        `${operation}, killed`,
+        test,
         (t) => {
           t.cpu(0, (cpu) => world.joined(cpu).heap.memblock.alloc({ size: 256 }))
           t.cpu(1, (cpu) => {

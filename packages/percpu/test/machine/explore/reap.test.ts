@@ -1,7 +1,7 @@
 /** Cleaning up after a dead CPU, by several threads at once, and by ones that die as well. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { check, prepare, type World } from './support.js'
+import { check, prepare, type World } from '../../support/world.js'
 
 /** The body whose thread has died before the exploration. */
 const VICTIM = 5
@@ -21,11 +21,11 @@ function assertClean(world: World, before: number, cpu = 1): void {
 }
 
 describe('two threads that clean up after the same CPU', () => {
-  it('do it once', async () => {
+  it('do it once', async (test) => {
     const { world, before } = await withVictim(3)
     await check(
       world,
-      'declare dead and declare dead',
+      test,
       (t) => {
         for (const number of [0, 1])
           t.cpu(number, (cpu) => {
@@ -48,23 +48,23 @@ describe('two threads that clean up after the same CPU', () => {
 })
 
 describe('a thread killed anywhere in cleaning up', () => {
-  it('is followed by another one, which finishes the job', async () => {
+  it('is followed by another one, which finishes the job', async (test) => {
     const { world, before } = await withVictim(3)
     const reaper = () => {
       world.reap(0)
       // Before its first write it had not begun: somebody has still to declare the victim dead.
       if (world.table.thread(1) !== 0) world.reap(VICTIM)
     }
-    await check(world, 'reaper killed', (t) => {
+    await check(world, test, (t) => {
       t.cpu(0, (cpu) => void world.joined(cpu).cpus.declareDead(1))
       t.kill(0, { reaper })
       t.finally(() => assertClean(world, before))
     })
   })
 
-  it('is replaced when it is said to have stopped, though it is no CPU', async () => {
+  it('is replaced when it is said to have stopped, though it is no CPU', async (test) => {
     const { world, before } = await withVictim(4)
-    await check(world, 'reaper that is no CPU killed', (t) => {
+    await check(world, test, (t) => {
       t.cpu(0, () => world.reap(VICTIM))
       t.kill(0, {
         reaper: (cpu) => {
@@ -79,7 +79,7 @@ describe('a thread killed anywhere in cleaning up', () => {
     })
   })
 
-  it('is followed by a third one when the second one dies, too', async () => {
+  it('is followed by a third one when the second one dies, too', async (test) => {
     const world = await prepare({ cpus: 3 }, (machine, world) => {
       const second = world.join(4)
       world.addReaper(second)
@@ -92,7 +92,7 @@ describe('a thread killed anywhere in cleaning up', () => {
     }
     await check(
       world,
-      'two reapers killed',
+      test,
       (t) => {
         t.cpu(0, (cpu) => void world.joined(cpu).cpus.declareDead(2))
         t.kill(0, {
@@ -110,9 +110,9 @@ describe('a thread killed anywhere in cleaning up', () => {
     )
   })
 
-  it('lets a monitor tell of the death once', async () => {
+  it('lets a monitor tell of the death once', async (test) => {
     const { world } = await withVictim(4)
-    await check(world, 'watched reaper killed', (t) => {
+    await check(world, test, (t) => {
       t.cpu(0, (cpu) => void world.joined(cpu).cpus.declareDead(1))
       t.kill(0, {
         reaper: (cpu) => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, percpu } from 'percpu-lab'
 import type { Memory } from 'percpu'
-import { check, prepare, type World } from './support.js'
+import { check, prepare, type World } from '../../support/world.js'
 
 const { DispatchLog, readDispatchLog, WORK } = await import('../../../dist/watch/dispatch-log.js')
 const { Heartbeat } = await import('../../../dist/watch/heartbeat.js')
@@ -54,11 +54,11 @@ describe('a dispatch log', () => {
     [100, 86],
   ] as const) {
     for (const killed of more > 2 ? [false] : [false, true]) {
-      it(`of ${before} entries is read whole while ${more} more are written${killed ? ' by a CPU that is killed' : ''}`, async () => {
+      it(`of ${before} entries is read whole while ${more} more are written${killed ? ' by a CPU that is killed' : ''}`, async (test) => {
         const world = await prepare()
         await check(
           world,
-          `log ${before} and ${more}${killed ? ', killed' : ''}`,
+          test,
           (t) => {
             t.cpu(0, () => numbers(world, world.memory))
             t.cpu(1, (cpu) => {
@@ -87,9 +87,9 @@ describe('a dispatch log', () => {
 })
 
 describe('labels', () => {
-  it('of a CPU that is killed anywhere in adding one are whole, and take no place otherwise', async () => {
+  it('of a CPU that is killed anywhere in adding one are whole, and take no place otherwise', async (test) => {
     const world = await prepare()
-    await check(world, 'label, killed', (t) => {
+    await check(world, test, (t) => {
       t.cpu(0, (cpu) => {
         const machine = world.joined(cpu)
         cpu.prepare(() => machine.run('known', () => undefined))
@@ -110,11 +110,11 @@ describe('labels', () => {
     })
   })
 
-  it('name the work that is under way, whenever one looks and wherever it is killed', async () => {
+  it('name the work that is under way, whenever one looks and wherever it is killed', async (test) => {
     const world = await prepare()
     await check(
       world,
-      'work and look',
+      test,
       (t) => {
         t.cpu(0, (cpu) => {
           const machine = world.joined(cpu)
@@ -134,7 +134,7 @@ describe('labels', () => {
 })
 
 describe('a registration', () => {
-  it('is seen whole in the middle of joining, also after a crash', async () => {
+  it('is seen whole in the middle of joining, also after a crash', async (test) => {
     const world = await prepare({ cpus: 2 }, (machine, world) => {
       const victim = world.join(5)
       victim.cpus.deaf(() => undefined)
@@ -142,7 +142,7 @@ describe('a registration', () => {
       world.join(5)
       machine.cpus.declareDead(1)
     })
-    await check(world, 'join and look', (t) => {
+    await check(world, test, (t) => {
       t.cpu(0, (cpu) => void world.join(cpu.number))
       t.cpu(1, () => {
         const found = world.vpas.find(0)
@@ -156,9 +156,9 @@ describe('a registration', () => {
     })
   })
 
-  it('of the log never outlasts that of the VPA, in coming and leaving', async () => {
+  it('of the log never outlasts that of the VPA, in coming and leaving', async (test) => {
     const world = await prepare()
-    await check(world, 'join and leave', (t) => {
+    await check(world, test, (t) => {
       t.cpu(0, async (cpu) => {
         await world.join(cpu.number).offline()
       })
@@ -169,10 +169,10 @@ describe('a registration', () => {
     })
   })
 
-  it('of CPUs given up by a thread that is killed half-way is finished by calling again', async () => {
+  it('of CPUs given up by a thread that is killed half-way is finished by calling again', async (test) => {
     const world = await prepare({ cpus: 4 })
     const before = world.regions.length
-    await check(world, 'limit, killed', (t) => {
+    await check(world, test, (t) => {
       t.cpu(0, (cpu) => world.joined(cpu).cpus.limit(2))
       t.kill(0, {
         reaper: (cpu) => {
@@ -193,9 +193,9 @@ describe('a registration', () => {
 })
 
 describe('a sign of life', () => {
-  it('tells that what the CPU wrote before is there', async () => {
+  it('tells that what the CPU wrote before is there', async (test) => {
     const world = await prepare()
-    await check(world, 'ping and pong', (t) => {
+    await check(world, test, (t) => {
       const shared = t.memory(Data, 'shared')
       const { i32 } = world.memory
       const { ping, pong } = CpuWatch.words

@@ -1,9 +1,9 @@
 /** The per-CPU counter: CPUs that add and fold, one of which is killed anywhere and reaped, and one that takes the sum. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { mem, percpu, type CpuContext, type ExploreOptions, type Scenario } from 'percpu-lab'
-import { check as explored, prepare, type World } from '../../machine/explore/support.js'
-import { counts } from './counts.js'
+import { mem, percpu, type CpuContext, type Scenario } from 'percpu-lab'
+import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
+import { check as explored, prepare, type World } from '../../support/world.js'
 
 const { PercpuCounterWords } = await import('../../../dist/percpu/layouts.js')
 
@@ -21,9 +21,9 @@ const BEFORE = 2 ** 32 - 1
 
 function check(
   world: World,
-  name: string,
+  test: NamedTest,
   describe: (t: Scenario) => void,
-  options?: ExploreOptions,
+  options?: TestExploreOptions,
 ): Promise<void> {
   const { address = 0 } = world.objects.list().find((object) => object.name === 'count') ?? {}
   assert.notEqual(address, 0)
@@ -31,7 +31,7 @@ function check(
     t.name(world.memory, address, PercpuCounterWords, 'count')
     describe(t)
   }
-  return explored(world, name, scenario, options, counts)
+  return explored(world, test, scenario, options)
 }
 
 /** A machine with a counter that has counted `before`. */
@@ -52,9 +52,9 @@ describe('a counter of which a CPU is killed', () => {
     'folds and adds': [2, 1],
     'goes up and down': [1, -3],
   })) {
-    it(`while it ${name} has counted each thing once`, async () => {
+    it(`while it ${name} has counted each thing once`, async (test) => {
       const world = await withCounter(2, BEFORE)
-      await check(world, `${name}, killed`, (t) => {
+      await check(world, test, (t) => {
         const [progress] = progressOf(t, 1)
         const sumAfter = (length: number) =>
           amounts.slice(0, length).reduce((sum, amount) => sum + amount, BEFORE)
@@ -81,11 +81,11 @@ describe('a counter of which a CPU is killed', () => {
     })
   }
 
-  it('while another one adds has counted what both did', async () => {
+  it('while another one adds has counted what both did', async (test) => {
     const world = await withCounter(3)
     await check(
       world,
-      'add and add, killed, and sum',
+      test,
       (t) => {
         const progress = progressOf(t, 2)
         for (const [number, { counted, ended }] of progress.entries()) {

@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { percpu, type CpuContext, type ExploreOptions, type Scenario } from 'percpu-lab'
-import { check as explored, prepare, type World } from '../../machine/explore/support.js'
-import { counts } from './counts.js'
+import { percpu, type CpuContext, type Scenario } from 'percpu-lab'
+import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
+import { check as explored, prepare, type World } from '../../support/world.js'
 
 const { PercpuRefWords } = await import('../../../dist/percpu/layouts.js')
 const { Ringer, USER_REASONS_SHIFT } = await import('../../../dist/cpus/ringer.js')
@@ -19,15 +19,15 @@ const ATOMIC = 8 + 1 + 2
 
 function check(
   world: World,
-  name: string,
+  test: NamedTest,
   describe: (t: Scenario) => void,
-  options: ExploreOptions,
+  options: TestExploreOptions,
 ): Promise<void> {
   const scenario = (t: Scenario) => {
     t.name(world.memory, addressOf(world), PercpuRefWords, 'r')
     describe(t)
   }
-  return explored(world, name, scenario, options, counts)
+  return explored(world, test, scenario, options)
 }
 function addressOf(world: World): number {
   const { address } = world.objects.list().find(({ name }) => name === 'r') ?? assert.fail()
@@ -72,11 +72,11 @@ async function destroy({ machine, ref }: Opened, thing: Word): Promise<void> {
 }
 
 describe('a reference count', () => {
-  it('is released when the last one has given back what it took', async () => {
+  it('is released when the last one has given back what it took', async (test) => {
     const world = await withRef()
     await check(
       world,
-      'use, use and destroy',
+      test,
       (t) => {
         const thing = thingOf(t)
         t.cpu(0, async (cpu) => {
@@ -92,11 +92,11 @@ describe('a reference count', () => {
     )
   })
 
-  it('loses nothing when each CPU counts for itself again', async () => {
+  it('loses nothing when each CPU counts for itself again', async (test) => {
     const world = await withRef(ATOMIC)
     await check(
       world,
-      'use, count apart and destroy',
+      test,
       (t) => {
         const thing = thingOf(t)
         t.cpu(0, async (cpu) => {
@@ -114,11 +114,11 @@ describe('a reference count', () => {
     )
   })
 
-  it('is released by those who wait when the one who kills it dies', async () => {
+  it('is released by those who wait when the one who kills it dies', async (test) => {
     const world = await withRef()
     await check(
       world,
-      'use and destroy, killed',
+      test,
       (t) => {
         const thing = thingOf(t)
         t.cpu(0, async (cpu) => {
@@ -145,11 +145,11 @@ describe('a reference count', () => {
     )
   })
 
-  it('stays what it was when one dies who takes it into use again', async () => {
+  it('stays what it was when one dies who takes it into use again', async (test) => {
     const world = await withRef(ATOMIC)
     await check(
       world,
-      'use and count apart, killed',
+      test,
       (t) => {
         const thing = thingOf(t)
         t.cpu(0, async (cpu) => {

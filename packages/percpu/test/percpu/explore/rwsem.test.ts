@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { percpu, type CpuContext, type ExploreOptions, type Scenario } from 'percpu-lab'
-import { Cell, check as explored, prepare, type World } from '../../machine/explore/support.js'
-import { counts } from './counts.js'
+import { percpu, type CpuContext, type Scenario } from 'percpu-lab'
+import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
+import { Cell, check as explored, prepare, type World } from '../../support/world.js'
 
 const { PercpuRwSemaphoreWords } = await import('../../../dist/percpu/layouts.js')
 
@@ -19,9 +19,9 @@ const SLOW = 2
 
 function check(
   world: World,
-  name: string,
+  test: NamedTest,
   describe: (t: Scenario) => void,
-  options?: ExploreOptions,
+  options?: TestExploreOptions,
 ): Promise<void> {
   const address = addressOf(world)
   const words = world.at(PercpuRwSemaphoreWords, address)
@@ -31,7 +31,7 @@ function check(
     t.invariant(() => assert.ok(words.mode !== 0 || words.state.load() !== SLOW))
     describe(t)
   }
-  return explored(world, name, scenario, options, counts)
+  return explored(world, test, scenario, options)
 }
 function addressOf(world: World): number {
   const { address } = world.objects.list().find(({ name }) => name === 's') ?? assert.fail()
@@ -82,11 +82,11 @@ async function end({ machine }: Opened, ...cpus: number[]): Promise<void> {
 }
 
 describe('a lock for many readers', () => {
-  it('keeps readers and a writer apart, and lets readers be fast again', async () => {
+  it('keeps readers and a writer apart, and lets readers be fast again', async (test) => {
     const world = await withLock(2)
     await check(
       world,
-      'read, read and write',
+      test,
       (t) => {
         const pair = pairOf(t)
         t.cpu(0, async (cpu) => {
@@ -106,7 +106,7 @@ describe('a lock for many readers', () => {
     )
   })
 
-  it('shows a reader that is fast again what the last writer wrote', async () => {
+  it('shows a reader that is fast again what the last writer wrote', async (test) => {
     const world = await withLock(2)
     // As a writer leaves it.
     const words = world.at(PercpuRwSemaphoreWords, addressOf(world))
@@ -114,7 +114,7 @@ describe('a lock for many readers', () => {
     words.mode = 1
     await check(
       world,
-      'write and read',
+      test,
       (t) => {
         const pair = pairOf(t)
         t.cpu(0, async (cpu) => {
@@ -132,11 +132,11 @@ describe('a lock for many readers', () => {
     )
   })
 
-  it('keeps two writers and a reader apart', async () => {
+  it('keeps two writers and a reader apart', async (test) => {
     const world = await withLock(3)
     await check(
       world,
-      'read, write and write',
+      test,
       (t) => {
         const pair = pairOf(t)
         t.cpu(0, async (cpu) => {
@@ -158,11 +158,11 @@ describe('a lock for many readers', () => {
     )
   })
 
-  it('is not held by a reader that is killed', async () => {
+  it('is not held by a reader that is killed', async (test) => {
     const world = await withLock(2)
     await check(
       world,
-      'read, killed, and write',
+      test,
       (t) => {
         const pair = pairOf(t)
         t.cpu(0, async (cpu) => {
@@ -181,11 +181,11 @@ describe('a lock for many readers', () => {
     )
   })
 
-  it('tells the next writer of one that is killed while it writes, whoever reads between', async () => {
+  it('tells the next writer of one that is killed while it writes, whoever reads between', async (test) => {
     const world = await withLock(2)
     await check(
       world,
-      'write, killed, and write',
+      test,
       (t) => {
         const pair = pairOf(t)
         t.cpu(0, async (cpu) => {

@@ -3,30 +3,23 @@
  * still supervises, as a main thread that is no CPU does, and looks at everything from outside.
  */
 import assert from 'node:assert/strict'
-import {
-  explore,
-  mem,
-  nameStructs,
-  percpu,
-  type CpuContext,
-  type ExploreOptions,
-  type Scenario,
-} from 'percpu-lab'
+import { mem, nameStructs, percpu, type CpuContext, type Scenario } from 'percpu-lab'
+import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
 import type { BootOptions, Machine, Memory, Struct } from 'percpu'
-import { counts } from './counts.js'
+import { explore } from './explore.js'
 
-const { CpuTable } = await import('../../../dist/cpus/cpu-table.js')
-const { Directory } = await import('../../../dist/bootmem/directory.js')
-const { Inspector } = await import('../../../dist/watch/inspect.js')
-const { WatchMap } = await import('../../../dist/watch/watch-map.js')
-const { Memblock } = await import('../../../dist/bootmem/memblock.js')
-const { Doorbell } = await import('../../../dist/cpus/doorbell.js')
-const { Calls } = await import('../../../dist/cpus/calls.js')
-const { GracePeriods } = await import('../../../dist/cpus/grace-period.js')
-const { Idle } = await import('../../../dist/cpus/idle.js')
-const { VpaRegistry } = await import('../../../dist/watch/vpa-registry.js')
-const { threadKey } = await import('../../../dist/machine/platform.js')
-const { readMap } = await import('../../../dist/machine/memory-map.js')
+const { CpuTable } = await import('../../dist/cpus/cpu-table.js')
+const { Directory } = await import('../../dist/bootmem/directory.js')
+const { Inspector } = await import('../../dist/watch/inspect.js')
+const { WatchMap } = await import('../../dist/watch/watch-map.js')
+const { Memblock } = await import('../../dist/bootmem/memblock.js')
+const { Doorbell } = await import('../../dist/cpus/doorbell.js')
+const { Calls } = await import('../../dist/cpus/calls.js')
+const { GracePeriods } = await import('../../dist/cpus/grace-period.js')
+const { Idle } = await import('../../dist/cpus/idle.js')
+const { VpaRegistry } = await import('../../dist/watch/vpa-registry.js')
+const { threadKey } = await import('../../dist/machine/platform.js')
+const { readMap } = await import('../../dist/machine/memory-map.js')
 
 export const { Cell } = { Cell: percpu.struct('Cell', { value: percpu.atomic(percpu.i32) }) }
 
@@ -193,22 +186,16 @@ export function codeOf(run: () => unknown): string {
   }
 }
 
-/** Explores, with all words named; a complete exploration must have its number of executions in the counts.ts of its folder. */
+/** Explores, with all words named. */
 export async function check(
   world: Pick<World, 'name'>,
-  name: string,
+  test: NamedTest,
   describe: (t: Scenario) => void,
-  options: ExploreOptions = {},
-  stored: typeof counts = counts,
+  options: TestExploreOptions = {},
 ): Promise<void> {
-  const isComplete = options.mode === undefined
-  const expect = isComplete ? (stored[name] ?? { executions: 0 }) : {}
-  await explore(
-    name,
-    (t) => {
-      world.name(t)
-      describe(t)
-    },
-    { ...options, expect },
-  )
+  const scenario = (t: Scenario) => {
+    world.name(t)
+    describe(t)
+  }
+  await explore(test, scenario, options)
 }

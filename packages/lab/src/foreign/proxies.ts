@@ -9,39 +9,15 @@
  */
 import { types } from 'node:util'
 import { foreignAccess, type SharedView } from './access.js'
-import { getterOf, toElement } from './convert.js'
+import { toElement } from './convert.js'
 import { dataMethod } from './data-view.js'
 import { methodOf } from './methods.js'
-
-export type RealView = SharedView | DataView<SharedArrayBuffer>
+import { isSharedView, lengthOf, realOf, setReal, type ProxyMaker, type RealView } from './real-view.js'
 
 type Callable = (this: unknown, ...args: readonly unknown[]) => unknown
 
-const reals = new WeakMap<object, RealView>()
-
-const typedArrayPrototype = Object.getPrototypeOf(Int8Array.prototype) as object
-const typedArrayBuffer = getterOf(typedArrayPrototype, 'buffer')
-const dataViewBuffer = getterOf(DataView.prototype, 'buffer')
-const lengthGetter = getterOf(typedArrayPrototype, 'length')
-
-export function lengthOf(view: SharedView): number {
-  return lengthGetter(view) as number
-}
-
-/** Whether it is a real typed array or DataView over shared memory. */
-export function isSharedView(value: unknown): value is RealView {
-  if (!ArrayBuffer.isView(value)) return false
-  const buffer = types.isDataView(value) ? dataViewBuffer(value) : typedArrayBuffer(value)
-  return buffer instanceof SharedArrayBuffer || types.isSharedArrayBuffer(buffer)
-}
-
-/** The view behind a proxy; anything else is given back. */
-export function realOf(value: unknown): unknown {
-  return reals.get(value as object) ?? value
-}
-
 /** Makes proxies, one for each view. */
-export class Proxies {
+export class Proxies implements ProxyMaker {
   readonly #proxies = new WeakMap<RealView, object>()
   readonly #outward: boolean
   readonly #wrappers = new WeakMap<Callable, Callable>()
@@ -51,7 +27,6 @@ export class Proxies {
     this.#outward = outward
   }
 
-  /** The proxy of a shared view; everything else is given back. */
   of(value: unknown): unknown {
     if (!isSharedView(value)) return value
     const known = this.#proxies.get(value)
@@ -60,11 +35,10 @@ export class Proxies {
       ? new Proxy(value, { get: (target, key) => this.#get(target, key) })
       : new Proxy(value, this.#handler())
     this.#proxies.set(value, proxy)
-    reals.set(proxy, value)
+    setReal(proxy, value)
     return proxy
   }
 
-  /** What the user is to see of a view: its proxy or itself. */
   outward(view: unknown): unknown {
     return this.#outward ? this.of(view) : view
   }

@@ -2,11 +2,8 @@
  * What the `percpu-lab` command asks of the explorations in the programs that it runs. It is kept with the global object, so that a
  * program finds it whichever copy of this package it imports.
  */
-import type { ExploreOptions, ExploreReport } from './explore.js'
-import type { ExplorationFailure } from './failure.js'
-
-/** How one exploration ended, or how one shard of it did. */
-export type Outcome = { readonly report: ExploreReport } | { readonly failure: ExplorationFailure }
+import type { ExploreOptions } from './options.js'
+import type { Outcome } from './outcome.js'
 
 export interface Settings {
   /** In place of what the program gives. */

@@ -5,7 +5,7 @@ import type { Cpu, Task } from './process.js'
 import type { LabView } from './views.js'
 import type { World } from './world.js'
 
-export function quietStep(
+export function prepareStep(
   world: World,
   cpu: Cpu,
   code: number,

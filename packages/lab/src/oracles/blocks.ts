@@ -2,10 +2,10 @@
  * Blocks of memory that bodies take and give back (`cpu.allocated`, `cpu.freed`): whether each is given back, and whether anybody
  * touches one that was. An access that nothing orders with the free is a data race already; here are those that come after it.
  */
-import { ALLOCATE, CODE, FREE } from './engine/ops.js'
-import type { Shadow } from './engine/views.js'
-import type { World } from './engine/world.js'
-import type { Verdict } from './judge.js'
+import { ALLOCATE, CODE, FREE } from '../engine/ops.js'
+import type { Shadow } from '../engine/views.js'
+import type { World } from '../engine/world.js'
+import type { Verdict } from './verdict.js'
 
 /** Looks through an execution; gives the first thing that is wrong. `isOver` if it came to its end, so that nothing may be left. */
 export function judgeBlocks(world: World, isOver: boolean): Verdict | undefined {
@@ -16,7 +16,7 @@ export function judgeBlocks(world: World, isOver: boolean): Verdict | undefined 
     let verdict: Verdict | undefined
     if (code === ALLOCATE) blocks.allocate(step)
     else if (code === FREE) verdict = blocks.free(step)
-    else if (blocks.any) verdict = blocks.use(step)
+    else if (blocks.hasFreed) verdict = blocks.use(step)
     if (verdict !== undefined) return verdict
   }
   return isOver ? blocks.leak() : undefined
@@ -27,15 +27,15 @@ class Blocks {
   private readonly freed = new Map<Shadow, Map<number, number>>()
   private readonly taken = new Map<Shadow, Map<number, number>>()
   /** Whether a block has been freed. */
-  any = false
+  hasFreed = false
 
   constructor(private readonly world: World) {}
 
   allocate(step: number): void {
     const { index } = this.world.history
     const shadow = this.shadow(step)
-    for (const word of this.words(step)) of(this.freed, shadow).delete(word)
-    of(this.taken, shadow).set(index[step] as number, step)
+    for (const word of this.words(step)) mapOf(this.freed, shadow).delete(word)
+    mapOf(this.taken, shadow).set(index[step] as number, step)
   }
 
   free(step: number): Verdict | undefined {
@@ -43,9 +43,9 @@ class Blocks {
     const shadow = this.shadow(step)
     const verdict = this.use(step)
     if (verdict !== undefined) return verdict
-    for (const word of this.words(step)) of(this.freed, shadow).set(word, step)
-    of(this.taken, shadow).delete(index[step] as number)
-    this.any = true
+    for (const word of this.words(step)) mapOf(this.freed, shadow).set(word, step)
+    mapOf(this.taken, shadow).delete(index[step] as number)
+    this.hasFreed = true
     return undefined
   }
 
@@ -92,7 +92,7 @@ class Blocks {
   }
 }
 
-function of(maps: Map<Shadow, Map<number, number>>, shadow: Shadow): Map<number, number> {
+function mapOf(maps: Map<Shadow, Map<number, number>>, shadow: Shadow): Map<number, number> {
   let map = maps.get(shadow)
   if (map === undefined) maps.set(shadow, (map = new Map<number, number>()))
   return map

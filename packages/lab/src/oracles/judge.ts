@@ -1,22 +1,13 @@
 /** What is wrong at the end of an execution, if anything. */
 import { judgeBlocks } from './blocks.js'
-import { withoutSteps } from './engine/hook.js'
-import { ENTER, SPIN, TURN, WAKE } from './engine/ops.js'
-import { DEAD, type Process, READY, WAITING } from './engine/process.js'
-import { BodyError, NondeterminismError, type Runner } from './engine/runner.js'
-import type { World } from './engine/world.js'
-import type { Scenario } from './scenario.js'
-import type { FailureKind } from './trace.js'
-
-export interface Verdict {
-  readonly kind: FailureKind
-  readonly message: string
-  readonly cause?: unknown
-  readonly stuck?: readonly { readonly process: number; readonly waitsFor: string }[]
-}
-
-/** 'blocked': a spin loop was stopped that could go on by now; other executions show how. */
-export type Ending = 'complete' | 'blocked' | Verdict
+import { withoutSteps } from '../engine/hook.js'
+import { ENTER, SPIN, TURN, WAKE } from '../engine/ops.js'
+import { DEAD, type Process, READY, WAITING } from '../engine/process.js'
+import { BodyError, NondeterminismError } from '../engine/body-errors.js'
+import type { Runner } from '../engine/runner.js'
+import type { World } from '../engine/world.js'
+import type { Scenario } from '../scenario/scenario.js'
+import type { Ending, Verdict } from './verdict.js'
 
 /** Judges an execution after which nobody can step. */
 export function judgeEnd(world: World, scenario: Scenario): Ending {

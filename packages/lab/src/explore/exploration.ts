@@ -1,184 +1,34 @@
 /**
- * `explore`: builds the world of a scenario, lets a search run through its executions, and turns the first failure into something to
- * read.
+ * One exploration: builds the world of a scenario, lets a search run through its executions, and turns the first failure into
+ * something to read.
  */
-import { EventLoop } from './engine/event-loop.js'
-import { explored } from './engine/foreign-access.js'
-import { hook, withoutSteps } from './engine/hook.js'
-import { ELSEWHERE, END, FAILED, REDUNDANT, Runner, type Search, TOO_LONG } from './engine/runner.js'
-import { World } from './engine/world.js'
-import { ExplorationFailure, failureOf } from './failure.js'
-import {
-  InvariantError,
-  judgeBroken,
-  judgeEnd,
-  messageOf,
-  resultsOf,
-  type Ending,
-  type Verdict,
-} from './judge.js'
-import { setForeignAccess } from './foreign/access.js'
-import * as check from './check.js'
-import { Scenario, ScenarioError } from './scenario.js'
-import { Dpor } from './search/dpor.js'
-import { RandomSearch } from './search/random.js'
-import { type Choice, decode, encode, FollowSchedule, scheduleOf, ScheduleError } from './search/schedule.js'
-import { Shard, type ShardOptions } from './search/shard.js'
-import { shrink } from './search/shrink.js'
-import { type Outcome, settings } from './settings.js'
-import type { Trace } from './trace.js'
-import { recordTrace, StackRecorder } from './tracing.js'
+import { EventLoop } from '../engine/event-loop.js'
+import { explored } from '../engine/foreign-access.js'
+import { hook, withoutSteps } from '../engine/hook.js'
+import { Runner } from '../engine/runner.js'
+import { ELSEWHERE, END, FAILED, REDUNDANT, type Search, TOO_LONG } from '../engine/search.js'
+import { takeBack } from '../engine/step.js'
+import { World } from '../engine/world.js'
+import { setForeignAccess } from '../foreign/access.js'
+import { InvariantError, judgeBroken, judgeEnd, messageOf, resultsOf } from '../oracles/judge.js'
+import type { Ending, Verdict } from '../oracles/verdict.js'
+import { ScenarioError } from '../scenario/check.js'
+import { Scenario } from '../scenario/scenario.js'
+import { Dpor } from '../search/dpor.js'
+import { RandomSearch } from '../search/random.js'
+import { type Choice, decode, encode, FollowSchedule, scheduleOf, ScheduleError } from '../search/schedule.js'
+import { Shard } from '../search/shard.js'
+import { shrink } from '../search/shrink.js'
+import type { Trace } from '../trace.js'
+import { failureOf } from './explain.js'
+import type { ExplorationFailure } from './failure.js'
+import type { ExploreOptions } from './options.js'
+import { nothing, type Counts, type ExploreReport } from './outcome.js'
+import { recordTrace } from './record-trace.js'
+import { settings } from './settings.js'
+import { StackRecorder } from './stacks.js'
 
-export interface ExploreOptions {
-  /**
-   * 'exhaustive': one execution of each class of equivalent ones (default). 'enumerate': every interleaving. 'pct', 'random': drawn at
-   * random.
-   */
-  readonly mode?: 'exhaustive' | 'enumerate' | 'pct' | 'random'
-  /** Switches away from a CPU that could go on, at most, in one execution. Default: any number. */
-  readonly preemptions?: number
-  /** Executions, at most: what the random modes make (default 10,000), what a complete search is broken off after. */
-  readonly executions?: number
-  /** Milliseconds, at most. */
-  readonly maxMs?: number
-  /** Steps of one execution, at most: more are a failure. Default 10,000. */
-  readonly maxSteps?: number
-  /** For the random modes. Default 1. */
-  readonly seed?: number
-  /** Orderings that must come together for the bugs that 'pct' looks for. Default 3. */
-  readonly depth?: number
-  /** Lets plain loads of racy words give any value that the memory model allows. */
-  readonly weak?: boolean
-  /** Runs one execution: a schedule from a failure. */
-  readonly replay?: string
-  /** The folder for the page of a failure. Default: the environment's PERCPU_LAB_REPORT, or one for temporary files. */
-  readonly report?: string
-  /** Explores one of several parts of a search; the others are explored elsewhere, and the sums are those of the whole. */
-  readonly shard?: ShardOptions
-  /** How many there must be. A search that has become smaller finds less. */
-  readonly expect?: { readonly executions?: number; readonly blocked?: number }
-  /**
-   * Told of each complete execution: the results of the bodies, and its number. The number starts again at 1 when the search has to
-   * (an interrupt handler touched a word for the first time): what was told before is void.
-   */
-  readonly observe?: (results: readonly unknown[], execution: number, world: World) => void
-}
-
-const optionValues = {
-  mode: check.oneOf('exhaustive', 'enumerate', 'pct', 'random'),
-  preemptions: check.wholeFrom(0),
-  executions: check.wholeFrom(1),
-  maxMs: check.numberFrom(0),
-  maxSteps: check.wholeFrom(1),
-  seed: check.numberFrom(-Infinity),
-  depth: check.wholeFrom(1),
-  weak: check.flag,
-  replay: check.text,
-  report: check.text,
-  shard: check.anything,
-  expect: check.anObject,
-  observe: check.aFunction,
-} as const
-
-function checkExploration(name: unknown, describe: unknown, options: ExploreOptions): void {
-  if (typeof name !== 'string') throw new ScenarioError('an exploration has a name, a string')
-  check.checkFunction(`${name}: the scenario`, describe)
-  check.checkOptions(name, options, optionValues)
-  const counts = { executions: check.wholeFrom(0), blocked: check.wholeFrom(0) }
-  check.checkOptions(`${name}: expect`, options.expect, counts)
-}
-
-export interface ExploreReport {
-  readonly name: string
-  /** Complete executions. */
-  readonly executions: number
-  /** Broken off in a spin loop that others show the end of. */
-  readonly blocked: number
-  /** Broken off because an equivalent one had been explored. */
-  readonly redundant: number
-  /** Whether a limit ended the search before everything was explored. */
-  readonly truncated: boolean
-  /** Steps taken. */
-  readonly operations: number
-  readonly milliseconds: number
-}
-
-interface Counts {
-  executions: number
-  blocked: number
-  redundant: number
-  operations: number
-}
-
-/**
- * Explores a scenario. Resolves when no execution fails; throws an {@link ExplorationFailure} that shows one which does.
- * One at a time in a thread.
- *
- * @throws ScenarioError for what cannot be explored; ScheduleError for what cannot be replayed.
- */
-export async function explore(
-  name: string,
-  describe: (t: Scenario) => void,
-  options: ExploreOptions = {},
-): Promise<ExploreReport> {
-  checkExploration(name, describe, options)
-  if (hook.runner !== undefined)
-    throw new ScenarioError('one exploration at a time: await the other one first')
-  const asked = settings()
-  if (asked?.selects(name) === false) return { name, ...nothing, truncated: true, milliseconds: 0 }
-  const all = { ...options, ...asked?.override }
-  const own = await inTask(() => outcomeOf(() => new Exploration(name, describe, all).run()))
-  const outcome = asked === undefined ? own : await asked.ended(name, own)
-  if ('failure' in outcome) throw outcome.failure
-  if (isSameSearch(options, all)) compare(outcome.report, options)
-  return outcome.report
-}
-
-/** Whether what was explored is what the program asked for. */
-function isSameSearch(options: ExploreOptions, all: ExploreOptions): boolean {
-  const deciding = ['mode', 'preemptions', 'seed', 'executions', 'depth', 'replay'] as const
-  return options.replay === undefined && deciding.every((key) => all[key] === options[key])
-}
-
-const nothing: Counts = { executions: 0, blocked: 0, redundant: 0, operations: 0 }
-
-/** Promise jobs of bodies can only be run from a task, and what follows an await is not one but a promise job itself. */
-function inTask<T>(action: () => T): Promise<T> {
-  return new Promise((resolve, reject) => {
-    setImmediate(() => {
-      try {
-        resolve(action())
-      } catch (error) {
-        reject(error instanceof Error ? error : new Error(String(error)))
-      }
-    })
-  })
-}
-
-function outcomeOf(run: () => ExploreReport): Outcome {
-  try {
-    return { report: run() }
-  } catch (error) {
-    if (error instanceof ExplorationFailure) return { failure: error }
-    throw error
-  }
-}
-
-function compare(report: ExploreReport, { expect = {} }: ExploreOptions): void {
-  for (const what of ['executions', 'blocked'] as const) {
-    const expected = expect[what]
-    if (expected === undefined || expected === report[what]) continue
-    throw new ExplorationFailure(
-      'execution count',
-      `${report.name}: ${report[what]} ${what} instead of ${expected}: the code, the scenario or the search has changed`,
-      undefined,
-      report.executions,
-      undefined,
-    )
-  }
-}
-
-class Exploration {
+export class Exploration {
   private readonly world = new World()
   private readonly scenario: Scenario
   private readonly eventLoop = new EventLoop()
@@ -203,7 +53,7 @@ class Exploration {
       return this.explore()
     } finally {
       hook.runner = undefined
-      this.world.goBack(0)
+      takeBack(this.world, 0)
       setForeignAccess(before)
       restore()
     }
@@ -252,7 +102,7 @@ class Exploration {
       if (world.territoryGrew) {
         // A handler touched a word for the first time: what was explored before did not take that into account.
         world.territoryGrew = false
-        world.goBack(0)
+        takeBack(world, 0)
         Object.assign(this.counts, { executions: 0, blocked: 0, redundant: 0 })
       } else if (!search.goBack()) return false
       from = world.history.length
@@ -293,8 +143,8 @@ class Exploration {
     const afterStep = invariants.length > 0 ? check : undefined
     const runner = new Runner(this.world, search, this.eventLoop, afterStep, stacks)
     hook.runner = runner
-    this.world.goBack(0)
-    runner.prepare()
+    takeBack(this.world, 0)
+    runner.runToFirstSteps()
     if (runner.error !== undefined) {
       const verdict = judgeBroken(this.world, runner)
       throw this.failureOf(this.traceOf(verdict), 1, verdict.cause)

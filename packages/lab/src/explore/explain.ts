@@ -1,31 +1,13 @@
-/** What an exploration throws: an error whose message shows the execution, and a page to step through it. */
+/** The error for an execution: its message shows the execution, and a page is there to step through it. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { diagram } from './report/diagram.js'
-import { page } from './report/html.js'
+import { diagram } from '../report/diagram.js'
+import { page } from '../report/html.js'
+import { ExplorationFailure } from './failure.js'
 import { settings } from './settings.js'
-import type { FailureKind, Trace } from './trace.js'
-
-/** An execution in which something is wrong, or a search that is not what it was. */
-export class ExplorationFailure extends Error {
-  readonly code = 'LAB_FAILURE'
-  override readonly name = 'ExplorationFailure'
-  constructor(
-    readonly kind: FailureKind,
-    message: string,
-    /** The execution that shows it; undefined when it is about the whole search. */
-    readonly trace: Trace | undefined,
-    /** How many executions it took to find, this one included. */
-    readonly execution: number,
-    /** The file that shows it step by step; undefined where there is nothing to show. */
-    readonly report: string | undefined,
-    options?: ErrorOptions,
-  ) {
-    super(message, options)
-  }
-}
+import type { Trace } from '../trace.js'
 
 /**
  * The error for an execution: in its message what is wrong, in which execution of the search, the diagram, and how to replay it. Writes the

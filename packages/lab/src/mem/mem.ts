@@ -1,8 +1,8 @@
 /**
  * The lab's `#mem`: the same functions as the library's, of which each is a step of the CPU whose body is running. Outside
- * of bodies (set-up, checks) they do the plain thing at once.
+ * of bodies (set-up, checks) they do the plain thing at once. litmus/run.ts does not compile if a function is missing here, or has
+ * another signature.
  */
-import type * as Real from 'percpu/mem'
 import type {
   BytesView,
   F32View,
@@ -15,10 +15,10 @@ import type {
   U64View,
   WaitResult,
 } from 'percpu/mem'
-import { access } from './engine/hook.js'
-import * as op from './engine/ops.js'
-import * as form from './engine/views.js'
-import { notify, untilTrue, wait, waitAsync } from './engine/waiting.js'
+import { access } from '../engine/hook.js'
+import * as op from '../engine/ops.js'
+import * as form from '../engine/views.js'
+import { notify, untilTrue, wait, waitAsync } from '../engine/waiting.js'
 
 export type {
   BytesView,
@@ -277,7 +277,3 @@ export function copyIn(memory: Memory, address: number, bytes: Uint8Array): void
 export function copyOut(memory: Memory, address: number, length: number): Uint8Array {
   return access(op.COPY_OUT, memory.bytes, address, length, undefined) as Uint8Array
 }
-
-/** Fails to compile when the library's `#mem` has a function that is missing here, or another signature. */
-type Same<T extends typeof Real> = T
-export type Complete = Same<typeof import('./mem.js')>

@@ -1,6 +1,5 @@
 /** Turns the steps of an execution into a {@link Trace}. */
-import { fileURLToPath } from 'node:url'
-import { bytesOf } from './engine/footprint.js'
+import { bytesOf } from '../engine/footprint.js'
 import {
   ATOMIC,
   CODE,
@@ -17,52 +16,15 @@ import {
   opNames,
   reads,
   writes,
-} from './engine/ops.js'
-import type { Process, Task } from './engine/process.js'
-import { BYTES } from './engine/views.js'
-import { isExpected, valueAt } from './engine/access.js'
-import type { World } from './engine/world.js'
-import type { Verdict } from './judge.js'
-import type { Names } from './names.js'
-import type { DataRace, EventName, Trace, TraceEvent } from './trace.js'
-
-/** Keeps the stack of each step of one execution. */
-export class StackRecorder {
-  private readonly stacks: (readonly string[])[] = []
-  /** Called in the hook of an access, of the process whose next step it will be. */
-  arrive(process: Process): void {
-    const { stackTraceLimit } = Error
-    Error.stackTraceLimit = 40
-    this.pending.set(process, parse(new Error().stack ?? ''))
-    Error.stackTraceLimit = stackTraceLimit
-  }
-  private readonly pending = new Map<Process, readonly string[]>()
-  /** Called when the step is taken. */
-  take(process: Process, step: number): void {
-    this.stacks[step] = this.pending.get(process) ?? []
-    this.pending.delete(process)
-  }
-  at(step: number): readonly string[] {
-    return this.stacks[step] ?? []
-  }
-}
-
-const ownFolder = new URL('.', import.meta.url).href
-/** Where source maps, which exploring foreign code switches on, say that the lab's own code is. */
-const ownSources = fileURLToPath(new URL('../src/', import.meta.url))
-
-/** The frames of a stack that are not the lab's own, as `name (file:line:column)`. */
-function parse(stack: string): string[] {
-  const frames: string[] = []
-  for (const line of stack.split('\n').slice(1)) {
-    const frame = line.trim().replace(/^at /, '')
-    if ([ownFolder, ownSources, 'node:'].some((place) => frame.includes(place))) continue
-    const named = /^(.*) \((.*)\)$/.exec(frame)
-    const [name, place] = named === null ? ['', frame] : [named[1] ?? '', named[2] ?? '']
-    frames.push(`${name === '' ? 'body' : name} (${place.replace(/^file:\/\//, '')})`)
-  }
-  return frames
-}
+} from '../engine/ops.js'
+import type { Task } from '../engine/process.js'
+import { BYTES } from '../engine/views.js'
+import { isExpected, valueAt } from '../engine/access.js'
+import type { World } from '../engine/world.js'
+import type { Verdict } from '../oracles/verdict.js'
+import type { Names } from '../scenario/names.js'
+import type { StackRecorder } from './stacks.js'
+import type { DataRace, EventName, Trace, TraceEvent } from '../trace.js'
 
 export function recordTrace(
   test: string,

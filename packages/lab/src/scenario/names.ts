@@ -1,6 +1,6 @@
 /** What words are called, and of which kind they are, from the layouts that lie over them. */
 import type { AnyStruct, FieldInfo, Memory } from 'percpu'
-import { RACY, shadowOf, type Shadow } from './engine/views.js'
+import { RACY, shadowOf, type Shadow } from '../engine/views.js'
 
 export type WordKind = 'atomic' | 'owner' | 'locked' | 'published' | 'racy'
 
