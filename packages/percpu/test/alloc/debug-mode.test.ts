@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, interrupt, killAt, mem, percpu } from '../support/hooked-percpu.js'
 import { verify } from './support/verify.js'
-import { insideOf } from '../machine/support/inside.js'
+import { insideOf } from '../support/inside.js'
 
 const { boot, join } = percpu
 const { CacheWords } = await import('../../dist/alloc/layouts.js')

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, type Machine } from 'percpu'
-import { joinAs } from '../machine/support/threads.js'
+import { joinAs } from '../support/threads.js'
 import { verify } from './support/verify.js'
 
 const { isKept } = await import('../../dist/alloc/ownership.js')

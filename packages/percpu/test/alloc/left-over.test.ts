@@ -5,9 +5,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, killAt, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, killAt, percpu } from '../support/hooked-percpu.js'
 import { verify } from './support/verify.js'
-import { insideOf } from '../machine/support/inside.js'
+import { insideOf } from '../support/inside.js'
 import type { Memory } from 'percpu/mem'
 
 const { boot, join } = percpu

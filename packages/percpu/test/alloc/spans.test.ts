@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, killAt, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, killAt, percpu } from '../support/hooked-percpu.js'
 import { verify } from './support/verify.js'
 
 const { boot, join } = percpu

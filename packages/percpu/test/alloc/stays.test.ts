@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot } from 'percpu'
 import { storeAtomic32 } from 'percpu/mem'
-import { joinAs } from '../machine/support/threads.js'
+import { joinAs } from '../support/threads.js'
 import { verify } from './support/verify.js'
-import { insideOf } from '../machine/support/inside.js'
+import { insideOf } from '../support/inside.js'
 import type { Memory } from 'percpu/mem'
 
 const { HeapCpu, HeapRoot } = await import('../../dist/alloc/layouts.js')

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, join, struct, u32, type Machine } from 'percpu'
-import { rejectsCode, throwsCode } from './support/threads.js'
+import { rejectsCode, throwsCode } from '../support/threads.js'
 
 const Pair = struct('Pair', { first: u32, second: u32 })
 const misspelt = { misspelt: 1 } as object

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { BootOptions, Machine } from 'percpu'
-import { forEachAccess, interrupt, killAt, Killed, mem, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, interrupt, killAt, Killed, mem, percpu } from '../support/hooked-percpu.js'
 import { kinds } from './support/kinds.js'
 import { pagesOutside } from './support/pages.js'
 

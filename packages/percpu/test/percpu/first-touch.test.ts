@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { BootOptions, Machine } from 'percpu'
-import { mem, percpu } from '../machine/support/hooked-percpu.js'
+import { mem, percpu } from '../support/hooked-percpu.js'
 
 const { boot, join } = percpu
 const PAGE = 4096

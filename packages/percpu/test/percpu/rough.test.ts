@@ -1,8 +1,8 @@
 /** What a counter's `rough` says after the death of one who was folding, while somebody else has the counter locked. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
-import { insideOf } from '../machine/support/inside.js'
+import { forEachAccess, interrupt, killAt, mem, percpu } from '../support/hooked-percpu.js'
+import { insideOf } from '../support/inside.js'
 
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { tokenOf } = await import('../../dist/machine/token.js')

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine, Seqlock } from 'percpu'
-import { forEachAccess, forEachAccessAsync, interrupt, percpu } from '../machine/support/hooked-percpu.js'
-import { settles } from '../machine/support/settle.js'
+import { forEachAccess, forEachAccessAsync, interrupt, percpu } from '../support/hooked-percpu.js'
+import { settles } from '../support/settle.js'
 import { cells, change, fresh, joinAs, valuesOf } from './support/cpus.js'
 
 const { MutexWords } = percpu

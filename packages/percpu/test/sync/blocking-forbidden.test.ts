@@ -1,7 +1,7 @@
 /** A thread on which `Atomics.wait` throws, as the main thread of a browser page. */
 import assert from 'node:assert/strict'
 import { afterEach, describe, it } from 'node:test'
-import { mem } from '../machine/support/hooked-percpu.js'
+import { mem } from '../support/hooked-percpu.js'
 import { codeOf, fresh } from './support/cpus.js'
 
 afterEach(() => {

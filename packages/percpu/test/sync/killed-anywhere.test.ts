@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, killAt, killWhere, mem, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, killAt, killWhere, mem, percpu } from '../support/hooked-percpu.js'
 import { assertFree, cells, change, codeOf, fresh, joinAs, valuesOf } from './support/cpus.js'
 
 const { SemaphoreWords } = percpu

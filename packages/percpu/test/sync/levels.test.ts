@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
-import { insideOf } from '../machine/support/inside.js'
+import { forEachAccess, interrupt, killAt, mem, percpu } from '../support/hooked-percpu.js'
+import { insideOf } from '../support/inside.js'
 
 const { boot, join } = percpu
 const { Level, LEVEL_PAGES } = await import('../../dist/sync/layer-lock.js')

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, MutexWords, SemaphoreWords, type Machine } from 'percpu'
 import { load32, loadF64, loadU64 } from 'percpu/mem'
-import { joinAs, rejectsCode, throwsCode } from '../machine/support/threads.js'
+import { joinAs, rejectsCode, throwsCode } from '../support/threads.js'
 
 const patience = { timeout: 30_000 }
 const fresh = (): Machine => boot({ cpus: 4, memory: '1 MiB', journal: 8 })

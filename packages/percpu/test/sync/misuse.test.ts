@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, type Machine, type Section } from 'percpu'
 import { load32 } from 'percpu/mem'
-import { joinAs, rejectsCode, throwsCode } from '../machine/support/threads.js'
+import { joinAs, rejectsCode, throwsCode } from '../support/threads.js'
 
 const fresh = (): Machine => boot({ cpus: 3, memory: '1 MiB', journal: 8 })
 const words = (machine: Machine, count = 8): number => machine.heap.memblock.alloc({ size: count * 4 }) / 4

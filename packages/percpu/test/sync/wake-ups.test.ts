@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Condition, Machine, MutexGuard } from 'percpu'
-import { interrupt, Killed, mem, percpu } from '../machine/support/hooked-percpu.js'
-import { answerAll, settles } from '../machine/support/settle.js'
+import { interrupt, Killed, mem, percpu } from '../support/hooked-percpu.js'
+import { answerAll, settles } from '../support/settle.js'
 
 const { boot, join } = percpu
 function joinAs(machine: Machine, thread: number): Machine {

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { boot, SeqlockWords, TRACE_ALL, TRACE_LOCKS, type Dispatch, type Machine } from 'percpu'
-import { joinAs, rejectsCode, throwsCode } from '../machine/support/threads.js'
+import { joinAs, rejectsCode, throwsCode } from '../support/threads.js'
 
 /** The waits in a CPU's dispatch log; empties nothing. */
 function waitsOf(machine: Machine, cpu: number): readonly Dispatch[] {

@@ -3,7 +3,7 @@
  * that were killed and not cleaned up after is a fault, too.
  */
 import type { Memory } from 'percpu/mem'
-import { insideOf } from '../../machine/support/inside.js'
+import { insideOf } from '../../support/inside.js'
 
 const { HeapCpu, HeapRoot, MagazineWords, ORDERS, ZoneWords, CacheWords, SlabWords } =
   await import('../../../dist/alloc/layouts.js')

@@ -1,7 +1,7 @@
 /** Machines of several CPUs on one thread, with some words to change, for the tests that load the hooked library. */
 import assert from 'node:assert/strict'
 import type { Machine, Section } from 'percpu'
-import { mem, percpu } from '../../machine/support/hooked-percpu.js'
+import { mem, percpu } from '../../support/hooked-percpu.js'
 
 const { boot, join } = percpu
 export const fresh = (): Machine => boot({ memory: '512 KiB', cpus: 4, journal: 64 })

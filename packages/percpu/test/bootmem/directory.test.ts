@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { aligned, boot, i32, owner, struct } from 'percpu'
 import { load32 } from 'percpu/mem'
-import { Cell } from './support/cell.js'
-import { joinAs, throwsCode, withMachine } from './support/threads.js'
+import { Cell } from '../support/cell.js'
+import { joinAs, throwsCode, withMachine } from '../support/threads.js'
 
 const Other = struct('Other', { value: i32 })
 const Page = struct('Page', { first: aligned(owner(i32), 'page') })

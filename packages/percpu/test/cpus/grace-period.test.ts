@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { boot } from 'percpu'
 import { addAtomic32, exchangeAtomic32, store32 } from 'percpu/mem'
-import { becomesSet, get, joinAs, rejectsCode, set, withMachine, words } from './support/threads.js'
+import { becomesSet, get, joinAs, rejectsCode, set, withMachine, words } from '../support/threads.js'
 
 describe('synchronize', () => {
   it('waits for a CPU in a synchronous stretch, and names it when it takes too long', async () => {
@@ -101,7 +101,7 @@ describe('synchronize', () => {
     set(machine.memory, pointer, slots[0])
     const data = { handle: machine.handle, pointer, stop, errors, reads }
     const readers = [0, 1].map(
-      () => new Worker(new URL('./support/reader.js', import.meta.url), { workerData: data }),
+      () => new Worker(new URL('../support/reader.js', import.meta.url), { workerData: data }),
     )
     for (const reader of readers) machine.supervise(reader)
     await becomesSet(machine.memory, reads)

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { boot, type Machine, type SupervisedWorker } from 'percpu'
 import { loadAtomic32, openMemory, storeAtomic32 } from 'percpu/mem'
-import { Cell } from './support/cell.js'
+import { Cell } from '../support/cell.js'
 import {
   becomesSet,
   joinAs,
@@ -13,7 +13,7 @@ import {
   withMachine,
   words,
   type Actor,
-} from './support/threads.js'
+} from '../support/threads.js'
 
 describe('offline', () => {
   it('frees the number, also for the same thread', async () => {

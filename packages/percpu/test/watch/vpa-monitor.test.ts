@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { boot, TRACE_ALL, Vpa, type Machine } from 'percpu'
 import { notify32 } from 'percpu/mem'
-import { rejectsCode, set, throwsCode, words } from './support/threads.js'
+import { rejectsCode, set, throwsCode, words } from '../support/threads.js'
 
 interface Labelled {
   readonly worker: Worker
@@ -17,7 +17,7 @@ interface Labelled {
 async function withWorker(test: (machine: Machine, labelled: Labelled) => Promise<void>): Promise<void> {
   const machine = boot({ cpus: 3 })
   const [release = 0] = words(machine, 1)
-  const worker = new Worker(new URL('./support/labelled.js', import.meta.url), {
+  const worker = new Worker(new URL('../support/labelled.js', import.meta.url), {
     workerData: { handle: machine.handle, release },
   })
   const { reaped } = machine.supervise(worker)

@@ -11,7 +11,7 @@ import {
   throwsCode,
   withMachine,
   words,
-} from './support/threads.js'
+} from '../support/threads.js'
 
 const none = { ran: [], failed: [], gone: [], deaf: [] } satisfies CallOutcome
 

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { boot } from 'percpu'
-import { randomFrom } from './support/random.js'
+import { randomFrom } from '../support/random.js'
 
 describe('workers terminated at random moments', () => {
   it('leave no CPU lost, no memory lost, no name half-made and nobody waiting', async () => {
@@ -18,7 +18,7 @@ describe('workers terminated at random moments', () => {
     const namesAtBoot = machine.objects.list().length
     const shared = { handle: machine.handle, names: 6 }
     const start = () => {
-      const worker = new Worker(new URL('./support/busy.js', import.meta.url), {
+      const worker = new Worker(new URL('../support/busy.js', import.meta.url), {
         workerData: { ...shared, seed: random(1e9) },
       })
       const { reaped } = machine.supervise(worker)
