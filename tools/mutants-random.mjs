@@ -3,16 +3,17 @@
 //
 //     npm run mutants:random -- --seed 1 --count 100
 //
-//     --seed S             which mutants: the same ones for the same seed and sources; 1 unless told
+//     --seed S             the same mutants for the same seed and sources; 1 unless told
 //     --count N            how many; 100 unless told
-//     --folder F           only sources in F: percpu/sync, lab, packages/lab/src/engine; may be repeated
+//     --folder F           only sources in F: percpu/sync, packages/lab/src/engine; may be repeated
 //     --lanes L            how many at a time; as many as there are processors unless told
 //     --list               prints the draw, and runs nothing
 //     --json FILE          writes all results to a file
 //     --minimum P          fails if less than P percent of all mutants are killed
 //     --minimum-folder P   the same for each folder
 //
-// A mutant that survives is no failure by itself. The run fails if a test does not pass without a mutant.
+// A mutant that survives is no failure by itself. The run fails if a test does not pass without a
+// mutant.
 
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -86,7 +87,7 @@ export function draw(root, { seed, count, folders }) {
   return { ...drawMutants(root, selected, { seed, count }), problems }
 }
 
-/** Runs drawn mutants. Gives `{ rows, problems }`; there are no rows if a test fails without a mutant. */
+/** Runs drawn mutants. Gives `{ rows, problems }`; no rows if a test fails without a mutant. */
 export async function judge(root, mutants, { lanes, slack, onTest, onMutant }) {
   const { baseline, problems } = await runBaseline(root, mutants, { lanes, progress: onTest })
   if (problems.length > 0) return { rows: [], problems }

@@ -10,8 +10,8 @@ const logName = 'coverage-marks'
 const markFunction = '__percpuMark'
 
 /**
- * Compiles the files of `mutants` below `root` with a mark at the place of each mutant. Gives a list
- * of `{ output, js }`, to be put in a copy of the workspace.
+ * Compiles the files of `mutants` below `root` with a mark at the place of each mutant. Gives a
+ * list of `{ output, js }`, to be put in a copy of the workspace.
  */
 export function compileMarked(root, mutants) {
   const compile = createCompiler(root)
@@ -39,8 +39,8 @@ export function takeMarks(copy) {
 
 /**
  * The text of a TypeScript file in which each place of `marks` (`{ id, place }`; see
- * mutations/places.mjs) appends its id to the file `log` when a thread first reaches it. The path of
- * `log` is relative to the compiled file. Only the text's syntax is right, not its types.
+ * mutations/places.mjs) appends its id to the file `log` when a thread first reaches it. The path
+ * of `log` is relative to the compiled file. Only the text's syntax is right, not its types.
  */
 export function markedText(text, marks, log) {
   const edits = marks.flatMap(({ id, place: { kind, node } }) => {
@@ -81,7 +81,10 @@ function closing(start, end, text) {
   return { at: end, isOpening: false, reach: start, text }
 }
 
-/** At one position: first what ends there, from the inside out; then what begins, from the outside in. */
+/**
+ * At one position: first the closings of what ends there, from the inside out, then the openings,
+ * from the outside in.
+ */
 function byPosition(one, other) {
   if (one.at !== other.at) return one.at - other.at
   if (one.isOpening !== other.isOpening) return one.isOpening ? 1 : -1

@@ -7,13 +7,14 @@ import { createCompiler } from './compile.mjs'
 import { applyMutation, mutationsOf } from './mutations/index.mjs'
 
 /**
- * Draws `count` mutants from `sources`, which readSourceFolders gives. The folders take turns, so that each
- * gets as many as the others; one that has no more to give leaves its turns to the rest. A folder's
- * own order depends on the seed, its name and its sources alone: a larger count only adds to it.
+ * Draws `count` mutants from `sources`, which readSourceFolders gives. The folders take turns, so
+ * that each gets as many as the others; one that has no more to give leaves its turns to the rest.
+ * A folder's own order depends on the seed, its name and its sources alone. A larger count only adds
+ * to it.
  *
- * Within a folder, first a place of the code is drawn, then a kind of mutation, then one of that kind.
- * No place comes twice before all have come once. A mutation is discarded if it does not compile, or
- * gives JavaScript that was there already. Gives `{ mutants, discarded }`.
+ * Within a folder, first a place of the code is drawn, then a kind of mutation, then one of that
+ * kind. No place comes twice before all have come once. A mutation is discarded if it does not
+ * compile, or gives JavaScript that was there already. Gives `{ mutants, discarded }`.
  */
 export function drawMutants(root, sources, { seed, count }) {
   const tryMutant = createTrial(root)
@@ -58,7 +59,7 @@ function createTrial(root) {
   }
 }
 
-/** The folders in the order of their names, each with the places of its code and the mutations there. */
+/** The folders in the order of their names, each with its places, and the mutations of each. */
 function foldersOf(root, sources) {
   const folders = new Map()
   for (const source of sources) {
@@ -96,7 +97,7 @@ function take(place, random) {
   return taken
 }
 
-/** A generator of whole numbers from 0 to below `limit`: SplitMix32 with a hash of `seed` as its state. */
+/** Random whole numbers from 0 to below `limit`: SplitMix32 with a hash of `seed` as its state. */
 function generator(seed) {
   let state = createHash('sha256').update(seed).digest().readUInt32LE(0)
   return (limit) => {

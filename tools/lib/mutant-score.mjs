@@ -1,6 +1,9 @@
 // How many mutants were killed, by folder.
 
-/** Counts `rows` by folder, in the order of the names: `{ folder, killed, total, notCovered, percent }` each. */
+/**
+ * Counts `rows` by folder, in the order of the names. Gives `{ folder, killed, total, notCovered,
+ * percent }` for each.
+ */
 export function scoreByFolder(rows) {
   const folders = [...new Set(rows.map(({ folder }) => folder))].sort()
   return folders.map((folder) =>

@@ -7,14 +7,17 @@ import { runTestFile } from './test-process.mjs'
 /** Seconds after which a test file that runs without a mutant has failed. */
 const baselineSeconds = 600
 
-/** A test file gets as many times as long with a mutant as it took without, and `slack` seconds, for a busy machine. */
+/**
+ * A test file gets so many times as long with a mutant as it took without, and so many seconds of
+ * slack, for a busy machine.
+ */
 const timeFactor = 4
 const defaultSlack = 10
 
 /**
  * Runs the test files of all `mutants` once without a mutant. Gives a map from each file to
- * `{ milliseconds, covered }`: the ids of the mutants whose places it runs. They are undefined where
- * the file passes only without marks in the code. `problems` tells of files that fail.
+ * `{ milliseconds, covered }`: the ids of the mutants whose places it runs. They are undefined
+ * where the file passes only without marks in the code. `problems` tells of files that fail.
  */
 export async function runBaseline(root, mutants, { lanes, progress = () => undefined }) {
   const baseline = new Map()
@@ -44,8 +47,8 @@ export async function runBaseline(root, mutants, { lanes, progress = () => undef
 }
 
 /**
- * Runs each of `mutants` against those of its tests that run its place, the fastest first, until one
- * fails or runs out of time. `progress` is called with each mutant's row; the rows come back in the
+ * Runs each of `mutants` against those of its tests that run its place, the fastest first, until
+ * one fails or runs out of time. `progress` is called with each mutant's row; the rows come back in the
  * order of the draw.
  */
 export async function runTrials(

@@ -9,11 +9,11 @@ import { listFiles } from './cli.mjs'
 const library = 'percpu'
 
 /**
- * Lists the source files below `root`, each as `{ file, folder, tests }`. The folder of a file of the
- * library is its layer: `percpu/sync`, or `percpu` right below `src`.
+ * Lists the source files below `root`, each as `{ file, folder, tests }`. The folder of a file of
+ * the library is its layer: `percpu/sync`, or `percpu` right below `src`.
  *
- * The tests of `packages/P/src/F/…` are all below `packages/P/test/F`. Where there are none, and for
- * files right below `src`, they are all of package P. They are compiled files, relative to `root`.
+ * The tests of `packages/P/src/F/…` are all below `packages/P/test/F`. Where there are none, and
+ * for files right below `src`, they are all of package P. They are compiled files, relative to `root`.
  * `problems` tells of tests that are not compiled, and of sources without tests.
  */
 export function readSourceFolders(root) {
@@ -41,7 +41,7 @@ function testsOf(tests, inPackage, inFolder) {
   return own.length > 0 ? own : below(`packages/${inPackage}/dist-test/`)
 }
 
-/** Whether a source file is, or lies in, what a user named: `packages/percpu/src/sync`, `percpu/sync`, `lab`. */
+/** Whether a source file is, or lies in, `named`: `packages/percpu/src/sync`, `percpu/sync`, `lab`. */
 export function isBelow({ file }, named) {
   const [, inPackage, rest] = /^(?:packages\/)?([^/]+)(?:\/src)?((?:\/.*?)?)\/*$/.exec(named) ?? []
   return inPackage !== undefined && `${file}/`.startsWith(`packages/${inPackage}/src${rest}/`)

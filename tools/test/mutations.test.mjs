@@ -180,7 +180,7 @@ test('says where a mutation is', () => {
   assert.deepEqual([found.line, found.column], [3, 3])
 })
 
-/** The text of a program with a mark at each number literal, which is its id; gives the ids in the order of the run. */
+/** Runs a program with a mark at each number literal, which is its id; gives those reached. */
 function run(text) {
   const numbers = mutationsOf('a.ts', text).filter(({ kind }) => kind === 'changed number')
   const marks = numbers.map(({ before, place }) => ({ id: Number(before), place }))

@@ -6,9 +6,9 @@ import { placeOf } from './places.mjs'
 import { statementMutations } from './statements.mjs'
 
 /**
- * Lists the mutations of a TypeScript file, in the order of its text. Each has its `kind`, the range
- * `start` to `end` of the text that `text` replaces, `before` and `after` to show in one line,
- * `line` and `column` from 1, and its `place`: see places.mjs.
+ * Lists the mutations of a TypeScript file, in the order of its text. Each has its `kind`, the
+ * range `start` to `end` that `text` replaces, `before` and `after` to show in one line, `line` and
+ * `column` from 1, and its `place`: see places.mjs.
  *
  * Types, declarations without values, imports and what an error says are left alone.
  */
@@ -20,7 +20,7 @@ export function mutationsOf(file, text) {
     for (const offer of statementMutations(node)) found.push(finished(source, offer))
     for (const offer of conditionMutations(node)) found.push(finished(source, offer))
     for (const offer of expressionMutations(node)) found.push(finished(source, offer))
-    // Its error is built in vain, whatever it says.
+    // The error of a throw says what it says.
     if (!ts.isThrowStatement(node)) ts.forEachChild(node, visit)
   }
   visit(source)

@@ -1,12 +1,13 @@
-// Where code runs: the place of a node is the statement, or expression, that runs as a whole or not at all.
+// Where code runs: the place of a node is the statement, or expression, that runs as a whole or not
+// at all.
 
 import ts from 'typescript'
 
 /**
- * The place of a node: `{ kind, node }`. A `statement` stands in a list of statements; a `branch` is
- * the only statement of an `if` or a loop; a `result` is the expression that is an arrow function's
- * body. Code outside of these, like the initial value of a field, has the place `module`: it may run
- * once the module is loaded.
+ * The place of a node: `{ kind, node }`. A `statement` stands in a list of statements; a `branch`
+ * is the only statement of an `if` or a loop; a `result` is the expression that is an arrow
+ * function's body. Code outside of these, like the initial value of a field, has the place
+ * `module`: it may run once the module is loaded.
  */
 export function placeOf(node) {
   for (let inner = node; !ts.isSourceFile(inner); inner = inner.parent) {

@@ -6,7 +6,10 @@ import { functionAround, hasStatements } from './places.mjs'
 
 const { SyntaxKind: Kind } = ts
 
-/** What `node` itself offers, without what is inside it: `{ kind, node, text }` each, or with an `end` of its own. */
+/**
+ * What `node` itself offers, without what is inside it: `{ kind, node, text }` each. `end` tells
+ * where a mutation ends if not with the node, `shown` how to show it if not as its text.
+ */
 export function statementMutations(node) {
   if (ts.isArrowFunction(node) && !ts.isBlock(node.body)) return resultMutations(node.body, node)
   if (!ts.isStatement(node) || ts.isEmptyStatement(node)) return []
@@ -138,7 +141,7 @@ function guessedResults(around) {
     : ['']
 }
 
-/** The declared type of what a function returns, or its promise gives; undefined where none is declared. */
+/** The declared type of what a function returns, or its promise gives, if one is declared. */
 function resultType({ type, modifiers, asteriskToken }) {
   if (asteriskToken !== undefined) return 'generator'
   if (type === undefined) return undefined
