@@ -17,8 +17,9 @@ export class Objects {
   }
 
   /**
-   * Makes an object of this struct under a name, once and for all threads. All its words are 0 until
-   * `init` fills it, before any other thread can find it. If `init` throws, there is no object.
+   * Makes an object of this struct under a name, once and for all threads. All its words are 0
+   * until `init` fills it, before any other thread can find it. If `init` throws, there is no
+   * object.
    *
    * `name`: 1 to 56 bytes of UTF-8.
    *

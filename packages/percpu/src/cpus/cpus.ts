@@ -108,7 +108,8 @@ export class Cpus {
    * thread still runs, it goes on writing to memory that is given to others.
    *
    * @returns false if the CPU has no thread, or another thread cleans up.
-   * @throws ArgumentError for a CPU that is not possible, and for the calling thread's; OfflineError.
+   * @throws ArgumentError for a CPU that is not possible, and for the calling thread's;
+   *   OfflineError.
    */
   declareDead(cpu: number, options: DeclareDeadOptions = {}): boolean {
     const { table, cpu: ownNumber } = this.#own
@@ -152,8 +153,8 @@ export class Cpus {
   }
 
   /**
-   * Does `handler` whenever this CPU is rung for `reason`, 0 to 15. Several rings may be answered at
-   * once. Returns a function that ends it.
+   * Does `handler` whenever this CPU is rung for `reason`, 0 to 15. Several rings may be answered
+   * at once. Returns a function that ends it.
    *
    * @throws ArgumentError for a reason that is no such number, or has a handler; OfflineError.
    */

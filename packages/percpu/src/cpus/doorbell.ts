@@ -40,10 +40,14 @@ const MAX_TRIES = 256
 /** Waits in a row that need not sleep, between two that go through the event loop. */
 const UNSLEPT = 256
 
-/** Whether this CPU hears its bell by `Atomics.waitAsync` or, where that is missing, by messages. */
+/**
+ * Whether this CPU hears its bell by `Atomics.waitAsync` or, where that is missing, by messages.
+ */
 export type DoorbellMode = 'waitAsync' | 'port'
 
-/** @throws ArgumentError for another mode; UnsupportedError for one that this engine does not have. */
+/**
+ * @throws ArgumentError for another mode; UnsupportedError for one that this engine does not have.
+ */
 export function chooseDoorbellMode(wanted: DoorbellMode | undefined): DoorbellMode {
   const mode = wanted ?? (canWaitAsync ? 'waitAsync' : 'port')
   if (!['waitAsync', 'port'].includes(mode)) {
@@ -92,7 +96,10 @@ export class Doorbell {
     this.#handlers.set(reason, handler)
   }
 
-  /** As {@link on}, unless that reason has a handler: then undefined. Returns a function that ends it. */
+  /**
+   * As {@link on}, unless that reason has a handler: then undefined. Returns a function that ends
+   * it.
+   */
   add(reason: number, handler: () => void): (() => void) | undefined {
     if (this.#handlers.has(reason)) return undefined
     this.on(reason, handler)
@@ -101,7 +108,10 @@ export class Doorbell {
     }
   }
 
-  /** Starts hearing, before the CPU comes online: what was rung for an earlier incarnation is dropped. */
+  /**
+   * Starts hearing, before the CPU comes online: what was rung for an earlier incarnation is
+   * dropped.
+   */
   start(mode: DoorbellMode): void {
     const { i32 } = this.#table.memory
     // atomic: the CPU is not online yet; E in setState publishes these.
@@ -130,10 +140,11 @@ export class Doorbell {
   }
 
   /**
-   * Makes `Machine.poll`: answers now if somebody has rung; one plain load and one plain store otherwise. A closure over one view,
-   * because the engine then treats that view as a constant.
+   * Makes `Machine.poll`: answers now if somebody has rung; one plain load and one plain store
+   * otherwise. A closure over one view, because the engine then treats that view as a constant.
    *
-   * The load is of a racy word and may lag; the store is there so that no engine moves the load out of the caller's loop.
+   * The load is of a racy word and may lag; the store is there so that no engine moves the load out
+   * of the caller's loop.
    */
   makePoll(): () => void {
     const view = this.#table.memory.i32
@@ -145,24 +156,33 @@ export class Doorbell {
     }
   }
 
-  /** Whether nothing is answered now: this is being called by an answer, or the CPU is in an idle stretch. */
+  /**
+   * Whether nothing is answered now: this is being called by an answer, or the CPU is in an idle
+   * stretch.
+   */
   get isMuted(): boolean {
     return this.#answering || this.#muted
   }
-  /** What would run then could read what a grace period, which does not wait for idle CPUs, frees. */
+  /**
+   * A handler that ran meanwhile could read memory that a grace period, which does not wait for
+   * idle CPUs, frees.
+   */
   mute(muted: boolean): void {
     this.#muted = muted
   }
 
-  /** Takes all reasons rung so far and does what they ask for. The caller is at a point where nothing is being read. */
+  /**
+   * Takes all reasons rung so far and does what they ask for. The caller is at a point where
+   * nothing is being read.
+   */
   answer(): void {
     if (this.isMuted) return
     this.#answering = true
     try {
       const { i32 } = this.#table.memory
       store32(i32, this.#hint, 0)
-      // L(cpu.bell) pairs with K in ring: what the ringers wrote before they rang may be read. Mutant:
-      // cpus/ring-before-call.
+      // L(cpu.bell) pairs with K in ring: what the ringers wrote before they rang may be read.
+      // Mutant: cpus/ring-before-call.
       let reasons = exchangeAtomic32(i32, this.#bell, 0)
       if (reasons !== 0) this.onAnswer?.(reasons)
       for (; reasons !== 0; reasons &= reasons - 1) {
@@ -181,9 +201,13 @@ export class Doorbell {
   get isAnswering(): boolean {
     return this.#answering
   }
-  /** Takes what was rung so far without answering it; to be rung again by the caller, who sleeps on the bell meanwhile. */
+  /**
+   * Takes what was rung so far without answering it; to be rung again by the caller, who sleeps on
+   * the bell meanwhile.
+   */
   take(): number {
-    // atomic: as L; what the ringers wrote before is read by whoever answers the ring that follows this.
+    // atomic: as L; what the ringers wrote before is read by whoever answers the ring that follows
+    // this.
     return exchangeAtomic32(this.#table.memory.i32, this.#bell, 0)
   }
 
@@ -193,8 +217,9 @@ export class Doorbell {
   }
 
   /**
-   * Resolves to true as soon as `done()` holds, or to false after `timeout` ms. `done` reads progress words of `cpus` and is called
-   * again whenever one of them announces progress. Keeps the process alive meanwhile.
+   * Resolves to true as soon as `done()` holds, or to false after `timeout` ms. `done` reads
+   * progress words of `cpus` and is called again whenever one of them announces progress. Keeps the
+   * process alive meanwhile.
    */
   until(cpus: readonly number[], done: () => boolean, timeout = Infinity): Promise<boolean> {
     return new Promise((resolve) => {
@@ -215,8 +240,9 @@ export class Doorbell {
   }
 
   /**
-   * Tries for some microseconds before sleeping: a CPU that answers at once, as most do, saves this one the way through its
-   * event loop. Adaptive, as the kernel's halt polling: longer after a success, shorter after a failure.
+   * Tries for some microseconds before sleeping: a CPU that answers at once, as most do, saves this
+   * one the way through its event loop. Adaptive, as the kernel's halt polling: longer after a
+   * success, shorter after a failure.
    */
   #spin(done: () => boolean): boolean {
     const succeeded = awaitUntil(done, this.#tries)
@@ -231,8 +257,8 @@ export class Doorbell {
   #holds({ cpus, done }: Wait): boolean {
     for (const cpu of cpus) {
       const word = this.#table.record(cpu) + Cpu.words.waiters + (this.#cpu >>> 5)
-      // M(cpu.waiters) pairs with N in wakeWaiters: set before the condition is read, so progress that this check misses finds
-      // the bit. Mutant: cpus/check-before-waiting.
+      // M(cpu.waiters) pairs with N in wakeWaiters: set before the condition is read, so progress
+      // that this check misses finds the bit. Mutant: cpus/check-before-waiting.
       orAtomic32(this.#table.memory.i32, word, 1 << (this.#cpu & 31))
     }
     return done()

@@ -1,10 +1,11 @@
 /**
- * Hotplug callbacks: how a layer gets its per-CPU state ready when its CPU comes online, and back when it leaves or dies.
- * (After the kernel's cpuhp states.)
+ * Hotplug callbacks: how a layer gets its per-CPU state ready when its CPU comes online, and back
+ * when it leaves or dies. (After the kernel's cpuhp states.)
  *
- * Each thread that uses a layer adds the layer's callbacks. `startup` runs at once, on the CPU concerned; `teardown` runs on it
- * in the opposite order when it goes offline; `dead` runs in the opposite order too, but on the thread that reaps a CPU
- * whose thread died at any point, so it must cope with half-done work and with being run again.
+ * Each thread that uses a layer adds the layer's callbacks. `startup` runs at once, on the CPU
+ * concerned. `teardown` runs on it when it goes offline, in the opposite order. `dead` runs in the
+ * opposite order too, but on the thread that reaps a CPU. That CPU's thread died at any point, so
+ * `dead` must cope with half-done work and with being run again.
  */
 import { ArgumentError } from '../errors.js'
 import { checkFunction, checkName, checkObject, shown } from '../machine/check.js'
@@ -63,7 +64,8 @@ export class Hotplug {
    * Runs `startup` and keeps the rest for later. If it throws, nothing is added. Returns a function
    * that takes the callbacks back, without a teardown.
    *
-   * @throws HotplugError with what `startup` threw as its cause; ArgumentError for a name that is taken.
+   * @throws HotplugError with what `startup` threw as its cause; ArgumentError for a name that is
+   *   taken.
    */
   add(callbacks: HotplugCallbacks): () => void {
     checkObject('callbacks', callbacks)
@@ -87,9 +89,11 @@ export class Hotplug {
   }
 
   /**
-   * Tears down in the opposite order, and then the machine's layers. Every callback runs, whatever others throw. From the layers on
-   * it is one stretch, in which nothing is answered: another task of this thread, or what is rung for, would still take memory or locks
-   * of a layer that has ended the stay.
+   * Tears down in the opposite order, and then the machine's layers. Every callback runs, whatever
+   * others throw.
+   *
+   * From the layers on it is one stretch, in which nothing is answered. Otherwise another task of
+   * this thread, or a handler, could take memory or locks of a layer that has already detached.
    */
   async teardown(
     layers: readonly AttachedLayer[],
@@ -110,7 +114,7 @@ export class Hotplug {
       }
     }
     const isAbandoned = isOver()
-    // While there still is what it may take. Mutant: cpus/never-answered.
+    // While the layers that it may use are there. Mutant: cpus/never-answered.
     if (!isAbandoned) answer()
     for (const layer of [...layers].reverse()) {
       try {

@@ -48,7 +48,8 @@ export class OwnCpu {
   /**
    * Claims the lowest free number for the calling thread. Its state is starting then.
    *
-   * @throws AlreadyJoinedError; NoFreeCpuError; ArgumentError and UnsupportedError for the doorbell.
+   * @throws AlreadyJoinedError; NoFreeCpuError; ArgumentError and UnsupportedError for the
+   *   doorbell.
    */
   constructor(memory: Memory, map: MemoryMap, options: JoinOptions) {
     this.memory = memory
@@ -83,7 +84,9 @@ export class OwnCpu {
     this.table.release(this.cpu)
   }
 
-  /** False if it was declared dead by mistake: then the number is somebody else's, or soon will be. */
+  /**
+   * False if it was declared dead by mistake: then the number is somebody else's, or soon will be.
+   */
   holdsNumber(): boolean {
     const { table, cpu } = this
     return table.thread(cpu) === this.key && table.incarnation(cpu) === this.incarnation

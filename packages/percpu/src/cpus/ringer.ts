@@ -28,19 +28,23 @@ export class Ringer {
     this.#table = table
   }
 
-  /** Sets the reasons and wakes the CPU, also when it is parked (but a parked CPU needs no waking to be quiescent). */
+  /**
+   * Sets the reasons and wakes the CPU, also when it is parked (but a parked CPU needs no waking to
+   * be quiescent).
+   */
   ring(cpu: number, reasons: number): void {
     const { memory } = this.#table
     const record = this.#table.record(cpu)
-    // K(cpu.bell) pairs with L in answer: what the ringer wrote before is the answering CPU's to read. Mutant:
-    // cpus/ring-before-call.
+    // K(cpu.bell) pairs with L in answer: what the ringer wrote before is the answering CPU's to
+    // read. Mutant: cpus/ring-before-call.
     orAtomic32(memory.i32, record + Cpu.words.bell, reasons)
     store32(memory.i32, record + Cpu.words.hint, 1)
     // atomic: a wake-up orders nothing; the bell does.
     notify32(memory.i32, record + Cpu.words.bell)
     // atomic: how to wake is a matter of speed only.
     if (loadAtomic32(memory.i32, record + Cpu.words.port) === 1) this.#channel(cpu).postMessage(0)
-    // atomic: read after K, as the parking CPU reads its bell after it wrote this word: one of both sees the other.
+    // atomic: read after K, as the parking CPU reads its bell after it wrote this word: one of both
+    // sees the other.
     const parkedOn = loadAtomic32(memory.i32, record + Cpu.words.parkedOn)
     if (parkedOn >= 0 && (reasons & ~(REASON_QUIESCE | REASON_WAKE)) !== 0) notify32(memory.i32, parkedOn)
   }
@@ -50,8 +54,8 @@ export class Ringer {
     const { memory } = this.#table
     const mask = this.#table.record(cpu) + Cpu.words.waiters
     for (let i = 0; i < MASK_WORDS; i++) {
-      // N(cpu.waiters) pairs with M in #holds: either this sees the waiter's bit, or the waiter's check, which comes after
-      // its bit, sees the progress. Mutant: cpus/check-before-waiting.
+      // N(cpu.waiters) pairs with M in #holds: either this sees the waiter's bit, or the waiter's
+      // check, which comes after its bit, sees the progress. Mutant: cpus/check-before-waiting.
       let bits = loadAtomic32(memory.i32, mask + i) === 0 ? 0 : exchangeAtomic32(memory.i32, mask + i, 0)
       for (; bits !== 0; bits &= bits - 1) this.ring(i * 32 + 31 - Math.clz32(bits & -bits), REASON_WAKE)
     }

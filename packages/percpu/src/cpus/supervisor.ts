@@ -1,15 +1,16 @@
 /**
  * Supervision: when a worker's thread ends, for whatever reason, its CPU becomes free again.
  *
- * A thread can end between any two of its writes and tells nobody. Node's `exit` event means that it writes no more; from
- * then on its record is the reaper's.
+ * A thread can end between any two of its writes and tells nobody. Node's `exit` event means that
+ * it writes no more. From then on its record is the reaper's.
  *
  *     cpu.thread    key ──takeOver──▶ -reaper ──takeOver──▶ -next reaper … ──release──▶ 0
  *
- * The reaper is a thread as well and may end at any point. Each step of reaping can be repeated, and the number is given back
- * last; so whoever reaps a reaper finds the CPUs that it was cleaning up after (their `thread` is minus its key), takes them
- * over by the same compare-and-exchange, and starts again from the first step. Of two supervisors one wins the
- * exchange, and the other one leaves the CPU alone.
+ * The reaper is a thread as well and may end at any point. Each step of reaping can be repeated,
+ * and the number is given back last. So the reaper of a reaper finds the CPUs that it was cleaning
+ * up after: their `thread` is minus its key. It takes them over by the same compare-and-exchange,
+ * and starts again from the first step. Of two supervisors one wins the exchange, and the other one
+ * leaves the CPU alone.
  */
 import { storeAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
@@ -31,16 +32,22 @@ export interface SupervisedWorker {
 
 export interface Supervision {
   /**
-   * After the worker has ended and been cleaned up after: the CPU that it held (none if it never joined), and those of other
-   * dead threads that it had begun to clean up after itself.
+   * Resolves after the worker has ended and been cleaned up after. It gives the CPU that the worker
+   * held, none if it never joined, and those of other dead threads that the worker had begun to
+   * clean up after.
    */
   readonly reaped: Promise<readonly number[]>
 }
 
-/** Runs the layers' `dead` callbacks; may do nothing (a thread that has gone offline itself still supervises). */
+/**
+ * Runs the users' `dead` callbacks. A thread that has gone offline itself has none, and still
+ * supervises.
+ */
 export type DeadCallback = (cpu: number, incarnation: number) => void
 
-/** The table given must stay usable as long as the thread lives, also when its own CPU goes offline. */
+/**
+ * The table given must stay usable as long as the thread lives, also when its own CPU goes offline.
+ */
 export class Supervisor {
   readonly #table: CpuTable
   readonly #ringer: Ringer
@@ -80,21 +87,24 @@ export class Supervisor {
   }
 
   /**
-   * Cleans up after the dead thread `key`: the CPUs that it held, and those that it was cleaning up after. Returns those that
-   * this call took over, not those that another supervisor did.
+   * Cleans up after the dead thread `key`: the CPUs that it held, and those that it was cleaning up
+   * after. Returns those that this call took over, not those that another supervisor did.
    */
   reapAll(key: number): readonly number[] {
-    // What it left undone first: another CPU may wait for a lock of that one's.
+    // CPUs that it left half cleaned up come first: another CPU may wait for a lock of theirs.
     const unfinished = this.#table.select((cpu) => this.#reap(cpu, -key))
     return [...unfinished, ...this.#table.select((cpu) => this.#reap(cpu, key))]
   }
 
-  /** `holder`: what the CPU's thread word must be, the dead thread's key or minus the dead reaper's. */
+  /**
+   * `holder`: the CPU's thread word must be that, the dead thread's key or minus the dead reaper's.
+   */
   #reap(cpu: number, holder: number): boolean {
     if (!this.#table.takeOver(cpu, holder, this.#key)) return false
     const incarnation = this.#table.incarnation(cpu)
-    // In state offline nobody died in the stay that this incarnation names: the thread ended before it began its own one, or a
-    // reaper ended when it had cleaned up after it, all but for the number. The state stays, for the reaper after this one.
+    // In state offline nobody died in this incarnation. Either the thread ended before it began its
+    // own one, or a reaper ended when it had cleaned up all but the number. The state stays, for
+    // the reaper after this one.
     const hasDied = this.#table.state(cpu) !== 'offline'
     if (hasDied) this.#table.setState(cpu, incarnation, 'dead')
     announceQuiescent(this.#table, this.#ringer, cpu)
@@ -131,7 +141,7 @@ export class Supervisor {
     }
   }
 
-  /** The dead thread may have taken somebody's wake-up along: taken it off a list, and not rung yet. */
+  /** The dead thread may have taken a CPU off a list of waiters, and not rung it yet. */
   #wakeEverybody(dead: number): void {
     for (const cpu of this.#table.select((other) => other !== dead && this.#table.thread(other) !== 0)) {
       this.#ringer.ring(cpu, REASON_WAKE)

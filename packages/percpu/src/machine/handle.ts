@@ -1,4 +1,6 @@
-/** The handle of a machine: what one thread passes to another one, and how that checks it before it joins. */
+/**
+ * The handle of a machine: one thread passes it to another one, which checks it before it joins.
+ */
 import { loadAtomic32, loadU32, openMemory, type Memory } from '#mem'
 import { BadHandleError, ForeignBufferError, TruncatedBufferError, VersionMismatchError } from './errors.js'
 import { Header, layoutHash } from './layouts.js'
@@ -28,8 +30,8 @@ export function openHandle(handle: MachineHandle): Memory {
     )
   }
   const memory = openMemory(handle.buffer)
-  // B(header.ready) pairs with A in publishHeader: after it every published word of the header may be read. Mutant:
-  // machine/ready-first.
+  // B(header.ready) pairs with A in publishHeader: after it every published word of the header may
+  // be read. Mutant: machine/ready-first.
   const ready = loadAtomic32(memory.i32, Header.words.ready) === 1
   // Before that, somebody may be writing it.
   const magic = ready ? loadU32(memory.u32, Header.words.magic) : undefined

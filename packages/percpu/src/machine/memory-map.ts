@@ -1,5 +1,6 @@
 /**
- * Where things are in a machine's memory: fixed at boot, read from the header page by every thread that joins.
+ * Where things are in a machine's memory. Boot decides it; every thread that joins reads it from
+ * the header page.
  *
  *     0        header page
  *     4096     one Cpu record per possible CPU
@@ -96,7 +97,7 @@ export function writeHeader(memory: Memory, map: MemoryMap): void {
 
 /** Lets other threads join: after the layers have made their memory. */
 export function publishHeader(memory: Memory): void {
-  // A(header.ready) publishes the header page, the tables and the layers' named objects; pairs with B in openHandle: all
-  // published words are immutable from here on. Mutant: machine/ready-first.
+  // A(header.ready) publishes the header page, the tables and the layers' named objects; pairs with
+  // B in openHandle: all published words are immutable from here on. Mutant: machine/ready-first.
   storeAtomic32(memory.i32, Header.words.ready, 1)
 }

@@ -1,12 +1,18 @@
 /** How waits for locks that close a circle are found. */
 import type { AwaitedLock, LockState } from '../sync/lock-state.js'
 
-/** CPUs each of which waits for a lock that the next one owns, the last one for one of the first. */
+/**
+ * CPUs that wait in a circle: each waits for a lock that the next one owns, and the last one for a
+ * lock of the first.
+ */
 export interface Deadlock {
   readonly cpus: readonly number[]
   /** The lock that each of them waits for, in the same order. */
   readonly locks: readonly AwaitedLock[]
-  /** True if each of the threads waits as a whole; a task that waits may be helped by another one of its thread. */
+  /**
+   * True if each of the threads waits as a whole. A task that waits may be helped by another task
+   * of its thread.
+   */
   readonly certain: boolean
 }
 

@@ -1,11 +1,12 @@
 /**
- * Home nodes: a supervisor tells a CPU that its memory is nearer to another node now. (After PAPR's VPHN.)
+ * Home nodes: a supervisor tells a CPU that its memory is nearer to another node now. (After PAPR's
+ * VPHN.)
  *
  *     watch.home              changes × 256 + node: decides
  *     vpa.vphn_assoc_counts   eight plain counters of one byte; the first one follows the changes
  *
- * The CPU compares the counters with its copy, which costs a plain load, and only when one differs asks for the node. A counter that
- * lags is set right when the CPU answers its doorbell.
+ * The CPU compares the counters with its copy, which costs a plain load. Only when one differs does
+ * it ask for the node. A counter that lags is set right when the CPU answers its doorbell.
  */
 import { compareExchangeAtomic32, loadAtomic32, loadU8, storeU8 } from '#mem'
 import type { CpuTable } from '../cpus/cpu-table.js'
@@ -14,7 +15,7 @@ import type { WatchMap } from './watch-map.js'
 
 const { words } = CpuWatch
 
-/** The first counter; the others are for finer domains, which this machine has none of. */
+/** The first counter; the others are for finer domains, which this machine does not have. */
 const counter = Vpa.offsets.vphn_assoc_counts
 
 /** By a supervisor: the CPU's home is `node` from now on. Returns whether that is a change. */

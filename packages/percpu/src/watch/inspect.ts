@@ -1,8 +1,10 @@
 /**
- * `machine.watch.inspect()`: what every CPU is doing, read from outside, also from one that is stuck or dead.
+ * `machine.watch.inspect()`: what every CPU is doing, read from outside, also from one that is
+ * stuck or dead.
  *
- * A snapshot word by word: only single values are consistent. Reading disturbs nobody. What is measured by the CPUs themselves
- * (utilisation, delays) is there while a monitor watches; labels and states always.
+ * A snapshot word by word: only single values are consistent. Reading disturbs nobody. Labels and
+ * states are always there. Measurements of the CPUs themselves (utilisation, delays) are there
+ * while a monitor watches.
  */
 import { load32, loadAtomic32, loadBigU32, loadF64, loadU32 } from '#mem'
 import { checkOptions } from '../machine/check.js'
@@ -19,7 +21,10 @@ import { CpuWatch, PENDING, PendingWork, Vpa } from './vpa-layout.js'
 import { VpaRegistry } from './vpa-registry.js'
 import type { WatchMap } from './watch-map.js'
 
-/** Labelled work under way; `since` in ms of machine time, undefined if nobody watched when it began. */
+/**
+ * Labelled work under way; `since` in ms of machine time, undefined if nobody watched when it
+ * began.
+ */
 export interface WorkInfo {
   readonly label: string
   readonly since: number | undefined
@@ -37,8 +42,9 @@ export interface Dispatch {
   readonly failed: boolean
 }
 /**
- * What can be said of a CPU: it has no thread; its thread died and has not been cleaned up after; it has not answered its
- * supervisor in time; it is parked, or deaf, and need not answer; it is inside labelled work; none of these.
+ * What can be said of a CPU. `offline`: it has no thread. `dead`: its thread died and has not been
+ * cleaned up after. `blocked`: it has not answered its supervisor in time. `parked`, `deaf`: it
+ * need not answer. `working`: it is inside labelled work. `live`: none of these.
  */
 export type Activity = 'offline' | 'dead' | 'blocked' | 'parked' | 'deaf' | 'working' | 'live'
 
@@ -55,7 +61,10 @@ export interface CpuInspection {
   readonly work: WorkInfo | undefined
   /** How much labelled work it has begun. */
   readonly runs: number
-  /** Asynchronous labelled work that has not settled; `pendingLost` is how many did not fit into the list. */
+  /**
+   * Asynchronous labelled work that has not settled; `pendingLost` is how many did not fit into the
+   * list.
+   */
   readonly pending: readonly WorkInfo[]
   readonly pendingLost: number
   /** Share of the last heartbeat interval in which it was busy, 0 to 1. */
@@ -95,7 +104,10 @@ export class Inspector {
   readonly #registry: VpaRegistry
   readonly #locks: LockProvider | undefined
 
-  /** `table`: that of the calling thread, or of a reaper. `locks`: none where locks are not looked at. */
+  /**
+   * `table`: that of the calling thread, or of a reaper. `locks`: none where locks are not looked
+   * at.
+   */
   constructor(table: CpuTable, map: WatchMap, locks?: LockProvider) {
     this.#table = table
     this.#map = map
@@ -172,7 +184,8 @@ export class Inspector {
   #silence(cpu: number): number | undefined {
     const { i32, f64 } = this.#table.memory
     const watch = this.#map.record(cpu)
-    // atomic: a ping is sent only after the last one was answered, so `pingAt` is that of the one outstanding.
+    // atomic: a ping is sent only after the last one was answered, so `pingAt` is that of the one
+    // outstanding.
     const outstanding = loadAtomic32(i32, watch + words.ping) !== loadAtomic32(i32, watch + words.pong)
     if (!outstanding) return undefined
     return Math.max(0, this.#clock.now() - loadF64(f64, watch / 2 + offsets.pingAt / 8))

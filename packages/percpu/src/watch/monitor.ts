@@ -1,13 +1,16 @@
 /**
- * `machine.watch.monitor()`: asks every CPU for a sign of life at each heartbeat, and tells who does not give one.
+ * `machine.watch.monitor()`: asks every CPU for a sign of life at each heartbeat, and tells which
+ * one does not give it.
  *
  *     heartbeat n      ping: note the time, count `watch.ping`, ring
- *     heartbeat n + 1  `watch.pong` is not that number, and blockedAfter ms have passed: 'blocked', with the label of the work
+ *     heartbeat n + 1  `watch.pong` is not that number, and blockedAfter ms have passed: 'blocked',
+ *                      with the label of the work
  *     later            it is: 'recovered'; or the CPU was reaped: 'died'
  *
- * So a CPU that gets stuck is named within two heartbeats, while it is stuck, if blockedAfter is not longer than the interval. A
- * ping is sent only after the last one was answered. Parked and deaf CPUs need not answer; the monitor's own CPU cannot be
- * stuck while the monitor runs.
+ * So a CPU that gets stuck is named within two heartbeats, while it is stuck, if blockedAfter is
+ * not longer than the interval. A ping is sent only after the last one was answered. Parked and
+ * deaf CPUs need not answer. The monitor's own CPU cannot be stuck while the monitor runs.
+ *
  * Cost: a ring for each CPU and heartbeat, and on each CPU a timer. Nothing once it is stopped.
  */
 import { addAtomic32, loadAtomic32, orAtomic32, storeAtomic32, storeF64 } from '#mem'
@@ -28,13 +31,15 @@ const { words, offsets } = CpuWatch
 export interface MonitorOptions {
   /** Milliseconds between heartbeats, 1 to 60 000. Default 500. */
   readonly interval?: number
-  /** How long a CPU may leave a heartbeat unanswered before it is blocked, ms. Default: `interval`. */
+  /**
+   * How long a CPU may leave a heartbeat unanswered before it is blocked, ms. Default: `interval`.
+   */
   readonly blockedAfter?: number
 }
 export interface BlockedEvent {
   readonly cpu: number
   readonly incarnation: number
-  /** How many heartbeats it has not answered; the first one is the one that found it silent. */
+  /** How many heartbeats it has not answered. The first one is the one that found it silent. */
   readonly heartbeats: number
   /** What it is doing: `inspection.work` names the label. */
   readonly inspection: CpuInspection
@@ -129,7 +134,7 @@ export class Monitor extends Emitter<MonitorEvents> {
       if (died !== this.#deaths[cpu]) this.#tellDeath(cpu, died, undefined)
     }
     for (const cpu of this.#table.online()) this.#look(cpu)
-    // By a listener.
+    // Stopped by a listener.
     if (this.#isStopped) return
     this.#timer = host.setTimeout(() => {
       this.#beat()
@@ -144,8 +149,8 @@ export class Monitor extends Emitter<MonitorEvents> {
       watched = { incarnation, missed: 0, pingedAt: this.#clock.now(), blocked: false }
       this.#watched.set(cpu, watched)
     }
-    // VG(watch.pong) pairs with VH in Heartbeat.#store: what the CPU wrote before it answered may be read. Mutant:
-    // watch/pong-lags.
+    // VG(watch.pong) pairs with VH in Heartbeat.#store: what the CPU wrote before it answered may
+    // be read. Mutant: watch/pong-lags.
     if (loadAtomic32(this.#table.memory.i32, this.#word(cpu, words.pong)) === this.#load(cpu, words.ping)) {
       if (watched.blocked) {
         const blockedFor = this.#clock.now() - watched.pingedAt

@@ -1,4 +1,7 @@
-/** Where this layer's shared words are: one named object, made at boot, with a CpuWatch for each CPU. */
+/**
+ * Where this layer's shared words are: one named object, made at boot, with a CpuWatch for each
+ * CPU.
+ */
 import type { LayerContext } from '../bootmem/layer.js'
 import { array, struct } from '../layout/index.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'

@@ -38,8 +38,8 @@ export class Watch {
   }
 
   /**
-   * Starts to ask the CPUs for signs of life, and tells of those that are blocked, recovered or died,
-   * until the monitor is stopped.
+   * Starts to ask the CPUs for signs of life, and tells of those that are blocked, recovered or
+   * died, until the monitor is stopped.
    *
    * @throws ArgumentError; OfflineError.
    */
@@ -69,7 +69,8 @@ export class Watch {
       andAtomic32(memory.i32, word, ~(TRACE_ALL & ~mask))
       orAtomic32(memory.i32, word, mask)
       const found = this.#layer.registry.find(cpu)
-      // atomic: as above. The plain copy is for a CPU that does not answer; one that does sets it right.
+      // atomic: as above. The plain copy is for a CPU that does not answer; one that does sets it
+      // right.
       if (found)
         storeU8(memory.bytes, found.vpa + Vpa.offsets.dtl_enable_mask, loadAtomic32(memory.i32, word))
       this.#ring(cpu)
@@ -102,8 +103,8 @@ export class Watch {
   }
 
   /**
-   * This CPU's home node, as supervisors last said; at first its `node`. Cost: a plain load unless it
-   * changed.
+   * This CPU's home node, as supervisors last said; at first its `node`. Cost: a plain load unless
+   * it changed.
    *
    * @throws OfflineError.
    */
@@ -127,8 +128,8 @@ export class Watch {
   }
 
   /**
-   * The supervisor's side of the registrations: each CPU registers its own VPA and log when it comes
-   * online.
+   * The supervisor's side of the registrations: each CPU registers its own VPA and log when it
+   * comes online.
    *
    * @throws OfflineError.
    */
