@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import test from 'node:test'
 import { repositoryRoot } from '../lib/cli.mjs'
 import { createCompiler } from '../lib/compile.mjs'
 import { formatScores, scoreByFolder, scoreOf } from '../lib/mutant-score.mjs'
-import { readSourceFolders } from '../lib/source-folders.mjs'
+import { readSourceFolders, testedIn } from '../lib/source-folders.mjs'
 import { draw, judge, readOptions, shortfalls, UsageError } from '../mutants-random.mjs'
 import { makeTree } from './helpers/tree.mjs'
 
@@ -148,40 +148,51 @@ export const isThree = (a: number): boolean => a === 3
   assert.deepEqual(mutants.map(({ after }) => after).sort(), ['2', '4', 'a !== 3'])
 })
 
-test('the tests of a file are those of its folder, or else of its package', (t) => {
-  const root = makeWorkspace(t, { sources: { 'percpu/src/untested/a.ts': sums } })
+test('the tests of a file are those of its folder, or those that the table names', (t) => {
+  const root = makeWorkspace(t, {
+    sources: { 'percpu/src/cpus/deep/a.ts': sums, 'percpu/src/sums/deep/b.ts': sums },
+    tests: { 'percpu/machine/c': '' },
+  })
   const found = readSourceFolders(root)
   assert.deepEqual(found.problems, [])
   const testsOf = (end) => found.sources.find(({ file }) => file.endsWith(end)).tests
-  assert.deepEqual(testsOf('sums/sums.ts'), ['packages/percpu/dist-test/sums/sums.test.js'])
-  const all = ['packages/percpu/dist-test/bounds/one.test.js', 'packages/percpu/dist-test/sums/sums.test.js']
-  assert.deepEqual(testsOf('src/index.ts'), all)
-  assert.deepEqual(testsOf('untested/a.ts'), all)
+  const compiled = (name) => `packages/percpu/dist-test/${name}.test.js`
+  assert.deepEqual(testsOf('sums/deep/b.ts'), [compiled('sums/sums')])
+  assert.deepEqual(testsOf('cpus/deep/a.ts'), [compiled('machine/c')])
+  assert.deepEqual(testsOf('src/index.ts'), [
+    compiled('bounds/one'),
+    compiled('machine/c'),
+    compiled('sums/sums'),
+  ])
 })
 
-test('a package without tests, and a test that is not compiled, are problems', (t) => {
-  const root = makeTree(t, {
-    'packages/a/src/a.ts': sums,
-    'packages/b/src/b.ts': sums,
-    'packages/b/test/b.test.ts': '',
-  })
+test('sources without tests, and a test that is not compiled, are problems', (t) => {
+  const root = makeWorkspace(t, { sources: { 'percpu/src/untested/a.ts': sums } })
+  writeFileSync(path.join(root, 'packages/percpu/test/sums/new.test.ts'), '')
   const { problems } = readSourceFolders(root)
   assert.deepEqual(
     problems.map(({ file, message }) => `${file} ${message}`),
     [
-      'packages/b/test/b.test.ts is not compiled: run npm run build',
-      'packages/a/src/a.ts has no tests in its package',
-      'packages/b/src/b.ts has no tests in its package',
+      'packages/percpu/test/sums/new.test.ts is not compiled: run npm run build',
+      'packages/percpu/src/untested/a.ts has no tests: ' +
+        'its folder has none, and is not in tools/lib/source-folders.mjs',
     ],
   )
 })
 
-test('every source of this repository has tests', () => {
+test('every source of this repository has tests, and the table names no more than it must', () => {
   const { sources: found, problems } = readSourceFolders(repositoryRoot)
   assert.deepEqual(problems, [])
   const folders = new Set(found.map(({ folder }) => folder))
   for (const folder of ['console', 'lab', 'percpu', 'percpu/mem', 'percpu/sync'])
     assert.ok(folders.has(folder), folder)
+  for (const [entry, others] of Object.entries(testedIn)) {
+    const [inPackage, inFolder] = entry.split('/')
+    const exists = (rest) => existsSync(path.join(repositoryRoot, 'packages', inPackage, rest))
+    assert.ok(exists(`src/${inFolder}`), `${entry}: there is no such source folder`)
+    assert.ok(!exists(`test/${inFolder}`), `${entry} has tests of its own now`)
+    for (const other of others) assert.ok(exists(`test/${other}`), `${entry}: there is no test/${other}`)
+  }
 })
 
 test('tells killed mutants from surviving ones, and leaves the workspace alone', async (t) => {
