@@ -12,8 +12,9 @@ import { Level, LEVEL_PERCPU } from '../sync/layer-lock.js'
 import type { Sync } from '../sync/layer.js'
 import { Allocator } from './allocator.js'
 import type { Backend } from './backend.js'
-import { balance } from './balance.js'
-import { Core, type Places } from './state.js'
+import type { CpuState } from './cpu-state.js'
+import { trim } from './trim.js'
+import { AllocatorState, type Tables } from './state.js'
 import { GRANULE, type Geometry } from './geometry.js'
 import { ContiguousBackend } from './km.js'
 import { Mapping } from './mapping.js'
@@ -30,19 +31,10 @@ import {
 } from './setup.js'
 import { leaveAll, SharedObjects } from './shared-objects.js'
 import { MappedBackend } from './vm.js'
-import { Words } from './words.js'
+import { LockedMemory } from './locked-memory.js'
 
 /** Milliseconds after which balancing is tried again that found the allocator locked. */
 const LATER = 1
-
-/** What a thread has of this layer while its CPU is online. */
-export interface Attached {
-  readonly context: LayerContext
-  readonly core: Core
-  readonly allocator: Allocator
-  /** Its own work under locks of this layer. */
-  readonly level: Level
-}
 
 export class PercpuLayer implements Layer {
   readonly name = 'percpu'
@@ -50,7 +42,7 @@ export class PercpuLayer implements Layer {
   readonly #alloc: Alloc
   readonly #options: PercpuOptions
   #context: LayerContext | undefined
-  #attached: Attached | undefined
+  #attached: CpuState | undefined
   /** This thread's own CPU is offline, or about to be. */
   #hasLeft = false
   /** Where things are; from the moment of going offline on known in any case. */
@@ -66,11 +58,11 @@ export class PercpuLayer implements Layer {
 
   boot(context: LayerContext): void {
     createRoot(context, planGeometry(context.table, this.#options))
-    const { geometry, places, first } = openRoot(context)
+    const { geometry, tables, first } = openRoot(context)
     // Nobody else is there yet: nothing is locked, and nothing allocated from pages.
     const level = new Level(context.table.memory, 0, 0)
-    const core = makeCore(context.table, geometry, places, level, noPages)
-    layOutFirstChunk(core, first, allocateUnits(context, geometry))
+    const state = makeState(context.table, geometry, tables, level, noPages)
+    layOutFirstChunk(state, first, allocateUnits(context, geometry))
   }
 
   attach(context: LayerContext): void {
@@ -82,10 +74,10 @@ export class PercpuLayer implements Layer {
     const attached = this.#attached
     this.forsake()
     if (!attached) return
-    const { core, level, context } = attached
+    const { state, level, context } = attached
     const { cpu, incarnation } = context.machine
     const recovery = { table: context.table, ringer: context.doorbell.ringer, cpu, incarnation }
-    const readLocks = leaveAll(core, recovery, level)
+    const readLocks = leaveAll(state, recovery, level)
     if (readLocks === 0) return
     throw new LockHeldError(
       `CPU ${cpu} went offline with ${readLocks} read locks of reader-writer locks; they were released`,
@@ -105,9 +97,9 @@ export class PercpuLayer implements Layer {
     const opened = this.#open()
     if (!opened) return
     const level = this.#sync.level(table, cpu, incarnation, LEVEL_PERCPU)
-    const core = makeCore(table, opened.geometry, opened.places, level, noPages)
-    const mayBalance = repairGranules(core)
-    leaveAll(core, recovery, level)
+    const state = makeState(table, opened.geometry, opened.tables, level, noPages)
+    const mayBalance = repairGranules(state)
+    leaveAll(state, recovery, level)
     if (this.#hasLeft) return
     this.objects.settle()
     // The dead thread may have been about to.
@@ -115,7 +107,7 @@ export class PercpuLayer implements Layer {
   }
 
   /** @throws OfflineError */
-  use(): Attached {
+  use(): CpuState {
     return this.#attached ?? this.#attach()
   }
 
@@ -124,7 +116,7 @@ export class PercpuLayer implements Layer {
     return this.#opened
   }
 
-  #attach(): Attached {
+  #attach(): CpuState {
     const context = this.#context
     const opened = this.#open()
     if (!context || !opened) throw new TypeError('the percpu layer is not attached')
@@ -134,10 +126,10 @@ export class PercpuLayer implements Layer {
     }
     const { machine, table } = context
     const level = this.#sync.level(table, machine.cpu, machine.incarnation, LEVEL_PERCPU)
-    const core = makeCore(table, opened.geometry, opened.places, level, this.#alloc.pages)
-    const statistics = (core.backend.translate(opened.first, machine.cpu, 0) ?? 0) / GRANULE
-    const allocator = new Allocator(core, statistics, () => this.#schedule())
-    return (this.#attached = { context, core, allocator, level })
+    const state = makeState(table, opened.geometry, opened.tables, level, this.#alloc.pages)
+    const statistics = (state.backend.translate(opened.first, machine.cpu, 0) ?? 0) / GRANULE
+    const allocator = new Allocator(state, statistics, () => this.#schedule())
+    return (this.#attached = { context, state, allocator, level })
   }
 
   /** Counters and other objects by name. */
@@ -155,7 +147,7 @@ export class PercpuLayer implements Layer {
     this.#isScheduled = false
     if (!this.#attached) return
     try {
-      if (balance(this.#attached.core, false)) return
+      if (trim(this.#attached.state, false)) return
     } catch (error) {
       if (!(error instanceof LockTimeoutError)) {
         reportError(error)
@@ -175,17 +167,17 @@ const noPages: PageSource = {
   disown: () => undefined,
 }
 
-function makeCore(
+function makeState(
   table: CpuTable,
   geometry: Geometry,
-  places: Places,
+  tables: Tables,
   level: Level,
   pages: PageSource,
-): Core {
-  const words = new Words(table.memory, level)
+): AllocatorState {
+  const words = new LockedMemory(table.memory, level)
   const nodes = Array.from({ length: geometry.cpus }, (_, cpu) => table.node(cpu))
   const backend: Backend = geometry.isMapped
-    ? new MappedBackend(table.memory, geometry, new Mapping(words, geometry, places.root), { pages, nodes })
+    ? new MappedBackend(table.memory, geometry, new Mapping(words, geometry, tables.root), { pages, nodes })
     : new ContiguousBackend(table.memory, geometry, { pages, nodes })
-  return new Core(words, geometry, places, backend, pages)
+  return new AllocatorState(words, geometry, tables, backend, pages)
 }
