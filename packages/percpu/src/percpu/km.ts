@@ -34,10 +34,10 @@ export class ContiguousBackend implements Backend {
     store32(this.#memory.i32, chunk + base, address / PAGE_BYTES)
     return true
   }
-  keep(chunk: number, section: Undoable): void {
+  persist(chunk: number, section: Undoable): void {
     this.#parts.pages.keep(this.#address(chunk), section)
   }
-  disown(chunk: number, section: Undoable): void {
+  adopt(chunk: number, section: Undoable): void {
     this.#parts.pages.disown(this.#address(chunk), section)
   }
   destroy(chunk: number): void {

@@ -13,8 +13,9 @@ import type { SyncLayer } from '../sync/layer.js'
 import type { Locks } from '../sync/locks.js'
 import { Allocator } from './allocator.js'
 import type { Backend } from './backend.js'
-import { balance } from './balance.js'
-import { Core, type Places } from './state.js'
+import type { CpuState } from './cpu-state.js'
+import { trim } from './trim.js'
+import { AllocatorState, type Tables } from './state.js'
 import { GRANULE, type Geometry } from './geometry.js'
 import { ContiguousBackend } from './km.js'
 import { Mapping } from './mapping.js'
@@ -31,29 +32,20 @@ import {
 } from './setup.js'
 import { leaveAll, SharedObjects } from './shared-objects.js'
 import { MappedBackend } from './vm.js'
-import { Words } from './words.js'
+import { LockedMemory } from './locked-memory.js'
 
 /** Milliseconds after which balancing is tried again that found the allocator locked. */
 const LATER = 1
-
-/** What a thread has of this layer while its CPU is online. */
-export interface Attached {
-  readonly context: LayerContext
-  readonly core: Core
-  readonly allocator: Allocator
-  /** Its own work under locks of this layer. */
-  readonly level: Level
-}
 
 /** At boot: the memory of the layer, and the first chunk. @throws ArgumentError; OutOfMemoryError. */
 export function bootPercpu(context: LayerContext, sync: SyncLayer, options: PercpuOptions = {}): void {
   const { table, cpu, incarnation } = context.own
   createRoot(context, planGeometry(table, options))
-  const { geometry, places, first } = openRoot(context)
+  const { geometry, tables, first } = openRoot(context)
   const level = sync.level(table, cpu, incarnation, LEVEL_PERCPU)
   // Nobody else is there yet, and nothing is allocated from pages.
-  const core = makeCore(table, geometry, places, level, noPages)
-  layOutFirstChunk(core, first, allocateUnits(context, geometry))
+  const state = makeState(table, geometry, tables, level, noPages)
+  layOutFirstChunk(state, first, allocateUnits(context, geometry))
 }
 
 export class PercpuLayer implements AttachedLayer {
@@ -62,7 +54,7 @@ export class PercpuLayer implements AttachedLayer {
   readonly #sync: SyncLayer
   readonly #locks: Locks
   readonly #alloc: AllocLayer
-  #attached: Attached | undefined
+  #attached: CpuState | undefined
   /** This thread's own CPU is offline, or about to be. */
   #hasLeft = false
   /** Where things are; known in any case once this CPU has gone offline. */
@@ -85,9 +77,9 @@ export class PercpuLayer implements AttachedLayer {
     const attached = this.#attached
     this.abandon()
     if (!attached) return
-    const { core, level, context } = attached
+    const { state, level, context } = attached
     const { table, doorbell, cpu, incarnation } = context.own
-    const readLocks = leaveAll(core, { table, ringer: doorbell.ringer, cpu, incarnation }, level)
+    const readLocks = leaveAll(state, { table, ringer: doorbell.ringer, cpu, incarnation }, level)
     if (readLocks === 0) return
     throw new LockHeldError(
       `CPU ${cpu} went offline with ${readLocks} read locks of reader-writer locks; they were released`,
@@ -104,11 +96,11 @@ export class PercpuLayer implements AttachedLayer {
   /** What the dead CPU left half-done is repaired here, or by whoever takes the lock next. */
   recover(recovery: Recovery): void {
     const { table, cpu, incarnation } = recovery
-    const { geometry, places } = this.#open()
+    const { geometry, tables } = this.#open()
     const level = this.#sync.level(table, cpu, incarnation, LEVEL_PERCPU)
-    const core = makeCore(table, geometry, places, level, noPages)
-    const mayBalance = repairGranules(core)
-    leaveAll(core, recovery, level)
+    const state = makeState(table, geometry, tables, level, noPages)
+    const mayBalance = repairGranules(state)
+    leaveAll(state, recovery, level)
     if (this.#hasLeft) return
     this.objects.settle()
     // The dead thread may have been about to.
@@ -116,7 +108,7 @@ export class PercpuLayer implements AttachedLayer {
   }
 
   /** @throws OfflineError */
-  use(): Attached {
+  use(): CpuState {
     return this.#attached ?? this.#attach()
   }
 
@@ -124,15 +116,15 @@ export class PercpuLayer implements AttachedLayer {
     return (this.#opened ??= openRoot(this.#context))
   }
 
-  #attach(): Attached {
+  #attach(): CpuState {
     const { own } = this.#context
     if (this.#hasLeft) throw own.offlineError()
-    const { geometry, places, first } = this.#open()
+    const { geometry, tables, first } = this.#open()
     const level = this.#sync.level(own.table, own.cpu, own.incarnation, LEVEL_PERCPU)
-    const core = makeCore(own.table, geometry, places, level, this.#alloc.heap.pages)
-    const statistics = (core.backend.translate(first, own.cpu, 0) ?? 0) / GRANULE
-    const allocator = new Allocator(core, statistics, () => this.#schedule())
-    return (this.#attached = { context: this.#context, core, allocator, level })
+    const state = makeState(own.table, geometry, tables, level, this.#alloc.heap.pages)
+    const statistics = (state.backend.translate(first, own.cpu, 0) ?? 0) / GRANULE
+    const allocator = new Allocator(state, statistics, () => this.#schedule())
+    return (this.#attached = { context: this.#context, state, allocator, level })
   }
 
   /** Counters and other objects by name. */
@@ -150,7 +142,7 @@ export class PercpuLayer implements AttachedLayer {
     this.#isScheduled = false
     if (!this.#attached) return
     try {
-      if (balance(this.#attached.core, false)) return
+      if (trim(this.#attached.state, false)) return
     } catch (error) {
       if (!(error instanceof LockTimeoutError)) {
         reportError(error)
@@ -170,17 +162,17 @@ const noPages: PageSource = {
   disown: () => undefined,
 }
 
-function makeCore(
+function makeState(
   table: CpuTable,
   geometry: Geometry,
-  places: Places,
+  tables: Tables,
   level: Level,
   pages: PageSource,
-): Core {
-  const words = new Words(table.memory, level)
+): AllocatorState {
+  const words = new LockedMemory(table.memory, level)
   const nodes = Array.from({ length: geometry.cpus }, (_, cpu) => table.node(cpu))
   const backend: Backend = geometry.isMapped
-    ? new MappedBackend(table.memory, geometry, new Mapping(words, geometry, places.root), { pages, nodes })
+    ? new MappedBackend(table.memory, geometry, new Mapping(words, geometry, tables.root), { pages, nodes })
     : new ContiguousBackend(table.memory, geometry, { pages, nodes })
-  return new Core(words, geometry, places, backend, pages)
+  return new AllocatorState(words, geometry, tables, backend, pages)
 }

@@ -101,7 +101,7 @@ describe('a thread that was declared dead by mistake', () => {
     const next = joinAs(machine, 78)
     const counter = next.percpu.counter('counter')
     counter.add(5)
-    const { rough } = counter
+    const { estimate } = counter
     const own = [next.heap.alloc(64), next.heap.alloc(64)]
     next.heap.free(own.pop() ?? 0)
     const lock = next.locks.mutex('lock').lock()
@@ -114,7 +114,7 @@ describe('a thread that was declared dead by mistake', () => {
       machine.heap.allocations().map(({ address }) => address),
       own,
     )
-    assert.equal(counter.rough, rough)
+    assert.equal(counter.estimate, estimate)
     assert.equal(counter.sum(), 5)
     assert.equal(machine.watch.areasOf(1).vpa, vpa)
     lock.unlock()

@@ -106,7 +106,7 @@ describe('options', () => {
     )
     refused(() => machine.heap.alloc(8, { align: '8' } as never), /align: '8' is not/)
     refused(() => machine.heap.memblock.alloc({ size: 8, label: 5 } as never), /label: 5 is not a string/)
-    refused(() => machine.percpu.alloc(8, { atomic: 'yes' } as never), /atomic: 'yes' is neither/)
+    refused(() => machine.percpu.alloc(8, { nowait: 'yes' } as never), /nowait: 'yes' is neither/)
     refused(() => machine.objects.create('a', Pair, 5 as never), /init: 5 is not a function/)
     refused(() => machine.objects.open(5 as never, Pair), /name: 5 is not a string/)
     refused(() => machine.cpus.addHotplug({ name: 'h', startup: 5 } as never), /startup: 5 is not a function/)

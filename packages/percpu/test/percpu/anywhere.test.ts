@@ -69,23 +69,23 @@ const scenes: Readonly<Record<string, Scene>> = {
     prepare: (machine) => [...fill(machine, 0), machine.percpu.alloc(5000)],
     run: (cpu, pointers) => cpu.percpu.free(pointers.at(-1) ?? 0),
   },
-  'balancing too many chunks': {
+  'trimming too many chunks': {
     prepare: (machine) => {
       fill(machine, 0)
       const large = [1, 2, 3].map(() => machine.percpu.alloc(UNIT))
       for (const pointer of large) machine.percpu.free(pointer)
       return []
     },
-    run: (cpu) => cpu.percpu.balance(),
+    run: (cpu) => cpu.percpu.trim(),
   },
-  'balancing a chunk set aside': {
+  'trimming an isolated chunk': {
     prepare: (machine) => {
       fill(machine, 0)
       const pages = Array.from({ length: 6 }, () => machine.percpu.alloc(4096))
       for (const pointer of pages.filter((_, i) => i % 2 !== 0)) machine.percpu.free(pointer)
       return []
     },
-    run: (cpu) => cpu.percpu.balance(),
+    run: (cpu) => cpu.percpu.trim(),
   },
 }
 
@@ -111,7 +111,7 @@ describe('a thread killed before any access', () => {
           // And it works on.
           if (at % 5 !== 0) return true
           machine.percpu.free(machine.percpu.alloc(100))
-          machine.percpu.balance()
+          machine.percpu.trim()
           machine.percpu.verify()
           assert.equal(pagesOutside(machine), 0, `access ${at}: pages lost later`)
           return true
@@ -183,9 +183,9 @@ describe('a thread killed before any access', () => {
           cpu,
         )
         if (killed) {
-          const alive = counter.rough
+          const alive = counter.estimate
           machine.cpus.declareDead(1)
-          assert.equal(counter.rough, counter.sum(), `folded: ${alive}`)
+          assert.equal(counter.estimate, counter.sum(), `folded: ${alive}`)
         }
         const after = new Map([
           [3, 5],
@@ -220,7 +220,7 @@ describe('a thread killed before any access', () => {
     await Promise.allSettled([killing])
   })
 
-  it('of the balancing that it had asked for leaves that to the reaper', async () => {
+  it('of the trim that it had asked for leaves that to the reaper', async () => {
     const machine = fresh({ cpus: 3 })
     const victim = joinAs(machine, 101)
     for (const pointer of [1, 2, 3, 4].map(() => victim.percpu.alloc(UNIT))) victim.percpu.free(pointer)
@@ -237,7 +237,7 @@ describe('a thread killed before any access', () => {
     assert.equal(machine.percpu.report().chunks.length, 4)
   })
 
-  it('with the allocator locked does not hold up the balancing of the one who cleans up after it', async () => {
+  it('with the allocator locked does not hold up the trim of the one who cleans up after it', async () => {
     const machine = fresh({ cpus: 3 })
     const victim = joinAs(machine, 101)
     for (const pointer of [1, 2, 3, 4].map(() => machine.percpu.alloc(UNIT))) machine.percpu.free(pointer)
@@ -266,7 +266,7 @@ describe('a thread killed before any access', () => {
       }
       machine.percpu.verify()
       assert.equal(machine.percpu.counter('c').sum(), 7)
-      assert.equal(machine.percpu.counter('c').rough, 7)
+      assert.equal(machine.percpu.counter('c').estimate, 7)
       assert.equal(machine.percpu.rwSemaphore('s').readers, 0)
       return killed
     })
@@ -275,7 +275,7 @@ describe('a thread killed before any access', () => {
 })
 
 describe('another CPU in the middle', () => {
-  it('of an allocation finds the lock taken, and atomic requests do not wait for it', () => {
+  it('of an allocation finds the lock taken, and requests that do not wait do not wait for it', () => {
     let refused = 0
     forEachAccess((at) => {
       const machine = fresh({ cpus: 3 })
@@ -284,7 +284,7 @@ describe('another CPU in the middle', () => {
       const done = interrupt(
         () => pointers.push(machine.percpu.alloc(64)),
         at,
-        () => pointers.push(other.percpu.alloc(64, { atomic: true })),
+        () => pointers.push(other.percpu.alloc(64, { nowait: true })),
       )
       const given = pointers.filter((pointer) => pointer !== undefined)
       if (given.length < pointers.length) refused++

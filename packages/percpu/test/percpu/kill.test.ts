@@ -124,7 +124,7 @@ describe('workers terminated in the middle of using per-CPU memory', () => {
       ;(await lock.writeLock()).unlock()
       await ref.switchToAtomic()
       for (const pointer of scene.pointers) machine.percpu.free(pointer)
-      machine.percpu.balance()
+      machine.percpu.trim()
       machine.percpu.verify()
       assert.equal(pagesOutside(machine), 0)
     })

@@ -176,7 +176,7 @@ describe('names and pointers', () => {
     const [hits, turns] = [machine.percpu(Hits, { name: 'hits' }), machine.percpu.i32({ name: 'turns' })]
     for (const named of [hits, turns])
       assert.throws(() => named.free(), {
-        code: 'PERCPU_PERCPU_USE',
+        code: 'PERCPU_NAMED_MEMORY',
         message: /is a name of this memory for good/,
       })
     hits.local.count = 5
@@ -237,7 +237,7 @@ describe('a report', () => {
     const [record = 0] = backendOf(machine).records()
     // In the middle of the bitmap of allocations.
     store32(machine.memory.i32, record / 4 + Math.floor(backendOf(machine).recordBytes / 12), 5)
-    assert.throws(() => machine.percpu.verify(), { code: 'PERCPU_PERCPU_CORRUPTION' })
+    assert.throws(() => machine.percpu.verify(), { code: 'PERCPU_ALLOCATOR_CORRUPTION' })
   })
 })
 

@@ -45,7 +45,7 @@ describe('a lock for many readers', () => {
     writer.unlock()
     const reader = await waiting
     assert.equal(same.readers, 1)
-    assert.throws(() => readers[0]?.unlock(), { code: 'PERCPU_PERCPU_USE' })
+    assert.throws(() => readers[0]?.unlock(), { code: 'PERCPU_NOT_OWNER' })
     reader.unlock()
     await assert.rejects(
       async () => {

@@ -5,7 +5,7 @@ import { mem, percpu, type CpuContext, type Scenario } from 'percpu-lab'
 import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
 import { check as explored, prepare, type World } from '../../support/world.js'
 
-const { PercpuCounterWords } = await import('../../../dist/percpu/layouts.js')
+const { PercpuCounterLayout } = await import('../../../dist/percpu/layouts.js')
 
 /** What a CPU has counted for sure, and whether it, or its reaper, has ended. */
 const Progress = percpu.struct('Progress', {
@@ -28,7 +28,7 @@ function check(
   const { address = 0 } = world.objects.list().find((object) => object.name === 'count') ?? {}
   assert.notEqual(address, 0)
   const scenario = (t: Scenario) => {
-    t.name(world.memory, address, PercpuCounterWords, 'count')
+    t.name(world.memory, address, PercpuCounterLayout, 'count')
     describe(t)
   }
   return explored(world, test, scenario, options)
@@ -74,7 +74,7 @@ describe('a counter of which a CPU is killed', () => {
             const sum = next.sum()
             assert.ok([sumAfter(done), sumAfter(done + 1)].includes(sum), `${sum} after ${done}`)
             // Its reaper has folded what it had: nothing is left for the next thread of that number.
-            assert.equal(next.rough, sum)
+            assert.equal(next.estimate, sum)
           },
         })
       })
@@ -101,7 +101,7 @@ describe('a counter of which a CPU is killed', () => {
         t.cpu(2, (cpu) => {
           const counter = open(world, cpu)
           for (const { ended } of progress) mem.awaitUntil(() => ended.load() === 1)
-          return [counter.sum(), counter.rough]
+          return [counter.sum(), counter.estimate]
         })
         t.kill(1, {
           reaper: () => {
@@ -110,10 +110,10 @@ describe('a counter of which a CPU is killed', () => {
           },
         })
         t.finally(([, , seen]) => {
-          const [sum, rough] = seen as [number, number]
+          const [sum, estimate] = seen as [number, number]
           const dead = progress[1]?.counted.load() ?? 0
           assert.ok(sum === 2 + dead || sum === 3 + dead, `${sum} of 2 and ${dead}`)
-          assert.ok(Math.abs(rough - sum) < BATCH * 3)
+          assert.ok(Math.abs(estimate - sum) < BATCH * 3)
         })
       },
       { mode: 'pct', executions: EXECUTIONS, seed: SEED },

@@ -8,7 +8,7 @@ import { percpu, type CpuContext, type Scenario } from 'percpu-lab'
 import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
 import { check as explored, prepare, type World } from '../../support/world.js'
 
-const { PercpuRefWords } = await import('../../../dist/percpu/layouts.js')
+const { PercpuRefLayout } = await import('../../../dist/percpu/layouts.js')
 const { Ringer, USER_REASONS_SHIFT } = await import('../../../dist/cpus/ringer.js')
 
 /** What the references protect. */
@@ -24,7 +24,7 @@ function check(
   options: TestExploreOptions,
 ): Promise<void> {
   const scenario = (t: Scenario) => {
-    t.name(world.memory, addressOf(world), PercpuRefWords, 'r')
+    t.name(world.memory, addressOf(world), PercpuRefLayout, 'r')
     describe(t)
   }
   return explored(world, test, scenario, options)
@@ -35,7 +35,7 @@ function addressOf(world: World): number {
 }
 async function withRef(state?: number): Promise<World> {
   const world = await prepare({ cpus: 2 }, (machine) => void machine.percpu.ref('r'))
-  const words = world.at(PercpuRefWords, addressOf(world))
+  const words = world.at(PercpuRefLayout, addressOf(world))
   if (state === undefined) return world
   words.state.store(state)
   words.mode = 1

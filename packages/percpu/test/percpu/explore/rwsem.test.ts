@@ -8,7 +8,7 @@ import { percpu, type CpuContext, type Scenario } from 'percpu-lab'
 import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
 import { Cell, check as explored, prepare, type World } from '../../support/world.js'
 
-const { PercpuRwSemaphoreWords } = await import('../../../dist/percpu/layouts.js')
+const { PercpuRwSemaphoreLayout } = await import('../../../dist/percpu/layouts.js')
 
 /** Plain words under the lock: both are written by a writer, one after the other. */
 const Pair = percpu.struct('Pair', { x: percpu.published(percpu.i32), y: percpu.published(percpu.i32) })
@@ -24,9 +24,9 @@ function check(
   options?: TestExploreOptions,
 ): Promise<void> {
   const address = addressOf(world)
-  const words = world.at(PercpuRwSemaphoreWords, address)
+  const words = world.at(PercpuRwSemaphoreLayout, address)
   const scenario = (t: Scenario) => {
-    t.name(world.memory, address, PercpuRwSemaphoreWords, 's')
+    t.name(world.memory, address, PercpuRwSemaphoreLayout, 's')
     // Whoever dies between: with readers that are fast, no writer takes them for slow.
     t.invariant(() => assert.ok(words.mode !== 0 || words.state.load() !== SLOW))
     describe(t)
@@ -109,7 +109,7 @@ describe('a lock for many readers', () => {
   it('shows a reader that is fast again what the last writer wrote', async (test) => {
     const world = await withLock(2)
     // As a writer leaves it.
-    const words = world.at(PercpuRwSemaphoreWords, addressOf(world))
+    const words = world.at(PercpuRwSemaphoreLayout, addressOf(world))
     words.state.store(SLOW)
     words.mode = 1
     await check(

@@ -37,14 +37,14 @@ export interface Inside {
 }
 
 export function backendOf(machine: Machine): Inside {
-  const { core } = layerOf(machine).use()
+  const { state } = layerOf(machine).use()
   return {
-    records: () => [...core.records()].map((record) => record * 4),
-    recordBytes: core.geometry.recordWords * 4,
+    records: () => [...state.records()].map((record) => record * 4),
+    recordBytes: state.geometry.recordWords * 4,
     failMapping(after) {
-      if (!(core.backend instanceof MappedBackend)) throw new Error('not mapped')
+      if (!(state.backend instanceof MappedBackend)) throw new Error('not mapped')
       let left = after ?? 0
-      const backend = core.backend as unknown as { beforeMap: (() => void) | undefined }
+      const backend = state.backend as unknown as { beforeMap: (() => void) | undefined }
       backend.beforeMap =
         after === undefined
           ? undefined
@@ -53,9 +53,9 @@ export function backendOf(machine: Machine): Inside {
             }
     },
     addEmptyChunk() {
-      core.words.lock(core.places.root + PercpuRoot.words.lock)
-      createChunk(core)
-      core.words.unlock()
+      state.locked.lock(state.tables.root + PercpuRoot.words.lock)
+      createChunk(state)
+      state.locked.unlock()
     },
   }
 }

@@ -1,4 +1,4 @@
-/** What a counter's `rough` says after the death of one who was folding, while somebody else has the counter locked. */
+/** What a counter's `estimate` says after the death of one who was folding, while somebody else has the counter locked. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { forEachAccess, interrupt, killAt, mem, percpu } from '../support/hooked-percpu.js'
@@ -7,9 +7,9 @@ import { insideOf } from '../support/inside.js'
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
-const { PercpuCounterWords } = await import('../../dist/percpu/layouts.js')
+const { PercpuCounterLayout } = await import('../../dist/percpu/layouts.js')
 
-const { words } = PercpuCounterWords
+const { words } = PercpuCounterLayout
 /** Every so many accesses of the reaper's. */
 const STRIDE = 23
 
@@ -29,14 +29,14 @@ function scene() {
   return { machine, dying, counter, other, holder, lock, low: info.address / 4 + words.low }
 }
 
-describe('the rough value of a counter', () => {
+describe('the estimate of a counter', () => {
   it('is put right by whoever has it locked, if one who folded died before doing so', () => {
     let stale = 0
     forEachAccess((at) => {
       const first = scene()
       if (!killAt(() => first.other.add(100), at, first.dying)) return false
       const committed = mem.load32(first.machine.memory.i32, first.low)
-      if (committed === first.counter.rough) return true
+      if (committed === first.counter.estimate) return true
       forEachAccess((moment) => {
         const { machine, dying, counter, other, holder, lock } = scene()
         killAt(() => other.add(100), at, dying)
@@ -50,7 +50,10 @@ describe('the rough value of a counter', () => {
         holder.unlock()
         const sum = counter.sum()
         if (sum === 100) stale++
-        assert.ok(Math.abs(counter.rough - sum) <= counter.error, `rough ${counter.rough}, sum ${sum}`)
+        assert.ok(
+          Math.abs(counter.estimate - sum) <= counter.maxError,
+          `estimate ${counter.estimate}, sum ${sum}`,
+        )
         return done
       })
       return true

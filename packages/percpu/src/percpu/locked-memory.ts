@@ -12,7 +12,7 @@ import type { Level, Undoable } from '../sync/layer-lock.js'
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, store32 } = mem
 
-export class Words {
+export class LockedMemory {
   readonly memory: Memory
   readonly #level: Level
   #view: I32View
