@@ -9,7 +9,7 @@ const Node = struct('Node', { next: locked(u32, 'list'), value: locked(u32, 'lis
 
 if (isMainThread) {
   const machine = boot({ cpus: 2 })
-  const list = List.at(machine.memory, machine.objects.create('list', { type: 'List', layout: List }))
+  const list = machine.objects.create('list', List)
   const nodes = () => {
     const found = []
     for (let at = list.head; at !== 0; at = Node.at(machine.memory, toAddress(at)).next)
@@ -24,16 +24,16 @@ if (isMainThread) {
     await reaped
     console.log(`round ${round}: a list of ${nodes().length} whole nodes`)
   }
-  const allocated = machine.leaks().map(({ address }) => address)
+  const allocated = machine.heap.allocations().map(({ address }) => address)
   const isSame = allocated.sort().join() === nodes().sort().join()
   console.log('in use:', isSame ? 'only what is linked' : allocated)
-  for (const node of nodes()) machine.free(node)
-  console.log('at the end:', machine.leaks())
+  for (const node of nodes()) machine.heap.free(node)
+  console.log('at the end:', machine.heap.allocations())
 } else {
   const machine = join(workerData)
-  const list = List.at(machine.memory, machine.objects.open('list', { type: 'List', layout: List }))
-  const cache = machine.cache('node', Node)
-  const mutex = machine.mutex('list lock')
+  const list = machine.objects.open('list', List)
+  const cache = machine.heap.cache('node', Node)
+  const mutex = machine.locks.mutex('list lock')
   /** @param {number} value */
   const push = (value) =>
     mutex.run((section) => {

@@ -12,14 +12,14 @@ if (isMainThread) {
   for (const worker of workers) machine.supervise(worker)
   await Promise.all(workers.map((worker) => once(worker, 'message')))
 
-  const outcome = await machine.callFunctionMany(machine.online, 'drop-cache', { argument: 42 })
+  const outcome = await machine.cpus.call(machine.online, 'drop-cache', { argument: 42 })
   // This thread is CPU 0 and has registered nothing; the workers have.
   console.log('ran on', outcome.ran, 'failed on', outcome.failed)
   await Promise.all(workers.map((worker) => worker.terminate()))
 } else {
   const machine = join(workerData)
   const cache = new Map([['answer', 42]])
-  machine.registerFunction('drop-cache', (generation) => {
+  machine.cpus.registerFunction('drop-cache', (generation) => {
     cache.clear()
     console.log(`CPU ${machine.cpu} dropped its cache, generation ${generation}`)
   })

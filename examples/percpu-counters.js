@@ -22,7 +22,7 @@ if (isMainThread) {
   const queue = machine.percpu.alloc(2000) // bare memory: a pointer, the same for all threads
   console.log(
     'copies lie at',
-    machine.possible.map((cpu) => machine.percpu.address(queue, cpu)).length,
+    machine.cpus.possible.map((cpu) => machine.percpu.address(queue, cpu)).length,
     'places',
   )
   machine.percpu.free(queue)

@@ -5,21 +5,26 @@ import { boot, join } from 'percpu'
 
 if (isMainThread) {
   const machine = boot({ cpus: 2 })
-  const before = machine.memblock.report().used
+  const before = machine.heap.memblock.report().used
   for (let round = 1; round <= 3; round++) {
     const worker = new Worker(new URL(import.meta.url), { workerData: machine.handle })
     const { reaped } = machine.supervise(worker)
     await once(worker, 'message')
-    console.log(`round ${round}: online`, machine.online, 'incarnation', machine.cpus()[1]?.incarnation)
+    console.log(
+      `round ${round}: online`,
+      machine.online,
+      'incarnation',
+      machine.cpus.states()[1]?.incarnation,
+    )
     await worker.terminate() // in the middle of its loop
     console.log(`round ${round}: reaped`, await reaped, 'online', machine.online)
   }
-  console.log('memory as before:', machine.memblock.report().used === before)
+  console.log('memory as before:', machine.heap.memblock.report().used === before)
 } else {
   const machine = join(workerData)
   parentPort?.postMessage('ready')
   for (;;) {
-    const address = machine.memblock.alloc({ size: 4096, label: 'scratch' })
-    machine.memblock.free(address)
+    const address = machine.heap.memblock.alloc({ size: 4096, label: 'scratch' })
+    machine.heap.memblock.free(address)
   }
 }

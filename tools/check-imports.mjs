@@ -1,129 +1,143 @@
-// Checks which module of packages/percpu/src may import which. The layers form a straight line:
+// Checks which module of a package may import which.
 //
-//     mem ← layout ← machine ← sync ← alloc ← percpu ← rcu ← paging ← collections
+// 1. No file imports itself, directly or through others: types count too.
+// 2. The folders of src form a straight line. A folder imports only from itself and from folders to its left.
+// 3. Files directly in src are the base: every folder may import them, they import only each other. Some are the top
+//    instead: they import everything to their left, and no folder imports them.
 //
-// 1. A layer (a folder of src) imports only from itself and from layers to its left.
-// 2. Files directly in src, such as errors.ts, are the base: every layer may import them, they import only each other.
-// 3. src/compose.ts, which puts the layers together, and src/index.ts import everything; compose.ts is imported by index.ts
-//    only, and nothing imports index.ts.
+// The library, packages/percpu, has two rules more:
+//
 // 4. The mem layer is imported as `#mem`, never by path, so that one import map can replace it.
 // 5. Nothing else is imported: no package and no `node:` module. Specifiers are string literals.
 //
-//     node tools/check-imports.mjs [source folder]
+//     node tools/check-imports.mjs
 
-import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import ts from 'typescript'
-import { isMain, listFiles, reportProblems, repositoryRoot, segments } from './lib/cli.mjs'
+import { isMain, reportProblems, repositoryRoot, segments } from './lib/cli.mjs'
+import { importCircles } from './lib/import-circles.mjs'
+import { readImports } from './lib/imports.mjs'
 
-export const layers = [
-  ...['mem', 'layout', 'machine', 'cpus', 'bootmem', 'sync', 'watch', 'alloc', 'percpu'],
-  ...['rcu', 'collections', 'paging'],
-]
+/**
+ * The line of folders of the library, from left to right, and the files of its top: each may import those before it.
+ *
+ *     mem ← layout ← machine ← cpus ← bootmem ← sync ← watch ← alloc ← percpu ← rcu ← collections ← paging
+ */
+export const library = {
+  layers: [
+    ...['mem', 'layout', 'machine', 'cpus', 'bootmem', 'sync', 'watch', 'alloc', 'percpu'],
+    ...['rcu', 'collections', 'paging'],
+  ],
+  top: ['compose', 'machine', 'boot', 'index'],
+  isClosed: true,
+}
+
+/** That of the lab, whose base is the trace. It may import packages. */
+export const lab = {
+  layers: [
+    ...['foreign', 'engine', 'mem', 'scenario', 'search', 'oracles', 'report', 'explore', 'testing'],
+    ...['litmus', 'conformance', 'command'],
+  ],
+  top: ['index'],
+  isClosed: false,
+}
+
+/** The rules of each source folder. The console has no line of folders. */
+const packages = {
+  'packages/percpu/src': { ...library, allowsCircles: true },
+  'packages/lab/src': lab,
+  'packages/console/src': undefined,
+}
 
 const base = '(base)'
-const index = '(index)'
-const compose = '(compose)'
 
-/** Checks every source file below `root`; gives the problems found, each with `file`, `line` and `message`. */
-export function checkImports(root) {
-  const problems = []
-  for (const file of listFiles(root, ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs'])) {
-    const layer = layerOf(file)
+/**
+ * Checks the source files below `root`; gives the problems found, each with `file`, `line` and `message`. Without `rules`, only
+ * for circles.
+ */
+export function checkImports(root, rules = undefined) {
+  const files = readImports(root)
+  const circles = rules?.allowsCircles === true ? [] : importCircles(files)
+  return [...(rules === undefined ? [] : checkLine(files, new Line(rules))), ...circles]
+}
+
+function checkLine(files, line) {
+  return files.flatMap(({ file, imports }) => {
+    const layer = line.layerOf(file)
     if (layer === undefined) {
-      problems.push({
-        file,
-        line: 1,
-        message: `folder ${segments(file)[0]} is not one of the layers ${layers.join(', ')}`,
-      })
-      continue
+      const message = `folder ${segments(file)[0]} is not one of the layers ${line.layers.join(', ')}`
+      return [{ file, line: 1, message }]
     }
-    const source = ts.createSourceFile(
-      file,
-      readFileSync(path.join(root, file), 'utf8'),
-      ts.ScriptTarget.Latest,
-      true,
-    )
-    for (const { specifier, position } of importsOf(source)) {
-      const message = judge(file, layer, specifier)
-      const line = source.getLineAndCharacterOfPosition(position).line + 1
-      if (message !== undefined) problems.push({ file, line, message })
-    }
+    return imports
+      .map((one) => ({ file, line: one.line, message: line.judge(layer, one) }))
+      .filter(({ message }) => message !== undefined)
+  })
+}
+
+class Line {
+  constructor({ layers, top, isClosed }) {
+    this.layers = layers
+    this.top = top.map((name) => `(${name})`)
+    this.isClosed = isClosed
   }
-  return problems
-}
 
-/** The layer of a file given relative to src, or undefined for a folder that is no layer. */
-function layerOf(file) {
-  const [first, ...rest] = segments(file)
-  if (rest.length > 0) return layers.includes(first) ? first : undefined
-  if (/^index\.[cm]?[jt]s$/.test(first)) return index
-  return /^compose\.[cm]?[jt]s$/.test(first) ? compose : base
-}
+  /** The layer of a file given relative to src, or undefined for a folder that is no layer. */
+  layerOf(file) {
+    const [first, ...rest] = segments(file)
+    if (rest.length > 0) return this.layers.includes(first) ? first : undefined
+    const name = `(${first.replace(/\.[cm]?[jt]s$/, '')})`
+    return this.top.includes(name) ? name : base
+  }
 
-/** Says what is wrong with one import, or undefined. `specifier` is undefined when it is no string literal. */
-function judge(file, layer, specifier) {
-  if (specifier === undefined) return 'imports by an expression: use a string literal'
-  if (specifier === '#mem')
-    return layer === 'mem' || layer === base || layer === compose
-      ? `#mem may not be imported from ${place(layer)}`
+  /** Says what is wrong with one import of a file of `layer`, or undefined. */
+  judge(layer, { specifier, target }) {
+    if (target === undefined) return this.isClosed ? this.#judgeClosed(layer, specifier) : undefined
+    if (target === '..' || target.startsWith('../'))
+      return `imports '${specifier}', which is outside the source folder`
+    const targetLayer = this.layerOf(target)
+    if (targetLayer === undefined) return `imports '${specifier}' from an unknown layer`
+    if (this.isClosed && targetLayer === 'mem' && layer !== 'mem')
+      return `imports '${specifier}': import the mem layer as '#mem'`
+    return this.#isToTheLeft(targetLayer, layer)
+      ? undefined
+      : `imports '${specifier}': ${this.#reason(layer, targetLayer)}`
+  }
+
+  /** Imports that are not relative. */
+  #judgeClosed(layer, specifier) {
+    if (specifier === undefined) return 'imports by an expression: use a string literal'
+    if (specifier !== '#mem')
+      return `imports '${specifier}': the library imports only its own files and '#mem'`
+    return layer === 'mem' || layer === base
+      ? `#mem may not be imported from ${this.#name(layer)}`
       : undefined
-  if (!specifier.startsWith('./') && !specifier.startsWith('../')) {
-    return `imports '${specifier}': the library imports only its own files and '#mem'`
   }
-  const target = path.posix.normalize(path.posix.join(path.posix.dirname(file), specifier))
-  if (target === '..' || target.startsWith('../'))
-    return `imports '${specifier}', which is outside the source folder`
-  const targetLayer = layerOf(target)
-  if (targetLayer === index) return `imports '${specifier}': nothing imports the index`
-  if (targetLayer === undefined) return `imports '${specifier}' from an unknown layer`
-  if (targetLayer === 'mem' && layer !== 'mem')
-    return `imports '${specifier}': import the mem layer as '#mem'`
-  if (targetLayer === compose && layer !== index)
-    return `imports '${specifier}': only the index imports compose`
-  if (layer === index || layer === compose || targetLayer === base || targetLayer === layer) return undefined
-  if (layer === base) return `imports '${specifier}': base files import no layer`
-  if (layers.indexOf(targetLayer) < layers.indexOf(layer)) return undefined
-  return `imports '${specifier}': ${targetLayer} comes after ${layer} in the line of layers`
-}
 
-function place(layer) {
-  if (layer === compose) return 'compose'
-  return layer === base ? 'a base file' : `the ${layer} layer`
-}
+  #isToTheLeft(targetLayer, layer) {
+    const { layers, top } = this
+    if (top.includes(targetLayer)) return top.indexOf(targetLayer) < top.indexOf(layer)
+    if (top.includes(layer) || targetLayer === base || targetLayer === layer) return true
+    return layer !== base && layers.indexOf(targetLayer) < layers.indexOf(layer)
+  }
 
-/** Every module specifier of a file: static and dynamic imports, re-exports, import types, require, references. */
-export function importsOf(source) {
-  const found = []
-  const add = (node) => {
-    const literal = node !== undefined && ts.isStringLiteralLike(node)
-    found.push({
-      specifier: literal ? node.text : undefined,
-      position: node === undefined ? 0 : node.getStart(source),
-    })
+  #reason(layer, targetLayer) {
+    if (this.top.includes(targetLayer))
+      return `${this.#name(layer)} does not import ${this.#name(targetLayer)}`
+    if (layer === base) return 'base files import no layer'
+    return `${targetLayer} comes after ${layer} in the line of layers`
   }
-  const visit = (node) => {
-    if ((ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) && node.moduleSpecifier)
-      add(node.moduleSpecifier)
-    else if (ts.isExternalModuleReference(node)) add(node.expression)
-    else if (ts.isImportTypeNode(node))
-      add(ts.isLiteralTypeNode(node.argument) ? node.argument.literal : node.argument)
-    else if (ts.isCallExpression(node) && isImportCall(node)) add(node.arguments[0])
-    ts.forEachChild(node, visit)
-  }
-  visit(source)
-  for (const reference of [...source.referencedFiles, ...source.typeReferenceDirectives]) {
-    found.push({ specifier: reference.fileName, position: reference.pos })
-  }
-  return found
-}
 
-function isImportCall(call) {
-  const callee = call.expression
-  return callee.kind === ts.SyntaxKind.ImportKeyword || (ts.isIdentifier(callee) && callee.text === 'require')
+  #name(layer) {
+    if (this.top.includes(layer)) return layer.slice(1, -1)
+    return layer === base ? 'a base file' : `the ${layer} layer`
+  }
 }
 
 if (isMain(import.meta.url)) {
-  const root = path.resolve(process.argv[2] ?? path.join(repositoryRoot, 'packages/percpu/src'))
-  reportProblems('imports', checkImports(root), 'every import follows the line of layers')
+  const problems = Object.entries(packages).flatMap(([folder, rules]) =>
+    checkImports(path.join(repositoryRoot, folder), rules).map((problem) => ({
+      ...problem,
+      file: `${folder}/${problem.file}`,
+    })),
+  )
+  reportProblems('imports', problems, 'every import follows its line of layers, without circles')
 }

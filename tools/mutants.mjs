@@ -7,13 +7,14 @@
 // execution. The run fails if a mutant survives, does not apply, does not compile (so that no mutant dies of a typing error), or
 // if a test does not pass without a mutant.
 
-import { spawn } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { createCompiler } from './lib/compile.mjs'
 import { isMain, reportProblems, repositoryRoot } from './lib/cli.mjs'
+import { inLanes } from './lib/lanes.mjs'
 import { mutatedText, readRegistry } from './lib/mutant-registry.mjs'
-import { copyWorkspace } from './lib/workspace-copy.mjs'
+import { runTestFile } from './lib/test-process.mjs'
+import { compiledTest } from './run-tests.mjs'
 
 /**
  * Runs the mutants of the registry below `root` whose names contain `only`, `lanes` at a time. Gives the kill table and
@@ -86,59 +87,16 @@ function testKey({ killedBy, testName }) {
   return `${killedBy} ${testName ?? ''}`
 }
 
-/** Works through `jobs` with a copy of the workspace for each lane. */
-async function inLanes(root, lanes, jobs, work) {
-  const waiting = [...jobs]
-  const lane = async () => {
-    const copy = copyWorkspace(root)
-    try {
-      for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) await work(copy, job)
-    } finally {
-      copy.remove()
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(lanes, jobs.length) }, lane))
-}
-
-function runTest(directory, { killedBy, testName, seconds }) {
-  const file = killedBy.replace(/^(packages\/[^/]+)\/test\//, '$1/dist-test/').replace(/\.ts$/, '.js')
-  const options = testName === undefined ? [] : [`--test-name-pattern=${testName}`]
-  const start = performance.now()
-  const child = spawn(process.execPath, [...options, file], {
-    cwd: directory,
-    // In a process group of its own, so that a time-out also ends what the test started.
-    detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, NODE_TEST_CONTEXT: '' },
-  })
-  let output = ''
+async function runTest(directory, { killedBy, testName, seconds }) {
   let execution
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text) => {
-      execution = firstExecution(output.slice(-100) + text, execution)
-      output = (output + text).slice(-4000)
-    })
-  }
-  let timedOut = false
-  const timer = setTimeout(() => {
-    timedOut = true
-    process.kill(-child.pid, 'SIGKILL')
-  }, seconds * 1000)
-  return new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', (code, signal) => {
-      clearTimeout(timer)
-      const how = timedOut
-        ? `no end within ${seconds} s`
-        : code === 0
-          ? 'passed'
-          : signal === null
-            ? 'test failed'
-            : signal
-      const milliseconds = Math.round(performance.now() - start)
-      resolve({ killed: code !== 0, how, milliseconds, output, execution })
-    })
+  const outcome = await runTestFile(directory, compiledTest(killedBy), {
+    seconds,
+    nodeOptions: testName === undefined ? [] : [`--test-name-pattern=${testName}`],
+    onOutput: (text) => {
+      execution = firstExecution(text, execution)
+    },
   })
+  return { ...outcome, execution }
 }
 
 /** The number of the execution in which an exploration failed, as the lab says it: the lowest in `text`, or `known`. */

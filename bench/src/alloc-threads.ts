@@ -11,7 +11,7 @@ const AT_ONCE = 16
 
 export const allocateAndFree: MakeLoop<HeapThread> = ({ handle, bytes }) => {
   const machine = join(handle)
-  const cache = machine.cache('shared', { size: bytes, align: 8, hash: 0 })
+  const cache = machine.heap.cache('shared', { size: bytes, align: 8, hash: 0 })
   const own = new Float64Array(AT_ONCE)
   return (count) => {
     for (let done = 0; done < count; done += AT_ONCE) {

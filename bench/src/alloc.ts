@@ -11,7 +11,7 @@ const shape = { size: BYTES, align: 8, hash: 0 }
 const PEER = '@thi.ng/malloc, malloc, free'
 
 const machine = boot({ memory: '256 MiB', cpus: 2 })
-const cache = machine.cache('bench', shape)
+const cache = machine.heap.cache('bench', shape)
 const pool = new MemPool({ size: 64 * 2 ** 20 })
 
 const one: Suite = {
@@ -40,9 +40,9 @@ const one: Suite = {
       measure: perOperation((count) => {
         let sum = 0
         for (let i = 0; i < count; i++) {
-          const address = machine.alloc(BYTES)
+          const address = machine.heap.alloc(BYTES)
           sum ^= address
-          machine.free(address)
+          machine.heap.free(address)
         }
         return sum
       }),
@@ -101,8 +101,8 @@ const replacingSuite: Suite = {
       compareWith: PEER,
       measure: perOperation(
         replacing(
-          () => machine.alloc(BYTES),
-          (address) => machine.free(address),
+          () => machine.heap.alloc(BYTES),
+          (address) => machine.heap.free(address),
         ),
       ),
     },
@@ -160,8 +160,8 @@ const MILLION = 1_000_000
 /** Bytes that are not the objects', in percent of theirs: free objects in slabs, tags, headers, and the descriptors of the pages. */
 function ourOverhead(): number {
   const fresh = boot({ memory: '128 MiB', cpus: 1 })
-  const objects = fresh.cache('objects', shape)
-  const used = (): number => fresh.heapReport().zones.reduce((sum, { total, free }) => sum + total - free, 0)
+  const objects = fresh.heap.cache('objects', shape)
+  const used = (): number => fresh.heap.report().zones.reduce((sum, { total, free }) => sum + total - free, 0)
   const before = used()
   for (let i = 0; i < MILLION; i++) objects.allocate()
   const pages = used() - before

@@ -3,10 +3,10 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { join, type MachineHandle } from 'percpu'
 
 const machine = join(workerData as MachineHandle)
-machine.onRing(0, () => {
-  machine.ring(0, 0)
+machine.cpus.onRing(0, () => {
+  machine.cpus.ring(0, 0)
 })
-machine.registerFunction('nothing', () => undefined)
+machine.cpus.registerFunction('nothing', () => undefined)
 parentPort?.on('message', (message) => {
   parentPort?.postMessage(message)
 })

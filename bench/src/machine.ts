@@ -51,7 +51,7 @@ class Group {
   private constructor(machine: Machine, workers: readonly Worker[]) {
     this.machine = machine
     this.workers = workers
-    machine.onRing(0, () => {
+    machine.cpus.onRing(0, () => {
       this.#rung()
     })
   }
@@ -73,7 +73,7 @@ class Group {
   ringAndBack(): Promise<void> {
     return new Promise((resolve) => {
       this.#rung = resolve
-      this.machine.ring(1, 0)
+      this.machine.cpus.ring(1, 0)
     })
   }
 
@@ -129,9 +129,9 @@ const roundTrips = groupSuite(
     {
       name: 'callFunctionMany, waiting',
       role: 'ours',
-      measure: sequential(() => group().machine.callFunctionMany(1, 'nothing')),
+      measure: sequential(() => group().machine.cpus.call(1, 'nothing')),
     },
-    { name: 'synchronize', role: 'ours', measure: sequential(() => group().machine.synchronize()) },
+    { name: 'synchronize', role: 'ours', measure: sequential(() => group().machine.rcu.synchronize()) },
     {
       name: 'postMessage, and postMessage back',
       role: 'peer',
@@ -142,7 +142,7 @@ const roundTrips = groupSuite(
 
 const Cell = struct('Cell', { value: atomic(i32) })
 const local = boot({ cpus: 8 })
-local.objects.create('cell', { type: 'Cell', layout: Cell })
+local.objects.create('cell', Cell)
 const slowPaths: Suite = {
   title: 'boot memory and names',
   unit: 'ns',
@@ -154,8 +154,8 @@ const slowPaths: Suite = {
       measure: perOperation((count) => {
         let sum = 0
         for (let i = 0; i < count; i++) {
-          const address = local.memblock.alloc({ size: 4096, zero: false })
-          local.memblock.free(address)
+          const address = local.heap.memblock.alloc({ size: 4096, zero: false })
+          local.heap.memblock.free(address)
           sum += address
         }
         return sum
@@ -166,7 +166,7 @@ const slowPaths: Suite = {
       role: 'ours',
       measure: perOperation((count) => {
         let sum = 0
-        for (let i = 0; i < count; i++) sum += local.objects.open('cell', { type: 'Cell', layout: Cell })
+        for (let i = 0; i < count; i++) sum += local.objects.open('cell', Cell).address
         return sum
       }),
     },

@@ -21,7 +21,7 @@ export const addCounter: MakeLoop<Counted> = ({ handle }) => {
   const counter = join(handle).percpu.counter('counter')
   return (count) => {
     for (let i = 0; i < count; i++) counter.add(1)
-    return counter.rough
+    return counter.estimate
   }
 }
 

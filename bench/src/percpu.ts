@@ -17,7 +17,7 @@ const number = machine.percpu.i32()
 const counter = machine.percpu.counter('bench')
 const { i32: view } = machine.memory
 const bare = new Int32Array(new SharedArrayBuffer(4096))
-const word = machine.memblock.alloc({ size: 64 }) / 4
+const word = machine.heap.memblock.alloc({ size: 64 }) / 4
 
 const TYPED = 'typed array'
 const local: Suite = {
@@ -70,7 +70,7 @@ const together: Suite = {
     const module = new URL('./percpu-threads.js', import.meta.url)
     const open = (name: string): Promise<Threads> => {
       const shared = boot({ cpus: 3 })
-      const data: Counted = { handle: shared.handle, word: shared.memblock.alloc({ size: 64 }) / 4 }
+      const data: Counted = { handle: shared.handle, word: shared.heap.memblock.alloc({ size: 64 }) / 4 }
       return Threads.open(module, name, 2, data)
     }
     threads = {

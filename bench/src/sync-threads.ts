@@ -11,7 +11,7 @@ export interface Contended {
 
 export const lockMutex: MakeLoop<Contended> = ({ handle, word }) => {
   const machine = join(handle)
-  const mutex = machine.mutex('contended')
+  const mutex = machine.locks.mutex('contended')
   const { i32 } = machine.memory
   return (count) => {
     for (let i = 0; i < count; i++) {

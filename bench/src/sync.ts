@@ -10,9 +10,9 @@ import { Threads } from './harness/threads.js'
 import type { Contended } from './sync-threads.js'
 
 const machine = boot({ cpus: 1, journal: 4096 })
-const mutex = machine.mutex('uncontended')
+const mutex = machine.locks.mutex('uncontended')
 const { i32 } = machine.memory
-const words = machine.memblock.alloc({ size: 16384 }) / 4
+const words = machine.heap.memblock.alloc({ size: 16384 }) / 4
 
 /** V8's own mutex, behind a flag of the process: nanoseconds, measured in a child. */
 const v8Mutex: Measure = ({ roundTime }) => {
@@ -93,12 +93,12 @@ const contended: Suite = {
   take: 'median',
   setUp: async () => {
     const shared = boot({ cpus: 3 })
-    shared.mutex('contended')
-    const data: Contended = { handle: shared.handle, word: shared.memblock.alloc({ size: 128 }) / 4 }
+    shared.locks.mutex('contended')
+    const data: Contended = { handle: shared.handle, word: shared.heap.memblock.alloc({ size: 128 }) / 4 }
     const module = new URL('./sync-threads.js', import.meta.url)
     ours = await Threads.open(module, 'lockMutex', 2, data)
     const bare = boot({ cpus: 3 })
-    const bareData: Contended = { handle: bare.handle, word: bare.memblock.alloc({ size: 128 }) / 4 }
+    const bareData: Contended = { handle: bare.handle, word: bare.heap.memblock.alloc({ size: 128 }) / 4 }
     spin = await Threads.open(module, 'spinPair', 2, bareData)
   },
   rows: [

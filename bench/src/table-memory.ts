@@ -14,7 +14,7 @@ const [kind, count, image] = process.argv.slice(2) as [TableKind, string, string
 const machine = boot({ memory: '64 MiB', cpus: 8 })
 if (kind === 'shared') {
   const { size } = statSync(image)
-  const address = machine.memblock.alloc({ size, zero: false })
+  const address = machine.heap.memblock.alloc({ size, zero: false })
   // Bit by bit, as a loader that has ended leaves no second copy either.
   const piece = new Uint8Array(64 * 1024)
   const file = openSync(image, 'r')

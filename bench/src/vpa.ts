@@ -11,10 +11,10 @@ function work(): number {
 
 const quiet = boot({ cpus: 1 })
 const traced = boot({ cpus: 1 })
-traced.trace(0, TRACE_WORK)
+traced.watch.trace(0, TRACE_WORK)
 const rung = boot({ cpus: 1 })
 const tracedRung = boot({ cpus: 1 })
-tracedRung.trace(0, TRACE_DOORBELLS)
+tracedRung.watch.trace(0, TRACE_DOORBELLS)
 
 /** A function for each row, so that none sees what another one's machine is like. */
 function labelled(make: (machine: Machine) => (count: number) => number, machine: Machine): Measure {
@@ -74,10 +74,10 @@ const workSuite: Suite = {
 }
 
 function ringAndAnswer(machine: Machine): Measure {
-  machine.onRing(0, () => void work())
+  machine.cpus.onRing(0, () => void work())
   return perOperation((count) => {
     for (let i = 0; i < count; i++) {
-      machine.ring(0, 0)
+      machine.cpus.ring(0, 0)
       machine.poll()
     }
     return count
@@ -110,7 +110,7 @@ const inspectSuite: Suite = {
       role: 'ours',
       measure: perOperation((count) => {
         let sum = 0
-        for (let i = 0; i < count; i++) sum += seen.inspect().cpus.length
+        for (let i = 0; i < count; i++) sum += seen.watch.inspect().cpus.length
         return sum
       }),
     },

@@ -4,8 +4,9 @@ import path from 'node:path'
 import ts from 'typescript'
 
 /**
- * Makes a compiler for the packages below `root`. `compile(file, text)` type-checks `file` (relative to root) as if it
- * held `text`, and gives `{ output, js }` with the path of its JavaScript relative to root, or `{ errors }`.
+ * Makes a compiler for the packages below `root`. `compile(file, text)` type-checks `file`
+ * (relative to root) as if it held `text`. It gives `{ output, js }` with the path of its JavaScript
+ * relative to root, or `{ errors }`. With `{ check: false }` it only looks at the syntax.
  */
 export function createCompiler(root) {
   const services = new Map()
@@ -15,7 +16,8 @@ export function createCompiler(root) {
     if (!services.has(config)) services.set(config, createService(config))
     return services.get(config)
   }
-  return (file, text) => compileWith(serviceOf(file), root, path.join(root, file), text)
+  return (file, text, { check = true } = {}) =>
+    compileWith(serviceOf(file), root, path.join(root, file), text, check)
 }
 
 function createService(config) {
@@ -44,11 +46,12 @@ function createService(config) {
   return { service: ts.createLanguageService(host), changed }
 }
 
-function compileWith({ service, changed }, root, file, text) {
+function compileWith({ service, changed }, root, file, text, check) {
   changed.file = file
   changed.text = text
   changed.version++
-  const diagnostics = [...service.getSyntacticDiagnostics(file), ...service.getSemanticDiagnostics(file)]
+  const syntactic = service.getSyntacticDiagnostics(file)
+  const diagnostics = check ? [...syntactic, ...service.getSemanticDiagnostics(file)] : syntactic
   if (diagnostics.length > 0) {
     return { errors: diagnostics.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, ' ')) }
   }

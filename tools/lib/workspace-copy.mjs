@@ -19,21 +19,19 @@ import path from 'node:path'
 const skipped = ['node_modules', 'src', '.git']
 
 /**
- * Copies every package below `root`/packages, without sources, to a temporary directory. Third-party modules are links
- * to the originals; the workspace's own packages (`node_modules/percpu`) are links to the copies, so that an import of
- * `percpu` from a copied test finds the copied library.
+ * Copies what lies below `root`, without sources, to a temporary directory. Third-party modules are
+ * links to the originals; the workspace's own packages (`node_modules/percpu`) are links to the
+ * copies, so that an import of `percpu` from a copied test finds the copied library.
  */
 export function copyWorkspace(root) {
   const original = realpathSync(root)
   const copy = realpathSync(mkdtempSync(path.join(os.tmpdir(), 'percpu-mutant-')))
-  const packages = readdirSync(path.join(original, 'packages')).map((name) => `packages/${name}`)
-  for (const directory of packages) {
-    cpSync(path.join(original, directory), path.join(copy, directory), {
-      recursive: true,
-      filter: (source) => !skipped.includes(path.basename(source)),
-    })
+  const isCopied = (source) => !skipped.includes(path.basename(source))
+  for (const name of readdirSync(original).filter(isCopied)) {
+    cpSync(path.join(original, name), path.join(copy, name), { recursive: true, filter: isCopied })
   }
-  for (const directory of ['', ...packages]) linkModules(original, copy, directory)
+  const packages = readdirSync(path.join(original, 'packages')).map((name) => `packages/${name}`)
+  for (const directory of ['', 'bench', 'examples', ...packages]) linkModules(original, copy, directory)
   return {
     path: copy,
     /** Replaces one file; gives a function that puts the original text back. */
@@ -66,7 +64,7 @@ function linkScope(original, copy, from, to) {
 
 function linkModule(original, copy, from, to) {
   const target = realpathSync(from)
-  const inPackages = path.relative(path.join(original, 'packages'), target)
-  const isWorkspace = lstatSync(from).isSymbolicLink() && !inPackages.startsWith('..')
-  symlinkSync(isWorkspace ? path.join(copy, 'packages', inPackages) : target, to)
+  const inWorkspace = path.relative(original, target)
+  const isWorkspace = lstatSync(from).isSymbolicLink() && !/^\.\.|^node_modules/.test(inWorkspace)
+  symlinkSync(isWorkspace ? path.join(copy, inWorkspace) : target, to)
 }

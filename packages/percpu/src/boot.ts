@@ -1,28 +1,21 @@
-import { createBuffer, openMemory, storeAtomic32, storeF64, storeU32, type Memory } from '#mem'
+/** `boot` and `join`: how a thread becomes a CPU of a machine. */
+import { createBuffer, openMemory, type Memory } from '#mem'
+import { attachLayers, type LayerOptions } from './compose.js'
+import { OwnCpu, type JoinOptions } from './cpus/own-cpu.js'
 import { ArgumentError } from './errors.js'
-import { shown } from './machine/check.js'
-import { unixTime } from './machine/clock.js'
-import { CpuTable } from './cpus/cpu-table.js'
-import { chooseDoorbellMode, type DoorbellMode } from './cpus/doorbell.js'
-import { AlreadyJoinedError, UnsupportedError } from './machine/errors.js'
-import { Cpu, FLAG_MMU, FLAG_SMP, Header, layoutHash } from './machine/layouts.js'
-import { FORMAT_VERSION, MAGIC, MAX_CPUS, MAX_MEMORY, MAX_NODES, UNIT } from './machine/limits.js'
-import type { MachineParts } from './machine.js'
-import { Memblock } from './bootmem/memblock.js'
-import { openHandle, planMap, readMap, type MachineHandle, type MemoryMap } from './machine/memory-map.js'
-import { threadKey } from './machine/platform.js'
-import { nextIncarnation } from './machine/token.js'
+import { Machine } from './machine.js'
+import { checkFlag, checkOptions, shown, type OptionNames } from './machine/check.js'
+import { UnsupportedError } from './machine/errors.js'
+import { makeHandle, openHandle, type MachineHandle } from './machine/handle.js'
+import { MAX_CPUS, MAX_MEMORY, MAX_NODES, UNIT } from './machine/limits.js'
+import { planMap, readMap, writeHeader, type MemoryMap } from './machine/memory-map.js'
 import { parseSize } from './machine/size.js'
-import { VpaRegistry } from './watch/vpa-registry.js'
 
-export interface JoinOptions {
-  /** How this thread hears its doorbell. Default: `'waitAsync'` where the engine has `Atomics.waitAsync`, else `'port'`. */
-  readonly doorbell?: DoorbellMode
-  /** @internal Stands for another thread, in tests that run several CPUs on one. */
-  readonly thread?: number
-}
-export interface MachineOptions extends JoinOptions {
-  /** Bytes, or text such as `'1 GiB'`; at most 8 GiB. Committed by the OS as it is touched. Default 64 MiB. */
+export interface BootOptions extends JoinOptions, LayerOptions {
+  /**
+   * Bytes, or text such as `'1 GiB'`; at most 8 GiB. Committed by the OS as it is touched. Default
+   * 64 MiB.
+   */
   readonly memory?: number | string
   /** Possible CPUs, the calling thread included: 1 to 256. Default 8, or 1 without `smp`. */
   readonly cpus?: number
@@ -32,106 +25,74 @@ export interface MachineOptions extends JoinOptions {
   readonly smp?: boolean
   /** False: a machine without page tables; per-CPU memory is contiguous. Default true. */
   readonly mmu?: boolean
-  /** @internal Zeroed memory to take instead of allocating it, for explorations, which need it to be there before. */
+  /** @internal Zeroed memory to take instead of allocating it, for explorations. */
   readonly buffer?: SharedArrayBuffer
 }
 
-/** Makes the machine object, with its layers, of a thread whose CPU is claimed. src/compose.ts */
-export type MakeMachine<Machine> = (parts: MachineParts) => Machine
+/** What `boot` takes; the record has every option, so that none is forgotten here. */
+const bootOptions: OptionNames<BootOptions> = {
+  memory: true,
+  cpus: true,
+  nodes: true,
+  smp: true,
+  mmu: true,
+  debugHeap: true,
+  journal: true,
+  doorbell: true,
+  percpu: true,
+  thread: true,
+  buffer: true,
+}
 
-/** `boot` without the layers above. */
-export function bootMachine<Machine>(options: MachineOptions, make: MakeMachine<Machine>): Machine {
-  const map = planMap(checkOptions(options))
-  if (map.firstUnit >= map.units) {
-    throw new ArgumentError(
-      `memory: ${map.units * UNIT} bytes are too few; the structures of ${map.cpus} CPUs alone take ${map.firstUnit * UNIT}`,
-      { memory: map.units * UNIT, minimum: (map.firstUnit + 1) * UNIT },
-    )
-  }
+/**
+ * Makes a machine; the calling thread becomes its CPU 0, online.
+ *
+ * @throws ArgumentError for options out of range or contradicting each other; UnsupportedError where
+ *   there is no SharedArrayBuffer, or not enough address space for one of this size.
+ */
+export function boot(options: BootOptions = {}): Machine {
+  checkOptions('boot', options, bootOptions, ['thread', 'buffer'])
+  checkOptions('percpu of boot', options.percpu, { unit: true, reserved: true })
+  for (const name of ['smp', 'mmu', 'debugHeap'] as const) checkFlag(name, options[name])
+  const map = plan(options)
   const buffer = options.buffer ?? allocate(map.units * UNIT)
   const memory = openMemory(buffer)
   writeHeader(memory, map)
-  return make(claim(memory, map, buffer, options, true))
+  return comeOnline(buffer, memory, map, options, options)
 }
 
-/** `join` without the layers above. */
-export function joinMachine<Machine>(
-  handle: MachineHandle,
-  options: JoinOptions,
-  make: MakeMachine<Machine>,
-): Machine {
+/**
+ * Makes the calling thread a CPU of the machine behind `handle`: the lowest free number comes online.
+ *
+ * @throws BadHandleError, VersionMismatchError, TruncatedBufferError, ForeignBufferError,
+ *   AlreadyJoinedError, NoFreeCpuError; ArgumentError for an option that there is not.
+ */
+export function join(handle: MachineHandle, options: JoinOptions = {}): Machine {
+  checkOptions('join', options, { doorbell: true, thread: true }, ['thread'])
   const memory = openHandle(handle)
-  const map = readMap(memory)
-  const table = new CpuTable(memory, map)
-  const key = options.thread ?? threadKey
-  const own = table.select((cpu) => table.thread(cpu) === key)
-  if (own.length > 0) {
-    throw new AlreadyJoinedError(
-      `this thread already is CPU ${own[0]} of this machine: use its machine object`,
-      { cpu: own[0] },
-    )
-  }
-  return make(claim(memory, map, handle.buffer, options, false))
+  return comeOnline(handle.buffer, memory, readMap(memory), options)
 }
 
-function claim(
+/** `layerOptions`: at boot. */
+function comeOnline(
+  buffer: SharedArrayBuffer,
   memory: Memory,
   map: MemoryMap,
-  buffer: SharedArrayBuffer,
   options: JoinOptions,
-  isBoot: boolean,
-): MachineParts {
-  const table = new CpuTable(memory, map)
-  const key = options.thread ?? threadKey
-  const mode = chooseDoorbellMode(options.doorbell)
-  const cpu = table.claim(key)
-  table.setState(cpu, nextIncarnation(table.incarnation(cpu)), 'starting')
-  return {
-    memory,
-    publish: isBoot ? () => publish(memory) : undefined,
-    map,
-    cpu,
-    key,
-    mode,
-    handle: { type: 'percpu.machine', version: FORMAT_VERSION, layoutHash, buffer },
-    supervisorMemory: openMemory(buffer),
+  layerOptions?: LayerOptions,
+): Machine {
+  const own = new OwnCpu(memory, map, options)
+  try {
+    const layers = attachLayers(own, layerOptions)
+    return new Machine(own, layers, makeHandle(buffer), openMemory(buffer))
+  } catch (error) {
+    own.giveUp()
+    throw error
   }
 }
 
-function writeHeader(memory: Memory, map: MemoryMap): void {
-  const { words } = Header
-  const fields = {
-    magic: MAGIC,
-    version: FORMAT_VERSION,
-    layoutHash,
-    units: map.units,
-    id: map.id,
-    cpus: map.cpus,
-    nodes: map.nodes,
-    flags: (map.smp ? FLAG_SMP : 0) | (map.mmu ? FLAG_MMU : 0),
-    cpuTable: (map.cpuTable * 4) / UNIT,
-    callTable: (map.callTable * 4) / UNIT,
-    regionTables: (map.regionTables * 4) / UNIT,
-  }
-  for (const [name, value] of Object.entries(fields))
-    storeU32(memory.u32, words[name as keyof typeof fields], value)
-  storeF64(memory.f64, Header.offsets.epoch / 8, unixTime())
-  const table = new CpuTable(memory, map)
-  for (let cpu = 0; cpu < map.cpus; cpu++) {
-    storeU32(memory.u32, table.record(cpu) + Cpu.words.node, Math.floor((cpu * map.nodes) / map.cpus))
-  }
-  const memblock = new Memblock(memory, map, 0, 0)
-  memblock.initialise()
-  new VpaRegistry(table).allocate(memblock)
-}
-
-function publish(memory: Memory): void {
-  // A(header.ready) publishes the header page, the tables and the layers' named objects; pairs with B in openHandle: all
-  // published words are immutable from here on. Mutant: machine/ready-first.
-  storeAtomic32(memory.i32, Header.words.ready, 1)
-}
-
-function checkOptions(options: MachineOptions): Parameters<typeof planMap>[0] {
+/** @throws ArgumentError */
+function plan(options: BootOptions): MemoryMap {
   const { smp = true, mmu = true, nodes = 1 } = options
   const cpus = options.cpus ?? (smp ? 8 : 1)
   const memory = parseSize(options.memory ?? '64 MiB', 'memory')
@@ -144,14 +105,15 @@ function checkOptions(options: MachineOptions): Parameters<typeof planMap>[0] {
       smp,
     })
   }
-  return {
-    cpus,
-    nodes,
-    smp,
-    mmu,
-    units: Math.ceil(memory / UNIT),
-    id: 1 + Math.floor(Math.random() * (2 ** 32 - 1)),
-  }
+  const id = 1 + Math.floor(Math.random() * (2 ** 32 - 1))
+  const map = planMap({ cpus, nodes, smp, mmu, units: Math.ceil(memory / UNIT), id })
+  if (map.firstUnit < map.units) return map
+  const bytes = map.units * UNIT
+  const least = map.firstUnit * UNIT
+  throw new ArgumentError(
+    `memory: ${bytes} bytes are too few; the structures of ${cpus} CPUs alone take ${least}`,
+    { memory: bytes, minimum: least + UNIT },
+  )
 }
 
 function checkRange(what: string, value: number, low: number, high: number): void {

@@ -1,20 +1,48 @@
+/** The errors that percpu throws on purpose, and how they are told from others. */
+
+/** On every error of percpu: the names of its class and of those above it. Shared by all copies. */
+const brand = Symbol.for('percpu.error')
+
 /**
  * The base of every error that percpu throws on purpose.
  *
- * Each subclass has a literal `code` (documented in docs/errors.md with what to do), carries the values it speaks of
- * as `details`, and wraps what led to it as `cause`.
+ * Each subclass has a literal `code`, which docs/errors.md lists with what to do. It carries the
+ * values that it speaks of as `details`, and what led to it as `cause`.
+ *
+ * `instanceof` tells a class by its name, not by its identity: an error is recognised by another
+ * copy of the package too, such as one that another dependency brought along. Where a minifier renames
+ * classes, compare `code`.
  */
 export abstract class PercpuError extends Error {
   /** A stable, literal identifier such as `'PERCPU_NO_FREE_CPU'`. */
   abstract readonly code: string
-  /** The values that the message names: addresses, CPUs, fields, what was expected and what was found. */
+  /**
+   * The values that the message names: addresses, CPUs, fields, the expected value and the one that
+   * was found.
+   */
   readonly details: Readonly<Record<string, unknown>>
 
   constructor(message: string, details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
     super(message, options)
     this.name = new.target.name
     this.details = details
+    Object.defineProperty(this, brand, { value: classNames(new.target) })
   }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    const names = (value as { readonly [brand]?: unknown } | null | undefined)?.[brand]
+    return Array.isArray(names) && names.includes(this.name)
+  }
+}
+
+/** The class and those above it, up to the base. */
+function classNames(target: object): readonly string[] {
+  const names: string[] = []
+  for (let each: unknown = target; typeof each === 'function' && each !== Error;) {
+    names.push(each.name)
+    each = Object.getPrototypeOf(each)
+  }
+  return names
 }
 
 /** An argument has the wrong type, is out of range, or contradicts another one. Nothing was changed. */

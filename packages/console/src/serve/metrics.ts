@@ -57,7 +57,7 @@ export class Metrics {
       gauge.set(table.summary().size)
     })
     this.#gauge('percpu_memory_bytes', 'Memory of the machine', ['state'], (gauge) => {
-      const { used, free } = machine.memblock.report()
+      const { used, free } = machine.heap.memblock.report()
       gauge.set({ state: 'used' }, used)
       gauge.set({ state: 'free' }, free)
     })

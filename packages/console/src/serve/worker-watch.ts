@@ -41,7 +41,7 @@ export class WorkerWatch {
     this.#machine = machine
     const interval = Math.max(1, Math.min(HEARTBEAT, Math.floor(patience / 2)))
     this.#limit = Math.ceil(patience / interval)
-    const monitor = machine.monitor({ interval })
+    const monitor = machine.watch.monitor({ interval })
     monitor.on('blocked', (event) => this.#isBlocked(event))
     monitor.on('recovered', ({ cpu, blockedFor }) => this.#hasRecovered(cpu, blockedFor))
     monitor.on('died', (event) => this.#died(event))
@@ -89,7 +89,7 @@ export class WorkerWatch {
 
   /** Whether it has answered since the last heartbeat, which the monitor tells at its next one. */
   #answered(cpu: number): boolean {
-    const { cpus } = this.#machine.inspect({ dispatches: 0 })
+    const { cpus } = this.#machine.watch.inspect({ dispatches: 0 })
     return cpus.find((candidate) => candidate.cpu === cpu)?.silentFor === undefined
   }
 }

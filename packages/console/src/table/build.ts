@@ -231,7 +231,7 @@ class TableImage {
 
   /** Allocates the region, writes all of it, and returns its address. */
   write(machine: Machine, fields: Partial<Record<HeaderField, number>>): number {
-    const address = machine.memblock.alloc({ size: this.#end, label: 'asn table', zero: false })
+    const address = machine.heap.memblock.alloc({ size: this.#end, label: 'asn table', zero: false })
     const { memory } = machine
     const store = (field: HeaderField, value: number) =>
       storeU32(memory.u32, address / 4 + TableHeader.words[field], value)

@@ -79,6 +79,3 @@ export const TableHeader = struct(
   },
   { align: UNIT },
 )
-
-/** What the directory of named objects knows the root by. */
-export const rootSpec = { type: 'address-table', layout: TableRoot } as const

@@ -2,21 +2,21 @@
  * The one word through which all threads find the current table.
  *
  * Guarantees: a thread that follows `current` reads one complete table, until it returns to its event loop or polls; the table it read
- * stays in place that long, because the old one is freed only after `machine.synchronize()`.
+ * stays in place that long, because the old one is freed only after `machine.rcu.synchronize()`.
  * Progress: readers are wait-free, one atomic load per synchronous stretch; there is one publisher.
  */
 import type { Machine } from 'percpu'
 import { loadAtomic32, storeAtomic32, type Memory } from 'percpu/mem'
-import { rootSpec, TableRoot, UNIT } from './layout.js'
+import { TableRoot, UNIT } from './layout.js'
 
 /** Makes the named root, without a table, or finds it. Returns its address. */
 export function createRoot(machine: Machine, name: string): number {
-  return machine.objects.openOrCreate(name, rootSpec)
+  return machine.objects.openOrCreate(name, TableRoot).address
 }
 
 /** Finds the named root. Returns its address. */
 export function openRoot(machine: Machine, name: string): number {
-  return machine.objects.open(name, rootSpec)
+  return machine.objects.open(name, TableRoot).address
 }
 
 /** Byte address of the current table, or 0. */
@@ -44,7 +44,8 @@ export async function publishTable(
   address: number,
   generation: number,
 ): Promise<void> {
-  const { memory, memblock } = machine
+  const { memory } = machine
+  const { memblock } = machine.heap
   const old = currentTable(memory, root)
   memblock.keep(address)
   // A(root.current) publishes the table; pairs with B in currentTable: from here on its words never change, and the old table
@@ -53,6 +54,6 @@ export async function publishTable(
   // atomic: as in newestGeneration.
   storeAtomic32(memory.i32, root / 4 + TableRoot.words.generation, generation)
   if (old === 0) return
-  await machine.synchronize()
+  await machine.rcu.synchronize()
   memblock.free(old)
 }

@@ -11,7 +11,7 @@ export function inspectionMetrics(registry: Registry, machine: Machine, blockedA
   const cpus = () => {
     const now = performance.now()
     if (!inspected || now - inspected.at > 50) {
-      const all = machine.inspect({ blockedAfter, dispatches: 0 }).cpus
+      const all = machine.watch.inspect({ blockedAfter, dispatches: 0 }).cpus
       inspected = { at: now, cpus: all.filter(({ activity }) => activity !== 'offline') }
     }
     return inspected.cpus

@@ -126,7 +126,7 @@ class Watchers {
       protocol: 1,
       pid: process.pid,
       title: process.title,
-      inspection: this.#machine.inspect({ dispatches: 5 }),
+      inspection: this.#machine.watch.inspect({ dispatches: 5 }),
     }
     socket.write(`${JSON.stringify(report)}\n`)
     if (isLast) socket.end()
@@ -137,7 +137,7 @@ class Watchers {
     const interval = Math.min(...this.#intervals.values())
     if (this.#monitor?.interval === interval) return
     this.#monitor?.stop()
-    this.#monitor = interval === Infinity ? undefined : this.#machine.monitor({ interval })
+    this.#monitor = interval === Infinity ? undefined : this.#machine.watch.monitor({ interval })
   }
 }
 

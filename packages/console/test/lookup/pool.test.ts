@@ -124,11 +124,11 @@ test('a batch whose workers all die is given up after three of them, and others 
 test('a worker answers its doorbell inside a long batch, under a label that others see', async (t) => {
   const { machine, pool } = await loadedPool(t, 1)
   const cpu = pool.workers[0]?.cpu
-  const look = () => machine.inspect().cpus.find((one) => one.cpu === cpu)
+  const look = () => machine.watch.inspect().cpus.find((one) => one.cpu === cpu)
   const answer = pool.run(new Uint8Array(Buffer.from('8.8.8.8\n'.repeat(2_000_000))), 'text')
   while (look()?.work?.label !== 'lookup batch');
   // Each CPU passes through a point where it is in the middle of nothing; for the worker, that is between two lines.
-  await machine.synchronize()
+  await machine.rcu.synchronize()
   assert.equal(look()?.work?.label, 'lookup batch')
   assert.equal((await answer).answered, 2_000_000)
   assert.equal(look()?.work, undefined)
@@ -141,7 +141,7 @@ test('a batch in whose middle a new table comes is answered from one table', asy
   await loadTable(machine, root, await writeTables(folder, one.ipv4, one.ipv6))
   const newer = await buildTable(machine, await writeTables(folder, two.ipv4, two.ipv6), 2)
   const pool = await testPool(t, machine, 1)
-  const isUnderWay = () => machine.inspect().cpus.some(({ work }) => work?.label === 'lookup batch')
+  const isUnderWay = () => machine.watch.inspect().cpus.some(({ work }) => work?.label === 'lookup batch')
   const lines = 2_000_000
   const running = pool.run(new Uint8Array(Buffer.from('1.1.1.1\n'.repeat(lines))), 'text')
   while (!isUnderWay());

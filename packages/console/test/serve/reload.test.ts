@@ -23,7 +23,7 @@ test('a reload changes the answers of all threads; the old table is freed', asyn
   assert.deepEqual([...new Set(answers.split('\n'))].length, 2)
   assert.match(answers, /"asn":64501/)
   assert.equal(
-    service.machine.memblock.report().regions.filter(({ label }) => label === 'asn table').length,
+    service.machine.heap.memblock.report().regions.filter(({ label }) => label === 'asn table').length,
     1,
   )
 })

@@ -149,5 +149,5 @@ test('lookups answer as the list does, at all ends, beside them, and anywhere', 
     { numRuns: 60 },
   )
   // All tables but the last have been freed again.
-  assert.equal(machine.memblock.report().regions.filter(({ label }) => label === 'asn table').length, 1)
+  assert.equal(machine.heap.memblock.report().regions.filter(({ label }) => label === 'asn table').length, 1)
 })

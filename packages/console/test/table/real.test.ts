@@ -75,7 +75,7 @@ test('while tables of 6,000 ranges replace each other, every answer belongs to o
       `saw generations ${generations.join(' ')}`,
     )
   }
-  assert.equal(machine.memblock.report().regions.filter(({ label }) => label === 'asn table').length, 1)
+  assert.equal(machine.heap.memblock.report().regions.filter(({ label }) => label === 'asn table').length, 1)
 })
 
 /** Checks samples in the main thread until the load is done. */
@@ -116,7 +116,8 @@ test('a table stays in place as long as a thread is in the middle of reading it,
     return table.generation
   }
   await turns(() => generation() === 2)
-  const tables = () => machine.memblock.report().regions.filter(({ label }) => label === 'asn table').length
+  const tables = () =>
+    machine.heap.memblock.report().regions.filter(({ label }) => label === 'asn table').length
   await turns((turn) => turn === 2000)
   assert.equal(tables(), 2)
   Atomics.store(flag, 0, 1)
@@ -134,7 +135,8 @@ test('a thread that looks away while tables come and go sees the newest one, tho
   }
   const addresses = new Set<number>()
   const tableAddress = () =>
-    machine.memblock.report().regions.find(({ label }) => label === 'asn table')?.address ?? assert.fail()
+    machine.heap.memblock.report().regions.find(({ label }) => label === 'asn table')?.address ??
+    assert.fail()
   for (let asn = 1; addresses.size < asn && asn < 20; asn++) {
     await load(asn)
     if (asn === 1) table.enter()

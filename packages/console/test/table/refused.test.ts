@@ -100,7 +100,7 @@ for (const { name, ipv4 = good4, ipv6 = good6, problems } of cases) {
     const folder = await temporaryFolder(t)
     const { machine, root, table } = testMachine(t)
     await loadTable(machine, root, await writeTables(folder, smallTables.one.ipv4, smallTables.one.ipv6))
-    const before = machine.memblock.report()
+    const before = machine.heap.memblock.report()
     const error = await loadTable(machine, root, await writeTables(folder, ipv4, ipv6)).then(
       () => undefined,
       (thrown: unknown) => thrown,
@@ -114,7 +114,7 @@ for (const { name, ipv4 = good4, ipv6 = good6, problems } of cases) {
       assert.match(found, text)
       assert.ok(error.message.includes(`${file}:${line}: ${found}`))
     })
-    assert.deepEqual(machine.memblock.report(), before)
+    assert.deepEqual(machine.heap.memblock.report(), before)
     table.enter()
     assert.equal(table.generation, 1)
     assert.equal(lookUp(table, '1.1.1.1', parseAddress('1.1.1.1') ?? assert.fail())?.asn, 13335)
@@ -175,13 +175,13 @@ test('a table for which there is no memory is refused, and nothing stays allocat
   const files = await writeTables(await temporaryFolder(t), good4, good6)
   await loadTable(machine, root, files)
   // The index alone takes 256 KiB.
-  machine.memblock.alloc({ size: machine.memblock.report().largestFree - 2 ** 17, label: 'filler' })
-  const before = machine.memblock.report()
+  machine.heap.memblock.alloc({ size: machine.heap.memblock.report().largestFree - 2 ** 17, label: 'filler' })
+  const before = machine.heap.memblock.report()
   await assert.rejects(
     loadTable(machine, root, files),
     (error) => error instanceof LoadError && /no room for \d+ bytes/.test(error.message),
   )
-  assert.deepEqual(machine.memblock.report(), before)
+  assert.deepEqual(machine.heap.memblock.report(), before)
   table.enter()
   assert.equal(table.generation, 1)
 })

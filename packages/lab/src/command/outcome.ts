@@ -1,7 +1,6 @@
 /** Outcomes on their way between processes, and what the outcomes of shards come to together. */
-import type { ExploreReport } from '../explore.js'
-import { ExplorationFailure } from '../failure.js'
-import type { Outcome } from '../settings.js'
+import { ExplorationFailure } from '../explore/failure.js'
+import type { ExploreReport, Outcome } from '../explore/outcome.js'
 import type { FailureKind } from '../trace.js'
 
 /** A failure without what cannot be sent. The page of it has been written. */

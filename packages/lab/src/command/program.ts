@@ -1,8 +1,9 @@
 /** Runs the files in this process: what they explore at their top level, or in tests. */
 import { pathToFileURL } from 'node:url'
 import { instrument } from '../foreign/register.js'
-import '../register.js'
-import { type Outcome, setSettings, type Settings } from '../settings.js'
+import '../mem/register.js'
+import type { Outcome } from '../explore/outcome.js'
+import { setSettings, type Settings } from '../explore/settings.js'
 import type { ShardOptions } from '../search/shard.js'
 import type { Request } from './request.js'
 

@@ -1,5 +1,5 @@
 /** What the command line asked for, as the processes that do it get it. */
-import type { ExploreOptions } from '../explore.js'
+import type { ExploreOptions } from '../explore/options.js'
 
 export interface Request {
   /** Absolute paths. */

@@ -5,9 +5,9 @@
  * While an exploration runs, the globals that make tasks or tell the time are replaced by ones that are a function of
  * the CPU's own past.
  */
+import type { StepTaker } from './hook.js'
 import { TASK } from './ops.js'
 import type { Cpu } from './process.js'
-import type { Runner } from './runner.js'
 
 /** Runs all promise jobs, also those of rejections that nobody handles. */
 export function drain(): void {
@@ -22,7 +22,7 @@ export function isPromise(value: unknown): value is Promise<unknown> {
 type Callback = (...args: unknown[]) => void
 
 export class EventLoop {
-  private runner: Runner | undefined = undefined
+  private runner: StepTaker | undefined = undefined
   private cpu: Cpu | undefined = undefined
   /** Whether a body has given a promise: only then there are promise jobs to run. */
   isAsync = false
@@ -38,7 +38,7 @@ export class EventLoop {
   }
 
   /** Called when the code of a CPU is about to run; returns what to call when it no longer does. */
-  enter(runner: Runner, cpu: Cpu): () => void {
+  enter(runner: StepTaker, cpu: Cpu): () => void {
     this.runner = runner
     this.cpu = cpu
     return () => (this.cpu = undefined)

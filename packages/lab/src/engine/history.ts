@@ -15,6 +15,14 @@ import type { LabView } from './views.js'
 export const MAX_PROCESSES = 30
 export const CLOCK = 32
 
+/** Joins the clock at `from` into the one at `into`. */
+export function join(clocks: Int32Array, into: number, from: number, width: number): void {
+  for (let i = 0; i < width; i++) {
+    const value = clocks[from + i] as number
+    if (value > (clocks[into + i] as number)) clocks[into + i] = value
+  }
+}
+
 /** Undoes what a step did beside its own access. */
 export type Undo = () => void
 

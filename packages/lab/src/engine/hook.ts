@@ -1,12 +1,28 @@
 /** Where an access goes: to the runner, while the body of a CPU runs, or straight to memory. */
 import { perform, valueAt } from './access.js'
 import { ATOMIC, CODE, NOTIFY } from './ops.js'
-import type { Runner } from './runner.js'
+import type { Cpu } from './process.js'
 import { BYTES, bytesOfFormat, type LabView } from './views.js'
+
+/** What takes the steps that bodies make: the runner of an exploration. */
+export interface StepTaker {
+  /** Whether code of a CPU is running, so that accesses are steps. */
+  readonly isRunning: boolean
+  /** Whether a CPU is being left, so that what its code does is void. */
+  readonly isUnwinding: boolean
+  /** The CPU whose code is running. */
+  readonly current: Cpu
+  /** Takes a step of the code that is running; returns what the step gives it. */
+  op(code: number, view: LabView | undefined, index: number, a: unknown, b: unknown): unknown
+  /** Does what the body asks for without steps: its accesses are part of what every execution starts from. */
+  prepare<T>(action: () => T): T
+  /** The promise of a task of the event loop: a wait of at most `timeout` milliseconds. */
+  promiseOf(task: number, timeout: number): Promise<unknown>
+}
 
 export const hook: {
   /** The runner of the exploration that is under way. */
-  runner: Runner | undefined
+  runner: StepTaker | undefined
   /** Set while set-up or a check runs in the middle of an exploration. */
   direct: boolean
 } = { runner: undefined, direct: false }

@@ -105,3 +105,9 @@ export function reads(code: number): boolean {
     op === WAIT_ASYNC
   )
 }
+
+/** Whether the step may change who waits on its word. */
+export function touchesQueue(code: number): boolean {
+  const op = code & CODE
+  return op === WAIT || op === WAIT_ASYNC || op === NOTIFY || op === TIMEOUT
+}

@@ -10,13 +10,12 @@
  * A data race (ECMA-262, Memory Model) is a pair of conflicting accesses that happens-before does not order, unless both are
  * atomic and of the same bytes. Racy words are exempt, which their layout says.
  */
-import { CLOCK } from './history.js'
+import { CLOCK, join } from './history.js'
 import { footprintOf } from './footprint.js'
-import { ATOMIC, CODE, ENTER, KILL, NOTIFY, TIMEOUT, WAIT, WAIT_ASYNC, reads, writes } from './ops.js'
+import { ATOMIC, ENTER, reads, touchesQueue, writes } from './ops.js'
 import { FINISHED, type Process } from './process.js'
 import { RACY, type LabView } from './views.js'
-import { wasWaiting } from './effects.js'
-import type { Waiter, World } from './world.js'
+import type { World } from './world.js'
 
 /** Conflicting steps of the step at hand, newest first. */
 const conflicts = new Int32Array(4096)
@@ -33,10 +32,7 @@ export function order(world: World, process: Process, step: number): void {
     const words = history.words[step] as number
     if (words === 1) count = walk(world, view, word, step, count)
     else if (words > 1) count = walkMany(world, view, word, words, step, count)
-    const op = code & CODE
-    if (op === WAIT || op === WAIT_ASYNC || op === NOTIFY || op === TIMEOUT) {
-      count = walkQueue(world, view, word, step, count)
-    }
+    if (touchesQueue(code)) count = walkQueue(world, view, word, step, count)
     for (let i = 0; i < words; i++) history.attach(step, view.shadow.accesses, word + i)
     if ((history.queue[step] as number) >= 0) history.attach(step, view.shadow.queues, word)
   }
@@ -77,13 +73,6 @@ function startClocks(world: World, process: Process, step: number): void {
       join(dependence, at, last * CLOCK, width)
       join(happened, at, last * CLOCK, width)
     }
-  }
-}
-
-export function join(clocks: Int32Array, into: number, from: number, width: number): void {
-  for (let i = 0; i < width; i++) {
-    const value = clocks[from + i] as number
-    if (value > (clocks[into + i] as number)) clocks[into + i] = value
   }
 }
 
@@ -255,36 +244,4 @@ function addConflict(world: World, other: number, step: number, count: number): 
   conflicts[count] = other
   join(world.history.dependence, step * CLOCK, other * CLOCK, world.width)
   return count + 1
-}
-
-/** Whether swapping step `step`, just taken, with the next step of `process` could matter. */
-export function dependsOn(world: World, process: Process, step: number): boolean {
-  const { history } = world
-  const by = world.processes[history.process[step] as number] as Process
-  if (by.cpu === process.cpu) {
-    if (!by.runs || !process.runs) return true
-    // While a handler runs, the code below it cannot: its entry sleeps no longer than its CPU does nothing.
-    if (process.code === ENTER || history.code[step] === ENTER) return true
-  }
-  const code = history.code[step] as number
-  // A kill matters to a notify that wakes the CPU, or that would have.
-  if (process.code === KILL)
-    return (code & CODE) === NOTIFY && (history.b[step] as Waiter[]).some(({ cpu }) => cpu === process.cpu)
-  if (code === KILL)
-    return (process.code & CODE) === NOTIFY && wasWaiting(history.b[step], process.view?.shadow, process.word)
-  const view = history.view[step]
-  if (view === undefined || process.view === undefined || view.shadow !== process.view.shadow) return false
-  const queues = touchesQueue(code) && touchesQueue(process.code)
-  if (queues && history.word[step] === process.word) return true
-  const words = history.words[step] as number
-  const first = history.word[step] as number
-  if (words === 0 || process.words === 0) return false
-  if (first >= process.word + process.words || process.word >= first + words) return false
-  if (!writes(code) && !writes(process.code)) return false
-  return words > 1 || process.words > 1 || ((history.mask[step] as number) & process.mask) !== 0
-}
-
-function touchesQueue(code: number): boolean {
-  const op = code & CODE
-  return op === WAIT || op === WAIT_ASYNC || op === NOTIFY || op === TIMEOUT
 }

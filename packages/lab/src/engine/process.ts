@@ -103,9 +103,9 @@ export class Cpu {
   readonly logIndex: number[] = []
   logLength = 0
   /** Entries of what it did before its first step. */
-  quietLength = 0
+  preparedLength = 0
   /** Whether its first step is known. */
-  prepared = false
+  hasFirstStep = false
   cursor = 0
   /** Milliseconds of the time-outs that it has seen in the present run. */
   waited = 0

@@ -8,47 +8,22 @@
  *
  * An interrupt is a call of the handler in the middle of an access of the code that it interrupts; the log says where.
  */
+import { BodyError, NondeterminismError } from './body-errors.js'
 import { drain, type EventLoop, isPromise } from './event-loop.js'
-import { quietStep } from './quiet.js'
+import type { StepTaker } from './hook.js'
 import { ENTER, EXIT, LEAVE, SPIN, TURN } from './ops.js'
+import { prepareStep } from './prepare.js'
 import { type Cpu, FINISHED, Process, READY, type Task, UNBORN } from './process.js'
+import { FAILED, type Search } from './search.js'
+import { takeStep } from './step.js'
 import type { LabView } from './views.js'
 import type { World } from './world.js'
-
-/** Decides which step comes next. */
-export interface Search {
-  /** The number of a process that is enabled, or one of the ends below. */
-  next(): number
-}
-/** Nobody can step, and nothing could have been chosen otherwise. */
-export const END = -1
-/** The execution is not worth going on with: an equivalent one has been explored. */
-export const REDUNDANT = -2
-/** Something is wrong: the world has a data race, or a check failed. */
-export const FAILED = -3
-/** More steps than allowed. */
-export const TOO_LONG = -4
-/** Another shard explores what follows. */
-export const ELSEWHERE = -5
 
 /** Unwinds a stack. Never seen by a body's own handlers for long: while it flies, each access throws it again. */
 class Unwind extends Error {}
 const token = new Unwind('the lab leaves this CPU: let this error pass')
 
-/** What a body threw, an assertion as a rule. */
-export class BodyError extends Error {
-  constructor(
-    readonly process: Process,
-    override readonly cause: unknown,
-  ) {
-    super(cause instanceof Error ? cause.message : String(cause))
-  }
-}
-
-/** Code that did something else when it was given the same values again. */
-export class NondeterminismError extends Error {}
-
-export class Runner {
+export class Runner implements StepTaker {
   /** The CPU whose code is on the stack, if any. */
   private cpu: Cpu | undefined = undefined
   private unwinding = false
@@ -89,17 +64,17 @@ export class Runner {
   }
 
   /** Runs every body up to its first step, which must be done once before the first execution. */
-  prepare(): void {
+  runToFirstSteps(): void {
     for (const cpu of this.world.cpus) {
       this.ended = undefined
-      this.preparing = true
+      this.toFirstSteps = true
       this.run(cpu)
-      this.preparing = false
-      cpu.prepared = true
+      this.toFirstSteps = false
+      cpu.hasFirstStep = true
       if (this.error !== undefined) return
     }
   }
-  private preparing = false
+  private toFirstSteps = false
 
   /** Goes on from the world's state to the end of an execution; returns why it ended. */
   execute(): number {
@@ -139,7 +114,7 @@ export class Runner {
   }
 
   private take(process: Process): number {
-    const step = this.world.step(process)
+    const step = takeStep(this.world, process)
     this.stacks?.take(process, step)
     this.afterStep?.()
     return step
@@ -206,7 +181,7 @@ export class Runner {
       if (cpu.exits) this.world.setNext(main, EXIT, undefined, 0, undefined, undefined)
       else main.state = FINISHED
     }
-    if (!this.preparing) this.pump(cpu, undefined)
+    if (!this.toFirstSteps) this.pump(cpu, undefined)
   }
 
   /** A body's own error; one that it made of ours, while its stack was unwound, means nothing. */
@@ -241,8 +216,8 @@ export class Runner {
         return cpu.log[at]
       }
     }
-    if (this.quiet) {
-      const value = quietStep(this.world, cpu, code, view, index, a, b)
+    if (this.isPreparing) {
+      const value = prepareStep(this.world, cpu, code, view, index, a, b)
       const at = cpu.logLength++
       cpu.log[at] = value
       cpu.logCode[at] = code
@@ -253,19 +228,19 @@ export class Runner {
   }
 
   /** Does what the body asks for without steps: its accesses are part of what every execution starts from. */
-  quietly<T>(action: () => T): T {
+  prepare<T>(action: () => T): T {
     const cpu = this.current
-    if (cpu.prepared ? cpu.cursor > cpu.quietLength : cpu.main.code >= 0)
+    if (cpu.hasFirstStep ? cpu.cursor > cpu.preparedLength : cpu.main.code >= 0)
       throw new Error('prepare() comes before the first step of a body')
-    this.quiet = true
+    this.isPreparing = true
     try {
       return action()
     } finally {
-      this.quiet = false
-      if (!cpu.prepared) cpu.quietLength = cpu.logLength
+      this.isPreparing = false
+      if (!cpu.hasFirstStep) cpu.preparedLength = cpu.logLength
     }
   }
-  private quiet = false
+  private isPreparing = false
 
   /** The promise of a task of the event loop: a wait of at most `timeout` milliseconds. */
   promiseOf(task: number, timeout: number): Promise<unknown> {
@@ -318,7 +293,7 @@ export class Runner {
     if (process.code < 0) this.world.setNext(process, code, view, index, a, b)
     else if (code === SPIN) process.a = a
     this.stacks?.arrive(process)
-    if (this.preparing) this.leave(undefined)
+    if (this.toFirstSteps) this.leave(undefined)
     this.pump(cpu, process)
     return cpu.log[cpu.cursor++]
   }

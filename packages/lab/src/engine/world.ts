@@ -1,29 +1,15 @@
 /**
- * The state between two steps, and the one way from a state to the next: `step(process)` takes the next step of a process that
- * is enabled; `goBack(length)` takes steps back. Nothing here knows which steps are worth taking (search/) or how code is
- * brought to its next step (runner.ts).
+ * The state between two steps: the steps taken so far, the processes, and who waits. It says which processes may step; step.ts
+ * has the way from a state to the next.
  */
-import { restore } from './access.js'
 import { CLOCK, History, MAX_PROCESSES } from './history.js'
-import { takeEffect } from './effects.js'
-import { footprint, footprintOf } from './footprint.js'
+import { footprint } from './footprint.js'
 import { ENTER, KILL, SAFEPOINT, SPIN, TIMEOUT, TURN, WAKE } from './ops.js'
-import { order } from './ordering.js'
 import { Cpu, DEAD, FINISHED, Process, READY, UNBORN, WAITING, type Body } from './process.js'
 import type { ProcessKind } from '../trace.js'
 import type { Territory } from './territory.js'
-import type { LabView, Shadow } from './views.js'
-
-/** Whoever waits on a word: a process in `Atomics.wait`, or a task of an event loop. */
-export interface Waiter {
-  readonly shadow: Shadow
-  readonly word: number
-  readonly cpu: Cpu
-  readonly process: Process | undefined
-  /** The task's number; -1 for a process. */
-  readonly task: number
-  readonly timer: Process | undefined
-}
+import type { LabView } from './views.js'
+import type { Waiter } from './waiters.js'
 
 /** A pair of accesses that nothing orders. */
 export interface RacePair {
@@ -183,42 +169,11 @@ export class World {
     return top === cpu.main && idle
   }
 
-  /** Takes the next step of `process`, which must be enabled. Returns its number. */
-  step(process: Process): number {
+  /** Chooses one of `count` outcomes of the step; returns its number. */
+  decide(step: number, count: number): number {
     const { history } = this
-    const { cpu } = process
-    const step = history.append()
-    history.process[step] = process.id
-    history.sequence[step] = ++process.sequence
-    history.previous[step] = process.last
-    const agent = process.runs ? cpu.main.id : process.id
-    history.agent[step] = agent
-    history.code[step] = process.code
-    history.view[step] = process.view
-    history.index[step] = process.index
-    history.a[step] = process.a
-    history.b[step] = process.b
-    history.word[step] = process.word
-    history.words[step] = process.words
-    history.mask[step] = process.mask
-    history.cause[step] = process.cause
-    history.logged[step] = 0
-    history.result[step] = undefined
-    if (process.runs) {
-      history.agentPrevious[step] = cpu.last
-      history.agentSequence[step] = ++cpu.sequence
-      cpu.last = step
-    } else {
-      history.agentPrevious[step] = process.last
-      history.agentSequence[step] = process.sequence
-    }
-    order(this, process, step)
-    if (process.territory?.add(footprintOf(history, step)) === true) this.territoryGrew = true
-    process.last = step
-    process.code = -1
-    process.cause = -1
-    takeEffect(this, process, step)
-    return step
+    history.outcomes[step] = count
+    return (history.outcome[step] = this.chooseOutcome(count))
   }
 
   /** Records what the step gave to the code that made it. */
@@ -232,50 +187,6 @@ export class World {
     cpu.logIndex[at] = history.index[step] as number
     history.logged[step] = 1
     history.result[step] = value
-  }
-
-  /** Takes steps back until `length` are left. */
-  goBack(length: number): void {
-    const { history } = this
-    while (history.length > length) this.takeBack(history.length - 1)
-    this.race = undefined
-  }
-
-  private takeBack(step: number): void {
-    const { history } = this
-    const process = this.processes[history.process[step] as number] as Process
-    const { cpu } = process
-    history.undo[step]?.()
-    history.undo[step] = undefined
-    const code = history.code[step] as number
-    const view = history.view[step]
-    const words = history.words[step] as number
-    if (view !== undefined) {
-      if (history.changed[step] === 1)
-        restore(view, history.index[step] as number, history.before[step], history.b[step])
-      const queued = history.queue[step] as number
-      if (queued >= 0) history.detach(view.shadow.queues, queued)
-      const word = history.word[step] as number
-      for (let i = words - 1; i >= 0; i--) history.detach(view.shadow.accesses, word + i)
-    }
-    if (history.logged[step] === 1) cpu.logLength--
-    process.sequence--
-    process.last = history.previous[step] as number
-    process.state = READY
-    process.code = code
-    process.view = view
-    process.index = history.index[step] as number
-    process.a = history.a[step]
-    process.b = history.b[step]
-    process.word = history.word[step] as number
-    process.words = words
-    process.mask = history.mask[step] as number
-    process.cause = history.cause[step] as number
-    if (process.runs) {
-      cpu.last = history.agentPrevious[step] as number
-      cpu.sequence--
-    }
-    history.length = step
   }
 
   /** Whether step `earlier` comes before `later` in every execution that is equivalent to this one. */

@@ -37,17 +37,19 @@ export type AsyncWaitResult =
   | { readonly async: true; readonly value: Promise<'ok' | 'timed-out'> }
 
 /** Element types of a DataView, as in `getInt16`. */
-export type DataType =
-  | 'Int8'
-  | 'Uint8'
-  | 'Int16'
-  | 'Uint16'
-  | 'Int32'
-  | 'Uint32'
-  | 'Float32'
-  | 'Float64'
-  | 'BigInt64'
-  | 'BigUint64'
+export const dataTypes = [
+  'Int8',
+  'Uint8',
+  'Int16',
+  'Uint16',
+  'Int32',
+  'Uint32',
+  'Float32',
+  'Float64',
+  'BigInt64',
+  'BigUint64',
+] as const
+export type DataType = (typeof dataTypes)[number]
 
 /** What an engine implements to see foreign code. Views are real typed arrays over shared buffers, never proxies. */
 export interface ForeignAccess {

@@ -12,7 +12,7 @@ import {
   type WaitableView,
 } from './access.js'
 import { toAtomicElement, toIndex, toInteger, toNumber } from './convert.js'
-import { isSharedView, lengthOf, realOf } from './shared-view.js'
+import { isSharedView, lengthOf, realOf } from './real-view.js'
 
 type AnyFunction = (...args: readonly unknown[]) => unknown
 const native = Atomics as unknown as Record<string, AnyFunction>

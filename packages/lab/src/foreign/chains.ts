@@ -4,7 +4,7 @@
  * of links, up to the last such access; see Link in runtime.ts.
  */
 import ts from 'typescript'
-import { isElementAccess, isMethod, type Rewriter } from './transform.js'
+import { isElementAccess, isMethod, type Edits } from './syntax.js'
 
 type ChainLink = ts.PropertyAccessExpression | ts.ElementAccessExpression | ts.CallExpression
 
@@ -22,7 +22,7 @@ function isLink(node: ts.Node): node is ChainLink {
 }
 
 /** Rewrites the chain that ends here, if it has to be; arguments and keys are visited by the caller. */
-export function rewriteChain(rewriter: Rewriter, end: ChainLink): void {
+export function rewriteChain(rewriter: Edits, end: ChainLink): void {
   const links = linksOf(end)
   const last = links.findLastIndex((link) => ts.isOptionalChain(link.expression) && touches(link))
   if (last < 0) return
@@ -58,7 +58,7 @@ function isCalled(link: ChainLink): boolean {
   return ts.isCallExpression(link.parent) && link.parent.expression === link
 }
 
-function openRoot(rewriter: Rewriter, root: ts.Expression, optional: boolean): void {
+function openRoot(rewriter: Edits, root: ts.Expression, optional: boolean): void {
   const start = root.getStart()
   rewriter.edits.appendRight(
     start,
@@ -69,7 +69,7 @@ function openRoot(rewriter: Rewriter, root: ts.Expression, optional: boolean): v
 }
 
 /** A link before the last: a call of a method of Link. */
-function rewriteLink({ edits }: Rewriter, link: ChainLink, first: boolean): void {
+function rewriteLink({ edits }: Edits, link: ChainLink, first: boolean): void {
   const optional = link.questionDotToken !== undefined
   if (optional && !first) edits.appendLeft(link.expression.getEnd(), '.some()')
   if (ts.isPropertyAccessExpression(link)) {
@@ -88,7 +88,7 @@ function rewriteLink({ edits }: Rewriter, link: ChainLink, first: boolean): void
 }
 
 /** The last access: on the view that the link before gives; what follows it stays as it is. */
-function rewriteLast({ edits }: Rewriter, link: ChainLink): void {
+function rewriteLast({ edits }: Edits, link: ChainLink): void {
   const optional = link.questionDotToken !== undefined
   if (optional) edits.appendLeft(link.expression.getEnd(), '.some()')
   if (ts.isPropertyAccessExpression(link)) {
@@ -97,7 +97,7 @@ function rewriteLast({ edits }: Rewriter, link: ChainLink): void {
   } else replaceToken(edits, link, ts.SyntaxKind.OpenBracketToken, `${optional ? '' : '.'}view[`)
 }
 
-function replaceToken(edits: Rewriter['edits'], link: ChainLink, kind: ts.SyntaxKind, text: string): void {
+function replaceToken(edits: Edits['edits'], link: ChainLink, kind: ts.SyntaxKind, text: string): void {
   const token = link.getChildren().find((child) => child.kind === kind)
   if (token) edits.update(token.getStart(), token.getEnd(), text)
 }

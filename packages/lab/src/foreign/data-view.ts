@@ -1,5 +1,5 @@
 /** The methods of DataView, through the access. */
-import { foreignAccess, type DataType } from './access.js'
+import { dataTypes, foreignAccess, type DataType } from './access.js'
 import { toIndex, toNumber } from './convert.js'
 
 const sizes: Record<DataType, number> = {
@@ -33,7 +33,7 @@ function toDataElement(type: DataType, value: unknown): number | bigint {
   return type.startsWith('Big') ? BigInt.asIntN(64, value as bigint) : toNumber(value)
 }
 
-for (const type of Object.keys(sizes) as DataType[]) {
+for (const type of dataTypes) {
   methods.set(Reflect.get(DataView.prototype, `get${type}`), (view, [offset, littleEndian]) => {
     const at = toIndex(offset, 'Offset')
     check(view, type, at)
@@ -46,9 +46,3 @@ for (const type of Object.keys(sizes) as DataType[]) {
     foreignAccess().storeData(view, type, at, element, Boolean(littleEndian))
   })
 }
-
-/** Names of the methods, for the transform. */
-export const dataMethodNames: readonly string[] = Object.keys(sizes).flatMap((type) => [
-  `get${type}`,
-  `set${type}`,
-])

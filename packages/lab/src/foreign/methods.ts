@@ -6,12 +6,12 @@
  */
 import { foreignAccess, type Element, type SharedView } from './access.js'
 import { getterOf, toElement, toInteger, toRelative } from './convert.js'
-import { isSharedView, lengthOf, realOf, type Proxies } from './shared-view.js'
+import { isSharedView, lengthOf, realOf, type ProxyMaker } from './real-view.js'
 
 export interface Self {
   readonly real: SharedView
   readonly proxy: SharedView
-  readonly proxies: Proxies
+  readonly proxies: ProxyMaker
 }
 
 type Method = (self: Self, args: readonly unknown[]) => unknown
@@ -200,14 +200,6 @@ function speciesCreate(view: SharedView, length: number): PrivateArray {
 }
 
 /** Stores an element in what a species made: that may be shared memory again. */
-function put(proxies: Proxies, array: PrivateArray, index: number, value: unknown): void {
+function put(proxies: ProxyMaker, array: PrivateArray, index: number, value: unknown): void {
   ;(proxies.of(array) as Record<number, unknown>)[index] = value
 }
-
-/** Names of the methods that touch elements, for the transform. */
-// prettier-ignore
-export const methodNames: readonly string[] = [
-  'at', 'copyWithin', 'entries', 'every', 'fill', 'filter', 'find', 'findIndex', 'findLast', 'findLastIndex',
-  'forEach', 'includes', 'indexOf', 'join', 'lastIndexOf', 'map', 'reduce', 'reduceRight', 'reverse', 'set', 'slice',
-  'some', 'sort', 'toLocaleString', 'toReversed', 'toSorted', 'toString', 'values', 'with',
-]

@@ -6,7 +6,8 @@
  */
 import { types } from 'node:util'
 import { foreignAtomics } from './atomics.js'
-import { isSharedView, Proxies } from './shared-view.js'
+import { Proxies } from './proxies.js'
+import { isSharedView } from './real-view.js'
 
 const proxies = new Proxies(false)
 

@@ -7,7 +7,8 @@
  * that came from elsewhere, and `raw(view)` gives the view behind it, to post it to a thread, for example.
  */
 import { foreignAtomics } from './atomics.js'
-import { Proxies, realOf } from './shared-view.js'
+import { Proxies } from './proxies.js'
+import { realOf } from './real-view.js'
 
 const proxies = new Proxies(true)
 

@@ -5,12 +5,12 @@
  * What is found are the states in which an execution can end. An exploration steps through sequentially consistent executions; with
  * READ_ONCE and WRITE_ONCE as plain accesses, loads may also give stale values, but never one that is written later (docs/litmus.md).
  */
-import { explore } from '../explore.js'
-import { ExplorationFailure } from '../failure.js'
-import * as labMem from '../mem.js'
-import type { Scenario } from '../scenario.js'
 import type { Struct } from 'percpu'
-import { percpu } from '../index.js'
+import { explore } from '../explore/explore.js'
+import { ExplorationFailure } from '../explore/failure.js'
+import { percpu } from '../mem/library.js'
+import * as labMem from '../mem/mem.js'
+import type { Scenario } from '../scenario/scenario.js'
 import type { FinalState } from './axiomatic.js'
 import { verdictOn } from './axiomatic.js'
 import { runProcessAsync } from './evaluate.js'

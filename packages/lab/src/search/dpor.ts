@@ -17,9 +17,10 @@
  */
 import { CLOCK } from '../engine/history.js'
 import { ENTER, IPI, IPI_SYNC, MASK, SPIN, TIMEOUT } from '../engine/ops.js'
-import { dependsOn } from '../engine/ordering.js'
+import { dependsOn } from '../engine/dependence.js'
 import { type Cpu, DEAD, FINISHED, type Process } from '../engine/process.js'
-import { ELSEWHERE, END, FAILED, REDUNDANT, TOO_LONG, type Search } from '../engine/runner.js'
+import { ELSEWHERE, END, FAILED, REDUNDANT, TOO_LONG, type Search } from '../engine/search.js'
+import { takeBack } from '../engine/step.js'
 import type { World } from '../engine/world.js'
 import { lowest, timersIn } from './schedule.js'
 import type { Shard } from './shard.js'
@@ -138,7 +139,7 @@ export class Dpor implements Search {
       const process = history.process[depth] as number
       const outcome = (history.outcome[depth] as number) + 1
       if (outcome < (history.outcomes[depth] as number)) {
-        world.goBack(depth)
+        takeBack(world, depth)
         this.forced = process
         this.forcedOutcome = outcome
         return true
@@ -149,7 +150,7 @@ export class Dpor implements Search {
       while (rest !== 0 && this.bounded && this.costs(depth, lowest(rest)) > this.options.preemptions)
         rest &= rest - 1
       if (rest === 0) continue
-      world.goBack(depth)
+      takeBack(world, depth)
       this.forced = lowest(rest)
       this.forcedOutcome = 0
       return true

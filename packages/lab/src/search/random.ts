@@ -6,7 +6,8 @@
  * the one that is stepping falls to the lowest. With n processes and k steps an execution finds a bug of that depth with a chance of at
  * least 1 / (n k^(depth-1)). Kills and time-outs happen at random steps, at most one in `rarity`.
  */
-import { END, FAILED, TOO_LONG, type Search } from '../engine/runner.js'
+import { END, FAILED, TOO_LONG, type Search } from '../engine/search.js'
+import { takeBack } from '../engine/step.js'
 import type { World } from '../engine/world.js'
 import { timersIn } from './schedule.js'
 
@@ -70,7 +71,7 @@ export class RandomSearch implements Search {
   begin(): void {
     const { world, options, random } = this
     this.longest = Math.max(this.longest, world.history.length)
-    world.goBack(0)
+    takeBack(world, 0)
     this.rarity = Math.max(4, this.longest)
     this.floor = 0
     this.priorities = []

@@ -2,7 +2,7 @@
  * A schedule: who steps, and which outcome a step with several takes. It is written as a short string, to run one execution
  * again.
  */
-import { END, FAILED, TOO_LONG, type Search } from '../engine/runner.js'
+import { END, FAILED, TOO_LONG, type Search } from '../engine/search.js'
 import type { World } from '../engine/world.js'
 
 export interface Choice {

@@ -7,7 +7,6 @@ import { ArgumentError } from '../errors.js'
 
 /** Bytes between two addresses that can be told apart in a reference. */
 export const GRAIN = 8
-export const PAGE_BYTES = 4096
 export const PAGE_SHIFT = 12
 /** References in a page, as a shift. */
 export const PAGE_REF_SHIFT = PAGE_SHIFT - 3

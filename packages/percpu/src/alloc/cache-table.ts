@@ -7,11 +7,11 @@
  * between that and keeping the block, the reaper keeps what is in the table.
  */
 import { copyIn, copyOut, loadAtomic32, loadU32, storeAtomic32, storeU32 } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { decodeText, encodeText } from '../machine/platform.js'
-import { PAGE_BYTES } from './address.js'
 import type { Agent } from './agent.js'
 import { Cache } from './cache.js'
 import { magazineStride, type Magazine } from './magazine.js'

@@ -18,10 +18,11 @@
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { cpuOf } from '../machine/token.js'
 import type { Undoable } from '../sync/layer-lock.js'
-import { PAGE_BYTES, PAGE_REF_SHIFT } from './address.js'
+import { PAGE_REF_SHIFT } from './address.js'
 import type { Agent } from './agent.js'
 import type { Debug } from './debug.js'
 import { DoubleFreeError, ForeignAddressError } from './errors.js'

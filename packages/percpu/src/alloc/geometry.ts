@@ -9,7 +9,7 @@
  * same places of the cache. A colour is less than a stride, so the index of an object does not depend on it.
  * (Bonwick, "The slab allocator: an object-caching kernel memory allocator", USENIX 1994.)
  */
-import { PAGE_BYTES } from './address.js'
+import { PAGE_BYTES, powerOfTwoBelow, roundUp } from '../arithmetic.js'
 import { SlabWords } from './layouts.js'
 
 /** Bytes of the objects of `alloc`: four classes a doubling, so that at most a fifth of an object is unused from 64 bytes on. */
@@ -85,7 +85,7 @@ function capacityOf(
 ): number {
   const useful = stride <= 256 ? 64 : stride <= 1024 ? 32 : 16
   const fair = (pages * PAGE_BYTES) / 64 / cpus / stride
-  return Math.max(4, Math.min(useful, 2 ** Math.floor(Math.log2(Math.max(1, fair)))))
+  return Math.max(4, Math.min(useful, powerOfTwoBelow(Math.max(1, fair))))
 }
 
 /** The alignment that a size class gives: the largest power of two that divides it, up to a line. */
@@ -98,10 +98,6 @@ export function classTable(align: number): Uint8Array {
   return Uint8Array.from({ length: MAX_CLASS / 8 + 1 }, (_, units) =>
     SIZE_CLASSES.findIndex((size) => size >= units * 8 && classAlign(size) >= align),
   )
-}
-
-export function roundUp(value: number, multiple: number): number {
-  return Math.ceil(value / multiple) * multiple
 }
 
 /**

@@ -8,13 +8,15 @@
  */
 import { store32, type Memory } from '#mem'
 import * as mem from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import type { Struct } from '../layout/index.js'
 import { checkObject, shown } from '../machine/check.js'
+import type { Memblock } from '../bootmem/memblock.js'
 import { cpuOf, incarnationOf } from '../machine/token.js'
 import type { Undoable } from '../sync/layer-lock.js'
-import { PAGE_BYTES, PAGE_REF_SHIFT } from './address.js'
+import { PAGE_REF_SHIFT } from './address.js'
 import type { Agent } from './agent.js'
 import type { Cache } from './cache.js'
 import { CacheTable } from './cache-table.js'
@@ -98,17 +100,22 @@ const classTables = [8, 16, 32, 64].map(classTable)
 export class Heap {
   readonly #agent: Agent
   readonly #memory: Memory
-  readonly #pages: PageAllocator
+  /** Blocks of pages. */
+  readonly pages: PageAllocator
   readonly #table: CacheTable
   readonly #hot: Hot
   readonly #pageMap: number
   readonly #pageEnd: number
 
+  /** Regions of boot memory: few, and larger than the largest block of pages. */
+  readonly memblock: Memblock
+
   /** @internal Made by the layer. */
-  constructor(agent: Agent, pages: PageAllocator) {
+  constructor(agent: Agent, pages: PageAllocator, memblock: Memblock) {
+    this.memblock = memblock
     this.#agent = agent
     this.#memory = agent.memory
-    this.#pages = pages
+    this.pages = pages
     this.#table = new CacheTable(agent, pages)
     this.#pageMap = agent.map.pageMap
     this.#pageEnd = agent.map.pages
@@ -141,16 +148,16 @@ export class Heap {
     if (magazine === undefined || !give(magazine, reference, found)) this.#freeSpecial(address)
   }
 
-  keep(address: number, section?: Undoable): void {
+  persist(address: number, section?: Undoable): void {
     const cache = this.#cacheOf(address)
     if (cache) cache.keep(address, section)
-    else this.#pages.keep(this.#large(address), section)
+    else this.pages.keep(this.#large(address), section)
   }
 
-  disown(address: number, section?: Undoable): void {
+  adopt(address: number, section?: Undoable): void {
     const cache = this.#cacheOf(address)
     if (cache) cache.disown(address, section)
-    else this.#pages.disown(this.#large(address), section)
+    else this.pages.disown(this.#large(address), section)
   }
 
   cache(name: string, layout: Pick<Struct, 'size' | 'align' | 'hash'>): Cache {
@@ -161,9 +168,9 @@ export class Heap {
   }
 
   /** Gives this CPU's magazines and pages back, and slabs without objects. */
-  shrink(): void {
+  trim(): void {
     for (const cache of this.#table.all()) cache.shrink()
-    this.#pages.drain()
+    this.pages.drain()
   }
 
   report(): HeapReport {
@@ -182,7 +189,7 @@ export class Heap {
       const bytes = slabs * (PAGE_BYTES << order)
       return { name: cache.name, size: cache.size, allocated, free: slabs * objects - allocated, bytes }
     })
-    return { zones: this.#pages.report(), caches }
+    return { zones: this.pages.report(), caches }
   }
 
   /** @throws HeapCorruptionError in debug mode, if something was written outside an object. */
@@ -192,7 +199,7 @@ export class Heap {
       const cache = this.#table.at(index)
       if (cache) all.push(...this.#describeSlab(page, cache))
     }
-    for (const zone of this.#pages.zones) {
+    for (const zone of this.pages.zones) {
       for (const page of zone.select(() => true)) {
         const at = this.#pageMap + page * 4
         const found = load32(this.#memory.i32, at + state)
@@ -221,7 +228,7 @@ export class Heap {
 
   #allocLarge(bytes: number, align: number, { zero = false, keep = false }: AllocationRequest): number {
     const order = Math.max(0, Math.ceil(Math.log2(Math.max(bytes, align) / PAGE_BYTES)))
-    const address = order > MAX_ORDER ? undefined : this.#pages.allocate(order, { zero })
+    const address = order > MAX_ORDER ? undefined : this.pages.allocate(order, { zero })
     if (address === undefined) {
       const why =
         order > MAX_ORDER
@@ -231,7 +238,7 @@ export class Heap {
     }
     const word = this.#pageMap + (address / PAGE_BYTES) * 4 + state
     store32(this.#memory.i32, word, load32(this.#memory.i32, word) | LARGE)
-    if (keep) this.#pages.keep(address)
+    if (keep) this.pages.keep(address)
     return address
   }
 
@@ -239,7 +246,7 @@ export class Heap {
   #freeSpecial(address: number): void {
     const cache = this.#cacheOf(address)
     if (cache !== undefined) cache.free(address)
-    else this.#pages.freeLarge(this.#large(address) / PAGE_BYTES)
+    else this.pages.freeLarge(this.#large(address) / PAGE_BYTES)
   }
 
   /** @throws unless a large block starts there. */
@@ -285,7 +292,7 @@ export class Heap {
 
   /** Slabs that belong to their caches, first page and number of the cache. */
   *#slabs(): Generator<readonly [page: number, cache: number]> {
-    for (const zone of this.#pages.zones) {
+    for (const zone of this.pages.zones) {
       for (const page of zone.select(isKept)) {
         const found = load32(this.#memory.i32, this.#agent.map.descriptor(page) + state)
         if ((found & (KIND | TAIL)) === SLAB) yield [page, (found & OF_CACHE) >>> CACHE_SHIFT]

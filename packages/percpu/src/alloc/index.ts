@@ -1,4 +1,4 @@
-export { GRAIN, PAGE_BYTES, toAddress, toReference } from './address.js'
+export { GRAIN, toAddress, toReference } from './address.js'
 export * from './errors.js'
 export type { PageAllocator } from './pages.js'
 export type { PageRequest } from './request.js'

@@ -1,13 +1,13 @@
 /**
- * The layer: its memory, its allocators on one thread, and its part in coming, going and dying. A thread makes its allocators when it
- * first needs them: joining is not to wait for what many threads never use.
+ * The layer: its memory, its allocators on one thread, and its part in going and dying. A thread
+ * makes its allocators when it first needs them: joining does not wait for what many never use.
  */
-import { Memblock } from '../bootmem/memblock.js'
+import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
-import type { Layer, LayerContext, Recovery } from '../machine/layer.js'
-import { LEVEL_OBJECTS, LEVEL_PAGES, type Level } from '../sync/layer-lock.js'
+import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { tokenOf } from '../machine/token.js'
-import type { Sync } from '../sync/layer.js'
+import { LEVEL_OBJECTS, LEVEL_PAGES, type Level } from '../sync/layer-lock.js'
+import type { SyncLayer } from '../sync/layer.js'
 import { Agent } from './agent.js'
 import { CacheTable } from './cache-table.js'
 import { RED_ZONE } from './debug.js'
@@ -15,64 +15,52 @@ import { Heap } from './heap.js'
 import { HeapMap } from './page-map.js'
 import { PageAllocator } from './pages.js'
 
-export class Alloc implements Layer {
+/** At boot. `isDebug`: with red zones around each object. */
+export function bootAlloc({ own, objects }: LayerContext, isDebug: boolean): void {
+  HeapMap.create(own.memory, objects, own.map, isDebug ? RED_ZONE : 0)
+}
+
+export class AllocLayer implements AttachedLayer {
   readonly name = 'alloc'
-  readonly #sync: Sync
-  #context: LayerContext | undefined
-  /** Where things are; from the moment of going offline on known in any case. */
+  readonly #context: LayerContext
+  readonly #sync: SyncLayer
+  /** Where things are; known in any case once this CPU has gone offline. */
   #map: HeapMap | undefined
-  readonly #isDebug: boolean
-  #parts: { readonly pages: PageAllocator; readonly heap: Heap } | undefined
+  #heap: Heap | undefined
 
-  /** `sync` comes up before this layer. `isDebug` counts on the booting thread. */
-  constructor(sync: Sync, isDebug = false) {
-    this.#sync = sync
-    this.#isDebug = isDebug
-  }
-
-  boot({ machine, table }: LayerContext): void {
-    HeapMap.create(machine.memory, machine.objects, table.map, this.#isDebug ? RED_ZONE : 0)
-  }
-
-  attach(context: LayerContext): void {
+  constructor(context: LayerContext, sync: SyncLayer) {
     this.#context = context
+    this.#sync = sync
   }
 
-  /** What the CPU had in flight ends with its stay, as it would at its death. */
+  /** What the CPU had in flight ends with its incarnation, as it would at its death. */
   detach(): void {
-    if (!this.#context) return
-    const { machine, table } = this.#context
-    this.#end(table, machine.cpu, machine.incarnation)
+    const { table, cpu, incarnation } = this.#context.own
+    this.#end(table, cpu, incarnation)
   }
 
-  forsake(): void {
-    if (this.#context) this.#openMap()
+  abandon(): void {
+    this.#openMap()
   }
 
   recover({ table, cpu, incarnation }: Recovery): void {
-    if (this.#context) this.#end(table, cpu, incarnation)
+    this.#end(table, cpu, incarnation)
   }
 
-  get pages(): PageAllocator {
-    return (this.#parts ?? this.#open()).pages
-  }
+  /** @throws OfflineError once this CPU has gone offline. */
   get heap(): Heap {
-    return (this.#parts ?? this.#open()).heap
+    return this.#heap ?? this.#open()
   }
 
-  #open(): { readonly pages: PageAllocator; readonly heap: Heap } {
-    const { machine, table } = this.#attached()
-    const agent = this.#makeAgent(table, machine.cpu, machine.incarnation, false)
-    const pages = new PageAllocator(agent)
-    return (this.#parts = { pages, heap: new Heap(agent, pages) })
+  #open(): Heap {
+    const { own, memblock } = this.#context
+    own.assertOnline()
+    const agent = this.#makeAgent(own.table, own.cpu, own.incarnation, false)
+    return (this.#heap = new Heap(agent, new PageAllocator(agent), memblock))
   }
   #openMap(): HeapMap {
-    const { machine, table } = this.#attached()
-    return (this.#map ??= HeapMap.open(machine.memory, machine.objects, table.map))
-  }
-  #attached(): LayerContext {
-    if (!this.#context) throw new TypeError('the alloc layer is not attached')
-    return this.#context
+    const { own, objects } = this.#context
+    return (this.#map ??= HeapMap.open(own.memory, objects, own.map))
   }
 
   #end(table: CpuTable, cpu: number, incarnation: number): void {
@@ -85,7 +73,7 @@ export class Alloc implements Layer {
     return new Agent({
       memory: table.memory,
       map: this.#openMap(),
-      memblock: new Memblock(table.memory, table.map, cpu, incarnation),
+      memblock: openBootMemory(table, cpu, incarnation).memblock,
       cpu,
       node: table.node(cpu),
       incarnation,

@@ -1,4 +1,5 @@
 /** The words of this layer that all threads share. The protocols are in the files named beside them. */
+import { hashNumbers } from '../arithmetic.js'
 import {
   aligned,
   array,
@@ -165,7 +166,4 @@ const structs = [
   AllocLabel,
 ]
 /** One number for all of the above: threads with other layouts do not open the heap. */
-export const heapHash: number = structs.reduce(
-  (hash, { hash: next }) => Math.imul(hash ^ next, 0x01000193) >>> 0,
-  0x811c9dc5,
-)
+export const heapHash: number = hashNumbers(structs.map(({ hash }) => hash))

@@ -19,6 +19,7 @@
  */
 import * as mem from '#mem'
 import type { Memory } from '#mem'
+import { roundUp } from '../arithmetic.js'
 import { PAGE_REF_SHIFT } from './address.js'
 import type { Agent } from './agent.js'
 import { reciprocal, type Geometry } from './geometry.js'
@@ -125,5 +126,5 @@ export function magazineOf(at: number, cpu: number, capacity: number): number {
 }
 /** Bytes of a magazine: its count, and its entries. */
 export function magazineStride(capacity: number): number {
-  return Math.ceil((MagazineWords.size + capacity * 4) / 64) * 64
+  return roundUp(MagazineWords.size + capacity * 4, 64)
 }

@@ -11,11 +11,12 @@
  * The map is as long as the memory, 16 bytes a page, but touched only where pages were taken.
  */
 import { load32, loadU32, storeU32, type Memory } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import type { Directory } from '../bootmem/directory.js'
 import type { MemoryMap } from '../machine/memory-map.js'
 import { UNIT } from '../machine/limits.js'
 import { nodeRange } from '../bootmem/placement.js'
-import { PAGE_BYTES, PAGE_SHIFT } from './address.js'
+import { PAGE_SHIFT } from './address.js'
 import {
   AllocLabel,
   heapHash,

@@ -16,11 +16,11 @@
  * What it does not do: move or reclaim pages; take back other CPUs' stacks (at most 32 pages each, less on small machines).
  */
 import { fillBytes, load32, store32 } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import { cpuOf } from '../machine/token.js'
 import type { Undoable } from '../sync/layer-lock.js'
-import { PAGE_BYTES } from './address.js'
 import type { Agent } from './agent.js'
 import { DoubleFreeError, ForeignAddressError } from './errors.js'
 import { MAX_ORDER } from './layouts.js'

@@ -10,8 +10,8 @@
  * mean nothing as long as the object is in no list.
  */
 import { load32, loadU32, store32, type Memory } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import type { Undoable } from '../sync/layer-lock.js'
-import { PAGE_BYTES } from './address.js'
 import { CacheWords, SlabWords } from './layouts.js'
 
 const cache = CacheWords.words

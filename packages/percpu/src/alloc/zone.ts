@@ -19,10 +19,10 @@
  * Cost: a split or merge changes 3 to 5 words, 3 to 4 ns each.
  */
 import { load32, loadU32, storeU32, store32, type Memory } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import type { Memblock } from '../bootmem/memblock.js'
 import type { Undoable } from '../sync/layer-lock.js'
-import { PAGE_BYTES } from './address.js'
 import { MAX_ORDER, ORDERS, ZoneWords } from './layouts.js'
 import { isAllocated } from './ownership.js'
 import {

@@ -1,19 +1,27 @@
 /**
  * The directory of named objects: how threads that know only a name find the same memory.
  *
- *     header.directory ──▶ entry ──next──▶ entry ──next──▶ 0        newest first; entries are never changed or removed
+ *     header.directory ──▶ entry ──next──▶ entry ──next──▶ 0     newest first; never changed or removed
  *                           └─object─▶ the object, in the same memblock region, right behind its entry
  *
- * Creating scans the list from its head, and links a new entry by a compare-and-exchange of that same head: it succeeds only
- * if no entry came in between, so no name exists twice. A thread killed before that leaves a region that its reaper frees; one
- * killed after it leaves a complete object, which its reaper keeps because it is linked.
- * Progress: lock-free. Cost: a scan of all entries: look objects up once, not in loops.
+ * Creating scans the list from its head, and links a new entry by a compare-and-exchange of that
+ * same head. The exchange succeeds only if no entry came in between, so no name exists twice. A
+ * thread killed before it leaves a region that its reaper frees. One killed after it leaves a
+ * complete object, which its reaper keeps because it is linked.
+ *
+ * Progress: lock-free.
+ * Cost: a scan of all entries. Look objects up once, not in loops.
  */
 import { compareExchangeAtomic32, copyIn, copyOut, loadAtomic32, loadU32, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import type { Struct } from '../layout/index.js'
 import { checkFunction, checkObject, checkOptions } from '../machine/check.js'
-import { ObjectExistsError, ObjectMismatchError, ObjectMissingError, OutOfMemoryError } from '../machine/errors.js'
+import {
+  ObjectExistsError,
+  ObjectMismatchError,
+  ObjectMissingError,
+  OutOfMemoryError,
+} from '../machine/errors.js'
 import { DirectoryEntry, Header } from '../machine/layouts.js'
 import { NAME_BYTES, TYPE_BYTES, UNIT } from '../machine/limits.js'
 import type { Memblock } from './memblock.js'
@@ -27,7 +35,10 @@ export interface ObjectSpec {
   readonly layout: Pick<Struct, 'name' | 'size' | 'align' | 'hash'>
 }
 export interface CreateSpec extends ObjectSpec {
-  /** Fills the zeroed object before anybody else can find it. If it throws, the object is not created. */
+  /**
+   * Fills the zeroed object before anybody else can find it. If it throws, the object is not
+   * created.
+   */
   readonly init?: (address: number) => void
 }
 export interface ObjectInfo {
@@ -51,10 +62,12 @@ export class Directory {
   }
 
   /**
-   * Allocates an object of the layout's size and alignment and gives it a name, once and for all threads.
+   * Allocates an object of the layout's size and alignment and gives it a name, once and for all
+   * threads.
    *
    * @returns its address.
-   * @throws ObjectExistsError, OutOfMemoryError, ArgumentError for a bad name, or what `init` throws.
+   * @throws ObjectExistsError, OutOfMemoryError, ArgumentError for a bad name, or what `init`
+   *   throws.
    */
   create(name: string, spec: CreateSpec): number {
     const created = this.#create(name, spec)
@@ -67,7 +80,8 @@ export class Directory {
   /**
    * The address of the object that some thread created under this name.
    *
-   * @throws ObjectMissingError, or ObjectMismatchError if its type or layout is not the expected one.
+   * @throws ObjectMissingError, or ObjectMismatchError if its type or layout is not the expected
+   *   one.
    */
   open(name: string, spec: ObjectSpec): number {
     checkSpec(spec)
@@ -91,7 +105,10 @@ export class Directory {
     return found.address
   }
 
-  /** Opens the object, or creates it if it does not exist; of several threads that call it at once, one creates. */
+  /**
+   * Opens the object, or creates it if it does not exist; of several threads that call it at once,
+   * one creates.
+   */
   openOrCreate(name: string, spec: CreateSpec): number {
     if (!this.#all().some((object) => object.name === name)) {
       const created = this.#create(name, spec)
@@ -177,15 +194,15 @@ export class Directory {
         if (this.#read(other).name === name) return false
       }
       this.#store(entry, words.next, head)
-      // I(header.directory) publishes the entry and its object; pairs with J in #head: both are immutable, and everybody's to
-      // read, from here on. Mutant: bootmem/directory-link-first.
+      // I(header.directory) publishes the entry and its object; pairs with J in #head: both are
+      // immutable, and everybody's to read, from here on. Mutant: bootmem/directory-link-first.
       if (compareExchangeAtomic32(this.#memory.i32, Header.words.directory, head, entry) === head) return true
     }
   }
 
   #head(): number {
-    // J(header.directory) pairs with I in #link: all entries reachable from here may be read plainly. Mutant:
-    // bootmem/directory-link-first.
+    // J(header.directory) pairs with I in #link: all entries reachable from here may be read
+    // plainly. Mutant: bootmem/directory-link-first.
     return loadAtomic32(this.#memory.i32, Header.words.directory)
   }
 
@@ -228,7 +245,7 @@ function encode(what: string, text: string, limit: number): Uint8Array {
   return bytes
 }
 
-/** What is there to create with is there to open with, too: the same object may be passed to both. */
+/** Options of creating are allowed for opening, too: the same object may be passed to both. */
 function checkSpec(spec: CreateSpec): void {
   checkObject('spec', spec)
   checkOptions('an object', spec, { type: true, layout: true, init: true })

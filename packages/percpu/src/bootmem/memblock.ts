@@ -1,18 +1,22 @@
 /**
- * The boot allocator: few, large regions of memory, taken and returned by any thread at any time, also by one that is
- * killed half-way. (After the kernel's memblock: a sorted list of regions, first fit.)
+ * The boot allocator: few, large regions of memory. Any thread takes and returns them at any time,
+ * also one that is killed half-way. (After the kernel's memblock: a sorted list of regions, first
+ * fit.)
  *
  *     header.activeRegions = version × 2^16 + table number
  *     table number = cpu × 2 + (0 | 1): a complete sorted list of the regions in use
  *
- * A change copies the current list into one of its own CPU's two tables (the one that is not current), changes it there, and
- * makes it current by one compare-and-exchange. So there is no lock to be left behind, and a thread killed at any point
- * either has made its change or not. The version (48 bits) never repeats, so an old table can not be taken for a new one.
+ * A change copies the current list into one of its own CPU's two tables, the one that is not
+ * current. It changes the list there, and makes it current by one compare-and-exchange. So there is
+ * no lock to be left behind, and a thread killed at any point either has made its change or not.
+ * The version has 48 bits and never repeats, so an old table cannot be taken for a new one.
  *
- * Rules: a table is written by its own CPU (or that CPU's reaper) while it is not current. A reader's copy may be torn when the
- * table is being rewritten under it; its compare-and-exchange then fails, because the version has moved on, and it starts
- * again. All words are atomic.
- * Progress: lock-free. Cost: tens of µs; for a few hundred regions, not for objects.
+ * Rules: a table is written by its own CPU, or that CPU's reaper, while it is not current. A
+ * reader's copy may be torn when the table is rewritten under it. The reader's compare-and-exchange
+ * then fails, because the version has moved on, and the reader starts again. All words are atomic.
+ *
+ * Progress: lock-free.
+ * Cost: tens of µs; for a few hundred regions, not for objects.
  */
 import {
   compareExchangeAtomicU64,
@@ -78,10 +82,11 @@ export class Memblock {
   }
 
   /**
-   * Takes a region and returns its address, a multiple of 64. It belongs to the calling CPU, and is freed should that CPU's
-   * thread die, until it is {@link keep | kept} or freed.
+   * Takes a region and returns its address, a multiple of 64. It belongs to the calling CPU. It is
+   * freed should that CPU's thread die, until it is {@link keep | kept} or freed.
    *
-   * @throws ArgumentError for a request that no memory could satisfy; OutOfMemoryError when this one cannot.
+   * @throws ArgumentError for a request that no memory could satisfy; OutOfMemoryError when this
+   *   one cannot; OfflineError.
    */
   alloc(request: AllocRequest): number {
     const wanted = checkRequest(
@@ -117,16 +122,19 @@ export class Memblock {
   }
 
   /**
-   * Returns the region that starts at `address`; any thread may. The caller sees to it that nobody still reads it
-   * (`machine.synchronize()`).
+   * Returns the region that starts at `address`; any thread may. The caller sees to it that nobody
+   * still reads it (`machine.rcu.synchronize()`).
    *
-   * @throws InvalidFreeError unless the address is that of an allocated region.
+   * @throws InvalidFreeError unless the address is that of an allocated region; OfflineError.
    */
   free(address: number): void {
     this.#change(({ list }) => list.splice(this.#locate(list, address, 'free'), 1))
   }
 
-  /** Frees the region that starts at `address` if it still is the one with this label. Returns whether it was. */
+  /**
+   * Frees the region that starts at `address` if it still is the one with this label. Returns
+   * whether it was.
+   */
   freeLabelled(address: number, label: string): boolean {
     const wanted = packLabel(label).join()
     return this.#change(({ list }) => {
@@ -138,7 +146,12 @@ export class Memblock {
     })
   }
 
-  /** From now on the region outlives the thread that allocated it. Do this before other threads can find it. */
+  /**
+   * From now on the region outlives the thread that allocated it. Do this before other threads can
+   * find it.
+   *
+   * @throws InvalidFreeError unless the address is that of an allocated region; OfflineError.
+   */
   keep(address: number): void {
     this.#change(({ list }) => {
       const region = list[this.#locate(list, address, 'keep')]
@@ -146,7 +159,7 @@ export class Memblock {
     })
   }
 
-  /** For the reaper: as {@link keep}, if the region would be freed with this stay. */
+  /** For the reaper: as {@link keep}, if the region would be freed with this incarnation. */
   keepOwn(address: number): void {
     const isOwn = this.#read().list.some(
       ({ start, owner }) => start * UNIT === address && owner === this.#owner,
@@ -188,7 +201,10 @@ export class Memblock {
     this.#publish(0n, versionStep)
   }
 
-  /** For the reaper: frees what the incarnation had allocated and neither kept nor linked. Returns the bytes freed. */
+  /**
+   * For the reaper: frees what the incarnation had allocated and neither kept nor linked. Returns
+   * the bytes freed.
+   */
   reclaim(isLinked: (address: number, size: number) => boolean): number {
     return this.#change(({ list }) => {
       let units = 0
@@ -204,7 +220,10 @@ export class Memblock {
     })
   }
 
-  /** Reads, lets `edit` change a private copy, and publishes it; again from the start if another thread was faster. */
+  /**
+   * Reads, lets `edit` change a private copy, and publishes it; again from the start if another
+   * thread was faster.
+   */
   #change<Result>(edit: (regions: Regions) => Result): Result {
     for (;;) {
       const regions = this.#read()
@@ -219,8 +238,9 @@ export class Memblock {
   }
 
   #publish(expected: bigint, active: bigint): boolean {
-    // G(header.activeRegions) publishes a complete list; pairs with H in #active: after it the table must not change until
-    // another one is current, and the one before it is its CPU's to overwrite. Mutant: bootmem/regions-publish-first.
+    // G(header.activeRegions) publishes a complete list; pairs with H in #active: from here on the
+    // table must not change until another one is current. The table before it is its CPU's to
+    // overwrite. Mutant: bootmem/regions-publish-first.
     return (
       compareExchangeAtomicU64(this.#memory.u64, Header.offsets.activeRegions / 8, expected, active) ===
       expected
@@ -243,8 +263,9 @@ export class Memblock {
   }
 
   #active(): bigint {
-    // H(header.activeRegions) pairs with G in #publish: before the copy it says which table to read, after it that the
-    // table was not given back meanwhile. Mutant: bootmem/regions-unchecked-read.
+    // H(header.activeRegions) pairs with G in #publish: before the copy it says which table to
+    // read, after it that the table was not given back meanwhile. Mutant:
+    // bootmem/regions-unchecked-read.
     return loadAtomicU64(this.#memory.u64, Header.offsets.activeRegions / 8)
   }
 

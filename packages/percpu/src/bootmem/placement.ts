@@ -1,7 +1,8 @@
 /**
- * Where a region of boot memory goes: first fit in the gaps between sorted regions, node by node. Pure arithmetic on units of
- * 64 bytes; the shared list is memblock.ts's business.
+ * Where a region of boot memory goes: first fit in the gaps between sorted regions, node by node.
+ * Pure arithmetic on units of 64 bytes; the shared list is memblock.ts's business.
  */
+import { isPowerOfTwo, roundUp } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import { checkObject, checkOptions, checkText, shown, type OptionNames } from '../machine/check.js'
 import { UNIT } from '../machine/limits.js'
@@ -13,7 +14,10 @@ export interface AllocRequest {
   readonly align?: number
   /** The region ends at or below this address. */
   readonly limit?: number
-  /** NUMA node to take it from; other nodes only when that one has no room. Default: the calling CPU's. */
+  /**
+   * NUMA node to take it from; other nodes only when that one has no room. Default: the calling
+   * CPU's.
+   */
   readonly node?: number
   /** True: from no other node. */
   readonly strict?: boolean
@@ -21,7 +25,9 @@ export interface AllocRequest {
   readonly noCross?: number
   /** For reports: at most 16 ASCII characters, longer ones are cut. */
   readonly label?: string
-  /** False: leave the contents as they are, for a caller that overwrites all of it. Default: zeroed. */
+  /**
+   * False: leave the contents as they are, for a caller that overwrites all of it. Default: zeroed.
+   */
   readonly zero?: boolean
 }
 
@@ -102,7 +108,9 @@ export function findPlace(inUse: readonly Extent[], wanted: Wanted, map: NodeMap
   return undefined
 }
 
-/** The free stretches below `end`, as [first unit, first unit behind]. `inUse` is sorted by start. */
+/**
+ * The free stretches below `end`, as [first unit, first unit behind]. `inUse` is sorted by start.
+ */
 export function gapsOf(inUse: readonly Extent[], end: number): (readonly [number, number])[] {
   const gaps: (readonly [number, number])[] = []
   let from = 0
@@ -125,17 +133,16 @@ export function nodeOf(unit: number, map: NodeMap): number {
   return node
 }
 
-/** The first unit at or above `from` that suits the alignment and the boundary; may lie behind the gap's end. */
+/**
+ * The first unit at or above `from` that suits the alignment and the boundary; may lie behind the
+ * gap's end.
+ */
 function fit(from: number, { units, align, noCross }: Wanted): number {
-  const place = Math.ceil(from / align) * align
+  const place = roundUp(from, align)
   if (noCross === undefined || Math.floor(place / noCross) === Math.floor((place + units - 1) / noCross))
     return place
   const step = Math.max(align, noCross)
-  return Math.ceil(place / step) * step
-}
-
-function isPowerOfTwo(value: number): boolean {
-  return Number.isSafeInteger(value) && value > 0 && 2 ** Math.round(Math.log2(value)) === value
+  return roundUp(place, step)
 }
 
 function badRequest(what: string, value: unknown, needed: string): ArgumentError {

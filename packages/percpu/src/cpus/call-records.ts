@@ -3,14 +3,17 @@
  *
  *     cpu[caller].callSequence   a multiple of 4: the call below is complete; odd: it is being written
  *                .callFunction (two words), .callArgument, .callMask
- *     answers[target][caller]    the last sequence that the target is done with, plus RAN, FAILED, SKIPPED or MISSED
+ *     answers[target][caller]    the last sequence that the target is done with, plus RAN, FAILED, …
  *
- * Rules: a caller's words are written by that CPU, or its reaper; a row of answers only by its target. So neither side ever waits for a
- * word that only a dead thread would write: a target that died, left or is deaf is told by its state; a caller that died
- * leaves a complete call or an odd sequence.
+ * Rules: a caller's words are written by that CPU, or by its reaper. A row of answers is written by
+ * its target only. So neither side ever waits for a word that only a dead thread would write. A
+ * target that died, left or is deaf is told by its state; a caller that died leaves a complete call
+ * or an odd sequence.
+ *
  * Sequences wrap after 2^30 calls; only equality is asked for.
  */
 import { loadAtomic32, storeAtomic32 } from '#mem'
+import { hashText } from '../arithmetic.js'
 import type { CpuTable } from './cpu-table.js'
 import { Cpu } from '../machine/layouts.js'
 import { MASK_WORDS } from '../machine/limits.js'
@@ -20,7 +23,10 @@ const STEP = 4
 const STATUS = STEP - 1
 const WRITING = 1
 
-/** What a target did with a call: ran it; could not, or it threw; will not, because it was deaf, or not online when it began. */
+/**
+ * How a target is done with a call. RAN: the function returned. FAILED: it threw, or is not
+ * registered. SKIPPED: the CPU was deaf. MISSED: the CPU was not online when the call began.
+ */
 export const RAN = 0
 export const FAILED = 1
 export const SKIPPED = 2
@@ -48,8 +54,8 @@ export class CallRecords {
   /** Begins this CPU's next call, in place of the one before; returns its sequence. */
   begin(): number {
     const sequence = ((this.#sequence(this.#cpu) & ~STATUS) + STEP) | 0
-    // S(cpu.callSequence) odd while the call is written; pairs with T in #sequence: nobody copies the call. Mutant:
-    // cpus/call-sequence-even.
+    // S(cpu.callSequence) odd while the call is written; pairs with T in #sequence: nobody copies
+    // the call. Mutant: cpus/call-sequence-even.
     storeAtomic32(
       this.#table.memory.i32,
       this.#table.record(this.#cpu) + words.callSequence,
@@ -67,8 +73,8 @@ export class CallRecords {
     id.forEach((half, i) => storeAtomic32(i32, record + words.callFunction + i, half))
     storeAtomic32(i32, record + words.callArgument, argument)
     mask.forEach((bits, i) => storeAtomic32(i32, record + words.callMask + i, bits))
-    // Z(cpu.callSequence) a multiple of 4 again; pairs with T in #sequence: the call is whole, and its targets' to copy. Mutant:
-    // cpus/ring-before-call.
+    // Z(cpu.callSequence) a multiple of 4 again; pairs with T in #sequence: the call is whole, and
+    // its targets' to copy. Mutant: cpus/ring-before-call.
     storeAtomic32(i32, record + words.callSequence, sequence)
   }
 
@@ -90,18 +96,24 @@ export class CallRecords {
 
   /** This CPU is done with that call. */
   answer(caller: number, sequence: number, status: CallStatus): void {
-    // U(cpu.answers) pairs with V in #answerOf: what the function did may be read by the caller. Mutant:
-    // cpus/answer-before-run.
+    // U(cpu.answers) pairs with V in #answerOf: what the function did may be read by the caller.
+    // Mutant: cpus/answer-before-run.
     storeAtomic32(this.#table.memory.i32, this.#answerWord(this.#cpu, caller), sequence | status)
   }
 
-  /** What `target` did with this CPU's call of that sequence; undefined as long as it has not said. */
+  /**
+   * How `target` is done with this CPU's call of that sequence; undefined as long as it has not
+   * said.
+   */
   statusAt(target: number, sequence: number): CallStatus | undefined {
     const answer = this.#answerOf(target, this.#cpu)
     return (answer & ~STATUS) === sequence ? ((answer & STATUS) as CallStatus) : undefined
   }
 
-  /** Before the CPU comes online: calls made to an earlier incarnation, also one being written, are not run by this one. */
+  /**
+   * Before the CPU comes online: calls made to an earlier incarnation, also one being written, are
+   * not run by this one.
+   */
   skipEarlier(): void {
     for (let caller = 0; caller < this.#table.map.cpus; caller++) {
       const sequence = this.#sequence(caller) & ~STATUS
@@ -110,13 +122,13 @@ export class CallRecords {
   }
 
   #sequence(caller: number): number {
-    // T(cpu.callSequence) before and after the copy; pairs with S in begin, Z in complete: a copy between two equal, complete
-    // sequences is one whole call. Mutant: cpus/call-sequence-even.
+    // T(cpu.callSequence) before and after the copy; pairs with S in begin, Z in complete: a copy
+    // between two equal, complete sequences is one whole call. Mutant: cpus/call-sequence-even.
     return loadAtomic32(this.#table.memory.i32, this.#table.record(caller) + words.callSequence)
   }
   #answerOf(target: number, caller: number): number {
-    // V(cpu.answers) pairs with U in answer: the caller may rely on the function's effects, and reuse its call record. Mutant:
-    // cpus/answer-before-run.
+    // V(cpu.answers) pairs with U in answer: the caller may rely on the function's effects, and
+    // reuse its call record. Mutant: cpus/answer-before-run.
     return loadAtomic32(this.#table.memory.i32, this.#answerWord(target, caller))
   }
   #answerWord(target: number, caller: number): number {
@@ -124,7 +136,10 @@ export class CallRecords {
   }
 }
 
-/** For the reaper: a call that its dead caller was writing becomes a whole one that is meant for nobody. */
+/**
+ * For the reaper: a call that its dead caller was writing becomes a whole one that is meant for
+ * nobody.
+ */
 export function finishCall(table: CpuTable, caller: number): void {
   const { i32 } = table.memory
   const record = table.record(caller)
@@ -136,14 +151,10 @@ export function finishCall(table: CpuTable, caller: number): void {
   storeAtomic32(i32, record + words.callSequence, (sequence & ~STATUS) + STEP)
 }
 
-/** Two independent 32-bit hashes: by accident, no two of a million names are alike in both. */
+/** Two independent 32-bit hashes. By accident, no two of a million names are alike in both. */
 export function functionId(name: string): FunctionId {
-  let high = 0x811c9dc5
   let low = 0x2545f491
-  for (let i = 0; i < name.length; i++) {
-    const unit = name.charCodeAt(i)
-    high = Math.imul(high ^ unit, 0x01000193)
-    low = Math.imul((low << 5) ^ (low >>> 27) ^ unit, 0x5bd1e995)
-  }
-  return [high | 0, low | 0]
+  for (let i = 0; i < name.length; i++)
+    low = Math.imul((low << 5) ^ (low >>> 27) ^ name.charCodeAt(i), 0x5bd1e995)
+  return [hashText(name) | 0, low | 0]
 }

@@ -1,11 +1,14 @@
 /**
- * Cross calls: run a registered function on other CPUs. (After the kernel's `smp_call_function_many`.)
+ * Cross calls: run a registered function on other CPUs. (After the kernel's
+ * `smp_call_function_many`.)
  *
- * A caller has one call under way at a time; further ones queue in its own thread. It writes the call (call-records.ts) and rings. A
- * target that hears CALL looks at every caller's record, runs what is new and meant for it, and answers in its own row.
+ * A caller has one call under way at a time; further ones queue in its own thread. It writes the
+ * call (call-records.ts) and rings. A target that hears CALL looks at every caller's record, runs
+ * what is new and meant for it, and answers in its own row.
  *
- * Guarantee: what is reported as `ran` has run once, what is reported as `gone` or `deaf` has not run and will not, unless the target's
- * thread died in the middle of it.
+ * Guarantee: on a CPU reported as `ran` the function has run once. On one reported as `gone` or
+ * `deaf` it has not run and will not. The exception is a target whose thread died in the middle of
+ * it.
  */
 import { loadAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
@@ -20,7 +23,8 @@ import {
   type FunctionId,
 } from './call-records.js'
 import { incarnationOf, stateOf, type CpuTable } from './cpu-table.js'
-import { REASON_CALL, REASON_WAKE, type Doorbell } from './doorbell.js'
+import type { Doorbell } from './doorbell.js'
+import { REASON_CALL, REASON_WAKE } from './ringer.js'
 import { UnansweredError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
 import { reportError } from '../machine/platform.js'
@@ -32,8 +36,8 @@ export interface CallOptions extends WaitOptions {
   /** False: do not wait until it has run everywhere. Default: wait. */
   readonly wait?: boolean
   /**
-   * Milliseconds from the call, while calls before it are answered included, to an UnansweredError; without waiting, how long calls
-   * behind this one wait for it. Default: for ever.
+   * Milliseconds until an UnansweredError, counted from the call: calls before it are included.
+   * Without waiting, it is how long later calls wait for this one. Default: for ever.
    */
   readonly timeout?: number
   /**
@@ -102,7 +106,7 @@ export class Calls {
     }
   }
 
-  /** Makes the call as soon as those before it are done; see `Machine.callFunctionMany`. */
+  /** Makes the call as soon as those before it are done. See `Cpus.call`. */
   call(cpus: readonly number[], name: string, options: CallOptions): Promise<CallOutcome> {
     const { argument = 0, wait = true } = options
     const deadline = new Deadline(options)
@@ -120,7 +124,8 @@ export class Calls {
         if (!wait) resolve({ ran: [], failed: [], gone: call.absent, deaf: [] })
         resolve(await this.#collect(call, deadline))
       }
-      // A call that nobody waits for has been resolved by then, so that being late is nobody's error.
+      // A call that nobody waits for has been resolved by then, so that being late is nobody's
+      // error.
       this.#last = this.#last.then(turn).catch(reject)
     })
   }
@@ -130,13 +135,14 @@ export class Calls {
     await this.#last
   }
 
-  /** This CPU was deaf: what it was called for meanwhile has been reported so, and is not run. */
+  /** This CPU was deaf. Calls made to it meanwhile have been reported so, and are not run. */
   skipPending(): void {
     this.#finishPending(() => SKIPPED)
   }
 
   #make(cpus: readonly number[], name: string, argument: number): Made {
-    // Begun before the states are read: a thread that comes online as a target's next incarnation after that skips this call.
+    // Begun before the states are read: a thread that comes online as a target's next incarnation
+    // after that skips this call.
     const sequence = this.#records.begin()
     const states = cpus.map((cpu) => ({ cpu, word: this.#table.stateWord(cpu) }))
     const targets = states
@@ -191,15 +197,15 @@ export class Calls {
     }
   }
 
-  /** A CPU that is stopping still answers; whatever it has not answered when it is offline, it never will. */
+  /** A CPU that is stopping still answers. Once it is offline, it answers nothing any more. */
   #isGone({ cpu, incarnation }: Target): boolean {
     const word = this.#table.stateWord(cpu)
     const state = stateOf(word)
     return incarnationOf(word) !== incarnation || state === 'offline' || state === 'dead'
   }
   #isDeaf(cpu: number): boolean {
-    // X(cpu.deaf) read after the call is written; pairs with Y in Idle.#hear: who is reported as deaf does not run the call
-    // later. Mutant: cpus/deaf-runs-later.
+    // X(cpu.deaf) read after the call is written; pairs with Y in Idle.#hear: a CPU reported as
+    // deaf does not run the call later. Mutant: cpus/deaf-runs-later.
     return loadAtomic32(this.#table.memory.i32, this.#table.record(cpu) + Cpu.words.deaf) === 1
   }
 

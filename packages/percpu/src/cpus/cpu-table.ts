@@ -1,21 +1,24 @@
 /**
- * CPUs: who holds which number, and in which state it is.
+ * CPUs: which thread holds which number, and in which state it is.
  *
  *     thread   0 ──claim──▶ key ──release──▶ 0            the owner's way
  *                            └──reap──▶ -reaper ──▶ 0     when its thread died
- *              0 ──withdraw──▶ never                        by limitCpus
- *     state    incarnation (machine/token.ts) × 8 + { offline → starting → online → stopping → offline, or → dead → offline }
+ *              0 ──withdraw──▶ never                      when the number is given up
+ *     state    incarnation (machine/token.ts) × 8 + the state:
+ *              offline → starting → online → stopping → offline, or → dead → offline
  *
- * Rules: `thread` changes only by compare-and-exchange from 0 (claim), from the own key (release) or from the dead thread's
- * key (reap), so exactly one thread may write the rest of a record at any time. `state` is written only by that thread.
- * Claiming is the first write a joining thread makes, in one word, so a thread killed anywhere later can be found by its key.
- * All masks are computed from these two words; nothing else says who is online.
+ * Rules: `thread` changes only by compare-and-exchange: from 0 (claim), from the own key (release)
+ * or from the dead thread's key (reap). So exactly one thread may write the rest of a record at any
+ * time, and only that thread writes `state`.
+ *
+ * Claiming is the first write that a joining thread makes, in one word. So a thread killed anywhere
+ * later can be found by its key. All masks are computed from these two words; nothing else says
+ * which CPUs are online.
  */
 import { compareExchangeAtomic32, loadAtomic32, loadU32, storeAtomic32, type Memory } from '#mem'
 import { NoFreeCpuError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
 import type { MemoryMap } from '../machine/memory-map.js'
-import { CpuWatch } from '../watch/vpa-layout.js'
 
 export const cpuStates = ['offline', 'starting', 'online', 'stopping', 'dead'] as const
 export type CpuState = (typeof cpuStates)[number]
@@ -31,7 +34,7 @@ export interface CpuInfo {
   readonly incarnation: number
 }
 
-/** In `thread`: this number has been given up for good. No key, and not minus one. */
+/** In `thread`: this number has been given up for good. It is no key, and no reaper's. */
 const WITHDRAWN = -(2 ** 31)
 const stride = Cpu.stride / 4
 const stateBits = 3
@@ -53,8 +56,9 @@ export class CpuTable {
   /** Gives the lowest free number to the thread `key`. */
   claim(key: number): number {
     for (let cpu = 0; cpu < this.map.cpus; cpu++) {
-      // C(cpu.thread) takes the number; pairs with D in release: what the previous holder wrote in the record happened
-      // before, and the record is now the claimer's alone. Mutant: cpus/claim-without-exchange.
+      // C(cpu.thread) takes the number; pairs with D in release: what the previous holder wrote in
+      // the record happened before, and the record is now the claimer's alone. Mutant:
+      // cpus/claim-without-exchange.
       if (compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, 0, key) === 0)
         return cpu
     }
@@ -68,12 +72,14 @@ export class CpuTable {
   /** Gives the number back. The caller holds it, by its own key or as its reaper. */
   release(cpu: number): void {
     this.setState(cpu, this.incarnation(cpu), 'offline')
-    // D(cpu.thread) pairs with C in claim: the record now belongs to whoever claims it next. Mutant:
-    // cpus/release-before-offline.
+    // D(cpu.thread) pairs with C in claim: the record now belongs to whoever claims it next.
+    // Mutant: cpus/release-before-offline.
     storeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, 0)
   }
 
-  /** Gives a number up that no thread has: from now on it is not possible. False if a thread has it. */
+  /**
+   * Gives a number up that no thread has: from now on it is not possible. False if a thread has it.
+   */
   withdraw(cpu: number): boolean {
     // atomic: a thread that claims the number at the same moment wins or loses by the same word.
     const found = compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, 0, WITHDRAWN)
@@ -97,12 +103,10 @@ export class CpuTable {
     return thread !== 0 && thread !== WITHDRAWN
   }
 
-  /** Word index of what watchers know of a CPU. */
-  watch(cpu: number): number {
-    return this.map.watchTable + (cpu * CpuWatch.stride) / 4
-  }
-
-  /** Takes a dead thread's number over for cleaning up; false if another reaper did, or the thread has no number. */
+  /**
+   * Takes a dead thread's number over for cleaning up; false if another reaper did, or the thread
+   * has no number.
+   */
   takeOver(cpu: number, deadKey: number, reaperKey: number): boolean {
     // atomic: of several reapers exactly one wins; the dead thread itself writes no more.
     return (
@@ -111,23 +115,30 @@ export class CpuTable {
     )
   }
 
-  /** The thread that holds the number: its key, 0 for none, minus the reaper's key while it is cleaned up. */
+  /**
+   * The thread that holds the number: its key, 0 for none, minus the reaper's key while it is
+   * cleaned up.
+   */
   thread(cpu: number): number {
     // atomic: a snapshot; what hangs on it is decided by claim and takeOver.
     return loadAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread)
   }
 
-  /** Incarnation × 8 + state, as stored: two equal words are the same stretch of the same incarnation. */
+  /**
+   * Incarnation × 8 + state, as stored: two equal words are the same stretch of the same
+   * incarnation.
+   */
   stateWord(cpu: number): number {
-    // F(cpu.state) pairs with E in setState: what the CPU wrote before it entered this state may be read.
-    // Mutant: machine/online-before-record.
+    // F(cpu.state) pairs with E in setState: what the CPU wrote before it entered this state may be
+    // read. Mutant: cpus/online-before-record.
     return loadAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.state)
   }
 
   setState(cpu: number, incarnation: number, state: CpuState): void {
     const word = (incarnation << stateBits) | cpuStates.indexOf(state)
-    // E(cpu.state) pairs with F in stateWord: `online` invites rings, calls and grace periods to count on this CPU; `offline`
-    // and `dead` say that it reads nothing any more. Mutant: machine/online-before-record.
+    // E(cpu.state) pairs with F in stateWord: `online` invites rings, calls and grace periods to
+    // count on this CPU; `offline` and `dead` say that it reads nothing any more. Mutant:
+    // cpus/online-before-record.
     storeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.state, word)
   }
 

@@ -1,23 +1,23 @@
 /**
- * Doorbells: how one CPU makes another one do something, and how a CPU waits for others without blocking.
+ * Doorbells: how a CPU hears that it is to do something, and how it waits for others without
+ * blocking. Ringing them is in ringer.ts.
  *
  *     cpu.bell     a bit per reason, set by ringers, taken all at once by the CPU when it answers
  *     cpu.hint     plain copy for `poll`: may lag, never decides
  *     cpu.waiters  a bit per CPU that wants to be rung (WAKE) when this CPU's progress words change
  *
- * A CPU sleeps on its own bell only, whatever it waits for: it enters itself in the waiters of the CPUs concerned, checks its
- * condition, and checks again each time it is rung. A ringer killed between setting the bit and waking, or after it took the
- * waiters and before it rang them, leaves somebody asleep: every ring wakes, and its reaper rings everybody.
+ * A CPU sleeps on its own bell only, whatever it waits for. It enters itself in the waiters of the
+ * CPUs concerned, checks its condition, and checks it again each time it is rung.
  *
- * An answer runs as a job of its own (or inside `poll`, which the caller places), so no synchronous section of this thread is
- * under way: answering is a quiescent state.
+ * An answer runs as a job of its own, or inside `poll`, which the caller places. So no synchronous
+ * section of this thread is under way, and answering is a quiescent state.
+ *
  * Cost: see "machine" in docs/benchmarks.md for round trips.
  */
 import * as mem from '#mem'
 import {
   awaitUntil,
   exchangeAtomic32,
-  loadAtomic32,
   notify32,
   orAtomic32,
   storeAtomic32,
@@ -28,31 +28,27 @@ import { ArgumentError } from '../errors.js'
 import type { CpuTable } from './cpu-table.js'
 import { UnsupportedError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
-import { MASK_WORDS } from '../machine/limits.js'
 import { host, reportError, startTimer, type Channel } from '../machine/platform.js'
 import { Deadline } from '../machine/wait-options.js'
+import { openChannel, REASON_WAKE, Ringer } from './ringer.js'
 
 /** A local constant: an imported binding is looked up anew at each `poll` (0.3 ns). */
 const { load32, store32 } = mem
 
-/** The machine's own reasons; those of users start at bit {@link USER_REASONS_SHIFT}. */
-export const REASON_QUIESCE = 1
-export const REASON_CALL = 2
-export const REASON_WAKE = 4
-/** A supervisor asks for a sign of life, or for other entries in the dispatch log. heartbeat.ts */
-export const REASON_WATCH = 64
-export const USER_REASONS_SHIFT = 8
-export const USER_REASONS = 16
 /** Bounds of the tries of {@link Doorbell.until} before it sleeps: about 1 and 10 µs. */
 const MIN_TRIES = 32
 const MAX_TRIES = 256
 /** Waits in a row that need not sleep, between two that go through the event loop. */
 const UNSLEPT = 256
 
-/** Whether this CPU hears its bell by `Atomics.waitAsync` or, where that is missing, by messages. */
+/**
+ * Whether this CPU hears its bell by `Atomics.waitAsync` or, where that is missing, by messages.
+ */
 export type DoorbellMode = 'waitAsync' | 'port'
 
-/** @throws ArgumentError for another mode; UnsupportedError for one that this engine does not have. */
+/**
+ * @throws ArgumentError for another mode; UnsupportedError for one that this engine does not have.
+ */
 export function chooseDoorbellMode(wanted: DoorbellMode | undefined): DoorbellMode {
   const mode = wanted ?? (canWaitAsync ? 'waitAsync' : 'port')
   if (!['waitAsync', 'port'].includes(mode)) {
@@ -66,59 +62,6 @@ export function chooseDoorbellMode(wanted: DoorbellMode | undefined): DoorbellMo
       ? 'there is no BroadcastChannel here, which a doorbell by messages needs'
       : "there is no Atomics.waitAsync here; use doorbell: 'port'",
   )
-}
-
-/** Rings bells; can be used by a thread that is no CPU itself (a reaper). */
-export class Ringer {
-  readonly #table: CpuTable
-  readonly #channels = new Map<number, Channel>()
-
-  constructor(table: CpuTable) {
-    this.#table = table
-  }
-
-  /** Sets the reasons and wakes the CPU, also when it is parked (but a parked CPU needs no waking to be quiescent). */
-  ring(cpu: number, reasons: number): void {
-    const { memory } = this.#table
-    const record = this.#table.record(cpu)
-    // K(cpu.bell) pairs with L in answer: what the ringer wrote before is the answering CPU's to read. Mutant:
-    // cpus/ring-before-call.
-    orAtomic32(memory.i32, record + Cpu.words.bell, reasons)
-    store32(memory.i32, record + Cpu.words.hint, 1)
-    // atomic: a wake-up orders nothing; the bell does.
-    notify32(memory.i32, record + Cpu.words.bell)
-    // atomic: how to wake is a matter of speed only.
-    if (loadAtomic32(memory.i32, record + Cpu.words.port) === 1) this.#channel(cpu).postMessage(0)
-    // atomic: read after K, as the parking CPU reads its bell after it wrote this word: one of both sees the other.
-    const parkedOn = loadAtomic32(memory.i32, record + Cpu.words.parkedOn)
-    if (parkedOn >= 0 && (reasons & ~(REASON_QUIESCE | REASON_WAKE)) !== 0) notify32(memory.i32, parkedOn)
-  }
-
-  /** Rings everybody who waits for `cpu`, after one of its progress words changed. */
-  wakeWaiters(cpu: number): void {
-    const { memory } = this.#table
-    const mask = this.#table.record(cpu) + Cpu.words.waiters
-    for (let i = 0; i < MASK_WORDS; i++) {
-      // N(cpu.waiters) pairs with M in #holds: either this sees the waiter's bit, or the waiter's check, which comes after
-      // its bit, sees the progress. Mutant: cpus/check-before-waiting.
-      let bits = loadAtomic32(memory.i32, mask + i) === 0 ? 0 : exchangeAtomic32(memory.i32, mask + i, 0)
-      for (; bits !== 0; bits &= bits - 1) this.ring(i * 32 + 31 - Math.clz32(bits & -bits), REASON_WAKE)
-    }
-  }
-
-  close(): void {
-    for (const channel of this.#channels.values()) channel.close()
-    this.#channels.clear()
-  }
-
-  #channel(cpu: number): Channel {
-    let channel = this.#channels.get(cpu)
-    if (!channel) {
-      channel = openChannel(this.#table.map.id, cpu)
-      this.#channels.set(cpu, channel)
-    }
-    return channel
-  }
 }
 
 /** One CPU's own end: hears, answers, and waits. */
@@ -154,7 +97,22 @@ export class Doorbell {
     this.#handlers.set(reason, handler)
   }
 
-  /** Starts hearing, before the CPU comes online: what was rung for an earlier incarnation is dropped. */
+  /**
+   * As {@link on}, unless that reason has a handler: then undefined. Returns a function that ends
+   * it.
+   */
+  add(reason: number, handler: () => void): (() => void) | undefined {
+    if (this.#handlers.has(reason)) return undefined
+    this.on(reason, handler)
+    return () => {
+      if (this.#handlers.get(reason) === handler) this.#handlers.delete(reason)
+    }
+  }
+
+  /**
+   * Starts hearing, before the CPU comes online: what was rung for an earlier incarnation is
+   * dropped.
+   */
   start(mode: DoorbellMode): void {
     const { i32 } = this.#table.memory
     // atomic: the CPU is not online yet; E in setState publishes these.
@@ -183,10 +141,11 @@ export class Doorbell {
   }
 
   /**
-   * Makes `Machine.poll`: answers now if somebody has rung; one plain load and one plain store otherwise. A closure over one view,
-   * because the engine then treats that view as a constant.
+   * Makes `Machine.poll`: answers now if somebody has rung; one plain load and one plain store
+   * otherwise. A closure over one view, because the engine then treats that view as a constant.
    *
-   * The load is of a racy word and may lag; the store is there so that no engine moves the load out of the caller's loop.
+   * The load is of a racy word and may lag; the store is there so that no engine moves the load out
+   * of the caller's loop.
    */
   makePoll(): () => void {
     const view = this.#table.memory.i32
@@ -198,24 +157,33 @@ export class Doorbell {
     }
   }
 
-  /** Whether nothing is answered now: this is being called by an answer, or the CPU is in an idle stretch. */
+  /**
+   * Whether nothing is answered now: this is being called by an answer, or the CPU is in an idle
+   * stretch.
+   */
   get isMuted(): boolean {
     return this.#answering || this.#muted
   }
-  /** What would run then could read what a grace period, which does not wait for idle CPUs, frees. */
+  /**
+   * A handler that ran meanwhile could read memory that a grace period, which does not wait for
+   * idle CPUs, frees.
+   */
   mute(muted: boolean): void {
     this.#muted = muted
   }
 
-  /** Takes all reasons rung so far and does what they ask for. The caller is at a point where nothing is being read. */
+  /**
+   * Takes all reasons rung so far and does what they ask for. The caller is at a point where
+   * nothing is being read.
+   */
   answer(): void {
     if (this.isMuted) return
     this.#answering = true
     try {
       const { i32 } = this.#table.memory
       store32(i32, this.#hint, 0)
-      // L(cpu.bell) pairs with K in ring: what the ringers wrote before they rang may be read. Mutant:
-      // cpus/ring-before-call.
+      // L(cpu.bell) pairs with K in ring: what the ringers wrote before they rang may be read.
+      // Mutant: cpus/ring-before-call.
       let reasons = exchangeAtomic32(i32, this.#bell, 0)
       if (reasons !== 0) this.onAnswer?.(reasons)
       for (; reasons !== 0; reasons &= reasons - 1) {
@@ -234,9 +202,13 @@ export class Doorbell {
   get isAnswering(): boolean {
     return this.#answering
   }
-  /** Takes what was rung so far without answering it; to be rung again by the caller, who sleeps on the bell meanwhile. */
+  /**
+   * Takes what was rung so far without answering it; to be rung again by the caller, who sleeps on
+   * the bell meanwhile.
+   */
   take(): number {
-    // atomic: as L; what the ringers wrote before is read by whoever answers the ring that follows this.
+    // atomic: as L; what the ringers wrote before is read by whoever answers the ring that follows
+    // this.
     return exchangeAtomic32(this.#table.memory.i32, this.#bell, 0)
   }
 
@@ -246,9 +218,9 @@ export class Doorbell {
   }
 
   /**
-   * Resolves to true as soon as `done()` holds, or to false at the deadline. `done` reads progress words of `cpus` and is called
-   * again whenever one of them announces progress. Keeps the process alive meanwhile. Rejects with the reason of the deadline's
-   * signal when that aborts.
+   * Resolves to true as soon as `done()` holds, or to false at the deadline. `done` reads progress
+   * words of `cpus` and is called again whenever one of them announces progress. Keeps the process
+   * alive meanwhile. Rejects with the reason of the deadline's signal when that aborts.
    */
   until(cpus: readonly number[], done: () => boolean, deadline = new Deadline()): Promise<boolean> {
     return new Promise((resolve, reject) => {
@@ -273,8 +245,9 @@ export class Doorbell {
   }
 
   /**
-   * Tries for some microseconds before sleeping: a CPU that answers at once, as most do, saves this one the way through its
-   * event loop. Adaptive, as the kernel's halt polling: longer after a success, shorter after a failure.
+   * Tries for some microseconds before sleeping: a CPU that answers at once, as most do, saves this
+   * one the way through its event loop. Adaptive, as the kernel's halt polling: longer after a
+   * success, shorter after a failure.
    */
   #spin(done: () => boolean): boolean {
     const succeeded = awaitUntil(done, this.#tries)
@@ -289,8 +262,8 @@ export class Doorbell {
   #holds({ cpus, done }: Wait): boolean {
     for (const cpu of cpus) {
       const word = this.#table.record(cpu) + Cpu.words.waiters + (this.#cpu >>> 5)
-      // M(cpu.waiters) pairs with N in wakeWaiters: set before the condition is read, so progress that this check misses finds
-      // the bit. Mutant: cpus/check-before-waiting.
+      // M(cpu.waiters) pairs with N in wakeWaiters: set before the condition is read, so progress
+      // that this check misses finds the bit. Mutant: cpus/check-before-waiting.
       orAtomic32(this.#table.memory.i32, word, 1 << (this.#cpu & 31))
     }
     return done()
@@ -333,11 +306,4 @@ interface Wait {
   readonly resolve: (result: boolean) => void
   /** Ends its timer, and listening to its signal. */
   readonly stop: () => void
-}
-
-function openChannel(machine: number, cpu: number): Channel {
-  if (!host.BroadcastChannel) throw new UnsupportedError('there is no BroadcastChannel here')
-  const channel = new host.BroadcastChannel(`percpu/${machine}/${cpu}`)
-  channel.unref?.()
-  return channel
 }

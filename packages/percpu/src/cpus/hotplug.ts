@@ -1,15 +1,16 @@
 /**
- * Hotplug callbacks: how a layer gets its per-CPU state ready when its CPU comes online, and back when it leaves or dies.
- * (After the kernel's cpuhp states.)
+ * Hotplug callbacks: how a layer gets its per-CPU state ready when its CPU comes online, and back
+ * when it leaves or dies. (After the kernel's cpuhp states.)
  *
- * Each thread that uses a layer adds the layer's callbacks. `startup` runs at once, on the CPU concerned; `teardown` runs on it
- * in the opposite order when it goes offline; `dead` runs in the opposite order too, but on the thread that reaps a CPU
- * whose thread died at any point, so it must cope with half-done work and with being run again.
+ * Each thread that uses a layer adds the layer's callbacks. `startup` runs at once, on the CPU
+ * concerned. `teardown` runs on it when it goes offline, in the opposite order. `dead` runs in the
+ * opposite order too, but on the thread that reaps a CPU. That CPU's thread died at any point, so
+ * `dead` must cope with half-done work and with being run again.
  */
 import { ArgumentError } from '../errors.js'
 import { checkFunction, checkName, checkObject, shown } from '../machine/check.js'
 import { HotplugError } from '../machine/errors.js'
-import type { Layer } from '../machine/layer.js'
+import type { AttachedLayer } from './layer.js'
 
 export interface HotplugCallbacks {
   /** Unique on its machine object; named in errors. */
@@ -19,43 +20,54 @@ export interface HotplugCallbacks {
   readonly dead?: (cpu: number, incarnation: number) => void
 }
 
-/** How the stay of the calling thread ends. */
-export interface StayEnd {
-  /** Whether others have ended it before. */
+/** How the calling thread's CPU goes offline. */
+export interface CpuExit {
+  /** Whether another thread declared the CPU dead before. */
   readonly isOver: () => boolean
-  /** What was rung so far, while everything is still there. */
+  /** Answers what was rung so far, while everything is still there. */
   readonly answer: () => void
   readonly leave: () => void
 }
 
-/** Those of the machine objects that are online on this thread; a thread that leaves and joins again has another one. */
-const living = new Map<string, Hotplug>()
+/**
+ * The callbacks of the machine objects that are online in this module, by machine and thread. A
+ * thread that leaves and joins again has other callbacks, and its supervision goes on with them.
+ */
+const online = new Map<number, Map<number, Hotplug>>()
 
 /** The callbacks that this thread has for the machine now. */
 export function hotplugOf(machine: number, thread: number): Hotplug | undefined {
-  return living.get(`${machine}/${thread}`)
+  return online.get(machine)?.get(thread)
 }
 
 export class Hotplug {
   readonly #callbacks: HotplugCallbacks[] = []
-  readonly #place: string
+  readonly #machine: number
+  readonly #thread: number
 
   constructor(machine: number, thread: number) {
-    this.#place = `${machine}/${thread}`
-    living.set(this.#place, this)
+    this.#machine = machine
+    this.#thread = thread
+    const ofMachine = online.get(machine) ?? new Map<number, Hotplug>()
+    online.set(machine, ofMachine.set(thread, this))
   }
 
   /** The machine object is offline. */
   close(): void {
-    if (living.get(this.#place) === this) living.delete(this.#place)
+    const ofMachine = online.get(this.#machine)
+    if (ofMachine?.get(this.#thread) !== this) return
+    ofMachine.delete(this.#thread)
+    if (ofMachine.size === 0) online.delete(this.#machine)
   }
 
   /**
-   * Runs `startup` and keeps the rest for later. If it throws, nothing is added.
+   * Runs `startup` and keeps the rest for later. If it throws, nothing is added. Returns a function
+   * that takes the callbacks back, without a teardown.
    *
-   * @throws HotplugError with what `startup` threw as its cause; ArgumentError for a name that is taken.
+   * @throws HotplugError with what `startup` threw as its cause; ArgumentError for a name that is
+   *   taken.
    */
-  add(callbacks: HotplugCallbacks): void {
+  add(callbacks: HotplugCallbacks): () => void {
     checkObject('callbacks', callbacks)
     const { name } = callbacks
     if (this.#callbacks.some((other) => other.name === name)) {
@@ -70,16 +82,22 @@ export class Hotplug {
       throw new HotplugError(`startup of '${name}' failed; it was not added`, { name }, { cause: error })
     }
     this.#callbacks.push(callbacks)
+    return () => {
+      const index = this.#callbacks.indexOf(callbacks)
+      if (index >= 0) this.#callbacks.splice(index, 1)
+    }
   }
 
   /**
-   * Tears down in the opposite order, and then the machine's layers. Every callback runs, whatever others throw. From the layers on
-   * it is one stretch, in which nothing is answered: another task of this thread, or what is rung for, would still take memory or locks
-   * of a layer that has ended the stay.
+   * Tears down in the opposite order, and then the machine's layers. Every callback runs, whatever
+   * others throw.
+   *
+   * From the layers on it is one stretch, in which nothing is answered. Otherwise another task of
+   * this thread, or a handler, could take memory or locks of a layer that has already detached.
    */
   async teardown(
-    layers: readonly Layer[],
-    { isOver, answer, leave }: StayEnd,
+    layers: readonly AttachedLayer[],
+    { isOver, answer, leave }: CpuExit,
   ): Promise<HotplugError | undefined> {
     const errors: unknown[] = []
     const failed: string[] = []
@@ -95,12 +113,12 @@ export class Hotplug {
         fail(name, error)
       }
     }
-    const isForsaken = isOver()
-    // While there still is what it may take. Mutant: cpus/never-answered.
-    if (!isForsaken) answer()
+    const isAbandoned = isOver()
+    // While the layers that it may use are there. Mutant: cpus/never-answered.
+    if (!isAbandoned) answer()
     for (const layer of [...layers].reverse()) {
       try {
-        if (isForsaken) layer.forsake?.()
+        if (isAbandoned) layer.abandon?.()
         else layer.detach?.()
       } catch (error) {
         fail(layer.name, error)

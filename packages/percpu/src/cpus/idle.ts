@@ -1,5 +1,6 @@
 /**
- * Idle stretches: a CPU that is parked in `Atomics.wait`, or deaf, reads nothing that a grace period protects.
+ * Idle stretches: a CPU that is parked in `Atomics.wait`, or deaf, reads nothing that a grace
+ * period protects.
  *
  *     cpu.idle       odd inside such a stretch (as a VPA's yield_count)
  *     cpu.parkedOn   the word it sleeps on, so that a ring that needs an answer can wake it
@@ -18,14 +19,14 @@ const { words } = Cpu
 /** Milliseconds. */
 const SLICE = 50
 
-/** Is told of idle stretches, inside them, and by the lock layer of waits for locks. */
+/** Is told of idle stretches, while they last, and by the lock layer of waits for locks. */
 export interface WaitWatcher {
   /** `word`: the word index on which the CPU parks, or -1 if it goes deaf. */
   wentIdle(word: number): void
   cameBack(word: number): void
-  /** What to give to {@link lockWaited} afterwards; 0 if nobody wants to know. */
+  /** A number to give to {@link lockWaited} afterwards; 0 if nobody wants to know. */
   lockWaits(): number
-  /** The wait for what is at byte address `address` is over. */
+  /** The wait for the lock at byte address `address` is over. */
   lockWaited(address: number, begun: number, acquired: boolean): void
 }
 
@@ -37,7 +38,7 @@ export class Idle {
   readonly #gracePeriods: GracePeriods
   readonly #calls: Calls
   #depth = 0
-  /** Set by the VPA layer. */
+  /** Set by the watch layer. */
   watcher: WaitWatcher | undefined
 
   constructor(table: CpuTable, cpu: number, doorbell: Doorbell, gracePeriods: GracePeriods, calls: Calls) {
@@ -61,7 +62,8 @@ export class Idle {
   park(word: number, value: number, deadline: Deadline): WaitResult {
     this.#doorbell.answer()
     const { i32 } = this.#table.memory
-    // atomic: written before the bell is read, as a ringer reads it after it rang: one of both sees the other.
+    // atomic: written before the bell is read, as a ringer reads it after it rang: one of both sees
+    // the other.
     storeAtomic32(i32, this.#record + words.parkedOn, word)
     this.#enter(word)
     try {
@@ -117,7 +119,8 @@ export class Idle {
   #sleepOnBell(timeout: number): void {
     this.#enter(this.#record + words.bell)
     try {
-      // atomic: sleeps only while the bell is 0; what a ring brings is read after the bell was taken.
+      // atomic: sleeps only while the bell is 0; what a ring brings is read after the bell was
+      // taken.
       wait32(this.#table.memory.i32, this.#record + words.bell, 0, timeout)
     } catch (error) {
       throw new UnsupportedError(
@@ -131,8 +134,8 @@ export class Idle {
   }
 
   /**
-   * A ring that comes between the look at the bell and the sleep wakes nobody, for it changes another word than the one slept on. So
-   * sleep in slices, and look at the bell between them.
+   * A ring that comes between the look at the bell and the sleep wakes nobody: it changes another
+   * word than the one slept on. So this sleeps in slices, and looks at the bell between them.
    */
   #sleep(word: number, value: number, deadline: Deadline): WaitResult {
     const { i32 } = this.#table.memory
@@ -167,8 +170,8 @@ export class Idle {
   }
 
   #hear(): void {
-    // Y(cpu.deaf) hears again; pairs with X in #isDeaf: a caller that found this CPU deaf wrote its call before this store, so the
-    // call is found below and skipped. Mutant: cpus/deaf-runs-later.
+    // Y(cpu.deaf) hears again; pairs with X in #isDeaf: a caller that found this CPU deaf wrote its
+    // call before this store, so the call is found below and skipped. Mutant: cpus/deaf-runs-later.
     storeAtomic32(this.#table.memory.i32, this.#record + words.deaf, 0)
     this.#calls.skipPending()
     this.#doorbell.answer()
@@ -177,8 +180,8 @@ export class Idle {
   #enter(word: number): void {
     if (this.#depth++ > 0) return
     this.#doorbell.mute(true)
-    // O(cpu.idle) pairs with P in #hasPassed: all that this CPU read before is over, and a grace period may end
-    // without its answer. Mutant: cpus/idle-not-odd.
+    // O(cpu.idle) pairs with P in #hasPassed: all that this CPU read before is over, and a grace
+    // period may end without its answer. Mutant: cpus/idle-not-odd.
     addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
     this.#gracePeriods.announce()
     this.watcher?.wentIdle(word)
@@ -186,8 +189,9 @@ export class Idle {
 
   #leave(word: number): void {
     if (--this.#depth > 0) return
-    // VK(cpu.idle) back to even before anything is read again; pairs with VJ in #snapshot: a grace period that saw it odd has looked at
-    // it by a read-modify-write before, and what is read from now on finds what its updater had written. Mutant: cpus/idle-by-load.
+    // VK(cpu.idle) back to even before anything is read again; pairs with VJ in #snapshot: a grace
+    // period that saw it odd has looked at it by a read-modify-write before, and what is read from
+    // now on finds what its updater had written. Mutant: cpus/idle-by-load.
     addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
     this.#doorbell.mute(false)
     this.watcher?.cameBack(word)

@@ -1,30 +1,28 @@
 /**
  * Supervision: when a worker's thread ends, for whatever reason, its CPU becomes free again.
  *
- * A thread can end between any two of its writes and tells nobody. Node's `exit` event means that it writes no more; from
- * then on its record is the reaper's.
+ * A thread can end between any two of its writes and tells nobody. Node's `exit` event means that
+ * it writes no more. From then on its record is the reaper's.
  *
  *     cpu.thread    key ──takeOver──▶ -reaper ──takeOver──▶ -next reaper … ──release──▶ 0
  *
- * The reaper is a thread as well and may end at any point. Each step of reaping can be repeated, and the number is given back
- * last; so whoever reaps a reaper finds the CPUs that it was cleaning up after (their `thread` is minus its key), takes them
- * over by the same compare-and-exchange, and starts again from the first step. Of two supervisors one wins the
- * exchange, and the other one leaves the CPU alone.
+ * The reaper is a thread as well and may end at any point. Each step of reaping can be repeated,
+ * and the number is given back last. So the reaper of a reaper finds the CPUs that it was cleaning
+ * up after: their `thread` is minus its key. It takes them over by the same compare-and-exchange,
+ * and starts again from the first step. Of two supervisors one wins the exchange, and the other one
+ * leaves the CPU alone.
  */
 import { storeAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { finishCall } from './call-records.js'
 import type { CpuTable } from './cpu-table.js'
-import { Directory } from '../bootmem/directory.js'
-import { REASON_WAKE, Ringer } from './doorbell.js'
+import { REASON_WAKE, Ringer } from './ringer.js'
 import { HotplugError, UnsupportedError } from '../machine/errors.js'
 import { announceQuiescent } from './grace-period.js'
-import type { Layer } from '../machine/layer.js'
+import type { AttachedLayer, Recovery } from './layer.js'
 import { Cpu } from '../machine/layouts.js'
 import { MASK_WORDS } from '../machine/limits.js'
-import { Memblock } from '../bootmem/memblock.js'
 import { hasThreadId, keyOfThreadId, reportError } from '../machine/platform.js'
-import { VpaRegistry } from '../watch/vpa-registry.js'
 
 /** What is needed of a worker: a Node `Worker` has it. */
 export interface SupervisedWorker {
@@ -34,24 +32,30 @@ export interface SupervisedWorker {
 
 export interface Supervision {
   /**
-   * After the worker has ended and been cleaned up after: the CPU that it held (none if it never joined), and those of other
-   * dead threads that it had begun to clean up after itself.
+   * Resolves after the worker has ended and been cleaned up after. It gives the CPU that the worker
+   * held, none if it never joined, and those of other dead threads that the worker had begun to
+   * clean up after.
    */
   readonly reaped: Promise<readonly number[]>
 }
 
-/** Runs the layers' `dead` callbacks; may do nothing (a thread that has gone offline itself still supervises). */
+/**
+ * Runs the users' `dead` callbacks. A thread that has gone offline itself has none, and still
+ * supervises.
+ */
 export type DeadCallback = (cpu: number, incarnation: number) => void
 
-/** The table given must stay usable as long as the thread lives, also when its own CPU goes offline. */
+/**
+ * The table given must stay usable as long as the thread lives, also when its own CPU goes offline.
+ */
 export class Supervisor {
   readonly #table: CpuTable
   readonly #ringer: Ringer
   readonly #key: number
-  readonly #layers: readonly Layer[]
+  readonly #layers: readonly AttachedLayer[]
   readonly #onDead: DeadCallback
 
-  constructor(table: CpuTable, key: number, layers: readonly Layer[], onDead: DeadCallback) {
+  constructor(table: CpuTable, key: number, layers: readonly AttachedLayer[], onDead: DeadCallback) {
     this.#table = table
     this.#ringer = new Ringer(table)
     this.#key = key
@@ -83,40 +87,48 @@ export class Supervisor {
   }
 
   /**
-   * Cleans up after the dead thread `key`: the CPUs that it held, and those that it was cleaning up after. Returns those that
-   * this call took over, not those that another supervisor did.
+   * Cleans up after the dead thread `key`: the CPUs that it held, and those that it was cleaning up
+   * after. Returns those that this call took over, not those that another supervisor did.
    */
   reapAll(key: number): readonly number[] {
-    // What it left undone first: another CPU may wait for a lock of that one's.
+    // CPUs that it left half cleaned up come first: another CPU may wait for a lock of theirs.
     const unfinished = this.#table.select((cpu) => this.#reap(cpu, -key))
     return [...unfinished, ...this.#table.select((cpu) => this.#reap(cpu, key))]
   }
 
-  /** `holder`: what the CPU's thread word must be, the dead thread's key or minus the dead reaper's. */
+  /**
+   * `holder`: the CPU's thread word must be that, the dead thread's key or minus the dead reaper's.
+   */
   #reap(cpu: number, holder: number): boolean {
     if (!this.#table.takeOver(cpu, holder, this.#key)) return false
     const incarnation = this.#table.incarnation(cpu)
-    // In state offline nobody died in the stay that this incarnation names: the thread ended before it began its own one, or a
-    // reaper ended when it had cleaned up after it, all but for the number. The state stays, for the reaper after this one.
+    // In state offline nobody died in this incarnation. Either the thread ended before it began its
+    // own one, or a reaper ended when it had cleaned up all but the number. The state stays, for
+    // the reaper after this one.
     const hasDied = this.#table.state(cpu) !== 'offline'
     if (hasDied) this.#table.setState(cpu, incarnation, 'dead')
     announceQuiescent(this.#table, this.#ringer, cpu)
     this.#wakeEverybody(cpu)
-    if (hasDied) this.#recoverLayers(cpu, incarnation)
-    // Until here the dead CPU's VPA could be read for a post-mortem.
-    new VpaRegistry(this.#table).unregisterDead(cpu, incarnation)
+    const recovery = { table: this.#table, ringer: this.#ringer, cpu, incarnation }
+    if (hasDied) this.#recoverLayers(recovery)
     this.#clearRecord(cpu)
-    this.#freeRegions(cpu, incarnation)
+    this.#step([...this.#layers].reverse(), 'release', recovery)
     this.#table.release(cpu)
     return true
   }
 
-  /** Every layer, and the users' callbacks, whatever others throw: a number that is never given back would help nobody. */
-  #recoverLayers(cpu: number, incarnation: number): void {
-    const recovery = { table: this.#table, ringer: this.#ringer, cpu, incarnation }
-    for (const layer of this.#layers) {
+  #recoverLayers(recovery: Recovery): void {
+    this.#step(this.#layers, 'examine', recovery)
+    this.#step(this.#layers, 'recover', recovery)
+    this.#onDead(recovery.cpu, recovery.incarnation)
+  }
+
+  /** Every layer, whatever others throw: a number that is never given back would help nobody. */
+  #step(layers: readonly AttachedLayer[], step: 'examine' | 'recover' | 'release', recovery: Recovery): void {
+    const { cpu, incarnation } = recovery
+    for (const layer of layers) {
       try {
-        layer.recover?.(recovery)
+        layer[step]?.(recovery)
       } catch (error) {
         reportError(
           new HotplugError(
@@ -127,10 +139,9 @@ export class Supervisor {
         )
       }
     }
-    this.#onDead(cpu, incarnation)
   }
 
-  /** The dead thread may have taken somebody's wake-up along: taken it off a list, and not rung yet. */
+  /** The dead thread may have taken a CPU off a list of waiters, and not rung it yet. */
   #wakeEverybody(dead: number): void {
     for (const cpu of this.#table.select((other) => other !== dead && this.#table.thread(other) !== 0)) {
       this.#ringer.ring(cpu, REASON_WAKE)
@@ -143,15 +154,5 @@ export class Supervisor {
     // atomic: the dead thread's waits; a ring of the next incarnation for one of them does nothing.
     for (let i = 0; i < MASK_WORDS; i++) storeAtomic32(i32, record + Cpu.words.waiters + i, 0)
     finishCall(this.#table, cpu)
-  }
-
-  #freeRegions(cpu: number, incarnation: number): void {
-    const memblock = new Memblock(this.#table.memory, this.#table.map, cpu, incarnation)
-    const directory = new Directory(this.#table.memory, memblock)
-    try {
-      memblock.reclaim((address, size) => directory.isLinked(address, size))
-    } catch (error) {
-      reportError(error)
-    }
   }
 }

@@ -13,8 +13,7 @@ import { atomicCell, AtomicI32, AtomicU32, AtomicU64 } from './atomic-cells.js'
 import { readStruct } from './read.js'
 import type { ByteBased, MemoryOf, WordBased } from './scalar-properties.js'
 import { byteProperty, isNarrow, wordProperty } from './scalar-properties.js'
-import type { Member, Struct } from './struct-type.js'
-import type { ArrayType, Kind, Scalar, Type } from './types.js'
+import type { ArrayType, Kind, Member, Scalar, StructType, Type } from './types.js'
 import { strideOf } from './types.js'
 
 /** `base` is address / 4 for a struct aligned to 4 bytes or more, the address for a smaller one. */
@@ -22,7 +21,7 @@ export type AccessorClass = new (memory: Memory, base: number) => object
 type Based = WordBased & ByteBased
 type Getter = (this: Based) => unknown
 
-const generic = new WeakMap<Struct, AccessorClass>()
+const generic = new WeakMap<StructType, AccessorClass>()
 const ownMemory: MemoryOf = (self) => self.memory
 const inspect = Symbol.for('nodejs.util.inspect.custom')
 
@@ -32,7 +31,7 @@ export function isWordBased(align: number): boolean {
 }
 
 /** The class of `struct` for any memory: made once. */
-export function accessorClass(struct: Struct): AccessorClass {
+export function accessorClass(struct: StructType): AccessorClass {
   let made = generic.get(struct)
   if (made === undefined) {
     made = makeClass(struct, ownMemory, accessorClass)
@@ -42,11 +41,11 @@ export function accessorClass(struct: Struct): AccessorClass {
 }
 
 /** A class of `struct` for one memory, and so of the structs nested in it. */
-export function boundClass(struct: Struct, memory: Memory): AccessorClass {
+export function boundClass(struct: StructType, memory: Memory): AccessorClass {
   const fixed = memory
   const of: MemoryOf = () => fixed
-  const made = new Map<Struct, AccessorClass>()
-  const classOf = (inner: Struct): AccessorClass => {
+  const made = new Map<StructType, AccessorClass>()
+  const classOf = (inner: StructType): AccessorClass => {
     const known = made.get(inner) ?? makeClass(inner, of, classOf)
     made.set(inner, known)
     return known
@@ -54,7 +53,11 @@ export function boundClass(struct: Struct, memory: Memory): AccessorClass {
   return classOf(struct)
 }
 
-function makeClass(struct: Struct, of: MemoryOf, classOf: (struct: Struct) => AccessorClass): AccessorClass {
+function makeClass(
+  struct: StructType,
+  of: MemoryOf,
+  classOf: (struct: StructType) => AccessorClass,
+): AccessorClass {
   const made = isWordBased(struct.align) ? wordClass() : byteClass()
   const common: PropertyDescriptorMap & ThisType<{ memory: Memory; address: number }> = {
     toObject: {
@@ -107,10 +110,10 @@ function byteClass(): AccessorClass {
 }
 
 function propertyOf(
-  struct: Struct,
+  struct: StructType,
   member: Member,
   of: MemoryOf,
-  classOf: (struct: Struct) => AccessorClass,
+  classOf: (struct: StructType) => AccessorClass,
 ): PropertyDescriptor | undefined {
   const { type, kind, offset } = member
   if (type === undefined) return undefined
@@ -166,11 +169,11 @@ function baseGetter(words: boolean, unit: number, offset: number): (self: Based)
 }
 
 function structGetter(
-  outer: Struct,
-  inner: Struct,
+  outer: StructType,
+  inner: StructType,
   of: MemoryOf,
   offset: number,
-  classOf: (struct: Struct) => AccessorClass,
+  classOf: (struct: StructType) => AccessorClass,
 ): Getter {
   const Inner = classOf(inner)
   const base = baseGetter(isWordBased(outer.align), isWordBased(inner.align) ? 4 : 1, offset)
@@ -180,7 +183,7 @@ function structGetter(
 }
 
 function numbersGetter(
-  struct: Struct,
+  struct: StructType,
   type: ArrayType,
   element: Scalar,
   of: MemoryOf,
@@ -198,7 +201,7 @@ function numbersGetter(
 function maker(
   type: Type,
   kind: Kind | undefined,
-  classOf: (struct: Struct) => AccessorClass,
+  classOf: (struct: StructType) => AccessorClass,
 ): (memory: Memory, address: number) => unknown {
   if (type.form === 'struct') {
     const Class = classOf(type)

@@ -23,7 +23,7 @@ export function structsOf(module: object, { nested = false }: CollectOptions = {
     if (!nested) return
     for (const { type } of struct.members) {
       const leaf = type === undefined ? undefined : leafOf(type)
-      if (leaf?.form === 'struct') add(leaf)
+      if (isStruct(leaf)) add(leaf)
     }
   }
   for (const value of Object.values(module)) if (isStruct(value)) add(value)

@@ -2,10 +2,10 @@
  * What a struct may promise about its layout, checked when it is defined: the JavaScript form of BUILD_BUG_ON. A broken
  * promise throws a {@link LayoutError} that names the struct, the field and the two numbers.
  */
+import { powerOfTwoAbove, roundUp } from '../arithmetic.js'
 import { badDefinition, LayoutError } from './errors.js'
-import { isPowerOfTwo } from './kinds.js'
-import { roundUp } from './place.js'
-import type { FieldInfo } from './struct-type.js'
+import { isAlignment } from './kinds.js'
+import type { FieldInfo, StructType } from './types.js'
 
 /** The largest offset allowed: a number of bytes, or `'d16'`, what a signed 16-bit displacement reaches (32767). */
 export type Limit = number | 'd16'
@@ -28,13 +28,7 @@ export interface Contracts<P extends string = string> {
 }
 
 /** The part of a struct that contracts speak of. */
-export interface Checked {
-  readonly name: string
-  readonly size: number
-  readonly align: number
-  readonly lineSize: number
-  readonly fields: readonly FieldInfo[]
-}
+export type Checked = Pick<StructType, 'name' | 'size' | 'align' | 'lineSize' | 'fields'>
 
 export function checkContracts(struct: Checked, contracts: Contracts): void {
   checkSize(struct, contracts)
@@ -85,7 +79,7 @@ function checkCount(struct: Checked, rule: string, value: number): void {
  */
 function checkNoCross(struct: Checked, boundary: number): void {
   const { name, size, align } = struct
-  if (!isPowerOfTwo(boundary)) {
+  if (!isAlignment(boundary)) {
     throw badDefinition(`struct ${name}: noCross must be a power of two, not ${String(boundary)}`, {
       struct: name,
       found: boundary,
@@ -100,7 +94,7 @@ function checkNoCross(struct: Checked, boundary: number): void {
     )
   }
   const worst = roundUp(boundary - size + 1, align)
-  const needed = 2 ** Math.ceil(Math.log2(size))
+  const needed = powerOfTwoAbove(size)
   throw new LayoutError(
     `struct ${name} of ${String(size)} bytes, aligned to ${String(align)}, crosses a boundary of ${String(boundary)} when it lies at ${String(worst)}; give it align: ${String(needed)}`,
     { ...fault, found: align, allowed: needed },

@@ -1,6 +1,6 @@
 /** A struct's layout as data: what the hash is made of, what lock files keep and what diffs compare. */
-import type { FieldInfo } from './struct-type.js'
-import type { Kind } from './types.js'
+import { hashText } from '../arithmetic.js'
+import type { Kind, StructType } from './types.js'
 
 /** One field of a {@link LayoutDescription}. Plain JSON. */
 export interface FieldDescription {
@@ -22,12 +22,7 @@ export interface LayoutDescription {
   readonly fields: readonly FieldDescription[]
 }
 
-interface Described {
-  readonly name: string
-  readonly size: number
-  readonly align: number
-  readonly fields: readonly FieldInfo[]
-}
+type Described = Pick<StructType, 'name' | 'size' | 'align' | 'fields'>
 
 /** The layout of `struct` as plain JSON, nested structs included. */
 export function describe({ name, size, align, fields }: Described): LayoutDescription {
@@ -46,10 +41,7 @@ export function describe({ name, size, align, fields }: Described): LayoutDescri
   }
 }
 
-/** FNV-1a, 32 bits, over the UTF-16 units of the description as JSON (Fowler, Noll, Vo; public domain). Unsigned. */
+/** A hash of the description as JSON. Unsigned, 32 bits. */
 export function hashOf(struct: Described): number {
-  const text = JSON.stringify(describe(struct))
-  let hash = 0x811c9dc5
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193)
-  return hash >>> 0
+  return hashText(JSON.stringify(describe(struct)))
 }

@@ -1,3 +1,4 @@
+export { PAGE_BYTES } from '../arithmetic.js'
 export { AtomicI32, AtomicU32, AtomicU64 } from './atomic-cells.js'
 export type { ArrayView, AtomicArrayView, StructArrayView } from './array-views.js'
 export type { Contracts, Limit } from './contracts.js'
@@ -6,16 +7,7 @@ export { LayoutError, type LayoutFault } from './errors.js'
 export { aligned, atomic, locked, owner, published, racy } from './kinds.js'
 export { dump } from './read.js'
 export { isStruct, struct, type StructOptions } from './struct.js'
-export type {
-  Accessor,
-  AnyStruct,
-  FieldInfo,
-  Infer,
-  Member,
-  Path,
-  Struct,
-  StructView,
-} from './struct-type.js'
+export type { Accessor, AnyStruct, Infer, Path, Struct, StructView } from './struct-type.js'
 export {
   array,
   big,
@@ -25,7 +17,6 @@ export {
   i16,
   i32,
   i8,
-  PAGE,
   pad,
   u16,
   u32,
@@ -34,12 +25,15 @@ export {
   type Alignment,
   type ArrayType,
   type Field,
+  type FieldInfo,
   type Fields,
   type FieldSpec,
   type Kind,
+  type Member,
   type Pad,
   type Scalar,
   type ScalarName,
+  type StructType,
   type Type,
 } from './types.js'
 export {

@@ -7,9 +7,10 @@
  *     published  plain: written before a publication, read after following it
  *     racy       plain: any value is tolerated (a hint, a statistic)
  */
+import { isPowerOfTwo } from '../arithmetic.js'
 import { badDefinition } from './errors.js'
 import type { Alignment, Atomicable, Field, Kind, Markable, Type } from './types.js'
-import { isForm, nameOfUnknown } from './types.js'
+import { isForm, MAX_SIZE, nameOfUnknown } from './types.js'
 
 type Unmarked<T extends Type> = T | Field<T, undefined>
 
@@ -61,7 +62,7 @@ export function aligned<T extends Type, K extends Kind | undefined = undefined>(
   spec: T | Field<T, K>,
   alignment: Alignment,
 ): Field<T, K> {
-  if (alignment !== 'cacheline' && alignment !== 'page' && !isPowerOfTwo(alignment)) {
+  if (alignment !== 'cacheline' && alignment !== 'page' && !isAlignment(alignment)) {
     throw badDefinition(`aligned() takes a power of two, 'cacheline' or 'page', not ${String(alignment)}`, {
       found: alignment,
     })
@@ -83,6 +84,7 @@ export function aligned<T extends Type, K extends Kind | undefined = undefined>(
   })
 }
 
-export function isPowerOfTwo(value: number): boolean {
-  return Number.isInteger(value) && value >= 1 && value <= 2 ** 31 && Math.log2(value) % 1 === 0
+/** Whether objects can be aligned to it: a power of two up to the largest struct. */
+export function isAlignment(bytes: number): boolean {
+  return isPowerOfTwo(bytes) && bytes <= MAX_SIZE
 }

@@ -2,10 +2,10 @@
  * Places fields as a C compiler for a 64-bit machine does: each at the next multiple of its alignment, the struct as
  * aligned as its most aligned field, its size rounded up to that (System V ABI, "Aggregates and Unions").
  */
+import { PAGE_BYTES, roundUp } from '../arithmetic.js'
 import { badDefinition } from './errors.js'
-import type { FieldInfo, Member } from './struct-type.js'
-import type { Alignment, Field, Fields, FieldSpec, Kind, Pad, Type } from './types.js'
-import { MAX_SIZE, PAGE, alignOf, isForm, leafOf, nameOfUnknown, sizeOf, typeName } from './types.js'
+import type { Alignment, Field, FieldInfo, Fields, FieldSpec, Kind, Member, Pad, Type } from './types.js'
+import { MAX_SIZE, alignOf, isForm, leafOf, nameOfUnknown, sizeOf, typeName } from './types.js'
 
 export interface Defaults {
   readonly kind: Kind
@@ -32,10 +32,6 @@ const reserved = new Set([
   'baseWord',
   ...Object.getOwnPropertyNames(Object.prototype),
 ])
-
-export function roundUp(value: number, multiple: number): number {
-  return Math.ceil(value / multiple) * multiple
-}
 
 export function place(struct: string, fields: Fields, defaults: Defaults): Placement {
   const members: Member[] = []
@@ -122,7 +118,7 @@ function unwrap(
 function alignmentOf(alignment: Alignment | undefined, lineSize: number): number {
   if (alignment === undefined) return 1
   if (alignment === 'cacheline') return lineSize
-  return alignment === 'page' ? PAGE : alignment
+  return alignment === 'page' ? PAGE_BYTES : alignment
 }
 
 function checkAtomic(struct: string, name: string, type: Type): void {

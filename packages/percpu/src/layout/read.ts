@@ -2,12 +2,11 @@
 import type { Memory } from '#mem'
 import { numberArrayOf, unitOf } from './array-views.js'
 import { atomicCell } from './atomic-cells.js'
-import type { Struct } from './struct-type.js'
-import type { Kind, Type } from './types.js'
+import type { Kind, StructType, Type } from './types.js'
 import { strideOf } from './types.js'
 
 /** A plain copy of the object at `address`. Atomic words are loaded atomically. */
-export function readStruct(memory: Memory, struct: Struct, address: number): Record<string, unknown> {
+export function readStruct(memory: Memory, struct: StructType, address: number): Record<string, unknown> {
   const plain: Record<string, unknown> = {}
   for (const { name, type, kind, offset } of struct.members) {
     if (type !== undefined) plain[name] = readPlain(memory, type, kind, address + offset)
@@ -32,7 +31,7 @@ function readPlain(memory: Memory, type: Type, kind: Kind | undefined, address: 
  * The object at `address` as text, a line for each word: `Route.hits  +8  racy u32  = 5`. Takes the memory as it finds
  * it: not all words are of one moment.
  */
-export function dump(struct: Struct, memory: Memory, address: number): string {
+export function dump(struct: StructType, memory: Memory, address: number): string {
   const rows: string[][] = []
   const add = (type: Type, kind: Kind | undefined, name: string, offset: number): void => {
     if (type.form === 'struct') addMembers(type, `${name}.`, offset)
@@ -47,7 +46,7 @@ export function dump(struct: Struct, memory: Memory, address: number): string {
       }
     }
   }
-  const addMembers = (inner: Struct, prefix: string, offset: number): void => {
+  const addMembers = (inner: StructType, prefix: string, offset: number): void => {
     for (const member of inner.members) {
       if (member.type !== undefined)
         add(member.type, member.kind, prefix + member.name, offset + member.offset)
@@ -67,7 +66,7 @@ export function columns(rows: readonly (readonly string[])[]): string {
 }
 
 /** The name of the word of `struct` that contains byte `offset`. Undefined in holes and outside the struct. */
-export function nameAt(struct: Struct, offset: number): string | undefined {
+export function nameAt(struct: StructType, offset: number): string | undefined {
   for (const member of struct.members) {
     if (offset < member.offset || offset >= member.offset + member.size) continue
     if (member.type === undefined) return member.name

@@ -2,8 +2,7 @@
  * A layout as `pahole` prints it: each member with its offset and size, the holes between them, where cache lines begin,
  * and the sums. Offsets and sizes are bytes.
  */
-import type { Member, Struct } from './struct-type.js'
-import type { Type } from './types.js'
+import type { Member, StructType, Type } from './types.js'
 import { leafOf, typeName } from './types.js'
 
 export interface ReportOptions {
@@ -28,7 +27,7 @@ export interface LayoutSummary {
   readonly lastCacheline: number
 }
 
-export function summarize(struct: Struct, lineSize: number = struct.lineSize): LayoutSummary {
+export function summarize(struct: StructType, lineSize: number = struct.lineSize): LayoutSummary {
   let end = 0
   let holes = 0
   let sumHoles = 0
@@ -55,7 +54,7 @@ export function summarize(struct: Struct, lineSize: number = struct.lineSize): L
 }
 
 /** The layout of `struct` as text. */
-export function report(struct: Struct, options: ReportOptions = {}): string {
+export function report(struct: StructType, options: ReportOptions = {}): string {
   const { expand = false, lineSize = struct.lineSize } = options
   const lines = [`struct ${struct.name} {`]
   const cursor: Cursor = { line: 0, lineSize }
@@ -76,7 +75,7 @@ interface Place {
   readonly cursor: Cursor
 }
 
-function membersText(lines: string[], struct: Struct, place: Place): void {
+function membersText(lines: string[], struct: StructType, place: Place): void {
   const { base, indent, expand, cursor } = place
   let end = 0
   for (const member of struct.members) {
@@ -129,7 +128,7 @@ function boundaryText(cursor: Cursor, offset: number): string | undefined {
   return ago === 0 ? `/* ${where} --- */` : `/* ${where} was ${bytes(ago)} ago --- */`
 }
 
-function summaryText(struct: Struct, lineSize: number): string[] {
+function summaryText(struct: StructType, lineSize: number): string[] {
   const sum = summarize(struct, lineSize)
   const text = (parts: Readonly<Record<string, number>>): string =>
     `\t/* ${Object.entries(parts)

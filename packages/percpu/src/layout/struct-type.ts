@@ -2,59 +2,28 @@
 import type { Memory } from '#mem'
 import type { ArrayView, AtomicArrayView, StructArrayView } from './array-views.js'
 import type { AtomicI32, AtomicU32, AtomicU64 } from './atomic-cells.js'
-import type { ArrayType, Field, Fields, FieldSpec, Kind, Pad, Scalar, ScalarName, Type } from './types.js'
-
-/** One direct member of a struct, placed. */
-export interface Member {
-  readonly name: string
-  /** Undefined for reserved bytes. */
-  readonly type: Type | undefined
-  /** Undefined for reserved bytes and for nested structs, whose fields have kinds of their own. */
-  readonly kind: Kind | undefined
-  readonly lock: string | undefined
-  /** Bytes from the start of the struct. */
-  readonly offset: number
-  /** Bytes. */
-  readonly size: number
-  /** Bytes. */
-  readonly align: number
-}
-
-/** One row of the flat table of a struct: a member, or a member of a nested struct under its path. */
-export interface FieldInfo extends Member {
-  /** `arch.lpid`; `pair[].x` for a field of the elements of an array of structs. */
-  readonly path: string
-  /** 0 for direct members. */
-  readonly depth: number
-  /** `u32`, `be u16`, `u8[16]`, `struct Inner`, `pad`. */
-  readonly typeName: string
-}
+import type {
+  ArrayType,
+  Field,
+  Fields,
+  FieldSpec,
+  Kind,
+  Pad,
+  Scalar,
+  ScalarName,
+  StructType,
+  Type,
+} from './types.js'
 
 /** No field in particular. */
 export type NoFields = { readonly [P in never]: FieldSpec }
 
 /** A layout: made by `struct()`, never changed afterwards. `Struct` without parameters is any of them. */
-export interface Struct<F extends Fields = NoFields, K extends Kind = Kind> {
-  readonly form: 'struct'
-  readonly name: string
-  /** Bytes, with trailing padding to the natural alignment of the fields. */
-  readonly size: number
-  /** Bytes: a power of two. Objects may only be placed at multiples of it. */
-  readonly align: number
-  /** Size rounded up to the alignment: the distance between the elements of an array. */
-  readonly stride: number
-  /** Fingerprint of everything that two threads must agree on: names, types, kinds, offsets, size, alignment. Unsigned 32-bit. */
-  readonly hash: number
-  /** Bytes of a cache line, for the contracts and reports of this struct. */
-  readonly lineSize: number
+export interface Struct<F extends Fields = NoFields, K extends Kind = Kind> extends StructType {
   /** The kind of its unmarked fields. */
   readonly kind: K
   /** The fields as they were given. */
   readonly definition: F
-  /** Its direct members, in order. */
-  readonly members: readonly Member[]
-  /** Its members and those of nested structs, flat. */
-  readonly fields: readonly FieldInfo[]
   /** Byte offsets by path. For hot paths, copy them to constants of the module. */
   readonly offsets: Readonly<Record<Path<F>, number>>
   /** Offsets in 32-bit words. Asking for a field that is not aligned to 4 bytes throws. */

@@ -17,6 +17,7 @@
  * docs/benchmarks.md. Making an accessor costs a few ns. How to use it: docs/layout.md.
  */
 import type { Memory } from '#mem'
+import { roundUp } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import type { AccessorClass } from './accessor.js'
 import { accessorClass, boundClass, isWordBased } from './accessor.js'
@@ -24,12 +25,12 @@ import type { Contracts } from './contracts.js'
 import { checkContracts } from './contracts.js'
 import { hashOf } from './describe.js'
 import { badDefinition, LayoutError } from './errors.js'
-import { isPowerOfTwo } from './kinds.js'
+import { isAlignment } from './kinds.js'
 import type { Placement } from './place.js'
-import { flatten, place, roundUp } from './place.js'
+import { flatten, place } from './place.js'
 import { nameAt } from './read.js'
-import type { Accessor, FieldInfo, Member, Path, Struct } from './struct-type.js'
-import type { Fields, Kind } from './types.js'
+import type { Accessor, Path, Struct } from './struct-type.js'
+import type { FieldInfo, Fields, Kind, Member } from './types.js'
 import { CACHE_LINE } from './types.js'
 
 export interface StructOptions<F extends Fields = Fields, K extends Kind = Kind> extends Contracts<Path<F>> {
@@ -89,7 +90,7 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     const { kind = 'owner' as K, lock, lineSize = CACHE_LINE } = options
     this.kind = kind
     this.lineSize = lineSize
-    if (!isPowerOfTwo(lineSize)) {
+    if (!isAlignment(lineSize)) {
       throw badDefinition(`struct ${name}: lineSize must be a power of two, not ${String(lineSize)}`, {
         struct: name,
         found: lineSize,
@@ -126,7 +127,7 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
 
 function raiseAlignment(name: string, { align, alignedBy }: Placement, wanted: number | undefined): number {
   if (wanted === undefined) return align
-  if (!isPowerOfTwo(wanted)) {
+  if (!isAlignment(wanted)) {
     throw badDefinition(`struct ${name}: align must be a power of two, not ${String(wanted)}`, {
       struct: name,
       found: wanted,

@@ -5,12 +5,9 @@
  * Sizes and alignments are those of the C ABI of 64-bit machines: a scalar is aligned to its size.
  */
 import { badDefinition } from './errors.js'
-import type { Struct } from './struct-type.js'
 
 /** Bytes of a cache line, unless a struct's `lineSize` says otherwise. */
 export const CACHE_LINE = 64
-/** Bytes of a page. */
-export const PAGE = 4096
 /** Largest struct, in bytes. */
 export const MAX_SIZE = 2 ** 31
 
@@ -40,7 +37,27 @@ export interface Pad {
   readonly size: number
 }
 
-export type Type = Scalar | ArrayType | Struct
+/** A struct as types see it. What it is to its users, with the types of its fields: struct-type.ts. */
+export interface StructType {
+  readonly form: 'struct'
+  readonly name: string
+  /** Bytes, with trailing padding to the natural alignment of the fields. */
+  readonly size: number
+  /** Bytes: a power of two. Objects may only be placed at multiples of it. */
+  readonly align: number
+  /** Size rounded up to the alignment: the distance between the elements of an array. */
+  readonly stride: number
+  /** Fingerprint of everything that two threads must agree on: names, types, kinds, offsets, size, alignment. Unsigned 32-bit. */
+  readonly hash: number
+  /** Bytes of a cache line, for the contracts and reports of this struct. */
+  readonly lineSize: number
+  /** Its direct members, in order. */
+  readonly members: readonly Member[]
+  /** Its members and those of nested structs, flat. */
+  readonly fields: readonly FieldInfo[]
+}
+
+export type Type = Scalar | ArrayType | StructType
 /** What a kind can be put on: numbers and arrays of numbers. A nested struct brings the kinds of its own fields. */
 export type Markable = Scalar | ArrayType<Markable>
 export type AtomicScalar = Scalar<'i32' | 'u32' | 'u64', false>
@@ -59,6 +76,32 @@ export interface Field<T extends Type = Type, K extends Kind | undefined = Kind 
 
 export type FieldSpec = Type | Field | Pad
 export type Fields = Readonly<Record<string, FieldSpec>>
+
+/** One direct member of a struct, placed. */
+export interface Member {
+  readonly name: string
+  /** Undefined for reserved bytes. */
+  readonly type: Type | undefined
+  /** Undefined for reserved bytes and for nested structs, whose fields have kinds of their own. */
+  readonly kind: Kind | undefined
+  readonly lock: string | undefined
+  /** Bytes from the start of the struct. */
+  readonly offset: number
+  /** Bytes. */
+  readonly size: number
+  /** Bytes. */
+  readonly align: number
+}
+
+/** One row of the flat table of a struct: a member, or a member of a nested struct under its path. */
+export interface FieldInfo extends Member {
+  /** `arch.lpid`; `pair[].x` for a field of the elements of an array of structs. */
+  readonly path: string
+  /** 0 for direct members. */
+  readonly depth: number
+  /** `u32`, `be u16`, `u8[16]`, `struct Inner`, `pad`. */
+  readonly typeName: string
+}
 
 function scalar<Name extends ScalarName>(name: Name, size: number): Scalar<Name, false> {
   return Object.freeze({ form: 'scalar', name, size, align: size, big: false })
@@ -159,6 +202,6 @@ export function sizeOf(type: Type): number {
 }
 
 /** The scalar or struct at the bottom of an array of arrays. */
-export function leafOf(type: Type): Scalar | Struct {
+export function leafOf(type: Type): Scalar | StructType {
   return type.form === 'array' ? leafOf(type.element) : type
 }

@@ -53,8 +53,12 @@ export function checkCpus(cpus: number | Iterable<number>, possible: number): re
 export type OptionNames<Options> = Readonly<Record<keyof Options, true>>
 
 /**
- * A misspelt option would otherwise leave its default, unnoticed. Undefined passes. `what` is whose options they are; those in `hidden` are
- * for tests of the library, and not proposed. Cost: some ns a name.
+ * A misspelt option would otherwise leave its default, unnoticed. Undefined passes.
+ *
+ * `what` names the call that has the options. Options in `hidden` are for tests of the library:
+ * messages do not propose them.
+ *
+ * Cost: some ns a name.
  */
 export function checkOptions<Options extends object>(
   what: string,

@@ -1,5 +1,6 @@
 /**
- * Machine time: milliseconds since the machine was booted, the same on all its threads up to the drift of their host clocks.
+ * Machine time: milliseconds since the machine was booted, the same on all its threads up to the
+ * drift of their host clocks.
  *
  * Cost: that of `performance.now()`, 30 ns.
  */

@@ -24,7 +24,9 @@ export class NoFreeCpuError extends PercpuError {
 export class AlreadyJoinedError extends PercpuError {
   readonly code = 'PERCPU_ALREADY_JOINED'
 }
-/** The thread took its CPU offline: nothing that hangs on its machine object can be used any more. */
+/**
+ * The thread took its CPU offline: nothing that hangs on its machine object can be used any more.
+ */
 export class OfflineError extends PercpuError {
   readonly code = 'PERCPU_OFFLINE'
 }
@@ -32,7 +34,10 @@ export class OfflineError extends PercpuError {
 export class OutOfMemoryError extends PercpuError {
   readonly code = 'PERCPU_OUT_OF_MEMORY'
 }
-/** The address is not that of an allocated region: freed already, never allocated, or inside one. Nothing was freed. */
+/**
+ * The address is not that of an allocated region: freed already, never allocated, or inside one.
+ * Nothing was freed.
+ */
 export class InvalidFreeError extends PercpuError {
   readonly code = 'PERCPU_INVALID_FREE'
 }
@@ -56,11 +61,17 @@ export class UnsupportedError extends PercpuError {
 export class UnansweredError extends PercpuError {
   readonly code = 'PERCPU_UNANSWERED'
 }
-/** An area is not fit to be a VPA or dispatch log, or is registered or not when it must not be. Nothing was registered. */
+/**
+ * An area is not fit to be a VPA or dispatch log, or is registered or not when it must not be.
+ * Nothing was registered.
+ */
 export class VpaError extends PercpuError {
   readonly code = 'PERCPU_VPA'
 }
-/** A hotplug callback threw: on startup it was not added; on teardown or cleaning up, the others were run all the same. */
+/**
+ * A hotplug callback threw: on startup it was not added; on teardown or cleaning up, the others
+ * were run all the same.
+ */
 export class HotplugError extends PercpuError {
   readonly code = 'PERCPU_HOTPLUG'
 }

@@ -67,8 +67,11 @@ export class Emitter<Events> {
     })
   }
 
-  /** What a listener throws surfaces as the host's uncaught error; the other listeners are called all the same. */
-  protected emit<Name extends keyof Events>(name: Name, detail: Events[Name]): void {
+  /**
+   * @internal For the owner of the events. What a listener throws surfaces as the host's uncaught
+   *   error; the other listeners are called all the same.
+   */
+  emit<Name extends keyof Events>(name: Name, detail: Events[Name]): void {
     for (const listener of [...(this.#listeners.get(name) ?? [])]) {
       try {
         ;(listener as (detail: Events[Name]) => void)(detail)

@@ -1,7 +1,8 @@
 /**
- * The words of a machine that all threads share. Who may write which is said beside each; the protocols are in the files
- * named there. `layouts.lock.json` pins every offset.
+ * The words of a machine that all threads share. Beside each stands its writer, and the file that
+ * has its protocol. `layouts.lock.json` pins every offset.
  */
+import { hashNumbers } from '../arithmetic.js'
 import {
   aligned,
   array,
@@ -18,9 +19,11 @@ import {
   u8,
 } from '../layout/index.js'
 import { LABEL_BYTES, MASK_WORDS, MAX_NODES, MAX_REGIONS, NAME_BYTES, TYPE_BYTES, UNIT } from './limits.js'
-import { vpaStructs } from '../watch/vpa-layout.js'
 
-/** Page 0 of the memory. The published words are written by `boot` before `ready` is set, and never again. */
+/**
+ * Page 0 of the memory. The published words are written by `boot` before `ready` is set, and never
+ * again.
+ */
 export const Header = struct(
   'Header',
   {
@@ -39,15 +42,17 @@ export const Header = struct(
     cpuTable: published(u32),
     callTable: published(u32),
     regionTables: published(u32),
-    /** 1 once all of the above is written. boot.ts */
+    /** 1 once all of the above is written. memory-map.ts */
     ready: atomic(i32),
     /** Where machine time begins: ms since the Unix epoch, at boot. clock.ts */
     epoch: published(f64),
-    /** Which region table is current. memblock.ts */
+    /** Which region table is current. bootmem/memblock.ts */
     activeRegions: aligned(atomic(u64), 'cacheline'),
-    /** Newest directory entry, in {@link UNIT}s, or 0. directory.ts */
+    /** Newest directory entry, in {@link UNIT}s, or 0. bootmem/directory.ts */
     directory: aligned(atomic(i32), 'cacheline'),
-    /** Begin and end of every grace period are read-modify-writes of this word. grace-period.ts */
+    /**
+     * Begin and end of every grace period are read-modify-writes of this word. cpus/grace-period.ts
+     */
     gracePeriods: aligned(atomic(i32), 'cacheline'),
   },
   { maxSize: 4096, align: 64 },
@@ -59,34 +64,45 @@ export const FLAG_MMU = 2
 export const Cpu = struct(
   'Cpu',
   {
-    /** 0 free, key of the thread that claimed it, or minus the key of the thread that reaps it. cpu-table.ts */
+    /**
+     * 0 free; the key of the thread that claimed it; or minus the key of the thread that reaps it.
+     * cpus/cpu-table.ts
+     */
     thread: atomic(i32),
-    /** Incarnation × 8 + state. cpu-table.ts */
+    /** Incarnation × 8 + state. cpus/cpu-table.ts */
     state: atomic(i32),
     node: published(u32),
 
-    /** Reasons rung and not yet answered, a bit each; written by ringers, cleared by the CPU. doorbell.ts */
+    /**
+     * Reasons rung and not yet answered, a bit each. Ringers set them, the CPU clears them.
+     * cpus/doorbell.ts
+     */
     bell: aligned(atomic(i32), 'cacheline'),
-    /** 1 if the bell may be set: what `poll` looks at. doorbell.ts */
+    /** 1 if the bell may be set: what `poll` looks at. cpus/doorbell.ts */
     hint: racy(i32),
 
-    /** Quiescent states passed so far; by the CPU, or by its reaper. grace-period.ts */
+    /** Quiescent states passed so far; by the CPU, or by its reaper. cpus/grace-period.ts */
     quiescent: aligned(atomic(i32), 'cacheline'),
-    /** Odd while parked or deaf: an extended quiescent state. idle.ts */
+    /** Odd while parked or deaf: an extended quiescent state. cpus/idle.ts */
     idle: atomic(i32),
-    /** Word index on which the CPU is parked, or -1. idle.ts */
+    /** Word index on which the CPU is parked, or -1. cpus/idle.ts */
     parkedOn: atomic(i32),
-    /** 1 while deaf: answers no doorbell. idle.ts */
+    /** 1 while deaf: answers no doorbell. cpus/idle.ts */
     deaf: atomic(i32),
-    /** Set by every poll, for its side effect on engines. doorbell.ts */
+    /** Set by every poll, for its side effect on engines. cpus/doorbell.ts */
     polled: owner(i32),
-    /** How this CPU is woken: 0 by `Atomics.waitAsync` on the bell, 1 by a message. doorbell.ts */
+    /**
+     * How this CPU is woken: 0 by `Atomics.waitAsync` on the bell, 1 by a message. cpus/doorbell.ts
+     */
     port: atomic(i32),
 
-    /** CPUs that want a ring when `quiescent`, the state, or a call's answer changes; a bit each. doorbell.ts */
+    /**
+     * CPUs that want a ring when `quiescent`, the state, or a call's answer changes; a bit each.
+     * cpus/doorbell.ts
+     */
     waiters: aligned(array(atomic(i32), MASK_WORDS), 'cacheline'),
 
-    /** The one function call that this CPU has under way. calls.ts */
+    /** The one function call that this CPU has under way. cpus/call-records.ts */
     callSequence: aligned(atomic(i32), 'cacheline'),
     /** Two hashes of its name. */
     callFunction: array(atomic(i32), 2),
@@ -105,7 +121,7 @@ export const Cpu = struct(
   },
 )
 
-/** One allocated region of boot memory, inside a {@link RegionTable}. memblock.ts */
+/** One allocated region of boot memory, inside a {@link RegionTable}. bootmem/memblock.ts */
 export const Region = struct('Region', {
   start: atomic(i32),
   units: atomic(i32),
@@ -116,8 +132,9 @@ export const Region = struct('Region', {
 })
 
 /**
- * A complete list of the regions in use, sorted by start. Two per possible CPU, so that a change is made aside. It goes on behind
- * the struct with two regions per possible CPU, for their VPAs and dispatch logs ({@link maxRegions}).
+ * A complete list of the regions in use, sorted by start. There are two per possible CPU, so that a
+ * change is made aside. The list goes on behind the struct, by two regions per possible CPU for
+ * VPAs and dispatch logs ({@link maxRegions}).
  */
 export const RegionTable = struct(
   'RegionTable',
@@ -130,7 +147,7 @@ export const RegionTable = struct(
   { align: 64 },
 )
 
-/** Written before it is linked into the directory, never changed after. directory.ts */
+/** Written before it is linked into the directory, never changed after. bootmem/directory.ts */
 export const DirectoryEntry = struct(
   'DirectoryEntry',
   {
@@ -147,11 +164,14 @@ export const DirectoryEntry = struct(
   { size: 128, align: UNIT },
 )
 
-/** Every struct of this layer, in the order in which they enter the layout hash. */
-export const machineStructs = [Header, Cpu, Region, RegionTable, DirectoryEntry, ...vpaStructs] as const
+/**
+ * Every struct of the fixed part of the memory, in the order in which they enter the layout hash.
+ * What other layers share is checked when their named objects are opened.
+ */
+export const machineStructs = [Header, Cpu, Region, RegionTable, DirectoryEntry] as const
 
-/** One number for the whole shared format: differs when any offset, type or kind of any struct differs. */
-export const layoutHash: number = machineStructs.reduce(
-  (hash, { hash: next }) => Math.imul(hash ^ next, 0x01000193) >>> 0,
-  0x811c9dc5,
-)
+/**
+ * One number for the whole shared format. Any other offset, type or kind in any struct makes it
+ * another number.
+ */
+export const layoutHash: number = hashNumbers(machineStructs.map(({ hash }) => hash))

@@ -1,4 +1,7 @@
-/** Fixed bounds of the shared format. Changing one changes the layout hash, and with it the handle version. */
+/**
+ * Fixed bounds of the shared format. Changing one changes the layout hash, and with it the handle
+ * version.
+ */
 
 /** Version of the shared format; `join` refuses a handle of another one. */
 export const FORMAT_VERSION = 1
@@ -9,9 +12,15 @@ export const MAX_CPUS = 256
 export const MASK_WORDS = MAX_CPUS / 32
 /** Most NUMA nodes. */
 export const MAX_NODES = 8
-/** The granule of boot memory, one cache line: two regions never share a line. Stored addresses count these units. */
+/**
+ * The granule of boot memory, one cache line: two regions never share a line. Stored addresses
+ * count these units.
+ */
 export const UNIT = 64
-/** Most memblock regions at one time beside those of VPAs and dispatch logs, and bytes of a region's label. */
+/**
+ * Most memblock regions at one time beside those of VPAs and dispatch logs, and bytes of a region's
+ * label.
+ */
 export const MAX_REGIONS = 256
 /** Most memblock regions at one time on a machine of that many possible CPUs. */
 export function maxRegions(cpus: number): number {

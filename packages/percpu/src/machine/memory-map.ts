@@ -1,26 +1,18 @@
 /**
- * Where things are in a machine's memory: fixed at boot, read from the header page by every thread that joins.
+ * Where things are in a machine's memory. Boot decides it; every thread that joins reads it from
+ * the header page.
  *
  *     0        header page
  *     4096     one Cpu record per possible CPU
- *              call answers: cpus × cpus words (calls.ts)
- *              region tables: two per possible CPU (memblock.ts)
- *              a CpuWatch per possible CPU (vpa-layout.ts)
+ *              call answers: cpus × cpus words (cpus/call-records.ts)
+ *              region tables: two per possible CPU (bootmem/memblock.ts)
  *     …        boot memory, handed out by memblock
  */
-import { loadU32, openMemory, loadAtomic32, type Memory } from '#mem'
+import { loadU32, storeAtomic32, storeF64, storeU32, type Memory } from '#mem'
+import { PAGE_BYTES, roundUp } from '../arithmetic.js'
+import { unixTime } from './clock.js'
 import { Cpu, FLAG_MMU, FLAG_SMP, Header, layoutHash, Region, RegionTable } from './layouts.js'
 import { FORMAT_VERSION, MAGIC, maxRegions, UNIT } from './limits.js'
-import { CpuWatch } from '../watch/vpa-layout.js'
-import { BadHandleError, ForeignBufferError, TruncatedBufferError, VersionMismatchError } from './errors.js'
-
-/** What `join` needs of a machine; survives `structuredClone`, `workerData` and `postMessage`. */
-export interface MachineHandle {
-  readonly type: 'percpu.machine'
-  readonly version: number
-  readonly layoutHash: number
-  readonly buffer: SharedArrayBuffer
-}
 
 export interface MemoryMap {
   readonly cpus: number
@@ -34,7 +26,6 @@ export interface MemoryMap {
   readonly cpuTable: number
   readonly callTable: number
   readonly regionTables: number
-  readonly watchTable: number
   /** First unit that memblock hands out. */
   readonly firstUnit: number
 }
@@ -48,17 +39,15 @@ export function planMap(shape: {
   units: number
   id: number
 }): MemoryMap {
-  const cpuTable = Math.max(4096, Header.size)
+  const cpuTable = Math.max(PAGE_BYTES, Header.size)
   const callTable = cpuTable + shape.cpus * Cpu.stride
   const regionTables = roundUp(callTable + shape.cpus * shape.cpus * 4, UNIT)
-  const watchTable = regionTables + 2 * shape.cpus * regionTableStride(shape.cpus)
-  const end = watchTable + shape.cpus * CpuWatch.stride
+  const end = regionTables + 2 * shape.cpus * regionTableStride(shape.cpus)
   return {
     ...shape,
     cpuTable: cpuTable / 4,
     callTable: callTable / 4,
     regionTables: regionTables / 4,
-    watchTable: watchTable / 4,
     firstUnit: Math.ceil(end / UNIT),
   }
 }
@@ -81,73 +70,34 @@ export function readMap({ u32 }: Memory): MemoryMap {
   })
 }
 
-/** Checks a handle from outside and opens its memory. Writes nothing. */
-export function openHandle(handle: MachineHandle): Memory {
-  checkHandle(handle)
-  const { byteLength } = handle.buffer
-  if (byteLength < Header.size || byteLength % UNIT !== 0) {
-    throw new TruncatedBufferError(
-      `a buffer of ${byteLength} bytes cannot hold a machine: machines have at least ${Header.size}, and multiples of ${UNIT}`,
-      { byteLength },
-    )
+/** Writes the header page and each CPU's node, at boot. */
+export function writeHeader(memory: Memory, map: MemoryMap): void {
+  const { words } = Header
+  const fields = {
+    magic: MAGIC,
+    version: FORMAT_VERSION,
+    layoutHash,
+    units: map.units,
+    id: map.id,
+    cpus: map.cpus,
+    nodes: map.nodes,
+    flags: (map.smp ? FLAG_SMP : 0) | (map.mmu ? FLAG_MMU : 0),
+    cpuTable: (map.cpuTable * 4) / UNIT,
+    callTable: (map.callTable * 4) / UNIT,
+    regionTables: (map.regionTables * 4) / UNIT,
   }
-  const memory = openMemory(handle.buffer)
-  // B(header.ready) pairs with A in publish: after it every published word of the header may be read. Mutant:
-  // machine/ready-first.
-  const ready = loadAtomic32(memory.i32, Header.words.ready) === 1
-  // Before that, somebody may be writing it.
-  const magic = ready ? loadU32(memory.u32, Header.words.magic) : undefined
-  if (magic !== MAGIC) {
-    throw new ForeignBufferError('the buffer does not begin with the header page of a percpu machine', {
-      expected: MAGIC,
-      found: magic,
-    })
+  for (const [name, value] of Object.entries(fields))
+    storeU32(memory.u32, words[name as keyof typeof fields], value)
+  storeF64(memory.f64, Header.offsets.epoch / 8, unixTime())
+  for (let cpu = 0; cpu < map.cpus; cpu++) {
+    const node = Math.floor((cpu * map.nodes) / map.cpus)
+    storeU32(memory.u32, map.cpuTable + (cpu * Cpu.stride) / 4 + Cpu.words.node, node)
   }
-  checkFormat(
-    loadU32(memory.u32, Header.words.version),
-    loadU32(memory.u32, Header.words.layoutHash),
-    'the machine in this buffer',
-  )
-  const needed = loadU32(memory.u32, Header.words.units) * UNIT
-  if (byteLength < needed) {
-    throw new TruncatedBufferError(
-      `the machine takes ${needed} bytes, but the buffer has only ${byteLength}`,
-      {
-        expected: needed,
-        found: byteLength,
-      },
-    )
-  }
-  return memory
 }
 
-function checkHandle(handle: Partial<MachineHandle> | null | undefined): void {
-  if (typeof handle !== 'object' || handle === null || handle.type !== 'percpu.machine') {
-    throw new BadHandleError("not a machine handle: pass the other thread's `machine.handle`, as it is", {
-      handle,
-    })
-  }
-  // Not instanceof: the buffer may come from another realm.
-  if (Object.prototype.toString.call(handle.buffer) !== '[object SharedArrayBuffer]') {
-    throw new BadHandleError(
-      'the handle has lost its SharedArrayBuffer: pass it by workerData or postMessage, not as JSON',
-      {
-        handle,
-      },
-    )
-  }
-  checkFormat(handle.version, handle.layoutHash, 'the handle')
-}
-
-function checkFormat(version: number | undefined, hash: number | undefined, what: string): void {
-  if (version === FORMAT_VERSION && hash === layoutHash) return
-  throw new VersionMismatchError(
-    `${what} has format ${version} (layout ${hash?.toString(16)}), this percpu has format ${FORMAT_VERSION} (layout ` +
-      `${layoutHash.toString(16)}): all threads of a machine must load the same version of percpu`,
-    { expected: FORMAT_VERSION, found: version, expectedLayout: layoutHash, foundLayout: hash },
-  )
-}
-
-export function roundUp(value: number, multiple: number): number {
-  return Math.ceil(value / multiple) * multiple
+/** Lets other threads join: after the layers have made their memory. */
+export function publishHeader(memory: Memory): void {
+  // A(header.ready) publishes the header page, the tables and the layers' named objects; pairs with
+  // B in openHandle: all published words are immutable from here on. Mutant: machine/ready-first.
+  storeAtomic32(memory.i32, Header.words.ready, 1)
 }

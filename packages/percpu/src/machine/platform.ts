@@ -1,5 +1,6 @@
 /**
- * What the machine needs of its host, found without importing anything: Node, Bun, Deno and browsers alike.
+ * What the machine needs of its host, found without importing anything: Node, Bun, Deno and
+ * browsers alike.
  */
 
 interface Timer {
@@ -35,8 +36,9 @@ const id = host.process?.getBuiltinModule?.('node:worker_threads')?.threadId
 export const hasThreadId = id !== undefined
 
 /**
- * A number that no other living thread of this process has: Node's thread id plus one (so that a supervisor can tell
- * whose CPU it was when a worker exits), or a random number where threads have no ids. Never 0.
+ * A number that no other living thread of this process has, and never 0. It is Node's thread id
+ * plus one, so that a supervisor can tell whose CPU it was when a worker exits. Where threads have
+ * no ids it is random.
  */
 export const threadKey: number =
   id === undefined ? 2 ** 30 + Math.floor(Math.random() * 2 ** 29) : keyOfThreadId(id)
@@ -46,7 +48,10 @@ export function keyOfThreadId(id: number): number {
   return id + 1
 }
 
-/** Lets an error of a user's callback surface as the host's uncaught error, without unwinding the machine's own code. */
+/**
+ * Lets an error of a user's callback surface as the host's uncaught error, without unwinding the
+ * machine's own code.
+ */
 export function reportError(error: unknown): void {
   host.queueMicrotask(() => {
     throw error

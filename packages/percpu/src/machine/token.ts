@@ -1,5 +1,6 @@
 /**
- * Tokens: a CPU and one of its incarnations in one word, so that one atomic operation can say whose a thing is.
+ * Tokens: a CPU and one of its incarnations in one word, so that one atomic operation can say whose
+ * a thing is.
  *
  *     bits    28 … 8        7 … 0
  *             incarnation   CPU          the three bits above are free for flags of whoever stores the token
@@ -42,7 +43,10 @@ export function nextIncarnation(incarnation: number): number {
   return incarnation === MAX_INCARNATION ? 1 : incarnation + 1
 }
 
-/** The one before `incarnation`. That of the first one is the last of a round that never was, and does no harm. */
+/**
+ * The one before `incarnation`. That of the first one is the last of a round that never was, and
+ * does no harm.
+ */
 export function previousIncarnation(incarnation: number): number {
   return incarnation === 1 ? MAX_INCARNATION : incarnation - 1
 }

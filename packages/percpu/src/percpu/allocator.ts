@@ -18,20 +18,13 @@
  * Cost: see "percpu" in docs/benchmarks.md.
  */
 import { load32, loadAtomic32, store32, storeAtomic32 } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import { lengthAt } from './chunk.js'
-import type { Core } from './state.js'
+import type { AllocatorState } from './state.js'
 import { RESERVED_CHUNK } from './state.js'
-import { PercpuMemoryError } from './errors.js'
-import {
-  BLOCK,
-  EMPTY_PAGES_LOW,
-  FAIL_THRESHOLD,
-  GRANULE,
-  PAGE_BYTES,
-  granulesOf,
-  pageOf,
-} from './geometry.js'
+import { OutOfMemoryError } from '../machine/errors.js'
+import { BLOCK, EMPTY_PAGES_LOW, FAIL_THRESHOLD, GRANULE, granulesOf, pageOf } from './geometry.js'
 import { badPointer, makeFree } from './free.js'
 import { createChunk, populateChunk } from './growth.js'
 import { CHUNK_ISOLATED, PercpuChunk, PercpuRoot, PercpuStatistics } from './layouts.js'
@@ -42,8 +35,6 @@ const { words: fields } = PercpuRoot
 export interface PercpuRequest {
   /** A power of two up to the page size. Default 8, or 4 for up to 4 bytes. */
   readonly align?: number
-  /** Never grows, and waits for the lock at most some microseconds: undefined if there is no room at once. Default false. */
-  readonly atomic?: boolean
   /** From the reserved part of the first chunk, which always exists. For the library's own layers. */
   readonly reserved?: boolean
   /**
@@ -55,84 +46,97 @@ export interface PercpuRequest {
 }
 
 export class Allocator {
-  readonly #core: Core
+  readonly #state: AllocatorState
   readonly #root: number
   /** Word index of this CPU's {@link PercpuStatistics}. */
   readonly #statistics: number
-  readonly #schedule: () => void
+  readonly #scheduleTrim: () => void
   /** @throws PointerError unless an allocation begins there. */
   readonly free: (pointer: number) => void
   #foundChunk = 0
   #foundStart = 0
 
-  /** `schedule`: lets the balancing run soon. */
-  constructor(core: Core, statistics: number, schedule: () => void) {
-    this.#core = core
-    this.#root = core.places.root
+  /** `scheduleTrim`: lets a trim run soon. */
+  constructor(state: AllocatorState, statistics: number, scheduleTrim: () => void) {
+    this.#state = state
+    this.#root = state.tables.root
     this.#statistics = statistics
-    this.#schedule = schedule
-    this.free = makeFree(core, statistics, schedule)
+    this.#scheduleTrim = scheduleTrim
+    this.free = makeFree(state, statistics, scheduleTrim)
   }
 
-  /** @returns the pointer; undefined only for an atomic request. @throws ArgumentError; PercpuMemoryError; LockTimeoutError. */
-  allocate(bytes: number, request: PercpuRequest = {}): number | undefined {
-    const { align = bytes > GRANULE ? 8 : GRANULE, atomic = false, reserved = false, into = 0 } = request
-    const { words, memory } = this.#core
+  /** @returns the pointer. @throws ArgumentError; OutOfMemoryError; LockTimeoutError. */
+  allocate(bytes: number, request: PercpuRequest = {}): number {
+    const pointer = this.#allocate(bytes, request, false)
+    if (pointer === undefined) throw this.#outOfMemory(bytes, request.reserved === true)
+    return pointer
+  }
+  /**
+   * As {@link allocate}, but neither grows nor waits longer than some microseconds.
+   *
+   * @returns undefined if there is no room at once. @throws ArgumentError.
+   */
+  tryAllocate(bytes: number, request: PercpuRequest = {}): number | undefined {
+    return this.#allocate(bytes, request, true)
+  }
+
+  #allocate(
+    bytes: number,
+    { align = bytes > GRANULE ? 8 : GRANULE, reserved = false, into }: PercpuRequest,
+    nowait: boolean,
+  ): number | undefined {
+    const { locked, memory } = this.#state
     this.#check(bytes, align)
-    if (request.into !== undefined) checkInto(request.into, memory.byteLength)
+    if (into !== undefined) checkInto(into, memory.byteLength)
     const length = granulesOf(bytes)
     const grain = granulesOf(align)
-    if (!this.#lock(atomic)) {
-      this.#failed(undefined)
+    if (!this.#lock(nowait)) {
+      this.#count(PercpuStatistics.words.failures)
       return undefined
     }
     let pointer: number | undefined
-    let wanted: boolean
+    let wantsTrim: boolean
     try {
-      const known = into === 0 ? 0 : pointerAt(this.#core, into)
+      const known = into === undefined ? 0 : pointerAt(this.#state, into)
       if (known !== 0) return known
-      let found = reserved ? this.#findReserved(length, grain) : this.#find(length, grain, atomic)
+      let found = reserved ? this.#findReserved(length, grain) : this.#find(length, grain, nowait)
       // With no more pages to be had, some that are there already may do.
       if (found && !reserved && !this.#provide(length)) found = this.#search(length, grain, true)
-      pointer = found ? this.#take(length, into / 4) : undefined
-      wanted = this.#wantsPages(atomic && !found)
+      pointer = found ? this.#take(length, (into ?? 0) / 4) : undefined
+      wantsTrim = this.#wantsTrim(nowait && !found)
     } finally {
-      words.unlock()
+      locked.unlock()
     }
-    if (wanted) this.#schedule()
-    if (pointer === undefined) {
-      const error = this.#failed(atomic ? undefined : this.#noMemory(bytes, reserved))
-      if (error) throw error
-      return undefined
-    }
-    if (into === 0) this.#clear(this.#foundChunk, this.#foundStart, length)
-    this.#count(PercpuStatistics.words.allocations)
+    if (wantsTrim) this.#scheduleTrim()
+    if (pointer !== undefined && into === undefined) this.#clear(this.#foundChunk, this.#foundStart, length)
+    const { allocations, failures } = PercpuStatistics.words
+    this.#count(pointer === undefined ? failures : allocations)
     return pointer
   }
 
   /** Bytes of the allocation that begins at the pointer, rounded up to granules. @throws PointerError. */
   sizeOf(pointer: number): number {
-    const { words, geometry } = this.#core
-    words.lock(this.#root + fields.lock)
+    const { locked, geometry } = this.#state
+    locked.lock(this.#root + fields.lock)
     try {
-      repair(this.#core)
-      const chunk = this.#core.record(pointer >>> geometry.shift)
+      repair(this.#state)
+      const chunk = this.#state.record(pointer >>> geometry.shift)
       const isNumber = (pointer | 0) === pointer
       const length =
         chunk === 0 || !isNumber
           ? 0
-          : lengthAt(words.view, chunk, geometry, pointer & (geometry.granules - 1))
+          : lengthAt(locked.view, chunk, geometry, pointer & (geometry.granules - 1))
       if (length === 0) throw badPointer(pointer)
       return length * GRANULE
     } finally {
-      words.unlock()
+      locked.unlock()
     }
   }
 
   /** Byte address of a CPU's copy, or of a byte of it. @throws ArgumentError; PointerError where nothing is mapped. */
   translate(pointer: number, cpu: number, offset = 0): number {
-    const { geometry, backend } = this.#core
-    const chunk = (pointer | 0) === pointer ? this.#core.record(pointer >>> geometry.shift) : 0
+    const { geometry, backend } = this.#state
+    const chunk = (pointer | 0) === pointer ? this.#state.record(pointer >>> geometry.shift) : 0
     const granule = (pointer & (geometry.granules - 1)) + Math.floor(offset / GRANULE)
     if (!Number.isInteger(offset) || offset < 0 || granule >= geometry.granules)
       throw badOffset(pointer, offset)
@@ -141,24 +145,24 @@ export class Allocator {
     return address + (offset % GRANULE)
   }
 
-  #lock(atomic: boolean): boolean {
-    const { words } = this.#core
-    if (!atomic) words.lock(this.#root + fields.lock)
-    else if (!words.trySpin(this.#root + fields.lock)) return false
+  #lock(nowait: boolean): boolean {
+    const { locked } = this.#state
+    if (!nowait) locked.lock(this.#root + fields.lock)
+    else if (!locked.trySpin(this.#root + fields.lock)) return false
     try {
-      repair(this.#core)
+      repair(this.#state)
     } catch (error) {
-      words.unlock()
+      locked.unlock()
       throw error
     }
     return true
   }
 
-  #find(length: number, align: number, atomic: boolean): boolean {
+  #find(length: number, align: number, nowait: boolean): boolean {
     for (;;) {
-      if (this.#search(length, align, atomic)) return true
-      if (atomic) return false
-      if (createChunk(this.#core) === undefined) return false
+      if (this.#search(length, align, nowait)) return true
+      if (nowait) return false
+      if (createChunk(this.#state) === undefined) return false
     }
   }
 
@@ -167,7 +171,7 @@ export class Allocator {
    * the balancing is about to take pages: it does not run before this stretch is over, and there may be no other room.
    */
   #search(length: number, align: number, populatedOnly: boolean): boolean {
-    const { slots, geometry } = this.#core
+    const { slots, geometry } = this.#state
     for (
       let slot = slots.nextInUse(geometry.slotOf(length));
       slot < geometry.slots;
@@ -179,16 +183,16 @@ export class Allocator {
         if (this.#fits(chunk, length, align, populatedOnly)) return true
         if (slot >= FAIL_THRESHOLD) continue
         // Not to be looked at again for each small request.
-        announce(this.#core, SORT, chunk, 0, 0)
+        announce(this.#state, SORT, chunk, 0, 0)
         slots.move(chunk, 0)
-        conclude(this.#core)
+        conclude(this.#state)
       }
     }
     return false
   }
 
   #fits(chunk: number, length: number, align: number, populatedOnly: boolean): boolean {
-    const { chunks } = this.#core
+    const { chunks } = this.#state
     const from = chunks.find(chunk, length, align, populatedOnly)
     if (from < 0) return false
     const start = chunks.locate(chunk, length, align, from)
@@ -199,25 +203,25 @@ export class Allocator {
   }
 
   #findReserved(length: number, align: number): boolean {
-    return this.#fits(this.#core.record(RESERVED_CHUNK), length, align, true)
+    return this.#fits(this.#state.record(RESERVED_CHUNK), length, align, true)
   }
 
   /** The pages of the run that was found; false if there is no memory for them. */
   #provide(length: number): boolean {
     const chunk = this.#foundChunk
     const start = this.#foundStart
-    if (this.#core.chunks.areAllPopulated(chunk, start, length)) return true
-    return populateChunk(this.#core, chunk, pageOf(start), pageOf(start + length - 1) + 1)
+    if (this.#state.chunks.areAllPopulated(chunk, start, length)) return true
+    return populateChunk(this.#state, chunk, pageOf(start), pageOf(start + length - 1) + 1)
   }
 
   #take(length: number, into: number): number {
-    const { chunks, slots, geometry, memory, words } = this.#core
+    const { chunks, slots, geometry, memory, locked } = this.#state
     const chunk = this.#foundChunk
     const start = this.#foundStart
-    const pointer = (words.get(chunk + PercpuChunk.words.index) << geometry.shift) | start
-    announce(this.#core, into === 0 ? TAKE : PUBLISH, chunk, start, length, into)
-    this.#core.addEmpty(chunk, -chunks.take(chunk, start, length))
-    if (this.#core.is(chunk, CHUNK_ISOLATED)) this.#core.integrate(chunk)
+    const pointer = (locked.get(chunk + PercpuChunk.words.index) << geometry.shift) | start
+    announce(this.#state, into === 0 ? TAKE : PUBLISH, chunk, start, length, into)
+    this.#state.addEmpty(chunk, -chunks.take(chunk, start, length))
+    if (this.#state.is(chunk, CHUNK_ISOLATED)) this.#state.integrate(chunk)
     else slots.relocate(chunk)
     if (into !== 0) {
       this.#clear(chunk, start, length)
@@ -226,39 +230,34 @@ export class Allocator {
       storeAtomic32(memory.i32, into, pointer)
     }
     // It is there to stay. Mutant: percpu/never-concluded.
-    conclude(this.#core)
+    conclude(this.#state)
     return pointer
   }
 
-  #wantsPages(atomicFailed: boolean): boolean {
-    const { words } = this.#core
-    if (atomicFailed) words.put(this.#root + fields.atomicFailed, 1)
-    return atomicFailed || words.get(this.#root + fields.emptyPages) < EMPTY_PAGES_LOW
+  #wantsTrim(nowaitFailed: boolean): boolean {
+    const { locked } = this.#state
+    if (nowaitFailed) locked.put(this.#root + fields.nowaitFailed, 1)
+    return nowaitFailed || locked.get(this.#root + fields.emptyPages) < EMPTY_PAGES_LOW
   }
 
   #clear(chunk: number, start: number, length: number): void {
     for (let done = 0; done < length;) {
       const granule = start + done
-      const count = this.#core.geometry.isMapped
+      const count = this.#state.geometry.isMapped
         ? Math.min(length - done, BLOCK - (granule & (BLOCK - 1)))
         : length
-      this.#core.backend.clear(chunk, granule, count)
+      this.#state.backend.clear(chunk, granule, count)
       done += count
     }
   }
 
   #count(statistic: number): void {
-    const { i32 } = this.#core.memory
+    const { i32 } = this.#state.memory
     store32(i32, this.#statistics + statistic, (load32(i32, this.#statistics + statistic) + 1) | 0)
   }
 
-  #failed<Failure extends Error | undefined>(error: Failure): Failure {
-    this.#count(PercpuStatistics.words.failures)
-    return error
-  }
-
-  #noMemory(bytes: number, reserved: boolean): PercpuMemoryError {
-    return new PercpuMemoryError(
+  #outOfMemory(bytes: number, reserved: boolean): OutOfMemoryError {
+    return new OutOfMemoryError(
       reserved
         ? `no room for ${bytes} bytes in the reserved part of the first chunk: boot with a larger \`percpu.reserved\``
         : `no memory for a chunk that holds ${bytes} bytes for each CPU: boot with more \`memory\``,
@@ -267,7 +266,7 @@ export class Allocator {
   }
 
   #check(bytes: number, align: number): void {
-    const { unitBytes } = this.#core.geometry
+    const { unitBytes } = this.#state.geometry
     if (!Number.isInteger(bytes) || bytes < 1 || bytes > unitBytes) {
       throw new ArgumentError(
         `bytes: ${bytes} is not a whole number from 1 to ${unitBytes}, the size of a unit`,
@@ -286,7 +285,7 @@ export class Allocator {
 }
 
 /** The pointer at an address to which an allocation is published, or 0. */
-export function pointerAt({ memory }: Core, address: number): number {
+export function pointerAt({ memory }: AllocatorState, address: number): number {
   // B(percpu.into) pairs with A in Allocator: the memory behind the pointer is cleared and mapped. Mutant:
   // percpu/publish-before-clear.
   return loadAtomic32(memory.i32, address / 4)

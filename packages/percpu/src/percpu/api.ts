@@ -1,215 +1,227 @@
 /** `machine.percpu`: what users have of per-CPU memory. */
-import type { Memory } from '#mem'
-import { ArgumentError } from '../errors.js'
+import type { Struct } from '../layout/struct-type.js'
+import type { Fields, Kind, ScalarName } from '../layout/types.js'
 import { checkFlag, checkOptions } from '../machine/check.js'
-import { isStruct } from '../layout/struct.js'
-import type { Accessor, Struct } from '../layout/struct-type.js'
-import { typeName, type Fields, type Kind, type Scalar, type ScalarName } from '../layout/types.js'
-import * as scalars from '../layout/types.js'
 import type { PercpuRequest } from './allocator.js'
-import { balance } from './balance.js'
-import { PercpuCorruptionError } from './errors.js'
-import type { Attached, PercpuLayer } from './layer.js'
-import { PercpuName } from './layouts.js'
 import type { PercpuCounter } from './counter.js'
+import type { CpuState } from './cpu-state.js'
+import { PercpuObjects, type PercpuObjectOf, type PercpuObjectOptions, type PercpuType } from './objects.js'
 import type { PercpuRef } from './ref.js'
-import type { PercpuRwSemaphore } from './rwsem.js'
-import type { CounterOptions } from './shared-objects.js'
-import { openNamed } from './named.js'
-import { checkOnePiece, Place } from './place.js'
 import { formatReport, makeReport, type PercpuReport } from './report.js'
-import { makeScalar, type ScalarValue } from './scalar-classes.js'
+import type { PercpuRwSemaphore } from './rwsem.js'
+import type { ScalarValue } from './scalar-classes.js'
 import type { PercpuScalar } from './scalar-handle.js'
-import { PercpuObject } from './struct-handle.js'
-import { findFaults } from './verify.js'
+import type { CounterOptions, SharedObjects } from './shared-objects.js'
+import type { PercpuObject } from './struct-handle.js'
+import { trim } from './trim.js'
+import { verify } from './verify.js'
 
-export interface PercpuObjectOptions extends Pick<PercpuRequest, 'reserved'> {
-  /** Shared by all threads that ask for this name and type; for good. Without: a new one. */
-  readonly name?: string
-}
-
-type AnyScalar = Scalar<ScalarName, false>
-type HandleOf<T> =
-  T extends Scalar<infer Name>
-    ? PercpuScalar<ScalarValue<Name>>
-    : T extends Struct<infer F, infer K>
-      ? PercpuObject<F, K>
-      : never
-type ScalarMakers = {
+/** `machine.percpu.i32()` and its like: a number of this type with one copy for each possible CPU. */
+export type PercpuScalarMakers = {
   readonly [Name in ScalarName]: (options?: PercpuObjectOptions) => PercpuScalar<ScalarValue<Name>>
 }
 
-export interface Percpu extends ScalarMakers {
+export interface PercpuAllocOptions extends PercpuRequest {
   /**
-   * Memory for a struct or number with one copy for each possible CPU, all zero. Where units are mapped page by page it has at most a
-   * page.
-   *
-   * @throws ArgumentError; PercpuMemoryError; ObjectMismatchError for a name of something else.
+   * True: never grows, and waits for the lock some microseconds at most; undefined if there is no
+   * room at once. Default false.
    */
-  <T extends AnyScalar | Struct>(type: T, options?: PercpuObjectOptions): HandleOf<T>
+  readonly nowait?: boolean
+}
+
+/** Throws an OfflineError, whatever is called, once this thread has taken its CPU offline. */
+export interface Percpu extends PercpuScalarMakers {
+  /**
+   * A struct or number with one copy for each possible CPU, all zero. Where units are mapped page
+   * by page it has at most 4096 bytes, else at most a unit.
+   *
+   * Cost: an allocation; with a name, a scan of all named objects. Make it once, not in loops.
+   * @throws ArgumentError for a type or option that there is not, or for a struct that is too large;
+   *   OutOfMemoryError; LockTimeoutError; ObjectMismatchError if the name is that of something else.
+   */
+  <T extends PercpuType>(type: T, options?: PercpuObjectOptions): PercpuObjectOf<T>
   <F extends Fields, K extends Kind>(type: Struct<F, K>, options?: PercpuObjectOptions): PercpuObject<F, K>
 
-  /** What another thread allocated, by its pointer. @throws PointerError. */
-  at<T extends AnyScalar | Struct>(pointer: number, type: T): HandleOf<T>
+  /**
+   * The object that another thread allocated, by its `pointer`.
+   *
+   * @throws PointerError unless an allocation begins there; ArgumentError if it is too small or not
+   *   aligned for the type; LockTimeoutError.
+   */
+  at<T extends PercpuType>(pointer: number, type: T): PercpuObjectOf<T>
   at<F extends Fields, K extends Kind>(pointer: number, type: Struct<F, K>): PercpuObject<F, K>
 
   /**
-   * Bare memory, 1 byte to a unit for each CPU, all zero.
+   * Bare memory: `bytes`, 1 to a unit, for each possible CPU, all zero. It belongs to nobody and
+   * outlives this thread.
    *
-   * @returns a pointer below 2^31, the same for all threads; undefined only for an atomic request.
-   * @throws ArgumentError; PercpuMemoryError; LockTimeoutError.
+   * Cost: see "percpu" in docs/benchmarks.md. It rises with the number of CPUs, whose copies are
+   * all cleared.
+   * @returns a pointer from 1 to 2^31 - 1, the same for all threads. Only with `nowait` it may be
+   *   undefined: there was no room at once.
+   * @throws ArgumentError; OutOfMemoryError; LockTimeoutError if the allocator stays locked. With
+   *   `nowait`, an ArgumentError only.
    */
-  alloc(bytes: number, request?: PercpuRequest & { readonly atomic?: false }): number
-  alloc(bytes: number, request: PercpuRequest): number | undefined
-  /** Frees all copies; any thread may. @throws PointerError unless an allocation begins there. */
-  free(pointer: number): void
-  /** Bytes of an allocation, in granules of 4. @throws PointerError. */
-  sizeOf(pointer: number): number
+  alloc(bytes: number, request?: PercpuAllocOptions & { readonly nowait?: false }): number
+  alloc(bytes: number, request: PercpuAllocOptions): number | undefined
+
   /**
-   * Byte address of a CPU's copy, or of a byte of it. What lies in one page stays together; where units are mapped, ask again for each
-   * page of a larger allocation.
+   * Frees all copies. Any thread may do so, once; no thread may use them any more. Memory that has
+   * a name must not be freed by its pointer: the next thread to ask for the name would still get it.
    *
-   * @throws PointerError; ArgumentError.
+   * @throws PointerError unless an allocation begins there; LockTimeoutError.
+   */
+  free(pointer: number): void
+
+  /**
+   * Bytes of one copy, rounded up to a multiple of 4.
+   *
+   * @throws PointerError unless an allocation begins there; LockTimeoutError.
+   */
+  sizeOf(pointer: number): number
+
+  /**
+   * Byte address of a CPU's copy, or of the byte at `offset` in it. A copy of up to 4096 bytes lies
+   * in one piece. Where units are mapped page by page, ask again for each page of a larger one.
+   *
+   * Cost: a few loads; no lock.
+   * @throws PointerError where no memory is mapped; ArgumentError for a CPU that is not possible or
+   *   an offset beyond the unit.
    */
   address(pointer: number, cpu: number, offset?: number): number
 
-  /** The counter of this name, for all threads. Look it up once, not in loops. */
+  /**
+   * The counter of this name, for all threads; at first 0. Look it up once, not in loops.
+   *
+   * @throws ArgumentError for a bad name or batch, or a batch other than that of the counter;
+   *   ObjectMismatchError if the name is that of something else; OutOfMemoryError; LockTimeoutError.
+   */
   counter(name: string, options?: CounterOptions): PercpuCounter
-  /** The reference count of this name; who creates it has one reference. */
+  /**
+   * The reference count of this name, for all threads; at first 1. Look it up once, not in loops.
+   *
+   * @throws ArgumentError for a bad name; ObjectMismatchError if the name is that of something else;
+   *   OutOfMemoryError; LockTimeoutError.
+   */
   ref(name: string): PercpuRef
-  /** The lock for many readers of this name. */
+  /**
+   * The reader-writer lock of this name, for all threads. Look it up once, not in loops.
+   *
+   * @throws ArgumentError for a bad name; ObjectMismatchError if the name is that of something else;
+   *   OutOfMemoryError; LockTimeoutError.
+   */
   rwSemaphore(name: string): PercpuRwSemaphore
 
-  /** Gives back what is not needed, and makes some pages ready; runs by itself, too. */
-  balance(): void
-  /** Works out all metadata the slow way. @throws PercpuCorruptionError. */
+  /**
+   * Gives back chunks and pages that nobody uses, and populates some pages for requests that do not
+   * wait. It runs by itself, too, soon after an allocation or a free that made it worthwhile.
+   *
+   * Cost: that of the pages moved, all in this call; the lock is held for one chunk at a time.
+   * @throws LockTimeoutError.
+   */
+  trim(): void
+  /**
+   * Works out all metadata anew, and compares. Changes nothing.
+   *
+   * Cost: in proportion to all chunks; the allocator is locked meanwhile.
+   * @throws PercpuCorruptionError with `details.faults`, every contradiction found; LockTimeoutError.
+   */
   verify(): void
-  /** Chunks, slots, pages and fragmentation. A consistent snapshot. */
+  /**
+   * Chunks, slots, pages, fragmentation and counts, all of one moment.
+   *
+   * Cost: in proportion to all chunks; the allocator is locked meanwhile.
+   * @throws LockTimeoutError.
+   */
   report(): PercpuReport
-  /** The same as text. */
+  /** The {@link report} as text. @throws LockTimeoutError. */
   reportText(): string
 }
 
-export function makePercpu(layer: PercpuLayer): Percpu {
-  const makers = new Makers(layer)
-  const make = (type: AnyScalar | Struct, options?: PercpuObjectOptions): unknown =>
-    makers.make(type, options)
-  return Object.assign(make, scalarMakers(makers), bare(layer), {
-    at: (pointer: number, type: AnyScalar | Struct) => makers.at(pointer, type),
-  }) as unknown as Percpu
+/** Where a thread's `machine.percpu` gets its parts from. Each access throws once the CPU is offline. */
+export interface PercpuSource {
+  use(): CpuState
+  /** Counters, reference counts and locks by name. */
+  readonly objects: SharedObjects
 }
 
-function bare(layer: PercpuLayer): Omit<Percpu, keyof ScalarMakers | 'at'> & object {
-  return {
-    alloc: ((bytes: number, request?: PercpuRequest) => {
-      if (request !== undefined) checkRequest(request)
-      return layer.use().allocator.allocate(bytes, request)
-    }) as Percpu['alloc'],
-    free: (pointer: number) => layer.use().allocator.free(pointer),
-    sizeOf: (pointer: number) => layer.use().allocator.sizeOf(pointer),
-    address: (pointer: number, cpu: number, offset = 0) => {
-      const { allocator, context } = layer.use()
-      const [checked = cpu] = context.machine.checkCpus(cpu)
-      return allocator.translate(pointer, checked, offset)
-    },
+export function makePercpu(source: PercpuSource): Percpu {
+  const objects = new PercpuObjects(() => source.use())
+  return Object.assign(makeObject(objects), {
+    ...scalarMakers(objects),
+    ...openers(objects),
+    ...bareMemory(source),
     counter: (name: string, options: CounterOptions = {}) => {
       checkOptions('counter', options, { batch: true })
-      return layer.objects.counter(name, options)
+      return source.objects.counter(name, options)
     },
-    ref: (name: string) => layer.objects.ref(name),
-    rwSemaphore: (name: string) => layer.objects.rwSemaphore(name),
-    balance: () => void balance(layer.use().core),
-    verify: () => {
-      const faults = findFaults(layer.use().core)
-      if (faults.length > 0) throw new PercpuCorruptionError(faults.join('; '), { faults })
-    },
-    report: () => makeReport(layer.use()),
-    reportText: () => formatReport(makeReport(layer.use())),
-  }
-}
-
-function checkRequest(request: PercpuRequest): void {
-  checkOptions('percpu.alloc', request, { align: true, atomic: true, reserved: true, into: true })
-  checkFlag('atomic', request.atomic)
-  checkFlag('reserved', request.reserved)
-}
-
-const scalarNames = ['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'u64', 'f32', 'f64'] as const
-
-function scalarMakers(makers: Makers): ScalarMakers {
-  const made: Record<string, (options?: PercpuObjectOptions) => unknown> = {}
-  for (const name of scalarNames) made[name] = (options) => makers.make(scalars[name], options)
-  return made as ScalarMakers
-}
-
-class Makers {
-  readonly #layer: PercpuLayer
-  /** Accessors of a struct for this memory: made once. */
-  readonly #bound = new WeakMap<Struct, (address: number) => Accessor<Fields>>()
-
-  constructor(layer: PercpuLayer) {
-    this.#layer = layer
-  }
-
-  make(type: AnyScalar | Struct, options: PercpuObjectOptions = {}): unknown {
-    const attached = this.#layer.use()
-    checkOptions('percpu', options, { name: true, reserved: true })
-    checkFlag('reserved', options.reserved)
-    const { name, reserved = false } = options
-    const { size: bytes, align } = checkType(type)
-    checkOnePiece(attached, bytes, nameOf(type))
-    if (name === undefined) {
-      const pointer = attached.allocator.allocate(bytes, { align: Math.max(4, align), reserved })
-      return this.#handle(attached, pointer ?? 0, type)
-    }
-    const kind = `percpu ${nameOf(type)}`
-    const layout = { name: kind, size: PercpuName.size, align: PercpuName.align, hash: hashOf(type) }
-    const spec = { type: kind.slice(0, 40), layout, bytes, align: Math.max(4, align) }
-    return this.#handle(attached, openNamed(attached, name, spec).pointer, type, name)
-  }
-
-  at(pointer: number, type: AnyScalar | Struct): unknown {
-    const attached = this.#layer.use()
-    checkOnePiece(attached, checkType(type).size, nameOf(type))
-    const bytes = attached.allocator.sizeOf(pointer)
-    if (bytes < type.size)
-      throw new ArgumentError(`at pointer ${pointer} lie ${bytes} bytes, too few for ${nameOf(type)}`, {
-        pointer,
-        bytes,
-      })
-    return this.#handle(attached, pointer, type)
-  }
-
-  #handle(attached: Attached, pointer: number, type: AnyScalar | Struct, name?: string): unknown {
-    const place = new Place(attached, pointer, type.size, name)
-    if (type.form === 'scalar') return makeScalar(type.name, place)
-    return new PercpuObject(type, place, this.#accessors(type, place.memory))
-  }
-
-  #accessors(type: Struct, memory: Memory): (address: number) => Accessor<Fields> {
-    const known = this.#bound.get(type)
-    if (known) return known
-    const made = type.bind(memory) as (address: number) => Accessor<Fields>
-    this.#bound.set(type, made)
-    return made
-  }
-}
-
-function checkType(type: AnyScalar | Struct): AnyScalar | Struct {
-  const given = type as Partial<Scalar> | undefined
-  if (isStruct(type) || (given?.form === 'scalar' && given.big === false)) return type
-  throw new ArgumentError('percpu takes a struct, or a number in the order of the machine, such as i32', {
-    type,
+    ref: (name: string) => source.objects.ref(name),
+    rwSemaphore: (name: string) => source.objects.rwSemaphore(name),
+    trim: () => void trim(source.use().state),
+    verify: () => verify(source.use().state),
+    report: () => makeReport(source.use()),
+    reportText: () => formatReport(makeReport(source.use())),
   })
 }
-function nameOf(type: AnyScalar | Struct): string {
-  return type.form === 'struct' ? type.name : typeName(type)
+
+function makeObject(objects: PercpuObjects) {
+  function make<T extends PercpuType>(type: T, options?: PercpuObjectOptions): PercpuObjectOf<T>
+  function make<F extends Fields, K extends Kind>(
+    type: Struct<F, K>,
+    options?: PercpuObjectOptions,
+  ): PercpuObject<F, K>
+  function make(type: PercpuType, options?: PercpuObjectOptions): unknown {
+    return objects.make(type, options)
+  }
+  return make
 }
-/** Numbers are known by their names. */
-function hashOf(type: AnyScalar | Struct): number {
-  if (type.form === 'struct') return type.hash
-  let hash = 7
-  for (let i = 0; i < type.name.length; i++)
-    hash = Math.imul(hash ^ type.name.charCodeAt(i), 0x01000193) >>> 0
-  return hash
+
+function scalarMakers(objects: PercpuObjects): PercpuScalarMakers {
+  return {
+    u8: (options) => objects.scalar('u8', options),
+    i8: (options) => objects.scalar('i8', options),
+    u16: (options) => objects.scalar('u16', options),
+    i16: (options) => objects.scalar('i16', options),
+    u32: (options) => objects.scalar('u32', options),
+    i32: (options) => objects.scalar('i32', options),
+    u64: (options) => objects.scalar('u64', options),
+    f32: (options) => objects.scalar('f32', options),
+    f64: (options) => objects.scalar('f64', options),
+  }
+}
+
+function openers(objects: PercpuObjects): Pick<Percpu, 'at'> {
+  function at<T extends PercpuType>(pointer: number, type: T): PercpuObjectOf<T>
+  function at<F extends Fields, K extends Kind>(pointer: number, type: Struct<F, K>): PercpuObject<F, K>
+  function at(pointer: number, type: PercpuType): unknown {
+    return objects.at(pointer, type)
+  }
+  return { at }
+}
+
+function bareMemory(source: PercpuSource): Pick<Percpu, 'alloc' | 'free' | 'sizeOf' | 'address'> {
+  function alloc(bytes: number, request?: PercpuAllocOptions & { readonly nowait?: false }): number
+  function alloc(bytes: number, request: PercpuAllocOptions): number | undefined
+  function alloc(bytes: number, request?: PercpuAllocOptions): number | undefined {
+    if (request !== undefined) checkRequest(request)
+    const { allocator } = source.use()
+    return request?.nowait === true
+      ? allocator.tryAllocate(bytes, request)
+      : allocator.allocate(bytes, request)
+  }
+  return {
+    alloc,
+    free: (pointer) => source.use().allocator.free(pointer),
+    sizeOf: (pointer) => source.use().allocator.sizeOf(pointer),
+    address: (pointer, cpu, offset = 0) => {
+      const { allocator, context } = source.use()
+      return allocator.translate(pointer, context.own.checkCpu(cpu), offset)
+    },
+  }
+}
+
+function checkRequest(request: PercpuAllocOptions): void {
+  checkOptions('percpu.alloc', request, { align: true, nowait: true, reserved: true, into: true })
+  checkFlag('nowait', request.nowait)
+  checkFlag('reserved', request.reserved)
 }

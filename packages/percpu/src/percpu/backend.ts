@@ -19,9 +19,9 @@ export interface Backend {
   /** The pages of a new chunk that are populated from the beginning. */
   readonly populatedAtOnce: boolean
   /** In the section that publishes the chunk: what {@link create} took is kept. */
-  keep(chunk: number, section: Undoable): void
+  persist(chunk: number, section: Undoable): void
   /** In the section that takes the chunk away: it is in flight again. Its pages were depopulated before. */
-  disown(chunk: number, section: Undoable): void
+  adopt(chunk: number, section: Undoable): void
   /** Gives it back. */
   destroy(chunk: number): void
   /** Provides pages [from, to) of all units; false if there is no memory, and then all is as it was. */

@@ -27,7 +27,7 @@ import {
   searchStart,
 } from './hints.js'
 import { PercpuChunk } from './layouts.js'
-import type { Words } from './words.js'
+import type { LockedMemory } from './locked-memory.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, store32 } = mem
@@ -37,20 +37,20 @@ const { whole, freeGranules, end } = PercpuChunk.words
 export type Emptied = number
 
 export class Chunks {
-  readonly words: Words
+  readonly locked: LockedMemory
   readonly geometry: Geometry
 
-  constructor(words: Words, geometry: Geometry) {
-    this.words = words
+  constructor(locked: LockedMemory, geometry: Geometry) {
+    this.locked = locked
     this.geometry = geometry
   }
 
   isPopulated(chunk: number, page: number): boolean {
-    return isSet(this.words.view, chunk + this.geometry.populated, page)
+    return isSet(this.locked.view, chunk + this.geometry.populated, page)
   }
   areAllPopulated(chunk: number, start: number, length: number): boolean {
     const { geometry } = this
-    const { view } = this.words
+    const { view } = this.locked
     if (!geometry.isMapped) return true
     const from = pageOf(start)
     const to = pageOf(start + length - 1)
@@ -59,12 +59,12 @@ export class Chunks {
   }
   /** Whether page `page` is wholly free. */
   isEmpty(chunk: number, page: number): boolean {
-    return load32(this.words.view, this.#block(chunk, page) + left) === BLOCK
+    return load32(this.locked.view, this.#block(chunk, page) + left) === BLOCK
   }
 
   /** A run that fits: where its search begins; -1 if there is none. Reads only. */
   find(chunk: number, length: number, align: number, populatedOnly: boolean): number {
-    const { view } = this.words
+    const { view } = this.locked
     const at = load32(view, chunk + whole + contigStart)
     const padding = ((at + align - 1) & -align) - at
     if (padding + length > load32(view, chunk + whole + contig)) return -1
@@ -76,7 +76,7 @@ export class Chunks {
 
   #findInPage(chunk: number, length: number, align: number, populatedOnly: boolean): number {
     const { geometry } = this
-    const { view } = this.words
+    const { view } = this.locked
     for (let page = this.#firstPage(chunk); page < geometry.pages; page++) {
       const block = this.#block(chunk, page)
       if (!hasRoom(view, block, length, align)) continue
@@ -88,7 +88,7 @@ export class Chunks {
 
   #findPages(chunk: number, length: number, populatedOnly: boolean): number {
     const { geometry } = this
-    const { view } = this.words
+    const { view } = this.locked
     let run = 0
     let start = 0
     for (let page = this.#firstPage(chunk); page < geometry.pages; page++) {
@@ -105,7 +105,7 @@ export class Chunks {
 
   #findContiguous(chunk: number, length: number, align: number): number {
     const { geometry } = this
-    const { view } = this.words
+    const { view } = this.locked
     // A run that reaches the end of the block before: its aligned start, and length from there.
     let carry = 0
     let carryStart = 0
@@ -129,13 +129,13 @@ export class Chunks {
     const { granules, isMapped, allocated } = this.geometry
     if (isMapped && length > BLOCK) return from
     const to = isMapped ? pageOf(from) * BLOCK + BLOCK : Math.min(from + length + BLOCK, granules)
-    return findRun(this.words.view, chunk + allocated, from, to, length, align)
+    return findRun(this.locked.view, chunk + allocated, from, to, length, align)
   }
 
   /** Takes granules that are free. Returns how many populated pages were wholly free before. */
   take(chunk: number, start: number, length: number): Emptied {
     const { geometry } = this
-    const { view } = this.words
+    const { view } = this.locked
     const stop = start + length
     let filled = 0
     mark(view, chunk + geometry.allocated, chunk + geometry.bounds, start, stop)
@@ -156,7 +156,7 @@ export class Chunks {
   /** Frees an allocation. Returns how many populated pages are wholly free now that were not. */
   release(chunk: number, start: number, length: number): Emptied {
     const { geometry } = this
-    const { view } = this.words
+    const { view } = this.locked
     const stop = start + length
     const page = pageOf(start)
     const from = page * BLOCK
@@ -174,7 +174,7 @@ export class Chunks {
 
   #releasePages(chunk: number, start: number, stop: number): Emptied {
     const { geometry } = this
-    const { view } = this.words
+    const { view } = this.locked
     let emptied = 0
     for (let page = pageOf(start); page * BLOCK < stop; page++) {
       const from = page * BLOCK
@@ -192,7 +192,7 @@ export class Chunks {
   /** A page became wholly free: its run reaches over those beside it that are, and into what is free at their edges. */
   #emptied(chunk: number, page: number): Emptied {
     const { pages, isMapped } = this.geometry
-    const { view } = this.words
+    const { view } = this.locked
     let first = page
     while (first > 0 && this.isEmpty(chunk, first - 1)) first--
     let last = page + 1
@@ -204,7 +204,7 @@ export class Chunks {
   }
 
   #wholeTaken(chunk: number, start: number, stop: number): void {
-    const { view } = this.words
+    const { view } = this.locked
     const record = chunk + whole
     if (load32(view, record + firstFree) === start)
       store32(view, record + firstFree, this.#firstFreeFrom(chunk, start))
@@ -213,7 +213,7 @@ export class Chunks {
   }
 
   #considerWhole(record: number, start: number, length: number): void {
-    const { view } = this.words
+    const { view } = this.locked
     const longest = load32(view, record + contig)
     const at = load32(view, record + contigStart)
     const isBetter = at !== 0 && (start === 0 || (start & -start) > (at & -at))
@@ -225,7 +225,7 @@ export class Chunks {
   /** Makes the longest run anew from the blocks. */
   refresh(chunk: number): void {
     const { geometry } = this
-    const { view } = this.words
+    const { view } = this.locked
     const record = chunk + whole
     store32(view, record + contig, 0)
     store32(view, record + contigStart, 0)
@@ -254,7 +254,7 @@ export class Chunks {
   /** Everything that can be told from the bitmaps alone. */
   rebuild(chunk: number): void {
     const { geometry } = this
-    const { view } = this.words
+    const { view } = this.locked
     const map = chunk + geometry.allocated
     let empty = 0
     for (let page = 0; page < geometry.pages; page++) {
@@ -274,7 +274,7 @@ export class Chunks {
 
   #firstFreeFrom(chunk: number, start: number): number {
     const { geometry } = this
-    const { view } = this.words
+    const { view } = this.locked
     for (let page = pageOf(start); page < geometry.pages; page++) {
       const first = load32(view, this.#block(chunk, page) + firstFree)
       if (first < BLOCK) return page * BLOCK + first
@@ -282,7 +282,7 @@ export class Chunks {
     return geometry.granules
   }
   #firstPage(chunk: number): number {
-    return pageOf(load32(this.words.view, chunk + whole + firstFree))
+    return pageOf(load32(this.locked.view, chunk + whole + firstFree))
   }
   #block(chunk: number, page: number): number {
     return chunk + this.geometry.blocks + page * BLOCK_WORDS

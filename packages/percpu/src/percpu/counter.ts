@@ -18,10 +18,10 @@ import { load32, loadF64, loadU32, store32, storeF64, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import type { Level } from '../sync/layer-lock.js'
-import { PercpuCounterWords } from './layouts.js'
+import { PercpuCounterLayout } from './layouts.js'
 
-const { lock, low, high } = PercpuCounterWords.words
-const roughIndex = PercpuCounterWords.offsets.rough / 8
+const { lock, low, high } = PercpuCounterLayout.words
+const estimateIndex = PercpuCounterLayout.offsets.estimate / 8
 const HIGH = 2 ** 32
 /** The least that a CPU keeps for itself. (The kernel has 32; here folding costs some hundred times an addition.) */
 const MIN_BATCH = 256
@@ -32,7 +32,7 @@ export function defaultBatch(cpus: number): number {
 }
 
 /** The words of a counter, as a thread or a reaper finds them. */
-export interface CounterPlaces {
+export interface SharedObject {
   readonly memory: Memory
   /** Word index of the PercpuCounterWords. */
   readonly words: number
@@ -46,19 +46,19 @@ export class PercpuCounter {
   readonly name: string
   readonly #memory: Memory
   readonly #level: Level
-  readonly #places: CounterPlaces
+  readonly #object: SharedObject
   readonly #words: number
   readonly #own: number
 
   /** @internal `machine.percpu.counter` */
-  constructor(name: string, places: CounterPlaces, level: Level, cpu: number) {
+  constructor(name: string, object: SharedObject, level: Level, cpu: number) {
     this.name = name
-    this.batch = loadU32(places.memory.u32, places.words + PercpuCounterWords.words.batch)
-    this.#memory = places.memory
+    this.batch = loadU32(object.memory.u32, object.words + PercpuCounterLayout.words.batch)
+    this.#memory = object.memory
     this.#level = level
-    this.#places = places
-    this.#words = places.words
-    this.#own = places.parts[cpu] ?? 0
+    this.#object = object
+    this.#words = object.words
+    this.#own = object.parts[cpu] ?? 0
   }
 
   /** Adds an integer, which may be negative. @throws LockTimeoutError, having counted nothing. */
@@ -81,16 +81,16 @@ export class PercpuCounter {
   }
 
   /** The sum without the CPUs' own parts: one load. */
-  get rough(): number {
-    return loadF64(this.#memory.f64, this.#words / 2 + roughIndex)
+  get estimate(): number {
+    return loadF64(this.#memory.f64, this.#words / 2 + estimateIndex)
   }
-  /** As {@link rough}, for what cannot be negative. */
-  get roughPositive(): number {
-    return Math.max(0, this.rough)
+  /** As {@link estimate}, for what cannot be negative. */
+  get estimatePositive(): number {
+    return Math.max(0, this.estimate)
   }
-  /** How far off {@link rough} is, at most. */
-  get error(): number {
-    return this.batch * this.#places.parts.length
+  /** How far off {@link estimate} is, at most. */
+  get maxError(): number {
+    return this.batch * this.#object.parts.length
   }
 
   /** The value: exact once the CPUs have ended what they count. Takes the lock. */
@@ -107,7 +107,7 @@ export class PercpuCounter {
     checkInteger('value', value)
     this.#locked(() => this.#store(value - this.#parts()))
   }
-  /** Folds this CPU's part, so that {@link rough} has it. */
+  /** Folds this CPU's part, so that {@link estimate} has it. */
   sync(): void {
     this.#fold(load32(this.#memory.i32, this.#own), 0)
   }
@@ -118,8 +118,8 @@ export class PercpuCounter {
    */
   compare(than: number): -1 | 0 | 1 {
     checkNumber('than', than)
-    const difference = this.rough - than
-    const exact = Math.abs(difference) > this.error ? difference : this.sum() - than
+    const difference = this.estimate - than
+    const exact = Math.abs(difference) > this.maxError ? difference : this.sum() - than
     return exact === 0 ? 0 : exact < 0 ? -1 : 1
   }
 
@@ -134,7 +134,7 @@ export class PercpuCounter {
     if (amount === 0) return true
     const { i32 } = this.#memory
     const part = load32(i32, this.#own) + amount
-    const isFar = amount > 0 ? this.rough + this.error <= limit : this.rough - this.error >= limit
+    const isFar = amount > 0 ? this.estimate + this.maxError <= limit : this.estimate - this.maxError >= limit
     // All parts together cannot reach the limit from here.
     if (isFar && part < this.batch && part > -this.batch) {
       store32(i32, this.#own, part)
@@ -151,12 +151,12 @@ export class PercpuCounter {
   #fold(part: number, amount: number): void {
     checkInteger('amount', amount)
     checkInteger('amount', part)
-    this.#locked(() => foldPart(this.#places, this.#level, this.#own, part))
+    this.#locked(() => foldPart(this.#object, this.#level, this.#own, part))
   }
   #locked<Result>(change: () => Result): Result {
     return this.#level.locked(this.#words + lock, () => {
       // One who died while folding may have left the copy behind.
-      if (this.rough !== this.#sum()) copySum(this.#places, this.#sum())
+      if (this.estimate !== this.#sum()) copySum(this.#object, this.#sum())
       return change()
     })
   }
@@ -165,40 +165,40 @@ export class PercpuCounter {
   }
   #parts(): number {
     let total = 0
-    for (const word of this.#places.parts) total += load32(this.#memory.i32, word)
+    for (const word of this.#object.parts) total += load32(this.#memory.i32, word)
     return total
   }
   #sum(): number {
-    return sumAt(this.#places)
+    return sumAt(this.#object)
   }
   #store(value: number): void {
-    storeSum(this.#places, this.#level, value)
+    storeSum(this.#object, this.#level, value)
   }
 }
 
 /** Makes `part`, what a CPU has counted for itself, part of the sum. The lock is held. */
-export function foldPart(places: CounterPlaces, level: Level, own: number, part: number): void {
-  const value = sumAt(places) + part
+export function foldPart(object: SharedObject, level: Level, own: number, part: number): void {
+  const value = sumAt(object) + part
   level.section((section) => {
-    writeSum(places, section, value)
+    writeSum(object, section, value)
     // Both, or neither. Mutant: percpu/fold-unjournaled.
     section.write32(own, 0)
   })
-  copySum(places, value)
+  copySum(object, value)
 }
 
-function storeSum(places: CounterPlaces, level: Level, value: number): void {
-  level.section((section) => writeSum(places, section, value))
-  copySum(places, value)
+function storeSum(object: SharedObject, level: Level, value: number): void {
+  level.section((section) => writeSum(object, section, value))
+  copySum(object, value)
 }
 
 /** The lock is held. */
-function copySum({ memory, words }: CounterPlaces, value: number): void {
-  storeF64(memory.f64, words / 2 + roughIndex, value)
+function copySum({ memory, words }: SharedObject, value: number): void {
+  storeF64(memory.f64, words / 2 + estimateIndex, value)
 }
 
 function writeSum(
-  { words }: CounterPlaces,
+  { words }: SharedObject,
   section: { write32(word: number, value: number): void },
   value: number,
 ): void {
@@ -207,18 +207,18 @@ function writeSum(
   section.write32(words + low, value - Math.floor(value / HIGH) * HIGH)
 }
 
-function sumAt({ memory, words }: CounterPlaces): number {
+function sumAt({ memory, words }: SharedObject): number {
   return load32(memory.i32, words + high) * HIGH + loadU32(memory.u32, words + low)
 }
 
 /** For the reaper, in the dead CPU's place: folds what it had counted, unless the counter is locked. */
-export function foldDead(places: CounterPlaces, level: Level, cpu: number): void {
-  const own = places.parts[cpu] ?? 0
-  const part = load32(places.memory.i32, own)
-  if (!level.trySpin(places.words + lock)) return
+export function foldDead(object: SharedObject, level: Level, cpu: number): void {
+  const own = object.parts[cpu] ?? 0
+  const part = load32(object.memory.i32, own)
+  if (!level.trySpin(object.words + lock)) return
   try {
     // Beyond what a sum can be it stays where it is.
-    if (Number.isSafeInteger(sumAt(places) + part)) foldPart(places, level, own, part)
+    if (Number.isSafeInteger(sumAt(object) + part)) foldPart(object, level, own, part)
   } finally {
     level.unlock()
   }

@@ -4,15 +4,15 @@ import { PercpuError } from '../errors.js'
 export class PointerError extends PercpuError {
   readonly code = 'PERCPU_POINTER'
 }
-/** There is no per-CPU memory for the request. Nothing was taken. */
-export class PercpuMemoryError extends PercpuError {
-  readonly code = 'PERCPU_NO_PERCPU_MEMORY'
-}
-/** The metadata of the per-CPU allocator contradict each other. `details.faults` says where. */
+/** The metadata of the per-CPU allocator contradict each other. `details.faults` lists every contradiction. */
 export class PercpuCorruptionError extends PercpuError {
-  readonly code = 'PERCPU_PERCPU_CORRUPTION'
+  readonly code = 'PERCPU_ALLOCATOR_CORRUPTION'
 }
-/** A reference count, a lock for many readers, or named memory was used against its rules. */
-export class PercpuUseError extends PercpuError {
-  readonly code = 'PERCPU_PERCPU_USE'
+/** Per-CPU memory that has a name was to be freed. Nothing was changed. */
+export class NamedMemoryError extends PercpuError {
+  readonly code = 'PERCPU_NAMED_MEMORY'
+}
+/** A reference count was used against its rules. Nothing was changed. */
+export class RefMisuseError extends PercpuError {
+  readonly code = 'PERCPU_REF_MISUSE'
 }

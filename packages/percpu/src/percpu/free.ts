@@ -9,7 +9,7 @@
  */
 import * as mem from '#mem'
 import { lengthAt } from './chunk.js'
-import type { Core } from './state.js'
+import type { AllocatorState } from './state.js'
 import { PointerError } from './errors.js'
 import { EMPTY_PAGES_HIGH } from './geometry.js'
 import { CHUNK_ISOLATED, PercpuChunk, PercpuRoot, PercpuStatistics } from './layouts.js'
@@ -22,11 +22,15 @@ const { empty, slot } = PercpuChunk.words
 const longest = PercpuChunk.words['whole.contig']
 
 /** `statistics`: word index of this CPU's. `schedule`: lets the balancing run soon. */
-export function makeFree(core: Core, statistics: number, schedule: () => void): (pointer: number) => void {
-  const { words, chunks, slots, memory, geometry, places } = core
+export function makeFree(
+  state: AllocatorState,
+  statistics: number,
+  schedule: () => void,
+): (pointer: number) => void {
+  const { locked, chunks, slots, memory, geometry, tables } = state
   const { shift, capacity } = geometry
   const mask = geometry.granules - 1
-  const { registry, root } = places
+  const { registry, root } = tables
   const lock = root + fields.lock
   const operation = root + fields.operation
   const operationChunk = root + fields.operationChunk
@@ -35,10 +39,10 @@ export function makeFree(core: Core, statistics: number, schedule: () => void): 
   const frees = statistics + PercpuStatistics.words.frees
   return (pointer) => {
     let wanted = false
-    words.lock(lock)
+    locked.lock(lock)
     try {
       const view = memory.i32
-      if (load32(view, operation) !== 0) repair(core)
+      if (load32(view, operation) !== 0) repair(state)
       const index = pointer >>> shift
       const start = pointer & mask
       const chunk = (pointer | 0) === pointer && index < capacity ? load32(view, registry + index) : 0
@@ -53,13 +57,13 @@ export function makeFree(core: Core, statistics: number, schedule: () => void): 
       const emptied = chunks.release(chunk, start, length)
       if (load32(view, chunk + longest) !== before || load32(view, chunk + slot) === 0) slots.relocate(chunk)
       if (emptied > 0) {
-        core.addEmpty(chunk, emptied)
-        wanted = setsAside(core, chunk)
+        state.addEmpty(chunk, emptied)
+        wanted = setsAside(state, chunk)
       }
       // All of it has happened.
       store32(view, operation, 0)
     } finally {
-      words.unlock()
+      locked.unlock()
     }
     store32(memory.i32, frees, (load32(memory.i32, frees) + 1) | 0)
     if (wanted) schedule()
@@ -74,20 +78,20 @@ export function badPointer(pointer: number): PointerError {
 }
 
 /** Whether the chunk, of which a page became wholly free, is set aside, or is one wholly free chunk too many. */
-function setsAside(core: Core, chunk: number): boolean {
-  const { words, slots, geometry, backend, places } = core
-  if (core.is(chunk, CHUNK_ISOLATED)) {
+function setsAside(state: AllocatorState, chunk: number): boolean {
+  const { locked, slots, geometry, backend, tables } = state
+  if (state.is(chunk, CHUNK_ISOLATED)) {
     slots.move(chunk, geometry.depopulate)
     return true
   }
-  if (core.isWhollyFree(chunk)) {
+  if (state.isWhollyFree(chunk)) {
     const first = slots.first(geometry.free)
     return first !== chunk || slots.next(chunk) !== 0
   }
-  if (backend.populatedAtOnce || core.isImmutable(chunk) || !core.isCounted(chunk)) return false
-  const own = words.get(chunk + empty)
+  if (backend.populatedAtOnce || state.isImmutable(chunk) || !state.isCounted(chunk)) return false
+  const own = locked.get(chunk + empty)
   if (own < geometry.pages / 4) return false
-  if (words.get(places.root + fields.emptyPages) <= EMPTY_PAGES_HIGH + own) return false
-  core.isolate(chunk)
+  if (locked.get(tables.root + fields.emptyPages) <= EMPTY_PAGES_HIGH + own) return false
+  state.isolate(chunk)
   return true
 }

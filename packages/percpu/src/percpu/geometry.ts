@@ -10,9 +10,9 @@
  *
  *     0 … 1 … size slots … sidelined, free (wholly), to be depopulated
  */
+import { PAGE_BYTES } from '../arithmetic.js'
 import { PercpuBlock, PercpuChunk, PercpuSlot } from './layouts.js'
 
-export const PAGE_BYTES = 4096
 export const GRANULE = 4
 /** Granules of a page. */
 export const BLOCK = PAGE_BYTES / GRANULE

@@ -8,9 +8,10 @@
  *     destroy      depopulated ──section──▶ not in the registry, in flight ──▶ in no slot ──▶ free
  */
 import { fillBytes, load32, store32 } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import { clearRange, setRange } from './bitmap.js'
-import type { Core } from './state.js'
-import { BLOCK_WORDS, PAGE_BYTES } from './geometry.js'
+import type { AllocatorState } from './state.js'
+import { BLOCK_WORDS } from './geometry.js'
 import { resetBlock } from './hints.js'
 import { PercpuBlock, PercpuChunk, PercpuRoot } from './layouts.js'
 import { announce, conclude, MAP, SORT } from './operation.js'
@@ -19,14 +20,14 @@ const { words: fields } = PercpuRoot
 const { index: indexWord, start, end, freeGranules, populated, empty, whole } = PercpuChunk.words
 
 /** A new chunk, wholly free; undefined if there is no memory or no place for it. */
-export function createChunk(core: Core): number | undefined {
-  const { pages, geometry, words, backend, slots, places } = core
-  const index = freeIndex(core)
+export function createChunk(state: AllocatorState): number | undefined {
+  const { pages, geometry, locked, backend, slots, tables } = state
+  const index = freeIndex(state)
   if (index === undefined) return undefined
   const address = pages.allocate(geometry.recordOrder)
   if (address === undefined) return undefined
   const chunk = address / 4
-  writeRecord(core, chunk, index)
+  writeRecord(state, chunk, index)
   let isMade = false
   try {
     isMade = backend.create(chunk)
@@ -34,65 +35,65 @@ export function createChunk(core: Core): number | undefined {
     if (!isMade) pages.free(address, geometry.recordOrder)
   }
   if (!isMade) return undefined
-  announce(core, SORT, chunk, 0, 0)
-  words.section((section) => {
+  announce(state, SORT, chunk, 0, 0)
+  locked.section((section) => {
     pages.keep(address, section)
-    backend.keep(chunk, section)
-    section.write32(places.registry + index, chunk)
-    if (index >= words.get(places.root + fields.registered))
-      section.write32(places.root + fields.registered, index + 1)
-    section.write32(places.root + fields.chunks, words.get(places.root + fields.chunks) + 1)
+    backend.persist(chunk, section)
+    section.write32(tables.registry + index, chunk)
+    if (index >= locked.get(tables.root + fields.registered))
+      section.write32(tables.root + fields.registered, index + 1)
+    section.write32(tables.root + fields.chunks, locked.get(tables.root + fields.chunks) + 1)
   })
   if (backend.populatedAtOnce) {
-    words.add(places.root + fields.populatedPages, geometry.pages)
-    words.add(places.root + fields.emptyPages, geometry.pages)
+    locked.add(tables.root + fields.populatedPages, geometry.pages)
+    locked.add(tables.root + fields.emptyPages, geometry.pages)
   }
   slots.insert(chunk, geometry.free, true)
-  conclude(core)
+  conclude(state)
   return chunk
 }
 
 /** The record of a chunk that is wholly free and in no slot; nobody knows of it yet. */
-export function writeRecord(core: Core, chunk: number, index: number): void {
-  const { memory, geometry, words, backend } = core
+export function writeRecord(state: AllocatorState, chunk: number, index: number): void {
+  const { memory, geometry, locked, backend } = state
   fillBytes(memory, chunk * 4, geometry.recordWords * 4, 0)
   for (let page = 0; page < geometry.pages; page++)
-    resetBlock(words.view, chunk + geometry.blocks + page * BLOCK_WORDS)
+    resetBlock(locked.view, chunk + geometry.blocks + page * BLOCK_WORDS)
   store32(memory.i32, chunk + indexWord, index)
   store32(memory.i32, chunk + start, 0)
   store32(memory.i32, chunk + end, geometry.granules)
   store32(memory.i32, chunk + freeGranules, geometry.granules)
   store32(memory.i32, chunk + whole + PercpuBlock.words.contig, geometry.granules)
   if (!backend.populatedAtOnce) return
-  setRange(words.view, chunk + geometry.populated, 0, geometry.pages)
+  setRange(locked.view, chunk + geometry.populated, 0, geometry.pages)
   store32(memory.i32, chunk + populated, geometry.pages)
   store32(memory.i32, chunk + empty, geometry.pages)
 }
 
-function freeIndex({ words, geometry, places, memory }: Core): number | undefined {
-  const registered = words.get(places.root + fields.registered)
+function freeIndex({ locked, geometry, tables, memory }: AllocatorState): number | undefined {
+  const registered = locked.get(tables.root + fields.registered)
   // With all places before it in use, there is nothing to look for.
-  let index = words.get(places.root + fields.chunks) === registered ? registered : 0
-  while (index < registered && load32(memory.i32, places.registry + index) !== 0) index++
+  let index = locked.get(tables.root + fields.chunks) === registered ? registered : 0
+  while (index < registered && load32(memory.i32, tables.registry + index) !== 0) index++
   return index < geometry.capacity ? index : undefined
 }
 
 /** Unmakes a chunk that is wholly free. */
-export function destroyChunk(core: Core, chunk: number): void {
-  const { pages, geometry, words, backend, slots, places } = core
+export function destroyChunk(state: AllocatorState, chunk: number): void {
+  const { pages, geometry, locked, backend, slots, tables } = state
   const address = chunk * 4
-  if (!backend.populatedAtOnce) depopulateAll(core, chunk)
-  announce(core, SORT, chunk, 0, 0)
-  words.section((section) => {
-    section.write32(places.registry + words.get(chunk + indexWord), 0)
-    section.write32(places.root + fields.chunks, words.get(places.root + fields.chunks) - 1)
+  if (!backend.populatedAtOnce) depopulateAll(state, chunk)
+  announce(state, SORT, chunk, 0, 0)
+  locked.section((section) => {
+    section.write32(tables.registry + locked.get(chunk + indexWord), 0)
+    section.write32(tables.root + fields.chunks, locked.get(tables.root + fields.chunks) - 1)
     pages.disown(address, section)
-    backend.disown(chunk, section)
+    backend.adopt(chunk, section)
   })
   slots.remove(chunk)
-  core.addEmpty(chunk, -words.get(chunk + empty))
-  core.addPopulated(chunk, -words.get(chunk + populated))
-  conclude(core)
+  state.addEmpty(chunk, -locked.get(chunk + empty))
+  state.addPopulated(chunk, -locked.get(chunk + populated))
+  conclude(state)
   backend.destroy(chunk)
   pages.free(address, geometry.recordOrder)
 }
@@ -100,10 +101,10 @@ export function destroyChunk(core: Core, chunk: number): void {
 /**
  * Provides those of the pages [from, to) that are not there, in all units: all of them, or none, and then the chunk is as it was.
  */
-export function populateChunk(core: Core, chunk: number, from: number, to: number): boolean {
-  const { words, backend, geometry } = core
-  const holes = [...runsOf(core, chunk, from, to, false)]
-  announce(core, MAP, chunk, from, to - from)
+export function populateChunk(state: AllocatorState, chunk: number, from: number, to: number): boolean {
+  const { locked, backend, geometry } = state
+  const holes = [...runsOf(state, chunk, from, to, false)]
+  announce(state, MAP, chunk, from, to - from)
   let done = 0
   try {
     while (done < holes.length && backend.populate(chunk, ...holeAt(holes, done))) done++
@@ -112,41 +113,41 @@ export function populateChunk(core: Core, chunk: number, from: number, to: numbe
       const unmapped: number[] = []
       for (let i = 0; i < done; i++) backend.unmap(chunk, ...holeAt(holes, i), unmapped)
       backend.release(unmapped)
-      conclude(core)
+      conclude(state)
     }
   }
   if (done < holes.length) return false
   for (const [first, last] of holes) {
-    setRange(words.view, chunk + geometry.populated, first, last)
-    core.addPopulated(chunk, last - first)
-    core.addEmpty(chunk, last - first)
+    setRange(locked.view, chunk + geometry.populated, first, last)
+    state.addPopulated(chunk, last - first)
+    state.addEmpty(chunk, last - first)
   }
-  conclude(core)
+  conclude(state)
   return true
 }
 
 /** Takes pages [from, to), all populated and wholly free, from the units, into `unmapped`. The caller releases them. */
 export function depopulateChunk(
-  core: Core,
+  state: AllocatorState,
   chunk: number,
   from: number,
   to: number,
   unmapped: number[],
 ): void {
-  const { words, geometry, backend } = core
-  announce(core, MAP, chunk, from, to - from)
-  clearRange(words.view, chunk + geometry.populated, from, to)
-  core.addPopulated(chunk, from - to)
-  core.addEmpty(chunk, from - to)
+  const { locked, geometry, backend } = state
+  announce(state, MAP, chunk, from, to - from)
+  clearRange(locked.view, chunk + geometry.populated, from, to)
+  state.addPopulated(chunk, from - to)
+  state.addEmpty(chunk, from - to)
   backend.unmap(chunk, from, to, unmapped)
-  conclude(core)
+  conclude(state)
 }
 
-function depopulateAll(core: Core, chunk: number): void {
+function depopulateAll(state: AllocatorState, chunk: number): void {
   const unmapped: number[] = []
-  for (const [from, to] of [...runsOf(core, chunk, 0, core.geometry.pages, true)])
-    depopulateChunk(core, chunk, from, to, unmapped)
-  core.backend.release(unmapped)
+  for (const [from, to] of [...runsOf(state, chunk, 0, state.geometry.pages, true)])
+    depopulateChunk(state, chunk, from, to, unmapped)
+  state.backend.release(unmapped)
 }
 
 function holeAt(holes: readonly [number, number][], i: number): [number, number] {
@@ -155,7 +156,7 @@ function holeAt(holes: readonly [number, number][], i: number): [number, number]
 
 /** Runs of pages in [from, to) that are populated, or are not. */
 export function* runsOf(
-  { chunks }: Core,
+  { chunks }: AllocatorState,
   chunk: number,
   from: number,
   to: number,
@@ -170,7 +171,7 @@ export function* runsOf(
 }
 
 /** Bytes of pages that lie behind the record or block of a chunk and are of no use. */
-export function wastedBytes({ geometry, backend }: Core): number {
+export function wastedBytes({ geometry, backend }: AllocatorState): number {
   const record = (PAGE_BYTES << geometry.recordOrder) - geometry.recordWords * 4
   const block = (PAGE_BYTES << geometry.chunkOrder) - geometry.cpus * geometry.unitBytes
   return backend.populatedAtOnce ? record + block : record

@@ -1,5 +1,6 @@
 export type { PercpuRequest } from './allocator.js'
-export type { Percpu, PercpuObjectOptions } from './api.js'
+export type { Percpu, PercpuAllocOptions, PercpuScalarMakers } from './api.js'
+export type { PercpuObjectOf, PercpuObjectOptions, PercpuType } from './objects.js'
 export * from './errors.js'
 export type { PercpuChunkReport, PercpuReport } from './report.js'
 export type { PercpuCell, PercpuScalar } from './scalar-handle.js'

@@ -7,9 +7,10 @@
  * the number of CPUs is no power of two, is wasted; the report says how much.
  */
 import { load32, store32, type Memory } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import type { Undoable } from '../sync/layer-lock.js'
 import { clearWords, type Backend, type BackendParts } from './backend.js'
-import { GRANULE, PAGE_BYTES, type Geometry } from './geometry.js'
+import { GRANULE, type Geometry } from './geometry.js'
 import { PercpuChunk } from './layouts.js'
 
 const { base } = PercpuChunk.words
@@ -33,10 +34,10 @@ export class ContiguousBackend implements Backend {
     store32(this.#memory.i32, chunk + base, address / PAGE_BYTES)
     return true
   }
-  keep(chunk: number, section: Undoable): void {
+  persist(chunk: number, section: Undoable): void {
     this.#parts.pages.keep(this.#address(chunk), section)
   }
-  disown(chunk: number, section: Undoable): void {
+  adopt(chunk: number, section: Undoable): void {
     this.#parts.pages.disown(this.#address(chunk), section)
   }
   destroy(chunk: number): void {

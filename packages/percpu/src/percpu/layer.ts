@@ -1,19 +1,21 @@
 /**
- * The layer: its memory, its allocator on one thread, and its part in coming, going and dying. A thread makes its allocator when it
- * first needs it.
+ * The layer: its memory, its allocator on one thread, and its part in going and dying. A thread makes
+ * its allocator when it first needs it.
  */
-import type { Alloc } from '../alloc/layer.js'
+import type { AllocLayer } from '../alloc/layer.js'
+import type { LayerContext } from '../bootmem/layer.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
-import { OfflineError } from '../machine/errors.js'
-import type { Layer, LayerContext, Recovery } from '../machine/layer.js'
+import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { host, reportError } from '../machine/platform.js'
 import { LockHeldError, LockTimeoutError } from '../sync/errors.js'
-import { Level, LEVEL_PERCPU } from '../sync/layer-lock.js'
-import type { Sync } from '../sync/layer.js'
+import { type Level, LEVEL_PERCPU } from '../sync/layer-lock.js'
+import type { SyncLayer } from '../sync/layer.js'
+import type { Locks } from '../sync/locks.js'
 import { Allocator } from './allocator.js'
 import type { Backend } from './backend.js'
-import { balance } from './balance.js'
-import { Core, type Places } from './state.js'
+import type { CpuState } from './cpu-state.js'
+import { trim } from './trim.js'
+import { AllocatorState, type Tables } from './state.js'
 import { GRANULE, type Geometry } from './geometry.js'
 import { ContiguousBackend } from './km.js'
 import { Mapping } from './mapping.js'
@@ -30,62 +32,54 @@ import {
 } from './setup.js'
 import { leaveAll, SharedObjects } from './shared-objects.js'
 import { MappedBackend } from './vm.js'
-import { Words } from './words.js'
+import { LockedMemory } from './locked-memory.js'
 
 /** Milliseconds after which balancing is tried again that found the allocator locked. */
 const LATER = 1
 
-/** What a thread has of this layer while its CPU is online. */
-export interface Attached {
-  readonly context: LayerContext
-  readonly core: Core
-  readonly allocator: Allocator
-  /** Its own work under locks of this layer. */
-  readonly level: Level
+/** At boot: the memory of the layer, and the first chunk. @throws ArgumentError; OutOfMemoryError. */
+export function bootPercpu(context: LayerContext, sync: SyncLayer, options: PercpuOptions = {}): void {
+  const { table, cpu, incarnation } = context.own
+  createRoot(context, planGeometry(table, options))
+  const { geometry, tables, first } = openRoot(context)
+  const level = sync.level(table, cpu, incarnation, LEVEL_PERCPU)
+  // Nobody else is there yet, and nothing is allocated from pages.
+  const state = makeState(table, geometry, tables, level, noPages)
+  layOutFirstChunk(state, first, allocateUnits(context, geometry))
 }
 
-export class PercpuLayer implements Layer {
+export class PercpuLayer implements AttachedLayer {
   readonly name = 'percpu'
-  readonly #sync: Sync
-  readonly #alloc: Alloc
-  readonly #options: PercpuOptions
-  #context: LayerContext | undefined
-  #attached: Attached | undefined
+  readonly #context: LayerContext
+  readonly #sync: SyncLayer
+  readonly #locks: Locks
+  readonly #alloc: AllocLayer
+  #attached: CpuState | undefined
   /** This thread's own CPU is offline, or about to be. */
   #hasLeft = false
-  /** Where things are; from the moment of going offline on known in any case. */
+  /** Where things are; known in any case once this CPU has gone offline. */
   #opened: Opened | undefined
   #isScheduled = false
 
-  /** `sync` and `alloc` come up before this layer. */
-  constructor(sync: Sync, alloc: Alloc, options: PercpuOptions = {}) {
-    this.#sync = sync
-    this.#alloc = alloc
-    this.#options = options
-  }
-
-  boot(context: LayerContext): void {
-    createRoot(context, planGeometry(context.table, this.#options))
-    const { geometry, places, first } = openRoot(context)
-    // Nobody else is there yet: nothing is locked, and nothing allocated from pages.
-    const level = new Level(context.table.memory, 0, 0)
-    const core = makeCore(context.table, geometry, places, level, noPages)
-    layOutFirstChunk(core, first, allocateUnits(context, geometry))
-  }
-
-  attach(context: LayerContext): void {
+  constructor(context: LayerContext, sync: SyncLayer, locks: Locks, alloc: AllocLayer) {
     this.#context = context
+    this.#sync = sync
+    this.#locks = locks
+    this.#alloc = alloc
   }
 
-  /** What the CPU counted for itself is folded; what it has locked for reading is unlocked. @throws LockHeldError if there was any. */
+  /**
+   * What the CPU counted for itself is folded; what it has locked for reading is unlocked.
+   *
+   * @throws LockHeldError if there was any, after that.
+   */
   detach(): void {
     const attached = this.#attached
-    this.forsake()
+    this.abandon()
     if (!attached) return
-    const { core, level, context } = attached
-    const { cpu, incarnation } = context.machine
-    const recovery = { table: context.table, ringer: context.doorbell.ringer, cpu, incarnation }
-    const readLocks = leaveAll(core, recovery, level)
+    const { state, level, context } = attached
+    const { table, doorbell, cpu, incarnation } = context.own
+    const readLocks = leaveAll(state, { table, ringer: doorbell.ringer, cpu, incarnation }, level)
     if (readLocks === 0) return
     throw new LockHeldError(
       `CPU ${cpu} went offline with ${readLocks} read locks of reader-writer locks; they were released`,
@@ -93,7 +87,7 @@ export class PercpuLayer implements Layer {
     )
   }
 
-  forsake(): void {
+  abandon(): void {
     this.#open()
     this.#attached = undefined
     this.#hasLeft = true
@@ -102,12 +96,11 @@ export class PercpuLayer implements Layer {
   /** What the dead CPU left half-done is repaired here, or by whoever takes the lock next. */
   recover(recovery: Recovery): void {
     const { table, cpu, incarnation } = recovery
-    const opened = this.#open()
-    if (!opened) return
+    const { geometry, tables } = this.#open()
     const level = this.#sync.level(table, cpu, incarnation, LEVEL_PERCPU)
-    const core = makeCore(table, opened.geometry, opened.places, level, noPages)
-    const mayBalance = repairGranules(core)
-    leaveAll(core, recovery, level)
+    const state = makeState(table, geometry, tables, level, noPages)
+    const mayBalance = repairGranules(state)
+    leaveAll(state, recovery, level)
     if (this.#hasLeft) return
     this.objects.settle()
     // The dead thread may have been about to.
@@ -115,34 +108,28 @@ export class PercpuLayer implements Layer {
   }
 
   /** @throws OfflineError */
-  use(): Attached {
+  use(): CpuState {
     return this.#attached ?? this.#attach()
   }
 
-  #open(): Opened | undefined {
-    if (this.#context) this.#opened ??= openRoot(this.#context)
-    return this.#opened
+  #open(): Opened {
+    return (this.#opened ??= openRoot(this.#context))
   }
 
-  #attach(): Attached {
-    const context = this.#context
-    const opened = this.#open()
-    if (!context || !opened) throw new TypeError('the percpu layer is not attached')
-    if (this.#hasLeft) {
-      const { cpu } = context.machine
-      throw new OfflineError(`this thread has taken its CPU ${cpu} offline; join the machine again to use it`)
-    }
-    const { machine, table } = context
-    const level = this.#sync.level(table, machine.cpu, machine.incarnation, LEVEL_PERCPU)
-    const core = makeCore(table, opened.geometry, opened.places, level, this.#alloc.pages)
-    const statistics = (core.backend.translate(opened.first, machine.cpu, 0) ?? 0) / GRANULE
-    const allocator = new Allocator(core, statistics, () => this.#schedule())
-    return (this.#attached = { context, core, allocator, level })
+  #attach(): CpuState {
+    const { own } = this.#context
+    if (this.#hasLeft) throw own.offlineError()
+    const { geometry, tables, first } = this.#open()
+    const level = this.#sync.level(own.table, own.cpu, own.incarnation, LEVEL_PERCPU)
+    const state = makeState(own.table, geometry, tables, level, this.#alloc.heap.pages)
+    const statistics = (state.backend.translate(first, own.cpu, 0) ?? 0) / GRANULE
+    const allocator = new Allocator(state, statistics, () => this.#schedule())
+    return (this.#attached = { context: this.#context, state, allocator, level })
   }
 
   /** Counters and other objects by name. */
   get objects(): SharedObjects {
-    return new SharedObjects(this.#sync, this.use())
+    return new SharedObjects(this.#sync, this.#locks, this.use())
   }
 
   /** Lets the balancing run as a job of its own. */
@@ -155,7 +142,7 @@ export class PercpuLayer implements Layer {
     this.#isScheduled = false
     if (!this.#attached) return
     try {
-      if (balance(this.#attached.core, false)) return
+      if (trim(this.#attached.state, false)) return
     } catch (error) {
       if (!(error instanceof LockTimeoutError)) {
         reportError(error)
@@ -175,17 +162,17 @@ const noPages: PageSource = {
   disown: () => undefined,
 }
 
-function makeCore(
+function makeState(
   table: CpuTable,
   geometry: Geometry,
-  places: Places,
+  tables: Tables,
   level: Level,
   pages: PageSource,
-): Core {
-  const words = new Words(table.memory, level)
+): AllocatorState {
+  const words = new LockedMemory(table.memory, level)
   const nodes = Array.from({ length: geometry.cpus }, (_, cpu) => table.node(cpu))
   const backend: Backend = geometry.isMapped
-    ? new MappedBackend(table.memory, geometry, new Mapping(words, geometry, places.root), { pages, nodes })
+    ? new MappedBackend(table.memory, geometry, new Mapping(words, geometry, tables.root), { pages, nodes })
     : new ContiguousBackend(table.memory, geometry, { pages, nodes })
-  return new Core(words, geometry, places, backend, pages)
+  return new AllocatorState(words, geometry, tables, backend, pages)
 }

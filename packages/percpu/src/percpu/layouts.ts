@@ -103,7 +103,7 @@ export const PercpuRoot = struct(
     /** Places of the registry from here on were never used. */
     registered: locked(i32, 'percpu'),
     /** 1 after an allocation that must not grow found no room: balance more. */
-    atomicFailed: locked(i32, 'percpu'),
+    nowaitFailed: locked(i32, 'percpu'),
     flushes: locked(i32, 'percpu'),
   },
   { align: 64 },
@@ -122,7 +122,7 @@ export const PercpuName = struct('PercpuName', {
 })
 
 /** A counter; each CPU's copy is one i32. counter.ts */
-export const PercpuCounterWords = struct('PercpuCounterWords', {
+export const PercpuCounterLayout = struct('PercpuCounterLayout', {
   pointer: atomic(i32),
   lock: SpinlockWords,
   batch: published(u32),
@@ -130,11 +130,11 @@ export const PercpuCounterWords = struct('PercpuCounterWords', {
   low: locked(u32, 'counter'),
   high: locked(i32, 'counter'),
   /** A copy of it for those who do not want to wait. */
-  rough: racy(f64),
+  estimate: racy(f64),
 })
 
 /** A reference count; each CPU's copy is one i32. ref.ts */
-export const PercpuRefWords = struct('PercpuRefWords', {
+export const PercpuRefLayout = struct('PercpuRefLayout', {
   pointer: atomic(i32),
   /** Count × 8 and flags. */
   state: atomic(i32),
@@ -146,7 +146,7 @@ export const PercpuRefWords = struct('PercpuRefWords', {
 })
 
 /** A lock for many readers; each CPU's copy is PercpuReaders. rwsem.ts */
-export const PercpuRwSemaphoreWords = struct('PercpuRwSemaphoreWords', {
+export const PercpuRwSemaphoreLayout = struct('PercpuRwSemaphoreLayout', {
   pointer: atomic(i32),
   /** How far writers have come in making readers go the slow way. */
   state: atomic(i32),

@@ -12,22 +12,23 @@
  * Each entry is changed in a section together with whom the page belongs to: a page is mapped and kept, or neither.
  */
 import { load32, type Memory } from '#mem'
-import { BLOCK, GRANULE, PAGE_BYTES, pageOf, type Geometry } from './geometry.js'
+import { PAGE_BYTES } from '../arithmetic.js'
+import { BLOCK, GRANULE, pageOf, type Geometry } from './geometry.js'
 import { PercpuRoot } from './layouts.js'
 import type { PageSource } from './pages.js'
-import type { Words } from './words.js'
+import type { LockedMemory } from './locked-memory.js'
 
 const { flushes } = PercpuRoot.words
 
 export class Mapping {
-  readonly #words: Words
+  readonly #locked: LockedMemory
   readonly #memory: Memory
   readonly #geometry: Geometry
   readonly #root: number
 
-  constructor(words: Words, geometry: Geometry, root: number) {
-    this.#words = words
-    this.#memory = words.memory
+  constructor(locked: LockedMemory, geometry: Geometry, root: number) {
+    this.#locked = locked
+    this.#memory = locked.memory
     this.#geometry = geometry
     this.#root = root
   }
@@ -45,7 +46,7 @@ export class Mapping {
 
   /** Maps a page, which the thread has in flight, at a place where none is mapped. */
   map(chunk: number, cpu: number, page: number, address: number, pages: PageSource): void {
-    this.#words.section((section) => {
+    this.#locked.section((section) => {
       // Kept and mapped, or neither. Mutant: percpu/map-unkept.
       pages.keep(address, section)
       section.write32(this.#entry(chunk, cpu, page), address / PAGE_BYTES)
@@ -56,7 +57,7 @@ export class Mapping {
   unmap(chunk: number, cpu: number, page: number, pages: PageSource): number | undefined {
     const number = this.at(chunk, cpu, page)
     if (number === 0) return undefined
-    this.#words.section((section) => {
+    this.#locked.section((section) => {
       pages.disown(number * PAGE_BYTES, section)
       section.write32(this.#entry(chunk, cpu, page), 0)
     })
@@ -65,7 +66,7 @@ export class Mapping {
 
   /** Pages were unmapped; after it they may be given back. */
   flush(): void {
-    this.#words.add(this.#root + flushes, 1)
+    this.#locked.add(this.#root + flushes, 1)
   }
 
   #entry(chunk: number, cpu: number, page: number): number {

@@ -6,9 +6,9 @@
  * The entry is made first, with pointer 0; whoever finds 0 allocates into it, under the lock of the allocator, so that it is done
  * once. A thread killed anywhere leaves an entry with 0, or a complete one: nothing is lost.
  */
-import type { LayerContext } from '../machine/layer.js'
+import type { LayerContext } from '../bootmem/layer.js'
 import { pointerAt } from './allocator.js'
-import type { Attached } from './layer.js'
+import type { CpuState } from './cpu-state.js'
 
 export interface NamedSpec {
   /** What it is, for the directory: what another thread must ask for too. */
@@ -23,22 +23,24 @@ export interface NamedSpec {
   /** Of each copy. */
   readonly bytes: number
   readonly align: number
+  /** Its copies lie in the reserved part of the first chunk. */
+  readonly reserved?: boolean
   readonly init?: (address: number) => void
 }
 
-/** The object of this name, made if need be. @throws ObjectMismatchError; PercpuMemoryError. */
+/** The object of this name, made if need be. @throws ObjectMismatchError; OutOfMemoryError. */
 export function openNamed(
-  { context, core, allocator }: Attached,
+  { context, state, allocator }: CpuState,
   name: string,
   spec: NamedSpec,
 ): { readonly address: number; readonly pointer: number } {
   const address = openObject(context, name, spec)
-  const known = pointerAt(core, address)
+  const known = pointerAt(state, address)
   if (known !== 0) return { address, pointer: known }
-  const pointer = allocator.allocate(spec.bytes, { align: spec.align, into: address })
-  return { address, pointer: pointer ?? 0 }
+  const { bytes, align, reserved = false } = spec
+  return { address, pointer: allocator.allocate(bytes, { align, reserved, into: address }) }
 }
 
-function openObject({ machine }: LayerContext, name: string, { type, layout, init }: NamedSpec): number {
-  return machine.objects.openOrCreate(name, { type, layout, ...(init ? { init } : {}) })
+function openObject({ objects }: LayerContext, name: string, { type, layout, init }: NamedSpec): number {
+  return objects.openOrCreate(name, { type, layout, ...(init ? { init } : {}) })
 }

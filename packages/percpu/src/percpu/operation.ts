@@ -18,7 +18,7 @@
  */
 import { loadAtomic32 } from '#mem'
 import { clearRange } from './bitmap.js'
-import type { Core } from './state.js'
+import type { AllocatorState } from './state.js'
 import { CHUNK_RESERVED, PercpuChunk, PercpuRoot } from './layouts.js'
 
 export const TAKE = 1
@@ -33,50 +33,50 @@ const { empty, populated } = PercpuChunk.words
 
 /** Before the first change that the journal does not know of. */
 export function announce(
-  { words, places: { root } }: Core,
+  { locked, tables: { root } }: AllocatorState,
   operation: number,
   chunk: number,
   start: number,
   length: number,
   into = 0,
 ): void {
-  words.put(root + fields.operationChunk, chunk)
-  words.put(root + fields.operationStart, start)
-  words.put(root + fields.operationLength, length)
-  if (operation === PUBLISH) words.put(root + fields.operationInto, into)
+  locked.put(root + fields.operationChunk, chunk)
+  locked.put(root + fields.operationStart, start)
+  locked.put(root + fields.operationLength, length)
+  if (operation === PUBLISH) locked.put(root + fields.operationInto, into)
   // It counts from here on. Mutant: percpu/operation-unannounced.
-  words.put(root + fields.operation, operation)
+  locked.put(root + fields.operation, operation)
 }
 
 /** All of it has happened. */
-export function conclude({ words, places: { root } }: Core): void {
-  words.put(root + fields.operation, 0)
+export function conclude({ locked, tables: { root } }: AllocatorState): void {
+  locked.put(root + fields.operation, 0)
 }
 
 /** To be called whenever the lock was taken: repairs what a dead owner left. */
-export function repair(core: Core): void {
-  const operation = core.words.get(core.places.root + fields.operation)
-  if (operation !== 0) repairOperation(core, operation)
+export function repair(state: AllocatorState): void {
+  const operation = state.locked.get(state.tables.root + fields.operation)
+  if (operation !== 0) repairOperation(state, operation)
 }
 
 /** For the reaper, in the dead CPU's place. Returns whether there may be something to balance: chunks beside the first one's two. */
-export function repairGranules(core: Core): boolean {
-  const { words, places } = core
-  if (!words.trySpin(places.root + fields.lock)) return false
+export function repairGranules(state: AllocatorState): boolean {
+  const { locked, tables } = state
+  if (!locked.trySpin(tables.root + fields.lock)) return false
   try {
-    if (words.get(places.root + fields.operation) !== MAP) repair(core)
-    return words.get(places.root + fields.chunks) > 2
+    if (locked.get(tables.root + fields.operation) !== MAP) repair(state)
+    return locked.get(tables.root + fields.chunks) > 2
   } finally {
-    words.unlock()
+    locked.unlock()
   }
 }
 
-function repairOperation(core: Core, operation: number): void {
-  const { words, geometry, chunks, backend } = core
-  const { root } = core.places
-  const chunk = words.get(root + fields.operationChunk)
-  const start = words.get(root + fields.operationStart)
-  const end = start + words.get(root + fields.operationLength)
+function repairOperation(state: AllocatorState, operation: number): void {
+  const { locked, geometry, chunks, backend } = state
+  const { root } = state.tables
+  const chunk = locked.get(root + fields.operationChunk)
+  const start = locked.get(root + fields.operationStart)
+  const end = start + locked.get(root + fields.operationLength)
   if (operation === MAP) {
     for (let page = start; page < end; page++) {
       if (chunks.isPopulated(chunk, page)) continue
@@ -86,35 +86,35 @@ function repairOperation(core: Core, operation: number): void {
     }
     chunks.rebuild(chunk)
   } else if (operation !== SORT) {
-    if (operation !== PUBLISH || !isPublished(core, chunk, start))
-      clearRange(words.view, chunk + geometry.allocated, start, end)
+    if (operation !== PUBLISH || !isPublished(state, chunk, start))
+      clearRange(locked.view, chunk + geometry.allocated, start, end)
     chunks.rebuild(chunk)
   }
-  recount(core)
-  conclude(core)
+  recount(state)
+  conclude(state)
 }
 
 /** Whether somebody may have the pointer. Then its bits were set, and its memory cleared, before. */
 function isPublished(
-  { words, geometry, memory, places: { root } }: Core,
+  { locked, geometry, memory, tables: { root } }: AllocatorState,
   chunk: number,
   start: number,
 ): boolean {
-  const pointer = (words.get(chunk + PercpuChunk.words.index) << geometry.shift) | start
+  const pointer = (locked.get(chunk + PercpuChunk.words.index) << geometry.shift) | start
   // atomic: the dead owner's own store, or none; A in Allocator publishes. Mutant: percpu/published-undone.
-  return loadAtomic32(memory.i32, words.get(root + fields.operationInto)) === pointer
+  return loadAtomic32(memory.i32, locked.get(root + fields.operationInto)) === pointer
 }
 
 /** Lists and sums, from the chunks. */
-function recount(core: Core): void {
-  const { words, slots, places } = core
+function recount(state: AllocatorState): void {
+  const { locked, slots, tables } = state
   let emptyPages = 0
   let populatedPages = 0
-  for (const chunk of core.records()) {
-    if (core.isCounted(chunk)) emptyPages += words.get(chunk + empty)
-    if (!core.is(chunk, CHUNK_RESERVED)) populatedPages += words.get(chunk + populated)
+  for (const chunk of state.records()) {
+    if (state.isCounted(chunk)) emptyPages += locked.get(chunk + empty)
+    if (!state.is(chunk, CHUNK_RESERVED)) populatedPages += locked.get(chunk + populated)
   }
-  words.put(places.root + fields.emptyPages, emptyPages)
-  words.put(places.root + fields.populatedPages, populatedPages)
-  slots.rebuild(core.records())
+  locked.put(tables.root + fields.emptyPages, emptyPages)
+  locked.put(tables.root + fields.populatedPages, populatedPages)
+  slots.rebuild(state.records())
 }

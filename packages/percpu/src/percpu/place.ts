@@ -3,10 +3,8 @@
  * (mapping.ts).
  */
 import type { Memory } from '#mem'
-import { ArgumentError } from '../errors.js'
-import { PercpuUseError, PointerError } from './errors.js'
-import { BLOCK, GRANULE } from './geometry.js'
-import type { Attached } from './layer.js'
+import { NamedMemoryError, PointerError } from './errors.js'
+import type { CpuState } from './cpu-state.js'
 
 export class Place {
   readonly pointer: number
@@ -14,25 +12,25 @@ export class Place {
   readonly memory: Memory
   readonly cpus: number
   readonly cpu: number
-  readonly #attached: Attached
+  readonly #attached: CpuState
   readonly #name: string | undefined
   #isFreed = false
 
   /** `name`: by which threads find it; such memory stays. */
-  constructor(attached: Attached, pointer: number, bytes: number, name?: string) {
-    const { core, context } = attached
+  constructor(attached: CpuState, pointer: number, bytes: number, name?: string) {
+    const { state, context } = attached
     this.#attached = attached
     this.#name = name
     this.pointer = pointer
     this.bytes = bytes
-    this.memory = core.memory
-    this.cpus = core.geometry.cpus
-    this.cpu = context.machine.cpu
+    this.memory = state.memory
+    this.cpus = state.geometry.cpus
+    this.cpu = context.own.cpu
   }
 
   /** Byte address of a CPU's copy. @throws ArgumentError; PointerError once it is freed. */
   address(cpu: number): number {
-    const [checked = cpu] = this.#attached.context.machine.checkCpus(cpu)
+    const checked = this.#attached.context.own.checkCpu(cpu)
     return this.#at(checked)
   }
   /** Byte address of this CPU's copy. */
@@ -45,11 +43,11 @@ export class Place {
     return this.#attached.allocator.translate(this.pointer, cpu)
   }
 
-  /** @throws PointerError the second time; PercpuUseError for the memory of a name, where the next one to ask would find it freed. */
+  /** @throws PointerError the second time; NamedMemoryError for the memory of a name, where the next one to ask would find it freed. */
   free(): void {
     if (this.#isFreed) throw this.#gone()
     if (this.#name !== undefined)
-      throw new PercpuUseError(`'${this.#name}' is a name of this memory for good: it cannot be freed`, {
+      throw new NamedMemoryError(`'${this.#name}' is a name of this memory for good: it cannot be freed`, {
         name: this.#name,
       })
     this.#attached.allocator.free(this.pointer)
@@ -65,17 +63,4 @@ export class Place {
   #gone(): PointerError {
     return new PointerError(`the per-CPU memory at ${this.pointer} was freed`, { pointer: this.pointer })
   }
-}
-
-/** An object that views shall reach is one piece of memory. @throws ArgumentError if its pages would be anywhere. */
-export function checkOnePiece({ core }: Attached, bytes: number, what: string): void {
-  const largest = core.geometry.isMapped ? BLOCK * GRANULE : core.geometry.unitBytes
-  if (bytes <= largest) return
-  throw new ArgumentError(
-    `${what} of ${bytes} bytes does not fit in ${largest} bytes: larger per-CPU memory ` +
-      (core.geometry.isMapped
-        ? 'lies in several pages; take it with percpu.alloc'
-        : 'than a unit does not exist'),
-    { bytes, largest },
-  )
 }

@@ -30,10 +30,10 @@ import {
 import type { Mutex, MutexGuard } from '../sync/mutex.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
 import type { WaitOptions } from '../machine/wait-options.js'
-import { PercpuUseError } from './errors.js'
-import { PercpuRefWords } from './layouts.js'
+import { RefMisuseError } from './errors.js'
+import { PercpuRefLayout } from './layouts.js'
 
-const fields = PercpuRefWords.words
+const fields = PercpuRefLayout.words
 const ATOMIC = 1
 const MERGED = 2
 const DEAD = 4
@@ -93,7 +93,7 @@ export class PercpuRef {
     return this.#tryGet(DEAD)
   }
 
-  /** Gives references back. @throws PercpuUseError if there are not so many, once they are counted together; nothing is changed then. */
+  /** Gives references back. @throws RefMisuseError if there are not so many, once they are counted together; nothing is changed then. */
   put(count = 1): void {
     const { i32 } = this.#memory
     if (load32(i32, this.#mode) === 0) {
@@ -144,7 +144,7 @@ export class PercpuRef {
    * Drops the reference with which the object was made, and lets the CPUs count together. Resolves when every CPU knows it
    * ({@link tryGetLive} fails everywhere): after a grace period.
    *
-   * @throws PercpuUseError if it was called before.
+   * @throws RefMisuseError if it was called before.
    */
   async kill(): Promise<void> {
     await this.#change(async () => {
@@ -160,19 +160,19 @@ export class PercpuRef {
       if (!this.isAtomic) await this.#toAtomic(ATOMIC)
     })
   }
-  /** Lets each CPU count for itself again. @throws PercpuUseError after {@link kill}. */
+  /** Lets each CPU count for itself again. @throws RefMisuseError after {@link kill}. */
   async switchToPercpu(): Promise<void> {
     await this.#change(async () => {
       if (this.isDying) throw this.#misuse('is killed: reinit or resurrect it')
       if (this.isAtomic) await this.#toPercpu()
     })
   }
-  /** Takes {@link kill} back, once no reference is left. @throws PercpuUseError while there is one. */
+  /** Takes {@link kill} back, once no reference is left. @throws RefMisuseError while there is one. */
   async reinit(): Promise<void> {
     if (!this.isZero) throw this.#misuse('has references: resurrect it, or wait until it is released')
     await this.resurrect()
   }
-  /** Takes {@link kill} back: there is the first reference again, at once. @throws PercpuUseError if it was not killed. */
+  /** Takes {@link kill} back: there is the first reference again, at once. @throws RefMisuseError if it was not killed. */
   async resurrect(): Promise<void> {
     await this.#change(async () => {
       if (!this.isDying) throw this.#misuse('is not killed')
@@ -292,8 +292,8 @@ export class PercpuRef {
     // atomic: a snapshot; changes are made under the mutex.
     return loadAtomic32(this.#memory.i32, this.#state) & FLAGS
   }
-  #misuse(what: string, details: object = {}): PercpuUseError {
-    return new PercpuUseError(`${this.name} ${what}`, { ...details })
+  #misuse(what: string, details: object = {}): RefMisuseError {
+    return new RefMisuseError(`${this.name} ${what}`, { ...details })
   }
 }
 

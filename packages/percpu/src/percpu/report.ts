@@ -1,10 +1,11 @@
 /** What there is of per-CPU memory, and how broken up it is. */
 import { load32 } from '#mem'
-import type { Core } from './state.js'
-import { GRANULE, PAGE_BYTES } from './geometry.js'
+import { PAGE_BYTES } from '../arithmetic.js'
+import type { AllocatorState } from './state.js'
+import { GRANULE } from './geometry.js'
 import { wastedBytes } from './growth.js'
 import { nextClear, nextSet } from './bitmap.js'
-import type { Attached } from './layer.js'
+import type { CpuState } from './cpu-state.js'
 import {
   CHUNK_IMMUTABLE,
   CHUNK_ISOLATED,
@@ -65,12 +66,12 @@ export interface PercpuReport {
   readonly failures: number
 }
 
-export function makeReport({ core }: Attached): PercpuReport {
-  const { words, places, geometry, backend } = core
-  words.lock(places.root + fields.lock)
+export function makeReport({ state }: CpuState): PercpuReport {
+  const { locked, tables, geometry, backend } = state
+  locked.lock(tables.root + fields.lock)
   try {
-    repair(core)
-    const chunks = [...core.records()].map((chunk) => reportChunk(core, chunk))
+    repair(state)
+    const chunks = [...state.records()].map((chunk) => reportChunk(state, chunk))
     const ordinary = chunks.filter(({ kind }) => kind !== 'reserved')
     const sum = (of: (chunk: PercpuChunkReport) => number): number =>
       ordinary.reduce((total, chunk) => total + of(chunk), 0)
@@ -82,31 +83,31 @@ export function makeReport({ core }: Attached): PercpuReport {
       staticBytes: geometry.staticBytes,
       reservedBytes: geometry.reservedBytes,
       chunks,
-      slots: reportSlots(core),
+      slots: reportSlots(state),
       populatedBytes: sum(({ populated }) => populated) * PAGE_BYTES * geometry.cpus,
       usedBytes: sum(({ used }) => used) * geometry.cpus,
-      emptyPages: words.get(places.root + fields.emptyPages),
+      emptyPages: locked.get(tables.root + fields.emptyPages),
       fragmentation: free === 0 ? 0 : 1 - sum((chunk) => chunk.largestFree) / free,
-      overhead: geometry.recordWords * 4 + wastedBytes(core),
-      flushes: words.get(places.root + fields.flushes),
-      ...statistics(core),
+      overhead: geometry.recordWords * 4 + wastedBytes(state),
+      flushes: locked.get(tables.root + fields.flushes),
+      ...statistics(state),
     }
   } finally {
-    words.unlock()
+    locked.unlock()
   }
 }
 
-function reportChunk(core: Core, chunk: number): PercpuChunkReport {
-  const { words, geometry, slots } = core
-  const get = (field: number): number => words.get(chunk + field)
-  const { fragments, allocations } = count(core, chunk)
-  const isReserved = core.is(chunk, CHUNK_RESERVED)
+function reportChunk(state: AllocatorState, chunk: number): PercpuChunkReport {
+  const { locked, geometry, slots } = state
+  const get = (field: number): number => locked.get(chunk + field)
+  const { fragments, allocations } = count(state, chunk)
+  const isReserved = state.is(chunk, CHUNK_RESERVED)
   const free = get(chunkFields.freeGranules) * GRANULE
   return {
     index: get(chunkFields.index),
-    kind: isReserved ? 'reserved' : core.is(chunk, CHUNK_IMMUTABLE) ? 'first' : 'ordinary',
+    kind: isReserved ? 'reserved' : state.is(chunk, CHUNK_IMMUTABLE) ? 'first' : 'ordinary',
     slot: isReserved ? undefined : slots.slot(chunk),
-    isIsolated: core.is(chunk, CHUNK_ISOLATED),
+    isIsolated: state.is(chunk, CHUNK_ISOLATED),
     used: (get(chunkFields.end) - get(chunkFields.start)) * GRANULE - free,
     free,
     largestFree: get(chunkFields['whole.contig']) * GRANULE,
@@ -118,23 +119,26 @@ function reportChunk(core: Core, chunk: number): PercpuChunkReport {
   }
 }
 
-function count({ words, geometry }: Core, chunk: number): { fragments: number; allocations: number } {
-  const start = words.get(chunk + chunkFields.start)
-  const end = words.get(chunk + chunkFields.end)
+function count(
+  { locked, geometry }: AllocatorState,
+  chunk: number,
+): { fragments: number; allocations: number } {
+  const start = locked.get(chunk + chunkFields.start)
+  const end = locked.get(chunk + chunkFields.end)
   const [map, bounds] = [chunk + geometry.allocated, chunk + geometry.bounds]
   let fragments = 0
   let allocations = 0
   for (let bit = start; bit < end;) {
-    const used = nextSet(words.view, map, bit, end)
+    const used = nextSet(locked.view, map, bit, end)
     if (used > bit) fragments++
-    const stop = nextClear(words.view, map, used, end)
-    for (let at = used; at < stop; at = nextSet(words.view, bounds, at + 1, stop)) allocations++
+    const stop = nextClear(locked.view, map, used, end)
+    for (let at = used; at < stop; at = nextSet(locked.view, bounds, at + 1, stop)) allocations++
     bit = stop
   }
   return { fragments, allocations }
 }
 
-function reportSlots({ slots, geometry }: Core): PercpuReport['slots'] {
+function reportSlots({ slots, geometry }: AllocatorState): PercpuReport['slots'] {
   const found = []
   for (let slot = slots.nextInUse(0); slot < geometry.slots; slot = slots.nextInUse(slot + 1)) {
     let chunks = 0
@@ -150,12 +154,12 @@ function reportSlots({ slots, geometry }: Core): PercpuReport['slots'] {
   return found
 }
 
-function statistics(core: Core): Pick<PercpuReport, 'allocations' | 'frees' | 'failures'> {
+function statistics(state: AllocatorState): Pick<PercpuReport, 'allocations' | 'frees' | 'failures'> {
   const { words: at } = PercpuStatistics
   const total = { allocations: 0, frees: 0, failures: 0 }
-  for (let cpu = 0; cpu < core.geometry.cpus; cpu++) {
-    const word = (core.backend.translate(core.record(FIRST_CHUNK), cpu, 0) ?? 0) / GRANULE
-    const get = (field: number): number => load32(core.memory.i32, word + field)
+  for (let cpu = 0; cpu < state.geometry.cpus; cpu++) {
+    const word = (state.backend.translate(state.record(FIRST_CHUNK), cpu, 0) ?? 0) / GRANULE
+    const get = (field: number): number => load32(state.memory.i32, word + field)
     total.allocations += get(at.allocations)
     total.frees += get(at.frees)
     total.failures += get(at.failures)

@@ -22,15 +22,15 @@
  * A reader may await while it holds it, and must unlock on the thread on which it locked.
  */
 import { addAtomic32, load32, loadAtomic32, store32, storeAtomic32, type Memory } from '#mem'
-import type { Ringer } from '../cpus/doorbell.js'
+import type { Ringer } from '../cpus/ringer.js'
 import { ringAll } from '../sync/cpu-mask.js'
 import type { Mutex, MutexGuard } from '../sync/mutex.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
 import { checkWait, type WaitOptions } from '../machine/wait-options.js'
-import { PercpuUseError } from './errors.js'
-import { PercpuReaders, PercpuRwSemaphoreWords } from './layouts.js'
+import { NotOwnerError } from '../sync/errors.js'
+import { PercpuReaders, PercpuRwSemaphoreLayout } from './layouts.js'
 
-const fields = PercpuRwSemaphoreWords.words
+const fields = PercpuRwSemaphoreLayout.words
 const { entered, left } = PercpuReaders.words
 /** So many times the slow way, and a reader looks whether it could be the fast one. */
 const SLOW_READS = 16
@@ -59,9 +59,9 @@ export class ReadGuard {
   constructor(unlock: () => void) {
     this.#unlock = unlock
   }
-  /** @throws PercpuUseError the second time. */
+  /** @throws NotOwnerError the second time. */
   unlock(): void {
-    if (!this.#unlock) throw new PercpuUseError('this guard has unlocked already')
+    if (!this.#unlock) throw new NotOwnerError('this guard has unlocked already')
     const unlock = this.#unlock
     this.#unlock = undefined
     unlock()

@@ -100,7 +100,7 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
     return `${this.constructor.name} { pointer: ${this.pointer} }`
   }
 
-  /** Frees all copies, for all threads. @throws PointerError if this handle has; PercpuUseError if they have a name. */
+  /** Frees all copies, for all threads. @throws PointerError if this handle has; NamedMemoryError if they have a name. */
   free(): void {
     this.#place.free()
     this.memory = this.#place.poison() as Memory

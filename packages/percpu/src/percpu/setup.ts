@@ -9,13 +9,14 @@
  * a part is marked as allocated in its bitmap, and hidden. The static part is laid out here, and not managed.
  */
 import { loadU32, store32, storeU32, type Memory } from '#mem'
+import { isPowerOfTwo, PAGE_BYTES, powerOfTwoBelow, roundUp } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
-import type { LayerContext } from '../machine/layer.js'
+import type { LayerContext } from '../bootmem/layer.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import { parseSize } from '../machine/size.js'
 import { setRange } from './bitmap.js'
-import { FIRST_CHUNK, RESERVED_CHUNK, type Core, type Places } from './state.js'
-import { Geometry, GRANULE, MAX_ORDER, MAX_UNIT, MIN_UNIT, PAGE_BYTES, SLOT_WORDS } from './geometry.js'
+import { FIRST_CHUNK, RESERVED_CHUNK, type AllocatorState, type Tables } from './state.js'
+import { Geometry, GRANULE, MAX_ORDER, MAX_UNIT, MIN_UNIT, SLOT_WORDS } from './geometry.js'
 import { writeRecord } from './growth.js'
 import {
   CHUNK_IMMUTABLE,
@@ -47,18 +48,16 @@ const { words: chunkFields } = PercpuChunk
 /** Sizes for a machine. @throws ArgumentError */
 export function planGeometry({ map, memory }: CpuTable, { unit, reserved }: PercpuOptions): Geometry {
   const isMapped = map.mmu && map.cpus > 1
-  const most = isMapped
-    ? MAX_UNIT
-    : Math.min(MAX_UNIT, 2 ** Math.floor(Math.log2((PAGE_BYTES << MAX_ORDER) / map.cpus)))
+  const most = isMapped ? MAX_UNIT : Math.min(MAX_UNIT, powerOfTwoBelow((PAGE_BYTES << MAX_ORDER) / map.cpus))
   const unitBytes =
     unit === undefined ? defaultUnit(map.cpus, memory.byteLength, most) : parseSize(unit, 'percpu.unit')
-  if (!(unitBytes >= MIN_UNIT && unitBytes <= most && Math.log2(unitBytes) % 1 === 0)) {
+  if (!(unitBytes >= MIN_UNIT && unitBytes <= most && isPowerOfTwo(unitBytes))) {
     throw new ArgumentError(`percpu.unit: ${unitBytes} is not a power of two from ${MIN_UNIT} to ${most}`, {
       unit: unitBytes,
       most,
     })
   }
-  const staticBytes = Math.ceil(PercpuStatistics.size / 64) * 64
+  const staticBytes = roundUp(PercpuStatistics.size, 64)
   const reservedBytes = reserved === undefined ? unitBytes / 4 : parseSize(reserved, 'percpu.reserved')
   if (!(reservedBytes >= 64 && reservedBytes % 64 === 0 && staticBytes + reservedBytes <= unitBytes / 2)) {
     throw new ArgumentError(
@@ -74,14 +73,14 @@ export function planGeometry({ map, memory }: CpuTable, { unit, reserved }: Perc
 }
 
 function defaultUnit(cpus: number, memory: number, most: number): number {
-  const fair = 2 ** Math.floor(Math.log2(memory / 16 / cpus))
+  const fair = powerOfTwoBelow(memory / 16 / cpus)
   return Math.max(MIN_UNIT, Math.min(DEFAULT_UNIT, fair, most))
 }
 
-function placesAt(
+function tablesAt(
   address: number,
   geometry: Geometry,
-): Places & { readonly records: number; readonly end: number } {
+): Tables & { readonly records: number; readonly end: number } {
   const root = address / 4
   const registry = root + PercpuRoot.stride / 4
   const slots = registry + geometry.capacity
@@ -90,9 +89,9 @@ function placesAt(
 }
 
 /** On the booting thread: the memory of the layer, not yet filled. */
-export function createRoot({ machine }: LayerContext, geometry: Geometry): void {
-  const { memory } = machine
-  const size = placesAt(0, geometry).end * 4
+export function createRoot({ own, objects }: LayerContext, geometry: Geometry): void {
+  const { memory } = own
+  const size = tablesAt(0, geometry).end * 4
   const layout = { name: PercpuRoot.name, size, align: PercpuRoot.align, hash: PercpuRoot.hash }
   const init = (address: number): void => {
     const store = (field: number, value: number): void => storeU32(memory.u32, address / 4 + field, value)
@@ -102,17 +101,18 @@ export function createRoot({ machine }: LayerContext, geometry: Geometry): void 
     store(fields.capacity, geometry.capacity)
     store(fields.isMapped, geometry.isMapped ? 1 : 0)
   }
-  machine.objects.create(NAME, { type, layout, init })
+  objects.create(NAME, { type, layout, init })
 }
 
 export interface Opened {
   readonly geometry: Geometry
-  readonly places: Places
+  readonly tables: Tables
   /** Word index of the record of the first chunk. */
   readonly first: number
 }
-export function openRoot({ machine, table }: LayerContext): Opened {
-  const address = machine.objects.open(NAME, { type, layout: PercpuRoot })
+export function openRoot({ own, objects }: LayerContext): Opened {
+  const { table } = own
+  const address = objects.open(NAME, { type, layout: PercpuRoot })
   const load = (field: number): number => loadU32(table.memory.u32, address / 4 + field)
   const geometry = new Geometry({
     cpus: table.map.cpus,
@@ -122,8 +122,8 @@ export function openRoot({ machine, table }: LayerContext): Opened {
     capacity: load(fields.capacity),
     isMapped: load(fields.isMapped) === 1,
   })
-  const places = placesAt(address, geometry)
-  return { geometry, places, first: places.records }
+  const tables = tablesAt(address, geometry)
+  return { geometry, tables, first: tables.records }
 }
 
 /** CPUs of each node that has any. */
@@ -134,29 +134,29 @@ export function groupsOf(nodes: readonly number[]): readonly (readonly number[])
 }
 
 /** On the booting thread, before anybody else can: fills the tables, and lays out the first chunk. */
-export function layOutFirstChunk(core: Core, first: number, units: readonly number[]): void {
-  const { geometry, memory, words, places } = core
+export function layOutFirstChunk(state: AllocatorState, first: number, units: readonly number[]): void {
+  const { geometry, memory, locked, tables } = state
   const hidden = geometry.staticBytes / GRANULE
   const reservedEnd = hidden + geometry.reservedBytes / GRANULE
   for (let slot = 0; slot < geometry.slots; slot++) {
-    words.put(places.slots + slot * SLOT_WORDS + PercpuSlot.words.first, 0)
-    words.put(places.slots + slot * SLOT_WORDS + PercpuSlot.words.last, 0)
+    locked.put(tables.slots + slot * SLOT_WORDS + PercpuSlot.words.first, 0)
+    locked.put(tables.slots + slot * SLOT_WORDS + PercpuSlot.words.last, 0)
   }
   const reserved = first + geometry.recordWords
-  layOutPart(core, first, FIRST_CHUNK, CHUNK_IMMUTABLE, reservedEnd, geometry.granules, units)
-  layOutPart(core, reserved, RESERVED_CHUNK, CHUNK_IMMUTABLE | CHUNK_RESERVED, hidden, reservedEnd, units)
-  store32(memory.i32, places.registry + FIRST_CHUNK, first)
-  store32(memory.i32, places.registry + RESERVED_CHUNK, reserved)
-  words.put(places.root + fields.registered, 2)
-  words.put(places.root + fields.chunks, 2)
-  words.put(places.root + fields.populatedPages, geometry.pages)
-  words.put(places.root + fields.emptyPages, words.get(first + chunkFields.empty))
-  core.slots.insert(first, 0, true)
-  core.slots.relocate(first)
+  layOutPart(state, first, FIRST_CHUNK, CHUNK_IMMUTABLE, reservedEnd, geometry.granules, units)
+  layOutPart(state, reserved, RESERVED_CHUNK, CHUNK_IMMUTABLE | CHUNK_RESERVED, hidden, reservedEnd, units)
+  store32(memory.i32, tables.registry + FIRST_CHUNK, first)
+  store32(memory.i32, tables.registry + RESERVED_CHUNK, reserved)
+  locked.put(tables.root + fields.registered, 2)
+  locked.put(tables.root + fields.chunks, 2)
+  locked.put(tables.root + fields.populatedPages, geometry.pages)
+  locked.put(tables.root + fields.emptyPages, locked.get(first + chunkFields.empty))
+  state.slots.insert(first, 0, true)
+  state.slots.relocate(first)
 }
 
 function layOutPart(
-  core: Core,
+  state: AllocatorState,
   chunk: number,
   index: number,
   flags: number,
@@ -164,18 +164,18 @@ function layOutPart(
   end: number,
   units: readonly number[],
 ): void {
-  const { geometry, words, chunks } = core
-  writeRecord(core, chunk, index)
-  words.put(chunk + chunkFields.flags, flags)
-  words.put(chunk + chunkFields.start, start)
-  words.put(chunk + chunkFields.end, end)
-  if (!geometry.isMapped) words.put(chunk + chunkFields.base, (units[0] ?? 0) / PAGE_BYTES)
-  else mapUnits(words.memory, geometry, chunk, units)
-  setRange(words.view, chunk + geometry.populated, 0, geometry.pages)
-  setRange(words.view, chunk + geometry.allocated, 0, start)
-  setRange(words.view, chunk + geometry.allocated, end, geometry.granules)
-  setRange(words.view, chunk + geometry.bounds, start, start + 1)
-  setRange(words.view, chunk + geometry.bounds, end, end + 1)
+  const { geometry, locked, chunks } = state
+  writeRecord(state, chunk, index)
+  locked.put(chunk + chunkFields.flags, flags)
+  locked.put(chunk + chunkFields.start, start)
+  locked.put(chunk + chunkFields.end, end)
+  if (!geometry.isMapped) locked.put(chunk + chunkFields.base, (units[0] ?? 0) / PAGE_BYTES)
+  else mapUnits(locked.memory, geometry, chunk, units)
+  setRange(locked.view, chunk + geometry.populated, 0, geometry.pages)
+  setRange(locked.view, chunk + geometry.allocated, 0, start)
+  setRange(locked.view, chunk + geometry.allocated, end, geometry.granules)
+  setRange(locked.view, chunk + geometry.bounds, start, start + 1)
+  setRange(locked.view, chunk + geometry.bounds, end, end + 1)
   chunks.rebuild(chunk)
 }
 
@@ -187,15 +187,16 @@ function mapUnits(memory: Memory, geometry: Geometry, chunk: number, units: read
 }
 
 /** Memory for the units of the first chunk: together by node where units are mapped, all together where not. */
-export function allocateUnits({ machine, table }: LayerContext, geometry: Geometry): number[] {
+export function allocateUnits({ own, memblock }: LayerContext, geometry: Geometry): number[] {
+  const { table } = own
   const { unitBytes, cpus, isMapped } = geometry
   const nodes = Array.from({ length: cpus }, (_, cpu) => (isMapped ? table.node(cpu) : 0))
   const units: number[] = new Array<number>(cpus).fill(0)
   for (const group of groupsOf(nodes)) {
     const node = table.node(group[0] ?? 0)
     const size = group.length * unitBytes
-    const address = machine.memblock.alloc({ size, align: PAGE_BYTES, node, label: 'percpu units' })
-    machine.memblock.keep(address)
+    const address = memblock.alloc({ size, align: PAGE_BYTES, node, label: 'percpu units' })
+    memblock.keep(address)
     group.forEach((cpu, i) => (units[cpu] = address + i * unitBytes))
   }
   return units

@@ -6,19 +6,20 @@ import { loadU32, storeAtomic32, storeF64, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import type { Struct } from '../layout/struct-type.js'
-import { Directory, type ObjectInfo } from '../bootmem/directory.js'
+import type { Directory, ObjectInfo } from '../bootmem/directory.js'
+import { openBootMemory } from '../bootmem/layer.js'
 import { OfflineError } from '../machine/errors.js'
-import type { Recovery } from '../machine/layer.js'
-import { Memblock } from '../bootmem/memblock.js'
+import type { Recovery } from '../cpus/layer.js'
 import { reportError } from '../machine/platform.js'
 import type { Level } from '../sync/layer-lock.js'
 import { ringAll } from '../sync/cpu-mask.js'
-import type { Sync } from '../sync/layer.js'
+import type { SyncLayer } from '../sync/layer.js'
+import type { Locks } from '../sync/locks.js'
 import { pointerAt } from './allocator.js'
-import type { Core } from './state.js'
-import { defaultBatch, foldDead, PercpuCounter, type CounterPlaces } from './counter.js'
-import type { Attached } from './layer.js'
-import { PercpuCounterWords, PercpuReaders, PercpuRefWords, PercpuRwSemaphoreWords } from './layouts.js'
+import type { AllocatorState } from './state.js'
+import { defaultBatch, foldDead, PercpuCounter, type SharedObject } from './counter.js'
+import type { CpuState } from './cpu-state.js'
+import { PercpuCounterLayout, PercpuReaders, PercpuRefLayout, PercpuRwSemaphoreLayout } from './layouts.js'
 import { openNamed } from './named.js'
 import { INITIAL_STATE, isUnsettled, PercpuRef } from './ref.js'
 import { leaveForDead, PercpuRwSemaphore } from './rwsem.js'
@@ -37,52 +38,54 @@ interface Opened {
 }
 
 export class SharedObjects {
-  readonly #sync: Sync
-  readonly #attached: Attached
+  readonly #sync: SyncLayer
+  readonly #locks: Locks
+  readonly #attached: CpuState
 
-  constructor(sync: Sync, attached: Attached) {
+  constructor(sync: SyncLayer, locks: Locks, attached: CpuState) {
     this.#sync = sync
+    this.#locks = locks
     this.#attached = attached
   }
 
   counter(name: string, { batch }: CounterOptions): PercpuCounter {
-    const { core, context, level } = this.#attached
-    const wanted = batch ?? defaultBatch(core.geometry.cpus)
+    const { state, context, level } = this.#attached
+    const wanted = batch ?? defaultBatch(state.geometry.cpus)
     if (!Number.isInteger(wanted) || wanted < 1 || wanted > 2 ** 30)
       throw new ArgumentError(`batch: ${shown(wanted)} is not a whole number from 1 to 2^30`, {
         batch: wanted,
       })
-    const { u32, f64 } = core.memory
-    const opened = this.#open(name, PercpuCounterWords, (address) => {
-      storeU32(u32, address / 4 + PercpuCounterWords.words.batch, wanted)
-      storeF64(f64, (address + PercpuCounterWords.offsets.rough) / 8, 0)
+    const { u32, f64 } = state.memory
+    const opened = this.#open(name, PercpuCounterLayout, (address) => {
+      storeU32(u32, address / 4 + PercpuCounterLayout.words.batch, wanted)
+      storeF64(f64, (address + PercpuCounterLayout.offsets.estimate) / 8, 0)
     })
-    const found = loadU32(u32, opened.words + PercpuCounterWords.words.batch)
+    const found = loadU32(u32, opened.words + PercpuCounterLayout.words.batch)
     if (batch !== undefined && batch !== found)
       throw new ArgumentError(`batch: counter '${name}' has ${found}, not ${batch}`, { batch, found })
-    return new PercpuCounter(name, opened, level, context.machine.cpu)
+    return new PercpuCounter(name, opened, level, context.own.cpu)
   }
 
   ref(name: string): PercpuRef {
-    const { i32 } = this.#attached.core.memory
-    const opened = this.#open(name, PercpuRefWords, (address) => {
+    const { i32 } = this.#attached.state.memory
+    const opened = this.#open(name, PercpuRefLayout, (address) => {
       // atomic: before anybody can find it.
-      storeAtomic32(i32, address / 4 + PercpuRefWords.words.state, INITIAL_STATE)
+      storeAtomic32(i32, address / 4 + PercpuRefLayout.words.state, INITIAL_STATE)
     })
     const { background } = this.#sync
-    return new PercpuRef(name, { ...this.#lockParts(name, opened, PercpuRefWords.words), background })
+    return new PercpuRef(name, { ...this.#lockParts(name, opened, PercpuRefLayout.words), background })
   }
 
   rwSemaphore(name: string): PercpuRwSemaphore {
-    const opened = this.#open(name, PercpuRwSemaphoreWords, undefined, PercpuReaders.size)
-    return new PercpuRwSemaphore(name, this.#lockParts(name, opened, PercpuRwSemaphoreWords.words))
+    const opened = this.#open(name, PercpuRwSemaphoreLayout, undefined, PercpuReaders.size)
+    return new PercpuRwSemaphore(name, this.#lockParts(name, opened, PercpuRwSemaphoreLayout.words))
   }
 
   /** Goes on with what a thread began that died. */
   settle(): void {
-    const { core } = this.#attached
-    for (const { name, words } of find(core, this.#attached.context.machine.objects, PercpuRefWords)) {
-      if (!isUnsettled(core.memory, words)) continue
+    const { state } = this.#attached
+    for (const { name, words } of find(state, this.#attached.context.objects, PercpuRefLayout)) {
+      if (!isUnsettled(state.memory, words)) continue
       // A CPU that goes offline meanwhile leaves it to the next one that changes the mode.
       this.ref(name).settle().catch(reportUnlessOffline)
     }
@@ -96,9 +99,9 @@ export class SharedObjects {
     bytes = WORD,
   ): Opened {
     const spec = { type: layout.name, layout, bytes, align: bytes, init }
-    const { core } = this.#attached
+    const { state } = this.#attached
     const { address, pointer } = openNamed(this.#attached, name, spec)
-    return { memory: core.memory, words: address / 4, parts: partsOf(core, pointer) }
+    return { memory: state.memory, words: address / 4, parts: partsOf(state, pointer) }
   }
 
   #lockParts(
@@ -109,10 +112,10 @@ export class SharedObjects {
     const { context } = this.#attached
     return {
       ...opened,
-      cpu: context.machine.cpu,
-      mutex: this.#sync.mutexAt((opened.words + words.mutex) * 4, `mutex of ${name}`),
+      cpu: context.own.cpu,
+      mutex: this.#locks.mutexAt((opened.words + words.mutex) * 4, `mutex of ${name}`),
       queue: this.#sync.queue(opened.words + words.waiters, opened.words * 4, name),
-      synchronize: () => context.machine.synchronize(),
+      synchronize: () => context.own.gracePeriods.synchronize(),
       reportError: reportUnlessOffline,
     }
   }
@@ -124,9 +127,9 @@ function reportUnlessOffline(error: unknown): void {
 }
 
 /** Word index of each CPU's part. */
-function partsOf(core: Core, pointer: number): number[] {
-  const { geometry, backend } = core
-  const chunk = core.record(pointer >>> geometry.shift)
+function partsOf(state: AllocatorState, pointer: number): number[] {
+  const { geometry, backend } = state
+  const chunk = state.record(pointer >>> geometry.shift)
   const granule = pointer & (geometry.granules - 1)
   return Array.from(
     { length: geometry.cpus },
@@ -139,33 +142,33 @@ interface Found extends Opened {
 }
 
 /** All objects of a kind that are complete. */
-function find(core: Core, directory: Directory, layout: Struct): Found[] {
+function find(state: AllocatorState, directory: Directory, layout: Struct): Found[] {
   const isOne = ({ type, layoutHash }: ObjectInfo): boolean =>
     type === layout.name && layoutHash === layout.hash
   return directory
     .list()
     .filter(isOne)
-    .map(({ name, address }) => ({ name, address, pointer: pointerAt(core, address) }))
+    .map(({ name, address }) => ({ name, address, pointer: pointerAt(state, address) }))
     .filter(({ pointer }) => pointer !== 0)
     .map(({ name, address, pointer }) => ({
       name,
-      memory: core.memory,
+      memory: state.memory,
       words: address / 4,
-      parts: partsOf(core, pointer),
+      parts: partsOf(state, pointer),
     }))
 }
 
 /** What a CPU leaves that dies or goes offline. Every step can be repeated. `level`: in its place. Returns how many read locks it had. */
-export function leaveAll(core: Core, recovery: Recovery, level: Level): number {
+export function leaveAll(state: AllocatorState, recovery: Recovery, level: Level): number {
   const { table, cpu, incarnation, ringer } = recovery
-  const directory = new Directory(table.memory, new Memblock(table.memory, table.map, cpu, incarnation))
-  for (const counter of find(core, directory, PercpuCounterWords))
-    foldDead(counter satisfies CounterPlaces, level, cpu)
+  const directory = openBootMemory(table, cpu, incarnation).objects
+  for (const counter of find(state, directory, PercpuCounterLayout))
+    foldDead(counter satisfies SharedObject, level, cpu)
   let readLocks = 0
-  for (const { words, parts } of find(core, directory, PercpuRwSemaphoreWords))
-    readLocks += leaveForDead(core.memory, ringer, words, parts[cpu] ?? 0)
+  for (const { words, parts } of find(state, directory, PercpuRwSemaphoreLayout))
+    readLocks += leaveForDead(state.memory, ringer, words, parts[cpu] ?? 0)
   // If it was changing the mode, those who wait for the release go on.
-  for (const { words } of find(core, directory, PercpuRefWords))
-    if (isUnsettled(core.memory, words)) ringAll(core.memory, ringer, words + PercpuRefWords.words.waiters)
+  for (const { words } of find(state, directory, PercpuRefLayout))
+    if (isUnsettled(state.memory, words)) ringAll(state.memory, ringer, words + PercpuRefLayout.words.waiters)
   return readLocks
 }

@@ -6,13 +6,13 @@ import type { Geometry } from './geometry.js'
 import { CHUNK_IMMUTABLE, CHUNK_ISOLATED, CHUNK_RESERVED, PercpuChunk, PercpuRoot } from './layouts.js'
 import type { PageSource } from './pages.js'
 import { Slots } from './slots.js'
-import type { Words } from './words.js'
+import type { LockedMemory } from './locked-memory.js'
 
 const { words: fields } = PercpuRoot
 const { flags, empty, populated, freeGranules } = PercpuChunk.words
 
 /** Word indices of the shared tables. */
-export interface Places {
+export interface Tables {
   readonly root: number
   /** A word per place: the chunk's record, or 0. */
   readonly registry: number
@@ -23,34 +23,34 @@ export interface Places {
 export const FIRST_CHUNK = 0
 export const RESERVED_CHUNK = 1
 
-export class Core {
+export class AllocatorState {
   readonly memory: Memory
-  readonly words: Words
+  readonly locked: LockedMemory
   readonly geometry: Geometry
-  readonly places: Places
+  readonly tables: Tables
   readonly chunks: Chunks
   readonly slots: Slots
   readonly backend: Backend
   readonly pages: PageSource
 
-  constructor(words: Words, geometry: Geometry, places: Places, backend: Backend, pages: PageSource) {
-    this.memory = words.memory
-    this.words = words
+  constructor(locked: LockedMemory, geometry: Geometry, tables: Tables, backend: Backend, pages: PageSource) {
+    this.memory = locked.memory
+    this.locked = locked
     this.geometry = geometry
-    this.places = places
+    this.tables = tables
     this.backend = backend
     this.pages = pages
-    this.chunks = new Chunks(words, geometry)
-    this.slots = new Slots(words, geometry, places.slots, places.root)
+    this.chunks = new Chunks(locked, geometry)
+    this.slots = new Slots(locked, geometry, tables.slots, tables.root)
   }
 
   /** The record of a chunk by its place in the registry; 0 if there is none. */
   record(index: number): number {
     const isPlace = index >= 0 && index < this.geometry.capacity
-    return isPlace ? load32(this.memory.i32, this.places.registry + index) : 0
+    return isPlace ? load32(this.memory.i32, this.tables.registry + index) : 0
   }
   *records(): Generator<number> {
-    const registered = this.words.get(this.places.root + fields.registered)
+    const registered = this.locked.get(this.tables.root + fields.registered)
     for (let index = 0; index < registered; index++) {
       const record = this.record(index)
       if (record !== 0) yield record
@@ -58,7 +58,7 @@ export class Core {
   }
 
   is(chunk: number, flag: number): boolean {
-    return (this.words.get(chunk + flags) & flag) !== 0
+    return (this.locked.get(chunk + flags) & flag) !== 0
   }
   /** Whether its empty pages are those that balancing has to do with. */
   isCounted(chunk: number): boolean {
@@ -68,30 +68,30 @@ export class Core {
     return this.is(chunk, CHUNK_IMMUTABLE)
   }
   isWhollyFree(chunk: number): boolean {
-    return this.words.get(chunk + freeGranules) === this.geometry.granules
+    return this.locked.get(chunk + freeGranules) === this.geometry.granules
   }
 
   addEmpty(chunk: number, by: number): void {
     if (by === 0) return
-    this.words.add(chunk + empty, by)
-    if (this.isCounted(chunk)) this.words.add(this.places.root + fields.emptyPages, by)
+    this.locked.add(chunk + empty, by)
+    if (this.isCounted(chunk)) this.locked.add(this.tables.root + fields.emptyPages, by)
   }
   addPopulated(chunk: number, by: number): void {
-    this.words.add(chunk + populated, by)
-    this.words.add(this.places.root + fields.populatedPages, by)
+    this.locked.add(chunk + populated, by)
+    this.locked.add(this.tables.root + fields.populatedPages, by)
   }
 
   /** Sets the chunk aside: nothing is allocated from it while another one will do. */
   isolate(chunk: number): void {
-    const { words } = this
-    words.add(this.places.root + fields.emptyPages, -words.get(chunk + empty))
-    words.put(chunk + flags, words.get(chunk + flags) | CHUNK_ISOLATED)
+    const { locked } = this
+    locked.add(this.tables.root + fields.emptyPages, -locked.get(chunk + empty))
+    locked.put(chunk + flags, locked.get(chunk + flags) | CHUNK_ISOLATED)
     this.slots.move(chunk, this.geometry.depopulate)
   }
   integrate(chunk: number): void {
-    const { words } = this
-    words.put(chunk + flags, words.get(chunk + flags) & ~CHUNK_ISOLATED)
-    words.add(this.places.root + fields.emptyPages, words.get(chunk + empty))
+    const { locked } = this
+    locked.put(chunk + flags, locked.get(chunk + flags) & ~CHUNK_ISOLATED)
+    locked.add(this.tables.root + fields.emptyPages, locked.get(chunk + empty))
     this.slots.relocate(chunk)
   }
 }

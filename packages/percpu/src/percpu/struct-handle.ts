@@ -62,7 +62,7 @@ export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<
     return total as Infer<Struct<F, K>>[P]
   }
 
-  /** Frees all copies, for all threads. @throws PointerError if this handle has; PercpuUseError if they have a name. */
+  /** Frees all copies, for all threads. @throws PointerError if this handle has; NamedMemoryError if they have a name. */
   free(): void {
     this.#place.free()
     Object.assign(this, { local: this.#place.poison() })

@@ -3,8 +3,9 @@
  * and for whoever suspects corruption (`machine.percpu.verify()`). Takes the lock; changes nothing.
  */
 import { isSet } from './bitmap.js'
-import type { Core } from './state.js'
+import type { AllocatorState } from './state.js'
 import { BLOCK, BLOCK_WORDS } from './geometry.js'
+import { PercpuCorruptionError } from './errors.js'
 import { contig, contigStart, firstFree, left, right, scan, scanStart } from './hints.js'
 import { CHUNK_ISOLATED, CHUNK_RESERVED, PercpuChunk, PercpuRoot } from './layouts.js'
 import { repair } from './operation.js'
@@ -15,39 +16,44 @@ const { words: chunkFields } = PercpuChunk
 /** A free run: [start, end). */
 type Run = readonly [number, number]
 
-/** What is wrong; nothing, if all is well. */
-export function findFaults(core: Core): string[] {
-  core.words.lock(core.places.root + fields.lock)
+/** @throws PercpuCorruptionError with everything that is wrong. */
+export function verify(state: AllocatorState): void {
+  const faults = findFaults(state)
+  if (faults.length > 0) throw new PercpuCorruptionError(faults.join('; '), { faults })
+}
+
+function findFaults(state: AllocatorState): string[] {
+  state.locked.lock(state.tables.root + fields.lock)
   try {
-    repair(core)
-    return new Verifier(core).all()
+    repair(state)
+    return new Verifier(state).all()
   } finally {
-    core.words.unlock()
+    state.locked.unlock()
   }
 }
 
 class Verifier {
-  readonly #core: Core
+  readonly #state: AllocatorState
   readonly #faults: string[] = []
 
-  constructor(core: Core) {
-    this.#core = core
+  constructor(state: AllocatorState) {
+    this.#state = state
   }
 
   all(): string[] {
-    const { words, places } = this.#core
+    const { locked, tables } = this.#state
     let emptyPages = 0
     let populatedPages = 0
     let chunks = 0
-    for (const chunk of this.#core.records()) {
+    for (const chunk of this.#state.records()) {
       chunks++
       this.#chunk(chunk)
-      if (this.#core.isCounted(chunk)) emptyPages += words.get(chunk + chunkFields.empty)
-      if (!this.#core.is(chunk, CHUNK_RESERVED)) populatedPages += words.get(chunk + chunkFields.populated)
+      if (this.#state.isCounted(chunk)) emptyPages += locked.get(chunk + chunkFields.empty)
+      if (!this.#state.is(chunk, CHUNK_RESERVED)) populatedPages += locked.get(chunk + chunkFields.populated)
     }
-    this.#expect('empty pages', words.get(places.root + fields.emptyPages), emptyPages)
-    this.#expect('populated pages', words.get(places.root + fields.populatedPages), populatedPages)
-    this.#expect('chunks', words.get(places.root + fields.chunks), chunks)
+    this.#expect('empty pages', locked.get(tables.root + fields.emptyPages), emptyPages)
+    this.#expect('populated pages', locked.get(tables.root + fields.populatedPages), populatedPages)
+    this.#expect('chunks', locked.get(tables.root + fields.chunks), chunks)
     this.#lists(chunks)
     return this.#faults
   }
@@ -57,11 +63,11 @@ class Verifier {
   }
 
   #chunk(chunk: number): void {
-    const { words, geometry } = this.#core
-    const name = `chunk ${words.get(chunk + chunkFields.index)}`
+    const { locked, geometry } = this.#state
+    const name = `chunk ${locked.get(chunk + chunkFields.index)}`
     const free = Array.from(
       { length: geometry.granules },
-      (_, bit) => !isSet(words.view, chunk + geometry.allocated, bit),
+      (_, bit) => !isSet(locked.view, chunk + geometry.allocated, bit),
     )
     let populated = 0
     let empty = 0
@@ -69,23 +75,23 @@ class Verifier {
       const inPage = free.slice(page * BLOCK, (page + 1) * BLOCK)
       this.#block(`${name}, page ${page}`, chunk + geometry.blocks + page * BLOCK_WORDS, inPage)
       const isWhollyFree = inPage.every(Boolean)
-      if (isSet(words.view, chunk + geometry.populated, page)) {
+      if (isSet(locked.view, chunk + geometry.populated, page)) {
         populated++
         if (isWhollyFree) empty++
       } else if (!isWhollyFree) this.#faults.push(`${name}, page ${page}: in use, but not populated`)
       this.#mapped(`${name}, page ${page}`, chunk, page)
     }
-    this.#expect(`${name}: free`, words.get(chunk + chunkFields.freeGranules), free.filter(Boolean).length)
-    this.#expect(`${name}: populated`, words.get(chunk + chunkFields.populated), populated)
-    this.#expect(`${name}: empty`, words.get(chunk + chunkFields.empty), empty)
+    this.#expect(`${name}: free`, locked.get(chunk + chunkFields.freeGranules), free.filter(Boolean).length)
+    this.#expect(`${name}: populated`, locked.get(chunk + chunkFields.populated), populated)
+    this.#expect(`${name}: empty`, locked.get(chunk + chunkFields.empty), empty)
     this.#bounds(name, chunk, free)
     this.#whole(name, chunk, free)
   }
 
   #mapped(name: string, chunk: number, page: number): void {
-    const { words, geometry, backend } = this.#core
+    const { locked, geometry, backend } = this.#state
     if (!geometry.isMapped) return
-    const isPopulated = isSet(words.view, chunk + geometry.populated, page)
+    const isPopulated = isSet(locked.view, chunk + geometry.populated, page)
     for (let cpu = 0; cpu < geometry.cpus; cpu++) {
       const isMapped = backend.translate(chunk, cpu, page * BLOCK) !== undefined
       if (isMapped !== isPopulated)
@@ -96,10 +102,10 @@ class Verifier {
   }
 
   #block(name: string, block: number, free: readonly boolean[]): void {
-    const { words } = this.#core
+    const { locked } = this.#state
     const runs = runsOf(free)
     const longest = Math.max(0, ...runs.map(lengthOf))
-    const get = (field: number): number => words.get(block + field)
+    const get = (field: number): number => locked.get(block + field)
     this.#expect(`${name}: firstFree`, get(firstFree), runs[0]?.[0] ?? BLOCK)
     this.#expect(`${name}: left`, get(left), lengthOf(runs.find(([start]) => start === 0)))
     this.#expect(`${name}: right`, get(right), lengthOf(runs.find(([, end]) => end === BLOCK)))
@@ -115,9 +121,9 @@ class Verifier {
 
   /** Each allocation begins and ends at a bound; its bounds were set, and none is left between them. */
   #bounds(name: string, chunk: number, free: readonly boolean[]): void {
-    const { words, geometry } = this.#core
-    const isBound = (bit: number): boolean => isSet(words.view, chunk + geometry.bounds, bit)
-    for (let bit = words.get(chunk + chunkFields.start); bit < words.get(chunk + chunkFields.end); bit++) {
+    const { locked, geometry } = this.#state
+    const isBound = (bit: number): boolean => isSet(locked.view, chunk + geometry.bounds, bit)
+    for (let bit = locked.get(chunk + chunkFields.start); bit < locked.get(chunk + chunkFields.end); bit++) {
       const before = bit === 0 || (free[bit - 1] ?? true)
       if (before !== (free[bit] ?? true) && !isBound(bit) && bit > 0)
         this.#faults.push(`${name}: no bound at ${bit}`)
@@ -125,8 +131,8 @@ class Verifier {
   }
 
   #whole(name: string, chunk: number, free: readonly boolean[]): void {
-    const { words, geometry } = this.#core
-    const get = (field: number): number => words.get(chunk + chunkFields.whole + field)
+    const { locked, geometry } = this.#state
+    const get = (field: number): number => locked.get(chunk + chunkFields.whole + field)
     const first = free.indexOf(true)
     this.#expect(`${name}: first free`, get(firstFree), first < 0 ? geometry.granules : first)
     const runs = geometry.isMapped ? pagedRuns(free) : runsOf(free)
@@ -143,15 +149,15 @@ class Verifier {
   }
 
   #lists(chunks: number): void {
-    const { slots, geometry, words } = this.#core
+    const { slots, geometry, locked } = this.#state
     let listed = 0
     for (let slot = 0; slot < geometry.slots; slot++) {
       let before = 0
       for (let chunk = slots.first(slot); chunk !== 0 && listed <= chunks; chunk = slots.next(chunk)) {
         listed++
-        const name = `chunk ${words.get(chunk + chunkFields.index)}`
+        const name = `chunk ${locked.get(chunk + chunkFields.index)}`
         this.#expect(`${name}: slot`, slots.slot(chunk), slot)
-        this.#expect(`${name}: previous`, words.get(chunk + chunkFields.previous), before)
+        this.#expect(`${name}: previous`, locked.get(chunk + chunkFields.previous), before)
         this.#place(name, chunk, slot)
         before = chunk
       }
@@ -160,10 +166,10 @@ class Verifier {
   }
 
   #place(name: string, chunk: number, slot: number): void {
-    const { words, geometry } = this.#core
-    const run = words.get(chunk + chunkFields.whole + contig)
+    const { locked, geometry } = this.#state
+    const run = locked.get(chunk + chunkFields.whole + contig)
     const isAside = slot === geometry.sidelined || slot === geometry.depopulate
-    if (isAside !== this.#core.is(chunk, CHUNK_ISOLATED)) this.#faults.push(`${name}: set aside, or not`)
+    if (isAside !== this.#state.is(chunk, CHUNK_ISOLATED)) this.#faults.push(`${name}: set aside, or not`)
     // Slot 0 has those too in which a small request found no place.
     if (!isAside && slot !== 0)
       this.#expect(`${name}: slot by size`, slot, run === 0 ? 0 : geometry.slotOf(run))

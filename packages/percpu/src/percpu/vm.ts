@@ -33,10 +33,10 @@ export class MappedBackend implements Backend {
   create(): boolean {
     return true
   }
-  keep(): void {
+  persist(): void {
     // Nothing but the record.
   }
-  disown(): void {
+  adopt(): void {
     // Nothing but the record.
   }
   destroy(): void {

@@ -1,6 +1,6 @@
 /** Masks of CPUs in shared memory: one bit each, in {@link MASK_WORDS} words from `mask` on. */
 import { andAtomic32, loadAtomic32, orAtomic32, type Memory } from '#mem'
-import { REASON_WAKE, type Ringer } from '../cpus/doorbell.js'
+import { REASON_WAKE, type Ringer } from '../cpus/ringer.js'
 import { MASK_WORDS } from '../machine/limits.js'
 
 export function setBit(memory: Memory, mask: number, cpu: number): void {

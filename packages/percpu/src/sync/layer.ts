@@ -1,77 +1,51 @@
-/** The layer: its memory, its objects on one thread, and its part in coming, going and dying. */
-import { loadAtomic32, storeAtomicU64, storeU32, type Memory } from '#mem'
-import { ArgumentError } from '../errors.js'
-import { shown } from '../machine/check.js'
-import { tokenOf } from '../machine/token.js'
+/** The layer: its memory, what the calling thread locks with, and its part in going and dying. */
+import type { LayerContext } from '../bootmem/layer.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
-import type { Layer, LayerContext, Recovery } from '../machine/layer.js'
-import type { LockState } from '../watch/deadlocks.js'
-import type { PlacedStruct } from '../machine/placed-structs.js'
-import { Completion } from './completion.js'
-import { Condition } from './condition.js'
-import { SyncCore } from './state.js'
+import type { AttachedLayer, Recovery } from '../cpus/layer.js'
+import type { PlacedStruct } from '../machine/placed-struct.js'
+import { tokenOf } from '../machine/token.js'
 import { LockHeldError } from './errors.js'
-import { readInterests, KIND_MUTEX, KIND_SEMAPHORE, KIND_SEQLOCK } from './held-locks.js'
-import { CompletionWords, ConditionWords, MutexWords, SemaphoreWords, SeqlockWords } from './layouts.js'
-import { lockStateOf } from './lock-state.js'
-import { Mutex } from './mutex.js'
 import { Level } from './layer-lock.js'
-import { ownerCpu } from './mutex-words.js'
+import { lockStateOf, type LockState } from './lock-state.js'
 import { recoverSync } from './recovery.js'
-import { Semaphore } from './semaphore.js'
-import { MAX_PERMITS, packValue } from './semaphore-words.js'
-import { Seqlock } from './seqlock.js'
+import { SyncCore } from './state.js'
 import { SyncMap } from './sync-map.js'
 import { WaitQueue } from './wait-queue.js'
 
-type Words = Pick<typeof MutexWords, 'name' | 'size' | 'align' | 'hash'>
-
-/** A lock that a CPU holds or waits for; a snapshot, which may be torn while the CPU runs. */
-export interface LockInterest {
-  /** Byte address of the lock. */
-  readonly address: number
-  readonly kind: 'mutex' | 'seqlock' | 'semaphore' | 'queue'
-  /** Of a mutex or seqlock: who has it locked. */
-  readonly owner: number | undefined
+/** At boot. `journal`: entries of each CPU's undo journal. @throws ArgumentError. */
+export function bootSync({ own, objects }: LayerContext, journal: number | undefined): void {
+  SyncMap.create(own.memory, objects, own.map.cpus, journal)
 }
 
-export class Sync implements Layer {
+export class SyncLayer implements AttachedLayer {
   readonly name = 'sync'
-  readonly #journalEntries: number | undefined
-  #map: SyncMap | undefined
-  #core: SyncCore | undefined
-  #context: LayerContext | undefined
-  /** Byte addresses of locks that a layer takes, or waits for, and no user asked for: nobody is told of them at the end of the stay. */
+  readonly context: LayerContext
+  readonly map: SyncMap
+  readonly core: SyncCore
+  /**
+   * Byte addresses of locks that a layer takes, or waits for, and no user asked for. Nobody is told
+   * of them when the CPU goes offline.
+   */
   readonly background = new Set<number>()
-  /** One object for each lock, so that all users of one thread share its state. */
-  readonly #objects = new Map<string, WeakRef<object>>()
-  readonly #collected = new FinalizationRegistry<string>((key) => {
-    if (this.#objects.get(key)?.deref() === undefined) this.#objects.delete(key)
-  })
 
-  constructor(journalEntries: number | undefined) {
-    this.#journalEntries = journalEntries
+  constructor(context: LayerContext) {
+    const { own, objects } = context
+    this.context = context
+    this.map = SyncMap.open(own.memory, objects)
+    this.core = new SyncCore(own, this.map)
   }
 
-  boot({ machine, table }: LayerContext): void {
-    SyncMap.create(machine.memory, machine.objects, table.map.cpus, this.#journalEntries)
-  }
-
-  attach(context: LayerContext): void {
-    const { machine } = context
-    this.#context = context
-    this.#map = SyncMap.open(machine.memory, machine.objects)
-    this.#core = new SyncCore(context, this.#map)
-  }
-
-  /** Locks still held are released as those of a dead CPU are. */
+  /**
+   * Locks still held are released as those of a dead CPU are.
+   *
+   * @throws LockHeldError if there were any, after that.
+   */
   detach(): void {
-    const { context, map, core } = this.#attached()
-    core.waiting.close()
-    const { cpu, incarnation } = context.machine
-    const recovery = { table: context.table, ringer: context.doorbell.ringer, cpu, incarnation }
-    const { interests: all, released, restored } = recoverSync(recovery, map)
-    core.sections.abandon()
+    const { table, doorbell, cpu, incarnation } = this.context.own
+    this.core.waiting.close()
+    const recovery = { table, ringer: doorbell.ringer, cpu, incarnation }
+    const { interests: all, released, restored } = recoverSync(recovery, this.map)
+    this.core.sections.abandon()
     const interests = all.filter((address) => !this.background.has(address)).length
     if (interests === 0) return
     throw new LockHeldError(
@@ -80,157 +54,34 @@ export class Sync implements Layer {
     )
   }
 
-  forsake(): void {
-    const { core } = this.#attached()
-    core.waiting.close()
-    core.sections.abandon()
+  abandon(): void {
+    this.core.waiting.close()
+    this.core.sections.abandon()
   }
 
   recover(recovery: Recovery): void {
-    if (this.#map) recoverSync(recovery, this.#map)
+    recoverSync(recovery, this.map)
   }
 
   structs(): readonly PlacedStruct[] {
-    return this.#map && this.#context ? this.#map.structs(this.#context.table.map.cpus) : []
+    return this.map.structs(this.context.own.map.cpus)
   }
 
-  mutex(name: string): Mutex {
-    return this.mutexAt(this.#object(name, 'Mutex', MutexWords), `mutex '${name}'`)
-  }
-  mutexAt(address: number, name = `mutex at ${address}`): Mutex {
-    return this.#share(Mutex, address, MutexWords, name)
-  }
-  completion(name: string): Completion {
-    return this.completionAt(this.#object(name, 'Completion', CompletionWords), `completion '${name}'`)
-  }
-  completionAt(address: number, name = `completion at ${address}`): Completion {
-    return this.#share(Completion, address, CompletionWords, name)
-  }
-  condition(name: string, mutex: Mutex): Condition {
-    checkMutex(mutex)
-    return this.conditionAt(this.#object(name, 'Condition', ConditionWords), mutex, `condition '${name}'`)
-  }
-  conditionAt(address: number, mutex: Mutex, name = `condition at ${address}`): Condition {
-    checkMutex(mutex)
-    const condition = this.#share(Condition, address, ConditionWords, name, mutex)
-    if (condition.mutex === mutex) return condition
-    throw new ArgumentError(`${name} belongs to ${condition.mutex.name}, not to ${mutex.name}`, { address })
-  }
-  seqlock(name: string): Seqlock {
-    return this.seqlockAt(this.#object(name, 'Seqlock', SeqlockWords), `seqlock '${name}'`)
-  }
-  seqlockAt(address: number, name = `seqlock at ${address}`): Seqlock {
-    return this.#share(Seqlock, address, SeqlockWords, name)
-  }
-  semaphore(name: string, permits: number): Semaphore {
-    const { memory } = this.#attached().core
-    const init = (address: number): void => this.initSemaphore(memory, address, permits)
-    checkPermits(permits)
-    const address = this.#object(name, 'Semaphore', SemaphoreWords, init)
-    const semaphore = this.semaphoreAt(address, `semaphore '${name}'`)
-    const { total } = semaphore
-    if (total === permits) return semaphore
-    throw new ArgumentError(`permits: semaphore '${name}' has ${total}, not ${permits}`, { permits, total })
-  }
-  semaphoreAt(address: number, name = `semaphore at ${address}`): Semaphore {
-    return this.#share(Semaphore, address, SemaphoreWords, name)
-  }
-  /** Gives the semaphore in zeroed memory its permits, before anybody uses it. */
-  initSemaphore(memory: Memory, address: number, permits: number): void {
-    checkPermits(permits)
-    storeU32(memory.u32, address / 4 + SemaphoreWords.words.total, permits)
-    // atomic: before anybody can find it.
-    storeAtomicU64(memory.u64, address / 8, packValue(permits, 0, 0))
-  }
-
-  /** For layers: how a CPU, or its reaper through its own table, works at a level. */
+  /** How a CPU, or its reaper through its own table, works under the lock of a layer. */
   level(table: CpuTable, cpu: number, incarnation: number, level: number): Level {
-    const { map } = this.#attached()
-    return new Level(table.memory, map.level(cpu, level), tokenOf(cpu, incarnation))
+    return new Level(table.memory, this.map.level(cpu, level), tokenOf(cpu, incarnation))
   }
 
   /**
-   * For layers: waiting for a change of words of theirs. `mask`: word index of a mask of waiters; `address`: byte address of the
-   * object whose it is.
+   * Waiting for a change of words of a layer. `mask`: word index of a mask of waiters; `address`:
+   * byte address of the object whose it is.
    */
   queue(mask: number, address: number, name: string): WaitQueue {
-    return new WaitQueue(this.#attached().core, mask, address, name)
+    return new WaitQueue(this.core, mask, address, name)
   }
 
-  /** For watchers: the locks of any CPU, read through any table; none before this thread was attached. */
+  /** For watchers: the locks of any CPU, read through any table. */
   lockState(table: CpuTable, cpu: number): LockState {
-    return this.#map ? lockStateOf(table, this.#map, cpu) : { owned: [], awaited: [] }
+    return lockStateOf(table, this.map, cpu)
   }
-
-  /** What any CPU holds or waits for. */
-  interestsOf(cpu: number): readonly LockInterest[] {
-    const { core, map } = this.#attached()
-    return readInterests(core.memory, map.record(cpu)).map(({ lock, kind }) => ({
-      address: lock * 4,
-      kind: nameOf(kind),
-      // atomic: a snapshot for watchers.
-      owner:
-        kind === KIND_MUTEX || kind === KIND_SEQLOCK
-          ? ownerCpu(loadAtomic32(core.memory.i32, lock))
-          : undefined,
-    }))
-  }
-
-  #attached(): { core: SyncCore; map: SyncMap; context: LayerContext } {
-    if (!this.#core || !this.#map || !this.#context) throw new TypeError('the sync layer is not attached')
-    return { core: this.#core, map: this.#map, context: this.#context }
-  }
-
-  #object(
-    name: string,
-    type: string,
-    layout: Words,
-    init: (address: number) => void = () => undefined,
-  ): number {
-    return this.#attached().context.machine.objects.openOrCreate(name, { type, layout, init })
-  }
-
-  /** The object of this thread for the lock at `address`. */
-  #share<T extends object, Rest extends unknown[]>(
-    Lock: new (core: SyncCore, word: number, name: string, ...rest: Rest) => T,
-    address: number,
-    layout: Words,
-    name: string,
-    ...rest: Rest
-  ): T {
-    const { core } = this.#attached()
-    core.waiting.assertOpen()
-    if (address % layout.align !== 0 || address <= 0 || !(address + layout.size <= core.memory.byteLength)) {
-      throw new ArgumentError(
-        `there is no ${layout.name} of ${layout.size} bytes, aligned to ${layout.align}, at ${address}`,
-        { address, size: layout.size, align: layout.align },
-      )
-    }
-    const key = `${layout.name} ${address}`
-    const known = this.#objects.get(key)?.deref()
-    if (known instanceof Lock) return known
-    const made = new Lock(core, address / 4, name, ...rest)
-    this.#objects.set(key, new WeakRef(made))
-    this.#collected.register(made, key)
-    return made
-  }
-}
-
-/** Before anything is made: a condition without its mutex would stay the one of its name. */
-function checkMutex(mutex: unknown): void {
-  if (mutex instanceof Mutex) return
-  throw new ArgumentError(`mutex: ${shown(mutex)} is not a mutex: a condition is waited for under one`, {
-    mutex,
-  })
-}
-function checkPermits(permits: number): void {
-  if (Number.isInteger(permits) && permits >= 0 && permits <= MAX_PERMITS) return
-  throw new ArgumentError(`permits: ${shown(permits)} is not a whole number from 0 to ${MAX_PERMITS}`, {
-    permits,
-  })
-}
-function nameOf(kind: number): LockInterest['kind'] {
-  if (kind === KIND_MUTEX) return 'mutex'
-  if (kind === KIND_SEQLOCK) return 'seqlock'
-  return kind === KIND_SEMAPHORE ? 'semaphore' : 'queue'
 }

@@ -1,14 +1,34 @@
 /** What watchers are told of a CPU's locks: read from its list of interests, also when it is stuck or dead. */
 import { loadAtomic32 } from '#mem'
 import type { CpuTable } from '../cpus/cpu-table.js'
-import { Directory } from '../bootmem/directory.js'
 import { Cpu } from '../machine/layouts.js'
-import type { AwaitedLock, LockState, OwnedLock } from '../watch/deadlocks.js'
-import { Memblock } from '../bootmem/memblock.js'
+import { openBootMemory } from '../bootmem/layer.js'
 import { KIND_MUTEX, KIND_SEQLOCK, readInterests } from './held-locks.js'
 import { SeqlockWords } from './layouts.js'
 import { ownerCpu } from './mutex-words.js'
 import type { SyncMap } from './sync-map.js'
+
+/** A lock that a CPU owns. */
+export interface OwnedLock {
+  readonly address: number
+  readonly name?: string | undefined
+}
+/** A lock that a CPU waits for. */
+export interface AwaitedLock extends OwnedLock {
+  /** The CPU that owns it, if any at this moment. */
+  readonly owner: number | undefined
+  /** Whether the whole thread waits, or only a task of it. */
+  readonly blocking: boolean
+}
+export interface LockState {
+  readonly owned: readonly OwnedLock[]
+  readonly awaited: readonly AwaitedLock[]
+}
+/**
+ * The locks of a CPU, read through the table given: a reaper's outlives its own CPU. Also asked for a
+ * CPU that died, before anything of it is cleaned up.
+ */
+export type LockProvider = (table: CpuTable, cpu: number) => LockState
 
 /**
  * Locks of `cpu`, through any thread's table; exact only if the CPU is dead or asleep. A thread that sleeps on its bell with one
@@ -42,8 +62,7 @@ function sleepsOnBell(table: CpuTable, cpu: number): boolean {
 }
 
 function namesOf(table: CpuTable): (address: number) => string | undefined {
-  const { memory, map } = table
-  const objects = new Directory(memory, new Memblock(memory, map, 0, 0)).list()
+  const objects = openBootMemory(table, 0, 0).objects.list()
   // A seqlock is known by the mutex inside it.
   const names = new Map(
     objects.map(({ address, name, type }) => [

@@ -28,7 +28,7 @@
  * A reservation names a CPU, not a stay: its bit says whether somebody still waits there.
  */
 import { compareExchangeAtomic32, loadAtomic32, storeAtomic32, type Memory } from '#mem'
-import { REASON_WAKE, type Ringer } from '../cpus/doorbell.js'
+import { REASON_WAKE, type Ringer } from '../cpus/ringer.js'
 import { cpuOf, TOKEN } from '../machine/token.js'
 import { clearBit, hasBit, hasOthers, nextBit, setBit } from './cpu-mask.js'
 import { MutexWords } from './layouts.js'

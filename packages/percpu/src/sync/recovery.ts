@@ -4,8 +4,8 @@
  * off its list when it is done with. Each step can be repeated by the next reaper.
  */
 import { addAtomic32, loadAtomic32, type Memory } from '#mem'
-import type { Ringer } from '../cpus/doorbell.js'
-import type { Recovery } from '../machine/layer.js'
+import type { Ringer } from '../cpus/ringer.js'
+import type { Recovery } from '../cpus/layer.js'
 import { tokenOf } from '../machine/token.js'
 import { clearBit, ringAll } from './cpu-mask.js'
 import { recoverLevels } from './layer-lock.js'

@@ -22,7 +22,7 @@ import {
   storeU32,
   type Memory,
 } from '#mem'
-import type { Ringer } from '../cpus/doorbell.js'
+import type { Ringer } from '../cpus/ringer.js'
 import { clearBit, ringAll } from './cpu-mask.js'
 import type { InterestEntry } from './held-locks.js'
 import { Interest, SemaphoreWords } from './layouts.js'

@@ -1,6 +1,6 @@
 /** What the objects of this layer share on one thread: its CPU's token, lists and waiting. */
 import type { Memory } from '#mem'
-import type { LayerContext } from '../machine/layer.js'
+import type { OwnCpu } from '../cpus/own-cpu.js'
 import { tokenOf } from '../machine/token.js'
 import { Interests } from './held-locks.js'
 import { Journal } from './journal.js'
@@ -19,15 +19,15 @@ export class SyncCore {
   readonly interests: Interests
   readonly sections: Sections
   readonly waiting: Waiting
-  readonly context: LayerContext
+  readonly own: OwnCpu
 
-  constructor(context: LayerContext, map: SyncMap) {
-    const { machine, table, doorbell } = context
-    this.context = context
+  constructor(own: OwnCpu, map: SyncMap) {
+    const { table, doorbell, cpu, incarnation } = own
+    this.own = own
     this.memory = table.memory
-    this.cpu = machine.cpu
+    this.cpu = cpu
     this.cpus = table.map.cpus
-    this.token = tokenOf(machine.cpu, machine.incarnation)
+    this.token = tokenOf(cpu, incarnation)
     this.protocol = new MutexProtocol(this.memory, doorbell.ringer, this.cpus, this.cpu, this.token)
     this.interests = new Interests(this.memory, map.record(this.cpu))
     const place = map.journal(this.cpu)
@@ -35,6 +35,6 @@ export class SyncCore {
       new Journal(this.memory, place),
       new Journal(this.memory, { ...place, capacity: 0 }),
     )
-    this.waiting = new Waiting(context, this.sections)
+    this.waiting = new Waiting(own, this.sections)
   }
 }

@@ -1,5 +1,6 @@
 /** Where this layer's shared memory is: one named object, made at boot. */
 import { loadU32, storeU32, type Memory } from '#mem'
+import { roundUp } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import { array, struct } from '../layout/index.js'
 import type { Directory } from '../bootmem/directory.js'
@@ -12,7 +13,7 @@ import {
   SyncCpu,
   SyncRoot,
 } from './layouts.js'
-import type { PlacedStruct } from '../machine/placed-structs.js'
+import type { PlacedStruct } from '../machine/placed-struct.js'
 
 const NAME = 'percpu.sync'
 const type = 'SyncRoot'
@@ -81,5 +82,5 @@ export class SyncMap {
 
 function strideFor(journalEntries: number): number {
   const size = SyncCpu.stride + journalEntries * JournalEntry.stride
-  return Math.ceil(size / SyncCpu.align) * SyncCpu.align
+  return roundUp(size, SyncCpu.align)
 }

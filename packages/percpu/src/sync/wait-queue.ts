@@ -12,7 +12,7 @@ import type { SyncCore } from './state.js'
 import { clearBit, nextBit, ringAll, setBit } from './cpu-mask.js'
 import { LockTimeoutError } from './errors.js'
 import { KIND_QUEUE } from './held-locks.js'
-import { REASON_WAKE } from '../cpus/doorbell.js'
+import { REASON_WAKE } from '../cpus/ringer.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 
 /** How a waiter looks at the condition. */
@@ -108,11 +108,11 @@ export class WaitQueue {
    * more, so that the next change rings another one; such changes come one at a time.
    */
   announce(change: () => void, whom: 'one' | 'one for good' | 'all'): void {
-    const { interests, memory, context } = this.#core
+    const { interests, memory, own } = this.#core
     const place = interests.enter(this.#mask, KIND_QUEUE, this)
     change()
     if (whom === 'all') {
-      ringAll(memory, context.doorbell.ringer, this.#mask)
+      ringAll(memory, own.doorbell.ringer, this.#mask)
     } else {
       const rung = this.wakeNext()
       if (whom === 'one for good' && rung >= 0) clearBit(memory, this.#mask, rung)
@@ -139,11 +139,11 @@ export class WaitQueue {
 
   /** Rings one waiter; returns its CPU, or -1. */
   wakeNext(): number {
-    const { memory, cpu, cpus, context } = this.#core
+    const { memory, cpu, cpus, own } = this.#core
     // H(queue.waiters) pairs with G in enter: read after the change, so a waiter that does not see that is seen here. Mutant:
     // sync/queue-wake-first.
     const next = nextBit(memory, this.#mask, cpu, cpus)
-    if (next >= 0) context.doorbell.ringer.ring(next, REASON_WAKE)
+    if (next >= 0) own.doorbell.ringer.ring(next, REASON_WAKE)
     return next
   }
 

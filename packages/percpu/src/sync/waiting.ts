@@ -5,8 +5,8 @@
  * again. A ring is never lost (the bell is a word that keeps it), and may come for no reason.
  */
 import { awaitUntil } from '#mem'
-import type { LayerContext } from '../machine/layer.js'
-import { OfflineError, UnsupportedError } from '../machine/errors.js'
+import type { OwnCpu } from '../cpus/own-cpu.js'
+import { UnsupportedError } from '../machine/errors.js'
 import type { Deadline } from '../machine/wait-options.js'
 import type { Sections } from './section.js'
 
@@ -14,13 +14,13 @@ import type { Sections } from './section.js'
 const SPIN = 50
 
 export class Waiting {
-  readonly #context: LayerContext
+  readonly #own: OwnCpu
   readonly #sections: Sections
   #mayBlock: boolean | undefined
   #isClosed = false
 
-  constructor(context: LayerContext, sections: Sections) {
-    this.#context = context
+  constructor(own: OwnCpu, sections: Sections) {
+    this.#own = own
     this.#sections = sections
   }
 
@@ -32,17 +32,12 @@ export class Waiting {
   }
   /** @throws OfflineError once the CPU goes offline. */
   assertOpen(): void {
-    if (!this.#isClosed) return
-    const { cpu, incarnation } = this.#context.machine
-    throw new OfflineError(`this thread has taken its CPU ${cpu} offline; join the machine again to use it`, {
-      cpu,
-      incarnation,
-    })
+    if (this.#isClosed) throw this.#own.offlineError()
   }
 
   /** @throws UnsupportedError on threads that must not block, whether or not it would have to. */
   assertMayBlock(): void {
-    this.#mayBlock ??= this.#context.idle.mayBlock()
+    this.#mayBlock ??= this.#own.idle.mayBlock()
     if (this.#mayBlock) return
     this.assertOpen()
     throw new UnsupportedError(
@@ -55,11 +50,11 @@ export class Waiting {
    * Not for spinning. Cost: a plain load while they are not.
    */
   beginWait(): number {
-    return this.#context.idle.watcher?.lockWaits() ?? 0
+    return this.#own.idle.watcher?.lockWaits() ?? 0
   }
   /** `address`: byte address of what was waited for; `acquired`: whether it was got. */
   endWait(address: number, begun: number, acquired: boolean): void {
-    if (begun > 0) this.#context.idle.watcher?.lockWaited(address, begun, acquired)
+    if (begun > 0) this.#own.idle.watcher?.lockWaited(address, begun, acquired)
   }
 
   /** A short while of busy waiting. `done` only loads. */
@@ -72,7 +67,7 @@ export class Waiting {
    * else runs on this thread meanwhile: what it would see is half-done.
    */
   sleep(done: () => boolean, deadline: Deadline): boolean {
-    return this.#context.idle.sleepUntil(done, deadline, !this.#sections.isOpen)
+    return this.#own.idle.sleepUntil(done, deadline, !this.#sections.isOpen)
   }
 
   /**
@@ -80,13 +75,13 @@ export class Waiting {
    * aborts, and with an OfflineError when this CPU goes offline.
    */
   async wait(done: () => boolean, deadline: Deadline): Promise<boolean> {
-    const held = await this.#context.doorbell.until([], () => this.#isClosed || done(), deadline)
+    const held = await this.#own.doorbell.until([], () => this.#isClosed || done(), deadline)
     this.assertOpen()
     return held
   }
 
   /** Lets all asynchronous waits of this thread ask again, after a change that only this thread knows of. */
   recheck(): void {
-    this.#context.doorbell.recheck()
+    this.#own.doorbell.recheck()
   }
 }

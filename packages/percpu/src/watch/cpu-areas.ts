@@ -1,14 +1,16 @@
 /**
- * Handles of CPUs: where a CPU's own data is. (After the kernel's paca, and the static copy of it that the crash path uses.)
+ * Where the areas of a CPU are that watchers read. (After the kernel's paca, and the static copy of
+ * it that the crash path uses.)
  *
- * As long as the stay that the handle was taken for lasts, it gives the addresses in shared memory. Once that stay is over, whether
- * the thread died, left, or is the calling one that went offline, the handle reads from one static copy for good: the
- * offset is poison, an address at which every accessor throws, and the VPA is null.
+ * The object gives the addresses as long as the incarnation lasts that it was made for. Afterwards,
+ * whether the thread died, left, or is the calling one that went offline, it reads from one static
+ * copy for good: the offset is poison, at which every accessor throws, and the VPA is null.
  */
 import type { CpuTable } from '../cpus/cpu-table.js'
 import { incarnationOf, stateOf } from '../cpus/cpu-table.js'
 import { UNIT } from '../machine/limits.js'
 import { VpaRegistry } from './vpa-registry.js'
+import type { WatchMap } from './watch-map.js'
 
 /** What the offset of a CPU that is gone reads as: no address of any memory. */
 export const POISON_OFFSET = Number(0xedeaddeadeeeeeeen)
@@ -20,19 +22,21 @@ interface Copy {
 /** Private to this thread, so that it can be read when the shared memory can not. */
 const crashCopy: Copy = Object.freeze({ dataOffset: POISON_OFFSET, vpa: null })
 
-export class CpuHandle {
+export class CpuAreas {
   readonly cpu: number
   readonly incarnation: number
   readonly #table: CpuTable
+  readonly #map: WatchMap
   readonly #registry: VpaRegistry
   #copy: Copy | undefined
 
   /** @internal */
-  constructor(table: CpuTable, cpu: number) {
+  constructor(table: CpuTable, map: WatchMap, cpu: number) {
     this.cpu = cpu
     this.incarnation = table.incarnation(cpu)
     this.#table = table
-    this.#registry = new VpaRegistry(table)
+    this.#map = map
+    this.#registry = new VpaRegistry(table, map)
   }
 
   /** Byte address of what watchers know of the CPU; poison once it is gone. */
@@ -59,6 +63,6 @@ export class CpuHandle {
     }
     const registered = this.#registry.find(this.cpu)
     const vpa = registered?.incarnation === this.incarnation ? registered.vpa : null
-    return { dataOffset: Math.floor((this.#table.watch(this.cpu) * 4) / UNIT) * UNIT, vpa }
+    return { dataOffset: Math.floor((this.#map.record(this.cpu) * 4) / UNIT) * UNIT, vpa }
   }
 }

@@ -1,37 +1,18 @@
+/** How waits for locks that close a circle are found. */
+import type { AwaitedLock, LockState } from '../sync/lock-state.js'
+
 /**
- * What the lock layer tells watchers of locks, and how waits for locks that close a circle are found.
+ * CPUs that wait in a circle: each waits for a lock that the next one owns, and the last one for a
+ * lock of the first.
  */
-
-import type { CpuTable } from '../cpus/cpu-table.js'
-
-/** A lock that a CPU owns. */
-export interface OwnedLock {
-  readonly address: number
-  readonly name?: string | undefined
-}
-/** A lock that a CPU waits for. */
-export interface AwaitedLock extends OwnedLock {
-  /** The CPU that owns it, if any at this moment. */
-  readonly owner: number | undefined
-  /** Whether the whole thread waits, or only a task of it. */
-  readonly blocking: boolean
-}
-export interface LockState {
-  readonly owned: readonly OwnedLock[]
-  readonly awaited: readonly AwaitedLock[]
-}
-/**
- * Set by the lock layer with `VpaLayer.provideLocks`. Only reads, through the table given: a reaper's outlives its own CPU. Also called
- * for a CPU that died, before anything of it is cleaned up.
- */
-export type LockProvider = (table: CpuTable, cpu: number) => LockState
-
-/** CPUs each of which waits for a lock that the next one owns, the last one for one of the first. */
 export interface Deadlock {
   readonly cpus: readonly number[]
   /** The lock that each of them waits for, in the same order. */
   readonly locks: readonly AwaitedLock[]
-  /** True if each of the threads waits as a whole; a task that waits may be helped by another one of its thread. */
+  /**
+   * True if each of the threads waits as a whole. A task that waits may be helped by another task
+   * of its thread.
+   */
   readonly certain: boolean
 }
 

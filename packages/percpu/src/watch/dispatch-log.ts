@@ -1,17 +1,23 @@
 /**
- * Dispatch trace log: what a CPU did last, written by it, read by anyone at any time, also after it died.
+ * Dispatch trace log: what a CPU did last. The CPU writes it; any thread reads it at any time, also
+ * after the CPU died.
  *
- *     log     4096 bytes: 85 entries of 48 bytes, entry number n at place n mod 85 (PAPR's DTL)
- *     entries the number of complete entries, modulo 85 × 2^24
+ *     log      4096 bytes: 85 entries of 48 bytes, entry number n in slot n mod 85 (PAPR's DTL)
+ *     entries  the number of complete entries, modulo 85 × 2^24
  *
- * The CPU fills a place plainly and then counts the entry by a read-modify-write; only the place of entry number `entries` is ever
- * being written. A reader copies, and then looks at the counter again, also by a read-modify-write. Two cases for an entry
- * j that it copied: its look comes before the CPU counts entry j + 84, and so before the CPU begins to write over j: the
- * copy is whole. Or it comes after, finds a count above j + 84, and drops j. So no entry is ever seen torn, and a CPU killed
- * inside an entry has not logged it.
+ * The CPU fills a slot plainly and then counts the entry by a read-modify-write. Only the slot of
+ * entry number `entries` is ever being written. A reader copies, and then looks at the counter
+ * again, also by a read-modify-write. There are two cases for an entry j that it copied:
  *
- * Fields: dispatch_reason = kind, preempt_reason = flags, timebase = begin (ns of machine time), srr0 = label number, reasons or
- * address, srr1 = duration (ns).
+ * - its look comes before the CPU counts entry j + 84, and so before the CPU begins to write over
+ *   j: the copy is whole;
+ * - its look comes after that: it finds a count above j + 84, and drops j.
+ *
+ * So no entry is ever seen torn, and a CPU killed inside an entry has not logged it.
+ *
+ * Fields: dispatch_reason = kind, preempt_reason = flags, timebase = begin (ns of machine time),
+ * srr0 = label number, reasons or address, srr1 = duration (ns).
+ *
  * Cost: see "vpa" in docs/benchmarks.md; most of it is the clock readings of the caller.
  */
 import { addAtomic32, copyOut, exchangeAtomic32, loadAtomic32, type BytesView, type Memory } from '#mem'
@@ -65,7 +71,7 @@ export class DispatchLog {
   readonly #counter: number
   readonly #cpu: number
   #entries = 0
-  /** Byte address of the next entry's place. */
+  /** Byte address of the next entry's slot. */
   #place: number
   readonly #end: number
 
@@ -102,14 +108,17 @@ export class DispatchLog {
     this.#place = entry + ENTRY === this.#end ? this.#log : entry + ENTRY
     const entries = this.#entries + 1 === LOG_WRAP ? 0 : this.#entries + 1
     this.#entries = entries
-    // VC(watch.entries) publishes the entry; pairs with VD in readDispatchLog: it is the readers' until 84 more are counted,
-    // and the next place is this CPU's to overwrite. Mutant: watch/entry-counted-first.
+    // VC(watch.entries) publishes the entry; pairs with VD in readDispatchLog: it is the readers'
+    // until 84 more are counted, and the next slot is this CPU's to overwrite. Mutant:
+    // watch/entry-counted-first.
     exchangeAtomic32(i32, this.#counter, entries)
     storeBigU32(bytes, this.#index, entries)
   }
 }
 
-/** The whole part of a number below 2^53, in two words. (A store keeps a number's lower 32 bits.) */
+/**
+ * The whole part of a number below 2^53, in two words. (A store keeps a number's lower 32 bits.)
+ */
 function store64(bytes: BytesView, at: number, value: number): void {
   storeBigU32(bytes, at, value * 2 ** -32)
   storeBigU32(bytes, at + 4, value)
@@ -122,8 +131,9 @@ function store64(bytes: BytesView, at: number, value: number): void {
  */
 export function readDispatchLog(memory: Memory, log: number, watch: number, since?: number): LogReading {
   const counter = watch + CpuWatch.words.entries
-  // VD(watch.entries) pairs with VC in DispatchLog.write: before the copy it says which entries are complete, after it which
-  // of them were not being overwritten. Mutants: watch/log-unchecked-read, watch/log-lap-off-by-one.
+  // VD(watch.entries) pairs with VC in DispatchLog.write: before the copy it says which entries are
+  // complete, after it which of them were not being overwritten. Mutants: watch/log-unchecked-read,
+  // watch/log-lap-off-by-one.
   const before = loadAtomic32(memory.i32, counter)
   const copy = copyOut(memory, log, LOG_SIZE)
   const passed = (addAtomic32(memory.i32, counter, 0) - before + LOG_WRAP) % LOG_WRAP

@@ -1,12 +1,13 @@
 /**
  * Signs of life, while a supervisor asks for them.
  *
- *     watch.ping, pingAt   counted by a supervisor, which then rings; a CPU has answered when `pong` is the same number
+ *     watch.ping, pingAt   counted by a supervisor, which then rings; answered when `pong` is the same number
  *     watch.interval       ms between the heartbeats that the CPU is to give by itself
  *
- * A ring makes a CPU answer and starts its heartbeat, a timer that measures by how much it is late (the delay of the event
- * loop) and which share of the time was busy. When no ping has come for some beats, because the monitor was stopped or its
- * thread died, the timer ends and takes the request for time stamps back. Nobody asks: there is no timer and no cost.
+ * A ring makes a CPU answer and starts its heartbeat. The heartbeat is a timer that measures how
+ * late it comes, which is the delay of the event loop, and which share of the time was busy. No
+ * ping comes for some beats when the monitor was stopped or its thread died. Then the timer ends,
+ * and takes the request for time stamps back. While nobody asks there is no timer and no cost.
  */
 import { andAtomic32, loadAtomic32, loadF64, storeAtomic32, storeF64 } from '#mem'
 import type { CpuTable } from '../cpus/cpu-table.js'
@@ -30,14 +31,15 @@ export class Heartbeat {
   #quietBeats = 0
   #window: Totals
 
-  constructor(table: CpuTable, cpu: number, vpa: OwnVpa) {
+  /** `watch`: word index of the CPU's CpuWatch. */
+  constructor(table: CpuTable, watch: number, vpa: OwnVpa) {
     this.#table = table
-    this.#watch = table.watch(cpu)
+    this.#watch = watch
     this.#vpa = vpa
     this.#window = this.#totals()
   }
 
-  /** Before the CPU comes online: no ping of an earlier stay is left to answer. */
+  /** Before the CPU comes online: no ping of an earlier incarnation is left to answer. */
   prepare(): void {
     const { u32, f64 } = this.#table.memory
     clear(u32, this.#watch + words.delay)
@@ -110,8 +112,8 @@ export class Heartbeat {
     return loadAtomic32(this.#table.memory.i32, this.#watch + field)
   }
   #store(field: number, value: number): void {
-    // VH(watch.pong) pairs with VG in Monitor.#look: what the CPU wrote before it answered, its label above all, is as old as the answer
-    // at most. Mutant: watch/pong-lags.
+    // VH(watch.pong) pairs with VG in Monitor.#look: what the CPU wrote before it answered, its
+    // label above all, is as old as the answer at most. Mutant: watch/pong-lags.
     storeAtomic32(this.#table.memory.i32, this.#watch + field, value)
   }
 }
@@ -124,7 +126,10 @@ interface Totals {
   readonly idle: number
 }
 
-/** Where the host does not tell how long its event loop was active, labelled work is what counts as busy. */
+/**
+ * Where the host does not tell how long its event loop was active, labelled work is what counts as
+ * busy.
+ */
 function busyShare(from: Totals, to: Totals): number {
   const loop = to.active + to.idle - from.active - from.idle
   const parked = to.idled - from.idled

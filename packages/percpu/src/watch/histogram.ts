@@ -1,8 +1,9 @@
 /**
- * Histograms of durations in shared memory: each CPU counts in its own, watchers read whenever they like.
+ * Histograms of durations in shared memory: each CPU counts in its own, watchers read whenever they
+ * like.
  *
- * A bucket is a quarter of an octave of microseconds, so a percentile is at most 25 % too high. Counts are racy: a watcher may
- * miss the latest. (Log-linear buckets, as in HdrHistogram.)
+ * A bucket is a quarter of an octave of microseconds, so a percentile is at most 25 % too high.
+ * Counts are racy: a watcher may miss the latest. (Log-linear buckets, as in HdrHistogram.)
  */
 import { loadU32, storeU32, type U32View } from '#mem'
 import { BUCKETS } from './vpa-layout.js'

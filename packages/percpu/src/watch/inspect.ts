@@ -1,23 +1,30 @@
 /**
- * `machine.inspect()`: what every CPU is doing, read from outside, also from one that is stuck or dead.
+ * `machine.watch.inspect()`: what every CPU is doing, read from outside, also from one that is
+ * stuck or dead.
  *
- * A snapshot word by word: only single values are consistent. Reading disturbs nobody. What is measured by the CPUs themselves
- * (utilisation, delays) is there while a monitor watches; labels and states always.
+ * A snapshot word by word: only single values are consistent. Reading disturbs nobody. Labels and
+ * states are always there. Measurements of the CPUs themselves (utilisation, delays) are there
+ * while a monitor watches.
  */
 import { load32, loadAtomic32, loadBigU32, loadF64, loadU32 } from '#mem'
 import { checkOptions } from '../machine/check.js'
-import type { Clock } from '../machine/clock.js'
+import { Clock } from '../machine/clock.js'
 import type { CpuState, CpuTable } from '../cpus/cpu-table.js'
 import { FAILED, readDispatchLog, type DispatchKind, type LogReading, type RawEntry } from './dispatch-log.js'
 import { percentiles, type Percentiles } from './histogram.js'
 import { homeNodeOf } from './home-node.js'
 import { textOf } from './labels.js'
-import { Cpu } from '../machine/layouts.js'
-import { findDeadlocks, type Deadlock, type LockProvider, type LockState } from './deadlocks.js'
+import { Cpu, Header } from '../machine/layouts.js'
+import type { LockProvider, LockState } from '../sync/lock-state.js'
+import { findDeadlocks, type Deadlock } from './deadlocks.js'
 import { CpuWatch, PENDING, PendingWork, Vpa } from './vpa-layout.js'
 import { VpaRegistry } from './vpa-registry.js'
+import type { WatchMap } from './watch-map.js'
 
-/** Labelled work under way; `since` in ms of machine time, undefined if nobody watched when it began. */
+/**
+ * Labelled work under way; `since` in ms of machine time, undefined if nobody watched when it
+ * began.
+ */
 export interface WorkInfo {
   readonly label: string
   readonly since: number | undefined
@@ -35,8 +42,9 @@ export interface Dispatch {
   readonly failed: boolean
 }
 /**
- * What can be said of a CPU: it has no thread; its thread died and has not been cleaned up after; it has not answered its
- * supervisor in time; it is parked, or deaf, and need not answer; it is inside labelled work; none of these.
+ * What can be said of a CPU. `offline`: it has no thread. `dead`: its thread died and has not been
+ * cleaned up after. `blocked`: it has not answered its supervisor in time. `parked`, `deaf`: it
+ * need not answer. `working`: it is inside labelled work. `live`: none of these.
  */
 export type Activity = 'offline' | 'dead' | 'blocked' | 'parked' | 'deaf' | 'working' | 'live'
 
@@ -53,7 +61,10 @@ export interface CpuInspection {
   readonly work: WorkInfo | undefined
   /** How much labelled work it has begun. */
   readonly runs: number
-  /** Asynchronous labelled work that has not settled; `pendingLost` is how many did not fit into the list. */
+  /**
+   * Asynchronous labelled work that has not settled; `pendingLost` is how many did not fit into the
+   * list.
+   */
   readonly pending: readonly WorkInfo[]
   readonly pendingLost: number
   /** Share of the last heartbeat interval in which it was busy, 0 to 1. */
@@ -87,16 +98,23 @@ const noLocks: LockState = { owned: [], awaited: [] }
 
 export class Inspector {
   readonly #table: CpuTable
+  readonly #map: WatchMap
   readonly #clock: Clock
   readonly #epoch: number
   readonly #registry: VpaRegistry
-  locks: LockProvider | undefined
+  readonly #locks: LockProvider | undefined
 
-  constructor(table: CpuTable, clock: Clock, epoch: number) {
+  /**
+   * `table`: that of the calling thread, or of a reaper. `locks`: none where locks are not looked
+   * at.
+   */
+  constructor(table: CpuTable, map: WatchMap, locks?: LockProvider) {
     this.#table = table
-    this.#clock = clock
-    this.#epoch = epoch
-    this.#registry = new VpaRegistry(table)
+    this.#map = map
+    this.#clock = new Clock(table.memory)
+    this.#epoch = loadF64(table.memory.f64, Header.offsets.epoch / 8)
+    this.#registry = new VpaRegistry(table, map)
+    this.#locks = locks
   }
 
   inspect(options: InspectOptions = {}): Inspection {
@@ -111,7 +129,7 @@ export class Inspector {
   cpu(cpu: number, options: InspectOptions = {}): CpuInspection {
     const { blockedAfter = 1000, dispatches = 10 } = options
     const { memory } = this.#table
-    const watch = this.#table.watch(cpu)
+    const watch = this.#map.record(cpu)
     const registered = this.#registry.find(cpu)
     const info = this.#table.info(cpu)
     const present = this.#table.isPresent(cpu)
@@ -119,7 +137,7 @@ export class Inspector {
     const work = present ? this.#work(watch, watch + words.label, offsets.since / 8) : undefined
     return {
       ...info,
-      homeNode: homeNodeOf(this.#table, cpu),
+      homeNode: homeNodeOf(this.#table, this.#map, cpu),
       activity: this.#activity(cpu, present, silentFor !== undefined && silentFor >= blockedAfter, work),
       silentFor,
       work,
@@ -130,7 +148,7 @@ export class Inspector {
       eventLoopDelay: percentiles(memory.u32, watch + words.delay),
       doorbellLatency: percentiles(memory.u32, watch + words.doorbell),
       yieldCount: registered && loadBigU32(memory.bytes, registered.vpa + Vpa.offsets.yield_count),
-      locks: this.locks?.(this.#table, cpu) ?? noLocks,
+      locks: this.#locks?.(this.#table, cpu) ?? noLocks,
       dispatches: dispatches > 0 ? this.log(cpu).entries.slice(-dispatches) : [],
     }
   }
@@ -139,7 +157,7 @@ export class Inspector {
   log(cpu: number, since?: number): Omit<LogReading, 'entries'> & { readonly entries: readonly Dispatch[] } {
     const log = this.#registry.find(cpu)?.log
     if (log === undefined) return { entries: [], next: 0, lost: 0 }
-    const watch = this.#table.watch(cpu)
+    const watch = this.#map.record(cpu)
     const reading = readDispatchLog(this.#table.memory, log, watch, since)
     return { ...reading, entries: reading.entries.map((entry) => this.#dispatch(watch, entry)) }
   }
@@ -165,8 +183,9 @@ export class Inspector {
   /** For how long the last ping has been unanswered. */
   #silence(cpu: number): number | undefined {
     const { i32, f64 } = this.#table.memory
-    const watch = this.#table.watch(cpu)
-    // atomic: a ping is sent only after the last one was answered, so `pingAt` is that of the one outstanding.
+    const watch = this.#map.record(cpu)
+    // atomic: a ping is sent only after the last one was answered, so `pingAt` is that of the one
+    // outstanding.
     const outstanding = loadAtomic32(i32, watch + words.ping) !== loadAtomic32(i32, watch + words.pong)
     if (!outstanding) return undefined
     return Math.max(0, this.#clock.now() - loadF64(f64, watch / 2 + offsets.pingAt / 8))

@@ -1,8 +1,9 @@
 /**
- * Labels of work, interned in shared memory, so that a watcher can name what a CPU does that does not answer.
+ * Labels of work, interned in shared memory. By its label a watcher can name the work of a CPU that
+ * does not answer.
  *
- * Each CPU has a table of its own, which only it extends: the text first, then the count, so a CPU killed between has added
- * nothing. The next thread that is this CPU goes on with the table.
+ * Each CPU has a table of its own, which only it extends: the text first, then the count. So a CPU
+ * killed between has added nothing. The next thread that is this CPU goes on with the table.
  */
 import { copyIn, copyOut, loadAtomic32, loadU32, storeAtomic32, storeU32, type Memory } from '#mem'
 import { decodeText, encodeText } from '../machine/platform.js'
@@ -41,8 +42,8 @@ export class Labels {
       const entry = entryOf(this.#watch, known + 1)
       copyIn(this.#memory, entry * 4 + Label.offsets.text, bytes)
       storeU32(this.#memory.u32, entry + Label.words.length, bytes.length)
-      // VA(watch.labels) pairs with VB in textOf: the text is immutable, and every watcher's to read, from here on.
-      // Mutant: watch/label-count-first.
+      // VA(watch.labels) pairs with VB in textOf: the text is immutable, and every watcher's to
+      // read, from here on. Mutant: watch/label-count-first.
       storeAtomic32(this.#memory.i32, this.#watch + CpuWatch.words.labels, known + 1)
       number = known + 1
       this.#numbers.set(text, number)
@@ -60,7 +61,8 @@ export class Labels {
 /** The text behind a number, for any thread; undefined for 0, which is no label. */
 export function textOf(memory: Memory, watch: number, number: number): string | undefined {
   if (number <= 0) return undefined
-  // VB(watch.labels) pairs with VA in Labels.#add: labels below the count may be read. Mutant: watch/label-count-first.
+  // VB(watch.labels) pairs with VA in Labels.#add: labels below the count may be read. Mutant:
+  // watch/label-count-first.
   if (number > loadAtomic32(memory.i32, watch + CpuWatch.words.labels)) return OTHER_LABELS
   const entry = entryOf(watch, number)
   const length = loadU32(memory.u32, entry + Label.words.length)

@@ -1,211 +1,144 @@
 /**
- * VPAs as a layer of the machine: each CPU has one registered while it is online; supervisors read them. `boot` has allocated
- * an area and a log for every possible CPU.
+ * VPAs as a layer: each CPU has one registered while it is online; supervisors read them. Boot
+ * allocates an area and a log for every possible CPU.
  *
  *     attach    fills and registers the CPU's own, in state starting
  *     detach    unregisters the log, then the VPA
- *     recover   takes the post-mortem and notes the death; the supervisor unregisters when it has finished
+ *     examine   takes the post-mortem and notes the death
+ *     release   unregisters what the dead CPU had registered
  */
-import { andAtomic32, loadAtomic32, loadF64, orAtomic32, storeAtomic32, storeU8 } from '#mem'
-import { ArgumentError } from '../errors.js'
-import { Clock } from '../machine/clock.js'
-import type { CpuTable } from '../cpus/cpu-table.js'
-import { REASON_WATCH } from '../cpus/doorbell.js'
-import { OfflineError, VpaError } from '../machine/errors.js'
+import { storeAtomic32 } from '#mem'
+import type { LayerContext } from '../bootmem/layer.js'
+import { REASON_WATCH } from '../cpus/ringer.js'
+import type { AttachedLayer, Recovery } from '../cpus/layer.js'
+import { array, struct } from '../layout/index.js'
+import { VpaError } from '../machine/errors.js'
+import type { PlacedStruct } from '../machine/placed-struct.js'
+import type { LockProvider } from '../sync/lock-state.js'
+import { CpuAreas } from './cpu-areas.js'
 import { Heartbeat } from './heartbeat.js'
-import { HomeNode, setHomeNode } from './home-node.js'
-import { Inspector, type CpuInspection, type InspectOptions, type Inspection } from './inspect.js'
-import type { Layer, LayerContext, Recovery } from '../machine/layer.js'
-import { Header } from '../machine/layouts.js'
-import type { LockProvider } from './deadlocks.js'
-import { Monitor, type MonitorOptions } from './monitor.js'
-import { CpuHandle } from './cpu-areas.js'
+import { HomeNode } from './home-node.js'
+import { Inspector, type CpuInspection } from './inspect.js'
+import type { Monitor } from './monitor.js'
 import { OwnVpa } from './vpa.js'
-import { CpuWatch, TRACE_ALL, Vpa } from './vpa-layout.js'
+import { CpuWatch, DispatchEntry, LOG_ENTRIES, Vpa } from './vpa-layout.js'
 import { VpaRegistry } from './vpa-registry.js'
+import { WatchMap } from './watch-map.js'
 
 const { words } = CpuWatch
+const Log = struct('DispatchLog', { entries: array(DispatchEntry, LOG_ENTRIES) })
 
-interface Attached {
-  readonly context: LayerContext
-  readonly registry: VpaRegistry
-  readonly own: OwnVpa
-  readonly heartbeat: Heartbeat
-  readonly home: HomeNode
-  readonly inspector: Inspector
+/** At boot: an area and a log for every possible CPU. */
+export function bootWatch(context: LayerContext): void {
+  const map = WatchMap.create(context)
+  new VpaRegistry(context.own.table, map).allocate(context.memblock)
 }
 
-export class VpaLayer implements Layer {
-  readonly name = 'vpa'
-  readonly #monitors = new Set<Monitor>()
-  readonly #handles = new Map<number, CpuHandle>()
-  #attached: Attached | undefined
-  /** Of `#attached`: one load less where it counts. */
-  #own: OwnVpa | undefined
-  #locks: LockProvider | undefined
+export class WatchLayer implements AttachedLayer {
+  readonly name = 'watch'
+  readonly context: LayerContext
+  readonly map: WatchMap
+  readonly registry: VpaRegistry
+  readonly inspector: Inspector
+  readonly home: HomeNode
+  /** Those of this thread that run; a monitor that stops takes itself out. */
+  readonly monitors = new Set<Monitor>()
+  /** What the calling CPU tells of itself; undefined once it has left. */
+  own: OwnVpa | undefined
+  readonly #locks: LockProvider
+  readonly #heartbeat: Heartbeat
+  readonly #areas = new Map<number, CpuAreas>()
+  /** Of the CPUs that this thread is cleaning up after. */
+  readonly #postMortems = new Map<number, CpuInspection>()
 
-  attach(context: LayerContext): void {
-    const { table, doorbell, idle, machine } = context
-    const { cpu, node, incarnation } = machine
-    const registry = new VpaRegistry(table)
-    const areas = registry.areas(cpu)
+  /** Registers the CPU's own VPA and log. @throws VpaError. */
+  constructor(context: LayerContext, locks: LockProvider) {
+    const { table, doorbell, idle, cpu, node, incarnation } = context.own
+    this.context = context
+    this.#locks = locks
+    this.map = WatchMap.open(context)
+    this.registry = new VpaRegistry(table, this.map)
+    const areas = this.registry.areas(cpu)
     if (!areas) throw new VpaError(`the VPA of CPU ${cpu} was given back`, { cpu })
-    const own = new OwnVpa({ memory: table.memory, cpu, node, watch: table.watch(cpu), ...areas })
-    const heartbeat = new Heartbeat(table, cpu, own)
-    const home = new HomeNode(table, cpu, areas.vpa)
+    const watch = this.map.record(cpu)
+    const own = new OwnVpa({ memory: table.memory, cpu, node, watch, ...areas })
+    this.own = own
+    this.#heartbeat = new Heartbeat(table, watch, own)
+    this.home = new HomeNode(table, watch, areas.vpa)
+    this.inspector = new Inspector(table, this.map, locks)
     own.prepare()
-    heartbeat.prepare()
-    home.refresh()
-    registry.register(cpu, areas.vpa, incarnation)
-    registry.registerLog(cpu, areas.log, incarnation)
+    this.#heartbeat.prepare()
+    this.home.refresh()
+    this.registry.register(cpu, areas.vpa, incarnation)
+    this.registry.registerLog(cpu, areas.log, incarnation)
     idle.watcher = own
-    doorbell.onAnswer = (reasons) => {
-      own.answering(reasons)
-    }
+    doorbell.onAnswer = (reasons) => own.answering(reasons)
     doorbell.on(REASON_WATCH, () => {
-      heartbeat.answer()
-      home.refresh()
+      this.#heartbeat.answer()
+      this.home.refresh()
     })
-    this.#own = own
-    this.#attached = { context, registry, own, heartbeat, home, inspector: this.#inspector(table) }
   }
 
   detach(): void {
-    const { context, registry } = this.#use()
-    this.forsake()
-    registry.unregisterLog(context.machine.cpu)
-    registry.unregister(context.machine.cpu)
+    this.abandon()
+    this.registry.unregisterLog(this.context.own.cpu)
+    this.registry.unregister(this.context.own.cpu)
   }
 
-  forsake(): void {
-    const { context, heartbeat } = this.#use()
-    const { idle, doorbell } = context
-    for (const monitor of [...this.#monitors]) monitor.stop()
-    heartbeat.stop()
+  abandon(): void {
+    const { idle, doorbell } = this.context.own
+    for (const monitor of [...this.monitors]) monitor.stop()
+    this.#heartbeat.stop()
     idle.watcher = undefined
     doorbell.onAnswer = undefined
-    for (const handle of this.#handles.values()) handle.poison()
-    this.#own = undefined
-    this.#attached = undefined
+    for (const areas of this.#areas.values()) areas.poison()
+    this.own = undefined
   }
 
-  recover({ table, cpu, incarnation }: Recovery): void {
-    // Read before any other layer changes what the dead CPU left.
-    const postMortem = this.#inspector(table).cpu(cpu, { dispatches: Infinity })
-    // atomic: the death of a stay, told once by each monitor.
-    storeAtomic32(table.memory.i32, table.watch(cpu) + words.died, incarnation)
-    for (const monitor of this.#monitors) monitor.reaped(cpu, incarnation, postMortem)
+  examine({ table, cpu, incarnation }: Recovery): void {
+    const inspector = new Inspector(table, this.map, this.#locks)
+    const postMortem = inspector.cpu(cpu, { dispatches: Infinity })
+    this.#postMortems.set(cpu, postMortem)
+    // atomic: the death of an incarnation, told once by each monitor.
+    storeAtomic32(table.memory.i32, this.map.record(cpu) + words.died, incarnation)
+    for (const monitor of this.monitors) monitor.reaped(cpu, incarnation, postMortem)
   }
 
-  /** Set by the lock layer. */
-  provideLocks(provider: LockProvider): void {
-    this.#locks = provider
-    if (this.#attached) this.#attached.inspector.locks = provider
+  /** Until here the dead CPU's VPA could be read. */
+  release({ table, cpu, incarnation }: Recovery): void {
+    this.#postMortems.delete(cpu)
+    new VpaRegistry(table, this.map).unregisterDead(cpu, incarnation)
   }
 
-  /** What the calling CPU tells of itself. */
-  get own(): OwnVpa {
-    return this.#own ?? this.#use().own
-  }
-  get registry(): VpaRegistry {
-    return this.#use().registry
-  }
-  get homeNode(): number {
-    return this.#use().home.node
+  /** What a CPU left that this thread is cleaning up after. */
+  postMortemOf(cpu: number): CpuInspection | undefined {
+    return this.#postMortems.get(cpu)
   }
 
-  trace(cpus: readonly number[], mask: number): void {
-    const { context } = this.#use()
-    if (!Number.isInteger(mask) || mask < 0 || mask > TRACE_ALL)
-      throw new ArgumentError(`mask: ${mask} is not a set of the bits up to ${TRACE_ALL}`, { mask })
-    const { memory } = context.table
-    for (const cpu of cpus) {
-      const word = context.table.watch(cpu) + words.mask
-      // atomic: requests; of two supervisors the later one counts, bit by bit.
-      andAtomic32(memory.i32, word, ~(TRACE_ALL & ~mask))
-      orAtomic32(memory.i32, word, mask)
-      const found = new VpaRegistry(context.table).find(cpu)
-      // atomic: as above. The plain copy is for a CPU that does not answer; one that does sets it right.
-      if (found)
-        storeU8(memory.bytes, found.vpa + Vpa.offsets.dtl_enable_mask, loadAtomic32(memory.i32, word))
-      if (context.table.state(cpu) === 'online') context.doorbell.ringer.ring(cpu, REASON_WATCH)
-    }
+  giveUp(cpu: number): void {
+    this.registry.giveBack(cpu, this.context.memblock)
   }
 
-  setHomeNode(cpu: number, node: number): void {
-    const { context, registry } = this.#use()
-    const { nodes } = context.table.map
-    if (!Number.isInteger(node) || node < 0 || node >= nodes)
-      throw new ArgumentError(`node: ${node} is not a node below ${nodes}`, { node, nodes })
-    const changed = setHomeNode(context.table, cpu, registry.find(cpu)?.vpa, node)
-    if (changed && context.table.state(cpu) === 'online') context.doorbell.ringer.ring(cpu, REASON_WATCH)
-  }
-
-  inspect(options?: InspectOptions): Inspection {
-    return this.#use().inspector.inspect(options)
-  }
-
-  postMortem(cpu: number): CpuInspection | undefined {
-    const { context, inspector, registry } = this.#use()
-    const { table } = context
-    const gone = table.thread(cpu) < 0 || table.state(cpu) === 'dead'
-    if (!gone || registry.find(cpu)?.incarnation !== table.incarnation(cpu)) return undefined
-    return inspector.cpu(cpu, { dispatches: Infinity })
-  }
-
-  monitor(options: MonitorOptions = {}): Monitor {
-    const { context, inspector, own } = this.#use()
-    const parts = {
-      ...context,
-      ringer: context.doorbell.ringer,
-      cpu: context.machine.cpu,
-      clock: own.clock,
-      inspector,
-    }
-    const monitor = new Monitor(parts, options, (stopped) => this.#monitors.delete(stopped))
-    this.#monitors.add(monitor)
-    return monitor
-  }
-
-  handleOf(cpu: number): CpuHandle {
-    const { table } = this.#use().context
-    const known = this.#handles.get(cpu)
+  areasOf(cpu: number): CpuAreas {
+    const { table } = this.context.own
+    const known = this.#areas.get(cpu)
     if (known?.incarnation === table.incarnation(cpu)) return known
-    // The stay that it was taken for is over.
+    // The incarnation that it was made for is over.
     known?.poison()
-    const handle = new CpuHandle(table, cpu)
-    this.#handles.set(cpu, handle)
-    return handle
+    const areas = new CpuAreas(table, this.map, cpu)
+    this.#areas.set(cpu, areas)
+    return areas
   }
 
-  limitCpus(limit: number): void {
-    const { context, registry } = this.#use()
-    const { table, machine } = context
-    if (!Number.isInteger(limit) || limit < 1 || limit > table.map.cpus)
-      throw new ArgumentError(`${limit} is not a number of CPUs from 1 to ${table.map.cpus}`, { limit })
-    const above = table.select((cpu) => cpu >= limit)
-    const withdrawn: number[] = []
-    for (const cpu of above) {
-      const wasPossible = table.isPossible(cpu)
-      if (table.withdraw(cpu)) {
-        if (wasPossible) withdrawn.push(cpu)
-        continue
-      }
-      for (const given of withdrawn) table.restore(given)
-      throw new ArgumentError(`CPU ${cpu} has a thread: it cannot be given up`, { cpu, limit })
+  structs(): readonly PlacedStruct[] {
+    const { cpus } = this.context.own.map
+    const placed = this.map.structs(cpus)
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      const areas = this.registry.areas(cpu)
+      if (areas === undefined) continue
+      placed.push({ name: `cpu[${cpu}].vpa`, address: areas.vpa, struct: Vpa })
+      placed.push({ name: `cpu[${cpu}].log`, address: areas.log, struct: Log })
     }
-    for (const cpu of above) registry.giveBack(cpu, machine.memblock)
-  }
-
-  #inspector(table: CpuTable): Inspector {
-    const epoch = loadF64(table.memory.f64, Header.offsets.epoch / 8)
-    const inspector = new Inspector(table, new Clock(table.memory), epoch)
-    inspector.locks = this.#locks
-    return inspector
-  }
-
-  #use(): Attached {
-    if (this.#attached) return this.#attached
-    throw new OfflineError('this thread has taken its CPU offline; join the machine again to use it')
+    return placed
   }
 }

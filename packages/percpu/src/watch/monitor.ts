@@ -1,13 +1,16 @@
 /**
- * `machine.monitor()`: asks every CPU for a sign of life at each heartbeat, and tells who does not give one.
+ * `machine.watch.monitor()`: asks every CPU for a sign of life at each heartbeat, and tells which
+ * one does not give it.
  *
  *     heartbeat n      ping: note the time, count `watch.ping`, ring
- *     heartbeat n + 1  `watch.pong` is not that number, and blockedAfter ms have passed: 'blocked', with the label of the work
+ *     heartbeat n + 1  `watch.pong` is not that number, and blockedAfter ms have passed: 'blocked',
+ *                      with the label of the work
  *     later            it is: 'recovered'; or the CPU was reaped: 'died'
  *
- * So a CPU that gets stuck is named within two heartbeats, while it is stuck, if blockedAfter is not longer than the interval. A
- * ping is sent only after the last one was answered. Parked and deaf CPUs need not answer; the monitor's own CPU cannot be
- * stuck while the monitor runs.
+ * So a CPU that gets stuck is named within two heartbeats, while it is stuck, if blockedAfter is
+ * not longer than the interval. A ping is sent only after the last one was answered. Parked and
+ * deaf CPUs need not answer. The monitor's own CPU cannot be stuck while the monitor runs.
+ *
  * Cost: a ring for each CPU and heartbeat, and on each CPU a timer. Nothing once it is stopped.
  */
 import { addAtomic32, loadAtomic32, orAtomic32, storeAtomic32, storeF64 } from '#mem'
@@ -15,24 +18,28 @@ import { ArgumentError } from '../errors.js'
 import { checkOptions, shown } from '../machine/check.js'
 import type { Clock } from '../machine/clock.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
-import { REASON_WATCH, type Ringer } from '../cpus/doorbell.js'
+import { REASON_WATCH, type Ringer } from '../cpus/ringer.js'
+import type { OwnCpu } from '../cpus/own-cpu.js'
 import { Emitter } from '../machine/events.js'
 import type { CpuInspection, Inspector } from './inspect.js'
 import { host, type Timer } from '../machine/platform.js'
 import { CpuWatch, WATCH_TIMES } from './vpa-layout.js'
+import type { WatchMap } from './watch-map.js'
 
 const { words, offsets } = CpuWatch
 
 export interface MonitorOptions {
   /** Milliseconds between heartbeats, 1 to 60 000. Default 500. */
   readonly interval?: number
-  /** How long a CPU may leave a heartbeat unanswered before it is blocked, ms. Default: `interval`. */
+  /**
+   * How long a CPU may leave a heartbeat unanswered before it is blocked, ms. Default: `interval`.
+   */
   readonly blockedAfter?: number
 }
 export interface BlockedEvent {
   readonly cpu: number
   readonly incarnation: number
-  /** How many heartbeats it has not answered; the first one is the one that found it silent. */
+  /** How many heartbeats it has not answered. The first one is the one that found it silent. */
   readonly heartbeats: number
   /** What it is doing: `inspection.work` names the label. */
   readonly inspection: CpuInspection
@@ -63,11 +70,12 @@ interface Watched {
   blocked: boolean
 }
 
-/** Made by `machine.monitor()`. Does not keep the process alive. */
+/** Made by `machine.watch.monitor()`. Does not keep the process alive. */
 export class Monitor extends Emitter<MonitorEvents> {
   readonly interval: number
   readonly blockedAfter: number
   readonly #table: CpuTable
+  readonly #map: WatchMap
   readonly #ringer: Ringer
   readonly #cpu: number
   readonly #clock: Clock
@@ -89,13 +97,14 @@ export class Monitor extends Emitter<MonitorEvents> {
     checkMilliseconds('blockedAfter', blockedAfter, 2 ** 31 - 1)
     this.interval = interval
     this.blockedAfter = blockedAfter
-    this.#table = parts.table
-    this.#ringer = parts.ringer
-    this.#cpu = parts.cpu
+    this.#table = parts.own.table
+    this.#map = parts.map
+    this.#ringer = parts.own.doorbell.ringer
+    this.#cpu = parts.own.cpu
     this.#clock = parts.clock
     this.#inspector = parts.inspector
     this.#onStop = onStop
-    this.#deaths = Array.from({ length: parts.table.map.cpus }, (_, cpu) => this.#load(cpu, words.died))
+    this.#deaths = Array.from({ length: parts.own.map.cpus }, (_, cpu) => this.#load(cpu, words.died))
     this.#beat()
   }
 
@@ -125,7 +134,7 @@ export class Monitor extends Emitter<MonitorEvents> {
       if (died !== this.#deaths[cpu]) this.#tellDeath(cpu, died, undefined)
     }
     for (const cpu of this.#table.online()) this.#look(cpu)
-    // By a listener.
+    // Stopped by a listener.
     if (this.#isStopped) return
     this.#timer = host.setTimeout(() => {
       this.#beat()
@@ -140,8 +149,8 @@ export class Monitor extends Emitter<MonitorEvents> {
       watched = { incarnation, missed: 0, pingedAt: this.#clock.now(), blocked: false }
       this.#watched.set(cpu, watched)
     }
-    // VG(watch.pong) pairs with VH in Heartbeat.#store: what the CPU wrote before it answered may be read. Mutant:
-    // watch/pong-lags.
+    // VG(watch.pong) pairs with VH in Heartbeat.#store: what the CPU wrote before it answered may
+    // be read. Mutant: watch/pong-lags.
     if (loadAtomic32(this.#table.memory.i32, this.#word(cpu, words.pong)) === this.#load(cpu, words.ping)) {
       if (watched.blocked) {
         const blockedFor = this.#clock.now() - watched.pingedAt
@@ -171,7 +180,7 @@ export class Monitor extends Emitter<MonitorEvents> {
 
   #ping(cpu: number): void {
     const { i32, f64 } = this.#table.memory
-    storeF64(f64, this.#table.watch(cpu) / 2 + offsets.pingAt / 8, this.#clock.now())
+    storeF64(f64, this.#map.record(cpu) / 2 + offsets.pingAt / 8, this.#clock.now())
     // atomic: requests; the ring makes the CPU look at them (K in ring).
     storeAtomic32(i32, this.#word(cpu, words.interval), this.interval)
     if ((this.#load(cpu, words.mask) & WATCH_TIMES) === 0)
@@ -188,7 +197,7 @@ export class Monitor extends Emitter<MonitorEvents> {
   }
 
   #word(cpu: number, field: number): number {
-    return this.#table.watch(cpu) + field
+    return this.#map.record(cpu) + field
   }
   #load(cpu: number, field: number): number {
     // atomic: a snapshot.
@@ -197,9 +206,8 @@ export class Monitor extends Emitter<MonitorEvents> {
 }
 
 export interface MonitorParts {
-  readonly table: CpuTable
-  readonly ringer: Ringer
-  readonly cpu: number
+  readonly own: OwnCpu
+  readonly map: WatchMap
   readonly clock: Clock
   readonly inspector: Inspector
 }

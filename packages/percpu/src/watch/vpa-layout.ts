@@ -1,14 +1,18 @@
 /**
  * The words through which a CPU can be looked at from outside, also when it is stuck or dead.
  *
- *     Vpa            640 bytes laid down by PAPR (the kernel's lppaca): big-endian, a line of 128 bytes for each kind of
- *                    writer; allocated and advertised as 1024 bytes, one a CPU, never across a 4096-byte boundary
+ *     Vpa            640 bytes laid down by PAPR (the kernel's lppaca): big-endian, a line of 128
+ *                    bytes for each kind of writer; allocated and advertised as 1024 bytes, one a
+ *                    CPU, never across a 4096-byte boundary
  *     DispatchEntry  one of the 85 entries of a dispatch trace log of 4096 bytes (PAPR's dtl_entry)
- *     CpuWatch       what PAPR keeps inside the hypervisor: registrations, requests of supervisors, the current work
+ *     CpuWatch       what PAPR keeps inside the hypervisor: registrations, requests of supervisors,
+ *                    the current work
  *
- * Rules: `CpuWatch.vpa` and `log` change by one atomic write each, so a thread killed anywhere is registered or not. Words of
- * kind racy are written by their CPU and read by watchers, who tolerate any value; what decides is atomic.
+ * Rules: `CpuWatch.vpa` and `log` change by one atomic write each, so a thread killed anywhere is
+ * registered or not. Words of kind racy are written by their CPU and read by watchers, who tolerate
+ * any value. Decisions are made by atomic words.
  */
+import { PAGE_BYTES } from '../arithmetic.js'
 import { aligned, array, atomic, big, pad, published, racy, struct } from '../layout/index.js'
 import { f64, i32, u16, u32, u64, u8 } from '../layout/index.js'
 
@@ -23,8 +27,8 @@ export const VPA_SIZE = 1024
 export const VPA_MIN_SIZE = 640
 export const VPA_ALIGN = 128
 /** Neither a VPA nor a dispatch log may cross a multiple of this. */
-export const VPA_BOUNDARY = 4096
-export const LOG_SIZE = 4096
+export const VPA_BOUNDARY = PAGE_BYTES
+export const LOG_SIZE = PAGE_BYTES
 
 /** The area that a CPU shares with its supervisors. Fields at PAPR's places. */
 export const Vpa = struct(
@@ -109,7 +113,9 @@ export const DispatchEntry = struct(
 )
 /** Whole entries in a log. */
 export const LOG_ENTRIES = Math.floor(LOG_SIZE / DispatchEntry.size)
-/** The entry counter starts over here: a multiple of {@link LOG_ENTRIES} that a signed word holds. */
+/**
+ * The entry counter starts over here: a multiple of {@link LOG_ENTRIES} that a signed word holds.
+ */
 export const LOG_WRAP = LOG_ENTRIES * 2 ** 24
 
 /** Bits of `dtl_enable_mask`. The first three are PAPR's CEDE, PREEMPT and FAULT. */
@@ -137,10 +143,16 @@ export const BUCKETS = 120
 export const CpuWatch = struct(
   'CpuWatch',
   {
-    /** Where its VPA and its log are, in units; 0 once given back. By boot, and by `limitCpus`. */
+    /**
+     * Where its VPA and its log are, in units; 0 once given back. By boot, and when the CPU is
+     * given up.
+     */
     area: atomic(i32),
     logArea: atomic(i32),
-    /** Registrations: incarnation × 2^32 + address in units, or 0. By the CPU, or its reaper. vpa-registry.ts */
+    /**
+     * Registrations: incarnation × 2^32 + address in units, or 0. By the CPU, or its reaper.
+     * vpa-registry.ts
+     */
     vpa: atomic(u64),
     log: atomic(u64),
     /** The last incarnation that died rather than left. By the reaper. */
@@ -148,7 +160,10 @@ export const CpuWatch = struct(
     /** Changes × 256 + home node. home-node.ts */
     home: atomic(i32),
 
-    /** What supervisors ask for: trace bits, heartbeat interval in ms, number of the last ping. watch.ts, monitor.ts */
+    /**
+     * Requests of supervisors: trace bits, heartbeat interval in ms, number of the last ping.
+     * watch.ts, monitor.ts
+     */
     mask: aligned(atomic(i32), 'cacheline'),
     interval: atomic(i32),
     ping: atomic(i32),
@@ -158,13 +173,21 @@ export const CpuWatch = struct(
 
     /** The last ping answered. */
     pong: aligned(atomic(i32), 'cacheline'),
-    /** Entries logged, modulo {@link LOG_WRAP}: an entry is complete once counted. dispatch-log.ts */
+    /**
+     * Entries logged, modulo {@link LOG_WRAP}: an entry is complete once counted. dispatch-log.ts
+     */
     entries: atomic(i32),
-    /** The label whose work runs at this moment (0: none), how often that changed, and since when (0: not timed). */
+    /**
+     * The label whose work runs at this moment (0: none), how often that changed, and since when
+     * (0: not timed).
+     */
     label: racy(i32),
     runs: racy(u32),
     since: racy(f64),
-    /** The last heartbeat, and the share of the time before it in which the CPU was busy. heartbeat.ts */
+    /**
+     * The last heartbeat, and the share of the time before it in which the CPU was busy.
+     * heartbeat.ts
+     */
     beatAt: racy(f64),
     utilisation: racy(f64),
     /** Pending work that found no slot. */

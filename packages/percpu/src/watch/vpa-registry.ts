@@ -1,14 +1,18 @@
 /**
- * Registration of VPAs and dispatch logs: which area a CPU shares with its supervisors. (After PAPR's H_REGISTER_VPA.)
+ * Registration of VPAs and dispatch logs: which area a CPU shares with its supervisors. (After
+ * PAPR's H_REGISTER_VPA.)
  *
  *     watch.area, logArea    allocated at boot for every possible CPU, near its node; 0 once given back
  *     watch.vpa              0 ──register──▶ incarnation, address ──unregister──▶ 0
  *     watch.log              the same, but only while a VPA is registered
  *
- * A CPU registers its own VPA, then its log, when it comes online, and unregisters in the opposite order when it leaves. One that dies
- * unregisters nothing: the area stays as it was until its reaper is done with it. Each registration is one word with the
- * incarnation in it, so a thread killed at any point has registered or not, and what an earlier stay left behind is replaced.
- * Cost: some µs; a CPU does it once a stay.
+ * A CPU registers its own VPA, then its log, when it comes online, and unregisters in the opposite
+ * order when it leaves. One that dies unregisters nothing: the area stays as it was until its
+ * reaper is done with it. Each registration is one word with the incarnation in it. So a thread
+ * killed at any point has registered or not, and the registration of an earlier incarnation is
+ * replaced.
+ *
+ * Cost: some µs, once an incarnation.
  */
 import {
   compareExchangeAtomicU64,
@@ -28,6 +32,7 @@ import { MAX_INCARNATION } from '../machine/token.js'
 import type { Memblock } from '../bootmem/memblock.js'
 import { CpuWatch, LOG_SIZE, Vpa, VPA_ALIGN, VPA_BOUNDARY, VPA_DESCRIPTOR } from './vpa-layout.js'
 import { VPA_MIN_SIZE, VPA_SIZE } from './vpa-layout.js'
+import type { WatchMap } from './watch-map.js'
 
 /** Byte addresses; `log` is undefined while only the VPA is registered. */
 export interface Registration {
@@ -40,12 +45,14 @@ const { words, offsets } = CpuWatch
 
 export class VpaRegistry {
   readonly #table: CpuTable
+  readonly #map: WatchMap
 
-  constructor(table: CpuTable) {
+  constructor(table: CpuTable, map: WatchMap) {
     this.#table = table
+    this.#map = map
   }
 
-  /** For boot: an area and a log for every possible CPU, each allocated near its CPU, and nobody's own. */
+  /** For boot: an area and a log for every possible CPU, each allocated near its CPU. */
   allocate(memblock: Memblock): void {
     for (let cpu = 0; cpu < this.#table.map.cpus; cpu++) {
       const node = this.#table.node(cpu)
@@ -57,6 +64,8 @@ export class VpaRegistry {
         label: areaLabel(cpu),
       })
       const log = memblock.alloc({ size: LOG_SIZE, align: VPA_BOUNDARY, node, label: logLabel(cpu) })
+      memblock.keep(area)
+      memblock.keep(log)
       this.#store(cpu, words.area, area / UNIT)
       this.#store(cpu, words.logArea, log / UNIT)
       this.#store(cpu, words.home, node)
@@ -71,7 +80,8 @@ export class VpaRegistry {
   }
 
   /**
-   * Gives back the areas of a CPU that is not possible any more. If the caller dies half-way, calling it again finishes the job.
+   * Gives back the areas of a CPU that is not possible any more. If the caller dies half-way,
+   * calling it again finishes the job.
    */
   giveBack(cpu: number, memblock: Memblock): void {
     this.#giveBackOne(cpu, words.area, areaLabel(cpu), memblock)
@@ -81,16 +91,19 @@ export class VpaRegistry {
   #giveBackOne(cpu: number, field: number, label: string, memblock: Memblock): void {
     const address = this.#load(cpu, field) * UNIT
     if (address === 0) return
-    // Another thread that gives it back at this moment may have freed it, and a third one taken its place.
+    // Another thread that gives it back at this moment may have freed it, and a third one taken
+    // that memory.
     memblock.freeLabelled(address, label)
     this.#store(cpu, field, 0)
   }
 
   /**
-   * Registers the VPA at `address` for a stay of a CPU. One that an earlier stay left behind, by a crash, is replaced.
+   * Registers the VPA at `address` for an incarnation of a CPU. A registration that an earlier
+   * incarnation left behind, by a crash, is replaced.
    *
-   * @throws VpaError for a wrong alignment or descriptor, an advertised size below 640 bytes, an area that crosses a 4096-byte
-   *   boundary or the end of the memory, or if this stay has registered one already; ArgumentError for a CPU that is not possible.
+   * @throws VpaError for a wrong alignment or descriptor, an advertised size below 640 bytes, an
+   *   area that crosses a 4096-byte boundary or the end of the memory, or if this incarnation has
+   *   registered one already; ArgumentError for a CPU that is not possible.
    */
   register(cpu: number, address: number, incarnation: number): void {
     checkCpus(cpu, this.#table.map.cpus)
@@ -104,15 +117,16 @@ export class VpaRegistry {
         'registered',
         `its VPA at ${addressOf(found)} is registered: unregister that first`,
       )
-    // What an earlier stay left behind must not become this one's log.
+    // The log of an earlier incarnation must not become this one's.
     this.#set(cpu, offsets.log, 0n)
     this.#set(cpu, offsets.vpa, pack(incarnation, address))
   }
 
   /**
-   * Registers the dispatch log of the stay whose VPA is registered.
+   * Registers the dispatch log of the incarnation whose VPA is registered.
    *
-   * @throws VpaError if no VPA of that stay is registered, the log is misaligned, not advertised as 4096 bytes, or registered already.
+   * @throws VpaError if no VPA of that incarnation is registered, or the log is misaligned, not
+   *   advertised as 4096 bytes, or registered already.
    */
   registerLog(cpu: number, address: number, incarnation: number): void {
     checkCpus(cpu, this.#table.map.cpus)
@@ -145,7 +159,10 @@ export class VpaRegistry {
     this.#set(cpu, offsets.vpa, 0n)
   }
 
-  /** For the reaper, when it is done: of this stay nothing is registered any more. Can be repeated. */
+  /**
+   * For the reaper, when it is done: nothing of this incarnation is registered any more. Can be
+   * repeated.
+   */
   unregisterDead(cpu: number, incarnation: number): void {
     for (const field of [offsets.log, offsets.vpa]) {
       const found = this.#word(cpu, field)
@@ -153,7 +170,10 @@ export class VpaRegistry {
     }
   }
 
-  /** What is registered for the CPU at this moment; after a crash that of the dead stay, until it is reaped. */
+  /**
+   * The registration of the CPU at this moment. After a crash it is that of the dead incarnation,
+   * until that is reaped.
+   */
   find(cpu: number): Registration | undefined {
     const vpa = this.#word(cpu, offsets.vpa)
     if (vpa === 0n) return undefined
@@ -189,16 +209,17 @@ export class VpaRegistry {
 
   #at(cpu: number, offset: number): number {
     checkCpus(cpu, this.#table.map.cpus)
-    return this.#table.watch(cpu) / 2 + offset / 8
+    return this.#map.record(cpu) / 2 + offset / 8
   }
   #word(cpu: number, offset: number): bigint {
-    // VF(watch.vpa) pairs with VE in #set: descriptor, size and what a watcher reads of the area were written before.
-    // Mutant: watch/register-before-descriptor.
+    // VF(watch.vpa) pairs with VE in #set: descriptor, size and what a watcher reads of the area
+    // were written before. Mutant: watch/register-before-descriptor.
     return loadAtomicU64(this.#table.memory.u64, this.#at(cpu, offset))
   }
   #set(cpu: number, offset: number, value: bigint): void {
-    // VE(watch.vpa) pairs with VF in #word: the area is the watchers' to read until it is unregistered, and its memory stays
-    // what it is until its stay was reaped. Mutant: watch/register-before-descriptor.
+    // VE(watch.vpa) pairs with VF in #word: the area is the watchers' to read until it is
+    // unregistered, and its memory stays what it is until its incarnation was reaped. Mutant:
+    // watch/register-before-descriptor.
     storeAtomicU64(this.#table.memory.u64, this.#at(cpu, offset), value)
   }
   #exchange(cpu: number, offset: number, found: bigint): void {
@@ -207,11 +228,11 @@ export class VpaRegistry {
   }
   #load(cpu: number, field: number): number {
     // atomic: written by boot, and once more when the CPU is given up.
-    return loadAtomic32(this.#table.memory.i32, this.#table.watch(cpu) + field)
+    return loadAtomic32(this.#table.memory.i32, this.#map.record(cpu) + field)
   }
   #store(cpu: number, field: number, value: number): void {
     // atomic: as #load.
-    storeAtomic32(this.#table.memory.i32, this.#table.watch(cpu) + field, value)
+    storeAtomic32(this.#table.memory.i32, this.#map.record(cpu) + field, value)
   }
 }
 
@@ -221,7 +242,9 @@ function checkStay(incarnation: number): void {
     incarnation,
   })
 }
-/** Address and incarnation, 32 bits each: an incarnation has 21, an address in units of 64 bytes 27. */
+/**
+ * Address and incarnation, 32 bits each: an incarnation has 21, an address in units of 64 bytes 27.
+ */
 function pack(incarnation: number, address: number): bigint {
   return (BigInt(incarnation) << 32n) | BigInt(address / UNIT)
 }

@@ -1,15 +1,17 @@
 /**
  * The calling CPU's own VPA: what it tells its watchers of itself while it works.
  *
- *     run('render', fn)   the label, how often there was one, and the label before: three plain stores, always, so that it is there
- *                         for who looks at a thread that is stuck already
+ *     run('render', fn)   the label, how often there was one, and the label before: three plain stores,
+ *                         always, so that a watcher finds it that comes when the thread is stuck already
  *                         since when: while a monitor watches; an entry in the dispatch log: while traced
  *     parking, deafness   yield_count is odd meanwhile; entries while traced
  *     doorbells, locks    entries while traced
  *
- * Whether anything beyond the label is wanted is one plain load of `dtl_enable_mask`, which supervisors set; it may lag until the CPU
- * answers its doorbell. Everything written here is this CPU's alone to write. A CPU killed at any point leaves the label
- * of what it was doing, which is the purpose.
+ * Whether anything beyond the label is wanted is one plain load of `dtl_enable_mask`, which
+ * supervisors set. It may lag until the CPU answers its doorbell. Everything written here is this
+ * CPU's alone to write. A CPU killed at any point leaves the label of its work, which is the
+ * purpose.
+ *
  * Cost: see "vpa" in docs/benchmarks.md; a timed label is two clock readings and little else.
  */
 import type { Memory } from '#mem'
@@ -230,8 +232,8 @@ export class OwnVpa implements WaitWatcher {
   }
 
   /**
-   * For the lock layer, when it is about to wait: what to give to {@link lockWaited} afterwards. Cost: a plain load while locks
-   * are not traced.
+   * For the lock layer, when it is about to wait: a number to give to {@link lockWaited}
+   * afterwards. Cost: a plain load while locks are not traced.
    */
   lockWaits(): number {
     return (loadU8(this.#memory.bytes, this.#mask) & TRACE_LOCKS) === 0 ? 0 : this.clock.now()

@@ -5,8 +5,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, interrupt, killAt, mem, percpu } from '../support/hooked-percpu.js'
 import { verify, type Verdict } from './support/verify.js'
+import { insideOf } from '../support/inside.js'
+import type { Memory } from 'percpu/mem'
 
 const { boot, join } = percpu
 const shape = { size: 256, align: 64, hash: 1 }
@@ -15,14 +17,18 @@ const fresh = (debugHeap = false): Machine => boot({ memory: '512 KiB', cpus: 4,
 const { HeapMap, USED } = await import('../../dist/alloc/page-map.js')
 const { AllocLabels } = await import('../../dist/alloc/debug-labels.js')
 const { ZoneWords } = await import('../../dist/alloc/layouts.js')
-const { readMap } = await import('../../dist/machine/memory-map.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 /** Every access at the beginning, and some of the later ones of long operations. */
 const sampled = (at: number): number => (at < 200 ? at : 200 + (at - 200) * 17)
+const heapMapOf = (memory: Memory) => {
+  const { objects, map } = insideOf(memory)
+  return HeapMap.open(memory, objects, map)
+}
+
 function holdsLock(machine: Machine, cpu: number): boolean {
-  const map = SyncMap.open(machine.memory, machine.objects)
+  const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
   return [0, 1, 2, 3].some((level) => mem.loadU32(machine.memory.u32, map.level(cpu, level)) !== 0)
 }
 function joinAs(machine: Machine, thread: number): Machine {
@@ -65,78 +71,78 @@ interface Given {
 }
 /** Operations of CPU 1, after `prepare` on CPU 0. */
 const operations: Readonly<Record<string, (cpu: Machine, given: Given) => unknown>> = {
-  'allocating and freeing': (cpu) => times(3, () => cpu.free(cpu.alloc(64))),
-  'a named cache': (cpu) => cpu.cache('new', shape).allocate(),
+  'allocating and freeing': (cpu) => times(3, () => cpu.heap.free(cpu.heap.alloc(64))),
+  'a named cache': (cpu) => cpu.heap.cache('new', shape).allocate(),
   'taking more objects than a magazine holds': (cpu) => {
-    const cache = cpu.cache('known', shape)
+    const cache = cpu.heap.cache('known', shape)
     times(20, () => cache.allocate())
   },
   'freeing more objects than a magazine holds': (cpu, { objects }) => {
     for (const address of objects) {
-      cpu.disown(address)
-      cpu.free(address)
+      cpu.heap.adopt(address)
+      cpu.heap.free(address)
     }
   },
   'freeing everything and shrinking': (cpu, { objects, pages }) => {
     for (const address of objects) {
-      cpu.disown(address)
-      cpu.free(address)
+      cpu.heap.adopt(address)
+      cpu.heap.free(address)
     }
     for (const address of pages) {
-      cpu.pages.disown(address)
-      cpu.pages.free(address, 0)
+      cpu.heap.pages.disown(address)
+      cpu.heap.pages.free(address, 0)
     }
-    cpu.shrinkHeap()
+    cpu.heap.trim()
   },
   'taking the first object of a slab of several pages': (cpu) => {
     // More than the slab that there is has.
-    times(6, () => cpu.cache('wide', wide).allocate())
+    times(6, () => cpu.heap.cache('wide', wide).allocate())
   },
   'giving the last object of a slab of several pages back': (cpu, { wide: address }) => {
-    cpu.disown(address)
-    cpu.free(address)
-    cpu.cache('wide', wide).shrink()
+    cpu.heap.adopt(address)
+    cpu.heap.free(address)
+    cpu.heap.cache('wide', wide).shrink()
   },
   'keeping and disowning': (cpu) => {
-    const [a, b] = [cpu.alloc(100), cpu.alloc(100)]
-    cpu.keep(a)
-    cpu.keep(b)
+    const [a, b] = [cpu.heap.alloc(100), cpu.heap.alloc(100)]
+    cpu.heap.persist(a)
+    cpu.heap.persist(b)
     for (const address of [a, b]) {
-      cpu.disown(address)
-      cpu.free(address)
+      cpu.heap.adopt(address)
+      cpu.heap.free(address)
     }
   },
   'pages of all orders': (cpu) => {
-    const taken = times(5, (order) => cpu.pages.allocate(order))
-    taken.forEach((address, order) => cpu.pages.free(address ?? 0, order))
+    const taken = times(5, (order) => cpu.heap.pages.allocate(order))
+    taken.forEach((address, order) => cpu.heap.pages.free(address ?? 0, order))
   },
   'more pages than a stack holds': (cpu) => {
-    for (const address of times(6, () => cpu.pages.allocate(0, { zero: true }) ?? 0))
-      cpu.pages.free(address, 0)
+    for (const address of times(6, () => cpu.heap.pages.allocate(0, { zero: true }) ?? 0))
+      cpu.heap.pages.free(address, 0)
   },
-  'a large block': (cpu) => cpu.free(cpu.alloc(9000, { zero: true })),
+  'a large block': (cpu) => cpu.heap.free(cpu.heap.alloc(9000, { zero: true })),
   'running out of memory': (cpu) => {
-    for (;;) if (cpu.pages.allocate(3) === undefined) break
-    codeOf(() => times(2000, () => cpu.cache('known', shape).allocate()))
+    for (;;) if (cpu.heap.pages.allocate(3) === undefined) break
+    codeOf(() => times(2000, () => cpu.heap.cache('known', shape).allocate()))
   },
   misuse: (cpu, { objects }) => {
     const [first = 0] = objects
-    codeOf(() => cpu.free(first + 8))
-    const own = cpu.alloc(16)
-    cpu.free(own)
-    codeOf(() => cpu.free(own))
-    codeOf(() => cpu.keep(own))
+    codeOf(() => cpu.heap.free(first + 8))
+    const own = cpu.heap.alloc(16)
+    cpu.heap.free(own)
+    codeOf(() => cpu.heap.free(own))
+    codeOf(() => cpu.heap.persist(own))
   },
 }
 const inDebugMode = ['allocating and freeing', 'freeing more objects than a magazine holds', 'misuse']
 function prepare(machine: Machine): Given {
-  const cache = machine.cache('known', shape)
+  const cache = machine.heap.cache('known', shape)
   const objects = times(14, () => cache.allocate({ keep: true }))
-  const pages = times(5, () => machine.pages.allocate(0) ?? 0)
-  for (const address of pages) machine.pages.keep(address)
-  const address = machine.cache('wide', wide).allocate({ keep: true })
+  const pages = times(5, () => machine.heap.pages.allocate(0) ?? 0)
+  for (const address of pages) machine.heap.pages.keep(address)
+  const address = machine.heap.cache('wide', wide).allocate({ keep: true })
   // Whoever frees this one empties its slab.
-  machine.cache('wide', wide).shrink()
+  machine.heap.cache('wide', wide).shrink()
   return { objects, pages, wide: address }
 }
 
@@ -153,7 +159,7 @@ describe('a thread killed before any access', () => {
           const before = new Set(allocatedIn(whole(machine, 'before')))
           const killed = killAt(() => run(cpu, given), at, cpu)
           const when = `access ${at}`
-          assert.equal(machine.declareDead(1), true)
+          assert.equal(machine.cpus.declareDead(1), true)
           const verdict = whole(machine, when)
           // Whatever is allocated now was before: nothing is left of the dead, and nothing else is gone but what it freed.
           // (What it kept, it kept.)
@@ -162,7 +168,7 @@ describe('a thread killed before any access', () => {
             assert.ok(before.has(what) || isKept(what), `${when}: ${what} is left`)
           // The next thread of this number goes on with what it finds.
           const next = joinAs(machine, 102)
-          times(3, () => next.free(next.alloc(64)))
+          times(3, () => next.heap.free(next.heap.alloc(64)))
           whole(machine, `${when}, with a new thread`)
           return killed
         })
@@ -175,20 +181,20 @@ describe('a thread killed before any access', () => {
     let linked = 0
     const points = forEachAccess((at) => {
       const machine = fresh()
-      const root = machine.memblock.alloc({ size: 64 }) / 4
+      const root = machine.heap.memblock.alloc({ size: 64 }) / 4
       const cpu = joinAs(machine, 101)
-      const mutex = cpu.mutex('list')
+      const mutex = cpu.locks.mutex('list')
       const killed = killAt(
         () =>
           mutex.run((section) => {
-            const address = cpu.alloc(48)
+            const address = cpu.heap.alloc(48)
             section.write32(root, address / 8)
-            cpu.keep(address, section)
+            cpu.heap.persist(address, section)
           }),
         at,
         cpu,
       )
-      machine.declareDead(1)
+      machine.cpus.declareDead(1)
       const { objects } = whole(machine, `access ${at}`)
       const reference = percpu.toAddress(load(machine, root))
       assert.deepEqual([...objects.keys()], reference === 0 ? [] : [reference], `access ${at}`)
@@ -201,22 +207,22 @@ describe('a thread killed before any access', () => {
   it('of unlinking and freeing an object leaves it linked and kept, or free', () => {
     forEachAccess((at) => {
       const machine = fresh()
-      const root = machine.memblock.alloc({ size: 64 }) / 4
-      const address = machine.alloc(48, { keep: true })
+      const root = machine.heap.memblock.alloc({ size: 64 }) / 4
+      const address = machine.heap.alloc(48, { keep: true })
       const cpu = joinAs(machine, 101)
-      machine.mutex('list').run((section) => section.write32(root, address / 8))
+      machine.locks.mutex('list').run((section) => section.write32(root, address / 8))
       const killed = killAt(
         () => {
-          cpu.mutex('list').run((section) => {
+          cpu.locks.mutex('list').run((section) => {
             section.write32(root, 0)
-            cpu.disown(address, section)
+            cpu.heap.adopt(address, section)
           })
-          cpu.free(address)
+          cpu.heap.free(address)
         },
         at,
         cpu,
       )
-      machine.declareDead(1)
+      machine.cpus.declareDead(1)
       const { objects } = whole(machine, `access ${at}`)
       assert.deepEqual([...objects.keys()], load(machine, root) === 0 ? [] : [address], `access ${at}`)
       return killed
@@ -235,16 +241,16 @@ describe('a reaper killed before any access', () => {
       const given = prepare(machine)
       const before = allocatedIn(whole(machine, 'before'))
       const [victim, reaper] = [joinAs(machine, 101), joinAs(machine, 102)]
-      times(9, () => victim.alloc(64))
-      times(9, () => victim.cache('known', shape).allocate())
-      victim.pages.allocate(2)
-      victim.pages.allocate(0)
+      times(9, () => victim.heap.alloc(64))
+      times(9, () => victim.heap.cache('known', shape).allocate())
+      victim.heap.pages.allocate(2)
+      victim.heap.pages.allocate(0)
       // Its thread just stops in the middle of refilling.
-      killAt(() => times(9, () => victim.alloc(64)), 30, victim)
-      const killed = killAt(() => reaper.declareDead(1), at, reaper)
+      killAt(() => times(9, () => victim.heap.alloc(64)), 30, victim)
+      const killed = killAt(() => reaper.cpus.declareDead(1), at, reaper)
       if (killed) {
-        machine.declareDead(2)
-        if (machine.present.includes(1)) machine.declareDead(1)
+        machine.cpus.declareDead(2)
+        if (machine.cpus.present.includes(1)) machine.cpus.declareDead(1)
       }
       assert.deepEqual(allocatedIn(whole(machine, `access ${at}`)), before)
       assert.equal(given.objects.length, 14)
@@ -259,12 +265,12 @@ describe('a reaper killed before any access', () => {
     const before = allocatedIn(whole(machine, 'before'))
     const points = forEachAccess((at) => {
       const [first, second] = [joinAs(machine, 101), joinAs(machine, 102)]
-      times(9, () => first.alloc(64))
-      first.pages.allocate(1)
-      const killed = killAt(() => times(5, () => second.alloc(64)), at, second)
-      machine.declareDead(first.cpu)
-      machine.declareDead(second.cpu)
-      machine.shrinkHeap()
+      times(9, () => first.heap.alloc(64))
+      first.heap.pages.allocate(1)
+      const killed = killAt(() => times(5, () => second.heap.alloc(64)), at, second)
+      machine.cpus.declareDead(first.cpu)
+      machine.cpus.declareDead(second.cpu)
+      machine.heap.trim()
       assert.deepEqual(allocatedIn(whole(machine, `access ${at}`)), before)
       return killed
     })
@@ -277,21 +283,21 @@ describe('what a reaper could not free', () => {
     const points = forEachAccess((at) => {
       const machine = fresh()
       const [victim, other] = [joinAs(machine, 101), joinAs(machine, 102)]
-      victim.pages.allocate(1)
-      other.pages.free(other.pages.allocate(1) ?? 0, 1)
+      victim.heap.pages.allocate(1)
+      other.heap.pages.free(other.heap.pages.allocate(1) ?? 0, 1)
       // CPU 0 has the zone locked.
-      const map = SyncMap.open(machine.memory, machine.objects)
+      const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
       const holder = new Level(machine.memory, map.level(0, 3), tokenOf(0, 1))
-      const heap = HeapMap.open(machine.memory, machine.objects, readMap(machine.memory))
+      const heap = heapMapOf(machine.memory)
       holder.lock(heap.zone(0) + ZoneWords.words.lock)
       let isHeld = true
       const take = (): void => {
         if (isHeld) holder.unlock()
         isHeld = false
-        other.pages.free(other.pages.allocate(1) ?? 0, 1)
+        other.heap.pages.free(other.heap.pages.allocate(1) ?? 0, 1)
       }
       const done = interrupt(
-        () => machine.declareDead(1),
+        () => machine.cpus.declareDead(1),
         at,
         () => {
           if (!holdsLock(machine, 1)) take()
@@ -311,10 +317,10 @@ describe('another CPU', () => {
       const machine = fresh()
       const [a, b] = [joinAs(machine, 101), joinAs(machine, 102)]
       return interrupt(
-        () => a.cache('new', shape),
+        () => a.heap.cache('new', shape),
         at,
         () => {
-          const names = b.heapReport().caches.map(({ name, size }) => [name, size])
+          const names = b.heap.report().caches.map(({ name, size }) => [name, size])
           if (names.length > 0) assert.deepEqual(names, [['new', shape.size]], `access ${at}`)
         },
       )
@@ -326,10 +332,10 @@ describe('another CPU', () => {
     const points = forEachAccess((at) => {
       const machine = fresh(true)
       const a = joinAs(machine, 101)
-      const { memory, objects } = machine
-      const agent = { memory, map: HeapMap.open(memory, objects, readMap(memory)) }
+      const { memory } = machine
+      const agent = { memory, map: heapMapOf(memory) }
       return interrupt(
-        () => a.alloc(8, { label: 'first' }),
+        () => a.heap.alloc(8, { label: 'first' }),
         at,
         () => {
           const text = new AllocLabels(agent as never).text(1)
@@ -357,12 +363,12 @@ describe('two CPUs', () => {
             // Where `a` holds a lock, `b` would wait.
             if (holdsLock(machine, a.cpu)) return
             intrusions++
-            codeOf(() => b.free(b.alloc(64)))
-            codeOf(() => b.cache('known', shape).allocate())
-            b.pages.allocate(0)
-            b.pages.allocate(1)
+            codeOf(() => b.heap.free(b.heap.alloc(64)))
+            codeOf(() => b.heap.cache('known', shape).allocate())
+            b.heap.pages.allocate(0)
+            b.heap.pages.allocate(1)
             const [, second = 0] = given.objects
-            if (name === 'allocating and freeing') b.free(second)
+            if (name === 'allocating and freeing') b.heap.free(second)
           },
         )
         whole(machine, `access ${at}`)

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, interrupt, killAt, mem, percpu } from '../support/hooked-percpu.js'
 import { verify } from './support/verify.js'
+import { insideOf } from '../support/inside.js'
 
 const { boot, join } = percpu
 const { CacheWords } = await import('../../dist/alloc/layouts.js')
@@ -20,7 +21,7 @@ function whole(machine: Machine, when: string): void {
   assert.deepEqual(verify(machine).faults, [], when)
 }
 function holdsLock(machine: Machine, cpu: number): boolean {
-  const map = SyncMap.open(machine.memory, machine.objects)
+  const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
   return [0, 1, 2, 3].some((level) => mem.loadU32(machine.memory.u32, map.level(cpu, level)) !== 0)
 }
 const shape = { size: 512, align: 8, hash: 0 }
@@ -30,16 +31,16 @@ describe('in debug mode', () => {
     let left = 0
     const points = forEachAccess((at) => {
       const [machine, cpu] = fresh()
-      const address = machine.alloc(40, { keep: true, label: 'kept' })
-      const killed = killAt(() => cpu.free(address), at, cpu)
-      machine.declareDead(1)
-      for (const found of machine.leaks()) {
+      const address = machine.heap.alloc(40, { keep: true, label: 'kept' })
+      const killed = killAt(() => cpu.heap.free(address), at, cpu)
+      machine.cpus.declareDead(1)
+      for (const found of machine.heap.allocations()) {
         left++
         assert.equal(found.address, address)
-        machine.free(address)
+        machine.heap.free(address)
       }
       whole(machine, `access ${at}`)
-      for (let i = 0; i < 10; i++) machine.alloc(40)
+      for (let i = 0; i < 10; i++) machine.heap.alloc(40)
       return killed
     })
     assert.ok(points > 20 && left > 0 && left < points)
@@ -47,11 +48,11 @@ describe('in debug mode', () => {
 
   it('an object is as before when a lock that freeing it needs is never released', () => {
     const [machine, cpu] = fresh()
-    const cache = cpu.cache('c', shape)
+    const cache = cpu.heap.cache('c', shape)
     const all = Array.from({ length: 20 }, () => cache.allocate())
     const holder = new Level(
       machine.memory,
-      SyncMap.open(machine.memory, machine.objects).level(0, 3),
+      SyncMap.open(machine.memory, insideOf(machine.memory).objects).level(0, 3),
       tokenOf(0, 1),
     )
     holder.lock((cache as unknown as { readonly word: number }).word + CacheWords.words.lock)
@@ -67,26 +68,26 @@ describe('in debug mode', () => {
     )
     holder.unlock()
     assert.equal(mem.load32(machine.memory.i32, (all[0] ?? 0) / 4), 7)
-    assert.equal(machine.leaks().length, all.length)
+    assert.equal(machine.heap.allocations().length, all.length)
     for (const address of all) cache.free(address)
     whole(machine, 'afterwards')
   })
 
   const changes: Readonly<Record<string, (cpu: Machine, own: readonly number[]) => unknown>> = {
-    'frees an object': (cpu, own) => cpu.free(own[0] ?? 0),
+    'frees an object': (cpu, own) => cpu.heap.free(own[0] ?? 0),
     'takes one of another length': (cpu, own) => {
-      cpu.free(own[0] ?? 0)
-      cpu.alloc(33)
+      cpu.heap.free(own[0] ?? 0)
+      cpu.heap.alloc(33)
     },
     'gives a slab back': (cpu, own) => {
-      for (const address of own) cpu.free(address)
-      cpu.shrinkHeap()
+      for (const address of own) cpu.heap.free(address)
+      cpu.heap.trim()
     },
     'gives a slab back that becomes something else': (cpu, own) => {
-      for (const address of own) cpu.free(address)
-      cpu.shrinkHeap()
+      for (const address of own) cpu.heap.free(address)
+      cpu.heap.trim()
       for (let i = 0; i < 40; i++) {
-        const page = cpu.pages.allocate(0)
+        const page = cpu.heap.pages.allocate(0)
         if (page !== undefined) mem.fillBytes(cpu.memory, page, 4096, 0x41)
       }
     },
@@ -96,29 +97,29 @@ describe('in debug mode', () => {
       const points = forEachAccess((point) => {
         const at = point < 200 ? point : 200 + (point - 200) * 13
         const [machine, cpu] = fresh()
-        const own = Array.from({ length: 8 }, () => cpu.alloc(40))
+        const own = Array.from({ length: 8 }, () => cpu.heap.alloc(40))
         return interrupt(
           () => change(cpu, own),
           at,
-          () => machine.leaks(),
+          () => machine.heap.allocations(),
         )
       })
       assert.ok(points > 20)
     })
 
     for (const debug of [true, false]) {
-      it(`leaks() ${debug ? 'raises no false alarm' : 'without debug mode lists nothing else'} when another CPU ${name} meanwhile`, () => {
+      it(`allocations() ${debug ? 'raises no false alarm' : 'without debug mode lists nothing else'} when another CPU ${name} meanwhile`, () => {
         const points = forEachAccess((point) => {
           const at = point < 100 ? point : 100 + (point - 100) * 5
           const [machine, cpu] = fresh(debug)
           // In the middle of the slab's tags, and of the objects.
-          const own = Array.from({ length: 8 }, () => cpu.alloc(40))
-          const result: ReturnType<Machine['leaks']> = []
+          const own = Array.from({ length: 8 }, () => cpu.heap.alloc(40))
+          const result: ReturnType<Machine['heap']['allocations']> = []
           let most = 0
           const done = interrupt(
             () => {
-              result.push(...machine.leaks())
-              for (const { allocated } of machine.heapReport().caches) most = Math.max(most, allocated)
+              result.push(...machine.heap.allocations())
+              for (const { allocated } of machine.heap.report().caches) most = Math.max(most, allocated)
             },
             at,
             () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, PAGE_BYTES, struct, toAddress, toReference, u32, u64, type Machine } from 'percpu'
 import { load32, loadU8, store32, storeU8 } from 'percpu/mem'
-import { joinAs, throwsCode } from '../machine/support/threads.js'
+import { joinAs, throwsCode } from '../support/threads.js'
 import { verify } from './support/verify.js'
 
 const Route = struct('Route', { key: u32, port: u32, hits: u64 })
@@ -29,7 +29,7 @@ describe('references', () => {
 describe('pages', () => {
   it('are aligned to the size of their block, up to the end of 8 GiB', () => {
     const machine = boot({ memory: '8 GiB', cpus: 2 })
-    const { pages } = machine
+    const { pages } = machine.heap
     let highest = 0
     for (let order = 0; order <= 10; order++) {
       const address = pages.allocate(order) ?? 0
@@ -49,7 +49,7 @@ describe('pages', () => {
   it('of a large machine are not touched before they are used', () => {
     const before = process.memoryUsage().rss
     const machine = boot({ memory: '8 GiB' })
-    for (let i = 0; i < 500; i++) machine.pages.allocate(10, { zero: true })
+    for (let i = 0; i < 500; i++) machine.heap.pages.allocate(10, { zero: true })
     assert.ok(process.memoryUsage().rss - before < 64 * 2 ** 20)
   })
 
@@ -57,12 +57,12 @@ describe('pages', () => {
     const machine = boot({ memory: '1 MiB' })
     for (const order of [0, 2]) {
       for (let turn = 0; turn < 40; turn++) {
-        const address = machine.pages.allocate(order, { zero: true }) ?? 0
+        const address = machine.heap.pages.allocate(order, { zero: true }) ?? 0
         for (let word = 0; word < (PAGE_BYTES << order) / 4; word += 64) {
           assert.equal(load32(machine.memory.i32, address / 4 + word), 0)
           store32(machine.memory.i32, address / 4 + word, -1)
         }
-        machine.pages.free(address, order)
+        machine.heap.pages.free(address, order)
       }
     }
   })
@@ -70,9 +70,9 @@ describe('pages', () => {
   it('come from the wanted node, and from the others when it has none', () => {
     const machine = boot({ memory: '8 MiB', nodes: 2, cpus: 4 })
     const nodeOf = (address: number): number => (address < 4 * 2 ** 20 ? 0 : 1)
-    assert.equal(nodeOf(machine.pages.allocate(0) ?? 0), 0)
-    assert.equal(nodeOf(machine.pages.allocate(0, { node: 1 }) ?? 0), 1)
-    const all = times(300, () => machine.pages.allocate(3, { node: 1 })).filter((at) => at !== undefined)
+    assert.equal(nodeOf(machine.heap.pages.allocate(0) ?? 0), 0)
+    assert.equal(nodeOf(machine.heap.pages.allocate(0, { node: 1 }) ?? 0), 1)
+    const all = times(300, () => machine.heap.pages.allocate(3, { node: 1 })).filter((at) => at !== undefined)
     assert.deepEqual([...new Set(all.map(nodeOf))], [1, 0])
     const firstOther = all.findIndex((at) => nodeOf(at) === 0)
     assert.ok(all.slice(firstOther).every((at) => nodeOf(at) === 0))
@@ -81,17 +81,17 @@ describe('pages', () => {
 
   it('leave boot memory to others until they are needed', () => {
     const machine = boot({ memory: '4 MiB' })
-    const free = machine.memblock.report().free
-    const large = machine.memblock.alloc({ size: free - 2 ** 20 })
-    machine.memblock.free(large)
-    for (;;) if (machine.pages.allocate(0) === undefined) break
-    assert.ok(machine.memblock.report().largestFree < PAGE_BYTES * 2)
+    const free = machine.heap.memblock.report().free
+    const large = machine.heap.memblock.alloc({ size: free - 2 ** 20 })
+    machine.heap.memblock.free(large)
+    for (;;) if (machine.heap.pages.allocate(0) === undefined) break
+    assert.ok(machine.heap.memblock.report().largestFree < PAGE_BYTES * 2)
     whole(machine)
   })
 
   it('that are given back wrongly are refused, and nothing changes', () => {
     const machine = boot({ memory: '2 MiB' })
-    const { pages } = machine
+    const { pages } = machine.heap
     const block = pages.allocate(2) ?? 0
     const page = pages.allocate(0) ?? 0
     pages.keep(block)
@@ -113,9 +113,9 @@ describe('pages', () => {
     pages.free(block, 2)
     refuse(() => pages.free(block, 2), 'PERCPU_DOUBLE_FREE')
     refuse(() => pages.keep(block), 'PERCPU_FOREIGN_ADDRESS')
-    const slab = Math.floor(machine.alloc(64) / PAGE_BYTES) * PAGE_BYTES
+    const slab = Math.floor(machine.heap.alloc(64) / PAGE_BYTES) * PAGE_BYTES
     refuse(() => pages.free(slab, 0), 'PERCPU_FOREIGN_ADDRESS')
-    refuse(() => pages.free(machine.alloc(PAGE_BYTES), 1), 'PERCPU_FOREIGN_ADDRESS')
+    refuse(() => pages.free(machine.heap.alloc(PAGE_BYTES), 1), 'PERCPU_FOREIGN_ADDRESS')
   })
 })
 
@@ -125,20 +125,20 @@ describe('alloc', () => {
     let end = 0
     for (let bytes = 1; bytes <= 2200; bytes += 7) {
       for (const align of [8, 16, 32, 64, 512, 8192]) {
-        const address = machine.alloc(bytes, { align })
+        const address = machine.heap.alloc(bytes, { align })
         assert.equal(address % align, 0, `${bytes} bytes aligned to ${align}`)
         end = Math.max(end, address)
       }
-      assert.equal(machine.alloc(bytes) % 8, 0)
+      assert.equal(machine.heap.alloc(bytes) % 8, 0)
     }
-    const large = machine.alloc(3_000_000)
+    const large = machine.heap.alloc(3_000_000)
     assert.equal(large % (4 * 2 ** 20), 0)
-    machine.free(large)
-    throwsCode(() => machine.free(large), 'PERCPU_DOUBLE_FREE')
-    throwsCode(() => machine.alloc(2 ** 22 + 1), 'PERCPU_OUT_OF_MEMORY', /memblock/)
+    machine.heap.free(large)
+    throwsCode(() => machine.heap.free(large), 'PERCPU_DOUBLE_FREE')
+    throwsCode(() => machine.heap.alloc(2 ** 22 + 1), 'PERCPU_OUT_OF_MEMORY', /memblock/)
     for (const bytes of [0, -1, NaN, Infinity, 1.5, '8' as unknown as number])
-      throwsCode(() => machine.alloc(bytes, {}), 'PERCPU_ARGUMENT')
-    throwsCode(() => machine.alloc(8, { align: 24 }), 'PERCPU_ARGUMENT')
+      throwsCode(() => machine.heap.alloc(bytes, {}), 'PERCPU_ARGUMENT')
+    throwsCode(() => machine.heap.alloc(8, { align: 24 }), 'PERCPU_ARGUMENT')
     whole(machine)
   })
 
@@ -146,10 +146,10 @@ describe('alloc', () => {
     const machine = boot()
     for (const bytes of [24, 64, 5000]) {
       for (let i = 0; i < 100; i++) {
-        const address = machine.alloc(bytes, { zero: true })
+        const address = machine.heap.alloc(bytes, { zero: true })
         for (let at = 0; at < bytes; at++) assert.equal(loadU8(machine.memory.bytes, address + at), 0)
         for (let at = 0; at < bytes; at++) storeU8(machine.memory.bytes, address + at, 0xff)
-        machine.free(address)
+        machine.heap.free(address)
       }
     }
   })
@@ -159,22 +159,22 @@ describe('alloc', () => {
     const all: number[] = []
     throwsCode(
       () => {
-        for (;;) all.push(machine.alloc(128))
+        for (;;) all.push(machine.heap.alloc(128))
       },
       'PERCPU_OUT_OF_MEMORY',
       /size-128/,
     )
     assert.ok(all.length > 1500, `${all.length}`)
     whole(machine)
-    for (const address of all.splice(0, 900)) machine.free(address)
-    machine.shrinkHeap()
-    all.push(...times(500, () => machine.alloc(128)))
-    for (const address of all) machine.free(address)
+    for (const address of all.splice(0, 900)) machine.heap.free(address)
+    machine.heap.trim()
+    all.push(...times(500, () => machine.heap.alloc(128)))
+    for (const address of all) machine.heap.free(address)
     whole(machine)
-    machine.shrinkHeap()
-    assert.deepEqual(machine.leaks(), [])
+    machine.heap.trim()
+    assert.deepEqual(machine.heap.allocations(), [])
     assert.deepEqual(
-      machine.heapReport().caches.map(({ bytes }) => bytes),
+      machine.heap.report().caches.map(({ bytes }) => bytes),
       [0],
     )
   })
@@ -182,34 +182,34 @@ describe('alloc', () => {
   it('refuses wrong frees, and nothing changes', () => {
     const machine = boot({ memory: '2 MiB' })
     const other = joinAs(machine, 77)
-    const address = machine.alloc(64)
+    const address = machine.heap.alloc(64)
     const refuse = (run: () => void, code: string): void => {
       throwsCode(run, code)
       whole(machine)
     }
     for (const wrong of [0, 8, 4096, address + 8, address + 1, address - 64 * 200, -8, 2 ** 40, NaN, 0.5])
-      refuse(() => machine.free(wrong), 'PERCPU_FOREIGN_ADDRESS')
-    refuse(() => machine.cache('other', Route).free(address), 'PERCPU_FOREIGN_ADDRESS')
-    refuse(() => other.keep(address), 'PERCPU_FOREIGN_ADDRESS')
-    refuse(() => other.disown(address), 'PERCPU_FOREIGN_ADDRESS')
-    machine.keep(address)
-    other.free(address)
-    refuse(() => machine.free(address), 'PERCPU_DOUBLE_FREE')
-    refuse(() => other.free(address), 'PERCPU_DOUBLE_FREE')
-    refuse(() => machine.keep(address), 'PERCPU_DOUBLE_FREE')
+      refuse(() => machine.heap.free(wrong), 'PERCPU_FOREIGN_ADDRESS')
+    refuse(() => machine.heap.cache('other', Route).free(address), 'PERCPU_FOREIGN_ADDRESS')
+    refuse(() => other.heap.persist(address), 'PERCPU_FOREIGN_ADDRESS')
+    refuse(() => other.heap.adopt(address), 'PERCPU_FOREIGN_ADDRESS')
+    machine.heap.persist(address)
+    other.heap.free(address)
+    refuse(() => machine.heap.free(address), 'PERCPU_DOUBLE_FREE')
+    refuse(() => other.heap.free(address), 'PERCPU_DOUBLE_FREE')
+    refuse(() => machine.heap.persist(address), 'PERCPU_DOUBLE_FREE')
   })
 
   it('inside a section that is taken back stays, and can be freed', () => {
     const machine = boot()
     const taken: number[] = []
     assert.throws(() =>
-      machine.mutex('m').run(() => {
-        taken.push(...times(200, () => machine.alloc(64)))
+      machine.locks.mutex('m').run(() => {
+        taken.push(...times(200, () => machine.heap.alloc(64)))
         throw new Error('no')
       }),
     )
     whole(machine)
-    for (const address of taken) machine.free(address)
+    for (const address of taken) machine.heap.free(address)
     whole(machine)
   })
 })
@@ -218,24 +218,24 @@ describe('a cache', () => {
   it('has objects of its struct, for all threads', () => {
     const machine = boot({ cpus: 3 })
     const other = joinAs(machine, 77)
-    const routes = machine.cache('route', Route)
+    const routes = machine.heap.cache('route', Route)
     const address = routes.allocate({ zero: true })
     assert.equal(address % Route.align, 0)
     Route.at(machine.memory, address).port = 80
     routes.keep(address)
-    assert.equal(other.cache('route', Route).name, 'route')
-    other.cache('route', Route).free(address)
+    assert.equal(other.heap.cache('route', Route).name, 'route')
+    other.heap.cache('route', Route).free(address)
     throwsCode(() => routes.free(address), 'PERCPU_DOUBLE_FREE')
-    throwsCode(() => other.cache('route', struct('Other', { a: u32 })), 'PERCPU_CACHE_MISMATCH')
-    throwsCode(() => machine.cache('size-8', Route), 'PERCPU_ARGUMENT')
-    throwsCode(() => machine.cache('', Route), 'PERCPU_ARGUMENT')
-    throwsCode(() => machine.cache('big', { size: 2 ** 20, align: 8, hash: 0 }), 'PERCPU_ARGUMENT')
+    throwsCode(() => other.heap.cache('route', struct('Other', { a: u32 })), 'PERCPU_CACHE_MISMATCH')
+    throwsCode(() => machine.heap.cache('size-8', Route), 'PERCPU_ARGUMENT')
+    throwsCode(() => machine.heap.cache('', Route), 'PERCPU_ARGUMENT')
+    throwsCode(() => machine.heap.cache('big', { size: 2 ** 20, align: 8, hash: 0 }), 'PERCPU_ARGUMENT')
     whole(machine)
   })
 
   it('begins its slabs at different lines', () => {
     const machine = boot({ memory: '64 MiB' })
-    const cache = machine.cache('coloured', { size: 700, align: 8, hash: 0 })
+    const cache = machine.heap.cache('coloured', { size: 700, align: 8, hash: 0 })
     const slabs = new Map<number, number>()
     for (let i = 0; i < 3000; i++) {
       const address = cache.allocate()
@@ -250,14 +250,14 @@ describe('a cache', () => {
 
   it('gives the pages of empty slabs back', () => {
     const machine = boot({ memory: '16 MiB' })
-    const cache = machine.cache('c', { size: 64, align: 8, hash: 0 })
+    const cache = machine.heap.cache('c', { size: 64, align: 8, hash: 0 })
     const all = times(5000, () => cache.allocate())
-    const most = machine.heapReport().caches[0]?.bytes ?? 0
+    const most = machine.heap.report().caches[0]?.bytes ?? 0
     for (const address of all) cache.free(address)
     // One is kept, beside those of what is in the magazine.
-    assert.ok((machine.heapReport().caches[0]?.bytes ?? Infinity) < most / 4)
+    assert.ok((machine.heap.report().caches[0]?.bytes ?? Infinity) < most / 4)
     cache.shrink()
-    assert.equal(machine.heapReport().caches[0]?.bytes, 0)
+    assert.equal(machine.heap.report().caches[0]?.bytes, 0)
     whole(machine)
   })
 
@@ -265,7 +265,7 @@ describe('a cache', () => {
     const machine = boot({ memory: '64 MiB', cpus: 1 })
     throwsCode(
       () => {
-        for (let i = 0; ; i++) machine.cache(`c${i}`, Route)
+        for (let i = 0; ; i++) machine.heap.cache(`c${i}`, Route)
       },
       'PERCPU_OUT_OF_MEMORY',
       /256/,
@@ -280,12 +280,12 @@ describe('what is in flight', () => {
     for (const dies of [true, false]) {
       const other = joinAs(machine, 77)
       const number = other.cpu
-      const [kept, lost] = [other.alloc(64), other.alloc(64)]
-      const [page, large] = [other.pages.allocate(1) ?? 0, other.alloc(10_000)]
-      other.keep(kept)
+      const [kept, lost] = [other.heap.alloc(64), other.heap.alloc(64)]
+      const [page, large] = [other.heap.pages.allocate(1) ?? 0, other.heap.alloc(10_000)]
+      other.heap.persist(kept)
       assert.deepEqual(
-        machine
-          .leaks()
+        machine.heap
+          .allocations()
           .map((each) => [each.address, each.cpu, each.kept])
           .sort(),
         [
@@ -294,16 +294,16 @@ describe('what is in flight', () => {
           [large, number, false],
         ].sort(),
       )
-      if (dies) machine.declareDead(number)
+      if (dies) machine.cpus.declareDead(number)
       else await other.offline()
       whole(machine)
       assert.deepEqual(
-        machine.leaks().map(({ address }) => address),
+        machine.heap.allocations().map(({ address }) => address),
         [kept],
       )
-      throwsCode(() => machine.pages.free(page, 1), 'PERCPU_DOUBLE_FREE')
-      machine.free(kept)
-      assert.deepEqual(machine.leaks(), [])
+      throwsCode(() => machine.heap.pages.free(page, 1), 'PERCPU_DOUBLE_FREE')
+      machine.heap.free(kept)
+      assert.deepEqual(machine.heap.allocations(), [])
     }
   })
 })
@@ -312,17 +312,17 @@ describe('the debug mode', () => {
   it('finds writes outside an object and into a free one', () => {
     const machine = boot({ debugHeap: true, memory: '8 MiB' })
     for (const at of [-1, 40, 41]) {
-      const address = machine.alloc(40, { label: 'victim' })
+      const address = machine.heap.alloc(40, { label: 'victim' })
       const before = loadU8(machine.memory.bytes, address + at)
       storeU8(machine.memory.bytes, address + at, 1)
-      throwsCode(() => machine.free(address), 'PERCPU_HEAP_CORRUPTION', /victim/)
-      throwsCode(() => machine.leaks(), 'PERCPU_HEAP_CORRUPTION')
+      throwsCode(() => machine.heap.free(address), 'PERCPU_HEAP_CORRUPTION', /victim/)
+      throwsCode(() => machine.heap.allocations(), 'PERCPU_HEAP_CORRUPTION')
       storeU8(machine.memory.bytes, address + at, before)
-      machine.free(address)
+      machine.heap.free(address)
       storeU8(machine.memory.bytes, address + 3, 1)
-      throwsCode(() => machine.alloc(40), 'PERCPU_HEAP_CORRUPTION', /after it was freed/)
+      throwsCode(() => machine.heap.alloc(40), 'PERCPU_HEAP_CORRUPTION', /after it was freed/)
       storeU8(machine.memory.bytes, address + 3, 0x6b)
-      machine.free(machine.alloc(40))
+      machine.heap.free(machine.heap.alloc(40))
       whole(machine)
     }
   })
@@ -337,16 +337,16 @@ describe('the debug mode', () => {
       }
       return assert.fail()
     }
-    const address = machine.alloc(40, { label: 'victim' })
+    const address = machine.heap.alloc(40, { label: 'victim' })
     storeU8(machine.memory.bytes, address + 40, 1)
     const found = { address, cache: 'size-48', label: 'victim' }
-    const details = detailsOf(() => machine.free(address))
+    const details = detailsOf(() => machine.heap.free(address))
     assert.deepEqual(details, { ...found, at: address + 40, cpu: 0, incarnation: 1 })
     storeU8(machine.memory.bytes, address + 40, 0xbb)
-    machine.free(address)
+    machine.heap.free(address)
     storeU8(machine.memory.bytes, address, 1)
     assert.deepEqual(
-      detailsOf(() => machine.alloc(40)),
+      detailsOf(() => machine.heap.alloc(40)),
       { ...found, at: address },
     )
   })
@@ -354,20 +354,20 @@ describe('the debug mode', () => {
   it('says who holds what for what', () => {
     const machine = boot({ debugHeap: true, cpus: 2 })
     const other = joinAs(machine, 77)
-    const address = other.cache('route', Route).allocate({ label: 'session', zero: true })
-    machine.alloc(16, { label: 'buffer' })
+    const address = other.heap.cache('route', Route).allocate({ label: 'session', zero: true })
+    machine.heap.alloc(16, { label: 'buffer' })
     assert.equal(load32(machine.memory.i32, address / 4), 0)
     assert.deepEqual(
-      machine
-        .leaks()
+      machine.heap
+        .allocations()
         .map(({ cache, cpu, incarnation, label, size }) => ({ cache, cpu, incarnation, label, size })),
       [
-        { cache: 'route', cpu: 1, incarnation: other.incarnation, label: 'session', size: 16 },
+        { cache: 'route', cpu: 1, incarnation: other.cpus.incarnation, label: 'session', size: 16 },
         { cache: 'size-16', cpu: 0, incarnation: 1, label: 'buffer', size: 16 },
       ],
     )
-    throwsCode(() => machine.alloc(8, { label: 'x'.repeat(45) }), 'PERCPU_ARGUMENT')
-    for (let i = 0; i < 300; i++) machine.free(machine.alloc(8, { label: `label ${i}` }))
+    throwsCode(() => machine.heap.alloc(8, { label: 'x'.repeat(45) }), 'PERCPU_ARGUMENT')
+    for (let i = 0; i < 300; i++) machine.heap.free(machine.heap.alloc(8, { label: `label ${i}` }))
     whole(machine)
   })
 })
@@ -377,20 +377,20 @@ describe('when an allocation finds no pages', () => {
     failAfter(calls: number, failures: number): void
   }
   const operations: Readonly<Record<string, (machine: Machine) => unknown>> = {
-    'of objects': (machine) => times(700, () => machine.alloc(64)),
-    'of a new cache': (machine) => machine.cache('new', Route),
-    'of a large block': (machine) => machine.alloc(100_000),
-    'of a cache that exists': (machine) => machine.cache('old', Route).allocate(),
+    'of objects': (machine) => times(700, () => machine.heap.alloc(64)),
+    'of a new cache': (machine) => machine.heap.cache('new', Route),
+    'of a large block': (machine) => machine.heap.alloc(100_000),
+    'of a cache that exists': (machine) => machine.heap.cache('old', Route).allocate(),
   }
   for (const [name, run] of Object.entries(operations)) {
     it(`${name}, everything is as before`, () => {
       let failures = 0
       for (let calls = 0; ; calls++) {
         const machine = boot({ memory: '4 MiB' })
-        machine.cache('old', Route)
-        const known = machine.alloc(64, { keep: true })
+        machine.heap.cache('old', Route)
+        const known = machine.heap.alloc(64, { keep: true })
         const before = verify(machine)
-        ;(machine.pages as unknown as Failing).failAfter(calls, Infinity)
+        ;(machine.heap.pages as unknown as Failing).failAfter(calls, Infinity)
         const taken: unknown[] = []
         let failed = false
         try {
@@ -399,12 +399,12 @@ describe('when an allocation finds no pages', () => {
           assert.equal((error as { code?: string }).code, 'PERCPU_OUT_OF_MEMORY')
           failed = true
         }
-        ;(machine.pages as unknown as Failing).failAfter(0, 0)
+        ;(machine.heap.pages as unknown as Failing).failAfter(0, 0)
         if (!failed) break
         failures++
-        const own = machine.leaks().filter(({ address }) => address !== known)
-        for (const { address } of own) machine.free(address)
-        machine.shrinkHeap()
+        const own = machine.heap.allocations().filter(({ address }) => address !== known)
+        for (const { address } of own) machine.heap.free(address)
+        machine.heap.trim()
         const after = verify(machine)
         assert.deepEqual(after.faults, [])
         assert.deepEqual([...after.objects], [...before.objects])

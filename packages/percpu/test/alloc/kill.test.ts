@@ -55,9 +55,9 @@ function check(machine: Machine, table: number, when: string): void {
   const { faults, objects, blocks } = verify(machine)
   assert.deepEqual(faults, [], when)
   const wanted = linked(machine, table)
-  const found = new Set(machine.leaks().map(({ address }) => address))
+  const found = new Set(machine.heap.allocations().map(({ address }) => address))
   assert.deepEqual([...found].sort(), [...wanted].sort(), when)
-  for (const { kept } of machine.leaks()) assert.ok(kept)
+  for (const { kept } of machine.heap.allocations()) assert.ok(kept)
   for (const address of wanted) assert.ok(objects.has(address) || blocks.has(address / 4096))
 }
 
@@ -65,15 +65,15 @@ describe('workers terminated in the middle of using the heap', () => {
   it('lose no object and no page, and leave nothing behind', async () => {
     const machine = boot({ cpus: WORKERS + 1, memory: '16 MiB', journal: 4096 })
     const [table, turns] = [
-      machine.memblock.alloc({ size: SLOTS * 4 }) / 4,
-      machine.memblock.alloc({ size: 4 }) / 4,
+      machine.heap.memblock.alloc({ size: SLOTS * 4 }) / 4,
+      machine.heap.memblock.alloc({ size: 4 }) / 4,
     ]
     const data = { handle: machine.handle, table, turns }
     for (let round = 0; round < kills / WORKERS; round++) {
       const victims = Array.from({ length: WORKERS }, () => start(machine, data))
       await Promise.all(victims.map(({ ready }) => ready))
       // This thread is the supervisor and uses the heap, too, as long as none of them can be dead.
-      for (let i = 0; i < 50; i++) machine.free(machine.alloc(64))
+      for (let i = 0; i < 50; i++) machine.heap.free(machine.heap.alloc(64))
       await delay(random(12))
       await Promise.all(victims.map(({ worker }) => worker.terminate()))
       await Promise.all(victims.map(({ reaped }) => reaped))
@@ -85,15 +85,15 @@ describe('workers terminated in the middle of using the heap', () => {
     }
     assert.ok(loadAtomic32(machine.memory.i32, turns) > kills, 'too few turns')
 
-    for (const address of linked(machine, table)) machine.free(address)
-    machine.shrinkHeap()
+    for (const address of linked(machine, table)) machine.heap.free(address)
+    machine.heap.trim()
     const { faults, objects, blocks, freePages, pages } = verify(machine)
     assert.deepEqual(faults, [])
     assert.equal(objects.size, 0)
     // Of the pages only the caches' own blocks, and slabs of what waits in magazines for the next threads, are in use.
     const used = [...blocks.values()].reduce((sum, { order }) => sum + (1 << order), 0)
     assert.equal(freePages + used, pages)
-    for (const { allocated } of machine.heapReport().caches) assert.equal(allocated, 0)
-    assert.deepEqual(machine.leaks(), [])
+    for (const { allocated } of machine.heap.report().caches) assert.equal(allocated, 0)
+    assert.deepEqual(machine.heap.allocations(), [])
   })
 })

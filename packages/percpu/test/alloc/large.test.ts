@@ -2,16 +2,22 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, killAt, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, killAt, percpu } from '../support/hooked-percpu.js'
 import { verify } from './support/verify.js'
+import { insideOf } from '../support/inside.js'
+import type { Memory } from 'percpu/mem'
 
 const { boot, join } = percpu
 const { USED, HeapMap } = await import('../../dist/alloc/page-map.js')
 const { ZoneWords } = await import('../../dist/alloc/layouts.js')
-const { readMap } = await import('../../dist/machine/memory-map.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
+
+const heapMapOf = (memory: Memory) => {
+  const { objects, map } = insideOf(memory)
+  return HeapMap.open(memory, objects, map)
+}
 
 function joinAs(machine: Machine, thread: number): Machine {
   const options = { doorbell: 'waitAsync', thread } as const
@@ -25,16 +31,16 @@ function blocksOf(machine: Machine): number[] {
   return found.map(([page]) => page * 4096).sort((a, b) => a - b)
 }
 function listed(machine: Machine): number[] {
-  return machine
-    .leaks()
+  return machine.heap
+    .allocations()
     .map(({ address }) => address)
     .sort((a, b) => a - b)
 }
 /** Lets CPU 0 have the zone locked, as if it were at work there, while `run` runs. */
 function withZoneLocked(machine: Machine, run: () => void): void {
-  const map = SyncMap.open(machine.memory, machine.objects)
+  const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
   const holder = new Level(machine.memory, map.level(0, 3), tokenOf(0, 1))
-  const heap = HeapMap.open(machine.memory, machine.objects, readMap(machine.memory))
+  const heap = heapMapOf(machine.memory)
   holder.lock(heap.zone(0) + ZoneWords.words.lock)
   try {
     run()
@@ -50,16 +56,16 @@ for (const [what, bytes] of Object.entries({ 'of one page': 4000, 'of several pa
       let freed = 0
       const points = forEachAccess((at) => {
         const machine = boot({ memory: '512 KiB', cpus: 2 })
-        const address = machine.alloc(bytes, { keep: true })
+        const address = machine.heap.alloc(bytes, { keep: true })
         const cpu = joinAs(machine, 101)
         // So that the stack is full: then one more goes to the zone.
-        const pages = Array.from({ length: 8 }, () => cpu.pages.allocate(0) ?? 0)
-        for (const page of pages) cpu.pages.free(page, 0)
-        const killed = killAt(() => cpu.free(address), at, cpu)
-        machine.declareDead(1)
+        const pages = Array.from({ length: 8 }, () => cpu.heap.pages.allocate(0) ?? 0)
+        for (const page of pages) cpu.heap.pages.free(page, 0)
+        const killed = killAt(() => cpu.heap.free(address), at, cpu)
+        machine.cpus.declareDead(1)
         assert.deepEqual(listed(machine), blocksOf(machine), `access ${at}`)
         if (listed(machine).length === 0) freed++
-        else machine.free(address)
+        else machine.heap.free(address)
         assert.deepEqual(blocksOf(machine), [], `access ${at}`)
         return killed
       })
@@ -69,11 +75,11 @@ for (const [what, bytes] of Object.entries({ 'of one page': 4000, 'of several pa
     it('is as before when a lock that is needed is never released', () => {
       const machine = boot({ memory: '512 KiB', cpus: 2 })
       const cpu = joinAs(machine, 101)
-      const all = Array.from({ length: 12 }, () => cpu.alloc(bytes))
+      const all = Array.from({ length: 12 }, () => cpu.heap.alloc(bytes))
       withZoneLocked(machine, () => {
         assert.throws(() => {
           for (let next = all[0]; next !== undefined; next = all[0]) {
-            cpu.free(next)
+            cpu.heap.free(next)
             all.shift()
           }
         }, isTimeout)
@@ -82,7 +88,7 @@ for (const [what, bytes] of Object.entries({ 'of one page': 4000, 'of several pa
         listed(machine),
         [...all].sort((a, b) => a - b),
       )
-      for (const address of all) cpu.free(address)
+      for (const address of all) cpu.heap.free(address)
       assert.deepEqual(blocksOf(machine), [])
     })
   })
@@ -92,7 +98,7 @@ describe('a slab without objects', () => {
   it('stays one when the lock of the pages is never released, and goes back later', () => {
     const machine = boot({ memory: '512 KiB', cpus: 2 })
     const cpu = joinAs(machine, 101)
-    const cache = cpu.cache('c', { size: 512, align: 8, hash: 0 })
+    const cache = cpu.heap.cache('c', { size: 512, align: 8, hash: 0 })
     const all = Array.from({ length: 60 }, () => cache.allocate())
     withZoneLocked(machine, () => {
       assert.throws(() => {
@@ -109,6 +115,6 @@ describe('a slab without objects', () => {
     for (const address of all) cache.free(address)
     cache.shrink()
     assert.deepEqual(blocksOf(machine), [])
-    assert.equal(machine.heapReport().caches[0]?.bytes, 0)
+    assert.equal(machine.heap.report().caches[0]?.bytes, 0)
   })
 })

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, type Machine } from 'percpu'
-import { joinAs } from '../machine/support/threads.js'
+import { joinAs } from '../support/threads.js'
 import { verify } from './support/verify.js'
 
 const { isKept } = await import('../../dist/alloc/ownership.js')
@@ -23,14 +23,14 @@ async function untilOffline(step: () => void): Promise<number> {
 describe('another task of a thread whose CPU goes offline', () => {
   const steps: Readonly<Record<string, (machine: Machine) => void>> = {
     'that allocates leaves nothing in flight': (machine) => {
-      machine.alloc(64)
-      machine.alloc(10_000)
-      machine.pages.allocate(1)
-      machine.pages.allocate(0)
+      machine.heap.alloc(64)
+      machine.heap.alloc(10_000)
+      machine.heap.pages.allocate(1)
+      machine.heap.pages.allocate(0)
     },
     'that frees leaves nothing in its magazines': (machine) => {
-      machine.free(machine.alloc(64, { keep: true }))
-      machine.pages.free(machine.pages.allocate(0) ?? 0, 0)
+      machine.heap.free(machine.heap.alloc(64, { keep: true }))
+      machine.heap.pages.free(machine.heap.pages.allocate(0) ?? 0, 0)
     },
   }
   for (const [name, step] of Object.entries(steps)) {
@@ -43,9 +43,9 @@ describe('another task of a thread whose CPU goes offline', () => {
       const { faults, objects } = verify(machine)
       assert.deepEqual(faults, [])
       assert.equal(objects.size, 0)
-      machine.shrinkHeap()
+      machine.heap.trim()
       assert.deepEqual(
-        machine.heapReport().caches.map(({ bytes }) => bytes),
+        machine.heap.report().caches.map(({ bytes }) => bytes),
         [0],
       )
     })
@@ -55,12 +55,12 @@ describe('another task of a thread whose CPU goes offline', () => {
 describe('what answers a ring while the CPU goes offline', () => {
   const ways: Readonly<Record<string, (machine: Machine, other: Machine, handler: () => void) => void>> = {
     'of its own': (_machine, other, handler) => {
-      other.onRing(0, handler)
-      other.ring(1, 0)
+      other.cpus.onRing(0, handler)
+      other.cpus.ring(1, 0)
     },
     'for a call': (machine, other, handler) => {
-      other.registerFunction('take', handler)
-      void machine.callFunctionMany(1, 'take')
+      other.cpus.registerFunction('take', handler)
+      void machine.cpus.call(1, 'take')
     },
   }
   for (const [name, ring] of Object.entries(ways)) {
@@ -70,10 +70,10 @@ describe('what answers a ring while the CPU goes offline', () => {
       let answers = 0
       ring(machine, other, () => {
         answers++
-        other.alloc(64)
-        other.pages.allocate(0)
-        other.pages.allocate(1)
-        other.mutex('left').tryLock()
+        other.heap.alloc(64)
+        other.heap.pages.allocate(0)
+        other.heap.pages.allocate(1)
+        other.locks.mutex('left').tryLock()
         other.percpu.rwSemaphore('read').tryReadLock()
       })
       // The call is made in a job of its own; nothing is answered before the thread returns to its event loop.
@@ -84,7 +84,7 @@ describe('what answers a ring while the CPU goes offline', () => {
       assert.deepEqual(faults, [])
       assert.equal(objects.size, 0)
       assert.ok([...blocks.values()].every(({ tag }) => isKept(tag)))
-      assert.ok(machine.mutex('left').tryLock())
+      assert.ok(machine.locks.mutex('left').tryLock())
       assert.equal(machine.percpu.rwSemaphore('read').readers, 0)
     })
   }
@@ -94,34 +94,34 @@ describe('a thread that was declared dead by mistake', () => {
   it('leaves what is of the next thread of its number alone when it goes offline', async () => {
     const machine = boot({ cpus: 2, memory: '8 MiB' })
     const zombie = joinAs(machine, 77)
-    zombie.free(zombie.alloc(64))
+    zombie.heap.free(zombie.heap.alloc(64))
     let end = (): void => undefined
     zombie.supervise({ threadId: 77, once: (_event: 'exit', listener: () => void) => (end = listener) })
-    machine.declareDead(1)
+    machine.cpus.declareDead(1)
     const next = joinAs(machine, 78)
     const counter = next.percpu.counter('counter')
     counter.add(5)
-    const { rough } = counter
-    const own = [next.alloc(64), next.alloc(64)]
-    next.free(own.pop() ?? 0)
-    const lock = next.mutex('lock').lock()
-    const vpa = next.handleOf(1).vpa
+    const { estimate } = counter
+    const own = [next.heap.alloc(64), next.heap.alloc(64)]
+    next.heap.free(own.pop() ?? 0)
+    const lock = next.locks.mutex('lock').lock()
+    const vpa = next.watch.areasOf(1).vpa
 
     await zombie.offline()
     assert.deepEqual(verify(machine).faults, [])
-    assert.equal(next.mutex('lock').owner?.cpu, 1)
+    assert.equal(next.locks.mutex('lock').owner?.cpu, 1)
     assert.deepEqual(
-      machine.leaks().map(({ address }) => address),
+      machine.heap.allocations().map(({ address }) => address),
       own,
     )
-    assert.equal(counter.rough, rough)
+    assert.equal(counter.estimate, estimate)
     assert.equal(counter.sum(), 5)
-    assert.equal(machine.handleOf(1).vpa, vpa)
+    assert.equal(machine.watch.areasOf(1).vpa, vpa)
     lock.unlock()
     // It still supervises.
     end()
-    assert.deepEqual(machine.present, [0])
+    assert.deepEqual(machine.cpus.present, [0])
     assert.deepEqual(verify(machine).faults, [])
-    assert.deepEqual(machine.leaks(), [])
+    assert.deepEqual(machine.heap.allocations(), [])
   })
 })

@@ -5,13 +5,14 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, killAt, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, killAt, percpu } from '../support/hooked-percpu.js'
 import { verify } from './support/verify.js'
+import { insideOf } from '../support/inside.js'
+import type { Memory } from 'percpu/mem'
 
 const { boot, join } = percpu
 const { CacheWords, HeapRoot, ZoneWords } = await import('../../dist/alloc/layouts.js')
 const { HeapMap } = await import('../../dist/alloc/page-map.js')
-const { readMap } = await import('../../dist/machine/memory-map.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
@@ -26,6 +27,11 @@ interface Left {
   readonly reaper: Machine
 }
 
+const heapMapOf = (memory: Memory) => {
+  const { objects, map } = insideOf(memory)
+  return HeapMap.open(memory, objects, map)
+}
+
 /** CPU 1 had objects, a slab and blocks in flight, and CPU 0 the locks when it was reaped. */
 function leave(debugHeap: boolean): Left {
   const machine = boot({ memory: '512 KiB', cpus: 4, debugHeap })
@@ -34,35 +40,35 @@ function leave(debugHeap: boolean): Left {
     return join(machine.handle, options)
   }
   const [victim, next, reaper] = [joinAs(101), joinAs(102), joinAs(103)]
-  const word = (machine.cache('c', shape) as unknown as { readonly word: number }).word
-  for (const cpu of [next, reaper]) cpu.free(cpu.cache('c', shape).allocate())
-  for (let i = 0; i < 9; i++) victim.cache('c', shape).allocate()
-  victim.alloc(5000)
-  victim.pages.allocate(0)
-  const map = SyncMap.open(machine.memory, machine.objects)
-  const heap = HeapMap.open(machine.memory, machine.objects, readMap(machine.memory))
+  const word = (machine.heap.cache('c', shape) as unknown as { readonly word: number }).word
+  for (const cpu of [next, reaper]) cpu.heap.free(cpu.heap.cache('c', shape).allocate())
+  for (let i = 0; i < 9; i++) victim.heap.cache('c', shape).allocate()
+  victim.heap.alloc(5000)
+  victim.heap.pages.allocate(0)
+  const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
+  const heap = heapMapOf(machine.memory)
   const holders = [word + CacheWords.words.lock, heap.zone(0) + ZoneWords.words.lock].map((lock, i) => {
     const holder = new Level(machine.memory, map.level(0, 3 - i * 3), tokenOf(0, 1))
     holder.lock(lock)
     return holder
   })
-  machine.declareDead(1)
+  machine.cpus.declareDead(1)
   for (const holder of holders) holder.unlock()
   assert.equal(loadAtomic32(machine.memory.i32, heap.root + HeapRoot.words.deaths), 1)
   assert.notDeepEqual(verify(machine).faults, [])
   return { machine, next, reaper }
 }
 function work(cpu: Machine): void {
-  const cache = cpu.cache('c', shape)
+  const cache = cpu.heap.cache('c', shape)
   for (let i = 0; i < 5; i++) cache.allocate()
-  cpu.pages.allocate(1)
+  cpu.heap.pages.allocate(1)
 }
 /** Nothing is left of the dead once somebody has had the locks. */
 function check({ machine }: Left, when: string): void {
-  const cache = machine.cache('c', shape)
+  const cache = machine.heap.cache('c', shape)
   cache.free(cache.allocate())
   cache.shrink()
-  machine.pages.free(machine.pages.allocate(1) ?? 0, 1)
+  machine.heap.pages.free(machine.heap.pages.allocate(1) ?? 0, 1)
   const { faults, objects } = verify(machine)
   assert.deepEqual(faults, [], when)
   assert.deepEqual([...objects.keys()], [], when)
@@ -74,7 +80,7 @@ describe('what a dead CPU left is free', () => {
       const points = forEachAccess((at) => {
         const left = leave(debug)
         const killed = killAt(() => work(left.next), at, left.next)
-        left.machine.declareDead(2)
+        left.machine.cpus.declareDead(2)
         check(left, `access ${at}`)
         return killed
       })
@@ -87,9 +93,9 @@ describe('what a dead CPU left is free', () => {
       const at = point < 150 ? point : 150 + (point - 150) * 7
       const left = leave(false)
       work(left.next)
-      const killed = killAt(() => left.reaper.declareDead(2), at, left.reaper)
-      left.machine.declareDead(3)
-      if (left.machine.present.includes(2)) left.machine.declareDead(2)
+      const killed = killAt(() => left.reaper.cpus.declareDead(2), at, left.reaper)
+      left.machine.cpus.declareDead(3)
+      if (left.machine.cpus.present.includes(2)) left.machine.cpus.declareDead(2)
       check(left, `access ${at}`)
       return killed
     })

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, PAGE_BYTES } from 'percpu'
-import { throwsCode } from '../machine/support/threads.js'
+import { throwsCode } from '../support/threads.js'
 import { verify } from './support/verify.js'
 
 const shape = { size: 16, align: 8, hash: 0 }
@@ -10,43 +10,43 @@ const shape = { size: 16, align: 8, hash: 0 }
 describe('what the heap refuses', () => {
   it('is a number of bytes that is not whole, also for a size that was taken before', () => {
     const machine = boot({ memory: '2 MiB' })
-    for (let bytes = 1; bytes <= 2048; bytes++) machine.free(machine.alloc(bytes))
+    for (let bytes = 1; bytes <= 2048; bytes++) machine.heap.free(machine.heap.alloc(bytes))
     for (const bytes of [0.5, 1.5, 8.5, 64.001, 2047.5, -8, 0, NaN, Infinity, null]) {
-      throwsCode(() => machine.alloc(bytes as number), 'PERCPU_ARGUMENT')
+      throwsCode(() => machine.heap.alloc(bytes as number), 'PERCPU_ARGUMENT')
     }
-    assert.deepEqual(machine.leaks(), [])
+    assert.deepEqual(machine.heap.allocations(), [])
     assert.deepEqual(verify(machine).faults, [])
   })
 
   it('is a name or label that is no text that UTF-8 can hold', () => {
     const machine = boot({ memory: '2 MiB', debugHeap: true })
-    const caches = (): number => machine.heapReport().caches.length
-    machine.alloc(8, { label: 'first' })
+    const caches = (): number => machine.heap.report().caches.length
+    machine.heap.alloc(8, { label: 'first' })
     const before = caches()
     for (const name of [5, undefined, null, {}, '', '\ud800', 'a\udc00', 'x'.repeat(41)]) {
-      throwsCode(() => machine.cache(name as string, shape), 'PERCPU_ARGUMENT')
+      throwsCode(() => machine.heap.cache(name as string, shape), 'PERCPU_ARGUMENT')
       if (name !== undefined && name !== 'x'.repeat(41))
-        throwsCode(() => machine.alloc(8, { label: name as string }), 'PERCPU_ARGUMENT')
+        throwsCode(() => machine.heap.alloc(8, { label: name as string }), 'PERCPU_ARGUMENT')
     }
     assert.equal(caches(), before)
-    assert.equal(machine.cache('größe', shape).name, 'größe')
-    assert.equal(machine.cache('größe', shape), machine.cache('größe', shape))
+    assert.equal(machine.heap.cache('größe', shape).name, 'größe')
+    assert.equal(machine.heap.cache('größe', shape), machine.heap.cache('größe', shape))
   })
 
   it('is a slab given for a block of pages', () => {
     const machine = boot({ memory: '2 MiB' })
-    const object = machine.alloc(64, { keep: true })
+    const object = machine.heap.alloc(64, { keep: true })
     const slab = object - (object % PAGE_BYTES)
-    throwsCode(() => machine.pages.disown(slab), 'PERCPU_FOREIGN_ADDRESS')
-    throwsCode(() => machine.pages.keep(slab), 'PERCPU_FOREIGN_ADDRESS')
-    throwsCode(() => machine.pages.free(slab, 0), 'PERCPU_FOREIGN_ADDRESS')
+    throwsCode(() => machine.heap.pages.disown(slab), 'PERCPU_FOREIGN_ADDRESS')
+    throwsCode(() => machine.heap.pages.keep(slab), 'PERCPU_FOREIGN_ADDRESS')
+    throwsCode(() => machine.heap.pages.free(slab, 0), 'PERCPU_FOREIGN_ADDRESS')
     assert.deepEqual(verify(machine).faults, [])
   })
 
   it('is a shape that no cache can have', () => {
     const machine = boot({ memory: '2 MiB' })
     for (const wrong of [{}, { size: 16 }, { size: '16', align: 8 }, { size: 16.5, align: 8 }])
-      throwsCode(() => machine.cache('wrong', { hash: 0, ...wrong } as never), 'PERCPU_ARGUMENT')
-    assert.deepEqual(machine.heapReport().caches, [])
+      throwsCode(() => machine.heap.cache('wrong', { hash: 0, ...wrong } as never), 'PERCPU_ARGUMENT')
+    assert.deepEqual(machine.heap.report().caches, [])
   })
 })

@@ -7,7 +7,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { boot, type Machine } from 'percpu'
 import { load32, store32 } from 'percpu/mem'
-import { joinAs } from '../machine/support/threads.js'
+import { joinAs } from '../support/threads.js'
 import { verify } from './support/verify.js'
 
 interface Held {
@@ -67,8 +67,8 @@ class Model {
     const [held] = this.held.splice(pick % Math.max(1, this.held.length), 1)
     if (!held) return
     this.#ends(held, (word) => assert.equal(load32(this.first.memory.i32, word), held.mark, 'overwritten'))
-    if (held.order === undefined) this.machine(cpu).free(held.address)
-    else this.machine(cpu).pages.free(held.address, held.order)
+    if (held.order === undefined) this.machine(cpu).heap.free(held.address)
+    else this.machine(cpu).heap.pages.free(held.address, held.order)
   }
 
   setKept(pick: number, kept: boolean): void {
@@ -76,10 +76,13 @@ class Model {
     if (!held) return
     const machine = kept ? this.machines.find(({ cpu }) => cpu === held.cpu) : this.machine(pick)
     if (!machine || (!kept && !held.kept)) return
-    const by = held.order === undefined ? machine : machine.pages
-    if (kept) by.keep(held.address)
+    const { heap } = machine
+    const isObject = held.order === undefined
+    if (kept && isObject) heap.persist(held.address)
+    else if (kept) heap.pages.keep(held.address)
     else {
-      by.disown(held.address)
+      if (isObject) heap.adopt(held.address)
+      else heap.pages.disown(held.address)
       held.cpu = machine.cpu
     }
     held.kept = kept
@@ -89,7 +92,7 @@ class Model {
   die(cpu: number): void {
     const index = 1 + (cpu % 2)
     const number = this.machine(index).cpu
-    assert.equal(this.first.declareDead(number), true)
+    assert.equal(this.first.cpus.declareDead(number), true)
     for (let i = this.held.length - 1; i >= 0; i--) {
       const held = this.held[i]
       if (held?.cpu === number && !held.kept) this.held.splice(i, 1)
@@ -128,7 +131,7 @@ const steps: fc.Arbitrary<readonly [string, Step]>[] = [
       (model) =>
         model.add(
           cpu,
-          orUndefined(() => model.machine(cpu).alloc(bytes)),
+          orUndefined(() => model.machine(cpu).heap.alloc(bytes)),
           bytes,
           undefined,
         ),
@@ -136,7 +139,7 @@ const steps: fc.Arbitrary<readonly [string, Step]>[] = [
   fc.record({ cpu, count: fc.integer({ min: 1, max: 60 }) }).map(({ cpu, count }) => [
     `CPU ${cpu} takes ${count} cells`,
     (model) => {
-      const cache = model.machine(cpu).cache('cell', cell)
+      const cache = model.machine(cpu).heap.cache('cell', cell)
       for (let i = 0; i < count; i++)
         model.add(
           cpu,
@@ -149,8 +152,8 @@ const steps: fc.Arbitrary<readonly [string, Step]>[] = [
   fc.record({ cpu, order: fc.nat(4), node: fc.option(fc.nat(1)) }).map(({ cpu, order, node }) => [
     `CPU ${cpu} takes pages of order ${order}`,
     (model) => {
-      const request = node === null ? {} : { node: node % model.first.configuration.nodes }
-      model.add(cpu, model.machine(cpu).pages.allocate(order, request), 4096 << order, order)
+      const request = node === null ? {} : { node: node % model.first.cpus.configuration.nodes }
+      model.add(cpu, model.machine(cpu).heap.pages.allocate(order, request), 4096 << order, order)
     },
   ]),
   fc.record({ cpu, pick, count: fc.integer({ min: 1, max: 60 }) }).map(({ cpu, pick, count }) => [
@@ -165,7 +168,7 @@ const steps: fc.Arbitrary<readonly [string, Step]>[] = [
       `${kept ? 'keeps' : 'disowns'} the ${pick}th`,
       (model) => model.setKept(pick, kept),
     ]),
-  cpu.map((cpu) => [`CPU ${cpu} shrinks`, (model) => model.machine(cpu).shrinkHeap()]),
+  cpu.map((cpu) => [`CPU ${cpu} shrinks`, (model) => model.machine(cpu).heap.trim()]),
   cpu.map((cpu) => [`CPU ${1 + (cpu % 2)} dies`, (model) => model.die(cpu)]),
 ]
 
@@ -189,7 +192,7 @@ function run(list: readonly (readonly [string, Step])[], options: Parameters<typ
     }
   }
   while (model.held.length > 0) model.free(0, 0)
-  for (const machine of model.machines) machine.shrinkHeap()
+  for (const machine of model.machines) machine.heap.trim()
   model.check()
   const { freePages, pages, blocks } = verify(model.first)
   // What is left are the blocks of the caches.

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, killAt, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, killAt, percpu } from '../support/hooked-percpu.js'
 import { verify } from './support/verify.js'
 
 const { boot, join } = percpu
@@ -12,7 +12,7 @@ function joinAs(machine: Machine, thread: number): Machine {
 }
 /** More than the span that there is has. */
 function takeMore(machine: Machine): void {
-  for (let i = 0; i < 3; i++) machine.pages.allocate(3)
+  for (let i = 0; i < 3; i++) machine.heap.pages.allocate(3)
 }
 
 describe('a thread killed before any access of taking a span', () => {
@@ -20,10 +20,10 @@ describe('a thread killed before any access of taking a span', () => {
     const points = forEachAccess((at) => {
       const machine = boot({ memory: '1 MiB', cpus: 3 })
       const [first, second] = [joinAs(machine, 101), joinAs(machine, 102)]
-      first.pages.allocate(0)
+      first.heap.pages.allocate(0)
       const killed = killAt(() => takeMore(second), at, second)
-      machine.declareDead(1)
-      machine.declareDead(2)
+      machine.cpus.declareDead(1)
+      machine.cpus.declareDead(2)
       takeMore(machine)
       assert.deepEqual(verify(machine).faults, [], `access ${at}`)
       return killed

@@ -3,14 +3,20 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot } from 'percpu'
 import { storeAtomic32 } from 'percpu/mem'
-import { joinAs } from '../machine/support/threads.js'
+import { joinAs } from '../support/threads.js'
 import { verify } from './support/verify.js'
+import { insideOf } from '../support/inside.js'
+import type { Memory } from 'percpu/mem'
 
 const { HeapCpu, HeapRoot } = await import('../../dist/alloc/layouts.js')
 const { HeapMap } = await import('../../dist/alloc/page-map.js')
 const { isEnded } = await import('../../dist/alloc/ownership.js')
-const { readMap } = await import('../../dist/machine/memory-map.js')
 const { MAX_INCARNATION, tokenOf } = await import('../../dist/machine/token.js')
+
+const heapMapOf = (memory: Memory) => {
+  const { objects, map } = insideOf(memory)
+  return HeapMap.open(memory, objects, map)
+}
 
 describe('stays', () => {
   it('that came after the one that has ended have not', () => {
@@ -26,16 +32,16 @@ describe('stays', () => {
 
   it('in half a round of which nobody used the heap do not end the present one', () => {
     const machine = boot({ memory: '2 MiB', cpus: 2 })
-    const { memory, objects } = machine
-    const map = HeapMap.open(memory, objects, readMap(memory))
+    const { memory } = machine
+    const map = heapMapOf(memory)
     // As if that had been the last one to use it, 2^20 stays ago.
     storeAtomic32(memory.i32, map.heapCpu(1) + HeapCpu.words.ended, 2 ** 20)
     const other = joinAs(machine, 77)
-    const taken = [other.alloc(64), other.alloc(5000), other.pages.allocate(1)]
+    const taken = [other.heap.alloc(64), other.heap.alloc(5000), other.heap.pages.allocate(1)]
     // Something was left by somebody: everybody looks for what is to be freed.
     storeAtomic32(memory.i32, map.root + HeapRoot.words.deaths, 1)
-    for (let i = 0; i < 100; i++) machine.alloc(64)
-    machine.pages.allocate(2)
+    for (let i = 0; i < 100; i++) machine.heap.alloc(64)
+    machine.heap.pages.allocate(2)
     const { faults, objects: found, blocks } = verify(machine)
     assert.deepEqual(faults, [])
     assert.ok(found.has(taken[0] ?? 0))

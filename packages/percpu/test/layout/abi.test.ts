@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { aligned, array, struct, type AnyStruct, type FieldSpec, type Type } from 'percpu'
+import { aligned, array, struct, type AnyStruct, type FieldSpec, type StructType, type Type } from 'percpu'
 import { defineFrom, scalars } from './support/members.js'
 
 interface Compiled {
@@ -130,7 +130,7 @@ describe('layout: the C ABI', () => {
 })
 
 /** Name and offset of every scalar, by walking the types. */
-function placesOf(layout: AnyStruct, prefix = '', base = 0): [string, number][] {
+function placesOf(layout: StructType, prefix = '', base = 0): [string, number][] {
   const walk = (type: Type, name: string, at: number): [string, number][] => {
     if (type.form === 'scalar') return [[name, at]]
     if (type.form === 'struct') return placesOf(type, `${name}.`, at)

@@ -3,20 +3,20 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, join, type BootOptions, type JoinOptions, type MachineHandle } from 'percpu'
 import { fillBytes, load32, openMemory, store32, storeU32 } from 'percpu/mem'
-import type { Identity } from './support/actor.js'
-import { joinAs, throwsCode, withMachine } from './support/threads.js'
+import type { Identity } from '../support/actor.js'
+import { joinAs, throwsCode, withMachine } from '../support/threads.js'
 
 describe('boot', () => {
   it('takes sizes as numbers and as text', () => {
-    assert.equal(boot({ memory: 2 ** 20 }).configuration.memory, 2 ** 20)
-    assert.equal(boot({ memory: '1.5 MiB' }).configuration.memory, 1.5 * 2 ** 20)
-    assert.equal(boot({ memory: '512KiB' }).configuration.memory, 512 * 2 ** 10)
-    assert.equal(boot().configuration.memory, 64 * 2 ** 20)
+    assert.equal(boot({ memory: 2 ** 20 }).cpus.configuration.memory, 2 ** 20)
+    assert.equal(boot({ memory: '1.5 MiB' }).cpus.configuration.memory, 1.5 * 2 ** 20)
+    assert.equal(boot({ memory: '512KiB' }).cpus.configuration.memory, 512 * 2 ** 10)
+    assert.equal(boot().cpus.configuration.memory, 64 * 2 ** 20)
   })
 
   it('makes machines of 8 GiB, whose last word can be used', () => {
     const machine = boot({ memory: '8 GiB' })
-    const address = machine.memblock.alloc({ size: 64, align: 2 ** 32 })
+    const address = machine.heap.memblock.alloc({ size: 64, align: 2 ** 32 })
     assert.equal(address, 2 ** 32)
     store32(machine.memory.i32, 2 ** 31 - 1, 7)
     assert.equal(load32(machine.memory.i32, 2 ** 31 - 1), 7)
@@ -45,7 +45,7 @@ describe('boot', () => {
   it('boots all four combinations of smp and mmu', () => {
     for (const smp of [true, false]) {
       for (const mmu of [true, false]) {
-        const { configuration, possible } = boot({ smp, mmu })
+        const { configuration, possible } = boot({ smp, mmu }).cpus
         assert.equal(configuration.smp, smp)
         assert.equal(configuration.mmu, mmu)
         assert.equal(possible.length, smp ? 8 : 1)
@@ -55,19 +55,19 @@ describe('boot', () => {
 
   it('is CPU 0, online, of incarnation 1', () => {
     const machine = boot({ cpus: 3 })
-    assert.deepEqual([machine.cpu, machine.node, machine.incarnation], [0, 0, 1])
-    assert.deepEqual(machine.possible, [0, 1, 2])
-    assert.deepEqual(machine.present, [0])
+    assert.deepEqual([machine.cpu, machine.cpus.node, machine.cpus.incarnation], [0, 0, 1])
+    assert.deepEqual(machine.cpus.possible, [0, 1, 2])
+    assert.deepEqual(machine.cpus.present, [0])
     assert.deepEqual(machine.online, [0])
     assert.deepEqual(
-      machine.cpus().map(({ state }) => state),
+      machine.cpus.states().map(({ state }) => state),
       ['online', 'offline', 'offline'],
     )
   })
 
   it('divides CPUs among nodes in order', () => {
     const nodes = boot({ cpus: 5, nodes: 2 })
-      .cpus()
+      .cpus.states()
       .map(({ node }) => node)
     assert.deepEqual(nodes, [0, 0, 0, 1, 1])
   })
@@ -87,10 +87,10 @@ describe('join', () => {
   it('gives a number again, as a new incarnation', () => {
     const machine = boot({ cpus: 2 })
     const first = joinAs(machine, 101)
-    assert.deepEqual([first.cpu, first.incarnation], [1, 1])
-    assert.equal(machine.declareDead(1), true)
+    assert.deepEqual([first.cpu, first.cpus.incarnation], [1, 1])
+    assert.equal(machine.cpus.declareDead(1), true)
     const second = joinAs(machine, 102)
-    assert.deepEqual([second.cpu, second.incarnation], [1, 2])
+    assert.deepEqual([second.cpu, second.cpus.incarnation], [1, 2])
   })
 
   it('refuses the thread that has joined already, and names its CPU', () => {
@@ -162,7 +162,7 @@ describe('join', () => {
     } finally {
       Object.assign(globalThis, { BroadcastChannel })
     }
-    assert.deepEqual(machine.present, [0])
+    assert.deepEqual(machine.cpus.present, [0])
     assert.equal(joinAs(machine, 101).cpu, 1)
   })
 

@@ -2,33 +2,28 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, join, struct, u32, type Machine } from 'percpu'
-import { rejectsCode, throwsCode } from './support/threads.js'
+import { rejectsCode, throwsCode } from '../support/threads.js'
 
 const Pair = struct('Pair', { first: u32, second: u32 })
-const spec = { type: 'Pair', layout: Pair }
 const misspelt = { misspelt: 1 } as object
 
 const calls: Readonly<Record<string, (machine: Machine, options: never) => unknown>> = {
   boot: (_, options) => boot(options),
   'boot, percpu': (_, options) => boot({ percpu: options }),
   join: ({ handle }, options) => join(handle, options),
-  'memblock.alloc': ({ memblock }, options) => memblock.alloc({ size: 64, ...(options as object) }),
-  'objects.create': ({ objects }, options) => objects.create('a', { ...spec, ...(options as object) }),
-  'objects.openOrCreate': ({ objects }, options) =>
-    objects.openOrCreate('a', { ...spec, ...(options as object) }),
-  'objects.open': ({ objects }, options) => objects.open('a', { ...spec, ...(options as object) }),
-  declareDead: (machine, options) => machine.declareDead(1, options),
-  inspect: (machine, options) => machine.inspect(options),
-  monitor: (machine, options) => machine.monitor(options),
-  alloc: (machine, options) => machine.alloc(8, options),
-  'alloc, large': (machine, options) => machine.alloc(8192, options),
-  'pages.allocate': (machine, options) => machine.pages.allocate(0, options),
-  'cache.allocate': (machine, options) => machine.cache('pair', Pair).allocate(options),
-  'mutex.lock': (machine, options) => machine.mutex('m').lock(options),
-  'mutex.run': (machine, options) => machine.mutex('m').run(() => 1, options),
-  'semaphore.acquire': (machine, options) => machine.semaphore('s', 1).acquire(1, options),
-  'completion.wait': (machine, options) => machine.completion('c').wait(options),
-  'seqlock.read': (machine, options) => machine.seqlock('q').read(() => 1, options),
+  'memblock.alloc': ({ heap }, options) => heap.memblock.alloc({ size: 64, ...(options as object) }),
+  declareDead: (machine, options) => machine.cpus.declareDead(1, options),
+  inspect: (machine, options) => machine.watch.inspect(options),
+  monitor: (machine, options) => machine.watch.monitor(options),
+  alloc: (machine, options) => machine.heap.alloc(8, options),
+  'alloc, large': (machine, options) => machine.heap.alloc(8192, options),
+  'pages.allocate': (machine, options) => machine.heap.pages.allocate(0, options),
+  'cache.allocate': (machine, options) => machine.heap.cache('pair', Pair).allocate(options),
+  'mutex.lock': (machine, options) => machine.locks.mutex('m').lock(options),
+  'mutex.run': (machine, options) => machine.locks.mutex('m').run(() => 1, options),
+  'semaphore.acquire': (machine, options) => machine.locks.semaphore('s', 1).acquire(1, options),
+  'completion.wait': (machine, options) => machine.locks.completion('c').wait(options),
+  'seqlock.read': (machine, options) => machine.locks.seqlock('q').read(() => 1, options),
   percpu: (machine, options) => machine.percpu(Pair, options),
   'percpu.u32': (machine, options) => machine.percpu.u32(options),
   'percpu.alloc': (machine, options) => machine.percpu.alloc(8, options),
@@ -36,12 +31,12 @@ const calls: Readonly<Record<string, (machine: Machine, options: never) => unkno
   'rwSemaphore.readLock': (machine, options) => machine.percpu.rwSemaphore('w').readLock(options),
 }
 const promises: typeof calls = {
-  synchronize: (machine, options) => machine.synchronize(options),
-  callFunctionMany: (machine, options) => machine.callFunctionMany([0], 'f', options),
-  'mutex.lockAsync': (machine, options) => machine.mutex('m').lockAsync(options),
-  'semaphore.acquireAsync': (machine, options) => machine.semaphore('s', 1).acquireAsync(1, options),
-  'completion.waitAsync': (machine, options) => machine.completion('c').waitAsync(options),
-  'seqlock.readAsync': (machine, options) => machine.seqlock('q').readAsync(() => 1, options),
+  synchronize: (machine, options) => machine.rcu.synchronize(options),
+  callFunctionMany: (machine, options) => machine.cpus.call([0], 'f', options),
+  'mutex.lockAsync': (machine, options) => machine.locks.mutex('m').lockAsync(options),
+  'semaphore.acquireAsync': (machine, options) => machine.locks.semaphore('s', 1).acquireAsync(1, options),
+  'completion.waitAsync': (machine, options) => machine.locks.completion('c').waitAsync(options),
+  'seqlock.readAsync': (machine, options) => machine.locks.seqlock('q').readAsync(() => 1, options),
   'rwSemaphore.readLockAsync': (machine, options) => machine.percpu.rwSemaphore('w').readLockAsync(options),
   'rwSemaphore.writeLock': (machine, options) => machine.percpu.rwSemaphore('w').writeLock(options),
   'ref.released': (machine, options) => machine.percpu.ref('r').released(options),
@@ -57,7 +52,7 @@ describe('an option that there is not', () => {
         'PERCPU_ARGUMENT',
         /has no option misspelt; it has \w/,
       )
-      assert.deepEqual([machine.leaks(), machine.locksOf(0)], [[], []])
+      assert.deepEqual([machine.heap.allocations(), machine.locks.heldBy(0)], [[], []])
     })
   }
   for (const [name, call] of Object.entries(promises)) {
@@ -65,7 +60,7 @@ describe('an option that there is not', () => {
       const machine = fresh()
       const refused = Promise.resolve(call(machine, misspelt as never))
       await rejectsCode(refused, 'PERCPU_ARGUMENT', /has no option misspelt; it has \w/)
-      assert.deepEqual(machine.locksOf(0), [])
+      assert.deepEqual(machine.locks.heldBy(0), [])
     })
   }
 })
@@ -75,33 +70,36 @@ describe('options', () => {
     const machine = fresh()
     for (const wrong of [null, 5, 'zero'] as never[]) {
       const refused = (call: () => unknown): void => throwsCode(call, 'PERCPU_ARGUMENT', /not an object/)
-      refused(() => machine.alloc(8, wrong))
-      refused(() => machine.cache('pair', Pair).allocate(wrong))
+      refused(() => machine.heap.alloc(8, wrong))
+      refused(() => machine.heap.cache('pair', Pair).allocate(wrong))
       refused(() => machine.percpu.alloc(8, wrong))
       refused(() => machine.percpu(Pair, wrong))
-      refused(() => machine.mutex('m').lock(wrong))
-      refused(() => machine.monitor(wrong))
+      refused(() => machine.locks.mutex('m').lock(wrong))
+      refused(() => machine.watch.monitor(wrong))
       refused(() => boot({ percpu: wrong }))
-      await rejectsCode(machine.mutex('m').lockAsync(wrong), 'PERCPU_ARGUMENT', /not an object/)
-      await rejectsCode(machine.synchronize(wrong), 'PERCPU_ARGUMENT', /not an object/)
+      await rejectsCode(machine.locks.mutex('m').lockAsync(wrong), 'PERCPU_ARGUMENT', /not an object/)
+      await rejectsCode(machine.rcu.synchronize(wrong), 'PERCPU_ARGUMENT', /not an object/)
     }
-    assert.deepEqual(machine.leaks(), [])
+    assert.deepEqual(machine.heap.allocations(), [])
   })
   it('have the types that they have', () => {
     const machine = fresh()
     const refused = (call: () => unknown, message: RegExp): void =>
       throwsCode(call, 'PERCPU_ARGUMENT', message)
     for (const flag of ['zero', 'keep'])
-      refused(() => machine.alloc(8, { [flag]: 1 }), new RegExp(`${flag}: 1 is neither true nor false`))
-    refused(() => machine.alloc(8, { label: 5 } as never), /label: 5 is not a string/)
-    refused(() => machine.alloc(8, { align: 2 ** 23 }), /align: 8388608 is not a power of two up to 4 MiB/)
-    refused(() => machine.alloc(8, { align: '8' } as never), /align: '8' is not/)
-    refused(() => machine.memblock.alloc({ size: 8, label: 5 } as never), /label: 5 is not a string/)
-    refused(() => machine.percpu.alloc(8, { atomic: 'yes' } as never), /atomic: 'yes' is neither/)
-    refused(() => machine.objects.create('a', { ...spec, init: 5 } as never), /init: 5 is not a function/)
-    refused(() => machine.objects.open(5 as never, spec), /name: 5 is not a string/)
-    refused(() => machine.addHotplug({ name: 'h', startup: 5 } as never), /startup: 5 is not a function/)
-    assert.deepEqual(machine.leaks(), [])
+      refused(() => machine.heap.alloc(8, { [flag]: 1 }), new RegExp(`${flag}: 1 is neither true nor false`))
+    refused(() => machine.heap.alloc(8, { label: 5 } as never), /label: 5 is not a string/)
+    refused(
+      () => machine.heap.alloc(8, { align: 2 ** 23 }),
+      /align: 8388608 is not a power of two up to 4 MiB/,
+    )
+    refused(() => machine.heap.alloc(8, { align: '8' } as never), /align: '8' is not/)
+    refused(() => machine.heap.memblock.alloc({ size: 8, label: 5 } as never), /label: 5 is not a string/)
+    refused(() => machine.percpu.alloc(8, { nowait: 'yes' } as never), /nowait: 'yes' is neither/)
+    refused(() => machine.objects.create('a', Pair, 5 as never), /init: 5 is not a function/)
+    refused(() => machine.objects.open(5 as never, Pair), /name: 5 is not a string/)
+    refused(() => machine.cpus.addHotplug({ name: 'h', startup: 5 } as never), /startup: 5 is not a function/)
+    assert.deepEqual(machine.heap.allocations(), [])
   })
 })
 
@@ -110,15 +108,15 @@ describe('other arguments', () => {
     const machine = fresh()
     const refused = (call: () => unknown): void => throwsCode(call, 'PERCPU_ARGUMENT', /is not a function/)
     const none = undefined as never
-    refused(() => machine.mutex('m').run(none))
-    refused(() => machine.mutex('m').lock().run(none))
-    refused(() => machine.seqlock('q').read(none))
+    refused(() => machine.locks.mutex('m').run(none))
+    refused(() => machine.locks.mutex('m').lock().run(none))
+    refused(() => machine.locks.seqlock('q').read(none))
     refused(() => machine.run('work', none))
-    await rejectsCode(machine.mutex('n').runAsync(none), 'PERCPU_ARGUMENT')
-    assert.equal(machine.mutex('n').owner, undefined)
+    await rejectsCode(machine.locks.mutex('n').runAsync(none), 'PERCPU_ARGUMENT')
+    assert.equal(machine.locks.mutex('n').owner, undefined)
   })
   it('of a monitor are events that it has, and functions', () => {
-    const monitor = fresh().monitor()
+    const monitor = fresh().watch.monitor()
     throwsCode(
       () => monitor.on('blokced' as never, () => undefined),
       'PERCPU_ARGUMENT',
@@ -129,14 +127,14 @@ describe('other arguments', () => {
   })
   it('of the heap name a cache, and a struct for it', () => {
     const machine = fresh()
-    throwsCode(() => machine.cache(5 as never, Pair), 'PERCPU_ARGUMENT', /name: 5 must be text/)
-    throwsCode(() => machine.cache('pair', u32 as never), 'PERCPU_ARGUMENT', /no struct/)
-    assert.equal(machine.cache('pair', Pair).size, 8)
+    throwsCode(() => machine.heap.cache(5 as never, Pair), 'PERCPU_ARGUMENT', /name: 5 must be text/)
+    throwsCode(() => machine.heap.cache('pair', u32 as never), 'PERCPU_ARGUMENT', /no struct/)
+    assert.equal(machine.heap.cache('pair', Pair).size, 8)
   })
   it('are labels of work, and CPUs that are possible', () => {
     const machine = fresh()
     throwsCode(() => machine.run(5 as never, () => 1), 'PERCPU_ARGUMENT', /label: 5 is not a string/)
     for (const wrong of [-1, 3, 0.5, '0' as never])
-      throwsCode(() => machine.locksOf(wrong), 'PERCPU_ARGUMENT')
+      throwsCode(() => machine.locks.heldBy(wrong), 'PERCPU_ARGUMENT')
   })
 })

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { boot, type Machine } from 'percpu'
 import { load32, storeAtomic32 } from 'percpu/mem'
 import { verify } from '../alloc/support/verify.js'
-import { joinAs } from './support/threads.js'
+import { joinAs } from '../support/threads.js'
 
 const {
   cpuOf,
@@ -60,24 +60,25 @@ describe('the incarnation after the last one', () => {
       let expected = first
       for (let thread = 101; thread < 105; thread++) {
         const cpu = joinAs(machine, thread)
-        assert.equal(cpu.incarnation, expected)
-        const mutex = cpu.mutex('m')
+        assert.equal(cpu.cpus.incarnation, expected)
+        const mutex = cpu.locks.mutex('m')
         // The one before it died with the mutex.
         assert.equal(mutex.lock().predecessorDied, thread > 101)
-        assert.deepEqual(machine.mutex('m').owner, { cpu: 1, incarnation: expected })
-        cpu.semaphore('s', 2).acquire(2)
-        const region = cpu.memblock.alloc({ size: 64 })
-        const { owner } = machine.memblock.report().regions.find(({ address }) => address === region) ?? {}
+        assert.deepEqual(machine.locks.mutex('m').owner, { cpu: 1, incarnation: expected })
+        cpu.locks.semaphore('s', 2).acquire(2)
+        const region = cpu.heap.memblock.alloc({ size: 64 })
+        const { owner } =
+          machine.heap.memblock.report().regions.find(({ address }) => address === region) ?? {}
         assert.deepEqual(owner, { cpu: 1, incarnation: expected })
-        cpu.alloc(64)
-        cpu.pages.allocate(0)
+        cpu.heap.alloc(64)
+        cpu.heap.pages.allocate(0)
         assert.deepEqual(
-          machine.leaks().map(({ incarnation }) => incarnation),
+          machine.heap.allocations().map(({ incarnation }) => incarnation),
           [expected],
         )
-        machine.declareDead(1)
-        assert.deepEqual([machine.leaks(), machine.semaphore('s', 2).permits], [[], 2])
-        assert.ok(!machine.memblock.report().regions.some(({ address }) => address === region))
+        machine.cpus.declareDead(1)
+        assert.deepEqual([machine.heap.allocations(), machine.locks.semaphore('s', 2).permits], [[], 2])
+        assert.ok(!machine.heap.memblock.report().regions.some(({ address }) => address === region))
         assert.deepEqual(verify(machine).faults, [])
         expected = nextIncarnation(expected)
       }

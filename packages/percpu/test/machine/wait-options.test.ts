@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { boot, type Machine, type WaitOptions } from 'percpu'
 import { storeAtomic32 } from 'percpu/mem'
-import { joinAs, rejectsCode, throwsCode } from './support/threads.js'
+import { joinAs, rejectsCode, throwsCode } from '../support/threads.js'
 
 const { Cpu } = await import('../../dist/machine/layouts.js')
 const { readMap } = await import('../../dist/machine/memory-map.js')
@@ -21,41 +21,42 @@ type Call = (scene: Scene, options: WaitOptions) => unknown
 function setUp(): Scene {
   const machine = boot({ cpus: 3, memory: '1 MiB' })
   const other = joinAs(machine, 101)
-  other.mutex('m').lock()
+  other.locks.mutex('m').lock()
   // A write under way: readers wait.
-  other
+  other.locks
     .seqlock('q')
     .mutex.lock()
     .run(() => undefined)
-  other.semaphore('s', 2).acquire(2)
+  other.locks.semaphore('s', 2).acquire(2)
   return { machine, other }
 }
 
-const condition = ({ machine }: Scene) => machine.condition('c', machine.mutex('n'))
+const condition = ({ machine }: Scene) => machine.locks.condition('c', machine.locks.mutex('n'))
 const blocking: Readonly<Record<string, Call>> = {
-  'mutex.lock': ({ machine }, options) => machine.mutex('m').lock(options),
-  'mutex.run': ({ machine }, options) => machine.mutex('m').run(() => 1, options),
-  'semaphore.acquire': ({ machine }, options) => machine.semaphore('s', 2).acquire(1, options),
-  'completion.wait': ({ machine }, options) => machine.completion('d').wait(options),
-  'seqlock.read': ({ machine }, options) => machine.seqlock('q').read(() => 1, options),
-  'seqlock.write': ({ machine }, options) => machine.seqlock('q').write(() => 1, options),
+  'mutex.lock': ({ machine }, options) => machine.locks.mutex('m').lock(options),
+  'mutex.run': ({ machine }, options) => machine.locks.mutex('m').run(() => 1, options),
+  'semaphore.acquire': ({ machine }, options) => machine.locks.semaphore('s', 2).acquire(1, options),
+  'completion.wait': ({ machine }, options) => machine.locks.completion('d').wait(options),
+  'seqlock.read': ({ machine }, options) => machine.locks.seqlock('q').read(() => 1, options),
+  'seqlock.write': ({ machine }, options) => machine.locks.seqlock('q').write(() => 1, options),
   'rwSemaphore.readLock': ({ machine }, options) => machine.percpu.rwSemaphore('w').readLock(options),
 }
 const asynchronous: Readonly<Record<string, Call>> = {
-  'mutex.lockAsync': ({ machine }, options) => machine.mutex('m').lockAsync(options),
-  'mutex.runAsync': ({ machine }, options) => machine.mutex('m').runAsync(() => 1, options),
-  'semaphore.acquireAsync': ({ machine }, options) => machine.semaphore('s', 2).acquireAsync(1, options),
-  'completion.waitAsync': ({ machine }, options) => machine.completion('d').waitAsync(options),
-  'seqlock.readAsync': ({ machine }, options) => machine.seqlock('q').readAsync(() => 1, options),
-  'seqlock.writeAsync': ({ machine }, options) => machine.seqlock('q').writeAsync(() => 1, options),
+  'mutex.lockAsync': ({ machine }, options) => machine.locks.mutex('m').lockAsync(options),
+  'mutex.runAsync': ({ machine }, options) => machine.locks.mutex('m').runAsync(() => 1, options),
+  'semaphore.acquireAsync': ({ machine }, options) =>
+    machine.locks.semaphore('s', 2).acquireAsync(1, options),
+  'completion.waitAsync': ({ machine }, options) => machine.locks.completion('d').waitAsync(options),
+  'seqlock.readAsync': ({ machine }, options) => machine.locks.seqlock('q').readAsync(() => 1, options),
+  'seqlock.writeAsync': ({ machine }, options) => machine.locks.seqlock('q').writeAsync(() => 1, options),
   'rwSemaphore.readLockAsync': ({ machine }, options) =>
     machine.percpu.rwSemaphore('w').readLockAsync(options),
   'rwSemaphore.writeLock': ({ machine }, options) => machine.percpu.rwSemaphore('w').writeLock(options),
   'ref.released': ({ machine }, options) => machine.percpu.ref('r').released(options),
-  synchronize: ({ machine }, options) => machine.synchronize(options),
-  callFunctionMany: ({ machine }, options) => machine.callFunctionMany(2, 'f', options),
+  synchronize: ({ machine }, options) => machine.rcu.synchronize(options),
+  call: ({ machine }, options) => machine.cpus.call(2, 'f', options),
 }
-const needsAnswer = (name: string): boolean => ['synchronize', 'callFunctionMany'].includes(name)
+const needsAnswer = (name: string): boolean => ['synchronize', 'call'].includes(name)
 const reason = new Error('enough')
 
 describe('every call that waits', () => {
@@ -66,7 +67,7 @@ describe('every call that waits', () => {
       const run = (): unknown => call(scene, options as WaitOptions)
       if (isBlocking) throwsCode(run, code, message)
       else await rejectsCode(Promise.resolve(run()), code, message)
-      assert.deepEqual(scene.machine.locksOf(0), [])
+      assert.deepEqual(scene.machine.locks.heldBy(0), [])
     }
 
     it(`refuses what is no timeout and no signal: ${name}`, async () => {
@@ -83,7 +84,7 @@ describe('every call that waits', () => {
       const run = (): unknown => call(scene, { signal })
       if (isBlocking) assert.throws(run, reason)
       else await assert.rejects(Promise.resolve(run()), reason)
-      assert.deepEqual(scene.machine.locksOf(0), [])
+      assert.deepEqual(scene.machine.locks.heldBy(0), [])
       assert.deepEqual(getEventListeners(signal, 'abort'), [])
     })
   }
@@ -108,7 +109,7 @@ describe('a call that waits asynchronously', () => {
       abort()
       await failed
       assert.deepEqual(getEventListeners(signal, 'abort'), [])
-      assert.deepEqual(machine.locksOf(0), [])
+      assert.deepEqual(machine.locks.heldBy(0), [])
     })
 
     it(`ends when its time is over, and listens to its signal no more: ${name}`, async () => {
@@ -116,22 +117,22 @@ describe('a call that waits asynchronously', () => {
       const [{ machine }, waiting] = await begin({ signal, timeout: 5 })
       await rejectsCode(waiting, needsAnswer(name) ? 'PERCPU_UNANSWERED' : 'PERCPU_LOCK_TIMEOUT')
       assert.deepEqual(getEventListeners(signal, 'abort'), [])
-      assert.deepEqual(machine.locksOf(0), [])
+      assert.deepEqual(machine.locks.heldBy(0), [])
     })
   }
 
   it('listens to its signal no more when it has what it waited for', async () => {
     const { signal } = makeSignal()
     const { machine, other } = setUp()
-    const locking = machine.mutex('m').lockAsync({ signal })
+    const locking = machine.locks.mutex('m').lockAsync({ signal })
     await setImmediate()
-    other.mutex('m').unlock()
+    other.locks.mutex('m').unlock()
     const guard = await locking
     assert.ok(guard.isHeld)
     await Promise.all([
-      machine.synchronize({ signal }),
-      machine.callFunctionMany([], 'f', { signal }),
-      machine.callFunctionMany(0, 'f', { signal, wait: false }),
+      machine.rcu.synchronize({ signal }),
+      machine.cpus.call([], 'f', { signal }),
+      machine.cpus.call(0, 'f', { signal, wait: false }),
     ])
     assert.deepEqual(getEventListeners(signal, 'abort'), [])
     guard.unlock()
@@ -143,17 +144,17 @@ describe('a call of a function', () => {
     const scene = setUp()
     const { machine } = scene
     let calls = 0
-    machine.registerFunction('f', () => calls++)
+    machine.cpus.registerFunction('f', () => calls++)
     bringSilentCpu(scene)
-    const first = machine.callFunctionMany(2, 'f')
+    const first = machine.cpus.call(2, 'f')
     const { signal, abort } = makeSignal()
-    const second = machine.callFunctionMany(0, 'f', { signal })
+    const second = machine.cpus.call(0, 'f', { signal })
     const failed = assert.rejects(second, reason)
     abort()
     await failed
-    machine.declareDead(2)
+    machine.cpus.declareDead(2)
     assert.deepEqual((await first).gone, [2])
-    assert.deepEqual((await machine.callFunctionMany(0, 'f')).ran, [0])
+    assert.deepEqual((await machine.cpus.call(0, 'f')).ran, [0])
     assert.equal(calls, 1)
   })
 
@@ -162,9 +163,9 @@ describe('a call of a function', () => {
     const { machine } = scene
     bringSilentCpu(scene)
     const { signal, abort } = makeSignal()
-    await machine.callFunctionMany(2, 'f', { wait: false, signal })
+    await machine.cpus.call(2, 'f', { wait: false, signal })
     let isOver = false
-    const second = machine.callFunctionMany(0, 'f').then(() => (isOver = true))
+    const second = machine.cpus.call(0, 'f').then(() => (isOver = true))
     for (let i = 0; i < 5; i++) await setImmediate()
     assert.equal(isOver, false)
     abort()
@@ -175,7 +176,7 @@ describe('a call of a function', () => {
 describe('a condition', () => {
   it('is waited for with the same options', async () => {
     const scene = setUp()
-    const guard = scene.machine.mutex('n').lock()
+    const guard = scene.machine.locks.mutex('n').lock()
     const aborted = AbortSignal.abort(reason)
     assert.throws(() => condition(scene).wait(guard, { signal: aborted }), reason)
     await assert.rejects(condition(scene).waitAsync(guard, { signal: aborted }), reason)

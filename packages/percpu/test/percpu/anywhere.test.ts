@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { BootOptions, Machine } from 'percpu'
-import { forEachAccess, interrupt, killAt, Killed, mem, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, interrupt, killAt, Killed, mem, percpu } from '../support/hooked-percpu.js'
 import { kinds } from './support/kinds.js'
 import { pagesOutside } from './support/pages.js'
 
@@ -69,23 +69,23 @@ const scenes: Readonly<Record<string, Scene>> = {
     prepare: (machine) => [...fill(machine, 0), machine.percpu.alloc(5000)],
     run: (cpu, pointers) => cpu.percpu.free(pointers.at(-1) ?? 0),
   },
-  'balancing too many chunks': {
+  'trimming too many chunks': {
     prepare: (machine) => {
       fill(machine, 0)
       const large = [1, 2, 3].map(() => machine.percpu.alloc(UNIT))
       for (const pointer of large) machine.percpu.free(pointer)
       return []
     },
-    run: (cpu) => cpu.percpu.balance(),
+    run: (cpu) => cpu.percpu.trim(),
   },
-  'balancing a chunk set aside': {
+  'trimming an isolated chunk': {
     prepare: (machine) => {
       fill(machine, 0)
       const pages = Array.from({ length: 6 }, () => machine.percpu.alloc(4096))
       for (const pointer of pages.filter((_, i) => i % 2 !== 0)) machine.percpu.free(pointer)
       return []
     },
-    run: (cpu) => cpu.percpu.balance(),
+    run: (cpu) => cpu.percpu.trim(),
   },
 }
 
@@ -102,7 +102,7 @@ describe('a thread killed before any access', () => {
           const cpu = joinAs(machine, 101)
           const killed = killAt(() => run(cpu, prepared), at, cpu)
           if (!killed) return false
-          machine.declareDead(1)
+          machine.cpus.declareDead(1)
           machine.percpu.verify()
           const found = usage(machine)
           // Or as if it had ended.
@@ -111,7 +111,7 @@ describe('a thread killed before any access', () => {
           // And it works on.
           if (at % 5 !== 0) return true
           machine.percpu.free(machine.percpu.alloc(100))
-          machine.percpu.balance()
+          machine.percpu.trim()
           machine.percpu.verify()
           assert.equal(pagesOutside(machine), 0, `access ${at}: pages lost later`)
           return true
@@ -125,7 +125,7 @@ describe('a thread killed before any access', () => {
         const machine = fresh(options)
         const cpu = joinAs(machine, 101)
         const killed = killAt(() => cpu.percpu.i32({ name: 'n' }), at, cpu)
-        if (killed) machine.declareDead(1)
+        if (killed) machine.cpus.declareDead(1)
         const { allocations: before } = machine.percpu.report().chunks[0] ?? assert.fail()
         assert.ok(before <= 1)
         const known = machine.objects.list().length > 0
@@ -142,12 +142,12 @@ describe('a thread killed before any access', () => {
       let seen = 0
       const points = forEachAccess((at) => {
         const machine = fresh(options)
-        const word = machine.memblock.alloc({ size: 4 })
+        const word = machine.heap.memblock.alloc({ size: 4 })
         const into = (): number => mem.loadAtomic32(machine.memory.i32, word / 4)
         const cpu = joinAs(machine, 101)
         const killed = killAt(() => cpu.percpu.alloc(16, { into: word }), at, cpu)
         const before = into()
-        if (killed) machine.declareDead(1)
+        if (killed) machine.cpus.declareDead(1)
         // Taken out of the word, which is this thread's again: what was there is allocated, or nothing was.
         mem.storeAtomic32(machine.memory.i32, word / 4, 0)
         if (before !== 0) {
@@ -183,9 +183,9 @@ describe('a thread killed before any access', () => {
           cpu,
         )
         if (killed) {
-          const alive = counter.rough
-          machine.declareDead(1)
-          assert.equal(counter.rough, counter.sum(), `folded: ${alive}`)
+          const alive = counter.estimate
+          machine.cpus.declareDead(1)
+          assert.equal(counter.estimate, counter.sum(), `folded: ${alive}`)
         }
         const after = new Map([
           [3, 5],
@@ -211,7 +211,7 @@ describe('a thread killed before any access', () => {
     const killing = dying.kill()
     for (let jobs = 0; jobs < 10 && !ref.isAtomic; jobs++) await Promise.resolve()
     assert.ok(ref.isAtomic)
-    machine.declareDead(1)
+    machine.cpus.declareDead(1)
     ref.put(2)
     await ref.released()
     assert.equal(ref.isDying, true)
@@ -220,7 +220,7 @@ describe('a thread killed before any access', () => {
     await Promise.allSettled([killing])
   })
 
-  it('of the balancing that it had asked for leaves that to the reaper', async () => {
+  it('of the trim that it had asked for leaves that to the reaper', async () => {
     const machine = fresh({ cpus: 3 })
     const victim = joinAs(machine, 101)
     for (const pointer of [1, 2, 3, 4].map(() => victim.percpu.alloc(UNIT))) victim.percpu.free(pointer)
@@ -231,13 +231,13 @@ describe('a thread killed before any access', () => {
     await Promise.resolve()
     mem.control.before = undefined
     assert.equal(machine.percpu.report().chunks.length, 6)
-    machine.declareDead(1)
+    machine.cpus.declareDead(1)
     await Promise.resolve()
     // One of those that are wholly free is kept, and another one for its pages.
     assert.equal(machine.percpu.report().chunks.length, 4)
   })
 
-  it('with the allocator locked does not hold up the balancing of the one who cleans up after it', async () => {
+  it('with the allocator locked does not hold up the trim of the one who cleans up after it', async () => {
     const machine = fresh({ cpus: 3 })
     const victim = joinAs(machine, 101)
     for (const pointer of [1, 2, 3, 4].map(() => machine.percpu.alloc(UNIT))) machine.percpu.free(pointer)
@@ -245,7 +245,7 @@ describe('a thread killed before any access', () => {
     const begun = performance.now()
     await new Promise(setImmediate)
     assert.ok(performance.now() - begun < 1000)
-    machine.declareDead(1)
+    machine.cpus.declareDead(1)
     // As soon as that is done.
     while (machine.percpu.report().chunks.length === 6) await new Promise((resolve) => setTimeout(resolve, 1))
     machine.percpu.verify()
@@ -259,14 +259,14 @@ describe('a thread killed before any access', () => {
       victim.percpu.counter('c').add(7)
       victim.percpu.rwSemaphore('s').readLock()
       killAt(() => victim.percpu.alloc(64), 60, victim)
-      const killed = killAt(() => reaper.declareDead(1), at, reaper)
+      const killed = killAt(() => reaper.cpus.declareDead(1), at, reaper)
       if (killed) {
-        machine.declareDead(2)
-        if (machine.present.includes(1)) machine.declareDead(1)
+        machine.cpus.declareDead(2)
+        if (machine.cpus.present.includes(1)) machine.cpus.declareDead(1)
       }
       machine.percpu.verify()
       assert.equal(machine.percpu.counter('c').sum(), 7)
-      assert.equal(machine.percpu.counter('c').rough, 7)
+      assert.equal(machine.percpu.counter('c').estimate, 7)
       assert.equal(machine.percpu.rwSemaphore('s').readers, 0)
       return killed
     })
@@ -275,7 +275,7 @@ describe('a thread killed before any access', () => {
 })
 
 describe('another CPU in the middle', () => {
-  it('of an allocation finds the lock taken, and atomic requests do not wait for it', () => {
+  it('of an allocation finds the lock taken, and requests that do not wait do not wait for it', () => {
     let refused = 0
     forEachAccess((at) => {
       const machine = fresh({ cpus: 3 })
@@ -284,7 +284,7 @@ describe('another CPU in the middle', () => {
       const done = interrupt(
         () => pointers.push(machine.percpu.alloc(64)),
         at,
-        () => pointers.push(other.percpu.alloc(64, { atomic: true })),
+        () => pointers.push(other.percpu.alloc(64, { nowait: true })),
       )
       const given = pointers.filter((pointer) => pointer !== undefined)
       if (given.length < pointers.length) refused++
@@ -299,17 +299,17 @@ describe('another CPU in the middle', () => {
     const points = forEachAccess((at) => {
       const machine = fresh({ cpus: 3 })
       const stale = machine.percpu.alloc(16)
-      for (const cpu of machine.possible)
+      for (const cpu of machine.cpus.possible)
         mem.store32(machine.memory.i32, machine.percpu.address(stale, cpu) / 4, 77)
       machine.percpu.free(stale)
-      const word = machine.memblock.alloc({ size: 4 })
+      const word = machine.heap.memblock.alloc({ size: 4 })
       return interrupt(
         () => machine.percpu.alloc(16, { into: word }),
         at,
         () => {
           const pointer = mem.loadAtomic32(machine.memory.i32, word / 4)
           if (pointer === 0) return
-          for (const cpu of machine.possible)
+          for (const cpu of machine.cpus.possible)
             assert.equal(
               mem.load32(machine.memory.i32, machine.percpu.address(pointer, cpu) / 4),
               0,

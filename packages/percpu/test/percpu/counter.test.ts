@@ -27,13 +27,13 @@ describe('a counter', () => {
     const machine = fresh()
     const counter = machine.percpu.counter('c', { batch: 10 })
     for (const again of [machine.percpu.counter('c'), machine.percpu.counter('c', { batch: 10 })])
-      assert.equal(again.error, counter.error)
+      assert.equal(again.maxError, counter.maxError)
     assert.throws(() => machine.percpu.counter('c', { batch: 11 }), {
       code: 'PERCPU_ARGUMENT',
       message: "batch: counter 'c' has 10, not 11",
     })
   })
-  it('is rough at once and exact on request', () => {
+  it('is estimated at once and exact on request', () => {
     const machine = fresh()
     const others = [joinAs(machine, 101), joinAs(machine, 102)]
     const counter = machine.percpu.counter('c', { batch: 10 })
@@ -43,12 +43,12 @@ describe('a counter', () => {
       const amount = (i % 7) - 2
       all[i % 3]?.add(amount)
       expected += amount
-      assert.ok(Math.abs(counter.rough - expected) <= counter.error)
+      assert.ok(Math.abs(counter.estimate - expected) <= counter.maxError)
     }
     assert.equal(counter.sum(), expected)
     for (const each of all) each.sync()
-    assert.equal(counter.rough, expected)
-    assert.deepEqual([all[1]?.batch, counter.error], [10, 30])
+    assert.equal(counter.estimate, expected)
+    assert.deepEqual([all[1]?.batch, counter.maxError], [10, 30])
   })
   it('holds values beyond 32 bits, and below zero', () => {
     const counter = fresh().percpu.counter('c')
@@ -56,7 +56,7 @@ describe('a counter', () => {
     counter.add(5)
     counter.add(-(2 ** 41))
     assert.equal(counter.sum(), 5 - 2 ** 40)
-    assert.equal(counter.roughPositive, 0)
+    assert.equal(counter.estimatePositive, 0)
     assert.equal(counter.sumPositive(), 0)
     counter.set(-7)
     assert.equal(counter.sum(), -7)
@@ -92,9 +92,9 @@ describe('a counter', () => {
     leaving.percpu.counter('c').add(3)
     dying.percpu.counter('c').add(4)
     await leaving.offline()
-    assert.equal(counter.rough, 3)
-    machine.declareDead(2)
-    assert.equal(counter.rough, 7)
+    assert.equal(counter.estimate, 3)
+    machine.cpus.declareDead(2)
+    assert.equal(counter.estimate, 7)
     joinAs(machine, 103).percpu.counter('c').add(5)
     assert.equal(counter.sum(), 12)
   })

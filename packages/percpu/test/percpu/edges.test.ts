@@ -1,7 +1,7 @@
 /** Corners of per-CPU memory: what is left to chance by random tests, and what users may get wrong. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { boot, i32, PercpuMemoryError, struct } from 'percpu'
+import { boot, i32, OutOfMemoryError, struct } from 'percpu'
 import { failPages } from './support/inside.js'
 import { kinds } from './support/kinds.js'
 import { fresh, joinAs } from './support/machines.js'
@@ -16,10 +16,10 @@ describe('requests', () => {
     try {
       for (;;) pages.push(percpu.alloc(4096))
     } catch (error) {
-      assert.ok(error instanceof PercpuMemoryError)
+      assert.ok(error instanceof OutOfMemoryError)
     }
     for (const pointer of pages) percpu.free(pointer)
-    // In the same stretch: nothing was balanced yet.
+    // In the same stretch: nothing was trimmed yet.
     for (let i = 0; i < pages.length; i++) percpu.alloc(4096)
     percpu.verify()
   })
@@ -27,7 +27,7 @@ describe('requests', () => {
   it('use pages that are there when there are no others', () => {
     const machine = fresh({ cpus: 3, percpu: { unit: 8192 } })
     const { percpu } = machine
-    while (percpu.alloc(4, { atomic: true }) !== undefined);
+    while (percpu.alloc(4, { nowait: true }) !== undefined);
     // One chunk with a page in use and a hole behind it, and one with two pages that are free.
     percpu.alloc(4096)
     percpu.free(percpu.alloc(8192))
@@ -45,12 +45,12 @@ describe('requests', () => {
     // With some pages ready elsewhere, the chunk loses those that are empty, each second one.
     for (const pointer of others.slice(0, 8)) percpu.free(pointer)
     pages.forEach((pointer, i) => i % 2 === 0 && percpu.free(pointer))
-    percpu.balance()
+    percpu.trim()
     // With none ready, it is used again as it is.
-    while (percpu.alloc(4096, { atomic: true }) !== undefined);
+    while (percpu.alloc(4096, { nowait: true }) !== undefined);
     percpu.free(others.at(-1) ?? 0)
     pages.forEach((pointer, i) => i % 2 !== 0 && percpu.free(pointer))
-    percpu.balance()
+    percpu.trim()
     assert.ok(percpu.report().chunks.some(({ empty, populated }) => empty > 200 && empty === populated))
     percpu.free(percpu.alloc(2 ** 22))
     percpu.verify()
@@ -59,9 +59,9 @@ describe('requests', () => {
   for (const { name, options } of kinds)
     it(`that must not grow find room again after one has failed (${name})`, () => {
       const { percpu } = fresh({ ...options, percpu: { unit: 8192 } })
-      while (percpu.alloc(4096, { atomic: true }) !== undefined);
-      percpu.balance()
-      assert.notEqual(percpu.alloc(4096, { atomic: true }), undefined)
+      while (percpu.alloc(4096, { nowait: true }) !== undefined);
+      percpu.trim()
+      assert.notEqual(percpu.alloc(4096, { nowait: true }), undefined)
       percpu.verify()
     })
 })
@@ -82,7 +82,7 @@ describe('a name', () => {
   it('is for good: its memory is not freed', () => {
     const machine = fresh()
     for (const handle of [machine.percpu(Hits, { name: 'a' }), machine.percpu.i32({ name: 'b' })]) {
-      assert.throws(() => handle.free(), { code: 'PERCPU_PERCPU_USE' })
+      assert.throws(() => handle.free(), { code: 'PERCPU_NAMED_MEMORY' })
       assert.throws(() => machine.percpu.at(handle.pointer, i32).of(7), { code: 'PERCPU_ARGUMENT' })
     }
     machine.percpu.i32({ name: 'b' }).local = 1
@@ -109,11 +109,11 @@ describe('a reference count', () => {
   it('stays as it is when too many are given back', async () => {
     const ref = fresh().percpu.ref('r')
     await ref.kill()
-    assert.throws(() => ref.put(), { code: 'PERCPU_PERCPU_USE' })
+    assert.throws(() => ref.put(), { code: 'PERCPU_REF_MISUSE' })
     assert.equal(ref.isZero, true)
     await ref.reinit()
     await ref.switchToAtomic()
-    assert.throws(() => ref.put(2), { code: 'PERCPU_PERCPU_USE' })
+    assert.throws(() => ref.put(2), { code: 'PERCPU_REF_MISUSE' })
     assert.equal(ref.isZero, false)
     await ref.kill()
     assert.equal(ref.isZero, true)
@@ -155,7 +155,7 @@ describe('a lock for many readers', () => {
     const dying = joinAs(machine, 101)
     const lock = machine.percpu.rwSemaphore('s')
     await dying.percpu.rwSemaphore('s').writeLock()
-    machine.declareDead(1)
+    machine.cpus.declareDead(1)
     lock.readLock().unlock()
     const writer = await lock.writeLock()
     assert.equal(writer.predecessorDied, true)
@@ -170,7 +170,7 @@ describe('a lock for many readers', () => {
     ;(await lock.writeLock()).unlock()
     const dying = joinAs(machine, 101)
     dying.percpu.rwSemaphore('s').readLock()
-    machine.declareDead(1)
+    machine.cpus.declareDead(1)
     const writer = await lock.writeLock()
     assert.equal(writer.predecessorDied, false)
     writer.unlock()

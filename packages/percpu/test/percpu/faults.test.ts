@@ -27,7 +27,7 @@ function image(machine: Machine): string {
 /** Uses up the first chunk, so that the next allocation needs memory. */
 function fill(machine: Machine): void {
   for (let bytes = 4096; bytes >= 4; bytes /= 2)
-    while (machine.percpu.alloc(bytes, { atomic: true, align: 4 }) !== undefined);
+    while (machine.percpu.alloc(bytes, { nowait: true, align: 4 }) !== undefined);
 }
 
 describe('running out of memory', () => {
@@ -38,8 +38,8 @@ describe('running out of memory', () => {
         for (let calls = 0; ; calls++) {
           const machine = fresh(options)
           fill(machine)
-          // A failed atomic request is remembered for the balancing.
-          machine.percpu.balance()
+          // A failed request that does not wait is remembered until the next trim.
+          machine.percpu.trim()
           fill(machine)
           const before = image(machine)
           failPages(machine, calls)
@@ -47,7 +47,7 @@ describe('running out of memory', () => {
           try {
             pointer = machine.percpu.alloc(bytes)
           } catch (error) {
-            assert.equal((error as { code: string }).code, 'PERCPU_NO_PERCPU_MEMORY')
+            assert.equal((error as { code: string }).code, 'PERCPU_OUT_OF_MEMORY')
           }
           failPages(machine, -1)
           machine.percpu.verify()
@@ -68,7 +68,7 @@ describe('running out of memory', () => {
     for (let mapped = 0; mapped < pages; mapped++) {
       const machine = fresh(options)
       machine.percpu.free(machine.percpu.alloc(UNIT))
-      machine.percpu.balance()
+      machine.percpu.trim()
       fill(machine)
       const backend = backendOf(machine)
       // A chunk without pages: what is mapped is mapped by this allocation alone.
@@ -94,7 +94,7 @@ describe('running out of memory', () => {
         const machine = fresh(kinds[0].options)
         backendOf(machine).addEmptyChunk()
         fill(machine)
-        const { pages } = machine
+        const { pages } = machine.heap
         const allocate = pages.allocate.bind(pages)
         const free = pages.free.bind(pages)
         let [left, until] = [taken, frees]
@@ -130,9 +130,9 @@ describe('running out of memory', () => {
       for (let calls = 0; ; calls++) {
         const machine = fresh(options)
         fill(machine)
-        machine.percpu.balance()
+        machine.percpu.trim()
         fill(machine)
-        const { pages } = machine
+        const { pages } = machine.heap
         const allocate = pages.allocate.bind(pages)
         let left = calls
         pages.allocate = (...request) => {
@@ -156,19 +156,19 @@ describe('running out of memory', () => {
     }
   })
 
-  it('does not disturb atomic requests that fit, and refuses those that do not without growing', () => {
+  it('does not disturb requests that do not wait, if they that fit, and refuses those that do not without growing', () => {
     for (const { options } of kinds) {
       const machine = fresh(options)
       failPages(machine, 0)
-      assert.ok(machine.percpu.alloc(16, { atomic: true }) !== undefined)
+      assert.ok(machine.percpu.alloc(16, { nowait: true }) !== undefined)
       fill(machine)
       const before = image(machine)
-      assert.equal(machine.percpu.alloc(4096, { atomic: true }), undefined)
+      assert.equal(machine.percpu.alloc(4096, { nowait: true }), undefined)
       assert.equal(image(machine), before)
       failPages(machine, -1)
-      machine.percpu.balance()
+      machine.percpu.trim()
       assert.ok(machine.percpu.report().emptyPages >= 2)
-      assert.ok(machine.percpu.alloc(4096, { atomic: true }) !== undefined)
+      assert.ok(machine.percpu.alloc(4096, { nowait: true }) !== undefined)
     }
   })
 
@@ -178,8 +178,8 @@ describe('running out of memory', () => {
     const { failures } = machine.percpu.report()
     failPages(machine, 0)
     assert.throws(() => machine.percpu.alloc(16), {
-      code: 'PERCPU_NO_PERCPU_MEMORY',
-      name: 'PercpuMemoryError',
+      code: 'PERCPU_OUT_OF_MEMORY',
+      name: 'OutOfMemoryError',
     })
     assert.throws(() => machine.percpu.alloc(4096, { reserved: true }), /reserved part/)
     assert.equal(machine.percpu.report().failures, failures + 2)

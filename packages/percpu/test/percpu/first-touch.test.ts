@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { BootOptions, Machine } from 'percpu'
-import { mem, percpu } from '../machine/support/hooked-percpu.js'
+import { mem, percpu } from '../support/hooked-percpu.js'
 
 const { boot, join } = percpu
 const PAGE = 4096
@@ -62,7 +62,7 @@ describe('a page of a unit', () => {
               before === undefined || before === machine.cpu,
               `CPU ${before} wrote ${address} of CPU ${machine.cpu}`,
             )
-            assert.equal(Math.floor(address / (4 * 2 ** 20)), machine.node)
+            assert.equal(Math.floor(address / (4 * 2 ** 20)), machine.cpus.node)
             mem.store32(machine.memory.i32, address / 4, 1)
             touched.push(Math.floor(address / PAGE))
           }

@@ -36,9 +36,9 @@ class Scene {
 
   constructor(machine: Machine) {
     this.machine = machine
-    this.#slots = Array.from({ length: WORKERS }, () => machine.memblock.alloc({ size: SLOTS * 4 }))
-    this.#turns = machine.memblock.alloc({ size: 4 })
-    this.#tallies = machine.memblock.alloc({ size: (kills + WORKERS) * 8 })
+    this.#slots = Array.from({ length: WORKERS }, () => machine.heap.memblock.alloc({ size: SLOTS * 4 }))
+    this.#turns = machine.heap.memblock.alloc({ size: 4 })
+    this.#tallies = machine.heap.memblock.alloc({ size: (kills + WORKERS) * 8 })
     this.#seed = seed
   }
 
@@ -98,7 +98,7 @@ describe('workers terminated in the middle of using per-CPU memory', () => {
           const place = scene.random(WORKERS)
           const victim = living[place] ?? assert.fail()
           await victim.ready
-          for (let i = scene.random(4); i > 0; i--) await machine.synchronize({ timeout: 20_000 })
+          for (let i = scene.random(4); i > 0; i--) await machine.rcu.synchronize({ timeout: 20_000 })
           await victim.worker.terminate()
           await victim.reaped
           living[place] = scene.start(place)
@@ -124,7 +124,7 @@ describe('workers terminated in the middle of using per-CPU memory', () => {
       ;(await lock.writeLock()).unlock()
       await ref.switchToAtomic()
       for (const pointer of scene.pointers) machine.percpu.free(pointer)
-      machine.percpu.balance()
+      machine.percpu.trim()
       machine.percpu.verify()
       assert.equal(pagesOutside(machine), 0)
     })

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { boot, PercpuMemoryError, type Machine } from 'percpu'
+import { boot, OutOfMemoryError, type Machine } from 'percpu'
 import { load32, store32 } from 'percpu/mem'
 import { kinds } from './support/kinds.js'
 
@@ -19,16 +19,16 @@ class Model {
     this.machine = machine
   }
 
-  alloc(bytes: number, align: number, atomic: boolean): void {
+  alloc(bytes: number, align: number, nowait: boolean): void {
     const { percpu } = this.machine
     let pointer: number | undefined
     try {
-      pointer = percpu.alloc(bytes, { align, atomic })
+      pointer = percpu.alloc(bytes, { align, nowait })
     } catch (error) {
-      assert.ok(error instanceof PercpuMemoryError)
+      assert.ok(error instanceof OutOfMemoryError)
       return
     }
-    if (pointer === undefined) return assert.ok(atomic)
+    if (pointer === undefined) return assert.ok(nowait)
     assert.ok(!this.objects.has(pointer))
     assert.equal(percpu.sizeOf(pointer), Math.ceil(bytes / 4) * 4)
     const stamp = ++this.#stamps
@@ -37,12 +37,12 @@ class Model {
       assert.equal(load32(this.machine.memory.i32, word), 0, `CPU ${cpu} finds it cleared`)
       store32(this.machine.memory.i32, word, stamp * 256 + cpu)
     }
-    for (const cpu of this.machine.possible) assert.equal(percpu.address(pointer, cpu) % align, 0)
+    for (const cpu of this.machine.cpus.possible) assert.equal(percpu.address(pointer, cpu) % align, 0)
   }
 
   /** The words of every copy. */
   *words(pointer: number, bytes: number): Generator<[number, number]> {
-    for (const cpu of this.machine.possible)
+    for (const cpu of this.machine.cpus.possible)
       for (let offset = 0; offset < bytes; offset += 4)
         yield [cpu, this.machine.percpu.address(pointer, cpu, offset) / 4]
   }
@@ -79,12 +79,12 @@ const step = fc.oneof(
     arbitrary: fc.record({
       bytes: sizes,
       align: fc.constantFrom(4, 4, 8, 16, 64, 256, 4096),
-      atomic: fc.boolean(),
+      nowait: fc.boolean(),
     }),
   },
   { weight: 4, arbitrary: fc.record({ free: fc.nat() }) },
   { weight: 1, arbitrary: fc.record({ freeAll: fc.constantFrom(2, 3) }) },
-  { weight: 1, arbitrary: fc.constant({ balance: true }) },
+  { weight: 1, arbitrary: fc.constant({ trim: true }) },
 )
 
 describe('per-CPU memory beside a model', () => {
@@ -96,15 +96,15 @@ describe('per-CPU memory beside a model', () => {
           const model = new Model(machine)
           model.verify()
           for (const action of steps) {
-            if ('bytes' in action) model.alloc(action.bytes, action.align, action.atomic)
+            if ('bytes' in action) model.alloc(action.bytes, action.align, action.nowait)
             else if ('free' in action) model.free(action.free)
             else if ('freeAll' in action)
               for (let i = model.objects.size; i > 0; i -= action.freeAll) model.free(i)
-            else machine.percpu.balance()
+            else machine.percpu.trim()
             model.verify()
           }
           for (const pointer of [...model.objects.keys()]) model.free(pointer % 7)
-          machine.percpu.balance()
+          machine.percpu.trim()
           model.verify()
         }),
         { numRuns: 40 },

@@ -21,7 +21,7 @@ for (const { name, options } of kinds) {
         copy.last = 2n
       }
       assert.equal(hits.local.count, 1)
-      const { length } = machine.possible
+      const { length } = machine.cpus.possible
       assert.equal(hits.sum('count'), (length * (length + 1)) / 2)
       assert.equal(hits.sum('last'), 2n * BigInt(length))
       hits.local.count++
@@ -34,7 +34,7 @@ for (const { name, options } of kinds) {
       for (const bytes of [1, 4, 5, 4096, 4097, unitBytes]) {
         const pointer = machine.percpu.alloc(bytes, { align: 4096 })
         assert.ok(pointer > 0 && pointer < 2 ** 31)
-        for (const cpu of machine.possible) assert.equal(machine.percpu.address(pointer, cpu) % 4096, 0)
+        for (const cpu of machine.cpus.possible) assert.equal(machine.percpu.address(pointer, cpu) % 4096, 0)
         assert.equal(machine.percpu.sizeOf(pointer), Math.ceil(bytes / 4) * 4)
         machine.percpu.verify()
         machine.percpu.free(pointer)
@@ -63,7 +63,7 @@ for (const { name, options } of kinds) {
       const machine = fresh(options)
       for (let i = 0; i < 40; i++) {
         const pointer = machine.percpu.alloc(3000)
-        for (const cpu of machine.possible) {
+        for (const cpu of machine.cpus.possible) {
           const start = machine.percpu.address(pointer, cpu)
           assert.equal(machine.percpu.address(pointer, cpu, 2996), start + 2996)
         }
@@ -176,7 +176,7 @@ describe('names and pointers', () => {
     const [hits, turns] = [machine.percpu(Hits, { name: 'hits' }), machine.percpu.i32({ name: 'turns' })]
     for (const named of [hits, turns])
       assert.throws(() => named.free(), {
-        code: 'PERCPU_PERCPU_USE',
+        code: 'PERCPU_NAMED_MEMORY',
         message: /is a name of this memory for good/,
       })
     hits.local.count = 5
@@ -185,7 +185,7 @@ describe('names and pointers', () => {
   })
   it('of an allocation go to a word in the same step, once', () => {
     const machine = fresh()
-    const address = machine.memblock.alloc({ size: 4 })
+    const address = machine.heap.memblock.alloc({ size: 4 })
     const pointer = machine.percpu.alloc(16, { into: address })
     assert.equal(loadAtomic32(machine.memory.i32, address / 4), pointer)
     assert.equal(machine.percpu.alloc(16, { into: address }), pointer)
@@ -237,7 +237,7 @@ describe('a report', () => {
     const [record = 0] = backendOf(machine).records()
     // In the middle of the bitmap of allocations.
     store32(machine.memory.i32, record / 4 + Math.floor(backendOf(machine).recordBytes / 12), 5)
-    assert.throws(() => machine.percpu.verify(), { code: 'PERCPU_PERCPU_CORRUPTION' })
+    assert.throws(() => machine.percpu.verify(), { code: 'PERCPU_ALLOCATOR_CORRUPTION' })
   })
 })
 
@@ -246,7 +246,7 @@ describe('units of the first chunk', () => {
     const machine = boot({ cpus: 4, nodes: 2, memory: '8 MiB' })
     const { unitBytes } = machine.percpu.report()
     const pointer = machine.percpu.alloc(4)
-    const addresses = machine.possible.map((cpu) => machine.percpu.address(pointer, cpu))
+    const addresses = machine.cpus.possible.map((cpu) => machine.percpu.address(pointer, cpu))
     const half = 4 * 2 ** 20
     assert.deepEqual(
       addresses.map((address) => Math.floor(address / half)),
@@ -255,7 +255,7 @@ describe('units of the first chunk', () => {
     assert.equal((addresses[1] ?? 0) - (addresses[0] ?? 0), unitBytes)
     const large = machine.percpu.alloc(unitBytes)
     assert.deepEqual(
-      machine.possible.map((cpu) => Math.floor(machine.percpu.address(large, cpu) / half)),
+      machine.cpus.possible.map((cpu) => Math.floor(machine.percpu.address(large, cpu) / half)),
       [0, 0, 1, 1],
     )
   })

@@ -24,8 +24,8 @@ describe('a reference count', () => {
     ref.put()
     await released
     assert.deepEqual([ref.isZero, ref.tryGet(), ref.tryGetLive()], [true, false, false])
-    await assert.rejects(ref.kill(), { code: 'PERCPU_PERCPU_USE' })
-    assert.throws(() => ref.put(), { code: 'PERCPU_PERCPU_USE' })
+    await assert.rejects(ref.kill(), { code: 'PERCPU_REF_MISUSE' })
+    assert.throws(() => ref.put(), { code: 'PERCPU_REF_MISUSE' })
   })
   it('that is finished for a dead thread does not keep the CPU that does so from going offline', async () => {
     const machine = fresh()
@@ -38,7 +38,7 @@ describe('a reference count', () => {
       .kill()
       .catch(() => undefined)
     await Promise.resolve()
-    heir.declareDead(dying.cpu)
+    heir.cpus.declareDead(dying.cpu)
     await heir.offline()
     await ref.switchToAtomic()
     assert.deepEqual([ref.isDying, ref.isZero], [true, true])
@@ -73,10 +73,10 @@ describe('a reference count', () => {
     }
     await ref.kill()
     assert.equal(ref.isZero, true)
-    await assert.rejects(ref.switchToPercpu(), { code: 'PERCPU_PERCPU_USE' })
+    await assert.rejects(ref.switchToPercpu(), { code: 'PERCPU_REF_MISUSE' })
     await ref.reinit()
     assert.deepEqual([ref.isZero, ref.isDying, ref.tryGetLive()], [false, false, true])
-    await assert.rejects(ref.reinit(), { code: 'PERCPU_PERCPU_USE' })
+    await assert.rejects(ref.reinit(), { code: 'PERCPU_REF_MISUSE' })
     ref.put()
     await ref.kill()
     await ref.released()

@@ -34,7 +34,7 @@ describe('a lock for many readers', () => {
       return guard
     })
     for (const reader of readers) {
-      await machine.synchronize()
+      await machine.rcu.synchronize()
       assert.equal(isWriting, false)
       reader.unlock()
     }
@@ -45,7 +45,7 @@ describe('a lock for many readers', () => {
     writer.unlock()
     const reader = await waiting
     assert.equal(same.readers, 1)
-    assert.throws(() => readers[0]?.unlock(), { code: 'PERCPU_PERCPU_USE' })
+    assert.throws(() => readers[0]?.unlock(), { code: 'PERCPU_NOT_OWNER' })
     reader.unlock()
     await assert.rejects(
       async () => {
@@ -65,7 +65,7 @@ describe('a lock for many readers', () => {
     const lock = machine.percpu.rwSemaphore('s')
     ;(await lock.writeLock()).unlock()
     ;(await lock.writeLock()).unlock()
-    for (let i = 0; i < 100 && lock.isSlow; i++) await machine.synchronize()
+    for (let i = 0; i < 100 && lock.isSlow; i++) await machine.rcu.synchronize()
     assert.equal(lock.isSlow, false)
   })
   it('is unlocked by the reaper for a dead reader, and goes on after a dead writer', async () => {
@@ -74,10 +74,10 @@ describe('a lock for many readers', () => {
     const lock = machine.percpu.rwSemaphore('s')
     first.percpu.rwSemaphore('s').readLock()
     const writing = second.percpu.rwSemaphore('s').writeLock()
-    await machine.synchronize()
-    machine.declareDead(1)
+    await machine.rcu.synchronize()
+    machine.cpus.declareDead(1)
     await writing
-    machine.declareDead(2)
+    machine.cpus.declareDead(2)
     const writer = await lock.writeLock()
     assert.equal(writer.predecessorDied, true)
     writer.unlock()

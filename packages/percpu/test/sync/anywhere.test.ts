@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine, Seqlock } from 'percpu'
-import { forEachAccess, forEachAccessAsync, interrupt, percpu } from '../machine/support/hooked-percpu.js'
-import { settles } from '../machine/support/settle.js'
+import { forEachAccess, forEachAccessAsync, interrupt, percpu } from '../support/hooked-percpu.js'
+import { settles } from '../support/settle.js'
 import { cells, change, fresh, joinAs, valuesOf } from './support/cpus.js'
 
 const { MutexWords } = percpu
@@ -18,7 +18,7 @@ describe('a mutex', () => {
   it('is taken by one of two CPUs, whichever comes in the middle of the other', () => {
     forEachAccess((at) => {
       const machine = fresh()
-      const [a, b] = [joinAs(machine, 101).mutex('m'), joinAs(machine, 102).mutex('m')]
+      const [a, b] = [joinAs(machine, 101).locks.mutex('m'), joinAs(machine, 102).locks.mutex('m')]
       const taken: boolean[] = []
       const done = interrupt(
         () => taken.push(a.tryLock() !== undefined),
@@ -34,7 +34,7 @@ describe('a mutex', () => {
     const begin = async (at: number, waitsFirst: boolean): Promise<boolean> => {
       const machine = fresh()
       const cpus = [joinAs(machine, 101), joinAs(machine, 102)] as const
-      const [a, b] = [cpus[0].mutex('m'), cpus[1].mutex('m')]
+      const [a, b] = [cpus[0].locks.mutex('m'), cpus[1].locks.mutex('m')]
       a.lock()
       const ends: Promise<void>[] = []
       const wait = (): void => {
@@ -54,7 +54,7 @@ describe('a mutex', () => {
   /** Three CPUs' dealings with one mutex: A owns it, B is impatient. */
   function impatient(): { a: Protocol; b: Protocol; c: Protocol; word: number } {
     const machine = fresh()
-    const word = machine.memblock.alloc({ size: MutexWords.size }) / 4
+    const word = machine.heap.memblock.alloc({ size: MutexWords.size }) / 4
     const ringer = { ring: () => undefined } as unknown as Ringer
     const protocol = (cpu: number): Protocol =>
       new MutexProtocol(machine.memory, ringer, 4, cpu, tokenOf(cpu, 1))
@@ -71,7 +71,7 @@ describe('a mutex', () => {
   it('released while a CPU begins to wait rings it, also if those who waited before have given up', () => {
     const points = forEachAccess((at) => {
       const machine = fresh()
-      const word = machine.memblock.alloc({ size: MutexWords.size }) / 4
+      const word = machine.heap.memblock.alloc({ size: MutexWords.size }) / 4
       const rung: number[] = []
       const ringer = { ring: (cpu: number) => rung.push(cpu) } as unknown as Ringer
       const [a, b, c] = [1, 2, 3].map(
@@ -122,7 +122,7 @@ describe('a mutex', () => {
 
   it('goes to each impatient CPU after at most all others', () => {
     const machine = fresh()
-    const word = machine.memblock.alloc({ size: MutexWords.size }) / 4
+    const word = machine.heap.memblock.alloc({ size: MutexWords.size }) / 4
     const ringer = { ring: () => undefined } as unknown as Ringer
     const all = [0, 1, 2, 3].map((cpu) => new MutexProtocol(machine.memory, ringer, 4, cpu, tokenOf(cpu, 1)))
     for (const each of all.slice(1)) {
@@ -149,7 +149,7 @@ describe('a completion', () => {
   it('counts both of two that come in the middle of each other', () => {
     forEachAccess((at) => {
       const machine = fresh()
-      const [a, b] = [joinAs(machine, 101).completion('c'), joinAs(machine, 102).completion('c')]
+      const [a, b] = [joinAs(machine, 101).locks.completion('c'), joinAs(machine, 102).locks.completion('c')]
       const done = interrupt(
         () => a.complete(),
         at,
@@ -166,7 +166,7 @@ describe('a completion', () => {
       const points = await forEachAccessAsync(async (at) => {
         const machine = fresh()
         const cpus = [joinAs(machine, 101), joinAs(machine, 102)] as const
-        const [a, b] = [cpus[0].completion('c'), cpus[1].completion('c')]
+        const [a, b] = [cpus[0].locks.completion('c'), cpus[1].locks.completion('c')]
         const ends: Promise<void>[] = []
         const wait = (): void => {
           ends.push(b.waitAsync())
@@ -185,7 +185,7 @@ describe('a completion', () => {
   it('whose waiter gives up at that moment goes to the next one', async () => {
     const machine = fresh()
     const cpus = [101, 102, 103].map((thread) => joinAs(machine, thread))
-    const [a, b, c] = cpus.map((cpu) => cpu.completion('c'))
+    const [a, b, c] = cpus.map((cpu) => cpu.locks.completion('c'))
     const controller = new AbortController()
     const first = b?.waitAsync({ signal: controller.signal })
     const second = c?.waitAsync()
@@ -200,7 +200,10 @@ describe('a semaphore', () => {
   it('has as many permits as ever, whoever takes some in the middle of whom', () => {
     const points = forEachAccess((at) => {
       const machine = fresh()
-      const [a, b] = [joinAs(machine, 101).semaphore('p', 3), joinAs(machine, 102).semaphore('p', 3)]
+      const [a, b] = [
+        joinAs(machine, 101).locks.semaphore('p', 3),
+        joinAs(machine, 102).locks.semaphore('p', 3),
+      ]
       const done = interrupt(
         () => a.acquire(2, { timeout: 0 }),
         at,
@@ -221,7 +224,7 @@ describe('a seqlock', () => {
       const machine = fresh()
       const word = cells(machine)
       const before = data(machine, word)
-      const [reader, writer] = [machine.seqlock('s'), joinAs(machine, 101).seqlock('s')]
+      const [reader, writer] = [machine.locks.seqlock('s'), joinAs(machine, 101).locks.seqlock('s')]
       let seen = ''
       const done = interrupt(
         () => (seen = reader.read(() => data(machine, word))),
@@ -254,7 +257,7 @@ describe('a seqlock', () => {
         const word = cells(machine)
         const before = data(machine, word)
         const other = joinAs(machine, 101)
-        const [reader, writer] = [machine.seqlock('s'), other.seqlock('s')]
+        const [reader, writer] = [machine.locks.seqlock('s'), other.locks.seqlock('s')]
         const read: Promise<string>[] = []
         const done = interrupt(
           () => write(writer, word),
@@ -275,7 +278,7 @@ describe('a seqlock', () => {
       const word = cells(machine)
       const before = data(machine, word)
       const other = joinAs(machine, 101)
-      const [reader, writer] = [machine.seqlock('s'), other.seqlock('s')]
+      const [reader, writer] = [machine.locks.seqlock('s'), other.locks.seqlock('s')]
       const read: Promise<string>[] = []
       const done = interrupt(
         () => writer.write((section) => change(section, word)),

@@ -37,24 +37,24 @@ async function withThree(
   } finally {
     await Promise.all(workers.map((worker) => worker.terminate()))
   }
-  for (const cpu of machine.possible) assert.deepEqual(machine.locksOf(cpu), [])
-  assert.equal(machine.semaphore('p', 3).permits, 3)
+  for (const cpu of machine.cpus.possible) assert.deepEqual(machine.locks.heldBy(cpu), [])
+  assert.equal(machine.locks.semaphore('p', 3).permits, 3)
   const masks = [
-    machine.semaphore('p', 3).address + SemaphoreWords.offsets.waiters,
-    machine.condition('c', machine.mutex('m')).address + ConditionWords.offsets.waiters,
+    machine.locks.semaphore('p', 3).address + SemaphoreWords.offsets.waiters,
+    machine.locks.condition('c', machine.locks.mutex('m')).address + ConditionWords.offsets.waiters,
   ]
   for (const mask of masks) assert.equal(load32(machine.memory.i32, mask / 4), 0, 'a waiter was left')
 }
 /** Turns the event loop until the thread is asleep, in the queue of something. */
 async function sleeps(machine: Machine, { cpu }: Blocking): Promise<void> {
   const isAsleep = (): boolean =>
-    machine.inspect().cpus[cpu]?.activity === 'parked' &&
-    machine.locksOf(cpu).some(({ kind }) => kind === 'queue')
+    machine.watch.inspect().cpus[cpu]?.activity === 'parked' &&
+    machine.locks.heldBy(cpu).some(({ kind }) => kind === 'queue')
   while (!isAsleep()) await new Promise(setImmediate)
 }
 async function notify(machine: Machine, whom: 'notify' | 'notifyAll'): Promise<void> {
-  const guard = await machine.mutex('m').lockAsync()
-  machine.condition('c', machine.mutex('m'))[whom]()
+  const guard = await machine.locks.mutex('m').lockAsync()
+  machine.locks.condition('c', machine.locks.mutex('m'))[whom]()
   guard.unlock()
 }
 
@@ -68,14 +68,14 @@ describe('a thread blocked in a condition', () => {
         assert.deepEqual(answer, [true, true, true])
       })
       for (const worker of workers) await sleeps(machine, worker)
-      assert.equal(machine.mutex('m').owner, undefined)
+      assert.equal(machine.locks.mutex('m').owner, undefined)
       await notify(machine, 'notify')
       await Promise.race(waits)
       for (const worker of workers) if (!woken.includes(worker.cpu)) await sleeps(machine, worker)
       assert.equal(woken.length, 1)
       await notify(machine, 'notifyAll')
       await Promise.all(waits)
-      assert.equal(machine.mutex('m').owner, undefined)
+      assert.equal(machine.locks.mutex('m').owner, undefined)
     })
   })
 
@@ -101,7 +101,7 @@ describe('a thread blocked in a condition', () => {
       await Promise.race([keeps, wait])
       await notifyUnlessHeld(machine, first)
       await keeps
-      assert.equal(machine.mutex('m').owner?.cpu, first.cpu)
+      assert.equal(machine.locks.mutex('m').owner?.cpu, first.cpu)
       await first.terminate()
       await notify(machine, 'notifyAll')
       assert.deepEqual(await wait, [true, true, true])
@@ -110,9 +110,9 @@ describe('a thread blocked in a condition', () => {
 
   /** Both may have been woken in either order. */
   async function notifyUnlessHeld(machine: Machine, { cpu }: Blocking): Promise<void> {
-    while (machine.mutex('m').owner?.cpu !== cpu) {
-      const guard = machine.mutex('m').tryLock()
-      if (guard) machine.condition('c', machine.mutex('m')).notifyAll()
+    while (machine.locks.mutex('m').owner?.cpu !== cpu) {
+      const guard = machine.locks.mutex('m').tryLock()
+      if (guard) machine.locks.condition('c', machine.locks.mutex('m')).notifyAll()
       guard?.unlock()
       await new Promise(setImmediate)
     }
@@ -122,7 +122,7 @@ describe('a thread blocked in a condition', () => {
 describe('a thread blocked in a semaphore', () => {
   it('goes on when there is enough for it, whoever waits for more', async () => {
     await withThree(async (machine, [greedy, modest]) => {
-      const permits = machine.semaphore('p', 3)
+      const permits = machine.locks.semaphore('p', 3)
       permits.acquire(3)
       const all = greedy.tell('acquire 3')
       await sleeps(machine, greedy)
@@ -149,7 +149,7 @@ describe('a thread blocked in a semaphore', () => {
       await first.terminate()
       await holder.terminate()
       await wait
-      assert.equal(machine.semaphore('p', 3).permits, 0)
+      assert.equal(machine.locks.semaphore('p', 3).permits, 0)
       await second.tell('release')
     })
   })
@@ -160,9 +160,9 @@ describe('a thread blocked in a completion', () => {
     await withThree(async (machine, workers) => {
       const waits = workers.map((worker) => worker.tell('complete'))
       for (const worker of workers) await sleeps(machine, worker)
-      for (let i = 0; i < workers.length; i++) machine.completion('d').complete()
+      for (let i = 0; i < workers.length; i++) machine.locks.completion('d').complete()
       await Promise.all(waits)
-      assert.equal(machine.completion('d').isDone, false)
+      assert.equal(machine.locks.completion('d').isDone, false)
     })
   })
 })

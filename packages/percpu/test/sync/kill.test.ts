@@ -10,7 +10,7 @@ import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { boot, type Machine } from 'percpu'
 import { load32, loadAtomic32, store32 } from 'percpu/mem'
-import { randomFrom } from '../machine/support/random.js'
+import { randomFrom } from '../support/random.js'
 import type { KilledWorkerData } from './support/killed-worker.js'
 import { SharedState, STATE_BYTES } from './support/shared-state.js'
 import { STRUCTURE_BYTES, Structures } from './support/structures.js'
@@ -31,7 +31,7 @@ class Scene {
   constructor(machine: Machine, random: (below: number) => number) {
     this.machine = machine
     this.#random = random
-    const alloc = (size: number): number => machine.memblock.alloc({ size, label: 'kill test' })
+    const alloc = (size: number): number => machine.heap.memblock.alloc({ size, label: 'kill test' })
     const [structures, other] = [alloc(STRUCTURE_BYTES), alloc(STRUCTURE_BYTES)]
     const [turns, faults] = [alloc(4), alloc(4)]
     const state = alloc(STATE_BYTES)
@@ -41,8 +41,8 @@ class Scene {
     this.others = new Structures(machine.memory, other)
     for (const each of [this.structures, this.others])
       each.initialise((word, value) => store32(machine.memory.i32, word, value))
-    machine.mutex('first')
-    machine.mutex('second')
+    machine.locks.mutex('first')
+    machine.locks.mutex('second')
   }
 
   start(): { worker: Worker; reaped: Promise<readonly number[]>; ready: Promise<unknown> } {
@@ -63,7 +63,7 @@ class Scene {
       ['first', this.structures],
       ['second', this.others],
     ] as const) {
-      const guard = await this.machine.mutex(name).lockAsync({ timeout })
+      const guard = await this.machine.locks.mutex(name).lockAsync({ timeout })
       assert.deepEqual(structures.faults(), [], `${when} (seed ${seed})`)
       guard.unlock()
     }
@@ -83,7 +83,7 @@ describe('workers terminated in the middle of what they do', () => {
     const random = randomFrom(seed)
     const machine = boot({ cpus: WORKERS + 1, memory: '4 MiB', journal: 4096 })
     const scene = new Scene(machine, random)
-    const memory = machine.memblock.report().used
+    const memory = machine.heap.memblock.report().used
     const living = Array.from({ length: WORKERS }, () => scene.start())
     try {
       for (let kill = 0; kill < kills; kill++) {
@@ -91,7 +91,7 @@ describe('workers terminated in the middle of what they do', () => {
         const victim = living[index]
         assert.ok(victim)
         await victim.ready
-        for (let i = random(4); i > 0; i--) await machine.synchronize({ timeout })
+        for (let i = random(4); i > 0; i--) await machine.rcu.synchronize({ timeout })
         await victim.worker.terminate()
         await victim.reaped
         living[index] = scene.start()
@@ -104,17 +104,17 @@ describe('workers terminated in the middle of what they do', () => {
 
     await scene.check('at the end')
     assert.ok(scene.turns > kills, `only ${scene.turns} turns`)
-    assert.deepEqual(machine.present, [0])
-    for (const cpu of machine.possible) assert.deepEqual(machine.locksOf(cpu), [])
+    assert.deepEqual(machine.cpus.present, [0])
+    for (const cpu of machine.cpus.possible) assert.deepEqual(machine.locks.heldBy(cpu), [])
     for (const name of ['first', 'second']) {
-      const mutex = machine.mutex(name)
+      const mutex = machine.locks.mutex(name)
       assert.equal(mutex.owner, undefined)
       const words = Array.from({ length: 17 }, (_, i) => load32(machine.memory.i32, mutex.address / 4 + i))
       assert.deepEqual(words.slice(1), new Array(16).fill(0), `${name}: a waiter was left`)
     }
     assert.deepEqual(scene.state.leftovers(), [])
-    assert.equal(machine.memblock.report().used, memory)
-    for (let cpu = 0; cpu < WORKERS; cpu++) assert.equal(machine.cpus()[cpu + 1]?.state, 'offline')
-    await machine.synchronize({ timeout })
+    assert.equal(machine.heap.memblock.report().used, memory)
+    for (let cpu = 0; cpu < WORKERS; cpu++) assert.equal(machine.cpus.states()[cpu + 1]?.state, 'offline')
+    await machine.rcu.synchronize({ timeout })
   })
 })

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, killAt, killWhere, mem, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, killAt, killWhere, mem, percpu } from '../support/hooked-percpu.js'
 import { assertFree, cells, change, codeOf, fresh, joinAs, valuesOf } from './support/cpus.js'
 
 const { SemaphoreWords } = percpu
@@ -12,47 +12,47 @@ const { SemaphoreWords } = percpu
 describe('a thread killed before any access', () => {
   /** Operations of CPU 1, after CPU 0 made `prepare`. */
   const operations: Readonly<Record<string, (cpu: Machine, word: number) => unknown>> = {
-    'lock and unlock': (cpu) => cpu.mutex('m').lock().unlock(),
-    tryLock: (cpu) => cpu.mutex('m').tryLock()?.unlock(),
-    'a lock that comes in vain': (cpu) => codeOf(() => cpu.mutex('held').lock({ timeout: 0 })),
-    'a section': (cpu, word) => cpu.mutex('m').run((section) => change(section, word)),
+    'lock and unlock': (cpu) => cpu.locks.mutex('m').lock().unlock(),
+    tryLock: (cpu) => cpu.locks.mutex('m').tryLock()?.unlock(),
+    'a lock that comes in vain': (cpu) => codeOf(() => cpu.locks.mutex('held').lock({ timeout: 0 })),
+    'a section': (cpu, word) => cpu.locks.mutex('m').run((section) => change(section, word)),
     'nested sections': (cpu, word) =>
-      cpu.mutex('m').run((section) => {
-        cpu.mutex('n').run((inner) => change(inner, word))
+      cpu.locks.mutex('m').run((section) => {
+        cpu.locks.mutex('n').run((inner) => change(inner, word))
         section.write32(word, 7)
         change(section, word)
       }),
     'a section that throws': (cpu, word) =>
       codeOf(() =>
-        cpu.mutex('m').run((section) => {
+        cpu.locks.mutex('m').run((section) => {
           change(section, word)
           throw new Error('no')
         }),
       ),
-    'a seqlock write': (cpu, word) => cpu.seqlock('s').write((section) => change(section, word)),
+    'a seqlock write': (cpu, word) => cpu.locks.seqlock('s').write((section) => change(section, word)),
     'completing and waiting': (cpu) => {
-      cpu.completion('c').complete()
-      cpu.completion('c').wait({ timeout: 0 })
+      cpu.locks.completion('c').complete()
+      cpu.locks.completion('c').wait({ timeout: 0 })
     },
     notifying: (cpu) => {
-      using guard = cpu.mutex('m').lock()
-      cpu.condition('d', cpu.mutex('m')).wait(guard, { timeout: 0 })
-      cpu.condition('d', cpu.mutex('m')).notify()
+      using guard = cpu.locks.mutex('m').lock()
+      cpu.locks.condition('d', cpu.locks.mutex('m')).wait(guard, { timeout: 0 })
+      cpu.locks.condition('d', cpu.locks.mutex('m')).notify()
     },
     'acquiring and releasing permits': (cpu) => {
-      cpu.semaphore('p', 5).acquire(2)
-      cpu.semaphore('p', 5).acquire(1)
-      cpu.semaphore('p', 5).release(2)
-      cpu.semaphore('p', 5).release(1)
+      cpu.locks.semaphore('p', 5).acquire(2)
+      cpu.locks.semaphore('p', 5).acquire(1)
+      cpu.locks.semaphore('p', 5).release(2)
+      cpu.locks.semaphore('p', 5).release(1)
     },
   }
   function prepare(machine: Machine): number {
-    for (const name of ['m', 'n', 'held']) machine.mutex(name)
-    machine.seqlock('s')
-    machine.completion('c')
-    machine.condition('d', machine.mutex('m'))
-    machine.semaphore('p', 5)
-    machine.mutex('held').lock()
+    for (const name of ['m', 'n', 'held']) machine.locks.mutex(name)
+    machine.locks.seqlock('s')
+    machine.locks.completion('c')
+    machine.locks.condition('d', machine.locks.mutex('m'))
+    machine.locks.semaphore('p', 5)
+    machine.locks.mutex('held').lock()
     return cells(machine)
   }
   for (const [name, run] of Object.entries(operations)) {
@@ -66,20 +66,20 @@ describe('a thread killed before any access', () => {
         const killed = killAt(() => run(cpu, word), at, cpu)
         const after = valuesOf(machine, word)
         if (killed) {
-          bystander.semaphore('p', 5).tryAcquire(1)
-          bystander.completion('c').complete()
-          assert.equal(machine.declareDead(1), true)
-          bystander.semaphore('p', 5).release(1)
+          bystander.locks.semaphore('p', 5).tryAcquire(1)
+          bystander.locks.completion('c').complete()
+          assert.equal(machine.cpus.declareDead(1), true)
+          bystander.locks.semaphore('p', 5).release(1)
         }
-        machine.mutex('held').unlock()
+        machine.locks.mutex('held').unlock()
         const values = valuesOf(machine, word)
         if (!killed) assert.deepEqual(values, after)
         else
           assert.ok([before.join(), after.join()].includes(values.join()), `access ${at}: ${values.join()}`)
         for (const mutex of ['m', 'n', 'held']) assertFree(machine, mutex)
-        assert.equal(machine.semaphore('p', 5).permits, 5, `access ${at}`)
-        assert.equal(mem.load32(machine.memory.i32, machine.seqlock('s').address / 4) & 1, 0)
-        machine.seqlock('s').read(() => undefined, { timeout: 0 })
+        assert.equal(machine.locks.semaphore('p', 5).permits, 5, `access ${at}`)
+        assert.equal(mem.load32(machine.memory.i32, machine.locks.seqlock('s').address / 4) & 1, 0)
+        machine.locks.seqlock('s').read(() => undefined, { timeout: 0 })
         return killed
       })
       assert.ok(points > 4, `only ${points} accesses`)
@@ -90,24 +90,24 @@ describe('a thread killed before any access', () => {
     const points = forEachAccess((at) => {
       const machine = fresh()
       const word = prepare(machine)
-      machine.mutex('held').unlock()
+      machine.locks.mutex('held').unlock()
       const before = valuesOf(machine, word)
       const [victim, reaper] = [joinAs(machine, 101), joinAs(machine, 102)]
       killWhere(
         (die) =>
-          victim.mutex('m').run((section) => {
+          victim.locks.mutex('m').run((section) => {
             change(section, word)
             die()
           }),
         victim,
       )
-      const killed = killAt(() => reaper.declareDead(1), at, reaper)
+      const killed = killAt(() => reaper.cpus.declareDead(1), at, reaper)
       if (killed) {
-        machine.declareDead(2)
-        if (machine.present.includes(1)) machine.declareDead(1)
+        machine.cpus.declareDead(2)
+        if (machine.cpus.present.includes(1)) machine.cpus.declareDead(1)
       }
       assert.deepEqual(valuesOf(machine, word), before, `access ${at}`)
-      const guard = machine.mutex('m').tryLock()
+      const guard = machine.locks.mutex('m').tryLock()
       assert.ok(guard?.predecessorDied)
       guard.unlock()
       assertFree(machine, 'm')
@@ -124,19 +124,19 @@ describe('a semaphore', () => {
     const points = forEachAccess((at) => {
       const machine = fresh()
       const victim = joinAs(machine, 101)
-      const semaphore = victim.semaphore('p', 5)
+      const semaphore = victim.locks.semaphore('p', 5)
       mem.storeAtomic32(machine.memory.i32, semaphore.address / 4 + SemaphoreWords.words.done + 1, last)
       const run = (): void => {
         semaphore.acquire(2)
         semaphore.acquire(1)
-        machine.semaphore('p', 5).tryAcquire(1)
+        machine.locks.semaphore('p', 5).tryAcquire(1)
         semaphore.release(2)
-        machine.semaphore('p', 5).tryAcquire(1)
+        machine.locks.semaphore('p', 5).tryAcquire(1)
         semaphore.release(1)
       }
       const killed = killAt(run, at, victim)
-      if (killed) machine.declareDead(1)
-      const { permits, held } = machine.semaphore('p', 5)
+      if (killed) machine.cpus.declareDead(1)
+      const { permits, held } = machine.locks.semaphore('p', 5)
       assert.equal(permits + held, 5, `after ${last}, killed before access ${at}`)
       return killed
     })
@@ -147,15 +147,15 @@ describe('a semaphore', () => {
     const points = forEachAccess((at) => {
       const machine = fresh()
       const [victim, reaper] = [joinAs(machine, 101), joinAs(machine, 102)]
-      victim.semaphore('p', 5).acquire(3)
-      machine.semaphore('p', 5).acquire(1)
-      const killed = killAt(() => reaper.declareDead(1), at, reaper)
+      victim.locks.semaphore('p', 5).acquire(3)
+      machine.locks.semaphore('p', 5).acquire(1)
+      const killed = killAt(() => reaper.cpus.declareDead(1), at, reaper)
       if (killed) {
-        machine.semaphore('p', 5).tryAcquire(1)
-        machine.declareDead(2)
-        if (machine.present.includes(1)) machine.declareDead(1)
+        machine.locks.semaphore('p', 5).tryAcquire(1)
+        machine.cpus.declareDead(2)
+        if (machine.cpus.present.includes(1)) machine.cpus.declareDead(1)
       }
-      const { permits, held } = machine.semaphore('p', 5)
+      const { permits, held } = machine.locks.semaphore('p', 5)
       assert.equal(permits + held, 5, `access ${at}`)
       return killed
     })

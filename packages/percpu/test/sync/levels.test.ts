@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, interrupt, killAt, mem, percpu } from '../machine/support/hooked-percpu.js'
+import { forEachAccess, interrupt, killAt, mem, percpu } from '../support/hooked-percpu.js'
+import { insideOf } from '../support/inside.js'
 
 const { boot, join } = percpu
 const { Level, LEVEL_PAGES } = await import('../../dist/sync/layer-lock.js')
@@ -15,13 +16,13 @@ function joinAs(machine: Machine, thread: number): Machine {
   return join(machine.handle, options)
 }
 function levelOf(machine: Machine): InstanceType<typeof Level> {
-  const { memory, objects, cpu, incarnation } = machine
-  const map = SyncMap.open(memory, objects)
-  return new Level(memory, map.level(cpu, LEVEL_PAGES), tokenOf(cpu, incarnation))
+  const { memory, cpu, cpus } = machine
+  const map = SyncMap.open(memory, insideOf(memory).objects)
+  return new Level(memory, map.level(cpu, LEVEL_PAGES), tokenOf(cpu, cpus.incarnation))
 }
 const fresh = (): { machine: Machine; lock: number; words: number } => {
   const machine = boot({ memory: '512 KiB', cpus: 4, journal: 4 })
-  const lock = machine.memblock.alloc({ size: 64 }) / 4
+  const lock = machine.heap.memblock.alloc({ size: 64 }) / 4
   return { machine, lock, words: lock + 1 }
 }
 const valuesOf = (machine: Machine, words: number): number[] =>
@@ -44,7 +45,7 @@ describe('a level', () => {
         at,
         cpu,
       )
-      machine.declareDead(1)
+      machine.cpus.declareDead(1)
       seen.add(valuesOf(machine, words).join())
       assert.equal(mem.loadAtomic32(machine.memory.i32, lock), 0, `access ${at}`)
       assert.equal(levelOf(machine).tryLock(lock), true)
@@ -60,7 +61,7 @@ describe('a level', () => {
     const write = (value: number): void =>
       level.locked(lock, () => level.section((section) => section.write32(words, value)))
     assert.throws(() =>
-      machine.mutex('m').run((section) => {
+      machine.locks.mutex('m').run((section) => {
         section.write32(words + 1, 5)
         write(6)
         throw new Error('no')
@@ -110,7 +111,7 @@ describe('a level', () => {
       (error: { code?: string; details?: { owner?: number } }) =>
         error.code === 'PERCPU_LOCK_TIMEOUT' && error.details?.owner === 1,
     )
-    machine.declareDead(1)
+    machine.cpus.declareDead(1)
     levelOf(machine).lock(lock)
   })
 })

@@ -4,8 +4,8 @@ import { join, type MachineHandle } from 'percpu'
 
 const { handle, first, second } = workerData as { handle: MachineHandle; first: string; second: string }
 const machine = join(handle)
-machine.mutex(first).lock()
+machine.locks.mutex(first).lock()
 parentPort?.on('message', () => {
-  machine.run(`locks ${second}`, () => machine.mutex(second).lock())
+  machine.run(`locks ${second}`, () => machine.locks.mutex(second).lock())
 })
 parentPort?.postMessage(machine.cpu)

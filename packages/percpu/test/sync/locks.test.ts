@@ -3,22 +3,22 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, MutexWords, SemaphoreWords, type Machine } from 'percpu'
 import { load32, loadF64, loadU64 } from 'percpu/mem'
-import { joinAs, rejectsCode, throwsCode } from '../machine/support/threads.js'
+import { joinAs, rejectsCode, throwsCode } from '../support/threads.js'
 
 const patience = { timeout: 30_000 }
 const fresh = (): Machine => boot({ cpus: 4, memory: '1 MiB', journal: 8 })
-const words = (machine: Machine, count = 16): number => machine.memblock.alloc({ size: count * 4 }) / 4
+const words = (machine: Machine, count = 16): number => machine.heap.memblock.alloc({ size: count * 4 }) / 4
 
 describe('a mutex', () => {
   it('is the same one under its name and at its address, with its owner in its word', () => {
     const machine = fresh()
     const other = joinAs(machine, 101)
-    const mutex = machine.mutex('m')
-    assert.equal(machine.mutexAt(mutex.address), mutex)
-    const guard = other.mutex('m').lock()
+    const mutex = machine.locks.mutex('m')
+    assert.equal(machine.locks.mutexAt(mutex.address), mutex)
+    const guard = other.locks.mutex('m').lock()
     assert.deepEqual(mutex.owner, { cpu: 1, incarnation: 1 })
     assert.equal(mutex.tryLock(), undefined)
-    assert.deepEqual(machine.locksOf(1), [{ address: mutex.address, kind: 'mutex', owner: 1 }])
+    assert.deepEqual(machine.locks.heldBy(1), [{ address: mutex.address, kind: 'mutex', owner: 1 }])
     guard.unlock()
     assert.equal(mutex.owner, undefined)
     assert.ok(mutex.tryLock()?.isHeld)
@@ -26,8 +26,8 @@ describe('a mutex', () => {
 
   it('refuses to be locked twice by its owner, and to be unlocked by anybody else', () => {
     const machine = fresh()
-    const stranger = joinAs(machine, 101).mutex('m')
-    const mutex = machine.mutex('m')
+    const stranger = joinAs(machine, 101).locks.mutex('m')
+    const mutex = machine.locks.mutex('m')
     throwsCode(() => mutex.unlock(), 'PERCPU_NOT_OWNER', /nobody has it locked/)
     const guard = mutex.lock()
     throwsCode(() => mutex.lock(), 'PERCPU_SELF_DEADLOCK', /CPU 0 has mutex 'm' locked already/)
@@ -44,7 +44,7 @@ describe('a mutex', () => {
   })
 
   it('is given to tasks of one thread in their order', patience, async () => {
-    const mutex = fresh().mutex('m')
+    const mutex = fresh().locks.mutex('m')
     const order: number[] = []
     const task = async (number: number): Promise<void> => {
       const guard = await mutex.lockAsync()
@@ -59,7 +59,7 @@ describe('a mutex', () => {
   it('stops waiting when told to, and passes its turn on', patience, async () => {
     const machine = fresh()
     const [owner, waiter, next] = [machine, joinAs(machine, 101), joinAs(machine, 102)].map((cpu) =>
-      cpu.mutex('m'),
+      cpu.locks.mutex('m'),
     )
     assert.ok(owner && waiter && next)
     const guard = owner.lock()
@@ -78,9 +78,9 @@ describe('a mutex', () => {
 
   it('tells the next owner that its predecessor died, once', () => {
     const machine = fresh()
-    joinAs(machine, 101).mutex('m').lock()
-    machine.declareDead(1)
-    const mutex = machine.mutex('m')
+    joinAs(machine, 101).locks.mutex('m').lock()
+    machine.cpus.declareDead(1)
+    const mutex = machine.locks.mutex('m')
     const guard = mutex.lock()
     assert.equal(guard.predecessorDied, true)
     guard.unlock()
@@ -89,28 +89,28 @@ describe('a mutex', () => {
 
   it('is one of at most 32 that a CPU can have, however many it had before', () => {
     const machine = fresh()
-    const base = machine.memblock.alloc({ size: 40 * MutexWords.size })
-    const mutexes = Array.from({ length: 40 }, (_, i) => machine.mutexAt(base + i * MutexWords.size))
+    const base = machine.heap.memblock.alloc({ size: 40 * MutexWords.size })
+    const mutexes = Array.from({ length: 40 }, (_, i) => machine.locks.mutexAt(base + i * MutexWords.size))
     for (const mutex of mutexes) mutex.lock().unlock()
     const guards = mutexes.slice(0, 32).map((mutex) => mutex.lock())
     throwsCode(() => mutexes[39]?.lock(), 'PERCPU_TOO_MANY_LOCKS', /32 locks/)
     assert.equal(mutexes[39]?.owner, undefined)
     guards[5]?.unlock()
     mutexes[39]?.lock()
-    assert.equal(machine.locksOf(0).length, 32)
+    assert.equal(machine.locks.heldBy(0).length, 32)
   })
 
   it('held when its CPU goes offline is released as a dead one is, and reported', patience, async () => {
     const machine = fresh()
     const leaver = joinAs(machine, 101)
-    leaver.mutex('m').lock()
-    const pending = leaver.mutex('n').lockAsync()
+    leaver.locks.mutex('m').lock()
+    const pending = leaver.locks.mutex('n').lockAsync()
     ;(await pending).unlock()
     await assert.rejects(leaver.offline(), (error: Error) => {
       assert.match((error.cause as Error).message, /offline with 1 locks held/)
       return true
     })
-    const guard = machine.mutex('m').tryLock()
+    const guard = machine.locks.mutex('m').tryLock()
     assert.equal(guard?.predecessorDied, true)
   })
 })
@@ -119,7 +119,7 @@ describe('a section', () => {
   it('is committed as a whole, or taken back when it throws', () => {
     const machine = fresh()
     const word = words(machine)
-    const mutex = machine.mutex('m')
+    const mutex = machine.locks.mutex('m')
     assert.equal(
       mutex.run((section) => {
         section.write32(word, 1)
@@ -152,7 +152,7 @@ describe('a section', () => {
   it('nests: an inner one that throws takes back its own, and mutexes are released at the end of all', () => {
     const machine = fresh()
     const word = words(machine)
-    const [outer, inner] = [machine.mutex('outer'), machine.mutex('inner')]
+    const [outer, inner] = [machine.locks.mutex('outer'), machine.locks.mutex('inner')]
     outer.run((section) => {
       section.write32(word, 1)
       assert.throws(() =>
@@ -178,7 +178,7 @@ describe('a section', () => {
   it('refuses to pass the bound of the journal, before it does', () => {
     const machine = fresh()
     const word = words(machine)
-    const mutex = machine.mutex('m')
+    const mutex = machine.locks.mutex('m')
     throwsCode(
       () =>
         mutex.run((section) => {
@@ -206,7 +206,7 @@ describe('a section', () => {
   it('refuses words that do not exist, promises, and use after its end', async () => {
     const machine = fresh()
     const word = words(machine)
-    const mutex = machine.mutex('m')
+    const mutex = machine.locks.mutex('m')
     for (const wrong of [-1, 0.5, 2 ** 30, NaN])
       throwsCode(() => mutex.run((section) => section.write32(wrong, 1)), 'PERCPU_ARGUMENT')
     throwsCode(
@@ -240,18 +240,19 @@ describe('the others', () => {
     const others = [101, 102].map((thread) => joinAs(machine, thread))
     let woken = 0
     const waits = others.map(async (cpu) => {
-      const mutex = cpu.mutex('m')
+      const mutex = cpu.locks.mutex('m')
       const guard = await mutex.lockAsync()
-      assert.equal(await cpu.condition('c', mutex).waitAsync(guard), true)
+      assert.equal(await cpu.locks.condition('c', mutex).waitAsync(guard), true)
       assert.ok(guard.isHeld)
       woken++
       guard.unlock()
     })
-    const mutex = machine.mutex('m')
-    const condition = machine.condition('c', mutex)
+    const mutex = machine.locks.mutex('m')
+    const condition = machine.locks.condition('c', mutex)
     throwsCode(() => condition.notify(), 'PERCPU_NOT_OWNER', /lock mutex 'm'/)
     const isWaiting = (cpu: number): boolean =>
-      machine.locksOf(cpu).every(({ kind }) => kind === 'queue') && machine.locksOf(cpu).length === 1
+      machine.locks.heldBy(cpu).every(({ kind }) => kind === 'queue') &&
+      machine.locks.heldBy(cpu).length === 1
     while (!isWaiting(1) || !isWaiting(2)) await new Promise(setImmediate)
     for (let i = 0; i < 2; i++) {
       const guard = await mutex.lockAsync()
@@ -266,7 +267,7 @@ describe('the others', () => {
     throwsCode(() => guard.run(() => condition.wait(guard)), 'PERCPU_SECTION')
     guard.unlock()
     throwsCode(
-      () => machine.condition('c', machine.mutex('other')),
+      () => machine.locks.condition('c', machine.locks.mutex('other')),
       'PERCPU_ARGUMENT',
       /belongs to mutex 'm'/,
     )
@@ -274,9 +275,9 @@ describe('the others', () => {
 
   it('completeAll lets everybody go on, until it is reset', patience, async () => {
     const machine = fresh()
-    const others = [101, 102].map((thread) => joinAs(machine, thread).completion('c'))
+    const others = [101, 102].map((thread) => joinAs(machine, thread).locks.completion('c'))
     const waits = others.map((completion) => completion.waitAsync())
-    const completion = machine.completion('c')
+    const completion = machine.locks.completion('c')
     completion.completeAll()
     await Promise.all(waits)
     completion.wait()
@@ -287,9 +288,9 @@ describe('the others', () => {
 
   it('a semaphore gives what it has, and takes back no more', patience, async () => {
     const machine = fresh()
-    const other = joinAs(machine, 101).semaphore('s', 3)
-    throwsCode(() => machine.semaphore('s', 99), 'PERCPU_ARGUMENT', /'s' has 3, not 99/)
-    const semaphore = machine.semaphore('s', 3)
+    const other = joinAs(machine, 101).locks.semaphore('s', 3)
+    throwsCode(() => machine.locks.semaphore('s', 99), 'PERCPU_ARGUMENT', /'s' has 3, not 99/)
+    const semaphore = machine.locks.semaphore('s', 3)
     assert.equal(semaphore.permits, 3)
     semaphore.acquire(2)
     assert.equal(semaphore.tryAcquire(2), false)
@@ -304,10 +305,13 @@ describe('the others', () => {
     throwsCode(() => semaphore.tryAcquire(4), 'PERCPU_ARGUMENT')
     await rejectsCode(semaphore.acquireAsync(4), 'PERCPU_ARGUMENT')
     assert.equal(semaphore.total, 3)
-    throwsCode(() => machine.semaphore('t', -1), 'PERCPU_ARGUMENT')
-    const address = machine.memblock.alloc({ size: SemaphoreWords.size })
-    machine.initSemaphore(address, 2)
-    assert.deepEqual([machine.semaphoreAt(address).permits, machine.semaphoreAt(address).total], [2, 2])
-    throwsCode(() => machine.semaphoreAt(address + 4), 'PERCPU_ARGUMENT', /aligned to 8/)
+    throwsCode(() => machine.locks.semaphore('t', -1), 'PERCPU_ARGUMENT')
+    const address = machine.heap.memblock.alloc({ size: SemaphoreWords.size })
+    machine.locks.initSemaphore(address, 2)
+    assert.deepEqual(
+      [machine.locks.semaphoreAt(address).permits, machine.locks.semaphoreAt(address).total],
+      [2, 2],
+    )
+    throwsCode(() => machine.locks.semaphoreAt(address + 4), 'PERCPU_ARGUMENT', /aligned to 8/)
   })
 })

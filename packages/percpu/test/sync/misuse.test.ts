@@ -3,16 +3,16 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, type Machine, type Section } from 'percpu'
 import { load32 } from 'percpu/mem'
-import { joinAs, rejectsCode, throwsCode } from '../machine/support/threads.js'
+import { joinAs, rejectsCode, throwsCode } from '../support/threads.js'
 
 const fresh = (): Machine => boot({ cpus: 3, memory: '1 MiB', journal: 8 })
-const words = (machine: Machine, count = 8): number => machine.memblock.alloc({ size: count * 4 }) / 4
+const words = (machine: Machine, count = 8): number => machine.heap.memblock.alloc({ size: count * 4 }) / 4
 
 describe('a section that is left open', () => {
   it('inside another one is an error, and taken back with it; the mutexes are free', () => {
     const machine = fresh()
     const word = words(machine)
-    const [outer, inner] = [machine.mutex('outer'), machine.mutex('inner')]
+    const [outer, inner] = [machine.locks.mutex('outer'), machine.locks.mutex('inner')]
     throwsCode(
       () =>
         outer.run((section) => {
@@ -32,7 +32,7 @@ describe('a section that is left open', () => {
   it('ends with the one around it when that is taken back', () => {
     const machine = fresh()
     const word = words(machine)
-    const guard = machine.mutex('m').lock()
+    const guard = machine.locks.mutex('m').lock()
     const outer = guard.begin()
     outer.write32(word, 1)
     const inner = guard.begin()
@@ -43,13 +43,13 @@ describe('a section that is left open', () => {
     throwsCode(() => inner.write32(word, 3), 'PERCPU_SECTION')
     throwsCode(() => inner.commit(), 'PERCPU_SECTION', /ended already/)
     guard.unlock()
-    assert.equal(machine.mutex('m').owner, undefined)
+    assert.equal(machine.locks.mutex('m').owner, undefined)
   })
 
   it('at the end of its synchronous stretch is taken back and reported, and keeps no mutex', async () => {
     const machine = fresh()
     const word = words(machine)
-    const mutex = machine.mutex('m')
+    const mutex = machine.locks.mutex('m')
     const reported = uncaught()
     const forget = (): void => {
       using guard = mutex.lock()
@@ -67,14 +67,14 @@ describe('a section that is left open', () => {
     const machine = fresh()
     const word = words(machine)
     const leaver = joinAs(machine, 101)
-    const section = leaver.mutex('m').lock().begin()
+    const section = leaver.locks.mutex('m').lock().begin()
     section.write32(word, 1)
     const reported = uncaught()
     await rejectsCode(leaver.offline(), 'PERCPU_HOTPLUG')
     await reported
     assert.equal(load32(machine.memory.i32, word), 0)
     throwsCode(() => section.write32(word, 2), 'PERCPU_SECTION')
-    assert.ok(machine.mutex('m').tryLock())
+    assert.ok(machine.locks.mutex('m').tryLock())
   })
 })
 
@@ -83,8 +83,8 @@ describe('a section', () => {
     const machine = fresh()
     const word = words(machine)
     let stale: Section | undefined
-    machine.mutex('one').run((section) => (stale = section))
-    machine.mutex('two').run(() => {
+    machine.locks.mutex('one').run((section) => (stale = section))
+    machine.locks.mutex('two').run(() => {
       throwsCode(() => stale?.write32(word, 1), 'PERCPU_SECTION')
       throwsCode(() => stale?.writeF64(word / 2, 1), 'PERCPU_SECTION')
       throwsCode(() => stale?.writeU64(word / 2, 1n), 'PERCPU_SECTION')
@@ -96,7 +96,7 @@ describe('a section', () => {
   it('ended by hand inside `run` is an error; what was thrown afterwards is not hidden', () => {
     const machine = fresh()
     const word = words(machine)
-    const mutex = machine.mutex('m')
+    const mutex = machine.locks.mutex('m')
     throwsCode(() => mutex.run((section) => section.commit()), 'PERCPU_SECTION', /ended already/)
     assert.throws(
       () =>
@@ -113,7 +113,7 @@ describe('a section', () => {
 
   it('refuses 64-bit numbers outside the memory, between words, or of the wrong type', () => {
     const machine = fresh()
-    const mutex = machine.mutex('m')
+    const mutex = machine.locks.mutex('m')
     const word = words(machine)
     for (const wrong of [-1, 0.5, word / 2 + 0.5, NaN, 2 ** 30, machine.memory.byteLength / 8]) {
       throwsCode(() => mutex.run((section) => section.writeF64(wrong, 1)), 'PERCPU_ARGUMENT')
@@ -129,7 +129,7 @@ describe('a seqlock', () => {
   it('is not written inside a read of it, whichever way the read goes', async () => {
     const machine = fresh()
     const word = words(machine)
-    const lock = machine.seqlock('prices')
+    const lock = machine.locks.seqlock('prices')
     let writes = 0
     const write = (): void =>
       lock.write((section) => {
@@ -155,7 +155,7 @@ describe('a seqlock', () => {
   })
 
   it('is read in one synchronous stretch', async () => {
-    const lock = fresh().seqlock('prices')
+    const lock = fresh().locks.seqlock('prices')
     const later = (): Promise<number> => Promise.resolve(1)
     throwsCode(() => lock.read(later), 'PERCPU_SECTION', /a read is one synchronous stretch/)
     await rejectsCode(lock.readAsync(later), 'PERCPU_SECTION')
@@ -169,43 +169,43 @@ describe('a seqlock', () => {
 describe('waiting', () => {
   it('takes only numbers of milliseconds as a timeout, also for what is free', async () => {
     const machine = fresh()
-    const mutex = machine.mutex('m')
-    const condition = machine.condition('c', mutex)
+    const mutex = machine.locks.mutex('m')
+    const condition = machine.locks.condition('c', mutex)
     for (const wrong of [NaN, -1, '5' as never]) {
       const options = { timeout: wrong }
       throwsCode(() => mutex.lock(options), 'PERCPU_ARGUMENT', /timeout/)
       await rejectsCode(mutex.lockAsync(options), 'PERCPU_ARGUMENT')
       throwsCode(() => mutex.run(() => 1, options), 'PERCPU_ARGUMENT')
-      throwsCode(() => machine.completion('d').wait(options), 'PERCPU_ARGUMENT')
-      await rejectsCode(machine.completion('d').waitAsync(options), 'PERCPU_ARGUMENT')
-      throwsCode(() => machine.semaphore('s', 1).acquire(1, options), 'PERCPU_ARGUMENT')
+      throwsCode(() => machine.locks.completion('d').wait(options), 'PERCPU_ARGUMENT')
+      await rejectsCode(machine.locks.completion('d').waitAsync(options), 'PERCPU_ARGUMENT')
+      throwsCode(() => machine.locks.semaphore('s', 1).acquire(1, options), 'PERCPU_ARGUMENT')
       const guard = mutex.lock()
       throwsCode(() => condition.wait(guard, options), 'PERCPU_ARGUMENT')
       await rejectsCode(condition.waitAsync(guard, options), 'PERCPU_ARGUMENT')
       assert.ok(guard.isHeld)
       guard.unlock()
     }
-    assert.deepEqual(machine.locksOf(0), [])
+    assert.deepEqual(machine.locks.heldBy(0), [])
   })
 
   it('for a condition takes its mutex, and the guard of that one', async () => {
     const machine = fresh()
-    const [mutex, other] = [machine.mutex('m'), machine.mutex('other')]
-    throwsCode(() => machine.condition('c', undefined as never), 'PERCPU_ARGUMENT', /mutex: undefined/)
-    const condition = machine.condition('c', mutex)
+    const [mutex, other] = [machine.locks.mutex('m'), machine.locks.mutex('other')]
+    throwsCode(() => machine.locks.condition('c', undefined as never), 'PERCPU_ARGUMENT', /mutex: undefined/)
+    const condition = machine.locks.condition('c', mutex)
     throwsCode(() => condition.wait(undefined as never), 'PERCPU_ARGUMENT', /guard: undefined/)
     await rejectsCode(condition.waitAsync({} as never), 'PERCPU_ARGUMENT', /mutex 'm'/)
     const guard = other.lock()
     throwsCode(() => condition.wait(guard), 'PERCPU_NOT_OWNER', /of mutex 'other', not of mutex 'm'/)
     assert.ok(guard.isHeld)
     guard.unlock()
-    assert.deepEqual(machine.locksOf(0), [])
+    assert.deepEqual(machine.locks.heldBy(0), [])
   })
 
   it('of a thread for itself is an error also by way of a second object of the same mutex', () => {
     const machine = fresh()
-    const seqlock = machine.seqlock('s')
-    const same = machine.mutexAt(seqlock.mutex.address)
+    const seqlock = machine.locks.seqlock('s')
+    const same = machine.locks.mutexAt(seqlock.mutex.address)
     const guard = same.lock()
     throwsCode(() => seqlock.write(() => 1), 'PERCPU_SELF_DEADLOCK')
     throwsCode(() => seqlock.mutex.unlock(), 'PERCPU_NOT_OWNER')

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Condition, Machine, MutexGuard } from 'percpu'
-import { interrupt, Killed, mem, percpu } from '../machine/support/hooked-percpu.js'
-import { answerAll, settles } from '../machine/support/settle.js'
+import { interrupt, Killed, mem, percpu } from '../support/hooked-percpu.js'
+import { answerAll, settles } from '../support/settle.js'
 
 const { boot, join } = percpu
 function joinAs(machine: Machine, thread: number): Machine {
@@ -14,7 +14,7 @@ function four(): readonly [Machine, Machine, Machine, Machine] {
   const machine = boot({ memory: '512 KiB', cpus: 4, journal: 64 })
   return [machine, joinAs(machine, 101), joinAs(machine, 102), joinAs(machine, 103)]
 }
-const conditionOf = (cpu: Machine): Condition => cpu.condition('c', cpu.mutex('m'))
+const conditionOf = (cpu: Machine): Condition => cpu.locks.condition('c', cpu.locks.mutex('m'))
 
 /** Waits for the condition on one CPU; tells how the wait ended, with the mutex unlocked again. */
 async function waitOn(cpu: Machine, guard: MutexGuard, signal?: AbortSignal): Promise<boolean> {
@@ -26,7 +26,7 @@ async function waitOn(cpu: Machine, guard: MutexGuard, signal?: AbortSignal): Pr
 }
 /** Notifies so many times, if the mutex is free. */
 function tryNotify(cpu: Machine, times: number): boolean {
-  const guard = cpu.mutex('m').tryLock()
+  const guard = cpu.locks.mutex('m').tryLock()
   if (!guard) return false
   for (let i = 0; i < times; i++) conditionOf(cpu).notify()
   guard.unlock()
@@ -39,8 +39,8 @@ describe('a condition', () => {
     for (let at = 0, more = true; more; at++) {
       const cpus = four()
       const [notifier, first, second] = cpus
-      const waits = [waitOn(second, second.mutex('m').lock())]
-      const guard = first.mutex('m').lock()
+      const waits = [waitOn(second, second.locks.mutex('m').lock())]
+      const guard = first.locks.mutex('m').lock()
       const notified: boolean[] = []
       more = interrupt(
         () => waits.push(waitOn(first, guard)),
@@ -60,8 +60,8 @@ describe('a condition', () => {
     const cpus = four()
     const [notifier, first, second] = cpus
     const controller = new AbortController()
-    const aborted = waitOn(first, first.mutex('m').lock(), controller.signal)
-    const other = waitOn(second, second.mutex('m').lock())
+    const aborted = waitOn(first, first.locks.mutex('m').lock(), controller.signal)
+    const other = waitOn(second, second.locks.mutex('m').lock())
     assert.ok(tryNotify(notifier, 1))
     controller.abort(new Error('enough'))
     const woken: boolean[] = []
@@ -83,14 +83,14 @@ describe('a condition', () => {
     const [, first] = cpus
     for (const reason of ['a text', new percpu.LockTimeoutError('that of another lock'), null]) {
       const controller = new AbortController()
-      const guard = first.mutex('m').lock()
+      const guard = first.locks.mutex('m').lock()
       const wait = conditionOf(first).waitAsync(guard, { signal: controller.signal })
       controller.abort(reason)
       await assert.rejects(settles(wait, cpus, 'the abort was not noticed'), (found) => found === reason)
       assert.ok(guard.isHeld)
       guard.unlock()
-      const held = cpus[0].mutex('m').lock()
-      const locking = first.mutex('m').lockAsync({ signal: AbortSignal.abort(reason) })
+      const held = cpus[0].locks.mutex('m').lock()
+      const locking = first.locks.mutex('m').lockAsync({ signal: AbortSignal.abort(reason) })
       await assert.rejects(locking, (found) => found === reason)
       held.unlock()
     }
@@ -101,8 +101,8 @@ describe('a condition', () => {
     for (let at = 0, more = true; more; at++) {
       const cpus = four()
       const [notifier, first, second] = cpus
-      const other = waitOn(second, second.mutex('m').lock())
-      const guard = first.mutex('m').lock()
+      const other = waitOn(second, second.locks.mutex('m').lock())
+      const guard = first.locks.mutex('m').lock()
       let count = 0
       const state = { notified: false }
       const { control } = mem
@@ -126,7 +126,7 @@ describe('a condition', () => {
       }
       if (more) {
         control.dead.add(first.memory.i32)
-        notifier.declareDead(1)
+        notifier.cpus.declareDead(1)
         if (state.notified) killed++
       } else {
         guard.unlock()
@@ -145,26 +145,26 @@ describe('a semaphore', () => {
       [2, 1],
     ] as const) {
       const cpus = four()
-      const owner = cpus[0].semaphore('p', 5)
+      const owner = cpus[0].locks.semaphore('p', 5)
       owner.acquire(5)
       let done = false
-      const wantsAll = cpus[big].semaphore('p', 5).acquireAsync(5)
+      const wantsAll = cpus[big].locks.semaphore('p', 5).acquireAsync(5)
       void wantsAll.then(() => (done = true))
-      const wantsOne = cpus[small].semaphore('p', 5).acquireAsync(1)
+      const wantsOne = cpus[small].locks.semaphore('p', 5).acquireAsync(1)
       owner.release(1)
       await settles(wantsOne, cpus, `CPU ${small} sleeps though a permit is free`)
       assert.equal(done, false)
       owner.release(4)
-      cpus[small].semaphore('p', 5).release(1)
+      cpus[small].locks.semaphore('p', 5).release(1)
       await settles(wantsAll, cpus, 'five permits are free')
     }
   })
 
   it('wakes another CPU when a task of one CPU leaves it something, though another task there wants more', async () => {
     const cpus = four()
-    const owner = cpus[0].semaphore('p', 5)
+    const owner = cpus[0].locks.semaphore('p', 5)
     owner.acquire(5)
-    const [mine, theirs] = [cpus[1].semaphore('p', 5), cpus[2].semaphore('p', 5)]
+    const [mine, theirs] = [cpus[1].locks.semaphore('p', 5), cpus[2].locks.semaphore('p', 5)]
     const tasks = [mine.acquireAsync(1), mine.acquireAsync(5), theirs.acquireAsync(1)]
     owner.release(2)
     await settles(Promise.all([tasks[0], tasks[2]]), cpus, 'somebody sleeps though a permit is free')
@@ -179,12 +179,12 @@ describe('a mutex', () => {
   it('reaches every CPU, also when the tasks of another one want it all the time', async () => {
     const cpus = four()
     const [owner, busy, patient] = cpus
-    let held: MutexGuard | undefined = owner.mutex('m').lock()
+    let held: MutexGuard | undefined = owner.locks.mutex('m').lock()
     let turns = 0
     let isServed = false
     const task = async (): Promise<void> => {
       while (!isServed && turns < 100) {
-        const guard = await busy.mutex('m').lockAsync()
+        const guard = await busy.locks.mutex('m').lockAsync()
         turns++
         await Promise.resolve()
         guard.unlock()
@@ -194,9 +194,9 @@ describe('a mutex', () => {
     // The first task is rung and comes too late: its CPU becomes impatient.
     held.unlock()
     busy.poll()
-    held = owner.mutex('m').lock()
+    held = owner.locks.mutex('m').lock()
     await answerAll([busy])
-    const served = patient
+    const served = patient.locks
       .mutex('m')
       .lockAsync()
       .then((guard) => {
@@ -212,11 +212,11 @@ describe('a mutex', () => {
   it('is not taken away from its owner by one that lost it when it went offline', async () => {
     const cpus = four()
     const [, leaver, owner] = cpus
-    const guard = leaver.mutex('m').lock()
-    owner.mutex('n').lock()
+    const guard = leaver.locks.mutex('m').lock()
+    owner.locks.mutex('n').lock()
     const codes: string[] = []
-    const other = owner.mutex('m').lockAsync()
-    const waiting = leaver
+    const other = owner.locks.mutex('m').lockAsync()
+    const waiting = leaver.locks
       .mutex('n')
       .lockAsync()
       .catch(async (error: unknown) => {
@@ -234,23 +234,23 @@ describe('a mutex', () => {
     const held = await settles(other, [cpus[0], owner], 'the mutex was not passed on')
     assert.deepEqual(codes, ['PERCPU_OFFLINE', 'PERCPU_OFFLINE'])
     assert.ok(held.isHeld)
-    assert.equal(cpus[0].mutex('m').tryLock(), undefined)
-    assert.deepEqual(owner.mutex('m').owner, { cpu: 2, incarnation: 1 })
+    assert.equal(cpus[0].locks.mutex('m').tryLock(), undefined)
+    assert.deepEqual(owner.locks.mutex('m').owner, { cpu: 2, incarnation: 1 })
   })
 })
 
 describe('a mutex of a CPU that was declared dead by mistake', () => {
   it('is not taken away from its next owner by the guard that the thread still has', () => {
     const [machine, mistaken, owner] = four()
-    const guard = mistaken.mutex('m').lock()
-    machine.declareDead(mistaken.cpu)
-    const held = owner.mutex('m').lock()
+    const guard = mistaken.locks.mutex('m').lock()
+    machine.cpus.declareDead(mistaken.cpu)
+    const held = owner.locks.mutex('m').lock()
     assert.ok(held.predecessorDied)
     assert.throws(() => guard.unlock(), { code: 'PERCPU_NOT_OWNER' })
     assert.ok(held.isHeld)
-    assert.equal(machine.mutex('m').tryLock(), undefined)
+    assert.equal(machine.locks.mutex('m').tryLock(), undefined)
     held.unlock()
-    machine.mutex('m').lock().unlock()
+    machine.locks.mutex('m').lock().unlock()
   })
 })
 
@@ -258,16 +258,16 @@ describe('permits', () => {
   it('are given back once, by going offline or by the one who goes', async () => {
     const cpus = four()
     const [machine, leaver] = cpus
-    leaver.semaphore('p', 5).acquire(2)
-    machine.mutex('n').lock()
-    const waiting = leaver
+    leaver.locks.semaphore('p', 5).acquire(2)
+    machine.locks.mutex('n').lock()
+    const waiting = leaver.locks
       .mutex('n')
       .lockAsync()
       .catch(() => {
-        leaver.semaphore('p', 5).release(2)
+        leaver.locks.semaphore('p', 5).release(2)
       })
-    const release = leaver.semaphore('p', 5)
-    const late = leaver
+    const release = leaver.locks.semaphore('p', 5)
+    const late = leaver.locks
       .mutex('n')
       .lockAsync()
       .catch(() => release.release(2))
@@ -276,6 +276,6 @@ describe('permits', () => {
       waiting.catch(() => undefined),
       late.catch(() => undefined),
     ])
-    assert.equal(machine.semaphore('p', 5).permits, 5)
+    assert.equal(machine.locks.semaphore('p', 5).permits, 5)
   })
 })

@@ -4,11 +4,11 @@ import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { boot, SeqlockWords, TRACE_ALL, TRACE_LOCKS, type Dispatch, type Machine } from 'percpu'
-import { joinAs, rejectsCode, throwsCode } from '../machine/support/threads.js'
+import { joinAs, rejectsCode, throwsCode } from '../support/threads.js'
 
 /** The waits in a CPU's dispatch log; empties nothing. */
 function waitsOf(machine: Machine, cpu: number): readonly Dispatch[] {
-  const { dispatches = [] } = machine.inspect({ dispatches: 84 }).cpus[cpu] ?? {}
+  const { dispatches = [] } = machine.watch.inspect({ dispatches: 84 }).cpus[cpu] ?? {}
   return dispatches.filter(({ kind }) => kind === 'lock wait')
 }
 const shape = ({ subject, failed }: Dispatch) => [subject, failed]
@@ -16,7 +16,7 @@ const shape = ({ subject, failed }: Dispatch) => [subject, failed]
 describe('an inspection', () => {
   it('names locks, a deadlock of two workers, and what one of them held when it is ended', async () => {
     const machine = boot({ cpus: 3 })
-    const mutexes = ['accounts', 'orders'].map((name) => machine.mutex(name))
+    const mutexes = ['accounts', 'orders'].map((name) => machine.locks.mutex(name))
     const start = async (first: string, second: string) => {
       const worker = new Worker(new URL('./lock-order-worker.js', import.meta.url), {
         workerData: { handle: machine.handle, first, second },
@@ -28,16 +28,16 @@ describe('an inspection', () => {
     const one = await start('accounts', 'orders')
     const two = await start('orders', 'accounts')
     try {
-      const locks = (cpu: number) => machine.inspect().cpus[cpu]?.locks
+      const locks = (cpu: number) => machine.watch.inspect().cpus[cpu]?.locks
       assert.deepEqual(
         locks(one.cpu)?.owned.map(({ name }) => name),
         ['accounts'],
       )
-      assert.deepEqual(machine.inspect().deadlocks, [])
+      assert.deepEqual(machine.watch.inspect().deadlocks, [])
       one.worker.postMessage('go')
       two.worker.postMessage('go')
-      while (machine.inspect().deadlocks[0]?.certain !== true) await new Promise(setImmediate)
-      const [deadlock] = machine.inspect().deadlocks
+      while (machine.watch.inspect().deadlocks[0]?.certain !== true) await new Promise(setImmediate)
+      const [deadlock] = machine.watch.inspect().deadlocks
       assert.deepEqual(deadlock?.cpus, [one.cpu, two.cpu])
       assert.deepEqual(
         deadlock.locks.map(({ name, owner }) => [name, owner]),
@@ -46,9 +46,9 @@ describe('an inspection', () => {
           ['accounts', one.cpu],
         ],
       )
-      assert.equal(machine.inspect().cpus[one.cpu]?.work?.label, 'locks orders')
+      assert.equal(machine.watch.inspect().cpus[one.cpu]?.work?.label, 'locks orders')
 
-      const monitor = machine.monitor({ interval: 20 })
+      const monitor = machine.watch.monitor({ interval: 20 })
       const died = monitor.once('died')
       await two.worker.terminate()
       assert.deepEqual(await two.reaped, [two.cpu])
@@ -58,7 +58,7 @@ describe('an inspection', () => {
         ['orders'],
       )
       while ((locks(one.cpu)?.owned.length ?? 0) < 2) await new Promise(setImmediate)
-      assert.deepEqual(machine.inspect().deadlocks, [])
+      assert.deepEqual(machine.watch.inspect().deadlocks, [])
       monitor.stop()
     } finally {
       await Promise.all([one.worker.terminate(), two.worker.terminate()])
@@ -71,9 +71,10 @@ describe('an inspection', () => {
 describe('a seqlock', () => {
   it('goes by its name, or by its address', () => {
     const machine = boot({ cpus: 1 })
-    const named = machine.seqlock('prices')
-    const bare = machine.seqlockAt(machine.memblock.alloc({ size: SeqlockWords.size }))
-    const owned = () => machine.inspect().cpus[0]?.locks.owned.map(({ name, address }) => [name, address])
+    const named = machine.locks.seqlock('prices')
+    const bare = machine.locks.seqlockAt(machine.heap.memblock.alloc({ size: SeqlockWords.size }))
+    const owned = () =>
+      machine.watch.inspect().cpus[0]?.locks.owned.map(({ name, address }) => [name, address])
     named.write(() => {
       assert.deepEqual(owned(), [['prices', named.mutex.address]])
     })
@@ -86,17 +87,18 @@ describe('a seqlock', () => {
 describe('the dispatch log, while locks are traced,', () => {
   it('says which lock a thread slept for, since when, and for how long', async () => {
     const machine = boot({ cpus: 2 })
-    machine.trace(1, TRACE_LOCKS)
-    const mutex = machine.mutex('orders')
+    machine.watch.trace(1, TRACE_LOCKS)
+    const mutex = machine.locks.mutex('orders')
     const guard = mutex.lock()
     const workerData = { handle: machine.handle, first: 'accounts', second: 'orders' }
     const worker = new Worker(new URL('./lock-order-worker.js', import.meta.url), { workerData })
     const { reaped } = machine.supervise(worker)
     try {
       await once(worker, 'message')
-      const before = machine.inspect().at
+      const before = machine.watch.inspect().at
       worker.postMessage('go')
-      while (machine.inspect().cpus[1]?.locks.awaited[0]?.blocking !== true) await new Promise(setImmediate)
+      while (machine.watch.inspect().cpus[1]?.locks.awaited[0]?.blocking !== true)
+        await new Promise(setImmediate)
       assert.deepEqual(waitsOf(machine, 1), [], 'it still waits')
       guard.unlock()
       while (waitsOf(machine, 1).length === 0) await new Promise(setImmediate)
@@ -104,7 +106,7 @@ describe('the dispatch log, while locks are traced,', () => {
       assert.ok(wait)
       assert.deepEqual([shape(wait), more], [[mutex.address, false], []])
       assert.ok(wait.at >= before && wait.duration > 0)
-      assert.ok(wait.at + wait.duration <= machine.inspect().at)
+      assert.ok(wait.at + wait.duration <= machine.watch.inspect().at)
     } finally {
       await worker.terminate()
       await reaped
@@ -113,11 +115,11 @@ describe('the dispatch log, while locks are traced,', () => {
 
   it('has an entry for each wait of a task, and for waits that came to nothing', async () => {
     const machine = boot({ cpus: 3 })
-    machine.trace([0, 1], TRACE_LOCKS)
+    machine.watch.trace([0, 1], TRACE_LOCKS)
     const other = joinAs(machine, 101)
-    const mutex = machine.mutex('m')
+    const mutex = machine.locks.mutex('m')
     const { address } = mutex
-    const guard = other.mutex('m').lock()
+    const guard = other.locks.mutex('m').lock()
     throwsCode(() => mutex.lock({ timeout: 2 }), 'PERCPU_LOCK_TIMEOUT')
     const abort = new AbortController()
     const given = mutex.lockAsync({ signal: abort.signal })
@@ -138,23 +140,23 @@ describe('the dispatch log, while locks are traced,', () => {
 
   it('has entries for semaphores, conditions and completions', async () => {
     const machine = boot({ cpus: 2 })
-    machine.trace(0, TRACE_LOCKS)
+    machine.watch.trace(0, TRACE_LOCKS)
     const other = joinAs(machine, 101)
-    const semaphore = machine.semaphore('s', 1)
-    const completion = machine.completion('done')
-    const mutex = machine.mutex('m')
-    const condition = machine.condition('c', mutex)
+    const semaphore = machine.locks.semaphore('s', 1)
+    const completion = machine.locks.completion('done')
+    const mutex = machine.locks.mutex('m')
+    const condition = machine.locks.condition('c', mutex)
 
-    other.semaphore('s', 1).acquire()
+    other.locks.semaphore('s', 1).acquire()
     const acquired = semaphore.acquireAsync()
-    other.semaphore('s', 1).release()
+    other.locks.semaphore('s', 1).release()
     await acquired
     throwsCode(() => semaphore.acquire(1, { timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
     await rejectsCode(completion.waitAsync({ timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
     const guard = mutex.lock()
     const notified = condition.waitAsync(guard)
-    const notifier = other.mutex('m').lock()
-    other.condition('c', other.mutex('m')).notify()
+    const notifier = other.locks.mutex('m').lock()
+    other.locks.condition('c', other.locks.mutex('m')).notify()
     notifier.unlock()
     assert.equal(await notified, true)
     guard.unlock()
@@ -170,14 +172,14 @@ describe('the dispatch log, while locks are traced,', () => {
   it('has none for locks that were free, and none while other things are traced', async () => {
     const machine = boot({ cpus: 2 })
     const other = joinAs(machine, 101)
-    const mutex = machine.mutex('m')
-    machine.trace(0, TRACE_LOCKS)
+    const mutex = machine.locks.mutex('m')
+    machine.watch.trace(0, TRACE_LOCKS)
     for (let i = 0; i < 10; i++) mutex.lock().unlock()
     ;(await mutex.lockAsync()).unlock()
-    machine.semaphore('s', 1).acquire()
-    machine.semaphore('s', 1).release()
-    machine.trace(0, TRACE_ALL & ~TRACE_LOCKS)
-    const guard = other.mutex('m').lock()
+    machine.locks.semaphore('s', 1).acquire()
+    machine.locks.semaphore('s', 1).release()
+    machine.watch.trace(0, TRACE_ALL & ~TRACE_LOCKS)
+    const guard = other.locks.mutex('m').lock()
     throwsCode(() => mutex.lock({ timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
     guard.unlock()
     assert.deepEqual(waitsOf(machine, 0), [])

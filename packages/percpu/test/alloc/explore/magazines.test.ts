@@ -12,13 +12,14 @@ const SEED = Number(process.env['PERCPU_SEED'] ?? 1)
 
 for (const victim of [0, 1]) {
   describe(`of two CPUs with magazines, CPU ${victim} is killed`, () => {
-    it('while one takes and gives objects and the other frees one of them', async () => {
+    it('while one takes and gives objects and the other frees one of them', async (test) => {
       const prepared = await withHeap({ objects: 1 })
       const { world, objects } = prepared
       const [given = 0] = objects
       await check(
         prepared,
-        ['take and give', victim],
+        test,
+        victim,
         (t) => {
           t.cpu(0, (cpu) => {
             const { cache } = open(world, cpu)
@@ -51,13 +52,14 @@ for (const victim of [0, 1]) {
       )
     })
 
-    it('while one refills its magazine and the other spills its own', async () => {
+    it('while one refills its magazine and the other spills its own', async (test) => {
       const prepared = await withHeap({ objects: 5 })
       const { world, objects } = prepared
       const [given = 0, ...others] = objects
       await check(
         prepared,
-        ['refill and spill', victim],
+        test,
+        victim,
         (t) => {
           t.cpu(0, (cpu) => open(world, cpu).cache.allocate())
           t.cpu(1, (cpu) => {
@@ -77,17 +79,18 @@ for (const victim of [0, 1]) {
       )
     })
 
-    it('while one links an object and the other unlinks and frees it', async () => {
+    it('while one links an object and the other unlinks and frees it', async (test) => {
       const prepared = await withHeap({ objects: 0 })
       const { world, link } = prepared
       const { i32 } = world.memory
       await check(
         prepared,
-        ['link and unlink', victim],
+        test,
+        victim,
         (t) => {
           t.cpu(0, (cpu) => {
             const { machine, cache } = open(world, cpu)
-            const mutex = cpu.prepare(() => machine.mutex('links'))
+            const mutex = cpu.prepare(() => machine.locks.mutex('links'))
             cpu.prepare(() => cache.free(cache.allocate()))
             const address = cache.allocate()
             mutex.run((section) => {
@@ -97,7 +100,7 @@ for (const victim of [0, 1]) {
           })
           t.cpu(1, (cpu) => {
             const { machine, cache } = open(world, cpu)
-            const mutex = cpu.prepare(() => machine.mutex('links'))
+            const mutex = cpu.prepare(() => machine.locks.mutex('links'))
             const address = mutex.run((section) => {
               const found = mem.load32(i32, link / 4) * 8
               if (found === 0) return 0

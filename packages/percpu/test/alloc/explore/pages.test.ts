@@ -13,29 +13,30 @@ const sorted = (addresses: readonly number[]): number[] => [...addresses].sort((
 
 for (const victim of [0, 1]) {
   describe(`of two CPUs with stacks of pages, CPU ${victim} is killed`, () => {
-    it('while one takes and gives pages and the other frees one of them', async () => {
+    it('while one takes and gives pages and the other frees one of them', async (test) => {
       const prepared = await withHeap({ pages: 1 })
       const { world, pages } = prepared
       const [given = 0] = pages
       await check(
         prepared,
-        ['pages', victim],
+        test,
+        victim,
         (t) => {
           t.cpu(0, (cpu) => {
             const { machine } = open(world, cpu)
             cpu.prepare(() => {
-              const both = [machine.pages.allocate(0), machine.pages.allocate(0)]
-              for (const address of both) machine.pages.free(address ?? 0, 0)
+              const both = [machine.heap.pages.allocate(0), machine.heap.pages.allocate(0)]
+              for (const address of both) machine.heap.pages.free(address ?? 0, 0)
             })
-            const first = machine.pages.allocate(0) ?? 0
-            const second = machine.pages.allocate(0)
-            machine.pages.free(first, 0)
+            const first = machine.heap.pages.allocate(0) ?? 0
+            const second = machine.heap.pages.allocate(0)
+            machine.heap.pages.free(first, 0)
             return second
           })
           t.cpu(1, (cpu) => {
             const { machine } = open(world, cpu)
-            machine.pages.disown(given)
-            machine.pages.free(given, 0)
+            machine.heap.pages.disown(given)
+            machine.heap.pages.free(given, 0)
             return true
           })
           t.finally(([second, isFreed]) => {
@@ -49,23 +50,24 @@ for (const victim of [0, 1]) {
       )
     })
 
-    it('while both want the zone: one refills its stack, the other spills its own', async () => {
+    it('while both want the zone: one refills its stack, the other spills its own', async (test) => {
       const prepared = await withHeap({ pages: 3 })
       const { world, pages } = prepared
       const [given = 0, ...others] = pages
       await check(
         prepared,
-        ['refill and spill pages', victim],
+        test,
+        victim,
         (t) => {
-          t.cpu(0, (cpu) => open(world, cpu).machine.pages.allocate(0))
+          t.cpu(0, (cpu) => open(world, cpu).machine.heap.pages.allocate(0))
           t.cpu(1, (cpu) => {
             const { machine } = open(world, cpu)
             cpu.prepare(() => {
-              for (const address of others) machine.pages.free(address, 0)
-              machine.pages.disown(given)
+              for (const address of others) machine.heap.pages.free(address, 0)
+              machine.heap.pages.disown(given)
             })
-            machine.pages.free(given, 0)
-            return machine.pages.allocate(1)
+            machine.heap.pages.free(given, 0)
+            return machine.heap.pages.allocate(1)
           })
           t.finally((results) => {
             const taken = results.filter((result) => result !== undefined) as number[]
@@ -78,12 +80,13 @@ for (const victim of [0, 1]) {
   })
 
   describe(`of two CPUs with a cache, CPU ${victim} is killed`, () => {
-    it('while one gives the last objects of a slab and its pages back and the other takes objects', async () => {
+    it('while one gives the last objects of a slab and its pages back and the other takes objects', async (test) => {
       const prepared = await withHeap({ objects: 8 })
       const { world, objects } = prepared
       await check(
         prepared,
-        ['an empty slab', victim],
+        test,
+        victim,
         (t) => {
           t.cpu(0, (cpu) => {
             const { cache } = open(world, cpu)

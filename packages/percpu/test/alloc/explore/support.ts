@@ -1,9 +1,9 @@
 /** A machine whose heap is explored: what there is before, and what must hold in the end. */
 import assert from 'node:assert/strict'
-import { percpu, type CpuContext, type ExploreOptions, type Scenario } from 'percpu-lab'
+import { percpu, type CpuContext, type Scenario } from 'percpu-lab'
+import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
 import type { Machine } from 'percpu'
-import { cellSpec, check as explored, prepare, type World } from '../../machine/explore/support.js'
-import { counts } from './counts.js'
+import { Cell, check as explored, prepare, type World } from '../../support/world.js'
 
 const { verify } = await import('../support/verify.js')
 const { CacheWords, HeapCpu, HeapRoot, PageDescriptor, SlabWords, ZoneWords } =
@@ -39,20 +39,20 @@ export async function withHeap(wanted: { objects?: number; pages?: number }): Pr
     free = cache.allocate()
     cache.free(free)
     for (let i = 0; i < (wanted.pages ?? 0); i++) {
-      const page = machine.pages.allocate(0) ?? 0
-      machine.pages.keep(page)
+      const page = machine.heap.pages.allocate(0) ?? 0
+      machine.heap.pages.keep(page)
       pages.push(page)
     }
     words = (cache as unknown as { readonly word: number }).word * 4
-    machine.mutex('links')
-    link = machine.objects.create('link', cellSpec)
+    machine.locks.mutex('links')
+    link = machine.objects.create('link', Cell).address
   })
   const slabs = [...new Set([...objects, free].map((address) => address - (address % 4096)))]
   return { world, objects, pages, link, slabs, words }
 }
 
-export function blocks(machine: Machine): ReturnType<Machine['cache']> {
-  return machine.cache('block', Block)
+export function blocks(machine: Machine): ReturnType<Machine['heap']['cache']> {
+  return machine.heap.cache('block', Block)
 }
 
 export function open(world: World, cpu: CpuContext) {
@@ -78,9 +78,7 @@ function name(t: Scenario, { world, slabs, words }: Prepared): void {
 }
 
 function verified(world: World): ReturnType<typeof verify> {
-  const { memory, objects, memblock, table } = world
-  const cpus = () => world.states().map((_, cpu) => table.info(cpu))
-  const verdict = verify({ memory, objects, memblock, cpus })
+  const verdict = verify(world)
   assert.deepEqual(verdict.faults, [])
   return verdict
 }
@@ -101,9 +99,10 @@ export function slabsOf(world: World): number {
 /** Explores, with one of both CPUs killed anywhere. */
 export function check(
   prepared: Prepared,
-  [what, victim]: readonly [string, number],
+  test: NamedTest,
+  victim: number,
   describe: (t: Scenario) => void,
-  options?: ExploreOptions,
+  options?: TestExploreOptions,
 ): Promise<void> {
   const { world } = prepared
   const scenario = (t: Scenario) => {
@@ -116,9 +115,9 @@ export function check(
         world.reap(victim)
         // What was left because another one had the lock is free once somebody takes it.
         cache.shrink()
-        machine.pages.free(machine.pages.allocate(1) ?? 0, 1)
+        machine.heap.pages.free(machine.heap.pages.allocate(1) ?? 0, 1)
       },
     })
   }
-  return explored(world, `${what}, ${victim} killed`, scenario, options, counts)
+  return explored(world, test, scenario, options)
 }

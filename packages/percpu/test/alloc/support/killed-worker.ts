@@ -13,12 +13,12 @@ function random(below: number): number {
 
 const machine: Machine = join(data.handle)
 const { i32 } = machine.memory
-const mutex = machine.mutex('table')
-const cache = machine.cache('cell', { size: 200, align: 64, hash: 0 })
+const mutex = machine.locks.mutex('table')
+const cache = machine.heap.cache('cell', { size: 200, align: 64, hash: 0 })
 const sizes = [16, 64, 64, 200, 1000, 5000]
 
 function allocate(): number {
-  return random(3) === 0 ? cache.allocate() : machine.alloc(sizes[random(sizes.length)] ?? 64)
+  return random(3) === 0 ? cache.allocate() : machine.heap.alloc(sizes[random(sizes.length)] ?? 64)
 }
 
 const actions: readonly (() => void)[] = [
@@ -31,7 +31,7 @@ const actions: readonly (() => void)[] = [
         const address = allocate()
         store32(i32, address / 4, word)
         section.write32(word, toReference(address))
-        machine.keep(address, section)
+        machine.heap.persist(address, section)
       }
     }),
   // Unlink, and free after that.
@@ -45,11 +45,11 @@ const actions: readonly (() => void)[] = [
         const address = toAddress(reference)
         if (load32(i32, address / 4) !== word) throw new Error(`the object at ${address} was overwritten`)
         section.write32(word, 0)
-        machine.disown(address, section)
+        machine.heap.adopt(address, section)
         unlinked.push(address)
       }
     })
-    for (const address of unlinked) machine.free(address)
+    for (const address of unlinked) machine.heap.free(address)
   },
   () => {
     const own = Array.from({ length: random(300) }, allocate)
@@ -57,18 +57,18 @@ const actions: readonly (() => void)[] = [
     for (const address of own) {
       if (load32(i32, address / 4) !== (address | 1))
         throw new Error(`the object at ${address} was overwritten`)
-      machine.free(address)
+      machine.heap.free(address)
     }
   },
   () => {
     const orders = Array.from({ length: random(40) }, () => random(5))
-    const blocks = orders.map((order) => machine.pages.allocate(order))
+    const blocks = orders.map((order) => machine.heap.pages.allocate(order))
     blocks.forEach((address, i) => {
-      if (address !== undefined) machine.pages.free(address, orders[i] ?? 0)
+      if (address !== undefined) machine.heap.pages.free(address, orders[i] ?? 0)
     })
   },
   () => {
-    if (random(20) === 0) machine.shrinkHeap()
+    if (random(20) === 0) machine.heap.trim()
   },
 ]
 

@@ -2,7 +2,8 @@
  * The verifier: every word of the heap's metadata, checked against all others. To be called while nobody is at work; what threads left
  * that were killed and not cleaned up after is a fault, too.
  */
-import type { Machine } from 'percpu'
+import type { Memory } from 'percpu/mem'
+import { insideOf } from '../../support/inside.js'
 
 const { HeapCpu, HeapRoot, MagazineWords, ORDERS, ZoneWords, CacheWords, SlabWords } =
   await import('../../../dist/alloc/layouts.js')
@@ -13,7 +14,6 @@ const { magazineOf } = await import('../../../dist/alloc/magazine.js')
 const { TAGS } = await import('../../../dist/alloc/slabs.js')
 const { isKept } = await import('../../../dist/alloc/ownership.js')
 const { cpuOf, incarnationOf } = await import('../../../dist/machine/token.js')
-const { readMap } = await import('../../../dist/machine/memory-map.js')
 const { SyncMap } = await import('../../../dist/sync/sync-map.js')
 const { LevelRecord, LEVELS } = await import('../../../dist/sync/layouts.js')
 const { load32, loadU32 } = await import('percpu/mem')
@@ -55,7 +55,9 @@ export interface Verdict {
 }
 
 /** What the verifier looks at. */
-export type Verified = Pick<Machine, 'memory' | 'objects' | 'memblock' | 'cpus'>
+export interface Verified {
+  readonly memory: Memory
+}
 
 export function verify(machine: Verified): Verdict {
   return new Verifier(machine).run()
@@ -63,6 +65,7 @@ export function verify(machine: Verified): Verdict {
 
 class Verifier {
   readonly #machine: Verified
+  readonly #inside: ReturnType<typeof insideOf>
   readonly #map: HeapMapType
   readonly #faults: string[] = []
   readonly #blocks = new Map<number, { order: number; tag: number; kind: number }>()
@@ -74,7 +77,8 @@ class Verifier {
 
   constructor(machine: Verified) {
     this.#machine = machine
-    this.#map = HeapMap.open(machine.memory, machine.objects, readMap(machine.memory))
+    this.#inside = insideOf(machine.memory)
+    this.#map = HeapMap.open(machine.memory, this.#inside.objects, this.#inside.map)
   }
 
   run(): Verdict {
@@ -112,8 +116,7 @@ class Verifier {
   }
 
   #checkLevels(): void {
-    const { memory, objects } = this.#machine
-    const map = SyncMap.open(memory, objects)
+    const map = SyncMap.open(this.#machine.memory, this.#inside.objects)
     for (let cpu = 0; cpu < this.#map.cpus; cpu++) {
       for (let level = 0; level < LEVELS; level++) {
         const record = map.level(cpu, level)
@@ -228,7 +231,7 @@ class Verifier {
   }
 
   #checkSpans(): void {
-    const { regions } = this.#machine.memblock.report()
+    const { regions } = this.#inside.memblock.report()
     const spans = regions.filter(({ label }) => label === 'pages')
     const bytes = spans.reduce((sum, { size }) => sum + size, 0)
     if (bytes !== this.#pages * 4096) this.#fault(`spans of ${bytes} bytes for ${this.#pages} pages`)
@@ -318,7 +321,8 @@ class Verifier {
 
   /** What is in flight belongs to a stay that lasts. */
   #checkOwners(): void {
-    const cpus = this.#machine.cpus()
+    const { table } = this.#inside
+    const cpus = table.select(() => true).map((cpu) => table.info(cpu))
     const check = (what: string, owner: number): void => {
       if (owner <= 0 || isKept(owner)) return
       const { state: now, incarnation } = cpus[cpuOf(owner)] ?? {}

@@ -1,11 +1,11 @@
 /** The per-CPU counter: CPUs that add and fold, one of which is killed anywhere and reaped, and one that takes the sum. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { mem, percpu, type CpuContext, type ExploreOptions, type Scenario } from 'percpu-lab'
-import { check as explored, prepare, type World } from '../../machine/explore/support.js'
-import { counts } from './counts.js'
+import { mem, percpu, type CpuContext, type Scenario } from 'percpu-lab'
+import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
+import { check as explored, prepare, type World } from '../../support/world.js'
 
-const { PercpuCounterWords } = await import('../../../dist/percpu/layouts.js')
+const { PercpuCounterLayout } = await import('../../../dist/percpu/layouts.js')
 
 /** What a CPU has counted for sure, and whether it, or its reaper, has ended. */
 const Progress = percpu.struct('Progress', {
@@ -21,17 +21,17 @@ const BEFORE = 2 ** 32 - 1
 
 function check(
   world: World,
-  name: string,
+  test: NamedTest,
   describe: (t: Scenario) => void,
-  options?: ExploreOptions,
+  options?: TestExploreOptions,
 ): Promise<void> {
   const { address = 0 } = world.objects.list().find((object) => object.name === 'count') ?? {}
   assert.notEqual(address, 0)
   const scenario = (t: Scenario) => {
-    t.name(world.memory, address, PercpuCounterWords, 'count')
+    t.name(world.memory, address, PercpuCounterLayout, 'count')
     describe(t)
   }
-  return explored(world, name, scenario, options, counts)
+  return explored(world, test, scenario, options)
 }
 
 /** A machine with a counter that has counted `before`. */
@@ -52,9 +52,9 @@ describe('a counter of which a CPU is killed', () => {
     'folds and adds': [2, 1],
     'goes up and down': [1, -3],
   })) {
-    it(`while it ${name} has counted each thing once`, async () => {
+    it(`while it ${name} has counted each thing once`, async (test) => {
       const world = await withCounter(2, BEFORE)
-      await check(world, `${name}, killed`, (t) => {
+      await check(world, test, (t) => {
         const [progress] = progressOf(t, 1)
         const sumAfter = (length: number) =>
           amounts.slice(0, length).reduce((sum, amount) => sum + amount, BEFORE)
@@ -74,18 +74,18 @@ describe('a counter of which a CPU is killed', () => {
             const sum = next.sum()
             assert.ok([sumAfter(done), sumAfter(done + 1)].includes(sum), `${sum} after ${done}`)
             // Its reaper has folded what it had: nothing is left for the next thread of that number.
-            assert.equal(next.rough, sum)
+            assert.equal(next.estimate, sum)
           },
         })
       })
     })
   }
 
-  it('while another one adds has counted what both did', async () => {
+  it('while another one adds has counted what both did', async (test) => {
     const world = await withCounter(3)
     await check(
       world,
-      'add and add, killed, and sum',
+      test,
       (t) => {
         const progress = progressOf(t, 2)
         for (const [number, { counted, ended }] of progress.entries()) {
@@ -101,7 +101,7 @@ describe('a counter of which a CPU is killed', () => {
         t.cpu(2, (cpu) => {
           const counter = open(world, cpu)
           for (const { ended } of progress) mem.awaitUntil(() => ended.load() === 1)
-          return [counter.sum(), counter.rough]
+          return [counter.sum(), counter.estimate]
         })
         t.kill(1, {
           reaper: () => {
@@ -110,10 +110,10 @@ describe('a counter of which a CPU is killed', () => {
           },
         })
         t.finally(([, , seen]) => {
-          const [sum, rough] = seen as [number, number]
+          const [sum, estimate] = seen as [number, number]
           const dead = progress[1]?.counted.load() ?? 0
           assert.ok(sum === 2 + dead || sum === 3 + dead, `${sum} of 2 and ${dead}`)
-          assert.ok(Math.abs(rough - sum) < BATCH * 3)
+          assert.ok(Math.abs(estimate - sum) < BATCH * 3)
         })
       },
       { mode: 'pct', executions: EXECUTIONS, seed: SEED },

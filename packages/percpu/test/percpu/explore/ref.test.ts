@@ -4,12 +4,12 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { percpu, type CpuContext, type ExploreOptions, type Scenario } from 'percpu-lab'
-import { check as explored, prepare, type World } from '../../machine/explore/support.js'
-import { counts } from './counts.js'
+import { percpu, type CpuContext, type Scenario } from 'percpu-lab'
+import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
+import { check as explored, prepare, type World } from '../../support/world.js'
 
-const { PercpuRefWords } = await import('../../../dist/percpu/layouts.js')
-const { Ringer, USER_REASONS_SHIFT } = await import('../../../dist/cpus/doorbell.js')
+const { PercpuRefLayout } = await import('../../../dist/percpu/layouts.js')
+const { Ringer, USER_REASONS_SHIFT } = await import('../../../dist/cpus/ringer.js')
 
 /** What the references protect. */
 const Thing = percpu.struct('Thing', { value: percpu.published(percpu.i32) })
@@ -19,15 +19,15 @@ const ATOMIC = 8 + 1 + 2
 
 function check(
   world: World,
-  name: string,
+  test: NamedTest,
   describe: (t: Scenario) => void,
-  options: ExploreOptions,
+  options: TestExploreOptions,
 ): Promise<void> {
   const scenario = (t: Scenario) => {
-    t.name(world.memory, addressOf(world), PercpuRefWords, 'r')
+    t.name(world.memory, addressOf(world), PercpuRefLayout, 'r')
     describe(t)
   }
-  return explored(world, name, scenario, options, counts)
+  return explored(world, test, scenario, options)
 }
 function addressOf(world: World): number {
   const { address } = world.objects.list().find(({ name }) => name === 'r') ?? assert.fail()
@@ -35,7 +35,7 @@ function addressOf(world: World): number {
 }
 async function withRef(state?: number): Promise<World> {
   const world = await prepare({ cpus: 2 }, (machine) => void machine.percpu.ref('r'))
-  const words = world.at(PercpuRefWords, addressOf(world))
+  const words = world.at(PercpuRefLayout, addressOf(world))
   if (state === undefined) return world
   words.state.store(state)
   words.mode = 1
@@ -46,7 +46,7 @@ async function withRef(state?: number): Promise<World> {
 function open(world: World, cpu: CpuContext) {
   return cpu.prepare(() => {
     const machine = world.join(cpu.number)
-    const over = new Promise<void>((resolve) => machine.onRing(OVER, () => resolve()))
+    const over = new Promise<void>((resolve) => machine.cpus.onRing(OVER, () => resolve()))
     return { machine, ref: machine.percpu.ref('r'), over }
   })
 }
@@ -68,15 +68,15 @@ async function destroy({ machine, ref }: Opened, thing: Word): Promise<void> {
   assert.equal(ref.tryGetLive(), false)
   await ref.released()
   thing.value = -1
-  machine.ring(0, OVER)
+  machine.cpus.ring(0, OVER)
 }
 
 describe('a reference count', () => {
-  it('is released when the last one has given back what it took', async () => {
+  it('is released when the last one has given back what it took', async (test) => {
     const world = await withRef()
     await check(
       world,
-      'use, use and destroy',
+      test,
       (t) => {
         const thing = thingOf(t)
         t.cpu(0, async (cpu) => {
@@ -92,11 +92,11 @@ describe('a reference count', () => {
     )
   })
 
-  it('loses nothing when each CPU counts for itself again', async () => {
+  it('loses nothing when each CPU counts for itself again', async (test) => {
     const world = await withRef(ATOMIC)
     await check(
       world,
-      'use, count apart and destroy',
+      test,
       (t) => {
         const thing = thingOf(t)
         t.cpu(0, async (cpu) => {
@@ -114,11 +114,11 @@ describe('a reference count', () => {
     )
   })
 
-  it('is released by those who wait when the one who kills it dies', async () => {
+  it('is released by those who wait when the one who kills it dies', async (test) => {
     const world = await withRef()
     await check(
       world,
-      'use and destroy, killed',
+      test,
       (t) => {
         const thing = thingOf(t)
         t.cpu(0, async (cpu) => {
@@ -132,7 +132,7 @@ describe('a reference count', () => {
         t.cpu(1, async (cpu) => {
           const { machine, ref } = open(world, cpu)
           await ref.kill()
-          machine.ring(0, OVER)
+          machine.cpus.ring(0, OVER)
         })
         t.kill(1, {
           reaper: () => {
@@ -145,11 +145,11 @@ describe('a reference count', () => {
     )
   })
 
-  it('stays what it was when one dies who takes it into use again', async () => {
+  it('stays what it was when one dies who takes it into use again', async (test) => {
     const world = await withRef(ATOMIC)
     await check(
       world,
-      'use and count apart, killed',
+      test,
       (t) => {
         const thing = thingOf(t)
         t.cpu(0, async (cpu) => {
@@ -158,12 +158,12 @@ describe('a reference count', () => {
           await opened.over
           await opened.ref.kill()
           assert.equal(opened.ref.isZero, true)
-          opened.machine.ring(1, OVER)
+          opened.machine.cpus.ring(1, OVER)
         })
         t.cpu(1, async (cpu) => {
           const { machine, ref, over } = open(world, cpu)
           await ref.switchToPercpu()
-          machine.ring(0, OVER)
+          machine.cpus.ring(0, OVER)
           await over
         })
         t.kill(1, {

@@ -4,11 +4,11 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { percpu, type CpuContext, type ExploreOptions, type Scenario } from 'percpu-lab'
-import { Cell, check as explored, prepare, type World } from '../../machine/explore/support.js'
-import { counts } from './counts.js'
+import { percpu, type CpuContext, type Scenario } from 'percpu-lab'
+import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
+import { Cell, check as explored, prepare, type World } from '../../support/world.js'
 
-const { PercpuRwSemaphoreWords } = await import('../../../dist/percpu/layouts.js')
+const { PercpuRwSemaphoreLayout } = await import('../../../dist/percpu/layouts.js')
 
 /** Plain words under the lock: both are written by a writer, one after the other. */
 const Pair = percpu.struct('Pair', { x: percpu.published(percpu.i32), y: percpu.published(percpu.i32) })
@@ -19,19 +19,19 @@ const SLOW = 2
 
 function check(
   world: World,
-  name: string,
+  test: NamedTest,
   describe: (t: Scenario) => void,
-  options?: ExploreOptions,
+  options?: TestExploreOptions,
 ): Promise<void> {
   const address = addressOf(world)
-  const words = world.at(PercpuRwSemaphoreWords, address)
+  const words = world.at(PercpuRwSemaphoreLayout, address)
   const scenario = (t: Scenario) => {
-    t.name(world.memory, address, PercpuRwSemaphoreWords, 's')
+    t.name(world.memory, address, PercpuRwSemaphoreLayout, 's')
     // Whoever dies between: with readers that are fast, no writer takes them for slow.
     t.invariant(() => assert.ok(words.mode !== 0 || words.state.load() !== SLOW))
     describe(t)
   }
-  return explored(world, name, scenario, options, counts)
+  return explored(world, test, scenario, options)
 }
 function addressOf(world: World): number {
   const { address } = world.objects.list().find(({ name }) => name === 's') ?? assert.fail()
@@ -44,7 +44,7 @@ const withLock = (cpus: number): Promise<World> =>
 function open(world: World, cpu: CpuContext, number = cpu.number) {
   return cpu.prepare(() => {
     const machine = world.join(number)
-    const over = new Promise<void>((resolve) => machine.onRing(OVER, () => resolve()))
+    const over = new Promise<void>((resolve) => machine.cpus.onRing(OVER, () => resolve()))
     return { machine, lock: machine.percpu.rwSemaphore('s'), over }
   })
 }
@@ -76,17 +76,17 @@ async function write({ lock }: Opened, pair: Words): Promise<boolean> {
 }
 /** The last writer lets the others end, when readers are as fast again as they will be. */
 async function end({ machine }: Opened, ...cpus: number[]): Promise<void> {
-  await machine.synchronize()
+  await machine.rcu.synchronize()
   await turn()
-  machine.ring(cpus, OVER)
+  machine.cpus.ring(cpus, OVER)
 }
 
 describe('a lock for many readers', () => {
-  it('keeps readers and a writer apart, and lets readers be fast again', async () => {
+  it('keeps readers and a writer apart, and lets readers be fast again', async (test) => {
     const world = await withLock(2)
     await check(
       world,
-      'read, read and write',
+      test,
       (t) => {
         const pair = pairOf(t)
         t.cpu(0, async (cpu) => {
@@ -106,15 +106,15 @@ describe('a lock for many readers', () => {
     )
   })
 
-  it('shows a reader that is fast again what the last writer wrote', async () => {
+  it('shows a reader that is fast again what the last writer wrote', async (test) => {
     const world = await withLock(2)
     // As a writer leaves it.
-    const words = world.at(PercpuRwSemaphoreWords, addressOf(world))
+    const words = world.at(PercpuRwSemaphoreLayout, addressOf(world))
     words.state.store(SLOW)
     words.mode = 1
     await check(
       world,
-      'write and read',
+      test,
       (t) => {
         const pair = pairOf(t)
         t.cpu(0, async (cpu) => {
@@ -132,11 +132,11 @@ describe('a lock for many readers', () => {
     )
   })
 
-  it('keeps two writers and a reader apart', async () => {
+  it('keeps two writers and a reader apart', async (test) => {
     const world = await withLock(3)
     await check(
       world,
-      'read, write and write',
+      test,
       (t) => {
         const pair = pairOf(t)
         t.cpu(0, async (cpu) => {
@@ -158,11 +158,11 @@ describe('a lock for many readers', () => {
     )
   })
 
-  it('is not held by a reader that is killed', async () => {
+  it('is not held by a reader that is killed', async (test) => {
     const world = await withLock(2)
     await check(
       world,
-      'read, killed, and write',
+      test,
       (t) => {
         const pair = pairOf(t)
         t.cpu(0, async (cpu) => {
@@ -173,7 +173,7 @@ describe('a lock for many readers', () => {
         t.cpu(1, async (cpu) => {
           const opened = open(world, cpu)
           await write(opened, pair)
-          opened.machine.ring(0, OVER)
+          opened.machine.cpus.ring(0, OVER)
         })
         t.kill(0, { reaper: () => world.reap(0) })
       },
@@ -181,11 +181,11 @@ describe('a lock for many readers', () => {
     )
   })
 
-  it('tells the next writer of one that is killed while it writes, whoever reads between', async () => {
+  it('tells the next writer of one that is killed while it writes, whoever reads between', async (test) => {
     const world = await withLock(2)
     await check(
       world,
-      'write, killed, and write',
+      test,
       (t) => {
         const pair = pairOf(t)
         t.cpu(0, async (cpu) => {
@@ -200,7 +200,7 @@ describe('a lock for many readers', () => {
           guard.unlock()
           const told = await write(opened, pair)
           assert.ok(told || !isHalf)
-          opened.machine.ring(0, OVER)
+          opened.machine.cpus.ring(0, OVER)
         })
         t.kill(0, { reaper: () => world.reap(0) })
       },

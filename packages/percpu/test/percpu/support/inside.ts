@@ -7,13 +7,23 @@ const { createChunk } = await import('../../../dist/percpu/growth.js')
 const { PercpuRoot } = await import('../../../dist/percpu/layouts.js')
 
 type Layer = InstanceType<typeof PercpuLayer>
-type Context = Parameters<Layer['attach']>[0]
-const layers = new WeakMap<object, Layer>()
-const prototype: { attach: (this: Layer, context: Context) => void } = PercpuLayer.prototype
-const original = prototype.attach
-prototype.attach = function (context) {
-  layers.set(context.machine, this)
-  original.call(this, context)
+
+/** The layer that the machine's per-CPU memory is asked of. */
+function layerOf(machine: Machine): Layer {
+  const prototype: { use: (this: Layer) => ReturnType<Layer['use']> } = PercpuLayer.prototype
+  const { use } = prototype
+  let found: Layer | undefined
+  prototype.use = function () {
+    found = this
+    return use.call(this)
+  }
+  try {
+    machine.percpu.report()
+  } finally {
+    prototype.use = use
+  }
+  if (!found) throw new Error('a report does not use the layer any more')
+  return found
 }
 
 export interface Inside {
@@ -27,16 +37,14 @@ export interface Inside {
 }
 
 export function backendOf(machine: Machine): Inside {
-  const layer = layers.get(machine)
-  if (!layer) throw new Error('the machine was made before this module was loaded')
-  const { core } = layer.use()
+  const { state } = layerOf(machine).use()
   return {
-    records: () => [...core.records()].map((record) => record * 4),
-    recordBytes: core.geometry.recordWords * 4,
+    records: () => [...state.records()].map((record) => record * 4),
+    recordBytes: state.geometry.recordWords * 4,
     failMapping(after) {
-      if (!(core.backend instanceof MappedBackend)) throw new Error('not mapped')
+      if (!(state.backend instanceof MappedBackend)) throw new Error('not mapped')
       let left = after ?? 0
-      const backend = core.backend as unknown as { beforeMap: (() => void) | undefined }
+      const backend = state.backend as unknown as { beforeMap: (() => void) | undefined }
       backend.beforeMap =
         after === undefined
           ? undefined
@@ -45,15 +53,15 @@ export function backendOf(machine: Machine): Inside {
             }
     },
     addEmptyChunk() {
-      core.words.lock(core.places.root + PercpuRoot.words.lock)
-      createChunk(core)
-      core.words.unlock()
+      state.locked.lock(state.tables.root + PercpuRoot.words.lock)
+      createChunk(state)
+      state.locked.unlock()
     },
   }
 }
 
 /** The call of `pages.allocate` after so many others finds nothing; none for -1. */
 export function failPages(machine: Machine, after: number): void {
-  const pages = machine.pages as unknown as { failAfter(calls: number, failures: number): void }
+  const pages = machine.heap.pages as unknown as { failAfter(calls: number, failures: number): void }
   pages.failAfter(Math.max(0, after), after < 0 ? 0 : 1)
 }

@@ -1,6 +1,6 @@
 /** Uses per-CPU memory as fast as it can, until it is terminated. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { join, NoFreeCpuError, PercpuMemoryError, type Machine, type MachineHandle } from 'percpu'
+import { join, NoFreeCpuError, OutOfMemoryError, type Machine, type MachineHandle } from 'percpu'
 import { addAtomic32, load32, store32 } from 'percpu/mem'
 
 export interface KilledWorkerData {
@@ -54,7 +54,7 @@ function allocOne(): void {
   try {
     percpu.alloc(1 + random(random(8) === 0 ? 9000 : 200), { into: slot * 4 })
   } catch (error) {
-    if (!(error instanceof PercpuMemoryError)) throw error
+    if (!(error instanceof OutOfMemoryError)) throw error
   }
 }
 function count(): void {
@@ -76,7 +76,7 @@ const actions: readonly (() => unknown)[] = [
     ref.put()
     guard.unlock()
   },
-  () => percpu.balance(),
+  () => percpu.trim(),
 ]
 parentPort?.postMessage('ready')
 for (let turn = 0; ; turn++) {

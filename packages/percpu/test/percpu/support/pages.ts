@@ -2,8 +2,8 @@ import type { Machine } from 'percpu'
 
 /** Pages that were taken from the page allocator and that per-CPU memory does not know of. Nothing else may use the heap. */
 export function pagesOutside(machine: Machine): number {
-  machine.pages.drain()
-  const taken = machine.pages.report().reduce((sum, { total, free }) => sum + total - free, 0) / 4096
+  machine.heap.pages.drain()
+  const taken = machine.heap.pages.report().reduce((sum, { total, free }) => sum + total - free, 0) / 4096
   const { backend, chunks, cpus, unitBytes } = machine.percpu.report()
   const ordinary = chunks.filter(({ kind }) => kind === 'ordinary')
   const record = 1

@@ -1,7 +1,8 @@
 /** A CPU that was rung and came too late: the mutex is handed to it, or to the next one if it gives up. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { explore, mem, type CpuContext, type Scenario } from 'percpu-lab'
+import { mem, type CpuContext, type Scenario } from 'percpu-lab'
+import { explore } from '../../support/explore.js'
 import { Locks, openMutex } from './support/locks.js'
 
 const { Deadline } = await import('../../../dist/machine/wait-options.js')
@@ -47,9 +48,9 @@ function take({ protocol, waiting }: Core, word: number, looked: () => void): vo
 }
 
 describe('a mutex that an impatient CPU waits for', () => {
-  it('is handed to it before others have had it more than twice', async () => {
+  it('is handed to it before others have had it more than twice', async (test) => {
     await explore(
-      'no starvation',
+      test,
       (t) => {
         const turns = t.words(1).base
         const { locks, word } = handOver(t, 3, (core, mutex) => {
@@ -71,26 +72,26 @@ describe('a mutex that an impatient CPU waits for', () => {
         })
         t.finally(([, overtakes]) => assert.ok((overtakes as number) <= 2, `${String(overtakes)} overtakes`))
       },
-      { preemptions: 2, expect: { executions: 3976, blocked: 0 } },
+      { preemptions: 2 },
     )
   })
 
-  it('goes to another one when it gives up', async () => {
+  it('goes to another one when it gives up', async (test) => {
     await explore(
-      'an impatient one gives up',
+      test,
       (t) => {
         const { locks, word } = handOver(t, 3, (core, mutex) => core.protocol.withdraw(mutex))
         t.cpu(2, (cpu) => {
           openMutex(locks.core(cpu), word).lock().unlock()
         })
       },
-      { preemptions: 2, expect: { executions: 2218, blocked: 0 } },
+      { preemptions: 2 },
     )
   })
 
-  it('goes to another one when it is killed anywhere', async () => {
+  it('goes to another one when it is killed anywhere', async (test) => {
     await explore(
-      'an impatient one is killed',
+      test,
       (t) => {
         const { locks, word } = handOver(t, 3, (core, mutex) => {
           take(core, mutex, () => undefined)
@@ -101,21 +102,17 @@ describe('a mutex that an impatient CPU waits for', () => {
         })
         t.kill(1, { reaper: () => void locks.recover(1) })
       },
-      { preemptions: 0, expect: { executions: 2441, blocked: 0 } },
+      { preemptions: 0 },
     )
   })
 
-  it('goes to it when its owner is killed anywhere', async () => {
-    await explore(
-      'the owner before an impatient one is killed',
-      (t) => {
-        const { locks } = handOver(t, 2, (core, mutex) => {
-          take(core, mutex, () => undefined)
-          core.protocol.release(mutex)
-        })
-        t.kill(0, { reaper: () => void locks.recover(0) })
-      },
-      { expect: { executions: 10700, blocked: 0 } },
-    )
+  it('goes to it when its owner is killed anywhere', async (test) => {
+    await explore(test, (t) => {
+      const { locks } = handOver(t, 2, (core, mutex) => {
+        take(core, mutex, () => undefined)
+        core.protocol.release(mutex)
+      })
+      t.kill(0, { reaper: () => void locks.recover(0) })
+    })
   })
 })

@@ -1,7 +1,8 @@
 /** Semaphores: as many permits at the end as at the beginning, whoever gives up or is killed. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { explore, mem, type Scenario } from 'percpu-lab'
+import { mem, type Scenario } from 'percpu-lab'
+import { explore } from '../../support/explore.js'
 import { isTimeout, Locks, openSemaphore } from './support/locks.js'
 
 function contend(t: Scenario, cpus: number, permits: number, timeout?: number): Locks {
@@ -30,37 +31,32 @@ function contend(t: Scenario, cpus: number, permits: number, timeout?: number): 
 }
 
 describe('a semaphore', () => {
-  it('lets in as many as it has permits', async () => {
-    await explore('one permit', (t) => void contend(t, 2, 1), { expect: { executions: 84, blocked: 0 } })
+  it('lets in as many as it has permits', async (test) => {
+    await explore(test, (t) => void contend(t, 2, 1))
   })
 
-  it('loses nothing by a waiter that gives up', async () => {
-    await explore('giving up', (t) => void contend(t, 2, 1, 1), {
-      expect: { executions: 112, blocked: 0 },
-    })
+  it('loses nothing by a waiter that gives up', async (test) => {
+    await explore(test, (t) => void contend(t, 2, 1, 1))
   })
 
-  it('serves three CPUs with two permits', async () => {
-    await explore('two permits', (t) => void contend(t, 3, 2), {
-      preemptions: 1,
-      expect: { executions: 144, blocked: 0 },
-    })
+  it('serves three CPUs with two permits', async (test) => {
+    await explore(test, (t) => void contend(t, 3, 2), { preemptions: 1 })
   })
 
-  it('gets back what a CPU held that is killed anywhere', async () => {
+  it('gets back what a CPU held that is killed anywhere', async (test) => {
     await explore(
-      'a kill',
+      test,
       (t) => {
         const locks = contend(t, 2, 1)
         t.kill(0, { reaper: () => void locks.recover(0) })
       },
-      { preemptions: 0, expect: { executions: 206, blocked: 0 } },
+      { preemptions: 0 },
     )
   })
 
-  it('gets it back once, also when the reaper is killed', async () => {
+  it('gets it back once, also when the reaper is killed', async (test) => {
     await explore(
-      'the reaper is killed',
+      test,
       (t) => {
         const locks = new Locks(t, 3)
         const word = locks.semaphore(2)
@@ -82,13 +78,13 @@ describe('a semaphore', () => {
           locks.assertIdle()
         })
       },
-      { preemptions: 1, expect: { executions: 11329, blocked: 0 } },
+      { preemptions: 1 },
     )
   })
 
-  it('keeps its permits with three CPUs, of which one is killed', async () => {
+  it('keeps its permits with three CPUs, of which one is killed', async (test) => {
     await explore(
-      'three CPUs and a kill',
+      test,
       (t) => {
         const locks = contend(t, 3, 1, 1)
         t.kill(1, { reaper: () => void locks.recover(1) })

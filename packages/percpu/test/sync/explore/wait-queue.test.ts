@@ -2,40 +2,37 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Condition, Mutex } from 'percpu'
-import { explore, mem, type CpuContext } from 'percpu-lab'
+import { mem, type CpuContext } from 'percpu-lab'
+import { explore } from '../../support/explore.js'
 import { isTimeout, Locks, openCompletion, openCondition, openMutex } from './support/locks.js'
 
 describe('a completion', () => {
-  it('ends the wait that it is for, and shows what was written before', async () => {
-    await explore(
-      'complete and wait',
-      (t) => {
-        const locks = new Locks(t, 2)
-        const word = locks.completion()
-        const data = locks.words(1)
-        const { i32 } = locks.memory
-        t.cpu(0, (cpu) => {
-          const completion = openCompletion(locks.core(cpu), word)
-          mem.store32(i32, data, 1)
-          completion.complete()
-        })
-        t.cpu(1, (cpu) => {
-          openCompletion(locks.core(cpu), word).wait()
-          return mem.load32(i32, data)
-        })
-        t.finally(([, seen]) => {
-          assert.equal(seen, 1)
-          assert.equal(mem.load32(i32, word), 0)
-          locks.assertIdle()
-        })
-      },
-      { expect: { executions: 12, blocked: 0 } },
-    )
+  it('ends the wait that it is for, and shows what was written before', async (test) => {
+    await explore(test, (t) => {
+      const locks = new Locks(t, 2)
+      const word = locks.completion()
+      const data = locks.words(1)
+      const { i32 } = locks.memory
+      t.cpu(0, (cpu) => {
+        const completion = openCompletion(locks.core(cpu), word)
+        mem.store32(i32, data, 1)
+        completion.complete()
+      })
+      t.cpu(1, (cpu) => {
+        openCompletion(locks.core(cpu), word).wait()
+        return mem.load32(i32, data)
+      })
+      t.finally(([, seen]) => {
+        assert.equal(seen, 1)
+        assert.equal(mem.load32(i32, word), 0)
+        locks.assertIdle()
+      })
+    })
   })
 
-  it('ends two waits when two CPUs complete', async () => {
+  it('ends two waits when two CPUs complete', async (test) => {
     await explore(
-      'two complete',
+      test,
       (t) => {
         const locks = new Locks(t, 3)
         const word = locks.completion()
@@ -53,13 +50,13 @@ describe('a completion', () => {
           locks.assertIdle()
         })
       },
-      { preemptions: 2, expect: { executions: 1626, blocked: 0 } },
+      { preemptions: 2 },
     )
   })
 
-  it('that is rung to a waiter whose time is over reaches another one', async () => {
+  it('that is rung to a waiter whose time is over reaches another one', async (test) => {
     await explore(
-      'a waiter gives up',
+      test,
       (t) => {
         const locks = new Locks(t, 3)
         const word = locks.completion()
@@ -83,42 +80,38 @@ describe('a completion', () => {
           locks.assertIdle()
         })
       },
-      { preemptions: 1, expect: { executions: 2131, blocked: 0 } },
+      { preemptions: 1 },
     )
   })
 
-  it('of a CPU that is killed anywhere has come, or has not', async () => {
-    await explore(
-      'the one that completes is killed',
-      (t) => {
-        const locks = new Locks(t, 2)
-        const word = locks.completion()
-        t.cpu(0, (cpu) => {
-          openCompletion(locks.core(cpu), word).complete()
-        })
-        t.cpu(1, (cpu) => {
-          openCompletion(locks.core(cpu), word).wait()
-        })
-        t.kill(0, {
-          reaper: (cpu) => {
-            const core = locks.core(cpu)
-            const waits = mem.loadAtomic32(locks.memory.i32, word + 1) !== 0
-            locks.recover(0)
-            // What it had not announced yet another one does; what it had, its reaper must ring.
-            const completion = openCompletion(core, word)
-            if (!completion.isDone) completion.complete()
-            return waits
-          },
-        })
-        t.finally(() => locks.assertIdle())
-      },
-      { expect: { executions: 1520, blocked: 0 } },
-    )
+  it('of a CPU that is killed anywhere has come, or has not', async (test) => {
+    await explore(test, (t) => {
+      const locks = new Locks(t, 2)
+      const word = locks.completion()
+      t.cpu(0, (cpu) => {
+        openCompletion(locks.core(cpu), word).complete()
+      })
+      t.cpu(1, (cpu) => {
+        openCompletion(locks.core(cpu), word).wait()
+      })
+      t.kill(0, {
+        reaper: (cpu) => {
+          const core = locks.core(cpu)
+          const waits = mem.loadAtomic32(locks.memory.i32, word + 1) !== 0
+          locks.recover(0)
+          // What it had not announced yet another one does; what it had, its reaper must ring.
+          const completion = openCompletion(core, word)
+          if (!completion.isDone) completion.complete()
+          return waits
+        },
+      })
+      t.finally(() => locks.assertIdle())
+    })
   })
 
-  it('that is rung to a waiter which is killed reaches another one', async () => {
+  it('that is rung to a waiter which is killed reaches another one', async (test) => {
     await explore(
-      'a waiter is killed',
+      test,
       (t) => {
         const locks = new Locks(t, 3)
         const word = locks.completion()
@@ -134,49 +127,42 @@ describe('a completion', () => {
         t.kill(1, { reaper: () => void locks.recover(1) })
         t.finally(() => locks.assertIdle())
       },
-      { preemptions: 0, expect: { executions: 677, blocked: 0 } },
+      { preemptions: 0 },
     )
   })
 })
 
 describe('a condition', () => {
-  for (const [how, executions] of [
-    ['notify', 20483],
-    ['notifyAll', 20483],
-  ] as const)
-    it(`wakes its waiter by ${how}`, async () => {
-      await explore(
-        how,
-        (t) => {
-          const locks = new Locks(t, 2)
-          const [word, mutexWord, flag] = [locks.condition(), locks.mutex(), locks.words(1)]
-          const { i32 } = locks.memory
-          t.cpu(0, (cpu) => {
-            const core = locks.core(cpu)
-            const mutex = openMutex(core, mutexWord)
-            const condition = openCondition(core, word, mutex)
-            const guard = mutex.lock()
-            mem.store32(i32, flag, 1)
-            condition[how]()
-            guard.unlock()
-          })
-          t.cpu(1, (cpu) => {
-            const core = locks.core(cpu)
-            const mutex = openMutex(core, mutexWord)
-            const condition = openCondition(core, word, mutex)
-            const guard = mutex.lock()
-            while (mem.load32(i32, flag) === 0) condition.wait(guard)
-            guard.unlock()
-          })
-          t.finally(() => locks.assertIdle())
-        },
-        { expect: { executions, blocked: 0 } },
-      )
+  for (const how of ['notify', 'notifyAll'] as const)
+    it(`wakes its waiter by ${how}`, async (test) => {
+      await explore(test, (t) => {
+        const locks = new Locks(t, 2)
+        const [word, mutexWord, flag] = [locks.condition(), locks.mutex(), locks.words(1)]
+        const { i32 } = locks.memory
+        t.cpu(0, (cpu) => {
+          const core = locks.core(cpu)
+          const mutex = openMutex(core, mutexWord)
+          const condition = openCondition(core, word, mutex)
+          const guard = mutex.lock()
+          mem.store32(i32, flag, 1)
+          condition[how]()
+          guard.unlock()
+        })
+        t.cpu(1, (cpu) => {
+          const core = locks.core(cpu)
+          const mutex = openMutex(core, mutexWord)
+          const condition = openCondition(core, word, mutex)
+          const guard = mutex.lock()
+          while (mem.load32(i32, flag) === 0) condition.wait(guard)
+          guard.unlock()
+        })
+        t.finally(() => locks.assertIdle())
+      })
     })
 
-  it('wakes two waiters when it is notified twice', async () => {
+  it('wakes two waiters when it is notified twice', async (test) => {
     await explore(
-      'two waiters',
+      test,
       (t) => {
         const locks = new Locks(t, 3)
         const [word, mutexWord, permits] = [locks.condition(), locks.mutex(), locks.words(1)]
@@ -211,34 +197,30 @@ describe('a condition', () => {
     )
   })
 
-  it('wakes its waiter when the notifier is killed after its change', async () => {
-    await explore(
-      'the notifier is killed',
-      (t) => {
-        const locks = new Locks(t, 2)
-        const [word, mutexWord, flag] = [locks.condition(), locks.mutex(), locks.words(1)]
-        const { i32 } = locks.memory
-        t.cpu(0, (cpu) => {
-          const core = locks.core(cpu)
-          const mutex = openMutex(core, mutexWord)
-          const condition = openCondition(core, word, mutex)
-          const guard = cpu.prepare(() => mutex.lock())
-          mem.store32(i32, flag, 1)
-          condition.notify()
-          guard.unlock()
-        })
-        t.cpu(1, (cpu) => {
-          const core = locks.core(cpu)
-          const mutex = openMutex(core, mutexWord)
-          const condition = openCondition(core, word, mutex)
-          const guard = mutex.lock()
-          while (mem.load32(i32, flag) === 0 && !guard.predecessorDied) condition.wait(guard)
-          guard.unlock()
-        })
-        t.kill(0, { reaper: () => void locks.recover(0) })
-        t.finally(() => locks.assertIdle())
-      },
-      { expect: { executions: 4344, blocked: 0 } },
-    )
+  it('wakes its waiter when the notifier is killed after its change', async (test) => {
+    await explore(test, (t) => {
+      const locks = new Locks(t, 2)
+      const [word, mutexWord, flag] = [locks.condition(), locks.mutex(), locks.words(1)]
+      const { i32 } = locks.memory
+      t.cpu(0, (cpu) => {
+        const core = locks.core(cpu)
+        const mutex = openMutex(core, mutexWord)
+        const condition = openCondition(core, word, mutex)
+        const guard = cpu.prepare(() => mutex.lock())
+        mem.store32(i32, flag, 1)
+        condition.notify()
+        guard.unlock()
+      })
+      t.cpu(1, (cpu) => {
+        const core = locks.core(cpu)
+        const mutex = openMutex(core, mutexWord)
+        const condition = openCondition(core, word, mutex)
+        const guard = mutex.lock()
+        while (mem.load32(i32, flag) === 0 && !guard.predecessorDied) condition.wait(guard)
+        guard.unlock()
+      })
+      t.kill(0, { reaper: () => void locks.recover(0) })
+      t.finally(() => locks.assertIdle())
+    })
   })
 })

@@ -6,9 +6,9 @@ export type BlockingCommand =
   'wait' | 'wait, then keep the mutex' | 'acquire 1' | 'acquire 3' | 'release' | 'complete'
 
 const machine = join(workerData as MachineHandle)
-const mutex = machine.mutex('m')
-const condition = machine.condition('c', mutex)
-const permits = machine.semaphore('p', 3)
+const mutex = machine.locks.mutex('m')
+const condition = machine.locks.condition('c', mutex)
+const permits = machine.locks.semaphore('p', 3)
 
 const commands: Readonly<Record<BlockingCommand, () => unknown>> = {
   wait: () => {
@@ -20,7 +20,7 @@ const commands: Readonly<Record<BlockingCommand, () => unknown>> = {
   'acquire 1': () => permits.acquire(),
   'acquire 3': () => permits.acquire(3),
   release: () => permits.release(permits.held),
-  complete: () => machine.completion('d').wait(),
+  complete: () => machine.locks.completion('d').wait(),
 }
 parentPort?.on('message', (command: BlockingCommand) => {
   parentPort?.postMessage([commands[command]()].flat())

@@ -1,7 +1,7 @@
 /** Machines of several CPUs on one thread, with some words to change, for the tests that load the hooked library. */
 import assert from 'node:assert/strict'
 import type { Machine, Section } from 'percpu'
-import { mem, percpu } from '../../machine/support/hooked-percpu.js'
+import { mem, percpu } from '../../support/hooked-percpu.js'
 
 const { boot, join } = percpu
 export const fresh = (): Machine => boot({ memory: '512 KiB', cpus: 4, journal: 64 })
@@ -19,7 +19,7 @@ export function codeOf(run: () => unknown): string {
 }
 /** `count` words with known values, from 1 on. */
 export function cells(machine: Machine, count = 4): number {
-  const word = machine.memblock.alloc({ size: 4 * count, label: 'cells' }) / 4
+  const word = machine.heap.memblock.alloc({ size: 4 * count, label: 'cells' }) / 4
   for (let i = 0; i < count; i++) mem.store32(machine.memory.i32, word + i, i + 1)
   return word
 }
@@ -27,13 +27,13 @@ export function valuesOf(machine: Machine, word: number, count = 4): number[] {
   return Array.from({ length: count }, (_, i) => mem.load32(machine.memory.i32, word + i))
 }
 export function assertFree(machine: Machine, name: string): void {
-  const mutex = machine.mutex(name)
+  const mutex = machine.locks.mutex(name)
   const guard = mutex.tryLock()
   assert.ok(guard, `${name} is locked by ${JSON.stringify(mutex.owner)}`)
   guard.unlock()
   const words = Array.from({ length: 17 }, (_, i) => mem.load32(machine.memory.i32, mutex.address / 4 + i))
   assert.deepEqual(words, new Array(17).fill(0))
-  for (const cpu of machine.possible) assert.deepEqual(machine.locksOf(cpu), [])
+  for (const cpu of machine.cpus.possible) assert.deepEqual(machine.locks.heldBy(cpu), [])
 }
 /** Changes every cell, the first ones twice. */
 export function change(section: Section, word: number): void {

@@ -34,8 +34,8 @@ async function joinWhenFree(): Promise<Machine> {
 }
 
 const machine = await joinWhenFree()
-const first = machine.mutex('first')
-const second = machine.mutex('second')
+const first = machine.locks.mutex('first')
+const second = machine.locks.mutex('second')
 const shared = new SharedState(machine, data.state)
 const { permits } = shared
 const NODES_AT_ONCE = 6

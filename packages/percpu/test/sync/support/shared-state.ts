@@ -31,10 +31,10 @@ export class SharedState {
   constructor(machine: Machine, address: number) {
     this.#machine = machine
     this.#word = address / 4
-    this.mutex = machine.mutex('goods')
-    this.#condition = machine.condition('goods left', this.mutex)
-    this.#seqlock = machine.seqlock('copies')
-    this.permits = machine.semaphore('permits', PERMITS)
+    this.mutex = machine.locks.mutex('goods')
+    this.#condition = machine.locks.condition('goods left', this.mutex)
+    this.#seqlock = machine.locks.seqlock('copies')
+    this.permits = machine.locks.semaphore('permits', PERMITS)
   }
 
   make(guard: MutexGuard): void {

@@ -10,7 +10,8 @@ import type { RecoveryResult } from '../../../../dist/sync/recovery.js'
 
 // Loaded after the lab, which puts its own memory accesses under them.
 const { Cpu } = await import('../../../../dist/machine/layouts.js')
-const { Doorbell, Ringer } = await import('../../../../dist/cpus/doorbell.js')
+const { Doorbell } = await import('../../../../dist/cpus/doorbell.js')
+const { Ringer } = await import('../../../../dist/cpus/ringer.js')
 const { Idle } = await import('../../../../dist/cpus/idle.js')
 const layouts = await import('../../../../dist/sync/layouts.js')
 const { SyncCore } = await import('../../../../dist/sync/state.js')
@@ -25,8 +26,8 @@ const { Seqlock } = await import('../../../../dist/sync/seqlock.js')
 const { packValue } = await import('../../../../dist/sync/semaphore-words.js')
 
 type Struct = Parameters<Scenario['name']>[2]
-type Context = ConstructorParameters<typeof SyncCore>[0]
-type Table = Context['table']
+type OwnCpu = ConstructorParameters<typeof SyncCore>[0]
+type Table = OwnCpu['table']
 /** Entries of each journal. */
 const JOURNAL = 8
 /** The level that explorations work at. */
@@ -108,8 +109,8 @@ export class Locks {
     if (hears) doorbell.start('waitAsync')
     const nothing = { announce: () => undefined } as never
     const idle = new ReadyIdle(this.#table, cpu, doorbell, nothing, nothing)
-    const machine = { cpu, incarnation: 1 }
-    return new SyncCore({ machine, table: this.#table, doorbell, idle } as unknown as Context, this.#map)
+    const own = { cpu, incarnation: 1, table: this.#table, doorbell, idle }
+    return new SyncCore(own as unknown as OwnCpu, this.#map)
   }
 
   /** How a CPU, or its reaper, works at one of the levels of layers; it waits for locks for about so many naps. */

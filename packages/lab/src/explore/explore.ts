@@ -1,0 +1,75 @@
+/** `explore`: the way into an exploration, and out of it. */
+import { hook } from '../engine/hook.js'
+import { ScenarioError } from '../scenario/check.js'
+import type { Scenario } from '../scenario/scenario.js'
+import { Exploration } from './exploration.js'
+import { ExplorationFailure } from './failure.js'
+import { checkExploration, type ExploreOptions } from './options.js'
+import { nothing, type ExploreReport, type Outcome } from './outcome.js'
+import { settings } from './settings.js'
+
+/**
+ * Explores a scenario. Resolves when no execution fails; throws an {@link ExplorationFailure} that shows one which does.
+ * One at a time in a thread.
+ *
+ * @throws ScenarioError for what cannot be explored; ScheduleError for what cannot be replayed.
+ */
+export async function explore(
+  name: string,
+  describe: (t: Scenario) => void,
+  options: ExploreOptions = {},
+): Promise<ExploreReport> {
+  checkExploration(name, describe, options)
+  if (hook.runner !== undefined)
+    throw new ScenarioError('one exploration at a time: await the other one first')
+  const asked = settings()
+  if (asked?.selects(name) === false) return { name, ...nothing, truncated: true, milliseconds: 0 }
+  const all = { ...options, ...asked?.override }
+  const own = await inTask(() => outcomeOf(() => new Exploration(name, describe, all).run()))
+  const outcome = asked === undefined ? own : await asked.ended(name, own)
+  if ('failure' in outcome) throw outcome.failure
+  if (isSameSearch(options, all)) compare(outcome.report, options)
+  return outcome.report
+}
+
+/** Whether what was explored is what the program asked for. */
+function isSameSearch(options: ExploreOptions, all: ExploreOptions): boolean {
+  const deciding = ['mode', 'preemptions', 'seed', 'executions', 'depth', 'replay'] as const
+  return options.replay === undefined && deciding.every((key) => all[key] === options[key])
+}
+
+/** Promise jobs of bodies can only be run from a task, and what follows an await is not one but a promise job itself. */
+function inTask<T>(action: () => T): Promise<T> {
+  return new Promise((resolve, reject) => {
+    setImmediate(() => {
+      try {
+        resolve(action())
+      } catch (error) {
+        reject(error instanceof Error ? error : new Error(String(error)))
+      }
+    })
+  })
+}
+
+function outcomeOf(run: () => ExploreReport): Outcome {
+  try {
+    return { report: run() }
+  } catch (error) {
+    if (error instanceof ExplorationFailure) return { failure: error }
+    throw error
+  }
+}
+
+function compare(report: ExploreReport, { expect = {} }: ExploreOptions): void {
+  for (const what of ['executions', 'blocked'] as const) {
+    const expected = expect[what]
+    if (expected === undefined || expected === report[what]) continue
+    throw new ExplorationFailure(
+      'execution count',
+      `${report.name}: ${report[what]} ${what} instead of ${expected}: the code, the scenario or the search has changed`,
+      undefined,
+      report.executions,
+      undefined,
+    )
+  }
+}

@@ -1,0 +1,41 @@
+/** Where in the code of a CPU each step came from. */
+import { fileURLToPath } from 'node:url'
+import type { Process } from '../engine/process.js'
+
+/** Keeps the stack of each step of one execution. */
+export class StackRecorder {
+  private readonly stacks: (readonly string[])[] = []
+  /** Called in the hook of an access, of the process whose next step it will be. */
+  arrive(process: Process): void {
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 40
+    this.pending.set(process, parse(new Error().stack ?? ''))
+    Error.stackTraceLimit = stackTraceLimit
+  }
+  private readonly pending = new Map<Process, readonly string[]>()
+  /** Called when the step is taken. */
+  take(process: Process, step: number): void {
+    this.stacks[step] = this.pending.get(process) ?? []
+    this.pending.delete(process)
+  }
+  at(step: number): readonly string[] {
+    return this.stacks[step] ?? []
+  }
+}
+
+const ownFolder = new URL('..', import.meta.url).href
+/** Where source maps, which exploring foreign code switches on, say that the lab's own code is. */
+const ownSources = fileURLToPath(new URL('../../src/', import.meta.url))
+
+/** The frames of a stack that are not the lab's own, as `name (file:line:column)`. */
+function parse(stack: string): string[] {
+  const frames: string[] = []
+  for (const line of stack.split('\n').slice(1)) {
+    const frame = line.trim().replace(/^at /, '')
+    if ([ownFolder, ownSources, 'node:'].some((place) => frame.includes(place))) continue
+    const named = /^(.*) \((.*)\)$/.exec(frame)
+    const [name, place] = named === null ? ['', frame] : [named[1] ?? '', named[2] ?? '']
+    frames.push(`${name === '' ? 'body' : name} (${place.replace(/^file:\/\//, '')})`)
+  }
+  return frames
+}

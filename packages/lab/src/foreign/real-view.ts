@@ -1,0 +1,43 @@
+/** Views of shared memory, and which one is behind a proxy. */
+import { types } from 'node:util'
+import type { SharedView } from './access.js'
+import { getterOf } from './convert.js'
+
+export type RealView = SharedView | DataView<SharedArrayBuffer>
+
+/** The view behind each proxy. */
+const reals = new WeakMap<object, RealView>()
+
+const typedArrayPrototype = Object.getPrototypeOf(Int8Array.prototype) as object
+const typedArrayBuffer = getterOf(typedArrayPrototype, 'buffer')
+const dataViewBuffer = getterOf(DataView.prototype, 'buffer')
+const lengthGetter = getterOf(typedArrayPrototype, 'length')
+
+export function lengthOf(view: SharedView): number {
+  return lengthGetter(view) as number
+}
+
+/** Whether it is a real typed array or DataView over shared memory. */
+export function isSharedView(value: unknown): value is RealView {
+  if (!ArrayBuffer.isView(value)) return false
+  const buffer = types.isDataView(value) ? dataViewBuffer(value) : typedArrayBuffer(value)
+  return buffer instanceof SharedArrayBuffer || types.isSharedArrayBuffer(buffer)
+}
+
+/** The view behind a proxy; anything else is given back. */
+export function realOf(value: unknown): unknown {
+  return reals.get(value as object) ?? value
+}
+
+/** From now on `proxy` stands for `view`. */
+export function setReal(proxy: object, view: RealView): void {
+  reals.set(proxy, view)
+}
+
+/** What the methods of a proxy need of whoever made it. */
+export interface ProxyMaker {
+  /** The proxy of a shared view; everything else is given back. */
+  of(value: unknown): unknown
+  /** What the user is to see of a view: its proxy or itself. */
+  outward(view: unknown): unknown
+}

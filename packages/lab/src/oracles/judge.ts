@@ -1,0 +1,79 @@
+/** What is wrong at the end of an execution, if anything. */
+import { judgeBlocks } from './blocks.js'
+import { withoutSteps } from '../engine/hook.js'
+import { ENTER, SPIN, TURN, WAKE } from '../engine/ops.js'
+import { DEAD, type Process, READY, WAITING } from '../engine/process.js'
+import { BodyError, NondeterminismError } from '../engine/body-errors.js'
+import type { Runner } from '../engine/runner.js'
+import type { World } from '../engine/world.js'
+import type { Scenario } from '../scenario/scenario.js'
+import type { Ending, Verdict } from './verdict.js'
+
+/** Judges an execution after which nobody can step. */
+export function judgeEnd(world: World, scenario: Scenario): Ending {
+  const unfinished = world.unfinished().filter(({ code, state }) => !(code === ENTER && state === READY))
+  if (unfinished.length > 0) return judgeStuck(unfinished)
+  const misused = judgeBlocks(world, true)
+  if (misused !== undefined) return misused
+  const results = resultsOf(world)
+  try {
+    withoutSteps(() => scenario.checks.forEach((check) => check(results)))
+  } catch (error) {
+    return { kind: 'assertion', message: messageOf(error), cause: error }
+  }
+  return 'complete'
+}
+
+/** What the bodies returned, by number of their CPU; undefined for those that were killed. */
+export function resultsOf(world: World): unknown[] {
+  const results: unknown[] = []
+  for (const { main, number, result } of world.cpus)
+    if (main.kind === 'cpu') results[number] = main.state === DEAD ? undefined : result
+  return results
+}
+
+function judgeStuck(unfinished: readonly Process[]): Ending {
+  const spinning = unfinished.filter(({ code }) => code === SPIN)
+  const canGoOn = spinning.some(({ a }) => withoutSteps(a as () => boolean))
+  if (canGoOn) return 'blocked'
+  const stuck = unfinished.map((process) => ({ process: process.id, waitsFor: waitsFor(process) }))
+  const list = stuck
+    .map(({ waitsFor }, i) => `${(unfinished[i] as Process).name} waits for ${waitsFor}`)
+    .join('; ')
+  return spinning.length > 0
+    ? { kind: 'starvation', message: `nobody can end it: ${list}`, stuck }
+    : { kind: 'deadlock', message: `nobody can go on: ${list}`, stuck }
+}
+
+/** What a process waits for: a noun. */
+function waitsFor({ code, state, cpu }: Process): string {
+  if (code === SPIN) return 'a condition that stays false'
+  if (code === TURN) return 'a promise that nobody settles'
+  if (code === WAKE && state === WAITING) return 'somebody to wake it'
+  return `its turn on ${cpu.name}`
+}
+
+/** A failure that broke an execution off in the middle. */
+export function judgeBroken(world: World, runner: Runner): Verdict {
+  const { error } = runner
+  if (error instanceof NondeterminismError) return { kind: 'nondeterminism', message: error.message }
+  if (error instanceof BodyError) {
+    const cause = error.cause
+    if (cause instanceof InvariantError)
+      return { kind: 'invariant', message: cause.message, cause: cause.cause }
+    // What a body finds in memory that was freed is nothing to wonder about.
+    const misused = judgeBlocks(world, false)
+    if (misused !== undefined) return { ...misused, cause }
+    return { kind: 'assertion', message: `${error.process.name}: ${messageOf(cause)}`, cause }
+  }
+  const { race } = world
+  if (race === undefined) throw new Error('a broken execution without a reason')
+  return { kind: 'data race', message: 'two accesses of the same word that nothing orders' }
+}
+
+/** What an invariant threw. */
+export class InvariantError extends Error {}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

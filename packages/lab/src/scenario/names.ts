@@ -1,0 +1,45 @@
+/** What words are called, and of which kind they are, from the layouts that lie over them. */
+import type { AnyStruct, FieldInfo, Memory } from 'percpu'
+import { RACY, shadowOf, type Shadow } from '../engine/views.js'
+
+export type WordKind = 'atomic' | 'owner' | 'locked' | 'published' | 'racy'
+
+interface Region {
+  readonly shadow: Shadow
+  readonly address: number
+  readonly type: AnyStruct
+  readonly name: string
+}
+
+export class Names {
+  private readonly regions: Region[] = []
+
+  /** An object of `type` lies at `address`. Its words are called `name.field`, or just `field` if the name is empty. */
+  add(memory: Memory, address: number, type: AnyStruct, name: string): void {
+    const region = { shadow: shadowOf(memory.buffer), address, type, name }
+    this.regions.push(region)
+    for (let offset = 0; offset < type.size; offset += 4)
+      if (fieldAt(type, offset)?.kind === 'racy') region.shadow.kinds[(address + offset) >>> 2] = RACY
+  }
+
+  /** The name and the kind of the word at `address` (bytes), as far as known. */
+  describe(shadow: Shadow, address: number): { name: string; kind: WordKind | undefined } {
+    for (const region of this.regions) {
+      const offset = address - region.address
+      if (region.shadow !== shadow || offset < 0 || offset >= region.type.size) continue
+      const field = region.type.nameAt(offset) ?? `+${offset}`
+      const name = region.name === '' ? field : `${region.name}.${field}`
+      return { name, kind: fieldAt(region.type, offset)?.kind }
+    }
+    return { name: `0x${address.toString(16)}`, kind: undefined }
+  }
+}
+
+/** The row of the struct's table that the word at `offset` belongs to. */
+function fieldAt(type: AnyStruct, offset: number): FieldInfo | undefined {
+  const path = type.nameAt(offset)
+  if (path === undefined) return undefined
+  // pair[2].x is listed as pair[].x, and name[3] as name.
+  const listed = path.replace(/\[\d+\]/g, '[]')
+  return type.fields.find((field) => field.path === listed || `${field.path}[]` === listed)
+}

@@ -1,0 +1,8 @@
+export type { CallFunction, CallOptions, CallOutcome } from './calls.js'
+export type { CpuInfo, CpuState } from './cpu-table.js'
+export type { Configuration, Cpus, DeclareDeadOptions } from './cpus.js'
+export type { DoorbellMode } from './doorbell.js'
+export type { HotplugCallbacks } from './hotplug.js'
+export type { CpuSet, JoinOptions } from './own-cpu.js'
+export type { Rcu } from './rcu.js'
+export type { SupervisedWorker, Supervision } from './supervisor.js'

@@ -1,0 +1,51 @@
+/**
+ * How layers plug into a machine without the lower ones importing them. Each folder above cpus/ has
+ * a `layer.ts`: one function makes the layer's shared memory at boot, another one attaches the
+ * calling thread to it and returns an {@link AttachedLayer}. src/compose.ts calls them in order.
+ *
+ *     attach    on every thread that comes online, in state starting
+ *     detach    on a CPU that goes offline in an orderly way, in the opposite order
+ *     abandon   in place of detach, if this CPU was declared dead by mistake: the number may be
+ *               another thread's by now
+ *     examine   on the thread that reaps a dead CPU, before any layer changes what that CPU left
+ *     recover   on the same thread, in the order of the layers, before the users' `dead` callbacks
+ *     release   on the same thread, in the opposite order, after those callbacks
+ */
+import type { PlacedStruct } from '../machine/placed-struct.js'
+import type { CpuTable } from './cpu-table.js'
+import type { Ringer } from './ringer.js'
+
+/** What a layer is given to clean up after a CPU. The reaping thread may be no CPU itself. */
+export interface Recovery {
+  /** On the reaper's own views. */
+  readonly table: CpuTable
+  readonly ringer: Ringer
+  /** The dead CPU; nobody else writes what it owned. */
+  readonly cpu: number
+  /** Its incarnation that ended. */
+  readonly incarnation: number
+}
+
+/**
+ * A layer on one thread. The object serves that thread as long as its CPU is online, and goes on to
+ * clean up after others when its own CPU has gone offline.
+ *
+ * Each step of cleaning up can be repeated: the reaper may die too, and the next one starts again
+ * from the first step. What a step throws is reported, and cleaning up goes on: whatever could not
+ * be put right stays as it is.
+ */
+export interface AttachedLayer {
+  /** Named in errors. */
+  readonly name: string
+  /** Ends within one stretch: after it nothing of the layer may be used. */
+  detach?(): void
+  /** Lets go of what is the thread's own, and leaves shared memory alone. */
+  abandon?(): void
+  examine?(recovery: Recovery): void
+  recover?(recovery: Recovery): void
+  release?(recovery: Recovery): void
+  /** Gives back what was made for a CPU that is not possible any more. Can be repeated. */
+  giveUp?(cpu: number): void
+  /** What lies where in the layer's shared memory. */
+  structs?(): readonly PlacedStruct[]
+}

@@ -1,0 +1,158 @@
+/**
+ * The calling thread as a CPU: its number and incarnation, and what it rings, calls, waits and
+ * sleeps with. Made when the number is claimed; online when all layers are attached.
+ */
+import { poisonMemory, type Memory } from '#mem'
+import { array, atomic, i32, struct } from '../layout/index.js'
+import { checkCpus } from '../machine/check.js'
+import { AlreadyJoinedError, OfflineError } from '../machine/errors.js'
+import { Cpu, Header } from '../machine/layouts.js'
+import type { MemoryMap } from '../machine/memory-map.js'
+import type { PlacedStruct } from '../machine/placed-struct.js'
+import { threadKey } from '../machine/platform.js'
+import { nextIncarnation } from '../machine/token.js'
+import { Calls } from './calls.js'
+import { CpuTable } from './cpu-table.js'
+import { chooseDoorbellMode, Doorbell, type DoorbellMode } from './doorbell.js'
+import { announceQuiescent, GracePeriods } from './grace-period.js'
+import { Idle } from './idle.js'
+
+/** One CPU or several, by number. */
+export type CpuSet = number | Iterable<number>
+
+export interface JoinOptions {
+  /**
+   * How this thread hears its doorbell. Default: `'waitAsync'` where the engine has
+   * `Atomics.waitAsync`, else `'port'`.
+   */
+  readonly doorbell?: DoorbellMode
+  /** @internal Stands for another thread, in tests that run several CPUs on one. */
+  readonly thread?: number
+}
+
+export class OwnCpu {
+  readonly memory: Memory
+  readonly map: MemoryMap
+  /** The thread's key, by which its supervisors find its CPU. */
+  readonly key: number
+  readonly cpu: number
+  readonly node: number
+  readonly incarnation: number
+  readonly table: CpuTable
+  readonly doorbell: Doorbell
+  readonly calls: Calls
+  readonly gracePeriods: GracePeriods
+  readonly idle: Idle
+  #isOffline = false
+
+  /**
+   * Claims the lowest free number for the calling thread. Its state is starting then.
+   *
+   * @throws AlreadyJoinedError; NoFreeCpuError; ArgumentError and UnsupportedError for the
+   *   doorbell.
+   */
+  constructor(memory: Memory, map: MemoryMap, options: JoinOptions) {
+    this.memory = memory
+    this.map = map
+    this.key = options.thread ?? threadKey
+    this.table = new CpuTable(memory, map)
+    const mode = chooseDoorbellMode(options.doorbell)
+    checkNotJoined(this.table, this.key)
+    const cpu = this.table.claim(this.key)
+    this.cpu = cpu
+    this.incarnation = nextIncarnation(this.table.incarnation(cpu))
+    this.table.setState(cpu, this.incarnation, 'starting')
+    this.node = this.table.node(cpu)
+    this.doorbell = new Doorbell(this.table, cpu)
+    this.calls = new Calls(this.table, this.doorbell, cpu)
+    this.gracePeriods = new GracePeriods(this.table, this.doorbell, cpu)
+    this.idle = new Idle(this.table, cpu, this.doorbell, this.gracePeriods, this.calls)
+    this.doorbell.start(mode)
+    this.calls.start()
+    this.idle.start()
+  }
+
+  /** After the layers are attached. */
+  comeOnline(): void {
+    this.table.setState(this.cpu, this.incarnation, 'online')
+    this.gracePeriods.comeOnline()
+  }
+
+  /** Gives the number back without having come online: a layer could not be attached. */
+  giveUp(): void {
+    this.doorbell.close()
+    this.table.release(this.cpu)
+  }
+
+  /**
+   * False if it was declared dead by mistake: then the number is somebody else's, or soon will be.
+   */
+  holdsNumber(): boolean {
+    const { table, cpu } = this
+    return table.thread(cpu) === this.key && table.incarnation(cpu) === this.incarnation
+  }
+
+  /** From now on others do not count on this CPU any more; it still answers. */
+  stop(): void {
+    if (this.holdsNumber()) this.table.setState(this.cpu, this.incarnation, 'stopping')
+  }
+
+  /** Gives the number back, unless somebody else has it, and makes the memory throw from now on. */
+  leave(): void {
+    if (this.holdsNumber()) {
+      this.table.setState(this.cpu, this.incarnation, 'offline')
+      announceQuiescent(this.table, this.doorbell.ringer, this.cpu)
+      this.table.release(this.cpu)
+    }
+    this.#isOffline = true
+    this.doorbell.close()
+    poisonMemory(this.memory, () => this.offlineError())
+  }
+
+  get isOnline(): boolean {
+    return !this.#isOffline
+  }
+  /** @throws OfflineError once this CPU has left. */
+  assertOnline(): void {
+    if (this.#isOffline) throw this.offlineError()
+  }
+  offlineError(): OfflineError {
+    const { cpu, incarnation } = this
+    return new OfflineError(
+      `this thread has taken its CPU ${cpu} offline; join the machine again to use it`,
+      { cpu, incarnation },
+    )
+  }
+
+  /** The CPUs as a list. @throws ArgumentError for one that is not possible; OfflineError. */
+  checkCpus(cpus: CpuSet): readonly number[] {
+    this.assertOnline()
+    return checkCpus(cpus, this.map.cpus)
+  }
+  /** @throws as {@link checkCpus}. */
+  checkCpu(cpu: number): number {
+    const [checked = cpu] = this.checkCpus(cpu)
+    return checked
+  }
+
+  /** The header, and what there is for each CPU. */
+  structs(): PlacedStruct[] {
+    const { map } = this
+    const placed: PlacedStruct[] = [{ name: 'header', address: 0, struct: Header }]
+    const answers = struct('CallAnswers', { to: array(atomic(i32), map.cpus) })
+    for (let cpu = 0; cpu < map.cpus; cpu++) {
+      placed.push({ name: `cpu[${cpu}]`, address: this.table.record(cpu) * 4, struct: Cpu })
+      const address = (map.callTable + cpu * map.cpus) * 4
+      placed.push({ name: `cpu[${cpu}].answers`, address, struct: answers })
+    }
+    return placed
+  }
+}
+
+function checkNotJoined(table: CpuTable, key: number): void {
+  const [cpu] = table.select((other) => table.thread(other) === key)
+  if (cpu === undefined) return
+  throw new AlreadyJoinedError(`this thread already is CPU ${cpu} of this machine: use its machine object`, {
+    cpu,
+  })
+}

@@ -1,0 +1,148 @@
+/**
+ * Per-CPU objects: a struct or a number with one copy for each possible CPU, made anew, found by
+ * its name, or opened by its pointer.
+ */
+import { PAGE_BYTES } from '../arithmetic.js'
+import { ArgumentError } from '../errors.js'
+import { isStruct } from '../layout/struct.js'
+import type { Struct } from '../layout/struct-type.js'
+import * as scalars from '../layout/types.js'
+import { typeName, type Scalar, type ScalarName } from '../layout/types.js'
+import { checkFlag, checkOptions } from '../machine/check.js'
+import { TYPE_BYTES } from '../machine/limits.js'
+import { encodeText } from '../machine/platform.js'
+import type { PercpuRequest } from './allocator.js'
+import type { CpuState } from './cpu-state.js'
+import { GRANULE, type Geometry } from './geometry.js'
+import { PercpuName } from './layouts.js'
+import { openNamed, type NamedSpec } from './named.js'
+import { Place } from './place.js'
+import { makeScalar, type ScalarValue } from './scalar-classes.js'
+import type { PercpuScalar } from './scalar-handle.js'
+import { PercpuObject } from './struct-handle.js'
+
+export interface PercpuObjectOptions extends Pick<PercpuRequest, 'reserved'> {
+  /**
+   * All threads that ask for this name get the same object, which is never freed. Without a name
+   * each call makes an object of its own.
+   */
+  readonly name?: string
+}
+
+/** What a per-CPU object can be made of: a struct, or a number in the order of the machine. */
+export type PercpuType = Scalar<ScalarName, false> | Struct
+
+export type PercpuObjectOf<T> =
+  T extends Scalar<infer Name>
+    ? PercpuScalar<ScalarValue<Name>>
+    : T extends Struct<infer F, infer K>
+      ? PercpuObject<F, K>
+      : never
+
+/** Makes the per-CPU objects of one thread. */
+export class PercpuObjects {
+  readonly #use: () => CpuState
+  /** How the accessors of a struct are made for this memory: prepared once for each struct. */
+  readonly #accessors = new WeakMap<Struct, ReturnType<Struct['bind']>>()
+
+  /** `use` throws once the CPU is offline. */
+  constructor(use: () => CpuState) {
+    this.#use = use
+  }
+
+  /** A new object, or the one of `options.name`. */
+  make(type: PercpuType, options?: PercpuObjectOptions): unknown {
+    return this.#object(checkType(type), this.#copies(type, options))
+  }
+  /** As {@link make}, for a number. */
+  scalar<Name extends ScalarName>(
+    name: Name,
+    options?: PercpuObjectOptions,
+  ): PercpuScalar<ScalarValue<Name>> {
+    return makeScalar(name, this.#copies(scalars[name], options))
+  }
+
+  /** The object that another thread allocated. */
+  at(pointer: number, type: PercpuType): unknown {
+    const cpu = this.#use()
+    checkOnePiece(cpu.state.geometry, checkType(type))
+    const bytes = cpu.allocator.sizeOf(pointer)
+    if (bytes < type.size)
+      throw new ArgumentError(`at pointer ${pointer} lie ${bytes} bytes, too few for ${nameOf(type)}`, {
+        pointer,
+        bytes,
+      })
+    const address = cpu.allocator.translate(pointer, cpu.context.own.cpu)
+    if (address % type.align !== 0)
+      throw new ArgumentError(
+        `pointer ${pointer} is not aligned to ${type.align} bytes, as ${nameOf(type)} must be`,
+        {
+          pointer,
+          align: type.align,
+        },
+      )
+    return this.#object(type, new Place(cpu, pointer, type.size))
+  }
+
+  #copies(type: PercpuType, options: PercpuObjectOptions = {}): Place {
+    const cpu = this.#use()
+    checkOptions('percpu', options, { name: true, reserved: true })
+    checkFlag('reserved', options.reserved)
+    checkOnePiece(cpu.state.geometry, type)
+    const { name, reserved = false } = options
+    const request = { align: Math.max(GRANULE, type.align), reserved }
+    const pointer =
+      name === undefined
+        ? cpu.allocator.allocate(type.size, request)
+        : openNamed(cpu, name, { ...entryOf(type), bytes: type.size, ...request }).pointer
+    return new Place(cpu, pointer, type.size, name)
+  }
+
+  #object(type: PercpuType, copies: Place): unknown {
+    if (type.form === 'scalar') return makeScalar(type.name, copies)
+    let accessor = this.#accessors.get(type)
+    if (!accessor) this.#accessors.set(type, (accessor = type.bind(copies.memory)))
+    return new PercpuObject(type, copies, accessor)
+  }
+}
+
+function checkType(type: PercpuType): PercpuType {
+  const given = type as Partial<Scalar> | undefined
+  if (isStruct(type) || (given?.form === 'scalar' && given.big === false)) return type
+  throw new ArgumentError('percpu takes a struct, or a number in the order of the machine, such as i32', {
+    type,
+  })
+}
+
+/** Accessors reach one piece of memory; mapped units are in one piece only up to a page. */
+function checkOnePiece({ isMapped, unitBytes }: Geometry, type: PercpuType): void {
+  const largest = isMapped ? PAGE_BYTES : unitBytes
+  if (type.size <= largest) return
+  throw new ArgumentError(
+    isMapped
+      ? `${nameOf(type)} of ${type.size} bytes does not fit in a page of ${largest} bytes: take larger memory with percpu.alloc`
+      : `${nameOf(type)} of ${type.size} bytes does not fit in a unit of ${largest} bytes: boot with a larger \`percpu.unit\``,
+    { bytes: type.size, largest },
+  )
+}
+
+function nameOf(type: PercpuType): string {
+  return type.form === 'struct' ? type.name : typeName(type)
+}
+
+/** What the directory says of a named object. Numbers are told apart by `type`, structs by their hash. */
+function entryOf(type: PercpuType): Pick<NamedSpec, 'type' | 'layout'> {
+  const { size, align, hash } = PercpuName
+  const name = `percpu ${nameOf(type)}`
+  return { type: cut(name), layout: { name, size, align, hash: type.form === 'struct' ? type.hash : hash } }
+}
+
+/** As many whole characters as a directory entry holds. */
+function cut(text: string): string {
+  let kept = ''
+  for (const character of text) {
+    if (encodeText(kept + character).length > TYPE_BYTES) break
+    kept += character
+  }
+  return kept
+}

@@ -1,0 +1,194 @@
+import { loadAtomic32, storeAtomicU64, storeU32, type Memory } from '#mem'
+import { ArgumentError } from '../errors.js'
+import type { Struct } from '../layout/index.js'
+import { checkCpus, shown } from '../machine/check.js'
+import { Completion } from './completion.js'
+import { Condition } from './condition.js'
+import { KIND_MUTEX, KIND_SEMAPHORE, KIND_SEQLOCK, readInterests } from './held-locks.js'
+import type { SyncLayer } from './layer.js'
+import { CompletionWords, ConditionWords, MutexWords, SemaphoreWords, SeqlockWords } from './layouts.js'
+import { Mutex } from './mutex.js'
+import { ownerCpu } from './mutex-words.js'
+import { Semaphore } from './semaphore.js'
+import { MAX_PERMITS, packValue } from './semaphore-words.js'
+import { Seqlock } from './seqlock.js'
+import type { SyncCore } from './state.js'
+
+type Layout = Pick<Struct, 'name' | 'size' | 'align' | 'hash'>
+
+/** A lock that a CPU holds or waits for; a snapshot, which may be torn while the CPU runs. */
+export interface LockInterest {
+  /** Byte address of the lock. */
+  readonly address: number
+  readonly kind: 'mutex' | 'seqlock' | 'semaphore' | 'queue'
+  /** Of a mutex or seqlock: the CPU that has it locked. */
+  readonly owner: number | undefined
+}
+
+/**
+ * `machine.locks`: locks that survive their thread, by name or inside objects of yours. Look a lock
+ * up once, not in loops: a name is searched for in the directory of named objects.
+ *
+ * An address is that of a zeroed struct of the lock's layout, such as `MutexWords`. All methods that
+ * take one throw ArgumentError for an address that cannot be one, and OfflineError; those that take
+ * a name, also ObjectMismatchError for an object of another kind, and OutOfMemoryError.
+ */
+export class Locks {
+  readonly #layer: SyncLayer
+  /** One object for each lock, so that all users of one thread share its state. */
+  readonly #objects = new Map<string, WeakRef<object>>()
+  readonly #collected = new FinalizationRegistry<string>((key) => {
+    if (this.#objects.get(key)?.deref() === undefined) this.#objects.delete(key)
+  })
+
+  /** @internal */
+  constructor(layer: SyncLayer) {
+    this.#layer = layer
+  }
+
+  /** The mutex of this name, for all threads. */
+  mutex(name: string): Mutex {
+    return this.mutexAt(this.#object(name, 'Mutex', MutexWords), `mutex '${name}'`)
+  }
+  /** The mutex in the MutexWords at this address. `name` is what errors call it. */
+  mutexAt(address: number, name = `mutex at ${address}`): Mutex {
+    return this.#share(Mutex, address, MutexWords, name)
+  }
+
+  /** The completion of this name, for all threads. */
+  completion(name: string): Completion {
+    return this.completionAt(this.#object(name, 'Completion', CompletionWords), `completion '${name}'`)
+  }
+  /** The completion in the CompletionWords at this address. */
+  completionAt(address: number, name = `completion at ${address}`): Completion {
+    return this.#share(Completion, address, CompletionWords, name)
+  }
+
+  /** The condition of this name, to be waited for under `mutex`. */
+  condition(name: string, mutex: Mutex): Condition {
+    checkMutex(mutex)
+    return this.conditionAt(this.#object(name, 'Condition', ConditionWords), mutex, `condition '${name}'`)
+  }
+  /** The condition in the ConditionWords at this address, to be waited for under `mutex`. */
+  conditionAt(address: number, mutex: Mutex, name = `condition at ${address}`): Condition {
+    checkMutex(mutex)
+    const condition = this.#share(Condition, address, ConditionWords, name, mutex)
+    if (condition.mutex === mutex) return condition
+    throw new ArgumentError(`${name} belongs to ${condition.mutex.name}, not to ${mutex.name}`, { address })
+  }
+
+  /** The sequence lock of this name, for all threads. */
+  seqlock(name: string): Seqlock {
+    return this.seqlockAt(this.#object(name, 'Seqlock', SeqlockWords), `seqlock '${name}'`)
+  }
+  /** The sequence lock in the SeqlockWords at this address. */
+  seqlockAt(address: number, name = `seqlock at ${address}`): Seqlock {
+    return this.#share(Seqlock, address, SeqlockWords, name)
+  }
+
+  /**
+   * The semaphore of this name, for all threads; the thread that creates it gives it its permits, 0
+   * to 2^24 - 1.
+   *
+   * @throws ArgumentError if it exists with another number of permits.
+   */
+  semaphore(name: string, permits: number): Semaphore {
+    const init = (address: number): void => this.initSemaphore(address, permits)
+    checkPermits(permits)
+    const address = this.#object(name, 'Semaphore', SemaphoreWords, init)
+    const semaphore = this.semaphoreAt(address, `semaphore '${name}'`)
+    const { total } = semaphore
+    if (total === permits) return semaphore
+    throw new ArgumentError(`permits: semaphore '${name}' has ${total}, not ${permits}`, { permits, total })
+  }
+  /** The semaphore in the SemaphoreWords at this address: no permits, unless {@link initSemaphore} gave some. */
+  semaphoreAt(address: number, name = `semaphore at ${address}`): Semaphore {
+    return this.#share(Semaphore, address, SemaphoreWords, name)
+  }
+  /** Gives the semaphore in zeroed memory its permits, 0 to 2^24 - 1, before anybody uses it. */
+  initSemaphore(address: number, permits: number): void {
+    checkPermits(permits)
+    const { memory } = this.#layer.core
+    checkAddress(memory, address, SemaphoreWords)
+    storeU32(memory.u32, address / 4 + SemaphoreWords.words.total, permits)
+    // atomic: before anybody can find it.
+    storeAtomicU64(memory.u64, address / 8, packValue(permits, 0, 0))
+  }
+
+  /**
+   * The locks that a CPU holds or waits for. A snapshot: for a CPU that runs, a guess.
+   *
+   * @throws ArgumentError for a CPU that is not possible; OfflineError.
+   */
+  heldBy(cpu: number): readonly LockInterest[] {
+    const { core, map } = this.#layer
+    core.waiting.assertOpen()
+    const [checked = cpu] = checkCpus(cpu, core.cpus)
+    return readInterests(core.memory, map.record(checked)).map(({ lock, kind }) => ({
+      address: lock * 4,
+      kind: nameOf(kind),
+      // atomic: a snapshot for watchers.
+      owner: isOwned(kind) ? ownerCpu(loadAtomic32(core.memory.i32, lock)) : undefined,
+    }))
+  }
+
+  #object(
+    name: string,
+    type: string,
+    layout: Layout,
+    init: (address: number) => void = () => undefined,
+  ): number {
+    this.#layer.core.waiting.assertOpen()
+    return this.#layer.context.objects.openOrCreate(name, { type, layout, init })
+  }
+
+  /** The object of this thread for the lock at `address`. */
+  #share<T extends object, Rest extends unknown[]>(
+    Lock: new (core: SyncCore, word: number, name: string, ...rest: Rest) => T,
+    address: number,
+    layout: Layout,
+    name: string,
+    ...rest: Rest
+  ): T {
+    const { core } = this.#layer
+    core.waiting.assertOpen()
+    checkAddress(core.memory, address, layout)
+    const key = `${layout.name} ${address}`
+    const known = this.#objects.get(key)?.deref()
+    if (known instanceof Lock) return known
+    const made = new Lock(core, address / 4, name, ...rest)
+    this.#objects.set(key, new WeakRef(made))
+    this.#collected.register(made, key)
+    return made
+  }
+}
+
+function checkAddress(memory: Memory, address: number, { name, size, align }: Layout): void {
+  if (address % align === 0 && address > 0 && address + size <= memory.byteLength) return
+  throw new ArgumentError(`there is no ${name} of ${size} bytes, aligned to ${align}, at ${address}`, {
+    address,
+    size,
+    align,
+  })
+}
+/** Before anything is made: a condition without its mutex would stay the one of its name. */
+function checkMutex(mutex: unknown): void {
+  if (mutex instanceof Mutex) return
+  throw new ArgumentError(`mutex: ${shown(mutex)} is not a mutex: a condition is waited for under one`, {
+    mutex,
+  })
+}
+function checkPermits(permits: number): void {
+  if (Number.isInteger(permits) && permits >= 0 && permits <= MAX_PERMITS) return
+  throw new ArgumentError(`permits: ${shown(permits)} is not a whole number from 0 to ${MAX_PERMITS}`, {
+    permits,
+  })
+}
+function nameOf(kind: number): LockInterest['kind'] {
+  if (kind === KIND_MUTEX) return 'mutex'
+  if (kind === KIND_SEQLOCK) return 'seqlock'
+  return kind === KIND_SEMAPHORE ? 'semaphore' : 'queue'
+}
+function isOwned(kind: number): boolean {
+  return kind === KIND_MUTEX || kind === KIND_SEQLOCK
+}

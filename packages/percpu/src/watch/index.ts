@@ -1,0 +1,16 @@
+export { POISON_OFFSET, type CpuAreas } from './cpu-areas.js'
+export { findDeadlocks, type Deadlock } from './deadlocks.js'
+export type { DispatchKind } from './dispatch-log.js'
+export type { Percentiles } from './histogram.js'
+export type { Activity, CpuInspection, Dispatch, InspectOptions, Inspection, WorkInfo } from './inspect.js'
+export type {
+  BlockedEvent,
+  DiedEvent,
+  Monitor,
+  MonitorEvents,
+  MonitorOptions,
+  RecoveredEvent,
+} from './monitor.js'
+export { TRACE_ALL, TRACE_DOORBELLS, TRACE_LOCKS, TRACE_PARKS, TRACE_WORK, Vpa } from './vpa-layout.js'
+export type { Registration, VpaRegistry } from './vpa-registry.js'
+export type { Watch } from './watch.js'

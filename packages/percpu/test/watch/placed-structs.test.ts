@@ -1,0 +1,37 @@
+/** What `machine.structs()` says of where the library's structs lie. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { boot, MutexWords } from 'percpu'
+
+describe('the structs of a machine', () => {
+  it('lie side by side, inside the memory, and hold what the machine says', () => {
+    const machine = boot({ memory: '1 MiB', cpus: 3, journal: 8 })
+    machine.objects.create('a lock', MutexWords)
+    const placed = [...machine.watch.structs()].sort((a, b) => a.address - b.address)
+    placed.forEach(({ name, address, struct }, i) => {
+      assert.equal(address % struct.align, 0, name)
+      const end = placed[i + 1]?.address ?? machine.memory.byteLength
+      assert.ok(address + struct.size <= end, `${name} overlaps ${placed[i + 1]?.name ?? 'the end'}`)
+    })
+    const at = (name: string) => {
+      const found = placed.find((one) => one.name === name)
+      assert.ok(found, name)
+      return found.struct.at(machine.memory, found.address) as unknown as Record<string, unknown>
+    }
+    assert.equal(at('header')['magic'], 0x55435250)
+    assert.equal(at('sync')['journalEntries'], 8)
+    assert.equal(at('cpu[2].vpa')['desc'], 0)
+    assert.equal(at('cpu[0].vpa')['desc'], 0xd397d781)
+    const entries = placed.filter(({ struct }) => struct.name === 'DirectoryEntry')
+    // Four more are those of the layers.
+    assert.equal(entries.length, machine.objects.list().length + 4)
+    assert.equal(new Set(placed.map(({ name }) => name)).size, placed.length)
+  })
+
+  it('of numbers that were given up have no VPA', () => {
+    const machine = boot({ memory: '1 MiB', cpus: 3 })
+    machine.cpus.limit(2)
+    const names = machine.watch.structs().map(({ name }) => name)
+    assert.ok(names.includes('cpu[1].vpa') && names.includes('cpu[2]') && !names.includes('cpu[2].vpa'))
+  })
+})

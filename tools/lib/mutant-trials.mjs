@@ -1,0 +1,93 @@
+// Runs drawn mutants against the tests of their folders.
+
+import { compileMarked, takeMarks } from './coverage-marks.mjs'
+import { inLanes } from './lanes.mjs'
+import { runTestFile } from './test-process.mjs'
+
+/** Seconds after which a test file that runs without a mutant has failed. */
+const baselineSeconds = 600
+
+/**
+ * A test file gets so many times as long with a mutant as it took without, and so many seconds of
+ * slack, for a busy machine.
+ */
+const timeFactor = 4
+const defaultSlack = 10
+
+/**
+ * Runs the test files of all `mutants` once without a mutant. Gives a map from each file to
+ * `{ milliseconds, covered }`: the ids of the mutants whose places it runs. They are undefined
+ * where the file passes only without marks in the code. `problems` tells of files that fail.
+ */
+export async function runBaseline(root, mutants, { lanes, progress = () => undefined }) {
+  const baseline = new Map()
+  const problems = []
+  const marked = compileMarked(root, mutants)
+  const putMarks = (copy) => {
+    const restores = marked.map(({ output, js }) => copy.replace(output, js))
+    return () => restores.forEach((restore) => restore())
+  }
+  const files = [...new Set(mutants.flatMap(({ tests }) => tests))]
+  await inLanes(root, lanes, files, async (copy, file) => {
+    const run = () => runTestFile(copy.path, file, { seconds: baselineSeconds })
+    const removeMarks = putMarks(copy)
+    let outcome = await run()
+    removeMarks()
+    let covered = takeMarks(copy)
+    if (outcome.killed) {
+      outcome = await run()
+      covered = undefined
+    }
+    const { killed, how, milliseconds, output } = outcome
+    if (killed) problems.push({ file, line: 1, message: `fails without a mutant (${how})\n${output}` })
+    baseline.set(file, { milliseconds, covered })
+    progress({ file, milliseconds, passed: !killed, isMarked: covered !== undefined })
+  })
+  return { baseline, problems }
+}
+
+/**
+ * Runs each of `mutants` against those of its tests that run its place, the fastest first, until
+ * one fails or runs out of time. `progress` is called with each mutant's row; the rows come back in the
+ * order of the draw.
+ */
+export async function runTrials(
+  root,
+  mutants,
+  baseline,
+  { lanes, slack = defaultSlack, progress = () => undefined },
+) {
+  const rows = new Map()
+  await inLanes(root, lanes, mutants, async (copy, mutant) => {
+    const restore = copy.replace(mutant.output, mutant.js)
+    const row = { ...describe(mutant), ...(await tryTests(copy, testsFor(mutant, baseline), slack)) }
+    restore()
+    rows.set(mutant.id, row)
+    progress(row)
+  })
+  return mutants.map(({ id }) => rows.get(id))
+}
+
+function testsFor({ id, tests }, baseline) {
+  return tests
+    .map((file) => ({ file, ...baseline.get(file) }))
+    .filter(({ covered }) => covered === undefined || covered.has(id))
+    .sort((one, other) => one.milliseconds - other.milliseconds)
+}
+
+async function tryTests(copy, tests, slack) {
+  const row = { isCovered: tests.length > 0, killed: false, how: 'passed', tests: 0, milliseconds: 0 }
+  for (const { file, milliseconds } of tests) {
+    const seconds = Math.ceil((timeFactor * milliseconds) / 1000) + slack
+    const outcome = await runTestFile(copy.path, file, { seconds })
+    row.tests++
+    row.milliseconds += outcome.milliseconds
+    if (outcome.killed) return { ...row, killed: true, killedBy: file, how: outcome.how }
+  }
+  return row.isCovered ? row : { ...row, how: 'not covered' }
+}
+
+/** What a reader sees of a mutant. */
+function describe({ id, folder, file, line, column, kind, before, after }) {
+  return { id, folder, file, line, column, kind, before, after }
+}
