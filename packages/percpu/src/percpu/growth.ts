@@ -24,7 +24,7 @@ export function createChunk(core: Core): number | undefined {
   const { pages, geometry, words, backend, slots, places } = core
   const index = freeIndex(core)
   if (index === undefined) return undefined
-  const address = pages.allocate(geometry.recordOrder)
+  const address = pages.tryAlloc(geometry.recordOrder)
   if (address === undefined) return undefined
   const chunk = address / 4
   writeRecord(core, chunk, index)
@@ -37,7 +37,7 @@ export function createChunk(core: Core): number | undefined {
   if (!isMade) return undefined
   announce(core, SORT, chunk, 0, 0)
   words.section((section) => {
-    pages.keep(address, section)
+    pages.persist(address, section)
     backend.keep(chunk, section)
     section.write32(places.registry + index, chunk)
     if (index >= words.get(places.root + fields.registered))
@@ -87,7 +87,7 @@ export function destroyChunk(core: Core, chunk: number): void {
   words.section((section) => {
     section.write32(places.registry + words.get(chunk + indexWord), 0)
     section.write32(places.root + fields.chunks, words.get(places.root + fields.chunks) - 1)
-    pages.disown(address, section)
+    pages.adopt(address, section)
     backend.disown(chunk, section)
   })
   slots.remove(chunk)
