@@ -37,17 +37,17 @@ if (isMainThread) {
   /** @param {number} value */
   const push = (value) =>
     mutex.run((section) => {
-      const address = cache.allocate() // in flight: freed with this thread
+      const address = cache.alloc() // in flight: freed with this thread
       section.write32(address / 4 + Node.words.next, list.head)
       section.write32(address / 4 + Node.words.value, value)
       section.write32(list.address / 4 + List.words.head, toReference(address))
-      cache.keep(address, section) // linked and kept, or neither
+      cache.persist(address, section) // linked and kept, or neither
     })
   const pop = () => {
     const address = toAddress(list.head)
     mutex.run((section) => {
       section.write32(list.address / 4 + List.words.head, Node.at(machine.memory, address).next)
-      cache.disown(address, section) // unlinked and in flight again, or neither
+      cache.adopt(address, section) // unlinked and in flight again, or neither
     })
     cache.free(address)
   }

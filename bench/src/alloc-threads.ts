@@ -15,7 +15,7 @@ export const allocateAndFree: MakeLoop<HeapThread> = ({ handle, bytes }) => {
   const own = new Float64Array(AT_ONCE)
   return (count) => {
     for (let done = 0; done < count; done += AT_ONCE) {
-      for (let i = 0; i < AT_ONCE; i++) own[i] = cache.allocate()
+      for (let i = 0; i < AT_ONCE; i++) own[i] = cache.alloc()
       for (let i = 0; i < AT_ONCE; i++) cache.free(own[i] ?? 0)
     }
     return own[0] ?? 0

@@ -20,13 +20,13 @@ const one: Suite = {
   note: 'Nothing else is allocated: the best case of @thi.ng/malloc, which has one thread, no check of what is freed, and nothing to recover.',
   rows: [
     {
-      name: 'cache.allocate, cache.free',
+      name: 'cache.alloc, cache.free',
       role: 'ours',
       goal: { below: 30 },
       measure: perOperation((count) => {
         let sum = 0
         for (let i = 0; i < count; i++) {
-          const address = cache.allocate()
+          const address = cache.alloc()
           sum ^= address
           cache.free(address)
         }
@@ -50,7 +50,7 @@ const one: Suite = {
     {
       name: PEER,
       role: 'peer',
-      compareWith: 'cache.allocate, cache.free',
+      compareWith: 'cache.alloc, cache.free',
       measure: perOperation((count) => {
         let sum = 0
         for (let i = 0; i < count; i++) {
@@ -85,12 +85,12 @@ const replacingSuite: Suite = {
   note: 'Every seventh in turn. @thi.ng/malloc searches its list of allocated blocks for the one to free.',
   rows: [
     {
-      name: 'cache.free, cache.allocate',
+      name: 'cache.free, cache.alloc',
       role: 'ours',
       goal: { against: PEER, atMost: 0.5 },
       measure: perOperation(
         replacing(
-          () => cache.allocate(),
+          () => cache.alloc(),
           (address) => cache.free(address),
         ),
       ),
@@ -163,7 +163,7 @@ function ourOverhead(): number {
   const objects = fresh.heap.cache('objects', shape)
   const used = (): number => fresh.heap.report().zones.reduce((sum, { total, free }) => sum + total - free, 0)
   const before = used()
-  for (let i = 0; i < MILLION; i++) objects.allocate()
+  for (let i = 0; i < MILLION; i++) objects.alloc()
   const pages = used() - before
   const descriptors = (pages / 4096) * 16
   return ((pages + descriptors) / (MILLION * BYTES) - 1) * 100
@@ -188,7 +188,7 @@ const overhead: Suite = {
   unit: '%',
   take: 'median',
   rows: [
-    { ...overheadRow('cache.allocate', 'ours', ourOverhead), goal: { below: 12 } },
+    { ...overheadRow('cache.alloc', 'ours', ourOverhead), goal: { below: 12 } },
     overheadRow('@thi.ng/malloc', 'peer', peerOverhead),
   ],
 }

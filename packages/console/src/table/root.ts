@@ -47,7 +47,7 @@ export async function publishTable(
   const { memory } = machine
   const { memblock } = machine.heap
   const old = currentTable(memory, root)
-  memblock.keep(address)
+  memblock.persist(address)
   // A(root.current) publishes the table; pairs with B in currentTable: from here on its words never change, and the old table
   // is nobody's to begin reading.
   storeAtomic32(memory.i32, root / 4 + TableRoot.words.current, address / UNIT)

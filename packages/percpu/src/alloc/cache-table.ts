@@ -1,7 +1,7 @@
 /**
  * The caches of a machine: the size classes first, then those with names.
  *
- *     HeapRoot.caches[number] ──▶ block of pages:  CacheWords │ magazine of CPU 0 │ magazine of CPU 1 │ …
+ *     HeapRoot.caches[number] ──▶ block of pages:  CacheLayout │ magazine of CPU 0 │ magazine of CPU 1 │ …
  *
  * A cache is made when it is first wanted, and stays. Its block is complete before its page's number is stored in the table; killed
  * between that and keeping the block, the reaper keeps what is in the table.
@@ -12,17 +12,17 @@ import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { decodeText, encodeText } from '../machine/platform.js'
-import type { Agent } from './agent.js'
+import type { Owner } from './owner.js'
 import { Cache } from './cache.js'
 import { magazineStride, type Magazine } from './magazine.js'
 import { Debug } from './debug.js'
 import { isText } from './debug-labels.js'
 import { CacheMismatchError } from './errors.js'
 import { classAlign, geometryOf, SIZE_CLASSES, type Geometry } from './geometry.js'
-import { CACHE_NAME_BYTES, CacheWords, HeapRoot, MAX_CACHES } from './layouts.js'
+import { CACHE_NAME_BYTES, CacheLayout, HeapRoot, MAX_CACHES } from './layouts.js'
 import type { PageAllocator } from './pages.js'
 
-const { words, offsets } = CacheWords
+const { words, offsets } = CacheLayout
 const numbers = [
   'size',
   'align',
@@ -46,17 +46,17 @@ export interface CacheShape {
 
 export class CacheTable {
   readonly debug: Debug | undefined
-  readonly #agent: Agent
+  readonly #owner: Owner
   readonly #pages: PageAllocator
   /** Those that this thread has used, by their numbers. */
   readonly #caches: (Cache | undefined)[] = []
   /** The magazines of those; none in debug mode. */
   readonly magazines: (Magazine | undefined)[] = new Array<undefined>(MAX_CACHES).fill(undefined)
 
-  constructor(agent: Agent, pages: PageAllocator) {
-    this.#agent = agent
+  constructor(owner: Owner, pages: PageAllocator) {
+    this.#owner = owner
     this.#pages = pages
-    this.debug = agent.map.debug === 0 ? undefined : new Debug(agent)
+    this.debug = owner.map.debug === 0 ? undefined : new Debug(owner)
   }
 
   /** The cache with this number, if it exists. */
@@ -82,7 +82,7 @@ export class CacheTable {
     const index = this.#find(name) ?? this.#create(name, checkShape(shape))
     const cache = this.#existing(index)
     const { size, align } = cache
-    const hash = loadU32(this.#agent.memory.u32, cache.word + words.layoutHash)
+    const hash = loadU32(this.#owner.memory.u32, cache.word + words.layoutHash)
     if (size === shape.size && align === shape.align && hash === shape.hash) return cache
     throw new CacheMismatchError(
       `cache '${name}' is for objects of ${size} bytes aligned to ${align}` +
@@ -107,11 +107,11 @@ export class CacheTable {
     return all
   }
 
-  /** For the reaper: blocks that the dead CPU had put into the table and not kept yet. */
-  keepLinked(): void {
+  /** For the reaper: blocks that the dead CPU had put into the table and not persistent yet. */
+  persistLinked(): void {
     for (let index = 0; index < MAX_CACHES; index++) {
       const page = this.#page(index)
-      if (page !== 0) this.#pages.keepLinked(page)
+      if (page !== 0) this.#pages.persistLinked(page)
     }
   }
 
@@ -126,23 +126,23 @@ export class CacheTable {
 
   /** Makes a cache, unless another thread is faster. Returns its number. */
   #create(name: string, shape: CacheShape, wanted?: number): number {
-    const { map, objectLevel } = this.#agent
-    return objectLevel.locked(map.root + HeapRoot.words.lock, () => {
+    const { map, objectLock } = this.#owner
+    return objectLock.locked(map.root + HeapRoot.words.lock, () => {
       const found = wanted === undefined ? this.#find(name) : wanted
       if (found !== undefined && this.#page(found) !== 0) return found
       const index = found ?? this.#firstFree(name)
       const geometry = geometryOf(shape.size, shape.align, map)
-      const bytes = CacheWords.stride + map.cpus * magazineStride(geometry.capacity)
+      const bytes = CacheLayout.stride + map.cpus * magazineStride(geometry.capacity)
       const order = Math.max(0, Math.ceil(Math.log2(bytes / PAGE_BYTES)))
-      const address = this.#pages.allocate(order, { zero: true })
+      const address = this.#pages.tryAlloc(order, { zero: true })
       if (address === undefined)
         throw new OutOfMemoryError(`no room for the magazines of cache '${name}'`, { name, size: bytes })
       this.#write(address, name, geometry, shape.hash)
       // G(heap.caches) publishes the cache; pairs with H in #page: it is everybody's to use, and its shape never changes. Mutant:
       // alloc/cache-before-shape.
-      storeAtomic32(this.#agent.memory.i32, this.#slot(index), address / PAGE_BYTES)
-      // In the table first, then kept. Mutant: alloc/cache-kept-first.
-      this.#pages.keep(address)
+      storeAtomic32(this.#owner.memory.i32, this.#slot(index), address / PAGE_BYTES)
+      // In the table first, then persistent. Mutant: alloc/cache-persistent-first.
+      this.#pages.persist(address)
       return index
     })
   }
@@ -154,7 +154,7 @@ export class CacheTable {
   }
 
   #write(address: number, name: string, geometry: Geometry, hash: number): void {
-    const { memory } = this.#agent
+    const { memory } = this.#owner
     const bytes = encodeText(name)
     for (const field of numbers) storeU32(memory.u32, address / 4 + words[field], geometry[field])
     storeU32(memory.u32, address / 4 + words.layoutHash, hash)
@@ -163,7 +163,7 @@ export class CacheTable {
   }
 
   #open(index: number): Cache | undefined {
-    const { memory } = this.#agent
+    const { memory } = this.#owner
     const page = this.#page(index)
     if (page === 0) return undefined
     const at = (page * PAGE_BYTES) / 4
@@ -171,9 +171,9 @@ export class CacheTable {
     const name = decodeText(copyOut(memory, page * PAGE_BYTES + offsets.name, length))
     const fields = numbers.map((field) => [field, loadU32(memory.u32, at + words[field])])
     const geometry = Object.fromEntries(fields) as unknown as Geometry
-    if (!this.#agent.isReaper) this.#agent.use()
+    if (!this.#owner.isReaper) this.#owner.use()
     const cache = new Cache({
-      agent: this.#agent,
+      owner: this.#owner,
       pages: this.#pages,
       debug: this.debug,
       at,
@@ -187,10 +187,10 @@ export class CacheTable {
 
   #page(index: number): number {
     // H(heap.caches) pairs with G in #create: the shape of the cache may be read. Mutant: alloc/cache-before-shape.
-    return loadAtomic32(this.#agent.memory.i32, this.#slot(index))
+    return loadAtomic32(this.#owner.memory.i32, this.#slot(index))
   }
   #slot(index: number): number {
-    return this.#agent.map.root + HeapRoot.words.caches + index
+    return this.#owner.map.root + HeapRoot.words.caches + index
   }
 }
 

@@ -2,14 +2,14 @@
  * A cache: objects of one size, for all threads at once. (Bonwick, "The slab allocator: an object-caching kernel memory allocator",
  * USENIX 1994; Bonwick and Adams, "Magazines and vmem", USENIX 2001.)
  *
- *     CacheWords │ CPU 0's magazine │ CPU 1's magazine │ …      on lines of their own
+ *     CacheLayout │ CPU 0's magazine │ CPU 1's magazine │ …      on lines of their own
  *
  *     allocate ──▶ magazine ──half──▶ slabs ──▶ pages
  *
  * Usually an object is taken from the magazine, or put into it (magazine.ts). Refilling and spilling change its count in the same section
  * as the slabs, under the cache's lock.
  *
- * After a death: no object is lost, none is in two places; what was in flight is free (ownership.ts). The magazine's objects go back to
+ * After a death: no object is lost, none is in two places; what was in flight is free (tag.ts). The magazine's objects go back to
  * the slabs; if the cache's lock is another CPU's at that moment, they wait for the next thread of that CPU number.
  * Misuse is found by the tag and the page's descriptor. Two threads that free the same object at the very same time may not be:
  * nothing orders their two looks at its tag.
@@ -23,13 +23,13 @@ import { OutOfMemoryError } from '../machine/errors.js'
 import { cpuOf } from '../machine/token.js'
 import type { Undoable } from '../sync/layer-lock.js'
 import { PAGE_REF_SHIFT } from './address.js'
-import type { Agent } from './agent.js'
+import type { Owner } from './owner.js'
 import type { Debug } from './debug.js'
 import { DoubleFreeError, ForeignAddressError } from './errors.js'
 import type { Geometry } from './geometry.js'
-import { CacheWords } from './layouts.js'
+import { CacheLayout } from './layouts.js'
 import { give, openMagazine, take, type Magazine } from './magazine.js'
-import { isAllocated, isKept, KEPT } from './ownership.js'
+import { isAllocated, isPersistent, PERSISTENT } from './tag.js'
 import {
   COLOUR_SHIFT,
   descriptorWords,
@@ -59,51 +59,51 @@ export class Cache {
   readonly index: number
   /** @internal */
   readonly slabs: Slabs
-  /** @internal Word index of the CacheWords. */
+  /** @internal Word index of the CacheLayout. */
   readonly word: number
   /** @internal This CPU's. */
   readonly magazine: Magazine
-  readonly #agent: Agent
+  readonly #owner: Owner
   readonly #pages: PageAllocator
   readonly #debug: Debug | undefined
   readonly #memory: Memory
   readonly #token: number
 
-  /** @internal Made by cache-table.ts. `at`: word index of the CacheWords; `index`: its number. */
+  /** @internal Made by cache-table.ts. `at`: word index of the CacheLayout; `index`: its number. */
   constructor(parts: CacheParts) {
-    const { agent, pages, debug, at, index, geometry } = parts
+    const { owner, pages, debug, at, index, geometry } = parts
     this.name = parts.name
     this.size = geometry.size
     this.align = geometry.align
     this.geometry = geometry
-    this.slabs = new Slabs(agent.memory, at, geometry.objects, debug === undefined ? 1 : 2)
-    this.#agent = agent
+    this.slabs = new Slabs(owner.memory, at, geometry.objects, debug === undefined ? 1 : 2)
+    this.#owner = owner
     this.#pages = pages
     this.#debug = debug
-    this.#memory = agent.memory
-    this.#token = agent.token
+    this.#memory = owner.memory
+    this.#token = owner.token
     this.word = at
     this.index = index
-    this.magazine = openMagazine(agent, at, index, geometry)
+    this.magazine = openMagazine(owner, at, index, geometry)
   }
 
   /**
-   * Takes an object. It is in flight: freed should this thread die, until it is kept or freed.
+   * Takes an object. It is in flight: freed should this thread die, until it is persistent or freed.
    *
    * @returns its byte address; 0 means nothing in shared words, and is never one.
    * @throws OutOfMemoryError; ArgumentError; in debug mode HeapCorruptionError; LockTimeoutError as for pages.
    */
-  allocate(request?: ObjectRequest): number {
+  alloc(request?: ObjectRequest): number {
     if (request === undefined && this.#debug === undefined) {
       const address = take(this.magazine)
       if (address !== 0) return address
     }
-    if (request !== undefined) checkRequest('allocate', request, objectNames)
+    if (request !== undefined) checkRequest('cache.alloc', request, objectNames)
     return this.allocateBytes(this.size, request)
   }
 
   /**
-   * Gives an object of this cache back; any CPU may if it is kept. The caller sees to it that nobody still reads it.
+   * Gives an object of this cache back; any CPU may if it is persistent. The caller sees to it that nobody still reads it.
    *
    * @throws DoubleFreeError, ForeignAddressError; in debug mode HeapCorruptionError; LockTimeoutError. Nothing is changed then.
    */
@@ -118,32 +118,32 @@ export class Cache {
 
   /**
    * From now on the object outlives the thread that took it. Through a `section`, when that is committed: keep it in the section
-   * that links it, and it is linked and kept, or neither, whenever the thread is killed. Without, keep it before others can find it.
+   * that links it, and it is linked and persistent, or neither, whenever the thread is killed. Without, keep it before others can find it.
    *
-   * @throws ForeignAddressError unless it is this CPU's in flight, or kept already.
+   * @throws ForeignAddressError unless it is this CPU's in flight, or persistent already.
    */
-  keep(address: number, section?: Undoable): void {
-    this.#setTag(address, this.#token | KEPT, section)
+  persist(address: number, section?: Undoable): void {
+    this.#setTag(address, this.#token | PERSISTENT, section)
   }
 
   /** The opposite: the object is this CPU's in flight again, to be freed. Through a `section`, the one that unlinks it. */
-  disown(address: number, section?: Undoable): void {
+  adopt(address: number, section?: Undoable): void {
     this.#setTag(address, this.#token, section)
   }
 
   /** Gives this CPU's magazine back to the slabs, and the pages of slabs without objects back. */
-  shrink(): void {
-    this.drain()
+  trim(): void {
+    this.emptyMagazine()
     if (!this.#lock()) return
     try {
       for (const page of this.slabs.pages()) if (this.slabs.isEmpty(page)) this.#release(page)
     } finally {
-      this.#agent.objectLevel.unlock()
+      this.#owner.objectLock.unlock()
     }
   }
 
   /** @internal Gives the magazine back to the slabs; a reaper does it if the lock is free. */
-  drain(): void {
+  emptyMagazine(): void {
     if (this.magazineCount > 0) this.#spill(this.magazineCount)
   }
 
@@ -164,18 +164,18 @@ export class Cache {
 
   /** @internal For the reaper: frees what the dead had in flight, if the lock is free. */
   sweep(): void {
-    const { objectLevel } = this.#agent
+    const { objectLock } = this.#owner
     if (!this.#lock()) return
     try {
       this.#sweepSlabs()
     } finally {
-      objectLevel.unlock()
+      objectLock.unlock()
     }
   }
 
   /** @internal The address of an object, by its slab's first page and its index there. */
   addressIn(page: number, index: number): number {
-    const found = load32(this.#memory.i32, this.#agent.map.descriptor(page) + state)
+    const found = load32(this.#memory.i32, this.#owner.map.descriptor(page) + state)
     const colour = (found >>> COLOUR_SHIFT) * this.geometry.colourStep
     return page * PAGE_BYTES + this.geometry.first + colour + index * this.geometry.stride
   }
@@ -208,7 +208,7 @@ export class Cache {
   }
 
   /** @internal An object of which only so many bytes are wanted. */
-  allocateBytes(bytes: number, { zero = false, keep = false, label }: ObjectRequest = {}): number {
+  allocateBytes(bytes: number, { zero = false, persist = false, label }: ObjectRequest = {}): number {
     const { i32 } = this.#memory
     const { count: at } = this.magazine
     let count = load32(i32, at)
@@ -218,7 +218,7 @@ export class Cache {
     if (this.#debug !== undefined) this.#debug.allocated(this, reference * 8, tag, label, bytes)
     if (zero) mem.fillBytes(this.#memory, reference * 8, bytes, 0)
     // As in `take`.
-    store32(i32, tag, keep ? this.#token | KEPT : this.#token)
+    store32(i32, tag, persist ? this.#token | PERSISTENT : this.#token)
     store32(i32, at, count - 1)
     return reference * 8
   }
@@ -242,7 +242,7 @@ export class Cache {
   #setTag(address: number, value: number, section: Undoable | undefined): void {
     const word = this.#tagAt(address)
     const found = load32(this.#memory.i32, word)
-    if (found !== this.#token && !isKept(found)) {
+    if (found !== this.#token && !isPersistent(found)) {
       throw isAllocated(found)
         ? new ForeignAddressError(`the object at ${address} is in flight with CPU ${cpuOf(found)}`, {
             address,
@@ -255,17 +255,17 @@ export class Cache {
 
   /** Half a magazine from the slabs; returns its new count. */
   #refill(): number {
-    const { objectLevel } = this.#agent
+    const { objectLock } = this.#owner
     this.#lock()
     try {
       let wanted = this.geometry.capacity >>> 1
       while (wanted > 0) {
         const page = this.slabs.firstPartial || this.#grow()
         if (page === 0) break
-        wanted -= objectLevel.section((section) => this.#takeFrom(section, page, wanted))
+        wanted -= objectLock.section((section) => this.#takeFrom(section, page, wanted))
       }
     } finally {
-      objectLevel.unlock()
+      objectLock.unlock()
     }
     const count = this.magazineCount
     if (count > 0) return count
@@ -289,7 +289,7 @@ export class Cache {
 
   /** Gives so many objects of the magazine back to their slabs; returns its new count. */
   #spill(objects: number): number {
-    const { objectLevel } = this.#agent
+    const { objectLock } = this.#owner
     const { i32 } = this.#memory
     if (!this.#lock()) return this.magazineCount
     try {
@@ -298,23 +298,23 @@ export class Cache {
         const reference = load32(i32, this.magazine.count + count)
         const index = this.#tagOf(reference) - (reference & this.magazine.mask) * 2 - TAGS
         const page = (reference & this.magazine.mask) >> PAGE_REF_SHIFT
-        const isEmpty = objectLevel.section((section) => {
+        const isEmpty = objectLock.section((section) => {
           section.write32(this.magazine.count, count - 1)
           return this.slabs.give(section, page, index)
         })
         if (isEmpty && this.slabs.emptyCount > 1) this.#release(page)
       }
     } finally {
-      objectLevel.unlock()
+      objectLock.unlock()
     }
     return this.magazineCount
   }
 
   /** A new slab, in the list; 0 if there are no pages. The lock is held. */
   #grow(): number {
-    const { memory, map, objectLevel } = this.#agent
+    const { memory, map, objectLock } = this.#owner
     const { order, colours } = this.geometry
-    const address = this.#pages.allocate(order)
+    const address = this.#pages.tryAlloc(order)
     if (address === undefined) return 0
     const page = address / PAGE_BYTES
     const colour = this.slabs.colour
@@ -326,8 +326,8 @@ export class Cache {
       const found = this.magazine.state | (order << ORDER_SHIFT) | (colour << COLOUR_SHIFT) | tail
       store32(memory.i32, descriptor + state, found)
     }
-    objectLevel.section((section) => {
-      section.write32(map.descriptor(page) + pageTag, this.#token | KEPT)
+    objectLock.section((section) => {
+      section.write32(map.descriptor(page) + pageTag, this.#token | PERSISTENT)
       this.slabs.add(section, page, (colour + 1) % colours)
     })
     return page
@@ -336,8 +336,8 @@ export class Cache {
   /** Gives the pages of a slab without objects back. The lock is held. */
   #release(page: number): void {
     this.#pages.freeSlab(page, () =>
-      this.#agent.objectLevel.section((section) => {
-        section.write32(this.#agent.map.descriptor(page) + pageTag, this.#token)
+      this.#owner.objectLock.section((section) => {
+        section.write32(this.#owner.map.descriptor(page) + pageTag, this.#token)
         this.slabs.remove(section, page)
       }),
     )
@@ -345,27 +345,27 @@ export class Cache {
 
   /** Takes the cache's lock; what the dead had in flight here is free afterwards. False: only for reapers. */
   #lock(): boolean {
-    return this.#agent.lock(this.#agent.objectLevel, this.word + CacheWords.words.lock, () => {
-      const swept = load32(this.#memory.i32, this.word + CacheWords.words.swept)
-      if (swept !== this.#agent.deaths) this.#sweepSlabs()
+    return this.#owner.lock(this.#owner.objectLock, this.word + CacheLayout.words.lock, () => {
+      const swept = load32(this.#memory.i32, this.word + CacheLayout.words.swept)
+      if (swept !== this.#owner.deaths) this.#sweepSlabs()
     })
   }
 
   #sweepSlabs(): void {
-    const { objectLevel, deaths } = this.#agent
+    const { objectLock, deaths } = this.#owner
     const { i32 } = this.#memory
-    const isLost = this.#agent.lost()
+    const isLost = this.#owner.orphanTest()
     for (const page of this.slabs.pages()) {
       const tags = page * (PAGE_BYTES / 4) + TAGS
       for (let i = this.slabs.freshOf(page) - 1; i >= 0; i--) {
         if (!isLost(load32(i32, tags + i))) continue
         this.#debug?.forget(this, tags + i)
-        objectLevel.section((section) => this.slabs.give(section, page, i))
+        objectLock.section((section) => this.slabs.give(section, page, i))
       }
       if (this.slabs.isEmpty(page) && this.slabs.emptyCount > 1) this.#release(page)
     }
     // After the last of them: a walk that is interrupted is begun again.
-    store32(i32, this.word + CacheWords.words.swept, deaths)
+    store32(i32, this.word + CacheLayout.words.swept, deaths)
   }
 
   #doubleFree(address: number): DoubleFreeError {
@@ -380,7 +380,7 @@ export class Cache {
 }
 
 export interface CacheParts {
-  readonly agent: Agent
+  readonly owner: Owner
   readonly pages: PageAllocator
   readonly debug: Debug | undefined
   readonly at: number

@@ -3,7 +3,7 @@ import { addAtomic32, copyIn, copyOut, loadAtomic32, loadU32, storeU32 } from '#
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import { decodeText, encodeText } from '../machine/platform.js'
-import type { Agent } from './agent.js'
+import type { Owner } from './owner.js'
 import { ALLOC_LABEL_BYTES, AllocLabel, HeapRoot, MAX_ALLOC_LABELS } from './layouts.js'
 
 const { words, offsets } = AllocLabel
@@ -16,11 +16,11 @@ export function isText(text: unknown, maxBytes: number): text is string {
 }
 
 export class AllocLabels {
-  readonly #agent: Agent
+  readonly #owner: Owner
   readonly #numbers = new Map<string, number>()
 
-  constructor(agent: Agent) {
-    this.#agent = agent
+  constructor(owner: Owner) {
+    this.#owner = owner
   }
 
   /** The number of a text, from 1 on; 0, for none, when all numbers are in use. */
@@ -40,14 +40,14 @@ export class AllocLabels {
 
   text(number: number): string | undefined {
     if (number <= 0 || number > this.#count) return undefined
-    const { memory, map } = this.#agent
+    const { memory, map } = this.#owner
     const at = map.labels + ((number - 1) * AllocLabel.stride) / 4
     return decodeText(copyOut(memory, at * 4 + offsets.text, loadU32(memory.u32, at + words.length)))
   }
 
   get #count(): number {
     // E(heap.labels) pairs with F in #add: the texts up to this number may be read. Mutant: alloc/label-counted-first.
-    return loadAtomic32(this.#agent.memory.i32, this.#agent.map.root + HeapRoot.words.labels)
+    return loadAtomic32(this.#owner.memory.i32, this.#owner.map.root + HeapRoot.words.labels)
   }
 
   #find(text: string, from: number): number | undefined {
@@ -56,8 +56,8 @@ export class AllocLabels {
   }
 
   #add(text: string, bytes: Uint8Array): number {
-    const { memory, map, objectLevel } = this.#agent
-    return objectLevel.locked(map.root + HeapRoot.words.lock, () => {
+    const { memory, map, objectLock } = this.#owner
+    return objectLock.locked(map.root + HeapRoot.words.lock, () => {
       const number = this.#count + 1
       const found = this.#find(text, 1)
       if (found !== undefined) return found

@@ -11,11 +11,11 @@
  */
 import { fillBytes, load32, loadU8, store32 } from '#mem'
 import { cpuOf, incarnationOf } from '../machine/token.js'
-import type { Agent } from './agent.js'
+import type { Owner } from './owner.js'
 import type { Cache } from './cache.js'
 import { HeapCorruptionError } from './errors.js'
 import { AllocLabels } from './debug-labels.js'
-import { isAllocated } from './ownership.js'
+import { isAllocated } from './tag.js'
 
 /** Bytes of a red zone, at least. */
 export const RED_ZONE = 16
@@ -25,17 +25,17 @@ const TAKEN = 0x5a
 const LABEL_BITS = 9
 
 export class Debug {
-  readonly #agent: Agent
+  readonly #owner: Owner
   readonly labels: AllocLabels
 
-  constructor(agent: Agent) {
-    this.#agent = agent
-    this.labels = new AllocLabels(agent)
+  constructor(owner: Owner) {
+    this.#owner = owner
+    this.labels = new AllocLabels(owner)
   }
 
   /** An object is being taken, for `bytes`. @throws HeapCorruptionError if it was written to while it was free. */
   allocated(cache: Cache, address: number, tag: number, label: string | undefined, bytes: number): void {
-    const { memory } = this.#agent
+    const { memory } = this.#owner
     const word = tag + cache.geometry.objects
     const number = label === undefined ? 0 : this.labels.number(label)
     const [start, end] = slotOf(cache, address)
@@ -56,17 +56,17 @@ export class Debug {
    * @throws HeapCorruptionError if its red zones were written to.
    */
   freed(cache: Cache, address: number, tag: number): number {
-    const fault = this.fault(cache, address, tag, load32(this.#agent.memory.i32, tag))
+    const fault = this.fault(cache, address, tag, load32(this.#owner.memory.i32, tag))
     if (fault) throw fault
-    const word = load32(this.#agent.memory.i32, tag + cache.geometry.objects)
+    const word = load32(this.#owner.memory.i32, tag + cache.geometry.objects)
     // Before the poison. Mutant: alloc/poisoned-as-taken.
     this.forget(cache, tag)
-    fillBytes(this.#agent.memory, address, cache.size, FREED)
+    fillBytes(this.#owner.memory, address, cache.size, FREED)
     return Math.max(1, word)
   }
   /** The object is free, and holds poison. */
   poisoned(cache: Cache, tag: number, word: number): void {
-    store32(this.#agent.memory.i32, tag + cache.geometry.objects, word)
+    store32(this.#owner.memory.i32, tag + cache.geometry.objects, word)
   }
 
   /**
@@ -74,7 +74,7 @@ export class Debug {
    * and taken anew, meanwhile.
    */
   fault(cache: Cache, address: number, tag: number, owner: number): HeapCorruptionError | undefined {
-    const { i32 } = this.#agent.memory
+    const { i32 } = this.#owner.memory
     const word = load32(i32, tag + cache.geometry.objects)
     let at: number | undefined
     // Twice: between the first look at its bytes and the one at these words it may have become what it was before.
@@ -94,28 +94,28 @@ export class Debug {
 
   /** Bytes that the object with this tag was asked for. */
   size(cache: Cache, tag: number): number {
-    return cache.size - (load32(this.#agent.memory.i32, tag + cache.geometry.objects) >>> LABEL_BITS)
+    return cache.size - (load32(this.#owner.memory.i32, tag + cache.geometry.objects) >>> LABEL_BITS)
   }
 
   /** Nothing is known of what the object holds. */
   forget(cache: Cache, tag: number): void {
-    store32(this.#agent.memory.i32, tag + cache.geometry.objects, 0)
+    store32(this.#owner.memory.i32, tag + cache.geometry.objects, 0)
   }
 
   /** The label of the object with this tag. */
   label(cache: Cache, tag: number): string | undefined {
-    const word = load32(this.#agent.memory.i32, tag + cache.geometry.objects)
+    const word = load32(this.#owner.memory.i32, tag + cache.geometry.objects)
     return this.labels.text((word & ((1 << LABEL_BITS) - 1)) - 1)
   }
 
   #differs(from: number, to: number, expected: number): number | undefined {
-    const { bytes } = this.#agent.memory
+    const { bytes } = this.#owner.memory
     for (let at = from; at < to; at++) if (loadU8(bytes, at) !== expected) return at
     return undefined
   }
 
   #corrupt(cache: Cache, address: number, at: number, when: string, tag: number): HeapCorruptionError {
-    const owner = load32(this.#agent.memory.i32, tag)
+    const owner = load32(this.#owner.memory.i32, tag)
     const label = this.label(cache, tag)
     // Nobody holds a free object; the label is of who had it last.
     const holder = isAllocated(owner) ? { cpu: cpuOf(owner), incarnation: incarnationOf(owner) } : {}

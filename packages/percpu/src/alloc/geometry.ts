@@ -1,7 +1,7 @@
 /**
  * How objects lie in slabs: pure arithmetic.
  *
- *     slab   SlabWords │ tag tag … │ (label label …) │ colour │ object │ object │ … │ rest
+ *     slab   SlabLayout │ tag tag … │ (label label …) │ colour │ object │ object │ … │ rest
  *            0           64                            first    first + colour + stride
  *
  * The tags lie apart from the objects: those of a batch share a line or two, and free objects are not touched. What is left over
@@ -10,7 +10,7 @@
  * (Bonwick, "The slab allocator: an object-caching kernel memory allocator", USENIX 1994.)
  */
 import { PAGE_BYTES, powerOfTwoBelow, roundUp } from '../arithmetic.js'
-import { SlabWords } from './layouts.js'
+import { SlabLayout } from './layouts.js'
 
 /** Bytes of the objects of `alloc`: four classes a doubling, so that at most a fifth of an object is unused from 64 bytes on. */
 export const SIZE_CLASSES: readonly number[] = [
@@ -56,10 +56,10 @@ export function geometryOf(
   const most = Math.max(0, Math.min(MAX_SLAB_ORDER, Math.floor(Math.log2(machine.pages / 512))))
   for (let order = 0; ; order++) {
     const bytes = PAGE_BYTES << order
-    let objects = Math.floor((bytes - SlabWords.stride) / (stride + tagBytes))
-    let begin = roundUp(SlabWords.stride + objects * tagBytes, lineAlign)
+    let objects = Math.floor((bytes - SlabLayout.stride) / (stride + tagBytes))
+    let begin = roundUp(SlabLayout.stride + objects * tagBytes, lineAlign)
     while (objects > 0 && begin + objects * stride > bytes)
-      begin = roundUp(SlabWords.stride + --objects * tagBytes, lineAlign)
+      begin = roundUp(SlabLayout.stride + --objects * tagBytes, lineAlign)
     if (objects < ENOUGH && (order < most || objects < FEWEST)) continue
     const rest = bytes - begin - objects * stride
     const colours = Math.min(MAX_COLOURS, 1 + Math.floor(Math.min(rest, stride - 1) / lineAlign))

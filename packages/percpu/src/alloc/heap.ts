@@ -17,14 +17,14 @@ import type { Memblock } from '../bootmem/memblock.js'
 import { cpuOf, incarnationOf } from '../machine/token.js'
 import type { Undoable } from '../sync/layer-lock.js'
 import { PAGE_REF_SHIFT } from './address.js'
-import type { Agent } from './agent.js'
+import type { Owner } from './owner.js'
 import type { Cache } from './cache.js'
 import { CacheTable } from './cache-table.js'
 import { DoubleFreeError, ForeignAddressError, type HeapCorruptionError } from './errors.js'
 import { classTable, MAX_CLASS } from './geometry.js'
 import { MAX_ORDER } from './layouts.js'
 import { give, take, type Magazine } from './magazine.js'
-import { isAllocated, isKept } from './ownership.js'
+import { isAllocated, isPersistent } from './tag.js'
 import {
   addressOf,
   CACHE_SHIFT,
@@ -52,11 +52,11 @@ export interface Allocation {
   readonly size: number
   /** Name of the cache, or undefined for a large block. */
   readonly cache: string | undefined
-  /** Which stay of which CPU took it. */
+  /** Which incarnation of which CPU took it. */
   readonly cpu: number
   readonly incarnation: number
-  /** Whether it outlives that stay. */
-  readonly kept: boolean
+  /** Whether it outlives that incarnation. */
+  readonly persistent: boolean
   /** In debug mode, if it was given one. */
   readonly label: string | undefined
 }
@@ -98,7 +98,7 @@ const MAX_ALIGN = PAGE_BYTES << MAX_ORDER
 const classTables = [8, 16, 32, 64].map(classTable)
 
 export class Heap {
-  readonly #agent: Agent
+  readonly #owner: Owner
   readonly #memory: Memory
   /** Blocks of pages. */
   readonly pages: PageAllocator
@@ -111,20 +111,20 @@ export class Heap {
   readonly memblock: Memblock
 
   /** @internal Made by the layer. */
-  constructor(agent: Agent, pages: PageAllocator, memblock: Memblock) {
+  constructor(owner: Owner, pages: PageAllocator, memblock: Memblock) {
     this.memblock = memblock
-    this.#agent = agent
-    this.#memory = agent.memory
+    this.#owner = owner
+    this.#memory = owner.memory
     this.pages = pages
-    this.#table = new CacheTable(agent, pages)
-    this.#pageMap = agent.map.pageMap
-    this.#pageEnd = agent.map.pages
+    this.#table = new CacheTable(owner, pages)
+    this.#pageMap = owner.map.pageMap
+    this.#pageEnd = owner.map.pages
     this.#hot = {
-      memory: agent.memory,
+      memory: owner.memory,
       classes: new Array<undefined>(MAX_CLASS + 1).fill(undefined),
       magazines: this.#table.magazines,
-      pageMap: agent.map.pageMap + state,
-      pages: agent.map.pages,
+      pageMap: owner.map.pageMap + state,
+      pages: owner.map.pages,
     }
   }
 
@@ -150,14 +150,14 @@ export class Heap {
 
   persist(address: number, section?: Undoable): void {
     const cache = this.#cacheOf(address)
-    if (cache) cache.keep(address, section)
-    else this.pages.keep(this.#large(address), section)
+    if (cache) cache.persist(address, section)
+    else this.pages.persist(this.#large(address), section)
   }
 
   adopt(address: number, section?: Undoable): void {
     const cache = this.#cacheOf(address)
-    if (cache) cache.disown(address, section)
-    else this.pages.disown(this.#large(address), section)
+    if (cache) cache.adopt(address, section)
+    else this.pages.adopt(this.#large(address), section)
   }
 
   cache(name: string, layout: Pick<Struct, 'size' | 'align' | 'hash'>): Cache {
@@ -169,8 +169,8 @@ export class Heap {
 
   /** Gives this CPU's magazines and pages back, and slabs without objects. */
   trim(): void {
-    for (const cache of this.#table.all()) cache.shrink()
-    this.pages.drain()
+    for (const cache of this.#table.all()) cache.trim()
+    this.pages.trim()
   }
 
   report(): HeapReport {
@@ -226,9 +226,9 @@ export class Heap {
     return cache.allocateBytes(bytes, request)
   }
 
-  #allocLarge(bytes: number, align: number, { zero = false, keep = false }: AllocationRequest): number {
+  #allocLarge(bytes: number, align: number, { zero = false, persist = false }: AllocationRequest): number {
     const order = Math.max(0, Math.ceil(Math.log2(Math.max(bytes, align) / PAGE_BYTES)))
-    const address = order > MAX_ORDER ? undefined : this.pages.allocate(order, { zero })
+    const address = order > MAX_ORDER ? undefined : this.pages.tryAlloc(order, { zero })
     if (address === undefined) {
       const why =
         order > MAX_ORDER
@@ -238,7 +238,7 @@ export class Heap {
     }
     const word = this.#pageMap + (address / PAGE_BYTES) * 4 + state
     store32(this.#memory.i32, word, load32(this.#memory.i32, word) | LARGE)
-    if (keep) this.pages.keep(address)
+    if (persist) this.pages.persist(address)
     return address
   }
 
@@ -284,17 +284,17 @@ export class Heap {
   }
 
   #isSlab(page: number, cache: number): boolean {
-    const at = this.#agent.map.descriptor(page)
+    const at = this.#owner.map.descriptor(page)
     const found = load32(this.#memory.i32, at + state)
     const isOne = (found & (OF_CACHE | TAIL)) === (SLAB | (cache << CACHE_SHIFT))
-    return isOne && isKept(load32(this.#memory.i32, at + tag))
+    return isOne && isPersistent(load32(this.#memory.i32, at + tag))
   }
 
   /** Slabs that belong to their caches, first page and number of the cache. */
   *#slabs(): Generator<readonly [page: number, cache: number]> {
     for (const zone of this.pages.zones) {
-      for (const page of zone.select(isKept)) {
-        const found = load32(this.#memory.i32, this.#agent.map.descriptor(page) + state)
+      for (const page of zone.select(isPersistent)) {
+        const found = load32(this.#memory.i32, this.#owner.map.descriptor(page) + state)
         if ((found & (KIND | TAIL)) === SLAB) yield [page, (found & OF_CACHE) >>> CACHE_SHIFT]
       }
     }
@@ -325,7 +325,7 @@ function describe(
     cache,
     cpu: cpuOf(owner),
     incarnation: incarnationOf(owner),
-    kept: isKept(owner),
+    persistent: isPersistent(owner),
     label,
   }
 }

@@ -8,7 +8,7 @@ import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { tokenOf } from '../machine/token.js'
 import { LEVEL_OBJECTS, LEVEL_PAGES, type Level } from '../sync/layer-lock.js'
 import type { SyncLayer } from '../sync/layer.js'
-import { Agent } from './agent.js'
+import { Owner } from './owner.js'
 import { CacheTable } from './cache-table.js'
 import { RED_ZONE } from './debug.js'
 import { Heap } from './heap.js'
@@ -55,8 +55,8 @@ export class AllocLayer implements AttachedLayer {
   #open(): Heap {
     const { own, memblock } = this.#context
     own.assertOnline()
-    const agent = this.#makeAgent(own.table, own.cpu, own.incarnation, false)
-    return (this.#heap = new Heap(agent, new PageAllocator(agent), memblock))
+    const owner = this.#ownerOf(own.table, own.cpu, own.incarnation, false)
+    return (this.#heap = new Heap(owner, new PageAllocator(owner), memblock))
   }
   #openMap(): HeapMap {
     const { own, objects } = this.#context
@@ -64,13 +64,13 @@ export class AllocLayer implements AttachedLayer {
   }
 
   #end(table: CpuTable, cpu: number, incarnation: number): void {
-    const agent = this.#makeAgent(table, cpu, incarnation, true)
-    if (agent.hasUsed) end(agent)
+    const owner = this.#ownerOf(table, cpu, incarnation, true)
+    if (owner.hasUsed) end(owner)
   }
 
-  #makeAgent(table: CpuTable, cpu: number, incarnation: number, isReaper: boolean): Agent {
+  #ownerOf(table: CpuTable, cpu: number, incarnation: number, isReaper: boolean): Owner {
     const level = (number: number): Level => this.#sync.level(table, cpu, incarnation, number)
-    return new Agent({
+    return new Owner({
       memory: table.memory,
       map: this.#openMap(),
       memblock: openBootMemory(table, cpu, incarnation).memblock,
@@ -78,25 +78,25 @@ export class AllocLayer implements AttachedLayer {
       node: table.node(cpu),
       incarnation,
       token: tokenOf(cpu, incarnation),
-      pageLevel: level(LEVEL_PAGES),
-      objectLevel: level(LEVEL_OBJECTS),
+      pageLock: level(LEVEL_PAGES),
+      objectLock: level(LEVEL_OBJECTS),
       isReaper,
     })
   }
 }
 
-/** The end of a stay. Every step can be repeated. */
-function end(agent: Agent): void {
-  const pages = new PageAllocator(agent)
-  const caches = new CacheTable(agent, pages)
-  pages.keepSpans()
-  caches.keepLinked()
+/** The end of a incarnation. Every step can be repeated. */
+function end(owner: Owner): void {
+  const pages = new PageAllocator(owner)
+  const caches = new CacheTable(owner, pages)
+  pages.persistSpans()
+  caches.persistLinked()
   pages.stack.fix()
   const all = caches.all()
   for (const cache of all) cache.fix()
-  for (const cache of all) cache.drain()
+  for (const cache of all) cache.emptyMagazine()
   for (const cache of all) cache.sweep()
-  pages.drain()
+  pages.trim()
   pages.sweep()
-  agent.announceEnd()
+  owner.announceEnd()
 }

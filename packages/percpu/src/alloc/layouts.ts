@@ -32,7 +32,7 @@ export const MAX_ALLOC_LABELS = 255
 export const PageDescriptor = struct('PageDescriptor', {
   /** Kind, order, whether the block is known to be zero, cache. Of the zone's lock, or of the holder of the block. */
   state: racy(i32),
-  /** Of the first page of an allocated block: its ownership; see ownership.ts. */
+  /** Of the first page of an allocated block: its ownership; see tag.ts. */
   tag: racy(i32),
   /** Pages: the neighbours in a list of free blocks, or 0. */
   next: locked(i32, 'zone'),
@@ -40,8 +40,8 @@ export const PageDescriptor = struct('PageDescriptor', {
 })
 
 /** One per NUMA node. zone.ts */
-export const ZoneWords = struct(
-  'ZoneWords',
+export const ZoneLayout = struct(
+  'ZoneLayout',
   {
     lock: SpinlockWords,
     /** Pages from `frontier` to `limit` are the zone's and were never touched; they are zero. */
@@ -67,9 +67,9 @@ export const ZoneWords = struct(
 export const HeapCpu = struct(
   'HeapCpu',
   {
-    /** The last stay whose stacks and magazines are in order after its end, as in an owner token; 0 for none. */
+    /** The last incarnation whose stacks and magazines are in order after its end, as in a token; 0 for none. */
     ended: atomic(i32),
-    /** 1 once the CPU has used the heap in its present stay. */
+    /** 1 once the CPU has used the heap in its present incarnation. */
     used: owner(i32),
     /** Free single pages: how many, and which. page-stack.ts */
     pageCount: aligned(owner(i32), 'cacheline'),
@@ -79,8 +79,8 @@ export const HeapCpu = struct(
 )
 
 /** Begins the block of pages of a cache; a magazine per possible CPU follows. cache-table.ts */
-export const CacheWords = struct(
-  'CacheWords',
+export const CacheLayout = struct(
+  'CacheLayout',
   {
     /** Bytes that a user may write, their alignment, and the bytes from one object to the next. */
     size: published(u32),
@@ -114,11 +114,11 @@ export const CacheWords = struct(
 )
 
 /** Begins the magazine of a CPU; the free objects follow, as references. cache.ts */
-export const MagazineWords = struct('MagazineWords', { count: owner(i32) })
+export const MagazineLayout = struct('MagazineLayout', { count: owner(i32) })
 
 /** Begins a slab; a tag for each object follows, and in debug mode a label for each. slabs.ts */
-export const SlabWords = struct(
-  'SlabWords',
+export const SlabLayout = struct(
+  'SlabLayout',
   {
     next: locked(u32, 'cache'),
     previous: locked(u32, 'cache'),
@@ -137,7 +137,7 @@ export const AllocLabel = struct('AllocLabel', {
   text: published(array(u8, ALLOC_LABEL_BYTES)),
 })
 
-/** The named object 'percpu.alloc': this, a ZoneWords per node, a HeapCpu per CPU, a PageDescriptor per page. */
+/** The named object 'percpu.alloc': this, a ZoneLayout per node, a HeapCpu per CPU, a PageDescriptor per page. */
 export const HeapRoot = struct(
   'HeapRoot',
   {
@@ -145,7 +145,7 @@ export const HeapRoot = struct(
     debug: published(u32),
     /** Labels in use, of {@link MAX_ALLOC_LABELS}. */
     labels: atomic(i32),
-    /** Counts the ends of stays after which something was left to be freed by others. */
+    /** Counts the ends of incarnations after which something was left to be freed by others. */
     deaths: aligned(atomic(i32), 'cacheline'),
     /** The list of caches. */
     lock: aligned(SpinlockWords, 'cacheline'),
@@ -157,12 +157,12 @@ export const HeapRoot = struct(
 
 const structs = [
   HeapRoot,
-  ZoneWords,
+  ZoneLayout,
   HeapCpu,
   PageDescriptor,
-  CacheWords,
-  MagazineWords,
-  SlabWords,
+  CacheLayout,
+  MagazineLayout,
+  SlabLayout,
   AllocLabel,
 ]
 /** One number for all of the above: threads with other layouts do not open the heap. */

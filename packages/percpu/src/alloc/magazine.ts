@@ -21,9 +21,9 @@ import * as mem from '#mem'
 import type { Memory } from '#mem'
 import { roundUp } from '../arithmetic.js'
 import { PAGE_REF_SHIFT } from './address.js'
-import type { Agent } from './agent.js'
+import type { Owner } from './owner.js'
 import { reciprocal, type Geometry } from './geometry.js'
-import { CacheWords, MagazineWords } from './layouts.js'
+import { CacheLayout, MagazineLayout } from './layouts.js'
 import { CACHE_SHIFT, COLOUR_SHIFT, OF_CACHE, SLAB, state } from './page-map.js'
 import { TAGS } from './slabs.js'
 
@@ -56,17 +56,17 @@ export interface Magazine {
   readonly shift: number
 }
 
-/** `at`: word index of the CacheWords; `index`: number of the cache. */
-export function openMagazine(agent: Agent, at: number, index: number, geometry: Geometry): Magazine {
+/** `at`: word index of the CacheLayout; `index`: number of the cache. */
+export function openMagazine(owner: Owner, at: number, index: number, geometry: Geometry): Magazine {
   const [inverse, shift] = reciprocal(geometry.stride / 8, 1 << (PAGE_REF_SHIFT + geometry.order))
   return {
-    memory: agent.memory,
-    token: agent.token,
-    count: magazineOf(at, agent.cpu, geometry.capacity),
+    memory: owner.memory,
+    token: owner.token,
+    count: magazineOf(at, owner.cpu, geometry.capacity),
     full: geometry.capacity,
     state: SLAB | (index << CACHE_SHIFT),
-    pageMap: agent.map.pageMap + state,
-    pages: agent.map.pages,
+    pageMap: owner.map.pageMap + state,
+    pages: owner.map.pages,
     mask: ~((1 << (PAGE_REF_SHIFT + geometry.order)) - 1),
     first: geometry.first / 8,
     stride: geometry.stride / 8,
@@ -122,9 +122,9 @@ export function give(magazine: Magazine, reference: number, found: number): bool
 
 /** Word index of a CPU's magazine. */
 export function magazineOf(at: number, cpu: number, capacity: number): number {
-  return at + (CacheWords.stride + cpu * magazineStride(capacity)) / 4
+  return at + (CacheLayout.stride + cpu * magazineStride(capacity)) / 4
 }
 /** Bytes of a magazine: its count, and its entries. */
 export function magazineStride(capacity: number): number {
-  return roundUp(MagazineWords.size + capacity * 4, 64)
+  return roundUp(MagazineLayout.size + capacity * 4, 64)
 }

@@ -24,7 +24,7 @@ import {
   HeapRoot,
   MAX_ALLOC_LABELS,
   PageDescriptor,
-  ZoneWords,
+  ZoneLayout,
 } from './layouts.js'
 
 export const NONE = 0
@@ -80,7 +80,7 @@ export class HeapMap {
     const size =
       labels +
       HeapRoot.stride +
-      map.nodes * ZoneWords.stride +
+      map.nodes * ZoneLayout.stride +
       map.cpus * HeapCpu.stride +
       pages * PageDescriptor.stride
     const layout = { name: HeapRoot.name, size, align: HeapRoot.align, hash: heapHash }
@@ -101,9 +101,9 @@ export class HeapMap {
     )
   }
 
-  /** Word index of a node's ZoneWords. */
+  /** Word index of a node's ZoneLayout. */
   zone(node: number): number {
-    return this.root + (HeapRoot.stride + node * ZoneWords.stride) / 4
+    return this.root + (HeapRoot.stride + node * ZoneLayout.stride) / 4
   }
   /** Word index of a CPU's HeapCpu. */
   heapCpu(cpu: number): number {

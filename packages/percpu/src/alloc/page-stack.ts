@@ -13,7 +13,7 @@
  */
 import * as mem from '#mem'
 import type { Memory } from '#mem'
-import type { Agent } from './agent.js'
+import type { Owner } from './owner.js'
 import { HeapCpu, PAGE_STACK } from './layouts.js'
 import { CLEAN, state, tag, type HeapMap } from './page-map.js'
 
@@ -28,7 +28,7 @@ export class PageStack {
   readonly #map: HeapMap
   readonly #token: number
 
-  constructor({ memory, map, record, token }: Agent) {
+  constructor({ memory, map, record, token }: Owner) {
     this.#memory = memory
     this.#map = map
     this.#token = token

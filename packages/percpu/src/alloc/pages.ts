@@ -4,7 +4,7 @@
  *     allocate ──▶ the CPU's stack (single pages) ──▶ the zone of its node ──▶ the other zones, in cyclic order
  *                                                        └─▶ boot memory, a span at a time
  *
- * A block lies at a multiple of its size. It is in flight, freed with the thread that took it, until it is kept (ownership.ts). May
+ * A block lies at a multiple of its size. It is in flight, freed with the thread that took it, until it is persistent (tag.ts). May
  * be called anywhere, in sections and with locks held: it has a level of its own (sync/level.ts), and its changes are not taken back
  * with the caller's section.
  *
@@ -19,12 +19,13 @@ import { fillBytes, load32, store32 } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
+import { OutOfMemoryError } from '../machine/errors.js'
 import { cpuOf } from '../machine/token.js'
 import type { Undoable } from '../sync/layer-lock.js'
-import type { Agent } from './agent.js'
+import type { Owner } from './owner.js'
 import { DoubleFreeError, ForeignAddressError } from './errors.js'
 import { MAX_ORDER } from './layouts.js'
-import { isAllocated, isKept, KEPT } from './ownership.js'
+import { isAllocated, isPersistent, PERSISTENT } from './tag.js'
 import {
   addressOf,
   BLOCK,
@@ -49,7 +50,7 @@ export class PageAllocator {
   readonly pageBytes = PAGE_BYTES
   /** The largest order. */
   readonly maxOrder = MAX_ORDER
-  readonly #agent: Agent
+  readonly #owner: Owner
   readonly #zones: readonly Zone[]
   readonly #stack: PageStack
   #hasUsed = false
@@ -57,20 +58,30 @@ export class PageAllocator {
   #failures = 0
 
   /** @internal Made by the layer; `machine.pages`. */
-  constructor(agent: Agent) {
-    this.#agent = agent
-    const { memory, map } = agent
+  constructor(owner: Owner) {
+    this.#owner = owner
+    const { memory, map } = owner
     this.#zones = Array.from({ length: map.nodes }, (_, node) => new Zone(memory, map, node))
-    this.#stack = new PageStack(agent)
+    this.#stack = new PageStack(owner)
   }
 
   /**
    * Takes a block of 2^order pages.
    *
-   * @returns its byte address, a multiple of its size (above 2^32 on large machines); undefined if no zone has such a block.
-   * @throws ArgumentError; LockTimeoutError if another CPU died with a zone locked and cannot be cleaned up after meanwhile.
+   * @returns its byte address, a multiple of its size (above 2^32 on large machines).
+   * @throws OutOfMemoryError if no zone has such a block; ArgumentError; LockTimeoutError if another CPU died with a zone locked and cannot be cleaned up after meanwhile.
    */
-  allocate(order: number, request: PageRequest = noPageRequest): number | undefined {
+  alloc(order: number, request: PageRequest = noPageRequest): number {
+    const address = this.tryAlloc(order, request)
+    if (address !== undefined) return address
+    throw new OutOfMemoryError(
+      `no zone has a free block of ${PAGE_BYTES << order} bytes: boot with more \`memory\``,
+      { order, bytes: PAGE_BYTES << order },
+    )
+  }
+
+  /** As {@link alloc}; undefined if no zone has such a block. @throws ArgumentError; LockTimeoutError. */
+  tryAlloc(order: number, request: PageRequest = noPageRequest): number | undefined {
     if (request !== noPageRequest) checkPageRequest(request)
     const { node, zero = false } = request
     if (!Number.isInteger(order) || order < 0 || order > MAX_ORDER) throw badOrder(order)
@@ -80,12 +91,12 @@ export class PageAllocator {
     if (this.#stack.count === 0 && !this.#refill()) return undefined
     const taken = this.#stack.take()
     const address = addressOf(taken >>> 1)
-    if (zero && (taken & 1) === 0) fillBytes(this.#agent.memory, address, PAGE_BYTES, 0)
+    if (zero && (taken & 1) === 0) fillBytes(this.#owner.memory, address, PAGE_BYTES, 0)
     return address
   }
 
   /**
-   * Gives back a block taken with this order; any CPU may if it is kept. The caller sees to it that nobody still reads it.
+   * Gives back a block taken with this order; any CPU may if it is persistent. The caller sees to it that nobody still reads it.
    *
    * @throws DoubleFreeError, ForeignAddressError; LockTimeoutError. Nothing is changed then.
    */
@@ -105,17 +116,17 @@ export class PageAllocator {
    * From now on the block outlives the thread that took it. Through a `section`, when that is committed: keep it in the section that
    * links it.
    *
-   * @throws ForeignAddressError unless it is this CPU's in flight, or kept already.
+   * @throws ForeignAddressError unless it is this CPU's in flight, or persistent already.
    */
-  keep(address: number, section?: Undoable): void {
-    this.#setTag(address, this.#agent.token | KEPT, section)
+  persist(address: number, section?: Undoable): void {
+    this.#setTag(address, this.#owner.token | PERSISTENT, section)
   }
 
   /** The opposite: the block is this CPU's in flight again, to be freed. Through a `section`, the one that unlinks it. */
-  disown(address: number, section?: Undoable): void {
+  adopt(address: number, section?: Undoable): void {
     // A thread that never took a page may have one in flight from here on.
     if (!this.#hasUsed) this.#use()
-    this.#setTag(address, this.#agent.token, section)
+    this.#setTag(address, this.#owner.token, section)
   }
 
   /** What each zone has. A snapshot; exact while nobody else allocates. */
@@ -124,7 +135,7 @@ export class PageAllocator {
   }
 
   /** Gives the pages that this CPU keeps for itself back to their zones. Returns how many could not be, to a reaper. */
-  drain(): number {
+  trim(): number {
     this.#spill(this.#stack.count)
     return this.#stack.count
   }
@@ -148,30 +159,30 @@ export class PageAllocator {
       zone.clearSlab(page)
       this.#give(zone, page)
     } finally {
-      this.#agent.pageLevel.unlock()
+      this.#owner.pageLock.unlock()
     }
   }
 
   /** @internal Frees a block of `alloc`. Until it is free it is listed as one, or in flight. */
   freeLarge(page: number): void {
-    const { memory, map, token } = this.#agent
+    const { memory, map, token } = this.#owner
     if (!this.#hasUsed) this.#use()
     if (orderOf(this.#state(page)) > 0) {
       this.#freeBlock(page)
       return
     }
     this.#makeRoom()
-    // In flight before it is no large block any more: it may have been kept. Mutant: alloc/large-still-kept.
+    // In flight before it is no large block any more: it may have been kept. Mutant: alloc/large-still-persistent.
     store32(memory.i32, map.descriptor(page) + tag, token)
     store32(memory.i32, map.descriptor(page) + state, USED)
     this.#stack.push(page)
   }
 
-  /** @internal For the reaper: the block is linked, so it is kept. */
-  keepLinked(page: number): void {
-    const { memory, map, token } = this.#agent
+  /** @internal For the reaper: the block is linked, so it is persistent. */
+  persistLinked(page: number): void {
+    const { memory, map, token } = this.#owner
     const word = map.descriptor(page) + tag
-    if (load32(memory.i32, word) === token) store32(memory.i32, word, token | KEPT)
+    if (load32(memory.i32, word) === token) store32(memory.i32, word, token | PERSISTENT)
   }
 
   /** @internal For tests: so many calls of `allocate`, after so many others, find nothing. */
@@ -181,19 +192,19 @@ export class PageAllocator {
   }
 
   /** @internal For the reaper: what the dead CPU had just taken from boot memory and made a zone's. */
-  keepSpans(): void {
-    for (const zone of this.#zones) zone.keepSpanOfDead(this.#agent.memblock)
+  persistSpans(): void {
+    for (const zone of this.#zones) zone.persistSpanOfDead(this.#owner.memblock)
   }
 
   /** @internal For the reaper: frees what the dead had in flight, in the zones whose locks are free. */
   sweep(): void {
-    const { pageLevel } = this.#agent
+    const { pageLock } = this.#owner
     for (const zone of this.#zones) {
       if (!this.#lock(zone)) continue
       try {
         this.#sweepZone(zone)
       } finally {
-        pageLevel.unlock()
+        pageLock.unlock()
       }
     }
   }
@@ -205,19 +216,19 @@ export class PageAllocator {
   }
 
   #use(): void {
-    this.#agent.use()
+    this.#owner.use()
     this.#hasUsed = true
   }
 
   #allocateBlock(order: number, node: number | undefined, zero: boolean): number | undefined {
-    const { memory, map, token, pageLevel } = this.#agent
+    const { memory, map, token, pageLock } = this.#owner
     for (const zone of this.#order(node)) {
       if (!this.#lock(zone)) continue
       let page
       try {
         page = this.#take(zone, order, token)
       } finally {
-        pageLevel.unlock()
+        pageLock.unlock()
       }
       if (page === 0) continue
       const word = map.descriptor(page) + state
@@ -228,7 +239,7 @@ export class PageAllocator {
     }
     if (this.#stack.count === 0) return undefined
     // What this CPU keeps for itself may make one.
-    this.drain()
+    this.trim()
     return this.#allocateBlock(order, node, zero)
   }
 
@@ -238,15 +249,15 @@ export class PageAllocator {
     try {
       this.#give(zone, page)
     } finally {
-      this.#agent.pageLevel.unlock()
+      this.#owner.pageLock.unlock()
     }
   }
 
   /** Puts a block into its zone, whose lock is held. */
   #give(zone: Zone, page: number): void {
     const order = orderOf(this.#state(page))
-    this.#agent.pageLevel.section((section) => {
-      section.write32(this.#agent.map.descriptor(page) + tag, 0)
+    this.#owner.pageLock.section((section) => {
+      section.write32(this.#owner.map.descriptor(page) + tag, 0)
       zone.give(section, page, order)
     })
   }
@@ -258,13 +269,13 @@ export class PageAllocator {
 
   /** Half a stack of pages from the first zone that has any. False if none has. */
   #refill(): boolean {
-    const { pageLevel } = this.#agent
+    const { pageLock } = this.#owner
     for (const zone of this.#order(undefined)) {
       if (!this.#lock(zone)) continue
       try {
         for (let i = Math.ceil(this.#stack.capacity / 2); i > 0; i--) if (this.#take(zone, 0, 0) === 0) break
       } finally {
-        pageLevel.unlock()
+        pageLock.unlock()
       }
       if (this.#stack.count > 0) return true
     }
@@ -273,7 +284,7 @@ export class PageAllocator {
 
   /** Gives pages of the stack back to their zones; a reaper leaves those whose zone is locked. */
   #spill(pages: number): void {
-    const { pageLevel } = this.#agent
+    const { pageLock } = this.#owner
     const { countWord } = this.#stack
     let zone: Zone | undefined
     try {
@@ -281,27 +292,27 @@ export class PageAllocator {
         const page = this.#stack.peek()
         const own = this.#zoneOf(page)
         if (own !== zone) {
-          if (zone) pageLevel.unlock()
+          if (zone) pageLock.unlock()
           zone = undefined
           if (!this.#lock(own)) return
           zone = own
         }
         const count = this.#stack.count - 1
-        pageLevel.section((section) => {
+        pageLock.section((section) => {
           section.write32(countWord, count)
           own.give(section, page, 0)
         })
       }
     } finally {
-      if (zone) pageLevel.unlock()
+      if (zone) pageLock.unlock()
     }
   }
 
   /** Takes a block of a zone whose lock is held: with owner 0 into the stack. */
   #take(zone: Zone, order: number, owner: number): number {
-    const { pageLevel, memblock } = this.#agent
+    const { pageLock, memblock } = this.#owner
     for (;;) {
-      const page = pageLevel.section((section) => {
+      const page = pageLock.section((section) => {
         const taken = zone.take(section, order, owner)
         if (taken !== 0 && owner === 0) {
           this.#stack.prepare(taken)
@@ -310,26 +321,26 @@ export class PageAllocator {
         return taken
       })
       if (page !== 0) return page
-      if (pageLevel.section((section) => zone.carve(section))) continue
+      if (pageLock.section((section) => zone.carve(section))) continue
       const span = zone.findSpan(memblock, order)
       if (!span) return 0
-      zone.keepSpan(memblock)
-      pageLevel.section((section) => zone.addSpan(section, span.page, span.pages))
-      // In the lists first, then kept. Mutant: alloc/span-not-kept.
-      zone.keepSpan(memblock)
+      zone.persistSpan(memblock)
+      pageLock.section((section) => zone.addSpan(section, span.page, span.pages))
+      // In the lists first, then persistent. Mutant: alloc/span-not-persistent.
+      zone.persistSpan(memblock)
     }
   }
 
   /** Takes the lock of a zone; what the dead had in flight there is free afterwards. False: only for reapers. */
   #lock(zone: Zone): boolean {
-    return this.#agent.lock(this.#agent.pageLevel, zone.lock, () => {
-      if (zone.swept !== this.#agent.deaths) this.#sweepZone(zone)
+    return this.#owner.lock(this.#owner.pageLock, zone.lock, () => {
+      if (zone.swept !== this.#owner.deaths) this.#sweepZone(zone)
     })
   }
 
   #sweepZone(zone: Zone): void {
-    const { deaths } = this.#agent
-    for (const page of zone.select(this.#agent.lost())) {
+    const { deaths } = this.#owner
+    for (const page of zone.select(this.#owner.orphanTest())) {
       zone.clearSlab(page)
       this.#give(zone, page)
     }
@@ -338,13 +349,13 @@ export class PageAllocator {
   }
 
   #setTag(address: number, value: number, section: Undoable | undefined): void {
-    const { memory, map, token } = this.#agent
+    const { memory, map, token } = this.#owner
     const page = this.#page(address)
     const word = map.descriptor(page) + tag
     const found = load32(memory.i32, word)
-    if ((this.#state(page) & KIND) !== USED || (found !== token && !isKept(found)))
+    if ((this.#state(page) & KIND) !== USED || (found !== token && !isPersistent(found)))
       throw new ForeignAddressError(
-        `the pages at ${address} are neither this CPU's in flight nor kept${ownerText(found)}`,
+        `the pages at ${address} are neither this CPU's in flight nor persistent${ownerText(found)}`,
         {
           address,
         },
@@ -356,7 +367,7 @@ export class PageAllocator {
   #check(address: number, order: number): number {
     const page = this.#page(address)
     const found = this.#state(page)
-    const owner = load32(this.#agent.memory.i32, this.#agent.map.descriptor(page) + tag)
+    const owner = load32(this.#owner.memory.i32, this.#owner.map.descriptor(page) + tag)
     if ((found & KIND) === FREE || ((found & KIND) === USED && !isAllocated(owner)))
       throw new DoubleFreeError(`the pages at ${address} are free already`, { address, order })
     if ((found & (BLOCK | LARGE)) === (USED | (order << ORDER_SHIFT))) return page
@@ -369,21 +380,21 @@ export class PageAllocator {
   }
 
   #page(address: number): number {
-    const page = pageAt(address, this.#agent.map)
+    const page = pageAt(address, this.#owner.map)
     if (page !== undefined) return page
     throw new ForeignAddressError(`no page of this machine starts at ${address}`, { address })
   }
   #state(page: number): number {
-    return load32(this.#agent.memory.i32, this.#agent.map.descriptor(page) + state)
+    return load32(this.#owner.memory.i32, this.#owner.map.descriptor(page) + state)
   }
   #zoneOf(page: number): Zone {
-    const zone = this.#zones[this.#agent.map.nodeOf(page)]
+    const zone = this.#zones[this.#owner.map.nodeOf(page)]
     if (!zone) throw new RangeError(`page ${page} is in no zone`)
     return zone
   }
   /** The zones, from the wanted node on. */
   #order(node: number | undefined): readonly Zone[] {
-    const from = node ?? this.#agent.node
+    const from = node ?? this.#owner.node
     if (!(Number.isInteger(from) && from >= 0 && from < this.#zones.length))
       throw new ArgumentError(`node: ${from} is not a node below ${this.#zones.length}`, { node: from })
     return [...this.#zones.slice(from), ...this.#zones.slice(0, from)]

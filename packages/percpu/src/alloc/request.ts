@@ -4,8 +4,8 @@ import { checkFlag, checkOptions, checkText, type OptionNames } from '../machine
 export interface ObjectRequest {
   /** True: all bytes are zero. Default: whatever is there. */
   readonly zero?: boolean
-  /** True: kept at once; a thread killed before it links the object loses it. Default: in flight, see `Cache.keep`. */
-  readonly keep?: boolean
+  /** True: persistent at once; a thread killed before it links the object loses it. Default: in flight, see `Cache.persist`. */
+  readonly persist?: boolean
   /** In debug mode: what the object is for, in reports; at most 44 bytes of UTF-8. */
   readonly label?: string
 }
@@ -15,11 +15,11 @@ export interface AllocationRequest extends ObjectRequest {
   readonly align?: number
 }
 
-export const objectNames: OptionNames<ObjectRequest> = { zero: true, keep: true, label: true }
+export const objectNames: OptionNames<ObjectRequest> = { zero: true, persist: true, label: true }
 export const allocationNames: OptionNames<AllocationRequest> = {
   align: true,
   zero: true,
-  keep: true,
+  persist: true,
   label: true,
 }
 
@@ -32,17 +32,18 @@ export function checkRequest<Request extends ObjectRequest>(
   if (isPlain(request)) return
   checkOptions(what, request, names)
   checkFlag('zero', request.zero)
-  checkFlag('keep', request.keep)
+  checkFlag('persist', request.persist)
   checkText('label', request.label)
 }
 
 /** Whether all is well with it at first sight: what most requests are. Cost: some ns. */
 function isPlain(request: ObjectRequest): boolean {
   if (typeof request !== 'object' || (request as unknown) === null) return false
-  for (const name in request) if (name !== 'zero' && name !== 'keep') return false
-  const { zero, keep } = request
+  for (const name in request) if (name !== 'zero' && name !== 'persist') return false
+  const { zero, persist } = request
   return (
-    (zero === undefined || typeof zero === 'boolean') && (keep === undefined || typeof keep === 'boolean')
+    (zero === undefined || typeof zero === 'boolean') &&
+    (persist === undefined || typeof persist === 'boolean')
   )
 }
 
@@ -57,6 +58,6 @@ export const noPageRequest: PageRequest = {}
 
 /** @throws ArgumentError for an option that there is not, or of another type. */
 export function checkPageRequest(request: PageRequest): void {
-  checkOptions('pages.allocate', request, { node: true, zero: true })
+  checkOptions('pages.alloc', request, { node: true, zero: true })
   checkFlag('zero', request.zero)
 }

@@ -1,7 +1,7 @@
 /**
  * The slabs of a cache: which objects are free, other than those in magazines.
  *
- *     CacheWords   partial ──▶ slab ⇄ slab ⇄ …      slabs with free objects, the most recently used first
+ *     CacheLayout   partial ──▶ slab ⇄ slab ⇄ …      slabs with free objects, the most recently used first
  *                  full ─────▶ slab ⇄ slab ⇄ …      slabs without
  *     slab         list ──▶ object ──▶ object …      free objects, each one's tag names the next (~index; ~ALL for none)
  *                  fresh                             objects from here on were never used, their tags are 0
@@ -12,12 +12,12 @@
 import { load32, loadU32, store32, type Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import type { Undoable } from '../sync/layer-lock.js'
-import { CacheWords, SlabWords } from './layouts.js'
+import { CacheLayout, SlabLayout } from './layouts.js'
 
-const cache = CacheWords.words
-const slab = SlabWords.words
+const cache = CacheLayout.words
+const slab = SlabLayout.words
 /** Word of the first tag, in a slab. */
-export const TAGS = SlabWords.stride / 4
+export const TAGS = SlabLayout.stride / 4
 /** Behind the last object of a list. */
 const NO_OBJECT = -1
 /** The end of a list in a tag, which must be below 0: ~0x7fffffff. */
@@ -25,7 +25,7 @@ const END = -0x80000000
 
 export class Slabs {
   readonly #memory: Memory
-  /** Word index of the CacheWords. */
+  /** Word index of the CacheLayout. */
   readonly #at: number
   readonly #objects: number
   readonly #tags: number

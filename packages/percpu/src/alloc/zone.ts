@@ -13,7 +13,7 @@
  * Rules: everything here is written under the zone's lock, through the section given (level.ts): killed at any point, the lists are as
  * before or as after. Blocks that a dead CPU had in flight are found by a walk over the descriptors, by whoever takes the lock first
  * after the death was announced, usually the reaper.
- * A span is a memblock region. It is written into `span` by the section that adds it, and kept after that: if the thread dies
+ * A span is a memblock region. It is written into `span` by the section that adds it, and persistent after that: if the thread dies
  * in between, the reaper keeps it before it frees the regions of the dead; if it dies earlier, it is freed.
  *
  * Cost: a split or merge changes 3 to 5 words, 3 to 4 ns each.
@@ -23,8 +23,8 @@ import { PAGE_BYTES } from '../arithmetic.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import type { Memblock } from '../bootmem/memblock.js'
 import type { Undoable } from '../sync/layer-lock.js'
-import { MAX_ORDER, ORDERS, ZoneWords } from './layouts.js'
-import { isAllocated } from './ownership.js'
+import { MAX_ORDER, ORDERS, ZoneLayout } from './layouts.js'
+import { isAllocated } from './tag.js'
 import {
   addressOf,
   BLOCK,
@@ -44,7 +44,7 @@ import {
   type HeapMap,
 } from './page-map.js'
 
-const { words } = ZoneWords
+const { words } = ZoneLayout
 /** Pages of a span, at least. */
 const MIN_SPAN = 16
 
@@ -133,7 +133,7 @@ export class Zone {
     }
   }
 
-  /** Makes a span the zone's; then it must be kept. */
+  /** Makes a span the zone's; then it must be persistent. */
   addSpan(section: Undoable, page: number, pages: number): void {
     const low = this.load(words.low)
     section.write32(this.#at + words.span, page)
@@ -145,18 +145,18 @@ export class Zone {
   }
 
   /** Keeps the span that was added last: whoever added it may have died before doing so. The lock is held. */
-  keepSpan(memblock: Memblock): void {
+  persistSpan(memblock: Memblock): void {
     const span = this.load(words.span)
-    if (span !== 0) memblock.keep(addressOf(span))
+    if (span !== 0) memblock.persist(addressOf(span))
   }
 
   /**
-   * For the reaper, without the lock: keeps that span if the dead CPU took it. If another one is there, the CPU that wrote it kept the dead
+   * For the reaper, without the lock: keeps that span if the dead CPU took it. If another one is there, the CPU that wrote it persistent the dead
    * one's before; and may still take it back, so it is not the reaper's to keep. Mutant: alloc/span-of-others.
    */
-  keepSpanOfDead(memblock: Memblock): void {
+  persistSpanOfDead(memblock: Memblock): void {
     const span = this.load(words.span)
-    if (span !== 0) memblock.keepOwn(addressOf(span))
+    if (span !== 0) memblock.persistOwn(addressOf(span))
   }
 
   /** The blocks, first pages, that are allocated and whose tag passes `wanted`. */
@@ -217,7 +217,7 @@ export class Zone {
     storeU32(this.#memory.u32, this.#at + words.swept, deaths)
   }
 
-  /** A word of the zone, by its place in {@link ZoneWords}. */
+  /** A word of the zone, by its place in {@link ZoneLayout}. */
   load(word: number): number {
     return loadU32(this.#memory.u32, this.#at + word)
   }

@@ -171,7 +171,7 @@ export class Directory {
       this.#memblock.free(region)
       return undefined
     }
-    this.#memblock.keep(region)
+    this.#memblock.persist(region)
     return object
   }
 

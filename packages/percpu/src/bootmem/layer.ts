@@ -33,7 +33,7 @@ export class BootMemory implements AttachedLayer, LayerContext {
     this.objects = new Directory(own.memory, this.memblock)
   }
 
-  /** Regions that are not kept end with this incarnation, as they would at its death. */
+  /** Regions that are not persistent end with this incarnation, as they would at its death. */
   detach(): void {
     reclaim(this.memblock, this.objects)
   }

@@ -38,7 +38,7 @@ export interface RegionInfo {
   readonly size: number
   readonly node: number
   readonly label: string
-  /** The CPU that it would be freed with, or undefined for a region that is kept. */
+  /** The CPU that it would be freed with, or undefined for a region that is persistent. */
   readonly owner: { readonly cpu: number; readonly incarnation: number } | undefined
 }
 
@@ -83,7 +83,7 @@ export class Memblock {
 
   /**
    * Takes a region and returns its address, a multiple of 64. It belongs to the calling CPU. It is
-   * freed should that CPU's thread die, until it is {@link keep | kept} or freed.
+   * freed should that CPU's thread die, until it is {@link persist | made persistent} or freed.
    *
    * @throws ArgumentError for a request that no memory could satisfy; OutOfMemoryError when this
    *   one cannot; OfflineError.
@@ -152,19 +152,19 @@ export class Memblock {
    *
    * @throws InvalidFreeError unless the address is that of an allocated region; OfflineError.
    */
-  keep(address: number): void {
+  persist(address: number): void {
     this.#change(({ list }) => {
       const region = list[this.#locate(list, address, 'keep')]
       if (region) region.owner = 0
     })
   }
 
-  /** For the reaper: as {@link keep}, if the region would be freed with this incarnation. */
-  keepOwn(address: number): void {
+  /** For the reaper: as {@link persist}, if the region would be freed with this incarnation. */
+  persistOwn(address: number): void {
     const isOwn = this.#read().list.some(
       ({ start, owner }) => start * UNIT === address && owner === this.#owner,
     )
-    if (isOwn) this.keep(address)
+    if (isOwn) this.persist(address)
   }
 
   /** What is allocated, where, for whom. A consistent snapshot. */
@@ -202,7 +202,7 @@ export class Memblock {
   }
 
   /**
-   * For the reaper: frees what the incarnation had allocated and neither kept nor linked. Returns
+   * For the reaper: frees what the incarnation had allocated and neither made persistent nor linked. Returns
    * the bytes freed.
    */
   reclaim(isLinked: (address: number, size: number) => boolean): number {

@@ -24,7 +24,7 @@ export function createChunk(state: AllocatorState): number | undefined {
   const { pages, geometry, locked, backend, slots, tables } = state
   const index = freeIndex(state)
   if (index === undefined) return undefined
-  const address = pages.allocate(geometry.recordOrder)
+  const address = pages.tryAlloc(geometry.recordOrder)
   if (address === undefined) return undefined
   const chunk = address / 4
   writeRecord(state, chunk, index)
@@ -37,7 +37,7 @@ export function createChunk(state: AllocatorState): number | undefined {
   if (!isMade) return undefined
   announce(state, SORT, chunk, 0, 0)
   locked.section((section) => {
-    pages.keep(address, section)
+    pages.persist(address, section)
     backend.persist(chunk, section)
     section.write32(tables.registry + index, chunk)
     if (index >= locked.get(tables.root + fields.registered))
@@ -87,7 +87,7 @@ export function destroyChunk(state: AllocatorState, chunk: number): void {
   locked.section((section) => {
     section.write32(tables.registry + locked.get(chunk + indexWord), 0)
     section.write32(tables.root + fields.chunks, locked.get(tables.root + fields.chunks) - 1)
-    pages.disown(address, section)
+    pages.adopt(address, section)
     backend.adopt(chunk, section)
   })
   slots.remove(chunk)

@@ -29,16 +29,16 @@ export class ContiguousBackend implements Backend {
   }
 
   create(chunk: number): boolean {
-    const address = this.#parts.pages.allocate(this.#geometry.chunkOrder)
+    const address = this.#parts.pages.tryAlloc(this.#geometry.chunkOrder)
     if (address === undefined) return false
     store32(this.#memory.i32, chunk + base, address / PAGE_BYTES)
     return true
   }
   persist(chunk: number, section: Undoable): void {
-    this.#parts.pages.keep(this.#address(chunk), section)
+    this.#parts.pages.persist(this.#address(chunk), section)
   }
   adopt(chunk: number, section: Undoable): void {
-    this.#parts.pages.disown(this.#address(chunk), section)
+    this.#parts.pages.adopt(this.#address(chunk), section)
   }
   destroy(chunk: number): void {
     this.#parts.pages.free(this.#address(chunk), this.#geometry.chunkOrder)

@@ -156,10 +156,10 @@ export class PercpuLayer implements AttachedLayer {
 }
 
 const noPages: PageSource = {
-  allocate: () => undefined,
+  tryAlloc: () => undefined,
   free: () => undefined,
-  keep: () => undefined,
-  disown: () => undefined,
+  persist: () => undefined,
+  adopt: () => undefined,
 }
 
 function makeState(

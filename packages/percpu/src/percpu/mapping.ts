@@ -48,7 +48,7 @@ export class Mapping {
   map(chunk: number, cpu: number, page: number, address: number, pages: PageSource): void {
     this.#locked.section((section) => {
       // Kept and mapped, or neither. Mutant: percpu/map-unkept.
-      pages.keep(address, section)
+      pages.persist(address, section)
       section.write32(this.#entry(chunk, cpu, page), address / PAGE_BYTES)
     })
   }
@@ -58,7 +58,7 @@ export class Mapping {
     const number = this.at(chunk, cpu, page)
     if (number === 0) return undefined
     this.#locked.section((section) => {
-      pages.disown(number * PAGE_BYTES, section)
+      pages.adopt(number * PAGE_BYTES, section)
       section.write32(this.#entry(chunk, cpu, page), 0)
     })
     return number * PAGE_BYTES

@@ -3,10 +3,10 @@ import type { Undoable } from '../sync/layer-lock.js'
 
 export interface PageSource {
   /** A block of 2^order pages of 4096 bytes: its byte address, or undefined if there is none. It ends with the thread. */
-  allocate(order: number, options?: { readonly node?: number }): number | undefined
+  tryAlloc(order: number, options?: { readonly node?: number }): number | undefined
   free(address: number, order: number): void
   /** From the commit of the section on the block outlives the thread. */
-  keep(address: number, section: Undoable): void
+  persist(address: number, section: Undoable): void
   /** From the commit of the section on it ends with the thread again. */
-  disown(address: number, section: Undoable): void
+  adopt(address: number, section: Undoable): void
 }

@@ -196,7 +196,7 @@ export function allocateUnits({ own, memblock }: LayerContext, geometry: Geometr
     const node = table.node(group[0] ?? 0)
     const size = group.length * unitBytes
     const address = memblock.alloc({ size, align: PAGE_BYTES, node, label: 'percpu units' })
-    memblock.keep(address)
+    memblock.persist(address)
     group.forEach((cpu, i) => (units[cpu] = address + i * unitBytes))
   }
   return units

@@ -74,7 +74,7 @@ export class MappedBackend implements Backend {
   #take(count: number, taken: number[], each: number): boolean {
     const { pages, nodes } = this.#parts
     while (taken.length < count) {
-      const address = pages.allocate(0, { node: nodes[Math.floor(taken.length / each)] ?? 0 })
+      const address = pages.tryAlloc(0, { node: nodes[Math.floor(taken.length / each)] ?? 0 })
       if (address === undefined) return false
       taken.push(address)
     }

@@ -64,8 +64,8 @@ export class VpaRegistry {
         label: areaLabel(cpu),
       })
       const log = memblock.alloc({ size: LOG_SIZE, align: VPA_BOUNDARY, node, label: logLabel(cpu) })
-      memblock.keep(area)
-      memblock.keep(log)
+      memblock.persist(area)
+      memblock.persist(log)
       this.#store(cpu, words.area, area / UNIT)
       this.#store(cpu, words.logArea, log / UNIT)
       this.#store(cpu, words.home, node)

@@ -16,7 +16,7 @@ const wide = { size: 1500, align: 8, hash: 0 }
 const fresh = (debugHeap = false): Machine => boot({ memory: '512 KiB', cpus: 4, journal: 16, debugHeap })
 const { HeapMap, USED } = await import('../../dist/alloc/page-map.js')
 const { AllocLabels } = await import('../../dist/alloc/debug-labels.js')
-const { ZoneWords } = await import('../../dist/alloc/layouts.js')
+const { ZoneLayout } = await import('../../dist/alloc/layouts.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
@@ -72,10 +72,10 @@ interface Given {
 /** Operations of CPU 1, after `prepare` on CPU 0. */
 const operations: Readonly<Record<string, (cpu: Machine, given: Given) => unknown>> = {
   'allocating and freeing': (cpu) => times(3, () => cpu.heap.free(cpu.heap.alloc(64))),
-  'a named cache': (cpu) => cpu.heap.cache('new', shape).allocate(),
+  'a named cache': (cpu) => cpu.heap.cache('new', shape).alloc(),
   'taking more objects than a magazine holds': (cpu) => {
     const cache = cpu.heap.cache('known', shape)
-    times(20, () => cache.allocate())
+    times(20, () => cache.alloc())
   },
   'freeing more objects than a magazine holds': (cpu, { objects }) => {
     for (const address of objects) {
@@ -89,19 +89,19 @@ const operations: Readonly<Record<string, (cpu: Machine, given: Given) => unknow
       cpu.heap.free(address)
     }
     for (const address of pages) {
-      cpu.heap.pages.disown(address)
+      cpu.heap.pages.adopt(address)
       cpu.heap.pages.free(address, 0)
     }
     cpu.heap.trim()
   },
   'taking the first object of a slab of several pages': (cpu) => {
     // More than the slab that there is has.
-    times(6, () => cpu.heap.cache('wide', wide).allocate())
+    times(6, () => cpu.heap.cache('wide', wide).alloc())
   },
   'giving the last object of a slab of several pages back': (cpu, { wide: address }) => {
     cpu.heap.adopt(address)
     cpu.heap.free(address)
-    cpu.heap.cache('wide', wide).shrink()
+    cpu.heap.cache('wide', wide).trim()
   },
   'keeping and disowning': (cpu) => {
     const [a, b] = [cpu.heap.alloc(100), cpu.heap.alloc(100)]
@@ -113,17 +113,17 @@ const operations: Readonly<Record<string, (cpu: Machine, given: Given) => unknow
     }
   },
   'pages of all orders': (cpu) => {
-    const taken = times(5, (order) => cpu.heap.pages.allocate(order))
-    taken.forEach((address, order) => cpu.heap.pages.free(address ?? 0, order))
+    const taken = times(5, (order) => cpu.heap.pages.alloc(order))
+    taken.forEach((address, order) => cpu.heap.pages.free(address, order))
   },
   'more pages than a stack holds': (cpu) => {
-    for (const address of times(6, () => cpu.heap.pages.allocate(0, { zero: true }) ?? 0))
+    for (const address of times(6, () => cpu.heap.pages.alloc(0, { zero: true })))
       cpu.heap.pages.free(address, 0)
   },
   'a large block': (cpu) => cpu.heap.free(cpu.heap.alloc(9000, { zero: true })),
   'running out of memory': (cpu) => {
-    for (;;) if (cpu.heap.pages.allocate(3) === undefined) break
-    codeOf(() => times(2000, () => cpu.heap.cache('known', shape).allocate()))
+    for (;;) if (cpu.heap.pages.tryAlloc(3) === undefined) break
+    codeOf(() => times(2000, () => cpu.heap.cache('known', shape).alloc()))
   },
   misuse: (cpu, { objects }) => {
     const [first = 0] = objects
@@ -137,12 +137,12 @@ const operations: Readonly<Record<string, (cpu: Machine, given: Given) => unknow
 const inDebugMode = ['allocating and freeing', 'freeing more objects than a magazine holds', 'misuse']
 function prepare(machine: Machine): Given {
   const cache = machine.heap.cache('known', shape)
-  const objects = times(14, () => cache.allocate({ keep: true }))
-  const pages = times(5, () => machine.heap.pages.allocate(0) ?? 0)
-  for (const address of pages) machine.heap.pages.keep(address)
-  const address = machine.heap.cache('wide', wide).allocate({ keep: true })
+  const objects = times(14, () => cache.alloc({ persist: true }))
+  const pages = times(5, () => machine.heap.pages.alloc(0))
+  for (const address of pages) machine.heap.pages.persist(address)
+  const address = machine.heap.cache('wide', wide).alloc({ persist: true })
   // Whoever frees this one empties its slab.
-  machine.heap.cache('wide', wide).shrink()
+  machine.heap.cache('wide', wide).trim()
   return { objects, pages, wide: address }
 }
 
@@ -208,7 +208,7 @@ describe('a thread killed before any access', () => {
     forEachAccess((at) => {
       const machine = fresh()
       const root = machine.heap.memblock.alloc({ size: 64 }) / 4
-      const address = machine.heap.alloc(48, { keep: true })
+      const address = machine.heap.alloc(48, { persist: true })
       const cpu = joinAs(machine, 101)
       machine.locks.mutex('list').run((section) => section.write32(root, address / 8))
       const killed = killAt(
@@ -242,9 +242,9 @@ describe('a reaper killed before any access', () => {
       const before = allocatedIn(whole(machine, 'before'))
       const [victim, reaper] = [joinAs(machine, 101), joinAs(machine, 102)]
       times(9, () => victim.heap.alloc(64))
-      times(9, () => victim.heap.cache('known', shape).allocate())
-      victim.heap.pages.allocate(2)
-      victim.heap.pages.allocate(0)
+      times(9, () => victim.heap.cache('known', shape).alloc())
+      victim.heap.pages.alloc(2)
+      victim.heap.pages.alloc(0)
       // Its thread just stops in the middle of refilling.
       killAt(() => times(9, () => victim.heap.alloc(64)), 30, victim)
       const killed = killAt(() => reaper.cpus.declareDead(1), at, reaper)
@@ -266,7 +266,7 @@ describe('a reaper killed before any access', () => {
     const points = forEachAccess((at) => {
       const [first, second] = [joinAs(machine, 101), joinAs(machine, 102)]
       times(9, () => first.heap.alloc(64))
-      first.heap.pages.allocate(1)
+      first.heap.pages.alloc(1)
       const killed = killAt(() => times(5, () => second.heap.alloc(64)), at, second)
       machine.cpus.declareDead(first.cpu)
       machine.cpus.declareDead(second.cpu)
@@ -283,18 +283,18 @@ describe('what a reaper could not free', () => {
     const points = forEachAccess((at) => {
       const machine = fresh()
       const [victim, other] = [joinAs(machine, 101), joinAs(machine, 102)]
-      victim.heap.pages.allocate(1)
-      other.heap.pages.free(other.heap.pages.allocate(1) ?? 0, 1)
+      victim.heap.pages.alloc(1)
+      other.heap.pages.free(other.heap.pages.alloc(1), 1)
       // CPU 0 has the zone locked.
       const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
       const holder = new Level(machine.memory, map.level(0, 3), tokenOf(0, 1))
       const heap = heapMapOf(machine.memory)
-      holder.lock(heap.zone(0) + ZoneWords.words.lock)
+      holder.lock(heap.zone(0) + ZoneLayout.words.lock)
       let isHeld = true
       const take = (): void => {
         if (isHeld) holder.unlock()
         isHeld = false
-        other.heap.pages.free(other.heap.pages.allocate(1) ?? 0, 1)
+        other.heap.pages.free(other.heap.pages.alloc(1), 1)
       }
       const done = interrupt(
         () => machine.cpus.declareDead(1),
@@ -364,9 +364,9 @@ describe('two CPUs', () => {
             if (holdsLock(machine, a.cpu)) return
             intrusions++
             codeOf(() => b.heap.free(b.heap.alloc(64)))
-            codeOf(() => b.heap.cache('known', shape).allocate())
-            b.heap.pages.allocate(0)
-            b.heap.pages.allocate(1)
+            codeOf(() => b.heap.cache('known', shape).alloc())
+            b.heap.pages.tryAlloc(0)
+            b.heap.pages.tryAlloc(1)
             const [, second = 0] = given.objects
             if (name === 'allocating and freeing') b.heap.free(second)
           },

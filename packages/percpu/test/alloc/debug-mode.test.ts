@@ -7,7 +7,7 @@ import { verify } from './support/verify.js'
 import { insideOf } from '../support/inside.js'
 
 const { boot, join } = percpu
-const { CacheWords } = await import('../../dist/alloc/layouts.js')
+const { CacheLayout } = await import('../../dist/alloc/layouts.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
@@ -31,7 +31,7 @@ describe('in debug mode', () => {
     let left = 0
     const points = forEachAccess((at) => {
       const [machine, cpu] = fresh()
-      const address = machine.heap.alloc(40, { keep: true, label: 'kept' })
+      const address = machine.heap.alloc(40, { persist: true, label: 'kept' })
       const killed = killAt(() => cpu.heap.free(address), at, cpu)
       machine.cpus.declareDead(1)
       for (const found of machine.heap.allocations()) {
@@ -49,13 +49,13 @@ describe('in debug mode', () => {
   it('an object is as before when a lock that freeing it needs is never released', () => {
     const [machine, cpu] = fresh()
     const cache = cpu.heap.cache('c', shape)
-    const all = Array.from({ length: 20 }, () => cache.allocate())
+    const all = Array.from({ length: 20 }, () => cache.alloc())
     const holder = new Level(
       machine.memory,
       SyncMap.open(machine.memory, insideOf(machine.memory).objects).level(0, 3),
       tokenOf(0, 1),
     )
-    holder.lock((cache as unknown as { readonly word: number }).word + CacheWords.words.lock)
+    holder.lock((cache as unknown as { readonly word: number }).word + CacheLayout.words.lock)
     assert.throws(
       () => {
         for (let next = all[0]; next !== undefined; next = all[0]) {
@@ -87,7 +87,7 @@ describe('in debug mode', () => {
       for (const address of own) cpu.heap.free(address)
       cpu.heap.trim()
       for (let i = 0; i < 40; i++) {
-        const page = cpu.heap.pages.allocate(0)
+        const page = cpu.heap.pages.tryAlloc(0)
         if (page !== undefined) mem.fillBytes(cpu.memory, page, 4096, 0x41)
       }
     },

@@ -32,11 +32,11 @@ describe('pages', () => {
     const { pages } = machine.heap
     let highest = 0
     for (let order = 0; order <= 10; order++) {
-      const address = pages.allocate(order) ?? 0
+      const address = pages.alloc(order)
       assert.equal(address % (PAGE_BYTES << order), 0)
     }
     for (;;) {
-      const address = pages.allocate(10)
+      const address = pages.tryAlloc(10)
       if (address === undefined) break
       highest = Math.max(highest, address)
     }
@@ -49,7 +49,7 @@ describe('pages', () => {
   it('of a large machine are not touched before they are used', () => {
     const before = process.memoryUsage().rss
     const machine = boot({ memory: '8 GiB' })
-    for (let i = 0; i < 500; i++) machine.heap.pages.allocate(10, { zero: true })
+    for (let i = 0; i < 500; i++) machine.heap.pages.alloc(10, { zero: true })
     assert.ok(process.memoryUsage().rss - before < 64 * 2 ** 20)
   })
 
@@ -57,7 +57,7 @@ describe('pages', () => {
     const machine = boot({ memory: '1 MiB' })
     for (const order of [0, 2]) {
       for (let turn = 0; turn < 40; turn++) {
-        const address = machine.heap.pages.allocate(order, { zero: true }) ?? 0
+        const address = machine.heap.pages.alloc(order, { zero: true })
         for (let word = 0; word < (PAGE_BYTES << order) / 4; word += 64) {
           assert.equal(load32(machine.memory.i32, address / 4 + word), 0)
           store32(machine.memory.i32, address / 4 + word, -1)
@@ -70,9 +70,9 @@ describe('pages', () => {
   it('come from the wanted node, and from the others when it has none', () => {
     const machine = boot({ memory: '8 MiB', nodes: 2, cpus: 4 })
     const nodeOf = (address: number): number => (address < 4 * 2 ** 20 ? 0 : 1)
-    assert.equal(nodeOf(machine.heap.pages.allocate(0) ?? 0), 0)
-    assert.equal(nodeOf(machine.heap.pages.allocate(0, { node: 1 }) ?? 0), 1)
-    const all = times(300, () => machine.heap.pages.allocate(3, { node: 1 })).filter((at) => at !== undefined)
+    assert.equal(nodeOf(machine.heap.pages.alloc(0)), 0)
+    assert.equal(nodeOf(machine.heap.pages.alloc(0, { node: 1 })), 1)
+    const all = times(300, () => machine.heap.pages.tryAlloc(3, { node: 1 })).filter((at) => at !== undefined)
     assert.deepEqual([...new Set(all.map(nodeOf))], [1, 0])
     const firstOther = all.findIndex((at) => nodeOf(at) === 0)
     assert.ok(all.slice(firstOther).every((at) => nodeOf(at) === 0))
@@ -84,7 +84,7 @@ describe('pages', () => {
     const free = machine.heap.memblock.report().free
     const large = machine.heap.memblock.alloc({ size: free - 2 ** 20 })
     machine.heap.memblock.free(large)
-    for (;;) if (machine.heap.pages.allocate(0) === undefined) break
+    for (;;) if (machine.heap.pages.tryAlloc(0) === undefined) break
     assert.ok(machine.heap.memblock.report().largestFree < PAGE_BYTES * 2)
     whole(machine)
   })
@@ -92,9 +92,9 @@ describe('pages', () => {
   it('that are given back wrongly are refused, and nothing changes', () => {
     const machine = boot({ memory: '2 MiB' })
     const { pages } = machine.heap
-    const block = pages.allocate(2) ?? 0
-    const page = pages.allocate(0) ?? 0
-    pages.keep(block)
+    const block = pages.alloc(2)
+    const page = pages.alloc(0)
+    pages.persist(block)
     const refuse = (run: () => void, code: string): void => {
       throwsCode(run, code)
       whole(machine)
@@ -106,13 +106,13 @@ describe('pages', () => {
     refuse(() => pages.free(2 ** 40, 0), 'PERCPU_FOREIGN_ADDRESS')
     refuse(() => pages.free(NaN, 0), 'PERCPU_FOREIGN_ADDRESS')
     refuse(() => pages.free(block, 11), 'PERCPU_ARGUMENT')
-    refuse(() => pages.allocate(-1), 'PERCPU_ARGUMENT')
-    refuse(() => pages.allocate(0, { node: 1 }), 'PERCPU_ARGUMENT')
+    refuse(() => pages.alloc(-1), 'PERCPU_ARGUMENT')
+    refuse(() => pages.alloc(0, { node: 1 }), 'PERCPU_ARGUMENT')
     pages.free(page, 0)
     refuse(() => pages.free(page, 0), 'PERCPU_DOUBLE_FREE')
     pages.free(block, 2)
     refuse(() => pages.free(block, 2), 'PERCPU_DOUBLE_FREE')
-    refuse(() => pages.keep(block), 'PERCPU_FOREIGN_ADDRESS')
+    refuse(() => pages.persist(block), 'PERCPU_FOREIGN_ADDRESS')
     const slab = Math.floor(machine.heap.alloc(64) / PAGE_BYTES) * PAGE_BYTES
     refuse(() => pages.free(slab, 0), 'PERCPU_FOREIGN_ADDRESS')
     refuse(() => pages.free(machine.heap.alloc(PAGE_BYTES), 1), 'PERCPU_FOREIGN_ADDRESS')
@@ -219,10 +219,10 @@ describe('a cache', () => {
     const machine = boot({ cpus: 3 })
     const other = joinAs(machine, 77)
     const routes = machine.heap.cache('route', Route)
-    const address = routes.allocate({ zero: true })
+    const address = routes.alloc({ zero: true })
     assert.equal(address % Route.align, 0)
     Route.at(machine.memory, address).port = 80
-    routes.keep(address)
+    routes.persist(address)
     assert.equal(other.heap.cache('route', Route).name, 'route')
     other.heap.cache('route', Route).free(address)
     throwsCode(() => routes.free(address), 'PERCPU_DOUBLE_FREE')
@@ -238,7 +238,7 @@ describe('a cache', () => {
     const cache = machine.heap.cache('coloured', { size: 700, align: 8, hash: 0 })
     const slabs = new Map<number, number>()
     for (let i = 0; i < 3000; i++) {
-      const address = cache.allocate()
+      const address = cache.alloc()
       const slab = Math.floor(address / 32768)
       slabs.set(slab, Math.min(slabs.get(slab) ?? Infinity, address % 32768))
     }
@@ -251,12 +251,12 @@ describe('a cache', () => {
   it('gives the pages of empty slabs back', () => {
     const machine = boot({ memory: '16 MiB' })
     const cache = machine.heap.cache('c', { size: 64, align: 8, hash: 0 })
-    const all = times(5000, () => cache.allocate())
+    const all = times(5000, () => cache.alloc())
     const most = machine.heap.report().caches[0]?.bytes ?? 0
     for (const address of all) cache.free(address)
     // One is kept, beside those of what is in the magazine.
     assert.ok((machine.heap.report().caches[0]?.bytes ?? Infinity) < most / 4)
-    cache.shrink()
+    cache.trim()
     assert.equal(machine.heap.report().caches[0]?.bytes, 0)
     whole(machine)
   })
@@ -281,12 +281,12 @@ describe('what is in flight', () => {
       const other = joinAs(machine, 77)
       const number = other.cpu
       const [kept, lost] = [other.heap.alloc(64), other.heap.alloc(64)]
-      const [page, large] = [other.heap.pages.allocate(1) ?? 0, other.heap.alloc(10_000)]
+      const [page, large] = [other.heap.pages.alloc(1), other.heap.alloc(10_000)]
       other.heap.persist(kept)
       assert.deepEqual(
         machine.heap
           .allocations()
-          .map((each) => [each.address, each.cpu, each.kept])
+          .map((each) => [each.address, each.cpu, each.persistent])
           .sort(),
         [
           [kept, number, true],
@@ -354,7 +354,7 @@ describe('the debug mode', () => {
   it('says who holds what for what', () => {
     const machine = boot({ debugHeap: true, cpus: 2 })
     const other = joinAs(machine, 77)
-    const address = other.heap.cache('route', Route).allocate({ label: 'session', zero: true })
+    const address = other.heap.cache('route', Route).alloc({ label: 'session', zero: true })
     machine.heap.alloc(16, { label: 'buffer' })
     assert.equal(load32(machine.memory.i32, address / 4), 0)
     assert.deepEqual(
@@ -380,7 +380,7 @@ describe('when an allocation finds no pages', () => {
     'of objects': (machine) => times(700, () => machine.heap.alloc(64)),
     'of a new cache': (machine) => machine.heap.cache('new', Route),
     'of a large block': (machine) => machine.heap.alloc(100_000),
-    'of a cache that exists': (machine) => machine.heap.cache('old', Route).allocate(),
+    'of a cache that exists': (machine) => machine.heap.cache('old', Route).alloc(),
   }
   for (const [name, run] of Object.entries(operations)) {
     it(`${name}, everything is as before`, () => {
@@ -388,7 +388,7 @@ describe('when an allocation finds no pages', () => {
       for (let calls = 0; ; calls++) {
         const machine = boot({ memory: '4 MiB' })
         machine.heap.cache('old', Route)
-        const known = machine.heap.alloc(64, { keep: true })
+        const known = machine.heap.alloc(64, { persist: true })
         const before = verify(machine)
         ;(machine.heap.pages as unknown as Failing).failAfter(calls, Infinity)
         const taken: unknown[] = []

@@ -57,7 +57,7 @@ function check(machine: Machine, table: number, when: string): void {
   const wanted = linked(machine, table)
   const found = new Set(machine.heap.allocations().map(({ address }) => address))
   assert.deepEqual([...found].sort(), [...wanted].sort(), when)
-  for (const { kept } of machine.heap.allocations()) assert.ok(kept)
+  for (const { persistent } of machine.heap.allocations()) assert.ok(persistent)
   for (const address of wanted) assert.ok(objects.has(address) || blocks.has(address / 4096))
 }
 

@@ -9,7 +9,7 @@ import type { Memory } from 'percpu/mem'
 
 const { boot, join } = percpu
 const { USED, HeapMap } = await import('../../dist/alloc/page-map.js')
-const { ZoneWords } = await import('../../dist/alloc/layouts.js')
+const { ZoneLayout } = await import('../../dist/alloc/layouts.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
@@ -41,7 +41,7 @@ function withZoneLocked(machine: Machine, run: () => void): void {
   const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
   const holder = new Level(machine.memory, map.level(0, 3), tokenOf(0, 1))
   const heap = heapMapOf(machine.memory)
-  holder.lock(heap.zone(0) + ZoneWords.words.lock)
+  holder.lock(heap.zone(0) + ZoneLayout.words.lock)
   try {
     run()
   } finally {
@@ -56,10 +56,10 @@ for (const [what, bytes] of Object.entries({ 'of one page': 4000, 'of several pa
       let freed = 0
       const points = forEachAccess((at) => {
         const machine = boot({ memory: '512 KiB', cpus: 2 })
-        const address = machine.heap.alloc(bytes, { keep: true })
+        const address = machine.heap.alloc(bytes, { persist: true })
         const cpu = joinAs(machine, 101)
         // So that the stack is full: then one more goes to the zone.
-        const pages = Array.from({ length: 8 }, () => cpu.heap.pages.allocate(0) ?? 0)
+        const pages = Array.from({ length: 8 }, () => cpu.heap.pages.alloc(0))
         for (const page of pages) cpu.heap.pages.free(page, 0)
         const killed = killAt(() => cpu.heap.free(address), at, cpu)
         machine.cpus.declareDead(1)
@@ -99,7 +99,7 @@ describe('a slab without objects', () => {
     const machine = boot({ memory: '512 KiB', cpus: 2 })
     const cpu = joinAs(machine, 101)
     const cache = cpu.heap.cache('c', { size: 512, align: 8, hash: 0 })
-    const all = Array.from({ length: 60 }, () => cache.allocate())
+    const all = Array.from({ length: 60 }, () => cache.alloc())
     withZoneLocked(machine, () => {
       assert.throws(() => {
         for (let next = all[0]; next !== undefined; next = all[0]) {
@@ -113,7 +113,7 @@ describe('a slab without objects', () => {
     assert.deepEqual(faults, [])
     assert.equal(objects.size, all.length)
     for (const address of all) cache.free(address)
-    cache.shrink()
+    cache.trim()
     assert.deepEqual(blocksOf(machine), [])
     assert.equal(machine.heap.report().caches[0]?.bytes, 0)
   })

@@ -5,7 +5,7 @@ import { boot, type Machine } from 'percpu'
 import { joinAs } from '../support/threads.js'
 import { verify } from './support/verify.js'
 
-const { isKept } = await import('../../dist/alloc/ownership.js')
+const { isPersistent } = await import('../../dist/alloc/tag.js')
 
 /** Repeats `step` in jobs of its own until the machine is offline; returns how often it ran. */
 async function untilOffline(step: () => void): Promise<number> {
@@ -25,12 +25,12 @@ describe('another task of a thread whose CPU goes offline', () => {
     'that allocates leaves nothing in flight': (machine) => {
       machine.heap.alloc(64)
       machine.heap.alloc(10_000)
-      machine.heap.pages.allocate(1)
-      machine.heap.pages.allocate(0)
+      machine.heap.pages.alloc(1)
+      machine.heap.pages.alloc(0)
     },
     'that frees leaves nothing in its magazines': (machine) => {
-      machine.heap.free(machine.heap.alloc(64, { keep: true }))
-      machine.heap.pages.free(machine.heap.pages.allocate(0) ?? 0, 0)
+      machine.heap.free(machine.heap.alloc(64, { persist: true }))
+      machine.heap.pages.free(machine.heap.pages.alloc(0), 0)
     },
   }
   for (const [name, step] of Object.entries(steps)) {
@@ -71,8 +71,8 @@ describe('what answers a ring while the CPU goes offline', () => {
       ring(machine, other, () => {
         answers++
         other.heap.alloc(64)
-        other.heap.pages.allocate(0)
-        other.heap.pages.allocate(1)
+        other.heap.pages.alloc(0)
+        other.heap.pages.alloc(1)
         other.locks.mutex('left').tryLock()
         other.percpu.rwSemaphore('read').tryReadLock()
       })
@@ -83,7 +83,7 @@ describe('what answers a ring while the CPU goes offline', () => {
       const { faults, objects, blocks } = verify(machine)
       assert.deepEqual(faults, [])
       assert.equal(objects.size, 0)
-      assert.ok([...blocks.values()].every(({ tag }) => isKept(tag)))
+      assert.ok([...blocks.values()].every(({ tag }) => isPersistent(tag)))
       assert.ok(machine.locks.mutex('left').tryLock())
       assert.equal(machine.percpu.rwSemaphore('read').readers, 0)
     })

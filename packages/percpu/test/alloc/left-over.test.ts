@@ -11,7 +11,7 @@ import { insideOf } from '../support/inside.js'
 import type { Memory } from 'percpu/mem'
 
 const { boot, join } = percpu
-const { CacheWords, HeapRoot, ZoneWords } = await import('../../dist/alloc/layouts.js')
+const { CacheLayout, HeapRoot, ZoneLayout } = await import('../../dist/alloc/layouts.js')
 const { HeapMap } = await import('../../dist/alloc/page-map.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
@@ -41,13 +41,13 @@ function leave(debugHeap: boolean): Left {
   }
   const [victim, next, reaper] = [joinAs(101), joinAs(102), joinAs(103)]
   const word = (machine.heap.cache('c', shape) as unknown as { readonly word: number }).word
-  for (const cpu of [next, reaper]) cpu.heap.free(cpu.heap.cache('c', shape).allocate())
-  for (let i = 0; i < 9; i++) victim.heap.cache('c', shape).allocate()
+  for (const cpu of [next, reaper]) cpu.heap.free(cpu.heap.cache('c', shape).alloc())
+  for (let i = 0; i < 9; i++) victim.heap.cache('c', shape).alloc()
   victim.heap.alloc(5000)
-  victim.heap.pages.allocate(0)
+  victim.heap.pages.alloc(0)
   const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
   const heap = heapMapOf(machine.memory)
-  const holders = [word + CacheWords.words.lock, heap.zone(0) + ZoneWords.words.lock].map((lock, i) => {
+  const holders = [word + CacheLayout.words.lock, heap.zone(0) + ZoneLayout.words.lock].map((lock, i) => {
     const holder = new Level(machine.memory, map.level(0, 3 - i * 3), tokenOf(0, 1))
     holder.lock(lock)
     return holder
@@ -60,15 +60,15 @@ function leave(debugHeap: boolean): Left {
 }
 function work(cpu: Machine): void {
   const cache = cpu.heap.cache('c', shape)
-  for (let i = 0; i < 5; i++) cache.allocate()
-  cpu.heap.pages.allocate(1)
+  for (let i = 0; i < 5; i++) cache.alloc()
+  cpu.heap.pages.alloc(1)
 }
 /** Nothing is left of the dead once somebody has had the locks. */
 function check({ machine }: Left, when: string): void {
   const cache = machine.heap.cache('c', shape)
-  cache.free(cache.allocate())
-  cache.shrink()
-  machine.heap.pages.free(machine.heap.pages.allocate(1) ?? 0, 1)
+  cache.free(cache.alloc())
+  cache.trim()
+  machine.heap.pages.free(machine.heap.pages.alloc(1), 1)
   const { faults, objects } = verify(machine)
   assert.deepEqual(faults, [], when)
   assert.deepEqual([...objects.keys()], [], when)

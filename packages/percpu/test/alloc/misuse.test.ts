@@ -35,10 +35,10 @@ describe('what the heap refuses', () => {
 
   it('is a slab given for a block of pages', () => {
     const machine = boot({ memory: '2 MiB' })
-    const object = machine.heap.alloc(64, { keep: true })
+    const object = machine.heap.alloc(64, { persist: true })
     const slab = object - (object % PAGE_BYTES)
-    throwsCode(() => machine.heap.pages.disown(slab), 'PERCPU_FOREIGN_ADDRESS')
-    throwsCode(() => machine.heap.pages.keep(slab), 'PERCPU_FOREIGN_ADDRESS')
+    throwsCode(() => machine.heap.pages.adopt(slab), 'PERCPU_FOREIGN_ADDRESS')
+    throwsCode(() => machine.heap.pages.persist(slab), 'PERCPU_FOREIGN_ADDRESS')
     throwsCode(() => machine.heap.pages.free(slab, 0), 'PERCPU_FOREIGN_ADDRESS')
     assert.deepEqual(verify(machine).faults, [])
   })

@@ -79,10 +79,10 @@ class Model {
     const { heap } = machine
     const isObject = held.order === undefined
     if (kept && isObject) heap.persist(held.address)
-    else if (kept) heap.pages.keep(held.address)
+    else if (kept) heap.pages.persist(held.address)
     else {
       if (isObject) heap.adopt(held.address)
-      else heap.pages.disown(held.address)
+      else heap.pages.adopt(held.address)
       held.cpu = machine.cpu
     }
     held.kept = kept
@@ -143,7 +143,7 @@ const steps: fc.Arbitrary<readonly [string, Step]>[] = [
       for (let i = 0; i < count; i++)
         model.add(
           cpu,
-          orUndefined(() => cache.allocate()),
+          orUndefined(() => cache.alloc()),
           cell.size,
           undefined,
         )
@@ -153,7 +153,7 @@ const steps: fc.Arbitrary<readonly [string, Step]>[] = [
     `CPU ${cpu} takes pages of order ${order}`,
     (model) => {
       const request = node === null ? {} : { node: node % model.first.cpus.configuration.nodes }
-      model.add(cpu, model.machine(cpu).heap.pages.allocate(order, request), 4096 << order, order)
+      model.add(cpu, model.machine(cpu).heap.pages.tryAlloc(order, request), 4096 << order, order)
     },
   ]),
   fc.record({ cpu, pick, count: fc.integer({ min: 1, max: 60 }) }).map(({ cpu, pick, count }) => [

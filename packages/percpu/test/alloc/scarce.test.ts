@@ -10,17 +10,17 @@ describe('when the zones have nothing left', () => {
       const machine = boot({ memory: '2 MiB', nodes: 2 })
       const all: number[] = []
       for (;;) {
-        const page = machine.heap.pages.allocate(0)
+        const page = machine.heap.pages.tryAlloc(0)
         if (page === undefined) break
         all.push(page)
       }
       const pair = all.find((page) => page % 8192 === 0 && all.includes(page + 4096)) ?? 0
       machine.heap.pages.free(pair, 0)
       machine.heap.pages.free(pair + 4096, 0)
-      const address = take === 'pages' ? machine.heap.pages.allocate(1) : machine.heap.alloc(5000)
+      const address = take === 'pages' ? machine.heap.pages.tryAlloc(1) : machine.heap.alloc(5000)
       assert.equal(address, pair)
-      assert.equal(machine.heap.pages.allocate(1), undefined)
-      assert.equal(machine.heap.pages.allocate(0, { node: 0 }), undefined)
+      assert.equal(machine.heap.pages.tryAlloc(1), undefined)
+      assert.equal(machine.heap.pages.tryAlloc(0, { node: 0 }), undefined)
       assert.deepEqual(verify(machine).faults, [])
     }
   })
@@ -29,13 +29,13 @@ describe('when the zones have nothing left', () => {
     const machine = boot({ memory: '2 MiB', nodes: 2 })
     const all: number[] = []
     for (;;) {
-      const page = machine.heap.pages.allocate(0)
+      const page = machine.heap.pages.tryAlloc(0)
       if (page === undefined) break
       all.push(page)
     }
     const low = Math.min(...all)
     machine.heap.pages.free(low, 0)
-    assert.equal(machine.heap.pages.allocate(0, { node: 0 }), low)
+    assert.equal(machine.heap.pages.tryAlloc(0, { node: 0 }), low)
     assert.deepEqual(verify(machine).faults, [])
   })
 })

@@ -12,7 +12,7 @@ function joinAs(machine: Machine, thread: number): Machine {
 }
 /** More than the span that there is has. */
 function takeMore(machine: Machine): void {
-  for (let i = 0; i < 3; i++) machine.heap.pages.allocate(3)
+  for (let i = 0; i < 3; i++) machine.heap.pages.alloc(3)
 }
 
 describe('a thread killed before any access of taking a span', () => {
@@ -20,7 +20,7 @@ describe('a thread killed before any access of taking a span', () => {
     const points = forEachAccess((at) => {
       const machine = boot({ memory: '1 MiB', cpus: 3 })
       const [first, second] = [joinAs(machine, 101), joinAs(machine, 102)]
-      first.heap.pages.allocate(0)
+      first.heap.pages.alloc(0)
       const killed = killAt(() => takeMore(second), at, second)
       machine.cpus.declareDead(1)
       machine.cpus.declareDead(2)

@@ -178,7 +178,7 @@ describe('memblock', () => {
     const address = memblock.alloc({ size: 256 })
     for (const wrong of [0, 64, address + 64, address + 1, -64, NaN]) {
       throwsCode(() => memblock.free(wrong), 'PERCPU_INVALID_FREE')
-      throwsCode(() => memblock.keep(wrong), 'PERCPU_INVALID_FREE')
+      throwsCode(() => memblock.persist(wrong), 'PERCPU_INVALID_FREE')
     }
     memblock.free(address)
     throwsCode(() => memblock.free(address), 'PERCPU_INVALID_FREE')

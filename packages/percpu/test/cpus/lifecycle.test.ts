@@ -36,8 +36,8 @@ describe('offline', () => {
     const mutex = leaver.locks.mutex('early')
     const { pages } = leaver.heap
     const cache = leaver.heap.cache('early', Cell)
-    const object = cache.allocate({ keep: true })
-    const address = leaver.heap.alloc(64, { keep: true })
+    const object = cache.alloc({ persist: true })
+    const address = leaver.heap.alloc(64, { persist: true })
     leaver.heap.free(leaver.heap.alloc(64))
     const { percpu } = leaver
     const turns = percpu.i32()
@@ -98,12 +98,12 @@ describe('offline', () => {
       () => turns.of(0),
       () => counter.add(1),
       () => counter.sum(),
-      () => pages.allocate(0),
-      () => pages.allocate(2),
-      () => cache.allocate(),
+      () => pages.alloc(0),
+      () => pages.alloc(2),
+      () => cache.alloc(),
       () => cache.free(object),
-      () => cache.keep(object),
-      () => cache.shrink(),
+      () => cache.persist(object),
+      () => cache.trim(),
       () => mutex.lock(),
       () => mutex.tryLock(),
       () => memblock.alloc({ size: 64 }),
@@ -182,7 +182,7 @@ describe('offline', () => {
     const before = machine.heap.memblock.report().used
     leaver.heap.memblock.alloc({ size: 4096 })
     const kept = leaver.heap.memblock.alloc({ size: 128 })
-    leaver.heap.memblock.keep(kept)
+    leaver.heap.memblock.persist(kept)
     await leaver.offline()
     assert.equal(machine.heap.memblock.report().used, before + 128)
   })

@@ -17,8 +17,8 @@ const calls: Readonly<Record<string, (machine: Machine, options: never) => unkno
   monitor: (machine, options) => machine.watch.monitor(options),
   alloc: (machine, options) => machine.heap.alloc(8, options),
   'alloc, large': (machine, options) => machine.heap.alloc(8192, options),
-  'pages.allocate': (machine, options) => machine.heap.pages.allocate(0, options),
-  'cache.allocate': (machine, options) => machine.heap.cache('pair', Pair).allocate(options),
+  'pages.alloc': (machine, options) => machine.heap.pages.alloc(0, options),
+  'cache.alloc': (machine, options) => machine.heap.cache('pair', Pair).alloc(options),
   'mutex.lock': (machine, options) => machine.locks.mutex('m').lock(options),
   'mutex.run': (machine, options) => machine.locks.mutex('m').run(() => 1, options),
   'semaphore.acquire': (machine, options) => machine.locks.semaphore('s', 1).acquire(1, options),
@@ -71,7 +71,7 @@ describe('options', () => {
     for (const wrong of [null, 5, 'zero'] as never[]) {
       const refused = (call: () => unknown): void => throwsCode(call, 'PERCPU_ARGUMENT', /not an object/)
       refused(() => machine.heap.alloc(8, wrong))
-      refused(() => machine.heap.cache('pair', Pair).allocate(wrong))
+      refused(() => machine.heap.cache('pair', Pair).alloc(wrong))
       refused(() => machine.percpu.alloc(8, wrong))
       refused(() => machine.percpu(Pair, wrong))
       refused(() => machine.locks.mutex('m').lock(wrong))

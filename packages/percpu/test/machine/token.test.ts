@@ -71,7 +71,7 @@ describe('the incarnation after the last one', () => {
           machine.heap.memblock.report().regions.find(({ address }) => address === region) ?? {}
         assert.deepEqual(owner, { cpu: 1, incarnation: expected })
         cpu.heap.alloc(64)
-        cpu.heap.pages.allocate(0)
+        cpu.heap.pages.alloc(0)
         assert.deepEqual(
           machine.heap.allocations().map(({ incarnation }) => incarnation),
           [expected],

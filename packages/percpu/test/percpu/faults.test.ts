@@ -95,11 +95,11 @@ describe('running out of memory', () => {
         backendOf(machine).addEmptyChunk()
         fill(machine)
         const { pages } = machine.heap
-        const allocate = pages.allocate.bind(pages)
+        const allocate = pages.tryAlloc.bind(pages)
         const free = pages.free.bind(pages)
         let [left, until] = [taken, frees]
         const given: number[] = []
-        pages.allocate = (...request) => (left-- > 0 ? allocate(...request) : undefined)
+        pages.tryAlloc = (...request) => (left-- > 0 ? allocate(...request) : undefined)
         pages.free = (address, order) => {
           if (until-- === 0) throw new Error('a lock is stuck')
           given.push(address)
@@ -133,9 +133,9 @@ describe('running out of memory', () => {
         machine.percpu.trim()
         fill(machine)
         const { pages } = machine.heap
-        const allocate = pages.allocate.bind(pages)
+        const allocate = pages.tryAlloc.bind(pages)
         let left = calls
-        pages.allocate = (...request) => {
+        pages.tryAlloc = (...request) => {
           if (left-- === 0) throw new Error('a lock is stuck')
           return allocate(...request)
         }
@@ -145,7 +145,7 @@ describe('running out of memory', () => {
         } catch (error) {
           ;({ message } = error as Error)
         }
-        pages.allocate = allocate
+        pages.tryAlloc = allocate
         machine.percpu.verify()
         assert.equal(pagesOutside(machine), 0, `${name}, call ${calls}`)
         if (message === '') break

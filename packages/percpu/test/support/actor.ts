@@ -100,7 +100,7 @@ function run(command: Command): unknown {
       return undefined
     case 'alloc': {
       const address = machine.heap.memblock.alloc({ size: command.size, label: 'by actor' })
-      if (command.keep) machine.heap.memblock.keep(address)
+      if (command.keep) machine.heap.memblock.persist(address)
       return address
     }
     case 'create':

@@ -24,17 +24,17 @@ for (const victim of [0, 1]) {
           t.cpu(0, (cpu) => {
             const { cache } = open(world, cpu)
             cpu.prepare(() => {
-              const both = [cache.allocate(), cache.allocate()]
+              const both = [cache.alloc(), cache.alloc()]
               for (const address of both) cache.free(address)
             })
-            const first = cache.allocate()
-            const second = cache.allocate()
+            const first = cache.alloc()
+            const second = cache.alloc()
             cache.free(first)
             return second
           })
           t.cpu(1, (cpu) => {
             const { cache } = open(world, cpu)
-            cache.disown(given)
+            cache.adopt(given)
             cache.free(given)
             return true
           })
@@ -61,12 +61,12 @@ for (const victim of [0, 1]) {
         test,
         victim,
         (t) => {
-          t.cpu(0, (cpu) => open(world, cpu).cache.allocate())
+          t.cpu(0, (cpu) => open(world, cpu).cache.alloc())
           t.cpu(1, (cpu) => {
             const { cache } = open(world, cpu)
             cpu.prepare(() => {
               for (const address of others) cache.free(address)
-              cache.disown(given)
+              cache.adopt(given)
             })
             cache.free(given)
             return true
@@ -91,11 +91,11 @@ for (const victim of [0, 1]) {
           t.cpu(0, (cpu) => {
             const { machine, cache } = open(world, cpu)
             const mutex = cpu.prepare(() => machine.locks.mutex('links'))
-            cpu.prepare(() => cache.free(cache.allocate()))
-            const address = cache.allocate()
+            cpu.prepare(() => cache.free(cache.alloc()))
+            const address = cache.alloc()
             mutex.run((section) => {
               section.write32(link / 4, address / 8)
-              cache.keep(address, section)
+              cache.persist(address, section)
             })
           })
           t.cpu(1, (cpu) => {
@@ -105,7 +105,7 @@ for (const victim of [0, 1]) {
               const found = mem.load32(i32, link / 4) * 8
               if (found === 0) return 0
               section.write32(link / 4, 0)
-              cache.disown(found, section)
+              cache.adopt(found, section)
               return found
             })
             if (address !== 0) cache.free(address)

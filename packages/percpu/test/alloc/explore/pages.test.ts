@@ -25,17 +25,17 @@ for (const victim of [0, 1]) {
           t.cpu(0, (cpu) => {
             const { machine } = open(world, cpu)
             cpu.prepare(() => {
-              const both = [machine.heap.pages.allocate(0), machine.heap.pages.allocate(0)]
-              for (const address of both) machine.heap.pages.free(address ?? 0, 0)
+              const both = [machine.heap.pages.alloc(0), machine.heap.pages.alloc(0)]
+              for (const address of both) machine.heap.pages.free(address, 0)
             })
-            const first = machine.heap.pages.allocate(0) ?? 0
-            const second = machine.heap.pages.allocate(0)
+            const first = machine.heap.pages.alloc(0)
+            const second = machine.heap.pages.alloc(0)
             machine.heap.pages.free(first, 0)
             return second
           })
           t.cpu(1, (cpu) => {
             const { machine } = open(world, cpu)
-            machine.heap.pages.disown(given)
+            machine.heap.pages.adopt(given)
             machine.heap.pages.free(given, 0)
             return true
           })
@@ -59,15 +59,15 @@ for (const victim of [0, 1]) {
         test,
         victim,
         (t) => {
-          t.cpu(0, (cpu) => open(world, cpu).machine.heap.pages.allocate(0))
+          t.cpu(0, (cpu) => open(world, cpu).machine.heap.pages.tryAlloc(0))
           t.cpu(1, (cpu) => {
             const { machine } = open(world, cpu)
             cpu.prepare(() => {
               for (const address of others) machine.heap.pages.free(address, 0)
-              machine.heap.pages.disown(given)
+              machine.heap.pages.adopt(given)
             })
             machine.heap.pages.free(given, 0)
-            return machine.heap.pages.allocate(1)
+            return machine.heap.pages.tryAlloc(1)
           })
           t.finally((results) => {
             const taken = results.filter((result) => result !== undefined) as number[]
@@ -91,15 +91,15 @@ for (const victim of [0, 1]) {
           t.cpu(0, (cpu) => {
             const { cache } = open(world, cpu)
             cpu.prepare(() => {
-              for (const address of objects) cache.disown(address)
+              for (const address of objects) cache.adopt(address)
               for (const address of objects.slice(0, 6)) cache.free(address)
             })
             for (const address of objects.slice(6)) cache.free(address)
-            cache.shrink()
+            cache.trim()
           })
           t.cpu(1, (cpu) => {
             const { cache } = open(world, cpu)
-            return [cache.allocate(), cache.allocate(), cache.allocate()]
+            return [cache.alloc(), cache.alloc(), cache.alloc()]
           })
           t.finally(([, taken]) => {
             const expected = (taken ?? []) as number[]

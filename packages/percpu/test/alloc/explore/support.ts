@@ -6,7 +6,7 @@ import type { Machine } from 'percpu'
 import { Cell, check as explored, prepare, type World } from '../../support/world.js'
 
 const { verify } = await import('../support/verify.js')
-const { CacheWords, HeapCpu, HeapRoot, PageDescriptor, SlabWords, ZoneWords } =
+const { CacheLayout, HeapCpu, HeapRoot, PageDescriptor, SlabLayout, ZoneLayout } =
   await import('../../../dist/alloc/layouts.js')
 const { HeapMap, USED } = await import('../../../dist/alloc/page-map.js')
 const { readMap } = await import('../../../dist/machine/memory-map.js')
@@ -35,12 +35,12 @@ export async function withHeap(wanted: { objects?: number; pages?: number }): Pr
   let [link, words, free] = [0, 0, 0]
   const world = await prepare({ cpus: 3 }, (machine) => {
     const cache = blocks(machine)
-    for (let i = 0; i < (wanted.objects ?? 0); i++) objects.push(cache.allocate({ keep: true }))
-    free = cache.allocate()
+    for (let i = 0; i < (wanted.objects ?? 0); i++) objects.push(cache.alloc({ persist: true }))
+    free = cache.alloc()
     cache.free(free)
     for (let i = 0; i < (wanted.pages ?? 0); i++) {
-      const page = machine.heap.pages.allocate(0) ?? 0
-      machine.heap.pages.keep(page)
+      const page = machine.heap.pages.alloc(0)
+      machine.heap.pages.persist(page)
       pages.push(page)
     }
     words = (cache as unknown as { readonly word: number }).word * 4
@@ -66,14 +66,14 @@ function name(t: Scenario, { world, slabs, words }: Prepared): void {
   const { memory } = world
   const map = HeapMap.open(memory, world.objects, readMap(memory))
   t.name(memory, map.root * 4, HeapRoot, 'heap')
-  t.name(memory, map.zone(0) * 4, ZoneWords, 'zone')
+  t.name(memory, map.zone(0) * 4, ZoneLayout, 'zone')
   for (let cpu = 0; cpu < map.cpus; cpu++) t.name(memory, map.heapCpu(cpu) * 4, HeapCpu, `heapCpu[${cpu}]`)
   for (let page = 0; page < map.pages; page++)
     t.name(memory, map.descriptor(page) * 4, PageDescriptor, `page[${page}]`)
-  t.name(memory, words, CacheWords, 'cache')
+  t.name(memory, words, CacheLayout, 'cache')
   for (const slab of slabs) {
-    t.name(memory, slab, SlabWords, 'slab')
-    t.name(memory, slab + SlabWords.stride, Tags, 'slab')
+    t.name(memory, slab, SlabLayout, 'slab')
+    t.name(memory, slab + SlabLayout.stride, Tags, 'slab')
   }
 }
 
@@ -114,8 +114,8 @@ export function check(
         const cache = cpu.prepare(() => blocks(machine))
         world.reap(victim)
         // What was left because another one had the lock is free once somebody takes it.
-        cache.shrink()
-        machine.heap.pages.free(machine.heap.pages.allocate(1) ?? 0, 1)
+        cache.trim()
+        machine.heap.pages.free(machine.heap.pages.alloc(1), 1)
       },
     })
   }

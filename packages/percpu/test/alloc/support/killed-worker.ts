@@ -18,7 +18,7 @@ const cache = machine.heap.cache('cell', { size: 200, align: 64, hash: 0 })
 const sizes = [16, 64, 64, 200, 1000, 5000]
 
 function allocate(): number {
-  return random(3) === 0 ? cache.allocate() : machine.heap.alloc(sizes[random(sizes.length)] ?? 64)
+  return random(3) === 0 ? cache.alloc() : machine.heap.alloc(sizes[random(sizes.length)] ?? 64)
 }
 
 const actions: readonly (() => void)[] = [
@@ -62,7 +62,7 @@ const actions: readonly (() => void)[] = [
   },
   () => {
     const orders = Array.from({ length: random(40) }, () => random(5))
-    const blocks = orders.map((order) => machine.heap.pages.allocate(order))
+    const blocks = orders.map((order) => machine.heap.pages.tryAlloc(order))
     blocks.forEach((address, i) => {
       if (address !== undefined) machine.heap.pages.free(address, orders[i] ?? 0)
     })

@@ -5,23 +5,23 @@
 import type { Memory } from 'percpu/mem'
 import { insideOf } from '../../support/inside.js'
 
-const { HeapCpu, HeapRoot, MagazineWords, ORDERS, ZoneWords, CacheWords, SlabWords } =
+const { HeapCpu, HeapRoot, MagazineLayout, ORDERS, ZoneLayout, CacheLayout, SlabLayout } =
   await import('../../../dist/alloc/layouts.js')
 const { BLOCK, FREE, HeapMap, KIND, NONE, ORDER_SHIFT, SLAB, TAIL, USED, state, tag, next, previous } =
   await import('../../../dist/alloc/page-map.js')
 const { CacheTable } = await import('../../../dist/alloc/cache-table.js')
 const { magazineOf } = await import('../../../dist/alloc/magazine.js')
 const { TAGS } = await import('../../../dist/alloc/slabs.js')
-const { isKept } = await import('../../../dist/alloc/ownership.js')
+const { isPersistent } = await import('../../../dist/alloc/tag.js')
 const { cpuOf, incarnationOf } = await import('../../../dist/machine/token.js')
 const { SyncMap } = await import('../../../dist/sync/sync-map.js')
 const { LevelRecord, LEVELS } = await import('../../../dist/sync/layouts.js')
 const { load32, loadU32 } = await import('percpu/mem')
 
 type HeapMapType = InstanceType<typeof HeapMap>
-const zone = ZoneWords.words
-const cacheWords = CacheWords.words
-const slabWords = SlabWords.words
+const zone = ZoneLayout.words
+const cacheWords = CacheLayout.words
+const slabWords = SlabLayout.words
 
 /** The members of a cache that only the library and this file use. */
 interface Cache {
@@ -246,7 +246,7 @@ class Verifier {
     for (const cache of table.all() as unknown as Cache[]) {
       const block = (cache.word * 4) / 4096
       this.#cacheBlocks.add(block)
-      if (!isKept(this.#blocks.get(block)?.tag ?? 0)) this.#fault(`cache ${cache.name} is not kept`)
+      if (!isPersistent(this.#blocks.get(block)?.tag ?? 0)) this.#fault(`cache ${cache.name} is not kept`)
       if (this.#i32(cache.word + cacheWords.lock) !== 0) this.#fault(`cache ${cache.name} is locked`)
       const inMagazines = this.#readMagazines(cache)
       let [count, empty] = [0, 0]
@@ -275,13 +275,13 @@ class Verifier {
         )
     }
     for (const [page, { tag: owner }] of slabs)
-      if (isKept(owner)) this.#fault(`slab ${page} is lost: kept, and in no list`)
+      if (isPersistent(owner)) this.#fault(`slab ${page} is lost: kept, and in no list`)
   }
 
   #readMagazines(cache: Cache): Map<number, number> {
     const found = new Map<number, number>()
     for (let cpu = 0; cpu < this.#map.cpus; cpu++) {
-      const at = magazineOf(cache.word, cpu, cache.geometry.capacity) + MagazineWords.words.count
+      const at = magazineOf(cache.word, cpu, cache.geometry.capacity) + MagazineLayout.words.count
       if (this.#i32(at) > cache.geometry.capacity)
         this.#fault(`the magazine of CPU ${cpu} holds ${this.#i32(at)}`)
       for (let i = this.#i32(at); i > 0; i--) {
@@ -324,7 +324,7 @@ class Verifier {
     const { table } = this.#inside
     const cpus = table.select(() => true).map((cpu) => table.info(cpu))
     const check = (what: string, owner: number): void => {
-      if (owner <= 0 || isKept(owner)) return
+      if (owner <= 0 || isPersistent(owner)) return
       const { state: now, incarnation } = cpus[cpuOf(owner)] ?? {}
       if (now !== 'online' || incarnation !== incarnationOf(owner))
         this.#fault(

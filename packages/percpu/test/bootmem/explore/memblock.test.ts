@@ -29,7 +29,7 @@ describe('two CPUs that change the list of regions', () => {
           const machine = world.joined(cpu)
           const given = cpu.prepare(() => machine.heap.memblock.alloc({ size: 128 }))
           machine.heap.memblock.free(given)
-          machine.heap.memblock.keep(machine.heap.memblock.alloc({ size: 512 }))
+          machine.heap.memblock.persist(machine.heap.memblock.alloc({ size: 512 }))
         })
         t.finally(() => {
           assert.equal(world.used, before + 768)
@@ -75,7 +75,7 @@ describe('a reader of the list', () => {
 })
 
 describe('a CPU killed anywhere in changing the list, while another one changes it', () => {
-  for (const operation of ['alloc', 'keep', 'free'] as const) {
+  for (const operation of ['alloc', 'persist', 'free'] as const) {
     it(`by ${operation}, has changed it or not, and leaves nothing behind`, async (test) => {
       const world = await prepare()
       const before = world.used
@@ -89,7 +89,7 @@ describe('a CPU killed anywhere in changing the list, while another one changes 
             if (operation === 'alloc') return memblock.alloc({ size: 4096 })
             const given = cpu.prepare(() => {
               const address = memblock.alloc({ size: 4096 })
-              if (operation === 'free') memblock.keep(address)
+              if (operation === 'free') memblock.persist(address)
               return address
             })
             memblock[operation](given)
@@ -97,7 +97,7 @@ describe('a CPU killed anywhere in changing the list, while another one changes 
           })
           t.kill(1, { reaper: () => world.reap(1) })
           t.finally(([, done]) => {
-            const allowed = { alloc: [0, 4096], keep: [0, 4096], free: [0, 4096] }[operation]
+            const allowed = { alloc: [0, 4096], persist: [0, 4096], free: [0, 4096] }[operation]
             assert.ok(allowed.includes(world.used - before - 256))
             if (operation === 'free' && done !== undefined) assert.equal(world.used, before + 256)
             if (done === undefined) {

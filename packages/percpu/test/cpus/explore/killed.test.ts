@@ -34,15 +34,15 @@ interface Operation {
 }
 const operations: Readonly<Record<string, Operation>> = {
   'memblock.alloc': { run: (machine) => machine.heap.memblock.alloc({ size: 4096 }) },
-  'memblock.keep': {
+  'memblock.persist': {
     prepare: (machine) => machine.heap.memblock.alloc({ size: 4096 }),
-    run: (machine, address) => machine.heap.memblock.keep(address),
+    run: (machine, address) => machine.heap.memblock.persist(address),
     left: [0, 4096],
   },
   'memblock.free': {
     prepare: (machine) => {
       const address = machine.heap.memblock.alloc({ size: 4096 })
-      machine.heap.memblock.keep(address)
+      machine.heap.memblock.persist(address)
       return address
     },
     run: (machine, address) => machine.heap.memblock.free(address),

@@ -40,7 +40,7 @@ describe('a thread that gives up numbers', () => {
             const machine = world.joined(cpu)
             machine.cpus.limit(2)
             for (const size of [1024, 4096])
-              machine.heap.memblock.keep(machine.heap.memblock.alloc({ size, align: 1024 }))
+              machine.heap.memblock.persist(machine.heap.memblock.alloc({ size, align: 1024 }))
           })
         t.finally(() => {
           assert.deepEqual(

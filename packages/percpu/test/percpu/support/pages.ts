@@ -2,7 +2,7 @@ import type { Machine } from 'percpu'
 
 /** Pages that were taken from the page allocator and that per-CPU memory does not know of. Nothing else may use the heap. */
 export function pagesOutside(machine: Machine): number {
-  machine.heap.pages.drain()
+  machine.heap.pages.trim()
   const taken = machine.heap.pages.report().reduce((sum, { total, free }) => sum + total - free, 0) / 4096
   const { backend, chunks, cpus, unitBytes } = machine.percpu.report()
   const ordinary = chunks.filter(({ kind }) => kind === 'ordinary')
