@@ -20,7 +20,6 @@ export { answerBatch } from './lookup/answer-batch.js'
 export { JsonArrayFlattener } from './lookup/json-array.js'
 export { LookupPool, type PoolOptions, type WorkerStatus } from './lookup/pool.js'
 export type { BatchFormat, BatchResult } from './lookup/protocol.js'
-export { openFileSink, streamSink, type OutputSink } from './lookup/sinks.js'
 export { LineSplitter, MAX_LINE_BYTES } from './lookup/split.js'
 export {
   answerStream,

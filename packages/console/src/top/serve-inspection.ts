@@ -17,9 +17,9 @@ const BACKLOG = 1 << 20
 const REQUEST_LIMIT = 1000
 
 /**
- * Serves inspections of the machine on a local socket (on Windows the name of a pipe). CPUs are asked for signs of life only while
- * somebody watches. A socket on which nobody listens any more is replaced, nothing else: neither another process's socket nor a file
- * of another kind.
+ * Serves inspections of the machine on a local socket (on Windows the name of a pipe). CPUs are
+ * asked for signs of life only while somebody watches. A socket on which nobody listens any more is
+ * replaced, nothing else: neither another process's socket nor a file of another kind.
  *
  * @throws FileError if the path cannot be listened on, or something is there that is not replaced.
  */

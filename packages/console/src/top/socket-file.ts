@@ -1,12 +1,12 @@
 /**
- * The file of a local socket. It is made where nothing is, or in place of a socket on which nobody listens any more. It is removed
- * only while it is the file that was made.
+ * The file of a local socket. It is made where nothing is, or in place of a socket on which nobody
+ * listens any more. It is removed only while it is the file that was made.
  *
  *     listen(own name) ──▶ link(own name, path) ──▶ unlink(own name)
  *                               │ exists: removed if it is a dead socket, and tried again; refused otherwise
  *
- * `link` never replaces anything. The server is bound to a name of its own because Node unlinks the name that a server was bound to
- * when it closes, whatever is there by then.
+ * `link` never replaces anything. The server is bound to a name of its own because Node unlinks the
+ * name that a server was bound to when it closes, whatever is there by then.
  */
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -14,8 +14,11 @@ import { lstatSync, unlinkSync, type BigIntStats } from 'node:fs'
 import { link, unlink } from 'node:fs/promises'
 import { connect, type Server } from 'node:net'
 import { basename, dirname, join, resolve } from 'node:path'
+import { codeOf } from '../error-code.js'
 
-/** Bytes that a socket's path may have: `sun_path` without its last byte. A longer one would be cut. */
+/**
+ * Bytes that a socket's path may have: `sun_path` without its last byte. A longer one would be cut.
+ */
 const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103
 /** Others may put sockets there that die at once; nobody does that more often. */
 const ATTEMPTS = 3
@@ -23,11 +26,14 @@ const ATTEMPTS = 3
 /**
  * Has the server listen at `path`: a file, or the name of a pipe on Windows.
  *
- * @returns what removes the file, if it is still the one that was made here; call it while the server still listens
- * @throws Error with the reason, if the path cannot be had. What is there stays, and the server does not listen.
+ * @returns what removes the file, if it is still the one that was made here; call it while the
+ * server still listens
+ * @throws Error with the reason, if the path cannot be had. What is there stays, and the server
+ * does not listen.
  */
 export async function listenAt(server: Server, path: string): Promise<() => void> {
-  // Pipes of Windows and Linux' abstract names are no files: nothing is replaced, and nothing stays.
+  // Pipes of Windows and Linux' abstract names are no files: nothing is replaced, and nothing
+  // stays.
   if (process.platform === 'win32' || path.startsWith('\0')) {
     await listen(server, path)
     return () => undefined
@@ -57,7 +63,10 @@ async function listen(server: Server, path: string): Promise<void> {
   await once(server, 'listening')
 }
 
-/** A name that nobody else has, in the folder of `path`; as long as its name, if that is possible, so that it fits as well. */
+/**
+ * A name that nobody else has, in the folder of `path`; as long as its name, if that is possible,
+ * so that it fits as well.
+ */
 function siblingOf(path: string): string {
   const length = Math.max(12, basename(path).length - 1)
   return join(dirname(path), `.${randomBytes(length).toString('hex').slice(0, length)}`)
@@ -112,7 +121,8 @@ function removerOf(path: string): () => void {
   const own = look(path)
   const remove = () => {
     process.off('exit', remove)
-    // A path that cannot be looked at or removed any more is left: as a dead socket it is replaced by the next process.
+    // A path that cannot be looked at or removed any more is left: as a dead socket it is replaced
+    // by the next process.
     try {
       if (own && isSame(look(path), own)) unlinkSync(path)
     } catch (error) {
@@ -127,11 +137,10 @@ function look(path: string): BigIntStats | undefined {
   return lstatSync(path, { bigint: true, throwIfNoEntry: false })
 }
 
-/** Whether they are of one file. One that came after the other may have its number, but was made later. */
+/**
+ * Whether they are of one file. One that came after the other may have its number, but was made
+ * later.
+ */
 function isSame(now: BigIntStats | undefined, before: BigIntStats): boolean {
   return now?.dev === before.dev && now.ino === before.ino && now.birthtimeNs === before.birthtimeNs
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
