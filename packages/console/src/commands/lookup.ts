@@ -60,9 +60,9 @@ async function answerInputs(options: LookupOptions, sink: OutputSink): Promise<v
   const pool = new LookupPool(machine, { workers, table: TABLE_NAME })
   try {
     const loading = bytesProgress('loading table')
-    await loadTable(machine, root, files, ({ bytes, total }) => loading.update(bytes, total)).finally(() =>
-      loading.stop(),
-    )
+    await loadTable(machine, root, files, {
+      onProgress: ({ bytes, total }) => loading.update(bytes, total),
+    }).finally(() => loading.stop())
     await pool.ready()
     for (const input of options.inputs) await answerInput(pool, input, sink, options)
   } finally {
