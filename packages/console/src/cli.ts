@@ -7,13 +7,14 @@ import { layout } from './commands/layout.js'
 import { lookup } from './commands/lookup.js'
 import { serve } from './commands/serve.js'
 import { top } from './commands/top.js'
-import { parseBytes, parseInteger, parseSeconds } from './commands/values.js'
+import { parseBytes, parseInteger, parsePercent, parseSeconds } from './commands/values.js'
 import { UsageError } from './errors.js'
 import type { InputFormat } from './lookup/stream.js'
 import { PATIENCE_MILLISECONDS, TABLE_NAME } from './serve/service.js'
 import { MAX_EVERY, MIN_EVERY } from './top/protocol.js'
 import type { TableFiles } from './table/build.js'
 import { packagedFiles } from './table/load.js'
+import { MAX_SHRINK } from './table/row-counts.js'
 
 const MAX_WORKERS = 240
 
@@ -29,6 +30,7 @@ interface ServeFlags extends TableFlags {
   readonly bodyLimit: number
   readonly timeout: number
   readonly watch: boolean
+  readonly maxShrink: number
   readonly patience: number
   readonly inspect?: string
   readonly logLevel: string
@@ -67,6 +69,14 @@ withTableOptions(program.command('serve').description('serve lookups over HTTP')
       .default(parseSeconds('300'), '300'),
   )
   .option('--no-watch', 'do not reload when a file of the table changes (SIGHUP still does)')
+  .addOption(
+    new Option(
+      '--max-shrink <percent>',
+      'ranges of a file, compared with the table that is served, that may be missing in the next one',
+    )
+      .argParser(parsePercent)
+      .default(MAX_SHRINK),
+  )
   .addOption(
     new Option(
       '--patience <seconds>',

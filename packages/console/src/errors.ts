@@ -1,4 +1,5 @@
 import { PercpuError } from 'percpu'
+import type { RowCounts } from './table/row-counts.js'
 
 /** The command line asks for something that does not exist or contradicts itself. Exit code 2. */
 export class UsageError extends PercpuError {
@@ -14,23 +15,32 @@ export class FileError extends PercpuError {
 export interface Problem {
   /** Path of the file, as given. */
   readonly file: string
-  /** Line number, from 1; a record over several lines is named by its last one. */
+  /**
+   * Line number, from 1; a record over several lines is named by its last one. 0: the file as a
+   * whole.
+   */
   readonly line: number
   /** What is wrong, in words. */
   readonly text: string
 }
 
-/** The files do not make a table: `problems` names the first of them, `details.total` counts all. Nothing was published. */
+/**
+ * The files do not make a table, or not one that may replace the one before: `problems` names the
+ * first reasons, `details.total` counts all. Nothing was published.
+ */
 export class TableRefusedError extends PercpuError {
   readonly code = 'PERCPU_TABLE_REFUSED'
   readonly problems: readonly Problem[]
+  /** Ranges that could be read. */
+  readonly rows: RowCounts
 
-  constructor(problems: readonly Problem[], total: number) {
-    const lines = problems.map(({ file, line, text }) => `  ${file}:${line}: ${text}`)
+  constructor(problems: readonly Problem[], total: number, rows: RowCounts) {
+    const lines = problems.map(({ file, line, text }) => `  ${file}${line > 0 ? `:${line}` : ''}: ${text}`)
     const more = total > problems.length ? [`  and ${total - problems.length} more`] : []
     const count = total === 1 ? 'one problem' : `${total} problems`
-    super([`table refused, ${count} in its files:`, ...lines, ...more].join('\n'), { total, problems })
+    super([`table refused, ${count} in its files:`, ...lines, ...more].join('\n'), { total, problems, rows })
     this.problems = problems
+    this.rows = rows
   }
 }
 

@@ -10,9 +10,17 @@ export {
   parseQuad,
   type Address,
 } from './address/parse.js'
-export { buildTable, type BuiltTable, type TableFiles } from './table/build.js'
-export { dataPackage, loadTable, packagedFiles, type LoadedTable, type LoadProgress } from './table/load.js'
+export { buildTable, type BuiltTable, type BuildOptions, type TableFiles } from './table/build.js'
+export {
+  dataPackage,
+  loadTable,
+  packagedFiles,
+  type LoadedTable,
+  type LoadOptions,
+  type LoadProgress,
+} from './table/load.js'
 export { TableHeader, TableRoot } from './table/layout.js'
+export { MAX_SHRINK, type RowCounts, type ShrinkLimit } from './table/row-counts.js'
 export { createRoot, currentTable, newestGeneration, openRoot, publishTable } from './table/root.js'
 export { FlatTable, type AddressTable, type TableSummary } from './table/search.js'
 export { AnswerWriter, lookUp, type Answer } from './lookup/answer.js'
@@ -20,7 +28,6 @@ export { answerBatch } from './lookup/answer-batch.js'
 export { JsonArrayFlattener } from './lookup/json-array.js'
 export { LookupPool, type PoolOptions, type WorkerStatus } from './lookup/pool.js'
 export type { BatchFormat, BatchResult } from './lookup/protocol.js'
-export { openFileSink, streamSink, type OutputSink } from './lookup/sinks.js'
 export { LineSplitter, MAX_LINE_BYTES } from './lookup/split.js'
 export {
   answerStream,
@@ -29,7 +36,7 @@ export {
   type StreamOptions,
   type StreamResult,
 } from './lookup/stream.js'
-export { Reloader, type ReloadOutcome } from './serve/reload.js'
+export { Reloader, type ReloaderOptions, type ReloadOutcome } from './serve/reload.js'
 export { Service, TABLE_NAME, type ServiceOptions } from './serve/service.js'
 export { top, type TopOptions } from './commands/top.js'
 export { inspections } from './top/client.js'

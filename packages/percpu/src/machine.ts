@@ -124,7 +124,7 @@ export class Machine {
    * becomes free. Call it right after `new Worker`. Several threads may supervise the same worker.
    *
    * @throws ArgumentError if the worker has ended; UnsupportedError if it has no exit event
-   *   (browsers); OfflineError.
+   *   (browsers), or one that comes too early (Deno); OfflineError.
    */
   supervise(worker: SupervisedWorker): Supervision {
     this.#own.assertOnline()

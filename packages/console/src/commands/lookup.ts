@@ -6,7 +6,8 @@ import { boot } from 'percpu'
 import { parseAddress } from '../address/parse.js'
 import { FileError } from '../errors.js'
 import { LookupPool } from '../lookup/pool.js'
-import { openFileSink, ReaderGoneError, streamSink, type OutputSink } from '../lookup/sinks.js'
+import { openOutput } from '../lookup/output.js'
+import { ReaderGoneError, type OutputSink } from '../lookup/sinks.js'
 import { answerStream, type InputFormat } from '../lookup/stream.js'
 import { SPARE_CPUS, TABLE_NAME } from '../serve/service.js'
 import type { TableFiles } from '../table/build.js'
@@ -29,28 +30,42 @@ const BATCH_BYTES = 256 * 1024
 /** Batches under way, per worker: in work, ready, and being written. */
 const WINDOW = 4
 
-/** Answers all inputs. Resolves with the exit code. @throws FileError, TableRefusedError, MalformedInputError … */
+/**
+ * Answers all inputs. Resolves with the exit code. An output file is as before until all is
+ * answered.
+ *
+ * @throws UsageError, TableRefusedError, FileError, MalformedInputError …
+ */
 export async function lookup(options: LookupOptions): Promise<number> {
-  const { workers, files, memory } = options
-  await checkInputs(options.inputs)
-  const sink = options.output === undefined ? streamSink(process.stdout) : await openFileSink(options.output)
-  const machine = boot({ memory, cpus: Math.min(256, workers + SPARE_CPUS) })
-  const root = createRoot(machine, TABLE_NAME)
-  const pool = new LookupPool(machine, { workers, table: TABLE_NAME })
+  const { inputs, output, files } = options
+  await checkInputs(inputs)
+  const sink = await openOutput(output, [...inputs, files.ipv4, files.ipv6])
   try {
-    const loading = bytesProgress('loading table')
-    await loadTable(machine, root, files, ({ bytes, total }) => loading.update(bytes, total)).finally(() =>
-      loading.stop(),
-    )
-    await pool.ready()
-    for (const input of options.inputs) await answerInput(pool, input, sink, options)
+    await answerInputs(options, sink)
+    await sink.finish()
     return 0
   } catch (error) {
     // The reader of our output has seen enough, as in `percpu lookup … | head`.
     if (error instanceof ReaderGoneError) return 0
     throw error
   } finally {
-    await sink.close()
+    await sink.discard()
+  }
+}
+
+async function answerInputs(options: LookupOptions, sink: OutputSink): Promise<void> {
+  const { workers, files, memory } = options
+  const machine = boot({ memory, cpus: Math.min(256, workers + SPARE_CPUS) })
+  const root = createRoot(machine, TABLE_NAME)
+  const pool = new LookupPool(machine, { workers, table: TABLE_NAME })
+  try {
+    const loading = bytesProgress('loading table')
+    await loadTable(machine, root, files, {
+      onProgress: ({ bytes, total }) => loading.update(bytes, total),
+    }).finally(() => loading.stop())
+    await pool.ready()
+    for (const input of options.inputs) await answerInput(pool, input, sink, options)
+  } finally {
     await pool.close()
     await machine.offline()
   }

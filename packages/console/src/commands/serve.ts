@@ -14,6 +14,7 @@ export interface ServeOptions {
   readonly bodyLimit: number
   readonly timeoutMilliseconds: number
   readonly watch: boolean
+  readonly maxShrink: number
   readonly patienceMilliseconds: number
   readonly inspect?: string
   readonly logLevel: string

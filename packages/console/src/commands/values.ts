@@ -33,6 +33,13 @@ export function parseInteger(low: number, high: number): (text: string) => numbe
   }
 }
 
+/** A share of a whole, 0 to 100, with fractions. */
+export function parsePercent(text: string): number {
+  const percent = Number(text)
+  if (/^\d+(\.\d+)?$/.test(text) && percent <= 100) return percent
+  throw new InvalidArgumentError('Expected a percentage, from 0 to 100.')
+}
+
 /** Seconds, with fractions, as milliseconds. */
 export function parseSeconds(text: string): number {
   const seconds = Number(text)

@@ -1,7 +1,9 @@
 import type { Machine } from 'percpu'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { TableRefusedError } from '../errors.js'
 import type { LookupPool } from '../lookup/pool.js'
 import type { AddressTable } from '../table/search.js'
+import type { ReloadOutcome } from './reload.js'
 
 export type SingleResult = 'found' | 'gap' | 'refused'
 export type BatchOutcome = 'complete' | 'refused' | 'aborted' | 'failed'
@@ -19,7 +21,7 @@ export class Metrics {
   /** Addresses answered, by the path they came on. */
   readonly lookups = this.#counter('percpu_lookups_total', 'Addresses looked up', ['path', 'result'])
   readonly batches = this.#counter('percpu_batches_total', 'POST /lookup requests', ['outcome'])
-  readonly reloads = this.#counter('percpu_table_loads_total', 'Attempts to load the table', ['result'])
+  readonly #loads = this.#counter('percpu_table_loads_total', 'Attempts to load the table', ['result'])
   readonly singleSeconds = this.#histogram(
     'percpu_lookup_seconds',
     'Time to answer GET /lookup',
@@ -30,16 +32,39 @@ export class Metrics {
     'Time from the first to the last byte of POST /lookup',
     [0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 25, 100],
   )
-  readonly loadSeconds = this.#histogram(
+  readonly #loadSeconds = this.#histogram(
     'percpu_table_load_seconds',
     'Time to load a table',
     [0.1, 0.5, 1, 2, 5, 10, 30],
   )
 
+  readonly #lastLoadPublished = new Gauge({
+    name: 'percpu_table_last_load_published',
+    help: 'Whether the last attempt to load the table published it',
+    registers: [this.registry],
+  })
+  readonly #lastLoadChange = new Gauge({
+    name: 'percpu_table_last_load_change',
+    help: 'Ranges that the last load had more than the table before it, also if it was refused',
+    labelNames: ['family'],
+    registers: [this.registry],
+  })
+
   constructor(measured: Measured) {
     collectDefaultMetrics({ register: this.registry })
     this.#tableGauges(measured)
     this.#workerGauges(measured)
+  }
+
+  noteLoad({ table, error, change }: ReloadOutcome): void {
+    const failure = error instanceof TableRefusedError ? 'refused' : 'failed'
+    this.#loads.inc({ result: table ? 'published' : failure })
+    if (table) this.#loadSeconds.observe(table.milliseconds / 1000)
+    this.#lastLoadPublished.set(table ? 1 : 0)
+    this.#lastLoadChange.reset()
+    if (!change) return
+    this.#lastLoadChange.set({ family: '4' }, change.ipv4)
+    this.#lastLoadChange.set({ family: '6' }, change.ipv6)
   }
 
   #tableGauges({ machine, table }: Measured): void {

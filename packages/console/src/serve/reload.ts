@@ -3,6 +3,8 @@ import type { Machine } from 'percpu'
 import { TableRefusedError, type Problem } from '../errors.js'
 import type { TableFiles } from '../table/build.js'
 import { loadTable, type LoadedTable, type LoadProgress } from '../table/load.js'
+import { servedRows } from '../table/root.js'
+import { changeOf, type RowCounts } from '../table/row-counts.js'
 
 export interface ReloadOutcome {
   /** Why it was asked for: the first reason, if several requests became one. */
@@ -12,27 +14,33 @@ export interface ReloadOutcome {
   /** Why the table before stayed. */
   readonly error: Error | undefined
   readonly problems: readonly Problem[]
+  /** Ranges in the files, as far as they could be read; undefined if they could not. */
+  readonly rows: RowCounts | undefined
+  /**
+   * Ranges that the files have more than the table before them, negative: fewer. Undefined if they
+   * could not be read.
+   */
+  readonly change: RowCounts | undefined
+}
+
+export interface ReloaderOptions {
+  readonly machine: Machine
+  /** Address of the table's root. */
+  readonly root: number
+  readonly files: TableFiles
+  /** Percent of a family's ranges, 0 to 100, that may be missing in the next table. */
+  readonly maxShrink: number
+  readonly onOutcome: (outcome: ReloadOutcome) => void
 }
 
 export class Reloader {
-  readonly #machine: Machine
-  readonly #root: number
-  readonly #files: TableFiles
-  readonly #onOutcome: (outcome: ReloadOutcome) => void
+  readonly #options: ReloaderOptions
   #running: Promise<ReloadOutcome> | undefined
   #next: Promise<ReloadOutcome> | undefined
   #last: ReloadOutcome | undefined
 
-  constructor(
-    machine: Machine,
-    root: number,
-    files: TableFiles,
-    onOutcome: (outcome: ReloadOutcome) => void,
-  ) {
-    this.#machine = machine
-    this.#root = root
-    this.#files = files
-    this.#onOutcome = onOutcome
+  constructor(options: ReloaderOptions) {
+    this.#options = options
   }
 
   get last(): ReloadOutcome | undefined {
@@ -61,17 +69,21 @@ export class Reloader {
   }
 
   async #load(reason: string, onProgress?: (progress: LoadProgress) => void): Promise<ReloadOutcome> {
+    const { machine, root, files, maxShrink, onOutcome } = this.#options
     const at = new Date()
+    const served = servedRows(machine.memory, root)
     let table: LoadedTable | undefined
     let error: Error | undefined
     try {
-      table = await loadTable(this.#machine, this.#root, this.#files, onProgress)
+      table = await loadTable(machine, root, files, { limit: { served, maxShrink }, onProgress })
     } catch (thrown) {
       error = thrown instanceof Error ? thrown : new Error(String(thrown))
     }
-    const problems = error instanceof TableRefusedError ? error.problems : []
-    this.#last = { reason, at, table, error, problems }
-    this.#onOutcome(this.#last)
+    const refusal = error instanceof TableRefusedError ? error : undefined
+    const rows = table ? { ipv4: table.rows4, ipv6: table.rows6 } : refusal?.rows
+    const change = rows && changeOf(rows, served)
+    this.#last = { reason, at, table, error, problems: refusal?.problems ?? [], rows, change }
+    onOutcome(this.#last)
     return this.#last
   }
 }

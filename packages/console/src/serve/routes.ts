@@ -221,6 +221,7 @@ function health({ pool, table, reloader }: RouteContext, reply: FastifyReply): F
       at: last.at.toISOString(),
       reason: last.reason,
       published: last.table !== undefined,
+      ...(last.rows ? { rows: last.rows, change: last.change } : {}),
       ...(last.error ? { error: last.error.message } : {}),
     },
     attribution,

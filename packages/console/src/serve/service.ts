@@ -5,16 +5,17 @@
  * may hold its number a little longer, so there are numbers to spare.
  */
 import net from 'node:net'
+import { devNull } from 'node:os'
 import { watch, type FSWatcher } from 'chokidar'
 import type { FastifyInstance } from 'fastify'
 import { boot, type Machine } from 'percpu'
 import type { Logger } from 'pino'
 import { attribution } from '../attribution.js'
-import { TableRefusedError } from '../errors.js'
 import { LookupPool } from '../lookup/pool.js'
 import type { TableFiles } from '../table/build.js'
 import type { LoadProgress } from '../table/load.js'
 import { createRoot } from '../table/root.js'
+import { MAX_SHRINK } from '../table/row-counts.js'
 import { FlatTable } from '../table/search.js'
 import { inspectionMetrics } from '../top/metrics.js'
 import { serveInspection, type InspectionServer } from '../top/serve-inspection.js'
@@ -35,6 +36,11 @@ export interface ServiceOptions {
   readonly timeoutMilliseconds: number
   /** Whether changed files are reloaded. */
   readonly watch: boolean
+  /**
+   * Percent of a family's ranges, 0 to 100, that may be missing in the next table. Default: {@link
+   * MAX_SHRINK}.
+   */
+  readonly maxShrink?: number
   /** How long a worker may give no sign of life before it is replaced, from 2. Default: {@link PATIENCE_MILLISECONDS}. */
   readonly patienceMilliseconds?: number
   /** Path of a local socket on which `percpu top` can look at the machine. Default: none. */
@@ -142,7 +148,8 @@ export class Service {
 
   async #watch(): Promise<void> {
     const { files, logger } = this.#options
-    const watcher = watch([files.ipv4, files.ipv6], {
+    const watched = [files.ipv4, files.ipv6].filter((file) => file !== devNull)
+    const watcher = watch(watched, {
       ignoreInitial: true,
       awaitWriteFinish: { stabilityThreshold: STABLE_MILLISECONDS, pollInterval: 50 },
     })
@@ -184,14 +191,15 @@ async function assertCanListen(host: string, port: number): Promise<void> {
 }
 
 function createParts(options: ServiceOptions): Parts {
-  const { logger, workers, files, memory } = options
+  const { logger, workers, files, memory, maxShrink = MAX_SHRINK } = options
   const machine = boot({ memory, cpus: Math.min(256, workers + SPARE_CPUS) })
   const root = createRoot(machine, TABLE_NAME)
   const table = new FlatTable(machine.memory, root)
   const pool = new LookupPool(machine, { workers, table: TABLE_NAME })
   const metrics = new Metrics({ machine, pool, table })
   inspectionMetrics(metrics.registry, machine)
-  const reloader = new Reloader(machine, root, files, (outcome) => report(logger, metrics, outcome))
+  const onOutcome = (outcome: ReloadOutcome) => report(logger, metrics, outcome)
+  const reloader = new Reloader({ machine, root, files, maxShrink, onOutcome })
   logLosses(pool, logger)
   const workerWatch = new WorkerWatch(
     machine,
@@ -203,21 +211,21 @@ function createParts(options: ServiceOptions): Parts {
   return { machine, pool, metrics, reloader, app, workerWatch }
 }
 
-function report(logger: Logger, metrics: Metrics, { reason, table, error }: ReloadOutcome): void {
+function report(logger: Logger, metrics: Metrics, outcome: ReloadOutcome): void {
+  const { reason, table, error, rows, change } = outcome
+  metrics.noteLoad(outcome)
   if (table) {
-    metrics.reloads.inc({ result: 'published' })
-    metrics.loadSeconds.observe(table.milliseconds / 1000)
-    const { generation, rows4, rows6, size, milliseconds, knownOverlaps } = table
+    const { generation, size, milliseconds, knownOverlaps } = table
     const seconds = Math.round(milliseconds) / 1000
     logger.info(
-      { reason, generation, ipv4: rows4, ipv6: rows6, bytes: size, seconds, knownOverlaps },
+      { reason, generation, ...rows, change, bytes: size, seconds, knownOverlaps },
       'table published',
     )
     return
   }
-  metrics.reloads.inc({ result: error instanceof TableRefusedError ? 'refused' : 'failed' })
   // The first load's error is thrown by Service.start.
-  if (reason !== FIRST_LOAD) logger.error({ reason }, error?.message ?? 'the table could not be loaded')
+  if (reason !== FIRST_LOAD)
+    logger.error({ reason, ...rows, change }, error?.message ?? 'the table could not be loaded')
 }
 
 function logLosses(pool: LookupPool, logger: Logger): void {

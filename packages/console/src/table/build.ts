@@ -5,6 +5,7 @@
  */
 import type { Machine } from 'percpu'
 import { copyIn, storeU32 } from 'percpu/mem'
+import { checkRows } from './check-rows.js'
 import { Entries, type RangeColumns } from './columns.js'
 import { readRanges } from './csv.js'
 import {
@@ -19,6 +20,7 @@ import {
 } from './layout.js'
 import { checkOverlaps, sortedOrder } from './order.js'
 import { Problems } from './problems.js'
+import type { ShrinkLimit } from './row-counts.js'
 
 export interface TableFiles {
   readonly ipv4: string
@@ -38,6 +40,16 @@ export interface BuiltTable {
   readonly knownOverlaps: number
 }
 
+export interface BuildOptions {
+  /** Default: any number of ranges will do, but 0. */
+  readonly limit?: ShrinkLimit | undefined
+  /** Told how many bytes have been read, now and then. */
+  readonly onBytes?: (bytes: number) => void
+}
+
+/** What a table that replaces none is measured by. */
+const NO_LIMIT: ShrinkLimit = { served: { ipv4: 0, ipv6: 0 }, maxShrink: 100 }
+
 /** The IPv6 index has at most this many buckets. */
 const MAX_BUCKETS6 = 1 << 17
 
@@ -45,25 +57,34 @@ const MAX_BUCKETS6 = 1 << 17
  * Reads both files and writes their table into the machine's memory.
  *
  * @param generation stored in the table
- * @param onBytes told how many bytes have been read, now and then
  * @throws TableRefusedError, FileError, OutOfMemoryError. Nothing stays allocated.
  */
 export async function buildTable(
   machine: Machine,
   files: TableFiles,
   generation: number,
-  onBytes: (bytes: number) => void = () => undefined,
+  { limit = NO_LIMIT, onBytes = () => undefined }: BuildOptions = {},
 ): Promise<BuiltTable> {
   const problems = new Problems()
   const entries = new Entries()
-  const columns4 = await readRanges(files.ipv4, 4, entries, problems, onBytes)
-  const columns6 = await readRanges(files.ipv6, 6, entries, problems, onBytes)
+  const read = async (file: string, family: 4 | 6) => {
+    const before = problems.total
+    const columns = await readRanges(file, family, entries, problems, onBytes)
+    const served = family === 4 ? limit.served.ipv4 : limit.served.ipv6
+    // Lines that are refused are missing for another reason.
+    if (problems.total === before) checkRows(file, columns.lines.length, served, limit, problems)
+    return columns
+  }
+  const columns4 = await read(files.ipv4, 4)
+  const columns6 = await read(files.ipv6, 6)
   const order4 = sortedOrder(columns4)
   const order6 = sortedOrder(columns6)
   const knownOverlaps =
     checkOverlaps(columns4, order4, files.ipv4, problems) +
     checkOverlaps(columns6, order6, files.ipv6, problems)
-  problems.throwIfAny()
+  if (order4.length + order6.length === 0 && problems.total === 0)
+    problems.add(files.ipv4, 0, 'holds no range, and the other file neither')
+  problems.throwIfAny({ ipv4: order4.length, ipv6: order6.length })
   const names = packNames(entries.names)
   const index6 = indexIpv6(columns6, order6)
   const image = new TableImage()

@@ -1,9 +1,14 @@
 /**
- * Reads one family's ranges: `first,last,asn,organisation` a line, first and last address inclusive, quotes as in RFC 4180.
- * Nothing is repaired: what is not as it should be is a problem with its line number, and reading goes on to find the rest.
+ * Reads one family's ranges: `first,last,asn,organisation` a line, first and last address
+ * inclusive, quotes as in RFC 4180. Nothing is repaired: what is not as it should be is a problem
+ * with its line number, and reading goes on to find the rest.
+ *
+ * A file that is being written is not read as if it were whole, as far as that shows: its last line
+ * has no line end, or it changes while it is read.
  */
-import { createReadStream } from 'node:fs'
-import { Transform } from 'node:stream'
+import type { BigIntStats } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { Transform, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { parse, type CsvError } from 'csv-parse'
 import { explainBadAddress, parseAddress, shorten, type Address } from '../address/parse.js'
@@ -16,6 +21,8 @@ const COLUMNS = 4
 const MAX_ASN = 0xffff_ffff
 /** A record longer than this has lost its closing quote. */
 const MAX_RECORD_BYTES = 64 * 1024
+const PIECE_BYTES = 1 << 18
+const LINE_ENDS: readonly (number | undefined)[] = [0x0a, 0x0d]
 
 /**
  * Reads `file` to its end. About 4 µs a row, most of it the CSV parser's.
@@ -46,14 +53,22 @@ export async function readRanges(
       return null
     },
   })
+  let lastByte: number | undefined
   const counter = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       onBytes(chunk.length)
+      lastByte = chunk.at(-1)
       done(null, chunk)
     },
   })
   try {
-    await pipeline(createReadStream(file, { highWaterMark: 1 << 18 }), counter, parser.resume())
+    const hasChanged = await withFile(file, (stream) => pipeline(stream, counter, parser.resume()))
+    if (hasChanged) reader.problem(0, 'was changed while it was read: write another file, and move it here')
+    else if (lastByte !== undefined && !LINE_ENDS.includes(lastByte))
+      reader.problem(
+        parser.info.lines,
+        'has no line end: the file is cut short or still being written; if it is whole, end its last line',
+      )
   } catch (error) {
     if (!isCsvError(error)) {
       throw new FileError(
@@ -65,6 +80,22 @@ export async function readRanges(
     reader.skipped(error)
   }
   return reader.columns
+}
+
+/** Has `read` take the file's bytes. Resolves with whether the file was changed meanwhile. */
+async function withFile(file: string, read: (bytes: Readable) => Promise<void>): Promise<boolean> {
+  const handle = await open(file)
+  try {
+    const before = await handle.stat({ bigint: true })
+    await read(handle.createReadStream({ highWaterMark: PIECE_BYTES, autoClose: false }))
+    return before.isFile() && isOther(await handle.stat({ bigint: true }), before)
+  } finally {
+    await handle.close()
+  }
+}
+
+function isOther(now: BigIntStats, before: BigIntStats): boolean {
+  return now.size !== before.size || now.mtimeNs !== before.mtimeNs
 }
 
 class RangeReader {
@@ -84,7 +115,7 @@ class RangeReader {
 
   row(record: readonly string[], line: number): void {
     if (record.length !== COLUMNS) {
-      return this.#problem(
+      return this.problem(
         line,
         `has ${record.length} columns, expected ${COLUMNS}: first, last, AS number, organisation`,
       )
@@ -94,10 +125,10 @@ class RangeReader {
     const end = this.#address('last address', last, line)
     const asn = parseAsn(asnText)
     if (asn === undefined)
-      this.#problem(line, `AS number '${shorten(asnText)}' is not a whole number of 0–${MAX_ASN}`)
+      this.problem(line, `AS number '${shorten(asnText)}' is not a whole number of 0–${MAX_ASN}`)
     if (start === undefined || end === undefined || asn === undefined) return
     if (compare(end, start) < 0)
-      return this.#problem(line, `the range ends at ${last}, before its start ${first}`)
+      return this.problem(line, `the range ends at ${last}, before its start ${first}`)
     const { starts, ends, entries, lines } = this.columns
     starts.forEach((column, i) => column.push((start[i] as number) ^ BIAS))
     ends.forEach((column, i) => column.push((end[i] as number) ^ BIAS))
@@ -107,17 +138,17 @@ class RangeReader {
 
   skipped(error: CsvError | undefined): void {
     const line = typeof error?.['lines'] === 'number' ? error['lines'] : 0
-    this.#problem(line, `is not CSV: ${error?.message ?? 'unknown error'}`)
+    this.problem(line, `is not CSV: ${error?.message ?? 'unknown error'}`)
   }
 
   #address(what: string, text: string, line: number): readonly number[] | undefined {
     const address = parseAddress(text)
     if (!address) {
-      this.#problem(line, `${what} '${shorten(text)}' is refused: ${explainBadAddress(text)}`)
+      this.problem(line, `${what} '${shorten(text)}' is refused: ${explainBadAddress(text)}`)
       return undefined
     }
     if (address.family !== this.#family) {
-      this.#problem(
+      this.problem(
         line,
         `${what} '${text}' is IPv${address.family}${mapped(text, address)}, in a file of IPv${this.#family}`,
       )
@@ -126,7 +157,7 @@ class RangeReader {
     return address.family === 4 ? [address.word] : address.words
   }
 
-  #problem(line: number, text: string): void {
+  problem(line: number, text: string): void {
     this.#problems.add(this.#file, line, text)
   }
 }

@@ -11,6 +11,7 @@ import { FileError, LoadError, TableRefusedError } from '../errors.js'
 import type { BuiltTable, TableFiles } from './build.js'
 import type { FromLoader, LoaderSetup } from './loader-protocol.js'
 import { newestGeneration, publishTable } from './root.js'
+import type { ShrinkLimit } from './row-counts.js'
 
 export interface LoadedTable extends BuiltTable {
   readonly generation: number
@@ -21,6 +22,12 @@ export interface LoadedTable extends BuiltTable {
 export interface LoadProgress {
   readonly bytes: number
   readonly total: number
+}
+
+export interface LoadOptions {
+  /** What the table must not fall behind. Default: any number of ranges will do, but 0. */
+  readonly limit?: ShrinkLimit | undefined
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined
 }
 
 /** Where the published tables come from, and what their licence asks to be said. */
@@ -53,12 +60,12 @@ export async function loadTable(
   machine: Machine,
   root: number,
   files: TableFiles,
-  onProgress: (progress: LoadProgress) => void = () => undefined,
+  { limit, onProgress = () => undefined }: LoadOptions = {},
 ): Promise<LoadedTable> {
   const began = performance.now()
   const total = (await sizeOf(files.ipv4)) + (await sizeOf(files.ipv6))
   const generation = newestGeneration(machine.memory, root) + 1
-  const workerData: LoaderSetup = { handle: machine.handle, files, generation }
+  const workerData: LoaderSetup = { handle: machine.handle, files, generation, limit }
   const worker = new Worker(new URL('./loader-worker.js', import.meta.url), { workerData })
   const { reaped } = machine.supervise(worker)
   try {
@@ -81,7 +88,8 @@ function builtBy(worker: Worker, onBytes: (bytes: number) => void): Promise<Buil
     worker.on('message', (message: FromLoader) => {
       if (message.type === 'progress') onBytes((bytes += message.bytes))
       else if (message.type === 'built') resolve(message.table)
-      else if (message.type === 'refused') reject(new TableRefusedError(message.problems, message.total))
+      else if (message.type === 'refused')
+        reject(new TableRefusedError(message.problems, message.total, message.rows))
       else if (message.code === 'PERCPU_FILE') reject(new FileError(message.message))
       else reject(new LoadError(`the table could not be built: ${message.message}`, { code: message.code }))
     })

@@ -7,7 +7,7 @@ import type { FromLoader, LoaderSetup } from './loader-protocol.js'
 
 if (!parentPort) throw new TypeError('this module runs as a worker thread')
 const port = parentPort
-const { handle, files, generation } = workerData as LoaderSetup
+const { handle, files, generation, limit } = workerData as LoaderSetup
 const machine = join(handle)
 
 function send(message: FromLoader): void {
@@ -20,11 +20,13 @@ port.once('message', () => {
 })
 
 try {
-  const table = await buildTable(machine, files, generation, (bytes) => send({ type: 'progress', bytes }))
+  const onBytes = (bytes: number) => send({ type: 'progress', bytes })
+  const table = await buildTable(machine, files, generation, { limit, onBytes })
   send({ type: 'built', table })
 } catch (error) {
   if (error instanceof TableRefusedError) {
-    send({ type: 'refused', problems: error.problems, total: error.details['total'] as number })
+    const { problems, rows, details } = error
+    send({ type: 'refused', problems, total: details['total'] as number, rows })
   } else {
     const message = error instanceof Error ? error.message : String(error)
     send({ type: 'failed', message, code: error instanceof PercpuError ? error.code : undefined })

@@ -6,8 +6,9 @@
  * Progress: readers are wait-free, one atomic load per synchronous stretch; there is one publisher.
  */
 import type { Machine } from 'percpu'
-import { loadAtomic32, storeAtomic32, type Memory } from 'percpu/mem'
-import { TableRoot, UNIT } from './layout.js'
+import { loadAtomic32, loadU32, storeAtomic32, type Memory } from 'percpu/mem'
+import { TableHeader, TableRoot, UNIT } from './layout.js'
+import type { RowCounts } from './row-counts.js'
 
 /** Makes the named root, without a table, or finds it. Returns its address. */
 export function createRoot(machine: Machine, name: string): number {
@@ -30,6 +31,17 @@ export function currentTable(memory: Memory, root: number): number {
 export function newestGeneration(memory: Memory, root: number): number {
   // atomic: a number to show, and the publisher's own count; orders nothing.
   return loadAtomic32(memory.i32, root / 4 + TableRoot.words.generation)
+}
+
+/**
+ * Ranges of the current table; none before the first one. Only for the thread that publishes: the
+ * table stays meanwhile.
+ */
+export function servedRows(memory: Memory, root: number): RowCounts {
+  const address = currentTable(memory, root)
+  if (address === 0) return { ipv4: 0, ipv6: 0 }
+  const field = (name: 'rows4' | 'rows6') => loadU32(memory.u32, address / 4 + TableHeader.words[name])
+  return { ipv4: field('rows4'), ipv6: field('rows6') }
 }
 
 /**

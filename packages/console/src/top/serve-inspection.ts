@@ -1,14 +1,14 @@
 /** Makes a machine watchable from other processes: a local socket that answers with inspections. For `percpu top`. */
 import { once } from 'node:events'
-import { rm } from 'node:fs/promises'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import type { Machine, Monitor } from 'percpu'
 import { FileError } from '../errors.js'
 import { Lines, MAX_EVERY, MIN_EVERY, type Report, type Subscription } from './protocol.js'
+import { listenAt } from './socket-file.js'
 
 export interface InspectionServer {
   readonly path: string
-  /** Ends the connections and removes the socket. */
+  /** Ends the connections and removes the socket, if it is still the one that was made. */
   close(): Promise<void>
 }
 
@@ -17,10 +17,11 @@ const BACKLOG = 1 << 20
 const REQUEST_LIMIT = 1000
 
 /**
- * Serves inspections of the machine on a local socket (on Windows the name of a pipe). CPUs are asked for signs of life only while
- * somebody watches. A socket file that a dead process left is replaced.
+ * Serves inspections of the machine on a local socket (on Windows the name of a pipe). CPUs are
+ * asked for signs of life only while somebody watches. A socket on which nobody listens any more is
+ * replaced, nothing else: neither another process's socket nor a file of another kind.
  *
- * @throws FileError if the path cannot be listened on, or another process serves there.
+ * @throws FileError if the path cannot be listened on, or something is there that is not replaced.
  */
 export async function serveInspection(machine: Machine, path: string): Promise<InspectionServer> {
   const watchers = new Watchers(machine)
@@ -28,8 +29,9 @@ export async function serveInspection(machine: Machine, path: string): Promise<I
     watchers.add(socket)
   })
   server.unref()
+  let removeFile: () => void
   try {
-    await listen(server, path)
+    removeFile = await listenAt(server, path)
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     throw new FileError(`cannot serve inspections on ${path}: ${message}`, { file: path }, { cause: error })
@@ -37,39 +39,12 @@ export async function serveInspection(machine: Machine, path: string): Promise<I
   return {
     path,
     async close() {
+      removeFile()
       const closed = once(server, 'close')
       server.close()
       watchers.close()
       await closed
     },
-  }
-}
-
-async function listen(server: Server, path: string): Promise<void> {
-  const attempt = async () => {
-    server.listen(path)
-    await once(server, 'listening')
-  }
-  try {
-    await attempt()
-  } catch (error) {
-    const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
-    if (!inUse || (await answers(path))) throw error
-    await rm(path, { force: true })
-    await attempt()
-  }
-}
-
-/** Whether a living process listens there. */
-async function answers(path: string): Promise<boolean> {
-  const socket = connect(path)
-  try {
-    await once(socket, 'connect')
-    return true
-  } catch {
-    return false // ECONNREFUSED: nobody holds the other end
-  } finally {
-    socket.destroy()
   }
 }
 

@@ -243,7 +243,10 @@ test('GET /health tells the table, the workers and whom the data is owed to', as
     workers: { ready: 2, stuck: 0, wanted: 2 },
   })
   assert.match(String(attribution), /DB-IP, https:\/\/db-ip.com.*routeviews.org.*CC BY 4.0/)
-  assert.deepEqual({ ...(lastLoad as object), at: 0 }, { at: 0, reason: 'start', published: true })
+  assert.deepEqual(
+    { ...(lastLoad as object), at: 0 },
+    { at: 0, reason: 'start', published: true, rows: { ipv4: 3, ipv6: 1 }, change: { ipv4: 3, ipv6: 1 } },
+  )
   assert.ok(Number(uptimeSeconds) >= 0 && Number(bytes) > 0)
   assert.equal(service.machine.online.length, 3)
 })
@@ -260,6 +263,9 @@ test('GET /metrics counts lookups by path and by worker, and shows table, memory
     'percpu_lookups_total{path="batch",result="answered"}': 3,
     'percpu_batches_total{outcome="complete"}': 1,
     'percpu_table_loads_total{result="published"}': 1,
+    percpu_table_last_load_published: 1,
+    'percpu_table_last_load_change{family="4"}': 3,
+    'percpu_table_last_load_change{family="6"}': 1,
     'percpu_table_rows{family="4"}': 3,
     'percpu_table_rows{family="6"}': 1,
     percpu_table_generation: 1,

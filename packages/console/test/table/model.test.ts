@@ -1,5 +1,6 @@
 /** Tables of a few random ranges, against a list that is searched from front to back. */
 import assert from 'node:assert/strict'
+import { devNull } from 'node:os'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import ipaddr from 'ipaddr.js'
@@ -107,8 +108,13 @@ test('lookups answer as the list does, at all ends, beside them, and anywhere', 
       async (ranges4, ranges6, more4, more6, reversed) => {
         const text = (family: 4 | 6, ranges: readonly Range[]) =>
           csv(rowsOf(family, reversed ? [...ranges].reverse() : ranges))
+        fc.pre(ranges4.length + ranges6.length > 0)
         const files = await writeTables(folder, text(4, ranges4), text(6, ranges6))
-        await loadTable(machine, root, files)
+        // A family without ranges is the null device: an empty file is refused.
+        await loadTable(machine, root, {
+          ipv4: ranges4.length > 0 ? files.ipv4 : devNull,
+          ipv6: ranges6.length > 0 ? files.ipv6 : devNull,
+        })
         table.enter()
         const asked: string[] = []
         const expected: unknown[] = []

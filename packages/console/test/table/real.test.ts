@@ -54,7 +54,8 @@ test('while tables of 6,000 ranges replace each other, every answer belongs to o
     (await readFile(file, 'utf8'))
       .split('\n')
       .slice(2000, 2000 + count)
-      .join('\n')
+      .map((line) => `${line}\n`)
+      .join('')
   const files = await writeTables(folder, await some(packaged.ipv4, 4000), await some(packaged.ipv6, 2000))
   const rows4 = await readRows(files.ipv4)
   const rows6 = await readRows(files.ipv6)
@@ -131,7 +132,7 @@ test('a thread that looks away while tables come and go sees the newest one, tho
   const folder = await temporaryFolder(t)
   const load = async (asn: number) => {
     const row = { start: '1.0.0.0', end: '1.0.0.255', organisation: 'X' }
-    await loadTable(machine, root, await writeTables(folder, csv([{ ...row, asn }]), ''))
+    await loadTable(machine, root, await writeTables(folder, csv([{ ...row, asn }]), smallTables.one.ipv6))
   }
   const addresses = new Set<number>()
   const tableAddress = () =>

@@ -153,11 +153,10 @@ test('the overlap that the packaged data is known to have is tolerated: the late
 test('unsorted files are sorted; blank lines, a byte-order mark and CRLF are taken', async (t) => {
   const { machine, root, table } = testMachine(t)
   const ipv4 = '\ufeff2.0.0.0,2.0.0.255,2,Two\r\n\r\n1.0.0.0,1.0.0.255,1,"One"\r\n'
-  await loadTable(machine, root, await writeTables(await temporaryFolder(t), ipv4, ''))
+  await loadTable(machine, root, await writeTables(await temporaryFolder(t), ipv4, good6))
   table.enter()
   assert.deepEqual(lookUp(table, '1.0.0.9', { family: 4, word: 0x01000009 })?.organisation, 'One')
   assert.deepEqual(lookUp(table, '2.0.0.9', { family: 4, word: 0x02000009 })?.organisation, 'Two')
-  assert.equal(table.summary().rows6, 0)
 })
 
 test('a missing file is told by its name', async (t) => {

@@ -3,7 +3,9 @@ import { ExplorationFailure } from '../explore/failure.js'
 import type { ExploreReport, Outcome } from '../explore/outcome.js'
 import type { FailureKind } from '../trace.js'
 
-/** A failure without what cannot be sent. The page of it has been written. */
+/**
+ * A failure without what cannot be sent. Its page has been written, or its message says why not.
+ */
 interface SentFailure {
   readonly kind: FailureKind
   readonly message: string

@@ -28,11 +28,24 @@ const { request, index, count, board } = start
 
 /** Explorations that have ended: the number of the one at hand. */
 let number = 0
+
+/**
+ * Lets the others stop early. If that fails, they search to their end, and the failure is told all
+ * the same.
+ */
+function tellOthers(): void {
+  try {
+    writeFileSync(path.join(board, String(number)), '')
+  } catch (error) {
+    process.stderr.write(`percpu-lab: the other processes go on: ${String(error)}\n`)
+  }
+}
+
 const errors = await runProgram(request, {
   shard: { index, count },
   stopped: () => existsSync(path.join(board, String(number))),
   async ended(name, outcome) {
-    if ('failure' in outcome) writeFileSync(path.join(board, String(number)), '')
+    if ('failure' in outcome) tellOthers()
     number++
     const reply = receive() as Promise<{ outcome: Sent }>
     await send({ name, outcome: toSent(outcome) })

@@ -24,22 +24,45 @@ export type ToShard =
 export type FromShard =
   { readonly name: string; readonly outcome: Sent } | { readonly errors: readonly string[] }
 
-/** The shards did not make the same explorations: the program depends on something that differs between processes. */
+/**
+ * The shards could not be started, or did not make the same explorations: the program depends on
+ * something that differs between processes.
+ */
 export class ShardError extends Error {
   readonly code = 'LAB_SHARDS'
 }
 
-/** Runs the program in `count` processes; resolves with what it ended with. */
+/** Runs the program in `count` processes; resolves with what it ended with. @throws ShardError */
 export async function runShards(
   request: Request,
   count: number,
   ended: (name: string, outcome: Sent) => void,
 ): Promise<readonly string[]> {
-  const board = mkdtempSync(path.join(tmpdir(), 'percpu-lab-shards-'))
+  const board = makeBoard()
   try {
     return await new Meeting(request, count, board, ended).over
   } finally {
-    rmSync(board, { recursive: true })
+    removeBoard(board)
+  }
+}
+
+function makeBoard(): string {
+  try {
+    return mkdtempSync(path.join(tmpdir(), 'percpu-lab-shards-'))
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new ShardError(
+      `several processes need a folder for temporary files (TMPDIR), or --jobs 1: ${reason}`,
+    )
+  }
+}
+
+/** What was found must not be lost because of a folder that stays. */
+function removeBoard(board: string): void {
+  try {
+    rmSync(board, { recursive: true, force: true })
+  } catch (error) {
+    process.stderr.write(`percpu-lab: ${board} stays: ${String(error)}\n`)
   }
 }
 

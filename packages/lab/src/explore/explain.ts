@@ -1,17 +1,15 @@
 /** The error for an execution: its message shows the execution, and a page is there to step through it. */
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { diagram } from '../report/diagram.js'
-import { page } from '../report/html.js'
+import { messageOf } from '../oracles/judge.js'
 import { ExplorationFailure } from './failure.js'
+import { writePage } from './page-file.js'
 import { settings } from './settings.js'
 import type { Trace } from '../trace.js'
 
 /**
- * The error for an execution: in its message what is wrong, in which execution of the search, the diagram, and how to replay it. Writes the
- * page to `folder`.
+ * The error for an execution: in its message what is wrong, in which execution of the search, the
+ * diagram, and how to replay it. Writes the page to `folder`; if that fails, the message says why.
  */
 export function failureOf(
   trace: Trace,
@@ -28,28 +26,27 @@ export function failureOf(
     heading: false,
     ...(command === undefined ? {} : { command }),
   })
-  const report = writePage(trace, folder ?? process.env['PERCPU_LAB_REPORT'] ?? defaultFolder())
+  const { report, place } = tryPage(trace, folder ?? process.env['PERCPU_LAB_REPORT'])
   const title = `${test}: ${failure.kind} in execution ${execution}: ${failure.message}`
-  const message = `${title}\n\n${drawn}\n\nStep by step: ${pathToFileURL(report).href}`
+  const message = `${title}\n\n${drawn}\n\nStep by step: ${place}`
   return new ExplorationFailure(failure.kind, message, trace, execution, report, { cause })
 }
 
-/** Where pages go when nobody says: one folder for all, in which a failure replaces the page of the same one before. */
-function defaultFolder(): string {
-  return path.join(tmpdir(), 'percpu-lab')
+interface Written {
+  readonly report: string | undefined
+  /** Where the page is, or why it is nowhere. */
+  readonly place: string
 }
 
-function writePage(trace: Trace, folder: string): string {
-  mkdirSync(folder, { recursive: true })
-  const name = trace.test.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '').slice(0, 80) // prettier-ignore
-  const file = path.resolve(folder, `${name === '' ? 'exploration' : name}-${digest(trace.schedule)}.html`)
-  writeFileSync(file, page(trace))
-  return file
-}
-
-/** Eight hexadecimal digits for a text (FNV-1a). */
-function digest(text: string): string {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
-  return (hash >>> 0).toString(16).padStart(8, '0')
+/**
+ * Whatever prevents the page, what it would have shown has been found: the reason is told, not
+ * thrown.
+ */
+function tryPage(trace: Trace, folder: string | undefined): Written {
+  try {
+    const report = writePage(trace, folder)
+    return { report, place: pathToFileURL(report).href }
+  } catch (error) {
+    return { report: undefined, place: `page not written: ${messageOf(error)}` }
+  }
 }

@@ -12,7 +12,10 @@ export class ExplorationFailure extends Error {
     readonly trace: Trace | undefined,
     /** How many executions it took to find, this one included. */
     readonly execution: number,
-    /** The file that shows it step by step; undefined where there is nothing to show. */
+    /**
+     * The file that shows it step by step; undefined where there is nothing to show, or it could
+     * not be written.
+     */
     readonly report: string | undefined,
     options?: ErrorOptions,
   ) {

@@ -25,7 +25,10 @@ export interface ExploreOptions {
   readonly weak?: boolean
   /** Runs one execution: a schedule from a failure. */
   readonly replay?: string
-  /** The folder for the page of a failure. Default: the environment's PERCPU_LAB_REPORT, or one for temporary files. */
+  /**
+   * The folder for the page of a failure. Default: the environment's PERCPU_LAB_REPORT, or one that
+   * the process makes for itself, below the system's for temporary files.
+   */
   readonly report?: string
   /** Explores one of several parts of a search; the others are explored elsewhere, and the sums are those of the whole. */
   readonly shard?: ShardOptions

@@ -1,7 +1,16 @@
 /** The command `percpu-lab`: what it runs, prints and returns, in one process and in several. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { after, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -16,10 +25,13 @@ function program(name: string, text: string): string {
   return name
 }
 function run(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [executable, ...args], {
+  return runWith({ PERCPU_LAB_REPORT: path.join(folder, 'pages') }, [process.execPath, executable, ...args])
+}
+function runWith(env: NodeJS.ProcessEnv, [command = '', ...args]: readonly string[]) {
+  const { status, stdout, stderr } = spawnSync(command, args, {
     cwd: folder,
     encoding: 'utf8',
-    env: { ...process.env, PERCPU_LAB_REPORT: path.join(folder, 'pages'), NODE_TEST_CONTEXT: '' },
+    env: { ...process.env, PERCPU_LAB_REPORT: undefined, NODE_TEST_CONTEXT: '', ...env },
   })
   return { status, stdout, stderr }
 }
@@ -119,6 +131,80 @@ describe('percpu-lab', () => {
       assert.match(again.stdout, /◄ race/)
       assert.equal(readdirSync(path.join(folder, jobs)).length, 1)
     })
+  it('writes pages to a private folder of its own, if nobody says where', () => {
+    const TMPDIR = mkdtempSync(path.join(folder, 'tmp-'))
+    // What another user may have put where everybody knows the name.
+    mkdirSync(path.join(TMPDIR, 'percpu-lab'), { mode: 0o777 })
+    const pages = [1, 2].map(() => {
+      const { stdout } = runWith({ TMPDIR }, [process.execPath, executable, racy])
+      const [, url = ''] = /Step by step: (file:\S+)/.exec(stdout) ?? assert.fail(stdout)
+      return fileURLToPath(url)
+    })
+    const folders = pages.map((page) => path.dirname(page))
+    assert.notEqual(folders[0], folders[1])
+    for (const [i, own] of folders.entries()) {
+      assert.equal(path.dirname(own), TMPDIR)
+      assert.equal(statSync(own).mode & 0o777, 0o700)
+      // Two explorations failed, in one process.
+      assert.equal(readdirSync(own).length, 2)
+      assert.match(readFileSync(pages[i] ?? '', 'utf8'), /<html/)
+    }
+    assert.deepEqual(readdirSync(path.join(TMPDIR, 'percpu-lab')), [])
+  })
+  it('shows what it found when there is no folder for pages', () => {
+    const nowhere = path.join(folder, 'nowhere')
+    const { status, stdout } = runWith({ TMPDIR: nowhere }, [process.execPath, executable, racy])
+    assert.equal(status, 1)
+    assert.match(stdout, /◄ race[^]*--replay \S+\n\nStep by step: page not written: ENOENT: .*nowhere/)
+    assert.equal(row(stdout, "it's found").result, 'data race')
+    for (const jobs of ['1', '2']) {
+      const inTheWay = run(racy, '--jobs', jobs, '--report', executable)
+      assert.equal(inTheWay.status, 1)
+      assert.match(inTheWay.stdout, /◄ race[^]*Step by step: page not written: EEXIST: /)
+      assert.equal(row(inTheWay.stdout, "it's found").result, 'data race')
+    }
+    const apart = runWith({ TMPDIR: nowhere }, [process.execPath, executable, racy, '--jobs', '2'])
+    assert.equal(apart.status, 1)
+    assert.match(
+      apart.stdout,
+      /^several processes need a folder for temporary files \(TMPDIR\), or --jobs 1: ENOENT/,
+    )
+  })
+  it('shows what it found on a full disk, and leaves the page of before whole', () => {
+    const report = path.join(folder, 'full')
+    run(racy, '--report', report)
+    const before = readdirSync(report).map((name) => [name, readFileSync(path.join(report, name), 'utf8')])
+    assert.equal(before.length, 2)
+    // No file may have more than 4 blocks: as on a full disk, writing fails in the middle.
+    const limited = ['sh', '-c', 'ulimit -f 4; exec "$@"', 'sh', process.execPath, executable]
+    const { status, stdout } = runWith({}, [...limited, racy, '--report', report])
+    assert.equal(status, 1)
+    assert.match(stdout, /◄ race[^]*Step by step: page not written: EFBIG: /)
+    assert.deepEqual(
+      readdirSync(report).map((name) => [name, readFileSync(path.join(report, name), 'utf8')]),
+      before,
+    )
+  })
+  it('shows what several processes found, though they cannot tell each other', () => {
+    const TMPDIR = mkdtempSync(path.join(folder, 'tmp-'))
+    const file = program(
+      'sweeps.mjs',
+      `import { readdirSync, rmSync } from 'node:fs'
+       import { explore, mem } from 'percpu-lab'
+       for (const name of readdirSync(process.env.TMPDIR)) rmSync(process.env.TMPDIR + '/' + name, { recursive: true, force: true })
+       await explore('swept', (t) => {
+         const { memory, base } = t.words(1)
+         t.cpu(0, () => mem.store32(memory.i32, base, 1))
+         t.cpu(1, () => mem.load32(memory.i32, base))
+       })`,
+    )
+    const args = [process.execPath, executable, file, '--jobs', '2', '--report', path.join(folder, 'swept')]
+    const { status, stdout, stderr } = runWith({ TMPDIR }, args)
+    assert.equal(status, 1)
+    assert.match(stdout, /◄ race/)
+    assert.equal(row(stdout, 'swept').result, 'data race')
+    assert.match(stderr, /^percpu-lab: the other processes go on: .*ENOENT/m)
+  })
   it('searches otherwise if it is told to', () => {
     const { status, stdout } = run(
       counters,

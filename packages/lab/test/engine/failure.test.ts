@@ -1,6 +1,6 @@
 /** What a failure shows: the diagram in its message, how to replay it, and a page in the folder that was asked for. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterEach, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -44,6 +44,39 @@ describe('a failure', () => {
     const error: unknown = await explore('a name: with / and "', scenario).catch((caught: unknown) => caught)
     assert.ok(error instanceof ExplorationFailure)
     assert.match(path.relative(reports, error.report ?? ''), /^c\/a-name-with-and-[0-9a-f]{8}\.html$/)
+  })
+  it('is thrown with its diagram when the page cannot be written, with the reason', async () => {
+    const way = path.join(reports, 'a file in the way')
+    writeFileSync(way, 'of somebody else\n')
+    const { report: page = '' } = await fails('assertion', 'in the way', scenario, {
+      report: path.join(reports, 'd'),
+    })
+    rmSync(page)
+    mkdirSync(page)
+    const loop = path.join(reports, 'loop')
+    symlinkSync(loop, loop)
+    for (const [folder, reason] of [
+      [way, 'EEXIST'],
+      [path.join(way, 'below'), 'ENOTDIR'],
+      [path.dirname(page), 'EISDIR'],
+      [loop, 'ELOOP'],
+    ] as const) {
+      const { kind, message, report, trace, cause } = await fails('assertion', 'in the way', scenario, {
+        report: folder,
+      })
+      assert.deepEqual([kind, report], ['assertion', undefined])
+      assert.match(
+        message,
+        /^in the way: assertion in execution \d+: cpu 1: nothing\n[^]*● store queue\.head = 1/,
+      )
+      assert.match(
+        message,
+        new RegExp(`replay: '${trace.schedule}'[^]*\n\nStep by step: page not written: ${reason}: .*$`),
+      )
+      assert.ok(cause instanceof assert.AssertionError)
+    }
+    assert.equal(readFileSync(way, 'utf8'), 'of somebody else\n')
+    assert.deepEqual(readdirSync(path.dirname(page)), [path.basename(page)])
   })
   it('has a trace for diagrams of other widths', async () => {
     const { trace } = await fails('assertion', 'wide', scenario)

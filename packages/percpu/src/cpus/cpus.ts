@@ -99,7 +99,8 @@ export class Cpus {
 
   /**
    * Cleans up after a CPU whose thread has certainly stopped, where no exit event tells so. If the
-   * thread still runs, it goes on writing to memory that is given to others.
+   * thread still runs, it goes on writing to memory that is given to others. A browser's
+   * `terminate()` does not stop a busy thread at once: docs/machine.md says how to be certain.
    *
    * @returns false if the CPU has no thread, or another thread cleans up.
    * @throws ArgumentError for a CPU that is not possible, and for the calling thread's;

@@ -2,7 +2,8 @@
  * Supervision: when a worker's thread ends, for whatever reason, its CPU becomes free again.
  *
  * A thread can end between any two of its writes and tells nobody. Node's `exit` event means that
- * it writes no more. From then on its record is the reaper's.
+ * it writes no more, and so does Bun's. From then on its record is the reaper's. Deno's does not:
+ * it comes at once after `terminate()`, while a busy thread runs on for 20 s and longer.
  *
  *     cpu.thread    key ──takeOver──▶ -reaper ──takeOver──▶ -next reaper … ──release──▶ 0
  *
@@ -22,7 +23,7 @@ import { announceQuiescent } from './grace-period.js'
 import type { AttachedLayer, Recovery } from './layer.js'
 import { Cpu } from '../machine/layouts.js'
 import { MASK_WORDS } from '../machine/limits.js'
-import { hasThreadId, keyOfThreadId, reportError } from '../machine/platform.js'
+import { hasThreadId, host, keyOfThreadId, reportError } from '../machine/platform.js'
 
 /** What is needed of a worker: a Node `Worker` has it. */
 export interface SupervisedWorker {
@@ -64,6 +65,12 @@ export class Supervisor {
   }
 
   supervise(worker: SupervisedWorker): Supervision {
+    if (host.Deno !== undefined) {
+      throw new UnsupportedError(
+        'supervise is refused in Deno: a terminated worker is told to have ended while its thread may still run, and what it ' +
+          'writes from then on would corrupt memory that has been given to others',
+      )
+    }
     const unknown = Object(worker) as Partial<SupervisedWorker>
     if (!hasThreadId || typeof unknown.once !== 'function' || typeof unknown.threadId !== 'number') {
       throw new UnsupportedError(

@@ -26,6 +26,8 @@ interface Host {
   TextDecoder: new (label: string, options: { ignoreBOM: boolean }) => { decode(bytes: Uint8Array): string }
   BroadcastChannel?: new (name: string) => Channel
   process?: { getBuiltinModule?: (name: string) => { threadId?: number } | undefined }
+  /** Only in Deno. */
+  Deno?: unknown
 }
 export type { Channel, Timer }
 

@@ -1,0 +1,257 @@
+/**
+ * `percpu lookup -o FILE`: the output is all answers or what it was before, and none of the files
+ * that are read.
+ */
+import assert from 'node:assert/strict'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  chownSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { join, relative } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { percpu } from '../helpers/command.js'
+import { smallTables, temporaryFolder, writeTables } from '../helpers/files.js'
+
+const executable = fileURLToPath(new URL('../../bin/percpu.js', import.meta.url))
+const posix = { skip: process.platform === 'win32' ? 'modes, signals and devices of POSIX' : false }
+const addresses = '1.1.1.1\n8.8.8.8\n'
+const answers = /^\{"address":"1\.1\.1\.1",.*\}\n\{"address":"8\.8\.8\.8",.*\}\n$/
+
+interface Place {
+  readonly folder: string
+  readonly input: string
+  readonly ipv4: string
+  readonly flags: readonly string[]
+  /** An output of yesterday. */
+  readonly old: string
+}
+
+async function setUp(t: TestContext): Promise<Place> {
+  const folder = await temporaryFolder(t)
+  const { ipv4, ipv6 } = await writeTables(folder, smallTables.one.ipv4, smallTables.one.ipv6)
+  const input = join(folder, 'in.txt')
+  writeFileSync(input, addresses)
+  const old = join(folder, 'old.ndjson')
+  writeFileSync(old, 'of yesterday\n')
+  return {
+    folder,
+    input,
+    ipv4,
+    old,
+    flags: ['--ipv4', ipv4, '--ipv6', ipv6, '--memory', '64MiB', '--workers', '1'],
+  }
+}
+
+test('an output that is read as well is refused, by whatever name', posix, async (t) => {
+  const { folder, input, ipv4, flags } = await setUp(t)
+  const [symbolic, hard, folderLink] = ['symbolic', 'hard', 'folder'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ]
+  symlinkSync(input, symbolic)
+  linkSync(input, hard)
+  symlinkSync(folder, folderLink)
+  const before = readdirSync(folder)
+  const table = readFileSync(ipv4, 'utf8')
+  for (const output of [
+    input,
+    symbolic,
+    hard,
+    join(folderLink, 'in.txt'),
+    relative(process.cwd(), input),
+    `${folder}//./in.txt`,
+  ]) {
+    const { code, stdout, stderr } = await percpu(['lookup', ...flags, input, '-o', output])
+    assert.match(stderr, /^percpu: .* is the same file as .*in\.txt, which is read: write to another one\n$/)
+    assert.deepEqual([code, stdout], [2, ''], output)
+  }
+  const second = await percpu(['lookup', ...flags, '-', input, '-o', input], addresses)
+  assert.equal(second.code, 2)
+  const ofTable = await percpu(['lookup', ...flags, input, '-o', ipv4])
+  assert.match(ofTable.stderr, /is the same file as .*ipv4\.csv, which is read/)
+  assert.equal(ofTable.code, 2)
+  assert.equal(readFileSync(ipv4, 'utf8'), table)
+  assert.equal(readFileSync(input, 'utf8'), addresses)
+  assert.deepEqual(readdirSync(folder), before)
+})
+
+test('standard input and output count as well', posix, async (t) => {
+  const { input, flags } = await setUp(t)
+  const run = (args: readonly string[], stdin: number, stdout: number | 'pipe') =>
+    spawnSync(process.execPath, [executable, 'lookup', ...flags, ...args], {
+      stdio: [stdin, stdout, 'pipe'],
+      encoding: 'utf8',
+    })
+  const toFile = run(['-o', input], openSync(input, 'r'), 'pipe')
+  assert.match(toFile.stderr, /in\.txt is the same file as standard input, which is read/)
+  const appended = run([input], openSync('/dev/null', 'r'), openSync(input, 'a'))
+  assert.match(appended.stderr, /^percpu: standard output is the same file as .*in\.txt, which is read/)
+  assert.deepEqual([toFile.status, appended.status], [2, 2])
+  assert.equal(readFileSync(input, 'utf8'), addresses)
+})
+
+test('whatever fails, an output from before stays, and a new one is not begun', async (t) => {
+  const { folder, input, flags, old } = await setUp(t)
+  const broken = join(folder, 'broken.csv')
+  writeFileSync(broken, 'no,table\n')
+  const array = join(folder, 'array.json')
+  writeFileSync(array, `["1.1.1.1",${'"8.8.8.8",'.repeat(200_000)}oops`)
+  const cases = [
+    [[input, '--ipv4', broken], 1, /table refused/],
+    [[input, '--ipv6', join(folder, 'missing.csv')], 1, /cannot read .*missing\.csv/],
+    [[join(folder, 'missing.txt')], 1, /cannot read .*missing\.txt/],
+    [['--format', 'json', array], 1, /malformed JSON at byte/],
+    [[input, '--memory', '4KiB'], 1, /memory/],
+    [[input, '--workers', '0'], 2, /whole number/],
+  ] as const
+  const before = readdirSync(folder)
+  for (const [args, expected, message] of cases) {
+    for (const output of [old, join(folder, 'new.ndjson')]) {
+      const { code, stderr } = await percpu(['lookup', ...flags, ...args, '-o', output])
+      assert.match(stderr, message)
+      assert.equal(code, expected)
+    }
+    assert.equal(readFileSync(old, 'utf8'), 'of yesterday\n', args.join(' '))
+    assert.deepEqual(readdirSync(folder), before, args.join(' '))
+  }
+})
+
+test('a disk that is full leaves an output from before', posix, async (t) => {
+  const { folder, flags, old } = await setUp(t)
+  const input = join(folder, 'many.txt')
+  writeFileSync(input, addresses.repeat(10_000))
+  const before = readdirSync(folder)
+  // No file may have more than 100 blocks: as on a full disk, writing fails in the middle.
+  const command = ['-c', 'ulimit -f 100; exec "$@"', 'sh', process.execPath, executable]
+  const { status, stderr } = spawnSync('sh', [...command, 'lookup', ...flags, input, '-o', old], {
+    encoding: 'utf8',
+  })
+  assert.match(stderr, /^percpu: cannot write .*old\.ndjson: EFBIG/)
+  assert.equal(status, 1)
+  assert.equal(readFileSync(old, 'utf8'), 'of yesterday\n')
+  assert.deepEqual(readdirSync(folder), before)
+})
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  test(`${signal} leaves an output from before, and ends the process`, posix, async (t) => {
+    const { folder, flags, old } = await setUp(t)
+    const before = readdirSync(folder)
+    const child = spawn(process.execPath, [executable, 'lookup', ...flags, '-o', old], {
+      stdio: ['pipe', 'inherit', 'inherit'],
+    })
+    child.stdin.on('error', () => undefined)
+    child.stdin.write(addresses)
+    const aside = () => readdirSync(folder).find((name) => !before.includes(name))
+    // It has been begun, and answers have been written to it.
+    while (statSync(join(folder, aside() ?? 'in.txt')).size <= addresses.length)
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    child.kill(signal)
+    assert.deepEqual(await once(child, 'exit'), [null, signal])
+    assert.equal(readFileSync(old, 'utf8'), 'of yesterday\n')
+    assert.deepEqual(readdirSync(folder), before)
+  })
+
+test(
+  'the new output has mode and owner of the one before; links lead to the file that is written',
+  posix,
+  async (t) => {
+    const { folder, input, flags, old } = await setUp(t)
+    const isRoot = process.getuid?.() === 0
+    chmodSync(old, 0o604)
+    if (isRoot) chownSync(old, 12345, 54321)
+    mkdirSync(join(folder, 'elsewhere'))
+    const link = join(folder, 'elsewhere', 'link')
+    symlinkSync('../old.ndjson', link)
+    assert.equal((await percpu(['lookup', ...flags, input, '-o', link])).code, 0)
+    assert.equal(readlinkSync(link), '../old.ndjson')
+    assert.match(readFileSync(old, 'utf8'), answers)
+    const { mode, uid, gid } = statSync(old)
+    assert.equal(mode & 0o7777, 0o604)
+    if (isRoot) assert.deepEqual([uid, gid], [12345, 54321])
+    assert.deepEqual(readdirSync(join(folder, 'elsewhere')), ['link'])
+
+    const dangling = join(folder, 'dangling')
+    symlinkSync('fresh.ndjson', dangling)
+    assert.equal((await percpu(['lookup', ...flags, input, '-o', dangling])).code, 0)
+    assert.ok(lstatSync(dangling).isSymbolicLink())
+    assert.match(readFileSync(join(folder, 'fresh.ndjson'), 'utf8'), answers)
+    assert.equal(statSync(join(folder, 'fresh.ndjson')).mode & 0o7777, statSync(input).mode & 0o7777)
+  },
+)
+
+test('devices, pipes and open descriptors are written to as they are', posix, async (t) => {
+  const { folder, input, flags } = await setUp(t)
+  const lookup = ['lookup', ...flags, input, '-o']
+  const stdout = await percpu([...lookup, '/dev/stdout'])
+  assert.match(stdout.stdout, answers)
+  assert.equal(stdout.code, 0)
+  assert.deepEqual(await percpu([...lookup, '/dev/null']), { code: 0, stdout: '', stderr: '' })
+  assert.ok(statSync('/dev/null').isCharacterDevice())
+
+  const fifo = join(folder, 'fifo')
+  execFileSync('mkfifo', [fifo])
+  const reader = spawn('cat', [fifo], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let read = ''
+  reader.stdout.setEncoding('utf8').on('data', (text: string) => (read += text))
+  const [toFifo] = await Promise.all([percpu([...lookup, fifo]), once(reader, 'close')])
+  assert.deepEqual([toFifo.code, toFifo.stderr], [0, ''])
+  assert.match(read, answers)
+  assert.ok(lstatSync(fifo).isFIFO())
+
+  // What was written before stays: neither emptied, nor written over, nor replaced.
+  const log = join(folder, 'log')
+  for (const [name, redirection] of [
+    ['/dev/stdout', '>> "$LOG"'],
+    ['/dev/fd/1', '> "$LOG"'],
+    ['/dev/fd/3', '3> "$LOG"'],
+  ] as const) {
+    writeFileSync(log, 'head\n')
+    const text = `{ echo head >&${name.endsWith('3') ? 3 : 1}; exec "$@" ${name}; } ${redirection}`
+    const { status, stderr } = spawnSync('sh', ['-c', text, 'sh', process.execPath, executable, ...lookup], {
+      env: { ...process.env, LOG: log },
+      encoding: 'utf8',
+    })
+    assert.deepEqual([status, stderr], [0, ''], name)
+    const [first, rest] = readFileSync(log, 'utf8').split(/head\n(?!head)/)
+    assert.equal(first?.replace('head\n', ''), '', name)
+    assert.match(rest ?? '', answers, name)
+  }
+  if (process.platform === 'linux') {
+    const full = await percpu([...lookup, '/dev/full'])
+    assert.match(full.stderr, /^percpu: cannot write \/dev\/full: ENOSPC/)
+    assert.equal(full.code, 1)
+  }
+  const directory = await percpu([...lookup, folder])
+  assert.match(directory.stderr, /^percpu: cannot write .*: it is a directory\n$/)
+  assert.equal(directory.code, 1)
+})
+
+test('a file that may not be written is refused, and not replaced', posix, async (t) => {
+  const { folder, input, flags, old } = await setUp(t)
+  chmodSync(old, 0o444)
+  // Root may write it all the same; others are told.
+  const isRoot = process.getuid?.() === 0
+  if (isRoot) for (const path of [folder, input, old]) chownSync(path, 12345, 12345)
+  const args = isRoot ? { uid: 12345, gid: 12345 } : {}
+  const { status, stderr } = spawnSync(process.execPath, [executable, 'lookup', ...flags, input, '-o', old], {
+    encoding: 'utf8',
+    ...args,
+  })
+  assert.match(stderr, /^percpu: cannot write .*old\.ndjson: EACCES/)
+  assert.equal(status, 1)
+  assert.equal(readFileSync(old, 'utf8'), 'of yesterday\n')
+})

@@ -1,0 +1,48 @@
+/** The files that show failures step by step: one page each. */
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { page } from '../report/html.js'
+import type { Trace } from '../trace.js'
+
+/**
+ * Writes the page of an execution, as a whole or not at all. It replaces the page of the same
+ * execution of before.
+ *
+ * @param folder made if it does not exist. Default: one that this process makes for itself, below
+ * the system's for temporary files.
+ * @returns the path of the file
+ * @throws what prevents it
+ */
+export function writePage(trace: Trace, folder = ownFolder()): string {
+  mkdirSync(folder, { recursive: true })
+  const name = trace.test.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '').slice(0, 80) // prettier-ignore
+  const file = path.resolve(folder, `${name === '' ? 'exploration' : name}-${digest(trace.schedule)}.html`)
+  const aside = `${file}.${process.pid}.tmp`
+  try {
+    writeFileSync(aside, page(trace))
+    renameSync(aside, file)
+  } catch (error) {
+    rmSync(aside, { force: true })
+    throw error
+  }
+  return file
+}
+
+let own: string | undefined
+
+/**
+ * Not one of a fixed name: where everybody may write, that could be another user's, or a link of
+ * theirs.
+ */
+function ownFolder(): string {
+  if (own === undefined || !existsSync(own)) own = mkdtempSync(path.join(tmpdir(), 'percpu-lab-'))
+  return own
+}
+
+/** Eight hexadecimal digits for a text (FNV-1a). */
+function digest(text: string): string {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
+  return (hash >>> 0).toString(16).padStart(8, '0')
+}
