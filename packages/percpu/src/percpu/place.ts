@@ -39,13 +39,13 @@ export class Place {
   }
 
   #at(cpu: number): number {
-    if (this.#isFreed) throw this.#gone()
+    if (this.#isFreed) throw this.gone()
     return this.#attached.allocator.translate(this.pointer, cpu)
   }
 
   /** @throws PointerError the second time; NamedMemoryError for the memory of a name, where the next one to ask would find it freed. */
   free(): void {
-    if (this.#isFreed) throw this.#gone()
+    if (this.#isFreed) throw this.gone()
     if (this.#name !== undefined)
       throw new NamedMemoryError(`'${this.#name}' is a name of this memory for good: it cannot be freed`, {
         name: this.#name,
@@ -53,14 +53,8 @@ export class Place {
     this.#attached.allocator.free(this.pointer)
     this.#isFreed = true
   }
-  /** In place of an accessor: every use throws. */
-  poison(): object {
-    const refuse = (): never => {
-      throw this.#gone()
-    }
-    return new Proxy({}, { get: refuse, set: refuse })
-  }
-  #gone(): PointerError {
+  /** What every use throws after the memory was freed. */
+  gone(): PointerError {
     return new PointerError(`the per-CPU memory at ${this.pointer} was freed`, { pointer: this.pointer })
   }
 }

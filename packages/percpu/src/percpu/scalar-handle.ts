@@ -23,26 +23,37 @@ export interface PercpuCell<Value> {
   value: Value
 }
 
+/** A copy as an accessor shows it. */
+interface Copy<Value> {
+  readonly address: number
+  value: Value
+}
+/** @internal The struct that a copy is. */
+export interface CopyStruct<Value> {
+  readonly size: number
+  at(memory: Memory, address: number): Copy<Value>
+}
+
 export abstract class PercpuScalar<Value extends number | bigint> implements Iterable<[number, Value]> {
-  // No private names, and declared: the compiler takes fields that are stored once for constants.
-  declare protected memory: Memory
-  /** Of this CPU's copy, in its view. */
+  /**
+   * Of this CPU's copy, in its view. (No private name, and declared: the compiler takes a field that is stored once for a
+   * constant.)
+   */
   declare protected readonly index: number
   readonly #place: Place
+  readonly #struct: CopyStruct<Value>
 
-  /** @internal `bytes`: of one number. */
-  constructor(place: Place, bytes: number) {
-    this.memory = place.memory
-    this.index = place.local() / bytes
+  /** @internal */
+  constructor(place: Place, struct: CopyStruct<Value>) {
+    this.index = place.local() / struct.size
     this.#place = place
+    this.#struct = struct
   }
 
   /** This CPU's copy. Throws a PointerError after {@link free}; what another thread freed must not be used any more. */
   abstract local: Value
   /** Adds to this CPU's copy. */
   abstract add(value: Value): void
-  protected abstract read(address: number): Value
-  protected abstract write(address: number, value: Value): void
 
   /** What other threads open it with: `machine.percpu.at(pointer, type)`. */
   get pointer(): number {
@@ -69,24 +80,27 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
 
   /** A CPU's copy, whether or not it has a thread. What its owner changes meanwhile is seen at any time, or later. */
   of(cpu: number): PercpuCell<Value> {
-    const address = this.#place.address(cpu)
-    const read = (): Value => this.read(address)
-    const write = (value: Value): void => this.write(address, value)
+    const copy = this.#copy(cpu)
+    const { address } = copy
     return {
       cpu,
       address,
       get value() {
-        return read()
+        return copy.value
       },
       set value(value) {
-        write(value)
+        copy.value = value
       },
     }
   }
 
+  #copy(cpu: number): Copy<Value> {
+    return this.#struct.at(this.#place.memory, this.#place.address(cpu))
+  }
+
   /** The copies of all possible CPUs. */
   *[Symbol.iterator](): Generator<[number, Value]> {
-    for (let cpu = 0; cpu < this.#place.cpus; cpu++) yield [cpu, this.read(this.#place.address(cpu))]
+    for (let cpu = 0; cpu < this.#place.cpus; cpu++) yield [cpu, this.#copy(cpu).value]
   }
 
   /** Of all copies, those of CPUs without a thread too: exact once the CPUs have ended what they count. */
@@ -103,6 +117,12 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
   /** Frees all copies, for all threads. @throws PointerError if this handle has; NamedMemoryError if they have a name. */
   free(): void {
     this.#place.free()
-    this.memory = this.#place.poison() as Memory
+    const place = this.#place
+    // The shape of this object alone changes; a store would end the constancy of the field in all others.
+    Object.defineProperty(this, 'index', {
+      get(): never {
+        throw place.gone()
+      },
+    })
   }
 }

@@ -8,6 +8,7 @@
  *
  * Cost of `local`: none beside the access itself; see "percpu" in docs/benchmarks.md.
  */
+import { revokeAccessor } from '../layout/revoke.js'
 import type { Accessor, Infer, Struct } from '../layout/struct-type.js'
 import type { Fields, Kind } from '../layout/types.js'
 import type { Place } from './place.js'
@@ -20,8 +21,8 @@ export type NumericField<F extends Fields, K extends Kind> = {
 export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<[number, Accessor<F, K>]> {
   readonly type: Struct<F, K>
   /**
-   * This CPU's copy. Throws a PointerError after {@link free}; what another thread freed must not be used any more. (A field, and no
-   * private one: the compiler then takes the copy for a constant.)
+   * This CPU's copy. Its fields throw a PointerError after {@link free}; what another thread freed must not be used any
+   * more. (A field, and no private one: the compiler then takes the copy for a constant.)
    */
   declare readonly local: Accessor<F, K>
   readonly #place: Place
@@ -65,6 +66,6 @@ export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<
   /** Frees all copies, for all threads. @throws PointerError if this handle has; NamedMemoryError if they have a name. */
   free(): void {
     this.#place.free()
-    Object.assign(this, { local: this.#place.poison() })
+    revokeAccessor(this.local, () => this.#place.gone())
   }
 }
