@@ -34,7 +34,8 @@ const one: Suite = {
       }),
     },
     {
-      name: 'machine.alloc, machine.free',
+      name: 'heap.alloc, heap.free',
+      formerly: 'machine.alloc, machine.free',
       role: 'ours',
       goal: { below: 30 },
       measure: perOperation((count) => {
@@ -96,7 +97,8 @@ const replacingSuite: Suite = {
       ),
     },
     {
-      name: 'machine.free, machine.alloc',
+      name: 'heap.free, heap.alloc',
+      formerly: 'machine.free, machine.alloc',
       role: 'ours',
       compareWith: PEER,
       measure: perOperation(

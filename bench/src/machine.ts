@@ -127,7 +127,8 @@ const roundTrips = groupSuite(
       measure: sequential(() => group().ringAndBack()),
     },
     {
-      name: 'callFunctionMany, waiting',
+      name: 'cpus.call, waiting',
+      formerly: 'callFunctionMany, waiting',
       role: 'ours',
       measure: sequential(() => group().machine.cpus.call(1, 'nothing')),
     },
