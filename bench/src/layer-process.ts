@@ -11,7 +11,10 @@ import type { LayerName } from './layers.js'
 /** Where the suites of this checkout are. */
 export const ownSuites = fileURLToPath(new URL('.', import.meta.url))
 
-/** Runs a layer's suites in a process of their own, as what one layer does to the engine's feedback slows the next. */
+/**
+ * Runs a layer's suites in a process of their own: the type feedback that the engine gathers in one
+ * layer may slow the next.
+ */
 export function runLayer(layer: LayerName, effort: EffortName, suites = ownSuites): Promise<SuiteResult[]> {
   return answerOf<SuiteResult[]>(suites, [layer, effort])
 }
@@ -47,8 +50,9 @@ async function answerOf<Answer>(suites: string, args: readonly string[]): Promis
 }
 
 /**
- * Calls `use` with the directory of the suites of another checkout, which must be built. Its suites use its library, and
- * the harness of this checkout: they are copied to a directory for the time of the call, beside the harness.
+ * Calls `use` with the directory of the suites of another checkout, which must be built. Its suites
+ * use its library, and the harness of this checkout: they are copied to a directory for the time of
+ * the call, beside the harness.
  */
 export async function withSuitesOf<T>(checkout: string, use: (suites: string) => Promise<T>): Promise<T> {
   const built = resolve(checkout, 'bench/dist')

@@ -1,11 +1,12 @@
 /**
  * Runs the benchmarks: `npm run bench [-- --only mem,layout] [--quick] [--out file.md]`.
  *
- * A full run of all layers writes docs/benchmarks.md; others write only with `--out`. Goals that are not met are listed, and
- * do not make the run fail.
+ * A full run of all layers writes docs/benchmarks.md; others write only with `--out`. Goals that
+ * are not met are listed, and do not make the run fail.
  *
- * `--against DIRECTORY [--rounds 7]` compares another checkout, which must be built, with this one, and writes the last part
- * of docs/benchmarks.md, or of the file of `--out`. It writes nothing with `--quick` alone.
+ * `--against DIRECTORY [--rounds 7]` compares another checkout, which must be built, with this one,
+ * and writes the last part of docs/benchmarks.md, or of the file of `--out`. With `--quick` it
+ * writes only with `--out`.
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'

@@ -1,6 +1,6 @@
 /**
- * Runs the suites of one layer, or one of them, and sends the results to the parent; without an effort, their titles.
- * Started by layer-process.ts.
+ * Runs the suites of one layer, or one of them, and sends the results to the parent; without an
+ * effort, their titles. Started by layer-process.ts.
  */
 import { runSuite, type SuiteResult } from './harness/run.js'
 import { efforts, type EffortName, type Suite } from './harness/suite.js'

@@ -2,12 +2,16 @@
 import type { Effort, Measure } from './suite.js'
 
 /**
- * Performs an operation `count` times. The loop is the benchmark's own, so that its code is optimised for it alone;
- * the result must depend on the operations, so that the engine cannot leave any out.
+ * Performs an operation `count` times. The loop is the benchmark's own, so that its code is
+ * optimised for it alone; the result must depend on the operations, so that the engine cannot leave
+ * any out.
  */
 export type Loop = (count: number) => number
 
-/** Consumes the results of loops. Exported so that nothing can prove it unused; a fraction, so that it stays a float. */
+/**
+ * Consumes the results of loops. Exported so that nothing can prove it unused; a fraction, so that
+ * it stays a float.
+ */
 export let consumed = 0.5
 
 /** Nanoseconds per operation of `loop`, which is run for about the round time of the effort. */
@@ -23,8 +27,9 @@ export function perOperation(loop: Loop): Measure {
 }
 
 /**
- * Time of `loop(count)` in nanoseconds, of a loop that does not wait. Of two times the shorter one counts. That of the
- * clock includes other programs; that of the process includes the threads that compile and collect garbage.
+ * Time of `loop(count)` in nanoseconds, of a loop that does not wait. Of two times the shorter one
+ * counts. That of the clock includes other programs; that of the process includes the threads that
+ * compile and collect garbage.
  */
 export function timeLoop(loop: Loop, count: number): number {
   const cpu = process.cpuUsage()
@@ -54,9 +59,10 @@ const MOST_BURSTS = 100
 const PAUSE = 3
 
 /**
- * Calls the loop often and briefly, until it gets no faster. A loop that becomes hot within one call is compiled in its
- * middle, and knows less of its objects than one that is compiled as a whole: it may take three times as long, and the
- * engine keeps its code. In the pauses the threads that compile get a CPU.
+ * Calls the loop often and briefly, until it gets no faster. A loop that becomes hot within one
+ * call is compiled in its middle, and knows less of its objects than one that is compiled as a
+ * whole: it may take three times as long, and the engine keeps its code. In the pauses the threads
+ * that compile get a CPU.
  */
 function warmUp(loop: Loop): void {
   let count = 1

@@ -13,8 +13,8 @@ export interface LayerResult {
 const headings = ['', 'value', 'compared with', 'by', 'goal', 'met']
 
 /**
- * The cells of a suite's table. A floor that other rows are compared with has no line of its own: its value stands in
- * theirs.
+ * The cells of a suite's table. A floor that other rows are compared with has no line of its own:
+ * its value stands in theirs.
  */
 export function cells({ unit, rows }: SuiteResult): string[][] {
   const compared = new Set(rows.map(({ comparison }) => comparison?.against))

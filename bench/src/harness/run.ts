@@ -1,4 +1,6 @@
-/** Runs suites: every row once a round, so that a slow second of the machine hits all rows alike. */
+/**
+ * Runs suites: every row once a round, so that a slow second of the machine hits all rows alike.
+ */
 import { compare, isMet, type Comparison } from './goals.js'
 import type { Effort, Goal, Row, Suite, Take } from './suite.js'
 

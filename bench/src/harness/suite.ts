@@ -1,4 +1,6 @@
-/** What a benchmark consists of. Each file `bench/src/<layer>.ts` exports `suites: readonly Suite[]`. */
+/**
+ * What a benchmark consists of. Each file `bench/src/<layer>.ts` exports its suites, as `suites`.
+ */
 
 /** How much time a run may take. */
 export interface Effort {
@@ -43,8 +45,8 @@ export interface Row {
 }
 
 /**
- * Which of a row's values counts: the lowest (default; for times of short operations, where everything else on the
- * machine only adds), the highest (rates), or the median (latencies, sizes).
+ * Which of a row's values counts: the lowest (default; for times of short operations, where
+ * everything else on the machine only adds), the highest (rates), or the median (latencies, sizes).
  */
 export type Take = 'lowest' | 'highest' | 'median'
 

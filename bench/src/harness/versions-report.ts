@@ -1,4 +1,6 @@
-/** Shows how two versions compare: the last part of docs/benchmarks.md, and tables for a terminal. */
+/**
+ * Shows how two versions compare: the last part of docs/benchmarks.md, and tables for a terminal.
+ */
 import Table from 'cli-table3'
 import { markdownTable } from 'markdown-table'
 import { environmentFacts } from './environment.js'

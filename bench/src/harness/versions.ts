@@ -1,6 +1,7 @@
 /**
- * Compares two versions by processes that took turns: before, after, before, after. The two processes of a round run
- * right after each other, so each round has a ratio of its own, which what slows the machine for minutes changes little.
+ * Compares two versions by processes that took turns: before, after, before, after. The two
+ * processes of a round run right after each other. So a slow minute of the machine slows both, and
+ * the ratio of the round changes little.
  */
 import { pick, type RowResult, type SuiteResult } from './run.js'
 import type { Take } from './suite.js'

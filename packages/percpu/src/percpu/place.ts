@@ -1,6 +1,6 @@
 /**
- * Where the copies of one allocation are, for the handles of one thread. What is found once holds as long as the allocation lives
- * (mapping.ts).
+ * Where the copies of one allocation are, for one per-CPU object of one thread. What is found once
+ * holds as long as the allocation lives (mapping.ts).
  */
 import type { Memory } from '#mem'
 import { NamedMemoryError, PointerError } from './errors.js'
@@ -43,7 +43,12 @@ export class Place {
     return this.#attached.allocator.translate(this.pointer, cpu)
   }
 
-  /** @throws PointerError the second time; NamedMemoryError for the memory of a name, where the next one to ask would find it freed. */
+  /**
+   * Frees all copies. The memory of a name stays, as the next thread to ask for the name would find
+   * it freed.
+   *
+   * @throws PointerError the second time; NamedMemoryError; LockTimeoutError.
+   */
   free(): void {
     if (this.#isFreed) throw this.gone()
     if (this.#name !== undefined)

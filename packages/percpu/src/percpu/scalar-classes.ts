@@ -1,16 +1,18 @@
 /**
- * The numbers of percpu.i32() and its like: a class for each kind and memory, with functions of its own.
+ * The numbers of percpu.i32() and its like: a class for each kind and memory, with functions of its
+ * own.
  *
- * A class that closes over its memory knows the views as constants. Functions that several kinds share see several views,
- * and are slow wherever they are not inlined. Nanoseconds of `add(1)` on Node 20 (AMD EPYC, November 2026):
+ * A class that closes over its memory knows the views as constants. Functions that several kinds
+ * share see several views, and are slow wherever they are not inlined. Nanoseconds of `add(1)` on
+ * Node 20 (AMD EPYC, November 2026):
  *
- *                                                     as here   one class for   functions shared   typed
- *                                                               all memories    by all kinds       array
- *     an object that the compiler knows                 0.6         0.6              0.6            0.6
- *     one of 64 objects                                 2.0         4.3              1.9            1.6
- *     a loop compiled in its middle, which knows less   1.6         3.7              1.9            1.5
- *     in a function with 48 such calls: not inlined     5.7         7.5             35              0.3
- *     one of 8 objects of as many machines             15           5               72
+ *                                                  as   one class for  functions shared  typed
+ *                                                here    all memories      by all kinds  array
+ *     an object that the compiler knows           0.6             0.6               0.6    0.6
+ *     one of 64 objects                           2.0             4.3               1.9    1.6
+ *     a loop that is compiled in its middle       1.6             3.7               1.9    1.5
+ *     48 such calls in a function: not inlined    5.7             7.5              35      0.3
+ *     one of 8 objects of as many machines       15               5                72
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
@@ -18,7 +20,7 @@ import { racy } from '../layout/kinds.js'
 import { struct } from '../layout/struct.js'
 import { f32, f64, i16, i32, i8, u16, u32, u64, u8, type ScalarName } from '../layout/types.js'
 import type { Place } from './place.js'
-import { PercpuScalar, type CopyStruct } from './scalar-handle.js'
+import { PercpuScalar, type CopyStruct } from './scalar-object.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const {

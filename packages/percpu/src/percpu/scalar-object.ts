@@ -6,38 +6,36 @@
  *     hits.of(3).value                  another CPU's
  *     hits.sum()
  *
- * The operations are plain loads and stores: nothing else runs on this thread between them, and no other thread writes this copy.
- * Progress: wait-free. Cost of `local` and `add`: none beside the access itself; see "percpu" in docs/benchmarks.md.
+ * The operations on this CPU's copy are plain loads and stores: nothing else runs on this thread
+ * between them, and no other thread writes this copy. Progress: wait-free. Cost of `local` and
+ * `add`: none beside the access itself; see "percpu" in docs/benchmarks.md.
  */
 import type { Memory } from '#mem'
 import type { Place } from './place.js'
 
-/** For `console.log` in Node, which would show all views of the memory. */
+/** For `console.log` in Node. */
 const inspect: unique symbol = Symbol.for('nodejs.util.inspect.custom') as never
 
-/** One CPU's copy. */
+/** One CPU's copy of a number. */
 export interface PercpuCell<Value> {
   readonly cpu: number
   /** Byte address. */
   readonly address: number
+  /** What the owner stores meanwhile is seen at any time, or later. */
   value: Value
 }
 
-/** A copy as an accessor shows it. */
-interface Copy<Value> {
-  readonly address: number
-  value: Value
-}
-/** @internal The struct that a copy is. */
+/** @internal The struct that a copy is, with one field. */
 export interface CopyStruct<Value> {
   readonly size: number
-  at(memory: Memory, address: number): Copy<Value>
+  at(memory: Memory, address: number): { readonly address: number; value: Value }
 }
 
+/** A number with one copy for each possible CPU: `machine.percpu.i32()` and its like. */
 export abstract class PercpuScalar<Value extends number | bigint> implements Iterable<[number, Value]> {
   /**
-   * Of this CPU's copy, in its view. (No private name, and declared: the compiler takes a field that is stored once for a
-   * constant.)
+   * Of this CPU's copy, in its view. The field has no private name and is only declared, as the
+   * compiler takes a field that is stored once for a constant.
    */
   declare protected readonly index: number
   readonly #place: Place
@@ -50,35 +48,59 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
     this.#struct = struct
   }
 
-  /** This CPU's copy. Throws a PointerError after {@link free}; what another thread freed must not be used any more. */
+  /**
+   * This CPU's copy. Once another thread has freed the number, it must not be used any more.
+   *
+   * @throws PointerError after {@link free}.
+   */
   abstract local: Value
-  /** Adds to this CPU's copy. */
+  /**
+   * Adds to this CPU's copy. An integer keeps the low bits of the sum, as many as it has.
+   *
+   * @throws PointerError after {@link free}.
+   */
   abstract add(value: Value): void
 
-  /** What other threads open it with: `machine.percpu.at(pointer, type)`. */
+  /** Other threads open the number with it: `machine.percpu.at(pointer, type)`. */
   get pointer(): number {
     return this.#place.pointer
   }
 
-  /** Adds to this CPU's copy, and returns the value after. */
+  /**
+   * Adds to this CPU's copy, and returns the value after.
+   *
+   * @throws PointerError after {@link free}.
+   */
   addReturn(value: Value): Value {
     this.add(value)
     return this.local
   }
-  /** Returns the value before. */
+  /**
+   * Sets this CPU's copy, and returns the value before.
+   *
+   * @throws PointerError after {@link free}.
+   */
   exchange(value: Value): Value {
     const before = this.local
     this.local = value
     return before
   }
-  /** Stores `value` if this CPU's copy is `expected`; returns the value before. */
+  /**
+   * Sets this CPU's copy to `value` if it is `expected`, and returns the value before.
+   *
+   * @throws PointerError after {@link free}.
+   */
   compareExchange(expected: Value, value: Value): Value {
     const before = this.local
     if (before === expected) this.local = value
     return before
   }
 
-  /** A CPU's copy, whether or not it has a thread. What its owner changes meanwhile is seen at any time, or later. */
+  /**
+   * The copy of a CPU, whether or not it has a thread.
+   *
+   * @throws ArgumentError unless `cpu` is a possible CPU; PointerError after {@link free}.
+   */
   of(cpu: number): PercpuCell<Value> {
     const copy = this.#copy(cpu)
     const { address } = copy
@@ -94,16 +116,21 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
     }
   }
 
-  #copy(cpu: number): Copy<Value> {
+  #copy(cpu: number): ReturnType<CopyStruct<Value>['at']> {
     return this.#struct.at(this.#place.memory, this.#place.address(cpu))
   }
 
-  /** The copies of all possible CPUs. */
+  /** Each possible CPU and its copy. @throws PointerError after {@link free}. */
   *[Symbol.iterator](): Generator<[number, Value]> {
     for (let cpu = 0; cpu < this.#place.cpus; cpu++) yield [cpu, this.#copy(cpu).value]
   }
 
-  /** Of all copies, those of CPUs without a thread too: exact once the CPUs have ended what they count. */
+  /**
+   * The sum of all copies, with those of CPUs that have no thread. It is exact once no CPU adds any
+   * more. Cost: in proportion to the possible CPUs.
+   *
+   * @throws PointerError after {@link free}.
+   */
   sum(): Value {
     let total: number | bigint | undefined
     for (const [, value] of this) total = total === undefined ? value : (total as number) + (value as number)
@@ -114,11 +141,17 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
     return `${this.constructor.name} { pointer: ${this.pointer} }`
   }
 
-  /** Frees all copies, for all threads. @throws PointerError if this handle has; NamedMemoryError if they have a name. */
+  /**
+   * Frees all copies, for all threads.
+   *
+   * @throws PointerError if they are freed already; NamedMemoryError if the number has a name;
+   *   LockTimeoutError.
+   */
   free(): void {
     this.#place.free()
     const place = this.#place
-    // The shape of this object alone changes; a store would end the constancy of the field in all others.
+    // The shape of this object alone changes. A store to the field would make it variable in all
+    // others, for the compiler.
     Object.defineProperty(this, 'index', {
       get(): never {
         throw place.gone()
