@@ -1,4 +1,7 @@
-/** Benchmarks of the heap: objects of 64 bytes, beside an allocator in plain JavaScript for one thread. */
+/**
+ * Benchmarks of the heap: objects of 64 bytes, beside an allocator in plain JavaScript for one
+ * thread.
+ */
 import { MemPool } from '@thi.ng/malloc'
 import { boot } from 'percpu'
 import type { HeapThread } from './alloc-threads.js'
@@ -34,7 +37,8 @@ const one: Suite = {
       }),
     },
     {
-      name: 'machine.alloc, machine.free',
+      name: 'heap.alloc, heap.free',
+      formerly: 'machine.alloc, machine.free',
       role: 'ours',
       goal: { below: 30 },
       measure: perOperation((count) => {
@@ -96,7 +100,8 @@ const replacingSuite: Suite = {
       ),
     },
     {
-      name: 'machine.free, machine.alloc',
+      name: 'heap.free, heap.alloc',
+      formerly: 'machine.free, machine.alloc',
       role: 'ours',
       compareWith: PEER,
       measure: perOperation(
@@ -157,7 +162,10 @@ const scaling: Suite = {
 }
 
 const MILLION = 1_000_000
-/** Bytes that are not the objects', in percent of theirs: free objects in slabs, tags, headers, and the descriptors of the pages. */
+/**
+ * Bytes that are not the objects', in percent of theirs: free objects in slabs, tags, headers, and
+ * the descriptors of the pages.
+ */
 function ourOverhead(): number {
   const fresh = boot({ memory: '128 MiB', cpus: 1 })
   const objects = fresh.heap.cache('objects', shape)

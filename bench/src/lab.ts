@@ -1,10 +1,16 @@
-/** Benchmarks of the lab: how fast it goes through the executions of a small SRCU, and what one step of them costs. */
+/**
+ * Benchmarks of the lab: how fast it goes through the executions of a small SRCU, and what one step
+ * of them costs.
+ */
 import { explore, mem, type ExploreOptions, type Scenario } from 'percpu-lab'
 import type { Measure, Row, Suite } from './harness/suite.js'
 
 const { addAtomic32, awaitUntil, load32, loadAtomic32, storeAtomic32 } = mem
 
-/** Readers of two ranks, each with a count of its own for coming and one for leaving, and an updater that flips and drains. */
+/**
+ * Readers of two ranks, each with a count of its own for coming and one for leaving, and an updater
+ * that flips and drains.
+ */
 function srcu(readers: number): (t: Scenario) => void {
   return (t) => {
     const { memory, base } = t.words(40)

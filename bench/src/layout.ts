@@ -1,4 +1,7 @@
-/** Benchmarks of layouts: fields through accessors beside bare typed-array accesses to the same words. */
+/**
+ * Benchmarks of layouts: fields through accessors beside bare typed-array accesses to the same
+ * words.
+ */
 import { atomic, f64, i32, owner, struct, u32 } from 'percpu'
 import { createBuffer, openMemory } from 'percpu/mem'
 import { generateLoop } from './harness/generated-loop.js'
@@ -15,8 +18,8 @@ const addresses = Array.from({ length: count }, (_, i) => base + i * Counter.str
 const at = Counter.bind(memory)
 
 /**
- * What the statements of the rows see. Numbers are made 32-bit integers, as constants in a program are. `indices` are to
- * typed arrays what the kept accessors are to structs.
+ * What the statements of the rows see. Numbers are made 32-bit integers, as constants in a program
+ * are. `indices` are to typed arrays what the kept accessors are to structs.
  */
 const scope = {
   Counter,

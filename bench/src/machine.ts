@@ -1,4 +1,6 @@
-/** Benchmarks of the machine: polling, doorbells, cross calls, grace periods, the boot allocator. */
+/**
+ * Benchmarks of the machine: polling, doorbells, cross calls, grace periods, the boot allocator.
+ */
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { atomic, boot, i32, struct, type Machine } from 'percpu'
@@ -127,7 +129,8 @@ const roundTrips = groupSuite(
       measure: sequential(() => group().ringAndBack()),
     },
     {
-      name: 'callFunctionMany, waiting',
+      name: 'cpus.call, waiting',
+      formerly: 'callFunctionMany, waiting',
       role: 'ours',
       measure: sequential(() => group().machine.cpus.call(1, 'nothing')),
     },

@@ -32,7 +32,8 @@ async function rowsOf([name, ours, floor, isBigint = false]: Pair): Promise<Row[
   const statement = (expression: string): string => {
     if (name.startsWith('store')) return `${expression}; sum++`
     if (isBigint) return `if (${expression} === 1n) sum++`
-    // Integer sums stay 32 bits wide: one that overflows would have its loop compiled anew in the middle of a run.
+    // Integer sums stay 32 bits wide: one that overflows would have its loop compiled anew in the
+    // middle of a run.
     return /F(32|64)$/.test(name) ? `sum += ${expression}` : `sum = (sum + ${expression}) | 0`
   }
   const make = (expression: string, scope: object) =>
@@ -161,7 +162,10 @@ function countingSuite(): Suite {
   }
 }
 
-/** What reading an imported binding at each call costs; the other suites hold the functions in local constants. */
+/**
+ * What reading an imported binding at each call costs; the other suites hold the functions in local
+ * constants.
+ */
 async function importSuite(): Promise<Suite> {
   const loop = (expression: string, modules: Readonly<Record<string, string>>) =>
     generateLoop(`sum = (sum + ${expression}) | 0`, { ...views, local: mem.load32 }, modules)

@@ -10,5 +10,8 @@ export interface CrowdTimes {
 }
 
 export const LIVE = 1_000_000
-/** How many of them are freed and allocated anew, one after the other, as in the kernel's measurement. */
+/**
+ * How many of them are freed and allocated anew, one after the other, as in the kernel's
+ * measurement.
+ */
 export const BATCH = 50_000

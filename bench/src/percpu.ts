@@ -1,4 +1,7 @@
-/** Benchmarks of per-CPU memory, beside what one would write instead, and beside the kernel's figures for the same. */
+/**
+ * Benchmarks of per-CPU memory, beside what one would write instead, and beside the kernel's
+ * figures for the same.
+ */
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { boot, f64, i32, struct } from 'percpu'

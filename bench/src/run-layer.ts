@@ -1,12 +1,22 @@
-/** Runs the suites of one layer in a process of its own and sends the result to the parent. Started by main.ts. */
+/**
+ * Runs the suites of one layer, or one of them, and sends the results to the parent; without an
+ * effort, their titles. Started by layer-process.ts.
+ */
 import { runSuite, type SuiteResult } from './harness/run.js'
-import { fullEffort, quickEffort, type Suite } from './harness/suite.js'
+import { efforts, type EffortName, type Suite } from './harness/suite.js'
 
-const [layer, mode] = process.argv.slice(2)
-if (layer === undefined || process.send === undefined) throw new Error('started by bench/src/main.ts only')
+const [layer, effort, title] = process.argv.slice(2)
+if (layer === undefined || process.send === undefined)
+  throw new Error('started by bench/src/layer-process.ts only')
 
 const { suites } = (await import(`./${layer}.js`)) as { suites: readonly Suite[] }
-const results: SuiteResult[] = []
-for (const suite of suites) results.push(await runSuite(suite, mode === 'quick' ? quickEffort : fullEffort))
-process.send(results)
+if (effort === undefined) process.send(suites.map((suite) => suite.title))
+else {
+  const results: SuiteResult[] = []
+  for (const suite of suites) {
+    if (title === undefined || suite.title === title)
+      results.push(await runSuite(suite, efforts[effort as EffortName]))
+  }
+  process.send(results)
+}
 process.disconnect()

@@ -1,6 +1,7 @@
 /**
- * A process of its own for each measurement of memory: starts workers that hold a table, and reports the resident set. Started by
- * table.ts with the kind of table, the number of workers, and the file of a table's image.
+ * A process of its own for each measurement of memory: starts workers that hold a table, and
+ * reports the resident set. Started by table.ts with the kind of table, the number of workers, and
+ * the file of a table's image.
  */
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { once } from 'node:events'

@@ -1,6 +1,7 @@
 /**
- * Writes the ranges of a table as a MaxMind DB, for a fair comparison with its readers: none with these ranges can be had from
- * npm. (MaxMind DB File Format Specification 2.0; IPv4 lies at ::/96 of an IPv6 tree.)
+ * Writes the ranges of a table as a MaxMind DB, for a fair comparison with its readers: none with
+ * these ranges can be had from npm. (MaxMind DB File Format Specification 2.0; IPv4 lies at ::/96
+ * of an IPv6 tree.)
  */
 
 /** A range of IPv6 addresses, both ends included; IPv4 as the last 32 bits. */

@@ -3,7 +3,10 @@ import type { FlatTable } from 'percpu-console'
 
 const BIAS = 0x8000_0000 | 0
 
-/** Columns in the thread's own memory, searched by bisection. Words are biased, so that signed comparison orders them. */
+/**
+ * Columns in the thread's own memory, searched by bisection. Words are biased, so that signed
+ * comparison orders them.
+ */
 export class PrivateTable {
   readonly starts4: Int32Array
   readonly ends4: Int32Array

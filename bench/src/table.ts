@@ -1,4 +1,7 @@
-/** Benchmarks of the address table: one in shared memory beside one a worker, and beside a MaxMind database of the same ranges. */
+/**
+ * Benchmarks of the address table: one in shared memory beside one a worker, and beside a MaxMind
+ * database of the same ranges.
+ */
 import { fork } from 'node:child_process'
 import { createReadStream } from 'node:fs'
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises'
@@ -39,8 +42,8 @@ const own = new PrivateTable(table)
 const folder = await mkdtemp(join(tmpdir(), 'percpu-bench-'))
 process.once('exit', () => void rm(folder, { recursive: true, force: true }))
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Addresses to look up: of random rows, at random places in them.
+// -------------------------------------------------------------------------------------------------
+// -------------------- Addresses to look up: of random rows, at random places in them.
 
 const KEYS = 1 << 16
 
@@ -69,8 +72,8 @@ const texts = Array.from({ length: KEYS }, (_, i) =>
   i % 2 === 0 ? ipv4Text(key(i)) : ipv6Text(word6(i, 0), word6(i, 1), word6(i, 2), word6(i, 3)),
 )
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Single lookups
+// -------------------------------------------------------------------------------------------------
+// -------------------- Single lookups
 
 const singleSuite: Suite = {
   title: 'a single lookup, from words to the entry',
@@ -212,8 +215,8 @@ const textSuite: Suite = {
   ],
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Throughput
+// -------------------------------------------------------------------------------------------------
+// -------------------- Throughput
 
 const ADDRESSES = 10_000_000
 /** Addresses of one round: a part of the file, another one each time. */
@@ -293,8 +296,8 @@ const throughputSuite: Suite = {
   },
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Attaching
+// -------------------------------------------------------------------------------------------------
+// -------------------- Attaching
 
 let attached: LookupPool | undefined
 const attachSuite: Suite = {
@@ -334,12 +337,15 @@ const attachSuite: Suite = {
   },
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Memory
+// -------------------------------------------------------------------------------------------------
+// -------------------- Memory
 
 const image = join(folder, 'table.image')
 
-/** Resident set of a process with `workers` that hold such a table, in MiB. Measured once: it hardly changes. */
+/**
+ * Resident set of a process with `workers` that hold such a table, in MiB. Measured once: it hardly
+ * changes.
+ */
 function residentSet(kind: TableKind, workers: number): Measure {
   let result: Promise<number> | undefined
   return () => (result ??= runChild(kind, workers))

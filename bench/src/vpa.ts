@@ -1,4 +1,7 @@
-/** Benchmarks of what a CPU tells its watchers: labelled work and dispatch entries, wanted and not wanted by anybody. */
+/**
+ * Benchmarks of what a CPU tells its watchers: labelled work and dispatch entries, wanted and not
+ * wanted by anybody.
+ */
 import { boot, TRACE_DOORBELLS, TRACE_WORK, type Machine } from 'percpu'
 import { perOperation } from './harness/per-operation.js'
 import type { Measure, Suite } from './harness/suite.js'

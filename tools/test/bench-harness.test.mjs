@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import test from 'node:test'
 import { generateLoop } from '../../bench/dist/harness/generated-loop.js'
 import { calibrate, perOperation } from '../../bench/dist/harness/per-operation.js'
@@ -131,21 +132,51 @@ test('a suite is torn down when a row fails', async () => {
   assert.deepEqual(events, ['up', 'down'])
 })
 
-test('a loop is run as often as the round time asks for, and divided by its count', async () => {
+/** A loop whose operations take a time of your choice, in nanoseconds. */
+function timed(time) {
   const counts = []
   const loop = (count) => {
     counts.push(count)
-    let sum = 0
-    for (let i = 0; i < count * 100; i++) sum = (sum + i) | 0
-    return sum
+    const end = process.hrtime.bigint() + BigInt(count * time.ns)
+    while (process.hrtime.bigint() < end);
+    return count
   }
+  return { loop, counts }
+}
+
+test('a loop is run as often as the round time asks for, and divided by its count', async () => {
+  const { loop, counts } = timed({ ns: 1000 })
+  const value = await perOperation(loop)({ rounds: 3, roundTime: 2 })
+  assert.ok(counts.at(-1) >= 200, `${counts.at(-1)} operations of 1000 ns; half of 2 ms takes 1000`)
+  assert.ok(value > 100 && value < 1500, `${value} ns of 1000`)
+})
+
+test('a loop that was slow when it was calibrated is run more often', async () => {
+  const time = { ns: 10_000 }
+  const { loop, counts } = timed(time)
   const measure = perOperation(loop)
-  const first = await measure(effort)
-  const calls = counts.length
-  await measure(effort)
-  assert.equal(counts.length, calls + 1, 'calibrates once')
-  assert.ok(first > 0)
-  assert.ok(calibrate(() => 0, effort) > 1e6, 'an empty loop needs many')
+  await measure({ rounds: 3, roundTime: 2 })
+  time.ns = 100
+  await measure({ rounds: 3, roundTime: 2 })
+  assert.ok(counts.at(-1) >= 2000, `${counts.at(-1)} operations of 100 ns; half of 2 ms takes 10000`)
+})
+
+test('a loop that does nothing ends', () => {
+  assert.ok(calibrate(() => 0, effort) > 1e6)
+})
+
+test('a loop is optimised as a whole before it is timed', () => {
+  const program = `
+    import { perOperation } from ${JSON.stringify(new URL('../../bench/dist/harness/per-operation.js', import.meta.url))}
+    const words = new Int32Array(8)
+    const loop = (count) => {
+      for (let i = 0; i < count; i++) words[3]++
+      return words[3]
+    }
+    await perOperation(loop)({ rounds: 1, roundTime: 2 })
+    const TURBOFAN = 1 << 6
+    if (!(%GetOptimizationStatus(loop) & TURBOFAN)) throw new Error('not optimised')`
+  execFileSync(process.execPath, ['--allow-natives-syntax', '--input-type=module', '-e', program])
 })
 
 test('generated loops see their scope and imports, and share no code', async () => {

@@ -2,10 +2,12 @@
 import type { Loop } from './per-operation.js'
 
 /**
- * Compiles `for (let i = 0; i < count; i++) { <statement> }` as a module of its own. The statement sees `i`, `sum` (a number
- * to add results to), the names of `scope`, and what it imports from `modules` (name to URL of an ES module).
+ * Compiles `for (let i = 0; i < count; i++) { <statement> }` as a module of its own. The statement
+ * sees `i`, `sum` (a number to add results to), the names of `scope`, and what it imports from
+ * `modules` (name to URL of an ES module).
  *
- * Each loop has its own code and type feedback, as a user's loop does; loops made by one closure would share theirs.
+ * Each loop has its own code and type feedback, as a user's loop does; loops made by one closure
+ * would share theirs.
  */
 export async function generateLoop(
   statement: string,

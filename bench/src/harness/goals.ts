@@ -10,7 +10,10 @@ export interface Comparison {
   readonly isDifference: boolean
 }
 
-/** Compares a row with the one that its goal, or else `compareWith`, names; undefined if neither names any. */
+/**
+ * Compares a row with the one that its goal, or else `compareWith`, names; undefined if neither
+ * names any.
+ */
 export function compare(
   value: number,
   { goal, compareWith }: Pick<Row, 'goal' | 'compareWith'>,

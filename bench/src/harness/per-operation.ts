@@ -1,47 +1,99 @@
-/** Measures the time of one operation with a loop. */
+/** Times short operations by running many of them in one loop. */
 import type { Effort, Measure } from './suite.js'
 
 /**
- * Does the operation `count` times and returns a number that depends on all of them, so that the engine cannot leave
+ * Performs an operation `count` times. The loop is the benchmark's own, so that its code is
+ * optimised for it alone; the result must depend on the operations, so that the engine cannot leave
  * any out.
  */
 export type Loop = (count: number) => number
 
-/** Consumes the results of loops. Exported so that nothing can prove it unused; a fraction, so that it stays a float. */
+/**
+ * Consumes the results of loops. Exported so that nothing can prove it unused; a fraction, so that
+ * it stays a float.
+ */
 export let consumed = 0.5
 
-/** Nanoseconds per operation of `loop`, which is run long enough for the round time of the effort. */
+/** Nanoseconds per operation of `loop`, which is run for about the round time of the effort. */
 export function perOperation(loop: Loop): Measure {
   let count = 0
   return (effort) => {
     if (count === 0) count = calibrate(loop, effort)
-    return timeLoop(loop, count) / count
+    // With too few operations the time is that of the call and of the clock.
+    const run = runFor(loop, count, (effort.roundTime * 1e6) / 2)
+    count = run.count
+    return run.time / run.count
   }
 }
 
-/** Time of `loop(count)` in nanoseconds. */
+/**
+ * Time of `loop(count)` in nanoseconds, of a loop that does not wait. Of two times the shorter one
+ * counts. That of the clock includes other programs; that of the process includes the threads that
+ * compile and collect garbage.
+ */
 export function timeLoop(loop: Loop, count: number): number {
+  const cpu = process.cpuUsage()
   const start = process.hrtime.bigint()
   consumed += loop(count)
-  return Number(process.hrtime.bigint() - start)
+  const time = Number(process.hrtime.bigint() - start)
+  const { user, system } = process.cpuUsage(cpu)
+  return Math.min(time, (user + system) * 1000)
 }
 
-/** Finds the count that takes about one round time. Its runs also let the engine optimise the loop. */
+/** Lets the engine optimise the loop, and finds the count that takes about one round time. */
 export function calibrate(loop: Loop, { roundTime }: Effort): number {
   const target = roundTime * 1e6
-  const chunk = grow(loop, 1, target / 400)
-  // Many short calls before the long ones: a loop that becomes hot within one call is optimised in its middle, with less
-  // known about what it calls.
-  for (let i = 0; i < 400; i++) timeLoop(loop, chunk)
-  const count = grow(loop, chunk, target / 2)
-  return Math.max(1, Math.ceil((count * target) / Math.max(timeLoop(loop, count), 1)))
+  warmUp(loop)
+  const { count, time } = runFor(loop, 1, target / 2)
+  return Math.ceil((count * target) / time)
 }
 
-/** Raises the count until the loop takes `time` nanoseconds. */
-function grow(loop: Loop, start: number, time: number): number {
-  let count = start
-  for (let taken = timeLoop(loop, count); taken < time; taken = timeLoop(loop, count)) {
-    count = Math.ceil(count * Math.min(10, Math.max(1.1, time / Math.max(taken, 1))))
+const MOST_OPERATIONS = 2 ** 31 - 1
+/** Calls in one burst, and how long it takes at least, in nanoseconds. */
+const CALLS = 100
+const BURST = 1e6
+/** After so many bursts that were no faster, the loop is warm. */
+const STEADY = 8
+const MOST_BURSTS = 100
+/** Milliseconds between bursts. */
+const PAUSE = 3
+
+/**
+ * Calls the loop often and briefly, until it gets no faster. A loop that becomes hot within one
+ * call is compiled in its middle, and knows less of its objects than one that is compiled as a
+ * whole: it may take three times as long, and the engine keeps its code. In the pauses the threads
+ * that compile get a CPU.
+ */
+function warmUp(loop: Loop): void {
+  let count = 1
+  const burst: Loop = (calls) => {
+    let sum = 0
+    for (let i = 0; i < calls; i++) sum += loop(count)
+    return sum
   }
-  return count
+  let best = Infinity
+  let steady = 0
+  for (let bursts = 0; bursts < MOST_BURSTS && steady < STEADY; bursts++) {
+    const time = timeLoop(burst, CALLS)
+    const isFaster = time / count < best * 0.97
+    steady = isFaster || time < BURST ? 0 : steady + 1
+    best = Math.min(best, time / count)
+    if (time < BURST) count = Math.min(MOST_OPERATIONS, count * 2)
+    pause()
+  }
+}
+
+const nobodyWakes = new Int32Array(new SharedArrayBuffer(4))
+function pause(): void {
+  Atomics.wait(nobodyWakes, 0, 0, PAUSE)
+}
+
+/** Runs the loop, with more operations until they take at least `shortest` nanoseconds. */
+function runFor(loop: Loop, count: number, shortest: number): { count: number; time: number } {
+  for (;;) {
+    const time = timeLoop(loop, count)
+    if (time >= shortest || count >= MOST_OPERATIONS) return { count, time: Math.max(time, 1) }
+    const factor = Math.min(10, Math.max(1.5, (shortest * 1.5) / Math.max(time, 1)))
+    count = Math.min(MOST_OPERATIONS, Math.ceil(count * factor))
+  }
 }

@@ -13,8 +13,8 @@ export interface LayerResult {
 const headings = ['', 'value', 'compared with', 'by', 'goal', 'met']
 
 /**
- * The cells of a suite's table. A floor that other rows are compared with has no line of its own: its value stands in
- * theirs.
+ * The cells of a suite's table. A floor that other rows are compared with has no line of its own:
+ * its value stands in theirs.
  */
 export function cells({ unit, rows }: SuiteResult): string[][] {
   const compared = new Set(rows.map(({ comparison }) => comparison?.against))
@@ -60,7 +60,8 @@ export function markdownReport(layers: readonly LayerResult[]): string {
   return `# Benchmarks
 
 Measured side by side: the rows of a table take turns in one process, and each layer has a process of its own. Of times
-the best round counts, of latencies the median. "Compared with" gives the value of the row that the goal speaks of.
+the best round counts, of latencies the median. Times of loops leave out what other programs take. "Compared with" gives
+the value of the row that the goal speaks of.
 \`npm run bench\` writes this page.
 
 ${facts.join('\n')}

@@ -1,9 +1,12 @@
-/** Runs suites: every row once a round, so that a slow second of the machine hits all rows alike. */
+/**
+ * Runs suites: every row once a round, so that a slow second of the machine hits all rows alike.
+ */
 import { compare, isMet, type Comparison } from './goals.js'
-import type { Effort, Goal, Row, Suite } from './suite.js'
+import type { Effort, Goal, Row, Suite, Take } from './suite.js'
 
 export interface RowResult {
   readonly name: string
+  readonly formerly: string | undefined
   readonly role: Row['role']
   readonly value: number
   readonly goal: Goal | undefined
@@ -15,24 +18,24 @@ export interface SuiteResult {
   readonly title: string
   readonly unit: string
   readonly note: string | undefined
+  readonly take: Take
   readonly rows: readonly RowResult[]
 }
 
 export async function runSuite(suite: Suite, effort: Effort): Promise<SuiteResult> {
   checkSuite(suite)
+  const { title, unit, note, take = 'lowest' } = suite
   await suite.setUp?.()
   try {
     const samples = await measureRounds(suite.rows, effort)
-    const values = new Map(
-      suite.rows.map((row, i) => [row.name, pick(samples[i] ?? [], suite.take ?? 'lowest')]),
-    )
+    const values = new Map(suite.rows.map((row, i) => [row.name, pick(samples[i] ?? [], take)]))
     const rows = suite.rows.map((row): RowResult => {
-      const { name, role, goal } = row
+      const { name, formerly, role, goal } = row
       const value = values.get(name) ?? NaN
       const comparison = compare(value, row, values)
-      return { name, role, value, goal, comparison, met: goal && isMet(value, goal, comparison) }
+      return { name, formerly, role, value, goal, comparison, met: goal && isMet(value, goal, comparison) }
     })
-    return { title: suite.title, unit: suite.unit, note: suite.note, rows }
+    return { title, unit, note, take, rows }
   } finally {
     await suite.tearDown?.()
   }
@@ -64,7 +67,7 @@ async function measureRounds(rows: readonly Row[], effort: Effort): Promise<numb
 }
 
 /** The value that counts of several. */
-export function pick(values: readonly number[], take: 'lowest' | 'highest' | 'median'): number {
+export function pick(values: readonly number[], take: Take): number {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = (sorted.length - 1) / 2
   const low = sorted[take === 'lowest' ? 0 : take === 'highest' ? sorted.length - 1 : Math.floor(middle)]

@@ -1,4 +1,6 @@
-/** What a benchmark consists of. Each file `bench/src/<layer>.ts` exports `suites: readonly Suite[]`. */
+/**
+ * What a benchmark consists of. Each file `bench/src/<layer>.ts` exports its suites, as `suites`.
+ */
 
 /** How much time a run may take. */
 export interface Effort {
@@ -7,8 +9,13 @@ export interface Effort {
   /** Time that a row's loop should take in one round, in milliseconds. */
   readonly roundTime: number
 }
-export const fullEffort: Effort = { rounds: 25, roundTime: 8 }
-export const quickEffort: Effort = { rounds: 5, roundTime: 2 }
+/** `part`: of a process that runs the same suites as others do, before and after it. */
+export const efforts = {
+  full: { rounds: 25, roundTime: 8 },
+  part: { rounds: 7, roundTime: 5 },
+  quick: { rounds: 5, roundTime: 2 },
+} satisfies Record<string, Effort>
+export type EffortName = keyof typeof efforts
 
 /** Measures once; gives a value in the unit of the suite. */
 export type Measure = (effort: Effort) => number | Promise<number>
@@ -27,6 +34,8 @@ export type Goal =
 export interface Row {
   /** Unique within the suite. */
   readonly name: string
+  /** Its name in earlier versions, which are compared with this one. */
+  readonly formerly?: string
   /** `ours`; `peer`: what a user would take instead; `floor`: what no library can beat. */
   readonly role: 'ours' | 'peer' | 'floor'
   readonly goal?: Goal
@@ -35,6 +44,12 @@ export interface Row {
   readonly measure: Measure
 }
 
+/**
+ * Which of a row's values counts: the lowest (default; for times of short operations, where
+ * everything else on the machine only adds), the highest (rates), or the median (latencies, sizes).
+ */
+export type Take = 'lowest' | 'highest' | 'median'
+
 /** Rows that are compared with each other: measured in the same process, taking turns. */
 export interface Suite {
   readonly title: string
@@ -42,11 +57,7 @@ export interface Suite {
   readonly unit: string
   /** What is measured, in one or two sentences. */
   readonly note?: string
-  /**
-   * Which of a row's values counts: the lowest (default; for times of short operations, where everything else on the
-   * machine only adds), the highest (rates), or the median (latencies, sizes).
-   */
-  readonly take?: 'lowest' | 'highest' | 'median'
+  readonly take?: Take
   readonly rows: readonly Row[]
   /** Called before the first row is measured. */
   readonly setUp?: () => void | Promise<void>

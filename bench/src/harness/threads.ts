@@ -4,7 +4,9 @@ import { Worker } from 'node:worker_threads'
 import type { Loop } from './per-operation.js'
 import type { Effort, Measure } from './suite.js'
 
-/** A module's export that a thread calls to make its loop: `(data, number of the thread) => loop`. */
+/**
+ * A module's export that a thread calls to make its loop: `(data, number of the thread) => loop`.
+ */
 export type MakeLoop<Data> = (data: Data, thread: number) => Loop | Promise<Loop>
 
 /** @internal What a thread of {@link Threads} is started with. */
@@ -23,7 +25,10 @@ export interface Round {
   readonly threads: number
 }
 
-/** Threads that run a loop each, starting together. Open them in a suite's `setUp`, close them in its `tearDown`. */
+/**
+ * Threads that run a loop each, starting together. Open them in a suite's `setUp`, close them in
+ * its `tearDown`.
+ */
 export class Threads {
   readonly #workers: readonly Worker[]
 
@@ -31,7 +36,10 @@ export class Threads {
     this.#workers = workers
   }
 
-  /** Starts `count` threads, each with the loop that `exportName` of `module` makes of the structured-cloneable `data`. */
+  /**
+   * Starts `count` threads, each with the loop that `exportName` of `module` makes of the
+   * structured-cloneable `data`.
+   */
   static async open(module: URL, exportName: string, count: number, data: unknown): Promise<Threads> {
     const gate = new SharedArrayBuffer(4)
     const workers = Array.from({ length: count }, (_, thread) => {
@@ -42,7 +50,9 @@ export class Threads {
     return new Threads(workers)
   }
 
-  /** Nanoseconds per operation of one thread while all of them run, as the mean over the threads. */
+  /**
+   * Nanoseconds per operation of one thread while all of them run, as the mean over the threads.
+   */
   readonly measure: Measure = async (effort) => {
     const answers = this.#workers.map((worker) => once(worker, 'message') as Promise<[number]>)
     for (const worker of this.#workers)

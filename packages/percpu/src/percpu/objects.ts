@@ -18,8 +18,8 @@ import { PercpuName } from './layouts.js'
 import { openNamed, type NamedSpec } from './named.js'
 import { Place } from './place.js'
 import { makeScalar, type ScalarValue } from './scalar-classes.js'
-import type { PercpuScalar } from './scalar-handle.js'
-import { PercpuObject } from './struct-handle.js'
+import type { PercpuScalar } from './scalar-object.js'
+import { PercpuObject } from './struct-object.js'
 
 export interface PercpuObjectOptions extends Pick<PercpuRequest, 'reserved'> {
   /**

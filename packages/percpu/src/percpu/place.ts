@@ -1,6 +1,6 @@
 /**
- * Where the copies of one allocation are, for the handles of one thread. What is found once holds as long as the allocation lives
- * (mapping.ts).
+ * Where the copies of one allocation are, for one per-CPU object of one thread. What is found once
+ * holds as long as the allocation lives (mapping.ts).
  */
 import type { Memory } from '#mem'
 import { NamedMemoryError, PointerError } from './errors.js'
@@ -39,13 +39,18 @@ export class Place {
   }
 
   #at(cpu: number): number {
-    if (this.#isFreed) throw this.#gone()
+    if (this.#isFreed) throw this.gone()
     return this.#attached.allocator.translate(this.pointer, cpu)
   }
 
-  /** @throws PointerError the second time; NamedMemoryError for the memory of a name, where the next one to ask would find it freed. */
+  /**
+   * Frees all copies. The memory of a name stays, as the next thread to ask for the name would find
+   * it freed.
+   *
+   * @throws PointerError the second time; NamedMemoryError; LockTimeoutError.
+   */
   free(): void {
-    if (this.#isFreed) throw this.#gone()
+    if (this.#isFreed) throw this.gone()
     if (this.#name !== undefined)
       throw new NamedMemoryError(`'${this.#name}' is a name of this memory for good: it cannot be freed`, {
         name: this.#name,
@@ -53,14 +58,8 @@ export class Place {
     this.#attached.allocator.free(this.pointer)
     this.#isFreed = true
   }
-  /** In place of an accessor: every use throws. */
-  poison(): object {
-    const refuse = (): never => {
-      throw this.#gone()
-    }
-    return new Proxy({}, { get: refuse, set: refuse })
-  }
-  #gone(): PointerError {
+  /** What every use throws after the memory was freed. */
+  gone(): PointerError {
     return new PointerError(`the per-CPU memory at ${this.pointer} was freed`, { pointer: this.pointer })
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Counters, reference counts and locks by name: their parts in per-CPU memory, and what is done about them when a CPU leaves or dies.
- * The directory is the list of all of them.
+ * Counters, reference counts and locks by name: their parts in per-CPU memory, and what is done
+ * about them when a CPU leaves or dies. The directory is the list of all of them.
  */
 import { loadU32, storeAtomic32, storeF64, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
@@ -27,7 +27,10 @@ import { leaveForDead, PercpuRwSemaphore } from './rwsem.js'
 const WORD = 4
 
 export interface CounterOptions {
-  /** What a CPU keeps for itself before it folds it into the sum. Default 256, or twice the number of possible CPUs if that is more. */
+  /**
+   * A CPU folds its part into the sum when the part reaches this, a whole number from 1 to 2^30.
+   * Default 256, or twice the number of possible CPUs if that is more.
+   */
   readonly batch?: number
 }
 
@@ -81,7 +84,7 @@ export class SharedObjects {
     return new PercpuRwSemaphore(name, this.#lockParts(name, opened, PercpuRwSemaphoreLayout.words))
   }
 
-  /** Goes on with what a thread began that died. */
+  /** Ends the changes of mode that dead threads began. */
   settle(): void {
     const { state } = this.#attached
     for (const { name, words } of find(state, this.#attached.context.objects, PercpuRefLayout)) {
@@ -121,7 +124,7 @@ export class SharedObjects {
   }
 }
 
-/** For what goes on in the background: that ends when the CPU goes offline. */
+/** For work in the background, which ends when the CPU goes offline. */
 function reportUnlessOffline(error: unknown): void {
   if (!(error instanceof OfflineError)) reportError(error)
 }
@@ -158,7 +161,10 @@ function find(state: AllocatorState, directory: Directory, layout: Struct): Foun
     }))
 }
 
-/** What a CPU leaves that dies or goes offline. Every step can be repeated. `level`: in its place. Returns how many read locks it had. */
+/**
+ * Takes back what a CPU holds that dies or goes offline, and returns how many read locks it had.
+ * `level` is the lock of this layer in the name of that CPU. Every step can be repeated.
+ */
 export function leaveAll(state: AllocatorState, recovery: Recovery, level: Level): number {
   const { table, cpu, incarnation, ringer } = recovery
   const directory = openBootMemory(table, cpu, incarnation).objects

@@ -128,17 +128,25 @@ describe('numbers', () => {
     const { percpu } = fresh()
     const number = percpu.i32()
     const hits = percpu(Hits)
+    const { local } = hits
+    const [otherNumber, otherHits] = [percpu.i32(), percpu(Hits)]
     number.free()
     hits.free()
     for (const use of [
       () => number.local,
+      () => (number.local = 1),
       () => number.add(1),
       () => hits.local.count,
       () => (hits.local.count = 1),
+      () => hits.local.toObject(),
+      () => local.count++,
     ])
       assert.throws(use, { code: 'PERCPU_POINTER' })
     assert.throws(() => number.free(), { code: 'PERCPU_POINTER' })
     assert.throws(() => number.of(0), { code: 'PERCPU_POINTER' })
+    otherNumber.add(1)
+    otherHits.local.count++
+    assert.deepEqual([otherNumber.sum(), otherHits.sum('count')], [1, 1])
     percpu.verify()
   })
   it('are what was asked for, or refused', () => {

@@ -2,12 +2,13 @@
  * A struct with one copy for each possible CPU.
  *
  *     const hits = machine.percpu(Hits)
- *     hits.local.count++              this CPU's copy: plain, as nothing else runs on this thread meanwhile
- *     hits.of(3).count                another CPU's: a look; that CPU may be changing it
- *     hits.sum('count')               of all copies, those of CPUs without a thread, too
+ *     hits.local.count++     this CPU's copy: plain, as nothing else runs on this thread meanwhile
+ *     hits.of(3).count       another CPU's: a look; that CPU may be changing it
+ *     hits.sum('count')      of all copies, with those of CPUs that have no thread
  *
  * Cost of `local`: none beside the access itself; see "percpu" in docs/benchmarks.md.
  */
+import { revokeAccessor } from '../layout/revoke.js'
 import type { Accessor, Infer, Struct } from '../layout/struct-type.js'
 import type { Fields, Kind } from '../layout/types.js'
 import type { Place } from './place.js'
@@ -17,12 +18,14 @@ export type NumericField<F extends Fields, K extends Kind> = {
   [P in keyof Infer<Struct<F, K>> & string]: Infer<Struct<F, K>>[P] extends number | bigint ? P : never
 }[keyof Infer<Struct<F, K>> & string]
 
+/** A struct with one copy for each possible CPU: `machine.percpu(Struct)`. */
 export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<[number, Accessor<F, K>]> {
   readonly type: Struct<F, K>
   /**
-   * This CPU's copy. Throws a PointerError after {@link free}; what another thread freed must not be used any more. (A field, and no
-   * private one: the compiler then takes the copy for a constant.)
+   * This CPU's copy. After {@link free} its fields throw a PointerError. Once another thread has
+   * freed the object, it must not be used any more.
    */
+  // A field, and only declared: the compiler takes a field that is stored once for a constant.
   declare readonly local: Accessor<F, K>
   readonly #place: Place
   readonly #at: (address: number) => Accessor<F, K>
@@ -35,22 +38,32 @@ export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<
     this.#at = at
   }
 
-  /** What other threads open it with: `machine.percpu.at(pointer, type)`. */
+  /** Other threads open the object with it: `machine.percpu.at(pointer, type)`. */
   get pointer(): number {
     return this.#place.pointer
   }
 
-  /** A CPU's copy, whether or not it has a thread. What its owner changes meanwhile is seen at any time, or later. */
+  /**
+   * The copy of a CPU, whether or not it has a thread. What its owner stores meanwhile is seen at
+   * any time, or later.
+   *
+   * @throws ArgumentError unless `cpu` is a possible CPU; PointerError after {@link free}.
+   */
   of(cpu: number): Accessor<F, K> {
     return this.#at(this.#place.address(cpu))
   }
 
-  /** The copies of all possible CPUs. */
+  /** Each possible CPU and its copy. @throws PointerError after {@link free}. */
   *[Symbol.iterator](): Generator<[number, Accessor<F, K>]> {
     for (let cpu = 0; cpu < this.#place.cpus; cpu++) yield [cpu, this.of(cpu)]
   }
 
-  /** The sum of a plain field over all copies: exact once the CPUs have ended what they count. */
+  /**
+   * The sum of a plain field over all copies. It is exact once no CPU adds any more. Cost: in
+   * proportion to the possible CPUs.
+   *
+   * @throws PointerError after {@link free}.
+   */
   sum<P extends NumericField<F, K>>(field: P): Infer<Struct<F, K>>[P] {
     let total: number | bigint | undefined
     for (const [, copy] of this) {
@@ -62,9 +75,14 @@ export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<
     return total as Infer<Struct<F, K>>[P]
   }
 
-  /** Frees all copies, for all threads. @throws PointerError if this handle has; NamedMemoryError if they have a name. */
+  /**
+   * Frees all copies, for all threads.
+   *
+   * @throws PointerError if they are freed already; NamedMemoryError if the object has a name;
+   *   LockTimeoutError.
+   */
   free(): void {
     this.#place.free()
-    Object.assign(this, { local: this.#place.poison() })
+    revokeAccessor(this.local, () => this.#place.gone())
   }
 }
