@@ -86,7 +86,7 @@ describe('options', () => {
     const machine = fresh()
     const refused = (call: () => unknown, message: RegExp): void =>
       throwsCode(call, 'PERCPU_ARGUMENT', message)
-    for (const flag of ['zero', 'keep'])
+    for (const flag of ['zero', 'persist'])
       refused(() => machine.heap.alloc(8, { [flag]: 1 }), new RegExp(`${flag}: 1 is neither true nor false`))
     refused(() => machine.heap.alloc(8, { label: 5 } as never), /label: 5 is not a string/)
     refused(
