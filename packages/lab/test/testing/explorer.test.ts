@@ -18,7 +18,7 @@ const beginning = `
   import { describe, it } from 'node:test'
   import { explorer } from '${new URL('testing/index.js', dist).href}'
   import { mem } from '${new URL('index.js', dist).href}'
-  const tests = new URL('file://${'FOLDER'}/')
+  const tests = new URL('file://FOLDER/')
   const explore = explorer(new URL('counts.json', tests), tests)
   const counter = (cpus) => (t) => {
     const { memory, base } = t.words(1)

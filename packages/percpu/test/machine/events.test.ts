@@ -76,7 +76,9 @@ describe('what was begun on a machine object', () => {
     off()
     machine.cpus.ring(0, 3)
     machine.poll()
-    machine.cpus.onRing(3, () => void (rings += 10))
+    machine.cpus.onRing(3, () => {
+      rings += 10
+    })
     machine.cpus.ring(0, 3)
     machine.poll()
     assert.equal(rings, 11)

@@ -8,22 +8,22 @@ const { PercpuRoot } = await import('../../../dist/percpu/layouts.js')
 
 type Layer = InstanceType<typeof PercpuLayer>
 
+/** The layers that were asked for something, the last one last. */
+const used: Layer[] = []
+const prototype: { use: (this: Layer) => ReturnType<Layer['use']> } = PercpuLayer.prototype
+const { use } = prototype
+prototype.use = function () {
+  if (used.at(-1) !== this) used.push(this)
+  return use.call(this)
+}
+
 /** The layer that the machine's per-CPU memory is asked of. */
 function layerOf(machine: Machine): Layer {
-  const prototype: { use: (this: Layer) => ReturnType<Layer['use']> } = PercpuLayer.prototype
-  const { use } = prototype
-  let found: Layer | undefined
-  prototype.use = function () {
-    found = this
-    return use.call(this)
-  }
-  try {
-    machine.percpu.report()
-  } finally {
-    prototype.use = use
-  }
-  if (!found) throw new Error('a report does not use the layer any more')
-  return found
+  used.length = 0
+  machine.percpu.report()
+  const [layer] = used
+  if (!layer) throw new Error('a report does not use the layer any more')
+  return layer
 }
 
 export interface Inside {
