@@ -15,9 +15,6 @@ export const testedIn = {
   'lab/oracles': ['engine'],
   'lab/scenario': ['engine', 'report'],
   'lab/search': ['engine', 'command'],
-  'percpu/bootmem': ['machine'],
-  'percpu/cpus': ['machine'],
-  'percpu/watch': ['machine'],
 }
 
 /**
