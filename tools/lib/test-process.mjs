@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 
 /**
  * Runs `file` (relative to `directory`) with Node, for `seconds` at most. Resolves with whether it
- * was `killed` (it failed or ran out of time), `how`, its time and the end of its output.
+ * was `killed` (it failed or `timedOut`), `how`, its time and the end of its output.
  * `onOutput` is called with each piece of output, preceded by the last 100 characters before it.
  */
 export function runTestFile(directory, file, { seconds, nodeOptions = [], onOutput = () => undefined }) {
@@ -36,7 +36,7 @@ export function runTestFile(directory, file, { seconds, nodeOptions = [], onOutp
       clearTimeout(timer)
       const milliseconds = Math.round(performance.now() - start)
       const how = timedOut ? `no end within ${seconds} s` : howItEnded(code, signal)
-      resolve({ killed: timedOut || code !== 0, how, milliseconds, output })
+      resolve({ killed: timedOut || code !== 0, timedOut, how, milliseconds, output })
     })
   })
 }

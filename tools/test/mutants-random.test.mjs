@@ -149,21 +149,30 @@ export const isThree = (a: number): boolean => a === 3
 })
 
 test('the tests of a file are those of its folder, or those that the table names', (t) => {
-  const root = makeWorkspace(t, {
-    sources: { 'percpu/src/cpus/deep/a.ts': sums, 'percpu/src/sums/deep/b.ts': sums },
-    tests: { 'percpu/machine/c': '' },
+  const [[entry, [other]]] = Object.entries(testedIn)
+  const [inPackage, inFolder] = entry.split('/')
+  const root = makeTree(t, {
+    'packages/percpu/src/index.ts': sums,
+    'packages/percpu/src/sums/deep/a.ts': sums,
+    [`packages/${inPackage}/src/${inFolder}/b.ts`]: sums,
   })
+  const compiled = [
+    'packages/percpu/dist-test/bounds/one.test.js',
+    'packages/percpu/dist-test/sums/two.test.js',
+    `packages/${inPackage}/dist-test/${other}/three.test.js`,
+  ]
+  for (const output of compiled) {
+    for (const file of [output, output.replace('dist-test', 'test').replace('.js', '.ts')]) {
+      mkdirSync(path.dirname(path.join(root, file)), { recursive: true })
+      writeFileSync(path.join(root, file), '')
+    }
+  }
   const found = readSourceFolders(root)
   assert.deepEqual(found.problems, [])
   const testsOf = (end) => found.sources.find(({ file }) => file.endsWith(end)).tests
-  const compiled = (name) => `packages/percpu/dist-test/${name}.test.js`
-  assert.deepEqual(testsOf('sums/deep/b.ts'), [compiled('sums/sums')])
-  assert.deepEqual(testsOf('cpus/deep/a.ts'), [compiled('machine/c')])
-  assert.deepEqual(testsOf('src/index.ts'), [
-    compiled('bounds/one'),
-    compiled('machine/c'),
-    compiled('sums/sums'),
-  ])
+  assert.deepEqual(testsOf('src/index.ts'), compiled.slice(0, 2))
+  assert.deepEqual(testsOf('sums/deep/a.ts'), compiled.slice(1, 2))
+  assert.deepEqual(testsOf(`${inFolder}/b.ts`), compiled.slice(2))
 })
 
 test('sources without tests, and a test that is not compiled, are problems', (t) => {
@@ -232,6 +241,17 @@ test('a mutant that never ends is killed by the time limit', async (t) => {
   const { rows } = await runChosen(root, 'console', becomes('at--'), { slack: 1 })
   assert.equal(rows[0].killed, true)
   assert.match(rows[0].how, /^no end within \d+ s$/)
+})
+
+test('a mutant that meets a busy machine gets more time', async (t) => {
+  // Fast in the baseline, where the code has marks.
+  const busy = `
+    import { isBelow } from '../../dist/bounds/bounds.js'
+    if (!String(isBelow).includes('Mark')) await new Promise((resolve) => setTimeout(resolve, 4000))
+    if (!isBelow(1, 2)) throw new Error('wrong order')`
+  const root = makeWorkspace(t, { tests: { 'percpu/bounds/one': busy } })
+  const { rows } = await runChosen(root, 'percpu/bounds', becomes('a <= b'), { slack: 1 })
+  assert.deepEqual([rows[0].killed, rows[0].how], [false, 'passed'])
 })
 
 test('runs the fastest test first, and none after the first that fails', async (t) => {

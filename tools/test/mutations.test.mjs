@@ -116,6 +116,9 @@ test('drops calls, stores, throws and jumps', () => {
 test('exchanges neighbours that do not need each other', () => {
   const inside = (text) => `function f() {\n${text}\n}`
   assert.deepEqual(mutants(inside('a.b = 1\ng()'), 'swapped statements'), [inside('g();\na.b = 1;')])
+  assert.deepEqual(mutants(inside('const a = g()\nawait h()'), 'swapped statements'), [
+    inside('await h();\nconst a = g();'),
+  ])
   assert.deepEqual(mutants(inside('g()\n;[a] = h()'), 'swapped statements'), [inside(';[a] = h();g()\n;')])
   for (const dependent of [
     'const a = g()\nh(a)',
@@ -123,6 +126,8 @@ test('exchanges neighbours that do not need each other', () => {
     'g(this.a)\nthis.a = h()',
     'g(this.#a)\nthis.#a = h()',
     'this.a = 1\nthis.b = 2',
+    'this.a = g()\nthis.b = h()',
+    'const a = g()\nconst b = h()',
     'g()\nreturn h()',
     'const a = new A()\nconst b = new B()',
   ])

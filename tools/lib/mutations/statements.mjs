@@ -61,20 +61,25 @@ function ended(statement) {
 }
 
 /**
- * Whether two statements do not need each other's names, and their order may matter: each calls
- * something, or changes an object.
+ * Whether two statements do not need each other's names, and their order may matter: one is a call
+ * or changes an object, and the other one calls something or changes an object, too.
  */
 function areExchangeable(one, other) {
-  return [one, other].every(hasEffect) && !uses(other, changedNames(one)) && !uses(one, changedNames(other))
+  const pair = [one, other]
+  return (
+    pair.every((statement) => ts.isExpressionStatement(statement) || ts.isVariableStatement(statement)) &&
+    pair.every((statement) => contains(statement, isEffect)) &&
+    pair.some((statement) => ts.isExpressionStatement(statement) && isEffect(statement.expression)) &&
+    !uses(other, changedNames(one)) &&
+    !uses(one, changedNames(other))
+  )
 }
 
-function hasEffect(statement) {
-  if (!ts.isExpressionStatement(statement) && !ts.isVariableStatement(statement)) return false
-  return contains(
-    statement,
-    (node) =>
-      ts.isCallExpression(node) ||
-      (isStore(node) && ts.isBinaryExpression(node) && isForeignProperty(node.left)),
+function isEffect(node) {
+  if (ts.isAwaitExpression(node) || ts.isVoidExpression(node)) return isEffect(node.expression)
+  return (
+    ts.isCallExpression(node) ||
+    (isStore(node) && ts.isBinaryExpression(node) && isForeignProperty(node.left))
   )
 }
 
