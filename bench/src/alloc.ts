@@ -24,6 +24,7 @@ const one: Suite = {
   rows: [
     {
       name: 'cache.alloc, cache.free',
+      formerly: 'cache.allocate, cache.free',
       role: 'ours',
       goal: { below: 30 },
       measure: perOperation((count) => {
@@ -90,6 +91,7 @@ const replacingSuite: Suite = {
   rows: [
     {
       name: 'cache.free, cache.alloc',
+      formerly: 'cache.free, cache.allocate',
       role: 'ours',
       goal: { against: PEER, atMost: 0.5 },
       measure: perOperation(
@@ -196,7 +198,11 @@ const overhead: Suite = {
   unit: '%',
   take: 'median',
   rows: [
-    { ...overheadRow('cache.alloc', 'ours', ourOverhead), goal: { below: 12 } },
+    {
+      ...overheadRow('cache.alloc', 'ours', ourOverhead),
+      formerly: 'cache.allocate',
+      goal: { below: 12 },
+    },
     overheadRow('@thi.ng/malloc', 'peer', peerOverhead),
   ],
 }

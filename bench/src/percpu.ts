@@ -4,59 +4,13 @@
  */
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import { boot, f64, i32, struct } from 'percpu'
-import { addAtomic32, load32 } from 'percpu/mem'
-import { generateLoop } from './harness/generated-loop.js'
-import { perOperation, timeLoop } from './harness/per-operation.js'
+import { boot } from 'percpu'
+import { timeLoop } from './harness/per-operation.js'
 import type { Measure, Suite } from './harness/suite.js'
 import { Threads } from './harness/threads.js'
 import { BATCH, type CrowdData, type CrowdTimes } from './percpu-crowd-data.js'
+import { afterFree, alone, among } from './percpu-local.js'
 import type { Counted } from './percpu-threads.js'
-
-const machine = boot({ cpus: 4 })
-const Hits = struct('BenchHits', { count: i32, bytes: f64 })
-const hits = machine.percpu(Hits)
-const number = machine.percpu.i32()
-const counter = machine.percpu.counter('bench')
-const { i32: view } = machine.memory
-const bare = new Int32Array(new SharedArrayBuffer(4096))
-const word = machine.heap.memblock.alloc({ size: 64 }) / 4
-
-const TYPED = 'typed array'
-const local: Suite = {
-  title: 'counting on this CPU',
-  unit: 'ns',
-  note: 'One thread. The machine has four CPUs, and maps units page by page.',
-  rows: [
-    {
-      name: 'percpu(struct).local.count++',
-      role: 'ours',
-      goal: { against: TYPED, atMost: 1.2 },
-      measure: perOperation(await generateLoop('hits.local.count++', { hits })),
-    },
-    {
-      name: 'percpu.i32().add(1)',
-      role: 'ours',
-      goal: { against: TYPED, atMost: 1.2 },
-      measure: perOperation(await generateLoop('number.add(1)', { number })),
-    },
-    {
-      name: 'percpu.counter().add(1)',
-      role: 'ours',
-      compareWith: 'Atomics.add',
-      measure: perOperation(await generateLoop('counter.add(1)', { counter })),
-    },
-    { name: TYPED, role: 'floor', measure: perOperation(await generateLoop('bare[256]++', { bare })) },
-    {
-      name: 'Atomics.add',
-      role: 'floor',
-      measure: perOperation((count) => {
-        for (let i = 0; i < count; i++) addAtomic32(view, word, 1)
-        return load32(view, word)
-      }),
-    },
-  ],
-}
 
 const ONE_WORD = 'Atomics.add on one word'
 let threads: Record<'own' | 'counter' | 'shared', Threads> | undefined
@@ -200,7 +154,9 @@ const fragmented: Suite = {
 }
 
 export const suites: readonly Suite[] = [
-  local,
+  alone,
+  among,
+  afterFree,
   together,
   ...Object.entries(kernel).map(([bytes, goals]) => crowded(Number(bytes), goals)),
   fragmented,

@@ -185,6 +185,10 @@ test('generated loops see their scope and imports, and share no code', async () 
   const b = await generateLoop('sum += list[i]', { list: [1, 2, 3] })
   assert.equal(a(3), 9)
   assert.equal(b(3), 6)
+  const urls = []
+  const once = 'urls.push(import.meta.url)'
+  for (let made = 0; made < 2; made++) (await generateLoop(once, { urls }))(1)
+  assert.notEqual(urls[0], urls[1], 'a module each, for equal statements too')
 })
 
 test('threads run their loops together and answer each round', async () => {

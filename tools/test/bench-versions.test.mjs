@@ -16,7 +16,12 @@ function roundsOf(rows, take = 'lowest') {
     take,
     rows: Object.entries(rows)
       .filter(([, { [side]: values }]) => values !== undefined)
-      .map(([name, row]) => ({ name, formerly: row.formerly, value: row[side][round] })),
+      .map(([name, row]) => ({
+        name,
+        formerly: row.formerly,
+        role: row.role ?? 'ours',
+        value: row[side][round],
+      })),
   })
   const count = Object.values(rows)[0].before.length
   return Array.from({ length: count }, (_, round) => ({
@@ -46,6 +51,28 @@ test('a row is marked if its ratio is large and all rounds agree', () => {
   const [{ before, after, ratio, lowest, highest }] = suite.rows
   assert.deepEqual([before, after, ratio, lowest, highest], [10, 12, 1.1, 1.1, 1.2])
   assert.deepEqual(worseRows([{ layer: 'mem', suites: [suite] }]), ['mem: made up: slower'])
+})
+
+test("ratios are at one speed of the machine, which others' rows tell", () => {
+  const rows = {
+    same: { before: [10, 10], after: [20, 10] },
+    slower: { before: [10, 10], after: [24, 12] },
+    floor: { before: [1, 1], after: [2, 1], role: 'floor' },
+    peer: { before: [7, 7], after: [14, 7], role: 'peer' },
+  }
+  const shown = (suite) => suite.rows.map(({ name, ratio, verdict }) => [name, ratio.toFixed(3), verdict])
+  assert.deepEqual(shown(compareVersions(roundsOf(rows))), [
+    ['same', '1.000', undefined],
+    ['slower', '1.200', 'worse'],
+    ['floor', '1.500', undefined],
+    ['peer', '1.500', undefined],
+  ])
+  assert.deepEqual(shown(compareVersions(roundsOf(rows, 'median')))[0], ['same', '1.500', undefined])
+})
+
+test('rows that do not use the library are not marked', () => {
+  const [floor] = compareVersions(roundsOf({ floor: { before: [1, 1], after: [2, 2], role: 'floor' } })).rows
+  assert.deepEqual([floor.ratio, floor.verdict], [2, undefined])
 })
 
 test('of rates, higher is better', () => {

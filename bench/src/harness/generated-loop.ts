@@ -1,6 +1,8 @@
 /** Loops made from text, for tables of many small operations. */
 import type { Loop } from './per-operation.js'
 
+let loops = 0
+
 /**
  * Compiles `for (let i = 0; i < count; i++) { <statement> }` as a module of its own. The statement
  * sees `i`, `sum` (a number to add results to), the names of `scope`, and what it imports from
@@ -17,7 +19,8 @@ export async function generateLoop(
   const imports = Object.entries(modules).map(
     ([name, url]) => `import { ${name} } from ${JSON.stringify(url)}`,
   )
-  const source = `
+  // The engine has one module for one source, so the sources of two equal loops must differ.
+  const source = `// ${loops++}
 ${imports.join('\n')}
 export function makeLoop(scope) {
   const { ${Object.keys(scope).join(', ')} } = scope

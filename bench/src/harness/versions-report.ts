@@ -44,9 +44,12 @@ export function markdownVersions(layers: readonly LayerChange[], rounds: number)
   const facts = environmentFacts().map(([name, value]) => `- ${name}: ${value}`)
   return `${heading}
 
-An earlier version beside this one, both with this version's harness. Their processes take turns, ${rounds} of each for each
-layer. A ratio is after / before: the median of the rounds' ratios, and beside it the lowest and the highest of them. Their
-spread is the noise. A row is marked if its ratio is at least ${THRESHOLD}, or at most 1 / ${THRESHOLD}, and all rounds agree on
+An earlier version beside this one, both with this version's harness. Their processes take turns,
+${rounds} of each for each table. A ratio is after / before: the median of the rounds' ratios, and beside it
+the lowest and the highest of them. Their spread is the noise. Where rows show code that is not the library's,
+the ratios of the library's rows are divided by theirs, as processes do not all find the machine equally fast.
+
+A row of the library is marked if its ratio is at least ${THRESHOLD}, or at most 1 / ${THRESHOLD}, and all rounds agree on
 the direction. Of rows that have not changed, rounds agree in 1 of ${2 ** (rounds - 1)}.
 \`npm run bench -- --against DIRECTORY\` writes this part.
 
@@ -57,7 +60,8 @@ ${sections.join('\n')}`
 
 function suiteSection(layer: string, suite: SuiteChange): string {
   const table = markdownTable([headings, ...cells(suite)], { align: ['l', 'r', 'r', 'r', 'r', 'l'] })
-  return `### ${layer}: ${suite.title}\n\n${table}\n${unmatched(suite)}`
+  const rows = suite.rows.length === 0 ? '' : `\n${table}\n`
+  return `### ${layer}: ${suite.title}\n${rows}${unmatched(suite)}`
 }
 
 function unmatched({ onlyBefore, onlyAfter }: SuiteChange): string {
