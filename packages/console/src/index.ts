@@ -27,6 +27,7 @@ export { AnswerWriter, lookUp, type Answer } from './lookup/answer.js'
 export { answerBatch } from './lookup/answer-batch.js'
 export { JsonArrayFlattener } from './lookup/json-array.js'
 export { LookupPool, type PoolOptions, type WorkerStatus } from './lookup/pool.js'
+export { openOutput } from './lookup/output.js'
 export type { BatchFormat, BatchResult } from './lookup/protocol.js'
 export { LineSplitter, MAX_LINE_BYTES } from './lookup/split.js'
 export {
