@@ -1,5 +1,5 @@
 /** Loops that run in several threads, for alloc.ts. */
-import { join, type MachineHandle } from 'percpu'
+import { array, join, struct, u8, type MachineHandle } from 'percpu'
 import type { MakeLoop } from './harness/threads.js'
 
 export interface HeapThread {
@@ -11,7 +11,7 @@ const AT_ONCE = 16
 
 export const allocateAndFree: MakeLoop<HeapThread> = ({ handle, bytes }) => {
   const machine = join(handle)
-  const cache = machine.heap.cache('shared', { size: bytes, align: 8, hash: 0 })
+  const cache = machine.heap.cache('shared', struct('Bytes', { bytes: array(u8, bytes) }))
   const own = new Float64Array(AT_ONCE)
   return (count) => {
     for (let done = 0; done < count; done += AT_ONCE) {

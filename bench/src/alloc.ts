@@ -3,18 +3,18 @@
  * thread.
  */
 import { MemPool } from '@thi.ng/malloc'
-import { boot } from 'percpu'
+import { array, boot, struct, u8 } from 'percpu'
 import type { HeapThread } from './alloc-threads.js'
 import { perOperation, type Loop } from './harness/per-operation.js'
 import type { Measure, Row, Suite } from './harness/suite.js'
 import { Threads } from './harness/threads.js'
 
 const BYTES = 64
-const shape = { size: BYTES, align: 8, hash: 0 }
+const Bytes = struct('Bytes', { bytes: array(u8, BYTES) })
 const PEER = '@thi.ng/malloc, malloc, free'
 
 const machine = boot({ memory: '256 MiB', cpus: 2 })
-const cache = machine.heap.cache('bench', shape)
+const cache = machine.heap.cache('bench', Bytes)
 const pool = new MemPool({ size: 64 * 2 ** 20 })
 
 const one: Suite = {
@@ -170,7 +170,7 @@ const MILLION = 1_000_000
  */
 function ourOverhead(): number {
   const fresh = boot({ memory: '128 MiB', cpus: 1 })
-  const objects = fresh.heap.cache('objects', shape)
+  const objects = fresh.heap.cache('objects', Bytes)
   const used = (): number => fresh.heap.report().zones.reduce((sum, { total, free }) => sum + total - free, 0)
   const before = used()
   for (let i = 0; i < MILLION; i++) objects.alloc()

@@ -3,27 +3,30 @@
  *
  *     HeapRoot.caches[number] ──▶ block of pages:  CacheLayout │ magazine of CPU 0 │ magazine of CPU 1 │ …
  *
- * A cache is made when it is first wanted, and stays. Its block is complete before its page's number is stored in the table; killed
- * between that and keeping the block, the reaper keeps what is in the table.
+ * A cache is made when it is first wanted, and is there for good. Its block is complete before the
+ * number of its first page is stored in the table, and made persistent after that. If the thread
+ * dies between the two, its reaper makes the blocks in the table persistent.
  */
 import { copyIn, copyOut, loadAtomic32, loadU32, storeAtomic32, storeU32 } from '#mem'
-import { PAGE_BYTES } from '../arithmetic.js'
+import { PAGE_BYTES, powerOfTwoAbove } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { decodeText, encodeText } from '../machine/platform.js'
-import type { Owner } from './owner.js'
-import { Cache } from './cache.js'
-import { magazineStride, type Magazine } from './magazine.js'
 import { Debug } from './debug.js'
 import { isText } from './debug-labels.js'
 import { CacheMismatchError } from './errors.js'
-import { classAlign, geometryOf, SIZE_CLASSES, type Geometry } from './geometry.js'
+import { classAlign, geometryOf, MAX_OBJECT, SIZE_CLASSES, type Geometry } from './geometry.js'
 import { CACHE_NAME_BYTES, CacheLayout, HeapRoot, MAX_CACHES } from './layouts.js'
+import { magazineStride, type Magazine } from './magazine.js'
+import type { Owner } from './owner.js'
+import { addressOf } from './page-map.js'
 import type { PageAllocator } from './pages.js'
+import { SlabCache } from './slab-cache.js'
 
 const { words, offsets } = CacheLayout
-const numbers = [
+/** The words of a cache that are its {@link Geometry}. */
+const geometryWords = [
   'size',
   'align',
   'stride',
@@ -34,8 +37,6 @@ const numbers = [
   'colourStep',
   'capacity',
 ] as const
-/** Largest size and alignment of the objects of a cache. */
-const MAX_OBJECT = 2 ** 16
 
 export interface CacheShape {
   readonly size: number
@@ -49,7 +50,7 @@ export class CacheTable {
   readonly #owner: Owner
   readonly #pages: PageAllocator
   /** Those that this thread has used, by their numbers. */
-  readonly #caches: (Cache | undefined)[] = []
+  readonly #caches: (SlabCache | undefined)[] = []
   /** The magazines of those; none in debug mode. */
   readonly magazines: (Magazine | undefined)[] = new Array<undefined>(MAX_CACHES).fill(undefined)
 
@@ -60,19 +61,24 @@ export class CacheTable {
   }
 
   /** The cache with this number, if it exists. */
-  at(index: number): Cache | undefined {
+  at(index: number): SlabCache | undefined {
     return (this.#caches[index] ??= this.#open(index))
   }
 
-  /** The cache of a size class, made if need be. */
-  sizeClass(index: number): Cache {
+  /** The cache of a size class, made if need be. @throws OutOfMemoryError; LockTimeoutError. */
+  sizeClass(index: number): SlabCache {
     const size = SIZE_CLASSES[index] ?? 0
     const shape = { size, align: classAlign(size), hash: 0 }
     return this.at(index) ?? this.#existing(this.#create(`size-${size}`, shape, index))
   }
 
-  /** The cache of this name, made if need be. @throws CacheMismatchError if it is for something else. */
-  named(name: string, shape: CacheShape): Cache {
+  /**
+   * The cache of this name, made if need be.
+   *
+   * @throws CacheMismatchError if it is for something else; ArgumentError; OutOfMemoryError;
+   *   LockTimeoutError.
+   */
+  named(name: string, shape: CacheShape): SlabCache {
     if (!isText(name, CACHE_NAME_BYTES) || name.startsWith('size-')) {
       throw new ArgumentError(
         `name: ${shown(name)} must be text of 1 to ${CACHE_NAME_BYTES} bytes of UTF-8, and not begin with size-`,
@@ -81,8 +87,8 @@ export class CacheTable {
     }
     const index = this.#find(name) ?? this.#create(name, checkShape(shape))
     const cache = this.#existing(index)
-    const { size, align } = cache
-    const hash = loadU32(this.#owner.memory.u32, cache.word + words.layoutHash)
+    const { size, align } = cache.geometry
+    const hash = this.hashOf(cache)
     if (size === shape.size && align === shape.align && hash === shape.hash) return cache
     throw new CacheMismatchError(
       `cache '${name}' is for objects of ${size} bytes aligned to ${align}` +
@@ -91,15 +97,9 @@ export class CacheTable {
     )
   }
 
-  #existing(index: number): Cache {
-    const cache = this.at(index)
-    if (!cache) throw new RangeError(`there is no cache ${index}`)
-    return cache
-  }
-
   /** All caches that exist. */
-  all(): Cache[] {
-    const all: Cache[] = []
+  all(): SlabCache[] {
+    const all: SlabCache[] = []
     for (let index = 0; index < MAX_CACHES; index++) {
       const cache = this.at(index)
       if (cache) all.push(cache)
@@ -107,12 +107,23 @@ export class CacheTable {
     return all
   }
 
-  /** For the reaper: blocks that the dead CPU had put into the table and not persistent yet. */
+  /** For the reaper: the dead CPU may have put blocks into the table that are not persistent yet. */
   persistLinked(): void {
     for (let index = 0; index < MAX_CACHES; index++) {
       const page = this.#page(index)
       if (page !== 0) this.#pages.persistLinked(page)
     }
+  }
+
+  /** Layout hash of a cache's struct, or 0. */
+  hashOf({ at }: SlabCache): number {
+    return loadU32(this.#owner.memory.u32, at + words.layoutHash)
+  }
+
+  #existing(index: number): SlabCache {
+    const cache = this.at(index)
+    if (!cache) throw new RangeError(`there is no cache ${index}`)
+    return cache
   }
 
   #find(name: string): number | undefined {
@@ -133,13 +144,13 @@ export class CacheTable {
       const index = found ?? this.#firstFree(name)
       const geometry = geometryOf(shape.size, shape.align, map)
       const bytes = CacheLayout.stride + map.cpus * magazineStride(geometry.capacity)
-      const order = Math.max(0, Math.ceil(Math.log2(bytes / PAGE_BYTES)))
+      const order = Math.max(0, Math.log2(powerOfTwoAbove(bytes / PAGE_BYTES)))
       const address = this.#pages.tryAlloc(order, { zero: true })
       if (address === undefined)
         throw new OutOfMemoryError(`no room for the magazines of cache '${name}'`, { name, size: bytes })
       this.#write(address, name, geometry, shape.hash)
-      // G(heap.caches) publishes the cache; pairs with H in #page: it is everybody's to use, and its shape never changes. Mutant:
-      // alloc/cache-before-shape.
+      // G(heap.caches) publishes the cache; pairs with H in #page: it is everybody's to use, and its
+      // shape never changes. Mutant: alloc/cache-before-shape.
       storeAtomic32(this.#owner.memory.i32, this.#slot(index), address / PAGE_BYTES)
       // In the table first, then persistent. Mutant: alloc/cache-persistent-first.
       this.#pages.persist(address)
@@ -156,37 +167,41 @@ export class CacheTable {
   #write(address: number, name: string, geometry: Geometry, hash: number): void {
     const { memory } = this.#owner
     const bytes = encodeText(name)
-    for (const field of numbers) storeU32(memory.u32, address / 4 + words[field], geometry[field])
+    for (const field of geometryWords) storeU32(memory.u32, address / 4 + words[field], geometry[field])
     storeU32(memory.u32, address / 4 + words.layoutHash, hash)
     storeU32(memory.u32, address / 4 + words.nameLength, bytes.length)
     copyIn(memory, address + offsets.name, bytes)
   }
 
-  #open(index: number): Cache | undefined {
+  #open(index: number): SlabCache | undefined {
     const { memory } = this.#owner
     const page = this.#page(index)
     if (page === 0) return undefined
-    const at = (page * PAGE_BYTES) / 4
+    const address = addressOf(page)
+    const at = address / 4
     const length = loadU32(memory.u32, at + words.nameLength)
-    const name = decodeText(copyOut(memory, page * PAGE_BYTES + offsets.name, length))
-    const fields = numbers.map((field) => [field, loadU32(memory.u32, at + words[field])])
+    const name = decodeText(copyOut(memory, address + offsets.name, length))
+    const fields = geometryWords.map((field) => [field, loadU32(memory.u32, at + words[field])])
     const geometry = Object.fromEntries(fields) as unknown as Geometry
     if (!this.#owner.isReaper) this.#owner.use()
-    const cache = new Cache({
+    const { debug } = this
+    const cache = new SlabCache({
       owner: this.#owner,
       pages: this.#pages,
-      debug: this.debug,
+      debug,
       at,
       index,
       name,
       geometry,
     })
-    if (!this.debug) this.magazines[index] = cache.magazine
+    if (!debug) this.magazines[index] = cache.magazine
     return cache
   }
 
+  /** First page of a cache's block; 0 if there is no such cache. */
   #page(index: number): number {
-    // H(heap.caches) pairs with G in #create: the shape of the cache may be read. Mutant: alloc/cache-before-shape.
+    // H(heap.caches) pairs with G in #create: the shape of the cache may be read. Mutant:
+    // alloc/cache-before-shape.
     return loadAtomic32(this.#owner.memory.i32, this.#slot(index))
   }
   #slot(index: number): number {
@@ -196,10 +211,9 @@ export class CacheTable {
 
 function checkShape(shape: CacheShape): CacheShape {
   const { size, align } = shape
-  const isPower = Number.isInteger(align) && align > 0 && (align & (align - 1)) === 0
-  if (!(Number.isInteger(size) && size > 0 && size <= MAX_OBJECT))
-    throw new ArgumentError(`size: ${size} is not a whole number of bytes from 1 to ${MAX_OBJECT}`, { size })
-  if (!isPower || align > PAGE_BYTES)
-    throw new ArgumentError(`align: ${align} is not a power of two up to ${PAGE_BYTES}`, { align })
+  if (!(size > 0 && size <= MAX_OBJECT))
+    throw new ArgumentError(`struct: objects of ${size} bytes are larger than ${MAX_OBJECT}`, { size })
+  if (align > PAGE_BYTES)
+    throw new ArgumentError(`struct: it is aligned to ${align} bytes, more than ${PAGE_BYTES}`, { align })
   return shape
 }

@@ -8,7 +8,10 @@ export class DoubleFreeError extends PercpuError {
 export class ForeignAddressError extends PercpuError {
   readonly code = 'PERCPU_FOREIGN_ADDRESS'
 }
-/** Something was written outside an object, or into one that is free. Found in debug mode. */
+/**
+ * The heap is not as it must be. In debug mode something was written outside an object, or into a
+ * free one. From `verify`: `details.faults` lists what is wrong.
+ */
 export class HeapCorruptionError extends PercpuError {
   readonly code = 'PERCPU_HEAP_CORRUPTION'
 }

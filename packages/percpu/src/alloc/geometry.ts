@@ -1,23 +1,28 @@
 /**
  * How objects lie in slabs: pure arithmetic.
  *
- *     slab   SlabLayout │ tag tag … │ (label label …) │ colour │ object │ object │ … │ rest
- *            0           64                            first    first + colour + stride
+ *     slab   SlabLayout │ tag tag … │ (debug word …) │ colour │ object │ object │ … │ rest
+ *            0            64                            first    first + colour + stride
  *
- * The tags lie apart from the objects: those of a batch share a line or two, and free objects are not touched. What is left over
- * becomes colours: slabs begin their objects at different lines, so that the same fields of many objects do not compete for the
- * same places of the cache. A colour is less than a stride, so the index of an object does not depend on it.
- * (Bonwick, "The slab allocator: an object-caching kernel memory allocator", USENIX 1994.)
+ * The tags lie apart from the objects: the tags of a batch share a line or two, and free objects are
+ * not touched. The rest becomes colours. Slabs begin their objects at different lines, so that the
+ * same fields of many objects do not compete for the same lines of the processor's cache. (Bonwick,
+ * "The slab allocator: an object-caching kernel memory allocator", USENIX 1994.)
  */
 import { PAGE_BYTES, powerOfTwoBelow, roundUp } from '../arithmetic.js'
 import { SlabLayout } from './layouts.js'
 
-/** Bytes of the objects of `alloc`: four classes a doubling, so that at most a fifth of an object is unused from 64 bytes on. */
+/**
+ * Bytes of the objects of `alloc`: four classes a doubling, so that at most a fifth of an object is
+ * unused from 64 bytes on.
+ */
 export const SIZE_CLASSES: readonly number[] = [
   8, 16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280,
   1536, 1792, 2048,
 ]
 export const MAX_CLASS = 2048
+/** Bytes of the largest object of a named cache. */
+export const MAX_OBJECT = 2 ** 16
 const LINE = 64
 /** Objects of a slab that are enough, and the fewest worth having. */
 const ENOUGH = 128
@@ -101,10 +106,13 @@ export function classTable(align: number): Uint8Array {
 }
 
 /**
- * Two numbers that divide by `divisor` below `limit`, for the strides and sizes of slabs: `Math.imul(value, factor) >>> shift`. (Granlund and Montgomery, "Division by invariant integers using multiplication", 1994.)
+ * Two numbers that divide by `divisor`, for values below `limit`: `Math.imul(value, factor) >>> shift`.
+ * `divisor` and `limit`: the strides and sizes of slabs, in units of 8 bytes. (Granlund and
+ * Montgomery, "Division by invariant integers using multiplication", 1994.)
  *
- * Exact: factor × divisor is 2^shift + error with error < divisor, so the quotient is too large by value × error / (divisor ×
- * 2^shift); that is less than 1 / divisor as value × error < 2^shift, and the product is below 2^32.
+ * Exact: factor × divisor is 2^shift + error, with error < divisor. So value × factor / 2^shift is
+ * the quotient plus value × error / (divisor × 2^shift). That surplus is less than 1 / divisor, as
+ * value × error < 2^shift, and the product stays below 2^32.
  */
 export function reciprocal(divisor: number, limit: number): [factor: number, shift: number] {
   let shift = 30

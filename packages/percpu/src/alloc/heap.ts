@@ -1,84 +1,42 @@
-/**
- * The heap: memory of any size for all threads, from the caches of the size classes, or for large blocks straight from pages.
- *
- *     1 … 2048 bytes    the next larger size class, at a multiple of 8; `align` up to 64
- *     … 4 MiB           2^order pages, at a multiple of their size
- *
- * An address alone tells what lies there: the descriptor of its page names the cache, or says that a large block starts.
- */
-import { store32, type Memory } from '#mem'
 import * as mem from '#mem'
+import type { Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
-import { ArgumentError } from '../errors.js'
-import { OutOfMemoryError } from '../machine/errors.js'
-import type { Struct } from '../layout/index.js'
-import { checkObject, shown } from '../machine/check.js'
 import type { Memblock } from '../bootmem/memblock.js'
-import { cpuOf, incarnationOf } from '../machine/token.js'
+import { ArgumentError } from '../errors.js'
+import { isStruct, type AnyStruct } from '../layout/index.js'
+import { checkOptions, checkFlag, shown } from '../machine/check.js'
+import { OutOfMemoryError } from '../machine/errors.js'
 import type { Undoable } from '../sync/layer-lock.js'
 import { PAGE_REF_SHIFT } from './address.js'
-import type { Owner } from './owner.js'
-import type { Cache } from './cache.js'
+import { Cache } from './cache.js'
 import { CacheTable } from './cache-table.js'
-import { DoubleFreeError, ForeignAddressError, type HeapCorruptionError } from './errors.js'
+import { DoubleFreeError, ForeignAddressError, HeapCorruptionError } from './errors.js'
 import { classTable, MAX_CLASS } from './geometry.js'
 import { MAX_ORDER } from './layouts.js'
 import { give, take, type Magazine } from './magazine.js'
-import { isAllocated, isPersistent } from './tag.js'
+import type { Owner } from './owner.js'
 import {
-  addressOf,
   CACHE_SHIFT,
-  descriptorWords,
+  cacheOf,
+  DESCRIPTOR_SHIFT,
   FREE,
   KIND,
   LARGE,
   OF_CACHE,
-  orderOf,
   SLAB,
-  state,
-  tag,
-  TAIL,
   USED,
 } from './page-map.js'
 import type { PageAllocator } from './pages.js'
+import { listAllocations, reportHeap, type Allocation, type HeapParts, type HeapReport } from './report.js'
 import { allocationNames, checkRequest, type AllocationRequest } from './request.js'
-import { TAGS } from './slabs.js'
-import type { ZoneReport } from './zone.js'
-
-/** Something that is allocated. */
-export interface Allocation {
-  readonly address: number
-  /** Bytes that may be written. */
-  readonly size: number
-  /** Name of the cache, or undefined for a large block. */
-  readonly cache: string | undefined
-  /** Which incarnation of which CPU took it. */
-  readonly cpu: number
-  readonly incarnation: number
-  /** Whether it outlives that incarnation. */
-  readonly persistent: boolean
-  /** In debug mode, if it was given one. */
-  readonly label: string | undefined
-}
-
-export interface CacheReport {
-  readonly name: string
-  readonly size: number
-  /** Objects allocated, and free ones in slabs and all magazines. */
-  readonly allocated: number
-  readonly free: number
-  /** Bytes of its slabs. */
-  readonly bytes: number
-}
-export interface HeapReport {
-  readonly zones: readonly ZoneReport[]
-  readonly caches: readonly CacheReport[]
-}
+import type { SlabCache } from './slab-cache.js'
+import { isAllocated } from './tag.js'
+import { examine } from './verify.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
 const { load32 } = mem
 const pageRefShift = PAGE_REF_SHIFT
-const descriptorShift = Math.log2(descriptorWords)
+const descriptorShift = DESCRIPTOR_SHIFT
 const cacheShift = CACHE_SHIFT
 const ofCache = OF_CACHE
 
@@ -89,130 +47,213 @@ interface Hot {
   readonly classes: (Magazine | undefined)[]
   readonly magazines: readonly (Magazine | undefined)[]
   /** Word index of the state of page 0, and the number of pages. */
-  readonly pageMap: number
+  readonly states: number
   readonly pages: number
+}
+
+export interface VerifyOptions {
+  /**
+   * True: no other thread uses the heap meanwhile. Then the words are checked, too, that other CPUs
+   * write without a lock. Default false.
+   */
+  readonly quiet?: boolean
 }
 
 /** Of the largest block. */
 const MAX_ALIGN = PAGE_BYTES << MAX_ORDER
+/** The size classes for the alignments up to a line. */
 const classTables = [8, 16, 32, 64].map(classTable)
 
+/**
+ * `machine.heap`: memory of any size for all threads.
+ *
+ *     1 … 2048 bytes    an object of the next larger size class, at a multiple of 8; `align` up to 64
+ *     … 4 MiB           a block of 2^order pages, at a multiple of its size
+ *
+ * What a thread takes is *in flight*: it is freed should the thread die or go offline, until it is
+ * made persistent ({@link persist}) or freed. Any thread may be terminated at any instruction: no
+ * memory is lost, and none is in two places.
+ *
+ * An address alone tells what lies there: the descriptor of its page names the cache, or says that a
+ * large block starts there. Calls are allowed anywhere, in sections and with locks held.
+ */
 export class Heap {
-  readonly #owner: Owner
-  readonly #memory: Memory
   /** Blocks of pages. */
   readonly pages: PageAllocator
-  readonly #table: CacheTable
-  readonly #hot: Hot
-  readonly #pageMap: number
-  readonly #pageEnd: number
-
   /** Regions of boot memory: few, and larger than the largest block of pages. */
   readonly memblock: Memblock
+  readonly #owner: Owner
+  readonly #table: CacheTable
+  readonly #parts: HeapParts
+  readonly #hot: Hot
+  /** The caches that this thread has looked up, by their numbers. */
+  readonly #caches: (Cache | undefined)[] = []
 
   /** @internal Made by the layer. */
   constructor(owner: Owner, pages: PageAllocator, memblock: Memblock) {
+    this.pages = pages
     this.memblock = memblock
     this.#owner = owner
-    this.#memory = owner.memory
-    this.pages = pages
     this.#table = new CacheTable(owner, pages)
-    this.#pageMap = owner.map.pageMap
-    this.#pageEnd = owner.map.pages
+    this.#parts = { owner, zones: pages.zones, caches: this.#table }
     this.#hot = {
       memory: owner.memory,
       classes: new Array<undefined>(MAX_CLASS + 1).fill(undefined),
       magazines: this.#table.magazines,
-      pageMap: owner.map.pageMap + state,
+      states: owner.pageMap.states,
       pages: owner.map.pages,
     }
   }
 
+  /**
+   * Takes memory: 1 byte to 4 MiB. It is in flight. What lies there is not cleared unless
+   * `request.zero` asks for it.
+   *
+   * @returns its byte address, a multiple of 8, or of `request.align`; 0 is no such address.
+   *
+   * Cost: up to 2048 bytes some ns, without a lock; see "alloc" in docs/benchmarks.md.
+   * @throws OutOfMemoryError; ArgumentError; OfflineError; LockTimeoutError if another thread died in
+   *   the middle of a change and cannot be cleaned up after meanwhile; in debug mode
+   *   HeapCorruptionError.
+   */
   alloc(bytes: number, request?: AllocationRequest): number {
     if (request === undefined && bytes > 0 && bytes <= MAX_CLASS) {
       // None for a number that is not whole.
       const magazine = this.#hot.classes[bytes]
-      const address = magazine === undefined ? 0 : take(magazine)
+      const address = magazine === undefined ? 0 : take(magazine, magazine.token)
       if (address !== 0) return address
     }
     return this.#allocSpecial(bytes, request)
   }
 
+  /**
+   * Gives memory of {@link alloc}, or an object of a cache, back. Any CPU may, if it is persistent.
+   * The caller sees to it that nobody still reads it, and that no section is open which has made it
+   * persistent or adopted it.
+   *
+   * Cost: as for {@link alloc}.
+   * @throws DoubleFreeError; ForeignAddressError; OfflineError; LockTimeoutError as for {@link alloc};
+   *   in debug mode HeapCorruptionError. Nothing is changed then.
+   */
   free(address: number): void {
     const hot = this.#hot
     const reference = address / 8
     const page = reference >> pageRefShift
     if ((reference | 0) !== reference || page <= 0 || page >= hot.pages) throw foreign(address)
-    const found = load32(hot.memory.i32, hot.pageMap + (page << descriptorShift))
-    const magazine = hot.magazines[(found & ofCache) >>> cacheShift]
-    if (magazine === undefined || !give(magazine, reference, found)) this.#freeSpecial(address)
+    const state = load32(hot.memory.i32, hot.states + (page << descriptorShift))
+    const magazine = hot.magazines[(state & ofCache) >>> cacheShift]
+    if (magazine === undefined || !give(magazine, reference, state)) this.#freeSpecial(address)
   }
 
+  /**
+   * From now on what starts at `address` outlives this thread. With a `section`, that holds from its
+   * commit on: pass the section that links it. Without one, call it before others can find it.
+   *
+   * Cost: some tens of ns.
+   * @throws ForeignAddressError unless it is in flight with this CPU, or persistent already;
+   *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError.
+   */
   persist(address: number, section?: Undoable): void {
     const cache = this.#cacheOf(address)
     if (cache) cache.persist(address, section)
     else this.pages.persist(this.#large(address), section)
   }
 
+  /**
+   * The opposite of {@link persist}: what starts at `address` is in flight with this CPU, to be freed.
+   * With a `section`, pass the one that unlinks it, and free it after that section.
+   *
+   * Cost: some tens of ns.
+   * @throws ForeignAddressError unless it is persistent, or in flight with this CPU already;
+   *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError.
+   */
   adopt(address: number, section?: Undoable): void {
     const cache = this.#cacheOf(address)
     if (cache) cache.adopt(address, section)
     else this.pages.adopt(this.#large(address), section)
   }
 
-  cache(name: string, layout: Pick<Struct, 'size' | 'align' | 'hash'>): Cache {
-    checkObject('layout', layout)
-    const { size, align, hash } = layout
-    if (!Number.isInteger(hash)) throw new ArgumentError('layout: this is no struct', { layout })
-    return this.#table.named(name, { size, align: Math.max(8, align), hash })
+  /**
+   * The cache of this name, for objects of this struct, of up to 64 KiB. It is made if need be, and
+   * is the same for all threads. Look it up once, not in loops. A machine has room for 231 named
+   * caches; they cannot be removed.
+   *
+   * `name`: 1 to 40 bytes of UTF-8, not beginning with `size-`.
+   *
+   * @throws CacheMismatchError if the cache exists for objects of another size, alignment or layout;
+   *   OutOfMemoryError; ArgumentError; OfflineError; LockTimeoutError as for {@link alloc}.
+   */
+  cache<S extends AnyStruct>(name: string, struct: S): Cache<S> {
+    if (!isStruct(struct)) {
+      throw new ArgumentError(`struct: ${shown(struct)} is no struct: pass what struct() returned`, {
+        struct,
+      })
+    }
+    const { size, align, hash } = struct
+    const slabs = this.#table.named(name, { size, align: Math.max(8, align), hash })
+    const known = this.#caches[slabs.index]
+    if (known?.struct === struct) return known as Cache<S>
+    const cache = new Cache(slabs, struct, this.#owner.memory, this.#table.debug !== undefined)
+    this.#caches[slabs.index] = cache
+    return cache
   }
 
-  /** Gives this CPU's magazines and pages back, and slabs without objects. */
+  /**
+   * What {@link alloc} and caches gave and nobody freed, and whose it is; in debug mode with labels.
+   * A snapshot: while others allocate and free, it may miss what they do, or still list it.
+   *
+   * Cost: in proportion to the pages that the heap has.
+   * @throws HeapCorruptionError in debug mode, if something was written outside an object; OfflineError.
+   */
+  allocations(): Allocation[] {
+    return listAllocations(this.#parts)
+  }
+
+  /**
+   * Of what the heap consists: its zones, and its caches. A snapshot as for {@link allocations}.
+   *
+   * Cost: in proportion to the pages that the heap has.
+   * @throws OfflineError.
+   */
+  report(): HeapReport {
+    return reportHeap(this.#parts)
+  }
+
+  /**
+   * Checks every word of the heap against all others; docs/alloc.md and the comments of layouts.ts
+   * say what must hold. In debug mode also the red zones of all objects, and the poison of free ones.
+   *
+   * It takes the locks of the zones and caches, one after the other, and reports no fault that is
+   * none while other threads work. With `quiet` it also checks what other CPUs keep for themselves.
+   * That includes whether memory was lost. Then no other thread may use the heap meanwhile, and every
+   * thread that ended must have been cleaned up after.
+   *
+   * Cost: in proportion to the objects that there is room for; some ns each.
+   * @throws HeapCorruptionError, with all that is wrong in `details.faults`; ArgumentError;
+   *   LockTimeoutError as for {@link alloc}; OfflineError.
+   */
+  verify(options: VerifyOptions = {}): void {
+    checkOptions('heap.verify', options, { quiet: true })
+    checkFlag('quiet', options.quiet)
+    const { faults } = examine(this.#parts, options.quiet === true)
+    if (faults.length === 0) return
+    throw new HeapCorruptionError(`the heap is corrupt: ${faults.join('; ')}`, { faults })
+  }
+
+  /**
+   * Gives what this CPU keeps for itself back to all: free objects, free pages, and the pages of slabs
+   * without objects.
+   *
+   * Cost: some µs for each cache.
+   * @throws LockTimeoutError as for {@link alloc}; OfflineError.
+   */
   trim(): void {
     for (const cache of this.#table.all()) cache.trim()
     this.pages.trim()
   }
 
-  report(): HeapReport {
-    const counts = new Map<number, { slabs: number; allocated: number }>()
-    for (const [page, index] of this.#slabs()) {
-      const { length } = this.#allocatedIn(page, this.#table.at(index))
-      if (!this.#isSlab(page, index)) continue
-      const count = counts.get(index) ?? { slabs: 0, allocated: 0 }
-      counts.set(index, count)
-      count.slabs++
-      count.allocated += length
-    }
-    const caches = this.#table.all().map((cache): CacheReport => {
-      const { slabs, allocated } = counts.get(cache.index) ?? { slabs: 0, allocated: 0 }
-      const { order, objects } = cache.geometry
-      const bytes = slabs * (PAGE_BYTES << order)
-      return { name: cache.name, size: cache.size, allocated, free: slabs * objects - allocated, bytes }
-    })
-    return { zones: this.pages.report(), caches }
-  }
-
-  /** @throws HeapCorruptionError in debug mode, if something was written outside an object. */
-  allocations(): Allocation[] {
-    const all: Allocation[] = []
-    for (const [page, index] of this.#slabs()) {
-      const cache = this.#table.at(index)
-      if (cache) all.push(...this.#describeSlab(page, cache))
-    }
-    for (const zone of this.pages.zones) {
-      for (const page of zone.select(() => true)) {
-        const at = this.#pageMap + page * 4
-        const found = load32(this.#memory.i32, at + state)
-        const owner = load32(this.#memory.i32, at + tag)
-        if ((found & (KIND | LARGE)) !== (USED | LARGE) || !isAllocated(owner)) continue
-        all.push(describe(owner, addressOf(page), PAGE_BYTES << orderOf(found), undefined, undefined))
-      }
-    }
-    return all
-  }
-
   #allocSpecial(bytes: number, request: AllocationRequest = {}): number {
-    checkRequest('alloc', request, allocationNames)
+    checkRequest('heap.alloc', request, allocationNames)
     const { align = 8 } = request
     if (!Number.isInteger(bytes) || bytes < 1)
       throw new ArgumentError(`bytes: ${shown(bytes)} is not a whole number from 1 on`, { bytes })
@@ -222,8 +263,10 @@ export class Heap {
     const units = (bytes + 7) >>> 3
     const table = classTables[Math.max(0, Math.log2(align) - 3)]
     const cache = this.#table.sizeClass(table?.[units] ?? 0)
-    if (align <= 8 && !this.#table.debug) this.#hot.classes.fill(cache.magazine, units * 8 - 7, units * 8 + 1)
-    return cache.allocateBytes(bytes, request)
+    const { classes } = this.#hot
+    if (classes[bytes] === undefined && align <= 8 && !this.#table.debug)
+      classes.fill(cache.magazine, units * 8 - 7, units * 8 + 1)
+    return cache.alloc(bytes, request)
   }
 
   #allocLarge(bytes: number, align: number, { zero = false, persist = false }: AllocationRequest): number {
@@ -236,8 +279,7 @@ export class Heap {
           : 'boot with more `memory`'
       throw new OutOfMemoryError(`no room for ${bytes} bytes: ${why}`, { bytes, align })
     }
-    const word = this.#pageMap + (address / PAGE_BYTES) * 4 + state
-    store32(this.#memory.i32, word, load32(this.#memory.i32, word) | LARGE)
+    this.pages.markLarge(address / PAGE_BYTES)
     if (persist) this.pages.persist(address)
     return address
   }
@@ -251,84 +293,26 @@ export class Heap {
 
   /** @throws unless a large block starts there. */
   #large(address: number): number {
-    const page = address / PAGE_BYTES
-    const found = load32(this.#memory.i32, this.#pageMap + page * 4 + state)
-    const isBlock = Number.isInteger(page) && (found & KIND) === USED
-    if (isBlock && (found & LARGE) !== 0) return address
-    const isFree = isBlock && !isAllocated(load32(this.#memory.i32, this.#pageMap + page * 4 + tag))
-    if (isFree || (Number.isInteger(page) && (found & KIND) === FREE))
+    const { pageMap } = this.#owner
+    const page = pageMap.pageAt(address)
+    if (page === undefined) throw foreign(address)
+    const state = pageMap.state(page)
+    const kind = state & KIND
+    if (kind === USED && (state & LARGE) !== 0) return address
+    if (kind === FREE || (kind === USED && !isAllocated(pageMap.tag(page))))
       throw new DoubleFreeError(`the block at ${address} is free already`, { address })
     throw foreign(address)
   }
 
-  #cacheOf(address: number): Cache | undefined {
+  /** The cache of the object at an address; undefined unless it lies in a slab. */
+  #cacheOf(address: number): SlabCache | undefined {
     const page = Math.floor(address / PAGE_BYTES)
-    if (!(page > 0 && page < this.#pageEnd)) throw foreign(address)
-    const found = load32(this.#memory.i32, this.#pageMap + page * 4 + state)
-    return (found & KIND) === SLAB ? this.#table.at((found & OF_CACHE) >>> CACHE_SHIFT) : undefined
-  }
-
-  /** The allocated objects of a slab; none if it ceased to be one meanwhile, as then they were none. */
-  #describeSlab(page: number, cache: Cache): Allocation[] {
-    const { debug } = this.#table
-    const all: Allocation[] = []
-    let fault: HeapCorruptionError | undefined
-    for (const [word, address, owner] of this.#allocatedIn(page, cache)) {
-      fault ??= debug?.fault(cache, address, word, owner)
-      const label = debug?.label(cache, word)
-      all.push(describe(owner, address, debug?.size(cache, word) ?? cache.size, cache.name, label))
-    }
-    if (!this.#isSlab(page, cache.index)) return []
-    if (fault) throw fault
-    return all
-  }
-
-  #isSlab(page: number, cache: number): boolean {
-    const at = this.#owner.map.descriptor(page)
-    const found = load32(this.#memory.i32, at + state)
-    const isOne = (found & (OF_CACHE | TAIL)) === (SLAB | (cache << CACHE_SHIFT))
-    return isOne && isPersistent(load32(this.#memory.i32, at + tag))
-  }
-
-  /** Slabs that belong to their caches, first page and number of the cache. */
-  *#slabs(): Generator<readonly [page: number, cache: number]> {
-    for (const zone of this.pages.zones) {
-      for (const page of zone.select(isPersistent)) {
-        const found = load32(this.#memory.i32, this.#owner.map.descriptor(page) + state)
-        if ((found & (KIND | TAIL)) === SLAB) yield [page, (found & OF_CACHE) >>> CACHE_SHIFT]
-      }
-    }
-  }
-
-  /** The allocated objects of a slab: word index of the tag, address, and the tag. */
-  #allocatedIn(page: number, cache: Cache | undefined): (readonly [number, number, number])[] {
-    const found: (readonly [number, number, number])[] = []
-    const tags = (page * PAGE_BYTES) / 4 + TAGS
-    for (let i = 0; cache && i < cache.geometry.objects; i++) {
-      const owner = load32(this.#memory.i32, tags + i)
-      if (isAllocated(owner)) found.push([tags + i, cache.addressIn(page, i), owner])
-    }
-    return found
+    if (!(page > 0 && page < this.#owner.map.pages)) throw foreign(address)
+    const state = this.#owner.pageMap.state(page)
+    return (state & KIND) === SLAB ? this.#table.at(cacheOf(state)) : undefined
   }
 }
 
-function describe(
-  owner: number,
-  address: number,
-  size: number,
-  cache: string | undefined,
-  label: string | undefined,
-): Allocation {
-  return {
-    address,
-    size,
-    cache,
-    cpu: cpuOf(owner),
-    incarnation: incarnationOf(owner),
-    persistent: isPersistent(owner),
-    label,
-  }
-}
 function foreign(address: number): ForeignAddressError {
-  return new ForeignAddressError(`nothing that the heap handed out starts at ${address}`, { address })
+  return new ForeignAddressError(`nothing that the heap handed out starts at ${shown(address)}`, { address })
 }

@@ -12,7 +12,7 @@ import { Owner } from './owner.js'
 import { CacheTable } from './cache-table.js'
 import { RED_ZONE } from './debug.js'
 import { Heap } from './heap.js'
-import { HeapMap } from './page-map.js'
+import { HeapMap } from './heap-map.js'
 import { PageAllocator } from './pages.js'
 
 /** At boot. `isDebug`: with red zones around each object. */
@@ -71,12 +71,10 @@ export class AllocLayer implements AttachedLayer {
   #ownerOf(table: CpuTable, cpu: number, incarnation: number, isReaper: boolean): Owner {
     const level = (number: number): Level => this.#sync.level(table, cpu, incarnation, number)
     return new Owner({
-      memory: table.memory,
+      table,
       map: this.#openMap(),
       memblock: openBootMemory(table, cpu, incarnation).memblock,
       cpu,
-      node: table.node(cpu),
-      incarnation,
       token: tokenOf(cpu, incarnation),
       pageLock: level(LEVEL_PAGES),
       objectLock: level(LEVEL_OBJECTS),
@@ -85,18 +83,19 @@ export class AllocLayer implements AttachedLayer {
   }
 }
 
-/** The end of a incarnation. Every step can be repeated. */
+/** The end of an incarnation. Every step can be repeated. */
 function end(owner: Owner): void {
   const pages = new PageAllocator(owner)
   const caches = new CacheTable(owner, pages)
-  pages.persistSpans()
+  pages.zones.persistSpans()
   caches.persistLinked()
-  pages.stack.fix()
+  // First no free page or object looks in flight any more, then what is in flight is freed.
+  pages.stack.clearTags()
   const all = caches.all()
-  for (const cache of all) cache.fix()
+  for (const cache of all) cache.clearTags()
   for (const cache of all) cache.emptyMagazine()
   for (const cache of all) cache.sweep()
   pages.trim()
-  pages.sweep()
+  pages.zones.sweep()
   owner.announceEnd()
 }

@@ -1,32 +1,49 @@
 /**
- * For whom the allocators work: one incarnation of a CPU, by its own thread; or in its place, by its reaper.
+ * An owner: one incarnation of a CPU, whose token the tags of what it has in flight carry. The
+ * allocators act for an owner, on its own thread or, after its death, on its reaper's.
+ *
+ * What an owner leaves in flight is an orphan. The reaper frees orphans where it gets the lock. It
+ * does not wait for locks: their owners may be dead, too, and wait for the same reaper. Where it
+ * does not get one, it counts the end in `HeapRoot.deaths`, and whoever takes that lock next frees
+ * the orphans there.
+ *
+ *     reaper              frees orphans ──▶ C: ended = incarnation ──▶ A: deaths + 1
+ *     the next locker     B: deaths ≠ swept? ──▶ D: ended of each CPU ──▶ frees orphans ──▶ swept = deaths
+ *
+ * Why `deaths` may wrap around. It is compared with `swept` for equality only, and each lock has a
+ * `swept` of its own. A lock that is not taken while exactly 2^32 ends leave something would not be
+ * swept for them. Each such end takes a thread that was started, died, and was reaped while
+ * somebody held a lock. With `ended`, only its distance to a tag counts: machine/token.ts.
  */
 import { addAtomic32, load32, loadAtomic32, storeAtomic32, store32, type Memory } from '#mem'
 import type { Memblock } from '../bootmem/memblock.js'
+import type { CpuTable } from '../cpus/cpu-table.js'
 import { cpuOf, incarnationOf, previousIncarnation } from '../machine/token.js'
-import { type Level } from '../sync/layer-lock.js'
+import type { Level } from '../sync/layer-lock.js'
+import type { HeapMap } from './heap-map.js'
 import { HeapCpu, HeapRoot } from './layouts.js'
-import { isAllocated, isEnded, isPersistent } from './tag.js'
-import type { HeapMap } from './page-map.js'
+import { PageMap } from './page-map.js'
+import { isEnded, isInFlight } from './tag.js'
 
 export interface OwnerParts {
-  readonly memory: Memory
+  readonly table: CpuTable
   readonly map: HeapMap
   readonly memblock: Memblock
   readonly cpu: number
-  readonly node: number
-  readonly incarnation: number
-  /** Names the incarnation: machine/token.ts. */
+  /** The CPU and its incarnation: machine/token.ts. */
   readonly token: number
+  /** Locks zones. */
   readonly pageLock: Level
+  /** Locks caches, and the list of them; the lock of a zone may be taken while one is held. */
   readonly objectLock: Level
-  /** True for a reaper, which must not wait for locks: their owners may be dead, too, and wait for the same reaper. */
   readonly isReaper: boolean
 }
 
 export class Owner {
+  readonly table: CpuTable
   readonly memory: Memory
   readonly map: HeapMap
+  readonly pageMap: PageMap
   readonly memblock: Memblock
   readonly cpu: number
   readonly node: number
@@ -36,14 +53,18 @@ export class Owner {
   readonly isReaper: boolean
   /** Word index of the CPU's HeapCpu. */
   readonly record: number
-  #leavesSomething = false
+  /** Whether this object has seen to it; plain, for hot paths. */
+  isAnnounced = false
+  #leavesOrphans = false
 
   constructor(parts: OwnerParts) {
-    this.memory = parts.memory
+    this.table = parts.table
+    this.memory = parts.table.memory
     this.map = parts.map
+    this.pageMap = new PageMap(this.memory, parts.map)
     this.memblock = parts.memblock
     this.cpu = parts.cpu
-    this.node = parts.node
+    this.node = parts.table.node(parts.cpu)
     this.token = parts.token
     this.pageLock = parts.pageLock
     this.objectLock = parts.objectLock
@@ -52,65 +73,77 @@ export class Owner {
   }
 
   /**
-   * Takes a lock of a level, and lets `sweep` free what the dead had in flight there; not for a reaper, which looks for that once, when it
-   * has nothing in flight itself. False for a reaper that does not get the lock in a moment. @throws LockTimeoutError.
+   * Takes a lock, and lets `sweep` free the orphans there. A reaper does not sweep here: it does so
+   * once, when it has nothing in flight itself. Returns whether it got the lock; only a reaper may
+   * get false, when the lock does not become free in a moment.
+   *
+   * @throws LockTimeoutError, unless it is a reaper.
    */
-  lock(level: Level, word: number, sweep: () => void): boolean {
+  lock(lock: Level, word: number, sweep: () => void): boolean {
     if (this.isReaper) {
-      const isLocked = level.trySpin(word)
-      if (!isLocked) this.#leavesSomething = true
+      const isLocked = lock.trySpin(word)
+      if (!isLocked) this.#leavesOrphans = true
       return isLocked
     }
-    level.lock(word)
+    lock.lock(word)
     try {
       sweep()
     } catch (error) {
-      level.unlock()
+      lock.unlock()
       throw error
     }
     return true
   }
 
-  /** To be said before the CPU has anything in flight: only then is there something to look for after its death. */
+  /** To be called before the CPU has anything in flight: its reaper looks for that only then. */
   use(): void {
+    if (!this.isAnnounced) this.#announceUse()
+  }
+  /** Whether the incarnation has announced so. */
+  get hasUsed(): boolean {
+    return load32(this.memory.i32, this.record + HeapCpu.words.used) === 1
+  }
+
+  #announceUse(): void {
+    this.isAnnounced = true
     if (this.hasUsed) return
-    // atomic: as C. The incarnations before this one are over, those too that did not use the heap: however many, this one is not among them.
+    // atomic: as C. All incarnations before this one are over, also those that did not use the heap.
+    // Said anew each time, it is never half a round of incarnations old.
     const ended = previousIncarnation(incarnationOf(this.token))
     storeAtomic32(this.memory.i32, this.record + HeapCpu.words.ended, ended)
     // Mutant: alloc/use-unannounced.
     store32(this.memory.i32, this.record + HeapCpu.words.used, 1)
   }
-  get hasUsed(): boolean {
-    return load32(this.memory.i32, this.record + HeapCpu.words.used) === 1
-  }
 
-  /** How often something was left to be freed by whoever takes a lock next. */
+  /** How many ends have left orphans, modulo 2^32. */
   get deaths(): number {
-    // B(heap.deaths) pairs with A in announceEnd: `ended` of each death that is counted is seen afterwards. Mutant:
-    // alloc/deaths-first.
+    // B(heap.deaths) pairs with A in announceEnd: the `ended` of each end that is counted is seen
+    // afterwards. Mutant: alloc/deaths-first.
     return loadAtomic32(this.memory.i32, this.map.root + HeapRoot.words.deaths)
   }
 
-  /** For the reaper, at last: what the incarnation had in flight, and could not be freed for locks of others, is theirs to free. */
+  /** For the reaper, at last: the orphans that it could not free are for others to free. */
   announceEnd(): void {
     const { i32 } = this.memory
-    // C(heap.ended) gives up what the incarnation had in flight; pairs with D in orphanTest: its stacks and magazines hold nothing that looks in
-    // flight, and its reaper frees nothing any more. Mutant: alloc/deaths-first.
+    // C(heap.ended) gives the orphans up; pairs with D in orphanTest: nothing in the stack or the
+    // magazines of the incarnation looks in flight any more, and its reaper frees nothing any more.
+    // Mutant: alloc/deaths-first.
     storeAtomic32(i32, this.record + HeapCpu.words.ended, incarnationOf(this.token))
-    // A(heap.deaths) pairs with B in deaths: whoever counts this death finds its `ended`. Mutant: alloc/deaths-first.
-    if (this.#leavesSomething) addAtomic32(i32, this.map.root + HeapRoot.words.deaths, 1)
+    // A(heap.deaths) pairs with B in deaths: whoever counts this end finds its `ended`. Mutant:
+    // alloc/deaths-first.
+    if (this.#leavesOrphans) addAtomic32(i32, this.map.root + HeapRoot.words.deaths, 1)
     store32(i32, this.record + HeapCpu.words.used, 0)
   }
 
-  /** Tells tags of what was in flight with a incarnation that has ended, for a reaper the one that it cleans up after among them. */
+  /** Makes a test for the tags of orphans. A reaper's also passes those of its own owner. */
   orphanTest(): (tag: number) => boolean {
     const own = this.isReaper ? this.token : 0
     const ended = new Int32Array(this.map.cpus)
     for (let cpu = 0; cpu < this.map.cpus; cpu++) {
-      // D(heap.ended) pairs with C in announceEnd: what those incarnations had in flight may be freed. Mutant: alloc/deaths-first.
+      // D(heap.ended) pairs with C in announceEnd: what those incarnations had in flight may be
+      // freed. Mutant: alloc/deaths-first.
       ended[cpu] = loadAtomic32(this.memory.i32, this.map.heapCpu(cpu) + HeapCpu.words.ended)
     }
-    return (tag) =>
-      isAllocated(tag) && !isPersistent(tag) && (tag === own || isEnded(tag, ended[cpuOf(tag)] ?? 0))
+    return (tag) => isInFlight(tag) && (tag === own || isEnded(tag, ended[cpuOf(tag)] ?? 0))
   }
 }

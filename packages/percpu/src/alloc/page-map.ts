@@ -1,31 +1,25 @@
 /**
- * The page map: a descriptor for each page of the machine, and the other places of this layer's shared memory.
+ * The page map: what each page of the machine is. Each page has a state and a tag (tag.ts).
  *
- *     state of the first page of a block:  kind │ TAIL │ order << 4 │ CLEAN │ LARGE │ cache << 12 │ colour << 20
+ *     state of a block's first page:  kind │ TAIL │ order << 4 │ CLEAN │ LARGE │ cache << 12 │ colour << 20
  *
  *     NONE   not the first page of a block, or not the heap's
  *     FREE   in a list of its zone
- *     USED   allocated (its tag says by whom), or in a CPU's stack (tag 0)
- *     SLAB   as USED, and holds objects; so do all further pages of the block (SLAB | TAIL)
+ *     USED   allocated, or in a CPU's stack: then its tag is 0
+ *     SLAB   allocated, and holds objects; the further pages of the block say SLAB | TAIL
  *
- * The map is as long as the memory, 16 bytes a page, but touched only where pages were taken.
+ * Who may write. The state and tag of a free block are the zone's, and are written under its lock.
+ * Those of an allocated block, its further pages included, are its holder's. The holder may make it
+ * a slab, and a slab a block again, but leaves the order alone: a walk by another CPU relies on it.
  */
-import { load32, loadU32, storeU32, type Memory } from '#mem'
+import type { Memory } from '#mem'
+import * as mem from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
-import type { Directory } from '../bootmem/directory.js'
-import type { MemoryMap } from '../machine/memory-map.js'
-import { UNIT } from '../machine/limits.js'
-import { nodeRange } from '../bootmem/placement.js'
-import { PAGE_SHIFT } from './address.js'
-import {
-  AllocLabel,
-  heapHash,
-  HeapCpu,
-  HeapRoot,
-  MAX_ALLOC_LABELS,
-  PageDescriptor,
-  ZoneLayout,
-} from './layouts.js'
+import { DESCRIPTOR_WORDS, type HeapMap } from './heap-map.js'
+import { PageDescriptor } from './layouts.js'
+
+// Copied out of their module for the compiler, which checks an import at each use.
+const { load32, store32 } = mem
 
 export const NONE = 0
 export const FREE = 1
@@ -37,111 +31,92 @@ export const TAIL = 8
 export const ORDER_SHIFT = 4
 /** Kind and order of a block's first page. */
 export const BLOCK = 0xff
-/** The block is known to be all zero. */
+/** All bytes of the block are known to be zero. */
 export const CLEAN = 1 << 8
-/** With USED: handed out by `alloc`. */
+/** With USED: handed out by `heap.alloc`. */
 export const LARGE = 1 << 9
 export const CACHE_SHIFT = 12
 export const COLOUR_SHIFT = 20
-/** Of the page of a slab: that it is one, and whose. */
+/** Of the page of a slab: that it is one, and the number of its cache. */
 export const OF_CACHE = 0xff007
 
-const NAME = 'percpu.alloc'
-const type = 'HeapRoot'
-export const descriptorWords = PageDescriptor.stride / 4
-export const { state, tag, next, previous } = PageDescriptor.words
+const { state, tag, next, previous } = PageDescriptor.words
+/** Words from one page's state to the next one's, as a shift. */
+export const DESCRIPTOR_SHIFT = Math.log2(DESCRIPTOR_WORDS)
+const descriptorShift = DESCRIPTOR_SHIFT
 
-/** Where everything is; the same on every thread. */
-export class HeapMap {
-  readonly nodes: number
-  readonly cpus: number
-  /** Number of whole pages. */
+/** Its fields are plain: the compiler knows more of those than of private ones. */
+export class PageMap {
+  readonly memory: Memory
+  /** Word index of the descriptor of page 0, of its state, and the number of pages. */
+  readonly first: number
+  readonly states: number
   readonly pages: number
-  /** Word index of the root. */
-  readonly root: number
-  /** Word index of the first page's descriptor. */
-  readonly pageMap: number
-  readonly debug: number
-  readonly #units: number
 
-  constructor(memory: Memory, address: number, { cpus, nodes, units }: MemoryMap) {
-    this.nodes = nodes
-    this.cpus = cpus
-    this.#units = units
-    this.pages = Math.floor((units * UNIT) / PAGE_BYTES)
-    this.root = address / 4
-    this.pageMap = this.heapCpu(cpus)
-    this.debug = loadU32(memory.u32, this.root + HeapRoot.words.debug)
+  constructor(memory: Memory, map: HeapMap) {
+    this.memory = memory
+    this.first = map.descriptors
+    this.states = map.descriptors + state
+    this.pages = map.pages
   }
 
-  static create(memory: Memory, objects: Directory, map: MemoryMap, debug: number): void {
-    const pages = Math.floor((map.units * UNIT) / PAGE_BYTES) + 1
-    const labels = debug === 0 ? 0 : MAX_ALLOC_LABELS * AllocLabel.stride
-    const size =
-      labels +
-      HeapRoot.stride +
-      map.nodes * ZoneLayout.stride +
-      map.cpus * HeapCpu.stride +
-      pages * PageDescriptor.stride
-    const layout = { name: HeapRoot.name, size, align: HeapRoot.align, hash: heapHash }
-    const init = (address: number): void => {
-      storeU32(memory.u32, address / 4 + HeapRoot.words.debug, debug)
-    }
-    objects.create(NAME, { type, layout, init })
+  /** Word indices of a page's descriptor, for sections. */
+  stateWord(page: number): number {
+    return this.first + (page << descriptorShift) + state
+  }
+  tagWord(page: number): number {
+    return this.first + (page << descriptorShift) + tag
+  }
+  nextWord(page: number): number {
+    return this.first + (page << descriptorShift) + next
+  }
+  previousWord(page: number): number {
+    return this.first + (page << descriptorShift) + previous
   }
 
-  static open(memory: Memory, objects: Directory, map: MemoryMap): HeapMap {
-    return new HeapMap(
-      memory,
-      objects.open(NAME, {
-        type,
-        layout: { name: HeapRoot.name, size: HeapRoot.size, align: HeapRoot.align, hash: heapHash },
-      }),
-      map,
-    )
+  state(page: number): number {
+    return load32(this.memory.i32, this.stateWord(page))
+  }
+  tag(page: number): number {
+    return load32(this.memory.i32, this.tagWord(page))
+  }
+  /** The neighbours of a free block in its list, or 0. */
+  next(page: number): number {
+    return load32(this.memory.i32, this.nextWord(page))
+  }
+  previous(page: number): number {
+    return load32(this.memory.i32, this.previousWord(page))
+  }
+  setState(page: number, value: number): void {
+    store32(this.memory.i32, this.stateWord(page), value)
+  }
+  setTag(page: number, value: number): void {
+    store32(this.memory.i32, this.tagWord(page), value)
   }
 
-  /** Word index of a node's ZoneLayout. */
-  zone(node: number): number {
-    return this.root + (HeapRoot.stride + node * ZoneLayout.stride) / 4
-  }
-  /** Word index of a CPU's HeapCpu. */
-  heapCpu(cpu: number): number {
-    return this.zone(this.nodes) + (cpu * HeapCpu.stride) / 4
-  }
-  /** First page of a node, and the first one behind it. */
-  pagesOf(node: number): readonly [number, number] {
-    const [low, high] = nodeRange(node, { units: this.#units, nodes: this.nodes })
-    return [Math.ceil((low * UNIT) / PAGE_BYTES), Math.floor((high * UNIT) / PAGE_BYTES)]
-  }
-  nodeOf(page: number): number {
-    let node = this.nodes - 1
-    while (node > 0 && page < this.pagesOf(node)[0]) node--
-    return node
-  }
-  /** Word index of the first of the labels, which only a machine in debug mode has. */
-  get labels(): number {
-    return this.descriptor(this.pages + 1)
-  }
-  /** Word index of a page's descriptor. */
-  descriptor(page: number): number {
-    return this.pageMap + page * descriptorWords
+  /** The page that begins at `address`; undefined if none does. */
+  pageAt(address: number): number | undefined {
+    const page = address / PAGE_BYTES
+    return (page | 0) === page && page > 0 && page < this.pages ? page : undefined
   }
 }
 
-/** The page that begins at `address`, or undefined if none does. */
-export function pageAt(address: number, map: HeapMap): number | undefined {
-  const page = address / PAGE_BYTES
-  return (page | 0) === page && page > 0 && page < map.pages ? page : undefined
-}
 export function addressOf(page: number): number {
-  return page * (1 << PAGE_SHIFT)
+  return page * PAGE_BYTES
 }
-export function orderOf(stateWord: number): number {
-  return (stateWord >>> ORDER_SHIFT) & 0xf
+/** The order of a block, from the state of its first page. */
+export function orderOf(state: number): number {
+  return (state >>> ORDER_SHIFT) & 0xf
 }
-
-/** What is read of descriptors, from one thread. */
-export function stateOf(memory: Memory, map: HeapMap, page: number): number {
-  return load32(memory.i32, map.descriptor(page) + state)
+/** The number of a slab's cache, from the state of a page of it. */
+export function cacheOf(state: number): number {
+  return (state & OF_CACHE) >>> CACHE_SHIFT
+}
+/** The state of a page of a slab, but for TAIL. */
+export function slabState(order: number, cache: number, colour: number): number {
+  return SLAB | (order << ORDER_SHIFT) | (cache << CACHE_SHIFT) | (colour << COLOUR_SHIFT)
+}
+/** The state of the first page of an allocated block. */
+export function usedState(order: number): number {
+  return USED | (order << ORDER_SHIFT)
 }

@@ -1,17 +1,20 @@
-/** What is asked for with an object, or with memory of any size, and the checks of it. */
+/** What is asked for with an object, memory of any size, or pages; and the checks of it. */
 import { checkFlag, checkOptions, checkText, type OptionNames } from '../machine/check.js'
 
 export interface ObjectRequest {
   /** True: all bytes are zero. Default: whatever is there. */
   readonly zero?: boolean
-  /** True: persistent at once; a thread killed before it links the object loses it. Default: in flight, see `Cache.persist`. */
+  /**
+   * True: persistent at once. A thread that is killed before it links the object loses it. Default:
+   * in flight, see `Cache.persist`.
+   */
   readonly persist?: boolean
   /** In debug mode: what the object is for, in reports; at most 44 bytes of UTF-8. */
   readonly label?: string
 }
 
 export interface AllocationRequest extends ObjectRequest {
-  /** A power of two up to 4 MiB. Default 8. */
+  /** Bytes, a power of two up to 4 MiB. Default 8. */
   readonly align?: number
 }
 
@@ -36,7 +39,7 @@ export function checkRequest<Request extends ObjectRequest>(
   checkText('label', request.label)
 }
 
-/** Whether all is well with it at first sight: what most requests are. Cost: some ns. */
+/** Whether it has nothing but right flags, as most requests have. Cost: some ns. */
 function isPlain(request: ObjectRequest): boolean {
   if (typeof request !== 'object' || (request as unknown) === null) return false
   for (const name in request) if (name !== 'zero' && name !== 'persist') return false
@@ -50,7 +53,10 @@ function isPlain(request: ObjectRequest): boolean {
 export interface PageRequest {
   /** NUMA node to take it from; the others only when that one has none. Default: the calling CPU's. */
   readonly node?: number
-  /** True: all bytes are zero. Pages that were never used are zero anyway, and are not touched. Default: whatever is there. */
+  /**
+   * True: all bytes are zero. Pages that were never used are zero anyway, and are not touched.
+   * Default: whatever is there.
+   */
   readonly zero?: boolean
 }
 

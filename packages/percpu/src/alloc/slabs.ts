@@ -1,26 +1,25 @@
 /**
  * The slabs of a cache: which objects are free, other than those in magazines.
  *
- *     CacheLayout   partial ──▶ slab ⇄ slab ⇄ …      slabs with free objects, the most recently used first
- *                  full ─────▶ slab ⇄ slab ⇄ …      slabs without
- *     slab         list ──▶ object ──▶ object …      free objects, each one's tag names the next (~index; ~ALL for none)
- *                  fresh                             objects from here on were never used, their tags are 0
+ *     CacheLayout   partial ──▶ slab ⇄ slab ⇄ …     slabs with free objects, the most recently used first
+ *                   full ─────▶ slab ⇄ slab ⇄ …     slabs without
+ *     slab          list ──▶ object ──▶ object …     free objects; the tag of each names the next: ~index, or END
+ *                   fresh                            objects from here on were never used, their tags are 0
  *
- * Rules: everything here is written under the cache's lock, through the section given, but for the tags of free objects, which
- * mean nothing as long as the object is in no list.
+ * Rules. Everything here is written under the cache's lock, through the section given. The tags of
+ * free objects alone need no section: they mean nothing as long as the object is in no list.
  */
 import { load32, loadU32, store32, type Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import type { Undoable } from '../sync/layer-lock.js'
 import { CacheLayout, SlabLayout } from './layouts.js'
+import { TAGS } from './slots.js'
 
 const cache = CacheLayout.words
 const slab = SlabLayout.words
-/** Word of the first tag, in a slab. */
-export const TAGS = SlabLayout.stride / 4
-/** Behind the last object of a list. */
+/** In `list`: the list is empty. */
 const NO_OBJECT = -1
-/** The end of a list in a tag, which must be below 0: ~0x7fffffff. */
+/** In the tag of the last object of a list: ~0x7fffffff, for a tag there must be below 0. */
 const END = -0x80000000
 
 export class Slabs {
@@ -30,7 +29,7 @@ export class Slabs {
   readonly #objects: number
   readonly #tags: number
 
-  /** `tags`: words for each object, 1 or, with labels, 2. */
+  /** `tags`: words for each object, 1 or, in debug mode, 2. */
   constructor(memory: Memory, at: number, objects: number, tags: number) {
     this.#memory = memory
     this.#at = at
@@ -55,6 +54,7 @@ export class Slabs {
   freeIn(page: number): number {
     return load32(this.#memory.i32, this.#slab(page) + slab.free)
   }
+  /** The first object of a slab that was never handed out. */
   freshOf(page: number): number {
     return load32(this.#memory.i32, this.#slab(page) + slab.fresh)
   }
@@ -110,7 +110,7 @@ export class Slabs {
     return taken
   }
 
-  /** Puts a free object into its slab. Returns whether all objects of that are free now. */
+  /** Puts a free object into its slab. Returns whether all objects of the slab are free now. */
   give(section: Undoable, page: number, index: number): boolean {
     const { i32 } = this.#memory
     const at = this.#slab(page)
@@ -132,7 +132,7 @@ export class Slabs {
   *pages(): Generator<number> {
     for (const list of [cache.partial, cache.full]) {
       for (let page = loadU32(this.#memory.u32, this.#at + list); page !== 0;) {
-        // Before the caller removes the slab, or moves it to another list.
+        // Read before the caller removes the slab, or moves it to another list.
         const after = loadU32(this.#memory.u32, this.#slab(page) + slab.next)
         yield page
         page = after
@@ -140,12 +140,11 @@ export class Slabs {
     }
   }
 
-  /** The free objects of a slab, other than those in magazines. */
-  *freeObjects(page: number): Generator<number> {
+  /** The objects in the list of a slab. */
+  *listed(page: number): Generator<number> {
     const { i32 } = this.#memory
     const at = this.#slab(page)
     for (let i = load32(i32, at + slab.list); i !== NO_OBJECT; i = nextOf(load32(i32, at + TAGS + i))) yield i
-    for (let i = load32(i32, at + slab.fresh); i < this.#objects; i++) yield i
   }
 
   /** Whether all objects of a slab are free, and in no magazine. */

@@ -1,22 +1,27 @@
 /**
- * Ownership: who is answerable for a block of pages or an object. One word each, its *tag*:
+ * Tags: who is answerable for a block of pages or an object. One word each:
  *
- *     0 or below      free: nobody's (in a list, a stack or a magazine)
- *     token           allocated, in flight: that incarnation's of a CPU
- *     token | PERSISTENT    allocated and persistent: it belongs to what links it, and outlives the thread
+ *     0 or below           free, and nobody's: in a list, a stack or a magazine
+ *     token                in flight: it belongs to that incarnation of a CPU
+ *     token | PERSISTENT   persistent: it belongs to the object that links it, and outlives the
+ *                          thread; the token tells only where it came from
  *
- *     allocate ──▶ in flight ──keep──▶ persistent ──adopt──▶ in flight ──▶ free
+ *     alloc ──▶ in flight ──persist──▶ persistent ──adopt──▶ in flight ──▶ free
  *
- * When a thread dies, what it had in flight is freed; what was persistent stays. `keep` and `adopt` are one word's change, so that
- * they can be part of the section that links or unlinks the object: then the object is linked and persistent, or neither, whenever the
- * thread is killed. Without a section, keep before linking: a kill in between loses one object, which stays attributed to its
- * thread, and corrupts nothing.
+ * What a thread had in flight is freed when the thread dies. `persist` and `adopt` change one word,
+ * so they can be part of the section that links or unlinks the object. Killed at any point, the
+ * thread leaves the object linked and persistent, or neither. Without a section, an object is made
+ * persistent before it is linked. A kill between the two loses that object: it stays allocated,
+ * with the tag of its thread, and nothing is corrupt.
  *
- * Rules: while in flight the tag is written by its CPU only (or for it, by whoever frees what the dead had in flight: another CPU that
- * frees it at that moment frees it twice). Kept objects may be freed by any CPU that got them by some ordered way. Whoever looks for the tags of the dead reads those of the living,
- * too, while they change: kind racy. It never mistakes one for the other: all that the dead CPU wrote happened before (its
- * end was announced by `HeapCpu.ended`), so a tag that it had in flight and then persistent or freed is not read as in flight any more; and
- * no living CPU writes a dead one's token.
+ * Who may write. The tag of an object in flight is written by its CPU, or in its place by the CPU
+ * that frees what a dead one had in flight. A persistent object belongs to any CPU that got it by
+ * some ordered way.
+ *
+ * Why tags may be racy. A CPU that looks for the tags of a dead one reads those of the living, too,
+ * while they change. It does not mistake one for the other: no living CPU writes a dead one's
+ * token. All that the dead CPU wrote happened before its end was announced (`HeapCpu.ended`). So
+ * an object that it had made persistent, or freed, is not read as in flight any more.
  */
 import { incarnationOf, isUpTo } from '../machine/token.js'
 
@@ -27,6 +32,9 @@ export function isAllocated(tag: number): boolean {
 }
 export function isPersistent(tag: number): boolean {
   return tag > PERSISTENT
+}
+export function isInFlight(tag: number): boolean {
+  return tag > 0 && tag < PERSISTENT
 }
 
 /** Whether the incarnation that `tag` names is `ended` or an earlier one; `ended` is 0 if none has. */

@@ -1,48 +1,49 @@
 /**
- * A zone: the free blocks of one NUMA node, by the buddy system. (Knowlton, "A fast storage allocator", 1965; Knuth, "The Art of
- * Computer Programming" 1, 2.5.)
+ * A zone: the free blocks of one NUMA node, by the buddy system. (Knowlton, "A fast storage
+ * allocator", 1965; Knuth, "The Art of Computer Programming" 1, 2.5.)
  *
- *     lists[order] ──▶ block ⇄ block ⇄ …         free blocks of 2^order pages, at multiples of their size
- *     frontier … limit                           pages taken from boot memory and never touched
+ *     lists[order] ──▶ block ⇄ block ⇄ …      free blocks of 2^order pages, at multiples of their size
+ *     frontier … limit                        pages taken from boot memory and never touched
  *
- * Taking splits the smallest block that is large enough; giving back merges with the buddy, the other half of the block twice as
- * large, as long as that is free. Pages come from boot memory a *span* at a time, a 64th of the machine, when they are needed: so
- * boot writes nothing, a machine that does not use its heap keeps all its boot memory, and the two share one memory. Of a span
- * only what is carved off at the frontier ever gets descriptors.
+ * Taking splits the smallest block that is large enough. Giving back merges with the buddy, the
+ * other half of the block twice as large, as long as that is free.
  *
- * Rules: everything here is written under the zone's lock, through the section given (level.ts): killed at any point, the lists are as
- * before or as after. Blocks that a dead CPU had in flight are found by a walk over the descriptors, by whoever takes the lock first
- * after the death was announced, usually the reaper.
- * A span is a memblock region. It is written into `span` by the section that adds it, and persistent after that: if the thread dies
- * in between, the reaper keeps it before it frees the regions of the dead; if it dies earlier, it is freed.
+ * Pages come from boot memory when they are needed, a *span* at a time: a 64th of the machine. So
+ * boot writes nothing, and a machine that does not use its heap keeps all its boot memory. Of a
+ * span, only the blocks that were carved off at the frontier have descriptors.
+ *
+ * Rules. Everything here is written under the zone's lock, through the section given: killed at any
+ * point, the lists are as before or as after. A span is a memblock region. The section that adds
+ * it writes it into `span`, and it is made persistent after that. If the thread dies between the
+ * two, its reaper makes it persistent before it frees the regions of the dead. If the thread dies
+ * earlier, the span is freed.
  *
  * Cost: a split or merge changes 3 to 5 words, 3 to 4 ns each.
  */
-import { load32, loadU32, storeU32, store32, type Memory } from '#mem'
+import { loadU32, storeU32, type Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
-import { OutOfMemoryError } from '../machine/errors.js'
 import type { Memblock } from '../bootmem/memblock.js'
+import { OutOfMemoryError } from '../machine/errors.js'
 import type { Undoable } from '../sync/layer-lock.js'
+import type { HeapMap } from './heap-map.js'
 import { MAX_ORDER, ORDERS, ZoneLayout } from './layouts.js'
-import { isAllocated } from './tag.js'
+import type { Owner } from './owner.js'
 import {
   addressOf,
   BLOCK,
   CLEAN,
   FREE,
   KIND,
-  next,
   NONE,
   ORDER_SHIFT,
   orderOf,
-  previous,
   SLAB,
-  state,
-  tag,
   TAIL,
   USED,
-  type HeapMap,
+  usedState,
+  type PageMap,
 } from './page-map.js'
+import { isAllocated } from './tag.js'
 
 const { words } = ZoneLayout
 /** Pages of a span, at least. */
@@ -50,8 +51,9 @@ const MIN_SPAN = 16
 
 export interface ZoneReport {
   readonly node: number
-  /** Bytes taken from boot memory so far; of these, in lists of the zone or never touched. */
+  /** Bytes taken from boot memory so far. */
   readonly total: number
+  /** Of these, bytes in lists of the zone or never touched. */
   readonly free: number
   /** Free blocks in the lists, by order. */
   readonly blocks: readonly number[]
@@ -61,32 +63,35 @@ export class Zone {
   readonly node: number
   /** Word index of its lock. */
   readonly lock: number
-  /** Of the node: first page, and the first one behind it. */
+  /** First page of the node, and the first one behind it. */
   readonly first: number
   readonly end: number
   readonly #memory: Memory
   readonly #map: HeapMap
+  readonly #pageMap: PageMap
+  /** Word index of its ZoneLayout. */
   readonly #at: number
 
-  constructor(memory: Memory, map: HeapMap, node: number) {
+  constructor({ memory, map, pageMap }: Pick<Owner, 'memory' | 'map' | 'pageMap'>, node: number) {
     this.#memory = memory
     this.#map = map
+    this.#pageMap = pageMap
     this.node = node
     this.#at = map.zone(node)
     this.lock = this.#at + words.lock
     ;[this.first, this.end] = map.pagesOf(node)
   }
 
-  /** Takes a block out of the lists, its first page in state USED with this tag; 0 if there is none. */
-  take(section: Undoable, order: number, owner: number): number {
+  /** Takes a block out of the lists; its first page is USED, with this tag. 0 if there is none. */
+  take(section: Undoable, order: number, tag: number): number {
     for (let from = order; from < ORDERS; from++) {
       const page = this.load(words.lists + from)
       if (page === 0) continue
-      const clean = this.#state(page) & CLEAN
+      const clean = this.#pageMap.state(page) & CLEAN
       this.#unlink(section, page, from)
       for (let half = from - 1; half >= order; half--) this.#link(section, page + (1 << half), half, clean)
-      section.write32(this.#map.descriptor(page) + state, USED | (order << ORDER_SHIFT) | clean)
-      section.write32(this.#map.descriptor(page) + tag, owner)
+      section.write32(this.#pageMap.stateWord(page), usedState(order) | clean)
+      section.write32(this.#pageMap.tagWord(page), tag)
       section.write32(this.#at + words.free, this.load(words.free) - (1 << order))
       return page
     }
@@ -100,11 +105,11 @@ export class Zone {
     for (; order < MAX_ORDER; order++) {
       const buddy = page ^ (1 << order)
       if (buddy < this.first || buddy + (1 << order) > this.end) break
-      const found = this.#state(buddy)
-      if ((found & BLOCK) !== (FREE | (order << ORDER_SHIFT))) break
-      clean &= found
+      const state = this.#pageMap.state(buddy)
+      if ((state & BLOCK) !== (FREE | (order << ORDER_SHIFT))) break
+      clean &= state
       this.#unlink(section, buddy, order)
-      section.write32(this.#map.descriptor(Math.max(page, buddy)) + state, NONE)
+      section.write32(this.#pageMap.stateWord(Math.max(page, buddy)), NONE)
       page = Math.min(page, buddy)
     }
     this.#link(section, page, order, clean)
@@ -122,7 +127,10 @@ export class Zone {
     return true
   }
 
-  /** Takes a span from boot memory that holds a block of this order; undefined if there is none. The frontier is at the limit. */
+  /**
+   * Takes a span from boot memory that holds a block of this order; undefined if there is none. The
+   * frontier must be at the limit.
+   */
   findSpan(memblock: Memblock, order: number): { readonly page: number; readonly pages: number } | undefined {
     const needed = 1 << order
     const usual = Math.max(MIN_SPAN, Math.floor(this.#map.pages / 64))
@@ -133,7 +141,7 @@ export class Zone {
     }
   }
 
-  /** Makes a span the zone's; then it must be persistent. */
+  /** Makes a span the zone's; after the section it must be made persistent. */
   addSpan(section: Undoable, page: number, pages: number): void {
     const low = this.load(words.low)
     section.write32(this.#at + words.span, page)
@@ -144,28 +152,30 @@ export class Zone {
     section.write32(this.#at + words.pages, this.load(words.pages) + pages)
   }
 
-  /** Keeps the span that was added last: whoever added it may have died before doing so. The lock is held. */
+  /** Makes the span that was added last persistent: its CPU may have died before. The lock is held. */
   persistSpan(memblock: Memblock): void {
     const span = this.load(words.span)
     if (span !== 0) memblock.persist(addressOf(span))
   }
 
   /**
-   * For the reaper, without the lock: keeps that span if the dead CPU took it. If another one is there, the CPU that wrote it persistent the dead
-   * one's before; and may still take it back, so it is not the reaper's to keep. Mutant: alloc/span-of-others.
+   * For the reaper, without the lock: as {@link persistSpan}, if the dead CPU took the span. Another
+   * CPU that wrote `span` after it has made the dead one's persistent before. The other CPU's own
+   * span is not the reaper's business: its section may still be taken back. Mutant:
+   * alloc/span-of-others.
    */
   persistSpanOfDead(memblock: Memblock): void {
     const span = this.load(words.span)
     if (span !== 0) memblock.persistOwn(addressOf(span))
   }
 
-  /** The blocks, first pages, that are allocated and whose tag passes `wanted`. */
-  select(wanted: (tag: number) => boolean): number[] {
+  /** First pages of the allocated blocks whose tag passes `isWanted`. */
+  select(isWanted: (tag: number) => boolean): number[] {
     const found: number[] = []
     for (const page of this.blocks()) {
-      const kind = this.#state(page) & KIND
-      const owner = load32(this.#memory.i32, this.#map.descriptor(page) + tag)
-      if ((kind === USED || kind === SLAB) && isAllocated(owner) && wanted(owner)) found.push(page)
+      const kind = this.#pageMap.state(page) & KIND
+      const tag = this.#pageMap.tag(page)
+      if ((kind === USED || kind === SLAB) && isAllocated(tag) && isWanted(tag)) found.push(page)
     }
     return found
   }
@@ -174,31 +184,30 @@ export class Zone {
   *blocks(): Generator<number> {
     const high = this.load(words.high)
     for (let page = this.load(words.low); page < high;) {
-      const found = this.#state(page)
-      const isBlock = (found & KIND) !== NONE && (found & TAIL) === 0
+      const state = this.#pageMap.state(page)
+      const isBlock = (state & KIND) !== NONE && (state & TAIL) === 0
       if (isBlock) yield page
-      page += isBlock ? 1 << orderOf(found) : 1
+      page += isBlock ? 1 << orderOf(state) : 1
     }
   }
 
-  /** Makes a block of objects, or one that was becoming or ceasing to be one, a plain block again. It is the caller's. */
+  /** Makes a slab, or a block that was becoming or ceasing to be one, a plain block. It is the caller's. */
   clearSlab(page: number): void {
-    const { i32 } = this.#memory
-    const found = this.#state(page)
-    if ((found & KIND) !== SLAB) return
-    // From the last page to the first: as long as the first says SLAB, the others may. Mutant: alloc/slab-head-first.
-    for (let i = (1 << orderOf(found)) - 1; i > 0; i--)
-      store32(i32, this.#map.descriptor(page + i) + state, NONE)
-    store32(i32, this.#map.descriptor(page) + state, USED | (orderOf(found) << ORDER_SHIFT))
+    const state = this.#pageMap.state(page)
+    if ((state & KIND) !== SLAB) return
+    // From the last page to the first: as long as the first says SLAB, the others may. Mutant:
+    // alloc/slab-head-first.
+    for (let i = (1 << orderOf(state)) - 1; i > 0; i--) this.#pageMap.setState(page + i, NONE)
+    this.#pageMap.setState(page, usedState(orderOf(state)))
   }
 
   /** A snapshot. */
   report(): ZoneReport {
     const blocks = new Array<number>(ORDERS).fill(0)
     for (const page of this.blocks()) {
-      const found = this.#state(page)
-      const order = orderOf(found)
-      if ((found & KIND) === FREE) blocks[order] = (blocks[order] ?? 0) + 1
+      const state = this.#pageMap.state(page)
+      const order = orderOf(state)
+      if ((state & KIND) === FREE) blocks[order] = (blocks[order] ?? 0) + 1
     }
     const untouched = this.load(words.limit) - this.load(words.frontier)
     return {
@@ -209,41 +218,35 @@ export class Zone {
     }
   }
 
+  /** The `deaths` after which orphans were last freed here: owner.ts. */
   get swept(): number {
     return this.load(words.swept) | 0
   }
-  /** After everything of the dead was freed: an interrupted walk is begun again. */
+  /** After the last orphan is free: a walk that was interrupted is begun again. */
   setSwept(deaths: number): void {
     storeU32(this.#memory.u32, this.#at + words.swept, deaths)
   }
 
-  /** A word of the zone, by its place in {@link ZoneLayout}. */
+  /** A word of the zone, by its offset in {@link ZoneLayout}. */
   load(word: number): number {
     return loadU32(this.#memory.u32, this.#at + word)
-  }
-
-  #state(page: number): number {
-    return load32(this.#memory.i32, this.#map.descriptor(page) + state)
   }
 
   #link(section: Undoable, page: number, order: number, clean: number): void {
     const list = words.lists + order
     const first = this.load(list)
-    const at = this.#map.descriptor(page)
-    section.write32(at + state, FREE | (order << ORDER_SHIFT) | clean)
-    section.write32(at + next, first)
-    section.write32(at + previous, 0)
-    if (first !== 0) section.write32(this.#map.descriptor(first) + previous, page)
+    section.write32(this.#pageMap.stateWord(page), FREE | (order << ORDER_SHIFT) | clean)
+    section.write32(this.#pageMap.nextWord(page), first)
+    section.write32(this.#pageMap.previousWord(page), 0)
+    if (first !== 0) section.write32(this.#pageMap.previousWord(first), page)
     section.write32(this.#at + list, page)
   }
 
   #unlink(section: Undoable, page: number, order: number): void {
-    const { i32 } = this.#memory
-    const at = this.#map.descriptor(page)
-    const [after, before] = [load32(i32, at + next), load32(i32, at + previous)]
+    const [after, before] = [this.#pageMap.next(page), this.#pageMap.previous(page)]
     if (before === 0) section.write32(this.#at + words.lists + order, after)
-    else section.write32(this.#map.descriptor(before) + next, after)
-    if (after !== 0) section.write32(this.#map.descriptor(after) + previous, before)
+    else section.write32(this.#pageMap.nextWord(before), after)
+    if (after !== 0) section.write32(this.#pageMap.previousWord(after), before)
   }
 }
 

@@ -6,15 +6,17 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
 import { forEachAccess, interrupt, killAt, mem, percpu } from '../support/hooked-percpu.js'
+import { bytes } from './support/bytes.js'
 import { verify, type Verdict } from './support/verify.js'
 import { insideOf } from '../support/inside.js'
 import type { Memory } from 'percpu/mem'
 
 const { boot, join } = percpu
-const shape = { size: 256, align: 64, hash: 1 }
-const wide = { size: 1500, align: 8, hash: 0 }
+const shape = bytes(256, 64)
+const wide = bytes(1500)
 const fresh = (debugHeap = false): Machine => boot({ memory: '512 KiB', cpus: 4, journal: 16, debugHeap })
-const { HeapMap, USED } = await import('../../dist/alloc/page-map.js')
+const { HeapMap } = await import('../../dist/alloc/heap-map.js')
+const { USED } = await import('../../dist/alloc/page-map.js')
 const { AllocLabels } = await import('../../dist/alloc/debug-labels.js')
 const { ZoneLayout } = await import('../../dist/alloc/layouts.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
 import { forEachAccess, interrupt, killAt, mem, percpu } from '../support/hooked-percpu.js'
-import { verify } from './support/verify.js'
+import { bytes } from './support/bytes.js'
+import { readHeap, verify } from './support/verify.js'
 import { insideOf } from '../support/inside.js'
 
 const { boot, join } = percpu
@@ -24,7 +25,7 @@ function holdsLock(machine: Machine, cpu: number): boolean {
   const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
   return [0, 1, 2, 3].some((level) => mem.loadU32(machine.memory.u32, map.level(cpu, level)) !== 0)
 }
-const shape = { size: 512, align: 8, hash: 0 }
+const shape = bytes(512)
 
 describe('in debug mode', () => {
   it('a kept object is whole or free when its thread is killed before any access of freeing it', () => {
@@ -55,7 +56,7 @@ describe('in debug mode', () => {
       SyncMap.open(machine.memory, insideOf(machine.memory).objects).level(0, 3),
       tokenOf(0, 1),
     )
-    holder.lock((cache as unknown as { readonly word: number }).word + CacheLayout.words.lock)
+    holder.lock((readHeap(machine).caches.all()[0]?.at ?? 0) + CacheLayout.words.lock)
     assert.throws(
       () => {
         for (let next = all[0]; next !== undefined; next = all[0]) {

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { boot, PAGE_BYTES, struct, toAddress, toReference, u32, u64, type Machine } from 'percpu'
 import { load32, loadU8, store32, storeU8 } from 'percpu/mem'
 import { joinAs, throwsCode } from '../support/threads.js'
+import { bytes } from './support/bytes.js'
 import { verify } from './support/verify.js'
 
 const Route = struct('Route', { key: u32, port: u32, hits: u64 })
@@ -229,13 +230,13 @@ describe('a cache', () => {
     throwsCode(() => other.heap.cache('route', struct('Other', { a: u32 })), 'PERCPU_CACHE_MISMATCH')
     throwsCode(() => machine.heap.cache('size-8', Route), 'PERCPU_ARGUMENT')
     throwsCode(() => machine.heap.cache('', Route), 'PERCPU_ARGUMENT')
-    throwsCode(() => machine.heap.cache('big', { size: 2 ** 20, align: 8, hash: 0 }), 'PERCPU_ARGUMENT')
+    throwsCode(() => machine.heap.cache('big', bytes(2 ** 20)), 'PERCPU_ARGUMENT')
     whole(machine)
   })
 
   it('begins its slabs at different lines', () => {
     const machine = boot({ memory: '64 MiB' })
-    const cache = machine.heap.cache('coloured', { size: 700, align: 8, hash: 0 })
+    const cache = machine.heap.cache('coloured', bytes(700))
     const slabs = new Map<number, number>()
     for (let i = 0; i < 3000; i++) {
       const address = cache.alloc()
@@ -250,7 +251,7 @@ describe('a cache', () => {
 
   it('gives the pages of empty slabs back', () => {
     const machine = boot({ memory: '16 MiB' })
-    const cache = machine.heap.cache('c', { size: 64, align: 8, hash: 0 })
+    const cache = machine.heap.cache('c', bytes(64))
     const all = times(5000, () => cache.alloc())
     const most = machine.heap.report().caches[0]?.bytes ?? 0
     for (const address of all) cache.free(address)
@@ -373,8 +374,13 @@ describe('the debug mode', () => {
 })
 
 describe('when an allocation finds no pages', () => {
-  interface Failing {
-    failAfter(calls: number, failures: number): void
+  /** From the call with this number on, the page allocator has nothing; returns the way back. */
+  function failFrom(machine: Machine, call: number): () => void {
+    const { pages } = machine.heap
+    const tryAlloc = pages.tryAlloc.bind(pages)
+    let calls = 0
+    pages.tryAlloc = (...request) => (calls++ < call ? tryAlloc(...request) : undefined)
+    return () => void (pages.tryAlloc = tryAlloc)
   }
   const operations: Readonly<Record<string, (machine: Machine) => unknown>> = {
     'of objects': (machine) => times(700, () => machine.heap.alloc(64)),
@@ -390,7 +396,7 @@ describe('when an allocation finds no pages', () => {
         machine.heap.cache('old', Route)
         const known = machine.heap.alloc(64, { persist: true })
         const before = verify(machine)
-        ;(machine.heap.pages as unknown as Failing).failAfter(calls, Infinity)
+        const recover = failFrom(machine, calls)
         const taken: unknown[] = []
         let failed = false
         try {
@@ -399,7 +405,7 @@ describe('when an allocation finds no pages', () => {
           assert.equal((error as { code?: string }).code, 'PERCPU_OUT_OF_MEMORY')
           failed = true
         }
-        ;(machine.heap.pages as unknown as Failing).failAfter(0, 0)
+        recover()
         if (!failed) break
         failures++
         const own = machine.heap.allocations().filter(({ address }) => address !== known)

@@ -3,12 +3,14 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
 import { forEachAccess, killAt, percpu } from '../support/hooked-percpu.js'
+import { bytes } from './support/bytes.js'
 import { verify } from './support/verify.js'
 import { insideOf } from '../support/inside.js'
 import type { Memory } from 'percpu/mem'
 
 const { boot, join } = percpu
-const { USED, HeapMap } = await import('../../dist/alloc/page-map.js')
+const { HeapMap } = await import('../../dist/alloc/heap-map.js')
+const { USED } = await import('../../dist/alloc/page-map.js')
 const { ZoneLayout } = await import('../../dist/alloc/layouts.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
@@ -98,7 +100,7 @@ describe('a slab without objects', () => {
   it('stays one when the lock of the pages is never released, and goes back later', () => {
     const machine = boot({ memory: '512 KiB', cpus: 2 })
     const cpu = joinAs(machine, 101)
-    const cache = cpu.heap.cache('c', { size: 512, align: 8, hash: 0 })
+    const cache = cpu.heap.cache('c', bytes(512))
     const all = Array.from({ length: 60 }, () => cache.alloc())
     withZoneLocked(machine, () => {
       assert.throws(() => {

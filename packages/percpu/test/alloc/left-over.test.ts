@@ -6,19 +6,20 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
 import { forEachAccess, killAt, percpu } from '../support/hooked-percpu.js'
-import { verify } from './support/verify.js'
+import { bytes } from './support/bytes.js'
+import { readHeap, verify } from './support/verify.js'
 import { insideOf } from '../support/inside.js'
 import type { Memory } from 'percpu/mem'
 
 const { boot, join } = percpu
 const { CacheLayout, HeapRoot, ZoneLayout } = await import('../../dist/alloc/layouts.js')
-const { HeapMap } = await import('../../dist/alloc/page-map.js')
+const { HeapMap } = await import('../../dist/alloc/heap-map.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
 const { loadAtomic32 } = await import('percpu/mem')
 
-const shape = { size: 512, align: 8, hash: 0 }
+const shape = bytes(512)
 
 interface Left {
   readonly machine: Machine
@@ -40,8 +41,8 @@ function leave(debugHeap: boolean): Left {
     return join(machine.handle, options)
   }
   const [victim, next, reaper] = [joinAs(101), joinAs(102), joinAs(103)]
-  const word = (machine.heap.cache('c', shape) as unknown as { readonly word: number }).word
   for (const cpu of [next, reaper]) cpu.heap.free(cpu.heap.cache('c', shape).alloc())
+  const word = readHeap(machine).caches.all()[0]?.at ?? 0
   for (let i = 0; i < 9; i++) victim.heap.cache('c', shape).alloc()
   victim.heap.alloc(5000)
   victim.heap.pages.alloc(0)

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, PAGE_BYTES } from 'percpu'
 import { throwsCode } from '../support/threads.js'
+import { bytes } from './support/bytes.js'
 import { verify } from './support/verify.js'
 
-const shape = { size: 16, align: 8, hash: 0 }
+const Small = bytes(16)
 
 describe('what the heap refuses', () => {
   it('is a number of bytes that is not whole, also for a size that was taken before', () => {
@@ -24,13 +25,13 @@ describe('what the heap refuses', () => {
     machine.heap.alloc(8, { label: 'first' })
     const before = caches()
     for (const name of [5, undefined, null, {}, '', '\ud800', 'a\udc00', 'x'.repeat(41)]) {
-      throwsCode(() => machine.heap.cache(name as string, shape), 'PERCPU_ARGUMENT')
+      throwsCode(() => machine.heap.cache(name as string, Small), 'PERCPU_ARGUMENT')
       if (name !== undefined && name !== 'x'.repeat(41))
         throwsCode(() => machine.heap.alloc(8, { label: name as string }), 'PERCPU_ARGUMENT')
     }
     assert.equal(caches(), before)
-    assert.equal(machine.heap.cache('größe', shape).name, 'größe')
-    assert.equal(machine.heap.cache('größe', shape), machine.heap.cache('größe', shape))
+    assert.equal(machine.heap.cache('größe', Small).name, 'größe')
+    assert.equal(machine.heap.cache('größe', Small), machine.heap.cache('größe', Small))
   })
 
   it('is a slab given for a block of pages', () => {
@@ -43,10 +44,20 @@ describe('what the heap refuses', () => {
     assert.deepEqual(verify(machine).faults, [])
   })
 
-  it('is a shape that no cache can have', () => {
+  it('is a cache of what is no struct, or of one too large', () => {
     const machine = boot({ memory: '2 MiB' })
-    for (const wrong of [{}, { size: 16 }, { size: '16', align: 8 }, { size: 16.5, align: 8 }])
-      throwsCode(() => machine.heap.cache('wrong', { hash: 0, ...wrong } as never), 'PERCPU_ARGUMENT')
+    const wrong = [
+      undefined,
+      null,
+      16,
+      'Small',
+      {},
+      { size: 16, align: 8, hash: 0 },
+      bytes(2 ** 16 + 1),
+      bytes(8, 8192),
+    ]
+    for (const struct of wrong)
+      throwsCode(() => machine.heap.cache('wrong', struct as never), 'PERCPU_ARGUMENT')
     assert.deepEqual(machine.heap.report().caches, [])
   })
 })

@@ -8,6 +8,7 @@ import fc from 'fast-check'
 import { boot, type Machine } from 'percpu'
 import { load32, store32 } from 'percpu/mem'
 import { joinAs } from '../support/threads.js'
+import { bytes } from './support/bytes.js'
 import { verify } from './support/verify.js'
 
 interface Held {
@@ -122,7 +123,7 @@ class Model {
 type Step = (model: Model) => void
 const cpu = fc.nat(2)
 const pick = fc.nat(1000)
-const cell = { size: 72, align: 8, hash: 7 }
+const Cell = bytes(72)
 const steps: fc.Arbitrary<readonly [string, Step]>[] = [
   fc
     .record({ cpu, bytes: fc.oneof(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: 9000 })) })
@@ -139,12 +140,12 @@ const steps: fc.Arbitrary<readonly [string, Step]>[] = [
   fc.record({ cpu, count: fc.integer({ min: 1, max: 60 }) }).map(({ cpu, count }) => [
     `CPU ${cpu} takes ${count} cells`,
     (model) => {
-      const cache = model.machine(cpu).heap.cache('cell', cell)
+      const cache = model.machine(cpu).heap.cache('cell', Cell)
       for (let i = 0; i < count; i++)
         model.add(
           cpu,
           orUndefined(() => cache.alloc()),
-          cell.size,
+          Cell.size,
           undefined,
         )
     },

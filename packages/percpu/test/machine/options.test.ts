@@ -129,7 +129,7 @@ describe('other arguments', () => {
     const machine = fresh()
     throwsCode(() => machine.heap.cache(5 as never, Pair), 'PERCPU_ARGUMENT', /name: 5 must be text/)
     throwsCode(() => machine.heap.cache('pair', u32 as never), 'PERCPU_ARGUMENT', /no struct/)
-    assert.equal(machine.heap.cache('pair', Pair).size, 8)
+    assert.equal(machine.heap.cache('pair', Pair).struct.size, 8)
   })
   it('are labels of work, and CPUs that are possible', () => {
     const machine = fresh()

@@ -5,11 +5,19 @@ import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
 import type { Machine } from 'percpu'
 import { Cell, check as explored, prepare, type World } from '../../support/world.js'
 
-const { verify } = await import('../support/verify.js')
+const { readHeap, verify } = await import('../support/verify.js')
 const { CacheLayout, HeapCpu, HeapRoot, PageDescriptor, SlabLayout, ZoneLayout } =
   await import('../../../dist/alloc/layouts.js')
-const { HeapMap, USED } = await import('../../../dist/alloc/page-map.js')
+const { HeapMap } = await import('../../../dist/alloc/heap-map.js')
+const { USED } = await import('../../../dist/alloc/page-map.js')
+const { Heap } = await import('../../../dist/alloc/heap.js')
+const { Owner } = await import('../../../dist/alloc/owner.js')
+const { PageAllocator } = await import('../../../dist/alloc/pages.js')
+const { openBootMemory } = await import('../../../dist/bootmem/layer.js')
+const { tokenOf } = await import('../../../dist/machine/token.js')
 const { readMap } = await import('../../../dist/machine/memory-map.js')
+const { Level, LEVEL_OBJECTS, LEVEL_PAGES } = await import('../../../dist/sync/layer-lock.js')
+const { SyncMap } = await import('../../../dist/sync/sync-map.js')
 
 /** Seven of them in a slab of a page, and four in a magazine, of which two are exchanged with the slabs at a time. */
 const Block = percpu.struct('Block', { words: percpu.array(percpu.racy(percpu.i32), 128) })
@@ -43,7 +51,7 @@ export async function withHeap(wanted: { objects?: number; pages?: number }): Pr
       machine.heap.pages.persist(page)
       pages.push(page)
     }
-    words = (cache as unknown as { readonly word: number }).word * 4
+    words = (readHeap(machine).caches.all()[0]?.at ?? 0) * 4
     machine.locks.mutex('links')
     link = machine.objects.create('link', Cell).address
   })
@@ -51,7 +59,7 @@ export async function withHeap(wanted: { objects?: number; pages?: number }): Pr
   return { world, objects, pages, link, slabs, words }
 }
 
-export function blocks(machine: Machine): ReturnType<Machine['heap']['cache']> {
+export function blocks(machine: Machine) {
   return machine.heap.cache('block', Block)
 }
 
@@ -59,6 +67,33 @@ export function open(world: World, cpu: CpuContext) {
   const machine = world.joined(cpu)
   const cache = cpu.prepare(() => blocks(machine))
   return { machine, cache }
+}
+
+// The declarations leave out how the layer makes them.
+type Make<Made> = new (...parts: readonly unknown[]) => Made
+const makePages = PageAllocator as unknown as Make<Machine['heap']['pages']>
+const makeHeap = Heap as unknown as Make<Machine['heap']>
+
+/**
+ * The heap of the CPU, which comes online before the first step of its body. Unlike the machine's,
+ * it is made in the body, and remembers nothing of earlier executions.
+ */
+export function heapOf(world: World, cpu: CpuContext): Machine['heap'] {
+  const { table } = world
+  const { number, map, sync, memblock } = cpu.prepare(() => {
+    const { cpu: number } = world.join(cpu.number)
+    return {
+      number,
+      map: HeapMap.open(world.memory, world.objects, table.map),
+      sync: SyncMap.open(world.memory, world.objects),
+      memblock: openBootMemory(table, number, table.incarnation(number)).memblock,
+    }
+  })
+  const token = tokenOf(number, table.incarnation(number))
+  const level = (index: number) => new Level(world.memory, sync.level(number, index), token)
+  const locks = { pageLock: level(LEVEL_PAGES), objectLock: level(LEVEL_OBJECTS) }
+  const owner = new Owner({ table, map, memblock, cpu: number, token, ...locks, isReaper: false })
+  return new makeHeap(owner, new makePages(owner), memblock)
 }
 
 /** Names the words of the heap. */

@@ -1,6 +1,7 @@
 /** Allocates, links, unlinks and frees as fast as it can, until it is terminated. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { join, toAddress, toReference, type Machine } from 'percpu'
+import { bytes } from './bytes.js'
 import { SLOTS, type KilledWorkerData } from './killed-worker-data.js'
 import { addAtomic32, load32, store32 } from 'percpu/mem'
 
@@ -14,7 +15,7 @@ function random(below: number): number {
 const machine: Machine = join(data.handle)
 const { i32 } = machine.memory
 const mutex = machine.locks.mutex('table')
-const cache = machine.heap.cache('cell', { size: 200, align: 64, hash: 0 })
+const cache = machine.heap.cache('cell', bytes(200, 64))
 const sizes = [16, 64, 64, 200, 1000, 5000]
 
 function allocate(): number {
