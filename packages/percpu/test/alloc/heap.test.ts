@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, PAGE_BYTES, struct, toAddress, toReference, u32, u64, type Machine } from 'percpu'
 import { load32, loadU8, store32, storeU8 } from 'percpu/mem'
-import { joinAs, throwsCode } from '../support/threads.js'
+import { throwsCode } from '../support/codes.js'
+import { joinAs } from '../support/machines.js'
 import { verify } from './support/verify.js'
 
 const Route = struct('Route', { key: u32, port: u32, hits: u64 })
