@@ -2,7 +2,11 @@ import js from '@eslint/js'
 import { defineConfig, globalIgnores } from 'eslint/config'
 import globals from 'globals'
 import ts from 'typescript-eslint'
+import { commentWidth } from './tools/eslint/comment-width.mjs'
 import { noSharedViews } from './tools/eslint/no-shared-views.mjs'
+
+/** Folders whose comments are wrapped. */
+const wrapped = ['packages/lab', 'tools']
 
 const emptyCatch = {
   selector: 'CatchClause[body.body.length=0]',
@@ -104,5 +108,10 @@ export default defineConfig(
       ],
       'percpu/no-shared-views': 'error',
     },
+  },
+  {
+    files: wrapped.map((folder) => `${folder}/**/*.{ts,js,mjs}`),
+    plugins: { prose: { rules: { 'comment-width': commentWidth } } },
+    rules: { 'prose/comment-width': 'error' },
   },
 )

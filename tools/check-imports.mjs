@@ -1,9 +1,10 @@
 // Checks which module of a package may import which.
 //
 // 1. No file imports itself, directly or through others: types count too.
-// 2. The folders of src form a straight line. A folder imports only from itself and from folders to its left.
-// 3. Files directly in src are the base: every folder may import them, they import only each other. Some are the top
-//    instead: they import everything to their left, and no folder imports them.
+// 2. The folders of src form a straight line. A folder imports only from itself and from folders to
+//    its left.
+// 3. Files directly in src are the base: every folder may import them, they import only each other.
+//    Some are the top instead: they import everything to their left, and no folder imports them.
 //
 // The library, packages/percpu, has two rules more:
 //
@@ -18,9 +19,8 @@ import { importCircles } from './lib/import-circles.mjs'
 import { readImports } from './lib/imports.mjs'
 
 /**
- * The line of folders of the library, from left to right, and the files of its top: each may import those before it.
- *
- *     mem ← layout ← machine ← cpus ← bootmem ← sync ← watch ← alloc ← percpu ← rcu ← collections ← paging
+ * The line of folders of the library, from left to right, and the files of its top: each may import
+ * the ones before it.
  */
 export const library = {
   layers: [
@@ -51,8 +51,8 @@ const packages = {
 const base = '(base)'
 
 /**
- * Checks the source files below `root`; gives the problems found, each with `file`, `line` and `message`. Without `rules`, only
- * for circles.
+ * Checks the source files below `root`; gives the problems found, each with `file`, `line` and
+ * `message`. Without `rules`, only for circles.
  */
 export function checkImports(root, rules = undefined) {
   const files = readImports(root)

@@ -1,27 +1,31 @@
 // Checks the comments on atomic accesses (docs/memory-model.md, "Ordering comments").
 //
-// Each use of an atomic access outside the mem layer (loadAtomic32 ... notify32, or a method of an atomic cell: a value
-// whose class is called Atomic...; inside such a class nothing is checked) is covered by one of two comments:
+// Each use of an atomic access outside the mem layer (loadAtomic32 ... notify32, or a method of an
+// atomic cell: a value whose class is called Atomic...; inside such a class nothing is checked) is
+// covered by one of two comments:
 //
-//     // A(machine.state) publishes the record; pairs with B in stateOf: after it the record is everybody's to read.
-//     // Mutant: machine/state-first.
+//     // A(machine.state) publishes the record; pairs with B in stateOf: after it the record is
+//     // everybody's to read. Mutant: machine/state-first.
 //
 //     // atomic: a counter; nothing hangs on it.
 //
-// An access is covered by a comment that ends on its line or at most three lines above it, or that stands directly above
-// a function around it (there also as a line of the doc comment).
+// An access is covered by a comment that ends on its line or at most three lines above it, or that
+// stands directly above a function around it (there also as a line of the doc comment).
 //
 // The first kind, the ordering comment, says that the access orders something:
 // - A: one or two capital letters, unique within the layer. machine.state: the shared word.
 // - what it does may be left out, with its semicolon.
-// - each partner has a letter, or layer/letter in another layer, and the place of the partner's comment: the function,
-//   method (Class.method), class or file around it. Several are separated by commas. The partner names this letter
-//   back. An access that pairs with other threads at the same line names itself.
+// - each partner has a letter, or layer/letter in another layer, and the place of the partner's
+//   comment: the function, method (Class.method), class or file around it. Several are separated by
+//   commas. The partner names this letter back. An access that pairs with other threads at the same
+//   line names itself.
 // - after the colon: the permission that moves, that is, who may do what from there on.
-// - Mutant: (or Mutants:, separated by commas) changes in mutants/ that a test notices; see tools/mutants.mjs.
+// - Mutant: (or Mutants:, separated by commas) changes in mutants/ that a test notices; see
+//   tools/mutants.mjs.
 // The second kind says why the access orders nothing, or which letters order it.
 //
-// Mutants may be named in any other comment too. Each named mutant exists, and each existing one is named.
+// Mutants may be named in any other comment too. Each named mutant exists, and each existing one is
+// named.
 //
 //     node tools/check-ordering.mjs
 
@@ -36,7 +40,10 @@ import { enclosingNames, orderingComments } from './lib/ordering-comments.mjs'
 const sourceFolder = 'packages/percpu/src'
 const reach = 3
 
-/** Checks the library below `root`, which holds packages/percpu/src and mutants. Gives problems and how much was checked. */
+/**
+ * Checks the library below `root`, which holds packages/percpu/src and mutants. Gives problems and
+ * how much was checked.
+ */
 export function checkOrdering(root) {
   const { entries, problems } = readRegistry(root)
   const files = readSources(root)

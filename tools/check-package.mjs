@@ -2,7 +2,8 @@
 //
 // 1. It holds what it should, and nothing that a deleted source or a test left behind.
 // 2. publint and attw find nothing wrong with its exports and types.
-// 3. Installed offline in an empty project, it runs the README's example with the output that the README shows.
+// 3. Installed offline in an empty project, it runs the README's example with the output that the
+//    README shows.
 //
 //     node tools/check-package.mjs
 

@@ -1,4 +1,5 @@
-// Runs before `npm pack`, in the folder of a package: gives the package the README of the repository.
+// Runs before `npm pack`, in the folder of a package: gives the package the README of the
+// repository.
 
 import { copyFileSync } from 'node:fs'
 import path from 'node:path'

@@ -1,6 +1,7 @@
-// Stores the counts of explorations anew: runs the compiled tests that have counts and has them write instead of compare.
-// With filters, the tests whose path contains one of them: also those that have no counts yet. Counts of test files that are
-// gone are removed. `npm run lab:counts` builds first.
+// Stores the counts of explorations anew: runs the compiled tests that have counts and has them
+// write instead of compare. With filters, the tests whose path contains one of them: also those
+// that have no counts yet. Counts of test files that are gone are removed. `npm run lab:counts`
+// builds first.
 //
 //     node tools/lab-counts.mjs [filter ...]
 
@@ -10,7 +11,10 @@ import { pathToFileURL } from 'node:url'
 import { isMain, listFiles, repositoryRoot } from './lib/cli.mjs'
 import { compiledTest, findTests, runFiles } from './run-tests.mjs'
 
-/** The stored counts below `root`: the JSON file, a test file's name in it, and the path of that test's source. */
+/**
+ * The stored counts below `root`: the JSON file, a test file's name in it, and the path of that
+ * test's source.
+ */
 export function storedCounts(root) {
   return listFiles(path.join(root, 'packages'), ['counts.json'], ['node_modules', 'dist', 'dist-test'])
     .filter((file) => /^[^/]+\/test\/counts\.json$/.test(file))

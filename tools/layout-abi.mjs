@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 // @ts-check
 /**
- * Writes packages/percpu/test/layout/abi.lock.json: what gcc makes of a number of structs, for the tests of `struct` to compare
- * with. Needs gcc for a 64-bit machine; the tests do not.
+ * Writes packages/percpu/test/layout/abi.lock.json: what gcc makes of a number of structs, for the
+ * tests of `struct` to compare with. Needs gcc for a 64-bit machine; the tests do not.
  *
  *     node tools/layout-abi.mjs
  *
- * A member is spelled `u32 name`, `be u16 name[3][2]`, `struct Inner name @64` (an alignment). Some structs are written out, the
- * rest are drawn from a generator with a fixed seed.
+ * A member is spelled `u32 name`, `be u16 name[3][2]`, `struct Inner name @64` (an alignment). Some
+ * structs are written out, the rest are drawn from a generator with a fixed seed.
  */
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'

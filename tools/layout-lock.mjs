@@ -1,14 +1,16 @@
 #!/usr/bin/env node
 // @ts-check
 /**
- * Keeps the layouts of shared memory from changing unnoticed: compares every struct that the built modules export with
- * layouts.lock.json (offset, size, type and kind of every field) and fails on any difference, printing it.
+ * Keeps the layouts of shared memory from changing unnoticed: compares every struct that the built
+ * modules export with layouts.lock.json (offset, size, type and kind of every field) and fails on
+ * any difference, printing it.
  *
- *     node tools/layout-lock.mjs              exit status 1 when a struct changed, was added or removed
+ *     node tools/layout-lock.mjs              exit status 1 if a struct changed, came or went
  *     node tools/layout-lock.mjs --update     rewrites the lock after a change that is meant
  *     node tools/layout-lock.mjs --lock FILE  another lock file
  *
- * Two threads that run different layouts would corrupt each other's objects, so a change belongs in the review.
+ * Two threads that run different layouts would corrupt each other's objects, so a change belongs in
+ * the review.
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'

@@ -1,11 +1,12 @@
-// Proves that the tests notice what the comments claim: applies each mutant of mutants/ (lib/mutant-registry.mjs
-// describes an entry) to a private copy of the built workspace and runs the test that is said to kill it.
+// Proves that the tests notice what the comments claim: applies each mutant of mutants/
+// (lib/mutant-registry.mjs describes an entry) to a private copy of the built workspace and runs
+// the test that is said to kill it.
 //
 //     npm run mutants [-- --only <part of a name>]
 //
-// A mutant is killed when its test fails or runs out of time; one with "executions" only when an exploration fails by that
-// execution. The run fails if a mutant survives, does not apply, does not compile (so that no mutant dies of a typing error), or
-// if a test does not pass without a mutant.
+// A mutant is killed when its test fails or runs out of time; one with "executions" only when an
+// exploration fails by that execution. The run fails if a mutant survives, does not apply, does not
+// compile (so that no mutant dies of a typing error), or if a test does not pass without a mutant.
 
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -17,8 +18,8 @@ import { runTestFile } from './lib/test-process.mjs'
 import { compiledTest } from './run-tests.mjs'
 
 /**
- * Runs the mutants of the registry below `root` whose names contain `only`, `lanes` at a time. Gives the kill table and
- * the problems; `progress` is called with each row.
+ * Runs the mutants of the registry below `root` whose names contain `only`, `lanes` at a time.
+ * Gives the kill table and the problems; `progress` is called with each row.
  */
 export async function runMutants(
   root,
@@ -99,7 +100,10 @@ async function runTest(directory, { killedBy, testName, seconds }) {
   return { ...outcome, execution }
 }
 
-/** The number of the execution in which an exploration failed, as the lab says it: the lowest in `text`, or `known`. */
+/**
+ * The number of the execution in which an exploration failed, as the lab says it: the lowest in
+ * `text`, or `known`.
+ */
 function firstExecution(text, known) {
   const found = [...text.matchAll(/: [a-z -]+ in execution (\d+): /g)].map(([, number]) => Number(number))
   return known === undefined && found.length === 0 ? undefined : Math.min(known ?? Infinity, ...found)

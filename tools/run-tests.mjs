@@ -1,9 +1,10 @@
-// Runs the compiled tests of every package and the tests of the tools. `npm test` builds first, then calls this.
+// Runs the compiled tests of every package and the tests of the tools. `npm test` builds first,
+// then calls this.
 //
 //     node tools/run-tests.mjs [filter ...]     only files whose path contains one of the filters
 //
-// A compiled test whose source was deleted does not run; a source that was never compiled is an error, as is a run
-// that found no test at all.
+// A compiled test whose source was deleted does not run; a source that was never compiled is an
+// error, as is a run that found no test at all.
 
 import { spawn } from 'node:child_process'
 import { availableParallelism } from 'node:os'
@@ -11,8 +12,8 @@ import path from 'node:path'
 import { isMain, listFiles, repositoryRoot } from './lib/cli.mjs'
 
 /**
- * Finds the test files below `root`, as paths relative to it. `missing` lists the sources with no compiled file,
- * `stale` the compiled files with no source.
+ * Finds the test files below `root`, as paths relative to it. `missing` lists the sources with no
+ * compiled file, `stale` the compiled files with no source.
  */
 export function findTests(root, filters = []) {
   const selected = (name) => filters.length === 0 || filters.some((filter) => name.includes(filter))
@@ -41,7 +42,10 @@ export function findTests(root, filters = []) {
   return { files, missing, stale: [...compiled].map((name) => `packages/${name}`) }
 }
 
-/** The compiled file of a test's source: `percpu/test/mem/a.test.ts` gives `percpu/dist-test/mem/a.test.js`. */
+/**
+ * The compiled file of a test's source: `percpu/test/mem/a.test.ts` gives
+ * `percpu/dist-test/mem/a.test.js`.
+ */
 export function compiledTest(source) {
   return source.replace('/test/', '/dist-test/').replace(/\.ts$/, '.js')
 }

@@ -1,5 +1,6 @@
-// The long form of the kill test: PERCPU_KILLS workers (1000 unless told) are terminated in the middle of changes of shared
-// structures, and as many while they use the heap, and per-CPU memory. PERCPU_SEED chooses another run.
+// The long form of the kill test: PERCPU_KILLS workers (1000 unless told) are terminated in the
+// middle of changes of shared structures, and as many while they use the heap, and per-CPU memory.
+// PERCPU_SEED chooses another run.
 //
 //     npm run torture:kill
 

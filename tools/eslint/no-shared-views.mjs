@@ -1,8 +1,9 @@
 // ESLint rule: shared memory is touched only through `#mem`.
 //
-// The views of a Memory are opaque types, so `memory.i32[3]` is a type error already. This rule closes the other ways:
-// making a view (typed array, DataView) of a shared buffer, and taking the buffer out of a Memory. It looks at types:
-// `new Float64Array(16)` and a copy of private bytes are fine.
+// The views of a Memory are opaque types, so `memory.i32[3]` is a type error already. This rule
+// closes the other ways: making a view (typed array, DataView) of a shared buffer, and taking the
+// buffer out of a Memory. It looks at types: `new Float64Array(16)` and a copy of private bytes are
+// fine.
 
 import ts from 'typescript'
 

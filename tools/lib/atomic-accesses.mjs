@@ -8,9 +8,10 @@ const cellMethod = /^(?:load|store|add|sub|and|or|exchange|compareExchange|wait|
 const cellName = /^Atomic[A-Z]\w*$/
 
 /**
- * Lists the uses of atomic accesses in a file: of the functions of `#mem` by their names, and method calls on atomic
- * cells, which are values whose type's name starts with `Atomic`. The inside of a cell's class is left out: there the
- * callers count. Each has `name`, `line` (from 0) and the `node`.
+ * Lists the uses of atomic accesses in a file: of the functions of `#mem` by their names, and
+ * method calls on atomic cells, which are values whose type's name starts with `Atomic`. The inside
+ * of a cell's class is left out: there the callers count. Each has `name`, `line` (from 0) and the
+ * `node`.
  */
 export function atomicAccesses(source, checker) {
   const found = []
@@ -28,7 +29,10 @@ export function atomicAccesses(source, checker) {
   return found
 }
 
-/** A declaration, or `{ loadAtomic32 } = mem`, which keeps the name; a renamed copy would escape and counts as a use. */
+/**
+ * A declaration, or `{ loadAtomic32 } = mem`, which keeps the name; a renamed copy would escape and
+ * counts as a use.
+ */
 function isDeclaredName(node) {
   const { parent } = node
   const declares =
@@ -48,7 +52,10 @@ function isAtomicName(symbol) {
   return symbol !== undefined && cellName.test(symbol.getName())
 }
 
-/** The functions around a node, innermost first: each as the node that carries the function's leading comment. */
+/**
+ * The functions around a node, innermost first: each as the node that carries the function's
+ * leading comment.
+ */
 export function enclosingFunctions(node) {
   const functions = []
   for (let parent = node.parent; parent !== undefined; parent = parent.parent) {
@@ -67,7 +74,10 @@ const wrappers = new Set([
   ts.SyntaxKind.VariableDeclarationList,
 ])
 
-/** For `const f = () => ...` the statement, for a property or a class field its member, otherwise the function itself. */
+/**
+ * For `const f = () => ...` the statement, for a property or a class field its member, otherwise
+ * the function itself.
+ */
 function commentCarrier(node) {
   let carrier = node
   while (wrappers.has(carrier.kind)) carrier = carrier.parent

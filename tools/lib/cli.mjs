@@ -13,8 +13,9 @@ export function isMain(moduleUrl) {
 }
 
 /**
- * Lists the files below `directory` whose names end with one of `extensions`: paths relative to `directory`, with `/`,
- * sorted. A directory that does not exist has no files. Directories named in `skip` are not entered.
+ * Lists the files below `directory` whose names end with one of `extensions`: paths relative to
+ * `directory`, with `/`, sorted. A directory that does not exist has no files. Directories named in
+ * `skip` are not entered.
  */
 export function listFiles(directory, extensions, skip = ['node_modules']) {
   const found = []
@@ -45,8 +46,8 @@ export function segments(relativePath) {
 }
 
 /**
- * Ends a check: prints each problem as `file:line: message` and sets the exit code 1, or prints `success` when there is
- * none.
+ * Ends a check: prints each problem as `file:line: message` and sets the exit code 1, or prints
+ * `success` when there is none.
  */
 export function reportProblems(title, problems, success) {
   if (problems.length === 0) {

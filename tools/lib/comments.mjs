@@ -3,8 +3,9 @@
 import ts from 'typescript'
 
 /**
- * Lists the comment blocks of a file in order. Line comments on successive lines, each alone on its line, form one
- * block. Each block has `lines` (the text without comment marks), `firstLine` and `lastLine` (from 0), and `position`.
+ * Lists the comment blocks of a file in order. Line comments on successive lines, each alone on its
+ * line, form one block. Each block has `lines` (the text without comment marks), `firstLine` and
+ * `lastLine` (from 0), and `position`.
  */
 export function commentBlocks(source) {
   const blocks = []

@@ -5,8 +5,9 @@ import ts from 'typescript'
 
 /**
  * Makes a compiler for the packages below `root`. `compile(file, text)` type-checks `file`
- * (relative to root) as if it held `text`. It gives `{ output, js }` with the path of its JavaScript
- * relative to root, or `{ errors }`. With `{ check: false }` it only looks at the syntax.
+ * (relative to root) as if it held `text`. It gives `{ output, js }` with the path of its
+ * JavaScript relative to root, or `{ errors }`. With `{ check: false }` it only looks at the
+ * syntax.
  */
 export function createCompiler(root) {
   const services = new Map()

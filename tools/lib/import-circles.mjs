@@ -1,8 +1,9 @@
-// Circles of imports. Types count too: files that need each other's types cannot be read, or moved, one by one.
+// Circles of imports. Types count too: files that need each other's types cannot be read, or moved,
+// one by one.
 
 /**
- * Finds circles among files as readImports() lists them. Gives a problem for each group of files that can all reach each other:
- * its shortest circle, told at the import that begins it.
+ * Finds circles among files as readImports() lists them. Gives a problem for each group of files
+ * that can all reach each other: its shortest circle, told at the import that begins it.
  */
 export function importCircles(files) {
   const graph = new Map(
@@ -26,7 +27,10 @@ export function importCircles(files) {
   return problems
 }
 
-/** The files of a shortest circle through `file`, which stands at both of its ends; undefined if there is none. */
+/**
+ * The files of a shortest circle through `file`, which stands at both of its ends; undefined if
+ * there is none.
+ */
 function shortestCircle(graph, file) {
   const previous = previousOf(graph, file)
   if (!previous.has(file)) return undefined
@@ -37,7 +41,10 @@ function shortestCircle(graph, file) {
   return circle
 }
 
-/** For each file that `start` reaches: the file before it on a shortest way. `start` itself, if it is in a circle. */
+/**
+ * For each file that `start` reaches: the file before it on a shortest way. `start` itself, if it
+ * is in a circle.
+ */
 function previousOf(graph, start) {
   const previous = new Map()
   const queue = [start]

@@ -8,9 +8,9 @@ import { listFiles } from './cli.mjs'
 const extensions = ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs']
 
 /**
- * Lists the source files below `root`, each as `{ file, imports }` with `file` relative to `root`. An import has its
- * `specifier` (undefined when it is no string literal), its `line`, and for a relative one the `target`: a path relative to
- * `root`, that of the source file if there is one.
+ * Lists the source files below `root`, each as `{ file, imports }` with `file` relative to `root`.
+ * An import has its `specifier` (undefined when it is no string literal), its `line`, and for a
+ * relative one the `target`: a path relative to `root`, that of the source file if there is one.
  */
 export function readImports(root) {
   return listFiles(root, extensions).map((file) => {
@@ -33,7 +33,10 @@ function targetOf(root, file, specifier) {
   return existsSync(path.join(root, source)) ? source : target
 }
 
-/** Every module specifier of a file: static and dynamic imports, re-exports, import types, require, references. */
+/**
+ * Every module specifier of a file: static and dynamic imports, re-exports, import types, require,
+ * references.
+ */
 function importsOf(source) {
   const found = []
   const add = (node) => {

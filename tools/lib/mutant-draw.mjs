@@ -9,8 +9,8 @@ import { applyMutation, mutationsOf } from './mutations/index.mjs'
 /**
  * Draws `count` mutants from `sources`, which readSourceFolders gives. The folders take turns, so
  * that each gets as many as the others; one that has no more to give leaves its turns to the rest.
- * A folder's own order depends on the seed, its name and its sources alone. A larger count only adds
- * to it.
+ * A folder's own order depends on the seed, its name and its sources alone. A larger count only
+ * adds to it.
  *
  * Within a folder, first a place of the code is drawn, then a kind of mutation, then one of that
  * kind. No place comes twice before all have come once. A mutation is discarded if it does not

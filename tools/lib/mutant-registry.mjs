@@ -1,16 +1,19 @@
 // The registry of mutants: one file `mutants/<layer>/<name>.json` for each.
 //
 //     {
-//       "file": "packages/percpu/src/machine/cpu.ts",                   what to change
-//       "find": "exact source text, which occurs exactly once",
-//       "replace": "what stands there in the mutant",
-//       "killedBy": "packages/percpu/test/machine/online.test.ts",      the test that must fail
+//       "file": "packages/percpu/src/machine/cpu.ts",
+//       "find": "exact source text, which occurs exactly once in the file",
+//       "replace": "the text of the mutant",
+//       "killedBy": "packages/percpu/test/machine/online.test.ts",
 //       "because": "one line: what goes wrong without the original",
-//       "testName": "pattern",                                          optional: only the tests with this name
-//       "executions": 40,                                               optional: an exploration must fail, by its 40th
-//                                                                       execution at the latest; no other failure counts
-//       "seconds": 20                                                   optional: time limit; 60 unless told
+//       "testName": "pattern",
+//       "executions": 40,
+//       "seconds": 20
 //     }
+//
+// The test in "killedBy" must fail. The last three are optional: "testName" selects tests by their
+// names, "seconds" is a time limit in place of 60. With "executions" an exploration must fail, by
+// that execution at the latest, and no other failure counts.
 
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
@@ -19,7 +22,10 @@ import { listFiles } from './cli.mjs'
 const required = ['file', 'find', 'replace', 'killedBy', 'because']
 const optional = { testName: 'string', executions: 'number', seconds: 'number' }
 
-/** Reads the registry below `root`. Gives the valid entries, each with its `name`, and the problems of the others. */
+/**
+ * Reads the registry below `root`. Gives the valid entries, each with its `name`, and the problems
+ * of the others.
+ */
 export function readRegistry(root) {
   const entries = []
   const problems = []

@@ -50,8 +50,8 @@ export async function runBaseline(root, mutants, { lanes, progress = () => undef
 
 /**
  * Runs each of `mutants` against those of its tests that run its place, the fastest first, until
- * one fails or runs out of time. `progress` is called with each mutant's row; the rows come back in the
- * order of the draw.
+ * one fails or runs out of time. `progress` is called with each mutant's row; the rows come back in
+ * the order of the draw.
  */
 export async function runTrials(
   root,

@@ -11,8 +11,9 @@ const partner = /^(?:(?<layer>[a-z][\w-]*)\/)?(?<letter>[A-Z]{1,2}) in (?<where>
 const mutantName = /^[a-z][\w-]*\/[a-z0-9][\w-]*$/
 
 /**
- * Reads the comments of one file. `letters` are the ordering comments, `tags` the `atomic:` comments, `mutants` every
- * mutant named in any comment, `problems` what does not follow the grammar. Lines count from 0.
+ * Reads the comments of one file. `letters` are the ordering comments, `tags` the `atomic:`
+ * comments, `mutants` every mutant named in any comment, `problems` what does not follow the
+ * grammar. Lines count from 0.
  */
 export function orderingComments(source) {
   const result = { letters: [], tags: [], mutants: [], problems: [] }
@@ -79,7 +80,8 @@ function mutantsIn(text) {
 
 /**
  * The names of what encloses a comment, innermost first: functions, methods, variables that hold
- * functions, classes, and the file without its extension. A comment above a function belongs to that function.
+ * functions, classes, and the file without its extension. A comment above a function belongs to
+ * that function.
  */
 export function enclosingNames(source, position, file) {
   const names = []

@@ -1,8 +1,8 @@
 // Finds the example that a README promises to work as pasted.
 
 /**
- * Lists the fenced code blocks of a Markdown text: `language`, `text` without the fences, and `line` of the opening
- * fence, from 1. An unclosed block ends with the text.
+ * Lists the fenced code blocks of a Markdown text: `language`, `text` without the fences, and
+ * `line` of the opening fence, from 1. An unclosed block ends with the text.
  */
 export function fencedBlocks(markdown) {
   const blocks = []
@@ -34,8 +34,9 @@ function closes(mark, line) {
 const fileNameLine = /^\/\/ ([\w-]+(?:\/[\w-]+)*\.m?js)\s*$/
 
 /**
- * The example: the `js` blocks whose first line names their file (`// main.js`), up to the first `text` block after the
- * one of main.js, which is the output. Throws if there is no main.js, no output, or a file twice.
+ * The example: the `js` blocks whose first line names their file (`// main.js`), up to the first
+ * `text` block after the one of main.js, which is the output. Throws if there is no main.js, no
+ * output, or a file twice.
  */
 export function readmeExample(markdown) {
   const files = new Map()

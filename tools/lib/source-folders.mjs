@@ -21,9 +21,9 @@ export const testedIn = {
  * Lists the source files below `root`, each as `{ file, folder, tests }`. The folder of a file of
  * the library is its layer: `percpu/sync`, or `percpu` right below `src`.
  *
- * The tests of `packages/P/src/F/…` are all below `packages/P/test/F`, or where the table says. Those
- * of files right below `src` are all of package P. They are compiled files, relative to `root`.
- * `problems` tells of tests that are not compiled, and of sources without tests.
+ * The tests of `packages/P/src/F/…` are all below `packages/P/test/F`, or where the table says.
+ * Those of files right below `src` are all of package P. They are compiled files, relative to
+ * `root`. `problems` tells of tests that are not compiled, and of sources without tests.
  */
 export function readSourceFolders(root) {
   const { files: tests, missing } = findTests(root, ['packages/'])
@@ -58,7 +58,9 @@ function testsOf(tests, inPackage, inFolder) {
   return below(folders.map((folder) => `${folder}/`))
 }
 
-/** Whether a source file is, or lies in, `named`: `packages/percpu/src/sync`, `percpu/sync`, `lab`. */
+/**
+ * Whether a source file is, or lies in, `named`: `packages/percpu/src/sync`, `percpu/sync`, `lab`.
+ */
 export function isBelow({ file }, named) {
   const [, inPackage, rest] = /^(?:packages\/)?([^/]+)(?:\/src)?((?:\/.*?)?)\/*$/.exec(named) ?? []
   return inPackage !== undefined && `${file}/`.startsWith(`packages/${inPackage}/src${rest}/`)

@@ -84,3 +84,21 @@ test('the mem layer may use Atomics and shared views', async () => {
   const code = 'export const x = Atomics.load(new Int32Array(new SharedArrayBuffer(8)), 0)'
   assert.deepEqual(await violations(code, 'packages/percpu/src/mem/mem.ts'), [])
 })
+
+const words = (width) => 'word '.repeat(40).slice(0, width).trimEnd().padEnd(width, 'x')
+const widths = [
+  ['a line comment of 100 columns', `// ${words(97)}`, true],
+  ['a line comment of 101 columns', `// ${words(98)}`, false],
+  ['a line of a block comment of 101 columns', `/**\n * ${words(98)}\n */`, false],
+  ['a comment beside code that goes to column 101', `export const x = 1 // ${words(79)}`, false],
+  ['wide code with a short comment above', `// why\nexport const x = '${'x'.repeat(120)}'`, true],
+  ['a line that cannot be broken', `// https://example.org/${'x'.repeat(120)}`, true],
+  ['a wide directive', `// prettier-ignore ${words(100)}`, true],
+  ['columns, not code units', `// ${'𝟎 '.repeat(48).trimEnd()}`, true],
+]
+for (const [what, code, isAllowed] of widths) {
+  test(`the tools may${isAllowed ? '' : ' not'} contain ${what}`, async () => {
+    const found = await violations(code, 'tools/run-tests.mjs')
+    assert.deepEqual(found, isAllowed ? [] : ['prose/comment-width'])
+  })
+}

@@ -1,5 +1,6 @@
-// The script of the page that packages/lab/src/report/html.ts writes: steps through the events, and shows at each what the
-// words hold, the stack, and which write was read. It changes nothing but classes, attributes and text.
+// The script of the page that packages/lab/src/report/html.ts writes: steps through the events, and
+// shows at each what the words hold, the stack, and which write was read. It changes nothing but
+// classes, attributes and text.
 //
 // The page works as a document of its own: no network, no storage.
 
@@ -134,7 +135,10 @@
     return parts
   }
 
-  /** The write that each event read, where another process wrote it; those of the current event stand out. */
+  /**
+   * The write that each event read, where another process wrote it; those of the current event
+   * stand out.
+   */
   function drawArrows() {
     const box = diagram.getBoundingClientRect()
     arrows.setAttribute('width', String(box.width))

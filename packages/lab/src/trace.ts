@@ -1,9 +1,9 @@
 /**
- * What happened in one execution, for people: the events of every process in the order in which they took effect, and
- * what was wrong. The diagrams (report/) are drawn from this and from nothing else.
+ * One execution, for people: the events of every process in the order in which they took effect,
+ * and the failure. The diagrams (report/) are drawn from a trace and from nothing else.
  */
 
-/** What an event did to shared memory or to another process. */
+/** The effect of an event on shared memory, or on another process. */
 export type EventName =
   | 'load'
   | 'store'
@@ -24,7 +24,7 @@ export type EventName =
   | 'notify'
   /** A bounded or endless `awaitUntil` whose predicate was false. */
   | 'spin'
-  /** One of several outcomes that the environment decides (a failing allocation, a number). */
+  /** Took one of several outcomes that the environment decides: a failing allocation, a number. */
   | 'choose'
   /** An interrupt or IPI handler began or ended on its CPU. */
   | 'enter'
@@ -34,7 +34,7 @@ export type EventName =
   /** Interrupts of the CPU were disabled or enabled. */
   | 'mask'
   | 'unmask'
-  /** A turn of the CPU's event loop began: a promise that was waited for, a timer, a message. */
+  /** A turn of the CPU's event loop began: for a promise, a timer or a message. */
   | 'turn'
   | 'safepoint'
   /** Gave its event loop something to do: a timer, a callback. */
@@ -48,7 +48,10 @@ export type EventName =
   | 'allocate'
   | 'free'
 
-/** Whether it is one of the CPUs' bodies, an interrupt handler, or something that the environment does. */
+/**
+ * The kind of a process: a CPU's body, an interrupt handler, or something that the environment
+ * does.
+ */
 export type ProcessKind = 'cpu' | 'irq' | 'ipi' | 'reaper' | 'kill' | 'timer'
 
 export interface TraceProcess {
@@ -69,22 +72,33 @@ export interface TraceEvent {
   readonly name: EventName
   /** `none` for events that touch no memory. */
   readonly order: 'atomic' | 'plain' | 'none'
-  /** Byte address within its memory, and bytes touched; undefined for events that touch no memory. */
+  /**
+   * Byte address within its memory, and bytes touched; undefined for events that touch no memory.
+   */
   readonly address: number | undefined
   readonly bytes: number
   /** The word's name from its layout (`lock.owner`, `srcu.locks[1]`), or `0x40` for one without. */
   readonly word: string | undefined
   /** The kind of the word, as its layout says. */
   readonly kind: 'atomic' | 'owner' | 'locked' | 'published' | 'racy' | undefined
-  /** What it read, if it reads; for a wait, wake, notify or choice, its result. */
+  /** The value that it read, if it reads. For a wait, wake, notify or choice, its result. */
   readonly read: number | bigint | string | undefined
-  /** What it wrote, if it writes; undefined for a compareExchange that found another value. */
+  /**
+   * The value that it wrote, if it writes; undefined for a compareExchange that found another
+   * value.
+   */
   readonly wrote: number | bigint | string | undefined
   /** The CPU that an IPI was sent to. */
   readonly target?: number | undefined
-  /** For a load that read a stale value: the step of the store that it read from (-1: the initial value). */
+  /**
+   * For a load that read a stale value: the step of the store that it read from, -1 for the initial
+   * value.
+   */
   readonly readFrom: number | undefined
-  /** Innermost frame first, as `functionName (file:line:column)`; frames of the lab and of `#mem` left out. */
+  /**
+   * Innermost frame first, as `functionName (file:line:column)`. Frames of the lab and of `#mem`
+   * are left out.
+   */
   readonly stack: readonly string[]
 }
 
@@ -106,7 +120,7 @@ export interface DataRace {
   readonly second: number
   /** `plain-plain`, `atomic-plain`, `unequal widths`. */
   readonly rule: 'plain-plain' | 'atomic-plain' | 'unequal widths'
-  /** What would have ordered them, in a sentence. */
+  /** A sentence that says what would have ordered them. */
   readonly missing: string
 }
 
@@ -124,7 +138,9 @@ export interface Trace {
         /** One sentence, without the trace. */
         readonly message: string
         readonly race: DataRace | undefined
-        /** Processes that wait for ever, with what for, when that is the failure. */
+        /**
+         * Processes that wait for ever, and the things that they wait for, if that is the failure.
+         */
         readonly stuck: readonly { readonly process: number; readonly waitsFor: string }[]
       }
     | undefined

@@ -2,7 +2,10 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'nod
 import os from 'node:os'
 import path from 'node:path'
 
-/** Writes files, given by relative path, to a temporary directory that is removed after the test. Gives its path. */
+/**
+ * Writes files, given by relative path, to a temporary directory that is removed after the test.
+ * Gives its path.
+ */
 export function makeTree(test, files) {
   const root = realpathSync(mkdtempSync(path.join(os.tmpdir(), 'percpu-tools-')))
   test.after(() => rmSync(root, { recursive: true, force: true }))

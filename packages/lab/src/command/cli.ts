@@ -1,4 +1,4 @@
-/** The `percpu-lab` command: options, and what comes out. Exit codes: 0 no failure, 1 a failure, 2 it was asked for wrongly. */
+/** The `percpu-lab` command. Exit codes: 0 no failure, 1 a failure, 2 wrong usage. */
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
@@ -126,7 +126,7 @@ function version(): string {
 try {
   await program.parseAsync()
 } catch (error) {
-  // Commander has printed its message; help and version come here too.
+  // Commander has printed its message. The options --help and --version end here, too.
   if (!(error instanceof CommanderError)) throw error
   process.exitCode = error.exitCode === 0 ? 0 : 2
 }

@@ -1,10 +1,13 @@
-/** Outcomes on their way between processes, and what the outcomes of shards come to together. */
+/**
+ * Outcomes on their way between processes, and the one that the outcomes of shards make together.
+ */
 import { ExplorationFailure } from '../explore/failure.js'
 import type { ExploreReport, Outcome } from '../explore/outcome.js'
 import type { FailureKind } from '../trace.js'
 
 /**
- * A failure without what cannot be sent. Its page has been written, or its message says why not.
+ * A failure without the parts that cannot be sent. Its page has been written, or its message says
+ * why not.
  */
 interface SentFailure {
   readonly kind: FailureKind
@@ -27,7 +30,7 @@ export function fromSent(sent: Sent): Outcome {
   return { failure: new ExplorationFailure(kind, message, undefined, execution, report) }
 }
 
-/** The first failure, or the sums. The time is that of the shard that took longest. */
+/** The first failure, or else the sums. The time is that of the slowest shard. */
 export function together(outcomes: readonly Sent[]): Sent {
   const failed = outcomes.find((outcome) => 'failure' in outcome)
   if (failed !== undefined) return failed

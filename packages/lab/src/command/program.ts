@@ -1,4 +1,4 @@
-/** Runs the files in this process: what they explore at their top level, or in tests. */
+/** Runs the files in this process: the explorations at their top level, or in tests. */
 import { pathToFileURL } from 'node:url'
 import { instrument } from '../foreign/register.js'
 import '../mem/register.js'
@@ -8,15 +8,18 @@ import type { ShardOptions } from '../search/shard.js'
 import type { Request } from './request.js'
 
 export interface Surroundings {
-  /** The part of each search that is to be explored here. */
+  /** The part of each search that is explored here. */
   readonly shard?: ShardOptions
-  /** Told of each outcome; gives that of all shards. */
+  /** Told of each outcome; resolves with that of all shards. */
   ended(name: string, outcome: Outcome): Promise<Outcome>
   /** Whether another shard has found a failure in the exploration at hand. */
   stopped(): boolean
 }
 
-/** Imports the files, one after the other. Resolves with the errors that they ended with, once nothing is left to do. */
+/**
+ * Imports the files, one after the other. Resolves with the errors that they ended with, once there
+ * is nothing left to do.
+ */
 export async function runProgram(request: Request, surroundings: Surroundings): Promise<readonly unknown[]> {
   const errors: unknown[] = []
   const note = (error: unknown) => void errors.push(error)

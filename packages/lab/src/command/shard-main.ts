@@ -1,4 +1,4 @@
-/** One of several processes that explore the same program (shards.ts). */
+/** The program of one of several processes that explore the same files (shards.ts). */
 import { existsSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fromSent, toSent, type Sent } from './outcome.js'
@@ -6,7 +6,7 @@ import { runProgram } from './program.js'
 import type { FromShard, ToShard } from './shards.js'
 import { shown } from './table.js'
 
-/** Messages keep the process alive only while one is waited for. */
+/** Resolves with the next message. Messages keep the process alive only while one is waited for. */
 function receive(): Promise<ToShard> {
   process.channel?.ref()
   return new Promise((resolve) => {
@@ -26,12 +26,12 @@ const start = await receive()
 if (!('request' in start)) throw new Error('started by shards.ts only')
 const { request, index, count, board } = start
 
-/** Explorations that have ended: the number of the one at hand. */
+/** The number of explorations that have ended: that of the one at hand. */
 let number = 0
 
 /**
- * Lets the others stop early. If that fails, they search to their end, and the failure is told all
- * the same.
+ * Lets the other shards stop early. If that fails, they search to their end, and the failure is
+ * told all the same.
  */
 function tellOthers(): void {
   try {

@@ -1,4 +1,4 @@
-/** What the command prints: a table of the explorations, and errors. */
+/** The output of the command: a table of the explorations, and errors. */
 import stringWidth from 'string-width'
 import type { Sent } from './outcome.js'
 
@@ -37,7 +37,7 @@ function cellsOf({ name, outcome }: Row): string[] {
   return [name, ...numbers, truncated ? 'no failure, not all explored' : 'no failure']
 }
 
-/** An error as text: what it says, if that is meant for the reader; else with its stack. */
+/** An error as text: the message alone if it is written for the reader, else the stack. */
 export function shown(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const { code } = error as { code?: unknown }

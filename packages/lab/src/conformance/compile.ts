@@ -1,7 +1,7 @@
 /**
- * Compiles the processes of a litmus test to JavaScript, for running them many times on real threads.
+ * Compiles the processes of a litmus test to JavaScript, to run them many times on real threads.
  *
- * The variables of one run lie a cache line apart, from `m[v]` on. Registers go to `o[p]` and what follows.
+ * The variables of one run lie a cache line apart, from `m[v]` on. Registers lie from `m[o]` on.
  */
 import { LitmusRunError } from '../litmus/errors.js'
 import {
@@ -16,7 +16,10 @@ import {
 /** 32-bit words between two variables: one cache line. */
 export const VARIABLE_STRIDE = 16
 
-/** The parameters of the compiled functions: memory, first variable, word of full barriers, first register. */
+/**
+ * The parameters of the compiled functions: memory, first variable, word of full barriers, first
+ * register. All but the memory are indices of 32-bit words.
+ */
 export const compiledParameters = ['m', 'v', 'f', 'o'] as const
 
 /** The body of a function of {@link compiledParameters} that runs `process` once. */

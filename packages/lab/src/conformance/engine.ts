@@ -1,4 +1,4 @@
-/** What the real threads run on, and what is thrown when they do what they must not. */
+/** The engine and the CPU that real threads run on, and the error for doing what they must not. */
 import { cpus } from 'node:os'
 import { LitmusError } from '../litmus/errors.js'
 
@@ -9,7 +9,10 @@ export function engineAndCpu(): string {
   return `Node ${node}, V8 ${v8}, on ${list.length} × ${list[0]?.model.trim() ?? 'unknown CPU'} (${process.arch})`
 }
 
-/** Real threads did what the memory model forbids: the engine, the CPU or the model here is wrong. */
+/**
+ * Real threads did what the memory model forbids: the engine, the CPU or the model in this package
+ * is wrong.
+ */
 export class ConformanceFailure extends LitmusError {
   readonly code = 'LAB_CONFORMANCE'
 }

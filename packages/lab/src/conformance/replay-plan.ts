@@ -1,6 +1,6 @@
 /**
- * What each thread does when a trace is replayed on real threads: the accesses of the trace, in its order, with their operands worked
- * out from what the trace says was read and written.
+ * The plan of a trace's replay on real threads: the accesses of each thread, in the order of the
+ * trace. Their operands follow from the values that the trace says were read and written.
  */
 import { LitmusRunError } from '../litmus/errors.js'
 import type { Trace, TraceEvent, TraceProcess } from '../trace.js'
@@ -28,15 +28,21 @@ export interface ReplayStep {
   readonly isAtomic: boolean
   readonly address: number
   readonly bytes: number
-  /** What it writes, adds and so on, as bits. */
+  /** The value that it writes, adds and so on, as bits. */
   readonly operand: bigint
-  /** For compareExchange. */
+  /** The value that a compareExchange expects. */
   readonly expected: bigint
-  /** For a wait: whether its time runs out. For a notify: how many it wakes in the trace. */
+  /**
+   * For a wait: 0 if it returns at once, 1 if it is woken, 2 if its time runs out. For a notify:
+   * the number that it wakes in the trace.
+   */
   readonly count: number
 }
 
-/** What the trace says a step found: bits of a value, or the result of a wake or notify. Undefined: not compared. */
+/**
+ * The finding of a step in the trace: the bits of a value, or the result of a wake or notify.
+ * Undefined if it is not compared.
+ */
 export type Found = bigint | string | number | undefined
 
 export interface ReplayPlan {
@@ -46,11 +52,14 @@ export interface ReplayPlan {
   readonly initial: readonly { readonly address: number; readonly bytes: number; readonly value: bigint }[]
   /** The steps of each thread. */
   readonly threads: readonly (readonly ReplayStep[])[]
-  /** What each turn found in the trace. */
+  /** The finding of each turn in the trace. */
   readonly found: readonly Found[]
   /** The events of the turns. */
   readonly events: readonly TraceEvent[]
-  /** Loads that read a stale value: what they find is not compared, for threads that take turns always find the newest. */
+  /**
+   * The number of loads that read a stale value. Their findings are not compared: threads that take
+   * turns always read the newest value.
+   */
   readonly stale: number
 }
 
@@ -58,7 +67,10 @@ const names = new Set<string>(
   'load store add sub and or xor exchange compareExchange wait wake notify'.split(' '),
 )
 
-/** @throws {LitmusRunError} for traces with accesses to ranges of bytes, whose contents traces do not have */
+/**
+ * @throws LitmusRunError for a trace with accesses to ranges of bytes, whose contents it does not
+ *   have
+ */
 export function planReplay(trace: Trace): ReplayPlan {
   const replayed = trace.events.filter((event) => isReplayed(event, trace.events))
   const threadOf = assignThreads(trace.processes)
@@ -68,7 +80,7 @@ export function planReplay(trace: Trace): ReplayPlan {
   replayed.forEach((event, turn) => {
     const thread = (threads[threadOf(event.process)] ??= [])
     thread.push(stepOf(event, turn, trace.events))
-    // A CPU that was killed while it waited is not killed here: it would be woken, too.
+    // A CPU that was killed while it waited is not killed here: a notify would wake it, too.
     found.push(isKilled && event.name === 'notify' ? undefined : foundIn(event))
   })
   const end = Math.max(0, ...replayed.map(({ address = 0, bytes }) => address + bytes))
@@ -83,7 +95,7 @@ export function planReplay(trace: Trace): ReplayPlan {
 }
 
 function isReplayed(event: TraceEvent, events: readonly TraceEvent[]): boolean {
-  // Other wakes are those of calls that waited for a handler.
+  // Other wakes end the calls that waited for a handler.
   if (event.name === 'wake')
     return (
       events.findLast(({ step, process }) => step < event.step && process === event.process)?.name === 'wait'
@@ -133,14 +145,14 @@ function operandOf(kind: ReplayKind, read: bigint, wrote: bigint, bytes: number)
   if (kind === 'sub') return BigInt.asIntN(bytes * 8, read - wrote)
   if (kind === 'xor') return read ^ wrote
   if (kind === 'compareExchange' && wrote === read) return ~read
-  // What an `and` left is a mask that leaves it; likewise for `or`.
+  // The value that an `and` left is a mask that leaves this value; likewise for `or`.
   return wrote
 }
 
-/** 0: returns at once. 1: waits, and is woken. 2: waits until its time runs out. */
+/** The `count` of a wait. */
 function waitOutcome(wait: TraceEvent, events: readonly TraceEvent[]): number {
   const next = events.find(({ step, process }) => step > wait.step && process === wait.process)
-  // One that does not block has no result yet when it waits.
+  // A wait that does not block has no result yet when it begins.
   if (next?.name !== 'wake') return wait.read === undefined ? 1 : 0
   return next.read === 'timed-out' ? 2 : 1
 }
@@ -160,7 +172,10 @@ function foundIn(event: TraceEvent): Found {
   }
 }
 
-/** The bits of a value, as a signed integer. Numbers with a fraction, and numbers of 8 bytes, are floating-point values. */
+/**
+ * The bits of a value, as a signed integer. Numbers of 8 bytes, and numbers with a fraction, are
+ * floating-point values.
+ */
 export function toBits(value: number | bigint | string | undefined, bytes: number): bigint {
   if (typeof value === 'bigint') return BigInt.asIntN(bytes * 8, value)
   if (typeof value !== 'number') return 0n
@@ -171,7 +186,7 @@ export function toBits(value: number | bigint | string | undefined, bytes: numbe
   return bytes === 8 ? view.getBigInt64(0) : BigInt(view.getInt32(0))
 }
 
-/** What is read before it is written was there at the start. */
+/** Values that are read before they are written: they were there at the start. */
 function initialValues(events: readonly TraceEvent[]): ReplayPlan['initial'] {
   const known = new Set<number>()
   const initial: { address: number; bytes: number; value: bigint }[] = []

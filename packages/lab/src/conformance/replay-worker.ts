@@ -1,4 +1,7 @@
-/** One thread of a replay: takes its steps when it is their turn, and hands over to the thread whose turn is next. */
+/**
+ * One thread of a replay. It takes each of its steps when its turn comes, and then hands over to
+ * the next thread.
+ */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Found, ReplayStep } from './replay-plan.js'
 import { WordAccess } from './word-access.js'
@@ -35,7 +38,7 @@ class ReplayThread {
       Atomics.store(this.#turn, 0, step.turn + 1)
       Atomics.notify(this.#turn, 0)
     }
-    // What it still waits for counts for the others.
+    // Its waits must last until all turns are over.
     this.#awaitTurn(this.#turns)
     return found
   }
@@ -59,7 +62,7 @@ class ReplayThread {
       case 'compareExchange':
         return this.#words.compareExchange(address, bytes, step.expected, operand)
       case 'wait':
-        // Asynchronously: so it is known to wait before the turn is handed over.
+        // An asynchronous wait has begun, for sure, before the turn is handed over.
         if (step.count > 0) this.#waiting = this.#words.wait(address, step.count === 2 ? 1 : Infinity)
         return undefined
       case 'notify':

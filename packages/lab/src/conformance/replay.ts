@@ -1,9 +1,11 @@
 /**
- * Replays an execution that the lab found on real worker threads: each thread makes the accesses of its CPU, handing over after each one
- * so that they happen in the order of the trace, and every value that is read is compared with the trace.
+ * Replays an execution that the lab found, on real worker threads. Each thread makes the accesses
+ * of its CPU. Threads hand over after each access, so that the order is that of the trace. Every
+ * value that is read is compared with the trace.
  *
- * What it tells: whether the lab's memory does what the engine's does. Threads that take turns are ordered, so loads that
- * read a stale value in the trace read the newest here; those are not compared.
+ * A replay tells whether the lab's memory does what the engine's does. Threads that take turns are
+ * ordered: a load that read a stale value in the trace reads the newest one here, and is not
+ * compared.
  */
 import { once as onceEmitted } from 'node:events'
 import { Worker } from 'node:worker_threads'
@@ -27,8 +29,9 @@ export interface ReplayReport {
 /**
  * Replays the trace.
  *
- * @throws {ConformanceFailure} when a value is not the one of the trace; `details.step` is the step of the trace
- * @throws {LitmusRunError} when the trace has accesses that a trace does not describe completely
+ * @throws ConformanceFailure if a value is not the one of the trace; `details.step` is the step of
+ *   the trace
+ * @throws LitmusRunError if the trace has accesses that it does not describe completely
  */
 export async function replayTrace(trace: Trace): Promise<ReplayReport> {
   const plan = planReplay(trace)

@@ -25,7 +25,7 @@ export interface ShapeLayout {
   /** Word of the first slot, and words of a slot. */
   readonly base: number
   readonly stride: number
-  /** Within a slot: first register of each process. Each process has cache lines of its own. */
+  /** The first register of each process, within a slot. Each process has cache lines of its own. */
   readonly registers: readonly number[]
   readonly words: number
 }

@@ -1,10 +1,11 @@
 /**
- * One thread of a shape: runs its process once in each slot of a batch, again and again. After each batch the first thread counts the
- * outcomes and makes the slots as they were.
+ * One thread of a shape. It runs its process once in each slot of a batch, again and again. After
+ * each batch the first thread counts the outcomes and resets the slots.
  *
- * Threads meet at a barrier before and after each batch. In every second batch they also wait for each other before each run, with
- * bounded patience, so that runs overlap closely; in the others they start after a random delay and run freely. With more threads than cores
- * nobody spins for long: a thread that waits would keep the one that it waits for from running.
+ * Threads meet at a barrier before and after each batch. In every second batch they also wait for
+ * each other before each run, with bounded patience, so that runs overlap closely. In the other
+ * batches they start after a random delay and run freely. With more threads than cores no thread
+ * spins for long: it would keep the one that it waits for from running.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { compileFunction } from 'node:vm'
@@ -20,16 +21,19 @@ export interface ShapeJob {
   readonly batches: number
   /** Milliseconds after which the first thread ends it. */
   readonly maxMs: number
-  /** How often a thread looks before it sleeps at a barrier, and, for each run of a batch, for the others to come along. */
+  /**
+   * The number of looks before a thread sleeps at a barrier, and the number of looks for the
+   * others, for each run of a batch.
+   */
   readonly barrierSpins: number
   readonly runSpins: number
   readonly seed: number
   readonly initial: readonly number[]
-  /** Offsets in the slot of what is observed. */
+  /** Offsets in the slot of the observed words. */
   readonly observed: readonly number[]
 }
 
-/** How often each outcome was seen, by its values joined with commas. */
+/** The number of times that each outcome was seen, by its values joined with commas. */
 export interface ShapeCounts {
   readonly outcomes: ReadonlyMap<string, number>
   readonly batches: number
@@ -44,7 +48,7 @@ class ShapeThread {
   readonly #outcomes = new Map<string, number>()
   #random: number
   #sink = 0
-  /** How often this thread still looks for the others in this batch. */
+  /** The number of looks for the others that this thread has left in this batch. */
   #patience = 0
 
   constructor(job: ShapeJob) {
@@ -89,14 +93,18 @@ class ShapeThread {
     }
   }
 
-  /** Waits for the others to reach run `k`, while there is patience left in this batch: they may not be running at all. */
+  /**
+   * Waits for the others to reach run `k`, while there is patience left in this batch: they may not
+   * be running.
+   */
   #meet(k: number): void {
     const { layout, thread } = this.#job
     const words = this.#words
     Atomics.store(words, PROGRESS + thread * LINE, k)
     for (let other = 0; other < layout.threads; other++)
       while (this.#patience > 0 && Atomics.load(words, PROGRESS + other * LINE) < k) this.#patience--
-    // Whoever came last knows it before the others do: only with delays do runs begin at about the same time, in either order.
+    // The last thread to come knows it before the others do. Only with delays do runs begin at
+    // about the same time, in either order.
     this.#delay(512)
   }
 

@@ -1,9 +1,10 @@
 /**
- * Runs a litmus test many times on real worker threads, and compares the outcomes with those that the memory model allows: whether
- * this engine on this CPU ever shows one that is forbidden.
+ * Runs a litmus test many times on real worker threads, and compares the outcomes with the ones
+ * that the memory model allows. It finds out whether this engine on this CPU ever shows a forbidden
+ * one.
  *
- * A weak outcome that is allowed may be seen or not; that says nothing. (The technique is that of litmus7: batches over an array
- * of instances, barriers around batches, random offsets.)
+ * A weak outcome that is allowed may be seen or not: either says nothing. The technique is that of
+ * litmus7: batches over an array of instances, barriers around batches, random offsets.
  */
 import { once as onceEmitted } from 'node:events'
 import { availableParallelism } from 'node:os'
@@ -17,15 +18,15 @@ import { layOut } from './shape-memory.js'
 import type { ShapeCounts, ShapeJob } from './shape-worker.js'
 
 export interface ShapeOptions {
-  /** How often. Rounded up to whole batches. Default: 1,000,000. */
+  /** The number of runs, rounded up to whole batches. Default: 1,000,000. */
   readonly times?: number
-  /** What READ_ONCE and WRITE_ONCE are. Default: 'plain', where there is something to see. */
+  /** The accesses that READ_ONCE and WRITE_ONCE are. Default: 'plain', which shows more. */
   readonly once?: 'atomic' | 'plain'
-  /** Milliseconds after which to end it earlier. Default: 60,000. */
+  /** Milliseconds after which it ends earlier. Default: 60,000. */
   readonly maxMs?: number
   /** Runs between two barriers. Default: 1024. */
   readonly batch?: number
-  /** For the random delays. Default: 1. */
+  /** The seed of the random delays. Default: 1. */
   readonly seed?: number
   /** The states that are allowed. Default: those that the axioms allow. */
   readonly allowed?: readonly FinalState[]
@@ -37,7 +38,10 @@ export interface ShapeOutcome {
   readonly values: readonly number[]
   readonly count: number
   readonly isAllowed: boolean
-  /** Whether the proposition of the test's condition holds: usually, whether it is the weak outcome. */
+  /**
+   * Whether the proposition of the test's condition holds: as a rule, whether the outcome is the
+   * weak one.
+   */
   readonly satisfies: boolean
 }
 
@@ -53,8 +57,11 @@ export interface ShapeReport {
 /**
  * Runs the shape.
  *
- * @throws {ConformanceFailure} when an outcome was seen that the memory model forbids; `details.report` is the report
- * @throws {LitmusRunError} when the test uses RCU or SRCU
+ * @throws ConformanceFailure if an outcome was seen that the memory model forbids; `details.report`
+ *   is the report
+ * @throws LitmusRunError if the test uses RCU or SRCU, or `times` or `batch` is below 1
+ * @throws LitmusLimitError if the allowed states are not given and the axioms have too many
+ *   candidates
  */
 export async function runShape(test: LitmusTest, options: ShapeOptions = {}): Promise<ShapeReport> {
   const { once = 'plain', allowed: states = allowedStates(test, { once }).states } = options
@@ -78,7 +85,7 @@ export async function runShape(test: LitmusTest, options: ShapeOptions = {}): Pr
   return report
 }
 
-/** The histogram, one outcome a line; the weak ones, for which the condition holds, have a star. */
+/** The histogram, one outcome a line. Outcomes for which the condition holds have a star. */
 export function formatShape(report: ShapeReport): string {
   const { name, times, milliseconds, platform, outcomes } = report
   const lines = outcomes.map(

@@ -1,4 +1,4 @@
-/** Accesses of any width to real shared memory, with values as bits (signed integers). */
+/** Accesses of any width to real shared memory, with values as bits: signed integers. */
 
 type Words = Int8Array | Int16Array | Int32Array | BigInt64Array
 
@@ -38,7 +38,7 @@ export class WordAccess {
     return BigInt(Atomics.compareExchange(words, 0, this.#given(bytes, expected), this.#given(bytes, value)))
   }
 
-  /** Waits until the word is notified, whatever it holds now. */
+  /** Waits until the word is notified, whatever value it has now. */
   wait(address: number, timeout: number): Promise<string> {
     const words = this.#words(address, 4) as Int32Array
     const result = Atomics.waitAsync(words, 0, Atomics.load(words, 0), timeout)
@@ -49,7 +49,10 @@ export class WordAccess {
     return Atomics.notify(this.#words(address, 4) as Int32Array, 0, count)
   }
 
-  /** Typed arrays take numbers or bigints by their width; the types say number, the caller's are bits. */
+  /**
+   * The value as the view of that width takes it. Typed arrays take numbers or bigints by their
+   * width; the types here say number.
+   */
   #given(bytes: number, value: bigint): number {
     return (bytes === 8 ? value : Number(BigInt.asIntN(bytes * 8, value))) as number
   }

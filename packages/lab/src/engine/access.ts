@@ -16,9 +16,13 @@ import {
   WAIT_ASYNC,
   XOR,
 } from './ops.js'
-import { BIGINTS, BYTES, loadFormat, storeFormat, type LabView } from './views.js'
+import { loadFormat, storeFormat } from './formats.js'
+import { BIGINTS, BYTES, type LabView } from './views.js'
 
-/** The value of the element, or of the bytes in the format, that the access is about; a copy of the bytes for a range. */
+/**
+ * The value that the access is about: that of an element, or of the bytes in the operand's format.
+ * For a range it is a copy of the bytes.
+ */
 export function valueAt(view: LabView, code: number, index: number, a: unknown, b: unknown): unknown {
   if (view.form === BYTES) {
     switch (code & CODE) {
@@ -35,7 +39,7 @@ export function valueAt(view: LabView, code: number, index: number, a: unknown, 
   return view.form === BIGINTS ? view.bigints[index] : view.numbers[index]
 }
 
-/** Puts back what {@link valueAt} gave. */
+/** Stores the value that {@link valueAt} gave. */
 export function restore(view: LabView, index: number, value: unknown, b: unknown): void {
   if (view.form === BYTES) {
     if (value instanceof Uint8Array) rangeOf(view, index, value.length).set(value)
@@ -44,14 +48,17 @@ export function restore(view: LabView, index: number, value: unknown, b: unknown
   else view.numbers[index] = value as number
 }
 
-/** Whether a compare-exchange that expects `expected` finds it. That is converted to the element type: 0xffffffff matches -1 in an i32. */
+/**
+ * Whether a compare-exchange that expects `expected` finds it. The expected value is converted to
+ * the element type first: 0xffffffff matches -1 in an i32.
+ */
 export function isExpected(view: LabView, found: unknown, expected: unknown): boolean {
   return view.form === BIGINTS
     ? BigInt.asUintN(64, found as bigint) === BigInt.asUintN(64, expected as bigint)
     : ((found as number) ^ (expected as number)) << (32 - (8 << view.shift)) === 0
 }
 
-/** Does the access, given the value before; returns what the caller gets. */
+/** Does the access. `before` is the value that {@link valueAt} gave; the result is the caller's. */
 export function perform(
   view: LabView,
   code: number,

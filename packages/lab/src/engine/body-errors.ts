@@ -1,7 +1,7 @@
-/** What can go wrong in the code of a CPU. */
+/** Errors in the code of a CPU. */
 import type { Process } from './process.js'
 
-/** What a body threw, an assertion as a rule. */
+/** A body threw `cause`: an assertion as a rule. */
 export class BodyError extends Error {
   constructor(
     readonly process: Process,
@@ -11,5 +11,5 @@ export class BodyError extends Error {
   }
 }
 
-/** Code that did something else when it was given the same values again. */
+/** The code of a CPU did something else when it was given the same values again. */
 export class NondeterminismError extends Error {}

@@ -1,4 +1,4 @@
-/** Whether the order of a step and the next step of a process matters: the question of sleep sets. */
+/** Whether the order of a step and the next step of a process matters. Sleep sets ask this. */
 import { CODE, ENTER, KILL, NOTIFY, touchesQueue, writes } from './ops.js'
 import type { Process } from './process.js'
 import { wasWaiting, type Waiter } from './waiters.js'
@@ -10,11 +10,12 @@ export function dependsOn(world: World, process: Process, step: number): boolean
   const by = world.processes[history.process[step] as number] as Process
   if (by.cpu === process.cpu) {
     if (!by.runs || !process.runs) return true
-    // While a handler runs, the code below it cannot: its entry sleeps no longer than its CPU does nothing.
+    // The code below a handler cannot run while the handler does. So the entry of a handler sleeps
+    // only until its CPU takes a step.
     if (process.code === ENTER || history.code[step] === ENTER) return true
   }
   const code = history.code[step] as number
-  // A kill matters to a notify that wakes the CPU, or that would have.
+  // A notify depends on the kill of a CPU that it wakes, or that it would have woken.
   if (process.code === KILL)
     return (code & CODE) === NOTIFY && (history.b[step] as Waiter[]).some(({ cpu }) => cpu === process.cpu)
   if (code === KILL)

@@ -1,17 +1,20 @@
 /**
- * The event loops of CPUs with async bodies. Promise jobs run natively, and all of them before anything else, as in any engine; what comes after
- * them (timers, immediates, promises of `waitAsync32`) is a task of the CPU, whose turn the search decides.
+ * The event loops of CPUs with async bodies.
  *
- * While an exploration runs, the globals that make tasks or tell the time are replaced by ones that are a function of
- * the CPU's own past.
+ * Promise jobs run natively, and all of them before anything else, as in any engine. Timers,
+ * immediates and promises of `waitAsync32` are tasks of the CPU: the search decides which of them
+ * has its turn.
+ *
+ * While an exploration runs, the globals that make tasks or tell the time are replaced. Their
+ * replacements depend on nothing but the CPU's own past.
  */
 import type { StepTaker } from './hook.js'
 import { TASK } from './ops.js'
 import type { Cpu } from './process.js'
 
-/** Runs all promise jobs, also those of rejections that nobody handles. */
+/** Runs all promise jobs, also the ones of rejections that nobody handles. */
 export function drain(): void {
-  // The only way that Node has to empty the queue of promise jobs in the middle of a macrotask.
+  // Node has no other way to empty the queue of promise jobs in the middle of a macrotask.
   ;(process as unknown as { _tickCallback(): void })._tickCallback()
 }
 
@@ -24,7 +27,7 @@ type Callback = (...args: unknown[]) => void
 export class EventLoop {
   private runner: StepTaker | undefined = undefined
   private cpu: Cpu | undefined = undefined
-  /** Whether a body has given a promise: only then there are promise jobs to run. */
+  /** Whether a body has given a promise. Until then there are no promise jobs to run. */
   isAsync = false
   private readonly originals = {
     setTimeout: globalThis.setTimeout,
@@ -37,14 +40,17 @@ export class EventLoop {
     random: Math.random,
   }
 
-  /** Called when the code of a CPU is about to run; returns what to call when it no longer does. */
+  /**
+   * Says that the code of a CPU is about to run. The function that it returns says that it has
+   * ended.
+   */
   enter(runner: StepTaker, cpu: Cpu): () => void {
     this.runner = runner
     this.cpu = cpu
     return () => (this.cpu = undefined)
   }
 
-  /** Replaces the globals; returns what puts them back. */
+  /** Replaces the globals; the function that it returns puts them back. */
   install(): () => void {
     const { originals } = this
     const tasks =
@@ -64,7 +70,7 @@ export class EventLoop {
       queueMicrotask: this.orElse((callback: () => void) => {
         if (this.runner?.isUnwinding === true) return
         this.isAsync = true
-        // What it throws is an uncaught error, unless it is the lab that leaves the CPU.
+        // An error of the callback is an uncaught error, unless the lab leaves the CPU by it.
         Promise.resolve()
           .then(callback)
           .catch((reason: unknown) => this.rejected(reason))
@@ -74,7 +80,8 @@ export class EventLoop {
     Date.now = this.orElse(() => Math.floor(this.time()), originals.dateNow)
     Math.random = this.orElse(() => ((this.time() * 9301 + 49297) % 233280) / 233280, originals.random)
     const ignore = (reason: unknown) => this.rejected(reason)
-    // Others, a test runner for one, would take a stack that the lab has left for a failure.
+    // Other listeners, such as a test runner's, would take a stack that the lab has left for a
+    // failure.
     const listeners = process.listeners('unhandledRejection')
     process.removeAllListeners('unhandledRejection')
     process.on('unhandledRejection', ignore)
@@ -89,7 +96,10 @@ export class EventLoop {
     }
   }
 
-  /** Grows with each step of the CPU, and by each wait that it saw timing out; the same in each replay. */
+  /**
+   * Milliseconds: they grow with each step of the CPU and by each wait that it saw timing out. They
+   * are the same in each replay.
+   */
   private time(): number {
     const { cpu } = this
     return cpu === undefined ? 0 : cpu.cursor / 1000 + cpu.waited
@@ -114,7 +124,10 @@ export class EventLoop {
     return id
   }
 
-  /** Stacks that were left by the lab reject promises; nothing else may. */
+  /**
+   * Called for each promise that is rejected. Only stacks that the lab has left may reject
+   * promises.
+   */
   private rejected(reason: unknown): void {
     this.onRejection?.(reason)
   }

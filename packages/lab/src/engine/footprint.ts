@@ -1,8 +1,9 @@
-/** Which words, and which bytes of them, the next step of a process is about. */
+/** The words that the next step of a process touches, and the bytes of them. */
 import { ALLOCATE, CODE, COPY_IN, COPY_OUT, FILL, FREE, NOTIFY } from './ops.js'
 import type { History } from './history.js'
 import type { Process } from './process.js'
-import { BYTES, bytesOfFormat } from './views.js'
+import { bytesOfFormat } from './formats.js'
+import { BYTES } from './views.js'
 
 /** Sets `word`, `words` and `mask` of a process whose next step is known. */
 export function footprint(process: Process): void {

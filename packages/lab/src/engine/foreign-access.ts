@@ -1,10 +1,11 @@
-/** Foreign code (foreign/) under the engine: its accesses, made through real typed arrays, are steps like those of `#mem`. */
+/**
+ * Lets the engine see foreign code (foreign/). Its accesses are made through real typed arrays, and
+ * are steps like the ones of `#mem`.
+ */
 import type { DataType, Element, ForeignAccess, Modification, SharedView } from '../foreign/access.js'
 import { access } from './hook.js'
 import { ADD, AND, ATOMIC, COMPARE_EXCHANGE, EXCHANGE, LOAD, OR, STORE, SUB, XOR } from './ops.js'
 import {
-  BIGINTS,
-  BYTES,
   F32_BIG,
   F64_BIG,
   I16_BIG,
@@ -12,14 +13,12 @@ import {
   I64_BIG,
   I8,
   LITTLE,
-  LabView,
-  NUMBERS,
-  shadowOf,
   U16_BIG,
   U32_BIG,
   U64_BIG,
   U8,
-} from './views.js'
+} from './formats.js'
+import { BIGINTS, BYTES, LabView, NUMBERS, shadowOf } from './views.js'
 import { notify, wait, waitAsync } from './waiting.js'
 
 const codes: Record<Modification, number> = {
@@ -43,7 +42,10 @@ const formats: Record<DataType, number> = {
   BigUint64: U64_BIG,
 }
 
-/** A view of the whole buffer with the elements of `view`. Elements of one kind are one view, wherever their array begins. */
+/**
+ * A view of the whole buffer with the elements of `view`. All views of one element type share it,
+ * wherever their arrays begin.
+ */
 const wholes = new WeakMap<SharedArrayBuffer, Map<string, LabView>>()
 
 function wholeOf(view: SharedView | DataView<SharedArrayBuffer>): LabView {
@@ -78,8 +80,8 @@ function inWhole(view: SharedView, index: number): number {
   return view.byteOffset / view.BYTES_PER_ELEMENT + index
 }
 
-/** What an exploration puts in the place of the ordinary accesses. */
-export const explored: ForeignAccess = {
+/** The accesses of foreign code while an exploration runs. */
+export const exploredAccess: ForeignAccess = {
   load: (view, index) => access(LOAD, wholeOf(view), inWhole(view, index), undefined, undefined) as Element,
   store: (view, index, value) => {
     access(STORE, wholeOf(view), inWhole(view, index), value, undefined)

@@ -1,17 +1,23 @@
 /**
- * The steps of the execution that is being built, one column per property, and how each step is ordered with the others.
+ * The steps of the execution that is being built, one column per property, and how each step is
+ * ordered with the others.
  *
- * Two vector clocks are kept for every step. The clock of *dependence* counts processes: a step comes after another if swapping
- * them could matter; the search (search/dpor.ts) is built on it. The clock of *happens-before* counts agents (a CPU with its
- * interrupt handlers is one agent) and follows the memory model of ECMAScript: agent order, and an atomic write that
- * an atomic access of the same bytes reads from; the oracle of data races (races.ts) is built on it.
+ * Every step has two vector clocks. The clock of *dependence* counts processes: a step comes after
+ * another one if swapping them could matter. The search (search/dpor.ts) is built on it. The clock
+ * of *happens-before* counts agents: a CPU and its interrupt handlers are one agent. It follows the
+ * memory model of ECMAScript: agent order, and an atomic write before an atomic access of the same
+ * bytes that reads from it. The oracle of data races (ordering.ts) is built on it.
  *
- * A location is a word's slot of a {@link Shadow}, and holds the last step that touched it; each step remembers which step was there
- * before, so the accesses of a word form a list from the newest to the oldest, and going back one step is taking one link off.
+ * The slot of a word in a {@link Shadow} holds the last step that touched the word. Each step
+ * remembers which step the slot held before. So the accesses of a word form a list from the newest
+ * to the oldest, and taking a step back takes one link off.
  */
 import type { LabView } from './views.js'
 
-/** Processes, and agents, at most: the width of a clock, and of the bit masks of the search. */
+/**
+ * The most processes, and the most agents, of a world: clocks and the search's bit masks are so
+ * wide.
+ */
 export const MAX_PROCESSES = 30
 export const CLOCK = 32
 
@@ -45,7 +51,10 @@ export class History {
   /** What the step gave to its process. */
   result: unknown[] = []
   undo: (Undo | undefined)[] = []
-  /** First word touched, how many, and which bytes of the first (of all, if there are several). */
+  /**
+   * The first word touched, the number of words, and the bytes touched of the first word. With
+   * several words the bytes are those of each.
+   */
   word = new Int32Array(1024)
   words = new Int32Array(1024)
   mask = new Int32Array(1024)
@@ -55,14 +64,14 @@ export class History {
   link = new Int32Array(1024)
   dependence = new Int32Array(1024 * CLOCK)
   happened = new Int32Array(1024 * CLOCK)
-  /** Which of several outcomes it took, and how many there were. */
+  /** Number of the outcome that the step took, and of outcomes that there were. */
   outcome = new Int32Array(1024)
   outcomes = new Int32Array(1024)
 
-  /** The step of the same process, and of the same agent, before; -1 for none. */
+  /** The step before it of the same process, and of the same agent; -1 for none. */
   previous = new Int32Array(1024)
   agentPrevious = new Int32Array(1024)
-  /** A step that this one comes after in any case, or -1. */
+  /** A step that comes before this one in every execution, or -1. */
   cause = new Int32Array(1024)
   /** 1 if the step gave its process a value. */
   logged = new Int32Array(1024)
@@ -74,7 +83,7 @@ export class History {
   links = new Int32Array(4096)
   linkCount = 0
 
-  /** Makes room for one more step; returns its number. The caller fills the columns in. */
+  /** Makes room for one more step and returns its number. The caller fills the columns in. */
   append(): number {
     const step = this.length++
     if (step === this.process.length) this.grow()

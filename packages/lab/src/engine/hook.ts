@@ -1,20 +1,25 @@
-/** Where an access goes: to the runner, while the body of a CPU runs, or straight to memory. */
+/**
+ * The way of an access: to the runner while the body of a CPU runs, straight to memory otherwise.
+ */
 import { perform, valueAt } from './access.js'
-import { ATOMIC, CODE, NOTIFY } from './ops.js'
+import { ATOMIC, CODE, FILL, NOTIFY } from './ops.js'
 import type { Cpu } from './process.js'
-import { BYTES, bytesOfFormat, type LabView } from './views.js'
+import { bytesOfFormat } from './formats.js'
+import { BYTES, type LabView } from './views.js'
 
-/** What takes the steps that bodies make: the runner of an exploration. */
+/** Takes the steps that bodies make. The runner of an exploration is one. */
 export interface StepTaker {
   /** Whether code of a CPU is running, so that accesses are steps. */
   readonly isRunning: boolean
-  /** Whether a CPU is being left, so that what its code does is void. */
+  /** Whether the stack of a CPU is being unwound, so that nothing its code does counts. */
   readonly isUnwinding: boolean
   /** The CPU whose code is running. */
   readonly current: Cpu
   /** Takes a step of the code that is running; returns what the step gives it. */
   op(code: number, view: LabView | undefined, index: number, a: unknown, b: unknown): unknown
-  /** Does what the body asks for without steps: its accesses are part of what every execution starts from. */
+  /**
+   * Runs `action` without steps: every execution starts from the memory that its accesses leave.
+   */
   prepare<T>(action: () => T): T
   /** The promise of a task of the event loop: a wait of at most `timeout` milliseconds. */
   promiseOf(task: number, timeout: number): Promise<unknown>
@@ -47,11 +52,14 @@ export function withoutSteps<T>(check: () => T): T {
   }
 }
 
-/** Accesses outside the memory are no steps: they throw, or do nothing, as the engine's own. */
+/**
+ * Whether the access is inside the memory. One outside is no step: it throws, or does nothing, like
+ * the engine's own.
+ */
 function isInside(view: LabView, code: number, index: number, b: unknown): boolean {
   if (view.form === BYTES) {
     const op = code & CODE
-    if (op >= 8) return index >= 0 && index <= view.length
+    if (op >= FILL) return index >= 0 && index <= view.length
     return index >= 0 && index + bytesOfFormat(b as number) <= view.length
   }
   return index >= 0 && index < view.length

@@ -1,7 +1,9 @@
 /**
- * What a process can do in one step. A step is one of these codes, a view and an index (for accesses), and two operands.
+ * The steps that a process can take. A step has a code, a view and an index if it is an access, and
+ * two operands.
  *
- * Accesses come from the lab's `#mem`; the rest are steps that the environment or the lab's own functions make.
+ * Accesses come from the lab's `#mem`. The environment and the lab's own functions make the other
+ * steps.
  */
 import type { EventName } from '../trace.js'
 
@@ -23,7 +25,7 @@ export const WAIT = 11
 export const WAIT_ASYNC = 12
 /** Operand: count. */
 export const NOTIFY = 13
-/** The end of a wait: of WAIT, of a synchronous IPI. */
+/** The end of a WAIT, or of the wait for a handler that IPI_SYNC has sent. */
 export const WAKE = 14
 /** Operand: the predicate. Never enabled: see `awaitUntil` of the lab's `#mem`. */
 export const SPIN = 15
@@ -88,7 +90,10 @@ export const opNames: readonly EventName[] = [
   'xor',
 ]
 
-/** Whether the step may change the word, as far as others can tell. A failed compare-exchange is taken for a write too. */
+/**
+ * Whether the step may change the word, as far as others can tell. A failed compare-exchange counts
+ * as a write.
+ */
 export function writes(code: number): boolean {
   const op = code & CODE
   return (op >= STORE && op <= COPY_IN) || op === FREE || op === ALLOCATE || op === XOR

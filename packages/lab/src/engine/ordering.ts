@@ -1,14 +1,17 @@
 /**
- * Orders a new step with those before it: fills in its two clocks, tells the search of steps that it could be swapped with, and looks for
- * data races.
+ * Orders a new step with the steps before it. It fills in the two clocks of the step, tells the
+ * search of steps that the new one could be swapped with, and looks for data races.
  *
- * Two accesses conflict if they touch the same byte and one of them writes. The list of a word is walked from the newest access
- * to the oldest: when a conflicting one is not yet in the step's clock, nothing between the two orders them (it would have been
- * met before and joined), so the pair could run in the other order: a *race* in the sense of Source-DPOR (Abdulla, Aronsson, Jonsson,
- * Sagonas 2014). The walk ends at a write that covers the step's bytes, for everything older is ordered through it.
+ * Two accesses conflict if they touch the same byte and one of them writes. The list of a word is
+ * walked from the newest access to the oldest. A conflicting access that is not yet in the step's
+ * clock could run after the step: if something ordered the two, it would have been met before, and
+ * joined. Such a pair is a *race* in the sense of Source-DPOR (Abdulla, Aronsson, Jonsson, Sagonas
+ * 2014). The walk ends at a write that covers the step's bytes, because all older accesses are
+ * ordered through it.
  *
- * A data race (ECMA-262, Memory Model) is a pair of conflicting accesses that happens-before does not order, unless both are
- * atomic and of the same bytes. Racy words are exempt, which their layout says.
+ * A data race (ECMA-262, Memory Model) is a pair of conflicting accesses that happens-before does
+ * not order, unless both are atomic and of the same bytes. Racy words are exempt: their layout says
+ * so.
  */
 import { CLOCK, join } from './history.js'
 import { footprintOf } from './footprint.js'
@@ -48,7 +51,7 @@ function startClocks(world: World, process: Process, step: number): void {
   const before = agentPrevious >= 0 ? agentPrevious : process.runs ? process.cpu.main.born : -1
   const { width, tracksDependence } = world
   if (!tracksDependence) {
-    // Nobody looks.
+    // No search looks at the clock of dependence.
   } else if (previous < 0) dependence.fill(0, at, at + width)
   else for (let i = 0; i < width; i++) dependence[at + i] = dependence[previous * CLOCK + i] as number
   if (before < 0) happened.fill(0, at, at + width)
@@ -156,7 +159,7 @@ function checkRace(world: World, first: number, second: number): void {
   world.race = { first, second, rule }
 }
 
-/** As {@link walk} for several words, keeping the conflicts in order. */
+/** As {@link walk}, for several words. The conflicts stay in order. */
 function walkMany(
   world: World,
   view: LabView,
@@ -173,13 +176,16 @@ function walkMany(
   for (let i = 0; i < words; i++) {
     const end = walk(world, view, word + i, step, count)
     for (let k = count; k < end; k++) found.add(conflicts[k] as number)
-    // Each word is judged without what the others joined; the true order comes below.
+    // Each word is judged by the clock before the walks. `settle` finds out the true order.
     dependence.set(own, at)
   }
   return settle(world, [...found], step, count)
 }
 
-/** Joins `candidates` from the newest to the oldest, and leaves in `conflicts` those that nothing else orders. */
+/**
+ * Joins `candidates` from the newest to the oldest. The ones that nothing else orders are in
+ * `conflicts` afterwards.
+ */
 function settle(world: World, candidates: number[], step: number, begin: number): number {
   let count = begin
   candidates.sort((a, b) => b - a)
@@ -191,7 +197,10 @@ function settle(world: World, candidates: number[], step: number, begin: number)
   return count
 }
 
-/** Steps that change who waits on a word depend on each other. */
+/**
+ * Orders the step with the last one that changed who waits on the word: the two depend on each
+ * other.
+ */
 function walkQueue(world: World, view: LabView, word: number, step: number, count: number): number {
   const { history } = world
   history.queue[step] = word
@@ -201,8 +210,8 @@ function walkQueue(world: World, view: LabView, word: number, step: number, coun
 }
 
 /**
- * Orders the entry of a handler after the steps of its CPU that conflict with its territory, and those steps after the whole
- * handler.
+ * Orders the entry of a handler after the steps of its CPU that conflict with its territory. Orders
+ * such a step of the CPU after the whole handler.
  */
 function orderWithHandlers(world: World, process: Process, step: number): number {
   const { history } = world
@@ -211,7 +220,7 @@ function orderWithHandlers(world: World, process: Process, step: number): number
   let found = 0
   for (let i = cpu.entered.length - 1; i >= 0; i--) {
     const handler = cpu.entered[i] as Process
-    // A handler that had ended when this one entered is ordered with its entry.
+    // The entry of this handler is ordered with a handler that had ended before.
     if (handler === process || handler.state !== FINISHED || handler.entry < process.entry) continue
     if (handler.territory?.conflicts(footprintOf(history, step)) !== true) continue
     if (!world.isOrdered(handler.entry, step)) found = addConflict(world, handler.entry, step, found)

@@ -1,4 +1,6 @@
-/** What a body does before its first step (`cpu.prepare`): at once, and for all executions. */
+/**
+ * Takes the actions of `cpu.prepare`, before a body's first step: at once, and for all executions.
+ */
 import { directly } from './hook.js'
 import { CODE, NOTIFY, TASK, WAIT, WAIT_ASYNC } from './ops.js'
 import type { Cpu, Task } from './process.js'

@@ -1,14 +1,15 @@
 /**
  * Processes, the units of the search, and CPUs, on whose stack they run.
  *
- * A CPU runs a body; interrupt handlers run nested in it. All code of one CPU shares a log: what each of its steps gave back. To
- * carry on with a CPU, its body is called again from the start and fed from the log (runner.ts).
+ * A CPU runs a body; interrupt handlers run nested in it. All code of one CPU shares a log of the
+ * values that its steps have given. To carry on with a CPU, the runner calls its body again from
+ * the start and feeds it from the log (runner.ts).
  */
 import type { ProcessKind } from '../trace.js'
 import type { Territory } from './territory.js'
 import type { LabView } from './views.js'
 
-/** Not there yet: a reaper before the kill. */
+/** A reaper whose CPU has not been killed. */
 export const UNBORN = 0
 /** Its next step is known and may be taken if it is enabled. */
 export const READY = 1
@@ -18,7 +19,7 @@ export const FINISHED = 3
 /** Killed with its CPU. */
 export const DEAD = 4
 
-/** What the code of a CPU gets: steps that are no memory accesses. */
+/** The code of a CPU. Its argument makes the steps that are no memory accesses. */
 export type Body = (...args: never[]) => unknown
 
 export class Process {
@@ -42,10 +43,10 @@ export class Process {
   word = 0
   words = 0
   mask = 0
-  /** The step that the next one comes after in any case (a notify before a wake), or -1. */
+  /** The step that comes before the next one in every execution (a notify before a wake), or -1. */
   cause = -1
 
-  /** Whether it is code, and not something that the environment does. */
+  /** Whether the process is code. The environment makes the steps of kills and timers. */
   readonly runs: boolean
   /** Interrupts enter a CPU only above its level. */
   readonly level: number
@@ -56,13 +57,13 @@ export class Process {
     readonly id: number,
     readonly kind: ProcessKind,
     readonly name: string,
-    /** Where its code runs; for a kill or a timer, the CPU concerned. */
+    /** The CPU on which its code runs. For a kill or a timer, the CPU concerned. */
     readonly cpu: Cpu,
     readonly body: Body,
     options: { readonly level: number; readonly atSafepoints: boolean } | undefined,
     /** Of a handler: the words that it is known to touch. */
     readonly territory: Territory | undefined,
-    /** The instance of the same interrupt that must come before. */
+    /** The instance of the same interrupt that must end before. */
     readonly after: Process | undefined,
   ) {
     this.runs = kind !== 'kill' && kind !== 'timer'
@@ -71,38 +72,38 @@ export class Process {
   }
 }
 
-/** Something that the event loop of a CPU has to do: a promise to settle, a timer's or message's callback. */
+/** A task of a CPU's event loop: a promise to settle, or the callback of a timer or a message. */
 export interface Task {
   readonly id: number
   readonly kind: 'wait' | 'timer' | 'immediate'
   /** The step that made it ready; undefined while it is not. */
   cause: number | undefined
-  /** What the callback gets. */
+  /** The argument of the callback. */
   value: unknown
   done: boolean
 }
 
 export class Cpu {
   main!: Process
-  /** Handlers that entered, oldest first; those that ended are FINISHED. */
+  /** Handlers that entered, oldest first. The ones that have ended are FINISHED. */
   readonly entered: Process[] = []
   readonly tasks: Task[] = []
   /** Interrupts up to this level wait. */
   maskLevel = 0
-  /** Its newest step, by whichever process, and their number: agent order. */
+  /** The newest step of any of its processes, and the number of such steps: agent order. */
   last = -1
   sequence = 0
   result: unknown = undefined
   /** Whether its ending is a step of its own: of reapers, and of CPUs that may be killed. */
   exits = false
 
-  /** What its steps gave back; a Process stands for "this handler entered here". */
+  /** The values that its steps gave. A Process stands for a handler that entered there. */
   readonly log: unknown[] = []
-  /** Code and index of those steps, to notice code that behaves otherwise the second time. */
+  /** Code and index of these steps, to notice code that behaves otherwise the second time. */
   readonly logCode: number[] = []
   readonly logIndex: number[] = []
   logLength = 0
-  /** Entries of what it did before its first step. */
+  /** Entries that it made before its first step. */
   preparedLength = 0
   /** Whether its first step is known. */
   hasFirstStep = false
@@ -111,7 +112,7 @@ export class Cpu {
   waited = 0
   /** The process whose code is on the stack's top while the CPU runs. */
   running!: Process
-  /** Of the present run: what to call when a task's turn comes. */
+  /** The callbacks of tasks, of the present run. */
   readonly callbacks = new Map<number, (value: unknown) => void>()
 
   constructor(
@@ -120,7 +121,7 @@ export class Cpu {
     readonly name: string,
   ) {}
 
-  /** The process that may step: the newest handler that has not ended, else the body. */
+  /** The process that may step: the newest handler that has not ended, or else the body. */
   get top(): Process {
     const { entered } = this
     if (entered.length === 0) return this.main
@@ -131,7 +132,7 @@ export class Cpu {
     return this.main
   }
 
-  /** A task whose turn it may be: the oldest that is ready, and any timer. */
+  /** Tasks whose turn may be next: the oldest that is ready, and any timer. */
   readyTasks(): Task[] {
     const ready = this.tasks.filter((task) => task.cause !== undefined && !task.done)
     let first: Task | undefined

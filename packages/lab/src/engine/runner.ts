@@ -1,12 +1,17 @@
 /**
  * Brings the code of CPUs from step to step, by replay.
  *
- * Code cannot be stopped in the middle of a function and continued later. So to leave a CPU, the hook of its next access throws a token, which
- * unwinds its stack; to come back, its body is called again from the start, and every access that it made before is answered from
- * its log, until it arrives where it was left. That is sound because threads share nothing but memory: what a thread does is a function of
- * what it read. It costs no colouring of functions: constructors, getters, callbacks, comparators all work as they are.
+ * Code cannot be stopped in the middle of a function and continued later. To leave a CPU, the hook
+ * of its next access throws a token, which unwinds the stack. To come back, the runner calls the
+ * CPU's body again from the start. It answers each access that the body made before from the log,
+ * until the body arrives where it was left.
  *
- * An interrupt is a call of the handler in the middle of an access of the code that it interrupts; the log says where.
+ * Replay is sound because threads share nothing but memory: a thread is a function of the values
+ * that it has read. It colours no functions: constructors, getters, callbacks and comparators work
+ * as they are.
+ *
+ * An interrupt is a call of its handler in the middle of an access of the code that it interrupts.
+ * The log says where.
  */
 import { BodyError, NondeterminismError } from './body-errors.js'
 import { drain, type EventLoop, isPromise } from './event-loop.js'
@@ -19,7 +24,7 @@ import { takeStep } from './step.js'
 import type { LabView } from './views.js'
 import type { World } from './world.js'
 
-/** Unwinds a stack. Never seen by a body's own handlers for long: while it flies, each access throws it again. */
+/** Unwinds a stack. A body that catches it does not get far: each access throws it again. */
 class Unwind extends Error {}
 const token = new Unwind('the lab leaves this CPU: let this error pass')
 
@@ -30,7 +35,7 @@ export class Runner implements StepTaker {
   /** The CPU to go on with after the stack is unwound. */
   private upNext: Cpu | undefined = undefined
   private ended: number | undefined = undefined
-  /** Set when a body threw, or behaved otherwise at a replay. */
+  /** Set when a body has thrown, or has behaved otherwise at a replay. */
   error: BodyError | NondeterminismError | undefined = undefined
 
   constructor(
@@ -39,7 +44,7 @@ export class Runner implements StepTaker {
     private readonly eventLoop: EventLoop,
     /** Called after each step. */
     private readonly afterStep: (() => void) | undefined,
-    /** Keeps the stacks of steps, to show them. */
+    /** Keeps the stacks of steps, if they are to be shown. */
     private readonly stacks:
       { arrive(process: Process): void; take(process: Process, step: number): void } | undefined,
   ) {
@@ -48,12 +53,10 @@ export class Runner implements StepTaker {
     }
   }
 
-  /** Whether code of a CPU is running, so that accesses are steps. */
   get isRunning(): boolean {
     return this.cpu !== undefined
   }
 
-  /** Whether a CPU is being left, so that what its code does is void. */
   get isUnwinding(): boolean {
     return this.unwinding
   }
@@ -63,7 +66,7 @@ export class Runner implements StepTaker {
     return this.cpu
   }
 
-  /** Runs every body up to its first step, which must be done once before the first execution. */
+  /** Runs every body up to its first step. To be called once, before the first execution. */
   runToFirstSteps(): void {
     for (const cpu of this.world.cpus) {
       this.ended = undefined
@@ -76,7 +79,9 @@ export class Runner implements StepTaker {
   }
   private toFirstSteps = false
 
-  /** Goes on from the world's state to the end of an execution; returns why it ended. */
+  /**
+   * Runs from the world's state to the end of an execution; returns one of the ends of search.ts.
+   */
   execute(): number {
     this.ended = undefined
     this.upNext = undefined
@@ -88,7 +93,7 @@ export class Runner implements StepTaker {
     return this.ended
   }
 
-  /** The CPU that is to run now: the one for which a stack was left, or the one that takes the next step. */
+  /** The CPU that is to run now. If no stack was left for one, it is the CPU of the next step. */
   private proceed(): Cpu | undefined {
     const cpu = this.upNext
     this.upNext = undefined
@@ -101,7 +106,10 @@ export class Runner implements StepTaker {
     }
   }
 
-  /** Takes the next step, whichever it is; returns the CPU whose code must run on after it, if any. */
+  /**
+   * Takes the step that the search chooses. Returns its CPU if that one's code must run on after
+   * it.
+   */
   private advance(): Cpu | undefined {
     const chosen = this.search.next()
     if (chosen < 0) {
@@ -120,7 +128,9 @@ export class Runner implements StepTaker {
     return step
   }
 
-  /** Calls the body of `cpu` and feeds it from the log; then lets it go on for as long as it is its turn. */
+  /**
+   * Calls the body of `cpu`, feeds it from the log, and lets it run on while the search chooses it.
+   */
   private run(cpu: Cpu): void {
     this.cpu = cpu
     this.unwinding = false
@@ -135,7 +145,7 @@ export class Runner implements StepTaker {
         this.eventLoop.isAsync = true
         this.runLoop(cpu, result)
       } else {
-        // What it left in the queue of promise jobs runs when it returns.
+        // Promise jobs that the body has left run when it returns.
         if (this.eventLoop.isAsync) drain()
         if (this.isUnwinding) throw token
         this.finish(cpu, result)
@@ -149,7 +159,9 @@ export class Runner implements StepTaker {
     }
   }
 
-  /** The event loop of a CPU whose body is an async function: turn by turn, until its promise is settled. */
+  /**
+   * The event loop of a CPU with an async body: turn by turn, until the body's promise is settled.
+   */
   private runLoop(cpu: Cpu, promise: Promise<unknown>): void {
     const outcome: { settled: boolean; failed: boolean; value: unknown } = {
       settled: false,
@@ -171,7 +183,7 @@ export class Runner implements StepTaker {
   }
 
   private finish(cpu: Cpu, result: unknown): void {
-    // Handlers that entered after the body's end.
+    // Handlers may enter after the body's end.
     this.replayEntries(cpu)
     if (this.unwinding) throw token
     if (cpu.cursor < cpu.logLength) throw this.nondeterminism(cpu, 'ended early')
@@ -184,7 +196,10 @@ export class Runner implements StepTaker {
     if (!this.toFirstSteps) this.pump(cpu, undefined)
   }
 
-  /** A body's own error; one that it made of ours, while its stack was unwound, means nothing. */
+  /**
+   * Takes an error of a body. While the stack is unwound, it may be one that the body made of the
+   * token.
+   */
   private caught(cpu: Cpu, error: unknown): void {
     if (!this.unwinding) this.fail(cpu, error)
   }
@@ -198,12 +213,11 @@ export class Runner implements StepTaker {
 
   private nondeterminism(cpu: Cpu, what: string): NondeterminismError {
     return new NondeterminismError(
-      `${cpu.running.name} ${what} when it was run again with the same values: a body may only depend on what it reads ` +
-        `from shared memory, and must make its state itself`,
+      `${cpu.running.name} ${what} when it was run again with the same values: a body may depend on ` +
+        'nothing but the values that it reads from shared memory, and must make its JavaScript state itself',
     )
   }
 
-  /** The hook: every access and every other step of a body comes here. */
   op(code: number, view: LabView | undefined, index: number, a: unknown, b: unknown): unknown {
     const cpu = this.cpu as Cpu
     if (this.unwinding) throw token
@@ -227,7 +241,6 @@ export class Runner implements StepTaker {
     return this.live(cpu, code, view, index, a, b)
   }
 
-  /** Does what the body asks for without steps: its accesses are part of what every execution starts from. */
   prepare<T>(action: () => T): T {
     const cpu = this.current
     if (cpu.hasFirstStep ? cpu.cursor > cpu.preparedLength : cpu.main.code >= 0)
@@ -242,7 +255,6 @@ export class Runner implements StepTaker {
   }
   private isPreparing = false
 
-  /** The promise of a task of the event loop: a wait of at most `timeout` milliseconds. */
   promiseOf(task: number, timeout: number): Promise<unknown> {
     const cpu = this.current
     this.eventLoop.isAsync = true
@@ -254,7 +266,7 @@ export class Runner implements StepTaker {
     )
   }
 
-  /** Calls the handlers that entered at this point of the log. */
+  /** Calls the handlers that have entered at this point of the log. */
   private replayEntries(cpu: Cpu): void {
     while (cpu.cursor < cpu.logLength) {
       const entry = cpu.log[cpu.cursor]
@@ -264,7 +276,7 @@ export class Runner implements StepTaker {
     }
   }
 
-  /** Runs a handler on top of what the CPU is doing. */
+  /** Runs a handler on top of the code that the CPU is in. */
   private handle(cpu: Cpu, handler: Process): void {
     const interrupted = cpu.running
     cpu.running = handler
@@ -280,7 +292,7 @@ export class Runner implements StepTaker {
     cpu.running = interrupted
   }
 
-  /** The code has arrived at a step that it has not taken yet. */
+  /** Takes a step at which the code has arrived for the first time. */
   private live(
     cpu: Cpu,
     code: number,
@@ -299,8 +311,9 @@ export class Runner implements StepTaker {
   }
 
   /**
-   * Takes steps for as long as the stack need not change: until `process`, whose code is on top, got the value that it waits for, or came to its
-   * end. Without a process: until the execution ends or another CPU is to run.
+   * Takes steps while the stack need not change. With a process, whose code is on top: until it has
+   * got the value that it waits for, or has ended. Without one: until the execution ends, or
+   * another CPU is to run.
    */
   private pump(cpu: Cpu, process: Process | undefined): void {
     for (;;) {
@@ -322,7 +335,7 @@ export class Runner implements StepTaker {
       if (!next.runs || next.state !== READY || next.code >= 0) continue
       if (next === process || (next.cpu === cpu && this.world.history.code[step] === ENTER)) {
         if (process === undefined) {
-          // The body has returned: handlers run below it.
+          // The body has returned: handlers run without it below them.
           cpu.cursor++
           this.handle(cpu, next)
         }

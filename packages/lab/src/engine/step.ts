@@ -1,6 +1,7 @@
 /**
- * The way from a state to the next: {@link takeStep} takes the next step of a process, {@link takeBack} takes steps back. Nothing here
- * knows which steps are worth taking (search/) or how code is brought to its next step (runner.ts).
+ * The way from a state to the next: {@link takeStep} takes the next step of a process, {@link
+ * takeBack} takes steps back. The search (search/) knows which steps are worth taking, and the
+ * runner (runner.ts) how code is brought to its next step.
  */
 import { restore } from './access.js'
 import { takeEffect } from './effects/effect.js'

@@ -1,14 +1,16 @@
 /**
  * The words that an interrupt handler has ever touched, in any execution so far.
  *
- * A handler runs to its end before the code below it goes on. That matters only for code that touches the same words: a step that does not can be
- * moved from behind the handler to before it. So the entry of a handler depends on the steps of its CPU that conflict with its
- * territory, and on no others. A territory that grows makes what was explored before worthless: the search starts again.
+ * A handler runs to its end before the code below it goes on. That matters only to code that
+ * touches the same words: a step without a common word can be moved from behind the handler to
+ * before it. So the entry of a handler depends on the steps of its CPU that conflict with its
+ * territory, and on no others. When a territory grows, the executions explored before are
+ * worthless, and the search starts again.
  */
-import { CODE, EXIT, MASK, SAFEPOINT, TURN, writes } from './ops.js'
+import { CODE, EXIT, MASK, SAFEPOINT, TURN, WAIT, writes } from './ops.js'
 import type { Shadow } from './views.js'
 
-/** What decides whether a step is in a territory. */
+/** The properties of a step that decide whether it is in a territory. */
 interface Footprint {
   readonly code: number
   readonly shadow: Shadow | undefined
@@ -20,16 +22,16 @@ export class Territory {
   private readonly words = new Map<Shadow, Map<number, boolean>>()
 
   constructor(
-    /** Handlers that only enter at safepoints depend on every step of their CPU. */
+    /** Whether the handler enters at safepoints only: it depends on every step of its CPU. */
     private readonly everything: boolean,
   ) {}
 
-  /** Adds the words of a step; true if that is news. */
+  /** Adds the words of a step; returns whether the territory has grown. */
   add({ code, shadow, word, words }: Footprint): boolean {
     if (shadow === undefined) return false
     let known = this.words.get(shadow)
     if (known === undefined) this.words.set(shadow, (known = new Map<number, boolean>()))
-    // A step that touches a queue of waiters, and no word, is taken for a write.
+    // A step that touches a queue of waiters, and no word, counts as a write.
     const isWrite = writes(code) || words === 0
     let isNew = false
     for (let i = 0; i < Math.max(words, 1); i++) {
@@ -50,7 +52,7 @@ export class Territory {
     if (known === undefined) return false
     for (let i = 0; i < Math.max(words, 1); i++) {
       const written = known.get(word + i)
-      if (written !== undefined && (written || writes(code) || words === 0 || op >= 11)) return true
+      if (written !== undefined && (written || writes(code) || words === 0 || op >= WAIT)) return true
     }
     return false
   }

@@ -1,4 +1,4 @@
-/** Who waits on a word. */
+/** The waiters on words. */
 import type { Cpu, Process } from './process.js'
 import type { Shadow } from './views.js'
 

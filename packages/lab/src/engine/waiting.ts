@@ -1,4 +1,6 @@
-/** Waiting and waking: as steps while the body of a CPU runs, as the engine's own calls otherwise. */
+/**
+ * Waiting and waking. While the body of a CPU runs, they are steps; otherwise, calls of the engine.
+ */
 import type { WaitResult } from 'percpu/mem'
 import { hook } from './hook.js'
 import { ATOMIC, NOTIFY, SPIN, WAIT, WAIT_ASYNC } from './ops.js'
@@ -13,7 +15,7 @@ function runnerOfSteps() {
   return runner?.isRunning === true && !direct ? runner : undefined
 }
 
-/** The array itself; what it holds (numbers or bigints) the engine checks. */
+/** The array itself. The engine checks whether it holds numbers or bigints. */
 function realOf(view: LabView): Int32Array {
   return (view.form === BIGINTS ? view.bigints : view.numbers) as Int32Array
 }
@@ -46,9 +48,10 @@ export function notify(view: object, index: number, count: number | undefined): 
 }
 
 /**
- * A loop that waits for others is one look: if the predicate is false, this CPU is stopped for the rest of the execution, and the search will find the
- * executions in which it looks later. Only if nothing can ever make it true, that is a failure. With a limit on the tries, giving up is
- * one of the outcomes.
+ * Looks once whether others have made the predicate true. If it is false, this CPU stops for the
+ * rest of the execution: the search finds the executions in which it looks later. A predicate that
+ * nothing can ever make true is a failure. With a limit on the tries, giving up is one of the
+ * outcomes.
  */
 export function untilTrue(predicate: () => boolean, tries: number): boolean {
   const runner = runnerOfSteps()

@@ -1,6 +1,6 @@
 /**
- * The state between two steps: the steps taken so far, the processes, and who waits. It says which processes may step; step.ts
- * has the way from a state to the next.
+ * The state between two steps: the steps taken so far, the processes, and the waiters. It says
+ * which processes may step; step.ts has the way from a state to the next.
  */
 import { CLOCK, History, MAX_PROCESSES } from './history.js'
 import { footprint } from './footprint.js'
@@ -36,15 +36,18 @@ export class World {
   readonly history = new History()
   readonly processes: Process[] = []
   readonly cpus: Cpu[] = []
-  /** In the order in which they came. */
+  /** In the order in which they began to wait. */
   readonly waiters: Waiter[] = []
   /** The first data race found in this execution. */
   race: RacePair | undefined = undefined
-  /** Tells the search of each pair of steps whose order mattered. Undefined: nobody wants to know. */
+  /**
+   * Tells the search of each pair of steps whose order mattered. Undefined for a search that
+   * ignores them.
+   */
   onConflict: ((earlier: number) => void) | undefined = undefined
   /** Tells the search that `process` could have come in the place of the step at hand. */
   onAlternative: ((process: Process, step: number) => void) | undefined = undefined
-  /** Whether the clocks of dependence are kept: a search at random does not need them. */
+  /** Whether the clocks of dependence are kept. A search at random does not need them. */
   tracksDependence = true
   /** Chooses one of several outcomes of a step. */
   chooseOutcome: (count: number) => number = () => 0
@@ -53,16 +56,19 @@ export class World {
   /** Bodies of handlers that code may send to other CPUs. */
   readonly handlers: Handler[] = []
 
-  /** Who runs after a CPU was killed. */
+  /** The CPU that runs after a CPU was killed. */
   readonly reapers = new Map<Cpu, Cpu>()
-  /** Who waits for the end of an IPI's handler. */
+  /** The process that waits for the end of an IPI's handler. */
   readonly senders = new Map<Process, Process>()
-  /** Whether there are interrupt handlers, so that CPUs have more than one process; whether there are kills or timers. */
+  /**
+   * Whether there are interrupt handlers, by which a CPU has more than one process; and whether
+   * there are kills or timers.
+   */
   hasHandlers = false
   hasOptional = false
   /** Set when a handler touched a word for the first time. */
   territoryGrew = false
-  /** Processes that clocks tell of: the most that there were at one time. */
+  /** Processes that clocks count: the most that there were at one time. */
   width = 0
 
   addCpu(number: number, name: string, body: Body, kind: 'cpu' | 'reaper'): Cpu {
@@ -106,7 +112,7 @@ export class World {
     return process
   }
 
-  /** Makes the step known that `process` will take next. */
+  /** Sets the step that `process` will take next. */
   setNext(
     process: Process,
     code: number,
@@ -123,7 +129,10 @@ export class World {
     footprint(process)
   }
 
-  /** Whether the process may take its next step now. Kills and timers may, while there is somebody to kill or a wait to end. */
+  /**
+   * Whether the process may take its next step now. A kill may while its CPU can be killed, a timer
+   * while its wait lasts.
+   */
   isEnabled(process: Process): boolean {
     if (process.state !== READY || process.code < 0) return false
     const { cpu, code } = process
@@ -143,14 +152,14 @@ export class World {
     }
   }
 
-  /** The processes that must get on, as bits. */
+  /** The processes that may step, but for kills and timers, as bits. */
   enabled(): number {
     let bits = 0
     for (const process of this.processes) if (process.runs && this.isEnabled(process)) bits |= 1 << process.id
     return bits
   }
 
-  /** Kills and timers that may happen, or not, as bits. */
+  /** The kills and timers that may happen, or not, as bits. */
   optional(): number {
     let bits = 0
     for (const process of this.processes)
@@ -176,20 +185,23 @@ export class World {
     return (history.outcome[step] = this.chooseOutcome(count))
   }
 
-  /** Records what the step gave to the code that made it. */
+  /** Records the value that the step gave to its code. */
   log(cpu: Cpu, step: number, value: unknown): void {
     const { history } = this
     const code = history.code[step] as number
     const at = cpu.logLength++
     cpu.log[at] = value
-    // A WAKE is the second half of the step that the code asked for, which it has as an operand.
+    // A WAKE is the second half of a step that the code asked for: its operand is the code of that
+    // step.
     cpu.logCode[at] = code === WAKE ? (history.b[step] as number) : code
     cpu.logIndex[at] = history.index[step] as number
     history.logged[step] = 1
     history.result[step] = value
   }
 
-  /** Whether step `earlier` comes before `later` in every execution that is equivalent to this one. */
+  /**
+   * Whether step `earlier` comes before `later` in every execution that is equivalent to this one.
+   */
   isOrdered(earlier: number, later: number): boolean {
     const { history } = this
     return (

@@ -1,4 +1,6 @@
-/** The error for an execution: its message shows the execution, and a page is there to step through it. */
+/**
+ * Turns an execution that fails into an error, whose message shows it, and a page to step through.
+ */
 import { pathToFileURL } from 'node:url'
 import { diagram } from '../report/diagram.js'
 import { messageOf } from '../oracles/judge.js'
@@ -8,8 +10,9 @@ import { settings } from './settings.js'
 import type { Trace } from '../trace.js'
 
 /**
- * The error for an execution: in its message what is wrong, in which execution of the search, the
- * diagram, and how to replay it. Writes the page to `folder`; if that fails, the message says why.
+ * The error for an execution. Its message has the failure, the number of the execution in the
+ * search, the diagram, and the call that replays it. Writes the page to `folder`; if that fails,
+ * the message says why.
  */
 export function failureOf(
   trace: Trace,
@@ -34,12 +37,12 @@ export function failureOf(
 
 interface Written {
   readonly report: string | undefined
-  /** Where the page is, or why it is nowhere. */
+  /** The address of the page, or the reason why there is none. */
   readonly place: string
 }
 
 /**
- * Whatever prevents the page, what it would have shown has been found: the reason is told, not
+ * Writes the page. The failure must not be lost by an error of that: its reason is told, not
  * thrown.
  */
 function tryPage(trace: Trace, folder: string | undefined): Written {

@@ -1,9 +1,9 @@
 /**
- * One exploration: builds the world of a scenario, lets a search run through its executions, and turns the first failure into
- * something to read.
+ * One exploration. It builds the world of a scenario, lets a search run through its executions, and
+ * explains the first failure.
  */
 import { EventLoop } from '../engine/event-loop.js'
-import { explored } from '../engine/foreign-access.js'
+import { exploredAccess } from '../engine/foreign-access.js'
 import { hook, withoutSteps } from '../engine/hook.js'
 import { Runner } from '../engine/runner.js'
 import { ELSEWHERE, END, FAILED, REDUNDANT, type Search, TOO_LONG } from '../engine/search.js'
@@ -16,14 +16,15 @@ import { ScenarioError } from '../scenario/check.js'
 import { Scenario } from '../scenario/scenario.js'
 import { Dpor } from '../search/dpor.js'
 import { RandomSearch } from '../search/random.js'
-import { type Choice, decode, encode, FollowSchedule, scheduleOf, ScheduleError } from '../search/schedule.js'
+import { FollowSchedule } from '../search/follow.js'
+import { type Choice, decode, encode, scheduleOf, ScheduleError } from '../search/schedule.js'
 import { Shard } from '../search/shard.js'
 import { shrink } from '../search/shrink.js'
 import type { Trace } from '../trace.js'
 import { failureOf } from './explain.js'
 import type { ExplorationFailure } from './failure.js'
 import type { ExploreOptions } from './options.js'
-import { nothing, type Counts, type ExploreReport } from './outcome.js'
+import { noCounts, type Counts, type ExploreReport } from './outcome.js'
 import { recordTrace } from './record-trace.js'
 import { settings } from './settings.js'
 import { StackRecorder } from './stacks.js'
@@ -32,7 +33,7 @@ export class Exploration {
   private readonly world = new World()
   private readonly scenario: Scenario
   private readonly eventLoop = new EventLoop()
-  private readonly counts: Counts = { ...nothing }
+  private readonly counts: Counts = { ...noCounts }
   private readonly start = performance.now()
 
   constructor(
@@ -48,7 +49,7 @@ export class Exploration {
 
   run(): ExploreReport {
     const restore = this.eventLoop.install()
-    const before = setForeignAccess(explored)
+    const before = setForeignAccess(exploredAccess)
     try {
       return this.explore()
     } finally {
@@ -66,14 +67,17 @@ export class Exploration {
       return this.report(true)
     }
     const { mode = 'exhaustive', preemptions = Infinity, shard } = options
-    // Without sleep sets the parts of a search overlap: one shard does it all.
+    // Without sleep sets the parts of a search overlap: the first shard does it all.
     if (preemptions !== Infinity && shard !== undefined && shard.index > 0) return this.report(false)
     const truncated =
       mode === 'pct' || mode === 'random' ? this.exploreAtRandom(mode) : this.exploreAll(mode === 'enumerate')
     return this.report(truncated)
   }
 
-  /** @throws ExplorationFailure; ScheduleError if nothing is wrong, but something else ran than was recorded. */
+  /**
+   * @throws ExplorationFailure
+   * @throws ScheduleError if nothing is wrong, but the execution is not the one that was recorded
+   */
   private replay(schedule: readonly Choice[]): void {
     const stacks = new StackRecorder()
     const search = this.followerOf(schedule)
@@ -82,8 +86,8 @@ export class Exploration {
     this.counts.executions = 1
     if (search.exact) return
     throw new ScheduleError(
-      `the schedule does not fit ${JSON.stringify(this.name)}, which has changed since, or is another scenario; nothing was wrong ` +
-        'in the execution that comes nearest',
+      `the schedule does not fit ${JSON.stringify(this.name)}, which has changed since, or is another scenario. ` +
+        'Nothing is wrong in the execution that comes nearest.',
     )
   }
 
@@ -100,7 +104,8 @@ export class Exploration {
     for (;;) {
       this.finish(runner, runner.execute(), from)
       if (world.territoryGrew) {
-        // A handler touched a word for the first time: what was explored before did not take that into account.
+        // A handler touched a word for the first time: the executions before did not take that into
+        // account.
         world.territoryGrew = false
         takeBack(world, 0)
         Object.assign(this.counts, { executions: 0, blocked: 0, redundant: 0 })
@@ -175,13 +180,13 @@ export class Exploration {
     if (end === TOO_LONG)
       return {
         kind: 'limit',
-        message: `an execution takes more than ${this.options.maxSteps ?? 10_000} steps: a loop that never ends, or raise maxSteps`,
+        message: `an execution takes more than ${this.options.maxSteps ?? 10_000} steps: it has a loop that never ends, or maxSteps is too low`,
       }
     if (end !== END) throw new Error(`an execution ended for no known reason (${end})`)
     return judgeEnd(this.world, this.scenario)
   }
 
-  /** Makes the failure of the execution at hand as short as it can be, and gives it as an error. */
+  /** Makes the failure of the execution at hand as short as it can be; returns it as an error. */
   private explain(verdict: Verdict): ExplorationFailure {
     const number = this.counts.executions + this.counts.blocked + this.counts.redundant
     const attempt = (schedule: readonly Choice[]) => {
@@ -198,7 +203,7 @@ export class Exploration {
       : this.failureOf(first, number, verdict.cause)
   }
 
-  /** Runs one schedule; gives what it ends in, if something is wrong. */
+  /** Runs one schedule; returns its failure, if there is one. */
   private follow(schedule: readonly Choice[], stacks?: StackRecorder): Verdict | undefined {
     return this.runSearch(this.followerOf(schedule), stacks)
   }

@@ -1,18 +1,23 @@
-/** `explore`: the way into an exploration, and out of it. */
+/** The function that users explore with. */
 import { hook } from '../engine/hook.js'
 import { ScenarioError } from '../scenario/check.js'
 import type { Scenario } from '../scenario/scenario.js'
 import { Exploration } from './exploration.js'
 import { ExplorationFailure } from './failure.js'
 import { checkExploration, type ExploreOptions } from './options.js'
-import { nothing, type ExploreReport, type Outcome } from './outcome.js'
+import { noCounts, type ExploreReport, type Outcome } from './outcome.js'
 import { settings } from './settings.js'
 
 /**
- * Explores a scenario. Resolves when no execution fails; throws an {@link ExplorationFailure} that shows one which does.
- * One at a time in a thread.
+ * Explores a scenario. Resolves when no execution fails. A thread explores one scenario at a time.
  *
- * @throws ScenarioError for what cannot be explored; ScheduleError for what cannot be replayed.
+ * @throws ExplorationFailure for the first execution that fails, or if the counts are not the
+ *   expected ones
+ * @throws ScenarioError for a name, a scenario or options that cannot be, or while another
+ *   exploration runs
+ * @throws RangeError if the scenario has more than 30 processes: CPUs, interrupts, kills, time
+ *   limits
+ * @throws ScheduleError if `replay` is no schedule, or does not fit the scenario and nothing fails
  */
 export async function explore(
   name: string,
@@ -23,7 +28,7 @@ export async function explore(
   if (hook.runner !== undefined)
     throw new ScenarioError('one exploration at a time: await the other one first')
   const asked = settings()
-  if (asked?.selects(name) === false) return { name, ...nothing, truncated: true, milliseconds: 0 }
+  if (asked?.selects(name) === false) return { name, ...noCounts, truncated: true, milliseconds: 0 }
   const all = { ...options, ...asked?.override }
   const own = await inTask(() => outcomeOf(() => new Exploration(name, describe, all).run()))
   const outcome = asked === undefined ? own : await asked.ended(name, own)
@@ -32,13 +37,16 @@ export async function explore(
   return outcome.report
 }
 
-/** Whether what was explored is what the program asked for. */
+/** Whether the search is the one that the program asked for. */
 function isSameSearch(options: ExploreOptions, all: ExploreOptions): boolean {
   const deciding = ['mode', 'preemptions', 'seed', 'executions', 'depth', 'replay'] as const
   return options.replay === undefined && deciding.every((key) => all[key] === options[key])
 }
 
-/** Promise jobs of bodies can only be run from a task, and what follows an await is not one but a promise job itself. */
+/**
+ * Runs `action` in a task. Promise jobs of bodies can only be run from one, and the code after an
+ * `await` is a promise job itself.
+ */
 function inTask<T>(action: () => T): Promise<T> {
   return new Promise((resolve, reject) => {
     setImmediate(() => {

@@ -1,20 +1,22 @@
-/** What an exploration throws. */
+/** The error of an exploration. */
 import type { FailureKind, Trace } from '../trace.js'
 
-/** An execution in which something is wrong, or a search that is not what it was. */
+/** An execution in which something is wrong, or a search with other counts than expected. */
 export class ExplorationFailure extends Error {
   readonly code = 'LAB_FAILURE'
   override readonly name = 'ExplorationFailure'
   constructor(
     readonly kind: FailureKind,
     message: string,
-    /** The execution that shows it; undefined when it is about the whole search. */
+    /**
+     * The execution that shows the failure; undefined when the failure is one of the whole search.
+     */
     readonly trace: Trace | undefined,
-    /** How many executions it took to find, this one included. */
+    /** The number of executions that it took to find, this one included. */
     readonly execution: number,
     /**
-     * The file that shows it step by step; undefined where there is nothing to show, or it could
-     * not be written.
+     * The file that shows the execution step by step; undefined where there is nothing to show, or
+     * the file could not be written.
      */
     readonly report: string | undefined,
     options?: ErrorOptions,

@@ -1,42 +1,54 @@
-/** What an exploration is asked for. */
+/** The options of an exploration. */
 import type { World } from '../engine/world.js'
 import * as check from '../scenario/check.js'
 import type { ShardOptions } from '../search/shard.js'
 
 export interface ExploreOptions {
   /**
-   * 'exhaustive': one execution of each class of equivalent ones (default). 'enumerate': every interleaving. 'pct', 'random': drawn at
-   * random.
+   * 'exhaustive' (default): one execution of each class of equivalent ones. 'enumerate': every
+   * interleaving. 'pct', 'random': executions drawn at random.
    */
   readonly mode?: 'exhaustive' | 'enumerate' | 'pct' | 'random'
-  /** Switches away from a CPU that could go on, at most, in one execution. Default: any number. */
+  /** The most switches away from a CPU that could go on, in one execution. Default: any number. */
   readonly preemptions?: number
-  /** Executions, at most: what the random modes make (default 10,000), what a complete search is broken off after. */
+  /**
+   * The number of executions that the random modes make (default 10,000). A complete search is
+   * broken off after so many.
+   */
   readonly executions?: number
-  /** Milliseconds, at most. */
+  /** Milliseconds after which the search is broken off. Default: none. */
   readonly maxMs?: number
-  /** Steps of one execution, at most: more are a failure. Default 10,000. */
+  /** The most steps of one execution: more are a failure. Default 10,000. */
   readonly maxSteps?: number
-  /** For the random modes. Default 1. */
+  /** The seed of the random modes: the same seed draws the same executions. Default 1. */
   readonly seed?: number
-  /** Orderings that must come together for the bugs that 'pct' looks for. Default 3. */
+  /**
+   * The number of orderings that must come together in the bugs that 'pct' looks for. Default 3.
+   */
   readonly depth?: number
-  /** Lets plain loads of racy words give any value that the memory model allows. */
+  /**
+   * Lets plain loads of racy words give any value that the memory model allows, but for load
+   * buffering. Default false.
+   */
   readonly weak?: boolean
-  /** Runs one execution: a schedule from a failure. */
+  /** A schedule, of a failure: its execution is the only one that runs. */
   readonly replay?: string
   /**
-   * The folder for the page of a failure. Default: the environment's PERCPU_LAB_REPORT, or one that
-   * the process makes for itself, below the system's for temporary files.
+   * The folder for the page of a failure. Default: that of the environment's PERCPU_LAB_REPORT, or
+   * one that the process makes for itself, below the system's for temporary files.
    */
   readonly report?: string
-  /** Explores one of several parts of a search; the others are explored elsewhere, and the sums are those of the whole. */
+  /** Explores one of several parts of the search. The sums of all parts are those of the whole. */
   readonly shard?: ShardOptions
-  /** How many there must be. A search that has become smaller finds less. */
+  /**
+   * Counts that there must be: other ones are a failure. A search that has become smaller finds
+   * less.
+   */
   readonly expect?: { readonly executions?: number; readonly blocked?: number }
   /**
-   * Told of each complete execution: the results of the bodies, and its number. The number starts again at 1 when the search has to
-   * (an interrupt handler touched a word for the first time): what was told before is void.
+   * Told of each complete execution: the results of the bodies, and its number. When an interrupt
+   * handler touches a word for the first time, the search starts again, and the numbers do at 1.
+   * All earlier calls are void then.
    */
   readonly observe?: (results: readonly unknown[], execution: number, world: World) => void
 }

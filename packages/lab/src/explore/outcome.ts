@@ -1,13 +1,13 @@
-/** What an exploration comes to. */
+/** The outcome of an exploration. */
 import type { ExplorationFailure } from './failure.js'
 
 export interface ExploreReport {
   readonly name: string
   /** Complete executions. */
   readonly executions: number
-  /** Broken off in a spin loop that others show the end of. */
+  /** Executions broken off in a spin loop, whose end others show. */
   readonly blocked: number
-  /** Broken off because an equivalent one had been explored. */
+  /** Executions broken off because an equivalent one had been explored. */
   readonly redundant: number
   /** Whether a limit ended the search before everything was explored. */
   readonly truncated: boolean
@@ -27,4 +27,4 @@ export interface Counts {
   operations: number
 }
 
-export const nothing: Counts = { executions: 0, blocked: 0, redundant: 0, operations: 0 }
+export const noCounts: Counts = { executions: 0, blocked: 0, redundant: 0, operations: 0 }

@@ -6,13 +6,13 @@ import { page } from '../report/html.js'
 import type { Trace } from '../trace.js'
 
 /**
- * Writes the page of an execution, as a whole or not at all. It replaces the page of the same
- * execution of before.
+ * Writes the page of an execution, as a whole or not at all. It replaces an earlier page of the
+ * same execution.
  *
  * @param folder made if it does not exist. Default: one that this process makes for itself, below
- * the system's for temporary files.
+ *   the system's for temporary files.
  * @returns the path of the file
- * @throws what prevents it
+ * @throws the error that prevents it
  */
 export function writePage(trace: Trace, folder = ownFolder()): string {
   mkdirSync(folder, { recursive: true })
@@ -32,8 +32,8 @@ export function writePage(trace: Trace, folder = ownFolder()): string {
 let own: string | undefined
 
 /**
- * Not one of a fixed name: where everybody may write, that could be another user's, or a link of
- * theirs.
+ * The folder of this process. It has no fixed name: where everybody may write, a folder of that
+ * name could be another user's, or a link of theirs.
  */
 function ownFolder(): string {
   if (own === undefined || !existsSync(own)) own = mkdtempSync(path.join(tmpdir(), 'percpu-lab-'))

@@ -66,7 +66,8 @@ function eventOf(world: World, names: Names, step: number, stacks: StackRecorder
     word: described?.name,
     kind: described?.kind,
     read: readOf(world, step),
-    wrote: writes(code) && view !== undefined && !kept(world, step) ? wroteOf(world, step) : undefined,
+    wrote:
+      writes(code) && view !== undefined && !isFailedExchange(world, step) ? wroteOf(world, step) : undefined,
     target: isIpi(code) ? index : undefined,
     readFrom: code === LOAD && (history.outcome[step] as number) > 0 ? history.readFrom[step] : undefined,
     stack: stacks?.at(step) ?? [],
@@ -82,8 +83,8 @@ function isIpi(code: number): boolean {
   return (code & CODE) === IPI || (code & CODE) === IPI_SYNC
 }
 
-/** Whether it is a compare-exchange that found another value than it expected. */
-function kept({ history }: World, step: number): boolean {
+/** Whether the step is a compare-exchange that found another value than it expected. */
+function isFailedExchange({ history }: World, step: number): boolean {
   const view = history.view[step]
   if (view === undefined || ((history.code[step] as number) & CODE) !== COMPARE_EXCHANGE) return false
   return !isExpected(view, history.before[step], history.a[step])
@@ -120,7 +121,7 @@ function shown(value: unknown): number | bigint | string | undefined {
   return value as number | bigint | string | undefined
 }
 
-/** The value that the step left behind: what the next step that writes there found, or what is there now. */
+/** The value that the step left: the next step that writes there found it, or it is there now. */
 function wroteOf(world: World, step: number): number | bigint | string | undefined {
   const { history } = world
   const view = history.view[step]

@@ -1,20 +1,21 @@
 /**
- * What the `percpu-lab` command asks of the explorations in the programs that it runs. It is kept with the global object, so that a
- * program finds it whichever copy of this package it imports.
+ * Settings that the `percpu-lab` command makes for the explorations in the programs that it runs.
+ * They are kept with the global object, so that a program finds them whichever copy of this package
+ * it imports.
  */
 import type { ExploreOptions } from './options.js'
 import type { Outcome } from './outcome.js'
 
 export interface Settings {
-  /** In place of what the program gives. */
+  /** Options in place of the program's. */
   readonly override: ExploreOptions
-  /** Whether the exploration of this name is to run; the others are passed over. */
+  /** Whether the exploration of this name is to run. The others are passed over. */
   selects(name: string): boolean
   /** A shell command that replays an execution of the exploration. */
   replayCommand(name: string, schedule: string): string
-  /** Told of each exploration that ran; gives the outcome of all shards together. */
+  /** Told of each exploration that ran; resolves with the outcome of all shards together. */
   ended(name: string, outcome: Outcome): Promise<Outcome>
-  /** Whether another shard has found a failure, so that nobody needs the rest of this one. */
+  /** Whether another shard has found a failure: then the rest of this one is of no use. */
   stopped(): boolean
 }
 

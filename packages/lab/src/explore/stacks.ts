@@ -1,11 +1,11 @@
-/** Where in the code of a CPU each step came from. */
+/** The places in the code of a CPU that its steps came from. */
 import { fileURLToPath } from 'node:url'
 import type { Process } from '../engine/process.js'
 
 /** Keeps the stack of each step of one execution. */
 export class StackRecorder {
   private readonly stacks: (readonly string[])[] = []
-  /** Called in the hook of an access, of the process whose next step it will be. */
+  /** Called in the hook of an access, which will be the next step of `process`. */
   arrive(process: Process): void {
     const { stackTraceLimit } = Error
     Error.stackTraceLimit = 40
@@ -24,7 +24,7 @@ export class StackRecorder {
 }
 
 const ownFolder = new URL('..', import.meta.url).href
-/** Where source maps, which exploring foreign code switches on, say that the lab's own code is. */
+/** The lab's own code in source maps, which exploring foreign code switches on. */
 const ownSources = fileURLToPath(new URL('../../src/', import.meta.url))
 
 /** The frames of a stack that are not the lab's own, as `name (file:line:column)`. */

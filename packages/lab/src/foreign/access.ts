@@ -1,10 +1,12 @@
 /**
- * Where every access of foreign code to shared memory ends: one object, which does the ordinary thing unless an engine has
- * put its own in place. Foreign code is code that was not written for `#mem`: it reaches this through the import of
- * shim.ts or through the calls that transform.ts compiles into it.
+ * The end of every access of foreign code to shared memory: one object. It does the ordinary thing,
+ * unless an engine has put its own in place. Foreign code is code that was not written for `#mem`.
+ * It reaches this object through the import of shim.ts, or through the calls that transform.ts
+ * compiles into it.
  *
- * Indices are whole numbers within the view, and values are converted already (ToNumber or ToBigInt, or
- * ToIntegerOrInfinity for atomic ones; not cut to the element's width), so no user code runs inside an access.
+ * No user code runs inside an access. Indices are whole numbers within the view. Values are
+ * converted already: by ToNumber or ToBigInt, or by ToIntegerOrInfinity for atomic operations. They
+ * are not cut to the element's width.
  */
 
 export type SharedView =
@@ -26,7 +28,7 @@ export type IntegerView = Exclude<
   Uint8ClampedArray<SharedArrayBuffer> | Float32Array<SharedArrayBuffer> | Float64Array<SharedArrayBuffer>
 >
 
-/** Views that one can wait on. */
+/** Views that a thread can wait on. */
 export type WaitableView = Int32Array<SharedArrayBuffer> | BigInt64Array<SharedArrayBuffer>
 
 export type Element = number | bigint
@@ -51,7 +53,10 @@ export const dataTypes = [
 ] as const
 export type DataType = (typeof dataTypes)[number]
 
-/** What an engine implements to see foreign code. Views are real typed arrays over shared buffers, never proxies. */
+/**
+ * The accesses that an engine implements, to see foreign code. Views are real typed arrays over
+ * shared buffers, never proxies.
+ */
 export interface ForeignAccess {
   /** Plain. */
   load(view: SharedView, index: number): Element
@@ -65,7 +70,7 @@ export interface ForeignAccess {
   /** `timeout` in milliseconds, at least 0, maybe Infinity. */
   wait(view: WaitableView, index: number, value: Element, timeout: number): WaitResult
   waitAsync(view: WaitableView, index: number, value: Element, timeout: number): AsyncWaitResult
-  /** Wakes at most `count` (at least 0, maybe Infinity); gives how many. */
+  /** Wakes at most `count` waiters, which may be 0 or Infinity; returns how many. */
   notify(view: WaitableView, index: number, count: number): number
   /** A plain access through a DataView, at a byte offset within it, aligned or not. */
   loadData(view: DataView<SharedArrayBuffer>, type: DataType, offset: number, littleEndian: boolean): Element
@@ -76,11 +81,14 @@ export interface ForeignAccess {
     value: Element,
     littleEndian: boolean,
   ): void
-  /** A method that may touch the shared memory of the view in ways not seen here is about to run. */
+  /**
+   * Called before a method that may touch the shared memory of the view without the accesses above.
+   */
   unseen(view: ArrayBufferView<SharedArrayBuffer>, method: string): void
 }
 
-// TypeScript has overloads for number and bigint arrays apart; the engine checks at run time what it cannot.
+// TypeScript has separate overloads for arrays of numbers and of bigints. The engine checks at run
+// time what it cannot.
 type Elements = Record<number, Element>
 type Operations = Record<Modification, (view: IntegerView, index: number, value: Element) => Element> & {
   load(view: IntegerView, index: number): Element
@@ -94,7 +102,7 @@ const operations = Atomics as unknown as Operations
 type DataMethods = Record<`get${DataType}`, (offset: number, littleEndian: boolean) => Element> &
   Record<`set${DataType}`, (offset: number, value: Element, littleEndian: boolean) => void>
 
-/** The ordinary thing: what the code would have done without us. */
+/** The ordinary accesses, as if there were no lab. */
 export const ordinary: ForeignAccess = {
   load: (view, index) => (view as Elements)[index] as Element,
   store: (view, index, value) => {
@@ -120,12 +128,12 @@ export const ordinary: ForeignAccess = {
 
 let current = ordinary
 
-/** What sees accesses now. */
+/** The object that gets accesses now. */
 export function foreignAccess(): ForeignAccess {
   return current
 }
 
-/** Puts an engine in place, or `ordinary` back; gives what was there before. Only for the calling thread. */
+/** Puts an engine, or `ordinary`, in place for the calling thread; returns the object before. */
 export function setForeignAccess(access: ForeignAccess): ForeignAccess {
   const before = current
   current = access

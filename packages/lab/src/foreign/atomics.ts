@@ -1,7 +1,8 @@
 /**
- * `Atomics` for foreign code: on views of shared memory (or their proxies) through the access, on anything else the
- * engine's own. Arguments are checked and converted in the order of the language; what it would refuse is given to the
- * engine's own function, which then throws its own error.
+ * `Atomics` for foreign code. It uses the access for views of shared memory, or their proxies, and
+ * the engine's own functions for anything else. Arguments are checked and converted in the order of
+ * the language. Arguments that the language refuses go to the engine's own function, which throws
+ * its own error.
  */
 import { types } from 'node:util'
 import {
@@ -24,7 +25,7 @@ function isInteger(view: unknown): view is IntegerView {
     !types.isUint8ClampedArray(view) &&
     !types.isFloat32Array(view) &&
     !types.isFloat64Array(view) &&
-    // Float16Array, where there is one.
+    // Some engines have a Float16Array.
     !Object.prototype.toString.call(view).includes('Float')
   )
 }
@@ -39,7 +40,7 @@ function indexIn(view: IntegerView, index: unknown): number {
   return at
 }
 
-/** An operation on integer views; `does` gets the real view and an index within it. */
+/** An operation on integer views. `does` gets the real view and an index within it. */
 function operation(
   name: string,
   does: (view: IntegerView, index: number, args: readonly unknown[]) => unknown,
@@ -109,7 +110,10 @@ const replaced = {
   ...(typeof native['waitAsync'] === 'function' ? { waitAsync: waiting('waitAsync') } : {}),
 }
 
-/** What is not replaced (`isLockFree`, and what engines add) is inherited from the engine's own. */
+/**
+ * Functions that are not replaced (`isLockFree`, and the ones that engines add) are the engine's
+ * own.
+ */
 export const foreignAtomics = Object.freeze(
   Object.assign(Object.create(Atomics) as object, replaced),
 ) as unknown as typeof Atomics

@@ -1,14 +1,16 @@
 /**
- * Optional chains with an access that may touch shared memory after their first `?.`. Wrapping what stands before the access
- * in a call would cut the chain in two, and `a?.b[i]` would throw where it was undefined. So the chain is turned into one
- * of links, up to the last such access; see Link in runtime.ts.
+ * Optional chains with an access that may touch shared memory after their first `?.`.
+ *
+ * A call around the part before the access would cut the chain in two: `a?.b[i]` would throw where
+ * it was undefined. So the chain is turned into one of links, up to its last access; see Link in
+ * runtime.ts.
  */
 import ts from 'typescript'
 import { isElementAccess, isMethod, type Edits } from './syntax.js'
 
 type ChainLink = ts.PropertyAccessExpression | ts.ElementAccessExpression | ts.CallExpression
 
-/** Whether the node is a whole optional chain: no longer one goes through it. */
+/** Whether the node is a whole optional chain, and no part of a longer one. */
 export function isChainEnd(node: ts.Node): node is ChainLink {
   if (!isLink(node) || !ts.isOptionalChain(node)) return false
   const { parent } = node
@@ -21,7 +23,10 @@ function isLink(node: ts.Node): node is ChainLink {
   )
 }
 
-/** Rewrites the chain that ends here, if it has to be; arguments and keys are visited by the caller. */
+/**
+ * Rewrites the chain that ends here, if it has such an access. The caller visits arguments and
+ * keys.
+ */
 export function rewriteChain(rewriter: Edits, end: ChainLink): void {
   const links = linksOf(end)
   const last = links.findLastIndex((link) => ts.isOptionalChain(link.expression) && touches(link))
@@ -68,7 +73,7 @@ function openRoot(rewriter: Edits, root: ts.Expression, optional: boolean): void
   rewriter.edits.appendLeft(root.getEnd(), `${receiver})`)
 }
 
-/** A link before the last: a call of a method of Link. */
+/** A link before the last becomes a call of a method of Link. */
 function rewriteLink({ edits }: Edits, link: ChainLink, first: boolean): void {
   const optional = link.questionDotToken !== undefined
   if (optional && !first) edits.appendLeft(link.expression.getEnd(), '.some()')
@@ -87,7 +92,10 @@ function rewriteLink({ edits }: Edits, link: ChainLink, first: boolean): void {
   } else replaceToken(edits, link, ts.SyntaxKind.OpenParenToken, `${dot}call(`)
 }
 
-/** The last access: on the view that the link before gives; what follows it stays as it is. */
+/**
+ * The last access is made on the view that the link before gives. The rest of the chain stays as it
+ * is.
+ */
 function rewriteLast({ edits }: Edits, link: ChainLink): void {
   const optional = link.questionDotToken !== undefined
   if (optional) edits.appendLeft(link.expression.getEnd(), '.some()')

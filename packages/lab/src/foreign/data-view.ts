@@ -18,12 +18,15 @@ const sizes: Record<DataType, number> = {
 type Method = (view: DataView<SharedArrayBuffer>, args: readonly unknown[]) => unknown
 const methods = new Map<unknown, Method>()
 
-/** What to do instead of a method of DataView's prototype; undefined for other functions. */
+/** The replacement of a method of DataView's prototype; undefined for other functions. */
 export function dataMethod(native: unknown): Method | undefined {
   return methods.get(native)
 }
 
-/** The offset, checked in the order of the language: converted, the value converted, then compared with the view. */
+/**
+ * Checks an offset against the view. The language does that after it has converted offset and
+ * value.
+ */
 function check(view: DataView, type: DataType, offset: number): void {
   if (offset + sizes[type] > view.byteLength)
     throw new RangeError('Offset is outside the bounds of the DataView')

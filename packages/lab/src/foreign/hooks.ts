@@ -1,4 +1,7 @@
-/** The loader hooks that register.ts installs: they transform the files that the user named, and nothing else. */
+/**
+ * The loader hooks that register.ts installs. They transform the files that the user named, and no
+ * others.
+ */
 import { readFile } from 'node:fs/promises'
 import type { InitializeHook, LoadHook } from 'node:module'
 import { fileURLToPath } from 'node:url'
@@ -6,7 +9,10 @@ import { transform } from './transform.js'
 
 let named: readonly string[] = []
 
-/** Gets file URLs; one that ends in a slash stands for the folder below it, without its node_modules. */
+/**
+ * Gets file URLs. One that ends in a slash stands for the folder below it, without its
+ * node_modules.
+ */
 export const initialize: InitializeHook<readonly string[]> = (urls) => {
   named = [...named, ...urls]
 }
@@ -24,7 +30,7 @@ export const load: LoadHook = async (url, context, nextLoad) => {
   if (!isNamed(address) || !/\.[cm]?[jt]sx?$/.test(address)) return nextLoad(url, context)
   const file = fileURLToPath(address)
   const typescript = /\.[cm]?tsx?$/.test(address)
-  // Node does not know the format of every TypeScript file; it need not, for what comes out is JavaScript.
+  // Node does not know the format of every TypeScript file. It need not: the result is JavaScript.
   const known = typescript ? undefined : (await nextLoad(url, context)).format
   const format =
     (known ?? (address.endsWith('.cts') ? 'commonjs' : 'module')) === 'commonjs' ? 'commonjs' : 'module'

@@ -1,4 +1,7 @@
-/** Foreign code under the lab: the import for it, the compile step, and what an engine implements to see it. */
+/**
+ * Foreign code under the lab: the import for it, the compile step, and the accesses that an engine
+ * implements.
+ */
 export * from './shim.js'
 export { instrument } from './register.js'
 export { transform, type Transformed, type TransformOptions } from './transform.js'

@@ -1,8 +1,8 @@
 /**
  * The methods of typed arrays, element by element through the access.
  *
- * Those that only read, and those that move elements in place, are the generic methods of Array run on the proxy. The
- * others are written out: what they return is a typed array.
+ * Methods that only read, and methods that move elements in place, are the generic methods of Array
+ * run on the proxy. The others are written out: they return a typed array.
  */
 import { foreignAccess, type Element, type SharedView } from './access.js'
 import { getterOf, toElement, toInteger, toRelative } from './convert.js'
@@ -25,12 +25,12 @@ type PrivateArray = Record<number, Element> & {
 const prototype = Object.getPrototypeOf(Int8Array.prototype) as Record<string, unknown>
 const methods = new Map<unknown, Method>()
 
-/** What to do instead of a method of the prototype of typed arrays; undefined for other functions. */
+/** The replacement of a method of the prototype of typed arrays; undefined for other functions. */
 export function methodOf(native: unknown): Method | undefined {
   return methods.get(native)
 }
 
-/** Engines differ in which of the newer methods they have. */
+/** Replaces a method, if the engine has it: not all engines have the newer ones. */
 function define(name: string, method: Method): void {
   if (typeof prototype[name] === 'function') methods.set(prototype[name], method)
 }
@@ -58,7 +58,7 @@ for (const name of ['copyWithin', 'reverse'])
     return proxies.outward(real)
   })
 
-/** Callbacks get the view that the user knows as their last argument. */
+/** Callbacks get the view that the user knows, as their last argument. */
 for (const name of ['every', 'find', 'findIndex', 'findLast', 'findLastIndex', 'forEach', 'some'])
   define(name, ({ proxy, real, proxies }, [callback, thisArgument]) => {
     const outward = proxies.outward(real)
@@ -159,7 +159,8 @@ define('set', ({ real, proxies }, [source, offset]) => {
   const from = Object(proxies.of(source)) as ArrayLike<unknown>
   const count = Math.min(Math.max(toInteger(from.length), 0), Number.MAX_SAFE_INTEGER)
   if (at + count > lengthOf(real)) throw new RangeError('offset is out of bounds')
-  // A view of the same memory is read whole before anything is written, lest one part overwrite the other.
+  // A view of the same memory is read whole before anything is written, so that no part overwrites
+  // another.
   const values = sameBuffer(realOf(source), real) ? Array.from(from) : undefined
   for (let k = 0; k < count; k++)
     foreignAccess().store(real, at + k, toElement(real, values ? values[k] : from[k]))
@@ -189,7 +190,7 @@ function copyOf(view: SharedView): PrivateArray {
   return copy
 }
 
-/** TypedArraySpeciesCreate: what a subclass wants its `slice` to be. */
+/** TypedArraySpeciesCreate: an array of the type that a subclass wants for its `slice`. */
 function speciesCreate(view: SharedView, length: number): PrivateArray {
   const { constructor } = view as { constructor?: unknown }
   if (constructor === undefined) return new (intrinsic(view))(length)
@@ -199,7 +200,7 @@ function speciesCreate(view: SharedView, length: number): PrivateArray {
   return new ((species ?? intrinsic(view)) as Constructor)(length)
 }
 
-/** Stores an element in what a species made: that may be shared memory again. */
+/** Stores an element in an array that a species made: it may be one of shared memory again. */
 function put(proxies: ProxyMaker, array: PrivateArray, index: number, value: unknown): void {
   ;(proxies.of(array) as Record<number, unknown>)[index] = value
 }

@@ -1,11 +1,13 @@
 /**
- * A proxy of a typed array or DataView over shared memory whose every element access goes to the {@link ForeignAccess} in
- * place. It behaves as the view does, with two differences: it is no typed array to the engine (`ArrayBuffer.isView` is
- * false), and methods looked up on it are other functions than those of the prototype.
+ * Proxies of typed arrays and DataViews over shared memory.
  *
- * There are two kinds of them. The transform gives proxies to nobody: it makes one for the moment of an access, so what
- * methods return and hand to callbacks is the real view (`outward` gives it). The shim gives them to the user, so methods
- * return proxies.
+ * Every element access of a proxy goes to the {@link ForeignAccess} in place. A proxy behaves as
+ * its view does, with two differences. It is no typed array to the engine: `ArrayBuffer.isView` is
+ * false. And methods looked up on it are other functions than the prototype's.
+ *
+ * There are two kinds. The transform gives its proxies to nobody: it makes one for the moment of an
+ * access, and methods return, and hand to callbacks, the real view. The shim gives its proxies to
+ * the user, and methods return proxies. `outward` gives the one or the other.
  */
 import { types } from 'node:util'
 import { foreignAccess, type SharedView } from './access.js'
@@ -22,7 +24,7 @@ export class Proxies implements ProxyMaker {
   readonly #outward: boolean
   readonly #wrappers = new WeakMap<Callable, Callable>()
 
-  /** `outward`: whether users get to hold the proxies. */
+  /** `outward` says whether users get to hold the proxies. */
   constructor(outward: boolean) {
     this.#outward = outward
   }
@@ -82,7 +84,7 @@ export class Proxies implements ProxyMaker {
     return typeof value !== 'function' || key === 'constructor' ? value : this.method(value as Callable)
   }
 
-  /** A function that does what a method does, through the access if its `this` is a shared view. */
+  /** A function that does what a method does. It uses the access if its `this` is a shared view. */
   method(plain: Callable): Callable {
     let wrapper = this.#wrappers.get(plain)
     if (!wrapper) this.#wrappers.set(plain, (wrapper = this.#wrap(plain)))
@@ -108,7 +110,9 @@ export class Proxies implements ProxyMaker {
   }
 }
 
-/** The index that a key names: -1 for one outside the view, undefined for a key that is no number. */
+/**
+ * The index that a key names: -1 for one outside the view, undefined for a key that is no number.
+ */
 function elementIndex(view: SharedView, key: PropertyKey): number | undefined {
   if (typeof key !== 'string') return undefined
   const number = Number(key)
@@ -117,7 +121,10 @@ function elementIndex(view: SharedView, key: PropertyKey): number | undefined {
   return Number.isInteger(number) && number >= 0 && number < lengthOf(view) ? number : -1
 }
 
-/** Converts first, as the language does: that may run code, which may shrink nothing but might throw. */
+/**
+ * Stores an element. As in the language, the conversion comes first: it may run code, which may
+ * throw.
+ */
 function store(view: SharedView, key: PropertyKey, value: unknown): void {
   const element = toElement(view, value)
   const index = elementIndex(view, key)

@@ -1,4 +1,4 @@
-/** Views of shared memory, and which one is behind a proxy. */
+/** Views of shared memory, and the ones behind proxies. */
 import { types } from 'node:util'
 import type { SharedView } from './access.js'
 import { getterOf } from './convert.js'
@@ -17,7 +17,7 @@ export function lengthOf(view: SharedView): number {
   return lengthGetter(view) as number
 }
 
-/** Whether it is a real typed array or DataView over shared memory. */
+/** Whether the value is a real typed array or DataView over shared memory. */
 export function isSharedView(value: unknown): value is RealView {
   if (!ArrayBuffer.isView(value)) return false
   const buffer = types.isDataView(value) ? dataViewBuffer(value) : typedArrayBuffer(value)
@@ -34,10 +34,10 @@ export function setReal(proxy: object, view: RealView): void {
   reals.set(proxy, view)
 }
 
-/** What the methods of a proxy need of whoever made it. */
+/** The part of a maker of proxies that the methods of a proxy need. */
 export interface ProxyMaker {
   /** The proxy of a shared view; everything else is given back. */
   of(value: unknown): unknown
-  /** What the user is to see of a view: its proxy or itself. */
+  /** The form of a view that the user sees: its proxy or itself. */
   outward(view: unknown): unknown
 }

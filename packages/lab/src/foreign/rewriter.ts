@@ -1,4 +1,4 @@
-/** Finds the accesses of a file, and records what to insert around them. */
+/** Finds the accesses of a file, and records the text to insert around them. */
 import type MagicString from 'magic-string'
 import ts from 'typescript'
 import { isChainEnd, rewriteChain } from './chains.js'
@@ -40,7 +40,7 @@ export class Rewriter implements Edits {
   #visit(node: ts.Node): void {
     if (ts.isIdentifier(node) && node.text === 'Atomics') this.usesAtomics = true
     if (isChainEnd(node)) rewriteChain(this, node)
-    // Outer openings come first, and inner closings.
+    // Outer openings come first, and so do inner closings.
     const inner = this.#viewOf(node)
     if (inner) this.#open(inner)
     if (isSuperCall(node)) this.#wrapSuper(node.expression)

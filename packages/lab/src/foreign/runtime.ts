@@ -1,8 +1,10 @@
 /**
- * What transformed code calls (transform.ts). `lab.view(x)[i]` stands where `x[i]` stood: for a view of shared memory
- * `view` gives a proxy for the moment of the access, and for everything else x itself, so that all the language says of
- * `x[i]` still holds: evaluation order, getters, keys that are not numbers, strict mode, compound assignment,
- * destructuring, `delete`, the error for null.
+ * The functions that transformed code calls (transform.ts).
+ *
+ * `lab.view(x)[i]` stands where `x[i]` stood. For a view of shared memory `view` gives a proxy for
+ * the moment of the access, and for everything else it gives x itself. So all rules of the language
+ * for `x[i]` still hold: evaluation order, getters, keys that are not numbers, strict mode,
+ * compound assignment, destructuring, `delete`, the error for null.
  */
 import { types } from 'node:util'
 import { foreignAtomics } from './atomics.js'
@@ -16,8 +18,9 @@ function view(value: unknown): unknown {
 }
 
 /**
- * The receiver of a call of `set`. A private typed array reads what it is given to copy: if that is shared memory it has
- * to be read through the access. (The argument of any other `set`, of a Map say, is nobody's business.)
+ * The receiver of a call of `set`. A private typed array reads the list that it is given to copy. A
+ * list in shared memory has to be read through the access. The argument of any other `set`, of a
+ * Map for example, is not touched.
  */
 function setter(value: unknown): unknown {
   if (!types.isTypedArray(value) || isSharedView(value)) return view(value)
@@ -32,8 +35,8 @@ const typedArraySet = Reflect.get(Object.getPrototypeOf(Int8Array.prototype) as 
 ) => unknown
 
 /**
- * A value in the middle of an optional chain, with the object it was read from. `a?.b[i].c` becomes
- * `lab.optional(a)?.prop("b").view[i].c`: one chain still, that ends early where it did.
+ * A value in the middle of an optional chain, with the object that it was read from. `a?.b[i].c`
+ * becomes `lab.optional(a)?.prop("b").view[i].c`: still one chain, which ends early where it did.
  */
 class Link {
   readonly value: unknown
@@ -56,7 +59,7 @@ class Link {
     return new Link((this.value as Record<PropertyKey, unknown>)[key], this.value)
   }
 
-  /** `key` is converted by the access, as in the original. */
+  /** The access converts `key`, as in the original. */
   element(key: unknown): Link {
     const from = this.view as Record<PropertyKey, unknown>
     return new Link(from[key as PropertyKey], from)
@@ -84,7 +87,10 @@ class Link {
   }
 }
 
-/** What `super.method` gives, bound; through the access if it is one of the engine's and `self` is a shared view. */
+/**
+ * The value of `super.method`, bound to `self`. A method of the engine uses the access if `self` is
+ * a shared view.
+ */
 function inherited(method: unknown, self: unknown): unknown {
   if (typeof method !== 'function') return method
   const does = isSharedView(self)
@@ -99,12 +105,12 @@ export const lab: Record<string, unknown> = {
   inherited,
   link: (value: unknown, receiver?: unknown) => new Link(value, receiver),
   optional: (value: unknown, receiver?: unknown) => new Link(value, receiver).some(),
-  /** What has `Atomics`: the lab for the global object. */
+  /** The object that has `Atomics`: the lab in place of the global object. */
   host: (value: unknown): unknown => (value === globalThis ? lab : value),
   Atomics: foreignAtomics,
 }
 
 export { foreignAtomics as Atomics }
 
-/** Where CommonJS modules find it: they cannot import. */
+/** CommonJS modules cannot import: they find the runtime here. */
 Reflect.set(globalThis, Symbol.for('percpu-lab.foreign'), { lab, Atomics: foreignAtomics })

@@ -1,10 +1,11 @@
 /**
- * The small import for foreign code that a lab is to see:
+ * The small import for foreign code that a lab is to see, in place of the globals:
  *
  *     import { Atomics, Int32Array } from 'percpu-lab/foreign'
  *
- * in place of the globals. A typed array made over a SharedArrayBuffer is then a proxy; `shared(view)` makes one of a view
- * that came from elsewhere, and `raw(view)` gives the view behind it, to post it to a thread, for example.
+ * A typed array made over a SharedArrayBuffer is then a proxy. `shared(view)` makes a proxy of a
+ * view that came from elsewhere. `raw(view)` gives the view behind a proxy, to post it to a thread,
+ * for example.
  */
 import { foreignAtomics } from './atomics.js'
 import { Proxies } from './proxies.js'

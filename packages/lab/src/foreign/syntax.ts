@@ -1,4 +1,4 @@
-/** Which parts of a syntax tree may touch shared memory, and what rewriting them takes. */
+/** The parts of a syntax tree that may touch shared memory, and the means to rewrite them. */
 import type MagicString from 'magic-string'
 import ts from 'typescript'
 import { accessMethods } from './method-names.js'
@@ -23,7 +23,7 @@ export function isGlobalAtomics(node: ts.Node): node is ts.PropertyAccessExpress
   )
 }
 
-/** `a[i]`, read or written, but not `super[i]` and not deleted: that touches no element. */
+/** `a[i]`, read or written. Neither `super[i]` nor a deletion touches an element. */
 export function isElementAccess(node: ts.Node): node is ts.ElementAccessExpression {
   return (
     ts.isElementAccessExpression(node) &&
@@ -54,7 +54,7 @@ export function isMethod(node: ts.Node): node is ts.PropertyAccessExpression {
   )
 }
 
-/** `[a, b] = c` whose value nobody uses: it would be the proxy. */
+/** `[a, b] = c` as a statement. The value of any other one would be the proxy. */
 export function isPatternAssignment(node: ts.Node): node is ts.BinaryExpression {
   return (
     ts.isBinaryExpression(node) &&

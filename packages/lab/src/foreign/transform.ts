@@ -1,10 +1,11 @@
 /**
- * The compile step for foreign code: rewrites a JavaScript or TypeScript source so that each access that may touch shared
- * memory goes through the lab (runtime.ts). What an access touches is decided at run time by looking at the value; for
- * anything but a view of shared memory the program does what it did.
+ * The compile step for foreign code. It rewrites a JavaScript or TypeScript source so that each
+ * access that may touch shared memory goes through the lab (runtime.ts). The value decides at run
+ * time what an access touches: for anything but a view of shared memory the program does what it
+ * did.
  *
  *     a[i] += f(x)             lab.view(a)[i] += f(x)
- *     a.fill(0)                lab.view(a).fill(0)          methods that typed arrays and DataViews have
+ *     a.fill(0)                lab.view(a).fill(0)          methods of typed arrays and DataViews
  *     for (const x of a)       for (const x of lab.view(a))
  *     [...a]  const [x] = a    [...lab.view(a)]  const [x] = lab.view(a)
  *     super.fill(0)            lab.inherited(super.fill, this)(0)
@@ -12,12 +13,15 @@
  *     new Int8Array(a)         new Int8Array(lab.view(a))   also Array.from(a)
  *     Atomics.add(a, i, 1)     unchanged, but `Atomics` is the lab's
  *
- * Every line stays where it was; TypeScript becomes JavaScript first. A source map tells the columns (and, for TypeScript,
- * the lines).
+ * Every line stays where it was; TypeScript becomes JavaScript first. A source map tells the
+ * columns and, for TypeScript, the lines.
  *
- * What it does not see: accesses inside functions of the engine or of Node that are given a view whole (`TextDecoder`,
- * `JSON.stringify`, `Array.prototype.slice.call(a)`, `Object.assign`, WebAssembly; those of `Buffer` are reported), the
- * conversion of a view to a string (`${a}`), destructuring parameters, and code made by `eval`.
+ * It does not see these accesses:
+ * - inside functions of the engine or of Node that are given a view whole: `TextDecoder`,
+ *   `JSON.stringify`, `Array.prototype.slice.call(a)`, `Object.assign`, WebAssembly (the functions
+ *   of `Buffer` are reported);
+ * - by the conversion of a view to a string (`${a}`), and by parameters that are destructured;
+ * - in code made by `eval`.
  */
 import remapping, { type EncodedSourceMap } from '@jridgewell/remapping'
 import MagicString from 'magic-string'
@@ -27,9 +31,12 @@ import { Rewriter } from './rewriter.js'
 export interface TransformOptions {
   /** Name of the file, for its extension and the source map. */
   readonly file: string
-  /** `module`, the default, imports the runtime; `commonjs` finds it where the runtime has put it for all. */
+  /**
+   * 'module', the default, imports the runtime. 'commonjs' finds it where the runtime has put it
+   * for all.
+   */
   readonly format?: 'module' | 'commonjs'
-  /** What modules import; the file URL of the runtime if left out. */
+  /** The specifier that modules import. Default: the file URL of the runtime. */
   readonly runtime?: string
 }
 
@@ -80,7 +87,8 @@ const PRIVATE_IN_CHAIN = 18030
 
 function refuseErrors(file: ts.SourceFile, name: string): void {
   const { parseDiagnostics } = file as unknown as { parseDiagnostics: readonly ts.DiagnosticWithLocation[] }
-  // TypeScript has no private names in optional chains; the language does, and the tree is right.
+  // TypeScript has no private names in optional chains. The language does, and the syntax tree is
+  // right.
   const problem = parseDiagnostics.find(({ code }) => code !== PRIVATE_IN_CHAIN)
   if (!problem) return
   const { line } = file.getLineAndCharacterOfPosition(problem.start)

@@ -1,9 +1,10 @@
 /**
- * The states in which a litmus test may end under the memory model of ECMAScript: enumerated, not sampled, and exact, also for
- * what is found in memory at the end.
+ * The states in which a litmus test may end under the memory model of ECMAScript. They are
+ * enumerated, not sampled, and exact, also for the values found in memory at the end.
  *
- * It knows RCU and SRCU by what they promise (sections.ts), so it says what users of an implementation can rely on; whether an
- * implementation keeps the promise is for the exploration to say (run.ts). It says nothing of values out of thin air.
+ * RCU and SRCU are known by their promises (sections.ts). So the states say what users of an
+ * implementation can rely on; the exploration (run.ts) says whether an implementation keeps its
+ * promises. Values out of thin air are left out.
  */
 import { LitmusLimitError } from './errors.js'
 import { EffortSpent, judgeCandidate, type Candidate, type Effort, type Judgement } from './execution.js'
@@ -11,41 +12,51 @@ import { holds, type LitmusTest, type Verdict } from './syntax.js'
 import { tracesOf, type ProcessTrace } from './traces.js'
 
 export interface AxiomaticOptions {
-  /** What READ_ONCE and WRITE_ONCE are. Default: 'atomic'. */
+  /** The accesses that READ_ONCE and WRITE_ONCE are. Default: 'atomic'. */
   readonly once?: 'atomic' | 'plain'
-  /** Most combinations of values to look at, and most orders of grace periods to try. Default: 2,000,000. */
+  /**
+   * The most combinations of values to look at, and the most orders of grace periods to try.
+   * Default: 2,000,000.
+   */
   readonly limit?: number
   /** Whether to look for data races in every execution, which takes longer. Default: false. */
   readonly races?: boolean
-  /** Whether to stop looking at states that cannot change the verdict; `states` is then not complete. Default: false. */
+  /**
+   * Whether to leave out states that cannot change the verdict: `states` is then not complete.
+   * Default: false.
+   */
   readonly verdictOnly?: boolean
 }
 
 export interface FinalState {
-  /** Of the test's observables, in their order. */
+  /** Values of the test's observables, in their order. */
   readonly values: readonly number[]
   /** Whether the proposition of the test's condition holds. */
   readonly satisfies: boolean
 }
 
 export interface AxiomaticResult {
-  /** Of the proposition: in which of the states it holds. 'Deadlock' when no execution ends. */
+  /** Says in which of the states the proposition holds. 'Deadlock' if no execution ends. */
   readonly verdict: Verdict
   readonly states: readonly FinalState[]
-  /** Combinations of values that were looked at. */
+  /** The number of combinations of values that were looked at. */
   readonly candidates: number
-  /** `srcu-bad-nesting` and the like, and why a process could not go on. */
+  /** Misuse, such as `srcu-bad-nesting`, and the reasons why processes could not go on. */
   readonly flags: readonly string[]
-  /** Whether an execution has a data race; undefined when that was not asked for. */
+  /** Whether an execution has a data race; undefined if that was not asked for. */
   readonly races: boolean | undefined
 }
 
-/** @throws {LitmusLimitError} when there are more candidates than the limit */
+/**
+ * Enumerates the states.
+ *
+ * @throws LitmusLimitError if there are more candidates than the limit
+ */
 export function allowedStates(test: LitmusTest, options: AxiomaticOptions = {}): AxiomaticResult {
   return new Enumeration(test, options).run()
 }
 
-/** The verdict on states of which some satisfy the proposition. */
+/** The verdict on all states of a test. */
 export function verdictOn(states: readonly FinalState[], isFiltered: boolean): Verdict {
   if (states.length === 0) return isFiltered ? 'Never' : 'Deadlock'
   const satisfying = states.filter(({ satisfies }) => satisfies).length
@@ -53,7 +64,10 @@ export function verdictOn(states: readonly FinalState[], isFiltered: boolean): V
   return satisfying === states.length ? 'Always' : 'Sometimes'
 }
 
-/** What one process can do, at most: more would not combine with those of another one within any limit. */
+/**
+ * The most traces of one process. More of them would not combine with another process's within any
+ * limit.
+ */
 const MOST_TRACES = 100_000
 
 class Enumeration {
@@ -68,7 +82,7 @@ class Enumeration {
   readonly #final: readonly number[]
   readonly #states = new Map<string, FinalState>()
   readonly #flags = new Set<string>()
-  /** Of the states: whether some satisfy the proposition, and whether some do not. */
+  /** Whether states were found that satisfy the proposition, and whether some that do not. */
   readonly #seen = new Set<boolean>()
   #candidates = 0
   #hasRace = false

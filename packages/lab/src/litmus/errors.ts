@@ -1,7 +1,7 @@
 /** The errors of litmus tests and of the conformance runner. */
 import type { Position } from './syntax.js'
 
-/** The base: a literal `code`, and the values that the message names. */
+/** The base of these errors: a literal `code`, and the values that the message names. */
 export abstract class LitmusError extends Error {
   abstract readonly code: string
   /** The values that the message names. */
@@ -29,15 +29,18 @@ abstract class LitmusSourceError extends LitmusError {
 export class LitmusSyntaxError extends LitmusSourceError {
   readonly code = 'LAB_LITMUS_SYNTAX'
 }
-/** A litmus test, but with something that is not in the subset that is understood here (docs/litmus.md). */
+/**
+ * The text is a litmus test, but uses something outside the subset that is understood here
+ * (docs/litmus.md).
+ */
 export class LitmusUnsupportedError extends LitmusSourceError {
   readonly code = 'LAB_LITMUS_UNSUPPORTED'
 }
-/** There are more candidate executions than the limit allows to look at; nothing is known about the test. */
+/** There are more candidate executions than the limit. Nothing is known about the test. */
 export class LitmusLimitError extends LitmusError {
   readonly code = 'LAB_LITMUS_LIMIT'
 }
-/** The test cannot run in this way: as a plain shape on real threads, for example. */
+/** The test cannot run in this way, as a plain shape on real threads, for example. */
 export class LitmusRunError extends LitmusError {
   readonly code = 'LAB_LITMUS_RUN'
 }

@@ -1,6 +1,7 @@
 /**
- * Runs the body of a process against a processor: the axioms record events, the exploration and the replay access memory. What a
- * body means is written here, once.
+ * Runs the body of a process against a processor. The processor of the axioms records events; the
+ * ones of the exploration and of the replay access memory. The meaning of a body is written here,
+ * once.
  */
 import { LitmusRunError } from './errors.js'
 import type {
@@ -16,11 +17,17 @@ import type {
 } from './syntax.js'
 import { ADDRESS } from './syntax.js'
 
-/** What a process does to the world. Addresses are values of the test: {@link ADDRESS} + number of the variable. */
+/**
+ * The effects of a process on the world. Addresses are values of the test: {@link ADDRESS} + number
+ * of the variable.
+ */
 export interface Processor {
   load(address: number, order: AccessOrder): number
   store(address: number, value: number, order: AccessOrder): void
-  /** Atomically; returns the word before. `expected` is used by compareExchange alone. */
+  /**
+   * Modifies the word atomically; returns its value before. `expected` is used by compareExchange
+   * alone.
+   */
   modify(address: number, modification: Modification, operand: number, expected: number): number
   fence(): void
   /** Spin locks: words that are 1 while held. */
@@ -28,7 +35,7 @@ export interface Processor {
   unlock(address: number): void
   rcuReadLock(): void
   rcuReadUnlock(): void
-  /** Grace periods may be waited for without blocking: then they give a promise. */
+  /** Waits for a grace period, or gives a promise that is settled after one. */
   synchronizeRcu(): Wait
   srcuReadLock(domain: number): number
   srcuReadUnlock(domain: number, index: number): void
@@ -38,8 +45,10 @@ export interface Processor {
 export type Wait = void | PromiseLike<void>
 
 /**
- * Runs the process; returns its registers at the end, in the order of {@link LitmusProcess.registers}. Only for processors whose
- * grace periods give no promise.
+ * Runs the process; returns its registers at the end, in the order of {@link
+ * LitmusProcess.registers}. Only for processors whose grace periods give no promise.
+ *
+ * @throws LitmusRunError if one gives a promise
  */
 export function runProcess(test: LitmusTest, process: LitmusProcess, processor: Processor): number[] {
   const evaluator = new Evaluator(test, process, processor)
@@ -48,7 +57,7 @@ export function runProcess(test: LitmusTest, process: LitmusProcess, processor: 
   return evaluator.registers()
 }
 
-/** As {@link runProcess}, awaiting what grace periods give; does not await when they give nothing. */
+/** As {@link runProcess}. Awaits the promises of grace periods; without any it does not await. */
 export function runProcessAsync(
   test: LitmusTest,
   process: LitmusProcess,
@@ -70,7 +79,7 @@ class Evaluator {
   readonly #names = new Map<string, number>()
   readonly #process: LitmusProcess
   readonly #processor: Processor
-  /** What the statement has to wait for. */
+  /** The promise that the statement has to wait for. */
   #pending: Wait = undefined
 
   constructor(test: LitmusTest, process: LitmusProcess, processor: Processor) {
@@ -85,7 +94,7 @@ class Evaluator {
     return this.#process.registers.map((register) => this.#names.get(register) ?? 0)
   }
 
-  /** Runs the statements; gives what has to be awaited before it goes on. */
+  /** Runs the statements; yields each promise that has to be awaited before it goes on. */
   *run(statements: readonly Statement[]): Generator<PromiseLike<void>, void, void> {
     for (const statement of statements) {
       if (statement.kind === 'assign') this.#names.set(statement.register, this.value(statement.value))
@@ -198,7 +207,11 @@ export function modified(modification: Modification, old: number, operand: numbe
   }
 }
 
-/** The variable at an address. */
+/**
+ * The number of the variable at an address.
+ *
+ * @throws LitmusRunError if there is none
+ */
 export function variableAt(test: LitmusTest, address: number): number {
   const variable = address - ADDRESS
   if (variable >= 0 && variable < test.variables.length) return variable

@@ -1,16 +1,17 @@
 /**
- * Whether one candidate execution is allowed by the memory model of ECMAScript, with grace periods added.
+ * Whether the memory model of ECMAScript, with grace periods added, allows one candidate execution.
  *
- * A candidate says what each process did and which values it read. It is allowed if there are, for each read, a write that it reads
- * from, and a memory order, such that
- * - happens-before is the transitive closure of each process's own order, of _synchronizes-with_ (an atomic read reads from an
- *   atomic write), of the initial values before everything, and of what barriers and grace periods add (sections.ts). It has no
- *   cycle;
- * - reads are coherent: none reads from a write that it happens before, or from one that is overwritten by a write that happens
- *   before the read;
- * - there is a total order of all events that contains happens-before in which no atomic write V of the same word stands between
- *   W and R, where R reads from W and (W synchronizes with R, or W is atomic and W and V happen before R, or R is atomic and W
- *   happens before R and V).
+ * A candidate says what each process did and which values it read. It is allowed if there are a
+ * write for each read to read from, and a memory order, such that
+ * - happens-before has no cycle. It is the transitive closure of each process's own order, of
+ *   _synchronizes-with_ (an atomic read reads from an atomic write), of the initial values before
+ *   everything, and of the pairs that barriers and grace periods add (sections.ts);
+ * - reads are coherent. No read reads from a write that it happens before. And no read reads from a
+ *   write that is overwritten by another one which happens before the read;
+ * - there is a total order of all events that contains happens-before. Where R reads from W, no
+ *   atomic write V of the same word stands between the two in it, if W synchronizes with R, or if W
+ *   is atomic and W and V happen before R, or if R is atomic and W happens before R and V.
+ *
  * That is the specification's definition (ECMA-262, "Memory Model") for words of one width.
  */
 import { Relation, settle, type Choice } from './relation.js'
@@ -20,32 +21,36 @@ import type { LitmusEvent, ProcessTrace } from './traces.js'
 /** The event that writes all initial values. */
 const INIT = 0
 
-/** What every process did, and what is found in memory at the end. */
+/** The doings of every process, and the values found in memory at the end. */
 export interface Candidate {
   readonly initial: readonly number[]
   readonly traces: readonly ProcessTrace[]
-  /** Variables that are read after all processes have ended, and the values found. */
+  /** The variables that are read after all processes have ended, and the values found. */
   readonly finally: readonly { readonly variable: number; readonly value: number }[]
 }
 
 export interface Judgement {
   readonly isAllowed: boolean
-  /** Whether accesses of two processes race in an execution that is allowed. Known only when all were asked for. */
+  /**
+   * Whether accesses of two processes race in an allowed execution. Known only if all were asked
+   * for.
+   */
   readonly hasRace: boolean
   readonly misuse: readonly string[]
 }
 
-/** How much may be tried for all candidates of a test together. */
+/** The number of attempts left, for all candidates of a test together. */
 export interface Effort {
   left: number
 }
-/** There is no effort left. */
+/** No attempts are left. */
 export class EffortSpent extends Error {}
 
 /**
- * Finds out whether the candidate is allowed. `all`: looks at each way in which it is, for races.
+ * Finds out whether the candidate is allowed. With `all` it looks at each way in which it is, for
+ * races.
  *
- * @throws {EffortSpent}
+ * @throws EffortSpent
  */
 export function judgeCandidate(candidate: Candidate, all: boolean, effort: Effort): Judgement {
   const execution = new Execution(candidate, all, effort)
@@ -64,7 +69,10 @@ class Execution {
   /** Writers of each variable, without the initial one. */
   readonly #writers = new Map<number, PlacedEvent[]>()
   readonly #readers: PlacedEvent[] = []
-  /** The write that each read reads from, by the read's id; undefined for those that are not chosen yet. */
+  /**
+   * The write that each read reads from, by the read's id; undefined for reads without a choice
+   * yet.
+   */
   readonly #readsFrom: (number | undefined)[] = []
   #found = false
 
@@ -95,7 +103,10 @@ class Execution {
     for (const event of events) this.#events.push({ ...event, id: this.#events.length, process })
   }
 
-  /** Those of a thread that has waited for all others: atomic for words on which there are atomic operations. */
+  /**
+   * The reads of a thread that has waited for all others. They are atomic for words with atomic
+   * operations.
+   */
   #finalReads(candidate: Candidate): LitmusEvent[] {
     return candidate.finally.map(({ variable, value }) => {
       const isAtomic = this.#events.some((event) => event.variable === variable && event.isAtomic)
@@ -107,7 +118,7 @@ class Execution {
   #agentOrder(observer: number): Relation {
     const order = new Relation(this.#events.length)
     const first = this.#events.find(({ process }) => process === observer)
-    // From the last event to the first, so that each pair adds one row to few others.
+    // It goes from the last event to the first, so that each pair adds one row to few others.
     for (const { id, process } of [...this.#events].reverse()) {
       if (id === INIT) continue
       const next = this.#events[id + 1]
@@ -118,7 +129,10 @@ class Execution {
     return order
   }
 
-  /** Chooses a write for each read from the `next` on, in all ways; true as soon as nothing more is to be found. */
+  /**
+   * Chooses a write for each read from the `next` on, in all ways. True as soon as nothing more is
+   * to be found.
+   */
   #chooseWrites(next: number, order: Relation): boolean {
     const read = this.#readers[next]
     if (read === undefined)
@@ -154,7 +168,7 @@ class Execution {
     })
   }
 
-  /** Looks for a memory order; true when the search is over. */
+  /** Looks for a memory order. True if the search is over. */
   #accept(order: Relation): boolean {
     if (!settle(order.clone(), this.#memoryOrderChoices(order), () => true)) return false
     this.#found = true

@@ -1,19 +1,22 @@
 /**
- * What an exploration of a litmus test needs of an implementation of RCU or SRCU. All accesses are made through the `#mem` that is
- * given, and all state of a thread is made in `open`, which runs at the first call of each CPU in each execution.
+ * The part of an implementation of RCU or SRCU that an exploration of a litmus test needs. It makes
+ * all accesses through the `#mem` that it is given. It makes all state of a thread in `open`, which
+ * runs at the first call of each CPU in each execution.
  */
 import type * as Mem from 'percpu/mem'
 import type { Wait } from './evaluate.js'
 
 export type MemFunctions = typeof Mem
 
-/** Words of shared memory that an implementation was given: all zero, or what `prepare` wrote. */
-export interface Place {
+/**
+ * The words of shared memory that an implementation is given, all zero, and the means to use them.
+ */
+export interface ImplementationContext {
   readonly mem: MemFunctions
   readonly memory: Mem.Memory
   /** Index of the first 32-bit word. */
   readonly base: number
-  /** CPUs are numbered from 0. */
+  /** The number of CPUs, which are numbered from 0. */
   readonly cpus: number
 }
 
@@ -26,7 +29,7 @@ export interface RcuUser {
 }
 /** One SRCU domain as one CPU uses it. */
 export interface SrcuUser {
-  /** Returns what {@link readUnlock} must be given. */
+  /** Returns the index that {@link readUnlock} must be given. */
   readLock(): number
   readUnlock(index: number): void
   synchronize(): Wait
@@ -34,12 +37,12 @@ export interface SrcuUser {
 
 export interface RcuImplementation {
   readonly name: string
-  /** How many words it needs. */
+  /** The number of words that it needs. */
   words(cpus: number): number
-  open(place: Place, cpu: number): RcuUser
+  open(context: ImplementationContext, cpu: number): RcuUser
 }
 export interface SrcuImplementation {
   readonly name: string
   words(cpus: number): number
-  open(place: Place, cpu: number): SrcuUser
+  open(context: ImplementationContext, cpu: number): SrcuUser
 }

@@ -10,7 +10,7 @@ export {
 export type { Wait } from './evaluate.js'
 export type {
   MemFunctions,
-  Place,
+  ImplementationContext,
   RcuImplementation,
   RcuUser,
   SrcuImplementation,
@@ -20,7 +20,7 @@ export {
   allowsMore,
   formatJudgement,
   judge,
-  type Column,
+  type Answer,
   type JudgedFile,
   type JudgeOptions,
 } from './judge.js'

@@ -1,9 +1,10 @@
 /**
- * Judges litmus files: what the LKMM says of each, what the memory model of JavaScript says, and what an exploration of an
- * implementation of RCU and SRCU finds.
+ * Judges litmus files by three answers: that of the LKMM, that of the memory model of JavaScript,
+ * and that of an exploration of an implementation of RCU and SRCU.
  *
- * The judgement is one-sided: an implementation may forbid more than the file says, never allow more. A file that says Sometimes is
- * satisfied by Never, and one that says Never by nothing else.
+ * The judgement is one-sided: an implementation may forbid more than the file says, never allow
+ * more. A file that says Sometimes is satisfied by Never; one that says Never is satisfied by
+ * nothing else.
  */
 import { readFileSync } from 'node:fs'
 import { allowedStates, type AxiomaticOptions } from './axiomatic.js'
@@ -14,26 +15,32 @@ import type { LitmusTest, Verdict } from './syntax.js'
 
 export interface JudgeOptions extends RunOptions, Pick<AxiomaticOptions, 'limit'> {}
 
-/** 'Limit': too large to be looked at completely. 'Not supported': the file uses something outside the subset. */
-export type Column = Verdict | 'Data race' | 'Limit' | 'Not supported'
+/**
+ * 'Limit': too large to be looked at completely. 'Not supported': the file uses something outside
+ * the subset.
+ */
+export type Answer = Verdict | 'Data race' | 'Limit' | 'Not supported'
 
 export interface JudgedFile {
   readonly file: string
   readonly name: string
   /** The file's `Result:`. */
   readonly lkmm: string | undefined
-  readonly axioms: Column
-  readonly implementation: Column
+  readonly axioms: Answer
+  readonly implementation: Answer
   readonly executions: number
   /** Whether the exploration was broken off: then `implementation` may have missed states. */
   readonly truncated: boolean
   readonly milliseconds: number
-  /** Why the file is not satisfied, or could not be judged. */
+  /** The reason why the file is not satisfied, or could not be judged. */
   readonly problem: string | undefined
 }
 
-/** Whether `found` allows more than `expected` does. */
-export function allowsMore(expected: Verdict, found: Column): boolean {
+/**
+ * Whether `found` allows more than `expected`. Always does not allow more than Sometimes: a search
+ * that was broken off may have missed states.
+ */
+export function allowsMore(expected: Verdict, found: Answer): boolean {
   if (found === 'Limit' || found === 'Not supported') return false
   if (expected === 'Sometimes') return found === 'Deadlock' || found === 'Data race'
   return found !== expected
@@ -78,7 +85,7 @@ async function judgeFile(file: string, options: JudgeOptions): Promise<JudgedFil
   }
 }
 
-function axiomsOf(test: LitmusTest, { once = 'atomic', limit }: JudgeOptions): Column {
+function axiomsOf(test: LitmusTest, { once = 'atomic', limit }: JudgeOptions): Answer {
   try {
     const bounds = limit === undefined ? {} : { limit }
     return allowedStates(test, { once, verdictOnly: true, ...bounds }).verdict
@@ -88,7 +95,7 @@ function axiomsOf(test: LitmusTest, { once = 'atomic', limit }: JudgeOptions): C
   }
 }
 
-function problemOf(test: LitmusTest, axioms: Column, run: RunResult): string | undefined {
+function problemOf(test: LitmusTest, axioms: Answer, run: RunResult): string | undefined {
   const { expected } = test
   if (expected !== undefined && allowsMore(expected, run.verdict))
     return `the implementation: ${run.verdict}, the LKMM: ${expected}`
@@ -100,12 +107,11 @@ function problemOf(test: LitmusTest, axioms: Column, run: RunResult): string | u
     axioms !== 'Data race' &&
     allowsMore(axioms, run.verdict)
   )
-    // A search that was broken off may have missed the states that make Sometimes of Always.
     return `the implementation: ${run.verdict}, the memory model of JavaScript: ${axioms}`
   return undefined
 }
 
-/** The table that the command prints. */
+/** The answers and problems as a table. */
 export function formatJudgement(judged: readonly JudgedFile[]): string {
   const head = ['test', 'LKMM', 'JS axioms', 'implementation', 'executions', '']
   const rows = judged.map(

@@ -1,6 +1,6 @@
 /**
- * Words and signs of a litmus file. Comments of all three kinds, `(* *)`, `/* *\/` and `//`, are left out; what a `Result:` in a
- * comment says is kept.
+ * The words and signs of a litmus file. Comments of all three kinds, `(* *)`, `/* *\/` and `//`,
+ * are left out. The text after `Result:` in a comment is kept.
  */
 import { LitmusSyntaxError } from './errors.js'
 import type { Position } from './syntax.js'
@@ -14,22 +14,27 @@ export interface Token {
 export interface LitmusText {
   /** The name on the first line, `C name`. */
   readonly name: string
-  /** What follows `Result:` in a comment. */
+  /** The text after `Result:` in a comment. */
   readonly result: string | undefined
   readonly tokens: readonly Token[]
 }
 
 const whitespace = /\s+/y
 const comment = /\/\*[\s\S]*?\*\/|\/\/[^\n]*/y
-/** Not inside braces: there `(*p)` is an expression. */
+/** Comments of this kind do not stand inside braces: there `(*p)` is an expression. */
 const outerComment = /\(\*[\s\S]*?\*\)/y
-/** `Cycle=...` and the like, which generators write between the name and the init block. */
+/** `Cycle=...` and its like: generators write them between the name and the init block. */
 const information = /[A-Za-z]\w*=[^\n]*/y
 const unclosed = /\(\*|\/\*/y
 const token =
   /(?<name>[A-Za-z_]\w*)|(?<number>0[xX][0-9a-fA-F]+|\d+)|(?<text>"[^"]*")|(?<sign>\/\\|\\\/|\|\||&&|==|!=|<=|>=|<<|>>|->|\+\+|--|[-+&|^]=|[-+*/%&|^~!<>=(){}[\];:,.?#@])/y
 
-/** @throws {LitmusSyntaxError} when the text does not begin with `C name`, or has a sign that no litmus test has */
+/**
+ * Reads the whole text of a file.
+ *
+ * @throws LitmusSyntaxError if the text does not begin with `C name`, or has a sign that no litmus
+ *   test has
+ */
 export function readTokens(source: string): LitmusText {
   const header = /^\s*C[ \t]+(\S+)[ \t]*\r?$/m.exec(source)
   if (header?.[1] === undefined || source.slice(0, header.index).trim() !== '')

@@ -11,7 +11,10 @@ export interface ParsedProcess {
   readonly body: readonly Statement[]
 }
 
-/** Parses `P0(int *x, int *y) { ... }`. `preset`: registers of the process that the init block names. */
+/**
+ * Parses `P0(int *x, int *y) { ... }`. `preset` gives the registers of the process that the init
+ * block names.
+ */
 export function parseProcess(
   reader: TokenReader,
   preset: (process: number) => Iterable<string>,
@@ -43,7 +46,7 @@ function parseParameters(reader: TokenReader): { name: string; token: Token }[] 
     const token = reader.name('a parameter')
     if (pointers === 0)
       throw new LitmusUnsupportedError(`parameter ${token.text} is not a pointer`, start.position)
-    if (reader.sees('[')) throw new LitmusUnsupportedError('arrays', token.position)
+    if (reader.sees('[')) throw new LitmusUnsupportedError('arrays are not supported', token.position)
     parameters.push({ name: token.text, token })
     if (!reader.sees(')')) reader.expect(',')
   }
@@ -100,7 +103,10 @@ class BodyParser {
     return { kind: 'if', condition, then, otherwise }
   }
 
-  /** `int r0, *r1 = e;` The type does not matter: each register holds a 32-bit integer or an address. */
+  /**
+   * `int r0, *r1 = e;` The type does not matter: each register holds a 32-bit integer or an
+   * address.
+   */
   #declaration(): Statement[] {
     const reader = this.#reader
     skipType(reader)
@@ -110,7 +116,7 @@ class BodyParser {
       const { text, position } = reader.name('the name of a register')
       if (this.#parameters.has(text))
         throw new LitmusUnsupportedError(`register ${text} has the name of a parameter`, position)
-      if (reader.sees('[')) throw new LitmusUnsupportedError('arrays', position)
+      if (reader.sees('[')) throw new LitmusUnsupportedError('arrays are not supported', position)
       this.registers.add(text)
       if (reader.skip('=')) statements.push({ kind: 'assign', register: text, value: this.#expression() })
     } while (reader.skip(','))

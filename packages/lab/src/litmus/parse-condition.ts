@@ -3,7 +3,7 @@ import { LitmusSyntaxError, LitmusUnsupportedError } from './errors.js'
 import type { TokenReader } from './lexer.js'
 import type { LitmusTest, Observable, Position, Proposition } from './syntax.js'
 
-/** How the parser of conditions looks up what they name. */
+/** The names that conditions may use. */
 export interface Names {
   /** Number of the variable; new ones have the initial value 0. */
   variable(name: string): number
@@ -52,7 +52,7 @@ class ConditionParser {
     const reader = this.#reader
     reader.expect('[')
     while (!reader.skip(']')) {
-      // A register that no process has is printed as 0 elsewhere; here it is left out.
+      // A register that no process has is left out here. Other tools print it as 0.
       this.#observable(true)
       while (reader.skip(';'));
     }
@@ -117,7 +117,7 @@ class ConditionParser {
     if (!bracket) reader.skip('*')
     const { text } = reader.name('a register such as 0:r1, or a variable')
     if (bracket) reader.expect(']')
-    else if (reader.sees('[')) throw new LitmusUnsupportedError('arrays', position)
+    else if (reader.sees('[')) throw new LitmusUnsupportedError('arrays are not supported', position)
     return this.#index({ kind: 'variable', variable: this.#names.variable(text) })
   }
 

@@ -4,7 +4,7 @@ import type { Token, TokenReader } from './lexer.js'
 import { primitiveNamed, type OperandKind, type Primitive } from './primitives.js'
 import type { BinaryOperator, Expression, Operation, UnaryOperator } from './syntax.js'
 
-/** What a name means where it stands. */
+/** The names that have a meaning in an expression. */
 export interface Scope {
   readonly registers: ReadonlySet<string>
   readonly parameters: ReadonlySet<string>
@@ -60,11 +60,11 @@ function unary(reader: TokenReader, scope: Scope): Expression {
     return { kind: 'operation', name: '*', operation: plainLoad, operands, position: token.position }
   }
   if (reader.skip('&')) {
-    // The address of what a pointer points to is the pointer.
+    // `&*p` is p.
     const operand = unary(reader, scope)
     const address = addressOf(operand)
     if (address === undefined)
-      throw new LitmusUnsupportedError('the address of something other than *p', token.position)
+      throw new LitmusUnsupportedError('the address of anything but *p is not supported', token.position)
     return address
   }
   if (reader.sees('(') && isTypeWord(reader.peek(1))) {
@@ -74,7 +74,7 @@ function unary(reader: TokenReader, scope: Scope): Expression {
   return primary(reader, scope)
 }
 
-/** p for `*p`. */
+/** p, for `*p`; undefined for other expressions. */
 export function addressOf(expression: Expression): Expression | undefined {
   return expression.kind === 'operation' && expression.name === '*' ? expression.operands[0] : undefined
 }
@@ -99,7 +99,7 @@ function primary(reader: TokenReader, scope: Scope): Expression {
   if (reader.sees('(')) return call(reader, scope, token)
   if (token.text === 'NULL') return { kind: 'number', value: 0 }
   if (reader.sees('->') || reader.sees('.') || reader.sees('['))
-    throw new LitmusUnsupportedError('fields and array elements', token.position)
+    throw new LitmusUnsupportedError('fields and array elements are not supported', token.position)
   if (!scope.registers.has(token.text) && !scope.parameters.has(token.text))
     throw new LitmusSyntaxError(`${token.text} is not declared`, token.position, { name: token.text })
   return { kind: 'name', name: token.text }
@@ -140,6 +140,6 @@ function operand(reader: TokenReader, scope: Scope, kind: OperandKind): Expressi
   if (kind !== 'lvalue') return expression
   const address = addressOf(expression)
   if (address === undefined)
-    throw new LitmusUnsupportedError('an access to something other than *p', position)
+    throw new LitmusUnsupportedError('an access to anything but *p is not supported', position)
   return address
 }

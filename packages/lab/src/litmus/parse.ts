@@ -2,7 +2,7 @@
  * Parses litmus tests in the kernel's C format, the subset of docs/litmus.md.
  *
  *     C SB+poonceonces                                    name
- *     (* Result: Sometimes *)                             what the LKMM allows
+ *     (* Result: Sometimes *)                             the answer of the LKMM
  *     { x = 0; int *p = &x; 0:r2 = 5; }                   initial values, all others 0
  *     P0(int *x, int *y) { WRITE_ONCE(*x, 1); ... }       processes
  *     filter (0:r1=1)  locations [x]                      optional
@@ -25,8 +25,9 @@ import {
 /**
  * Parses one test.
  *
- * @throws {LitmusSyntaxError} with line and column, when the text is no litmus test
- * @throws {LitmusUnsupportedError} with line and column, when it is one that uses something outside the subset
+ * @throws LitmusSyntaxError with line and column, if the text is no litmus test
+ * @throws LitmusUnsupportedError with line and column, if the test uses something outside the
+ *   subset
  */
 export function parseLitmus(source: string): LitmusTest {
   const { name, result, tokens } = readTokens(source)
@@ -80,12 +81,12 @@ function verdictOf(result: string | undefined): Verdict | undefined {
 
 type InitialValue = number | { readonly name: string; readonly position: Position }
 
-/** Variables and the values that the init block gives them and the registers. */
+/** The variables, and the values that the init block gives to them and to registers. */
 class InitBlock {
   readonly #variables = new Map<string, InitialValue>()
   readonly #registers = new Map<number, Map<string, InitialValue>>()
 
-  /** The number of the variable; makes it when there is none of that name. */
+  /** The number of the variable. Makes the variable if there is none of that name. */
   declare(name: string): number {
     if (!this.#variables.has(name)) this.#variables.set(name, 0)
     return [...this.#variables.keys()].indexOf(name)
@@ -127,7 +128,7 @@ class InitBlock {
     const isBracketed = reader.skip('[')
     const { text, position } = reader.name('a variable')
     if (isBracketed) reader.expect(']')
-    else if (reader.sees('[')) throw new LitmusUnsupportedError('arrays', position)
+    else if (reader.sees('[')) throw new LitmusUnsupportedError('arrays are not supported', position)
     const value = reader.skip('=') ? this.#value(reader) : 0
     this.#variables.set(text, value)
     if (typeof value !== 'number') this.declare(value.name)
@@ -146,7 +147,7 @@ class InitBlock {
     }
     reader.skip('&')
     const { text, position } = reader.name('a value')
-    // ATOMIC_INIT(1), SPIN_LOCK_UNLOCKED and the like.
+    // A call stands for its argument: ATOMIC_INIT(1), for example.
     if (reader.sees('(')) return this.#value(reader)
     return { name: text, position }
   }

@@ -1,21 +1,22 @@
 /**
- * The kernel's primitives that a litmus test may use, and what each does in JavaScript's terms (docs/litmus.md).
+ * The kernel's primitives that a litmus test may use, and their meaning in JavaScript's terms
+ * (docs/litmus.md).
  *
- * There is no one-sided ordering in ECMAScript, so a release store and an acquire load are atomic, as is each read-modify-write
- * whatever its suffix. A full barrier is a read-modify-write of one word that all processes share. A failing compare-and-exchange
- * is an atomic read-modify-write that writes back what it read.
+ * ECMAScript has no one-sided ordering. So a release store and an acquire load are atomic, as is
+ * each read-modify-write whatever its suffix. A full barrier is a read-modify-write of one word
+ * that all processes share. A failing compare-and-exchange is an atomic read-modify-write that
+ * writes back the value that it read.
  */
 import type { AccessOrder, Modification, Operation } from './syntax.js'
 
-/** `lvalue`: written `*p`; the operand is p. `address`: written p. */
+/** 'lvalue': the operand is p, and is written `*p`. 'address': p is written p. */
 export type OperandKind = 'lvalue' | 'address' | 'value'
 
 export interface Primitive {
   readonly operands: readonly OperandKind[]
   readonly operation: Operation
-  /** Indices of the operands in the order in which the operation wants them, where that differs. */
+  /** Indices of the operands in the order of the operation, where the call's differs. */
   readonly reorder?: readonly number[]
-  readonly isVoid: boolean
 }
 
 const table = new Map<string, Primitive>()
@@ -24,11 +25,10 @@ function define(
   names: readonly string[],
   operands: readonly OperandKind[],
   operation: Operation,
-  options: { readonly reorder?: readonly number[]; readonly isVoid?: boolean } = {},
+  reorder?: readonly number[],
 ): void {
-  const { reorder, isVoid = false } = options
   for (const name of names)
-    table.set(name, { operands, operation, isVoid, ...(reorder === undefined ? {} : { reorder }) })
+    table.set(name, { operands, operation, ...(reorder === undefined ? {} : { reorder }) })
 }
 
 const load = (order: AccessOrder): Operation => ({ does: 'load', order })
@@ -39,15 +39,14 @@ const modify = (
   amount?: number,
 ): Operation => ({ does: 'modify', modification, gives, amount })
 const suffixed = (name: string): string[] => ['', '_relaxed', '_acquire', '_release'].map((end) => name + end)
-const procedure = { isVoid: true }
 
 define(['READ_ONCE', 'ACCESS_ONCE'], ['lvalue'], load('once'))
-define(['WRITE_ONCE'], ['lvalue', 'value'], store('once'), procedure)
+define(['WRITE_ONCE'], ['lvalue', 'value'], store('once'))
 define(['rcu_dereference', 'lockless_dereference'], ['lvalue'], load('atomic'))
-define(['rcu_assign_pointer'], ['lvalue', 'value'], store('atomic'), procedure)
+define(['rcu_assign_pointer'], ['lvalue', 'value'], store('atomic'))
 define(['smp_load_acquire'], ['address'], load('atomic'))
-define(['smp_store_release'], ['address', 'value'], store('atomic'), procedure)
-define(['smp_store_mb'], ['lvalue', 'value'], store('once', true), procedure)
+define(['smp_store_release'], ['address', 'value'], store('atomic'))
+define(['smp_store_mb'], ['lvalue', 'value'], store('once', true))
 
 define(
   [
@@ -60,9 +59,8 @@ define(
   ],
   [],
   { does: 'fence' },
-  procedure,
 )
-define(['smp_rmb', 'smp_wmb', 'barrier', 'cpu_relax'], [], { does: 'nothing' }, procedure)
+define(['smp_rmb', 'smp_wmb', 'barrier', 'cpu_relax'], [], { does: 'nothing' })
 
 define(suffixed('xchg'), ['address', 'value'], modify('exchange'))
 define(suffixed('cmpxchg'), ['address', 'value', 'value'], modify('compareExchange'))
@@ -70,42 +68,37 @@ define(suffixed('atomic_xchg'), ['address', 'value'], modify('exchange'))
 define(suffixed('atomic_cmpxchg'), ['address', 'value', 'value'], modify('compareExchange'))
 define(['atomic_read'], ['address'], load('once'))
 define(['atomic_read_acquire'], ['address'], load('atomic'))
-define(['atomic_set'], ['address', 'value'], store('once'), procedure)
-define(['atomic_set_release'], ['address', 'value'], store('atomic'), procedure)
+define(['atomic_set'], ['address', 'value'], store('once'))
+define(['atomic_set_release'], ['address', 'value'], store('atomic'))
 for (const name of ['add', 'sub', 'and', 'or'] as const) {
   const reorder = [1, 0]
-  define([`atomic_${name}`], ['value', 'address'], modify(name), { reorder, isVoid: true })
-  define(suffixed(`atomic_fetch_${name}`), ['value', 'address'], modify(name), { reorder })
+  define([`atomic_${name}`], ['value', 'address'], modify(name), reorder)
+  define(suffixed(`atomic_fetch_${name}`), ['value', 'address'], modify(name), reorder)
   if (name === 'and' || name === 'or') continue
-  define(suffixed(`atomic_${name}_return`), ['value', 'address'], modify(name, 'new'), { reorder })
-  define([`atomic_${name}_and_test`], ['value', 'address'], modify(name, 'is zero'), { reorder })
+  define(suffixed(`atomic_${name}_return`), ['value', 'address'], modify(name, 'new'), reorder)
+  define([`atomic_${name}_and_test`], ['value', 'address'], modify(name, 'is zero'), reorder)
 }
 for (const [name, amount] of [
   ['inc', 1],
   ['dec', -1],
 ] as const) {
-  define([`atomic_${name}`], ['address'], modify('add', 'old', amount), procedure)
+  define([`atomic_${name}`], ['address'], modify('add', 'old', amount))
   define(suffixed(`atomic_fetch_${name}`), ['address'], modify('add', 'old', amount))
   define(suffixed(`atomic_${name}_return`), ['address'], modify('add', 'new', amount))
   define([`atomic_${name}_and_test`], ['address'], modify('add', 'is zero', amount))
 }
 
-define(['spin_lock'], ['address'], { does: 'lock' }, procedure)
-define(['spin_unlock'], ['address'], { does: 'unlock' }, procedure)
+define(['spin_lock'], ['address'], { does: 'lock' })
+define(['spin_unlock'], ['address'], { does: 'unlock' })
 define(['spin_trylock'], ['address'], { does: 'trylock' })
 define(['spin_is_locked'], ['address'], { does: 'is locked' })
 
-define(['rcu_read_lock'], [], { does: 'rcu lock' }, procedure)
-define(['rcu_read_unlock'], [], { does: 'rcu unlock' }, procedure)
-define(['synchronize_rcu', 'synchronize_rcu_expedited'], [], { does: 'rcu synchronize' }, procedure)
+define(['rcu_read_lock'], [], { does: 'rcu lock' })
+define(['rcu_read_unlock'], [], { does: 'rcu unlock' })
+define(['synchronize_rcu', 'synchronize_rcu_expedited'], [], { does: 'rcu synchronize' })
 define(['srcu_read_lock', 'srcu_down_read'], ['address'], { does: 'srcu lock' })
-define(['srcu_read_unlock', 'srcu_up_read'], ['address', 'value'], { does: 'srcu unlock' }, procedure)
-define(
-  ['synchronize_srcu', 'synchronize_srcu_expedited'],
-  ['address'],
-  { does: 'srcu synchronize' },
-  procedure,
-)
+define(['srcu_read_unlock', 'srcu_up_read'], ['address', 'value'], { does: 'srcu unlock' })
+define(['synchronize_srcu', 'synchronize_srcu_expedited'], ['address'], { does: 'srcu synchronize' })
 
 /** The primitive of that name, or undefined when it is not supported. */
 export function primitiveNamed(name: string): Primitive | undefined {

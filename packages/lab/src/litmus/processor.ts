@@ -1,9 +1,12 @@
-/** Runs litmus tests on memory: each access of a process becomes one of `#mem`, each RCU call one of an implementation. */
+/**
+ * Runs litmus tests on memory. Each access of a process becomes one of `#mem`, each RCU call one of
+ * an implementation.
+ */
 import type { AccessOrder, LitmusTest, Modification } from './syntax.js'
 import { variableAt, type Processor, type Wait } from './evaluate.js'
 import type {
   MemFunctions,
-  Place,
+  ImplementationContext,
   RcuImplementation,
   RcuUser,
   SrcuImplementation,
@@ -11,7 +14,7 @@ import type {
 } from './implementation.js'
 import type { Memory } from 'percpu/mem'
 
-/** Where a test's variables are in memory, and what runs its RCU calls. */
+/** The memory of a test's variables, and the implementations of its RCU calls. */
 export interface LitmusMachine {
   readonly test: LitmusTest
   readonly mem: MemFunctions
@@ -23,11 +26,11 @@ export interface LitmusMachine {
   /** Index of a word that is 1 once it is known that the execution does not count. */
   readonly abandoned: number
   readonly once: 'atomic' | 'plain'
-  readonly rcu: { readonly implementation: RcuImplementation; readonly place: Place }
-  /** One place for each variable that is an SRCU domain. */
+  readonly rcu: { readonly implementation: RcuImplementation; readonly context: ImplementationContext }
+  /** The words of each variable that is an SRCU domain. */
   readonly srcu: {
     readonly implementation: SrcuImplementation
-    readonly places: ReadonlyMap<number, Place>
+    readonly contexts: ReadonlyMap<number, ImplementationContext>
   }
 }
 
@@ -111,17 +114,17 @@ export class MemoryProcessor implements Processor {
   }
 
   #openRcu(): RcuUser {
-    const { implementation, place } = this.#machine.rcu
-    return (this.#rcu ??= implementation.open(place, this.#cpu))
+    const { implementation, context } = this.#machine.rcu
+    return (this.#rcu ??= implementation.open(context, this.#cpu))
   }
   #openSrcu(address: number): SrcuUser {
     const variable = variableAt(this.#machine.test, address)
     const open = this.#srcu.get(variable)
     if (open !== undefined) return open
-    const { implementation, places } = this.#machine.srcu
-    const place = places.get(variable)
-    if (place === undefined) throw new RangeError(`no memory for SRCU domain ${variable}`)
-    const user = implementation.open(place, this.#cpu)
+    const { implementation, contexts } = this.#machine.srcu
+    const context = contexts.get(variable)
+    if (context === undefined) throw new RangeError(`no memory for SRCU domain ${variable}`)
+    const user = implementation.open(context, this.#cpu)
     this.#srcu.set(variable, user)
     return user
   }

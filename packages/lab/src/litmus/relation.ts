@@ -18,7 +18,10 @@ export class Relation {
     return ((this.#word(from * this.#words + (to >>> 5)) >>> (to & 31)) & 1) === 1
   }
 
-  /** Adds a pair and what follows from it. Returns false, and changes nothing, if that would make a cycle. */
+  /**
+   * Adds a pair and the pairs that follow from it. Returns false, and changes nothing, if that
+   * would make a cycle.
+   */
   add(from: number, to: number): boolean {
     if (from === to || this.has(to, from)) return false
     if (this.has(from, to)) return true
@@ -40,7 +43,7 @@ export class Relation {
   }
 }
 
-/** One of two pairs must be in the relation. */
+/** Two pairs, of which one must be in the relation. */
 export interface Choice {
   readonly from: number
   readonly to: number
@@ -49,9 +52,9 @@ export interface Choice {
 }
 
 /**
- * Adds to `relation` one pair of each choice, in each way that makes no cycle, until `accept` returns true for one; returns
- * whether it did. Choices that are decided are decided first, so that few ways are tried. `viable` may tell early that no way of
- * adding more can be accepted.
+ * Adds one pair of each choice to `relation`, in each way that makes no cycle, until `accept`
+ * returns true for one way. Returns whether it did. Choices with one way left are made first, so
+ * that few ways are tried. `viable` may tell early that no way of adding more can be accepted.
  */
 export function settle(
   relation: Relation,
@@ -69,7 +72,10 @@ export function settle(
   return other.add(first.orFrom, first.orTo) && settle(other, rest, accept, viable)
 }
 
-/** Makes the choices that have one way left; returns those that have two, or undefined when one has none. */
+/**
+ * Makes the choices that have one way left. Returns the ones that have two; undefined if one has
+ * none.
+ */
 function propagate(relation: Relation, choices: readonly Choice[]): Choice[] | undefined {
   let open = [...choices]
   for (;;) {

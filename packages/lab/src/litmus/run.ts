@@ -1,9 +1,11 @@
 /**
- * Explores a litmus test: its processes are CPUs, its accesses those of the lab's `#mem`, its RCU and SRCU calls those of an
- * implementation, whose own accesses are explored along with them.
+ * Explores a litmus test. Its processes are CPUs, and its accesses those of the lab's `#mem`. Its
+ * RCU and SRCU calls are calls of an implementation, whose own accesses are explored along with
+ * them.
  *
- * What is found are the states in which an execution can end. An exploration steps through sequentially consistent executions; with
- * READ_ONCE and WRITE_ONCE as plain accesses, loads may also give stale values, but never one that is written later (docs/litmus.md).
+ * It finds the states in which an execution can end. An exploration steps through sequentially
+ * consistent executions. If READ_ONCE and WRITE_ONCE are plain accesses, loads may also give stale
+ * values, but never one that is written later (docs/litmus.md).
  */
 import type { Struct } from 'percpu'
 import { explore } from '../explore/explore.js'
@@ -14,7 +16,12 @@ import type { Scenario } from '../scenario/scenario.js'
 import type { FinalState } from './axiomatic.js'
 import { verdictOn } from './axiomatic.js'
 import { runProcessAsync } from './evaluate.js'
-import type { MemFunctions, Place, RcuImplementation, SrcuImplementation } from './implementation.js'
+import type {
+  MemFunctions,
+  ImplementationContext,
+  RcuImplementation,
+  SrcuImplementation,
+} from './implementation.js'
 import { MemoryProcessor, srcuDomains, type LitmusMachine } from './processor.js'
 import { standInRcu, standInSrcu } from './stand-in.js'
 import { holds, holdsSoFar, type LitmusTest, type Verdict } from './syntax.js'
@@ -22,26 +29,33 @@ import { holds, holdsSoFar, type LitmusTest, type Verdict } from './syntax.js'
 export interface RunOptions {
   readonly rcu?: RcuImplementation
   readonly srcu?: SrcuImplementation
-  /** What READ_ONCE and WRITE_ONCE are: atomic (default), or plain accesses that may be stale. */
+  /**
+   * The accesses that READ_ONCE and WRITE_ONCE are: atomic ones (default), or plain ones that may
+   * be stale.
+   */
   readonly once?: 'atomic' | 'plain'
-  /** Executions after which to break off. Default: 200,000. */
+  /** Executions after which the search is broken off. Default: 200,000. */
   readonly executions?: number
-  /** Milliseconds after which to break off. Default: 60,000. */
+  /** Milliseconds after which the search is broken off. Default: 60,000. */
   readonly maxMs?: number
 }
 
 export interface RunResult {
-  /** 'Deadlock' when an execution cannot end; 'Data race' when plain accesses race. */
+  /** 'Deadlock' if an execution cannot end; 'Data race' if plain accesses race. */
   readonly verdict: Verdict | 'Data race'
   readonly states: readonly FinalState[]
   readonly executions: number
-  /** Whether it was broken off: then there may be more states. */
+  /** Whether the search was broken off: then there may be more states. */
   readonly truncated: boolean
   /** The execution that cannot end, or has the race. */
   readonly failure: ExplorationFailure | undefined
 }
 
-/** @throws {ExplorationFailure} when the implementation fails in another way than the test can be judged by */
+/**
+ * Explores the test.
+ *
+ * @throws ExplorationFailure if the implementation fails in a way that says nothing of the test
+ */
 export async function runImplementation(test: LitmusTest, options: RunOptions = {}): Promise<RunResult> {
   const { once = 'atomic', executions = 200_000, maxMs = 60_000 } = options
   const states = new Map<string, FinalState>()
@@ -98,8 +112,9 @@ function scenarioOf(
 }
 
 /**
- * Tells all who wait that the execution does not count, once the registers of a process exclude it by themselves. Such an execution
- * may have left a read section that nobody had entered, and then grace periods do not end.
+ * Ends all waits once the registers of one process show that the execution does not count. Such an
+ * execution may have left a read section that it had not entered, and then grace periods do not
+ * end.
  */
 function abandonUnless(
   machine: LitmusMachine,
@@ -130,7 +145,11 @@ function machineFor(t: Scenario, test: LitmusTest, options: RunOptions): LitmusM
           ...mem,
           awaitUntil: (predicate, tries) => mem.awaitUntil(() => predicate() || isAbandoned(), tries),
         }
-  const place = (words: number): Place => ({ mem: forImplementation, cpus, ...t.words(words) })
+  const contextOf = (words: number): ImplementationContext => ({
+    mem: forImplementation,
+    cpus,
+    ...t.words(words),
+  })
   t.name(memory, base * 4, wordsOf(test, once), '')
   return {
     test,
@@ -140,10 +159,10 @@ function machineFor(t: Scenario, test: LitmusTest, options: RunOptions): LitmusM
     fence: base + test.variables.length,
     abandoned,
     once,
-    rcu: { implementation: rcu, place: place(rcu.words(cpus)) },
+    rcu: { implementation: rcu, context: contextOf(rcu.words(cpus)) },
     srcu: {
       implementation: srcu,
-      places: new Map(srcuDomains(test).map((domain) => [domain, place(srcu.words(cpus))])),
+      contexts: new Map(srcuDomains(test).map((domain) => [domain, contextOf(srcu.words(cpus))])),
     },
   }
 }

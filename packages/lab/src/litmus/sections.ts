@@ -1,10 +1,13 @@
 /**
- * Full barriers, grace periods and read sections of one candidate execution, as choices between pairs of happens-before.
+ * Full barriers, grace periods and read sections of one candidate execution, as choices between
+ * pairs of happens-before.
  *
- * - Full barriers are read-modify-writes of one word that nobody else touches: each two are ordered by happens-before. So are the
- *   beginnings and ends of the grace periods of one domain (RCU is one, each srcu_struct another).
- * - For each grace period and each read section of its domain: the end of the section happens before the end of the grace period,
- *   or the beginning of the grace period happens before the beginning of the section. A section that never ends leaves the second.
+ * - Full barriers are read-modify-writes of one word of their own: happens-before orders each two.
+ *   It also orders the beginnings and ends of the grace periods of one domain. RCU is one domain,
+ *   each srcu_struct another.
+ * - Each grace period has a choice for each read section of its domain. Either the end of the
+ *   section happens before the end of the grace period, or the beginning of the grace period
+ *   happens before the beginning of the section. A section that never ends leaves the second.
  */
 import type { Choice } from './relation.js'
 import type { LitmusEvent } from './traces.js'
@@ -35,14 +38,17 @@ export function orderingsOf(events: readonly PlacedEvent[]): Orderings {
     const end = begin.id + 1
     for (const { domain, lock, unlock } of sections) {
       if (domain !== begin.variable) continue
-      // Without an end, the first pair is one that cannot be.
+      // Without an end of the section, the first pair is an impossible one.
       choices.push({ from: unlock ?? end, to: end, orFrom: begin.id, orTo: lock })
     }
   }
   return { choices, misuse }
 }
 
-/** RCU's events have the variable -1, which no srcu_struct has. */
+/**
+ * Choices for barriers and grace periods. RCU's events have the variable -1, which no srcu_struct
+ * has.
+ */
 function barrierChoices(events: readonly PlacedEvent[]): Choice[] {
   const words = new Map<string, PlacedEvent[]>()
   for (const event of events) {

@@ -1,23 +1,28 @@
 /**
- * A small SRCU, and an RCU made of it, for exploring litmus tests where the library has none yet. Not fast: for being right and
- * small.
+ * A small SRCU, and an RCU made of it, to explore litmus tests with where the library has none yet.
+ * They are right and small, not fast.
  *
  *     word 0            index: new readers count on rank index & 1
  *     word 1            lock: 1 while an updater is in a grace period
  *     word 2            grace periods: two read-modify-writes for each
  *     word 3 + 4c …     of CPU c: entries on rank 0, on rank 1, exits from rank 0, from rank 1
  *
- * A reader counts its entry on the current rank, and its exit on the same rank, both on its own CPU's words, which it never takes
- * back; so a rank has no readers if the sum of its exits, taken first, equals the sum of its entries. A grace period waits until
- * the rank that is not current has none (readers that loaded the index before an earlier flip, and counted late), makes it the
- * current one, and waits until the other has none. (The kernel's algorithm, with two sums instead of a tree.)
+ * A reader counts its entry on the current rank, and its exit on the same rank. Both counts are on
+ * its own CPU's words, and only grow. So a rank has no readers if the sum of its exits, taken
+ * first, equals the sum of its entries.
  *
- * Before it waits, a grace period touches each count of entries with a read-modify-write. So plain data, too, is ordered as the axioms
- * say: a section that was not counted begins after the grace period began in happens-before, not only in the order of atomics.
+ * A grace period waits until the rank that is not current has no readers. Such readers have loaded
+ * the index before an earlier flip, and have counted late. The grace period makes this rank the
+ * current one, and waits until the other one has no readers. This is the kernel's algorithm, with
+ * two sums instead of a tree.
+ *
+ * Before it waits, a grace period touches each count of entries with a read-modify-write. So plain
+ * data, too, is ordered as the axioms say. A section that was not counted begins after the grace
+ * period began in happens-before, not only in the order of atomics.
  */
 import type {
   MemFunctions,
-  Place,
+  ImplementationContext,
   RcuImplementation,
   SrcuImplementation,
   SrcuUser,
@@ -32,12 +37,12 @@ const EXITS = 2
 
 class StandInSrcu implements SrcuUser {
   readonly #mem: MemFunctions
-  readonly #place: Place
+  readonly #context: ImplementationContext
   readonly #own: number
 
-  constructor(place: Place, cpu: number) {
-    this.#mem = place.mem
-    this.#place = place
+  constructor(context: ImplementationContext, cpu: number) {
+    this.#mem = context.mem
+    this.#context = context
     this.#own = COUNTS + cpu * PER_CPU
   }
 
@@ -56,52 +61,53 @@ class StandInSrcu implements SrcuUser {
     this.#acquire()
     const index = this.#load(INDEX)
     this.#drain(1 - (index & 1))
-    this.#mem.storeAtomic32(this.#place.memory.i32, this.#place.base + INDEX, index + 1)
+    this.#mem.storeAtomic32(this.#context.memory.i32, this.#context.base + INDEX, index + 1)
     this.#drain(index & 1)
-    this.#mem.storeAtomic32(this.#place.memory.i32, this.#place.base + LOCK, 0)
+    this.#mem.storeAtomic32(this.#context.memory.i32, this.#context.base + LOCK, 0)
     this.#add(GRACE_PERIODS, 1)
   }
 
-  /** Waits until nobody reads on `rank`. */
+  /** Waits until there are no readers on `rank`. */
   #drain(rank: number): void {
-    // Sections that enter after this read from it; a load would leave no trace for them.
-    for (let cpu = 0; cpu < this.#place.cpus; cpu++) this.#add(COUNTS + cpu * PER_CPU + rank, 0)
+    // The additions of sections that enter later read from this one. A load would leave no trace
+    // for them.
+    for (let cpu = 0; cpu < this.#context.cpus; cpu++) this.#add(COUNTS + cpu * PER_CPU + rank, 0)
     this.#mem.awaitUntil(() => this.#sum(EXITS + rank) === this.#sum(rank))
   }
 
   #sum(count: number): number {
     let sum = 0
-    for (let cpu = 0; cpu < this.#place.cpus; cpu++) sum += this.#load(COUNTS + cpu * PER_CPU + count)
+    for (let cpu = 0; cpu < this.#context.cpus; cpu++) sum += this.#load(COUNTS + cpu * PER_CPU + count)
     return sum | 0
   }
 
   #acquire(): void {
     const { compareExchangeAtomic32, awaitUntil } = this.#mem
-    const { memory, base } = this.#place
+    const { memory, base } = this.#context
     while (compareExchangeAtomic32(memory.i32, base + LOCK, 0, 1) !== 0)
       awaitUntil(() => this.#load(LOCK) === 0)
   }
 
   #load(word: number): number {
-    return this.#mem.loadAtomic32(this.#place.memory.i32, this.#place.base + word)
+    return this.#mem.loadAtomic32(this.#context.memory.i32, this.#context.base + word)
   }
   #add(word: number, amount: number): number {
-    return this.#mem.addAtomic32(this.#place.memory.i32, this.#place.base + word, amount)
+    return this.#mem.addAtomic32(this.#context.memory.i32, this.#context.base + word, amount)
   }
 }
 
 export const standInSrcu: SrcuImplementation = {
   name: 'stand-in SRCU',
   words: (cpus) => COUNTS + PER_CPU * cpus,
-  open: (place, cpu) => new StandInSrcu(place, cpu),
+  open: (context, cpu) => new StandInSrcu(context, cpu),
 }
 
-/** Sections of one CPU nest; the outermost one is a section of an SRCU domain. */
+/** Sections of one CPU nest. The outermost one is a section of an SRCU domain. */
 export const standInRcu: RcuImplementation = {
   name: 'stand-in RCU',
   words: (cpus) => standInSrcu.words(cpus),
-  open: (place, cpu) => {
-    const domain = standInSrcu.open(place, cpu)
+  open: (context, cpu) => {
+    const domain = standInSrcu.open(context, cpu)
     let depth = 0
     let rank = 0
     return {

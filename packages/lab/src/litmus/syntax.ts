@@ -1,28 +1,34 @@
 /**
- * A parsed litmus test: what the parser gives, and what the axioms, the exploration and the conformance runner run.
+ * A parsed litmus test: the result of the parser, and the input of the axioms, the exploration and
+ * the conformance runner.
  *
- * Values are 32-bit integers. The address of variable number k is `ADDRESS + k`, so pointers are values like any other.
+ * Values are 32-bit integers. The address of variable number k is `ADDRESS + k`, so pointers are
+ * values like any other.
  */
 
-/** Where in the file; both count from 1. */
+/** A position in the file; both numbers count from 1. */
 export interface Position {
   readonly line: number
   readonly column: number
 }
 
-/** The address of the first variable. Large, so that no number in a test is taken for an address by mistake. */
+/**
+ * The address of the first variable. It is so large that no number in a test is taken for an
+ * address by mistake.
+ */
 export const ADDRESS = 0x4000_0000
 
 /**
- * How an access is ordered. `once` is READ_ONCE or WRITE_ONCE: an atomic or a plain access, as whoever runs the test chooses.
- * `atomic` is sequentially consistent, `plain` is ordered by nothing but happens-before.
+ * The order of an access. 'once' is READ_ONCE or WRITE_ONCE: an atomic or a plain access, by the
+ * choice of the caller that runs the test. 'atomic' is sequentially consistent; 'plain' is ordered
+ * by nothing but happens-before.
  */
 export type AccessOrder = 'once' | 'atomic' | 'plain'
 
-/** What a read-modify-write does to its word. */
+/** The effect of a read-modify-write on its word. */
 export type Modification = 'exchange' | 'add' | 'sub' | 'and' | 'or' | 'compareExchange'
 
-/** What a primitive of the kernel does. Operands are evaluated from left to right before it. */
+/** The effect of a primitive of the kernel. Operands are evaluated from left to right before it. */
 export type Operation =
   | { readonly does: 'load'; readonly order: AccessOrder }
   | { readonly does: 'store'; readonly order: AccessOrder; readonly fenced: boolean }
@@ -31,11 +37,11 @@ export type Operation =
       readonly modification: Modification
       /** The operand, where the primitive has none (atomic_inc). */
       readonly amount: number | undefined
-      /** What the call's value is: the word before, the word after, or whether the word after is 0. */
+      /** The value of the call: the word before, the word after, or whether the word after is 0. */
       readonly gives: 'old' | 'new' | 'is zero'
     }
   | { readonly does: 'fence' }
-  /** A barrier between one thread's own accesses, which JavaScript has no use for, or a hint. */
+  /** A hint, or a barrier between one thread's own accesses: JavaScript has no use for it. */
   | { readonly does: 'nothing' }
   | { readonly does: 'lock' | 'trylock' | 'unlock' | 'is locked' }
   | { readonly does: 'rcu lock' | 'rcu unlock' | 'rcu synchronize' }
@@ -107,7 +113,7 @@ export interface LitmusVariable {
   readonly initial: number
 }
 
-/** Something whose value at the end a condition speaks of. */
+/** A register or a variable whose value at the end is part of a condition. */
 export type Observable =
   | { readonly kind: 'register'; readonly process: number; readonly register: string }
   | { readonly kind: 'variable'; readonly variable: number }
@@ -118,7 +124,7 @@ export type Proposition =
   | { readonly kind: 'not'; readonly operand: Proposition }
   | { readonly kind: 'and' | 'or'; readonly left: Proposition; readonly right: Proposition }
 
-/** What the file's `Result:` comment says of the executions that the LKMM allows. */
+/** The answer in the file's `Result:` comment, about the executions that the LKMM allows. */
 export type Verdict = 'Never' | 'Sometimes' | 'Always' | 'Deadlock'
 
 export interface LitmusTest {
@@ -130,7 +136,10 @@ export interface LitmusTest {
   readonly variables: readonly LitmusVariable[]
   readonly processes: readonly LitmusProcess[]
   readonly quantifier: 'exists' | 'not exists' | 'forall'
-  /** What `filter`, the condition and `locations` speak of. Propositions name them by their index. */
+  /**
+   * The registers and variables in `filter`, the condition and `locations`. Propositions name them
+   * by their index.
+   */
   readonly observables: readonly Observable[]
   /** Only executions for which this holds count. */
   readonly filter: Proposition | undefined
@@ -153,7 +162,7 @@ export function holds(proposition: Proposition, values: readonly number[]): bool
   return holdsSoFar(proposition, values) === true
 }
 
-/** As {@link holds}, when some values are not known yet: undefined if it hangs on them. */
+/** As {@link holds}, while some values are unknown. Undefined if it depends on them. */
 export function holdsSoFar(
   proposition: Proposition,
   values: readonly (number | undefined)[],

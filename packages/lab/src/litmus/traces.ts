@@ -1,8 +1,8 @@
 /**
- * What each process of a test can do: its traces, for every sequence of values that its loads could read.
+ * The traces of each process of a test, for every sequence of values that its loads could read.
  *
- * Which values a variable may hold is found by running the processes again and again, each time with the values written so far,
- * until nothing new is written. So no value comes out of thin air.
+ * To find the values that a variable may hold, the processes run again and again, each time with
+ * the values written so far, until nothing new is written. So no value comes out of thin air.
  */
 import { LitmusError, LitmusLimitError } from './errors.js'
 import { modified, runProcess, variableAt, type Processor } from './evaluate.js'
@@ -29,7 +29,7 @@ export interface LitmusEvent {
   readonly isAtomic: boolean
   readonly read: number
   readonly wrote: number
-  /** What srcu_read_lock returned, or was given to srcu_read_unlock. */
+  /** The value that srcu_read_lock returned, or that srcu_read_unlock was given. */
   readonly cookie: number
 }
 
@@ -37,14 +37,14 @@ export interface LitmusEvent {
 export interface ProcessTrace {
   readonly events: readonly LitmusEvent[]
   readonly registers: readonly number[]
-  /** Why it ended early, if it did: it followed a value that is no address. */
+  /** The reason why it ended early, if it did: it followed a value that is no address. */
   readonly fault: string | undefined
 }
 
 export interface TraceOptions {
-  /** What READ_ONCE and WRITE_ONCE are. */
+  /** The accesses that READ_ONCE and WRITE_ONCE are. */
   readonly once: 'atomic' | 'plain'
-  /** Most traces of one process. */
+  /** The most traces of one process. */
   readonly limit: number
 }
 
@@ -54,12 +54,16 @@ export interface Traces {
   readonly values: readonly ReadonlySet<number>[]
 }
 
-/** @throws {LitmusLimitError} */
+/**
+ * Finds the traces.
+ *
+ * @throws LitmusLimitError if a process has more traces than the limit
+ */
 export function tracesOf(test: LitmusTest, options: TraceOptions): Traces {
   const values = test.variables.map(({ initial }) => new Set([initial]))
   for (let round = 0; ; round++) {
     const processes = test.processes.map((process) => processTraces(test, process, values, options))
-    // A value hangs on at most as many stores, one after another, as an execution has.
+    // A value depends on at most as many stores, one after another, as an execution has.
     const stores = processes.reduce((sum, traces) => sum + mostStores(traces), 0)
     if (!addValues(values, processes) || round > stores) return { processes, values }
   }
@@ -71,7 +75,7 @@ function mostStores(traces: readonly ProcessTrace[]): number {
   return traces.reduce((most, trace) => Math.max(most, count(trace)), 0)
 }
 
-/** Adds what the traces write to what the variables may hold; returns whether there was anything new. */
+/** Adds the values that the traces write; returns whether there was a new one. */
 function addValues(values: readonly Set<number>[], processes: readonly (readonly ProcessTrace[])[]): boolean {
   let grew = false
   for (const { kind, variable, wrote } of processes.flat().flatMap(({ events }) => events)) {
@@ -83,7 +87,10 @@ function addValues(values: readonly Set<number>[], processes: readonly (readonly
   return grew
 }
 
-/** Thrown to end a run that needs a value that is not chosen yet: one and the same, for it is thrown often. */
+/**
+ * Ends a run that needs a value which is not chosen yet. There is one of it, because it is thrown
+ * often.
+ */
 class NeedsValue extends Error {
   variable = 0
 }
@@ -130,7 +137,7 @@ function runOnce(test: LitmusTest, process: LitmusProcess, recorder: Recorder): 
   }
 }
 
-/** Cookies of SRCU read sections, unique in an execution; none is the number of something else. */
+/** The first cookie of SRCU read sections. They are unique in an execution, and no other values. */
 const COOKIE = 0x2000_0000
 
 class Recorder implements Processor {

@@ -1,4 +1,4 @@
-/** The library, loaded with the lab's `#mem`: what it does in a body is explored. */
+/** The library, loaded with the lab's `#mem`: an exploration sees its accesses. */
 import './register.js'
 
 export const percpu: typeof import('percpu') = await import('percpu')

@@ -1,7 +1,8 @@
 /**
- * The lab's `#mem`: the same functions as the library's, of which each is a step of the CPU whose body is running. Outside
- * of bodies (set-up, checks) they do the plain thing at once. litmus/run.ts does not compile if a function is missing here, or has
- * another signature.
+ * The lab's `#mem`: the functions of the library's. Each is a step of the CPU whose body is
+ * running. Outside of bodies, in set-up and checks, each does at once what the library's does.
+ *
+ * litmus/run.ts does not compile if a function is missing here, or has another signature.
  */
 import type {
   BytesView,
@@ -17,7 +18,8 @@ import type {
 } from 'percpu/mem'
 import { access } from '../engine/hook.js'
 import * as op from '../engine/ops.js'
-import * as form from '../engine/views.js'
+import * as format from '../engine/formats.js'
+import { openViews } from '../engine/views.js'
 import { notify, untilTrue, wait, waitAsync } from '../engine/waiting.js'
 
 export type {
@@ -38,7 +40,7 @@ export function createBuffer(byteLength: number): SharedArrayBuffer {
 }
 
 export function openMemory(buffer: SharedArrayBuffer): Memory {
-  return form.openViews(buffer) as unknown as Memory
+  return openViews(buffer) as unknown as Memory
 }
 
 const properties = ['bytes', 'i16', 'u16', 'i32', 'u32', 'u64', 'f32', 'f64', 'buffer'] as const
@@ -57,16 +59,16 @@ export function poisonMemory(memory: Memory, makeError: () => Error): void {
 // Plain accesses.
 
 export function load8(view: BytesView, address: number): number {
-  return access(op.LOAD, view, address, undefined, form.I8) as number
+  return access(op.LOAD, view, address, undefined, format.I8) as number
 }
 export function store8(view: BytesView, address: number, value: number): void {
-  access(op.STORE, view, address, value, form.I8)
+  access(op.STORE, view, address, value, format.I8)
 }
 export function loadU8(view: BytesView, address: number): number {
-  return access(op.LOAD, view, address, undefined, form.U8) as number
+  return access(op.LOAD, view, address, undefined, format.U8) as number
 }
 export function storeU8(view: BytesView, address: number, value: number): void {
-  access(op.STORE, view, address, value, form.U8)
+  access(op.STORE, view, address, value, format.U8)
 }
 export function load16(view: I16View, index: number): number {
   return access(op.LOAD, view, index, undefined, undefined) as number
@@ -111,46 +113,46 @@ export function storeF64(view: F64View, index: number, value: number): void {
   access(op.STORE, view, index, value, undefined)
 }
 export function loadBig16(view: BytesView, address: number): number {
-  return access(op.LOAD, view, address, undefined, form.I16_BIG) as number
+  return access(op.LOAD, view, address, undefined, format.I16_BIG) as number
 }
 export function storeBig16(view: BytesView, address: number, value: number): void {
-  access(op.STORE, view, address, value, form.I16_BIG)
+  access(op.STORE, view, address, value, format.I16_BIG)
 }
 export function loadBigU16(view: BytesView, address: number): number {
-  return access(op.LOAD, view, address, undefined, form.U16_BIG) as number
+  return access(op.LOAD, view, address, undefined, format.U16_BIG) as number
 }
 export function storeBigU16(view: BytesView, address: number, value: number): void {
-  access(op.STORE, view, address, value, form.U16_BIG)
+  access(op.STORE, view, address, value, format.U16_BIG)
 }
 export function loadBig32(view: BytesView, address: number): number {
-  return access(op.LOAD, view, address, undefined, form.I32_BIG) as number
+  return access(op.LOAD, view, address, undefined, format.I32_BIG) as number
 }
 export function storeBig32(view: BytesView, address: number, value: number): void {
-  access(op.STORE, view, address, value, form.I32_BIG)
+  access(op.STORE, view, address, value, format.I32_BIG)
 }
 export function loadBigU32(view: BytesView, address: number): number {
-  return access(op.LOAD, view, address, undefined, form.U32_BIG) as number
+  return access(op.LOAD, view, address, undefined, format.U32_BIG) as number
 }
 export function storeBigU32(view: BytesView, address: number, value: number): void {
-  access(op.STORE, view, address, value, form.U32_BIG)
+  access(op.STORE, view, address, value, format.U32_BIG)
 }
 export function loadBigU64(view: BytesView, address: number): bigint {
-  return access(op.LOAD, view, address, undefined, form.U64_BIG) as bigint
+  return access(op.LOAD, view, address, undefined, format.U64_BIG) as bigint
 }
 export function storeBigU64(view: BytesView, address: number, value: bigint): void {
-  access(op.STORE, view, address, value, form.U64_BIG)
+  access(op.STORE, view, address, value, format.U64_BIG)
 }
 export function loadBigF32(view: BytesView, address: number): number {
-  return access(op.LOAD, view, address, undefined, form.F32_BIG) as number
+  return access(op.LOAD, view, address, undefined, format.F32_BIG) as number
 }
 export function storeBigF32(view: BytesView, address: number, value: number): void {
-  access(op.STORE, view, address, value, form.F32_BIG)
+  access(op.STORE, view, address, value, format.F32_BIG)
 }
 export function loadBigF64(view: BytesView, address: number): number {
-  return access(op.LOAD, view, address, undefined, form.F64_BIG) as number
+  return access(op.LOAD, view, address, undefined, format.F64_BIG) as number
 }
 export function storeBigF64(view: BytesView, address: number, value: number): void {
-  access(op.STORE, view, address, value, form.F64_BIG)
+  access(op.STORE, view, address, value, format.F64_BIG)
 }
 
 // Atomic accesses.

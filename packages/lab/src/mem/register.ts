@@ -1,6 +1,6 @@
 /**
- * Puts the lab's `#mem` in the place of percpu's, in every module that is loaded from now on. Run a program with
- * `node --import percpu-lab/register`, or import the library through the `percpu` of percpu-lab.
+ * Puts the lab's `#mem` in the place of percpu's, in every module that is loaded from now on. To be
+ * loaded by `node --import percpu-lab/register`, or by an import of `percpu` from percpu-lab.
  */
 import { register } from 'node:module'
 

@@ -1,13 +1,17 @@
 /**
- * Blocks of memory that bodies take and give back (`cpu.allocated`, `cpu.freed`): whether each is given back, and whether anybody
- * touches one that was. An access that nothing orders with the free is a data race already; here are those that come after it.
+ * Blocks of memory that bodies take and give back (`cpu.allocated`, `cpu.freed`). Each must be
+ * given back, and must not be touched afterwards. An access that nothing orders with the free is a
+ * data race already: these checks find accesses that come after it.
  */
 import { ALLOCATE, CODE, FREE } from '../engine/ops.js'
 import type { Shadow } from '../engine/views.js'
 import type { World } from '../engine/world.js'
 import type { Verdict } from './verdict.js'
 
-/** Looks through an execution; gives the first thing that is wrong. `isOver` if it came to its end, so that nothing may be left. */
+/**
+ * Looks through an execution; returns the first thing that is wrong. `isOver` if the execution came
+ * to its end, after which no block may be taken.
+ */
 export function judgeBlocks(world: World, isOver: boolean): Verdict | undefined {
   const { history } = world
   const blocks = new Blocks(world)
@@ -23,7 +27,9 @@ export function judgeBlocks(world: World, isOver: boolean): Verdict | undefined 
 }
 
 class Blocks {
-  /** For each word that was freed, the step; for each block that is taken, the step, by its first byte. */
+  /**
+   * The step that freed each word, and the step that took each block, by the block's first byte.
+   */
   private readonly freed = new Map<Shadow, Map<number, number>>()
   private readonly taken = new Map<Shadow, Map<number, number>>()
   /** Whether a block has been freed. */
@@ -60,7 +66,7 @@ class Blocks {
       const did = again ? 'frees a second time' : 'touches'
       return {
         kind: 'use after free',
-        message: `${this.process(step)} ${did} (step ${step}) what ${this.process(by)} freed (step ${by})`,
+        message: `${this.process(step)} ${did} (step ${step}) a block that ${this.process(by)} freed (step ${by})`,
       }
     }
     return undefined

@@ -1,4 +1,4 @@
-/** What is wrong at the end of an execution, if anything. */
+/** Judges executions: the checks that are made when one has ended. */
 import { judgeBlocks } from './blocks.js'
 import { withoutSteps } from '../engine/hook.js'
 import { ENTER, SPIN, TURN, WAKE } from '../engine/ops.js'
@@ -9,7 +9,7 @@ import type { World } from '../engine/world.js'
 import type { Scenario } from '../scenario/scenario.js'
 import type { Ending, Verdict } from './verdict.js'
 
-/** Judges an execution after which nobody can step. */
+/** Judges an execution in which no process can step any more. */
 export function judgeEnd(world: World, scenario: Scenario): Ending {
   const unfinished = world.unfinished().filter(({ code, state }) => !(code === ENTER && state === READY))
   if (unfinished.length > 0) return judgeStuck(unfinished)
@@ -24,7 +24,9 @@ export function judgeEnd(world: World, scenario: Scenario): Ending {
   return 'complete'
 }
 
-/** What the bodies returned, by number of their CPU; undefined for those that were killed. */
+/**
+ * The values that the bodies returned, by number of their CPU; undefined for CPUs that were killed.
+ */
 export function resultsOf(world: World): unknown[] {
   const results: unknown[] = []
   for (const { main, number, result } of world.cpus)
@@ -45,7 +47,7 @@ function judgeStuck(unfinished: readonly Process[]): Ending {
     : { kind: 'deadlock', message: `nobody can go on: ${list}`, stuck }
 }
 
-/** What a process waits for: a noun. */
+/** The thing that a process waits for, as a noun. */
 function waitsFor({ code, state, cpu }: Process): string {
   if (code === SPIN) return 'a condition that stays false'
   if (code === TURN) return 'a promise that nobody settles'
@@ -53,7 +55,7 @@ function waitsFor({ code, state, cpu }: Process): string {
   return `its turn on ${cpu.name}`
 }
 
-/** A failure that broke an execution off in the middle. */
+/** Judges an execution that a failure broke off in the middle. */
 export function judgeBroken(world: World, runner: Runner): Verdict {
   const { error } = runner
   if (error instanceof NondeterminismError) return { kind: 'nondeterminism', message: error.message }
@@ -61,7 +63,7 @@ export function judgeBroken(world: World, runner: Runner): Verdict {
     const cause = error.cause
     if (cause instanceof InvariantError)
       return { kind: 'invariant', message: cause.message, cause: cause.cause }
-    // What a body finds in memory that was freed is nothing to wonder about.
+    // In memory that was freed, a body may find anything.
     const misused = judgeBlocks(world, false)
     if (misused !== undefined) return { ...misused, cause }
     return { kind: 'assertion', message: `${error.process.name}: ${messageOf(cause)}`, cause }
@@ -71,7 +73,7 @@ export function judgeBroken(world: World, runner: Runner): Verdict {
   return { kind: 'data race', message: 'two accesses of the same word that nothing orders' }
 }
 
-/** What an invariant threw. */
+/** An invariant threw `cause`. */
 export class InvariantError extends Error {}
 
 export function messageOf(error: unknown): string {

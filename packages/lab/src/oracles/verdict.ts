@@ -1,4 +1,4 @@
-/** What an execution comes to. */
+/** The outcome of an execution. */
 import type { FailureKind } from '../trace.js'
 
 export interface Verdict {
@@ -8,5 +8,7 @@ export interface Verdict {
   readonly stuck?: readonly { readonly process: number; readonly waitsFor: string }[]
 }
 
-/** 'blocked': a spin loop was stopped that could go on by now; other executions show how. */
+/**
+ * 'blocked': a CPU stopped in a spin loop could go on by now. Other executions show how it does.
+ */
 export type Ending = 'complete' | 'blocked' | Verdict

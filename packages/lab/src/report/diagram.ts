@@ -1,6 +1,6 @@
 /**
- * A space-time diagram of one execution as text: time goes down, each CPU has a column, handlers are boxes in the column
- * of their CPU.
+ * A space-time diagram of one execution as text. Time goes down, each CPU has a column, and
+ * handlers are boxes in the column of their CPU.
  *
  *               CPU 0                    CPU 1
  *               │                        │
@@ -10,10 +10,11 @@
  *     ╎     3   │                        ├─┘ end of irq tick
  *     ╰>    4   │                        ○ load data = 1          mp.ts:20
  *
- * ● is an atomic operation, ○ a plain one, · touches no memory. `←3` is the step whose write an operation saw, when another
- * process did it. Below stand what was wrong, both stacks of a race, who waits for what, and how to replay it.
+ * ● is an atomic operation, ○ a plain one, · touches no memory. `←3` is the step whose write an
+ * operation saw, if it was another process's. Below the drawing stand the failure, both stacks of a
+ * race, the waits of each process, and the call that replays it.
  *
- * No line is wider than `width` terminal columns (40 at least).
+ * No line is wider than `width` terminal columns, of which there are 40 at least.
  */
 import type { Trace } from '../trace.js'
 import { BRACKET, geometryOf, roomFor, type Geometry } from './geometry.js'
@@ -23,17 +24,20 @@ import { head, tail } from './sections.js'
 import { cut, cutStart, Line, textWidth, wrap, type Style } from './text.js'
 
 export interface DiagramOptions {
-  /** Terminal columns; 100 if left out, never less than 40. */
+  /** Terminal columns, at least 40. Default 100. */
   readonly width?: number
-  /** Colours by ANSI escape codes; off if left out. */
+  /** Colours by ANSI escape codes. Default false. */
   readonly color?: boolean
-  /** A shell command that replays the execution, printed beside the call of `explore` that does. */
+  /**
+   * A shell command that replays the execution. It is printed beside the call of `explore` that
+   * does.
+   */
   readonly command?: string
-  /** The test's name and what was wrong, above the drawing; on if left out. */
+  /** Whether the test's name and the failure stand above the drawing. Default true. */
   readonly heading?: boolean
 }
 
-/** Draws the execution; the string has no newline at its end. */
+/** Draws the execution. The string has no newline at its end. */
 export function diagram(trace: Trace, options: DiagramOptions = {}): string {
   const width = Math.max(40, Math.floor(options.width ?? 100))
   const model = modelOf(trace)
@@ -65,10 +69,13 @@ const symbols = { atomic: '●', plain: '○', none: '·' }
 
 class Drawing {
   readonly #geometry: Geometry
-  /** What each column's lifeline looks like: depth of handlers, or undefined when nothing runs there any more. */
+  /**
+   * The lifeline of each column: the depth of handlers, or undefined if nothing runs there any
+   * more.
+   */
   readonly #lives: (number | undefined)[]
   readonly #model: Model
-  /** Indices of the racing events; the bracket in the gutter is drawn between them. */
+  /** Indices of the racing events, between which the bracket in the gutter is drawn. */
   readonly #race: { readonly first: number; readonly second: number } | undefined
   #index = 0
 
@@ -96,7 +103,10 @@ class Drawing {
     return [line]
   }
 
-  /** The lines of a row; an event that begins a process without `enter` has a line with its name before it. */
+  /**
+   * The lines of a row. An event that begins a process without `enter` has a line with its name
+   * before it.
+   */
   row(row: Row): Line[] {
     const item = row.items[0]
     if (!item) return []
@@ -137,7 +147,7 @@ class Drawing {
     return line
   }
 
-  /** The bracket of the race and the label of the step. `index` is the (first) event of the line. */
+  /** The bracket of the race and the label of the step. `index` is the first event of the line. */
   #gutter(label: string, index: number, between = false): Line {
     const { labelEnd } = this.#geometry
     const line = new Line()
@@ -153,13 +163,13 @@ class Drawing {
     return line.to(Math.max(BRACKET, labelEnd - textWidth(label))).add(label, 'dim')
   }
 
-  /** The lifelines left of an event. */
+  /** The lifelines to the left of an event. */
   #before(line: Line, item: Item): void {
     for (let column = 0; column < item.column; column++) this.#life(line, column)
     line.to(this.#geometry.columns[item.column] ?? 0)
   }
 
-  /** The lifelines right of an event that its text has not covered. */
+  /** The lifelines to the right of an event, where its text has not covered them. */
   #after(line: Line, column: number): void {
     for (let other = column + 1; other < this.#model.cpus.length; other++) {
       if (line.width < (this.#geometry.columns[other] ?? 0)) this.#life(line, other)
@@ -198,7 +208,7 @@ class Drawing {
     line.add(cutStart(place, room), 'dim')
   }
 
-  /** What the lifeline of the event's column looks like below it. */
+  /** Sets the lifeline of the event's column for the lines below it. */
   #advance(item: Item): void {
     const { name } = item.event
     const dead = name === 'kill' || (name === 'exit' && item.process.kind === 'cpu')
@@ -216,7 +226,7 @@ function labelOf({ items }: Row): string {
   return first === last ? String(first) : `${first}–${last}`
 }
 
-/** The write that an operation saw, when another process did it or when it is not the newest. */
+/** The write that an operation saw, if it was another process's, or is not the newest. */
 function sawOf(item: Item, model: Model): string {
   if (item.saw === undefined) return ''
   const writer = model.items[item.saw]

@@ -1,22 +1,25 @@
 /**
- * Where the columns of the text diagram are. With room for all, each CPU has a column of its own; with many CPUs or a
- * narrow terminal the columns move together and the text of an event runs over the (empty) columns to its right, so that
- * nothing has to be cut.
+ * The columns of the text diagram. With room for all, each CPU has a column of its own. With many
+ * CPUs or a narrow terminal the columns move together: the text of an event runs over the empty
+ * columns to its right, so that nothing is cut.
  */
 import type { Item, Model } from './model.js'
 import { textWidth } from './text.js'
 
 export interface Geometry {
   readonly width: number
-  /** Where the labels of the steps end. */
+  /** The column at which the labels of the steps end. */
   readonly labelEnd: number
   /** Left edge of each CPU's column. */
   readonly columns: readonly number[]
-  /** Where source places begin; equal to `width` when there is no room for them. */
+  /** The column at which source places begin; equal to `width` if there is no room for them. */
   readonly source: number
 }
 
-/** Columns of the gutter left of the labels: the bracket between the accesses of a race. */
+/**
+ * The columns of the gutter to the left of the labels, for the bracket between the accesses of a
+ * race.
+ */
 export const BRACKET = 2
 const MIN_TEXT = 36
 
@@ -42,7 +45,7 @@ export function geometryOf(model: Model, width: number): Geometry {
       columns.push(left)
       left += need + 2
     }
-    // Rows that several events share go as far right as the source places let them.
+    // Rows that several events share run as far to the right as the source places let them.
     const wanted = model.items.length > 20 ? width : Math.max(left, labelEnd + 12)
     return { width, labelEnd, columns, source: Math.min(source, wanted) }
   }
@@ -53,12 +56,12 @@ export function geometryOf(model: Model, width: number): Geometry {
   return { width, labelEnd, columns, source }
 }
 
-/** About how many columns the notes behind the text of an event take: `←12, stale ◄ race`. */
+/** About the number of columns of the notes behind the text of an event: `←12, stale ◄ race`. */
 function notesOf(item: Item): number {
   return (item.mark ? 8 : 0) + (item.stale ? 16 : item.saw !== undefined && item.saw >= 0 ? 5 : 0)
 }
 
-/** Columns that the lifeline and the boxes of handlers take before the text of an event. */
+/** The columns of the lifeline and the boxes of handlers before the text of an event. */
 export function indent(item: Item): number {
   return 2 + item.depth * 2 + (item.event.name === 'enter' || item.event.name === 'leave' ? 2 : 0)
 }

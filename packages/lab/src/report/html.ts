@@ -1,9 +1,11 @@
 /**
- * The space-time diagram of one execution as a page to step through: one self-contained HTML file without network access,
- * for light and dark, keyboard and screen reader. Without scripts it is the diagram, the stacks and the schedule; its
- * script (page/viewer.js) adds the steps, the memory panel and the arrows.
+ * The space-time diagram of one execution as a page to step through: one self-contained HTML file
+ * without network access, for light and dark, keyboard and screen reader. Its script
+ * (page/viewer.js) adds the steps, the memory panel and the arrows. Without scripts the page is the
+ * diagram, the stacks and the schedule.
  *
- * Everything from the trace is escaped, and the page's own policy allows exactly its one script and its one style sheet.
+ * Everything from the trace is escaped. The page's own policy allows exactly its one script and its
+ * one style sheet.
  */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -14,7 +16,7 @@ import { clean, describe } from './words.js'
 
 const asset = (name: string) => readFileSync(new URL(`../../page/${name}`, import.meta.url), 'utf8')
 
-/** What the script of the page works with; see page/viewer.js. */
+/** The data of the page's script; see page/viewer.js. */
 interface PageData {
   readonly items: readonly {
     readonly step: number
@@ -30,7 +32,7 @@ interface PageData {
     readonly change: { readonly word: number; readonly value: string; readonly writer: number } | null
   }[]
   readonly words: readonly { readonly name: string; readonly kind: string }[]
-  /** Where the page begins. */
+  /** Index of the event at which the page begins. */
   readonly start: number
   /** Indices of the racing events. */
   readonly race: readonly number[]
@@ -100,7 +102,10 @@ ${rows.join('\n')}
 </div>`
 }
 
-/** One event as an option of the list; `lives` is the state of the lifelines, changed to what it is below the event. */
+/**
+ * One event as an option of the list. `lives` is the state of the lifelines: it is changed to that
+ * below the event.
+ */
 function rowOf({ cpus }: Model, item: Item, index: number, lives: (number | undefined)[]): string {
   const { event, process, mark } = item
   const cells = cpus.map((_, column) => {
@@ -127,7 +132,10 @@ function symbol({ event, depth }: Item): string {
   return `${around}<i class="dot ${event.order}${ends}"></i>`
 }
 
-/** Wide enough for what happens in each column; with many, texts run over the columns to their right. */
+/**
+ * The widths of the columns, for the texts in them. With many columns, texts run over the ones to
+ * their right.
+ */
 function columns({ cpus, items }: Model): string {
   const most = cpus.length <= 3 ? 56 : 24
   const widths = cpus.map((_, column) => {
@@ -209,11 +217,11 @@ function hash(text: string): string {
   return `sha256-${createHash('sha256').update(text).digest('base64')}`
 }
 
-/** Text for HTML content and for attribute values in double quotes. */
-/** Of several lines, as assertions give. */
+/** Text of several lines, as of assertions, for HTML content. */
 function escapeLines(text: string): string {
   return text.trim().split('\n').map(escape).join('\n')
 }
+/** Text for HTML content and for attribute values in double quotes. */
 function escape(text: string): string {
   const entities: Record<string, string> = {
     '&': '&amp;',

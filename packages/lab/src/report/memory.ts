@@ -1,4 +1,7 @@
-/** What the words of a trace hold after each event, as far as the trace tells: the memory panel of the page. */
+/**
+ * The values of the words of a trace after each event, as far as the trace tells: the page's memory
+ * panel.
+ */
 import { wordKey, writes, reads, type Item } from './model.js'
 import { clean, show } from './words.js'
 
@@ -7,7 +10,7 @@ export interface Word {
   readonly kind: string
 }
 
-/** What an event makes known of a word. */
+/** The value of a word that an event makes known. */
 export interface Change {
   /** Index into the words. */
   readonly word: number
@@ -16,7 +19,10 @@ export interface Change {
   readonly writer: number
 }
 
-/** The words in the order in which they are touched first, and for each event what it changes or, reading, reveals. */
+/**
+ * The words in the order in which they are touched first, and the change of each event. A read may
+ * reveal a value.
+ */
 export function memoryOf(items: readonly Item[]): {
   readonly words: readonly Word[]
   readonly changes: readonly (Change | undefined)[]

@@ -1,12 +1,12 @@
 /**
- * What both diagrams draw: each event with its column, how deeply it is nested in handlers, whose write it saw, and
- * whether it is what went wrong. Computed from a {@link Trace} and nothing else; tolerates any trace, also one broken
- * off in the middle of a handler.
+ * The events as both diagrams draw them: the column, the handlers around it, the write that it saw,
+ * and whether it is the failure. They are computed from a {@link Trace} and nothing else. It may be
+ * any trace, also one broken off in the middle of a handler.
  */
 import type { Trace, TraceEvent, TraceProcess } from '../trace.js'
 import { describe, failed, place } from './words.js'
 
-/** Why an event is marked. */
+/** The reason why an event is marked. */
 export type Mark = 'first' | 'second' | 'failure' | 'stuck'
 
 export interface Item {
@@ -14,17 +14,22 @@ export interface Item {
   readonly process: TraceProcess
   /** Index into {@link Model.cpus}. */
   readonly column: number
-  /** Handlers around it on its CPU. `enter` and `leave` have the depth of the process that they interrupt. */
+  /**
+   * The number of handlers around it on its CPU. `enter` and `leave` have the depth of the process
+   * that they interrupt.
+   */
   readonly depth: number
-  /** Handlers under way on its CPU after it. */
+  /** The number of handlers under way on its CPU after it. */
   readonly after: number
-  /** Whether the event is the first of a run of a process that has no `enter`: a reaper, a timer. */
+  /** Whether it is the first event in a row of a process that has no `enter`: a reaper, a timer. */
   readonly begins: boolean
   readonly text: string
   readonly place: string
-  /** Index of the event whose write it read: -1 for the initial value, undefined when it reads none. */
+  /**
+   * Index of the event whose write it read. -1 for the initial value, undefined if it reads none.
+   */
   readonly saw: number | undefined
-  /** It read a value older than the newest. */
+  /** Whether it read a value older than the newest. */
   readonly stale: boolean
   readonly mark: Mark | undefined
 }
@@ -72,7 +77,10 @@ export function reads(event: TraceEvent): boolean {
   return readers.has(event.name)
 }
 
-/** What identifies a word in a trace: two memories may have the same addresses, but not the same names. */
+/**
+ * The identity of a word in a trace. Two memories may have the same addresses, but not the same
+ * names.
+ */
 export function wordKey(event: TraceEvent): string | undefined {
   if (event.address === undefined && event.word === undefined) return undefined
   return `${event.word ?? ''}@${event.address ?? ''}`
@@ -125,7 +133,10 @@ export function modelOf(trace: Trace): Model {
   return { cpus, items, depths }
 }
 
-/** Tells the last events of handlers that ended without saying so: others have events after it, and it neither waits nor is killed. */
+/**
+ * Tells the last events of handlers that ended without a `leave`: others have events after it, and
+ * the handler neither waits nor is killed.
+ */
 function endsOf({ events, processes, failure }: Trace): (index: number) => boolean {
   const waits = new Set(failure?.stuck.map(({ process }) => process))
   const cpuOf = new Map(processes.map(({ id, cpu }) => [id, cpu]))
@@ -137,7 +148,7 @@ function endsOf({ events, processes, failure }: Trace): (index: number) => boole
   return (index) => index < events.length - 1 && last.has(index) && events[index]?.name !== 'leave'
 }
 
-/** Which handlers are under way on each CPU. */
+/** The handlers under way on each CPU. */
 class Nesting {
   readonly #stacks: number[][]
   readonly #latest: (number | undefined)[]
@@ -169,12 +180,12 @@ class Nesting {
     }
     if (event.name === 'kill') return { depth: stack.splice(0).length, begins: false }
     const at = stack.lastIndexOf(process.id)
-    // Whatever was above the code that goes on has ended, also if no event says so.
+    // Handlers above the code that goes on have ended, also without an event that says so.
     if (at >= 0 || process.kind === 'cpu') stack.splice(at + 1)
     if (at >= 0) return { depth: at + 1, begins: false }
     if (process.kind === 'cpu' || process.kind === 'kill' || process.kind === 'timer')
       return { depth: process.kind === 'cpu' ? 0 : stack.length, begins: false }
-    // A reaper, or a handler whose beginning is not in the trace.
+    // It is a reaper, or a handler whose beginning is not in the trace.
     return { depth: stack.length + 1, begins: before !== process.id }
   }
 }

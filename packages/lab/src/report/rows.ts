@@ -1,6 +1,7 @@
 /**
- * The rows of the text diagram. An event has a row of its own, except in the middle of a long run of one process: there
- * several share a row (`store a = 1, b = 2`), and equal ones that follow each other are counted.
+ * The rows of the text diagram. As a rule an event has a row of its own. In the middle of a long
+ * run of one process several share a row (`store a = 1, b = 2`), and equal ones in a row are
+ * counted.
  */
 import type { Item, Mark, Model } from './model.js'
 import { textWidth } from './text.js'
@@ -9,16 +10,21 @@ export interface Row {
   /** The events of the row, in order: one or more that follow each other. */
   readonly items: readonly Item[]
   readonly text: string
-  /** Where they happened: `a.ts:3`, `a.ts:3…9`. */
+  /** Their places in the source: `a.ts:3`, `a.ts:3…9`. */
   readonly place: string
   readonly mark: Mark | undefined
 }
 
-/** A run shorter than this keeps a row for each event; a longer one keeps its first and last two. */
+/**
+ * A run shorter than this keeps a row for each event. A longer one keeps its first and last two.
+ */
 const LONG_RUN = 8
 const KEPT = 2
 
-/** Packs the events into rows; `widthOf` tells how many characters a packed row may have in its column. */
+/**
+ * Packs the events into rows. `widthOf` gives the number of characters that a packed row may have
+ * in its column.
+ */
 export function rowsOf(model: Model, widthOf: (item: Item) => number): Row[] {
   const rows: Row[] = []
   for (const run of runsOf(model.items)) {
@@ -33,12 +39,13 @@ export function rowsOf(model: Model, widthOf: (item: Item) => number): Row[] {
   return rows
 }
 
-/** Splits the events where another process goes on, and around what must not be packed. */
+/** Splits the events where another process goes on, and around the ones that must not be packed. */
 function runsOf(items: readonly Item[]): Item[][] {
   const runs: Item[][] = []
   let open: Item | undefined
   for (const item of items) {
-    const joins = open !== undefined && open.process.id === item.process.id && quiet(open) && quiet(item)
+    const joins =
+      open !== undefined && open.process.id === item.process.id && mayShareRow(open) && mayShareRow(item)
     if (joins) runs.at(-1)?.push(item)
     else runs.push([item])
     open = item
@@ -46,11 +53,11 @@ function runsOf(items: readonly Item[]): Item[][] {
   return runs
 }
 
-/** Events that neither decide nor end anything: only those share rows. */
-function quiet({ event, mark, stale, begins }: Item): boolean {
-  return mark === undefined && !stale && !begins && !loud.has(event.name)
+/** Whether the event may share a row: it neither decides nor ends anything. */
+function mayShareRow({ event, mark, stale, begins }: Item): boolean {
+  return mark === undefined && !stale && !begins && !aloneInRow.has(event.name)
 }
-const loud = new Set([
+const aloneInRow = new Set([
   'enter',
   'leave',
   'exit',
@@ -65,7 +72,7 @@ const loud = new Set([
   'unmask',
 ])
 
-/** Puts equal events that follow each other together: those of a spin. */
+/** Puts equal events in a row together, such as the ones of a spin. */
 function counted(items: readonly Item[]): Item[][] {
   const groups: Item[][] = []
   for (const item of items) {
@@ -98,7 +105,7 @@ function packed(items: readonly Item[], widthOf: (item: Item) => number): Row[] 
     const next = textOf(group)
     const joined =
       before?.event.name === first.event.name ? `${text}, ${withoutVerb(next)}` : `${text} · ${next}`
-    // A row has one symbol, so plain and atomic operations do not share one.
+    // A row has one symbol: plain and atomic operations do not share one.
     if (before?.event.order === first.event.order && textWidth(joined) <= widthOf(first)) {
       text = joined
       held.push(...group)

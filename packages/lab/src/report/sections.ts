@@ -1,4 +1,7 @@
-/** What stands above and below the text diagram: what was wrong, the stacks, who waits, how to replay. */
+/**
+ * The texts above and below the text diagram: the failure, the stacks, the waits, and the call that
+ * replays it.
+ */
 import type { Trace, TraceEvent } from '../trace.js'
 import type { Model } from './model.js'
 import { Line, pieces, textWidth, wrap, type Style } from './text.js'
@@ -6,7 +9,7 @@ import { clean, describe } from './words.js'
 
 const title: Style = ['bold', 'red']
 
-/** The test's name and what was wrong, in a sentence. */
+/** The test's name and the failure in a sentence. */
 export function head(trace: Trace, width: number): Line[] {
   const { failure } = trace
   const name = clean(trace.test)
@@ -90,7 +93,10 @@ function legend({ items }: Model, width: number): Line[] {
   return parts.length === 0 ? [] : paragraph(parts.join('   '), width, 'dim')
 }
 
-/** The call that runs exactly this execution again; a schedule too long for a line becomes a sum of strings. */
+/**
+ * The call that runs exactly this execution again. A schedule too long for a line becomes a sum of
+ * strings.
+ */
 function replay(trace: Trace, width: number, command: string | undefined): Line[] {
   const schedule = quoted(trace.schedule, width - 8)
   const call = `explore(${JSON.stringify(clean(trace.test))}, scenario, {`

@@ -1,4 +1,7 @@
-/** Text of known width for terminals: measured, cut and wrapped by columns, coloured only at the end. */
+/**
+ * Text of known width for terminals. It is measured, cut and wrapped by columns, and coloured only
+ * at the end.
+ */
 import stringWidth from 'string-width'
 import { styleText } from 'node:util'
 
@@ -19,7 +22,7 @@ export class Line {
     return this
   }
 
-  /** Pads with spaces up to a column; does nothing if the line is there already. */
+  /** Pads with spaces up to a column. Does nothing if the line is there already. */
   to(column: number): this {
     return this.add(' '.repeat(Math.max(0, column - this.#width)))
   }
@@ -97,7 +100,10 @@ export function wrap(text: string, width: number): string[] {
   return lines
 }
 
-/** Cuts a text into pieces of at most `width` columns, losing nothing. A wider character has a piece to itself. */
+/**
+ * Cuts a text into pieces of at most `width` columns, without a loss. A wider character has a piece
+ * to itself.
+ */
 export function pieces(text: string, width: number): string[] {
   const out: string[] = []
   let piece = ''

@@ -1,9 +1,11 @@
-/** Events and values in words, for both diagrams: `add count 0 → 1`, `load flag = 1`, `mp.ts:12`. */
+/**
+ * Events and values in words, for both diagrams: `add count 0 → 1`, `load flag = 1`, `mp.ts:12`.
+ */
 import type { TraceEvent, TraceProcess } from '../trace.js'
 
 type Value = TraceEvent['read']
 
-/** What the event did, in a few words. `process` is whose event it is. */
+/** The event in a few words. `process` is the one that made it. */
 export function describe(event: TraceEvent, process: TraceProcess | undefined): string {
   const word = clean(event.word ?? '')
   const read = show(event.read)
@@ -63,7 +65,10 @@ export function describe(event: TraceEvent, process: TraceProcess | undefined): 
   }
 }
 
-/** A compareExchange that found another value than it expected: it wrote nothing, or, to some, what was there. */
+/**
+ * Whether it is a compareExchange that found another value than it expected. Such an event wrote
+ * nothing; some say that it wrote the value that was there.
+ */
 export function failed(event: TraceEvent): boolean {
   return event.name === 'compareExchange' && (event.wrote === undefined || event.wrote === event.read)
 }
@@ -72,12 +77,15 @@ function bytes(event: TraceEvent): string {
   return event.bytes > 0 ? `, ${event.bytes} bytes` : ''
 }
 
-/** A value as text; '' for none. Strings of one character or more are shown as they are. */
+/** A value as text; '' for none. A string is shown as it is. */
 export function show(value: Value): string {
   return value === undefined ? '' : Object.is(value, -0) ? '-0' : clean(String(value))
 }
 
-/** Control and formatting characters written out, so that a name can neither move the cursor nor hide text. */
+/**
+ * The text with control and formatting characters written out: a name can neither move the cursor
+ * nor hide text.
+ */
 export function clean(text: string): string {
   return text.replace(
     /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
@@ -93,7 +101,7 @@ export interface Frame {
   readonly line: number | undefined
 }
 
-/** Takes apart one line of a stack; what it does not understand is all `name`. */
+/** Takes apart one line of a stack. A line that it does not understand is all `name`. */
 export function parseFrame(frame: string): Frame {
   const [, named, inParentheses] = /^\s*(?:at )?(.*?) \((.*)\)$/.exec(frame) ?? []
   const place = inParentheses ?? frame.replace(/^\s*(?:at )?(?:async )?/, '')
@@ -104,10 +112,10 @@ export function parseFrame(frame: string): Frame {
   return { name: clean(named ?? ''), file: clean(file), line: Number(line) }
 }
 
-/** Frames of the library's accessors (`m.flag.load()`), which are where every access happens. */
+/** Frames of the library's accessors (`m.flag.load()`): every access happens there. */
 const accessor = /[/\\]percpu[/\\](?:dist|src)[/\\]layout[/\\]/
 
-/** Where an event happened, shortly: `peterson.ts:12`, or '' if nobody knows. */
+/** The place of an event in the source, in short: `peterson.ts:12`; '' if it is unknown. */
 export function place(event: TraceEvent): string {
   const frame = event.stack.find((one) => !accessor.test(one)) ?? event.stack[0]
   if (frame === undefined) return ''

@@ -1,6 +1,9 @@
-/** Checks of what scenarios and explorations are asked for: a misspelt option or a body that is none would explore something else. */
+/**
+ * Checks of arguments. With an option misspelt, or a body that is no function, something else would
+ * be explored.
+ */
 
-/** Something that a scenario or an exploration asks for and that cannot be. */
+/** A scenario, or an exploration, asks for something that cannot be. */
 export class ScenarioError extends Error {
   readonly code = 'LAB_SCENARIO'
   override readonly name = 'ScenarioError'
@@ -10,7 +13,10 @@ export function checkFunction(what: string, value: unknown): void {
   if (typeof value !== 'function') throw new ScenarioError(`${what}: ${shown(value)} is not a function`)
 }
 
-/** `values`: for each option whether a value is good, and what is. Undefined passes, for options and for values. */
+/**
+ * Checks that `options` have the names and values that there are. `values` has a test for each
+ * option, and the description of a good value. Undefined passes, for options and for values.
+ */
 export function checkOptions<Options extends object>(
   what: string,
   options: Options | undefined,

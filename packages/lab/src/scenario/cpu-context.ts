@@ -1,47 +1,59 @@
-/** What the code of a CPU can do beside its accesses: each is a step, or makes some. */
+/** The calls that the code of a CPU can make beside its accesses. Each is a step, or makes some. */
 import type { Memory } from 'percpu'
 import { hook } from '../engine/hook.js'
 import { ALLOCATE, CHOOSE, FREE, IPI, IPI_SYNC, MASK, SAFEPOINT } from '../engine/ops.js'
 import type { Cpu } from '../engine/process.js'
 import { ScenarioError } from './check.js'
 
-/** A handler that CPUs may send to each other: made by {@link Scenario.ipi}. */
+/** A handler that CPUs may send to each other. {@link Scenario.ipi} makes it. */
 export interface Ipi {
   readonly name: string
   /** @internal */
   readonly number: number
 }
 
-/** What a body gets: the steps that are no accesses. */
+/**
+ * The argument of a body: the steps that are no accesses.
+ *
+ * @throws ScenarioError by each call outside of the body that got it
+ */
 export interface CpuContext {
-  /** Its number. */
+  /** The CPU's number. */
   readonly number: number
   /**
-   * Runs `action` once for all executions: its accesses are no steps, and what they change is there from the start. Before the
-   * first step only. For joining a machine, opening objects.
+   * Runs `action` once for all executions: its accesses are no steps, and every execution starts
+   * from the memory that they leave. For joining a machine, or opening objects. A body calls it
+   * before its first step.
    */
   prepare<T>(action: () => T): T
-  /** One of the numbers below `count`: each is explored. */
+  /**
+   * One of the whole numbers from 0 to `count` - 1: each is explored.
+   *
+   * @throws ScenarioError unless `count` is a whole number from 1 on
+   */
   choose(count: number): number
-  /** Whether something that can fail (an allocation) fails here: both are explored. */
+  /** Whether an allocation, or another thing that can fail, fails here: both are explored. */
   fails(): boolean
-  /** Keeps interrupts up to `level` (default: all but those of level Infinity) out; returns the level before. */
+  /**
+   * Keeps interrupts up to `level` out; returns the level before. Default: all but the ones of
+   * level Infinity.
+   */
   mask(level?: number): number
-  /** Lets interrupts above `level` (default: 0, all) in. */
+  /** Lets interrupts above `level` in. Default: 0, all of them. */
   unmask(level?: number): void
-  /** A point at which interrupts of `at: 'safepoints'` may come in. */
+  /** A point at which interrupts with `at: 'safepoints'` may come. */
   safepoint(): void
   /** Sends an interrupt to another CPU, or to this one. */
   ipi(cpu: number, handler: Ipi): void
   /** As {@link ipi}, and waits until the handler has ended. */
   ipiAndWait(cpu: number, handler: Ipi): void
-  /** Says that `bytes` at `address` belong to somebody from now on; they must be freed before the end. */
+  /** Says that the block of `bytes` at byte `address` is taken. It must be freed before the end. */
   allocated(memory: Memory, address: number, bytes: number): void
-  /** Says that they are free: whoever touches them from now on is wrong. */
+  /** Says that the block is free. Each access to it from now on is a failure. */
   freed(memory: Memory, address: number, bytes: number): void
 }
 
-/** The body, as the engine calls it. */
+/** The body as the engine calls it. */
 export function inContext(body: (cpu: CpuContext) => unknown): (cpu: Cpu) => unknown {
   return (cpu) => body(new Context(cpu.number))
 }
@@ -52,7 +64,8 @@ class Context implements CpuContext {
     return runner().prepare(action)
   }
   choose(count: number): number {
-    if (!Number.isInteger(count) || count < 1) throw new ScenarioError(`choose() takes a count, not ${count}`)
+    if (!Number.isInteger(count) || count < 1)
+      throw new ScenarioError(`choose() takes a whole number from 1 on, not ${count}`)
     return runner().op(CHOOSE, undefined, 0, count, undefined) as number
   }
   fails(): boolean {

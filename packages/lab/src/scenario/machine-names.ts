@@ -1,10 +1,13 @@
-/** Names for the words of a whole machine of percpu, from the library's own layouts, which also say which are racy. */
+/**
+ * Names for the words of a whole machine of percpu, from the library's own layouts. They also say
+ * which words are racy.
+ */
 import type { Machine, Memory, PlacedStruct } from 'percpu'
 import type { Scenario } from './scenario.js'
 
 /**
- * Failures call the words of the machine as its structs do: `cpu[1].bell`, `header.directory`. Without it, words whose
- * layout allows races are taken for data races.
+ * Lets failures call the words of the machine as its structs do: `cpu[1].bell`, `header.directory`.
+ * Without names, accesses that the layout allows to race are taken for data races.
  */
 export function nameMachine(t: Scenario, machine: Pick<Machine, 'memory' | 'watch'>): void {
   nameStructs(t, machine.memory, machine.watch.structs())

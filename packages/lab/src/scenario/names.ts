@@ -1,4 +1,4 @@
-/** What words are called, and of which kind they are, from the layouts that lie over them. */
+/** Names and kinds of words, from the layouts that lie over them. */
 import type { AnyStruct, FieldInfo, Memory } from 'percpu'
 import { RACY, shadowOf, type Shadow } from '../engine/views.js'
 
@@ -14,7 +14,10 @@ interface Region {
 export class Names {
   private readonly regions: Region[] = []
 
-  /** An object of `type` lies at `address`. Its words are called `name.field`, or just `field` if the name is empty. */
+  /**
+   * Says that an object of `type` lies at byte `address`. Its words are called `name.field`, or
+   * `field` if the name is empty.
+   */
   add(memory: Memory, address: number, type: AnyStruct, name: string): void {
     const region = { shadow: shadowOf(memory.buffer), address, type, name }
     this.regions.push(region)
@@ -22,7 +25,7 @@ export class Names {
       if (fieldAt(type, offset)?.kind === 'racy') region.shadow.kinds[(address + offset) >>> 2] = RACY
   }
 
-  /** The name and the kind of the word at `address` (bytes), as far as known. */
+  /** The name and the kind of the word at byte `address`, as far as known. */
   describe(shadow: Shadow, address: number): { name: string; kind: WordKind | undefined } {
     for (const region of this.regions) {
       const offset = address - region.address

@@ -1,6 +1,8 @@
 /**
- * What is explored: the memory, the bodies of CPUs, and what may happen to them. A scenario is a function that is called once and describes
- * all of it through a {@link Scenario}; whatever it writes to memory is there at the start of each execution.
+ * A scenario: the memory, the bodies of CPUs, and what may happen to them.
+ *
+ * It is a function, called once, that describes all of it through a {@link Scenario}. The values
+ * that it writes to memory are there at the start of each execution.
  */
 import type { Accessor, Fields, Kind, Memory, Struct } from 'percpu'
 import type { Cpu, Process } from '../engine/process.js'
@@ -22,19 +24,25 @@ import { inContext, type CpuContext, type Ipi } from './cpu-context.js'
 import { Names } from './names.js'
 
 export interface IrqSettings {
-  /** How often it comes. Default 1. */
+  /** The number of times that it comes. Default 1. */
   readonly times?: number
-  /** Before any step, as in a kernel, or only at safepoints and turns of the event loop, as in JavaScript. Default 'anywhere'. */
+  /**
+   * 'anywhere': before any step, as in a kernel. 'safepoints': only at safepoints and at turns of
+   * the event loop, as in JavaScript. Default 'anywhere'.
+   */
   readonly at?: 'anywhere' | 'safepoints'
-  /** It interrupts code of lower levels; bodies have 0. Infinity cannot be masked. Default 1. */
+  /**
+   * A number from 1 on. The handler interrupts code of lower levels; bodies have level 0. Infinity
+   * cannot be masked. Default 1.
+   */
   readonly level?: number
   readonly name?: string
 }
 
 export interface KillSettings {
-  /** Runs, as a CPU of its own, once the CPU is dead. */
+  /** Runs as a CPU of its own, once the CPU is dead. */
   readonly reaper?: (cpu: CpuContext) => unknown
-  /** If given, the reaper may be terminated as well, and then this one's reaper runs. */
+  /** If given, the reaper may be terminated as well. The `reaper` given here runs after that. */
   readonly reaperKill?: KillSettings
 }
 
@@ -42,10 +50,13 @@ const handlerOptions = { at: oneOf('anywhere', 'safepoints'), level: numberFrom(
 const killOptions = { reaper: aFunction, reaperKill: anObject } as const
 
 type Check = () => void
-/** A body: may be async. Keeps its state inside, and gives what it found by returning it. */
+/**
+ * The body of a CPU: it may be async. It keeps its state inside, and gives its findings by
+ * returning them.
+ */
 export type Body = (cpu: CpuContext) => unknown
 
-/** Bytes that a scenario's own memory has by default. */
+/** Bytes of a scenario's own memory. */
 const defaultBytes = 64 * 1024
 
 export class Scenario {
@@ -61,12 +72,17 @@ export class Scenario {
   /** @internal */
   constructor(private readonly world: World) {}
 
-  /** The memory that {@link memory} and {@link words} take from. */
+  /** The scenario's own memory, of 64 KiB. {@link memory} and {@link words} take from it. */
   get shared(): Memory {
     return (this.own ??= openMemory(new SharedArrayBuffer(defaultBytes)))
   }
 
-  /** An object of `type` in shared memory, all zero, and its accessor. Failures call its words by `name` and their fields. */
+  /**
+   * Makes an object of `type` in shared memory, all zero; returns its accessor. Failures call its
+   * words by `name` and their fields.
+   *
+   * @throws ScenarioError if the rest of the memory is too small, or `type` is no struct
+   */
   memory<F extends Fields, K extends Kind>(type: Struct<F, K>, name = ''): Accessor<F, K> {
     checkFunction('the struct', (type as Partial<Struct<F, K>> | undefined)?.at)
     const address = this.take(type.size, Math.max(type.align, 8))
@@ -74,17 +90,29 @@ export class Scenario {
     return type.at(this.shared, address)
   }
 
-  /** `count` 32-bit words without a layout, all zero. `base` is the index of the first. */
+  /**
+   * Takes `count` words of 32 bits, without a layout, all zero. `base` is the index of the first.
+   *
+   * @throws ScenarioError if the rest of the memory is too small
+   */
   words(count: number): { readonly memory: Memory; readonly base: number } {
     return { memory: this.shared, base: this.take(count * 4, 8) / 4 }
   }
 
-  /** Tells what lies at an address of any memory, for names in failures, and which words are racy. */
+  /**
+   * Says that an object of `type` lies at byte `address` of a memory. Failures use its names, and
+   * racy words may race.
+   */
   name(memory: Memory, address: number, type: Struct, name = type.name): void {
     this.names.add(memory, address, type, name)
   }
 
-  /** CPU `number` runs `body`. */
+  /**
+   * Lets CPU `number` run `body`.
+   *
+   * @throws ScenarioError if the CPU has a body already, or `body` is no function
+   * @throws RangeError if there are 30 processes already: CPUs, interrupts, kills, time limits
+   */
   cpu(number: number, body: Body): void {
     checkFunction(`the body of CPU ${number}`, body)
     if (this.world.cpus.some(({ main, number: taken }) => taken === number && main.kind === 'cpu'))
@@ -92,7 +120,12 @@ export class Scenario {
     this.world.addCpu(number, `cpu ${number}`, inContext(body), 'cpu')
   }
 
-  /** An interrupt of CPU `number`, which must come, `times` times. */
+  /**
+   * An interrupt of CPU `number`. It comes `times` times in each execution.
+   *
+   * @throws ScenarioError if the CPU has no body, or for options that cannot be
+   * @throws RangeError if there are 30 processes already: CPUs, interrupts, kills, time limits
+   */
   irq(number: number, handler: (cpu: CpuContext) => void, settings: IrqSettings = {}): void {
     checkFunction(`the handler of CPU ${number}`, handler)
     checkOptions('irq', settings, { ...handlerOptions, times: wholeFrom(0) })
@@ -111,7 +144,11 @@ export class Scenario {
       )
   }
 
-  /** A handler that CPUs may send to each other with `cpu.ipi`. */
+  /**
+   * Makes a handler that CPUs may send to each other with `cpu.ipi`.
+   *
+   * @throws ScenarioError if `handler` is no function, or for options that cannot be
+   */
   ipi(handler: (cpu: CpuContext) => void, settings: Omit<IrqSettings, 'times'> = {}): Ipi {
     checkFunction('the handler', handler)
     checkOptions('ipi', settings, handlerOptions)
@@ -121,7 +158,12 @@ export class Scenario {
     return { name, number }
   }
 
-  /** CPU `number` may be terminated before any of its steps. */
+  /**
+   * Lets CPU `number` be terminated before any of its steps, or not.
+   *
+   * @throws ScenarioError if the CPU has no body, or for options that cannot be
+   * @throws RangeError if there are 30 processes already: CPUs, interrupts, kills, time limits
+   */
   kill(number: number, settings: KillSettings = {}): void {
     this.mayDie(this.find(number), number, `cpu ${number}`, settings)
   }
@@ -138,13 +180,23 @@ export class Scenario {
     if (reaperKill !== undefined) this.mayDie(reaping, number, reaperName, reaperKill)
   }
 
-  /** Must hold after each step; throws otherwise. Reads memory directly. */
+  /**
+   * Adds a check that runs after each step, and throws if something is wrong. It reads memory
+   * directly.
+   *
+   * @throws ScenarioError if `check` is no function
+   */
   invariant(check: Check): void {
     checkFunction('the invariant', check)
     this.invariants.push(check)
   }
 
-  /** Must hold at the end of each execution. `results[n]` is what the body of CPU n returned, undefined if it was killed. */
+  /**
+   * Adds a check that runs at the end of each execution, and throws if something is wrong.
+   * `results[n]` is what the body of CPU n returned; undefined if it was killed.
+   *
+   * @throws ScenarioError if `check` is no function
+   */
   finally(check: (results: readonly unknown[]) => void): void {
     checkFunction('the check', check)
     this.checks.push(check)

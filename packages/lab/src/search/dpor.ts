@@ -1,19 +1,23 @@
 /**
- * Complete search with as few executions as it can: Source-DPOR with sleep sets (Abdulla, Aronsson, Jonsson, Sagonas: "Optimal dynamic
- * partial order reduction", POPL 2014), or every interleaving ('enumerate'), to compare with.
+ * Complete search with few executions: Source-DPOR with sleep sets (Abdulla, Aronsson, Jonsson,
+ * Sagonas: "Optimal dynamic partial order reduction", POPL 2014). 'enumerate' tries every
+ * interleaving, to compare with.
  *
- * Executions that differ only in the order of independent steps are equivalent, and one of each class is enough. Whenever a step turns out to
- * conflict with an earlier one, and nothing else orders the two, the earlier state gets another process to try, one
- * that can begin the execution in which the two are swapped. A process that was tried sleeps until a step comes that depends on
- * its next one.
+ * Executions that differ only in the order of independent steps are equivalent, and one of each
+ * class is enough. When a step conflicts with an earlier one, and nothing else orders the two, the
+ * state before the earlier step gets another process to try: one that can begin the execution in
+ * which the two are swapped. A process that was tried sleeps until a step comes that depends on the
+ * process's next step.
  *
- * Three kinds of steps need more, since they exclude others without touching a common word. A handler runs to its end before the code
- * below it goes on; a masked one cannot enter: when the process that should begin cannot at that state, it is tried at the last
- * state before where it could. A kill takes steps away: it is tried before each step of its CPU, and at the end of
- * executions in which the CPU spins. The time-out of a wait is tried before each notify that ends the wait.
+ * Three kinds of steps need more, because they exclude others without touching a common word.
+ * - A handler runs to its end before the code below it goes on, and a masked handler cannot enter.
+ *   A process that cannot step at a state is tried at the last state before where it can.
+ * - A kill takes steps away. It is tried before each step of its CPU, and at the end of executions
+ *   in which the CPU spins.
+ * - The time-out of a wait is tried before each notify that ends the wait.
  *
- * With a bound on preemptions (Musuvathi, Qadeer 2007; Coons, Musuvathi, McKinley 2013) sleep sets are off, and a new process is also
- * tried at the beginning of the stretch that it interrupts.
+ * A bound on preemptions (Musuvathi, Qadeer 2007; Coons, Musuvathi, McKinley 2013) switches sleep
+ * sets off. A new process is then also tried at the beginning of the stretch that it interrupts.
  */
 import { CLOCK } from '../engine/history.js'
 import { ENTER, IPI, IPI_SYNC, MASK, SPIN, TIMEOUT } from '../engine/ops.js'
@@ -22,15 +26,15 @@ import { type Cpu, DEAD, FINISHED, type Process } from '../engine/process.js'
 import { ELSEWHERE, END, FAILED, REDUNDANT, TOO_LONG, type Search } from '../engine/search.js'
 import { takeBack } from '../engine/step.js'
 import type { World } from '../engine/world.js'
-import { lowest, timersIn } from './schedule.js'
+import { lowest, timersIn } from './masks.js'
 import type { Shard } from './shard.js'
 
 export interface DporOptions {
   /** Every interleaving, instead of one of each class. */
   readonly enumerate: boolean
-  /** Switches away from a CPU that could go on, at most, in one execution. */
+  /** The most switches away from a CPU that could go on, in one execution. */
   readonly preemptions: number
-  /** Steps of an execution, at most. */
+  /** The most steps of an execution. */
   readonly maxSteps: number
   /** The part of the search to explore; undefined for all of it. */
   readonly shard: Shard | undefined
@@ -42,13 +46,13 @@ export class Dpor implements Search {
   private readonly backtrack: number[] = []
   private readonly done: number[] = []
   private readonly preempted: number[] = []
-  /** What to do at the state that the search went back to. */
+  /** The process to try at the state that the search went back to; -1 for none. */
   private forced = -1
   private forcedOutcome = 0
-  /** The state that the execution ended in, if it came to its end. */
+  /** The state in which the execution ended, if it came to its end; else -1. */
   private endsAt = -1
   private readonly bounded: boolean
-  /** First steps of each process among those that the swapped execution consists of; 0 for none. */
+  /** The first step of each process in the swapped execution; 0 for none. */
   private readonly first = new Int32Array(CLOCK)
 
   constructor(
@@ -102,7 +106,10 @@ export class Dpor implements Search {
     return chosen
   }
 
-  /** Kills of CPUs that spin: they take no step any more before which the kill would be tried. */
+  /**
+   * Kills of CPUs that spin. Such a CPU takes no step any more before which its kill would be
+   * tried.
+   */
   private killsOfSpinning(may: number): number {
     let kills = 0
     for (const { id, kind, cpu } of this.world.processes)
@@ -110,13 +117,16 @@ export class Dpor implements Search {
     return kills
   }
 
-  /** The end of an execution, which only one shard counts if it came before they parted. */
+  /** The end of an execution. If it came before the shards parted, one of them counts it. */
   private end(depth: number, end: number): number {
     const { shard } = this.options
     return shard !== undefined && depth < shard.depth && !shard.takes() ? ELSEWHERE : end
   }
 
-  /** Who steps first at a new state: whoever stepped before, if possible; kills only if nobody else is worth it. */
+  /**
+   * The process to step first at a new state: the one of the step before, if possible; a kill if no
+   * other process is worth it.
+   */
   private choose(depth: number, must: number, may: number): number {
     const { world } = this
     const previous = depth > 0 ? (world.history.process[depth - 1] as number) : -1
@@ -126,7 +136,10 @@ export class Dpor implements Search {
     return timers !== 0 ? lowest(timers) : may !== 0 ? lowest(may) : -1
   }
 
-  /** Goes back to the last state at which there is something else to try; false if there is none. */
+  /**
+   * Goes back to the last state at which there is something else to try. Returns false if there is
+   * none.
+   */
   goBack(): boolean {
     const { world } = this
     const { history } = world
@@ -158,7 +171,9 @@ export class Dpor implements Search {
     return false
   }
 
-  /** Processes that need not be tried at the state after step `step`: they were, where it makes no difference. */
+  /**
+   * Processes that need not be tried after step `step`: trying them before it makes no difference.
+   */
   private sleepAfter(step: number): number {
     const { world } = this
     const process = world.history.process[step] as number
@@ -170,7 +185,10 @@ export class Dpor implements Search {
     return sleep
   }
 
-  /** A kill could have come before any step of its CPU, and an interrupt before a step that masks it or kills its CPU. */
+  /**
+   * Has a kill tried before a step of its CPU, and an interrupt before a step that masks it or
+   * kills its CPU.
+   */
   private allowExclusions(step: number): void {
     const { world } = this
     const { history } = world
@@ -187,8 +205,9 @@ export class Dpor implements Search {
   }
 
   /**
-   * A CPU was killed while handlers were under way: what they interrupted never goes on, so it matters how far it had come. Whatever else
-   * could have stepped there is tried before they enter.
+   * A CPU was killed while handlers were under way. The code that they interrupted never goes on,
+   * so it matters how far that code had come. All other processes of the CPU are tried before the
+   * handlers enter.
    */
   private allowBefore({ entered, main }: Cpu): void {
     const { processes } = this.world
@@ -198,13 +217,15 @@ export class Dpor implements Search {
       let others = 0
       for (const { id, cpu } of processes)
         if (cpu.main === main && (enabled & (1 << id)) !== 0) others |= 1 << id
-      // Code that waits there can go on when somebody has woken it.
+      // Code that waits there can go on when another process has woken it.
       if ((others & (1 << main.id)) === 0) others = enabled
       this.backtrack[entry] = (this.backtrack[entry] as number) | others
     }
   }
 
-  /** The step just taken could be swapped with step `earlier`: sees to it that the swapped execution will be explored. */
+  /**
+   * The step just taken could be swapped with step `earlier`: has the swapped execution explored.
+   */
   private reverse(earlier: number): void {
     const { world, first } = this
     const { history } = world
@@ -234,7 +255,10 @@ export class Dpor implements Search {
     this.tryAt((possible & (1 << process)) !== 0 ? process : lowest(possible), earlier)
   }
 
-  /** Nobody who should step at `earlier` could: because a handler was above `process`, as a rule. Then it should have come later. */
+  /**
+   * No process that should step before `earlier` can. As a rule a handler is above `process`, and
+   * should have come later.
+   */
   private reverseEntry(process: number, earlier: number): void {
     const { world } = this
     const { history } = world
@@ -249,7 +273,9 @@ export class Dpor implements Search {
     this.tryAt(process, earlier)
   }
 
-  /** Step `sent` is an IPI to a CPU that keeps it out by a mask: it could have been sent before that. */
+  /**
+   * Step `sent` is an IPI to a CPU that keeps it out by a mask. Has the IPI sent before the mask.
+   */
   private reverseMask(sent: number): void {
     const { world } = this
     const { history } = world
@@ -262,13 +288,16 @@ export class Dpor implements Search {
     }
   }
 
-  /** Has `process` tried at the state before `step`, or at the last one before where it can step. */
+  /**
+   * Has `process` tried at the state before `step`, or at the last one before where it can step.
+   */
   private tryAt(process: number, step: number): void {
     const bit = 1 << process
     let at = step
     while (at >= 0 && ((this.enabled[at] as number) & bit) === 0) at--
     if (at < 0) {
-      // It came into being, or was let go, between the two: whatever could run there instead.
+      // It came into being, or was let go on, between the two: every process that can step there is
+      // tried.
       this.backtrack[step] = (this.backtrack[step] as number) | (this.enabled[step] as number)
       return
     }

@@ -1,26 +1,30 @@
 /**
- * Executions drawn at random, for cases too large to search completely.
+ * Executions drawn at random, for scenarios too large to search completely.
  *
- * 'random' gives each process that can step the same chance at each step. 'pct' is probabilistic concurrency testing (Burckhardt,
- * Kothari, Musuvathi, Nagarakatte, ASPLOS 2010): processes have random priorities, the highest steps, and at depth - 1 random steps
- * the one that is stepping falls to the lowest. With n processes and k steps an execution finds a bug of that depth with a chance of at
- * least 1 / (n k^(depth-1)). Kills and time-outs happen at random steps, at most one in `rarity`.
+ * 'random' gives each process that can step the same chance at each step. 'pct' is probabilistic
+ * concurrency testing (Burckhardt, Kothari, Musuvathi, Nagarakatte, ASPLOS 2010). Processes have
+ * random priorities, and the highest steps. At depth - 1 random steps the process that steps falls
+ * to the lowest priority. With n processes and k steps, an execution finds a bug of that depth with
+ * a chance of at least 1 / (n k^(depth-1)). Kills and time-outs happen at random steps, about one
+ * in `rarity`.
  */
 import { END, FAILED, TOO_LONG, type Search } from '../engine/search.js'
 import { takeBack } from '../engine/step.js'
 import type { World } from '../engine/world.js'
-import { timersIn } from './schedule.js'
+import { lowest, timersIn } from './masks.js'
 
 export interface RandomOptions {
   readonly mode: 'pct' | 'random'
   /** Any 32-bit number; the same seed gives the same executions. */
   readonly seed: number
-  /** Of the bugs looked for: the number of orderings that must come together. */
+  /** The number of orderings that must come together for the bugs looked for. */
   readonly depth: number
   readonly maxSteps: number
 }
 
-/** A small generator of 32-bit numbers (Steele, Lea, Flood 2014: the mixer of SplitMix, on 32 bits). */
+/**
+ * A small generator of 32-bit numbers (Steele, Lea, Flood 2014: the mixer of SplitMix, on 32 bits).
+ */
 export function generator(seed: number): (below: number) => number {
   let state = seed | 0
   return (below) => {
@@ -35,10 +39,10 @@ export class RandomSearch implements Search {
   private readonly random: (below: number) => number
   private priorities: number[] = []
   private changes: number[] = []
-  /** Steps of the longest execution so far: where changes of priority are drawn from. */
+  /** Steps of the longest execution so far. Changes of priority are drawn from them. */
   private longest = 16
   private floor = 0
-  /** In how many steps a kill or a time-out is to be expected. */
+  /** The number of steps in which one kill or time-out is to be expected. */
   private rarity = 16
 
   constructor(
@@ -67,7 +71,7 @@ export class RandomSearch implements Search {
     return this.highest(must)
   }
 
-  /** Draws the next execution; the world must be at its start. */
+  /** Draws the next execution. Takes the world back to its start. */
   begin(): void {
     const { world, options, random } = this
     this.longest = Math.max(this.longest, world.history.length)
@@ -81,7 +85,7 @@ export class RandomSearch implements Search {
   private highest(mask: number): number {
     let best = -1
     for (let rest = mask; rest !== 0; rest &= rest - 1) {
-      const id = 31 - Math.clz32(rest & -rest)
+      const id = lowest(rest)
       this.priorities[id] ??= 1 + this.random(1 << 20)
       if (best < 0 || this.priorities[id] > (this.priorities[best] as number)) best = id
     }
@@ -94,6 +98,6 @@ export class RandomSearch implements Search {
     if (bits === 0) return END
     let rest = mask
     for (let skip = this.random(bits); skip > 0; skip--) rest &= rest - 1
-    return 31 - Math.clz32(rest & -rest)
+    return lowest(rest)
   }
 }

@@ -1,29 +1,32 @@
 /**
  * Splits a complete search among processes that share nothing.
  *
- * At the first few states of an execution every process that can step is tried, except those that sleep: no execution found later
- * can ask for more there, so the subtrees below do not depend on each other. They are numbered as the search meets them, and shard
- * `index` explores those whose number is `index` modulo `count`. All shards walk the same first states, so they agree on
- * the numbers without a word; the executions of all shards together are those of the whole search.
+ * At the first few states of an execution every process that can step is tried, except the ones
+ * that sleep. No execution found later can ask for more there, so the subtrees below do not depend
+ * on each other. They are numbered as the search meets them. Shard `index` explores the subtrees
+ * whose number is `index` modulo `count`.
+ *
+ * All shards walk the same first states, so they agree on the numbers without messages. The
+ * executions of all shards together are the ones of the whole search.
  */
 
 export interface ShardOptions {
-  /** Which one, from 0. */
+  /** Number of the shard, from 0. */
   readonly index: number
   readonly count: number
 }
 
-/** Subtrees for each shard, about, so that none has much less to do than another. */
+/** About so many subtrees for each shard, so that none has much less to do than another. */
 const subtreesEach = 32
 
 export class Shard {
-  /** At the states before that many steps, everything is tried. */
+  /** The number of steps up to which everything is tried. */
   readonly depth: number
   private met = 0
 
   constructor(
     private readonly options: ShardOptions,
-    /** Processes at the start. */
+    /** The number of processes at the start. */
     processes: number,
   ) {
     this.depth = Math.ceil(Math.log(subtreesEach * options.count) / Math.log(Math.max(2, processes)))
@@ -34,7 +37,10 @@ export class Shard {
     this.met = 0
   }
 
-  /** A subtree begins, or an execution ends before one could: whether it is this shard's. */
+  /**
+   * Whether a subtree that begins, or an execution that ends before one could, belongs to this
+   * shard.
+   */
   takes(): boolean {
     return this.met++ % this.options.count === this.options.index
   }

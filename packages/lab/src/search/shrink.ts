@@ -1,13 +1,16 @@
 /**
- * Makes a failing schedule easier to read: joins stretches of one process that others split, for as long as the failure stays the
- * same. What is left are the switches that it takes.
+ * Makes a failing schedule easier to read. It joins stretches of one process that others split,
+ * while the failure stays the same. In the end only the switches are left that the failure takes.
  */
 import type { Choice } from './schedule.js'
 
-/** Attempts, at most. */
+/** The most attempts. */
 const limit = 500
 
-/** `attempt` runs a schedule, and gives the one that was really followed if it ends in the same failure. */
+/**
+ * Shrinks `schedule`. `attempt` runs a schedule; if it ends in the same failure, `attempt` returns
+ * the schedule that was really followed.
+ */
 export function shrink(
   schedule: readonly Choice[],
   attempt: (schedule: readonly Choice[]) => readonly Choice[] | undefined,

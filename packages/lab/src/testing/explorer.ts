@@ -1,6 +1,6 @@
 /**
- * Explorations in tests of `node:test`. An exploration is named by the titles of its test, and its number of executions is
- * stored: a search that has silently become smaller finds less.
+ * Explorations in tests of `node:test`. An exploration is named by the titles of its test, and its
+ * counts are stored: a search that has silently become smaller finds less.
  */
 import path from 'node:path'
 import { after } from 'node:test'
@@ -12,13 +12,13 @@ import type { ExploreReport } from '../explore/outcome.js'
 import type { Scenario } from '../scenario/scenario.js'
 import { StoredCounts } from './stored-counts.js'
 
-/** What tells the titles of a test: its context. */
+/** A test's context, which tells its titles. */
 export interface NamedTest {
   readonly fullName: string
 }
 
 export interface TestExploreOptions extends Omit<ExploreOptions, 'expect'> {
-  /** Tells explorations of one test from each other: it follows the titles in the name. */
+  /** Tells explorations of one test from each other. It follows the titles in the name. */
   readonly variant?: string
 }
 
@@ -33,10 +33,12 @@ export type TestExplore = (
 const UPDATE = 'PERCPU_LAB_UPDATE_COUNTS'
 
 /**
- * Makes the function that the tests of one folder explore with. To be called once in each process, at the top level of a module.
+ * Makes the function that the tests of one folder explore with. To be called once in each process,
+ * at the top level of a module.
  *
- * A complete exploration fails when its counts are not the stored ones, and when it has none. When all tests of a file have run, counts
- * without an exploration fail, too. With PERCPU_LAB_UPDATE_COUNTS=1 in the environment the counts are stored instead.
+ * A complete exploration fails if its counts are not the stored ones, or if it has none stored.
+ * Counts without an exploration fail, too, when all tests of a file have run. With
+ * PERCPU_LAB_UPDATE_COUNTS=1 in the environment, the counts are stored instead.
  *
  * @param counts the JSON file of the counts
  * @param tests the folder of the compiled test files
@@ -71,7 +73,10 @@ export function explorer(counts: URL, tests: URL): TestExplore {
   }
 }
 
-/** The test file of this process, as the counts name it: `locks/mutex` for `locks/mutex.test.js` in `tests`. */
+/**
+ * The test file of this process, as the counts name it: `locks/mutex` for `locks/mutex.test.js` in
+ * `tests`.
+ */
 function testFile(tests: URL): string {
   const relative = path.relative(fileURLToPath(tests), path.resolve(process.argv[1] ?? ''))
   return relative

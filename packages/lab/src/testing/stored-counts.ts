@@ -7,7 +7,7 @@
  *       }
  *     }
  *
- * Several processes may write the file, each the part of its own test file.
+ * Several processes may write the file: each writes the part of its own test file.
  */
 import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -41,7 +41,7 @@ export class StoredCounts {
     return Object.hasOwn(this.#stored, name) ? this.#stored[name] : undefined
   }
 
-  /** Notes what an exploration has found, for {@link write}. */
+  /** Notes the counts of an exploration, for {@link write}. */
   note(name: string, { executions, blocked }: Count): void {
     this.#found.set(name, { executions, blocked })
   }
@@ -51,7 +51,9 @@ export class StoredCounts {
     return Object.keys(this.#stored).filter((name) => !this.#explored.has(name))
   }
 
-  /** Stores what was noted. With `prune`, nothing else of this test file stays stored. */
+  /**
+   * Stores the counts that were noted. With `prune`, no other counts of this test file stay stored.
+   */
   write(prune: boolean): void {
     locked(`${this.#path}.lock`, () => {
       const all = read(this.#path)
@@ -75,7 +77,7 @@ function read(path: string): Readonly<Record<string, CountsOfFile>> {
   }
 }
 
-/** One exploration a line, so that a change of counts is a change of lines. */
+/** One exploration a line: a change of counts is a change of lines. */
 function format(all: Readonly<Record<string, CountsOfFile>>): string {
   const files = Object.entries(all).map(([file, counts]) => {
     const lines = Object.entries(counts).map(

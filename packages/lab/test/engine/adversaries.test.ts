@@ -1,21 +1,24 @@
-/** What may happen to a CPU: interrupts, IPIs, kills, failing allocations; each at every place where it can, and nowhere else. */
+/**
+ * What may happen to a CPU: interrupts, IPIs, kills, failing allocations; each at every place where
+ * it can, and nowhere else.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { explore } from '../../dist/index.js'
-import { fails, proves, wordsOf } from './support.js'
+import { explored, fails, proves, wordsOf } from './support.js'
 
 describe('an interrupt', () => {
-  it('comes before any step that it can matter to, and must come', async () => {
+  it('comes before any step that it can matter to, and must come', async (test) => {
     const seen = new Set<unknown>()
-    await explore(
-      'anywhere',
+    await explored(
+      test,
       (t) => {
         const w = wordsOf(t, 2)
         t.cpu(0, () => [w.load(0), w.load(1), w.load(0)].join(''))
         t.irq(0, () => w.store(0, 1))
         t.finally(() => assert.equal(w.load(0), 1))
       },
-      { expect: { executions: 3 }, observe: ([result]) => seen.add(result) },
+      { observe: ([result]) => seen.add(result) },
     )
     assert.deepEqual([...seen].sort(), ['000', '001', '101'])
   })
@@ -58,7 +61,7 @@ describe('an interrupt', () => {
     assert.deepEqual(await run(1), ['00', '11'])
     assert.deepEqual(await run(2), ['00', '01', '11'])
   })
-  it('makes a load and a store lose a count, which one step does not', async () => {
+  it('makes a load and a store lose a count, which one step does not', async (test) => {
     const count =
       (add: (w: ReturnType<typeof wordsOf>) => void) => (t: Parameters<Parameters<typeof explore>[1]>[0]) => {
         const w = wordsOf(t, 1)
@@ -71,18 +74,17 @@ describe('an interrupt', () => {
       'split',
       count((w) => w.store(0, w.load(0) + 1)),
     )
-    await explore(
-      'whole',
+    await explored(
+      test,
       count((w) => w.add(0, 1)),
-      { expect: { executions: 3, blocked: 0 } },
     )
   })
 })
 
 describe('an IPI', () => {
-  it('waited for has run', () =>
+  it('waited for has run', (test) =>
     proves(
-      'waited for',
+      test,
       (t) => {
         const w = wordsOf(t, 1)
         const handler = t.ipi(() => w.store(0, 1))
@@ -92,12 +94,11 @@ describe('an IPI', () => {
         })
         t.cpu(1, () => undefined)
       },
-      { executions: 1, interleavings: 1 },
       ['[1,null]'],
     ))
-  it('not waited for comes before or after', () =>
+  it('not waited for comes before or after', (test) =>
     proves(
-      'sent',
+      test,
       (t) => {
         const w = wordsOf(t, 1)
         const handler = t.ipi(() => w.store(0, 1))
@@ -107,7 +108,6 @@ describe('an IPI', () => {
         })
         t.cpu(1, () => undefined)
       },
-      { executions: 2, interleavings: 4 },
       ['[0,null]', '[1,null]'],
     ))
   it('to each other with interrupts masked is a deadlock', async () => {
@@ -133,9 +133,9 @@ describe('an IPI', () => {
 })
 
 describe('a kill', () => {
-  it('comes before any step, or not at all, and then the reaper runs', () =>
+  it('comes before any step, or not at all, and then the reaper runs', (test) =>
     proves(
-      'anywhere',
+      test,
       (t) => {
         const w = wordsOf(t, 2)
         t.cpu(0, () => {
@@ -148,7 +148,6 @@ describe('a kill', () => {
           if (result === 'alive') assert.equal(w.load(0), 2)
         })
       },
-      { executions: 4, interleavings: 4 },
       ['["alive"]', '[null]'],
     ))
   it('in a wait takes the waiter out of the queue', async () => {
@@ -178,33 +177,29 @@ describe('a kill', () => {
 })
 
 describe('choices', () => {
-  it('are all made', () =>
-    proves(
-      'numbers and failures',
-      (t) => t.cpu(0, (cpu) => (cpu.fails() ? 'failed' : cpu.choose(3))),
-      { executions: 4, interleavings: 4 },
-      ['["failed"]', '[0]', '[1]', '[2]'],
-    ))
+  it('are all made', (test) =>
+    proves(test, (t) => t.cpu(0, (cpu) => (cpu.fails() ? 'failed' : cpu.choose(3))), [
+      '["failed"]',
+      '[0]',
+      '[1]',
+      '[2]',
+    ]))
 })
 
 describe('prepare', () => {
-  it('runs once for all executions, without steps', async () => {
-    const { operations } = await explore(
-      'prepared',
-      (t) => {
-        const w = wordsOf(t, 3)
-        for (const me of [0, 1])
-          t.cpu(me, (cpu) => {
-            const mine = cpu.prepare(() => {
-              w.store(2, w.load(2) + 1)
-              return { number: w.add(0, 1) }
-            })
-            w.add(1, 1 + mine.number)
+  it('runs once for all executions, without steps', async (test) => {
+    const { operations } = await explored(test, (t) => {
+      const w = wordsOf(t, 3)
+      for (const me of [0, 1])
+        t.cpu(me, (cpu) => {
+          const mine = cpu.prepare(() => {
+            w.store(2, w.load(2) + 1)
+            return { number: w.add(0, 1) }
           })
-        t.finally(() => assert.deepEqual([w.load(0), w.load(1), w.load(2)], [2, 3, 2]))
-      },
-      { expect: { executions: 2 } },
-    )
+          w.add(1, 1 + mine.number)
+        })
+      t.finally(() => assert.deepEqual([w.load(0), w.load(1), w.load(2)], [2, 3, 2]))
+    })
     assert.ok(operations <= 4)
   })
   it('comes before the first step only', async () => {

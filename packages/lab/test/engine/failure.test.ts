@@ -1,4 +1,7 @@
-/** What a failure shows: the diagram in its message, how to replay it, and a page in the folder that was asked for. */
+/**
+ * What a failure shows: the diagram in its message, how to replay it, and a page in the folder that
+ * was asked for.
+ */
 import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'

@@ -1,6 +1,7 @@
 /**
- * The search agrees with brute force: over random programs it finds exactly the classes of executions that the enumeration of every
- * interleaving finds, and its shards find together what it finds.
+ * The search agrees with brute force: over random programs it finds exactly the classes of
+ * executions that the enumeration of every interleaving finds, and its shards find together what it
+ * finds.
  *
  *     node packages/lab/dist-test/engine/fuzz.test.js --programs 2000 --seed 7     more of them
  */
@@ -95,7 +96,8 @@ for (const [number, features] of sets.entries()) {
         )
         const results = new Set(shards.flatMap(({ results }) => [...results]))
         assert.deepEqual(sorted(results), sorted(whole.results), `seed ${seed}: ${text}`)
-        // What depends on a handler depends on what it was seen to touch, which shards see a part of.
+        // What depends on a handler depends on what it was seen to touch, which shards see a part
+        // of.
         if (features.includes('irq') || features.includes('ipi')) continue
         const all = shards.flatMap(({ classes }) => [...classes.keys()])
         assert.deepEqual(sorted(all), sorted(whole.classes.keys()), `seed ${seed}: ${text}`)

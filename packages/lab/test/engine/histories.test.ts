@@ -1,6 +1,7 @@
 /**
- * The models of the two examples, against brute force: the versions that are right have as many classes of executions as the examples
- * expect, and enumeration finds what the search finds in those that are wrong.
+ * The models of the two examples, against brute force: the versions that are right have as many
+ * classes of executions as the examples expect, and enumeration finds what the search finds in
+ * those that are wrong.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

@@ -25,7 +25,8 @@ describe('a reaper', () => {
       },
       { mode: 'enumerate' },
     )
-    // The body alone; killed before or after its step, and then the reaper not, or before its first, second or last step.
+    // The body alone; killed before or after its step, and then the reaper not, or before its
+    // first, second or last step.
     const reaped = ['2,0', '0,1', '1,1', '2,1']
     assert.deepEqual(
       [...seen].sort(),

@@ -120,7 +120,8 @@ describe('a body', () => {
   it('that chooses among nothing fails', async () => {
     for (const count of [0, 1.5, NaN, -1])
       assert.ok(
-        (await inBody((cpu) => cpu.choose(count), /choose\(\) takes a count/)) instanceof ScenarioError,
+        (await inBody((cpu) => cpu.choose(count), /choose\(\) takes a whole number/)) instanceof
+          ScenarioError,
       )
   })
   it('that interrupts a CPU that is not there fails', async () => {

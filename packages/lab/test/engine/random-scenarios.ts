@@ -1,5 +1,6 @@
 /**
- * Random scenarios, and what identifies an execution: the searches of the engine are compared with each other over them.
+ * Random scenarios, and what identifies an execution: the searches of the engine are compared with
+ * each other over them.
  */
 import type { CpuContext, Ipi, Scenario } from '../../dist/index.js'
 import { mem } from '../../dist/index.js'

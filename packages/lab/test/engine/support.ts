@@ -1,4 +1,7 @@
-/** What the tests of the engine share: an exploration compared with brute force, and one that must fail. */
+/**
+ * What the tests of the engine share: an exploration compared with brute force, and one that must
+ * fail.
+ */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,49 +17,48 @@ import {
   type Trace,
 } from '../../dist/index.js'
 import type { FailureKind } from '../../dist/index.js'
+import { explorer, type NamedTest } from '../../dist/testing/index.js'
 import { classOf } from './random-scenarios.js'
 
 /** Where the pages of failures go. */
 export const reports = mkdtempSync(path.join(tmpdir(), 'percpu-lab-test-'))
 after(() => rmSync(reports, { recursive: true, force: true }))
 
+/** Explores with stored counts: `npm run lab:counts` stores them. */
+export const explored = explorer(
+  new URL('../../test/counts.json', import.meta.url),
+  new URL('..', import.meta.url),
+)
+
 type Describe = (t: Scenario) => void
 
-/** How many executions there must be of which kind. */
-export interface Counts {
-  /** Classes of executions: what the search runs. */
-  readonly executions: number
-  readonly blocked?: number
-  /** All interleavings: what enumeration runs. */
-  readonly interleavings: number
-}
-
 /**
- * Explores a scenario that must not fail, completely and by enumeration; both must find the same classes, the search each of them
- * once. `results` are the different results of the bodies that there must be, as JSON, sorted.
+ * Explores a scenario that must not fail, completely and by enumeration. Both must find the same
+ * classes, the search each of them once, with the stored counts. `results` are the different
+ * results of the bodies that there must be, as JSON, sorted.
  */
 export async function proves(
-  name: string,
+  test: NamedTest,
   describe: Describe,
-  counts: Counts,
   results?: readonly string[],
 ): Promise<void> {
-  const { executions, blocked = 0, interleavings } = counts
-  const seen = { exhaustive: new Set<string>(), enumerate: new Set<string>() }
   const outcomes = new Set<string>()
-  const explored = (mode: 'exhaustive' | 'enumerate', expect: ExploreOptions['expect'] = {}) =>
-    explore(name, describe, {
-      mode,
-      expect,
-      observe: (found, _, world) => {
-        seen[mode].add(classOf(world))
-        outcomes.add(JSON.stringify(found))
-      },
-    })
-  const one = await explored('exhaustive', { executions, blocked })
-  await explored('enumerate', { executions: interleavings })
-  assert.deepEqual([...seen.exhaustive].sort(), [...seen.enumerate].sort())
-  assert.equal(one.executions, seen.enumerate.size)
+  const searched = new Set<string>()
+  const enumerated = new Set<string>()
+  const observe =
+    (classes: Set<string>): NonNullable<ExploreOptions['observe']> =>
+    (found, _, world) => {
+      classes.add(classOf(world))
+      outcomes.add(JSON.stringify(found))
+    }
+  const one = await explored(test, describe, { observe: observe(searched) })
+  await explored(test, describe, {
+    variant: 'every interleaving',
+    mode: 'enumerate',
+    observe: observe(enumerated),
+  })
+  assert.deepEqual([...searched].sort(), [...enumerated].sort())
+  assert.equal(one.executions, enumerated.size)
   assert.equal(one.redundant, 0)
   if (results !== undefined) assert.deepEqual([...outcomes].sort(), results)
 }

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { explore, mem } from 'percpu-lab'
 
-/** Two CPUs wait twice each, with time-outs; a third one wakes them once. Gives how the waits ended. */
+/**
+ * Two CPUs wait twice each, with time-outs; a third one wakes them once. Gives how the waits ended.
+ */
 async function twice(mode: 'exhaustive' | 'enumerate', waiters: number): Promise<ReadonlySet<string>> {
   const ends = new Set<string>()
   await explore(

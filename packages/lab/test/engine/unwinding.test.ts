@@ -1,4 +1,7 @@
-/** Code that catches and reports everything is explored too: what the lab throws to leave a CPU is nobody's error. */
+/**
+ * Code that catches and reports everything is explored too: what the lab throws to leave a CPU is
+ * nobody's error.
+ */
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import { explore, percpu } from 'percpu-lab'

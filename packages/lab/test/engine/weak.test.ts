@@ -1,24 +1,26 @@
 /**
- * Plain loads of racy words with `weak`: the litmus shapes give every outcome that the memory model of ECMAScript allows, except load
- * buffering, and nothing else.
+ * Plain loads of racy words with `weak`: the litmus shapes give every outcome that the memory model
+ * of ECMAScript allows, except load buffering, and nothing else.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { explore, percpu, type Scenario } from '../../dist/index.js'
+import { percpu, type Scenario } from '../../dist/index.js'
+import type { NamedTest } from '../../dist/testing/index.js'
+import { explored } from './support.js'
 
 const { struct, atomic, racy, i32 } = percpu
 const Words = struct('Words', { x: racy(i32), y: racy(i32), flag: atomic(i32) })
 type Accessor = ReturnType<typeof Words.at>
 
 async function outcomes(
+  test: NamedTest,
   describe: (m: Accessor, t: Scenario) => void,
-  executions: number,
   weak = true,
 ): Promise<string[]> {
   const seen = new Set<string>()
   const scenario = (t: Scenario) => describe(t.memory(Words), t)
   const observe = (results: readonly unknown[]) => void seen.add(results.flat().join(''))
-  await explore('weak', scenario, { weak, observe, expect: { executions, blocked: 0 } })
+  await explored(test, scenario, { weak, observe })
   return [...seen].sort()
 }
 
@@ -38,14 +40,14 @@ describe('weak loads', () => {
     })
     t.cpu(1, () => readers(y, x)(m))
   }
-  it('see the flag without the message', async () => {
-    assert.deepEqual(await outcomes(messagePassing, 7), ['00', '01', '10', '11'])
+  it('see the flag without the message', async (test) => {
+    assert.deepEqual(await outcomes(test, messagePassing), ['00', '01', '10', '11'])
   })
-  it('do so only where the model is asked for', async () => {
-    assert.deepEqual(await outcomes(messagePassing, 3, false), ['00', '01', '11'])
+  it('do so only where the model is asked for', async (test) => {
+    assert.deepEqual(await outcomes(test, messagePassing, false), ['00', '01', '11'])
   })
-  it('see both words old (store buffering)', async () => {
-    const found = await outcomes((m, t) => {
+  it('see both words old (store buffering)', async (test) => {
+    const found = await outcomes(test, (m, t) => {
       t.cpu(0, () => {
         m.x = 1
         return readers(y)(m)
@@ -54,21 +56,21 @@ describe('weak loads', () => {
         m.y = 1
         return readers(x)(m)
       })
-    }, 8)
+    })
     assert.deepEqual(found, ['00', '01', '10', '11'])
   })
-  it('see one word go backwards (CoRR)', async () => {
-    const found = await outcomes((m, t) => {
+  it('see one word go backwards (CoRR)', async (test) => {
+    const found = await outcomes(test, (m, t) => {
       t.cpu(0, () => {
         m.x = 1
         return []
       })
       t.cpu(1, () => readers(x, x)(m))
-    }, 7)
+    })
     assert.deepEqual(found, ['00', '01', '10', '11'])
   })
-  it('see independent writes in different orders (IRIW)', async () => {
-    const found = await outcomes((m, t) => {
+  it('see independent writes in different orders (IRIW)', async (test) => {
+    const found = await outcomes(test, (m, t) => {
       t.cpu(0, () => {
         m.x = 1
         return []
@@ -79,12 +81,12 @@ describe('weak loads', () => {
       })
       t.cpu(2, () => readers(x, y)(m))
       t.cpu(3, () => readers(y, x)(m))
-    }, 77)
+    })
     assert.ok(found.includes('1010'))
     assert.equal(found.length, 16)
   })
-  it('never see a store that is still to come (load buffering)', async () => {
-    const found = await outcomes((m, t) => {
+  it('never see a store that is still to come (load buffering)', async (test) => {
+    const found = await outcomes(test, (m, t) => {
       t.cpu(0, () => {
         const seen = m.x
         m.y = 1
@@ -95,11 +97,11 @@ describe('weak loads', () => {
         m.x = 1
         return [seen]
       })
-    }, 5)
+    })
     assert.deepEqual(found, ['00', '01', '10'])
   })
-  it('do not see what was overwritten before, in happens-before', async () => {
-    const found = await outcomes((m, t) => {
+  it('do not see what was overwritten before, in happens-before', async (test) => {
+    const found = await outcomes(test, (m, t) => {
       t.cpu(0, () => {
         m.x = 1
         m.x = 2
@@ -107,7 +109,7 @@ describe('weak loads', () => {
         return []
       })
       t.cpu(1, () => [m.flag.load(), m.x])
-    }, 7)
+    })
     assert.deepEqual(found, ['00', '01', '02', '12'])
   })
 })

@@ -1,4 +1,7 @@
-/** Foreign code in an exploration: its accesses are steps, with races, waits and interleavings like those of `#mem`. */
+/**
+ * Foreign code in an exploration: its accesses are steps, with races, waits and interleavings like
+ * those of `#mem`.
+ */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
@@ -7,6 +10,7 @@ import { after, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { ExplorationFailure, explore, type Scenario } from 'percpu-lab'
 import * as foreign from 'percpu-lab/foreign'
+import { explored } from '../engine/support.js'
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'percpu-lab-'))
 after(() => rmSync(folder, { recursive: true }))
@@ -21,7 +25,7 @@ async function failureOf(name: string, scenario: (t: Scenario) => void): Promise
   return assert.fail(`${name} finds nothing`)
 }
 
-test('the import: an increment made of a load and a store loses one, an atomic one does not', async () => {
+test('the import: an increment made of a load and a store loses one, an atomic one does not', async (test) => {
   const counter = (increment: (words: Int32Array) => void) => (t: Scenario) => {
     const words = new foreign.Int32Array(new SharedArrayBuffer(16))
     for (const cpu of [0, 1]) t.cpu(cpu, () => increment(words))
@@ -32,37 +36,30 @@ test('the import: an increment made of a load and a store loses one, an atomic o
     counter((words) => foreign.Atomics.store(words, 1, foreign.Atomics.load(words, 1) + 1)),
   )
   assert.equal(lost.kind, 'assertion')
-  const report = await explore(
-    'add',
+  const report = await explored(
+    test,
     counter((words) => foreign.Atomics.add(words, 1, 1)),
-    {
-      expect: { executions: 2, blocked: 0 },
-    },
   )
   assert.equal(report.truncated, false)
 })
 
-test('views of one buffer with other widths and offsets touch the same words', async () => {
+test('views of one buffer with other widths and offsets touch the same words', async (test) => {
   const failure = await failureOf('bytes', (t) => {
     const buffer = new SharedArrayBuffer(16)
     t.cpu(0, () => foreign.Atomics.store(new foreign.Int32Array(buffer, 4, 1), 0, 0x01020304))
     t.cpu(1, () => new foreign.Uint8Array(buffer)[5])
   })
   assert.equal(failure.trace?.failure?.race?.rule, 'atomic-plain')
-  const report = await explore(
-    'apart',
-    (t) => {
-      const buffer = new SharedArrayBuffer(16)
-      t.cpu(0, () => new foreign.DataView(buffer).setInt16(0, 7))
-      t.cpu(1, () => new foreign.DataView(buffer).setInt16(2, 7, true))
-      t.finally(() => assert.deepEqual([...new foreign.Uint8Array(buffer)].slice(0, 4), [0, 7, 7, 0]))
-    },
-    { expect: { executions: 1 } },
-  )
+  const report = await explored(test, (t) => {
+    const buffer = new SharedArrayBuffer(16)
+    t.cpu(0, () => new foreign.DataView(buffer).setInt16(0, 7))
+    t.cpu(1, () => new foreign.DataView(buffer).setInt16(2, 7, true))
+    t.finally(() => assert.deepEqual([...new foreign.Uint8Array(buffer)].slice(0, 4), [0, 7, 7, 0]))
+  })
   assert.equal(report.executions, 1)
 })
 
-test('the compile step: a file that knows nothing of the lab', async () => {
+test('the compile step: a file that knows nothing of the lab', async (test) => {
   const file = path.join(folder, 'queue.mjs')
   writeFileSync(
     file,
@@ -87,7 +84,7 @@ test('the compile step: a file that knows nothing of the lab', async () => {
     t.cpu(1, () => queue.take(words, check))
     t.finally((results) => assert.equal(results[1], 42))
   }
-  const report = await explore('with the check', scenario(true), { expect: { executions: 4 } })
+  const report = await explored(test, scenario(true))
   assert.equal(report.blocked, 0)
   const failure = await failureOf('without it', scenario(false))
   assert.equal(failure.kind, 'data race')

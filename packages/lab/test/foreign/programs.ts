@@ -26,8 +26,9 @@ function hex(buffer: SharedArrayBuffer): string {
 }
 
 /**
- * Runs the body of an async function that has `i32` and `u8` (both over one shared buffer of 64 bytes), `big`, `f64`,
- * `data` (a DataView), `own` (a private Int32Array), and `log(value)`, which gives its value back.
+ * Runs the body of an async function that has `i32` and `u8` (both over one shared buffer of 64
+ * bytes), `big`, `f64`, `data` (a DataView), `own` (a private Int32Array), and `log(value)`, which
+ * gives its value back.
  */
 export async function run(
   body: string,
@@ -62,7 +63,10 @@ export async function run(
   return { result: simple(result), error, log, memory: hex(buffer) }
 }
 
-/** A value that can be compared: functions are all alike, and a proxy, which no program may get hold of, is like nothing. */
+/**
+ * A value that can be compared: functions are all alike, and a proxy, which no program may get hold
+ * of, is like nothing.
+ */
 function simple(value: unknown, depth = 3): unknown {
   if (types.isProxy(value)) return 'a proxy'
   if (typeof value === 'function') return 'a function'
@@ -141,8 +145,8 @@ function recorder(seen: string[]): ForeignAccess {
 }
 
 /**
- * An access whose views are elsewhere: each real view stands for the same part of a shadow buffer. A program that gets past
- * the access reads the zeros, or writes the bytes, of the real one.
+ * An access whose views are elsewhere: each real view stands for the same part of a shadow buffer.
+ * A program that gets past the access reads the zeros, or writes the bytes, of the real one.
  */
 function shadowing(): { access: ForeignAccess; shadow: SharedArrayBuffer } {
   const shadow = new SharedArrayBuffer(SIZE)
@@ -169,7 +173,9 @@ function shadowing(): { access: ForeignAccess; shadow: SharedArrayBuffer } {
   return { access, shadow }
 }
 
-/** Runs a transformed body on shadow memory; the real one, which it is given too, must stay empty. */
+/**
+ * Runs a transformed body on shadow memory; the real one, which it is given too, must stay empty.
+ */
 export async function runInShadow(body: string): Promise<Outcome> {
   const { access, shadow } = shadowing()
   initialise(shadow)

@@ -1,10 +1,16 @@
-/** Random programs do the same transformed as they are: results, errors, order of evaluation, memory. */
+/**
+ * Random programs do the same transformed as they are: results, errors, order of evaluation,
+ * memory.
+ */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import fc from 'fast-check'
 import { compare, runInShadow } from './programs.js'
 
-/** Declared before every program: shared and private views, what is not there, and objects that watch their use. */
+/**
+ * Declared before every program: shared and private views, what is not there, and objects that
+ * watch their use.
+ */
 const prelude = `
   let k = 1
   const none = null
@@ -115,7 +121,8 @@ const program = fc
     return `${strict ? '"use strict";' : ''}${prelude}${blocks.join('\n')}\nreturn ${last}`
   })
 
-// A view that is converted to a string, as a key for example, reads itself unseen: here it does not read itself.
+// A view that is converted to a string, as a key for example, reads itself unseen: here it does not
+// read itself.
 const typedArrayPrototype = Object.getPrototypeOf(Int8Array.prototype) as object
 before(() =>
   Reflect.defineProperty(typedArrayPrototype, Symbol.toPrimitive, {

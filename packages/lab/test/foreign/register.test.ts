@@ -1,4 +1,7 @@
-/** Files transformed as Node loads them: those that were named, with the lines of their sources in stacks. */
+/**
+ * Files transformed as Node loads them: those that were named, with the lines of their sources in
+ * stacks.
+ */
 import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,7 @@
-/** The import for foreign code: typed arrays and Atomics that go through the access, and behave as the engine's do. */
+/**
+ * The import for foreign code: typed arrays and Atomics that go through the access, and behave as
+ * the engine's do.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { types } from 'node:util'

@@ -9,7 +9,9 @@ function states(source: string, options: AxiomaticOptions = {}): string[] {
     .states.map(({ values }) => values.join(' '))
     .sort()
 }
-/** A test of processes that load and store x and y through `store(word, value)` and `load(word)`. */
+/**
+ * A test of processes that load and store x and y through `store(word, value)` and `load(word)`.
+ */
 function shape(processes: readonly string[], observed: string): string {
   const bodies = processes.map((body, k) => `P${k}(int *x, int *y) { int a; int b; ${body} }`)
   return `C shape\n{}\n${bodies.join('\n')}\nlocations [${observed}]\nexists (true)\n`
@@ -65,7 +67,8 @@ exists (0:a=0 /\\ 1:b=0 /\\ 2:c=1)`
   assert.equal(allowedStates(parseLitmus(source)).verdict, 'Never')
 })
 
-// The two cases that the repair of the memory model added, beside reads that synchronize with what they read from.
+// The two cases that the repair of the memory model added, beside reads that synchronize with what
+// they read from.
 
 test('an atomic read does not skip an atomic write for a plain one that happened before both', () => {
   const source = `C t
@@ -146,7 +149,10 @@ test('misuse of read sections is flagged', () => {
   assert.deepEqual(allowedStates(parseLitmus(unbalanced)).flags, ['unbalanced-rcu-locking'])
 })
 
-/** What the files say of the kernel's model, and the memory model of JavaScript when all accesses are atomic. */
+/**
+ * What the files say of the kernel's model, and the memory model of JavaScript when all accesses
+ * are atomic.
+ */
 const allowedMore: Record<string, string[]> = { classic: [], atomic: [], rcu: [], srcu: [] }
 for (const [folder, exceptions] of Object.entries(allowedMore))
   test(`${folder}: with atomic accesses nothing is allowed that the LKMM forbids`, () => {

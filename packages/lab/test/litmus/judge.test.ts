@@ -30,19 +30,19 @@ for (const folder of ['classic', 'atomic', 'rcu', 'srcu'])
 const noGracePeriod: RcuImplementation = {
   ...standInRcu,
   name: 'no grace period',
-  open: (place, cpu) => ({ ...standInRcu.open(place, cpu), synchronize: () => undefined }),
+  open: (context, cpu) => ({ ...standInRcu.open(context, cpu), synchronize: () => undefined }),
 }
 
 /** RCU whose grace periods look at the counts by loads alone: right for atomic data. */
 const onlyLoads: RcuImplementation = {
   ...standInRcu,
   name: 'only loads',
-  open: (place, cpu) => {
-    const { mem } = place
+  open: (context, cpu) => {
+    const { mem } = context
     // An addition of nothing becomes a load.
     const addAtomic32: typeof mem.addAtomic32 = (view, index, value) =>
       value === 0 ? mem.loadAtomic32(view, index) : mem.addAtomic32(view, index, value)
-    return standInRcu.open({ ...place, mem: { ...mem, addAtomic32 } }, cpu)
+    return standInRcu.open({ ...context, mem: { ...mem, addAtomic32 } }, cpu)
   },
 }
 
@@ -63,8 +63,8 @@ test('an implementation without grace periods allows more: found', async () => {
 test('an implementation may let its CPU go on with other things while it waits', async () => {
   const awaiting: RcuImplementation = {
     ...standInRcu,
-    open: (place, cpu) => {
-      const user = standInRcu.open(place, cpu)
+    open: (context, cpu) => {
+      const user = standInRcu.open(context, cpu)
       return { ...user, synchronize: () => Promise.resolve().then(() => user.synchronize()) }
     },
   }
@@ -122,7 +122,8 @@ for (const once of ['atomic', 'plain'] as const)
         )
         if (found.length === allowed.size) compared++
       }
-    // With atomic accesses and no truncation both find the same; only load buffering and the like differ.
+    // With atomic accesses and no truncation both find the same; only load buffering and the like
+    // differ.
     assert.ok(compared > (once === 'atomic' ? 90 : 40), `${compared} tests with equal states`)
   })
 

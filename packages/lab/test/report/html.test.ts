@@ -1,4 +1,7 @@
-/** The page: self-contained, escaped, and stepped through by keys, slider, buttons and clicks as a browser would. */
+/**
+ * The page: self-contained, escaped, and stepped through by keys, slider, buttons and clicks as a
+ * browser would.
+ */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, it } from 'node:test'

@@ -1,4 +1,7 @@
-/** Any trace can be drawn: every event is there once and in order, no line is too wide, nothing reaches the terminal. */
+/**
+ * Any trace can be drawn: every event is there once and in order, no line is too wide, nothing
+ * reaches the terminal.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'

@@ -41,7 +41,10 @@ const event = (processes: number) =>
 const processesOf = (kinds: readonly TraceProcess['kind'][], cpus: number): TraceProcess[] =>
   kinds.map((kind, id) => ({ id, name: `${kind} ${id}`, kind, cpu: id % cpus }))
 
-/** Any trace: also ones with handlers that never end, processes nobody declared, and names that no terminal likes. */
+/**
+ * Any trace: also ones with handlers that never end, processes nobody declared, and names that no
+ * terminal likes.
+ */
 export const anyTrace: fc.Arbitrary<Trace> = fc
   .record({
     kinds: fc.array(fc.constantFrom('cpu', 'irq', 'ipi', 'reaper', 'kill', 'timer'), {

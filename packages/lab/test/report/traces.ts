@@ -120,7 +120,10 @@ export function lostWakeUp(): Trace {
     })
 }
 
-/** A lock's owner is killed in a handler; a reaper frees the lock; the next owner finds half a change. */
+/**
+ * A lock's owner is killed in a handler; a reaper frees the lock; the next owner finds half a
+ * change.
+ */
 export function killedOwner(): Trace {
   const script = new Script('account.ts')
     .event(0, 'compareExchange', 'lock.owner', { read: 0, wrote: 1 })

@@ -1,4 +1,7 @@
-/** Explorations in tests, with stored counts: each test here writes a test file, runs it, and looks at what comes of it. */
+/**
+ * Explorations in tests, with stored counts: each test here writes a test file, runs it, and looks
+ * at what comes of it.
+ */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -13,7 +16,9 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }))
 
 const dist = new URL('../../dist/', import.meta.url)
-/** Test files add these counters, of so many CPUs, in scenarios: 2 CPUs have 2 executions, 3 have 6. */
+/**
+ * Test files add these counters, of so many CPUs, in scenarios: 2 CPUs have 2 executions, 3 have 6.
+ */
 const beginning = `
   import { describe, it } from 'node:test'
   import { explorer } from '${new URL('testing/index.js', dist).href}'

@@ -5,16 +5,15 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, interrupt, killAt, mem, percpu } from '../support/hooked-percpu.js'
+import { codeOf } from '../support/codes.js'
+import { forEachAccess, fresh, interrupt, joinAs, killAt, mem, percpu } from '../support/hooked-percpu.js'
 import { bytes } from './support/bytes.js'
 import { verify, type Verdict } from './support/verify.js'
 import { insideOf } from '../support/inside.js'
 import type { Memory } from 'percpu/mem'
 
-const { boot, join } = percpu
 const shape = bytes(256, 64)
 const wide = bytes(1500)
-const fresh = (debugHeap = false): Machine => boot({ memory: '512 KiB', cpus: 4, journal: 16, debugHeap })
 const { HeapMap } = await import('../../dist/alloc/heap-map.js')
 const { USED } = await import('../../dist/alloc/page-map.js')
 const { AllocLabels } = await import('../../dist/alloc/debug-labels.js')
@@ -32,20 +31,6 @@ const heapMapOf = (memory: Memory) => {
 function holdsLock(machine: Machine, cpu: number): boolean {
   const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
   return [0, 1, 2, 3].some((level) => mem.loadU32(machine.memory.u32, map.level(cpu, level)) !== 0)
-}
-function joinAs(machine: Machine, thread: number): Machine {
-  const options = { doorbell: 'waitAsync', thread } as const
-  return join(machine.handle, options)
-}
-function codeOf(run: () => unknown): string {
-  try {
-    run()
-    return 'none'
-  } catch (error) {
-    const { code } = error as { code?: string }
-    if (code === undefined) throw error
-    return code
-  }
 }
 function times<Result>(count: number, run: (i: number) => Result): Result[] {
   return Array.from({ length: count }, (_, i) => run(i))
@@ -155,7 +140,7 @@ describe('a thread killed before any access', () => {
       it(`of ${name} loses nothing${debug ? ', in debug mode' : ''}`, () => {
         const points = forEachAccess((point) => {
           const at = name.includes('several') ? point : sampled(point)
-          const machine = fresh(debug)
+          const machine = fresh({ debugHeap: debug })
           const given = prepare(machine)
           const cpu = joinAs(machine, 101)
           const before = new Set(allocatedIn(whole(machine, 'before')))
@@ -332,7 +317,7 @@ describe('another CPU', () => {
 
   it('sees a label complete, or not at all', () => {
     const points = forEachAccess((at) => {
-      const machine = fresh(true)
+      const machine = fresh({ debugHeap: true })
       const a = joinAs(machine, 101)
       const { memory } = machine
       const agent = { memory, map: heapMapOf(memory) }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { array, atomic, boot, struct, u32, u8 } from 'percpu'
 import { storeU8 } from 'percpu/mem'
-import { throwsCode } from '../support/threads.js'
+import { throwsCode } from '../support/codes.js'
 import { verify } from './support/verify.js'
 
 const Route = struct('Route', { key: u32, hits: atomic(u32), name: array(u8, 20) })

@@ -2,21 +2,19 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, interrupt, killAt, mem, percpu } from '../support/hooked-percpu.js'
+import { forEachAccess, fresh, interrupt, joinAs, killAt, mem } from '../support/hooked-percpu.js'
 import { bytes } from './support/bytes.js'
 import { readHeap, verify } from './support/verify.js'
 import { insideOf } from '../support/inside.js'
 
-const { boot, join } = percpu
 const { CacheLayout } = await import('../../dist/alloc/layouts.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
 
-function fresh(debugHeap = true): readonly [Machine, Machine] {
-  const machine = boot({ memory: '1 MiB', cpus: 3, debugHeap })
-  const options = { doorbell: 'waitAsync', thread: 101 } as const
-  return [machine, join(machine.handle, options)]
+function twoCpus(debugHeap = true): readonly [Machine, Machine] {
+  const machine = fresh({ memory: '1 MiB', debugHeap })
+  return [machine, joinAs(machine, 101)]
 }
 function whole(machine: Machine, when: string): void {
   assert.deepEqual(verify(machine).faults, [], when)
@@ -31,7 +29,7 @@ describe('in debug mode', () => {
   it('a kept object is whole or free when its thread is killed before any access of freeing it', () => {
     let left = 0
     const points = forEachAccess((at) => {
-      const [machine, cpu] = fresh()
+      const [machine, cpu] = twoCpus()
       const address = machine.heap.alloc(40, { persist: true, label: 'kept' })
       const killed = killAt(() => cpu.heap.free(address), at, cpu)
       machine.cpus.declareDead(1)
@@ -48,7 +46,7 @@ describe('in debug mode', () => {
   })
 
   it('an object is as before when a lock that freeing it needs is never released', () => {
-    const [machine, cpu] = fresh()
+    const [machine, cpu] = twoCpus()
     const cache = cpu.heap.cache('c', shape)
     const all = Array.from({ length: 20 }, () => cache.alloc())
     const holder = new Level(
@@ -97,7 +95,7 @@ describe('in debug mode', () => {
     it(`leaks() raises no false alarm in the middle of another CPU's work, which ${name}`, () => {
       const points = forEachAccess((point) => {
         const at = point < 200 ? point : 200 + (point - 200) * 13
-        const [machine, cpu] = fresh()
+        const [machine, cpu] = twoCpus()
         const own = Array.from({ length: 8 }, () => cpu.heap.alloc(40))
         return interrupt(
           () => change(cpu, own),
@@ -112,7 +110,7 @@ describe('in debug mode', () => {
       it(`allocations() ${debug ? 'raises no false alarm' : 'without debug mode lists nothing else'} when another CPU ${name} meanwhile`, () => {
         const points = forEachAccess((point) => {
           const at = point < 100 ? point : 100 + (point - 100) * 5
-          const [machine, cpu] = fresh(debug)
+          const [machine, cpu] = twoCpus(debug)
           // In the middle of the slab's tags, and of the objects.
           const own = Array.from({ length: 8 }, () => cpu.heap.alloc(40))
           const result: ReturnType<Machine['heap']['allocations']> = []

@@ -9,16 +9,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { boot, toAddress, type Machine } from 'percpu'
 import { load32, loadAtomic32 } from 'percpu/mem'
+import { randomFrom } from '../support/random.js'
 import { SLOTS, type KilledWorkerData } from './support/killed-worker-data.js'
 import { verify } from './support/verify.js'
 
 const WORKERS = 3
 const kills = Number(process.env['PERCPU_KILLS'] ?? 36)
-let seed = Number(process.env['PERCPU_SEED'] ?? 5)
-function random(below: number): number {
-  seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
-  return (seed >>> 8) % below
-}
+const random = randomFrom(Number(process.env['PERCPU_SEED'] ?? 5))
 
 function start(machine: Machine, data: Omit<KilledWorkerData, 'seed'>): Victim {
   const workerData: KilledWorkerData = { ...data, seed: random(2 ** 24) }

@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, killAt, percpu } from '../support/hooked-percpu.js'
+import { forEachAccess, fresh, joinAs, killAt } from '../support/hooked-percpu.js'
 import { bytes } from './support/bytes.js'
 import { verify } from './support/verify.js'
 import { insideOf } from '../support/inside.js'
 import type { Memory } from 'percpu/mem'
 
-const { boot, join } = percpu
 const { HeapMap } = await import('../../dist/alloc/heap-map.js')
 const { USED } = await import('../../dist/alloc/page-map.js')
 const { ZoneLayout } = await import('../../dist/alloc/layouts.js')
@@ -21,10 +20,6 @@ const heapMapOf = (memory: Memory) => {
   return HeapMap.open(memory, objects, map)
 }
 
-function joinAs(machine: Machine, thread: number): Machine {
-  const options = { doorbell: 'waitAsync', thread } as const
-  return join(machine.handle, options)
-}
 /** First pages of the large blocks, by the page map; whether `leaks` says so, too. */
 function blocksOf(machine: Machine): number[] {
   const { faults, blocks, cacheBlocks } = verify(machine)
@@ -57,7 +52,7 @@ for (const [what, bytes] of Object.entries({ 'of one page': 4000, 'of several pa
     it('that is kept is still listed if its thread is killed before any access of freeing it, or free', () => {
       let freed = 0
       const points = forEachAccess((at) => {
-        const machine = boot({ memory: '512 KiB', cpus: 2 })
+        const machine = fresh()
         const address = machine.heap.alloc(bytes, { persist: true })
         const cpu = joinAs(machine, 101)
         // So that the stack is full: then one more goes to the zone.
@@ -75,7 +70,7 @@ for (const [what, bytes] of Object.entries({ 'of one page': 4000, 'of several pa
     })
 
     it('is as before when a lock that is needed is never released', () => {
-      const machine = boot({ memory: '512 KiB', cpus: 2 })
+      const machine = fresh()
       const cpu = joinAs(machine, 101)
       const all = Array.from({ length: 12 }, () => cpu.heap.alloc(bytes))
       withZoneLocked(machine, () => {
@@ -98,7 +93,7 @@ for (const [what, bytes] of Object.entries({ 'of one page': 4000, 'of several pa
 
 describe('a slab without objects', () => {
   it('stays one when the lock of the pages is never released, and goes back later', () => {
-    const machine = boot({ memory: '512 KiB', cpus: 2 })
+    const machine = fresh()
     const cpu = joinAs(machine, 101)
     const cache = cpu.heap.cache('c', bytes(512))
     const all = Array.from({ length: 60 }, () => cache.alloc())

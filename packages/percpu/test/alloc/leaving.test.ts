@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, type Machine } from 'percpu'
-import { joinAs } from '../support/threads.js'
+import { joinAs } from '../support/machines.js'
 import { verify } from './support/verify.js'
 
 const { isPersistent } = await import('../../dist/alloc/tag.js')

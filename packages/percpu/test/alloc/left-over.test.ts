@@ -5,13 +5,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, killAt, percpu } from '../support/hooked-percpu.js'
+import { forEachAccess, fresh, joinAs, killAt } from '../support/hooked-percpu.js'
 import { bytes } from './support/bytes.js'
 import { readHeap, verify } from './support/verify.js'
 import { insideOf } from '../support/inside.js'
 import type { Memory } from 'percpu/mem'
 
-const { boot, join } = percpu
 const { CacheLayout, HeapRoot, ZoneLayout } = await import('../../dist/alloc/layouts.js')
 const { HeapMap } = await import('../../dist/alloc/heap-map.js')
 const { Level } = await import('../../dist/sync/layer-lock.js')
@@ -35,12 +34,8 @@ const heapMapOf = (memory: Memory) => {
 
 /** CPU 1 had objects, a slab and blocks in flight, and CPU 0 the locks when it was reaped. */
 function leave(debugHeap: boolean): Left {
-  const machine = boot({ memory: '512 KiB', cpus: 4, debugHeap })
-  const joinAs = (thread: number): Machine => {
-    const options = { doorbell: 'waitAsync', thread } as const
-    return join(machine.handle, options)
-  }
-  const [victim, next, reaper] = [joinAs(101), joinAs(102), joinAs(103)]
+  const machine = fresh({ debugHeap })
+  const [victim, next, reaper] = [joinAs(machine, 101), joinAs(machine, 102), joinAs(machine, 103)]
   for (const cpu of [next, reaper]) cpu.heap.free(cpu.heap.cache('c', shape).alloc())
   const word = readHeap(machine).caches.all()[0]?.at ?? 0
   for (let i = 0; i < 9; i++) victim.heap.cache('c', shape).alloc()

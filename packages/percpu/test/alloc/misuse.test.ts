@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, PAGE_BYTES } from 'percpu'
-import { throwsCode } from '../support/threads.js'
+import { throwsCode } from '../support/codes.js'
 import { bytes } from './support/bytes.js'
 import { verify } from './support/verify.js'
 

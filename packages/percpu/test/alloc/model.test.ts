@@ -7,7 +7,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { boot, type Machine } from 'percpu'
 import { load32, store32 } from 'percpu/mem'
-import { joinAs } from '../support/threads.js'
+import { joinAs } from '../support/machines.js'
 import { bytes } from './support/bytes.js'
 import { verify } from './support/verify.js'
 

@@ -2,14 +2,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, killAt, percpu } from '../support/hooked-percpu.js'
+import { forEachAccess, fresh, joinAs, killAt } from '../support/hooked-percpu.js'
 import { verify } from './support/verify.js'
 
-const { boot, join } = percpu
-function joinAs(machine: Machine, thread: number): Machine {
-  const options = { doorbell: 'waitAsync', thread } as const
-  return join(machine.handle, options)
-}
 /** More than the span that there is has. */
 function takeMore(machine: Machine): void {
   for (let i = 0; i < 3; i++) machine.heap.pages.alloc(3)
@@ -18,7 +13,7 @@ function takeMore(machine: Machine): void {
 describe('a thread killed before any access of taking a span', () => {
   it('while another dead one is cleaned up after loses no boot memory', () => {
     const points = forEachAccess((at) => {
-      const machine = boot({ memory: '1 MiB', cpus: 3 })
+      const machine = fresh({ memory: '1 MiB' })
       const [first, second] = [joinAs(machine, 101), joinAs(machine, 102)]
       first.heap.pages.alloc(0)
       const killed = killAt(() => takeMore(second), at, second)

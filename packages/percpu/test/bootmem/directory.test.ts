@@ -4,7 +4,9 @@ import { describe, it } from 'node:test'
 import { aligned, boot, i32, owner, struct } from 'percpu'
 import { load32 } from 'percpu/mem'
 import { Cell } from '../support/cell.js'
-import { joinAs, throwsCode, withMachine } from '../support/threads.js'
+import { throwsCode } from '../support/codes.js'
+import { joinAs } from '../support/machines.js'
+import { withMachine } from '../support/threads.js'
 
 const Other = struct('Other', { value: i32 })
 const Page = struct('Page', { first: aligned(owner(i32), 'page') })

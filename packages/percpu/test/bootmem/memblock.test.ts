@@ -4,7 +4,9 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { boot, type AllocRequest, type Machine } from 'percpu'
 import { copyOut, fillBytes } from 'percpu/mem'
-import { joinAs, throwsCode, withMachine } from '../support/threads.js'
+import { throwsCode } from '../support/codes.js'
+import { joinAs } from '../support/machines.js'
+import { withMachine } from '../support/threads.js'
 
 const MiB = 2 ** 20
 

@@ -2,16 +2,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, type CallOutcome, type DoorbellMode } from 'percpu'
-import {
-  becomesSet,
-  get,
-  joinAs,
-  rejectsCode,
-  set,
-  throwsCode,
-  withMachine,
-  words,
-} from '../support/threads.js'
+import { rejectsCode, throwsCode } from '../support/codes.js'
+import { joinAs } from '../support/machines.js'
+import { becomesSet, get, set, withMachine, words } from '../support/threads.js'
 
 const none = { ran: [], failed: [], gone: [], deaf: [] } satisfies CallOutcome
 

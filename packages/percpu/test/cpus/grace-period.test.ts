@@ -5,7 +5,9 @@ import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { boot } from 'percpu'
 import { addAtomic32, exchangeAtomic32, store32 } from 'percpu/mem'
-import { becomesSet, get, joinAs, rejectsCode, set, withMachine, words } from '../support/threads.js'
+import { rejectsCode } from '../support/codes.js'
+import { joinAs } from '../support/machines.js'
+import { becomesSet, get, set, withMachine, words } from '../support/threads.js'
 
 describe('synchronize', () => {
   it('waits for a CPU in a synchronous stretch, and names it when it takes too long', async () => {

@@ -5,15 +5,9 @@ import { Worker } from 'node:worker_threads'
 import { boot, type Machine, type SupervisedWorker } from 'percpu'
 import { loadAtomic32, openMemory, storeAtomic32 } from 'percpu/mem'
 import { Cell } from '../support/cell.js'
-import {
-  becomesSet,
-  joinAs,
-  rejectsCode,
-  throwsCode,
-  withMachine,
-  words,
-  type Actor,
-} from '../support/threads.js'
+import { rejectsCode, throwsCode } from '../support/codes.js'
+import { joinAs } from '../support/machines.js'
+import { becomesSet, withMachine, words, type Actor } from '../support/threads.js'
 
 describe('offline', () => {
   it('frees the number, also for the same thread', async () => {

@@ -1,17 +1,13 @@
 /** Cleaning up after a CPU goes wrong somewhere: it is reported, the rest is cleaned up all the same, and the number is free again. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Machine } from 'percpu'
 import { percpu } from 'percpu-lab'
+import { machineMaker } from '../support/machine-maker.js'
 
 const { hook, directly } = await import('../../../lab/dist/engine/hook.js')
 const { CODE, NOTIFY } = await import('../../../lab/dist/engine/ops.js')
-const { boot, join, HotplugError } = percpu
-function joinAs(machine: Machine, thread: number): Machine {
-  const options = { doorbell: 'waitAsync', thread } as const
-  return join(machine.handle, options)
-}
-
+const { HotplugError } = percpu
+const { fresh, joinAs } = machineMaker(percpu, { memory: '1 MiB', cpus: 2 })
 /** What `run` reports as uncaught errors, instead of those surfacing. */
 function reports(run: () => void): unknown[] {
   const reported: unknown[] = []
@@ -67,7 +63,7 @@ function failInRecovery(at: number, run: () => void): boolean {
 describe('an error at any access of a recovery', () => {
   it('is reported; the layers and callbacks after it run, and the number is given back', () => {
     const attempt = (at: number): boolean => {
-      const machine = boot({ memory: '512 KiB', cpus: 2 })
+      const machine = fresh()
       const before = machine.heap.memblock.report().used
       const dead: number[] = []
       machine.cpus.addHotplug({ name: 'note', dead: (cpu) => dead.push(cpu) })
@@ -96,7 +92,7 @@ describe('an error at any access of a recovery', () => {
   })
 
   it('that concerns one lock leaves the others to be released', () => {
-    const machine = boot({ memory: '1 MiB', cpus: 2 })
+    const machine = fresh()
     const victim = joinAs(machine, 101)
     const [broken, whole] = ['broken', 'whole'].map((name) => machine.locks.mutex(name))
     assert.ok(broken && whole)

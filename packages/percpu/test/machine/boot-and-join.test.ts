@@ -4,7 +4,9 @@ import { describe, it } from 'node:test'
 import { boot, join, type BootOptions, type JoinOptions, type MachineHandle } from 'percpu'
 import { fillBytes, load32, openMemory, store32, storeU32 } from 'percpu/mem'
 import type { Identity } from '../support/actor.js'
-import { joinAs, throwsCode, withMachine } from '../support/threads.js'
+import { throwsCode } from '../support/codes.js'
+import { joinAs } from '../support/machines.js'
+import { withMachine } from '../support/threads.js'
 
 describe('boot', () => {
   it('takes sizes as numbers and as text', () => {

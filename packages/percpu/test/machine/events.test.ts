@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot } from 'percpu'
-import { joinAs, rejectsCode, throwsCode, withMachine } from '../support/threads.js'
+import { rejectsCode, throwsCode } from '../support/codes.js'
+import { joinAs } from '../support/machines.js'
+import { withMachine } from '../support/threads.js'
 
 describe('a machine object', () => {
   it('tells of each CPU that its thread has cleaned up after, with what that was doing', async () => {

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, join, struct, u32, type Machine } from 'percpu'
-import { rejectsCode, throwsCode } from '../support/threads.js'
+import { rejectsCode, throwsCode } from '../support/codes.js'
+import { fresh } from '../support/machines.js'
 
 const Pair = struct('Pair', { first: u32, second: u32 })
 const misspelt = { misspelt: 1 } as object
@@ -41,7 +42,6 @@ const promises: typeof calls = {
   'rwSemaphore.writeLock': (machine, options) => machine.percpu.rwSemaphore('w').writeLock(options),
   'ref.released': (machine, options) => machine.percpu.ref('r').released(options),
 }
-const fresh = (): Machine => boot({ cpus: 3, memory: '1 MiB' })
 
 describe('an option that there is not', () => {
   for (const [name, call] of Object.entries(calls)) {

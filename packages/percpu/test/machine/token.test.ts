@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { boot, type Machine } from 'percpu'
 import { load32, storeAtomic32 } from 'percpu/mem'
 import { verify } from '../alloc/support/verify.js'
-import { joinAs } from '../support/threads.js'
+import { joinAs } from '../support/machines.js'
 
 const {
   cpuOf,

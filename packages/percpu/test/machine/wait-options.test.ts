@@ -5,7 +5,8 @@ import { describe, it } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { boot, type Machine, type WaitOptions } from 'percpu'
 import { storeAtomic32 } from 'percpu/mem'
-import { joinAs, rejectsCode, throwsCode } from '../support/threads.js'
+import { rejectsCode, throwsCode } from '../support/codes.js'
+import { joinAs } from '../support/machines.js'
 
 const { Cpu } = await import('../../dist/machine/layouts.js')
 const { readMap } = await import('../../dist/machine/memory-map.js')

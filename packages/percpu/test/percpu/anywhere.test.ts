@@ -5,19 +5,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { BootOptions, Machine } from 'percpu'
-import { forEachAccess, interrupt, killAt, Killed, mem, percpu } from '../support/hooked-percpu.js'
+import { forEachAccess, fresh, interrupt, joinAs, killAt, Killed, mem } from '../support/hooked-percpu.js'
 import { kinds } from './support/kinds.js'
 import { pagesOutside } from './support/pages.js'
 
-const { boot, join } = percpu
 const UNIT = 4096 * 2
 const smp = kinds.filter(({ options }) => options.smp)
-const fresh = (options: BootOptions): Machine => boot({ ...options, memory: '1 MiB', percpu: { unit: UNIT } })
-function joinAs(machine: Machine, thread: number): Machine {
-  const options = { doorbell: 'waitAsync', thread } as const
-  return join(machine.handle, options)
-}
-
+const common = { memory: '1 MiB', percpu: { unit: UNIT } } as const
 /** Pointers of objects that take all but the last `rest` bytes of the first chunk. */
 function fill(machine: Machine, rest: number): number[] {
   const { percpu } = machine
@@ -43,7 +37,7 @@ function ended(options: BootOptions, prepare: Scene['prepare'], run: Scene['run'
   const key = `${JSON.stringify(options)} ${prepare.toString()} ${run.toString()}`
   let known = endings.get(key)
   if (known === undefined) {
-    const machine = fresh(options)
+    const machine = fresh({ ...common, ...options })
     run(machine, prepare(machine))
     endings.set(key, (known = usage(machine)))
   }
@@ -96,7 +90,7 @@ describe('a thread killed before any access', () => {
         const points = forEachAccess((at) => {
           // Thousands of loads that look whether memory is clear: all alike.
           if (at > 900 && at % 97 !== 0) return true
-          const machine = fresh(options)
+          const machine = fresh({ ...common, ...options })
           const prepared = prepare(machine)
           const before = usage(machine)
           const cpu = joinAs(machine, 101)
@@ -122,7 +116,7 @@ describe('a thread killed before any access', () => {
 
     it(`of opening a name leaves nothing that nobody can reach (${kind})`, () => {
       const points = forEachAccess((at) => {
-        const machine = fresh(options)
+        const machine = fresh({ ...common, ...options })
         const cpu = joinAs(machine, 101)
         const killed = killAt(() => cpu.percpu.i32({ name: 'n' }), at, cpu)
         if (killed) machine.cpus.declareDead(1)
@@ -141,7 +135,7 @@ describe('a thread killed before any access', () => {
     it(`of publishing does not free what somebody else may have seen (${kind})`, () => {
       let seen = 0
       const points = forEachAccess((at) => {
-        const machine = fresh(options)
+        const machine = fresh({ ...common, ...options })
         const word = machine.heap.memblock.alloc({ size: 4 })
         const into = (): number => mem.loadAtomic32(machine.memory.i32, word / 4)
         const cpu = joinAs(machine, 101)
@@ -164,7 +158,7 @@ describe('a thread killed before any access', () => {
 
     it(`of counting has counted, or not (${kind})`, () => {
       const points = forEachAccess((at) => {
-        const machine = fresh(options)
+        const machine = fresh({ ...common, ...options })
         const counter = machine.percpu.counter('c', { batch: 4 })
         const cpu = joinAs(machine, 101)
         const own = cpu.percpu.counter('c')
@@ -201,7 +195,7 @@ describe('a thread killed before any access', () => {
   }
 
   it('while it changes the mode of a reference count leaves that to the reaper', async () => {
-    const machine = fresh({ cpus: 3 })
+    const machine = fresh({ ...common, cpus: 3 })
     const victim = joinAs(machine, 101)
     const [ref, dying] = [machine.percpu.ref('r'), victim.percpu.ref('r')]
     ref.get()
@@ -221,7 +215,7 @@ describe('a thread killed before any access', () => {
   })
 
   it('of the trim that it had asked for leaves that to the reaper', async () => {
-    const machine = fresh({ cpus: 3 })
+    const machine = fresh({ ...common, cpus: 3 })
     const victim = joinAs(machine, 101)
     for (const pointer of [1, 2, 3, 4].map(() => victim.percpu.alloc(UNIT))) victim.percpu.free(pointer)
     const views: ReadonlySet<unknown> = new Set([victim.memory.i32, victim.memory.u32])
@@ -238,7 +232,7 @@ describe('a thread killed before any access', () => {
   })
 
   it('with the allocator locked does not hold up the trim of the one who cleans up after it', async () => {
-    const machine = fresh({ cpus: 3 })
+    const machine = fresh({ ...common, cpus: 3 })
     const victim = joinAs(machine, 101)
     for (const pointer of [1, 2, 3, 4].map(() => machine.percpu.alloc(UNIT))) machine.percpu.free(pointer)
     killAt(() => victim.percpu.alloc(64), 40, victim)
@@ -253,7 +247,7 @@ describe('a thread killed before any access', () => {
 
   it('of reaping leaves the rest to the next reaper', () => {
     const points = forEachAccess((at) => {
-      const machine = fresh({ cpus: 4 })
+      const machine = fresh({ ...common, cpus: 4 })
       const [victim, reaper] = [joinAs(machine, 101), joinAs(machine, 102)]
       machine.percpu.counter('c', { batch: 100 })
       victim.percpu.counter('c').add(7)
@@ -278,7 +272,7 @@ describe('another CPU in the middle', () => {
   it('of an allocation finds the lock taken, and requests that do not wait do not wait for it', () => {
     let refused = 0
     forEachAccess((at) => {
-      const machine = fresh({ cpus: 3 })
+      const machine = fresh({ ...common, cpus: 3 })
       const other = joinAs(machine, 101)
       const pointers: (number | undefined)[] = []
       const done = interrupt(
@@ -297,7 +291,7 @@ describe('another CPU in the middle', () => {
 
   it('of publishing never sees memory that is not clear', () => {
     const points = forEachAccess((at) => {
-      const machine = fresh({ cpus: 3 })
+      const machine = fresh({ ...common, cpus: 3 })
       const stale = machine.percpu.alloc(16)
       for (const cpu of machine.cpus.possible)
         mem.store32(machine.memory.i32, machine.percpu.address(stale, cpu) / 4, 77)

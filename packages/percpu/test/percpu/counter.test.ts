@@ -1,7 +1,7 @@
 /** Counters with a part for each CPU. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { fresh, joinAs } from './support/machines.js'
+import { fresh, joinAs } from '../support/machines.js'
 
 describe('a counter', () => {
   it('counts integers', () => {

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { boot, i32, OutOfMemoryError, struct } from 'percpu'
 import { failPages } from './support/inside.js'
 import { kinds } from './support/kinds.js'
-import { fresh, joinAs } from './support/machines.js'
+import { fresh, joinAs } from '../support/machines.js'
 
 const Hits = struct('Hits', { count: i32 })
 

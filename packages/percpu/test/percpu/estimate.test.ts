@@ -1,7 +1,7 @@
 /** What a counter's `estimate` says after the death of one who was folding, while somebody else has the counter locked. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { forEachAccess, interrupt, killAt, mem, percpu } from '../support/hooked-percpu.js'
+import { forEachAccess, fresh, interrupt, joinAs, killAt, mem } from '../support/hooked-percpu.js'
 import { insideOf } from '../support/inside.js'
 
 const { Level } = await import('../../dist/sync/layer-lock.js')
@@ -14,9 +14,8 @@ const { words } = PercpuCounterLayout
 const STRIDE = 23
 
 function scene() {
-  const machine = percpu.boot({ cpus: 3, memory: '512 KiB', journal: 16 })
-  const options = { doorbell: 'waitAsync', thread: 101 } as const
-  const dying = percpu.join(machine.handle, options)
+  const machine = fresh()
+  const dying = joinAs(machine, 101)
   const counters = [machine, dying].map((each) => each.percpu.counter('c', { batch: 10 }))
   const [counter, other] = counters
   assert.ok(counter && other)

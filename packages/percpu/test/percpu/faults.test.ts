@@ -2,14 +2,15 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, it } from 'node:test'
-import { boot, type BootOptions, type Machine } from 'percpu'
+import type { Machine } from 'percpu'
 import { copyOut } from 'percpu/mem'
+import { fresh } from '../support/machines.js'
 import { kinds } from './support/kinds.js'
 import { backendOf, failPages } from './support/inside.js'
 import { pagesOutside } from './support/pages.js'
 
 const UNIT = 8192
-const fresh = (options: BootOptions): Machine => boot({ ...options, memory: '1 MiB', percpu: { unit: UNIT } })
+const percpu = { unit: UNIT }
 
 /** The bytes of the root, the tables and all records, without the counts of failures and flushes. */
 function image(machine: Machine): string {
@@ -36,7 +37,7 @@ describe('running out of memory', () => {
       it(`at any page leaves all bytes as they were (${name}, ${bytes} bytes)`, () => {
         let points = 0
         for (let calls = 0; ; calls++) {
-          const machine = fresh(options)
+          const machine = fresh({ ...options, percpu })
           fill(machine)
           // A failed request that does not wait is remembered until the next trim.
           machine.percpu.trim()
@@ -66,7 +67,7 @@ describe('running out of memory', () => {
     const { options } = kinds[0]
     const pages = options.cpus * 2
     for (let mapped = 0; mapped < pages; mapped++) {
-      const machine = fresh(options)
+      const machine = fresh({ ...options, percpu })
       machine.percpu.free(machine.percpu.alloc(UNIT))
       machine.percpu.trim()
       fill(machine)
@@ -91,7 +92,7 @@ describe('running out of memory', () => {
     let points = 0
     for (let taken = 1; taken < 8; taken++) {
       for (let frees = 0; frees < taken; frees++) {
-        const machine = fresh(kinds[0].options)
+        const machine = fresh({ ...kinds[0].options, percpu })
         backendOf(machine).addEmptyChunk()
         fill(machine)
         const { pages } = machine.heap
@@ -128,7 +129,7 @@ describe('running out of memory', () => {
     for (const { name, options } of kinds) {
       let points = 0
       for (let calls = 0; ; calls++) {
-        const machine = fresh(options)
+        const machine = fresh({ ...options, percpu })
         fill(machine)
         machine.percpu.trim()
         fill(machine)
@@ -158,7 +159,7 @@ describe('running out of memory', () => {
 
   it('does not disturb requests that do not wait, if they that fit, and refuses those that do not without growing', () => {
     for (const { options } of kinds) {
-      const machine = fresh(options)
+      const machine = fresh({ ...options, percpu })
       failPages(machine, 0)
       assert.ok(machine.percpu.alloc(16, { nowait: true }) !== undefined)
       fill(machine)
@@ -173,7 +174,7 @@ describe('running out of memory', () => {
   })
 
   it('counts what failed', () => {
-    const machine = fresh(kinds[0].options)
+    const machine = fresh({ ...kinds[0].options, percpu })
     fill(machine)
     const { failures } = machine.percpu.report()
     failPages(machine, 0)

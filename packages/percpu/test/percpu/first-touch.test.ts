@@ -5,9 +5,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { BootOptions, Machine } from 'percpu'
-import { mem, percpu } from '../support/hooked-percpu.js'
+import { fresh, joinAs, mem } from '../support/hooked-percpu.js'
 
-const { boot, join } = percpu
 const PAGE = 4096
 const CPUS = 4
 
@@ -32,12 +31,11 @@ function watched(options: BootOptions): { cpus: Machine[]; first: Map<number, nu
     for (let page = Math.floor(from / PAGE); page * PAGE < from + length; page++)
       if (!first.has(page)) first.set(page, cpu)
   }
-  const cpus = [boot({ cpus: CPUS, memory: '8 MiB', ...options })]
+  const cpus = [fresh({ cpus: CPUS, memory: '8 MiB', ...options })]
   const [main] = cpus
   for (let cpu = 1; main && cpu < CPUS; cpu++) {
     current = cpu
-    const options = { doorbell: 'waitAsync', thread: 100 + cpu } as const
-    cpus.push(join(main.handle, options))
+    cpus.push(joinAs(main, 100 + cpu))
   }
   for (const machine of cpus) for (const view of Object.values(machine.memory)) owners.set(view, machine.cpu)
   current = 0

@@ -10,6 +10,7 @@ import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { boot, type Machine } from 'percpu'
 import { load32, loadAtomic32 } from 'percpu/mem'
+import { randomFrom } from '../support/random.js'
 import { kinds } from './support/kinds.js'
 import type { KilledWorkerData } from './support/killed-worker.js'
 import { pagesOutside } from './support/pages.js'
@@ -32,20 +33,15 @@ class Scene {
   readonly #tallies: number
   #started = 0
   readonly #turns: number
-  #seed: number
+  readonly random = randomFrom(seed)
 
   constructor(machine: Machine) {
     this.machine = machine
     this.#slots = Array.from({ length: WORKERS }, () => machine.heap.memblock.alloc({ size: SLOTS * 4 }))
     this.#turns = machine.heap.memblock.alloc({ size: 4 })
     this.#tallies = machine.heap.memblock.alloc({ size: (kills + WORKERS) * 8 })
-    this.#seed = seed
   }
 
-  random(below: number): number {
-    this.#seed = (Math.imul(this.#seed, 1664525) + 1013904223) >>> 0
-    return (this.#seed >>> 8) % below
-  }
   start(place: number): Living {
     const tally = this.#tallies + this.#started++ * 8
     const workerData: KilledWorkerData = {

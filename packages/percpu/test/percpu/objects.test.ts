@@ -6,7 +6,7 @@ import { boot, f64, i16, i32, struct, u32, u64, u8 } from 'percpu'
 import { loadAtomic32, store32 } from 'percpu/mem'
 import { backendOf } from './support/inside.js'
 import { kinds } from './support/kinds.js'
-import { fresh, joinAs } from './support/machines.js'
+import { fresh, joinAs } from '../support/machines.js'
 
 const Hits = struct('Hits', { count: i32, bytes: f64, last: u64 })
 

@@ -1,7 +1,7 @@
 /** Reference counts that each CPU keeps for itself. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { fresh, joinAs } from './support/machines.js'
+import { fresh, joinAs } from '../support/machines.js'
 
 describe('a reference count', () => {
   it('is released when all CPUs together have given back what they took', async () => {

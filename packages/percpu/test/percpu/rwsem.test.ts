@@ -1,7 +1,7 @@
 /** The lock for many readers. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { fresh, joinAs } from './support/machines.js'
+import { fresh, joinAs } from '../support/machines.js'
 
 describe('a CPU that goes offline while readers are still let in again', () => {
   it('ends that, and reports nothing', async () => {

@@ -1,26 +1,12 @@
 /** Does random things to a machine until it is terminated. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { join, NoFreeCpuError, type Machine, type MachineHandle } from 'percpu'
+import type { Machine, MachineHandle } from 'percpu'
 import { Cell } from './cell.js'
+import { joinWhenFree } from './machines.js'
+import { randomFrom } from './random.js'
 
 const { handle, names, seed } = workerData as { handle: MachineHandle; names: number; seed: number }
-let state = seed
-function random(below: number): number {
-  state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-  return (state >>> 8) % below
-}
-
-/** The place of a thread that is being replaced becomes free when it is reaped. */
-async function joinWhenFree(): Promise<Machine> {
-  for (;;) {
-    try {
-      return join(handle)
-    } catch (error) {
-      if (!(error instanceof NoFreeCpuError)) throw error
-      await new Promise(setImmediate)
-    }
-  }
-}
+const random = randomFrom(seed)
 
 function prepare(machine: Machine): void {
   machine.cpus.registerFunction('touch', () => {
@@ -28,7 +14,7 @@ function prepare(machine: Machine): void {
   })
 }
 
-let machine = await joinWhenFree()
+let machine = await joinWhenFree(handle)
 prepare(machine)
 parentPort?.postMessage('ready')
 
@@ -45,7 +31,7 @@ const actions: readonly (() => unknown)[] = [
   () => machine.poll(),
   async () => {
     await machine.offline()
-    machine = await joinWhenFree()
+    machine = await joinWhenFree(handle)
     prepare(machine)
   },
 ]

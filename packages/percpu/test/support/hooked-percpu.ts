@@ -4,6 +4,7 @@
 import { register } from 'node:module'
 import type { Machine } from 'percpu'
 import * as hooked from './hooked-mem.js'
+import { machineMaker } from './machine-maker.js'
 
 const target = JSON.stringify(new URL('./hooked-mem.js', import.meta.url).href)
 register(
@@ -14,6 +15,7 @@ register(
 
 export const percpu = await import('percpu')
 export const mem = hooked
+export const { fresh, joinAs } = machineMaker(percpu, { memory: '512 KiB', cpus: 4, journal: 64 })
 
 /** Thrown inside a library call in place of the access before which the thread was killed. */
 export class Killed extends Error {}

@@ -1,7 +1,5 @@
-import assert from 'node:assert/strict'
 import { Worker } from 'node:worker_threads'
-import { boot, type BootOptions, type JoinOptions, type Machine, type Supervision } from 'percpu'
-import { join } from 'percpu'
+import { boot, type BootOptions, type Machine, type Supervision } from 'percpu'
 import { loadAtomic32, storeAtomic32, waitAsync32, type Memory } from 'percpu/mem'
 import type { ActorData, Command } from './actor.js'
 
@@ -104,25 +102,4 @@ export function set({ i32 }: Memory, address: number, value = 1): void {
 }
 export function get({ i32 }: Memory, address: number): number {
   return loadAtomic32(i32, address / 4)
-}
-
-/** Joins from the calling thread as if it were another one. */
-export function joinAs(machine: Machine, thread: number, options: JoinOptions = {}): Machine {
-  const asThread = { ...options, thread }
-  return join(machine.handle, asThread)
-}
-
-/** Asserts that `run` throws, or rejects with, an error of this code. */
-export function throwsCode(run: () => unknown, code: string, message?: RegExp): void {
-  assert.throws(run, hasCode(code, message))
-}
-export async function rejectsCode(promise: Promise<unknown>, code: string, message?: RegExp): Promise<void> {
-  await assert.rejects(promise, hasCode(code, message))
-}
-function hasCode(code: string, message: RegExp | undefined): (error: Error & { code?: string }) => true {
-  return (error) => {
-    assert.equal(error.code, code, `${error.stack} has code ${error.code}`)
-    if (message) assert.match(error.message, message)
-    return true
-  }
 }

@@ -175,17 +175,6 @@ export class BareCpu {
 /** The reason of {@link BareCpu.ring}. */
 export const USER = 1 << 8
 
-/** What `run` throws, by its code; 'none' if it does not. */
-export function codeOf(run: () => unknown): string {
-  try {
-    run()
-    return 'none'
-  } catch (error) {
-    if (!(error instanceof percpu.PercpuError)) throw error
-    return error.code
-  }
-}
-
 /** Explores, with all words named. */
 export async function check(
   world: Pick<World, 'name'>,

@@ -5,9 +5,16 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine, Seqlock } from 'percpu'
-import { forEachAccess, forEachAccessAsync, interrupt, percpu } from '../support/hooked-percpu.js'
-import { settles } from '../support/settle.js'
-import { cells, change, fresh, joinAs, valuesOf } from './support/cpus.js'
+import {
+  forEachAccess,
+  forEachAccessAsync,
+  fresh,
+  interrupt,
+  joinAs,
+  percpu,
+} from '../support/hooked-percpu.js'
+import { settles } from './support/settle.js'
+import { cells, change, valuesOf } from './support/cpus.js'
 
 const { MutexWords } = percpu
 const { MutexProtocol } = await import('../../dist/sync/mutex-words.js')

@@ -1,8 +1,8 @@
 /** A thread on which `Atomics.wait` throws, as the main thread of a browser page. */
 import assert from 'node:assert/strict'
 import { afterEach, describe, it } from 'node:test'
-import { mem } from '../support/hooked-percpu.js'
-import { codeOf, fresh } from './support/cpus.js'
+import { codeOf } from '../support/codes.js'
+import { fresh, mem } from '../support/hooked-percpu.js'
 
 afterEach(() => {
   mem.control.before = undefined

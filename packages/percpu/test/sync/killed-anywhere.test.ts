@@ -4,8 +4,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, killAt, killWhere, mem, percpu } from '../support/hooked-percpu.js'
-import { assertFree, cells, change, codeOf, fresh, joinAs, valuesOf } from './support/cpus.js'
+import { codeOf } from '../support/codes.js'
+import { forEachAccess, fresh, joinAs, killAt, killWhere, mem, percpu } from '../support/hooked-percpu.js'
+import { assertFree, cells, change, valuesOf } from './support/cpus.js'
 
 const { SemaphoreWords } = percpu
 

@@ -2,26 +2,21 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { forEachAccess, interrupt, killAt, mem, percpu } from '../support/hooked-percpu.js'
+import { forEachAccess, fresh, interrupt, joinAs, killAt, mem } from '../support/hooked-percpu.js'
 import { insideOf } from '../support/inside.js'
 
-const { boot, join } = percpu
 const { Level, LEVEL_PAGES } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { LEVEL_ENTRIES } = await import('../../dist/sync/layouts.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
 
-function joinAs(machine: Machine, thread: number): Machine {
-  const options = { doorbell: 'waitAsync', thread } as const
-  return join(machine.handle, options)
-}
 function levelOf(machine: Machine): InstanceType<typeof Level> {
   const { memory, cpu, cpus } = machine
   const map = SyncMap.open(memory, insideOf(memory).objects)
   return new Level(memory, map.level(cpu, LEVEL_PAGES), tokenOf(cpu, cpus.incarnation))
 }
-const fresh = (): { machine: Machine; lock: number; words: number } => {
-  const machine = boot({ memory: '512 KiB', cpus: 4, journal: 4 })
+const withLock = (): { machine: Machine; lock: number; words: number } => {
+  const machine = fresh()
   const lock = machine.heap.memblock.alloc({ size: 64 }) / 4
   return { machine, lock, words: lock + 1 }
 }
@@ -32,7 +27,7 @@ describe('a level', () => {
   it('changes all or nothing, and leaves no lock, whenever its thread is killed', () => {
     const seen = new Set<string>()
     const points = forEachAccess((at) => {
-      const { machine, lock, words } = fresh()
+      const { machine, lock, words } = withLock()
       const cpu = joinAs(machine, 101)
       const level = levelOf(cpu)
       const killed = killAt(
@@ -56,7 +51,7 @@ describe('a level', () => {
   })
 
   it('stays when the section of the caller is taken back, and is taken back by itself', () => {
-    const { machine, lock, words } = fresh()
+    const { machine, lock, words } = withLock()
     const level = levelOf(machine)
     const write = (value: number): void =>
       level.locked(lock, () => level.section((section) => section.write32(words, value)))
@@ -89,7 +84,7 @@ describe('a level', () => {
 
   it('locks for one of two CPUs, whichever comes in the middle of the other', () => {
     const points = forEachAccess((at) => {
-      const { machine, lock } = fresh()
+      const { machine, lock } = withLock()
       const [a, b] = [levelOf(joinAs(machine, 101)), levelOf(joinAs(machine, 102))]
       const taken: boolean[] = []
       const done = interrupt(
@@ -104,7 +99,7 @@ describe('a level', () => {
   })
 
   it('gives up in the end, naming who has the lock', () => {
-    const { machine, lock } = fresh()
+    const { machine, lock } = withLock()
     levelOf(joinAs(machine, 101)).lock(lock)
     assert.throws(
       () => levelOf(machine).lock(lock),

@@ -1,12 +1,12 @@
 /** What locks and sections promise to one who uses them rightly, and what they say to one who does not. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { boot, MutexWords, SemaphoreWords, type Machine } from 'percpu'
+import { MutexWords, SemaphoreWords, type Machine } from 'percpu'
 import { load32, loadF64, loadU64 } from 'percpu/mem'
-import { joinAs, rejectsCode, throwsCode } from '../support/threads.js'
+import { rejectsCode, throwsCode } from '../support/codes.js'
+import { fresh, joinAs } from '../support/machines.js'
 
 const patience = { timeout: 30_000 }
-const fresh = (): Machine => boot({ cpus: 4, memory: '1 MiB', journal: 8 })
 const words = (machine: Machine, count = 16): number => machine.heap.memblock.alloc({ size: count * 4 }) / 4
 
 describe('a mutex', () => {
@@ -117,7 +117,7 @@ describe('a mutex', () => {
 
 describe('a section', () => {
   it('is committed as a whole, or taken back when it throws', () => {
-    const machine = fresh()
+    const machine = fresh({ journal: 8 })
     const word = words(machine)
     const mutex = machine.locks.mutex('m')
     assert.equal(
@@ -150,7 +150,7 @@ describe('a section', () => {
   })
 
   it('nests: an inner one that throws takes back its own, and mutexes are released at the end of all', () => {
-    const machine = fresh()
+    const machine = fresh({ journal: 8 })
     const word = words(machine)
     const [outer, inner] = [machine.locks.mutex('outer'), machine.locks.mutex('inner')]
     outer.run((section) => {
@@ -176,7 +176,7 @@ describe('a section', () => {
   })
 
   it('refuses to pass the bound of the journal, before it does', () => {
-    const machine = fresh()
+    const machine = fresh({ journal: 8 })
     const word = words(machine)
     const mutex = machine.locks.mutex('m')
     throwsCode(
@@ -204,7 +204,7 @@ describe('a section', () => {
   })
 
   it('refuses words that do not exist, promises, and use after its end', async () => {
-    const machine = fresh()
+    const machine = fresh({ journal: 8 })
     const word = words(machine)
     const mutex = machine.locks.mutex('m')
     for (const wrong of [-1, 0.5, 2 ** 30, NaN])

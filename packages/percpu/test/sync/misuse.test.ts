@@ -1,11 +1,11 @@
 /** What locks and sections do when they are used wrongly: they say so, and nothing stays locked or half-changed. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { boot, type Machine, type Section } from 'percpu'
+import type { Machine, Section } from 'percpu'
 import { load32 } from 'percpu/mem'
-import { joinAs, rejectsCode, throwsCode } from '../support/threads.js'
+import { rejectsCode, throwsCode } from '../support/codes.js'
+import { fresh, joinAs } from '../support/machines.js'
 
-const fresh = (): Machine => boot({ cpus: 3, memory: '1 MiB', journal: 8 })
 const words = (machine: Machine, count = 8): number => machine.heap.memblock.alloc({ size: count * 4 }) / 4
 
 describe('a section that is left open', () => {

@@ -2,16 +2,11 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Condition, Machine, MutexGuard } from 'percpu'
-import { interrupt, Killed, mem, percpu } from '../support/hooked-percpu.js'
-import { answerAll, settles } from '../support/settle.js'
+import { fresh, interrupt, joinAs, Killed, mem, percpu } from '../support/hooked-percpu.js'
+import { answerAll, settles } from './support/settle.js'
 
-const { boot, join } = percpu
-function joinAs(machine: Machine, thread: number): Machine {
-  const options = { doorbell: 'waitAsync', thread } as const
-  return join(machine.handle, options)
-}
 function four(): readonly [Machine, Machine, Machine, Machine] {
-  const machine = boot({ memory: '512 KiB', cpus: 4, journal: 64 })
+  const machine = fresh()
   return [machine, joinAs(machine, 101), joinAs(machine, 102), joinAs(machine, 103)]
 }
 const conditionOf = (cpu: Machine): Condition => cpu.locks.condition('c', cpu.locks.mutex('m'))

@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { boot, SeqlockWords, TRACE_ALL, TRACE_LOCKS, type Dispatch, type Machine } from 'percpu'
-import { joinAs, rejectsCode, throwsCode } from '../support/threads.js'
+import { rejectsCode, throwsCode } from '../support/codes.js'
+import { joinAs } from '../support/machines.js'
 
 /** The waits in a CPU's dispatch log; empties nothing. */
 function waitsOf(machine: Machine, cpu: number): readonly Dispatch[] {

@@ -1,12 +1,8 @@
 /** Monitors, with a clock that moves when the test says so: what they tell, and when they end. */
 import assert from 'node:assert/strict'
 import { describe, it, mock } from 'node:test'
-import { boot, join, type Machine } from 'percpu'
-
-function joinAs(machine: Machine, thread: number): Machine {
-  const options = { doorbell: 'waitAsync', thread } as const
-  return join(machine.handle, options)
-}
+import type { Machine } from 'percpu'
+import { fresh, joinAs } from '../support/machines.js'
 
 describe('a monitor', () => {
   /** Three CPUs; CPU 0 watches, and beats when the test says so. */
@@ -15,7 +11,7 @@ describe('a monitor', () => {
   ): void {
     mock.timers.enable({ apis: ['setTimeout'] })
     try {
-      const machine = boot({ memory: '512 KiB', cpus: 3 })
+      const machine = fresh()
       const [victim, reaper] = [joinAs(machine, 101), joinAs(machine, 102)]
       run(machine, victim, reaper, () => {
         mock.timers.tick(10)

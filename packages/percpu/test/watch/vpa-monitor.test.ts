@@ -5,7 +5,8 @@ import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { boot, TRACE_ALL, Vpa, type Machine } from 'percpu'
 import { notify32 } from 'percpu/mem'
-import { rejectsCode, set, throwsCode, words } from '../support/threads.js'
+import { rejectsCode, throwsCode } from '../support/codes.js'
+import { set, words } from '../support/threads.js'
 
 interface Labelled {
   readonly worker: Worker

@@ -16,7 +16,9 @@ import {
   type Machine,
 } from 'percpu'
 import { storeBigU16, storeBigU32 } from 'percpu/mem'
-import { joinAs, rejectsCode, throwsCode, words } from '../support/threads.js'
+import { rejectsCode, throwsCode } from '../support/codes.js'
+import { joinAs } from '../support/machines.js'
+import { words } from '../support/threads.js'
 
 const only = (machine: Machine, cpu = 0) => {
   const found = machine.watch.inspect({ dispatches: 84 }).cpus[cpu]

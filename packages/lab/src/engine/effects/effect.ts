@@ -1,4 +1,4 @@
-/** What a step does: to memory, to those who wait, to other processes. */
+/** The effects of a step: on memory, on waiters, on other processes. */
 import {
   ALLOCATE,
   CHOOSE,

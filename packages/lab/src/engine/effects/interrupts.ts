@@ -1,10 +1,10 @@
-/** Interrupt handlers: sent, begun, ended, and kept out by a mask. */
+/** Interrupt handlers: they are sent, begin, end, and are kept out by a mask. */
 import { IPI_SYNC } from '../ops.js'
 import { FINISHED, READY, WAITING, type Process } from '../process.js'
 import type { World } from '../world.js'
 import { fallAsleep } from './sleep.js'
 
-/** Sends an IPI: a handler that waits for its chance on the other CPU. */
+/** Sends an IPI. Its handler waits for its chance on the other CPU. */
 export function interrupt(world: World, process: Process, step: number, op: number): void {
   const { history } = world
   const [target, handler] = history.a[step] as [number, number]

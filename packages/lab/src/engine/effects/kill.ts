@@ -2,7 +2,9 @@
 import { DEAD, FINISHED, READY, UNBORN, type Process } from '../process.js'
 import type { World } from '../world.js'
 
-/** Ends a CPU: nothing of it takes a step any more, nobody wakes it. Its reaper comes into being. */
+/**
+ * Ends a CPU: none of its processes takes a step any more, nobody wakes it, and its reaper begins.
+ */
 export function kill(world: World, killer: Process, step: number): void {
   const { cpu } = killer
   killer.state = FINISHED
@@ -10,7 +12,7 @@ export function kill(world: World, killer: Process, step: number): void {
   const states = dying.map(({ state }) => state)
   for (const process of dying) process.state = DEAD
   const waiters = world.waiters.slice()
-  // For the search: whom it took out of the queues.
+  // The search asks which waiters the kill has taken out of the queues.
   world.history.b[step] = waiters.filter((waiter) => waiter.cpu === cpu)
   for (let i = world.waiters.length - 1; i >= 0; i--)
     if (world.waiters[i]?.cpu === cpu) world.waiters.splice(i, 1)

@@ -1,4 +1,4 @@
-/** Accesses to memory; with weak memory explored, loads that may be stale. */
+/** Accesses to memory. With weak memory explored, some loads may be stale. */
 import { perform, valueAt } from '../access.js'
 import { CODE, COPY_OUT, LOAD } from '../ops.js'
 import type { Process } from '../process.js'

@@ -1,9 +1,9 @@
-/** A step that ends only when somebody else lets its process go on. */
+/** Steps that end only when another process lets theirs go on. */
 import { WAKE } from '../ops.js'
 import { WAITING, type Process } from '../process.js'
 import type { World } from '../world.js'
 
-/** The process goes on by a step of its own, once somebody has woken it. */
+/** Lets the process wait. Once another one has woken it, it goes on by a step of its own. */
 export function fallAsleep(world: World, process: Process, step: number): void {
   process.state = WAITING
   process.code = WAKE

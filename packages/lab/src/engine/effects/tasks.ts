@@ -1,4 +1,4 @@
-/** What a CPU's event loop has to do. */
+/** The tasks of a CPU's event loop. */
 import { CLOCK, join } from '../history.js'
 import type { Process, Task } from '../process.js'
 import type { World } from '../world.js'
@@ -12,7 +12,7 @@ export function addTask(world: World, process: Process, step: number): void {
   world.history.undo[step] = () => cpu.tasks.pop()
 }
 
-/** The event loop takes the oldest task that is ready; any timer may come first. */
+/** Takes the oldest task that is ready, or any timer before it. */
 export function turn(world: World, process: Process, step: number): void {
   const { history } = world
   const ready = process.cpu.readyTasks()

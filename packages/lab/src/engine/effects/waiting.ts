@@ -1,4 +1,4 @@
-/** Waiting on a word, waking, and time that runs out. */
+/** Waiting on a word, waking, and the end of a wait's time. */
 import { valueAt } from '../access.js'
 import { CLOCK, join } from '../history.js'
 import { ATOMIC, LOAD, TIMEOUT, WAIT } from '../ops.js'
@@ -42,7 +42,7 @@ export function wait(world: World, process: Process, step: number, op: number): 
   }
 }
 
-/** A process that may end the wait: one that has no wait at present, or a new one. */
+/** The process that may end the wait: an idle timer, or else a new one. */
 function armTimer(
   world: World,
   process: Process,
@@ -68,7 +68,7 @@ function armTimer(
   return { timer, disarm }
 }
 
-/** Lets a waiter go on. Returns what takes that back. */
+/** Lets a waiter go on. The function that it returns takes that back. */
 function release(world: World, waiter: Waiter, step: number, value: string): () => void {
   const { waiters } = world
   const at = waiters.indexOf(waiter)
@@ -98,7 +98,10 @@ function release(world: World, waiter: Waiter, step: number, value: string): () 
   }
 }
 
-/** The event loop takes its tasks in the order in which they became ready, so those that ready them depend on each other. */
+/**
+ * Orders the step that readies a task with the ones that readied others: the event loop takes its
+ * tasks in the order in which they became ready.
+ */
 function orderReadied(world: World, task: Task, waiter: Waiter, step: number): void {
   for (const other of waiter.cpu.tasks) {
     const { cause } = other
@@ -123,7 +126,7 @@ export function notify(world: World, process: Process, step: number): void {
       if (other.kind === 'kill' && other.cpu === waiter.cpu) world.onAlternative?.(other, step)
   }
   orderAfterKills(world, process, step)
-  // For the search: whom it woke.
+  // The search asks which waiters the notify has woken.
   history.b[step] = woken
   const undo = woken.map((waiter) => release(world, waiter, step, 'ok'))
   world.log(process.cpu, step, woken.length)
@@ -132,7 +135,7 @@ export function notify(world: World, process: Process, step: number): void {
   }
 }
 
-/** A kill that took somebody out of the queue changed what a later notify finds. */
+/** Orders a notify after the kills that took waiters out of the queue of its word. */
 function orderAfterKills(world: World, process: Process, step: number): void {
   const { history } = world
   for (const { kind, last } of world.processes) {

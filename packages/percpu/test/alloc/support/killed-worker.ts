@@ -1,16 +1,13 @@
 /** Allocates, links, unlinks and frees as fast as it can, until it is terminated. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { join, toAddress, toReference, type Machine } from 'percpu'
+import { randomFrom } from '../../support/random.js'
 import { bytes } from './bytes.js'
 import { SLOTS, type KilledWorkerData } from './killed-worker-data.js'
 import { addAtomic32, load32, store32 } from 'percpu/mem'
 
 const data = workerData as KilledWorkerData
-let seed = data.seed
-function random(below: number): number {
-  seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
-  return (seed >>> 8) % below
-}
+const random = randomFrom(data.seed)
 
 const machine: Machine = join(data.handle)
 const { i32 } = machine.memory

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem } from 'percpu-lab'
 import type { StructView } from 'percpu'
-import { Cell, codeOf, prepare, check } from '../../support/world.js'
+import { Cell, prepare, check } from '../../support/world.js'
+import { codeOf } from '../../support/codes.js'
 
 /** Fills the object plainly: whoever finds it too early races with this. */
 const init = ({ memory, address }: StructView<unknown>) => mem.store32(memory.i32, address / 4, 42)

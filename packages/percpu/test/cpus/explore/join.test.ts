@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, nameStructs, percpu, type Scenario } from 'percpu-lab'
-import { check, codeOf, prepare } from '../../support/world.js'
+import { check, prepare } from '../../support/world.js'
+import { codeOf } from '../../support/codes.js'
 
 const Words = percpu.struct('Words', { done: percpu.atomic(percpu.i32) })
 

@@ -1,7 +1,8 @@
 /** Numbers that are given up while others join, and give them up as well. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { check, codeOf, prepare } from '../../support/world.js'
+import { check, prepare } from '../../support/world.js'
+import { codeOf } from '../../support/codes.js'
 
 describe('a thread that gives up numbers', () => {
   it('gives up none that another one takes meanwhile', async (test) => {

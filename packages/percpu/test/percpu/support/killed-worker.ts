@@ -1,6 +1,8 @@
 /** Uses per-CPU memory as fast as it can, until it is terminated. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { join, NoFreeCpuError, OutOfMemoryError, type Machine, type MachineHandle } from 'percpu'
+import { OutOfMemoryError, type MachineHandle } from 'percpu'
+import { joinWhenFree } from '../../support/machines.js'
+import { randomFrom } from '../../support/random.js'
 import { addAtomic32, load32, store32 } from 'percpu/mem'
 
 export interface KilledWorkerData {
@@ -15,22 +17,8 @@ export interface KilledWorkerData {
   readonly seed: number
 }
 const data = workerData as KilledWorkerData
-let state = data.seed
-function random(below: number): number {
-  state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-  return (state >>> 8) % below
-}
-async function joinWhenFree(): Promise<Machine> {
-  for (;;) {
-    try {
-      return join(data.handle)
-    } catch (error) {
-      if (!(error instanceof NoFreeCpuError)) throw error
-      await new Promise(setImmediate)
-    }
-  }
-}
-const machine = await joinWhenFree()
+const random = randomFrom(data.seed)
+const machine = await joinWhenFree(data.handle)
 const { percpu, memory } = machine
 const counter = percpu.counter('counter')
 const hits = percpu.i32({ name: 'hits' })

@@ -1,22 +1,8 @@
-/** Machines of several CPUs on one thread, with some words to change, for the tests that load the hooked library. */
+/** Words to change and mutexes to look at, for the tests that load the hooked library. */
 import assert from 'node:assert/strict'
 import type { Machine, Section } from 'percpu'
-import { mem, percpu } from '../../support/hooked-percpu.js'
+import { mem } from '../../support/hooked-percpu.js'
 
-const { boot, join } = percpu
-export const fresh = (): Machine => boot({ memory: '512 KiB', cpus: 4, journal: 64 })
-export function joinAs(machine: Machine, thread: number): Machine {
-  const options = { doorbell: 'waitAsync', thread } as const
-  return join(machine.handle, options)
-}
-export function codeOf(run: () => unknown): string {
-  try {
-    run()
-    return 'none'
-  } catch (error) {
-    return (error as { code: string }).code
-  }
-}
 /** `count` words with known values, from 1 on. */
 export function cells(machine: Machine, count = 4): number {
   const word = machine.heap.memblock.alloc({ size: 4 * count, label: 'cells' }) / 4

@@ -1,7 +1,9 @@
 /** Changes the structures of the kill test as fast as it can, until it is terminated. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { join, NoFreeCpuError, type Machine, type MachineHandle } from 'percpu'
+import type { MachineHandle } from 'percpu'
 import { addAtomic32 } from 'percpu/mem'
+import { joinWhenFree } from '../../support/machines.js'
+import { randomFrom } from '../../support/random.js'
 import { SharedState } from './shared-state.js'
 import { Structures, ZEROS } from './structures.js'
 
@@ -15,25 +17,9 @@ export interface KilledWorkerData {
   readonly seed: number
 }
 const data = workerData as KilledWorkerData
-let state = data.seed
-function random(below: number): number {
-  state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-  return (state >>> 8) % below
-}
+const random = randomFrom(data.seed)
 
-/** The place of a thread that is being replaced becomes free when it is reaped. */
-async function joinWhenFree(): Promise<Machine> {
-  for (;;) {
-    try {
-      return join(data.handle)
-    } catch (error) {
-      if (!(error instanceof NoFreeCpuError)) throw error
-      await new Promise(setImmediate)
-    }
-  }
-}
-
-const machine = await joinWhenFree()
+const machine = await joinWhenFree(data.handle)
 const first = machine.locks.mutex('first')
 const second = machine.locks.mutex('second')
 const shared = new SharedState(machine, data.state)
