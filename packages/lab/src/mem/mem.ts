@@ -43,6 +43,10 @@ export function openMemory(buffer: SharedArrayBuffer): Memory {
 
 const properties = ['bytes', 'i16', 'u16', 'i32', 'u32', 'u64', 'f32', 'f64', 'buffer'] as const
 
+export function isSameMemory(one: Memory, other: Memory): boolean {
+  return one.buffer === other.buffer
+}
+
 export function poisonMemory(memory: Memory, makeError: () => Error): void {
   for (const name of properties) {
     Object.defineProperty(memory, name, {

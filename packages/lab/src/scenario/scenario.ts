@@ -67,7 +67,7 @@ export class Scenario {
   }
 
   /** An object of `type` in shared memory, all zero, and its accessor. Failures call its words by `name` and their fields. */
-  memory<F extends Fields, K extends Kind>(type: Struct<F, K>, name = ''): Accessor<F, K> {
+  memory<F extends Fields, K extends Kind>(type: Struct<F, K>, name = ''): Accessor<Struct<F, K>> {
     checkFunction('the struct', (type as Partial<Struct<F, K>> | undefined)?.at)
     const address = this.take(type.size, Math.max(type.align, 8))
     this.names.add(this.shared, address, type, name)

@@ -5,6 +5,7 @@
  */
 import type { Memory, WaitResult } from '#mem'
 import * as mem from '#mem'
+import type { ScalarName } from './types.js'
 
 // Copied out of their module for the compiler: scalar-properties.ts says why.
 const {
@@ -158,12 +159,20 @@ export class AtomicU64 {
   }
 }
 
-/** The cell of an atomic scalar at a byte address that is a multiple of its size. */
-export function atomicCell(
-  memory: Memory,
-  scalar: string,
-  address: number,
-): AtomicI32 | AtomicU32 | AtomicU64 {
-  if (scalar === 'u64') return new AtomicU64(memory, address / 8)
-  return scalar === 'i32' ? new AtomicI32(memory, address / 4) : new AtomicU32(memory, address / 4)
+/** An atomic word that cannot be written here, as in a section, which could not take it back. */
+export class ReadonlyCell<Value> {
+  readonly #cell: { load(): Value }
+  constructor(cell: { load(): Value }) {
+    this.#cell = cell
+  }
+  load(): Value {
+    // atomic: a load of a cell, as its user orders it.
+    return this.#cell.load()
+  }
+}
+
+/** The class of the cells of an atomic scalar. Their `index` is the address / the size of the scalar. */
+export function cellClass(scalar: ScalarName): typeof AtomicI32 | typeof AtomicU32 | typeof AtomicU64 {
+  if (scalar === 'u64') return AtomicU64
+  return scalar === 'i32' ? AtomicI32 : AtomicU32
 }

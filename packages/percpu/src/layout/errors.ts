@@ -36,3 +36,8 @@ export class LayoutError extends PercpuError {
 export function badDefinition(message: string, fault: Omit<LayoutFault, 'rule'> = {}): LayoutError {
   return new LayoutError(message, { ...fault, rule: 'definition' })
 }
+
+/** The accessor that `init` was given is used after `init` has returned. Nothing was read or written. */
+export class DraftError extends PercpuError {
+  readonly code = 'PERCPU_DRAFT'
+}

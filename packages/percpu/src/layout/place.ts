@@ -27,6 +27,8 @@ export interface Placement {
 const reserved = new Set([
   'address',
   'baseByte',
+  'follow',
+  'holder',
   'memory',
   'toObject',
   'baseWord',

@@ -1,7 +1,8 @@
 /** Reads objects for people: as plain JavaScript values, and as lines that name each word. Not for hot paths. */
 import type { Memory } from '#mem'
 import { numberArrayOf, unitOf } from './array-views.js'
-import { atomicCell } from './atomic-cells.js'
+import { cellClass } from './atomic-cells.js'
+import { flavours } from './flavours.js'
 import type { Kind, StructType, Type } from './types.js'
 import { strideOf } from './types.js'
 
@@ -18,8 +19,8 @@ function readPlain(memory: Memory, type: Type, kind: Kind | undefined, address: 
   if (type.form === 'struct') return readStruct(memory, type, address)
   if (type.form === 'scalar') {
     // atomic: a dump of one word; orders nothing.
-    if (kind === 'atomic') return atomicCell(memory, type.name, address).load()
-    const Numbers = numberArrayOf(type)
+    if (kind === 'atomic') return new (cellClass(type.name))(memory, address / type.size).load()
+    const Numbers = numberArrayOf(type, flavours.shared, kind)
     return new Numbers(memory, address / unitOf(type), 1).at(0)
   }
   const { element, length } = type

@@ -9,21 +9,18 @@
  * each use), offsets are `const`, and each scalar has its own pair of functions (one pair fed with several array kinds
  * would become megamorphic). Measured: "layout" in docs/benchmarks.md.
  */
-import type { Memory } from '#mem'
 import * as mem from '#mem'
+import type { Held, MemoryOf } from './flavours.js'
 import type { Scalar } from './types.js'
 
-export interface WordBased {
-  readonly memory: Memory
+export interface WordBased extends Held {
   /** Address / 4. */
   readonly baseWord: number
 }
-export interface ByteBased {
-  readonly memory: Memory
+export interface ByteBased extends Held {
   /** Address. */
   readonly baseByte: number
 }
-export type MemoryOf = (self: { readonly memory: Memory }) => Memory
 
 /** A getter and a setter, to be defined on a prototype. */
 export interface Property<Self, Value> {
@@ -349,7 +346,7 @@ const smallBig: {
   },
 }
 
-type AnyProperty<Self> = Property<Self, number> | Property<Self, bigint>
+export type AnyProperty<Self> = Property<Self, number> | Property<Self, bigint>
 
 /** The property of `scalar` at byte `offset` of a struct aligned to at least 4 bytes. */
 export function wordProperty(scalar: Scalar, of: MemoryOf, offset: number): AnyProperty<WordBased> {

@@ -19,18 +19,22 @@
 import type { Memory } from '#mem'
 import { roundUp } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
-import type { AccessorClass } from './accessor.js'
-import { accessorClass, boundClass, isWordBased } from './accessor.js'
+import type { AccessorClasses } from './accessor.js'
+import { boundClasses, draftClasses, sectionClasses, sharedClasses } from './accessor.js'
+import type { Accessor, Draft, Journalled } from './accessor-types.js'
 import type { Contracts } from './contracts.js'
 import { checkContracts } from './contracts.js'
 import { hashOf } from './describe.js'
 import { badDefinition, LayoutError } from './errors.js'
+import type { Scope, UndoLog } from './flavours.js'
 import { isAlignment } from './kinds.js'
+import type { Locate } from './locate.js'
+import { isWordBased, locator } from './locate.js'
 import type { Placement } from './place.js'
 import { flatten, place } from './place.js'
 import { nameAt } from './read.js'
-import type { Accessor, Path, Struct } from './struct-type.js'
-import type { FieldInfo, Fields, Kind, Member } from './types.js'
+import type { Path, Struct } from './struct-type.js'
+import type { FieldInfo, Fields, Kind, Member, StructType } from './types.js'
 import { CACHE_LINE } from './types.js'
 
 export interface StructOptions<F extends Fields = Fields, K extends Kind = Kind> extends Contracts<Path<F>> {
@@ -79,7 +83,10 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
   readonly fields: readonly FieldInfo[]
   readonly offsets: Readonly<Record<Path<F>, number>>
   readonly words: Readonly<Record<Path<F>, number>>
-  readonly at: (memory: Memory, address: number) => Accessor<F, K>
+  readonly at: (memory: Memory, address: number) => Accessor<Struct<F, K>>
+  readonly #locate: Locate
+  readonly journalled: (log: UndoLog, address: number) => Journalled<Struct<F, K>>
+  readonly draft: (scope: Scope, address: number) => Draft<Struct<F, K>>
 
   constructor(
     readonly name: string,
@@ -106,7 +113,12 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     this.hash = hashOf(this)
     this.offsets = offsetsOf(this.fields)
     this.words = wordsOf(this)
-    this.at = accessorMaker(this, accessorClass(this))
+    const locate = locator(this)
+    this.#locate = locate
+    const Class = sharedClasses.of(this)
+    this.at = (memory, address) => new Class(memory, locate(memory, address)) as Accessor<Struct<F, K>>
+    this.journalled = scopedMaker(this, sectionClasses, locate) as typeof this.journalled
+    this.draft = scopedMaker(this, draftClasses, locate) as typeof this.draft
     Object.freeze(this)
   }
 
@@ -114,14 +126,32 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     return true
   }
 
-  bind(memory: Memory): (address: number) => Accessor<F, K> {
-    const at = accessorMaker<F, K>(this, boundClass(this, memory))
+  bind(memory: Memory): (address: number) => Accessor<Struct<F, K>> {
+    const Class = boundClasses(memory).of(this)
+    const locate = this.#locate
     const fixed = memory
-    return (address) => at(fixed, address)
+    return (address) => new Class(fixed, locate(fixed, address)) as Accessor<Struct<F, K>>
   }
 
   nameAt(offset: number): string | undefined {
     return nameAt(this, offset)
+  }
+}
+
+/** A closure for each struct, for the compiler to know its class as a constant. */
+function scopedMaker(
+  struct: StructType,
+  classes: AccessorClasses,
+  locate: Locate,
+): (scope: Scope, address: number) => object {
+  const Class = classes.promise(struct)
+  let isComplete = false
+  return (scope, address) => {
+    if (!isComplete) {
+      classes.of(struct)
+      isComplete = true
+    }
+    return new Class(scope, locate(scope.memory, address))
   }
 }
 
@@ -170,52 +200,6 @@ function wordsOf<P extends string>({ name, align, fields }: Struct): Readonly<Re
 /** The rows with an offset of their own: no reserved bytes, no fields of elements of arrays. */
 function named(fields: readonly FieldInfo[]): readonly FieldInfo[] {
   return fields.filter(({ path, type }) => type !== undefined && !path.includes('['))
-}
-
-/**
- * A closure for each struct and class, for the compiler to know both as constants.
- *
- * `| 0` both converts and checks: an address that is fractional, negative or beyond 8 GiB does not survive the round trip.
- */
-function accessorMaker<F extends Fields, K extends Kind>(
-  layout: Pick<Struct, 'name' | 'size' | 'align'>,
-  accessor: AccessorClass,
-): (memory: Memory, address: number) => Accessor<F, K> {
-  const Class = accessor
-  const { size, align } = layout
-  const mask = align - 1
-  if (!isWordBased(align)) {
-    return (memory, address) => {
-      if (!Number.isSafeInteger(address) || (address & mask) !== 0) throw badAddress(layout, memory, address)
-      if (address < 0 || address > memory.byteLength - size) throw badAddress(layout, memory, address)
-      return new Class(memory, address) as Accessor<F, K>
-    }
-  }
-  return (memory, address) => {
-    const word = (address / 4) | 0
-    if (word * 4 !== address || (address & mask) !== 0) throw badAddress(layout, memory, address)
-    if (word < 0 || address > memory.byteLength - size) throw badAddress(layout, memory, address)
-    return new Class(memory, word) as Accessor<F, K>
-  }
-}
-
-function badAddress(
-  layout: Pick<Struct, 'name' | 'size' | 'align'>,
-  memory: Memory,
-  address: number,
-): ArgumentError {
-  const { name, size, align } = layout
-  const details = { struct: name, address, size, align, byteLength: memory.byteLength }
-  if (Number.isInteger(address) && address % align !== 0) {
-    return new ArgumentError(
-      `there is no ${name} at ${String(address)}: it must lie at a multiple of ${String(align)} bytes`,
-      details,
-    )
-  }
-  return new ArgumentError(
-    `there is no ${name} of ${String(size)} bytes at ${String(address)} in a memory of ${String(memory.byteLength)} bytes`,
-    details,
-  )
 }
 
 const optionNames = [

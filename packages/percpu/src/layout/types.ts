@@ -76,6 +76,8 @@ export interface Field<T extends Type = Type, K extends Kind | undefined = Kind 
 
 export type FieldSpec = Type | Field | Pad
 export type Fields = Readonly<Record<string, FieldSpec>>
+/** No field in particular. */
+export type NoFields = { readonly [P in never]: FieldSpec }
 
 /** One direct member of a struct, placed. */
 export interface Member {

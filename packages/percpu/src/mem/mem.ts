@@ -75,6 +75,11 @@ export function openMemory(buffer: SharedArrayBuffer): Memory {
   return { buffer, byteLength: buffer.byteLength, ...views } as unknown as Memory
 }
 
+/** Whether both are views of one buffer. */
+export function isSameMemory(one: Memory, other: Memory): boolean {
+  return one.buffer === other.buffer
+}
+
 /**
  * Takes the views away: from now on every use of `memory` throws what `makeError` returns, in every accessor that goes
  * through it, and nothing is written. Cannot be undone.

@@ -1,0 +1,126 @@
+/**
+ * What TypeScript knows of accessors: for each kind of field the operations that it allows.
+ *
+ * There are three sorts of accessors of a struct. A plain field of kind `locked` is read-only in the first.
+ *
+ *     Accessor     Struct.at       what other threads may see
+ *     Journalled   section.at      what a lock protects: each write can be taken back
+ *     Draft        given to init   what nobody else can see yet
+ */
+import type { Memory } from '#mem'
+import type { ArrayView, AtomicArrayView, ReadonlyArrayView, StructArrayView } from './array-views.js'
+import type { AtomicI32, AtomicU32, AtomicU64, ReadonlyCell } from './atomic-cells.js'
+import type {
+  ArrayType,
+  Field,
+  Fields,
+  Kind,
+  NoFields,
+  Pad,
+  Scalar,
+  ScalarName,
+  StructType,
+  Type,
+} from './types.js'
+
+/** A struct with fields `F`, whose unmarked fields are of kind `K`. */
+export interface TypedStruct<F extends Fields = NoFields, K extends Kind = Kind> extends StructType {
+  /** The kind of its unmarked fields. */
+  readonly kind: K
+  /** The fields as they were given. */
+  readonly definition: F
+}
+
+/** By this symbol an accessor knows its struct. */
+export const structOf: unique symbol = Symbol.for('percpu.accessor')
+
+/** What every accessor has beside its fields. */
+export interface StructView<S extends TypedStruct> {
+  readonly memory: Memory
+  /** Bytes from the start of the memory. */
+  readonly address: number
+  /** A private copy, for debugging: each word is read once, not all at one moment. */
+  toObject(): Infer<S>
+  /** The struct, for functions that take an accessor. */
+  readonly [structOf]: S
+}
+
+/** An object that other threads may see. Fields of kind `locked` are read-only: they are written in a section. */
+export type Accessor<S extends TypedStruct> = AccessorIn<S, 'shared'>
+/**
+ * An object in a section: what is written through it is taken back unless the section is committed. Atomic fields are
+ * read-only, as what was taken back could have been seen. Every use after the end of the section throws a SectionError.
+ */
+export type Journalled<S extends TypedStruct> = AccessorIn<S, 'section'>
+/** An object that nobody else can see yet: every field can be written. Every use after `init` throws a DraftError. */
+export type Draft<S extends TypedStruct> = AccessorIn<S, 'draft'>
+
+type Mode = 'shared' | 'section' | 'draft'
+type AccessorIn<S extends TypedStruct, M extends Mode> = StructView<S> &
+  (IsDynamic<S['definition']> extends true
+    ? Record<string, unknown>
+    : Writable<S['definition'], S['kind'], M> & ReadOnly<S['definition'], S['kind'], M>)
+
+type Writable<F, K, M> = {
+  -readonly [P in keyof F as HasSetter<F[P], K, M> extends true ? P : never]: FieldIn<F[P], K, M>
+}
+type ReadOnly<F, K, M> = {
+  readonly [
+    P in keyof F as F[P] extends Pad ? never : HasSetter<F[P], K, M> extends true ? never : P
+  ]: FieldIn<F[P], K, M>
+}
+type FieldIn<S, K, M> = ViewOf<TypeOf<S>, KindOf<S, K>, M>
+
+/** Plain scalars are properties; everything else is a view to go through. */
+type HasSetter<S, K, M> = S extends Pad ? false : TypeOf<S> extends Scalar ? CanWrite<KindOf<S, K>, M> : false
+type CanWrite<K, M> = K extends 'atomic' ? false : M extends 'shared' ? IsNot<K, 'locked'> : true
+type IsNot<K, Other> = K extends Other ? false : true
+
+type ViewOf<T, K, M> =
+  T extends Scalar<infer Name>
+    ? K extends 'atomic'
+      ? CellIn<Name, M>
+      : Value<Name>
+    : T extends ArrayType<infer Element>
+      ? ElementsOf<Element, K, M>
+      : T extends TypedStruct
+        ? AccessorIn<T, M & Mode>
+        : never
+type ElementsOf<Element, K, M> =
+  Element extends Scalar<infer Name>
+    ? K extends 'atomic'
+      ? AtomicArrayView<CellIn<Name, M>>
+      : CanWrite<K, M> extends true
+        ? ArrayView<Value<Name>>
+        : ReadonlyArrayView<Value<Name>>
+    : StructArrayView<ViewOf<Element, K, M>>
+
+type CellIn<Name extends ScalarName, M> = M extends 'section' ? ReadonlyCell<Value<Name>> : AtomicCell<Name>
+export type AtomicCell<Name> = Name extends 'i32' ? AtomicI32 : Name extends 'u32' ? AtomicU32 : AtomicU64
+
+export type TypeOf<S> = S extends Field<infer T> ? T : S extends Type ? S : never
+type KindOf<S, Default> = S extends { readonly form: 'field'; readonly kind: infer K }
+  ? K extends Kind
+    ? K
+    : Default
+  : Default
+type Value<Name extends ScalarName> = Name extends 'u64' ? bigint : number
+
+/** A private copy of a field: a number, a bigint, an array or an object of them. */
+type PlainOf<T> =
+  T extends Scalar<infer Name>
+    ? Value<Name>
+    : T extends ArrayType<infer Element>
+      ? PlainOf<Element>[]
+      : T extends { readonly form: 'struct'; readonly definition: infer G }
+        ? PlainFields<G>
+        : never
+/** Whether the fields are only known when the program runs, as `Record<string, FieldSpec>`. */
+type IsDynamic<F> = string extends keyof F ? true : false
+type Flat<T> = { [P in keyof T]: T[P] }
+type PlainFields<F> =
+  IsDynamic<F> extends true
+    ? Record<string, unknown>
+    : Flat<{ -readonly [P in keyof F as F[P] extends Pad ? never : P]: PlainOf<TypeOf<F[P]>> }>
+/** The plain object that an object of the struct reads as. */
+export type Infer<S> = S extends { readonly definition: infer F } ? PlainFields<F> : never
