@@ -8,9 +8,11 @@
  *     Draft        given to init   what nobody else can see yet
  */
 import type { Memory } from '#mem'
+import type { AtomicAddress } from './addresses.js'
 import type { ArrayView, AtomicArrayView, ReadonlyArrayView, StructArrayView } from './array-views.js'
 import type { AtomicI32, AtomicU32, AtomicU64, ReadonlyCell } from './atomic-cells.js'
 import type {
+  AddressType,
   ArrayType,
   Field,
   Fields,
@@ -59,7 +61,7 @@ type Mode = 'shared' | 'section' | 'draft'
 type AccessorIn<S extends TypedStruct, M extends Mode> = StructView<S> &
   (IsDynamic<S['definition']> extends true
     ? Record<string, unknown>
-    : Writable<S['definition'], S['kind'], M> & ReadOnly<S['definition'], S['kind'], M>)
+    : Writable<S['definition'], S['kind'], M> & ReadOnly<S['definition'], S['kind'], M> & Following<S, M>)
 
 type Writable<F, K, M> = {
   -readonly [P in keyof F as HasSetter<F[P], K, M> extends true ? P : never]: FieldIn<F[P], K, M>
@@ -71,8 +73,12 @@ type ReadOnly<F, K, M> = {
 }
 type FieldIn<S, K, M> = ViewOf<TypeOf<S>, KindOf<S, K>, M>
 
-/** Plain scalars are properties; everything else is a view to go through. */
-type HasSetter<S, K, M> = S extends Pad ? false : TypeOf<S> extends Scalar ? CanWrite<KindOf<S, K>, M> : false
+/** Plain scalars and addresses are properties; everything else is a view to go through. */
+type HasSetter<S, K, M> = S extends Pad
+  ? false
+  : TypeOf<S> extends Scalar | AddressType
+    ? CanWrite<KindOf<S, K>, M>
+    : false
 type CanWrite<K, M> = K extends 'atomic' ? false : M extends 'shared' ? IsNot<K, 'locked'> : true
 type IsNot<K, Other> = K extends Other ? false : true
 
@@ -81,22 +87,61 @@ type ViewOf<T, K, M> =
     ? K extends 'atomic'
       ? CellIn<Name, M>
       : Value<Name>
-    : T extends ArrayType<infer Element>
-      ? ElementsOf<Element, K, M>
-      : T extends TypedStruct
-        ? AccessorIn<T, M & Mode>
-        : never
-type ElementsOf<Element, K, M> =
-  Element extends Scalar<infer Name>
-    ? K extends 'atomic'
-      ? AtomicArrayView<CellIn<Name, M>>
-      : CanWrite<K, M> extends true
-        ? ArrayView<Value<Name>>
-        : ReadonlyArrayView<Value<Name>>
-    : StructArrayView<ViewOf<Element, K, M>>
+    : T extends AddressType
+      ? K extends 'atomic'
+        ? AddressCellIn<M>
+        : number
+      : T extends ArrayType<infer Element>
+        ? ElementsOf<Element, K, M>
+        : T extends TypedStruct
+          ? AccessorIn<T, M & Mode>
+          : never
+type ElementsOf<Element, K, M> = Element extends Scalar | AddressType
+  ? K extends 'atomic'
+    ? AtomicArrayView<ViewOf<Element, K, M>>
+    : CanWrite<K, M> extends true
+      ? ArrayView<PlainOf<Element>>
+      : ReadonlyArrayView<PlainOf<Element>>
+  : StructArrayView<ViewOf<Element, K, M>>
 
 type CellIn<Name extends ScalarName, M> = M extends 'section' ? ReadonlyCell<Value<Name>> : AtomicCell<Name>
+type AddressCellIn<M> = M extends 'section' ? ReadonlyCell<number> : AtomicAddress
 export type AtomicCell<Name> = Name extends 'i32' ? AtomicI32 : Name extends 'u32' ? AtomicU32 : AtomicU64
+
+/** Only where there is an address of something known. */
+type Following<S extends TypedStruct, M> = [FollowedNames<S['definition']>] extends [never]
+  ? unknown
+  : {
+      /**
+       * The objects that the addresses of this one lead to, by field: an accessor, or undefined for none; of an array
+       * a view whose `at` gives them. A field of kind `atomic` is loaded so.
+       *
+       * @throws ArgumentError for an address where no such object can be.
+       */
+      readonly follow: {
+        readonly [P in FollowedNames<S['definition']>]: FollowedFrom<S, TypeOf<S['definition'][P]>, M>
+      }
+    }
+type FollowedNames<F> = { [P in keyof F]: IsFollowed<TypeOf<F[P]>> extends true ? P : never }[keyof F]
+type IsFollowed<T> =
+  T extends AddressType<infer Target>
+    ? Target extends undefined
+      ? false
+      : true
+    : T extends ArrayType<infer Element>
+      ? IsFollowed<Element>
+      : false
+type FollowedFrom<S extends TypedStruct, T, M> =
+  T extends AddressType<infer Target>
+    ? TargetIn<S, Target, M extends 'draft' ? 'shared' : M> | undefined
+    : T extends ArrayType<infer Element>
+      ? StructArrayView<FollowedFrom<S, Element, M>>
+      : never
+type TargetIn<S extends TypedStruct, Target, M> = Target extends 'self'
+  ? AccessorIn<S, M & Mode>
+  : Target extends TypedStruct
+    ? AccessorIn<Target, M & Mode>
+    : never
 
 export type TypeOf<S> = S extends Field<infer T> ? T : S extends Type ? S : never
 type KindOf<S, Default> = S extends { readonly form: 'field'; readonly kind: infer K }
@@ -106,15 +151,17 @@ type KindOf<S, Default> = S extends { readonly form: 'field'; readonly kind: inf
   : Default
 type Value<Name extends ScalarName> = Name extends 'u64' ? bigint : number
 
-/** A private copy of a field: a number, a bigint, an array or an object of them. */
+/** A private copy of a field: a number (of an address, in bytes), a bigint, an array or an object of them. */
 type PlainOf<T> =
   T extends Scalar<infer Name>
     ? Value<Name>
-    : T extends ArrayType<infer Element>
-      ? PlainOf<Element>[]
-      : T extends { readonly form: 'struct'; readonly definition: infer G }
-        ? PlainFields<G>
-        : never
+    : T extends AddressType
+      ? number
+      : T extends ArrayType<infer Element>
+        ? PlainOf<Element>[]
+        : T extends { readonly form: 'struct'; readonly definition: infer G }
+          ? PlainFields<G>
+          : never
 /** Whether the fields are only known when the program runs, as `Record<string, FieldSpec>`. */
 type IsDynamic<F> = string extends keyof F ? true : false
 type Flat<T> = { [P in keyof T]: T[P] }

@@ -9,16 +9,19 @@
  */
 import type { Memory } from '#mem'
 import { structOf } from './accessor-types.js'
+import { addressProperty, journalledAddress } from './addresses.js'
 import { ViewArray, numberArrayOf, unitOf } from './array-views.js'
 import { cellClass, ReadonlyCell } from './atomic-cells.js'
 import type { Flavour, Held, Holder } from './flavours.js'
 import { boundTo, flavours } from './flavours.js'
+import type { Targets } from './follow.js'
+import { followClass } from './follow.js'
 import { journalledByte, journalledWord } from './journalled-properties.js'
 import { isWordBased } from './locate.js'
 import { readStruct } from './read.js'
 import type { ByteBased, WordBased } from './scalar-properties.js'
 import { byteProperty, isNarrow, wordProperty } from './scalar-properties.js'
-import type { ArrayType, Kind, Member, Scalar, StructType, Type } from './types.js'
+import type { AddressType, ArrayType, Kind, Member, Scalar, StructType, Type } from './types.js'
 import { strideOf } from './types.js'
 
 /** `base` is address / 4 for a struct aligned to 4 bytes or more, the address for a smaller one. */
@@ -100,6 +103,20 @@ function defineProperties(made: AccessorClass, struct: StructType, flavour: Flav
     if (property !== undefined)
       Object.defineProperty(made.prototype, member.name, { ...property, enumerable: true })
   }
+  const Follow = followClass(struct, flavour, targetsOf(flavour, classOf))
+  if (Follow === undefined) return
+  Object.defineProperty(made.prototype, 'follow', {
+    get(this: Based) {
+      return new Follow(this.holder, this.baseWord)
+    },
+  })
+}
+
+/** An address in a draft leads to an object that others may see. */
+function targetsOf({ name, memoryOf }: Flavour, classOf: ClassOf): Targets {
+  return name === 'draft'
+    ? { classOf: sharedClasses.of, holderOf: (holder) => memoryOf({ holder }) }
+    : { classOf, holderOf: (holder) => holder }
 }
 
 // Both are plain classes, not derived ones: a call of `super` costs more than the allocation.
@@ -137,14 +154,14 @@ function propertyOf(
   classOf: ClassOf,
 ): PropertyDescriptor | undefined {
   if (type === undefined) return undefined
-  if (type.form === 'scalar') {
+  if (type.form === 'struct') return { get: structGetter(struct, type, offset, classOf) }
+  if (type.form !== 'array') {
     return kind === 'atomic'
       ? { get: cellGetter(type, flavour, offset) }
       : plainProperty(struct, type, kind, flavour, offset)
   }
-  if (type.form === 'struct') return { get: structGetter(struct, type, offset, classOf) }
   const { element } = type
-  if (element.form === 'scalar' && kind !== 'atomic')
+  if (isNumber(element) && kind !== 'atomic')
     return { get: numbersGetter(struct, type, element, kind, flavour, offset) }
   const make = maker(type, kind, flavour, classOf)
   const address = baseGetter(isWordBased(struct.align), 1, offset)
@@ -155,14 +172,22 @@ function propertyOf(
   }
 }
 
+function isNumber(type: Type): type is Scalar | AddressType {
+  return type.form === 'scalar' || type.form === 'address'
+}
+
 function plainProperty(
   { align }: StructType,
-  scalar: Scalar,
+  scalar: Scalar | AddressType,
   kind: Kind | undefined,
   flavour: Flavour,
   offset: number,
 ): PropertyDescriptor {
   const { name, memoryOf } = flavour
+  if (scalar.form === 'address') {
+    const property = (name === 'section' ? journalledAddress : addressProperty)(memoryOf, offset)
+    return flavour.canWrite(kind) ? property : { get: property.get }
+  }
   if (isWordBased(align)) {
     const property = wordProperty(scalar, memoryOf, offset)
     if (!flavour.canWrite(kind)) return { get: property.get }
@@ -175,9 +200,9 @@ function plainProperty(
   return name === 'section' ? journalledByte(property, scalar.size, offset) : property
 }
 
-function cellGetter(scalar: Scalar, { name, memoryOf }: Flavour, offset: number): Getter {
-  const index = baseGetter(true, scalar.size, offset)
-  const Cell = cellClass(scalar.name)
+function cellGetter(type: Scalar | AddressType, { name, memoryOf }: Flavour, offset: number): Getter {
+  const index = baseGetter(true, type.size, offset)
+  const Cell = cellClass(type)
   if (name === 'section') {
     return function () {
       return new ReadonlyCell<number | bigint>(new Cell(memoryOf(this), index(this)))
@@ -208,7 +233,7 @@ function structGetter(outer: StructType, inner: StructType, offset: number, clas
 function numbersGetter(
   struct: StructType,
   { length }: ArrayType,
-  element: Scalar,
+  element: Scalar | AddressType,
   kind: Kind | undefined,
   flavour: Flavour,
   offset: number,
@@ -232,9 +257,9 @@ function maker(
     const unit = isWordBased(type.align) ? 4 : 1
     return (holder, address) => new Class(holder, address / unit)
   }
-  if (type.form === 'scalar') {
+  if (type.form !== 'array') {
     const { name, memoryOf } = flavour
-    const Cell = cellClass(type.name)
+    const Cell = cellClass(type)
     const unit = type.size
     const cell = (holder: Holder, address: number) => new Cell(memoryOf({ holder }), address / unit)
     return name === 'section'
@@ -242,7 +267,7 @@ function maker(
       : cell
   }
   const { element, length } = type
-  if (element.form === 'scalar' && kind !== 'atomic') {
+  if (isNumber(element) && kind !== 'atomic') {
     const Numbers = numberArrayOf(element, flavour, kind)
     const unit = unitOf(element)
     return (holder, address) => new Numbers(holder, address / unit, length)

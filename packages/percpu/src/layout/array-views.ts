@@ -9,9 +9,11 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { ArgumentError } from '../errors.js'
+import { encodeAddress, loadAddress, storeAddress } from './addresses.js'
 import type { Flavour, Held, Holder, UndoLog } from './flavours.js'
 import { flavours } from './flavours.js'
-import type { Kind, Scalar } from './types.js'
+import type { AddressType, Kind, Scalar } from './types.js'
+import { typeName } from './types.js'
 
 interface View<Element> extends Iterable<Element> {
   readonly length: number
@@ -68,6 +70,7 @@ const little = {
   f32: access((memory) => memory.f32, mem.loadF32, mem.storeF32),
   f64: access((memory) => memory.f64, mem.loadF64, mem.storeF64),
 }
+const addresses = access((memory) => memory.i32, loadAddress, storeAddress)
 const bigEndian = {
   u8: little.u8,
   i8: little.i8,
@@ -136,6 +139,12 @@ function setter<Value, V>(how: Access<Value, V>, flavour: Flavour, size: number)
   }
 }
 
+/** For addresses in a section: one that is refused takes no entry. */
+const setAddress: Setter = function (index, value) {
+  if (index >>> 0 !== index || index >= this.length) throw outside(index, this.length)
+  ;(this.holder as UndoLog).write32(this.base + index, encodeAddress(value as number))
+}
+
 /** Records a number of `size` bytes, which is `step` units of the view. */
 function recorder(size: number, step: number): (log: UndoLog, index: number) => void {
   if (size === 1) return (log, index) => log.record8(index)
@@ -146,27 +155,36 @@ function recorder(size: number, step: number): (log: UndoLog, index: number) => 
 
 const made = new Map<string, NumberArray<number | bigint>>()
 
-/** The view class of an array of `scalar` of this kind. */
+/** How the numbers of a type are read and written; addresses are numbers, too. */
+function accessOf(type: Scalar | AddressType): Access<number | bigint, unknown> {
+  const how = type.form === 'address' ? addresses : (type.big ? bigEndian : little)[type.name]
+  return how as unknown as Access<number | bigint, unknown>
+}
+
+/** The view class of an array of `type` of this kind. */
 export function numberArrayOf(
-  scalar: Scalar,
+  type: Scalar | AddressType,
   { name, canWrite }: Flavour,
   kind: Kind | undefined,
 ): NumberArray<number | bigint> {
   const isWritable = canWrite(kind)
-  const key = `${name} ${String(isWritable)} ${String(scalar.big)} ${scalar.name}`
+  const key = `${name} ${String(isWritable)} ${type.form === 'address' ? 'address' : typeName(type)}`
   const known = made.get(key)
   if (known !== undefined) return known
-  const how = (scalar.big ? bigEndian : little)[scalar.name] as unknown as Access<number | bigint, unknown>
+  const how = accessOf(type)
   const fresh = numbers(how, flavours[name])
-  if (isWritable)
-    Object.defineProperty(fresh.prototype, 'set', { value: setter(how, flavours[name], scalar.size) })
+  if (isWritable) {
+    const isLogged = name === 'section' && type.form === 'address'
+    const value = isLogged ? setAddress : setter(how, flavours[name], type.size)
+    Object.defineProperty(fresh.prototype, 'set', { value })
+  }
   made.set(key, fresh)
   return fresh
 }
 
 /** Bytes in one unit of `base` of {@link numberArrayOf}. */
-export function unitOf(scalar: Scalar): number {
-  return scalar.big ? 1 : scalar.size
+export function unitOf(type: Scalar | AddressType): number {
+  return type.form === 'scalar' && type.big ? 1 : type.size
 }
 
 /** An array whose elements are views themselves: atomic cells, structs, inner arrays. They are made as they are asked for. */

@@ -5,7 +5,8 @@
  */
 import type { Memory, WaitResult } from '#mem'
 import * as mem from '#mem'
-import type { ScalarName } from './types.js'
+import { AtomicAddress } from './addresses.js'
+import type { AddressType, Scalar } from './types.js'
 
 // Copied out of their module for the compiler: scalar-properties.ts says why.
 const {
@@ -171,8 +172,11 @@ export class ReadonlyCell<Value> {
   }
 }
 
-/** The class of the cells of an atomic scalar. Their `index` is the address / the size of the scalar. */
-export function cellClass(scalar: ScalarName): typeof AtomicI32 | typeof AtomicU32 | typeof AtomicU64 {
-  if (scalar === 'u64') return AtomicU64
-  return scalar === 'i32' ? AtomicI32 : AtomicU32
+/** The class of the cells of an atomic number or address. Their `index` is the address / its size. */
+export function cellClass(
+  type: Scalar | AddressType,
+): typeof AtomicI32 | typeof AtomicU32 | typeof AtomicU64 | typeof AtomicAddress {
+  if (type.form === 'address') return AtomicAddress
+  if (type.name === 'u64') return AtomicU64
+  return type.name === 'i32' ? AtomicI32 : AtomicU32
 }

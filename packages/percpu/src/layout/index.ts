@@ -1,4 +1,5 @@
 export { PAGE_BYTES } from '../arithmetic.js'
+export { AtomicAddress } from './addresses.js'
 export { AtomicI32, AtomicU32, AtomicU64, type ReadonlyCell } from './atomic-cells.js'
 export type { ArrayView, AtomicArrayView, ReadonlyArrayView, StructArrayView } from './array-views.js'
 export type { Contracts, Limit } from './contracts.js'
@@ -10,6 +11,7 @@ export { isStruct, struct, type StructOptions } from './struct.js'
 export type { Accessor, Draft, Infer, Journalled, StructView } from './accessor-types.js'
 export type { AnyStruct, Path, Struct } from './struct-type.js'
 export {
+  address,
   array,
   big,
   CACHE_LINE,
@@ -23,6 +25,7 @@ export {
   u32,
   u64,
   u8,
+  type AddressType,
   type Alignment,
   type ArrayType,
   type Field,

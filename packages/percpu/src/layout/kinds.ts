@@ -10,7 +10,7 @@
 import { isPowerOfTwo } from '../arithmetic.js'
 import { badDefinition } from './errors.js'
 import type { Alignment, Atomicable, Field, Kind, Markable, Type } from './types.js'
-import { isForm, MAX_SIZE, nameOfUnknown } from './types.js'
+import { isForm, isType, MAX_SIZE, nameOfUnknown } from './types.js'
 
 type Unmarked<T extends Type> = T | Field<T, undefined>
 
@@ -24,9 +24,11 @@ function mark<T extends Type, K extends Kind>(spec: Unmarked<T>, kind: K, lock?:
     }
     return Object.freeze({ ...(inner as Field<T, undefined>), kind, lock })
   }
-  if (!isForm(inner, 'scalar') && !isForm(inner, 'array')) {
+  if (!isType(inner) || inner.form === 'struct') {
     const why = isForm(inner, 'struct') ? '; a nested struct brings the kinds of its own fields' : ''
-    throw badDefinition(`${kind}() takes a scalar or an array of scalars, not ${nameOfUnknown(inner)}${why}`)
+    throw badDefinition(
+      `${kind}() takes a scalar, an address or an array of them, not ${nameOfUnknown(inner)}${why}`,
+    )
   }
   return Object.freeze({ form: 'field', type: spec as T, kind, lock, align: undefined })
 }
@@ -72,8 +74,10 @@ export function aligned<T extends Type, K extends Kind | undefined = undefined>(
     if (inner.align !== undefined) throw badDefinition('aligned() of a field that is already aligned')
     return Object.freeze({ ...(inner as Field<T, K>), align: alignment })
   }
-  if (!isForm(inner, 'scalar') && !isForm(inner, 'array') && !isForm(inner, 'struct')) {
-    throw badDefinition(`aligned() takes a scalar, an array or a struct, not ${nameOfUnknown(inner)}`)
+  if (!isType(inner)) {
+    throw badDefinition(
+      `aligned() takes a scalar, an address, an array or a struct, not ${nameOfUnknown(inner)}`,
+    )
   }
   return Object.freeze({
     form: 'field',

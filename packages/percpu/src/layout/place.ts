@@ -5,7 +5,7 @@
 import { PAGE_BYTES, roundUp } from '../arithmetic.js'
 import { badDefinition } from './errors.js'
 import type { Alignment, Field, FieldInfo, Fields, FieldSpec, Kind, Member, Pad, Type } from './types.js'
-import { MAX_SIZE, alignOf, isForm, leafOf, nameOfUnknown, sizeOf, typeName } from './types.js'
+import { MAX_SIZE, alignOf, isForm, isType, leafOf, nameOfUnknown, sizeOf, typeName } from './types.js'
 
 export interface Defaults {
   readonly kind: Kind
@@ -105,7 +105,7 @@ function unwrap(
   const fault = { struct, field: name }
   const marked = isForm(spec, 'field') ? spec : undefined
   const type = isForm(spec, 'field') ? spec.type : spec
-  if (!isForm(type, 'scalar') && !isForm(type, 'array') && !isForm(type, 'struct')) {
+  if (!isType(type)) {
     throw badDefinition(`struct ${struct}: field ${name} has no type: it is ${nameOfUnknown(type)}`, fault)
   }
   if (marked?.kind !== undefined && leafOf(type).form === 'struct') {
@@ -125,10 +125,11 @@ function alignmentOf(alignment: Alignment | undefined, lineSize: number): number
 
 function checkAtomic(struct: string, name: string, type: Type): void {
   const leaf = leafOf(type)
+  if (leaf.form === 'address') return
   if (leaf.form === 'scalar' && !leaf.big && ['i32', 'u32', 'u64'].includes(leaf.name)) return
   throw badDefinition(
-    `struct ${struct}: field ${name} cannot be an atomic ${typeName(type)}: only i32, u32 and u64 in the machine's byte order can`,
-    { struct, field: name, found: typeName(leaf), allowed: 'i32, u32, u64' },
+    `struct ${struct}: field ${name} cannot be an atomic ${typeName(type)}: only addresses, and i32, u32 and u64 in the machine's byte order, can`,
+    { struct, field: name, found: typeName(leaf), allowed: 'address, i32, u32, u64' },
   )
 }
 

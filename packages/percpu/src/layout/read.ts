@@ -4,7 +4,7 @@ import { numberArrayOf, unitOf } from './array-views.js'
 import { cellClass } from './atomic-cells.js'
 import { flavours } from './flavours.js'
 import type { Kind, StructType, Type } from './types.js'
-import { strideOf } from './types.js'
+import { strideOf, typeName } from './types.js'
 
 /** A plain copy of the object at `address`. Atomic words are loaded atomically. */
 export function readStruct(memory: Memory, struct: StructType, address: number): Record<string, unknown> {
@@ -17,9 +17,9 @@ export function readStruct(memory: Memory, struct: StructType, address: number):
 
 function readPlain(memory: Memory, type: Type, kind: Kind | undefined, address: number): unknown {
   if (type.form === 'struct') return readStruct(memory, type, address)
-  if (type.form === 'scalar') {
+  if (type.form !== 'array') {
     // atomic: a dump of one word; orders nothing.
-    if (kind === 'atomic') return new (cellClass(type.name))(memory, address / type.size).load()
+    if (kind === 'atomic') return new (cellClass(type))(memory, address / type.size).load()
     const Numbers = numberArrayOf(type, flavours.shared, kind)
     return new Numbers(memory, address / unitOf(type), 1).at(0)
   }
@@ -36,10 +36,9 @@ export function dump(struct: StructType, memory: Memory, address: number): strin
   const rows: string[][] = []
   const add = (type: Type, kind: Kind | undefined, name: string, offset: number): void => {
     if (type.form === 'struct') addMembers(type, `${name}.`, offset)
-    else if (type.form === 'scalar') {
+    else if (type.form !== 'array') {
       const value = readPlain(memory, type, kind, address + offset)
-      const order = type.big ? 'be ' : ''
-      rows.push([name, `+${String(offset)}`, `${kind ?? ''} ${order}${type.name}`, `= ${String(value)}`])
+      rows.push([name, `+${String(offset)}`, `${kind ?? ''} ${typeName(type)}`, `= ${String(value)}`])
     } else {
       const stride = strideOf(type.element)
       for (let index = 0; index < type.length; index++) {
@@ -78,11 +77,11 @@ export function nameAt(struct: StructType, offset: number): string | undefined {
 }
 
 function nameWithin(type: Type, offset: number): string | undefined {
-  if (type.form === 'scalar') return ''
   if (type.form === 'struct') {
     const name = nameAt(type, offset)
     return name === undefined ? undefined : `.${name}`
   }
+  if (type.form !== 'array') return ''
   const stride = strideOf(type.element)
   const index = Math.floor(offset / stride)
   const rest = nameWithin(type.element, offset - index * stride)

@@ -31,6 +31,17 @@ export interface ArrayType<Element extends Type = Type, Length extends number = 
   readonly length: Length
 }
 
+/** Where an object lies, in 32 bits: addresses.ts. */
+export interface AddressType<
+  Target extends StructType | 'self' | undefined = StructType | 'self' | undefined,
+> {
+  readonly form: 'address'
+  readonly size: number
+  readonly align: number
+  /** The struct of what lies there: `'self'` for the struct that has the field, undefined for any. */
+  readonly target: Target
+}
+
 /** Reserved bytes: they have a place and a name in reports, and no accessor. */
 export interface Pad {
   readonly form: 'pad'
@@ -57,11 +68,11 @@ export interface StructType {
   readonly fields: readonly FieldInfo[]
 }
 
-export type Type = Scalar | ArrayType | StructType
+export type Type = Scalar | AddressType | ArrayType | StructType
 /** What a kind can be put on: numbers and arrays of numbers. A nested struct brings the kinds of its own fields. */
-export type Markable = Scalar | ArrayType<Markable>
+export type Markable = Scalar | AddressType | ArrayType<Markable>
 export type AtomicScalar = Scalar<'i32' | 'u32' | 'u64', false>
-export type Atomicable = AtomicScalar | ArrayType<Atomicable>
+export type Atomicable = AtomicScalar | AddressType | ArrayType<Atomicable>
 
 export type Alignment = number | 'cacheline' | 'page'
 
@@ -130,6 +141,21 @@ export function big<Name extends Exclude<ScalarName, 'u8' | 'i8'>>(
   return Object.freeze({ ...type, big: true })
 }
 
+/**
+ * The byte address of an object, kept in 32 bits: it is 0, for none, or a multiple of 8 below 8 GiB. With a struct, or
+ * `'self'` for the struct that the field is in, the accessor's `follow` gives the object.
+ *
+ * @throws LayoutError for anything else.
+ */
+export function address(): AddressType<undefined>
+export function address<Target extends StructType | 'self'>(target: Target): AddressType<Target>
+export function address(target?: StructType | 'self'): AddressType {
+  if (target !== undefined && target !== 'self' && !isForm(target, 'struct')) {
+    throw badDefinition(`address() takes a struct, 'self' or nothing, not ${nameOfUnknown(target)}`)
+  }
+  return Object.freeze({ form: 'address', size: 4, align: 4, target })
+}
+
 /** `length` elements one after the other, each at a multiple of its own alignment. A kind on the element moves to the array. */
 export function array<T extends Type, Length extends number>(element: T, length: Length): ArrayType<T, Length>
 export function array<T extends Type, K extends Kind | undefined, Length extends number>(
@@ -146,8 +172,10 @@ export function array(element: Type | Field, length: number): ArrayType | Field 
     }
     return Object.freeze({ ...element, type: array(element.type, length) })
   }
-  if (!isForm(element, 'scalar') && !isForm(element, 'array') && !isForm(element, 'struct')) {
-    throw badDefinition(`array() takes a scalar, an array or a struct, not ${nameOfUnknown(element)}`)
+  if (!isType(element)) {
+    throw badDefinition(
+      `array() takes a scalar, an address, an array or a struct, not ${nameOfUnknown(element)}`,
+    )
   }
   return Object.freeze({ form: 'array', element, length })
 }
@@ -169,16 +197,24 @@ export function isForm<Form extends FieldSpec['form']>(
   return typeof value === 'object' && (value as FieldSpec | null)?.form === form
 }
 
+/** Whether it is a type, with nothing said about it. */
+export function isType(value: FieldSpec): value is Type {
+  return ['scalar', 'address', 'array', 'struct'].some((form) => isForm(value, form as Type['form']))
+}
+
 export function nameOfUnknown(value: unknown): string {
   const form = (value as Partial<FieldSpec> | null | undefined)?.form
-  if (form === 'scalar' || form === 'array' || form === 'struct') return typeName(value as Type)
+  if (isType(value as FieldSpec)) return typeName(value as Type)
+  if (value === address) return 'the function address: call it'
   return form ?? (value === null ? 'null' : typeof value)
 }
 
-/** The type as reports and hashes spell it: `u32`, `be u32`, `u8[16]`, `struct Inner[4]`. */
+/** The type as reports and hashes spell it: `u32`, `be u32`, `u8[16]`, `struct Inner[4]`, `address(Node)`. */
 export function typeName(type: Type): string {
   if (type.form === 'scalar') return type.big ? `be ${type.name}` : type.name
   if (type.form === 'struct') return `struct ${type.name}`
+  if (type.form === 'address')
+    return `address${type.target === undefined ? '' : `(${nameOfTarget(type.target)})`}`
   let dimensions = ''
   let element: Type = type
   while (element.form === 'array') {
@@ -186,6 +222,10 @@ export function typeName(type: Type): string {
     element = element.element
   }
   return typeName(element) + dimensions
+}
+
+function nameOfTarget(target: StructType | 'self'): string {
+  return target === 'self' ? target : target.name
 }
 
 export function alignOf(type: Type): number {
@@ -203,7 +243,7 @@ export function sizeOf(type: Type): number {
   return type.form === 'struct' ? type.stride : type.size
 }
 
-/** The scalar or struct at the bottom of an array of arrays. */
-export function leafOf(type: Type): Scalar | StructType {
+/** What an array of arrays is made of at the bottom. */
+export function leafOf(type: Type): Exclude<Type, ArrayType> {
   return type.form === 'array' ? leafOf(type.element) : type
 }

@@ -217,7 +217,7 @@ describe('layout: kinds', () => {
     assert.throws(() => struct('S', { a: u8 }, { kind: 'atomic' }), {
       ...fail,
       message:
-        "struct S: field a cannot be an atomic u8: only i32, u32 and u64 in the machine's byte order can",
+        "struct S: field a cannot be an atomic u8: only addresses, and i32, u32 and u64 in the machine's byte order, can",
     })
     assert.throws(() => struct('S', { a: u8 }, { kind: 'locked' }), {
       ...fail,

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import {
+  address,
   array,
   atomic,
   big,
@@ -38,7 +39,7 @@ const fresh = (journal = 64): Machine => boot({ cpus: 2, memory: '512 KiB', jour
 function define(kind: Kind): AnyStruct {
   const options = { kind, lock: 'it' }
   const small = { u8, i8, u16, i16, beu16: big(u16), bei16: big(i16) }
-  const wide = { u32, i32, u64, f32, f64, beu32: big(u32), bei32: big(i32) }
+  const wide = { link: address(), u32, i32, u64, f32, f64, beu32: big(u32), bei32: big(i32) }
   const rest = { beu64: big(u64), bef32: big(f32), bef64: big(f64) }
   const Small = struct('Small', small, options)
   const Every = struct('Every', { ...small, first: u8, ...wide, ...rest }, options)
@@ -88,7 +89,8 @@ function namesIn(member: string): readonly string[] {
   assert.ok(type?.form === 'struct')
   return type.members.map(({ name }) => name)
 }
-const valueFor = (name: string, value: number): Value => (name.includes('u64') ? BigInt(value) : value)
+const valueFor = (name: string, value: number): Value =>
+  name.includes('u64') ? BigInt(value) : name.includes('link') ? value * 8 : value
 const placeOf = (name: string, write: (root: View, value: Value) => void): Place => ({
   name,
   is64: name.includes('64'),
@@ -326,6 +328,49 @@ describe('the accessor of a section', () => {
     const { next, count, hint, own, key, names, inner, inners } = node.toObject()
     assert.deepEqual([next, count, hint, own, key, names], [1, 2n, 3, -4, 7, [0, 6, 0, 0]])
     assert.deepEqual([inner.value, inners[1]?.value], [0.5, 1.5])
+  })
+
+  it('follows addresses to what the section may change, too; a wrong address takes no entry', () => {
+    const Item = struct('Item', {
+      next: locked(address('self'), 'm'),
+      value: locked(u32, 'm'),
+      first: atomic(address('self')),
+      others: array(locked(address('self'), 'm'), 2),
+    })
+    const machine = fresh(6)
+    const base = machine.heap.memblock.alloc({ size: 4 * 64, align: 64 })
+    const [one, two, three] = [base, base + 64, base + 128]
+    const list = Item.at(machine.memory, one)
+    list.first.store(two)
+    const { memory } = machine
+    const build = (fails: boolean): void =>
+      machine.locks.mutex('m').run((section) => {
+        const own = section.at(list)
+        own.next = two
+        own.others.set(1, three)
+        const bad = { code: 'PERCPU_ARGUMENT', message: /is not an address/ }
+        assert.throws(() => (own.next = 12), bad)
+        assert.throws(() => own.others.set(0, -8), bad)
+        const next = own.follow.next
+        assert.ok(next)
+        next.value = 2
+        next.next = three
+        if (next.follow.next) next.follow.next.value = 3
+        if (own.follow.first) own.follow.first.value++
+        assert.equal(own.follow.others.at(1)?.value, 3)
+        assert.equal(own.follow.others.at(0), undefined)
+        assert.equal(own.first.load(), two)
+        // @ts-expect-error a section could not take it back
+        assert.equal(own.first.store, undefined)
+        assert.equal(section.room, 0)
+        if (fails) throw new Error('no')
+      })
+    const valuesOf = (): number[] => [one, two, three].map((at) => Item.at(memory, at).value)
+    assert.throws(() => build(true), /no/)
+    assert.deepEqual([...valuesOf(), list.next], [0, 0, 0, 0])
+    build(false)
+    assert.deepEqual([...valuesOf(), list.next], [0, 3, 3, two])
+    assert.deepEqual(list.others.toArray(), [0, three])
   })
 
   it('is refused after the end of its section, with all that was got from it', () => {
