@@ -37,8 +37,8 @@ export function createBuffer(byteLength: number): SharedArrayBuffer {
   return new SharedArrayBuffer(byteLength)
 }
 
-export function openMemory(buffer: SharedArrayBuffer): Memory {
-  return form.openViews(buffer) as unknown as Memory
+export function openMemory(buffer: SharedArrayBuffer, reserved = 0): Memory {
+  return { ...form.openViews(buffer), reserved } as unknown as Memory
 }
 
 const properties = ['bytes', 'i16', 'u16', 'i32', 'u32', 'u64', 'f32', 'f64', 'buffer'] as const

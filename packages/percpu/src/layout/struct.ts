@@ -29,7 +29,7 @@ import { badDefinition, LayoutError } from './errors.js'
 import type { Scope, UndoLog } from './flavours.js'
 import { isAlignment } from './kinds.js'
 import type { Locate } from './locate.js'
-import { isWordBased, locator } from './locate.js'
+import { checkMemory, isWordBased, locator } from './locate.js'
 import type { Placement } from './place.js'
 import { flatten, place } from './place.js'
 import { nameAt } from './read.js'
@@ -127,6 +127,7 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
   }
 
   bind(memory: Memory): (address: number) => Accessor<Struct<F, K>> {
+    checkMemory(this.name, memory)
     const Class = boundClasses(memory).of(this)
     const locate = this.#locate
     const fixed = memory

@@ -8,6 +8,7 @@ import {
   array,
   atomic,
   big,
+  boot,
   dump,
   f32,
   f64,
@@ -362,6 +363,41 @@ describe('layout: accessors', () => {
     assert.throws(() => Line.at(memory, 32), {
       message: 'there is no Line at 32: it must lie at a multiple of 64 bytes',
     })
+  })
+
+  it('refuse the header page of a machine, where no object lies', () => {
+    const { memory } = boot({ cpus: 1, memory: '512 KiB' })
+    for (const layout of [Every, Small] as AnyStruct[]) {
+      for (const at of [(to: number) => layout.at(memory, to), layout.bind(memory)]) {
+        for (const address of [0, layout.align, 4096 - layout.align]) {
+          assert.throws(() => at(address), {
+            code: 'PERCPU_ARGUMENT',
+            message: new RegExp(
+              `no ${layout.name} at ${String(address)}: the first 4096 bytes are the machine's own`,
+            ),
+          })
+        }
+        assert.equal((at(4096) as { address: number }).address, 4096)
+      }
+    }
+    assert.throws(() => Every.at(memory, 0), { message: /; 0 stands for no object$/ })
+  })
+
+  it('refuse what is no memory, and say what to pass', () => {
+    const machine = boot({ cpus: 1, memory: '512 KiB' })
+    const wrong = new Map<unknown, RegExp>([
+      [machine, /not in an instance of Machine: it has one, pass its `memory`$/],
+      [machine.memory.buffer, /not in an instance of SharedArrayBuffer$/],
+      [new Uint8Array(8192), /not in an instance of Uint8Array$/],
+      [{}, /not in an instance of Object$/],
+      [undefined, /not in undefined$/],
+    ])
+    for (const [memory, message] of wrong) {
+      for (const layout of [Every, Small] as AnyStruct[]) {
+        const uses = [() => layout.at(memory as Memory, 4096), () => layout.bind(memory as Memory)]
+        for (const use of uses) assert.throws(use, { code: 'PERCPU_ARGUMENT', message })
+      }
+    }
   })
 
   it('work at the top of 8 GiB', () => {
