@@ -1,11 +1,9 @@
 /**
- * What TypeScript knows of accessors: for each kind of field the operations that it allows.
+ * The types of accessors. They have the operations that the kinds of their fields allow.
  *
- * There are three sorts of accessors of a struct. A plain field of kind `locked` is read-only in the first.
- *
- *     Accessor     Struct.at       what other threads may see
- *     Journalled   section.at      what a lock protects: each write can be taken back
- *     Draft        given to init   what nobody else can see yet
+ *     Accessor     by Struct.at       an object that other threads may see: `locked` is read-only
+ *     Journalled   by section.at      an object under a lock: each write can be taken back
+ *     Draft        given to `init`    an object that nobody else can see yet: all can be written
  */
 import type { Memory } from '#mem'
 import type { AtomicAddress } from './addresses.js'
@@ -33,28 +31,29 @@ export interface TypedStruct<F extends Fields = NoFields, K extends Kind = Kind>
   readonly definition: F
 }
 
-/** By this symbol an accessor knows its struct. */
+/** The property of an accessor that has its struct. */
 export const structOf: unique symbol = Symbol.for('percpu.accessor')
 
-/** What every accessor has beside its fields. */
+/** The properties of every accessor beside its fields. */
 export interface StructView<S extends TypedStruct> {
   readonly memory: Memory
   /** Bytes from the start of the memory. */
   readonly address: number
-  /** A private copy, for debugging: each word is read once, not all at one moment. */
+  /** A private copy. Each word is read once, not all at one moment. */
   toObject(): Infer<S>
   /** The struct, for functions that take an accessor. */
   readonly [structOf]: S
 }
 
-/** An object that other threads may see. Fields of kind `locked` are read-only: they are written in a section. */
+/** An object that other threads may see. Its locked fields are written in sections. */
 export type Accessor<S extends TypedStruct> = AccessorIn<S, 'shared'>
 /**
- * An object in a section: what is written through it is taken back unless the section is committed. Atomic fields are
- * read-only, as what was taken back could have been seen. Every use after the end of the section throws a SectionError.
+ * An object in a section: the writes are taken back unless the section is committed. Atomic fields
+ * are read-only, as others could have seen what is taken back. Every use after the end of the
+ * section throws a SectionError.
  */
 export type Journalled<S extends TypedStruct> = AccessorIn<S, 'section'>
-/** An object that nobody else can see yet: every field can be written. Every use after `init` throws a DraftError. */
+/** An object under construction. Every use after `init` has returned throws a DraftError. */
 export type Draft<S extends TypedStruct> = AccessorIn<S, 'draft'>
 
 type Mode = 'shared' | 'section' | 'draft'
@@ -113,8 +112,9 @@ type Following<S extends TypedStruct, M> = [FollowedNames<S['definition']>] exte
   ? unknown
   : {
       /**
-       * The objects that the addresses of this one lead to, by field: an accessor, or undefined for none; of an array
-       * a view whose `at` gives them. A field of kind `atomic` is loaded so.
+       * The objects that the addresses of this one lead to, by the names of the fields: an
+       * accessor, or undefined for none. For an array it is a view, whose `at` gives them. Atomic
+       * addresses are loaded atomically. Making an accessor costs a few ns.
        *
        * @throws ArgumentError for an address where no such object can be.
        */
@@ -151,7 +151,7 @@ type KindOf<S, Default> = S extends { readonly form: 'field'; readonly kind: inf
   : Default
 type Value<Name extends ScalarName> = Name extends 'u64' ? bigint : number
 
-/** A private copy of a field: a number (of an address, in bytes), a bigint, an array or an object of them. */
+/** A private copy of a field: a number, a bigint, an array or an object of them. */
 type PlainOf<T> =
   T extends Scalar<infer Name>
     ? Value<Name>

@@ -1,11 +1,14 @@
 /**
- * Builds the accessor class of a struct: one property for each field, with only the operations that its kind allows. A
- * plain scalar has a getter and a setter, an atomic one a getter of its cell, everything else a getter of a view.
+ * Builds the accessor classes of a struct: a property for each field, with only the operations that
+ * its kind allows. A plain number has a getter, and a setter where its flavour has one. An atomic
+ * one has a getter of its cell. Everything else has a getter of a view.
  *
- * A class made for one memory (`Struct.bind`) closes over it: the compiler then knows the typed arrays as constants.
- * Either way each access goes through the Memory object, so that taking its views away stops every accessor.
+ * A class made for one memory (`Struct.bind`) closes over it: the compiler then knows the typed
+ * arrays as constants. Each access goes through the Memory object, so that taking its views away
+ * stops every accessor.
  *
- * Cost: see "layout" in docs/benchmarks.md. Views and cells are made at each use; optimised code does not allocate them.
+ * Cost: see "layout" in docs/benchmarks.md. Views and cells are made at each use, and optimised
+ * code does not allocate them.
  */
 import type { Memory } from '#mem'
 import { structOf } from './accessor-types.js'
@@ -33,8 +36,8 @@ type ClassOf = (struct: StructType) => AccessorClass
 const inspect = Symbol.for('nodejs.util.inspect.custom')
 
 /**
- * The accessor classes of one flavour. A class is cheap to make; its properties are added when it is first needed, as
- * most structs never are in a section.
+ * The accessor classes of one flavour. A class is cheap to make; its properties are added when it
+ * is first needed, as most structs never are in a section.
  */
 export class AccessorClasses {
   readonly #flavour: Flavour

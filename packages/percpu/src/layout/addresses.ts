@@ -1,6 +1,7 @@
 /**
- * Fields that hold addresses. A byte address of an 8 GiB memory has 33 bits; the word keeps it in units of 8 bytes, which
- * is below 2^30: a small integer of every engine. A cleared word reads as 0, for none: no object lies at address 0.
+ * Fields that hold addresses. A byte address of an 8 GiB memory has 33 bits. The word keeps it in
+ * units of 8 bytes, a number below 2^30, which is a small integer to every engine. A cleared word
+ * reads as 0, for none: no object lies at address 0.
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
@@ -17,7 +18,7 @@ const UNIT = 8
 /** Bits that are 0 in an address below 2 GiB. */
 const STRAY = -(2 ** 31) | (UNIT - 1)
 
-// Constants, which the compiler takes for what they are, where it would look a function up at each use.
+// Functions as constants: the compiler would look a declared one up at each use.
 
 const encodeAny = (address: number): number => {
   const units = typeof address === 'number' ? address / UNIT : NaN
@@ -28,9 +29,14 @@ const encodeAny = (address: number): number => {
   )
 }
 
-/** What a word holds for a byte address. @throws ArgumentError unless it is a multiple of 8 from 0 to below 8 GiB. */
+/**
+ * A byte address as a word keeps it.
+ *
+ * @throws ArgumentError unless it is a multiple of 8 from 0 to below 8 GiB.
+ */
 export const encodeAddress = (address: number): number => {
-  // An address below 2 GiB is a 32-bit integer to the engine, which then has one test and a shift to do.
+  // An address below 2 GiB is a 32-bit integer to the engine, which then has one test and a shift
+  // to do.
   return typeof address === 'number' && (address | 0) === address && (address & STRAY) === 0
     ? address >> 3
     : encodeAny(address)
@@ -40,7 +46,7 @@ export const encodeAddress = (address: number): number => {
 export function loadAddress(view: mem.I32View, index: number): number {
   return load32(view, index) * UNIT
 }
-/** @throws ArgumentError; nothing is written then. */
+/** Writes a byte address. @throws ArgumentError for anything else; nothing is written then. */
 export function storeAddress(view: mem.I32View, index: number, address: number): void {
   store32(view, index, encodeAddress(address))
 }
@@ -60,7 +66,7 @@ export function addressProperty(of: MemoryOf, offset: number): Property<WordBase
   }
 }
 
-/** The same in a section. */
+/** The property of a plain address in a section. */
 export function journalledAddress(of: MemoryOf, offset: number): Property<WordBased, number> {
   const at = offset / 4
   const { get } = addressProperty(of, offset)
@@ -72,7 +78,7 @@ export function journalledAddress(of: MemoryOf, offset: number): Property<WordBa
   }
 }
 
-/** An atomic word that holds an address. What is passed is checked: anything else throws an ArgumentError. */
+/** An atomic word that holds a byte address: a multiple of 8 below 8 GiB, or 0 for none. */
 export class AtomicAddress {
   declare readonly memory: Memory
   /** 32-bit word index in the memory. */
@@ -85,15 +91,19 @@ export class AtomicAddress {
   load(): number {
     return loadAtomic32(this.memory.i32, this.index) * UNIT
   }
-  /** @throws ArgumentError. */
+  /** @throws ArgumentError for anything but such an address. */
   store(address: number): void {
     storeAtomic32(this.memory.i32, this.index, encodeAddress(address))
   }
-  /** The address before. @throws ArgumentError. */
+  /** Returns the address before. @throws ArgumentError for anything but such an address. */
   exchange(address: number): number {
     return exchangeAtomic32(this.memory.i32, this.index, encodeAddress(address)) * UNIT
   }
-  /** The address before; it was replaced if that is `expected`. @throws ArgumentError. */
+  /**
+   * Stores `address` if the word holds `expected`; returns the address before.
+   *
+   * @throws ArgumentError for anything but such addresses.
+   */
   compareExchange(expected: number, address: number): number {
     return (
       compareExchangeAtomic32(this.memory.i32, this.index, encodeAddress(expected), encodeAddress(address)) *

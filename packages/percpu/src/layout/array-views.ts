@@ -1,10 +1,10 @@
 /**
- * The views that accessors give of array fields. Every index is checked: outside the array an ArgumentError is thrown
- * and nothing is read or written.
+ * Views: the values of array fields. Every index is checked: outside the array an ArgumentError is
+ * thrown, and nothing is read or written.
  *
- * Numbers lie at `base + index` in units of their view: element indices for numbers in the machine's byte order, byte
- * addresses for 8-bit and big-endian ones. As in the scalar properties (scalar-properties.ts), what a class closes over
- * is constant to the compiler, so `at` and `set` compile to the access and the check.
+ * Numbers lie at `base + index` in units of their view: bytes for 8-bit and big-endian ones,
+ * elements for others. The compiler takes everything that a class closes over for constant, as in
+ * scalar-properties.ts. So `at` and `set` compile to the access and the check.
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
@@ -17,7 +17,11 @@ import { typeName } from './types.js'
 
 interface View<Element> extends Iterable<Element> {
   readonly length: number
-  /** The element at `index`, an integer from 0 to `length` - 1. @throws ArgumentError for any other. */
+  /**
+   * The element at `index`, an integer from 0 to `length` - 1.
+   *
+   * @throws ArgumentError for any other.
+   */
   at(index: number): Element
 }
 /** A plain array of numbers that cannot be written here. */
@@ -27,7 +31,11 @@ export interface ReadonlyArrayView<Value> extends View<Value> {
 }
 /** A plain array of numbers. */
 export interface ArrayView<Value> extends ReadonlyArrayView<Value> {
-  /** Writes the element at `index`, an integer from 0 to `length` - 1. @throws ArgumentError for any other. */
+  /**
+   * Writes the element at `index`, an integer from 0 to `length` - 1.
+   *
+   * @throws ArgumentError for any other.
+   */
   set(index: number, value: Value): void
 }
 /** An array of atomic words: `at` gives the cell. */
@@ -42,7 +50,7 @@ function outside(index: number, length: number): ArgumentError {
   })
 }
 
-/** How the numbers of one type are read and written; from one to the next it is `step` in units of the view. */
+/** How the numbers of a type are read and written. One takes `step` units of the view. */
 interface Access<Value, V> {
   readonly view: (memory: Memory) => V
   readonly load: (view: V, index: number) => Value
@@ -128,7 +136,8 @@ function setter<Value, V>(how: Access<Value, V>, flavour: Flavour, size: number)
   if (flavour.name === 'section') {
     return function (index, value) {
       if (index >>> 0 !== index || index >= this.length) throw outside(index, this.length)
-      // Before the store, or a kill in between would leave it for good. Mutant: layout/element-before-entry.
+      // Before the store, or a kill in between would leave it for good. Mutant:
+      // layout/element-before-entry.
       record(this.holder as UndoLog, this.base + index * step)
       store(view(memoryOf(this)), this.base + index * step, value)
     }
@@ -187,7 +196,7 @@ export function unitOf(type: Scalar | AddressType): number {
   return type.form === 'scalar' && type.big ? 1 : type.size
 }
 
-/** An array whose elements are views themselves: atomic cells, structs, inner arrays. They are made as they are asked for. */
+/** An array of cells, structs or arrays. Their views are made when they are asked for. */
 export class ViewArray<Element> implements View<Element> {
   declare readonly holder: Holder
   /** Byte address of element 0. */

@@ -1,7 +1,9 @@
 /**
- * One atomic word of an object: what the accessor of an `atomic` field gives. There is no plain access to it.
+ * Cells: the values of `atomic` fields. A cell is one word of an object, without plain access to
+ * it.
  *
- * All operations are sequentially consistent; the read-modify-writes return the value before. Cost: that of `Atomics`.
+ * All operations are sequentially consistent. The read-modify-writes return the value before. They
+ * cost as much as those of `Atomics`.
  */
 import type { Memory, WaitResult } from '#mem'
 import * as mem from '#mem'
@@ -48,7 +50,7 @@ export class AtomicI32 {
     this.memory = memory
     this.index = index
   }
-  /** Byte address in the memory, as `machine.park` takes it. */
+  /** Byte address in the memory, as `machine.cpus.park` takes it. */
   get address(): number {
     return this.index * 4
   }
@@ -76,11 +78,15 @@ export class AtomicI32 {
   compareExchange(expected: number, value: number): number {
     return compareExchangeAtomic32(this.memory.i32, this.index, expected, value)
   }
-  /** Blocks this thread while the word is `value`, for at most `timeout` ms. Throws where blocking is forbidden. */
+  /**
+   * Blocks this thread while the word is `value`, for at most `timeout` ms.
+   *
+   * @throws TypeError where blocking is forbidden.
+   */
   wait(value: number, timeout?: number): WaitResult {
     return wait32(this.memory.i32, this.index, value, timeout)
   }
-  /** As {@link wait} without blocking; only where `canWaitAsync`. */
+  /** As {@link wait} without blocking. @throws TypeError where there is no `Atomics.waitAsync`. */
   waitAsync(value: number, timeout?: number): ReturnType<typeof mem.waitAsync32> {
     return waitAsync32(this.memory.i32, this.index, value, timeout)
   }
@@ -160,7 +166,7 @@ export class AtomicU64 {
   }
 }
 
-/** An atomic word that cannot be written here, as in a section, which could not take it back. */
+/** A cell that is read-only: in a section, which could not take a write to it back. */
 export class ReadonlyCell<Value> {
   readonly #cell: { load(): Value }
   constructor(cell: { load(): Value }) {
@@ -172,7 +178,9 @@ export class ReadonlyCell<Value> {
   }
 }
 
-/** The class of the cells of an atomic number or address. Their `index` is the address / its size. */
+/**
+ * The class of the cells of an atomic number or address. Their `index` is the address / its size.
+ */
 export function cellClass(
   type: Scalar | AddressType,
 ): typeof AtomicI32 | typeof AtomicU32 | typeof AtomicU64 | typeof AtomicAddress {

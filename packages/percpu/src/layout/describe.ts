@@ -1,4 +1,4 @@
-/** A struct's layout as data: what the hash is made of, what lock files keep and what diffs compare. */
+/** A struct's layout as data, for hashes, lock files and comparisons. */
 import { hashNumbers, hashText } from '../arithmetic.js'
 import type { Kind, StructType } from './types.js'
 import { leafOf } from './types.js'
@@ -42,7 +42,7 @@ export function describe({ name, size, align, fields }: Described): LayoutDescri
   }
 }
 
-/** A hash of the description as JSON, and of the structs that its addresses lead to. Unsigned, 32 bits. */
+/** A hash of the description, and of the structs that addresses lead to. Unsigned, 32 bits. */
 export function hashOf(struct: Described): number {
   const own = hashText(JSON.stringify(describe(struct)))
   const targets = struct.fields.flatMap(({ type }) => {

@@ -15,7 +15,10 @@ const finished = closedMemory(
     ),
 )
 
-/** Lets `init` fill the object of `struct` at `address`, which nobody else can see yet, and ends the draft. */
+/**
+ * Lets `init` fill the object of `struct` at `address`, which nobody else can see yet, and ends the
+ * draft.
+ */
 export function fillDraft<F extends Fields, K extends Kind>(
   struct: Struct<F, K>,
   memory: Memory,

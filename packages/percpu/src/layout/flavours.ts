@@ -1,24 +1,24 @@
 /**
- * The flavours of accessors: where their memory is found, and which fields have setters.
+ * The flavours of accessors: where they find their memory, and which plain fields have setters.
  *
- *     shared     made of a Memory         no setters for locked fields
- *     section    made of an undo log      setters that record in the log first
- *     draft      made of a scope          setters for all plain fields
+ *     shared     its holder is a Memory     setters for fields that are not locked
+ *     section    ... an undo log            setters for all fields, which record in the log first
+ *     draft      ... a scope                setters for all fields
  *
- * What an accessor was made of, its `holder`, it hands on to the views that it gives. A scope loses its memory when it
+ * An accessor hands its holder on to the views that it gives. A scope loses its memory when it
  * ends: from then on every accessor and view of it throws.
  */
 import { poisonMemory, type Memory } from '#mem'
 import type { Kind } from './types.js'
 
-/** What has a memory as long as it lasts. */
+/** Something that has a memory until it ends. */
 export interface Scope {
   readonly memory: Memory
 }
 
 /**
- * A log of old values. Each method records what lies at a place that is about to be written, so that it can be taken
- * back, and throws if it cannot. The place is the caller's to check.
+ * A log of old values. Each method records a value that is about to be overwritten, so that it can
+ * be taken back; it throws if it cannot. The index is the caller's to check.
  */
 export interface UndoLog extends Scope {
   /** One byte; `address` is its byte address. */
@@ -34,7 +34,7 @@ export interface UndoLog extends Scope {
 }
 
 export type Holder = Memory | Scope
-/** An accessor or view, as far as access to memory goes. */
+/** An accessor or a view. */
 export interface Held {
   readonly holder: Holder
 }
@@ -63,13 +63,13 @@ const draft: Flavour = {
 }
 export const flavours = { shared, section, draft }
 
-/** As shared, for accessors of one memory. */
+/** As shared, for the accessors of one memory. */
 export function boundTo(memory: Memory): Flavour {
   const fixed = memory
   return { ...shared, memoryOf: () => fixed }
 }
 
-/** The memory of scopes that have ended: every use throws what `makeError` returns. */
+/** A memory for scopes that have ended: every use throws what `makeError` returns. */
 export function closedMemory(makeError: () => Error): Memory {
   const memory = Object.defineProperty({}, 'byteLength', {
     get(): never {

@@ -1,9 +1,9 @@
 /**
- * Following addresses: `node.follow.next` is the accessor of the object that the field `next` leads to, undefined for
- * none. In a section it is an accessor of that section; from a draft it is an ordinary one, of an object that others may
- * see.
+ * Following addresses: `node.follow.next` is the accessor of the object that the field `next` leads
+ * to, or undefined for none. In a section it is an accessor of that section. From a draft it is an
+ * ordinary one, as others may see that object.
  *
- * `follow` makes an object at each use; optimised code does not allocate it.
+ * `follow` makes an object at each use, which optimised code does not allocate.
  */
 import type { Memory } from '#mem'
 import { loadAddress, AtomicAddress } from './addresses.js'
@@ -14,7 +14,7 @@ import type { WordBased } from './scalar-properties.js'
 import type { AddressType, Kind, Member, StructType, Type } from './types.js'
 import { leafOf, strideOf } from './types.js'
 
-/** Accessors of the structs that addresses lead to: the class of a struct, and what its accessors are made of. */
+/** How the accessors of what addresses lead to are made: their classes, and their holder. */
 export interface Targets {
   readonly classOf: (struct: StructType) => new (holder: Holder, base: number) => object
   readonly holderOf: (holder: Holder) => Holder
@@ -22,7 +22,7 @@ export interface Targets {
 type TypedAddress = AddressType<StructType | 'self'>
 type Follower = (holder: Holder, index: number) => object | undefined
 
-/** The class of what `follow` returns, or undefined when there is no address to follow. */
+/** The class of the values of `follow`; undefined when there is no address to follow. */
 export function followClass(
   struct: StructType,
   flavour: Flavour,
@@ -56,7 +56,7 @@ function isFollowed(member: Member): member is Member & { readonly type: Type } 
   return leaf?.form === 'address' && leaf.target !== undefined
 }
 
-/** Follows what lies at a word: an address, or a view of an array of them. */
+/** Follows an address, or an array of them, whose word has this index. */
 function followerOf(
   type: Type,
   kind: Kind | undefined,

@@ -1,6 +1,7 @@
 /**
- * The properties of sections: the getters and setters of scalar-properties.ts, whose setters first record in the undo
- * log what they are about to overwrite. A field is recorded at its own width, as its neighbours may belong to others.
+ * The properties of sections: those of scalar-properties.ts, whose setters first record in the undo
+ * log what they overwrite. A field is recorded at its own width, as its neighbours may belong to
+ * others.
  */
 import type { Held, UndoLog } from './flavours.js'
 import type { Scalar } from './types.js'
@@ -49,7 +50,8 @@ function recorded<Self>({ get, set }: Property<Self, unknown>, record: Recorder<
   return {
     get,
     set(this: Self, value: unknown) {
-      // Before the store, or a kill in between would leave it for good. Mutant: layout/field-before-entry.
+      // Before the store, or a kill in between would leave it for good. Mutant:
+      // layout/field-before-entry.
       recordOf(this)
       write.call(this, value)
     },

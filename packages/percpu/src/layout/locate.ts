@@ -1,6 +1,7 @@
 /**
- * From a byte address to the base of an accessor: address / 4 for a struct aligned to 4 bytes or more, which fits a
- * machine integer in an 8 GiB memory; the address itself for a smaller struct.
+ * From the byte address of an object to the base of its accessor. That is the address / 4 for a
+ * struct aligned to 4 bytes or more: a machine integer, also in an 8 GiB memory. For others it is
+ * the address.
  */
 import type { Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
@@ -11,13 +12,14 @@ export function isWordBased(align: number): boolean {
   return align >= 4
 }
 
-/** The base of the object at a byte address. @throws ArgumentError when it is misaligned or outside the memory. */
+/** The base of the object at a byte address. @throws ArgumentError where no such object can be. */
 export type Locate = (memory: Memory, address: number) => number
 
 /**
- * A closure for each struct, for the compiler to know size and alignment as constants.
+ * A closure for each struct, so that the compiler has size and alignment as constants.
  *
- * `| 0` both converts and checks: an address that is fractional, negative or beyond 8 GiB does not survive the round trip.
+ * `| 0` both converts and checks: a fractional address, or one beyond 8 GiB, does not survive the
+ * round trip.
  */
 export function locator(struct: Pick<StructType, 'name' | 'size' | 'align'>): Locate {
   const { size, align } = struct
@@ -33,7 +35,7 @@ export function locator(struct: Pick<StructType, 'name' | 'size' | 'align'>): Lo
   return (memory: Memory | undefined, address) => {
     const word = (address / 4) | 0
     if (word * 4 !== address || (address & mask) !== 0) throw cannotLie(struct, memory, address)
-    // Written so that it fails for what is no memory, too, and has no such numbers.
+    // Negated, so that it fails for what is no memory and lacks these numbers.
     if (memory === undefined || !(address >= memory.reserved && address <= memory.byteLength - size))
       throw cannotLie(struct, memory, address)
     return word

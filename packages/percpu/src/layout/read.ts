@@ -1,4 +1,4 @@
-/** Reads objects for people: as plain JavaScript values, and as lines that name each word. Not for hot paths. */
+/** Objects as people read them: plain JavaScript values, or lines that name each word. */
 import type { Memory } from '#mem'
 import { numberArrayOf, unitOf } from './array-views.js'
 import { cellClass } from './atomic-cells.js'
@@ -29,8 +29,8 @@ function readPlain(memory: Memory, type: Type, kind: Kind | undefined, address: 
 }
 
 /**
- * The object at `address` as text, a line for each word: `Route.hits  +8  racy u32  = 5`. Takes the memory as it finds
- * it: not all words are of one moment.
+ * The object at `address` as text, a line for each field: `Route.hits  +8  racy u32  = 5`. The
+ * memory is taken as it is found: not all words are of one moment.
  */
 export function dump(struct: StructType, memory: Memory, address: number): string {
   const rows: string[][] = []
@@ -65,7 +65,7 @@ export function columns(rows: readonly (readonly string[])[]): string {
   return rows.map((row) => line(row) + '\n').join('')
 }
 
-/** The name of the word of `struct` that contains byte `offset`. Undefined in holes and outside the struct. */
+/** The field of `struct` that contains byte `offset`. Undefined in holes and outside the struct. */
 export function nameAt(struct: StructType, offset: number): string | undefined {
   for (const member of struct.members) {
     if (offset < member.offset || offset >= member.offset + member.size) continue

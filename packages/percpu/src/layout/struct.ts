@@ -10,11 +10,12 @@
  *     const route = Route.at(memory, address)
  *     const HITS = Route.offsets.hits    // for hot paths
  *
- * Fields are placed by the rules of C. Each has the kind of its words, and the accessor has only the operations that the
- * kind allows, for TypeScript and at run time. What a definition promises about its layout is checked at once.
+ * Fields are placed by the rules of C. Each has a kind, and the accessor has only the operations
+ * that the kind allows, for TypeScript and at run time. A definition may promise more about its
+ * layout: that is checked at once.
  *
- * Cost: a property of an accessor costs about what the bare typed array does when optimised; see "layout" in
- * docs/benchmarks.md. Making an accessor costs a few ns. How to use it: docs/layout.md.
+ * Cost: that of a bare typed array for a property of an accessor, once it is optimised, and a few
+ * ns to make an accessor. See "layout" in docs/benchmarks.md. How to use it: docs/layout.md.
  */
 import type { Memory } from '#mem'
 import { roundUp } from '../arithmetic.js'
@@ -38,7 +39,10 @@ import type { FieldInfo, Fields, Kind, Member, StructType } from './types.js'
 import { CACHE_LINE } from './types.js'
 
 export interface StructOptions<F extends Fields = Fields, K extends Kind = Kind> extends Contracts<Path<F>> {
-  /** Raises the alignment of objects, in bytes (a power of two). Unlike an alignment of a field it adds no padding. */
+  /**
+   * Raises the alignment of objects to so many bytes, a power of two. Unlike the alignment of a
+   * field it adds no padding.
+   */
   readonly align?: number
   /** The kind of fields without one. Default `'owner'`. */
   readonly kind?: K
@@ -51,9 +55,9 @@ export interface StructOptions<F extends Fields = Fields, K extends Kind = Kind>
 const brand = Symbol.for('percpu.struct')
 
 /**
- * Defines a struct. Throws a {@link LayoutError} when the definition makes no sense or breaks one of its contracts.
+ * Defines a struct. Errors, reports and lock files call it by its name.
  *
- * `name` is what errors, reports and lock files call it.
+ * @throws LayoutError when the definition makes no sense, or breaks one of its contracts.
  */
 export function struct<F extends Fields, K extends Kind = 'owner'>(
   name: string,
@@ -171,7 +175,8 @@ function raiseAlignment(name: string, { align, alignedBy }: Placement, wanted: n
   )
 }
 
-// Both tables are made by Object.fromEntries: V8 stores its result as it does a literal, and folds constants from it.
+// Both tables are made by Object.fromEntries: V8 stores its result like a literal, and takes
+// constants from it.
 
 function offsetsOf<P extends string>(fields: readonly FieldInfo[]): Readonly<Record<P, number>> {
   return Object.freeze(
@@ -198,7 +203,7 @@ function wordsOf<P extends string>({ name, align, fields }: Struct): Readonly<Re
   return Object.freeze(table)
 }
 
-/** The rows with an offset of their own: no reserved bytes, no fields of elements of arrays. */
+/** The rows with an offset of their own: not reserved bytes, nor fields of elements of arrays. */
 function named(fields: readonly FieldInfo[]): readonly FieldInfo[] {
   return fields.filter(({ path, type }) => type !== undefined && !path.includes('['))
 }
@@ -208,7 +213,7 @@ const optionNames = [
   ...['kind', 'lock', 'lineSize'],
 ]
 
-/** A contract with a typing error would never be checked. */
+/** A misspelt contract would never be checked. */
 function checkOptionNames(struct: string, options: object): void {
   const unknown = Object.keys(options).filter((name) => !optionNames.includes(name))
   if (unknown.length === 0) return

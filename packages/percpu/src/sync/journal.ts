@@ -1,30 +1,35 @@
 /**
- * The undo journal. With it a change of several words under a lock happens as a whole or not at all, also when its
- * thread is killed in the middle.
+ * The undo journal. With it a change of several words under a lock happens as a whole or not at
+ * all, also if its thread is killed.
  *
- *     record of the CPU:   length │ word, old │ word, old │ …
+ *     record of the CPU:   length │ entry │ entry │ …
  *
- *     entry of a word:     its index                   what it held
- *     of a part of one:    its index, and bit 31       byte offset (2 bits), width, what it held (16 bits)
+ *     an entry             word                   old
+ *     of a word            its index              its value before
+ *     of a part of one     its index + 2^31       the value before, 16 bits; its offset; its width
  *
- * A change first records what is at its place, then counts the entry, then writes: three steps in this order. The end of
- * the outermost section sets the length to 0: from that one store on the changes are there to stay. Going back, after an
- * exception or by the reaper, restores the entries from the last to the first, so that a word changed twice gets its
- * first value. It takes each off the length after it was restored; so it can be repeated from any point.
+ * A change records the value before, counts the entry, and writes, in this order. The end of the
+ * outermost section sets the length to 0: from that one store on, the changes are there to stay.
+ * Going back, after an exception or by the reaper, restores the entries from the last to the first.
+ * So a word changed twice gets its first value. Each entry is taken off the length after it was
+ * restored, so that going back can be repeated from any point.
  *
- * A field of 8 or 16 bits is recorded and restored at its own width: the other bytes of its word may belong to others,
- * who write them meanwhile. An index is below 2^31, which leaves bit 31 to tell such an entry.
+ * A field of 8 or 16 bits is recorded and restored at its own width. The other bytes of its word
+ * may belong to others, who write them meanwhile.
  *
- * Why plain stores are enough. The journal is read by its own thread, or by the reaper after the thread has ended. A
- * thread is ended by an exception that it throws itself, at a check between two steps of its program (a call, a loop's
- * end). The engine must have done all stores before the check by then, and none from behind it, as for any exception.
- * And its end happens before its `exit` event, so the reaper sees those stores. Where a thread is stopped in the middle
- * of anything else, its whole process goes, and the memory with it.
+ * Why plain stores are enough. The journal is read by its own thread, or by the reaper after the
+ * thread has ended. A thread is ended by an exception that it throws itself, at a check between two
+ * steps of its program (a call, a loop's end). By then the engine must have done all stores before
+ * the check, and none from behind it, as for any exception. The end of a thread happens before its
+ * `exit` event, so the reaper sees those stores. Where a thread is stopped in the middle of anything
+ * else, its whole process goes, and the memory with it.
  *
- * What it restores is plain, and the lock is released only after the reaper has replayed the journal: nobody else looks
- * at it meanwhile.
- * Progress: wait-free. Cost: about 2 ns a word over the bare store; see "sync" in docs/benchmarks.md.
- * What it does not do: undo changes made without it, or atomic words (publish those after the section).
+ * The journal restores plain words only. The lock is released after the reaper has replayed the
+ * journal: nobody else looks at them meanwhile.
+ *
+ * Progress: wait-free.
+ * Cost: about 2 ns a word over the bare store; see "sync" in docs/benchmarks.md.
+ * Not undone: changes made without the journal, and atomic words (publish those after the section).
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
@@ -37,13 +42,16 @@ const { load32, loadU16, loadU32, loadU8, store32, storeF64, storeU16, storeU32,
 const entryWords = JournalEntry.stride / 4
 const { old } = JournalEntry.words
 
-/** In an entry's `word`: it is of a part of the word. */
+/** Added to the `word` of an entry of a part: indices are below it. */
 const PART = 2 ** 31
-/** In the `old` of such an entry: where in the word, in bytes, and whether it is 16 bits wide. */
+/** In its `old`: the offset in the word, in bytes, and whether the part has 16 bits. */
 const OFFSET_SHIFT = 16
 const WIDE = 1 << 18
 
-/** Where the journal of a CPU is; a CPU has one for the sections of its users, and one for each level of layers (level.ts). */
+/**
+ * The place of a journal. A CPU has one for the sections of its users, and one for each layer lock
+ * (layer-lock.ts).
+ */
 export interface JournalPlace {
   /** Word indices: of the number of entries in use, and of the first entry. */
   readonly length: number
@@ -51,7 +59,12 @@ export interface JournalPlace {
   readonly capacity: number
 }
 
-/** Records what is at an index, in units of the width; the index is the caller's to check. @throws JournalFullError. */
+/**
+ * Records the value at an index, which is the address in units of the width. The index is the
+ * caller's to check.
+ *
+ * @throws JournalFullError when there is no entry left.
+ */
 type Recorder = (index: number) => void
 
 export class Journal {
@@ -63,7 +76,11 @@ export class Journal {
   readonly record32: Recorder
   /** The index is the address / 8; takes two entries. */
   readonly record64: Recorder
-  /** Records and writes the 32-bit word with this index. @throws JournalFullError, ArgumentError outside the memory. */
+  /**
+   * Records and writes the 32-bit word with this index (address / 4).
+   *
+   * @throws JournalFullError when there is no entry left; ArgumentError outside the memory.
+   */
   readonly write32: (word: number, value: number) => void
   readonly memory: Memory
   readonly capacity: number
@@ -100,14 +117,22 @@ export class Journal {
     replay(this.memory, this.#lengthWord, this.#first, mark)
   }
 
-  /** Records and writes the 64-bit float with this index (address / 8); takes two entries. @throws as write32. */
+  /**
+   * Records and writes the 64-bit float with this index (address / 8); takes two entries.
+   *
+   * @throws JournalFullError when there are no two entries left; ArgumentError outside the memory.
+   */
   writeF64(index: number, value: number): void {
     this.#check64(index)
     this.record64(index)
     storeF64(this.memory.f64, index, value)
   }
 
-  /** Records and writes the 64-bit integer with this index (address / 8); takes two entries. @throws as write32. */
+  /**
+   * Records and writes the 64-bit integer with this index (address / 8); takes two entries.
+   *
+   * @throws JournalFullError when there are no two entries left; ArgumentError outside the memory.
+   */
   writeU64(index: number, value: bigint): void {
     this.#check64(index)
     this.record64(index)
@@ -119,8 +144,8 @@ export class Journal {
   }
 }
 
-// Closures over what they need: an engine keeps that at hand, where it would load fields of an object anew after each
-// store.
+// Closures: an engine keeps what they close over at hand. It would load the fields of an object anew
+// after each store.
 
 function makeRecord32({ i32 }: Memory, { length: lengthWord, first, capacity }: JournalPlace): Recorder {
   return (word) => {
@@ -137,7 +162,7 @@ function makeRecord32({ i32 }: Memory, { length: lengthWord, first, capacity }: 
 function makeWrite32({ i32 }: Memory, record: Recorder, lastWord: number): Journal['write32'] {
   return (word, value) => {
     if ((word | 0) !== word || word < 0 || word > lastWord) throw badIndex(word, 4)
-    // Before the store, or a kill in between would leave it for good. Mutant: sync/word-before-entry.
+    // First, or a kill in between would leave the change for good. Mutant: sync/word-before-entry.
     record(word)
     store32(i32, word, value)
   }
@@ -192,12 +217,15 @@ function full(capacity: number): JournalFullError {
 
 function badIndex(index: number, unit: number): ArgumentError {
   return new ArgumentError(
-    `there is no word with index ${index} in this memory: pass the address / ${unit}`,
+    `there is no word with index ${index} in this memory: the index is the address / ${unit}`,
     { index },
   )
 }
 
-/** For the reaper: takes back all that the dead CPU had not committed. Returns how many words. Can be repeated. */
+/**
+ * For the reaper: takes back all that the dead CPU had not committed; returns the number of
+ * entries. It can be repeated.
+ */
 export function replayJournal(memory: Memory, place: Pick<JournalPlace, 'length' | 'first'>): number {
   const length = loadU32(memory.u32, place.length)
   replay(memory, place.length, place.first, 0)
@@ -209,7 +237,7 @@ function replay(memory: Memory, lengthWord: number, first: number, mark: number)
   for (let i = loadU32(u32, lengthWord) - 1; i >= mark; i--) {
     const entry = first + i * entryWords
     restore(memory, loadU32(u32, entry), load32(i32, entry + old))
-    // Taken off after its word was restored; restoring it once more would do no harm. Mutants:
+    // After the word was restored: to restore it once more does no harm. Mutants:
     // sync/replay-counts-first, sync/replay-forwards.
     storeU32(u32, lengthWord, i)
   }

@@ -2,15 +2,16 @@
  * Sections: stretches of changes that happen as a whole or not at all.
  *
  *     mutex.run((section) => {
- *       section.at(list).head = node.address      a field, through an accessor of this section
+ *       section.at(list).head = node.address
  *     })
  *
- * A section runs under a mutex and writes through the journal. Sections nest. The end of the outermost one makes all
- * changes stay, and only then are the mutexes released that were taken inside (two-phase locking): released earlier,
- * another CPU could change words that a kill of this one would still take back. An exception takes back what its own
- * section, and those within, changed.
+ * A section runs under a mutex and writes through the journal. Sections nest. The end of the
+ * outermost one makes all changes stay. Only then are the mutexes released that were taken inside
+ * (two-phase locking). Released earlier, they would let another CPU change words that a kill of
+ * this one takes back. An exception takes back the changes of its own section and of those within.
  *
- * A section is one synchronous stretch: there is one journal a CPU, and it cannot know which task a change belongs to.
+ * A section is one synchronous stretch: a CPU has one journal for all of its tasks, which cannot
+ * know the task of a change.
  */
 import { isSameMemory, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
@@ -49,9 +50,9 @@ export class Sections {
   }
 
   /**
-   * As {@link begin}, for a caller who may forget to end it. A section that is still open when its synchronous stretch is
-   * over is taken back, and reported as an uncaught SectionError: left open, it would keep every mutex that is unlocked
-   * from then on.
+   * As {@link begin}, for a caller who may forget to end it. Left open, it would keep every mutex
+   * that is unlocked from then on. So it is taken back when its synchronous stretch is over, and
+   * reported as an uncaught SectionError.
    */
   beginByHand(): Section {
     const isOutermost = this.#innermost === undefined
@@ -119,7 +120,10 @@ const closed: Log = {
   writeU64: refuse,
 }
 
-/** One section; ends by {@link commit}, or by {@link rollback}, which is also what leaving its `using` block does. */
+/**
+ * One section. It ends by {@link commit} or by {@link rollback}; leaving its `using` block rolls it
+ * back.
+ */
 export class Section {
   /** @internal */
   readonly outer: Section | undefined
@@ -159,20 +163,23 @@ export class Section {
   get isOpen(): boolean {
     return this.#isOpen
   }
-  /** How many more writes there can be before the outermost section ends; those of 64 bits count twice. */
+  /** Writes that are left until the outermost section ends; those of 64 bits count twice. */
   get room(): number {
     const { journal } = this.#sections
     return this.#isOpen ? journal.capacity - journal.length : 0
   }
 
   /**
-   * The object of an accessor, or the one of a struct at a byte address, as this section may change it: fields that are
-   * locked have setters here. What is written through it, nested structs and arrays included, is taken back unless the
-   * section is committed. Atomic fields can only be read.
+   * An object as this section may change it: that of an accessor, or the one of a struct at a byte
+   * address. All plain fields have setters, also locked ones, in nested structs and arrays too. The
+   * writes are taken back unless the section is committed. Atomic fields can only be read.
    *
-   * Making one costs some ns, a write as {@link write32}.
-   * @throws ArgumentError for an accessor of another memory, or an address where no such object can be; SectionError
-   *   after the end, as does every use of what it returned; JournalFullError (by a write) before the bound is passed.
+   * The accessor costs some ns, a write as much as one by {@link write32}. After the end of the
+   * section every use throws a SectionError. A write throws a JournalFullError when there is no
+   * room, and changes nothing then.
+   *
+   * @throws ArgumentError for an accessor of another memory, or an address where no such object can
+   *   be; SectionError after the end.
    */
   at<S extends AnyStruct>(accessor: StructView<S>): Journalled<S>
   at<F extends Fields, K extends Kind>(struct: Struct<F, K>, address: number): Journalled<Struct<F, K>>
@@ -183,18 +190,32 @@ export class Section {
   }
 
   /**
-   * Writes the 32-bit word with this index (address / 4), so that it is taken back unless the section is committed.
+   * Writes the 32-bit word with this index, the byte address / 4. It is taken back unless the
+   * section is committed. For objects with a struct, take {@link at}.
    *
-   * @throws JournalFullError before the bound is passed; SectionError after the end; ArgumentError outside the memory.
+   * @throws JournalFullError when there is no room; SectionError after the end; ArgumentError
+   *   outside the memory.
    */
   write32(word: number, value: number): void {
     this.#write32(word, value)
   }
-  /** As {@link write32}, for the 64-bit float with this index (address / 8); counts as two words. */
+  /**
+   * As {@link write32}, for the 64-bit float with this index, the byte address / 8. It takes the
+   * room of two writes.
+   *
+   * @throws JournalFullError when there is no room; SectionError after the end; ArgumentError
+   *   outside the memory.
+   */
   writeF64(index: number, value: number): void {
     this.#log.writeF64(index, value)
   }
-  /** As {@link write32}, for the 64-bit integer with this index (address / 8); counts as two words. */
+  /**
+   * As {@link write32}, for the 64-bit integer with this index, the byte address / 8. It takes the
+   * room of two writes.
+   *
+   * @throws JournalFullError when there is no room; SectionError after the end; ArgumentError
+   *   outside the memory; TypeError for what is no bigint.
+   */
   writeU64(index: number, value: bigint): void {
     this.#log.writeU64(index, value)
   }

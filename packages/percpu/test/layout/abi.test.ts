@@ -1,4 +1,7 @@
-/** Fields lie where a C compiler puts them: against what gcc made of 82 structs, and against a simple model. */
+/**
+ * Fields lie where a C compiler puts them: against what gcc made of 82 structs, and against a
+ * simple model.
+ */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'

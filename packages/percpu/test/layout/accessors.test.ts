@@ -1,4 +1,7 @@
-/** What accessors read and write: every type at its limits, in both byte orders, on shared memory, and nothing beside it. */
+/**
+ * What accessors read and write: every type at its limits, in both byte orders, on shared memory,
+ * and nothing beside it.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
@@ -144,7 +147,10 @@ function accessorsOf(layout: AnyStruct, memory: Memory, address: number): object
   return [layout.at(memory, address), layout.bind(memory)(address)]
 }
 
-/** Writes through `write`, and checks that exactly the bytes from `address` are now those of `value`. */
+/**
+ * Writes through `write`, and checks that exactly the bytes from `address` are now those of
+ * `value`.
+ */
 function checkWrite(memory: Memory, address: number, expected: Uint8Array, write: () => void): void {
   fillBytes(memory, 0, memory.byteLength, 0xa5)
   const want = copyOut(memory, 0, memory.byteLength)

@@ -1,4 +1,7 @@
-/** Fields that hold addresses: bytes outside, 32 bits inside, followed to the objects that lie there. */
+/**
+ * Fields that hold addresses: bytes outside, 32 bits inside, followed to the objects that lie
+ * there.
+ */
 import assert from 'node:assert/strict'
 import { describe as suite, it } from 'node:test'
 import fc from 'fast-check'

@@ -1,4 +1,7 @@
-/** What a struct promises about its layout is checked when it is defined, and a broken promise names both numbers. */
+/**
+ * What a struct promises about its layout is checked when it is defined, and a broken promise names
+ * both numbers.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'

@@ -1,4 +1,7 @@
-/** Objects under construction: every plain field can be written, as long as nobody else can see them. */
+/**
+ * Objects under construction: every plain field can be written, as long as nobody else can see
+ * them.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import {

@@ -1,4 +1,7 @@
-/** What a section writes through its accessors: every field at its own width, taken back by a throw, a rollback or a kill. */
+/**
+ * What a section writes through its accessors: every field at its own width, taken back by a throw,
+ * a rollback or a kill.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
@@ -35,7 +38,10 @@ const { SyncMap } = await import('../../dist/sync/sync-map.js')
 
 const fresh = (journal = 64): Machine => boot({ cpus: 2, memory: '512 KiB', journal })
 
-/** Every plain type in both byte orders, where its word has other fields, in all that a field can be part of. */
+/**
+ * Every plain type in both byte orders, where its word has other fields, in all that a field can be
+ * part of.
+ */
 function define(kind: Kind): AnyStruct {
   const options = { kind, lock: 'it' }
   const small = { u8, i8, u16, i16, beu16: big(u16), bei16: big(i16) }
