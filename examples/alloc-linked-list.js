@@ -2,18 +2,17 @@
 // is half-linked.   node examples/alloc-linked-list.js
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import { boot, join, locked, struct, toAddress, toReference, u32 } from 'percpu'
+import { address, boot, join, locked, struct, u32 } from 'percpu'
 
-const List = struct('List', { head: locked(u32, 'list') })
-const Node = struct('Node', { next: locked(u32, 'list'), value: locked(u32, 'list') })
+const Node = struct('Node', { next: locked(address('self'), 'list'), value: locked(u32, 'list') })
+const List = struct('List', { head: locked(address(Node), 'list') })
 
 if (isMainThread) {
   const machine = boot({ cpus: 2 })
   const list = machine.objects.create('list', List)
   const nodes = () => {
     const found = []
-    for (let at = list.head; at !== 0; at = Node.at(machine.memory, toAddress(at)).next)
-      found.push(toAddress(at))
+    for (let node = list.follow.head; node; node = node.follow.next) found.push(node.address)
     return found
   }
   for (let round = 1; round <= 3; round++) {
@@ -37,19 +36,20 @@ if (isMainThread) {
   /** @param {number} value */
   const push = (value) =>
     mutex.run((section) => {
-      const address = cache.alloc() // in flight: freed with this thread
-      section.write32(address / 4 + Node.words.next, list.head)
-      section.write32(address / 4 + Node.words.value, value)
-      section.write32(list.address / 4 + List.words.head, toReference(address))
-      cache.persist(address, section) // linked and kept, or neither
+      const node = section.at(Node, cache.alloc()) // in flight: freed with this thread
+      node.next = list.head
+      node.value = value
+      section.at(list).head = node.address
+      cache.persist(node.address, section) // linked and kept, or neither
     })
   const pop = () => {
-    const address = toAddress(list.head)
+    const node = list.follow.head
+    if (node === undefined) return
     mutex.run((section) => {
-      section.write32(list.address / 4 + List.words.head, Node.at(machine.memory, address).next)
-      cache.adopt(address, section) // unlinked and in flight again, or neither
+      section.at(list).head = node.next
+      cache.adopt(node.address, section) // unlinked and in flight again, or neither
     })
-    cache.free(address)
+    cache.free(node.address)
   }
   for (let turn = 0; ; turn++) {
     push(turn)

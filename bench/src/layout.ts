@@ -2,13 +2,17 @@
  * Benchmarks of layouts: fields through accessors beside bare typed-array accesses to the same
  * words.
  */
-import { atomic, f64, i32, owner, struct, u32 } from 'percpu'
+import { address, atomic, f64, i32, owner, struct, u32, type Accessor } from 'percpu'
 import { createBuffer, openMemory } from 'percpu/mem'
 import { generateLoop } from './harness/generated-loop.js'
 import { perOperation } from './harness/per-operation.js'
-import type { Row, Suite } from './harness/suite.js'
+import type { Measure, Row, Suite } from './harness/suite.js'
 
-const Counter = struct('Counter', { hits: owner(u32), total: owner(f64), state: atomic(i32) }, { align: 64 })
+const Counter = struct(
+  'Counter',
+  { hits: owner(u32), total: owner(f64), state: atomic(i32), next: owner(address('self')) },
+  { align: 64 },
+)
 const count = 64
 const base = 4096
 
@@ -27,6 +31,7 @@ const scope = {
   at,
   base,
   stride: Counter.stride,
+  addresses,
   kept: addresses.map((address) => Counter.at(memory, address)),
   bound: addresses.map(at),
   indices: addresses.map((address) => address >> 2),
@@ -38,6 +43,7 @@ const scope = {
   f64: new Float64Array(buffer),
   hits: Counter.words.hits | 0,
   state: Counter.words.state | 0,
+  next: Counter.words.next | 0,
   total: Counter.offsets.total >> 3,
 }
 
@@ -62,6 +68,8 @@ interface Field {
   readonly ours: string
   /** With `index` for the object's 32-bit word index. */
   readonly bare: string
+  /** Nanoseconds that it may take beyond the bare access, for a check; else a fifth more. */
+  readonly check?: number
 }
 const fields: readonly Field[] = [
   { name: 'u32 read', ours: 'sum = (sum + @.hits) | 0', bare: 'sum = (sum + u32[index + hits]) | 0' },
@@ -69,6 +77,13 @@ const fields: readonly Field[] = [
   { name: 'u32 increment', ours: '@.hits++; sum++', bare: 'u32[index + hits]++; sum++' },
   { name: 'f64 read', ours: 'sum += @.total', bare: 'sum += f64[(index >> 1) + total]' },
   { name: 'f64 write', ours: '@.total = i; sum++', bare: 'f64[(index >> 1) + total] = i; sum++' },
+  { name: 'address read', ours: 'sum = (sum + @.next) | 0', bare: 'sum = (sum + u32[index + next]) | 0' },
+  {
+    name: 'address write',
+    ours: '@.next = addresses[i & 63]; sum++',
+    bare: 'u32[index + next] = addresses[i & 63]; sum++',
+    check: 1,
+  },
   {
     name: 'atomic i32 load',
     ours: 'sum = (sum + @.state.load()) | 0',
@@ -82,7 +97,7 @@ const fields: readonly Field[] = [
 ]
 
 async function rowsOf(
-  { name, ours, bare }: Field,
+  { name, ours, bare, check }: Field,
   ways: readonly Way[],
   index: string,
   hasGoal: boolean,
@@ -97,7 +112,8 @@ async function rowsOf(
   ]
   for (const [way, object] of ways) {
     const measure = perOperation(await generateLoop(ours.replaceAll('@', object), scope))
-    const relation = hasGoal ? { goal: { against: floor, atMost: 1.2 } } : { compareWith: floor }
+    const limit = check === undefined ? { atMost: 1.2 } : { atMostMore: check }
+    const relation = hasGoal ? { goal: { against: floor, ...limit } } : { compareWith: floor }
     rows.push({ name: `${name}, ${way}`, role: 'ours', ...relation, measure })
   }
   return rows
@@ -134,6 +150,57 @@ const finding: Suite = {
   ],
 }
 
+/** Each object leads to the third one after it; the last ones lead to the first. */
+const linked = addresses.map((_, i) => addresses[(i + 3) % count] ?? base)
+const links = new Uint32Array(buffer)
+
+function walk(first: Accessor<typeof Counter>): Measure {
+  return perOperation((steps) => {
+    let sum = 0
+    let object: Accessor<typeof Counter> | undefined = first
+    for (let i = 0; i < steps && object !== undefined; i++) {
+      sum = (sum + object.hits) | 0
+      object = object.follow.next
+    }
+    return sum
+  })
+}
+
+const following: Suite = {
+  title: 'following addresses',
+  note: `From one of ${count} objects to the next, reading a u32 of each; the typed array holds word indices.`,
+  unit: 'ns',
+  setUp: () => addresses.forEach((address, i) => (at(address).next = linked[i] ?? base)),
+  rows: [
+    {
+      name: 'an index in a typed array',
+      role: 'floor',
+      measure: perOperation((steps) => {
+        const { hits, next } = scope
+        let sum = 0
+        let index = base >> 2
+        for (let i = 0; i < steps && index !== 0; i++) {
+          sum = (sum + (links[index + hits] ?? 0)) | 0
+          index = (links[index + next] ?? 0) << 1
+        }
+        return sum
+      }),
+    },
+    {
+      name: 'follow, accessor',
+      role: 'ours',
+      compareWith: 'an index in a typed array',
+      measure: walk(Counter.at(memory, base)),
+    },
+    {
+      name: 'follow, bound accessor',
+      role: 'ours',
+      compareWith: 'an index in a typed array',
+      measure: walk(at(base)),
+    },
+  ],
+}
+
 export const suites: readonly Suite[] = [
   await suiteOf(
     'fields of one object',
@@ -150,4 +217,5 @@ export const suites: readonly Suite[] = [
     false,
   ),
   finding,
+  following,
 ]

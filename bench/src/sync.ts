@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import { boot } from 'percpu'
+import { boot, f64, i32 as int32, locked, struct, u8 } from 'percpu'
 import { compareExchangeAtomic32, store32, storeAtomic32 } from 'percpu/mem'
 import { perOperation } from './harness/per-operation.js'
 import type { Measure, Suite } from './harness/suite.js'
@@ -115,8 +115,14 @@ const contended: Suite = {
 }
 
 const BATCH = 1024
+const Account = struct('Account', {
+  balance: locked(int32, 'uncontended'),
+  rate: locked(f64, 'uncontended'),
+  flag: locked(u8, 'uncontended'),
+})
+const account = Account.at(machine.memory, words * 4)
 const journal: Suite = {
-  title: 'a word written through the journal',
+  title: 'a field written through the journal',
   unit: 'ns',
   note: `Sections of ${BATCH} words each; the lock and the commit are shared among them.`,
   rows: [
@@ -128,6 +134,48 @@ const journal: Suite = {
         for (let done = 0; done < count; done += BATCH) {
           mutex.run((section) => {
             for (let i = 0; i < BATCH; i++) section.write32(words + i, i)
+          })
+        }
+        return count
+      }),
+    },
+    {
+      name: 'an i32 field, section.at',
+      role: 'ours',
+      goal: { against: 'section.write32', atMost: 1.1 },
+      measure: perOperation((count) => {
+        for (let done = 0; done < count; done += BATCH) {
+          mutex.run((section) => {
+            const own = section.at(account)
+            for (let i = 0; i < BATCH; i++) own.balance = i
+          })
+        }
+        return count
+      }),
+    },
+    {
+      name: 'an f64 field, section.at',
+      role: 'ours',
+      compareWith: 'section.write32',
+      measure: perOperation((count) => {
+        for (let done = 0; done < count; done += BATCH) {
+          mutex.run((section) => {
+            const own = section.at(account)
+            for (let i = 0; i < BATCH; i++) own.rate = i
+          })
+        }
+        return count
+      }),
+    },
+    {
+      name: 'a u8 field, section.at',
+      role: 'ours',
+      compareWith: 'section.write32',
+      measure: perOperation((count) => {
+        for (let done = 0; done < count; done += BATCH) {
+          mutex.run((section) => {
+            const own = section.at(account)
+            for (let i = 0; i < BATCH; i++) own.flag = i
           })
         }
         return count

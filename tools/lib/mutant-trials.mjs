@@ -88,8 +88,8 @@ async function tryTests(copy, mutant, tests, slack) {
 }
 
 /**
- * Runs one test file with a mutant. If it runs out of time, the machine may be busier than it was at
- * the baseline: the file runs without the mutant again, and if that takes longer now, the mutant
+ * Runs one test file with a mutant. If it runs out of time, the machine may be busier than it was
+ * at the baseline: the file runs without the mutant again, and if that takes longer now, the mutant
  * gets so much more time in a second run.
  */
 async function runWith(copy, mutant, file, milliseconds, slack) {

@@ -1,5 +1,6 @@
 /** `boot` and `join`: how a thread becomes a CPU of a machine. */
 import { createBuffer, openMemory, type Memory } from '#mem'
+import { PAGE_BYTES } from './arithmetic.js'
 import { attachLayers, type LayerOptions } from './compose.js'
 import { OwnCpu, type JoinOptions } from './cpus/own-cpu.js'
 import { ArgumentError } from './errors.js'
@@ -56,7 +57,7 @@ export function boot(options: BootOptions = {}): Machine {
   for (const name of ['smp', 'mmu', 'debugHeap'] as const) checkFlag(name, options[name])
   const map = plan(options)
   const buffer = options.buffer ?? allocate(map.units * UNIT)
-  const memory = openMemory(buffer)
+  const memory = openMemory(buffer, PAGE_BYTES)
   writeHeader(memory, map)
   return comeOnline(buffer, memory, map, options, options)
 }

@@ -39,11 +39,15 @@ export function createBuffer(byteLength: number): SharedArrayBuffer {
   return new SharedArrayBuffer(byteLength)
 }
 
-export function openMemory(buffer: SharedArrayBuffer): Memory {
-  return openViews(buffer) as unknown as Memory
+export function openMemory(buffer: SharedArrayBuffer, reserved = 0): Memory {
+  return { ...openViews(buffer), reserved } as unknown as Memory
 }
 
 const properties = ['bytes', 'i16', 'u16', 'i32', 'u32', 'u64', 'f32', 'f64', 'buffer'] as const
+
+export function isSameMemory(one: Memory, other: Memory): boolean {
+  return one.buffer === other.buffer
+}
 
 export function poisonMemory(memory: Memory, makeError: () => Error): void {
   for (const name of properties) {

@@ -83,7 +83,7 @@ export class Scenario {
    *
    * @throws ScenarioError if the rest of the memory is too small, or `type` is no struct
    */
-  memory<F extends Fields, K extends Kind>(type: Struct<F, K>, name = ''): Accessor<F, K> {
+  memory<F extends Fields, K extends Kind>(type: Struct<F, K>, name = ''): Accessor<Struct<F, K>> {
     checkFunction('the struct', (type as Partial<Struct<F, K>> | undefined)?.at)
     const address = this.take(type.size, Math.max(type.align, 8))
     this.names.add(this.shared, address, type, name)

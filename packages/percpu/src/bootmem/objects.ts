@@ -1,5 +1,6 @@
 import { ArgumentError } from '../errors.js'
-import { isStruct, type Accessor, type Fields, type Kind, type Struct } from '../layout/index.js'
+import { fillDraft } from '../layout/draft.js'
+import { isStruct, type Accessor, type Draft, type Fields, type Kind, type Struct } from '../layout/index.js'
 import { checkFunction, shown } from '../machine/check.js'
 import type { LayerContext } from './layer.js'
 import type { CreateSpec, ObjectInfo } from './directory.js'
@@ -18,8 +19,8 @@ export class Objects {
 
   /**
    * Makes an object of this struct under a name, once and for all threads. All its words are 0
-   * until `init` fills it, before any other thread can find it. If `init` throws, there is no
-   * object.
+   * until `init` fills it, before any other thread can find it; its locked fields have setters
+   * there. If `init` throws, there is no object.
    *
    * `name`: 1 to 56 bytes of UTF-8.
    *
@@ -28,8 +29,8 @@ export class Objects {
   create<F extends Fields, K extends Kind>(
     name: string,
     type: Struct<F, K>,
-    init?: (object: Accessor<F, K>) => void,
-  ): Accessor<F, K> {
+    init?: (object: Draft<Struct<F, K>>) => void,
+  ): Accessor<Struct<F, K>> {
     return this.#at(type, this.#directory.create(name, this.#spec(type, init)))
   }
 
@@ -39,7 +40,7 @@ export class Objects {
    * @throws ObjectMissingError; ObjectMismatchError if its struct has another name or layout;
    *   ArgumentError; OfflineError.
    */
-  open<F extends Fields, K extends Kind>(name: string, type: Struct<F, K>): Accessor<F, K> {
+  open<F extends Fields, K extends Kind>(name: string, type: Struct<F, K>): Accessor<Struct<F, K>> {
     return this.#at(type, this.#directory.open(name, this.#spec(type)))
   }
 
@@ -52,8 +53,8 @@ export class Objects {
   openOrCreate<F extends Fields, K extends Kind>(
     name: string,
     type: Struct<F, K>,
-    init?: (object: Accessor<F, K>) => void,
-  ): Accessor<F, K> {
+    init?: (object: Draft<Struct<F, K>>) => void,
+  ): Accessor<Struct<F, K>> {
     return this.#at(type, this.#directory.openOrCreate(name, this.#spec(type, init)))
   }
 
@@ -69,17 +70,17 @@ export class Objects {
 
   #spec<F extends Fields, K extends Kind>(
     type: Struct<F, K>,
-    init?: (object: Accessor<F, K>) => void,
+    init?: (object: Draft<Struct<F, K>>) => void,
   ): CreateSpec {
     if (!isStruct(type))
       throw new ArgumentError(`type: ${shown(type)} is no struct: pass what struct() returned`, { type })
     const spec = { type: type.name, layout: type }
     if (init === undefined) return spec
     checkFunction('init', init)
-    return { ...spec, init: (address) => init(this.#at(type, address)) }
+    return { ...spec, init: (address) => fillDraft(type, this.#context.own.memory, address, init) }
   }
 
-  #at<F extends Fields, K extends Kind>(type: Struct<F, K>, address: number): Accessor<F, K> {
+  #at<F extends Fields, K extends Kind>(type: Struct<F, K>, address: number): Accessor<Struct<F, K>> {
     return type.at(this.#context.own.memory, address)
   }
 }

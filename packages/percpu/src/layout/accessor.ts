@@ -1,65 +1,92 @@
 /**
- * Builds the accessor class of a struct: one property for each field, with only the operations that its kind allows. A
- * plain scalar has a getter and a setter, an atomic one a getter of its cell, everything else a getter of a view.
+ * Builds the accessor classes of a struct: a property for each field, with only the operations that
+ * its kind allows. A plain number has a getter, and a setter where its flavour has one. An atomic
+ * one has a getter of its cell. Everything else has a getter of a view.
  *
- * A class made for one memory (`Struct.bind`) closes over it: the compiler then knows the typed arrays as constants.
- * Either way each access goes through the Memory object, so that taking its views away stops every accessor.
+ * A class made for one memory (`Struct.bind`) closes over it: the compiler then knows the typed
+ * arrays as constants. Each access goes through the Memory object, so that taking its views away
+ * stops every accessor.
  *
- * Cost: see "layout" in docs/benchmarks.md. Views and cells are made at each use; optimised code does not allocate them.
+ * Cost: see "layout" in docs/benchmarks.md. Views and cells are made at each use, and optimised
+ * code does not allocate them.
  */
 import type { Memory } from '#mem'
+import { structOf } from './accessor-types.js'
+import { addressProperty, journalledAddress } from './addresses.js'
 import { ViewArray, numberArrayOf, unitOf } from './array-views.js'
-import { atomicCell, AtomicI32, AtomicU32, AtomicU64 } from './atomic-cells.js'
+import { cellClass, ReadonlyCell } from './atomic-cells.js'
+import type { Flavour, Held, Holder } from './flavours.js'
+import { boundTo, flavours } from './flavours.js'
+import type { Targets } from './follow.js'
+import { followClass } from './follow.js'
+import { journalledByte, journalledWord } from './journalled-properties.js'
+import { isWordBased } from './locate.js'
 import { readStruct } from './read.js'
-import type { ByteBased, MemoryOf, WordBased } from './scalar-properties.js'
+import type { ByteBased, WordBased } from './scalar-properties.js'
 import { byteProperty, isNarrow, wordProperty } from './scalar-properties.js'
-import type { ArrayType, Kind, Member, Scalar, StructType, Type } from './types.js'
+import type { AddressType, ArrayType, Kind, Member, Scalar, StructType, Type } from './types.js'
 import { strideOf } from './types.js'
 
 /** `base` is address / 4 for a struct aligned to 4 bytes or more, the address for a smaller one. */
-export type AccessorClass = new (memory: Memory, base: number) => object
+export type AccessorClass = new (holder: Holder, base: number) => object
 type Based = WordBased & ByteBased
 type Getter = (this: Based) => unknown
+type ClassOf = (struct: StructType) => AccessorClass
 
-const generic = new WeakMap<StructType, AccessorClass>()
-const ownMemory: MemoryOf = (self) => self.memory
 const inspect = Symbol.for('nodejs.util.inspect.custom')
 
-/** Whether accessors of a type with this alignment keep `baseWord` rather than `byte`. */
-export function isWordBased(align: number): boolean {
-  return align >= 4
-}
+/**
+ * The accessor classes of one flavour. A class is cheap to make; its properties are added when it
+ * is first needed, as most structs never are in a section.
+ */
+export class AccessorClasses {
+  readonly #flavour: Flavour
+  readonly #empty = new WeakMap<StructType, AccessorClass>()
+  readonly #complete = new WeakSet<StructType>()
 
-/** The class of `struct` for any memory: made once. */
-export function accessorClass(struct: StructType): AccessorClass {
-  let made = generic.get(struct)
-  if (made === undefined) {
-    made = makeClass(struct, ownMemory, accessorClass)
-    generic.set(struct, made)
+  constructor(flavour: Flavour) {
+    this.#flavour = flavour
   }
-  return made
-}
 
-/** A class of `struct` for one memory, and so of the structs nested in it. */
-export function boundClass(struct: StructType, memory: Memory): AccessorClass {
-  const fixed = memory
-  const of: MemoryOf = () => fixed
-  const made = new Map<StructType, AccessorClass>()
-  const classOf = (inner: StructType): AccessorClass => {
-    const known = made.get(inner) ?? makeClass(inner, of, classOf)
-    made.set(inner, known)
-    return known
+  /** The class of `struct`, which may have no properties yet. */
+  promise(struct: StructType): AccessorClass {
+    const known = this.#empty.get(struct)
+    if (known !== undefined) return known
+    const made = isWordBased(struct.align) ? wordClass() : byteClass()
+    this.#empty.set(struct, made)
+    return made
   }
-  return classOf(struct)
+
+  /** The class of `struct`. */
+  readonly of: ClassOf = (struct) => {
+    const made = this.promise(struct)
+    if (this.#complete.has(struct)) return made
+    this.#complete.add(struct)
+    defineProperties(made, struct, this.#flavour, this.of)
+    return made
+  }
 }
 
-function makeClass(
-  struct: StructType,
-  of: MemoryOf,
-  classOf: (struct: StructType) => AccessorClass,
-): AccessorClass {
-  const made = isWordBased(struct.align) ? wordClass() : byteClass()
-  const common: PropertyDescriptorMap & ThisType<{ memory: Memory; address: number }> = {
+export const sharedClasses = new AccessorClasses(flavours.shared)
+export const sectionClasses = new AccessorClasses(flavours.section)
+export const draftClasses = new AccessorClasses(flavours.draft)
+
+const ofMemory = new WeakMap<Memory, AccessorClasses>()
+/** The accessors of one memory. */
+export function boundClasses(memory: Memory): AccessorClasses {
+  const known = ofMemory.get(memory) ?? new AccessorClasses(boundTo(memory))
+  ofMemory.set(memory, known)
+  return known
+}
+
+function defineProperties(made: AccessorClass, struct: StructType, flavour: Flavour, classOf: ClassOf): void {
+  const { memoryOf } = flavour
+  const common: PropertyDescriptorMap & ThisType<Held & { memory: Memory; address: number }> = {
+    memory: {
+      get() {
+        return memoryOf(this)
+      },
+    },
     toObject: {
       value() {
         return readStruct(this.memory, struct, this.address)
@@ -71,23 +98,37 @@ function makeClass(
       },
     },
     [Symbol.toStringTag]: { value: struct.name },
+    [structOf]: { value: struct },
   }
   Object.defineProperties(made.prototype, common)
   for (const member of struct.members) {
-    const property = propertyOf(struct, member, of, classOf)
+    const property = propertyOf(struct, member, flavour, classOf)
     if (property !== undefined)
       Object.defineProperty(made.prototype, member.name, { ...property, enumerable: true })
   }
-  return made
+  const Follow = followClass(struct, flavour, targetsOf(flavour, classOf))
+  if (Follow === undefined) return
+  Object.defineProperty(made.prototype, 'follow', {
+    get(this: Based) {
+      return new Follow(this.holder, this.baseWord)
+    },
+  })
+}
+
+/** An address in a draft leads to an object that others may see. */
+function targetsOf({ name, memoryOf }: Flavour, classOf: ClassOf): Targets {
+  return name === 'draft'
+    ? { classOf: sharedClasses.of, holderOf: (holder) => memoryOf({ holder }) }
+    : { classOf, holderOf: (holder) => holder }
 }
 
 // Both are plain classes, not derived ones: a call of `super` costs more than the allocation.
 function wordClass(): AccessorClass {
   return class {
-    declare readonly memory: Memory
+    declare readonly holder: Holder
     declare readonly baseWord: number
-    constructor(memory: Memory, word: number) {
-      this.memory = memory
+    constructor(holder: Holder, word: number) {
+      this.holder = holder
       this.baseWord = word
     }
     get address(): number {
@@ -97,10 +138,10 @@ function wordClass(): AccessorClass {
 }
 function byteClass(): AccessorClass {
   return class {
-    declare readonly memory: Memory
+    declare readonly holder: Holder
     declare readonly baseByte: number
-    constructor(memory: Memory, byte: number) {
-      this.memory = memory
+    constructor(holder: Holder, byte: number) {
+      this.holder = holder
       this.baseByte = byte
     }
     get address(): number {
@@ -111,51 +152,67 @@ function byteClass(): AccessorClass {
 
 function propertyOf(
   struct: StructType,
-  member: Member,
-  of: MemoryOf,
-  classOf: (struct: StructType) => AccessorClass,
+  { type, kind, offset }: Member,
+  flavour: Flavour,
+  classOf: ClassOf,
 ): PropertyDescriptor | undefined {
-  const { type, kind, offset } = member
   if (type === undefined) return undefined
-  const words = isWordBased(struct.align)
-  if (type.form === 'scalar') {
-    if (kind === 'atomic') return { get: cellGetter(type, of, offset) }
-    return words ? wordProperty(type, of, offset) : narrowProperty(type, of, offset)
+  if (type.form === 'struct') return { get: structGetter(struct, type, offset, classOf) }
+  if (type.form !== 'array') {
+    return kind === 'atomic'
+      ? { get: cellGetter(type, flavour, offset) }
+      : plainProperty(struct, type, kind, flavour, offset)
   }
-  if (type.form === 'struct') return { get: structGetter(struct, type, of, offset, classOf) }
   const { element } = type
-  if (element.form === 'scalar' && kind !== 'atomic')
-    return { get: numbersGetter(struct, type, element, of, offset) }
-  const make = maker(type, kind, classOf)
-  const address = baseGetter(words, 1, offset)
+  if (isNumber(element) && kind !== 'atomic')
+    return { get: numbersGetter(struct, type, element, kind, flavour, offset) }
+  const make = maker(type, kind, flavour, classOf)
+  const address = baseGetter(isWordBased(struct.align), 1, offset)
   return {
     get(this: Based) {
-      return make(of(this), address(this))
+      return make(this.holder, address(this))
     },
   }
 }
 
-function narrowProperty(scalar: Scalar, of: MemoryOf, offset: number): PropertyDescriptor {
-  if (!isNarrow(scalar))
-    throw new TypeError(`a ${scalar.name} cannot be in a struct aligned to less than 4 bytes`)
-  return byteProperty(scalar, of, offset)
+function isNumber(type: Type): type is Scalar | AddressType {
+  return type.form === 'scalar' || type.form === 'address'
 }
 
-function cellGetter(scalar: Scalar, of: MemoryOf, offset: number): Getter {
-  if (scalar.name === 'u64') {
-    const at = offset / 8
-    return function () {
-      return new AtomicU64(of(this), (this.baseWord >> 1) + at)
-    }
+function plainProperty(
+  { align }: StructType,
+  scalar: Scalar | AddressType,
+  kind: Kind | undefined,
+  flavour: Flavour,
+  offset: number,
+): PropertyDescriptor {
+  const { name, memoryOf } = flavour
+  if (scalar.form === 'address') {
+    const property = (name === 'section' ? journalledAddress : addressProperty)(memoryOf, offset)
+    return flavour.canWrite(kind) ? property : { get: property.get }
   }
-  const at = offset / 4
-  if (scalar.name === 'i32') {
+  if (isWordBased(align)) {
+    const property = wordProperty(scalar, memoryOf, offset)
+    if (!flavour.canWrite(kind)) return { get: property.get }
+    return name === 'section' ? journalledWord(property, scalar, offset) : property
+  }
+  if (!isNarrow(scalar))
+    throw new TypeError(`a ${scalar.name} cannot be in a struct aligned to less than 4 bytes`)
+  const property = byteProperty(scalar, memoryOf, offset)
+  if (!flavour.canWrite(kind)) return { get: property.get }
+  return name === 'section' ? journalledByte(property, scalar.size, offset) : property
+}
+
+function cellGetter(type: Scalar | AddressType, { name, memoryOf }: Flavour, offset: number): Getter {
+  const index = baseGetter(true, type.size, offset)
+  const Cell = cellClass(type)
+  if (name === 'section') {
     return function () {
-      return new AtomicI32(of(this), this.baseWord + at)
+      return new ReadonlyCell<number | bigint>(new Cell(memoryOf(this), index(this)))
     }
   }
   return function () {
-    return new AtomicU32(of(this), this.baseWord + at)
+    return new Cell(memoryOf(this), index(this))
   }
 }
 
@@ -168,32 +225,26 @@ function baseGetter(words: boolean, unit: number, offset: number): (self: Based)
   return unit === 4 ? (self) => self.baseWord + at : (self) => (self.baseWord >> 1) + at
 }
 
-function structGetter(
-  outer: StructType,
-  inner: StructType,
-  of: MemoryOf,
-  offset: number,
-  classOf: (struct: StructType) => AccessorClass,
-): Getter {
+function structGetter(outer: StructType, inner: StructType, offset: number, classOf: ClassOf): Getter {
   const Inner = classOf(inner)
   const base = baseGetter(isWordBased(outer.align), isWordBased(inner.align) ? 4 : 1, offset)
   return function () {
-    return new Inner(of(this), base(this))
+    return new Inner(this.holder, base(this))
   }
 }
 
 function numbersGetter(
   struct: StructType,
-  type: ArrayType,
-  element: Scalar,
-  of: MemoryOf,
+  { length }: ArrayType,
+  element: Scalar | AddressType,
+  kind: Kind | undefined,
+  flavour: Flavour,
   offset: number,
 ): Getter {
-  const Numbers = numberArrayOf(element)
+  const Numbers = numberArrayOf(element, flavour, kind)
   const base = baseGetter(isWordBased(struct.align), unitOf(element), offset)
-  const { length } = type
   return function () {
-    return new Numbers(of(this), base(this), length)
+    return new Numbers(this.holder, base(this), length)
   }
 }
 
@@ -201,21 +252,30 @@ function numbersGetter(
 function maker(
   type: Type,
   kind: Kind | undefined,
-  classOf: (struct: StructType) => AccessorClass,
-): (memory: Memory, address: number) => unknown {
+  flavour: Flavour,
+  classOf: ClassOf,
+): (holder: Holder, address: number) => unknown {
   if (type.form === 'struct') {
     const Class = classOf(type)
     const unit = isWordBased(type.align) ? 4 : 1
-    return (memory, address) => new Class(memory, address / unit)
+    return (holder, address) => new Class(holder, address / unit)
   }
-  if (type.form === 'scalar') return (memory, address) => atomicCell(memory, type.name, address)
+  if (type.form !== 'array') {
+    const { name, memoryOf } = flavour
+    const Cell = cellClass(type)
+    const unit = type.size
+    const cell = (holder: Holder, address: number) => new Cell(memoryOf({ holder }), address / unit)
+    return name === 'section'
+      ? (holder, address) => new ReadonlyCell<number | bigint>(cell(holder, address))
+      : cell
+  }
   const { element, length } = type
-  if (element.form === 'scalar' && kind !== 'atomic') {
-    const Numbers = numberArrayOf(element)
+  if (isNumber(element) && kind !== 'atomic') {
+    const Numbers = numberArrayOf(element, flavour, kind)
     const unit = unitOf(element)
-    return (memory, address) => new Numbers(memory, address / unit, length)
+    return (holder, address) => new Numbers(holder, address / unit, length)
   }
-  const make = maker(element, kind, classOf)
+  const make = maker(element, kind, flavour, classOf)
   const stride = strideOf(element)
-  return (memory, address) => new ViewArray(memory, address, length, stride, make)
+  return (holder, address) => new ViewArray(holder, address, length, stride, make)
 }

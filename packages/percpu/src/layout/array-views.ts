@@ -1,26 +1,42 @@
 /**
- * The views that accessors give of array fields. Every index is checked: outside the array an ArgumentError is thrown
- * and nothing is read or written.
+ * Views: the values of array fields. Every index is checked: outside the array an ArgumentError is
+ * thrown, and nothing is read or written.
  *
- * Numbers lie at `base + index` in units of their view: element indices for numbers in the machine's byte order, byte
- * addresses for 8-bit and big-endian ones. As in the scalar properties (scalar-properties.ts), what a class closes over
- * is constant to the compiler, so `at` and `set` compile to the access and the check.
+ * Numbers lie at `base + index` in units of their view: bytes for 8-bit and big-endian ones,
+ * elements for others. The compiler takes everything that a class closes over for constant, as in
+ * scalar-properties.ts. So `at` and `set` compile to the access and the check.
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { ArgumentError } from '../errors.js'
-import type { Scalar } from './types.js'
+import { encodeAddress, loadAddress, storeAddress } from './addresses.js'
+import type { Flavour, Held, Holder, UndoLog } from './flavours.js'
+import { flavours } from './flavours.js'
+import type { AddressType, Kind, Scalar } from './types.js'
+import { typeName } from './types.js'
 
 interface View<Element> extends Iterable<Element> {
   readonly length: number
-  /** The element at `index`, which must be an integer from 0 to `length` - 1. */
+  /**
+   * The element at `index`, an integer from 0 to `length` - 1.
+   *
+   * @throws ArgumentError for any other.
+   */
   at(index: number): Element
 }
-/** A plain array of numbers. */
-export interface ArrayView<Value> extends View<Value> {
-  set(index: number, value: Value): void
+/** A plain array of numbers that cannot be written here. */
+export interface ReadonlyArrayView<Value> extends View<Value> {
   /** A private copy; each element is read once, not all at one moment. */
   toArray(): Value[]
+}
+/** A plain array of numbers. */
+export interface ArrayView<Value> extends ReadonlyArrayView<Value> {
+  /**
+   * Writes the element at `index`, an integer from 0 to `length` - 1.
+   *
+   * @throws ArgumentError for any other.
+   */
+  set(index: number, value: Value): void
 }
 /** An array of atomic words: `at` gives the cell. */
 export type AtomicArrayView<Cell> = View<Cell>
@@ -34,30 +50,73 @@ function outside(index: number, length: number): ArgumentError {
   })
 }
 
-type NumberArray<Value> = new (memory: Memory, base: number, length: number) => ArrayView<Value>
-
-function numbers<Value, V>(
+/** How the numbers of a type are read and written. One takes `step` units of the view. */
+interface Access<Value, V> {
+  readonly view: (memory: Memory) => V
+  readonly load: (view: V, index: number) => Value
+  readonly store: (view: V, index: number, value: Value) => void
+  readonly step: number
+}
+function access<Value, V>(
   view: (memory: Memory) => V,
   load: (view: V, index: number) => Value,
   store: (view: V, index: number, value: Value) => void,
-  step: number,
-): NumberArray<Value> {
+  step = 1,
+): Access<Value, V> {
+  return { view, load, store, step }
+}
+
+const bytes = (memory: Memory): mem.BytesView => memory.bytes
+const little = {
+  u8: access(bytes, mem.loadU8, mem.storeU8),
+  i8: access(bytes, mem.load8, mem.store8),
+  u16: access((memory) => memory.u16, mem.loadU16, mem.storeU16),
+  i16: access((memory) => memory.i16, mem.load16, mem.store16),
+  u32: access((memory) => memory.u32, mem.loadU32, mem.storeU32),
+  i32: access((memory) => memory.i32, mem.load32, mem.store32),
+  u64: access((memory) => memory.u64, mem.loadU64, mem.storeU64),
+  f32: access((memory) => memory.f32, mem.loadF32, mem.storeF32),
+  f64: access((memory) => memory.f64, mem.loadF64, mem.storeF64),
+}
+const addresses = access((memory) => memory.i32, loadAddress, storeAddress)
+const bigEndian = {
+  u8: little.u8,
+  i8: little.i8,
+  u16: access(bytes, mem.loadBigU16, mem.storeBigU16, 2),
+  i16: access(bytes, mem.loadBig16, mem.storeBig16, 2),
+  u32: access(bytes, mem.loadBigU32, mem.storeBigU32, 4),
+  i32: access(bytes, mem.loadBig32, mem.storeBig32, 4),
+  u64: access(bytes, mem.loadBigU64, mem.storeBigU64, 8),
+  f32: access(bytes, mem.loadBigF32, mem.storeBigF32, 4),
+  f64: access(bytes, mem.loadBigF64, mem.storeBigF64, 8),
+}
+
+interface NumbersBase extends Held {
+  /** Of element 0, in units of the view. */
+  readonly base: number
+  readonly length: number
+}
+type NumberArray<Value> = new (
+  holder: Holder,
+  base: number,
+  length: number,
+) => ReadonlyArrayView<Value> & NumbersBase
+
+function numbers<Value, V>(how: Access<Value, V>, flavour: Flavour): NumberArray<Value> {
+  const { view, load, step } = how
+  const { memoryOf } = flavour
   return class {
-    declare readonly memory: Memory
+    declare readonly holder: Holder
     declare readonly base: number
     declare readonly length: number
-    constructor(memory: Memory, base: number, length: number) {
-      this.memory = memory
+    constructor(holder: Holder, base: number, length: number) {
+      this.holder = holder
       this.base = base
       this.length = length
     }
     at(index: number): Value {
       if (index >>> 0 !== index || index >= this.length) throw outside(index, this.length)
-      return load(view(this.memory), this.base + index * step)
-    }
-    set(index: number, value: Value): void {
-      if (index >>> 0 !== index || index >= this.length) throw outside(index, this.length)
-      store(view(this.memory), this.base + index * step, value)
+      return load(view(memoryOf(this)), this.base + index * step)
     }
     toArray(): Value[] {
       return Array.from(this)
@@ -68,56 +127,91 @@ function numbers<Value, V>(
   }
 }
 
-const bytes = (memory: Memory): mem.BytesView => memory.bytes
-const little = {
-  u8: numbers(bytes, mem.loadU8, mem.storeU8, 1),
-  i8: numbers(bytes, mem.load8, mem.store8, 1),
-  u16: numbers((memory) => memory.u16, mem.loadU16, mem.storeU16, 1),
-  i16: numbers((memory) => memory.i16, mem.load16, mem.store16, 1),
-  u32: numbers((memory) => memory.u32, mem.loadU32, mem.storeU32, 1),
-  i32: numbers((memory) => memory.i32, mem.load32, mem.store32, 1),
-  u64: numbers((memory) => memory.u64, mem.loadU64, mem.storeU64, 1),
-  f32: numbers((memory) => memory.f32, mem.loadF32, mem.storeF32, 1),
-  f64: numbers((memory) => memory.f64, mem.loadF64, mem.storeF64, 1),
-}
-const bigEndian = {
-  u8: little.u8,
-  i8: little.i8,
-  u16: numbers(bytes, mem.loadBigU16, mem.storeBigU16, 2),
-  i16: numbers(bytes, mem.loadBig16, mem.storeBig16, 2),
-  u32: numbers(bytes, mem.loadBigU32, mem.storeBigU32, 4),
-  i32: numbers(bytes, mem.loadBig32, mem.storeBig32, 4),
-  u64: numbers(bytes, mem.loadBigU64, mem.storeBigU64, 8),
-  f32: numbers(bytes, mem.loadBigF32, mem.storeBigF32, 4),
-  f64: numbers(bytes, mem.loadBigF64, mem.storeBigF64, 8),
+type Setter = (this: NumbersBase, index: number, value: unknown) => void
+
+function setter<Value, V>(how: Access<Value, V>, flavour: Flavour, size: number): Setter {
+  const { view, store, step } = how as Access<unknown, V>
+  const { memoryOf } = flavour
+  const record = recorder(size, step)
+  if (flavour.name === 'section') {
+    return function (index, value) {
+      if (index >>> 0 !== index || index >= this.length) throw outside(index, this.length)
+      // Before the store, or a kill in between would leave it for good. Mutant:
+      // layout/element-before-entry.
+      record(this.holder as UndoLog, this.base + index * step)
+      store(view(memoryOf(this)), this.base + index * step, value)
+    }
+  }
+  return function (index, value) {
+    if (index >>> 0 !== index || index >= this.length) throw outside(index, this.length)
+    store(view(memoryOf(this)), this.base + index * step, value)
+  }
 }
 
-/** The view class of an array of `scalar`. */
-export function numberArrayOf(scalar: Scalar): NumberArray<number> | NumberArray<bigint> {
-  return (scalar.big ? bigEndian : little)[scalar.name]
+/** For addresses in a section: one that is refused takes no entry. */
+const setAddress: Setter = function (index, value) {
+  if (index >>> 0 !== index || index >= this.length) throw outside(index, this.length)
+  ;(this.holder as UndoLog).write32(this.base + index, encodeAddress(value as number))
+}
+
+/** Records a number of `size` bytes, which is `step` units of the view. */
+function recorder(size: number, step: number): (log: UndoLog, index: number) => void {
+  if (size === 1) return (log, index) => log.record8(index)
+  if (size === 2) return (log, index) => log.record16(index / step)
+  if (size === 4) return (log, index) => log.record32(index / step)
+  return (log, index) => log.record64(index / step)
+}
+
+const made = new Map<string, NumberArray<number | bigint>>()
+
+/** How the numbers of a type are read and written; addresses are numbers, too. */
+function accessOf(type: Scalar | AddressType): Access<number | bigint, unknown> {
+  const how = type.form === 'address' ? addresses : (type.big ? bigEndian : little)[type.name]
+  return how as unknown as Access<number | bigint, unknown>
+}
+
+/** The view class of an array of `type` of this kind. */
+export function numberArrayOf(
+  type: Scalar | AddressType,
+  { name, canWrite }: Flavour,
+  kind: Kind | undefined,
+): NumberArray<number | bigint> {
+  const isWritable = canWrite(kind)
+  const key = `${name} ${String(isWritable)} ${type.form === 'address' ? 'address' : typeName(type)}`
+  const known = made.get(key)
+  if (known !== undefined) return known
+  const how = accessOf(type)
+  const fresh = numbers(how, flavours[name])
+  if (isWritable) {
+    const isLogged = name === 'section' && type.form === 'address'
+    const value = isLogged ? setAddress : setter(how, flavours[name], type.size)
+    Object.defineProperty(fresh.prototype, 'set', { value })
+  }
+  made.set(key, fresh)
+  return fresh
 }
 
 /** Bytes in one unit of `base` of {@link numberArrayOf}. */
-export function unitOf(scalar: Scalar): number {
-  return scalar.big ? 1 : scalar.size
+export function unitOf(type: Scalar | AddressType): number {
+  return type.form === 'scalar' && type.big ? 1 : type.size
 }
 
-/** An array whose elements are views themselves: atomic cells, structs, inner arrays. They are made as they are asked for. */
+/** An array of cells, structs or arrays. Their views are made when they are asked for. */
 export class ViewArray<Element> implements View<Element> {
-  declare readonly memory: Memory
+  declare readonly holder: Holder
   /** Byte address of element 0. */
   declare readonly address: number
   declare readonly length: number
   declare private readonly stride: number
-  declare private readonly make: (memory: Memory, address: number) => Element
+  declare private readonly make: (holder: Holder, address: number) => Element
   constructor(
-    memory: Memory,
+    holder: Holder,
     address: number,
     length: number,
     stride: number,
-    make: (memory: Memory, address: number) => Element,
+    make: (holder: Holder, address: number) => Element,
   ) {
-    this.memory = memory
+    this.holder = holder
     this.address = address
     this.length = length
     this.stride = stride
@@ -125,7 +219,7 @@ export class ViewArray<Element> implements View<Element> {
   }
   at(index: number): Element {
     if (index >>> 0 !== index || index >= this.length) throw outside(index, this.length)
-    return this.make(this.memory, this.address + index * this.stride)
+    return this.make(this.holder, this.address + index * this.stride)
   }
   *[Symbol.iterator](): IterableIterator<Element> {
     for (let index = 0; index < this.length; index++) yield this.at(index)

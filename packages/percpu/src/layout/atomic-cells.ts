@@ -1,10 +1,14 @@
 /**
- * One atomic word of an object: what the accessor of an `atomic` field gives. There is no plain access to it.
+ * Cells: the values of `atomic` fields. A cell is one word of an object, without plain access to
+ * it.
  *
- * All operations are sequentially consistent; the read-modify-writes return the value before. Cost: that of `Atomics`.
+ * All operations are sequentially consistent. The read-modify-writes return the value before. They
+ * cost as much as those of `Atomics`.
  */
 import type { Memory, WaitResult } from '#mem'
 import * as mem from '#mem'
+import { AtomicAddress } from './addresses.js'
+import type { AddressType, Scalar } from './types.js'
 
 // Copied out of their module for the compiler: scalar-properties.ts says why.
 const {
@@ -46,7 +50,7 @@ export class AtomicI32 {
     this.memory = memory
     this.index = index
   }
-  /** Byte address in the memory, as `machine.park` takes it. */
+  /** Byte address in the memory, as `machine.cpus.park` takes it. */
   get address(): number {
     return this.index * 4
   }
@@ -74,11 +78,15 @@ export class AtomicI32 {
   compareExchange(expected: number, value: number): number {
     return compareExchangeAtomic32(this.memory.i32, this.index, expected, value)
   }
-  /** Blocks this thread while the word is `value`, for at most `timeout` ms. Throws where blocking is forbidden. */
+  /**
+   * Blocks this thread while the word is `value`, for at most `timeout` ms.
+   *
+   * @throws TypeError where blocking is forbidden.
+   */
   wait(value: number, timeout?: number): WaitResult {
     return wait32(this.memory.i32, this.index, value, timeout)
   }
-  /** As {@link wait} without blocking; only where `canWaitAsync`. */
+  /** As {@link wait} without blocking. @throws TypeError where there is no `Atomics.waitAsync`. */
   waitAsync(value: number, timeout?: number): ReturnType<typeof mem.waitAsync32> {
     return waitAsync32(this.memory.i32, this.index, value, timeout)
   }
@@ -158,12 +166,25 @@ export class AtomicU64 {
   }
 }
 
-/** The cell of an atomic scalar at a byte address that is a multiple of its size. */
-export function atomicCell(
-  memory: Memory,
-  scalar: string,
-  address: number,
-): AtomicI32 | AtomicU32 | AtomicU64 {
-  if (scalar === 'u64') return new AtomicU64(memory, address / 8)
-  return scalar === 'i32' ? new AtomicI32(memory, address / 4) : new AtomicU32(memory, address / 4)
+/** A cell that is read-only: in a section, which could not take a write to it back. */
+export class ReadonlyCell<Value> {
+  readonly #cell: { load(): Value }
+  constructor(cell: { load(): Value }) {
+    this.#cell = cell
+  }
+  load(): Value {
+    // atomic: a load of a cell, as its user orders it.
+    return this.#cell.load()
+  }
+}
+
+/**
+ * The class of the cells of an atomic number or address. Their `index` is the address / its size.
+ */
+export function cellClass(
+  type: Scalar | AddressType,
+): typeof AtomicI32 | typeof AtomicU32 | typeof AtomicU64 | typeof AtomicAddress {
+  if (type.form === 'address') return AtomicAddress
+  if (type.name === 'u64') return AtomicU64
+  return type.name === 'i32' ? AtomicI32 : AtomicU32
 }

@@ -1,4 +1,4 @@
-/** The structs that a module exports, and what `percpu layout FILE` prints of them. Pure: nothing is loaded here. */
+/** The structs that a module exports, and their reports, which `percpu layout FILE` prints. */
 import type { LayoutDescription } from './describe.js'
 import { describe } from './describe.js'
 import type { LayoutChange } from './diff.js'
@@ -14,7 +14,7 @@ export interface CollectOptions {
   readonly nested?: boolean
 }
 
-/** The structs among the exports of a module (its namespace object), each once, in the order of their names. */
+/** The structs that a module exports, given its namespace object: each once, by their names. */
 export function structsOf(module: object, { nested = false }: CollectOptions = {}): Struct[] {
   const found = new Set<Struct>()
   const add = (struct: Struct): void => {
@@ -38,8 +38,8 @@ export interface LayoutCommandOptions extends ReportOptions, CollectOptions {
 }
 
 /**
- * What `percpu layout FILE` prints for the namespace object of FILE: a report of each exported struct, or their
- * descriptions as JSON. Empty text when there are none.
+ * The text that `percpu layout FILE` prints, given the namespace object of FILE: a report of each
+ * exported struct, or their descriptions as JSON. Empty when there are none.
  */
 export function layoutCommand(module: object, options: LayoutCommandOptions = {}): string {
   const { json = false, names } = options
@@ -48,7 +48,7 @@ export function layoutCommand(module: object, options: LayoutCommandOptions = {}
   return structs.map((struct) => report(struct, options)).join('\n')
 }
 
-/** Descriptions by struct name: what a lock file holds. */
+/** The contents of a lock file: descriptions by the names of their structs. */
 export type LayoutLock = Readonly<Record<string, LayoutDescription>>
 
 /** The changes from a lock to `structs`, over all of them, in the order of their names. */

@@ -1,13 +1,17 @@
 /**
- * What a struct may promise about its layout, checked when it is defined: the JavaScript form of BUILD_BUG_ON. A broken
- * promise throws a {@link LayoutError} that names the struct, the field and the two numbers.
+ * The promises that a struct can make about its layout. They are checked when it is defined, as
+ * BUILD_BUG_ON does in C. A broken one throws a {@link LayoutError} that names the struct, the
+ * field and both numbers.
  */
 import { powerOfTwoAbove, roundUp } from '../arithmetic.js'
 import { badDefinition, LayoutError } from './errors.js'
 import { isAlignment } from './kinds.js'
 import type { FieldInfo, StructType } from './types.js'
 
-/** The largest offset allowed: a number of bytes, or `'d16'`, what a signed 16-bit displacement reaches (32767). */
+/**
+ * The largest offset allowed, in bytes; `'d16'` is 32767, the reach of a signed 16-bit
+ * displacement.
+ */
 export type Limit = number | 'd16'
 const D16 = 32767
 
@@ -17,7 +21,9 @@ export interface Contracts<P extends string = string> {
   readonly size?: number
   /** Largest size allowed, bytes. */
   readonly maxSize?: number
-  /** No object crosses a multiple of this power of two, wherever the struct's alignment lets it lie. */
+  /**
+   * No object crosses a multiple of this power of two, wherever the struct's alignment lets it lie.
+   */
   readonly noCross?: number
   /** Groups of fields that lie in one cache line together. */
   readonly sameLine?: readonly (readonly P[])[]
@@ -27,7 +33,7 @@ export interface Contracts<P extends string = string> {
   readonly within?: Limit | Readonly<Partial<Record<P, Limit>>>
 }
 
-/** The part of a struct that contracts speak of. */
+/** The part of a struct that contracts are about. */
 export type Checked = Pick<StructType, 'name' | 'size' | 'align' | 'lineSize' | 'fields'>
 
 export function checkContracts(struct: Checked, contracts: Contracts): void {
@@ -74,8 +80,8 @@ function checkCount(struct: Checked, rule: string, value: number): void {
 }
 
 /**
- * With an alignment below the boundary, the worst place is `boundary - align` into it; so an object never crosses
- * exactly when it is no longer than its alignment, or than the boundary if that is smaller.
+ * With an alignment below the boundary, the worst place is `boundary - align` into it. So an object
+ * never crosses exactly if it is no longer than its alignment, and than the boundary.
  */
 function checkNoCross(struct: Checked, boundary: number): void {
   const { name, size, align } = struct

@@ -1,6 +1,7 @@
-/** A struct's layout as data: what the hash is made of, what lock files keep and what diffs compare. */
-import { hashText } from '../arithmetic.js'
+/** A struct's layout as data, for hashes, lock files and comparisons. */
+import { hashNumbers, hashText } from '../arithmetic.js'
 import type { Kind, StructType } from './types.js'
+import { leafOf } from './types.js'
 
 /** One field of a {@link LayoutDescription}. Plain JSON. */
 export interface FieldDescription {
@@ -41,7 +42,13 @@ export function describe({ name, size, align, fields }: Described): LayoutDescri
   }
 }
 
-/** A hash of the description as JSON. Unsigned, 32 bits. */
+/** A hash of the description, and of the structs that addresses lead to. Unsigned, 32 bits. */
 export function hashOf(struct: Described): number {
-  return hashText(JSON.stringify(describe(struct)))
+  const own = hashText(JSON.stringify(describe(struct)))
+  const targets = struct.fields.flatMap(({ type }) => {
+    const leaf = type === undefined ? undefined : leafOf(type)
+    const target = leaf?.form === 'address' ? leaf.target : undefined
+    return target === undefined || target === 'self' ? [] : [target.hash]
+  })
+  return targets.length === 0 ? own : hashNumbers([own, ...targets])
 }

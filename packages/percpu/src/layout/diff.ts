@@ -1,4 +1,4 @@
-/** What changed between two versions of a layout. */
+/** The changes between two versions of a layout. */
 import type { FieldDescription, LayoutDescription } from './describe.js'
 import { columns } from './read.js'
 
@@ -26,8 +26,8 @@ export interface LayoutChange {
 }
 
 /**
- * The changes from `before` to `after`, either of which may be absent. Fields are matched by path. When a nested struct
- * moves as a whole, its fields are not listed.
+ * The changes from `before` to `after`, either of which may be absent. Fields are matched by path.
+ * When a nested struct moves as a whole, its fields are not listed.
  */
 export function diff(
   before: LayoutDescription | undefined,

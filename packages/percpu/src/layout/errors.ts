@@ -1,6 +1,6 @@
 import { PercpuError } from '../errors.js'
 
-/** What a {@link LayoutError} speaks of. */
+/** The struct, field and numbers that a {@link LayoutError} speaks of. */
 export interface LayoutFault {
   /** Name of the struct. */
   readonly struct?: string
@@ -15,8 +15,8 @@ export interface LayoutFault {
 }
 
 /**
- * A struct definition is malformed or breaks one of its own contracts. Thrown while the module that defines the struct
- * is loaded: nothing has been written anywhere.
+ * A definition of a struct is malformed, or breaks one of its own contracts. It is thrown while the
+ * module with the definition is loaded: nothing has been written anywhere.
  */
 export class LayoutError extends PercpuError {
   readonly code = 'PERCPU_LAYOUT'
@@ -35,4 +35,12 @@ export class LayoutError extends PercpuError {
 /** A definition that makes no sense, before any layout exists. */
 export function badDefinition(message: string, fault: Omit<LayoutFault, 'rule'> = {}): LayoutError {
   return new LayoutError(message, { ...fault, rule: 'definition' })
+}
+
+/**
+ * The accessor that `init` was given is used after `init` has returned. Nothing was read or
+ * written.
+ */
+export class DraftError extends PercpuError {
+  readonly code = 'PERCPU_DRAFT'
 }

@@ -1,14 +1,17 @@
 export { PAGE_BYTES } from '../arithmetic.js'
-export { AtomicI32, AtomicU32, AtomicU64 } from './atomic-cells.js'
-export type { ArrayView, AtomicArrayView, StructArrayView } from './array-views.js'
+export { AtomicAddress } from './addresses.js'
+export { AtomicI32, AtomicU32, AtomicU64, type ReadonlyCell } from './atomic-cells.js'
+export type { ArrayView, AtomicArrayView, ReadonlyArrayView, StructArrayView } from './array-views.js'
 export type { Contracts, Limit } from './contracts.js'
 export { describe, type FieldDescription, type LayoutDescription } from './describe.js'
-export { LayoutError, type LayoutFault } from './errors.js'
+export { DraftError, LayoutError, type LayoutFault } from './errors.js'
 export { aligned, atomic, locked, owner, published, racy } from './kinds.js'
 export { dump } from './read.js'
 export { isStruct, struct, type StructOptions } from './struct.js'
-export type { Accessor, AnyStruct, Infer, Path, Struct, StructView } from './struct-type.js'
+export type { Accessor, Draft, Infer, Journalled, StructView } from './accessor-types.js'
+export type { AnyStruct, Path, Struct } from './struct-type.js'
 export {
+  address,
   array,
   big,
   CACHE_LINE,
@@ -22,6 +25,7 @@ export {
   u32,
   u64,
   u8,
+  type AddressType,
   type Alignment,
   type ArrayType,
   type Field,

@@ -1,11 +1,12 @@
 /**
- * Places fields as a C compiler for a 64-bit machine does: each at the next multiple of its alignment, the struct as
- * aligned as its most aligned field, its size rounded up to that (System V ABI, "Aggregates and Unions").
+ * Places fields as a C compiler for a 64-bit machine does (System V ABI, "Aggregates and Unions").
+ * Each lies at the next multiple of its alignment. The struct is as aligned as its most aligned
+ * field, and its size is rounded up to that.
  */
 import { PAGE_BYTES, roundUp } from '../arithmetic.js'
 import { badDefinition } from './errors.js'
 import type { Alignment, Field, FieldInfo, Fields, FieldSpec, Kind, Member, Pad, Type } from './types.js'
-import { MAX_SIZE, alignOf, isForm, leafOf, nameOfUnknown, sizeOf, typeName } from './types.js'
+import { MAX_SIZE, alignOf, isForm, isType, leafOf, nameOfUnknown, sizeOf, typeName } from './types.js'
 
 export interface Defaults {
   readonly kind: Kind
@@ -23,10 +24,12 @@ export interface Placement {
   readonly end: number
 }
 
-/** Names that accessors use themselves. */
+/** Names of the properties that accessors have beside their fields. */
 const reserved = new Set([
   'address',
   'baseByte',
+  'follow',
+  'holder',
   'memory',
   'toObject',
   'baseWord',
@@ -75,7 +78,7 @@ function placeOne(struct: string, name: string, spec: FieldSpec, end: number, de
   }
   if (reserved.has(name)) {
     throw badDefinition(
-      `struct ${struct}: field ${name} has a name that accessors use themselves; rename it`,
+      `struct ${struct}: field ${name} has a name that accessors use themselves: rename it`,
       fault,
     )
   }
@@ -87,7 +90,7 @@ function placeOne(struct: string, name: string, spec: FieldSpec, end: number, de
   const lock = kind !== 'locked' ? undefined : (marked?.lock ?? defaults.lock)
   if (kind === 'locked' && lock === undefined) {
     throw badDefinition(
-      `struct ${struct}: field ${name} is locked by default, but the struct's options name no lock; add { lock: '...' }`,
+      `struct ${struct}: field ${name} is locked by default, and the struct's options name no lock: add { lock: '...' }`,
       { struct, field: name },
     )
   }
@@ -103,12 +106,12 @@ function unwrap(
   const fault = { struct, field: name }
   const marked = isForm(spec, 'field') ? spec : undefined
   const type = isForm(spec, 'field') ? spec.type : spec
-  if (!isForm(type, 'scalar') && !isForm(type, 'array') && !isForm(type, 'struct')) {
+  if (!isType(type)) {
     throw badDefinition(`struct ${struct}: field ${name} has no type: it is ${nameOfUnknown(type)}`, fault)
   }
   if (marked?.kind !== undefined && leafOf(type).form === 'struct') {
     throw badDefinition(
-      `struct ${struct}: field ${name} of type ${typeName(type)} is marked ${marked.kind}, but a nested struct brings the kinds of its own fields`,
+      `struct ${struct}: field ${name} of type ${typeName(type)} is marked ${marked.kind}: a nested struct brings the kinds of its own fields`,
       fault,
     )
   }
@@ -123,10 +126,11 @@ function alignmentOf(alignment: Alignment | undefined, lineSize: number): number
 
 function checkAtomic(struct: string, name: string, type: Type): void {
   const leaf = leafOf(type)
+  if (leaf.form === 'address') return
   if (leaf.form === 'scalar' && !leaf.big && ['i32', 'u32', 'u64'].includes(leaf.name)) return
   throw badDefinition(
-    `struct ${struct}: field ${name} cannot be an atomic ${typeName(type)}: only i32, u32 and u64 in the machine's byte order can`,
-    { struct, field: name, found: typeName(leaf), allowed: 'i32, u32, u64' },
+    `struct ${struct}: field ${name} is an atomic ${typeName(type)}: only addresses, and i32, u32 and u64 in the machine's byte order, can be`,
+    { struct, field: name, found: typeName(leaf), allowed: 'address, i32, u32, u64' },
   )
 }
 

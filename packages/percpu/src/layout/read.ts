@@ -1,9 +1,10 @@
-/** Reads objects for people: as plain JavaScript values, and as lines that name each word. Not for hot paths. */
+/** Objects as people read them: plain JavaScript values, or lines that name each word. */
 import type { Memory } from '#mem'
 import { numberArrayOf, unitOf } from './array-views.js'
-import { atomicCell } from './atomic-cells.js'
+import { cellClass } from './atomic-cells.js'
+import { flavours } from './flavours.js'
 import type { Kind, StructType, Type } from './types.js'
-import { strideOf } from './types.js'
+import { strideOf, typeName } from './types.js'
 
 /** A plain copy of the object at `address`. Atomic words are loaded atomically. */
 export function readStruct(memory: Memory, struct: StructType, address: number): Record<string, unknown> {
@@ -16,10 +17,10 @@ export function readStruct(memory: Memory, struct: StructType, address: number):
 
 function readPlain(memory: Memory, type: Type, kind: Kind | undefined, address: number): unknown {
   if (type.form === 'struct') return readStruct(memory, type, address)
-  if (type.form === 'scalar') {
+  if (type.form !== 'array') {
     // atomic: a dump of one word; orders nothing.
-    if (kind === 'atomic') return atomicCell(memory, type.name, address).load()
-    const Numbers = numberArrayOf(type)
+    if (kind === 'atomic') return new (cellClass(type))(memory, address / type.size).load()
+    const Numbers = numberArrayOf(type, flavours.shared, kind)
     return new Numbers(memory, address / unitOf(type), 1).at(0)
   }
   const { element, length } = type
@@ -28,17 +29,16 @@ function readPlain(memory: Memory, type: Type, kind: Kind | undefined, address: 
 }
 
 /**
- * The object at `address` as text, a line for each word: `Route.hits  +8  racy u32  = 5`. Takes the memory as it finds
- * it: not all words are of one moment.
+ * The object at `address` as text, a line for each field: `Route.hits  +8  racy u32  = 5`. The
+ * memory is taken as it is found: not all words are of one moment.
  */
 export function dump(struct: StructType, memory: Memory, address: number): string {
   const rows: string[][] = []
   const add = (type: Type, kind: Kind | undefined, name: string, offset: number): void => {
     if (type.form === 'struct') addMembers(type, `${name}.`, offset)
-    else if (type.form === 'scalar') {
+    else if (type.form !== 'array') {
       const value = readPlain(memory, type, kind, address + offset)
-      const order = type.big ? 'be ' : ''
-      rows.push([name, `+${String(offset)}`, `${kind ?? ''} ${order}${type.name}`, `= ${String(value)}`])
+      rows.push([name, `+${String(offset)}`, `${kind ?? ''} ${typeName(type)}`, `= ${String(value)}`])
     } else {
       const stride = strideOf(type.element)
       for (let index = 0; index < type.length; index++) {
@@ -65,7 +65,7 @@ export function columns(rows: readonly (readonly string[])[]): string {
   return rows.map((row) => line(row) + '\n').join('')
 }
 
-/** The name of the word of `struct` that contains byte `offset`. Undefined in holes and outside the struct. */
+/** The field of `struct` that contains byte `offset`. Undefined in holes and outside the struct. */
 export function nameAt(struct: StructType, offset: number): string | undefined {
   for (const member of struct.members) {
     if (offset < member.offset || offset >= member.offset + member.size) continue
@@ -77,11 +77,11 @@ export function nameAt(struct: StructType, offset: number): string | undefined {
 }
 
 function nameWithin(type: Type, offset: number): string | undefined {
-  if (type.form === 'scalar') return ''
   if (type.form === 'struct') {
     const name = nameAt(type, offset)
     return name === undefined ? undefined : `.${name}`
   }
+  if (type.form !== 'array') return ''
   const stride = strideOf(type.element)
   const index = Math.floor(offset / stride)
   const rest = nameWithin(type.element, offset - index * stride)

@@ -1,6 +1,6 @@
 /**
- * A layout as `pahole` prints it: each member with its offset and size, the holes between them, where cache lines begin,
- * and the sums. Offsets and sizes are bytes.
+ * A layout as `pahole` prints it: each member with its offset and size, the holes between them, the
+ * beginnings of cache lines, and the sums. Offsets and sizes are bytes.
  */
 import type { Member, StructType, Type } from './types.js'
 import { leafOf, typeName } from './types.js'

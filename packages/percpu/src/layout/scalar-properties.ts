@@ -1,29 +1,28 @@
 /**
- * The property of each plain scalar in the accessors of structs: a getter and a setter over one word.
+ * The properties of plain scalars in the accessors of structs: a getter and a setter of a word
+ * each.
  *
- * Accessors of structs aligned to 4 bytes or more keep `baseWord`, their address / 4, which fits a machine integer in an
- * 8 GiB memory; those of smaller structs keep `baseByte`, their address. `of` says where an accessor's memory is found.
+ * `of` finds the memory of an accessor. An accessor has `baseWord`, its address / 4, or for a
+ * struct aligned to less than 4 bytes `baseByte`, its address: see locate.ts.
  *
- * Why it is fast: V8 inlines a getter into its caller as a constant, and with it everything the getter closes over, as
- * long as those are `const` slots. So the leaf functions are copied out of their module here (an import is re-checked at
- * each use), offsets are `const`, and each scalar has its own pair of functions (one pair fed with several array kinds
- * would become megamorphic). Measured: "layout" in docs/benchmarks.md.
+ * Why it is fast: V8 inlines a getter into its caller as a constant, together with the `const`s
+ * that the getter closes over. So the leaf functions are copied out of their module here, as an
+ * import is looked up at each use. Offsets are constants. Each scalar has functions of its own: one
+ * that is fed with several kinds of typed arrays becomes megamorphic. Measured: "layout" in
+ * docs/benchmarks.md.
  */
-import type { Memory } from '#mem'
 import * as mem from '#mem'
+import type { Held, MemoryOf } from './flavours.js'
 import type { Scalar } from './types.js'
 
-export interface WordBased {
-  readonly memory: Memory
+export interface WordBased extends Held {
   /** Address / 4. */
   readonly baseWord: number
 }
-export interface ByteBased {
-  readonly memory: Memory
+export interface ByteBased extends Held {
   /** Address. */
   readonly baseByte: number
 }
-export type MemoryOf = (self: { readonly memory: Memory }) => Memory
 
 /** A getter and a setter, to be defined on a prototype. */
 export interface Property<Self, Value> {
@@ -349,7 +348,7 @@ const smallBig: {
   },
 }
 
-type AnyProperty<Self> = Property<Self, number> | Property<Self, bigint>
+export type AnyProperty<Self> = Property<Self, number> | Property<Self, bigint>
 
 /** The property of `scalar` at byte `offset` of a struct aligned to at least 4 bytes. */
 export function wordProperty(scalar: Scalar, of: MemoryOf, offset: number): AnyProperty<WordBased> {
@@ -358,7 +357,9 @@ export function wordProperty(scalar: Scalar, of: MemoryOf, offset: number): AnyP
   return little[name](of, offset)
 }
 
-/** The property of `scalar`, of 1 or 2 bytes, at byte `offset` of a struct aligned to less than 4. */
+/**
+ * The property of `scalar`, of 1 or 2 bytes, at byte `offset` of a struct aligned to less than 4.
+ */
 export function byteProperty(
   scalar: Scalar<'u8' | 'i8' | 'u16' | 'i16'>,
   of: MemoryOf,

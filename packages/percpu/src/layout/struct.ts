@@ -10,31 +10,39 @@
  *     const route = Route.at(memory, address)
  *     const HITS = Route.offsets.hits    // for hot paths
  *
- * Fields are placed by the rules of C. Each has the kind of its words, and the accessor has only the operations that the
- * kind allows, for TypeScript and at run time. What a definition promises about its layout is checked at once.
+ * Fields are placed by the rules of C. Each has a kind, and the accessor has only the operations
+ * that the kind allows, for TypeScript and at run time. A definition may promise more about its
+ * layout: that is checked at once.
  *
- * Cost: a property of an accessor costs about what the bare typed array does when optimised; see "layout" in
- * docs/benchmarks.md. Making an accessor costs a few ns. How to use it: docs/layout.md.
+ * Cost: that of a bare typed array for a property of an accessor, once it is optimised, and a few
+ * ns to make an accessor. See "layout" in docs/benchmarks.md. How to use it: docs/layout.md.
  */
 import type { Memory } from '#mem'
 import { roundUp } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
-import type { AccessorClass } from './accessor.js'
-import { accessorClass, boundClass, isWordBased } from './accessor.js'
+import type { AccessorClasses } from './accessor.js'
+import { boundClasses, draftClasses, sectionClasses, sharedClasses } from './accessor.js'
+import type { Accessor, Draft, Journalled } from './accessor-types.js'
 import type { Contracts } from './contracts.js'
 import { checkContracts } from './contracts.js'
 import { hashOf } from './describe.js'
 import { badDefinition, LayoutError } from './errors.js'
+import type { Scope, UndoLog } from './flavours.js'
 import { isAlignment } from './kinds.js'
+import type { Locate } from './locate.js'
+import { checkMemory, isWordBased, locator } from './locate.js'
 import type { Placement } from './place.js'
 import { flatten, place } from './place.js'
 import { nameAt } from './read.js'
-import type { Accessor, Path, Struct } from './struct-type.js'
-import type { FieldInfo, Fields, Kind, Member } from './types.js'
+import type { Path, Struct } from './struct-type.js'
+import type { FieldInfo, Fields, Kind, Member, StructType } from './types.js'
 import { CACHE_LINE } from './types.js'
 
 export interface StructOptions<F extends Fields = Fields, K extends Kind = Kind> extends Contracts<Path<F>> {
-  /** Raises the alignment of objects, in bytes (a power of two). Unlike an alignment of a field it adds no padding. */
+  /**
+   * Raises the alignment of objects to so many bytes, a power of two. Unlike the alignment of a
+   * field it adds no padding.
+   */
   readonly align?: number
   /** The kind of fields without one. Default `'owner'`. */
   readonly kind?: K
@@ -47,9 +55,9 @@ export interface StructOptions<F extends Fields = Fields, K extends Kind = Kind>
 const brand = Symbol.for('percpu.struct')
 
 /**
- * Defines a struct. Throws a {@link LayoutError} when the definition makes no sense or breaks one of its contracts.
+ * Defines a struct. Errors, reports and lock files call it by its name.
  *
- * `name` is what errors, reports and lock files call it.
+ * @throws LayoutError when the definition makes no sense, or breaks one of its contracts.
  */
 export function struct<F extends Fields, K extends Kind = 'owner'>(
   name: string,
@@ -79,7 +87,10 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
   readonly fields: readonly FieldInfo[]
   readonly offsets: Readonly<Record<Path<F>, number>>
   readonly words: Readonly<Record<Path<F>, number>>
-  readonly at: (memory: Memory, address: number) => Accessor<F, K>
+  readonly at: (memory: Memory, address: number) => Accessor<Struct<F, K>>
+  readonly #locate: Locate
+  readonly journalled: (log: UndoLog, address: number) => Journalled<Struct<F, K>>
+  readonly draft: (scope: Scope, address: number) => Draft<Struct<F, K>>
 
   constructor(
     readonly name: string,
@@ -106,7 +117,12 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     this.hash = hashOf(this)
     this.offsets = offsetsOf(this.fields)
     this.words = wordsOf(this)
-    this.at = accessorMaker(this, accessorClass(this))
+    const locate = locator(this)
+    this.#locate = locate
+    const Class = sharedClasses.of(this)
+    this.at = (memory, address) => new Class(memory, locate(memory, address)) as Accessor<Struct<F, K>>
+    this.journalled = scopedMaker(this, sectionClasses, locate) as typeof this.journalled
+    this.draft = scopedMaker(this, draftClasses, locate) as typeof this.draft
     Object.freeze(this)
   }
 
@@ -114,14 +130,33 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     return true
   }
 
-  bind(memory: Memory): (address: number) => Accessor<F, K> {
-    const at = accessorMaker<F, K>(this, boundClass(this, memory))
+  bind(memory: Memory): (address: number) => Accessor<Struct<F, K>> {
+    checkMemory(this.name, memory)
+    const Class = boundClasses(memory).of(this)
+    const locate = this.#locate
     const fixed = memory
-    return (address) => at(fixed, address)
+    return (address) => new Class(fixed, locate(fixed, address)) as Accessor<Struct<F, K>>
   }
 
   nameAt(offset: number): string | undefined {
     return nameAt(this, offset)
+  }
+}
+
+/** A closure for each struct, for the compiler to know its class as a constant. */
+function scopedMaker(
+  struct: StructType,
+  classes: AccessorClasses,
+  locate: Locate,
+): (scope: Scope, address: number) => object {
+  const Class = classes.promise(struct)
+  let isComplete = false
+  return (scope, address) => {
+    if (!isComplete) {
+      classes.of(struct)
+      isComplete = true
+    }
+    return new Class(scope, locate(scope.memory, address))
   }
 }
 
@@ -140,7 +175,8 @@ function raiseAlignment(name: string, { align, alignedBy }: Placement, wanted: n
   )
 }
 
-// Both tables are made by Object.fromEntries: V8 stores its result as it does a literal, and folds constants from it.
+// Both tables are made by Object.fromEntries: V8 stores its result like a literal, and takes
+// constants from it.
 
 function offsetsOf<P extends string>(fields: readonly FieldInfo[]): Readonly<Record<P, number>> {
   return Object.freeze(
@@ -167,55 +203,9 @@ function wordsOf<P extends string>({ name, align, fields }: Struct): Readonly<Re
   return Object.freeze(table)
 }
 
-/** The rows with an offset of their own: no reserved bytes, no fields of elements of arrays. */
+/** The rows with an offset of their own: not reserved bytes, nor fields of elements of arrays. */
 function named(fields: readonly FieldInfo[]): readonly FieldInfo[] {
   return fields.filter(({ path, type }) => type !== undefined && !path.includes('['))
-}
-
-/**
- * A closure for each struct and class, for the compiler to know both as constants.
- *
- * `| 0` both converts and checks: an address that is fractional, negative or beyond 8 GiB does not survive the round trip.
- */
-function accessorMaker<F extends Fields, K extends Kind>(
-  layout: Pick<Struct, 'name' | 'size' | 'align'>,
-  accessor: AccessorClass,
-): (memory: Memory, address: number) => Accessor<F, K> {
-  const Class = accessor
-  const { size, align } = layout
-  const mask = align - 1
-  if (!isWordBased(align)) {
-    return (memory, address) => {
-      if (!Number.isSafeInteger(address) || (address & mask) !== 0) throw badAddress(layout, memory, address)
-      if (address < 0 || address > memory.byteLength - size) throw badAddress(layout, memory, address)
-      return new Class(memory, address) as Accessor<F, K>
-    }
-  }
-  return (memory, address) => {
-    const word = (address / 4) | 0
-    if (word * 4 !== address || (address & mask) !== 0) throw badAddress(layout, memory, address)
-    if (word < 0 || address > memory.byteLength - size) throw badAddress(layout, memory, address)
-    return new Class(memory, word) as Accessor<F, K>
-  }
-}
-
-function badAddress(
-  layout: Pick<Struct, 'name' | 'size' | 'align'>,
-  memory: Memory,
-  address: number,
-): ArgumentError {
-  const { name, size, align } = layout
-  const details = { struct: name, address, size, align, byteLength: memory.byteLength }
-  if (Number.isInteger(address) && address % align !== 0) {
-    return new ArgumentError(
-      `there is no ${name} at ${String(address)}: it must lie at a multiple of ${String(align)} bytes`,
-      details,
-    )
-  }
-  return new ArgumentError(
-    `there is no ${name} of ${String(size)} bytes at ${String(address)} in a memory of ${String(memory.byteLength)} bytes`,
-    details,
-  )
 }
 
 const optionNames = [
@@ -223,7 +213,7 @@ const optionNames = [
   ...['kind', 'lock', 'lineSize'],
 ]
 
-/** A contract with a typing error would never be checked. */
+/** A misspelt contract would never be checked. */
 function checkOptionNames(struct: string, options: object): void {
   const unknown = Object.keys(options).filter((name) => !optionNames.includes(name))
   if (unknown.length === 0) return

@@ -1,6 +1,6 @@
 /**
- * What a field can be made of: scalars, arrays of anything, explicit padding and other structs. These are descriptions,
- * plain frozen objects; they hold no data.
+ * The types of fields: scalars, addresses, arrays of anything, reserved bytes and structs. These
+ * are descriptions, plain frozen objects that hold no data.
  *
  * Sizes and alignments are those of the C ABI of 64-bit machines: a scalar is aligned to its size.
  */
@@ -11,17 +11,18 @@ export const CACHE_LINE = 64
 /** Largest struct, in bytes. */
 export const MAX_SIZE = 2 ** 31
 
-/** Who may touch a word and how, for its whole life. See docs/memory-model.md. */
+/** Which CPUs may touch a word and how, for its whole life: docs/memory-model.md. */
 export type Kind = 'atomic' | 'owner' | 'locked' | 'published' | 'racy'
 
 export type ScalarName = 'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'u64' | 'f32' | 'f64'
 
-/** A number in memory. `big` = most significant byte first; otherwise the order of the machine, which is little. */
+/** A number in memory. */
 export interface Scalar<Name extends ScalarName = ScalarName, Big extends boolean = boolean> {
   readonly form: 'scalar'
   readonly name: Name
   readonly size: number
   readonly align: number
+  /** Most significant byte first. Otherwise in the order of the machine, which is little-endian. */
   readonly big: Big
 }
 
@@ -31,13 +32,28 @@ export interface ArrayType<Element extends Type = Type, Length extends number = 
   readonly length: Length
 }
 
+/** Where an object lies, in 32 bits: addresses.ts. */
+export interface AddressType<
+  Target extends StructType | 'self' | undefined = StructType | 'self' | undefined,
+> {
+  readonly form: 'address'
+  readonly size: number
+  readonly align: number
+  /**
+   * The struct of what lies there: `'self'` for the struct that has the field, undefined for any.
+   */
+  readonly target: Target
+}
+
 /** Reserved bytes: they have a place and a name in reports, and no accessor. */
 export interface Pad {
   readonly form: 'pad'
   readonly size: number
 }
 
-/** A struct as types see it. What it is to its users, with the types of its fields: struct-type.ts. */
+/**
+ * A struct as types see it. What it is to its users, with the types of its fields: struct-type.ts.
+ */
 export interface StructType {
   readonly form: 'struct'
   readonly name: string
@@ -47,7 +63,10 @@ export interface StructType {
   readonly align: number
   /** Size rounded up to the alignment: the distance between the elements of an array. */
   readonly stride: number
-  /** Fingerprint of everything that two threads must agree on: names, types, kinds, offsets, size, alignment. Unsigned 32-bit. */
+  /**
+   * A hash of everything that two threads must agree on: names, types, kinds, offsets, size and
+   * alignment, also of the structs that addresses lead to. Unsigned, 32 bits.
+   */
   readonly hash: number
   /** Bytes of a cache line, for the contracts and reports of this struct. */
   readonly lineSize: number
@@ -57,15 +76,18 @@ export interface StructType {
   readonly fields: readonly FieldInfo[]
 }
 
-export type Type = Scalar | ArrayType | StructType
-/** What a kind can be put on: numbers and arrays of numbers. A nested struct brings the kinds of its own fields. */
-export type Markable = Scalar | ArrayType<Markable>
+export type Type = Scalar | AddressType | ArrayType | StructType
+/** Types that a kind can be put on. A nested struct brings the kinds of its own fields. */
+export type Markable = Scalar | AddressType | ArrayType<Markable>
+/** Numbers that can be atomic. */
 export type AtomicScalar = Scalar<'i32' | 'u32' | 'u64', false>
-export type Atomicable = AtomicScalar | ArrayType<Atomicable>
+/** Types that the kind atomic can be put on. */
+export type Atomicable = AtomicScalar | AddressType | ArrayType<Atomicable>
 
+/** Bytes, a power of two; `'cacheline'` is the struct's `lineSize`, `'page'` is 4096. */
 export type Alignment = number | 'cacheline' | 'page'
 
-/** A type with what was said about it: a kind, the lock of a locked field, an alignment. */
+/** A type with its kind, the lock of a locked field, and its alignment. */
 export interface Field<T extends Type = Type, K extends Kind | undefined = Kind | undefined> {
   readonly form: 'field'
   readonly type: T
@@ -74,8 +96,11 @@ export interface Field<T extends Type = Type, K extends Kind | undefined = Kind 
   readonly align: Alignment | undefined
 }
 
+/** Whatever stands beside the name of a field in a definition. */
 export type FieldSpec = Type | Field | Pad
 export type Fields = Readonly<Record<string, FieldSpec>>
+/** No field in particular. */
+export type NoFields = { readonly [P in never]: FieldSpec }
 
 /** One direct member of a struct, placed. */
 export interface Member {
@@ -93,7 +118,9 @@ export interface Member {
   readonly align: number
 }
 
-/** One row of the flat table of a struct: a member, or a member of a nested struct under its path. */
+/**
+ * One row of the flat table of a struct: a member, or a member of a nested struct under its path.
+ */
 export interface FieldInfo extends Member {
   /** `arch.lpid`; `pair[].x` for a field of the elements of an array of structs. */
   readonly path: string
@@ -118,7 +145,11 @@ export const u64 = scalar('u64', 8)
 export const f32 = scalar('f32', 4)
 export const f64 = scalar('f64', 8)
 
-/** The same number with its most significant byte first. */
+/**
+ * The same number with its most significant byte first.
+ *
+ * @throws LayoutError for anything but a scalar of 2, 4 or 8 bytes.
+ */
 export function big<Name extends Exclude<ScalarName, 'u8' | 'i8'>>(
   type: Scalar<Name, false>,
 ): Scalar<Name, true> {
@@ -128,7 +159,28 @@ export function big<Name extends Exclude<ScalarName, 'u8' | 'i8'>>(
   return Object.freeze({ ...type, big: true })
 }
 
-/** `length` elements one after the other, each at a multiple of its own alignment. A kind on the element moves to the array. */
+/**
+ * The byte address of an object: a multiple of 8 below 8 GiB, or 0 for none. It takes 32 bits.
+ * Where the struct of the object is given, the accessor's `follow` gives the object; `'self'` is
+ * the struct that the field is in.
+ *
+ * @throws LayoutError for any other target.
+ */
+export function address(): AddressType<undefined>
+export function address<Target extends StructType | 'self'>(target: Target): AddressType<Target>
+export function address(target?: StructType | 'self'): AddressType {
+  if (target !== undefined && target !== 'self' && !isForm(target, 'struct')) {
+    throw badDefinition(`address() takes a struct, 'self' or nothing, not ${nameOfUnknown(target)}`)
+  }
+  return Object.freeze({ form: 'address', size: 4, align: 4, target })
+}
+
+/**
+ * `length` elements, 1 to 2^31, each at a multiple of its own alignment. A kind of the element
+ * becomes that of the array.
+ *
+ * @throws LayoutError for another length, an element that is no type, or one with an alignment.
+ */
 export function array<T extends Type, Length extends number>(element: T, length: Length): ArrayType<T, Length>
 export function array<T extends Type, K extends Kind | undefined, Length extends number>(
   element: Field<T, K>,
@@ -144,13 +196,15 @@ export function array(element: Type | Field, length: number): ArrayType | Field 
     }
     return Object.freeze({ ...element, type: array(element.type, length) })
   }
-  if (!isForm(element, 'scalar') && !isForm(element, 'array') && !isForm(element, 'struct')) {
-    throw badDefinition(`array() takes a scalar, an array or a struct, not ${nameOfUnknown(element)}`)
+  if (!isType(element)) {
+    throw badDefinition(
+      `array() takes a scalar, an address, an array or a struct, not ${nameOfUnknown(element)}`,
+    )
   }
   return Object.freeze({ form: 'array', element, length })
 }
 
-/** `bytes` reserved bytes. */
+/** `bytes` reserved bytes, 1 to 2^31. @throws LayoutError for any other number. */
 export function pad(bytes: number): Pad {
   if (!Number.isInteger(bytes) || bytes < 1 || bytes > MAX_SIZE) {
     throw badDefinition(`pad() takes a number of bytes between 1 and 2^31, not ${String(bytes)}`, {
@@ -167,16 +221,24 @@ export function isForm<Form extends FieldSpec['form']>(
   return typeof value === 'object' && (value as FieldSpec | null)?.form === form
 }
 
+/** Whether it is a type, without kind or alignment. */
+export function isType(value: FieldSpec): value is Type {
+  return ['scalar', 'address', 'array', 'struct'].some((form) => isForm(value, form as Type['form']))
+}
+
 export function nameOfUnknown(value: unknown): string {
   const form = (value as Partial<FieldSpec> | null | undefined)?.form
-  if (form === 'scalar' || form === 'array' || form === 'struct') return typeName(value as Type)
+  if (isType(value as FieldSpec)) return typeName(value as Type)
+  if (value === address) return 'the function address: call it'
   return form ?? (value === null ? 'null' : typeof value)
 }
 
-/** The type as reports and hashes spell it: `u32`, `be u32`, `u8[16]`, `struct Inner[4]`. */
+/** The type as reports and hashes spell it: `be u32`, `u8[16]`, `struct Inner`, `address(Node)`. */
 export function typeName(type: Type): string {
   if (type.form === 'scalar') return type.big ? `be ${type.name}` : type.name
   if (type.form === 'struct') return `struct ${type.name}`
+  if (type.form === 'address')
+    return `address${type.target === undefined ? '' : `(${nameOfTarget(type.target)})`}`
   let dimensions = ''
   let element: Type = type
   while (element.form === 'array') {
@@ -184,6 +246,10 @@ export function typeName(type: Type): string {
     element = element.element
   }
   return typeName(element) + dimensions
+}
+
+function nameOfTarget(target: StructType | 'self'): string {
+  return target === 'self' ? target : target.name
 }
 
 export function alignOf(type: Type): number {
@@ -197,11 +263,12 @@ export function strideOf(type: Type): number {
 
 export function sizeOf(type: Type): number {
   if (type.form === 'array') return type.length * strideOf(type.element)
-  // A struct inside another one takes its stride, as in C, where the size of a type is a multiple of its alignment.
+  // Inside another struct a struct takes its stride. So it is in C, whose sizes are multiples of
+  // alignments.
   return type.form === 'struct' ? type.stride : type.size
 }
 
-/** The scalar or struct at the bottom of an array of arrays. */
-export function leafOf(type: Type): Scalar | StructType {
+/** The innermost element of an array of arrays. */
+export function leafOf(type: Type): Exclude<Type, ArrayType> {
   return type.form === 'array' ? leafOf(type.element) : type
 }

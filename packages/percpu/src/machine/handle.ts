@@ -2,6 +2,7 @@
  * The handle of a machine: one thread passes it to another one, which checks it before it joins.
  */
 import { loadAtomic32, loadU32, openMemory, type Memory } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import { BadHandleError, ForeignBufferError, TruncatedBufferError, VersionMismatchError } from './errors.js'
 import { Header, layoutHash } from './layouts.js'
 import { FORMAT_VERSION, MAGIC, UNIT } from './limits.js'
@@ -29,7 +30,7 @@ export function openHandle(handle: MachineHandle): Memory {
       { byteLength },
     )
   }
-  const memory = openMemory(handle.buffer)
+  const memory = openMemory(handle.buffer, PAGE_BYTES)
   // B(header.ready) pairs with A in publishHeader: after it every published word of the header may
   // be read. Mutant: machine/ready-first.
   const ready = loadAtomic32(memory.i32, Header.words.ready) === 1

@@ -43,6 +43,8 @@ export interface Memory {
   readonly buffer: SharedArrayBuffer
   /** Size in bytes; a multiple of 8. */
   readonly byteLength: number
+  /** Bytes at the start in which no object lies: the header page of a machine, 0 otherwise. */
+  readonly reserved: number
   readonly bytes: BytesView
   readonly i16: I16View
   readonly u16: U16View
@@ -60,8 +62,8 @@ export function createBuffer(byteLength: number): SharedArrayBuffer {
   return new SharedArrayBuffer(byteLength)
 }
 
-/** Makes the views of `buffer`, whose length must be a multiple of 8. */
-export function openMemory(buffer: SharedArrayBuffer): Memory {
+/** Makes the views of `buffer`, whose length must be a multiple of 8; no object lies in its first `reserved` bytes. */
+export function openMemory(buffer: SharedArrayBuffer, reserved = 0): Memory {
   const views = {
     bytes: new DataView(buffer),
     i16: new Int16Array(buffer),
@@ -72,7 +74,12 @@ export function openMemory(buffer: SharedArrayBuffer): Memory {
     f32: new Float32Array(buffer),
     f64: new Float64Array(buffer),
   }
-  return { buffer, byteLength: buffer.byteLength, ...views } as unknown as Memory
+  return { buffer, byteLength: buffer.byteLength, reserved, ...views } as unknown as Memory
+}
+
+/** Whether both are views of one buffer. */
+export function isSameMemory(one: Memory, other: Memory): boolean {
+  return one.buffer === other.buffer
 }
 
 /**

@@ -8,8 +8,9 @@
  *
  * Cost of `local`: none beside the access itself; see "percpu" in docs/benchmarks.md.
  */
+import type { Accessor, Infer } from '../layout/accessor-types.js'
 import { revokeAccessor } from '../layout/revoke.js'
-import type { Accessor, Infer, Struct } from '../layout/struct-type.js'
+import type { Struct } from '../layout/struct-type.js'
 import type { Fields, Kind } from '../layout/types.js'
 import type { Place } from './place.js'
 
@@ -19,19 +20,21 @@ export type NumericField<F extends Fields, K extends Kind> = {
 }[keyof Infer<Struct<F, K>> & string]
 
 /** A struct with one copy for each possible CPU: `machine.percpu(Struct)`. */
-export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<[number, Accessor<F, K>]> {
+export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<
+  [number, Accessor<Struct<F, K>>]
+> {
   readonly type: Struct<F, K>
   /**
    * This CPU's copy. After {@link free} its fields throw a PointerError. Once another thread has
    * freed the object, it must not be used any more.
    */
   // A field, and only declared: the compiler takes a field that is stored once for a constant.
-  declare readonly local: Accessor<F, K>
+  declare readonly local: Accessor<Struct<F, K>>
   readonly #place: Place
-  readonly #at: (address: number) => Accessor<F, K>
+  readonly #at: (address: number) => Accessor<Struct<F, K>>
 
   /** @internal `at` makes accessors of the place's memory. */
-  constructor(type: Struct<F, K>, place: Place, at: (address: number) => Accessor<F, K>) {
+  constructor(type: Struct<F, K>, place: Place, at: (address: number) => Accessor<Struct<F, K>>) {
     this.type = type
     this.local = at(place.local())
     this.#place = place
@@ -49,12 +52,12 @@ export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<
    *
    * @throws ArgumentError unless `cpu` is a possible CPU; PointerError after {@link free}.
    */
-  of(cpu: number): Accessor<F, K> {
+  of(cpu: number): Accessor<Struct<F, K>> {
     return this.#at(this.#place.address(cpu))
   }
 
   /** Each possible CPU and its copy. @throws PointerError after {@link free}. */
-  *[Symbol.iterator](): Generator<[number, Accessor<F, K>]> {
+  *[Symbol.iterator](): Generator<[number, Accessor<Struct<F, K>>]> {
     for (let cpu = 0; cpu < this.#place.cpus; cpu++) yield [cpu, this.of(cpu)]
   }
 

@@ -1,37 +1,57 @@
 /**
- * The undo journal: what makes a change of several words under a lock happen as a whole or not at all, also when its thread is
- * killed in the middle.
+ * The undo journal. With it a change of several words under a lock happens as a whole or not at
+ * all, also if its thread is killed.
  *
- *     record of the CPU:   length │ word, old │ word, old │ …
+ *     record of the CPU:   length │ entry │ entry │ …
  *
- * Each change first records the word's index and its old value, then counts the entry, then writes the word: three steps in
- * this order. The end of the outermost section sets the length to 0: from that one store on the changes are there to stay. Going
- * back, after an exception or by the reaper, restores the entries from the last to the first (a word changed twice gets its
- * first value), and takes each off the length after its word was restored; so it can be repeated from any point.
+ *     an entry             word                   old
+ *     of a word            its index              its value before
+ *     of a part of one     its index + 2^31       the value before, 16 bits; its offset; its width
  *
- * Why plain stores are enough. The journal is read by its own thread, or by the reaper after the thread has ended. A thread is
- * ended by an exception that it throws itself, at a check between two steps of its program (a call, a loop's end); the
- * engine must have done all stores before the check by then, and none from behind it, as for any exception. And its end
- * happens before its `exit` event, so the reaper sees those stores. Where a thread is stopped in the middle of anything else, its
- * whole process goes, and the memory with it.
+ * A change records the value before, counts the entry, and writes, in this order. The end of the
+ * outermost section sets the length to 0: from that one store on, the changes are there to stay.
+ * Going back, after an exception or by the reaper, restores the entries from the last to the first.
+ * So a word changed twice gets its first value. Each entry is taken off the length after it was
+ * restored, so that going back can be repeated from any point.
  *
- * The words that it restores are of kind locked (plain), and the lock is released only after the reaper has replayed the
+ * A field of 8 or 16 bits is recorded and restored at its own width. The other bytes of its word
+ * may belong to others, who write them meanwhile.
+ *
+ * Why plain stores are enough. The journal is read by its own thread, or by the reaper after the
+ * thread has ended. A thread is ended by an exception that it throws itself, at a check between two
+ * steps of its program (a call, a loop's end). By then the engine must have done all stores before
+ * the check, and none from behind it, as for any exception. The end of a thread happens before its
+ * `exit` event, so the reaper sees those stores. Where a thread is stopped in the middle of anything
+ * else, its whole process goes, and the memory with it.
+ *
+ * The journal restores plain words only. The lock is released after the reaper has replayed the
  * journal: nobody else looks at them meanwhile.
- * Progress: wait-free. Cost: about 2 ns a word over the bare store; see "sync" in docs/benchmarks.md.
- * What it does not do: undo changes made without it, or atomic words (publish those after the section).
+ *
+ * Progress: wait-free.
+ * Cost: about 2 ns a word over the bare store; see "sync" in docs/benchmarks.md.
+ * Not undone: changes made without the journal, and atomic words (publish those after the section).
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { ArgumentError } from '../errors.js'
-import { JournalFullError, SectionError } from './errors.js'
+import { JournalFullError } from './errors.js'
 import { JournalEntry } from './layouts.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
-const { load32, loadU32, loadU64, store32, storeF64, storeU32, storeU64 } = mem
+const { load32, loadU16, loadU32, loadU8, store32, storeF64, storeU16, storeU32, storeU64, storeU8 } = mem
 const entryWords = JournalEntry.stride / 4
 const { old } = JournalEntry.words
 
-/** Where the journal of a CPU is; a CPU has one for the sections of its users, and one for each level of layers (level.ts). */
+/** Added to the `word` of an entry of a part: indices are below it. */
+const PART = 2 ** 31
+/** In its `old`: the offset in the word, in bytes, and whether the part has 16 bits. */
+const OFFSET_SHIFT = 16
+const WIDE = 1 << 18
+
+/**
+ * The place of a journal. A CPU has one for the sections of its users, and one for each layer lock
+ * (layer-lock.ts).
+ */
 export interface JournalPlace {
   /** Word indices: of the number of entries in use, and of the first entry. */
   readonly length: number
@@ -39,114 +59,173 @@ export interface JournalPlace {
   readonly capacity: number
 }
 
-/** Writes one word so that it is taken back unless the section is committed. */
-type Write32 = (word: number, value: number) => void
+/**
+ * Records the value at an index, which is the address in units of the width. The index is the
+ * caller's to check.
+ *
+ * @throws JournalFullError when there is no entry left.
+ */
+type Recorder = (index: number) => void
 
 export class Journal {
-  /** Writes the 32-bit word with this index. */
-  readonly write32: Write32
+  /** A byte; the index is its address. */
+  readonly record8: Recorder
+  /** The index is the address / 2. */
+  readonly record16: Recorder
+  /** The index is the address / 4. */
+  readonly record32: Recorder
+  /** The index is the address / 8; takes two entries. */
+  readonly record64: Recorder
+  /**
+   * Records and writes the 32-bit word with this index (address / 4).
+   *
+   * @throws JournalFullError when there is no entry left; ArgumentError outside the memory.
+   */
+  readonly write32: (word: number, value: number) => void
+  readonly memory: Memory
   readonly capacity: number
-  readonly #memory: Memory
   readonly #lengthWord: number
   readonly #first: number
   /** Index of the memory's last word: fits a small integer, which a count of 2^31 would not. */
   readonly #lastWord: number
 
-  /** One without capacity stands for "no section is open". */
-  constructor(memory: Memory, { length, first, capacity }: JournalPlace) {
-    this.#memory = memory
-    this.capacity = capacity
-    this.#lengthWord = length
-    this.#first = first
+  constructor(memory: Memory, place: JournalPlace) {
+    this.memory = memory
+    this.capacity = place.capacity
+    this.#lengthWord = place.length
+    this.#first = place.first
     this.#lastWord = memory.byteLength / 4 - 1
-    this.write32 = capacity === 0 ? (word) => this.#refuse(word, 1) : this.#makeWrite32()
+    this.record8 = makeRecord8(memory, place)
+    this.record16 = makeRecord16(memory, place)
+    this.record32 = makeRecord32(memory, place)
+    this.record64 = makeRecord64(memory, place)
+    this.write32 = makeWrite32(memory, this.record32, this.#lastWord)
   }
 
-  /** Words changed since the outermost section began. */
+  /** Entries in use since the outermost section began. */
   get length(): number {
-    return load32(this.#memory.i32, this.#lengthWord)
+    return load32(this.memory.i32, this.#lengthWord)
   }
 
   /** Makes all changes stay, by one store. */
   commit(): void {
-    store32(this.#memory.i32, this.#lengthWord, 0)
+    store32(this.memory.i32, this.#lengthWord, 0)
   }
 
   /** Takes back what was changed after the length was `mark`. */
   rollback(mark: number): void {
-    replay(this.#memory, this.#lengthWord, this.#first, mark)
+    replay(this.memory, this.#lengthWord, this.#first, mark)
   }
 
-  /** A closure over what it needs: an engine keeps that at hand, where it would load fields of an object anew after each store. */
-  #makeWrite32(): Write32 {
-    const { i32 } = this.#memory
-    const { capacity } = this
-    const lengthWord = this.#lengthWord
-    const first = this.#first
-    const lastWord = this.#lastWord
-    return (word, value) => {
-      const length = load32(i32, lengthWord)
-      if (length >= capacity || (word | 0) !== word || word < 0 || word > lastWord) this.#refuse(word, 1)
-      const entry = first + length * entryWords
-      store32(i32, entry, word)
-      store32(i32, entry + old, load32(i32, word))
-      // From here on the entry counts; the word still has its old value. Mutants: sync/word-before-entry,
-      // sync/journal-off.
-      store32(i32, lengthWord, length + 1)
-      store32(i32, word, value)
-    }
-  }
-
-  /** Writes the 64-bit float with this index (address / 8); takes two entries. */
+  /**
+   * Records and writes the 64-bit float with this index (address / 8); takes two entries.
+   *
+   * @throws JournalFullError when there are no two entries left; ArgumentError outside the memory.
+   */
   writeF64(index: number, value: number): void {
-    this.#record64(index)
-    storeF64(this.#memory.f64, index, value)
+    this.#check64(index)
+    this.record64(index)
+    storeF64(this.memory.f64, index, value)
   }
 
-  /** Writes the 64-bit integer with this index (address / 8); takes two entries. */
+  /**
+   * Records and writes the 64-bit integer with this index (address / 8); takes two entries.
+   *
+   * @throws JournalFullError when there are no two entries left; ArgumentError outside the memory.
+   */
   writeU64(index: number, value: bigint): void {
-    this.#record64(index)
-    storeU64(this.#memory.u64, index, value)
+    this.#check64(index)
+    this.record64(index)
+    storeU64(this.memory.u64, index, value)
   }
 
-  #record64(index: number): void {
-    const { length } = this
-    const word = index * 2
-    if (
-      length + 1 >= this.capacity ||
-      (word | 0) !== word ||
-      word < 0 ||
-      word > this.#lastWord ||
-      (word & 1) === 1
-    )
-      this.#refuse(word, 2)
-    const { i32, u64 } = this.#memory
-    const entry = this.#first + length * entryWords
-    const value = loadU64(u64, index)
-    store32(i32, entry, word)
-    store32(i32, entry + old, Number(BigInt.asIntN(32, value)))
-    store32(i32, entry + entryWords, word + 1)
-    store32(i32, entry + entryWords + old, Number(BigInt.asIntN(32, value >> 32n)))
-    store32(i32, this.#lengthWord, length + 2)
-  }
-
-  #refuse(word: number, entries: number): never {
-    if (this.capacity === 0)
-      throw new SectionError('no section is open: its changes were committed or taken back')
-    if ((word | 0) !== word || word < 0 || word > this.#lastWord || (entries === 2 && (word & 1) === 1)) {
-      throw new ArgumentError(
-        `there is no word with index ${word / entries} in this memory (address / ${4 * entries})`,
-        { index: word / entries },
-      )
-    }
-    throw new JournalFullError(
-      `the section writes more than the journal's ${this.capacity} words, each write counted, 64-bit ones twice: write fewer in one section, or boot with a larger \`journal\``,
-      { word, entries, capacity: this.capacity },
-    )
+  #check64(index: number): void {
+    if ((index | 0) !== index || index < 0 || index * 2 >= this.#lastWord) throw badIndex(index, 8)
   }
 }
 
-/** For the reaper: takes back all that the dead CPU had not committed. Returns how many words. Can be repeated. */
+// Closures: an engine keeps what they close over at hand. It would load the fields of an object anew
+// after each store.
+
+function makeRecord32({ i32 }: Memory, { length: lengthWord, first, capacity }: JournalPlace): Recorder {
+  return (word) => {
+    const length = load32(i32, lengthWord)
+    if (length >= capacity) throw full(capacity)
+    const entry = first + length * entryWords
+    store32(i32, entry, word)
+    store32(i32, entry + old, load32(i32, word))
+    // From here on the entry counts; the word still has its old value. Mutant: sync/journal-off.
+    store32(i32, lengthWord, length + 1)
+  }
+}
+
+function makeWrite32({ i32 }: Memory, record: Recorder, lastWord: number): Journal['write32'] {
+  return (word, value) => {
+    if ((word | 0) !== word || word < 0 || word > lastWord) throw badIndex(word, 4)
+    // First, or a kill in between would leave the change for good. Mutant: sync/word-before-entry.
+    record(word)
+    store32(i32, word, value)
+  }
+}
+
+function makeRecord8({ bytes, i32, u32 }: Memory, place: JournalPlace): Recorder {
+  const { length: lengthWord, first, capacity } = place
+  return (address) => {
+    const length = load32(i32, lengthWord)
+    if (length >= capacity) throw full(capacity)
+    const entry = first + length * entryWords
+    const offset = address & 3
+    storeU32(u32, entry, (address - offset) / 4 + PART)
+    store32(i32, entry + old, loadU8(bytes, address) | (offset << OFFSET_SHIFT))
+    store32(i32, lengthWord, length + 1)
+  }
+}
+
+function makeRecord16({ u16, i32, u32 }: Memory, place: JournalPlace): Recorder {
+  const { length: lengthWord, first, capacity } = place
+  return (index) => {
+    const length = load32(i32, lengthWord)
+    if (length >= capacity) throw full(capacity)
+    const entry = first + length * entryWords
+    storeU32(u32, entry, (index >>> 1) + PART)
+    store32(i32, entry + old, loadU16(u16, index) | ((index & 1) << (OFFSET_SHIFT + 1)) | WIDE)
+    store32(i32, lengthWord, length + 1)
+  }
+}
+
+function makeRecord64({ i32 }: Memory, { length: lengthWord, first, capacity }: JournalPlace): Recorder {
+  return (index) => {
+    const length = load32(i32, lengthWord)
+    if (length + 1 >= capacity) throw full(capacity)
+    const entry = first + length * entryWords
+    const word = index * 2
+    store32(i32, entry, word)
+    store32(i32, entry + old, load32(i32, word))
+    store32(i32, entry + entryWords, word + 1)
+    store32(i32, entry + entryWords + old, load32(i32, word + 1))
+    store32(i32, lengthWord, length + 2)
+  }
+}
+
+function full(capacity: number): JournalFullError {
+  return new JournalFullError(
+    `the section writes more often than its journal has entries, ${capacity}; a write of 64 bits takes two: ` +
+      'write less in one section, or boot with a larger `journal`',
+    { capacity },
+  )
+}
+
+function badIndex(index: number, unit: number): ArgumentError {
+  return new ArgumentError(
+    `there is no word with index ${index} in this memory: the index is the address / ${unit}`,
+    { index },
+  )
+}
+
+/**
+ * For the reaper: takes back all that the dead CPU had not committed; returns the number of
+ * entries. It can be repeated.
+ */
 export function replayJournal(memory: Memory, place: Pick<JournalPlace, 'length' | 'first'>): number {
   const length = loadU32(memory.u32, place.length)
   replay(memory, place.length, place.first, 0)
@@ -157,9 +236,17 @@ function replay(memory: Memory, lengthWord: number, first: number, mark: number)
   const { i32, u32 } = memory
   for (let i = loadU32(u32, lengthWord) - 1; i >= mark; i--) {
     const entry = first + i * entryWords
-    store32(i32, loadU32(u32, entry), load32(i32, entry + old))
-    // Taken off after its word was restored; restoring it once more would do no harm. Mutants:
+    restore(memory, loadU32(u32, entry), load32(i32, entry + old))
+    // After the word was restored: to restore it once more does no harm. Mutants:
     // sync/replay-counts-first, sync/replay-forwards.
     storeU32(u32, lengthWord, i)
   }
+}
+
+function restore({ bytes, u16, i32 }: Memory, word: number, before: number): void {
+  if (word < PART) return store32(i32, word, before)
+  const offset = (before >>> OFFSET_SHIFT) & 3
+  // Only its own bytes. Mutant: sync/part-restores-word.
+  if ((before & WIDE) !== 0) storeU16(u16, (word - PART) * 2 + offset / 2, before & 0xffff)
+  else storeU8(bytes, (word - PART) * 4 + offset, before & 0xff)
 }

@@ -1,15 +1,28 @@
 /**
  * Sections: stretches of changes that happen as a whole or not at all.
  *
- * A section runs under a mutex and writes through the journal. Sections nest; the outermost one's end makes all changes stay, and
- * only then are the mutexes released that were taken inside (two-phase locking): released earlier, another CPU could
- * change words that a kill of this one would still take back. An exception takes back what its own section, and those
- * within, changed.
+ *     mutex.run((section) => {
+ *       section.at(list).head = node.address
+ *     })
  *
- * A section is one synchronous stretch: there is one journal a CPU, and it cannot know which task a change belongs to.
+ * A section runs under a mutex and writes through the journal. Sections nest. The end of the
+ * outermost one makes all changes stay. Only then are the mutexes released that were taken inside
+ * (two-phase locking). Released earlier, they would let another CPU change words that a kill of
+ * this one takes back. An exception takes back the changes of its own section and of those within.
+ *
+ * A section is one synchronous stretch: a CPU has one journal for all of its tasks, which cannot
+ * know the task of a change.
  */
+import { isSameMemory, type Memory } from '#mem'
+import { ArgumentError } from '../errors.js'
+import { structOf, type Journalled, type StructView } from '../layout/accessor-types.js'
+import { closedMemory } from '../layout/flavours.js'
+import { isStruct } from '../layout/struct.js'
+import type { AnyStruct, Struct } from '../layout/struct-type.js'
+import type { Fields, Kind } from '../layout/types.js'
 import { checkFunction } from '../machine/check.js'
 import { host } from '../machine/platform.js'
+import { isThenable } from '../thenable.js'
 import type { Journal } from './journal.js'
 import { SectionError } from './errors.js'
 
@@ -21,15 +34,11 @@ export interface Retained {
 /** What the sections of one thread share. */
 export class Sections {
   readonly journal: Journal
-  /** Takes the journal's place in sections that have ended: it has no room. */
-  readonly closed: Journal
   #innermost: Section | undefined
   readonly #retained: Retained[] = []
 
-  /** `closed`: one that is never opened. */
-  constructor(journal: Journal, closed: Journal) {
+  constructor(journal: Journal) {
     this.journal = journal
-    this.closed = closed
   }
 
   get isOpen(): boolean {
@@ -41,8 +50,9 @@ export class Sections {
   }
 
   /**
-   * As {@link begin}, for a caller who may forget to end it. A section that is still open when its synchronous stretch is over is taken
-   * back, and reported as an uncaught SectionError: left open, it would keep every mutex that is unlocked from then on.
+   * As {@link begin}, for a caller who may forget to end it. Left open, it would keep every mutex
+   * that is unlocked from then on. So it is taken back when its synchronous stretch is over, and
+   * reported as an uncaught SectionError.
    */
   beginByHand(): Section {
     const isOutermost = this.#innermost === undefined
@@ -93,49 +103,121 @@ export class Sections {
   }
 }
 
-/** One section; ends by {@link commit}, or by {@link rollback}, which is also what leaving its `using` block does. */
+type Log = Pick<
+  Journal,
+  'memory' | 'record8' | 'record16' | 'record32' | 'record64' | 'write32' | 'writeF64' | 'writeU64'
+>
+
+/** Takes the journal's place in sections that have ended. */
+const closed: Log = {
+  memory: closedMemory(ended),
+  record8: refuse,
+  record16: refuse,
+  record32: refuse,
+  record64: refuse,
+  write32: refuse,
+  writeF64: refuse,
+  writeU64: refuse,
+}
+
+/**
+ * One section. It ends by {@link commit} or by {@link rollback}; leaving its `using` block rolls it
+ * back.
+ */
 export class Section {
   /** @internal */
   readonly outer: Section | undefined
   readonly #sections: Sections
-  #journal: Journal
-  #write32: Journal['write32']
   readonly #mark: number
   #isOpen = true
+  #log: Log
+  // Closures, which the engine can have at hand: see journal.ts.
+  #write32: Log['write32']
+  /** @internal */
+  memory: Memory
+  /** @internal */
+  record8: Log['record8']
+  /** @internal */
+  record16: Log['record16']
+  /** @internal */
+  record32: Log['record32']
+  /** @internal */
+  record64: Log['record64']
 
   /** @internal */
   constructor(sections: Sections, outer: Section | undefined) {
     this.#sections = sections
     this.outer = outer
-    this.#journal = sections.journal
-    this.#write32 = sections.journal.write32
-    this.#mark = sections.journal.length
+    const { journal } = sections
+    this.#mark = journal.length
+    this.#log = journal
+    this.#write32 = journal.write32
+    this.memory = journal.memory
+    this.record8 = journal.record8
+    this.record16 = journal.record16
+    this.record32 = journal.record32
+    this.record64 = journal.record64
   }
 
   /** Whether it has not ended. */
   get isOpen(): boolean {
     return this.#isOpen
   }
-  /** How many more words can be changed before the outermost section ends. */
+  /** Writes that are left until the outermost section ends; those of 64 bits count twice. */
   get room(): number {
-    return this.#journal.capacity - this.#journal.length
+    const { journal } = this.#sections
+    return this.#isOpen ? journal.capacity - journal.length : 0
   }
 
   /**
-   * Writes the 32-bit word with this index (address / 4), so that it is taken back unless the section is committed.
+   * An object as this section may change it: that of an accessor, or the one of a struct at a byte
+   * address. All plain fields have setters, also locked ones, in nested structs and arrays too. The
+   * writes are taken back unless the section is committed. Atomic fields can only be read.
    *
-   * @throws JournalFullError before the bound is passed; SectionError after the end.
+   * The accessor costs some ns, a write as much as one by {@link write32}. After the end of the
+   * section every use throws a SectionError. A write throws a JournalFullError when there is no
+   * room, and changes nothing then.
+   *
+   * @throws ArgumentError for an accessor of another memory, or an address where no such object can
+   *   be; SectionError after the end.
+   */
+  at<S extends AnyStruct>(accessor: StructView<S>): Journalled<S>
+  at<F extends Fields, K extends Kind>(struct: Struct<F, K>, address: number): Journalled<Struct<F, K>>
+  at(object: StructView<AnyStruct> | AnyStruct, address?: number): Journalled<AnyStruct> {
+    if (address === undefined) return adopt(this, object as StructView<AnyStruct>)
+    if (!isStruct(object)) throw notAnObject(object)
+    return object.journalled(this, address)
+  }
+
+  /**
+   * Writes the 32-bit word with this index, the byte address / 4. It is taken back unless the
+   * section is committed. For objects with a struct, take {@link at}.
+   *
+   * @throws JournalFullError when there is no room; SectionError after the end; ArgumentError
+   *   outside the memory.
    */
   write32(word: number, value: number): void {
     this.#write32(word, value)
   }
-  /** As {@link write32}, for the 64-bit float with this index (address / 8); counts as two words. */
+  /**
+   * As {@link write32}, for the 64-bit float with this index, the byte address / 8. It takes the
+   * room of two writes.
+   *
+   * @throws JournalFullError when there is no room; SectionError after the end; ArgumentError
+   *   outside the memory.
+   */
   writeF64(index: number, value: number): void {
-    this.#journal.writeF64(index, value)
+    this.#log.writeF64(index, value)
   }
-  /** As {@link write32}, for the 64-bit integer with this index (address / 8); counts as two words. */
+  /**
+   * As {@link write32}, for the 64-bit integer with this index, the byte address / 8. It takes the
+   * room of two writes.
+   *
+   * @throws JournalFullError when there is no room; SectionError after the end; ArgumentError
+   *   outside the memory; TypeError for what is no bigint.
+   */
   writeU64(index: number, value: bigint): void {
-    this.#journal.writeU64(index, value)
+    this.#log.writeU64(index, value)
   }
 
   /**
@@ -147,10 +229,14 @@ export class Section {
     if (!this.#isOpen) throw ended()
     this.#sections.end(this)
   }
-  /** The changes made since this section began are taken back; sections inside it end with it. */
+  /**
+   * The changes made since this section began are taken back; sections inside it end with it.
+   *
+   * @throws SectionError if it has ended.
+   */
   rollback(): void {
     if (!this.#isOpen) throw ended()
-    this.#journal.rollback(this.#mark)
+    this.#sections.journal.rollback(this.#mark)
     this.#sections.closeInside(this)
     this.#sections.end(this)
   }
@@ -162,8 +248,13 @@ export class Section {
   /** @internal */
   close(): void {
     this.#isOpen = false
-    this.#journal = this.#sections.closed
-    this.#write32 = this.#sections.closed.write32
+    this.#log = closed
+    this.#write32 = refuse
+    this.memory = closed.memory
+    this.record8 = refuse
+    this.record16 = refuse
+    this.record32 = refuse
+    this.record64 = refuse
   }
 }
 
@@ -186,10 +277,25 @@ export function runSection<Result>(sections: Sections, change: (section: Section
   }
 }
 
-/** Whether it is a promise, or is used as one. */
-export function isThenable(value: unknown): boolean {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
-}
 function ended(): SectionError {
-  return new SectionError('the section has ended already')
+  return new SectionError('the section has ended: its changes were committed or taken back')
+}
+/** The object of an accessor, as a section may change it. */
+function adopt(section: Section, accessor: StructView<AnyStruct>): Journalled<AnyStruct> {
+  const struct = (accessor as Partial<StructView<AnyStruct>> | undefined)?.[structOf]
+  if (struct === undefined) throw notAnObject(accessor)
+  if (!isSameMemory(accessor.memory, section.memory)) throw elsewhere(accessor)
+  return struct.journalled(section, accessor.address)
+}
+
+function notAnObject(object: unknown): ArgumentError {
+  return new ArgumentError('section.at takes an accessor, or a struct and an address', { object })
+}
+function elsewhere(accessor: StructView<AnyStruct>): ArgumentError {
+  return new ArgumentError(`this ${accessor[structOf].name} is in another memory than the section`, {
+    address: accessor.address,
+  })
+}
+function refuse(): never {
+  throw ended()
 }

@@ -24,7 +24,8 @@ import { SectionError, SelfDeadlockError } from './errors.js'
 import { KIND_SEQLOCK } from './held-locks.js'
 import { SeqlockWords } from './layouts.js'
 import { Mutex } from './mutex.js'
-import { isThenable, type Section } from './section.js'
+import { isThenable } from '../thenable.js'
+import type { Section } from './section.js'
 
 const TRIES = 8
 

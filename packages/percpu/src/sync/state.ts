@@ -30,11 +30,7 @@ export class SyncCore {
     this.token = tokenOf(cpu, incarnation)
     this.protocol = new MutexProtocol(this.memory, doorbell.ringer, this.cpus, this.cpu, this.token)
     this.interests = new Interests(this.memory, map.record(this.cpu))
-    const place = map.journal(this.cpu)
-    this.sections = new Sections(
-      new Journal(this.memory, place),
-      new Journal(this.memory, { ...place, capacity: 0 }),
-    )
+    this.sections = new Sections(new Journal(this.memory, map.journal(this.cpu)))
     this.waiting = new Waiting(own, this.sections)
   }
 }

@@ -1,9 +1,21 @@
-/** Fields lie where a C compiler puts them: against what gcc made of 82 structs, and against a simple model. */
+/**
+ * Fields lie where a C compiler puts them: against what gcc made of 82 structs, and against a
+ * simple model.
+ */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { aligned, array, struct, type AnyStruct, type FieldSpec, type StructType, type Type } from 'percpu'
+import {
+  address,
+  aligned,
+  array,
+  struct,
+  type AnyStruct,
+  type FieldSpec,
+  type StructType,
+  type Type,
+} from 'percpu'
 import { defineFrom, scalars } from './support/members.js'
 
 interface Compiled {
@@ -46,9 +58,9 @@ function modelStruct(
 }
 
 const scalarModel: fc.Arbitrary<Modelled> = fc
-  .constantFrom(...Object.values(scalars))
-  .map((type) => ({ type, size: { 8: 1, 16: 2, 32: 4, 64: 8 }[Number(type.name.slice(1))] ?? 0 }))
-  .map(({ type, size }) => ({ type, size, align: size }))
+  .constantFrom(...Object.values(scalars), address())
+  .map((type) => ({ type, bits: type.form === 'address' ? 32 : Number(type.name.slice(1)) }))
+  .map(({ type, bits }) => ({ type, size: bits / 8, align: bits / 8 }))
 
 const { type: anyType } = fc.letrec<{ type: Modelled; struct: Modelled; array: Modelled }>((tie) => ({
   type: fc.oneof(
@@ -132,8 +144,8 @@ describe('layout: the C ABI', () => {
 /** Name and offset of every scalar, by walking the types. */
 function placesOf(layout: StructType, prefix = '', base = 0): [string, number][] {
   const walk = (type: Type, name: string, at: number): [string, number][] => {
-    if (type.form === 'scalar') return [[name, at]]
     if (type.form === 'struct') return placesOf(type, `${name}.`, at)
+    if (type.form !== 'array') return [[name, at]]
     const { element, length } = type
     const step = bytesOf(element)
     return Array.from({ length }, (_, index) =>

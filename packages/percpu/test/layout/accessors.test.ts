@@ -1,4 +1,7 @@
-/** What accessors read and write: every type at its limits, in both byte orders, on shared memory, and nothing beside it. */
+/**
+ * What accessors read and write: every type at its limits, in both byte orders, on shared memory,
+ * and nothing beside it.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
@@ -8,6 +11,7 @@ import {
   array,
   atomic,
   big,
+  boot,
   dump,
   f32,
   f64,
@@ -143,7 +147,10 @@ function accessorsOf(layout: AnyStruct, memory: Memory, address: number): object
   return [layout.at(memory, address), layout.bind(memory)(address)]
 }
 
-/** Writes through `write`, and checks that exactly the bytes from `address` are now those of `value`. */
+/**
+ * Writes through `write`, and checks that exactly the bytes from `address` are now those of
+ * `value`.
+ */
 function checkWrite(memory: Memory, address: number, expected: Uint8Array, write: () => void): void {
   fillBytes(memory, 0, memory.byteLength, 0xa5)
   const want = copyOut(memory, 0, memory.byteLength)
@@ -362,6 +369,41 @@ describe('layout: accessors', () => {
     assert.throws(() => Line.at(memory, 32), {
       message: 'there is no Line at 32: it must lie at a multiple of 64 bytes',
     })
+  })
+
+  it('refuse the header page of a machine, where no object lies', () => {
+    const { memory } = boot({ cpus: 1, memory: '512 KiB' })
+    for (const layout of [Every, Small] as AnyStruct[]) {
+      for (const at of [(to: number) => layout.at(memory, to), layout.bind(memory)]) {
+        for (const address of [0, layout.align, 4096 - layout.align]) {
+          assert.throws(() => at(address), {
+            code: 'PERCPU_ARGUMENT',
+            message: new RegExp(
+              `no ${layout.name} at ${String(address)}: the first 4096 bytes are the machine's own`,
+            ),
+          })
+        }
+        assert.equal((at(4096) as { address: number }).address, 4096)
+      }
+    }
+    assert.throws(() => Every.at(memory, 0), { message: /; 0 stands for no object$/ })
+  })
+
+  it('refuse what is no memory, and say what to pass', () => {
+    const machine = boot({ cpus: 1, memory: '512 KiB' })
+    const wrong = new Map<unknown, RegExp>([
+      [machine, /not in an instance of Machine: it has one, pass its `memory`$/],
+      [machine.memory.buffer, /not in an instance of SharedArrayBuffer$/],
+      [new Uint8Array(8192), /not in an instance of Uint8Array$/],
+      [{}, /not in an instance of Object$/],
+      [undefined, /not in undefined$/],
+    ])
+    for (const [memory, message] of wrong) {
+      for (const layout of [Every, Small] as AnyStruct[]) {
+        const uses = [() => layout.at(memory as Memory, 4096), () => layout.bind(memory as Memory)]
+        for (const use of uses) assert.throws(use, { code: 'PERCPU_ARGUMENT', message })
+      }
+    }
   })
 
   it('work at the top of 8 GiB', () => {

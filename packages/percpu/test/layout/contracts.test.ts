@@ -1,4 +1,7 @@
-/** What a struct promises about its layout is checked when it is defined, and a broken promise names both numbers. */
+/**
+ * What a struct promises about its layout is checked when it is defined, and a broken promise names
+ * both numbers.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
@@ -277,7 +280,7 @@ describe('layout: definitions that make no sense', () => {
   senseless(
     'an array of nothing',
     () => array(wrong('u8'), 3),
-    /array\(\) takes a scalar, an array or a struct, not string/,
+    /array\(\) takes a scalar, an address, an array or a struct, not string/,
   )
   senseless('an array of aligned elements', () => array(aligned(u8, 64), 3), /align the array/)
   senseless(

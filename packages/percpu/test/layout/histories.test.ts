@@ -1,4 +1,7 @@
-/** Two layouts from Linux that broke, or must never break: struct kvm's growth, and the lppaca of PAPR. */
+/**
+ * Two layouts from Linux that broke, or must never break: struct kvm's growth, and the lppaca of
+ * PAPR.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { describe, it } from 'node:test'

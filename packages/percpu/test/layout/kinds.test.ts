@@ -1,4 +1,7 @@
-/** An accessor has the operations that the kinds of its fields allow, and no others: for TypeScript and at run time. */
+/**
+ * An accessor has the operations that the kinds of its fields allow, and no others: for TypeScript
+ * and at run time.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import {
@@ -43,7 +46,10 @@ const Route = struct('Route', {
 })
 const memory = openMemory(createBuffer(4096))
 
-/** True only when the types are the same: neither has a member more than the other, or one of another type. */
+/**
+ * True only when the types are the same: neither has a member more than the other, or one of
+ * another type.
+ */
 type Same<A, B> = [A, B] extends [B, A]
   ? [keyof A, keyof B] extends [keyof B, keyof A]
     ? true
@@ -217,7 +223,7 @@ describe('layout: kinds', () => {
     assert.throws(() => struct('S', { a: u8 }, { kind: 'atomic' }), {
       ...fail,
       message:
-        "struct S: field a cannot be an atomic u8: only i32, u32 and u64 in the machine's byte order can",
+        "struct S: field a is an atomic u8: only addresses, and i32, u32 and u64 in the machine's byte order, can be",
     })
     assert.throws(() => struct('S', { a: u8 }, { kind: 'locked' }), {
       ...fail,

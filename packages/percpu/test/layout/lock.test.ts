@@ -1,4 +1,7 @@
-/** tools/layout-lock.mjs notices every change of a layout that the built modules export. Works on copies of the lock. */
+/**
+ * tools/layout-lock.mjs notices every change of a layout that the built modules export. Works on
+ * copies of the lock.
+ */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -34,7 +37,9 @@ function changed(change: (lock: Lock) => void): { readonly status: number | null
   return run()
 }
 
-/** Any struct of the lock with a kind on its first field; tests do not depend on which there are. */
+/**
+ * Any struct of the lock with a kind on its first field; tests do not depend on which there are.
+ */
 function pick(lock: Lock): { readonly name: string; readonly first: Writable<FieldDescription> } {
   for (const [name, { fields }] of Object.entries(lock)) {
     const [first] = fields

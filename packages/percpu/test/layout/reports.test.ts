@@ -1,4 +1,7 @@
-/** Layouts as text and as data: the pahole report, descriptions, hashes and what changed between two versions. */
+/**
+ * Layouts as text and as data: the pahole report, descriptions, hashes and what changed between two
+ * versions.
+ */
 import assert from 'node:assert/strict'
 import { describe as suite, it } from 'node:test'
 import fc from 'fast-check'
@@ -188,7 +191,8 @@ suite('layout: descriptions', () => {
   })
 
   it('have a hash that stays the same from release to release', () => {
-    // FNV-1a of {"name":"S","size":4,"align":4,"fields":[{"path":"a","type":"u32","kind":"owner","offset":0,"size":4}]}
+    // FNV-1a of
+    // {"name":"S","size":4,"align":4,"fields":[{"path":"a","type":"u32","kind":"owner","offset":0,"size":4}]}
     assert.equal(struct('S', { a: u32 }).hash, 3411427757)
   })
 })

@@ -22,7 +22,7 @@ function hooked<Args extends readonly unknown[], Result>(
 }
 
 // Not accesses: these pass through.
-export { createBuffer, openMemory, poisonMemory, canWaitAsync, awaitUntil } from 'percpu/mem'
+export { createBuffer, isSameMemory, openMemory, poisonMemory, canWaitAsync, awaitUntil } from 'percpu/mem'
 
 export const load8 = hooked('load8', real.load8)
 export const store8 = hooked('store8', real.store8)

@@ -8,7 +8,15 @@ import { codeOf } from '../support/codes.js'
 import { forEachAccess, fresh, joinAs, killAt, killWhere, mem, percpu } from '../support/hooked-percpu.js'
 import { assertFree, cells, change, valuesOf } from './support/cpus.js'
 
-const { SemaphoreWords } = percpu
+const { array, f32, i32, locked, SemaphoreWords, struct, u16, u8 } = percpu
+/** The words that operations change, as fields. */
+const Cells = struct('Cells', {
+  byte: locked(u8, 'm'),
+  half: locked(u16, 'm'),
+  real: locked(f32, 'm'),
+  bytes: array(locked(u8, 'm'), 4),
+  wide: locked(i32, 'm'),
+})
 
 describe('a thread killed before any access', () => {
   /** Operations of CPU 1, after CPU 0 made `prepare`. */
@@ -22,6 +30,16 @@ describe('a thread killed before any access', () => {
         cpu.locks.mutex('n').run((inner) => change(inner, word))
         section.write32(word, 7)
         change(section, word)
+      }),
+    'a section of fields': (cpu, word) =>
+      cpu.locks.mutex('m').run((section) => {
+        const cells = section.at(Cells, word * 4)
+        cells.byte++
+        cells.half = 7
+        cells.real = 0.25
+        cells.bytes.set(2, 9)
+        cells.wide = 5
+        cells.byte = 0
       }),
     'a section that throws': (cpu, word) =>
       codeOf(() =>

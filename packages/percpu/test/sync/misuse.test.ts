@@ -41,7 +41,7 @@ describe('a section that is left open', () => {
     assert.deepEqual([outer.isOpen, inner.isOpen], [false, false])
     assert.equal(load32(machine.memory.i32, word), 0)
     throwsCode(() => inner.write32(word, 3), 'PERCPU_SECTION')
-    throwsCode(() => inner.commit(), 'PERCPU_SECTION', /ended already/)
+    throwsCode(() => inner.commit(), 'PERCPU_SECTION', /the section has ended/)
     guard.unlock()
     assert.equal(machine.locks.mutex('m').owner, undefined)
   })
@@ -97,7 +97,7 @@ describe('a section', () => {
     const machine = fresh()
     const word = words(machine)
     const mutex = machine.locks.mutex('m')
-    throwsCode(() => mutex.run((section) => section.commit()), 'PERCPU_SECTION', /ended already/)
+    throwsCode(() => mutex.run((section) => section.commit()), 'PERCPU_SECTION', /the section has ended/)
     assert.throws(
       () =>
         mutex.run((section) => {

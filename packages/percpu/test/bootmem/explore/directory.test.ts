@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem } from 'percpu-lab'
-import type { StructView } from 'percpu'
+import type { AnyStruct, StructView } from 'percpu'
 import { Cell, prepare, check } from '../../support/world.js'
 import { codeOf } from '../../support/codes.js'
 
 /** Fills the object plainly: whoever finds it too early races with this. */
-const init = ({ memory, address }: StructView<unknown>) => mem.store32(memory.i32, address / 4, 42)
+const init = ({ memory, address }: StructView<AnyStruct>) => mem.store32(memory.i32, address / 4, 42)
 
 describe('a name', () => {
   it('is created once, whoever creates it in the middle of whom', async (test) => {

@@ -1,11 +1,20 @@
 /** Sections: all of their writes or none, whenever their thread is killed, and its reaper. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { mem, type KillSettings, type Scenario } from 'percpu-lab'
+import { mem, percpu, type KillSettings, type Scenario } from 'percpu-lab'
 import { explore } from '../../support/explore.js'
 import { Locks, openMutex } from './support/locks.js'
 
+const { array, locked, owner, struct, u16, u8 } = percpu
 const START = 10
+
+/** Two fields of a lock, in a word with one of CPU 1; and the elements of an array. */
+const Mixed = struct('Mixed', {
+  flag: locked(u8, 'mutex'),
+  other: owner(u8),
+  count: locked(u16, 'mutex'),
+  list: array(locked(u8, 'mutex'), 2),
+})
 
 /** CPU 0 moves amounts between three accounts, in nested sections; the sum stays. */
 function transfer(t: Scenario, fails: boolean): { locks: Locks; accounts: number } {
@@ -81,6 +90,34 @@ describe('a section', () => {
       t.finally(() => {
         const left = [0, 1, 2, 3].map((i) => mem.load32(i32, list + i))
         assert.deepEqual(left, [1, 1, 1, 1])
+        locks.assertIdle()
+      })
+    })
+  })
+
+  it('takes back fields of 8 and 16 bits, and leaves what another CPU writes into their words', async (test) => {
+    await explore(test, (t) => {
+      const locks = new Locks(t, 2)
+      const word = locks.mutex()
+      const mixed = t.memory(Mixed, 'mixed')
+      mixed.other = 1
+      t.cpu(0, (cpu) =>
+        openMutex(locks.core(cpu), word).run((section) => {
+          const own = section.at(mixed)
+          own.flag = 1
+          own.count = 300
+          own.list.set(1, own.list.at(1) + 1)
+          own.count++
+        }),
+      )
+      t.cpu(1, () => mixed.other++)
+      const settings: KillSettings = { reaper: () => void locks.recover(0) }
+      t.kill(0, { ...settings, reaperKill: settings })
+      t.finally(() => {
+        const { flag, count, list, other } = mixed.toObject()
+        const own = [flag, count, ...list].join()
+        assert.ok(['0,0,0,0', '1,301,0,1'].includes(own), own)
+        assert.equal(other, 2)
         locks.assertIdle()
       })
     })
