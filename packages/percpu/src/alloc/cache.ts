@@ -21,7 +21,7 @@ import * as mem from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { cpuOf } from '../machine/token.js'
-import type { Undoable } from '../sync/layer-lock.js'
+import type { SectionWriter } from '../sync/layer-lock.js'
 import { PAGE_REF_SHIFT } from './address.js'
 import type { Owner } from './owner.js'
 import type { Debug } from './debug.js'
@@ -122,12 +122,12 @@ export class Cache {
    *
    * @throws ForeignAddressError unless it is this CPU's in flight, or persistent already.
    */
-  persist(address: number, section?: Undoable): void {
+  persist(address: number, section?: SectionWriter): void {
     this.#setTag(address, this.#token | PERSISTENT, section)
   }
 
   /** The opposite: the object is this CPU's in flight again, to be freed. Through a `section`, the one that unlinks it. */
-  adopt(address: number, section?: Undoable): void {
+  adopt(address: number, section?: SectionWriter): void {
     this.#setTag(address, this.#token, section)
   }
 
@@ -239,7 +239,7 @@ export class Cache {
     if (poison !== undefined) this.#debug?.poisoned(this, tag, poison)
   }
 
-  #setTag(address: number, value: number, section: Undoable | undefined): void {
+  #setTag(address: number, value: number, section: SectionWriter | undefined): void {
     const word = this.#tagAt(address)
     const found = load32(this.#memory.i32, word)
     if (found !== this.#token && !isPersistent(found)) {
@@ -275,7 +275,7 @@ export class Cache {
     )
   }
 
-  #takeFrom(section: Undoable, page: number, wanted: number): number {
+  #takeFrom(section: SectionWriter, page: number, wanted: number): number {
     const { i32 } = this.#memory
     const count = load32(i32, this.magazine.count)
     // So that the first one is taken first.

@@ -15,7 +15,7 @@ import type { Struct } from '../layout/index.js'
 import { checkObject, shown } from '../machine/check.js'
 import type { Memblock } from '../bootmem/memblock.js'
 import { cpuOf, incarnationOf } from '../machine/token.js'
-import type { Undoable } from '../sync/layer-lock.js'
+import type { SectionWriter } from '../sync/layer-lock.js'
 import { PAGE_REF_SHIFT } from './address.js'
 import type { Owner } from './owner.js'
 import type { Cache } from './cache.js'
@@ -148,13 +148,13 @@ export class Heap {
     if (magazine === undefined || !give(magazine, reference, found)) this.#freeSpecial(address)
   }
 
-  persist(address: number, section?: Undoable): void {
+  persist(address: number, section?: SectionWriter): void {
     const cache = this.#cacheOf(address)
     if (cache) cache.persist(address, section)
     else this.pages.persist(this.#large(address), section)
   }
 
-  adopt(address: number, section?: Undoable): void {
+  adopt(address: number, section?: SectionWriter): void {
     const cache = this.#cacheOf(address)
     if (cache) cache.adopt(address, section)
     else this.pages.adopt(this.#large(address), section)

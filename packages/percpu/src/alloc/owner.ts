@@ -4,7 +4,7 @@
 import { addAtomic32, load32, loadAtomic32, storeAtomic32, store32, type Memory } from '#mem'
 import type { Memblock } from '../bootmem/memblock.js'
 import { cpuOf, incarnationOf, previousIncarnation } from '../machine/token.js'
-import { type Level } from '../sync/layer-lock.js'
+import { type LayerLock } from '../sync/layer-lock.js'
 import { HeapCpu, HeapRoot } from './layouts.js'
 import { isAllocated, isEnded, isPersistent } from './tag.js'
 import type { HeapMap } from './page-map.js'
@@ -18,8 +18,8 @@ export interface OwnerParts {
   readonly incarnation: number
   /** Names the incarnation: machine/token.ts. */
   readonly token: number
-  readonly pageLock: Level
-  readonly objectLock: Level
+  readonly pageLock: LayerLock
+  readonly objectLock: LayerLock
   /** True for a reaper, which must not wait for locks: their owners may be dead, too, and wait for the same reaper. */
   readonly isReaper: boolean
 }
@@ -31,8 +31,8 @@ export class Owner {
   readonly cpu: number
   readonly node: number
   readonly token: number
-  readonly pageLock: Level
-  readonly objectLock: Level
+  readonly pageLock: LayerLock
+  readonly objectLock: LayerLock
   readonly isReaper: boolean
   /** Word index of the CPU's HeapCpu. */
   readonly record: number
@@ -52,20 +52,20 @@ export class Owner {
   }
 
   /**
-   * Takes a lock of a level, and lets `sweep` free what the dead had in flight there; not for a reaper, which looks for that once, when it
+   * Takes a spinlock through a layer lock, and lets `sweep` free what the dead had in flight there; not for a reaper, which looks for that once, when it
    * has nothing in flight itself. False for a reaper that does not get the lock in a moment. @throws LockTimeoutError.
    */
-  lock(level: Level, word: number, sweep: () => void): boolean {
+  lock(layerLock: LayerLock, word: number, sweep: () => void): boolean {
     if (this.isReaper) {
-      const isLocked = level.trySpin(word)
+      const isLocked = layerLock.trySpin(word)
       if (!isLocked) this.#leavesSomething = true
       return isLocked
     }
-    level.lock(word)
+    layerLock.lock(word)
     try {
       sweep()
     } catch (error) {
-      level.unlock()
+      layerLock.unlock()
       throw error
     }
     return true

@@ -5,7 +5,7 @@
  *                                                        └─▶ boot memory, a span at a time
  *
  * A block lies at a multiple of its size. It is in flight, freed with the thread that took it, until it is persistent (tag.ts). May
- * be called anywhere, in sections and with locks held: it has a level of its own (sync/level.ts), and its changes are not taken back
+ * be called anywhere, in sections and with locks held: it has a layer lock (sync/layer-lock.ts), and its changes are not taken back
  * with the caller's section.
  *
  * After a death: no page is lost, none is in two places. What the dead CPU had in flight is free at once, unless the lock of a zone is
@@ -21,7 +21,7 @@ import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { cpuOf } from '../machine/token.js'
-import type { Undoable } from '../sync/layer-lock.js'
+import type { SectionWriter } from '../sync/layer-lock.js'
 import type { Owner } from './owner.js'
 import { DoubleFreeError, ForeignAddressError } from './errors.js'
 import { MAX_ORDER } from './layouts.js'
@@ -118,12 +118,12 @@ export class PageAllocator {
    *
    * @throws ForeignAddressError unless it is this CPU's in flight, or persistent already.
    */
-  persist(address: number, section?: Undoable): void {
+  persist(address: number, section?: SectionWriter): void {
     this.#setTag(address, this.#owner.token | PERSISTENT, section)
   }
 
   /** The opposite: the block is this CPU's in flight again, to be freed. Through a `section`, the one that unlinks it. */
-  adopt(address: number, section?: Undoable): void {
+  adopt(address: number, section?: SectionWriter): void {
     // A thread that never took a page may have one in flight from here on.
     if (!this.#hasUsed) this.#use()
     this.#setTag(address, this.#owner.token, section)
@@ -348,7 +348,7 @@ export class PageAllocator {
     zone.setSwept(deaths)
   }
 
-  #setTag(address: number, value: number, section: Undoable | undefined): void {
+  #setTag(address: number, value: number, section: SectionWriter | undefined): void {
     const { memory, map, token } = this.#owner
     const page = this.#page(address)
     const word = map.descriptor(page) + tag

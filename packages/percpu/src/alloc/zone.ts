@@ -10,7 +10,7 @@
  * boot writes nothing, a machine that does not use its heap keeps all its boot memory, and the two share one memory. Of a span
  * only what is carved off at the frontier ever gets descriptors.
  *
- * Rules: everything here is written under the zone's lock, through the section given (level.ts): killed at any point, the lists are as
+ * Rules: everything here is written under the zone's lock, through the section given (layer-lock.ts): killed at any point, the lists are as
  * before or as after. Blocks that a dead CPU had in flight are found by a walk over the descriptors, by whoever takes the lock first
  * after the death was announced, usually the reaper.
  * A span is a memblock region. It is written into `span` by the section that adds it, and persistent after that: if the thread dies
@@ -22,7 +22,7 @@ import { load32, loadU32, storeU32, store32, type Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import type { Memblock } from '../bootmem/memblock.js'
-import type { Undoable } from '../sync/layer-lock.js'
+import type { SectionWriter } from '../sync/layer-lock.js'
 import { MAX_ORDER, ORDERS, ZoneLayout } from './layouts.js'
 import { isAllocated } from './tag.js'
 import {
@@ -78,7 +78,7 @@ export class Zone {
   }
 
   /** Takes a block out of the lists, its first page in state USED with this tag; 0 if there is none. */
-  take(section: Undoable, order: number, owner: number): number {
+  take(section: SectionWriter, order: number, owner: number): number {
     for (let from = order; from < ORDERS; from++) {
       const page = this.load(words.lists + from)
       if (page === 0) continue
@@ -94,7 +94,7 @@ export class Zone {
   }
 
   /** Puts a block into the lists, merged with its buddies. The state of its first page may be anything. */
-  give(section: Undoable, page: number, order: number, isClean = false): void {
+  give(section: SectionWriter, page: number, order: number, isClean = false): void {
     section.write32(this.#at + words.free, this.load(words.free) + (1 << order))
     let clean = isClean ? CLEAN : 0
     for (; order < MAX_ORDER; order++) {
@@ -111,7 +111,7 @@ export class Zone {
   }
 
   /** Moves the frontier by one block, into the lists. False if there is none. */
-  carve(section: Undoable): boolean {
+  carve(section: SectionWriter): boolean {
     const frontier = this.load(words.frontier)
     const rest = this.load(words.limit) - frontier
     if (rest === 0) return false
@@ -134,7 +134,7 @@ export class Zone {
   }
 
   /** Makes a span the zone's; then it must be persistent. */
-  addSpan(section: Undoable, page: number, pages: number): void {
+  addSpan(section: SectionWriter, page: number, pages: number): void {
     const low = this.load(words.low)
     section.write32(this.#at + words.span, page)
     section.write32(this.#at + words.frontier, page)
@@ -226,7 +226,7 @@ export class Zone {
     return load32(this.#memory.i32, this.#map.descriptor(page) + state)
   }
 
-  #link(section: Undoable, page: number, order: number, clean: number): void {
+  #link(section: SectionWriter, page: number, order: number, clean: number): void {
     const list = words.lists + order
     const first = this.load(list)
     const at = this.#map.descriptor(page)
@@ -237,7 +237,7 @@ export class Zone {
     section.write32(this.#at + list, page)
   }
 
-  #unlink(section: Undoable, page: number, order: number): void {
+  #unlink(section: SectionWriter, page: number, order: number): void {
     const { i32 } = this.#memory
     const at = this.#map.descriptor(page)
     const [after, before] = [load32(i32, at + next), load32(i32, at + previous)]

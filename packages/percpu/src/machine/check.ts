@@ -6,6 +6,14 @@ export function shown(value: unknown): string {
   return typeof value === 'string' ? `'${value}'` : String(value)
 }
 
+/** Whether `await` takes it for a promise. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
+    typeof (value as { then?: unknown }).then === 'function'
+  )
+}
+
 export function checkInt32(what: string, value: number): void {
   if (typeof value === 'number' && (value | 0) === value) return
   throw new ArgumentError(`${what}: ${shown(value)} is not a 32-bit integer`, { [what]: value })

@@ -31,8 +31,8 @@ const { load32, loadU32, loadU64, store32, storeF64, storeU32, storeU64 } = mem
 const entryWords = JournalEntry.stride / 4
 const { old } = JournalEntry.words
 
-/** Where the journal of a CPU is; a CPU has one for the sections of its users, and one for each level of layers (level.ts). */
-export interface JournalPlace {
+/** Where the journal of a CPU is; a CPU has one for the sections of its users, and one for each level of layers (layer-lock.ts). */
+export interface JournalLocation {
   /** Word indices: of the number of entries in use, and of the first entry. */
   readonly length: number
   readonly first: number
@@ -53,7 +53,7 @@ export class Journal {
   readonly #lastWord: number
 
   /** One without capacity stands for "no section is open". */
-  constructor(memory: Memory, { length, first, capacity }: JournalPlace) {
+  constructor(memory: Memory, { length, first, capacity }: JournalLocation) {
     this.#memory = memory
     this.capacity = capacity
     this.#lengthWord = length
@@ -147,9 +147,9 @@ export class Journal {
 }
 
 /** For the reaper: takes back all that the dead CPU had not committed. Returns how many words. Can be repeated. */
-export function replayJournal(memory: Memory, place: Pick<JournalPlace, 'length' | 'first'>): number {
-  const length = loadU32(memory.u32, place.length)
-  replay(memory, place.length, place.first, 0)
+export function replayJournal(memory: Memory, location: Pick<JournalLocation, 'length' | 'first'>): number {
+  const length = loadU32(memory.u32, location.length)
+  replay(memory, location.length, location.first, 0)
   return length
 }
 

@@ -10,7 +10,7 @@
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
-import type { SyncCore } from './state.js'
+import type { SyncState } from './state.js'
 import { cpuOf, incarnationOf } from '../machine/token.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { KIND_MUTEX } from './held-locks.js'
@@ -98,16 +98,16 @@ interface MutexHooks {
 }
 
 export class Mutex {
-  /** Byte address of its MutexWords. */
+  /** Byte address of its MutexLayout. */
   readonly address: number
   /** For messages. */
   readonly name: string
-  readonly #core: SyncCore
+  readonly #state: SyncState
   readonly #memory: Memory
   readonly #token: number
   readonly #sections: Sections
   readonly #word: number
-  /** Word index of its entry in the list of interests, once it has one. */
+  /** Word index of its entry in the list of heldLocks, once it has one. */
   #entry = 0
   /** How many of this thread hold it or want it. */
   #users = 0
@@ -127,14 +127,14 @@ export class Mutex {
   readonly #kind: number
   readonly #hooks: MutexHooks | undefined
 
-  /** @internal Made by `machine.mutex` and `machine.mutexAt`. `kind`: see interests.ts. */
-  constructor(core: SyncCore, word: number, name: string, kind = KIND_MUTEX, hooks?: MutexHooks) {
+  /** @internal Made by `machine.mutex` and `machine.mutexAt`. `kind`: see held-locks.ts. */
+  constructor(state: SyncState, word: number, name: string, kind = KIND_MUTEX, hooks?: MutexHooks) {
     this.#kind = kind
     this.#hooks = hooks
-    this.#core = core
-    this.#memory = core.memory
-    this.#token = core.token
-    this.#sections = core.sections
+    this.#state = state
+    this.#memory = state.memory
+    this.#token = state.token
+    this.#sections = state.sections
     this.#word = word
     this.address = word * 4
     this.name = name
@@ -148,7 +148,7 @@ export class Mutex {
    *   TooManyLocksError.
    */
   lock(options?: WaitOptions): MutexGuard {
-    this.#core.waiting.assertMayBlock()
+    this.#state.waiting.assertMayBlock()
     if (this.#isHeld) return this.#relock()
     if (options !== undefined) checkWait(options)
     this.#enlist()
@@ -162,7 +162,7 @@ export class Mutex {
 
   /** Locks it if it is free now; undefined if not, also if this CPU has it locked. Never blocks. */
   tryLock(): MutexGuard | undefined {
-    this.#core.waiting.assertOpen()
+    this.#state.waiting.assertOpen()
     if (this.#isHeld) return this.#isDeferred ? this.#relock() : undefined
     this.#enlist()
     if (this.#tryTake()) return this.#taken()
@@ -177,7 +177,7 @@ export class Mutex {
    * @throws LockTimeoutError; the reason of `signal`; TooManyLocksError; OfflineError when this CPU goes offline meanwhile.
    */
   async lockAsync(options?: WaitOptions): Promise<MutexGuard> {
-    const { waiting, protocol } = this.#core
+    const { waiting, protocol } = this.#state
     waiting.assertOpen()
     checkWait(options)
     this.#enlist()
@@ -227,7 +227,7 @@ export class Mutex {
    * @throws what `change` throws, or {@link lock}; JournalFullError; SectionError if `change` returns a promise.
    */
   run<Result>(change: (section: Section) => Result, options?: WaitOptions): Result {
-    if (this.#isInSection) return runSection(this.#core.sections, change)
+    if (this.#isInSection) return runSection(this.#state.sections, change)
     this.lock(options)
     try {
       return this.runHeld(change, true)
@@ -251,7 +251,7 @@ export class Mutex {
   }
   /** Who has it locked; a snapshot. */
   get owner(): { readonly cpu: number; readonly incarnation: number } | undefined {
-    const token = ownerToken(this.#core.protocol.owner(this.#word))
+    const token = ownerToken(this.#state.protocol.owner(this.#word))
     return token === 0 ? undefined : { cpu: cpuOf(token), incarnation: incarnationOf(token) }
   }
 
@@ -262,7 +262,7 @@ export class Mutex {
   /** @internal */
   beginSection(): Section {
     this.#hooks?.beforeSection()
-    return this.#core.sections.beginByHand()
+    return this.#state.sections.beginByHand()
   }
   /** @internal `keeps`: further sections under this mutex nest until it is released. */
   runHeld<Result>(change: (section: Section) => Result, keeps = false): Result {
@@ -270,7 +270,7 @@ export class Mutex {
     this.#isInSection = true
     this.#hooks?.beforeSection()
     try {
-      return runSection(this.#core.sections, change)
+      return runSection(this.#state.sections, change)
     } finally {
       if (!keeps) this.#isInSection = before
     }
@@ -287,7 +287,7 @@ export class Mutex {
   }
 
   #lockSlow(options: WaitOptions | undefined): void {
-    const { waiting, protocol } = this.#core
+    const { waiting, protocol } = this.#state
     const deadline = new Deadline(options)
     const word = this.#word
     let taken = this.#tryTake()
@@ -313,7 +313,7 @@ export class Mutex {
   }
 
   #tryTake(): boolean {
-    const before = this.#core.protocol.take(this.#word)
+    const before = this.#state.protocol.take(this.#word)
     if (before === undefined) return false
     this.#predecessorDied = (before & OWNER_DIED) !== 0
     return true
@@ -331,9 +331,9 @@ export class Mutex {
   }
   #selfDeadlock(): SelfDeadlockError {
     return new SelfDeadlockError(
-      `CPU ${this.#core.cpu} has ${this.name} locked already and would wait for itself: unlock it first, or let tasks of one ` +
+      `CPU ${this.#state.cpu} has ${this.name} locked already and would wait for itself: unlock it first, or let tasks of one ` +
         `thread use lockAsync`,
-      { address: this.address, cpu: this.#core.cpu },
+      { address: this.address, cpu: this.#state.cpu },
     )
   }
 
@@ -347,27 +347,27 @@ export class Mutex {
     if (compareExchangeAtomic32(this.#memory.i32, this.#word, token, 0) !== token) {
       // The CPU was declared dead by mistake, and its reaper has released it already; it may be another CPU's by now. Mutant:
       // sync/late-release.
-      if (!this.#core.protocol.isOwn(this.#word)) throw this.#lost()
-      this.#core.protocol.release(this.#word)
+      if (!this.#state.protocol.isOwn(this.#word)) throw this.#lost()
+      this.#state.protocol.release(this.#word)
     }
     this.#delist()
   }
 
-  /** Says in the list of interests that this thread wants the mutex, or has it. */
+  /** Says in the list of heldLocks that this thread wants the mutex, or has it. */
   #enlist(): void {
     if (this.#entry === 0) this.#borrowEntry()
-    // Before anything that a reaper must know of. Mutant: sync/no-interest.
+    // Before anything that a reaper must know of. Mutant: sync/lock-unlisted.
     if (this.#users++ === 0) storeU32(this.#memory.u32, this.#entry, this.#word)
   }
   #delist(): void {
     if (--this.#users === 0) storeU32(this.#memory.u32, this.#entry, 0)
   }
   #borrowEntry(): void {
-    const { interests } = this.#core
-    this.#entry = interests.wordOf(interests.lend(this, this.#word, this.#kind))
+    const { heldLocks } = this.#state
+    this.#entry = heldLocks.wordOf(heldLocks.lend(this, this.#word, this.#kind))
   }
   /** @internal */
-  givesBack(): boolean {
+  tryReturn(): boolean {
     if (this.#users > 0) return false
     this.#entry = 0
     return true
@@ -375,14 +375,14 @@ export class Mutex {
 
   #sleepersChange(by: 1 | -1, taken = false): void {
     this.#sleepers += by
-    if (by === 1 && this.#sleepers === 1) this.#core.protocol.enter(this.#word)
+    if (by === 1 && this.#sleepers === 1) this.#state.protocol.enter(this.#word)
     if (by === 1 || this.#sleepers > 0) return
-    if (taken) this.#core.protocol.leave(this.#word)
-    else this.#core.protocol.withdraw(this.#word)
+    if (taken) this.#state.protocol.leave(this.#word)
+    else this.#state.protocol.withdraw(this.#word)
   }
 
   #lost(): NotOwnerError {
-    this.#core.waiting.assertOpen()
+    this.#state.waiting.assertOpen()
     return this.#notOwner()
   }
   #timeout(): LockTimeoutError {

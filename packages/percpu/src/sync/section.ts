@@ -8,7 +8,7 @@
  *
  * A section is one synchronous stretch: there is one journal a CPU, and it cannot know which task a change belongs to.
  */
-import { checkFunction } from '../machine/check.js'
+import { checkFunction, isThenable } from '../machine/check.js'
 import { host } from '../machine/platform.js'
 import type { Journal } from './journal.js'
 import { SectionError } from './errors.js'
@@ -186,10 +186,6 @@ export function runSection<Result>(sections: Sections, change: (section: Section
   }
 }
 
-/** Whether it is a promise, or is used as one. */
-export function isThenable(value: unknown): boolean {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
-}
 function ended(): SectionError {
   return new SectionError('the section has ended already')
 }

@@ -10,10 +10,10 @@ import { loadU32 } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import type { WaitOptions } from '../machine/wait-options.js'
-import type { SyncCore } from './state.js'
+import type { SyncState } from './state.js'
 import { NotOwnerError } from './errors.js'
 import { KIND_SEMAPHORE } from './held-locks.js'
-import { SemaphoreWords } from './layouts.js'
+import { SemaphoreLayout } from './layouts.js'
 import {
   exchangeValue,
   lastOperation,
@@ -25,9 +25,9 @@ import {
 import { WaitQueue, type Condition } from './wait-queue.js'
 
 export class Semaphore {
-  /** Byte address of its SemaphoreWords. */
+  /** Byte address of its SemaphoreLayout. */
   readonly address: number
-  readonly #core: SyncCore
+  readonly #state: SyncState
   readonly #word: number
   readonly #name: string
   readonly #queue: WaitQueue
@@ -35,20 +35,20 @@ export class Semaphore {
   #total = 0
   /** Of this CPU; the last that succeeded. */
   #operation = 0
-  #place = -1
+  #slot = -1
 
   /** @internal Made by `machine.semaphore` and `machine.semaphoreAt`. */
-  constructor(core: SyncCore, word: number, name: string) {
-    this.#core = core
+  constructor(state: SyncState, word: number, name: string) {
+    this.#state = state
     this.#word = word
     this.#name = name
     this.address = word * 4
-    this.#queue = new WaitQueue(core, word + SemaphoreWords.words.waiters, this.address, name)
+    this.#queue = new WaitQueue(state, word + SemaphoreLayout.words.waiters, this.address, name)
   }
 
   /** Free permits; a snapshot. */
   get permits(): number {
-    return loadValue(this.#core.memory, this.#word).permits
+    return loadValue(this.#state.memory, this.#word).permits
   }
   /** Permits that this CPU holds. */
   get held(): number {
@@ -58,7 +58,7 @@ export class Semaphore {
   /** Permits that there are, free or held. */
   get total(): number {
     // Once: it never changes. 0 may be that of memory which is given its permits later.
-    return (this.#total ||= loadU32(this.#core.memory.u32, this.#word + SemaphoreWords.words.total))
+    return (this.#total ||= loadU32(this.#state.memory.u32, this.#word + SemaphoreLayout.words.total))
   }
 
   /** Takes permits, asleep until there are enough. Throws as `Mutex.lock`; ArgumentError for more than there are. */
@@ -71,7 +71,7 @@ export class Semaphore {
   }
   /** Takes permits if there are enough now. @throws ArgumentError for more than there are. */
   tryAcquire(count = 1): boolean {
-    this.#core.waiting.assertOpen()
+    this.#state.waiting.assertOpen()
     this.#checkWanted(count)
     return this.#change(-count)
   }
@@ -82,7 +82,7 @@ export class Semaphore {
    * @throws NotOwnerError if this CPU holds fewer; OfflineError.
    */
   release(count = 1): void {
-    this.#core.waiting.assertOpen()
+    this.#state.waiting.assertOpen()
     this.#check(count)
     if (count > this.#held) {
       throw new NotOwnerError(
@@ -117,12 +117,12 @@ export class Semaphore {
 
   /** Adds `by` to the free permits, and takes it from those held; false if there are not that many. */
   #change(by: number): boolean {
-    const { memory, cpu, interests } = this.#core
-    if (this.#place < 0) this.#enlist()
+    const { memory, cpu, heldLocks } = this.#state
+    if (this.#slot < 0) this.#enlist()
     const next = nextOperation(this.#operation)
     let changed = false
     for (let value = loadValue(memory, this.#word); value.permits + by >= 0 && !changed;) {
-      prepare(memory, interests.wordOf(this.#place), next, this.#held, -by)
+      prepare(memory, heldLocks.wordOf(this.#slot), next, this.#held, -by)
       changed = exchangeValue(memory, this.#word, value, by, cpu, next)
       if (!changed) value = loadValue(memory, this.#word)
     }
@@ -136,14 +136,14 @@ export class Semaphore {
 
   /** An entry with an account that says: nothing held. */
   #enlist(): void {
-    const { memory, cpu, interests } = this.#core
+    const { memory, cpu, heldLocks } = this.#state
     this.#operation = lastOperation(memory, this.#word, cpu)
-    this.#place = interests.reserve(this.#word, this)
-    prepare(memory, interests.wordOf(this.#place), this.#operation, 0, 0)
-    interests.publish(this.#place, KIND_SEMAPHORE, this.#word)
+    this.#slot = heldLocks.reserve(this.#word, this)
+    prepare(memory, heldLocks.wordOf(this.#slot), this.#operation, 0, 0)
+    heldLocks.publish(this.#slot, KIND_SEMAPHORE, this.#word)
   }
   #delist(): void {
-    this.#core.interests.leave(this.#place)
-    this.#place = -1
+    this.#state.heldLocks.leave(this.#slot)
+    this.#slot = -1
   }
 }

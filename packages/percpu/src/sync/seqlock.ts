@@ -17,35 +17,35 @@
  * Cost: a read is two atomic operations on one word; a write is a mutex, two more of them, and the journal.
  */
 import { addAtomic32, loadAtomic32 } from '#mem'
-import { checkFunction } from '../machine/check.js'
+import { checkFunction, isThenable } from '../machine/check.js'
 import { checkWait, type WaitOptions } from '../machine/wait-options.js'
-import type { SyncCore } from './state.js'
+import type { SyncState } from './state.js'
 import { SectionError, SelfDeadlockError } from './errors.js'
 import { KIND_SEQLOCK } from './held-locks.js'
-import { SeqlockWords } from './layouts.js'
+import { SeqlockLayout } from './layouts.js'
 import { Mutex } from './mutex.js'
-import { isThenable, type Section } from './section.js'
+import type { Section } from './section.js'
 
 const TRIES = 8
 
 export class Seqlock {
-  /** Byte address of its SeqlockWords. */
+  /** Byte address of its SeqlockLayout. */
   readonly address: number
   /** The writers' mutex. A section under it is a write; it lasts until the mutex is unlocked. */
   readonly mutex: Mutex
-  readonly #core: SyncCore
+  readonly #state: SyncState
   readonly #word: number
   readonly #name: string
   /** Reads of this thread that are under way, and would be run again after a write. */
   #reading = 0
 
   /** @internal Made by `machine.seqlock` and `machine.seqlockAt`. */
-  constructor(core: SyncCore, word: number, name: string) {
-    this.#core = core
+  constructor(state: SyncState, word: number, name: string) {
+    this.#state = state
     this.#word = word
     this.#name = name
     this.address = word * 4
-    this.mutex = new Mutex(core, word + SeqlockWords.words.mutex, name, KIND_SEQLOCK, {
+    this.mutex = new Mutex(state, word + SeqlockLayout.words.mutex, name, KIND_SEQLOCK, {
       beforeSection: () => this.#beginWrite(),
       beforeRelease: () => this.#endWrite(),
     })
@@ -101,7 +101,7 @@ export class Seqlock {
     for (let i = 0; i < TRIES; i++) {
       // M(seqlock.sequence) pairs with N in #beginWrite: what the last writer wrote is to be read. Mutant:
       // sync/seqlock-write-unmarked.
-      const sequence = loadAtomic32(this.#core.memory.i32, this.#word)
+      const sequence = loadAtomic32(this.#state.memory.i32, this.#word)
       if ((sequence & 1) === 1) continue
       try {
         const value = this.#run(read)
@@ -130,7 +130,7 @@ export class Seqlock {
   /** A write would let the read around it begin again, and write again. */
   #assertNotReading(): void {
     if (this.#reading === 0) return
-    const { cpu } = this.#core
+    const { cpu } = this.#state
     throw new SelfDeadlockError(
       `${this.#name} is written inside a read of it, which would never end: write before or after the read`,
       { address: this.address, cpu },
@@ -140,7 +140,7 @@ export class Seqlock {
   #confirm(sequence: number): boolean {
     // O(seqlock.sequence) pairs with N in #beginWrite: what was read belongs to one state; the next writer's writes come after.
     // Mutant: sync/seqlock-read-unconfirmed.
-    return addAtomic32(this.#core.memory.i32, this.#word, 0) === sequence
+    return addAtomic32(this.#state.memory.i32, this.#word, 0) === sequence
   }
 
   #beginWrite(): void {
@@ -148,15 +148,15 @@ export class Seqlock {
     if (this.#isOdd()) return
     // N(seqlock.sequence) pairs with M in #tryRead, O in #confirm: readers that have not confirmed are turned away; the data is
     // this writer's. Mutant: sync/seqlock-write-unmarked.
-    addAtomic32(this.#core.memory.i32, this.#word, 1)
+    addAtomic32(this.#state.memory.i32, this.#word, 1)
   }
   /** Before the mutex is released, after the outermost section has ended. */
   #endWrite(): void {
     // atomic: as N; the data is whole again.
-    if (this.#isOdd()) addAtomic32(this.#core.memory.i32, this.#word, 1)
+    if (this.#isOdd()) addAtomic32(this.#state.memory.i32, this.#word, 1)
   }
   #isOdd(): boolean {
     // atomic: changed only by the owner of the mutex.
-    return (loadAtomic32(this.#core.memory.i32, this.#word) & 1) === 1
+    return (loadAtomic32(this.#state.memory.i32, this.#word) & 1) === 1
   }
 }

@@ -17,6 +17,7 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { fillBytes, loadAtomic32, storeBigU16, storeU8 } from '#mem'
+import { isThenable } from '../machine/check.js'
 import { Clock } from '../machine/clock.js'
 import {
   ASYNC_WORK,
@@ -248,10 +249,4 @@ export class OwnVpa implements WaitWatcher {
     if ((loadU8(this.#memory.bytes, this.#mask) & bit) !== 0)
       this.#log.write(kind, flags, subject, at, duration)
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
-  )
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { boot, ConditionWords, SemaphoreWords, type Machine } from 'percpu'
+import { boot, ConditionLayout, SemaphoreLayout, type Machine } from 'percpu'
 import { load32 } from 'percpu/mem'
 import type { BlockingCommand } from './support/blocking-worker.js'
 
@@ -40,8 +40,8 @@ async function withThree(
   for (const cpu of machine.cpus.possible) assert.deepEqual(machine.locks.heldBy(cpu), [])
   assert.equal(machine.locks.semaphore('p', 3).permits, 3)
   const masks = [
-    machine.locks.semaphore('p', 3).address + SemaphoreWords.offsets.waiters,
-    machine.locks.condition('c', machine.locks.mutex('m')).address + ConditionWords.offsets.waiters,
+    machine.locks.semaphore('p', 3).address + SemaphoreLayout.offsets.waiters,
+    machine.locks.condition('c', machine.locks.mutex('m')).address + ConditionLayout.offsets.waiters,
   ]
   for (const mask of masks) assert.equal(load32(machine.memory.i32, mask / 4), 0, 'a waiter was left')
 }

@@ -7,7 +7,7 @@ import type { Machine } from 'percpu'
 import { forEachAccess, killAt, killWhere, mem, percpu } from '../support/hooked-percpu.js'
 import { assertFree, cells, change, codeOf, fresh, joinAs, valuesOf } from './support/cpus.js'
 
-const { SemaphoreWords } = percpu
+const { SemaphoreLayout } = percpu
 
 describe('a thread killed before any access', () => {
   /** Operations of CPU 1, after CPU 0 made `prepare`. */
@@ -125,7 +125,7 @@ describe('a semaphore', () => {
       const machine = fresh()
       const victim = joinAs(machine, 101)
       const semaphore = victim.locks.semaphore('p', 5)
-      mem.storeAtomic32(machine.memory.i32, semaphore.address / 4 + SemaphoreWords.words.done + 1, last)
+      mem.storeAtomic32(machine.memory.i32, semaphore.address / 4 + SemaphoreLayout.words.done + 1, last)
       const run = (): void => {
         semaphore.acquire(2)
         semaphore.acquire(1)

@@ -1,7 +1,7 @@
 /** What locks and sections promise to one who uses them rightly, and what they say to one who does not. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { boot, MutexWords, SemaphoreWords, type Machine } from 'percpu'
+import { boot, MutexLayout, SemaphoreLayout, type Machine } from 'percpu'
 import { load32, loadF64, loadU64 } from 'percpu/mem'
 import { joinAs, rejectsCode, throwsCode } from '../support/threads.js'
 
@@ -89,8 +89,8 @@ describe('a mutex', () => {
 
   it('is one of at most 32 that a CPU can have, however many it had before', () => {
     const machine = fresh()
-    const base = machine.heap.memblock.alloc({ size: 40 * MutexWords.size })
-    const mutexes = Array.from({ length: 40 }, (_, i) => machine.locks.mutexAt(base + i * MutexWords.size))
+    const base = machine.heap.memblock.alloc({ size: 40 * MutexLayout.size })
+    const mutexes = Array.from({ length: 40 }, (_, i) => machine.locks.mutexAt(base + i * MutexLayout.size))
     for (const mutex of mutexes) mutex.lock().unlock()
     const guards = mutexes.slice(0, 32).map((mutex) => mutex.lock())
     throwsCode(() => mutexes[39]?.lock(), 'PERCPU_TOO_MANY_LOCKS', /32 locks/)
@@ -306,7 +306,7 @@ describe('the others', () => {
     await rejectsCode(semaphore.acquireAsync(4), 'PERCPU_ARGUMENT')
     assert.equal(semaphore.total, 3)
     throwsCode(() => machine.locks.semaphore('t', -1), 'PERCPU_ARGUMENT')
-    const address = machine.heap.memblock.alloc({ size: SemaphoreWords.size })
+    const address = machine.heap.memblock.alloc({ size: SemaphoreLayout.size })
     machine.locks.initSemaphore(address, 2)
     assert.deepEqual(
       [machine.locks.semaphoreAt(address).permits, machine.locks.semaphoreAt(address).total],

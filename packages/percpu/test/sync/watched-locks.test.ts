@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { boot, SeqlockWords, TRACE_ALL, TRACE_LOCKS, type Dispatch, type Machine } from 'percpu'
+import { boot, SeqlockLayout, TRACE_ALL, TRACE_LOCKS, type Dispatch, type Machine } from 'percpu'
 import { joinAs, rejectsCode, throwsCode } from '../support/threads.js'
 
 /** The waits in a CPU's dispatch log; empties nothing. */
@@ -72,7 +72,7 @@ describe('a seqlock', () => {
   it('goes by its name, or by its address', () => {
     const machine = boot({ cpus: 1 })
     const named = machine.locks.seqlock('prices')
-    const bare = machine.locks.seqlockAt(machine.heap.memblock.alloc({ size: SeqlockWords.size }))
+    const bare = machine.locks.seqlockAt(machine.heap.memblock.alloc({ size: SeqlockLayout.size }))
     const owned = () =>
       machine.watch.inspect().cpus[0]?.locks.owned.map(({ name, address }) => [name, address])
     named.write(() => {

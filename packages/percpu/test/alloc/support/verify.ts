@@ -15,7 +15,7 @@ const { TAGS } = await import('../../../dist/alloc/slabs.js')
 const { isPersistent } = await import('../../../dist/alloc/tag.js')
 const { cpuOf, incarnationOf } = await import('../../../dist/machine/token.js')
 const { SyncMap } = await import('../../../dist/sync/sync-map.js')
-const { LevelRecord, LEVELS } = await import('../../../dist/sync/layouts.js')
+const { LayerRecord, LAYER_LOCKS } = await import('../../../dist/sync/layouts.js')
 const { load32, loadU32 } = await import('percpu/mem')
 
 type HeapMapType = InstanceType<typeof HeapMap>
@@ -118,12 +118,12 @@ class Verifier {
   #checkLevels(): void {
     const map = SyncMap.open(this.#machine.memory, this.#inside.objects)
     for (let cpu = 0; cpu < this.#map.cpus; cpu++) {
-      for (let level = 0; level < LEVELS; level++) {
-        const record = map.level(cpu, level)
-        const lock = this.#u32(record + LevelRecord.words.lock)
-        const length = this.#u32(record + LevelRecord.words.length)
+      for (let layer = 0; layer < LAYER_LOCKS; layer++) {
+        const record = map.layerRecord(cpu, layer)
+        const lock = this.#u32(record + LayerRecord.words.lock)
+        const length = this.#u32(record + LayerRecord.words.length)
         if (lock !== 0 || length !== 0)
-          this.#fault(`CPU ${cpu}, level ${level}: lock ${lock}, ${length} words changed`)
+          this.#fault(`CPU ${cpu}, layer ${layer}: lock ${lock}, ${length} words changed`)
       }
     }
     if (this.#i32(this.#map.root + HeapRoot.words.lock) !== 0) this.#fault('the list of caches is locked')
@@ -319,7 +319,7 @@ class Verifier {
     return free.size
   }
 
-  /** What is in flight belongs to a stay that lasts. */
+  /** What is in flight belongs to an incarnation that lasts. */
   #checkOwners(): void {
     const { table } = this.#inside
     const cpus = table.select(() => true).map((cpu) => table.info(cpu))
