@@ -13,7 +13,8 @@ import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.j
 import type { SyncState } from './state.js'
 import { NotOwnerError, SectionError } from './errors.js'
 import { ConditionLayout } from './layouts.js'
-import { MutexGuard, type Mutex } from './mutex.js'
+import type { Mutex } from './mutex.js'
+import { MutexGuard } from './mutex-guard.js'
 import { WaitQueue, type Condition as QueueCondition } from './wait-queue.js'
 
 export class Condition {

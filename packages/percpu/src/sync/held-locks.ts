@@ -21,43 +21,37 @@ export const KIND_SEQLOCK = 3
 const stride = HeldLockEntry.stride / 4
 const { word, kind } = HeldLockEntry.words
 
-/** Keeps a slot of the list while it does not need it, until that is wanted back. */
-export interface Borrower {
+/** Keeps a slot of the list while it has no use for it, until that is wanted back. */
+interface Borrower {
   /** Returns the slot if it has no use for it now. */
   tryReturn(): boolean
 }
 
+/** The calling thread's own list. */
 export class HeldLocks {
-  readonly #memory: Memory
+  readonly memory: Memory
   readonly #first: number
   /** Slots not in use, a bit each. */
   #free = -1
   /** Whose slot it is. Keeps the JavaScript objects of locks in use alive. */
   readonly #users: (object | undefined)[] = new Array<undefined>(MAX_HELD_LOCKS).fill(undefined)
-  /** Slots that their users do not need at the moment, but will again. */
+  /** Slots that their borrowers do not need at the moment, but will again. */
   readonly #lent = new Map<number, Borrower>()
 
   /** `record`: word index of the CPU's SyncCpu. */
   constructor(memory: Memory, record: number) {
-    this.#memory = memory
+    this.memory = memory
     this.#first = record + SyncCpu.words.heldLocks
   }
 
-  /** Returns the slot to give to {@link leave}. */
+  /** Makes an entry, and returns its slot, to be given to {@link leave}. @throws TooManyLocksError */
   enter(lock: number, lockKind: number, user: object): number {
     const slot = this.reserve(lock, user)
     this.publish(slot, lockKind, lock)
     return slot
   }
 
-  publish(slot: number, lockKind: number, lock: number): void {
-    const at = this.wordOf(slot)
-    if (lockKind !== KIND_MUTEX) storeU32(this.#memory.u32, at + kind, lockKind)
-    // The lock is written last: the entry counts from here on. Mutant: sync/lock-unlisted.
-    storeU32(this.#memory.u32, at, lock)
-  }
-
-  /** A slot whose entry the caller completes, and then {@link publish | publishes}. */
+  /** A slot whose entry the caller completes, and then {@link publish | publishes}. @throws TooManyLocksError */
   reserve(lock: number, user: object): number {
     if (this.#free === 0) this.#reclaim()
     const free = this.#free
@@ -73,28 +67,36 @@ export class HeldLocks {
     return slot
   }
 
+  publish(slot: number, lockKind: number, lock: number): void {
+    const at = this.wordOf(slot)
+    if (lockKind !== KIND_MUTEX) storeU32(this.memory.u32, at + kind, lockKind)
+    // The lock is written last: the entry counts from here on. Mutant: sync/lock-unlisted.
+    storeU32(this.memory.u32, at, lock)
+  }
+
+  /** Removes the entry. */
   leave(slot: number): void {
     const at = this.wordOf(slot)
-    storeU32(this.#memory.u32, at, 0)
-    if (loadU32(this.#memory.u32, at + kind) !== KIND_MUTEX) storeU32(this.#memory.u32, at + kind, KIND_MUTEX)
+    storeU32(this.memory.u32, at, 0)
+    if (loadU32(this.memory.u32, at + kind) !== KIND_MUTEX) storeU32(this.memory.u32, at + kind, KIND_MUTEX)
     this.#users[slot] = undefined
     this.#free |= 1 << slot
   }
 
   /**
-   * A slot that stays with a mutex while nobody here wants it, so that locking writes the entry and nothing else. Taken back,
-   * from a mutex that does not want it, when there are no others.
+   * A slot that stays with its borrower, until there are no others and the borrower can return it. Its
+   * entry is empty at first. Returns the word index of the entry. @throws TooManyLocksError
    */
-  lend(user: Borrower, lock: number, lockKind: number): number {
+  lend(borrower: Borrower, lock: number, lockKind: number, user: object): number {
     const slot = this.reserve(lock, user)
-    storeU32(this.#memory.u32, this.wordOf(slot) + kind, lockKind)
-    this.#lent.set(slot, user)
-    return slot
+    storeU32(this.memory.u32, this.wordOf(slot) + kind, lockKind)
+    this.#lent.set(slot, borrower)
+    return this.wordOf(slot)
   }
 
   #reclaim(): void {
-    for (const [slot, user] of this.#lent) {
-      if (!user.tryReturn()) continue
+    for (const [slot, borrower] of this.#lent) {
+      if (!borrower.tryReturn()) continue
       this.#lent.delete(slot)
       this.leave(slot)
       return
@@ -104,6 +106,46 @@ export class HeldLocks {
   /** Word index of an entry. */
   wordOf(slot: number): number {
     return this.#first + word + slot * stride
+  }
+}
+
+/** The entry of a lock that is taken again and again. It borrows a slot: entering and leaving are one store each. */
+export class ListedLock implements Borrower {
+  readonly #list: HeldLocks
+  readonly #memory: Memory
+  readonly #lock: number
+  readonly #kind: number
+  /** The JavaScript object of the lock. */
+  readonly #user: object
+  /** Word index of the entry, or 0 while it has no slot. */
+  #entry = 0
+  /** Tasks of this thread that hold the lock or want it. */
+  #tasks = 0
+
+  /** `lock`: word index. */
+  constructor(list: HeldLocks, lock: number, lockKind: number, user: object) {
+    this.#list = list
+    this.#memory = list.memory
+    this.#lock = lock
+    this.#kind = lockKind
+    this.#user = user
+  }
+
+  /** Before the first access that a reaper must know of. @throws TooManyLocksError */
+  enter(): void {
+    if (this.#entry === 0) this.#entry = this.#list.lend(this, this.#lock, this.#kind, this.#user)
+    // Mutant: sync/lock-unlisted.
+    if (this.#tasks++ === 0) storeU32(this.#memory.u32, this.#entry, this.#lock)
+  }
+  /** After the last one. */
+  leave(): void {
+    if (--this.#tasks === 0) storeU32(this.#memory.u32, this.#entry, 0)
+  }
+
+  tryReturn(): boolean {
+    if (this.#tasks > 0) return false
+    this.#entry = 0
+    return true
   }
 }
 
