@@ -60,9 +60,13 @@ export class ReadGuard {
   constructor(unlock: () => void) {
     this.#unlock = unlock
   }
-  /** @throws NotOwnerError the second time. */
+  /** Whether it has not unlocked yet. */
+  get isHeld(): boolean {
+    return this.#unlock !== undefined
+  }
+  /** @throws NotOwnerError the second time; OfflineError. */
   unlock(): void {
-    if (!this.#unlock) throw new NotOwnerError('this guard has unlocked already')
+    if (!this.#unlock) throw new NotOwnerError('this guard has unlocked before')
     const unlock = this.#unlock
     this.#unlock = undefined
     unlock()
@@ -87,7 +91,11 @@ export class WriteGuard {
     this.#before = before
     this.#after = after
   }
-  /** @throws NotOwnerError the second time. */
+  /** Whether it has not unlocked yet. */
+  get isHeld(): boolean {
+    return this.#guard.isHeld
+  }
+  /** @throws NotOwnerError the second time; OfflineError. */
   unlock(): void {
     if (this.#guard.isHeld) this.#before()
     this.#guard.unlock()

@@ -40,10 +40,10 @@ describe('a thread killed before any access', () => {
       cpu.locks.condition('d', cpu.locks.mutex('m')).notify()
     },
     'acquiring and releasing permits': (cpu) => {
-      cpu.locks.semaphore('p', 5).acquire(2)
-      cpu.locks.semaphore('p', 5).acquire(1)
-      cpu.locks.semaphore('p', 5).release(2)
-      cpu.locks.semaphore('p', 5).release(1)
+      const two = cpu.locks.semaphore('p', 5).acquire(2)
+      const one = cpu.locks.semaphore('p', 5).acquire(1)
+      two.release()
+      one.release()
     },
   }
   function prepare(machine: Machine): number {
@@ -66,10 +66,10 @@ describe('a thread killed before any access', () => {
         const killed = killAt(() => run(cpu, word), at, cpu)
         const after = valuesOf(machine, word)
         if (killed) {
-          bystander.locks.semaphore('p', 5).tryAcquire(1)
+          const permit = bystander.locks.semaphore('p', 5).tryAcquire(1)
           bystander.locks.completion('c').complete()
           assert.equal(machine.cpus.declareDead(1), true)
-          bystander.locks.semaphore('p', 5).release(1)
+          permit?.release()
         }
         machine.locks.mutex('held').unlock()
         const values = valuesOf(machine, word)
@@ -77,7 +77,7 @@ describe('a thread killed before any access', () => {
         else
           assert.ok([before.join(), after.join()].includes(values.join()), `access ${at}: ${values.join()}`)
         for (const mutex of ['m', 'n', 'held']) assertFree(machine, mutex)
-        assert.equal(machine.locks.semaphore('p', 5).permits, 5, `access ${at}`)
+        assert.equal(machine.locks.semaphore('p', 5).available, 5, `access ${at}`)
         assert.equal(mem.load32(machine.memory.i32, machine.locks.seqlock('s').address / 4) & 1, 0)
         machine.locks.seqlock('s').read(() => undefined, { timeout: 0 })
         return killed
@@ -127,17 +127,17 @@ describe('a semaphore', () => {
       const semaphore = victim.locks.semaphore('p', 5)
       mem.storeAtomic32(machine.memory.i32, semaphore.address / 4 + SemaphoreLayout.words.done + 1, last)
       const run = (): void => {
-        semaphore.acquire(2)
-        semaphore.acquire(1)
+        const two = semaphore.acquire(2)
+        const one = semaphore.acquire(1)
         machine.locks.semaphore('p', 5).tryAcquire(1)
-        semaphore.release(2)
+        two.release()
         machine.locks.semaphore('p', 5).tryAcquire(1)
-        semaphore.release(1)
+        one.release()
       }
       const killed = killAt(run, at, victim)
       if (killed) machine.cpus.declareDead(1)
-      const { permits, held } = machine.locks.semaphore('p', 5)
-      assert.equal(permits + held, 5, `after ${last}, killed before access ${at}`)
+      const { available, held } = machine.locks.semaphore('p', 5)
+      assert.equal(available + held, 5, `after ${last}, killed before access ${at}`)
       return killed
     })
     assert.ok(points > 60, `only ${points} accesses`)
@@ -155,8 +155,8 @@ describe('a semaphore', () => {
         machine.cpus.declareDead(2)
         if (machine.cpus.present.includes(1)) machine.cpus.declareDead(1)
       }
-      const { permits, held } = machine.locks.semaphore('p', 5)
-      assert.equal(permits + held, 5, `access ${at}`)
+      const { available, held } = machine.locks.semaphore('p', 5)
+      assert.equal(available + held, 5, `access ${at}`)
       return killed
     })
     assert.ok(points > 30)

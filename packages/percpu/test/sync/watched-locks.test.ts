@@ -147,10 +147,10 @@ describe('the dispatch log, while locks are traced,', () => {
     const mutex = machine.locks.mutex('m')
     const condition = machine.locks.condition('c', mutex)
 
-    other.locks.semaphore('s', 1).acquire()
+    const permit = other.locks.semaphore('s', 1).acquire()
     const acquired = semaphore.acquireAsync()
-    other.locks.semaphore('s', 1).release()
-    await acquired
+    permit.release()
+    const taken = await acquired
     throwsCode(() => semaphore.acquire(1, { timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
     await rejectsCode(completion.waitAsync({ timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
     const guard = mutex.lock()
@@ -166,7 +166,7 @@ describe('the dispatch log, while locks are traced,', () => {
       [completion.address, true],
       [condition.address, false],
     ])
-    semaphore.release()
+    taken.release()
   })
 
   it('has none for locks that were free, and none while other things are traced', async () => {
@@ -176,8 +176,7 @@ describe('the dispatch log, while locks are traced,', () => {
     machine.watch.trace(0, TRACE_LOCKS)
     for (let i = 0; i < 10; i++) mutex.lock().unlock()
     ;(await mutex.lockAsync()).unlock()
-    machine.locks.semaphore('s', 1).acquire()
-    machine.locks.semaphore('s', 1).release()
+    machine.locks.semaphore('s', 1).acquire().release()
     machine.watch.trace(0, TRACE_ALL & ~TRACE_LOCKS)
     const guard = other.locks.mutex('m').lock()
     throwsCode(() => mutex.lock({ timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')

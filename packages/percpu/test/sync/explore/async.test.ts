@@ -102,8 +102,7 @@ describe('tasks', () => {
         const word = locks.semaphore(2)
         t.cpu(0, (cpu) => {
           const semaphore = openSemaphore(locks.state(cpu), word)
-          semaphore.acquire(2)
-          semaphore.release(2)
+          semaphore.acquire(2).release()
         })
         t.cpu(1, async (cpu) => {
           const semaphore = openSemaphore(locks.state(cpu, true), word)
@@ -113,14 +112,13 @@ describe('tasks', () => {
             controller.abort(new Error('enough'))
           })
           const both = semaphore.acquireAsync(2, { signal }).then(
-            () => 2,
-            () => 0,
+            (permits) => permits,
+            () => undefined,
           )
-          const one = semaphore.acquireAsync(1).then(() => {
-            semaphore.release(1)
+          const one = semaphore.acquireAsync(1).then((permit) => {
+            permit.release()
           })
-          const held = await both
-          if (held > 0) semaphore.release(held)
+          ;(await both)?.release()
           await one
         })
         t.finally(() => {

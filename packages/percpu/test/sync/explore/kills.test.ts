@@ -128,8 +128,7 @@ describe('a CPU that is killed', () => {
         for (const [n, count] of [3, 2, 1].entries())
           t.cpu(n, (cpu) => {
             const semaphore = openSemaphore(locks.state(cpu), word)
-            semaphore.acquire(count)
-            semaphore.release(count)
+            semaphore.acquire(count).release()
           })
         t.kill(0, { reaper: () => void locks.recover(0) })
         t.finally(() => {

@@ -13,14 +13,15 @@ function contend(t: Scenario, cpus: number, permits: number, timeout?: number): 
   for (let n = 0; n < cpus; n++)
     t.cpu(n, (cpu) => {
       const semaphore = openSemaphore(locks.state(cpu), word)
+      let permit
       try {
-        semaphore.acquire(1, n === 0 || timeout === undefined ? {} : { timeout })
+        permit = semaphore.acquire(1, n === 0 || timeout === undefined ? {} : { timeout })
       } catch (error) {
         assert.ok(isTimeout(error))
         return false
       }
       if (permits === 1) mem.store32(i32, inside, n)
-      semaphore.release(1)
+      permit.release()
       return true
     })
   t.finally(() => {
@@ -67,8 +68,7 @@ describe('a semaphore', () => {
         })
         t.cpu(1, (cpu) => {
           const semaphore = openSemaphore(locks.state(cpu), word)
-          semaphore.acquire(2)
-          semaphore.release(2)
+          semaphore.acquire(2).release()
         })
         const reaper = (): void => void locks.recover(0)
         t.cpu(2, reaper)

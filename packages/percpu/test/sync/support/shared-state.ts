@@ -101,7 +101,7 @@ export class SharedState {
       }
     }
     if ((load32(i32, this.#seqlock.address / 4) & 1) === 1) found.push('an odd sequence')
-    if (this.permits.permits !== PERMITS) found.push(`${this.permits.permits} permits`)
+    if (this.permits.available !== PERMITS) found.push(`${this.permits.available} permits`)
     return found
   }
 
