@@ -2,7 +2,7 @@ import type { Memory } from '#mem'
 import * as mem from '#mem'
 import type { AnyStruct } from '../layout/index.js'
 import { checkFunction } from '../machine/check.js'
-import type { Undoable } from '../sync/layer-lock.js'
+import type { SectionWriter } from '../sync/layer-lock.js'
 import { PAGE_REF_SHIFT } from './address.js'
 import { give, take, type Magazine } from './magazine.js'
 import { DESCRIPTOR_SHIFT } from './page-map.js'
@@ -108,7 +108,7 @@ export class Cache<S extends AnyStruct = AnyStruct> {
    * @throws ForeignAddressError unless the object is in flight with this CPU, or persistent already;
    *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError.
    */
-  persist(address: number, section?: Undoable): void {
+  persist(address: number, section?: SectionWriter): void {
     this.#slabs.persist(address, section)
   }
 
@@ -119,7 +119,7 @@ export class Cache<S extends AnyStruct = AnyStruct> {
    * @throws ForeignAddressError unless the object is persistent, or in flight with this CPU already;
    *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError.
    */
-  adopt(address: number, section?: Undoable): void {
+  adopt(address: number, section?: SectionWriter): void {
     this.#slabs.adopt(address, section)
   }
 

@@ -6,7 +6,7 @@ import { ArgumentError } from '../errors.js'
 import { isStruct, type AnyStruct } from '../layout/index.js'
 import { checkOptions, checkFlag, shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
-import type { Undoable } from '../sync/layer-lock.js'
+import type { SectionWriter } from '../sync/layer-lock.js'
 import { PAGE_REF_SHIFT } from './address.js'
 import { Cache } from './cache.js'
 import { CacheTable } from './cache-table.js'
@@ -153,7 +153,7 @@ export class Heap {
    * @throws ForeignAddressError unless it is in flight with this CPU, or persistent already;
    *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError.
    */
-  persist(address: number, section?: Undoable): void {
+  persist(address: number, section?: SectionWriter): void {
     const cache = this.#cacheOf(address)
     if (cache) cache.persist(address, section)
     else this.pages.persist(this.#large(address), section)
@@ -167,7 +167,7 @@ export class Heap {
    * @throws ForeignAddressError unless it is persistent, or in flight with this CPU already;
    *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError.
    */
-  adopt(address: number, section?: Undoable): void {
+  adopt(address: number, section?: SectionWriter): void {
     const cache = this.#cacheOf(address)
     if (cache) cache.adopt(address, section)
     else this.pages.adopt(this.#large(address), section)

@@ -6,7 +6,7 @@ import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { tokenOf } from '../machine/token.js'
-import { LEVEL_OBJECTS, LEVEL_PAGES, type Level } from '../sync/layer-lock.js'
+import { LAYER_OBJECTS, LAYER_PAGES, type LayerLock } from '../sync/layer-lock.js'
 import type { SyncLayer } from '../sync/layer.js'
 import { Owner } from './owner.js'
 import { CacheTable } from './cache-table.js'
@@ -69,15 +69,15 @@ export class AllocLayer implements AttachedLayer {
   }
 
   #ownerOf(table: CpuTable, cpu: number, incarnation: number, isReaper: boolean): Owner {
-    const level = (number: number): Level => this.#sync.level(table, cpu, incarnation, number)
+    const layerLock = (layer: number): LayerLock => this.#sync.layerLock(table, cpu, incarnation, layer)
     return new Owner({
       table,
       map: this.#openMap(),
       memblock: openBootMemory(table, cpu, incarnation).memblock,
       cpu,
       token: tokenOf(cpu, incarnation),
-      pageLock: level(LEVEL_PAGES),
-      objectLock: level(LEVEL_OBJECTS),
+      pageLock: layerLock(LAYER_PAGES),
+      objectLock: layerLock(LAYER_OBJECTS),
       isReaper,
     })
   }

@@ -21,7 +21,7 @@ import {
   u32,
   u8,
 } from '../layout/index.js'
-import { SpinlockWords } from '../sync/layouts.js'
+import { SpinlockLayout } from '../sync/layouts.js'
 
 /** Block sizes: 2^0 to 2^10 pages, 4 KiB to 4 MiB. */
 export const ORDERS = 11
@@ -65,7 +65,7 @@ export const PageDescriptor = struct('PageDescriptor', {
 export const ZoneLayout = struct(
   'ZoneLayout',
   {
-    lock: SpinlockWords,
+    lock: SpinlockLayout,
     // Racy words are written under the lock, and also read without it, by reports.
     /** Pages from `frontier` to `limit` are the zone's and were never touched; they are zero. */
     frontier: racy(u32),
@@ -137,7 +137,7 @@ export const CacheLayout = struct(
     layoutHash: published(u32),
     nameLength: published(u32),
     name: published(array(u8, CACHE_NAME_BYTES)),
-    lock: aligned(SpinlockWords, 'cacheline'),
+    lock: aligned(SpinlockLayout, 'cacheline'),
     /** First slab with free objects, first without; page numbers, or 0. slabs.ts */
     partial: locked(u32, 'cache'),
     full: locked(u32, 'cache'),
@@ -197,7 +197,7 @@ export const HeapRoot = struct(
     /** Counts the ends of incarnations that left orphans, modulo 2^32. owner.ts */
     deaths: aligned(atomic(i32), 'cacheline'),
     /** The list of caches. */
-    lock: aligned(SpinlockWords, 'cacheline'),
+    lock: aligned(SpinlockLayout, 'cacheline'),
     /** First page of each cache's block, or 0. cache-table.ts */
     caches: aligned(array(atomic(i32), MAX_CACHES), 'cacheline'),
   },

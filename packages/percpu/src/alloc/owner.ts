@@ -19,7 +19,7 @@ import { addAtomic32, load32, loadAtomic32, storeAtomic32, store32, type Memory 
 import type { Memblock } from '../bootmem/memblock.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import { cpuOf, incarnationOf, previousIncarnation } from '../machine/token.js'
-import type { Level } from '../sync/layer-lock.js'
+import type { LayerLock } from '../sync/layer-lock.js'
 import type { HeapMap } from './heap-map.js'
 import { HeapCpu, HeapRoot } from './layouts.js'
 import { PageMap } from './page-map.js'
@@ -33,9 +33,9 @@ export interface OwnerParts {
   /** The CPU and its incarnation: machine/token.ts. */
   readonly token: number
   /** Locks zones. */
-  readonly pageLock: Level
+  readonly pageLock: LayerLock
   /** Locks caches, and the list of them; the lock of a zone may be taken while one is held. */
-  readonly objectLock: Level
+  readonly objectLock: LayerLock
   readonly isReaper: boolean
 }
 
@@ -48,8 +48,8 @@ export class Owner {
   readonly cpu: number
   readonly node: number
   readonly token: number
-  readonly pageLock: Level
-  readonly objectLock: Level
+  readonly pageLock: LayerLock
+  readonly objectLock: LayerLock
   readonly isReaper: boolean
   /** Word index of the CPU's HeapCpu. */
   readonly record: number
@@ -79,7 +79,7 @@ export class Owner {
    *
    * @throws LockTimeoutError, unless it is a reaper.
    */
-  lock(lock: Level, word: number, sweep: () => void): boolean {
+  lock(lock: LayerLock, word: number, sweep: () => void): boolean {
     if (this.isReaper) {
       const isLocked = lock.trySpin(word)
       if (!isLocked) this.#leavesOrphans = true

@@ -4,7 +4,7 @@ import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { cpuOf } from '../machine/token.js'
-import type { Undoable } from '../sync/layer-lock.js'
+import type { SectionWriter } from '../sync/layer-lock.js'
 import { DoubleFreeError, ForeignAddressError } from './errors.js'
 import { MAX_ORDER } from './layouts.js'
 import type { Owner } from './owner.js'
@@ -131,7 +131,7 @@ export class PageAllocator {
    * @throws ForeignAddressError unless the block is in flight with this CPU, or persistent already;
    *   OfflineError; with a section SectionError, JournalFullError.
    */
-  persist(address: number, section?: Undoable): void {
+  persist(address: number, section?: SectionWriter): void {
     this.#setTag(address, this.#owner.token | PERSISTENT, section)
   }
 
@@ -142,7 +142,7 @@ export class PageAllocator {
    * @throws ForeignAddressError unless the block is persistent, or in flight with this CPU already;
    *   OfflineError; with a section SectionError, JournalFullError.
    */
-  adopt(address: number, section?: Undoable): void {
+  adopt(address: number, section?: SectionWriter): void {
     this.#owner.use()
     this.#setTag(address, this.#owner.token, section)
   }
@@ -198,7 +198,7 @@ export class PageAllocator {
     return addressOf(page)
   }
 
-  #setTag(address: number, value: number, section: Undoable | undefined): void {
+  #setTag(address: number, value: number, section: SectionWriter | undefined): void {
     const page = this.#page(address)
     const found = this.#pageMap.tag(page)
     const isBlock = (this.#pageMap.state(page) & KIND) === USED

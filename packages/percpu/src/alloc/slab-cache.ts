@@ -20,7 +20,7 @@ import * as mem from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { cpuOf } from '../machine/token.js'
-import type { Undoable } from '../sync/layer-lock.js'
+import type { SectionWriter } from '../sync/layer-lock.js'
 import { PAGE_REF_SHIFT } from './address.js'
 import type { Debug } from './debug.js'
 import { DoubleFreeError, ForeignAddressError } from './errors.js'
@@ -101,11 +101,11 @@ export class SlabCache {
   }
 
   /** From now on, or from the section's commit, the object is persistent. @throws ForeignAddressError. */
-  persist(address: number, section?: Undoable): void {
+  persist(address: number, section?: SectionWriter): void {
     this.#setTag(address, this.#owner.token | PERSISTENT, section)
   }
   /** From now on, or from the section's commit, the object is in flight. @throws ForeignAddressError. */
-  adopt(address: number, section?: Undoable): void {
+  adopt(address: number, section?: SectionWriter): void {
     this.#setTag(address, this.#owner.token, section)
   }
 
@@ -180,7 +180,7 @@ export class SlabCache {
     return this.#owner.pageMap.state(reference >> PAGE_REF_SHIFT)
   }
 
-  #setTag(address: number, value: number, section: Undoable | undefined): void {
+  #setTag(address: number, value: number, section: SectionWriter | undefined): void {
     const word = this.locate(address)
     const found = load32(this.#memory.i32, word)
     if (!isAllocated(found)) throw this.#doubleFree(address)
@@ -215,7 +215,7 @@ export class SlabCache {
     )
   }
 
-  #takeFrom(section: Undoable, page: number, wanted: number): number {
+  #takeFrom(section: SectionWriter, page: number, wanted: number): number {
     const { i32 } = this.#memory
     const { count } = this
     // Written from behind, so that the first one is taken first.

@@ -11,7 +11,7 @@
  */
 import { load32, loadU32, store32, type Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
-import type { Undoable } from '../sync/layer-lock.js'
+import type { SectionWriter } from '../sync/layer-lock.js'
 import { CacheLayout, SlabLayout } from './layouts.js'
 import { TAGS } from './slots.js'
 
@@ -70,7 +70,7 @@ export class Slabs {
   }
 
   /** Adds a prepared slab. */
-  add(section: Undoable, page: number, colour: number): void {
+  add(section: SectionWriter, page: number, colour: number): void {
     this.#count(section, cache.slabs, 1)
     this.#count(section, cache.empty, 1)
     section.write32(this.#at + cache.colour, colour)
@@ -78,14 +78,14 @@ export class Slabs {
   }
 
   /** Removes a slab all of whose objects are free. */
-  remove(section: Undoable, page: number): void {
+  remove(section: SectionWriter, page: number): void {
     this.#unlink(section, cache.partial, page)
     this.#count(section, cache.slabs, -1)
     this.#count(section, cache.empty, -1)
   }
 
   /** Takes up to `wanted` objects out of a slab with free ones; `receive` gets their indices. Returns how many. */
-  take(section: Undoable, page: number, wanted: number, receive: (index: number) => void): number {
+  take(section: SectionWriter, page: number, wanted: number, receive: (index: number) => void): number {
     const { i32 } = this.#memory
     const at = this.#slab(page)
     const free = load32(i32, at + slab.free)
@@ -111,7 +111,7 @@ export class Slabs {
   }
 
   /** Puts a free object into its slab. Returns whether all objects of the slab are free now. */
-  give(section: Undoable, page: number, index: number): boolean {
+  give(section: SectionWriter, page: number, index: number): boolean {
     const { i32 } = this.#memory
     const at = this.#slab(page)
     const free = load32(i32, at + slab.free)
@@ -156,11 +156,11 @@ export class Slabs {
     return (page * PAGE_BYTES) / 4
   }
 
-  #count(section: Undoable, word: number, by: number): void {
+  #count(section: SectionWriter, word: number, by: number): void {
     section.write32(this.#at + word, loadU32(this.#memory.u32, this.#at + word) + by)
   }
 
-  #link(section: Undoable, list: number, page: number): void {
+  #link(section: SectionWriter, list: number, page: number): void {
     const first = loadU32(this.#memory.u32, this.#at + list)
     section.write32(this.#slab(page) + slab.next, first)
     section.write32(this.#slab(page) + slab.previous, 0)
@@ -168,7 +168,7 @@ export class Slabs {
     section.write32(this.#at + list, page)
   }
 
-  #unlink(section: Undoable, list: number, page: number): void {
+  #unlink(section: SectionWriter, list: number, page: number): void {
     const { u32 } = this.#memory
     const after = loadU32(u32, this.#slab(page) + slab.next)
     const before = loadU32(u32, this.#slab(page) + slab.previous)

@@ -24,7 +24,7 @@ import { loadU32, storeU32, type Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import type { Memblock } from '../bootmem/memblock.js'
 import { OutOfMemoryError } from '../machine/errors.js'
-import type { Undoable } from '../sync/layer-lock.js'
+import type { SectionWriter } from '../sync/layer-lock.js'
 import type { HeapMap } from './heap-map.js'
 import { MAX_ORDER, ORDERS, ZoneLayout } from './layouts.js'
 import type { Owner } from './owner.js'
@@ -83,7 +83,7 @@ export class Zone {
   }
 
   /** Takes a block out of the lists; its first page is USED, with this tag. 0 if there is none. */
-  take(section: Undoable, order: number, tag: number): number {
+  take(section: SectionWriter, order: number, tag: number): number {
     for (let from = order; from < ORDERS; from++) {
       const page = this.load(words.lists + from)
       if (page === 0) continue
@@ -99,7 +99,7 @@ export class Zone {
   }
 
   /** Puts a block into the lists, merged with its buddies. The state of its first page may be anything. */
-  give(section: Undoable, page: number, order: number, isClean = false): void {
+  give(section: SectionWriter, page: number, order: number, isClean = false): void {
     section.write32(this.#at + words.free, this.load(words.free) + (1 << order))
     let clean = isClean ? CLEAN : 0
     for (; order < MAX_ORDER; order++) {
@@ -116,7 +116,7 @@ export class Zone {
   }
 
   /** Moves the frontier by one block, into the lists. False if there is none. */
-  carve(section: Undoable): boolean {
+  carve(section: SectionWriter): boolean {
     const frontier = this.load(words.frontier)
     const rest = this.load(words.limit) - frontier
     if (rest === 0) return false
@@ -142,7 +142,7 @@ export class Zone {
   }
 
   /** Makes a span the zone's; after the section it must be made persistent. */
-  addSpan(section: Undoable, page: number, pages: number): void {
+  addSpan(section: SectionWriter, page: number, pages: number): void {
     const low = this.load(words.low)
     section.write32(this.#at + words.span, page)
     section.write32(this.#at + words.frontier, page)
@@ -232,7 +232,7 @@ export class Zone {
     return loadU32(this.#memory.u32, this.#at + word)
   }
 
-  #link(section: Undoable, page: number, order: number, clean: number): void {
+  #link(section: SectionWriter, page: number, order: number, clean: number): void {
     const list = words.lists + order
     const first = this.load(list)
     section.write32(this.#pageMap.stateWord(page), FREE | (order << ORDER_SHIFT) | clean)
@@ -242,7 +242,7 @@ export class Zone {
     section.write32(this.#at + list, page)
   }
 
-  #unlink(section: Undoable, page: number, order: number): void {
+  #unlink(section: SectionWriter, page: number, order: number): void {
     const [after, before] = [this.#pageMap.next(page), this.#pageMap.previous(page)]
     if (before === 0) section.write32(this.#at + words.lists + order, after)
     else section.write32(this.#pageMap.nextWord(before), after)

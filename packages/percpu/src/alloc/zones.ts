@@ -4,7 +4,7 @@
  */
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
-import type { Undoable } from '../sync/layer-lock.js'
+import type { SectionWriter } from '../sync/layer-lock.js'
 import type { Owner } from './owner.js'
 import { orderOf } from './page-map.js'
 import { Zone } from './zone.js'
@@ -48,7 +48,7 @@ export class Zones {
    * Takes a block of a zone whose lock is held; 0 if there is none. `also` runs in the same section,
    * with the block's first page.
    */
-  take(zone: Zone, order: number, tag: number, also?: (section: Undoable, page: number) => void): number {
+  take(zone: Zone, order: number, tag: number, also?: (section: SectionWriter, page: number) => void): number {
     const { pageLock, memblock } = this.#owner
     for (;;) {
       const page = pageLock.section((section) => {

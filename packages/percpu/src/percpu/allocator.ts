@@ -6,7 +6,7 @@
  *     allocate ──▶ slots, smallest first ──▶ chunk ──▶ run          ▲ same granule in each ▲
  *                    └─ none: a new chunk     └─ pages missing: populated, in all units
  *
- * Rules: everything is changed under one lock (sync/level.ts: a wait for it is no quiescent state; it may be asked for inside sections,
+ * Rules: everything is changed under one lock (sync/layer-lock.ts: a wait for it is no quiescent state; it may be asked for inside sections,
  * whose fate does not concern it). What is allocated belongs to nobody: it outlives the thread. Memory is cleared by
  * whoever allocates it, in all units, before anybody has the pointer; but only words are written that are not zero, so that a page
  * that was never used is first written, and so put on its node, by its own CPU.

@@ -6,7 +6,7 @@
  */
 import type { I32View } from '#mem'
 import * as mem from '#mem'
-import type { Undoable } from '../sync/layer-lock.js'
+import type { SectionWriter } from '../sync/layer-lock.js'
 import type { PageSource } from './pages.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
@@ -19,9 +19,9 @@ export interface Backend {
   /** The pages of a new chunk that are populated from the beginning. */
   readonly populatedAtOnce: boolean
   /** In the section that publishes the chunk: what {@link create} took is kept. */
-  persist(chunk: number, section: Undoable): void
+  persist(chunk: number, section: SectionWriter): void
   /** In the section that takes the chunk away: it is in flight again. Its pages were depopulated before. */
-  adopt(chunk: number, section: Undoable): void
+  adopt(chunk: number, section: SectionWriter): void
   /** Gives it back. */
   destroy(chunk: number): void
   /** Provides pages [from, to) of all units; false if there is no memory, and then all is as it was. */

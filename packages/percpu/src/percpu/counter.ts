@@ -7,7 +7,7 @@
  *     exact value = sum + parts of all possible CPUs, with or without a thread
  *     rough value = a copy of the sum: off by less than batch × CPUs (and by what a dead CPU was just folding, until it is cleaned up)
  *
- * Rules: a part is written by its CPU, or by its reaper. Sum and part change in one section of the level's journal when a part is folded, so
+ * Rules: a part is written by its CPU, or by its reaper. Sum and part change in one section of the layer lock when a part is folded, so
  * that a thread killed anywhere has counted each thing once, or not. What a dead CPU had counted stays in its part; its reaper folds
  * it, unless the lock is somebody else's at that moment: then it is counted all the same, and folded by the next thread of that number.
  *
@@ -17,7 +17,7 @@
 import { load32, loadF64, loadU32, store32, storeF64, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
-import type { Level } from '../sync/layer-lock.js'
+import type { LayerLock } from '../sync/layer-lock.js'
 import { PercpuCounterLayout } from './layouts.js'
 
 const { lock, low, high } = PercpuCounterLayout.words
@@ -45,17 +45,17 @@ export class PercpuCounter {
   readonly batch: number
   readonly name: string
   readonly #memory: Memory
-  readonly #level: Level
+  readonly #layerLock: LayerLock
   readonly #object: SharedObject
   readonly #words: number
   readonly #own: number
 
   /** @internal `machine.percpu.counter` */
-  constructor(name: string, object: SharedObject, level: Level, cpu: number) {
+  constructor(name: string, object: SharedObject, layerLock: LayerLock, cpu: number) {
     this.name = name
     this.batch = loadU32(object.memory.u32, object.words + PercpuCounterLayout.words.batch)
     this.#memory = object.memory
-    this.#level = level
+    this.#layerLock = layerLock
     this.#object = object
     this.#words = object.words
     this.#own = object.parts[cpu] ?? 0
@@ -151,10 +151,10 @@ export class PercpuCounter {
   #fold(part: number, amount: number): void {
     checkInteger('amount', amount)
     checkInteger('amount', part)
-    this.#locked(() => foldPart(this.#object, this.#level, this.#own, part))
+    this.#locked(() => foldPart(this.#object, this.#layerLock, this.#own, part))
   }
   #locked<Result>(change: () => Result): Result {
-    return this.#level.locked(this.#words + lock, () => {
+    return this.#layerLock.locked(this.#words + lock, () => {
       // One who died while folding may have left the copy behind.
       if (this.estimate !== this.#sum()) copySum(this.#object, this.#sum())
       return change()
@@ -172,14 +172,14 @@ export class PercpuCounter {
     return sumAt(this.#object)
   }
   #store(value: number): void {
-    storeSum(this.#object, this.#level, value)
+    storeSum(this.#object, this.#layerLock, value)
   }
 }
 
 /** Makes `part`, what a CPU has counted for itself, part of the sum. The lock is held. */
-export function foldPart(object: SharedObject, level: Level, own: number, part: number): void {
+export function foldPart(object: SharedObject, layerLock: LayerLock, own: number, part: number): void {
   const value = sumAt(object) + part
-  level.section((section) => {
+  layerLock.section((section) => {
     writeSum(object, section, value)
     // Both, or neither. Mutant: percpu/fold-unjournaled.
     section.write32(own, 0)
@@ -187,8 +187,8 @@ export function foldPart(object: SharedObject, level: Level, own: number, part: 
   copySum(object, value)
 }
 
-function storeSum(object: SharedObject, level: Level, value: number): void {
-  level.section((section) => writeSum(object, section, value))
+function storeSum(object: SharedObject, layerLock: LayerLock, value: number): void {
+  layerLock.section((section) => writeSum(object, section, value))
   copySum(object, value)
 }
 
@@ -212,15 +212,15 @@ function sumAt({ memory, words }: SharedObject): number {
 }
 
 /** For the reaper, in the dead CPU's place: folds what it had counted, unless the counter is locked. */
-export function foldDead(object: SharedObject, level: Level, cpu: number): void {
+export function foldDead(object: SharedObject, layerLock: LayerLock, cpu: number): void {
   const own = object.parts[cpu] ?? 0
   const part = load32(object.memory.i32, own)
-  if (!level.trySpin(object.words + lock)) return
+  if (!layerLock.trySpin(object.words + lock)) return
   try {
     // Beyond what a sum can be it stays where it is.
-    if (Number.isSafeInteger(sumAt(object) + part)) foldPart(object, level, own, part)
+    if (Number.isSafeInteger(sumAt(object) + part)) foldPart(object, layerLock, own, part)
   } finally {
-    level.unlock()
+    layerLock.unlock()
   }
 }
 

@@ -1,5 +1,5 @@
 import type { LayerContext } from '../bootmem/layer.js'
-import type { Level } from '../sync/layer-lock.js'
+import type { LayerLock } from '../sync/layer-lock.js'
 import type { Allocator } from './allocator.js'
 import type { AllocatorState } from './state.js'
 
@@ -9,5 +9,5 @@ export interface CpuState {
   readonly state: AllocatorState
   readonly allocator: Allocator
   /** Takes the locks of this layer, one at a time. */
-  readonly level: Level
+  readonly layerLock: LayerLock
 }

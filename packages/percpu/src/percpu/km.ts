@@ -8,7 +8,7 @@
  */
 import { load32, store32, type Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
-import type { Undoable } from '../sync/layer-lock.js'
+import type { SectionWriter } from '../sync/layer-lock.js'
 import { clearWords, type Backend, type BackendParts } from './backend.js'
 import { GRANULE, type Geometry } from './geometry.js'
 import { PercpuChunk } from './layouts.js'
@@ -34,10 +34,10 @@ export class ContiguousBackend implements Backend {
     store32(this.#memory.i32, chunk + base, address / PAGE_BYTES)
     return true
   }
-  persist(chunk: number, section: Undoable): void {
+  persist(chunk: number, section: SectionWriter): void {
     this.#parts.pages.persist(this.#address(chunk), section)
   }
-  adopt(chunk: number, section: Undoable): void {
+  adopt(chunk: number, section: SectionWriter): void {
     this.#parts.pages.adopt(this.#address(chunk), section)
   }
   destroy(chunk: number): void {

@@ -8,7 +8,7 @@ import type { CpuTable } from '../cpus/cpu-table.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { host, reportError } from '../machine/platform.js'
 import { LockHeldError, LockTimeoutError } from '../sync/errors.js'
-import { type Level, LEVEL_PERCPU } from '../sync/layer-lock.js'
+import { type LayerLock, LAYER_PERCPU } from '../sync/layer-lock.js'
 import type { SyncLayer } from '../sync/layer.js'
 import type { Locks } from '../sync/locks.js'
 import { Allocator } from './allocator.js'
@@ -42,9 +42,9 @@ export function bootPercpu(context: LayerContext, sync: SyncLayer, options: Perc
   const { table, cpu, incarnation } = context.own
   createRoot(context, planGeometry(table, options))
   const { geometry, tables, first } = openRoot(context)
-  const level = sync.level(table, cpu, incarnation, LEVEL_PERCPU)
+  const layerLock = sync.layerLock(table, cpu, incarnation, LAYER_PERCPU)
   // Nobody else is there yet, and nothing is allocated from pages.
-  const state = makeState(table, geometry, tables, level, noPages)
+  const state = makeState(table, geometry, tables, layerLock, noPages)
   layOutFirstChunk(state, first, allocateUnits(context, geometry))
 }
 
@@ -77,9 +77,9 @@ export class PercpuLayer implements AttachedLayer {
     const attached = this.#attached
     this.abandon()
     if (!attached) return
-    const { state, level, context } = attached
+    const { state, layerLock, context } = attached
     const { table, doorbell, cpu, incarnation } = context.own
-    const readLocks = leaveAll(state, { table, ringer: doorbell.ringer, cpu, incarnation }, level)
+    const readLocks = leaveAll(state, { table, ringer: doorbell.ringer, cpu, incarnation }, layerLock)
     if (readLocks === 0) return
     throw new LockHeldError(
       `CPU ${cpu} went offline with ${readLocks} read locks of reader-writer locks; they were released`,
@@ -97,10 +97,10 @@ export class PercpuLayer implements AttachedLayer {
   recover(recovery: Recovery): void {
     const { table, cpu, incarnation } = recovery
     const { geometry, tables } = this.#open()
-    const level = this.#sync.level(table, cpu, incarnation, LEVEL_PERCPU)
-    const state = makeState(table, geometry, tables, level, noPages)
+    const layerLock = this.#sync.layerLock(table, cpu, incarnation, LAYER_PERCPU)
+    const state = makeState(table, geometry, tables, layerLock, noPages)
     const mayBalance = repairGranules(state)
-    leaveAll(state, recovery, level)
+    leaveAll(state, recovery, layerLock)
     if (this.#hasLeft) return
     this.objects.settle()
     // The dead thread may have been about to.
@@ -120,11 +120,11 @@ export class PercpuLayer implements AttachedLayer {
     const { own } = this.#context
     if (this.#hasLeft) throw own.offlineError()
     const { geometry, tables, first } = this.#open()
-    const level = this.#sync.level(own.table, own.cpu, own.incarnation, LEVEL_PERCPU)
-    const state = makeState(own.table, geometry, tables, level, this.#alloc.heap.pages)
+    const layerLock = this.#sync.layerLock(own.table, own.cpu, own.incarnation, LAYER_PERCPU)
+    const state = makeState(own.table, geometry, tables, layerLock, this.#alloc.heap.pages)
     const statistics = (state.backend.translate(first, own.cpu, 0) ?? 0) / GRANULE
     const allocator = new Allocator(state, statistics, () => this.#schedule())
-    return (this.#attached = { context: this.#context, state, allocator, level })
+    return (this.#attached = { context: this.#context, state, allocator, layerLock })
   }
 
   /** Counters and other objects by name. */
@@ -166,10 +166,10 @@ function makeState(
   table: CpuTable,
   geometry: Geometry,
   tables: Tables,
-  level: Level,
+  layerLock: LayerLock,
   pages: PageSource,
 ): AllocatorState {
-  const words = new LockedMemory(table.memory, level)
+  const words = new LockedMemory(table.memory, layerLock)
   const nodes = Array.from({ length: geometry.cpus }, (_, cpu) => table.node(cpu))
   const backend: Backend = geometry.isMapped
     ? new MappedBackend(table.memory, geometry, new Mapping(words, geometry, tables.root), { pages, nodes })

@@ -1,6 +1,6 @@
 /**
  * The words of this layer that all threads share. What lies behind a chunk's record is in geometry.ts; the lock is one of
- * sync/level.ts.
+ * sync/layer-lock.ts.
  */
 import {
   aligned,
@@ -16,7 +16,7 @@ import {
   u32,
 } from '../layout/index.js'
 import { MASK_WORDS } from '../machine/limits.js'
-import { MutexWords, SpinlockWords } from '../sync/layouts.js'
+import { MutexLayout, SpinlockLayout } from '../sync/layouts.js'
 
 /** Hints of a page of a chunk, or of the whole chunk: all in granules. hints.ts */
 export const PercpuBlock = struct(
@@ -85,7 +85,7 @@ export const PercpuRoot = struct(
     /** 1 where units are mapped page by page. */
     isMapped: published(u32),
 
-    lock: aligned(SpinlockWords, 'cacheline'),
+    lock: aligned(SpinlockLayout, 'cacheline'),
     /** What is being done to which granules or pages of which chunk; 0 for nothing. operation.ts */
     operation: locked(i32, 'percpu'),
     operationChunk: locked(i32, 'percpu'),
@@ -124,7 +124,7 @@ export const PercpuName = struct('PercpuName', {
 /** A counter; each CPU's copy is one i32. counter.ts */
 export const PercpuCounterLayout = struct('PercpuCounterLayout', {
   pointer: atomic(i32),
-  lock: SpinlockWords,
+  lock: SpinlockLayout,
   batch: published(u32),
   /** The sum without the CPUs' own parts: low × 1 + high × 2^32. */
   low: locked(u32, 'counter'),
@@ -141,7 +141,7 @@ export const PercpuRefLayout = struct('PercpuRefLayout', {
   /** What its users look at: 0 while each CPU counts for itself, else 1. */
   mode: racy(i32),
   /** Of whoever changes the mode. */
-  mutex: MutexWords,
+  mutex: MutexLayout,
   waiters: array(atomic(i32), MASK_WORDS),
 })
 
@@ -153,7 +153,7 @@ export const PercpuRwSemaphoreLayout = struct('PercpuRwSemaphoreLayout', {
   /** What readers look at: 0 while there is no writer. */
   mode: racy(i32),
   /** Of the writer, and for a moment of a reader that goes the slow way. */
-  mutex: MutexWords,
+  mutex: MutexLayout,
   /** Counts writers. */
   writes: locked(i32, 'mutex'),
   /** 1 while there is a writer, and after it died. */

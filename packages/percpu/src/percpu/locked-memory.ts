@@ -3,38 +3,38 @@
  *
  * Operations change them by bare stores, after they were announced: whoever takes the lock next after a death repairs what was left
  * half-done (operation.ts). Only what cannot be made anew from other words, to whom pages belong and where they are linked, is
- * written in sections, through the journal of the level: of these a thread that dies in the middle leaves all or nothing.
+ * written in sections, through the journal of the layer lock: of these a thread that dies in the middle leaves all or nothing.
  */
 import type { I32View, Memory } from '#mem'
 import * as mem from '#mem'
-import type { Level, Undoable } from '../sync/layer-lock.js'
+import type { LayerLock, SectionWriter } from '../sync/layer-lock.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, store32 } = mem
 
 export class LockedMemory {
   readonly memory: Memory
-  readonly #level: Level
+  readonly #layerLock: LayerLock
   #view: I32View
 
-  constructor(memory: Memory, level: Level) {
+  constructor(memory: Memory, layerLock: LayerLock) {
     this.memory = memory
-    this.#level = level
+    this.#layerLock = layerLock
     this.#view = memory.i32
   }
 
   /** Takes the lock at this word. Throws once the CPU is offline. @throws LockTimeoutError */
   lock(word: number): void {
     this.#view = this.memory.i32
-    if (!this.#level.tryLock(word)) this.#level.lock(word)
+    if (!this.#layerLock.tryLock(word)) this.#layerLock.lock(word)
   }
   /** Takes it if it is free, or becomes so in a moment. */
   trySpin(word: number): boolean {
     this.#view = this.memory.i32
-    return this.#level.trySpin(word)
+    return this.#layerLock.trySpin(word)
   }
   unlock(): void {
-    this.#level.unlock()
+    this.#layerLock.unlock()
   }
 
   /** For code that reads and writes many words (bitmap.ts, hints.ts); between {@link lock} and {@link unlock}. */
@@ -52,7 +52,7 @@ export class LockedMemory {
   }
 
   /** Runs `change`; what it writes through the section happens as a whole or not at all. */
-  section(change: (section: Undoable) => void): void {
-    this.#level.section(change)
+  section(change: (section: SectionWriter) => void): void {
+    this.#layerLock.section(change)
   }
 }

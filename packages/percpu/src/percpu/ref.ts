@@ -27,7 +27,8 @@ import {
   store32,
   type Memory,
 } from '#mem'
-import type { Mutex, MutexGuard } from '../sync/mutex.js'
+import type { Mutex } from '../sync/mutex.js'
+import type { MutexGuard } from '../sync/mutex-guard.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
 import type { WaitOptions } from '../machine/wait-options.js'
 import { RefMisuseError } from './errors.js'

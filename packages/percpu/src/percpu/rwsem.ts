@@ -24,7 +24,8 @@
 import { addAtomic32, load32, loadAtomic32, store32, storeAtomic32, type Memory } from '#mem'
 import type { Ringer } from '../cpus/ringer.js'
 import { ringAll } from '../sync/cpu-mask.js'
-import type { Mutex, MutexGuard } from '../sync/mutex.js'
+import type { Mutex } from '../sync/mutex.js'
+import type { MutexGuard } from '../sync/mutex-guard.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
 import { checkWait, type WaitOptions } from '../machine/wait-options.js'
 import { NotOwnerError } from '../sync/errors.js'
@@ -59,9 +60,13 @@ export class ReadGuard {
   constructor(unlock: () => void) {
     this.#unlock = unlock
   }
-  /** @throws NotOwnerError the second time. */
+  /** Whether it has not unlocked yet. */
+  get isHeld(): boolean {
+    return this.#unlock !== undefined
+  }
+  /** @throws NotOwnerError the second time; OfflineError. */
   unlock(): void {
-    if (!this.#unlock) throw new NotOwnerError('this guard has unlocked already')
+    if (!this.#unlock) throw new NotOwnerError('this guard has unlocked before')
     const unlock = this.#unlock
     this.#unlock = undefined
     unlock()
@@ -86,7 +91,11 @@ export class WriteGuard {
     this.#before = before
     this.#after = after
   }
-  /** @throws NotOwnerError the second time. */
+  /** Whether it has not unlocked yet. */
+  get isHeld(): boolean {
+    return this.#guard.isHeld
+  }
+  /** @throws NotOwnerError the second time; OfflineError. */
   unlock(): void {
     if (this.#guard.isHeld) this.#before()
     this.#guard.unlock()

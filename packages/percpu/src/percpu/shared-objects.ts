@@ -11,7 +11,7 @@ import { openBootMemory } from '../bootmem/layer.js'
 import { OfflineError } from '../machine/errors.js'
 import type { Recovery } from '../cpus/layer.js'
 import { reportError } from '../machine/platform.js'
-import type { Level } from '../sync/layer-lock.js'
+import type { LayerLock } from '../sync/layer-lock.js'
 import { ringAll } from '../sync/cpu-mask.js'
 import type { SyncLayer } from '../sync/layer.js'
 import type { Locks } from '../sync/locks.js'
@@ -52,7 +52,7 @@ export class SharedObjects {
   }
 
   counter(name: string, { batch }: CounterOptions): PercpuCounter {
-    const { state, context, level } = this.#attached
+    const { state, context, layerLock } = this.#attached
     const wanted = batch ?? defaultBatch(state.geometry.cpus)
     if (!Number.isInteger(wanted) || wanted < 1 || wanted > 2 ** 30)
       throw new ArgumentError(`batch: ${shown(wanted)} is not a whole number from 1 to 2^30`, {
@@ -66,7 +66,7 @@ export class SharedObjects {
     const found = loadU32(u32, opened.words + PercpuCounterLayout.words.batch)
     if (batch !== undefined && batch !== found)
       throw new ArgumentError(`batch: counter '${name}' has ${found}, not ${batch}`, { batch, found })
-    return new PercpuCounter(name, opened, level, context.own.cpu)
+    return new PercpuCounter(name, opened, layerLock, context.own.cpu)
   }
 
   ref(name: string): PercpuRef {
@@ -163,13 +163,13 @@ function find(state: AllocatorState, directory: Directory, layout: Struct): Foun
 
 /**
  * Takes back what a CPU holds that dies or goes offline, and returns how many read locks it had.
- * `level` is the lock of this layer in the name of that CPU. Every step can be repeated.
+ * `layerLock` is the lock of this layer in the name of that CPU. Every step can be repeated.
  */
-export function leaveAll(state: AllocatorState, recovery: Recovery, level: Level): number {
+export function leaveAll(state: AllocatorState, recovery: Recovery, layerLock: LayerLock): number {
   const { table, cpu, incarnation, ringer } = recovery
   const directory = openBootMemory(table, cpu, incarnation).objects
   for (const counter of find(state, directory, PercpuCounterLayout))
-    foldDead(counter satisfies SharedObject, level, cpu)
+    foldDead(counter satisfies SharedObject, layerLock, cpu)
   let readLocks = 0
   for (const { words, parts } of find(state, directory, PercpuRwSemaphoreLayout))
     readLocks += leaveForDead(state.memory, ringer, words, parts[cpu] ?? 0)

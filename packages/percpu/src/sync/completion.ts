@@ -5,33 +5,33 @@
  */
 import { compareExchangeAtomic32, loadAtomic32, storeAtomic32 } from '#mem'
 import type { WaitOptions } from '../machine/wait-options.js'
-import type { SyncCore } from './state.js'
-import { CompletionWords } from './layouts.js'
+import type { SyncState } from './state.js'
+import { CompletionLayout } from './layouts.js'
 import { WaitQueue, type Condition } from './wait-queue.js'
 
 const ALL = -1
 
 export class Completion {
-  /** Byte address of its CompletionWords. */
+  /** Byte address of its CompletionLayout. */
   readonly address: number
-  readonly #core: SyncCore
+  readonly #state: SyncState
   readonly #word: number
   readonly #queue: WaitQueue
   readonly #condition: Condition<true>
 
   /** @internal Made by `machine.completion` and `machine.completionAt`. */
-  constructor(core: SyncCore, word: number, name: string) {
-    this.#core = core
+  constructor(state: SyncState, word: number, name: string) {
+    this.#state = state
     this.#word = word
     this.address = word * 4
-    this.#queue = new WaitQueue(core, word + CompletionWords.words.waiters, this.address, name)
+    this.#queue = new WaitQueue(state, word + CompletionLayout.words.waiters, this.address, name)
     this.#condition = { isReady: () => this.isDone, attempt: () => this.#take() || undefined }
   }
 
   /** Whether a wait would end at once. */
   get isDone(): boolean {
     // atomic: what hangs on it is decided by J.
-    return loadAtomic32(this.#core.memory.i32, this.#word) !== 0
+    return loadAtomic32(this.#state.memory.i32, this.#word) !== 0
   }
 
   /** Lets one waiter go on, now or when it comes. */
@@ -39,7 +39,7 @@ export class Completion {
     this.#queue.announce(() => {
       for (;;) {
         // atomic: read for the exchange below.
-        const done = loadAtomic32(this.#core.memory.i32, this.#word)
+        const done = loadAtomic32(this.#state.memory.i32, this.#word)
         // I(completion.done) pairs with J in #take: what was written before it is the waiter's to read. Mutant:
         // sync/complete-without-exchange.
         if (done === ALL || this.#exchange(done, done + 1)) return
@@ -51,7 +51,7 @@ export class Completion {
   completeAll(): void {
     this.#queue.announce(() => {
       // atomic: as I.
-      storeAtomic32(this.#core.memory.i32, this.#word, ALL)
+      storeAtomic32(this.#state.memory.i32, this.#word, ALL)
     }, 'all')
   }
 
@@ -65,20 +65,20 @@ export class Completion {
   }
   /** Takes a completion if there is one. */
   tryWait(): boolean {
-    this.#core.waiting.assertOpen()
+    this.#state.waiting.assertOpen()
     return this.#take()
   }
   /** Back to not completed; when nobody waits or completes. */
   reset(): void {
     // atomic: the caller sees to it that nobody else uses it.
-    storeAtomic32(this.#core.memory.i32, this.#word, 0)
+    storeAtomic32(this.#state.memory.i32, this.#word, 0)
   }
 
   #take(): boolean {
     for (;;) {
       // J(completion.done) takes one completion; pairs with I in complete: each is taken once, and what its maker wrote may be
       // read. Mutant: sync/complete-without-exchange.
-      const done = loadAtomic32(this.#core.memory.i32, this.#word)
+      const done = loadAtomic32(this.#state.memory.i32, this.#word)
       if (done === 0) return false
       if (done === ALL || this.#exchange(done, done - 1)) return true
     }
@@ -86,6 +86,6 @@ export class Completion {
 
   #exchange(expected: number, value: number): boolean {
     // atomic: I and J.
-    return compareExchangeAtomic32(this.#core.memory.i32, this.#word, expected, value) === expected
+    return compareExchangeAtomic32(this.#state.memory.i32, this.#word, expected, value) === expected
   }
 }

@@ -10,29 +10,30 @@ import { addAtomic32, loadAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
-import type { SyncCore } from './state.js'
+import type { SyncState } from './state.js'
 import { NotOwnerError, SectionError } from './errors.js'
-import { ConditionWords } from './layouts.js'
-import { MutexGuard, type Mutex } from './mutex.js'
+import { ConditionLayout } from './layouts.js'
+import type { Mutex } from './mutex.js'
+import { MutexGuard } from './mutex-guard.js'
 import { WaitQueue, type Condition as QueueCondition } from './wait-queue.js'
 
 export class Condition {
-  /** Byte address of its ConditionWords. */
+  /** Byte address of its ConditionLayout. */
   readonly address: number
   readonly mutex: Mutex
-  readonly #core: SyncCore
+  readonly #state: SyncState
   readonly #word: number
   readonly #queue: WaitQueue
   readonly #name: string
 
   /** @internal Made by `machine.condition` and `machine.conditionAt`. */
-  constructor(core: SyncCore, word: number, name: string, mutex: Mutex) {
-    this.#core = core
+  constructor(state: SyncState, word: number, name: string, mutex: Mutex) {
+    this.#state = state
     this.#word = word
     this.#name = name
     this.address = word * 4
     this.mutex = mutex
-    this.#queue = new WaitQueue(core, word + ConditionWords.words.waiters, this.address, name)
+    this.#queue = new WaitQueue(state, word + ConditionLayout.words.waiters, this.address, name)
   }
 
   /**
@@ -43,7 +44,7 @@ export class Condition {
    *   forbidden.
    */
   wait(guard: MutexGuard, options?: WaitOptions): boolean {
-    this.#core.waiting.assertMayBlock()
+    this.#state.waiting.assertMayBlock()
     checkWait(options)
     const deadline = new Deadline(options)
     const waiter = this.#begin(guard)
@@ -67,7 +68,7 @@ export class Condition {
    * the mutex is locked again.
    */
   async waitAsync(guard: MutexGuard, options?: WaitOptions): Promise<boolean> {
-    this.#core.waiting.assertOpen()
+    this.#state.waiting.assertOpen()
     checkWait(options)
     const deadline = new Deadline(options)
     const waiter = this.#begin(guard)
@@ -105,15 +106,15 @@ export class Condition {
     this.#queue.announce(
       () => {
         // atomic: under the mutex, whose A and B order it; the queue's G and H see to the wake-up.
-        addAtomic32(this.#core.memory.i32, this.#word, 1)
+        addAtomic32(this.#state.memory.i32, this.#word, 1)
       },
-      all ? 'all' : 'one for good',
+      all ? 'all' : 'one-dequeued',
     )
   }
 
   /** Enters the queue, once for the whole wait: a notifier that rings this CPU takes its bit away for good. */
   #begin(guard: MutexGuard): Waiter {
-    if (this.#core.sections.isOpen) {
+    if (this.#state.sections.isOpen) {
       throw new SectionError(
         'a condition cannot be waited for inside a section: the mutex would not be released',
       )
@@ -148,7 +149,7 @@ export class Condition {
 
   #signals(): number {
     // atomic: as in #notify.
-    return loadAtomic32(this.#core.memory.i32, this.#word)
+    return loadAtomic32(this.#state.memory.i32, this.#word)
   }
 }
 

@@ -9,7 +9,7 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { TooManyLocksError } from './errors.js'
-import { Interest, MAX_INTERESTS, SyncCpu } from './layouts.js'
+import { HeldLockEntry, MAX_HELD_LOCKS, SyncCpu } from './layouts.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { loadU32, storeU32 } = mem
@@ -18,106 +18,148 @@ export const KIND_QUEUE = 1
 export const KIND_SEMAPHORE = 2
 export const KIND_SEQLOCK = 3
 
-const stride = Interest.stride / 4
-const { word, kind } = Interest.words
+const stride = HeldLockEntry.stride / 4
+const { word, kind } = HeldLockEntry.words
 
-/** What a place can be lent to. */
-export interface Lender {
-  /** Gives its place back if it has no use for it now. */
-  givesBack(): boolean
+/** Keeps a slot of the list while it has no use for it, until that is wanted back. */
+interface Borrower {
+  /** Returns the slot if it has no use for it now. */
+  tryReturn(): boolean
 }
 
-export class Interests {
-  readonly #memory: Memory
+/** The calling thread's own list. */
+export class HeldLocks {
+  readonly memory: Memory
   readonly #first: number
-  /** Places not in use, a bit each. */
+  /** Slots not in use, a bit each. */
   #free = -1
-  /** Whose place it is. Keeps the JavaScript objects of locks in use alive. */
-  readonly #users: (object | undefined)[] = new Array<undefined>(MAX_INTERESTS).fill(undefined)
-  /** Places that their users do not need at the moment, but will again. */
-  readonly #lent = new Map<number, Lender>()
+  /** Whose slot it is. Keeps the JavaScript objects of locks in use alive. */
+  readonly #users: (object | undefined)[] = new Array<undefined>(MAX_HELD_LOCKS).fill(undefined)
+  /** Slots that their borrowers do not need at the moment, but will again. */
+  readonly #lent = new Map<number, Borrower>()
 
   /** `record`: word index of the CPU's SyncCpu. */
   constructor(memory: Memory, record: number) {
-    this.#memory = memory
-    this.#first = record + SyncCpu.words.interests
+    this.memory = memory
+    this.#first = record + SyncCpu.words.heldLocks
   }
 
-  /** Returns the place to give to {@link leave}. */
+  /** Makes an entry, and returns its slot, to be given to {@link leave}. @throws TooManyLocksError */
   enter(lock: number, lockKind: number, user: object): number {
-    const place = this.reserve(lock, user)
-    this.publish(place, lockKind, lock)
-    return place
+    const slot = this.reserve(lock, user)
+    this.publish(slot, lockKind, lock)
+    return slot
   }
 
-  publish(place: number, lockKind: number, lock: number): void {
-    const at = this.wordOf(place)
-    if (lockKind !== KIND_MUTEX) storeU32(this.#memory.u32, at + kind, lockKind)
-    // The lock is written last: the entry counts from here on. Mutant: sync/no-interest.
-    storeU32(this.#memory.u32, at, lock)
-  }
-
-  /** A place whose entry the caller completes, and then {@link publish | publishes}. */
+  /** A slot whose entry the caller completes, and then {@link publish | publishes}. @throws TooManyLocksError */
   reserve(lock: number, user: object): number {
-    if (this.#free === 0) this.#takeBack()
+    if (this.#free === 0) this.#reclaim()
     const free = this.#free
     if (free === 0) {
       throw new TooManyLocksError(
-        `this CPU holds or waits for ${MAX_INTERESTS} locks already: release some, or guard more with each`,
-        { address: lock * 4, limit: MAX_INTERESTS },
+        `this CPU holds or waits for ${MAX_HELD_LOCKS} locks already: release some, or guard more with each`,
+        { address: lock * 4, limit: MAX_HELD_LOCKS },
       )
     }
-    const place = 31 - Math.clz32(free & -free)
+    const slot = 31 - Math.clz32(free & -free)
     this.#free = free & (free - 1)
-    this.#users[place] = user
-    return place
+    this.#users[slot] = user
+    return slot
   }
 
-  leave(place: number): void {
-    const at = this.wordOf(place)
-    storeU32(this.#memory.u32, at, 0)
-    if (loadU32(this.#memory.u32, at + kind) !== KIND_MUTEX) storeU32(this.#memory.u32, at + kind, KIND_MUTEX)
-    this.#users[place] = undefined
-    this.#free |= 1 << place
+  publish(slot: number, lockKind: number, lock: number): void {
+    const at = this.wordOf(slot)
+    if (lockKind !== KIND_MUTEX) storeU32(this.memory.u32, at + kind, lockKind)
+    // The lock is written last: the entry counts from here on. Mutant: sync/lock-unlisted.
+    storeU32(this.memory.u32, at, lock)
+  }
+
+  /** Removes the entry. */
+  leave(slot: number): void {
+    const at = this.wordOf(slot)
+    storeU32(this.memory.u32, at, 0)
+    if (loadU32(this.memory.u32, at + kind) !== KIND_MUTEX) storeU32(this.memory.u32, at + kind, KIND_MUTEX)
+    this.#users[slot] = undefined
+    this.#free |= 1 << slot
   }
 
   /**
-   * A place that stays with a mutex while nobody here wants it, so that locking writes the entry and nothing else. Taken back,
-   * from a mutex that does not want it, when there are no others.
+   * A slot that stays with its borrower, until there are no others and the borrower can return it. Its
+   * entry is empty at first. Returns the word index of the entry. @throws TooManyLocksError
    */
-  lend(user: Lender, lock: number, lockKind: number): number {
-    const place = this.reserve(lock, user)
-    storeU32(this.#memory.u32, this.wordOf(place) + kind, lockKind)
-    this.#lent.set(place, user)
-    return place
+  lend(borrower: Borrower, lock: number, lockKind: number, user: object): number {
+    const slot = this.reserve(lock, user)
+    storeU32(this.memory.u32, this.wordOf(slot) + kind, lockKind)
+    this.#lent.set(slot, borrower)
+    return this.wordOf(slot)
   }
 
-  #takeBack(): void {
-    for (const [place, user] of this.#lent) {
-      if (!user.givesBack()) continue
-      this.#lent.delete(place)
-      this.leave(place)
+  #reclaim(): void {
+    for (const [slot, borrower] of this.#lent) {
+      if (!borrower.tryReturn()) continue
+      this.#lent.delete(slot)
+      this.leave(slot)
       return
     }
   }
 
   /** Word index of an entry. */
-  wordOf(place: number): number {
-    return this.#first + word + place * stride
+  wordOf(slot: number): number {
+    return this.#first + word + slot * stride
+  }
+}
+
+/** The entry of a lock that is taken again and again. It borrows a slot: entering and leaving are one store each. */
+export class ListedLock implements Borrower {
+  readonly #list: HeldLocks
+  readonly #memory: Memory
+  readonly #lock: number
+  readonly #kind: number
+  /** The JavaScript object of the lock. */
+  readonly #user: object
+  /** Word index of the entry, or 0 while it has no slot. */
+  #entry = 0
+  /** Tasks of this thread that hold the lock or want it. */
+  #tasks = 0
+
+  /** `lock`: word index. */
+  constructor(list: HeldLocks, lock: number, lockKind: number, user: object) {
+    this.#list = list
+    this.#memory = list.memory
+    this.#lock = lock
+    this.#kind = lockKind
+    this.#user = user
+  }
+
+  /** Before the first access that a reaper must know of. @throws TooManyLocksError */
+  enter(): void {
+    if (this.#entry === 0) this.#entry = this.#list.lend(this, this.#lock, this.#kind, this.#user)
+    // Mutant: sync/lock-unlisted.
+    if (this.#tasks++ === 0) storeU32(this.#memory.u32, this.#entry, this.#lock)
+  }
+  /** After the last one. */
+  leave(): void {
+    if (--this.#tasks === 0) storeU32(this.#memory.u32, this.#entry, 0)
+  }
+
+  tryReturn(): boolean {
+    if (this.#tasks > 0) return false
+    this.#entry = 0
+    return true
   }
 }
 
 /** The entries of any CPU: for its reaper they are exact, for watchers a guess. */
-export function readInterests(memory: Memory, record: number): InterestEntry[] {
-  const found: InterestEntry[] = []
-  for (let place = 0; place < MAX_INTERESTS; place++) {
-    const at = record + SyncCpu.words.interests + place * stride
+export function readHeldLocks(memory: Memory, record: number): FoundLock[] {
+  const found: FoundLock[] = []
+  for (let slot = 0; slot < MAX_HELD_LOCKS; slot++) {
+    const at = record + SyncCpu.words.heldLocks + slot * stride
     const lock = loadU32(memory.u32, at + word)
     if (lock !== 0) found.push({ at, lock, kind: loadU32(memory.u32, at + kind) })
   }
   return found
 }
-export interface InterestEntry {
+export interface FoundLock {
   /** Word index of the entry. */
   readonly at: number
   /** Word index of the lock. */
@@ -126,7 +168,7 @@ export interface InterestEntry {
 }
 
 /** For the reaper: the entry is done with. */
-export function clearInterest(memory: Memory, { at }: InterestEntry): void {
+export function clearHeldLock(memory: Memory, { at }: FoundLock): void {
   storeU32(memory.u32, at + word, 0)
   storeU32(memory.u32, at + kind, KIND_MUTEX)
 }

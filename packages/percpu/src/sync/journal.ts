@@ -52,7 +52,7 @@ const WIDE = 1 << 18
  * The place of a journal. A CPU has one for the sections of its users, and one for each layer lock
  * (layer-lock.ts).
  */
-export interface JournalPlace {
+export interface JournalLocation {
   /** Word indices: of the number of entries in use, and of the first entry. */
   readonly length: number
   readonly first: number
@@ -89,16 +89,16 @@ export class Journal {
   /** Index of the memory's last word: fits a small integer, which a count of 2^31 would not. */
   readonly #lastWord: number
 
-  constructor(memory: Memory, place: JournalPlace) {
+  constructor(memory: Memory, location: JournalLocation) {
     this.memory = memory
-    this.capacity = place.capacity
-    this.#lengthWord = place.length
-    this.#first = place.first
+    this.capacity = location.capacity
+    this.#lengthWord = location.length
+    this.#first = location.first
     this.#lastWord = memory.byteLength / 4 - 1
-    this.record8 = makeRecord8(memory, place)
-    this.record16 = makeRecord16(memory, place)
-    this.record32 = makeRecord32(memory, place)
-    this.record64 = makeRecord64(memory, place)
+    this.record8 = makeRecord8(memory, location)
+    this.record16 = makeRecord16(memory, location)
+    this.record32 = makeRecord32(memory, location)
+    this.record64 = makeRecord64(memory, location)
     this.write32 = makeWrite32(memory, this.record32, this.#lastWord)
   }
 
@@ -147,7 +147,7 @@ export class Journal {
 // Closures: an engine keeps what they close over at hand. It would load the fields of an object anew
 // after each store.
 
-function makeRecord32({ i32 }: Memory, { length: lengthWord, first, capacity }: JournalPlace): Recorder {
+function makeRecord32({ i32 }: Memory, { length: lengthWord, first, capacity }: JournalLocation): Recorder {
   return (word) => {
     const length = load32(i32, lengthWord)
     if (length >= capacity) throw full(capacity)
@@ -168,8 +168,8 @@ function makeWrite32({ i32 }: Memory, record: Recorder, lastWord: number): Journ
   }
 }
 
-function makeRecord8({ bytes, i32, u32 }: Memory, place: JournalPlace): Recorder {
-  const { length: lengthWord, first, capacity } = place
+function makeRecord8({ bytes, i32, u32 }: Memory, location: JournalLocation): Recorder {
+  const { length: lengthWord, first, capacity } = location
   return (address) => {
     const length = load32(i32, lengthWord)
     if (length >= capacity) throw full(capacity)
@@ -181,8 +181,8 @@ function makeRecord8({ bytes, i32, u32 }: Memory, place: JournalPlace): Recorder
   }
 }
 
-function makeRecord16({ u16, i32, u32 }: Memory, place: JournalPlace): Recorder {
-  const { length: lengthWord, first, capacity } = place
+function makeRecord16({ u16, i32, u32 }: Memory, location: JournalLocation): Recorder {
+  const { length: lengthWord, first, capacity } = location
   return (index) => {
     const length = load32(i32, lengthWord)
     if (length >= capacity) throw full(capacity)
@@ -193,7 +193,7 @@ function makeRecord16({ u16, i32, u32 }: Memory, place: JournalPlace): Recorder 
   }
 }
 
-function makeRecord64({ i32 }: Memory, { length: lengthWord, first, capacity }: JournalPlace): Recorder {
+function makeRecord64({ i32 }: Memory, { length: lengthWord, first, capacity }: JournalLocation): Recorder {
   return (index) => {
     const length = load32(i32, lengthWord)
     if (length + 1 >= capacity) throw full(capacity)
@@ -226,9 +226,9 @@ function badIndex(index: number, unit: number): ArgumentError {
  * For the reaper: takes back all that the dead CPU had not committed; returns the number of
  * entries. It can be repeated.
  */
-export function replayJournal(memory: Memory, place: Pick<JournalPlace, 'length' | 'first'>): number {
-  const length = loadU32(memory.u32, place.length)
-  replay(memory, place.length, place.first, 0)
+export function replayJournal(memory: Memory, location: Pick<JournalLocation, 'length' | 'first'>): number {
+  const length = loadU32(memory.u32, location.length)
+  replay(memory, location.length, location.first, 0)
   return length
 }
 

@@ -4,7 +4,7 @@
  *
  *     never sleeps as an idle CPU        a wait is no quiescent state: what the caller has read stays valid
  *     is committed by itself             the caller's section may be taken back, this stays
- *     has few words, for a short time    at most {@link LEVEL_ENTRIES} a section
+ *     has few words, for a short time    at most {@link LAYER_JOURNAL_ENTRIES} a section
  *
  * Each layer that needs this has a level: one spinlock held at a time, and an undo journal (journal.ts) of its own, a CPU. A
  * layer may use those below it while it holds its lock; locks are taken only in that direction, so nobody waits in a circle.
@@ -24,15 +24,15 @@ import { cpuOf } from '../machine/token.js'
 import { Deadline } from '../machine/wait-options.js'
 import { LockTimeoutError } from './errors.js'
 import { Journal, replayJournal } from './journal.js'
-import { LEVEL_ENTRIES, LevelRecord, LEVELS } from './layouts.js'
+import { LAYER_JOURNAL_ENTRIES, LayerRecord, LAYER_LOCKS } from './layouts.js'
 import type { SyncMap } from './sync-map.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { compareExchangeAtomic32, loadU32, storeAtomic32, storeU32 } = mem
 
-export const LEVEL_PERCPU = 0
-export const LEVEL_OBJECTS = 1
-export const LEVEL_PAGES = 2
+export const LAYER_PERCPU = 0
+export const LAYER_OBJECTS = 1
+export const LAYER_PAGES = 2
 
 /** Milliseconds. Sections of layers take microseconds. */
 export const LOCK_TIMEOUT = 2000
@@ -40,14 +40,14 @@ export const LOCK_TIMEOUT = 2000
 const SPIN = 200
 const NAP = 0.05
 
-const { lock: lockField, length, entries } = LevelRecord.words
+const { lock: lockField, length, entries } = LayerRecord.words
 
 /** What writes words so that they are taken back unless they are committed: a journal, or a user's section. */
-export interface Undoable {
+export interface SectionWriter {
   write32(word: number, value: number): void
 }
 
-export class Level {
+export class LayerLock {
   /** Takes the spinlock with this word index, if it is free. */
   readonly tryLock: (word: number) => boolean
   /** Releases the one that is held. */
@@ -57,13 +57,13 @@ export class Level {
   /** Milliseconds for which it waits for a lock. */
   readonly #patience: number
 
-  /** For one stay of a CPU: its own thread, or its reaper. `record`: word index of its LevelRecord. */
+  /** For one incarnation of a CPU: its own thread, or its reaper. `record`: word index of its LayerRecord. */
   constructor(memory: Memory, record: number, token: number, patience = LOCK_TIMEOUT) {
     this.#memory = memory
     const { tryLock, unlock } = makeLock(memory, record + lockField, token)
     this.tryLock = tryLock
     this.unlock = unlock
-    this.#journal = new Journal(memory, placeOf(record))
+    this.#journal = new Journal(memory, locationOf(record))
     this.#patience = patience
   }
 
@@ -97,7 +97,7 @@ export class Level {
   }
 
   /** Runs `change`, whose writes happen as a whole or, if it throws or its thread dies, not at all. Sections do not nest. */
-  section<Result>(change: (section: Undoable) => Result): Result {
+  section<Result>(change: (section: SectionWriter) => Result): Result {
     const journal = this.#journal
     let result: Result
     try {
@@ -138,15 +138,15 @@ export class Level {
  * Taking and releasing, as closures over what they need: an engine keeps that at hand. `announced`: word index of the CPU's note of
  * the lock that it has, or is about to have.
  */
-function makeLock(memory: Memory, announced: number, token: number): Pick<Level, 'tryLock' | 'unlock'> {
+function makeLock(memory: Memory, announced: number, token: number): Pick<LayerLock, 'tryLock' | 'unlock'> {
   let held = 0
   return {
     tryLock: (word) => {
       const { u32, i32 } = memory
-      // Before anything that a reaper must know of. Mutant: sync/level-unannounced.
+      // Before anything that a reaper must know of. Mutant: sync/layer-lock-unannounced.
       storeU32(u32, announced, word)
       // P(spinlock.owner) takes the lock; pairs with Q in makeLock: what it protects is this CPU's to read and write. Mutant:
-      // sync/level-lock-without-exchange.
+      // sync/layer-lock-without-exchange.
       if (compareExchangeAtomic32(i32, word, 0, token) !== 0) {
         storeU32(u32, announced, 0)
         return false
@@ -159,23 +159,23 @@ function makeLock(memory: Memory, announced: number, token: number): Pick<Level,
       const word = held
       held = 0
       // Q(spinlock.owner) releases the lock; pairs with P in makeLock: what it protects is the next owner's. Mutant:
-      // sync/level-lock-without-exchange.
+      // sync/layer-lock-without-exchange.
       storeAtomic32(i32, word, 0)
       storeU32(u32, announced, 0)
     },
   }
 }
 
-function placeOf(record: number): { length: number; first: number; capacity: number } {
-  return { length: record + length, first: record + entries, capacity: LEVEL_ENTRIES }
+function locationOf(record: number): { length: number; first: number; capacity: number } {
+  return { length: record + length, first: record + entries, capacity: LAYER_JOURNAL_ENTRIES }
 }
 
 /** For the reaper: takes back what the dead CPU had not committed, and then frees its locks. Can be repeated. */
-export function recoverLevels(memory: Memory, map: SyncMap, cpu: number, token: number): number {
+export function recoverLayerLocks(memory: Memory, map: SyncMap, cpu: number, token: number): number {
   let restored = 0
-  for (let level = 0; level < LEVELS; level++) {
-    const record = map.level(cpu, level)
-    restored += replayJournal(memory, placeOf(record))
+  for (let layer = 0; layer < LAYER_LOCKS; layer++) {
+    const record = map.layerRecord(cpu, layer)
+    restored += replayJournal(memory, locationOf(record))
     const lock = loadU32(memory.u32, record + lockField)
     if (lock === 0) continue
     // atomic: as Q, in the dead owner's place, unless it had not got the lock, or had released it.

@@ -5,10 +5,10 @@ import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import { tokenOf } from '../machine/token.js'
 import { LockHeldError } from './errors.js'
-import { Level } from './layer-lock.js'
+import { LayerLock } from './layer-lock.js'
 import { lockStateOf, type LockState } from './lock-state.js'
 import { recoverSync } from './recovery.js'
-import { SyncCore } from './state.js'
+import { SyncState } from './state.js'
 import { SyncMap } from './sync-map.js'
 import { WaitQueue } from './wait-queue.js'
 
@@ -21,7 +21,7 @@ export class SyncLayer implements AttachedLayer {
   readonly name = 'sync'
   readonly context: LayerContext
   readonly map: SyncMap
-  readonly core: SyncCore
+  readonly state: SyncState
   /**
    * Byte addresses of locks that a layer takes, or waits for, and no user asked for. Nobody is told
    * of them when the CPU goes offline.
@@ -32,7 +32,7 @@ export class SyncLayer implements AttachedLayer {
     const { own, objects } = context
     this.context = context
     this.map = SyncMap.open(own.memory, objects)
-    this.core = new SyncCore(own, this.map)
+    this.state = new SyncState(own, this.map)
   }
 
   /**
@@ -42,21 +42,21 @@ export class SyncLayer implements AttachedLayer {
    */
   detach(): void {
     const { table, doorbell, cpu, incarnation } = this.context.own
-    this.core.waiting.close()
+    this.state.waiting.close()
     const recovery = { table, ringer: doorbell.ringer, cpu, incarnation }
-    const { interests: all, released, restored } = recoverSync(recovery, this.map)
-    this.core.sections.abandon()
-    const interests = all.filter((address) => !this.background.has(address)).length
-    if (interests === 0) return
+    const { heldLocks: all, released, restored } = recoverSync(recovery, this.map)
+    this.state.sections.abandon()
+    const heldLocks = all.filter((address) => !this.background.has(address)).length
+    if (heldLocks === 0) return
     throw new LockHeldError(
-      `CPU ${cpu} went offline with ${interests} locks held or waited for; they were released and its open sections taken back`,
-      { cpu, interests, released, restored },
+      `CPU ${cpu} went offline with ${heldLocks} locks held or waited for; they were released and its open sections taken back`,
+      { cpu, heldLocks, released, restored },
     )
   }
 
   abandon(): void {
-    this.core.waiting.close()
-    this.core.sections.abandon()
+    this.state.waiting.close()
+    this.state.sections.abandon()
   }
 
   recover(recovery: Recovery): void {
@@ -67,9 +67,9 @@ export class SyncLayer implements AttachedLayer {
     return this.map.structs(this.context.own.map.cpus)
   }
 
-  /** How a CPU, or its reaper through its own table, works under the lock of a layer. */
-  level(table: CpuTable, cpu: number, incarnation: number, level: number): Level {
-    return new Level(table.memory, this.map.level(cpu, level), tokenOf(cpu, incarnation))
+  /** How a CPU, or its reaper through its own table, works under the locks of a layer: LAYER_PAGES and its like. */
+  layerLock(table: CpuTable, cpu: number, incarnation: number, layer: number): LayerLock {
+    return new LayerLock(table.memory, this.map.layerRecord(cpu, layer), tokenOf(cpu, incarnation))
   }
 
   /**
@@ -77,7 +77,7 @@ export class SyncLayer implements AttachedLayer {
    * byte address of the object whose it is.
    */
   queue(mask: number, address: number, name: string): WaitQueue {
-    return new WaitQueue(this.core, mask, address, name)
+    return new WaitQueue(this.state, mask, address, name)
   }
 
   /** For watchers: the locks of any CPU, read through any table. */

@@ -3,18 +3,18 @@ import { aligned, array, atomic, i32, owner, published, racy, struct, u32, u64 }
 import { MASK_WORDS, MAX_CPUS } from '../machine/limits.js'
 
 /** Most locks that a CPU can hold or wait for at one time. */
-export const MAX_INTERESTS = 32
+export const MAX_HELD_LOCKS = 32
 /** Words that a section can change, unless `boot` is told otherwise. */
 export const JOURNAL_ENTRIES = 512
 export const MAX_JOURNAL_ENTRIES = 2 ** 20
 
-/** Locks of the layers above, each with a journal of its own. level.ts */
-export const LEVELS = 4
-/** Words that a section of such a level can change. */
-export const LEVEL_ENTRIES = 128
+/** Layers above that have locks of their own, with a journal each. layer-lock.ts */
+export const LAYER_LOCKS = 4
+/** Words that a section under such a lock can change. */
+export const LAYER_JOURNAL_ENTRIES = 128
 
 /** Can be embedded in structs of users. All zero: free. mutex-words.ts */
-export const MutexWords = struct('MutexWords', {
+export const MutexLayout = struct('MutexLayout', {
   /** 0, or the owner's token (machine/token.ts), and flags. */
   owner: atomic(i32),
   /** CPUs that wait, a bit each. */
@@ -24,21 +24,21 @@ export const MutexWords = struct('MutexWords', {
 })
 
 /** All zero: not completed. completion.ts */
-export const CompletionWords = struct('CompletionWords', {
+export const CompletionLayout = struct('CompletionLayout', {
   /** Completions that nobody has waited for yet, or -1 for all that ever come. */
   done: atomic(i32),
   waiters: array(atomic(i32), MASK_WORDS),
 })
 
 /** All zero. condition.ts */
-export const ConditionWords = struct('ConditionWords', {
+export const ConditionLayout = struct('ConditionLayout', {
   /** Counts notifications. */
   signals: atomic(i32),
   waiters: array(atomic(i32), MASK_WORDS),
 })
 
 /** semaphore.ts */
-export const SemaphoreWords = struct('SemaphoreWords', {
+export const SemaphoreLayout = struct('SemaphoreLayout', {
   /** Permits free, and which operation of which CPU made it so. */
   value: atomic(u64),
   waiters: array(atomic(i32), MASK_WORDS),
@@ -49,14 +49,14 @@ export const SemaphoreWords = struct('SemaphoreWords', {
 })
 
 /** All zero. seqlock.ts */
-export const SeqlockWords = struct('SeqlockWords', {
+export const SeqlockLayout = struct('SeqlockLayout', {
   /** Odd while a writer is at work. */
   sequence: atomic(i32),
-  mutex: MutexWords,
+  mutex: MutexLayout,
 })
 
-/** A lock that the CPU holds, waits for, or is just giving back. interests.ts */
-export const Interest = struct('Interest', {
+/** A lock that the CPU holds, waits for, or is just giving back. held-locks.ts */
+export const HeldLockEntry = struct('HeldLockEntry', {
   /** Word index, or 0. Written by the CPU, and by its reaper; watchers look at it at any time. */
   word: racy(u32),
   /** What lies there. */
@@ -75,29 +75,29 @@ export const JournalEntry = struct('JournalEntry', {
   old: owner(i32),
 })
 
-/** All zero: free. level.ts */
-export const SpinlockWords = struct('SpinlockWords', {
+/** All zero: free. layer-lock.ts */
+export const SpinlockLayout = struct('SpinlockLayout', {
   /** 0, or the owner's token (machine/token.ts). */
   owner: atomic(i32),
 })
 
-/** What a CPU does at one level. level.ts */
-export const LevelRecord = struct('LevelRecord', {
+/** What a CPU does under the locks of one layer. layer-lock.ts */
+export const LayerRecord = struct('LayerRecord', {
   /** Word index of the spinlock that it holds or is about to take, or 0. */
   lock: owner(u32),
   /** Entries in use. journal.ts */
   length: owner(u32),
-  entries: array(JournalEntry, LEVEL_ENTRIES),
+  entries: array(JournalEntry, LAYER_JOURNAL_ENTRIES),
 })
 
 /** One a CPU; its undo journal lies behind it. */
 export const SyncCpu = struct(
   'SyncCpu',
   {
-    interests: array(Interest, MAX_INTERESTS),
+    heldLocks: array(HeldLockEntry, MAX_HELD_LOCKS),
     /** Entries in use. journal.ts */
     journalLength: aligned(owner(u32), 'cacheline'),
-    levels: array(LevelRecord, LEVELS),
+    layers: array(LayerRecord, LAYER_LOCKS),
   },
   { align: 64 },
 )

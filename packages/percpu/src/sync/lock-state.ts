@@ -1,10 +1,10 @@
-/** What watchers are told of a CPU's locks: read from its list of interests, also when it is stuck or dead. */
+/** What watchers are told of a CPU's locks: read from its list of heldLocks, also when it is stuck or dead. */
 import { loadAtomic32 } from '#mem'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import { Cpu } from '../machine/layouts.js'
 import { openBootMemory } from '../bootmem/layer.js'
-import { KIND_MUTEX, KIND_SEQLOCK, readInterests } from './held-locks.js'
-import { SeqlockWords } from './layouts.js'
+import { KIND_MUTEX, KIND_SEQLOCK, readHeldLocks } from './held-locks.js'
+import { SeqlockLayout } from './layouts.js'
 import { ownerCpu } from './mutex-words.js'
 import type { SyncMap } from './sync-map.js'
 
@@ -36,7 +36,7 @@ export type LockProvider = (table: CpuTable, cpu: number) => LockState
  */
 export function lockStateOf(table: CpuTable, map: SyncMap, cpu: number): LockState {
   const { memory } = table
-  const found = readInterests(memory, map.record(cpu))
+  const found = readHeldLocks(memory, map.record(cpu))
     .filter(({ kind }) => kind === KIND_MUTEX || kind === KIND_SEQLOCK)
     // atomic: a snapshot for watchers.
     .map(({ lock }) => ({ lock, owner: ownerCpu(loadAtomic32(memory.i32, lock)) }))
@@ -66,7 +66,7 @@ function namesOf(table: CpuTable): (address: number) => string | undefined {
   // A seqlock is known by the mutex inside it.
   const names = new Map(
     objects.map(({ address, name, type }) => [
-      type === 'Seqlock' ? address + SeqlockWords.offsets.mutex : address,
+      type === 'Seqlock' ? address + SeqlockLayout.offsets.mutex : address,
       name,
     ]),
   )

@@ -4,20 +4,20 @@ import type { Struct } from '../layout/index.js'
 import { checkCpus, shown } from '../machine/check.js'
 import { Completion } from './completion.js'
 import { Condition } from './condition.js'
-import { KIND_MUTEX, KIND_SEMAPHORE, KIND_SEQLOCK, readInterests } from './held-locks.js'
+import { KIND_MUTEX, KIND_SEMAPHORE, KIND_SEQLOCK, readHeldLocks } from './held-locks.js'
 import type { SyncLayer } from './layer.js'
-import { CompletionWords, ConditionWords, MutexWords, SemaphoreWords, SeqlockWords } from './layouts.js'
+import { CompletionLayout, ConditionLayout, MutexLayout, SemaphoreLayout, SeqlockLayout } from './layouts.js'
 import { Mutex } from './mutex.js'
 import { ownerCpu } from './mutex-words.js'
 import { Semaphore } from './semaphore.js'
 import { MAX_PERMITS, packValue } from './semaphore-words.js'
 import { Seqlock } from './seqlock.js'
-import type { SyncCore } from './state.js'
+import type { SyncState } from './state.js'
 
 type Layout = Pick<Struct, 'name' | 'size' | 'align' | 'hash'>
 
 /** A lock that a CPU holds or waits for; a snapshot, which may be torn while the CPU runs. */
-export interface LockInterest {
+export interface HeldLock {
   /** Byte address of the lock. */
   readonly address: number
   readonly kind: 'mutex' | 'seqlock' | 'semaphore' | 'queue'
@@ -29,7 +29,7 @@ export interface LockInterest {
  * `machine.locks`: locks that survive their thread, by name or inside objects of yours. Look a lock
  * up once, not in loops: a name is searched for in the directory of named objects.
  *
- * An address is that of a zeroed struct of the lock's layout, such as `MutexWords`. All methods that
+ * An address is that of a zeroed struct of the lock's layout, such as `MutexLayout`. All methods that
  * take one throw ArgumentError for an address that cannot be one, and OfflineError; those that take
  * a name, also ObjectMismatchError for an object of another kind, and OutOfMemoryError.
  */
@@ -48,42 +48,42 @@ export class Locks {
 
   /** The mutex of this name, for all threads. */
   mutex(name: string): Mutex {
-    return this.mutexAt(this.#object(name, 'Mutex', MutexWords), `mutex '${name}'`)
+    return this.mutexAt(this.#object(name, 'Mutex', MutexLayout), `mutex '${name}'`)
   }
-  /** The mutex in the MutexWords at this address. `name` is what errors call it. */
+  /** The mutex in the MutexLayout at this address. `name` is what errors call it. */
   mutexAt(address: number, name = `mutex at ${address}`): Mutex {
-    return this.#share(Mutex, address, MutexWords, name)
+    return this.#share(Mutex, address, MutexLayout, name)
   }
 
   /** The completion of this name, for all threads. */
   completion(name: string): Completion {
-    return this.completionAt(this.#object(name, 'Completion', CompletionWords), `completion '${name}'`)
+    return this.completionAt(this.#object(name, 'Completion', CompletionLayout), `completion '${name}'`)
   }
-  /** The completion in the CompletionWords at this address. */
+  /** The completion in the CompletionLayout at this address. */
   completionAt(address: number, name = `completion at ${address}`): Completion {
-    return this.#share(Completion, address, CompletionWords, name)
+    return this.#share(Completion, address, CompletionLayout, name)
   }
 
   /** The condition of this name, to be waited for under `mutex`. */
   condition(name: string, mutex: Mutex): Condition {
     checkMutex(mutex)
-    return this.conditionAt(this.#object(name, 'Condition', ConditionWords), mutex, `condition '${name}'`)
+    return this.conditionAt(this.#object(name, 'Condition', ConditionLayout), mutex, `condition '${name}'`)
   }
-  /** The condition in the ConditionWords at this address, to be waited for under `mutex`. */
+  /** The condition in the ConditionLayout at this address, to be waited for under `mutex`. */
   conditionAt(address: number, mutex: Mutex, name = `condition at ${address}`): Condition {
     checkMutex(mutex)
-    const condition = this.#share(Condition, address, ConditionWords, name, mutex)
+    const condition = this.#share(Condition, address, ConditionLayout, name, mutex)
     if (condition.mutex === mutex) return condition
     throw new ArgumentError(`${name} belongs to ${condition.mutex.name}, not to ${mutex.name}`, { address })
   }
 
   /** The sequence lock of this name, for all threads. */
   seqlock(name: string): Seqlock {
-    return this.seqlockAt(this.#object(name, 'Seqlock', SeqlockWords), `seqlock '${name}'`)
+    return this.seqlockAt(this.#object(name, 'Seqlock', SeqlockLayout), `seqlock '${name}'`)
   }
-  /** The sequence lock in the SeqlockWords at this address. */
+  /** The sequence lock in the SeqlockLayout at this address. */
   seqlockAt(address: number, name = `seqlock at ${address}`): Seqlock {
-    return this.#share(Seqlock, address, SeqlockWords, name)
+    return this.#share(Seqlock, address, SeqlockLayout, name)
   }
 
   /**
@@ -95,22 +95,22 @@ export class Locks {
   semaphore(name: string, permits: number): Semaphore {
     const init = (address: number): void => this.initSemaphore(address, permits)
     checkPermits(permits)
-    const address = this.#object(name, 'Semaphore', SemaphoreWords, init)
+    const address = this.#object(name, 'Semaphore', SemaphoreLayout, init)
     const semaphore = this.semaphoreAt(address, `semaphore '${name}'`)
     const { total } = semaphore
     if (total === permits) return semaphore
     throw new ArgumentError(`permits: semaphore '${name}' has ${total}, not ${permits}`, { permits, total })
   }
-  /** The semaphore in the SemaphoreWords at this address: no permits, unless {@link initSemaphore} gave some. */
+  /** The semaphore in the SemaphoreLayout at this address: no permits, unless {@link initSemaphore} gave some. */
   semaphoreAt(address: number, name = `semaphore at ${address}`): Semaphore {
-    return this.#share(Semaphore, address, SemaphoreWords, name)
+    return this.#share(Semaphore, address, SemaphoreLayout, name)
   }
   /** Gives the semaphore in zeroed memory its permits, 0 to 2^24 - 1, before anybody uses it. */
   initSemaphore(address: number, permits: number): void {
     checkPermits(permits)
-    const { memory } = this.#layer.core
-    checkAddress(memory, address, SemaphoreWords)
-    storeU32(memory.u32, address / 4 + SemaphoreWords.words.total, permits)
+    const { memory } = this.#layer.state
+    checkAddress(memory, address, SemaphoreLayout)
+    storeU32(memory.u32, address / 4 + SemaphoreLayout.words.total, permits)
     // atomic: before anybody can find it.
     storeAtomicU64(memory.u64, address / 8, packValue(permits, 0, 0))
   }
@@ -120,15 +120,15 @@ export class Locks {
    *
    * @throws ArgumentError for a CPU that is not possible; OfflineError.
    */
-  heldBy(cpu: number): readonly LockInterest[] {
-    const { core, map } = this.#layer
-    core.waiting.assertOpen()
-    const [checked = cpu] = checkCpus(cpu, core.cpus)
-    return readInterests(core.memory, map.record(checked)).map(({ lock, kind }) => ({
+  heldBy(cpu: number): readonly HeldLock[] {
+    const { state, map } = this.#layer
+    state.waiting.assertOpen()
+    const [checked = cpu] = checkCpus(cpu, state.cpus)
+    return readHeldLocks(state.memory, map.record(checked)).map(({ lock, kind }) => ({
       address: lock * 4,
       kind: nameOf(kind),
       // atomic: a snapshot for watchers.
-      owner: isOwned(kind) ? ownerCpu(loadAtomic32(core.memory.i32, lock)) : undefined,
+      owner: isOwned(kind) ? ownerCpu(loadAtomic32(state.memory.i32, lock)) : undefined,
     }))
   }
 
@@ -138,25 +138,25 @@ export class Locks {
     layout: Layout,
     init: (address: number) => void = () => undefined,
   ): number {
-    this.#layer.core.waiting.assertOpen()
+    this.#layer.state.waiting.assertOpen()
     return this.#layer.context.objects.openOrCreate(name, { type, layout, init })
   }
 
   /** The object of this thread for the lock at `address`. */
   #share<T extends object, Rest extends unknown[]>(
-    Lock: new (core: SyncCore, word: number, name: string, ...rest: Rest) => T,
+    Lock: new (state: SyncState, word: number, name: string, ...rest: Rest) => T,
     address: number,
     layout: Layout,
     name: string,
     ...rest: Rest
   ): T {
-    const { core } = this.#layer
-    core.waiting.assertOpen()
-    checkAddress(core.memory, address, layout)
+    const { state } = this.#layer
+    state.waiting.assertOpen()
+    checkAddress(state.memory, address, layout)
     const key = `${layout.name} ${address}`
     const known = this.#objects.get(key)?.deref()
     if (known instanceof Lock) return known
-    const made = new Lock(core, address / 4, name, ...rest)
+    const made = new Lock(state, address / 4, name, ...rest)
     this.#objects.set(key, new WeakRef(made))
     this.#collected.register(made, key)
     return made
@@ -184,7 +184,7 @@ function checkPermits(permits: number): void {
     permits,
   })
 }
-function nameOf(kind: number): LockInterest['kind'] {
+function nameOf(kind: number): HeldLock['kind'] {
   if (kind === KIND_MUTEX) return 'mutex'
   if (kind === KIND_SEQLOCK) return 'seqlock'
   return kind === KIND_SEMAPHORE ? 'semaphore' : 'queue'

@@ -23,21 +23,21 @@
  * need be). So the release that follows sees WAITERS, and scans the bits after it let the word go. Whoever is rung takes the
  * word with WAITERS set again if others wait, or sets it when it sleeps again, or rings the next one when it gives up.
  *
- * A thread may die anywhere: before it touches the first of these words it enters the mutex in its list of interests
- * (interests.ts) and leaves it only when it is done with the last. Its reaper looks at exactly those (recovery.ts).
- * A reservation names a CPU, not a stay: its bit says whether somebody still waits there.
+ * A thread may die anywhere: before it touches the first of these words it enters the mutex in its list of heldLocks
+ * (held-locks.ts) and leaves it only when it is done with the last. Its reaper looks at exactly those (recovery.ts).
+ * A reservation names a CPU, not an incarnation: its bit says whether somebody still waits there.
  */
 import { compareExchangeAtomic32, loadAtomic32, storeAtomic32, type Memory } from '#mem'
 import { REASON_WAKE, type Ringer } from '../cpus/ringer.js'
 import { cpuOf, TOKEN } from '../machine/token.js'
 import { clearBit, hasBit, hasOthers, nextBit, setBit } from './cpu-mask.js'
-import { MutexWords } from './layouts.js'
+import { MutexLayout } from './layouts.js'
 
 export const WAITERS = 1 << 31
 export const OWNER_DIED = 1 << 30
 export const RESERVED = 1 << 29
 
-const { waiters, impatient } = MutexWords.words
+const { waiters, impatient } = MutexLayout.words
 
 export function isReserved(owner: number): boolean {
   return (owner & RESERVED) !== 0
@@ -100,7 +100,7 @@ export class MutexProtocol {
     }
   }
 
-  /** Whether this stay owns it. */
+  /** Whether this incarnation owns it. */
   isOwn(word: number): boolean {
     return (this.owner(word) & TOKEN) === this.#token
   }

@@ -1,95 +1,24 @@
 /**
- * What a thread holds of a mutex: fast paths, the queue of its own asynchronous tasks, guards. The protocol on the shared words,
- * with its guarantees, is in mutex-words.ts.
+ * The mutex as a thread holds it: fast paths, and turns, one for each time that this thread has it.
+ * The protocol on the shared words, with its guarantees, is in mutex-words.ts.
  *
- * Several tasks of one CPU may want the mutex at the same time: to the other CPUs they are one waiter, among themselves they
- * queue here, first come, first served.
- *
- * Cost: lock and unlock are one compare-and-exchange each while nobody waits, and a few plain stores; see "sync" in
- * docs/benchmarks.md. A wait costs the wake-up, tens of µs.
+ * Cost: lock and unlock are one compare-and-exchange each while nobody waits, and a few plain stores;
+ * see "sync" in docs/benchmarks.md. A wait costs the wake-up, tens of µs.
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
-import type { SyncCore } from './state.js'
 import { cpuOf, incarnationOf } from '../machine/token.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
-import { KIND_MUTEX } from './held-locks.js'
 import { LockTimeoutError, NotOwnerError, SelfDeadlockError } from './errors.js'
+import { KIND_MUTEX, ListedLock } from './held-locks.js'
+import { MutexGuard, type Guarded } from './mutex-guard.js'
+import { MutexWaiters } from './mutex-waiters.js'
 import { OWNER_DIED, ownerToken } from './mutex-words.js'
-import { runSection, type Section, type Sections } from './section.js'
+import { runSection, type Retained, type Section, type Sections } from './section.js'
+import type { SyncState } from './state.js'
 
-// Copied out of their module for the compiler, which checks an import at each use.
-const { compareExchangeAtomic32, storeU32 } = mem
-/** The right to what a mutex protects, until {@link MutexGuard.unlock} or the end of its `using` block. */
-export class MutexGuard {
-  #predecessorDied: boolean
-  readonly #mutex: Mutex
-  readonly #turn: number
-
-  /** @internal */
-  constructor(mutex: Mutex, turn: number, predecessorDied: boolean) {
-    this.#mutex = mutex
-    this.#turn = turn
-    this.#predecessorDied = predecessorDied
-  }
-
-  /** Whether the previous owner died; what it had changed through a section was taken back. */
-  get predecessorDied(): boolean {
-    return this.#predecessorDied
-  }
-
-  /** Whether it still holds the mutex. */
-  get isHeld(): boolean {
-    return this.#mutex.isTurn(this.#turn)
-  }
-  /**
-   * Releases the mutex; inside a section, when the outermost one has ended.
-   *
-   * @throws NotOwnerError if this guard has released it already.
-   */
-  unlock(): void {
-    if (!this.isHeld) throw this.#notHeld()
-    this.#mutex.unlock()
-  }
-  /**
-   * Begins a section; see {@link Mutex.run}. End it with `commit`; leaving its `using` block without takes it back, and so does the end
-   * of the synchronous stretch, with an uncaught SectionError.
-   */
-  begin(): Section {
-    if (!this.isHeld) throw this.#notHeld()
-    return this.#mutex.beginSection()
-  }
-  /** Runs `change` in a section, as {@link Mutex.run}; the mutex stays locked. */
-  run<Result>(change: (section: Section) => Result): Result {
-    if (!this.isHeld) throw this.#notHeld()
-    return this.#mutex.runHeld(change)
-  }
-  /** Releases the mutex unless {@link unlock} has. */
-  [Symbol.dispose](): void {
-    if (this.isHeld) this.#mutex.unlock()
-  }
-
-  /** @internal For conditions: lets the mutex go for a while. Returns a function for when this CPU has it again. */
-  suspend(mutex: Mutex): () => void {
-    if (mutex !== this.#mutex) {
-      throw new NotOwnerError(`this guard is of ${this.#mutex.name}, not of ${mutex.name}`, {
-        address: this.#mutex.address,
-        mutex: mutex.address,
-      })
-    }
-    if (!this.isHeld) throw this.#notHeld()
-    mutex.unlock()
-    return () => {
-      this.#predecessorDied = mutex.resumeTurn(this.#turn)
-    }
-  }
-
-  #notHeld(): NotOwnerError {
-    return new NotOwnerError(`this guard of ${this.#mutex.name} has released it already`, {
-      address: this.#mutex.address,
-    })
-  }
-}
+// Copied out of its module for the compiler, which checks an import at each use.
+const { compareExchangeAtomic32 } = mem
 
 /** For seqlocks. */
 interface MutexHooks {
@@ -97,118 +26,110 @@ interface MutexHooks {
   readonly beforeRelease: () => void
 }
 
-export class Mutex {
-  /** Byte address of its MutexWords. */
+/**
+ * Mutual exclusion between CPUs, and between tasks of one thread. A mutex survives the death of its
+ * owner: the next owner gets it, and is told.
+ */
+export class Mutex implements Guarded, Retained {
+  /** Byte address of its MutexLayout. */
   readonly address: number
   /** For messages. */
   readonly name: string
-  readonly #core: SyncCore
+  readonly #state: SyncState
   readonly #memory: Memory
   readonly #token: number
   readonly #sections: Sections
   readonly #word: number
-  /** Word index of its entry in the list of interests, once it has one. */
-  #entry = 0
-  /** How many of this thread hold it or want it. */
-  #users = 0
+  readonly #listed: ListedLock
+  readonly #waiters: MutexWaiters
+  readonly #hooks: MutexHooks | undefined
   #isHeld = false
   /** Unlocked inside a section, and released at its end. */
   #isDeferred = false
   /** Taken or used by a section that is open. */
   #isInSection = false
   #predecessorDied = false
-  /** Counts the turns of this thread, so that an old guard cannot release a later turn; and the present one. */
+  /** Counts the turns of this thread, so that an old guard cannot release a later turn. */
   #turns = 0
+  /** The present turn. */
   #turn = 0
-  /** How many of this thread wait; while any does, its CPU's bit is set in the mutex. */
-  #sleepers = 0
-  /** The asynchronous ones, in their order. */
-  readonly #tasks: object[] = []
-  readonly #kind: number
-  readonly #hooks: MutexHooks | undefined
 
-  /** @internal Made by `machine.mutex` and `machine.mutexAt`. `kind`: see interests.ts. */
-  constructor(core: SyncCore, word: number, name: string, kind = KIND_MUTEX, hooks?: MutexHooks) {
-    this.#kind = kind
-    this.#hooks = hooks
-    this.#core = core
-    this.#memory = core.memory
-    this.#token = core.token
-    this.#sections = core.sections
+  /** @internal Made by Locks. `kind`: see held-locks.ts. */
+  constructor(state: SyncState, word: number, name: string, kind = KIND_MUTEX, hooks?: MutexHooks) {
+    this.#state = state
+    this.#memory = state.memory
+    this.#token = state.token
+    this.#sections = state.sections
     this.#word = word
+    this.#listed = new ListedLock(state.heldLocks, word, kind, this)
+    this.#waiters = new MutexWaiters(state, word, () => this.#tryTake())
+    this.#hooks = hooks
     this.address = word * 4
     this.name = name
   }
 
   /**
-   * Locks it, asleep until it is free. While asleep the CPU is idle and answers its doorbell: use nothing afterwards that was read
-   * before under the protection of a grace period.
+   * Locks it, asleep until it is free. While asleep the CPU is idle and answers its doorbell. So use
+   * nothing afterwards that was read before under the protection of a grace period.
    *
-   * @throws SelfDeadlockError if this CPU has it locked; LockTimeoutError; UnsupportedError where blocking is forbidden;
-   *   TooManyLocksError.
+   * @throws LockTimeoutError at the end of `timeout`; the reason of a `signal` that has aborted;
+   *   SelfDeadlockError if this CPU has the mutex locked; TooManyLocksError; UnsupportedError where a
+   *   thread must not block; ArgumentError for other options; OfflineError.
    */
   lock(options?: WaitOptions): MutexGuard {
-    this.#core.waiting.assertMayBlock()
+    this.#state.waiting.assertMayBlock()
     if (this.#isHeld) return this.#relock()
     if (options !== undefined) checkWait(options)
-    this.#enlist()
+    this.#listed.enter()
     // atomic: A, for a mutex that nobody holds or waits for.
-    if (compareExchangeAtomic32(this.#memory.i32, this.#word, 0, this.#token) === 0)
-      this.#predecessorDied = false
+    if (compareExchangeAtomic32(this.#memory.i32, this.#word, 0, this.#token) === 0) this.#beginTurn(false)
     else this.#lockSlow(options)
-    this.#isHeld = true
-    return new MutexGuard(this, (this.#turn = ++this.#turns), this.#predecessorDied)
+    return this.#guard()
   }
 
-  /** Locks it if it is free now; undefined if not, also if this CPU has it locked. Never blocks. */
+  /**
+   * Locks it if it is free now. Never blocks.
+   *
+   * @returns undefined if it is not free, also if this CPU has it locked.
+   * @throws TooManyLocksError; OfflineError.
+   */
   tryLock(): MutexGuard | undefined {
-    this.#core.waiting.assertOpen()
+    this.#state.waiting.assertOpen()
     if (this.#isHeld) return this.#isDeferred ? this.#relock() : undefined
-    this.#enlist()
-    if (this.#tryTake()) return this.#taken()
-    this.#delist()
+    this.#listed.enter()
+    if (this.#tryTake()) return this.#guard()
+    this.#listed.leave()
     return undefined
   }
 
   /**
-   * Locks it without blocking the thread. Tasks of one thread get it in the order in which they asked; a task that asks while
-   * another one of the same thread has it locked waits its turn.
+   * Locks it without blocking the thread. Tasks of one thread get it in the order in which they asked.
+   * A task may ask while another task of its thread has the mutex locked.
    *
-   * @throws LockTimeoutError; the reason of `signal`; TooManyLocksError; OfflineError when this CPU goes offline meanwhile.
+   * @throws LockTimeoutError at the end of `timeout`; the reason of `signal` when it aborts;
+   *   TooManyLocksError; ArgumentError for other options; OfflineError, also when this CPU goes offline
+   *   meanwhile.
    */
   async lockAsync(options?: WaitOptions): Promise<MutexGuard> {
-    const { waiting, protocol } = this.#core
-    waiting.assertOpen()
+    this.#state.waiting.assertOpen()
     checkWait(options)
-    this.#enlist()
-    if (this.#tasks.length === 0 && this.#tryTake()) return this.#taken()
-    const deadline = new Deadline(options)
-    const begun = waiting.beginWait()
-    const task = {}
-    let guard: MutexGuard | undefined
-    this.#tasks.push(task)
-    this.#sleepersChange(1)
-    const isReady = (): boolean => this.#tasks[0] === task && protocol.isAvailableOrMarked(this.#word)
+    this.#listed.enter()
+    let taken = false
     try {
-      while (!guard) {
-        if (!(await waiting.wait(isReady, deadline))) throw this.#timeout()
-        if (this.#tasks[0] === task && this.#tryTake()) guard = this.#taken()
-        else protocol.insist(this.#word)
-      }
-      return guard
+      taken = !this.#waiters.hasTasks && this.#tryTake()
+      taken ||= await this.#waiters.wait(new Deadline(options))
+      if (!taken) throw this.#timeout()
     } finally {
-      this.#tasks.splice(this.#tasks.indexOf(task), 1)
-      this.#sleepersChange(-1, guard !== undefined)
-      if (!guard) this.#delist()
-      waiting.endWait(this.address, begun, guard !== undefined)
-      waiting.recheck()
+      if (!taken) this.#listed.leave()
     }
+    return this.#guard()
   }
 
   /**
-   * Releases it; inside a section, when the outermost one has ended. Prefer the guard.
+   * Releases it: at once, or, inside a section, when the outermost one has ended. It ends the present
+   * turn, whichever guard has it; prefer {@link MutexGuard.unlock}.
    *
-   * @throws NotOwnerError if this CPU has not locked it.
+   * @throws NotOwnerError if this CPU has not locked it; OfflineError.
    */
   unlock(): void {
     if (!this.#isHeld || this.#isDeferred) throw this.#notOwner()
@@ -221,13 +142,18 @@ export class Mutex {
   }
 
   /**
-   * Locks it, runs `change` in a section, and unlocks it. What `change` writes through the section happens as a whole when it
-   * returns, or not at all when it throws or its thread is killed. Inside a section that holds the mutex already it nests.
+   * Locks it, runs `change` in a section, unlocks it, and returns the result of `change`. The changes
+   * made through the section happen as a whole when `change` returns, or not at all when it throws or
+   * its thread is killed. Inside a section that holds the mutex already it nests.
    *
-   * @throws what `change` throws, or {@link lock}; JournalFullError; SectionError if `change` returns a promise.
+   * @throws what `change` throws, after its changes are taken back; SectionError if `change` returns a
+   *   promise; LockTimeoutError at the end of `timeout`; the reason of a `signal` that has aborted;
+   *   SelfDeadlockError if this CPU has the mutex locked outside a section; TooManyLocksError;
+   *   UnsupportedError where a thread must not block; ArgumentError for other options or if `change` is
+   *   no function; OfflineError.
    */
   run<Result>(change: (section: Section) => Result, options?: WaitOptions): Result {
-    if (this.#isInSection) return runSection(this.#core.sections, change)
+    if (this.#isInSection) return runSection(this.#sections, change)
     this.lock(options)
     try {
       return this.runHeld(change, true)
@@ -235,7 +161,14 @@ export class Mutex {
       this.unlock()
     }
   }
-  /** As {@link run}, without blocking the thread for the lock; `change` itself is synchronous. */
+
+  /**
+   * As {@link run}, without blocking the thread for the mutex. `change` itself is synchronous.
+   *
+   * @throws what `change` throws, after its changes are taken back; SectionError if `change` returns a
+   *   promise; LockTimeoutError at the end of `timeout`; the reason of `signal` when it aborts;
+   *   TooManyLocksError; ArgumentError for other options or if `change` is no function; OfflineError.
+   */
   async runAsync<Result>(change: (section: Section) => Result, options?: WaitOptions): Promise<Result> {
     const guard = await this.lockAsync(options)
     try {
@@ -249,9 +182,10 @@ export class Mutex {
   get isHeldHere(): boolean {
     return this.#isHeld && !this.#isDeferred
   }
-  /** Who has it locked; a snapshot. */
+
+  /** The CPU that has it locked. A snapshot. @throws OfflineError */
   get owner(): { readonly cpu: number; readonly incarnation: number } | undefined {
-    const token = ownerToken(this.#core.protocol.owner(this.#word))
+    const token = ownerToken(this.#state.protocol.owner(this.#word))
     return token === 0 ? undefined : { cpu: cpuOf(token), incarnation: incarnationOf(token) }
   }
 
@@ -262,7 +196,7 @@ export class Mutex {
   /** @internal */
   beginSection(): Section {
     this.#hooks?.beforeSection()
-    return this.#core.sections.beginByHand()
+    return this.#sections.beginByHand()
   }
   /** @internal `keeps`: further sections under this mutex nest until it is released. */
   runHeld<Result>(change: (section: Section) => Result, keeps = false): Result {
@@ -270,12 +204,12 @@ export class Mutex {
     this.#isInSection = true
     this.#hooks?.beforeSection()
     try {
-      return runSection(this.#core.sections, change)
+      return runSection(this.#sections, change)
     } finally {
       if (!keeps) this.#isInSection = before
     }
   }
-  /** @internal The present turn becomes that of an earlier guard again. */
+  /** @internal */
   resumeTurn(turn: number): boolean {
     this.#turn = turn
     return this.#predecessorDied
@@ -287,54 +221,43 @@ export class Mutex {
   }
 
   #lockSlow(options: WaitOptions | undefined): void {
-    const { waiting, protocol } = this.#core
-    const deadline = new Deadline(options)
+    const { waiting, protocol } = this.#state
     const word = this.#word
-    let taken = this.#tryTake()
-    if (!taken && waiting.spin(() => protocol.isAvailable(word))) taken = this.#tryTake()
-    if (taken) return
-    if (protocol.isOwn(word)) {
-      this.#delist()
-      throw this.#selfDeadlock()
-    }
-    const begun = waiting.beginWait()
-    this.#sleepersChange(1)
+    if (this.#tryTake()) return
+    if (waiting.spin(() => protocol.isAvailable(word)) && this.#tryTake()) return
+    let taken = false
     try {
-      while (!taken) {
-        if (!waiting.sleep(() => protocol.isAvailableOrMarked(word), deadline)) throw this.#timeout()
-        taken = this.#tryTake()
-        if (!taken) protocol.insist(word)
-      }
+      if (protocol.isOwn(word)) throw this.#selfDeadlock()
+      taken = this.#waiters.sleep(new Deadline(options))
+      if (!taken) throw this.#timeout()
     } finally {
-      this.#sleepersChange(-1, taken)
-      if (!taken) this.#delist()
-      waiting.endWait(this.address, begun, taken)
+      if (!taken) this.#listed.leave()
     }
   }
 
   #tryTake(): boolean {
-    const before = this.#core.protocol.take(this.#word)
+    const before = this.#state.protocol.take(this.#word)
     if (before === undefined) return false
-    this.#predecessorDied = (before & OWNER_DIED) !== 0
+    this.#beginTurn((before & OWNER_DIED) !== 0)
     return true
   }
 
-  #taken(): MutexGuard {
+  /** In the same stretch in which the mutex was taken: from here on earlier guards hold it no more. */
+  #beginTurn(predecessorDied: boolean): void {
+    this.#predecessorDied = predecessorDied
     this.#isHeld = true
-    return new MutexGuard(this, (this.#turn = ++this.#turns), this.#predecessorDied)
+    this.#turn = ++this.#turns
+  }
+  /** Of the present turn. */
+  #guard(): MutexGuard {
+    return new MutexGuard(this, this.#turn, this.#predecessorDied)
   }
 
   #relock(): MutexGuard {
     if (!this.#isDeferred) throw this.#selfDeadlock()
     this.#isDeferred = false
-    return this.#taken()
-  }
-  #selfDeadlock(): SelfDeadlockError {
-    return new SelfDeadlockError(
-      `CPU ${this.#core.cpu} has ${this.name} locked already and would wait for itself: unlock it first, or let tasks of one ` +
-        `thread use lockAsync`,
-      { address: this.address, cpu: this.#core.cpu },
-    )
+    this.#beginTurn(this.#predecessorDied)
+    return this.#guard()
   }
 
   #release(): void {
@@ -345,44 +268,23 @@ export class Mutex {
     this.#isInSection = false
     // atomic: B, for a mutex that nobody waits for.
     if (compareExchangeAtomic32(this.#memory.i32, this.#word, token, 0) !== token) {
-      // The CPU was declared dead by mistake, and its reaper has released it already; it may be another CPU's by now. Mutant:
-      // sync/late-release.
-      if (!this.#core.protocol.isOwn(this.#word)) throw this.#lost()
-      this.#core.protocol.release(this.#word)
+      // The CPU was declared dead by mistake, and its reaper has released the mutex already: another CPU
+      // may have it by now. Mutant: sync/late-release.
+      if (!this.#state.protocol.isOwn(this.#word)) throw this.#lost()
+      this.#state.protocol.release(this.#word)
     }
-    this.#delist()
+    this.#listed.leave()
   }
 
-  /** Says in the list of interests that this thread wants the mutex, or has it. */
-  #enlist(): void {
-    if (this.#entry === 0) this.#borrowEntry()
-    // Before anything that a reaper must know of. Mutant: sync/no-interest.
-    if (this.#users++ === 0) storeU32(this.#memory.u32, this.#entry, this.#word)
+  #selfDeadlock(): SelfDeadlockError {
+    return new SelfDeadlockError(
+      `CPU ${this.#state.cpu} has ${this.name} locked already and would wait for itself: unlock it first, ` +
+        `or let tasks of one thread use lockAsync`,
+      { address: this.address, cpu: this.#state.cpu },
+    )
   }
-  #delist(): void {
-    if (--this.#users === 0) storeU32(this.#memory.u32, this.#entry, 0)
-  }
-  #borrowEntry(): void {
-    const { interests } = this.#core
-    this.#entry = interests.wordOf(interests.lend(this, this.#word, this.#kind))
-  }
-  /** @internal */
-  givesBack(): boolean {
-    if (this.#users > 0) return false
-    this.#entry = 0
-    return true
-  }
-
-  #sleepersChange(by: 1 | -1, taken = false): void {
-    this.#sleepers += by
-    if (by === 1 && this.#sleepers === 1) this.#core.protocol.enter(this.#word)
-    if (by === 1 || this.#sleepers > 0) return
-    if (taken) this.#core.protocol.leave(this.#word)
-    else this.#core.protocol.withdraw(this.#word)
-  }
-
   #lost(): NotOwnerError {
-    this.#core.waiting.assertOpen()
+    this.#state.waiting.assertOpen()
     return this.#notOwner()
   }
   #timeout(): LockTimeoutError {

@@ -8,10 +8,10 @@ import type { Ringer } from '../cpus/ringer.js'
 import type { Recovery } from '../cpus/layer.js'
 import { tokenOf } from '../machine/token.js'
 import { clearBit, ringAll } from './cpu-mask.js'
-import { recoverLevels } from './layer-lock.js'
-import { clearInterest, KIND_QUEUE, KIND_SEMAPHORE, KIND_SEQLOCK, readInterests } from './held-locks.js'
+import { recoverLayerLocks } from './layer-lock.js'
+import { clearHeldLock, KIND_QUEUE, KIND_SEMAPHORE, KIND_SEQLOCK, readHeldLocks } from './held-locks.js'
 import { replayJournal } from './journal.js'
-import { SeqlockWords } from './layouts.js'
+import { SeqlockLayout } from './layouts.js'
 import { MutexProtocol, ownerToken } from './mutex-words.js'
 import { recoverSemaphore } from './semaphore-words.js'
 import type { SyncMap } from './sync-map.js'
@@ -23,7 +23,7 @@ export interface RecoveryResult {
   /** Byte addresses of the mutexes that the CPU owned. */
   readonly released: readonly number[]
   /** Byte addresses of the locks that it held, waited for or was giving back. */
-  readonly interests: readonly number[]
+  readonly heldLocks: readonly number[]
 }
 
 /** @throws what went wrong with single locks, which stay as they are, after all others have been dealt with. */
@@ -32,12 +32,12 @@ export function recoverSync({ table, ringer, cpu, incarnation }: Recovery, map: 
   const record = map.record(cpu)
   const token = tokenOf(cpu, incarnation)
   const protocol = new MutexProtocol(memory, ringer, table.map.cpus, cpu, token)
-  const levels = recoverLevels(memory, map, cpu, token)
-  const restored = levels + replayJournal(memory, map.journal(cpu))
+  const ofLayers = recoverLayerLocks(memory, map, cpu, token)
+  const restored = ofLayers + replayJournal(memory, map.journal(cpu))
   const released: number[] = []
   const errors: unknown[] = []
-  const interests = readInterests(memory, record)
-  for (const entry of interests) {
+  const heldLocks = readHeldLocks(memory, record)
+  for (const entry of heldLocks) {
     const { lock, kind } = entry
     try {
       if (kind === KIND_SEMAPHORE) recoverSemaphore(memory, entry, cpu, ringer)
@@ -49,10 +49,10 @@ export function recoverSync({ table, ringer, cpu, incarnation }: Recovery, map: 
     } catch (error) {
       errors.push(error)
     }
-    clearInterest(memory, entry)
+    clearHeldLock(memory, entry)
   }
   if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors)
-  return { restored, released, interests: interests.map(({ lock }) => lock * 4) }
+  return { restored, released, heldLocks: heldLocks.map(({ lock }) => lock * 4) }
 }
 
 function recoverQueue(memory: Memory, ringer: Ringer, mask: number, cpu: number): void {
@@ -62,7 +62,7 @@ function recoverQueue(memory: Memory, ringer: Ringer, mask: number, cpu: number)
 
 /** The dead writer's data is restored: its readers may go on. `mutex`: word index of the seqlock's mutex. */
 function evenSequence(memory: Memory, mutex: number, token: number): void {
-  const sequence = mutex - SeqlockWords.words.mutex
+  const sequence = mutex - SeqlockLayout.words.mutex
   // atomic: only an owner changes the sequence, and the dead one does so no more.
   const owner = loadAtomic32(memory.i32, mutex)
   if (ownerToken(owner) !== token) return

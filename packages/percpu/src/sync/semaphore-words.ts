@@ -4,7 +4,7 @@
  *
  *     value        permits │ CPU │ operation      the last change: how many are free, and whose change it was
  *     done[cpu]    the last operation of a CPU that is known to have succeeded
- *     interest     operation, before, change      the CPU's own account: what it held before its last operation
+ *     held lock    operation, before, change      the CPU's own account: what it held before its last operation
  *
  * An operation writes its account, and then exchanges the value. Before exchanging it, it records the operation that it finds
  * there as done: so an operation has succeeded exactly if it stands in the value or is not above its CPU's `done`. A reaper
@@ -24,12 +24,12 @@ import {
 } from '#mem'
 import type { Ringer } from '../cpus/ringer.js'
 import { clearBit, ringAll } from './cpu-mask.js'
-import type { InterestEntry } from './held-locks.js'
-import { Interest, SemaphoreWords } from './layouts.js'
+import type { FoundLock } from './held-locks.js'
+import { HeldLockEntry, SemaphoreLayout } from './layouts.js'
 
 export const MAX_PERMITS = 2 ** 24 - 1
-const { done, waiters } = SemaphoreWords.words
-const { operation, before, change } = Interest.words
+const { done, waiters } = SemaphoreLayout.words
+const { operation, before, change } = HeldLockEntry.words
 
 interface Value {
   readonly raw: bigint
@@ -102,7 +102,7 @@ function recordDone(memory: Memory, semaphore: number, value: Value): void {
 }
 
 /** For the reaper: gives back what the dead CPU held. Can be repeated. */
-export function recoverSemaphore(memory: Memory, entry: InterestEntry, cpu: number, ringer: Ringer): void {
+export function recoverSemaphore(memory: Memory, entry: FoundLock, cpu: number, ringer: Ringer): void {
   const { at, lock } = entry
   for (;;) {
     const last = loadU32(memory.u32, at + operation)

@@ -2,21 +2,21 @@
 import type { Memory } from '#mem'
 import type { OwnCpu } from '../cpus/own-cpu.js'
 import { tokenOf } from '../machine/token.js'
-import { Interests } from './held-locks.js'
+import { HeldLocks } from './held-locks.js'
 import { Journal } from './journal.js'
 import { MutexProtocol } from './mutex-words.js'
 import { Sections } from './section.js'
 import type { SyncMap } from './sync-map.js'
 import { Waiting } from './waiting.js'
 
-export class SyncCore {
+export class SyncState {
   readonly memory: Memory
   readonly cpu: number
   readonly cpus: number
-  /** {@link tokenOf} this stay. */
+  /** Names this incarnation of the CPU. */
   readonly token: number
   readonly protocol: MutexProtocol
-  readonly interests: Interests
+  readonly heldLocks: HeldLocks
   readonly sections: Sections
   readonly waiting: Waiting
   readonly own: OwnCpu
@@ -29,7 +29,7 @@ export class SyncCore {
     this.cpus = table.map.cpus
     this.token = tokenOf(cpu, incarnation)
     this.protocol = new MutexProtocol(this.memory, doorbell.ringer, this.cpus, this.cpu, this.token)
-    this.interests = new Interests(this.memory, map.record(this.cpu))
+    this.heldLocks = new HeldLocks(this.memory, map.record(this.cpu))
     this.sections = new Sections(new Journal(this.memory, map.journal(this.cpu)))
     this.waiting = new Waiting(own, this.sections)
   }

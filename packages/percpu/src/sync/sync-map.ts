@@ -4,11 +4,11 @@ import { roundUp } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import { array, struct } from '../layout/index.js'
 import type { Directory } from '../bootmem/directory.js'
-import type { JournalPlace } from './journal.js'
+import type { JournalLocation } from './journal.js'
 import {
   JOURNAL_ENTRIES,
   JournalEntry,
-  LevelRecord,
+  LayerRecord,
   MAX_JOURNAL_ENTRIES,
   SyncCpu,
   SyncRoot,
@@ -68,15 +68,15 @@ export class SyncMap {
   }
 
   /** Of the sections of a CPU's users. */
-  journal(cpu: number): JournalPlace {
+  journal(cpu: number): JournalLocation {
     const record = this.record(cpu)
     const length = record + SyncCpu.words.journalLength
     return { length, first: record + SyncCpu.stride / 4, capacity: this.journalEntries }
   }
 
-  /** Word index of what a CPU does at a level. */
-  level(cpu: number, level: number): number {
-    return this.record(cpu) + SyncCpu.words.levels + (level * LevelRecord.stride) / 4
+  /** Word index of what a CPU does under the locks of a layer. */
+  layerRecord(cpu: number, layer: number): number {
+    return this.record(cpu) + SyncCpu.words.layers + (layer * LayerRecord.stride) / 4
   }
 }
 

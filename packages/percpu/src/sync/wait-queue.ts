@@ -5,10 +5,10 @@
  *
  * A waiter enters its bit, looks at the condition, and sleeps on its own bell; whoever changes the words rings, after the change, one
  * waiter, or all if not any of them will do. A waiter that was rung looks again. One that leaves while the condition holds, having
- * taken its part or given up, rings the next one. Both sides are in their lists of interests meanwhile: after a death all
+ * taken its part or given up, rings the next one. Both sides are in their lists of heldLocks meanwhile: after a death all
  * waiters are rung.
  */
-import type { SyncCore } from './state.js'
+import type { SyncState } from './state.js'
 import { clearBit, nextBit, ringAll, setBit } from './cpu-mask.js'
 import { LockTimeoutError } from './errors.js'
 import { KIND_QUEUE } from './held-locks.js'
@@ -24,16 +24,16 @@ export interface Condition<Result> {
 }
 
 export class WaitQueue {
-  readonly #core: SyncCore
+  readonly #state: SyncState
   readonly #mask: number
   readonly #address: number
   readonly #name: string
   #sleepers = 0
-  #place = -1
+  #slot = -1
 
   /** `mask`: word index of the waiters; `address`: byte address of the object whose queue it is. */
-  constructor(core: SyncCore, mask: number, address: number, name: string) {
-    this.#core = core
+  constructor(state: SyncState, mask: number, address: number, name: string) {
+    this.#state = state
     this.#mask = mask
     this.#address = address
     this.#name = name
@@ -41,7 +41,7 @@ export class WaitQueue {
 
   /** @throws LockTimeoutError at the deadline. */
   wait<Result>(condition: Condition<Result>, options?: WaitOptions): Result {
-    this.#core.waiting.assertMayBlock()
+    this.#state.waiting.assertMayBlock()
     checkWait(options)
     const deadline = new Deadline(options)
     const at = condition.attempt()
@@ -58,7 +58,7 @@ export class WaitQueue {
 
   /** @throws LockTimeoutError at the deadline; the reason of its signal; OfflineError. */
   async waitAsync<Result>(condition: Condition<Result>, options?: WaitOptions): Promise<Result> {
-    this.#core.waiting.assertOpen()
+    this.#state.waiting.assertOpen()
     checkWait(options)
     const deadline = new Deadline(options)
     const at = condition.attempt()
@@ -75,7 +75,7 @@ export class WaitQueue {
 
   /** Between {@link enter} and {@link leave}: blocks until there is a result; undefined at the deadline. */
   waitEntered<Result>(condition: Condition<Result>, deadline: Deadline): Result | undefined {
-    const { waiting } = this.#core
+    const { waiting } = this.#state
     const begun = waiting.beginWait()
     let result: Result | undefined
     try {
@@ -91,7 +91,7 @@ export class WaitQueue {
     condition: Condition<Result>,
     deadline: Deadline,
   ): Promise<Result | undefined> {
-    const { waiting } = this.#core
+    const { waiting } = this.#state
     const begun = waiting.beginWait()
     let result: Result | undefined
     try {
@@ -104,42 +104,42 @@ export class WaitQueue {
   }
 
   /**
-   * Makes a change that waiters look for, and rings one of them, or all. `'one for good'`: the one that is rung is no waiter any
+   * Makes a change that waiters look for, and rings one of them, or all. `'one-dequeued'`: the one that is rung is no waiter any
    * more, so that the next change rings another one; such changes come one at a time.
    */
-  announce(change: () => void, whom: 'one' | 'one for good' | 'all'): void {
-    const { interests, memory, own } = this.#core
-    const place = interests.enter(this.#mask, KIND_QUEUE, this)
+  announce(change: () => void, whom: 'one' | 'one-dequeued' | 'all'): void {
+    const { heldLocks, memory, own } = this.#state
+    const slot = heldLocks.enter(this.#mask, KIND_QUEUE, this)
     change()
     if (whom === 'all') {
       ringAll(memory, own.doorbell.ringer, this.#mask)
     } else {
       const rung = this.wakeNext()
-      if (whom === 'one for good' && rung >= 0) clearBit(memory, this.#mask, rung)
+      if (whom === 'one-dequeued' && rung >= 0) clearBit(memory, this.#mask, rung)
     }
-    interests.leave(place)
+    heldLocks.leave(slot)
   }
 
   enter(): void {
-    const { interests, memory, cpu } = this.#core
-    if (this.#sleepers++ === 0) this.#place = interests.enter(this.#mask, KIND_QUEUE, this)
+    const { heldLocks, memory, cpu } = this.#state
+    if (this.#sleepers++ === 0) this.#slot = heldLocks.enter(this.#mask, KIND_QUEUE, this)
     // G(queue.waiters) asks for a ring; pairs with H in wakeNext: set before the condition is looked at, so a change that this
     // CPU did not see yet finds the bit. Mutant: sync/queue-wake-first.
     setBit(memory, this.#mask, cpu)
   }
 
   leave(condition: Pick<Condition<unknown>, 'isReady'>): void {
-    const { interests, memory, cpu } = this.#core
+    const { heldLocks, memory, cpu } = this.#state
     if (--this.#sleepers > 0) return
     clearBit(memory, this.#mask, cpu)
     // What is left is for the next one; and a ring that came too late here is passed on. Mutant: sync/queue-keeps-ring.
     if (condition.isReady()) this.wakeNext()
-    interests.leave(this.#place)
+    heldLocks.leave(this.#slot)
   }
 
   /** Rings one waiter; returns its CPU, or -1. */
   wakeNext(): number {
-    const { memory, cpu, cpus, own } = this.#core
+    const { memory, cpu, cpus, own } = this.#state
     // H(queue.waiters) pairs with G in enter: read after the change, so a waiter that does not see that is seen here. Mutant:
     // sync/queue-wake-first.
     const next = nextBit(memory, this.#mask, cpu, cpus)

@@ -18,7 +18,7 @@ const { HeapMap } = await import('../../dist/alloc/heap-map.js')
 const { USED } = await import('../../dist/alloc/page-map.js')
 const { AllocLabels } = await import('../../dist/alloc/debug-labels.js')
 const { ZoneLayout } = await import('../../dist/alloc/layouts.js')
-const { Level } = await import('../../dist/sync/layer-lock.js')
+const { LayerLock } = await import('../../dist/sync/layer-lock.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 /** Every access at the beginning, and some of the later ones of long operations. */
@@ -30,7 +30,7 @@ const heapMapOf = (memory: Memory) => {
 
 function holdsLock(machine: Machine, cpu: number): boolean {
   const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
-  return [0, 1, 2, 3].some((level) => mem.loadU32(machine.memory.u32, map.level(cpu, level)) !== 0)
+  return [0, 1, 2, 3].some((layer) => mem.loadU32(machine.memory.u32, map.layerRecord(cpu, layer)) !== 0)
 }
 function times<Result>(count: number, run: (i: number) => Result): Result[] {
   return Array.from({ length: count }, (_, i) => run(i))
@@ -274,7 +274,7 @@ describe('what a reaper could not free', () => {
       other.heap.pages.free(other.heap.pages.alloc(1), 1)
       // CPU 0 has the zone locked.
       const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
-      const holder = new Level(machine.memory, map.level(0, 3), tokenOf(0, 1))
+      const holder = new LayerLock(machine.memory, map.layerRecord(0, 3), tokenOf(0, 1))
       const heap = heapMapOf(machine.memory)
       holder.lock(heap.zone(0) + ZoneLayout.words.lock)
       let isHeld = true

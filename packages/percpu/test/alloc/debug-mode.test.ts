@@ -8,7 +8,7 @@ import { readHeap, verify } from './support/verify.js'
 import { insideOf } from '../support/inside.js'
 
 const { CacheLayout } = await import('../../dist/alloc/layouts.js')
-const { Level } = await import('../../dist/sync/layer-lock.js')
+const { LayerLock } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
 
@@ -21,7 +21,7 @@ function whole(machine: Machine, when: string): void {
 }
 function holdsLock(machine: Machine, cpu: number): boolean {
   const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
-  return [0, 1, 2, 3].some((level) => mem.loadU32(machine.memory.u32, map.level(cpu, level)) !== 0)
+  return [0, 1, 2, 3].some((layer) => mem.loadU32(machine.memory.u32, map.layerRecord(cpu, layer)) !== 0)
 }
 const shape = bytes(512)
 
@@ -49,9 +49,9 @@ describe('in debug mode', () => {
     const [machine, cpu] = twoCpus()
     const cache = cpu.heap.cache('c', shape)
     const all = Array.from({ length: 20 }, () => cache.alloc())
-    const holder = new Level(
+    const holder = new LayerLock(
       machine.memory,
-      SyncMap.open(machine.memory, insideOf(machine.memory).objects).level(0, 3),
+      SyncMap.open(machine.memory, insideOf(machine.memory).objects).layerRecord(0, 3),
       tokenOf(0, 1),
     )
     holder.lock((readHeap(machine).caches.all()[0]?.at ?? 0) + CacheLayout.words.lock)

@@ -277,7 +277,7 @@ describe('a cache', () => {
 })
 
 describe('what is in flight', () => {
-  it('ends with its stay, what is kept does not', async () => {
+  it('ends with the incarnation of its CPU, what is kept does not', async () => {
     const machine = boot({ cpus: 3, memory: '8 MiB' })
     for (const dies of [true, false]) {
       const other = joinAs(machine, 77)

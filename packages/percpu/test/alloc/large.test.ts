@@ -11,7 +11,7 @@ import type { Memory } from 'percpu/mem'
 const { HeapMap } = await import('../../dist/alloc/heap-map.js')
 const { USED } = await import('../../dist/alloc/page-map.js')
 const { ZoneLayout } = await import('../../dist/alloc/layouts.js')
-const { Level } = await import('../../dist/sync/layer-lock.js')
+const { LayerLock } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
 
@@ -36,7 +36,7 @@ function listed(machine: Machine): number[] {
 /** Lets CPU 0 have the zone locked, as if it were at work there, while `run` runs. */
 function withZoneLocked(machine: Machine, run: () => void): void {
   const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
-  const holder = new Level(machine.memory, map.level(0, 3), tokenOf(0, 1))
+  const holder = new LayerLock(machine.memory, map.layerRecord(0, 3), tokenOf(0, 1))
   const heap = heapMapOf(machine.memory)
   holder.lock(heap.zone(0) + ZoneLayout.words.lock)
   try {

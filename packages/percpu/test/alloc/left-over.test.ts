@@ -13,7 +13,7 @@ import type { Memory } from 'percpu/mem'
 
 const { CacheLayout, HeapRoot, ZoneLayout } = await import('../../dist/alloc/layouts.js')
 const { HeapMap } = await import('../../dist/alloc/heap-map.js')
-const { Level } = await import('../../dist/sync/layer-lock.js')
+const { LayerLock } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
 const { loadAtomic32 } = await import('percpu/mem')
@@ -44,7 +44,7 @@ function leave(debugHeap: boolean): Left {
   const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
   const heap = heapMapOf(machine.memory)
   const holders = [word + CacheLayout.words.lock, heap.zone(0) + ZoneLayout.words.lock].map((lock, i) => {
-    const holder = new Level(machine.memory, map.level(0, 3 - i * 3), tokenOf(0, 1))
+    const holder = new LayerLock(machine.memory, map.layerRecord(0, 3 - i * 3), tokenOf(0, 1))
     holder.lock(lock)
     return holder
   })

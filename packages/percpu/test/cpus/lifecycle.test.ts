@@ -173,7 +173,7 @@ describe('offline', () => {
     await Promise.all([period, leaving])
   })
 
-  it('frees what the stay had allocated and not kept', async () => {
+  it('frees what its incarnation had allocated and not kept', async () => {
     const machine = boot({ cpus: 2 })
     const leaver = joinAs(machine, 101)
     const before = machine.heap.memblock.report().used

@@ -77,7 +77,7 @@ describe('the incarnation after the last one', () => {
           [expected],
         )
         machine.cpus.declareDead(1)
-        assert.deepEqual([machine.heap.allocations(), machine.locks.semaphore('s', 2).permits], [[], 2])
+        assert.deepEqual([machine.heap.allocations(), machine.locks.semaphore('s', 2).available], [[], 2])
         assert.ok(!machine.heap.memblock.report().regions.some(({ address }) => address === region))
         assert.deepEqual(verify(machine).faults, [])
         expected = nextIncarnation(expected)

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { forEachAccess, fresh, interrupt, joinAs, killAt, mem } from '../support/hooked-percpu.js'
 import { insideOf } from '../support/inside.js'
 
-const { Level } = await import('../../dist/sync/layer-lock.js')
+const { LayerLock } = await import('../../dist/sync/layer-lock.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { PercpuCounterLayout } = await import('../../dist/percpu/layouts.js')
@@ -23,7 +23,7 @@ function scene() {
   assert.ok(info)
   // Of CPU 0, which folds nothing meanwhile.
   const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
-  const holder = new Level(machine.memory, map.level(0, 3), tokenOf(0, 1))
+  const holder = new LayerLock(machine.memory, map.layerRecord(0, 3), tokenOf(0, 1))
   const lock = info.address / 4 + words.lock
   return { machine, dying, counter, other, holder, lock, low: info.address / 4 + words.low }
 }

@@ -16,7 +16,7 @@ import {
 import { settles } from './support/settle.js'
 import { cells, change, valuesOf } from './support/cpus.js'
 
-const { MutexWords } = percpu
+const { MutexLayout } = percpu
 const { MutexProtocol } = await import('../../dist/sync/mutex-words.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
 // No wait here has a timeout of its own: it would look once more at its end, and hide a ring that was lost.
@@ -61,7 +61,7 @@ describe('a mutex', () => {
   /** Three CPUs' dealings with one mutex: A owns it, B is impatient. */
   function impatient(): { a: Protocol; b: Protocol; c: Protocol; word: number } {
     const machine = fresh()
-    const word = machine.heap.memblock.alloc({ size: MutexWords.size }) / 4
+    const word = machine.heap.memblock.alloc({ size: MutexLayout.size }) / 4
     const ringer = { ring: () => undefined } as unknown as Ringer
     const protocol = (cpu: number): Protocol =>
       new MutexProtocol(machine.memory, ringer, 4, cpu, tokenOf(cpu, 1))
@@ -78,7 +78,7 @@ describe('a mutex', () => {
   it('released while a CPU begins to wait rings it, also if those who waited before have given up', () => {
     const points = forEachAccess((at) => {
       const machine = fresh()
-      const word = machine.heap.memblock.alloc({ size: MutexWords.size }) / 4
+      const word = machine.heap.memblock.alloc({ size: MutexLayout.size }) / 4
       const rung: number[] = []
       const ringer = { ring: (cpu: number) => rung.push(cpu) } as unknown as Ringer
       const [a, b, c] = [1, 2, 3].map(
@@ -129,7 +129,7 @@ describe('a mutex', () => {
 
   it('goes to each impatient CPU after at most all others', () => {
     const machine = fresh()
-    const word = machine.heap.memblock.alloc({ size: MutexWords.size }) / 4
+    const word = machine.heap.memblock.alloc({ size: MutexLayout.size }) / 4
     const ringer = { ring: () => undefined } as unknown as Ringer
     const all = [0, 1, 2, 3].map((cpu) => new MutexProtocol(machine.memory, ringer, 4, cpu, tokenOf(cpu, 1)))
     for (const each of all.slice(1)) {
@@ -216,7 +216,7 @@ describe('a semaphore', () => {
         at,
         () => b.tryAcquire(1),
       )
-      assert.equal(a.permits + a.held + b.held, 3)
+      assert.equal(a.available + a.held + b.held, 3)
       return done
     })
     assert.ok(points > 4)

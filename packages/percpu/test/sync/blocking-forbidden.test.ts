@@ -33,7 +33,7 @@ describe('where a thread must not block', () => {
     assert.ok(guard.isHeld)
     guard.unlock()
     assert.deepEqual(machine.locks.heldBy(0), [])
-    assert.equal(machine.locks.semaphore('p', 1).permits, 1)
+    assert.equal(machine.locks.semaphore('p', 1).available, 1)
   })
 
   it('try, async and reading forms work', async () => {
@@ -49,8 +49,8 @@ describe('where a thread must not block', () => {
     guard.unlock()
     machine.locks.completion('d').complete()
     await machine.locks.completion('d').waitAsync()
-    await machine.locks.semaphore('p', 1).acquireAsync()
-    machine.locks.semaphore('p', 1).release()
+    const permit = await machine.locks.semaphore('p', 1).acquireAsync()
+    permit.release()
     await machine.locks.seqlock('s').writeAsync(() => 1)
     assert.equal(
       machine.locks.seqlock('s').read(() => 5),

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { boot, ConditionWords, SemaphoreWords, type Machine } from 'percpu'
+import { boot, ConditionLayout, SemaphoreLayout, type Machine } from 'percpu'
 import { load32 } from 'percpu/mem'
 import type { BlockingCommand } from './support/blocking-worker.js'
 
@@ -38,10 +38,10 @@ async function withThree(
     await Promise.all(workers.map((worker) => worker.terminate()))
   }
   for (const cpu of machine.cpus.possible) assert.deepEqual(machine.locks.heldBy(cpu), [])
-  assert.equal(machine.locks.semaphore('p', 3).permits, 3)
+  assert.equal(machine.locks.semaphore('p', 3).available, 3)
   const masks = [
-    machine.locks.semaphore('p', 3).address + SemaphoreWords.offsets.waiters,
-    machine.locks.condition('c', machine.locks.mutex('m')).address + ConditionWords.offsets.waiters,
+    machine.locks.semaphore('p', 3).address + SemaphoreLayout.offsets.waiters,
+    machine.locks.condition('c', machine.locks.mutex('m')).address + ConditionLayout.offsets.waiters,
   ]
   for (const mask of masks) assert.equal(load32(machine.memory.i32, mask / 4), 0, 'a waiter was left')
 }
@@ -123,18 +123,18 @@ describe('a thread blocked in a semaphore', () => {
   it('goes on when there is enough for it, whoever waits for more', async () => {
     await withThree(async (machine, [greedy, modest]) => {
       const permits = machine.locks.semaphore('p', 3)
-      permits.acquire(3)
+      const taken = permits.acquire(3)
       const all = greedy.tell('acquire 3')
       await sleeps(machine, greedy)
       const one = modest.tell('acquire 1')
       await sleeps(machine, modest)
-      permits.release(1)
+      taken.release(1)
       await one
       await sleeps(machine, greedy)
-      permits.release(2)
+      taken.release()
       await modest.tell('release')
       await all
-      assert.equal(permits.permits, 0)
+      assert.equal(permits.available, 0)
       await greedy.tell('release')
     })
   })
@@ -149,7 +149,7 @@ describe('a thread blocked in a semaphore', () => {
       await first.terminate()
       await holder.terminate()
       await wait
-      assert.equal(machine.locks.semaphore('p', 3).permits, 0)
+      assert.equal(machine.locks.semaphore('p', 3).available, 0)
       await second.tell('release')
     })
   })

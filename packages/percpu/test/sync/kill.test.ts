@@ -72,8 +72,8 @@ class Scene {
     this.state.makeMany(guard)
     guard.unlock()
     assert.deepEqual(await this.state.copyFaultsAsync(timeout), [], `${when} (seed ${seed})`)
-    await this.state.permits.acquireAsync(1, { timeout })
-    this.state.permits.release()
+    const permit = await this.state.permits.acquireAsync(1, { timeout })
+    permit.release()
     assert.equal(loadAtomic32(this.machine.memory.i32, this.#data.faults / 4), 0, `${when}: seen by a worker`)
   }
 }

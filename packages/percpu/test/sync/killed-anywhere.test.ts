@@ -8,7 +8,7 @@ import { codeOf } from '../support/codes.js'
 import { forEachAccess, fresh, joinAs, killAt, killWhere, mem, percpu } from '../support/hooked-percpu.js'
 import { assertFree, cells, change, valuesOf } from './support/cpus.js'
 
-const { array, f32, i32, locked, SemaphoreWords, struct, u16, u8 } = percpu
+const { array, f32, i32, locked, SemaphoreLayout, struct, u16, u8 } = percpu
 /** The words that operations change, as fields. */
 const Cells = struct('Cells', {
   byte: locked(u8, 'm'),
@@ -59,10 +59,10 @@ describe('a thread killed before any access', () => {
       cpu.locks.condition('d', cpu.locks.mutex('m')).notify()
     },
     'acquiring and releasing permits': (cpu) => {
-      cpu.locks.semaphore('p', 5).acquire(2)
-      cpu.locks.semaphore('p', 5).acquire(1)
-      cpu.locks.semaphore('p', 5).release(2)
-      cpu.locks.semaphore('p', 5).release(1)
+      const two = cpu.locks.semaphore('p', 5).acquire(2)
+      const one = cpu.locks.semaphore('p', 5).acquire(1)
+      two.release()
+      one.release()
     },
   }
   function prepare(machine: Machine): number {
@@ -85,10 +85,10 @@ describe('a thread killed before any access', () => {
         const killed = killAt(() => run(cpu, word), at, cpu)
         const after = valuesOf(machine, word)
         if (killed) {
-          bystander.locks.semaphore('p', 5).tryAcquire(1)
+          const permit = bystander.locks.semaphore('p', 5).tryAcquire(1)
           bystander.locks.completion('c').complete()
           assert.equal(machine.cpus.declareDead(1), true)
-          bystander.locks.semaphore('p', 5).release(1)
+          permit?.release()
         }
         machine.locks.mutex('held').unlock()
         const values = valuesOf(machine, word)
@@ -96,7 +96,7 @@ describe('a thread killed before any access', () => {
         else
           assert.ok([before.join(), after.join()].includes(values.join()), `access ${at}: ${values.join()}`)
         for (const mutex of ['m', 'n', 'held']) assertFree(machine, mutex)
-        assert.equal(machine.locks.semaphore('p', 5).permits, 5, `access ${at}`)
+        assert.equal(machine.locks.semaphore('p', 5).available, 5, `access ${at}`)
         assert.equal(mem.load32(machine.memory.i32, machine.locks.seqlock('s').address / 4) & 1, 0)
         machine.locks.seqlock('s').read(() => undefined, { timeout: 0 })
         return killed
@@ -144,19 +144,19 @@ describe('a semaphore', () => {
       const machine = fresh()
       const victim = joinAs(machine, 101)
       const semaphore = victim.locks.semaphore('p', 5)
-      mem.storeAtomic32(machine.memory.i32, semaphore.address / 4 + SemaphoreWords.words.done + 1, last)
+      mem.storeAtomic32(machine.memory.i32, semaphore.address / 4 + SemaphoreLayout.words.done + 1, last)
       const run = (): void => {
-        semaphore.acquire(2)
-        semaphore.acquire(1)
+        const two = semaphore.acquire(2)
+        const one = semaphore.acquire(1)
         machine.locks.semaphore('p', 5).tryAcquire(1)
-        semaphore.release(2)
+        two.release()
         machine.locks.semaphore('p', 5).tryAcquire(1)
-        semaphore.release(1)
+        one.release()
       }
       const killed = killAt(run, at, victim)
       if (killed) machine.cpus.declareDead(1)
-      const { permits, held } = machine.locks.semaphore('p', 5)
-      assert.equal(permits + held, 5, `after ${last}, killed before access ${at}`)
+      const { available, held } = machine.locks.semaphore('p', 5)
+      assert.equal(available + held, 5, `after ${last}, killed before access ${at}`)
       return killed
     })
     assert.ok(points > 60, `only ${points} accesses`)
@@ -174,8 +174,8 @@ describe('a semaphore', () => {
         machine.cpus.declareDead(2)
         if (machine.cpus.present.includes(1)) machine.cpus.declareDead(1)
       }
-      const { permits, held } = machine.locks.semaphore('p', 5)
-      assert.equal(permits + held, 5, `access ${at}`)
+      const { available, held } = machine.locks.semaphore('p', 5)
+      assert.equal(available + held, 5, `access ${at}`)
       return killed
     })
     assert.ok(points > 30)

@@ -1,7 +1,7 @@
 /** What locks and sections promise to one who uses them rightly, and what they say to one who does not. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { MutexWords, SemaphoreWords, type Machine } from 'percpu'
+import { MutexLayout, SemaphoreLayout, type Machine } from 'percpu'
 import { load32, loadF64, loadU64 } from 'percpu/mem'
 import { rejectsCode, throwsCode } from '../support/codes.js'
 import { fresh, joinAs } from '../support/machines.js'
@@ -34,7 +34,7 @@ describe('a mutex', () => {
     throwsCode(() => stranger.unlock(), 'PERCPU_NOT_OWNER', /CPU 0 has it locked/)
     throwsCode(() => stranger.lock({ timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
     guard.unlock()
-    throwsCode(() => guard.unlock(), 'PERCPU_NOT_OWNER', /released it already/)
+    throwsCode(() => guard.unlock(), 'PERCPU_NOT_OWNER', /has released mutex .* before/)
     const later = mutex.lock()
     throwsCode(() => guard.unlock(), 'PERCPU_NOT_OWNER')
     guard[Symbol.dispose]()
@@ -89,8 +89,8 @@ describe('a mutex', () => {
 
   it('is one of at most 32 that a CPU can have, however many it had before', () => {
     const machine = fresh()
-    const base = machine.heap.memblock.alloc({ size: 40 * MutexWords.size })
-    const mutexes = Array.from({ length: 40 }, (_, i) => machine.locks.mutexAt(base + i * MutexWords.size))
+    const base = machine.heap.memblock.alloc({ size: 40 * MutexLayout.size })
+    const mutexes = Array.from({ length: 40 }, (_, i) => machine.locks.mutexAt(base + i * MutexLayout.size))
     for (const mutex of mutexes) mutex.lock().unlock()
     const guards = mutexes.slice(0, 32).map((mutex) => mutex.lock())
     throwsCode(() => mutexes[39]?.lock(), 'PERCPU_TOO_MANY_LOCKS', /32 locks/)
@@ -291,25 +291,38 @@ describe('the others', () => {
     const other = joinAs(machine, 101).locks.semaphore('s', 3)
     throwsCode(() => machine.locks.semaphore('s', 99), 'PERCPU_ARGUMENT', /'s' has 3, not 99/)
     const semaphore = machine.locks.semaphore('s', 3)
-    assert.equal(semaphore.permits, 3)
-    semaphore.acquire(2)
-    assert.equal(semaphore.tryAcquire(2), false)
+    assert.equal(semaphore.available, 3)
+    const two = semaphore.acquire(2)
+    assert.deepEqual([two.count, two.isHeld, semaphore.held], [2, true, 2])
+    assert.equal(semaphore.tryAcquire(2), undefined)
     const waiting = other.acquireAsync(3)
-    throwsCode(() => semaphore.release(3), 'PERCPU_NOT_OWNER', /holds 2/)
-    semaphore.release(2)
-    await waiting
-    assert.deepEqual([other.held, semaphore.permits], [3, 0])
+    throwsCode(() => two.release(3), 'PERCPU_NOT_OWNER', /2 are left, 3 cannot be released/)
+    for (const wrong of [0, -1, 0.5]) throwsCode(() => two.release(wrong), 'PERCPU_ARGUMENT')
+    two.release(1)
+    assert.deepEqual([two.count, semaphore.held, semaphore.available], [1, 1, 2])
+    two.release()
+    assert.deepEqual([two.count, two.isHeld], [0, false])
+    throwsCode(() => two.release(), 'PERCPU_NOT_OWNER', /were released before/)
+    two[Symbol.dispose]()
+    const three = await waiting
+    assert.deepEqual([other.held, semaphore.available], [3, 0])
     throwsCode(() => semaphore.acquire(1, { timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
+    three.release(1)
+    {
+      using one = semaphore.acquire()
+      assert.deepEqual([one.count, other.held, semaphore.available], [1, 2, 0])
+    }
+    assert.deepEqual([semaphore.held, semaphore.available], [0, 1])
     for (const wrong of [0, -1, 1.5, 2 ** 24]) throwsCode(() => semaphore.acquire(wrong), 'PERCPU_ARGUMENT')
     throwsCode(() => semaphore.acquire(4), 'PERCPU_ARGUMENT', /4 permits can never be had, there are 3/)
     throwsCode(() => semaphore.tryAcquire(4), 'PERCPU_ARGUMENT')
     await rejectsCode(semaphore.acquireAsync(4), 'PERCPU_ARGUMENT')
     assert.equal(semaphore.total, 3)
     throwsCode(() => machine.locks.semaphore('t', -1), 'PERCPU_ARGUMENT')
-    const address = machine.heap.memblock.alloc({ size: SemaphoreWords.size })
+    const address = machine.heap.memblock.alloc({ size: SemaphoreLayout.size })
     machine.locks.initSemaphore(address, 2)
     assert.deepEqual(
-      [machine.locks.semaphoreAt(address).permits, machine.locks.semaphoreAt(address).total],
+      [machine.locks.semaphoreAt(address).available, machine.locks.semaphoreAt(address).total],
       [2, 2],
     )
     throwsCode(() => machine.locks.semaphoreAt(address + 4), 'PERCPU_ARGUMENT', /aligned to 8/)

@@ -141,16 +141,16 @@ describe('a semaphore', () => {
     ] as const) {
       const cpus = four()
       const owner = cpus[0].locks.semaphore('p', 5)
-      owner.acquire(5)
+      const all = owner.acquire(5)
       let done = false
       const wantsAll = cpus[big].locks.semaphore('p', 5).acquireAsync(5)
       void wantsAll.then(() => (done = true))
       const wantsOne = cpus[small].locks.semaphore('p', 5).acquireAsync(1)
-      owner.release(1)
-      await settles(wantsOne, cpus, `CPU ${small} sleeps though a permit is free`)
+      all.release(1)
+      const one = await settles(wantsOne, cpus, `CPU ${small} sleeps though a permit is free`)
       assert.equal(done, false)
-      owner.release(4)
-      cpus[small].locks.semaphore('p', 5).release(1)
+      all.release(4)
+      one.release()
       await settles(wantsAll, cpus, 'five permits are free')
     }
   })
@@ -158,15 +158,14 @@ describe('a semaphore', () => {
   it('wakes another CPU when a task of one CPU leaves it something, though another task there wants more', async () => {
     const cpus = four()
     const owner = cpus[0].locks.semaphore('p', 5)
-    owner.acquire(5)
+    const all = owner.acquire(5)
     const [mine, theirs] = [cpus[1].locks.semaphore('p', 5), cpus[2].locks.semaphore('p', 5)]
-    const tasks = [mine.acquireAsync(1), mine.acquireAsync(5), theirs.acquireAsync(1)]
-    owner.release(2)
-    await settles(Promise.all([tasks[0], tasks[2]]), cpus, 'somebody sleeps though a permit is free')
-    owner.release(3)
-    mine.release(1)
-    theirs.release(1)
-    await settles(Promise.all(tasks), cpus, 'five permits are free')
+    const [first, many, second] = [mine.acquireAsync(1), mine.acquireAsync(5), theirs.acquireAsync(1)]
+    all.release(2)
+    const taken = await settles(Promise.all([first, second]), cpus, 'somebody sleeps though a permit is free')
+    all.release(3)
+    for (const permit of taken) permit.release()
+    await settles(many, cpus, 'five permits are free')
   })
 })
 
@@ -253,24 +252,23 @@ describe('permits', () => {
   it('are given back once, by going offline or by the one who goes', async () => {
     const cpus = four()
     const [machine, leaver] = cpus
-    leaver.locks.semaphore('p', 5).acquire(2)
+    const permits = leaver.locks.semaphore('p', 5).acquire(2)
     machine.locks.mutex('n').lock()
     const waiting = leaver.locks
       .mutex('n')
       .lockAsync()
       .catch(() => {
-        leaver.locks.semaphore('p', 5).release(2)
+        permits[Symbol.dispose]()
       })
-    const release = leaver.locks.semaphore('p', 5)
     const late = leaver.locks
       .mutex('n')
       .lockAsync()
-      .catch(() => release.release(2))
+      .catch(() => permits.release())
     await Promise.all([
       leaver.offline().catch(() => undefined),
       waiting.catch(() => undefined),
       late.catch(() => undefined),
     ])
-    assert.equal(machine.locks.semaphore('p', 5).permits, 5)
+    assert.equal(machine.locks.semaphore('p', 5).available, 5)
   })
 })

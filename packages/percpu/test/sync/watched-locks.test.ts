@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { boot, SeqlockWords, TRACE_ALL, TRACE_LOCKS, type Dispatch, type Machine } from 'percpu'
+import { boot, SeqlockLayout, TRACE_ALL, TRACE_LOCKS, type Dispatch, type Machine } from 'percpu'
 import { rejectsCode, throwsCode } from '../support/codes.js'
 import { joinAs } from '../support/machines.js'
 
@@ -73,7 +73,7 @@ describe('a seqlock', () => {
   it('goes by its name, or by its address', () => {
     const machine = boot({ cpus: 1 })
     const named = machine.locks.seqlock('prices')
-    const bare = machine.locks.seqlockAt(machine.heap.memblock.alloc({ size: SeqlockWords.size }))
+    const bare = machine.locks.seqlockAt(machine.heap.memblock.alloc({ size: SeqlockLayout.size }))
     const owned = () =>
       machine.watch.inspect().cpus[0]?.locks.owned.map(({ name, address }) => [name, address])
     named.write(() => {
@@ -148,10 +148,10 @@ describe('the dispatch log, while locks are traced,', () => {
     const mutex = machine.locks.mutex('m')
     const condition = machine.locks.condition('c', mutex)
 
-    other.locks.semaphore('s', 1).acquire()
+    const permit = other.locks.semaphore('s', 1).acquire()
     const acquired = semaphore.acquireAsync()
-    other.locks.semaphore('s', 1).release()
-    await acquired
+    permit.release()
+    const taken = await acquired
     throwsCode(() => semaphore.acquire(1, { timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
     await rejectsCode(completion.waitAsync({ timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
     const guard = mutex.lock()
@@ -167,7 +167,7 @@ describe('the dispatch log, while locks are traced,', () => {
       [completion.address, true],
       [condition.address, false],
     ])
-    semaphore.release()
+    taken.release()
   })
 
   it('has none for locks that were free, and none while other things are traced', async () => {
@@ -177,8 +177,7 @@ describe('the dispatch log, while locks are traced,', () => {
     machine.watch.trace(0, TRACE_LOCKS)
     for (let i = 0; i < 10; i++) mutex.lock().unlock()
     ;(await mutex.lockAsync()).unlock()
-    machine.locks.semaphore('s', 1).acquire()
-    machine.locks.semaphore('s', 1).release()
+    machine.locks.semaphore('s', 1).acquire().release()
     machine.watch.trace(0, TRACE_ALL & ~TRACE_LOCKS)
     const guard = other.locks.mutex('m').lock()
     throwsCode(() => mutex.lock({ timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')

@@ -1,12 +1,12 @@
 /** What `machine.structs()` says of where the library's structs lie. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { boot, MutexWords } from 'percpu'
+import { boot, MutexLayout } from 'percpu'
 
 describe('the structs of a machine', () => {
   it('lie side by side, inside the memory, and hold what the machine says', () => {
     const machine = boot({ memory: '1 MiB', cpus: 3, journal: 8 })
-    machine.objects.create('a lock', MutexWords)
+    machine.objects.create('a lock', MutexLayout)
     const placed = [...machine.watch.structs()].sort((a, b) => a.address - b.address)
     placed.forEach(({ name, address, struct }, i) => {
       assert.equal(address % struct.align, 0, name)

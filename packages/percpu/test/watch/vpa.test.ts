@@ -135,11 +135,11 @@ describe('VPAs', () => {
       throwsCode(() => machine.watch.registrations.unregisterLog(cpu), 'PERCPU_ARGUMENT', /not possible/)
       throwsCode(() => machine.watch.registrations.find(cpu), 'PERCPU_ARGUMENT', /not possible/)
     }
-    for (const stay of [0, -1, 1.5])
-      throwsCode(() => machine.watch.registrations.register(1, area(page), stay), 'PERCPU_ARGUMENT')
+    for (const incarnation of [0, -1, 1.5, 2 ** 21])
+      throwsCode(() => machine.watch.registrations.register(1, area(page), incarnation), 'PERCPU_ARGUMENT')
     machine.watch.registrations.register(1, area(page + 128, 640), 1)
     refuses(area(page), 'registered')
-    // After a crash the next stay replaces what is left.
+    // After a crash the next incarnation replaces what is left.
     machine.watch.registrations.register(1, page, 2)
     assert.deepEqual(machine.watch.registrations.find(1), { incarnation: 2, vpa: page, log: undefined })
     throwsCode(
@@ -197,7 +197,7 @@ describe('VPAs', () => {
 })
 
 describe('the handle of a CPU', () => {
-  it('reads poison and a null VPA once its stay is over', async () => {
+  it('reads poison and a null VPA once the incarnation of its CPU is over', async () => {
     const machine = boot({ cpus: 3 })
     const leaver = joinAs(machine, 101)
     joinAs(machine, 102)

@@ -16,7 +16,7 @@ const { PageAllocator } = await import('../../../dist/alloc/pages.js')
 const { openBootMemory } = await import('../../../dist/bootmem/layer.js')
 const { tokenOf } = await import('../../../dist/machine/token.js')
 const { readMap } = await import('../../../dist/machine/memory-map.js')
-const { Level, LEVEL_OBJECTS, LEVEL_PAGES } = await import('../../../dist/sync/layer-lock.js')
+const { LayerLock, LAYER_OBJECTS, LAYER_PAGES } = await import('../../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../../dist/sync/sync-map.js')
 
 /** Seven of them in a slab of a page, and four in a magazine, of which two are exchanged with the slabs at a time. */
@@ -90,8 +90,8 @@ export function heapOf(world: World, cpu: CpuContext): Machine['heap'] {
     }
   })
   const token = tokenOf(number, table.incarnation(number))
-  const level = (index: number) => new Level(world.memory, sync.level(number, index), token)
-  const locks = { pageLock: level(LEVEL_PAGES), objectLock: level(LEVEL_OBJECTS) }
+  const level = (index: number) => new LayerLock(world.memory, sync.layerRecord(number, index), token)
+  const locks = { pageLock: level(LAYER_PAGES), objectLock: level(LAYER_OBJECTS) }
   const owner = new Owner({ table, map, memblock, cpu: number, token, ...locks, isReaper: false })
   return new makeHeap(owner, new makePages(owner), memblock)
 }

@@ -4,7 +4,7 @@ import { readHeap, type Verified } from './verify.js'
 
 const { CacheLayout } = await import('../../../dist/alloc/layouts.js')
 const { tokenOf } = await import('../../../dist/machine/token.js')
-const { Level } = await import('../../../dist/sync/layer-lock.js')
+const { LayerLock } = await import('../../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../../dist/sync/sync-map.js')
 
 /** Levels of CPU 0 at which it does nothing else in these tests. */
@@ -18,8 +18,8 @@ export function hold(machine: Verified, what: { readonly cache: string } | 'zone
   const word = isZone ? zones.list[0]?.lock : cache && cache.at + CacheLayout.words.lock
   if (word === undefined) throw new Error('there is no such lock')
   const { objects } = insideOf(machine.memory)
-  const record = SyncMap.open(machine.memory, objects).level(0, LEVELS[isZone ? 0 : 1] ?? 0)
-  const level = new Level(machine.memory, record, tokenOf(0, 1))
+  const record = SyncMap.open(machine.memory, objects).layerRecord(0, LEVELS[isZone ? 0 : 1] ?? 0)
+  const level = new LayerLock(machine.memory, record, tokenOf(0, 1))
   level.lock(word)
   return level.unlock
 }

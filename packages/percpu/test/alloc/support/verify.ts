@@ -13,7 +13,7 @@ const { Owner } = await import('../../../dist/alloc/owner.js')
 const { Zones } = await import('../../../dist/alloc/zones.js')
 const { examine } = await import('../../../dist/alloc/verify.js')
 const { SyncMap } = await import('../../../dist/sync/sync-map.js')
-const { LevelRecord, LEVELS } = await import('../../../dist/sync/layouts.js')
+const { LayerRecord, LAYER_LOCKS } = await import('../../../dist/sync/layouts.js')
 const { load32, loadU32 } = await import('percpu/mem')
 
 export type Verdict = ReturnType<typeof examine>
@@ -54,10 +54,10 @@ function checkLocks(
 ): void {
   const sync = SyncMap.open(memory, insideOf(memory).objects)
   for (let cpu = 0; cpu < map.cpus; cpu++) {
-    for (let level = 0; level < LEVELS; level++) {
-      const record = sync.level(cpu, level)
-      const lock = loadU32(memory.u32, record + LevelRecord.words.lock)
-      const length = loadU32(memory.u32, record + LevelRecord.words.length)
+    for (let level = 0; level < LAYER_LOCKS; level++) {
+      const record = sync.layerRecord(cpu, level)
+      const lock = loadU32(memory.u32, record + LayerRecord.words.lock)
+      const length = loadU32(memory.u32, record + LayerRecord.words.length)
       if (lock !== 0 || length !== 0)
         fault(`CPU ${cpu}, level ${level}: lock ${lock}, ${length} words changed`)
     }

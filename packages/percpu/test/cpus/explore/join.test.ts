@@ -91,7 +91,7 @@ describe('a thread that joins', () => {
     })
   })
 
-  it('and is killed anywhere loses no number, and is mourned only if it had begun its stay', async (test) => {
+  it('and is killed anywhere loses no number, and is mourned only if it had become a CPU', async (test) => {
     const world = await prepare({ cpus: 2 })
     const before = world.used
     await check(world, test, (t) => {
@@ -101,7 +101,10 @@ describe('a thread that joins', () => {
           const deaths: string[] = []
           const machine = cpu.prepare(() => {
             const machine = world.join(3)
-            machine.cpus.addHotplug({ name: 'note', dead: (dead, stay) => deaths.push(`${dead}.${stay}`) })
+            machine.cpus.addHotplug({
+              name: 'note',
+              dead: (dead, incarnation) => deaths.push(`${dead}.${incarnation}`),
+            })
             return machine
           })
           const found = machine.cpus.states()[1]?.state

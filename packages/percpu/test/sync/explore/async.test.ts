@@ -15,7 +15,7 @@ describe('tasks', () => {
         const { i32 } = locks.memory
         const increment = (): void => mem.store32(i32, data, mem.load32(i32, data) + 1)
         t.cpu(0, async (cpu) => {
-          const mutex = openMutex(locks.core(cpu, true), word)
+          const mutex = openMutex(locks.state(cpu, true), word)
           const task = async (): Promise<void> => {
             const guard = await mutex.lockAsync()
             increment()
@@ -25,7 +25,7 @@ describe('tasks', () => {
           await Promise.all([task(), task()])
         })
         t.cpu(1, (cpu) => {
-          const guard = openMutex(locks.core(cpu), word).lock()
+          const guard = openMutex(locks.state(cpu), word).lock()
           increment()
           guard.unlock()
         })
@@ -45,12 +45,12 @@ describe('tasks', () => {
         const locks = new Locks(t, 2)
         const word = locks.mutex()
         t.cpu(0, async (cpu) => {
-          const guard = await openMutex(locks.core(cpu, true), word).lockAsync()
+          const guard = await openMutex(locks.state(cpu, true), word).lockAsync()
           await Promise.resolve()
           guard.unlock()
         })
         t.cpu(1, (cpu) => {
-          const mutex = openMutex(locks.core(cpu), word)
+          const mutex = openMutex(locks.state(cpu), word)
           mutex.lock().unlock()
           mutex.lock().unlock()
         })
@@ -70,10 +70,10 @@ describe('tasks', () => {
         const locks = new Locks(t, 2)
         const word = locks.completion()
         t.cpu(0, (cpu) => {
-          openCompletion(locks.core(cpu), word).complete()
+          openCompletion(locks.state(cpu), word).complete()
         })
         t.cpu(1, async (cpu) => {
-          const completion = openCompletion(locks.core(cpu, true), word)
+          const completion = openCompletion(locks.state(cpu, true), word)
           const controller = new AbortController()
           const { signal } = controller
           setImmediate(() => {
@@ -101,26 +101,24 @@ describe('tasks', () => {
         const locks = new Locks(t, 2)
         const word = locks.semaphore(2)
         t.cpu(0, (cpu) => {
-          const semaphore = openSemaphore(locks.core(cpu), word)
-          semaphore.acquire(2)
-          semaphore.release(2)
+          const semaphore = openSemaphore(locks.state(cpu), word)
+          semaphore.acquire(2).release()
         })
         t.cpu(1, async (cpu) => {
-          const semaphore = openSemaphore(locks.core(cpu, true), word)
+          const semaphore = openSemaphore(locks.state(cpu, true), word)
           const controller = new AbortController()
           const { signal } = controller
           setImmediate(() => {
             controller.abort(new Error('enough'))
           })
           const both = semaphore.acquireAsync(2, { signal }).then(
-            () => 2,
-            () => 0,
+            (permits) => permits,
+            () => undefined,
           )
-          const one = semaphore.acquireAsync(1).then(() => {
-            semaphore.release(1)
+          const one = semaphore.acquireAsync(1).then((permit) => {
+            permit.release()
           })
-          const held = await both
-          if (held > 0) semaphore.release(held)
+          ;(await both)?.release()
           await one
         })
         t.finally(() => {
@@ -140,18 +138,18 @@ describe('tasks', () => {
         const [word, mutexWord, flag] = [locks.condition(), locks.mutex(), locks.words(1)]
         const { i32 } = locks.memory
         t.cpu(0, (cpu) => {
-          const core = locks.core(cpu)
-          const mutex = openMutex(core, mutexWord)
-          const condition = openCondition(core, word, mutex)
+          const state = locks.state(cpu)
+          const mutex = openMutex(state, mutexWord)
+          const condition = openCondition(state, word, mutex)
           const guard = mutex.lock()
           mem.store32(i32, flag, 1)
           condition.notify()
           guard.unlock()
         })
         t.cpu(1, async (cpu) => {
-          const core = locks.core(cpu, true)
-          const mutex = openMutex(core, mutexWord)
-          const condition = openCondition(core, word, mutex)
+          const state = locks.state(cpu, true)
+          const mutex = openMutex(state, mutexWord)
+          const condition = openCondition(state, word, mutex)
           const guard = cpu.prepare(() => mutex.lock())
           const controller = new AbortController()
           const reason = new Error('enough')

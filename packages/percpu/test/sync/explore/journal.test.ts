@@ -24,8 +24,8 @@ function transfer(t: Scenario, fails: boolean): { locks: Locks; accounts: number
   const { i32 } = locks.memory
   const balance = (account: number): number => mem.load32(i32, accounts + account)
   t.cpu(0, (cpu) => {
-    const core = locks.core(cpu)
-    const [first, second] = [openMutex(core, word), openMutex(core, inner)]
+    const state = locks.state(cpu)
+    const [first, second] = [openMutex(state, word), openMutex(state, inner)]
     first.run((section) => {
       section.write32(accounts, balance(0) - 1)
       try {
@@ -40,7 +40,7 @@ function transfer(t: Scenario, fails: boolean): { locks: Locks; accounts: number
       section.write32(accounts + 1, balance(1) + 1)
     })
   })
-  t.cpu(1, (cpu) => openMutex(locks.core(cpu), word).run(() => [balance(0), balance(1), balance(2)].join()))
+  t.cpu(1, (cpu) => openMutex(locks.state(cpu), word).run(() => [balance(0), balance(1), balance(2)].join()))
   return { locks, accounts }
 }
 const after = (fails: boolean): string[] => ['10,10,10', fails ? '9,11,10' : '7,11,12']
@@ -72,12 +72,12 @@ describe('a section', () => {
       const { i32 } = locks.memory
       // A thread that ends in the middle of its change, which writes one word twice.
       t.cpu(0, (cpu) => {
-        const core = locks.core(cpu)
+        const state = locks.state(cpu)
         cpu.prepare(() => {
           // It does not come to its promise jobs, in which a section that is left open is taken back.
           const { queueMicrotask } = globalThis
           globalThis.queueMicrotask = () => undefined
-          const section = openMutex(core, word).lock().begin()
+          const section = openMutex(state, word).lock().begin()
           globalThis.queueMicrotask = queueMicrotask
           for (const at of [0, 1, 0, 2]) section.write32(list + at, 5 + at)
           section.writeF64(list / 2 + 1, 0.5)
@@ -102,7 +102,7 @@ describe('a section', () => {
       const mixed = t.memory(Mixed, 'mixed')
       mixed.other = 1
       t.cpu(0, (cpu) =>
-        openMutex(locks.core(cpu), word).run((section) => {
+        openMutex(locks.state(cpu), word).run((section) => {
           const own = section.at(mixed)
           own.flag = 1
           own.count = 300

@@ -24,9 +24,9 @@ describe('a CPU that is killed', () => {
         const [word, mutexWord, permits] = [locks.condition(), locks.mutex(), locks.words(1)]
         const view = locks.memory.i32
         const open = (cpu: CpuContext) => {
-          const core = locks.core(cpu)
-          const mutex = openMutex(core, mutexWord)
-          return [mutex, openCondition(core, word, mutex)] as const
+          const state = locks.state(cpu)
+          const mutex = openMutex(state, mutexWord)
+          return [mutex, openCondition(state, word, mutex)] as const
         }
         t.cpu(0, (cpu) => {
           const [mutex, condition] = open(cpu)
@@ -64,9 +64,9 @@ describe('a CPU that is killed', () => {
         const [outer, inner, data] = [locks.mutex('outer'), locks.mutex('inner'), locks.words(1)]
         const view = locks.memory.i32
         t.cpu(0, (cpu) => {
-          const core = locks.core(cpu)
-          const second = openMutex(core, inner)
-          openMutex(core, outer).run((section) => {
+          const state = locks.state(cpu)
+          const second = openMutex(state, inner)
+          openMutex(state, outer).run((section) => {
             second.run((nested) => {
               nested.write32(data, 2)
             })
@@ -74,7 +74,7 @@ describe('a CPU that is killed', () => {
           })
         })
         t.cpu(1, (cpu) => {
-          const guard = openMutex(locks.core(cpu), inner).lock()
+          const guard = openMutex(locks.state(cpu), inner).lock()
           const seen = mem.load32(view, data)
           guard.unlock()
           return seen
@@ -97,17 +97,17 @@ describe('a CPU that is killed', () => {
         const locks = new Locks(t, 3)
         const word = locks.completion()
         t.cpu(0, (cpu) => {
-          openCompletion(locks.core(cpu), word).completeAll()
+          openCompletion(locks.state(cpu), word).completeAll()
         })
         for (const n of [1, 2])
           t.cpu(n, (cpu) => {
-            openCompletion(locks.core(cpu), word).wait()
+            openCompletion(locks.state(cpu), word).wait()
           })
         t.kill(0, {
           reaper: (cpu) => {
-            const core = locks.core(cpu)
+            const state = locks.state(cpu)
             locks.recover(0)
-            const completion = openCompletion(core, word)
+            const completion = openCompletion(state, word)
             if (!completion.isDone) completion.completeAll()
           },
         })
@@ -127,9 +127,8 @@ describe('a CPU that is killed', () => {
         const word = locks.semaphore(3)
         for (const [n, count] of [3, 2, 1].entries())
           t.cpu(n, (cpu) => {
-            const semaphore = openSemaphore(locks.core(cpu), word)
-            semaphore.acquire(count)
-            semaphore.release(count)
+            const semaphore = openSemaphore(locks.state(cpu), word)
+            semaphore.acquire(count).release()
           })
         t.kill(0, { reaper: () => void locks.recover(0) })
         t.finally(() => {
@@ -149,13 +148,13 @@ describe('a CPU that is killed', () => {
         const [word, data] = [locks.seqlock(), locks.lock(Data, 'data')]
         const view = locks.memory.i32
         t.cpu(0, (cpu) => {
-          openSeqlock(locks.core(cpu), word).write((section) => {
+          openSeqlock(locks.state(cpu), word).write((section) => {
             section.write32(data, 1)
             section.write32(data + 1, 1)
           })
         })
         t.cpu(1, (cpu) => {
-          const seqlock = openSeqlock(locks.core(cpu), word)
+          const seqlock = openSeqlock(locks.state(cpu), word)
           return seqlock.read(() => [mem.load32(view, data), mem.load32(view, data + 1)])
         })
         t.kill(1, { reaper: () => void locks.recover(1) })

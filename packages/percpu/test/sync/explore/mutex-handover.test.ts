@@ -9,34 +9,38 @@ const { Deadline } = await import('../../../dist/machine/wait-options.js')
 const KIND_MUTEX = 0
 
 /** CPU 0 has the mutex, and knows that CPU 1 waits for it; `waiter` is what that one does after its first ring. */
-function handOver(t: Scenario, cpus: number, waiter: (core: Core, word: number, cpu: CpuContext) => unknown) {
+function handOver(
+  t: Scenario,
+  cpus: number,
+  waiter: (state: State, word: number, cpu: CpuContext) => unknown,
+) {
   const locks = new Locks(t, cpus)
   const word = locks.mutex()
   t.cpu(0, (cpu) => {
-    const core = locks.core(cpu)
-    const guard = cpu.prepare(() => openMutex(core, word).lock())
+    const state = locks.state(cpu)
+    const guard = cpu.prepare(() => openMutex(state, word).lock())
     guard.unlock()
   })
   t.cpu(1, (cpu) => {
-    const core = locks.core(cpu)
+    const state = locks.state(cpu)
     const place = cpu.prepare(() => {
-      const entered = core.interests.enter(word, KIND_MUTEX, {})
-      core.protocol.enter(word)
-      core.protocol.isAvailableOrMarked(word)
+      const entered = state.heldLocks.enter(word, KIND_MUTEX, {})
+      state.protocol.enter(word)
+      state.protocol.isAvailableOrMarked(word)
       return entered
     })
-    core.protocol.insist(word)
-    const result = waiter(core, word, cpu)
-    core.interests.leave(place)
+    state.protocol.insist(word)
+    const result = waiter(state, word, cpu)
+    state.heldLocks.leave(place)
     return result
   })
   t.finally(() => locks.assertIdle())
   return { locks, word }
 }
-type Core = ReturnType<Locks['core']>
+type State = ReturnType<Locks['state']>
 
 /** Waits as Mutex does. `looked` is told of each look that found it taken. */
-function take({ protocol, waiting }: Core, word: number, looked: () => void): void {
+function take({ protocol, waiting }: State, word: number, looked: () => void): void {
   const isReady = (): boolean => {
     const isAvailable = protocol.isAvailableOrMarked(word)
     if (!isAvailable) looked()
@@ -53,17 +57,17 @@ describe('a mutex that an impatient CPU waits for', () => {
       test,
       (t) => {
         const turns = t.words(1).base
-        const { locks, word } = handOver(t, 3, (core, mutex) => {
-          const { i32 } = core.memory
+        const { locks, word } = handOver(t, 3, (state, mutex) => {
+          const { i32 } = state.memory
           // How many turns the others had had when the owner knew.
           let before = Infinity
-          take(core, mutex, () => (before = Math.min(before, mem.loadAtomic32(i32, turns))))
+          take(state, mutex, () => (before = Math.min(before, mem.loadAtomic32(i32, turns))))
           const overtakes = mem.loadAtomic32(i32, turns) - before
-          core.protocol.release(mutex)
+          state.protocol.release(mutex)
           return overtakes
         })
         t.cpu(2, (cpu) => {
-          const mutex = openMutex(locks.core(cpu), word)
+          const mutex = openMutex(locks.state(cpu), word)
           for (let i = 0; i < 3; i++) {
             const guard = mutex.lock()
             mem.addAtomic32(locks.memory.i32, turns, 1)
@@ -80,9 +84,9 @@ describe('a mutex that an impatient CPU waits for', () => {
     await explore(
       test,
       (t) => {
-        const { locks, word } = handOver(t, 3, (core, mutex) => core.protocol.withdraw(mutex))
+        const { locks, word } = handOver(t, 3, (state, mutex) => state.protocol.withdraw(mutex))
         t.cpu(2, (cpu) => {
-          openMutex(locks.core(cpu), word).lock().unlock()
+          openMutex(locks.state(cpu), word).lock().unlock()
         })
       },
       { preemptions: 2 },
@@ -93,12 +97,12 @@ describe('a mutex that an impatient CPU waits for', () => {
     await explore(
       test,
       (t) => {
-        const { locks, word } = handOver(t, 3, (core, mutex) => {
-          take(core, mutex, () => undefined)
-          core.protocol.release(mutex)
+        const { locks, word } = handOver(t, 3, (state, mutex) => {
+          take(state, mutex, () => undefined)
+          state.protocol.release(mutex)
         })
         t.cpu(2, (cpu) => {
-          openMutex(locks.core(cpu), word).lock().unlock()
+          openMutex(locks.state(cpu), word).lock().unlock()
         })
         t.kill(1, { reaper: () => void locks.recover(1) })
       },
@@ -108,9 +112,9 @@ describe('a mutex that an impatient CPU waits for', () => {
 
   it('goes to it when its owner is killed anywhere', async (test) => {
     await explore(test, (t) => {
-      const { locks } = handOver(t, 2, (core, mutex) => {
-        take(core, mutex, () => undefined)
-        core.protocol.release(mutex)
+      const { locks } = handOver(t, 2, (state, mutex) => {
+        take(state, mutex, () => undefined)
+        state.protocol.release(mutex)
       })
       t.kill(0, { reaper: () => void locks.recover(0) })
     })

@@ -19,7 +19,7 @@ function contend(t: Scenario, cpus: number): Locks {
   const { i32 } = locks.memory
   for (let n = 0; n < cpus; n++)
     t.cpu(n, (cpu): Turn => {
-      const mutex = openMutex(locks.core(cpu), word)
+      const mutex = openMutex(locks.state(cpu), word)
       const guard = n === 0 ? cpu.prepare(() => mutex.lock()) : mutex.lock()
       const left = mem.load32(i32, data)
       mem.store32(i32, data, 1)
@@ -78,11 +78,11 @@ describe('a mutex is passed on', () => {
       const word = locks.mutex()
       // The owner's thread just ends.
       t.cpu(0, (cpu) => {
-        const core = locks.core(cpu)
-        cpu.prepare(() => openMutex(core, word).lock())
+        const state = locks.state(cpu)
+        cpu.prepare(() => openMutex(state, word).lock())
       })
       t.cpu(1, (cpu) => {
-        const guard = openMutex(locks.core(cpu), word).lock()
+        const guard = openMutex(locks.state(cpu), word).lock()
         guard.unlock()
         return guard.predecessorDied
       })

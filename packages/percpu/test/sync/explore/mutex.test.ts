@@ -24,7 +24,7 @@ describe('a mutex', () => {
       const { locks, word, increment, count } = setUp(t, 2)
       for (const n of [0, 1])
         t.cpu(n, (cpu) => {
-          const guard = openMutex(locks.core(cpu), word).lock()
+          const guard = openMutex(locks.state(cpu), word).lock()
           increment()
           guard.unlock()
         })
@@ -42,7 +42,7 @@ describe('a mutex', () => {
         const { locks, word, increment, count } = setUp(t, 3)
         for (const n of [0, 1, 2])
           t.cpu(n, (cpu) => {
-            const guard = openMutex(locks.core(cpu), word).lock()
+            const guard = openMutex(locks.state(cpu), word).lock()
             increment()
             guard.unlock()
           })
@@ -60,7 +60,7 @@ describe('a mutex', () => {
       const { locks, word, increment, count } = setUp(t, 2)
       for (const n of [0, 1])
         t.cpu(n, (cpu) => {
-          const guard = openMutex(locks.core(cpu), word).tryLock()
+          const guard = openMutex(locks.state(cpu), word).tryLock()
           if (!guard) return 0
           increment()
           guard.unlock()
@@ -79,7 +79,7 @@ describe('a mutex', () => {
       const { locks, word, increment, count } = setUp(t, 2)
       for (const n of [0, 1])
         t.cpu(n, (cpu) => {
-          const mutex = openMutex(locks.core(cpu), word)
+          const mutex = openMutex(locks.state(cpu), word)
           try {
             const guard = mutex.lock({ timeout: 1 })
             increment()
@@ -103,14 +103,14 @@ describe('a mutex', () => {
       (t) => {
         const { locks, word, increment, count } = setUp(t, 3)
         t.cpu(0, (cpu) => {
-          const core = locks.core(cpu)
-          const guard = cpu.prepare(() => openMutex(core, word).lock())
+          const state = locks.state(cpu)
+          const guard = cpu.prepare(() => openMutex(state, word).lock())
           increment()
           guard.unlock()
         })
         for (const n of [1, 2])
           t.cpu(n, (cpu) => {
-            const mutex = openMutex(locks.core(cpu), word)
+            const mutex = openMutex(locks.state(cpu), word)
             try {
               const guard = mutex.lock(n === 1 ? { timeout: 1 } : {})
               increment()
@@ -138,7 +138,7 @@ describe('a mutex whose tasks wait asynchronously', () => {
       const { locks, word, increment, count } = setUp(t, 2)
       for (const n of [0, 1])
         t.cpu(n, async (cpu) => {
-          const guard = await openMutex(locks.core(cpu, true), word).lockAsync()
+          const guard = await openMutex(locks.state(cpu, true), word).lockAsync()
           increment()
           guard.unlock()
         })
@@ -153,13 +153,13 @@ describe('a mutex whose tasks wait asynchronously', () => {
     await explore(test, (t) => {
       const { locks, word, increment, count } = setUp(t, 2)
       t.cpu(0, (cpu) => {
-        const core = locks.core(cpu)
-        const guard = cpu.prepare(() => openMutex(core, word).lock())
+        const state = locks.state(cpu)
+        const guard = cpu.prepare(() => openMutex(state, word).lock())
         increment()
         guard.unlock()
       })
       t.cpu(1, async (cpu) => {
-        const mutex = openMutex(locks.core(cpu, true), word)
+        const mutex = openMutex(locks.state(cpu, true), word)
         const controller = new AbortController()
         const reason = new Error('enough')
         const first = mutex.lockAsync({ signal: controller.signal })

@@ -12,15 +12,16 @@ function contend(t: Scenario, cpus: number, permits: number, timeout?: number): 
   const { i32, u64 } = locks.memory
   for (let n = 0; n < cpus; n++)
     t.cpu(n, (cpu) => {
-      const semaphore = openSemaphore(locks.core(cpu), word)
+      const semaphore = openSemaphore(locks.state(cpu), word)
+      let permit
       try {
-        semaphore.acquire(1, n === 0 || timeout === undefined ? {} : { timeout })
+        permit = semaphore.acquire(1, n === 0 || timeout === undefined ? {} : { timeout })
       } catch (error) {
         assert.ok(isTimeout(error))
         return false
       }
       if (permits === 1) mem.store32(i32, inside, n)
-      semaphore.release(1)
+      permit.release()
       return true
     })
   t.finally(() => {
@@ -62,13 +63,12 @@ describe('a semaphore', () => {
         const word = locks.semaphore(2)
         // A thread that just ends, with a permit.
         t.cpu(0, (cpu) => {
-          const core = locks.core(cpu)
-          cpu.prepare(() => openSemaphore(core, word).acquire())
+          const state = locks.state(cpu)
+          cpu.prepare(() => openSemaphore(state, word).acquire())
         })
         t.cpu(1, (cpu) => {
-          const semaphore = openSemaphore(locks.core(cpu), word)
-          semaphore.acquire(2)
-          semaphore.release(2)
+          const semaphore = openSemaphore(locks.state(cpu), word)
+          semaphore.acquire(2).release()
         })
         const reaper = (): void => void locks.recover(0)
         t.cpu(2, reaper)

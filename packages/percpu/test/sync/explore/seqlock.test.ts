@@ -19,7 +19,7 @@ function readAndWrite(t: Scenario, cpus: number, writes: number): Locks {
   const { locks, word, data } = setUp(t, cpus)
   const view = locks.memory.i32
   t.cpu(0, (cpu) => {
-    const seqlock = openSeqlock(locks.core(cpu), word)
+    const seqlock = openSeqlock(locks.state(cpu), word)
     for (let i = 1; i <= writes; i++)
       seqlock.write((section) => {
         section.write32(data, i)
@@ -28,7 +28,7 @@ function readAndWrite(t: Scenario, cpus: number, writes: number): Locks {
   })
   for (let n = 1; n < cpus; n++)
     t.cpu(n, (cpu) =>
-      openSeqlock(locks.core(cpu), word).read(() => [mem.load32(view, data), mem.load32(view, data + 1)]),
+      openSeqlock(locks.state(cpu), word).read(() => [mem.load32(view, data), mem.load32(view, data + 1)]),
     )
   t.finally((results) => {
     for (const [a, b] of results.slice(1) as [number, number][]) assert.equal(a, b, `torn: ${a} and ${b}`)

@@ -14,12 +14,12 @@ describe('a completion', () => {
       const data = locks.words(1)
       const { i32 } = locks.memory
       t.cpu(0, (cpu) => {
-        const completion = openCompletion(locks.core(cpu), word)
+        const completion = openCompletion(locks.state(cpu), word)
         mem.store32(i32, data, 1)
         completion.complete()
       })
       t.cpu(1, (cpu) => {
-        openCompletion(locks.core(cpu), word).wait()
+        openCompletion(locks.state(cpu), word).wait()
         return mem.load32(i32, data)
       })
       t.finally(([, seen]) => {
@@ -38,10 +38,10 @@ describe('a completion', () => {
         const word = locks.completion()
         for (const n of [0, 1])
           t.cpu(n, (cpu) => {
-            openCompletion(locks.core(cpu), word).complete()
+            openCompletion(locks.state(cpu), word).complete()
           })
         t.cpu(2, (cpu) => {
-          const completion = openCompletion(locks.core(cpu), word)
+          const completion = openCompletion(locks.state(cpu), word)
           completion.wait()
           completion.wait()
         })
@@ -61,14 +61,14 @@ describe('a completion', () => {
         const locks = new Locks(t, 3)
         const word = locks.completion()
         t.cpu(0, (cpu) => {
-          const completion = openCompletion(locks.core(cpu), word)
+          const completion = openCompletion(locks.state(cpu), word)
           completion.complete()
           completion.complete()
         })
         for (const n of [1, 2])
           t.cpu(n, (cpu) => {
             try {
-              openCompletion(locks.core(cpu), word).wait(n === 1 ? { timeout: 1 } : {})
+              openCompletion(locks.state(cpu), word).wait(n === 1 ? { timeout: 1 } : {})
               return 1
             } catch (error) {
               assert.ok(isTimeout(error))
@@ -89,18 +89,18 @@ describe('a completion', () => {
       const locks = new Locks(t, 2)
       const word = locks.completion()
       t.cpu(0, (cpu) => {
-        openCompletion(locks.core(cpu), word).complete()
+        openCompletion(locks.state(cpu), word).complete()
       })
       t.cpu(1, (cpu) => {
-        openCompletion(locks.core(cpu), word).wait()
+        openCompletion(locks.state(cpu), word).wait()
       })
       t.kill(0, {
         reaper: (cpu) => {
-          const core = locks.core(cpu)
+          const state = locks.state(cpu)
           const waits = mem.loadAtomic32(locks.memory.i32, word + 1) !== 0
           locks.recover(0)
           // What it had not announced yet another one does; what it had, its reaper must ring.
-          const completion = openCompletion(core, word)
+          const completion = openCompletion(state, word)
           if (!completion.isDone) completion.complete()
           return waits
         },
@@ -116,13 +116,13 @@ describe('a completion', () => {
         const locks = new Locks(t, 3)
         const word = locks.completion()
         t.cpu(0, (cpu) => {
-          const completion = openCompletion(locks.core(cpu), word)
+          const completion = openCompletion(locks.state(cpu), word)
           completion.complete()
           completion.complete()
         })
         for (const n of [1, 2])
           t.cpu(n, (cpu) => {
-            openCompletion(locks.core(cpu), word).wait()
+            openCompletion(locks.state(cpu), word).wait()
           })
         t.kill(1, { reaper: () => void locks.recover(1) })
         t.finally(() => locks.assertIdle())
@@ -140,18 +140,18 @@ describe('a condition', () => {
         const [word, mutexWord, flag] = [locks.condition(), locks.mutex(), locks.words(1)]
         const { i32 } = locks.memory
         t.cpu(0, (cpu) => {
-          const core = locks.core(cpu)
-          const mutex = openMutex(core, mutexWord)
-          const condition = openCondition(core, word, mutex)
+          const state = locks.state(cpu)
+          const mutex = openMutex(state, mutexWord)
+          const condition = openCondition(state, word, mutex)
           const guard = mutex.lock()
           mem.store32(i32, flag, 1)
           condition[how]()
           guard.unlock()
         })
         t.cpu(1, (cpu) => {
-          const core = locks.core(cpu)
-          const mutex = openMutex(core, mutexWord)
-          const condition = openCondition(core, word, mutex)
+          const state = locks.state(cpu)
+          const mutex = openMutex(state, mutexWord)
+          const condition = openCondition(state, word, mutex)
           const guard = mutex.lock()
           while (mem.load32(i32, flag) === 0) condition.wait(guard)
           guard.unlock()
@@ -168,9 +168,9 @@ describe('a condition', () => {
         const [word, mutexWord, permits] = [locks.condition(), locks.mutex(), locks.words(1)]
         const { i32 } = locks.memory
         const open = (cpu: CpuContext): readonly [Mutex, Condition] => {
-          const core = locks.core(cpu)
-          const mutex = openMutex(core, mutexWord)
-          return [mutex, openCondition(core, word, mutex)]
+          const state = locks.state(cpu)
+          const mutex = openMutex(state, mutexWord)
+          return [mutex, openCondition(state, word, mutex)]
         }
         t.cpu(0, (cpu) => {
           const [mutex, condition] = open(cpu)
@@ -203,18 +203,18 @@ describe('a condition', () => {
       const [word, mutexWord, flag] = [locks.condition(), locks.mutex(), locks.words(1)]
       const { i32 } = locks.memory
       t.cpu(0, (cpu) => {
-        const core = locks.core(cpu)
-        const mutex = openMutex(core, mutexWord)
-        const condition = openCondition(core, word, mutex)
+        const state = locks.state(cpu)
+        const mutex = openMutex(state, mutexWord)
+        const condition = openCondition(state, word, mutex)
         const guard = cpu.prepare(() => mutex.lock())
         mem.store32(i32, flag, 1)
         condition.notify()
         guard.unlock()
       })
       t.cpu(1, (cpu) => {
-        const core = locks.core(cpu)
-        const mutex = openMutex(core, mutexWord)
-        const condition = openCondition(core, word, mutex)
+        const state = locks.state(cpu)
+        const mutex = openMutex(state, mutexWord)
+        const condition = openCondition(state, word, mutex)
         const guard = mutex.lock()
         while (mem.load32(i32, flag) === 0 && !guard.predecessorDied) condition.wait(guard)
         guard.unlock()

@@ -1,6 +1,6 @@
 /** Blocks as it is told to, and tells when it goes on. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { join, type MachineHandle } from 'percpu'
+import { join, type MachineHandle, type Permits } from 'percpu'
 
 export type BlockingCommand =
   'wait' | 'wait, then keep the mutex' | 'acquire 1' | 'acquire 3' | 'release' | 'complete'
@@ -8,7 +8,12 @@ export type BlockingCommand =
 const machine = join(workerData as MachineHandle)
 const mutex = machine.locks.mutex('m')
 const condition = machine.locks.condition('c', mutex)
-const permits = machine.locks.semaphore('p', 3)
+const semaphore = machine.locks.semaphore('p', 3)
+let permits: Permits | undefined
+
+function acquire(count: number): void {
+  permits = semaphore.acquire(count)
+}
 
 const commands: Readonly<Record<BlockingCommand, () => unknown>> = {
   wait: () => {
@@ -17,9 +22,9 @@ const commands: Readonly<Record<BlockingCommand, () => unknown>> = {
     return [notified, guard.isHeld, mutex.owner?.cpu === machine.cpu]
   },
   'wait, then keep the mutex': () => condition.wait(mutex.lock()),
-  'acquire 1': () => permits.acquire(),
-  'acquire 3': () => permits.acquire(3),
-  release: () => permits.release(permits.held),
+  'acquire 1': () => acquire(1),
+  'acquire 3': () => acquire(3),
+  release: () => permits?.release(),
   complete: () => machine.locks.completion('d').wait(),
 }
 parentPort?.on('message', (command: BlockingCommand) => {

@@ -70,13 +70,13 @@ const actions: readonly (() => unknown)[] = [
   },
   () => {
     const count = 1 + random(2)
-    permits.acquire(count)
-    for (let i = 0; i < count; i++) permits.release()
+    const taken = permits.acquire(count)
+    for (let i = 0; i < count; i++) taken.release(1)
   },
   async () => {
-    await permits.acquireAsync()
-    if (permits.tryAcquire()) permits.release()
-    permits.release()
+    const permit = await permits.acquireAsync()
+    permits.tryAcquire()?.release()
+    permit.release()
   },
   () => {
     // More are made than taken, so that waits are short.

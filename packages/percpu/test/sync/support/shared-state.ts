@@ -6,9 +6,9 @@
  *     copies              eight words under a seqlock, always equal
  */
 import {
-  ConditionWords,
-  MutexWords,
-  SemaphoreWords,
+  ConditionLayout,
+  MutexLayout,
+  SemaphoreLayout,
   type Machine,
   type MutexGuard,
   type Section,
@@ -87,21 +87,21 @@ export class SharedState {
     const { i32 } = this.#machine.memory
     const found: string[] = []
     const masks = {
-      condition: [this.#condition.address, ConditionWords],
-      semaphore: [this.permits.address, SemaphoreWords],
+      condition: [this.#condition.address, ConditionLayout],
+      semaphore: [this.permits.address, SemaphoreLayout],
     } as const
     for (const [name, [address, layout]] of Object.entries(masks)) {
       for (let i = 0; i < 8; i++)
         if (load32(i32, address / 4 + layout.words.waiters + i) !== 0) found.push(`a waiter of the ${name}`)
     }
     for (const { name, address } of [this.mutex, this.#seqlock.mutex]) {
-      for (let i = 0; i < MutexWords.size / 4; i++) {
+      for (let i = 0; i < MutexLayout.size / 4; i++) {
         const word = load32(i32, address / 4 + i)
         if ((i === 0 ? word & ~MARKS : word) !== 0) found.push(`${name}: word ${i} is ${word}`)
       }
     }
     if ((load32(i32, this.#seqlock.address / 4) & 1) === 1) found.push('an odd sequence')
-    if (this.permits.permits !== PERMITS) found.push(`${this.permits.permits} permits`)
+    if (this.permits.available !== PERMITS) found.push(`${this.permits.available} permits`)
     return found
   }
 

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { mem, type CpuContext, type Scenario } from 'percpu-lab'
 import type { Memory } from 'percpu/mem'
-import type { SyncCore as Core } from '../../../../dist/sync/state.js'
+import type { SyncState as State } from '../../../../dist/sync/state.js'
 import type { RecoveryResult } from '../../../../dist/sync/recovery.js'
 
 // Loaded after the lab, which puts its own memory accesses under them.
@@ -14,9 +14,9 @@ const { Doorbell } = await import('../../../../dist/cpus/doorbell.js')
 const { Ringer } = await import('../../../../dist/cpus/ringer.js')
 const { Idle } = await import('../../../../dist/cpus/idle.js')
 const layouts = await import('../../../../dist/sync/layouts.js')
-const { SyncCore } = await import('../../../../dist/sync/state.js')
+const { SyncState } = await import('../../../../dist/sync/state.js')
 const { recoverSync } = await import('../../../../dist/sync/recovery.js')
-const { Level, recoverLevels } = await import('../../../../dist/sync/layer-lock.js')
+const { LayerLock, recoverLayerLocks } = await import('../../../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../../../dist/sync/sync-map.js')
 const { Mutex } = await import('../../../../dist/sync/mutex.js')
 const { Completion } = await import('../../../../dist/sync/completion.js')
@@ -26,19 +26,19 @@ const { Seqlock } = await import('../../../../dist/sync/seqlock.js')
 const { packValue } = await import('../../../../dist/sync/semaphore-words.js')
 
 type Struct = Parameters<Scenario['name']>[2]
-type OwnCpu = ConstructorParameters<typeof SyncCore>[0]
+type OwnCpu = ConstructorParameters<typeof SyncState>[0]
 type Table = OwnCpu['table']
 /** Entries of each journal. */
 const JOURNAL = 8
-/** The level that explorations work at. */
-const LEVEL = 1
+/** The layer whose lock explorations use. */
+const LAYER = 1
 
 /** The declarations of the library leave the constructors of its locks out. */
-type Constructor<Lock> = new (core: Core, word: number, name: string, ...rest: unknown[]) => Lock
+type Constructor<Lock> = new (state: State, word: number, name: string, ...rest: unknown[]) => Lock
 const open =
   <Lock>(lock: { readonly prototype: Lock }) =>
-  (core: Core, word: number, ...rest: unknown[]): Lock =>
-    new (lock as unknown as Constructor<Lock>)(core, word, 'it', ...rest)
+  (state: State, word: number, ...rest: unknown[]): Lock =>
+    new (lock as unknown as Constructor<Lock>)(state, word, 'it', ...rest)
 export const openMutex = open(Mutex)
 export const openCompletion = open(Completion)
 export const openCondition = open(Condition)
@@ -52,7 +52,7 @@ class ReadyIdle extends Idle {
   }
 }
 
-/** The memory of `cpus` CPUs: a doorbell, a list of interests and a journal for each, and locks. */
+/** The memory of `cpus` CPUs: a doorbell, a list of heldLocks and a journal for each, and locks. */
 export class Locks {
   readonly memory: Memory
   readonly #t: Scenario
@@ -103,22 +103,22 @@ export class Locks {
   }
 
   /** What the code of one CPU uses, made in its body. `hears`: also while it does not block, by its event loop. */
-  core(cpu: number | CpuContext, hears = false): Core {
-    if (typeof cpu !== 'number') return cpu.prepare(() => this.core(cpu.number, hears))
+  state(cpu: number | CpuContext, hears = false): State {
+    if (typeof cpu !== 'number') return cpu.prepare(() => this.state(cpu.number, hears))
     const doorbell = new Doorbell(this.#table, cpu)
     if (hears) doorbell.start('waitAsync')
     const nothing = { announce: () => undefined } as never
     const idle = new ReadyIdle(this.#table, cpu, doorbell, nothing, nothing)
     const own = { cpu, incarnation: 1, table: this.#table, doorbell, idle }
-    return new SyncCore(own as unknown as OwnCpu, this.#map)
+    return new SyncState(own as unknown as OwnCpu, this.#map)
   }
 
-  /** How a CPU, or its reaper, works at one of the levels of layers; it waits for locks for about so many naps. */
-  level(cpu: number, naps = 1): InstanceType<typeof Level> {
-    return new Level(this.memory, this.#map.level(cpu, LEVEL), (1 << 8) | cpu, naps * 0.055)
+  /** How a CPU, or its reaper, works under the locks of a layer; it waits for locks for about so many naps. */
+  layerLock(cpu: number, naps = 1): InstanceType<typeof LayerLock> {
+    return new LayerLock(this.memory, this.#map.layerRecord(cpu, LAYER), (1 << 8) | cpu, naps * 0.055)
   }
   spinlock(name = 'spinlock'): number {
-    return this.lock(layouts.SpinlockWords, name)
+    return this.lock(layouts.SpinlockLayout, name)
   }
 
   /** What the reaper of `cpu` does for this layer. */
@@ -127,9 +127,9 @@ export class Locks {
     return recoverSync(recovery, this.#map)
   }
 
-  /** That part of it which is about levels. */
-  recoverLevels(cpu: number): void {
-    recoverLevels(this.memory, this.#map, cpu, (1 << 8) | cpu)
+  /** That part of it which is about the locks of layers. */
+  recoverLayerLocks(cpu: number): void {
+    recoverLayerLocks(this.memory, this.#map, cpu, (1 << 8) | cpu)
   }
 
   /** Word index of a new lock. */
@@ -140,21 +140,21 @@ export class Locks {
     return base
   }
   mutex(name = 'mutex'): number {
-    return this.lock(layouts.MutexWords, name)
+    return this.lock(layouts.MutexLayout, name)
   }
   completion(name = 'completion'): number {
-    return this.lock(layouts.CompletionWords, name)
+    return this.lock(layouts.CompletionLayout, name)
   }
   condition(name = 'condition'): number {
-    return this.lock(layouts.ConditionWords, name)
+    return this.lock(layouts.ConditionLayout, name)
   }
   seqlock(name = 'seqlock'): number {
-    return this.lock(layouts.SeqlockWords, name)
+    return this.lock(layouts.SeqlockLayout, name)
   }
   semaphore(permits: number, name = 'semaphore'): number {
-    const base = this.lock(layouts.SemaphoreWords, name)
+    const base = this.lock(layouts.SemaphoreLayout, name)
     mem.storeAtomicU64(this.memory.u64, base / 2, packValue(permits, 0, 0))
-    mem.storeU32(this.memory.u32, base + layouts.SemaphoreWords.words.total, permits)
+    mem.storeU32(this.memory.u32, base + layouts.SemaphoreLayout.words.total, permits)
     return base
   }
 
@@ -170,9 +170,9 @@ export class Locks {
     const { i32 } = this.memory
     for (let cpu = 0; cpu < this.#cpus; cpu++) {
       const record = this.#map.record(cpu)
-      for (let place = 0; place < layouts.MAX_INTERESTS; place++) {
-        const at = record + layouts.SyncCpu.words.interests + (place * layouts.Interest.stride) / 4
-        assert.equal(mem.load32(i32, at), 0, `CPU ${cpu} has an interest left`)
+      for (let place = 0; place < layouts.MAX_HELD_LOCKS; place++) {
+        const at = record + layouts.SyncCpu.words.heldLocks + (place * layouts.HeldLockEntry.stride) / 4
+        assert.equal(mem.load32(i32, at), 0, `CPU ${cpu} has a held lock left`)
       }
       assert.equal(
         mem.load32(i32, record + layouts.SyncCpu.words.journalLength),
@@ -181,19 +181,19 @@ export class Locks {
       )
     }
     for (let cpu = 0; cpu < this.#cpus; cpu++) {
-      const record = this.#map.level(cpu, LEVEL)
-      assert.equal(mem.load32(i32, record + layouts.LevelRecord.words.lock), 0, `CPU ${cpu} has a lock noted`)
+      const record = this.#map.layerRecord(cpu, LAYER)
+      assert.equal(mem.load32(i32, record + layouts.LayerRecord.words.lock), 0, `CPU ${cpu} has a lock noted`)
       assert.equal(
-        mem.load32(i32, record + layouts.LevelRecord.words.length),
+        mem.load32(i32, record + layouts.LayerRecord.words.length),
         0,
         `CPU ${cpu} has changes noted`,
       )
     }
     for (const { base, type } of this.#locks) {
-      if (type.name === 'SpinlockWords') assert.equal(mem.load32(i32, base), 0, 'the spinlock is held')
-      if (type.name === 'MutexWords') this.assertFree(base)
-      if (type.name === 'SeqlockWords') {
-        this.assertFree(base + layouts.SeqlockWords.words.mutex)
+      if (type.name === 'SpinlockLayout') assert.equal(mem.load32(i32, base), 0, 'the spinlock is held')
+      if (type.name === 'MutexLayout') this.assertFree(base)
+      if (type.name === 'SeqlockLayout') {
+        this.assertFree(base + layouts.SeqlockLayout.words.mutex)
         assert.equal(mem.load32(i32, base) & 1, 0, 'the sequence is odd')
       }
     }
@@ -208,7 +208,7 @@ export class Locks {
       0,
       `the mutex is held or reserved: 0x${(owner >>> 0).toString(16)}`,
     )
-    const words = layouts.MutexWords.size / 4 - 1
+    const words = layouts.MutexLayout.size / 4 - 1
     for (let i = 1; i <= words; i++)
       assert.equal(mem.load32(this.memory.i32, word + i), 0, `word ${i} of the mutex`)
   }

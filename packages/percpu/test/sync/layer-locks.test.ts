@@ -5,15 +5,15 @@ import type { Machine } from 'percpu'
 import { forEachAccess, fresh, interrupt, joinAs, killAt, mem } from '../support/hooked-percpu.js'
 import { insideOf } from '../support/inside.js'
 
-const { Level, LEVEL_PAGES } = await import('../../dist/sync/layer-lock.js')
+const { LayerLock, LAYER_PAGES } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
-const { LEVEL_ENTRIES } = await import('../../dist/sync/layouts.js')
+const { LAYER_JOURNAL_ENTRIES } = await import('../../dist/sync/layouts.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
 
-function levelOf(machine: Machine): InstanceType<typeof Level> {
+function layerLockOf(machine: Machine): InstanceType<typeof LayerLock> {
   const { memory, cpu, cpus } = machine
   const map = SyncMap.open(memory, insideOf(memory).objects)
-  return new Level(memory, map.level(cpu, LEVEL_PAGES), tokenOf(cpu, cpus.incarnation))
+  return new LayerLock(memory, map.layerRecord(cpu, LAYER_PAGES), tokenOf(cpu, cpus.incarnation))
 }
 const withLock = (): { machine: Machine; lock: number; words: number } => {
   const machine = fresh()
@@ -23,17 +23,17 @@ const withLock = (): { machine: Machine; lock: number; words: number } => {
 const valuesOf = (machine: Machine, words: number): number[] =>
   [0, 1, 2].map((i) => mem.load32(machine.memory.i32, words + i))
 
-describe('a level', () => {
+describe('a layer lock', () => {
   it('changes all or nothing, and leaves no lock, whenever its thread is killed', () => {
     const seen = new Set<string>()
     const points = forEachAccess((at) => {
       const { machine, lock, words } = withLock()
       const cpu = joinAs(machine, 101)
-      const level = levelOf(cpu)
+      const layerLock = layerLockOf(cpu)
       const killed = killAt(
         () =>
-          level.locked(lock, () =>
-            level.section((section) => {
+          layerLock.locked(lock, () =>
+            layerLock.section((section) => {
               for (const word of [0, 1, 0, 2, 0]) section.write32(words + word, 7 + word)
             }),
           ),
@@ -43,7 +43,7 @@ describe('a level', () => {
       machine.cpus.declareDead(1)
       seen.add(valuesOf(machine, words).join())
       assert.equal(mem.loadAtomic32(machine.memory.i32, lock), 0, `access ${at}`)
-      assert.equal(levelOf(machine).tryLock(lock), true)
+      assert.equal(layerLockOf(machine).tryLock(lock), true)
       return killed
     })
     assert.ok(points > 15)
@@ -52,9 +52,9 @@ describe('a level', () => {
 
   it('stays when the section of the caller is taken back, and is taken back by itself', () => {
     const { machine, lock, words } = withLock()
-    const level = levelOf(machine)
+    const layerLock = layerLockOf(machine)
     const write = (value: number): void =>
-      level.locked(lock, () => level.section((section) => section.write32(words, value)))
+      layerLock.locked(lock, () => layerLock.section((section) => section.write32(words, value)))
     assert.throws(() =>
       machine.locks.mutex('m').run((section) => {
         section.write32(words + 1, 5)
@@ -64,8 +64,8 @@ describe('a level', () => {
     )
     assert.deepEqual(valuesOf(machine, words), [6, 0, 0])
     assert.throws(() =>
-      level.locked(lock, () =>
-        level.section((section) => {
+      layerLock.locked(lock, () =>
+        layerLock.section((section) => {
           section.write32(words, 1)
           throw new Error('no')
         }),
@@ -74,8 +74,8 @@ describe('a level', () => {
     assert.deepEqual(valuesOf(machine, words), [6, 0, 0])
     assert.throws(
       () =>
-        level.section((section) => {
-          for (let i = 0; i <= LEVEL_ENTRIES; i++) section.write32(words + (i % 3), i)
+        layerLock.section((section) => {
+          for (let i = 0; i <= LAYER_JOURNAL_ENTRIES; i++) section.write32(words + (i % 3), i)
         }),
       { code: 'PERCPU_JOURNAL_FULL' },
     )
@@ -85,7 +85,7 @@ describe('a level', () => {
   it('locks for one of two CPUs, whichever comes in the middle of the other', () => {
     const points = forEachAccess((at) => {
       const { machine, lock } = withLock()
-      const [a, b] = [levelOf(joinAs(machine, 101)), levelOf(joinAs(machine, 102))]
+      const [a, b] = [layerLockOf(joinAs(machine, 101)), layerLockOf(joinAs(machine, 102))]
       const taken: boolean[] = []
       const done = interrupt(
         () => taken.push(a.tryLock(lock)),
@@ -100,13 +100,13 @@ describe('a level', () => {
 
   it('gives up in the end, naming who has the lock', () => {
     const { machine, lock } = withLock()
-    levelOf(joinAs(machine, 101)).lock(lock)
+    layerLockOf(joinAs(machine, 101)).lock(lock)
     assert.throws(
-      () => levelOf(machine).lock(lock),
+      () => layerLockOf(machine).lock(lock),
       (error: { code?: string; details?: { owner?: number } }) =>
         error.code === 'PERCPU_LOCK_TIMEOUT' && error.details?.owner === 1,
     )
     machine.cpus.declareDead(1)
-    levelOf(machine).lock(lock)
+    layerLockOf(machine).lock(lock)
   })
 })

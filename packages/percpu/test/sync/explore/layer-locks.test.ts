@@ -26,8 +26,8 @@ function pair(t: Scenario): Pair {
   }
   return { locks, lock, words, value }
 }
-function add({ words, value }: Pair, level: ReturnType<Locks['level']>): void {
-  level.section((section) => {
+function add({ words, value }: Pair, layerLock: ReturnType<Locks['layerLock']>): void {
+  layerLock.section((section) => {
     const next = value() + 1
     section.write32(words, next)
     section.write32(words + 1, next)
@@ -35,9 +35,9 @@ function add({ words, value }: Pair, level: ReturnType<Locks['level']>): void {
 }
 /** Adds 1 to both words, as CPU `number`. */
 function change(both: Pair, number: number, naps = 2): string {
-  const level = both.locks.level(number, naps)
+  const layerLock = both.locks.layerLock(number, naps)
   try {
-    level.locked(both.lock, () => add(both, level))
+    layerLock.locked(both.lock, () => add(both, layerLock))
     return 'changed'
   } catch (error) {
     if (!isTimeout(error)) throw error
@@ -47,7 +47,7 @@ function change(both: Pair, number: number, naps = 2): string {
 const counted = (results: readonly unknown[]): number =>
   results.filter((result) => result === 'changed').length
 
-describe('the lock of a level', () => {
+describe('the lock of a layer', () => {
   it('keeps the sections of two CPUs apart', async (test) => {
     const outcomes = new Set<string>()
     await explore(test, (t) => {
@@ -81,18 +81,18 @@ describe('the lock of a level', () => {
       const both = pair(t)
       const { locks, lock, words } = both
       const reaper = (): void => {
-        locks.recoverLevels(0)
-        const level = locks.level(0)
-        if (!level.trySpin(lock)) return
-        add(both, level)
-        level.unlock()
+        locks.recoverLayerLocks(0)
+        const layerLock = locks.layerLock(0)
+        if (!layerLock.trySpin(lock)) return
+        add(both, layerLock)
+        layerLock.unlock()
       }
       t.cpu(0, (cpu) => {
         cpu.prepare(() => {
           // What CPU 0 left, which ended in the middle of its section.
-          const level = locks.level(0)
-          level.lock(lock)
-          level.section((section) => section).write32(words, 7)
+          const layerLock = locks.layerLock(0)
+          layerLock.lock(lock)
+          layerLock.section((section) => section).write32(words, 7)
         })
         reaper()
         return 'reaped'
