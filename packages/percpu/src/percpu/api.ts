@@ -157,7 +157,7 @@ export function makePercpu(source: PercpuSource): Percpu {
     },
     ref: (name: string) => source.objects.ref(name),
     rwSemaphore: (name: string) => source.objects.rwSemaphore(name),
-    trim: () => void trim(source.use().state),
+    trim: () => trim(source.use().state),
     verify: () => verify(source.use().state),
     report: () => makeReport(source.use()),
     reportText: () => formatReport(makeReport(source.use())),

@@ -4,7 +4,7 @@ export type { PercpuObjectOf, PercpuObjectOptions, PercpuType } from './objects.
 export * from './errors.js'
 export type { PercpuChunkReport, PercpuReport } from './report.js'
 export type { PercpuCell, PercpuScalar } from './scalar-object.js'
-export type { PercpuOptions } from './setup.js'
+export type { PercpuOptions } from './options.js'
 export type { NumericField, PercpuObject } from './struct-object.js'
 export type { PercpuCounter } from './counter.js'
 export type { PercpuRef } from './ref.js'
