@@ -6,15 +6,17 @@
  *     allocate ──▶ slots, smallest first ──▶ chunk ──▶ run          ▲ same granule in each ▲
  *                    └─ none: a new chunk     └─ pages missing: populated, in all units
  *
- * All changes are made under one lock (sync/layer-lock.ts). To wait for it is no quiescent state, and
- * it may be taken inside a section of the caller's, whose rollback does not undo an allocation.
+ * All changes are made under one lock (sync/layer-lock.ts). To wait for it is no quiescent state,
+ * and it may be taken inside a section of the caller's, whose rollback does not undo an allocation.
  *
- * Allocated memory belongs to nobody, and outlives its thread. Whoever allocates it clears it, in all
- * units, before any other thread has the pointer. But only words are written that are not zero. So a
- * page that was never written is first written by its own CPU, which puts it on that CPU's node.
+ * Allocated memory belongs to nobody, and outlives its thread. Whoever allocates it clears it, in
+ * all units, before any other thread has the pointer. But only words are written that are not zero.
+ * So a page that was never written is first written by its own CPU, which puts it on that CPU's
+ * node.
  *
- * A thread killed inside an allocation has not allocated (operation.ts). One killed after it, before
- * the pointer is stored anywhere, loses the memory. `into` has the pointer stored in the same step.
+ * A thread killed inside an allocation has not allocated (operation.ts). One killed after it,
+ * before the pointer is stored anywhere, loses the memory. `into` has the pointer stored in the
+ * same step.
  *
  * Progress: blocking. Requests of tryAllocate do not grow, and wait for some microseconds at most.
  * Cost: see "percpu" in docs/benchmarks.md.
@@ -44,9 +46,9 @@ export interface PercpuRequest {
    */
   readonly reserved?: boolean
   /**
-   * Byte address of an atomic 32-bit word that holds 0. The pointer is stored there in the same step:
-   * a thread killed at any time has allocated and stored, or neither. If the word holds a pointer
-   * already, that one is the result, and nothing is allocated.
+   * Byte address of an atomic 32-bit word that holds 0. The pointer is stored there in the same
+   * step: a thread killed at any time has allocated and stored, or neither. If the word holds a
+   * pointer already, that one is the result, and nothing is allocated.
    *
    * The pointer must not be taken out of the word again before this call has returned, or its dead
    * thread was cleaned up after.
@@ -128,7 +130,11 @@ export class Allocator {
     return pointer
   }
 
-  /** Bytes of the allocation that begins at the pointer, a multiple of 4. @throws PointerError; LockTimeoutError. */
+  /**
+   * Bytes of the allocation that begins at the pointer, a multiple of 4.
+   *
+   * @throws PointerError; LockTimeoutError.
+   */
   sizeOf(pointer: number): number {
     const { locked, geometry } = this.#state
     locked.lock(this.#root + fields.lock)
@@ -183,9 +189,9 @@ export class Allocator {
   }
 
   /**
-   * In the order of the slots: first chunks that just hold the run, then larger ones, sidelined ones,
-   * wholly free ones, and last those that the next trim depopulates. These may be the only room left,
-   * and the trim does not run before this stretch is over.
+   * In the order of the slots: first chunks that just hold the run, then larger ones, sidelined
+   * ones, wholly free ones, and last those that the next trim depopulates. These may be the only
+   * room left, and the trim does not run before this stretch is over.
    */
   #search(length: number, align: number, populatedOnly: boolean): boolean {
     const { slots, geometry } = this.#state

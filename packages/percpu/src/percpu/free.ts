@@ -2,8 +2,8 @@
  * Freeing. It is as frequent as allocating, and shall cost few loads and stores beside the lock. So
  * it is one closure over all that it needs, which an engine keeps in registers.
  *
- * A free may move its chunk to another slot. If it leaves a page wholly free, it may also isolate the
- * chunk, or leave one wholly free chunk too many; a trim then gives back, later (trim.ts).
+ * A free may move its chunk to another slot. If it leaves a page wholly free, it may also isolate
+ * the chunk, or leave one wholly free chunk too many; a trim then gives back, later (trim.ts).
  *
  * Cost: see "percpu" in docs/benchmarks.md. The lock is a quarter of it.
  */
@@ -79,8 +79,8 @@ export function badPointer(pointer: number): PointerError {
 }
 
 /**
- * A page of the chunk became wholly free. Isolates the chunk if it has many of them, and others have
- * enough. Returns whether there is something to trim.
+ * A page of the chunk became wholly free. Isolates the chunk if it has many of them, and others
+ * have enough. Returns whether there is something to trim.
  */
 function afterEmptying(state: AllocatorState, chunk: number): boolean {
   const { locked, slots, geometry, backend, tables } = state

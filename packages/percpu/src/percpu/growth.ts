@@ -99,8 +99,8 @@ export function destroyChunk(state: AllocatorState, chunk: number): void {
 }
 
 /**
- * Populates those of the pages [from, to) that are not: all of them, or none if memory ran out. Then
- * the chunk is as it was.
+ * Populates those of the pages [from, to) that are not: all of them, or none if memory ran out.
+ * Then the chunk is as it was.
  */
 export function populateChunk(state: AllocatorState, chunk: number, from: number, to: number): boolean {
   const { locked, backend, geometry } = state
@@ -128,8 +128,8 @@ export function populateChunk(state: AllocatorState, chunk: number, from: number
 }
 
 /**
- * Unmaps pages [from, to), all populated and wholly free, and adds them to `unmapped`, for the caller
- * to release.
+ * Unmaps pages [from, to), all populated and wholly free, and adds them to `unmapped`, for the
+ * caller to release.
  */
 export function depopulateChunk(
   state: AllocatorState,
@@ -174,7 +174,10 @@ export function* runsOf(
   }
 }
 
-/** Bytes of a chunk that nothing uses: behind its record, and behind its units if they are one block. */
+/**
+ * Bytes of a chunk that nothing uses: behind its record, and behind its units if they are one
+ * block.
+ */
 export function wastedBytes({ geometry, backend }: AllocatorState): number {
   const record = (PAGE_BYTES << geometry.recordOrder) - geometry.recordWords * 4
   const block = (PAGE_BYTES << geometry.chunkOrder) - geometry.cpus * geometry.unitBytes

@@ -18,19 +18,24 @@ import { tryTrim } from './trim.js'
 import { AllocatorState, type Tables } from './state.js'
 import { GRANULE, type Geometry } from './geometry.js'
 import { ContiguousBackend } from './km.js'
+import { leaveAll } from './leaving.js'
 import { Mapping } from './mapping.js'
 import { repairGranules } from './operation.js'
 import { planGeometry, type PercpuOptions } from './options.js'
 import type { PageSource } from './pages.js'
 import { allocateUnits, createRoot, layOutFirstChunk, openRoot, type Opened } from './setup.js'
-import { leaveAll, SharedObjects } from './shared-objects.js'
+import { SharedObjects } from './shared-objects.js'
 import { MappedBackend } from './vm.js'
 import { LockedMemory } from './locked-memory.js'
 
 /** Milliseconds after which a trim is tried again that found the allocator locked. */
 const LATER = 1
 
-/** At boot: the memory of the layer, and the first chunk. @throws ArgumentError; OutOfMemoryError. */
+/**
+ * At boot: the memory of the layer, and the first chunk.
+ *
+ * @throws ArgumentError; OutOfMemoryError.
+ */
 export function bootPercpu(context: LayerContext, sync: SyncLayer, options: PercpuOptions = {}): void {
   const { table, cpu, incarnation } = context.own
   createRoot(context, planGeometry(table, options))
@@ -47,7 +52,7 @@ export class PercpuLayer implements AttachedLayer {
   readonly #sync: SyncLayer
   readonly #locks: Locks
   readonly #alloc: AllocLayer
-  #attached: CpuState | undefined
+  #cpuState: CpuState | undefined
   /** This thread's own CPU is offline, or about to be. */
   #hasLeft = false
   /** Where things are; known in any case once this CPU has gone offline. */
@@ -67,10 +72,10 @@ export class PercpuLayer implements AttachedLayer {
    * @throws LockHeldError after that, if it had locked anything.
    */
   detach(): void {
-    const attached = this.#attached
+    const cpuState = this.#cpuState
     this.abandon()
-    if (!attached) return
-    const { state, level, context } = attached
+    if (!cpuState) return
+    const { state, level, context } = cpuState
     const { table, doorbell, cpu, incarnation } = context.own
     const readLocks = leaveAll(state, { table, ringer: doorbell.ringer, cpu, incarnation }, level)
     if (readLocks === 0) return
@@ -82,7 +87,7 @@ export class PercpuLayer implements AttachedLayer {
 
   abandon(): void {
     this.#open()
-    this.#attached = undefined
+    this.#cpuState = undefined
     this.#hasLeft = true
   }
 
@@ -102,7 +107,7 @@ export class PercpuLayer implements AttachedLayer {
 
   /** @throws OfflineError */
   use(): CpuState {
-    return this.#attached ?? this.#attach()
+    return this.#cpuState ?? this.#attach()
   }
 
   #open(): Opened {
@@ -117,7 +122,7 @@ export class PercpuLayer implements AttachedLayer {
     const state = makeState(own.table, geometry, tables, level, this.#alloc.heap.pages)
     const statistics = (state.backend.translate(first, own.cpu, 0) ?? 0) / GRANULE
     const allocator = new Allocator(state, statistics, () => this.#scheduleTrim())
-    return (this.#attached = { context: this.#context, state, allocator, level })
+    return (this.#cpuState = { context: this.#context, state, allocator, level })
   }
 
   /** Counters and other objects by name. */
@@ -133,9 +138,9 @@ export class PercpuLayer implements AttachedLayer {
   }
   #trim(): void {
     this.#isScheduled = false
-    if (!this.#attached) return
+    if (!this.#cpuState) return
     try {
-      if (tryTrim(this.#attached.state)) return
+      if (tryTrim(this.#cpuState.state)) return
     } catch (error) {
       if (!(error instanceof LockTimeoutError)) {
         reportError(error)

@@ -65,7 +65,8 @@ export const PercpuBlock = struct(
  *     chunk.index      the registry has the record at `index`
  *     chunk.flags      immutable = it is one of the two chunks made at boot; reserved = it is the
  *                      second of them; isolated only if neither
- *     chunk.extent     0 <= start < end <= granules; the granules outside [start, end) are allocated
+ *     chunk.extent     0 <= start < end <= granules; all granules outside [start, end) are
+ *                      allocated
  *     chunk.free       freeGranules = granules − |allocated|
  *     chunk.populated  populated = |populated|
  *     chunk.empty      empty = number of blocks that are populated and wholly free
@@ -158,8 +159,8 @@ export const PercpuRoot = struct(
  *
  *     slot.list   next and previous of neighbours lead to each other; first and last end the list
  *     slot.member each chunk but the reserved one is in one list, that of its `slot`
- *     slot.size   isolated chunks are in slot sidelined or depopulate. The others are in the slot of
- *                 whole.contig, or in slot 0, where a small request found no room in them
+ *     slot.size   isolated chunks are in slot sidelined or depopulate. The others are in the slot
+ *                 of whole.contig, or in slot 0 if a small request found no room in them
  */
 export const PercpuSlot = struct('PercpuSlot', {
   first: locked(i32, 'percpu'),

@@ -7,8 +7,8 @@
  * A page is mapped before anything on it is given out, and unmapped only when it is wholly free. So
  * the translation of an object holds as long as the object lives. Whoever has a pointer reads the
  * entry plainly, once, and keeps what it found. No use of an object checks anything, and no other
- * CPU has to be told when pages go. (A check of a generation at each use of `local` was measured: it
- * costs five times the increment itself.)
+ * CPU has to be told when pages go. (A check of a generation at each use of `local` was measured:
+ * it costs five times the increment itself.)
  *
  * After unmapping, the pages are flushed, all of a chunk at once, before any of them is freed. So
  * far that only counts, for reports and tests: it is the place for a layer that remembers the
@@ -59,7 +59,9 @@ export class Mapping {
     })
   }
 
-  /** Unmaps a page, which is in flight then. Returns its byte address; undefined if none was mapped. */
+  /**
+   * Unmaps a page, which is in flight then. Returns its byte address; undefined if none was mapped.
+   */
   unmap(chunk: number, cpu: number, page: number, pages: PageSource): number | undefined {
     const number = this.at(chunk, cpu, page)
     if (number === 0) return undefined

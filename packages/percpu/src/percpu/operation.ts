@@ -57,7 +57,11 @@ export function conclude({ locked, tables: { root } }: AllocatorState): void {
   locked.put(root + fields.operation, 0)
 }
 
-/** To be called whenever the lock was taken: repairs what a dead owner left. @throws LockTimeoutError. */
+/**
+ * To be called whenever the lock was taken: repairs what a dead owner left.
+ *
+ * @throws LockTimeoutError.
+ */
 export function repair(state: AllocatorState): void {
   const operation = state.locked.get(state.tables.root + fields.operation)
   if (operation !== 0) repairOperation(state, operation)

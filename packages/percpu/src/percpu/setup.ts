@@ -1,15 +1,15 @@
 /**
  * The shared memory of this layer, made at boot: the root with its tables, and the first chunk.
  *
- *     named object 'percpu.percpu'    root │ registry │ slots │ record of chunk 0 │ record of chunk 1
+ *     named object 'percpu.percpu'    root │ registry │ slots │ records of chunks 0 and 1
  *     a region for each node          units of the first chunk: static │ reserved │ dynamic
  *
  * Two chunks share the units of the first chunk, and each has granules of its own. Chunk 0 has the
  * dynamic part; all allocate from it. Chunk 1 has the reserved part and is in no slot. For each of
  * them, all granules but its own count as allocated. The static part holds the PercpuStatistics.
  *
- * The units of a node's CPUs lie together, on that node. Boot memory is zero, and no thread writes a
- * unit before its own CPU does.
+ * The units of a node's CPUs lie together, on that node. Boot memory is zero, and no thread writes
+ * a unit before its own CPU does.
  */
 import { loadU32, store32, storeU32, type Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
@@ -36,7 +36,11 @@ function tablesAt(
   return { root, registry, slots, records, end: records + 2 * geometry.recordWords }
 }
 
-/** On the booting thread: makes the named object. Its tables are empty. @throws OutOfMemoryError. */
+/**
+ * On the booting thread: makes the named object. Its tables are empty.
+ *
+ * @throws OutOfMemoryError.
+ */
 export function createRoot({ own, objects }: LayerContext, geometry: Geometry): void {
   const { memory } = own
   const size = tablesAt(0, geometry).end * 4

@@ -1,7 +1,8 @@
 /**
  * Slots: lists of chunks by the size of their longest run (geometry.ts), with the equations slot.…
  * of layouts.ts. A chunk whose run grew goes to the front of its new list, one whose run shrank to
- * the end. So a search looks first at chunks that have just got room, and lets the others run empty.
+ * the end. So a search looks first at chunks that have just got room, and lets the others run
+ * empty.
  */
 import { SLOT_WORDS, type Geometry } from './geometry.js'
 import { CHUNK_ISOLATED, CHUNK_RESERVED, PercpuChunk, PercpuRoot, PercpuSlot } from './layouts.js'

@@ -1,4 +1,6 @@
-/** What the parts of the allocator share on one thread: where all is, and the counts of the root. */
+/**
+ * What the parts of the allocator share on one thread: where all is, and the counts of the root.
+ */
 import { load32, type Memory } from '#mem'
 import type { Backend } from './backend.js'
 import { Chunks } from './chunk.js'

@@ -113,7 +113,10 @@ function emptyRunsBackwards(state: AllocatorState, chunk: number): [number, numb
   return runs
 }
 
-/** How many pages are to be populated. After a request found none, those that there are do not count. */
+/**
+ * How many pages are to be populated. After a request found none, those that there are do not
+ * count.
+ */
 function shortage({ locked, tables: { root } }: AllocatorState): number {
   if (locked.get(root + fields.nowaitFailed) !== 0) {
     locked.put(root + fields.nowaitFailed, 0)

@@ -56,7 +56,8 @@ export class MappedBackend implements Backend {
         }
       }
     } finally {
-      // Once, whatever fails: a page that is free may be another thread's. Mutant: percpu/unwind-twice.
+      // Once, whatever fails: a page that is free may be another thread's. Mutant:
+      // percpu/unwind-twice.
       if (mapped < count) this.#unwind(chunk, from, to, taken.slice(mapped))
     }
     return mapped === count
