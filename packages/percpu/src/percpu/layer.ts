@@ -160,7 +160,8 @@ const noPages: PageSource = {
   adopt: () => undefined,
 }
 
-function makeState(
+/** What the allocator of a thread works with, or that of a reaper in the name of a dead CPU. */
+export function makeState(
   table: CpuTable,
   geometry: Geometry,
   tables: Tables,

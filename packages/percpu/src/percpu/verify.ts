@@ -27,7 +27,8 @@ export function verify(state: AllocatorState): void {
   )
 }
 
-function findFaults(state: AllocatorState): readonly string[] {
+/** Every equation that does not hold; none if all is well. */
+export function findFaults(state: AllocatorState): readonly string[] {
   const { locked, tables, memory } = state
   locked.lock(tables.root + fields.lock)
   try {
