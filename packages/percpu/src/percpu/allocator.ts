@@ -1,20 +1,24 @@
 /**
- * The per-CPU allocator: memory with one copy for each possible CPU, at the same place of each CPU's unit. (After the kernel's
- * mm/percpu.c.)
+ * The per-CPU allocator: memory with one copy for each possible CPU, at the same offset in each
+ * CPU's unit. (After the kernel's mm/percpu.c.)
  *
  *              pointer = chunk, granule                       unit of CPU 0 │ unit of CPU 1 │ …
  *     allocate ──▶ slots, smallest first ──▶ chunk ──▶ run          ▲ same granule in each ▲
  *                    └─ none: a new chunk     └─ pages missing: populated, in all units
  *
- * Rules: everything is changed under one lock (sync/layer-lock.ts: a wait for it is no quiescent state; it may be asked for inside sections,
- * whose fate does not concern it). What is allocated belongs to nobody: it outlives the thread. Memory is cleared by
- * whoever allocates it, in all units, before anybody has the pointer; but only words are written that are not zero, so that a page
- * that was never used is first written, and so put on its node, by its own CPU.
+ * All changes are made under one lock (sync/layer-lock.ts). To wait for it is no quiescent state,
+ * and it may be taken inside a section of the caller's, whose rollback does not undo an allocation.
  *
- * After a death: operation.ts. An allocation under way has not happened; one that returned is lost if the thread dies before it has put
- * the pointer anywhere: give `into` to have that done in the same step.
+ * Allocated memory belongs to nobody, and outlives its thread. Whoever allocates it clears it, in
+ * all units, before any other thread has the pointer. But only words are written that are not zero.
+ * So a page that was never written is first written by its own CPU, which puts it on that CPU's
+ * node.
  *
- * Progress: blocking; `atomic` requests neither grow nor wait for longer than a few microseconds.
+ * A thread killed inside an allocation has not allocated (operation.ts). One killed after it,
+ * before the pointer is stored anywhere, loses the memory. `into` has the pointer stored in the
+ * same step.
+ *
+ * Progress: blocking. Requests of tryAllocate do not grow, and wait for some microseconds at most.
  * Cost: see "percpu" in docs/benchmarks.md.
  */
 import { load32, loadAtomic32, store32, storeAtomic32 } from '#mem'
@@ -23,6 +27,7 @@ import { ArgumentError } from '../errors.js'
 import { lengthAt } from './chunk.js'
 import type { AllocatorState } from './state.js'
 import { RESERVED_CHUNK } from './state.js'
+import { shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { BLOCK, EMPTY_PAGES_LOW, FAIL_THRESHOLD, GRANULE, granulesOf, pageOf } from './geometry.js'
 import { badPointer, makeFree } from './free.js'
@@ -33,14 +38,20 @@ import { announce, conclude, PUBLISH, repair, SORT, TAKE } from './operation.js'
 const { words: fields } = PercpuRoot
 
 export interface PercpuRequest {
-  /** A power of two up to the page size. Default 8, or 4 for up to 4 bytes. */
+  /** Bytes: a power of two from 4 to 4096. Default 8, or 4 for up to 4 bytes. */
   readonly align?: number
-  /** From the reserved part of the first chunk, which always exists. For the library's own layers. */
+  /**
+   * From the reserved part of the first chunk, for the library's own layers: its size is fixed, and
+   * no other requests use it up. Default false.
+   */
   readonly reserved?: boolean
   /**
-   * Byte address of an atomic 32-bit word that holds 0: it gets the pointer as part of the allocation, so that whenever the thread is
-   * killed, both have happened, or neither. Whoever else takes the pointer out of the word again does so after this call has returned,
-   * or its thread was cleaned up after.
+   * Byte address of an atomic 32-bit word that holds 0. The pointer is stored there in the same
+   * step: a thread killed at any time has allocated and stored, or neither. If the word holds a
+   * pointer already, that one is the result, and nothing is allocated.
+   *
+   * The pointer must not be taken out of the word again before this call has returned, or its dead
+   * thread was cleaned up after.
    */
   readonly into?: number
 }
@@ -51,8 +62,9 @@ export class Allocator {
   /** Word index of this CPU's {@link PercpuStatistics}. */
   readonly #statistics: number
   readonly #scheduleTrim: () => void
-  /** @throws PointerError unless an allocation begins there. */
+  /** @throws PointerError unless an allocation begins there; LockTimeoutError. */
   readonly free: (pointer: number) => void
+  /** The run that the last search found: record and granule. */
   #foundChunk = 0
   #foundStart = 0
 
@@ -65,16 +77,20 @@ export class Allocator {
     this.free = makeFree(state, statistics, scheduleTrim)
   }
 
-  /** @returns the pointer. @throws ArgumentError; OutOfMemoryError; LockTimeoutError. */
+  /**
+   * Grows if need be, and waits for the lock.
+   *
+   * @throws ArgumentError; OutOfMemoryError; LockTimeoutError.
+   */
   allocate(bytes: number, request: PercpuRequest = {}): number {
     const pointer = this.#allocate(bytes, request, false)
     if (pointer === undefined) throw this.#outOfMemory(bytes, request.reserved === true)
     return pointer
   }
   /**
-   * As {@link allocate}, but neither grows nor waits longer than some microseconds.
+   * Does not grow, and waits for the lock some microseconds at most. Undefined if there is no room.
    *
-   * @returns undefined if there is no room at once. @throws ArgumentError.
+   * @throws ArgumentError.
    */
   tryAllocate(bytes: number, request: PercpuRequest = {}): number | undefined {
     return this.#allocate(bytes, request, true)
@@ -100,10 +116,10 @@ export class Allocator {
       const known = into === undefined ? 0 : pointerAt(this.#state, into)
       if (known !== 0) return known
       let found = reserved ? this.#findReserved(length, grain) : this.#find(length, grain, nowait)
-      // With no more pages to be had, some that are there already may do.
+      // No memory for the missing pages of that run: another run may have all of its pages.
       if (found && !reserved && !this.#provide(length)) found = this.#search(length, grain, true)
       pointer = found ? this.#take(length, (into ?? 0) / 4) : undefined
-      wantsTrim = this.#wantsTrim(nowait && !found)
+      wantsTrim = this.#wantsTrim(nowait && !found && !reserved)
     } finally {
       locked.unlock()
     }
@@ -114,18 +130,18 @@ export class Allocator {
     return pointer
   }
 
-  /** Bytes of the allocation that begins at the pointer, rounded up to granules. @throws PointerError. */
+  /**
+   * Bytes of the allocation that begins at the pointer, a multiple of 4.
+   *
+   * @throws PointerError; LockTimeoutError.
+   */
   sizeOf(pointer: number): number {
     const { locked, geometry } = this.#state
     locked.lock(this.#root + fields.lock)
     try {
       repair(this.#state)
-      const chunk = this.#state.record(pointer >>> geometry.shift)
-      const isNumber = (pointer | 0) === pointer
-      const length =
-        chunk === 0 || !isNumber
-          ? 0
-          : lengthAt(locked.view, chunk, geometry, pointer & (geometry.granules - 1))
+      const chunk = this.#state.recordOf(pointer)
+      const length = chunk === 0 ? 0 : lengthAt(locked.view, chunk, geometry, geometry.granuleOf(pointer))
       if (length === 0) throw badPointer(pointer)
       return length * GRANULE
     } finally {
@@ -133,11 +149,15 @@ export class Allocator {
     }
   }
 
-  /** Byte address of a CPU's copy, or of a byte of it. @throws ArgumentError; PointerError where nothing is mapped. */
+  /**
+   * Byte address of a CPU's copy, or of the byte at `offset` in it. Takes no lock (mapping.ts).
+   *
+   * @throws ArgumentError for an offset beyond the unit; PointerError where no page is mapped.
+   */
   translate(pointer: number, cpu: number, offset = 0): number {
     const { geometry, backend } = this.#state
-    const chunk = (pointer | 0) === pointer ? this.#state.record(pointer >>> geometry.shift) : 0
-    const granule = (pointer & (geometry.granules - 1)) + Math.floor(offset / GRANULE)
+    const chunk = this.#state.recordOf(pointer)
+    const granule = geometry.granuleOf(pointer) + Math.floor(offset / GRANULE)
     if (!Number.isInteger(offset) || offset < 0 || granule >= geometry.granules)
       throw badOffset(pointer, offset)
     const address = chunk === 0 ? undefined : backend.translate(chunk, cpu, granule)
@@ -145,6 +165,7 @@ export class Allocator {
     return address + (offset % GRANULE)
   }
 
+  /** Returns whether it has the lock. */
   #lock(nowait: boolean): boolean {
     const { locked } = this.#state
     if (!nowait) locked.lock(this.#root + fields.lock)
@@ -158,6 +179,7 @@ export class Allocator {
     return true
   }
 
+  /** Looks in all chunks, then in new ones. Returns whether there is a run. */
   #find(length: number, align: number, nowait: boolean): boolean {
     for (;;) {
       if (this.#search(length, align, nowait)) return true
@@ -167,8 +189,9 @@ export class Allocator {
   }
 
   /**
-   * From the slot of chunks that just hold it up to those that are wholly free; those set aside before these. Last come those from which
-   * the balancing is about to take pages: it does not run before this stretch is over, and there may be no other room.
+   * In the order of the slots: first chunks that just hold the run, then larger ones, sidelined
+   * ones, wholly free ones, and last those that the next trim depopulates. These may be the only
+   * room left, and the trim does not run before this stretch is over.
    */
   #search(length: number, align: number, populatedOnly: boolean): boolean {
     const { slots, geometry } = this.#state
@@ -182,7 +205,7 @@ export class Allocator {
         next = slots.next(chunk)
         if (this.#fits(chunk, length, align, populatedOnly)) return true
         if (slot >= FAIL_THRESHOLD) continue
-        // Not to be looked at again for each small request.
+        // The next small request shall not look at it again.
         announce(this.#state, SORT, chunk, 0, 0)
         slots.move(chunk, 0)
         conclude(this.#state)
@@ -206,7 +229,7 @@ export class Allocator {
     return this.#fits(this.#state.record(RESERVED_CHUNK), length, align, true)
   }
 
-  /** The pages of the run that was found; false if there is no memory for them. */
+  /** Populates the pages of the run that was found; false if there is no memory for them. */
   #provide(length: number): boolean {
     const chunk = this.#foundChunk
     const start = this.#foundStart
@@ -214,22 +237,23 @@ export class Allocator {
     return populateChunk(this.#state, chunk, pageOf(start), pageOf(start + length - 1) + 1)
   }
 
+  /** Allocates the run that was found. `into`: a word index, or 0. */
   #take(length: number, into: number): number {
     const { chunks, slots, geometry, memory, locked } = this.#state
     const chunk = this.#foundChunk
     const start = this.#foundStart
-    const pointer = (locked.get(chunk + PercpuChunk.words.index) << geometry.shift) | start
+    const pointer = geometry.pointerTo(locked.get(chunk + PercpuChunk.words.index), start)
     announce(this.#state, into === 0 ? TAKE : PUBLISH, chunk, start, length, into)
     this.#state.addEmpty(chunk, -chunks.take(chunk, start, length))
     if (this.#state.is(chunk, CHUNK_ISOLATED)) this.#state.integrate(chunk)
     else slots.relocate(chunk)
     if (into !== 0) {
       this.#clear(chunk, start, length)
-      // A(percpu.into) publishes the pointer; pairs with B in pointerAt: whoever reads it may use the memory, which is zero, and
-      // translate it. Mutant: percpu/publish-before-clear.
+      // A(percpu.into) publishes the pointer; pairs with B in pointerAt: whoever reads it may
+      // translate it and use the memory, which is zero. Mutant: percpu/publish-before-clear.
       storeAtomic32(memory.i32, into, pointer)
     }
-    // It is there to stay. Mutant: percpu/never-concluded.
+    // Mutant: percpu/never-concluded.
     conclude(this.#state)
     return pointer
   }
@@ -240,6 +264,7 @@ export class Allocator {
     return nowaitFailed || locked.get(this.#root + fields.emptyPages) < EMPTY_PAGES_LOW
   }
 
+  /** In all units; where these are mapped, page by page. */
   #clear(chunk: number, start: number, length: number): void {
     for (let done = 0; done < length;) {
       const granule = start + done
@@ -269,7 +294,7 @@ export class Allocator {
     const { unitBytes } = this.#state.geometry
     if (!Number.isInteger(bytes) || bytes < 1 || bytes > unitBytes) {
       throw new ArgumentError(
-        `bytes: ${bytes} is not a whole number from 1 to ${unitBytes}, the size of a unit`,
+        `bytes: ${shown(bytes)} is not a whole number from 1 to ${unitBytes}, the size of a unit`,
         {
           bytes,
           unitBytes,
@@ -278,26 +303,31 @@ export class Allocator {
     }
     if (Number.isInteger(align) && align >= GRANULE && align <= PAGE_BYTES && (align & (align - 1)) === 0)
       return
-    throw new ArgumentError(`align: ${align} is not a power of two from ${GRANULE} to ${PAGE_BYTES}`, {
+    throw new ArgumentError(`align: ${shown(align)} is not a power of two from ${GRANULE} to ${PAGE_BYTES}`, {
       align,
     })
   }
 }
 
-/** The pointer at an address to which an allocation is published, or 0. */
+/** The pointer that an allocation stored at this byte address (`into`), or 0. */
 export function pointerAt({ memory }: AllocatorState, address: number): number {
-  // B(percpu.into) pairs with A in Allocator: the memory behind the pointer is cleared and mapped. Mutant:
-  // percpu/publish-before-clear.
+  // B(percpu.into) pairs with A in Allocator: the memory behind the pointer is cleared and mapped.
+  // Mutant: percpu/publish-before-clear.
   return loadAtomic32(memory.i32, address / 4)
 }
 
 function checkInto(address: number, limit: number): void {
   if (Number.isInteger(address / 4) && address > 0 && address < limit) return
-  throw new ArgumentError(`into: ${address} is not the address of a 32-bit word of this machine`, { address })
+  throw new ArgumentError(`into: ${shown(address)} is not the address of a 32-bit word of this machine`, {
+    address,
+  })
 }
 function badOffset(pointer: number, offset: number): ArgumentError {
-  return new ArgumentError(`offset: ${offset} is not that of a byte of what may lie at pointer ${pointer}`, {
-    pointer,
-    offset,
-  })
+  return new ArgumentError(
+    `offset: ${shown(offset)} is not a whole number within the unit behind pointer ${pointer}`,
+    {
+      pointer,
+      offset,
+    },
+  )
 }

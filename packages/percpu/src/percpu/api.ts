@@ -12,11 +12,13 @@ import type { PercpuRwSemaphore } from './rwsem.js'
 import type { ScalarValue } from './scalar-classes.js'
 import type { PercpuScalar } from './scalar-object.js'
 import type { CounterOptions, SharedObjects } from './shared-objects.js'
-import type { PercpuObject } from './struct-object.js'
+import type { PercpuStruct } from './struct-object.js'
 import { trim } from './trim.js'
 import { verify } from './verify.js'
 
-/** `machine.percpu.i32()` and its like: a number of this type with one copy for each possible CPU. */
+/**
+ * `machine.percpu.i32()` and its like: a number of this type with one copy for each possible CPU.
+ */
 export type PercpuScalarMakers = {
   readonly [Name in ScalarName]: (options?: PercpuObjectOptions) => PercpuScalar<ScalarValue<Name>>
 }
@@ -36,11 +38,12 @@ export interface Percpu extends PercpuScalarMakers {
    * by page it has at most 4096 bytes, else at most a unit.
    *
    * Cost: an allocation; with a name, a scan of all named objects. Make it once, not in loops.
-   * @throws ArgumentError for a type or option that there is not, or for a struct that is too large;
-   *   OutOfMemoryError; LockTimeoutError; ObjectMismatchError if the name is that of something else.
+   * @throws ArgumentError for a type or option that there is not, or for a struct that is too
+   *   large; OutOfMemoryError; LockTimeoutError; ObjectMismatchError if the name is that of
+   *   something else.
    */
   <T extends PercpuType>(type: T, options?: PercpuObjectOptions): PercpuObjectOf<T>
-  <F extends Fields, K extends Kind>(type: Struct<F, K>, options?: PercpuObjectOptions): PercpuObject<F, K>
+  <F extends Fields, K extends Kind>(type: Struct<F, K>, options?: PercpuObjectOptions): PercpuStruct<F, K>
 
   /**
    * The object that another thread allocated, by its `pointer`.
@@ -49,7 +52,7 @@ export interface Percpu extends PercpuScalarMakers {
    *   aligned for the type; LockTimeoutError.
    */
   at<T extends PercpuType>(pointer: number, type: T): PercpuObjectOf<T>
-  at<F extends Fields, K extends Kind>(pointer: number, type: Struct<F, K>): PercpuObject<F, K>
+  at<F extends Fields, K extends Kind>(pointer: number, type: Struct<F, K>): PercpuStruct<F, K>
 
   /**
    * Bare memory: `bytes`, 1 to a unit, for each possible CPU, all zero. It belongs to nobody and
@@ -67,7 +70,8 @@ export interface Percpu extends PercpuScalarMakers {
 
   /**
    * Frees all copies. Any thread may do so, once; no thread may use them any more. Memory that has
-   * a name must not be freed by its pointer: the next thread to ask for the name would still get it.
+   * a name must not be freed by its pointer: the next thread to ask for the name would still get
+   * it.
    *
    * @throws PointerError unless an allocation begins there; LockTimeoutError.
    */
@@ -94,21 +98,22 @@ export interface Percpu extends PercpuScalarMakers {
    * The counter of this name, for all threads; at first 0. Look it up once, not in loops.
    *
    * @throws ArgumentError for a bad name or batch, or a batch other than that of the counter;
-   *   ObjectMismatchError if the name is that of something else; OutOfMemoryError; LockTimeoutError.
+   *   ObjectMismatchError if the name is that of something else; OutOfMemoryError;
+   *   LockTimeoutError.
    */
   counter(name: string, options?: CounterOptions): PercpuCounter
   /**
    * The reference count of this name, for all threads; at first 1. Look it up once, not in loops.
    *
-   * @throws ArgumentError for a bad name; ObjectMismatchError if the name is that of something else;
-   *   OutOfMemoryError; LockTimeoutError.
+   * @throws ArgumentError for a bad name; ObjectMismatchError if the name is that of something
+   *   else; OutOfMemoryError; LockTimeoutError.
    */
   ref(name: string): PercpuRef
   /**
    * The reader-writer lock of this name, for all threads. Look it up once, not in loops.
    *
-   * @throws ArgumentError for a bad name; ObjectMismatchError if the name is that of something else;
-   *   OutOfMemoryError; LockTimeoutError.
+   * @throws ArgumentError for a bad name; ObjectMismatchError if the name is that of something
+   *   else; OutOfMemoryError; LockTimeoutError.
    */
   rwSemaphore(name: string): PercpuRwSemaphore
 
@@ -124,7 +129,8 @@ export interface Percpu extends PercpuScalarMakers {
    * Works out all metadata anew, and compares. Changes nothing.
    *
    * Cost: in proportion to all chunks; the allocator is locked meanwhile.
-   * @throws PercpuCorruptionError with `details.faults`, every contradiction found; LockTimeoutError.
+   * @throws PercpuCorruptionError with `details.faults`, every contradiction found;
+   *   LockTimeoutError.
    */
   verify(): void
   /**
@@ -138,7 +144,10 @@ export interface Percpu extends PercpuScalarMakers {
   reportText(): string
 }
 
-/** Where a thread's `machine.percpu` gets its parts from. Each access throws once the CPU is offline. */
+/**
+ * Where a thread's `machine.percpu` gets its parts from. Each access throws once the CPU is
+ * offline.
+ */
 export interface PercpuSource {
   use(): CpuState
   /** Counters, reference counts and locks by name. */
@@ -157,7 +166,7 @@ export function makePercpu(source: PercpuSource): Percpu {
     },
     ref: (name: string) => source.objects.ref(name),
     rwSemaphore: (name: string) => source.objects.rwSemaphore(name),
-    trim: () => void trim(source.use().state),
+    trim: () => trim(source.use().state),
     verify: () => verify(source.use().state),
     report: () => makeReport(source.use()),
     reportText: () => formatReport(makeReport(source.use())),
@@ -169,7 +178,7 @@ function makeObject(objects: PercpuObjects) {
   function make<F extends Fields, K extends Kind>(
     type: Struct<F, K>,
     options?: PercpuObjectOptions,
-  ): PercpuObject<F, K>
+  ): PercpuStruct<F, K>
   function make(type: PercpuType, options?: PercpuObjectOptions): unknown {
     return objects.make(type, options)
   }
@@ -192,7 +201,7 @@ function scalarMakers(objects: PercpuObjects): PercpuScalarMakers {
 
 function openers(objects: PercpuObjects): Pick<Percpu, 'at'> {
   function at<T extends PercpuType>(pointer: number, type: T): PercpuObjectOf<T>
-  function at<F extends Fields, K extends Kind>(pointer: number, type: Struct<F, K>): PercpuObject<F, K>
+  function at<F extends Fields, K extends Kind>(pointer: number, type: Struct<F, K>): PercpuStruct<F, K>
   function at(pointer: number, type: PercpuType): unknown {
     return objects.at(pointer, type)
   }

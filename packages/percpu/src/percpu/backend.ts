@@ -1,8 +1,9 @@
 /**
- * What the two kinds of machines do differently (after the kernel's percpu-km.c and percpu-vm.c). All of it runs under the lock.
+ * What the two ways of keeping units do differently. (After the kernel's percpu-km.c and
+ * percpu-vm.c.) All of it runs under the lock.
  *
- *     km    a chunk is one block of memory, its units one after the other, complete from the beginning
- *     vm    a chunk is a range of addresses that mean nothing yet; its pages come and go
+ *     km    a chunk is one block of memory, its units one after the other, populated at once
+ *     vm    a chunk is a range of pointers; the pages of its units come and go
  */
 import type { I32View } from '#mem'
 import * as mem from '#mem'
@@ -14,25 +15,25 @@ const { load32, store32 } = mem
 
 export interface Backend {
   readonly name: 'km' | 'vm'
-  /** Takes what a new chunk needs beside its record; false if there is none. All is in flight, or undone. */
+  /** Takes what a new chunk needs beside its record, in flight; false if there is none. */
   create(chunk: number): boolean
-  /** The pages of a new chunk that are populated from the beginning. */
+  /** Whether all pages of a chunk are populated from its beginning to its end. */
   readonly populatedAtOnce: boolean
-  /** In the section that publishes the chunk: what {@link create} took is kept. */
+  /** In the section that publishes the chunk: what {@link create} took outlives the thread. */
   persist(chunk: number, section: SectionWriter): void
-  /** In the section that takes the chunk away: it is in flight again. Its pages were depopulated before. */
+  /** In the section that unpublishes the chunk, without pages: what it took is in flight again. */
   adopt(chunk: number, section: SectionWriter): void
-  /** Gives it back. */
+  /** Frees what {@link create} took. */
   destroy(chunk: number): void
-  /** Provides pages [from, to) of all units; false if there is no memory, and then all is as it was. */
+  /** Maps pages [from, to) of all units; false if memory ran out, and then none is mapped. */
   populate(chunk: number, from: number, to: number): boolean
-  /** Unmaps pages [from, to) of all units, those that are mapped, into `unmapped`. */
+  /** Unmaps those of the pages [from, to) of all units that are mapped. Adds them to `unmapped`. */
   unmap(chunk: number, from: number, to: number, unmapped: number[]): void
-  /** After the last {@link unmap}: flushes, and gives the pages back. */
+  /** After the last {@link unmap}: flushes once, and frees the pages. */
   release(unmapped: readonly number[]): void
-  /** Clears granules, which lie in one page where units are mapped, in all units. */
+  /** Clears granules of all units. Where units are mapped, they lie in one page. */
   clear(chunk: number, granule: number, count: number): void
-  /** Byte address of a granule in a CPU's unit; undefined where nothing is mapped. */
+  /** Byte address of a granule of a CPU's unit; undefined where no page is mapped. */
   translate(chunk: number, cpu: number, granule: number): number | undefined
 }
 
@@ -42,7 +43,10 @@ export interface BackendParts {
   readonly nodes: readonly number[]
 }
 
-/** Writes only where not all of four words are zero: so a page that was never used stays so. Mutant: percpu/touched-by-others. */
+/**
+ * Makes words [from, to) zero. Looks at four at a time, and writes only where one is not zero, so
+ * that a page that was never written stays so. Mutant: percpu/touched-by-others.
+ */
 export function clearWords(view: I32View, from: number, to: number): void {
   let word = from
   for (; word + 4 <= to; word += 4) {

@@ -1,5 +1,6 @@
 /**
- * Bitmaps in shared words: bit i of a map at word `map` is bit i % 32 of word `map + i / 32`. Ranges are [from, to).
+ * Bitmaps in shared words. Bit i of the map at word `map` is bit i % 32 of word `map + i / 32`.
+ * Ranges are [from, to), in bits. Whoever calls these functions has the lock of the words.
  */
 import type { I32View } from '#mem'
 import * as mem from '#mem'
@@ -28,10 +29,10 @@ function next(view: I32View, map: number, from: number, to: number, flip: number
   return bit < to ? bit : to
 }
 
-/** How far it is from a bit to the next set one behind it, which must exist. */
+/** The distance from a bit to the next set one behind it, which must exist. */
 export function distanceToNext(view: I32View, map: number, bit: number): number {
   let word = map + (bit >>> 5)
-  // Shifted twice: by 32 in all behind the last bit of a word.
+  // Shifted twice: behind the last bit of a word by 32 in all, which one shift would take for 0.
   let bits = load32(view, word) & ((-1 << (bit & 31)) << 1)
   while (bits === 0) bits = load32(view, ++word)
   return (word - map) * 32 + 31 - Math.clz32(bits & -bits) - bit
@@ -53,6 +54,11 @@ export function lastSet(view: I32View, map: number, from: number, to: number): n
 
 export function isSet(view: I32View, map: number, bit: number): boolean {
   return (load32(view, map + (bit >>> 5)) & (1 << (bit & 31))) !== 0
+}
+/** Whether the bit is set in both maps. */
+export function isSetInBoth(view: I32View, map: number, other: number, bit: number): boolean {
+  const word = bit >>> 5
+  return (load32(view, map + word) & load32(view, other + word) & (1 << (bit & 31))) !== 0
 }
 export function setBit(view: I32View, map: number, bit: number): void {
   const at = map + (bit >>> 5)
@@ -83,14 +89,17 @@ export function clearRange(view: I32View, map: number, from: number, to: number)
 function maskOf(from: number, to: number): number {
   return (-1 >>> (32 - (to - from))) << (from & 31)
 }
-/** Set bits of the range. */
+/** The number of set bits in the range. Cost: in proportion to that number. */
 export function countSet(view: I32View, map: number, from: number, to: number): number {
   let count = 0
   for (let bit = nextSet(view, map, from, to); bit < to; bit = nextSet(view, map, bit + 1, to)) count++
   return count
 }
 
-/** First run of `length` clear bits in the range that begins at a multiple of `align` (a power of two); -1 if there is none. */
+/**
+ * The first run of `length` clear bits in the range that begins at a multiple of `align`, a power
+ * of two; -1 if there is none.
+ */
 export function findRun(
   view: I32View,
   map: number,
@@ -110,7 +119,10 @@ export function findRun(
   }
 }
 
-/** The run lies inside an aligned cell, and so inside a word: all cells of a word are looked at together. */
+/**
+ * Runs no longer than their alignment, of up to 32 bits: each lies inside one aligned cell, and so
+ * inside a word. All cells of a word are looked at together.
+ */
 function findInCells(
   view: I32View,
   map: number,
@@ -119,10 +131,12 @@ function findInCells(
   length: number,
   align: number,
 ): number {
+  // The first bit of each cell.
   const starts = align === 32 ? 1 : ((-1 >>> 0) / (2 ** align - 1)) | 0
   const first = (from + align - 1) & -align
   let within = -1 << (first & 31)
   for (let word = first >>> 5; word * 32 < to; word++) {
+    // After the loop a bit is set where a run of `length` clear bits begins.
     let clear = ~load32(view, map + word)
     for (let have = 1; have < length;) {
       const step = Math.min(have, length - have)

@@ -1,18 +1,31 @@
 /**
- * The runs of one chunk: finding one, taking it, giving it back. (After the kernel's pcpu_find_block_fit, pcpu_alloc_area and
- * pcpu_free_area.)
+ * The runs of one chunk: finding one, allocating it, freeing it. (After the kernel's
+ * pcpu_find_block_fit, pcpu_alloc_area and pcpu_free_area.)
  *
- * Where units are mapped page by page, an object of up to a page lies inside one page, and a larger one begins at one: JavaScript
- * reaches an object through views, which know nothing of page tables. Then a run for up to a page is one of a block, and a
- * longer one is a row of free blocks; where a chunk is one piece of memory, runs go on from block to block.
+ * Where a chunk is one piece of memory, a run goes on from block to block, and so may an object.
  *
- * `whole`, the record of the chunk, has the longest run (never too long; after frees up to a page too short at either end where runs cross
- * pages), the first free granule, and no scan: it is made anew from the blocks.
+ * Where units are mapped page by page, pages that follow each other in a unit lie apart in memory.
+ * An object of up to a page then lies inside one page, as views reach it only there. A larger
+ * object begins at a page. So a run for the former is a run of one block; a run for the latter is a
+ * row of free blocks and the free start of the block behind them.
+ *
+ * The hints of the whole chunk follow the equations whole.… of layouts.ts. They are cheap to keep:
+ * contig is made anew from the hints of the blocks when an allocation overlaps it. Frees inside a
+ * block only extend it there, so it may be too short at either end where a run crosses blocks.
  */
 import type { I32View } from '#mem'
 import * as mem from '#mem'
-import { clearRange, countSet, distanceToNext, findRun, isSet, setBit, setRange } from './bitmap.js'
-import { BLOCK, BLOCK_WORDS, pageOf, type Geometry } from './geometry.js'
+import {
+  clearRange,
+  countSet,
+  distanceToNext,
+  findRun,
+  isSet,
+  isSetInBoth,
+  setBit,
+  setRange,
+} from './bitmap.js'
+import { BLOCK, pageOf, type Geometry } from './geometry.js'
 import {
   blockFreed,
   blockTaken,
@@ -33,9 +46,6 @@ import type { LockedMemory } from './locked-memory.js'
 const { load32, store32 } = mem
 const { whole, freeGranules, end } = PercpuChunk.words
 
-/** What a change did to pages: how many populated ones became wholly free, or ceased to be. */
-export type Emptied = number
-
 export class Chunks {
   readonly locked: LockedMemory
   readonly geometry: Geometry
@@ -48,6 +58,7 @@ export class Chunks {
   isPopulated(chunk: number, page: number): boolean {
     return isSet(this.locked.view, chunk + this.geometry.populated, page)
   }
+  /** Whether all pages of a run are populated. */
   areAllPopulated(chunk: number, start: number, length: number): boolean {
     const { geometry } = this
     const { view } = this.locked
@@ -57,12 +68,16 @@ export class Chunks {
     for (let page = from; page <= to; page++) if (!isSet(view, chunk + geometry.populated, page)) return false
     return true
   }
-  /** Whether page `page` is wholly free. */
+  /** Whether the page is wholly free. */
   isEmpty(chunk: number, page: number): boolean {
     return load32(this.locked.view, this.#block(chunk, page) + left) === BLOCK
   }
 
-  /** A run that fits: where its search begins; -1 if there is none. Reads only. */
+  /**
+   * Looks for a run that fits, by the hints: reads no bitmap, and changes nothing.
+   *
+   * @returns the granule at which {@link locate} begins to search for it; -1 if there is none.
+   */
   find(chunk: number, length: number, align: number, populatedOnly: boolean): number {
     const { view } = this.locked
     const at = load32(view, chunk + whole + contigStart)
@@ -106,7 +121,7 @@ export class Chunks {
   #findContiguous(chunk: number, length: number, align: number): number {
     const { geometry } = this
     const { view } = this.locked
-    // A run that reaches the end of the block before: its aligned start, and length from there.
+    // A run that reaches the end of the block before: its length from its aligned start, and that.
     let carry = 0
     let carryStart = 0
     for (let page = this.#firstPage(chunk); page < geometry.pages; page++) {
@@ -124,7 +139,10 @@ export class Chunks {
     return -1
   }
 
-  /** Where exactly the run lies whose search begins at `from`; -1 if its alignment left no room after all. Reads only. */
+  /**
+   * The granule at which the run begins that {@link find} found; -1 if its alignment left no room
+   * after all. Changes nothing.
+   */
   locate(chunk: number, length: number, align: number, from: number): number {
     const { granules, isMapped, allocated } = this.geometry
     if (isMapped && length > BLOCK) return from
@@ -132,8 +150,8 @@ export class Chunks {
     return findRun(this.locked.view, chunk + allocated, from, to, length, align)
   }
 
-  /** Takes granules that are free. Returns how many populated pages were wholly free before. */
-  take(chunk: number, start: number, length: number): Emptied {
+  /** Allocates a run. Returns how many populated pages were wholly free before. */
+  take(chunk: number, start: number, length: number): number {
     const { geometry } = this
     const { view } = this.locked
     const stop = start + length
@@ -153,8 +171,8 @@ export class Chunks {
     return filled
   }
 
-  /** Frees an allocation. Returns how many populated pages are wholly free now that were not. */
-  release(chunk: number, start: number, length: number): Emptied {
+  /** Frees an allocation. Returns how many populated pages became wholly free. */
+  release(chunk: number, start: number, length: number): number {
     const { geometry } = this
     const { view } = this.locked
     const stop = start + length
@@ -165,14 +183,14 @@ export class Chunks {
     store32(view, chunk + freeGranules, load32(view, chunk + freeGranules) + length)
     if (start < load32(view, record + firstFree)) store32(view, record + firstFree, start)
     if (length >= BLOCK || stop > from + BLOCK) return this.#releasePages(chunk, start, stop)
-    const block = chunk + geometry.blocks + page * BLOCK_WORDS
+    const block = this.#block(chunk, page)
     const run = blockFreed(view, block, chunk + geometry.allocated, from, start - from, stop - from)
     if (run === BLOCK) return this.#emptied(chunk, page)
     this.#considerWhole(record, from + (run >>> 12), run & 4095)
     return 0
   }
 
-  #releasePages(chunk: number, start: number, stop: number): Emptied {
+  #releasePages(chunk: number, start: number, stop: number): number {
     const { geometry } = this
     const { view } = this.locked
     let emptied = 0
@@ -189,8 +207,11 @@ export class Chunks {
     return emptied
   }
 
-  /** A page became wholly free: its run reaches over those beside it that are, and into what is free at their edges. */
-  #emptied(chunk: number, page: number): Emptied {
+  /**
+   * A page became wholly free: its run goes on over those beside it that are wholly free, and into
+   * the free edges of the next ones. Returns whether the page is populated, as 1 or 0.
+   */
+  #emptied(chunk: number, page: number): number {
     const { pages, isMapped } = this.geometry
     const { view } = this.locked
     let first = page
@@ -222,7 +243,7 @@ export class Chunks {
     store32(view, record + contigStart, start)
   }
 
-  /** Makes the longest run anew from the blocks. */
+  /** Makes the longest run anew from the hints of the blocks. */
   refresh(chunk: number): void {
     const { geometry } = this
     const { view } = this.locked
@@ -251,7 +272,7 @@ export class Chunks {
     }
   }
 
-  /** Everything that can be told from the bitmaps alone. */
+  /** Makes all hints and counts anew from the bitmaps. */
   rebuild(chunk: number): void {
     const { geometry } = this
     const { view } = this.locked
@@ -285,31 +306,35 @@ export class Chunks {
     return pageOf(load32(this.locked.view, chunk + whole + firstFree))
   }
   #block(chunk: number, page: number): number {
-    return chunk + this.geometry.blocks + page * BLOCK_WORDS
+    return this.geometry.block(chunk, page)
   }
 }
 
-/** Length of the allocation that begins at `start` of a chunk; 0 if none does. */
+/**
+ * Granules of the allocation that begins at `start` of a chunk; 0 if none does.
+ *
+ * Granules below the chunk's own count as allocated, but have no bounds, so none is found there.
+ */
 export function lengthAt(
   view: I32View,
   chunk: number,
   { allocated, bounds }: Pick<Geometry, 'allocated' | 'bounds'>,
   start: number,
 ): number {
-  const word = chunk + (start >>> 5)
-  const both = load32(view, allocated + word) & load32(view, bounds + word)
-  // What is hidden below has no bounds, what is hidden behind the end has one.
-  if ((both & (1 << (start & 31))) === 0 || start >= load32(view, chunk + end)) return 0
+  if (!isSetInBoth(view, chunk + allocated, chunk + bounds, start)) return 0
+  // Behind the chunk's own granules, too, all count as allocated; the first of them has a bound.
+  if (start >= load32(view, chunk + end)) return 0
   return distanceToNext(view, chunk + bounds, start)
 }
 
+/** Whether the longest run of a block holds an aligned run of `length`. */
 function hasRoom(view: I32View, block: number, length: number, align: number): boolean {
   const at = load32(view, block + contigStart)
   const padding = ((at + align - 1) & -align) - at
   return padding + length <= load32(view, block + contig)
 }
 
-/** Marks an allocation: its bits, and its bounds; what an earlier one left between them goes. */
+/** Marks an allocation: its bits, and a bound at each end. Those between are of earlier ones. */
 function mark(view: I32View, allocated: number, bounds: number, start: number, end: number): void {
   setRange(view, allocated, start, end)
   // Mutant: percpu/bounds-kept.

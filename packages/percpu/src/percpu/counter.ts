@@ -1,47 +1,50 @@
 /**
- * Counters that scale: each CPU counts for itself, and folds what it has into the sum when that is much. (After the kernel's
- * percpu_counter.)
+ * Counters that scale: each CPU counts for itself, and folds its part into the sum when the part
+ * reaches the batch. (After the kernel's percpu_counter.)
  *
  *     sum ◀──fold, under the lock── part of CPU 0 │ part of CPU 1 │ …        |part| < batch
  *
- *     exact value = sum + parts of all possible CPUs, with or without a thread
- *     rough value = a copy of the sum: off by less than batch × CPUs (and by what a dead CPU was just folding, until it is cleaned up)
+ *     value    = sum + parts of all possible CPUs, with those of CPUs that have no thread
+ *     estimate = a copy of the sum, off by less than batch × CPUs
  *
- * Rules: a part is written by its CPU, or by its reaper. Sum and part change in one section of the layer lock when a part is folded, so
- * that a thread killed anywhere has counted each thing once, or not. What a dead CPU had counted stays in its part; its reaper folds
- * it, unless the lock is somebody else's at that moment: then it is counted all the same, and folded by the next thread of that number.
+ * A part is written by its CPU, or by its reaper. Sum and part change in one section when a part is
+ * folded. So a thread killed anywhere has counted each amount once, or not at all. It may have left
+ * the estimate behind; the next owner of the lock copies the sum anew. Until then the estimate is
+ * off by what was being folded, too.
  *
- * Counting is no part of a section of the caller's: it stays when that is taken back.
- * Progress: add is wait-free but for one call in `batch`, which takes a lock. Values: integers, to 2^53.
+ * What a CPU had counted when it died stays in its part. The reaper folds it, unless another thread
+ * has the lock. Then the part goes on to count, and the next thread of that CPU folds it.
+ *
+ * A rollback of the caller's section does not undo what was counted in it.
+ *
+ * No word wraps. A part has 32 bits: a sum that does not fit is folded, or refused by addLocal. The
+ * sum has 64 bits, and is refused beyond 2^53, where numbers cease to be exact.
+ *
+ * Progress: add is wait-free, but for one call in `batch`, which takes the lock.
+ * Cost: see "percpu" in docs/benchmarks.md.
  */
 import { load32, loadF64, loadU32, store32, storeF64, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import type { LayerLock } from '../sync/layer-lock.js'
 import { PercpuCounterLayout } from './layouts.js'
+import type { SharedObject } from './named.js'
 
 const { lock, low, high } = PercpuCounterLayout.words
 const estimateIndex = PercpuCounterLayout.offsets.estimate / 8
 const HIGH = 2 ** 32
-/** The least that a CPU keeps for itself. (The kernel has 32; here folding costs some hundred times an addition.) */
+/** The kernel has 32. Here a fold costs some hundred times an addition. */
 const MIN_BATCH = 256
+/** A part below it fits in 32 bits. */
+export const MAX_BATCH = 2 ** 30
 
-/** What a CPU keeps for itself at most, unless told otherwise. */
 export function defaultBatch(cpus: number): number {
   return Math.max(MIN_BATCH, 2 * cpus)
 }
 
-/** The words of a counter, as a thread or a reaper finds them. */
-export interface SharedObject {
-  readonly memory: Memory
-  /** Word index of the PercpuCounterWords. */
-  readonly words: number
-  /** Word index of each CPU's part. */
-  readonly parts: readonly number[]
-}
-
+/** A counter of all CPUs: `machine.percpu.counter(name)`. Its value is an integer below 2^53. */
 export class PercpuCounter {
-  /** How much a CPU keeps for itself: less than this. */
+  /** A part below this stays with its CPU. */
   readonly batch: number
   readonly name: string
   readonly #memory: Memory
@@ -61,14 +64,24 @@ export class PercpuCounter {
     this.#own = object.parts[cpu] ?? 0
   }
 
-  /** Adds an integer, which may be negative. @throws LockTimeoutError, having counted nothing. */
+  /**
+   * Adds an integer, which may be negative.
+   *
+   * @throws ArgumentError unless amount and sum are integers below 2^53; LockTimeoutError. Nothing
+   *   was counted then.
+   */
   add(amount: number): void {
     const { i32 } = this.#memory
     const part = load32(i32, this.#own) + amount
     if ((part | 0) === part && part < this.batch && part > -this.batch) store32(i32, this.#own, part)
     else this.#fold(part, amount)
   }
-  /** Adds to this CPU's part and never takes the lock: for what is soon taken off again. @throws ArgumentError beyond 2^31. */
+  /**
+   * Adds to this CPU's part, and never takes the lock. For amounts that are soon taken back: a part
+   * beyond `batch` makes the estimate worse than {@link maxError} says.
+   *
+   * @throws ArgumentError unless the part stays an integer from -2^31 to 2^31 - 1.
+   */
   addLocal(amount: number): void {
     const { i32 } = this.#memory
     const part = load32(i32, this.#own) + amount
@@ -80,41 +93,57 @@ export class PercpuCounter {
     store32(i32, this.#own, part)
   }
 
-  /** The sum without the CPUs' own parts: one load. */
+  /** The sum without the CPUs' parts: off by at most {@link maxError}. Cost: one load. */
   get estimate(): number {
     return loadF64(this.#memory.f64, this.#words / 2 + estimateIndex)
   }
-  /** As {@link estimate}, for what cannot be negative. */
+  /** As {@link estimate}, but never negative: for values that are not. */
   get estimatePositive(): number {
     return Math.max(0, this.estimate)
   }
-  /** How far off {@link estimate} is, at most. */
+  /** How far {@link estimate} may be off: batch × possible CPUs. */
   get maxError(): number {
     return this.batch * this.#object.parts.length
   }
 
-  /** The value: exact once the CPUs have ended what they count. Takes the lock. */
+  /**
+   * The value: exact if no CPU counts meanwhile.
+   *
+   * Cost: the lock, and a load for each possible CPU.
+   * @throws LockTimeoutError.
+   */
   sum(): number {
     return this.#locked(() => this.#exact())
   }
-  /** As {@link sum}, for what cannot be negative. */
+  /** As {@link sum}, but never negative: for values that are not. @throws LockTimeoutError. */
   sumPositive(): number {
     return Math.max(0, this.sum())
   }
 
-  /** Makes it `value`, while no other CPU counts. */
+  /**
+   * Makes the value `value`. What other CPUs count meanwhile is added to it.
+   *
+   * @throws ArgumentError unless it is an integer below 2^53; LockTimeoutError.
+   */
   set(value: number): void {
     checkInteger('value', value)
     this.#locked(() => this.#store(value - this.#parts()))
   }
-  /** Folds this CPU's part, so that {@link estimate} has it. */
+  /**
+   * Folds this CPU's part, so that the estimate has it.
+   *
+   * @throws ArgumentError; LockTimeoutError.
+   */
   sync(): void {
     this.#fold(load32(this.#memory.i32, this.#own), 0)
   }
 
   /**
-   * -1, 0 or 1: whether the value is less than `than`, equal, or more. Exact unless {@link addLocal} has made a part larger than `batch`;
-   * takes the lock only if it is near.
+   * -1, 0 or 1: the value is less than `than`, equal, or more. Exact under the conditions of
+   * {@link sum}, unless {@link addLocal} has made a part larger than the batch.
+   *
+   * Cost: one load if the estimate is far enough from `than`, else a {@link sum}.
+   * @throws ArgumentError for NaN; LockTimeoutError.
    */
   compare(than: number): -1 | 0 | 1 {
     checkNumber('than', than)
@@ -124,9 +153,16 @@ export class PercpuCounter {
   }
 
   /**
-   * Adds `amount` unless the value would then be beyond `limit`: above it for a positive amount, below it for a negative one. Returns
-   * whether it did. Takes the lock near the limit, and for large amounts. (Of callers at the very same moment, one far from the
-   * limit may make it that the value is beyond it by less than `batch`.)
+   * Adds an integer, unless the value would then be beyond `limit`: above it for a positive amount,
+   * below it for a negative one.
+   *
+   * Calls on other CPUs at the very same moment may not see each other. Together they may bring the
+   * value beyond the limit, by less than 2 × {@link maxError}.
+   *
+   * Cost: as {@link add} if the value is far from the limit, else as {@link sum}.
+   * @returns whether it was added.
+   * @throws ArgumentError unless amount and sum are integers below 2^53, or for a limit that is
+   *   NaN; LockTimeoutError.
    */
   limitedAdd(limit: number, amount: number): boolean {
     checkInteger('amount', amount)
@@ -135,7 +171,7 @@ export class PercpuCounter {
     const { i32 } = this.#memory
     const part = load32(i32, this.#own) + amount
     const isFar = amount > 0 ? this.estimate + this.maxError <= limit : this.estimate - this.maxError >= limit
-    // All parts together cannot reach the limit from here.
+    // Even if all parts grow to the batch, the value does not reach the limit.
     if (isFar && part < this.batch && part > -this.batch) {
       store32(i32, this.#own, part)
       return true
@@ -155,7 +191,7 @@ export class PercpuCounter {
   }
   #locked<Result>(change: () => Result): Result {
     return this.#layerLock.locked(this.#words + lock, () => {
-      // One who died while folding may have left the copy behind.
+      // A thread that died while it folded may have left the estimate behind.
       if (this.estimate !== this.#sum()) copySum(this.#object, this.#sum())
       return change()
     })
@@ -176,12 +212,12 @@ export class PercpuCounter {
   }
 }
 
-/** Makes `part`, what a CPU has counted for itself, part of the sum. The lock is held. */
+/** Adds `part` to the sum, and makes the CPU's part at word `own` 0. The lock is held. */
 export function foldPart(object: SharedObject, layerLock: LayerLock, own: number, part: number): void {
   const value = sumAt(object) + part
   layerLock.section((section) => {
     writeSum(object, section, value)
-    // Both, or neither. Mutant: percpu/fold-unjournaled.
+    // Mutant: percpu/fold-unjournaled.
     section.write32(own, 0)
   })
   copySum(object, value)
@@ -192,7 +228,7 @@ function storeSum(object: SharedObject, layerLock: LayerLock, value: number): vo
   copySum(object, value)
 }
 
-/** The lock is held. */
+/** Makes `value` the estimate. The lock is held. */
 function copySum({ memory, words }: SharedObject, value: number): void {
   storeF64(memory.f64, words / 2 + estimateIndex, value)
 }
@@ -211,13 +247,13 @@ function sumAt({ memory, words }: SharedObject): number {
   return load32(memory.i32, words + high) * HIGH + loadU32(memory.u32, words + low)
 }
 
-/** For the reaper, in the dead CPU's place: folds what it had counted, unless the counter is locked. */
+/** For the reaper, in the dead CPU's name: folds its part, unless another thread has the lock. */
 export function foldDead(object: SharedObject, layerLock: LayerLock, cpu: number): void {
   const own = object.parts[cpu] ?? 0
   const part = load32(object.memory.i32, own)
   if (!layerLock.trySpin(object.words + lock)) return
   try {
-    // Beyond what a sum can be it stays where it is.
+    // A part that would bring the sum beyond 2^53 stays where it is.
     if (Number.isSafeInteger(sumAt(object) + part)) foldPart(object, layerLock, own, part)
   } finally {
     layerLock.unlock()

@@ -1,10 +1,16 @@
 import { PercpuError } from '../errors.js'
 
-/** The number is not a pointer to per-CPU memory: nothing is allocated there, or no more. Nothing was changed. */
+/**
+ * The number is not a pointer to per-CPU memory: nothing is allocated there, or no more. Nothing
+ * was changed.
+ */
 export class PointerError extends PercpuError {
   readonly code = 'PERCPU_POINTER'
 }
-/** The metadata of the per-CPU allocator contradict each other. `details.faults` lists every contradiction. */
+/**
+ * The metadata of the per-CPU allocator contradict each other. `details.faults` lists every
+ * contradiction.
+ */
 export class PercpuCorruptionError extends PercpuError {
   readonly code = 'PERCPU_ALLOCATOR_CORRUPTION'
 }

@@ -1,11 +1,11 @@
 /**
- * Giving memory back. It happens as often as allocating, and shall not cost more than a few loads and stores beside the lock: so it is
- * one closure over the places it needs, which an engine keeps at hand, where it would follow the objects of the allocator anew.
+ * Freeing. It is as frequent as allocating, and shall cost few loads and stores beside the lock. So
+ * it is one closure over all that it needs, which an engine keeps in registers.
  *
- * After a free the chunk may move to another slot. Only a page that became wholly free can make it one to be set aside, or one wholly
- * free chunk too many: balance.ts does the rest, later.
+ * A free may move its chunk to another slot. If it leaves a page wholly free, it may also isolate
+ * the chunk, or leave one wholly free chunk too many; a trim then gives back, later (trim.ts).
  *
- * Cost: see "percpu" in docs/benchmarks.md; the lock is a quarter of it.
+ * Cost: see "percpu" in docs/benchmarks.md. The lock is a quarter of it.
  */
 import * as mem from '#mem'
 import { lengthAt } from './chunk.js'
@@ -21,16 +21,18 @@ const { words: fields } = PercpuRoot
 const { empty, slot } = PercpuChunk.words
 const longest = PercpuChunk.words['whole.contig']
 
-/** `statistics`: word index of this CPU's. `schedule`: lets the balancing run soon. */
+/**
+ * Makes the function that frees what begins at a pointer.
+ *
+ * `statistics`: word index of this CPU's PercpuStatistics. `scheduleTrim`: lets a trim run soon.
+ */
 export function makeFree(
   state: AllocatorState,
   statistics: number,
-  schedule: () => void,
+  scheduleTrim: () => void,
 ): (pointer: number) => void {
   const { locked, chunks, slots, memory, geometry, tables } = state
-  const { shift, capacity } = geometry
-  const mask = geometry.granules - 1
-  const { registry, root } = tables
+  const { root } = tables
   const lock = root + fields.lock
   const operation = root + fields.operation
   const operationChunk = root + fields.operationChunk
@@ -38,14 +40,13 @@ export function makeFree(
   const operationLength = root + fields.operationLength
   const frees = statistics + PercpuStatistics.words.frees
   return (pointer) => {
-    let wanted = false
+    let wantsTrim = false
     locked.lock(lock)
     try {
       const view = memory.i32
       if (load32(view, operation) !== 0) repair(state)
-      const index = pointer >>> shift
-      const start = pointer & mask
-      const chunk = (pointer | 0) === pointer && index < capacity ? load32(view, registry + index) : 0
+      const chunk = state.recordOf(pointer)
+      const start = geometry.granuleOf(pointer)
       const length = chunk === 0 ? 0 : lengthAt(view, chunk, geometry, start)
       if (length === 0) throw badPointer(pointer)
       store32(view, operationChunk, chunk)
@@ -58,7 +59,7 @@ export function makeFree(
       if (load32(view, chunk + longest) !== before || load32(view, chunk + slot) === 0) slots.relocate(chunk)
       if (emptied > 0) {
         state.addEmpty(chunk, emptied)
-        wanted = setsAside(state, chunk)
+        wantsTrim = afterEmptying(state, chunk)
       }
       // All of it has happened.
       store32(view, operation, 0)
@@ -66,7 +67,7 @@ export function makeFree(
       locked.unlock()
     }
     store32(memory.i32, frees, (load32(memory.i32, frees) + 1) | 0)
-    if (wanted) schedule()
+    if (wantsTrim) scheduleTrim()
   }
 }
 
@@ -77,8 +78,11 @@ export function badPointer(pointer: number): PointerError {
   )
 }
 
-/** Whether the chunk, of which a page became wholly free, is set aside, or is one wholly free chunk too many. */
-function setsAside(state: AllocatorState, chunk: number): boolean {
+/**
+ * A page of the chunk became wholly free. Isolates the chunk if it has many of them, and others
+ * have enough. Returns whether there is something to trim.
+ */
+function afterEmptying(state: AllocatorState, chunk: number): boolean {
   const { locked, slots, geometry, backend, tables } = state
   if (state.is(chunk, CHUNK_ISOLATED)) {
     slots.move(chunk, geometry.depopulate)

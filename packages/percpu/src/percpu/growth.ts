@@ -1,25 +1,25 @@
 /**
- * Making and unmaking chunks and their pages. All of it under the lock, and announced (operation.ts), so that a thread killed anywhere
- * leaves whole chunks, and no page lost.
+ * Making and unmaking chunks and their pages. All of it runs under the lock and is announced
+ * (operation.ts). So a thread killed anywhere leaves each chunk whole or not at all, and loses no
+ * page. Sections are drawn as ──▶▶.
  *
- *     create       record and block in flight ──section──▶ kept, in the registry ──▶ in a slot
- *     populate     pages in flight ──a section each──▶ mapped, kept ──▶ populated
- *     depopulate   populated ──▶ not ──a section each──▶ unmapped, in flight ──▶ flushed ──▶ free
- *     destroy      depopulated ──section──▶ not in the registry, in flight ──▶ in no slot ──▶ free
+ *     create       record and block in flight ──▶▶ in the registry ──▶ in a slot
+ *     populate     pages in flight ──▶▶ mapped, one by one ──▶ populated
+ *     depopulate   populated ──▶ not ──▶▶ in flight, one by one ──▶ flushed ──▶ free
+ *     destroy      depopulated ──▶▶ record and block in flight ──▶ in no slot ──▶ free
  */
 import { fillBytes, load32, store32 } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import { clearRange, setRange } from './bitmap.js'
-import type { AllocatorState } from './state.js'
-import { BLOCK_WORDS } from './geometry.js'
 import { resetBlock } from './hints.js'
 import { PercpuBlock, PercpuChunk, PercpuRoot } from './layouts.js'
 import { announce, conclude, MAP, SORT } from './operation.js'
+import type { AllocatorState } from './state.js'
 
 const { words: fields } = PercpuRoot
 const { index: indexWord, start, end, freeGranules, populated, empty, whole } = PercpuChunk.words
 
-/** A new chunk, wholly free; undefined if there is no memory or no place for it. */
+/** A new chunk, wholly free; undefined if there is no memory, or no index left in the registry. */
 export function createChunk(state: AllocatorState): number | undefined {
   const { pages, geometry, locked, backend, slots, tables } = state
   const index = freeIndex(state)
@@ -53,12 +53,11 @@ export function createChunk(state: AllocatorState): number | undefined {
   return chunk
 }
 
-/** The record of a chunk that is wholly free and in no slot; nobody knows of it yet. */
+/** Fills the record of a chunk that is wholly free and that no other thread can find yet. */
 export function writeRecord(state: AllocatorState, chunk: number, index: number): void {
   const { memory, geometry, locked, backend } = state
   fillBytes(memory, chunk * 4, geometry.recordWords * 4, 0)
-  for (let page = 0; page < geometry.pages; page++)
-    resetBlock(locked.view, chunk + geometry.blocks + page * BLOCK_WORDS)
+  for (let page = 0; page < geometry.pages; page++) resetBlock(locked.view, geometry.block(chunk, page))
   store32(memory.i32, chunk + indexWord, index)
   store32(memory.i32, chunk + start, 0)
   store32(memory.i32, chunk + end, geometry.granules)
@@ -70,9 +69,10 @@ export function writeRecord(state: AllocatorState, chunk: number, index: number)
   store32(memory.i32, chunk + empty, geometry.pages)
 }
 
+/** The lowest index that the registry has no record at; undefined if there is none. */
 function freeIndex({ locked, geometry, tables, memory }: AllocatorState): number | undefined {
   const registered = locked.get(tables.root + fields.registered)
-  // With all places before it in use, there is nothing to look for.
+  // As many chunks as indices below `registered`: all of these are in use.
   let index = locked.get(tables.root + fields.chunks) === registered ? registered : 0
   while (index < registered && load32(memory.i32, tables.registry + index) !== 0) index++
   return index < geometry.capacity ? index : undefined
@@ -99,7 +99,8 @@ export function destroyChunk(state: AllocatorState, chunk: number): void {
 }
 
 /**
- * Provides those of the pages [from, to) that are not there, in all units: all of them, or none, and then the chunk is as it was.
+ * Populates those of the pages [from, to) that are not: all of them, or none if memory ran out.
+ * Then the chunk is as it was.
  */
 export function populateChunk(state: AllocatorState, chunk: number, from: number, to: number): boolean {
   const { locked, backend, geometry } = state
@@ -126,7 +127,10 @@ export function populateChunk(state: AllocatorState, chunk: number, from: number
   return true
 }
 
-/** Takes pages [from, to), all populated and wholly free, from the units, into `unmapped`. The caller releases them. */
+/**
+ * Unmaps pages [from, to), all populated and wholly free, and adds them to `unmapped`, for the
+ * caller to release.
+ */
 export function depopulateChunk(
   state: AllocatorState,
   chunk: number,
@@ -154,7 +158,7 @@ function holeAt(holes: readonly [number, number][], i: number): [number, number]
   return holes[i] ?? [0, 0]
 }
 
-/** Runs of pages in [from, to) that are populated, or are not. */
+/** Rows of pages in [from, to) that are populated, or that are not. */
 export function* runsOf(
   { chunks }: AllocatorState,
   chunk: number,
@@ -170,7 +174,10 @@ export function* runsOf(
   }
 }
 
-/** Bytes of pages that lie behind the record or block of a chunk and are of no use. */
+/**
+ * Bytes of a chunk that nothing uses: behind its record, and behind its units if they are one
+ * block.
+ */
 export function wastedBytes({ geometry, backend }: AllocatorState): number {
   const record = (PAGE_BYTES << geometry.recordOrder) - geometry.recordWords * 4
   const block = (PAGE_BYTES << geometry.chunkOrder) - geometry.cpus * geometry.unitBytes

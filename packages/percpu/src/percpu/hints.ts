@@ -1,17 +1,21 @@
 /**
- * Hints of a page of a chunk: what a search must know to pass it by without looking at its bitmap. (After the kernel's
- * pcpu_block_md.)
+ * Hints of a block: what a search must know to pass it by without a look at its bitmap. (After the
+ * kernel's pcpu_block_md.)
  *
- *     0      firstFree     scan                 contig                          BLOCK
+ *     0      firstFree     scan                 contig                          1024
  *     │██████│  │███│██│  │≤ scan│█│    free    │███████│   free    │████│ right │
  *      left = 0
  *
- * Invariants, checked by verify.ts after each step of the property tests: firstFree, left, right and contig are exact; scan is the
- * longest run that ends before contigStart, or 0 where that is not known. So a run longer than scan lies at contigStart or
- * behind it, and a broken contig is found again by looking only behind the scan run.
+ * The equations that they obey are those named block.… in layouts.ts. From them follows where to
+ * look: a run longer than a known `scan` lies at contigStart or behind it. So a run for a large
+ * request is looked for behind the scan run only, and so is the next longest run when the longest
+ * was broken.
  *
- * (The kernel's scan may fall short of the longest run before contig; a search then misses a run that would fit. Here a scan that
- * is not known to be exact is given up.)
+ * (The kernel's scan may be shorter than the longest run before contig; a search then misses a run
+ * that would fit. Here a scan that is not known to be exact is given up.)
+ *
+ * `map` is the word index of the chunk's `allocated`, and `from` the bit in it at which the block
+ * begins. All functions run under the lock.
  */
 import type { I32View } from '#mem'
 import * as mem from '#mem'
@@ -25,22 +29,22 @@ const { load32, store32 } = mem
 export const { contig, contigStart, scan, scanStart, left, right, firstFree } = PercpuBlock.words
 
 /** All free. */
-export function resetBlock(view: I32View, block: number, length = BLOCK): void {
-  store32(view, block + contig, length)
+export function resetBlock(view: I32View, block: number): void {
+  store32(view, block + contig, BLOCK)
   store32(view, block + contigStart, 0)
   store32(view, block + scan, 0)
   store32(view, block + scanStart, 0)
-  store32(view, block + left, length)
-  store32(view, block + right, length)
+  store32(view, block + left, BLOCK)
+  store32(view, block + right, BLOCK)
   store32(view, block + firstFree, 0)
 }
-/** All in use. */
+/** All allocated. */
 export function exhaustBlock(view: I32View, block: number): void {
   for (const hint of [contig, contigStart, scan, scanStart, left, right]) store32(view, block + hint, 0)
   store32(view, block + firstFree, BLOCK)
 }
 
-/** From the bitmap alone. `from`: bit in `map` at which the block begins. */
+/** From the bitmap alone. */
 export function rebuildBlock(view: I32View, block: number, map: number, from: number): void {
   const end = from + BLOCK
   exhaustBlock(view, block)
@@ -50,7 +54,7 @@ export function rebuildBlock(view: I32View, block: number, map: number, from: nu
   searchContig(view, block, map, from, load32(view, block + firstFree))
 }
 
-/** The longest run among those that begin at `start` or later, and the present contig. */
+/** Makes contig the longest of itself and all runs that begin at granule `start` or later. */
 function searchContig(view: I32View, block: number, map: number, from: number, start: number): void {
   const end = from + BLOCK
   for (let bit = nextClear(view, map, from + start, end); bit < end;) {
@@ -60,7 +64,7 @@ function searchContig(view: I32View, block: number, map: number, from: number, s
   }
 }
 
-/** A run behind contig and all others known so far. */
+/** A run behind the present contig and all others known so far. */
 function considerLater(view: I32View, block: number, start: number, length: number): void {
   const longest = load32(view, block + contig)
   if (length > longest || (length === longest && isBetterAligned(start, load32(view, block + contigStart)))) {
@@ -71,7 +75,7 @@ function considerLater(view: I32View, block: number, start: number, length: numb
   }
 }
 
-/** Granules [start, end) of the block were allocated; their bits are set. */
+/** Granules [start, end) of the block were allocated, but not all of it; their bits are set. */
 export function blockTaken(
   view: I32View,
   block: number,
@@ -90,14 +94,14 @@ export function blockTaken(
   const length = load32(view, block + contig)
   if (!overlaps(at, length, start, end)) return
   // Mutant: percpu/hint-kept.
-  if (!shrinkContig(view, block, first, start, end)) breakContig(view, block, map, from)
+  if (!shortenContig(view, block, first, start, end)) breakContig(view, block, map, from)
 }
 
 /**
- * Where contig reaches the end of the block, nothing lies behind it; if what is left of it at the end is longer than all before it, it is
- * still the longest. False if that is not so, or not known.
+ * Contig lost [start, end). If it reaches the end of the block, what is left of it there may still
+ * be the longest run. Returns false if that is not so, or not known.
  */
-function shrinkContig(view: I32View, block: number, first: number, start: number, end: number): boolean {
+function shortenContig(view: I32View, block: number, first: number, start: number, end: number): boolean {
   const at = load32(view, block + contigStart)
   const rest = BLOCK - end
   if (rest === 0 || at + load32(view, block + contig) !== BLOCK) return false
@@ -110,7 +114,7 @@ function shrinkContig(view: I32View, block: number, first: number, start: number
   return true
 }
 
-/** The longest run is no more: the scan run takes its place, unless a longer one lies behind it. */
+/** Contig is broken: the scan run takes its place, unless a longer one lies behind that. */
 function breakContig(view: I32View, block: number, map: number, from: number): void {
   const length = load32(view, block + scan)
   const start = load32(view, block + scanStart)
@@ -121,8 +125,9 @@ function breakContig(view: I32View, block: number, map: number, from: number): v
 }
 
 /**
- * Granules [start, end) of the block were freed; their bits are clear. Returns the whole run that they belong to now, as start × 4096
- * + length.
+ * Granules [start, end) of the block were freed; their bits are clear.
+ *
+ * @returns the whole run that they belong to now, as start × 4096 + length.
  */
 export function blockFreed(
   view: I32View,
@@ -143,7 +148,7 @@ export function blockFreed(
   return first * 4096 + (stop - first)
 }
 
-/** A run that grew or is new. `firstFree` is still that from before. */
+/** A run that grew, or is new. `firstFree` is still that from before. */
 function consider(view: I32View, block: number, start: number, length: number): void {
   const longest = load32(view, block + contig)
   const at = load32(view, block + contigStart)
@@ -161,7 +166,7 @@ function consider(view: I32View, block: number, start: number, length: number): 
 function becomeContig(view: I32View, block: number, start: number, length: number): void {
   const longest = load32(view, block + contig)
   const at = load32(view, block + contigStart)
-  // The old one is the longest of all before; a scan that lies before both is the longest before the nearer one too.
+  // The old contig is the longest before the new one. A scan that lies before both stays exact.
   if (longest > 0 && start > at) setScan(view, block, at, longest)
   else if (load32(view, block + scanStart) >= start) store32(view, block + scan, 0)
   store32(view, block + contig, length)
@@ -172,7 +177,7 @@ function setScan(view: I32View, block: number, start: number, length: number): v
   store32(view, block + scanStart, start)
 }
 
-/** Where the search for a run of `length` in this block begins. */
+/** The granule at which the search for a run of `length` in this block begins. */
 export function searchStart(view: I32View, block: number, length: number): number {
   const known = load32(view, block + scan)
   return known > 0 && length > known

@@ -1,10 +1,10 @@
 /**
- * Chunks without page tables: one block of pages each, on a machine without MMU or of one CPU.
+ * Chunks of contiguous units, on a machine without MMU or of one CPU.
  *
  *     base ──▶ unit of CPU 0 │ unit of CPU 1 │ …
  *
- * There is one group of units: they cannot lie on several nodes and be one block. What the block has beyond the last unit, when
- * the number of CPUs is no power of two, is wasted; the report says how much.
+ * All units of a chunk are one block of pages, so they lie on one node. Blocks have 2^order pages.
+ * If the units fill less than that, the rest is wasted; `overhead` in the report counts it.
  */
 import { load32, store32, type Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'

@@ -1,6 +1,6 @@
 /**
- * The layer: its memory, its allocator on one thread, and its part in going and dying. A thread makes
- * its allocator when it first needs it.
+ * The layer: its memory, the allocator of one thread, and what is done when a CPU leaves or dies. A
+ * thread makes its allocator when it first needs it.
  */
 import type { AllocLayer } from '../alloc/layer.js'
 import type { LayerContext } from '../bootmem/layer.js'
@@ -14,30 +14,28 @@ import type { Locks } from '../sync/locks.js'
 import { Allocator } from './allocator.js'
 import type { Backend } from './backend.js'
 import type { CpuState } from './cpu-state.js'
-import { trim } from './trim.js'
+import { tryTrim } from './trim.js'
 import { AllocatorState, type Tables } from './state.js'
 import { GRANULE, type Geometry } from './geometry.js'
 import { ContiguousBackend } from './km.js'
+import { leaveAll } from './leaving.js'
 import { Mapping } from './mapping.js'
 import { repairGranules } from './operation.js'
+import { planGeometry, type PercpuOptions } from './options.js'
 import type { PageSource } from './pages.js'
-import {
-  allocateUnits,
-  createRoot,
-  layOutFirstChunk,
-  openRoot,
-  type Opened,
-  planGeometry,
-  type PercpuOptions,
-} from './setup.js'
-import { leaveAll, SharedObjects } from './shared-objects.js'
+import { allocateUnits, createRoot, layOutFirstChunk, openRoot, type Opened } from './setup.js'
+import { SharedObjects } from './shared-objects.js'
 import { MappedBackend } from './vm.js'
 import { LockedMemory } from './locked-memory.js'
 
-/** Milliseconds after which balancing is tried again that found the allocator locked. */
+/** Milliseconds after which a trim is tried again that found the allocator locked. */
 const LATER = 1
 
-/** At boot: the memory of the layer, and the first chunk. @throws ArgumentError; OutOfMemoryError. */
+/**
+ * At boot: the memory of the layer, and the first chunk.
+ *
+ * @throws ArgumentError; OutOfMemoryError.
+ */
 export function bootPercpu(context: LayerContext, sync: SyncLayer, options: PercpuOptions = {}): void {
   const { table, cpu, incarnation } = context.own
   createRoot(context, planGeometry(table, options))
@@ -54,7 +52,7 @@ export class PercpuLayer implements AttachedLayer {
   readonly #sync: SyncLayer
   readonly #locks: Locks
   readonly #alloc: AllocLayer
-  #attached: CpuState | undefined
+  #cpuState: CpuState | undefined
   /** This thread's own CPU is offline, or about to be. */
   #hasLeft = false
   /** Where things are; known in any case once this CPU has gone offline. */
@@ -69,15 +67,15 @@ export class PercpuLayer implements AttachedLayer {
   }
 
   /**
-   * What the CPU counted for itself is folded; what it has locked for reading is unlocked.
+   * Folds what the CPU counted for itself, and unlocks what it has locked for reading.
    *
-   * @throws LockHeldError if there was any, after that.
+   * @throws LockHeldError after that, if it had locked anything.
    */
   detach(): void {
-    const attached = this.#attached
+    const cpuState = this.#cpuState
     this.abandon()
-    if (!attached) return
-    const { state, layerLock, context } = attached
+    if (!cpuState) return
+    const { state, layerLock, context } = cpuState
     const { table, doorbell, cpu, incarnation } = context.own
     const readLocks = leaveAll(state, { table, ringer: doorbell.ringer, cpu, incarnation }, layerLock)
     if (readLocks === 0) return
@@ -89,27 +87,27 @@ export class PercpuLayer implements AttachedLayer {
 
   abandon(): void {
     this.#open()
-    this.#attached = undefined
+    this.#cpuState = undefined
     this.#hasLeft = true
   }
 
-  /** What the dead CPU left half-done is repaired here, or by whoever takes the lock next. */
+  /** Repairs what the dead CPU left half-done, unless another thread has the lock and does. */
   recover(recovery: Recovery): void {
     const { table, cpu, incarnation } = recovery
     const { geometry, tables } = this.#open()
     const layerLock = this.#sync.layerLock(table, cpu, incarnation, LAYER_PERCPU)
     const state = makeState(table, geometry, tables, layerLock, noPages)
-    const mayBalance = repairGranules(state)
+    const mayTrim = repairGranules(state)
     leaveAll(state, recovery, layerLock)
     if (this.#hasLeft) return
     this.objects.settle()
-    // The dead thread may have been about to.
-    if (mayBalance) this.#schedule()
+    // The dead thread may have been about to do so.
+    if (mayTrim) this.#scheduleTrim()
   }
 
   /** @throws OfflineError */
   use(): CpuState {
-    return this.#attached ?? this.#attach()
+    return this.#cpuState ?? this.#attach()
   }
 
   #open(): Opened {
@@ -123,8 +121,8 @@ export class PercpuLayer implements AttachedLayer {
     const layerLock = this.#sync.layerLock(own.table, own.cpu, own.incarnation, LAYER_PERCPU)
     const state = makeState(own.table, geometry, tables, layerLock, this.#alloc.heap.pages)
     const statistics = (state.backend.translate(first, own.cpu, 0) ?? 0) / GRANULE
-    const allocator = new Allocator(state, statistics, () => this.#schedule())
-    return (this.#attached = { context: this.#context, state, allocator, layerLock })
+    const allocator = new Allocator(state, statistics, () => this.#scheduleTrim())
+    return (this.#cpuState = { context: this.#context, state, allocator, layerLock })
   }
 
   /** Counters and other objects by name. */
@@ -132,26 +130,26 @@ export class PercpuLayer implements AttachedLayer {
     return new SharedObjects(this.#sync, this.#locks, this.use())
   }
 
-  /** Lets the balancing run as a job of its own. */
-  #schedule(): void {
+  /** Lets a trim run as a job of its own. */
+  #scheduleTrim(): void {
     if (this.#isScheduled) return
     this.#isScheduled = true
-    host.queueMicrotask(() => this.#balance())
+    host.queueMicrotask(() => this.#trim())
   }
-  #balance(): void {
+  #trim(): void {
     this.#isScheduled = false
-    if (!this.#attached) return
+    if (!this.#cpuState) return
     try {
-      if (trim(this.#attached.state, false)) return
+      if (tryTrim(this.#cpuState.state)) return
     } catch (error) {
       if (!(error instanceof LockTimeoutError)) {
         reportError(error)
         return
       }
     }
-    // After the event loop has had a turn, in which this thread may clean up after the lock's owner.
+    // Later: meanwhile this thread may have to clean up after the owner of the lock.
     this.#isScheduled = true
-    host.setTimeout(() => this.#balance(), LATER).unref?.()
+    host.setTimeout(() => this.#trim(), LATER).unref?.()
   }
 }
 
@@ -162,17 +160,18 @@ const noPages: PageSource = {
   adopt: () => undefined,
 }
 
-function makeState(
+/** What the allocator of a thread works with, or that of a reaper in the name of a dead CPU. */
+export function makeState(
   table: CpuTable,
   geometry: Geometry,
   tables: Tables,
   layerLock: LayerLock,
   pages: PageSource,
 ): AllocatorState {
-  const words = new LockedMemory(table.memory, layerLock)
+  const locked = new LockedMemory(table.memory, layerLock)
   const nodes = Array.from({ length: geometry.cpus }, (_, cpu) => table.node(cpu))
   const backend: Backend = geometry.isMapped
-    ? new MappedBackend(table.memory, geometry, new Mapping(words, geometry, tables.root), { pages, nodes })
+    ? new MappedBackend(table.memory, geometry, new Mapping(locked, geometry, tables.root), { pages, nodes })
     : new ContiguousBackend(table.memory, geometry, { pages, nodes })
-  return new AllocatorState(words, geometry, tables, backend, pages)
+  return new AllocatorState(locked, geometry, tables, backend, pages)
 }

@@ -1,9 +1,10 @@
 /**
- * Access to the words that the lock of this layer guards.
+ * The words that the lock of the allocator guards.
  *
- * Operations change them by bare stores, after they were announced: whoever takes the lock next after a death repairs what was left
- * half-done (operation.ts). Only what cannot be made anew from other words, to whom pages belong and where they are linked, is
- * written in sections, through the journal of the layer lock: of these a thread that dies in the middle leaves all or nothing.
+ * An operation changes most of them by bare stores, after it was announced. Whoever takes the lock
+ * after its owner's death makes them anew (operation.ts). Not all words can be made anew from
+ * others: whom pages belong to, and where they are linked. Those change in sections, through the
+ * journal of the lock (sync/journal.ts): all or nothing of a section is left by a dead thread.
  */
 import type { I32View, Memory } from '#mem'
 import * as mem from '#mem'
@@ -23,12 +24,12 @@ export class LockedMemory {
     this.#view = memory.i32
   }
 
-  /** Takes the lock at this word. Throws once the CPU is offline. @throws LockTimeoutError */
+  /** Takes the lock at this word index. @throws LockTimeoutError; OfflineError. */
   lock(word: number): void {
     this.#view = this.memory.i32
     if (!this.#layerLock.tryLock(word)) this.#layerLock.lock(word)
   }
-  /** Takes it if it is free, or becomes so in a moment. */
+  /** Takes it if it is free, or becomes free within some microseconds. */
   trySpin(word: number): boolean {
     this.#view = this.memory.i32
     return this.#layerLock.trySpin(word)
@@ -37,7 +38,7 @@ export class LockedMemory {
     this.#layerLock.unlock()
   }
 
-  /** For code that reads and writes many words (bitmap.ts, hints.ts); between {@link lock} and {@link unlock}. */
+  /** For code that reads and writes many words, between {@link lock} and {@link unlock}. */
   get view(): I32View {
     return this.#view
   }
@@ -51,7 +52,7 @@ export class LockedMemory {
     this.put(word, this.get(word) + by)
   }
 
-  /** Runs `change`; what it writes through the section happens as a whole or not at all. */
+  /** Runs `change`. What it writes through the section happens as a whole, or not at all. */
   section(change: (section: SectionWriter) => void): void {
     this.#layerLock.section(change)
   }

@@ -16,10 +16,10 @@ import type { CpuState } from './cpu-state.js'
 import { GRANULE, type Geometry } from './geometry.js'
 import { PercpuName } from './layouts.js'
 import { openNamed, type NamedSpec } from './named.js'
-import { Place } from './place.js'
+import { Copies } from './copies.js'
 import { makeScalar, type ScalarValue } from './scalar-classes.js'
 import type { PercpuScalar } from './scalar-object.js'
-import { PercpuObject } from './struct-object.js'
+import { PercpuStruct } from './struct-object.js'
 
 export interface PercpuObjectOptions extends Pick<PercpuRequest, 'reserved'> {
   /**
@@ -36,7 +36,7 @@ export type PercpuObjectOf<T> =
   T extends Scalar<infer Name>
     ? PercpuScalar<ScalarValue<Name>>
     : T extends Struct<infer F, infer K>
-      ? PercpuObject<F, K>
+      ? PercpuStruct<F, K>
       : never
 
 /** Makes the per-CPU objects of one thread. */
@@ -64,15 +64,15 @@ export class PercpuObjects {
 
   /** The object that another thread allocated. */
   at(pointer: number, type: PercpuType): unknown {
-    const cpu = this.#use()
-    checkOnePiece(cpu.state.geometry, checkType(type))
-    const bytes = cpu.allocator.sizeOf(pointer)
+    const cpuState = this.#use()
+    checkOnePiece(cpuState.state.geometry, checkType(type))
+    const bytes = cpuState.allocator.sizeOf(pointer)
     if (bytes < type.size)
       throw new ArgumentError(`at pointer ${pointer} lie ${bytes} bytes, too few for ${nameOf(type)}`, {
         pointer,
         bytes,
       })
-    const address = cpu.allocator.translate(pointer, cpu.context.own.cpu)
+    const address = cpuState.allocator.translate(pointer, cpuState.context.own.cpu)
     if (address % type.align !== 0)
       throw new ArgumentError(
         `pointer ${pointer} is not aligned to ${type.align} bytes, as ${nameOf(type)} must be`,
@@ -81,28 +81,28 @@ export class PercpuObjects {
           align: type.align,
         },
       )
-    return this.#object(type, new Place(cpu, pointer, type.size))
+    return this.#object(type, new Copies(cpuState, pointer))
   }
 
-  #copies(type: PercpuType, options: PercpuObjectOptions = {}): Place {
-    const cpu = this.#use()
+  #copies(type: PercpuType, options: PercpuObjectOptions = {}): Copies {
+    const cpuState = this.#use()
     checkOptions('percpu', options, { name: true, reserved: true })
     checkFlag('reserved', options.reserved)
-    checkOnePiece(cpu.state.geometry, type)
+    checkOnePiece(cpuState.state.geometry, type)
     const { name, reserved = false } = options
     const request = { align: Math.max(GRANULE, type.align), reserved }
     const pointer =
       name === undefined
-        ? cpu.allocator.allocate(type.size, request)
-        : openNamed(cpu, name, { ...entryOf(type), bytes: type.size, ...request }).pointer
-    return new Place(cpu, pointer, type.size, name)
+        ? cpuState.allocator.allocate(type.size, request)
+        : openNamed(cpuState, name, { ...entryOf(type), bytes: type.size, ...request }).pointer
+    return new Copies(cpuState, pointer, name)
   }
 
-  #object(type: PercpuType, copies: Place): unknown {
+  #object(type: PercpuType, copies: Copies): unknown {
     if (type.form === 'scalar') return makeScalar(type.name, copies)
     let accessor = this.#accessors.get(type)
     if (!accessor) this.#accessors.set(type, (accessor = type.bind(copies.memory)))
-    return new PercpuObject(type, copies, accessor)
+    return new PercpuStruct(type, copies, accessor)
   }
 }
 
@@ -130,7 +130,10 @@ function nameOf(type: PercpuType): string {
   return type.form === 'struct' ? type.name : typeName(type)
 }
 
-/** What the directory says of a named object. Numbers are told apart by `type`, structs by their hash. */
+/**
+ * What the directory says of a named object. Numbers are told apart by `type`, structs by their
+ * hash.
+ */
 function entryOf(type: PercpuType): Pick<NamedSpec, 'type' | 'layout'> {
   const { size, align, hash } = PercpuName
   const name = `percpu ${nameOf(type)}`

@@ -1,25 +1,29 @@
 /**
- * What a thread that dies in the middle of an operation leaves, and how the next one that takes the lock repairs it.
+ * What a thread that dies in the middle of an operation leaves, and how the next owner of the lock
+ * repairs it.
  *
- *     operation        chunk, start, length, into      what is repaired
- *     ───────────────────────────────────────────────────────────────────────────────────────────────────────────
- *     TAKE             granules                        the bits are cleared again: it has not happened
- *     PUBLISH          granules; published to `into`   the same, unless the pointer is there: then somebody may have it, and it has happened
- *     RELEASE          granules                        the bits are cleared: it has happened
- *     SORT             –                               lists
- *     MAP              pages from, to                  mapped pages that are not populated are unmapped, flushed, given back
+ *     operation   start, length   is repaired by
+ *     ───────────────────────────────────────────────────────────────────────────────────────────
+ *     TAKE        granules        clearing their bits: the allocation has not happened
+ *     PUBLISH     granules        the same, unless the pointer is at `into`: then it has happened
+ *     RELEASE     granules        clearing their bits: the free has happened
+ *     SORT        –               making lists and sums anew
+ *     MAP         pages           unmapping and freeing those that are mapped, but not populated
  *
- * The bitmaps, the registry and the page tables are the truth. Hints, lists and counts follow from them and are made anew. An operation
- * changes all with bare stores after it was announced, and is ended by one store; only entries of the registry and of page tables
- * change in sections, together with whom the pages belong to.
+ * The bitmaps, the registry and the page tables are the truth. Hints, lists and counts follow from
+ * them by the equations of layouts.ts, and are made anew. An operation is announced, then changes
+ * words by bare stores, and is concluded by one store. Only the registry and the page tables change
+ * in sections, together with whom the pages belong to.
  *
- * The reaper repairs what was being done to granules, unless somebody else has the lock, who does. Pages are left to the next owner.
- * Whoever repairs may die, too: the operation is ended last, and each step can be repeated.
+ * The reaper repairs operations on granules. If another thread has taken the lock meanwhile, that
+ * one has repaired them. Operations on pages are left to the next owner, for they need the page
+ * allocator. Whoever repairs may die, too: the operation is concluded last, and each step can be
+ * repeated.
  */
 import { loadAtomic32 } from '#mem'
 import { clearRange } from './bitmap.js'
-import type { AllocatorState } from './state.js'
 import { CHUNK_RESERVED, PercpuChunk, PercpuRoot } from './layouts.js'
+import { RESERVED_CHUNK, type AllocatorState } from './state.js'
 
 export const TAKE = 1
 export const RELEASE = 2
@@ -31,7 +35,7 @@ export const PUBLISH = 5
 const { words: fields } = PercpuRoot
 const { empty, populated } = PercpuChunk.words
 
-/** Before the first change that the journal does not know of. */
+/** To be called before the first bare store of an operation. `into`: a word index. */
 export function announce(
   { locked, tables: { root } }: AllocatorState,
   operation: number,
@@ -48,42 +52,45 @@ export function announce(
   locked.put(root + fields.operation, operation)
 }
 
-/** All of it has happened. */
+/** All of the operation has happened. */
 export function conclude({ locked, tables: { root } }: AllocatorState): void {
   locked.put(root + fields.operation, 0)
 }
 
-/** To be called whenever the lock was taken: repairs what a dead owner left. */
+/**
+ * To be called whenever the lock was taken: repairs what a dead owner left.
+ *
+ * @throws LockTimeoutError.
+ */
 export function repair(state: AllocatorState): void {
   const operation = state.locked.get(state.tables.root + fields.operation)
   if (operation !== 0) repairOperation(state, operation)
 }
 
-/** For the reaper, in the dead CPU's place. Returns whether there may be something to balance: chunks beside the first one's two. */
+/**
+ * For the reaper, in the dead CPU's place.
+ *
+ * @returns whether a trim may be due: there are chunks beside the two made at boot.
+ */
 export function repairGranules(state: AllocatorState): boolean {
   const { locked, tables } = state
   if (!locked.trySpin(tables.root + fields.lock)) return false
   try {
     if (locked.get(tables.root + fields.operation) !== MAP) repair(state)
-    return locked.get(tables.root + fields.chunks) > 2
+    return locked.get(tables.root + fields.chunks) > RESERVED_CHUNK + 1
   } finally {
     locked.unlock()
   }
 }
 
 function repairOperation(state: AllocatorState, operation: number): void {
-  const { locked, geometry, chunks, backend } = state
+  const { locked, geometry, chunks } = state
   const { root } = state.tables
   const chunk = locked.get(root + fields.operationChunk)
   const start = locked.get(root + fields.operationStart)
   const end = start + locked.get(root + fields.operationLength)
   if (operation === MAP) {
-    for (let page = start; page < end; page++) {
-      if (chunks.isPopulated(chunk, page)) continue
-      const unmapped: number[] = []
-      backend.unmap(chunk, page, page + 1, unmapped)
-      backend.release(unmapped)
-    }
+    unmapUnpopulated(state, chunk, start, end)
     chunks.rebuild(chunk)
   } else if (operation !== SORT) {
     if (operation !== PUBLISH || !isPublished(state, chunk, start))
@@ -94,18 +101,34 @@ function repairOperation(state: AllocatorState, operation: number): void {
   conclude(state)
 }
 
-/** Whether somebody may have the pointer. Then its bits were set, and its memory cleared, before. */
+/** Page by page: a reaper that dies in between leaves the rest to the next one. */
+function unmapUnpopulated(
+  { chunks, backend }: AllocatorState,
+  chunk: number,
+  from: number,
+  to: number,
+): void {
+  for (let page = from; page < to; page++) {
+    if (chunks.isPopulated(chunk, page)) continue
+    const unmapped: number[] = []
+    backend.unmap(chunk, page, page + 1, unmapped)
+    backend.release(unmapped)
+  }
+}
+
+/** Whether another thread may have the pointer. Then its memory was cleared before. */
 function isPublished(
   { locked, geometry, memory, tables: { root } }: AllocatorState,
   chunk: number,
   start: number,
 ): boolean {
-  const pointer = (locked.get(chunk + PercpuChunk.words.index) << geometry.shift) | start
-  // atomic: the dead owner's own store, or none; A in Allocator publishes. Mutant: percpu/published-undone.
+  const pointer = geometry.pointerTo(locked.get(chunk + PercpuChunk.words.index), start)
+  // atomic: the dead owner's own store, or none; A in Allocator publishes.
+  // Mutant: percpu/published-undone.
   return loadAtomic32(memory.i32, locked.get(root + fields.operationInto)) === pointer
 }
 
-/** Lists and sums, from the chunks. */
+/** Makes lists and sums anew from the chunks. */
 function recount(state: AllocatorState): void {
   const { locked, slots, tables } = state
   let emptyPages = 0

@@ -1,8 +1,8 @@
-/** What this layer needs of a page allocator: alloc/pages.ts, or a test's. */
+/** What this layer needs of a page allocator: that of alloc/pages.ts, or none. */
 import type { SectionWriter } from '../sync/layer-lock.js'
 
 export interface PageSource {
-  /** A block of 2^order pages of 4096 bytes: its byte address, or undefined if there is none. It ends with the thread. */
+  /** Byte address of a block of 2^order pages, in flight; undefined if there is none. */
   tryAlloc(order: number, options?: { readonly node?: number }): number | undefined
   free(address: number, order: number): void
   /** From the commit of the section on the block outlives the thread. */

@@ -1,4 +1,4 @@
-/** What there is of per-CPU memory, and how broken up it is. */
+/** Reports: what there is of per-CPU memory, and how broken up it is. */
 import { load32 } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import type { AllocatorState } from './state.js'
@@ -23,18 +23,18 @@ const { words: chunkFields } = PercpuChunk
 export interface PercpuChunkReport {
   readonly index: number
   readonly kind: 'first' | 'reserved' | 'ordinary'
-  /** In which list it is; undefined for the reserved one. */
+  /** Number of its slot; undefined for the reserved chunk, which is in none. */
   readonly slot: number | undefined
-  /** Set aside: used only when no other chunk will do. */
+  /** Nothing is allocated from it while another chunk will do. */
   readonly isIsolated: boolean
-  /** Bytes of a unit: in use, free, and of the longest free run. */
+  /** Bytes of each unit: allocated, free, and of the longest free run. */
   readonly used: number
   readonly free: number
   readonly largestFree: number
-  /** Free runs. */
+  /** Number of free runs. */
   readonly fragments: number
   readonly allocations: number
-  /** Pages of a unit: all, populated, and of these wholly free. */
+  /** Pages of each unit: all, populated ones, and of these the wholly free ones. */
   readonly pages: number
   readonly populated: number
   readonly empty: number
@@ -42,25 +42,26 @@ export interface PercpuChunkReport {
 
 export interface PercpuReport {
   readonly backend: 'km' | 'vm'
-  /** How many possible CPUs, and so units a chunk, there are. */
+  /** Possible CPUs: each chunk has a unit for each of them. */
   readonly cpus: number
   readonly unitBytes: number
   readonly staticBytes: number
   readonly reservedBytes: number
   readonly chunks: readonly PercpuChunkReport[]
-  /** Slots that have chunks: how many. */
+  /** Slots that have chunks, and how many. */
   readonly slots: readonly { readonly slot: number; readonly name: string; readonly chunks: number }[]
-  /** Of all units together: bytes of populated pages, and of them in use. */
+  /** Bytes of all units together: of populated pages, and allocated. */
   readonly populatedBytes: number
   readonly usedBytes: number
-  /** Pages of a unit that are ready for requests that must not grow. */
+  /** Pages of a unit that are populated and wholly free: ready for requests that do not wait. */
   readonly emptyPages: number
-  /** 1 − longest free run / free, over all chunks: 0 if everything free lies together. */
+  /** 1 − longest free runs / free bytes, over all chunks: 0 if each chunk has one free run. */
   readonly fragmentation: number
-  /** Bytes that a chunk takes beside its units. */
+  /** Bytes that each chunk takes beside its units. */
   readonly overhead: number
+  /** How often pages were flushed since boot, modulo 2^32. */
   readonly flushes: number
-  /** By all CPUs since boot. */
+  /** By all CPUs since boot; what each CPU did is counted modulo 2^32. */
   readonly allocations: number
   readonly frees: number
   readonly failures: number
@@ -89,7 +90,7 @@ export function makeReport({ state }: CpuState): PercpuReport {
       emptyPages: locked.get(tables.root + fields.emptyPages),
       fragmentation: free === 0 ? 0 : 1 - sum((chunk) => chunk.largestFree) / free,
       overhead: geometry.recordWords * 4 + wastedBytes(state),
-      flushes: locked.get(tables.root + fields.flushes),
+      flushes: locked.get(tables.root + fields.flushes) >>> 0,
       ...statistics(state),
     }
   } finally {
@@ -119,6 +120,7 @@ function reportChunk(state: AllocatorState, chunk: number): PercpuChunkReport {
   }
 }
 
+/** Free runs, and allocations. */
 function count(
   { locked, geometry }: AllocatorState,
   chunk: number,
@@ -145,7 +147,7 @@ function reportSlots({ slots, geometry }: AllocatorState): PercpuReport['slots']
     for (let chunk = slots.first(slot); chunk !== 0; chunk = slots.next(chunk)) chunks++
     const names = new Map([
       [0, 'full'],
-      [geometry.sidelined, 'set aside'],
+      [geometry.sidelined, 'sidelined'],
       [geometry.free, 'wholly free'],
       [geometry.depopulate, 'to be depopulated'],
     ])
@@ -159,7 +161,8 @@ function statistics(state: AllocatorState): Pick<PercpuReport, 'allocations' | '
   const total = { allocations: 0, frees: 0, failures: 0 }
   for (let cpu = 0; cpu < state.geometry.cpus; cpu++) {
     const word = (state.backend.translate(state.record(FIRST_CHUNK), cpu, 0) ?? 0) / GRANULE
-    const get = (field: number): number => load32(state.memory.i32, word + field)
+    // Its CPU may be counting: a value of this moment, or of a moment ago.
+    const get = (field: number): number => load32(state.memory.i32, word + field) >>> 0
     total.allocations += get(at.allocations)
     total.frees += get(at.frees)
     total.failures += get(at.failures)
@@ -167,7 +170,7 @@ function statistics(state: AllocatorState): Pick<PercpuReport, 'allocations' | '
   return total
 }
 
-/** For people: a line a chunk. */
+/** As text, with a line for each slot and each chunk. */
 export function formatReport(report: PercpuReport): string {
   const percent = (part: number, of: number): string => (of === 0 ? '0' : ((part / of) * 100).toFixed(1))
   const lines = [
@@ -185,7 +188,7 @@ export function formatReport(report: PercpuReport): string {
 function formatChunk(chunk: PercpuChunkReport): string {
   const place = chunk.slot === undefined ? 'in no slot' : `slot ${chunk.slot}`
   return (
-    `chunk ${chunk.index} (${chunk.kind}, ${place}${chunk.isIsolated ? ', set aside' : ''}): ${chunk.allocations} allocations, ` +
+    `chunk ${chunk.index} (${chunk.kind}, ${place}${chunk.isIsolated ? ', isolated' : ''}): ${chunk.allocations} allocations, ` +
     `used ${chunk.used}, free ${chunk.free} in ${chunk.fragments} runs, largest ${chunk.largestFree}, ` +
     `pages ${chunk.populated} of ${chunk.pages}, empty ${chunk.empty}`
   )

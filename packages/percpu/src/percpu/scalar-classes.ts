@@ -19,7 +19,7 @@ import * as mem from '#mem'
 import { racy } from '../layout/kinds.js'
 import { struct } from '../layout/struct.js'
 import { f32, f64, i16, i32, i8, u16, u32, u64, u8, type ScalarName } from '../layout/types.js'
-import type { Place } from './place.js'
+import type { Copies } from './copies.js'
 import { PercpuScalar, type CopyStruct } from './scalar-object.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
@@ -48,7 +48,7 @@ export type ScalarValue<Name extends ScalarName> = Name extends 'u64' ? bigint :
 
 type Classes = {
   readonly [Name in ScalarName]: new (
-    place: Place,
+    copies: Copies,
     struct: CopyStruct<ScalarValue<Name>>,
   ) => PercpuScalar<ScalarValue<Name>>
 }
@@ -186,9 +186,9 @@ const known = new WeakMap<Memory, Classes>()
 /** A number of the class of this kind and memory. */
 export function makeScalar<Name extends ScalarName>(
   name: Name,
-  place: Place,
+  copies: Copies,
 ): PercpuScalar<ScalarValue<Name>> {
-  const classes = known.get(place.memory) ?? classesOf(place.memory)
-  known.set(place.memory, classes)
-  return new classes[name](place, structs[name])
+  const classes = known.get(copies.memory) ?? classesOf(copies.memory)
+  known.set(copies.memory, classes)
+  return new classes[name](copies, structs[name])
 }

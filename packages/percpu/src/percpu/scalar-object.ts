@@ -11,7 +11,7 @@
  * `add`: none beside the access itself; see "percpu" in docs/benchmarks.md.
  */
 import type { Memory } from '#mem'
-import type { Place } from './place.js'
+import type { Copies } from './copies.js'
 
 /** For `console.log` in Node. */
 const inspect: unique symbol = Symbol.for('nodejs.util.inspect.custom') as never
@@ -38,13 +38,13 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
    * compiler takes a field that is stored once for a constant.
    */
   declare protected readonly index: number
-  readonly #place: Place
+  readonly #copies: Copies
   readonly #struct: CopyStruct<Value>
 
   /** @internal */
-  constructor(place: Place, struct: CopyStruct<Value>) {
-    this.index = place.local() / struct.size
-    this.#place = place
+  constructor(copies: Copies, struct: CopyStruct<Value>) {
+    this.index = copies.local() / struct.size
+    this.#copies = copies
     this.#struct = struct
   }
 
@@ -63,7 +63,7 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
 
   /** Other threads open the number with it: `machine.percpu.at(pointer, type)`. */
   get pointer(): number {
-    return this.#place.pointer
+    return this.#copies.pointer
   }
 
   /**
@@ -117,12 +117,12 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
   }
 
   #copy(cpu: number): ReturnType<CopyStruct<Value>['at']> {
-    return this.#struct.at(this.#place.memory, this.#place.address(cpu))
+    return this.#struct.at(this.#copies.memory, this.#copies.address(cpu))
   }
 
   /** Each possible CPU and its copy. @throws PointerError after {@link free}. */
   *[Symbol.iterator](): Generator<[number, Value]> {
-    for (let cpu = 0; cpu < this.#place.cpus; cpu++) yield [cpu, this.#copy(cpu).value]
+    for (let cpu = 0; cpu < this.#copies.cpus; cpu++) yield [cpu, this.#copy(cpu).value]
   }
 
   /**
@@ -148,13 +148,13 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
    *   LockTimeoutError.
    */
   free(): void {
-    this.#place.free()
-    const place = this.#place
+    this.#copies.free()
+    const copies = this.#copies
     // The shape of this object alone changes. A store to the field would make it variable in all
     // others, for the compiler.
     Object.defineProperty(this, 'index', {
       get(): never {
-        throw place.gone()
+        throw copies.gone()
       },
     })
   }

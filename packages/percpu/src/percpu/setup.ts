@@ -1,81 +1,29 @@
 /**
  * The shared memory of this layer, made at boot: the root with its tables, and the first chunk.
  *
- *     named object 'percpu.percpu'    root │ registry │ heads of slots │ record of chunk 0 │ record of chunk 1
- *     regions, one per node           units of the first chunk: static │ reserved │ dynamic
+ *     named object 'percpu.percpu'    root │ registry │ slots │ records of chunks 0 and 1
+ *     a region for each node          units of the first chunk: static │ reserved │ dynamic
  *
- * The units of a node's CPUs lie together, on that node; nobody writes them before their CPU does (boot memory is zero). Chunk 0 is the
- * dynamic part of the first chunk: complete, and never given up. Chunk 1 is its reserved part, in no slot. What does not belong to
- * a part is marked as allocated in its bitmap, and hidden. The static part is laid out here, and not managed.
+ * Two chunks share the units of the first chunk, and each has granules of its own. Chunk 0 has the
+ * dynamic part; all allocate from it. Chunk 1 has the reserved part and is in no slot. For each of
+ * them, all granules but its own count as allocated. The static part holds the PercpuStatistics.
+ *
+ * The units of a node's CPUs lie together, on that node. Boot memory is zero, and no thread writes
+ * a unit before its own CPU does.
  */
 import { loadU32, store32, storeU32, type Memory } from '#mem'
-import { isPowerOfTwo, PAGE_BYTES, powerOfTwoBelow, roundUp } from '../arithmetic.js'
-import { ArgumentError } from '../errors.js'
+import { PAGE_BYTES } from '../arithmetic.js'
 import type { LayerContext } from '../bootmem/layer.js'
-import type { CpuTable } from '../cpus/cpu-table.js'
-import { parseSize } from '../machine/size.js'
 import { setRange } from './bitmap.js'
 import { FIRST_CHUNK, RESERVED_CHUNK, type AllocatorState, type Tables } from './state.js'
-import { Geometry, GRANULE, MAX_ORDER, MAX_UNIT, MIN_UNIT, SLOT_WORDS } from './geometry.js'
+import { Geometry, GRANULE, SLOT_WORDS } from './geometry.js'
 import { writeRecord } from './growth.js'
-import {
-  CHUNK_IMMUTABLE,
-  CHUNK_RESERVED,
-  PercpuChunk,
-  PercpuRoot,
-  PercpuSlot,
-  PercpuStatistics,
-} from './layouts.js'
-
-export interface PercpuOptions {
-  /**
-   * Bytes of a unit, each CPU's part of a chunk, and so the largest allocation: a power of two from 4 KiB to 4 MiB. Default 32 KiB;
-   * less where the units of all CPUs would take more than a 16th of the memory, or, without MMU, could not be one block of 4 MiB.
-   */
-  readonly unit?: number | string
-  /** Bytes of the first chunk kept for the library's own layers. Default a quarter of a unit. */
-  readonly reserved?: number | string
-}
+import { CHUNK_IMMUTABLE, CHUNK_RESERVED, PercpuChunk, PercpuRoot } from './layouts.js'
 
 const NAME = 'percpu.percpu'
 const type = 'PercpuRoot'
-const DEFAULT_UNIT = 2 ** 15
-/** Chunks are counted in pointers, of which there are 2^31. */
-const POINTERS = 2 ** 31
 const { words: fields } = PercpuRoot
 const { words: chunkFields } = PercpuChunk
-
-/** Sizes for a machine. @throws ArgumentError */
-export function planGeometry({ map, memory }: CpuTable, { unit, reserved }: PercpuOptions): Geometry {
-  const isMapped = map.mmu && map.cpus > 1
-  const most = isMapped ? MAX_UNIT : Math.min(MAX_UNIT, powerOfTwoBelow((PAGE_BYTES << MAX_ORDER) / map.cpus))
-  const unitBytes =
-    unit === undefined ? defaultUnit(map.cpus, memory.byteLength, most) : parseSize(unit, 'percpu.unit')
-  if (!(unitBytes >= MIN_UNIT && unitBytes <= most && isPowerOfTwo(unitBytes))) {
-    throw new ArgumentError(`percpu.unit: ${unitBytes} is not a power of two from ${MIN_UNIT} to ${most}`, {
-      unit: unitBytes,
-      most,
-    })
-  }
-  const staticBytes = roundUp(PercpuStatistics.size, 64)
-  const reservedBytes = reserved === undefined ? unitBytes / 4 : parseSize(reserved, 'percpu.reserved')
-  if (!(reservedBytes >= 64 && reservedBytes % 64 === 0 && staticBytes + reservedBytes <= unitBytes / 2)) {
-    throw new ArgumentError(
-      `percpu.reserved: ${reservedBytes} is not a multiple of 64 from 64 to ${unitBytes / 2 - staticBytes}`,
-      { reserved: reservedBytes },
-    )
-  }
-  const capacity = Math.min(
-    POINTERS / (unitBytes / GRANULE),
-    16 + Math.ceil(memory.byteLength / (2 * PAGE_BYTES)),
-  )
-  return new Geometry({ cpus: map.cpus, unitBytes, staticBytes, reservedBytes, capacity, isMapped })
-}
-
-function defaultUnit(cpus: number, memory: number, most: number): number {
-  const fair = powerOfTwoBelow(memory / 16 / cpus)
-  return Math.max(MIN_UNIT, Math.min(DEFAULT_UNIT, fair, most))
-}
 
 function tablesAt(
   address: number,
@@ -88,7 +36,11 @@ function tablesAt(
   return { root, registry, slots, records, end: records + 2 * geometry.recordWords }
 }
 
-/** On the booting thread: the memory of the layer, not yet filled. */
+/**
+ * On the booting thread: makes the named object. Its tables are empty.
+ *
+ * @throws OutOfMemoryError.
+ */
 export function createRoot({ own, objects }: LayerContext, geometry: Geometry): void {
   const { memory } = own
   const size = tablesAt(0, geometry).end * 4
@@ -110,6 +62,7 @@ export interface Opened {
   /** Word index of the record of the first chunk. */
   readonly first: number
 }
+/** Where the named object is, and its sizes. */
 export function openRoot({ own, objects }: LayerContext): Opened {
   const { table } = own
   const address = objects.open(NAME, { type, layout: PercpuRoot })
@@ -126,22 +79,21 @@ export function openRoot({ own, objects }: LayerContext): Opened {
   return { geometry, tables, first: tables.records }
 }
 
-/** CPUs of each node that has any. */
+/** The CPUs of each node that has any. `nodes`: the node of each CPU. */
 export function groupsOf(nodes: readonly number[]): readonly (readonly number[])[] {
   const groups = new Map<number, number[]>()
   nodes.forEach((node, cpu) => groups.set(node, [...(groups.get(node) ?? []), cpu]))
   return [...groups.values()]
 }
 
-/** On the booting thread, before anybody else can: fills the tables, and lays out the first chunk. */
+/**
+ * On the booting thread, before others join: fills the tables and lays out the first chunk.
+ * `units`: byte address of the unit of each CPU.
+ */
 export function layOutFirstChunk(state: AllocatorState, first: number, units: readonly number[]): void {
   const { geometry, memory, locked, tables } = state
   const hidden = geometry.staticBytes / GRANULE
   const reservedEnd = hidden + geometry.reservedBytes / GRANULE
-  for (let slot = 0; slot < geometry.slots; slot++) {
-    locked.put(tables.slots + slot * SLOT_WORDS + PercpuSlot.words.first, 0)
-    locked.put(tables.slots + slot * SLOT_WORDS + PercpuSlot.words.last, 0)
-  }
   const reserved = first + geometry.recordWords
   layOutPart(state, first, FIRST_CHUNK, CHUNK_IMMUTABLE, reservedEnd, geometry.granules, units)
   layOutPart(state, reserved, RESERVED_CHUNK, CHUNK_IMMUTABLE | CHUNK_RESERVED, hidden, reservedEnd, units)
@@ -155,6 +107,7 @@ export function layOutFirstChunk(state: AllocatorState, first: number, units: re
   state.slots.relocate(first)
 }
 
+/** Writes the record of a chunk whose own granules are [start, end) of the units. */
 function layOutPart(
   state: AllocatorState,
   chunk: number,
@@ -186,7 +139,10 @@ function mapUnits(memory: Memory, geometry: Geometry, chunk: number, units: read
   })
 }
 
-/** Memory for the units of the first chunk: together by node where units are mapped, all together where not. */
+/**
+ * Memory for the units of the first chunk: a region for each node where units are mapped, else one
+ * region. Returns the byte address of the unit of each CPU. @throws OutOfMemoryError.
+ */
 export function allocateUnits({ own, memblock }: LayerContext, geometry: Geometry): number[] {
   const { table } = own
   const { unitBytes, cpus, isMapped } = geometry

@@ -1,7 +1,8 @@
 /**
- * Slots: lists of chunks by the size of their longest free run (geometry.ts). A chunk that moves up goes to the front of its
- * list, one that moves down to the end: the search looks at those first that have just got room, and lets the
- * others run empty.
+ * Slots: lists of chunks by the size of their longest run (geometry.ts), with the equations slot.…
+ * of layouts.ts. A chunk whose run grew goes to the front of its new list, one whose run shrank to
+ * the end. So a search looks first at chunks that have just got room, and lets the others run
+ * empty.
  */
 import { SLOT_WORDS, type Geometry } from './geometry.js'
 import { CHUNK_ISOLATED, CHUNK_RESERVED, PercpuChunk, PercpuRoot, PercpuSlot } from './layouts.js'
@@ -14,24 +15,23 @@ const { first, last } = PercpuSlot.words
 export class Slots {
   readonly #locked: LockedMemory
   readonly #geometry: Geometry
-  readonly #heads: number
-
-  /** Word index of the mask of slots that have chunks. */
+  /** Word indices: of the table of slots, and of the mask of those that have chunks. */
+  readonly #table: number
   readonly #mask: number
 
-  /** Word indices of the table, and of the root. */
-  constructor(locked: LockedMemory, geometry: Geometry, heads: number, root: number) {
-    this.#mask = root + PercpuRoot.words.slotsInUse
+  /** `table`, `root`: word indices of the table of slots and of the PercpuRoot. */
+  constructor(locked: LockedMemory, geometry: Geometry, table: number, root: number) {
     this.#locked = locked
     this.#geometry = geometry
-    this.#heads = heads
+    this.#table = table
+    this.#mask = root + PercpuRoot.words.slotsInUse
   }
 
   /** First chunk of a slot, or 0. */
   first(number: number): number {
-    return this.#locked.get(this.#heads + number * SLOT_WORDS + first)
+    return this.#locked.get(this.#head(number) + first)
   }
-  /** The first slot from this one on that has chunks; beyond all slots if there is none. */
+  /** The first slot from this one on that has chunks; the number of slots if there is none. */
   nextInUse(from: number): number {
     const mask = this.#locked.get(this.#mask) & (-1 << from)
     return mask === 0 || from >= this.#geometry.slots ? this.#geometry.slots : 31 - Math.clz32(mask & -mask)
@@ -43,7 +43,7 @@ export class Slots {
     return this.#locked.get(chunk + slot)
   }
 
-  /** Puts a chunk where it belongs by its longest run, unless it is in no slot or set aside. */
+  /** Moves a chunk to the slot of its longest run, unless it is reserved or isolated. */
   relocate(chunk: number): void {
     const locked = this.#locked
     if ((locked.get(chunk + flags) & (CHUNK_RESERVED | CHUNK_ISOLATED)) !== 0) return
@@ -60,7 +60,7 @@ export class Slots {
 
   insert(chunk: number, to: number, atFront: boolean): void {
     const locked = this.#locked
-    const head = this.#heads + to * SLOT_WORDS
+    const head = this.#head(to)
     const after = atFront ? locked.get(head + first) : 0
     const before = atFront ? 0 : locked.get(head + last)
     locked.put(chunk + slot, to)
@@ -74,7 +74,7 @@ export class Slots {
   remove(chunk: number): void {
     const locked = this.#locked
     const from = locked.get(chunk + slot)
-    const head = this.#heads + from * SLOT_WORDS
+    const head = this.#head(from)
     const after = locked.get(chunk + next)
     const before = locked.get(chunk + previous)
     locked.put(before === 0 ? head + first : before + next, after)
@@ -82,13 +82,13 @@ export class Slots {
     if (before === after) locked.put(this.#mask, locked.get(this.#mask) & ~(1 << from))
   }
 
-  /** Puts all lists together anew. */
+  /** Makes all lists anew. */
   rebuild(chunks: Iterable<number>): void {
     const locked = this.#locked
     locked.put(this.#mask, 0)
     for (let number = 0; number < this.#geometry.slots; number++) {
-      locked.put(this.#heads + number * SLOT_WORDS + first, 0)
-      locked.put(this.#heads + number * SLOT_WORDS + last, 0)
+      locked.put(this.#head(number) + first, 0)
+      locked.put(this.#head(number) + last, 0)
     }
     for (const chunk of chunks) {
       const flag = locked.get(chunk + flags)
@@ -98,6 +98,9 @@ export class Slots {
     }
   }
 
+  #head(number: number): number {
+    return this.#table + number * SLOT_WORDS
+  }
   #slotFor(chunk: number): number {
     const locked = this.#locked
     const run = locked.get(chunk + contig)

@@ -1,4 +1,6 @@
-/** What the parts of the allocator share on one thread. */
+/**
+ * What the parts of the allocator share on one thread: where all is, and the counts of the root.
+ */
 import { load32, type Memory } from '#mem'
 import type { Backend } from './backend.js'
 import { Chunks } from './chunk.js'
@@ -11,15 +13,20 @@ import type { LockedMemory } from './locked-memory.js'
 const { words: fields } = PercpuRoot
 const { flags, empty, populated, freeGranules } = PercpuChunk.words
 
-/** Word indices of the shared tables. */
+/** Where the shared tables begin: word indices. */
 export interface Tables {
+  /** The PercpuRoot. */
   readonly root: number
-  /** A word per place: the chunk's record, or 0. */
+  /** A word for each chunk there can be: the word index of its record, or 0. */
   readonly registry: number
+  /** A PercpuSlot for each slot. */
   readonly slots: number
 }
 
-/** The first chunk, whose units hold the static variables too, and the chunk of their reserved part. */
+/**
+ * Indices of the two chunks made at boot, which share their units: behind the static variables lies
+ * the reserved part, and behind it the part from which all allocate.
+ */
 export const FIRST_CHUNK = 0
 export const RESERVED_CHUNK = 1
 
@@ -44,11 +51,15 @@ export class AllocatorState {
     this.slots = new Slots(locked, geometry, tables.slots, tables.root)
   }
 
-  /** The record of a chunk by its place in the registry; 0 if there is none. */
+  /** The record of the chunk with this index: its word index, or 0 if there is none. */
   record(index: number): number {
-    const isPlace = index >= 0 && index < this.geometry.capacity
-    return isPlace ? load32(this.memory.i32, this.tables.registry + index) : 0
+    return index < this.geometry.capacity ? load32(this.memory.i32, this.tables.registry + index) : 0
   }
+  /** The record of the chunk that a pointer leads to, or 0; any number may be given. */
+  recordOf(pointer: number): number {
+    return (pointer | 0) === pointer ? this.record(this.geometry.indexOf(pointer)) : 0
+  }
+  /** The records of all chunks. The lock is held. */
   *records(): Generator<number> {
     const registered = this.locked.get(this.tables.root + fields.registered)
     for (let index = 0; index < registered; index++) {
@@ -57,10 +68,11 @@ export class AllocatorState {
     }
   }
 
+  /** Whether the chunk has one of the flags. */
   is(chunk: number, flag: number): boolean {
     return (this.locked.get(chunk + flags) & flag) !== 0
   }
-  /** Whether its empty pages are those that balancing has to do with. */
+  /** Whether its empty pages count as ready for requests. */
   isCounted(chunk: number): boolean {
     return !this.is(chunk, CHUNK_ISOLATED | CHUNK_RESERVED)
   }
@@ -71,23 +83,26 @@ export class AllocatorState {
     return this.locked.get(chunk + freeGranules) === this.geometry.granules
   }
 
+  /** Counts pages that became wholly free, or ceased to be, and are populated. */
   addEmpty(chunk: number, by: number): void {
     if (by === 0) return
     this.locked.add(chunk + empty, by)
     if (this.isCounted(chunk)) this.locked.add(this.tables.root + fields.emptyPages, by)
   }
+  /** Counts pages that became populated, or ceased to be. */
   addPopulated(chunk: number, by: number): void {
     this.locked.add(chunk + populated, by)
     this.locked.add(this.tables.root + fields.populatedPages, by)
   }
 
-  /** Sets the chunk aside: nothing is allocated from it while another one will do. */
+  /** From now on nothing is allocated from the chunk while another one will do. */
   isolate(chunk: number): void {
     const { locked } = this
     locked.add(this.tables.root + fields.emptyPages, -locked.get(chunk + empty))
     locked.put(chunk + flags, locked.get(chunk + flags) | CHUNK_ISOLATED)
     this.slots.move(chunk, this.geometry.depopulate)
   }
+  /** Takes {@link isolate} back. */
   integrate(chunk: number): void {
     const { locked } = this
     locked.put(chunk + flags, locked.get(chunk + flags) & ~CHUNK_ISOLATED)

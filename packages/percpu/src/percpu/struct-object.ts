@@ -12,7 +12,7 @@ import type { Accessor, Infer } from '../layout/accessor-types.js'
 import { revokeAccessor } from '../layout/revoke.js'
 import type { Struct } from '../layout/struct-type.js'
 import type { Fields, Kind } from '../layout/types.js'
-import type { Place } from './place.js'
+import type { Copies } from './copies.js'
 
 /** Fields that can be added up. */
 export type NumericField<F extends Fields, K extends Kind> = {
@@ -20,9 +20,7 @@ export type NumericField<F extends Fields, K extends Kind> = {
 }[keyof Infer<Struct<F, K>> & string]
 
 /** A struct with one copy for each possible CPU: `machine.percpu(Struct)`. */
-export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<
-  [number, Accessor<Struct<F, K>>]
-> {
+export class PercpuStruct<F extends Fields, K extends Kind> implements Iterable<[number, Accessor<Struct<F, K>>]> {
   readonly type: Struct<F, K>
   /**
    * This CPU's copy. After {@link free} its fields throw a PointerError. Once another thread has
@@ -30,20 +28,20 @@ export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<
    */
   // A field, and only declared: the compiler takes a field that is stored once for a constant.
   declare readonly local: Accessor<Struct<F, K>>
-  readonly #place: Place
+  readonly #copies: Copies
   readonly #at: (address: number) => Accessor<Struct<F, K>>
 
-  /** @internal `at` makes accessors of the place's memory. */
-  constructor(type: Struct<F, K>, place: Place, at: (address: number) => Accessor<Struct<F, K>>) {
+  /** @internal `at` makes accessors of the memory of the copies. */
+  constructor(type: Struct<F, K>, copies: Copies, at: (address: number) => Accessor<Struct<F, K>>) {
     this.type = type
-    this.local = at(place.local())
-    this.#place = place
+    this.local = at(copies.local())
+    this.#copies = copies
     this.#at = at
   }
 
   /** Other threads open the object with it: `machine.percpu.at(pointer, type)`. */
   get pointer(): number {
-    return this.#place.pointer
+    return this.#copies.pointer
   }
 
   /**
@@ -53,12 +51,12 @@ export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<
    * @throws ArgumentError unless `cpu` is a possible CPU; PointerError after {@link free}.
    */
   of(cpu: number): Accessor<Struct<F, K>> {
-    return this.#at(this.#place.address(cpu))
+    return this.#at(this.#copies.address(cpu))
   }
 
   /** Each possible CPU and its copy. @throws PointerError after {@link free}. */
   *[Symbol.iterator](): Generator<[number, Accessor<Struct<F, K>>]> {
-    for (let cpu = 0; cpu < this.#place.cpus; cpu++) yield [cpu, this.of(cpu)]
+    for (let cpu = 0; cpu < this.#copies.cpus; cpu++) yield [cpu, this.of(cpu)]
   }
 
   /**
@@ -85,7 +83,7 @@ export class PercpuObject<F extends Fields, K extends Kind> implements Iterable<
    *   LockTimeoutError.
    */
   free(): void {
-    this.#place.free()
-    revokeAccessor(this.local, () => this.#place.gone())
+    this.#copies.free()
+    revokeAccessor(this.local, () => this.#copies.gone())
   }
 }

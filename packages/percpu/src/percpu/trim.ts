@@ -1,13 +1,15 @@
 /**
- * Balancing: gives back what is not needed, and keeps some pages ready for requests that must not grow. (After the kernel's
- * pcpu_balance_workfn.) Runs as a job of its own, soon after an operation that made it worthwhile:
+ * Trimming: gives back chunks and pages that nobody uses, and keeps some pages populated and empty
+ * for requests that do not wait. (After the kernel's pcpu_balance_workfn.) It runs as a job of its
+ * own, soon after an operation that made it worthwhile:
  *
- *     1. wholly free chunks but one are destroyed
- *     2. chunks set aside lose their empty pages, from the last one on, down to the upper bound of all
- *     3. chunks get pages, up to the upper bound (more after an atomic request that failed); a new one, if none can
+ *     1. all wholly free chunks but one are destroyed
+ *     2. isolated chunks lose empty pages, the last ones first, until few enough are left in all
+ *     3. chunks get pages, up to the same bound; a new chunk, if no other one can
  *     4. wholly free chunks without pages are destroyed, but for one
  *
- * Cost: that of the pages moved; the lock is held for one chunk at a time.
+ * Progress: blocking; the lock is held for one chunk at a time.
+ * Cost: in proportion to the pages that move.
  */
 import type { AllocatorState } from './state.js'
 import { BLOCK, EMPTY_PAGES_HIGH } from './geometry.js'
@@ -18,15 +20,28 @@ import { announce, conclude, repair, SORT } from './operation.js'
 const { words: fields } = PercpuRoot
 const { populated } = PercpuChunk.words
 
+/** @throws LockTimeoutError. */
+export function trim(state: AllocatorState): void {
+  runPhases(state, (lock) => {
+    state.locked.lock(lock)
+    return true
+  })
+}
+
 /**
- * `isPatient`: waits for the lock as everybody does. Otherwise it gives up, and returns false, where that is not free in a moment: the
- * owner may have died, and this thread be the one to clean up after it.
+ * As {@link trim}, but returns false, undone, where the lock is not free within some microseconds.
+ * Its owner may have died, and this thread may be the one to clean up after that.
  */
-export function trim(state: AllocatorState, isPatient = true): boolean {
+export function tryTrim(state: AllocatorState): boolean {
+  return runPhases(state, (lock) => state.locked.trySpin(lock))
+}
+
+/** `takeLock` returns whether it did. */
+function runPhases(state: AllocatorState, takeLock: (lock: number) => boolean): boolean {
   let wanted = -1
   const populate = (): boolean => {
     wanted = wanted < 0 ? shortage(state) : wanted
-    const got = wanted === 0 ? 0 : populateOne(state, wanted)
+    const got = wanted === 0 ? 0 : populateAhead(state, wanted)
     wanted -= got
     return got > 0
   }
@@ -36,16 +51,14 @@ export function trim(state: AllocatorState, isPatient = true): boolean {
     populate,
     () => destroyOne(state, true),
   ]
-  return phases.every((step) => runSteps(state, step, isPatient))
+  return phases.every((step) => runSteps(state, step, takeLock))
 }
 
-/** A step at a time under the lock, until there is nothing more to do. */
-function runSteps(state: AllocatorState, step: () => boolean, isPatient: boolean): boolean {
+/** Repeats `step`, each time under the lock, until it returns false. */
+function runSteps(state: AllocatorState, step: () => boolean, takeLock: (lock: number) => boolean): boolean {
   const { locked, tables } = state
-  const lock = tables.root + fields.lock
   for (let more = true; more;) {
-    if (isPatient) locked.lock(lock)
-    else if (!locked.trySpin(lock)) return false
+    if (!takeLock(tables.root + fields.lock)) return false
     try {
       repair(state)
       more = step()
@@ -56,7 +69,7 @@ function runSteps(state: AllocatorState, step: () => boolean, isPatient: boolean
   return true
 }
 
-/** One wholly free chunk that is not the first of them. */
+/** Destroys one wholly free chunk that is not the first of them. Returns whether there was one. */
 function destroyOne(state: AllocatorState, onlyWithoutPages: boolean): boolean {
   const { slots, geometry, locked } = state
   const kept = slots.first(geometry.free)
@@ -68,7 +81,7 @@ function destroyOne(state: AllocatorState, onlyWithoutPages: boolean): boolean {
   return false
 }
 
-/** The first chunk set aside: its empty pages, or as many as are too many. */
+/** Depopulates empty pages of one isolated chunk. Returns whether there was one. */
 function reclaimOne(state: AllocatorState): boolean {
   const { slots, geometry, locked } = state
   const chunk = slots.first(geometry.depopulate)
@@ -88,6 +101,7 @@ function reclaimOne(state: AllocatorState): boolean {
   return true
 }
 
+/** Rows of empty populated pages, the last one first. */
 function emptyRunsBackwards(state: AllocatorState, chunk: number): [number, number][] {
   const { chunks, geometry } = state
   const runs: [number, number][] = []
@@ -99,7 +113,10 @@ function emptyRunsBackwards(state: AllocatorState, chunk: number): [number, numb
   return runs
 }
 
-/** How many pages are wanted; more than there are after a request that must not grow found none. */
+/**
+ * How many pages are to be populated. After a request found none, those that there are do not
+ * count.
+ */
 function shortage({ locked, tables: { root } }: AllocatorState): number {
   if (locked.get(root + fields.nowaitFailed) !== 0) {
     locked.put(root + fields.nowaitFailed, 0)
@@ -108,11 +125,11 @@ function shortage({ locked, tables: { root } }: AllocatorState): number {
   return Math.max(0, EMPTY_PAGES_HIGH - locked.get(root + fields.emptyPages))
 }
 
-/** Populates one hole of a chunk, `wanted` pages of it at most. Returns how many; 0 when there is no memory. */
-function populateOne(state: AllocatorState, wanted: number): number {
+/** Populates at most `wanted` pages, all of one chunk. Returns how many; 0 if memory ran out. */
+function populateAhead(state: AllocatorState, wanted: number): number {
   const { locked, geometry, slots } = state
   for (let slot = geometry.slotOf(BLOCK); slot <= geometry.free; slot++) {
-    // Chunks set aside shall not get what they just lost.
+    // They would get back the pages that they just lost.
     if (slot === geometry.sidelined) continue
     for (let chunk = slots.first(slot); chunk !== 0; chunk = slots.next(chunk)) {
       if (locked.get(chunk + populated) === geometry.pages) continue

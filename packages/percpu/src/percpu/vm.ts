@@ -1,12 +1,13 @@
 /**
- * Chunks of units that are mapped page by page: each page of a unit lies where its CPU's node has memory.
+ * Chunks of units that are mapped page by page: each page lies on its CPU's node, if there is room.
  *
- *     populate   1. take a page for each CPU and page          fails: give back those taken
- *                2. map them, CPU by CPU                       fails: unmap those mapped, flush, give all back
- *     unmap, release    unmap all, flush once, give all back
+ *     populate         1. allocate a page for each CPU and page of the unit
+ *                      2. map them, CPU by CPU
+ *                      either fails: unmap what was mapped, flush, free all pages
+ *     unmap, release   unmap all, flush once, free all pages
  *
- * A thread killed in the middle leaves some pages mapped that do not count as populated: operation.ts unmaps them. Those not mapped are
- * in flight, and end with the thread.
+ * A thread killed in the middle leaves pages mapped that are not populated; operation.ts unmaps
+ * them. Pages that are not mapped are in flight, and end with the thread.
  */
 import type { Memory } from '#mem'
 import { clearWords, type Backend, type BackendParts } from './backend.js'
@@ -20,7 +21,7 @@ export class MappedBackend implements Backend {
   readonly #geometry: Geometry
   readonly #mapping: Mapping
   readonly #parts: BackendParts
-  /** @internal For tests: called before each mapping of a page; fails if it throws. */
+  /** @internal For tests: called before each mapping of a page, which fails if it throws. */
   beforeMap: (() => void) | undefined
 
   constructor(memory: Memory, geometry: Geometry, mapping: Mapping, parts: BackendParts) {
@@ -34,13 +35,13 @@ export class MappedBackend implements Backend {
     return true
   }
   persist(): void {
-    // Nothing but the record.
+    // A chunk is its record, and the pages that are mapped.
   }
   adopt(): void {
-    // Nothing but the record.
+    // As above.
   }
   destroy(): void {
-    // Nothing but the record.
+    // As above.
   }
 
   populate(chunk: number, from: number, to: number): boolean {
@@ -55,22 +56,26 @@ export class MappedBackend implements Backend {
         }
       }
     } finally {
-      // Once, whatever went wrong: what is free may be somebody else's. Mutant: percpu/unwind-twice.
+      // Once, whatever fails: a page that is free may be another thread's. Mutant:
+      // percpu/unwind-twice.
       if (mapped < count) this.#unwind(chunk, from, to, taken.slice(mapped))
     }
     return mapped === count
   }
 
-  /** `rest`: pages that were taken and not mapped. If that fails, the others are in flight until this CPU goes. */
+  /**
+   * `rest`: pages that were allocated, but not mapped. If freeing one fails, the others stay in
+   * flight until this CPU goes.
+   */
   #unwind(chunk: number, from: number, to: number, rest: readonly number[]): void {
     const unmapped: number[] = []
-    // What was mapped first, and with a flush. Mutant: percpu/unwind-forgets-mapped.
+    // Mapped pages first, with a flush. Mutant: percpu/unwind-forgets-mapped.
     this.unmap(chunk, from, to, unmapped)
     this.release(unmapped)
     for (const address of rest) this.#parts.pages.free(address, 0)
   }
 
-  /** Pages of all CPUs, `each` for one: CPU by CPU. */
+  /** Allocates `each` pages for each CPU, CPU by CPU. False if memory ran out. */
   #take(count: number, taken: number[], each: number): boolean {
     const { pages, nodes } = this.#parts
     while (taken.length < count) {
@@ -98,7 +103,7 @@ export class MappedBackend implements Backend {
 
   release(unmapped: readonly number[]): void {
     if (unmapped.length === 0) return
-    // Before any of them is somebody else's. Mutant: percpu/no-flush.
+    // Before any of them can be allocated again. Mutant: percpu/no-flush.
     this.#mapping.flush()
     for (const address of unmapped) this.#parts.pages.free(address, 0)
   }

@@ -1,7 +1,7 @@
 /** Corners of per-CPU memory: what is left to chance by random tests, and what users may get wrong. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { boot, i32, OutOfMemoryError, struct } from 'percpu'
+import { boot, f64, i32, OutOfMemoryError, struct } from 'percpu'
 import { failPages } from './support/inside.js'
 import { kinds } from './support/kinds.js'
 import { fresh, joinAs } from '../support/machines.js'
@@ -9,7 +9,7 @@ import { fresh, joinAs } from '../support/machines.js'
 const Hits = struct('Hits', { count: i32 })
 
 describe('requests', () => {
-  it('find room in chunks that were set aside a moment ago', () => {
+  it('find room in chunks that were isolated a moment ago', () => {
     const machine = fresh({ cpus: 2, percpu: { unit: 32768 } })
     const { percpu } = machine
     const pages: number[] = []
@@ -67,6 +67,17 @@ describe('requests', () => {
 })
 
 describe('addresses', () => {
+  it('of objects are aligned for their types, or the pointer is refused', () => {
+    const { percpu } = fresh()
+    const pointers = [percpu.alloc(12, { align: 4 }), percpu.alloc(12, { align: 4 })]
+    const refused = pointers.filter((pointer) => percpu.address(pointer, 0) % 8 !== 0)
+    assert.equal(refused.length, 1)
+    assert.throws(() => percpu.at(refused[0] ?? 0, f64), {
+      code: 'PERCPU_ARGUMENT',
+      message: /not aligned to 8/,
+    })
+    for (const pointer of pointers) percpu.at(pointer, i32).local = 5
+  })
   for (const { name, options } of kinds)
     it(`of bytes outside of a unit are refused (${name})`, () => {
       const { percpu } = fresh(options)
@@ -79,6 +90,26 @@ describe('addresses', () => {
 })
 
 describe('a name', () => {
+  it('that begins like those of the library itself is refused', () => {
+    const { percpu } = fresh()
+    const name = 'percpu.config'
+    for (const open of [
+      () => percpu.counter(name),
+      () => percpu.ref(name),
+      () => percpu.rwSemaphore(name),
+      () => percpu.i32({ name }),
+      () => percpu(Hits, { name: 'percpu.percpu' }),
+    ])
+      assert.throws(open, { code: 'PERCPU_ARGUMENT', message: /are the library's own/ })
+    percpu.counter('percpu')
+    percpu.verify()
+  })
+  it('of many bytes is cut where no character is', () => {
+    const { percpu } = fresh()
+    const Long = struct(`Ä${'ö'.repeat(30)}`, { count: i32 })
+    percpu(Long, { name: 'long' }).local.count = 3
+    assert.equal(percpu(Long, { name: 'long' }).local.count, 3)
+  })
   it('is for good: its memory is not freed', () => {
     const machine = fresh()
     for (const handle of [machine.percpu(Hits, { name: 'a' }), machine.percpu.i32({ name: 'b' })]) {

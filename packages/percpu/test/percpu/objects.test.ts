@@ -185,7 +185,7 @@ describe('names and pointers', () => {
     for (const named of [hits, turns])
       assert.throws(() => named.free(), {
         code: 'PERCPU_NAMED_MEMORY',
-        message: /is a name of this memory for good/,
+        message: /is the name of this memory for good/,
       })
     hits.local.count = 5
     assert.notEqual(machine.percpu(Hits).pointer, hits.pointer)

@@ -8,22 +8,21 @@ const { PercpuRoot } = await import('../../../dist/percpu/layouts.js')
 
 type Layer = InstanceType<typeof PercpuLayer>
 
-/** The layers that were asked for something, the last one last. */
-const used: Layer[] = []
-const prototype: { use: (this: Layer) => ReturnType<Layer['use']> } = PercpuLayer.prototype
-const { use } = prototype
-prototype.use = function () {
-  if (used.at(-1) !== this) used.push(this)
-  return use.call(this)
-}
-
-/** The layer that the machine's per-CPU memory is asked of. */
-function layerOf(machine: Machine): Layer {
-  used.length = 0
-  machine.percpu.report()
-  const [layer] = used
-  if (!layer) throw new Error('a report does not use the layer any more')
-  return layer
+/** What a thread has of the layer: what its per-CPU memory is asked of. */
+function cpuStateOf(machine: Machine): ReturnType<Layer['use']> {
+  const prototype: { use: (this: Layer) => ReturnType<Layer['use']> } = PercpuLayer.prototype
+  const { use } = prototype
+  let found: ReturnType<Layer['use']> | undefined
+  prototype.use = function () {
+    return (found = use.call(this))
+  }
+  try {
+    machine.percpu.report()
+  } finally {
+    prototype.use = use
+  }
+  if (!found) throw new Error('a report does not use the layer any more')
+  return found
 }
 
 export interface Inside {
@@ -36,8 +35,13 @@ export interface Inside {
   addEmptyChunk(): void
 }
 
+/** What the parts of the allocator share. */
+export function stateOf(machine: Machine) {
+  return cpuStateOf(machine).state
+}
+
 export function backendOf(machine: Machine): Inside {
-  const { state } = layerOf(machine).use()
+  const state = stateOf(machine)
   return {
     records: () => [...state.records()].map((record) => record * 4),
     recordBytes: state.geometry.recordWords * 4,

@@ -1,0 +1,63 @@
+/**
+ * The copies of one allocation, for one per-CPU object of one thread. Where a copy lies is true as
+ * long as the allocation lives (mapping.ts), so objects keep what they found once.
+ */
+import type { Memory } from '#mem'
+import type { CpuState } from './cpu-state.js'
+import { NamedMemoryError, PointerError } from './errors.js'
+
+export class Copies {
+  readonly pointer: number
+  readonly memory: Memory
+  /** Possible CPUs: 0 to `cpus - 1` have a copy each. */
+  readonly cpus: number
+  readonly #cpuState: CpuState
+  readonly #name: string | undefined
+  #isFreed = false
+
+  /** `name`: the one by which threads find the allocation. Then it is never freed. */
+  constructor(cpuState: CpuState, pointer: number, name?: string) {
+    this.#cpuState = cpuState
+    this.#name = name
+    this.pointer = pointer
+    this.memory = cpuState.state.memory
+    this.cpus = cpuState.state.geometry.cpus
+  }
+
+  /** Byte address of a CPU's copy. @throws ArgumentError; PointerError once they are freed. */
+  address(cpu: number): number {
+    return this.#at(this.#cpuState.context.own.checkCpu(cpu))
+  }
+  /** Byte address of this CPU's copy. @throws PointerError once they are freed. */
+  local(): number {
+    return this.#at(this.#cpuState.context.own.cpu)
+  }
+
+  #at(cpu: number): number {
+    if (this.#isFreed) throw this.gone()
+    return this.#cpuState.allocator.translate(this.pointer, cpu)
+  }
+
+  /**
+   * Frees all copies.
+   *
+   * @throws PointerError the second time; LockTimeoutError; NamedMemoryError if they have a name: the
+   *   next thread to ask for it would find them freed.
+   */
+  free(): void {
+    if (this.#isFreed) throw this.gone()
+    if (this.#name !== undefined)
+      throw new NamedMemoryError(`'${this.#name}' is the name of this memory for good: it cannot be freed`, {
+        name: this.#name,
+      })
+    this.#cpuState.allocator.free(this.pointer)
+    this.#isFreed = true
+  }
+
+  /** The error of every use after they were freed. */
+  gone(): PointerError {
+    return new PointerError(`the per-CPU memory at pointer ${this.pointer} was freed`, {
+      pointer: this.pointer,
+    })
+  }
+}
