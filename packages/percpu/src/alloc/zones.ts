@@ -48,7 +48,12 @@ export class Zones {
    * Takes a block of a zone whose lock is held; 0 if there is none. `also` runs in the same section,
    * with the block's first page.
    */
-  take(zone: Zone, order: number, tag: number, also?: (section: SectionWriter, page: number) => void): number {
+  take(
+    zone: Zone,
+    order: number,
+    tag: number,
+    also?: (section: SectionWriter, page: number) => void,
+  ): number {
     const { pageLock, memblock } = this.#owner
     for (;;) {
       const page = pageLock.section((section) => {

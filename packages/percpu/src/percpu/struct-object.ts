@@ -20,7 +20,9 @@ export type NumericField<F extends Fields, K extends Kind> = {
 }[keyof Infer<Struct<F, K>> & string]
 
 /** A struct with one copy for each possible CPU: `machine.percpu(Struct)`. */
-export class PercpuStruct<F extends Fields, K extends Kind> implements Iterable<[number, Accessor<Struct<F, K>>]> {
+export class PercpuStruct<F extends Fields, K extends Kind> implements Iterable<
+  [number, Accessor<Struct<F, K>>]
+> {
   readonly type: Struct<F, K>
   /**
    * This CPU's copy. After {@link free} its fields throw a PointerError. Once another thread has

@@ -13,7 +13,7 @@ import { load32, loadAtomic32 } from 'percpu/mem'
 import { randomFrom } from '../support/random.js'
 import { kinds } from './support/kinds.js'
 import type { KilledWorkerData } from './support/killed-worker.js'
-import { pagesOutside } from './support/pages.js'
+import { pagesOutside, sweepZones } from './support/pages.js'
 
 const WORKERS = 2
 const SLOTS = 64
@@ -107,6 +107,7 @@ describe('workers terminated in the middle of using per-CPU memory', () => {
 
       assert.ok(scene.turns > kills, `only ${scene.turns} turns`)
       machine.percpu.verify()
+      sweepZones(machine)
       assert.equal(pagesOutside(machine), 0)
       const { chunks } = machine.percpu.report()
       const allocated = chunks.reduce((sum, { allocations }) => sum + allocations, 0) - before

@@ -45,7 +45,7 @@ describe('a thread killed before any access', () => {
       codeOf(() =>
         cpu.locks.mutex('m').run((section) => {
           change(section, word)
-          throw new Error('no')
+          throw Object.assign(new Error('no'), { code: 'PERCPU_NO' })
         }),
       ),
     'a seqlock write': (cpu, word) => cpu.locks.seqlock('s').write((section) => change(section, word)),

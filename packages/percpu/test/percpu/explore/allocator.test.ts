@@ -5,8 +5,6 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { percpu, type CpuContext } from 'percpu-lab'
-import type { NamedTest } from 'percpu-lab/testing'
 import type { Machine } from 'percpu'
 import { check, prepare, type World } from '../../support/world.js'
 import { Examined } from '../support/examined.js'
@@ -16,7 +14,6 @@ const kinds = [
   { name: 'units mapped', options: { mmu: true } },
   { name: 'units contiguous', options: { mmu: false } },
 ] as const
-const Into = percpu.struct('Into', { pointer: percpu.atomic(percpu.i32) })
 
 /** What a scene is made of, on the booting thread, and what the CPU then does that is killed. */
 interface Scene {
@@ -111,7 +108,6 @@ describe('a CPU that is killed', () => {
     for (const [name, scene] of Object.entries(scenes))
       it(`while it ${name} leaves all metadata right, and no page lost (${kind})`, async (test) => {
         const { world, prepared, before, after } = await made(scene, options)
-        const t0 = performance.now()
         await check(world, test, (t) => {
           t.cpu(0, (cpu) => {
             const machine = world.joined(cpu)
@@ -126,6 +122,5 @@ describe('a CPU that is killed', () => {
             else assert.ok(usage === before || usage === after, usage)
           })
         })
-        console.log(performance.now() - t0)
       })
 })

@@ -1,4 +1,5 @@
 /** The per-CPU allocator of a machine, looked at from outside, by its memory alone. */
+import { mem } from 'percpu-lab'
 import type { Memory } from 'percpu/mem'
 import { verify as verifyHeap } from '../../alloc/support/verify.js'
 import { insideOf } from '../../support/inside.js'
@@ -6,29 +7,41 @@ import { insideOf } from '../../support/inside.js'
 const { USED } = await import('../../../dist/alloc/page-map.js')
 const { tokenOf } = await import('../../../dist/machine/token.js')
 const { SyncMap } = await import('../../../dist/sync/sync-map.js')
-const { LayerLock } = await import('../../../dist/sync/layer-lock.js')
+const { LAYER_OBJECTS, LAYER_PAGES, LAYER_PERCPU, LayerLock } =
+  await import('../../../dist/sync/layer-lock.js')
+const { HeapMap } = await import('../../../dist/alloc/heap-map.js')
+const { Owner } = await import('../../../dist/alloc/owner.js')
+const { PageAllocator } = await import('../../../dist/alloc/pages.js')
 const { makeState } = await import('../../../dist/percpu/layer.js')
 const { openRoot } = await import('../../../dist/percpu/setup.js')
 const { makeReport } = await import('../../../dist/percpu/report.js')
 const { findFaults } = await import('../../../dist/percpu/verify.js')
 
-const noPages = {
-  tryAlloc: () => undefined,
-  free: () => undefined,
-  persist: () => undefined,
-  adopt: () => undefined,
-}
+type PageSource = Parameters<typeof makeState>[4]
+// The declarations leave out how the layer makes it.
+const Pages = PageAllocator as unknown as new (owner: InstanceType<typeof Owner>) => PageSource
+/** CPU of no thread, in whose name the examiner repairs. */
+const EXAMINER = 1
 
+/**
+ * Looks at a copy, in which whatever was left to the next owner of the lock is repaired. So the
+ * memory itself stays as it is.
+ */
 export class Examined {
   readonly #memory: Memory
   readonly #state: ReturnType<typeof makeState>
 
   constructor({ memory }: { readonly memory: Memory }) {
-    this.#memory = memory
-    const { table, objects } = insideOf(memory)
+    this.#memory = copyOf(memory)
+    const { table, objects, map, memblock } = insideOf(this.#memory)
     const { geometry, tables } = openRoot({ own: { table }, objects } as never)
-    const record = SyncMap.open(memory, objects).layerRecord(1, 0)
-    this.#state = makeState(table, geometry, tables, new LayerLock(memory, record, tokenOf(1, 1)), noPages)
+    const sync = SyncMap.open(this.#memory, objects)
+    const token = tokenOf(EXAMINER, 1)
+    const layerLock = (layer: number) => new LayerLock(this.#memory, sync.layerRecord(EXAMINER, layer), token)
+    const locks = { pageLock: layerLock(LAYER_PAGES), objectLock: layerLock(LAYER_OBJECTS) }
+    const heap = HeapMap.open(this.#memory, objects, map)
+    const owner = new Owner({ table, map: heap, memblock, cpu: EXAMINER, token, ...locks, isReaper: false })
+    this.#state = makeState(table, geometry, tables, layerLock(LAYER_PERCPU), new Pages(owner))
   }
 
   /** What the verifier finds. */
@@ -63,4 +76,10 @@ export class Examined {
           yield (backend.translate(record, cpu, page * 1024) ?? 0) / 4096
     }
   }
+}
+
+function copyOf({ buffer }: Memory): Memory {
+  const copy = new SharedArrayBuffer(buffer.byteLength)
+  new Uint8Array(copy).set(new Uint8Array(buffer))
+  return mem.openMemory(copy)
 }

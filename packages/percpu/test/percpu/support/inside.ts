@@ -64,8 +64,16 @@ export function backendOf(machine: Machine): Inside {
   }
 }
 
-/** The call of `pages.allocate` after so many others finds nothing; none for -1. */
+/** Of the next calls of `pages.tryAlloc`, the one after so many finds nothing; none for -1. */
 export function failPages(machine: Machine, after: number): void {
-  const pages = machine.heap.pages as unknown as { failAfter(calls: number, failures: number): void }
-  pages.failAfter(Math.max(0, after), after < 0 ? 0 : 1)
+  const { pages } = machine.heap
+  const prototype = Object.getPrototypeOf(pages) as typeof pages
+  Reflect.deleteProperty(pages, 'tryAlloc')
+  let left = after
+  const tryAlloc: typeof pages.tryAlloc = (...request) => {
+    if (left-- !== 0) return prototype.tryAlloc.apply(pages, request)
+    Reflect.deleteProperty(pages, 'tryAlloc')
+    return undefined
+  }
+  if (after >= 0) Object.defineProperty(pages, 'tryAlloc', { configurable: true, value: tryAlloc })
 }

@@ -1,6 +1,14 @@
 import type { Machine } from 'percpu'
+import { load32 } from 'percpu/mem'
+import { insideOf } from '../../support/inside.js'
 
-/** Pages that were taken from the page allocator and that per-CPU memory does not know of. Nothing else may use the heap. */
+const { HeapMap } = await import('../../../dist/alloc/heap-map.js')
+const { HeapCpu } = await import('../../../dist/alloc/layouts.js')
+
+/**
+ * Pages that were taken from the page allocator and that per-CPU memory does not know of. Nothing
+ * else may use the heap.
+ */
 export function pagesOutside(machine: Machine): number {
   machine.heap.pages.trim()
   const taken = machine.heap.pages.report().reduce((sum, { total, free }) => sum + total - free, 0) / 4096
@@ -9,5 +17,26 @@ export function pagesOutside(machine: Machine): number {
   const record = 1
   const block = 2 ** Math.ceil(Math.log2((cpus * unitBytes) / 4096))
   const known = ordinary.map(({ populated }) => record + (backend === 'km' ? block : populated * cpus))
-  return taken - known.reduce((sum, pages) => sum + pages, 0)
+  return taken - known.reduce((sum, pages) => sum + pages, 0) - pagesInStacks(machine)
+}
+
+/**
+ * Free pages in the stacks of all CPUs. A reaper leaves those of a dead CPU there if it meets the
+ * lock of their zone taken, as that of another dead CPU may be. The next thread of that CPU has them.
+ */
+function pagesInStacks({ memory }: Machine): number {
+  const { objects, map } = insideOf(memory)
+  const heap = HeapMap.open(memory, objects, map)
+  const counts = Array.from({ length: map.cpus }, (_, cpu) =>
+    load32(memory.i32, heap.heapCpu(cpu) + HeapCpu.words.pageCount),
+  )
+  return counts.reduce((sum, count) => sum + count, 0)
+}
+
+/** Takes the lock of each zone once. So what reapers left in flight for that lock's owner is free. */
+export function sweepZones({ heap: { pages } }: Machine): void {
+  for (const node of pages.report().keys()) {
+    const address = pages.tryAlloc(1, { node })
+    if (address !== undefined) pages.free(address, 1)
+  }
 }
