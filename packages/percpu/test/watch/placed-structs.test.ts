@@ -18,7 +18,10 @@ describe('the structs of a machine', () => {
       const found = placed.find((one) => one.name === name)
       assert.ok(found, name)
       // The machine's own memory refuses objects in its header page.
-      return found.struct.at(openMemory(machine.memory.buffer), found.address) as unknown as Record<string, unknown>
+      return found.struct.at(openMemory(machine.memory.buffer), found.address) as unknown as Record<
+        string,
+        unknown
+      >
     }
     assert.equal(at('header')['magic'], 0x55435250)
     assert.equal(at('sync')['journalEntries'], 8)
