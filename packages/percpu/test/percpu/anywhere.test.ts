@@ -1,119 +1,19 @@
 /**
- * Each operation of per-CPU memory with its thread killed before its first access to shared memory, its second, … its last. Afterwards
- * all metadata are right, no page is lost, and the operation has happened as a whole, or not at all.
+ * Named objects, publications, counting and reaping, with their thread killed before any access to
+ * shared memory; and another CPU in the middle of them. What the allocator itself leaves is
+ * explored: explore/allocator.test.ts.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { BootOptions, Machine } from 'percpu'
 import { forEachAccess, fresh, interrupt, joinAs, killAt, Killed, mem } from '../support/hooked-percpu.js'
 import { kinds } from './support/kinds.js'
-import { pagesOutside } from './support/pages.js'
 
 const UNIT = 4096 * 2
 const smp = kinds.filter(({ options }) => options.smp)
 const common = { memory: '1 MiB', percpu: { unit: UNIT } } as const
-/** Pointers of objects that take all but the last `rest` bytes of the first chunk. */
-function fill(machine: Machine, rest: number): number[] {
-  const { percpu } = machine
-  const pointers = []
-  for (;;) {
-    const [first] = percpu.report().chunks
-    const room = Math.min(4096, (first?.largestFree ?? 0) - rest)
-    if (room < 4) return pointers
-    pointers.push(percpu.alloc(room, { align: 4 }))
-  }
-}
-/** What of the machine an operation may change: allocations and bytes in use. */
-function usage(machine: Machine): string {
-  const { chunks } = machine.percpu.report()
-  return JSON.stringify(
-    chunks.filter(({ used }) => used > 0).map(({ used, allocations }) => [used, allocations]),
-  )
-}
-
-const endings = new Map<unknown, string>()
-/** What is in use after the operation; worked out once for each kind of machine. */
-function ended(options: BootOptions, prepare: Scene['prepare'], run: Scene['run']): string {
-  const key = `${JSON.stringify(options)} ${prepare.toString()} ${run.toString()}`
-  let known = endings.get(key)
-  if (known === undefined) {
-    const machine = fresh({ ...common, ...options })
-    run(machine, prepare(machine))
-    endings.set(key, (known = usage(machine)))
-  }
-  return known
-}
-
-interface Scene {
-  readonly prepare: (machine: Machine) => number[]
-  readonly run: (cpu: Machine, prepared: readonly number[]) => unknown
-}
-const scenes: Readonly<Record<string, Scene>> = {
-  'allocating where there is room': { prepare: () => [], run: (cpu) => cpu.percpu.alloc(20) },
-  'allocating in a new chunk': { prepare: (machine) => fill(machine, 0), run: (cpu) => cpu.percpu.alloc(64) },
-  'allocating several pages': {
-    prepare: (machine) => fill(machine, 0),
-    run: (cpu) => cpu.percpu.alloc(5000),
-  },
-  'freeing a small object': {
-    prepare: ({ percpu }) => [8, 8, 8].map((bytes) => percpu.alloc(bytes)),
-    run: (cpu, [, middle]) => cpu.percpu.free(middle ?? 0),
-  },
-  'freeing what empties a chunk': {
-    prepare: (machine) => [...fill(machine, 0), machine.percpu.alloc(5000)],
-    run: (cpu, pointers) => cpu.percpu.free(pointers.at(-1) ?? 0),
-  },
-  'trimming too many chunks': {
-    prepare: (machine) => {
-      fill(machine, 0)
-      const large = [1, 2, 3].map(() => machine.percpu.alloc(UNIT))
-      for (const pointer of large) machine.percpu.free(pointer)
-      return []
-    },
-    run: (cpu) => cpu.percpu.trim(),
-  },
-  'trimming an isolated chunk': {
-    prepare: (machine) => {
-      fill(machine, 0)
-      const pages = Array.from({ length: 6 }, () => machine.percpu.alloc(4096))
-      for (const pointer of pages.filter((_, i) => i % 2 !== 0)) machine.percpu.free(pointer)
-      return []
-    },
-    run: (cpu) => cpu.percpu.trim(),
-  },
-}
 
 describe('a thread killed before any access', () => {
   for (const { name: kind, options } of smp) {
-    for (const [name, { prepare, run }] of Object.entries(scenes)) {
-      it(`of ${name} leaves all metadata right, and no page lost (${kind})`, () => {
-        const points = forEachAccess((at) => {
-          // Thousands of loads that look whether memory is clear: all alike.
-          if (at > 900 && at % 97 !== 0) return true
-          const machine = fresh({ ...common, ...options })
-          const prepared = prepare(machine)
-          const before = usage(machine)
-          const cpu = joinAs(machine, 101)
-          const killed = killAt(() => run(cpu, prepared), at, cpu)
-          if (!killed) return false
-          machine.cpus.declareDead(1)
-          machine.percpu.verify()
-          const found = usage(machine)
-          // Or as if it had ended.
-          assert.ok(found === before || found === ended(options, prepare, run), `access ${at}`)
-          assert.equal(pagesOutside(machine), 0, `access ${at}: pages lost`)
-          // And it works on.
-          if (at % 5 !== 0) return true
-          machine.percpu.free(machine.percpu.alloc(100))
-          machine.percpu.trim()
-          machine.percpu.verify()
-          assert.equal(pagesOutside(machine), 0, `access ${at}: pages lost later`)
-          return true
-        })
-        assert.ok(points > 8, `only ${points} accesses`)
-      })
-    }
-
     it(`of opening a name leaves nothing that nobody can reach (${kind})`, () => {
       const points = forEachAccess((at) => {
         const machine = fresh({ ...common, ...options })

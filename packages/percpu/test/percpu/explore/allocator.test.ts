@@ -116,8 +116,8 @@ describe('a CPU that is killed', () => {
           })
           t.kill(0, { reaper: () => world.reap(0) })
           t.finally(([result]) => {
-            const { usage, faults, lostPages } = new Examined(world)
-            assert.deepEqual([faults, lostPages], [[], []])
+            const { usage, faults, wrongPages } = new Examined(world)
+            assert.deepEqual([faults, wrongPages], [[], []])
             if (result !== undefined) assert.equal(usage, after)
             else assert.ok(usage === before || usage === after, usage)
           })

@@ -56,24 +56,29 @@ export class Examined {
     return JSON.stringify(inUse.map(({ used, allocations }) => [used, allocations]))
   }
 
-  /** Pages that are allocated, but that no chunk has. Nothing else may use the heap. */
-  get lostPages(): number[] {
+  /** Pages that are allocated but of no chunk, or of a chunk but free. Nothing else may use the heap. */
+  get wrongPages(): number[] {
     const { blocks, cacheBlocks, faults } = verifyHeap({ memory: this.#memory })
     if (faults.length > 0) throw new Error(faults.join('; '))
+    const used = [...blocks].filter(([page, { kind }]) => kind === USED && !cacheBlocks.has(page))
+    const allocated = new Set(used.map(([page]) => page))
     const known = new Set(this.#pages())
-    return [...blocks]
-      .filter(([page, { kind }]) => kind === USED && !cacheBlocks.has(page) && !known.has(page))
-      .map(([page]) => page)
+    return [...allocated, ...known].filter((page) => !(allocated.has(page) && known.has(page)))
   }
 
-  /** First pages of the blocks that chunks consist of. */
+  /** First pages of the blocks of the page allocator that chunks consist of. */
   *#pages(): Iterable<number> {
     const { geometry, backend } = this.#state
     for (const record of this.#state.records()) {
+      // Of boot memory.
+      if (this.#state.isImmutable(record)) continue
       yield record / 1024
       for (let cpu = 0; cpu < geometry.cpus; cpu++)
-        for (let page = 0; page < geometry.pages; page++)
-          yield (backend.translate(record, cpu, page * 1024) ?? 0) / 4096
+        for (let page = 0; page < geometry.pages; page++) {
+          const address = backend.translate(record, cpu, page * 1024)
+          const isFirst = backend.name === 'vm' || (cpu === 0 && page === 0)
+          if (address !== undefined && isFirst) yield address / 4096
+        }
     }
   }
 }
