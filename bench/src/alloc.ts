@@ -39,7 +39,7 @@ const one: Suite = {
     },
     {
       name: 'heap.alloc, heap.free',
-      formerly: 'machine.alloc, machine.free',
+      formerly: 'machine.heap.alloc, machine.heap.free',
       role: 'ours',
       goal: { below: 30 },
       measure: perOperation((count) => {
@@ -103,7 +103,7 @@ const replacingSuite: Suite = {
     },
     {
       name: 'heap.free, heap.alloc',
-      formerly: 'machine.free, machine.alloc',
+      formerly: 'machine.heap.free, machine.heap.alloc',
       role: 'ours',
       compareWith: PEER,
       measure: perOperation(

@@ -74,7 +74,7 @@ export class Supervisor {
     const unknown = Object(worker) as Partial<SupervisedWorker>
     if (!hasThreadId || typeof unknown.once !== 'function' || typeof unknown.threadId !== 'number') {
       throw new UnsupportedError(
-        'supervise needs a worker with a threadId and an exit event, as in Node; elsewhere call machine.declareDead(cpu) ' +
+        'supervise needs a worker with a threadId and an exit event, as in Node; elsewhere call machine.cpus.declareDead(cpu) ' +
           'once the thread has certainly stopped',
       )
     }

@@ -19,7 +19,7 @@ export class Completion {
   readonly #queue: WaitQueue
   readonly #condition: Condition<true>
 
-  /** @internal Made by `machine.completion` and `machine.completionAt`. */
+  /** @internal Made by `machine.locks.completion` and `machine.completionAt`. */
   constructor(state: SyncState, word: number, name: string) {
     this.#state = state
     this.#word = word

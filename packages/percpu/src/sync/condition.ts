@@ -26,7 +26,7 @@ export class Condition {
   readonly #queue: WaitQueue
   readonly #name: string
 
-  /** @internal Made by `machine.condition` and `machine.conditionAt`. */
+  /** @internal Made by `machine.locks.condition` and `machine.conditionAt`. */
   constructor(state: SyncState, word: number, name: string, mutex: Mutex) {
     this.#state = state
     this.#word = word

@@ -1,4 +1,4 @@
-/** What `machine.structs()` says of where the library's structs lie. */
+/** What `machine.watch.structs()` says of where the library's structs lie. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, MutexLayout } from 'percpu'
