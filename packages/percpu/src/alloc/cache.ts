@@ -74,8 +74,8 @@ export class Cache<S extends AnyStruct = AnyStruct> {
    * Takes an object and returns its byte address, without an accessor and, unless `request.zero`,
    * without clearing it: for the hottest paths, which keep addresses and write every word anyway.
    *
-   * @throws OutOfMemoryError; ArgumentError; OfflineError; LockTimeoutError as for {@link create}; in
-   *   debug mode HeapCorruptionError.
+   * @throws OutOfMemoryError; ArgumentError; OfflineError; LockTimeoutError as for {@link create};
+   *   in debug mode HeapCorruptionError.
    */
   alloc(request?: ObjectRequest): number {
     const { magazine } = this
@@ -88,8 +88,8 @@ export class Cache<S extends AnyStruct = AnyStruct> {
   }
 
   /**
-   * Gives an object of this cache back. Any CPU may, if the object is persistent. The caller sees to
-   * it that nobody still reads it.
+   * Gives an object of this cache back. Any CPU may, if the object is persistent. The caller sees
+   * to it that nobody still reads it.
    *
    * @throws DoubleFreeError; ForeignAddressError; OfflineError; LockTimeoutError as for
    *   {@link create}; in debug mode HeapCorruptionError. Nothing is changed then.
@@ -110,8 +110,9 @@ export class Cache<S extends AnyStruct = AnyStruct> {
    * commit on: pass the section that links the object, and the object is linked and persistent, or
    * neither, whenever the thread is killed. Without one, call it before others can find the object.
    *
-   * @throws ForeignAddressError unless the object is in flight with this CPU, or persistent already;
-   *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError.
+   * @throws ForeignAddressError unless the object is in flight with this CPU, or persistent
+   *   already; DoubleFreeError if it is free; OfflineError; with a section SectionError,
+   *   JournalFullError.
    */
   persist(address: number, section?: SectionWriter): void {
     this.#slabs.persist(address, section)
@@ -121,8 +122,9 @@ export class Cache<S extends AnyStruct = AnyStruct> {
    * The opposite of {@link persist}: the object is in flight with this CPU, to be freed. With a
    * `section`, pass the one that unlinks the object, and free the object after it.
    *
-   * @throws ForeignAddressError unless the object is persistent, or in flight with this CPU already;
-   *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError.
+   * @throws ForeignAddressError unless the object is persistent, or in flight with this CPU
+   *   already; DoubleFreeError if it is free; OfflineError; with a section SectionError,
+   *   JournalFullError.
    */
   adopt(address: number, section?: SectionWriter): void {
     this.#slabs.adopt(address, section)

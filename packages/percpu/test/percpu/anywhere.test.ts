@@ -1,6 +1,7 @@
 /**
- * Each operation of per-CPU memory with its thread killed before its first access to shared memory, its second, … its last. Afterwards
- * all metadata are right, no page is lost, and the operation has happened as a whole, or not at all.
+ * Each operation of per-CPU memory with its thread killed before its first access to shared memory,
+ * its second, … its last. Afterwards all metadata are right, no page is lost, and the operation has
+ * happened as a whole, or not at all.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -142,7 +143,8 @@ describe('a thread killed before any access', () => {
         const killed = killAt(() => cpu.percpu.alloc(16, { into: word }), at, cpu)
         const before = into()
         if (killed) machine.cpus.declareDead(1)
-        // Taken out of the word, which is this thread's again: what was there is allocated, or nothing was.
+        // Taken out of the word, which is this thread's again: what was there is allocated, or
+        // nothing was.
         mem.storeAtomic32(machine.memory.i32, word / 4, 0)
         if (before !== 0) {
           seen++
