@@ -6,7 +6,7 @@ import { commentWidth } from './tools/eslint/comment-width.mjs'
 import { noSharedViews } from './tools/eslint/no-shared-views.mjs'
 
 /** Folders whose comments are wrapped. */
-const wrapped = ['packages/lab', 'tools']
+const wrapped = ['packages/percpu', 'packages/console', 'packages/lab', 'bench', 'examples', 'tools']
 
 const emptyCatch = {
   selector: 'CatchClause[body.body.length=0]',
@@ -90,8 +90,8 @@ export default defineConfig(
     rules: { 'no-console': 'error' },
   },
   {
-    // Shared memory is touched only through `#mem`. The views of a Memory are opaque types, so element access outside the
-    // mem layer is a type error already; these rules keep out the rest.
+    // Shared memory is touched only through `#mem`. The views of a Memory are opaque types, so
+    // element access outside the mem layer is a type error already; these rules keep out the rest.
     files: ['packages/percpu/src/**/*.ts'],
     ignores: ['packages/percpu/src/mem/**'],
     plugins: { percpu: { rules: { 'no-shared-views': noSharedViews } } },

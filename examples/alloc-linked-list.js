@@ -1,5 +1,7 @@
-// A list in shared memory whose nodes come from the heap. Its writer is terminated again and again; nothing is lost, nothing
-// is half-linked.   node examples/alloc-linked-list.js
+// A list in shared memory whose nodes come from the heap. Its writer is terminated again and again.
+// No node is lost, none is half-linked.
+//
+//     node examples/alloc-linked-list.js
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { address, boot, join, locked, struct, u32 } from 'percpu'

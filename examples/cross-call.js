@@ -1,4 +1,6 @@
-// Doorbells: run a function on every thread, and wait until all of them have.   node examples/cross-call.js
+// Doorbells: run a function on every thread, and wait until all of them have.
+//
+//     node examples/cross-call.js
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { boot, join } from 'percpu'

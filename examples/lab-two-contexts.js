@@ -1,7 +1,10 @@
-// Two contexts of one CPU in one read section: why entering must be uninterruptible.   node examples/lab-two-contexts.js
+// Two contexts of one CPU in one read section: why entering must be uninterruptible.
 //
-// A reader counts itself in, and an interrupt of the same CPU does the same in the middle of that; the lab tries every place where
-// the interrupt can come. If counting is a load and a store, one count is overwritten, and the sums never agree again.
+// A reader counts itself in, and an interrupt of the same CPU does the same in the middle of that.
+// The lab tries every place where the interrupt can come. If counting is a load and a store, one
+// count is overwritten, and the sums never agree again.
+//
+//     node examples/lab-two-contexts.js
 import assert from 'node:assert/strict'
 import { explore, mem, percpu } from 'percpu-lab'
 
@@ -33,7 +36,12 @@ export const twoReaders = (count) => (/** @type {import('percpu-lab').Scenario} 
   t.finally(() => assert.equal(domain.locks.load(), domain.unlocks.load(), 'the lock count fell behind'))
 }
 
-/** What the counts are for: CPU 1 replaces an object, and reuses the old one when all readers have left. @param {Count} count */
+/**
+ * What the counts are for: CPU 1 replaces an object, and reuses the old one when all readers have
+ * left.
+ *
+ * @param {Count} count
+ */
 export const andAnUpdater = (count) => (/** @type {import('percpu-lab').Scenario} */ t) => {
   const domain = t.memory(Domain, 'domain')
   const objects = [t.memory(Pair, 'old'), t.memory(Pair, 'new')]

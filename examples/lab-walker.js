@@ -1,8 +1,10 @@
-// A page-table walker without a lock, and somebody who frees the table it walks.   node examples/lab-walker.js
+// A page-table walker without a lock, and somebody who frees the table it walks.
 //
-// CPU 0 follows an entry to a table and reads it. CPU 1 clears the entry and reuses the table. In between, CPU 1 must know that nobody
-// is on the way: because every CPU has answered a doorbell, which none does in the middle of a walk, or because walkers count
-// themselves.
+// CPU 0 follows an entry to a table and reads it. CPU 1 clears the entry and reuses the table. In
+// between, CPU 1 must know that nobody is on the way. Either every CPU has answered a doorbell,
+// which none does in the middle of a walk, or walkers count themselves.
+//
+//     node examples/lab-walker.js
 import assert from 'node:assert/strict'
 import { explore, mem, percpu } from 'percpu-lab'
 
@@ -13,10 +15,12 @@ const Walkers = struct('Walkers', { counted: atomic(i32), plain: racy(i32) })
 
 /** @typedef {import('percpu-lab').Scenario} Scenario */
 /** @typedef {import('percpu-lab').CpuContext} Cpu */
+/** @typedef {(cpu: Cpu) => void} Step */
 
 /**
  * The walk, and what stands around it.
- * @param {(t: Scenario) => { enter?: (cpu: Cpu) => void, leave?: (cpu: Cpu) => void, wait?: (cpu: Cpu) => void }} protect
+ *
+ * @param {(t: Scenario) => { enter?: Step, leave?: Step, wait?: Step }} protect
  */
 export const walk = (protect) => (/** @type {Scenario} */ t) => {
   const root = t.memory(Root, 'root')
@@ -41,7 +45,11 @@ export const walk = (protect) => (/** @type {Scenario} */ t) => {
 /** Nothing. */
 export const unprotected = () => ({})
 
-/** CPU 1 rings and waits for the answer. A doorbell answered in the middle of the walk says nothing. @param {'anywhere' | 'safepoints'} at */
+/**
+ * CPU 1 rings and waits for the answer. A doorbell answered in the middle of the walk says nothing.
+ *
+ * @param {'anywhere' | 'safepoints'} at
+ */
 export const doorbell = (at) => (/** @type {Scenario} */ t) => {
   const answer = t.ipi(() => undefined, { at, name: 'doorbell' })
   return { wait: (/** @type {Cpu} */ cpu) => cpu.ipiAndWait(0, answer) }

@@ -2,10 +2,11 @@
 /**
  * A field pushed out of reach by the growth of what lies before it.
  *
- * Linux's struct kvm embeds two struct srcu_structs. Hand-written powerpc assembly loads kvm->arch.lpid with one
- * instruction, whose displacement is a signed 16-bit number. When SRCU became a tree, each srcu_struct grew with the number
- * of CPUs, and in a kernel for 2048 of them arch.lpid moved from 17752 to 45864: out of reach, found by the assembler
- * at the end of the build. Here it is found where the struct is defined. (The members are modelled, their sums exact.)
+ * Linux's struct kvm embeds two struct srcu_structs. Hand-written powerpc assembly loads
+ * kvm->arch.lpid with one instruction, whose displacement is a signed 16-bit number. When SRCU
+ * became a tree, each srcu_struct grew with the number of CPUs. In a kernel for 2048 CPUs arch.lpid
+ * moved from 17752 to 45864, out of reach. The assembler found it at the end of the build; here the
+ * definition of the struct finds it. (The members are modelled, their sums exact.)
  *
  *     node examples/layout-kvm.js
  */
@@ -78,7 +79,10 @@ export function srcuTree(/** @type {number} */ cpus) {
   return struct('srcu_struct', { node: array(srcuNode, nodesFor(cpus)), ...srcuState })
 }
 
-/** The tree with its nodes allocated apart, behind a pointer: again the same size for any number of CPUs. */
+/**
+ * The tree with its nodes allocated apart, behind a pointer: again the same size for any number of
+ * CPUs.
+ */
 export function srcuApart() {
   return struct('srcu_struct', { node: pointer, ...srcuState })
 }

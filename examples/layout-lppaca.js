@@ -1,9 +1,11 @@
 // @ts-check
 /**
- * A struct laid down by somebody else: the lppaca, the area that a powerpc thread shares with its hypervisor (PAPR).
+ * A struct laid down by somebody else: the lppaca, the area that a powerpc thread shares with its
+ * hypervisor (PAPR).
  *
- * It is 640 bytes, big-endian whatever the machine is, each cache line of 128 bytes has one kind of writer, and the
- * hypervisor refuses one that crosses a 4096-byte page. Its definition says all of that, so no edit can break it unseen.
+ * It has 640 bytes, and is big-endian whatever the machine is. Each cache line of 128 bytes has one
+ * kind of writer. The hypervisor refuses a lppaca that crosses a 4096-byte page. The definition
+ * says all of that, so no edit can break it unseen.
  *
  *     node examples/layout-lppaca.js
  */

@@ -1,4 +1,6 @@
-// A thread that sleeps in Atomics.wait neither holds up grace periods nor misses its doorbell.   node examples/park.js
+// A thread that sleeps in Atomics.wait neither holds up grace periods nor misses its doorbell.
+//
+//     node examples/park.js
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { atomic, boot, i32, join, struct } from 'percpu'

@@ -1,4 +1,6 @@
-// One copy a CPU: threads count without touching each other's memory, and nothing is lost with one.   node examples/percpu-counters.js
+// One copy a CPU: threads count without touching each other's memory, and nothing is lost with one.
+//
+//     node examples/percpu-counters.js
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { boot, f64, i32, join, struct } from 'percpu'

@@ -1,4 +1,6 @@
-// A worker is terminated while it works: its CPU and its memory come back.   node examples/survive-terminate.js
+// A worker is terminated while it works: its CPU and its memory come back.
+//
+//     node examples/survive-terminate.js
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { boot, join } from 'percpu'

@@ -1,4 +1,7 @@
-/** What the licence of the packaged tables (CC BY 4.0) asks to be said wherever they are used. NOTICE has the full text. */
+/**
+ * What the licence of the packaged tables (CC BY 4.0) asks to be said wherever they are used.
+ * NOTICE has the full text.
+ */
 export const attribution: readonly string[] = [
   'IP Geolocation by DB-IP, https://db-ip.com',
   'Route Views, https://www.routeviews.org',

@@ -44,7 +44,10 @@ export class TableRefusedError extends PercpuError {
   }
 }
 
-/** A table could not be built for another reason than its files: no memory, or its loader died. Nothing was published. */
+/**
+ * A table could not be built for another reason than its files: no memory, or its loader died.
+ * Nothing was published.
+ */
 export class LoadError extends PercpuError {
   readonly code = 'PERCPU_LOAD'
 }
@@ -54,7 +57,9 @@ export class NoTableError extends PercpuError {
   readonly code = 'PERCPU_NO_TABLE'
 }
 
-/** The workers that tried a batch all died while they had it, or no worker can be started any more. */
+/**
+ * The workers that tried a batch all died while they had it, or no worker can be started any more.
+ */
 export class WorkerLostError extends PercpuError {
   readonly code = 'PERCPU_WORKER_LOST'
 }

@@ -48,8 +48,8 @@ const bootOptions: OptionNames<BootOptions> = {
 /**
  * Makes a machine; the calling thread becomes its CPU 0, online.
  *
- * @throws ArgumentError for options out of range or contradicting each other; UnsupportedError where
- *   there is no SharedArrayBuffer, or not enough address space for one of this size.
+ * @throws ArgumentError for options out of range or contradicting each other; UnsupportedError
+ *   where there is no SharedArrayBuffer, or not enough address space for one of this size.
  */
 export function boot(options: BootOptions = {}): Machine {
   checkOptions('boot', options, bootOptions, ['thread', 'buffer'])
@@ -63,7 +63,8 @@ export function boot(options: BootOptions = {}): Machine {
 }
 
 /**
- * Makes the calling thread a CPU of the machine behind `handle`: the lowest free number comes online.
+ * Makes the calling thread a CPU of the machine behind `handle`: the lowest free number comes
+ * online.
  *
  * @throws BadHandleError, VersionMismatchError, TruncatedBufferError, ForeignBufferError,
  *   AlreadyJoinedError, NoFreeCpuError; ArgumentError for an option that there is not.

@@ -10,8 +10,8 @@ const brand = Symbol.for('percpu.error')
  * values that it speaks of as `details`, and what led to it as `cause`.
  *
  * `instanceof` tells a class by its name, not by its identity: an error is recognised by another
- * copy of the package too, such as one that another dependency brought along. Where a minifier renames
- * classes, compare `code`.
+ * copy of the package too, such as one that another dependency brought along. Where a minifier
+ * renames classes, compare `code`.
  */
 export abstract class PercpuError extends Error {
   /** A stable, literal identifier such as `'PERCPU_NO_FREE_CPU'`. */
@@ -45,7 +45,9 @@ function classNames(target: object): readonly string[] {
   return names
 }
 
-/** An argument has the wrong type, is out of range, or contradicts another one. Nothing was changed. */
+/**
+ * An argument has the wrong type, is out of range, or contradicts another one. Nothing was changed.
+ */
 export class ArgumentError extends PercpuError {
   readonly code = 'PERCPU_ARGUMENT'
 }

@@ -120,8 +120,9 @@ export class Machine {
   }
 
   /**
-   * From now on, when the worker's thread ends, for whatever reason, its CPU is cleaned up after and
-   * becomes free. Call it right after `new Worker`. Several threads may supervise the same worker.
+   * From now on, when the worker's thread ends, for whatever reason, its CPU is cleaned up after
+   * and becomes free. Call it right after `new Worker`. Several threads may supervise the same
+   * worker.
    *
    * @throws ArgumentError if the worker has ended; UnsupportedError if it has no exit event
    *   (browsers), or one that comes too early (Deno); OfflineError.
@@ -132,10 +133,10 @@ export class Machine {
   }
 
   /**
-   * Runs `work` under a label, which everybody can see while it runs, also when it never returns. If
-   * `work` returns a promise, it is listed as pending until that settles, and a promise with the same
-   * outcome is returned. May be nested. A CPU has at most 128 labels, of 44 bytes of UTF-8; they are
-   * not for values that differ each time.
+   * Runs `work` under a label, which everybody can see while it runs, also when it never returns.
+   * If `work` returns a promise, it is listed as pending until that settles, and a promise with the
+   * same outcome is returned. May be nested. A CPU has at most 128 labels, of 44 bytes of UTF-8;
+   * they are not for values that differ each time.
    *
    * Cost: a few ns; while the work is traced or monitored two clock readings more.
    *

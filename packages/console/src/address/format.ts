@@ -39,7 +39,10 @@ export function writeIpv4(out: Uint8Array, at: number, word: number): number {
 
 const groups = new Uint16Array(8)
 
-/** Writes IPv6 text at `at`, needs room for {@link MAX_ADDRESS_BYTES}, and returns the position behind it. */
+/**
+ * Writes IPv6 text at `at`, needs room for {@link MAX_ADDRESS_BYTES}, and returns the position
+ * behind it.
+ */
 export function writeIpv6(
   out: Uint8Array,
   at: number,
@@ -101,7 +104,10 @@ function writeHex(out: Uint8Array, at: number, group: number): number {
   return end
 }
 
-/** Writes an unsigned 32-bit number in decimal digits, needs room for 10 bytes, and returns the position behind it. */
+/**
+ * Writes an unsigned 32-bit number in decimal digits, needs room for 10 bytes, and returns the
+ * position behind it.
+ */
 export function writeDecimal(out: Uint8Array, at: number, value: number): number {
   let rest = value >>> 0
   const end = at + digitsOf(rest)

@@ -1,8 +1,9 @@
 /**
  * IP addresses from text and from bytes.
  *
- * IPv4 is strict: four decimal numbers of 0–255 without leading zeros. IPv6 is RFC 4291 text, without a zone: a zone names an
- * interface of one host, so there is nothing to look up. IPv4-mapped IPv6 (`::ffff:1.2.3.4`) is the IPv4 address it maps.
+ * IPv4 is strict: four decimal numbers of 0–255 without leading zeros. IPv6 is RFC 4291 text,
+ * without a zone: a zone names an interface of one host, so there is nothing to look up.
+ * IPv4-mapped IPv6 (`::ffff:1.2.3.4`) is the IPv4 address it maps.
  */
 import { isIP } from 'node:net'
 
@@ -18,7 +19,10 @@ const DOT = 0x2e
 const COLON = 0x3a
 const ZERO = 0x30
 
-/** The dotted quad in `bytes[start, end)` as a signed 32-bit integer, or {@link NOT_A_QUAD}. About 10 ns. */
+/**
+ * The dotted quad in `bytes[start, end)` as a signed 32-bit integer, or {@link NOT_A_QUAD}. About
+ * 10 ns.
+ */
 export function parseQuad(bytes: Uint8Array, start: number, end: number): number {
   let word = 0
   let octet = -1

@@ -13,7 +13,11 @@ export interface LayoutOptions {
   readonly names: readonly string[]
 }
 
-/** The text to print. @throws FileError if the module cannot be loaded; UsageError if it has no such struct. */
+/**
+ * The text to print.
+ *
+ * @throws FileError if the module cannot be loaded; UsageError if it has no such struct.
+ */
 export async function layout({ file, json, nested, names }: LayoutOptions): Promise<string> {
   const module = await load(file)
   const found = structsOf(module, { nested }).map(({ name }) => name)

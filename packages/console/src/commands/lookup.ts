@@ -1,4 +1,6 @@
-/** `percpu lookup`: addresses from files or standard input, answers in the same order, on all cores. */
+/**
+ * `percpu lookup`: addresses from files or standard input, answers in the same order, on all cores.
+ */
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'

@@ -20,7 +20,10 @@ export interface ServeOptions {
   readonly logLevel: string
 }
 
-/** Serves until SIGINT or SIGTERM, or until no worker can be started any more. Resolves with the exit code. */
+/**
+ * Serves until SIGINT or SIGTERM, or until no worker can be started any more. Resolves with the
+ * exit code.
+ */
 export async function serve({ logLevel, ...options }: ServeOptions): Promise<number> {
   const logger = createLogger(logLevel)
   const stopped = stopRequest(logger)

@@ -17,7 +17,11 @@ export interface TopOptions {
   readonly signal?: AbortSignal
 }
 
-/** Ends when the machine's process does, when `signal` aborts, or after one inspection. @throws FileError if nobody serves there. */
+/**
+ * Ends when the machine's process does, when `signal` aborts, or after one inspection.
+ *
+ * @throws FileError if nobody serves there.
+ */
 export async function top({ socket, interval, once, json, output, signal }: TopOptions): Promise<void> {
   const isTerminal = 'isTTY' in output && output.isTTY
   const update = isTerminal && !once && !json ? createLogUpdate(output) : undefined

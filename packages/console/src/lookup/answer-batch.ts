@@ -10,13 +10,18 @@ const BACKSLASH = 0x5c
 /** Answers are this many times as long as their addresses, about. */
 const GROWTH = 9
 
-/** Bytes of lines between two pauses: a worker's answer to its doorbell takes as long as these at most, well below a millisecond. */
+/**
+ * Bytes of lines between two pauses: a worker's answer to its doorbell takes as long as these at
+ * most, well below a millisecond.
+ */
 const STRETCH = 16 * 1024
 
 /**
- * The answers to all lines of `bytes`, in order; blank lines have none. The writer's table has been entered.
+ * The answers to all lines of `bytes`, in order; blank lines have none. The writer's table has been
+ * entered.
  *
- * `pause` is called now and then; if it returns true, because the table has changed, all lines are answered anew.
+ * `pause` is called now and then; if it returns true, because the table has changed, all lines are
+ * answered anew.
  */
 export function answerBatch(
   writer: AnswerWriter,

@@ -24,7 +24,10 @@ export interface Answer {
   readonly organisation: string
 }
 
-/** The answer for one address of the table entered last, or undefined if no range holds it. About 1 µs. */
+/**
+ * The answer for one address of the table entered last, or undefined if no range holds it. About 1
+ * µs.
+ */
 export function lookUp(table: AddressTable, text: string, address: Address): Answer | undefined {
   if (address.family === 4) {
     const row = table.find4(address.word)
@@ -47,7 +50,10 @@ function describe(table: AddressTable, entry: number): { asn: number; organisati
 
 /** A bad address is repeated in its answer up to this many bytes. */
 const ECHO_BYTES = 256
-/** Room for a line without its organisation: fixed text, echo with every byte escaped, error text, two addresses, number. */
+/**
+ * Room for a line without its organisation: fixed text, echo with every byte escaped, error text,
+ * two addresses, number.
+ */
 const LINE_ROOM = 4096
 
 /** Fixed text, as 32-bit words in the order of memory, the last one filled up. */
@@ -74,8 +80,9 @@ const CLOSE = fixed('}\n')
 const NOTHING = fixed('","range":null,"asn":null,"organisation":null}\n')
 
 /**
- * Appends answers to a private buffer that grows as needed: from bytes to bytes, without a string or an object in between, unless
- * an address is refused. About 200 ns for IPv4, most of it waiting for the table's cache lines.
+ * Appends answers to a private buffer that grows as needed: from bytes to bytes, without a string
+ * or an object in between, unless an address is refused. About 200 ns for IPv4, most of it waiting
+ * for the table's cache lines.
  */
 export class AnswerWriter {
   readonly #table: AddressTable
@@ -107,7 +114,10 @@ export class AnswerWriter {
     this.#view = new DataView(out.buffer)
   }
 
-  /** Looks up the address in `bytes[start, end)`, which has no surrounding space, and appends its line. */
+  /**
+   * Looks up the address in `bytes[start, end)`, which has no surrounding space, and appends its
+   * line.
+   */
   append(bytes: Uint8Array, start: number, end: number): void {
     this.#reserve()
     const word = parseQuad(bytes, start, end)
@@ -199,7 +209,10 @@ export class AnswerWriter {
   }
 }
 
-/** Writes `text` at `at`, a word at a time: up to three bytes behind it are overwritten, and are written again by what follows. */
+/**
+ * Writes `text` at `at`, a word at a time: up to three bytes behind it are overwritten, and are
+ * written again by what follows.
+ */
 function put(view: DataView, at: number, { words, length }: Fixed): number {
   for (let i = 0; i < words.length; i++) view.setInt32(at + i * 4, words[i] as number, true)
   return at + length

@@ -22,8 +22,9 @@ function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
 }
 
 /**
- * Between two lines: answers the doorbell, so that no batch is long enough to be taken for a worker that is stuck. From there on
- * the table entered before may be gone. Returns whether another one is the current one, from which the whole batch is answered then.
+ * Between two lines: answers the doorbell, so that no batch is long enough to be taken for a worker
+ * that is stuck. From there on the table entered before may be gone. Returns whether another one is
+ * the current one, from which the whole batch is answered then.
  */
 function pause(): boolean {
   const { generation } = table

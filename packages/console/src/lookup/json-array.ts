@@ -1,9 +1,10 @@
 /**
- * Turns a JSON array of strings, of any length, into NDJSON, in constant memory and in one pass over its bytes.
+ * Turns a JSON array of strings, of any length, into NDJSON, in constant memory and in one pass
+ * over its bytes.
  *
- * Outside of strings, commas become line ends and white space disappears; a JSON string never contains a raw line end, so each
- * string is a line. The array's structure is checked here, to the last byte; what is inside the strings is left to whoever
- * parses the lines, on another thread.
+ * Outside of strings, commas become line ends and white space disappears; a JSON string never
+ * contains a raw line end, so each string is a line. The array's structure is checked here, to the
+ * last byte; what is inside the strings is left to whoever parses the lines, on another thread.
  */
 import { MalformedInputError } from '../errors.js'
 
@@ -69,7 +70,9 @@ export class JsonArrayFlattener {
     )
   }
 
-  /** Follows a byte outside of strings; returns what stands for it in the output, if anything does. */
+  /**
+   * Follows a byte outside of strings; returns what stands for it in the output, if anything does.
+   */
   #structure(byte: number, at: number): number | undefined {
     const state = this.#state
     if (state === 'start' && byte === OPEN) {

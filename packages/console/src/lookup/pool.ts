@@ -1,13 +1,14 @@
 /**
  * The pool: one worker a core, each a CPU of the machine, that answer batches.
  *
- *     run(batch) ──▶ waiting ──▶ worker (at most DEPTH batches each: one in work, one ready) ──▶ answers
- *                       ▲                       │ its thread ended
- *                       └───────────────────────┘ at the head of the queue; another worker tries
+ *     run(batch) ──▶ waiting ──▶ worker ──▶ answers    one batch in work, one ready: DEPTH
+ *                       ▲           │ its thread ended
+ *                       └───────────┘ at the head of the queue; another worker tries
  *
- * Guarantees: each batch is answered once, completely and by one table; a worker that dies is reaped and replaced, and its batches
- * go to others; the one that it was answering has ATTEMPTS. A worker that is said to be stuck gets no batches meanwhile. A
- * batch's bytes stay here until it is answered; the worker gets a copy.
+ * Guarantees: each batch is answered once, completely and by one table. A worker that dies is
+ * reaped and replaced, and its batches go to others. The batch that it was answering has ATTEMPTS.
+ * A worker that is said to be stuck gets no batches meanwhile. A batch's bytes stay here until it
+ * is answered; the worker gets a copy.
  */
 import { EventEmitter } from 'node:events'
 import { Worker } from 'node:worker_threads'
@@ -146,7 +147,10 @@ export class LookupPool extends EventEmitter<PoolEvents> {
     if (this.#spares.length < this.#places.length * SPARES) this.#spares.push(buffer)
   }
 
-  /** Gives the worker that is this CPU no batches for the time being. Returns its place; undefined if it is none of the pool's. */
+  /**
+   * Gives the worker that is this CPU no batches for the time being. Returns its place; undefined
+   * if it is none of the pool's.
+   */
   suspend(cpu: number): number | undefined {
     return this.#setSuspended(cpu, true)
   }
@@ -161,8 +165,8 @@ export class LookupPool extends EventEmitter<PoolEvents> {
   }
 
   /**
-   * Takes the workers offline, after the batches they hold; those still waiting are rejected. Workers that take longer than
-   * `milliseconds` are terminated.
+   * Takes the workers offline, after the batches they hold; those still waiting are rejected.
+   * Workers that take longer than `milliseconds` are terminated.
    */
   async close(milliseconds = 5000): Promise<void> {
     this.#closing = true
@@ -280,7 +284,10 @@ export class LookupPool extends EventEmitter<PoolEvents> {
     this.#start(place)
   }
 
-  /** Puts a dead worker's batches back, in front of the others. Only the oldest can have been what the worker died of. */
+  /**
+   * Puts a dead worker's batches back, in front of the others. Only the oldest can have been what
+   * the worker died of.
+   */
   #retry(jobs: readonly Job[]): void {
     if (jobs[0]) jobs[0].losses++
     for (const job of jobs.toReversed()) {

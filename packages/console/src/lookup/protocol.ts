@@ -1,4 +1,7 @@
-/** What the pool and its workers say to each other. Buffers are transferred, never copied by the messages. */
+/**
+ * What the pool and its workers say to each other. Buffers are transferred, never copied by the
+ * messages.
+ */
 import type { MachineHandle } from 'percpu'
 
 /** The label under which a worker's batch is seen from outside. */

@@ -1,8 +1,8 @@
 /**
  * Cuts an input of any length into batches that end at line ends, in constant memory.
  *
- * A batch is handed to a worker as it stands: text, one address a line, or NDJSON, one string a line. JSON arrays become NDJSON
- * before (json-array.ts).
+ * A batch is handed to a worker as it stands: text, one address a line, or NDJSON, one string a
+ * line. JSON arrays become NDJSON before (json-array.ts).
  */
 import { MalformedInputError } from '../errors.js'
 
@@ -21,7 +21,9 @@ export class LineSplitter {
   /** Bytes of the input that have left the buffer. */
   #taken = 0
 
-  /** @param batchBytes largest batch, and longest line if that is less than {@link MAX_LINE_BYTES} */
+  /**
+   * @param batchBytes largest batch, and longest line if that is less than {@link MAX_LINE_BYTES}
+   */
   constructor(batchBytes: number) {
     this.#buffer = new Uint8Array(batchBytes)
     this.#limit = Math.min(MAX_LINE_BYTES, batchBytes - 1)

@@ -1,11 +1,13 @@
 /**
- * Answers a stream of addresses: reads, has batches answered by all workers at once, writes the answers in the order of the
- * input. Memory is bounded by the window: when the answers are not taken, the input is not read.
+ * Answers a stream of addresses: reads, has batches answered by all workers at once, writes the
+ * answers in the order of the input. Memory is bounded by the window: when the answers are not
+ * taken, the input is not read.
  *
  *     input ──feed──▶ splitter ──batch──▶ pool ──▶ pending[window], in order ──drain──▶ sink
  *
- * While answers are outstanding, lines are collected into large batches; when there are none, whatever whole lines have come are
- * answered at once. So a client that sends one address and waits gets its answer, and a long upload gets large batches.
+ * While answers are outstanding, lines are collected into large batches; when there are none,
+ * whatever whole lines have come are answered at once. So a client that sends one address and waits
+ * gets its answer, and a long upload gets large batches.
  */
 import { AbortedError, InputTooLargeError, MalformedInputError } from '../errors.js'
 import { JsonArrayFlattener } from './json-array.js'
@@ -56,10 +58,11 @@ class Signal {
 type Outcome = { readonly result: BatchResult } | { readonly error: Error }
 
 /**
- * Answers all of `input`. After an error the rest of the input is still read, and thrown away, so that a peer that only sends
- * can come to its end; destroy the input to stop that.
+ * Answers all of `input`. After an error the rest of the input is still read, and thrown away, so
+ * that a peer that only sends can come to its end; destroy the input to stop that.
  *
- * @throws MalformedInputError, InputTooLargeError, AbortedError, WorkerLostError, and what input and sink throw.
+ * @throws MalformedInputError, InputTooLargeError, AbortedError, WorkerLostError, and what input
+ *   and sink throw.
  */
 export function answerStream(
   pool: LookupPool,

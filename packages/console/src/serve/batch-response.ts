@@ -1,9 +1,10 @@
 /**
- * The response to a batch: NDJSON that begins with the first answers, so that whatever is found to be wrong before can still be
- * told by a status code.
+ * The response to a batch: NDJSON that begins with the first answers, so that whatever is found to
+ * be wrong before can still be told by a status code.
  *
- * After a failure the connection is given a moment in which the rest of the request is read and thrown away: closing it under
- * a peer that is still sending would reset it, and the peer might never see the explanation.
+ * After a failure the connection is given a moment in which the rest of the request is read and
+ * thrown away: closing it under a peer that is still sending would reset it, and the peer might
+ * never see the explanation.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AbortedError } from '../errors.js'
@@ -54,7 +55,10 @@ export class BatchResponse implements Sink {
     this.#response.end()
   }
 
-  /** Tells what is wrong: by `status` if nothing has been sent yet, else as a last line before an abnormal end. */
+  /**
+   * Tells what is wrong: by `status` if nothing has been sent yet, else as a last line before an
+   * abnormal end.
+   */
   async fail(status: number, body: ErrorBody): Promise<void> {
     if (this.signal.aborted) return
     this.#finished = true
@@ -78,7 +82,8 @@ export class BatchResponse implements Sink {
       'content-length': bytes.length,
       connection: 'close',
     })
-    // Complete by its length; the end, which closes the connection, comes when the request has been read.
+    // Complete by its length; the end, which closes the connection, comes when the request has been
+    // read.
     await this.#write(bytes)
     if (this.#request.complete) {
       this.#response.end()

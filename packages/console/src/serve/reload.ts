@@ -1,4 +1,7 @@
-/** Reloads the table on demand: one load at a time, and however many are asked for meanwhile become one more. */
+/**
+ * Reloads the table on demand: one load at a time, and however many are asked for meanwhile become
+ * one more.
+ */
 import type { Machine } from 'percpu'
 import { TableRefusedError, type Problem } from '../errors.js'
 import type { TableFiles } from '../table/build.js'
@@ -50,7 +53,10 @@ export class Reloader {
     return this.#running !== undefined
   }
 
-  /** Never rejects: see {@link ReloadOutcome.error}. Resolves with the outcome of a load that began after this call. */
+  /**
+   * Never rejects: see {@link ReloadOutcome.error}. Resolves with the outcome of a load that began
+   * after this call.
+   */
   request(reason: string, onProgress?: (progress: LoadProgress) => void): Promise<ReloadOutcome> {
     if (!this.#running) {
       this.#running = this.#load(reason, onProgress).finally(() => (this.#running = undefined))

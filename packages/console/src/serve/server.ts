@@ -71,7 +71,9 @@ function methodsOf(url: string): string | undefined {
   return /^\/(health|metrics|lookup\/[^/]*)$/.test(path) ? 'GET, HEAD' : undefined
 }
 
-/** Errors that Fastify itself finds, before a route's handler runs, and those that nobody foresaw. */
+/**
+ * Errors that Fastify itself finds, before a route's handler runs, and those that nobody foresaw.
+ */
 function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { code, statusCode = 500, message } = error as { code?: string; statusCode?: number; message: string }
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE' || code === 'FST_ERR_CTP_EMPTY_TYPE') {
@@ -95,7 +97,10 @@ const connectionErrors: Readonly<Record<string, readonly [status: string, text: 
   ],
 }
 
-/** What comes in is not HTTP, too slow or too long: there is no request to answer, only a connection. */
+/**
+ * What comes in is not HTTP, too slow or too long: there is no request to answer, only a
+ * connection.
+ */
 function refuseConnection(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()

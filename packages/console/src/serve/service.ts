@@ -1,8 +1,9 @@
 /**
  * The lookup service: a machine, its table, its workers and its server, started and stopped as one.
  *
- * Threads on the machine: this one (single lookups, HTTP), one a worker, and now and then a loader. A worker that is being replaced
- * may hold its number a little longer, so there are numbers to spare.
+ * Threads on the machine: this one (single lookups, HTTP), one a worker, and now and then a loader.
+ * A worker that is being replaced may hold its number a little longer, so there are numbers to
+ * spare.
  */
 import net from 'node:net'
 import { devNull } from 'node:os'
@@ -41,7 +42,10 @@ export interface ServiceOptions {
    * MAX_SHRINK}.
    */
   readonly maxShrink?: number
-  /** How long a worker may give no sign of life before it is replaced, from 2. Default: {@link PATIENCE_MILLISECONDS}. */
+  /**
+   * How long a worker may give no sign of life before it is replaced, from 2. Default:
+   * {@link PATIENCE_MILLISECONDS}.
+   */
   readonly patienceMilliseconds?: number
   /** Path of a local socket on which `percpu top` can look at the machine. Default: none. */
   readonly inspect?: string | undefined
@@ -52,7 +56,10 @@ export interface ServiceOptions {
 /** Name of the table in the directory of shared objects. */
 export const TABLE_NAME = 'asn'
 
-/** Possible CPUs beside the workers': this thread, a loader, and a few for workers that are being replaced. */
+/**
+ * Possible CPUs beside the workers': this thread, a loader, and a few for workers that are being
+ * replaced.
+ */
 export const SPARE_CPUS = 6
 
 export const PATIENCE_MILLISECONDS = 5000
@@ -88,7 +95,8 @@ export class Service {
   /**
    * Loads the table, starts the workers, and listens.
    *
-   * @throws TableRefusedError, FileError (also for the socket), LoadError, WorkerLostError, or what listening throws. Nothing is left running.
+   * @throws TableRefusedError, FileError (also for the socket), LoadError, WorkerLostError, or what
+   *   listening throws. Nothing is left running.
    */
   static async start(options: ServiceOptions): Promise<Service> {
     const service = new Service(options, createParts(options))
@@ -167,7 +175,8 @@ export class Service {
     const { app, pool, reloader, machine, metrics, workerWatch } = this.#parts
     await this.#watcher?.close()
     const deadline = setTimeout(() => app.server.closeAllConnections(), STOP_MILLISECONDS)
-    // A connection that has been answered is kept for another request, which will not be taken any more.
+    // A connection that has been answered is kept for another request, which will not be taken any
+    // more.
     const sweep = setInterval(() => app.server.closeIdleConnections(), SWEEP_MILLISECONDS)
     await app.close()
     clearInterval(sweep)

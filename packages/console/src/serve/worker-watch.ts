@@ -1,13 +1,15 @@
 /**
- * Looks after the pool's workers: names one that is stuck while it is stuck, and has it replaced if it stays so.
+ * Looks after the pool's workers: names one that is stuck while it is stuck, and has it replaced if
+ * it stays so.
  *
  *     a heartbeat unanswered     logged with the label of its work; it gets no more batches
  *     it answers                 it gets batches again
- *     silent for `patience`      its thread is ended; the pool cleans up, starts another one, and gives its batches to others
+ *     silent for `patience`      its thread is ended; the pool cleans up, starts another worker,
+ *                                and gives the batches to others
  *
- * A batch of any length answers heartbeats in between (see batch-worker.ts), so silence means that something does not end, or that
- * the thread gets no processor time. It is counted in heartbeats of this thread: a process that was stopped for an hour and goes
- * on has missed one.
+ * A batch of any length answers heartbeats in between (see batch-worker.ts), so silence means that
+ * something does not end, or that the thread gets no processor time. It is counted in heartbeats of
+ * this thread: a process that was stopped for an hour and goes on has missed one.
  */
 import type { BlockedEvent, DiedEvent, Machine, Monitor } from 'percpu'
 import type { Logger } from 'pino'

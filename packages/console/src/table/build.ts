@@ -1,7 +1,7 @@
 /**
- * Builds a table aside: everything in private memory first, then one region of shared memory, filled column by column. Nobody
- * else knows its address until it is published (root.ts), so a loader that dies on the way leaves nothing but a region that
- * its reaper frees.
+ * Builds a table aside: everything in private memory first, then one region of shared memory,
+ * filled column by column. Nobody else knows its address until it is published (root.ts), so a
+ * loader that dies on the way leaves nothing but a region that its reaper frees.
  */
 import type { Machine } from 'percpu'
 import { copyIn, storeU32 } from 'percpu/mem'
@@ -160,7 +160,10 @@ interface Index6 {
   readonly buckets: number
 }
 
-/** As fine an index over the first words as the limit of buckets allows: published addresses share their first bits. */
+/**
+ * As fine an index over the first words as the limit of buckets allows: published addresses share
+ * their first bits.
+ */
 function indexIpv6(columns: RangeColumns, order: Uint32Array): Index6 {
   if (order.length === 0) return { index: new Int32Array(1), shift: 0, base: 0, buckets: 0 }
   const words = columns.starts[0]?.words ?? new Int32Array()

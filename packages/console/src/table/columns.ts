@@ -30,7 +30,10 @@ export class Column {
   }
 }
 
-/** The rows of one family's file, in the order of the file. Words of addresses are biased (layout.ts). */
+/**
+ * The rows of one family's file, in the order of the file. Words of addresses are biased
+ * (layout.ts).
+ */
 export class RangeColumns {
   readonly family: 4 | 6
   /** One column for IPv4; four for IPv6, first word first. */

@@ -1,6 +1,7 @@
 /**
- * Loads a table and makes it the current one, while lookups go on: a short-lived thread joins the machine, builds the table aside,
- * and reports its address; the calling thread publishes it with one store.
+ * Loads a table and makes it the current one, while lookups go on: a short-lived thread joins the
+ * machine, builds the table aside, and reports its address; the calling thread publishes it with
+ * one store.
  */
 import { stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -52,7 +53,8 @@ export function packagedFiles(): TableFiles {
 }
 
 /**
- * Builds the table of `files`, publishes it at `root`, and frees the one before after a grace period. One load at a time.
+ * Builds the table of `files`, publishes it at `root`, and frees the one before after a grace
+ * period. One load at a time.
  *
  * @throws TableRefusedError, FileError, LoadError. The table before stays the current one.
  */
@@ -70,7 +72,8 @@ export async function loadTable(
   const { reaped } = machine.supervise(worker)
   try {
     const table = await builtBy(worker, (bytes) => onProgress({ bytes, total }))
-    // Kept and published in the same stretch in which its address arrived: the loader still holds it.
+    // Kept and published in the same stretch in which its address arrived: the loader still holds
+    // it.
     const published = publishTable(machine, root, table.address, generation)
     const milliseconds = performance.now() - began
     await published

@@ -1,4 +1,7 @@
-/** The loader: joins the machine, builds one table aside, says where it is, and leaves once that has been noted. */
+/**
+ * The loader: joins the machine, builds one table aside, says where it is, and leaves once that has
+ * been noted.
+ */
 import { parentPort, workerData } from 'node:worker_threads'
 import { join, PercpuError } from 'percpu'
 import { TableRefusedError } from '../errors.js'
@@ -14,7 +17,10 @@ function send(message: FromLoader): void {
   port.postMessage(message)
 }
 
-/** The table belongs to this thread until it is kept, so the thread stays until it is told that this has happened. */
+/**
+ * The table belongs to this thread until it is kept, so the thread stays until it is told that this
+ * has happened.
+ */
 port.once('message', () => {
   void machine.offline().then(() => port.close())
 })

@@ -5,12 +5,16 @@ import { BIAS } from './layout.js'
 import type { Problems } from './problems.js'
 
 /**
- * Overlaps known to be in the published data. They are tolerated, and counted; of two ranges that hold an address, the one
- * with the greater start answers. `@ip-location-db/asn` 2.3.2026061719 has one, at lines 399115 and 399116 of asn-ipv4.csv.
+ * Overlaps known to be in the published data. They are tolerated, and counted; of two ranges that
+ * hold an address, the one with the greater start answers. `@ip-location-db/asn` 2.3.2026061719 has
+ * one, at lines 399115 and 399116 of asn-ipv4.csv.
  */
 const KNOWN_OVERLAPS: ReadonlySet<string> = new Set(['214.95.0.0-215.0.255.255 215.0.0.0-215.1.3.255'])
 
-/** Row numbers in ascending order of their starts; of rows with the same start, in the order of the file. */
+/**
+ * Row numbers in ascending order of their starts; of rows with the same start, in the order of the
+ * file.
+ */
 export function sortedOrder(columns: RangeColumns): Uint32Array {
   const order = Uint32Array.from({ length: columns.length }, (_, row) => row)
   const starts = columns.starts.map(({ words }) => words)
@@ -20,7 +24,10 @@ export function sortedOrder(columns: RangeColumns): Uint32Array {
   return sorted ? order : order.sort(byStart)
 }
 
-/** Reports each row that begins before an earlier one has ended. Returns the number of known overlaps. */
+/**
+ * Reports each row that begins before an earlier one has ended. Returns the number of known
+ * overlaps.
+ */
 export function checkOverlaps(
   columns: RangeColumns,
   order: Uint32Array,

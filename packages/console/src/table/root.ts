@@ -1,8 +1,9 @@
 /**
  * The one word through which all threads find the current table.
  *
- * Guarantees: a thread that follows `current` reads one complete table, until it returns to its event loop or polls; the table it read
- * stays in place that long, because the old one is freed only after `machine.rcu.synchronize()`.
+ * Guarantees: a thread that follows `current` reads one complete table, until it returns to its
+ * event loop or polls; the table it read stays in place that long, because the old one is freed
+ * only after `machine.rcu.synchronize()`.
  * Progress: readers are wait-free, one atomic load per synchronous stretch; there is one publisher.
  */
 import type { Machine } from 'percpu'
@@ -22,8 +23,8 @@ export function openRoot(machine: Machine, name: string): number {
 
 /** Byte address of the current table, or 0. */
 export function currentTable(memory: Memory, root: number): number {
-  // B(root.current) pairs with A in publishTable: the whole table behind it may be read plainly until this thread returns to
-  // its event loop or polls.
+  // B(root.current) pairs with A in publishTable: the whole table behind it may be read plainly
+  // until this thread returns to its event loop or polls.
   return loadAtomic32(memory.i32, root / 4 + TableRoot.words.current) * UNIT
 }
 
@@ -45,8 +46,8 @@ export function servedRows(memory: Memory, root: number): RowCounts {
 }
 
 /**
- * Makes the finished table at `address` the current one, for all threads at once, and frees the one before as soon as no
- * thread can still be reading it. One publisher at a time.
+ * Makes the finished table at `address` the current one, for all threads at once, and frees the one
+ * before as soon as no thread can still be reading it. One publisher at a time.
  *
  * @returns when the old table has been freed: after one grace period.
  */
@@ -60,8 +61,8 @@ export async function publishTable(
   const { memblock } = machine.heap
   const old = currentTable(memory, root)
   memblock.persist(address)
-  // A(root.current) publishes the table; pairs with B in currentTable: from here on its words never change, and the old table
-  // is nobody's to begin reading.
+  // A(root.current) publishes the table; pairs with B in currentTable: from here on its words never
+  // change, and the old table is nobody's to begin reading.
   storeAtomic32(memory.i32, root / 4 + TableRoot.words.current, address / UNIT)
   // atomic: as in newestGeneration.
   storeAtomic32(memory.i32, root / 4 + TableRoot.words.generation, generation)

@@ -1,11 +1,12 @@
 /**
  * A thread's view of the current table: which row holds an address, and what the row says.
  *
- * One look at {@link FlatTable.enter} begins each synchronous stretch; rows found after it stay valid until the thread returns
- * to its event loop or polls, and mean nothing later.
+ * One look at {@link FlatTable.enter} begins each synchronous stretch; rows found after it stay
+ * valid until the thread returns to its event loop or polls, and mean nothing later.
  *
- * A search goes through an index to a handful of rows and bisects those, so that it touches about three cache lines. In the
- * real table an IPv4 bucket has 7 rows on average. Nothing is allocated. Costs are in docs/benchmarks.md, under "table".
+ * A search goes through an index to a handful of rows and bisects those, so that it touches about
+ * three cache lines. In the real table an IPv4 bucket has 7 rows on average. Nothing is allocated.
+ * Costs are in docs/benchmarks.md, under "table".
  */
 import { copyOut, load32, loadF64, loadU32, type F64View, type I32View, type Memory } from 'percpu/mem'
 import { NoTableError } from '../errors.js'
@@ -43,7 +44,10 @@ export interface AddressTable {
   asn(entry: number): number
   /** The organisation's name. */
   organisation(entry: number): string
-  /** Writes the organisation as a JSON string at `at`, and up to three bytes behind it; returns the position behind it. */
+  /**
+   * Writes the organisation as a JSON string at `at`, and up to three bytes behind it; returns the
+   * position behind it.
+   */
   writeOrganisation(entry: number, out: DataView, at: number): number
 }
 
@@ -182,7 +186,10 @@ export class FlatTable implements AddressTable {
     return this.#reaches6(row, w0 ^ BIAS, w1 ^ BIAS, w2 ^ BIAS, w3 ^ BIAS) ? row : -1
   }
 
-  /** The last row of [low, high) that starts at or before this address, or low - 1; lower words are biased. */
+  /**
+   * The last row of [low, high) that starts at or before this address, or low - 1; lower words are
+   * biased.
+   */
   #lastBefore(low: number, high: number, key: number, k1: number, k2: number, k3: number): number {
     while (low < high) {
       const middle = (low + high) >>> 1

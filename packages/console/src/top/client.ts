@@ -6,8 +6,8 @@ import { Lines, type Report, type Subscription } from './protocol.js'
 const LINE_LIMIT = 1 << 24
 
 /**
- * Inspections from the socket at `path`: one, or, with `every`, one each so many ms until the machine's process ends or `signal`
- * aborts.
+ * Inspections from the socket at `path`: one, or, with `every`, one each so many ms until the
+ * machine's process ends or `signal` aborts.
  *
  * @throws FileError if nobody serves there, or what comes is no inspection.
  */

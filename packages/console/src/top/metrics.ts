@@ -4,9 +4,13 @@ import { Gauge, type Registry } from 'prom-client'
 
 const activities = ['blocked', 'dead', 'deaf', 'live', 'parked', 'working'] as const
 
-/** Adds gauges of every CPU that has a thread. Utilisation and delays are there while a monitor of the machine runs. */
+/**
+ * Adds gauges of every CPU that has a thread. Utilisation and delays are there while a monitor of
+ * the machine runs.
+ */
 export function inspectionMetrics(registry: Registry, machine: Machine, blockedAfter = 1000): void {
-  // One inspection serves all gauges of a scrape, which are read in one synchronous stretch or close to it.
+  // One inspection serves all gauges of a scrape, which are read in one synchronous stretch or
+  // close to it.
   let inspected: { readonly at: number; readonly cpus: readonly CpuInspection[] } | undefined
   const cpus = () => {
     const now = performance.now()

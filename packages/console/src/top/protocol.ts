@@ -1,6 +1,6 @@
 /**
- * What goes over the socket of a machine that can be watched: a line of JSON for each inspection, from the machine to the
- * client. The client sends at most one line: how often it wants one.
+ * What goes over the socket of a machine that can be watched: a line of JSON for each inspection,
+ * from the machine to the client. The client sends at most one line: how often it wants one.
  */
 import type { Inspection } from 'percpu'
 

@@ -1,4 +1,7 @@
-/** Makes a machine watchable from other processes: a local socket that answers with inspections. For `percpu top`. */
+/**
+ * Makes a machine watchable from other processes: a local socket that answers with inspections. For
+ * `percpu top`.
+ */
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import type { Machine, Monitor } from 'percpu'

@@ -3,7 +3,8 @@
  * listens any more. It is removed only while it is the file that was made.
  *
  *     listen(own name) ──▶ link(own name, path) ──▶ unlink(own name)
- *                               │ exists: removed if it is a dead socket, and tried again; refused otherwise
+ *                               │ exists: removed if it is a dead socket, and tried again;
+ *                               │ refused otherwise
  *
  * `link` never replaces anything. The server is bound to a name of its own because Node unlinks the
  * name that a server was bound to when it closes, whatever is there by then.

@@ -1,4 +1,6 @@
-/** The real `percpu serve`, whose workers get stuck or die: it goes on answering, and replaces them. */
+/**
+ * The real `percpu serve`, whose workers get stuck or die: it goes on answering, and replaces them.
+ */
 import assert from 'node:assert/strict'
 import { access, writeFile } from 'node:fs/promises'
 import path from 'node:path'

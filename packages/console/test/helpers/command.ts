@@ -63,7 +63,10 @@ export class ServeProcess {
     return this.#stderr
   }
 
-  /** The next line with this message, from the last one waited for on. Rejects if the process ends first. */
+  /**
+   * The next line with this message, from the last one waited for on. Rejects if the process ends
+   * first.
+   */
   async line(message: RegExp): Promise<LogLine> {
     const found = new Promise<LogLine>((resolve) => {
       this.#waiting.push({ matches: ({ msg }) => message.test(msg), resolve })

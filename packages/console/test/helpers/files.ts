@@ -36,7 +36,10 @@ export async function writeTables(folder: string, ipv4: string, ipv6: string): P
   return files
 }
 
-/** Rows of a well-formed file: a reader of its own, so that the one under test is not judged by itself. */
+/**
+ * Rows of a well-formed file: a reader of its own, so that the one under test is not judged by
+ * itself.
+ */
 export async function readRows(file: string): Promise<Row[]> {
   const text = await readFile(file, 'utf8')
   const pattern = /^([^,\n]*),([^,\n]*),(\d+),(?:"((?:[^"]|"")*)"|([^\n]*))$/gm

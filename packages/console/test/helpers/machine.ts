@@ -16,7 +16,10 @@ export function testMachine(t: Pick<TestContext, 'after'>, memory = '256 MiB'): 
   return { machine, root, table: new FlatTable(machine.memory, root) }
 }
 
-/** A pool that is ready, closed after the test. Call it after {@link testMachine}: hooks run in the order of their adding. */
+/**
+ * A pool that is ready, closed after the test. Call it after {@link testMachine}: hooks run in the
+ * order of their adding.
+ */
 export async function testPool(
   t: Pick<TestContext, 'after'>,
   machine: Machine,

@@ -1,8 +1,10 @@
 /**
- * Preloaded into a process (`node --import`): its workers get stuck, or end, inside the work on a batch, when they parse the JSON string
- * `stick:PATH` or `die:PATH` and the file at PATH exists. `stick once:PATH` takes the file away first.
+ * Preloaded into a process (`node --import`): its workers get stuck, or end, inside the work on a
+ * batch, when they parse the JSON string `stick:PATH` or `die:PATH` and the file at PATH exists.
+ * `stick once:PATH` takes the file away first.
  *
- * Only strings with an escape in them are parsed as JSON by the workers; {@link saboteur} writes one.
+ * Only strings with an escape in them are parsed as JSON by the workers; {@link saboteur} writes
+ * one.
  */
 import { existsSync, rmSync } from 'node:fs'
 import { isMainThread } from 'node:worker_threads'

@@ -5,7 +5,10 @@ import type { Machine } from 'percpu'
 import type { TableFiles } from 'percpu-console'
 import type { FromVerifier, ToVerifier, VerifySetup } from './verify-worker.js'
 
-/** A {@link file://./verify-worker.ts} and its answers. An answer that is wrong anywhere rejects whatever is waited for next. */
+/**
+ * A {@link file://./verify-worker.ts} and its answers. An answer that is wrong anywhere rejects
+ * whatever is waited for next.
+ */
 export class Verifier {
   readonly #worker: Worker
   readonly #failed: Promise<never>
@@ -37,7 +40,10 @@ export class Verifier {
     return answer
   }
 
-  /** Begins a stretch that lasts until `flag[0]` is set; `flag[1]` tells that it has begun. Resolves after it. */
+  /**
+   * Begins a stretch that lasts until `flag[0]` is set; `flag[1]` tells that it has begun. Resolves
+   * after it.
+   */
   hold(flag: Int32Array): Promise<Extract<FromVerifier, { type: 'held' }>> {
     const answer = this.#message('held')
     this.#worker.postMessage({ flag } satisfies ToVerifier)

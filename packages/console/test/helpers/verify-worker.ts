@@ -1,4 +1,7 @@
-/** A thread that checks tables: once completely when asked, and all the time in between, a stretch per turn of its event loop. */
+/**
+ * A thread that checks tables: once completely when asked, and all the time in between, a stretch
+ * per turn of its event loop.
+ */
 import { parentPort, workerData } from 'node:worker_threads'
 import { join, type MachineHandle } from 'percpu'
 import { FlatTable, openRoot, TABLE_NAME, type TableFiles } from 'percpu-console'

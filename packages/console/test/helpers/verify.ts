@@ -26,7 +26,10 @@ export function variantOf(generation: number): Variant {
   return generation % 2 === 1 ? 'original' : 'changed'
 }
 
-/** One family's rows as words, in the order of the file. Points are signed words, most significant first. */
+/**
+ * One family's rows as words, in the order of the file. Points are signed words, most significant
+ * first.
+ */
 class FamilyRows {
   readonly length: number
   readonly #width: number
@@ -129,7 +132,10 @@ export class Expectation {
     this.#families = [new FamilyRows(1, rows4), new FamilyRows(4, rows6)]
   }
 
-  /** Checks every `step`th row from `first` on, of the table entered. Returns how many rows were checked. */
+  /**
+   * Checks every `step`th row from `first` on, of the table entered. Returns how many rows were
+   * checked.
+   */
   check(table: FlatTable, first = 0, step = 1): number {
     const variant = variantOf(table.generation)
     let checked = 0
@@ -141,7 +147,10 @@ export class Expectation {
   }
 }
 
-/** Checks lines of batch answers for the starts of all rows, in the order of the rows, which are canonical. */
+/**
+ * Checks lines of batch answers for the starts of all rows, in the order of the rows, which are
+ * canonical.
+ */
 export function checkLines(table: FlatTable, rows: readonly Row[]): void {
   const variant = variantOf(table.generation)
   const writer = new AnswerWriter(table)
@@ -186,7 +195,10 @@ function add(point: Int32Array, from: Int32Array, step: 1 | -1): boolean {
   return false
 }
 
-/** Makes `point` an address between the two, both included: with the mean of the first words that differ. */
+/**
+ * Makes `point` an address between the two, both included: with the mean of the first words that
+ * differ.
+ */
 function middle(point: Int32Array, start: Int32Array, end: Int32Array): void {
   point.set(start)
   const at = start.findIndex((word, i) => word !== end[i])

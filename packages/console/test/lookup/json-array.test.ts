@@ -1,4 +1,7 @@
-/** A JSON array of strings becomes lines; what is no such array is refused, exactly when JSON.parse and a look at it would. */
+/**
+ * A JSON array of strings becomes lines; what is no such array is refused, exactly when JSON.parse
+ * and a look at it would.
+ */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'

@@ -127,7 +127,8 @@ test('a worker answers its doorbell inside a long batch, under a label that othe
   const look = () => machine.watch.inspect().cpus.find((one) => one.cpu === cpu)
   const answer = pool.run(new Uint8Array(Buffer.from('8.8.8.8\n'.repeat(2_000_000))), 'text')
   while (look()?.work?.label !== 'lookup batch');
-  // Each CPU passes through a point where it is in the middle of nothing; for the worker, that is between two lines.
+  // Each CPU passes through a point where it is in the middle of nothing; for the worker, that is
+  // between two lines.
   await machine.rcu.synchronize()
   assert.equal(look()?.work?.label, 'lookup batch')
   assert.equal((await answer).answered, 2_000_000)
@@ -226,7 +227,8 @@ test('input is not read while answers are not taken', async (t) => {
   })
   const running = answerStream(pool, Readable.from(input(), { highWaterMark: 1 }), sink, small)
   await firstWrite
-  // However long it is given, the stream takes no more than its window: each turn would read another piece.
+  // However long it is given, the stream takes no more than its window: each turn would read
+  // another piece.
   for (let turn = 0; turn < 2000; turn++) await new Promise((resolve) => setImmediate(resolve))
   assert.ok(read <= small.batchBytes * (small.window + 3), `read ${read} bytes`)
   release()

@@ -8,7 +8,10 @@ const text = fc
   .array(fc.stringMatching(/^[a-z0-9.:]{0,30}$/), { maxLength: 60 })
   .map((lines) => lines.join('\n'))
 
-/** All batches for an input in pieces; `takeEarly` says after which pieces what is there is taken at once. */
+/**
+ * All batches for an input in pieces; `takeEarly` says after which pieces what is there is taken at
+ * once.
+ */
 function batchesOf(pieces: readonly Buffer[], batchBytes: number, takeEarly: readonly boolean[]): Buffer[] {
   const splitter = new LineSplitter(batchBytes)
   const batches: Buffer[] = []

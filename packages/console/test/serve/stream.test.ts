@@ -1,4 +1,7 @@
-/** POST /lookup as a stream: both directions at once, limits, clients that go away, workers that die. */
+/**
+ * POST /lookup as a stream: both directions at once, limits, clients that go away, workers that
+ * die.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { request, type ClientRequest, type IncomingMessage } from 'node:http'

@@ -17,7 +17,10 @@ interface Range {
   readonly organisation: string
 }
 
-/** Numbers near each other and near powers of two, where buckets and words begin, and the ends of the family. */
+/**
+ * Numbers near each other and near powers of two, where buckets and words begin, and the ends of
+ * the family.
+ */
 function pointOf(family: 4 | 6): fc.Arbitrary<bigint> {
   const max = MAX[family]
   const power = fc.integer({ min: 0, max: family === 4 ? 32 : 128 })
@@ -34,7 +37,10 @@ function clamp(value: bigint, max: bigint): bigint {
   return value < 0n ? 0n : value > max ? max : value
 }
 
-/** Ranges without overlap, in ascending order: each two neighbours of a sorted list of points, some of them left out. */
+/**
+ * Ranges without overlap, in ascending order: each two neighbours of a sorted list of points, some
+ * of them left out.
+ */
 function rangesOf(family: 4 | 6): fc.Arbitrary<Range[]> {
   const names = fc.oneof(
     fc.constantFrom('Shared', 'A "quoted", name'),

@@ -1,4 +1,7 @@
-/** The packaged tables: each of their 515,158 ranges, in every thread, before, during and after reloads. */
+/**
+ * The packaged tables: each of their 515,158 ranges, in every thread, before, during and after
+ * reloads.
+ */
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test, type TestContext } from 'node:test'

@@ -1,4 +1,7 @@
-/** Broken files are refused with the numbers of their lines, all at once, and leave the table before in place. */
+/**
+ * Broken files are refused with the numbers of their lines, all at once, and leave the table before
+ * in place.
+ */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'

@@ -1,4 +1,6 @@
-/** `percpu top`: a machine is watched over a local socket, also while one of its workers is stuck. */
+/**
+ * `percpu top`: a machine is watched over a local socket, also while one of its workers is stuck.
+ */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'

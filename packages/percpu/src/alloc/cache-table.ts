@@ -1,7 +1,7 @@
 /**
  * The caches of a machine: the size classes first, then those with names.
  *
- *     HeapRoot.caches[number] ──▶ block of pages:  CacheLayout │ magazine of CPU 0 │ magazine of CPU 1 │ …
+ *     HeapRoot.caches[number] ──▶ block of pages: CacheLayout │ magazine of CPU 0 │ of CPU 1 │ …
  *
  * A cache is made when it is first wanted, and is there for good. Its block is complete before the
  * number of its first page is stored in the table, and made persistent after that. If the thread
@@ -107,7 +107,9 @@ export class CacheTable {
     return all
   }
 
-  /** For the reaper: the dead CPU may have put blocks into the table that are not persistent yet. */
+  /**
+   * For the reaper: the dead CPU may have put blocks into the table that are not persistent yet.
+   */
   persistLinked(): void {
     for (let index = 0; index < MAX_CACHES; index++) {
       const page = this.#page(index)
@@ -149,8 +151,8 @@ export class CacheTable {
       if (address === undefined)
         throw new OutOfMemoryError(`no room for the magazines of cache '${name}'`, { name, size: bytes })
       this.#write(address, name, geometry, shape.hash)
-      // G(heap.caches) publishes the cache; pairs with H in #page: it is everybody's to use, and its
-      // shape never changes. Mutant: alloc/cache-before-shape.
+      // G(heap.caches) publishes the cache; pairs with H in #page: it is everybody's to use, and
+      // its shape never changes. Mutant: alloc/cache-before-shape.
       storeAtomic32(this.#owner.memory.i32, this.#slot(index), address / PAGE_BYTES)
       // In the table first, then persistent. Mutant: alloc/cache-persistent-first.
       this.#pages.persist(address)

@@ -1,6 +1,7 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
-import type { AnyStruct } from '../layout/index.js'
+import { fillDraft } from '../layout/draft.js'
+import type { AnyStruct, Draft, Struct } from '../layout/index.js'
 import { checkFunction } from '../machine/check.js'
 import type { SectionWriter } from '../sync/layer-lock.js'
 import { PAGE_REF_SHIFT } from './address.js'
@@ -13,6 +14,8 @@ import type { SlabCache } from './slab-cache.js'
 const { load32 } = mem
 const pageRefShift = PAGE_REF_SHIFT
 const descriptorShift = DESCRIPTOR_SHIFT
+
+type DraftOf<S> = S extends Struct<infer F, infer K> ? Draft<Struct<F, K>> : never
 
 /**
  * The objects of one struct, for all threads at once. Made by `machine.heap.cache`.
@@ -45,32 +48,34 @@ export class Cache<S extends AnyStruct = AnyStruct> {
   }
 
   /**
-   * Takes an object, all of whose words are 0, and lets `init` fill it before any other thread can
-   * find it. If `init` throws, the object is free again. Beside {@link alloc}, it costs a `fill` and
-   * an accessor.
+   * Takes an object, all of whose words are 0. `init` fills it before any other thread can find it;
+   * its locked fields have setters there. If `init` throws, the object is free again. Beside
+   * {@link alloc}, it costs a `fill` and an accessor; with `init`, one more.
    *
    * @throws OutOfMemoryError; ArgumentError; what `init` throws; OfflineError; LockTimeoutError if
    *   another thread died with a lock and cannot be cleaned up after meanwhile; in debug mode
    *   HeapCorruptionError.
    */
-  create(init?: (object: ReturnType<S['at']>) => void): ReturnType<S['at']> {
+  create(init?: (object: DraftOf<S>) => void): ReturnType<S['at']> {
     if (init !== undefined) checkFunction('init', init)
+    const { struct } = this
     const address = this.#slabs.alloc(this.#slabs.size, { zero: true })
-    const object = this.struct.at(this.#memory, address) as ReturnType<S['at']>
-    try {
-      init?.(object)
-    } catch (error) {
-      this.#freeAfter(error, address)
+    if (init !== undefined) {
+      try {
+        fillDraft(struct, this.#memory, address, init as (object: Draft<AnyStruct>) => void)
+      } catch (error) {
+        this.#freeAfter(error, address)
+      }
     }
-    return object
+    return struct.at(this.#memory, address) as ReturnType<S['at']>
   }
 
   /**
    * Takes an object and returns its byte address, without an accessor and, unless `request.zero`,
    * without clearing it: for the hottest paths, which keep addresses and write every word anyway.
    *
-   * @throws OutOfMemoryError; ArgumentError; OfflineError; LockTimeoutError as for {@link create}; in
-   *   debug mode HeapCorruptionError.
+   * @throws OutOfMemoryError; ArgumentError; OfflineError; LockTimeoutError as for {@link create};
+   *   in debug mode HeapCorruptionError.
    */
   alloc(request?: ObjectRequest): number {
     const { magazine } = this
@@ -83,8 +88,8 @@ export class Cache<S extends AnyStruct = AnyStruct> {
   }
 
   /**
-   * Gives an object of this cache back. Any CPU may, if the object is persistent. The caller sees to
-   * it that nobody still reads it.
+   * Gives an object of this cache back. Any CPU may, if the object is persistent. The caller sees
+   * to it that nobody still reads it.
    *
    * @throws DoubleFreeError; ForeignAddressError; OfflineError; LockTimeoutError as for
    *   {@link create}; in debug mode HeapCorruptionError. Nothing is changed then.
@@ -105,8 +110,9 @@ export class Cache<S extends AnyStruct = AnyStruct> {
    * commit on: pass the section that links the object, and the object is linked and persistent, or
    * neither, whenever the thread is killed. Without one, call it before others can find the object.
    *
-   * @throws ForeignAddressError unless the object is in flight with this CPU, or persistent already;
-   *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError.
+   * @throws ForeignAddressError unless the object is in flight with this CPU, or persistent
+   *   already; DoubleFreeError if it is free; OfflineError; with a section SectionError,
+   *   JournalFullError.
    */
   persist(address: number, section?: SectionWriter): void {
     this.#slabs.persist(address, section)
@@ -116,8 +122,9 @@ export class Cache<S extends AnyStruct = AnyStruct> {
    * The opposite of {@link persist}: the object is in flight with this CPU, to be freed. With a
    * `section`, pass the one that unlinks the object, and free the object after it.
    *
-   * @throws ForeignAddressError unless the object is persistent, or in flight with this CPU already;
-   *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError.
+   * @throws ForeignAddressError unless the object is persistent, or in flight with this CPU
+   *   already; DoubleFreeError if it is free; OfflineError; with a section SectionError,
+   *   JournalFullError.
    */
   adopt(address: number, section?: SectionWriter): void {
     this.#slabs.adopt(address, section)

@@ -94,8 +94,8 @@ export class Debug {
   }
 
   /**
-   * What is wrong with the red zones of an object that was allocated, with the tag `found`, when the
-   * caller looked. The object may be freed, and taken anew, meanwhile: that is no fault.
+   * What is wrong with the red zones of an object that was allocated, with the tag `found`, when
+   * the caller looked. The object may be freed, and taken anew, meanwhile: that is no fault.
    */
   fault(cache: DebuggedCache, address: number, tag: number, found: number): HeapCorruptionError | undefined {
     const word = this.#word(cache, tag)

@@ -4,7 +4,10 @@ import { PercpuError } from '../errors.js'
 export class DoubleFreeError extends PercpuError {
   readonly code = 'PERCPU_DOUBLE_FREE'
 }
-/** The address is not one that the heap handed out, or lies inside a block or object. Nothing was changed. */
+/**
+ * The address is not one that the heap handed out, or lies inside a block or object. Nothing was
+ * changed.
+ */
 export class ForeignAddressError extends PercpuError {
   readonly code = 'PERCPU_FOREIGN_ADDRESS'
 }

@@ -19,7 +19,10 @@ export interface ObjectInfo {
   readonly cache: string
 }
 
-/** What was found. Unless all CPUs were quiet, what is in the stacks and magazines of others is missing. */
+/**
+ * What was found. Unless all CPUs were quiet, what is in the stacks and magazines of others is
+ * missing.
+ */
 export class Findings {
   readonly faults: string[] = []
   /** By the first page. */

@@ -4,10 +4,10 @@
  *     slab   SlabLayout │ tag tag … │ (debug word …) │ colour │ object │ object │ … │ rest
  *            0            64                            first    first + colour + stride
  *
- * The tags lie apart from the objects: the tags of a batch share a line or two, and free objects are
- * not touched. The rest becomes colours. Slabs begin their objects at different lines, so that the
- * same fields of many objects do not compete for the same lines of the processor's cache. (Bonwick,
- * "The slab allocator: an object-caching kernel memory allocator", USENIX 1994.)
+ * The tags lie apart from the objects: the tags of a batch share a line or two, and free objects
+ * are not touched. The rest becomes colours. Slabs begin their objects at different lines, so that
+ * the same fields of many objects do not compete for the same lines of the processor's cache.
+ * (Bonwick, "The slab allocator: an object-caching kernel memory allocator", USENIX 1994.)
  */
 import { PAGE_BYTES, powerOfTwoBelow, roundUp } from '../arithmetic.js'
 import { SlabLayout } from './layouts.js'
@@ -93,7 +93,9 @@ function capacityOf(
   return Math.max(4, Math.min(useful, powerOfTwoBelow(Math.max(1, fair))))
 }
 
-/** The alignment that a size class gives: the largest power of two that divides it, up to a line. */
+/**
+ * The alignment that a size class gives: the largest power of two that divides it, up to a line.
+ */
 export function classAlign(size: number): number {
   return Math.min(LINE, size & -size)
 }
@@ -106,9 +108,10 @@ export function classTable(align: number): Uint8Array {
 }
 
 /**
- * Two numbers that divide by `divisor`, for values below `limit`: `Math.imul(value, factor) >>> shift`.
- * `divisor` and `limit`: the strides and sizes of slabs, in units of 8 bytes. (Granlund and
- * Montgomery, "Division by invariant integers using multiplication", 1994.)
+ * Two numbers that divide by `divisor`, for values below `limit`:
+ * `Math.imul(value, factor) >>> shift`. `divisor` and `limit`: the strides and sizes of slabs, in
+ * units of 8 bytes. (Granlund and Montgomery, "Division by invariant integers using
+ * multiplication", 1994.)
  *
  * Exact: factor × divisor is 2^shift + error, with error < divisor. So value × factor / 2^shift is
  * the quotient plus value × error / (divisor × 2^shift). That surplus is less than 1 / divisor, as

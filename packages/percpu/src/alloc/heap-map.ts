@@ -2,7 +2,7 @@
  * Where the words of this layer lie. All of them are one named object, 'percpu.alloc', but for the
  * caches and slabs, which lie in pages of the heap itself.
  *
- *     HeapRoot │ ZoneLayout of each node │ HeapCpu of each CPU │ PageDescriptor of each page │ labels
+ *     HeapRoot │ a ZoneLayout a node │ a HeapCpu a CPU │ a PageDescriptor a page │ labels
  *
  * There is a descriptor for every page of the machine, 16 bytes each. Only those of pages that the
  * heap has taken are ever touched. Labels exist in debug mode only.

@@ -40,10 +40,16 @@ const descriptorShift = DESCRIPTOR_SHIFT
 const cacheShift = CACHE_SHIFT
 const ofCache = OF_CACHE
 
-/** What the usual ways read, in one object with plain fields: the compiler knows more of those than of private ones. */
+/**
+ * What the usual ways read, in one object with plain fields: the compiler knows more of those than
+ * of private ones.
+ */
 interface Hot {
   readonly memory: Memory
-  /** The magazines of the size classes, for each number of bytes, and of all caches in use; none in debug mode. */
+  /**
+   * The magazines of the size classes, for each number of bytes, and of all caches in use; none in
+   * debug mode.
+   */
   readonly classes: (Magazine | undefined)[]
   readonly magazines: readonly (Magazine | undefined)[]
   /** Word index of the state of page 0, and the number of pages. */
@@ -67,15 +73,16 @@ const classTables = [8, 16, 32, 64].map(classTable)
 /**
  * `machine.heap`: memory of any size for all threads.
  *
- *     1 … 2048 bytes    an object of the next larger size class, at a multiple of 8; `align` up to 64
+ *     1 … 2048 bytes    an object of the next larger size class, at a multiple of 8;
+ *                       `align` up to 64
  *     … 4 MiB           a block of 2^order pages, at a multiple of its size
  *
  * What a thread takes is *in flight*: it is freed should the thread die or go offline, until it is
  * made persistent ({@link persist}) or freed. Any thread may be terminated at any instruction: no
  * memory is lost, and none is in two places.
  *
- * An address alone tells what lies there: the descriptor of its page names the cache, or says that a
- * large block starts there. Calls are allowed anywhere, in sections and with locks held.
+ * An address alone tells what lies there: the descriptor of its page names the cache, or says that
+ * a large block starts there. Calls are allowed anywhere, in sections and with locks held.
  */
 export class Heap {
   /** Blocks of pages. */
@@ -112,8 +119,8 @@ export class Heap {
    * @returns its byte address, a multiple of 8, or of `request.align`; 0 is no such address.
    *
    * Cost: up to 2048 bytes some ns, without a lock; see "alloc" in docs/benchmarks.md.
-   * @throws OutOfMemoryError; ArgumentError; OfflineError; LockTimeoutError if another thread died in
-   *   the middle of a change and cannot be cleaned up after meanwhile; in debug mode
+   * @throws OutOfMemoryError; ArgumentError; OfflineError; LockTimeoutError if another thread died
+   *   in the middle of a change and cannot be cleaned up after meanwhile; in debug mode
    *   HeapCorruptionError.
    */
   alloc(bytes: number, request?: AllocationRequest): number {
@@ -132,8 +139,8 @@ export class Heap {
    * persistent or adopted it.
    *
    * Cost: as for {@link alloc}.
-   * @throws DoubleFreeError; ForeignAddressError; OfflineError; LockTimeoutError as for {@link alloc};
-   *   in debug mode HeapCorruptionError. Nothing is changed then.
+   * @throws DoubleFreeError; ForeignAddressError; OfflineError; LockTimeoutError as for
+   *   {@link alloc}; in debug mode HeapCorruptionError. Nothing is changed then.
    */
   free(address: number): void {
     const hot = this.#hot
@@ -146,8 +153,8 @@ export class Heap {
   }
 
   /**
-   * From now on what starts at `address` outlives this thread. With a `section`, that holds from its
-   * commit on: pass the section that links it. Without one, call it before others can find it.
+   * From now on what starts at `address` outlives this thread. With a `section`, that holds from
+   * its commit on: pass the section that links it. Without one, call it before others can find it.
    *
    * Cost: some tens of ns.
    * @throws ForeignAddressError unless it is in flight with this CPU, or persistent already;
@@ -160,8 +167,8 @@ export class Heap {
   }
 
   /**
-   * The opposite of {@link persist}: what starts at `address` is in flight with this CPU, to be freed.
-   * With a `section`, pass the one that unlinks it, and free it after that section.
+   * The opposite of {@link persist}: what starts at `address` is in flight with this CPU, to be
+   * freed. With a `section`, pass the one that unlinks it, and free it after that section.
    *
    * Cost: some tens of ns.
    * @throws ForeignAddressError unless it is persistent, or in flight with this CPU already;
@@ -180,8 +187,8 @@ export class Heap {
    *
    * `name`: 1 to 40 bytes of UTF-8, not beginning with `size-`.
    *
-   * @throws CacheMismatchError if the cache exists for objects of another size, alignment or layout;
-   *   OutOfMemoryError; ArgumentError; OfflineError; LockTimeoutError as for {@link alloc}.
+   * @throws CacheMismatchError if the cache exists for objects of another size, alignment or
+   *   layout; OutOfMemoryError; ArgumentError; OfflineError; LockTimeoutError as for {@link alloc}.
    */
   cache<S extends AnyStruct>(name: string, struct: S): Cache<S> {
     if (!isStruct(struct)) {
@@ -199,11 +206,12 @@ export class Heap {
   }
 
   /**
-   * What {@link alloc} and caches gave and nobody freed, and whose it is; in debug mode with labels.
-   * A snapshot: while others allocate and free, it may miss what they do, or still list it.
+   * What {@link alloc} and caches gave and nobody freed, and whose it is; in debug mode with
+   * labels. A snapshot: while others allocate and free, it may miss what they do, or still list it.
    *
    * Cost: in proportion to the pages that the heap has.
-   * @throws HeapCorruptionError in debug mode, if something was written outside an object; OfflineError.
+   * @throws HeapCorruptionError in debug mode, if something was written outside an object;
+   *   OfflineError.
    */
   allocations(): Allocation[] {
     return listAllocations(this.#parts)
@@ -221,12 +229,13 @@ export class Heap {
 
   /**
    * Checks every word of the heap against all others; docs/alloc.md and the comments of layouts.ts
-   * say what must hold. In debug mode also the red zones of all objects, and the poison of free ones.
+   * say what must hold. In debug mode also the red zones of all objects, and the poison of free
+   * ones.
    *
    * It takes the locks of the zones and caches, one after the other, and reports no fault that is
    * none while other threads work. With `quiet` it also checks what other CPUs keep for themselves.
-   * That includes whether memory was lost. Then no other thread may use the heap meanwhile, and every
-   * thread that ended must have been cleaned up after.
+   * That includes whether memory was lost. Then no other thread may use the heap meanwhile, and
+   * every thread that ended must have been cleaned up after.
    *
    * Cost: in proportion to the objects that there is room for; some ns each.
    * @throws HeapCorruptionError, with all that is wrong in `details.faults`; ArgumentError;
@@ -241,8 +250,8 @@ export class Heap {
   }
 
   /**
-   * Gives what this CPU keeps for itself back to all: free objects, free pages, and the pages of slabs
-   * without objects.
+   * Gives what this CPU keeps for itself back to all: free objects, free pages, and the pages of
+   * slabs without objects.
    *
    * Cost: some µs for each cache.
    * @throws LockTimeoutError as for {@link alloc}; OfflineError.
@@ -284,7 +293,10 @@ export class Heap {
     return address
   }
 
-  /** A full magazine, a cache that this thread has not used, a large block, a wrong address, or debug mode. */
+  /**
+   * A full magazine, a cache that this thread has not used, a large block, a wrong address, or
+   * debug mode.
+   */
   #freeSpecial(address: number): void {
     const cache = this.#cacheOf(address)
     if (cache !== undefined) cache.free(address)

@@ -1,6 +1,6 @@
 /**
- * The words of this layer that all threads share, and the equations that hold of them. The protocols
- * are in the files named beside the layouts.
+ * The words of this layer that all threads share, and the equations that hold of them. The
+ * protocols are in the files named beside the layouts.
  *
  * `heap.verify` checks every equation, and names it by its letter and number. Equations marked with
  * a star (*) speak of words that a CPU writes without a lock. They hold of other CPUs' words while
@@ -43,7 +43,10 @@ export const MAX_ALLOC_LABELS = 255
  *           `ended`; the same holds for the tags of objects
  */
 export const PageDescriptor = struct('PageDescriptor', {
-  /** Kind, order, whether the block is known to be zero, cache. Of the zone's lock, or of the block's holder. */
+  /**
+   * Kind, order, whether the block is known to be zero, cache. Of the zone's lock, or of the
+   * block's holder.
+   */
   state: racy(i32),
   /** Of the first page of an allocated block: tag.ts. */
   tag: racy(i32),
@@ -58,7 +61,8 @@ export const PageDescriptor = struct('PageDescriptor', {
  *     Z1    first page of the node ≤ low ≤ frontier ≤ limit ≤ high ≤ first page of the next node
  *     Z2    free = Σ 2^order of its FREE blocks
  *     Z3    pages = Σ 2^order of all its blocks + limit − frontier
- *     Z4    lists[order] links the FREE blocks of that order, each once, and previous(next(block)) = block
+ *     Z4    lists[order] links the FREE blocks of that order, each once, and
+ *           previous(next(block)) = block
  *     Z5    the buddy of a FREE block is no FREE block of the same order
  *     Z6 *  Σ pages of all zones × 4096 = bytes of the boot memory regions of pages, all persistent
  */
@@ -114,7 +118,7 @@ export const HeapCpu = struct(
  *     C2    slabs = number of slabs in both lists, each once, and previous(next(slab)) = slab
  *     C3    empty = number of its slabs with free = objects
  *     C4    a slab is in the list `full` ⇔ its free = 0
- *     C5 *  a slab is in a list ⇔ it is a persistent SLAB block of this cache, with the cache's order
+ *     C5 *  a slab is in a list ⇔ it is a persistent SLAB block of this cache and its order
  *     C6 *  the cache's own block is persistent
  */
 export const CacheLayout = struct(
@@ -173,7 +177,10 @@ export const SlabLayout = struct(
   {
     next: locked(u32, 'cache'),
     previous: locked(u32, 'cache'),
-    /** Free objects that are in no magazine: how many, and the index of the first in their list, or -1. */
+    /**
+     * Free objects that are in no magazine: how many, and the index of the first in their list, or
+     * -1.
+     */
     free: locked(i32, 'cache'),
     list: locked(i32, 'cache'),
     /** Objects from this index on were never handed out; they are free, and not in the list. */

@@ -1,19 +1,21 @@
 /**
- * The magazine of a CPU and a cache: free objects that this CPU takes and gives back without a lock,
- * on lines that no other CPU touches. (Bonwick and Adams, "Magazines and vmem: extending the slab
- * allocator to many CPUs and arbitrary resources", USENIX 2001. Here a CPU has one magazine. Half
- * of it is exchanged with the slabs at a time, and there is no depot of full ones.)
+ * The magazine of a CPU and a cache: free objects that this CPU takes and gives back without a
+ * lock, on lines that no other CPU touches. (Bonwick and Adams, "Magazines and vmem: extending the
+ * slab allocator to many CPUs and arbitrary resources", USENIX 2001. Here a CPU has one magazine.
+ * Half of it is exchanged with the slabs at a time, and there is no depot of full ones.)
  *
  *     count │ object │ object │ …        the last one is taken first
  *
  * An object in a magazine is free, whatever its tag says. Plain stores, in this order:
  *
- *     take   the tag names this CPU, then the count goes down         killed between: still in the magazine
- *     give   entry, then the count goes up, then the tag says free    killed between: already in the magazine
+ *     take   the tag names this CPU, then the count goes down
+ *            killed between: still in the magazine
+ *     give   entry, then the count goes up, then the tag says free
+ *            killed between: already in the magazine
  *
- * So the reaper clears the tags of the objects in the magazine, and no object is lost or there twice.
- * (Why plain stores are enough: sync/journal.ts.) slab-cache.ts does everything else, such as to
- * refill an empty magazine.
+ * So the reaper clears the tags of the objects in the magazine, and no object is lost or there
+ * twice. (Why plain stores are enough: sync/journal.ts.) slab-cache.ts does everything else, such
+ * as to refill an empty magazine.
  *
  * Hot: one object with plain fields, and functions short enough for the compiler to put into their
  * callers. The compiler knows more of plain fields than of private ones.

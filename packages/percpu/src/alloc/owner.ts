@@ -8,7 +8,8 @@
  * the orphans there.
  *
  *     reaper              frees orphans ──▶ C: ended = incarnation ──▶ A: deaths + 1
- *     the next locker     B: deaths ≠ swept? ──▶ D: ended of each CPU ──▶ frees orphans ──▶ swept = deaths
+ *     the next locker     B: deaths ≠ swept? ──▶ D: ended of each CPU ──▶ frees orphans
+ *                           ──▶ swept = deaths
  *
  * Why `deaths` may wrap around. It is compared with `swept` for equality only, and each lock has a
  * `swept` of its own. A lock that is not taken while exactly 2^32 ends leave something would not be
@@ -107,8 +108,8 @@ export class Owner {
   #announceUse(): void {
     this.isAnnounced = true
     if (this.hasUsed) return
-    // atomic: as C. All incarnations before this one are over, also those that did not use the heap.
-    // Said anew each time, it is never half a round of incarnations old.
+    // atomic: as C. All incarnations before this one are over, also those that did not use the
+    // heap. Said anew each time, it is never half a round of incarnations old.
     const ended = previousIncarnation(incarnationOf(this.token))
     storeAtomic32(this.memory.i32, this.record + HeapCpu.words.ended, ended)
     // Mutant: alloc/use-unannounced.

@@ -1,7 +1,8 @@
 /**
  * The page map: what each page of the machine is. Each page has a state and a tag (tag.ts).
  *
- *     state of a block's first page:  kind │ TAIL │ order << 4 │ CLEAN │ LARGE │ cache << 12 │ colour << 20
+ *     state of a block's first page:
+ *         kind │ TAIL │ order << 4 │ CLEAN │ LARGE │ cache << 12 │ colour << 20
  *
  *     NONE   not the first page of a block, or not the heap's
  *     FREE   in a list of its zone

@@ -3,11 +3,13 @@
  *
  *     HeapCpu:  pageCount │ page │ page │ …        the last one is taken first
  *
- * Pushing and taking are plain stores of one CPU, without a lock, on lines of its own. A page in the
- * stack is free, whatever its tag says:
+ * Pushing and taking are plain stores of one CPU, without a lock, on lines of its own. A page in
+ * the stack is free, whatever its tag says:
  *
- *     take   the tag names this CPU, then the count goes down        killed between: still in the stack
- *     push   entry, then the count goes up, then the tag says free   killed between: already in the stack
+ *     take   the tag names this CPU, then the count goes down
+ *            killed between: still in the stack
+ *     push   entry, then the count goes up, then the tag says free
+ *            killed between: already in the stack
  *
  * So the reaper clears the tags of the pages in the stack, and no page is lost or there twice. (Why
  * plain stores are enough: sync/journal.ts.) Refilling and spilling change the count in the same
@@ -50,8 +52,8 @@ export class PageStack {
   }
 
   /**
-   * Takes a page, which is in flight from then on. Returns page × 2, + 1 if the page is all zero; 0 if
-   * the stack is empty.
+   * Takes a page, which is in flight from then on. Returns page × 2, + 1 if the page is all zero; 0
+   * if the stack is empty.
    */
   take(): number {
     const { i32 } = this.memory

@@ -30,7 +30,8 @@ import { Zones } from './zones.js'
 /**
  * The page allocator, `machine.heap.pages`: blocks of 2^0 to 2^10 pages of 4 KiB, for all threads.
  *
- *     alloc ──▶ the CPU's stack (single pages) ──▶ the zone of its node ──▶ the other zones, in cyclic order
+ *     alloc ──▶ the CPU's stack (single pages) ──▶ the zone of its node ──▶ the other zones,
+ *                                                   │                       in cyclic order
  *                                                   └─▶ boot memory, a span at a time
  *
  * A block lies at a multiple of its size. It is in flight, and freed with the thread that took it,
@@ -42,9 +43,9 @@ import { Zones } from './zones.js'
  * the lock frees it. The same goes for the pages in the dead CPU's stack, which otherwise wait for
  * the next thread of that CPU number.
  *
- * Cost: a single page from the stack some tens of ns, without a lock; else a lock and some splits or
- * merges, below a microsecond. Pages are not moved. The stacks of other CPUs, of at most 32 pages,
- * are not drawn upon.
+ * Cost: a single page from the stack some tens of ns, without a lock; else a lock and some splits
+ * or merges, below a microsecond. Pages are not moved. The stacks of other CPUs, of at most 32
+ * pages, are not drawn upon.
  */
 export class PageAllocator {
   /** Bytes of a page. */
@@ -72,8 +73,9 @@ export class PageAllocator {
    * Takes a block of 2^order pages, order 0 to 10. It is in flight.
    *
    * @returns its byte address, a multiple of its size. On large machines it may be above 2^32.
-   * @throws OutOfMemoryError if no zone has such a block; ArgumentError; LockTimeoutError if another
-   *   thread died with a zone locked and cannot be cleaned up after meanwhile; OfflineError.
+   * @throws OutOfMemoryError if no zone has such a block; ArgumentError; LockTimeoutError if
+   *   another thread died with a zone locked and cannot be cleaned up after meanwhile;
+   *   OfflineError.
    */
   alloc(order: number, request: PageRequest = noPageRequest): number {
     const address = this.tryAlloc(order, request)
@@ -152,7 +154,11 @@ export class PageAllocator {
     return this.zones.list.map((zone) => zone.report())
   }
 
-  /** Gives the pages that this CPU keeps for itself back to their zones. @throws LockTimeoutError; OfflineError. */
+  /**
+   * Gives the pages that this CPU keeps for itself back to their zones.
+   *
+   * @throws LockTimeoutError; OfflineError.
+   */
   trim(): void {
     this.stack.spill(this.stack.count)
   }
@@ -162,7 +168,9 @@ export class PageAllocator {
     this.#pageMap.setState(page, this.#pageMap.state(page) | LARGE)
   }
 
-  /** @internal Frees a block of `heap.alloc`. Until it is free it is listed as one, or in flight. */
+  /**
+   * @internal Frees a block of `heap.alloc`. Until it is free it is listed as one, or in flight.
+   */
   freeLarge(page: number): void {
     this.#owner.use()
     if (orderOf(this.#pageMap.state(page)) > 0) {

@@ -51,7 +51,9 @@ function isPlain(request: ObjectRequest): boolean {
 }
 
 export interface PageRequest {
-  /** NUMA node to take it from; the others only when that one has none. Default: the calling CPU's. */
+  /**
+   * NUMA node to take it from; the others only when that one has none. Default: the calling CPU's.
+   */
   readonly node?: number
   /**
    * True: all bytes are zero. Pages that were never used are zero anyway, and are not touched.

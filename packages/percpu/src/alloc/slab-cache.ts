@@ -100,11 +100,19 @@ export class SlabCache {
     if (poison !== undefined) this.#debug?.poisoned(this, tag, poison)
   }
 
-  /** From now on, or from the section's commit, the object is persistent. @throws ForeignAddressError. */
+  /**
+   * From now on, or from the section's commit, the object is persistent.
+   *
+   * @throws ForeignAddressError.
+   */
   persist(address: number, section?: SectionWriter): void {
     this.#setTag(address, this.#owner.token | PERSISTENT, section)
   }
-  /** From now on, or from the section's commit, the object is in flight. @throws ForeignAddressError. */
+  /**
+   * From now on, or from the section's commit, the object is in flight.
+   *
+   * @throws ForeignAddressError.
+   */
   adopt(address: number, section?: SectionWriter): void {
     this.#setTag(address, this.#owner.token, section)
   }
@@ -150,7 +158,11 @@ export class SlabCache {
     }
   }
 
-  /** Takes the cache's lock; no orphan is left then. False: only for reapers. @throws LockTimeoutError. */
+  /**
+   * Takes the cache's lock; no orphan is left then. False: only for reapers.
+   *
+   * @throws LockTimeoutError.
+   */
   lock(): boolean {
     return this.#owner.lock(this.#owner.objectLock, this.at + words.lock, () => {
       if (load32(this.#memory.i32, this.at + words.swept) !== this.#owner.deaths) this.#freeOrphans()
@@ -165,7 +177,11 @@ export class SlabCache {
     return referenceOf(this.magazine, page, slot, this.#owner.pageMap.state(page)) * 8
   }
 
-  /** Word index of the tag of the object that starts at an address. @throws ForeignAddressError if none does. */
+  /**
+   * Word index of the tag of the object that starts at an address.
+   *
+   * @throws ForeignAddressError if none does.
+   */
   locate(address: number): number {
     const { magazine } = this
     const reference = address / 8

@@ -1,10 +1,12 @@
 /**
  * The slabs of a cache: which objects are free, other than those in magazines.
  *
- *     CacheLayout   partial ──▶ slab ⇄ slab ⇄ …     slabs with free objects, the most recently used first
- *                   full ─────▶ slab ⇄ slab ⇄ …     slabs without
- *     slab          list ──▶ object ──▶ object …     free objects; the tag of each names the next: ~index, or END
- *                   fresh                            objects from here on were never used, their tags are 0
+ *     CacheLayout   partial ──▶ slab ⇄ slab ⇄ …    slabs with free objects, the last used first
+ *                   full ─────▶ slab ⇄ slab ⇄ …    slabs without
+ *     slab          list ──▶ object ──▶ object …    free objects; the tag of each names the next:
+ *                                                   ~index, or END
+ *                   fresh                           objects from here on were never used, their
+ *                                                   tags are 0
  *
  * Rules. Everything here is written under the cache's lock, through the section given. The tags of
  * free objects alone need no section: they mean nothing as long as the object is in no list.
@@ -84,7 +86,10 @@ export class Slabs {
     this.#count(section, cache.empty, -1)
   }
 
-  /** Takes up to `wanted` objects out of a slab with free ones; `receive` gets their indices. Returns how many. */
+  /**
+   * Takes up to `wanted` objects out of a slab with free ones; `receive` gets their indices.
+   * Returns how many.
+   */
   take(section: SectionWriter, page: number, wanted: number, receive: (index: number) => void): number {
     const { i32 } = this.#memory
     const at = this.#slab(page)

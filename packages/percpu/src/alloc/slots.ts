@@ -1,13 +1,16 @@
 /**
- * Slots: where the objects of a cache lie in its slabs. Pure arithmetic from a reference (an address
- * in units of 8 bytes: address.ts) to an object's slot and tag, and back.
+ * Slots: where the objects of a cache lie in its slabs. Pure arithmetic from a reference (an
+ * address in units of 8 bytes: address.ts) to an object's slot and tag, and back.
  *
- *     slab │ tag 0 │ tag 1 │ … │ colour │ slot 0 │ slot 1 │ …        slabs lie at multiples of their size
+ *     slab │ tag 0 │ tag 1 │ … │ colour │ slot 0 │ slot 1 │ …
  *     ├──────────── first ─────┤        ├─stride─┤
  *
- * The distance of an object from its slab is `first` + `colour` × `colourStep` + its slot × `stride`.
- * A colour is less than a stride, so the slot of an object is found without it. Only the check
- * whether an object starts at some address needs the colour, which stands in the page's state.
+ * A slab lies at a multiple of its size.
+ *
+ * The distance of an object from its slab is `first` + `colour` × `colourStep` + its slot ×
+ * `stride`. A colour is less than a stride, so the slot of an object is found without it. Only the
+ * check whether an object starts at some address needs the colour, which stands in the page's
+ * state.
  *
  * Hot: plain fields, and functions short enough for the compiler to put into their callers.
  */
@@ -16,8 +19,8 @@ import { reciprocal, type Geometry } from './geometry.js'
 import { SlabLayout } from './layouts.js'
 import { COLOUR_SHIFT, OF_CACHE, slabState } from './page-map.js'
 
-// Copied out of their modules, and kept beside the export, for the compiler: it checks an import, and
-// an export within its own module, at each use.
+// Copied out of their modules, and kept beside the export, for the compiler: it checks an import,
+// and an export within its own module, at each use.
 const ofCache = OF_CACHE
 const colourShift = COLOUR_SHIFT
 const tags = SlabLayout.stride / 4
@@ -29,7 +32,10 @@ export interface Slots {
   readonly ofCache: number
   /** Of a reference: the bits that say where its slab begins. */
   readonly mask: number
-  /** References from the slab to slot 0 without colour, from slot to slot, and from colour to colour. */
+  /**
+   * References from the slab to slot 0 without colour, from slot to slot, and from colour to
+   * colour.
+   */
   readonly first: number
   readonly stride: number
   readonly colourStep: number

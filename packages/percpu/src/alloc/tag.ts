@@ -37,7 +37,9 @@ export function isInFlight(tag: number): boolean {
   return tag > 0 && tag < PERSISTENT
 }
 
-/** Whether the incarnation that `tag` names is `ended` or an earlier one; `ended` is 0 if none has. */
+/**
+ * Whether the incarnation that `tag` names is `ended` or an earlier one; `ended` is 0 if none has.
+ */
 export function isEnded(tag: number, ended: number): boolean {
   return ended > 0 && isUpTo(incarnationOf(tag), ended)
 }

@@ -148,7 +148,9 @@ class CacheCheck {
     return found
   }
 
-  /** Whether it is a persistent block with the cache's number and order, all of whose pages say so. */
+  /**
+   * Whether it is a persistent block with the cache's number and order, all of whose pages say so.
+   */
   #isSlab(page: number): boolean {
     const { pageMap, map } = this.#owner
     const { geometry, index } = this.#cache

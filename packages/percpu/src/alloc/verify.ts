@@ -16,7 +16,11 @@ import type { HeapParts } from './report.js'
 import { checkCaches } from './verify-caches.js'
 import { checkZones } from './verify-zones.js'
 
-/** Looks at everything. `isQuiet`: no other thread uses the heap meanwhile. @throws LockTimeoutError. */
+/**
+ * Looks at everything. `isQuiet`: no other thread uses the heap meanwhile.
+ *
+ * @throws LockTimeoutError.
+ */
 export function examine(parts: HeapParts, isQuiet: boolean): Findings {
   const { memory, map } = parts.owner
   const findings = new Findings(parts.owner, isQuiet)

@@ -2,8 +2,8 @@
  * A zone: the free blocks of one NUMA node, by the buddy system. (Knowlton, "A fast storage
  * allocator", 1965; Knuth, "The Art of Computer Programming" 1, 2.5.)
  *
- *     lists[order] ──▶ block ⇄ block ⇄ …      free blocks of 2^order pages, at multiples of their size
- *     frontier … limit                        pages taken from boot memory and never touched
+ *     lists[order] ──▶ block ⇄ block ⇄ …   free blocks of 2^order pages, at multiples of it
+ *     frontier … limit                     pages taken from boot memory and never touched
  *
  * Taking splits the smallest block that is large enough. Giving back merges with the buddy, the
  * other half of the block twice as large, as long as that is free.
@@ -13,9 +13,9 @@
  * span, only the blocks that were carved off at the frontier have descriptors.
  *
  * Rules. Everything here is written under the zone's lock, through the section given: killed at any
- * point, the lists are as before or as after. A span is a memblock region. The section that adds
- * it writes it into `span`, and it is made persistent after that. If the thread dies between the
- * two, its reaper makes it persistent before it frees the regions of the dead. If the thread dies
+ * point, the lists are as before or as after. A span is a memblock region. The section that adds it
+ * writes it into `span`, and it is made persistent after that. If the thread dies between the two,
+ * its reaper makes it persistent before it frees the regions of the dead. If the thread dies
  * earlier, the span is freed.
  *
  * Cost: a split or merge changes 3 to 5 words, 3 to 4 ns each.
@@ -98,7 +98,10 @@ export class Zone {
     return 0
   }
 
-  /** Puts a block into the lists, merged with its buddies. The state of its first page may be anything. */
+  /**
+   * Puts a block into the lists, merged with its buddies. The state of its first page may be
+   * anything.
+   */
   give(section: SectionWriter, page: number, order: number, isClean = false): void {
     section.write32(this.#at + words.free, this.load(words.free) + (1 << order))
     let clean = isClean ? CLEAN : 0
@@ -152,16 +155,18 @@ export class Zone {
     section.write32(this.#at + words.pages, this.load(words.pages) + pages)
   }
 
-  /** Makes the span that was added last persistent: its CPU may have died before. The lock is held. */
+  /**
+   * Makes the span that was added last persistent: its CPU may have died before. The lock is held.
+   */
   persistSpan(memblock: Memblock): void {
     const span = this.load(words.span)
     if (span !== 0) memblock.persist(addressOf(span))
   }
 
   /**
-   * For the reaper, without the lock: as {@link persistSpan}, if the dead CPU took the span. Another
-   * CPU that wrote `span` after it has made the dead one's persistent before. The other CPU's own
-   * span is not the reaper's business: its section may still be taken back. Mutant:
+   * For the reaper, without the lock: as {@link persistSpan}, if the dead CPU took the span.
+   * Another CPU that wrote `span` after it has made the dead one's persistent before. The other
+   * CPU's own span is not the reaper's business: its section may still be taken back. Mutant:
    * alloc/span-of-others.
    */
   persistSpanOfDead(memblock: Memblock): void {
@@ -191,7 +196,10 @@ export class Zone {
     }
   }
 
-  /** Makes a slab, or a block that was becoming or ceasing to be one, a plain block. It is the caller's. */
+  /**
+   * Makes a slab, or a block that was becoming or ceasing to be one, a plain block. It is the
+   * caller's.
+   */
   clearSlab(page: number): void {
     const state = this.#pageMap.state(page)
     if ((state & KIND) !== SLAB) return

@@ -45,8 +45,8 @@ export class Zones {
   }
 
   /**
-   * Takes a block of a zone whose lock is held; 0 if there is none. `also` runs in the same section,
-   * with the block's first page.
+   * Takes a block of a zone whose lock is held; 0 if there is none. `also` runs in the same
+   * section, with the block's first page.
    */
   take(
     zone: Zone,
@@ -72,7 +72,10 @@ export class Zones {
     }
   }
 
-  /** Takes a block from the first of these zones that has one, as the owner's in flight; 0 if none has. */
+  /**
+   * Takes a block from the first of these zones that has one, as the owner's in flight; 0 if none
+   * has.
+   */
   takeFrom(zones: readonly Zone[], order: number): number {
     for (const zone of zones) {
       if (!this.lock(zone)) continue
@@ -97,7 +100,9 @@ export class Zones {
     }
   }
 
-  /** As {@link give}, for a slab without objects, once `unlink` has made it the owner's in flight. */
+  /**
+   * As {@link give}, for a slab without objects, once `unlink` has made it the owner's in flight.
+   */
   giveSlab(page: number, unlink: () => void): void {
     const zone = this.of(page)
     // The lock first: if it cannot be had, the block remains a slab.
@@ -111,7 +116,9 @@ export class Zones {
     }
   }
 
-  /** For the reaper: the dead CPU may just have taken spans from boot memory and made them a zone's. */
+  /**
+   * For the reaper: the dead CPU may just have taken spans from boot memory and made them a zone's.
+   */
   persistSpans(): void {
     for (const zone of this.list) zone.persistSpanOfDead(this.#owner.memblock)
   }

@@ -1,8 +1,10 @@
 /**
  * The directory of named objects: how threads that know only a name find the same memory.
  *
- *     header.directory ──▶ entry ──next──▶ entry ──next──▶ 0     newest first; never changed or removed
- *                           └─object─▶ the object, in the same memblock region, right behind its entry
+ *     header.directory ──▶ entry ──next──▶ entry ──next──▶ 0
+ *                           └─object─▶ the object, in the same region, right behind its entry
+ *
+ * The newest entry is the first. Entries are never changed or removed.
  *
  * Creating scans the list from its head, and links a new entry by a compare-and-exchange of that
  * same head. The exchange succeeds only if no entry came in between, so no name exists twice. A

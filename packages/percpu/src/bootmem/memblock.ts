@@ -202,8 +202,8 @@ export class Memblock {
   }
 
   /**
-   * For the reaper: frees what the incarnation had allocated and neither made persistent nor linked. Returns
-   * the bytes freed.
+   * For the reaper: frees what the incarnation had allocated and neither made persistent nor
+   * linked. Returns the bytes freed.
    */
   reclaim(isLinked: (address: number, size: number) => boolean): number {
     return this.#change(({ list }) => {

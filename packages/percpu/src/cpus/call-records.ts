@@ -1,9 +1,10 @@
 /**
  * The shared words of cross calls.
  *
- *     cpu[caller].callSequence   a multiple of 4: the call below is complete; odd: it is being written
+ *     cpu[caller].callSequence   a multiple of 4: the call below is complete; odd: it is being
+ *                                written
  *                .callFunction (two words), .callArgument, .callMask
- *     answers[target][caller]    the last sequence that the target is done with, plus RAN, FAILED, …
+ *     answers[target][caller]    the last sequence that the target is done with, and RAN, FAILED, …
  *
  * Rules: a caller's words are written by that CPU, or by its reaper. A row of answers is written by
  * its target only. So neither side ever waits for a word that only a dead thread would write. A

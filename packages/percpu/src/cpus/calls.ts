@@ -41,8 +41,9 @@ export interface CallOptions extends WaitOptions {
    */
   readonly timeout?: number
   /**
-   * The call rejects with the signal's reason when it aborts: it is not made if it has not been made by then; otherwise it may
-   * still run. Without waiting, the calls behind this one wait no longer for it.
+   * The call rejects with the signal's reason when it aborts: it is not made if it has not been
+   * made by then; otherwise it may still run. Without waiting, the calls behind this one wait no
+   * longer for it.
    */
   readonly signal?: AbortSignalLike
 }

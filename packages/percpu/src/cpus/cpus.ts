@@ -191,8 +191,8 @@ export class Cpus {
    * turned out to be unable to. CPUs that leave or die meanwhile do not hold it up. Calls of one
    * thread run in the order in which they were made. (After the kernel's smp_call_function_many.)
    *
-   * @throws UnansweredError after `options.timeout` ms; the reason of `options.signal` when that aborts;
-   *   ArgumentError; OfflineError.
+   * @throws UnansweredError after `options.timeout` ms; the reason of `options.signal` when that
+   *   aborts; ArgumentError; OfflineError.
    */
   async call(cpus: CpuSet, name: string, options: CallOptions = {}): Promise<CallOutcome> {
     this.#own.assertOnline()

@@ -3,10 +3,10 @@
  * was unlinked before. (After the kernel's sched RCU. The two fences are those that make RCU over
  * plain accesses match LKMM.)
  *
- *     cpu.quiescent          counts quiescent states: an answered doorbell, going idle, going offline,
- *                            being found dead
- *     header.gracePeriods    two read-modify-writes per grace period, one at each end; one when a CPU
- *                            comes online
+ *     cpu.quiescent          counts quiescent states: an answered doorbell, going idle, going
+ *                            offline, being found dead
+ *     header.gracePeriods    two read-modify-writes per grace period, one at each end; one when a
+ *                            CPU comes online
  *
  * A synchronous stretch of JavaScript is a read section without a lock: the CPU's answer is a job
  * of its own, so it can only run between two of them. `synchronize` notes each online CPU's

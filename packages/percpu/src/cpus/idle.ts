@@ -95,10 +95,11 @@ export class Idle {
   }
 
   /**
-   * Sleeps on the own bell until `done()` holds (true) or until the deadline (false), as an idle CPU. Whoever makes `done` hold
-   * rings this CPU afterwards. The bell is taken before `done` is asked, and slept on only while nothing has been rung
-   * since: so no ring is slept over. Rings are answered before each look; if `answers` is false, or an answer is under way
-   * already, they are kept for later.
+   * Sleeps on the own bell until `done()` holds (true) or until the deadline (false), as an idle
+   * CPU. Whoever makes `done` hold rings this CPU afterwards. The bell is taken before `done` is
+   * asked, and slept on only while nothing has been rung since: so no ring is slept over. Rings are
+   * answered before each look; if `answers` is false, or an answer is under way already, they are
+   * kept for later.
    */
   sleepUntil(done: () => boolean, deadline: Deadline, answers: boolean): boolean {
     let kept = 0

@@ -16,8 +16,8 @@ export class Rcu {
    *
    * Cost: a doorbell round trip.
    *
-   * @throws UnansweredError after `timeout` ms, naming the CPUs that are busy; the reason of `signal`
-   *   when that aborts; ArgumentError; OfflineError.
+   * @throws UnansweredError after `timeout` ms, naming the CPUs that are busy; the reason of
+   *   `signal` when that aborts; ArgumentError; OfflineError.
    */
   async synchronize(options: WaitOptions = {}): Promise<void> {
     this.#own.assertOnline()

@@ -2,8 +2,10 @@
  * Tokens: a CPU and one of its incarnations in one word, so that one atomic operation can say whose
  * a thing is.
  *
- *     bits    28 … 8        7 … 0
- *             incarnation   CPU          the three bits above are free for flags of whoever stores the token
+ *     bits    31 … 29   28 … 8        7 … 0
+ *             flags     incarnation   CPU
+ *
+ * The flags are free for whoever stores the token.
  *
  * Every thread that becomes a CPU is a new incarnation of it. Incarnations run from 1 to 2^21 - 1
  * and then begin at 1 again. So a token is never 0, and the same width holds everywhere: in locks,

@@ -90,7 +90,10 @@ export class Deadline {
     if (this.signal?.aborted) throw this.signal.reason as Error
   }
 
-  /** Calls `late` when the time is over, or `aborted` when the signal aborts. Returns a function that ends both. */
+  /**
+   * Calls `late` when the time is over, or `aborted` when the signal aborts. Returns a function
+   * that ends both.
+   */
   watch(late: () => void, aborted: (reason: Error) => void): () => void {
     const stopTimer = startTimer(late, this.left)
     const { signal } = this

@@ -1,11 +1,13 @@
 /**
- * The leaf module, imported as `#mem`: every access that percpu makes to shared memory is a call of one of these.
+ * The leaf module, imported as `#mem`: every access that percpu makes to shared memory is a call of
+ * one of these.
  *
- * One small function per view kind and operation, so that each call site stays monomorphic and inlines to the bare
- * access. The order of an access is in the name of its function: `loadAtomic32` is sequentially consistent, `load32` is
- * plain. A tool that replaces this one module sees, delays or interrupts every access the library makes.
+ * One small function per view kind and operation, so that each call site stays monomorphic and
+ * inlines to the bare access. The order of an access is in the name of its function: `loadAtomic32`
+ * is sequentially consistent, `load32` is plain. A tool that replaces this one module sees, delays
+ * or interrupts every access the library makes.
  *
- *     Memory ── bytes    DataView       byte address       8-bit and big-endian plain accesses, any address
+ *     Memory ── bytes    DataView       byte address       plain: 8-bit, and big-endian anywhere
  *            ├─ i16 u16  typed arrays   address / 2        plain
  *            ├─ i32 u32  typed arrays   address / 4        plain and atomic
  *            ├─ u64      typed array    address / 8        plain and atomic, as bigint
@@ -13,15 +15,17 @@
  *
  * The view types are opaque on purpose: `memory.i32[3]` does not compile outside this file.
  *
- * Indices are element indices of the view, addresses are bytes from the start of the memory. An 8 GiB memory has 2^31
- * 32-bit words, so a word index always fits a machine integer where a byte address does not.
+ * Indices are element indices of the view, addresses are bytes from the start of the memory. An 8
+ * GiB memory has 2^31 32-bit words, so a word index always fits a machine integer where a byte
+ * address does not.
  *
- * In the hottest loops, copy a function to a local constant first (`const { load32 } = mem`): engines read an imported binding anew
- * at each call, which costs about as much as the access.
+ * In the hottest loops, copy a function to a local constant first (`const { load32 } = mem`):
+ * engines read an imported binding anew at each call, which costs about as much as the access.
  *
  * Cost against the bare typed array: see "mem" in docs/benchmarks.md.
- * What it does not do: no bounds check beyond the engine's own (outside the memory a typed-array load gives
- * `undefined`, a plain store is ignored, `bytes` and atomic accesses throw a RangeError). Callers check what they take from users.
+ * What it does not do: no bounds check beyond the engine's own (outside the memory a typed-array
+ * load gives `undefined`, a plain store is ignored, `bytes` and atomic accesses throw a
+ * RangeError). Callers check what they take from users.
  */
 
 declare const kind: unique symbol
@@ -38,7 +42,10 @@ export type U64View = View<'u64'>
 export type F32View = View<'f32'>
 export type F64View = View<'f64'>
 
-/** A shared buffer and its views. One per thread and machine; all accessors of that thread read through it. */
+/**
+ * A shared buffer and its views. One per thread and machine; all accessors of that thread read
+ * through it.
+ */
 export interface Memory {
   readonly buffer: SharedArrayBuffer
   /** Size in bytes; a multiple of 8. */
@@ -57,12 +64,18 @@ export interface Memory {
 
 const viewNames = ['bytes', 'i16', 'u16', 'i32', 'u32', 'u64', 'f32', 'f64'] as const
 
-/** Allocates a fixed shared buffer (a growable one is far slower to access). The OS commits its pages at first touch. */
+/**
+ * Allocates a fixed shared buffer (a growable one is far slower to access). The OS commits its
+ * pages at first touch.
+ */
 export function createBuffer(byteLength: number): SharedArrayBuffer {
   return new SharedArrayBuffer(byteLength)
 }
 
-/** Makes the views of `buffer`, whose length must be a multiple of 8; no object lies in its first `reserved` bytes. */
+/**
+ * Makes the views of `buffer`, whose length must be a multiple of 8; no object lies in its first
+ * `reserved` bytes.
+ */
 export function openMemory(buffer: SharedArrayBuffer, reserved = 0): Memory {
   const views = {
     bytes: new DataView(buffer),
@@ -83,8 +96,8 @@ export function isSameMemory(one: Memory, other: Memory): boolean {
 }
 
 /**
- * Takes the views away: from now on every use of `memory` throws what `makeError` returns, in every accessor that goes
- * through it, and nothing is written. Cannot be undone.
+ * Takes the views away: from now on every use of `memory` throws what `makeError` returns, in every
+ * accessor that goes through it, and nothing is written. Cannot be undone.
  */
 export function poisonMemory(memory: Memory, makeError: () => Error): void {
   for (const name of [...viewNames, 'buffer'] as const) {
@@ -99,7 +112,8 @@ export function poisonMemory(memory: Memory, makeError: () => Error): void {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Plain accesses. Unordered: for words of the kinds owner, locked, published and racy (docs/memory-model.md).
+// Plain accesses. Unordered: for words of the kinds owner, locked, published and racy
+// (docs/memory-model.md).
 
 export function load8(view: BytesView, address: number): number {
   return (view as unknown as DataView).getInt8(address)
@@ -202,7 +216,8 @@ export function storeBigF64(view: BytesView, address: number, value: number): vo
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Atomic accesses: sequentially consistent, for words of the kind atomic. Read-modify-writes return the value before.
+// Atomic accesses: sequentially consistent, for words of the kind atomic. Read-modify-writes return
+// the value before.
 
 export function loadAtomic32(view: I32View, index: number): number {
   return Atomics.load(view as unknown as Int32Array, index)
@@ -297,7 +312,10 @@ export function compareExchangeAtomicU64(
 
 export type WaitResult = 'ok' | 'not-equal' | 'timed-out'
 
-/** Blocks this thread while `view[index] === value`, for at most `timeout` ms. Throws where blocking is forbidden. */
+/**
+ * Blocks this thread while `view[index] === value`, for at most `timeout` ms. Throws where blocking
+ * is forbidden.
+ */
 export function wait32(view: I32View, index: number, value: number, timeout = Infinity): WaitResult {
   return Atomics.wait(view as unknown as Int32Array, index, value, timeout)
 }
@@ -319,8 +337,8 @@ export function notify32(view: I32View, index: number, count?: number): number {
   return Atomics.notify(view as unknown as Int32Array, index, count)
 }
 /**
- * Busy waiting, for at most `tries` tries; returns whether the predicate held. `predicate` must be pure: it may only load. The one
- * loop that an explorer can treat as "blocked until it holds".
+ * Busy waiting, for at most `tries` tries; returns whether the predicate held. `predicate` must be
+ * pure: it may only load. The one loop that an explorer can treat as "blocked until it holds".
  */
 export function awaitUntil(predicate: () => boolean, tries = Infinity): boolean {
   for (let i = 0; i < tries; i++) {
@@ -332,7 +350,8 @@ export function awaitUntil(predicate: () => boolean, tries = Infinity): boolean 
 const pause: () => void = (Atomics as { pause?: () => void }).pause ?? (() => undefined)
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Ranges of bytes, plain. A view of the range is made for each call: for tables and strings, not for single words.
+// Ranges of bytes, plain. A view of the range is made for each call: for tables and strings, not
+// for single words.
 
 /** Sets `length` bytes from `address` to `value`. */
 export function fillBytes(memory: Memory, address: number, length: number, value: number): void {
@@ -342,7 +361,10 @@ export function fillBytes(memory: Memory, address: number, length: number, value
 export function copyIn(memory: Memory, address: number, bytes: Uint8Array): void {
   new Uint8Array(memory.buffer, address, bytes.length).set(bytes)
 }
-/** Copies shared bytes into private memory, where they may be decoded (decoding shared bytes can crash Node 20). */
+/**
+ * Copies shared bytes into private memory, where they may be decoded (decoding shared bytes can
+ * crash Node 20).
+ */
 export function copyOut(memory: Memory, address: number, length: number): Uint8Array {
   return new Uint8Array(memory.buffer, address, length).slice()
 }

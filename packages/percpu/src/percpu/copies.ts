@@ -41,8 +41,8 @@ export class Copies {
   /**
    * Frees all copies.
    *
-   * @throws PointerError the second time; LockTimeoutError; NamedMemoryError if they have a name: the
-   *   next thread to ask for it would find them freed.
+   * @throws PointerError the second time; LockTimeoutError; NamedMemoryError if they have a name:
+   *   the next thread to ask for it would find them freed.
    */
   free(): void {
     if (this.#isFreed) throw this.gone()

@@ -1,19 +1,24 @@
 /**
- * Reference counts that scale: while an object is in use, each CPU counts for itself; only when it is to go, they count together. (After
- * the kernel's percpu_ref.)
+ * Reference counts that scale. Each CPU counts for itself while an object is in use. When the
+ * object is to go, the CPUs count together. (After the kernel's percpu_ref.)
  *
- *     state   count × 8 │ dead │ merged │ atomic                 parts: references taken − given back on each CPU
+ *     state     count × 8 │ dead │ merged │ atomic
+ *     parts     references taken − given back, on each CPU
  *
- *     per CPU   count = BIAS + 1         references = count − BIAS + parts      get, put: one plain increment
- *     atomic    count = BIAS + …         (the mode has changed; a grace period is under way)      one atomic addition
- *     merged    count = references       at 0 the object is released
+ *     per CPU   count = BIAS + 1      references = count − BIAS + parts; one plain increment
+ *     atomic    count = BIAS + …      a grace period is under way; one atomic addition
+ *     merged    count = references    at 0 the object is released
  *
- * Rules: `state` changes only by read-modify-writes; `mode`, a plain copy of its atomic flag, follows it. A part is written by its CPU, in
- * the same synchronous stretch in which it read mode 0. A change to atomic sets flags and mode, waits for a grace period (after which
- * every CPU reads the new mode, and its last plain increment happens before), and then moves all parts into the count and drops the
- * bias by one exchange: a thread killed before it has changed the mode only, and whoever comes next goes on: the reaper, the next one
- * who changes something, or one who waits for the release. Until then BIAS keeps the count from reaching 0. Changes are made under a
- * mutex, one at a time.
+ * Rules: `state` changes only by read-modify-writes. `mode`, a plain copy of its atomic flag,
+ * follows it. A part is written by its CPU, in the same synchronous stretch in which it read mode
+ * 0.
+ *
+ * A change to atomic sets flags and mode, and waits for a grace period. After that every CPU reads
+ * the new mode, and its last plain increment happens before. Then one exchange moves all parts into
+ * the count and drops the bias. Until then BIAS keeps the count from reaching 0. Changes are made
+ * under a mutex, one at a time. A thread killed before the exchange has changed the mode only.
+ * Whoever comes next goes on: the reaper, the next thread that changes something, or one that waits
+ * for the release.
  *
  * A dead CPU's references stay taken; its part is added with the others.
  * Progress: get and put wait-free. Range: less than 2^27 references.
@@ -55,7 +60,9 @@ export interface RefParts {
   readonly queue: WaitQueue
   readonly synchronize: () => Promise<void>
   readonly reportError: (error: unknown) => void
-  /** Addresses of locks that nobody asked for: released without a word when the CPU goes offline. */
+  /**
+   * Addresses of locks that nobody asked for: released without a word when the CPU goes offline.
+   */
   readonly background: Set<number>
 }
 
@@ -78,7 +85,9 @@ export class PercpuRef {
     this.#state = parts.words + fields.state
   }
 
-  /** Takes references; the caller has one already, or knows by other means that the object is there. */
+  /**
+   * Takes references; the caller has one already, or knows by other means that the object is there.
+   */
   get(count = 1): void {
     const { i32 } = this.#memory
     if (load32(i32, this.#mode) === 0) store32(i32, this.#own, load32(i32, this.#own) + count)
@@ -89,12 +98,20 @@ export class PercpuRef {
   tryGet(): boolean {
     return this.#tryGet(0)
   }
-  /** Takes a reference unless {@link kill} was called (as far as this thread can tell) or the object is released. */
+  /**
+   * Takes a reference unless {@link kill} was called (as far as this thread can tell) or the object
+   * is released.
+   */
   tryGetLive(): boolean {
     return this.#tryGet(DEAD)
   }
 
-  /** Gives references back. @throws RefMisuseError if there are not so many, once they are counted together; nothing is changed then. */
+  /**
+   * Gives references back.
+   *
+   * @throws RefMisuseError if there are not so many, once they are counted together; nothing is
+   *   changed then.
+   */
   put(count = 1): void {
     const { i32 } = this.#memory
     if (load32(i32, this.#mode) === 0) {
@@ -107,8 +124,8 @@ export class PercpuRef {
       const after = before - count * ONE
       if (after >> 3 < 0)
         throw this.#misuse('has fewer references than were given back', { count: before >> 3 })
-      // C(ref.state) gives up what the references protected; pairs with D in isZero: whoever finds 0 may destroy the object.
-      // Mutant: percpu/ref-release-early.
+      // C(ref.state) gives up what the references protected; pairs with D in isZero: whoever finds
+      // 0 may destroy the object. Mutant: percpu/ref-release-early.
       if (compareExchangeAtomic32(i32, this.#state, before, after) !== before) continue
       if (after >> 3 === 0) this.#released()
       return
@@ -117,7 +134,8 @@ export class PercpuRef {
 
   /** Whether no reference is left; never before {@link kill} has ended. */
   get isZero(): boolean {
-    // D(ref.state) pairs with C in put: the object is the caller's alone. Mutant: percpu/ref-release-early.
+    // D(ref.state) pairs with C in put: the object is the caller's alone. Mutant:
+    // percpu/ref-release-early.
     return loadAtomic32(this.#memory.i32, this.#state) >> 3 === 0
   }
   /** Whether {@link kill} was called. */
@@ -134,7 +152,8 @@ export class PercpuRef {
     const isReady = (): boolean => this.isZero || (!this.#isSettling && this.#isUnsettled)
     const attempt = (): true | undefined => {
       if (this.isZero) return true
-      // Whoever changes the mode may be about to go, and nobody else would go on. Mutant: percpu/ref-left-unsettled.
+      // Whoever changes the mode may be about to go, and nobody else would go on. Mutant:
+      // percpu/ref-left-unsettled.
       if (this.#isUnsettled) this.#settleSoon()
       return undefined
     }
@@ -142,8 +161,8 @@ export class PercpuRef {
   }
 
   /**
-   * Drops the reference with which the object was made, and lets the CPUs count together. Resolves when every CPU knows it
-   * ({@link tryGetLive} fails everywhere): after a grace period.
+   * Drops the reference with which the object was made, and lets the CPUs count together. Resolves
+   * when every CPU knows it ({@link tryGetLive} fails everywhere): after a grace period.
    *
    * @throws RefMisuseError if it was called before.
    */
@@ -168,22 +187,34 @@ export class PercpuRef {
       if (this.isAtomic) await this.#toPercpu()
     })
   }
-  /** Takes {@link kill} back, once no reference is left. @throws RefMisuseError while there is one. */
+  /**
+   * Takes {@link kill} back, once no reference is left.
+   *
+   * @throws RefMisuseError while there is one.
+   */
   async reinit(): Promise<void> {
     if (!this.isZero) throw this.#misuse('has references: resurrect it, or wait until it is released')
     await this.resurrect()
   }
-  /** Takes {@link kill} back: there is the first reference again, at once. @throws RefMisuseError if it was not killed. */
+  /**
+   * Takes {@link kill} back: there is the first reference again, at once.
+   *
+   * @throws RefMisuseError if it was not killed.
+   */
   async resurrect(): Promise<void> {
     await this.#change(async () => {
       if (!this.isDying) throw this.#misuse('is not killed')
-      // Before the grace period, in which the others may give back theirs. Mutant: percpu/ref-resurrected-late.
+      // Before the grace period, in which the others may give back theirs. Mutant:
+      // percpu/ref-resurrected-late.
       this.#exchange(this.#flags() & ~DEAD, ONE)
       await this.#toPercpu()
     })
   }
 
-  /** Finishes in the background what a thread began that died; whoever changes something at that moment does so first. */
+  /**
+   * Finishes in the background what a thread began that died; whoever changes something at that
+   * moment does so first.
+   */
   async settle(): Promise<void> {
     const { mutex, background } = this.#parts
     const guard = mutex.tryLock()
@@ -232,7 +263,8 @@ export class PercpuRef {
   }
 
   async #toAtomic(flags: number): Promise<void> {
-    // atomic: from here on somebody goes on with the change, whoever dies; users go by the mode, and by the grace period.
+    // atomic: from here on somebody goes on with the change, whoever dies; users go by the mode,
+    // and by the grace period.
     orAtomic32(this.#memory.i32, this.#state, flags)
     this.#setMode(ATOMIC)
     // After it no CPU writes its part. Mutant: percpu/ref-merge-at-once.
@@ -249,8 +281,8 @@ export class PercpuRef {
       // atomic: E is the exchange.
       const before = loadAtomic32(i32, this.#state)
       const after = (before & ~FLAGS) + by + flags
-      // E(ref.state) makes the parts one count; pairs with E in #exchange: what was counted once is not counted again. Mutant:
-      // percpu/ref-merge-twice.
+      // E(ref.state) makes the parts one count; pairs with E in #exchange: what was counted once is
+      // not counted again. Mutant: percpu/ref-merge-twice.
       if (compareExchangeAtomic32(i32, this.#state, before, after) !== before) continue
       if (after >> 3 < 0)
         throw this.#misuse('had more references given back than taken', { count: after >> 3 })

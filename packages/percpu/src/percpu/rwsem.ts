@@ -1,25 +1,31 @@
 /**
- * A lock for many readers and few writers: reading costs one plain increment, writing a grace period. (After the kernel's
- * percpu_rw_semaphore.)
+ * A lock for many readers and few writers: reading costs one plain increment, writing a grace
+ * period. (After the kernel's percpu_rw_semaphore.)
  *
- *     state   FAST ──writer──▶ ENTERING ──grace period──▶ SLOW ──last writer gone, grace period──▶ FAST
- *     parts   entered − left: readers of each CPU               mode = 0 ⇔ FAST, a plain copy for readers
+ *     state   FAST ──writer──▶ ENTERING ──grace period──▶ SLOW
+ *               ▲                                          │ last writer gone, grace period
+ *               └──────────────────────────────────────────┘
+ *     mode    0 ⇔ FAST: a plain copy for readers
+ *     parts   entered − left: readers of each CPU
  *
- *     reader, mode 0     entered++                                        entered--
- *     reader, else       takes the mutex, entered++, releases it          left++, tells the writer
- *     writer             takes the mutex; if FAST: ENTERING, grace period, SLOW; waits until all have left
+ *     reader, mode 0     entered++                                 entered--
+ *     reader, else       takes the mutex, entered++, releases it   left++, tells the writer
+ *     writer             takes the mutex; if FAST: ENTERING, grace period, SLOW;
+ *                        waits until all have left
  *
- * Why it holds: a reader that found mode 0 did so before the grace period ended, so its increment happens before the writer looks; one
- * that found something else comes through the mutex. From then on `entered` stands still, and who leaves says so by a read-modify-write
- * that the writer reads: what it read, it read before. The way back to FAST takes a grace period too, so that a reader that finds
- * mode 0 again sees what the writer wrote. Writers that follow each other share the time between.
+ * Why it holds: a reader that found mode 0 did so before the grace period ended. So its increment
+ * happens before the writer looks. Other readers come through the mutex, so from then on `entered`
+ * stands still. A reader leaves by a read-modify-write that the writer reads, and all its reads
+ * happen before. The way back to FAST takes a grace period too. So a reader that finds mode 0 again
+ * sees all that the writer wrote. Writers that follow each other share the time between.
  *
- * Whoever wrote last sees to the way back; where that one has gone, or found the mutex taken at that moment, readers do who go the slow
- * way, once in a while.
+ * The last writer sees to the way back. That writer may have gone, or found the mutex taken. Then
+ * readers that go the slow way do it, once in a while.
  *
- * A part is written by its CPU, or by its reaper: what a dead CPU had locked for reading is unlocked. A dead writer's mutex goes to the
- * next one, and the next writer is told (`predecessorDied`); what it wrote is not undone.
- * A reader may await while it holds it, and must unlock on the thread on which it locked.
+ * A part is written by its CPU, or by its reaper, which unlocks the read locks of a dead CPU. A
+ * dead writer's mutex goes to the next writer, which is told (`predecessorDied`). The dead writer's
+ * changes are not undone. A reader may await while it holds the lock, and must unlock on the thread
+ * on which it locked.
  */
 import { addAtomic32, load32, loadAtomic32, store32, storeAtomic32, type Memory } from '#mem'
 import type { Ringer } from '../cpus/ringer.js'
@@ -78,7 +84,10 @@ export class ReadGuard {
 
 /** The right to write, alone. */
 export class WriteGuard {
-  /** Whether the last writer died, or went offline, before it unlocked; what it had begun may be half-done. */
+  /**
+   * Whether the last writer died, or went offline, before it unlocked; what it had begun may be
+   * half-done.
+   */
   readonly predecessorDied: boolean
   readonly #guard: MutexGuard
   readonly #before: () => void
@@ -150,7 +159,10 @@ export class PercpuRwSemaphore {
     return this.#guard()
   }
 
-  /** Locks for writing: resolves when no reader and no other writer is left. A grace period, unless a writer was there just before. */
+  /**
+   * Locks for writing: resolves when no reader and no other writer is left. A grace period, unless
+   * a writer was there just before.
+   */
   async writeLock(options: WaitOptions = {}): Promise<WriteGuard> {
     const guard = await this.#parts.mutex.lockAsync(options)
     try {
@@ -163,7 +175,8 @@ export class PercpuRwSemaphore {
       this.#leave()
       throw error
     }
-    // The mutex's own mark is not enough: a reader may have had it since then. Mutant: percpu/rwsem-death-untold.
+    // The mutex's own mark is not enough: a reader may have had it since then. Mutant:
+    // percpu/rwsem-death-untold.
     const predecessorDied = load32(this.#memory.i32, this.#parts.words + fields.writing) !== 0
     this.#setWriting(1)
     return new WriteGuard(
@@ -219,7 +232,8 @@ export class PercpuRwSemaphore {
       return
     }
     this.#parts.queue.announce(() => {
-      // F(rwsem.left) pairs with G in readersOf: the reader has left, and what it read may be changed. Mutant: percpu/rwsem-plain-left.
+      // F(rwsem.left) pairs with G in readersOf: the reader has left, and what it read may be
+      // changed. Mutant: percpu/rwsem-plain-left.
       addAtomic32(i32, this.#own + left, 1)
     }, 'all')
   }
@@ -231,7 +245,8 @@ export class PercpuRwSemaphore {
     // atomic: changed under the mutex only.
     if (loadAtomic32(i32, state) === SLOW) return
     store32(i32, this.#mode, 1)
-    // atomic: the grace period orders it; one that began and did not end is begun anew. Mutant: percpu/rwsem-write-at-once.
+    // atomic: the grace period orders it; one that began and did not end is begun anew. Mutant:
+    // percpu/rwsem-write-at-once.
     storeAtomic32(i32, state, ENTERING)
     await this.#parts.synchronize()
     // atomic: as above.
@@ -271,7 +286,8 @@ export class PercpuRwSemaphore {
   /** No writer came since the grace period began: every reader sees what the last one wrote. */
   #setFast(): void {
     const { i32 } = this.#memory
-    // atomic: changed under the mutex only. First, so that with mode 0 it is never SLOW. Mutant: percpu/rwsem-mode-first.
+    // atomic: changed under the mutex only. First, so that with mode 0 it is never SLOW. Mutant:
+    // percpu/rwsem-mode-first.
     storeAtomic32(i32, this.#parts.words + fields.state, FAST)
     store32(i32, this.#mode, 0)
   }
@@ -284,11 +300,14 @@ export class PercpuRwSemaphore {
 }
 
 function readersOf({ i32 }: Memory, part: number): number {
-  // G(rwsem.left) pairs with F in #unlockRead: what those who left have read, they read before. Mutant: percpu/rwsem-plain-left.
+  // G(rwsem.left) pairs with F in #unlockRead: what those who left have read, they read before.
+  // Mutant: percpu/rwsem-plain-left.
   return (load32(i32, part + entered) - loadAtomic32(i32, part + left)) | 0
 }
 
-/** For the reaper: what the dead CPU had locked for reading is unlocked. Returns how often it had. */
+/**
+ * For the reaper: what the dead CPU had locked for reading is unlocked. Returns how often it had.
+ */
 export function leaveForDead(memory: Memory, ringer: Ringer, words: number, part: number): number {
   const readers = readersOf(memory, part)
   if (readers === 0) return 0

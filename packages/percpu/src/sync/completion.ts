@@ -1,5 +1,6 @@
 /**
- * Completions: one thread waits until another one is done with something. (After the kernel's `struct completion`.)
+ * Completions: one thread waits until another one is done with something. (After the kernel's
+ * `struct completion`.)
  *
  *     done   completions that nobody has waited for yet; -1 after completeAll
  */
@@ -19,7 +20,7 @@ export class Completion {
   readonly #queue: WaitQueue
   readonly #condition: Condition<true>
 
-  /** @internal Made by `machine.locks.completion` and `machine.completionAt`. */
+  /** @internal Made by Locks. */
   constructor(state: SyncState, word: number, name: string) {
     this.#state = state
     this.#word = word
@@ -40,8 +41,8 @@ export class Completion {
       for (;;) {
         // atomic: read for the exchange below.
         const done = loadAtomic32(this.#state.memory.i32, this.#word)
-        // I(completion.done) pairs with J in #take: what was written before it is the waiter's to read. Mutant:
-        // sync/complete-without-exchange.
+        // I(completion.done) pairs with J in #take: what was written before it is the waiter's to
+        // read. Mutant: sync/complete-without-exchange.
         if (done === ALL || this.#exchange(done, done + 1)) return
       }
     }, 'one')
@@ -76,8 +77,8 @@ export class Completion {
 
   #take(): boolean {
     for (;;) {
-      // J(completion.done) takes one completion; pairs with I in complete: each is taken once, and what its maker wrote may be
-      // read. Mutant: sync/complete-without-exchange.
+      // J(completion.done) takes one completion; pairs with I in complete: each is taken once, and
+      // what its maker wrote may be read. Mutant: sync/complete-without-exchange.
       const done = loadAtomic32(this.#state.memory.i32, this.#word)
       if (done === 0) return false
       if (done === ALL || this.#exchange(done, done - 1)) return true

@@ -3,8 +3,9 @@
  *
  *     signals   counts notifications; changed only by an owner of the mutex
  *
- * A waiter notes the count and enters itself while it owns the mutex, then lets it go, and has been notified when the count has
- * moved. It may be woken though its notification was meant for another one: look at what is waited for again, in a loop.
+ * A waiter notes the count and enters itself while it owns the mutex, then lets it go, and has been
+ * notified when the count has moved. It may be woken though its notification was meant for another
+ * one: look at what is waited for again, in a loop.
  */
 import { addAtomic32, loadAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
@@ -26,7 +27,7 @@ export class Condition {
   readonly #queue: WaitQueue
   readonly #name: string
 
-  /** @internal Made by `machine.locks.condition` and `machine.conditionAt`. */
+  /** @internal Made by Locks. */
   constructor(state: SyncState, word: number, name: string, mutex: Mutex) {
     this.#state = state
     this.#word = word
@@ -40,8 +41,8 @@ export class Condition {
    * Lets the mutex go, blocks until notified, and locks the mutex again: `guard` stays good.
    *
    * @returns false if `timeout` was over first.
-   * @throws NotOwnerError unless `guard` holds the mutex; SectionError inside a section; UnsupportedError where blocking is
-   *   forbidden.
+   * @throws NotOwnerError unless `guard` holds the mutex; SectionError inside a section;
+   *   UnsupportedError where blocking is forbidden.
    */
   wait(guard: MutexGuard, options?: WaitOptions): boolean {
     this.#state.waiting.assertMayBlock()
@@ -50,7 +51,8 @@ export class Condition {
     const waiter = this.#begin(guard)
     let notified: boolean
     try {
-      // Not entered again: the bit that a notifier took away would come back. Mutant: sync/condition-enters-twice.
+      // Not entered again: the bit that a notifier took away would come back. Mutant:
+      // sync/condition-enters-twice.
       this.#queue.waitEntered(waiter, deadline)
     } finally {
       try {
@@ -64,8 +66,8 @@ export class Condition {
   }
 
   /**
-   * As {@link wait}, without blocking the thread. If `signal` aborts before a notification comes, it rejects with the reason, after
-   * the mutex is locked again.
+   * As {@link wait}, without blocking the thread. If `signal` aborts before a notification comes,
+   * it rejects with the reason, after the mutex is locked again.
    */
   async waitAsync(guard: MutexGuard, options?: WaitOptions): Promise<boolean> {
     this.#state.waiting.assertOpen()
@@ -81,8 +83,8 @@ export class Condition {
     } finally {
       notified = waiter.end()
     }
-    // A notification is for one waiter: one that aborts at the same moment must not swallow it. Mutant:
-    // sync/abort-swallows-notification.
+    // A notification is for one waiter: one that aborts at the same moment must not swallow it.
+    // Mutant: sync/abort-swallows-notification.
     if (!notified) await waiting
     return notified
   }
@@ -112,7 +114,10 @@ export class Condition {
     )
   }
 
-  /** Enters the queue, once for the whole wait: a notifier that rings this CPU takes its bit away for good. */
+  /**
+   * Enters the queue, once for the whole wait: a notifier that rings this CPU takes its bit away
+   * for good.
+   */
   #begin(guard: MutexGuard): Waiter {
     if (this.#state.sections.isOpen) {
       throw new SectionError(

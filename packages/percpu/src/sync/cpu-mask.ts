@@ -16,7 +16,10 @@ export function hasBit(memory: Memory, mask: number, cpu: number): boolean {
   return (loadAtomic32(memory.i32, mask + (cpu >>> 5)) & (1 << (cpu & 31))) !== 0
 }
 
-/** The next CPU of the mask behind `cpu`, round and round, `cpu` itself last; -1 if the mask is empty. */
+/**
+ * The next CPU of the mask behind `cpu`, round and round, `cpu` itself last; -1 if the mask is
+ * empty.
+ */
 export function nextBit(memory: Memory, mask: number, cpu: number, cpus: number): number {
   const words = (cpus + 31) >>> 5
   const first = cpu >>> 5

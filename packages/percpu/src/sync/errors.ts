@@ -8,7 +8,10 @@ export class LockTimeoutError extends PercpuError {
 export class SelfDeadlockError extends PercpuError {
   readonly code = 'PERCPU_SELF_DEADLOCK'
 }
-/** What was to be given back is not this CPU's: a mutex unlocked twice or by a stranger, more permits than were taken. */
+/**
+ * What was to be given back is not this CPU's: a mutex unlocked twice or by a stranger, more
+ * permits than were taken.
+ */
 export class NotOwnerError extends PercpuError {
   readonly code = 'PERCPU_NOT_OWNER'
 }
@@ -24,7 +27,10 @@ export class JournalFullError extends PercpuError {
 export class SectionError extends PercpuError {
   readonly code = 'PERCPU_SECTION'
 }
-/** The CPU went offline with locks held or waited for. They were released as those of a dead CPU are. */
+/**
+ * The CPU went offline with locks held or waited for. They were released as those of a dead CPU
+ * are.
+ */
 export class LockHeldError extends PercpuError {
   readonly code = 'PERCPU_LOCK_HELD'
 }

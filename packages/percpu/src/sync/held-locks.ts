@@ -1,10 +1,11 @@
 /**
- * A CPU's list of the locks that it holds, waits for, or is just giving back; what its reaper looks at when it dies. (After the
- * kernel's robust futexes.)
+ * A CPU's list of the locks that it holds, waits for, or is just giving back; what its reaper looks
+ * at when it dies. (After the kernel's robust futexes.)
  *
- * Rules: an entry is made before the first access to the lock that must be undone or finished, and removed after the last. Only the
- * CPU writes its list, or its reaper. Plain stores, in the order of the program: a thread is ended at a point of its own
- * program (journal.ts says why), so the reaper finds what stood before that point, all of it, and nothing from behind.
+ * Rules: an entry is made before the first access to the lock that must be undone or finished, and
+ * removed after the last. Only the CPU writes its list, or its reaper. Plain stores, in the order
+ * of the program: a thread is ended at a point of its own program (journal.ts says why), so the
+ * reaper finds what stood before that point, all of it, and nothing from behind.
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
@@ -44,14 +45,22 @@ export class HeldLocks {
     this.#first = record + SyncCpu.words.heldLocks
   }
 
-  /** Makes an entry, and returns its slot, to be given to {@link leave}. @throws TooManyLocksError */
+  /**
+   * Makes an entry, and returns its slot, to be given to {@link leave}.
+   *
+   * @throws TooManyLocksError
+   */
   enter(lock: number, lockKind: number, user: object): number {
     const slot = this.reserve(lock, user)
     this.publish(slot, lockKind, lock)
     return slot
   }
 
-  /** A slot whose entry the caller completes, and then {@link publish | publishes}. @throws TooManyLocksError */
+  /**
+   * A slot whose entry the caller completes, and then {@link publish | publishes}.
+   *
+   * @throws TooManyLocksError
+   */
   reserve(lock: number, user: object): number {
     if (this.#free === 0) this.#reclaim()
     const free = this.#free
@@ -84,8 +93,10 @@ export class HeldLocks {
   }
 
   /**
-   * A slot that stays with its borrower, until there are no others and the borrower can return it. Its
-   * entry is empty at first. Returns the word index of the entry. @throws TooManyLocksError
+   * A slot that stays with its borrower, until there are no others and the borrower can return it.
+   * Its entry is empty at first. Returns the word index of the entry.
+   *
+   * @throws TooManyLocksError
    */
   lend(borrower: Borrower, lock: number, lockKind: number, user: object): number {
     const slot = this.reserve(lock, user)
@@ -109,7 +120,10 @@ export class HeldLocks {
   }
 }
 
-/** The entry of a lock that is taken again and again. It borrows a slot: entering and leaving are one store each. */
+/**
+ * The entry of a lock that is taken again and again. It borrows a slot: entering and leaving are
+ * one store each.
+ */
 export class ListedLock implements Borrower {
   readonly #list: HeldLocks
   readonly #memory: Memory

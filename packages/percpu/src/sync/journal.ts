@@ -21,15 +21,15 @@
  * thread has ended. A thread is ended by an exception that it throws itself, at a check between two
  * steps of its program (a call, a loop's end). By then the engine must have done all stores before
  * the check, and none from behind it, as for any exception. The end of a thread happens before its
- * `exit` event, so the reaper sees those stores. Where a thread is stopped in the middle of anything
- * else, its whole process goes, and the memory with it.
+ * `exit` event, so the reaper sees those stores. Where a thread is stopped in the middle of
+ * anything else, its whole process goes, and the memory with it.
  *
  * The journal restores plain words only. The lock is released after the reaper has replayed the
  * journal: nobody else looks at them meanwhile.
  *
  * Progress: wait-free.
- * Cost: about 2 ns a word over the bare store; see "sync" in docs/benchmarks.md.
- * Not undone: changes made without the journal, and atomic words (publish those after the section).
+ * Cost: about 2 ns a word over the bare store; see "sync" in docs/benchmarks.md. Not undone:
+ * changes made without the journal, and atomic words (publish those after the section).
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
@@ -144,8 +144,8 @@ export class Journal {
   }
 }
 
-// Closures: an engine keeps what they close over at hand. It would load the fields of an object anew
-// after each store.
+// Closures: an engine keeps what they close over at hand. It would load the fields of an object
+// anew after each store.
 
 function makeRecord32({ i32 }: Memory, { length: lengthWord, first, capacity }: JournalLocation): Recorder {
   return (word) => {

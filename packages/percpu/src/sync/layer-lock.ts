@@ -1,21 +1,25 @@
 /**
- * Locks and sections of the layers themselves. A layer's function may be called anywhere: in a read section, inside a section of
- * the caller's that is taken back later, with mutexes held. So what a layer changes under its own locks
+ * Locks and sections of the layers themselves. A layer's function may be called anywhere: in a read
+ * section, inside a section of the caller's that is taken back later, with mutexes held. So a
+ * layer's locks and sections differ from those of users:
  *
- *     never sleeps as an idle CPU        a wait is no quiescent state: what the caller has read stays valid
- *     is committed by itself             the caller's section may be taken back, this stays
- *     has few words, for a short time    at most {@link LAYER_JOURNAL_ENTRIES} a section
+ *     no idle CPU    a wait is no quiescent state: what the caller has read stays valid
+ *     own journal    the caller's section may be taken back, the layer's changes stay
+ *     few words      at most {@link LAYER_JOURNAL_ENTRIES} a section, for a short time
  *
- * Each layer that needs this has a level: one spinlock held at a time, and an undo journal (journal.ts) of its own, a CPU. A
- * layer may use those below it while it holds its lock; locks are taken only in that direction, so nobody waits in a circle.
+ * Each layer that needs this has a level: one spinlock held at a time, and an undo journal
+ * (journal.ts) of its own, a CPU. A layer may use those below it while it holds its lock; locks are
+ * taken only in that direction, so nobody waits in a circle.
  *
  *     0 per-CPU memory ──▶ 1 objects ──▶ 2 pages        3 free
  *
- * After a death the reaper replays each level's journal and then releases its lock. It may work in the dead CPU's place at these
- * levels afterwards: should it die too, the next reaper does the same again.
+ * After a death the reaper replays each level's journal and then releases its lock. It may work in
+ * the dead CPU's place at these levels afterwards: should it die too, the next reaper does the same
+ * again.
  *
- * Progress: blocking. The lock of a dead owner is free only once it is reaped. A thread that waits for it and is the one to do
- * that would wait for ever: hence the wait ends with an error after {@link LOCK_TIMEOUT}.
+ * Progress: blocking. The lock of a dead owner is free only once the owner is reaped. A thread that
+ * waits for it may be the only one that could reap. So the wait ends with an error after
+ * {@link LOCK_TIMEOUT}.
  * Cost: two compare-and-exchanges.
  */
 import type { Memory } from '#mem'
@@ -36,13 +40,19 @@ export const LAYER_PAGES = 2
 
 /** Milliseconds. Sections of layers take microseconds. */
 export const LOCK_TIMEOUT = 2000
-/** Busy waiting, some microseconds; then naps of so many milliseconds, as the owner seems not to run. */
+/**
+ * Busy waiting, some microseconds; then naps of so many milliseconds, as the owner seems not to
+ * run.
+ */
 const SPIN = 200
 const NAP = 0.05
 
 const { lock: lockField, length, entries } = LayerRecord.words
 
-/** What writes words so that they are taken back unless they are committed: a journal, or a user's section. */
+/**
+ * What writes words so that they are taken back unless they are committed: a journal, or a user's
+ * section.
+ */
 export interface SectionWriter {
   write32(word: number, value: number): void
 }
@@ -57,7 +67,10 @@ export class LayerLock {
   /** Milliseconds for which it waits for a lock. */
   readonly #patience: number
 
-  /** For one incarnation of a CPU: its own thread, or its reaper. `record`: word index of its LayerRecord. */
+  /**
+   * For one incarnation of a CPU: its own thread, or its reaper. `record`: word index of its
+   * LayerRecord.
+   */
   constructor(memory: Memory, record: number, token: number, patience = LOCK_TIMEOUT) {
     this.#memory = memory
     const { tryLock, unlock } = makeLock(memory, record + lockField, token)
@@ -96,7 +109,10 @@ export class LayerLock {
     }
   }
 
-  /** Runs `change`, whose writes happen as a whole or, if it throws or its thread dies, not at all. Sections do not nest. */
+  /**
+   * Runs `change`, whose writes happen as a whole or, if it throws or its thread dies, not at all.
+   * Sections do not nest.
+   */
   section<Result>(change: (section: SectionWriter) => Result): Result {
     const journal = this.#journal
     let result: Result
@@ -135,8 +151,8 @@ export class LayerLock {
 }
 
 /**
- * Taking and releasing, as closures over what they need: an engine keeps that at hand. `announced`: word index of the CPU's note of
- * the lock that it has, or is about to have.
+ * Taking and releasing, as closures over what they need: an engine keeps that at hand. `announced`:
+ * word index of the CPU's note of the lock that it has, or is about to have.
  */
 function makeLock(memory: Memory, announced: number, token: number): Pick<LayerLock, 'tryLock' | 'unlock'> {
   let held = 0
@@ -145,8 +161,8 @@ function makeLock(memory: Memory, announced: number, token: number): Pick<LayerL
       const { u32, i32 } = memory
       // Before anything that a reaper must know of. Mutant: sync/layer-lock-unannounced.
       storeU32(u32, announced, word)
-      // P(spinlock.owner) takes the lock; pairs with Q in makeLock: what it protects is this CPU's to read and write. Mutant:
-      // sync/layer-lock-without-exchange.
+      // P(spinlock.owner) takes the lock; pairs with Q in makeLock: what it protects is this CPU's
+      // to read and write. Mutant: sync/layer-lock-without-exchange.
       if (compareExchangeAtomic32(i32, word, 0, token) !== 0) {
         storeU32(u32, announced, 0)
         return false
@@ -158,8 +174,8 @@ function makeLock(memory: Memory, announced: number, token: number): Pick<LayerL
       const { u32, i32 } = memory
       const word = held
       held = 0
-      // Q(spinlock.owner) releases the lock; pairs with P in makeLock: what it protects is the next owner's. Mutant:
-      // sync/layer-lock-without-exchange.
+      // Q(spinlock.owner) releases the lock; pairs with P in makeLock: what it protects is the next
+      // owner's. Mutant: sync/layer-lock-without-exchange.
       storeAtomic32(i32, word, 0)
       storeU32(u32, announced, 0)
     },
@@ -170,7 +186,10 @@ function locationOf(record: number): { length: number; first: number; capacity: 
   return { length: record + length, first: record + entries, capacity: LAYER_JOURNAL_ENTRIES }
 }
 
-/** For the reaper: takes back what the dead CPU had not committed, and then frees its locks. Can be repeated. */
+/**
+ * For the reaper: takes back what the dead CPU had not committed, and then frees its locks. Can be
+ * repeated.
+ */
 export function recoverLayerLocks(memory: Memory, map: SyncMap, cpu: number, token: number): number {
   let restored = 0
   for (let layer = 0; layer < LAYER_LOCKS; layer++) {

@@ -67,7 +67,10 @@ export class SyncLayer implements AttachedLayer {
     return this.map.structs(this.context.own.map.cpus)
   }
 
-  /** How a CPU, or its reaper through its own table, works under the locks of a layer: LAYER_PAGES and its like. */
+  /**
+   * How a CPU, or its reaper through its own table, works under the locks of a layer: LAYER_PAGES
+   * and its like.
+   */
   layerLock(table: CpuTable, cpu: number, incarnation: number, layer: number): LayerLock {
     return new LayerLock(table.memory, this.map.layerRecord(cpu, layer), tokenOf(cpu, incarnation))
   }

@@ -1,4 +1,6 @@
-/** The words of this layer that all threads share. The protocols are in the files named beside them. */
+/**
+ * The words of this layer that all threads share. The protocols are in the files named beside them.
+ */
 import { aligned, array, atomic, i32, owner, published, racy, struct, u32, u64 } from '../layout/index.js'
 import { MASK_WORDS, MAX_CPUS } from '../machine/limits.js'
 
@@ -61,7 +63,10 @@ export const HeldLockEntry = struct('HeldLockEntry', {
   word: racy(u32),
   /** What lies there. */
   kind: racy(u32),
-  /** For semaphores: number of the last operation begun; `before` and `change` at index `operation & 1` belong to it. */
+  /**
+   * For semaphores: number of the last operation begun; `before` and `change` at index
+   * `operation & 1` belong to it.
+   */
   operation: owner(u32),
   before: owner(array(i32, 2)),
   change: owner(array(i32, 2)),
@@ -102,7 +107,10 @@ export const SyncCpu = struct(
   { align: 64 },
 )
 
-/** The named object 'percpu.sync': this, and then a {@link SyncCpu} with its journal for each possible CPU. */
+/**
+ * The named object 'percpu.sync': this, and then a {@link SyncCpu} with its journal for each
+ * possible CPU.
+ */
 export const SyncRoot = struct(
   'SyncRoot',
   {

@@ -1,4 +1,7 @@
-/** What watchers are told of a CPU's locks: read from its list of heldLocks, also when it is stuck or dead. */
+/**
+ * What watchers are told of a CPU's locks: read from its list of held locks, also when it is stuck
+ * or dead.
+ */
 import { loadAtomic32 } from '#mem'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import { Cpu } from '../machine/layouts.js'
@@ -25,14 +28,15 @@ export interface LockState {
   readonly awaited: readonly AwaitedLock[]
 }
 /**
- * The locks of a CPU, read through the table given: a reaper's outlives its own CPU. Also asked for a
- * CPU that died, before anything of it is cleaned up.
+ * The locks of a CPU, read through the table given: a reaper's outlives its own CPU. Also asked for
+ * a CPU that died, before anything of it is cleaned up.
  */
 export type LockProvider = (table: CpuTable, cpu: number) => LockState
 
 /**
- * Locks of `cpu`, through any thread's table; exact only if the CPU is dead or asleep. A thread that sleeps on its bell with one
- * lock to wait for waits for that one as a whole. Mutexes and seqlocks only: others have no owner to wait for.
+ * Locks of `cpu`, through any thread's table; exact only if the CPU is dead or asleep. A thread
+ * that sleeps on its bell with one lock to wait for waits for that one as a whole. Mutexes and
+ * seqlocks only: others have no owner to wait for.
  */
 export function lockStateOf(table: CpuTable, map: SyncMap, cpu: number): LockState {
   const { memory } = table
@@ -55,7 +59,8 @@ export function lockStateOf(table: CpuTable, map: SyncMap, cpu: number): LockSta
 function sleepsOnBell(table: CpuTable, cpu: number): boolean {
   const { i32 } = table.memory
   const record = table.record(cpu)
-  // atomic: snapshots. A CPU that parks on a word of the user's, or is deaf, is not waiting for a lock.
+  // atomic: snapshots. A CPU that parks on a word of the user's, or is deaf, is not waiting for a
+  // lock.
   const isIdle = (loadAtomic32(i32, record + Cpu.words.idle) & 1) === 1
   const isDeaf = loadAtomic32(i32, record + Cpu.words.deaf) === 1
   return isIdle && !isDeaf && loadAtomic32(i32, record + Cpu.words.parkedOn) === -1

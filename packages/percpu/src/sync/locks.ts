@@ -29,9 +29,9 @@ export interface HeldLock {
  * `machine.locks`: locks that survive their thread, by name or inside objects of yours. Look a lock
  * up once, not in loops: a name is searched for in the directory of named objects.
  *
- * An address is that of a zeroed struct of the lock's layout, such as `MutexLayout`. All methods that
- * take one throw ArgumentError for an address that cannot be one, and OfflineError; those that take
- * a name, also ObjectMismatchError for an object of another kind, and OutOfMemoryError.
+ * An address is that of a zeroed struct of the lock's layout, such as `MutexLayout`. All methods
+ * that take one throw ArgumentError for an address that cannot be one, and OfflineError; those that
+ * take a name, also ObjectMismatchError for an object of another kind, and OutOfMemoryError.
  */
 export class Locks {
   readonly #layer: SyncLayer
@@ -101,7 +101,10 @@ export class Locks {
     if (total === permits) return semaphore
     throw new ArgumentError(`permits: semaphore '${name}' has ${total}, not ${permits}`, { permits, total })
   }
-  /** The semaphore in the SemaphoreLayout at this address: no permits, unless {@link initSemaphore} gave some. */
+  /**
+   * The semaphore in the SemaphoreLayout at this address: no permits, unless {@link initSemaphore}
+   * gave some.
+   */
   semaphoreAt(address: number, name = `semaphore at ${address}`): Semaphore {
     return this.#share(Semaphore, address, SemaphoreLayout, name)
   }

@@ -10,7 +10,9 @@ export interface Guarded {
   unlock(): void
   beginSection(): Section
   runHeld<Result>(change: (section: Section) => Result): Result
-  /** Makes the present turn the one with this number again. Returns whether the previous owner died. */
+  /**
+   * Makes the present turn the one with this number again. Returns whether the previous owner died.
+   */
   resumeTurn(turn: number): boolean
 }
 
@@ -28,8 +30,8 @@ export class MutexGuard {
   }
 
   /**
-   * Whether the previous owner died. Its changes through a section were taken back, its other changes
-   * were not.
+   * Whether the previous owner died. Its changes through a section were taken back, its other
+   * changes were not.
    */
   get predecessorDied(): boolean {
     return this.#predecessorDied
@@ -51,8 +53,8 @@ export class MutexGuard {
   }
 
   /**
-   * Begins a section, as {@link run} does; `commit` ends it. Leaving its `using` block without takes
-   * it back. So does the end of the synchronous stretch, with an uncaught SectionError.
+   * Begins a section, as {@link run} does; `commit` ends it. Leaving its `using` block without
+   * takes it back. So does the end of the synchronous stretch, with an uncaught SectionError.
    *
    * @throws NotOwnerError if this guard has released the mutex; OfflineError.
    */
@@ -62,12 +64,12 @@ export class MutexGuard {
   }
 
   /**
-   * Runs `change` in a section and returns its result. The mutex stays locked. The changes made through
-   * the section happen as a whole when `change` returns, or not at all when it throws or its thread is
-   * killed.
+   * Runs `change` in a section and returns its result. The mutex stays locked. The changes made
+   * through the section happen as a whole when `change` returns, or not at all when it throws or
+   * its thread is killed.
    *
-   * @throws what `change` throws; SectionError if `change` returns a promise; NotOwnerError if this guard
-   *   has released the mutex; OfflineError.
+   * @throws what `change` throws; SectionError if `change` returns a promise; NotOwnerError if this
+   *   guard has released the mutex; OfflineError.
    */
   run<Result>(change: (section: Section) => Result): Result {
     this.#assertHeld()
@@ -80,8 +82,8 @@ export class MutexGuard {
   }
 
   /**
-   * @internal For conditions: lets the mutex go for a while. Returns a function for when this CPU has it
-   * again.
+   * @internal For conditions: lets the mutex go for a while. Returns a function for when this CPU
+   *   has it again.
    */
   suspend(mutex: Guarded): () => void {
     if (mutex !== this.#mutex) {

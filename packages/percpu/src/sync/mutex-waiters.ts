@@ -48,8 +48,8 @@ export class MutexWaiters {
   }
 
   /**
-   * As {@link sleep}, without blocking the thread. Rejects with the reason of the deadline's signal when
-   * that aborts, and with an OfflineError when this CPU goes offline.
+   * As {@link sleep}, without blocking the thread. Rejects with the reason of the deadline's signal
+   * when that aborts, and with an OfflineError when this CPU goes offline.
    */
   async wait(deadline: Deadline): Promise<boolean> {
     const { waiting, protocol } = this.#state

@@ -1,31 +1,37 @@
 /**
- * The mutex, as a protocol on shared words. (mutex.ts is what users hold, recovery.ts what a reaper does.)
+ * The mutex, as a protocol on shared words. (mutex.ts is what users hold, recovery.ts what a reaper
+ * does.)
  *
- *     owner      0 ──take──▶ token ──release──▶ 0 or WAITERS             token: machine/token.ts
- *                               └──────▶ RESERVED | CPU ──take──▶ token  handed to a CPU that lost it before
- *                flags: WAITERS, somebody may sleep; OWNER_DIED, the last owner did not release it itself
+ *     owner      0 ──take──▶ token ──release──▶ 0 or WAITERS
+ *                               └──────▶ RESERVED | CPU ──take──▶ token
+ *                token: machine/token.ts; RESERVED: for a CPU that lost it before;
+ *                WAITERS: somebody may sleep; OWNER_DIED: the last owner did not release it
  *     waiters    a bit per CPU that sleeps, or is about to
  *     impatient  those of them that were woken and came too late
  *
- * Taking is one compare-and-exchange, releasing another one, while nobody waits. A waiter enters its bit, sets WAITERS, and
- * sleeps on its own bell. The releaser lets the word go and rings *one* waiter, the next CPU behind its own, round and
- * round. Running threads may be faster than the one that was rung: that keeps the lock busy. But the loser becomes
- * impatient, and while there is an impatient CPU a releaser does not let the word go: it reserves it for the next impatient
- * CPU behind its own. Only that one can take it.
+ * Taking is one compare-and-exchange, releasing another one, while nobody waits. A waiter enters
+ * its bit, sets WAITERS, and sleeps on its own bell. The releaser lets the word go and rings *one*
+ * waiter, the next CPU behind its own, round and round. Running threads may be faster than the one
+ * that was rung: that keeps the lock busy. But the loser becomes impatient, and while there is an
+ * impatient CPU a releaser does not let the word go: it reserves it for the next impatient CPU
+ * behind its own. Only that one can take it.
  *
- * No starvation: each release that begins after a CPU has become impatient hands the lock to the next impatient CPU in cyclic
- * order; none is passed over, so its turn comes after at most `cpus - 1` others. Taking the mutex ends a CPU's impatience, also
- * when more of its tasks wait. One release that had looked for impatient CPUs just before may still let somebody else in. That
- * one learns of the waiters, because a word that is let go keeps WAITERS while there are any: nobody can take it and release
- * it again by exchanging 0, which asks for nobody.
+ * No starvation: each release that begins after a CPU has become impatient hands the lock to the
+ * next impatient CPU in cyclic order; none is passed over, so its turn comes after at most
+ * `cpus - 1` others. Taking the mutex ends a CPU's impatience, also when more of its tasks wait.
+ * One release that had looked for impatient CPUs just before may still let somebody else in. That
+ * one learns of the waiters, because a word that is let go keeps WAITERS while there are any:
+ * nobody can take it and release it again by exchanging 0, which asks for nobody.
  *
- * No wake-up lost: suppose a CPU sleeps. It entered its bit and then saw the word taken with WAITERS set (it set that itself if
- * need be). So the release that follows sees WAITERS, and scans the bits after it let the word go. Whoever is rung takes the
- * word with WAITERS set again if others wait, or sets it when it sleeps again, or rings the next one when it gives up.
+ * No wake-up lost: suppose a CPU sleeps. It entered its bit and then saw the word taken with
+ * WAITERS set (it set that itself if need be). So the release that follows sees WAITERS, and scans
+ * the bits after it let the word go. Whoever is rung takes the word with WAITERS set again if
+ * others wait, or sets it when it sleeps again, or rings the next one when it gives up.
  *
- * A thread may die anywhere: before it touches the first of these words it enters the mutex in its list of heldLocks
- * (held-locks.ts) and leaves it only when it is done with the last. Its reaper looks at exactly those (recovery.ts).
- * A reservation names a CPU, not an incarnation: its bit says whether somebody still waits there.
+ * A thread may die anywhere. It enters the mutex in its list (held-locks.ts) before it touches the
+ * first of these words, and takes it off when it is done with the last. Its reaper looks at exactly
+ * the mutexes of that list (recovery.ts). A reservation names a CPU, not an incarnation: its bit
+ * says whether somebody still waits there.
  */
 import { compareExchangeAtomic32, loadAtomic32, storeAtomic32, type Memory } from '#mem'
 import { REASON_WAKE, type Ringer } from '../cpus/ringer.js'
@@ -78,10 +84,14 @@ export class MutexProtocol {
     return this.#isFor(this.owner(word))
   }
 
-  /** Takes the mutex if it is free or reserved for this CPU; returns what the owner word was, or undefined. */
+  /**
+   * Takes the mutex if it is free or reserved for this CPU; returns what the owner word was, or
+   * undefined.
+   */
   take(word: number): number | undefined {
     const before = this.#exchange(word)
-    // Served, even if other tasks of this CPU still wait: they must not keep the claim. Mutant: sync/served-and-impatient.
+    // Served, even if other tasks of this CPU still wait: they must not keep the claim. Mutant:
+    // sync/served-and-impatient.
     // atomic: the owner alone reserves, and that is this CPU now.
     if (before !== undefined && hasBit(this.#memory, word + impatient, this.#cpu))
       clearBit(this.#memory, word + impatient, this.#cpu)
@@ -94,8 +104,8 @@ export class MutexProtocol {
       if (!this.#isFor(owner)) return undefined
       const others = hasOthers(this.#memory, word + waiters, this.#cpu, this.#cpus)
       const taken = this.#token | (owner & WAITERS) | (others ? WAITERS : 0)
-      // A(mutex.owner) takes the mutex; pairs with B in release: what it protects, as its last owner left it, is this CPU's to read
-      // and write. Mutant: sync/take-without-exchange.
+      // A(mutex.owner) takes the mutex; pairs with B in release: what it protects, as its last
+      // owner left it, is this CPU's to read and write. Mutant: sync/take-without-exchange.
       if (compareExchangeAtomic32(this.#memory.i32, word, owner, taken) === owner) return owner
     }
   }
@@ -107,23 +117,30 @@ export class MutexProtocol {
 
   /** Asks to be rung when the mutex is released. */
   enter(word: number): void {
-    // C(mutex.waiters) asks for a ring; pairs with D in wakeNext: set before the owner word is looked at, so a release that this
-    // CPU did not see yet finds the bit. Mutant: sync/wake-before-release.
+    // C(mutex.waiters) asks for a ring; pairs with D in wakeNext: set before the owner word is
+    // looked at, so a release that this CPU did not see yet finds the bit. Mutant:
+    // sync/wake-before-release.
     setBit(this.#memory, word + waiters, this.#cpu)
   }
 
-  /** Whether the mutex can be taken; if not, makes sure that its owner knows that somebody waits. */
+  /**
+   * Whether the mutex can be taken; if not, makes sure that its owner knows that somebody waits.
+   */
   isAvailableOrMarked(word: number): boolean {
     for (;;) {
       const owner = this.owner(word)
       if (this.#isFor(owner)) return true
       if ((owner & WAITERS) !== 0) return false
-      // atomic: WAITERS only says that the bits are worth a look; C and D order the rest. A failure means that the word moved on.
+      // atomic: WAITERS only says that the bits are worth a look; C and D order the rest. A failure
+      // means that the word moved on.
       compareExchangeAtomic32(this.#memory.i32, word, owner, owner | WAITERS)
     }
   }
 
-  /** This CPU was rung and came too late: the next release, or the one after that …, is for it alone. */
+  /**
+   * This CPU was rung and came too late: the next release, or the one after that …, is for it
+   * alone.
+   */
   insist(word: number): void {
     // atomic: read by release after a later ring at the latest; F orders its end.
     setBit(this.#memory, word + impatient, this.#cpu)
@@ -135,11 +152,14 @@ export class MutexProtocol {
     clearBit(this.#memory, word + waiters, this.#cpu)
   }
 
-  /** The end of waiting without having taken it: a reservation or a ring meant for this CPU is passed on. */
+  /**
+   * The end of waiting without having taken it: a reservation or a ring meant for this CPU is
+   * passed on.
+   */
   withdraw(word: number): void {
-    // F(mutex.impatient) gives up the claim; pairs with E in release: cleared before the owner word is looked at, so a
-    // reservation that this does not see is undone by who made it. Mutants: sync/withdraw-unchecked,
-    // sync/reservation-unchecked.
+    // F(mutex.impatient) gives up the claim; pairs with E in release: cleared before the owner word
+    // is looked at, so a reservation that this does not see is undone by who made it. Mutants:
+    // sync/withdraw-unchecked, sync/reservation-unchecked.
     this.leave(word)
     this.#cancel(word, this.#cpu)
     this.wakeNext(word)
@@ -149,8 +169,9 @@ export class MutexProtocol {
   release(word: number): void {
     const heir = nextBit(this.#memory, word + impatient, this.#cpu, this.#cpus)
     if (heir >= 0) {
-      // E(mutex.impatient) reserves the mutex; pairs with F in withdraw: only the heir can take it from here on; the bit is read
-      // again after it, so that an heir that has gone meanwhile does not keep it. Mutant: sync/reservation-unchecked.
+      // E(mutex.impatient) reserves the mutex; pairs with F in withdraw: only the heir can take it
+      // from here on; the bit is read again after it, so that an heir that has gone meanwhile does
+      // not keep it. Mutant: sync/reservation-unchecked.
       storeAtomic32(this.#memory.i32, word, RESERVED | WAITERS | heir)
       if (hasBit(this.#memory, word + impatient, heir)) {
         this.#ringer.ring(heir, REASON_WAKE)
@@ -159,8 +180,9 @@ export class MutexProtocol {
       this.#cancel(word, heir)
     } else {
       const others = hasOthers(this.#memory, word + waiters, this.#cpu, this.#cpus)
-      // B(mutex.owner) releases the mutex; pairs with A in #exchange: what it protects is the next owner's, who is told that others
-      // wait. Mutants: sync/take-without-exchange, sync/waiters-forgotten.
+      // B(mutex.owner) releases the mutex; pairs with A in #exchange: what it protects is the next
+      // owner's, who is told that others wait. Mutants: sync/take-without-exchange,
+      // sync/waiters-forgotten.
       storeAtomic32(this.#memory.i32, word, others ? WAITERS : 0)
     }
     this.wakeNext(word)
@@ -168,15 +190,16 @@ export class MutexProtocol {
 
   /** Rings one waiter, if there is any. */
   wakeNext(word: number): void {
-    // D(mutex.waiters) pairs with C in enter: read after the word was let go, so a waiter that does not see that is seen here.
-    // Mutant: sync/wake-before-release.
+    // D(mutex.waiters) pairs with C in enter: read after the word was let go, so a waiter that does
+    // not see that is seen here. Mutant: sync/wake-before-release.
     const next = nextBit(this.#memory, word + waiters, this.#cpu, this.#cpus)
     if (next >= 0) this.#ringer.ring(next, REASON_WAKE)
   }
 
   /**
-   * For the reaper of this CPU: nobody here owns the mutex or waits for it any more, and no reservation is left for a CPU that
-   * does not want it. Returns whether the dead CPU owned it. Can be repeated.
+   * For the reaper of this CPU: nobody here owns the mutex or waits for it any more, and no
+   * reservation is left for a CPU that does not want it. Returns whether the dead CPU owned it. Can
+   * be repeated.
    */
   recover(word: number): boolean {
     this.leave(word)
@@ -188,8 +211,8 @@ export class MutexProtocol {
         break
       }
       if ((owner & TOKEN) !== this.#token) break
-      // atomic: as B, with the mark for the next owner: what the mutex protects was rolled back before. Mutant:
-      // sync/owner-death-ignored.
+      // atomic: as B, with the mark for the next owner: what the mutex protects was rolled back
+      // before. Mutant: sync/owner-death-ignored.
       if (compareExchangeAtomic32(this.#memory.i32, word, owner, OWNER_DIED) === owner) owned = true
     }
     this.wakeNext(word)

@@ -2,8 +2,8 @@
  * The mutex as a thread holds it: fast paths, and turns, one for each time that this thread has it.
  * The protocol on the shared words, with its guarantees, is in mutex-words.ts.
  *
- * Cost: lock and unlock are one compare-and-exchange each while nobody waits, and a few plain stores;
- * see "sync" in docs/benchmarks.md. A wait costs the wake-up, tens of µs.
+ * Cost: lock and unlock are one compare-and-exchange each while nobody waits, and a few plain
+ * stores; see "sync" in docs/benchmarks.md. A wait costs the wake-up, tens of µs.
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
@@ -69,12 +69,12 @@ export class Mutex implements Guarded, Retained {
   }
 
   /**
-   * Locks it, asleep until it is free. While asleep the CPU is idle and answers its doorbell. So use
-   * nothing afterwards that was read before under the protection of a grace period.
+   * Locks it, asleep until it is free. While asleep the CPU is idle and answers its doorbell. So
+   * use nothing afterwards that was read before under the protection of a grace period.
    *
    * @throws LockTimeoutError at the end of `timeout`; the reason of a `signal` that has aborted;
-   *   SelfDeadlockError if this CPU has the mutex locked; TooManyLocksError; UnsupportedError where a
-   *   thread must not block; ArgumentError for other options; OfflineError.
+   *   SelfDeadlockError if this CPU has the mutex locked; TooManyLocksError; UnsupportedError where
+   *   a thread must not block; ArgumentError for other options; OfflineError.
    */
   lock(options?: WaitOptions): MutexGuard {
     this.#state.waiting.assertMayBlock()
@@ -103,12 +103,12 @@ export class Mutex implements Guarded, Retained {
   }
 
   /**
-   * Locks it without blocking the thread. Tasks of one thread get it in the order in which they asked.
-   * A task may ask while another task of its thread has the mutex locked.
+   * Locks it without blocking the thread. Tasks of one thread get it in the order in which they
+   * asked. A task may ask while another task of its thread has the mutex locked.
    *
    * @throws LockTimeoutError at the end of `timeout`; the reason of `signal` when it aborts;
-   *   TooManyLocksError; ArgumentError for other options; OfflineError, also when this CPU goes offline
-   *   meanwhile.
+   *   TooManyLocksError; ArgumentError for other options; OfflineError, also when this CPU goes
+   *   offline meanwhile.
    */
   async lockAsync(options?: WaitOptions): Promise<MutexGuard> {
     this.#state.waiting.assertOpen()
@@ -126,8 +126,8 @@ export class Mutex implements Guarded, Retained {
   }
 
   /**
-   * Releases it: at once, or, inside a section, when the outermost one has ended. It ends the present
-   * turn, whichever guard has it; prefer {@link MutexGuard.unlock}.
+   * Releases it: at once, or, inside a section, when the outermost one has ended. It ends the
+   * present turn, whichever guard has it; prefer {@link MutexGuard.unlock}.
    *
    * @throws NotOwnerError if this CPU has not locked it; OfflineError.
    */
@@ -142,15 +142,15 @@ export class Mutex implements Guarded, Retained {
   }
 
   /**
-   * Locks it, runs `change` in a section, unlocks it, and returns the result of `change`. The changes
-   * made through the section happen as a whole when `change` returns, or not at all when it throws or
-   * its thread is killed. Inside a section that holds the mutex already it nests.
+   * Locks it, runs `change` in a section, unlocks it, and returns the result of `change`. The
+   * changes made through the section happen as a whole when `change` returns, or not at all when it
+   * throws or its thread is killed. Inside a section that holds the mutex already it nests.
    *
-   * @throws what `change` throws, after its changes are taken back; SectionError if `change` returns a
-   *   promise; LockTimeoutError at the end of `timeout`; the reason of a `signal` that has aborted;
-   *   SelfDeadlockError if this CPU has the mutex locked outside a section; TooManyLocksError;
-   *   UnsupportedError where a thread must not block; ArgumentError for other options or if `change` is
-   *   no function; OfflineError.
+   * @throws what `change` throws, after its changes are taken back; SectionError if `change`
+   *   returns a promise; LockTimeoutError at the end of `timeout`; the reason of a `signal` that
+   *   has aborted; SelfDeadlockError if this CPU has the mutex locked outside a section;
+   *   TooManyLocksError; UnsupportedError where a thread must not block; ArgumentError for other
+   *   options or if `change` is no function; OfflineError.
    */
   run<Result>(change: (section: Section) => Result, options?: WaitOptions): Result {
     if (this.#isInSection) return runSection(this.#sections, change)
@@ -165,9 +165,10 @@ export class Mutex implements Guarded, Retained {
   /**
    * As {@link run}, without blocking the thread for the mutex. `change` itself is synchronous.
    *
-   * @throws what `change` throws, after its changes are taken back; SectionError if `change` returns a
-   *   promise; LockTimeoutError at the end of `timeout`; the reason of `signal` when it aborts;
-   *   TooManyLocksError; ArgumentError for other options or if `change` is no function; OfflineError.
+   * @throws what `change` throws, after its changes are taken back; SectionError if `change`
+   *   returns a promise; LockTimeoutError at the end of `timeout`; the reason of `signal` when it
+   *   aborts; TooManyLocksError; ArgumentError for other options or if `change` is no function;
+   *   OfflineError.
    */
   async runAsync<Result>(change: (section: Section) => Result, options?: WaitOptions): Promise<Result> {
     const guard = await this.lockAsync(options)
@@ -242,7 +243,9 @@ export class Mutex implements Guarded, Retained {
     return true
   }
 
-  /** In the same stretch in which the mutex was taken: from here on earlier guards hold it no more. */
+  /**
+   * In the same stretch in which the mutex was taken: from here on earlier guards hold it no more.
+   */
   #beginTurn(predecessorDied: boolean): void {
     this.#predecessorDied = predecessorDied
     this.#isHeld = true
@@ -268,8 +271,8 @@ export class Mutex implements Guarded, Retained {
     this.#isInSection = false
     // atomic: B, for a mutex that nobody waits for.
     if (compareExchangeAtomic32(this.#memory.i32, this.#word, token, 0) !== token) {
-      // The CPU was declared dead by mistake, and its reaper has released the mutex already: another CPU
-      // may have it by now. Mutant: sync/late-release.
+      // The CPU was declared dead by mistake, and its reaper has released the mutex already:
+      // another CPU may have it by now. Mutant: sync/late-release.
       if (!this.#state.protocol.isOwn(this.#word)) throw this.#lost()
       this.#state.protocol.release(this.#word)
     }

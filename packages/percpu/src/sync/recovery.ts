@@ -1,7 +1,8 @@
 /**
- * What a reaper does for this layer after a CPU died. In this order: the journals are replayed backwards, so that what the dead
- * CPU's locks protect is whole again; then each lock that it held, waited for or was giving back is looked at, and taken
- * off its list when it is done with. Each step can be repeated by the next reaper.
+ * What a reaper does for this layer after a CPU died. In this order: the journals are replayed
+ * backwards, so that what the dead CPU's locks protect is whole again; then each lock that it held,
+ * waited for or was giving back is looked at, and taken off its list when it is done with. Each
+ * step can be repeated by the next reaper.
  */
 import { addAtomic32, loadAtomic32, type Memory } from '#mem'
 import type { Ringer } from '../cpus/ringer.js'
@@ -26,7 +27,10 @@ export interface RecoveryResult {
   readonly heldLocks: readonly number[]
 }
 
-/** @throws what went wrong with single locks, which stay as they are, after all others have been dealt with. */
+/**
+ * @throws what went wrong with single locks, which stay as they are, after all others have been
+ *   dealt with.
+ */
 export function recoverSync({ table, ringer, cpu, incarnation }: Recovery, map: SyncMap): RecoveryResult {
   const { memory } = table
   const record = map.record(cpu)
@@ -60,7 +64,10 @@ function recoverQueue(memory: Memory, ringer: Ringer, mask: number, cpu: number)
   ringAll(memory, ringer, mask)
 }
 
-/** The dead writer's data is restored: its readers may go on. `mutex`: word index of the seqlock's mutex. */
+/**
+ * The dead writer's data is restored: its readers may go on. `mutex`: word index of the seqlock's
+ * mutex.
+ */
 function evenSequence(memory: Memory, mutex: number, token: number): void {
   const sequence = mutex - SeqlockLayout.words.mutex
   // atomic: only an owner changes the sequence, and the dead one does so no more.

@@ -1,15 +1,18 @@
 /**
- * The semaphore, as a protocol on shared words: a count whose every change can be told to have happened or not, also after the
- * death of who made it. (After the recoverable compare-and-exchange of Attiya, Ben-Baruch and Hendler.)
+ * The semaphore, as a protocol on shared words. Of each change of the count can be told whether it
+ * happened, also after the death of the CPU that made it. (After the recoverable
+ * compare-and-exchange of Attiya, Ben-Baruch and Hendler.)
  *
- *     value        permits │ CPU │ operation      the last change: how many are free, and whose change it was
+ *     value        permits │ CPU │ operation    free permits, and whose change was the last
  *     done[cpu]    the last operation of a CPU that is known to have succeeded
- *     held lock    operation, before, change      the CPU's own account: what it held before its last operation
+ *     held lock    operation, before, change    the CPU's own account: what it held before its
+ *                                               last operation
  *
- * An operation writes its account, and then exchanges the value. Before exchanging it, it records the operation that it finds
- * there as done: so an operation has succeeded exactly if it stands in the value or is not above its CPU's `done`. A reaper
- * returns what the dead CPU held as one more operation in its name: should the reaper die, the next one can tell.
- * Operations count to 2^32 - 1 and are compared by their difference.
+ * An operation writes its account, and then exchanges the value. Before exchanging it, it records
+ * the operation that it finds there as done: so an operation has succeeded exactly if it stands in
+ * the value or is not above its CPU's `done`. A reaper returns what the dead CPU held as one more
+ * operation in its name: should the reaper die, the next one can tell. Operations count to 2^32 - 1
+ * and are compared by their difference.
  */
 import {
   compareExchangeAtomic32,
@@ -43,8 +46,8 @@ export function packValue(permits: number, cpu: number, operation: number): bigi
 }
 
 export function loadValue(memory: Memory, semaphore: number): Value {
-  // K(semaphore.value) pairs with L in exchangeValue: what the last changer did before is to be seen. Mutant:
-  // sync/semaphore-not-helped.
+  // K(semaphore.value) pairs with L in exchangeValue: what the last changer did before is to be
+  // seen. Mutant: sync/semaphore-not-helped.
   const raw = loadAtomicU64(memory.u64, semaphore / 2)
   return {
     raw,
@@ -58,24 +61,35 @@ export function loadValue(memory: Memory, semaphore: number): Value {
 export function lastOperation(memory: Memory, semaphore: number, cpu: number): number {
   const value = loadValue(memory, semaphore)
   if (value.cpu === cpu && value.operation !== 0) return value.operation
-  // atomic: read after the value: an operation that is gone from there was recorded here before (L).
+  // atomic: read after the value: an operation that is gone from there was recorded here before
+  // (L).
   return loadAtomic32(memory.i32, semaphore + done + cpu) >>> 0
 }
 
-/** The number of the operation after `last`. 0 stands for none and is left out, with 1, so that odd and even take turns. */
+/**
+ * The number of the operation after `last`. 0 stands for none and is left out, with 1, so that odd
+ * and even take turns.
+ */
 export function nextOperation(last: number): number {
   return last >= 2 ** 32 - 1 ? 2 : last + 1
 }
 
-/** Writes the account of the next operation, which is to change what the CPU holds from `held` by `by`. */
+/**
+ * Writes the account of the next operation, which is to change what the CPU holds from `held` by
+ * `by`.
+ */
 export function prepare(memory: Memory, entry: number, next: number, held: number, by: number): void {
   store32(memory.i32, entry + before + (next & 1), held)
   store32(memory.i32, entry + change + (next & 1), by)
-  // The account counts from here on; until the exchange it says what was held before. Mutant: sync/semaphore-unprepared.
+  // The account counts from here on; until the exchange it says what was held before. Mutant:
+  // sync/semaphore-unprepared.
   storeU32(memory.u32, entry + operation, next)
 }
 
-/** Adds `by` to the free permits, as operation `next` of `cpu`; false if the value was another one meanwhile. */
+/**
+ * Adds `by` to the free permits, as operation `next` of `cpu`; false if the value was another one
+ * meanwhile.
+ */
 export function exchangeValue(
   memory: Memory,
   semaphore: number,
@@ -86,8 +100,8 @@ export function exchangeValue(
 ): boolean {
   if (value.operation !== 0) recordDone(memory, semaphore, value)
   const raw = packValue(value.permits + by, cpu, next)
-  // L(semaphore.value) pairs with K in loadValue: the permits are this CPU's, or the next one's; the operation that stood
-  // here is recorded before. Mutant: sync/semaphore-not-helped.
+  // L(semaphore.value) pairs with K in loadValue: the permits are this CPU's, or the next one's;
+  // the operation that stood here is recorded before. Mutant: sync/semaphore-not-helped.
   return compareExchangeAtomicU64(memory.u64, semaphore / 2, value.raw, raw) === value.raw
 }
 

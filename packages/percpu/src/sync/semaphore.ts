@@ -1,12 +1,12 @@
 /**
- * Counting semaphores whose permits come back from the dead: the reaper of a CPU gives back what that
- * CPU held. (semaphore-words.ts says how.)
+ * Counting semaphores whose permits come back from the dead: the reaper of a CPU gives back what
+ * that CPU held. (semaphore-words.ts says how.)
  *
- * There is no queue of waiters. Of those that can have what was released, the first to look takes it.
- * A CPU that wants many permits may be overtaken by others that want fewer.
+ * There is no queue of waiters. Of those that can have what was released, the first to look takes
+ * it. A CPU that wants many permits may be overtaken by others that want fewer.
  *
- * Cost: a few hundred ns for acquire and release, and a ring for each CPU that waits; a wait costs the
- * wake-up, tens of µs.
+ * Cost: a few hundred ns for acquire and release, and a ring for each CPU that waits; a wait costs
+ * the wake-up, tens of µs.
  */
 import { loadU32 } from '#mem'
 import { ArgumentError } from '../errors.js'
@@ -50,8 +50,8 @@ export class Permits {
   /**
    * Gives permits back: all, or so many of them. Rings all CPUs that wait for some.
    *
-   * @throws NotOwnerError if there are not so many left, or none at all; ArgumentError unless `count` is
-   *   a whole number of 1 or more; OfflineError. Nothing is released then.
+   * @throws NotOwnerError if there are not so many left, or none at all; ArgumentError unless
+   *   `count` is a whole number of 1 or more; OfflineError. Nothing is released then.
    */
   release(count: number = Math.max(1, this.#count)): void {
     this.#semaphore.giveBack(count, this.#count)
@@ -103,7 +103,8 @@ export class Semaphore {
 
   /**
    * Takes permits, asleep until there are enough. While asleep the CPU is idle and answers its
-   * doorbell. So use nothing afterwards that was read before under the protection of a grace period.
+   * doorbell. So use nothing afterwards that was read before under the protection of a grace
+   * period.
    *
    * @throws LockTimeoutError at the end of `timeout`; the reason of a `signal` that has aborted;
    *   ArgumentError for more permits than there are, or other options; TooManyLocksError;
@@ -117,8 +118,8 @@ export class Semaphore {
    * Takes permits without blocking the thread.
    *
    * @throws LockTimeoutError at the end of `timeout`; the reason of `signal` when it aborts;
-   *   ArgumentError for more permits than there are, or other options; TooManyLocksError; OfflineError,
-   *   also when this CPU goes offline meanwhile.
+   *   ArgumentError for more permits than there are, or other options; TooManyLocksError;
+   *   OfflineError, also when this CPU goes offline meanwhile.
    */
   async acquireAsync(count = 1, options?: WaitOptions): Promise<Permits> {
     return this.#queue.waitAsync(this.#wanting(count), options)
@@ -147,8 +148,8 @@ export class Semaphore {
         { address: this.address, held, count },
       )
     }
-    // All waiters: one that wants more than there is now would sleep on a ring that another one could
-    // use. Mutant: sync/semaphore-rings-one.
+    // All waiters: one that wants more than there is now would sleep on a ring that another one
+    // could use. Mutant: sync/semaphore-rings-one.
     this.#queue.announce(() => this.#change(count), 'all')
   }
 
@@ -172,7 +173,9 @@ export class Semaphore {
     throw new ArgumentError(`${this.#name}: ${shown(count)} is not a number of permits`, { count })
   }
 
-  /** Adds `by` to the free permits, and takes it from those held. False if there are not that many. */
+  /**
+   * Adds `by` to the free permits, and takes it from those held. False if there are not that many.
+   */
   #change(by: number): boolean {
     const { memory, cpu, heldLocks } = this.#state
     if (this.#slot < 0) this.#enlist()

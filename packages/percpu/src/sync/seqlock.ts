@@ -1,6 +1,6 @@
 /**
- * Sequence locks: readers that never wait for each other, and write nothing but one word. For data that
- * changes rarely.
+ * Sequence locks: readers that never wait for each other, and write nothing but one word. For data
+ * that changes rarely.
  *
  *     sequence   odd while a writer is at work
  *     mutex      held by the writer
@@ -8,21 +8,24 @@
  * A reader notes the sequence (even), reads the data plainly, and confirms the sequence by a
  * read-modify-write. This makes plain reads right in ECMAScript:
  *
- * - Suppose the read-modify-write finds the number unchanged. The next writer's one, which makes it odd,
- *   comes after it in the word's order and reads its value. So the reads happen before that writer's
- *   writes, and cannot see any of them.
+ * - Suppose the read-modify-write finds the number unchanged. The next writer's one, which makes it
+ *   odd, comes after it in the word's order and reads its value. So the reads happen before that
+ *   writer's writes, and cannot see any of them.
  * - The noted number was written after the last writer's writes. So these happen before the reads.
  *
- * A mere load at the end would not do. Nothing orders plain reads before it, and a plain read may see a
- * write that is still to come. What a round reads that is not confirmed may be torn; it is thrown away.
+ * A mere load at the end would not do. Nothing orders plain reads before it, and a plain read may
+ * see a write that is still to come. What a round reads that is not confirmed may be torn; it is
+ * thrown away.
  *
- * The sequence wraps after 2^31 writes. A reader mistakes a later one for its own if exactly that many,
- * or a multiple, begin and end in the middle of its read: a write takes 100 ns, all of them minutes.
+ * The sequence wraps after 2^31 writes. A reader mistakes a later one for its own if exactly that
+ * many, or a multiple, begin and end in the middle of its read: a write takes 100 ns, all of them
+ * minutes.
  *
- * A writer writes through the journal, under the mutex. If it is killed, its reaper restores the data
- * and makes the sequence even again.
+ * A writer writes through the journal, under the mutex. If it is killed, its reaper restores the
+ * data and makes the sequence even again.
  *
- * Progress: a reader that was overtaken several times, or meets a writer at work, reads under the mutex.
+ * Progress: a reader that was overtaken several times, or meets a writer at work, reads under the
+ * mutex.
  * Cost: a read is two atomic operations on one word; a write is a mutex, two more of them, and the
  * journal.
  */
@@ -66,13 +69,14 @@ export class Seqlock {
 
   /**
    * Returns what `read` returns for a state of the data between two writes. `read` may run several
-   * times, on data that is half-written: it must only read, and come to an end whatever it finds. What
-   * it throws for half-written data does not count. Blocks the thread while a writer is at work.
+   * times, on data that is half-written: it must only read, and come to an end whatever it finds.
+   * What it throws for half-written data does not count. Blocks the thread while a writer is at
+   * work.
    *
    * @throws what `read` throws for whole data; SectionError if `read` returns a promise;
-   *   SelfDeadlockError if it writes; LockTimeoutError at the end of `timeout`; the reason of a `signal`
-   *   that has aborted; TooManyLocksError; UnsupportedError where a thread must not block and would have
-   *   to; ArgumentError for other options or if `read` is no function; OfflineError.
+   *   SelfDeadlockError if it writes; LockTimeoutError at the end of `timeout`; the reason of a
+   *   `signal` that has aborted; TooManyLocksError; UnsupportedError where a thread must not block
+   *   and would have to; ArgumentError for other options or if `read` is no function; OfflineError.
    */
   read<Result>(read: () => Result, options?: WaitOptions): Result {
     checkFunction('read', read)
@@ -92,9 +96,9 @@ export class Seqlock {
    * As {@link read}, without blocking the thread. `read` itself is synchronous.
    *
    * @throws what `read` throws for whole data; SectionError if `read` returns a promise;
-   *   SelfDeadlockError if it writes; LockTimeoutError at the end of `timeout`; the reason of `signal`
-   *   when it aborts; TooManyLocksError; ArgumentError for other options or if `read` is no function;
-   *   OfflineError.
+   *   SelfDeadlockError if it writes; LockTimeoutError at the end of `timeout`; the reason of
+   *   `signal` when it aborts; TooManyLocksError; ArgumentError for other options or if `read` is
+   *   no function; OfflineError.
    */
   async readAsync<Result>(read: () => Result, options?: WaitOptions): Promise<Result> {
     checkFunction('read', read)
@@ -112,14 +116,14 @@ export class Seqlock {
   /**
    * Changes the data in a section and returns what `change` returns. The changes made through the
    * section happen as a whole when `change` returns, or not at all when it throws or its thread is
-   * killed. Blocks the thread while another writer is at work. Inside a section under the same lock it
-   * nests.
+   * killed. Blocks the thread while another writer is at work. Inside a section under the same lock
+   * it nests.
    *
-   * @throws what `change` throws, after its changes are taken back; SectionError if `change` returns a
-   *   promise; SelfDeadlockError inside a read of this lock, or if this CPU has it locked outside a
-   *   section; LockTimeoutError at the end of `timeout`; the reason of a `signal` that has aborted;
-   *   TooManyLocksError; UnsupportedError where a thread must not block; ArgumentError for other options
-   *   or if `change` is no function; OfflineError.
+   * @throws what `change` throws, after its changes are taken back; SectionError if `change`
+   *   returns a promise; SelfDeadlockError inside a read of this lock, or if this CPU has it locked
+   *   outside a section; LockTimeoutError at the end of `timeout`; the reason of a `signal` that
+   *   has aborted; TooManyLocksError; UnsupportedError where a thread must not block; ArgumentError
+   *   for other options or if `change` is no function; OfflineError.
    */
   write<Result>(change: (section: Section) => Result, options?: WaitOptions): Result {
     this.#assertNotReading()
@@ -129,10 +133,10 @@ export class Seqlock {
   /**
    * As {@link write}, without blocking the thread for the lock. `change` itself is synchronous.
    *
-   * @throws what `change` throws, after its changes are taken back; SectionError if `change` returns a
-   *   promise; SelfDeadlockError inside a read of this lock; LockTimeoutError at the end of `timeout`;
-   *   the reason of `signal` when it aborts; TooManyLocksError; ArgumentError for other options or if
-   *   `change` is no function; OfflineError.
+   * @throws what `change` throws, after its changes are taken back; SectionError if `change`
+   *   returns a promise; SelfDeadlockError inside a read of this lock; LockTimeoutError at the end
+   *   of `timeout`; the reason of `signal` when it aborts; TooManyLocksError; ArgumentError for
+   *   other options or if `change` is no function; OfflineError.
    */
   async writeAsync<Result>(change: (section: Section) => Result, options?: WaitOptions): Promise<Result> {
     this.#assertNotReading()
@@ -140,12 +144,13 @@ export class Seqlock {
   }
 
   /**
-   * Locks it for several writes: each section of the guard is one. From the first of them on, readers
-   * wait until the guard unlocks.
+   * Locks it for several writes: each section of the guard is one. From the first of them on,
+   * readers wait until the guard unlocks.
    *
-   * @throws SelfDeadlockError inside a read of this lock, or if this CPU has it locked; LockTimeoutError
-   *   at the end of `timeout`; the reason of a `signal` that has aborted; TooManyLocksError;
-   *   UnsupportedError where a thread must not block; ArgumentError for other options; OfflineError.
+   * @throws SelfDeadlockError inside a read of this lock, or if this CPU has it locked;
+   *   LockTimeoutError at the end of `timeout`; the reason of a `signal` that has aborted;
+   *   TooManyLocksError; UnsupportedError where a thread must not block; ArgumentError for other
+   *   options; OfflineError.
    */
   writeLock(options?: WaitOptions): MutexGuard {
     this.#assertNotReading()
@@ -155,8 +160,8 @@ export class Seqlock {
   /**
    * As {@link writeLock}, without blocking the thread.
    *
-   * @throws SelfDeadlockError inside a read of this lock; LockTimeoutError at the end of `timeout`; the
-   *   reason of `signal` when it aborts; TooManyLocksError; ArgumentError for other options;
+   * @throws SelfDeadlockError inside a read of this lock; LockTimeoutError at the end of `timeout`;
+   *   the reason of `signal` when it aborts; TooManyLocksError; ArgumentError for other options;
    *   OfflineError.
    */
   async writeLockAsync(options?: WaitOptions): Promise<MutexGuard> {
@@ -177,8 +182,8 @@ export class Seqlock {
 
   #tryRead<Result>(read: () => Result): { readonly value: Result } | undefined {
     for (let i = 0; i < TRIES; i++) {
-      // M(seqlock.sequence) pairs with N in #beginWrite: what the last writer wrote is to be read. Mutant:
-      // sync/seqlock-write-unmarked.
+      // M(seqlock.sequence) pairs with N in #beginWrite: what the last writer wrote is to be read.
+      // Mutant: sync/seqlock-write-unmarked.
       const sequence = loadAtomic32(this.#state.memory.i32, this.#word)
       if ((sequence & 1) === 1) continue
       try {
@@ -191,7 +196,10 @@ export class Seqlock {
     return undefined
   }
 
-  /** @throws SectionError if `read` goes on after it has returned: nothing protects what it reads then. */
+  /**
+   * @throws SectionError if `read` goes on after it has returned: nothing protects what it reads
+   *   then.
+   */
   #run<Result>(read: () => Result): Result {
     this.#reading++
     try {
@@ -216,16 +224,16 @@ export class Seqlock {
   }
 
   #confirm(sequence: number): boolean {
-    // O(seqlock.sequence) pairs with N in #beginWrite: what was read belongs to one state; the next writer's
-    // writes come after. Mutant: sync/seqlock-read-unconfirmed.
+    // O(seqlock.sequence) pairs with N in #beginWrite: what was read belongs to one state; the next
+    // writer's writes come after. Mutant: sync/seqlock-read-unconfirmed.
     return addAtomic32(this.#state.memory.i32, this.#word, 0) === sequence
   }
 
   #beginWrite(): void {
     this.#assertNotReading()
     if (this.#isOdd()) return
-    // N(seqlock.sequence) pairs with M in #tryRead, O in #confirm: readers that have not confirmed are turned
-    // away; the data is this writer's. Mutant: sync/seqlock-write-unmarked.
+    // N(seqlock.sequence) pairs with M in #tryRead, O in #confirm: readers that have not confirmed
+    // are turned away; the data is this writer's. Mutant: sync/seqlock-write-unmarked.
     addAtomic32(this.#state.memory.i32, this.#word, 1)
   }
   /** Before the mutex is released, after the outermost section has ended. */

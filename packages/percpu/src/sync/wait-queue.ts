@@ -1,11 +1,13 @@
 /**
- * A queue of CPUs that wait for a condition on some words: what completions, conditions and semaphores have in common.
+ * A queue of CPUs that wait for a condition on some words: what completions, conditions and
+ * semaphores have in common.
  *
  *     waiters   a bit per CPU that sleeps, or is about to
  *
- * A waiter enters its bit, looks at the condition, and sleeps on its own bell; whoever changes the words rings, after the change, one
- * waiter, or all if not any of them will do. A waiter that was rung looks again. One that leaves while the condition holds, having
- * taken its part or given up, rings the next one. Both sides are in their lists of heldLocks meanwhile: after a death all
+ * A waiter enters its bit, looks at the condition, and sleeps on its own bell; whoever changes the
+ * words rings, after the change, one waiter, or all if not any of them will do. A waiter that was
+ * rung looks again. One that leaves while the condition holds, having taken its part or given up,
+ * rings the next one. Both sides are in their lists of held locks meanwhile: after a death all
  * waiters are rung.
  */
 import type { SyncState } from './state.js'
@@ -73,7 +75,10 @@ export class WaitQueue {
     }
   }
 
-  /** Between {@link enter} and {@link leave}: blocks until there is a result; undefined at the deadline. */
+  /**
+   * Between {@link enter} and {@link leave}: blocks until there is a result; undefined at the
+   * deadline.
+   */
   waitEntered<Result>(condition: Condition<Result>, deadline: Deadline): Result | undefined {
     const { waiting } = this.#state
     const begun = waiting.beginWait()
@@ -86,7 +91,9 @@ export class WaitQueue {
       waiting.endWait(this.#address, begun, result !== undefined)
     }
   }
-  /** As {@link waitEntered}, without blocking the thread. Rejects when the deadline's signal aborts. */
+  /**
+   * As {@link waitEntered}, without blocking the thread. Rejects when the deadline's signal aborts.
+   */
   async waitEnteredAsync<Result>(
     condition: Condition<Result>,
     deadline: Deadline,
@@ -104,8 +111,9 @@ export class WaitQueue {
   }
 
   /**
-   * Makes a change that waiters look for, and rings one of them, or all. `'one-dequeued'`: the one that is rung is no waiter any
-   * more, so that the next change rings another one; such changes come one at a time.
+   * Makes a change that waiters look for, and rings one of them, or all. `'one-dequeued'`: the one
+   * that is rung is no waiter any more, so that the next change rings another one; such changes
+   * come one at a time.
    */
   announce(change: () => void, whom: 'one' | 'one-dequeued' | 'all'): void {
     const { heldLocks, memory, own } = this.#state
@@ -123,8 +131,9 @@ export class WaitQueue {
   enter(): void {
     const { heldLocks, memory, cpu } = this.#state
     if (this.#sleepers++ === 0) this.#slot = heldLocks.enter(this.#mask, KIND_QUEUE, this)
-    // G(queue.waiters) asks for a ring; pairs with H in wakeNext: set before the condition is looked at, so a change that this
-    // CPU did not see yet finds the bit. Mutant: sync/queue-wake-first.
+    // G(queue.waiters) asks for a ring; pairs with H in wakeNext: set before the condition is
+    // looked at, so a change that this CPU did not see yet finds the bit. Mutant:
+    // sync/queue-wake-first.
     setBit(memory, this.#mask, cpu)
   }
 
@@ -132,7 +141,8 @@ export class WaitQueue {
     const { heldLocks, memory, cpu } = this.#state
     if (--this.#sleepers > 0) return
     clearBit(memory, this.#mask, cpu)
-    // What is left is for the next one; and a ring that came too late here is passed on. Mutant: sync/queue-keeps-ring.
+    // What is left is for the next one; and a ring that came too late here is passed on. Mutant:
+    // sync/queue-keeps-ring.
     if (condition.isReady()) this.wakeNext()
     heldLocks.leave(this.#slot)
   }
@@ -140,8 +150,8 @@ export class WaitQueue {
   /** Rings one waiter; returns its CPU, or -1. */
   wakeNext(): number {
     const { memory, cpu, cpus, own } = this.#state
-    // H(queue.waiters) pairs with G in enter: read after the change, so a waiter that does not see that is seen here. Mutant:
-    // sync/queue-wake-first.
+    // H(queue.waiters) pairs with G in enter: read after the change, so a waiter that does not see
+    // that is seen here. Mutant: sync/queue-wake-first.
     const next = nextBit(memory, this.#mask, cpu, cpus)
     if (next >= 0) own.doorbell.ringer.ring(next, REASON_WAKE)
     return next

@@ -1,8 +1,10 @@
 /**
- * How a CPU waits for whatever this layer has to wait for: asleep on its own bell, or asynchronously.
+ * How a CPU waits for whatever this layer has to wait for: asleep on its own bell, or
+ * asynchronously.
  *
- * The condition is asked, and may leave a mark for whoever will make it true; then the CPU sleeps until it is rung, and asks
- * again. A ring is never lost (the bell is a word that keeps it), and may come for no reason.
+ * The condition is asked, and may leave a mark for whoever will make it true; then the CPU sleeps
+ * until it is rung, and asks again. A ring is never lost (the bell is a word that keeps it), and
+ * may come for no reason.
  */
 import { awaitUntil } from '#mem'
 import type { OwnCpu } from '../cpus/own-cpu.js'
@@ -46,8 +48,8 @@ export class Waiting {
   }
 
   /**
-   * A wait begins that may be long: what to give to {@link endWait} when it is over, so that it is logged while locks are traced.
-   * Not for spinning. Cost: a plain load while they are not.
+   * A wait begins that may be long: what to give to {@link endWait} when it is over, so that it is
+   * logged while locks are traced. Not for spinning. Cost: a plain load while they are not.
    */
   beginWait(): number {
     return this.#own.idle.watcher?.lockWaits() ?? 0
@@ -63,16 +65,17 @@ export class Waiting {
   }
 
   /**
-   * Blocks until `done()` holds (true), or until the deadline (false). A quiescent state of this CPU. Inside a section nothing
-   * else runs on this thread meanwhile: what it would see is half-done.
+   * Blocks until `done()` holds (true), or until the deadline (false). A quiescent state of this
+   * CPU. Inside a section nothing else runs on this thread meanwhile: what it would see is
+   * half-done.
    */
   sleep(done: () => boolean, deadline: Deadline): boolean {
     return this.#own.idle.sleepUntil(done, deadline, !this.#sections.isOpen)
   }
 
   /**
-   * Resolves to true when `done()` holds, to false at the deadline. Rejects with the reason of the deadline's signal when that
-   * aborts, and with an OfflineError when this CPU goes offline.
+   * Resolves to true when `done()` holds, to false at the deadline. Rejects with the reason of the
+   * deadline's signal when that aborts, and with an OfflineError when this CPU goes offline.
    */
   async wait(done: () => boolean, deadline: Deadline): Promise<boolean> {
     const held = await this.#own.doorbell.until([], () => this.#isClosed || done(), deadline)
@@ -80,7 +83,10 @@ export class Waiting {
     return held
   }
 
-  /** Lets all asynchronous waits of this thread ask again, after a change that only this thread knows of. */
+  /**
+   * Lets all asynchronous waits of this thread ask again, after a change that only this thread
+   * knows of.
+   */
   recheck(): void {
     this.#own.doorbell.recheck()
   }

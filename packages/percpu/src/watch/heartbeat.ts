@@ -1,7 +1,8 @@
 /**
  * Signs of life, while a supervisor asks for them.
  *
- *     watch.ping, pingAt   counted by a supervisor, which then rings; answered when `pong` is the same number
+ *     watch.ping, pingAt   counted by a supervisor, which then rings; answered when `pong` is the
+ *                          same number
  *     watch.interval       ms between the heartbeats that the CPU is to give by itself
  *
  * A ring makes a CPU answer and starts its heartbeat. The heartbeat is a timer that measures how

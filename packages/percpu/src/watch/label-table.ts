@@ -45,7 +45,10 @@ export class LabelTable {
     return undefined
   }
 
-  /** Adds a text of at most LABEL_TEXT bytes, which must be new. Returns its number, or 0 if the table is full. */
+  /**
+   * Adds a text of at most LABEL_TEXT bytes, which must be new. Returns its number, or 0 if the
+   * table is full.
+   */
   add(bytes: Uint8Array): number {
     const number = this.count + 1
     if (number > this.#capacity) return 0

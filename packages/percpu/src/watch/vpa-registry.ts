@@ -2,7 +2,8 @@
  * Registration of VPAs and dispatch logs: which area a CPU shares with its supervisors. (After
  * PAPR's H_REGISTER_VPA.)
  *
- *     watch.area, logArea    allocated at boot for every possible CPU, near its node; 0 once given back
+ *     watch.area, logArea    allocated at boot for every possible CPU, near its node; 0 once given
+ *                            back
  *     watch.vpa              0 ──register──▶ incarnation, address ──unregister──▶ 0
  *     watch.log              the same, but only while a VPA is registered
  *

@@ -1,9 +1,10 @@
 /**
  * The calling CPU's own VPA: what it tells its watchers of itself while it works.
  *
- *     run('render', fn)   the label, how often there was one, and the label before: three plain stores,
- *                         always, so that a watcher finds it that comes when the thread is stuck already
- *                         since when: while a monitor watches; an entry in the dispatch log: while traced
+ *     run('render', fn)   the label, how often there was one, and the label before: three plain
+ *                         stores, always, so that a watcher finds the label of a stuck thread;
+ *                         while a monitor watches, since when;
+ *                         while traced, an entry in the dispatch log
  *     parking, deafness   yield_count is odd meanwhile; entries while traced
  *     doorbells, locks    entries while traced
  *

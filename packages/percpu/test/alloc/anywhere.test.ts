@@ -1,6 +1,7 @@
 /**
- * Each operation of the heap with its thread killed before its first access, its second, … its last, and then cleaned up after;
- * with the reaper killed likewise; and with another CPU's operation in the middle of it at each of these points.
+ * Each operation of the heap with its thread killed before its first access, its second, … its
+ * last, and then cleaned up after; with the reaper killed likewise; and with another CPU's
+ * operation in the middle of it at each of these points.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -148,8 +149,8 @@ describe('a thread killed before any access', () => {
           const when = `access ${at}`
           assert.equal(machine.cpus.declareDead(1), true)
           const verdict = whole(machine, when)
-          // Whatever is allocated now was before: nothing is left of the dead, and nothing else is gone but what it freed.
-          // (What it kept, it kept.)
+          // Whatever is allocated now was before: nothing is left of the dead, and nothing else is
+          // gone but what it freed. (What it kept, it kept.)
           const isKept = (what: string): boolean => name.startsWith('keeping') && what.startsWith('object')
           for (const what of allocatedIn(verdict))
             assert.ok(before.has(what) || isKept(what), `${when}: ${what} is left`)

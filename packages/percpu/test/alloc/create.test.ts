@@ -1,7 +1,7 @@
 /** Objects of a cache as accessors. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { array, atomic, boot, struct, u32, u8 } from 'percpu'
+import { address, array, atomic, boot, locked, struct, u32, u8, type Draft } from 'percpu'
 import { storeU8 } from 'percpu/mem'
 import { throwsCode } from '../support/codes.js'
 import { verify } from './support/verify.js'
@@ -47,6 +47,24 @@ describe('create', () => {
       }
       assert.deepEqual(verify(machine).faults, [])
     }
+  })
+
+  it('gives init a draft: locked fields can be set, until init returns', () => {
+    const Node = struct('Node', { next: locked(address('self'), 'list'), value: locked(u32, 'list') })
+    const machine = boot({ memory: '2 MiB' })
+    const nodes = machine.heap.cache('node', Node)
+    const first = nodes.create((node) => (node.value = 1))
+    let draft: Draft<typeof Node> | undefined
+    const second = nodes.create((node) => {
+      draft = node
+      node.value = 2
+      node.next = first.address
+    })
+    assert.equal(second.value, 2)
+    assert.equal(second.follow.next?.value, 1)
+    throwsCode(() => draft?.value, 'PERCPU_DRAFT')
+    throwsCode(() => nodes.create(() => Promise.resolve() as never), 'PERCPU_ARGUMENT', /synchronous/)
+    assert.equal(machine.heap.allocations().length, 2)
   })
 
   it('frees the object when init throws', () => {

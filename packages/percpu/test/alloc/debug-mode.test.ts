@@ -1,4 +1,7 @@
-/** The debug mode with threads that are killed, with locks that cannot be had, and with several CPUs at once: no false alarm. */
+/**
+ * The debug mode with threads that are killed, with locks that cannot be had, and with several CPUs
+ * at once: no false alarm.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'

@@ -1,7 +1,8 @@
 /**
- * The kill test of the heap: workers allocate, link, unlink and free as fast as they can, until all are terminated at random moments.
- * Then every word of the heap is looked at, and what is allocated is exactly what is linked; no page is lost, no object, and at the
- * end the memory is as before. `PERCPU_KILLS=1000` is the long form, `PERCPU_SEED` another run.
+ * The kill test of the heap: workers allocate, link, unlink and free as fast as they can, until all
+ * are terminated at random moments. Then every word of the heap is looked at, and what is allocated
+ * is exactly what is linked; no page is lost, no object, and at the end the memory is as before.
+ * `PERCPU_KILLS=1000` is the long form, `PERCPU_SEED` another run.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -87,7 +88,8 @@ describe('workers terminated in the middle of using the heap', () => {
     const { faults, objects, blocks, freePages, pages } = verify(machine)
     assert.deepEqual(faults, [])
     assert.equal(objects.size, 0)
-    // Of the pages only the caches' own blocks, and slabs of what waits in magazines for the next threads, are in use.
+    // Of the pages only the caches' own blocks, and slabs of what waits in magazines for the next
+    // threads, are in use.
     const used = [...blocks.values()].reduce((sum, { order }) => sum + (1 << order), 0)
     assert.equal(freePages + used, pages)
     for (const { allocated } of machine.heap.report().caches) assert.equal(allocated, 0)

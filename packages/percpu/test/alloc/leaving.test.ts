@@ -76,7 +76,8 @@ describe('what answers a ring while the CPU goes offline', () => {
         other.locks.mutex('left').tryLock()
         other.percpu.rwSemaphore('read').tryReadLock()
       })
-      // The call is made in a job of its own; nothing is answered before the thread returns to its event loop.
+      // The call is made in a job of its own; nothing is answered before the thread returns to its
+      // event loop.
       await Promise.resolve()
       await assert.rejects(other.offline(), { code: 'PERCPU_HOTPLUG' })
       assert.equal(answers, 1)

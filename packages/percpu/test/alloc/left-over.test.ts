@@ -1,6 +1,6 @@
 /**
- * What a reaper could not free, because another CPU had the locks, is freed by whoever takes them next: with that one killed before any of
- * its accesses, and with its own reaper killed likewise.
+ * What a reaper could not free, because another CPU had the locks, is freed by whoever takes them
+ * next: with that one killed before any of its accesses, and with its own reaper killed likewise.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

@@ -1,4 +1,7 @@
-/** Values that are none, given to the heap: refused the first time and every time, and nothing is changed. */
+/**
+ * Values that are none, given to the heap: refused the first time and every time, and nothing is
+ * changed.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, PAGE_BYTES } from 'percpu'

@@ -1,6 +1,6 @@
 /**
- * Random series of operations of several CPUs on one heap, beside the simplest model that could be: a map of what is allocated. After
- * each step the verifier looks at every word.
+ * Random series of operations of several CPUs on one heap, beside the simplest model that could be:
+ * a map of what is allocated. After each step the verifier looks at every word.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

@@ -1,4 +1,7 @@
-/** `heap.verify`: each equation of the heap's words is broken, found by its name, and only while it is. */
+/**
+ * `heap.verify`: each equation of the heap's words is broken, found by its name, and only while it
+ * is.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, PAGE_BYTES, type BootOptions, type Machine } from 'percpu'
@@ -23,11 +26,16 @@ class Subject {
   readonly machine: Machine
   readonly other: Machine
   readonly owner: ReturnType<typeof readHeap>['owner']
-  /** In the zone: a block of 4 pages in flight, a free block of several pages, and a page in this CPU's stack. */
+  /**
+   * In the zone: a block of 4 pages in flight, a free block of several pages, and a page in this
+   * CPU's stack.
+   */
   readonly block: number
   readonly freeBlock: number
   readonly stacked: number
-  /** Word indices: the zone, the caches, and a slab of each; this CPU's magazine of small objects. */
+  /**
+   * Word indices: the zone, the caches, and a slab of each; this CPU's magazine of small objects.
+   */
   readonly zone: number
   readonly small: number
   readonly wide: number

@@ -127,7 +127,8 @@ describe('callFunctionMany', () => {
     const machine = boot({ cpus: 2 })
     const first = joinAs(machine, 101)
     const call = machine.cpus.call([1], 'f', { argument: 1 })
-    // The call is written and rung in a job of its own; until then this thread only declares CPU 1 dead.
+    // The call is written and rung in a job of its own; until then this thread only declares CPU 1
+    // dead.
     await Promise.resolve()
     await Promise.resolve()
     assert.equal(machine.cpus.declareDead(first.cpu), true)

@@ -1,6 +1,7 @@
 /**
- * Real worker threads that use everything a machine has, as fast as they can, while random ones are terminated at random moments
- * and replaced. (What explore/ does one access at a time, for the operations that go on over several jobs.)
+ * Real worker threads that use everything a machine has, as fast as they can, while random ones are
+ * terminated at random moments and replaced. (What explore/ does one access at a time, for the
+ * operations that go on over several jobs.)
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

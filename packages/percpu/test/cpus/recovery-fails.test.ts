@@ -1,4 +1,7 @@
-/** Cleaning up after a CPU goes wrong somewhere: it is reported, the rest is cleaned up all the same, and the number is free again. */
+/**
+ * Cleaning up after a CPU goes wrong somewhere: it is reported, the rest is cleaned up all the
+ * same, and the number is free again.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { percpu } from 'percpu-lab'
@@ -51,7 +54,10 @@ function watch(before: (index: number) => void, run: () => void): void {
   }
 }
 
-/** Runs `run`, whose access number `at` among those made inside a layer's `recover` throws. Whether there were that many. */
+/**
+ * Runs `run`, whose access number `at` among those made inside a layer's `recover` throws. Whether
+ * there were that many.
+ */
 function failInRecovery(at: number, run: () => void): boolean {
   let count = 0
   watch(() => {

@@ -112,7 +112,8 @@ describe('layout: contracts', () => {
   })
 
   it('keep fields in one cache line', () => {
-    const layout = { a: u32, rest: array(u32, 14), b: u32, c: u32 } // b ends line 0, c begins line 1
+    // b ends line 0, c begins line 1.
+    const layout = { a: u32, rest: array(u32, 14), b: u32, c: u32 }
     struct('S', layout, { align: 64, sameLine: [['a', 'b']] })
     struct('S', layout, { align: 128, lineSize: 128, sameLine: [['a', 'b', 'c']] })
     refused(() => struct('S', layout, { align: 64, sameLine: [['c', 'a']] }), {

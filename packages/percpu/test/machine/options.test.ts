@@ -1,4 +1,7 @@
-/** Options that there are not, or of another type: a typed error that names them, and nothing happens. */
+/**
+ * Options that there are not, or of another type: a typed error that names them, and nothing
+ * happens.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, join, struct, u32, type Machine } from 'percpu'

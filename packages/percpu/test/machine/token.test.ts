@@ -1,4 +1,7 @@
-/** Incarnations begin at 1 again after the last one: nothing of the CPU's earlier ones is taken for the present one's. */
+/**
+ * Incarnations begin at 1 again after the last one: nothing of the CPU's earlier ones is taken for
+ * the present one's.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, type Machine } from 'percpu'

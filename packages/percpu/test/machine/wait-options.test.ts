@@ -1,4 +1,7 @@
-/** `timeout` and `signal` mean the same to every call that waits, and an end of waiting leaves nothing behind. */
+/**
+ * `timeout` and `signal` mean the same to every call that waits, and an end of waiting leaves
+ * nothing behind.
+ */
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'

@@ -7,7 +7,10 @@ import { allOperations, bigintOperations, numberOperations, type Operation } fro
 
 const length = 32
 
-/** The operation does to shared memory what its model does to private memory, at every index and to no other byte. */
+/**
+ * The operation does to shared memory what its model does to private memory, at every index and to
+ * no other byte.
+ */
 function comparesWithModel<Value>(operation: Operation<Value>): void {
   const shared = openMemory(createBuffer(length))
   const { size, step, value } = operation
@@ -18,7 +21,8 @@ function comparesWithModel<Value>(operation: Operation<Value>): void {
       const expectedBytes = initial.slice()
       const words = new DataView(expectedBytes.buffer)
       copyIn(shared, 0, initial)
-      // Half of the time the first argument is what the word holds, so that a compare-and-exchange succeeds.
+      // Half of the time the first argument is what the word holds, so that a compare-and-exchange
+      // succeeds.
       const argument = matching ? operation.read(words, at * step) : first
       const expected = operation.model(words, at * step, argument, second)
       const result = operation.run(shared, at, argument, second)

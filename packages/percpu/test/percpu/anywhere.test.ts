@@ -42,7 +42,8 @@ describe('a thread killed before any access', () => {
         const killed = killAt(() => cpu.percpu.alloc(16, { into: word }), at, cpu)
         const before = into()
         if (killed) machine.cpus.declareDead(1)
-        // Taken out of the word, which is this thread's again: what was there is allocated, or nothing was.
+        // Taken out of the word, which is this thread's again: what was there is allocated, or
+        // nothing was.
         mem.storeAtomic32(machine.memory.i32, word / 4, 0)
         if (before !== 0) {
           seen++

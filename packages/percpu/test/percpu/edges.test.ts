@@ -1,4 +1,6 @@
-/** Corners of per-CPU memory: what is left to chance by random tests, and what users may get wrong. */
+/**
+ * Corners of per-CPU memory: what is left to chance by random tests, and what users may get wrong.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, f64, i32, OutOfMemoryError, struct } from 'percpu'

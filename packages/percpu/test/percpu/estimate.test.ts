@@ -1,4 +1,7 @@
-/** What a counter's `estimate` says after the death of one who was folding, while somebody else has the counter locked. */
+/**
+ * What a counter's `estimate` says after the death of one who was folding, while somebody else has
+ * the counter locked.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { forEachAccess, fresh, interrupt, joinAs, killAt, mem } from '../support/hooked-percpu.js'

@@ -1,4 +1,7 @@
-/** Every allocation that fails, at each of the points at which memory may run out, leaves everything as it was. */
+/**
+ * Every allocation that fails, at each of the points at which memory may run out, leaves everything
+ * as it was.
+ */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, it } from 'node:test'
@@ -12,7 +15,9 @@ import { pagesOutside } from './support/pages.js'
 const UNIT = 8192
 const percpu = { unit: UNIT }
 
-/** The bytes of the root, the tables and all records, without the counts of failures and flushes. */
+/**
+ * The bytes of the root, the tables and all records, without the counts of failures and flushes.
+ */
 function image(machine: Machine): string {
   const { flushes, failures, ...report } = machine.percpu.report()
   assert.ok(flushes >= 0 && failures >= 0)

@@ -1,6 +1,6 @@
 /**
- * Where units are mapped, each page of a unit is first written by its own CPU: so the OS commits it where that CPU runs. Whoever
- * allocates looks at all copies, and leaves alone what is zero.
+ * Where units are mapped, each page of a unit is first written by its own CPU: so the OS commits it
+ * where that CPU runs. Whoever allocates looks at all copies, and leaves alone what is zero.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -20,7 +20,10 @@ function written(name: string, [, place, length]: readonly unknown[]): readonly 
   return bits === undefined ? undefined : [(Number(place) * Number(bits)) / 8, 1]
 }
 
-/** A machine with a thread for each CPU, of which each store is noted: who was the first to write each page. */
+/**
+ * A machine with a thread for each CPU, of which each store is noted: who was the first to write
+ * each page.
+ */
 function watched(options: BootOptions): { cpus: Machine[]; first: Map<number, number> } {
   const first = new Map<number, number>()
   const owners = new Map<unknown, number>()

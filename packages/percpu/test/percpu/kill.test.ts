@@ -1,9 +1,11 @@
 /**
- * The kill test: workers allocate, free, count and lock as fast as they can, while random ones are terminated at random moments and
- * replaced. `PERCPU_KILLS=1000` is the long form, `PERCPU_SEED` another run.
+ * The kill test: workers allocate, free, count and lock as fast as they can, while random ones are
+ * terminated at random moments and replaced. `PERCPU_KILLS=1000` is the long form, `PERCPU_SEED`
+ * another run.
  *
- * Afterwards all metadata are right, no page is lost, at most one allocation for each kill, and the counter has what living and dead
- * CPUs counted: each thread says beside it what it begins to count, and what it has counted.
+ * Afterwards all metadata are right, no page is lost, at most one allocation for each kill, and the
+ * counter has what living and dead CPUs counted: each thread says beside it what it begins to
+ * count, and what it has counted.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

@@ -1,6 +1,6 @@
 /**
- * Random operations on all four kinds of machines, beside a model that knows only which pointer has which size. After each step the
- * verifier works out all metadata anew from the bitmaps.
+ * Random operations on all four kinds of machines, beside a model that knows only which pointer has
+ * which size. After each step the verifier works out all metadata anew from the bitmaps.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

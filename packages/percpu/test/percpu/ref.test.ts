@@ -32,7 +32,8 @@ describe('a reference count', () => {
     const [dying, heir] = [joinAs(machine, 101), joinAs(machine, 102)]
     const ref = machine.percpu.ref('r')
     heir.percpu.ref('r')
-    // Nobody answers before this task ends: the change is under way, and then that of the one who goes on.
+    // Nobody answers before this task ends: the change is under way, and then that of the one who
+    // goes on.
     dying.percpu
       .ref('r')
       .kill()

@@ -185,7 +185,9 @@ const breaks: Readonly<Record<(typeof EQUATIONS)[number], readonly Break[]>> = {
   ],
 }
 
-/** What the verifier finds after `breakIt`, whose changes are undone: later trims would meet them. */
+/**
+ * What the verifier finds after `breakIt`, whose changes are undone: later trims would meet them.
+ */
 function faultsAfter(machine: Machine, breakIt: () => void): readonly string[] {
   const { memory } = machine
   const before = copyOut(memory, 0, memory.byteLength)

@@ -5,7 +5,10 @@ interface Coded extends Error {
   readonly code?: unknown
 }
 
-/** The code of the library's error that `run` throws; 'none' if it throws nothing. Other errors pass. */
+/**
+ * The code of the library's error that `run` throws; 'none' if it throws nothing. Other errors
+ * pass.
+ */
 export function codeOf(run: () => unknown): string {
   try {
     run()

@@ -1,6 +1,7 @@
 /**
- * Stands in for `#mem`: every function calls `control.before` first, which may run another CPU's code there, or end the
- * calling one by throwing. The modules of the library run unchanged. (Loaded by hooked-percpu.ts.)
+ * Stands in for `#mem`: every function calls `control.before` first, which may run another CPU's
+ * code there, or end the calling one by throwing. The modules of the library run unchanged. (Loaded
+ * by hooked-percpu.ts.)
  */
 import * as real from 'percpu/mem'
 

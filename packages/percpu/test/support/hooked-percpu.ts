@@ -1,5 +1,6 @@
 /**
- * Loads the built library with hooked-mem.ts in the place of `#mem`. Import this, and nothing else of percpu, first.
+ * Loads the built library with hooked-mem.ts in the place of `#mem`. Import this, and nothing else
+ * of percpu, first.
  */
 import { register } from 'node:module'
 import type { Machine } from 'percpu'
@@ -33,8 +34,8 @@ globalThis.queueMicrotask = (callback) =>
   })
 
 /**
- * Runs `operation`, and right before its access number `at` (from 0) runs `intrude`. Accesses made by `intrude` are not counted. Returns
- * whether the operation made that many accesses.
+ * Runs `operation`, and right before its access number `at` (from 0) runs `intrude`. Accesses made
+ * by `intrude` are not counted. Returns whether the operation made that many accesses.
  */
 export function interrupt(operation: () => unknown, at: number, intrude: () => void): boolean {
   let count = 0
@@ -59,8 +60,9 @@ export function interrupt(operation: () => unknown, at: number, intrude: () => v
 }
 
 /**
- * Runs `operation` until right before its access number `at`, where its thread ends: not even `finally` blocks touch memory after
- * that, and neither does what `victim`, its machine object, has still to do. Returns whether the operation got that far.
+ * Runs `operation` until right before its access number `at`, where its thread ends: not even
+ * `finally` blocks touch memory after that, and neither does what `victim`, its machine object, has
+ * still to do. Returns whether the operation got that far.
  */
 export function killAt(operation: () => unknown, at: number, victim?: Machine): boolean {
   let count = 0

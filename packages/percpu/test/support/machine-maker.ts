@@ -1,6 +1,6 @@
 /**
- * Small machines, and several CPUs of one thread, made by the library that is given: tests may load it with another `#mem`, so that
- * nothing here may import it.
+ * Small machines, and several CPUs of one thread, made by the library that is given: tests may load
+ * it with another `#mem`, so that nothing here may import it.
  */
 import type * as Percpu from 'percpu'
 import type { BootOptions, JoinOptions, Machine } from 'percpu'

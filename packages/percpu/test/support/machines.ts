@@ -4,7 +4,10 @@ import { machineMaker } from './machine-maker.js'
 
 export const { fresh, joinAs } = machineMaker({ boot, join }, { memory: '1 MiB', cpus: 3 })
 
-/** Joins as soon as a number is free: that of a thread which is being replaced becomes free when it is reaped. */
+/**
+ * Joins as soon as a number is free: that of a thread which is being replaced becomes free when it
+ * is reaped.
+ */
 export async function joinWhenFree(handle: MachineHandle): Promise<Machine> {
   for (;;) {
     try {

@@ -1,4 +1,7 @@
-/** Reads the object behind a pointer again and again, and counts every read that is not of one living version. */
+/**
+ * Reads the object behind a pointer again and again, and counts every read that is not of one
+ * living version.
+ */
 import { workerData } from 'node:worker_threads'
 import { join, type MachineHandle } from 'percpu'
 import { addAtomic32, load32, loadAtomic32, notify32 } from 'percpu/mem'

@@ -57,7 +57,9 @@ export class Actor {
   }
 }
 
-/** Boots a machine, runs the test on it, and ends the workers that it started, whatever happened. */
+/**
+ * Boots a machine, runs the test on it, and ends the workers that it started, whatever happened.
+ */
 export async function withMachine(
   options: BootOptions,
   test: (

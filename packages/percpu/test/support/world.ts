@@ -1,6 +1,7 @@
 /**
- * A machine to explore: booted, with its booting thread gone offline again, so that every CPU is a virtual one of the lab. That thread
- * still supervises, as a main thread that is no CPU does, and looks at everything from outside.
+ * A machine to explore: booted, with its booting thread gone offline again, so that every CPU is a
+ * virtual one of the lab. That thread still supervises, as a main thread that is no CPU does, and
+ * looks at everything from outside.
  */
 import assert from 'node:assert/strict'
 import { mem, nameStructs, percpu, type CpuContext, type Scenario } from 'percpu-lab'
@@ -26,7 +27,10 @@ export const { Cell } = { Cell: percpu.struct('Cell', { value: percpu.atomic(per
 /** The key of the thread whose body is CPU `number` of a scenario. */
 const keyOf = (number: number) => 101 + number
 
-/** Makes the machine; `setUp` runs on its booting thread while that is still CPU 0, with the memory that is kept. */
+/**
+ * Makes the machine; `setUp` runs on its booting thread while that is still CPU 0, with the memory
+ * that is kept.
+ */
 export async function prepare(
   options: BootOptions = {},
   setUp: (machine: Machine, world: World) => void = () => undefined,
@@ -87,7 +91,10 @@ export class World {
     return percpu.join(this.#handle, options)
   }
 
-  /** Joins before the first step of the body, and opens the heap, through which boot memory is reached. */
+  /**
+   * Joins before the first step of the body, and opens the heap, through which boot memory is
+   * reached.
+   */
   joined(cpu: CpuContext): Machine {
     return cpu.prepare(() => {
       const machine = this.join(cpu.number)
@@ -96,7 +103,10 @@ export class World {
     })
   }
 
-  /** Comes online before the first step of the body, without the layers above and with their modules in reach. */
+  /**
+   * Comes online before the first step of the body, without the layers above and with their modules
+   * in reach.
+   */
   bare(cpu: CpuContext): BareCpu {
     return cpu.prepare(() => new BareCpu(this, keyOf(cpu.number)))
   }

@@ -1,6 +1,6 @@
 /**
- * Pairs of operations of the sync layer: one CPU's runs completely before the first access of another one's, before its second,
- * … its last.
+ * Pairs of operations of the sync layer: one CPU's runs completely before the first access of
+ * another one's, before its second, … its last.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -19,7 +19,8 @@ import { cells, change, valuesOf } from './support/cpus.js'
 const { MutexLayout } = percpu
 const { MutexProtocol } = await import('../../dist/sync/mutex-words.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
-// No wait here has a timeout of its own: it would look once more at its end, and hide a ring that was lost.
+// No wait here has a timeout of its own: it would look once more at its end, and hide a ring that
+// was lost.
 
 describe('a mutex', () => {
   it('is taken by one of two CPUs, whichever comes in the middle of the other', () => {

@@ -1,4 +1,7 @@
-/** Threads that block until another thread lets them go on, or ends. Real threads; the test waits for events only. */
+/**
+ * Threads that block until another thread lets them go on, or ends. Real threads; the test waits
+ * for events only.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, it } from 'node:test'

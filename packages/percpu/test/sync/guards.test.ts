@@ -1,4 +1,7 @@
-/** Whatever is taken gives a guard. All guards end in the same way, once, and end nothing that is another one's. */
+/**
+ * Whatever is taken gives a guard. All guards end in the same way, once, and end nothing that is
+ * another one's.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, type Machine } from 'percpu'

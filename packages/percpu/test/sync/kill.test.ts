@@ -1,9 +1,10 @@
 /**
- * The kill test: workers change structures guarded by mutexes and the journal as fast as they can, while random ones are terminated
- * at random moments and replaced. `PERCPU_KILLS=1000` is the long form (`npm run torture:kill`), `PERCPU_SEED` another run.
+ * The kill test: workers change structures guarded by mutexes and the journal as fast as they can,
+ * while random ones are terminated at random moments and replaced. `PERCPU_KILLS=1000` is the long
+ * form (`npm run torture:kill`), `PERCPU_SEED` another run.
  *
- * Afterwards no invariant is broken, no lock held, no permit gone, no sequence odd, no CPU lost, no waiter stuck, and the memory is as
- * before.
+ * Afterwards no invariant is broken, no lock held, no permit gone, no sequence odd, no CPU lost, no
+ * waiter stuck, and the memory is as before.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

@@ -1,5 +1,6 @@
 /**
- * Each operation of the sync layer with its thread killed before its first access, its second, … its last.
+ * Each operation of the sync layer with its thread killed before its first access, its second, …
+ * its last.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

@@ -1,4 +1,7 @@
-/** Locks and sections of layers: with their thread killed before any access, and with another CPU in the middle. */
+/**
+ * Locks and sections of layers: with their thread killed before any access, and with another CPU in
+ * the middle.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'

@@ -1,4 +1,7 @@
-/** What locks and sections promise to one who uses them rightly, and what they say to one who does not. */
+/**
+ * What locks and sections promise to one who uses them rightly, and what they say to one who does
+ * not.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { MutexLayout, SemaphoreLayout, type Machine } from 'percpu'

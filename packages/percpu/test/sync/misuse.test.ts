@@ -1,4 +1,7 @@
-/** What locks and sections do when they are used wrongly: they say so, and nothing stays locked or half-changed. */
+/**
+ * What locks and sections do when they are used wrongly: they say so, and nothing stays locked or
+ * half-changed.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine, Section } from 'percpu'

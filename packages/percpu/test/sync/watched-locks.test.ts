@@ -1,4 +1,7 @@
-/** Locks as watchers see them: who owns and awaits which, deadlocks by name, and what a dead CPU held. */
+/**
+ * Locks as watchers see them: who owns and awaits which, deadlocks by name, and what a dead CPU
+ * held.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, it } from 'node:test'

@@ -1,4 +1,7 @@
-/** Monitors: who is named as blocked, recovered or dead, told while it is so. Real threads; the tests wait for events only. */
+/**
+ * Monitors: who is named as blocked, recovered or dead, told while it is so. Real threads; the
+ * tests wait for events only.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, it } from 'node:test'
@@ -155,7 +158,8 @@ describe('monitors', () => {
       const monitor = machine.watch.monitor({ interval: 1 })
       await becomes(() => (machine.watch.inspect().cpus[1]?.eventLoopDelay?.count ?? 0) > 2)
       monitor.stop()
-      // After its patience the CPU takes the request for time stamps back, which is the last thing the timer does.
+      // After its patience the CPU takes the request for time stamps back, which is the last thing
+      // the timer does.
       await becomes(() => maskOf(machine) === 0)
       const beats = machine.watch.inspect().cpus[1]?.eventLoopDelay?.count
       await machine.rcu.synchronize()

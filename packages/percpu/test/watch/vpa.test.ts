@@ -1,4 +1,7 @@
-/** VPAs on one thread: registration, labelled work, dispatch logs, home nodes, poison, and giving CPUs up. */
+/**
+ * VPAs on one thread: registration, labelled work, dispatch logs, home nodes, poison, and giving
+ * CPUs up.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import {

@@ -1,6 +1,7 @@
 /**
- * Magazines, with two CPUs at them: one allocates and frees, another one frees what the first had allocated. Either may be killed
- * anywhere, and is reaped. Whatever happens, each object is in exactly one place: allocated, in one magazine, or free in its slab.
+ * Magazines, with two CPUs at them: one allocates and frees, another one frees what the first had
+ * allocated. Either may be killed anywhere, and is reaped. Whatever happens, each object is in
+ * exactly one place: allocated, in one magazine, or free in its slab.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

@@ -1,6 +1,7 @@
 /**
- * The stacks of single pages, the zone, and slabs that become empty, with two CPUs at them, of which either may be killed anywhere and
- * is reaped. Whatever happens, each page is in exactly one place: allocated, in one stack, or free in the zone.
+ * The stacks of single pages, the zone, and slabs that become empty, with two CPUs at them, of
+ * which either may be killed anywhere and is reaped. Whatever happens, each page is in exactly one
+ * place: allocated, in one stack, or free in the zone.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

@@ -19,7 +19,10 @@ const { readMap } = await import('../../../dist/machine/memory-map.js')
 const { LayerLock, LAYER_OBJECTS, LAYER_PAGES } = await import('../../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../../dist/sync/sync-map.js')
 
-/** Seven of them in a slab of a page, and four in a magazine, of which two are exchanged with the slabs at a time. */
+/**
+ * Seven of them in a slab of a page, and four in a magazine, of which two are exchanged with the
+ * slabs at a time.
+ */
 const Block = percpu.struct('Block', { words: percpu.array(percpu.racy(percpu.i32), 128) })
 /** The tags of such a slab, which are racy; the layouts have no name for them. */
 const Tags = percpu.struct('Tags', { tag: percpu.array(percpu.racy(percpu.i32), 7) })

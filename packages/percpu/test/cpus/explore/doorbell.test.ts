@@ -1,4 +1,7 @@
-/** Rings: none is lost, whether the CPU that is rung answers, polls, sleeps or sits in its event loop. */
+/**
+ * Rings: none is lost, whether the CPU that is rung answers, polls, sleeps or sits in its event
+ * loop.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, percpu } from 'percpu-lab'

@@ -1,4 +1,7 @@
-/** CPUs that use everything a machine has, in any order, each of which may be killed anywhere: too large to be explored completely. */
+/**
+ * CPUs that use everything a machine has, in any order, each of which may be killed anywhere: too
+ * large to be explored completely.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, type CpuContext } from 'percpu-lab'

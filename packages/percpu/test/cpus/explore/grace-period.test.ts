@@ -1,4 +1,7 @@
-/** GP-1 to GP-3, with every reader and updater killed anywhere: what was freed is read by nobody, and no grace period is stuck. */
+/**
+ * GP-1 to GP-3, with every reader and updater killed anywhere: what was freed is read by nobody,
+ * and no grace period is stuck.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, percpu, type CpuContext, type Scenario } from 'percpu-lab'
@@ -9,7 +12,10 @@ const { REASON_QUIESCE } = await import('../../../dist/cpus/ringer.js')
 const { Deadline } = await import('../../../dist/machine/wait-options.js')
 
 const { struct, atomic, published, racy, i32 } = percpu
-/** `pointer` is 1 while the object may be found; `object` is poisoned when it is freed, then `over` is set. */
+/**
+ * `pointer` is 1 while the object may be found; `object` is poisoned when it is freed, then `over`
+ * is set.
+ */
 const Words = struct('Words', { pointer: atomic(i32), object: published(i32), over: atomic(i32) })
 const Pair = struct('Pair', { x: racy(i32), y: racy(i32) })
 
@@ -161,7 +167,10 @@ describe('a grace period', () => {
 })
 
 describe('the two ends of a grace period are full barriers for plain words:', () => {
-  /** CPU 0 writes x and reads y, CPU 1 writes y and reads x; `first` and `second` say what they do between. */
+  /**
+   * CPU 0 writes x and reads y, CPU 1 writes y and reads x; `first` and `second` say what they do
+   * between.
+   */
   const storeBuffering =
     (
       first: (bare: BareCpu, write: () => void) => unknown,
@@ -216,7 +225,10 @@ describe('the two ends of a grace period are full barriers for plain words:', ()
 })
 
 describe('after a grace period every CPU finds what was written plainly before it,', () => {
-  /** A section: a plain look at `x`, and `y` counts those that found it 0. None may do so after the grace period. */
+  /**
+   * A section: a plain look at `x`, and `y` counts those that found it 0. None may do so after the
+   * grace period.
+   */
   function count(pair: { x: number; y: number }): void {
     if (pair.x === 0) pair.y++
   }

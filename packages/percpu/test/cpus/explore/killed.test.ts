@@ -1,6 +1,7 @@
 /**
- * Each operation of the machine, by a CPU that is killed before any of its accesses. Whoever reaps it then finds a machine on
- * which everything works: nothing is lost, and the number can be used again.
+ * Each operation of the machine, by a CPU that is killed before any of its accesses. Whoever reaps
+ * it then finds a machine on which everything works: nothing is lost, and the number can be used
+ * again.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

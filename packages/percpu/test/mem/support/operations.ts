@@ -1,6 +1,6 @@
 /**
- * Every function of `#mem` that accesses one word, beside its meaning: what it returns and leaves behind, said with a
- * DataView on private little-endian memory and with arithmetic on bigints.
+ * Every function of `#mem` that accesses one word, beside its meaning: what it returns and leaves
+ * behind, said with a DataView on private little-endian memory and with arithmetic on bigints.
  */
 import fc from 'fast-check'
 import * as mem from 'percpu/mem'

@@ -1,4 +1,7 @@
-/** A thread for waiting.test.ts: does one thing with the words of a buffer and posts what came of it. */
+/**
+ * A thread for waiting.test.ts: does one thing with the words of a buffer and posts what came of
+ * it.
+ */
 import { parentPort, workerData } from 'node:worker_threads'
 import { awaitUntil, loadAtomic32, notify32, openMemory, wait32, waitAsync32 } from 'percpu/mem'
 
@@ -12,7 +15,10 @@ export interface Task {
 const { buffer, action, count } = workerData as Task
 const { i32 } = openMemory(buffer)
 
-/** Wakes waiters of word 0, at most `atOnce` at a time, until `count` woke. Gives how many each successful call woke. */
+/**
+ * Wakes waiters of word 0, at most `atOnce` at a time, until `count` woke. Gives how many each
+ * successful call woke.
+ */
 function wake(atOnce: number): number[] {
   const woken: number[] = []
   for (let total = 0; total < count;) {

@@ -1,7 +1,7 @@
 /**
- * Each operation of the per-CPU allocator with its thread killed before any access to shared memory,
- * and reaped. Afterwards all metadata are right, no page is lost, and the operation has happened as
- * a whole, or not at all.
+ * Each operation of the per-CPU allocator with its thread killed before any access to shared
+ * memory, and reaped. Afterwards all metadata are right, no page is lost, and the operation has
+ * happened as a whole, or not at all.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

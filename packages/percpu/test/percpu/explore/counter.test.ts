@@ -1,4 +1,7 @@
-/** The per-CPU counter: CPUs that add and fold, one of which is killed anywhere and reaped, and one that takes the sum. */
+/**
+ * The per-CPU counter: CPUs that add and fold, one of which is killed anywhere and reaped, and one
+ * that takes the sum.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, percpu, type CpuContext, type Scenario } from 'percpu-lab'
@@ -73,7 +76,8 @@ describe('a counter of which a CPU is killed', () => {
             const done = progress?.counted.load() ?? 0
             const sum = next.sum()
             assert.ok([sumAfter(done), sumAfter(done + 1)].includes(sum), `${sum} after ${done}`)
-            // Its reaper has folded what it had: nothing is left for the next thread of that number.
+            // Its reaper has folded what it had: nothing is left for the next thread of that
+            // number.
             assert.equal(next.estimate, sum)
           },
         })

@@ -1,6 +1,7 @@
 /**
- * Reference counts: CPUs that take and give back references, in either mode and while it changes, one of which is killed anywhere. The
- * object is released once, when nobody has a reference (who still read it would race with its end), whoever dies.
+ * Reference counts: CPUs that take and give back references, in either mode and while it changes,
+ * one of which is killed anywhere. The object is released once, when nobody has a reference (who
+ * still read it would race with its end), whoever dies.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -42,7 +43,10 @@ async function withRef(state?: number): Promise<World> {
   return world
 }
 
-/** A CPU with the reference count. `over` resolves when it is told that it may end; until then it answers its bell. */
+/**
+ * A CPU with the reference count. `over` resolves when it is told that it may end; until then it
+ * answers its bell.
+ */
 function open(world: World, cpu: CpuContext) {
   return cpu.prepare(() => {
     const machine = world.join(cpu.number)

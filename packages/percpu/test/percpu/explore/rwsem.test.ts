@@ -1,6 +1,7 @@
 /**
- * The lock for many readers: readers and writers on several CPUs, one of which is killed anywhere. Nobody reads what is being written (it
- * would be a data race), no writer waits for a reader that is gone, and no writer's death goes unnoticed.
+ * The lock for many readers: readers and writers on several CPUs, one of which is killed anywhere.
+ * Nobody reads what is being written (it would be a data race), no writer waits for a reader that
+ * is gone, and no writer's death goes unnoticed.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -40,7 +41,10 @@ function addressOf(world: World): number {
 const withLock = (cpus: number): Promise<World> =>
   prepare({ cpus }, (machine) => void machine.percpu.rwSemaphore('s'))
 
-/** A CPU with the lock. `over` resolves when it is told that it may end; until then it answers its bell. */
+/**
+ * A CPU with the lock. `over` resolves when it is told that it may end; until then it answers its
+ * bell.
+ */
 function open(world: World, cpu: CpuContext, number = cpu.number) {
   return cpu.prepare(() => {
     const machine = world.join(number)
@@ -64,7 +68,9 @@ async function read({ lock }: Opened, pair: Words): Promise<number> {
   assert.equal(x, y)
   return x
 }
-/** Returns whether the writer before died. What that one left half-written is half-written still. */
+/**
+ * Returns whether the writer before died. What that one left half-written is half-written still.
+ */
 async function write({ lock }: Opened, pair: Words): Promise<boolean> {
   const guard = await lock.writeLock()
   const { predecessorDied } = guard

@@ -7,12 +7,18 @@ import { addAtomic32, load32, store32 } from 'percpu/mem'
 
 export interface KilledWorkerData {
   readonly handle: MachineHandle
-  /** Byte address of the words, one a slot, that hold the pointers of this thread; it frees what a predecessor left. */
+  /**
+   * Byte address of the words, one a slot, that hold the pointers of this thread; it frees what a
+   * predecessor left.
+   */
   readonly slots: number
   readonly count: number
   /** Byte address of the number of turns. */
   readonly turns: number
-  /** Byte address of two atomic words in which this thread counts beside the counter: begun, and done. */
+  /**
+   * Byte address of two atomic words in which this thread counts beside the counter: begun, and
+   * done.
+   */
   readonly tally: number
   readonly seed: number
 }

@@ -1,4 +1,7 @@
-/** The four kinds of machines. Those with SMP and MMU map units page by page; the others have a block a chunk. */
+/**
+ * The four kinds of machines. Those with SMP and MMU map units page by page; the others have a
+ * block a chunk.
+ */
 export const kinds = [
   { name: 'SMP, MMU', options: { smp: true, mmu: true, cpus: 3 } },
   { name: 'SMP, no MMU', options: { smp: true, mmu: false, cpus: 3 } },

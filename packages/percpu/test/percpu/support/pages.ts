@@ -22,7 +22,8 @@ export function pagesOutside(machine: Machine): number {
 
 /**
  * Free pages in the stacks of all CPUs. A reaper leaves those of a dead CPU there if it meets the
- * lock of their zone taken, as that of another dead CPU may be. The next thread of that CPU has them.
+ * lock of their zone taken, as that of another dead CPU may be. The next thread of that CPU has
+ * them.
  */
 function pagesInStacks({ memory }: Machine): number {
   const { objects, map } = insideOf(memory)
@@ -33,7 +34,9 @@ function pagesInStacks({ memory }: Machine): number {
   return counts.reduce((sum, count) => sum + count, 0)
 }
 
-/** Takes the lock of each zone once. So what reapers left in flight for that lock's owner is free. */
+/**
+ * Takes the lock of each zone once. So what reapers left in flight for that lock's owner is free.
+ */
 export function sweepZones({ heap: { pages } }: Machine): void {
   for (const node of pages.report().keys()) {
     const address = pages.tryAlloc(1, { node })

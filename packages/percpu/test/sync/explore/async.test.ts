@@ -1,4 +1,6 @@
-/** Tasks that wait asynchronously: several of one CPU, with aborts, and killed with their thread. */
+/**
+ * Tasks that wait asynchronously: several of one CPU, with aborts, and killed with their thread.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem } from 'percpu-lab'

@@ -74,7 +74,8 @@ describe('a section', () => {
       t.cpu(0, (cpu) => {
         const state = locks.state(cpu)
         cpu.prepare(() => {
-          // It does not come to its promise jobs, in which a section that is left open is taken back.
+          // It does not come to its promise jobs, in which a section that is left open is taken
+          // back.
           const { queueMicrotask } = globalThis
           globalThis.queueMicrotask = () => undefined
           const section = openMutex(state, word).lock().begin()

@@ -81,7 +81,8 @@ describe('a CPU that is killed', () => {
         })
         t.kill(0, { reaper: () => void locks.recover(0) })
         t.finally(([, seen]) => {
-          // The inner mutex is released with the outer section, when its change can no longer be taken back.
+          // The inner mutex is released with the outer section, when its change can no longer be
+          // taken back.
           assert.equal(seen, 0)
           locks.assertIdle()
         })

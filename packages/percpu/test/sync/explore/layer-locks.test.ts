@@ -1,6 +1,6 @@
 /**
- * Locks of levels that two CPUs want at once, and their sections: all interleavings, with waits that end by the lock's release or by
- * giving up, a kill anywhere, and of the reaper.
+ * Locks of levels that two CPUs want at once, and their sections: all interleavings, with waits
+ * that end by the lock's release or by giving up, a kill anywhere, and of the reaper.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

@@ -1,4 +1,7 @@
-/** A CPU that was rung and came too late: the mutex is handed to it, or to the next one if it gives up. */
+/**
+ * A CPU that was rung and came too late: the mutex is handed to it, or to the next one if it gives
+ * up.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, type CpuContext, type Scenario } from 'percpu-lab'
@@ -8,7 +11,10 @@ import { Locks, openMutex } from './support/locks.js'
 const { Deadline } = await import('../../../dist/machine/wait-options.js')
 const KIND_MUTEX = 0
 
-/** CPU 0 has the mutex, and knows that CPU 1 waits for it; `waiter` is what that one does after its first ring. */
+/**
+ * CPU 0 has the mutex, and knows that CPU 1 waits for it; `waiter` is what that one does after its
+ * first ring.
+ */
 function handOver(
   t: Scenario,
   cpus: number,

@@ -1,4 +1,7 @@
-/** A mutex whose owner, waiter or reaper is killed before any of its accesses: the next one gets it, and is told. */
+/**
+ * A mutex whose owner, waiter or reaper is killed before any of its accesses: the next one gets it,
+ * and is told.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, type KillSettings, type Scenario } from 'percpu-lab'

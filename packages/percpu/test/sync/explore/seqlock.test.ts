@@ -1,4 +1,7 @@
-/** Seqlocks: readers see one state of the data, by plain loads that may be as stale as the memory model allows. */
+/**
+ * Seqlocks: readers see one state of the data, by plain loads that may be as stale as the memory
+ * model allows.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, percpu, type Scenario } from 'percpu-lab'

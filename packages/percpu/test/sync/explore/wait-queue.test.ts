@@ -1,4 +1,7 @@
-/** Completions and conditions: nobody sleeps through what was announced, whoever gives up or is killed. */
+/**
+ * Completions and conditions: nobody sleeps through what was announced, whoever gives up or is
+ * killed.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Condition, Mutex } from 'percpu'

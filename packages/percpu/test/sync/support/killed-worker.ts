@@ -37,7 +37,8 @@ function report(found: readonly string[]): void {
 const actions: readonly (() => unknown)[] = [
   () =>
     first.run((section) => {
-      // Long, so that most kills find their victim, or who it waits for, in the middle of a section.
+      // Long, so that most kills find their victim, or who it waits for, in the middle of a
+      // section.
       for (let i = 0; i < TRANSFERS; i++)
         structures.transfer(random(ZEROS), random(ZEROS), random(1000), (w, v) => section.write32(w, v))
     }),

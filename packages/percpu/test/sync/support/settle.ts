@@ -1,6 +1,7 @@
 /**
- * Waits in tests that run several CPUs on one thread, without a time limit: whoever was rung answers, and the jobs that this makes
- * run. A wake-up that was lost shows as a promise that is still pending when nobody has anything to do any more.
+ * Waits in tests that run several CPUs on one thread, without a time limit: whoever was rung
+ * answers, and the jobs that this makes run. A wake-up that was lost shows as a promise that is
+ * still pending when nobody has anything to do any more.
  */
 import assert from 'node:assert/strict'
 import type { Machine } from 'percpu'
@@ -16,7 +17,9 @@ export async function answerAll(machines: readonly Machine[], isOver = () => fal
   }
 }
 
-/** Asserts that the promise settles by nothing but answers to rings; returns what it resolves to. */
+/**
+ * Asserts that the promise settles by nothing but answers to rings; returns what it resolves to.
+ */
 export async function settles<Result>(
   promise: Promise<Result>,
   machines: readonly Machine[],

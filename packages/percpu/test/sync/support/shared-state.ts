@@ -1,7 +1,9 @@
 /**
- * What the kill test guards with a condition, a semaphore and a seqlock, with the checks that tell whether it is whole:
+ * What the kill test guards with a condition, a semaphore and a seqlock, with the checks that tell
+ * whether it is whole:
  *
- *     made, taken, left   goods under a mutex: made = taken + left; takers wait for the condition while nothing is left
+ *     made, taken, left   goods under a mutex: made = taken + left; takers wait for the condition
+ *                         while nothing is left
  *     permits             two of them
  *     copies              eight words under a seqlock, always equal
  */
@@ -118,8 +120,8 @@ export class SharedState {
 }
 
 /**
- * Flags of an owner word for the next owner, which nobody has become: the last one died; somebody waited when it was released, and was
- * killed before taking it.
+ * Flags of an owner word for the next owner, which nobody has become: the last one died; somebody
+ * waited when it was released, and was killed before taking it.
  */
 const MARKS = (1 << 30) | (1 << 31)
 

@@ -1,12 +1,13 @@
 /**
- * The structures of the kill test, in shared memory, with the checks that tell whether they are whole:
+ * The structures of the kill test, in shared memory, with the checks that tell whether they are
+ * whole:
  *
  *     zeros   ZEROS words whose sum is always zero
  *     list    a ring of doubly linked nodes behind a sentinel
  *     free    a singly linked list of the nodes not in the ring
  *
- * Each node is in exactly one of the two lists. Every operation changes words more than once, so that the order of undoing
- * matters. `write` is what changes a word: a section's, or a bare store.
+ * Each node is in exactly one of the two lists. Every operation changes words more than once, so
+ * that the order of undoing matters. `write` is what changes a word: a section's, or a bare store.
  */
 import { load32, type Memory } from 'percpu/mem'
 
@@ -39,7 +40,10 @@ export class Structures {
     for (let i = 0; i < NODES; i++) this.#push(this.#node(i), write)
   }
 
-  /** Moves an amount from one word to another, in several steps; the sum is wrong from the first to the last of them. */
+  /**
+   * Moves an amount from one word to another, in several steps; the sum is wrong from the first to
+   * the last of them.
+   */
   transfer(from: number, to: number, amount: number, write: Write): void {
     const a = this.#base + from
     const b = this.#base + to

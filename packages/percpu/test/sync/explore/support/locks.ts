@@ -1,6 +1,7 @@
 /**
- * Locks for explorations: the shipped modules of the sync layer over a bare memory, with real doorbells and idle stretches, and
- * without a machine around them, whose joining would be most of every execution.
+ * Locks for explorations: the shipped modules of the sync layer over a bare memory, with real
+ * doorbells and idle stretches, and without a machine around them, whose joining would be most of
+ * every execution.
  */
 import assert from 'node:assert/strict'
 import { mem, type CpuContext, type Scenario } from 'percpu-lab'
@@ -102,7 +103,10 @@ export class Locks {
     }
   }
 
-  /** What the code of one CPU uses, made in its body. `hears`: also while it does not block, by its event loop. */
+  /**
+   * What the code of one CPU uses, made in its body. `hears`: also while it does not block, by its
+   * event loop.
+   */
   state(cpu: number | CpuContext, hears = false): State {
     if (typeof cpu !== 'number') return cpu.prepare(() => this.state(cpu.number, hears))
     const doorbell = new Doorbell(this.#table, cpu)
@@ -113,7 +117,10 @@ export class Locks {
     return new SyncState(own as unknown as OwnCpu, this.#map)
   }
 
-  /** How a CPU, or its reaper, works under the locks of a layer; it waits for locks for about so many naps. */
+  /**
+   * How a CPU, or its reaper, works under the locks of a layer; it waits for locks for about so
+   * many naps.
+   */
   layerLock(cpu: number, naps = 1): InstanceType<typeof LayerLock> {
     return new LayerLock(this.memory, this.#map.layerRecord(cpu, LAYER), (1 << 8) | cpu, naps * 0.055)
   }
