@@ -1,4 +1,4 @@
-/** What `machine.inspect()` shows, for Prometheus. Read when it is asked for. */
+/** What `machine.watch.inspect()` shows, for Prometheus. Read when it is asked for. */
 import type { CpuInspection, Machine, Percentiles } from 'percpu'
 import { Gauge, type Registry } from 'prom-client'
 

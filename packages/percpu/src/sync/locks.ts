@@ -29,8 +29,8 @@ export interface HeldLock {
  * `machine.locks`: locks that survive their thread, by name or inside objects of yours. Look a lock
  * up once, not in loops: a name is searched for in the directory of named objects.
  *
- * An address is that of a zeroed struct of the lock's layout, such as `MutexLayout`. In methods that
- * take one, `name` is the name of the lock in errors.
+ * An address is that of a zeroed struct of the lock's layout, such as `MutexLayout`. In methods
+ * that take one, `name` is the name of the lock in errors.
  */
 export class Locks {
   readonly #layer: SyncLayer
