@@ -109,7 +109,8 @@ const inspectSuite: Suite = {
   note: 'A machine of 8 CPUs, one of them online.',
   rows: [
     {
-      name: 'machine.watch.inspect()',
+      name: 'watch.inspect()',
+      formerly: 'machine.inspect()',
       role: 'ours',
       measure: perOperation((count) => {
         let sum = 0

@@ -114,7 +114,7 @@ export class Machine {
     // No check here: it would cost a sixth of an allocation. The end replaces the property.
     return this.#layers.alloc.heap
   }
-  /** Memory with one copy for each possible CPU. */
+  /** Memory with one copy for each possible CPU. Throws an OfflineError when used after the end. */
   get percpu(): Percpu {
     return (this.#percpu ??= makePercpu(this.#layers.percpu))
   }
@@ -153,7 +153,8 @@ export class Machine {
    * Calls `listener` for each event of this name, until the returned function is called or
    * `options.signal` aborts.
    *
-   * @throws ArgumentError for a name that no event has.
+   * @throws ArgumentError for a name that no event has, a listener that is no function, or another
+   *   option.
    */
   on<Name extends keyof MachineEvents>(
     name: Name,

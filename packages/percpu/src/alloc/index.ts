@@ -1,4 +1,3 @@
-export { GRAIN, toAddress, toReference } from './address.js'
 export type { Cache } from './cache.js'
 export * from './errors.js'
 export type { Heap, VerifyOptions } from './heap.js'

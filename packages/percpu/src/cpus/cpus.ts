@@ -164,7 +164,7 @@ export class Cpus {
    * Rings CPUs for a reason, 0 to 15, that they gave a handler for with {@link onRing}. Those that
    * are not online are left out.
    *
-   * @throws ArgumentError; OfflineError.
+   * @throws ArgumentError for a CPU that is not possible, or another reason; OfflineError.
    */
   ring(cpus: CpuSet, reason: number): void {
     const checked = this.#own.checkCpus(cpus)

@@ -13,11 +13,11 @@
  *
  * Why repeating is safe. Tokens are compared for equality, and with one exception none outlives its
  * incarnation: before a CPU's number is free again, its thread or its reaper has removed its token
- * from every lock and every region. The exception are tags of the heap: those of kept objects are
- * only reported, and those in flight are told apart by {@link isUpTo}, which is right within half a
- * round. A tag that is older than that is taken for one of the present: it is lost, never freed
- * twice. A thread that remembers an incarnation while it waits would have to wait for 2 million
- * incarnations of one CPU, each of them a new thread.
+ * from every lock and every region. The exception are tags of the heap: those of persistent objects
+ * are only reported, and those in flight are told apart by {@link isUpTo}, which is right within
+ * half a round. A tag that is older than that is taken for one of the present: it is lost, never
+ * freed twice. A thread that remembers an incarnation while it waits would have to wait for 2
+ * million incarnations of one CPU, each of them a new thread.
  */
 
 /** Incarnations are 1 to this number; the one after it is 1 again. */

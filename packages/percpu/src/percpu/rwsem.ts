@@ -135,7 +135,14 @@ export class PercpuRwSemaphore {
     this.#mode = parts.words + fields.mode
   }
 
-  /** Locks for reading; blocks the thread while there is a writer. Throws as `Mutex.lock`. */
+  /**
+   * Locks for reading; blocks the thread while there is a writer.
+   *
+   * @throws LockTimeoutError at the end of `timeout`; the reason of a `signal` that has aborted;
+   *   SelfDeadlockError if this CPU has it locked for writing; TooManyLocksError; UnsupportedError
+   *   where a thread must not block and readers are {@link isSlow | slow}; ArgumentError for other
+   *   options; OfflineError.
+   */
   readLock(options?: WaitOptions): ReadGuard {
     if (options !== undefined) checkWait(options)
     if (!this.#enterFast()) {
@@ -144,13 +151,24 @@ export class PercpuRwSemaphore {
     }
     return this.#guard()
   }
-  /** Locks for reading without blocking the thread. Throws as `Mutex.lockAsync`. */
+  /**
+   * Locks for reading without blocking the thread.
+   *
+   * @throws LockTimeoutError at the end of `timeout`; the reason of `signal` when it aborts;
+   *   TooManyLocksError; ArgumentError for other options; OfflineError, also when this CPU goes
+   *   offline meanwhile.
+   */
   async readLockAsync(options?: WaitOptions): Promise<ReadGuard> {
     if (options !== undefined) checkWait(options)
     if (!this.#enterFast()) this.#enterSlow(await this.#parts.mutex.lockAsync(options))
     return this.#guard()
   }
-  /** Locks for reading if there is no writer. */
+  /**
+   * Locks for reading if there is no writer. Never blocks.
+   *
+   * @returns undefined if there is one.
+   * @throws TooManyLocksError; OfflineError.
+   */
   tryReadLock(): ReadGuard | undefined {
     if (this.#enterFast()) return this.#guard()
     const guard = this.#parts.mutex.tryLock()

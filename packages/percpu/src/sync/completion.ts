@@ -29,13 +29,13 @@ export class Completion {
     this.#condition = { isReady: () => this.isDone, attempt: () => this.#take() || undefined }
   }
 
-  /** Whether a wait would end at once. */
+  /** Whether a wait would end at once. A snapshot. @throws OfflineError. */
   get isDone(): boolean {
     // atomic: what hangs on it is decided by J.
     return loadAtomic32(this.#state.memory.i32, this.#word) !== 0
   }
 
-  /** Lets one waiter go on, now or when it comes. */
+  /** Lets one waiter go on, now or when it comes. @throws TooManyLocksError; OfflineError. */
   complete(): void {
     this.#queue.announce(() => {
       for (;;) {
@@ -48,7 +48,11 @@ export class Completion {
     }, 'one')
   }
 
-  /** Lets all waiters go on, those of today and later ones, until {@link reset}. */
+  /**
+   * Lets all waiters go on, those of today and later ones, until {@link reset}.
+   *
+   * @throws TooManyLocksError; OfflineError.
+   */
   completeAll(): void {
     this.#queue.announce(() => {
       // atomic: as I.
@@ -56,20 +60,32 @@ export class Completion {
     }, 'all')
   }
 
-  /** Blocks until there is a completion, and takes it. Throws as `Mutex.lock`. */
+  /**
+   * Blocks until there is a completion, and takes it.
+   *
+   * @throws LockTimeoutError at the end of `timeout`; the reason of a `signal` that has aborted;
+   *   TooManyLocksError; UnsupportedError where a thread must not block; ArgumentError for other
+   *   options; OfflineError.
+   */
   wait(options?: WaitOptions): void {
     this.#queue.wait(this.#condition, options)
   }
-  /** As {@link wait}, without blocking the thread. */
+  /**
+   * As {@link wait}, without blocking the thread.
+   *
+   * @throws LockTimeoutError at the end of `timeout`; the reason of `signal` when it aborts;
+   *   TooManyLocksError; ArgumentError for other options; OfflineError, also when this CPU goes
+   *   offline meanwhile.
+   */
   async waitAsync(options?: WaitOptions): Promise<void> {
     await this.#queue.waitAsync(this.#condition, options)
   }
-  /** Takes a completion if there is one. */
+  /** Takes a completion if there is one; tells whether there was. @throws OfflineError. */
   tryWait(): boolean {
     this.#state.waiting.assertOpen()
     return this.#take()
   }
-  /** Back to not completed; when nobody waits or completes. */
+  /** Back to not completed; call it when nobody waits or completes. @throws OfflineError. */
   reset(): void {
     // atomic: the caller sees to it that nobody else uses it.
     storeAtomic32(this.#state.memory.i32, this.#word, 0)

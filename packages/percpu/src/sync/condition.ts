@@ -41,8 +41,9 @@ export class Condition {
    * Lets the mutex go, blocks until notified, and locks the mutex again: `guard` stays good.
    *
    * @returns false if `timeout` was over first.
-   * @throws NotOwnerError unless `guard` holds the mutex; SectionError inside a section;
-   *   UnsupportedError where blocking is forbidden.
+   * @throws NotOwnerError unless `guard` holds the mutex; SectionError inside a section; the reason
+   *   of a `signal` that has aborted; TooManyLocksError; UnsupportedError where a thread must not
+   *   block; ArgumentError for another guard or other options; OfflineError.
    */
   wait(guard: MutexGuard, options?: WaitOptions): boolean {
     this.#state.waiting.assertMayBlock()
@@ -68,6 +69,10 @@ export class Condition {
   /**
    * As {@link wait}, without blocking the thread. If `signal` aborts before a notification comes,
    * it rejects with the reason, after the mutex is locked again.
+   *
+   * @throws NotOwnerError unless `guard` holds the mutex; SectionError inside a section;
+   *   TooManyLocksError; ArgumentError for another guard or other options; OfflineError, also when
+   *   this CPU goes offline meanwhile.
    */
   async waitAsync(guard: MutexGuard, options?: WaitOptions): Promise<boolean> {
     this.#state.waiting.assertOpen()
@@ -89,11 +94,19 @@ export class Condition {
     return notified
   }
 
-  /** Wakes one waiter. The caller holds the mutex. */
+  /**
+   * Wakes one waiter.
+   *
+   * @throws NotOwnerError unless this CPU has the mutex locked; TooManyLocksError; OfflineError.
+   */
   notify(): void {
     this.#notify(false)
   }
-  /** Wakes all waiters. The caller holds the mutex. */
+  /**
+   * Wakes all waiters.
+   *
+   * @throws NotOwnerError unless this CPU has the mutex locked; TooManyLocksError; OfflineError.
+   */
   notifyAll(): void {
     this.#notify(true)
   }

@@ -29,9 +29,8 @@ export interface HeldLock {
  * `machine.locks`: locks that survive their thread, by name or inside objects of yours. Look a lock
  * up once, not in loops: a name is searched for in the directory of named objects.
  *
- * An address is that of a zeroed struct of the lock's layout, such as `MutexLayout`. All methods
- * that take one throw ArgumentError for an address that cannot be one, and OfflineError; those that
- * take a name, also ObjectMismatchError for an object of another kind, and OutOfMemoryError.
+ * An address is that of a zeroed struct of the lock's layout, such as `MutexLayout`. In methods
+ * that take one, `name` is the name of the lock in errors.
  */
 export class Locks {
   readonly #layer: SyncLayer
@@ -46,30 +45,58 @@ export class Locks {
     this.#layer = layer
   }
 
-  /** The mutex of this name, for all threads. */
+  /**
+   * The mutex of this name, for all threads.
+   *
+   * @throws ArgumentError for a bad name; ObjectMismatchError for an object of another kind;
+   *   OutOfMemoryError; OfflineError.
+   */
   mutex(name: string): Mutex {
     return this.mutexAt(this.#object(name, 'Mutex', MutexLayout), `mutex '${name}'`)
   }
-  /** The mutex in the MutexLayout at this address. `name` is what errors call it. */
+  /**
+   * The mutex in the MutexLayout at this address.
+   *
+   * @throws ArgumentError for an address that cannot be one; OfflineError.
+   */
   mutexAt(address: number, name = `mutex at ${address}`): Mutex {
     return this.#share(Mutex, address, MutexLayout, name)
   }
 
-  /** The completion of this name, for all threads. */
+  /**
+   * The completion of this name, for all threads.
+   *
+   * @throws ArgumentError for a bad name; ObjectMismatchError for an object of another kind;
+   *   OutOfMemoryError; OfflineError.
+   */
   completion(name: string): Completion {
     return this.completionAt(this.#object(name, 'Completion', CompletionLayout), `completion '${name}'`)
   }
-  /** The completion in the CompletionLayout at this address. */
+  /**
+   * The completion in the CompletionLayout at this address.
+   *
+   * @throws ArgumentError for an address that cannot be one; OfflineError.
+   */
   completionAt(address: number, name = `completion at ${address}`): Completion {
     return this.#share(Completion, address, CompletionLayout, name)
   }
 
-  /** The condition of this name, to be waited for under `mutex`. */
+  /**
+   * The condition of this name, to be waited for under `mutex`.
+   *
+   * @throws ArgumentError for a bad name, or if it belongs to another mutex; ObjectMismatchError
+   *   for an object of another kind; OutOfMemoryError; OfflineError.
+   */
   condition(name: string, mutex: Mutex): Condition {
     checkMutex(mutex)
     return this.conditionAt(this.#object(name, 'Condition', ConditionLayout), mutex, `condition '${name}'`)
   }
-  /** The condition in the ConditionLayout at this address, to be waited for under `mutex`. */
+  /**
+   * The condition in the ConditionLayout at this address, to be waited for under `mutex`.
+   *
+   * @throws ArgumentError for an address that cannot be one, or if it belongs to another mutex;
+   *   OfflineError.
+   */
   conditionAt(address: number, mutex: Mutex, name = `condition at ${address}`): Condition {
     checkMutex(mutex)
     const condition = this.#share(Condition, address, ConditionLayout, name, mutex)
@@ -77,20 +104,30 @@ export class Locks {
     throw new ArgumentError(`${name} belongs to ${condition.mutex.name}, not to ${mutex.name}`, { address })
   }
 
-  /** The sequence lock of this name, for all threads. */
+  /**
+   * The sequence lock of this name, for all threads.
+   *
+   * @throws ArgumentError for a bad name; ObjectMismatchError for an object of another kind;
+   *   OutOfMemoryError; OfflineError.
+   */
   seqlock(name: string): Seqlock {
     return this.seqlockAt(this.#object(name, 'Seqlock', SeqlockLayout), `seqlock '${name}'`)
   }
-  /** The sequence lock in the SeqlockLayout at this address. */
+  /**
+   * The sequence lock in the SeqlockLayout at this address.
+   *
+   * @throws ArgumentError for an address that cannot be one; OfflineError.
+   */
   seqlockAt(address: number, name = `seqlock at ${address}`): Seqlock {
     return this.#share(Seqlock, address, SeqlockLayout, name)
   }
 
   /**
-   * The semaphore of this name, for all threads; the thread that creates it gives it its permits, 0
-   * to 2^24 - 1.
+   * The semaphore of this name, for all threads. The first thread to ask for it makes it, with so
+   * many permits, 0 to 2^24 - 1.
    *
-   * @throws ArgumentError if it exists with another number of permits.
+   * @throws ArgumentError for a bad name or number, or if it exists with another number of permits;
+   *   ObjectMismatchError for an object of another kind; OutOfMemoryError; OfflineError.
    */
   semaphore(name: string, permits: number): Semaphore {
     const init = (address: number): void => this.initSemaphore(address, permits)
@@ -104,11 +141,17 @@ export class Locks {
   /**
    * The semaphore in the SemaphoreLayout at this address: no permits, unless {@link initSemaphore}
    * gave some.
+   *
+   * @throws ArgumentError for an address that cannot be one; OfflineError.
    */
   semaphoreAt(address: number, name = `semaphore at ${address}`): Semaphore {
     return this.#share(Semaphore, address, SemaphoreLayout, name)
   }
-  /** Gives the semaphore in zeroed memory its permits, 0 to 2^24 - 1, before anybody uses it. */
+  /**
+   * Gives the semaphore in zeroed memory its permits, 0 to 2^24 - 1, before anybody uses it.
+   *
+   * @throws ArgumentError for a bad number, or an address that cannot be one; OfflineError.
+   */
   initSemaphore(address: number, permits: number): void {
     checkPermits(permits)
     const { memory } = this.#layer.state

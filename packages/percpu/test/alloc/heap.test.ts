@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { boot, PAGE_BYTES, struct, toAddress, toReference, u32, u64, type Machine } from 'percpu'
+import { boot, PAGE_BYTES, struct, u32, u64, type Machine } from 'percpu'
 import { load32, loadU8, store32, storeU8 } from 'percpu/mem'
 import { throwsCode } from '../support/codes.js'
 import { joinAs } from '../support/machines.js'
@@ -14,19 +14,6 @@ function whole(machine: Machine): void {
 function times<Result>(count: number, run: (i: number) => Result): Result[] {
   return Array.from({ length: count }, (_, i) => run(i))
 }
-
-describe('references', () => {
-  it('reach every eighth byte of 8 GiB in a positive 31-bit word', () => {
-    for (const address of [0, 8, 4096, 2 ** 31, 2 ** 32, 2 ** 33 - 8]) {
-      const reference = toReference(address)
-      assert.equal(reference | 0, reference)
-      assert.ok(reference >= 0 && reference < 2 ** 30)
-      assert.equal(toAddress(reference), address)
-    }
-    for (const address of [4, 8.5, -8, 2 ** 34, NaN])
-      throwsCode(() => toReference(address), 'PERCPU_ARGUMENT')
-  })
-})
 
 describe('pages', () => {
   it('are aligned to the size of their block, up to the end of 8 GiB', () => {

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { boot, toAddress, type Machine } from 'percpu'
+import { boot, type Machine } from 'percpu'
 import { load32, loadAtomic32 } from 'percpu/mem'
 import { randomFrom } from '../support/random.js'
 import { SLOTS, type KilledWorkerData } from './support/killed-worker-data.js'
@@ -36,7 +36,7 @@ interface Victim {
 function linked(machine: Machine, table: number): Set<number> {
   const found = new Set<number>()
   for (let i = 0; i < SLOTS; i++) {
-    const address = toAddress(load32(machine.memory.i32, table + i))
+    const address = load32(machine.memory.i32, table + i) * 8
     if (address === 0) continue
     assert.equal(
       load32(machine.memory.i32, address / 4),

@@ -1,6 +1,6 @@
 /** Allocates, links, unlinks and frees as fast as it can, until it is terminated. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { join, toAddress, toReference, type Machine } from 'percpu'
+import { join, type Machine } from 'percpu'
 import { randomFrom } from '../../support/random.js'
 import { bytes } from './bytes.js'
 import { SLOTS, type KilledWorkerData } from './killed-worker-data.js'
@@ -28,7 +28,7 @@ const actions: readonly (() => void)[] = [
         if (load32(i32, word) !== 0) continue
         const address = allocate()
         store32(i32, address / 4, word)
-        section.write32(word, toReference(address))
+        section.write32(word, address / 8)
         machine.heap.persist(address, section)
       }
     }),
@@ -38,9 +38,8 @@ const actions: readonly (() => void)[] = [
     mutex.run((section) => {
       for (let i = random(20); i >= 0; i--) {
         const word = data.table + random(SLOTS)
-        const reference = load32(i32, word)
-        if (reference === 0) continue
-        const address = toAddress(reference)
+        const address = load32(i32, word) * 8
+        if (address === 0) continue
         if (load32(i32, address / 4) !== word) throw new Error(`the object at ${address} was overwritten`)
         section.write32(word, 0)
         machine.heap.adopt(address, section)
