@@ -1,4 +1,5 @@
 import { loadAtomic32, storeAtomicU64, storeU32, type Memory } from '#mem'
+import { checkUserName } from '../bootmem/directory.js'
 import { ArgumentError } from '../errors.js'
 import type { Struct } from '../layout/index.js'
 import { checkCpus, shown } from '../machine/check.js'
@@ -51,7 +52,7 @@ export class Locks {
     return this.mutexAt(this.#object(name, 'Mutex', MutexLayout), `mutex '${name}'`)
   }
   /** The mutex in the MutexLayout at this address. `name` is what errors call it. */
-  mutexAt(address: number, name = `mutex at ${address}`): Mutex {
+  mutexAt(address: number, name = `mutex at ${shown(address)}`): Mutex {
     return this.#share(Mutex, address, MutexLayout, name)
   }
 
@@ -60,7 +61,7 @@ export class Locks {
     return this.completionAt(this.#object(name, 'Completion', CompletionLayout), `completion '${name}'`)
   }
   /** The completion in the CompletionLayout at this address. */
-  completionAt(address: number, name = `completion at ${address}`): Completion {
+  completionAt(address: number, name = `completion at ${shown(address)}`): Completion {
     return this.#share(Completion, address, CompletionLayout, name)
   }
 
@@ -70,7 +71,7 @@ export class Locks {
     return this.conditionAt(this.#object(name, 'Condition', ConditionLayout), mutex, `condition '${name}'`)
   }
   /** The condition in the ConditionLayout at this address, to be waited for under `mutex`. */
-  conditionAt(address: number, mutex: Mutex, name = `condition at ${address}`): Condition {
+  conditionAt(address: number, mutex: Mutex, name = `condition at ${shown(address)}`): Condition {
     checkMutex(mutex)
     const condition = this.#share(Condition, address, ConditionLayout, name, mutex)
     if (condition.mutex === mutex) return condition
@@ -82,7 +83,7 @@ export class Locks {
     return this.seqlockAt(this.#object(name, 'Seqlock', SeqlockLayout), `seqlock '${name}'`)
   }
   /** The sequence lock in the SeqlockLayout at this address. */
-  seqlockAt(address: number, name = `seqlock at ${address}`): Seqlock {
+  seqlockAt(address: number, name = `seqlock at ${shown(address)}`): Seqlock {
     return this.#share(Seqlock, address, SeqlockLayout, name)
   }
 
@@ -102,7 +103,7 @@ export class Locks {
     throw new ArgumentError(`permits: semaphore '${name}' has ${total}, not ${permits}`, { permits, total })
   }
   /** The semaphore in the SemaphoreLayout at this address: no permits, unless {@link initSemaphore} gave some. */
-  semaphoreAt(address: number, name = `semaphore at ${address}`): Semaphore {
+  semaphoreAt(address: number, name = `semaphore at ${shown(address)}`): Semaphore {
     return this.#share(Semaphore, address, SemaphoreLayout, name)
   }
   /** Gives the semaphore in zeroed memory its permits, 0 to 2^24 - 1, before anybody uses it. */
@@ -139,6 +140,7 @@ export class Locks {
     init: (address: number) => void = () => undefined,
   ): number {
     this.#layer.state.waiting.assertOpen()
+    checkUserName(name)
     return this.#layer.context.objects.openOrCreate(name, { type, layout, init })
   }
 
@@ -164,8 +166,9 @@ export class Locks {
 }
 
 function checkAddress(memory: Memory, address: number, { name, size, align }: Layout): void {
-  if (address % align === 0 && address > 0 && address + size <= memory.byteLength) return
-  throw new ArgumentError(`there is no ${name} of ${size} bytes, aligned to ${align}, at ${address}`, {
+  const isWhole = Number.isInteger(address) && address % align === 0
+  if (isWhole && address >= memory.reserved && address + size <= memory.byteLength) return
+  throw new ArgumentError(`there is no ${name} of ${size} bytes, aligned to ${align}, at ${shown(address)}`, {
     address,
     size,
     align,
