@@ -141,6 +141,7 @@ export class Condition {
       throw error
     }
     const end = (): boolean => {
+      this.mutex.endSuspension()
       leave()
       return isReady()
     }
