@@ -65,7 +65,11 @@ export class Findings {
     const cpu = cpuOf(tag)
     if (!isInFlight(tag) || (cpu < map.cpus && !this.isStill(cpu))) return
     const incarnation = incarnationOf(tag)
-    const isOnline = cpu < map.cpus && table.state(cpu) === 'online' && table.incarnation(cpu) === incarnation
+    // A CPU that is stopping still uses the heap.
+    const isOnline =
+      cpu < map.cpus &&
+      ['online', 'stopping'].includes(table.state(cpu)) &&
+      table.incarnation(cpu) === incarnation
     const whose = `in flight with incarnation ${incarnation} of CPU ${cpu}`
     if (!isOnline) {
       this.fault(`D3: ${what} is ${whose}, which is not online`)

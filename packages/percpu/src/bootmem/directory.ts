@@ -30,6 +30,17 @@ import type { Memblock } from './memblock.js'
 import type { AllocRequest } from './placement.js'
 import { decodeText, encodeText } from '../machine/platform.js'
 
+/** Names of the library's own objects begin with it. */
+const OWN_PREFIX = 'percpu.'
+
+/** For objects that users name. @throws ArgumentError for a name that is the library's own. */
+export function checkUserName(name: unknown): void {
+  if (typeof name !== 'string' || !name.startsWith(OWN_PREFIX)) return
+  throw new ArgumentError(`name '${name}': names that begin with '${OWN_PREFIX}' are the library's own`, {
+    name,
+  })
+}
+
 export interface ObjectSpec {
   /** What it is, for people and for the check on opening: at most 40 bytes of UTF-8. */
   readonly type: string
@@ -119,9 +130,9 @@ export class Directory {
     return this.open(name, spec)
   }
 
-  /** All named objects, newest first, but for the library's own: those named `'percpu.…'`. */
+  /** All named objects, newest first, but for the library's own. */
   list(): ObjectInfo[] {
-    return this.#all().filter(({ name }) => !name.startsWith('percpu.'))
+    return this.#all().filter(({ name }) => !name.startsWith(OWN_PREFIX))
   }
 
   #all(): ObjectInfo[] {

@@ -3,7 +3,7 @@ import { fillDraft } from '../layout/draft.js'
 import { isStruct, type Accessor, type Draft, type Fields, type Kind, type Struct } from '../layout/index.js'
 import { checkFunction, shown } from '../machine/check.js'
 import type { LayerContext } from './layer.js'
-import type { CreateSpec, ObjectInfo } from './directory.js'
+import { checkUserName, type CreateSpec, type ObjectInfo } from './directory.js'
 
 /**
  * `machine.objects`: named objects, by which threads that know only a name find the same memory.
@@ -22,7 +22,7 @@ export class Objects {
    * until `init` fills it, before any other thread can find it; its locked fields have setters
    * there. If `init` throws, there is no object.
    *
-   * `name`: 1 to 56 bytes of UTF-8.
+   * `name`: 1 to 56 bytes of UTF-8, not beginning with `percpu.`.
    *
    * @throws ObjectExistsError; OutOfMemoryError; ArgumentError; OfflineError; what `init` throws.
    */
@@ -31,6 +31,7 @@ export class Objects {
     type: Struct<F, K>,
     init?: (object: Draft<Struct<F, K>>) => void,
   ): Accessor<Struct<F, K>> {
+    checkUserName(name)
     return this.#at(type, this.#directory.create(name, this.#spec(type, init)))
   }
 
@@ -55,6 +56,7 @@ export class Objects {
     type: Struct<F, K>,
     init?: (object: Draft<Struct<F, K>>) => void,
   ): Accessor<Struct<F, K>> {
+    checkUserName(name)
     return this.#at(type, this.#directory.openOrCreate(name, this.#spec(type, init)))
   }
 

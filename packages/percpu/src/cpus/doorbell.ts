@@ -25,6 +25,7 @@ import {
   canWaitAsync,
 } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { shown } from '../machine/check.js'
 import type { CpuTable } from './cpu-table.js'
 import { UnsupportedError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
@@ -52,7 +53,7 @@ export type DoorbellMode = 'waitAsync' | 'port'
 export function chooseDoorbellMode(wanted: DoorbellMode | undefined): DoorbellMode {
   const mode = wanted ?? (canWaitAsync ? 'waitAsync' : 'port')
   if (!['waitAsync', 'port'].includes(mode)) {
-    throw new ArgumentError(`doorbell: '${mode}' is neither 'waitAsync' nor 'port'`, {
+    throw new ArgumentError(`doorbell: ${shown(mode)} is neither 'waitAsync' nor 'port'`, {
       doorbell: mode,
     })
   }

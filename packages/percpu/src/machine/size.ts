@@ -1,4 +1,5 @@
 import { ArgumentError } from '../errors.js'
+import { shown } from './check.js'
 
 const factors: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 }
 
@@ -14,11 +15,11 @@ export function parseSize(size: number | string, what: string): number {
     }
     return size
   }
-  const match = /^\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB)\s*$/.exec(size)
+  const match = typeof size === 'string' ? /^\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB)\s*$/.exec(size) : undefined
   const bytes = match ? Number(match[1]) * (factors[match[2] ?? ''] ?? NaN) : NaN
   if (!Number.isSafeInteger(bytes)) {
     throw new ArgumentError(
-      `${what}: '${size}' is not a size; write a number of bytes or text like '512 MiB' or '1 GiB'`,
+      `${what}: ${shown(size)} is not a size; write a number of bytes or text like '512 MiB' or '1 GiB'`,
       {
         [what]: size,
       },

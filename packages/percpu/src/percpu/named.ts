@@ -8,8 +8,7 @@
  * entry with pointer 0, or a complete one: nothing is lost.
  */
 import type { Memory } from '#mem'
-import { ArgumentError } from '../errors.js'
-import type { Directory, ObjectInfo } from '../bootmem/directory.js'
+import { checkUserName, type Directory, type ObjectInfo } from '../bootmem/directory.js'
 import type { Struct } from '../layout/struct-type.js'
 import { pointerAt } from './allocator.js'
 import type { CpuState } from './cpu-state.js'
@@ -40,9 +39,6 @@ export interface SharedObject {
   readonly parts: readonly number[]
 }
 
-/** The library's own named objects, which the directory does not list. */
-const OWN_PREFIX = 'percpu.'
-
 /**
  * The entry of this name, and its pointer; both are made if need be.
  *
@@ -53,10 +49,7 @@ export function openNamed(
   name: string,
   { type, layout, bytes, align, reserved = false, init }: NamedSpec,
 ): { readonly address: number; readonly pointer: number } {
-  if (typeof name === 'string' && name.startsWith(OWN_PREFIX))
-    throw new ArgumentError(`name '${name}': names that begin with '${OWN_PREFIX}' are the library's own`, {
-      name,
-    })
+  checkUserName(name)
   const address = context.objects.openOrCreate(name, { type, layout, ...(init ? { init } : {}) })
   const known = pointerAt(state, address)
   if (known !== 0) return { address, pointer: known }

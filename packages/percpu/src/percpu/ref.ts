@@ -32,6 +32,8 @@ import {
   store32,
   type Memory,
 } from '#mem'
+import { ArgumentError } from '../errors.js'
+import { shown } from '../machine/check.js'
 import type { Mutex } from '../sync/mutex.js'
 import type { MutexGuard } from '../sync/mutex-guard.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
@@ -87,8 +89,11 @@ export class PercpuRef {
 
   /**
    * Takes references; the caller has one already, or knows by other means that the object is there.
+   *
+   * @throws ArgumentError unless `count` is a whole number from 1 to 2^27 - 1.
    */
   get(count = 1): void {
+    if (count !== 1) checkCount(count)
     const { i32 } = this.#memory
     if (load32(i32, this.#mode) === 0) store32(i32, this.#own, load32(i32, this.#own) + count)
     // atomic: C, for a count that cannot be 0.
@@ -109,10 +114,11 @@ export class PercpuRef {
   /**
    * Gives references back.
    *
-   * @throws RefMisuseError if there are not so many, once they are counted together; nothing is
-   *   changed then.
+   * @throws RefMisuseError if there are not so many, once they are counted together; ArgumentError
+   *   unless `count` is a whole number from 1 to 2^27 - 1. Nothing is changed then.
    */
   put(count = 1): void {
+    if (count !== 1) checkCount(count)
     const { i32 } = this.#memory
     if (load32(i32, this.#mode) === 0) {
       store32(i32, this.#own, load32(i32, this.#own) - count)
@@ -328,6 +334,11 @@ export class PercpuRef {
   #misuse(what: string, details: object = {}): RefMisuseError {
     return new RefMisuseError(`${this.name} ${what}`, { ...details })
   }
+}
+
+function checkCount(count: number): void {
+  if (Number.isInteger(count) && count >= 1 && count < 2 ** 27) return
+  throw new ArgumentError(`count: ${shown(count)} is not a whole number from 1 to ${2 ** 27 - 1}`, { count })
 }
 
 /** For the reaper: whether a thread began a change and did not end it. */

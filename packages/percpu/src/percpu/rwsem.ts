@@ -33,7 +33,7 @@ import { ringAll } from '../sync/cpu-mask.js'
 import type { Mutex } from '../sync/mutex.js'
 import type { MutexGuard } from '../sync/mutex-guard.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
-import { checkWait, type WaitOptions } from '../machine/wait-options.js'
+import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { NotOwnerError } from '../sync/errors.js'
 import { PercpuReaders, PercpuRwSemaphoreLayout } from './layouts.js'
 
@@ -54,7 +54,7 @@ export interface RwSemaphoreParts {
   readonly cpu: number
   readonly mutex: Mutex
   readonly queue: WaitQueue
-  readonly synchronize: () => Promise<void>
+  readonly synchronize: (deadline?: Deadline) => Promise<void>
   readonly reportError: (error: unknown) => void
 }
 
@@ -180,15 +180,21 @@ export class PercpuRwSemaphore {
   /**
    * Locks for writing: resolves when no reader and no other writer is left. A grace period, unless
    * a writer was there just before.
+   *
+   * @throws as `Mutex.lockAsync`; UnansweredError if the grace period has not come by the end of
+   *   `timeout`.
    */
-  async writeLock(options: WaitOptions = {}): Promise<WriteGuard> {
-    const guard = await this.#parts.mutex.lockAsync(options)
+  async writeLock(options?: WaitOptions): Promise<WriteGuard> {
+    checkWait(options)
+    const deadline = new Deadline(options)
+    const guard = await this.#parts.mutex.lockAsync(deadline.rest)
     try {
-      await this.#slowDown()
+      await this.#slowDown(deadline)
       const attempt = (): true | undefined => (this.#isUnread() ? true : undefined)
       this.#number()
-      await this.#parts.queue.waitAsync({ isReady: () => this.#isUnread(), attempt }, options)
+      await this.#parts.queue.waitAsync({ isReady: () => this.#isUnread(), attempt }, deadline.rest)
     } catch (error) {
+      this.#lastWrite = load32(this.#memory.i32, this.#parts.words + fields.writes)
       guard.unlock()
       this.#leave()
       throw error
@@ -257,7 +263,7 @@ export class PercpuRwSemaphore {
   }
 
   /** Every reader that comes from now on finds the mode changed. */
-  async #slowDown(): Promise<void> {
+  async #slowDown(deadline: Deadline): Promise<void> {
     const state = this.#parts.words + fields.state
     const { i32 } = this.#memory
     // atomic: changed under the mutex only.
@@ -266,7 +272,7 @@ export class PercpuRwSemaphore {
     // atomic: the grace period orders it; one that began and did not end is begun anew. Mutant:
     // percpu/rwsem-write-at-once.
     storeAtomic32(i32, state, ENTERING)
-    await this.#parts.synchronize()
+    await this.#parts.synchronize(deadline)
     // atomic: as above.
     storeAtomic32(i32, state, SLOW)
   }

@@ -159,6 +159,7 @@ export class Condition {
       throw error
     }
     const end = (): boolean => {
+      this.mutex.endSuspension()
       leave()
       return isReady()
     }

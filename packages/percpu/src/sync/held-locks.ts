@@ -10,7 +10,7 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { TooManyLocksError } from './errors.js'
-import { HeldLockEntry, MAX_HELD_LOCKS, SyncCpu } from './layouts.js'
+import { HELD_LOCK_ENTRIES, HeldLockEntry, MAX_HELD_LOCKS, SyncCpu } from './layouts.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { loadU32, storeU32 } = mem
@@ -93,10 +93,21 @@ export class HeldLocks {
   }
 
   /**
+   * Runs `ring`, which changes words and rings those that wait for it in the queue `mask`. It has
+   * an entry of its own: waking needs nothing that can be missing. Not to be nested.
+   */
+  ringing(mask: number, ring: () => void): void {
+    const at = this.wordOf(MAX_HELD_LOCKS)
+    storeU32(this.memory.u32, at + kind, KIND_QUEUE)
+    // Last: the entry counts from here on. Mutant: sync/ring-unlisted.
+    storeU32(this.memory.u32, at, mask)
+    ring()
+    storeU32(this.memory.u32, at, 0)
+  }
+
+  /**
    * A slot that stays with its borrower, until there are no others and the borrower can return it.
-   * Its entry is empty at first. Returns the word index of the entry.
-   *
-   * @throws TooManyLocksError
+   * Its entry is empty at first. Returns the word index of the entry. @throws TooManyLocksError
    */
   lend(borrower: Borrower, lock: number, lockKind: number, user: object): number {
     const slot = this.reserve(lock, user)
@@ -135,6 +146,8 @@ export class ListedLock implements Borrower {
   #entry = 0
   /** Tasks of this thread that hold the lock or want it. */
   #tasks = 0
+  /** Tasks that have let the lock go, and will enter again. */
+  #returning = 0
 
   /** `lock`: word index. */
   constructor(list: HeldLocks, lock: number, lockKind: number, user: object) {
@@ -156,8 +169,17 @@ export class ListedLock implements Borrower {
     if (--this.#tasks === 0) storeU32(this.#memory.u32, this.#entry, 0)
   }
 
+  /** To be called while entered: the next {@link enter} needs no slot that could be missing. */
+  keep(): void {
+    this.#returning++
+  }
+  /** Ends one {@link keep}. */
+  unkeep(): void {
+    this.#returning--
+  }
+
   tryReturn(): boolean {
-    if (this.#tasks > 0) return false
+    if (this.#tasks > 0 || this.#returning > 0) return false
     this.#entry = 0
     return true
   }
@@ -166,7 +188,7 @@ export class ListedLock implements Borrower {
 /** The entries of any CPU: for its reaper they are exact, for watchers a guess. */
 export function readHeldLocks(memory: Memory, record: number): FoundLock[] {
   const found: FoundLock[] = []
-  for (let slot = 0; slot < MAX_HELD_LOCKS; slot++) {
+  for (let slot = 0; slot < HELD_LOCK_ENTRIES; slot++) {
     const at = record + SyncCpu.words.heldLocks + slot * stride
     const lock = loadU32(memory.u32, at + word)
     if (lock !== 0) found.push({ at, lock, kind: loadU32(memory.u32, at + kind) })

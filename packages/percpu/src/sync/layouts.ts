@@ -6,6 +6,8 @@ import { MASK_WORDS, MAX_CPUS } from '../machine/limits.js'
 
 /** Most locks that a CPU can hold or wait for at one time. */
 export const MAX_HELD_LOCKS = 32
+/** One more than these, for the queue whose waiters the CPU is ringing. */
+export const HELD_LOCK_ENTRIES = MAX_HELD_LOCKS + 1
 /** Words that a section can change, unless `boot` is told otherwise. */
 export const JOURNAL_ENTRIES = 512
 export const MAX_JOURNAL_ENTRIES = 2 ** 20
@@ -99,7 +101,7 @@ export const LayerRecord = struct('LayerRecord', {
 export const SyncCpu = struct(
   'SyncCpu',
   {
-    heldLocks: array(HeldLockEntry, MAX_HELD_LOCKS),
+    heldLocks: array(HeldLockEntry, HELD_LOCK_ENTRIES),
     /** Entries in use. journal.ts */
     journalLength: aligned(owner(u32), 'cacheline'),
     layers: array(LayerRecord, LAYER_LOCKS),

@@ -1,4 +1,5 @@
 import { loadAtomic32, storeAtomicU64, storeU32, type Memory } from '#mem'
+import { checkUserName } from '../bootmem/directory.js'
 import { ArgumentError } from '../errors.js'
 import type { Struct } from '../layout/index.js'
 import { checkCpus, shown } from '../machine/check.js'
@@ -59,7 +60,7 @@ export class Locks {
    *
    * @throws ArgumentError for an address that cannot be one; OfflineError.
    */
-  mutexAt(address: number, name = `mutex at ${address}`): Mutex {
+  mutexAt(address: number, name = `mutex at ${shown(address)}`): Mutex {
     return this.#share(Mutex, address, MutexLayout, name)
   }
 
@@ -77,7 +78,7 @@ export class Locks {
    *
    * @throws ArgumentError for an address that cannot be one; OfflineError.
    */
-  completionAt(address: number, name = `completion at ${address}`): Completion {
+  completionAt(address: number, name = `completion at ${shown(address)}`): Completion {
     return this.#share(Completion, address, CompletionLayout, name)
   }
 
@@ -97,7 +98,7 @@ export class Locks {
    * @throws ArgumentError for an address that cannot be one, or if it belongs to another mutex;
    *   OfflineError.
    */
-  conditionAt(address: number, mutex: Mutex, name = `condition at ${address}`): Condition {
+  conditionAt(address: number, mutex: Mutex, name = `condition at ${shown(address)}`): Condition {
     checkMutex(mutex)
     const condition = this.#share(Condition, address, ConditionLayout, name, mutex)
     if (condition.mutex === mutex) return condition
@@ -118,7 +119,7 @@ export class Locks {
    *
    * @throws ArgumentError for an address that cannot be one; OfflineError.
    */
-  seqlockAt(address: number, name = `seqlock at ${address}`): Seqlock {
+  seqlockAt(address: number, name = `seqlock at ${shown(address)}`): Seqlock {
     return this.#share(Seqlock, address, SeqlockLayout, name)
   }
 
@@ -144,7 +145,7 @@ export class Locks {
    *
    * @throws ArgumentError for an address that cannot be one; OfflineError.
    */
-  semaphoreAt(address: number, name = `semaphore at ${address}`): Semaphore {
+  semaphoreAt(address: number, name = `semaphore at ${shown(address)}`): Semaphore {
     return this.#share(Semaphore, address, SemaphoreLayout, name)
   }
   /**
@@ -185,6 +186,7 @@ export class Locks {
     init: (address: number) => void = () => undefined,
   ): number {
     this.#layer.state.waiting.assertOpen()
+    checkUserName(name)
     return this.#layer.context.objects.openOrCreate(name, { type, layout, init })
   }
 
@@ -210,8 +212,9 @@ export class Locks {
 }
 
 function checkAddress(memory: Memory, address: number, { name, size, align }: Layout): void {
-  if (address % align === 0 && address > 0 && address + size <= memory.byteLength) return
-  throw new ArgumentError(`there is no ${name} of ${size} bytes, aligned to ${align}, at ${address}`, {
+  const isWhole = Number.isInteger(address) && address % align === 0
+  if (isWhole && address >= memory.reserved && address + size <= memory.byteLength) return
+  throw new ArgumentError(`there is no ${name} of ${size} bytes, aligned to ${align}, at ${shown(address)}`, {
     address,
     size,
     align,

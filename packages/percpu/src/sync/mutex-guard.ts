@@ -10,10 +10,13 @@ export interface Guarded {
   unlock(): void
   beginSection(): Section
   runHeld<Result>(change: (section: Section) => Result): Result
+  /** Unlocks it for a while. What locking it again takes is kept until {@link endSuspension}. */
+  suspendTurn(): void
   /**
    * Makes the present turn the one with this number again. Returns whether the previous owner died.
    */
   resumeTurn(turn: number): boolean
+  endSuspension(): void
 }
 
 /** The right to what a mutex protects, until {@link unlock} or the end of its `using` block. */
@@ -93,7 +96,7 @@ export class MutexGuard {
       })
     }
     this.#assertHeld()
-    mutex.unlock()
+    mutex.suspendTurn()
     return () => {
       this.#predecessorDied = mutex.resumeTurn(this.#turn)
     }

@@ -197,7 +197,10 @@ export class Mutex implements Guarded, Retained {
   /** @internal */
   beginSection(): Section {
     this.#hooks?.beforeSection()
-    return this.#sections.beginByHand()
+    const section = this.#sections.beginByHand()
+    this.#isInSection = true
+    this.#sections.retain(this)
+    return section
   }
   /** @internal `keeps`: further sections under this mutex nest until it is released. */
   runHeld<Result>(change: (section: Section) => Result, keeps = false): Result {
@@ -211,9 +214,18 @@ export class Mutex implements Guarded, Retained {
     }
   }
   /** @internal */
+  suspendTurn(): void {
+    this.#listed.keep()
+    this.unlock()
+  }
+  /** @internal */
   resumeTurn(turn: number): boolean {
     this.#turn = turn
     return this.#predecessorDied
+  }
+  /** @internal */
+  endSuspension(): void {
+    this.#listed.unkeep()
   }
   /** @internal */
   releaseAfterSection(): void {
@@ -265,7 +277,8 @@ export class Mutex implements Guarded, Retained {
 
   #release(): void {
     const token = this.#token
-    this.#hooks?.beforeRelease()
+    // Not for what is another CPU's by now: see below. Mutant: sync/late-sequence.
+    if (this.#hooks && this.#state.protocol.isOwn(this.#word)) this.#hooks.beforeRelease()
     this.#isHeld = false
     this.#isDeferred = false
     this.#isInSection = false

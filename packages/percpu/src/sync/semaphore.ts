@@ -50,8 +50,10 @@ export class Permits {
   /**
    * Gives permits back: all, or so many of them. Rings all CPUs that wait for some.
    *
-   * @throws NotOwnerError if there are not so many left, or none at all; ArgumentError unless
-   *   `count` is a whole number of 1 or more; OfflineError. Nothing is released then.
+   * @throws NotOwnerError if there are not so many left, or none at all, or if this CPU was
+   *   declared
+   *   dead; ArgumentError unless `count` is a whole number of 1 or more; OfflineError. Nothing is
+   *   released then.
    */
   release(count: number = Math.max(1, this.#count)): void {
     this.#semaphore.giveBack(count, this.#count)
@@ -145,6 +147,13 @@ export class Semaphore {
         held === 0
           ? `these permits of ${this.#name} were released before`
           : `${this.#name}: of these permits ${held} are left, ${count} cannot be released`,
+        { address: this.address, held, count },
+      )
+    }
+    // Declared dead by mistake: the reaper has given them back. Mutant: sync/permits-of-dead.
+    if (!this.#state.own.holdsNumber()) {
+      throw new NotOwnerError(
+        `CPU ${this.#state.cpu} was declared dead, and its permits of ${this.#name} were given back then`,
         { address: this.address, held, count },
       )
     }

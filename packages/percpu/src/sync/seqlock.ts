@@ -81,7 +81,7 @@ export class Seqlock {
   read<Result>(read: () => Result, options?: WaitOptions): Result {
     checkFunction('read', read)
     checkWait(options)
-    if (this.mutex.isHeldHere) return read()
+    if (this.mutex.isHeldHere) return synchronous(read())
     const result = this.#tryRead(read)
     if (result) return result.value
     const guard = this.mutex.lock(options)
@@ -203,12 +203,7 @@ export class Seqlock {
   #run<Result>(read: () => Result): Result {
     this.#reading++
     try {
-      const result = read()
-      if (isThenable(result))
-        throw new SectionError(
-          'a read is one synchronous stretch: do what is asynchronous before or after it',
-        )
-      return result
+      return synchronous(read())
     } finally {
       this.#reading--
     }
@@ -245,4 +240,13 @@ export class Seqlock {
     // atomic: changed only by the owner of the mutex.
     return (loadAtomic32(this.#state.memory.i32, this.#word) & 1) === 1
   }
+}
+
+/**
+ * @throws SectionError if `read` goes on after it has returned: nothing protects what it reads
+ * then.
+ */
+function synchronous<Result>(result: Result): Result {
+  if (!isThenable(result)) return result
+  throw new SectionError('a read is one synchronous stretch: do what is asynchronous before or after it')
 }

@@ -3,6 +3,7 @@ import { loadU32, storeU32, type Memory } from '#mem'
 import { roundUp } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import { array, struct } from '../layout/index.js'
+import { shown } from '../machine/check.js'
 import type { Directory } from '../bootmem/directory.js'
 import type { JournalLocation } from './journal.js'
 import {
@@ -33,7 +34,7 @@ export class SyncMap {
   static create(memory: Memory, objects: Directory, cpus: number, journalEntries = JOURNAL_ENTRIES): SyncMap {
     if (!Number.isInteger(journalEntries) || journalEntries < 1 || journalEntries > MAX_JOURNAL_ENTRIES) {
       throw new ArgumentError(
-        `journal: ${journalEntries} is not a whole number from 1 to ${MAX_JOURNAL_ENTRIES}`,
+        `journal: ${shown(journalEntries)} is not a whole number from 1 to ${MAX_JOURNAL_ENTRIES}`,
         { journal: journalEntries },
       )
     }

@@ -117,20 +117,22 @@ export class WaitQueue {
    */
   announce(change: () => void, whom: 'one' | 'one-dequeued' | 'all'): void {
     const { heldLocks, memory, own } = this.#state
-    const slot = heldLocks.enter(this.#mask, KIND_QUEUE, this)
-    change()
-    if (whom === 'all') {
-      ringAll(memory, own.doorbell.ringer, this.#mask)
-    } else {
-      const rung = this.wakeNext()
-      if (whom === 'one-dequeued' && rung >= 0) clearBit(memory, this.#mask, rung)
-    }
-    heldLocks.leave(slot)
+    heldLocks.ringing(this.#mask, () => {
+      change()
+      if (whom === 'all') {
+        ringAll(memory, own.doorbell.ringer, this.#mask)
+      } else {
+        const rung = this.wakeNext()
+        if (whom === 'one-dequeued' && rung >= 0) clearBit(memory, this.#mask, rung)
+      }
+    })
   }
 
+  /** @throws TooManyLocksError. Nothing has changed then. */
   enter(): void {
     const { heldLocks, memory, cpu } = this.#state
-    if (this.#sleepers++ === 0) this.#slot = heldLocks.enter(this.#mask, KIND_QUEUE, this)
+    if (this.#sleepers === 0) this.#slot = heldLocks.enter(this.#mask, KIND_QUEUE, this)
+    this.#sleepers++
     // G(queue.waiters) asks for a ring; pairs with H in wakeNext: set before the condition is
     // looked at, so a change that this CPU did not see yet finds the bit. Mutant:
     // sync/queue-wake-first.

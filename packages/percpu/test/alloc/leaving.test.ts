@@ -91,6 +91,24 @@ describe('what answers a ring while the CPU goes offline', () => {
   }
 })
 
+describe('a thread whose CPU is going offline', () => {
+  it('finds the heap in order, with what is in flight', async () => {
+    const machine = boot({ cpus: 2, memory: '1 MiB' })
+    const leaver = joinAs(machine, 101)
+    leaver.heap.alloc(64)
+    leaver.heap.alloc(3 * 4096)
+    leaver.cpus.addHotplug({
+      name: 'verifier',
+      teardown: () => {
+        leaver.heap.verify()
+        machine.heap.verify({ quiet: true })
+      },
+    })
+    await leaver.offline()
+    machine.heap.verify({ quiet: true })
+  })
+})
+
 describe('a thread that was declared dead by mistake', () => {
   it('leaves what is of the next thread of its number alone when it goes offline', async () => {
     const machine = boot({ cpus: 2, memory: '8 MiB' })

@@ -26,6 +26,10 @@ describe('boot', () => {
 
   const refused: readonly (readonly [string, BootOptions, RegExp])[] = [
     ['unknown units', { memory: '1 GB' }, /memory: '1 GB'.*512 MiB/],
+    ['what is no size', { memory: Symbol('m') as never }, /memory: Symbol\(m\)/],
+    ['a journal of no length', { journal: Symbol('j') as never }, /journal: Symbol\(j\)/],
+    ['no doorbell', { doorbell: Symbol('d') as never }, /doorbell: Symbol\(d\)/],
+    ['units of no size', { percpu: { unit: null as never } }, /percpu.unit: null/],
     ['fractions of bytes', { memory: 1000.5 }, /memory: 1000.5/],
     ['more than 8 GiB', { memory: '9 GiB' }, /memory: 9663676416 .* 8589934592/],
     ['too little for its own structures', { memory: '64 KiB' }, /memory: 65536 bytes are too few; .* 8 CPUs/],

@@ -27,6 +27,20 @@ describe('a reference count', () => {
     await assert.rejects(ref.kill(), { code: 'PERCPU_REF_MISUSE' })
     assert.throws(() => ref.put(), { code: 'PERCPU_REF_MISUSE' })
   })
+  it('takes whole numbers of references only, in both modes', async () => {
+    const ref = fresh().percpu.ref('r')
+    const refuses = (): void => {
+      for (const wrong of [0, -1, 1.5, NaN, 2 ** 27, '1', null]) {
+        assert.throws(() => ref.get(wrong as number), { code: 'PERCPU_ARGUMENT' }, String(wrong))
+        assert.throws(() => ref.put(wrong as number), { code: 'PERCPU_ARGUMENT' }, String(wrong))
+      }
+    }
+    refuses()
+    await ref.switchToAtomic()
+    refuses()
+    await ref.kill()
+    assert.equal(ref.isZero, true)
+  })
   it('that is finished for a dead thread does not keep the CPU that does so from going offline', async () => {
     const machine = fresh()
     const [dying, heir] = [joinAs(machine, 101), joinAs(machine, 102)]

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { fresh, joinAs } from '../support/machines.js'
+import { becomesSet, set, withMachine, words } from '../support/threads.js'
 
 describe('a CPU that goes offline while readers are still let in again', () => {
   it('ends that, and reports nothing', async () => {
@@ -82,6 +83,47 @@ describe('a lock for many readers', () => {
     assert.equal(writer.predecessorDied, true)
     writer.unlock()
     lock.readLock().unlock()
+  })
+})
+
+describe('a wait to write', () => {
+  it('has one time limit, for the mutex and for the readers together', { timeout: 20_000 }, async () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101)
+    const lock = machine.percpu.rwSemaphore('s')
+    const reader = lock.readLock()
+    const controller = new AbortController()
+    const before = other.percpu.rwSemaphore('s').writeLock({ signal: controller.signal })
+    const writing = lock.writeLock({ timeout: 60_000 })
+    await machine.rcu.synchronize()
+    const now = performance.now.bind(performance)
+    try {
+      // Nearly all the time goes by while the other CPU has the mutex.
+      performance.now = () => now() + 59_980
+      controller.abort(new RangeError('enough'))
+      await assert.rejects(before, /enough/)
+      await assert.rejects(writing, { code: 'PERCPU_LOCK_TIMEOUT' })
+    } finally {
+      performance.now = now
+    }
+    reader.unlock()
+    ;(await lock.writeLock()).unlock()
+  })
+
+  it('ends at its time limit also when a CPU does not answer, and leaves readers fast', async () => {
+    await withMachine({ cpus: 2 }, async (machine, start) => {
+      const [tells, until] = words(machine, 2) as [number, number]
+      const busy = await start()
+      const lock = machine.percpu.rwSemaphore('s')
+      const spinning = busy.tell({ do: 'spin', until, tells, polls: false, deaf: false })
+      await becomesSet(machine.memory, tells)
+      await assert.rejects(lock.writeLock({ timeout: 20 }), { code: 'PERCPU_UNANSWERED' })
+      lock.readLock().unlock()
+      set(machine.memory, until)
+      await spinning
+      while (lock.isSlow) await machine.rcu.synchronize()
+      ;(await lock.writeLock()).unlock()
+    })
   })
 })
 

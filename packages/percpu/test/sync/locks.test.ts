@@ -4,7 +4,16 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { MutexLayout, SemaphoreLayout, type Machine } from 'percpu'
+import {
+  CompletionLayout,
+  MutexLayout,
+  SemaphoreLayout,
+  type Condition,
+  type Machine,
+  type Mutex,
+  type MutexGuard,
+  type PercpuError,
+} from 'percpu'
 import { load32, loadF64, loadU64 } from 'percpu/mem'
 import { rejectsCode, throwsCode } from '../support/codes.js'
 import { fresh, joinAs } from '../support/machines.js'
@@ -101,6 +110,52 @@ describe('a mutex', () => {
     guards[5]?.unlock()
     mutexes[39]?.lock()
     assert.equal(machine.locks.heldBy(0).length, 32)
+  })
+
+  it('is not needed for waking: a CPU with 32 locks gives back and completes', async () => {
+    const machine = fresh()
+    const [condition, mutex] = conditionOf(machine)
+    const completion = machine.locks.completion('done')
+    const semaphore = machine.locks.semaphore('s', 2)
+    const readers = machine.percpu.rwSemaphore('rw')
+    const reading = readers.readLock()
+    const writing = readers.writeLock()
+    while (!readers.isSlow) await new Promise(setImmediate)
+    const permits = semaphore.acquire(2)
+    mutex.lock()
+    const others = fill(machine)
+    throwsCode(() => machine.locks.mutex('one more').lock(), 'PERCPU_TOO_MANY_LOCKS')
+    condition.notify()
+    completion.complete()
+    permits.release(1)
+    assert.equal(semaphore.available, 1)
+    reading.unlock()
+    for (const guard of others) guard.unlock()
+    ;(await writing).unlock()
+    assert.ok(completion.tryWait())
+  })
+
+  it('that cannot be entered for want of a place leaves no trace', () => {
+    const machine = fresh()
+    const completion = machine.locks.completion('done')
+    const others = fill(machine)
+    throwsCode(() => completion.wait({ timeout: 1 }), 'PERCPU_TOO_MANY_LOCKS')
+    for (const guard of others) guard.unlock()
+    throwsCode(() => completion.wait({ timeout: 1 }), 'PERCPU_LOCK_TIMEOUT')
+    const waiters = completion.address / 4 + CompletionLayout.words.waiters
+    assert.equal(load32(machine.memory.i32, waiters), 0, 'it is a waiter for ever')
+  })
+
+  it('that a condition lets go has its place when it is taken again', patience, async () => {
+    const machine = fresh()
+    const [condition, mutex] = conditionOf(machine)
+    const guard = mutex.lock()
+    const waiting = condition.waitAsync(guard, { timeout: 5 })
+    const others = fill(machine)
+    assert.equal(others.length, 30)
+    assert.equal(await waiting, false)
+    assert.ok(guard.isHeld)
+    guard.unlock()
   })
 
   it('held when its CPU goes offline is released as a dead one is, and reported', patience, async () => {
@@ -331,3 +386,18 @@ describe('the others', () => {
     throwsCode(() => machine.locks.semaphoreAt(address + 4), 'PERCPU_ARGUMENT', /aligned to 8/)
   })
 })
+
+function conditionOf(machine: Machine): readonly [Condition, Mutex] {
+  const mutex = machine.locks.mutex('m')
+  return [machine.locks.condition('c', mutex), mutex]
+}
+/** Locks mutexes until the CPU can have no more locks. */
+function fill(machine: Machine): MutexGuard[] {
+  const guards: MutexGuard[] = []
+  try {
+    for (;;) guards.push(machine.locks.mutex(`filler ${guards.length}`).lock())
+  } catch (error) {
+    assert.equal((error as PercpuError).code, 'PERCPU_TOO_MANY_LOCKS')
+    return guards
+  }
+}

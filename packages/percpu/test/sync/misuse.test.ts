@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Machine, Section } from 'percpu'
+import { MutexLayout, type Machine, type Section } from 'percpu'
 import { load32 } from 'percpu/mem'
 import { rejectsCode, throwsCode } from '../support/codes.js'
 import { fresh, joinAs } from '../support/machines.js'
@@ -78,6 +78,53 @@ describe('a section that is left open', () => {
     assert.equal(load32(machine.memory.i32, word), 0)
     throwsCode(() => section.write32(word, 2), 'PERCPU_SECTION')
     assert.ok(machine.locks.mutex('m').tryLock())
+  })
+})
+
+describe('a section begun by hand', () => {
+  it('is one inside which the mutex nests, until it has ended', () => {
+    const machine = fresh()
+    const word = words(machine)
+    const mutex = machine.locks.mutex('m')
+    const guard = mutex.lock()
+    const section = guard.begin()
+    section.write32(word, 1)
+    mutex.run((inner) => inner.write32(word + 1, 2))
+    section.rollback()
+    assert.deepEqual([load32(machine.memory.i32, word), load32(machine.memory.i32, word + 1)], [0, 0])
+    throwsCode(() => mutex.run(() => 1), 'PERCPU_SELF_DEADLOCK')
+    guard.begin().commit()
+    throwsCode(() => mutex.run(() => 1), 'PERCPU_SELF_DEADLOCK')
+    guard.unlock()
+    mutex.run((outer) => {
+      const again = mutex.run(() => mutex.run(() => outer.isOpen))
+      assert.ok(again)
+    })
+    assert.equal(mutex.owner, undefined)
+  })
+})
+
+describe('a lock', () => {
+  it('lies at an address behind the header, given as a number', () => {
+    const { locks, memory } = fresh()
+    const mutex = locks.mutex('m')
+    for (const wrong of [0, 64, 4088, -8, 8196.5, memory.byteLength, '8192', Symbol('a'), undefined]) {
+      const address = wrong as number
+      throwsCode(() => locks.mutexAt(address), 'PERCPU_ARGUMENT', /there is no MutexLayout/)
+      throwsCode(() => locks.completionAt(address), 'PERCPU_ARGUMENT')
+      throwsCode(() => locks.conditionAt(address, mutex), 'PERCPU_ARGUMENT')
+      throwsCode(() => locks.seqlockAt(address), 'PERCPU_ARGUMENT')
+      throwsCode(() => locks.semaphoreAt(address), 'PERCPU_ARGUMENT')
+      throwsCode(() => locks.initSemaphore(address, 1), 'PERCPU_ARGUMENT')
+    }
+  })
+
+  it('has no name of the library’s own, which no list would show', () => {
+    const { locks, objects } = fresh()
+    throwsCode(() => locks.mutex('percpu.m'), 'PERCPU_ARGUMENT', /library's own/)
+    throwsCode(() => objects.create('percpu.m', MutexLayout), 'PERCPU_ARGUMENT', /library's own/)
+    throwsCode(() => objects.openOrCreate('percpu.m', MutexLayout), 'PERCPU_ARGUMENT', /library's own/)
+    throwsCode(() => objects.open('percpu.m', MutexLayout), 'PERCPU_OBJECT_MISSING')
   })
 })
 
@@ -162,6 +209,7 @@ describe('a seqlock', () => {
     const later = (): Promise<number> => Promise.resolve(1)
     throwsCode(() => lock.read(later), 'PERCPU_SECTION', /a read is one synchronous stretch/)
     await rejectsCode(lock.readAsync(later), 'PERCPU_SECTION')
+    throwsCode(() => lock.write(() => lock.read(later)), 'PERCPU_SECTION')
     assert.equal(
       lock.read(() => 1),
       1,

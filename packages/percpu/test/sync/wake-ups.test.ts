@@ -246,6 +246,29 @@ describe('a mutex of a CPU that was declared dead by mistake', () => {
     held.unlock()
     machine.locks.mutex('m').lock().unlock()
   })
+
+  it('nor do the readers of a seqlock see what its next owner is writing', () => {
+    const [machine, mistaken, owner] = four()
+    const guard = mistaken.locks.seqlock('q').writeLock()
+    machine.cpus.declareDead(mistaken.cpu)
+    const { address } = machine.locks.seqlock('q')
+    owner.locks.seqlock('q').write(() => {
+      assert.throws(() => guard.unlock(), { code: 'PERCPU_NOT_OWNER' })
+      assert.equal(mem.load32(machine.memory.i32, address / 4) & 1, 1, 'readers are let in')
+    })
+    assert.equal(mem.load32(machine.memory.i32, address / 4) & 1, 0)
+  })
+
+  it('nor are its permits given back a second time', () => {
+    const [machine, mistaken] = four()
+    const permits = mistaken.locks.semaphore('p', 3).acquire(2)
+    machine.cpus.declareDead(mistaken.cpu)
+    const semaphore = machine.locks.semaphore('p', 3)
+    assert.equal(semaphore.available, 3)
+    assert.throws(() => permits.release(), { code: 'PERCPU_NOT_OWNER', message: /declared dead/ })
+    assert.equal(semaphore.available, 3)
+    semaphore.acquire(3).release()
+  })
 })
 
 describe('permits', () => {

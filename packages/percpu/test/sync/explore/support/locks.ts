@@ -113,7 +113,7 @@ export class Locks {
     if (hears) doorbell.start('waitAsync')
     const nothing = { announce: () => undefined } as never
     const idle = new ReadyIdle(this.#table, cpu, doorbell, nothing, nothing)
-    const own = { cpu, incarnation: 1, table: this.#table, doorbell, idle }
+    const own = { cpu, incarnation: 1, table: this.#table, doorbell, idle, holdsNumber: () => true }
     return new SyncState(own as unknown as OwnCpu, this.#map)
   }
 
@@ -177,7 +177,7 @@ export class Locks {
     const { i32 } = this.memory
     for (let cpu = 0; cpu < this.#cpus; cpu++) {
       const record = this.#map.record(cpu)
-      for (let place = 0; place < layouts.MAX_HELD_LOCKS; place++) {
+      for (let place = 0; place < layouts.HELD_LOCK_ENTRIES; place++) {
         const at = record + layouts.SyncCpu.words.heldLocks + (place * layouts.HeldLockEntry.stride) / 4
         assert.equal(mem.load32(i32, at), 0, `CPU ${cpu} has a held lock left`)
       }
