@@ -88,7 +88,7 @@ export class SharedObjects {
       cpu: own.cpu,
       mutex: this.#locks.mutexAt((object.words + words.mutex) * 4, `mutex of ${name}`),
       queue: this.#sync.queue(object.words + words.waiters, object.words * 4, name),
-      synchronize: () => own.gracePeriods.synchronize(),
+      synchronize: (deadline) => own.gracePeriods.synchronize(deadline),
       reportError: reportUnlessOffline,
     }
   }
