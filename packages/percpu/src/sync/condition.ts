@@ -4,7 +4,8 @@
  *     signals   counts notifications; changed only by an owner of the mutex
  *
  * A waiter notes the count and enters itself while it owns the mutex, then lets it go, and has been notified when the count has
- * moved. It may be woken though its notification was meant for another one: look at what is waited for again, in a loop.
+ * moved. Why the count may wrap around: only equality is asked for, so that exactly 2^32 notifications, or a multiple, would have
+ * to come between two looks of a waiter that is rung at the first of them. It may be woken though its notification was meant for another one: look at what is waited for again, in a loop.
  */
 import { addAtomic32, loadAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
