@@ -16,6 +16,7 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
+import { Links } from '../sync/intrusive-list.js'
 import { DESCRIPTOR_WORDS, type HeapMap } from './heap-map.js'
 import { PageDescriptor } from './layouts.js'
 
@@ -53,12 +54,19 @@ export class PageMap {
   readonly first: number
   readonly states: number
   readonly pages: number
+  /** Of free blocks, by their first pages. */
+  readonly links: Links
 
   constructor(memory: Memory, map: HeapMap) {
     this.memory = memory
     this.first = map.descriptors
     this.states = map.descriptors + state
     this.pages = map.pages
+    this.links = new Links(memory, {
+      next: map.descriptors + next,
+      previous: map.descriptors + previous,
+      stride: DESCRIPTOR_WORDS,
+    })
   }
 
   /** Word indices of a page's descriptor, for sections. */
@@ -68,25 +76,12 @@ export class PageMap {
   tagWord(page: number): number {
     return this.first + (page << descriptorShift) + tag
   }
-  nextWord(page: number): number {
-    return this.first + (page << descriptorShift) + next
-  }
-  previousWord(page: number): number {
-    return this.first + (page << descriptorShift) + previous
-  }
 
   state(page: number): number {
     return load32(this.memory.i32, this.stateWord(page))
   }
   tag(page: number): number {
     return load32(this.memory.i32, this.tagWord(page))
-  }
-  /** The neighbours of a free block in its list, or 0. */
-  next(page: number): number {
-    return load32(this.memory.i32, this.nextWord(page))
-  }
-  previous(page: number): number {
-    return load32(this.memory.i32, this.previousWord(page))
   }
   setState(page: number, value: number): void {
     store32(this.memory.i32, this.stateWord(page), value)

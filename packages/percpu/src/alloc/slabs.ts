@@ -13,6 +13,7 @@
  */
 import { load32, loadU32, store32, type Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
+import { Links } from '../sync/intrusive-list.js'
 import type { SectionWriter } from '../sync/layer-lock.js'
 import { CacheLayout, SlabLayout } from './layouts.js'
 import { TAGS } from './slots.js'
@@ -30,6 +31,7 @@ export class Slabs {
   readonly #at: number
   readonly #objects: number
   readonly #tags: number
+  readonly #links: Links
 
   /** `tags`: words for each object, 1 or, in debug mode, 2. */
   constructor(memory: Memory, at: number, objects: number, tags: number) {
@@ -37,6 +39,7 @@ export class Slabs {
     this.#at = at
     this.#objects = objects
     this.#tags = tags
+    this.#links = new Links(memory, { next: slab.next, previous: slab.previous, stride: PAGE_BYTES / 4 })
   }
 
   get firstPartial(): number {
@@ -76,12 +79,12 @@ export class Slabs {
     this.#count(section, cache.slabs, 1)
     this.#count(section, cache.empty, 1)
     section.write32(this.#at + cache.colour, colour)
-    this.#link(section, cache.partial, page)
+    this.#links.addFirst(section, page, this.#at + cache.partial)
   }
 
   /** Removes a slab all of whose objects are free. */
   remove(section: SectionWriter, page: number): void {
-    this.#unlink(section, cache.partial, page)
+    this.#links.remove(section, page, this.#at + cache.partial)
     this.#count(section, cache.slabs, -1)
     this.#count(section, cache.empty, -1)
   }
@@ -109,8 +112,8 @@ export class Slabs {
     section.write32(at + slab.fresh, fresh)
     if (free === this.#objects) this.#count(section, cache.empty, -1)
     if (free === taken) {
-      this.#unlink(section, cache.partial, page)
-      this.#link(section, cache.full, page)
+      this.#links.remove(section, page, this.#at + cache.partial)
+      this.#links.addFirst(section, page, this.#at + cache.full)
     }
     return taken
   }
@@ -125,8 +128,8 @@ export class Slabs {
     section.write32(at + slab.list, index)
     section.write32(at + slab.free, free + 1)
     if (free === 0) {
-      this.#unlink(section, cache.full, page)
-      this.#link(section, cache.partial, page)
+      this.#links.remove(section, page, this.#at + cache.full)
+      this.#links.addFirst(section, page, this.#at + cache.partial)
     }
     if (free + 1 < this.#objects) return false
     this.#count(section, cache.empty, 1)
@@ -138,7 +141,7 @@ export class Slabs {
     for (const list of [cache.partial, cache.full]) {
       for (let page = loadU32(this.#memory.u32, this.#at + list); page !== 0;) {
         // Read before the caller removes the slab, or moves it to another list.
-        const after = loadU32(this.#memory.u32, this.#slab(page) + slab.next)
+        const after = this.#links.next(page)
         yield page
         page = after
       }
@@ -163,23 +166,6 @@ export class Slabs {
 
   #count(section: SectionWriter, word: number, by: number): void {
     section.write32(this.#at + word, loadU32(this.#memory.u32, this.#at + word) + by)
-  }
-
-  #link(section: SectionWriter, list: number, page: number): void {
-    const first = loadU32(this.#memory.u32, this.#at + list)
-    section.write32(this.#slab(page) + slab.next, first)
-    section.write32(this.#slab(page) + slab.previous, 0)
-    if (first !== 0) section.write32(this.#slab(first) + slab.previous, page)
-    section.write32(this.#at + list, page)
-  }
-
-  #unlink(section: SectionWriter, list: number, page: number): void {
-    const { u32 } = this.#memory
-    const after = loadU32(u32, this.#slab(page) + slab.next)
-    const before = loadU32(u32, this.#slab(page) + slab.previous)
-    if (before === 0) section.write32(this.#at + list, after)
-    else section.write32(this.#slab(before) + slab.next, after)
-    if (after !== 0) section.write32(this.#slab(after) + slab.previous, before)
   }
 }
 

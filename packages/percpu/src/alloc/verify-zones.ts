@@ -112,7 +112,7 @@ class ZoneCheck {
   #readList(order: number): void {
     const where = `list ${order} of zone ${this.#zone.node}`
     let before = 0
-    for (let page = this.#zone.load(words.lists + order); page !== 0; page = this.#pageMap.next(page)) {
+    for (let page = this.#zone.load(words.lists + order); page !== 0; page = this.#pageMap.links.next(page)) {
       if (this.#listed.has(page) || page < this.#low || page >= this.#high) {
         this.#findings.fault(`Z4: ${where} leads to page ${page}`)
         return
@@ -120,7 +120,7 @@ class ZoneCheck {
       this.#listed.set(page, order)
       if (!this.#isFree(page, order))
         this.#findings.fault(`Z4: page ${page} in ${where} has state ${hex(this.#pageMap.state(page))}`)
-      if (this.#pageMap.previous(page) !== before)
+      if (this.#pageMap.links.previous(page) !== before)
         this.#findings.fault(`Z4: page ${page} in ${where} does not lead back`)
       const buddy = page ^ (1 << order)
       const hasBuddy = order < MAX_ORDER && buddy >= this.#zone.first && buddy < this.#zone.end

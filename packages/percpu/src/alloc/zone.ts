@@ -241,20 +241,12 @@ export class Zone {
   }
 
   #link(section: SectionWriter, page: number, order: number, clean: number): void {
-    const list = words.lists + order
-    const first = this.load(list)
     section.write32(this.#pageMap.stateWord(page), FREE | (order << ORDER_SHIFT) | clean)
-    section.write32(this.#pageMap.nextWord(page), first)
-    section.write32(this.#pageMap.previousWord(page), 0)
-    if (first !== 0) section.write32(this.#pageMap.previousWord(first), page)
-    section.write32(this.#at + list, page)
+    this.#pageMap.links.addFirst(section, page, this.#at + words.lists + order)
   }
 
   #unlink(section: SectionWriter, page: number, order: number): void {
-    const [after, before] = [this.#pageMap.next(page), this.#pageMap.previous(page)]
-    if (before === 0) section.write32(this.#at + words.lists + order, after)
-    else section.write32(this.#pageMap.nextWord(before), after)
-    if (after !== 0) section.write32(this.#pageMap.previousWord(after), before)
+    this.#pageMap.links.remove(section, page, this.#at + words.lists + order)
   }
 }
 

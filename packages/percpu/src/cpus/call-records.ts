@@ -11,7 +11,9 @@
  * target that died, left or is deaf is told by its state; a caller that died leaves a complete call
  * or an odd sequence.
  *
- * Sequences wrap after 2^30 calls; only equality is asked for.
+ * Sequences wrap after 2^30 calls of one caller; only equality is asked for. A call is mistaken for
+ * an earlier one only if the target has answered none of the exactly 2^30 calls between, or of a
+ * multiple: it was not meant by any of them, and is by the next. They take hours at least.
  */
 import { loadAtomic32, storeAtomic32 } from '#mem'
 import { hashText } from '../arithmetic.js'

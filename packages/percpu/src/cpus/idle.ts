@@ -5,6 +5,8 @@
  *     cpu.idle       odd inside such a stretch (as a VPA's yield_count)
  *     cpu.parkedOn   the word it sleeps on, so that a ring that needs an answer can wake it
  *     cpu.deaf       1: rings are not answered before the stretch ends
+ *
+ * Why `idle` may wrap around: only its lowest bit is asked for, and 2^32 is even.
  */
 import { addAtomic32, loadAtomic32, storeAtomic32, wait32, type WaitResult } from '#mem'
 import type { Calls } from './calls.js'

@@ -48,6 +48,10 @@ export class LockedMemory {
   put(word: number, value: number): void {
     store32(this.#view, word, value)
   }
+  /** As {@link put}, for lists. */
+  write32(word: number, value: number): void {
+    store32(this.#view, word, value)
+  }
   add(word: number, by: number): void {
     this.put(word, this.get(word) + by)
   }

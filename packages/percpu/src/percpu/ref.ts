@@ -2,48 +2,39 @@
  * Reference counts that scale. Each CPU counts for itself while an object is in use. When the
  * object is to go, the CPUs count together. (After the kernel's percpu_ref.)
  *
- *     state     count × 8 │ dead │ merged │ atomic
- *     parts     references taken − given back, on each CPU
+ *     state   count × 8 │ dead │ passed │ entered       parts: taken − given back, on each CPU
  *
- *     per CPU   count = BIAS + 1      references = count − BIAS + parts; one plain increment
- *     atomic    count = BIAS + …      a grace period is under way; one atomic addition
- *     merged    count = references    at 0 the object is released
+ *     per CPU    count = BIAS + 1      references = count − BIAS + parts    one plain increment
+ *     entering   count = BIAS + …      the same                             one atomic addition
+ *     atomic     count = references    at 0 the object is released          one atomic addition
  *
- * Rules: `state` changes only by read-modify-writes. `mode`, a plain copy of its atomic flag,
- * follows it. A part is written by its CPU, in the same synchronous stretch in which it read mode
- * 0.
+ * The modes are those of rcu-sync.ts: fast is per CPU, slow is atomic. `state` changes only by
+ * read-modify-writes. A part is written by its CPU, in the synchronous stretch in which it found
+ * the fast mode. When the grace period has passed, one exchange adds all parts to the count, drops
+ * the bias, and sets `passed`. Until then BIAS keeps the count from reaching 0.
  *
- * A change to atomic sets flags and mode, and waits for a grace period. After that every CPU reads
- * the new mode, and its last plain increment happens before. Then one exchange moves all parts into
- * the count and drops the bias. Until then BIAS keeps the count from reaching 0. Changes are made
- * under a mutex, one at a time. A thread killed before the exchange has changed the mode only.
- * Whoever comes next goes on: the reaper, the next thread that changes something, or one that waits
- * for the release.
+ * Changes of the mode are made under a mutex, one at a time. A thread killed in the middle of one
+ * leaves it entering, and whoever comes next goes on: the reaper, the next one who changes the
+ * mode, or one who waits for the release. A change that gives up is taken back.
  *
  * A dead CPU's references stay taken; its part is added with the others.
  * Progress: get and put wait-free. Range: less than 2^27 references.
+ *
+ * Why parts may wrap around: only their sum counts, modulo 2^32, and the number of references is
+ * less than 2^27.
  */
-import {
-  addAtomic32,
-  compareExchangeAtomic32,
-  load32,
-  loadAtomic32,
-  orAtomic32,
-  store32,
-  type Memory,
-} from '#mem'
+import { addAtomic32, compareExchangeAtomic32, load32, loadAtomic32, store32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import type { Mutex } from '../sync/mutex.js'
 import type { MutexGuard } from '../sync/mutex-guard.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
-import type { WaitOptions } from '../machine/wait-options.js'
+import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { RefMisuseError } from './errors.js'
 import { PercpuRefLayout } from './layouts.js'
+import { ENTERED, isEntering, PASSED, RcuSync, type RcuSyncParts } from './rcu-sync.js'
 
 const fields = PercpuRefLayout.words
-const ATOMIC = 1
-const MERGED = 2
 const DEAD = 4
 const FLAGS = 7
 const ONE = 8
@@ -52,15 +43,13 @@ const BIAS = 2 ** 27 * ONE
 /** What `state` is when the object is made: per CPU, one reference. */
 export const INITIAL_STATE = BIAS + ONE
 
-export interface RefParts {
-  readonly memory: Memory
+export interface RefParts extends RcuSyncParts {
   /** Word index of the PercpuRefWords. */
   readonly words: number
   readonly parts: readonly number[]
   readonly cpu: number
   readonly mutex: Mutex
   readonly queue: WaitQueue
-  readonly synchronize: () => Promise<void>
   readonly reportError: (error: unknown) => void
   /**
    * Addresses of locks that nobody asked for: released without a word when the CPU goes offline.
@@ -72,8 +61,8 @@ export class PercpuRef {
   readonly name: string
   readonly #memory: Memory
   readonly #parts: RefParts
+  readonly #sync: RcuSync
   readonly #own: number
-  readonly #mode: number
   readonly #state: number
   #isSettling = false
 
@@ -83,8 +72,8 @@ export class PercpuRef {
     this.#memory = parts.memory
     this.#parts = parts
     this.#own = parts.parts[parts.cpu] ?? 0
-    this.#mode = parts.words + fields.mode
     this.#state = parts.words + fields.state
+    this.#sync = new RcuSync(parts, this.#state, parts.words + fields.mode)
   }
 
   /**
@@ -95,7 +84,7 @@ export class PercpuRef {
   get(count = 1): void {
     if (count !== 1) checkCount(count)
     const { i32 } = this.#memory
-    if (load32(i32, this.#mode) === 0) store32(i32, this.#own, load32(i32, this.#own) + count)
+    if (this.#sync.isFast) store32(i32, this.#own, load32(i32, this.#own) + count)
     // atomic: C, for a count that cannot be 0.
     else addAtomic32(i32, this.#state, count * ONE)
   }
@@ -120,7 +109,7 @@ export class PercpuRef {
   put(count = 1): void {
     if (count !== 1) checkCount(count)
     const { i32 } = this.#memory
-    if (load32(i32, this.#mode) === 0) {
+    if (this.#sync.isFast) {
       store32(i32, this.#own, load32(i32, this.#own) - count)
       return
     }
@@ -150,7 +139,7 @@ export class PercpuRef {
   }
   /** Whether all CPUs count together. */
   get isAtomic(): boolean {
-    return (this.#flags() & ATOMIC) !== 0
+    return this.#sync.isEntered
   }
 
   /** Resolves when no reference is left. */
@@ -168,52 +157,66 @@ export class PercpuRef {
 
   /**
    * Drops the reference with which the object was made, and lets the CPUs count together. Resolves
-   * when every CPU knows it ({@link tryGetLive} fails everywhere): after a grace period.
+   * when every CPU knows it: {@link tryGetLive} fails everywhere. Cost: a grace period.
    *
-   * @throws RefMisuseError if it was called before.
+   * @throws RefMisuseError if it was called before. LockTimeoutError at the end of `timeout` while
+   *   another thread changes the mode, and UnansweredError while CPUs are busy; the reason of
+   *   `signal` when it aborts. Nothing is changed then. ArgumentError for other options.
+   *   OfflineError: the others go on with the change.
    */
-  async kill(): Promise<void> {
-    await this.#change(async () => {
+  async kill(options?: WaitOptions): Promise<void> {
+    await this.#change(options, async (deadline) => {
       if (this.isDying) throw this.#misuse('is killed already')
-      if (!this.isAtomic) await this.#toAtomic(ATOMIC | DEAD)
+      if (!this.isAtomic) await this.#toAtomic(deadline, ENTERED | DEAD)
       // All look at the flags already.
       else this.#exchange(this.#flags() | DEAD, -ONE)
     })
   }
-  /** Lets the CPUs count together, after a grace period. */
-  async switchToAtomic(): Promise<void> {
-    await this.#change(async () => {
-      if (!this.isAtomic) await this.#toAtomic(ATOMIC)
+  /**
+   * Lets the CPUs count together. Cost: a grace period.
+   *
+   * @throws as {@link kill}, but for RefMisuseError.
+   */
+  async switchToAtomic(options?: WaitOptions): Promise<void> {
+    await this.#change(options, async (deadline) => {
+      if (!this.isAtomic) await this.#toAtomic(deadline, ENTERED)
     })
   }
-  /** Lets each CPU count for itself again. @throws RefMisuseError after {@link kill}. */
-  async switchToPercpu(): Promise<void> {
-    await this.#change(async () => {
+  /**
+   * Lets each CPU count for itself again. Cost: a grace period.
+   *
+   * @throws RefMisuseError after {@link kill}; else as {@link kill}.
+   */
+  async switchToPercpu(options?: WaitOptions): Promise<void> {
+    await this.#change(options, async (deadline) => {
       if (this.isDying) throw this.#misuse('is killed: reinit or resurrect it')
-      if (this.isAtomic) await this.#toPercpu()
+      if (this.isAtomic) await this.#toPercpu(deadline)
     })
   }
   /**
-   * Takes {@link kill} back, once no reference is left.
+   * Takes {@link kill} back, once no reference is left. Cost: a grace period.
    *
-   * @throws RefMisuseError while there is one.
+   * @throws RefMisuseError while there is a reference; else as {@link resurrect}.
    */
-  async reinit(): Promise<void> {
+  async reinit(options?: WaitOptions): Promise<void> {
     if (!this.isZero) throw this.#misuse('has references: resurrect it, or wait until it is released')
-    await this.resurrect()
+    await this.resurrect(options)
   }
   /**
-   * Takes {@link kill} back: there is the first reference again, at once.
+   * Takes {@link kill} back: there is the first reference again, at once. Resolves when each CPU
+   * counts for itself again. Cost: a grace period.
    *
-   * @throws RefMisuseError if it was not killed.
+   * @throws RefMisuseError if it was not killed; LockTimeoutError as {@link kill}. UnansweredError
+   *   at the end of `timeout`, and the reason of `signal` when it aborts: during the grace period it
+   *   is resurrected all the same, and the CPUs count together until {@link switchToPercpu}.
    */
-  async resurrect(): Promise<void> {
-    await this.#change(async () => {
+  async resurrect(options?: WaitOptions): Promise<void> {
+    await this.#change(options, async (deadline) => {
       if (!this.isDying) throw this.#misuse('is not killed')
       // Before the grace period, in which the others may give back theirs. Mutant:
       // percpu/ref-resurrected-late.
       this.#exchange(this.#flags() & ~DEAD, ONE)
-      await this.#toPercpu()
+      await this.#toPercpu(deadline)
     })
   }
 
@@ -230,7 +233,7 @@ export class PercpuRef {
   }
   async #finish(guard: MutexGuard): Promise<void> {
     try {
-      await this.#finishChange()
+      await this.#finishChange(new Deadline())
     } finally {
       guard.unlock()
     }
@@ -253,31 +256,34 @@ export class PercpuRef {
       })
   }
 
-  async #change(change: () => Promise<void>): Promise<void> {
-    const guard = await this.#parts.mutex.lockAsync()
+  async #change(
+    options: WaitOptions | undefined,
+    change: (deadline: Deadline) => Promise<void>,
+  ): Promise<void> {
+    checkWait(options)
+    const deadline = new Deadline(options)
+    const guard = await this.#parts.mutex.lockAsync(deadline.rest)
     try {
-      await this.#finishChange()
-      await change()
+      await this.#finishChange(deadline)
+      await change(deadline)
     } finally {
       guard.unlock()
     }
   }
-  async #finishChange(): Promise<void> {
-    const flags = this.#flags()
-    if ((flags & (ATOMIC | MERGED)) === ATOMIC) await this.#toAtomic(flags)
-    else this.#setMode(flags & ATOMIC)
+  async #finishChange(deadline: Deadline): Promise<void> {
+    // Mutant: percpu/ref-merge-twice.
+    if (this.#isUnsettled) await this.#toAtomic(deadline, 0)
+    else this.#sync.follow()
   }
 
-  async #toAtomic(flags: number): Promise<void> {
-    // atomic: from here on somebody goes on with the change, whoever dies; users go by the mode,
-    // and by the grace period.
-    orAtomic32(this.#memory.i32, this.#state, flags)
-    this.#setMode(ATOMIC)
-    // After it no CPU writes its part. Mutant: percpu/ref-merge-at-once.
-    await this.#parts.synchronize()
+  /** `flags`: as {@link RcuSync.enter}. */
+  async #toAtomic(deadline: Deadline, flags: number): Promise<void> {
+    await this.#sync.enter(deadline, flags)
+    // No CPU writes its part any more.
     let parts = 0
     for (const word of this.#parts.parts) parts += load32(this.#memory.i32, word)
-    this.#exchange(flags | ATOMIC | MERGED, parts * ONE - BIAS - ((flags & DEAD) === 0 ? 0 : ONE))
+    const found = this.#flags()
+    this.#exchange(found | PASSED, parts * ONE - BIAS - ((found & DEAD) === 0 ? 0 : ONE))
   }
 
   /** The one exchange that changes the count and the flags. */
@@ -297,17 +303,18 @@ export class PercpuRef {
     }
   }
 
-  async #toPercpu(): Promise<void> {
+  async #toPercpu(deadline: Deadline): Promise<void> {
     for (const word of this.#parts.parts) store32(this.#memory.i32, word, 0)
-    // Every CPU finds its part 0 before it finds the mode 0. Mutant: percpu/ref-percpu-at-once.
-    await this.#parts.synchronize()
-    this.#exchange(0, BIAS)
-    this.#setMode(0)
+    // Every CPU finds its part 0 before it finds the fast mode. Mutant: percpu/ref-percpu-at-once.
+    await this.#sync.synchronize(deadline)
+    // As it is while it enters; from there the way back is free.
+    this.#exchange(ENTERED, BIAS)
+    this.#sync.leave()
   }
 
   #tryGet(refused: number): boolean {
     const { i32 } = this.#memory
-    if (load32(i32, this.#mode) === 0) {
+    if (this.#sync.isFast) {
       store32(i32, this.#own, load32(i32, this.#own) + 1)
       return true
     }
@@ -322,10 +329,6 @@ export class PercpuRef {
 
   #released(): void {
     this.#parts.queue.announce(() => undefined, 'all')
-  }
-  #setMode(mode: number): void {
-    const { i32 } = this.#memory
-    if (load32(i32, this.#mode) !== mode) store32(i32, this.#mode, mode)
   }
   #flags(): number {
     // atomic: a snapshot; changes are made under the mutex.
@@ -344,5 +347,5 @@ function checkCount(count: number): void {
 /** For the reaper: whether a thread began a change and did not end it. */
 export function isUnsettled(memory: Memory, words: number): boolean {
   // atomic: a snapshot.
-  return (loadAtomic32(memory.i32, words + fields.state) & (ATOMIC | MERGED)) === ATOMIC
+  return isEntering(loadAtomic32(memory.i32, words + fields.state))
 }

@@ -2,22 +2,20 @@
  * A lock for many readers and few writers: reading costs one plain increment, writing a grace
  * period. (After the kernel's percpu_rw_semaphore.)
  *
- *     state   FAST ──writer──▶ ENTERING ──grace period──▶ SLOW
- *               ▲                                          │ last writer gone, grace period
- *               └──────────────────────────────────────────┘
- *     mode    0 ⇔ FAST: a plain copy for readers
  *     parts   entered − left: readers of each CPU
  *
- *     reader, mode 0     entered++                                 entered--
- *     reader, else       takes the mutex, entered++, releases it   left++, tells the writer
- *     writer             takes the mutex; if FAST: ENTERING, grace period, SLOW;
- *                        waits until all have left
+ *     reader, fast mode    entered++                                  entered--
+ *     reader, slow mode    takes the mutex, entered++, releases it    left++, tells the writer
+ *     writer               takes the mutex; enters the slow mode; waits until all have left
+ *     last writer gone     after a grace period the mode is fast again
  *
- * Why it holds: a reader that found mode 0 did so before the grace period ended. So its increment
- * happens before the writer looks. Other readers come through the mutex, so from then on `entered`
- * stands still. A reader leaves by a read-modify-write that the writer reads, and all its reads
- * happen before. The way back to FAST takes a grace period too. So a reader that finds mode 0 again
- * sees all that the writer wrote. Writers that follow each other share the time between.
+ * The modes are those of rcu-sync.ts.
+ *
+ * Why it holds: a reader that found the fast mode did so before the grace period ended. So its
+ * increment happens before the writer looks. Other readers come through the mutex, so from then on
+ * `entered` stands still. A reader leaves by a read-modify-write that the writer reads, and all its
+ * reads happen before. The way back takes a grace period too. So a reader that finds the fast mode
+ * again sees all that the writer wrote. Writers that follow each other share the time between.
  *
  * The last writer sees to the way back. That writer may have gone, or found the mutex taken. Then
  * readers that go the slow way do it, once in a while.
@@ -26,27 +24,29 @@
  * dead writer's mutex goes to the next writer, which is told (`predecessorDied`). The dead writer's
  * changes are not undone. A reader may await while it holds the lock, and must unlock on the thread
  * on which it locked.
+ *
+ * Why `entered`, `left` and `writes` may wrap around. Readers are a difference modulo 2^32, and
+ * fewer than 2^31. `writes` is asked for equality only: exactly 2^32 writers would have to come and
+ * go during one grace period.
  */
-import { addAtomic32, load32, loadAtomic32, store32, storeAtomic32, type Memory } from '#mem'
+import { addAtomic32, load32, loadAtomic32, orAtomic32, store32, storeAtomic32, type Memory } from '#mem'
 import type { Ringer } from '../cpus/ringer.js'
 import { ringAll } from '../sync/cpu-mask.js'
 import type { Mutex } from '../sync/mutex.js'
 import type { MutexGuard } from '../sync/mutex-guard.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
+import { UnansweredError } from '../machine/errors.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
-import { NotOwnerError } from '../sync/errors.js'
+import { LockTimeoutError, NotOwnerError } from '../sync/errors.js'
 import { PercpuReaders, PercpuRwSemaphoreLayout } from './layouts.js'
+import { PASSED, RcuSync, type RcuSyncParts } from './rcu-sync.js'
 
 const fields = PercpuRwSemaphoreLayout.words
 const { entered, left } = PercpuReaders.words
 /** So many times the slow way, and a reader looks whether it could be the fast one. */
 const SLOW_READS = 16
-const FAST = 0
-const ENTERING = 1
-const SLOW = 2
 
-export interface RwSemaphoreParts {
-  readonly memory: Memory
+export interface RwSemaphoreParts extends RcuSyncParts {
   /** Word index of the PercpuRwSemaphoreWords. */
   readonly words: number
   /** Word index of each CPU's PercpuReaders. */
@@ -54,7 +54,6 @@ export interface RwSemaphoreParts {
   readonly cpu: number
   readonly mutex: Mutex
   readonly queue: WaitQueue
-  readonly synchronize: (deadline?: Deadline) => Promise<void>
   readonly reportError: (error: unknown) => void
 }
 
@@ -119,8 +118,8 @@ export class PercpuRwSemaphore {
   readonly name: string
   readonly #memory: Memory
   readonly #parts: RwSemaphoreParts
+  readonly #sync: RcuSync
   readonly #own: number
-  readonly #mode: number
   #isLeaving = false
   /** Number of the last write that this thread knows of. */
   #lastWrite = 0
@@ -132,7 +131,7 @@ export class PercpuRwSemaphore {
     this.#memory = parts.memory
     this.#parts = parts
     this.#own = parts.parts[parts.cpu] ?? 0
-    this.#mode = parts.words + fields.mode
+    this.#sync = new RcuSync(parts, parts.words + fields.state, parts.words + fields.mode)
   }
 
   /**
@@ -178,11 +177,12 @@ export class PercpuRwSemaphore {
   }
 
   /**
-   * Locks for writing: resolves when no reader and no other writer is left. A grace period, unless
-   * a writer was there just before.
+   * Locks for writing: resolves when no reader and no other writer is left. Cost: a grace period,
+   * unless a writer was there just before.
    *
-   * @throws as `Mutex.lockAsync`; UnansweredError if the grace period has not come by the end of
-   *   `timeout`.
+   * @throws LockTimeoutError at the end of `timeout`; the reason of `signal` when it aborts; then
+   *   it is
+   *   not locked, and readers go on. Else as `Mutex.lockAsync`.
    */
   async writeLock(options?: WaitOptions): Promise<WriteGuard> {
     checkWait(options)
@@ -196,7 +196,7 @@ export class PercpuRwSemaphore {
     } catch (error) {
       this.#lastWrite = load32(this.#memory.i32, this.#parts.words + fields.writes)
       guard.unlock()
-      this.#leave()
+      if (this.#sync.isEntered) this.#leave()
       throw error
     }
     // The mutex's own mark is not enough: a reader may have had it since then. Mutant:
@@ -217,20 +217,16 @@ export class PercpuRwSemaphore {
   }
   /** Whether somebody has it locked for writing, or is about to. */
   get isWriting(): boolean {
-    // atomic: a snapshot.
-    return (
-      loadAtomic32(this.#memory.i32, this.#parts.words + fields.state) !== FAST &&
-      this.#parts.mutex.owner !== undefined
-    )
+    return this.#sync.isEntered && this.#parts.mutex.owner !== undefined
   }
 
   /** Whether readers go the slow way: while there is a writer, and until some time after it. */
   get isSlow(): boolean {
-    return load32(this.#memory.i32, this.#mode) !== 0
+    return !this.#sync.isFast
   }
 
   #enterFast(): boolean {
-    if (load32(this.#memory.i32, this.#mode) !== 0) return false
+    if (!this.#sync.isFast) return false
     this.#addEntered(1)
     return true
   }
@@ -251,7 +247,7 @@ export class PercpuRwSemaphore {
   }
   #unlockRead(): void {
     const { i32 } = this.#memory
-    if (load32(i32, this.#mode) === 0) {
+    if (this.#sync.isFast) {
       this.#addEntered(-1)
       return
     }
@@ -262,19 +258,18 @@ export class PercpuRwSemaphore {
     }, 'all')
   }
 
-  /** Every reader that comes from now on finds the mode changed. */
+  /** Every reader that comes from now on finds the slow mode. */
   async #slowDown(deadline: Deadline): Promise<void> {
-    const state = this.#parts.words + fields.state
-    const { i32 } = this.#memory
+    if (this.#sync.isSlow) return
+    try {
+      await this.#sync.enter(deadline)
+    } catch (error) {
+      if (!(error instanceof UnansweredError)) throw error
+      const { message, details } = error
+      throw new LockTimeoutError(`${this.name} was not locked in time: ${message}`, details, { cause: error })
+    }
     // atomic: changed under the mutex only.
-    if (loadAtomic32(i32, state) === SLOW) return
-    store32(i32, this.#mode, 1)
-    // atomic: the grace period orders it; one that began and did not end is begun anew. Mutant:
-    // percpu/rwsem-write-at-once.
-    storeAtomic32(i32, state, ENTERING)
-    await this.#parts.synchronize(deadline)
-    // atomic: as above.
-    storeAtomic32(i32, state, SLOW)
+    orAtomic32(this.#memory.i32, this.#sync.state, PASSED)
   }
 
   #isUnread(): boolean {
@@ -299,21 +294,14 @@ export class PercpuRwSemaphore {
     do {
       write = this.#lastWrite
       // Mutant: percpu/rwsem-fast-at-once.
-      await this.#parts.synchronize()
+      await this.#sync.synchronize()
       const guard = this.#parts.mutex.tryLock()
       // A writer, who comes here later, or a reader for a moment.
       if (!guard) continue
-      if (load32(this.#memory.i32, this.#parts.words + fields.writes) === write) this.#setFast()
+      // No writer came since the grace period began: every reader sees what the last one wrote.
+      if (load32(this.#memory.i32, this.#parts.words + fields.writes) === write) this.#sync.leave()
       guard.unlock()
     } while (write !== this.#lastWrite)
-  }
-  /** No writer came since the grace period began: every reader sees what the last one wrote. */
-  #setFast(): void {
-    const { i32 } = this.#memory
-    // atomic: changed under the mutex only. First, so that with mode 0 it is never SLOW. Mutant:
-    // percpu/rwsem-mode-first.
-    storeAtomic32(i32, this.#parts.words + fields.state, FAST)
-    store32(i32, this.#mode, 0)
   }
   #number(): void {
     const { i32 } = this.#memory

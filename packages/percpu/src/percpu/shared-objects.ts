@@ -4,7 +4,6 @@ import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
 import { OfflineError } from '../machine/errors.js'
 import { reportError } from '../machine/platform.js'
-import type { Deadline } from '../machine/wait-options.js'
 import type { SyncLayer } from '../sync/layer.js'
 import type { Locks } from '../sync/locks.js'
 import { defaultBatch, MAX_BATCH, PercpuCounter } from './counter.js'
@@ -89,7 +88,7 @@ export class SharedObjects {
       cpu: own.cpu,
       mutex: this.#locks.mutexAt((object.words + words.mutex) * 4, `mutex of ${name}`),
       queue: this.#sync.queue(object.words + words.waiters, object.words * 4, name),
-      synchronize: (deadline?: Deadline) => own.gracePeriods.synchronize(deadline),
+      synchronize: (deadline) => own.gracePeriods.synchronize(deadline),
       reportError: reportUnlessOffline,
     }
   }

@@ -4,6 +4,7 @@
  * the end. So a search looks first at chunks that have just got room, and lets the others run
  * empty.
  */
+import { Links } from '../sync/intrusive-list.js'
 import { SLOT_WORDS, type Geometry } from './geometry.js'
 import { CHUNK_ISOLATED, CHUNK_RESERVED, PercpuChunk, PercpuRoot, PercpuSlot } from './layouts.js'
 import type { LockedMemory } from './locked-memory.js'
@@ -18,12 +19,14 @@ export class Slots {
   /** Word indices: of the table of slots, and of the mask of those that have chunks. */
   readonly #table: number
   readonly #mask: number
+  readonly #links: Links
 
   /** `table`, `root`: word indices of the table of slots and of the PercpuRoot. */
   constructor(locked: LockedMemory, geometry: Geometry, table: number, root: number) {
     this.#locked = locked
     this.#geometry = geometry
     this.#table = table
+    this.#links = new Links(locked.memory, { next, previous, stride: 1 })
     this.#mask = root + PercpuRoot.words.slotsInUse
   }
 
@@ -37,7 +40,7 @@ export class Slots {
     return mask === 0 || from >= this.#geometry.slots ? this.#geometry.slots : 31 - Math.clz32(mask & -mask)
   }
   next(chunk: number): number {
-    return this.#locked.get(chunk + next)
+    return this.#links.next(chunk)
   }
   slot(chunk: number): number {
     return this.#locked.get(chunk + slot)
@@ -61,25 +64,19 @@ export class Slots {
   insert(chunk: number, to: number, atFront: boolean): void {
     const locked = this.#locked
     const head = this.#head(to)
-    const after = atFront ? locked.get(head + first) : 0
-    const before = atFront ? 0 : locked.get(head + last)
     locked.put(chunk + slot, to)
-    locked.put(chunk + next, after)
-    locked.put(chunk + previous, before)
-    locked.put(before === 0 ? head + first : before + next, chunk)
-    locked.put(after === 0 ? head + last : after + previous, chunk)
-    if (before === after) locked.put(this.#mask, locked.get(this.#mask) | (1 << to))
+    const wasEmpty = atFront
+      ? this.#links.addFirst(locked, chunk, head + first, head + last)
+      : this.#links.addLast(locked, chunk, head + first, head + last)
+    if (wasEmpty) locked.put(this.#mask, locked.get(this.#mask) | (1 << to))
   }
 
   remove(chunk: number): void {
     const locked = this.#locked
     const from = locked.get(chunk + slot)
     const head = this.#head(from)
-    const after = locked.get(chunk + next)
-    const before = locked.get(chunk + previous)
-    locked.put(before === 0 ? head + first : before + next, after)
-    locked.put(after === 0 ? head + last : after + previous, before)
-    if (before === after) locked.put(this.#mask, locked.get(this.#mask) & ~(1 << from))
+    const isEmpty = this.#links.remove(locked, chunk, head + first, head + last)
+    if (isEmpty) locked.put(this.#mask, locked.get(this.#mask) & ~(1 << from))
   }
 
   /** Makes all lists anew. */

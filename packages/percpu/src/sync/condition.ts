@@ -6,6 +6,9 @@
  * A waiter notes the count and enters itself while it owns the mutex, then lets it go, and has been
  * notified when the count has moved. It may be woken though its notification was meant for another
  * one: look at what is waited for again, in a loop.
+ *
+ * Why the count may wrap around. Only equality is asked for. Exactly 2^32 notifications, or a
+ * multiple, would have to come between two looks of a waiter that is rung at the first of them.
  */
 import { addAtomic32, loadAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'

@@ -11,8 +11,12 @@
  * An operation writes its account, and then exchanges the value. Before exchanging it, it records
  * the operation that it finds there as done: so an operation has succeeded exactly if it stands in
  * the value or is not above its CPU's `done`. A reaper returns what the dead CPU held as one more
- * operation in its name: should the reaper die, the next one can tell. Operations count to 2^32 - 1
- * and are compared by their difference.
+ * operation in its name: should the reaper die, the next one can tell.
+ *
+ * Why operations may wrap around. They count to 2^32 - 1, begin anew at 2, and are compared by the
+ * sign of their difference modulo 2^32. Only the last two operations of one CPU are compared: an
+ * operation is recorded as done before that CPU's next one but one, unless a thread stops between
+ * reading the value and recording it. That thread would have to stop for 2^31 operations.
  */
 import {
   compareExchangeAtomic32,

@@ -15,6 +15,10 @@
  *
  * So no entry is ever seen torn, and a CPU killed inside an entry has not logged it.
  *
+ * Why `entries` may begin anew. It does at a multiple of 85, so that slots go on in their order.
+ * Only differences are asked for: exactly 85 × 2^24 entries, or a multiple, would have to be logged
+ * between the two looks of one reading, or half as many between two readings.
+ *
  * Fields: dispatch_reason = kind, preempt_reason = flags, timebase = begin (ns of machine time),
  * srr0 = label number, reasons or address, srr1 = duration (ns).
  *
@@ -142,7 +146,9 @@ export function readDispatchLog(memory: Memory, log: number, watch: number, sinc
   const wanted = since === undefined || passedSince > LOG_WRAP / 2 ? before : passedSince
   const whole = Math.max(0, LOG_ENTRIES - 1 - passed)
   const count = Math.min(wanted, whole)
-  const entries = Array.from({ length: count }, (_, i) => decode(copy, (before - count + i) % LOG_ENTRIES))
+  const entries = Array.from({ length: count }, (_, i) =>
+    decode(copy, (before - count + i + LOG_WRAP) % LOG_ENTRIES),
+  )
   return { entries, next: before, lost: since === undefined ? 0 : wanted - count }
 }
 

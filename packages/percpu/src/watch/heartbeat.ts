@@ -9,6 +9,9 @@
  * late it comes, which is the delay of the event loop, and which share of the time was busy. No
  * ping comes for some beats when the monitor was stopped or its thread died. Then the timer ends,
  * and takes the request for time stamps back. While nobody asks there is no timer and no cost.
+ *
+ * Why `ping` may wrap around: only equality is asked for. Exactly 2^32 pings, or a multiple, would
+ * have to come before the CPU answers one of them.
  */
 import { andAtomic32, loadAtomic32, loadF64, storeAtomic32, storeF64 } from '#mem'
 import type { CpuTable } from '../cpus/cpu-table.js'

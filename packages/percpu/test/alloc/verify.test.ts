@@ -123,8 +123,8 @@ const breaks: Readonly<Record<string, Readonly<Record<string, Break>>>> = {
   Z4: {
     'a list that leads out of the zone': { to: (s) => [s.zone + zoneWord.lists + 3, 2 ** 20] },
     'a list that leads to a block in use': { to: (s) => [s.zone + zoneWord.lists + 2, s.block] },
-    'a list in a circle': { to: (s) => [s.owner.pageMap.nextWord(s.freeBlock), s.freeBlock] },
-    'a block that does not lead back': { to: (s) => [s.owner.pageMap.previousWord(s.freeBlock), 1] },
+    'a list in a circle': { to: (s) => [s.owner.pageMap.links.nextWord(s.freeBlock), s.freeBlock] },
+    'a block that does not lead back': { to: (s) => [s.owner.pageMap.links.previousWord(s.freeBlock), 1] },
     'a free block in no list': {
       to: (s) => [s.zone + zoneWord.lists + orderOf(s.owner.pageMap.state(s.freeBlock)), 0],
     },
@@ -138,12 +138,12 @@ const breaks: Readonly<Record<string, Readonly<Record<string, Break>>>> = {
         const half = s.freeBlock + (1 << order)
         const lists = s.zone + zoneWord.lists
         return [
-          [lists + order + 1, pageMap.next(s.freeBlock)],
+          [lists + order + 1, pageMap.links.next(s.freeBlock)],
           [lists + order, s.freeBlock],
           [pageMap.stateWord(s.freeBlock), FREE | (order << 4)],
           [pageMap.stateWord(half), FREE | (order << 4)],
-          [pageMap.nextWord(s.freeBlock), half],
-          [pageMap.previousWord(half), s.freeBlock],
+          [pageMap.links.nextWord(s.freeBlock), half],
+          [pageMap.links.previousWord(half), s.freeBlock],
         ]
       },
     },

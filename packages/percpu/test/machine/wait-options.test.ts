@@ -7,11 +7,15 @@ import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { boot, type Machine, type WaitOptions } from 'percpu'
-import { storeAtomic32 } from 'percpu/mem'
+import { store32, storeAtomic32 } from 'percpu/mem'
 import { rejectsCode, throwsCode } from '../support/codes.js'
+import { insideOf } from '../support/inside.js'
 import { joinAs } from '../support/machines.js'
 
 const { Cpu } = await import('../../dist/machine/layouts.js')
+const { PercpuRefLayout } = await import('../../dist/percpu/layouts.js')
+const { ENTERED, PASSED } = await import('../../dist/percpu/rcu-sync.js')
+const { INITIAL_STATE } = await import('../../dist/percpu/ref.js')
 const { readMap } = await import('../../dist/machine/memory-map.js')
 
 interface Scene {
@@ -19,6 +23,8 @@ interface Scene {
   /** Another CPU of the same thread, which has everything that is waited for. */
   readonly other: Machine
 }
+/** Of a reference count: it was killed. */
+const DEAD = 4
 type Call = (scene: Scene, options: WaitOptions) => unknown
 
 /** CPU 0 has the mutex of the condition; all else is with CPU 1. */
@@ -32,7 +38,22 @@ function setUp(): Scene {
     .mutex.lock()
     .run(() => undefined)
   other.locks.semaphore('s', 2).acquire(2)
+  // Killed, and released.
+  other.percpu.ref('dead')
+  const { state, mode } = refWords(machine, 'dead')
+  storeAtomic32(machine.memory.i32, state, ENTERED | PASSED | DEAD)
+  store32(machine.memory.i32, mode, 1)
   return { machine, other }
+}
+
+/** Word indices. */
+function refWords(machine: Machine, name: string): { readonly state: number; readonly mode: number } {
+  const { address = 0 } =
+    insideOf(machine.memory)
+      .objects.list()
+      .find((object) => object.name === name) ?? {}
+  const { state, mode } = PercpuRefLayout.words
+  return { state: address / 4 + state, mode: address / 4 + mode }
 }
 
 const condition = ({ machine }: Scene) => machine.locks.condition('c', machine.locks.mutex('n'))
@@ -45,6 +66,7 @@ const blocking: Readonly<Record<string, Call>> = {
   'seqlock.write': ({ machine }, options) => machine.locks.seqlock('q').write(() => 1, options),
   'rwSemaphore.readLock': ({ machine }, options) => machine.percpu.rwSemaphore('w').readLock(options),
 }
+const writeLock: Call = ({ machine }, options) => machine.percpu.rwSemaphore('w').writeLock(options)
 const asynchronous: Readonly<Record<string, Call>> = {
   'mutex.lockAsync': ({ machine }, options) => machine.locks.mutex('m').lockAsync(options),
   'mutex.runAsync': ({ machine }, options) => machine.locks.mutex('m').runAsync(() => 1, options),
@@ -55,12 +77,26 @@ const asynchronous: Readonly<Record<string, Call>> = {
   'seqlock.writeAsync': ({ machine }, options) => machine.locks.seqlock('q').writeAsync(() => 1, options),
   'rwSemaphore.readLockAsync': ({ machine }, options) =>
     machine.percpu.rwSemaphore('w').readLockAsync(options),
-  'rwSemaphore.writeLock': ({ machine }, options) => machine.percpu.rwSemaphore('w').writeLock(options),
+  'rwSemaphore.writeLock': writeLock,
   'ref.released': ({ machine }, options) => machine.percpu.ref('r').released(options),
+  'ref.kill': ({ machine }, options) => machine.percpu.ref('r').kill(options),
+  'ref.switchToAtomic': ({ machine }, options) => machine.percpu.ref('r').switchToAtomic(options),
+  'ref.switchToPercpu': ({ machine }, options) => machine.percpu.ref('r').switchToPercpu(options),
+  'ref.reinit': ({ machine }, options) => machine.percpu.ref('dead').reinit(options),
+  'ref.resurrect': ({ machine }, options) => machine.percpu.ref('dead').resurrect(options),
   synchronize: ({ machine }, options) => machine.rcu.synchronize(options),
   call: ({ machine }, options) => machine.cpus.call(2, 'f', options),
 }
-const needsAnswer = (name: string): boolean => ['synchronize', 'call'].includes(name)
+const GRACE = 'rwSemaphore.writeLock, in its grace period'
+/** Their last step is to wait until another CPU answers. */
+const needsAnswer = (name: string): boolean =>
+  ['synchronize', 'call', GRACE].includes(name) || (name.startsWith('ref.') && name !== 'ref.released')
+/** Before the call is made. */
+const preparations: Readonly<Record<string, (scene: Scene) => Promise<unknown>>> = {
+  'rwSemaphore.readLockAsync': ({ other }) => other.percpu.rwSemaphore('w').writeLock(),
+  'rwSemaphore.writeLock': ({ other }) => other.percpu.rwSemaphore('w').writeLock(),
+  'ref.switchToPercpu': ({ other }) => other.percpu.ref('r').switchToAtomic(),
+}
 const reason = new Error('enough')
 
 describe('every call that waits', () => {
@@ -95,11 +131,11 @@ describe('every call that waits', () => {
 })
 
 describe('a call that waits asynchronously', () => {
-  for (const [name, call] of Object.entries(asynchronous)) {
+  for (const [name, call] of Object.entries({ ...asynchronous, [GRACE]: writeLock })) {
     /** Nobody answers or releases anything while the call is under way. */
     const begin = async (options: WaitOptions): Promise<readonly [Scene, Promise<unknown>]> => {
       const scene = setUp()
-      if (name.startsWith('rw')) await scene.other.percpu.rwSemaphore('w').writeLock()
+      await preparations[name]?.(scene)
       if (needsAnswer(name)) bringSilentCpu(scene)
       return [scene, Promise.resolve(call(scene, options))]
     }
@@ -119,7 +155,8 @@ describe('a call that waits asynchronously', () => {
     it(`ends when its time is over, and listens to its signal no more: ${name}`, async () => {
       const { signal } = makeSignal()
       const [{ machine }, waiting] = await begin({ signal, timeout: 5 })
-      await rejectsCode(waiting, needsAnswer(name) ? 'PERCPU_UNANSWERED' : 'PERCPU_LOCK_TIMEOUT')
+      const isLock = !needsAnswer(name) || name === GRACE
+      await rejectsCode(waiting, isLock ? 'PERCPU_LOCK_TIMEOUT' : 'PERCPU_UNANSWERED')
       assert.deepEqual(getEventListeners(signal, 'abort'), [])
       assert.deepEqual(machine.locks.heldBy(0), [])
     })
@@ -140,6 +177,72 @@ describe('a call that waits asynchronously', () => {
     ])
     assert.deepEqual(getEventListeners(signal, 'abort'), [])
     guard.unlock()
+  })
+})
+
+describe('a change that gives up while CPUs are busy', () => {
+  const scene = (): Scene => {
+    const begun = setUp()
+    bringSilentCpu(begun)
+    return begun
+  }
+  const gone = ({ machine }: Scene): unknown => machine.cpus.declareDead(2)
+
+  it('leaves a reference count as it was, to be changed again', async () => {
+    const begun = scene()
+    const ref = begun.machine.percpu.ref('r')
+    const same = begun.other.percpu.ref('r')
+    ref.get()
+    await rejectsCode(ref.switchToAtomic({ timeout: 1 }), 'PERCPU_UNANSWERED', /2 did not/)
+    assert.deepEqual([ref.isAtomic, ref.isDying], [false, false])
+    const { signal, abort } = makeSignal()
+    const killing = assert.rejects(ref.kill({ signal }), reason)
+    while (!ref.isDying) await setImmediate()
+    // Counted together for a while, given back by the CPU for itself.
+    same.get()
+    abort()
+    await killing
+    same.put()
+    assert.deepEqual([same.tryGetLive(), same.isAtomic, same.isDying], [true, false, false])
+    gone(begun)
+    await ref.kill()
+    ref.put()
+    assert.equal(ref.isZero, false)
+    same.put()
+    assert.equal(ref.isZero, true)
+  })
+
+  it('leaves what a dead thread began to the next one', async () => {
+    const begun = scene()
+    const ref = begun.machine.percpu.ref('r')
+    // It died while it killed the reference count.
+    const { state } = refWords(begun.machine, 'r')
+    storeAtomic32(begun.machine.memory.i32, state, INITIAL_STATE | ENTERED | DEAD)
+    await rejectsCode(ref.switchToAtomic({ timeout: 1 }), 'PERCPU_UNANSWERED')
+    assert.deepEqual([ref.isAtomic, ref.isDying, ref.isZero], [true, true, false])
+    gone(begun)
+    await ref.released()
+  })
+
+  it('leaves a lock to readers and to the next writer', async () => {
+    const begun = scene()
+    const [lock, same] = [begun.machine.percpu.rwSemaphore('w'), begun.other.percpu.rwSemaphore('w')]
+    const reader = same.readLock()
+    await rejectsCode(lock.writeLock({ timeout: 1 }), 'PERCPU_LOCK_TIMEOUT', /2 did not/)
+    assert.deepEqual([lock.isWriting, lock.isSlow, lock.readers], [false, false, 1])
+    const { signal, abort } = makeSignal()
+    const failed = assert.rejects(lock.writeLock({ signal }), reason)
+    while (!lock.isSlow) await setImmediate()
+    reader.unlock()
+    abort()
+    await failed
+    assert.deepEqual([lock.isWriting, lock.isSlow, lock.readers], [false, false, 0])
+    same.readLock().unlock()
+    const writing = same.writeLock()
+    gone(begun)
+    const writer = await writing
+    assert.deepEqual([writer.predecessorDied, lock.tryReadLock()], [false, undefined])
+    writer.unlock()
   })
 })
 

@@ -118,6 +118,41 @@ describe('a reference count', () => {
     )
   })
 
+  it('is what it was when its killer gives up, and tries again', async (test) => {
+    const world = await withRef()
+    await check(
+      world,
+      test,
+      (t) => {
+        const thing = thingOf(t)
+        t.cpu(0, async (cpu) => {
+          const opened = open(world, cpu)
+          await use(opened, thing)
+          await use(opened, thing)
+          await opened.over
+        })
+        t.cpu(1, async (cpu) => {
+          const opened = open(world, cpu)
+          const controller = new AbortController()
+          const killing = opened.ref.kill({ signal: controller.signal }).then(
+            () => true,
+            () => false,
+          )
+          await turn()
+          controller.abort()
+          if (await killing) {
+            await opened.ref.released()
+            thing.value = -1
+            opened.machine.cpus.ring(0, OVER)
+          } else {
+            await destroy(opened, thing)
+          }
+        })
+      },
+      { weak: true, preemptions: 1 },
+    )
+  })
+
   it('is released by those who wait when the one who kills it dies', async (test) => {
     const world = await withRef()
     await check(

@@ -16,7 +16,7 @@ const Pair = percpu.struct('Pair', { x: percpu.published(percpu.i32), y: percpu.
 const EXECUTIONS = Number(process.env['PERCPU_EXECUTIONS'] ?? 100)
 const SEED = Number(process.env['PERCPU_SEED'] ?? 1)
 const OVER = 1
-const SLOW = 2
+const SLOW = 3
 
 function check(
   world: World,
@@ -161,6 +161,37 @@ describe('a lock for many readers', () => {
         t.finally(() => assert.equal(pair.x, 2))
       },
       { weak: true, mode: 'pct', executions: EXECUTIONS, seed: SEED },
+    )
+  })
+
+  it('keeps them apart when a writer gives up, and tries again', async (test) => {
+    const world = await withLock(2)
+    await check(
+      world,
+      test,
+      (t) => {
+        const pair = pairOf(t)
+        t.cpu(0, async (cpu) => {
+          const opened = open(world, cpu)
+          await read(opened, pair)
+          await read(opened, pair)
+          await opened.over
+        })
+        t.cpu(1, async (cpu) => {
+          const opened = open(world, cpu)
+          const controller = new AbortController()
+          const writing = opened.lock.writeLock({ signal: controller.signal }).then(
+            (guard) => guard.unlock(),
+            () => undefined,
+          )
+          await turn()
+          controller.abort()
+          await writing
+          await write(opened, pair)
+          await end(opened, 0)
+        })
+      },
+      { weak: true, preemptions: 1 },
     )
   })
 
