@@ -12,8 +12,8 @@
  * the cache's lock.
  *
  * After a death no object is lost, and none is in two places. Orphans are free (owner.ts). The
- * objects in the dead CPU's magazine go back to the slabs, or, if another CPU has the lock at that
- * moment, wait for the next thread of that CPU number.
+ * objects in the dead CPU's magazine go back to the slabs. If another CPU has the lock at that
+ * moment, they wait for the next thread of that CPU number.
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'

@@ -2,9 +2,9 @@
  * The verifier: checks the equations of layouts.ts.
  *
  * While other threads work, everything that a lock protects is checked under its lock. Of the words
- * that a CPU writes without a lock, only the calling CPU's are checked. Other CPUs' may be in the
- * middle of a change at any time, so an object that could be in another CPU's magazine is no fault,
- * nor is a page that could be in another CPU's stack. When all are quiet, all words are checked.
+ * that a CPU writes without a lock, only the calling CPU's are checked. Other CPUs may be in the
+ * middle of a change at any time. So an object that could be in another CPU's magazine is no fault,
+ * and neither is a page that could be in its stack. When all are quiet, all words are checked.
  *
  * No word is trusted before it is checked: a wrong one is reported, and never followed out of the
  * memory or in a circle.

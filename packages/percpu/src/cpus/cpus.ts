@@ -186,13 +186,14 @@ export class Cpus {
     return this.#own.calls.register(name, run)
   }
   /**
-   * Runs the function registered under `name` on each of these CPUs (the calling one too, if it is
-   * among them), as a job of its own or inside its `poll`. Resolves when every CPU has run it, or
-   * turned out to be unable to. CPUs that leave or die meanwhile do not hold it up. Calls of one
-   * thread run in the order in which they were made. (After the kernel's smp_call_function_many.)
+   * Runs the function registered under `name` on each of these CPUs, as a job of its own or inside
+   * its `poll`. The calling CPU may be one of them. Resolves when every CPU has run it, or turned
+   * out to be unable to. CPUs that leave or die meanwhile do not hold it up. Calls of one thread
+   * run in the order in which they were made. (After the kernel's smp_call_function_many.)
    *
    * @throws UnansweredError after `options.timeout` ms; the reason of `options.signal` when that
-   *   aborts; ArgumentError; OfflineError.
+   *   aborts; ArgumentError for a CPU that is not possible, a bad name or another option;
+   *   OfflineError.
    */
   async call(cpus: CpuSet, name: string, options: CallOptions = {}): Promise<CallOutcome> {
     this.#own.assertOnline()

@@ -1,11 +1,11 @@
 /**
- * A CPU's list of the locks that it holds, waits for, or is just giving back; what its reaper looks
- * at when it dies. (After the kernel's robust futexes.)
+ * A CPU's list of the locks that it holds, waits for, or is just giving back. Its reaper looks at
+ * the list when the CPU dies. (After the kernel's robust futexes.)
  *
  * Rules: an entry is made before the first access to the lock that must be undone or finished, and
- * removed after the last. Only the CPU writes its list, or its reaper. Plain stores, in the order
- * of the program: a thread is ended at a point of its own program (journal.ts says why), so the
- * reaper finds what stood before that point, all of it, and nothing from behind.
+ * removed after the last. Only the CPU writes its list, or its reaper. The stores are plain, in the
+ * order of the program. A thread is ended at a point of its own program (journal.ts says why). So
+ * the reaper finds all stores from before that point, and none from behind it.
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
