@@ -44,6 +44,8 @@ const { lock: lockField, length, entries } = LayerRecord.words
 
 /** What writes words so that they are taken back unless they are committed: a journal, or a user's section. */
 export interface SectionWriter {
+  /** @internal */
+  readonly memory: Memory
   write32(word: number, value: number): void
 }
 
