@@ -111,8 +111,9 @@ export class Cache<S extends AnyStruct = AnyStruct> {
    * neither, whenever the thread is killed. Without one, call it before others can find the object.
    *
    * @throws ForeignAddressError unless the object is in flight with this CPU, or persistent
-   *   already; DoubleFreeError if it is free; OfflineError; with a section SectionError,
-   *   JournalFullError.
+   *   already;
+   *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError,
+   *   ArgumentError for one of another machine.
    */
   persist(address: number, section?: SectionWriter): void {
     this.#slabs.persist(address, section)
@@ -123,8 +124,9 @@ export class Cache<S extends AnyStruct = AnyStruct> {
    * `section`, pass the one that unlinks the object, and free the object after it.
    *
    * @throws ForeignAddressError unless the object is persistent, or in flight with this CPU
-   *   already; DoubleFreeError if it is free; OfflineError; with a section SectionError,
-   *   JournalFullError.
+   *   already;
+   *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError,
+   *   ArgumentError for one of another machine.
    */
   adopt(address: number, section?: SectionWriter): void {
     this.#slabs.adopt(address, section)

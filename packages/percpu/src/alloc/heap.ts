@@ -158,7 +158,8 @@ export class Heap {
    *
    * Cost: some tens of ns.
    * @throws ForeignAddressError unless it is in flight with this CPU, or persistent already;
-   *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError.
+   *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError,
+   *   ArgumentError for one of another machine.
    */
   persist(address: number, section?: SectionWriter): void {
     const cache = this.#cacheOf(address)
@@ -172,7 +173,8 @@ export class Heap {
    *
    * Cost: some tens of ns.
    * @throws ForeignAddressError unless it is persistent, or in flight with this CPU already;
-   *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError.
+   *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError,
+   *   ArgumentError for one of another machine.
    */
   adopt(address: number, section?: SectionWriter): void {
     const cache = this.#cacheOf(address)

@@ -23,7 +23,7 @@ import {
 } from './page-map.js'
 import { PageStack } from './page-stack.js'
 import { checkPageRequest, noPageRequest, type PageRequest } from './request.js'
-import { isAllocated, isPersistent, PERSISTENT } from './tag.js'
+import { isAllocated, isPersistent, PERSISTENT, writeTag } from './tag.js'
 import type { ZoneReport } from './zone.js'
 import { Zones } from './zones.js'
 
@@ -131,7 +131,8 @@ export class PageAllocator {
    * the block.
    *
    * @throws ForeignAddressError unless the block is in flight with this CPU, or persistent already;
-   *   OfflineError; with a section SectionError, JournalFullError.
+   *   OfflineError; with a section SectionError, JournalFullError, ArgumentError for one of another
+   *   machine.
    */
   persist(address: number, section?: SectionWriter): void {
     this.#setTag(address, this.#owner.token | PERSISTENT, section)
@@ -142,7 +143,8 @@ export class PageAllocator {
    * `section`, pass the one that unlinks the block.
    *
    * @throws ForeignAddressError unless the block is persistent, or in flight with this CPU already;
-   *   OfflineError; with a section SectionError, JournalFullError.
+   *   OfflineError; with a section SectionError, JournalFullError, ArgumentError for one of another
+   *   machine.
    */
   adopt(address: number, section?: SectionWriter): void {
     this.#owner.use()
@@ -217,8 +219,7 @@ export class PageAllocator {
         { address },
       )
     }
-    if (section) section.write32(this.#pageMap.tagWord(page), value)
-    else this.#pageMap.setTag(page, value)
+    writeTag(this.#memory, this.#pageMap.tagWord(page), value, section)
   }
 
   #check(address: number, order: number): number {

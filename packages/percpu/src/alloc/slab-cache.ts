@@ -33,7 +33,7 @@ import type { PageAllocator } from './pages.js'
 import type { ObjectRequest } from './request.js'
 import { Slabs } from './slabs.js'
 import { locate, referenceOf, slabOf, slotAt, tagAt, TAGS } from './slots.js'
-import { isAllocated, isPersistent, PERSISTENT } from './tag.js'
+import { isAllocated, isPersistent, PERSISTENT, writeTag } from './tag.js'
 
 const { load32, store32 } = mem
 const { words } = CacheLayout
@@ -206,8 +206,7 @@ export class SlabCache {
         cpu: cpuOf(found),
       })
     }
-    if (section) section.write32(word, value)
-    else store32(this.#memory.i32, word, value)
+    writeTag(this.#memory, word, value, section)
   }
 
   /** Half a magazine from the slabs. @throws OutOfMemoryError if there is not one object. */

@@ -23,7 +23,10 @@
  * token. All that the dead CPU wrote happened before its end was announced (`HeapCpu.ended`). So
  * an object that it had made persistent, or freed, is not read as in flight any more.
  */
+import { isSameMemory, store32, type Memory } from '#mem'
+import { ArgumentError } from '../errors.js'
 import { incarnationOf, isUpTo } from '../machine/token.js'
+import type { SectionWriter } from '../sync/layer-lock.js'
 
 export const PERSISTENT = 1 << 30
 
@@ -35,6 +38,27 @@ export function isPersistent(tag: number): boolean {
 }
 export function isInFlight(tag: number): boolean {
   return tag > 0 && tag < PERSISTENT
+}
+
+/**
+ * Writes the tag at a word index, through the section if there is one.
+ *
+ * @throws ArgumentError for a section of another memory, in which it would change any word.
+ */
+export function writeTag(
+  memory: Memory,
+  word: number,
+  tag: number,
+  section: SectionWriter | undefined,
+): void {
+  if (section === undefined) {
+    store32(memory.i32, word, tag)
+    return
+  }
+  const { memory: written } = Object(section) as Partial<SectionWriter>
+  if (written === undefined || !isSameMemory(written, memory))
+    throw new ArgumentError('section: it is none of the machine whose heap this is', { section })
+  section.write32(word, tag)
 }
 
 /**

@@ -54,6 +54,8 @@ const { lock: lockField, length, entries } = LayerRecord.words
  * section.
  */
 export interface SectionWriter {
+  /** @internal */
+  readonly memory: Memory
   write32(word: number, value: number): void
 }
 

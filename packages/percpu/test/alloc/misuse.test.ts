@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { boot, PAGE_BYTES } from 'percpu'
+import { boot, PAGE_BYTES, type Section } from 'percpu'
 import { throwsCode } from '../support/codes.js'
 import { bytes } from './support/bytes.js'
 import { verify } from './support/verify.js'
@@ -35,6 +35,35 @@ describe('what the heap refuses', () => {
     assert.equal(caches(), before)
     assert.equal(machine.heap.cache('größe', Small).name, 'größe')
     assert.equal(machine.heap.cache('größe', Small), machine.heap.cache('größe', Small))
+  })
+
+  it('is a section of another machine, which would change its words', () => {
+    const [machine, other] = [boot({ memory: '2 MiB' }), boot({ memory: '2 MiB' })]
+    const { heap } = machine
+    const cache = heap.cache('small', Small)
+    const [block, object] = [heap.alloc(2 * PAGE_BYTES), cache.alloc()]
+    const wrong: ((section: Section) => void)[] = [
+      (section) => heap.persist(block, section),
+      (section) => heap.adopt(block, section),
+      (section) => heap.pages.persist(block, section),
+      (section) => cache.persist(object, section),
+      (section) => cache.adopt(object, section),
+    ]
+    other.locks.mutex('m').run((section) => {
+      for (const write of wrong) throwsCode(() => write(section), 'PERCPU_ARGUMENT', /section/)
+      assert.equal(section.room, 512)
+    })
+    for (const none of [{}, null, 7])
+      for (const write of wrong) throwsCode(() => write(none as never), 'PERCPU_ARGUMENT', /section/)
+    let ended: Section | undefined
+    machine.locks.mutex('m').run((section) => (ended = section))
+    for (const write of wrong) throwsCode(() => write(ended as Section), 'PERCPU_SECTION')
+    assert.deepEqual(
+      heap.allocations().map(({ persistent }) => persistent),
+      [false, false],
+    )
+    machine.locks.mutex('m').run((section) => heap.persist(object, section))
+    assert.deepEqual(verify(machine).faults, [])
   })
 
   it('is a slab given for a block of pages', () => {

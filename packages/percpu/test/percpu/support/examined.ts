@@ -56,7 +56,7 @@ export class Examined {
     return JSON.stringify(inUse.map(({ used, allocations }) => [used, allocations]))
   }
 
-  /** Pages that are allocated but of no chunk, or of a chunk but free. Nothing else may use the heap. */
+  /** Pages allocated but of no chunk, or of a chunk but free. Nothing else may use the heap. */
   get wrongPages(): number[] {
     const { blocks, cacheBlocks, faults } = verifyHeap({ memory: this.#memory })
     if (faults.length > 0) throw new Error(faults.join('; '))
