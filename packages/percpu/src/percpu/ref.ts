@@ -206,10 +206,9 @@ export class PercpuRef {
    * Takes {@link kill} back: there is the first reference again, at once. Resolves when each CPU
    * counts for itself again. Cost: a grace period.
    *
-   * @throws RefMisuseError if it was not killed; LockTimeoutError as {@link kill}.
-   *   UnansweredError at the end of `timeout`, and the reason of `signal` when it aborts. During the
-   *   grace period it
-   *   is resurrected all the same, and the CPUs count together until {@link switchToPercpu}.
+   * @throws RefMisuseError if it was not killed; LockTimeoutError as {@link kill}; UnansweredError
+   *   at the end of `timeout`; the reason of `signal` when it aborts. During the grace period it is
+   *   resurrected all the same, and the CPUs count together until {@link switchToPercpu}.
    */
   async resurrect(options?: WaitOptions): Promise<void> {
     await this.#change(options, async (deadline) => {
