@@ -79,13 +79,16 @@ export class Journal {
   /**
    * Records and writes the 32-bit word with this index (address / 4).
    *
-   * @throws JournalFullError when there is no entry left; ArgumentError outside the memory.
+   * @throws JournalFullError when there is no entry left; ArgumentError outside the memory
+   *   and in its header page.
    */
   readonly write32: (word: number, value: number) => void
   readonly memory: Memory
   readonly capacity: number
   readonly #lengthWord: number
   readonly #first: number
+  /** Index of the first word behind the header page, which no section may change. */
+  readonly #firstWord: number
   /** Index of the memory's last word: fits a small integer, which a count of 2^31 would not. */
   readonly #lastWord: number
 
@@ -94,12 +97,13 @@ export class Journal {
     this.capacity = location.capacity
     this.#lengthWord = location.length
     this.#first = location.first
+    this.#firstWord = memory.reserved / 4
     this.#lastWord = memory.byteLength / 4 - 1
     this.record8 = makeRecord8(memory, location)
     this.record16 = makeRecord16(memory, location)
     this.record32 = makeRecord32(memory, location)
     this.record64 = makeRecord64(memory, location)
-    this.write32 = makeWrite32(memory, this.record32, this.#lastWord)
+    this.write32 = makeWrite32(memory, this.record32, this.#firstWord, this.#lastWord)
   }
 
   /** Entries in use since the outermost section began. */
@@ -120,7 +124,8 @@ export class Journal {
   /**
    * Records and writes the 64-bit float with this index (address / 8); takes two entries.
    *
-   * @throws JournalFullError when there are no two entries left; ArgumentError outside the memory.
+   * @throws JournalFullError when there are no two entries left; ArgumentError outside the memory
+   *   and in its header page.
    */
   writeF64(index: number, value: number): void {
     this.#check64(index)
@@ -131,7 +136,8 @@ export class Journal {
   /**
    * Records and writes the 64-bit integer with this index (address / 8); takes two entries.
    *
-   * @throws JournalFullError when there are no two entries left; ArgumentError outside the memory.
+   * @throws JournalFullError when there are no two entries left; ArgumentError outside the memory
+   *   and in its header page.
    */
   writeU64(index: number, value: bigint): void {
     this.#check64(index)
@@ -140,7 +146,8 @@ export class Journal {
   }
 
   #check64(index: number): void {
-    if ((index | 0) !== index || index < 0 || index * 2 >= this.#lastWord) throw badIndex(index, 8)
+    if ((index | 0) !== index || index * 2 < this.#firstWord || index * 2 >= this.#lastWord)
+      throw badIndex(index, 8)
   }
 }
 
@@ -159,9 +166,14 @@ function makeRecord32({ i32 }: Memory, { length: lengthWord, first, capacity }: 
   }
 }
 
-function makeWrite32({ i32 }: Memory, record: Recorder, lastWord: number): Journal['write32'] {
+function makeWrite32(
+  { i32 }: Memory,
+  record: Recorder,
+  firstWord: number,
+  lastWord: number,
+): Journal['write32'] {
   return (word, value) => {
-    if ((word | 0) !== word || word < 0 || word > lastWord) throw badIndex(word, 4)
+    if ((word | 0) !== word || word < firstWord || word > lastWord) throw badIndex(word, 4)
     // First, or a kill in between would leave the change for good. Mutant: sync/word-before-entry.
     record(word)
     store32(i32, word, value)
@@ -217,7 +229,7 @@ function full(capacity: number): JournalFullError {
 
 function badIndex(index: number, unit: number): ArgumentError {
   return new ArgumentError(
-    `there is no word with index ${index} in this memory: the index is the address / ${unit}`,
+    `there is no word with index ${index} in this memory behind its header page: the index is the address / ${unit}`,
     { index },
   )
 }

@@ -194,7 +194,7 @@ export class Section {
    * section is committed. For objects with a struct, take {@link at}.
    *
    * @throws JournalFullError when there is no room; SectionError after the end; ArgumentError
-   *   outside the memory.
+   *   outside the memory and in its header page.
    */
   write32(word: number, value: number): void {
     this.#write32(word, value)
@@ -204,7 +204,7 @@ export class Section {
    * room of two writes.
    *
    * @throws JournalFullError when there is no room; SectionError after the end; ArgumentError
-   *   outside the memory.
+   *   outside the memory and in its header page.
    */
   writeF64(index: number, value: number): void {
     this.#log.writeF64(index, value)
@@ -214,7 +214,7 @@ export class Section {
    * room of two writes.
    *
    * @throws JournalFullError when there is no room; SectionError after the end; ArgumentError
-   *   outside the memory; TypeError for what is no bigint.
+   *   outside the memory and in its header page; TypeError for what is no bigint.
    */
   writeU64(index: number, value: bigint): void {
     this.#log.writeU64(index, value)

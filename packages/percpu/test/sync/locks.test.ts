@@ -265,8 +265,12 @@ describe('a section', () => {
     const machine = fresh({ journal: 8 })
     const word = words(machine)
     const mutex = machine.locks.mutex('m')
-    for (const wrong of [-1, 0.5, 2 ** 30, NaN])
+    // The last ones are in the header page.
+    for (const wrong of [-1, 0.5, 2 ** 30, NaN, 0, 511]) {
       throwsCode(() => mutex.run((section) => section.write32(wrong, 1)), 'PERCPU_ARGUMENT')
+      throwsCode(() => mutex.run((section) => section.writeF64(wrong, 1)), 'PERCPU_ARGUMENT')
+      throwsCode(() => mutex.run((section) => section.writeU64(wrong, 1n)), 'PERCPU_ARGUMENT')
+    }
     throwsCode(
       () =>
         mutex.run((section) => {
