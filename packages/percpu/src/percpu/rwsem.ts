@@ -180,9 +180,8 @@ export class PercpuRwSemaphore {
    * Locks for writing: resolves when no reader and no other writer is left. Cost: a grace period,
    * unless a writer was there just before.
    *
-   * @throws LockTimeoutError at the end of `timeout`; the reason of `signal` when it aborts; then
-   *   it is
-   *   not locked, and readers go on. Else as `Mutex.lockAsync`.
+   * @throws LockTimeoutError at the end of `timeout`; the reason of `signal` when it aborts: then
+   *   the semaphore is not locked, and readers go on. Otherwise as `Mutex.lockAsync`.
    */
   async writeLock(options?: WaitOptions): Promise<WriteGuard> {
     checkWait(options)

@@ -51,9 +51,8 @@ export class Permits {
    * Gives permits back: all, or so many of them. Rings all CPUs that wait for some.
    *
    * @throws NotOwnerError if there are not so many left, or none at all, or if this CPU was
-   *   declared
-   *   dead; ArgumentError unless `count` is a whole number of 1 or more; OfflineError. Nothing is
-   *   released then.
+   *   declared dead; ArgumentError unless `count` is a whole number of 1 or more; OfflineError.
+   *   Nothing is released then.
    */
   release(count: number = Math.max(1, this.#count)): void {
     this.#semaphore.giveBack(count, this.#count)

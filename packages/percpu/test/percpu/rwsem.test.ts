@@ -117,7 +117,7 @@ describe('a wait to write', () => {
       const lock = machine.percpu.rwSemaphore('s')
       const spinning = busy.tell({ do: 'spin', until, tells, polls: false, deaf: false })
       await becomesSet(machine.memory, tells)
-      await assert.rejects(lock.writeLock({ timeout: 20 }), { code: 'PERCPU_UNANSWERED' })
+      await assert.rejects(lock.writeLock({ timeout: 20 }), { code: 'PERCPU_LOCK_TIMEOUT' })
       lock.readLock().unlock()
       set(machine.memory, until)
       await spinning
