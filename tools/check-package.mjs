@@ -4,6 +4,7 @@
 // 2. publint and attw find nothing wrong with its exports and types.
 // 3. Installed offline in an empty project, it runs the README's example with the output that the
 //    README shows.
+// 4. Its declarations compile in a strict TypeScript program that checks those of its libraries.
 //
 //     node tools/check-package.mjs
 
@@ -73,6 +74,24 @@ function install(tarball, project) {
   return path.join(project, 'node_modules/percpu')
 }
 
+/** Compiles a program that imports all of the package. `lib` is what the README asks for. */
+function typeProblems(installed, project) {
+  const { exports } = JSON.parse(readFileSync(path.join(installed, 'package.json'), 'utf8'))
+  const names = Object.keys(exports).filter((name) => !name.endsWith('.json'))
+  const program = names.map((name) => `import '${path.posix.join('percpu', name)}'\n`).join('')
+  writeFileSync(path.join(project, 'types.ts'), program)
+  const compilerOptions = {
+    strict: true,
+    noEmit: true,
+    module: 'nodenext',
+    lib: ['es2022', 'esnext.disposable'],
+    types: [],
+  }
+  const config = path.join(project, 'tsconfig.json')
+  writeFileSync(config, JSON.stringify({ compilerOptions, files: ['types.ts'] }))
+  return runTool('tsc', ['-p', config])
+}
+
 function runTool(name, args) {
   const { status, signal, error } = spawnSync(path.join(repositoryRoot, 'node_modules/.bin', name), args, {
     stdio: 'inherit',
@@ -91,6 +110,7 @@ function main() {
       ...contentProblems(listFiles(installed, [''])),
       ...runTool('publint', [tarball, '--strict']),
       ...runTool('attw', [tarball, '--profile', 'esm-only']),
+      ...typeProblems(installed, project),
       ...exampleProblems(readFileSync(path.join(installed, 'README.md'), 'utf8'), project),
     ]
     for (const problem of problems) console.error(`package: ${problem}`)

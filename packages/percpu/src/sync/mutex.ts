@@ -11,10 +11,10 @@ import { cpuOf, incarnationOf } from '../machine/token.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { LockTimeoutError, NotOwnerError, SelfDeadlockError } from './errors.js'
 import { KIND_MUTEX, ListedLock } from './held-locks.js'
-import { MutexGuard, type Guarded } from './mutex-guard.js'
+import { MutexGuard } from './mutex-guard.js'
 import { MutexWaiters } from './mutex-waiters.js'
 import { OWNER_DIED, ownerToken } from './mutex-words.js'
-import { runSection, type Retained, type Section, type Sections } from './section.js'
+import { runSection, type Section, type Sections } from './section.js'
 import type { SyncState } from './state.js'
 
 // Copied out of its module for the compiler, which checks an import at each use.
@@ -30,7 +30,7 @@ interface MutexHooks {
  * Mutual exclusion between CPUs, and between tasks of one thread. A mutex survives the death of its
  * owner: the next owner gets it, and is told.
  */
-export class Mutex implements Guarded, Retained {
+export class Mutex {
   /** Byte address of its MutexLayout. */
   readonly address: number
   /** For messages. */
