@@ -135,8 +135,9 @@ export class Heap {
 
   /**
    * Gives memory of {@link alloc}, or an object of a cache, back. Any CPU may, if it is persistent.
-   * The caller sees to it that nobody still reads it, and that no section is open which has made it
-   * persistent or adopted it.
+   * Memory in flight is its own CPU's to free: another CPU that frees it is not noticed. The caller
+   * sees to it that nobody still reads it, and that no section is open which has made it persistent
+   * or adopted it.
    *
    * Cost: as for {@link alloc}.
    * @throws DoubleFreeError; ForeignAddressError; OfflineError; LockTimeoutError as for

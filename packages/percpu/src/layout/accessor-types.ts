@@ -144,7 +144,7 @@ type TargetIn<S extends TypedStruct, Target, M> = Target extends 'self'
     : never
 
 export type TypeOf<S> = S extends Field<infer T> ? T : S extends Type ? S : never
-type KindOf<S, Default> = S extends { readonly form: 'field'; readonly kind: infer K }
+export type KindOf<S, Default> = S extends { readonly form: 'field'; readonly kind: infer K }
   ? K extends Kind
     ? K
     : Default

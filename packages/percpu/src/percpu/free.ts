@@ -32,7 +32,9 @@ export function makeFree(
   scheduleTrim: () => void,
 ): (pointer: number) => void {
   const { locked, chunks, slots, memory, geometry, tables } = state
-  const { root } = tables
+  const { root, registry } = tables
+  const { shift, capacity } = geometry
+  const mask = geometry.granules - 1
   const lock = root + fields.lock
   const operation = root + fields.operation
   const operationChunk = root + fields.operationChunk
@@ -45,8 +47,10 @@ export function makeFree(
     try {
       const view = memory.i32
       if (load32(view, operation) !== 0) repair(state)
-      const chunk = state.recordOf(pointer)
-      const start = geometry.granuleOf(pointer)
+      // As recordOf and granuleOf do.
+      const index = pointer >>> shift
+      const start = pointer & mask
+      const chunk = (pointer | 0) === pointer && index < capacity ? load32(view, registry + index) : 0
       const length = chunk === 0 ? 0 : lengthAt(view, chunk, geometry, start)
       if (length === 0) throw badPointer(pointer)
       store32(view, operationChunk, chunk)

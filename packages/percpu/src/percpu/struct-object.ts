@@ -8,16 +8,22 @@
  *
  * Cost of `local`: none beside the access itself; see "percpu" in docs/benchmarks.md.
  */
-import type { Accessor, Infer } from '../layout/accessor-types.js'
+import { ArgumentError } from '../errors.js'
+import type { Accessor, Infer, KindOf, TypeOf } from '../layout/accessor-types.js'
 import { revokeAccessor } from '../layout/revoke.js'
 import type { Struct } from '../layout/struct-type.js'
-import type { Fields, Kind } from '../layout/types.js'
+import type { Fields, Kind, Scalar } from '../layout/types.js'
+import { shown } from '../machine/check.js'
 import type { Copies } from './copies.js'
 
-/** Fields that can be added up. */
+/** Fields that can be added up: plain numbers. */
 export type NumericField<F extends Fields, K extends Kind> = {
-  [P in keyof Infer<Struct<F, K>> & string]: Infer<Struct<F, K>>[P] extends number | bigint ? P : never
-}[keyof Infer<Struct<F, K>> & string]
+  [P in keyof Infer<Struct<F, K>> & keyof F & string]: TypeOf<F[P]> extends Scalar
+    ? KindOf<F[P], K> extends 'atomic'
+      ? never
+      : P
+    : never
+}[keyof Infer<Struct<F, K>> & keyof F & string]
 
 /** A struct with one copy for each possible CPU: `machine.percpu(Struct)`. */
 export class PercpuStruct<F extends Fields, K extends Kind> implements Iterable<
@@ -65,9 +71,13 @@ export class PercpuStruct<F extends Fields, K extends Kind> implements Iterable<
    * The sum of a plain field over all copies. It is exact once no CPU adds any more. Cost: in
    * proportion to the possible CPUs.
    *
-   * @throws PointerError after {@link free}.
+   * @throws ArgumentError unless `field` is the name of a plain number; PointerError after
+   *   {@link free}.
    */
   sum<P extends NumericField<F, K>>(field: P): Infer<Struct<F, K>>[P] {
+    const member = this.type.members.find(({ name }) => name === field)
+    if (member?.type?.form !== 'scalar' || member.kind === 'atomic')
+      throw new ArgumentError(`field: ${this.type.name} has no plain number ${shown(field)}`, { field })
     let total: number | bigint | undefined
     for (const [, copy] of this) {
       const value = (copy as Record<string, number | bigint>)[field]

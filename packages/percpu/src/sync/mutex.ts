@@ -82,9 +82,16 @@ export class Mutex {
     if (options !== undefined) checkWait(options)
     this.#listed.enter()
     // atomic: A, for a mutex that nobody holds or waits for.
-    if (compareExchangeAtomic32(this.#memory.i32, this.#word, 0, this.#token) === 0) this.#beginTurn(false)
-    else this.#lockSlow(options)
-    return this.#guard()
+    if (compareExchangeAtomic32(this.#memory.i32, this.#word, 0, this.#token) === 0) {
+      // What beginTurn does, and below guard, written out: engines inline calls up to a sum of
+      // code. Both calls would make lock and unlock a third slower.
+      this.#predecessorDied = false
+      this.#isHeld = true
+      this.#turn = ++this.#turns
+    } else {
+      this.#lockSlow(options)
+    }
+    return new MutexGuard(this, this.#turn, this.#predecessorDied)
   }
 
   /**

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { inspect } from 'node:util'
-import { boot, f64, i16, i32, struct, u32, u64, u8 } from 'percpu'
+import { address, array, atomic, boot, f64, i16, i32, struct, u32, u64, u8 } from 'percpu'
 import { loadAtomic32, store32 } from 'percpu/mem'
 import { backendOf } from './support/inside.js'
 import { kinds } from './support/kinds.js'
@@ -148,6 +148,20 @@ describe('numbers', () => {
     otherHits.local.count++
     assert.deepEqual([otherNumber.sum(), otherHits.sum('count')], [1, 1])
     percpu.verify()
+  })
+  it('add up plain numbers only', () => {
+    const { percpu } = fresh()
+    const Mixed = struct('Mixed', { n: i32, hits: atomic(i32), next: address('self'), all: array(i32, 2) })
+    const mixed = percpu(Mixed)
+    assert.equal(mixed.sum('n'), 0)
+    // @ts-expect-error: it has no value of its own.
+    assert.throws(() => mixed.sum('hits'), { code: 'PERCPU_ARGUMENT' })
+    // @ts-expect-error: it is no number.
+    assert.throws(() => mixed.sum('next'), { code: 'PERCPU_ARGUMENT' })
+    // @ts-expect-error: it has several.
+    assert.throws(() => mixed.sum('all'), { code: 'PERCPU_ARGUMENT' })
+    // @ts-expect-error: there is none.
+    assert.throws(() => mixed.sum('nope'), { code: 'PERCPU_ARGUMENT' })
   })
   it('are what was asked for, or refused', () => {
     const { percpu } = fresh()
