@@ -88,8 +88,9 @@ export class Cache<S extends AnyStruct = AnyStruct> {
   }
 
   /**
-   * Gives an object of this cache back. Any CPU may, if the object is persistent. The caller sees
-   * to it that nobody still reads it.
+   * Gives an object of this cache back. Any CPU may, if the object is persistent. One in flight is
+   * its own CPU's to free: another CPU that frees it is not noticed. The caller sees to it that
+   * nobody still reads it.
    *
    * @throws DoubleFreeError; ForeignAddressError; OfflineError; LockTimeoutError as for
    *   {@link create}; in debug mode HeapCorruptionError. Nothing is changed then.
@@ -111,9 +112,8 @@ export class Cache<S extends AnyStruct = AnyStruct> {
    * neither, whenever the thread is killed. Without one, call it before others can find the object.
    *
    * @throws ForeignAddressError unless the object is in flight with this CPU, or persistent
-   *   already;
-   *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError,
-   *   ArgumentError for one of another machine.
+   *   already; DoubleFreeError if it is free; OfflineError; with a section SectionError,
+   *   JournalFullError, ArgumentError for one of another machine.
    */
   persist(address: number, section?: SectionWriter): void {
     this.#slabs.persist(address, section)
@@ -124,9 +124,8 @@ export class Cache<S extends AnyStruct = AnyStruct> {
    * `section`, pass the one that unlinks the object, and free the object after it.
    *
    * @throws ForeignAddressError unless the object is persistent, or in flight with this CPU
-   *   already;
-   *   DoubleFreeError if it is free; OfflineError; with a section SectionError, JournalFullError,
-   *   ArgumentError for one of another machine.
+   *   already; DoubleFreeError if it is free; OfflineError; with a section SectionError,
+   *   JournalFullError, ArgumentError for one of another machine.
    */
   adopt(address: number, section?: SectionWriter): void {
     this.#slabs.adopt(address, section)

@@ -44,7 +44,7 @@ const BIAS = 2 ** 27 * ONE
 export const INITIAL_STATE = BIAS + ONE
 
 export interface RefParts extends RcuSyncParts {
-  /** Word index of the PercpuRefWords. */
+  /** Word index of the PercpuRefLayout. */
   readonly words: number
   readonly parts: readonly number[]
   readonly cpu: number

@@ -47,7 +47,7 @@ const { entered, left } = PercpuReaders.words
 const SLOW_READS = 16
 
 export interface RwSemaphoreParts extends RcuSyncParts {
-  /** Word index of the PercpuRwSemaphoreWords. */
+  /** Word index of the PercpuRwSemaphoreLayout. */
   readonly words: number
   /** Word index of each CPU's PercpuReaders. */
   readonly parts: readonly number[]

@@ -7,15 +7,15 @@
  *     own journal    the caller's section may be taken back, the layer's changes stay
  *     few words      at most {@link LAYER_JOURNAL_ENTRIES} a section, for a short time
  *
- * Each layer that needs this has a level: one spinlock held at a time, and an undo journal
- * (journal.ts) of its own, a CPU. A layer may use those below it while it holds its lock; locks are
+ * Each layer that needs this has a record for each CPU: the one spinlock that it holds, and an
+ * undo journal (journal.ts). A layer may use those below it while it holds its lock. Locks are
  * taken only in that direction, so nobody waits in a circle.
  *
  *     0 per-CPU memory ──▶ 1 objects ──▶ 2 pages        3 free
  *
- * After a death the reaper replays each level's journal and then releases its lock. It may work in
- * the dead CPU's place at these levels afterwards: should it die too, the next reaper does the same
- * again.
+ * After a death the reaper replays the journal of each layer, and then releases the layer's lock.
+ * It may use the records in the dead CPU's place afterwards. Should it die too, the next reaper
+ * does the same again.
  *
  * Progress: blocking. The lock of a dead owner is free only once the owner is reaped. A thread that
  * waits for it may be the only one that could reap. So the wait ends with an error after
