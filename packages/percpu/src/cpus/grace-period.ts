@@ -1,148 +1,149 @@
 /**
  * Grace periods: wait until every CPU has passed a quiescent state, so that nobody still reads what
- * was unlinked before. (After the kernel's sched RCU. The two fences are those that make RCU over
- * plain accesses match LKMM.)
+ * was unlinked before. (After the kernel's sched RCU. The read-modify-writes at the sequence and at
+ * the masks of the leaves are what makes RCU over plain accesses match LKMM.)
  *
- *     cpu.quiescent          counts quiescent states: an answered doorbell, going idle, going
- *                            offline, being found dead
- *     header.gracePeriods    two read-modify-writes per grace period, one at each end; one when a
- *                            CPU comes online
+ * A synchronous stretch of JavaScript is a read section without a lock. A CPU is quiescent between
+ * two of them: when it answers its bell, in a job of its own, polls, goes idle, or leaves. How all
+ * the CPUs' quiescent states become the end of a grace period is in rcu-tree.ts.
  *
- * A synchronous stretch of JavaScript is a read section without a lock: the CPU's answer is a job
- * of its own, so it can only run between two of them. `synchronize` notes each online CPU's
- * counter, and rings. It is over when each counter has moved, or the CPU is idle, offline or dead.
- *
- * Any move after the note will do, whatever made it. The CPU read nothing at that moment. From then
- * on it finds what was written before the note, since the note is a read-modify-write of two words:
- * the counter, and the word by which the CPU goes idle and comes back.
- *
- * Counters and incarnations wrap. Only equality is asked for: a CPU would have to pass 2^32
- * quiescent states, or a number 2^21 - 1 threads, between two looks of one grace period.
+ * Each grace period serves all who asked for it before it began. Who calls `synchronize` takes a
+ * cookie, and waits until the sequence has come so far. The caller's own CPU is quiescent as soon
+ * as its promise is awaited, at the latest: it reports in a microtask.
  *
  * Guarantees, all of them for plain words:
  *
  * GP-1: all reads of a section that began before `synchronize` was called have ended when it
  * resolves, and happen before what follows.
  * GP-2: a section that begins after it resolved sees what was written before it was called.
- * GP-3: two grace periods, one called after the other resolved, are ordered: both are
- * read-modify-writes of one word.
+ * GP-3: two grace periods, one called after the other resolved, are ordered: both begin and end
+ * with read-modify-writes of one word.
  *
  * What it does not do: protect a section that awaits, which ends at its first await. Nor does it
  * see through a CPU whose thread died unsupervised: it waits, so give it a timeout.
  */
-import { addAtomic32, loadAtomic32 } from '#mem'
-import { incarnationOf, stateOf, type CpuTable } from './cpu-table.js'
+import type { CpuTable } from './cpu-table.js'
 import type { Doorbell } from './doorbell.js'
-import { REASON_QUIESCE, type Ringer } from './ringer.js'
+import { RcuTree } from './rcu-tree.js'
+import { REASON_QUIESCE } from './ringer.js'
+import { COMPLETED, isDoneExact } from './sequence.js'
 import { UnansweredError } from '../machine/errors.js'
-import { Cpu, Header } from '../machine/layouts.js'
+import { host } from '../machine/platform.js'
 import { Deadline } from '../machine/wait-options.js'
 
-const { words } = Cpu
-
-interface Snapshot {
-  readonly cpu: number
-  readonly stateWord: number
-  readonly quiescent: number
-}
-
 export class GracePeriods {
-  readonly #table: CpuTable
+  readonly #tree: RcuTree
   readonly #doorbell: Doorbell
   readonly #cpu: number
+  readonly #hooks: (() => void)[] = []
+  #isActive = false
 
   constructor(table: CpuTable, doorbell: Doorbell, cpu: number) {
-    this.#table = table
+    this.#tree = new RcuTree(table, doorbell.ringer)
     this.#doorbell = doorbell
     this.#cpu = cpu
-    doorbell.on(REASON_QUIESCE, () => this.announce())
-  }
-
-  /** This CPU is in a quiescent state right now. */
-  announce(): void {
-    announceQuiescent(this.#table, this.#doorbell.ringer, this.#cpu)
-  }
-
-  /** @throws UnansweredError at the deadline; the reason of its signal. */
-  async synchronize(deadline = new Deadline()): Promise<void> {
-    this.#fence()
-    // This CPU's own sections end before the promise is awaited, at the latest.
-    const others = this.#table.select((cpu) => cpu !== this.#cpu && isReading(this.#table.stateWord(cpu)))
-    const snapshots = others.map((cpu) => this.#snapshot(cpu))
-    for (const { cpu } of snapshots) this.#doorbell.ringer.ring(cpu, REASON_QUIESCE)
-    const done = () => snapshots.every((snapshot) => this.#hasPassed(snapshot))
-    if (!(await this.#doorbell.until(others, done, deadline))) {
-      const late = snapshots.filter((snapshot) => !this.#hasPassed(snapshot)).map(({ cpu }) => cpu)
-      if (late.length > 0)
-        throw new UnansweredError(
-          `no grace period: CPU ${late.join(', ')} did not return to its event loop; let long loops call machine.poll(), and ` +
-            `supervise workers so that dead ones are noticed`,
-          { cpus: late, timeout: deadline.timeout },
-        )
-    }
-    this.#fence()
+    doorbell.on(REASON_QUIESCE, () => this.report())
   }
 
   /**
-   * This CPU has just come online. Either a grace period that began before found it online. Or this
-   * fence comes after that one's, and finds what its updater had written plainly.
+   * Calls `hook` in each quiescent state of this CPU, before others hear of it, and when the CPU
+   * comes back from an idle stretch. What it finds then, every grace period that ends later has
+   * waited for. Returns a function that ends it.
    */
+  onQuiescent(hook: () => void): () => void {
+    this.#hooks.push(hook)
+    return () => {
+      const index = this.#hooks.indexOf(hook)
+      if (index >= 0) this.#hooks.splice(index, 1)
+    }
+  }
+
+  /** This CPU is quiescent right now. */
+  report(): void {
+    // It may have left between a ring and the answer, or a microtask.
+    if (!this.#isActive) return
+    this.#tree.report(this.#cpu, this.#callHooks)
+  }
+
+  /** This CPU may read from now on, and has read nothing yet. */
   comeOnline(): void {
-    this.#fence()
+    this.#isActive = true
+    this.#tree.activate(this.#cpu, this.#callHooks)
+  }
+  /** From now on this CPU reads nothing, until {@link comeBack}. */
+  goIdle(): void {
+    this.#leave()
+  }
+  comeBack(): void {
+    this.comeOnline()
+  }
+  /** This CPU leaves the machine. */
+  leave(): void {
+    this.#leave()
   }
 
-  #fence(): void {
-    // W(header.gracePeriods) pairs with W in #fence: the ends and beginnings of all grace periods,
-    // and of incarnations, are totally ordered. So an updater of the next grace period, or a CPU
-    // that comes online, does not read what was freed after this one. Mutants:
-    // cpus/no-grace-period-fence, cpus/grace-period-open-end, cpus/online-without-fence.
-    addAtomic32(this.#table.memory.i32, Header.words.gracePeriods, 1)
+  /** The cookie of a grace period that begins after now, which somebody else may ask for. */
+  getState(): number {
+    return this.#tree.snap()
+  }
+  /** As {@link getState}, and asks for that grace period. */
+  startPoll(isExpedited = false): number {
+    const cookie = this.#tree.snap()
+    // This CPU reports for it after the caller's synchronous stretch.
+    if (this.#tree.request(cookie, this.#cpu, isExpedited)) host.queueMicrotask(() => this.report())
+    return cookie
+  }
+  /** Whether the grace period of a cookie has ended. True for {@link COMPLETED}. */
+  poll(cookie: number): boolean {
+    return isDoneExact(this.#tree.sequence, cookie)
+  }
+  get completed(): number {
+    return COMPLETED
   }
 
-  #snapshot(cpu: number): Snapshot {
-    const stateWord = this.#table.stateWord(cpu)
-    // VI(cpu.quiescent) hands over what this updater has written plainly; pairs with Q in
-    // announceQuiescent: the next quiescent state, also one that answers an older ring, comes after
-    // it and reads what it wrote. A load would order nothing. Mutant: cpus/snapshot-by-load.
-    const quiescent = addAtomic32(this.#table.memory.i32, this.#table.record(cpu) + words.quiescent, 0)
-    // VJ(cpu.idle) hands over the same to a CPU that is idle now, or later; pairs with VK in
-    // #leave: it finds that when it comes back. Mutant: cpus/idle-by-load.
-    addAtomic32(this.#table.memory.i32, this.#table.record(cpu) + words.idle, 0)
-    return { cpu, stateWord, quiescent }
+  /** @throws UnansweredError at the deadline; the reason of its signal. */
+  async synchronize(deadline = new Deadline(), isExpedited = false): Promise<void> {
+    const cookie = this.#tree.snap()
+    this.#tree.request(cookie, this.#cpu, isExpedited)
+    await Promise.resolve()
+    this.report()
+    const isDone = () => this.#tree.isDone(cookie)
+    if (await this.#doorbell.until([this.#tree.waiters], isDone, deadline)) return
+    if (!isDone()) throw this.#late(deadline)
   }
 
-  #hasPassed({ cpu, stateWord, quiescent }: Snapshot): boolean {
-    const now = this.#table.stateWord(cpu)
-    if (incarnationOf(now) !== incarnationOf(stateWord) || !isReading(now)) return true
-    if (this.#quiescent(cpu) !== quiescent) return true
-    // P(cpu.idle) pairs with O in Idle: an idle CPU's reads are over; its next ones come after VJ.
-    // Mutant: cpus/idle-not-odd.
-    return (loadAtomic32(this.#table.memory.i32, this.#table.record(cpu) + words.idle) & 1) === 1
+  /** As {@link synchronize}, for a thread that may block. It is idle meanwhile. */
+  synchronizeBlocking(
+    sleep: (done: () => boolean, deadline: Deadline) => boolean,
+    deadline: Deadline,
+    isExpedited = false,
+  ): void {
+    const cookie = this.#tree.snap()
+    this.#tree.request(cookie, this.#cpu, isExpedited)
+    const isDone = () => {
+      this.#doorbell.enter(this.#tree.waiters)
+      return this.#tree.isDone(cookie)
+    }
+    this.report()
+    if (!sleep(isDone, deadline)) throw this.#late(deadline)
   }
 
-  #quiescent(cpu: number): number {
-    // R(cpu.quiescent) pairs with Q in announceQuiescent: the CPU's reads up to there happened
-    // before. Mutant: cpus/announce-nothing.
-    return loadAtomic32(this.#table.memory.i32, this.#table.record(cpu) + words.quiescent)
+  #leave(): void {
+    this.#isActive = false
+    this.#tree.deactivate(this.#cpu)
+    this.#doorbell.ringer.wakeWaiters(this.#cpu)
   }
-}
 
-/**
- * Counts a quiescent state of `cpu` and tells whoever waits for one. By that CPU, or by its reaper.
- */
-export function announceQuiescent(table: CpuTable, ringer: Ringer, cpu: number): void {
-  // Q(cpu.quiescent) pairs with R in #quiescent, VI in #snapshot: the CPU's earlier reads are over,
-  // what it read may be freed; its later ones find what was written before the snapshot. Mutant:
-  // cpus/announce-nothing.
-  addAtomic32(table.memory.i32, table.record(cpu) + words.quiescent, 1)
-  ringer.wakeWaiters(cpu)
-}
+  readonly #callHooks = (): void => {
+    for (const hook of this.#hooks) hook()
+  }
 
-/**
- * Whether a CPU in this state may hold references. One that is starting holds none yet; when it
- * comes online afterwards, it finds what was published before (W).
- */
-function isReading(stateWord: number): boolean {
-  const state = stateOf(stateWord)
-  return state === 'online' || state === 'stopping'
+  #late({ timeout }: Deadline): UnansweredError {
+    const cpus = this.#tree.late()
+    return new UnansweredError(
+      `no grace period: CPU ${cpus.join(', ')} did not return to its event loop; let long loops call machine.poll(), and ` +
+        `supervise workers so that dead ones are noticed`,
+      { cpus, timeout },
+    )
+  }
 }
