@@ -26,7 +26,7 @@ import type { CpuTable } from './cpu-table.js'
 import type { Doorbell } from './doorbell.js'
 import { RcuTree } from './rcu-tree.js'
 import { REASON_QUIESCE } from './ringer.js'
-import { COMPLETED, isDoneExact } from './sequence.js'
+import { isDoneExact } from './sequence.js'
 import { UnansweredError } from '../machine/errors.js'
 import { host } from '../machine/platform.js'
 import { Deadline } from '../machine/wait-options.js'
@@ -83,48 +83,58 @@ export class GracePeriods {
   }
 
   /** The cookie of a grace period that begins after now, which somebody else may ask for. */
-  getState(): number {
+  snap(): number {
     return this.#tree.snap()
   }
-  /** As {@link getState}, and asks for that grace period. */
-  startPoll(isExpedited = false): number {
-    const cookie = this.#tree.snap()
+  /** Sees to it that the grace period of a cookie comes. */
+  request(cookie: number, isExpedited = false): void {
     // This CPU reports for it after the caller's synchronous stretch.
     if (this.#tree.request(cookie, this.#cpu, isExpedited)) host.queueMicrotask(() => this.report())
-    return cookie
   }
-  /** Whether the grace period of a cookie has ended. True for {@link COMPLETED}. */
+  /** Whether the grace period of a cookie of late has ended. */
+  isDone(cookie: number): boolean {
+    return this.#tree.isDone(cookie)
+  }
+  /** As {@link isDone}, of a cookie of any age. Also true for `COMPLETED`. */
   poll(cookie: number): boolean {
     return isDoneExact(this.#tree.sequence, cookie)
-  }
-  get completed(): number {
-    return COMPLETED
   }
 
   /** @throws UnansweredError at the deadline; the reason of its signal. */
   async synchronize(deadline = new Deadline(), isExpedited = false): Promise<void> {
-    const cookie = this.#tree.snap()
-    this.#tree.request(cookie, this.#cpu, isExpedited)
-    await Promise.resolve()
-    this.report()
-    const isDone = () => this.#tree.isDone(cookie)
-    if (await this.#doorbell.until([this.#tree.waiters], isDone, deadline)) return
-    if (!isDone()) throw this.#late(deadline)
+    const cookie = this.snap()
+    this.request(cookie, isExpedited)
+    await this.whenDone(cookie, deadline)
   }
 
-  /** As {@link synchronize}, for a thread that may block. It is idle meanwhile. */
+  /**
+   * Resolves when the grace period of a cookie of late has ended, which was requested before.
+   *
+   * @throws as {@link synchronize}.
+   */
+  async whenDone(cookie: number, deadline = new Deadline()): Promise<void> {
+    // By then this CPU has reported for a grace period that it began itself.
+    await Promise.resolve()
+    if (await this.#doorbell.until([this.#tree.waiters], () => this.isDone(cookie), deadline)) return
+    if (!this.isDone(cookie)) throw this.#late(deadline)
+  }
+
+  /**
+   * As {@link synchronize}, for a thread that may block. `sleep` blocks until `done` holds, as an
+   * idle CPU; false at the deadline.
+   */
   synchronizeBlocking(
     sleep: (done: () => boolean, deadline: Deadline) => boolean,
     deadline: Deadline,
     isExpedited = false,
   ): void {
-    const cookie = this.#tree.snap()
+    const cookie = this.snap()
     this.#tree.request(cookie, this.#cpu, isExpedited)
-    const isDone = () => {
-      this.#doorbell.enter(this.#tree.waiters)
-      return this.#tree.isDone(cookie)
-    }
     this.report()
+    const isDone = (): boolean => {
+      this.#doorbell.enter(this.#tree.waiters)
+      return this.isDone(cookie)
+    }
     if (!sleep(isDone, deadline)) throw this.#late(deadline)
   }
 

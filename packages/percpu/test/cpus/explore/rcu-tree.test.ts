@@ -99,7 +99,7 @@ describe('a grace period of a tree of two levels', () => {
         t.cpu(0, async (cpu) => {
           const bare = world.bare(cpu)
           const told = bare.rung()
-          bare.gracePeriods.startPoll()
+          bare.gracePeriods.request(bare.gracePeriods.snap())
           await told
         })
         t.cpu(1, async (cpu) => {
@@ -208,7 +208,7 @@ describe('a grace period of a tree of two levels', () => {
       (t) => {
         t.cpu(0, (cpu) => {
           const bare = world.bare(cpu)
-          bare.idle.deaf(() => bare.gracePeriods.startPoll())
+          bare.idle.deaf(() => bare.gracePeriods.request(bare.gracePeriods.snap()))
           bare.leave()
         })
         t.cpu(1, async (cpu) => {
@@ -231,7 +231,8 @@ describe('a grace period of a tree of two levels', () => {
         t.cpu(0, async (cpu) => {
           const bare = world.bare(cpu)
           words.pointer.store(0)
-          const cookie = bare.gracePeriods.startPoll()
+          const cookie = bare.gracePeriods.snap()
+          bare.gracePeriods.request(cookie)
           await Promise.resolve()
           if (bare.gracePeriods.poll(cookie)) words.object = -1
           bare.leave()
