@@ -2,7 +2,7 @@
  * Runs litmus tests on memory. Each access of a process becomes one of `#mem`, each RCU call one of
  * an implementation.
  */
-import type { AccessOrder, LitmusTest, Modification } from './syntax.js'
+import type { AccessOrder, LitmusProcess, LitmusTest, Modification } from './syntax.js'
 import { variableAt, type Processor, type Wait } from './evaluate.js'
 import type {
   MemFunctions,
@@ -38,10 +38,10 @@ export interface LitmusMachine {
 }
 
 /** The processor of one process in one execution. */
-export function processorFor(machine: LitmusMachine, cpu: number): Processor {
+export function processorFor(machine: LitmusMachine, cpu: number, rcu?: RcuUser): Processor {
   return machine.membarriers === undefined
-    ? new MemoryProcessor(machine, cpu)
-    : new Membarriers(machine, machine.membarriers, cpu)
+    ? new MemoryProcessor(machine, cpu, rcu)
+    : new Membarriers(machine, machine.membarriers, cpu, rcu)
 }
 
 class MemoryProcessor implements Processor {
@@ -50,9 +50,10 @@ class MemoryProcessor implements Processor {
   #rcu: RcuUser | undefined
   readonly #srcu = new Map<number, SrcuUser>()
 
-  constructor(machine: LitmusMachine, cpu: number) {
+  constructor(machine: LitmusMachine, cpu: number, rcu?: RcuUser) {
     this.#machine = machine
     this.#cpu = cpu
+    this.#rcu = rcu
   }
 
   load(address: number, order: AccessOrder): number {
@@ -171,8 +172,8 @@ class MemoryProcessor implements Processor {
 class Membarriers extends MemoryProcessor {
   readonly #domain: SrcuUser
 
-  constructor(machine: LitmusMachine, context: ImplementationContext, cpu: number) {
-    super(machine, cpu)
+  constructor(machine: LitmusMachine, context: ImplementationContext, cpu: number, rcu?: RcuUser) {
+    super(machine, cpu, rcu)
     this.#domain = standInSrcu.open(context, cpu)
   }
 
@@ -210,8 +211,12 @@ export function usesMembarriers(test: LitmusTest): boolean {
   return operationsOf(test).some(({ does }) => does === 'membarrier')
 }
 
-/** The operations of all processes, with the names that are their first operands. */
-function operationsOf(test: LitmusTest): { does: string; first: string | undefined }[] {
+export function usesRcu(process: LitmusProcess): boolean {
+  return operationsOf({ processes: [process] }).some(({ does }) => does.startsWith('rcu'))
+}
+
+/** The operations of processes, with the names that are their first operands. */
+function operationsOf(test: Pick<LitmusTest, 'processes'>): { does: string; first: string | undefined }[] {
   const found: { does: string; first: string | undefined }[] = []
   const visit = (node: unknown): void => {
     if (typeof node !== 'object' || node === null) return

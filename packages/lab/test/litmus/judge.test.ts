@@ -7,12 +7,16 @@ import {
   allowedStates,
   allowsMore,
   formatJudgement,
+  type ImplementationContext,
   judge,
+  parseLitmus,
   runImplementation,
   standInRcu,
   standInSrcu,
   type RcuImplementation,
+  type RcuMachine,
 } from 'percpu-lab/litmus'
+import { mem, type Scenario } from 'percpu-lab'
 import { litmusFiles, litmusFolders, litmusTest } from './files.js'
 
 for (const folder of litmusFolders)
@@ -149,6 +153,51 @@ test('an implementation may let its CPU go on with other things while it waits',
     assert.equal(run.verdict, verdict, name)
     const blocking = await runImplementation(shape)
     assert.deepEqual(new Set(run.states.map(String)), new Set(blocking.states.map(String)))
+  }
+})
+
+test('processes that use RCU may be CPUs of a machine, which they join first and leave last', async () => {
+  let joined = 0
+  const machine: RcuMachine = {
+    name: 'a machine of words',
+    boot: (cpus) => {
+      let context: ImplementationContext | undefined
+      let left: ReturnType<Scenario['words']> | undefined
+      return Promise.resolve({
+        name: (t) => {
+          context = { mem, cpus, ...t.words(standInRcu.words(cpus)) }
+          left = t.words(cpus)
+        },
+        join: (cpu) => {
+          assert.ok(context && left)
+          joined |= 1 << cpu.number
+          const { memory, base } = left
+          const user = standInRcu.open(context, cpu.number)
+          const own = base + cpu.number
+          return {
+            readLock: () => {
+              assert.equal(mem.load32(memory.i32, own), 0, 'it has left already')
+              user.readLock()
+            },
+            readUnlock: () => user.readUnlock(),
+            synchronize: () => user.synchronize(),
+            leave: () => mem.store32(memory.i32, own, 1),
+          }
+        },
+      })
+    },
+  }
+  const shape = litmusTest('races', 'poison+sync')
+  const spectator = parseLitmus(`C t
+{ int *p = &old; int old = 1; int new = 2; }
+P0(int **p) { int *r0; int r1; rcu_read_lock(); r0 = rcu_dereference(*p); r1 = *r0; rcu_read_unlock(); }
+P1(int **p, int *new, int *old) { rcu_assign_pointer(*p, new); synchronize_rcu(); *old = -1; }
+P2(int *) { }
+exists (0:r1=-1)`)
+  for (const one of [shape, spectator]) {
+    joined = 0
+    const { verdict, truncated } = await runImplementation(one, { rcu: machine })
+    assert.deepEqual([verdict, truncated, joined], ['Never', false, 0b11])
   }
 })
 
