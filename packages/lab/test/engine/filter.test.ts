@@ -37,6 +37,28 @@ describe('a filter', () => {
     }
   })
 
+  it('leaves the race that a left-out execution has in common with one that counts', async () => {
+    const { trace } = await fails('data race', 'later choice', (t) => {
+      const w = wordsOf(t, 1)
+      t.cpu(0, (cpu) => {
+        w.plainStore(0, 1)
+        return cpu.choose(2)
+      })
+      t.cpu(1, () => w.plainLoad(0))
+      t.filter(([chosen, seen]) => chosen === 1 && seen === 0)
+    })
+    assert.equal(trace.failure?.race?.rule, 'plain-plain')
+    let executions = 0
+    await explore(
+      'none counts',
+      (t) => {
+        racers(t, () => false)
+      },
+      { observe: () => executions++ },
+    )
+    assert.ok(executions >= 3)
+  })
+
   it('leaves out checks and blocks that were not given back', async () => {
     const scenario = (isFiltered: boolean) => (t: Scenario) => {
       const w = wordsOf(t, 2)

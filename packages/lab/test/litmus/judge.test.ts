@@ -166,7 +166,11 @@ test('processes that use RCU may be CPUs of a machine, which they join first and
       return Promise.resolve({
         name: (t) => {
           context = { mem, cpus, ...t.words(standInRcu.words(cpus)) }
-          left = t.words(cpus)
+          const ends = (left = t.words(cpus))
+          t.finally(() => {
+            for (const cpu of [0, 1])
+              assert.equal(mem.load32(ends.memory.i32, ends.base + cpu), 1, 'it has left')
+          })
         },
         join: (cpu) => {
           assert.ok(context && left)
