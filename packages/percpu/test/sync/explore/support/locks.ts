@@ -111,7 +111,7 @@ export class Locks {
     if (typeof cpu !== 'number') return cpu.prepare(() => this.state(cpu.number, hears))
     const doorbell = new Doorbell(this.#table, cpu)
     if (hears) doorbell.start('waitAsync')
-    const nothing = { announce: () => undefined } as never
+    const nothing = { goIdle: () => undefined, comeBack: () => undefined } as never
     const idle = new ReadyIdle(this.#table, cpu, doorbell, nothing, nothing)
     const own = { cpu, incarnation: 1, table: this.#table, doorbell, idle, holdsNumber: () => true }
     return new SyncState(own as unknown as OwnCpu, this.#map)
