@@ -50,6 +50,7 @@ export class GracePeriods {
   readonly #table: CpuTable
   readonly #doorbell: Doorbell
   readonly #cpu: number
+  readonly #listeners = new Set<() => void>()
 
   constructor(table: CpuTable, doorbell: Doorbell, cpu: number) {
     this.#table = table
@@ -61,6 +62,23 @@ export class GracePeriods {
   /** This CPU is in a quiescent state right now. */
   announce(): void {
     announceQuiescent(this.#table, this.#doorbell.ringer, this.#cpu)
+    this.refresh()
+  }
+
+  /**
+   * Calls `listener` in each quiescent state of this CPU, and when it comes back from an idle
+   * stretch. It finds whatever was written before the grace period began that the CPU reports to:
+   * it is called after Q, or VK, and before anything else is read. Returns what ends it.
+   */
+  onQuiescent(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => {
+      this.#listeners.delete(listener)
+    }
+  }
+  /** Tells those listeners. */
+  refresh(): void {
+    for (const listener of this.#listeners) listener()
   }
 
   /** @throws UnansweredError at the deadline; the reason of its signal. */

@@ -153,6 +153,11 @@ export class Idle {
     }
   }
 
+  /** Whether an idle stretch is under way, in which grace periods do not wait for this CPU. */
+  get isIdle(): boolean {
+    return this.#depth > 0
+  }
+
   /** Inside a called function or a deaf stretch, nothing is answered before that ends. */
   get #isNested(): boolean {
     return this.#depth > 1 || this.#doorbell.isAnswering
@@ -196,6 +201,7 @@ export class Idle {
     // period that saw it odd has looked at it by a read-modify-write before, and what is read from
     // now on finds what its updater had written. Mutant: cpus/idle-by-load.
     addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
+    this.#gracePeriods.refresh()
     this.#doorbell.mute(false)
     this.watcher?.cameBack(word)
   }
