@@ -122,9 +122,10 @@ export class SrcuDriver {
     const deadline = new Deadline({ signal: cancel })
     try {
       for (;;) {
-        this.#settle()
+        const { sequence } = this.#parts.words
+        this.#settle(sequence)
         if (!this.#isWanted || cancel.aborted) break
-        await this.#step(deadline)
+        await this.#step(sequence, deadline)
       }
     } catch (error) {
       if (!cancel.aborted) this.#fail(error)
@@ -137,15 +138,13 @@ export class SrcuDriver {
     this.#background = undefined
     for (const wait of [...this.#waits]) wait.fail(error)
   }
-  #settle(): void {
-    const { sequence } = this.#parts.words
+  #settle(sequence: number): void {
     for (const wait of [...this.#waits]) if (isDone(sequence, wait.cookie)) wait.settle(true)
     if (this.#background !== undefined && isDone(sequence, this.#background)) this.#background = undefined
   }
 
-  async #step(deadline: Deadline): Promise<void> {
+  async #step(sequence: number, deadline: Deadline): Promise<void> {
     const { words, cpu, doorbell } = this.#parts
-    const { sequence } = words
     if (this.#begin(sequence)) return
     words.ask(cpu)
     if (await this.#scans.scan(drainingRankOf(sequence), deadline)) this.#moveOn(sequence)
