@@ -162,13 +162,17 @@ export class SrcuWords {
     const part = this.parts[cpu] ?? 0
     return this.open(part, 0) + this.open(part, 1)
   }
-  /** Those of one rank. Exact on the CPU itself. */
+  /**
+   * Those of one rank. Exact on the CPU itself, but for readers that interrupt this: they may be
+   * counted though they have ended, never the other way round. Mutant: rcu/srcu-open-torn.
+   */
   open(part: number, rank: number): number {
     const { i32 } = this.memory
     const at = part + rank
     // atomic: of the caller's own CPU, or a dead one, or a guess.
-    const atomics = loadAtomic32(i32, at + atomicLocks) - loadAtomic32(i32, at + atomicUnlocks)
-    return (load32(i32, at + locks) - load32(i32, at + unlocks) + atomics) | 0
+    const ended = load32(i32, at + unlocks) + loadAtomic32(i32, at + atomicUnlocks)
+    const begun = load32(i32, at + locks) + loadAtomic32(i32, at + atomicLocks)
+    return (begun - ended) | 0
   }
   /** Sections handed over that are under way; a guess while they come and go. */
   get handedOver(): number {

@@ -5,10 +5,22 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { percpu } from 'percpu-lab'
-import { check, open, read, readLong, shared, tellOver, turn, update, withDomain } from './domain.js'
+import { mem, percpu } from 'percpu-lab'
+import {
+  check,
+  open,
+  read,
+  readLong,
+  shared,
+  tellOver,
+  tellOverOfDead,
+  turn,
+  update,
+  withDomain,
+  type Opened,
+} from './domain.js'
 
-const EXECUTIONS = Number(process.env['PERCPU_EXECUTIONS'] ?? 300)
+const EXECUTIONS = Number(process.env['PERCPU_EXECUTIONS'] ?? 60)
 const SEED = Number(process.env['PERCPU_SEED'] ?? 1)
 const Token = percpu.struct('Token', { token: percpu.atomic(percpu.i32) })
 
@@ -32,7 +44,7 @@ describe('a normal domain', () => {
         t.cpu(0, async (cpu) => update(open(world, cpu), words))
         for (const reader of [1, 2]) t.cpu(reader, (cpu) => read(open(world, cpu), words))
       },
-      { preemptions: 2 },
+      { preemptions: 1 },
     )
   })
 
@@ -130,8 +142,12 @@ describe('a normal domain', () => {
       (t) => {
         const words = shared(t)
         t.cpu(0, async (cpu) => update(open(world, cpu), words))
-        t.cpu(1, (cpu) => read(open(world, cpu), words))
-        t.irq(1, (cpu) => read(open(world, cpu), words))
+        let reader: Opened
+        t.cpu(1, (cpu) => {
+          reader = open(world, cpu)
+          read(reader, words)
+        })
+        t.irq(1, () => read(reader, words))
       },
       { preemptions: 1 },
     )
@@ -151,13 +167,10 @@ describe('a normal domain', () => {
         })
         t.cpu(2, (cpu) => {
           const { domain } = open(world, cpu)
-          const given = token.token.load()
-          if (given === 0) return
+          mem.awaitUntil(() => token.token.load() !== 0)
           if (words.pointer.load() === 1) assert.equal(words.object, 42)
-          domain.upRead(given - 1)
+          domain.upRead(token.token.load() - 1)
         })
-        // Else nobody would end it, and the updater waits for ever.
-        t.cpu(3, () => undefined)
       },
       { preemptions: 2 },
     )
@@ -357,12 +370,12 @@ describe('a fast domain', () => {
         })
         t.cpu(1, async (cpu) => {
           const opened = open(world, cpu)
-          await readLong(opened, words)
+          read(opened, words)
           await opened.over
         })
         t.kill(1, { reaper: () => world.world.reap(1) })
       },
-      { weak: true, preemptions: 0 },
+      { weak: true, mode: 'pct', executions: 2 * EXECUTIONS, seed: SEED },
     )
   })
 
@@ -376,11 +389,13 @@ describe('a fast domain', () => {
         t.cpu(0, async (cpu) => {
           const opened = open(world, cpu)
           await update(opened, words[0])
+          tellOver(opened, 1)
           await opened.over
         })
         t.cpu(1, async (cpu) => {
           const opened = open(world, cpu)
           await update(opened, words[1])
+          await opened.over
           tellOver(opened, 0, 2)
         })
         t.cpu(2, async (cpu) => {
@@ -388,7 +403,12 @@ describe('a fast domain', () => {
           await readLong(opened, words[1])
           await opened.over
         })
-        t.kill(0, { reaper: () => world.world.reap(0) })
+        t.kill(0, {
+          reaper: () => {
+            world.world.reap(0)
+            tellOverOfDead(world, 1)
+          },
+        })
       },
       { mode: 'pct', executions: EXECUTIONS, seed: SEED },
     )
