@@ -162,7 +162,7 @@ export class SrcuDriver {
   /** The rank of this phase is drained. */
   #moveOn(sequence: number): void {
     const { words, cpu, doorbell } = this.#parts
-    // Mutant: rcu/srcu-scan1-only.
+    // Mutant: rcu/srcu-one-scan.
     const next = phaseOf(sequence) === SCAN1 ? nextPhase(sequence) : endOf(sequence)
     words.move(sequence, next, doorbell.ringer, cpu)
   }

@@ -64,6 +64,7 @@ export abstract class FastSrcu extends Srcu {
     this.locks = this.#part + locks
     this.unlocks = this.#part + unlocks
     this.refresh()
+    // Mutant: rcu/srcu-no-refresh.
     this.atClose(parts.own.gracePeriods.onQuiescent(() => this.refresh()))
   }
 
@@ -81,10 +82,7 @@ export abstract class FastSrcu extends Srcu {
 
   /** At each quiescent state; also of a CPU that goes idle, or comes back. */
   refresh(): void {
-    const wasAway = this.rank === AWAY
     this.rank = this.parts.own.idle.isIdle ? AWAY : rankOf(this.words.sequence)
-    // What it did meanwhile, it may not have told.
-    if (wasAway && this.rank !== AWAY && this.#isDraining(this.rank ^ 1)) this.wake()
   }
 
   /** A section ends whose rank is not that of new ones. */

@@ -96,10 +96,11 @@ export class SrcuLayer implements AttachedLayer {
    * @throws LockHeldError after that, if there were any.
    */
   detach(): void {
-    const { table, doorbell, cpu, incarnation } = this.#context.own
+    const { doorbell, cpu } = this.#context.own
     const names: string[] = []
     let sections = 0
-    for (const { name, words } of this.#all({ table, ringer: doorbell.ringer, cpu, incarnation })) {
+    // Only in domains that it has opened it can have any.
+    for (const { name, words } of this.#domains.values()) {
       const ended = words.endSections(cpu, doorbell.ringer)
       if (ended !== 0) names.push(name)
       sections += ended

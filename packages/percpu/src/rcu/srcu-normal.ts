@@ -32,7 +32,7 @@ export class NormalSrcu extends Srcu {
     this.checkToken(token)
     this.checkOpen(this.words.open(this.#part, token), token)
     this.words.leave(this.#part, token)
-    // Those who wait need all of this CPU's sections to end.
+    // Those who wait need all of this CPU's sections to end. Mutant: rcu/srcu-left-untold.
     if (this.#isDraining(token) && this.words.open(this.#part, token) === 0) this.wake()
   }
   downRead(): number {
@@ -47,6 +47,7 @@ export class NormalSrcu extends Srcu {
   }
 
   protected readonly scans: SrcuScans = {
+    // Mutant: rcu/srcu-no-first-scan.
     firstPhase: SCAN1,
     scan: (rank) => Promise.resolve(this.#isDrained(rank)),
     scanBlocking: (rank) => this.#isDrained(rank),

@@ -54,7 +54,7 @@ export class SrcuWords {
 
   get sequence(): number {
     // SF(srcu.sequence) pairs with SE in move: whatever happened before the move has happened; what
-    // was waited for may be freed. Mutant: rcu/srcu-end-first.
+    // was waited for may be freed. Mutant: rcu/srcu-plain-sequence.
     return loadAtomic32(this.memory.i32, this.words + fields.sequence)
   }
   get needed(): number {
@@ -96,9 +96,10 @@ export class SrcuWords {
   move(from: number, to: number, ringer: Ringer, self: number): boolean {
     // SE(srcu.sequence) pairs with SF in sequence, SG in snap, SE in move: what updaters wrote
     // before they asked happens before the grace period, that before the next one, and all before
-    // what follows a look that finds it done. Mutants: rcu/srcu-end-first, rcu/srcu-snap-by-load.
+    // what follows a look that finds it done. Mutants: rcu/srcu-plain-sequence, rcu/srcu-snap-by-load.
     if (compareExchangeAtomic32(this.memory.i32, this.words + fields.sequence, from, to) !== from)
       return false
+    // They help with the next phase, or are done. Mutant: rcu/srcu-move-untold.
     this.wake(ringer, self)
     return true
   }

@@ -70,7 +70,8 @@ export abstract class Srcu {
   abstract readonly flavour: SrcuFlavour
   /** A cookie that is always done. */
   readonly completed: number = COMPLETED
-  protected readonly words: SrcuWords
+  /** @internal */
+  readonly words: SrcuWords
   protected readonly parts: SrcuParts
   #opened: SrcuDriver | undefined
   readonly #ends: (() => void)[] = []
