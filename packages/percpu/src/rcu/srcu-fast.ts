@@ -20,8 +20,8 @@
  * One scan will do. After the quiescent state the CPU uses the new rank. So when the scan ends, no
  * section of the old rank is under way, and none can begin. A section of the rank that is new now
  * has begun after the last flip was found, or has been waited for by the last scan. Hence a grace
- * period flips at once. This needs the refresh to come after the CPU found the flip: before it, or
- * left out, it is the mutant rcu/srcu-refresh-early.
+ * period flips at once. All this needs the refresh to come after the CPU has found the flip.
+ * Mutant: rcu/srcu-refresh-early.
  *
  * No wake-up is lost. Before the grace period the driver has asked. An unlock before the quiescent
  * state is counted when the driver looks once more, before it sleeps. One after it finds that the
