@@ -42,7 +42,7 @@ export type SrcuSleep = (done: () => boolean, deadline: Deadline) => boolean
 interface Wait {
   readonly cookie: number
   readonly settle: (isDone: boolean) => void
-  readonly fail: (error: unknown) => void
+  readonly fail: (error: Error) => void
 }
 
 export class SrcuDriver {
@@ -66,8 +66,8 @@ export class SrcuDriver {
       const settle = (isDone: boolean): void => {
         if (end()) resolve(isDone)
       }
-      const fail = (error: unknown): void => {
-        if (end()) reject(error as Error)
+      const fail = (error: Error): void => {
+        if (end()) reject(error)
       }
       const wait = { cookie, settle, fail }
       const stop = deadline.watch(() => settle(isDone(this.#parts.words.sequence, cookie)), fail)
@@ -128,13 +128,13 @@ export class SrcuDriver {
         await this.#step(sequence, deadline)
       }
     } catch (error) {
-      if (!cancel.aborted) this.#fail(error)
+      if (!cancel.aborted) this.#fail(error as Error)
     }
     this.#drive = undefined
     // Somebody came who found it being cancelled.
     if (this.#isWanted) this.#start()
   }
-  #fail(error: unknown): void {
+  #fail(error: Error): void {
     this.#background = undefined
     for (const wait of [...this.#waits]) wait.fail(error)
   }

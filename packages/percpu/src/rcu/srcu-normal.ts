@@ -16,6 +16,8 @@ export class NormalSrcu extends Srcu {
   readonly flavour = 'normal'
   readonly #part: number
   readonly #sequence: number
+  /** Sections of this thread under way, of each rank. */
+  readonly #open = [0, 0]
 
   constructor(parts: SrcuParts) {
     super(parts)
@@ -26,14 +28,17 @@ export class NormalSrcu extends Srcu {
   readLock(): number {
     const rank = rankOf(this.#load())
     this.words.enter(this.#part, rank)
+    this.#open[rank] = this.#openOf(rank) + 1
     return rank
   }
   readUnlock(token: number): void {
     this.checkToken(token)
-    this.checkOpen(this.words.open(this.#part, token), token)
+    const left = this.#openOf(token) - 1
+    this.checkOpen(left + 1, token)
     this.words.leave(this.#part, token)
+    this.#open[token] = left
     // Those who wait need all of this CPU's sections to end. Mutant: rcu/srcu-left-untold.
-    if (this.#isDraining(token) && this.words.open(this.#part, token) === 0) this.wake()
+    if (this.#isDraining(token) && this.#openOf(token) === 0) this.wake()
   }
   downRead(): number {
     const rank = rankOf(this.#load())
@@ -65,5 +70,8 @@ export class NormalSrcu extends Srcu {
   #load(): number {
     // atomic: any rank will do, see srcu.ts; on leaving, it is read after SK.
     return loadAtomic32(this.parts.words.memory.i32, this.#sequence)
+  }
+  #openOf(rank: number): number {
+    return this.#open[rank] ?? 0
   }
 }

@@ -96,7 +96,8 @@ export class SrcuWords {
   move(from: number, to: number, ringer: Ringer, self: number): boolean {
     // SE(srcu.sequence) pairs with SF in sequence, SG in snap, SE in move: what updaters wrote
     // before they asked happens before the grace period, that before the next one, and all before
-    // what follows a look that finds it done. Mutants: rcu/srcu-plain-sequence, rcu/srcu-snap-by-load.
+    // what follows a look that finds it done. Mutants: rcu/srcu-plain-sequence,
+    // rcu/srcu-snap-by-load.
     if (compareExchangeAtomic32(this.memory.i32, this.words + fields.sequence, from, to) !== from)
       return false
     // They help with the next phase, or are done. Mutant: rcu/srcu-move-untold.
@@ -163,10 +164,7 @@ export class SrcuWords {
     const part = this.parts[cpu] ?? 0
     return this.open(part, 0) + this.open(part, 1)
   }
-  /**
-   * Those of one rank. Exact on the CPU itself, but for readers that interrupt this: they may be
-   * counted though they have ended, never the other way round. Mutant: rcu/srcu-open-torn.
-   */
+  /** Those of one rank. Exact on the CPU itself. */
   open(part: number, rank: number): number {
     const { i32 } = this.memory
     const at = part + rank

@@ -203,10 +203,8 @@ for (const flavour of ['fast', 'normal'] as const)
       const rejected = assert.rejects(own, { code: 'PERCPU_OFFLINE' })
       await turns()
       await assert.rejects(other.offline(), (error: Error) => {
-        const [cause] = [error.cause, ...((error.cause as AggregateError | undefined)?.errors ?? [])].slice(
-          -1,
-        )
-        assert.match(String(cause), /1 read sections of s under way/)
+        const { errors = [] } = Object(error.cause) as { errors?: unknown[] }
+        assert.match([error.cause, ...errors].join(), /1 read sections of s under way/)
         return true
       })
       await rejected

@@ -25,7 +25,7 @@ const SEED = Number(process.env['PERCPU_SEED'] ?? 1)
 const Token = percpu.struct('Token', { token: percpu.atomic(percpu.i32) })
 
 describe('a normal domain', () => {
-  it('frees nothing that a reader reads', async (test) => {
+  it('frees nothing that a normal reader reads', async (test) => {
     const world = await withDomain(2, 'normal')
     await check(world, test, (t) => {
       const words = shared(t)
@@ -34,7 +34,7 @@ describe('a normal domain', () => {
     })
   })
 
-  it('frees nothing that one of two readers reads', async (test) => {
+  it('frees nothing that one of two normal readers reads', async (test) => {
     const world = await withDomain(3, 'normal')
     await check(
       world,
@@ -138,7 +138,43 @@ describe('a normal domain', () => {
         })
         t.finally((results) => assert.notEqual(results[2], '10'))
       },
-      { weak: true, mode: 'pct', executions: 3 * EXECUTIONS, seed: SEED },
+      { weak: true, preemptions: 1 },
+    )
+  })
+
+  it('frees nothing that a task of the updater reads', async (test) => {
+    const world = await withDomain(2, 'normal')
+    await check(
+      world,
+      test,
+      (t) => {
+        const words = shared(t)
+        t.cpu(0, async (cpu) => {
+          const opened = open(world, cpu)
+          await Promise.all([readLong(opened, words), update(opened, words)])
+        })
+        t.cpu(1, (cpu) => read(open(world, cpu), words))
+      },
+      { preemptions: 1 },
+    )
+  })
+
+  it('tells a CPU that waits when another one has ended the grace period', async (test) => {
+    const world = await withDomain(2, 'normal')
+    await check(
+      world,
+      test,
+      (t) => {
+        t.cpu(0, async (cpu) => {
+          const { domain } = open(world, cpu)
+          const token = domain.readLock()
+          const over = domain.synchronize()
+          domain.readUnlock(token)
+          await over
+        })
+        t.cpu(1, async (cpu) => open(world, cpu).domain.synchronize())
+      },
+      { preemptions: 1 },
     )
   })
 
@@ -205,7 +241,7 @@ describe('a normal domain', () => {
     )
   })
 
-  it('is not held by a reader that is killed', async (test) => {
+  it('is not held by a normal reader that is killed', async (test) => {
     const world = await withDomain(2, 'normal')
     await check(
       world,
@@ -220,7 +256,7 @@ describe('a normal domain', () => {
     )
   })
 
-  it('goes on when an updater is killed', async (test) => {
+  it('goes on when a normal updater is killed', async (test) => {
     const world = await withDomain(3, 'normal')
     await check(
       world,
@@ -241,7 +277,7 @@ describe('a normal domain', () => {
 })
 
 describe('a fast domain', () => {
-  it('frees nothing that a reader reads', async (test) => {
+  it('frees nothing that a fast reader reads', async (test) => {
     const world = await withDomain(2, 'fast')
     await check(
       world,
@@ -336,7 +372,7 @@ describe('a fast domain', () => {
     )
   })
 
-  it('frees nothing that one of two readers reads', async (test) => {
+  it('frees nothing that one of two fast readers reads', async (test) => {
     const world = await withDomain(3, 'fast')
     await check(
       world,
@@ -385,7 +421,7 @@ describe('a fast domain', () => {
     )
   })
 
-  it('is not held by a reader that is killed', async (test) => {
+  it('is not held by a fast reader that is killed', async (test) => {
     const world = await withDomain(2, 'fast')
     await check(
       world,
@@ -408,7 +444,7 @@ describe('a fast domain', () => {
     )
   })
 
-  it('goes on when an updater is killed', async (test) => {
+  it('goes on when a fast updater is killed', async (test) => {
     const world = await withDomain(3, 'fast')
     await check(
       world,
