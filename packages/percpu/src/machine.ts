@@ -132,6 +132,26 @@ export class Machine {
   srcu(name: string, options: SrcuOptions = {}): Srcu {
     return this.#layers.srcu.open(name, options)
   }
+  /**
+   * Makes a domain inside a struct of yours: at a field of type {@link SrcuLayout}, all zero, before
+   * another thread finds the struct. Other threads open it with {@link srcuAt}. Call
+   * `srcu.cleanup()` before the struct is freed.
+   *
+   * @throws SrcuMisuseError if there is a domain already; ArgumentError for a bad address or option;
+   *   OutOfMemoryError; LockTimeoutError; OfflineError.
+   */
+  initSrcu(address: number, options: SrcuOptions = {}): Srcu {
+    return this.#layers.srcu.initialise(address, options)
+  }
+  /**
+   * The domain that {@link initSrcu} made at this address.
+   *
+   * @throws SrcuMisuseError if there is none; ArgumentError for a bad address, or another flavour
+   *   than the domain has; OfflineError.
+   */
+  srcuAt(address: number, options: SrcuOptions = {}): Srcu {
+    return this.#layers.srcu.at(address, options)
+  }
 
   /**
    * From now on, when the worker's thread ends, for whatever reason, its CPU is cleaned up after

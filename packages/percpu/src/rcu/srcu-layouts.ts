@@ -28,6 +28,9 @@ export const SrcuLayout = struct(
   { size: 64 },
 )
 
+/** A table of domains that lie in structs of users: word indices, or 0. srcu-registry.ts */
+export const SrcuRegistry = struct('SrcuRegistry', { domains: array(atomic(i32), 256) })
+
 /** Readers count themselves by plain additions. */
 export const FAST = 1
 /** Readers count themselves by atomic additions. */

@@ -30,7 +30,8 @@ const fields = SrcuLayout.words
 const { locks, unlocks, atomicLocks, atomicUnlocks, downs, ups } = SrcuCpuLayout.words
 
 /** Before another thread can find the domain. `words`: word index. */
-export function initialiseSrcu({ i32 }: Memory, words: number): void {
+export function initialiseSrcu({ i32, u32 }: Memory, words: number, flavour: number): void {
+  mem.storeU32(u32, words + fields.flavour, flavour)
   // atomic: no other thread can find it yet.
   storeAtomic32(i32, words + fields.sequence, FIRST_SEQUENCE)
   storeAtomic32(i32, words + fields.needed, FIRST_SEQUENCE)
@@ -124,7 +125,10 @@ export class SrcuWords {
       // SI(srcu.waiters) pairs with SH in ask: either this finds the bit, or the waiter's look,
       // which comes after its bit, finds the change; also one that was made plainly. Mutant:
       // rcu/srcu-ask-late.
-      let bits = exchangeAtomic32(this.memory.i32, this.words + fields.waiters + i, 0)
+      const word = this.words + fields.waiters + i
+      let bits = loadAtomic32(this.memory.i32, word)
+      // atomic: as SI.
+      if (bits !== 0) bits = exchangeAtomic32(this.memory.i32, word, 0)
       for (; bits !== 0; bits &= bits - 1) {
         const cpu = i * 32 + 31 - Math.clz32(bits & -bits)
         if (cpu === self) isAsking = true

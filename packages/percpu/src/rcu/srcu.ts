@@ -38,7 +38,7 @@ import { checkFunction } from '../machine/check.js'
 import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { SelfDeadlockError } from '../sync/errors.js'
 import { SrcuDriver, type SrcuScans, type SrcuSleep } from './srcu-driver.js'
-import { SrcuMisuseError } from './srcu-errors.js'
+import { SrcuBusyError, SrcuMisuseError } from './srcu-errors.js'
 import { SrcuSection } from './srcu-section.js'
 import type { SrcuWords } from './srcu-words.js'
 
@@ -51,6 +51,8 @@ export interface SrcuParts {
   readonly words: SrcuWords
   readonly own: Pick<OwnCpu, 'cpu' | 'table' | 'doorbell' | 'gracePeriods' | 'idle'>
   readonly sleep: SrcuSleep
+  /** After the end of the domain. */
+  readonly free: () => void
 }
 
 /** Grace periods by their numbers, for lists of callbacks. */
@@ -201,6 +203,50 @@ export abstract class Srcu {
     this.driver.help(needed)
   }
 
+  /**
+   * Ends the domain: nobody will use it any more. Then the memory of its parts is freed, if the
+   * domain lies in a struct of yours; a name is for good, and so is its memory. This object throws
+   * from now on, whatever is called. Other threads must not use theirs.
+   *
+   * @throws SrcuBusyError while there are sections, a grace period under way or asked for, or
+   *   callbacks: nothing is freed then. OfflineError.
+   */
+  async cleanup(): Promise<void> {
+    this.#checkBusy(true)
+    const deadline = new Deadline()
+    for (const rank of [0, 1])
+      if (!(await this.scans.scan(rank, deadline))) throw this.#busy('a section has begun meanwhile')
+    // Meanwhile somebody may have come.
+    this.#checkBusy(false)
+    const { name } = this
+    refuse(this, () => new SrcuMisuseError(`${name}: this domain was cleaned up`, { name }))
+    this.close(new SrcuMisuseError(`${name}: this domain was cleaned up`, { name }))
+    this.parts.free()
+  }
+  #checkBusy(isFirst: boolean): void {
+    const { words } = this
+    if (words.isExpedited) throw this.#busy('an expedited grace period is wanted')
+    if (this.pendingCallbacks() > 0) throw this.#busy('callbacks are pending: await barrier() before')
+    if (words.isWanted) throw this.#busy('a grace period is wanted')
+    if (words.handedOver > 0 || words.parts.some((_, cpu) => words.openOf(cpu) > 0))
+      throw this.#busy(isFirst ? 'sections are under way' : 'a section has begun meanwhile')
+  }
+  #busy(reason: string): SrcuBusyError {
+    const { words, name } = this
+    const sections = words.parts.map((_, cpu) => words.openOf(cpu))
+    const { handedOver, sequence, needed } = words
+    return new SrcuBusyError(`${name}: cannot be cleaned up: ${reason}; it was left as it is`, {
+      name,
+      reason,
+      sections,
+      handedOver,
+      sequence,
+      needed,
+    })
+  }
+  /** @internal How many callbacks of this domain are pending; set by their lists. */
+  pendingCallbacks: () => number = () => 0
+
   /** @internal For lists of callbacks. */
   get source(): GracePeriodSource {
     return {
@@ -270,6 +316,24 @@ export abstract class Srcu {
       timeout,
     })
   }
+}
+
+const uses = ['readLock', 'readUnlock', 'downRead', 'upRead', 'synchronize', 'synchronizeExpedited'] as const
+const otherUses = [
+  'synchronizeBlocking',
+  'getState',
+  'startPoll',
+  'poll',
+  'expediteCurrent',
+  'cleanup',
+] as const
+
+/** From now on the object throws, whatever is called. */
+function refuse(domain: Srcu, makeError: () => Error): void {
+  const value = (): never => {
+    throw makeError()
+  }
+  for (const name of [...uses, ...otherUses]) Object.defineProperty(domain, name, { value })
 }
 
 function pick({

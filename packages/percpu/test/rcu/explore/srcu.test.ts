@@ -155,7 +155,7 @@ describe('a normal domain', () => {
         })
         t.cpu(1, (cpu) => read(open(world, cpu), words))
       },
-      { preemptions: 1 },
+      { preemptions: 2 },
     )
   })
 
@@ -169,6 +169,7 @@ describe('a normal domain', () => {
           const { domain } = open(world, cpu)
           const token = domain.readLock()
           const over = domain.synchronize()
+          await turn()
           domain.readUnlock(token)
           await over
         })
@@ -321,6 +322,29 @@ describe('a fast domain', () => {
         })
       },
       { weak: true, preemptions: 1 },
+    )
+  })
+
+  it('learns of a reader that has answered an older ring', async (test) => {
+    const world = await withDomain(2, 'fast')
+    await check(
+      world,
+      test,
+      (t) => {
+        const words = shared(t)
+        t.cpu(0, async (cpu) => {
+          const opened = open(world, cpu)
+          const first = opened.machine.rcu.synchronize()
+          await Promise.all([first, update(opened, words)])
+          tellOver(opened, 1)
+        })
+        t.cpu(1, async (cpu) => {
+          const opened = open(world, cpu)
+          await readLong(opened, words)
+          await opened.over
+        })
+      },
+      { preemptions: 1 },
     )
   })
 
