@@ -13,7 +13,7 @@ const Words = percpu.struct('Words', {
   pointer: percpu.atomic(percpu.i32),
   object: percpu.published(percpu.i32),
 })
-const OVER = 1
+export const OVER = 1
 export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 /** Explores with the words of the domain 's' named. */

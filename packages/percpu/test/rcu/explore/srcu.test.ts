@@ -9,6 +9,7 @@ import { mem, percpu } from 'percpu-lab'
 import {
   check,
   open,
+  OVER,
   read,
   readLong,
   shared,
@@ -22,6 +23,7 @@ import {
 
 const EXECUTIONS = Number(process.env['PERCPU_EXECUTIONS'] ?? 60)
 const SEED = Number(process.env['PERCPU_SEED'] ?? 1)
+const LEAVE = 2
 const Token = percpu.struct('Token', { token: percpu.atomic(percpu.i32) })
 
 describe('a normal domain', () => {
@@ -325,26 +327,31 @@ describe('a fast domain', () => {
     )
   })
 
-  it('learns of a reader that has answered an older ring', async (test) => {
+  it('learns of a reader that answers an older ring, and leaves right after it', async (test) => {
     const world = await withDomain(2, 'fast')
     await check(
       world,
       test,
       (t) => {
-        const words = shared(t)
         t.cpu(0, async (cpu) => {
-          const opened = open(world, cpu)
-          const first = opened.machine.rcu.synchronize()
-          await Promise.all([first, update(opened, words)])
-          tellOver(opened, 1)
+          const { machine, domain } = open(world, cpu)
+          const entered = new Promise<void>((resolve) => machine.cpus.onRing(LEAVE, resolve))
+          const older = machine.rcu.synchronize()
+          machine.cpus.ring(1, LEAVE)
+          await entered
+          await Promise.all([older, domain.synchronize()])
+          machine.cpus.ring(1, OVER)
         })
         t.cpu(1, async (cpu) => {
-          const opened = open(world, cpu)
-          await readLong(opened, words)
-          await opened.over
+          const { machine, domain, over } = open(world, cpu)
+          const token = domain.readLock()
+          machine.cpus.onRing(LEAVE, () => domain.readUnlock(token))
+          machine.cpus.ring(0, LEAVE)
+          await over
         })
       },
-      { preemptions: 1 },
+      // All of it are 3,000 executions.
+      { preemptions: 2, executions: 400 },
     )
   })
 
