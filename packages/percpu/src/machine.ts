@@ -133,12 +133,12 @@ export class Machine {
     return this.#layers.srcu.open(name, options)
   }
   /**
-   * Makes a domain inside a struct of yours: at a field of type {@link SrcuLayout}, all zero, before
-   * another thread finds the struct. Other threads open it with {@link srcuAt}. Call
+   * Makes a domain inside a struct of yours: at a field of type {@link SrcuLayout}, all zero,
+   * before another thread finds the struct. Other threads open it with {@link srcuAt}. Call
    * `srcu.cleanup()` before the struct is freed.
    *
-   * @throws SrcuMisuseError if there is a domain already; ArgumentError for a bad address or option;
-   *   OutOfMemoryError; LockTimeoutError; OfflineError.
+   * @throws SrcuMisuseError if there is a domain already; ArgumentError for a bad address or
+   *   option; OutOfMemoryError; LockTimeoutError; OfflineError.
    */
   initSrcu(address: number, options: SrcuOptions = {}): Srcu {
     return this.#layers.srcu.initialise(address, options)

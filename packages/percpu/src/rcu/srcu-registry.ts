@@ -19,7 +19,7 @@ export function register({ i32 }: Memory, objects: Directory, words: number): vo
   for (let table = 0; ; table++) {
     const first = objects.openOrCreate(nameOf(table), spec) / 4
     for (let slot = first; slot < first + SLOTS; slot++) {
-      // SQ(srcu.registry) pairs with SR in registered: the domain is complete, and its readers are
+      // SQ(srcu.registry) pairs with SR in slots: the domain is complete, and its readers are
       // the reaper's to end. Mutant: rcu/srcu-not-registered.
       if (loadAtomic32(i32, slot) === 0 && compareExchangeAtomic32(i32, slot, 0, words) === 0) return
     }

@@ -46,7 +46,7 @@ for (const flavour of ['fast', 'normal'] as const satisfies readonly SrcuFlavour
       const address = machine.heap.alloc(Vm.size, { zero: true }) + Vm.offsets.srcu
       const domain = machine.initSrcu(address, { flavour })
       other.srcuAt(address).readLock()
-      const waiting = domain.synchronize({ timeout: 10_000 })
+      const waiting = domain.synchronize({ timeout: 3000 })
       await turn()
       machine.cpus.declareDead(1)
       await waiting

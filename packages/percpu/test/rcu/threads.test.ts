@@ -1,4 +1,6 @@
-/** SRCU on real threads: workers read across awaits while this one frees, and are killed meanwhile. */
+/**
+ * SRCU on real threads: workers read across awaits while this one frees, and are killed meanwhile.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
