@@ -1,6 +1,7 @@
 // A private copy of the built workspace, in which a compiled file can be replaced.
 
 import {
+  chmodSync,
   cpSync,
   existsSync,
   lstatSync,
@@ -16,16 +17,18 @@ import {
 import os from 'node:os'
 import path from 'node:path'
 
-const skipped = ['node_modules', 'src', '.git']
+const skipped = ['node_modules', '.git']
 
 /**
- * Copies what lies below `root`, without sources, to a temporary directory. Third-party modules are
+ * Copies what lies below `root` to a temporary directory. Third-party modules are
  * links to the originals; the workspace's own packages (`node_modules/percpu`) are links to the
  * copies, so that an import of `percpu` from a copied test finds the copied library.
  */
 export function copyWorkspace(root) {
   const original = realpathSync(root)
   const copy = realpathSync(mkdtempSync(path.join(os.tmpdir(), 'percpu-mutant-')))
+  // A test may run a program as another user.
+  chmodSync(copy, 0o755)
   const isCopied = (source) => !skipped.includes(path.basename(source))
   for (const name of readdirSync(original).filter(isCopied)) {
     cpSync(path.join(original, name), path.join(copy, name), { recursive: true, filter: isCopied })

@@ -2,7 +2,8 @@
 import { createBuffer, openMemory, type Memory } from '#mem'
 import { PAGE_BYTES } from './arithmetic.js'
 import { attachLayers, type LayerOptions } from './compose.js'
-import { OwnCpu, type JoinOptions } from './cpus/own-cpu.js'
+import { internalJoinOptions, joinOptions, OwnCpu, type JoinOptions } from './cpus/own-cpu.js'
+import { initialiseTree } from './cpus/rcu-tree.js'
 import { ArgumentError } from './errors.js'
 import { Machine } from './machine.js'
 import { checkFlag, checkOptions, shown, type OptionNames } from './machine/check.js'
@@ -26,6 +27,11 @@ export interface BootOptions extends JoinOptions, LayerOptions {
   readonly smp?: boolean
   /** False: a machine without page tables; per-CPU memory is contiguous. Default true. */
   readonly mmu?: boolean
+  /**
+   * Children of a node of the tree by which grace periods are reported: 2 to 32. Default 16, so
+   * that up to 16 CPUs are one node. A smaller one makes more levels; for tests.
+   */
+  readonly fanout?: number
   /** @internal Zeroed memory to take instead of allocating it, for explorations. */
   readonly buffer?: SharedArrayBuffer
 }
@@ -37,12 +43,12 @@ const bootOptions: OptionNames<BootOptions> = {
   nodes: true,
   smp: true,
   mmu: true,
+  fanout: true,
   debugHeap: true,
   journal: true,
-  doorbell: true,
   percpu: true,
-  thread: true,
   buffer: true,
+  ...joinOptions,
 }
 
 /**
@@ -52,13 +58,14 @@ const bootOptions: OptionNames<BootOptions> = {
  *   where there is no SharedArrayBuffer, or not enough address space for one of this size.
  */
 export function boot(options: BootOptions = {}): Machine {
-  checkOptions('boot', options, bootOptions, ['thread', 'buffer'])
+  checkOptions('boot', options, bootOptions, ['buffer', ...internalJoinOptions])
   checkOptions('percpu of boot', options.percpu, { unit: true, reserved: true })
   for (const name of ['smp', 'mmu', 'debugHeap'] as const) checkFlag(name, options[name])
   const map = plan(options)
   const buffer = options.buffer ?? allocate(map.units * UNIT)
   const memory = openMemory(buffer, PAGE_BYTES)
   writeHeader(memory, map)
+  initialiseTree(memory, map)
   return comeOnline(buffer, memory, map, options, options)
 }
 
@@ -70,7 +77,7 @@ export function boot(options: BootOptions = {}): Machine {
  *   AlreadyJoinedError, NoFreeCpuError; ArgumentError for an option that there is not.
  */
 export function join(handle: MachineHandle, options: JoinOptions = {}): Machine {
-  checkOptions('join', options, { doorbell: true, thread: true }, ['thread'])
+  checkOptions('join', options, joinOptions, internalJoinOptions)
   const memory = openHandle(handle)
   return comeOnline(handle.buffer, memory, readMap(memory), options)
 }
@@ -95,11 +102,12 @@ function comeOnline(
 
 /** @throws ArgumentError */
 function plan(options: BootOptions): MemoryMap {
-  const { smp = true, mmu = true, nodes = 1 } = options
+  const { smp = true, mmu = true, nodes = 1, fanout = 16 } = options
   const cpus = options.cpus ?? (smp ? 8 : 1)
   const memory = parseSize(options.memory ?? '64 MiB', 'memory')
   checkRange('cpus', cpus, 1, MAX_CPUS)
   checkRange('nodes', nodes, 1, Math.min(MAX_NODES, cpus))
+  checkRange('fanout', fanout, 2, 32)
   checkRange('memory', memory, 2 * 4096, MAX_MEMORY)
   if (!smp && cpus > 1) {
     throw new ArgumentError(`cpus: ${cpus} contradicts smp: false; a machine without SMP has one CPU`, {
@@ -108,7 +116,7 @@ function plan(options: BootOptions): MemoryMap {
     })
   }
   const id = 1 + Math.floor(Math.random() * (2 ** 32 - 1))
-  const map = planMap({ cpus, nodes, smp, mmu, units: Math.ceil(memory / UNIT), id })
+  const map = planMap({ cpus, nodes, smp, mmu, fanout, units: Math.ceil(memory / UNIT), id })
   if (map.firstUnit < map.units) return map
   const bytes = map.units * UNIT
   const least = map.firstUnit * UNIT

@@ -27,6 +27,15 @@ export function compileProcess(test: LitmusTest, process: LitmusProcess, once: '
   return new Compiler(test, process, once).function()
 }
 
+/** As atomic_add_unless in the exploration (litmus/processor.ts): 1 if it has added, else 0. */
+const addUnless = `((m, w, unless, amount) => {
+  for (;;) {
+    const seen = Atomics.compareExchange(m, w, unless, unless)
+    if (seen === unless) return 0
+    if (Atomics.compareExchange(m, w, seen, (seen + amount) | 0) === seen) return 1
+  }
+})`
+
 class Compiler {
   readonly #test: LitmusTest
   readonly #process: LitmusProcess
@@ -128,6 +137,7 @@ class Compiler {
     third: string,
   ): string {
     if (modification === 'compareExchange') return `Atomics.compareExchange(m, ${word}, ${second}, ${third})`
+    if (modification === 'addUnless') return `${addUnless}(m, ${word}, ${second}, ${third})`
     const operand = amount === undefined ? second : String(amount)
     const old = `Atomics.${modification}(m, ${word}, ${operand})`
     if (gives === 'old') return old

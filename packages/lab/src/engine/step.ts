@@ -52,7 +52,7 @@ export function takeStep(world: World, process: Process): number {
 export function takeBack(world: World, length: number): void {
   const { history } = world
   while (history.length > length) undoStep(world, history.length - 1)
-  world.race = undefined
+  if (world.race !== undefined && world.race.second >= length) world.race = undefined
 }
 
 function undoStep(world: World, step: number): void {

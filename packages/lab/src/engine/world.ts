@@ -41,6 +41,11 @@ export class World {
   /** The first data race found in this execution. */
   race: RacePair | undefined = undefined
   /**
+   * Whether an execution goes on after a race, because it is known only at its end whether it
+   * counts.
+   */
+  defersRaces = false
+  /**
    * Tells the search of each pair of steps whose order mattered. Undefined for a search that
    * ignores them.
    */
@@ -110,6 +115,11 @@ export class World {
     this.processes.push(process)
     this.width = Math.max(this.width, this.processes.length)
     return process
+  }
+
+  /** Whether the execution is broken off here, by a data race. */
+  get isBroken(): boolean {
+    return this.race !== undefined && !this.defersRaces
   }
 
   /** Sets the step that `process` will take next. */

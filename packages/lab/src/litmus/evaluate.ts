@@ -26,10 +26,12 @@ export interface Processor {
   store(address: number, value: number, order: AccessOrder): void
   /**
    * Modifies the word atomically; returns its value before. `expected` is used by compareExchange
-   * alone.
+   * and addUnless alone.
    */
   modify(address: number, modification: Modification, operand: number, expected: number): number
   fence(): void
+  /** A full barrier here, and on each other process at some point meanwhile. */
+  membarrier(): void
   /** Spin locks: words that are 1 while held. */
   lock(address: number): void
   unlock(address: number): void
@@ -141,6 +143,9 @@ class Evaluator {
       case 'fence':
         processor.fence()
         return 0
+      case 'membarrier':
+        processor.membarrier()
+        return 0
       case 'nothing':
         return 0
       case 'lock':
@@ -180,10 +185,11 @@ class Evaluator {
     third: number,
   ): number {
     const { modification, amount, gives } = operation
-    const swaps = modification === 'compareExchange'
-    const operand = amount ?? (swaps ? third : second)
-    const old = this.#processor.modify(address, modification, operand, swaps ? second : 0)
+    const compares = modification === 'compareExchange' || modification === 'addUnless'
+    const operand = amount ?? (compares ? third : second)
+    const old = this.#processor.modify(address, modification, operand, compares ? second : 0)
     if (gives === 'old') return old
+    if (gives === 'was other') return Number(old !== second)
     const now = modified(modification, old, operand, second)
     return gives === 'new' ? now : Number(now === 0)
   }
@@ -204,6 +210,8 @@ export function modified(modification: Modification, old: number, operand: numbe
       return old | operand
     case 'compareExchange':
       return old === expected ? operand : old
+    case 'addUnless':
+      return old === expected ? old : (old + operand) | 0
   }
 }
 

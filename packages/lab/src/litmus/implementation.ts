@@ -4,6 +4,8 @@
  * runs at the first call of each CPU in each execution.
  */
 import type * as Mem from 'percpu/mem'
+import type { CpuContext } from '../scenario/cpu-context.js'
+import type { Scenario } from '../scenario/scenario.js'
 import type { Wait } from './evaluate.js'
 
 export type MemFunctions = typeof Mem
@@ -41,6 +43,23 @@ export interface RcuImplementation {
   words(cpus: number): number
   open(context: ImplementationContext, cpu: number): RcuUser
 }
+/** RCU of a machine, whose CPUs the processes are that use RCU. */
+export interface RcuMachine {
+  readonly name: string
+  /** Makes the machine, before the exploration. */
+  boot(cpus: number): Promise<BootedRcu>
+}
+export interface BootedRcu {
+  /** Tells the scenario of the machine's words. */
+  name(t: Scenario): void
+  /** Makes the process a CPU, before its first step. */
+  join(cpu: CpuContext): RcuCpu
+}
+export interface RcuCpu extends RcuUser {
+  /** The process has ended: no grace period waits for it from now on. */
+  leave(): Wait
+}
+
 export interface SrcuImplementation {
   readonly name: string
   words(cpus: number): number

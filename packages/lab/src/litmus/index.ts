@@ -10,8 +10,11 @@ export {
 export type { Wait } from './evaluate.js'
 export type {
   MemFunctions,
+  BootedRcu,
   ImplementationContext,
+  RcuCpu,
   RcuImplementation,
+  RcuMachine,
   RcuUser,
   SrcuImplementation,
   SrcuUser,

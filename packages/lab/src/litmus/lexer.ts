@@ -21,13 +21,13 @@ export interface LitmusText {
 
 const whitespace = /\s+/y
 const comment = /\/\*[\s\S]*?\*\/|\/\/[^\n]*/y
-/** Comments of this kind do not stand inside braces: there `(*p)` is an expression. */
+/** Comments of this kind do not stand in the body of a process: there `(*p)` is an expression. */
 const outerComment = /\(\*[\s\S]*?\*\)/y
 /** `Cycle=...` and its like: generators write them between the name and the init block. */
 const information = /[A-Za-z]\w*=[^\n]*/y
 const unclosed = /\(\*|\/\*/y
 const token =
-  /(?<name>[A-Za-z_]\w*)|(?<number>0[xX][0-9a-fA-F]+|\d+)|(?<text>"[^"]*")|(?<sign>\/\\|\\\/|\|\||&&|==|!=|<=|>=|<<|>>|->|\+\+|--|[-+&|^]=|[-+*/%&|^~!<>=(){}[\];:,.?#@])/y
+  /(?<name>[A-Za-z_]\w*)|(?<number>(?:0[xX][0-9a-fA-F]+|\d+)[uUlL]*)|(?<text>"[^"]*")|(?<sign>\/\\|\\\/|\|\||&&|==|!=|<=|>=|<<|>>|->|\+\+|--|[-+&|^]=|[-+*/%&|^~!<>=(){}[\];:,.?#@])/y
 
 /**
  * Reads the whole text of a file.
@@ -44,26 +44,31 @@ export function readTokens(source: string): LitmusText {
   let result: string | undefined
   let index = header.index + header[0].length
   let depth = 0
+  // The first braces are those of the initial values.
+  let isPastInit = false
   const take = (pattern: RegExp): RegExpExecArray | null => {
     pattern.lastIndex = index
     return pattern.exec(source)
   }
   while (index < source.length) {
     const space = take(whitespace)
-    const note = space === null ? (take(comment) ?? (depth === 0 ? take(outerComment) : null)) : null
+    const note =
+      space === null ? (take(comment) ?? (isPastInit && depth > 0 ? null : take(outerComment))) : null
     if (note !== null) result ??= /\bResult:[ \t]*(.*?)[ \t]*(?:\*\)|\*\/|\r?$)/m.exec(note[0])?.[1]
     const skipped = space ?? note ?? (tokens.every(({ kind }) => kind === 'text') ? take(information) : null)
     if (skipped !== null) {
       index += skipped[0].length
       continue
     }
-    if (depth === 0 && take(unclosed) !== null)
+    if (!(isPastInit && depth > 0) && take(unclosed) !== null)
       throw new LitmusSyntaxError('a comment without end', at(index))
     const match = take(token)
     if (match === null) throw new LitmusSyntaxError(`unexpected '${source.charAt(index)}'`, at(index))
     if (match[0] === '{') depth++
-    else if (match[0] === '}') depth--
-    tokens.push({ kind: kindOf(match.groups ?? {}), text: match[0], position: at(index) })
+    else if (match[0] === '}' && --depth === 0) isPastInit = true
+    const kind = kindOf(match.groups ?? {})
+    const text = kind === 'number' ? match[0].replace(/[uUlL]+$/, '') : match[0]
+    tokens.push({ kind, text, position: at(index) })
     index += match[0].length
   }
   tokens.push({ kind: 'end', text: 'the end of the file', position: at(source.length) })

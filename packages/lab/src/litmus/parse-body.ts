@@ -1,7 +1,7 @@
 /** Processes: parameters, declarations, statements. */
 import { LitmusSyntaxError, LitmusUnsupportedError } from './errors.js'
 import type { Token, TokenReader } from './lexer.js'
-import { addressOf, isTypeWord, parseExpression } from './parse-expression.js'
+import { addressOf, isTypeWord, parseExpression, skipType } from './parse-expression.js'
 import type { BinaryOperator, Expression, Statement } from './syntax.js'
 
 export interface ParsedProcess {
@@ -43,6 +43,11 @@ function parseParameters(reader: TokenReader): { name: string; token: Token }[] 
     let pointers = 0
     while (reader.skip('*')) pointers++
     while (reader.sees('const') || reader.sees('volatile')) reader.take()
+    // A parameter that the process does not use needs no name.
+    if (reader.sees(',') || reader.sees(')')) {
+      reader.skip(',')
+      continue
+    }
     const token = reader.name('a parameter')
     if (pointers === 0)
       throw new LitmusUnsupportedError(`parameter ${token.text} is not a pointer`, start.position)
@@ -52,12 +57,6 @@ function parseParameters(reader: TokenReader): { name: string; token: Token }[] 
   }
   reader.expect(')')
   return parameters
-}
-
-/** Takes the words of a type, without its stars. */
-export function skipType(reader: TokenReader): void {
-  if (!isTypeWord(reader.peek())) throw reader.unexpected('a type')
-  while (isTypeWord(reader.peek())) if (reader.take().text === 'struct') reader.name('the name of a struct')
 }
 
 class BodyParser {

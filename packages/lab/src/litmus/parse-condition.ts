@@ -1,6 +1,7 @@
 /** The end of a litmus test: `locations`, `filter`, and `exists`, `~exists` or `forall`. */
 import { LitmusSyntaxError, LitmusUnsupportedError } from './errors.js'
 import type { TokenReader } from './lexer.js'
+import { isTypeWord, skipPointerType } from './parse-expression.js'
 import type { LitmusTest, Observable, Position, Proposition } from './syntax.js'
 
 /** The names that conditions may use. */
@@ -24,6 +25,7 @@ export function parseConditions(reader: TokenReader, names: Names): Conditions {
   }
   const quantifier = parseQuantifier(reader)
   const proposition = parser.proposition()
+  reader.skip(';')
   if (reader.peek().kind !== 'end') throw reader.unexpected('the end of the file')
   return { observables: parser.observables, filter, proposition, quantifier }
 }
@@ -53,7 +55,7 @@ class ConditionParser {
     reader.expect('[')
     while (!reader.skip(']')) {
       // A register that no process has is left out here. Other tools print it as 0.
-      this.#observable(true)
+      this.#typedObservable(true)
       while (reader.skip(';'));
     }
   }
@@ -85,15 +87,27 @@ class ConditionParser {
 
   #equation(): Proposition {
     const reader = this.#reader
-    const observable = this.#observable()
+    const observable = this.#typedObservable()
     const differs = reader.skip('!=')
     if (!differs && !reader.skip('==')) reader.expect('=')
-    const equation: Proposition = { kind: 'equals', observable, value: this.#value() }
+    const equation: Proposition = this.#seesRegister()
+      ? { kind: 'same', observable, other: this.#typedObservable() }
+      : { kind: 'equals', observable, value: this.#value() }
     return differs ? { kind: 'not', operand: equation } : equation
+  }
+
+  /** Whether a register such as `0:r1` is next, and not a number. */
+  #seesRegister(): boolean {
+    return this.#reader.peek().kind === 'number' && this.#reader.peek(1).text === ':'
   }
 
   #value(): number {
     const reader = this.#reader
+    if (reader.skip('(')) {
+      const inner = this.#value()
+      reader.expect(')')
+      return inner
+    }
     const isNegative = reader.skip('-')
     const token = reader.peek()
     if (token.kind === 'number') {
@@ -106,6 +120,19 @@ class ConditionParser {
     if (address === undefined)
       throw new LitmusSyntaxError(`there is no variable ${name.text}`, name.position, { name: name.text })
     return address
+  }
+
+  /**
+   * An observable with or without its type: `x`, `x int`, `0:r1 int *` or `0:r1:int`. The type does
+   * not matter.
+   */
+  #typedObservable(optional = false): number {
+    const reader = this.#reader
+    const observable = this.#observable(optional)
+    reader.skip(':')
+    if (isTypeWord(reader.peek())) skipPointerType(reader)
+    while (reader.skip('*'));
+    return observable
   }
 
   /** `0:r1`, `x`, `*x` or `[x]`. */

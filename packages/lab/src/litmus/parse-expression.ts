@@ -31,6 +31,16 @@ const typeWords = new Set(
 export function isTypeWord(token: Token): boolean {
   return token.kind === 'name' && typeWords.has(token.text)
 }
+/** Takes the words of a type, without its stars. */
+export function skipType(reader: TokenReader): void {
+  if (!isTypeWord(reader.peek())) throw reader.unexpected('a type')
+  while (isTypeWord(reader.peek())) if (reader.take().text === 'struct') reader.name('the name of a struct')
+}
+/** Takes a type with its stars. */
+export function skipPointerType(reader: TokenReader): void {
+  skipType(reader)
+  while (reader.skip('*'));
+}
 const plainLoad: Operation = { does: 'load', order: 'plain' }
 
 export function parseExpression(reader: TokenReader, scope: Scope): Expression {

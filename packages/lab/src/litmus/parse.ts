@@ -10,9 +10,9 @@
  */
 import { LitmusSyntaxError, LitmusUnsupportedError } from './errors.js'
 import { readTokens, TokenReader } from './lexer.js'
-import { parseProcess, skipType, type ParsedProcess } from './parse-body.js'
+import { parseProcess, type ParsedProcess } from './parse-body.js'
 import { parseConditions, type Names } from './parse-condition.js'
-import { isTypeWord } from './parse-expression.js'
+import { isTypeWord, skipPointerType } from './parse-expression.js'
 import {
   ADDRESS,
   type LitmusProcess,
@@ -45,6 +45,7 @@ export function parseLitmus(source: string): LitmusTest {
   return {
     name,
     expected: verdictOf(result),
+    expectsRace: /\bDATARACE\b|\bdata-race\b/.test(result ?? ''),
     result,
     variables: initial.variables(),
     processes,
@@ -115,6 +116,8 @@ class InitBlock {
   }
 
   #entry(reader: TokenReader): void {
+    // The type of a register stands before the number of its process, or after it.
+    if (isTypeWord(reader.peek())) skipPointerType(reader)
     if (reader.peek().kind === 'number') {
       const process = Number(reader.take().text)
       reader.expect(':')
@@ -124,7 +127,6 @@ class InitBlock {
       this.#registers.set(process, registers.set(text, reader.skip('=') ? this.#value(reader) : 0))
       return
     }
-    if (isTypeWord(reader.peek())) skipPointerType(reader)
     const isBracketed = reader.skip('[')
     const { text, position } = reader.name('a variable')
     if (isBracketed) reader.expect(']')
@@ -155,9 +157,4 @@ class InitBlock {
   #resolve(value: InitialValue): number {
     return typeof value === 'number' ? value : (this.addressOf(value.name) ?? 0)
   }
-}
-
-function skipPointerType(reader: TokenReader): void {
-  skipType(reader)
-  while (reader.skip('*'));
 }

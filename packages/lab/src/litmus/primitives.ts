@@ -5,7 +5,7 @@
  * ECMAScript has no one-sided ordering. So a release store and an acquire load are atomic, as is
  * each read-modify-write whatever its suffix. A full barrier is a read-modify-write of one word
  * that all processes share. A failing compare-and-exchange is an atomic read-modify-write that
- * writes back the value that it read.
+ * writes back the value that it read. So is an atomic_add_unless that does not add.
  */
 import type { AccessOrder, Modification, Operation } from './syntax.js'
 
@@ -35,7 +35,7 @@ const load = (order: AccessOrder): Operation => ({ does: 'load', order })
 const store = (order: AccessOrder, fenced = false): Operation => ({ does: 'store', order, fenced })
 const modify = (
   modification: Modification,
-  gives: 'old' | 'new' | 'is zero' = 'old',
+  gives: Extract<Operation, { does: 'modify' }>['gives'] = 'old',
   amount?: number,
 ): Operation => ({ does: 'modify', modification, gives, amount })
 const suffixed = (name: string): string[] => ['', '_relaxed', '_acquire', '_release'].map((end) => name + end)
@@ -60,12 +60,14 @@ define(
   [],
   { does: 'fence' },
 )
+define(['smp_memb'], [], { does: 'membarrier' })
 define(['smp_rmb', 'smp_wmb', 'barrier', 'cpu_relax'], [], { does: 'nothing' })
 
 define(suffixed('xchg'), ['address', 'value'], modify('exchange'))
 define(suffixed('cmpxchg'), ['address', 'value', 'value'], modify('compareExchange'))
 define(suffixed('atomic_xchg'), ['address', 'value'], modify('exchange'))
 define(suffixed('atomic_cmpxchg'), ['address', 'value', 'value'], modify('compareExchange'))
+define(['atomic_add_unless'], ['address', 'value', 'value'], modify('addUnless', 'was other'), [0, 2, 1])
 define(['atomic_read'], ['address'], load('once'))
 define(['atomic_read_acquire'], ['address'], load('atomic'))
 define(['atomic_set'], ['address', 'value'], store('once'))

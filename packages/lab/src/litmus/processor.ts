@@ -2,7 +2,7 @@
  * Runs litmus tests on memory. Each access of a process becomes one of `#mem`, each RCU call one of
  * an implementation.
  */
-import type { AccessOrder, LitmusTest, Modification } from './syntax.js'
+import type { AccessOrder, LitmusProcess, LitmusTest, Modification } from './syntax.js'
 import { variableAt, type Processor, type Wait } from './evaluate.js'
 import type {
   MemFunctions,
@@ -12,6 +12,7 @@ import type {
   SrcuImplementation,
   SrcuUser,
 } from './implementation.js'
+import { standInSrcu } from './stand-in.js'
 import type { Memory } from 'percpu/mem'
 
 /** The memory of a test's variables, and the implementations of its RCU calls. */
@@ -23,6 +24,8 @@ export interface LitmusMachine {
   readonly variables: number
   /** Index of the word on which full barriers meet. */
   readonly fence: number
+  /** The words of {@link Membarriers}; undefined if a test needs none. */
+  readonly membarriers: ImplementationContext | undefined
   /** Index of a word that is 1 once it is known that the execution does not count. */
   readonly abandoned: number
   readonly once: 'atomic' | 'plain'
@@ -34,15 +37,23 @@ export interface LitmusMachine {
   }
 }
 
-export class MemoryProcessor implements Processor {
+/** The processor of one process in one execution. */
+export function processorFor(machine: LitmusMachine, cpu: number, rcu?: RcuUser): Processor {
+  return machine.membarriers === undefined
+    ? new MemoryProcessor(machine, cpu, rcu)
+    : new Membarriers(machine, machine.membarriers, cpu, rcu)
+}
+
+class MemoryProcessor implements Processor {
   readonly #machine: LitmusMachine
   readonly #cpu: number
   #rcu: RcuUser | undefined
   readonly #srcu = new Map<number, SrcuUser>()
 
-  constructor(machine: LitmusMachine, cpu: number) {
+  constructor(machine: LitmusMachine, cpu: number, rcu?: RcuUser) {
     this.#machine = machine
     this.#cpu = cpu
+    this.#rcu = rcu
   }
 
   load(address: number, order: AccessOrder): number {
@@ -74,12 +85,29 @@ export class MemoryProcessor implements Processor {
         return mem.orAtomic32(memory.i32, word, operand)
       case 'compareExchange':
         return mem.compareExchangeAtomic32(memory.i32, word, expected, operand)
+      case 'addUnless':
+        return this.#addUnless(word, operand, expected)
+    }
+  }
+
+  /** Adds unless the word is `unless`; then it writes that back. Returns the word before. */
+  #addUnless(word: number, amount: number, unless: number): number {
+    const { mem, memory } = this.#machine
+    for (;;) {
+      const seen = mem.compareExchangeAtomic32(memory.i32, word, unless, unless)
+      if (seen === unless) return seen
+      if (mem.compareExchangeAtomic32(memory.i32, word, seen, (seen + amount) | 0) === seen) return seen
     }
   }
 
   fence(): void {
     const { mem, memory, fence } = this.#machine
     mem.addAtomic32(memory.i32, fence, 1)
+  }
+
+  /** Right for atomic accesses, which are all in one order. */
+  membarrier(): void {
+    this.fence()
   }
 
   lock(address: number): void {
@@ -137,18 +165,65 @@ export class MemoryProcessor implements Processor {
   }
 }
 
+/**
+ * Accesses that smp_memb orders: each is a read section of an SRCU domain, and smp_memb is a grace
+ * period of it.
+ */
+class Membarriers extends MemoryProcessor {
+  readonly #domain: SrcuUser
+
+  constructor(machine: LitmusMachine, context: ImplementationContext, cpu: number, rcu?: RcuUser) {
+    super(machine, cpu, rcu)
+    this.#domain = standInSrcu.open(context, cpu)
+  }
+
+  override load(address: number, order: AccessOrder): number {
+    return this.#inSection(() => super.load(address, order))
+  }
+  override store(address: number, value: number, order: AccessOrder): void {
+    this.#inSection(() => super.store(address, value, order))
+  }
+  override modify(address: number, modification: Modification, operand: number, expected: number): number {
+    return this.#inSection(() => super.modify(address, modification, operand, expected))
+  }
+  override membarrier(): void {
+    this.fence()
+    void this.#domain.synchronize()
+    this.fence()
+  }
+
+  #inSection<T>(access: () => T): T {
+    const rank = this.#domain.readLock()
+    const result = access()
+    this.#domain.readUnlock(rank)
+    return result
+  }
+}
+
 /** The variables whose addresses are used as SRCU domains. */
 export function srcuDomains(test: LitmusTest): number[] {
-  const domains = new Set<number>()
+  const domains = operationsOf(test)
+    .filter(({ does }) => does.startsWith('srcu'))
+    .map(({ first }) => test.variables.findIndex(({ name }) => name === first))
+  return [...new Set(domains)].filter((variable) => variable >= 0)
+}
+export function usesMembarriers(test: LitmusTest): boolean {
+  return operationsOf(test).some(({ does }) => does === 'membarrier')
+}
+
+export function usesRcu(process: LitmusProcess): boolean {
+  return operationsOf({ processes: [process] }).some(({ does }) => does.startsWith('rcu'))
+}
+
+/** The operations of processes, with the names that are their first operands. */
+function operationsOf(test: Pick<LitmusTest, 'processes'>): { does: string; first: string | undefined }[] {
+  const found: { does: string; first: string | undefined }[] = []
   const visit = (node: unknown): void => {
     if (typeof node !== 'object' || node === null) return
     const { operation, operands } = node as { operation?: { does: string }; operands?: { name?: string }[] }
-    if (operation?.does.startsWith('srcu') === true) {
-      const variable = test.variables.findIndex(({ name }) => name === operands?.[0]?.name)
-      if (variable >= 0) domains.add(variable)
-    }
+    if (operation !== undefined) found.push({ does: operation.does, first: operands?.[0]?.name })
     for (const value of Object.values(node)) visit(value)
   }
   visit(test.processes.map(({ body }) => body))
-  return [...domains]
+  return found
 }

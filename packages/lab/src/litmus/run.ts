@@ -15,25 +15,29 @@ import * as labMem from '../mem/mem.js'
 import type { Scenario } from '../scenario/scenario.js'
 import type { FinalState } from './axiomatic.js'
 import { verdictOn } from './axiomatic.js'
-import { runProcessAsync } from './evaluate.js'
+import { runProcessAsync, type Wait } from './evaluate.js'
 import type {
+  BootedRcu,
   MemFunctions,
   ImplementationContext,
   RcuImplementation,
+  RcuMachine,
   SrcuImplementation,
 } from './implementation.js'
-import { MemoryProcessor, srcuDomains, type LitmusMachine } from './processor.js'
+import { processorFor, srcuDomains, usesMembarriers, usesRcu, type LitmusMachine } from './processor.js'
 import { standInRcu, standInSrcu } from './stand-in.js'
 import { holds, holdsSoFar, type LitmusTest, type Verdict } from './syntax.js'
 
 export interface RunOptions {
-  readonly rcu?: RcuImplementation
+  readonly rcu?: RcuImplementation | RcuMachine
   readonly srcu?: SrcuImplementation
   /**
    * The accesses that READ_ONCE and WRITE_ONCE are: atomic ones (default), or plain ones that may
    * be stale.
    */
   readonly once?: 'atomic' | 'plain'
+  /** The most switches away from a process that could go on. Default: any number. */
+  readonly preemptions?: number
   /** Executions after which the search is broken off. Default: 200,000. */
   readonly executions?: number
   /** Milliseconds after which the search is broken off. Default: 60,000. */
@@ -57,11 +61,17 @@ export interface RunResult {
  * @throws ExplorationFailure if the implementation fails in a way that says nothing of the test
  */
 export async function runImplementation(test: LitmusTest, options: RunOptions = {}): Promise<RunResult> {
-  const { once = 'atomic', executions = 200_000, maxMs = 60_000 } = options
+  const { once = 'atomic', executions = 200_000, maxMs = 60_000, preemptions = Infinity } = options
   const states = new Map<string, FinalState>()
-  const describe = (t: Scenario) => scenarioOf(t, test, options, states)
+  const booted = isMachine(options.rcu) ? await options.rcu.boot(test.processes.length) : undefined
+  const describe = (t: Scenario) => scenarioOf(t, test, options, states, booted)
   try {
-    const report = await explore(test.name, describe, { weak: once === 'plain', executions, maxMs })
+    const report = await explore(test.name, describe, {
+      weak: once === 'plain',
+      executions,
+      maxMs,
+      ...(preemptions === Infinity ? {} : { preemptions }),
+    })
     const found = [...states.values()]
     return {
       verdict: verdictOn(found, test.filter !== undefined),
@@ -88,25 +98,32 @@ function scenarioOf(
   test: LitmusTest,
   options: RunOptions,
   states: Map<string, FinalState>,
+  booted: BootedRcu | undefined,
 ): void {
+  booted?.name(t)
   const machine = machineFor(t, test, options)
   const { mem, memory } = machine
   test.variables.forEach(({ initial }, k) => mem.storeAtomic32(memory.i32, machine.variables + k, initial))
   for (const process of test.processes)
-    t.cpu(process.number, () => {
-      const registers = runProcessAsync(test, process, new MemoryProcessor(machine, process.number))
-      if (test.filter === undefined) return registers
-      return registers instanceof Promise
-        ? registers.then((values) => abandonUnless(machine, process.number, values))
-        : abandonUnless(machine, process.number, registers)
+    t.cpu(process.number, (cpu) => {
+      const own = usesRcu(process) ? booted?.join(cpu) : undefined
+      const registers = runProcessAsync(test, process, processorFor(machine, process.number, own))
+      const end = (values: readonly number[]) => {
+        abandonUnless(machine, process.number, values)
+        return after(own?.leave(), values)
+      }
+      return registers instanceof Promise ? registers.then(end) : end(registers)
     })
-  t.finally((results) => {
-    const values = test.observables.map((seen) => {
+  const observe = (results: readonly unknown[]): number[] =>
+    test.observables.map((seen) => {
       if (seen.kind === 'variable') return mem.loadAtomic32(memory.i32, machine.variables + seen.variable)
       const register = test.processes[seen.process]?.registers.indexOf(seen.register) ?? -1
       return (results[seen.process] as readonly number[] | undefined)?.[register] ?? 0
     })
-    if (test.filter !== undefined && !holds(test.filter, values)) return
+  const { filter } = test
+  if (filter !== undefined) t.filter((results) => holds(filter, observe(results)))
+  t.finally((results) => {
+    const values = observe(results)
     states.set(values.join(), { values, satisfies: holds(test.proposition, values) })
   })
 }
@@ -116,23 +133,26 @@ function scenarioOf(
  * execution may have left a read section that it had not entered, and then grace periods do not
  * end.
  */
-function abandonUnless(
-  machine: LitmusMachine,
-  process: number,
-  registers: readonly number[],
-): readonly number[] {
+function abandonUnless(machine: LitmusMachine, process: number, registers: readonly number[]): void {
   const { test, mem, memory } = machine
+  if (test.filter === undefined) return
   const known = test.observables.map((seen) => {
     if (seen.kind !== 'register' || seen.process !== process) return undefined
     return registers[test.processes[process]?.registers.indexOf(seen.register) ?? -1]
   })
-  if (test.filter !== undefined && holdsSoFar(test.filter, known) === false)
-    mem.storeAtomic32(memory.i32, machine.abandoned, 1)
-  return registers
+  if (holdsSoFar(test.filter, known) === false) mem.storeAtomic32(memory.i32, machine.abandoned, 1)
+}
+
+function after<T>(wait: Wait, value: T): T | PromiseLike<T> {
+  return wait === undefined ? value : wait.then(() => value)
+}
+function isMachine(rcu: RunOptions['rcu']): rcu is RcuMachine {
+  return rcu !== undefined && 'boot' in rcu
 }
 
 function machineFor(t: Scenario, test: LitmusTest, options: RunOptions): LitmusMachine {
-  const { rcu = standInRcu, srcu = standInSrcu, once = 'atomic' } = options
+  const { srcu = standInSrcu, once = 'atomic' } = options
+  const rcu = options.rcu === undefined || isMachine(options.rcu) ? standInRcu : options.rcu
   const cpus = test.processes.length
   const mem: MemFunctions = labMem
   const { memory, base } = t.words(test.variables.length + 2)
@@ -159,6 +179,8 @@ function machineFor(t: Scenario, test: LitmusTest, options: RunOptions): LitmusM
     fence: base + test.variables.length,
     abandoned,
     once,
+    // Atomic accesses are all in one order: there a barrier of the caller is enough.
+    membarriers: once === 'plain' && usesMembarriers(test) ? contextOf(standInSrcu.words(cpus)) : undefined,
     rcu: { implementation: rcu, context: contextOf(rcu.words(cpus)) },
     srcu: {
       implementation: srcu,

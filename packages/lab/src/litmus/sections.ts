@@ -8,6 +8,8 @@
  * - Each grace period has a choice for each read section of its domain. Either the end of the
  *   section happens before the end of the grace period, or the beginning of the grace period
  *   happens before the beginning of the section. A section that never ends leaves the second.
+ * - An smp_memb is two full barriers, and a grace period for which each single access of another
+ *   process is a section.
  */
 import type { Choice } from './relation.js'
 import type { LitmusEvent } from './traces.js'
@@ -32,7 +34,7 @@ export interface Orderings {
 
 export function orderingsOf(events: readonly PlacedEvent[]): Orderings {
   const { sections, misuse } = sectionsOf(events)
-  const choices = barrierChoices(events)
+  const choices = [...barrierChoices(events), ...membarrierChoices(events)]
   for (const begin of events) {
     if (begin.kind !== 'rcu begin' && begin.kind !== 'srcu begin') continue
     const end = begin.id + 1
@@ -53,8 +55,8 @@ function barrierChoices(events: readonly PlacedEvent[]): Choice[] {
   const words = new Map<string, PlacedEvent[]>()
   for (const event of events) {
     const { kind, variable } = event
-    const word =
-      kind === 'fence' ? 'fence' : / (begin|end)$/.test(kind) ? `grace periods of ${variable}` : undefined
+    const isBarrier = kind === 'fence' || kind === 'membarrier begin' || kind === 'membarrier end'
+    const word = isBarrier ? 'fence' : / (begin|end)$/.test(kind) ? `grace periods of ${variable}` : undefined
     if (word !== undefined) words.set(word, [...(words.get(word) ?? []), event])
   }
   const choices: Choice[] = []
@@ -63,6 +65,20 @@ function barrierChoices(events: readonly PlacedEvent[]): Choice[] {
       for (const { id: to } of users.slice(index + 1)) choices.push({ from, to, orFrom: to, orTo: from })
     })
   return choices
+}
+
+/** Each access of another process comes before the end of an smp_memb, or after its beginning. */
+function membarrierChoices(events: readonly PlacedEvent[]): Choice[] {
+  return events
+    .filter(({ kind }) => kind === 'membarrier begin')
+    .flatMap(({ id: begin, process }) =>
+      events
+        .filter((event) => event.process !== process && event.process >= 0 && isAccess(event))
+        .map(({ id }) => ({ from: id, to: begin + 1, orFrom: begin, orTo: id })),
+    )
+}
+function isAccess({ kind }: PlacedEvent): boolean {
+  return kind === 'load' || kind === 'store' || kind === 'modify'
 }
 
 function sectionsOf(events: readonly PlacedEvent[]): { sections: Section[]; misuse: string[] } {

@@ -26,7 +26,7 @@ export const ADDRESS = 0x4000_0000
 export type AccessOrder = 'once' | 'atomic' | 'plain'
 
 /** The effect of a read-modify-write on its word. */
-export type Modification = 'exchange' | 'add' | 'sub' | 'and' | 'or' | 'compareExchange'
+export type Modification = 'exchange' | 'add' | 'sub' | 'and' | 'or' | 'compareExchange' | 'addUnless'
 
 /** The effect of a primitive of the kernel. Operands are evaluated from left to right before it. */
 export type Operation =
@@ -37,10 +37,15 @@ export type Operation =
       readonly modification: Modification
       /** The operand, where the primitive has none (atomic_inc). */
       readonly amount: number | undefined
-      /** The value of the call: the word before, the word after, or whether the word after is 0. */
-      readonly gives: 'old' | 'new' | 'is zero'
+      /**
+       * The value of the call: the word before, the word after, whether the word after is 0, or
+       * whether the word before was not the one that it was compared with.
+       */
+      readonly gives: 'old' | 'new' | 'is zero' | 'was other'
     }
   | { readonly does: 'fence' }
+  /** A full barrier here, and on each other process at some point meanwhile. */
+  | { readonly does: 'membarrier' }
   /** A hint, or a barrier between one thread's own accesses: JavaScript has no use for it. */
   | { readonly does: 'nothing' }
   | { readonly does: 'lock' | 'trylock' | 'unlock' | 'is locked' }
@@ -121,6 +126,8 @@ export type Observable =
 export type Proposition =
   | { readonly kind: 'constant'; readonly value: boolean }
   | { readonly kind: 'equals'; readonly observable: number; readonly value: number }
+  /** Two observables have the same value. */
+  | { readonly kind: 'same'; readonly observable: number; readonly other: number }
   | { readonly kind: 'not'; readonly operand: Proposition }
   | { readonly kind: 'and' | 'or'; readonly left: Proposition; readonly right: Proposition }
 
@@ -131,6 +138,8 @@ export interface LitmusTest {
   readonly name: string
   /** The verdict of the LKMM as the file gives it. */
   readonly expected: Verdict | undefined
+  /** Whether the file says that the LKMM finds a data race: `DATARACE` after the verdict. */
+  readonly expectsRace: boolean
   /** The whole line after `Result:`, such as `Flag srcu-bad-nesting`. */
   readonly result: string | undefined
   readonly variables: readonly LitmusVariable[]
@@ -173,6 +182,10 @@ export function holdsSoFar(
     case 'equals': {
       const value = values[proposition.observable]
       return value === undefined ? undefined : value === proposition.value
+    }
+    case 'same': {
+      const [value, other] = [values[proposition.observable], values[proposition.other]]
+      return value === undefined || other === undefined ? undefined : value === other
     }
     case 'not': {
       const operand = holdsSoFar(proposition.operand, values)

@@ -13,6 +13,8 @@ export type EventKind =
   | 'store'
   | 'modify'
   | 'fence'
+  | 'membarrier begin'
+  | 'membarrier end'
   | 'rcu lock'
   | 'rcu unlock'
   | 'rcu begin'
@@ -175,6 +177,10 @@ class Recorder implements Processor {
   }
   fence(): void {
     this.#record('fence')
+  }
+  membarrier(): void {
+    this.#record('membarrier begin')
+    this.#record('membarrier end')
   }
   lock(address: number): void {
     this.#record('modify', { variable: variableAt(this.#test, address), isAtomic: true, read: 0, wrote: 1 })

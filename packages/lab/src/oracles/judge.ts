@@ -13,9 +13,11 @@ import type { Ending, Verdict } from './verdict.js'
 export function judgeEnd(world: World, scenario: Scenario): Ending {
   const unfinished = world.unfinished().filter(({ code, state }) => !(code === ENTER && state === READY))
   if (unfinished.length > 0) return judgeStuck(unfinished)
+  const results = resultsOf(world)
+  if (!withoutSteps(() => scenario.filters.every((counts) => counts(results)))) return 'complete'
+  if (world.race !== undefined) return raceVerdict
   const misused = judgeBlocks(world, true)
   if (misused !== undefined) return misused
-  const results = resultsOf(world)
   try {
     withoutSteps(() => scenario.checks.forEach((check) => check(results)))
   } catch (error) {
@@ -70,7 +72,12 @@ export function judgeBroken(world: World, runner: Runner): Verdict {
   }
   const { race } = world
   if (race === undefined) throw new Error('a broken execution without a reason')
-  return { kind: 'data race', message: 'two accesses of the same word that nothing orders' }
+  return raceVerdict
+}
+
+const raceVerdict: Verdict = {
+  kind: 'data race',
+  message: 'two accesses of the same word that nothing orders',
 }
 
 /** An invariant threw `cause`. */

@@ -66,6 +66,8 @@ export class Scenario {
   readonly invariants: Check[] = []
   /** @internal */
   readonly checks: ((results: readonly unknown[]) => void)[] = []
+  /** @internal */
+  readonly filters: ((results: readonly unknown[]) => boolean)[] = []
   private used = 64
   private own: Memory | undefined
 
@@ -200,6 +202,19 @@ export class Scenario {
   finally(check: (results: readonly unknown[]) => void): void {
     checkFunction('the check', check)
     this.checks.push(check)
+  }
+
+  /**
+   * Only executions that end with `counts` true are looked at: in others, neither data races nor
+   * blocks in use are failures, and the checks of {@link finally} do not run. `results` is as
+   * there. An execution that does not end, or in which a body throws, fails all the same.
+   *
+   * @throws ScenarioError if `counts` is no function
+   */
+  filter(counts: (results: readonly unknown[]) => boolean): void {
+    checkFunction('the filter', counts)
+    this.filters.push(counts)
+    this.world.defersRaces = true
   }
 
   private find(number: number): Cpu {

@@ -81,7 +81,7 @@ export class Dpor implements Search {
       this.forced = -1
       return process
     }
-    if (world.race !== undefined) return FAILED
+    if (world.isBroken) return FAILED
     if (depth >= this.options.maxSteps) return TOO_LONG
     const { enumerate, shard } = this.options
     if (depth === 0) shard?.begin()

@@ -31,7 +31,7 @@ export class FollowSchedule implements Search {
 
   next(): number {
     const { world, schedule } = this
-    if (world.race !== undefined) return FAILED
+    if (world.isBroken) return FAILED
     if (world.history.length >= this.maxSteps) return TOO_LONG
     const must = world.enabled()
     const may = world.optional()

@@ -58,7 +58,7 @@ export class RandomSearch implements Search {
   next(): number {
     const { world, options } = this
     const depth = world.history.length
-    if (world.race !== undefined) return FAILED
+    if (world.isBroken) return FAILED
     if (depth >= options.maxSteps) return TOO_LONG
     const must = world.enabled()
     const may = world.optional()

@@ -76,6 +76,16 @@ exists (n=5)`)
   checkReport(await runShape(shape, { times }), shape)
 })
 
+test('atomic_add_unless adds on real threads what it adds in the model', async () => {
+  const shape = parseLitmus(`C t
+{ int n = 1; int full = 3; }
+P0(int *n, int *full) { int a; int c; a = atomic_add_unless(n, 1, 3); c = atomic_add_unless(full, 1, 3); }
+P1(int *n) { int a; int b; a = atomic_add_unless(n, 1, 3); b = atomic_add_unless(n, -1, 2); }
+locations [0:a; 0:c; 1:a; 1:b; n; full]
+exists (n=1)`)
+  checkReport(await runShape(shape, { times }), shape)
+})
+
 test('an outcome that the model forbids is a failure that names engine and CPU', async () => {
   const shape = litmusTest('classic', 'CoWW+poonceonce')
   // The threads store 3 where the axioms were told 2.

@@ -32,6 +32,7 @@ describe('a scenario', () => {
     const none = undefined as never
     await refuses((t) => t.cpu(0, none), /the body of CPU 0: undefined is not a function/)
     await refuses((t) => t.finally(none), /the check: undefined is not a function/)
+    await refuses((t) => t.filter(none), /the filter: undefined is not a function/)
     await refuses((t) => t.invariant(none), /the invariant: undefined/)
     await refuses((t) => void t.ipi(none), /the handler: undefined/)
     await refuses((t) => void t.memory(none), /the struct/)

@@ -130,6 +130,60 @@ test('races are found where plain accesses are not ordered', () => {
   assert.equal(allowedStates(parseLitmus(careless), { races: true }).races, true)
 })
 
+test('races in executions that the filter leaves out do not count', () => {
+  const races = (name: string) => allowedStates(litmusTest('races', name), { races: true }).races
+  assert.equal(races('xchg-lock+filter'), false)
+  assert.equal(races('xchg-lock+half-filter'), true)
+})
+
+test('atomic_add_unless adds and gives 1, or leaves the word and gives 0', () => {
+  const source = shape(
+    ['a = atomic_add_unless(x, 5, 0); b = atomic_add_unless(x, -2, 5);', '*x = 0;'],
+    '0:a; 0:b; x',
+  )
+  const one = (initial: number) => states(source.replace('{}', `{ x = ${initial}; }`).replace('*x = 0;', ''))
+  assert.deepEqual(one(0), ['0 1 -2'])
+  assert.deepEqual(one(1), ['1 1 4'])
+  assert.deepEqual(one(5), ['1 1 8'])
+  const both = shape(['a = atomic_add_unless(x, 1, 1);', 'a = atomic_add_unless(x, 1, 1);'], '0:a; 1:a; x')
+  assert.deepEqual(states(both, plain), ['0 1 1', '1 0 1'])
+})
+
+test('atomic_add_unless orders plain accesses, also when it does not add', () => {
+  const source = shape(
+    [
+      'WRITE_ONCE(*x, 1); a = atomic_add_unless(y, 0, 0);',
+      'a = atomic_add_unless(y, 1, 0); b = READ_ONCE(*x);',
+    ],
+    '1:b',
+  )
+  const ordered = source.replace('exists (true)', 'exists (0:a=0 /\\ 1:b=0)')
+  assert.equal(allowedStates(parseLitmus(ordered), plain).verdict, 'Sometimes')
+  const flag = shape(
+    [
+      'WRITE_ONCE(*x, 1); a = atomic_add_unless(y, 1, 7);',
+      'a = atomic_add_unless(y, 7, 1); b = READ_ONCE(*x);',
+    ],
+    '1:b',
+  ).replace('exists (true)', 'exists (0:a=1 /\\ 1:a=0 /\\ 1:b=0)')
+  assert.equal(allowedStates(parseLitmus(flag), plain).verdict, 'Never')
+})
+
+test('smp_memb is a barrier of every process, at one point each', () => {
+  for (const once of ['atomic', 'plain'] as const)
+    assert.deepEqual(
+      verdicts('membarrier', once).map(({ verdict, expected }) =>
+        once === 'plain' ? verdict === expected : verdict,
+      ),
+      once === 'plain' ? [true, true, true, true] : ['Never', 'Never', 'Never', 'Never'],
+    )
+  const fence = shape(
+    ['WRITE_ONCE(*x, 1); smp_mb(); a = READ_ONCE(*y);', 'WRITE_ONCE(*y, 1); a = READ_ONCE(*x);'],
+    '0:a; 1:a',
+  )
+  assert.equal(states(fence, plain).length, 4, 'a barrier of one side alone')
+})
+
 test('a test that is too large is refused, not guessed', () => {
   const large = litmusTest('srcu', 'SRCU-82-A')
   assert.throws(
@@ -153,7 +207,7 @@ test('misuse of read sections is flagged', () => {
  * What the files say of the kernel's model, and the memory model of JavaScript when all accesses
  * are atomic.
  */
-const allowedMore: Record<string, string[]> = { classic: [], atomic: [], rcu: [], srcu: [] }
+const allowedMore: Record<string, string[]> = { classic: [], atomic: [], rcu: [], srcu: [], membarrier: [] }
 for (const [folder, exceptions] of Object.entries(allowedMore))
   test(`${folder}: with atomic accesses nothing is allowed that the LKMM forbids`, () => {
     const found = verdicts(folder, 'atomic').filter(

@@ -5,7 +5,9 @@ import { parseLitmus, type LitmusTest } from 'percpu-lab/litmus'
 
 const root = path.resolve(import.meta.dirname, '../../litmus')
 
-/** Paths of the files of one folder: `classic`, `atomic`, `rcu` or `srcu`. */
+export const litmusFolders = ['classic', 'atomic', 'rcu', 'srcu', 'races', 'membarrier'] as const
+
+/** Paths of the files of one of the {@link litmusFolders}. */
 export function litmusFiles(folder: string): string[] {
   return readdirSync(path.join(root, folder))
     .filter((name) => name.endsWith('.litmus'))

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import test from 'node:test'
@@ -7,18 +7,22 @@ import {
   allowedStates,
   allowsMore,
   formatJudgement,
+  type ImplementationContext,
   judge,
+  parseLitmus,
   runImplementation,
   standInRcu,
   standInSrcu,
   type RcuImplementation,
+  type RcuMachine,
 } from 'percpu-lab/litmus'
-import { litmusFiles, litmusTest } from './files.js'
+import { mem, type Scenario } from 'percpu-lab'
+import { litmusFiles, litmusFolders, litmusTest } from './files.js'
 
-for (const folder of ['classic', 'atomic', 'rcu', 'srcu'])
+for (const folder of litmusFolders)
   test(`${folder}: neither the memory model nor the implementation allows more than the LKMM`, async () => {
     const files = litmusFiles(folder)
-    assert.ok(files.length >= 8)
+    assert.ok(files.length >= 4)
     const judged = await judge(files, { executions: 5000, maxMs: 20_000 })
     assert.deepEqual(
       judged.filter(({ problem }) => problem !== undefined),
@@ -46,6 +50,20 @@ const onlyLoads: RcuImplementation = {
   },
 }
 
+/** RCU whose sections exclude each other: more than it promises. */
+const exclusive: RcuImplementation = {
+  ...standInRcu,
+  name: 'a lock',
+  open: ({ mem, memory, base }) => ({
+    readLock: () => {
+      while (mem.compareExchangeAtomic32(memory.i32, base, 0, 1) !== 0)
+        mem.awaitUntil(() => mem.loadAtomic32(memory.i32, base) === 0)
+    },
+    readUnlock: () => mem.storeAtomic32(memory.i32, base, 0),
+    synchronize: () => undefined,
+  }),
+}
+
 test('an implementation without grace periods allows more: found', async () => {
   for (const [name, once] of [
     ['RCU+sync+read', 'atomic'],
@@ -58,6 +76,63 @@ test('an implementation without grace periods allows more: found', async () => {
   }
   const { verdict } = await runImplementation(litmusTest('rcu', 'RCU+deadlock'), { rcu: noGracePeriod })
   assert.equal(verdict, 'Never', 'a grace period within a section must not end')
+})
+
+test('a file that says DATARACE has a race for the axioms and for the exploration', async () => {
+  const judged = await judge(litmusFiles('races'))
+  const answers = judged.map(({ name, lkmm, axioms, implementation, problem }) => {
+    assert.equal(problem, undefined)
+    assert.equal(axioms === 'Data race', lkmm?.endsWith('DATARACE'), name)
+    return implementation === 'Data race'
+  })
+  assert.deepEqual(
+    answers,
+    judged.map(({ axioms }) => axioms === 'Data race'),
+  )
+  assert.equal(answers.filter(Boolean).length, 5)
+})
+
+test('a race that no file tells of is a problem, and so is one that the exploration does not find', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'litmus-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const source = readFileSync(
+    litmusFiles('races').find((name) => name.endsWith('MP+plain.litmus')) ?? '',
+    'utf8',
+  )
+  const untold = path.join(folder, 'untold.litmus')
+  writeFileSync(untold, source.replace(' DATARACE', ''))
+  const [judged] = await judge([untold])
+  assert.equal(judged?.problem, 'the implementation: Data race, the LKMM: Sometimes')
+  assert.equal(judged.axioms, 'Data race')
+  const poison = litmusFiles('races').filter((name) => name.endsWith('poison+sync.litmus'))
+  const [broken] = await judge(poison, { rcu: noGracePeriod })
+  assert.equal(broken?.implementation, 'Data race')
+  assert.equal(broken.problem, 'the implementation: Data race, the LKMM: Never')
+  const unsynchronised = litmusFiles('races').filter((name) => name.endsWith('sections.litmus'))
+  const [missed] = await judge(unsynchronised, { rcu: exclusive })
+  assert.equal(missed?.problem, 'the implementation: Never, the memory model of JavaScript: Data race')
+})
+
+test('an exploration leaves out the races of executions that the filter leaves out, and only those', async () => {
+  const filtered = litmusTest('races', 'xchg-lock+filter')
+  const { verdict, executions, truncated } = await runImplementation(filtered)
+  assert.deepEqual({ verdict, truncated }, { verdict: 'Never', truncated: false })
+  assert.ok(executions > 2)
+  const { filter: _, ...whole } = filtered
+  assert.equal((await runImplementation({ ...whole, filter: undefined })).verdict, 'Data race')
+  assert.equal((await runImplementation(litmusTest('races', 'xchg-lock+half-filter'))).verdict, 'Data race')
+})
+
+test('smp_memb, explored over plain data, orders the accesses of the others', async () => {
+  for (const [name, verdict] of [
+    ['SB+memb+po', 'Never'],
+    ['SB3+memb+po+mb', 'Never'],
+    ['SB3+memb+po+po', 'Sometimes'],
+    ['SB+memb+spectator', 'Sometimes'],
+  ] as const) {
+    const run = await runImplementation(litmusTest('membarrier', name), { once: 'plain' })
+    assert.deepEqual([run.verdict, run.truncated], [verdict, false], name)
+  }
 })
 
 test('an implementation may let its CPU go on with other things while it waits', async () => {
@@ -78,6 +153,55 @@ test('an implementation may let its CPU go on with other things while it waits',
     assert.equal(run.verdict, verdict, name)
     const blocking = await runImplementation(shape)
     assert.deepEqual(new Set(run.states.map(String)), new Set(blocking.states.map(String)))
+  }
+})
+
+test('processes that use RCU may be CPUs of a machine, which they join first and leave last', async () => {
+  let joined = 0
+  const machine: RcuMachine = {
+    name: 'a machine of words',
+    boot: (cpus) => {
+      let context: ImplementationContext | undefined
+      let left: ReturnType<Scenario['words']> | undefined
+      return Promise.resolve({
+        name: (t) => {
+          context = { mem, cpus, ...t.words(standInRcu.words(cpus)) }
+          const ends = (left = t.words(cpus))
+          t.finally(() => {
+            for (const cpu of [0, 1])
+              assert.equal(mem.load32(ends.memory.i32, ends.base + cpu), 1, 'it has left')
+          })
+        },
+        join: (cpu) => {
+          assert.ok(context && left)
+          joined |= 1 << cpu.number
+          const { memory, base } = left
+          const user = standInRcu.open(context, cpu.number)
+          const own = base + cpu.number
+          return {
+            readLock: () => {
+              assert.equal(mem.load32(memory.i32, own), 0, 'it has left already')
+              user.readLock()
+            },
+            readUnlock: () => user.readUnlock(),
+            synchronize: () => user.synchronize(),
+            leave: () => mem.store32(memory.i32, own, 1),
+          }
+        },
+      })
+    },
+  }
+  const shape = litmusTest('races', 'poison+sync')
+  const spectator = parseLitmus(`C t
+{ int *p = &old; int old = 1; int new = 2; }
+P0(int **p) { int *r0; int r1; rcu_read_lock(); r0 = rcu_dereference(*p); r1 = *r0; rcu_read_unlock(); }
+P1(int **p, int *new, int *old) { rcu_assign_pointer(*p, new); synchronize_rcu(); *old = -1; }
+P2(int *) { }
+exists (0:r1=-1)`)
+  for (const one of [shape, spectator]) {
+    joined = 0
+    const { verdict, truncated } = await runImplementation(one, { rcu: machine })
+    assert.deepEqual([verdict, truncated, joined], ['Never', false, 0b11])
   }
 })
 
@@ -109,7 +233,7 @@ test('plain data: counting by loads leaves later sections unordered, touching th
 for (const once of ['atomic', 'plain'] as const)
   test(`${once}: exploration finds no state that the axioms forbid`, async () => {
     let compared = 0
-    for (const folder of ['classic', 'atomic', 'rcu', 'srcu'])
+    for (const folder of litmusFolders)
       for (const file of litmusFiles(folder)) {
         const shape = litmusTest(folder, path.basename(file, '.litmus'))
         const allowed = new Set(allowedStates(shape, { once }).states.map(({ values }) => values.join()))

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import test from 'node:test'
+import test, { describe, it } from 'node:test'
 import {
   ADDRESS,
   holds,
+  holdsSoFar,
   LitmusSyntaxError,
   LitmusUnsupportedError,
   parseLitmus,
@@ -129,3 +130,87 @@ for (const [what, source] of [
   test(`${what}: not a litmus test`, () => {
     assert.throws(() => parseLitmus(source), LitmusSyntaxError)
   })
+
+/** A test of one process, which may be given its initial values, statements and condition. */
+function sourceWith(parts: { init?: string; head?: string; body?: string; end?: string }): string {
+  const { init = '', head = 'int *x', body = '', end = 'exists (x=1)' } = parts
+  return `C t\n{ ${init} }\nP0(${head}) { int r0; ${body} }\nP1(int *x) { int r0; }\n${end}\n`
+}
+
+describe('what public files write', () => {
+  it('a condition and locations may give types, which do not matter', () => {
+    const plain = parseLitmus(sourceWith({ end: 'locations [x; 1:r0] exists (0:r0=-1 /\\ x=2)' }))
+    for (const end of [
+      'locations [x int; 1:r0 int*;] exists (0:r0 int=-1 /\\ x int *=2)',
+      'locations [x:int; 1:r0:int *] exists (0:r0:int=-1 /\\ x:unsigned long=2);',
+    ]) {
+      const typed = parseLitmus(sourceWith({ end }))
+      assert.deepEqual(typed.observables, plain.observables)
+      assert.deepEqual(typed.proposition, plain.proposition)
+    }
+  })
+
+  it('a condition may compare two registers, or a register and a variable', () => {
+    const { observables, proposition } = parseLitmus(sourceWith({ end: 'exists (0:r0=1:r0 /\\ x != 0:r0)' }))
+    const names = observables.map((seen) => (seen.kind === 'register' ? `${seen.process}` : 'x'))
+    assert.deepEqual(names, ['0', '1', 'x'])
+    assert.equal(holds(proposition, [3, 3, 4]), true)
+    assert.equal(holds(proposition, [3, 2, 4]), false)
+    assert.equal(holds(proposition, [3, 3, 3]), false)
+    assert.equal(holdsSoFar(proposition, [3, 2, undefined]), false)
+    assert.equal(holdsSoFar(proposition, [3, undefined, 4]), undefined)
+  })
+
+  it('a parameter that is not used needs no name', () => {
+    for (const head of ['int *, int *x, spinlock_t *', 'int, int *x', 'struct srcu_struct *,int *x'])
+      assert.deepEqual(parseLitmus(sourceWith({ head })).processes[0]?.parameters, ['x'], head)
+    assert.throws(
+      () => parseLitmus(sourceWith({ head: 'int x' })),
+      (error) => error instanceof LitmusUnsupportedError && /x is not a pointer/.test(error.message),
+    )
+  })
+
+  it('initial values have comments, and the type of a register before its process', () => {
+    const init = 'int x = 4; (* first; (x) *) int 0:r0 = 5; (* second } *) int *1:r1; int * 1:r2 = &x;'
+    const { variables, processes } = parseLitmus(sourceWith({ init }))
+    assert.deepEqual(variables, [{ name: 'x', initial: 4 }])
+    assert.deepEqual([...(processes[0]?.initial ?? [])], [['r0', 5]])
+    assert.deepEqual(
+      [...(processes[1]?.initial ?? [])],
+      [
+        ['r1', 0],
+        ['r2', ADDRESS],
+      ],
+    )
+  })
+
+  it('constants may be negative, in parentheses and with a suffix', () => {
+    const { variables, processes, proposition } = parseLitmus(
+      sourceWith({
+        init: 'int x = -1; int y = (-2); atomic_t z = ATOMIC_INIT(-3); 0:r0 = -4; int w = 5UL;',
+        body: 'r0 = -6 + 2u; atomic_add(-7, x); r0 = atomic_cmpxchg(x, -8, -0x9L);',
+        end: 'exists (0:r0=-1 /\\ x=(-10) /\\ x != -11)',
+      }),
+    )
+    assert.deepEqual(
+      variables.map(({ initial }) => initial),
+      [-1, -2, -3, 5],
+    )
+    const written = JSON.stringify(processes[0]?.body)
+    for (const value of [2, 6, 7, 8, 9]) assert.match(written, new RegExp(`"value":${value}\\b`))
+    assert.match(JSON.stringify(proposition), /"value":-1\b.*"value":-10\b.*"value":-11\b/)
+  })
+
+  it('a result may say DATARACE after the verdict', () => {
+    const resultOf = (result: string) => {
+      const { expected, expectsRace } = parseLitmus(
+        `C t\n(* Result: ${result} *)\n{}\nP0(int *x) { }\nexists (x=0)`,
+      )
+      return [expected, expectsRace]
+    }
+    assert.deepEqual(resultOf('Never DATARACE'), ['Never', true])
+    assert.deepEqual(resultOf('Sometimes DATARACE'), ['Sometimes', true])
+    assert.deepEqual(resultOf('Flag data-race'), [undefined, true])
+    assert.deepEqual(resultOf('Never'), ['Never', false])
+  })
+})

@@ -72,6 +72,8 @@ export class CpuTable {
   /** Gives the number back. The caller holds it, by its own key or as its reaper. */
   release(cpu: number): void {
     this.setState(cpu, this.incarnation(cpu), 'offline')
+    // atomic: before the next thread can have the number, which then is no child of that parent.
+    storeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.parent, 0)
     // D(cpu.thread) pairs with C in claim: the record now belongs to whoever claims it next.
     // Mutant: cpus/release-before-offline.
     storeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, 0)
@@ -122,6 +124,22 @@ export class CpuTable {
   thread(cpu: number): number {
     // atomic: a snapshot; what hangs on it is decided by claim and takeOver.
     return loadAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread)
+  }
+
+  /** The key of the thread that started the one that holds the number; 0 if that is not known. */
+  parent(cpu: number): number {
+    // atomic: written by the thread that holds the number, and read when that has ended.
+    return loadAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.parent)
+  }
+  /** Its own parent, by the thread that holds the number. */
+  setParent(cpu: number, key: number): void {
+    // atomic: as in parent.
+    storeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.parent, key)
+  }
+  /** Gives the child of a dead thread another parent, unless somebody has. */
+  adopt(cpu: number, deadKey: number, key: number): void {
+    // atomic: exchanged, as the child may have been reaped, and its number be another thread's.
+    compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.parent, deadKey, key)
   }
 
   /**

@@ -6,8 +6,8 @@
  *     cpu.hint     plain copy for `poll`: may lag, never decides
  *     cpu.waiters  a bit per CPU that wants to be rung (WAKE) when this CPU's progress words change
  *
- * A CPU sleeps on its own bell only, whatever it waits for. It enters itself in the waiters of the
- * CPUs concerned, checks its condition, and checks it again each time it is rung.
+ * A CPU sleeps on its own bell only, whatever it waits for. It enters itself in the waiters of what
+ * it waits for, checks its condition, and checks it again each time it is rung.
  *
  * An answer runs as a job of its own, or inside `poll`, which the caller places. So no synchronous
  * section of this thread is under way, and answering is a quiescent state.
@@ -219,11 +219,12 @@ export class Doorbell {
   }
 
   /**
-   * Resolves to true as soon as `done()` holds, or to false at the deadline. `done` reads progress
-   * words of `cpus` and is called again whenever one of them announces progress. Keeps the process
-   * alive meanwhile. Rejects with the reason of the deadline's signal when that aborts.
+   * Resolves to true as soon as `done()` holds, or to false at the deadline. `done` reads words
+   * whose writers ring those in `masks` afterwards, and is called again then; `masks`: word indices
+   * of masks of CPUs. Keeps the process alive meanwhile. Rejects with the reason of the deadline's
+   * signal when that aborts.
    */
-  until(cpus: readonly number[], done: () => boolean, deadline = new Deadline()): Promise<boolean> {
+  until(masks: readonly number[], done: () => boolean, deadline = new Deadline()): Promise<boolean> {
     return new Promise((resolve, reject) => {
       deadline.throwIfAborted()
       if (this.#spin(done)) {
@@ -238,7 +239,7 @@ export class Doorbell {
           if (this.#forget(wait)) reject(reason)
         },
       )
-      const wait: Wait = { cpus, done, resolve, stop }
+      const wait: Wait = { masks, done, resolve, stop }
       this.#waits.add(wait)
       if (this.#waits.size === 1) this.#letDie = startTimer(() => undefined, 2 ** 31 - 1)
       if (this.#holds(wait)) this.#settle(wait, true)
@@ -260,13 +261,15 @@ export class Doorbell {
     for (const wait of [...this.#waits]) if (this.#holds(wait)) this.#settle(wait, true)
   }
 
-  #holds({ cpus, done }: Wait): boolean {
-    for (const cpu of cpus) {
-      const word = this.#table.record(cpu) + Cpu.words.waiters + (this.#cpu >>> 5)
-      // M(cpu.waiters) pairs with N in wakeWaiters: set before the condition is read, so progress
-      // that this check misses finds the bit. Mutant: cpus/check-before-waiting.
-      orAtomic32(this.#table.memory.i32, word, 1 << (this.#cpu & 31))
-    }
+  /** Enters this CPU in a mask, before it looks at what it waits for. */
+  enter(mask: number): void {
+    // M(cpu.waiters) pairs with N in wakeAll: set before the condition is read, so progress that
+    // the check misses finds the bit. Mutant: cpus/check-before-waiting.
+    orAtomic32(this.#table.memory.i32, mask + (this.#cpu >>> 5), 1 << (this.#cpu & 31))
+  }
+
+  #holds({ masks, done }: Wait): boolean {
+    for (const mask of masks) this.enter(mask)
     return done()
   }
 
@@ -302,7 +305,7 @@ export class Doorbell {
 }
 
 interface Wait {
-  readonly cpus: readonly number[]
+  readonly masks: readonly number[]
   readonly done: () => boolean
   readonly resolve: (result: boolean) => void
   /** Ends its timer, and listening to its signal. */

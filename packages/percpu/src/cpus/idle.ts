@@ -188,20 +188,18 @@ export class Idle {
   #enter(word: number): void {
     if (this.#depth++ > 0) return
     this.#doorbell.mute(true)
-    // O(cpu.idle) pairs with P in #hasPassed: all that this CPU read before is over, and a grace
-    // period may end without its answer. Mutant: cpus/idle-not-odd.
+    // atomic: for whoever looks; grace periods go by what follows.
     addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
-    this.#gracePeriods.announce()
+    this.#gracePeriods.goIdle()
     this.watcher?.wentIdle(word)
   }
 
   #leave(word: number): void {
     if (--this.#depth > 0) return
-    // VK(cpu.idle) back to even before anything is read again; pairs with VJ in #snapshot: a grace
-    // period that saw it odd has looked at it by a read-modify-write before, and what is read from
-    // now on finds what its updater had written. Mutant: cpus/idle-by-load.
+    // Before anything is read again.
+    this.#gracePeriods.comeBack()
+    // atomic: as in #enter.
     addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
-    this.#gracePeriods.refresh()
     this.#doorbell.mute(false)
     this.watcher?.cameBack(word)
   }

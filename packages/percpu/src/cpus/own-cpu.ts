@@ -2,19 +2,19 @@
  * The calling thread as a CPU: its number and incarnation, and what it rings, calls, waits and
  * sleeps with. Made when the number is claimed; online when all layers are attached.
  */
-import { poisonMemory, type Memory } from '#mem'
+import { interceptWaits, poisonMemory, type Memory } from '#mem'
 import { array, atomic, i32, struct } from '../layout/index.js'
-import { checkCpus } from '../machine/check.js'
+import { checkCpus, checkFlag, type OptionNames } from '../machine/check.js'
 import { AlreadyJoinedError, OfflineError } from '../machine/errors.js'
-import { Cpu, Header } from '../machine/layouts.js'
+import { Cpu, Header, RcuNode } from '../machine/layouts.js'
 import type { MemoryMap } from '../machine/memory-map.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
-import { threadKey } from '../machine/platform.js'
+import { parentKey, threadKey } from '../machine/platform.js'
 import { nextIncarnation } from '../machine/token.js'
 import { Calls } from './calls.js'
 import { CpuTable } from './cpu-table.js'
 import { chooseDoorbellMode, Doorbell, type DoorbellMode } from './doorbell.js'
-import { announceQuiescent, GracePeriods } from './grace-period.js'
+import { GracePeriods } from './grace-period.js'
 import { Idle } from './idle.js'
 
 /** One CPU or several, by number. */
@@ -26,9 +26,28 @@ export interface JoinOptions {
    * `Atomics.waitAsync`, else `'port'`.
    */
   readonly doorbell?: DoorbellMode
+  /**
+   * True: while this thread is blocked in an `Atomics.wait` of whatever code, its CPU is deaf: no
+   * grace period and no call waits for it. For threads whose loop is not their own, such as the
+   * workers of thread pools. What grace periods protect must not be read across such a wait.
+   * Default false.
+   */
+  readonly watchWaits?: boolean
   /** @internal Stands for another thread, in tests that run several CPUs on one. */
   readonly thread?: number
+  /** @internal The thread that started it. */
+  readonly parent?: number
 }
+
+/** The options of `join`; the record has every one, so that none is forgotten. */
+export const joinOptions: OptionNames<JoinOptions> = {
+  doorbell: true,
+  watchWaits: true,
+  thread: true,
+  parent: true,
+}
+/** Those that are not told of. */
+export const internalJoinOptions = ['thread', 'parent']
 
 export class OwnCpu {
   readonly memory: Memory
@@ -43,13 +62,15 @@ export class OwnCpu {
   readonly calls: Calls
   readonly gracePeriods: GracePeriods
   readonly idle: Idle
+  readonly #watchesWaits: boolean
+  #ignoreWaits: () => void = () => undefined
   #isOffline = false
 
   /**
    * Claims the lowest free number for the calling thread. Its state is starting then.
    *
    * @throws AlreadyJoinedError; NoFreeCpuError; ArgumentError and UnsupportedError for the
-   *   doorbell.
+   *   options.
    */
   constructor(memory: Memory, map: MemoryMap, options: JoinOptions) {
     this.memory = memory
@@ -57,9 +78,13 @@ export class OwnCpu {
     this.key = options.thread ?? threadKey
     this.table = new CpuTable(memory, map)
     const mode = chooseDoorbellMode(options.doorbell)
+    checkFlag('watchWaits', options.watchWaits)
+    this.#watchesWaits = options.watchWaits === true
     checkNotJoined(this.table, this.key)
     const cpu = this.table.claim(this.key)
     this.cpu = cpu
+    const parent = options.parent ?? (options.thread === undefined ? parentKey : 0)
+    this.table.setParent(cpu, parent)
     this.incarnation = nextIncarnation(this.table.incarnation(cpu))
     this.table.setState(cpu, this.incarnation, 'starting')
     this.node = this.table.node(cpu)
@@ -76,6 +101,7 @@ export class OwnCpu {
   comeOnline(): void {
     this.table.setState(this.cpu, this.incarnation, 'online')
     this.gracePeriods.comeOnline()
+    if (this.#watchesWaits) this.#ignoreWaits = interceptWaits((wait) => this.idle.deaf(wait))
   }
 
   /** Gives the number back without having come online: a layer could not be attached. */
@@ -99,9 +125,10 @@ export class OwnCpu {
 
   /** Gives the number back, unless somebody else has it, and makes the memory throw from now on. */
   leave(): void {
+    this.#ignoreWaits()
     if (this.holdsNumber()) {
       this.table.setState(this.cpu, this.incarnation, 'offline')
-      announceQuiescent(this.table, this.doorbell.ringer, this.cpu)
+      this.gracePeriods.leave()
       this.table.release(this.cpu)
     }
     this.#isOffline = true
@@ -145,6 +172,13 @@ export class OwnCpu {
       const address = (map.callTable + cpu * map.cpus) * 4
       placed.push({ name: `cpu[${cpu}].answers`, address, struct: answers })
     }
+    const nodes = map.rcuLevels.reduce((sum, count) => sum + count, 0)
+    for (let node = 0; node < nodes; node++)
+      placed.push({
+        name: `rcu[${node}]`,
+        address: map.rcuNodes * 4 + node * RcuNode.stride,
+        struct: RcuNode,
+      })
     return placed
   }
 }

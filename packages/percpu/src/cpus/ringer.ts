@@ -51,10 +51,14 @@ export class Ringer {
 
   /** Rings everybody who waits for `cpu`, after one of its progress words changed. */
   wakeWaiters(cpu: number): void {
+    this.wakeAll(this.#table.record(cpu) + Cpu.words.waiters)
+  }
+
+  /** Rings everybody in the mask at this word index, after what they wait for has changed. */
+  wakeAll(mask: number): void {
     const { memory } = this.#table
-    const mask = this.#table.record(cpu) + Cpu.words.waiters
     for (let i = 0; i < MASK_WORDS; i++) {
-      // N(cpu.waiters) pairs with M in #holds: either this sees the waiter's bit, or the waiter's
+      // N(cpu.waiters) pairs with M in enter: either this sees the waiter's bit, or the waiter's
       // check, which comes after its bit, sees the progress. Mutant: cpus/check-before-waiting.
       let bits = loadAtomic32(memory.i32, mask + i) === 0 ? 0 : exchangeAtomic32(memory.i32, mask + i, 0)
       for (; bits !== 0; bits &= bits - 1) this.ring(i * 32 + 31 - Math.clz32(bits & -bits), REASON_WAKE)

@@ -12,6 +12,11 @@
  * up after: their `thread` is minus its key. It takes them over by the same compare-and-exchange,
  * and starts again from the first step. Of two supervisors one wins the exchange, and the other one
  * leaves the CPU alone.
+ *
+ *     cpu.parent    the key of the thread that started the CPU's thread
+ *
+ * A thread ends with the thread that started it, and its starter, who alone heard of its end, is
+ * gone. So who reaps a thread reaps those that it had started as well, and theirs.
  */
 import { storeAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
@@ -19,8 +24,8 @@ import { finishCall } from './call-records.js'
 import type { CpuTable } from './cpu-table.js'
 import { REASON_WAKE, Ringer } from './ringer.js'
 import { HotplugError, UnsupportedError } from '../machine/errors.js'
-import { announceQuiescent } from './grace-period.js'
 import type { AttachedLayer, Recovery } from './layer.js'
+import { RcuTree } from './rcu-tree.js'
 import { Cpu } from '../machine/layouts.js'
 import { MASK_WORDS } from '../machine/limits.js'
 import { hasThreadId, host, keyOfThreadId, reportError } from '../machine/platform.js'
@@ -52,6 +57,7 @@ export type DeadCallback = (cpu: number, incarnation: number) => void
 export class Supervisor {
   readonly #table: CpuTable
   readonly #ringer: Ringer
+  readonly #tree: RcuTree
   readonly #key: number
   readonly #layers: readonly AttachedLayer[]
   readonly #onDead: DeadCallback
@@ -59,6 +65,7 @@ export class Supervisor {
   constructor(table: CpuTable, key: number, layers: readonly AttachedLayer[], onDead: DeadCallback) {
     this.#table = table
     this.#ringer = new Ringer(table)
+    this.#tree = new RcuTree(table, this.#ringer)
     this.#key = key
     this.#layers = layers
     this.#onDead = onDead
@@ -98,9 +105,28 @@ export class Supervisor {
    * after. Returns those that this call took over, not those that another supervisor did.
    */
   reapAll(key: number): readonly number[] {
+    const children = this.#adoptChildren(key)
     // CPUs that it left half cleaned up come first: another CPU may wait for a lock of theirs.
     const unfinished = this.#table.select((cpu) => this.#reap(cpu, -key))
-    return [...unfinished, ...this.#table.select((cpu) => this.#reap(cpu, key))]
+    const own = this.#table.select((cpu) => this.#reap(cpu, key))
+    return [...unfinished, ...own, ...children.flatMap((child) => this.reapAll(child))]
+  }
+
+  /**
+   * The threads that the dead thread had started; they have ended with it. From now on they count
+   * as this thread's: if it ends before it has reaped them, its reaper does.
+   */
+  #adoptChildren(key: number): readonly number[] {
+    const children: number[] = []
+    this.#table.select((cpu) => {
+      const child = this.#table.thread(cpu)
+      // The parent that stands there is the child's only if the number is still the child's.
+      const isChild = child > 0 && this.#table.parent(cpu) === key && this.#table.thread(cpu) === child
+      if (!isChild) return false
+      this.#table.adopt(cpu, key, this.#key)
+      return children.push(child) > 0
+    })
+    return children
   }
 
   /**
@@ -114,7 +140,9 @@ export class Supervisor {
     // the reaper after this one.
     const hasDied = this.#table.state(cpu) !== 'offline'
     if (hasDied) this.#table.setState(cpu, incarnation, 'dead')
-    announceQuiescent(this.#table, this.#ringer, cpu)
+    this.#tree.deactivate(cpu)
+    this.#tree.drive()
+    this.#ringer.wakeWaiters(cpu)
     this.#wakeEverybody(cpu)
     const recovery = { table: this.#table, ringer: this.#ringer, cpu, incarnation }
     if (hasDied) this.#recoverLayers(recovery)

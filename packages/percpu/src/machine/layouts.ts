@@ -42,6 +42,9 @@ export const Header = struct(
     cpuTable: published(u32),
     callTable: published(u32),
     regionTables: published(u32),
+    /** The nodes by which grace periods are reported, and how many children one has. rcu-tree.ts */
+    rcuNodes: published(u32),
+    fanout: published(u32),
     /** 1 once all of the above is written. memory-map.ts */
     ready: atomic(i32),
     /** Where machine time begins: ms since the Unix epoch, at boot. clock.ts */
@@ -50,10 +53,13 @@ export const Header = struct(
     activeRegions: aligned(atomic(u64), 'cacheline'),
     /** Newest directory entry, in {@link UNIT}s, or 0. bootmem/directory.ts */
     directory: aligned(atomic(i32), 'cacheline'),
-    /**
-     * Begin and end of every grace period are read-modify-writes of this word. cpus/grace-period.ts
-     */
-    gracePeriods: aligned(atomic(i32), 'cacheline'),
+    /** How far grace periods have come, and how far somebody wants them to. cpus/rcu-tree.ts */
+    rcuSequence: aligned(atomic(i32), 'cacheline'),
+    rcuNeeded: atomic(i32),
+    /** As far as this one they are in a hurry. */
+    rcuExpedited: atomic(i32),
+    /** CPUs that want a ring when a grace period ends; a bit each. */
+    rcuWaiters: aligned(array(atomic(i32), MASK_WORDS), 'cacheline'),
   },
   { maxSize: 4096, align: 64 },
 )
@@ -71,6 +77,8 @@ export const Cpu = struct(
     thread: atomic(i32),
     /** Incarnation × 8 + state. cpus/cpu-table.ts */
     state: atomic(i32),
+    /** The key of the thread that started this CPU's thread, or 0. cpus/supervisor.ts */
+    parent: atomic(i32),
     node: published(u32),
 
     /**
@@ -81,8 +89,8 @@ export const Cpu = struct(
     /** 1 if the bell may be set: what `poll` looks at. cpus/doorbell.ts */
     hint: racy(i32),
 
-    /** Quiescent states passed so far; by the CPU, or by its reaper. cpus/grace-period.ts */
-    quiescent: aligned(atomic(i32), 'cacheline'),
+    /** The grace period for which this CPU has passed a quiescent state last. cpus/rcu-tree.ts */
+    reported: aligned(atomic(i32), 'cacheline'),
     /** Odd while parked or deaf: an extended quiescent state. cpus/idle.ts */
     idle: atomic(i32),
     /** Word index on which the CPU is parked, or -1. cpus/idle.ts */
@@ -97,7 +105,7 @@ export const Cpu = struct(
     port: atomic(i32),
 
     /**
-     * CPUs that want a ring when `quiescent`, the state, or a call's answer changes; a bit each.
+     * CPUs that want a ring when `deaf`, the state, or a call's answer changes; a bit each.
      * cpus/doorbell.ts
      */
     waiters: aligned(array(atomic(i32), MASK_WORDS), 'cacheline'),
@@ -113,12 +121,29 @@ export const Cpu = struct(
     align: 64,
     separateLines: [
       ['thread', 'bell'],
-      ['bell', 'quiescent'],
-      ['quiescent', 'waiters'],
+      ['bell', 'reported'],
+      ['reported', 'waiters'],
       ['waiters', 'callSequence'],
     ],
     sameLine: [['bell', 'hint']],
   },
+)
+
+/**
+ * A node of the tree by which quiescent states are reported: the root, those between, and the
+ * leaves. A leaf stands for `fanout` CPUs at most. cpus/rcu-tree.ts
+ */
+export const RcuNode = struct(
+  'RcuNode',
+  {
+    /** Of a leaf: its CPUs that may be reading, a bit each. */
+    active: atomic(i32),
+    /** The grace period that everybody below has passed last. */
+    completed: atomic(i32),
+    /** Of a leaf: the grace period for which all its CPUs have been rung last. */
+    rung: atomic(i32),
+  },
+  { align: 64 },
 )
 
 /** One allocated region of boot memory, inside a {@link RegionTable}. bootmem/memblock.ts */
@@ -168,7 +193,7 @@ export const DirectoryEntry = struct(
  * Every struct of the fixed part of the memory, in the order in which they enter the layout hash.
  * What other layers share is checked when their named objects are opened.
  */
-export const machineStructs = [Header, Cpu, Region, RegionTable, DirectoryEntry] as const
+export const machineStructs = [Header, Cpu, RcuNode, Region, RegionTable, DirectoryEntry] as const
 
 /**
  * One number for the whole shared format. Any other offset, type or kind in any struct makes it

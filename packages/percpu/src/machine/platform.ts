@@ -25,15 +25,23 @@ interface Host {
   TextEncoder: new () => { encode(text: string): Uint8Array }
   TextDecoder: new (label: string, options: { ignoreBOM: boolean }) => { decode(bytes: Uint8Array): string }
   BroadcastChannel?: new (name: string) => Channel
-  process?: { getBuiltinModule?: (name: string) => { threadId?: number } | undefined }
-  /** Only in Deno. */
+  process?: { getBuiltinModule?: (name: string) => WorkerThreads | undefined }
+  /** Only in Deno, and in Bun. */
   Deno?: unknown
+  Bun?: unknown
+}
+/** What is used of Node's worker_threads. */
+interface WorkerThreads {
+  readonly threadId?: number
+  readonly getEnvironmentData?: (key: string) => unknown
+  readonly setEnvironmentData?: (key: string, value: number) => void
 }
 export type { Channel, Timer }
 
 export const host = globalThis as unknown as Host
 
-const id = host.process?.getBuiltinModule?.('node:worker_threads')?.threadId
+const workerThreads = host.process?.getBuiltinModule?.('node:worker_threads')
+const id = workerThreads?.threadId
 /** Whether threads have ids here. */
 export const hasThreadId = id !== undefined
 
@@ -44,6 +52,24 @@ export const hasThreadId = id !== undefined
  */
 export const threadKey: number =
   id === undefined ? 2 ** 30 + Math.floor(Math.random() * 2 ** 29) : keyOfThreadId(id)
+
+/**
+ * The {@link threadKey} of the thread that started this one, or of one that started that; 0 if none
+ * is known. When that thread has ended, this one has, too: Node ends the workers of a thread before
+ * it tells of the thread's end. Of other hosts that is not known.
+ */
+export const parentKey = inheritKey()
+
+/** Workers that this thread starts from now on inherit its key. */
+function inheritKey(): number {
+  if (host.Deno !== undefined || host.Bun !== undefined) return 0
+  const name = 'percpu.thread'
+  // A second copy of this module finds what the first one found.
+  const known = globalThis as Record<symbol, unknown>
+  const inherited = (known[Symbol.for(name)] ??= workerThreads?.getEnvironmentData?.(name) ?? 0)
+  workerThreads?.setEnvironmentData?.(name, threadKey)
+  return typeof inherited === 'number' ? inherited : 0
+}
 
 /** The {@link threadKey} of the worker with this `threadId`. */
 export function keyOfThreadId(id: number): number {

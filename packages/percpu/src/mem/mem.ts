@@ -317,7 +317,25 @@ export type WaitResult = 'ok' | 'not-equal' | 'timed-out'
  * is forbidden.
  */
 export function wait32(view: I32View, index: number, value: number, timeout = Infinity): WaitResult {
-  return Atomics.wait(view as unknown as Int32Array, index, value, timeout)
+  return hostWait(view as unknown as Int32Array, index, value, timeout)
+}
+
+type HostWait = (view: Int32Array, index: number, value: number, timeout?: number) => WaitResult
+/** The host's, also while {@link interceptWaits} has put another one in its place. */
+const hostWait: HostWait = Atomics.wait.bind(Atomics)
+
+/**
+ * From now on every `Atomics.wait` of this thread, of whatever code, goes through `around`, which
+ * is to call what it is given. {@link wait32} does not. Returns a function that ends it, unless
+ * somebody else has put another function there since.
+ */
+export function interceptWaits(around: (wait: () => WaitResult) => WaitResult): () => void {
+  const before = Reflect.get(Atomics, 'wait') as HostWait
+  const wait: HostWait = (...args) => around(() => Reflect.apply(before, Atomics, args))
+  Reflect.set(Atomics, 'wait', wait)
+  return () => {
+    if (Reflect.get(Atomics, 'wait') === wait) Reflect.set(Atomics, 'wait', before)
+  }
 }
 /** Whether {@link waitAsync32} works in this engine. */
 export const canWaitAsync: boolean = typeof Atomics.waitAsync === 'function'

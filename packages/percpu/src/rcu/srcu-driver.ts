@@ -32,8 +32,8 @@ export interface SrcuScans {
   readonly firstPhase: number
   /** Whether all sections of a rank have ended that began before; never while one has not. */
   scan(rank: number, deadline: Deadline): Promise<boolean>
-  /** As {@link scan}, without the event loop. @throws UnsupportedError where there is none. */
-  scanBlocking(rank: number, deadline: Deadline): boolean
+  /** As {@link scan}, without the event loop. @throws UnansweredError at the deadline. */
+  scanBlocking(rank: number, deadline: Deadline, sleep: SrcuSleep): boolean
 }
 
 /** Blocks the thread until `done()` holds, or until the deadline (false). */
@@ -96,7 +96,7 @@ export class SrcuDriver {
       if (isDone(sequence, cookie)) return true
       if (this.#begin(sequence)) continue
       words.ask(cpu)
-      if (this.#scans.scanBlocking(drainingRankOf(sequence), deadline)) this.#moveOn(sequence)
+      if (this.#scans.scanBlocking(drainingRankOf(sequence), deadline, sleep)) this.#moveOn(sequence)
       else if (!sleep(() => this.#isNews(sequence), deadline)) return isDone(words.sequence, cookie)
     }
   }

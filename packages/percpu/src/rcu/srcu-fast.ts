@@ -36,7 +36,6 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { drainingRankOf, isIdle, rankOf, SCAN2 } from '../cpus/sequence.js'
-import { UnsupportedError } from '../machine/errors.js'
 import type { Deadline } from '../machine/wait-options.js'
 import type { SrcuScans } from './srcu-driver.js'
 import { SrcuMisuseError } from './srcu-errors.js'
@@ -108,25 +107,34 @@ export abstract class FastSrcu extends Srcu {
   protected readonly scans: SrcuScans = {
     firstPhase: SCAN2,
     scan: (rank, deadline) => this.#scan(rank, deadline),
-    scanBlocking: () => {
-      throw new UnsupportedError(
-        `${this.name}: a fast domain has no blocking grace period yet; use synchronize`,
-        { name: this.name },
-      )
+    scanBlocking: (rank, deadline, sleep) => {
+      for (;;) {
+        const ended = this.#beforeWait(rank)
+        this.parts.own.gracePeriods.synchronizeBlocking(sleep, deadline, this.words.isExpedited)
+        const found = this.#afterWait(rank, ended)
+        if (found !== undefined) return found
+      }
     },
   }
   async #scan(rank: number, deadline: Deadline): Promise<boolean> {
-    const { words } = this
     for (;;) {
-      // This CPU passes its quiescent state here.
-      this.refresh()
-      const ended = words.ended(rank)
+      const ended = this.#beforeWait(rank)
       // Mutant: rcu/srcu-no-grace-period.
-      await this.parts.own.gracePeriods.synchronize(deadline)
-      const begun = words.begun(rank)
-      if (begun === ended) return true
-      if (begun !== words.ended(rank)) return false
+      await this.parts.own.gracePeriods.synchronize(deadline, this.words.isExpedited)
+      const found = this.#afterWait(rank, ended)
+      if (found !== undefined) return found
     }
+  }
+  #beforeWait(rank: number): number {
+    // This CPU passes its quiescent state here.
+    this.refresh()
+    return this.words.ended(rank)
+  }
+  /** Undefined: one more scan will do. */
+  #afterWait(rank: number, ended: number): boolean | undefined {
+    const begun = this.words.begun(rank)
+    if (begun === ended) return true
+    return begun === this.words.ended(rank) ? undefined : false
   }
 
   #isDraining(rank: number): boolean {

@@ -7,12 +7,12 @@ import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { boot, type Machine, type WaitOptions } from 'percpu'
-import { store32, storeAtomic32 } from 'percpu/mem'
+import { orAtomic32, store32, storeAtomic32 } from 'percpu/mem'
 import { rejectsCode, throwsCode } from '../support/codes.js'
 import { insideOf } from '../support/inside.js'
 import { joinAs } from '../support/machines.js'
 
-const { Cpu } = await import('../../dist/machine/layouts.js')
+const { Cpu, RcuNode } = await import('../../dist/machine/layouts.js')
 const { PercpuRefLayout } = await import('../../dist/percpu/layouts.js')
 const { ENTERED, PASSED } = await import('../../dist/percpu/rcu-sync.js')
 const { INITIAL_STATE } = await import('../../dist/percpu/ref.js')
@@ -309,8 +309,10 @@ function makeSignal(): { readonly signal: AbortSignal; readonly abort: () => voi
 /** CPU 2 comes online, by its words, and never answers. */
 function bringSilentCpu({ machine }: Scene): void {
   const { memory } = machine
-  const record = readMap(memory).cpuTable + (2 * Cpu.stride) / 4
+  const map = readMap(memory)
+  const record = map.cpuTable + (2 * Cpu.stride) / 4
   storeAtomic32(memory.i32, record + Cpu.words.thread, 999)
   storeAtomic32(memory.i32, record + Cpu.words.state, (1 << 3) | 2)
+  orAtomic32(memory.i32, map.rcuNodes + RcuNode.words.active, 1 << 2)
   assert.deepEqual(machine.online, [0, 1, 2])
 }

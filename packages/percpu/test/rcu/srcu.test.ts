@@ -304,19 +304,19 @@ describe('flavours', () => {
     machine.cpus.deaf(() => domain.readUnlock(token))
     await waiting.promise
   })
-  it('normal: has a grace period that blocks', () => {
-    const {
-      domains: [domain],
-    } = two('normal')
-    domain.synchronizeBlocking()
-    const token = domain.readLock()
-    assert.throws(() => domain.synchronizeBlocking(10), { code: 'PERCPU_SELF_DEADLOCK' })
-    domain.readUnlock(token)
-    const down = domain.downRead()
-    assert.throws(() => domain.synchronizeBlocking(10), { code: 'PERCPU_UNANSWERED' })
-    domain.upRead(down)
-    domain.synchronizeBlocking()
-  })
+  for (const flavour of ['fast', 'normal'] as const)
+    it(`${flavour}: has a grace period that blocks`, () => {
+      const machine = fresh()
+      const domain = machine.srcu('s', { flavour })
+      domain.synchronizeBlocking()
+      const token = domain.readLock()
+      assert.throws(() => domain.synchronizeBlocking(10), { code: 'PERCPU_SELF_DEADLOCK' })
+      domain.readUnlock(token)
+      const down = domain.downRead()
+      assert.throws(() => domain.synchronizeBlocking(10), { code: 'PERCPU_UNANSWERED' })
+      domain.upRead(down)
+      domain.synchronizeBlocking()
+    })
 })
 
 describe('a machine of one CPU', () => {

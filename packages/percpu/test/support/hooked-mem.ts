@@ -23,7 +23,15 @@ function hooked<Args extends readonly unknown[], Result>(
 }
 
 // Not accesses: these pass through.
-export { createBuffer, isSameMemory, openMemory, poisonMemory, canWaitAsync, awaitUntil } from 'percpu/mem'
+export {
+  awaitUntil,
+  canWaitAsync,
+  createBuffer,
+  interceptWaits,
+  isSameMemory,
+  openMemory,
+  poisonMemory,
+} from 'percpu/mem'
 
 export const load8 = hooked('load8', real.load8)
 export const store8 = hooked('store8', real.store8)

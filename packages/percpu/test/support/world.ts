@@ -178,7 +178,7 @@ export class BareCpu {
   /** Leaves, with no call under way. */
   leave(): void {
     this.table.setState(this.cpu, this.#incarnation, 'offline')
-    this.gracePeriods.announce()
+    this.gracePeriods.leave()
     this.table.release(this.cpu)
   }
 }

@@ -5,7 +5,7 @@ import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
 import type { SrcuFlavour } from 'percpu'
 import { check as explored, prepare, type World } from '../../support/world.js'
 
-const { Ringer, USER_REASONS_SHIFT } = await import('../../../dist/cpus/ringer.js')
+const { REASON_QUIESCE, Ringer, USER_REASONS_SHIFT } = await import('../../../dist/cpus/ringer.js')
 const { SrcuCpuLayout, SrcuLayout } = await import('../../../dist/rcu/srcu-layouts.js')
 
 /** `object` is poisoned when it is freed; `pointer` is 0 from before the grace period on. */
@@ -95,4 +95,8 @@ export function tellOver({ machine }: Opened, ...cpus: number[]): void {
 /** By the reaper of the CPU that would have told. */
 export function tellOverOfDead({ world }: Prepared, cpu: number): void {
   new Ringer(world.table).ring(cpu, 1 << (USER_REASONS_SHIFT + OVER))
+}
+/** As a grace period does that needs the CPU's report. */
+export function ringQuiesce({ world }: Prepared, cpu: number): void {
+  new Ringer(world.table).ring(cpu, REASON_QUIESCE)
 }
