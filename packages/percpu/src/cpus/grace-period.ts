@@ -48,8 +48,8 @@ export class GracePeriods {
   /**
    * Calls `hook` in each quiescent state of this CPU, before others hear of it, and when the CPU
    * goes idle, or comes back. It is called after the CPU has found the grace period that it reports
-   * for, so it finds what was written before that. What it finds then, every grace period that ends later has
-   * waited for. Returns a function that ends it.
+   * for, so it finds what was written before that. What it finds then, every grace period that ends
+   * later has waited for. Returns a function that ends it.
    */
   onQuiescent(hook: () => void): () => void {
     this.#hooks.push(hook)

@@ -280,6 +280,27 @@ describe('a normal domain', () => {
   })
 })
 
+for (const flavour of ['fast', 'normal'] as const)
+  describe(`two CPUs that block for grace periods of a ${flavour} domain`, () => {
+    it('do not wait for each other', async (test) => {
+      const world = await withDomain(2, flavour)
+      await check(
+        world,
+        test,
+        (t) => {
+          for (const number of [0, 1])
+            t.cpu(number, async (cpu) => {
+              const opened = open(world, cpu)
+              opened.domain.synchronizeBlocking()
+              tellOver(opened, 1 - number)
+              await opened.over
+            })
+        },
+        { mode: 'pct', executions: EXECUTIONS, seed: SEED },
+      )
+    })
+  })
+
 describe('a fast domain', () => {
   it('frees nothing that a fast reader reads', async (test) => {
     const world = await withDomain(2, 'fast')
