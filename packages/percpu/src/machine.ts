@@ -13,6 +13,8 @@ import { Emitter, type ListenOptions } from './machine/events.js'
 import type { MachineHandle } from './machine/handle.js'
 import { reportError } from './machine/platform.js'
 import { makePercpu, type Percpu } from './percpu/api.js'
+import type { SrcuOptions } from './rcu/srcu-layer.js'
+import type { Srcu } from './rcu/srcu.js'
 import type { Locks } from './sync/locks.js'
 import type { WatchLayer } from './watch/layer.js'
 import type { DiedEvent } from './watch/monitor.js'
@@ -117,6 +119,38 @@ export class Machine {
   /** Memory with one copy for each possible CPU. Throws an OfflineError when used after the end. */
   get percpu(): Percpu {
     return (this.#percpu ??= makePercpu(this.#layers.percpu))
+  }
+
+  /**
+   * The SRCU domain of this name, for all threads: read sections that may await, and grace periods
+   * that wait for them.
+   *
+   * @throws ArgumentError for a bad name or option, or another flavour than the domain has;
+   *   ObjectMismatchError if the name is that of something else; OutOfMemoryError;
+   *   LockTimeoutError; OfflineError.
+   */
+  srcu(name: string, options: SrcuOptions = {}): Srcu {
+    return this.#layers.srcu.open(name, options)
+  }
+  /**
+   * Makes a domain inside a struct of yours: at a field of type {@link SrcuLayout}, all zero,
+   * before another thread finds the struct. Other threads open it with {@link srcuAt}. Call
+   * `srcu.cleanup()` before the struct is freed.
+   *
+   * @throws SrcuMisuseError if there is a domain already; ArgumentError for a bad address or
+   *   option; OutOfMemoryError; LockTimeoutError; OfflineError.
+   */
+  initSrcu(address: number, options: SrcuOptions = {}): Srcu {
+    return this.#layers.srcu.initialise(address, options)
+  }
+  /**
+   * The domain that {@link initSrcu} made at this address.
+   *
+   * @throws SrcuMisuseError if there is none; ArgumentError for a bad address, or another flavour
+   *   than the domain has; OfflineError.
+   */
+  srcuAt(address: number, options: SrcuOptions = {}): Srcu {
+    return this.#layers.srcu.at(address, options)
   }
 
   /**

@@ -47,8 +47,9 @@ export class GracePeriods {
 
   /**
    * Calls `hook` in each quiescent state of this CPU, before others hear of it, and when the CPU
-   * comes back from an idle stretch. What it finds then, every grace period that ends later has
-   * waited for. Returns a function that ends it.
+   * goes idle, or comes back. It is called after the CPU has found the grace period that it reports
+   * for, so it finds what was written before that. What it finds then, every grace period that ends
+   * later has waited for. Returns a function that ends it.
    */
   onQuiescent(hook: () => void): () => void {
     this.#hooks.push(hook)
@@ -72,6 +73,7 @@ export class GracePeriods {
   }
   /** From now on this CPU reads nothing, until {@link comeBack}. */
   goIdle(): void {
+    this.#callHooks()
     this.#leave()
   }
   comeBack(): void {

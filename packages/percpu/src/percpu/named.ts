@@ -85,7 +85,8 @@ export function findShared(
     .map(({ name, address, pointer }) => ({ name, ...sharedObject(state, address, pointer) }))
 }
 
-function sharedObject(state: AllocatorState, address: number, pointer: number): SharedObject {
+/** The object whose entry is at this byte address, with this pointer. */
+export function sharedObject(state: AllocatorState, address: number, pointer: number): SharedObject {
   const { geometry, backend, memory } = state
   const chunk = state.recordOf(pointer)
   const granule = geometry.granuleOf(pointer)

@@ -1,0 +1,5 @@
+export * from './srcu-errors.js'
+export { SrcuLayout } from './srcu-layouts.js'
+export type { SrcuOptions } from './srcu-layer.js'
+export type { SrcuSection } from './srcu-section.js'
+export type { Srcu, SrcuFlavour } from './srcu.js'

@@ -1,0 +1,240 @@
+/**
+ * SRCU as a layer: the domains of one thread, and what is done about all of them when a CPU goes
+ * offline or dies. The directory of named objects and the registry list all domains.
+ */
+import { exchangeAtomic32, loadU32 } from '#mem'
+import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
+import type { AttachedLayer, Recovery } from '../cpus/layer.js'
+import { ArgumentError } from '../errors.js'
+import { checkOptions, shown } from '../machine/check.js'
+import { makeState, type PercpuLayer } from '../percpu/layer.js'
+import { pointerAt } from '../percpu/allocator.js'
+import { findShared, openShared, sharedObject, type SharedObject } from '../percpu/named.js'
+import type { PageSource } from '../percpu/pages.js'
+import { openRoot, type Opened } from '../percpu/setup.js'
+import { LockHeldError } from '../sync/errors.js'
+import { LAYER_PERCPU } from '../sync/layer-lock.js'
+import type { SyncLayer } from '../sync/layer.js'
+import { FAST, NORMAL, SrcuCpuLayout, SrcuLayout } from './srcu-layouts.js'
+import { SrcuMisuseError } from './srcu-errors.js'
+import { makeFastSrcu } from './srcu-fast.js'
+import { NormalSrcu } from './srcu-normal.js'
+import { register, registered, unregister } from './srcu-registry.js'
+import { initialiseSrcu, SrcuWords } from './srcu-words.js'
+import type { Srcu, SrcuFlavour, SrcuParts } from './srcu.js'
+import { makeTinySrcu } from './tiny-srcu.js'
+
+export interface SrcuOptions {
+  /**
+   * How readers count themselves. `'fast'`: by plain additions, and not on deaf CPUs. `'normal'`:
+   * by atomic ones, everywhere. Default: that of the domain, or `'fast'`.
+   */
+  readonly flavour?: SrcuFlavour
+}
+
+const flavours = { fast: FAST, normal: NORMAL }
+
+export class SrcuLayer implements AttachedLayer {
+  readonly name = 'srcu'
+  readonly #context: LayerContext
+  readonly #sync: SyncLayer
+  readonly #percpu: PercpuLayer
+  readonly #domains = new Map<string, Srcu>()
+  /** Where per-CPU memory is; known in any case once this CPU has gone offline. */
+  #root: Opened | undefined
+  #hasLeft = false
+
+  constructor(context: LayerContext, sync: SyncLayer, percpu: PercpuLayer) {
+    this.#context = context
+    this.#sync = sync
+    this.#percpu = percpu
+  }
+
+  /**
+   * The domain of this name, for all threads.
+   *
+   * @throws ArgumentError for a bad name or option, or another flavour than the domain has;
+   *   ObjectMismatchError if the name is that of something else; OutOfMemoryError;
+   *   LockTimeoutError; OfflineError.
+   */
+  open(name: string, options: SrcuOptions = {}): Srcu {
+    const flavour = this.#check(options)
+    return checkFlavour(this.#domains.get(name) ?? this.#open(name, flavour ?? 'fast'), flavour)
+  }
+
+  #check(options: SrcuOptions): SrcuFlavour | undefined {
+    if (this.#hasLeft) throw this.#context.own.offlineError()
+    checkOptions('srcu', options, { flavour: true })
+    const { flavour } = options
+    if (flavour === undefined || Object.hasOwn(flavours, flavour)) return flavour
+    throw new ArgumentError(`flavour: ${shown(flavour)} is neither 'fast' nor 'normal'`, { flavour })
+  }
+
+  #open(name: string, flavour: SrcuFlavour): Srcu {
+    const cpuState = this.#percpu.use()
+    const { memory } = cpuState.state
+    const shared = openShared(cpuState, name, SrcuLayout, SrcuCpuLayout.size, (address) => {
+      initialiseSrcu(memory, address / 4, flavours[flavour])
+    })
+    return this.#keep(name, shared, name, () => this.#domains.delete(name))
+  }
+
+  /**
+   * Makes a domain in memory of the caller, which is zero and which no other thread knows yet.
+   *
+   * @throws ArgumentError for a bad address or option; SrcuMisuseError if there is one already;
+   *   OutOfMemoryError; LockTimeoutError; OfflineError.
+   */
+  initialise(address: number, options: SrcuOptions = {}): Srcu {
+    const flavour = this.#check(options) ?? 'fast'
+    const cpuState = this.#percpu.use()
+    const { state, allocator, context } = cpuState
+    this.#checkAddress(address)
+    const name = nameAt(address)
+    if (pointerAt(state, address) !== 0)
+      throw new SrcuMisuseError(`${name}: there is a domain already, or the memory is not zero`, { address })
+    initialiseSrcu(state.memory, address / 4, flavours[flavour])
+    const { size: bytes, align } = SrcuCpuLayout
+    allocator.allocate(bytes, { align, into: address })
+    register(state.memory, context.objects, address / 4)
+    return this.at(address, options)
+  }
+
+  /**
+   * The domain that a thread made at this address.
+   *
+   * @throws SrcuMisuseError if there is none; ArgumentError for a bad address, or another flavour
+   *   than the domain has; OfflineError.
+   */
+  at(address: number, options: SrcuOptions = {}): Srcu {
+    const flavour = this.#check(options)
+    const { state, allocator, context } = this.#percpu.use()
+    this.#checkAddress(address)
+    const pointer = pointerAt(state, address)
+    const name = nameAt(address)
+    if (pointer === 0) throw new SrcuMisuseError(`${name}: there is no domain`, { address })
+    const key = keyAt(address, pointer)
+    const free = (): void => {
+      this.#domains.delete(key)
+      unregister(state.memory, context.objects, address / 4)
+      // atomic: whoever takes it frees. A thread that dies behind it leaves the parts allocated.
+      const taken = exchangeAtomic32(state.memory.i32, address / 4 + SrcuLayout.words.pointer, 0)
+      if (taken !== 0) allocator.free(taken)
+    }
+    const domain =
+      this.#domains.get(key) ?? this.#keep(key, sharedObject(state, address, pointer), name, free)
+    return checkFlavour(domain, flavour)
+  }
+
+  #keep(key: string, shared: SharedObject, name: string, free: () => void): Srcu {
+    const { own } = this.#context
+    const { waiting } = this.#sync.state
+    const parts: SrcuParts = {
+      name,
+      words: new SrcuWords(shared),
+      own,
+      sleep: (done, deadline) => waiting.sleep(done, deadline),
+      free,
+    }
+    const isFast = loadU32(shared.memory.u32, shared.words + SrcuLayout.words.flavour) === FAST
+    const domain = make(parts, isFast ? 'fast' : 'normal')
+    this.#domains.set(key, domain)
+    return domain
+  }
+  #checkAddress(address: number): void {
+    const { byteLength } = this.#context.own.memory
+    if (Number.isInteger(address / 4) && address > 0 && address <= byteLength - SrcuLayout.size) return
+    throw new ArgumentError(`address: ${shown(address)} is not that of a struct of this machine`, { address })
+  }
+
+  /**
+   * Ends the sections of this CPU.
+   *
+   * @throws LockHeldError after that, if there were any.
+   */
+  detach(): void {
+    const { doorbell, cpu } = this.#context.own
+    const names: string[] = []
+    let sections = 0
+    for (const { name, words } of this.#living()) {
+      const ended = words.endSections(cpu, doorbell.ringer)
+      if (ended !== 0) names.push(name)
+      sections += ended
+    }
+    this.abandon()
+    if (sections === 0) return
+    throw new LockHeldError(
+      `CPU ${cpu} went offline with ${sections} read sections of ${names.join(', ')} under way; they were ended`,
+      { cpu, sections, names },
+    )
+  }
+
+  abandon(): void {
+    this.#openRoot()
+    this.#hasLeft = true
+    const error = this.#context.own.offlineError()
+    for (const domain of this.#domains.values()) domain.close(error)
+    this.#domains.clear()
+  }
+
+  /** Ends the sections of the dead CPU, and goes on with grace periods that it may have driven. */
+  recover(recovery: Recovery): void {
+    for (const [words, open] of this.#all(recovery)) {
+      words.endSections(recovery.cpu, recovery.ringer)
+      if (!this.#hasLeft && words.isWanted) open().takeOver()
+    }
+  }
+
+  #openRoot(): Opened {
+    return (this.#root ??= openRoot(this.#context))
+  }
+  /** The domains that this thread has opened, but for those that were cleaned up since. */
+  *#living(): Generator<Srcu> {
+    if (this.#domains.size === 0) return
+    const { state, context } = this.#percpu.use()
+    const keys = new Set<string>()
+    for (const at of registered(state.memory, context.objects))
+      keys.add(keyAt(at * 4, pointerAt(state, at * 4)))
+    for (const [key, domain] of this.#domains) if (!isKeyAt(key) || keys.has(key)) yield domain
+  }
+  /** Every domain, through the recovering thread's own views, and how to open it. */
+  *#all({ table, cpu, incarnation }: Recovery): Generator<[words: SrcuWords, open: () => Srcu]> {
+    const { geometry, tables } = this.#openRoot()
+    const layerLock = this.#sync.layerLock(table, cpu, incarnation, LAYER_PERCPU)
+    const state = makeState(table, geometry, tables, layerLock, noPages)
+    const { objects } = openBootMemory(table, cpu, incarnation)
+    for (const shared of findShared(state, objects, SrcuLayout))
+      yield [new SrcuWords(shared), () => this.open(shared.name)]
+    for (const at of registered(table.memory, objects)) {
+      const pointer = pointerAt(state, at * 4)
+      if (pointer === 0) continue
+      yield [new SrcuWords(sharedObject(state, at * 4, pointer)), () => this.at(at * 4)]
+    }
+  }
+}
+
+/** Of a domain at an address: not a name, and another one when it is made again elsewhere. */
+const keyAt = (address: number, pointer: number): string => `\0${address}/${pointer}`
+const isKeyAt = (key: string): boolean => key.startsWith('\0')
+const nameAt = (address: number): string => `srcu at ${address}`
+
+function checkFlavour(domain: Srcu, flavour: SrcuFlavour | undefined): Srcu {
+  if (flavour === undefined || domain.flavour === flavour) return domain
+  throw new ArgumentError(`flavour: the domain '${domain.name}' is ${domain.flavour}, not ${flavour}`, {
+    flavour,
+    found: domain.flavour,
+  })
+}
+
+function make(parts: SrcuParts, flavour: SrcuFlavour): Srcu {
+  if (parts.words.parts.length === 1) return makeTinySrcu(parts, flavour)
+  if (flavour === 'normal') return new NormalSrcu(parts)
+  return makeFastSrcu(parts)
+}
+
+const noPages: PageSource = {
+  tryAlloc: () => undefined,
+  free: () => undefined,
+  persist: () => undefined,
+  adopt: () => undefined,
+}

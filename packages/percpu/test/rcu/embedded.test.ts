@@ -1,0 +1,111 @@
+/** SRCU domains inside structs of users, and how domains end. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { i32, published, SrcuLayout, struct, type SrcuFlavour } from 'percpu'
+import { fresh, joinAs } from '../support/machines.js'
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+const Vm = struct('Vm', { id: published(i32), srcu: SrcuLayout })
+
+for (const flavour of ['fast', 'normal'] as const satisfies readonly SrcuFlavour[])
+  describe(`a ${flavour} domain in a struct`, () => {
+    it('has the size of a cache line, whatever the number of CPUs', () => {
+      assert.equal(SrcuLayout.size, 64)
+    })
+
+    it('is made by one thread, opened by others, and freed at its end', async () => {
+      const machine = fresh()
+      const other = joinAs(machine, 101)
+      const used = machine.percpu.report().usedBytes
+      for (let round = 0; round < 3; round++) {
+        const vm = machine.heap.alloc(Vm.size, { zero: true })
+        const address = vm + Vm.offsets.srcu
+        assert.throws(() => machine.srcuAt(address), { code: 'PERCPU_SRCU_MISUSE' })
+        const domain = machine.initSrcu(address, { flavour })
+        assert.equal(machine.srcuAt(address), domain)
+        assert.throws(() => machine.initSrcu(address), { code: 'PERCPU_SRCU_MISUSE' })
+        const theirs = other.srcuAt(address, { flavour })
+        const section = theirs.section()
+        await assert.rejects(domain.synchronize({ timeout: 5 }), { code: 'PERCPU_UNANSWERED' })
+        await assert.rejects(domain.cleanup(), { code: 'PERCPU_SRCU_BUSY' })
+        section.end()
+        await domain.synchronize({ timeout: 10_000 })
+        await domain.cleanup()
+        assert.throws(() => domain.readLock(), { code: 'PERCPU_SRCU_MISUSE' })
+        await assert.rejects(async () => domain.synchronize(), { code: 'PERCPU_SRCU_MISUSE' })
+        assert.throws(() => other.srcuAt(address), { code: 'PERCPU_SRCU_MISUSE' })
+        machine.heap.free(vm)
+      }
+      assert.equal(machine.percpu.report().usedBytes, used)
+      await other.offline()
+    })
+
+    it('is left by a CPU that dies', async () => {
+      const machine = fresh()
+      const other = joinAs(machine, 101)
+      const address = machine.heap.alloc(Vm.size, { zero: true }) + Vm.offsets.srcu
+      const domain = machine.initSrcu(address, { flavour })
+      other.srcuAt(address).readLock()
+      const waiting = domain.synchronize({ timeout: 3000 })
+      await turn()
+      machine.cpus.declareDead(1)
+      await waiting
+      await domain.cleanup()
+    })
+
+    it('ends the sections of a CPU that goes offline, and not in memory that is no domain any more', async () => {
+      const machine = fresh()
+      const other = joinAs(machine, 101)
+      const addresses = [1, 2].map(() => machine.heap.alloc(Vm.size, { zero: true }) + Vm.offsets.srcu)
+      const [first, second] = addresses.map((address) => machine.initSrcu(address, { flavour }))
+      assert.ok(first && second)
+      for (const address of addresses) other.srcuAt(address).readUnlock(other.srcuAt(address).readLock())
+      await first.cleanup()
+      other.srcuAt(addresses[1] ?? 0).readLock()
+      await assert.rejects(other.offline(), { code: 'PERCPU_HOTPLUG' })
+      await second.cleanup()
+    })
+  })
+
+describe('cleaning up a domain', () => {
+  const busy = async (promise: Promise<void>, reason: RegExp): Promise<void> => {
+    await assert.rejects(promise, (error: Error & { code: string; details: { reason: string } }) => {
+      assert.equal(error.code, 'PERCPU_SRCU_BUSY')
+      assert.match(error.details.reason, reason)
+      return true
+    })
+  }
+  it('is refused while it is in use, and says why', async () => {
+    const machine = fresh()
+    const domain = machine.srcu('s')
+    const token = domain.readLock()
+    await busy(domain.cleanup(), /sections are under way/)
+    const cookie = domain.startPoll()
+    await busy(domain.cleanup(), /^a grace period is wanted/)
+    domain.expediteCurrent()
+    await busy(domain.cleanup(), /an expedited grace period/)
+    domain.readUnlock(token)
+    while (!domain.poll(cookie)) await turn()
+    const internal = domain as unknown as { pendingCallbacks: () => number }
+    internal.pendingCallbacks = () => 1
+    await busy(domain.cleanup(), /callbacks are pending/)
+    internal.pendingCallbacks = () => 0
+    const cleaning = busy(domain.cleanup(), /meanwhile/)
+    const late = domain.readLock()
+    await cleaning
+    domain.readUnlock(late)
+    const down = domain.downRead()
+    await busy(domain.cleanup(), /under way/)
+    domain.upRead(down)
+    await domain.cleanup()
+  })
+  it('ends a named one for this thread, which may open it again', async () => {
+    const machine = fresh()
+    const domain = machine.srcu('s')
+    await domain.cleanup()
+    assert.throws(() => domain.readLock(), { code: 'PERCPU_SRCU_MISUSE' })
+    const again = machine.srcu('s')
+    again.readUnlock(again.readLock())
+    await again.synchronize()
+  })
+})
