@@ -14,6 +14,7 @@ import { RED_ZONE } from './debug.js'
 import { Heap } from './heap.js'
 import { HeapMap } from './heap-map.js'
 import { PageAllocator } from './pages.js'
+import { Tags } from './tags.js'
 
 /** At boot. `isDebug`: with red zones around each object. */
 export function bootAlloc({ own, objects }: LayerContext, isDebug: boolean): void {
@@ -45,6 +46,12 @@ export class AllocLayer implements AttachedLayer {
 
   recover({ table, cpu, incarnation }: Recovery): void {
     this.#end(table, cpu, incarnation)
+  }
+
+  /** For a reaper above: the tags of what the dead CPU had in flight, before this layer frees it. */
+  tagsOf({ table, cpu, incarnation }: Recovery): Tags {
+    const owner = this.#ownerOf(table, cpu, incarnation, true)
+    return new Tags(owner, new CacheTable(owner, new PageAllocator(owner)))
   }
 
   /** @throws OfflineError once this CPU has gone offline. */

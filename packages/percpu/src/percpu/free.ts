@@ -2,6 +2,11 @@
  * Freeing. It is as frequent as allocating, and shall cost few loads and stores beside the lock. So
  * it is one closure over all that it needs, which an engine keeps in registers.
  *
+ * `from` is the mirror image of what `into` is for an allocation: the word that holds the right to
+ * free. It is cleared in the same step. So whoever runs a list of what is to be freed may die at any
+ * point, and the next one frees it once. The word is read under the lock, too: its 0 means that the
+ * memory is free already.
+ *
  * A free may move its chunk to another slot. If it leaves a page wholly free, it may also isolate
  * the chunk, or leave one wholly free chunk too many; a trim then gives back, later (trim.ts).
  *
@@ -13,7 +18,7 @@ import type { AllocatorState } from './state.js'
 import { PointerError } from './errors.js'
 import { EMPTY_PAGES_HIGH } from './geometry.js'
 import { CHUNK_ISOLATED, PercpuChunk, PercpuRoot, PercpuStatistics } from './layouts.js'
-import { RELEASE, repair } from './operation.js'
+import { RELEASE, RELEASE_FROM, repair } from './operation.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, store32 } = mem
@@ -22,7 +27,15 @@ const { empty, slot } = PercpuChunk.words
 const longest = PercpuChunk.words['whole.contig']
 
 /**
- * Makes the function that frees what begins at a pointer.
+ * Frees what begins at a pointer. With `from`, the index of a word that is not 0: only if that word
+ * still is not 0; it is 0 afterwards.
+ *
+ * @throws PointerError unless an allocation begins there; LockTimeoutError. Nothing is changed then.
+ */
+export type Free = (pointer: number, from?: number) => void
+
+/**
+ * Makes the function that frees.
  *
  * `statistics`: word index of this CPU's PercpuStatistics. `scheduleTrim`: lets a trim run soon.
  */
@@ -30,7 +43,7 @@ export function makeFree(
   state: AllocatorState,
   statistics: number,
   scheduleTrim: () => void,
-): (pointer: number) => void {
+): Free {
   const { locked, chunks, slots, memory, geometry, tables } = state
   const { root, registry } = tables
   const { shift, capacity } = geometry
@@ -40,13 +53,16 @@ export function makeFree(
   const operationChunk = root + fields.operationChunk
   const operationStart = root + fields.operationStart
   const operationLength = root + fields.operationLength
+  const operationFrom = root + fields.operationInto
   const frees = statistics + PercpuStatistics.words.frees
-  return (pointer) => {
+  return (pointer, from = 0) => {
     let wantsTrim = false
     locked.lock(lock)
     try {
       const view = memory.i32
       if (load32(view, operation) !== 0) repair(state)
+      // Somebody who died had announced it. Mutant: percpu/free-twice.
+      if (from !== 0 && load32(view, from) === 0) return
       // As recordOf and granuleOf do.
       const index = pointer >>> shift
       const start = pointer & mask
@@ -56,8 +72,9 @@ export function makeFree(
       store32(view, operationChunk, chunk)
       store32(view, operationStart, start)
       store32(view, operationLength, length)
+      if (from !== 0) store32(view, operationFrom, from)
       // It counts from here on. Mutant: percpu/free-unannounced.
-      store32(view, operation, RELEASE)
+      store32(view, operation, from === 0 ? RELEASE : RELEASE_FROM)
       const before = load32(view, chunk + longest)
       const emptied = chunks.release(chunk, start, length)
       if (load32(view, chunk + longest) !== before || load32(view, chunk + slot) === 0) slots.relocate(chunk)
@@ -65,6 +82,7 @@ export function makeFree(
         state.addEmpty(chunk, emptied)
         wantsTrim = afterEmptying(state, chunk)
       }
+      if (from !== 0) store32(view, from, 0)
       // All of it has happened.
       store32(view, operation, 0)
     } finally {
