@@ -6,6 +6,7 @@ import type { OwnCpu } from './cpus/own-cpu.js'
 import { publishHeader } from './machine/memory-map.js'
 import { bootPercpu, PercpuLayer } from './percpu/layer.js'
 import type { PercpuOptions } from './percpu/options.js'
+import { bootRcu, RcuLayer } from './rcu/layer.js'
 import { bootSync, SyncLayer } from './sync/layer.js'
 import { Locks } from './sync/locks.js'
 import { bootWatch, WatchLayer } from './watch/layer.js'
@@ -32,6 +33,7 @@ export interface Layers {
   readonly watch: WatchLayer
   readonly alloc: AllocLayer
   readonly percpu: PercpuLayer
+  readonly rcu: RcuLayer
   /** All of them, the lowest first. */
   readonly list: readonly AttachedLayer[]
 }
@@ -63,6 +65,8 @@ function attachAbove(own: OwnCpu, bootmem: BootMemory, options: LayerOptions | u
   const alloc = new AllocLayer(bootmem, sync)
   if (options) bootPercpu(bootmem, sync, options.percpu)
   const percpu = new PercpuLayer(bootmem, sync, locks, alloc)
+  if (options) bootRcu(bootmem)
+  const rcu = new RcuLayer(bootmem, sync, alloc, percpu)
   if (options) publishHeader(own.memory)
-  return { bootmem, locks, watch, alloc, percpu, list: [bootmem, sync, watch, alloc, percpu] }
+  return { bootmem, locks, watch, alloc, percpu, rcu, list: [bootmem, sync, watch, alloc, percpu, rcu] }
 }

@@ -287,7 +287,12 @@ export class Heap {
 
   #allocLarge(bytes: number, align: number, { zero = false, persist = false }: AllocationRequest): number {
     const order = Math.max(0, Math.ceil(Math.log2(Math.max(bytes, align) / PAGE_BYTES)))
-    const address = order > MAX_ORDER ? undefined : this.pages.tryAlloc(order, { zero })
+    let address = order > MAX_ORDER ? undefined : this.pages.tryAlloc(order, { zero })
+    if (address === undefined && order <= MAX_ORDER && this.#owner.relieve()) {
+      // What was freed lies in magazines.
+      this.trim()
+      address = this.pages.tryAlloc(order, { zero })
+    }
     if (address === undefined) {
       const why =
         order > MAX_ORDER

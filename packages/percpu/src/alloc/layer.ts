@@ -28,6 +28,8 @@ export class AllocLayer implements AttachedLayer {
   /** Where things are; known in any case once this CPU has gone offline. */
   #map: HeapMap | undefined
   #heap: Heap | undefined
+  /** Set by a layer above: frees what is due, when memory runs short. False if nothing was. */
+  relieve: (() => boolean) | undefined
 
   constructor(context: LayerContext, sync: SyncLayer) {
     this.#context = context
@@ -86,6 +88,7 @@ export class AllocLayer implements AttachedLayer {
       pageLock: layerLock(LAYER_PAGES),
       objectLock: layerLock(LAYER_OBJECTS),
       isReaper,
+      relieve: () => !isReaper && (this.relieve?.() ?? false),
     })
   }
 }

@@ -38,7 +38,7 @@ const ofCache = OF_CACHE
 export class Tags {
   readonly #owner: Owner
   readonly #table: CacheTable
-  readonly #view: mem.I32View
+  readonly #memory: mem.Memory
   readonly #magazines: readonly (Magazine | undefined)[]
   readonly #states: number
   readonly #pages: number
@@ -46,7 +46,7 @@ export class Tags {
   constructor(owner: Owner, table: CacheTable) {
     this.#owner = owner
     this.#table = table
-    this.#view = owner.memory.i32
+    this.#memory = owner.memory
     this.#magazines = table.magazines
     this.#states = owner.pageMap.states
     this.#pages = owner.map.pages
@@ -71,7 +71,7 @@ export class Tags {
     const reference = address / 8
     const page = reference >> pageRefShift
     if ((reference | 0) !== reference || page <= 0 || page >= this.#pages) throw foreign(address)
-    const state = load32(this.#view, this.#states + (page << descriptorShift))
+    const state = load32(this.#memory.i32, this.#states + (page << descriptorShift))
     const magazine = this.#magazines[(state & ofCache) >>> cacheShift]
     const word = magazine === undefined ? 0 : locate(magazine, reference, state)
     return word === 0 ? this.#wordOfOther(address, page, state) : word
@@ -79,7 +79,7 @@ export class Tags {
   /** Bytes of what starts at an address; of an object, with what separates it from the next one. */
   bytesOf(address: number): number {
     const page = Math.floor(address / PAGE_BYTES)
-    const state = load32(this.#view, this.#states + (page << descriptorShift))
+    const state = load32(this.#memory.i32, this.#states + (page << descriptorShift))
     const magazine = this.#magazines[(state & ofCache) >>> cacheShift]
     if (magazine !== undefined && (state & ofCache) === magazine.ofCache) return magazine.stride * 8
     if ((state & KIND) !== SLAB) return PAGE_BYTES << orderOf(state)
@@ -94,7 +94,7 @@ export class Tags {
    */
   checkQueueable(address: number): number {
     const word = this.wordOf(address)
-    const tag = load32(this.#view, word)
+    const tag = load32(this.#memory.i32, word)
     if (!isAllocated(tag) || isQueued(tag))
       throw new DoubleFreeError(`what starts at ${address} is free already, or about to be freed`, { address })
     if (isInFlight(tag) && tag !== this.#owner.token)
@@ -106,7 +106,7 @@ export class Tags {
   }
   /** It is persistent, and linked by the list that its entry is in. */
   queue(word: number): void {
-    store32(this.#view, word, this.#owner.token | QUEUED)
+    store32(this.#memory.i32, word, this.#owner.token | QUEUED)
   }
 
   /**
@@ -116,20 +116,20 @@ export class Tags {
    */
   adopt(address: number): number {
     const word = this.wordOf(address)
-    if (!isQueued(load32(this.#view, word)))
+    if (!isQueued(load32(this.#memory.i32, word)))
       throw new DoubleFreeError(`what starts at ${address} was freed while it was queued to be freed`, {
         address,
       })
-    store32(this.#view, word, this.#owner.token)
+    store32(this.#memory.i32, word, this.#owner.token)
     return word
   }
 
   isInFlight(address: number): boolean {
-    return load32(this.#view, this.wordOf(address)) === this.#owner.token
+    return load32(this.#memory.i32, this.wordOf(address)) === this.#owner.token
   }
   /** For a reaper: what was in flight is linked. */
   persist(address: number): void {
-    store32(this.#view, this.wordOf(address), this.#owner.token | PERSISTENT)
+    store32(this.#memory.i32, this.wordOf(address), this.#owner.token | PERSISTENT)
   }
 
   /** In debug mode, of a cache that this thread has not used, or of a large block. */

@@ -42,6 +42,8 @@ export class Idle {
   #depth = 0
   /** Set by the watch layer. */
   watcher: WaitWatcher | undefined
+  /** Set by the RCU layer: hands over what this CPU would have done next. Called when it is idle. */
+  handOver: (() => void) | undefined
 
   constructor(table: CpuTable, cpu: number, doorbell: Doorbell, gracePeriods: GracePeriods, calls: Calls) {
     this.#calls = calls
@@ -187,6 +189,7 @@ export class Idle {
     // period may end without its answer. Mutant: cpus/idle-not-odd.
     addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
     this.#gracePeriods.announce()
+    this.handOver?.()
     this.watcher?.wentIdle(word)
   }
 

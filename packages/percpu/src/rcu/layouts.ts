@@ -63,3 +63,28 @@ export const CallbackBlock = struct('CallbackBlock', {
   /** Written once before `tail`. Of per-CPU memory, it is 0 once that is free: percpu/free.ts. */
   entries: array(racy(i32), BLOCK_WORDS - BLOCK_HEAD),
 })
+
+/** What a CPU says to its reaper; a line each. */
+export const RcuCpu = struct(
+  'RcuCpu',
+  {
+    /** 1 if it has, or runs, callbacks. */
+    used: owner(i32),
+  },
+  { align: 64 },
+)
+
+/**
+ * The named object 'percpu.rcu': this, then an {@link RcuCpu} for each possible CPU, then a
+ * {@link CallbackList} for each of them.
+ */
+export const RcuRoot = struct(
+  'RcuRoot',
+  {
+    /** Number of the grace period. shared-sequence.ts */
+    sequence: atomic(i32),
+    /** 1 if callbacks may wait that nobody runs: for a CPU that comes online. */
+    leftOver: aligned(atomic(i32), 'cacheline'),
+  },
+  { align: 64 },
+)

@@ -13,8 +13,8 @@ export interface GracePeriodSource {
   /** Lets it come, if nobody else has. Does nothing if it is done. */
   request(cookie: number, expedited: boolean): void
   /**
-   * Resolves when it is done, and it was requested before. Never rejects; at the end of this CPU
-   * it may stay pending.
+   * Resolves when it is done. It was requested before. When this CPU goes offline it rejects, or
+   * stays pending.
    */
   whenDone(cookie: number): Promise<void>
 }

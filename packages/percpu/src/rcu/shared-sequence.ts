@@ -1,0 +1,85 @@
+/**
+ * Grace periods with a number that all CPUs share. Nobody in particular drives them: whoever waits
+ * for one begins it, or joins in, and ends it.
+ *
+ *     idle ──exchange──▶ under way ──a grace period of one's own──▶ exchange: the next number
+ *
+ * The grace period of each who waits begins after the number said that one is under way. So the
+ * first one to get through may end it. If a driver dies or blocks, the others do not notice.
+ */
+import { addAtomic32, compareExchangeAtomic32, loadAtomic32, type Memory } from '#mem'
+import { endOf, isDone, isIdle, later, nextPhase, snap } from '../cpus/sequence.js'
+import type { GracePeriodSource } from './source.js'
+
+export class SharedSequence implements GracePeriodSource {
+  readonly #memory: Memory
+  readonly #word: number
+  readonly #synchronize: () => Promise<void>
+  #wanted: number | undefined
+  #driving: Promise<void> | undefined
+
+  /** `word`: index of the number. `synchronize`: a grace period, without a number. */
+  constructor(memory: Memory, word: number, synchronize: () => Promise<void>) {
+    this.#memory = memory
+    this.#word = word
+    this.#synchronize = synchronize
+  }
+
+  snap(): number {
+    // E(rcu.sequence) hands over what this thread has unlinked; pairs with F in #begin: a grace
+    // period that begins later finds it. Mutant: rcu/snap-at-once.
+    return snap(addAtomic32(this.#memory.i32, this.#word, 0))
+  }
+
+  isDone(cookie: number): boolean {
+    return isDone(this.#now(), cookie)
+  }
+
+  request(cookie: number): void {
+    this.#wanted = this.#wanted === undefined ? cookie : later(this.#wanted, cookie)
+    if (this.#driving || this.isDone(this.#wanted)) return
+    this.#driving = this.#drive()
+    // Whoever waits for it is told.
+    this.#driving.catch(() => undefined)
+  }
+
+  async whenDone(cookie: number): Promise<void> {
+    while (!this.isDone(cookie)) {
+      this.request(cookie)
+      await this.#driving
+    }
+  }
+
+  async #drive(): Promise<void> {
+    try {
+      while (this.#wanted !== undefined && !this.isDone(this.#wanted)) {
+        const underWay = this.#begin()
+        await this.#synchronize()
+        // G(rcu.sequence) ends it: all that it waited for may be freed; pairs with H in #now. If
+        // somebody else has ended it, this does nothing. Mutant: rcu/end-at-once.
+        compareExchangeAtomic32(this.#memory.i32, this.#word, underWay, endOf(underWay))
+      }
+    } finally {
+      this.#wanted = undefined
+      this.#driving = undefined
+    }
+  }
+
+  /** Returns the number of the grace period under way, which this thread goes on with. */
+  #begin(): number {
+    for (;;) {
+      const now = this.#now()
+      if (!isIdle(now)) return now
+      // F(rcu.sequence) begins it; pairs with E in snap: cookies taken from here on are for the
+      // next one. Mutant: rcu/snap-at-once.
+      if (compareExchangeAtomic32(this.#memory.i32, this.#word, now, nextPhase(now)) === now)
+        return nextPhase(now)
+    }
+  }
+
+  #now(): number {
+    // H(rcu.sequence) pairs with G in #drive: readers that the grace period waited for are over.
+    // Mutant: rcu/end-at-once.
+    return loadAtomic32(this.#memory.i32, this.#word)
+  }
+}
