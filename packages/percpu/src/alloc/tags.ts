@@ -96,7 +96,9 @@ export class Tags {
     const word = this.wordOf(address)
     const tag = load32(this.#memory.i32, word)
     if (!isAllocated(tag) || isQueued(tag))
-      throw new DoubleFreeError(`what starts at ${address} is free already, or about to be freed`, { address })
+      throw new DoubleFreeError(`what starts at ${address} is free already, or about to be freed`, {
+        address,
+      })
     if (isInFlight(tag) && tag !== this.#owner.token)
       throw new ForeignAddressError(`what starts at ${address} is in flight with CPU ${cpuOf(tag)}`, {
         address,

@@ -60,7 +60,7 @@ export class Barrier {
   }
 
   #target(cpu: number, list: number): Target {
-    // J(list.functionsTail) pairs with I in FunctionQueue: what was queued before is counted.
+    // CJ(list.functionsTail) pairs with CI in FunctionQueue: what was queued before is counted.
     // Mutant: rcu/functions-uncounted.
     const functions = loadAtomic32(this.#parts.memory.i32, list + words.functionsTail)
     return { cpu, list, tail: tailOf(this.#parts.memory.i32, list), functions }
@@ -70,15 +70,15 @@ export class Barrier {
     if (!target) return true
     const { list, tail, functions } = target
     const { i32 } = this.#parts.memory
-    // L(list.functionsHead) pairs with K in FunctionQueue, and with its reaper: they have returned,
-    // or are lost. Mutant: rcu/functions-passed-early.
+    // CL(list.functionsHead) pairs with CK in FunctionQueue: they have returned, or are lost, as
+    // their CPU's reaper says. Mutant: rcu/functions-passed-early.
     const head = loadAtomic32(i32, list + words.functionsHead)
     return ((head - functions) | 0) >= 0 && ((passedOf(i32, list) - tail) | 0) >= 0
   }
 
   #isHoused(cpu: number): boolean {
     const word = (this.#lists[cpu] ?? 0) + words.homeless
-    // P(list.homeless) pairs with O in Homeless: what waited there has a position in the list.
+    // CP(list.homeless) pairs with CO in Homeless: what waited there has a position in the list.
     // Mutant: rcu/homeless-untold.
     return loadAtomic32(this.#parts.memory.i32, word) === 0
   }

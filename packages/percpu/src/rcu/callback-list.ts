@@ -85,12 +85,12 @@ export function pendingEntries({ i32 }: Memory, list: number): number {
 }
 
 export function tailOf(view: mem.I32View, list: number): number {
-  // B(list.tail) pairs with A in FreeQueue: the entries before it, and their blocks, may be read;
+  // CB(list.tail) pairs with CA in FreeQueue: the entries before it, and their blocks, may be read;
   // what they name was unlinked before. Mutant: rcu/entry-after-tail.
   return mem.loadAtomic32(view, list + words.tail)
 }
 export function passedOf(view: mem.I32View, list: number): number {
-  // D(list.passed) pairs with C in ListRunner: what was queued before it is free. Mutant:
+  // CD(list.passed) pairs with CC in ListRunner: what was queued before it is free. Mutant:
   // rcu/passed-early.
   return mem.loadAtomic32(view, list + words.passed)
 }

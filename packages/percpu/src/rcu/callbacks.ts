@@ -141,7 +141,7 @@ export class Callbacks {
   async #pump(): Promise<void> {
     const { i32 } = this.#parts.memory
     const { leftOver } = this.#parts
-    // atomic: as M in RcuLayer. Whatever is left over from now on sets it again.
+    // atomic: as CM in RcuLayer. Whatever is left over from now on sets it again.
     exchangeAtomic32(i32, leftOver, 0)
     for (;;) {
       const { isUnfinished, cookie } = this.#round()
@@ -200,7 +200,7 @@ export function handOver(
   { memory, table, leftOver, cpu }: Pick<CallbackParts, 'memory' | 'table' | 'leftOver' | 'cpu'>,
   ringer: Ringer,
 ): void {
-  // N(rcu.leftOver) before the look at who is online; pairs with M in RcuLayer: a CPU that this
+  // CN(rcu.leftOver) before the look at who is online; pairs with CM in RcuLayer: a CPU that this
   // does not find online yet finds the callbacks. Mutant: rcu/left-alone.
   storeAtomic32(memory.i32, leftOver, 1)
   const isAwake = (other: number): boolean => table.state(other) === 'online' && !isIdle(table, other)

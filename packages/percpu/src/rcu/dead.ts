@@ -26,7 +26,7 @@ export function finishQueueing(memory: Memory, list: number, tags: Tags): void {
   const entry = load32(i32, entryWord(block, tail))
   if (entry === 0) return
   if (entry > 0) tags.queue(tags.wordOf(entry * 8))
-  // atomic: as A in FreeQueue, in the dead CPU's place. Mutant: rcu/queueing-forgotten.
+  // atomic: as CA in FreeQueue, in the dead CPU's place. Mutant: rcu/queueing-forgotten.
   storeAtomic32(i32, list + words.tail, behind(tail))
 }
 
@@ -41,11 +41,12 @@ export function finishFreeing(memory: Memory, list: number, tags: Tags): void {
   // Mutant: rcu/block-freed-twice.
   if (isLeft) store32(i32, list + words.headBlock, block)
   const head = load32(i32, list + words.head)
+  // atomic: what is behind head is not looked at.
   const isInside = (head & IN_BLOCK) !== 0 && head !== loadAtomic32(i32, list + words.tail)
   const entry = isInside ? load32(i32, entryWord(block, head)) : 0
   // Mutant: rcu/freed-twice.
   if (entry > 0 && tags.isInFlight(entry * 8)) store32(i32, list + words.head, behind(head))
-  // atomic: as C in ListRunner, in the dead CPU's place.
+  // atomic: as CC in ListRunner, in the dead CPU's place.
   storeAtomic32(i32, list + words.passed, load32(i32, list + words.head))
 }
 

@@ -48,8 +48,8 @@ export class FreeQueue {
     // Before the others find it. Mutant: rcu/tail-before-tag.
     if (tag !== 0) this.#heap.tags.queue(tag)
     this.#tail = behind(position)
-    // A(list.tail) publishes the entry, which whoever has the lock may free after a grace period;
-    // pairs with B in tailOf. Mutant: rcu/entry-after-tail.
+    // CA(list.tail) publishes the entry; pairs with CB in tailOf: whoever has the lock may free it
+    // after a grace period. Mutant: rcu/entry-after-tail.
     storeAtomic32(i32, this.#list + words.tail, this.#tail)
     const queued = this.#list + words.queued
     store32(i32, queued, (load32(i32, queued) + units) | 0)

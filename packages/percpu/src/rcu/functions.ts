@@ -44,7 +44,7 @@ export class FunctionQueue {
   push(callback: Callback): void {
     this.#waiting.push(callback)
     this.#tail = (this.#tail + 1) | 0
-    // I(list.functionsTail) pairs with J in Barrier: who waits for what was queued before waits for
+    // CI(list.functionsTail) pairs with CJ in Barrier: who waits for what was queued before waits for
     // this, too. Mutant: rcu/functions-uncounted.
     storeAtomic32(this.#memory.i32, this.#list + words.functionsTail, this.#tail)
   }
@@ -72,7 +72,7 @@ export class FunctionQueue {
       } catch (error) {
         reportError(error)
       }
-      // K(list.functionsHead) pairs with L in Barrier: the function has returned. Mutant:
+      // CK(list.functionsHead) pairs with CL in Barrier: the function has returned. Mutant:
       // rcu/functions-passed-early.
       storeAtomic32(this.#memory.i32, this.#list + words.functionsHead, this.#head)
     }

@@ -44,7 +44,7 @@ export class Homeless {
   }
 
   #tell(): void {
-    // O(list.homeless) pairs with P in Barrier: after it, `tail` counts those that were moved.
+    // CO(list.homeless) pairs with CP in Barrier: after it, `tail` counts those that were moved.
     // Mutant: rcu/homeless-untold.
     storeAtomic32(this.#memory.i32, this.#word, this.#waiting.length)
   }

@@ -62,7 +62,8 @@ export class RcuLayer implements AttachedLayer {
     own.doorbell.on(REASON_CALLBACKS, () => this.use().callbacks.kick())
     own.idle.handOver = () => this.#state?.callbacks.handOver()
     this.#alloc.relieve = () => this.#relieve()
-    // M(rcu.leftOver) after this CPU is online; pairs with N in handOver. Mutant: rcu/left-alone.
+    // CM(rcu.leftOver) after this CPU is online; pairs with CN in handOver: what it does not find
+    // here, the other CPU rings this one for. Mutant: rcu/left-alone.
     if (loadAtomic32(own.memory.i32, this.#open().leftOver) !== 0) this.use().callbacks.kick()
   }
 
@@ -165,8 +166,9 @@ function loseCallbacks({ i32 }: Memory, list: number): number {
   const tail = loadAtomic32(i32, list + words.functionsTail)
   const homeless = loadAtomic32(i32, list + words.homeless)
   const lost = (tail - loadAtomic32(i32, list + words.functionsHead)) >>> 0
+  // atomic: a statistic.
   if (lost > 0) addAtomic32(i32, list + words.functionsLost, lost)
-  // atomic: as K in FunctionQueue, and O in Homeless, in the CPU's place. Mutant:
+  // atomic: as CK in FunctionQueue, and CO in Homeless, in the CPU's place. Mutant:
   // rcu/lost-waited-for.
   if (lost > 0) storeAtomic32(i32, list + words.functionsHead, tail)
   if (homeless > 0) storeAtomic32(i32, list + words.homeless, 0)

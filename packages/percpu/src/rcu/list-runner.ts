@@ -74,7 +74,7 @@ export class ListRunner {
       try {
         freed = this.#free(list, segments.done, limit)
       } finally {
-        // C(list.passed) tells that all before it is free; pairs with D in passedOf. Mutant:
+        // CC(list.passed) pairs with CD in passedOf: all before it is free. Mutant:
         // rcu/passed-early.
         storeAtomic32(i32, list + words.passed, load32(i32, list + words.head))
       }

@@ -26,7 +26,7 @@ export class SharedSequence implements GracePeriodSource {
   }
 
   snap(): number {
-    // E(rcu.sequence) hands over what this thread has unlinked; pairs with F in #begin: a grace
+    // CE(rcu.sequence) hands over what this thread has unlinked; pairs with CF in #begin: a grace
     // period that begins later finds it. Mutant: rcu/snap-at-once.
     return snap(addAtomic32(this.#memory.i32, this.#word, 0))
   }
@@ -55,8 +55,8 @@ export class SharedSequence implements GracePeriodSource {
       while (this.#wanted !== undefined && !this.isDone(this.#wanted)) {
         const underWay = this.#begin()
         await this.#synchronize()
-        // G(rcu.sequence) ends it: all that it waited for may be freed; pairs with H in #now. If
-        // somebody else has ended it, this does nothing. Mutant: rcu/end-at-once.
+        // CG(rcu.sequence) ends it, unless somebody else has; pairs with CH in #now: what was
+        // unlinked before it may be freed. Mutant: rcu/end-at-once.
         compareExchangeAtomic32(this.#memory.i32, this.#word, underWay, endOf(underWay))
       }
     } finally {
@@ -70,7 +70,7 @@ export class SharedSequence implements GracePeriodSource {
     for (;;) {
       const now = this.#now()
       if (!isIdle(now)) return now
-      // F(rcu.sequence) begins it; pairs with E in snap: cookies taken from here on are for the
+      // CF(rcu.sequence) begins it; pairs with CE in snap: cookies taken from here on are for the
       // next one. Mutant: rcu/snap-at-once.
       if (compareExchangeAtomic32(this.#memory.i32, this.#word, now, nextPhase(now)) === now)
         return nextPhase(now)
@@ -78,7 +78,7 @@ export class SharedSequence implements GracePeriodSource {
   }
 
   #now(): number {
-    // H(rcu.sequence) pairs with G in #drive: readers that the grace period waited for are over.
+    // CH(rcu.sequence) pairs with CG in #drive: readers that the grace period waited for are over.
     // Mutant: rcu/end-at-once.
     return loadAtomic32(this.#memory.i32, this.#word)
   }

@@ -56,7 +56,8 @@ class Modelled {
     const at = (end: number) => (end - this.head) | 0
     for (const [index, { cookie = 0 }] of this.model.entries()) {
       if (index < at(done)) assert.ok(isDone(this.sequence, cookie))
-      else assert.equal(cookie, index < at(wait) ? waitCookie : nextReadyCookie, 'as late as its own, no later')
+      else
+        assert.equal(cookie, index < at(wait) ? waitCookie : nextReadyCookie, 'as late as its own, no later')
     }
   }
 }

@@ -71,7 +71,12 @@ export function runnerOf(world: World, cpu: CpuContext) {
     }
     const list = mapOf(world).lists[0] ?? 0
     const runner = new ListRunner({ memory, heap, percpu, lock })
-    return { heap, list, turn: () => runner.turn(list, over, Infinity), queue: new FreeQueue(memory, heap, list) }
+    return {
+      heap,
+      list,
+      turn: () => runner.turn(list, over, Infinity),
+      queue: new FreeQueue(memory, heap, list),
+    }
   })
 }
 

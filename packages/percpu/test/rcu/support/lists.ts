@@ -41,7 +41,10 @@ export function queued({ memory }: Seen): number[] {
     const before = entries.length
     let block = word('headBlock')
     for (let position = word('head'); position !== tail; position = (position + 1) | 0) {
-      if ((position & (BLOCK_WORDS - 1)) === 0 && load32(i32, block * 2 + CallbackBlock.words.base) !== position)
+      if (
+        (position & (BLOCK_WORDS - 1)) === 0 &&
+        load32(i32, block * 2 + CallbackBlock.words.base) !== position
+      )
         block = block === 0 ? word('first') : load32(i32, block * 2 + CallbackBlock.words.next)
       if ((position & (BLOCK_WORDS - 1)) < 2) continue
       const entry = load32(i32, entryWord(block, position))
@@ -83,7 +86,8 @@ export function left(seen: Seen, objects: readonly number[]): number[] {
   assert.equal(new Set(entries).size, entries.length, 'queued twice')
   const isListed = (address: number): boolean => entries.includes(address / 8)
   const allocated = [...verdict.objects].map(([address, { tag }]) => ({ address, tag }))
-  for (const { address, tag } of allocated) assert.equal(isQueued(tag), isListed(address), 'lost, or freed early')
+  for (const { address, tag } of allocated)
+    assert.equal(isQueued(tag), isListed(address), 'lost, or freed early')
   return allocated.map(({ address }) => address).filter((address) => objects.includes(address))
 }
 
@@ -93,5 +97,6 @@ export function forward(seen: Seen, cpu: number, by: number): void {
   const list = mapOf(seen).lists[cpu] ?? 0
   const position = (FIRST_POSITION + by) | 0
   for (const name of ['tail', 'passed'] as const) storeAtomic32(i32, list + words[name], position)
-  for (const name of ['head', 'done', 'wait', 'nextReady'] as const) store32(i32, list + words[name], position)
+  for (const name of ['head', 'done', 'wait', 'nextReady'] as const)
+    store32(i32, list + words[name], position)
 }
