@@ -190,6 +190,7 @@ export class Machine {
     own.stop()
     // Whoever called this may still be in the middle of reading.
     await own.calls.drain()
+    await this.#layers.rcu.settle(() => !own.holdsNumber())
     const error = await this.#hotplug.teardown(this.#layers.list, {
       isOver: () => !own.holdsNumber(),
       answer: () => own.doorbell.answer(),

@@ -16,7 +16,7 @@ import * as mem from '#mem'
 import { lengthAt } from './chunk.js'
 import type { AllocatorState } from './state.js'
 import { PointerError } from './errors.js'
-import { EMPTY_PAGES_HIGH } from './geometry.js'
+import { EMPTY_PAGES_HIGH, GRANULE } from './geometry.js'
 import { CHUNK_ISOLATED, PercpuChunk, PercpuRoot, PercpuStatistics } from './layouts.js'
 import { RELEASE, RELEASE_FROM, repair } from './operation.js'
 
@@ -30,9 +30,10 @@ const longest = PercpuChunk.words['whole.contig']
  * Frees what begins at a pointer. With `from`, the index of a word that is not 0: only if that word
  * still is not 0; it is 0 afterwards.
  *
+ * @returns the bytes of each copy; 0 if the word was 0.
  * @throws PointerError unless an allocation begins there; LockTimeoutError. Nothing is changed then.
  */
-export type Free = (pointer: number, from?: number) => void
+export type Free = (pointer: number, from?: number) => number
 
 /**
  * Makes the function that frees.
@@ -57,18 +58,20 @@ export function makeFree(
   const frees = statistics + PercpuStatistics.words.frees
   return (pointer, from = 0) => {
     let wantsTrim = false
+    let bytes = 0
     locked.lock(lock)
     try {
       const view = memory.i32
       if (load32(view, operation) !== 0) repair(state)
       // Somebody who died had announced it. Mutant: percpu/free-twice.
-      if (from !== 0 && load32(view, from) === 0) return
+      if (from !== 0 && load32(view, from) === 0) return 0
       // As recordOf and granuleOf do.
       const index = pointer >>> shift
       const start = pointer & mask
       const chunk = (pointer | 0) === pointer && index < capacity ? load32(view, registry + index) : 0
       const length = chunk === 0 ? 0 : lengthAt(view, chunk, geometry, start)
       if (length === 0) throw badPointer(pointer)
+      bytes = length * GRANULE
       store32(view, operationChunk, chunk)
       store32(view, operationStart, start)
       store32(view, operationLength, length)
@@ -90,6 +93,7 @@ export function makeFree(
     }
     store32(memory.i32, frees, (load32(memory.i32, frees) + 1) | 0)
     if (wantsTrim) scheduleTrim()
+    return bytes
   }
 }
 

@@ -39,8 +39,6 @@ export class Barrier {
 
   /** @throws UnansweredError at the deadline; the reason of its signal. */
   async wait(deadline: Deadline): Promise<void> {
-    const homeless = [...this.#lists.keys()].filter((cpu) => !this.#isHoused(cpu))
-    await this.#until(homeless, (cpu) => this.#isHoused(cpu), deadline)
     const targets = this.#lists.map((list, cpu) => this.#target(cpu, list))
     const open = targets.filter((target) => !this.#isOver(target)).map(({ cpu }) => cpu)
     await this.#until(open, (cpu) => this.#isOver(targets[cpu]), deadline)
@@ -74,12 +72,5 @@ export class Barrier {
     // their CPU's reaper says. Mutant: rcu/functions-passed-early.
     const head = loadAtomic32(i32, list + words.functionsHead)
     return ((head - functions) | 0) >= 0 && ((passedOf(i32, list) - tail) | 0) >= 0
-  }
-
-  #isHoused(cpu: number): boolean {
-    const word = (this.#lists[cpu] ?? 0) + words.homeless
-    // CP(list.homeless) pairs with CO in Homeless: what waited there has a position in the list.
-    // Mutant: rcu/homeless-untold.
-    return loadAtomic32(this.#parts.memory.i32, word) === 0
   }
 }

@@ -23,7 +23,6 @@ import { Barrier } from './barrier.js'
 import { passedOf, tailOf } from './callback-list.js'
 import { FreeQueue } from './free-queue.js'
 import { FunctionQueue, type Callback } from './functions.js'
-import { Homeless } from './homeless.js'
 import type { ListRunner } from './list-runner.js'
 import { Pressure, type Marks } from './pressure.js'
 import type { GracePeriodSource } from './source.js'
@@ -50,7 +49,6 @@ export class Callbacks {
   /** Word index of each CPU's list. */
   readonly #lists: readonly number[]
   readonly #queue: FreeQueue
-  readonly #homeless: Homeless
   readonly #functions: FunctionQueue
   readonly #pressure: Pressure
   readonly #barrier: Barrier
@@ -63,21 +61,21 @@ export class Callbacks {
     this.#lists = lists
     const list = lists[parts.cpu] ?? 0
     this.#queue = new FreeQueue(parts.memory, parts.heap, list)
-    this.#homeless = new Homeless(parts.memory, list, this.#queue)
     this.#functions = new FunctionQueue(parts.memory, list)
     this.#pressure = new Pressure(parts.memory, list, parts.marks)
     this.#barrier = new Barrier(parts, lists, () => this.kick())
   }
 
   /**
-   * Queues what is to be freed. `entry`, `tag` and `units`: as for FreeQueue. Cannot fail. Resolves
-   * at once, or when less is pending again.
+   * Queues what is to be freed. `entry`, `tag` and `units`: as for FreeQueue. Cannot fail: if there
+   * is no memory for a block of the list, a function frees it. Should the thread die, that one thing
+   * is lost. Resolves at once, or when less is pending again.
    */
   free(entry: number, tag: number, units: number): Promise<void> {
-    if (this.#homeless.count > 0 || !this.#queue.push(entry, tag, units)) {
-      // It outlives this thread, as what is in the list does.
+    if (!this.#queue.push(entry, tag, units)) {
+      // The thread's own memory has room. Mutant: rcu/no-room.
       if (tag !== 0) this.#parts.heap.tags.queue(tag)
-      this.#homeless.add(entry, units)
+      this.#functions.push(() => this.#parts.runner.freeNow(entry))
     }
     return this.#queued(units)
   }
@@ -129,13 +127,18 @@ export class Callbacks {
     if (this.#isPumping) handOver(this.#parts, this.#parts.doorbell.ringer)
   }
 
+  /**
+   * Resolves when this thread has no functions left: its CPU is about to go offline. Or `isOver`
+   * says that it is too late.
+   */
+  async settle(isOver: () => boolean): Promise<void> {
+    const { doorbell, cpu } = this.#parts
+    await doorbell.until([cpu], () => this.#functions.pending === 0 || isOver())
+  }
+
   /** The CPU goes offline: what is in shared memory is for others. */
   close(): void {
     this.#isOver = true
-  }
-
-  get pendingFunctions(): number {
-    return this.#functions.pending
   }
 
   async #pump(): Promise<void> {
@@ -159,9 +162,8 @@ export class Callbacks {
   /** A turn at all lists that are this thread's to look at. */
   #round(): { isUnfinished: boolean; cookie: number | undefined } {
     const { cpu } = this.#parts
-    this.#homeless.flush()
     let cookie = this.#functions.sort(this.#source)
-    let isUnfinished = this.#functions.run(BATCH) || this.#homeless.count > 0
+    let isUnfinished = this.#functions.run(BATCH)
     for (const [other, list] of this.#lists.entries()) {
       if (!this.#hasEntries(list) || (other !== cpu && !this.#isAway(other))) continue
       const turn = this.#parts.runner.turn(list, this.#source, BATCH)

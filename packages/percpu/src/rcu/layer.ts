@@ -72,6 +72,11 @@ export class RcuLayer implements AttachedLayer {
     return this.#state ?? this.#attach()
   }
 
+  /** Before {@link detach}: calls what this thread has to call. */
+  async settle(isOver: () => boolean): Promise<void> {
+    await this.#state?.callbacks.settle(isOver)
+  }
+
   /** What is to be freed is for the others. Functions are lost. */
   detach(): void {
     const map = this.#open()
@@ -128,7 +133,7 @@ export class RcuLayer implements AttachedLayer {
     const { heap } = this.#alloc
     const percpu = (): Allocator => this.#percpu.use().allocator
     const lock = this.#sync.layerLock(table, cpu, incarnation, LAYER_CALLBACKS)
-    const runner = new ListRunner({ memory, heap, percpu, lock })
+    const runner = new ListRunner({ memory, heap, percpu, copies: map.cpus, lock })
     const source = new SharedSequence(memory, map.sequence, () => own.gracePeriods.synchronize())
     const { leftOver } = map
     const marks = defaultMarks(memory.byteLength)
@@ -164,13 +169,10 @@ export class RcuLayer implements AttachedLayer {
 function loseCallbacks({ i32 }: Memory, list: number): number {
   // atomic: the CPU's own words, or those of a dead one.
   const tail = loadAtomic32(i32, list + words.functionsTail)
-  const homeless = loadAtomic32(i32, list + words.homeless)
   const lost = (tail - loadAtomic32(i32, list + words.functionsHead)) >>> 0
   // atomic: a statistic.
   if (lost > 0) addAtomic32(i32, list + words.functionsLost, lost)
-  // atomic: as CK in FunctionQueue, and CO in Homeless, in the CPU's place. Mutant:
-  // rcu/lost-waited-for.
+  // atomic: as CK in FunctionQueue, in the CPU's place. Mutant: rcu/lost-waited-for.
   if (lost > 0) storeAtomic32(i32, list + words.functionsHead, tail)
-  if (homeless > 0) storeAtomic32(i32, list + words.homeless, 0)
   return lost
 }

@@ -28,8 +28,6 @@ export const CallbackList = struct(
     functionsHead: atomic(i32),
     /** Functions that ended with their threads, of all incarnations. */
     functionsLost: atomic(i32),
-    /** What waits in the thread's own memory, as no block could be had. */
-    homeless: atomic(i32),
 
     /** Of whoever runs what is due. */
     lock: aligned(SpinlockLayout, 'cacheline'),

@@ -26,6 +26,8 @@ export interface RunnerParts {
   readonly heap: Heap
   /** Of per-CPU memory; made when it is first needed. */
   readonly percpu: () => Pick<Allocator, 'free' | 'settle'>
+  /** Copies of per-CPU memory that there are. */
+  readonly copies: number
   readonly lock: LayerLock
 }
 
@@ -44,6 +46,8 @@ export class ListRunner {
   readonly #parts: RunnerParts
   readonly #tags: Tags
   #isAtWork = false
+  /** What was freed in this turn, in units of 8 bytes. */
+  #units = 0
 
   constructor(parts: RunnerParts) {
     this.#parts = parts
@@ -77,6 +81,8 @@ export class ListRunner {
         // CC(list.passed) pairs with CD in passedOf: all before it is free. Mutant:
         // rcu/passed-early.
         storeAtomic32(i32, list + words.passed, load32(i32, list + words.head))
+        store32(i32, list + words.freed, (load32(i32, list + words.freed) + this.#units) | 0)
+        this.#units = 0
       }
     }
     const isUnfinished = load32(i32, list + words.head) !== segments.done
@@ -138,9 +144,11 @@ export class ListRunner {
     let tag = 0
     try {
       tag = this.#tags.adopt(address)
+      const units = this.#tags.bytesOf(address) >>> 3
       // From here on the heap frees it, should this thread die. Mutant: rcu/freed-before-head.
       store32(memory.i32, head, behind(position))
       heap.free(address)
+      this.#units += units
     } catch (error) {
       if (tag !== 0 && error instanceof LockTimeoutError) {
         // Back into the list, by the same two words.
@@ -153,12 +161,22 @@ export class ListRunner {
     return true
   }
 
+  /** Frees what is in no list, after its grace period. @throws LockTimeoutError and others. */
+  freeNow(entry: number): void {
+    const { heap, percpu } = this.#parts
+    if (entry < 0) percpu().free(~entry)
+    else {
+      this.#tags.adopt(entry * 8)
+      heap.free(entry * 8)
+    }
+  }
+
   #freePercpu(entry: number, word: number): boolean {
     try {
       const percpu = this.#parts.percpu()
       // What a dead thread had begun to free may still be written to. Mutant: rcu/never-settled.
       if (entry === 0) percpu.settle()
-      else percpu.free(~entry, word)
+      else this.#units += (percpu.free(~entry, word) * this.#parts.copies) >>> 3
     } catch (error) {
       if (error instanceof LockTimeoutError) return false
       reportError(error)

@@ -2,14 +2,14 @@
  * Bounded garbage: how much a CPU has pending. Past a first mark its grace periods are hurried,
  * past a second one whoever queues is asked to wait until less is pending.
  */
-import { load32, type Memory } from '#mem'
+import { load32, store32, type Memory } from '#mem'
 import { pendingEntries } from './callback-list.js'
 import { CallbackList } from './layouts.js'
 
 const { words } = CallbackList
-/** Callbacks, and units of 8 bytes, after which the counts are looked at again. */
+/** Callbacks after which the counts are looked at again, and the part of the second mark's bytes. */
 const STEP = 256
-const UNITS_STEP = 1 << 15
+const PART = 64
 
 /** A number of callbacks, and of bytes, that a CPU may have pending. */
 export interface Mark {
@@ -35,6 +35,8 @@ export class Pressure {
   readonly #memory: Memory
   readonly #list: number
   readonly #marks: Marks
+  readonly #step: number
+  readonly #unitsStep: number
   #callbacks = 0
   #units = 0
   #waiting: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
@@ -45,12 +47,14 @@ export class Pressure {
     this.#memory = memory
     this.#list = list
     this.#marks = marks
+    this.#step = Math.min(STEP, marks.high.callbacks)
+    this.#unitsStep = marks.full.bytes / 8 / PART
   }
 
   /** Something was queued. What to wait for before the next. `functions`: how many are pending. */
   added(units: number, functions: number): Promise<void> {
     this.#units += units
-    if (++this.#callbacks < this.#step && this.#units < UNITS_STEP) return this.#waiting?.promise ?? relieved
+    if (++this.#callbacks < this.#step && this.#units < this.#unitsStep) return this.#waiting?.promise ?? relieved
     this.#callbacks = 0
     this.#units = 0
     this.isHigh = this.#isPast(this.#marks.high, functions)
@@ -60,19 +64,14 @@ export class Pressure {
 
   /** Callbacks were run. */
   relieve(functions: number): void {
+    const { i32 } = this.#memory
+    // What a dead thread had not counted any more.
+    if (pendingEntries(this.#memory, this.#list) === 0)
+      store32(i32, this.#list + words.freed, load32(i32, this.#list + words.queued))
     this.isHigh = this.#isPast(this.#marks.high, functions)
     if (!this.#waiting || this.#isPast(this.#marks.full, functions)) return
     this.#waiting.resolve()
     this.#waiting = undefined
-  }
-
-  /** Whether more is pending than there should be. */
-  isFull(functions: number): boolean {
-    return this.#isPast(this.#marks.full, functions)
-  }
-
-  get #step(): number {
-    return Math.min(STEP, this.#marks.high.callbacks)
   }
 
   #isPast({ callbacks, bytes }: Mark, functions: number): boolean {

@@ -70,7 +70,7 @@ export function runnerOf(world: World, cpu: CpuContext) {
       throw new Error('there is no per-CPU memory here')
     }
     const list = mapOf(world).lists[0] ?? 0
-    const runner = new ListRunner({ memory, heap, percpu, lock })
+    const runner = new ListRunner({ memory, heap, percpu, copies: 3, lock })
     return {
       heap,
       list,
