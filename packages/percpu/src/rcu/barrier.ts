@@ -69,7 +69,7 @@ export class Barrier {
     const { list, tail, functions } = target
     const { i32 } = this.#parts.memory
     // CL(list.functionsHead) pairs with CK in FunctionQueue: they have returned, or are lost, as
-    // their CPU's reaper says. Mutant: rcu/functions-passed-early.
+    // their CPU's reaper says. Mutant: rcu/functions-not-awaited.
     const head = loadAtomic32(i32, list + words.functionsHead)
     return ((head - functions) | 0) >= 0 && ((passedOf(i32, list) - tail) | 0) >= 0
   }

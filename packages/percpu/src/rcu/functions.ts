@@ -73,7 +73,7 @@ export class FunctionQueue {
         reportError(error)
       }
       // CK(list.functionsHead) pairs with CL in Barrier: the function has returned. Mutant:
-      // rcu/functions-passed-early.
+      // rcu/functions-not-awaited.
       storeAtomic32(this.#memory.i32, this.#list + words.functionsHead, this.#head)
     }
     if (this.#first === this.#waiting.length) this.#shorten()

@@ -103,7 +103,7 @@ export class ListRunner {
     }
     if (segments.done === tail) return segments
     // After the look at the tail, or what was unlinked later would have an earlier grace period.
-    // Before `advance`: segcblist.ts. Mutant: rcu/snap-before-tail.
+    // Before `advance`: segcblist.ts.
     const cookie = segments.nextReady === tail ? undefined : source.snap()
     const hasAdvanced = advance(segments, (other) => source.isDone(other))
     const hasAccelerated = cookie !== undefined && accelerate(segments, cookie, tail)
@@ -174,7 +174,7 @@ export class ListRunner {
   #freePercpu(entry: number, word: number): boolean {
     try {
       const percpu = this.#parts.percpu()
-      // What a dead thread had begun to free may still be written to. Mutant: rcu/never-settled.
+      // What a dead thread had begun to free may still be written to.
       if (entry === 0) percpu.settle()
       else this.#units += (percpu.free(~entry, word) * this.#parts.copies) >>> 3
     } catch (error) {

@@ -54,7 +54,8 @@ export class Pressure {
   /** Something was queued. What to wait for before the next. `functions`: how many are pending. */
   added(units: number, functions: number): Promise<void> {
     this.#units += units
-    if (++this.#callbacks < this.#step && this.#units < this.#unitsStep) return this.#waiting?.promise ?? relieved
+    if (++this.#callbacks < this.#step && this.#units < this.#unitsStep)
+      return this.#waiting?.promise ?? relieved
     this.#callbacks = 0
     this.#units = 0
     this.isHigh = this.#isPast(this.#marks.high, functions)

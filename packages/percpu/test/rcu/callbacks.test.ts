@@ -95,7 +95,10 @@ describe('rcu.free', () => {
     await last
     const list = mapOf(machine).lists[0] ?? 0
     assert.equal(pendingBytes(machine.memory, list), 0)
-    assert.deepEqual(machine.heap.allocations().filter(({ size }) => size > 4096), [])
+    assert.deepEqual(
+      machine.heap.allocations().filter(({ size }) => size > 4096),
+      [],
+    )
   })
 
   it('takes what it has no room for a list for', async () => {
@@ -107,7 +110,10 @@ describe('rcu.free', () => {
     for (const block of blocks.slice(1)) void machine.rcu.free(block)
     await machine.rcu.barrier()
     assert.deepEqual(
-      machine.heap.allocations().map(({ address }) => address).filter((address) => blocks.includes(address)),
+      machine.heap
+        .allocations()
+        .map(({ address }) => address)
+        .filter((address) => blocks.includes(address)),
       blocks.slice(0, 1),
     )
     machine.heap.verify({ quiet: true })

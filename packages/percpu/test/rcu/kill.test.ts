@@ -88,7 +88,10 @@ describe('workers terminated in the middle of freeing after grace periods', () =
     for (const address of linked) assert.ok(load32(machine.memory.i32, address / 4) > 0)
     machine.heap.verify({ quiet: true })
     const [begun, called] = [scene.count(1), scene.count(2)]
-    assert.ok(called + lost <= begun && called + lost >= begun - kills - WORKERS, `${begun}: ${called}, ${lost}`)
+    assert.ok(
+      called + lost <= begun && called + lost >= begun - kills - WORKERS,
+      `${begun}: ${called}, ${lost}`,
+    )
   })
 })
 
