@@ -17,18 +17,20 @@ import type { Doorbell } from '../cpus/doorbell.js'
 import { isDone } from '../cpus/sequence.js'
 import { REASON_CALLBACKS, type Ringer } from '../cpus/ringer.js'
 import { Cpu } from '../machine/layouts.js'
-import { host, reportError } from '../machine/platform.js'
+import { host, nextTurn, reportError } from '../machine/platform.js'
 import type { Deadline } from '../machine/wait-options.js'
 import { Barrier } from './barrier.js'
 import { passedOf, tailOf } from './callback-list.js'
 import { FreeQueue } from './free-queue.js'
 import { FunctionQueue, type Callback } from './functions.js'
-import type { ListRunner } from './list-runner.js'
+import type { ListRunner, Turn } from './list-runner.js'
 import { Pressure, type Marks } from './pressure.js'
 import type { GracePeriodSource } from './source.js'
 
 /** Callbacks that are run without a pause for the event loop. */
 const BATCH = 8192
+/** Milliseconds after which a list is looked at again that somebody else is at. */
+const LATER = 1
 
 /** What all lists of callbacks of a thread have in common. */
 export interface CallbackParts {
@@ -147,8 +149,9 @@ export class Callbacks {
     // atomic: as CM in RcuLayer. Whatever is left over from now on sets it again.
     exchangeAtomic32(i32, leftOver, 0)
     for (;;) {
-      const { isUnfinished, cookie } = this.#round()
-      if (isUnfinished) await new Promise<void>((resolve) => host.setTimeout(resolve, 0))
+      const { isTaken, isUnfinished, cookie } = this.#round()
+      if (isTaken) await new Promise<void>((resolve) => host.setTimeout(resolve, LATER))
+      else if (isUnfinished) await nextTurn()
       else if (cookie !== undefined) {
         this.#source.request(cookie, this.#pressure.isHigh)
         await this.#source.whenDone(cookie)
@@ -160,20 +163,22 @@ export class Callbacks {
   }
 
   /** A turn at all lists that are this thread's to look at. */
-  #round(): { isUnfinished: boolean; cookie: number | undefined } {
+  #round(): Omit<Turn, 'freed'> {
     const { cpu } = this.#parts
     let cookie = this.#functions.sort(this.#source)
     let isUnfinished = this.#functions.run(BATCH)
+    let isTaken = false
     for (const [other, list] of this.#lists.entries()) {
       if (!this.#hasEntries(list) || (other !== cpu && !this.#isAway(other))) continue
       const turn = this.#parts.runner.turn(list, this.#source, BATCH)
       isUnfinished ||= turn.isUnfinished
+      isTaken ||= turn.isTaken
       cookie = earlier(cookie, turn.cookie)
       if (other !== cpu && turn.freed > 0) this.#wakeWaiters(other)
     }
     this.#pressure.relieve(this.#functions.pending)
     this.#wakeWaiters(cpu)
-    return { isUnfinished, cookie }
+    return { isTaken, isUnfinished, cookie }
   }
 
   #hasEntries(list: number): boolean {

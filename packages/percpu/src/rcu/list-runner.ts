@@ -33,14 +33,16 @@ export interface RunnerParts {
 
 /** How a turn at a list has left it. */
 export interface Turn {
-  /** Somebody else is at it, or more is due: it is to be looked at again soon. */
+  /** Somebody else is at it, or has a lock that is needed. */
+  readonly isTaken: boolean
+  /** More is due. */
   readonly isUnfinished: boolean
   /** The first cookie that is waited for, if any. */
   readonly cookie: number | undefined
   /** How many entries were freed, or found to be. */
   readonly freed: number
 }
-const taken: Turn = { isUnfinished: true, cookie: undefined, freed: 0 }
+const taken: Turn = { isTaken: true, isUnfinished: true, cookie: undefined, freed: 0 }
 
 export class ListRunner {
   readonly #parts: RunnerParts
@@ -86,7 +88,7 @@ export class ListRunner {
       }
     }
     const isUnfinished = load32(i32, list + words.head) !== segments.done
-    return { isUnfinished, cookie: waitsFor(segments), freed }
+    return { isTaken: isUnfinished && freed < limit, isUnfinished, cookie: waitsFor(segments), freed }
   }
 
   /** Finds what is due. Everything has a cookie afterwards. */

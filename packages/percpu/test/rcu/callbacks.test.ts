@@ -28,6 +28,16 @@ describe('rcu.free', () => {
     machine.heap.verify({ quiet: true })
   })
 
+  it('frees what has red zones', async () => {
+    const machine = fresh({ debugHeap: true })
+    const addresses = [machine.heap.alloc(40), machine.heap.alloc(10000)]
+    for (const address of addresses) void machine.rcu.free(address)
+    throwsCode(() => machine.rcu.free(addresses[0] ?? 0), 'PERCPU_DOUBLE_FREE')
+    await machine.rcu.barrier()
+    for (const address of addresses) assert.ok(!isAllocated(machine, address))
+    machine.heap.verify({ quiet: true })
+  })
+
   it('frees per-CPU memory, by its object or its pointer', async () => {
     const machine = fresh()
     const number = machine.percpu.i32()

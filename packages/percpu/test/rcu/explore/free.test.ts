@@ -127,6 +127,28 @@ describe('what is freed after a grace period', () => {
     )
   })
 
+  it('is not waited for if it was a function that is lost with its thread', async (test) => {
+    const { world } = await withObjects(0)
+    await check(
+      world,
+      test,
+      (t) => {
+        t.cpu(0, async (cpu) => {
+          const { machine } = open(world, cpu)
+          void machine.rcu.call(() => undefined)
+          await machine.rcu.barrier()
+        })
+        t.cpu(1, async (cpu) => {
+          const { machine } = open(world, cpu)
+          await machine.rcu.barrier()
+          await machine.offline()
+        })
+        t.kill(0, { reaper: () => world.reap(0) })
+      },
+      { mode: 'pct', executions: EXECUTIONS, seed: SEED },
+    )
+  })
+
   it('is freed by a CPU that comes online while its own one leaves', async (test) => {
     const { world, objects } = await withObjects(2)
     const [object = 0, signal = 0] = objects
