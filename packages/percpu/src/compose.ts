@@ -6,6 +6,7 @@ import type { OwnCpu } from './cpus/own-cpu.js'
 import { publishHeader } from './machine/memory-map.js'
 import { bootPercpu, PercpuLayer } from './percpu/layer.js'
 import type { PercpuOptions } from './percpu/options.js'
+import { bootRcu, RcuLayer } from './rcu/layer.js'
 import { SrcuLayer } from './rcu/srcu-layer.js'
 import { bootSync, SyncLayer } from './sync/layer.js'
 import { Locks } from './sync/locks.js'
@@ -34,6 +35,7 @@ export interface Layers {
   readonly alloc: AllocLayer
   readonly percpu: PercpuLayer
   readonly srcu: SrcuLayer
+  readonly rcu: RcuLayer
   /** All of them, the lowest first. */
   readonly list: readonly AttachedLayer[]
 }
@@ -66,7 +68,9 @@ function attachAbove(own: OwnCpu, bootmem: BootMemory, options: LayerOptions | u
   if (options) bootPercpu(bootmem, sync, options.percpu)
   const percpu = new PercpuLayer(bootmem, sync, locks, alloc)
   const srcu = new SrcuLayer(bootmem, sync, percpu)
+  if (options) bootRcu(bootmem)
+  const rcu = new RcuLayer(bootmem, sync, alloc, percpu)
   if (options) publishHeader(own.memory)
-  const list = [bootmem, sync, watch, alloc, percpu, srcu]
-  return { bootmem, locks, watch, alloc, percpu, srcu, list }
+  const list = [bootmem, sync, watch, alloc, percpu, srcu, rcu]
+  return { bootmem, locks, watch, alloc, percpu, srcu, rcu, list }
 }

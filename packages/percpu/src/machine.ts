@@ -6,13 +6,13 @@ import { CpuTable } from './cpus/cpu-table.js'
 import { Cpus } from './cpus/cpus.js'
 import { Hotplug, hotplugOf } from './cpus/hotplug.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
-import { Rcu } from './cpus/rcu.js'
 import { Supervisor, type SupervisedWorker, type Supervision } from './cpus/supervisor.js'
 import { checkFunction, checkText } from './machine/check.js'
 import { Emitter, type ListenOptions } from './machine/events.js'
 import type { MachineHandle } from './machine/handle.js'
 import { reportError } from './machine/platform.js'
 import { makePercpu, type Percpu } from './percpu/api.js'
+import { Rcu } from './rcu/rcu.js'
 import type { SrcuOptions } from './rcu/srcu-layer.js'
 import type { Srcu } from './rcu/srcu.js'
 import type { Locks } from './sync/locks.js'
@@ -25,6 +25,8 @@ export interface MachineEvents {
   readonly died: DiedEvent
   /** This thread's CPU has gone offline. */
   readonly offline: { readonly cpu: number; readonly incarnation: number }
+  /** Functions that a CPU had queued by `rcu.call` ended with its thread: so many. */
+  readonly callbacksLost: { readonly cpu: number; readonly count: number }
 }
 
 /**
@@ -43,7 +45,7 @@ export class Machine {
   readonly locks: Locks
   /** A look at every CPU from outside. */
   readonly watch: Watch
-  /** Grace periods. */
+  /** Grace periods, and what is freed or called after them. */
   readonly rcu: Rcu
 
   /**
@@ -59,7 +61,7 @@ export class Machine {
   readonly #watching: WatchLayer
   readonly #hotplug: Hotplug
   readonly #supervisor: Supervisor
-  readonly #events = new Emitter<MachineEvents>('a machine', ['died', 'offline'])
+  readonly #events = new Emitter<MachineEvents>('a machine', ['died', 'offline', 'callbacksLost'])
   #percpu: Percpu | undefined
   #leaving: Promise<void> | undefined
 
@@ -87,8 +89,9 @@ export class Machine {
     this.objects = new Objects(layers.bootmem)
     this.locks = layers.locks
     this.watch = new Watch(layers.watch, list)
-    this.rcu = new Rcu(own)
+    this.rcu = new Rcu(own, layers.rcu)
     own.comeOnline()
+    layers.rcu.start((lost, count) => this.#events.emit('callbacksLost', { cpu: lost, count }))
   }
 
   /**
@@ -221,6 +224,7 @@ export class Machine {
     own.stop()
     // Whoever called this may still be in the middle of reading.
     await own.calls.drain()
+    await this.#layers.rcu.settle(() => !own.holdsNumber())
     const error = await this.#hotplug.teardown(this.#layers.list, {
       isOver: () => !own.holdsNumber(),
       answer: () => own.doorbell.answer(),

@@ -31,6 +31,7 @@ import { listAllocations, reportHeap, type Allocation, type HeapParts, type Heap
 import { allocationNames, checkRequest, type AllocationRequest } from './request.js'
 import type { SlabCache } from './slab-cache.js'
 import { isAllocated } from './tag.js'
+import { Tags } from './tags.js'
 import { examine } from './verify.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
@@ -93,6 +94,8 @@ export class Heap {
   readonly #table: CacheTable
   readonly #parts: HeapParts
   readonly #hot: Hot
+  /** @internal */
+  readonly tags: Tags
   /** The caches that this thread has looked up, by their numbers. */
   readonly #caches: (Cache | undefined)[] = []
 
@@ -103,6 +106,7 @@ export class Heap {
     this.#owner = owner
     this.#table = new CacheTable(owner, pages)
     this.#parts = { owner, zones: pages.zones, caches: this.#table }
+    this.tags = new Tags(owner, this.#table)
     this.#hot = {
       memory: owner.memory,
       classes: new Array<undefined>(MAX_CLASS + 1).fill(undefined),
@@ -283,7 +287,12 @@ export class Heap {
 
   #allocLarge(bytes: number, align: number, { zero = false, persist = false }: AllocationRequest): number {
     const order = Math.max(0, Math.ceil(Math.log2(Math.max(bytes, align) / PAGE_BYTES)))
-    const address = order > MAX_ORDER ? undefined : this.pages.tryAlloc(order, { zero })
+    let address = order > MAX_ORDER ? undefined : this.pages.tryAlloc(order, { zero })
+    if (address === undefined && order <= MAX_ORDER && this.#owner.relieve()) {
+      // What was freed lies in magazines.
+      this.trim()
+      address = this.pages.tryAlloc(order, { zero })
+    }
     if (address === undefined) {
       const why =
         order > MAX_ORDER

@@ -14,6 +14,7 @@ import { RED_ZONE } from './debug.js'
 import { Heap } from './heap.js'
 import { HeapMap } from './heap-map.js'
 import { PageAllocator } from './pages.js'
+import { Tags } from './tags.js'
 
 /** At boot. `isDebug`: with red zones around each object. */
 export function bootAlloc({ own, objects }: LayerContext, isDebug: boolean): void {
@@ -27,6 +28,8 @@ export class AllocLayer implements AttachedLayer {
   /** Where things are; known in any case once this CPU has gone offline. */
   #map: HeapMap | undefined
   #heap: Heap | undefined
+  /** Set by a layer above: frees what is due, when memory runs short. False if nothing was. */
+  relieve: (() => boolean) | undefined
 
   constructor(context: LayerContext, sync: SyncLayer) {
     this.#context = context
@@ -45,6 +48,12 @@ export class AllocLayer implements AttachedLayer {
 
   recover({ table, cpu, incarnation }: Recovery): void {
     this.#end(table, cpu, incarnation)
+  }
+
+  /** For a reaper above: the tags of what the dead CPU had in flight, before this layer frees it. */
+  tagsOf({ table, cpu, incarnation }: Recovery): Tags {
+    const owner = this.#ownerOf(table, cpu, incarnation, true)
+    return new Tags(owner, new CacheTable(owner, new PageAllocator(owner)))
   }
 
   /** @throws OfflineError once this CPU has gone offline. */
@@ -79,6 +88,7 @@ export class AllocLayer implements AttachedLayer {
       pageLock: layerLock(LAYER_PAGES),
       objectLock: layerLock(LAYER_OBJECTS),
       isReaper,
+      relieve: () => !isReaper && (this.relieve?.() ?? false),
     })
   }
 }

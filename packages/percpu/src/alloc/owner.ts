@@ -38,6 +38,8 @@ export interface OwnerParts {
   /** Locks caches, and the list of them; the lock of a zone may be taken while one is held. */
   readonly objectLock: LayerLock
   readonly isReaper: boolean
+  /** Frees what is due after grace periods. Called without a lock. False if nothing was. */
+  readonly relieve?: () => boolean
 }
 
 export class Owner {
@@ -52,6 +54,7 @@ export class Owner {
   readonly pageLock: LayerLock
   readonly objectLock: LayerLock
   readonly isReaper: boolean
+  readonly relieve: () => boolean
   /** Word index of the CPU's HeapCpu. */
   readonly record: number
   /** Whether this object has seen to it; plain, for hot paths. */
@@ -70,6 +73,7 @@ export class Owner {
     this.pageLock = parts.pageLock
     this.objectLock = parts.objectLock
     this.isReaper = parts.isReaper
+    this.relieve = parts.relieve ?? (() => false)
     this.record = parts.map.heapCpu(parts.cpu)
   }
 

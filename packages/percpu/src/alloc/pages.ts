@@ -78,7 +78,8 @@ export class PageAllocator {
    *   OfflineError.
    */
   alloc(order: number, request: PageRequest = noPageRequest): number {
-    const address = this.tryAlloc(order, request)
+    let address = this.tryAlloc(order, request)
+    if (address === undefined && this.#owner.relieve()) address = this.tryAlloc(order, request)
     if (address !== undefined) return address
     throw new OutOfMemoryError(
       `no zone has a free block of ${PAGE_BYTES << order} bytes: boot with more \`memory\``,

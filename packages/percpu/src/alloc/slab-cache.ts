@@ -211,6 +211,16 @@ export class SlabCache {
 
   /** Half a magazine from the slabs. @throws OutOfMemoryError if there is not one object. */
   #refill(): void {
+    this.#take()
+    // Mutant: rcu/never-relieved.
+    if (this.count === 0 && this.#owner.relieve() && this.count === 0) this.#take()
+    if (this.count > 0) return
+    throw new OutOfMemoryError(
+      `no room for another object of ${this.size} bytes (${this.name}): boot with more \`memory\``,
+      { cache: this.name, size: this.size },
+    )
+  }
+  #take(): void {
     const { objectLock } = this.#owner
     this.lock()
     try {
@@ -223,11 +233,6 @@ export class SlabCache {
     } finally {
       this.unlock()
     }
-    if (this.count > 0) return
-    throw new OutOfMemoryError(
-      `no room for another object of ${this.size} bytes (${this.name}): boot with more \`memory\``,
-      { cache: this.name, size: this.size },
-    )
   }
 
   #takeFrom(section: SectionWriter, page: number, wanted: number): number {

@@ -5,8 +5,11 @@
  *     token                in flight: it belongs to that incarnation of a CPU
  *     token | PERSISTENT   persistent: it belongs to the object that links it, and outlives the
  *                          thread; the token tells only where it came from
+ *     token | QUEUED       persistent, too: it is linked by a list of what is to be freed after a
+ *                          grace period, and by nothing else
  *
  *     alloc ──▶ in flight ──persist──▶ persistent ──adopt──▶ in flight ──▶ free
+ *                   └────────────────────┴────▶ queued ─────────▲
  *
  * What a thread had in flight is freed when the thread dies. `persist` and `adopt` change one word,
  * so they can be part of the section that links or unlinks the object. Killed at any point, the
@@ -29,12 +32,17 @@ import { incarnationOf, isUpTo } from '../machine/token.js'
 import type { SectionWriter } from '../sync/layer-lock.js'
 
 export const PERSISTENT = 1 << 30
+/** Both bits above a token. */
+export const QUEUED = PERSISTENT | (1 << 29)
 
 export function isAllocated(tag: number): boolean {
   return tag > 0
 }
 export function isPersistent(tag: number): boolean {
   return tag > PERSISTENT
+}
+export function isQueued(tag: number): boolean {
+  return tag > QUEUED
 }
 export function isInFlight(tag: number): boolean {
   return tag > 0 && tag < PERSISTENT

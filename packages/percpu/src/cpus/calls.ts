@@ -162,7 +162,7 @@ export class Calls {
       !this.#isDeaf(target.cpu)
     const pending = () => targets.filter(isPending)
     const present = targets.map(({ cpu }) => cpu)
-    const masks = present.map((cpu) => this.#table.record(cpu) + Cpu.words.waiters)
+    const masks = present.map((cpu) => this.#table.waiters(cpu))
     const done = await this.#doorbell.until(masks, () => !targets.some(isPending), deadline)
     const late = done ? [] : pending().map(({ cpu }) => cpu)
     if (late.length > 0) throw this.#unanswered(name, late, deadline.timeout)

@@ -53,6 +53,14 @@ export class CpuTable {
     return this.map.cpuTable + cpu * stride
   }
 
+  /**
+   * Word index of the mask of CPUs that want a ring when a CPU's state or another word changes that
+   * others wait for.
+   */
+  waiters(cpu: number): number {
+    return this.record(cpu) + Cpu.words.waiters
+  }
+
   /** Gives the lowest free number to the thread `key`. */
   claim(key: number): number {
     for (let cpu = 0; cpu < this.map.cpus; cpu++) {

@@ -42,6 +42,8 @@ export class Idle {
   #depth = 0
   /** Set by the watch layer. */
   watcher: WaitWatcher | undefined
+  /** Set by the RCU layer: hands over what this CPU would have done next. Called when it is idle. */
+  handOver: (() => void) | undefined
 
   constructor(table: CpuTable, cpu: number, doorbell: Doorbell, gracePeriods: GracePeriods, calls: Calls) {
     this.#calls = calls
@@ -191,6 +193,7 @@ export class Idle {
     // atomic: for whoever looks; grace periods go by what follows.
     addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
     this.#gracePeriods.goIdle()
+    this.handOver?.()
     this.watcher?.wentIdle(word)
   }
 

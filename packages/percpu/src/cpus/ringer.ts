@@ -15,6 +15,8 @@ import type { CpuTable } from './cpu-table.js'
 export const REASON_QUIESCE = 1
 export const REASON_CALL = 2
 export const REASON_WAKE = 4
+/** Callbacks wait for somebody to run them. rcu/callbacks.ts */
+export const REASON_CALLBACKS = 8
 /** A supervisor asks for a sign of life, or for other entries in the dispatch log. heartbeat.ts */
 export const REASON_WATCH = 64
 export const USER_REASONS_SHIFT = 8
@@ -51,7 +53,7 @@ export class Ringer {
 
   /** Rings everybody who waits for `cpu`, after one of its progress words changed. */
   wakeWaiters(cpu: number): void {
-    this.wakeAll(this.#table.record(cpu) + Cpu.words.waiters)
+    this.wakeAll(this.#table.waiters(cpu))
   }
 
   /** Rings everybody in the mask at this word index, after what they wait for has changed. */

@@ -15,6 +15,8 @@ interface Channel {
 interface Host {
   setTimeout(callback: () => void, ms: number): Timer
   clearTimeout(timer: Timer): void
+  /** In Node, Bun and Deno. */
+  setImmediate?: (callback: () => void) => unknown
   queueMicrotask(callback: () => void): void
   performance: {
     readonly timeOrigin: number
@@ -94,6 +96,14 @@ export function encodeText(text: string): Uint8Array {
 }
 export function decodeText(bytes: Uint8Array): string {
   return decoder.decode(bytes)
+}
+
+/** Resolves in a later turn of the event loop. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    if (host.setImmediate) host.setImmediate(resolve)
+    else host.setTimeout(resolve, 0)
+  })
 }
 
 /** Timers take at most 2^31 - 1 ms, 24.8 days; longer ones never go off. Returns what stops it. */

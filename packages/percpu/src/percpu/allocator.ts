@@ -30,7 +30,7 @@ import { RESERVED_CHUNK } from './state.js'
 import { shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { BLOCK, EMPTY_PAGES_LOW, FAIL_THRESHOLD, GRANULE, granulesOf, pageOf } from './geometry.js'
-import { badPointer, makeFree } from './free.js'
+import { badPointer, makeFree, type Free } from './free.js'
 import { createChunk, populateChunk } from './growth.js'
 import { CHUNK_ISOLATED, PercpuChunk, PercpuRoot, PercpuStatistics } from './layouts.js'
 import { announce, conclude, PUBLISH, repair, SORT, TAKE } from './operation.js'
@@ -62,8 +62,7 @@ export class Allocator {
   /** Word index of this CPU's {@link PercpuStatistics}. */
   readonly #statistics: number
   readonly #scheduleTrim: () => void
-  /** @throws PointerError unless an allocation begins there; LockTimeoutError. */
-  readonly free: (pointer: number) => void
+  readonly free: Free
   /** The run that the last search found: record and granule. */
   #foundChunk = 0
   #foundStart = 0
@@ -163,6 +162,17 @@ export class Allocator {
     const address = chunk === 0 ? undefined : backend.translate(chunk, cpu, granule)
     if (address === undefined) throw badPointer(pointer)
     return address + (offset % GRANULE)
+  }
+
+  /**
+   * What a dead thread had begun is over afterwards: nothing is written any more to a word that it
+   * had named.
+   *
+   * @throws LockTimeoutError.
+   */
+  settle(): void {
+    this.#lock(false)
+    this.#state.locked.unlock()
   }
 
   /** Returns whether it has the lock. */

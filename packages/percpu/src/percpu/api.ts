@@ -220,7 +220,7 @@ function bareMemory(source: PercpuSource): Pick<Percpu, 'alloc' | 'free' | 'size
   }
   return {
     alloc,
-    free: (pointer) => source.use().allocator.free(pointer),
+    free: (pointer) => void source.use().allocator.free(pointer),
     sizeOf: (pointer) => source.use().allocator.sizeOf(pointer),
     address: (pointer, cpu, offset = 0) => {
       const { allocator, context } = source.use()

@@ -45,13 +45,22 @@ export class Copies {
    *   the next thread to ask for it would find them freed.
    */
   free(): void {
+    this.#checkFree()
+    this.#cpuState.allocator.free(this.pointer)
+    this.#isFreed = true
+  }
+  /** As {@link free}, and somebody else does free them, later. */
+  giveUp(): void {
+    this.#checkFree()
+    this.#isFreed = true
+  }
+
+  #checkFree(): void {
     if (this.#isFreed) throw this.gone()
     if (this.#name !== undefined)
       throw new NamedMemoryError(`'${this.#name}' is the name of this memory for good: it cannot be freed`, {
         name: this.#name,
       })
-    this.#cpuState.allocator.free(this.pointer)
-    this.#isFreed = true
   }
 
   /** The error of every use after they were freed. */

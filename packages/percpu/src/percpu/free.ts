@@ -2,6 +2,11 @@
  * Freeing. It is as frequent as allocating, and shall cost few loads and stores beside the lock. So
  * it is one closure over all that it needs, which an engine keeps in registers.
  *
+ * `from` is the mirror image of what `into` is for an allocation: the word that holds the right to
+ * free. It is cleared in the same step. So whoever runs a list of what is to be freed may die at any
+ * point, and the next one frees it once. The word is read under the lock, too: its 0 means that the
+ * memory is free already.
+ *
  * A free may move its chunk to another slot. If it leaves a page wholly free, it may also isolate
  * the chunk, or leave one wholly free chunk too many; a trim then gives back, later (trim.ts).
  *
@@ -11,9 +16,9 @@ import * as mem from '#mem'
 import { lengthAt } from './chunk.js'
 import type { AllocatorState } from './state.js'
 import { PointerError } from './errors.js'
-import { EMPTY_PAGES_HIGH } from './geometry.js'
+import { EMPTY_PAGES_HIGH, GRANULE } from './geometry.js'
 import { CHUNK_ISOLATED, PercpuChunk, PercpuRoot, PercpuStatistics } from './layouts.js'
-import { RELEASE, repair } from './operation.js'
+import { RELEASE, RELEASE_FROM, repair } from './operation.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, store32 } = mem
@@ -22,7 +27,16 @@ const { empty, slot } = PercpuChunk.words
 const longest = PercpuChunk.words['whole.contig']
 
 /**
- * Makes the function that frees what begins at a pointer.
+ * Frees what begins at a pointer. With `from`, the index of a word that is not 0: only if that word
+ * still is not 0; it is 0 afterwards.
+ *
+ * @returns the bytes of each copy; 0 if the word was 0.
+ * @throws PointerError unless an allocation begins there; LockTimeoutError. Nothing is changed then.
+ */
+export type Free = (pointer: number, from?: number) => number
+
+/**
+ * Makes the function that frees.
  *
  * `statistics`: word index of this CPU's PercpuStatistics. `scheduleTrim`: lets a trim run soon.
  */
@@ -30,7 +44,7 @@ export function makeFree(
   state: AllocatorState,
   statistics: number,
   scheduleTrim: () => void,
-): (pointer: number) => void {
+): Free {
   const { locked, chunks, slots, memory, geometry, tables } = state
   const { root, registry } = tables
   const { shift, capacity } = geometry
@@ -40,24 +54,30 @@ export function makeFree(
   const operationChunk = root + fields.operationChunk
   const operationStart = root + fields.operationStart
   const operationLength = root + fields.operationLength
+  const operationFrom = root + fields.operationInto
   const frees = statistics + PercpuStatistics.words.frees
-  return (pointer) => {
+  return (pointer, from = 0) => {
     let wantsTrim = false
+    let bytes = 0
     locked.lock(lock)
     try {
       const view = memory.i32
       if (load32(view, operation) !== 0) repair(state)
+      // Somebody who died had announced it. Mutant: percpu/free-twice.
+      if (from !== 0 && load32(view, from) === 0) return 0
       // As recordOf and granuleOf do.
       const index = pointer >>> shift
       const start = pointer & mask
       const chunk = (pointer | 0) === pointer && index < capacity ? load32(view, registry + index) : 0
       const length = chunk === 0 ? 0 : lengthAt(view, chunk, geometry, start)
       if (length === 0) throw badPointer(pointer)
+      bytes = length * GRANULE
       store32(view, operationChunk, chunk)
       store32(view, operationStart, start)
       store32(view, operationLength, length)
+      if (from !== 0) store32(view, operationFrom, from)
       // It counts from here on. Mutant: percpu/free-unannounced.
-      store32(view, operation, RELEASE)
+      store32(view, operation, from === 0 ? RELEASE : RELEASE_FROM)
       const before = load32(view, chunk + longest)
       const emptied = chunks.release(chunk, start, length)
       if (load32(view, chunk + longest) !== before || load32(view, chunk + slot) === 0) slots.relocate(chunk)
@@ -65,6 +85,7 @@ export function makeFree(
         state.addEmpty(chunk, emptied)
         wantsTrim = afterEmptying(state, chunk)
       }
+      if (from !== 0) store32(view, from, 0)
       // All of it has happened.
       store32(view, operation, 0)
     } finally {
@@ -72,6 +93,7 @@ export function makeFree(
     }
     store32(memory.i32, frees, (load32(memory.i32, frees) + 1) | 0)
     if (wantsTrim) scheduleTrim()
+    return bytes
   }
 }
 

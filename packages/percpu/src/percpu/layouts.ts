@@ -139,7 +139,10 @@ export const PercpuRoot = struct(
     operationChunk: locked(i32, 'percpu'),
     operationStart: locked(i32, 'percpu'),
     operationLength: locked(i32, 'percpu'),
-    /** Index of the word to which the allocation under way is to be published. */
+    /**
+     * Index of the word to which the allocation under way is to be published, or which is cleared
+     * by the free under way.
+     */
     operationInto: locked(i32, 'percpu'),
     emptyPages: locked(i32, 'percpu'),
     populatedPages: locked(i32, 'percpu'),

@@ -7,6 +7,7 @@
  *     TAKE        granules        clearing their bits: the allocation has not happened
  *     PUBLISH     granules        the same, unless the pointer is at `into`: then it has happened
  *     RELEASE     granules        clearing their bits: the free has happened
+ *     RELEASE_FROM granules       the same, and clearing the word `from`
  *     SORT        –               making lists and sums anew
  *     MAP         pages           unmapping and freeing those that are mapped, but not populated
  *
@@ -31,6 +32,8 @@ export const SORT = 3
 export const MAP = 4
 /** A {@link TAKE} whose pointer is published. */
 export const PUBLISH = 5
+/** A {@link RELEASE} of what a word gave the right to free. */
+export const RELEASE_FROM = 6
 
 const { words: fields } = PercpuRoot
 const { empty, populated } = PercpuChunk.words
@@ -96,6 +99,8 @@ function repairOperation(state: AllocatorState, operation: number): void {
     if (operation !== PUBLISH || !isPublished(state, chunk, start))
       clearRange(locked.view, chunk + geometry.allocated, start, end)
     chunks.rebuild(chunk)
+    // Mutant: percpu/free-from-kept.
+    if (operation === RELEASE_FROM) locked.put(locked.get(root + fields.operationInto), 0)
   }
   recount(state)
   conclude(state)

@@ -149,6 +149,15 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
    */
   free(): void {
     this.#copies.free()
+    this.#revoke()
+  }
+  /** @internal As {@link free}, and somebody else does free them, later. */
+  giveUp(): void {
+    this.#copies.giveUp()
+    this.#revoke()
+  }
+
+  #revoke(): void {
     const copies = this.#copies
     // The shape of this object alone changes. A store to the field would make it variable in all
     // others, for the compiler.

@@ -96,6 +96,15 @@ export class PercpuStruct<F extends Fields, K extends Kind> implements Iterable<
    */
   free(): void {
     this.#copies.free()
+    this.#revoke()
+  }
+  /** @internal As {@link free}, and somebody else does free them, later. */
+  giveUp(): void {
+    this.#copies.giveUp()
+    this.#revoke()
+  }
+
+  #revoke(): void {
     revokeAccessor(this.local, () => this.#copies.gone())
   }
 }

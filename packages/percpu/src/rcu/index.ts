@@ -1,3 +1,5 @@
+export type { Callback } from './functions.js'
+export type { Freeable, Rcu } from './rcu.js'
 export * from './srcu-errors.js'
 export { SrcuLayout } from './srcu-layouts.js'
 export type { SrcuOptions } from './srcu-layer.js'

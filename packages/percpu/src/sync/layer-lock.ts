@@ -11,7 +11,8 @@
  * undo journal (journal.ts). A layer may use those below it while it holds its lock. Locks are
  * taken only in that direction, so nobody waits in a circle.
  *
- *     0 per-CPU memory ──▶ 1 objects ──▶ 2 pages        3 free
+ *     0 per-CPU memory ──▶ 1 objects ──▶ 2 pages
+ *     3 a list of callbacks: nobody waits for it
  *
  * After a death the reaper replays the journal of each layer, and then releases the layer's lock.
  * It may use the records in the dead CPU's place afterwards. Should it die too, the next reaper
@@ -37,6 +38,7 @@ const { compareExchangeAtomic32, loadU32, storeAtomic32, storeU32 } = mem
 export const LAYER_PERCPU = 0
 export const LAYER_OBJECTS = 1
 export const LAYER_PAGES = 2
+export const LAYER_CALLBACKS = 3
 
 /** Milliseconds. Sections of layers take microseconds. */
 export const LOCK_TIMEOUT = 2000

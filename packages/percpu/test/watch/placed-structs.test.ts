@@ -28,8 +28,8 @@ describe('the structs of a machine', () => {
     assert.equal(at('cpu[2].vpa')['desc'], 0)
     assert.equal(at('cpu[0].vpa')['desc'], 0xd397d781)
     const entries = placed.filter(({ struct }) => struct.name === 'DirectoryEntry')
-    // Four more are those of the layers.
-    assert.equal(entries.length, machine.objects.list().length + 4)
+    // Five more are those of the layers.
+    assert.equal(entries.length, machine.objects.list().length + 5)
     assert.equal(new Set(placed.map(({ name }) => name)).size, placed.length)
   })
 

@@ -1,0 +1,227 @@
+/**
+ * Callbacks of one kind of grace period, on one thread: queues them, and runs what is due.
+ *
+ *     free, call ──▶ pump: cookies, a grace period, what is due, until nothing is left
+ *
+ * The pump runs as jobs of its own, so no synchronous section of this thread is under way. What is
+ * queued in one stretch, or during a grace period, shares a cookie.
+ *
+ * It also frees for others: for CPUs that are idle, and for numbers without a thread. A CPU that
+ * goes idle, leaves or dies with something pending sets `leftOver`, and then rings a CPU that is
+ * online. A CPU that comes online looks at `leftOver` after that. So one of both sees the other.
+ */
+import { exchangeAtomic32, loadAtomic32, storeAtomic32, type Memory } from '#mem'
+import type { Heap } from '../alloc/heap.js'
+import type { CpuTable } from '../cpus/cpu-table.js'
+import type { Doorbell } from '../cpus/doorbell.js'
+import { isDone } from '../cpus/sequence.js'
+import { REASON_CALLBACKS, type Ringer } from '../cpus/ringer.js'
+import { Cpu } from '../machine/layouts.js'
+import { host, nextTurn, reportError } from '../machine/platform.js'
+import type { Deadline } from '../machine/wait-options.js'
+import { Barrier } from './barrier.js'
+import { passedOf, tailOf } from './callback-list.js'
+import { FreeQueue } from './free-queue.js'
+import { FunctionQueue, type Callback } from './functions.js'
+import type { ListRunner, Turn } from './list-runner.js'
+import { Pressure, type Marks } from './pressure.js'
+import type { GracePeriodSource } from './source.js'
+
+/** Callbacks that are run without a pause for the event loop. */
+const BATCH = 8192
+/** Milliseconds after which a list is looked at again that somebody else is at. */
+const LATER = 1
+
+/** What all lists of callbacks of a thread have in common. */
+export interface CallbackParts {
+  readonly memory: Memory
+  readonly table: CpuTable
+  readonly doorbell: Doorbell
+  readonly cpu: number
+  readonly heap: Heap
+  readonly runner: ListRunner
+  /** Word index of `leftOver`. */
+  readonly leftOver: number
+  readonly marks: Marks
+}
+
+export class Callbacks {
+  readonly #parts: CallbackParts
+  readonly #source: GracePeriodSource
+  /** Word index of each CPU's list. */
+  readonly #lists: readonly number[]
+  readonly #queue: FreeQueue
+  readonly #functions: FunctionQueue
+  readonly #pressure: Pressure
+  readonly #barrier: Barrier
+  #isPumping = false
+  #isOver = false
+
+  constructor(parts: CallbackParts, source: GracePeriodSource, lists: readonly number[]) {
+    this.#parts = parts
+    this.#source = source
+    this.#lists = lists
+    const list = lists[parts.cpu] ?? 0
+    this.#queue = new FreeQueue(parts.memory, parts.heap, list)
+    this.#functions = new FunctionQueue(parts.memory, list)
+    this.#pressure = new Pressure(parts.memory, list, parts.marks)
+    this.#barrier = new Barrier(parts, lists, () => this.kick())
+  }
+
+  /**
+   * Queues what is to be freed. `entry`, `tag` and `units`: as for FreeQueue. Cannot fail: if there
+   * is no memory for a block of the list, a function frees it. Should the thread die, that one thing
+   * is lost. Resolves at once, or when less is pending again.
+   */
+  free(entry: number, tag: number, units: number): Promise<void> {
+    if (!this.#queue.push(entry, tag, units)) {
+      // The thread's own memory has room. Mutant: rcu/no-room.
+      if (tag !== 0) this.#parts.heap.tags.queue(tag)
+      this.#functions.push(() => this.#parts.runner.freeNow(entry))
+    }
+    return this.#queued(units)
+  }
+  /** Queues a function. Resolves as {@link free}. */
+  call(callback: Callback): Promise<void> {
+    this.#functions.push(callback)
+    return this.#queued(0)
+  }
+
+  #queued(units: number): Promise<void> {
+    if (!this.#isPumping) this.kick()
+    return this.#pressure.added(units, this.#functions.pending)
+  }
+
+  /** Looks soon whether anything is pending: here, or where nobody else would look. */
+  kick(): void {
+    if (this.#isPumping || this.#isOver) return
+    this.#isPumping = true
+    host.queueMicrotask(() => {
+      this.#pump().catch((error: unknown) => {
+        this.#isPumping = false
+        // The CPU went offline meanwhile.
+        if (!this.#isOver) reportError(error)
+      })
+    })
+  }
+
+  /** Resolves when all that was queued before, by any CPU, has run or is lost. */
+  barrier(deadline: Deadline): Promise<void> {
+    return this.#barrier.wait(deadline)
+  }
+
+  /**
+   * Frees at once what is due, in all lists: memory runs short. Returns whether there was anything.
+   */
+  drain(): boolean {
+    let freed = 0
+    for (const [cpu, list] of this.#lists.entries()) {
+      if (!this.#hasEntries(list)) continue
+      const turn = this.#parts.runner.turn(list, this.#source, Infinity)
+      freed += turn.freed
+      if (turn.freed > 0) this.#wakeWaiters(cpu)
+    }
+    return freed > 0
+  }
+
+  /** This CPU is idle now, and its thread may be blocked for long. */
+  handOver(): void {
+    if (this.#isPumping) handOver(this.#parts, this.#parts.doorbell.ringer)
+  }
+
+  /**
+   * Resolves when this thread has no functions left: its CPU is about to go offline. Or `isOver`
+   * says that it is too late.
+   */
+  async settle(isOver: () => boolean): Promise<void> {
+    const { doorbell, table, cpu } = this.#parts
+    await doorbell.until([table.waiters(cpu)], () => this.#functions.pending === 0 || isOver())
+  }
+
+  /** The CPU goes offline: what is in shared memory is for others. */
+  close(): void {
+    this.#isOver = true
+  }
+
+  async #pump(): Promise<void> {
+    const { i32 } = this.#parts.memory
+    const { leftOver } = this.#parts
+    // atomic: as CM in RcuLayer. Whatever is left over from now on sets it again.
+    exchangeAtomic32(i32, leftOver, 0)
+    for (;;) {
+      const { isTaken, isUnfinished, cookie } = this.#round()
+      if (isTaken) await new Promise<void>((resolve) => host.setTimeout(resolve, LATER))
+      else if (isUnfinished) await nextTurn()
+      else if (cookie !== undefined) {
+        this.#source.request(cookie, this.#pressure.isHigh)
+        await this.#source.whenDone(cookie)
+      } else break
+      if (this.#isOver) return
+    }
+    // In the same stretch as the last round: nothing was queued since.
+    this.#isPumping = false
+  }
+
+  /** A turn at all lists that are this thread's to look at. */
+  #round(): Omit<Turn, 'freed'> {
+    const { cpu } = this.#parts
+    let cookie = this.#functions.sort(this.#source)
+    let isUnfinished = this.#functions.run(BATCH)
+    let isTaken = false
+    for (const [other, list] of this.#lists.entries()) {
+      if (!this.#hasEntries(list) || (other !== cpu && !this.#isAway(other))) continue
+      const turn = this.#parts.runner.turn(list, this.#source, BATCH)
+      isUnfinished ||= turn.isUnfinished
+      isTaken ||= turn.isTaken
+      cookie = earlier(cookie, turn.cookie)
+      if (other !== cpu && turn.freed > 0) this.#wakeWaiters(other)
+    }
+    this.#pressure.relieve(this.#functions.pending)
+    this.#wakeWaiters(cpu)
+    return { isTaken, isUnfinished, cookie }
+  }
+
+  #hasEntries(list: number): boolean {
+    const { i32 } = this.#parts.memory
+    return passedOf(i32, list) !== tailOf(i32, list)
+  }
+
+  /** Whether nobody looks at that CPU's list: it is idle, or there is no such CPU. */
+  #isAway(cpu: number): boolean {
+    const { table } = this.#parts
+    return table.thread(cpu) === 0 || isIdle(table, cpu)
+  }
+
+  #wakeWaiters(cpu: number): void {
+    const { doorbell } = this.#parts
+    doorbell.ringer.wakeWaiters(cpu)
+    if (cpu === this.#parts.cpu) doorbell.recheck()
+  }
+}
+
+/**
+ * For the thread that knows of callbacks which nobody runs: that of an idle or leaving CPU, or a
+ * reaper. `cpu`: that CPU.
+ */
+export function handOver(
+  { memory, table, leftOver, cpu }: Pick<CallbackParts, 'memory' | 'table' | 'leftOver' | 'cpu'>,
+  ringer: Ringer,
+): void {
+  // CN(rcu.leftOver) before the look at who is online; pairs with CM in RcuLayer: a CPU that this
+  // does not find online yet finds the callbacks. Mutant: rcu/left-alone.
+  storeAtomic32(memory.i32, leftOver, 1)
+  const isAwake = (other: number): boolean => table.state(other) === 'online' && !isIdle(table, other)
+  const [helper] = table.select((other) => other !== cpu && isAwake(other))
+  if (helper !== undefined) ringer.ring(helper, REASON_CALLBACKS)
+}
+
+function isIdle(table: CpuTable, cpu: number): boolean {
+  // atomic: one that goes idle later hands over itself; one that comes back looks at its own list.
+  return (loadAtomic32(table.memory.i32, table.record(cpu) + Cpu.words.idle) & 1) === 1
+}
+
+/** The earlier one of two cookies. */
+function earlier(one: number | undefined, other: number | undefined): number | undefined {
+  if (one === undefined || other === undefined) return one ?? other
+  return isDone(one, other) ? other : one
+}

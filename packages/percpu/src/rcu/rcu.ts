@@ -1,0 +1,161 @@
+import { ArgumentError } from '../errors.js'
+import type { OwnCpu } from '../cpus/own-cpu.js'
+import { COMPLETED } from '../cpus/sequence.js'
+import { checkFunction, shown } from '../machine/check.js'
+import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
+import { PercpuScalar } from '../percpu/scalar-object.js'
+import { PercpuStruct } from '../percpu/struct-object.js'
+import type { Callback } from './functions.js'
+import type { RcuLayer } from './layer.js'
+
+/** What can be freed: the address of heap memory, or per-CPU memory. */
+export type Freeable = number | { readonly pointer: number }
+
+/** `machine.rcu`: grace periods, of the event loop, and what is done after them. */
+export class Rcu {
+  readonly #own: OwnCpu
+  readonly #layer: RcuLayer
+
+  /** @internal */
+  constructor(own: OwnCpu, layer: RcuLayer) {
+    this.#own = own
+    this.#layer = layer
+  }
+
+  /**
+   * A grace period: resolves when every CPU that was online has returned to its event loop, polled,
+   * was parked or deaf, or left. What was unlinked before the call may be freed then.
+   *
+   * Cost: a doorbell round trip.
+   *
+   * @throws UnansweredError after `timeout` ms, naming the CPUs that are busy; the reason of
+   *   `signal` when that aborts; ArgumentError; OfflineError.
+   */
+  async synchronize(options: WaitOptions = {}): Promise<void> {
+    this.#own.assertOnline()
+    checkWait(options)
+    await this.#own.gracePeriods.synchronize(new Deadline(options))
+  }
+  /**
+   * As {@link synchronize}, in a hurry: it rings all CPUs itself, where others leave it to the first
+   * CPU of each leaf to ring the rest (docs/rcu.md).
+   *
+   * @throws as {@link synchronize}.
+   */
+  async synchronizeExpedited(options: WaitOptions = {}): Promise<void> {
+    this.#own.assertOnline()
+    checkWait(options)
+    await this.#own.gracePeriods.synchronize(new Deadline(options), true)
+  }
+  /**
+   * As {@link synchronize}, and blocks this thread, which is idle meanwhile: two that block for
+   * grace periods do not wait for each other. It is a quiescent state of this CPU: use nothing
+   * afterwards that was read before under the protection of a grace period.
+   *
+   * @param timeout milliseconds; default: none.
+   * @throws UnansweredError after `timeout`; UnsupportedError on a thread that must not block;
+   *   ArgumentError; OfflineError.
+   */
+  synchronizeBlocking(timeout?: number): void {
+    this.#own.assertOnline()
+    checkTimeout(timeout)
+    this.#layer.synchronizeBlocking(new Deadline(timeout === undefined ? {} : { timeout }))
+  }
+
+  /**
+   * The cookie of a grace period that begins after this call. Nobody is asked for it.
+   *
+   * Cost: an atomic operation.
+   * @throws OfflineError.
+   */
+  getState(): number {
+    this.#own.assertOnline()
+    return this.#own.gracePeriods.snap()
+  }
+  /**
+   * As {@link getState}, and asks for that grace period: it ends some time, and {@link poll} tells.
+   *
+   * @throws OfflineError.
+   */
+  startPoll(): number {
+    const cookie = this.getState()
+    this.#own.gracePeriods.request(cookie)
+    return cookie
+  }
+  /**
+   * Whether the grace period of a cookie has ended, of whatever thread. Then what was unlinked
+   * before the cookie was taken may be freed. A cookie is good for 2^29 grace periods.
+   *
+   * @throws ArgumentError for what is no cookie; OfflineError.
+   */
+  poll(cookie: number): boolean {
+    this.#own.assertOnline()
+    if (!Number.isInteger(cookie) || (cookie | 0) !== cookie || ((cookie & 3) !== 0 && cookie !== COMPLETED))
+      throw new ArgumentError(`cookie: ${shown(cookie)} is none that getState or startPoll gave`, { cookie })
+    return this.#own.gracePeriods.poll(cookie)
+  }
+  /** A cookie that is always done. */
+  get completed(): number {
+    return COMPLETED
+  }
+
+  /**
+   * Frees memory after a grace period: an object or block of the heap by its address, or a per-CPU
+   * object, or `{ pointer }`. Unlink it first. From the call on it belongs to the machine: should
+   * this thread die or park, other CPUs free it.
+   *
+   * Resolves at once, or, if too much is pending, when less is: await it before the next ones.
+   *
+   * Cost: some tens of ns; of per-CPU memory, a lock more.
+   *
+   * @throws DoubleFreeError; ForeignAddressError, also for what is in flight with another CPU;
+   *   PointerError; NamedMemoryError; ArgumentError; LockTimeoutError; OfflineError. Nothing is
+   *   changed then.
+   */
+  free(what: Freeable): Promise<void> {
+    const { callbacks, heap } = this.#layer.use()
+    if (typeof what !== 'number') return this.#freePercpu(what)
+    const tag = heap.tags.checkQueueable(what)
+    return callbacks.free(what / 8, tag, heap.tags.bytesOf(what) >>> 3)
+  }
+
+  /**
+   * Calls `callback` after a grace period, on this thread, as part of a job of its own. Callbacks of
+   * one thread are called in order. What one throws surfaces as the host's uncaught error. Those of
+   * a thread that ends are lost; they are counted in the event `callbacksLost`.
+   *
+   * Resolves at once, or, if too much is pending, when less is.
+   *
+   * @throws ArgumentError; OfflineError.
+   */
+  call(callback: Callback): Promise<void> {
+    const { callbacks } = this.#layer.use()
+    checkFunction('callback', callback)
+    return callbacks.call(callback)
+  }
+
+  /**
+   * Resolves when everything has been freed and called that any CPU had queued before, or is lost
+   * with its thread. It begins no grace period. A function of a CPU that is parked is called when
+   * that one returns to its event loop.
+   *
+   * @throws UnansweredError after `timeout` ms; the reason of `signal` when that aborts;
+   *   ArgumentError; OfflineError.
+   */
+  async barrier(options: WaitOptions = {}): Promise<void> {
+    const { callbacks } = this.#layer.use()
+    checkWait(options)
+    await callbacks.barrier(new Deadline(options))
+  }
+
+  #freePercpu(what: { readonly pointer: number }): Promise<void> {
+    const { callbacks, percpu } = this.#layer.use()
+    const { pointer } = Object(what) as Partial<{ pointer: number }>
+    if (typeof pointer !== 'number')
+      throw new ArgumentError(`${shown(what)} is neither an address nor a per-CPU object`, { what })
+    const bytes = percpu().sizeOf(pointer)
+    const isObject = what instanceof PercpuStruct || what instanceof PercpuScalar
+    if (isObject) what.giveUp()
+    return callbacks.free(~pointer, 0, (bytes * this.#own.map.cpus) >>> 3)
+  }
+}

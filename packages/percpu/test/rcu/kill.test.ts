@@ -1,0 +1,112 @@
+/**
+ * Workers that replace and free objects which all of them read, while random ones are terminated at
+ * random moments and replaced. `PERCPU_KILLS=1000` is the long form, `PERCPU_SEED` another run.
+ *
+ * Nobody reads what is free. Afterwards the heap is right, nothing is queued any more, at most one
+ * object for each kill is lost, and each function was called, or was counted as lost.
+ */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { boot, type Machine } from 'percpu'
+import { load32, loadAtomic32, notify32, storeAtomic32 } from 'percpu/mem'
+import { randomFrom } from '../support/random.js'
+import { words } from '../support/threads.js'
+import type { FreeingWorkerData } from './support/freeing-worker.js'
+import { left, queued } from './support/lists.js'
+
+const WORKERS = 2
+const SLOTS = 64
+const kills = Number(process.env['PERCPU_KILLS'] ?? 8)
+const seed = Number(process.env['PERCPU_SEED'] ?? 5)
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+class Scene {
+  readonly machine: Machine
+  readonly slots: number
+  readonly tally: number
+  readonly random = randomFrom(seed)
+
+  constructor(machine: Machine) {
+    this.machine = machine
+    this.slots = machine.heap.memblock.alloc({ size: SLOTS * 4 })
+    this.tally = machine.heap.memblock.alloc({ size: 64 })
+  }
+
+  async start(park?: number) {
+    const { slots, tally } = this
+    const workerData: FreeingWorkerData = {
+      ...{ handle: this.machine.handle, slots, count: SLOTS, tally, seed: this.random(1e9) },
+      ...(park === undefined ? {} : { park }),
+    }
+    const worker = new Worker(new URL('./support/freeing-worker.js', import.meta.url), { workerData })
+    const { reaped } = this.machine.supervise(worker)
+    worker.once('error', (error) => assert.fail(error))
+    await new Promise((resolve) => worker.once('message', resolve))
+    return { worker, reaped }
+  }
+
+  /** Turns, functions queued or about to be, functions called. */
+  count(word: number): number {
+    return loadAtomic32(this.machine.memory.i32, this.tally / 4 + word)
+  }
+  get linked(): number[] {
+    const references = Array.from({ length: SLOTS }, (_, i) =>
+      loadAtomic32(this.machine.memory.i32, this.slots / 4 + i),
+    )
+    return references.filter((reference) => reference !== 0).map((reference) => reference * 8)
+  }
+}
+
+describe('workers terminated in the middle of freeing after grace periods', () => {
+  it('leave nothing behind, and nothing that is read is free', async () => {
+    const machine = boot({ cpus: WORKERS + 1, memory: '16 MiB' })
+    const scene = new Scene(machine)
+    let lost = 0
+    machine.on('callbacksLost', ({ count }) => (lost += count))
+    const workers = await Promise.all(Array.from({ length: WORKERS }, () => scene.start()))
+    for (let kill = 0; kill < kills; kill++) {
+      const goal = scene.count(0) + 64 * scene.random(20)
+      while (scene.count(0) < goal) await turn()
+      const place = scene.random(WORKERS)
+      const { worker, reaped } = workers[place] ?? assert.fail()
+      await worker.terminate()
+      await reaped
+      workers[place] = await scene.start()
+    }
+    for (const { worker, reaped } of workers) {
+      await worker.terminate()
+      await reaped
+    }
+    await machine.rcu.barrier()
+    const { linked } = scene
+    assert.deepEqual(queued(machine), [])
+    const objects = machine.heap.allocations().filter(({ size }) => size < 4096).length
+    const most = linked.length + kills + WORKERS
+    assert.ok(objects >= linked.length && objects <= most, `${objects} of ${linked.length} to ${most}`)
+    assert.deepEqual(new Set(left(machine, linked)), new Set(linked))
+    for (const address of linked) assert.ok(load32(machine.memory.i32, address / 4) > 0)
+    machine.heap.verify({ quiet: true })
+    const [begun, called] = [scene.count(1), scene.count(2)]
+    assert.ok(
+      called + lost <= begun && called + lost >= begun - kills - WORKERS,
+      `${begun}: ${called}, ${lost}`,
+    )
+  })
+})
+
+describe('a worker that parks right after it has freed something', () => {
+  it('has it freed by another CPU', async () => {
+    const machine = boot({ cpus: 2, memory: '4 MiB' })
+    const scene = new Scene(machine)
+    const [park = 0] = words(machine, 1)
+    const address = machine.heap.alloc(32, { persist: true })
+    storeAtomic32(machine.memory.i32, scene.slots / 4, address / 8)
+    const { reaped } = await scene.start(park)
+    while (machine.heap.allocations().some((allocation) => allocation.address === address)) await turn()
+    assert.deepEqual(queued(machine), [])
+    storeAtomic32(machine.memory.i32, park / 4, 1)
+    notify32(machine.memory.i32, park / 4)
+    await reaped
+  })
+})

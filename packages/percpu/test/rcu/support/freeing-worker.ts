@@ -1,0 +1,61 @@
+/**
+ * Replaces objects that other threads read, and frees the old ones after a grace period: as fast as
+ * it can, until it is terminated. Or once, and then parks.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import type { MachineHandle } from 'percpu'
+import { addAtomic32, exchangeAtomic32, load32, loadAtomic32, store32 } from 'percpu/mem'
+import { joinWhenFree } from '../../support/machines.js'
+import { randomFrom } from '../../support/random.js'
+
+export interface FreeingWorkerData {
+  readonly handle: MachineHandle
+  /** Byte address of the slots: atomic words with the addresses of objects, in units of 8 bytes. */
+  readonly slots: number
+  readonly count: number
+  /** Byte address of atomic words: turns; functions queued, or about to be; functions called. */
+  readonly tally: number
+  readonly seed: number
+  /** Byte address of the word to park on. */
+  readonly park?: number
+}
+const data = workerData as FreeingWorkerData
+const random = randomFrom(data.seed)
+const machine = await joinWhenFree(data.handle)
+const { heap, memory, rcu } = machine
+const { i32 } = memory
+const tally = data.tally / 4
+
+/** An object says which slot it is for, in all of its words. */
+const WORDS = 8
+function replace(slot: number): Promise<void> {
+  const fresh = heap.alloc(WORDS * 4, { persist: true })
+  for (let i = 0; i < WORDS; i++) store32(i32, fresh / 4 + i, slot + 1)
+  const old = exchangeAtomic32(i32, data.slots / 4 + slot, fresh / 8)
+  return old === 0 ? Promise.resolve() : rcu.free(old * 8)
+}
+function read(slot: number): void {
+  const object = loadAtomic32(i32, data.slots / 4 + slot) * 2
+  if (object === 0) return
+  for (let i = 0; i < WORDS; i++)
+    if (load32(i32, object + i) !== slot + 1) throw new Error(`what slot ${slot} named was free`)
+}
+
+parentPort?.postMessage('ready')
+if (data.park !== undefined) {
+  await replace(0)
+  machine.cpus.park(data.park, 0)
+  await machine.offline()
+} else {
+  for (let turn = 0; ; turn++) {
+    const slot = random(data.count)
+    if (random(3) === 0) await replace(slot)
+    else for (let i = 0; i < 20; i++) read(random(data.count))
+    if (random(8) === 0) {
+      addAtomic32(i32, tally + 1, 1)
+      void rcu.call(() => addAtomic32(i32, tally + 2, 1))
+    }
+    if (turn % 64 === 0) addAtomic32(i32, tally, 64)
+    if (turn % 256 === 0) await new Promise(setImmediate)
+  }
+}
