@@ -93,16 +93,20 @@ export class PercpuLayer implements AttachedLayer {
 
   /** Repairs what the dead CPU left half-done, unless another thread has the lock and does. */
   recover(recovery: Recovery): void {
-    const { table, cpu, incarnation } = recovery
-    const { geometry, tables } = this.#open()
-    const layerLock = this.#sync.layerLock(table, cpu, incarnation, LAYER_PERCPU)
-    const state = makeState(table, geometry, tables, layerLock, noPages)
+    const { state, layerLock } = this.stateFor(recovery)
     const mayTrim = repairGranules(state)
     leaveAll(state, recovery, layerLock)
     if (this.#hasLeft) return
     this.objects.settle()
     // The dead thread may have been about to do so.
     if (mayTrim) this.#scheduleTrim()
+  }
+
+  /** In the name of a CPU that has gone, through the recovering thread's own views. */
+  stateFor({ table, cpu, incarnation }: Recovery): Pick<CpuState, 'state' | 'layerLock'> {
+    const { geometry, tables } = this.#open()
+    const layerLock = this.#sync.layerLock(table, cpu, incarnation, LAYER_PERCPU)
+    return { state: makeState(table, geometry, tables, layerLock, noPages), layerLock }
   }
 
   /** @throws OfflineError */

@@ -7,13 +7,10 @@ import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { ArgumentError } from '../errors.js'
 import { checkOptions, shown } from '../machine/check.js'
-import { makeState, type PercpuLayer } from '../percpu/layer.js'
+import type { PercpuLayer } from '../percpu/layer.js'
 import { pointerAt } from '../percpu/allocator.js'
 import { findShared, openShared, sharedObject, type SharedObject } from '../percpu/named.js'
-import type { PageSource } from '../percpu/pages.js'
-import { openRoot, type Opened } from '../percpu/setup.js'
 import { LockHeldError } from '../sync/errors.js'
-import { LAYER_PERCPU } from '../sync/layer-lock.js'
 import type { SyncLayer } from '../sync/layer.js'
 import { FAST, NORMAL, SrcuCpuLayout, SrcuLayout } from './srcu-layouts.js'
 import { SrcuMisuseError } from './srcu-errors.js'
@@ -40,8 +37,6 @@ export class SrcuLayer implements AttachedLayer {
   readonly #sync: SyncLayer
   readonly #percpu: PercpuLayer
   readonly #domains = new Map<string, Srcu>()
-  /** Where per-CPU memory is; known in any case once this CPU has gone offline. */
-  #root: Opened | undefined
   #hasLeft = false
 
   constructor(context: LayerContext, sync: SyncLayer, percpu: PercpuLayer) {
@@ -170,7 +165,6 @@ export class SrcuLayer implements AttachedLayer {
   }
 
   abandon(): void {
-    this.#openRoot()
     this.#hasLeft = true
     const error = this.#context.own.offlineError()
     for (const domain of this.#domains.values()) domain.close(error)
@@ -185,9 +179,6 @@ export class SrcuLayer implements AttachedLayer {
     }
   }
 
-  #openRoot(): Opened {
-    return (this.#root ??= openRoot(this.#context))
-  }
   /** The domains that this thread has opened, but for those that were cleaned up since. */
   *#living(): Generator<Srcu> {
     if (this.#domains.size === 0) return
@@ -198,10 +189,9 @@ export class SrcuLayer implements AttachedLayer {
     for (const [key, domain] of this.#domains) if (!isKeyAt(key) || keys.has(key)) yield domain
   }
   /** Every domain, through the recovering thread's own views, and how to open it. */
-  *#all({ table, cpu, incarnation }: Recovery): Generator<[words: SrcuWords, open: () => Srcu]> {
-    const { geometry, tables } = this.#openRoot()
-    const layerLock = this.#sync.layerLock(table, cpu, incarnation, LAYER_PERCPU)
-    const state = makeState(table, geometry, tables, layerLock, noPages)
+  *#all(recovery: Recovery): Generator<[words: SrcuWords, open: () => Srcu]> {
+    const { table, cpu, incarnation } = recovery
+    const { state } = this.#percpu.stateFor(recovery)
     const { objects } = openBootMemory(table, cpu, incarnation)
     for (const shared of findShared(state, objects, SrcuLayout))
       yield [new SrcuWords(shared), () => this.open(shared.name)]
@@ -230,11 +220,4 @@ function make(parts: SrcuParts, flavour: SrcuFlavour): Srcu {
   if (parts.words.parts.length === 1) return makeTinySrcu(parts, flavour)
   if (flavour === 'normal') return new NormalSrcu(parts)
   return makeFastSrcu(parts)
-}
-
-const noPages: PageSource = {
-  tryAlloc: () => undefined,
-  free: () => undefined,
-  persist: () => undefined,
-  adopt: () => undefined,
 }

@@ -36,6 +36,7 @@ describe('offline', () => {
     const { percpu } = leaver
     const turns = percpu.i32()
     const counter = percpu.counter('early count')
+    const domain = leaver.srcu('early domain')
     await leaver.offline()
     const before = new Uint8Array(machine.handle.buffer).slice()
 
@@ -85,6 +86,18 @@ describe('offline', () => {
       (gone) => gone.heap.verify(),
       (gone) => gone.heap.pages,
       (gone) => gone.percpu.i32(),
+      (gone) => gone.srcu('late'),
+      (gone) => gone.initSrcu(address),
+      (gone) => gone.srcuAt(address),
+      () => domain.readLock(),
+      () => domain.readUnlock(0),
+      () => domain.downRead(),
+      () => domain.upRead(0),
+      () => domain.getState(),
+      () => domain.startPoll(),
+      () => domain.poll(0),
+      () => domain.expediteCurrent(),
+      () => domain.synchronizeBlocking(1),
       () => percpu(Cell),
       () => percpu.alloc(8),
       () => percpu.report(),
