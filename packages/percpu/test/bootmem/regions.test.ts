@@ -109,6 +109,35 @@ describe('a region', () => {
     assert.equal(regionAt(machine, one)?.label, 'one')
   })
 
+  it('is reclaimed if it is its own and nothing is linked in it; the rest of its own is kept', () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101)
+    const before = machine.heap.memblock.report()
+    const take = ({ heap }: Machine, size: number): number => heap.memblock.alloc({ size })
+    const sizes = [64, 100, 4096, 1]
+    const own = sizes.map((size) => take(other, size))
+    const persistent = take(other, 64)
+    other.heap.memblock.persist(persistent)
+    const theirs = take(machine, 64)
+    const asked = new Map<number, number>()
+    const freed = other.heap.memblock.reclaim((address, size) => {
+      asked.set(address, size)
+      return address === own[1]
+    })
+    assert.equal(freed, 64 + 4096 + 64)
+    assert.deepEqual(asked, new Map(own.map((address, i) => [address, Math.ceil((sizes[i] ?? 0) / 64) * 64])))
+    const known = before.regions.map(({ address }) => address)
+    assert.deepEqual(
+      addressesOf(machine).filter((address) => !known.includes(address)),
+      [own[1], persistent, theirs].sort((a = 0, b = 0) => a - b),
+    )
+    assert.equal(regionAt(machine, own[1] ?? 0)?.owner, undefined)
+    assert.equal(
+      other.heap.memblock.reclaim(() => false),
+      0,
+    )
+  })
+
   it('is kept by its own incarnation only, if that asks for its own', () => {
     const machine = fresh()
     const other = joinAs(machine, 101)

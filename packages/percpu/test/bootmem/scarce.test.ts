@@ -42,7 +42,7 @@ describe('named objects without memory', () => {
    */
   function race(use: (machine: Machine) => void): ReadonlySet<string> {
     const outcomes = new Set<string>()
-    for (let at = 0; ; at += 12) {
+    for (let at = 0; ; at += 20) {
       const machine = small()
       const other = joinAs(machine, 101)
       fillAll(machine, CELL)
