@@ -61,6 +61,35 @@ describe('named objects', () => {
     }
   })
 
+  it('throw once their CPU is offline, whatever they are asked for, and write nothing', async () => {
+    const machine = fresh()
+    const leaver = joinAs(machine, 101)
+    const { objects, heap } = leaver
+    const { memblock } = heap
+    const address = memblock.alloc({ size: 64 })
+    memblock.persist(address)
+    objects.create('a', Cell)
+    await leaver.offline()
+    const before = copyOut(machine.memory, 0, machine.memory.byteLength)
+    const uses: readonly (() => unknown)[] = [
+      ...[Cell, Other as never, undefined as never].flatMap((type: typeof Cell) => [
+        () => objects.open('a', type),
+        () => objects.create('a', type),
+        () => objects.create('b', type),
+        () => objects.openOrCreate('a', type),
+        () => objects.openOrCreate('b', type),
+      ]),
+      () => objects.list(),
+      () => memblock.alloc({ size: 64 }),
+      () => memblock.free(address),
+      () => memblock.free(1),
+      () => memblock.persist(address),
+      () => memblock.report(),
+    ]
+    for (const use of uses) throwsCode(use, 'PERCPU_OFFLINE', /CPU 1 offline/)
+    assert.deepEqual(copyOut(machine.memory, 0, machine.memory.byteLength), before)
+  })
+
   it('of another struct are refused with what was expected and what was found', () => {
     const { objects } = fresh()
     objects.create('a', Cell)
