@@ -77,6 +77,21 @@ describe('a served machine', () => {
     }
   })
 
+  it('ends the connection of a client that stays when that has sent its last', async () => {
+    const server = await serveInspection(boot({ cpus: 1 }), freshPath())
+    try {
+      const socket = connect({ path: server.path, allowHalfOpen: true })
+      socket.write('{"every":60000}\n')
+      await once(socket, 'data')
+      const ended = once(socket, 'end', { signal: AbortSignal.timeout(10_000) })
+      socket.end()
+      await ended
+      socket.destroy()
+    } finally {
+      await server.close()
+    }
+  })
+
   it('cuts off clients that ask for nonsense', async () => {
     const server = await serveInspection(boot({ cpus: 1 }), freshPath())
     for (const request of ['nonsense\n', '{"every":1}\n', '[]\n', 'x'.repeat(2000)]) {

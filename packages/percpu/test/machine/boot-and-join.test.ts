@@ -1,6 +1,7 @@
 /** Boot options, the header page, and the handles that `join` accepts and refuses. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { threadId } from 'node:worker_threads'
 import { boot, join, type BootOptions, type JoinOptions, type MachineHandle } from 'percpu'
 import { fillBytes, load32, openMemory, store32, storeU32 } from 'percpu/mem'
 import type { Identity } from '../support/actor.js'
@@ -69,6 +70,16 @@ describe('boot', () => {
       machine.cpus.states().map(({ state }) => state),
       ['online', 'offline', 'offline'],
     )
+  })
+
+  it('writes its mark first, and notes who is CPU 0', () => {
+    const { memory, watch } = boot({ cpus: 1, memory: '256 KiB' })
+    assert.equal(Buffer.from(memory.buffer, 0, 4).toString('latin1'), 'PRCU')
+    const placed = watch.structs().find(({ name }) => name === 'cpu[0]') ?? assert.fail()
+    const cpu = placed.struct.at(openMemory(memory.buffer), placed.address) as unknown as {
+      readonly thread: { load(): number }
+    }
+    assert.equal(cpu.thread.load(), threadId + 1)
   })
 
   it('divides CPUs among nodes in order', () => {
@@ -170,6 +181,23 @@ describe('join', () => {
     }
     assert.deepEqual(machine.cpus.present, [0])
     assert.equal(joinAs(machine, 101).cpu, 1)
+  })
+
+  it('that fails half-way gives its number back, and what it took of boot memory', async () => {
+    const machine = boot({ cpus: 2, memory: '1 MiB' })
+    const { watch, heap } = machine
+    const before = heap.memblock.report()
+    // A supervisor registers an area of its own for the next thread, which then cannot.
+    const area = watch.registrations.find(0)?.vpa ?? assert.fail()
+    watch.registrations.register(1, area, 1)
+    throwsCode(() => joinAs(machine, 101), 'PERCPU_VPA', /registered/)
+    assert.deepEqual(machine.cpus.present, [0])
+    assert.deepEqual(machine.cpus.states()[1], { cpu: 1, node: 0, state: 'offline', incarnation: 1 })
+    assert.deepEqual(heap.memblock.report(), before)
+    // It is replaced by that of the next incarnation.
+    const joined = joinAs(machine, 101)
+    assert.deepEqual([joined.cpu, joined.cpus.incarnation], [1, 2])
+    await joined.offline()
   })
 
   it('writes nothing when it refuses', () => {

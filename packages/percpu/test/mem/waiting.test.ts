@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import test from 'node:test'
 import { Worker } from 'node:worker_threads'
 import {
+  awaitUntil,
   canWaitAsync,
   createBuffer,
   notify32,
@@ -49,6 +50,18 @@ test('notify32 wakes as many as it is told to, and says how many', async () => {
     inThread(buffer, 'wakeOneByOne', 2),
   ]
   assert.deepEqual(await Promise.all(threads), ['ok', 'ok', [1, 1]])
+})
+
+test('awaitUntil tries as often as it is told to, and says whether the predicate held', () => {
+  const after = (needed: number, tries: number): readonly [boolean, number] => {
+    let tried = 0
+    return [awaitUntil(() => ++tried >= needed, tries), tried]
+  }
+  assert.deepEqual(after(1, 1), [true, 1])
+  assert.deepEqual(after(3, 3), [true, 3])
+  assert.deepEqual(after(3, 100), [true, 3])
+  assert.deepEqual(after(4, 3), [false, 3])
+  assert.deepEqual(after(1, 0), [false, 0])
 })
 
 test('awaitUntil ends when another thread makes its predicate true', async () => {

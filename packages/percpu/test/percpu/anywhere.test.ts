@@ -57,6 +57,32 @@ describe('a thread killed before any access', () => {
       assert.ok(points > 60 && seen > 1, `${seen} of ${points} accesses`)
     })
 
+    it(`right after it published leaves that, whichever chunk it is in (${kind})`, () => {
+      const scene = () => {
+        const machine = fresh({ ...common, ...options })
+        const { percpu } = machine
+        const largest = () => percpu.report().chunks[0]?.largestFree ?? assert.fail()
+        while (largest() > 0) percpu.alloc(largest())
+        const word = machine.heap.memblock.alloc({ size: 4 }) / 4
+        const victim = joinAs(machine, 101)
+        return { machine, word, victim, publish: () => victim.percpu.alloc(16, { into: word * 4 }) }
+      }
+      const { word: published, publish: allocate } = scene()
+      const accesses: boolean[] = []
+      mem.control.before = (name, [, index]) =>
+        accesses.push(/^(store|exchange|compare).*32$/.test(name) && index === published)
+      allocate()
+      mem.control.before = undefined
+      const { machine, word, victim, publish } = scene()
+      assert.ok(killAt(publish, accesses.lastIndexOf(true) + 1, victim))
+      const pointer = mem.loadAtomic32(machine.memory.i32, word)
+      machine.cpus.declareDead(1)
+      const { index, allocations } = machine.percpu.report().chunks.at(-1) ?? assert.fail()
+      assert.ok(index > 0 && allocations === 1)
+      assert.equal(machine.percpu.sizeOf(pointer), 16)
+      machine.percpu.verify()
+    })
+
     it(`of counting has counted, or not (${kind})`, () => {
       const points = forEachAccess((at) => {
         const machine = fresh({ ...common, ...options })

@@ -60,7 +60,7 @@ describe('a mutex', () => {
   })
 
   /** Three CPUs' dealings with one mutex: A owns it, B is impatient. */
-  function impatient(): { a: Protocol; b: Protocol; c: Protocol; word: number } {
+  function impatient(): { machine: Machine; a: Protocol; b: Protocol; c: Protocol; word: number } {
     const machine = fresh()
     const word = machine.heap.memblock.alloc({ size: MutexLayout.size }) / 4
     const ringer = { ring: () => undefined } as unknown as Ringer
@@ -71,7 +71,7 @@ describe('a mutex', () => {
     b.enter(word)
     assert.equal(b.isAvailableOrMarked(word), false)
     b.insist(word)
-    return { a, b, c, word }
+    return { machine, a, b, c, word }
   }
   type Protocol = InstanceType<typeof MutexProtocol>
   type Ringer = ConstructorParameters<typeof MutexProtocol>[1]
@@ -107,10 +107,14 @@ describe('a mutex', () => {
   })
 
   it('is reserved for a CPU that lost it before', () => {
-    const { a, b, c, word } = impatient()
+    const { machine, a, b, c, word } = impatient()
+    const mutex = machine.locks.mutexAt(word * 4)
+    assert.deepEqual(mutex.owner, { cpu: 1, incarnation: 1 })
     a.release(word)
+    assert.equal(mutex.owner, undefined)
     assert.equal(c.take(word), undefined)
     assert.notEqual(b.take(word), undefined)
+    assert.deepEqual(mutex.owner, { cpu: 2, incarnation: 1 })
   })
 
   it('is reserved for nobody who gives up meanwhile', () => {

@@ -55,4 +55,20 @@ describe('a monitor', () => {
       assert.equal(machine.watch.postMortem(1), undefined)
     })
   })
+
+  it('keeps no process alive, and neither do the CPUs that it makes beat', () => {
+    const keepAlive = (): number =>
+      process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length
+    const before = keepAlive()
+    const machine = fresh()
+    const watched = joinAs(machine, 101)
+    const monitor = machine.watch.monitor({ interval: 5 })
+    try {
+      machine.poll()
+      watched.poll()
+      assert.equal(keepAlive(), before)
+    } finally {
+      monitor.stop()
+    }
+  })
 })
