@@ -161,7 +161,7 @@ describe('rcu.call', () => {
     await machine.rcu.barrier()
     assert.deepEqual(called, [0, 1, 2, 3, 4])
     await machine.rcu.barrier()
-    assert.deepEqual(called.at(-1), 99)
+    assert.equal(called.length, 6)
   })
 
   it('reports what a function throws, and calls the others', async () => {
