@@ -50,7 +50,7 @@ export class AllocLayer implements AttachedLayer {
     this.#end(table, cpu, incarnation)
   }
 
-  /** For a reaper above: the tags of what the dead CPU had in flight, before this layer frees it. */
+  /** For a reaper above: the tags of what the dead CPU had in flight, until this layer frees it. */
   tagsOf({ table, cpu, incarnation }: Recovery): Tags {
     const owner = this.#ownerOf(table, cpu, incarnation, true)
     return new Tags(owner, new CacheTable(owner, new PageAllocator(owner)))

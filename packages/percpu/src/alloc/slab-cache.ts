@@ -213,14 +213,16 @@ export class SlabCache {
   #refill(): void {
     this.#take()
     // Mutant: rcu/never-relieved.
-    if (this.count === 0 && this.#owner.relieve() && this.count === 0) this.#take()
+    if (this.count === 0 && this.#owner.relieve()) this.#take()
     if (this.count > 0) return
     throw new OutOfMemoryError(
       `no room for another object of ${this.size} bytes (${this.name}): boot with more \`memory\``,
       { cache: this.name, size: this.size },
     )
   }
+  /** Nothing, if what was freed meanwhile lies in the magazine. */
   #take(): void {
+    if (this.count > 0) return
     const { objectLock } = this.#owner
     this.lock()
     try {

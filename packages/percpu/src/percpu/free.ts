@@ -3,9 +3,9 @@
  * it is one closure over all that it needs, which an engine keeps in registers.
  *
  * `from` is the mirror image of what `into` is for an allocation: the word that holds the right to
- * free. It is cleared in the same step. So whoever runs a list of what is to be freed may die at any
- * point, and the next one frees it once. The word is read under the lock, too: its 0 means that the
- * memory is free already.
+ * free. It is cleared in the same step. So whoever runs a list of what is to be freed may die
+ * anywhere, and the next one frees it once. The word is read under the lock, too: its 0 means that
+ * the memory is free already.
  *
  * A free may move its chunk to another slot. If it leaves a page wholly free, it may also isolate
  * the chunk, or leave one wholly free chunk too many; a trim then gives back, later (trim.ts).
@@ -31,7 +31,8 @@ const longest = PercpuChunk.words['whole.contig']
  * still is not 0; it is 0 afterwards.
  *
  * @returns the bytes of each copy; 0 if the word was 0.
- * @throws PointerError unless an allocation begins there; LockTimeoutError. Nothing is changed then.
+ * @throws PointerError unless an allocation begins there; LockTimeoutError. Nothing is changed
+ *   then.
  */
 export type Free = (pointer: number, from?: number) => number
 
@@ -40,11 +41,7 @@ export type Free = (pointer: number, from?: number) => number
  *
  * `statistics`: word index of this CPU's PercpuStatistics. `scheduleTrim`: lets a trim run soon.
  */
-export function makeFree(
-  state: AllocatorState,
-  statistics: number,
-  scheduleTrim: () => void,
-): Free {
+export function makeFree(state: AllocatorState, statistics: number, scheduleTrim: () => void): Free {
   const { locked, chunks, slots, memory, geometry, tables } = state
   const { root, registry } = tables
   const { shift, capacity } = geometry
@@ -58,7 +55,7 @@ export function makeFree(
   const frees = statistics + PercpuStatistics.words.frees
   return (pointer, from = 0) => {
     let wantsTrim = false
-    let bytes = 0
+    let bytes: number
     locked.lock(lock)
     try {
       const view = memory.i32

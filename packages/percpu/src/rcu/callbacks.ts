@@ -70,8 +70,8 @@ export class Callbacks {
 
   /**
    * Queues what is to be freed. `entry`, `tag` and `units`: as for FreeQueue. Cannot fail: if there
-   * is no memory for a block of the list, a function frees it. Should the thread die, that one thing
-   * is lost. Resolves at once, or when less is pending again.
+   * is no memory for a block of the list, a function frees it. Should the thread die, that one
+   * thing is lost. Resolves at once, or when less is pending again.
    */
   free(entry: number, tag: number, units: number): Promise<void> {
     if (!this.#queue.push(entry, tag, units)) {

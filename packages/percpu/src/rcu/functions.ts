@@ -44,8 +44,8 @@ export class FunctionQueue {
   push(callback: Callback): void {
     this.#waiting.push(callback)
     this.#tail = (this.#tail + 1) | 0
-    // CI(list.functionsTail) pairs with CJ in Barrier: who waits for what was queued before waits for
-    // this, too. Mutant: rcu/functions-uncounted.
+    // CI(list.functionsTail) pairs with CJ in Barrier: who waits for what was queued before waits
+    // for this, too. Mutant: rcu/functions-uncounted.
     storeAtomic32(this.#memory.i32, this.#list + words.functionsTail, this.#tail)
   }
 

@@ -7,7 +7,7 @@ import { pendingEntries } from './callback-list.js'
 import { CallbackList } from './layouts.js'
 
 const { words } = CallbackList
-/** Callbacks after which the counts are looked at again, and the part of the second mark's bytes. */
+/** Callbacks after which the counts are looked at again; the part of the second mark's bytes. */
 const STEP = 256
 const PART = 64
 

@@ -120,9 +120,9 @@ export class Rcu {
   }
 
   /**
-   * Calls `callback` after a grace period, on this thread, as part of a job of its own. Callbacks of
-   * one thread are called in order. What one throws surfaces as the host's uncaught error. Those of
-   * a thread that ends are lost; they are counted in the event `callbacksLost`.
+   * Calls `callback` after a grace period, on this thread, as part of a job of its own. Callbacks
+   * of one thread are called in order. What one throws surfaces as the host's uncaught error. Those
+   * of a thread that ends are lost; they are counted in the event `callbacksLost`.
    *
    * Resolves at once, or, if too much is pending, when less is.
    *

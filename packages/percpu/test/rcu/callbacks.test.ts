@@ -155,13 +155,15 @@ describe('rcu.call', () => {
     joinAs(machine, 101)
     const called: number[] = []
     for (let i = 0; i < 5; i++) void machine.rcu.call(() => called.push(i))
-    void machine.rcu.call(() => void machine.rcu.call(() => called.push(99)))
+    void machine.rcu.call(() => {
+      void machine.rcu.call(() => called.push(99))
+    })
     await Promise.resolve()
     assert.deepEqual(called, [])
     await machine.rcu.barrier()
     assert.deepEqual(called, [0, 1, 2, 3, 4])
     await machine.rcu.barrier()
-    assert.deepEqual(called.at(-1), 99)
+    assert.equal(called.length, 6)
   })
 
   it('reports what a function throws, and calls the others', async () => {
@@ -171,7 +173,9 @@ describe('rcu.call', () => {
     void machine.rcu.call(() => {
       throw new Error('thrown by a callback')
     })
-    void machine.rcu.call(() => void called++)
+    void machine.rcu.call(() => {
+      called++
+    })
     await machine.rcu.barrier()
     assert.match((await error).message, /thrown by a callback/)
     assert.equal(called, 1)
@@ -182,7 +186,10 @@ describe('rcu.call', () => {
     const machine = fresh()
     const leaver = joinAs(machine, 101)
     let called = 0
-    for (let i = 0; i < 3; i++) void leaver.rcu.call(() => void called++)
+    for (let i = 0; i < 3; i++)
+      void leaver.rcu.call(() => {
+        called++
+      })
     await leaver.offline()
     assert.equal(called, 3)
     throwsCode(() => leaver.rcu.call(() => undefined), 'PERCPU_OFFLINE')
@@ -209,7 +216,9 @@ describe('rcu.barrier', () => {
     const other = joinAs(machine, 101)
     let called = 0
     const address = other.heap.alloc(40)
-    void other.rcu.call(() => void called++)
+    void other.rcu.call(() => {
+      called++
+    })
     void other.rcu.free(address)
     await machine.rcu.barrier()
     assert.equal(called, 1)

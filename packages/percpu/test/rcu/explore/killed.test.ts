@@ -35,14 +35,6 @@ const scenes: Readonly<Record<string, Scene>> = {
       void rcu.free(two)
     },
   },
-  'a large block of the heap': {
-    by: 5,
-    run: ({ rcu, heap }) => void rcu.free(heap.alloc(5000)),
-  },
-  'what a function does, which it has queued': {
-    by: 0,
-    run: ({ rcu }, { persistent: [one = 0] }) => void rcu.call(() => void rcu.free(one)),
-  },
   'per-CPU memory': { by: 7, isPercpu: true, run: ({ rcu }, { pointer }) => void rcu.free({ pointer }) },
 }
 

@@ -1,6 +1,6 @@
 /**
- * A list of what is to be freed, with two CPUs at it: two that free what is due, or its own CPU that
- * queues while another one frees. Either may be killed anywhere, and is reaped.
+ * A list of what is to be freed, with two CPUs at it: two that free what is due, or its own CPU
+ * that queues while another one frees. Either may be killed anywhere, and is reaped.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

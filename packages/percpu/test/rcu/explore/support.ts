@@ -26,7 +26,7 @@ export async function withList(count: number, more = 0): Promise<Prepared> {
     const alloc = (): number => machine.heap.alloc(512, { persist: true })
     machine.heap.free(machine.heap.alloc(512))
     const list = mapOf(world).lists[0] ?? 0
-    const queue = new FreeQueue(machine.memory, machine.heap as Heap, list)
+    const queue = new FreeQueue(machine.memory, machine.heap, list)
     for (let i = 0; i < count; i++) {
       const address = alloc()
       objects.push(address)
