@@ -42,7 +42,7 @@ export class Idle {
   #depth = 0
   /** Set by the watch layer. */
   watcher: WaitWatcher | undefined
-  /** Set by the RCU layer: hands over what this CPU would have done next. Called when it is idle. */
+  /** Set by the RCU layer: gives what this CPU would do next to others. Called when it is idle. */
   handOver: (() => void) | undefined
 
   constructor(table: CpuTable, cpu: number, doorbell: Doorbell, gracePeriods: GracePeriods, calls: Calls) {

@@ -37,8 +37,8 @@ export class Rcu {
     await this.#own.gracePeriods.synchronize(new Deadline(options))
   }
   /**
-   * As {@link synchronize}, in a hurry: it rings all CPUs itself, where others leave it to the first
-   * CPU of each leaf to ring the rest (docs/rcu.md).
+   * As {@link synchronize}, in a hurry: it rings all CPUs itself, where others leave it to the
+   * first CPU of each leaf to ring the rest (docs/rcu.md).
    *
    * @throws as {@link synchronize}.
    */

@@ -38,7 +38,11 @@ describe('a machine object', () => {
     leaver.on('offline', () => assert.fail('it was let go'))()
     await leaver.offline()
     assert.deepEqual(told, [{ cpu: 1, incarnation: 1 }])
-    throwsCode(() => machine.on('other' as never, () => undefined), 'PERCPU_ARGUMENT', /died, offline and callbacksLost/)
+    throwsCode(
+      () => machine.on('other' as never, () => undefined),
+      'PERCPU_ARGUMENT',
+      /died, offline and callbacksLost/,
+    )
   })
 
   it('goes offline at the end of an `await using` block, also if it has before', async () => {

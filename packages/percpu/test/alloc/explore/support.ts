@@ -100,7 +100,10 @@ export function heapOf(world: World, cpu: CpuContext): Machine['heap'] {
 }
 
 /** Names the words of the heap. */
-export function name(t: Scenario, { world, slabs, words }: Pick<Prepared, 'world' | 'slabs' | 'words'>): void {
+export function name(
+  t: Scenario,
+  { world, slabs, words }: Pick<Prepared, 'world' | 'slabs' | 'words'>,
+): void {
   const { memory } = world
   const map = HeapMap.open(memory, world.objects, readMap(memory))
   t.name(memory, map.root * 4, HeapRoot, 'heap')
