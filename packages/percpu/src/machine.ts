@@ -6,11 +6,12 @@ import { CpuTable } from './cpus/cpu-table.js'
 import { Cpus } from './cpus/cpus.js'
 import { Hotplug, hotplugOf } from './cpus/hotplug.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
+import type { Stalled } from './cpus/stall.js'
 import { Supervisor, type SupervisedWorker, type Supervision } from './cpus/supervisor.js'
 import { checkFunction, checkText } from './machine/check.js'
 import { Emitter, type ListenOptions } from './machine/events.js'
 import type { MachineHandle } from './machine/handle.js'
-import { reportError } from './machine/platform.js'
+import { host, reportError } from './machine/platform.js'
 import { makePercpu, type Percpu } from './percpu/api.js'
 import { Rcu } from './rcu/rcu.js'
 import type { SrcuOptions } from './rcu/srcu-layer.js'
@@ -18,6 +19,7 @@ import type { Srcu } from './rcu/srcu.js'
 import type { Locks } from './sync/locks.js'
 import type { WatchLayer } from './watch/layer.js'
 import type { DiedEvent } from './watch/monitor.js'
+import { describeStall, type StallEvent } from './watch/stall-event.js'
 import { Watch } from './watch/watch.js'
 
 export interface MachineEvents {
@@ -25,6 +27,11 @@ export interface MachineEvents {
   readonly died: DiedEvent
   /** This thread's CPU has gone offline. */
   readonly offline: { readonly cpu: number; readonly incarnation: number }
+  /**
+   * A grace period that this thread waits for has not got on for `stallTimeout` ms, or a multiple.
+   * If nobody listens, the console has it.
+   */
+  readonly stall: StallEvent
   /** Functions that a CPU had queued by `rcu.call` ended with its thread: so many. */
   readonly callbacksLost: { readonly cpu: number; readonly count: number }
 }
@@ -61,7 +68,7 @@ export class Machine {
   readonly #watching: WatchLayer
   readonly #hotplug: Hotplug
   readonly #supervisor: Supervisor
-  readonly #events = new Emitter<MachineEvents>('a machine', ['died', 'offline', 'callbacksLost'])
+  readonly #events = new Emitter<MachineEvents>('a machine', ['died', 'offline', 'stall', 'callbacksLost'])
   #percpu: Percpu | undefined
   #leaving: Promise<void> | undefined
 
@@ -91,6 +98,7 @@ export class Machine {
     this.watch = new Watch(layers.watch, list)
     this.rcu = new Rcu(own, layers.rcu)
     own.comeOnline()
+    own.gracePeriods.stalls.tell = (stalled) => this.#tellStall(stalled)
     layers.rcu.start((lost, count) => this.#events.emit('callbacksLost', { cpu: lost, count }))
   }
 
@@ -217,6 +225,12 @@ export class Machine {
   /** As {@link offline}, and nothing if the CPU is offline already: for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#own.isOnline) await this.offline()
+  }
+
+  #tellStall(stalled: Stalled): void {
+    const event = describeStall(stalled, this.watch.inspect().cpus)
+    if (this.#events.has('stall')) this.#events.emit('stall', event)
+    else host.console?.warn(`percpu: ${event.text}`)
   }
 
   async #leave(): Promise<void> {

@@ -27,6 +27,7 @@ import type { Doorbell } from './doorbell.js'
 import { RcuTree } from './rcu-tree.js'
 import { REASON_QUIESCE } from './ringer.js'
 import { isDoneExact } from './sequence.js'
+import { STALL_TIMEOUT, StallWatch, type StallSource } from './stall.js'
 import { UnansweredError } from '../machine/errors.js'
 import { host } from '../machine/platform.js'
 import { Deadline } from '../machine/wait-options.js'
@@ -36,12 +37,22 @@ export class GracePeriods {
   readonly #doorbell: Doorbell
   readonly #cpu: number
   readonly #hooks: (() => void)[] = []
+  readonly #stallSource: StallSource
+  /** Of all kinds of grace periods that this thread waits for. */
+  readonly stalls: StallWatch
   #isActive = false
 
-  constructor(table: CpuTable, doorbell: Doorbell, cpu: number) {
+  /** `stallTimeout`: ms. */
+  constructor(table: CpuTable, doorbell: Doorbell, cpu: number, stallTimeout = STALL_TIMEOUT) {
     this.#tree = new RcuTree(table, doorbell.ringer)
     this.#doorbell = doorbell
     this.#cpu = cpu
+    this.stalls = new StallWatch(stallTimeout)
+    this.#stallSource = {
+      domain: undefined,
+      progress: () => this.#tree.sequence,
+      late: () => ({ cpus: this.#tree.late(), handedOver: 0 }),
+    }
     doorbell.on(REASON_QUIESCE, () => this.report())
   }
 
@@ -117,7 +128,12 @@ export class GracePeriods {
   async whenDone(cookie: number, deadline = new Deadline()): Promise<void> {
     // By then this CPU has reported for a grace period that it began itself.
     await Promise.resolve()
-    if (await this.#doorbell.until([this.#tree.waiters], () => this.isDone(cookie), deadline)) return
+    const unwatch = this.stalls.watch(this.#stallSource)
+    try {
+      if (await this.#doorbell.until([this.#tree.waiters], () => this.isDone(cookie), deadline)) return
+    } finally {
+      unwatch()
+    }
     if (!this.isDone(cookie)) throw this.#late(deadline)
   }
 

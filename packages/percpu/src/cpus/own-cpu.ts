@@ -3,8 +3,9 @@
  * sleeps with. Made when the number is claimed; online when all layers are attached.
  */
 import { interceptWaits, poisonMemory, type Memory } from '#mem'
+import { ArgumentError } from '../errors.js'
 import { array, atomic, i32, struct } from '../layout/index.js'
-import { checkCpus, checkFlag, type OptionNames } from '../machine/check.js'
+import { checkCpus, checkFlag, shown, type OptionNames } from '../machine/check.js'
 import { AlreadyJoinedError, OfflineError } from '../machine/errors.js'
 import { Cpu, Header, RcuNode } from '../machine/layouts.js'
 import type { MemoryMap } from '../machine/memory-map.js'
@@ -33,6 +34,12 @@ export interface JoinOptions {
    * Default false.
    */
   readonly watchWaits?: boolean
+  /**
+   * Milliseconds without progress after which this thread, waiting for a grace period, tells who
+   * holds it up: in the event `stall`, or on the console if nobody listens. Infinity: never.
+   * Default 10000.
+   */
+  readonly stallTimeout?: number
   /** @internal Stands for another thread, in tests that run several CPUs on one. */
   readonly thread?: number
   /** @internal The thread that started it. */
@@ -43,6 +50,7 @@ export interface JoinOptions {
 export const joinOptions: OptionNames<JoinOptions> = {
   doorbell: true,
   watchWaits: true,
+  stallTimeout: true,
   thread: true,
   parent: true,
 }
@@ -79,6 +87,7 @@ export class OwnCpu {
     this.table = new CpuTable(memory, map)
     const mode = chooseDoorbellMode(options.doorbell)
     checkFlag('watchWaits', options.watchWaits)
+    checkStallTimeout(options.stallTimeout)
     this.#watchesWaits = options.watchWaits === true
     checkNotJoined(this.table, this.key)
     const cpu = this.table.claim(this.key)
@@ -90,7 +99,7 @@ export class OwnCpu {
     this.node = this.table.node(cpu)
     this.doorbell = new Doorbell(this.table, cpu)
     this.calls = new Calls(this.table, this.doorbell, cpu)
-    this.gracePeriods = new GracePeriods(this.table, this.doorbell, cpu)
+    this.gracePeriods = new GracePeriods(this.table, this.doorbell, cpu, options.stallTimeout)
     this.idle = new Idle(this.table, cpu, this.doorbell, this.gracePeriods, this.calls)
     this.doorbell.start(mode)
     this.calls.start()
@@ -181,6 +190,13 @@ export class OwnCpu {
       })
     return placed
   }
+}
+
+function checkStallTimeout(timeout: unknown): void {
+  if (timeout === undefined || (typeof timeout === 'number' && timeout >= 1)) return
+  throw new ArgumentError(`stallTimeout: ${shown(timeout)} is not a number of milliseconds from 1 on`, {
+    stallTimeout: timeout,
+  })
 }
 
 function checkNotJoined(table: CpuTable, key: number): void {

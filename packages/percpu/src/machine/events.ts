@@ -53,6 +53,11 @@ export class Emitter<Events> {
     return off
   }
 
+  /** Whether anybody listens to events of this name. */
+  has(name: keyof Events): boolean {
+    return (this.#listeners.get(name)?.size ?? 0) > 0
+  }
+
   /** The next event of this name that passes `filter`. */
   once<Name extends keyof Events>(
     name: Name,

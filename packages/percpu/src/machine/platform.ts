@@ -26,6 +26,7 @@ interface Host {
   }
   TextEncoder: new () => { encode(text: string): Uint8Array }
   TextDecoder: new (label: string, options: { ignoreBOM: boolean }) => { decode(bytes: Uint8Array): string }
+  console?: { warn(text: string): void }
   BroadcastChannel?: new (name: string) => Channel
   process?: { getBuiltinModule?: (name: string) => WorkerThreads | undefined }
   /** Only in Deno, and in Bun. */

@@ -33,6 +33,7 @@
  */
 import type { OwnCpu } from '../cpus/own-cpu.js'
 import { COMPLETED, isDone, isDoneExact } from '../cpus/sequence.js'
+import type { StallSource } from '../cpus/stall.js'
 import { UnansweredError } from '../machine/errors.js'
 import { checkFunction } from '../machine/check.js'
 import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
@@ -75,6 +76,7 @@ export abstract class Srcu {
   /** @internal */
   readonly words: SrcuWords
   protected readonly parts: SrcuParts
+  readonly #stallSource: StallSource
   #opened: SrcuDriver | undefined
   readonly #ends: (() => void)[] = []
 
@@ -83,6 +85,11 @@ export abstract class Srcu {
     this.name = parts.name
     this.words = parts.words
     this.parts = parts
+    this.#stallSource = {
+      domain: parts.name,
+      progress: () => this.words.sequence,
+      late: () => this.#readers(),
+    }
   }
 
   /**
@@ -151,7 +158,13 @@ export abstract class Srcu {
     const cookie = this.words.snap()
     this.words.request(cookie, expedited)
     const deadline = new Deadline(options)
-    if (!(await this.driver.wait(cookie, deadline))) throw this.#late(deadline.timeout)
+    const unwatch = this.parts.own.gracePeriods.stalls.watch(this.#stallSource)
+    try {
+      if (await this.driver.wait(cookie, deadline)) return
+    } finally {
+      unwatch()
+    }
+    throw this.#late(deadline.timeout)
   }
   /**
    * As {@link synchronize}, and blocks the thread, which counts as idle meanwhile.
@@ -303,10 +316,14 @@ export abstract class Srcu {
     this.words.request(cookie, false)
     this.driver.help(cookie)
   }
+  /** Who has sections under way. */
+  #readers(): { readonly cpus: readonly number[]; readonly handedOver: number } {
+    const { parts, handedOver } = this.words
+    const cpus = parts.map((_, cpu) => cpu).filter((cpu) => this.words.openOf(cpu) > 0)
+    return { cpus, handedOver }
+  }
   #late(timeout: number): UnansweredError {
-    const { words } = this
-    const cpus = words.parts.map((_, cpu) => cpu).filter((cpu) => words.openOf(cpu) > 0)
-    const { handedOver } = words
+    const { cpus, handedOver } = this.#readers()
     const who = cpus.length > 0 ? `CPU ${cpus.join(', ')} has sections under way` : 'it took longer than that'
     const others = handedOver > 0 ? `; ${handedOver} sections handed over are under way` : ''
     return new UnansweredError(`${this.name}: no grace period within ${timeout} ms: ${who}${others}`, {

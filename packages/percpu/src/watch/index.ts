@@ -3,6 +3,7 @@ export { findDeadlocks, type Deadlock } from './deadlocks.js'
 export type { DispatchKind } from './dispatch-log.js'
 export type { Percentiles } from './histogram.js'
 export type { Activity, CpuInspection, Dispatch, InspectOptions, Inspection, WorkInfo } from './inspect.js'
+export type { StallEvent, StallingCpu } from './stall-event.js'
 export type {
   BlockedEvent,
   DiedEvent,

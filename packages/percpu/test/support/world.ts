@@ -87,7 +87,7 @@ export class World {
 
   /** Joins, as the thread of body `number`. */
   join(number: number): Machine {
-    const options = { doorbell: 'waitAsync', thread: keyOf(number) } as const
+    const options = { doorbell: 'waitAsync', thread: keyOf(number), stallTimeout: Infinity } as const
     return percpu.join(this.#handle, options)
   }
 
