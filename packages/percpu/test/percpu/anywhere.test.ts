@@ -129,7 +129,8 @@ describe('a thread killed before any access', () => {
     dying.get()
     // Its thread ends while it waits for the grace period: that never comes to it.
     mem.control.dead.add(victim.memory.i32)
-    const killing = dying.kill()
+    const controller = new AbortController()
+    const killing = dying.kill({ signal: controller.signal })
     for (let jobs = 0; jobs < 10 && !ref.isAtomic; jobs++) await Promise.resolve()
     assert.ok(ref.isAtomic)
     machine.cpus.declareDead(1)
@@ -137,7 +138,7 @@ describe('a thread killed before any access', () => {
     await ref.released()
     assert.equal(ref.isDying, true)
     // It would wait for ever, and the process with it.
-    mem.control.dead.delete(victim.memory.i32)
+    controller.abort()
     await Promise.allSettled([killing])
   })
 
