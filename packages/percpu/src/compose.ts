@@ -6,6 +6,7 @@ import type { OwnCpu } from './cpus/own-cpu.js'
 import { publishHeader } from './machine/memory-map.js'
 import { bootPercpu, PercpuLayer } from './percpu/layer.js'
 import type { PercpuOptions } from './percpu/options.js'
+import { SrcuLayer } from './rcu/srcu-layer.js'
 import { bootSync, SyncLayer } from './sync/layer.js'
 import { Locks } from './sync/locks.js'
 import { bootWatch, WatchLayer } from './watch/layer.js'
@@ -32,6 +33,7 @@ export interface Layers {
   readonly watch: WatchLayer
   readonly alloc: AllocLayer
   readonly percpu: PercpuLayer
+  readonly srcu: SrcuLayer
   /** All of them, the lowest first. */
   readonly list: readonly AttachedLayer[]
 }
@@ -63,6 +65,8 @@ function attachAbove(own: OwnCpu, bootmem: BootMemory, options: LayerOptions | u
   const alloc = new AllocLayer(bootmem, sync)
   if (options) bootPercpu(bootmem, sync, options.percpu)
   const percpu = new PercpuLayer(bootmem, sync, locks, alloc)
+  const srcu = new SrcuLayer(bootmem, sync, percpu)
   if (options) publishHeader(own.memory)
-  return { bootmem, locks, watch, alloc, percpu, list: [bootmem, sync, watch, alloc, percpu] }
+  const list = [bootmem, sync, watch, alloc, percpu, srcu]
+  return { bootmem, locks, watch, alloc, percpu, srcu, list }
 }

@@ -13,6 +13,8 @@ import { Emitter, type ListenOptions } from './machine/events.js'
 import type { MachineHandle } from './machine/handle.js'
 import { reportError } from './machine/platform.js'
 import { makePercpu, type Percpu } from './percpu/api.js'
+import type { SrcuOptions } from './rcu/srcu-layer.js'
+import type { Srcu } from './rcu/srcu.js'
 import type { Locks } from './sync/locks.js'
 import type { WatchLayer } from './watch/layer.js'
 import type { DiedEvent } from './watch/monitor.js'
@@ -117,6 +119,18 @@ export class Machine {
   /** Memory with one copy for each possible CPU. Throws an OfflineError when used after the end. */
   get percpu(): Percpu {
     return (this.#percpu ??= makePercpu(this.#layers.percpu))
+  }
+
+  /**
+   * The SRCU domain of this name, for all threads: read sections that may await, and grace periods
+   * that wait for them.
+   *
+   * @throws ArgumentError for a bad name or option, or another flavour than the domain has;
+   *   ObjectMismatchError if the name is that of something else; OutOfMemoryError;
+   *   LockTimeoutError; OfflineError.
+   */
+  srcu(name: string, options: SrcuOptions = {}): Srcu {
+    return this.#layers.srcu.open(name, options)
   }
 
   /**

@@ -153,6 +153,11 @@ export class Idle {
     }
   }
 
+  /** Whether an idle stretch is under way, in which grace periods do not wait for this CPU. */
+  get isIdle(): boolean {
+    return this.#depth > 0
+  }
+
   /** Inside a called function or a deaf stretch, nothing is answered before that ends. */
   get #isNested(): boolean {
     return this.#depth > 1 || this.#doorbell.isAnswering

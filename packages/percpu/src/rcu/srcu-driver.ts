@@ -1,0 +1,193 @@
+/**
+ * How the grace periods of a domain come about. Nobody in particular drives them: each CPU that
+ * waits for one does whatever is to be done next, and so does one that has asked for one. So none
+ * is stuck when one of them dies, parks, or gives up.
+ *
+ *     idle  ──▶  scan 1  ──▶  scan 2  ──▶  idle        each step by a compare-and-exchange
+ *
+ * A CPU asks to be rung, looks whether the rank of this phase is drained, and moves the sequence on
+ * if so. Else it sleeps until it is rung: a reader of that rank has left, another CPU has moved the
+ * sequence, or a reader's CPU has died. Each move rings all who asked, so that they help with the
+ * next phase.
+ *
+ * Cost: with several CPUs that wait, each makes the same scans. Their moves are shared.
+ */
+import type { CpuTable } from '../cpus/cpu-table.js'
+import type { Doorbell } from '../cpus/doorbell.js'
+import { drainingRankOf, endOf, isDone, isIdle, nextPhase, phaseOf, SCAN1 } from '../cpus/sequence.js'
+import { Deadline, type AbortSignalLike } from '../machine/wait-options.js'
+import type { SrcuWords } from './srcu-words.js'
+
+/** What a thread drives the grace periods of a domain with. */
+export interface SrcuDriverParts {
+  readonly words: SrcuWords
+  readonly cpu: number
+  readonly table: CpuTable
+  readonly doorbell: Doorbell
+}
+
+/** What the flavours do differently. */
+export interface SrcuScans {
+  /** The phase with which a grace period begins. */
+  readonly firstPhase: number
+  /** Whether all sections of a rank have ended that began before; never while one has not. */
+  scan(rank: number, deadline: Deadline): Promise<boolean>
+  /** As {@link scan}, without the event loop. @throws UnsupportedError where there is none. */
+  scanBlocking(rank: number, deadline: Deadline): boolean
+}
+
+/** Blocks the thread until `done()` holds, or until the deadline (false). */
+export type SrcuSleep = (done: () => boolean, deadline: Deadline) => boolean
+
+interface Wait {
+  readonly cookie: number
+  readonly settle: (isDone: boolean) => void
+  readonly fail: (error: Error) => void
+}
+
+export class SrcuDriver {
+  readonly #parts: SrcuDriverParts
+  readonly #scans: SrcuScans
+  readonly #waits = new Set<Wait>()
+  /** What nobody waits for, and shall come about all the same. */
+  #background: number | undefined
+  #drive: Cancel | undefined
+  #closed: Error | undefined
+
+  constructor(parts: SrcuDriverParts, scans: SrcuScans) {
+    this.#parts = parts
+    this.#scans = scans
+  }
+
+  /** Resolves to true when the cookie is done, to false at the deadline. It has been requested. */
+  wait(cookie: number, deadline: Deadline): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      deadline.throwIfAborted()
+      const settle = (isDone: boolean): void => {
+        if (end()) resolve(isDone)
+      }
+      const fail = (error: Error): void => {
+        if (end()) reject(error)
+      }
+      const wait = { cookie, settle, fail }
+      const stop = deadline.watch(() => settle(isDone(this.#parts.words.sequence, cookie)), fail)
+      const end = (): boolean => {
+        if (!this.#waits.delete(wait)) return false
+        stop()
+        if (!this.#isWanted) this.#drive?.abort()
+        return true
+      }
+      this.#waits.add(wait)
+      this.#start()
+    })
+  }
+
+  /** Lets the cookie be done some time, without anybody waiting for it. It has been requested. */
+  help(cookie: number): void {
+    if (this.#background === undefined || isDone(cookie, this.#background)) this.#background = cookie
+    this.#start()
+  }
+
+  /** As {@link wait}, and blocks the thread by `sleep`. */
+  block(cookie: number, deadline: Deadline, sleep: SrcuSleep): boolean {
+    const { words, cpu } = this.#parts
+    for (;;) {
+      const { sequence } = words
+      if (isDone(sequence, cookie)) return true
+      if (this.#begin(sequence)) continue
+      words.ask(cpu)
+      if (this.#scans.scanBlocking(drainingRankOf(sequence), deadline)) this.#moveOn(sequence)
+      else if (!sleep(() => this.#isNews(sequence), deadline)) return isDone(words.sequence, cookie)
+    }
+  }
+
+  /** All waits reject. */
+  close(error: Error): void {
+    this.#closed = error
+    this.#background = undefined
+    for (const wait of [...this.#waits]) wait.fail(error)
+    this.#drive?.abort()
+  }
+
+  get #isWanted(): boolean {
+    return this.#waits.size > 0 || this.#background !== undefined
+  }
+
+  #start(): void {
+    if (this.#closed) for (const wait of [...this.#waits]) wait.fail(this.#closed)
+    else if (!this.#drive) void this.#run()
+  }
+  async #run(): Promise<void> {
+    const cancel = (this.#drive = new Cancel())
+    const deadline = new Deadline({ signal: cancel })
+    try {
+      for (;;) {
+        const { sequence } = this.#parts.words
+        this.#settle(sequence)
+        if (!this.#isWanted || cancel.aborted) break
+        await this.#step(sequence, deadline)
+      }
+    } catch (error) {
+      if (!cancel.aborted) this.#fail(error as Error)
+    }
+    this.#drive = undefined
+    // Somebody came who found it being cancelled.
+    if (this.#isWanted) this.#start()
+  }
+  #fail(error: Error): void {
+    this.#background = undefined
+    for (const wait of [...this.#waits]) wait.fail(error)
+  }
+  #settle(sequence: number): void {
+    for (const wait of [...this.#waits]) if (isDone(sequence, wait.cookie)) wait.settle(true)
+    if (this.#background !== undefined && isDone(sequence, this.#background)) this.#background = undefined
+  }
+
+  async #step(sequence: number, deadline: Deadline): Promise<void> {
+    const { words, cpu, doorbell } = this.#parts
+    if (this.#begin(sequence)) return
+    words.ask(cpu)
+    if (await this.#scans.scan(drainingRankOf(sequence), deadline)) this.#moveOn(sequence)
+    else await doorbell.until([], () => this.#isNews(sequence), deadline)
+  }
+
+  /** If no grace period is under way, begins one that is wanted, or nothing. */
+  #begin(sequence: number): boolean {
+    if (!isIdle(sequence)) return false
+    const { words, cpu, doorbell } = this.#parts
+    if (!isDone(sequence, words.needed))
+      words.move(sequence, sequence + this.#scans.firstPhase, doorbell.ringer, cpu)
+    return true
+  }
+  /** The rank of this phase is drained. */
+  #moveOn(sequence: number): void {
+    const { words, cpu, doorbell } = this.#parts
+    // Mutant: rcu/srcu-one-scan.
+    const next = phaseOf(sequence) === SCAN1 ? nextPhase(sequence) : endOf(sequence)
+    words.move(sequence, next, doorbell.ringer, cpu)
+  }
+  /** Whether a look is worthwhile again. */
+  #isNews(sequence: number): boolean {
+    const { words, cpu } = this.#parts
+    return !words.isAsking(cpu) || words.sequence !== sequence
+  }
+}
+
+/** An AbortSignal that aborts itself: not every host has the real one. */
+class Cancel implements AbortSignalLike {
+  aborted = false
+  readonly reason = new Error('nobody waits for this any more')
+  readonly #listeners = new Set<() => void>()
+
+  addEventListener(_type: 'abort', listener: () => void): void {
+    this.#listeners.add(listener)
+  }
+  removeEventListener(_type: 'abort', listener: () => void): void {
+    this.#listeners.delete(listener)
+  }
+  abort(): void {
+    if (this.aborted) return
+    this.aborted = true
+    for (const listener of [...this.#listeners]) listener()
+  }
+}

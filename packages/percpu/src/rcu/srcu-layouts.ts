@@ -1,0 +1,59 @@
+/**
+ * The words of SRCU domains: one struct that all CPUs share, and a part for each of them. srcu.ts
+ * has their protocol.
+ */
+import { array, atomic, i32, pad, published, racy, struct, u32 } from '../layout/index.js'
+import { MASK_WORDS } from '../machine/limits.js'
+
+/**
+ * A domain. Its size does not depend on the number of CPUs, so that structs of users may embed it.
+ */
+export const SrcuLayout = struct(
+  'Srcu',
+  {
+    /** To the parts, each an {@link SrcuCpuLayout}; 0 until they are there. */
+    pointer: atomic(i32),
+    /** {@link FAST} or {@link NORMAL}. */
+    flavour: published(u32),
+    /** How far grace periods have come, and with it the rank of new readers. cpus/sequence.ts */
+    sequence: atomic(i32),
+    /** Grace periods are wanted until the sequence is as far. */
+    needed: atomic(i32),
+    /** Those up to this one are to be hurried. */
+    neededExpedited: atomic(i32),
+    /** CPUs that want a ring when the sequence moves, or a reader that it waits for has left. */
+    waiters: array(atomic(i32), MASK_WORDS),
+    _reserved: pad(12),
+  },
+  { size: 64 },
+)
+
+/** Readers count themselves by plain additions. */
+export const FAST = 1
+/** Readers count themselves by atomic additions. */
+export const NORMAL = 2
+
+/**
+ * A CPU's part of a domain; an item of each array for each rank.
+ *
+ *     sections of this CPU under way   locks − unlocks + atomicLocks − atomicUnlocks
+ *     handed over, of all CPUs         Σ downs − Σ ups
+ *
+ * Each count wraps at 2^32; fewer than 2^31 sections are under way.
+ */
+export const SrcuCpuLayout = struct(
+  'SrcuCpu',
+  {
+    /** Fast readers. Written by this CPU alone. */
+    locks: array(racy(i32), 2),
+    unlocks: array(racy(i32), 2),
+    /** Normal readers, and fast ones that leave while the CPU is deaf; also by its reaper. */
+    atomicLocks: array(atomic(i32), 2),
+    atomicUnlocks: array(atomic(i32), 2),
+    /** Readers that may leave on another CPU than the one on which they came. */
+    downs: array(atomic(i32), 2),
+    ups: array(atomic(i32), 2),
+    _reserved: pad(16),
+  },
+  { size: 64, align: 64 },
+)

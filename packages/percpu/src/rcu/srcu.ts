@@ -1,0 +1,281 @@
+/**
+ * Tree SRCU: read sections that may await, and grace periods that wait for them. (After the
+ * kernel's sleepable RCU.)
+ *
+ *     reader    rank = that of `sequence`; locks[rank]++ … reads, awaits … unlocks[rank]++
+ *     updater   unlinks; asks for a grace period; frees when that is over
+ *     grace period
+ *       scan 1  until the rank that new readers do not use has as many unlocks as locks
+ *       flip    `sequence` goes on: new readers use that rank from now on
+ *       scan 2  until the other rank has as many unlocks as locks
+ *
+ * The rank is a function of `sequence` (cpus/sequence.ts). So one compare-and-exchange flips it,
+ * and nobody can die in the middle. A scan sums the unlocks first: each unlock that it counts has
+ * its lock counted. If the sums are equal, all sections counted have ended.
+ *
+ * Why two scans. A reader may find its rank, and count itself much later, when that rank is not the
+ * current one any more. Whatever rank it is, one of the two scans looks at it. A section that began
+ * before the grace period did is counted by that scan, and waited for. One that a scan does not
+ * count finds what was written before the grace period. The flip only sees to it that the second
+ * scan ends: else new readers could keep it busy for ever.
+ *
+ * Guarantees, for plain words too:
+ *
+ * SRCU-1: all sections that began before `synchronize` was called have ended when it resolves, and
+ * their reads happen before what follows.
+ * SRCU-2: a section that begins after it resolved finds what was written before it was called.
+ * SRCU-3: two grace periods of a domain are ordered. Domains know nothing of each other.
+ *
+ * Progress: readers are wait-free. A grace period takes as long as the sections that it waits for.
+ *
+ * A dead CPU's sections are ended by its reaper, except those that it handed over. A CPU that goes
+ * offline has them ended too, and is told.
+ */
+import type { OwnCpu } from '../cpus/own-cpu.js'
+import { COMPLETED, isDone, isDoneExact } from '../cpus/sequence.js'
+import { UnansweredError } from '../machine/errors.js'
+import { checkFunction } from '../machine/check.js'
+import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
+import { SelfDeadlockError } from '../sync/errors.js'
+import { SrcuDriver, type SrcuScans, type SrcuSleep } from './srcu-driver.js'
+import { SrcuMisuseError } from './srcu-errors.js'
+import { SrcuSection } from './srcu-section.js'
+import type { SrcuWords } from './srcu-words.js'
+
+/** How readers of a domain count themselves. */
+export type SrcuFlavour = 'fast' | 'normal'
+
+/** What a domain on one thread is made of. */
+export interface SrcuParts {
+  readonly name: string
+  readonly words: SrcuWords
+  readonly own: Pick<OwnCpu, 'cpu' | 'table' | 'doorbell' | 'gracePeriods' | 'idle'>
+  readonly sleep: SrcuSleep
+}
+
+/** Grace periods by their numbers, for lists of callbacks. */
+export interface GracePeriodSource {
+  /** The cookie of a grace period that waits for whatever is under way now. */
+  snap(): number
+  isDone(cookie: number): boolean
+  /** Sees to it that the cookie is done some time. */
+  request(cookie: number): void
+  /** Resolves when it is. @throws OfflineError if this CPU goes offline before. */
+  whenDone(cookie: number): Promise<void>
+}
+
+/** A domain, as one thread has it. @see srcu.ts */
+export abstract class Srcu {
+  readonly name: string
+  abstract readonly flavour: SrcuFlavour
+  /** A cookie that is always done. */
+  readonly completed: number = COMPLETED
+  /** @internal */
+  readonly words: SrcuWords
+  protected readonly parts: SrcuParts
+  #opened: SrcuDriver | undefined
+  readonly #ends: (() => void)[] = []
+
+  /** @internal `machine.srcu` */
+  constructor(parts: SrcuParts) {
+    this.name = parts.name
+    this.words = parts.words
+    this.parts = parts
+  }
+
+  /**
+   * Begins a read section, and returns its token, 0 or 1. It may last across awaits; any number may
+   * be under way, and end in any order.
+   *
+   * @throws SrcuMisuseError in a fast domain on a CPU that is deaf; OfflineError.
+   */
+  abstract readLock(): number
+  /**
+   * Ends a section of this thread, by its token.
+   *
+   * @throws SrcuMisuseError for what is no token, and if it is found that no such section is under
+   *   way; OfflineError.
+   */
+  abstract readUnlock(token: number): void
+  /** As {@link readLock}, for a section that another thread may end. */
+  abstract downRead(): number
+  /**
+   * Ends a section that {@link downRead} began, on any thread.
+   *
+   * @throws SrcuMisuseError for what is no token; OfflineError.
+   */
+  abstract upRead(token: number): void
+
+  /**
+   * A read section, to be declared with `using`.
+   *
+   * @throws as {@link readLock}.
+   */
+  section(): SrcuSection {
+    const token = this.readLock()
+    return new SrcuSection(() => this.readUnlock(token))
+  }
+  /**
+   * Runs `work` in a read section, which ends when its promise settles.
+   *
+   * @throws what `work` throws; else as {@link readLock}; ArgumentError.
+   */
+  async protect<Result>(work: () => Promise<Result> | Result): Promise<Result> {
+    checkFunction('work', work)
+    const token = this.readLock()
+    try {
+      return await work()
+    } finally {
+      this.readUnlock(token)
+    }
+  }
+
+  /**
+   * A grace period: resolves when every section that was under way has ended. Inside a section of
+   * the same domain it would wait for itself.
+   *
+   * @throws UnansweredError at the end of `timeout`, naming CPUs with sections under way; the
+   *   reason of `signal` when it aborts; ArgumentError; OfflineError.
+   */
+  async synchronize(options: WaitOptions = {}): Promise<void> {
+    await this.#synchronize(options, false)
+  }
+  /** As {@link synchronize}, in a hurry: other CPUs are disturbed for it. */
+  async synchronizeExpedited(options: WaitOptions = {}): Promise<void> {
+    await this.#synchronize(options, true)
+  }
+  async #synchronize(options: WaitOptions, expedited: boolean): Promise<void> {
+    checkWait(options)
+    const cookie = this.words.snap()
+    this.words.request(cookie, expedited)
+    const deadline = new Deadline(options)
+    if (!(await this.driver.wait(cookie, deadline))) throw this.#late(deadline.timeout)
+  }
+  /**
+   * As {@link synchronize}, and blocks the thread, which counts as idle meanwhile.
+   *
+   * @throws UnansweredError after `timeout` ms; SelfDeadlockError if this CPU has sections of this
+   *   domain under way; UnsupportedError where a thread must not block; ArgumentError;
+   *   OfflineError.
+   */
+  synchronizeBlocking(timeout = Infinity): void {
+    checkTimeout(timeout)
+    const own = this.words.openOf(this.parts.own.cpu)
+    if (own !== 0)
+      throw new SelfDeadlockError(
+        `${this.name}: this CPU has ${own} sections under way, which cannot end while it blocks`,
+        { name: this.name, sections: own },
+      )
+    const cookie = this.words.snap()
+    this.words.request(cookie, false)
+    if (!this.driver.block(cookie, new Deadline({ timeout }), this.parts.sleep)) throw this.#late(timeout)
+  }
+
+  /** The cookie of a grace period that would do now; starts none. @throws OfflineError. */
+  getState(): number {
+    return this.words.snap()
+  }
+  /** As {@link getState}, and starts that grace period. @throws OfflineError. */
+  startPoll(): number {
+    const cookie = this.words.snap()
+    this.#request(cookie)
+    return cookie
+  }
+  /**
+   * Whether a cookie's grace period is over. True for about 2^29 grace periods; cookies of longer
+   * ago may need one or two more.
+   *
+   * @throws OfflineError.
+   */
+  poll(cookie: number): boolean {
+    if (isDoneExact(this.words.sequence, cookie)) return true
+    // Whoever started it may be gone.
+    if (isDone(this.words.needed, cookie)) this.driver.help(cookie)
+    return false
+  }
+  /** Hurries the grace period that is under way or asked for. @throws OfflineError. */
+  expediteCurrent(): void {
+    const { needed } = this.words
+    if (!this.words.isWanted) return
+    this.words.request(needed, true)
+    this.driver.help(needed)
+  }
+
+  /** @internal For lists of callbacks. */
+  get source(): GracePeriodSource {
+    return {
+      snap: () => this.words.snap(),
+      isDone: (cookie) => isDone(this.words.sequence, cookie),
+      request: (cookie) => this.#request(cookie),
+      whenDone: async (cookie) => {
+        this.words.request(cookie, false)
+        await this.driver.wait(cookie, new Deadline())
+      },
+    }
+  }
+  /** @internal Goes on with what a dead CPU may have been driving. */
+  takeOver(): void {
+    if (this.words.isWanted) this.driver.help(this.words.needed)
+  }
+  /** @internal This CPU goes offline: all waits reject. */
+  close(error: Error): void {
+    for (const end of this.#ends) end()
+    this.#opened?.close(error)
+  }
+  /** `end`: is called when this CPU goes offline. */
+  protected atClose(end: () => void): void {
+    this.#ends.push(end)
+  }
+
+  protected abstract readonly scans: SrcuScans
+  protected get driver(): SrcuDriver {
+    const { words, own } = this.parts
+    return (this.#opened ??= new SrcuDriver({ words, ...pick(own) }, this.scans))
+  }
+  /** Tells waiters that a reader has left. */
+  protected wake(): void {
+    const { doorbell, cpu } = this.parts.own
+    if (this.words.wake(doorbell.ringer, cpu)) doorbell.recheck()
+  }
+  protected checkToken(token: number): void {
+    if (token === 0 || token === 1) return
+    throw new SrcuMisuseError(`${this.name}: ${String(token)} is no token of a section`, {
+      name: this.name,
+      token,
+    })
+  }
+  /** @throws SrcuMisuseError unless this CPU has a section of that rank under way. */
+  protected checkOpen(open: number, token: number): void {
+    if (open > 0) return
+    throw new SrcuMisuseError(`${this.name}: no section with token ${token} is under way on this CPU`, {
+      name: this.name,
+      token,
+    })
+  }
+
+  #request(cookie: number): void {
+    this.words.request(cookie, false)
+    this.driver.help(cookie)
+  }
+  #late(timeout: number): UnansweredError {
+    const { words } = this
+    const cpus = words.parts.map((_, cpu) => cpu).filter((cpu) => words.openOf(cpu) > 0)
+    const { handedOver } = words
+    const who = cpus.length > 0 ? `CPU ${cpus.join(', ')} has sections under way` : 'it took longer than that'
+    const others = handedOver > 0 ? `; ${handedOver} sections handed over are under way` : ''
+    return new UnansweredError(`${this.name}: no grace period within ${timeout} ms: ${who}${others}`, {
+      name: this.name,
+      cpus,
+      handedOver,
+      timeout,
+    })
+  }
+}
+
+function pick({
+  cpu,
+  table,
+  doorbell,
+}: SrcuParts['own']): Pick<SrcuParts['own'], 'cpu' | 'table' | 'doorbell'> {
+  return { cpu, table, doorbell }
+}
