@@ -14,7 +14,7 @@ class Pair {
   readonly fast: Srcu
   readonly normal: Srcu
   readonly #reader: Worker
-  /** Byte address of the word that ends a habit. */
+  /** Byte address of the word that the reader sleeps on. */
   readonly #stop: number
   #rung: () => void = () => undefined
 
@@ -47,9 +47,7 @@ class Pair {
   /** The median of microseconds that `operation` takes while the other CPU has this habit. */
   async time(habit: Habit, count: number, operation: () => Promise<unknown>): Promise<number> {
     this.#set(0)
-    const begun = once(this.#reader, 'message')
-    this.#reader.postMessage(habit)
-    await begun
+    await this.#begin(habit)
     try {
       const times: number[] = []
       for (let i = 0; i < count; i++) {
@@ -60,8 +58,13 @@ class Pair {
       return pick(times, 'median')
     } finally {
       this.#set(1)
-      await this.machine.cpus.call([1], 'nothing').catch(() => undefined)
+      await this.#begin('idle')
     }
+  }
+  async #begin(habit: Habit): Promise<void> {
+    const begun = once(this.#reader, 'message')
+    this.#reader.postMessage(habit)
+    await begun
   }
   #set(value: number): void {
     const { i32 } = this.machine.memory

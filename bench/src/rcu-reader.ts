@@ -7,7 +7,7 @@ import { loadAtomic32 } from 'percpu/mem'
 export type Habit = 'idle' | 'busy' | 'sleeping'
 export interface ReaderData {
   readonly handle: MachineHandle
-  /** Byte address of a word: 0 while the habit lasts. */
+  /** Byte address of a word: 0 while a CPU may sleep on it. */
   readonly stop: number
 }
 
@@ -22,14 +22,17 @@ machine.cpus.onRing(0, () => {
 const isStopped = (): boolean => loadAtomic32(machine.memory.i32, stop / 4) !== 0
 /** Nanoseconds of a synchronous stretch. */
 const SLICE = 100_000n
+let habit: Habit = 'idle'
 
 function stretch(): void {
+  if (habit !== 'busy') return
   const end = process.hrtime.bigint() + SLICE
   while (process.hrtime.bigint() < end);
-  if (!isStopped()) setImmediate(stretch)
+  setImmediate(stretch)
 }
 
-parentPort?.on('message', (habit: Habit) => {
+parentPort?.on('message', (next: Habit) => {
+  habit = next
   parentPort?.postMessage(habit)
   if (habit === 'busy') setImmediate(stretch)
   if (habit === 'sleeping') while (!isStopped()) machine.cpus.park(stop, 0)
