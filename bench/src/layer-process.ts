@@ -1,5 +1,6 @@
 /** Processes that run the suites of a layer, of this checkout or of another one. */
 import { fork } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { access, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -66,6 +67,8 @@ export async function withSuitesOf<T>(checkout: string, use: (suites: string) =>
     await writeFile(join(root, 'package.json'), '{ "type": "module" }')
     await symlink(resolve(checkout, 'node_modules'), join(root, 'node_modules'), 'dir')
     await cp(built, suites, { recursive: true })
+    const native = resolve(checkout, 'bench/native')
+    if (existsSync(native)) await cp(native, join(root, 'native'), { recursive: true })
     await rm(join(suites, 'harness'), { recursive: true })
     await cp(join(ownSuites, 'harness'), join(suites, 'harness'), { recursive: true })
     await cp(join(ownSuites, 'run-layer.js'), join(suites, 'run-layer.js'))

@@ -2,5 +2,16 @@
  * The benchmark files, in the order of the report. Each is `bench/src/<name>.ts` and exports
  * `suites`.
  */
-export const layers = ['mem', 'layout', 'machine', 'vpa', 'sync', 'alloc', 'percpu', 'table', 'lab'] as const
+export const layers = [
+  'mem',
+  'layout',
+  'machine',
+  'vpa',
+  'sync',
+  'alloc',
+  'percpu',
+  'rcu',
+  'table',
+  'lab',
+] as const
 export type LayerName = (typeof layers)[number]

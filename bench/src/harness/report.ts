@@ -20,9 +20,9 @@ export function cells({ unit, rows }: SuiteResult): string[][] {
   const compared = new Set(rows.map(({ comparison }) => comparison?.against))
   return rows
     .filter(({ role, name }) => role !== 'floor' || !compared.has(name))
-    .map(({ name, role, value, comparison, goal, met }) => [
+    .map(({ name, role, value, absent, comparison, goal, met }) => [
       role === 'ours' ? name : `${name} (${role})`,
-      `${formatValue(value)} ${unit}`,
+      absent === undefined ? `${formatValue(value)} ${unit}` : `absent: ${absent}`,
       comparison === undefined ? '' : `${comparison.against}: ${formatValue(comparison.other)}`,
       comparison === undefined ? '' : formatComparison(comparison),
       goal === undefined ? '' : describeGoal(goal),

@@ -2,13 +2,16 @@
  * Runs suites: every row once a round, so that a slow second of the machine hits all rows alike.
  */
 import { compare, isMet, type Comparison } from './goals.js'
-import type { Effort, Goal, Row, Suite, Take } from './suite.js'
+import { Absent, type Effort, type Goal, type Row, type Suite, type Take } from './suite.js'
 
 export interface RowResult {
   readonly name: string
   readonly formerly: string | undefined
   readonly role: Row['role']
+  /** Nothing of use if the row is absent. */
   readonly value: number
+  /** Why there was nothing to measure. */
+  readonly absent?: string
   readonly goal: Goal | undefined
   readonly comparison: Comparison | undefined
   /** Undefined without a goal. */
@@ -28,12 +31,28 @@ export async function runSuite(suite: Suite, effort: Effort): Promise<SuiteResul
   await suite.setUp?.()
   try {
     const samples = await measureRounds(suite.rows, effort)
-    const values = new Map(suite.rows.map((row, i) => [row.name, pick(samples[i] ?? [], take)]))
-    const rows = suite.rows.map((row): RowResult => {
+    const values = new Map<string, number>()
+    for (const { row, taken } of samples)
+      if (!(taken instanceof Absent)) values.set(row.name, pick(taken, take))
+    const rows = samples.map(({ row, taken }): RowResult => {
       const { name, formerly, role, goal } = row
+      if (taken instanceof Absent)
+        return {
+          name,
+          formerly,
+          role,
+          value: NaN,
+          absent: taken.message,
+          goal,
+          comparison: undefined,
+          met: undefined,
+        }
       const value = values.get(name) ?? NaN
       const comparison = compare(value, row, values)
-      return { name, formerly, role, value, goal, comparison, met: goal && isMet(value, goal, comparison) }
+      // A goal that speaks of an absent row is neither met nor missed.
+      const isJudged = goal !== undefined && (comparison !== undefined || !('against' in goal))
+      const met = isJudged ? isMet(value, goal, comparison) : undefined
+      return { name, formerly, role, value, goal, comparison, met }
     })
     return { title, unit, note, take, rows }
   } finally {
@@ -52,18 +71,34 @@ function checkSuite({ title, rows }: Suite): void {
   }
 }
 
-async function measureRounds(rows: readonly Row[], effort: Effort): Promise<number[][]> {
-  const samples = rows.map((): number[] => [])
+interface Samples {
+  readonly row: Row
+  /** A value of each round, or why there is none. */
+  taken: number[] | Absent
+}
+
+async function measureRounds(rows: readonly Row[], effort: Effort): Promise<readonly Samples[]> {
+  const samples = rows.map((row): Samples => ({ row, taken: [] }))
   // The first round lets loops find their counts and the engine optimise them; it does not count.
   for (let round = -1; round < effort.rounds; round++) {
-    for (let i = 0; i < rows.length; i++) {
-      // Every other round backwards: a row does not always follow the same one.
-      const at = round % 2 === 0 ? i : rows.length - 1 - i
-      const value = await rows[at]?.measure(effort)
-      if (value !== undefined && round >= 0) samples[at]?.push(value)
+    // Every other round backwards: a row does not always follow the same one.
+    for (const each of round % 2 === 0 ? samples : [...samples].reverse()) {
+      if (each.taken instanceof Absent) continue
+      const value = await measure(each.row, effort)
+      if (value instanceof Absent) each.taken = value
+      else if (round >= 0) each.taken.push(value)
     }
   }
   return samples
+}
+
+async function measure(row: Row, effort: Effort): Promise<number | Absent> {
+  try {
+    return await row.measure(effort)
+  } catch (error) {
+    if (error instanceof Absent) return error
+    throw error
+  }
 }
 
 /** The value that counts of several. */

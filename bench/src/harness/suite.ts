@@ -17,8 +17,15 @@ export const efforts = {
 } satisfies Record<string, Effort>
 export type EffortName = keyof typeof efforts
 
-/** Measures once; gives a value in the unit of the suite. */
+/**
+ * Measures once; gives a value in the unit of the suite.
+ *
+ * @throws Absent if there is nothing to measure on this machine.
+ */
 export type Measure = (effort: Effort) => number | Promise<number>
+
+/** Thrown by a row's measurement: what it measures is not there. The report says so; nothing fails. */
+export class Absent extends Error {}
 
 /** What a row should reach, in relation to another row of its suite or by itself. */
 export type Goal =

@@ -47,8 +47,8 @@ export const THRESHOLD = 1.05
 export function compareVersions(rounds: readonly Round[]): SuiteChange {
   const suite = rounds[0]?.after ?? rounds[0]?.before
   if (!suite) throw new Error('no round was measured')
-  const before = rounds.map((round) => round.before?.rows ?? [])
-  const after = rounds.map((round) => round.after?.rows ?? [])
+  const before = rounds.map((round) => presentRows(round.before))
+  const after = rounds.map((round) => presentRows(round.after))
   const matched: Matched[] = []
   const onlyAfter: string[] = []
   const left = new Set(before[0]?.map(({ name }) => name))
@@ -60,6 +60,10 @@ export function compareVersions(rounds: readonly Round[]): SuiteChange {
   const speeds = suite.take === 'lowest' ? speedsOf(matched, rounds.length) : undefined
   const rows = matched.map((row) => change(row, suite.take, row.role === 'ours' ? speeds : undefined))
   return { title: suite.title, unit: suite.unit, rows, onlyBefore: [...left], onlyAfter }
+}
+
+function presentRows(suite: SuiteResult | undefined): RowResult[] {
+  return suite?.rows.filter(({ absent }) => absent === undefined) ?? []
 }
 
 interface Matched {

@@ -239,9 +239,13 @@ export class RcuTree {
   }
 
   #ringOne(leaf: Node, sequence: number, own: number): void {
-    const [cpu] = this.#unreported(leaf, sequence).filter((other) => other !== own)
-    if (cpu === undefined) this.#ringAll(leaf, sequence, own)
-    else this.#ringer.ring(cpu, REASON_QUIESCE)
+    for (let bits = this.#active(leaf); bits !== 0; bits &= bits - 1) {
+      const cpu = lowestOf(leaf, bits)
+      if (cpu === own || this.#hasReported(cpu, sequence)) continue
+      this.#ringer.ring(cpu, REASON_QUIESCE)
+      return
+    }
+    this.#ringAll(leaf, sequence, own)
   }
 
   #ringAll(leaf: Node, sequence: number, but = NOBODY): void {
@@ -283,7 +287,7 @@ export class RcuTree {
     // would not order the latter. Mutant: cpus/active-by-load.
     let bits = addAtomic32(this.#table.memory.i32, node.at + active, 0)
     for (; bits !== 0; bits &= bits - 1)
-      if (!this.#hasReported(node.first + 31 - Math.clz32(bits & -bits), sequence)) return false
+      if (!this.#hasReported(lowestOf(node, bits), sequence)) return false
     return true
   }
 
@@ -320,7 +324,7 @@ export class RcuTree {
   #unreported(leaf: Node, sequence: number): number[] {
     const cpus = []
     for (let bits = this.#active(leaf); bits !== 0; bits &= bits - 1) {
-      const cpu = leaf.first + 31 - Math.clz32(bits & -bits)
+      const cpu = lowestOf(leaf, bits)
       if (!this.#hasReported(cpu, sequence)) cpus.push(cpu)
     }
     return cpus
@@ -332,6 +336,11 @@ export class RcuTree {
   #bitOf(cpu: number): number {
     return 1 << (cpu % this.#table.map.fanout)
   }
+}
+
+/** The CPU of the lowest bit in a mask of a leaf. */
+function lowestOf({ first }: Node, bits: number): number {
+  return first + 31 - Math.clz32(bits & -bits)
 }
 
 function makeNodes({ rcuLevels, rcuNodes, fanout }: MemoryMap): readonly Node[] {

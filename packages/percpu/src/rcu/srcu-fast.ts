@@ -30,8 +30,10 @@
  * An idle CPU comes back by a read-modify-write that finds the flip, and refreshes. A deaf one must
  * not begin sections. It may end some: by an atomic addition, as a normal reader.
  *
- * Cost: see "srcu" in docs/benchmarks.md. The classes close over their memory, see
- * percpu/scalar-classes.ts.
+ * Cost: see "rcu" in docs/benchmarks.md. All of a section is compiled into its caller; what is left
+ * is the processor's time from a store to the next load of the same word. The classes close over
+ * their memory, see percpu/scalar-classes.ts. Counts are cut to 32 bits, so that the compiler need
+ * not look for an overflow, nor start anew at the first one.
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
@@ -45,23 +47,29 @@ import { Srcu, type SrcuParts } from './srcu.js'
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, store32 } = mem
 const { locks, unlocks } = SrcuCpuLayout.words
-/** In place of a rank while the CPU is in an idle stretch. */
-const AWAY = 2
+/** From a count of locks to that of the unlocks of its rank. */
+const UNLOCKS = unlocks - locks
+/**
+ * In place of a rank while the CPU is in an idle stretch. Should somebody pass it for a token, the
+ * word that it leads to lies outside of the memory.
+ */
+const AWAY = -(2 ** 30)
 
 /** What readers of this memory do. */
 export abstract class FastSrcu extends Srcu {
   readonly flavour = 'fast'
-  /** Of new sections, or {@link AWAY}. Plain fields: readers use them all the time. */
+  /**
+   * Of new sections, or {@link AWAY}. Plain fields, small integers from the start: readers use them
+   * all the time, and need not check what they are.
+   */
   protected rank = 0
-  protected readonly locks: number
-  protected readonly unlocks: number
+  /** Word index of its count of locks. That of unlocks is {@link UNLOCKS} behind it. */
+  protected lockWord = 0
   readonly #part: number
 
   constructor(parts: SrcuParts) {
     super(parts)
     this.#part = parts.words.parts[parts.own.cpu] ?? 0
-    this.locks = this.#part + locks
-    this.unlocks = this.#part + unlocks
     this.refresh()
     // Mutant: rcu/srcu-no-refresh.
     this.atClose(parts.own.gracePeriods.onQuiescent(() => this.refresh()))
@@ -81,7 +89,9 @@ export abstract class FastSrcu extends Srcu {
 
   /** At each quiescent state; also of a CPU that goes idle, or comes back. */
   refresh(): void {
-    this.rank = this.parts.own.idle.isIdle ? AWAY : rankOf(this.words.sequence)
+    const rank = this.parts.own.idle.isIdle ? AWAY : rankOf(this.words.sequence)
+    this.rank = rank
+    this.lockWord = this.#part + locks + rank
   }
 
   /** A section ends whose rank is not that of new ones. */
@@ -90,9 +100,10 @@ export abstract class FastSrcu extends Srcu {
     const { words } = this
     this.checkOpen(words.open(this.#part, token), token)
     const { i32 } = words.memory
+    const word = this.#part + unlocks + token
     // On an idle CPU no quiescent state would order a plain addition. Mutant: rcu/srcu-deaf-plain.
     if (this.rank === AWAY) words.leave(this.#part, token)
-    else store32(i32, this.unlocks + token, load32(i32, this.unlocks + token) + 1)
+    else store32(i32, word, (load32(i32, word) + 1) | 0)
     // Those who wait need all of this CPU's sections to end. Mutant: rcu/srcu-untold.
     if (words.open(this.#part, token) === 0) this.wake()
   }
@@ -150,10 +161,10 @@ function classOf(memory: Memory): FastClass {
   return class extends FastSrcu {
     readLock(): number {
       const { rank } = this
-      if (rank > 1) throw this.refusal()
+      if (rank < 0) throw this.refusal()
       const { i32 } = fixed
-      const word = this.locks + rank
-      store32(i32, word, load32(i32, word) + 1)
+      const word = this.lockWord
+      store32(i32, word, (load32(i32, word) + 1) | 0)
       return rank
     }
     readUnlock(token: number): void {
@@ -162,8 +173,8 @@ function classOf(memory: Memory): FastClass {
         return
       }
       const { i32 } = fixed
-      const word = this.unlocks + token
-      store32(i32, word, load32(i32, word) + 1)
+      const word = (this.lockWord + UNLOCKS) | 0
+      store32(i32, word, (load32(i32, word) + 1) | 0)
     }
   }
 }

@@ -1,0 +1,75 @@
+/**
+ * Counts the accesses to shared memory of grace periods, with `#mem` replaced by functions that
+ * count. All CPUs are of one thread. Run by rcu-tree.ts:
+ *
+ *     rcu-tree-accesses.js CPUS FANOUT    prints JSON, {@link AccessCounts}
+ */
+import { register } from 'node:module'
+
+export interface AccessCounts {
+  /** Of all CPUs together, each grace period. */
+  readonly all: number
+  /** Of the CPU with most. */
+  readonly most: number
+}
+
+declare global {
+  /** Accesses by the view that they go through: each CPU has its own. */
+  var percpuAccesses: Map<unknown, number>
+}
+globalThis.percpuAccesses = new Map()
+
+const real = await import('percpu/mem')
+// Not accesses: these pass through.
+const others = new Set([
+  'awaitUntil',
+  'canWaitAsync',
+  'createBuffer',
+  'interceptWaits',
+  'isSameMemory',
+  'openMemory',
+  'poisonMemory',
+])
+const counting = Object.keys(real).map((name) =>
+  others.has(name)
+    ? `export const ${name} = real.${name}`
+    : `export const ${name} = (view, ...args) => {
+         globalThis.percpuAccesses.set(view, (globalThis.percpuAccesses.get(view) ?? 0) + 1)
+         return real.${name}(view, ...args)
+       }`,
+)
+const source = `import * as real from ${JSON.stringify(import.meta.resolve('percpu/mem'))}\n${counting.join('\n')}`
+const target = JSON.stringify(`data:text/javascript,${encodeURIComponent(source)}`)
+register(
+  'data:text/javascript,' +
+    encodeURIComponent(`export const resolve = (specifier, context, next) =>
+      specifier === '#mem' ? { url: ${target}, shortCircuit: true } : next(specifier, context)`),
+)
+const { boot, join } = await import('percpu')
+
+const [cpus = 1, fanout = 16] = process.argv.slice(2).map(Number)
+const machine = boot({ cpus, fanout, memory: '32 MiB' })
+for (let cpu = 1; cpu < cpus; cpu++) {
+  const asThread = { doorbell: 'waitAsync', thread: 100 + cpu } as const
+  join(machine.handle, asThread)
+}
+
+const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20))
+/** All answers are given some time after the grace period. */
+async function countDuring(run: () => Promise<void>): Promise<Map<unknown, number>> {
+  await settled()
+  globalThis.percpuAccesses = new Map()
+  await run()
+  await settled()
+  return globalThis.percpuAccesses
+}
+const sum = (counts: Iterable<number>): number => [...counts].reduce((all, count) => all + count, 0)
+
+await countDuring(() => machine.rcu.synchronize())
+const without = await countDuring(() => Promise.resolve())
+if (sum(without.values()) > 0) throw new Error('there are accesses without a grace period')
+const counts = await countDuring(() => machine.rcu.synchronize())
+console.log(
+  JSON.stringify({ all: sum(counts.values()), most: Math.max(...counts.values()) } satisfies AccessCounts),
+)
+process.exit(0)
