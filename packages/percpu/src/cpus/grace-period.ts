@@ -28,14 +28,15 @@ import { RcuTree } from './rcu-tree.js'
 import { REASON_QUIESCE } from './ringer.js'
 import { isDoneExact } from './sequence.js'
 import { UnansweredError } from '../machine/errors.js'
-import { host } from '../machine/platform.js'
+import { host, reportError } from '../machine/platform.js'
 import { Deadline } from '../machine/wait-options.js'
 
 export class GracePeriods {
   readonly #tree: RcuTree
   readonly #doorbell: Doorbell
   readonly #cpu: number
-  readonly #hooks: (() => void)[] = []
+  /** Replaced when it changes: a hook may end another one. */
+  #hooks: readonly (() => void)[] = []
   #isActive = false
 
   constructor(table: CpuTable, doorbell: Doorbell, cpu: number) {
@@ -51,10 +52,10 @@ export class GracePeriods {
    * waited for. Returns a function that ends it.
    */
   onQuiescent(hook: () => void): () => void {
-    this.#hooks.push(hook)
+    const own = (): void => hook()
+    this.#hooks = [...this.#hooks, own]
     return () => {
-      const index = this.#hooks.indexOf(hook)
-      if (index >= 0) this.#hooks.splice(index, 1)
+      this.#hooks = this.#hooks.filter((other) => other !== own)
     }
   }
 
@@ -145,7 +146,14 @@ export class GracePeriods {
   }
 
   readonly #callHooks = (): void => {
-    for (const hook of this.#hooks) hook()
+    for (const hook of this.#hooks) {
+      try {
+        hook()
+      } catch (error) {
+        // What it throws must hold up no grace period.
+        reportError(error)
+      }
+    }
   }
 
   #late({ timeout }: Deadline): UnansweredError {
