@@ -177,9 +177,9 @@ const running = new Map<string, readonly [one: Threads, two: Threads]>()
 /** Millions of sections a second, of all threads together. */
 function rate(loop: (typeof loops)[number], threads: 1 | 2): Measure {
   return async (effort) => {
-    const opened = running.get(loop)
+    const opened = running.get(loop)?.[threads - 1]
     if (!opened) throw new Error('the threads are not running')
-    return (threads * 1000) / (await opened[threads - 1]!.measure(effort))
+    return (threads * 1000) / (await opened.measure(effort))
   }
 }
 const threadRows = (name: string, role: Row['role'], loop: (typeof loops)[number]): Row[] => [

@@ -24,7 +24,7 @@ export type EffortName = keyof typeof efforts
  */
 export type Measure = (effort: Effort) => number | Promise<number>
 
-/** Thrown by a row's measurement: what it measures is not there. The report says so; nothing fails. */
+/** Thrown by a row's measurement: what it measures is not there. The report says so. */
 export class Absent extends Error {}
 
 /** What a row should reach, in relation to another row of its suite or by itself. */

@@ -29,14 +29,15 @@ import { REASON_QUIESCE } from './ringer.js'
 import { isDoneExact } from './sequence.js'
 import { STALL_TIMEOUT, StallWatch, type StallSource } from './stall.js'
 import { UnansweredError } from '../machine/errors.js'
-import { host } from '../machine/platform.js'
+import { host, reportError } from '../machine/platform.js'
 import { Deadline } from '../machine/wait-options.js'
 
 export class GracePeriods {
   readonly #tree: RcuTree
   readonly #doorbell: Doorbell
   readonly #cpu: number
-  readonly #hooks: (() => void)[] = []
+  /** Replaced when it changes: a hook may end another one. */
+  #hooks: readonly (() => void)[] = []
   readonly #stallSource: StallSource
   /** Of all kinds of grace periods that this thread waits for. */
   readonly stalls: StallWatch
@@ -63,10 +64,10 @@ export class GracePeriods {
    * later has waited for. Returns a function that ends it.
    */
   onQuiescent(hook: () => void): () => void {
-    this.#hooks.push(hook)
+    const own = (): void => hook()
+    this.#hooks = [...this.#hooks, own]
     return () => {
-      const index = this.#hooks.indexOf(hook)
-      if (index >= 0) this.#hooks.splice(index, 1)
+      this.#hooks = this.#hooks.filter((other) => other !== own)
     }
   }
 
@@ -101,8 +102,13 @@ export class GracePeriods {
   }
   /** Sees to it that the grace period of a cookie comes. */
   request(cookie: number, isExpedited = false): void {
-    // This CPU reports for it after the caller's synchronous stretch.
-    if (this.#tree.request(cookie, this.#cpu, isExpedited)) host.queueMicrotask(() => this.report())
+    if (!this.#tree.request(cookie, this.#cpu, isExpedited)) return
+    // This CPU reports for it after the caller's synchronous stretch, or when it polls in it.
+    this.#doorbell.oweOwn(REASON_QUIESCE)
+    host.queueMicrotask(() => {
+      this.#doorbell.settleOwn(REASON_QUIESCE)
+      this.report()
+    })
   }
   /** Whether the grace period of a cookie of late has ended. */
   isDone(cookie: number): boolean {
@@ -163,7 +169,14 @@ export class GracePeriods {
   }
 
   readonly #callHooks = (): void => {
-    for (const hook of this.#hooks) hook()
+    for (const hook of this.#hooks) {
+      try {
+        hook()
+      } catch (error) {
+        // What it throws must hold up no grace period.
+        reportError(error)
+      }
+    }
   }
 
   #late({ timeout }: Deadline): UnansweredError {

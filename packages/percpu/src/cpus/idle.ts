@@ -168,6 +168,30 @@ export class Idle {
   deaf<Result>(run: () => Result): Result {
     if (this.#depth > 0) return run()
     this.#doorbell.answer()
+    try {
+      return this.#deaf(run)
+    } finally {
+      this.#doorbell.answer()
+    }
+  }
+
+  /**
+   * As {@link deaf}, at a place that the caller has not chosen: no ring is answered there, as what
+   * is being done around it may be half-done. Inside an answer calls go on to wait, as one of them
+   * may be what is being run.
+   */
+  blocked<Result>(wait: () => Result): Result {
+    if (this.#depth > 0) return wait()
+    if (!this.#doorbell.isAnswering) return this.#deaf(wait)
+    this.#enter(-1)
+    try {
+      return wait()
+    } finally {
+      this.#leave(-1)
+    }
+  }
+
+  #deaf<Result>(run: () => Result): Result {
     // atomic: turning deaf is announced by #enter, so nobody goes on waiting for an answer.
     storeAtomic32(this.#table.memory.i32, this.#record + words.deaf, 1)
     this.#enter(-1)
@@ -184,7 +208,6 @@ export class Idle {
     // call before this store, so the call is found below and skipped. Mutant: cpus/deaf-runs-later.
     storeAtomic32(this.#table.memory.i32, this.#record + words.deaf, 0)
     this.#calls.skipPending()
-    this.#doorbell.answer()
   }
 
   #enter(word: number): void {

@@ -30,8 +30,8 @@ export interface JoinOptions {
   /**
    * True: while this thread is blocked in an `Atomics.wait` of whatever code, its CPU is deaf: no
    * grace period and no call waits for it. For threads whose loop is not their own, such as the
-   * workers of thread pools. What grace periods protect must not be read across such a wait.
-   * Default false.
+   * workers of thread pools. What grace periods protect must not be read across such a wait. Rings
+   * are answered later, in the event loop. Default false.
    */
   readonly watchWaits?: boolean
   /**
@@ -110,7 +110,7 @@ export class OwnCpu {
   comeOnline(): void {
     this.table.setState(this.cpu, this.incarnation, 'online')
     this.gracePeriods.comeOnline()
-    if (this.#watchesWaits) this.#ignoreWaits = interceptWaits((wait) => this.idle.deaf(wait))
+    if (this.#watchesWaits) this.#ignoreWaits = interceptWaits((wait) => this.idle.blocked(wait))
   }
 
   /** Gives the number back without having come online: a layer could not be attached. */

@@ -54,7 +54,7 @@ import { Cpu, Header, RcuNode } from '../machine/layouts.js'
 import type { MemoryMap } from '../machine/memory-map.js'
 import type { CpuTable } from './cpu-table.js'
 import { REASON_QUIESCE, type Ringer } from './ringer.js'
-import { endOf, FIRST_SEQUENCE, isDone, isIdle, later, nextPhase, snap } from './sequence.js'
+import { endOf, FIRST_SEQUENCE, isDone, isDoneExact, isIdle, later, nextPhase, snap } from './sequence.js'
 
 const header = Header.words
 const { active, completed, rung } = RcuNode.words
@@ -124,7 +124,8 @@ export class RcuTree {
    * then its own CPU, `own`, has not been rung, and is to report as soon as it may.
    */
   request(cookie: number, own: number, isExpedited = false): boolean {
-    if (isExpedited && this.#raise(header.rcuExpedited, cookie)) this.#hurry()
+    if (isExpedited && !isDoneExact(this.sequence, cookie) && this.#raise(header.rcuExpedited, cookie))
+      this.#hurry()
     this.#raise(header.rcuNeeded, cookie)
     return this.#begin(own)
   }
@@ -180,11 +181,16 @@ export class RcuTree {
     this.#ringer.wakeAll(header.rcuWaiters)
   }
 
-  /** CPUs that the grace period under way waits for; none if there is none. A snapshot. */
+  /**
+   * CPUs that hold up the grace period under way; none if there is none. Those of a leaf that have
+   * not been rung yet, as the first one there has not answered, are not late. A snapshot.
+   */
   late(): number[] {
     const { sequence } = this
     if (isIdle(sequence)) return []
-    return this.#leaves.flatMap((leaf) => this.#unreported(leaf, sequence))
+    const waitedFor = this.#leaves.flatMap((leaf) => this.#unreported(leaf, sequence))
+    const rungFor = waitedFor.filter((cpu) => this.#isRungFor(cpu, sequence))
+    return rungFor.length > 0 ? rungFor : waitedFor
   }
 
   /** Whether this thread brought the word forward to the cookie. */
@@ -193,7 +199,9 @@ export class RcuTree {
     for (;;) {
       // atomic: only goes forward.
       const found = loadAtomic32(i32, word)
-      if (isDone(found, cookie)) return false
+      // `needed` is not behind the sequence. So a cookie far ahead of it is one of long ago.
+      const isThere = word === header.rcuNeeded ? isDoneExact : isDone
+      if (isThere(found, cookie)) return false
       // VM(rcu.needed) pairs with VN in #begin: written before the sequence is looked at, as who
       // ends a grace period looks at this word after it. One of both begins the next. Mutant:
       // cpus/end-forgets-needed.
@@ -286,8 +294,7 @@ export class RcuTree {
     // over, and they find what was written before this grace period when they come back. A load
     // would not order the latter. Mutant: cpus/active-by-load.
     let bits = addAtomic32(this.#table.memory.i32, node.at + active, 0)
-    for (; bits !== 0; bits &= bits - 1)
-      if (!this.#hasReported(lowestOf(node, bits), sequence)) return false
+    for (; bits !== 0; bits &= bits - 1) if (!this.#hasReported(lowestOf(node, bits), sequence)) return false
     return true
   }
 
@@ -328,6 +335,13 @@ export class RcuTree {
       if (!this.#hasReported(cpu, sequence)) cpus.push(cpu)
     }
     return cpus
+  }
+
+  #isRungFor(cpu: number, sequence: number): boolean {
+    const { i32 } = this.#table.memory
+    // atomic: a snapshot, for an error.
+    if (loadAtomic32(i32, this.#leafOf(cpu).at + rung) === sequence) return true
+    return (loadAtomic32(i32, this.#table.record(cpu) + Cpu.words.bell) & REASON_QUIESCE) !== 0
   }
 
   #leafOf(cpu: number): Node {

@@ -28,6 +28,8 @@
  * RangeError). Callers check what they take from users.
  */
 
+import { hostWait, type WaitResult } from './intercept-waits.js'
+
 declare const kind: unique symbol
 interface View<Kind extends string> {
   readonly [kind]: Kind
@@ -310,7 +312,7 @@ export function compareExchangeAtomicU64(
 // ---------------------------------------------------------------------------------------------------------------------
 // Waiting and waking.
 
-export type WaitResult = 'ok' | 'not-equal' | 'timed-out'
+export type { WaitResult }
 
 /**
  * Blocks this thread while `view[index] === value`, for at most `timeout` ms. Throws where blocking
@@ -320,23 +322,7 @@ export function wait32(view: I32View, index: number, value: number, timeout = In
   return hostWait(view as unknown as Int32Array, index, value, timeout)
 }
 
-type HostWait = (view: Int32Array, index: number, value: number, timeout?: number) => WaitResult
-/** The host's, also while {@link interceptWaits} has put another one in its place. */
-const hostWait: HostWait = Atomics.wait.bind(Atomics)
-
-/**
- * From now on every `Atomics.wait` of this thread, of whatever code, goes through `around`, which
- * is to call what it is given. {@link wait32} does not. Returns a function that ends it, unless
- * somebody else has put another function there since.
- */
-export function interceptWaits(around: (wait: () => WaitResult) => WaitResult): () => void {
-  const before = Reflect.get(Atomics, 'wait') as HostWait
-  const wait: HostWait = (...args) => around(() => Reflect.apply(before, Atomics, args))
-  Reflect.set(Atomics, 'wait', wait)
-  return () => {
-    if (Reflect.get(Atomics, 'wait') === wait) Reflect.set(Atomics, 'wait', before)
-  }
-}
+export { interceptWaits } from './intercept-waits.js'
 /** Whether {@link waitAsync32} works in this engine. */
 export const canWaitAsync: boolean = typeof Atomics.waitAsync === 'function'
 /** As {@link wait32}, without blocking: a result at once, or a promise of it. */

@@ -12,6 +12,12 @@ import { fresh, joinAs } from '../support/machines.js'
 
 const { wait } = globalThis.Atomics
 
+/** A wait of foreign code, for a moment. */
+function foreignWait(): unknown {
+  const now = Reflect.get(globalThis.Atomics, 'wait') as (...args: unknown[]) => unknown
+  return now(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+}
+
 async function startSleeper(machine: Machine, watchWaits: boolean) {
   const word = new Int32Array(new SharedArrayBuffer(4))
   const worker = new Worker(new URL('../support/sleeper.js', import.meta.url), {
@@ -57,6 +63,65 @@ describe('a CPU in a bare wait', () => {
     await other.offline()
     assert.equal(globalThis.Atomics.wait, wait)
     throwsCode(() => join(machine.handle, { watchWaits: 1 } as never), 'PERCPU_ARGUMENT', /watchWaits/)
+  })
+})
+
+describe('waits that are watched', () => {
+  it('of two machines end in the order in which they came', async () => {
+    const [first, second] = [fresh(), fresh()]
+    const one = joinAs(first, 101, { watchWaits: true })
+    const two = joinAs(second, 101, { watchWaits: true })
+    await one.offline()
+    assert.equal(foreignWait(), 'timed-out')
+    const three = joinAs(first, 101, { watchWaits: true })
+    await two.offline()
+    assert.equal(foreignWait(), 'timed-out')
+    await three.offline()
+    assert.equal(Reflect.get(globalThis.Atomics, 'wait'), wait)
+  })
+
+  it('pass through below a function that somebody else has put there', async () => {
+    const one = joinAs(fresh(), 101, { watchWaits: true })
+    const before = Reflect.get(globalThis.Atomics, 'wait') as (...args: unknown[]) => unknown
+    let count = 0
+    Reflect.set(globalThis.Atomics, 'wait', (...args: unknown[]) => {
+      count++
+      return before(...args)
+    })
+    await one.offline()
+    assert.equal(foreignWait(), 'timed-out')
+    assert.equal(count, 1)
+    Reflect.set(globalThis.Atomics, 'wait', wait)
+    const two = joinAs(fresh(), 101, { watchWaits: true })
+    assert.notEqual(Reflect.get(globalThis.Atomics, 'wait'), wait)
+    await two.offline()
+    assert.equal(Reflect.get(globalThis.Atomics, 'wait'), wait)
+  })
+
+  it('answer no ring in the middle of whatever code waits', async () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101, { watchWaits: true })
+    let answered = 0
+    other.cpus.onRing(0, () => {
+      answered++
+    })
+    machine.cpus.ring(other.cpu, 0)
+    foreignWait()
+    assert.equal(answered, 0)
+    await setTimeout(20)
+    assert.equal(answered, 1)
+    await other.offline()
+  })
+
+  it('do not make a call deaf that is being run', async () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101, { watchWaits: true })
+    other.cpus.registerFunction('wait', () => {
+      foreignWait()
+    })
+    const { ran, deaf } = await machine.cpus.call(other.cpu, 'wait', { timeout: 5000 })
+    assert.deepEqual([ran, deaf], [[other.cpu], []])
+    await other.offline()
   })
 })
 
