@@ -81,6 +81,7 @@ export class Doorbell {
   #tries = MAX_TRIES
   #unslept = 0
   #answering = false
+  #owed = 0
   #muted = false
   #open = true
 
@@ -185,7 +186,8 @@ export class Doorbell {
       store32(i32, this.#hint, 0)
       // L(cpu.bell) pairs with K in ring: what the ringers wrote before they rang may be read.
       // Mutant: cpus/ring-before-call.
-      let reasons = exchangeAtomic32(i32, this.#bell, 0)
+      let reasons = exchangeAtomic32(i32, this.#bell, 0) | this.#owed
+      this.#owed = 0
       if (reasons !== 0) this.onAnswer?.(reasons)
       for (; reasons !== 0; reasons &= reasons - 1) {
         try {
@@ -197,6 +199,18 @@ export class Doorbell {
     } finally {
       this.#answering = false
     }
+  }
+
+  /**
+   * This CPU owes itself an answer. It gives it when it polls, unless it does without it by
+   * {@link settleOwn} first. Wakes nobody.
+   */
+  oweOwn(reason: number): void {
+    this.#owed |= reason
+    store32(this.#table.memory.i32, this.#hint, 1)
+  }
+  settleOwn(reason: number): void {
+    this.#owed &= ~reason
   }
 
   /** Whether an answer is under way on this stack. */

@@ -1,15 +1,16 @@
-/** What begins no grace period, what holds it up, and who is blamed for it. */
+/** What holds up a grace period and what does not, and who is blamed for it. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { boot, UnansweredError, type Machine } from 'percpu'
-import { openMemory } from 'percpu/mem'
+import { loadAtomic32, openMemory } from 'percpu/mem'
 import { insideOf } from '../support/inside.js'
 import { fresh } from '../support/machines.js'
 
 const { Doorbell } = await import('../../dist/cpus/doorbell.js')
 const { GracePeriods } = await import('../../dist/cpus/grace-period.js')
 const { COMPLETED } = await import('../../dist/cpus/sequence.js')
+const { Header } = await import('../../dist/machine/layouts.js')
 
 /** A CPU without layers. */
 function bareCpu(machine: Machine, key: number) {
@@ -29,6 +30,14 @@ function bareCpu(machine: Machine, key: number) {
 }
 
 describe('a grace period', () => {
+  it('is not held up by the CPU that began it and polls', async () => {
+    const machine = fresh()
+    const waiting = machine.rcu.synchronize({ timeout: 5000 })
+    machine.poll()
+    assert.equal(loadAtomic32(machine.memory.i32, Header.words.rcuSequence) & 3, 0)
+    await waiting
+  })
+
   it('that is late blames only CPUs that have been rung for it', async () => {
     const machine = boot({ cpus: 4, fanout: 2 })
     const cpus = [101, 102, 103].map((key) => bareCpu(machine, key))
