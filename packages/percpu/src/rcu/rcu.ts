@@ -94,8 +94,9 @@ export class Rcu {
       throw new ArgumentError(`cookie: ${shown(cookie)} is none that getState or startPoll gave`, { cookie })
     return this.#own.gracePeriods.poll(cookie)
   }
-  /** A cookie that is always done. */
+  /** A cookie that is always done. @throws OfflineError. */
   get completed(): number {
+    this.#own.assertOnline()
     return COMPLETED
   }
 

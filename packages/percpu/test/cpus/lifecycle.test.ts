@@ -124,6 +124,11 @@ describe('offline', () => {
       (gone) => gone.cpus.limit(1),
       (gone) => gone.rcu.free(address),
       (gone) => gone.rcu.call(() => undefined),
+      (gone) => gone.rcu.synchronizeBlocking(),
+      (gone) => gone.rcu.getState(),
+      (gone) => gone.rcu.startPoll(),
+      (gone) => gone.rcu.poll(4),
+      (gone) => gone.rcu.completed,
       (gone) => gone.watch.inspect(),
       (gone) => gone.watch.monitor(),
       (gone) => gone.watch.trace(0, 0),
@@ -139,6 +144,7 @@ describe('offline', () => {
     ]
     for (const use of uses) throwsCode(() => use(leaver), 'PERCPU_OFFLINE', /CPU 1 offline; join/)
     await rejectsCode(leaver.rcu.synchronize(), 'PERCPU_OFFLINE')
+    await rejectsCode(leaver.rcu.synchronizeExpedited(), 'PERCPU_OFFLINE')
     await rejectsCode(leaver.rcu.barrier(), 'PERCPU_OFFLINE')
     await rejectsCode(leaver.cpus.call(0, 'late'), 'PERCPU_OFFLINE')
     await rejectsCode(leaver.offline(), 'PERCPU_OFFLINE')
@@ -146,7 +152,16 @@ describe('offline', () => {
     const { cpus, heap, locks, objects: names, rcu, watch } = machine
     const faces = { '': machine, cpus, heap, locks, objects: names, rcu, watch }
     const covered = new Set(uses.flatMap((use) => /gone\.(\w+)(?:\.(\w+))?/.exec(use.toString()) ?? []))
-    for (const name of ['constructor', 'synchronize', 'barrier', 'call', 'offline', 'on']) covered.add(name)
+    for (const name of [
+      'constructor',
+      'synchronize',
+      'synchronizeExpedited',
+      'barrier',
+      'call',
+      'offline',
+      'on',
+    ])
+      covered.add(name)
     const uncovered = Object.entries(faces).flatMap(([face, object]) =>
       Object.getOwnPropertyNames(Object.getPrototypeOf(object) as object)
         .filter((name) => !covered.has(name))

@@ -87,7 +87,7 @@ describe('an error at any access of a recovery', () => {
       assert.ok(error instanceof HotplugError && error.cause instanceof RangeError)
       assert.match(
         error.message,
-        /cleaning up after CPU 1 failed in layer (vpa|sync|alloc|percpu|rcu); the others went on/,
+        /cleaning up after CPU 1 failed in layer (vpa|sync|alloc|percpu|srcu|rcu); the others went on/,
       )
       assert.deepEqual(others, [])
       return true

@@ -49,7 +49,7 @@ describe('litmus files with the grace periods of the library', () => {
     assert.equal(answers.get('RCU+two-sections'), 'Sometimes')
     assert.equal(answers.get('sections'), 'Data race')
     assert.equal(answers.get('poison+sync'), 'Never')
-    assert.equal(judged.find(({ name }) => name === 'RCU+sync+read')?.executions, 85)
+    assert.equal(judged.find(({ name }) => name === 'RCU+sync+read')?.executions, 87)
   })
 
   it('of more: nothing is, without preemptions', async () => {
