@@ -91,7 +91,13 @@ export class SrcuLayer implements AttachedLayer {
     initialiseSrcu(state.memory, address / 4, flavours[flavour])
     const { size: bytes, align } = SrcuCpuLayout
     allocator.allocate(bytes, { align, into: address })
-    register(state.memory, context.objects, address / 4)
+    try {
+      register(state.memory, context.objects, address / 4)
+    } catch (error) {
+      // Nobody has seen it: it is no domain again.
+      this.#freeParts(address)
+      throw error
+    }
     return this.at(address, options)
   }
 
@@ -103,7 +109,7 @@ export class SrcuLayer implements AttachedLayer {
    */
   at(address: number, options: SrcuOptions = {}): Srcu {
     const flavour = this.#check(options)
-    const { state, allocator, context } = this.#percpu.use()
+    const { state, context } = this.#percpu.use()
     this.#checkAddress(address)
     const pointer = pointerAt(state, address)
     const name = nameAt(address)
@@ -112,9 +118,7 @@ export class SrcuLayer implements AttachedLayer {
     const free = (): void => {
       this.#domains.delete(key)
       unregister(state.memory, context.objects, address / 4)
-      // atomic: whoever takes it frees. A thread that dies behind it leaves the parts allocated.
-      const taken = exchangeAtomic32(state.memory.i32, address / 4 + SrcuLayout.words.pointer, 0)
-      if (taken !== 0) allocator.free(taken)
+      this.#freeParts(address)
     }
     const domain =
       this.#domains.get(key) ?? this.#keep(key, sharedObject(state, address, pointer), name, free)
@@ -135,6 +139,13 @@ export class SrcuLayer implements AttachedLayer {
     const domain = make(parts, isFast ? 'fast' : 'normal')
     this.#domains.set(key, domain)
     return domain
+  }
+  /** Of the domain at an address, which is in the registry no more. */
+  #freeParts(address: number): void {
+    const { state, allocator } = this.#percpu.use()
+    // atomic: whoever takes it frees. A thread that dies behind it leaves the parts allocated.
+    const taken = exchangeAtomic32(state.memory.i32, address / 4 + SrcuLayout.words.pointer, 0)
+    if (taken !== 0) allocator.free(taken)
   }
   #checkAddress(address: number): void {
     const { byteLength } = this.#context.own.memory

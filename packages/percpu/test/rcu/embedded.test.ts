@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { i32, published, SrcuLayout, struct, type SrcuFlavour } from 'percpu'
+import { codeOf, throwsCode } from '../support/codes.js'
 import { fresh, joinAs } from '../support/machines.js'
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -38,6 +39,24 @@ for (const flavour of ['fast', 'normal'] as const satisfies readonly SrcuFlavour
       }
       assert.equal(machine.percpu.report().usedBytes, used)
       await other.offline()
+    })
+
+    it('is not made if there is no memory to enter it, and can be made later', () => {
+      const machine = fresh()
+      const { memblock } = machine.heap
+      const address = machine.heap.alloc(Vm.size, { zero: true }) + Vm.offsets.srcu
+      machine.percpu.free(machine.percpu.alloc(64))
+      const used = machine.percpu.report().usedBytes
+      const taken: number[] = []
+      // Whatever is left of boot memory.
+      for (let size = 2 ** 20; size >= 64; size /= 2)
+        while (codeOf(() => taken.push(memblock.alloc({ size }))) === 'none');
+      for (let i = 0; i < 2; i++)
+        throwsCode(() => machine.initSrcu(address, { flavour }), 'PERCPU_OUT_OF_MEMORY')
+      assert.equal(machine.percpu.report().usedBytes, used)
+      throwsCode(() => machine.srcuAt(address), 'PERCPU_SRCU_MISUSE')
+      for (const region of taken) memblock.free(region)
+      machine.initSrcu(address, { flavour }).section().end()
     })
 
     it('is left by a CPU that dies', async () => {
