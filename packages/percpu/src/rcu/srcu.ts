@@ -1,5 +1,5 @@
 /**
- * Tree SRCU: read sections that may await, and grace periods that wait for them. (After the
+ * SRCU: read sections that may await, and grace periods that wait for them. (After the
  * kernel's sleepable RCU.)
  *
  *     reader    rank = that of `sequence`; locks[rank]++ … reads, awaits … unlocks[rank]++
@@ -38,6 +38,7 @@ import { UnansweredError } from '../machine/errors.js'
 import { checkFunction } from '../machine/check.js'
 import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { SelfDeadlockError } from '../sync/errors.js'
+import type { GracePeriodSource } from './source.js'
 import { SrcuDriver, type SrcuScans, type SrcuSleep } from './srcu-driver.js'
 import { SrcuBusyError, SrcuMisuseError } from './srcu-errors.js'
 import { SrcuSection } from './srcu-section.js'
@@ -54,17 +55,6 @@ export interface SrcuParts {
   readonly sleep: SrcuSleep
   /** After the end of the domain. */
   readonly free: () => void
-}
-
-/** Grace periods by their numbers, for lists of callbacks. */
-export interface GracePeriodSource {
-  /** The cookie of a grace period that waits for whatever is under way now. */
-  snap(): number
-  isDone(cookie: number): boolean
-  /** Sees to it that the cookie is done some time. */
-  request(cookie: number): void
-  /** Resolves when it is. @throws OfflineError if this CPU goes offline before. */
-  whenDone(cookie: number): Promise<void>
 }
 
 /** A domain, as one thread has it. @see srcu.ts */
@@ -265,7 +255,7 @@ export abstract class Srcu {
     return {
       snap: () => this.words.snap(),
       isDone: (cookie) => isDone(this.words.sequence, cookie),
-      request: (cookie) => this.#request(cookie),
+      request: (cookie, expedited) => this.#request(cookie, expedited),
       whenDone: async (cookie) => {
         this.words.request(cookie, false)
         await this.driver.wait(cookie, new Deadline())
@@ -312,8 +302,8 @@ export abstract class Srcu {
     })
   }
 
-  #request(cookie: number): void {
-    this.words.request(cookie, false)
+  #request(cookie: number, expedited = false): void {
+    this.words.request(cookie, expedited)
     this.driver.help(cookie)
   }
   /** Who has sections under way. */

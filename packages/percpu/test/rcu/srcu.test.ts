@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine, Srcu, SrcuFlavour } from 'percpu'
-import type { GracePeriodSource } from '../../dist/rcu/srcu.js'
+import type { GracePeriodSource } from '../../dist/rcu/source.js'
 import { fresh, joinAs } from '../support/machines.js'
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -252,7 +252,7 @@ for (const flavour of ['fast', 'normal'] as const)
       const { source } = updater as unknown as { source: GracePeriodSource }
       const token = reader.readLock()
       const cookie = source.snap()
-      source.request(cookie)
+      source.request(cookie, false)
       const done = watched(source.whenDone(cookie))
       await turns()
       assert.equal(source.isDone(cookie), false)
