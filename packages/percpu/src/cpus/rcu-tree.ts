@@ -273,7 +273,7 @@ export class RcuTree {
   /** Completes a node if everybody below has passed. Returns whether this thread did. */
   #complete(node: Node, sequence: number): boolean {
     const { i32 } = this.#table.memory
-    // atomic: goes forward only, and what hangs on it is decided by L.
+    // atomic: goes forward only, and what hangs on it is decided by VO.
     const before = loadAtomic32(i32, node.at + completed)
     if (isDone(before, sequence)) {
       // Who completed the root may have died before the end.

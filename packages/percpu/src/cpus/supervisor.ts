@@ -118,14 +118,14 @@ export class Supervisor {
    */
   #adoptChildren(key: number): readonly number[] {
     const children: number[] = []
-    this.#table.select((cpu) => {
+    for (let cpu = 0; cpu < this.#table.map.cpus; cpu++) {
       const child = this.#table.thread(cpu)
-      // The parent that stands there is the child's only if the number is still the child's.
-      const isChild = child > 0 && this.#table.parent(cpu) === key && this.#table.thread(cpu) === child
-      if (!isChild) return false
+      if (child <= 0 || this.#table.parent(cpu) !== key) continue
+      // The parent that stood there is the child's only if the number is still the child's.
+      if (this.#table.thread(cpu) !== child) continue
       this.#table.adopt(cpu, key, this.#key)
-      return children.push(child) > 0
-    })
+      children.push(child)
+    }
     return children
   }
 
