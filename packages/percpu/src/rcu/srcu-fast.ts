@@ -30,10 +30,10 @@
  * An idle CPU comes back by a read-modify-write that finds the flip, and refreshes. A deaf one must
  * not begin sections. It may end some: by an atomic addition, as a normal reader.
  *
- * Cost: see "rcu" in docs/benchmarks.md. All of a section is compiled into its caller; what is left
- * is the processor's time from a store to the next load of the same word. The classes close over
- * their memory, see percpu/scalar-classes.ts. Counts are cut to 32 bits, so that the compiler need
- * not look for an overflow, nor start anew at the first one.
+ * Cost: measured by bench/src/rcu-sections.ts. All of a section is compiled into its caller; what
+ * is left is the processor's time from a store to the next load of the same word. The classes close
+ * over their memory, see percpu/scalar-classes.ts. Counts are cut to 32 bits, so that the compiler
+ * need not look for an overflow, nor start anew at the first one.
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
