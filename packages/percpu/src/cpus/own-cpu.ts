@@ -44,6 +44,8 @@ export interface JoinOptions {
   readonly thread?: number
   /** @internal The thread that started it. */
   readonly parent?: number
+  /** @internal ms after which it no longer counts on another thread's progress. Default 10. */
+  readonly patience?: number
 }
 
 /** The options of `join`; the record has every one, so that none is forgotten. */
@@ -53,9 +55,10 @@ export const joinOptions: OptionNames<JoinOptions> = {
   stallTimeout: true,
   thread: true,
   parent: true,
+  patience: true,
 }
 /** Those that are not told of. */
-export const internalJoinOptions = ['thread', 'parent']
+export const internalJoinOptions = ['thread', 'parent', 'patience']
 
 export class OwnCpu {
   readonly memory: Memory
@@ -70,6 +73,7 @@ export class OwnCpu {
   readonly calls: Calls
   readonly gracePeriods: GracePeriods
   readonly idle: Idle
+  readonly patience: number
   readonly #watchesWaits: boolean
   #ignoreWaits: () => void = () => undefined
   #isOffline = false
@@ -89,6 +93,7 @@ export class OwnCpu {
     checkFlag('watchWaits', options.watchWaits)
     checkStallTimeout(options.stallTimeout)
     this.#watchesWaits = options.watchWaits === true
+    this.patience = options.patience ?? 10
     checkNotJoined(this.table, this.key)
     const cpu = this.table.claim(this.key)
     this.cpu = cpu

@@ -10,12 +10,15 @@
  * sequence, or a reader's CPU has died. Each move rings all who asked, so that they help with the
  * next phase.
  *
- * Cost: with several CPUs that wait, each makes the same scans. Their moves are shared.
+ * Cost: with several CPUs that wait, each makes the same scans. Their moves are shared. So a domain
+ * for which many wait gets a tree, where all but one of them sleep: srcu-tree.ts. Who is in a hurry
+ * scans itself.
  */
 import type { CpuTable } from '../cpus/cpu-table.js'
 import type { Doorbell } from '../cpus/doorbell.js'
 import { drainingRankOf, endOf, isDone, isIdle, nextPhase, phaseOf, SCAN1 } from '../cpus/sequence.js'
 import { Deadline, type AbortSignalLike } from '../machine/wait-options.js'
+import type { SrcuTree } from './srcu-tree.js'
 import type { SrcuWords } from './srcu-words.js'
 
 /** What a thread drives the grace periods of a domain with. */
@@ -24,7 +27,16 @@ export interface SrcuDriverParts {
   readonly cpu: number
   readonly table: CpuTable
   readonly doorbell: Doorbell
+  /** ms for which this CPU counts on another one to scan. */
+  readonly patience: number
+  /** Of those who sleep; undefined while the domain is small. */
+  readonly tree: () => SrcuTree | undefined
+  /** The domain needs a tree. Nothing happens if there is no memory for it. */
+  readonly grow: () => void
 }
+
+/** So many CPUs out of 32 that scan at the same time are too many. */
+const CROWD = 8
 
 /** What the flavours do differently. */
 export interface SrcuScans {
@@ -41,6 +53,7 @@ export type SrcuSleep = (done: () => boolean, deadline: Deadline) => boolean
 
 interface Wait {
   readonly cookie: number
+  readonly expedited: boolean
   readonly settle: (isDone: boolean) => void
   readonly fail: (error: Error) => void
 }
@@ -60,7 +73,7 @@ export class SrcuDriver {
   }
 
   /** Resolves to true when the cookie is done, to false at the deadline. It has been requested. */
-  wait(cookie: number, deadline: Deadline): Promise<boolean> {
+  wait(cookie: number, deadline: Deadline, expedited = false): Promise<boolean> {
     return new Promise((resolve, reject) => {
       deadline.throwIfAborted()
       const settle = (isDone: boolean): void => {
@@ -69,7 +82,7 @@ export class SrcuDriver {
       const fail = (error: Error): void => {
         if (end()) reject(error)
       }
-      const wait = { cookie, settle, fail }
+      const wait = { cookie, expedited, settle, fail }
       const stop = deadline.watch(() => settle(isDone(this.#parts.words.sequence, cookie)), fail)
       const end = (): boolean => {
         if (!this.#waits.delete(wait)) return false
@@ -79,6 +92,8 @@ export class SrcuDriver {
       }
       this.#waits.add(wait)
       this.#start()
+      // It may be asleep.
+      if (expedited) this.#parts.doorbell.recheck()
     })
   }
 
@@ -91,14 +106,27 @@ export class SrcuDriver {
   /** As {@link wait}, and blocks the thread by `sleep`. */
   block(cookie: number, deadline: Deadline, sleep: SrcuSleep): boolean {
     const { words, cpu } = this.#parts
-    for (;;) {
-      const { sequence } = words
-      if (isDone(sequence, cookie)) return true
-      if (this.#begin(sequence)) continue
-      words.ask(cpu)
-      if (this.#scans.scanBlocking(drainingRankOf(sequence), deadline, sleep)) this.#moveOn(sequence)
-      else if (!sleep(() => this.#isNews(sequence), deadline)) return isDone(words.sequence, cookie)
+    try {
+      for (;;) {
+        const { sequence } = words
+        if (isDone(sequence, cookie)) return true
+        if (this.#begin(sequence)) continue
+        words.ask(cpu)
+        if (this.#scans.scanBlocking(drainingRankOf(sequence), deadline, sleep)) this.#moveOn(sequence)
+        else if (!sleep(() => this.#isNews(sequence), deadline)) return isDone(words.sequence, cookie)
+      }
+    } finally {
+      this.handOver()
     }
+  }
+
+  /**
+   * This CPU does not scan any more, nor does it sleep: if somebody is to, one that sleeps does.
+   */
+  handOver(): void {
+    const { words, cpu, doorbell } = this.#parts
+    words.unask(cpu)
+    if (words.isWanted && !words.isAsked(cpu)) this.#parts.tree()?.wakeOne(doorbell.ringer, cpu)
   }
 
   /** All waits reject. */
@@ -131,6 +159,7 @@ export class SrcuDriver {
       if (!cancel.aborted) this.#fail(error as Error)
     }
     this.#drive = undefined
+    if (!this.#closed) this.handOver()
     // Somebody came who found it being cancelled.
     if (this.#isWanted) this.#start()
   }
@@ -146,9 +175,43 @@ export class SrcuDriver {
   async #step(sequence: number, deadline: Deadline): Promise<void> {
     const { words, cpu, doorbell } = this.#parts
     if (this.#begin(sequence)) return
-    words.ask(cpu)
+    if (await this.#sleep(deadline)) return
+    if (words.ask(cpu) > CROWD) this.#parts.grow()
     if (await this.#scans.scan(drainingRankOf(sequence), deadline)) this.#moveOn(sequence)
     else await doorbell.until([], () => this.#isNews(sequence), deadline)
+  }
+
+  /**
+   * Sleeps while another CPU scans, until a grace period has ended that this one waits for. False
+   * if this CPU is to scan.
+   */
+  async #sleep(deadline: Deadline): Promise<boolean> {
+    const { words, cpu, doorbell, patience } = this.#parts
+    const tree = this.#parts.tree()
+    if (!tree || this.#isUrgent || !words.isAsked(cpu)) return false
+    const cookies = new Set([...this.#waits].map(({ cookie }) => cookie))
+    if (this.#background !== undefined) cookies.add(this.#background)
+    const isOver = (): boolean => {
+      const { sequence } = words
+      return [...cookies].some((cookie) => isDone(sequence, cookie))
+    }
+    const isToScan = (): boolean => this.#isUrgent || !words.isAsked(cpu)
+    const enter = (): boolean => {
+      for (const cookie of cookies) tree.enter(cpu, cookie)
+      return isOver() || isToScan()
+    }
+    const { signal } = deadline
+    const rest = new Deadline(signal ? { timeout: patience, signal } : { timeout: patience })
+    try {
+      await doorbell.until([], enter, rest)
+    } finally {
+      if (!this.#closed) for (const cookie of cookies) tree.leave(cpu, cookie)
+    }
+    return isOver()
+  }
+  /** Whether somebody on this thread is in a hurry. */
+  get #isUrgent(): boolean {
+    return [...this.#waits].some(({ expedited }) => expedited)
   }
 
   /** If no grace period is under way, begins one that is wanted, or nothing. */
@@ -164,7 +227,8 @@ export class SrcuDriver {
     const { words, cpu, doorbell } = this.#parts
     // Mutant: rcu/srcu-one-scan.
     const next = phaseOf(sequence) === SCAN1 ? nextPhase(sequence) : endOf(sequence)
-    words.move(sequence, next, doorbell.ringer, cpu)
+    if (words.move(sequence, next, doorbell.ringer, cpu) && isIdle(next))
+      this.#parts.tree()?.wake(next, doorbell.ringer, cpu)
   }
   /** Whether a look is worthwhile again. */
   #isNews(sequence: number): boolean {

@@ -7,10 +7,13 @@ import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { ArgumentError } from '../errors.js'
 import { checkOptions, shown } from '../machine/check.js'
+import { OutOfMemoryError } from '../machine/errors.js'
+import type { MemoryMap } from '../machine/memory-map.js'
 import type { PercpuLayer } from '../percpu/layer.js'
+import type { AllocatorState } from '../percpu/state.js'
 import { pointerAt } from '../percpu/allocator.js'
 import { findShared, openShared, sharedObject, type SharedObject } from '../percpu/named.js'
-import { LockHeldError } from '../sync/errors.js'
+import { LockHeldError, LockTimeoutError } from '../sync/errors.js'
 import type { SyncLayer } from '../sync/layer.js'
 import { FAST, NORMAL, SrcuCpuLayout, SrcuLayout } from './srcu-layouts.js'
 import { SrcuMisuseError } from './srcu-errors.js'
@@ -19,6 +22,7 @@ import { NormalSrcu } from './srcu-normal.js'
 import { register, registered, unregister } from './srcu-registry.js'
 import { initialiseSrcu, SrcuWords } from './srcu-words.js'
 import type { Srcu, SrcuFlavour, SrcuParts } from './srcu.js'
+import { SrcuTree, treeBytes, type TreeShape } from './srcu-tree.js'
 import { makeTinySrcu } from './tiny-srcu.js'
 
 export interface SrcuOptions {
@@ -134,18 +138,39 @@ export class SrcuLayer implements AttachedLayer {
       own,
       sleep: (done, deadline) => waiting.sleep(done, deadline),
       free,
+      ...this.#treeOf(shared),
     }
     const isFast = loadU32(shared.memory.u32, shared.words + SrcuLayout.words.flavour) === FAST
     const domain = make(parts, isFast ? 'fast' : 'normal')
     this.#domains.set(key, domain)
     return domain
   }
+  /** How a domain finds its tree, and makes one. */
+  #treeOf(shared: SharedObject): Pick<SrcuParts, 'tree' | 'grow'> {
+    const address = treeAddress(shared)
+    const { map } = this.#context.own
+    let found: SrcuTree | undefined
+    const tree = (): SrcuTree | undefined => (found ??= findTree(this.#percpu.use().state, shared, map))
+    const grow = (): void => {
+      if (tree()) return
+      try {
+        const bytes = treeBytes(shapeOf(map), map.cpus)
+        this.#percpu.use().allocator.allocate(bytes, { into: address })
+      } catch (error) {
+        // A small domain does without.
+        if (!(error instanceof OutOfMemoryError || error instanceof LockTimeoutError)) throw error
+      }
+    }
+    return { tree, grow }
+  }
   /** Of the domain at an address, which is in the registry no more. */
   #freeParts(address: number): void {
     const { state, allocator } = this.#percpu.use()
-    // atomic: whoever takes it frees. A thread that dies behind it leaves the parts allocated.
-    const taken = exchangeAtomic32(state.memory.i32, address / 4 + SrcuLayout.words.pointer, 0)
-    if (taken !== 0) allocator.free(taken)
+    for (const word of [SrcuLayout.words.tree, SrcuLayout.words.pointer]) {
+      // atomic: whoever takes it frees. A thread that dies behind it leaves it allocated.
+      const taken = exchangeAtomic32(state.memory.i32, address / 4 + word, 0)
+      if (taken !== 0) allocator.free(taken)
+    }
   }
   #checkAddress(address: number): void {
     const { byteLength } = this.#context.own.memory
@@ -162,10 +187,11 @@ export class SrcuLayer implements AttachedLayer {
     const { doorbell, cpu } = this.#context.own
     const names: string[] = []
     let sections = 0
-    for (const { name, words } of this.#living()) {
-      const ended = words.endSections(cpu, doorbell.ringer)
-      if (ended !== 0) names.push(name)
+    for (const domain of this.#living()) {
+      const ended = domain.words.endSections(cpu, doorbell.ringer)
+      if (ended !== 0) names.push(domain.name)
       sections += ended
+      domain.handOver()
     }
     this.abandon()
     if (sections === 0) return
@@ -184,8 +210,10 @@ export class SrcuLayer implements AttachedLayer {
 
   /** Ends the sections of the dead CPU, and goes on with grace periods that it may have driven. */
   recover(recovery: Recovery): void {
-    for (const [words, open] of this.#all(recovery)) {
+    for (const [words, tree, open] of this.#all(recovery)) {
       words.endSections(recovery.cpu, recovery.ringer)
+      // Mutant: rcu/srcu-tree-reaper.
+      tree?.wakeAll(recovery.ringer)
       if (!this.#hasLeft && words.isWanted) open().takeOver()
     }
   }
@@ -200,16 +228,20 @@ export class SrcuLayer implements AttachedLayer {
     for (const [key, domain] of this.#domains) if (!isKeyAt(key) || keys.has(key)) yield domain
   }
   /** Every domain, through the recovering thread's own views, and how to open it. */
-  *#all(recovery: Recovery): Generator<[words: SrcuWords, open: () => Srcu]> {
+  *#all(
+    recovery: Recovery,
+  ): Generator<[words: SrcuWords, tree: SrcuTree | undefined, open: () => Srcu]> {
     const { table, cpu, incarnation } = recovery
+    const { map } = this.#context.own
     const { state } = this.#percpu.stateFor(recovery)
     const { objects } = openBootMemory(table, cpu, incarnation)
     for (const shared of findShared(state, objects, SrcuLayout))
-      yield [new SrcuWords(shared), () => this.open(shared.name)]
+      yield [new SrcuWords(shared), findTree(state, shared, map), () => this.open(shared.name)]
     for (const at of registered(table.memory, objects)) {
       const pointer = pointerAt(state, at * 4)
       if (pointer === 0) continue
-      yield [new SrcuWords(sharedObject(state, at * 4, pointer)), () => this.at(at * 4)]
+      const shared = sharedObject(state, at * 4, pointer)
+      yield [new SrcuWords(shared), findTree(state, shared, map), () => this.at(at * 4)]
     }
   }
 }
@@ -231,4 +263,19 @@ function make(parts: SrcuParts, flavour: SrcuFlavour): Srcu {
   if (parts.words.parts.length === 1) return makeTinySrcu(parts, flavour)
   if (flavour === 'normal') return new NormalSrcu(parts)
   return makeFastSrcu(parts)
+}
+
+/** Where a domain keeps the pointer to its tree. */
+function treeAddress({ words }: SharedObject): number {
+  return (words + SrcuLayout.words.tree) * 4
+}
+function shapeOf({ fanout, rcuLevels }: MemoryMap): TreeShape {
+  return { fanout, levels: rcuLevels }
+}
+/** Undefined while the domain is small. */
+function findTree(state: AllocatorState, shared: SharedObject, map: MemoryMap): SrcuTree | undefined {
+  const address = treeAddress(shared)
+  const pointer = pointerAt(state, address)
+  if (pointer === 0) return undefined
+  return new SrcuTree(state.memory, shapeOf(map), sharedObject(state, address, pointer).parts)
 }

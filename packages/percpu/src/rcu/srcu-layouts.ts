@@ -23,10 +23,22 @@ export const SrcuLayout = struct(
     neededExpedited: atomic(i32),
     /** CPUs that want a ring when the sequence moves, or a reader that it waits for has left. */
     waiters: array(atomic(i32), MASK_WORDS),
-    _reserved: pad(12),
+    /** To the tree of those who wait, {@link SrcuNode}s; 0 while the domain is small. */
+    tree: atomic(i32),
+    /** When the last grace period ended, machine time in µs, modulo 2^32. */
+    ended: racy(u32),
+    _reserved: pad(4),
   },
   { size: 64 },
 )
+
+/** Slots of a node: grace periods that somebody may wait for at the same time. */
+export const SRCU_SLOTS = 4
+/** A node of the tree of those who wait for a domain. srcu-tree.ts */
+export const SrcuNode = struct('SrcuNode', {
+  /** Who of its children waits for the grace period of that slot, a bit each. */
+  waiting: array(atomic(i32), SRCU_SLOTS),
+})
 
 /** A table of domains that lie in structs of users: word indices, or 0. srcu-registry.ts */
 export const SrcuRegistry = struct('SrcuRegistry', { domains: array(atomic(i32), 256) })

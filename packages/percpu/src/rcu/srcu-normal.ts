@@ -12,6 +12,9 @@ import type { SrcuScans } from './srcu-driver.js'
 import { SrcuLayout } from './srcu-layouts.js'
 import { Srcu, type SrcuParts } from './srcu.js'
 
+/** µs after the end of a grace period; the kernel's. */
+const HOLD_OFF = 25
+
 export class NormalSrcu extends Srcu {
   readonly flavour = 'normal'
   readonly #part: number
@@ -49,6 +52,11 @@ export class NormalSrcu extends Srcu {
     this.checkToken(token)
     this.words.up(this.#part, token)
     if (this.#isDraining(token)) this.wake()
+  }
+
+  /** A burst of grace periods shares the scans of one CPU; a lone one is done at once. */
+  protected override isQuiet(): boolean {
+    return !this.words.isWanted && this.words.quiet >= HOLD_OFF
   }
 
   protected readonly scans: SrcuScans = {

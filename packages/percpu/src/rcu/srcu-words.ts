@@ -5,8 +5,8 @@
  *     sequence    moved by compare-and-exchange only, from the value in which its mover found the
  *                 rank drained. So of several movers one wins, and a late one does nothing.
  *     needed      only grows
- *     waiters     a bit is set before its CPU looks at counts and sequence, and taken by whoever
- *                 changes them
+ *     waiters     of CPUs that scan: a bit is set before its CPU looks at counts and sequence, and
+ *                 taken by whoever changes them
  *
  * Counts are read by additions of 0. A load would not do: a section that begins after a look must
  * find what was written before it, and nothing but a read-modify-write tells it (docs/litmus.md).
@@ -15,23 +15,25 @@ import * as mem from '#mem'
 import type { Memory } from '#mem'
 import {
   addAtomic32,
+  andAtomic32,
   compareExchangeAtomic32,
   exchangeAtomic32,
   loadAtomic32,
   orAtomic32,
   storeAtomic32,
 } from '#mem'
-import { FIRST_SEQUENCE, isDone, snap } from '../cpus/sequence.js'
+import { FIRST_SEQUENCE, isDone, isIdle, snap } from '../cpus/sequence.js'
 import { REASON_WAKE, type Ringer } from '../cpus/ringer.js'
+import { unixTime } from '../machine/clock.js'
 import { SrcuCpuLayout, SrcuLayout } from './srcu-layouts.js'
 
-const { load32 } = mem
+const { load32, loadU32, storeU32 } = mem
 const fields = SrcuLayout.words
 const { locks, unlocks, atomicLocks, atomicUnlocks, downs, ups } = SrcuCpuLayout.words
 
 /** Before another thread can find the domain. `words`: word index. */
 export function initialiseSrcu({ i32, u32 }: Memory, words: number, flavour: number): void {
-  mem.storeU32(u32, words + fields.flavour, flavour)
+  storeU32(u32, words + fields.flavour, flavour)
   // atomic: no other thread can find it yet.
   storeAtomic32(i32, words + fields.sequence, FIRST_SEQUENCE)
   storeAtomic32(i32, words + fields.needed, FIRST_SEQUENCE)
@@ -103,14 +105,41 @@ export class SrcuWords {
       return false
     // They help with the next phase, or are done. Mutant: rcu/srcu-move-untold.
     this.wake(ringer, self)
+    // A hint: a thread that dies before it leaves an older time.
+    if (isIdle(to)) storeU32(this.memory.u32, this.words + fields.ended, now())
     return true
   }
 
-  /** From now on `cpu` is rung once, as soon as there is something new. */
-  ask(cpu: number): void {
+  /** Microseconds since the last grace period ended; at most an hour, about. */
+  get quiet(): number {
+    return (now() - loadU32(this.memory.u32, this.words + fields.ended)) >>> 0
+  }
+
+  /**
+   * From now on `cpu` is rung once, as soon as there is something new. Returns how many of 32 CPUs
+   * ask now.
+   */
+  ask(cpu: number): number {
+    const bit = 1 << (cpu & 31)
     // SH(srcu.waiters) pairs with SI in wake: set before counts and sequence are looked at, so a
     // change that this CPU misses finds the bit. Mutant: rcu/srcu-ask-late.
-    orAtomic32(this.memory.i32, this.words + fields.waiters + (cpu >>> 5), 1 << (cpu & 31))
+    return onesOf(orAtomic32(this.memory.i32, this.words + fields.waiters + (cpu >>> 5), bit) | bit)
+  }
+  /** `cpu` does not scan any more. */
+  unask(cpu: number): void {
+    // SV(srcu.waiters) before the look at who sleeps; pairs with SW in isAsked: who goes to sleep
+    // either is found, or finds this bit gone. Mutant: rcu/srcu-tree-not-handed-over.
+    andAtomic32(this.memory.i32, this.words + fields.waiters + (cpu >>> 5), ~(1 << (cpu & 31)))
+  }
+  /** Whether a CPU scans, `but` left out. */
+  isAsked(but: number): boolean {
+    for (let i = 0; i < this.#masks; i++) {
+      // SW(srcu.waiters) pairs with SV in unask; looked at after this CPU's bits in the tree are
+      // set. Mutant: rcu/srcu-tree-not-handed-over.
+      const bits = loadAtomic32(this.memory.i32, this.words + fields.waiters + i)
+      if ((i === but >>> 5 ? bits & ~(1 << (but & 31)) : bits) !== 0) return true
+    }
+    return false
   }
   /** Whether nobody has rung `cpu` since it asked. */
   isAsking(cpu: number): boolean {
@@ -227,4 +256,15 @@ export class SrcuWords {
     // SL(srcu.ended) pairs with SJ in ended: as SK. Mutant: rcu/srcu-up-by-store.
     addAtomic32(this.memory.i32, part + ups + rank, 1)
   }
+}
+
+/** Microseconds, modulo 2^32; the same for all threads. */
+function now(): number {
+  return (unixTime() * 1000) % 2 ** 32
+}
+/** How many bits are set. */
+function onesOf(bits: number): number {
+  let ones = 0
+  for (let rest = bits; rest !== 0; rest &= rest - 1) ones++
+  return ones
 }

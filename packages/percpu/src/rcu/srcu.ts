@@ -42,6 +42,7 @@ import type { GracePeriodSource } from './source.js'
 import { SrcuDriver, type SrcuScans, type SrcuSleep } from './srcu-driver.js'
 import { SrcuBusyError, SrcuMisuseError } from './srcu-errors.js'
 import { SrcuSection } from './srcu-section.js'
+import type { SrcuTree } from './srcu-tree.js'
 import type { SrcuWords } from './srcu-words.js'
 
 /** How readers of a domain count themselves. */
@@ -51,10 +52,13 @@ export type SrcuFlavour = 'fast' | 'normal'
 export interface SrcuParts {
   readonly name: string
   readonly words: SrcuWords
-  readonly own: Pick<OwnCpu, 'cpu' | 'table' | 'doorbell' | 'gracePeriods' | 'idle'>
+  readonly own: Pick<OwnCpu, 'cpu' | 'table' | 'doorbell' | 'gracePeriods' | 'idle' | 'patience'>
   readonly sleep: SrcuSleep
   /** After the end of the domain. */
   readonly free: () => void
+  /** Of those who wait, once the domain is big. */
+  readonly tree: () => SrcuTree | undefined
+  readonly grow: () => void
 }
 
 /** A domain, as one thread has it. @see srcu.ts */
@@ -143,14 +147,15 @@ export abstract class Srcu {
   async synchronizeExpedited(options: WaitOptions = {}): Promise<void> {
     await this.#synchronize(options, true)
   }
-  async #synchronize(options: WaitOptions, expedited: boolean): Promise<void> {
+  async #synchronize(options: WaitOptions, isUrgent: boolean): Promise<void> {
     checkWait(options)
+    const expedited = isUrgent || this.isQuiet()
     const cookie = this.words.snap()
     this.words.request(cookie, expedited)
     const deadline = new Deadline(options)
     const unwatch = this.parts.own.gracePeriods.stalls.watch(this.#stallSource)
     try {
-      if (await this.driver.wait(cookie, deadline)) return
+      if (await this.driver.wait(cookie, deadline, expedited)) return
     } finally {
       unwatch()
     }
@@ -262,6 +267,18 @@ export abstract class Srcu {
       },
     }
   }
+  /** Whether a grace period may be hurried although nobody asked for that: it disturbs nobody. */
+  protected isQuiet(): boolean {
+    return false
+  }
+  /** @internal Lets many CPUs wait at little cost: srcu-tree.ts. */
+  grow(): void {
+    this.parts.grow()
+  }
+  /** @internal This CPU goes offline: another one goes on with what it was driving. */
+  handOver(): void {
+    this.#opened?.handOver()
+  }
   /** @internal Goes on with what a dead CPU may have been driving. */
   takeOver(): void {
     if (this.words.isWanted) this.driver.help(this.words.needed)
@@ -278,8 +295,10 @@ export abstract class Srcu {
 
   protected abstract readonly scans: SrcuScans
   protected get driver(): SrcuDriver {
-    const { words, own } = this.parts
-    return (this.#opened ??= new SrcuDriver({ words, ...pick(own) }, this.scans))
+    const { words, own, tree, grow } = this.parts
+    const { cpu, table, doorbell, patience } = own
+    const parts = { words, cpu, table, doorbell, patience, tree, grow }
+    return (this.#opened ??= new SrcuDriver(parts, this.scans))
   }
   /** Tells waiters that a reader has left. */
   protected wake(): void {
@@ -341,12 +360,4 @@ function refuse(domain: Srcu, makeError: () => Error): void {
     throw makeError()
   }
   for (const name of [...uses, ...otherUses]) Object.defineProperty(domain, name, { value })
-}
-
-function pick({
-  cpu,
-  table,
-  doorbell,
-}: SrcuParts['own']): Pick<SrcuParts['own'], 'cpu' | 'table' | 'doorbell'> {
-  return { cpu, table, doorbell }
 }

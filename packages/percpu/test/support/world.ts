@@ -87,7 +87,8 @@ export class World {
 
   /** Joins, as the thread of body `number`. */
   join(number: number): Machine {
-    const options = { doorbell: 'waitAsync', thread: keyOf(number), stallTimeout: Infinity } as const
+    const never = { stallTimeout: Infinity, patience: Infinity }
+    const options = { doorbell: 'waitAsync', thread: keyOf(number), ...never } as const
     return percpu.join(this.#handle, options)
   }
 

@@ -37,18 +37,26 @@ export interface Prepared {
   /** Byte addresses of the domain, and of the CPUs' parts. */
   readonly address: number
   readonly parts: readonly number[]
+  /** Word indices of the nodes of its tree; none if it is small. */
+  readonly tree: readonly number[]
 }
-/** `set`: changes words of the domain before. */
-export async function withDomain(cpus: number, flavour: SrcuFlavour): Promise<Prepared> {
+/** `fanout`: then the domain is big from the start, with a tree of that fan-out. */
+export async function withDomain(cpus: number, flavour: SrcuFlavour, fanout?: number): Promise<Prepared> {
   let address = 0
   let parts: number[] = []
-  const world = await prepare({ cpus }, (machine) => {
-    machine.srcu('s', { flavour })
+  let tree: number[] = []
+  const world = await prepare({ cpus, ...(fanout === undefined ? {} : { fanout }) }, (machine) => {
+    const domain = machine.srcu('s', { flavour })
+    if (fanout !== undefined) (domain as typeof domain & { grow(): void }).grow()
     address = machine.objects.list().find(({ name }) => name === 's')?.address ?? assert.fail()
     const pointer = mem.loadAtomic32(machine.memory.i32, address / 4)
-    parts = Array.from({ length: cpus }, (_, cpu) => machine.percpu.address(pointer, cpu))
+    const copiesOf = (pointer: number): number[] =>
+      Array.from({ length: cpus }, (_, cpu) => machine.percpu.address(pointer, cpu))
+    parts = copiesOf(pointer)
+    const treePointer = mem.loadAtomic32(machine.memory.i32, address / 4 + SrcuLayout.words.tree)
+    if (treePointer !== 0) tree = copiesOf(treePointer).map((copy) => copy / 4)
   })
-  return { world, flavour, address, parts }
+  return { world, flavour, address, parts, tree }
 }
 
 /** A CPU with the domain. `over` resolves when it is told that it may end. */
