@@ -227,6 +227,7 @@ export class SrcuDriver {
     const { words, cpu, doorbell } = this.#parts
     // Mutant: rcu/srcu-one-scan.
     const next = phaseOf(sequence) === SCAN1 ? nextPhase(sequence) : endOf(sequence)
+    // Mutant: rcu/srcu-tree-untold.
     if (words.move(sequence, next, doorbell.ringer, cpu) && isIdle(next))
       this.#parts.tree()?.wake(next, doorbell.ringer, cpu)
   }

@@ -228,9 +228,7 @@ export class SrcuLayer implements AttachedLayer {
     for (const [key, domain] of this.#domains) if (!isKeyAt(key) || keys.has(key)) yield domain
   }
   /** Every domain, through the recovering thread's own views, and how to open it. */
-  *#all(
-    recovery: Recovery,
-  ): Generator<[words: SrcuWords, tree: SrcuTree | undefined, open: () => Srcu]> {
+  *#all(recovery: Recovery): Generator<[words: SrcuWords, tree: SrcuTree | undefined, open: () => Srcu]> {
     const { table, cpu, incarnation } = recovery
     const { map } = this.#context.own
     const { state } = this.#percpu.stateFor(recovery)

@@ -134,8 +134,8 @@ export class SrcuWords {
   /** Whether a CPU scans, `but` left out. */
   isAsked(but: number): boolean {
     for (let i = 0; i < this.#masks; i++) {
-      // SW(srcu.waiters) pairs with SV in unask; looked at after this CPU's bits in the tree are
-      // set. Mutant: rcu/srcu-tree-not-handed-over.
+      // SW(srcu.waiters) pairs with SV in unask: looked at after this CPU's bits in the tree are
+      // set, so it finds who scans, or is found. Mutant: rcu/srcu-tree-not-handed-over.
       const bits = loadAtomic32(this.memory.i32, this.words + fields.waiters + i)
       if ((i === but >>> 5 ? bits & ~(1 << (but & 31)) : bits) !== 0) return true
     }

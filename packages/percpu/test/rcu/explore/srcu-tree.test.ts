@@ -116,8 +116,7 @@ describe('CPUs that wait for a big domain', () => {
       world,
       test,
       (t) => {
-        for (const waiter of [0, 1, 2, 3])
-          t.cpu(waiter, async (cpu) => open(world, cpu).domain.synchronize())
+        for (const waiter of [0, 1, 2, 3]) t.cpu(waiter, async (cpu) => open(world, cpu).domain.synchronize())
       },
       { mode: 'pct', executions: 4 * EXECUTIONS, seed: SEED },
     )
@@ -176,8 +175,7 @@ describe('CPUs that wait for a big domain', () => {
       world,
       test,
       (t) => {
-        for (const waiter of [0, 1, 2])
-          t.cpu(waiter, async (cpu) => open(world, cpu).domain.synchronize())
+        for (const waiter of [0, 1, 2]) t.cpu(waiter, async (cpu) => open(world, cpu).domain.synchronize())
         t.kill(0, { reaper: () => world.world.reap(0) })
       },
       { mode: 'pct', executions: 4 * EXECUTIONS, seed: SEED },
@@ -223,7 +221,9 @@ describe('CPUs that wait for a big domain', () => {
           read(opened, words[1])
           await opened.over
         })
-        t.finally(() => void ended++)
+        t.finally(() => {
+          ended++
+        })
       },
       { mode: 'pct', executions: EXECUTIONS, seed: SEED },
     )

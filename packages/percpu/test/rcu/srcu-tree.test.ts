@@ -1,0 +1,107 @@
+/** How a domain of SRCU grows when many CPUs wait for it, and what waiting costs then. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Machine, Srcu } from 'percpu'
+import { loadAtomic32, orAtomic32 } from 'percpu/mem'
+import { fresh, joinAs } from '../support/machines.js'
+
+const { SrcuLayout } = await import('../../dist/rcu/srcu-layouts.js')
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+/** A machine of so many CPUs, all of this thread, and the domain as each of them has it. */
+function crowd(cpus: number, flavour: 'fast' | 'normal', fanout = 16) {
+  const machine = fresh({ cpus, fanout, memory: '64 MiB' })
+  const machines = [machine, ...Array.from({ length: cpus - 1 }, (_, i) => joinAs(machine, 101 + i))]
+  const domains = machines.map((other) => other.srcu('s', { flavour }))
+  return { machine, machines, domains }
+}
+/** Word index of the domain. */
+function wordsOf(machine: Machine): number {
+  return (machine.objects.list().find(({ name }) => name === 's')?.address ?? 0) / 4
+}
+const isBig = (machine: Machine): boolean =>
+  loadAtomic32(machine.memory.i32, wordsOf(machine) + SrcuLayout.words.tree) !== 0
+/** Makes the domain big. */
+const grow = (domain: Srcu): void => (domain as Srcu & { grow(): void }).grow()
+
+for (const flavour of ['fast', 'normal'] as const)
+  describe(`a ${flavour} domain`, () => {
+    it('grows when many CPUs wait for it, and serves them all', async () => {
+      const { machine, domains } = crowd(24, flavour)
+      const [domain] = domains as [Srcu]
+      const token = domain.readLock()
+      await domain.synchronize({ timeout: 5 }).catch(() => undefined)
+      assert.equal(isBig(machine), false)
+      const waits = domains.map((other) => other.synchronize({ timeout: 20_000 }))
+      for (let turns = 0; !isBig(machine); turns++) {
+        assert.ok(turns < 1000, 'it has grown')
+        await turn()
+      }
+      domain.readUnlock(token)
+      await Promise.all(waits)
+      await Promise.all(domains.map((other) => other.synchronize({ timeout: 20_000 })))
+    })
+
+    it('stays small while few wait', async () => {
+      const { machine, domains } = crowd(4, flavour)
+      await Promise.all(domains.map((domain) => domain.synchronize({ timeout: 20_000 })))
+      assert.equal(isBig(machine), false)
+    })
+  })
+
+describe('a CPU that waits for a big domain', () => {
+  it('scans itself if the one that was to scan blocks its thread', async () => {
+    const { machine, domains } = crowd(3, 'normal')
+    const [domain, other] = domains as [Srcu, Srcu]
+    grow(domain)
+    assert.equal(isBig(machine), true)
+    // A grace period that is wanted, and CPU 2 that has asked, and does nothing any more.
+    orAtomic32(machine.memory.i32, wordsOf(machine) + SrcuLayout.words.waiters, 1 << 2)
+    domain.getState()
+    const token = other.readLock()
+    const waits = [domain.synchronize({ timeout: 20_000 }), other.synchronize({ timeout: 20_000 })]
+    await turn()
+    other.readUnlock(token)
+    await Promise.all(waits)
+  })
+
+  it('is served on a machine of 256 CPUs with a tree of several levels', async () => {
+    const { machine, domains } = crowd(256, 'normal', 4)
+    grow(domains[0] as Srcu)
+    const [holder] = domains as [Srcu]
+    const token = holder.readLock()
+    const waits = domains.map((domain) => domain.synchronize({ timeout: 60_000 }))
+    await turn()
+    holder.readUnlock(token)
+    await Promise.all(waits)
+    assert.equal(isBig(machine), true)
+  })
+})
+
+describe('a lone grace period of a normal domain', () => {
+  it('is hurried after 25 µs of quiet, and one of a burst is not', async () => {
+    const { machine, domains } = crowd(2, 'normal')
+    const [domain] = domains as [Srcu]
+    const hurried = (): number =>
+      loadAtomic32(machine.memory.i32, wordsOf(machine) + SrcuLayout.words.neededExpedited)
+    const before = hurried()
+    await domain.synchronize()
+    const lone = hurried()
+    assert.notEqual(lone, before)
+    // Both are asked for in the same stretch: the second one finds the first one under way.
+    await new Promise((resolve) => setTimeout(resolve, 2))
+    const waits = [domain.synchronize(), domain.synchronize()]
+    const first = hurried()
+    await Promise.all(waits)
+    assert.equal(hurried(), first)
+  })
+
+  it('of a fast domain is not: that would disturb all CPUs', async () => {
+    const { machine, domains } = crowd(2, 'fast')
+    const word = wordsOf(machine) + SrcuLayout.words.neededExpedited
+    const before = loadAtomic32(machine.memory.i32, word)
+    await (domains[0] as Srcu).synchronize()
+    assert.equal(loadAtomic32(machine.memory.i32, word), before)
+  })
+})
