@@ -74,8 +74,8 @@ export class SrcuTree {
   enter(cpu: number, cookie: number): void {
     const slot = slotOf(cookie)
     for (const [level, { node, bit }] of this.#path(cpu).entries()) {
-      // SS(srcu.tree) pairs with ST in #take, SU in wakeOne: set, leaf first, before the sequence is
-      // looked at, so who moves that finds the bits. Mutants: rcu/srcu-tree-top-first,
+      // SS(srcu.tree) pairs with ST in #take, SU in wakeOne: set, leaf first, before the sequence
+      // is looked at, so who moves that finds the bits. Mutants: rcu/srcu-tree-top-first,
       // rcu/srcu-tree-woken-early.
       const word = node + slot
       if (level === 0 || (loadAtomic32(this.#memory.i32, word) & bit) === 0)
