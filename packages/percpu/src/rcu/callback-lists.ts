@@ -1,7 +1,7 @@
 /**
- * The lists of callbacks of one kind of grace period, a list for each CPU, and what is decided about
- * all of them: whether anything is pending, and what ends with a CPU. The kinds are sched RCU, and
- * each domain of SRCU for which somebody has queued anything.
+ * The lists of callbacks of one kind of grace period, a list for each CPU, and what is decided
+ * about all of them: whether anything is pending, and what ends with a CPU. The kinds are sched
+ * RCU, and each domain of SRCU for which somebody has queued anything.
  */
 import { loadAtomic32, storeAtomic32, type Memory } from '#mem'
 import type { Tags } from '../alloc/tags.js'

@@ -60,12 +60,7 @@ export class Callbacks {
   isOver = false
 
   /** `domain`: whose they are, for errors; undefined for sched RCU. */
-  constructor(
-    parts: CallbackParts,
-    source: GracePeriodSource,
-    lists: readonly number[],
-    domain?: string,
-  ) {
+  constructor(parts: CallbackParts, source: GracePeriodSource, lists: readonly number[], domain?: string) {
     this.#parts = parts
     this.#source = source
     this.#lists = lists

@@ -1,8 +1,8 @@
 /**
  * The words of lists of callbacks. Each CPU has one for each kind of grace period that it frees
- * things after: for sched RCU in the layer's own memory, for a domain in per-CPU memory. A list that
- * is all zero is empty. Both ends are on lines of their own: the CPU queues at one, and whoever has the
- * lock runs at the other. callback-list.ts
+ * things after: for sched RCU in the layer's own memory, for a domain in per-CPU memory. A list
+ * that is all zero is empty. Both ends are on lines of their own: the CPU queues at one, and
+ * whoever has the lock runs at the other. callback-list.ts
  */
 import { aligned, array, atomic, i32, locked, owner, published, racy, struct } from '../layout/index.js'
 import { SpinlockLayout } from '../sync/layouts.js'
@@ -27,7 +27,7 @@ export const CallbackList = struct(
     /** Functions queued so far, and run or lost so far. By the CPU, and by its reaper. */
     functionsTail: atomic(i32),
     functionsHead: atomic(i32),
-    /** Functions that have returned, of all incarnations. Those up to the head that have not are lost. */
+    /** Functions that have returned, of all incarnations. The others before the head are lost. */
     functionsRun: racy(i32),
     /** 1 while the CPU looks after lists of this kind: they stay until then. Also by its reaper. */
     working: atomic(i32),

@@ -1,4 +1,4 @@
-/** What users queue, for whatever kind of grace period: the checks, and what an entry is made of. */
+/** What users queue, for whatever kind of grace period: the checks, and what an entry says. */
 import { ArgumentError } from '../errors.js'
 import type { Heap } from '../alloc/heap.js'
 import { checkFunction, shown } from '../machine/check.js'
@@ -28,7 +28,10 @@ export function queueFree(queueing: Queueing, what: Freeable): Promise<void> {
   return callbacks.free(what / 8, tag, heap.tags.bytesOf(what) >>> 3)
 }
 
-function freePercpu({ callbacks, percpu, copies }: Queueing, what: { readonly pointer: number }): Promise<void> {
+function freePercpu(
+  { callbacks, percpu, copies }: Queueing,
+  what: { readonly pointer: number },
+): Promise<void> {
   const { pointer } = Object(what) as Partial<{ pointer: number }>
   if (typeof pointer !== 'number')
     throw new ArgumentError(`${shown(what)} is neither an address nor a per-CPU object`, { what })

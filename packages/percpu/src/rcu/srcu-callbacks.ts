@@ -25,11 +25,7 @@ import type { GracePeriodSource } from './source.js'
 import { SrcuLayout } from './srcu-layouts.js'
 
 /** What looks after the lists of a kind of grace period, on this thread. @throws OfflineError. */
-export type MakeQueueing = (
-  domain: string,
-  source: GracePeriodSource,
-  lists: readonly number[],
-) => Queueing
+export type MakeQueueing = (domain: string, source: GracePeriodSource, lists: readonly number[]) => Queueing
 
 export interface SrcuCallbackParts {
   readonly name: string

@@ -1,4 +1,4 @@
-/** Why a domain cannot be cleaned up. (After the kernel's cleanup_srcu_struct, which leaks then.) */
+/** Why a domain cannot be cleaned up. (After the kernel's, which leaks it then.) */
 import { SrcuBusyError } from './srcu-errors.js'
 import type { SrcuWords } from './srcu-words.js'
 

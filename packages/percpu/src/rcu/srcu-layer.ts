@@ -149,7 +149,10 @@ export class SrcuLayer implements AttachedLayer {
     const words = new SrcuWords(shared)
     const percpu = () => this.#percpu.use()
     const address = words.words * 4
-    const callbacks = new SrcuCallbacks({ name, address, own, percpu, make: this.makeQueueing }, () => domain.source)
+    const callbacks = new SrcuCallbacks(
+      { name, address, own, percpu, make: this.makeQueueing },
+      () => domain.source,
+    )
     const parts: SrcuParts = {
       name,
       words,

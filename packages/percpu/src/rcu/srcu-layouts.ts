@@ -23,9 +23,9 @@ export const SrcuLayout = struct(
     neededExpedited: atomic(i32),
     /** CPUs that want a ring when the sequence moves, or a reader that it waits for has left. */
     waiters: array(atomic(i32), MASK_WORDS),
-    /** To the lists of callbacks, each a CallbackList; 0 until somebody queues one. srcu-callbacks.ts */
+    /** To the lists of callbacks; 0 until somebody queues something. srcu-callbacks.ts */
     lists: atomic(i32),
-    /** Of a domain at an address: which of those that were made, as one may follow another there. */
+    /** Of a domain at an address: another one that is made there has another number. */
     serial: published(u32),
     _reserved: pad(4),
   },

@@ -195,7 +195,7 @@ for (const [kind, { cpus, make, open }] of Object.entries(kinds))
   })
 
 describe('memory that runs short', () => {
-  it('is taken from what is due in domains, too', async () => {
+  it('is taken from what is due in domains, too', () => {
     const machine = fresh({ cpus: 2, memory: '1 MiB' })
     const domain = machine.srcu('s', { flavour: 'normal' })
     const blocks: number[] = []
@@ -205,7 +205,10 @@ describe('memory that runs short', () => {
     const [first = 0] = blocks
     void domain.free(first)
     const token = domain.readLock()
-    assert.equal(codeOf(() => machine.heap.alloc(4096)), 'PERCPU_OUT_OF_MEMORY')
+    assert.equal(
+      codeOf(() => machine.heap.alloc(4096)),
+      'PERCPU_OUT_OF_MEMORY',
+    )
     domain.readUnlock(token)
     // The grace period is over, and nobody has had the time to free.
     domain.synchronizeBlocking(5000)
