@@ -13,6 +13,7 @@ import { Emitter, type ListenOptions } from './machine/events.js'
 import type { MachineHandle } from './machine/handle.js'
 import { host, reportError } from './machine/platform.js'
 import { makePercpu, type Percpu } from './percpu/api.js'
+import type { LostCallbacks } from './rcu/layer.js'
 import { Rcu } from './rcu/rcu.js'
 import type { SrcuOptions } from './rcu/srcu-layer.js'
 import type { Srcu } from './rcu/srcu.js'
@@ -32,8 +33,11 @@ export interface MachineEvents {
    * If nobody listens, the console has it.
    */
   readonly stall: StallEvent
-  /** Functions that a CPU had queued by `rcu.call` ended with its thread: so many. */
-  readonly callbacksLost: { readonly cpu: number; readonly count: number }
+  /**
+   * Functions that a CPU had queued by `call` ended with its thread: so many, of `machine.rcu` or
+   * of the SRCU domain of that name.
+   */
+  readonly callbacksLost: LostCallbacks
 }
 
 /**
@@ -99,7 +103,7 @@ export class Machine {
     this.rcu = new Rcu(own, layers.rcu)
     own.comeOnline()
     own.gracePeriods.stalls.tell = (stalled) => this.#tellStall(stalled)
-    layers.rcu.start((lost, count) => this.#events.emit('callbacksLost', { cpu: lost, count }))
+    layers.rcu.start((lost) => this.#events.emit('callbacksLost', lost))
   }
 
   /**

@@ -3,14 +3,14 @@
  * offline or dies. The directory of named objects and the registry list all domains.
  */
 import { exchangeAtomic32, loadU32 } from '#mem'
+import type { AllocLayer } from '../alloc/layer.js'
 import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { ArgumentError } from '../errors.js'
 import { checkOptions, shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
-import type { MemoryMap } from '../machine/memory-map.js'
+import { Deadline } from '../machine/wait-options.js'
 import type { PercpuLayer } from '../percpu/layer.js'
-import type { AllocatorState } from '../percpu/state.js'
 import { pointerAt } from '../percpu/allocator.js'
 import { findShared, openShared, sharedObject, type SharedObject } from '../percpu/named.js'
 import { LockHeldError, LockTimeoutError } from '../sync/errors.js'
@@ -19,10 +19,12 @@ import { FAST, NORMAL, SrcuCpuLayout, SrcuLayout } from './srcu-layouts.js'
 import { SrcuMisuseError } from './srcu-errors.js'
 import { makeFastSrcu } from './srcu-fast.js'
 import { NormalSrcu } from './srcu-normal.js'
+import type { CallbackLists } from './callback-lists.js'
+import { listsOf, SrcuCallbacks, type MakeQueueing } from './srcu-callbacks.js'
 import { register, registered, unregister } from './srcu-registry.js'
 import { initialiseSrcu, SrcuWords } from './srcu-words.js'
 import type { Srcu, SrcuFlavour, SrcuParts } from './srcu.js'
-import { SrcuTree, treeBytes, type TreeShape } from './srcu-tree.js'
+import { findTree, treeAddress, treeBytes, type SrcuTree } from './srcu-tree.js'
 import { makeTinySrcu } from './tiny-srcu.js'
 
 export interface SrcuOptions {
@@ -35,17 +37,30 @@ export interface SrcuOptions {
 
 const flavours = { fast: FAST, normal: NORMAL }
 
+/** A domain, and how to open it. */
+interface Found {
+  readonly shared: SharedObject
+  readonly name: string
+  readonly open: () => Srcu
+}
+
 export class SrcuLayer implements AttachedLayer {
   readonly name = 'srcu'
   readonly #context: LayerContext
   readonly #sync: SyncLayer
+  readonly #alloc: AllocLayer
   readonly #percpu: PercpuLayer
   readonly #domains = new Map<string, Srcu>()
   #hasLeft = false
+  /** Set by the layer of callbacks, which is above. */
+  makeQueueing: MakeQueueing = () => {
+    throw this.#context.own.offlineError()
+  }
 
-  constructor(context: LayerContext, sync: SyncLayer, percpu: PercpuLayer) {
+  constructor(context: LayerContext, sync: SyncLayer, alloc: AllocLayer, percpu: PercpuLayer) {
     this.#context = context
     this.#sync = sync
+    this.#alloc = alloc
     this.#percpu = percpu
   }
 
@@ -75,7 +90,7 @@ export class SrcuLayer implements AttachedLayer {
     const shared = openShared(cpuState, name, SrcuLayout, SrcuCpuLayout.size, (address) => {
       initialiseSrcu(memory, address / 4, flavours[flavour])
     })
-    return this.#keep(name, shared, name, () => this.#domains.delete(name))
+    return this.#keep(name, shared, name, () => Promise.resolve())
   }
 
   /**
@@ -118,10 +133,13 @@ export class SrcuLayer implements AttachedLayer {
     const pointer = pointerAt(state, address)
     const name = nameAt(address)
     if (pointer === 0) throw new SrcuMisuseError(`${name}: there is no domain`, { address })
-    const key = keyAt(address, pointer)
-    const free = (): void => {
-      this.#domains.delete(key)
+    const key = this.#keyAt(address, pointer)
+    const free = async (callbacks: SrcuCallbacks): Promise<void> => {
       unregister(state.memory, context.objects, address / 4)
+      // Reapers, and those who look after callbacks of others, look for domains in one stretch.
+      await context.own.gracePeriods.synchronize()
+      await callbacks.settle(new Deadline())
+      callbacks.release(this.#alloc.heap, this.#percpu.use().allocator)
       this.#freeParts(address)
     }
     const domain =
@@ -129,33 +147,48 @@ export class SrcuLayer implements AttachedLayer {
     return checkFlavour(domain, flavour)
   }
 
-  #keep(key: string, shared: SharedObject, name: string, free: () => void): Srcu {
+  #keep(
+    key: string,
+    shared: SharedObject,
+    name: string,
+    free: (callbacks: SrcuCallbacks) => Promise<void>,
+  ): Srcu {
     const { own } = this.#context
     const { waiting } = this.#sync.state
+    const words = new SrcuWords(shared)
+    const percpu = () => this.#percpu.use()
+    const address = words.words * 4
+    const callbacks = new SrcuCallbacks(
+      { name, address, own, percpu, make: this.makeQueueing },
+      () => domain.source,
+    )
     const parts: SrcuParts = {
       name,
-      words: new SrcuWords(shared),
+      words,
       own,
       sleep: (done, deadline) => waiting.sleep(done, deadline),
-      free,
       ...this.#treeOf(shared),
+      callbacks,
+      free: () => {
+        this.#domains.delete(key)
+        return free(callbacks)
+      },
     }
     const isFast = loadU32(shared.memory.u32, shared.words + SrcuLayout.words.flavour) === FAST
-    const domain = make(parts, isFast ? 'fast' : 'normal')
+    const domain: Srcu = make(parts, isFast ? 'fast' : 'normal')
     this.#domains.set(key, domain)
     return domain
   }
   /** How a domain finds its tree, and makes one. */
   #treeOf(shared: SharedObject): Pick<SrcuParts, 'tree' | 'grow'> {
-    const address = treeAddress(shared)
     const { map } = this.#context.own
     let found: SrcuTree | undefined
     const tree = (): SrcuTree | undefined => (found ??= findTree(this.#percpu.use().state, shared, map))
     const grow = (): void => {
       if (tree()) return
       try {
-        const bytes = treeBytes(shapeOf(map), map.cpus)
-        this.#percpu.use().allocator.allocate(bytes, { into: address })
+        const into = treeAddress(shared)
+        this.#percpu.use().allocator.allocate(treeBytes(map), { into })
       } catch (error) {
         // A small domain does without.
         if (!(error instanceof OutOfMemoryError || error instanceof LockTimeoutError)) throw error
@@ -171,6 +204,11 @@ export class SrcuLayer implements AttachedLayer {
       const taken = exchangeAtomic32(state.memory.i32, address / 4 + word, 0)
       if (taken !== 0) allocator.free(taken)
     }
+  }
+  /** Of a domain at an address: not a name, and another one when a domain is made there again. */
+  #keyAt(address: number, pointer: number): string {
+    const serial = loadU32(this.#context.own.memory.u32, address / 4 + SrcuLayout.words.serial)
+    return `\0${address}/${pointer}/${serial}`
   }
   #checkAddress(address: number): void {
     const { byteLength } = this.#context.own.memory
@@ -210,11 +248,23 @@ export class SrcuLayer implements AttachedLayer {
 
   /** Ends the sections of the dead CPU, and goes on with grace periods that it may have driven. */
   recover(recovery: Recovery): void {
-    for (const [words, tree, open] of this.#all(recovery)) {
+    const { state } = this.#percpu.stateFor(recovery)
+    const { map } = this.#context.own
+    for (const { shared, open } of this.#all(recovery)) {
+      const words = new SrcuWords(shared)
       words.endSections(recovery.cpu, recovery.ringer)
       // Mutant: rcu/srcu-tree-reaper.
-      tree?.wakeAll(recovery.ringer)
+      findTree(state, shared, map)?.wakeAll(recovery.ringer)
       if (!this.#hasLeft && words.isWanted) open().takeOver()
+    }
+  }
+
+  /** The lists of callbacks of all domains that have any. `recovery`: through whose views. */
+  *callbackLists(recovery: Recovery): Generator<CallbackLists> {
+    const { state } = this.#percpu.stateFor(recovery)
+    for (const { shared, name: domain, open } of this.#all(recovery)) {
+      const lists = listsOf(state, shared.words * 4)
+      if (lists.length > 0) yield { domain, lists, open: () => open().callbacks }
     }
   }
 
@@ -224,28 +274,25 @@ export class SrcuLayer implements AttachedLayer {
     const { state, context } = this.#percpu.use()
     const keys = new Set<string>()
     for (const at of registered(state.memory, context.objects))
-      keys.add(keyAt(at * 4, pointerAt(state, at * 4)))
+      keys.add(this.#keyAt(at * 4, pointerAt(state, at * 4)))
     for (const [key, domain] of this.#domains) if (!isKeyAt(key) || keys.has(key)) yield domain
   }
   /** Every domain, through the recovering thread's own views, and how to open it. */
-  *#all(recovery: Recovery): Generator<[words: SrcuWords, tree: SrcuTree | undefined, open: () => Srcu]> {
+  *#all(recovery: Recovery): Generator<Found> {
     const { table, cpu, incarnation } = recovery
-    const { map } = this.#context.own
     const { state } = this.#percpu.stateFor(recovery)
     const { objects } = openBootMemory(table, cpu, incarnation)
     for (const shared of findShared(state, objects, SrcuLayout))
-      yield [new SrcuWords(shared), findTree(state, shared, map), () => this.open(shared.name)]
+      yield { shared, name: shared.name, open: () => this.open(shared.name) }
     for (const at of registered(table.memory, objects)) {
       const pointer = pointerAt(state, at * 4)
       if (pointer === 0) continue
       const shared = sharedObject(state, at * 4, pointer)
-      yield [new SrcuWords(shared), findTree(state, shared, map), () => this.at(at * 4)]
+      yield { shared, name: nameAt(at * 4), open: () => this.at(at * 4) }
     }
   }
 }
 
-/** Of a domain at an address: not a name, and another one when it is made again elsewhere. */
-const keyAt = (address: number, pointer: number): string => `\0${address}/${pointer}`
 const isKeyAt = (key: string): boolean => key.startsWith('\0')
 const nameAt = (address: number): string => `srcu at ${address}`
 
@@ -261,19 +308,4 @@ function make(parts: SrcuParts, flavour: SrcuFlavour): Srcu {
   if (parts.words.parts.length === 1) return makeTinySrcu(parts, flavour)
   if (flavour === 'normal') return new NormalSrcu(parts)
   return makeFastSrcu(parts)
-}
-
-/** Where a domain keeps the pointer to its tree. */
-function treeAddress({ words }: SharedObject): number {
-  return (words + SrcuLayout.words.tree) * 4
-}
-function shapeOf({ fanout, rcuLevels }: MemoryMap): TreeShape {
-  return { fanout, levels: rcuLevels }
-}
-/** Undefined while the domain is small. */
-function findTree(state: AllocatorState, shared: SharedObject, map: MemoryMap): SrcuTree | undefined {
-  const address = treeAddress(shared)
-  const pointer = pointerAt(state, address)
-  if (pointer === 0) return undefined
-  return new SrcuTree(state.memory, shapeOf(map), sharedObject(state, address, pointer).parts)
 }

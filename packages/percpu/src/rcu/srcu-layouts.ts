@@ -25,9 +25,10 @@ export const SrcuLayout = struct(
     waiters: array(atomic(i32), MASK_WORDS),
     /** To the tree of those who wait, {@link SrcuNode}s; 0 while the domain is small. */
     tree: atomic(i32),
-    /** When the last grace period ended, machine time in µs, modulo 2^32. */
-    ended: racy(u32),
-    _reserved: pad(4),
+    /** To the lists of callbacks; 0 until somebody queues something. srcu-callbacks.ts */
+    lists: atomic(i32),
+    /** Of a domain at an address: another one that is made there has another number. */
+    serial: published(u32),
   },
   { size: 64 },
 )
@@ -40,8 +41,15 @@ export const SrcuNode = struct('SrcuNode', {
   waiting: array(atomic(i32), SRCU_SLOTS),
 })
 
-/** A table of domains that lie in structs of users: word indices, or 0. srcu-registry.ts */
-export const SrcuRegistry = struct('SrcuRegistry', { domains: array(atomic(i32), 256) })
+/** Domains of a table. */
+export const REGISTRY_SLOTS = 256
+/** A table of domains that lie in structs of users. srcu-registry.ts */
+export const SrcuRegistry = struct('SrcuRegistry', {
+  /** Word indices, or 0. */
+  domains: array(atomic(i32), REGISTRY_SLOTS),
+  /** How many serial numbers were given out; of the first table. */
+  serials: atomic(i32),
+})
 
 /** Readers count themselves by plain additions. */
 export const FAST = 1
@@ -68,7 +76,9 @@ export const SrcuCpuLayout = struct(
     /** Readers that may leave on another CPU than the one on which they came. */
     downs: array(atomic(i32), 2),
     ups: array(atomic(i32), 2),
-    _reserved: pad(16),
+    /** Of CPU 0's part: when the last grace period ended, in µs, modulo 2^32. */
+    ended: racy(u32),
+    _reserved: pad(12),
   },
   { size: 64, align: 64 },
 )

@@ -34,7 +34,11 @@
 import { andAtomic32, exchangeAtomic32, loadAtomic32, orAtomic32, type Memory } from '#mem'
 import { REASON_WAKE, type Ringer } from '../cpus/ringer.js'
 import { periodsOf } from '../cpus/sequence.js'
-import { SRCU_SLOTS, SrcuNode } from './srcu-layouts.js'
+import type { MemoryMap } from '../machine/memory-map.js'
+import { pointerAt } from '../percpu/allocator.js'
+import { sharedObject, type SharedObject } from '../percpu/named.js'
+import type { AllocatorState } from '../percpu/state.js'
+import { SRCU_SLOTS, SrcuLayout, SrcuNode } from './srcu-layouts.js'
 
 /** A node by its word index, and its bit in the one above. */
 interface Place {
@@ -42,15 +46,27 @@ interface Place {
   readonly bit: number
 }
 
-/** Its shape: how many nodes there are in each level, leaves first. */
-export interface TreeShape {
-  readonly fanout: number
-  readonly levels: readonly number[]
-}
+/** Its shape is that of the tree of sched RCU: how many nodes each level has, leaves first. */
+type TreeShape = Pick<MemoryMap, 'cpus' | 'fanout' | 'rcuLevels'>
 
 /** Bytes of each CPU's part of the memory that holds the nodes. */
-export function treeBytes({ levels }: TreeShape, cpus: number): number {
-  return Math.ceil(nodesOf(levels) / cpus) * SrcuNode.size
+export function treeBytes({ rcuLevels, cpus }: TreeShape): number {
+  return Math.ceil(nodesOf(rcuLevels) / cpus) * SrcuNode.size
+}
+/** Where a domain keeps the pointer to that memory. */
+export function treeAddress({ words }: SharedObject): number {
+  return (words + SrcuLayout.words.tree) * 4
+}
+/** Undefined while the domain is small. */
+export function findTree(
+  state: AllocatorState,
+  domain: SharedObject,
+  shape: TreeShape,
+): SrcuTree | undefined {
+  const address = treeAddress(domain)
+  const pointer = pointerAt(state, address)
+  if (pointer === 0) return undefined
+  return new SrcuTree(state.memory, shape, sharedObject(state, address, pointer).parts)
 }
 
 export class SrcuTree {
@@ -63,8 +79,8 @@ export class SrcuTree {
   constructor(memory: Memory, shape: TreeShape, parts: readonly number[]) {
     this.#memory = memory
     this.#shape = shape
-    const each = treeBytes(shape, parts.length) / SrcuNode.size
-    const count = nodesOf(shape.levels)
+    const each = treeBytes(shape) / SrcuNode.size
+    const count = nodesOf(shape.rcuLevels)
     const at = (node: number): number =>
       (parts[Math.floor(node / each)] ?? 0) + (node % each) * (SrcuNode.size / 4)
     this.#nodes = Array.from({ length: count }, (_, node) => at(node))
@@ -95,7 +111,7 @@ export class SrcuTree {
 
   /** Rings those who wait for the grace period that has ended, except `self`. */
   wake(ended: number, ringer: Ringer, self: number): void {
-    this.#wakeBelow(this.#shape.levels.length - 1, 0, slotOf(ended), ringer, self)
+    this.#wakeBelow(this.#shape.rcuLevels.length - 1, 0, slotOf(ended), ringer, self)
   }
   #wakeBelow(level: number, index: number, slot: number, ringer: Ringer, self: number): void {
     for (let bits = this.#take(this.#nodeAt(level, index) + slot); bits !== 0; bits &= bits - 1) {
@@ -107,14 +123,14 @@ export class SrcuTree {
 
   /** Rings all who wait. For a reaper. */
   wakeAll(ringer: Ringer): void {
-    const [leaves = 0] = this.#shape.levels
+    const [leaves = 0] = this.#shape.rcuLevels
     for (let index = 0; index < leaves; index++)
       for (let slot = 0; slot < SRCU_SLOTS; slot++) this.#wakeBelow(0, index, slot, ringer, -1)
   }
 
   /** Rings one who waits, if there is any but `self`. Its bit stays. */
   wakeOne(ringer: Ringer, self: number): void {
-    const [leaves = 0] = this.#shape.levels
+    const [leaves = 0] = this.#shape.rcuLevels
     for (let index = 0; index < leaves; index++)
       for (let slot = 0; slot < SRCU_SLOTS; slot++) {
         // SU(srcu.tree) pairs with SS in enter: either this finds who sleeps, or that one finds
@@ -138,16 +154,16 @@ export class SrcuTree {
 
   /** From a CPU's leaf to the root. */
   #path(cpu: number): Place[] {
-    const { fanout, levels } = this.#shape
+    const { fanout, rcuLevels } = this.#shape
     let index = cpu
-    return levels.map((_, level) => {
+    return rcuLevels.map((_, level) => {
       const bit = 1 << (index % fanout)
       index = Math.floor(index / fanout)
       return { node: this.#nodeAt(level, index), bit }
     })
   }
   #nodeAt(level: number, index: number): number {
-    return this.#nodes[nodesOf(this.#shape.levels.slice(0, level)) + index] ?? 0
+    return this.#nodes[nodesOf(this.#shape.rcuLevels.slice(0, level)) + index] ?? 0
   }
 }
 

@@ -29,7 +29,7 @@ import { SrcuCpuLayout, SrcuLayout } from './srcu-layouts.js'
 
 const { load32, loadU32, storeU32 } = mem
 const fields = SrcuLayout.words
-const { locks, unlocks, atomicLocks, atomicUnlocks, downs, ups } = SrcuCpuLayout.words
+const { locks, unlocks, atomicLocks, atomicUnlocks, downs, ups, ended } = SrcuCpuLayout.words
 
 /** Before another thread can find the domain. `words`: word index. */
 export function initialiseSrcu({ i32, u32 }: Memory, words: number, flavour: number): void {
@@ -47,12 +47,15 @@ export class SrcuWords {
   /** Word index of each CPU's SrcuCpuLayout. */
   readonly parts: readonly number[]
   readonly #masks: number
+  /** Word index of when the last grace period ended. */
+  readonly #ended: number
 
   constructor({ memory, words, parts }: Pick<SrcuWords, 'memory' | 'words' | 'parts'>) {
     this.memory = memory
     this.words = words
     this.parts = parts
     this.#masks = (parts.length + 31) >>> 5
+    this.#ended = (parts[0] ?? 0) + ended
   }
 
   get sequence(): number {
@@ -106,13 +109,13 @@ export class SrcuWords {
     // They help with the next phase, or are done. Mutant: rcu/srcu-move-untold.
     this.wake(ringer, self)
     // A hint: a thread that dies before it leaves an older time.
-    if (isIdle(to)) storeU32(this.memory.u32, this.words + fields.ended, now())
+    if (isIdle(to)) storeU32(this.memory.u32, this.#ended, now())
     return true
   }
 
   /** Microseconds since the last grace period ended; at most an hour, about. */
   get quiet(): number {
-    return (now() - loadU32(this.memory.u32, this.words + fields.ended)) >>> 0
+    return (now() - loadU32(this.memory.u32, this.#ended)) >>> 0
   }
 
   /**

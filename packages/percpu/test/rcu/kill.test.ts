@@ -8,7 +8,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { boot, type Machine } from 'percpu'
+import { boot, type Machine, type Rcu, type Srcu } from 'percpu'
 import { load32, loadAtomic32, notify32, storeAtomic32 } from 'percpu/mem'
 import { randomFrom } from '../support/random.js'
 import { words } from '../support/threads.js'
@@ -27,17 +27,25 @@ class Scene {
   readonly tally: number
   readonly random = randomFrom(seed)
 
-  constructor(machine: Machine) {
+  readonly domain: Srcu | undefined
+
+  constructor(machine: Machine, domain?: Srcu) {
     this.machine = machine
+    this.domain = domain
     this.slots = machine.heap.memblock.alloc({ size: SLOTS * 4 })
     this.tally = machine.heap.memblock.alloc({ size: 64 })
   }
 
+  get queue(): Rcu | Srcu {
+    return this.domain ?? this.machine.rcu
+  }
+
   async start(park?: number) {
-    const { slots, tally } = this
+    const { slots, tally, domain } = this
     const workerData: FreeingWorkerData = {
       ...{ handle: this.machine.handle, slots, count: SLOTS, tally, seed: this.random(1e9) },
       ...(park === undefined ? {} : { park }),
+      ...(domain ? { domain: domain.name } : {}),
     }
     const worker = new Worker(new URL('./support/freeing-worker.js', import.meta.url), { workerData })
     const { reaped } = this.machine.supervise(worker)
@@ -58,42 +66,55 @@ class Scene {
   }
 }
 
-describe('workers terminated in the middle of freeing after grace periods', () => {
-  it('leave nothing behind, and nothing that is read is free', async () => {
-    const machine = boot({ cpus: WORKERS + 1, memory: '16 MiB' })
-    const scene = new Scene(machine)
-    let lost = 0
-    machine.on('callbacksLost', ({ count }) => (lost += count))
-    const workers = await Promise.all(Array.from({ length: WORKERS }, () => scene.start()))
-    for (let kill = 0; kill < kills; kill++) {
-      const goal = scene.count(0) + 64 * scene.random(20)
-      while (scene.count(0) < goal) await turn()
-      const place = scene.random(WORKERS)
-      const { worker, reaped } = workers[place] ?? assert.fail()
-      await worker.terminate()
-      await reaped
-      workers[place] = await scene.start()
-    }
-    for (const { worker, reaped } of workers) {
-      await worker.terminate()
-      await reaped
-    }
-    await machine.rcu.barrier()
-    const { linked } = scene
-    assert.deepEqual(queued(machine), [])
-    const objects = machine.heap.allocations().filter(({ size }) => size < 4096).length
-    const most = linked.length + kills + WORKERS
-    assert.ok(objects >= linked.length && objects <= most, `${objects} of ${linked.length} to ${most}`)
-    assert.deepEqual(new Set(left(machine, linked)), new Set(linked))
-    for (const address of linked) assert.ok(load32(machine.memory.i32, address / 4) > 0)
-    machine.heap.verify({ quiet: true })
-    const [begun, called] = [scene.count(1), scene.count(2)]
-    assert.ok(
-      called + lost <= begun && called + lost >= begun - kills - WORKERS,
-      `${begun}: ${called}, ${lost}`,
-    )
+const places: Readonly<Record<string, { kills: number; make: (machine: Machine) => Srcu | undefined }>> = {
+  'grace periods': { kills, make: () => undefined },
+  'grace periods of a fast domain': { kills: kills / 2, make: (machine) => machine.srcu('s') },
+  'grace periods of a normal domain': {
+    kills: kills / 2,
+    make: (machine) => machine.srcu('s', { flavour: 'normal' }),
+  },
+}
+
+for (const [place, { kills, make }] of Object.entries(places))
+  describe(`workers terminated in the middle of freeing after ${place}`, () => {
+    it('leave nothing behind, and nothing that is read is free', async () => {
+      const machine = boot({ cpus: WORKERS + 1, memory: '16 MiB' })
+      const scene = new Scene(machine, make(machine))
+      let lost = 0
+      machine.on('callbacksLost', ({ count, domain }) => {
+        assert.equal(domain, scene.domain?.name)
+        lost += count
+      })
+      const workers = await Promise.all(Array.from({ length: WORKERS }, () => scene.start()))
+      for (let kill = 0; kill < kills; kill++) {
+        const goal = scene.count(0) + 64 * scene.random(20)
+        while (scene.count(0) < goal) await turn()
+        const place = scene.random(WORKERS)
+        const { worker, reaped } = workers[place] ?? assert.fail()
+        await worker.terminate()
+        await reaped
+        workers[place] = await scene.start()
+      }
+      for (const { worker, reaped } of workers) {
+        await worker.terminate()
+        await reaped
+      }
+      await scene.queue.barrier()
+      const { linked } = scene
+      assert.deepEqual(queued(machine), [])
+      const objects = machine.heap.allocations().filter(({ size }) => size < 4096).length
+      const most = linked.length + kills + WORKERS
+      assert.ok(objects >= linked.length && objects <= most, `${objects} of ${linked.length} to ${most}`)
+      assert.deepEqual(new Set(left(machine, linked)), new Set(linked))
+      for (const address of linked) assert.ok(load32(machine.memory.i32, address / 4) > 0)
+      machine.heap.verify({ quiet: true })
+      const [begun, called] = [scene.count(1), scene.count(2)]
+      assert.ok(
+        called + lost <= begun && called + lost >= begun - kills - WORKERS,
+        `${begun}: ${called}, ${lost}`,
+      )
+    })
   })
-})
 
 describe('a worker that parks right after it has freed something', () => {
   it('has it freed by another CPU', async () => {
@@ -108,5 +129,24 @@ describe('a worker that parks right after it has freed something', () => {
     storeAtomic32(machine.memory.i32, park / 4, 1)
     notify32(machine.memory.i32, park / 4)
     await reaped
+  })
+
+  it('has it freed in a domain, too, which does not end while it still looks after it', async () => {
+    const machine = boot({ cpus: 2, memory: '4 MiB' })
+    const domain = machine.srcu('s', { flavour: 'normal' })
+    const scene = new Scene(machine, domain)
+    const [park = 0] = words(machine, 1)
+    const address = machine.heap.alloc(32, { persist: true })
+    storeAtomic32(machine.memory.i32, scene.slots / 4, address / 8)
+    const { reaped } = await scene.start(park)
+    while (machine.heap.allocations().some((allocation) => allocation.address === address)) await turn()
+    await domain.barrier()
+    const [cleaning] = await Promise.allSettled([domain.cleanup()])
+    storeAtomic32(machine.memory.i32, park / 4, 1)
+    notify32(machine.memory.i32, park / 4)
+    await reaped
+    assert.equal(cleaning.status, 'rejected')
+    assert.equal((cleaning.reason as { code: string }).code, 'PERCPU_SRCU_BUSY')
+    await domain.cleanup()
   })
 })

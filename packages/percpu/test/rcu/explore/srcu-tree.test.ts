@@ -235,11 +235,10 @@ describe('the tree', () => {
   it('leads to every CPU that has entered it and has not been rung', async (test) => {
     const world = await withDomain(4, 'normal', 2)
     const { memory, table } = world.world
-    const { rcuLevels: levels, fanout } = table.map
     const ringer = new Ringer(table)
     const bit = (word: number, bits: number): boolean => (mem.loadAtomic32(memory.i32, word) & bits) !== 0
     await check(world, test, (t) => {
-      const tree = new SrcuTree(memory, { levels, fanout }, world.tree)
+      const tree = new SrcuTree(memory, table.map, world.tree)
       for (const cpu of [0, 1]) t.cpu(cpu, () => tree.enter(cpu, COOKIE))
       // As one that is late, for the grace period that had the slot before.
       t.cpu(2, () => tree.wake(COOKIE, ringer, 2))

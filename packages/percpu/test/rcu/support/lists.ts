@@ -11,6 +11,12 @@ const { entriesBetween, entryWord, FIRST_POSITION } = await import('../../../dis
 const { isQueued } = await import('../../../dist/alloc/tag.js')
 const { USED } = await import('../../../dist/alloc/page-map.js')
 const { words } = CallbackList
+const { makeState } = await import('../../../dist/percpu/layer.js')
+const { openRoot } = await import('../../../dist/percpu/setup.js')
+const { findShared } = await import('../../../dist/percpu/named.js')
+const { listsOf: listsOfDomain } = await import('../../../dist/rcu/srcu-callbacks.js')
+const { SrcuLayout } = await import('../../../dist/rcu/srcu-layouts.js')
+const { registered } = await import('../../../dist/rcu/srcu-registry.js')
 
 export { BLOCK_WORDS, FIRST_POSITION }
 
@@ -23,11 +29,26 @@ export function mapOf({ memory }: Seen): ReturnType<(typeof RcuMap)['open']> {
   return RcuMap.open(objects, map.cpus)
 }
 
+/** Word indices of all lists: those of sched RCU, and of each domain that has any. */
+function allLists(seen: Seen): readonly number[] {
+  const { memory } = seen
+  const { table, objects } = insideOf(memory)
+  const { geometry, tables } = openRoot({ own: { table }, objects } as never)
+  // It is looked at, and nothing is allocated or locked.
+  const locked = { view: memory.i32 }
+  const state = makeState(table, geometry, tables, locked as never, undefined as never)
+  const domains = [
+    ...findShared(state, objects, SrcuLayout).map((domain) => domain.words),
+    ...registered(memory, objects),
+  ]
+  return [...mapOf(seen).lists, ...domains.flatMap((domain) => listsOfDomain(state, domain * 4))]
+}
+
 /** Entries that are queued, of all lists. Every word of the lists is checked. */
 export function queued({ memory }: Seen): number[] {
   const { i32 } = memory
   const entries: number[] = []
-  for (const list of mapOf({ memory }).lists) {
+  for (const list of allLists({ memory })) {
     const word = (name: keyof typeof words): number => load32(i32, list + words[name])
     const [tail, passed] = [loadAtomic32(i32, list + words.tail), loadAtomic32(i32, list + words.passed)]
     assert.equal(loadAtomic32(i32, list + words.lock), 0, 'locked')
@@ -59,7 +80,7 @@ export function queued({ memory }: Seen): number[] {
 function blocksOf({ memory }: Seen): number[] {
   const { i32 } = memory
   const blocks: number[] = []
-  for (const list of mapOf({ memory }).lists) {
+  for (const list of allLists({ memory })) {
     const first = load32(i32, list + words.headBlock) || load32(i32, list + words.first)
     for (let block = first; block !== 0; block = load32(i32, block * 2 + CallbackBlock.words.next))
       blocks.push(block * 8)
