@@ -241,7 +241,7 @@ describe('a lock for many readers', () => {
         })
         t.kill(0, { reaper: () => world.reap(0) })
       },
-      { weak: true, preemptions: 0 },
+      { preemptions: 0 },
     )
   })
 })
