@@ -160,11 +160,11 @@ export class Callbacks {
 
   /**
    * Resolves when this thread has no functions left: its CPU is about to go offline. Or `isOver`
-   * says that it is too late.
+   * says that it is too late, or the deadline.
    */
-  async settle(isOver: () => boolean): Promise<void> {
+  async settle(isOver: () => boolean, deadline: Deadline): Promise<void> {
     const { doorbell, table, cpu } = this.#parts
-    await doorbell.until([table.waiters(cpu)], () => this.#functions.pending === 0 || isOver())
+    await doorbell.until([table.waiters(cpu)], () => this.#functions.pending === 0 || isOver(), deadline)
   }
 
   /** The CPU goes offline: what is in shared memory is for others. Or the lists are given back. */

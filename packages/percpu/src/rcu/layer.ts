@@ -8,7 +8,7 @@ import type { LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { REASON_CALLBACKS } from '../cpus/ringer.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
-import type { Deadline } from '../machine/wait-options.js'
+import { Deadline } from '../machine/wait-options.js'
 import type { Allocator } from '../percpu/allocator.js'
 import type { PercpuLayer } from '../percpu/layer.js'
 import { LAYER_CALLBACKS } from '../sync/layer-lock.js'
@@ -122,9 +122,13 @@ export class RcuLayer implements AttachedLayer {
     this.#context.own.gracePeriods.synchronizeBlocking(sleep, deadline)
   }
 
-  /** Before {@link detach}: calls what this thread has to call. */
+  /**
+   * Before {@link detach}: calls what this thread has to call. What waits for grace periods that
+   * have not ended when a stall would be told of is lost, and told of as such.
+   */
   async settle(isOver: () => boolean): Promise<void> {
-    for (const callbacks of this.#state?.all ?? []) await callbacks.settle(isOver)
+    const deadline = new Deadline({ timeout: this.#context.own.gracePeriods.stalls.patience })
+    for (const callbacks of this.#state?.all ?? []) await callbacks.settle(isOver, deadline)
   }
 
   /** What is to be freed is for the others. Functions are lost. */
