@@ -6,12 +6,13 @@ import { internalJoinOptions, joinOptions, OwnCpu, type JoinOptions } from './cp
 import { initialiseTree } from './cpus/rcu-tree.js'
 import { ArgumentError } from './errors.js'
 import { Machine } from './machine.js'
-import { checkFlag, checkOptions, shown, type OptionNames } from './machine/check.js'
+import { checkFlag, checkOptions, checkRange, type OptionNames } from './machine/check.js'
 import { UnsupportedError } from './machine/errors.js'
 import { makeHandle, openHandle, type MachineHandle } from './machine/handle.js'
 import { MAX_CPUS, MAX_MEMORY, MAX_NODES, UNIT } from './machine/limits.js'
 import { planMap, readMap, writeHeader, type MemoryMap } from './machine/memory-map.js'
 import { parseSize } from './machine/size.js'
+import { checkCallbackOptions } from './rcu/options.js'
 
 export interface BootOptions extends JoinOptions, LayerOptions {
   /**
@@ -47,6 +48,7 @@ const bootOptions: OptionNames<BootOptions> = {
   debugHeap: true,
   journal: true,
   percpu: true,
+  callbacks: true,
   buffer: true,
   ...joinOptions,
 }
@@ -60,6 +62,7 @@ const bootOptions: OptionNames<BootOptions> = {
 export function boot(options: BootOptions = {}): Machine {
   checkOptions('boot', options, bootOptions, ['buffer', ...internalJoinOptions])
   checkOptions('percpu of boot', options.percpu, { unit: true, reserved: true })
+  checkCallbackOptions(options.callbacks)
   for (const name of ['smp', 'mmu', 'debugHeap'] as const) checkFlag(name, options[name])
   const map = plan(options)
   const buffer = options.buffer ?? allocate(map.units * UNIT)
@@ -124,15 +127,6 @@ function plan(options: BootOptions): MemoryMap {
     `memory: ${bytes} bytes are too few; the structures of ${cpus} CPUs alone take ${least}`,
     { memory: bytes, minimum: least + UNIT },
   )
-}
-
-function checkRange(what: string, value: number, low: number, high: number): void {
-  if (Number.isInteger(value) && value >= low && value <= high) return
-  throw new ArgumentError(`${what}: ${shown(value)} is not a whole number from ${low} to ${high}`, {
-    [what]: value,
-    low,
-    high,
-  })
 }
 
 function allocate(bytes: number): SharedArrayBuffer {

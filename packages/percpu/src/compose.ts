@@ -7,6 +7,7 @@ import { publishHeader } from './machine/memory-map.js'
 import { bootPercpu, PercpuLayer } from './percpu/layer.js'
 import type { PercpuOptions } from './percpu/options.js'
 import { bootRcu, RcuLayer } from './rcu/layer.js'
+import type { CallbackOptions } from './rcu/options.js'
 import { SrcuLayer } from './rcu/srcu-layer.js'
 import { bootSync, SyncLayer } from './sync/layer.js'
 import { Locks } from './sync/locks.js'
@@ -26,6 +27,8 @@ export interface LayerOptions {
   readonly debugHeap?: boolean
   /** Sizes of per-CPU memory. */
   readonly percpu?: PercpuOptions
+  /** What a CPU may have pending to be freed or called, for each kind of grace period. */
+  readonly callbacks?: CallbackOptions
 }
 
 export interface Layers {
@@ -68,7 +71,7 @@ function attachAbove(own: OwnCpu, bootmem: BootMemory, options: LayerOptions | u
   if (options) bootPercpu(bootmem, sync, options.percpu)
   const percpu = new PercpuLayer(bootmem, sync, locks, alloc)
   const srcu = new SrcuLayer(bootmem, sync, alloc, percpu)
-  if (options) bootRcu(bootmem)
+  if (options) bootRcu(bootmem, options.callbacks)
   const rcu = new RcuLayer({ context: bootmem, sync, alloc, percpu, srcu })
   if (options) publishHeader(own.memory)
   const list = [bootmem, sync, watch, alloc, percpu, srcu, rcu]

@@ -152,14 +152,22 @@ export class GracePeriods {
     deadline: Deadline,
     isExpedited = false,
   ): void {
-    const cookie = this.snap()
+    if (!this.block(this.snap(), sleep, deadline, isExpedited)) throw this.#late(deadline)
+  }
+  /** As {@link synchronizeBlocking}, for the grace period of a cookie; false at the deadline. */
+  block(
+    cookie: number,
+    sleep: (done: () => boolean, deadline: Deadline) => boolean,
+    deadline: Deadline,
+    isExpedited = false,
+  ): boolean {
     this.#tree.request(cookie, this.#cpu, isExpedited)
     this.report()
     const isDone = (): boolean => {
       this.#doorbell.enter(this.#tree.waiters)
       return this.isDone(cookie)
     }
-    if (!sleep(isDone, deadline)) throw this.#late(deadline)
+    return sleep(isDone, deadline)
   }
 
   #leave(): void {

@@ -89,3 +89,13 @@ export function checkText(what: string, value: unknown): void {
   if (value === undefined || typeof value === 'string') return
   throw new ArgumentError(`${what}: ${shown(value)} is not a string`, { [what]: value })
 }
+
+/** @throws ArgumentError unless it is a whole number from `low` to `high`. */
+export function checkRange(what: string, value: number, low: number, high: number): void {
+  if (Number.isInteger(value) && value >= low && value <= high) return
+  throw new ArgumentError(`${what}: ${shown(value)} is not a whole number from ${low} to ${high}`, {
+    [what]: value,
+    low,
+    high,
+  })
+}

@@ -19,7 +19,7 @@ import { isDone } from '../cpus/sequence.js'
 import { REASON_CALLBACKS, type Ringer } from '../cpus/ringer.js'
 import { Cpu } from '../machine/layouts.js'
 import { host, nextTurn, reportError } from '../machine/platform.js'
-import type { Deadline } from '../machine/wait-options.js'
+import { Deadline } from '../machine/wait-options.js'
 import { Barrier } from './barrier.js'
 import { beginWork, endWork, hasEntries } from './callback-lists.js'
 import { FreeQueue } from './free-queue.js'
@@ -96,6 +96,24 @@ export class Callbacks {
     return this.#pressure.added(units, this.#functions.pending)
   }
 
+  /**
+   * Blocks while more is pending than the second mark says, and runs what is due meanwhile. False
+   * at the deadline.
+   *
+   * @throws SelfDeadlockError; UnansweredError.
+   */
+  makeRoom(sleep: (done: () => boolean, deadline: Deadline) => boolean, deadline: Deadline): boolean {
+    while (this.#pressure.isFull(this.#functions.pending)) {
+      const { isTaken, isUnfinished, cookie } = this.#round()
+      if (!this.#pressure.isFull(this.#functions.pending)) break
+      if (isTaken) sleep(() => false, new Deadline({ timeout: Math.min(LATER, deadline.left) }))
+      else if (isUnfinished) continue
+      else if (cookie === undefined || !this.#source.block(cookie, sleep, deadline, true)) return false
+      if (deadline.left === 0) return !this.#pressure.isFull(this.#functions.pending)
+    }
+    return true
+  }
+
   /** Looks soon whether anything is pending: here, or where nobody else would look. */
   kick(): void {
     if (this.#isPumping || this.isOver) return
@@ -142,11 +160,11 @@ export class Callbacks {
 
   /**
    * Resolves when this thread has no functions left: its CPU is about to go offline. Or `isOver`
-   * says that it is too late.
+   * says that it is too late, or the deadline.
    */
-  async settle(isOver: () => boolean): Promise<void> {
+  async settle(isOver: () => boolean, deadline: Deadline): Promise<void> {
     const { doorbell, table, cpu } = this.#parts
-    await doorbell.until([table.waiters(cpu)], () => this.#functions.pending === 0 || isOver())
+    await doorbell.until([table.waiters(cpu)], () => this.#functions.pending === 0 || isOver(), deadline)
   }
 
   /** The CPU goes offline: what is in shared memory is for others. Or the lists are given back. */

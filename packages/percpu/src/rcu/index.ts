@@ -1,4 +1,6 @@
 export type { Callback } from './functions.js'
+export type { LostCallbacks } from './layer.js'
+export type { CallbackOptions, MarkOptions } from './options.js'
 export type { Freeable } from './queueing.js'
 export type { Rcu } from './rcu.js'
 export * from './srcu-errors.js'

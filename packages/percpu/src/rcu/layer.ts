@@ -8,7 +8,7 @@ import type { LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { REASON_CALLBACKS } from '../cpus/ringer.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
-import type { Deadline } from '../machine/wait-options.js'
+import { Deadline } from '../machine/wait-options.js'
 import type { Allocator } from '../percpu/allocator.js'
 import type { PercpuLayer } from '../percpu/layer.js'
 import { LAYER_CALLBACKS } from '../sync/layer-lock.js'
@@ -16,7 +16,7 @@ import type { SyncLayer } from '../sync/layer.js'
 import { anyEntries, endWork, finishLists, loseFunctions, type CallbackLists } from './callback-lists.js'
 import { Callbacks, handOver, type CallbackParts } from './callbacks.js'
 import { ListRunner } from './list-runner.js'
-import { defaultMarks } from './pressure.js'
+import { readMarks, type CallbackOptions } from './options.js'
 import type { Queueing } from './queueing.js'
 import { RcuMap } from './rcu-map.js'
 import type { GracePeriodSource } from './source.js'
@@ -38,8 +38,8 @@ interface RcuState extends Queueing {
 }
 
 /** At boot. */
-export function bootRcu({ own, objects }: LayerContext): void {
-  RcuMap.create(own.memory, objects, own.map.cpus)
+export function bootRcu({ own, objects }: LayerContext, options?: CallbackOptions): void {
+  RcuMap.create(own.memory, objects, own.map.cpus, readMarks(options, own.memory.byteLength))
 }
 
 /** The layers that it works with. */
@@ -122,9 +122,13 @@ export class RcuLayer implements AttachedLayer {
     this.#context.own.gracePeriods.synchronizeBlocking(sleep, deadline)
   }
 
-  /** Before {@link detach}: calls what this thread has to call. */
+  /**
+   * Before {@link detach}: calls what this thread has to call. What waits for grace periods that
+   * have not ended when a stall would be told of is lost, and told of as such.
+   */
   async settle(isOver: () => boolean): Promise<void> {
-    for (const callbacks of this.#state?.all ?? []) await callbacks.settle(isOver)
+    const deadline = new Deadline({ timeout: this.#context.own.gracePeriods.stalls.patience })
+    for (const callbacks of this.#state?.all ?? []) await callbacks.settle(isOver, deadline)
   }
 
   /** What is to be freed is for the others. Functions are lost. */
@@ -180,19 +184,28 @@ export class RcuLayer implements AttachedLayer {
     const percpu = (): Allocator => this.#percpu.use().allocator
     const lock = this.#sync.layerLock(table, cpu, incarnation, LAYER_CALLBACKS)
     const runner = new ListRunner({ memory, heap, percpu, copies: map.cpus, lock })
-    const marks = defaultMarks(memory.byteLength)
+    const marks = map.marks(memory)
+    const { waiting } = this.#sync.state
     const parts = { memory, table, doorbell, cpu, heap, runner, marks }
     const callbacks = new Callbacks(parts, own.gracePeriods, map.lists)
-    return (this.#state = { callbacks, heap, percpu, copies: map.cpus, parts, all: new Set([callbacks]) })
+    return (this.#state = {
+      callbacks,
+      heap,
+      percpu,
+      copies: map.cpus,
+      waiting,
+      parts,
+      all: new Set([callbacks]),
+    })
   }
 
   #makeQueueing(domain: string, source: GracePeriodSource, lists: readonly number[]): Queueing {
-    const { parts, all, heap, percpu, copies } = this.use()
+    const { parts, all, ...queueing } = this.use()
     const callbacks = new Callbacks(parts, source, lists, domain)
     // Those of domains that have ended.
     for (const other of all) if (other.isOver) all.delete(other)
     all.add(callbacks)
-    return { callbacks, heap, percpu, copies }
+    return { ...queueing, callbacks }
   }
 
   /** Memory runs short. Returns whether anything was freed. */

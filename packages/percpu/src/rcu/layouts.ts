@@ -4,7 +4,7 @@
  * that is all zero is empty. Both ends are on lines of their own: the CPU queues at one, and
  * whoever has the lock runs at the other. callback-list.ts
  */
-import { aligned, array, atomic, i32, locked, owner, published, racy, struct } from '../layout/index.js'
+import { aligned, array, atomic, i32, locked, owner, published, racy, struct, u32 } from '../layout/index.js'
 import { SpinlockLayout } from '../sync/layouts.js'
 
 /** Words of a block. A power of two: a position is the number of a word in all blocks. */
@@ -84,6 +84,11 @@ export const RcuRoot = struct(
   {
     /** 1 if callbacks may wait that nobody runs: for a CPU that comes online. */
     leftOver: atomic(i32),
+    /** The marks of pressure.ts: callbacks, and units of 8 bytes. */
+    highCallbacks: published(u32),
+    highUnits: published(u32),
+    fullCallbacks: published(u32),
+    fullUnits: published(u32),
   },
   { align: 64 },
 )

@@ -7,7 +7,7 @@ import { pendingEntries } from './callback-list.js'
 import { CallbackList } from './layouts.js'
 
 const { words } = CallbackList
-/** Callbacks after which the counts are looked at again; the part of the second mark's bytes. */
+/** Callbacks after which the counts are looked at again, or this part of a mark. */
 const STEP = 256
 const PART = 64
 
@@ -19,14 +19,6 @@ export interface Mark {
 export interface Marks {
   readonly high: Mark
   readonly full: Mark
-}
-
-/** For a machine with so many bytes of memory. */
-export function defaultMarks(byteLength: number): Marks {
-  return {
-    high: { callbacks: 1 << 14, bytes: byteLength / 16 },
-    full: { callbacks: 1 << 18, bytes: byteLength / 4 },
-  }
 }
 
 const relieved: Promise<void> = Promise.resolve()
@@ -47,7 +39,7 @@ export class Pressure {
     this.#memory = memory
     this.#list = list
     this.#marks = marks
-    this.#step = Math.min(STEP, marks.high.callbacks)
+    this.#step = Math.max(1, Math.min(STEP, marks.high.callbacks / PART))
     this.#unitsStep = marks.full.bytes / 8 / PART
   }
 
@@ -59,7 +51,7 @@ export class Pressure {
     this.#callbacks = 0
     this.#units = 0
     this.isHigh = this.#isPast(this.#marks.high, functions)
-    if (!this.#waiting && this.#isPast(this.#marks.full, functions)) this.#waiting = deferred()
+    if (!this.#waiting && this.isFull(functions)) this.#waiting = deferred()
     return this.#waiting?.promise ?? relieved
   }
 
@@ -70,11 +62,15 @@ export class Pressure {
     if (pendingEntries(this.#memory, this.#list) === 0)
       store32(i32, this.#list + words.freed, load32(i32, this.#list + words.queued))
     this.isHigh = this.#isPast(this.#marks.high, functions)
-    if (!this.#waiting || this.#isPast(this.#marks.full, functions)) return
+    if (!this.#waiting || this.isFull(functions)) return
     this.#waiting.resolve()
     this.#waiting = undefined
   }
 
+  /** Whether more is pending than the second mark says. */
+  isFull(functions: number): boolean {
+    return this.#isPast(this.#marks.full, functions)
+  }
   #isPast({ callbacks, bytes }: Mark, functions: number): boolean {
     if (functions + pendingEntries(this.#memory, this.#list) > callbacks) return true
     return pendingBytes(this.#memory, this.#list) > bytes

@@ -2,9 +2,12 @@
 import { ArgumentError } from '../errors.js'
 import type { Heap } from '../alloc/heap.js'
 import { checkFunction, shown } from '../machine/check.js'
+import { UnansweredError } from '../machine/errors.js'
+import { checkTimeout, Deadline } from '../machine/wait-options.js'
 import type { Allocator } from '../percpu/allocator.js'
 import { PercpuScalar } from '../percpu/scalar-object.js'
 import { PercpuStruct } from '../percpu/struct-object.js'
+import type { Waiting } from '../sync/waiting.js'
 import type { Callbacks } from './callbacks.js'
 import type { Callback } from './functions.js'
 
@@ -18,6 +21,7 @@ export interface Queueing {
   readonly percpu: () => Allocator
   /** Copies of per-CPU memory that there are. */
   readonly copies: number
+  readonly waiting: Pick<Waiting, 'assertMayBlock' | 'sleep'>
 }
 
 /** @see Rcu.free */
@@ -45,4 +49,28 @@ function freePercpu(
 export function queueCall({ callbacks }: Queueing, callback: Callback): Promise<void> {
   checkFunction('callback', callback)
   return callbacks.call(callback)
+}
+
+/** @see Rcu.freeBlocking */
+export function queueFreeBlocking(queueing: Queueing, what: Freeable, timeout?: number): void {
+  if (typeof what === 'number') queueing.heap.tags.checkQueueable(what)
+  waitForRoom(queueing, timeout)
+  void queueFree(queueing, what)
+}
+/** @see Rcu.callBlocking */
+export function queueCallBlocking(queueing: Queueing, callback: Callback, timeout?: number): void {
+  checkFunction('callback', callback)
+  waitForRoom(queueing, timeout)
+  void queueCall(queueing, callback)
+}
+
+function waitForRoom({ callbacks, waiting }: Queueing, timeout: number | undefined): void {
+  checkTimeout(timeout)
+  waiting.assertMayBlock()
+  const deadline = new Deadline(timeout === undefined ? {} : { timeout })
+  if (callbacks.makeRoom((done, until) => waiting.sleep(done, until), deadline)) return
+  throw new UnansweredError(
+    `too many callbacks are pending still after ${timeout} ms: they wait for a grace period; nothing was queued`,
+    { timeout },
+  )
 }

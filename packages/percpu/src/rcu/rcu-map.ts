@@ -1,10 +1,11 @@
 /** Where the words of the layer lie: the named object 'percpu.rcu'. */
-import type { Memory } from '#mem'
+import { loadU32, type Memory } from '#mem'
 import { hashNumbers } from '../arithmetic.js'
 import type { Directory } from '../bootmem/directory.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import { initialiseList } from './callback-list.js'
 import { CallbackList, RcuCpu, RcuRoot } from './layouts.js'
+import type { Marks } from './pressure.js'
 
 const NAME = 'percpu.rcu'
 const type = RcuRoot.name
@@ -27,11 +28,16 @@ export class RcuMap {
   }
 
   /** At boot. */
-  static create(memory: Memory, objects: Directory, cpus: number): void {
+  static create(memory: Memory, objects: Directory, cpus: number, { high, full }: Marks): void {
     const size = RcuRoot.stride + cpus * (RcuCpu.stride + CallbackList.stride)
     const init = (address: number): void => {
       const map = new RcuMap(address, cpus)
       for (const list of map.lists) initialiseList(memory, list)
+      const root = RcuRoot.at(memory, address)
+      root.highCallbacks = high.callbacks
+      root.highUnits = high.bytes / 8
+      root.fullCallbacks = full.callbacks
+      root.fullUnits = full.bytes / 8
     }
     objects.create(NAME, { type, layout: { name: RcuRoot.name, size, align: RcuRoot.align, hash }, init })
   }
@@ -44,6 +50,16 @@ export class RcuMap {
   /** Word index of what a CPU tells its reaper. */
   used(cpu: number): number {
     return this.#cpuAt(cpu) / 4 + RcuCpu.words.used
+  }
+
+  /** How much a CPU may have pending. */
+  marks({ u32 }: Memory): Marks {
+    const word = (name: keyof typeof RcuRoot.words): number =>
+      loadU32(u32, this.#address / 4 + RcuRoot.words[name])
+    return {
+      high: { callbacks: word('highCallbacks'), bytes: word('highUnits') * 8 },
+      full: { callbacks: word('fullCallbacks'), bytes: word('fullUnits') * 8 },
+    }
   }
 
   structs(): PlacedStruct[] {

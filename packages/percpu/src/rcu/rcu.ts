@@ -5,7 +5,7 @@ import { shown } from '../machine/check.js'
 import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import type { Callback } from './functions.js'
 import type { RcuLayer } from './layer.js'
-import { queueCall, queueFree, type Freeable } from './queueing.js'
+import { queueCall, queueCallBlocking, queueFree, queueFreeBlocking, type Freeable } from './queueing.js'
 
 /** `machine.rcu`: grace periods, of the event loop, and what is done after them. */
 export class Rcu {
@@ -124,6 +124,24 @@ export class Rcu {
    */
   call(callback: Callback): Promise<void> {
     return queueCall(this.#layer.use(), callback)
+  }
+
+  /**
+   * As {@link free}, and blocks the thread while too much is pending, before it queues. The thread
+   * is idle while it waits for a grace period, as in {@link synchronizeBlocking}: use nothing
+   * afterwards that was read before. What is due is freed meanwhile, and functions of this thread
+   * that are due are called, as it does not return to its event loop.
+   *
+   * @param timeout milliseconds; default: none.
+   * @throws UnansweredError after `timeout`; UnsupportedError on a thread that must not block; else
+   *   as {@link free}. Nothing is changed then.
+   */
+  freeBlocking(what: Freeable, timeout?: number): void {
+    queueFreeBlocking(this.#layer.use(), what, timeout)
+  }
+  /** As {@link call}, and blocks as {@link freeBlocking}. */
+  callBlocking(callback: Callback, timeout?: number): void {
+    queueCallBlocking(this.#layer.use(), callback, timeout)
   }
 
   /**

@@ -1,3 +1,5 @@
+import type { Deadline } from '../machine/wait-options.js'
+
 /**
  * A kind of grace period, for those who wait for its ends: sched RCU, or a domain of SRCU. Cookies
  * are those of cpus/sequence.ts. They are the same on all threads.
@@ -17,4 +19,16 @@ export interface GracePeriodSource {
    * stays pending.
    */
   whenDone(cookie: number): Promise<void>
+  /**
+   * Lets it come, in a hurry, and blocks the thread by `sleep` until it is done; false at the
+   * deadline.
+   *
+   * @throws SelfDeadlockError if it waits for this CPU; UnansweredError at the deadline.
+   */
+  block(
+    cookie: number,
+    sleep: (done: () => boolean, deadline: Deadline) => boolean,
+    deadline: Deadline,
+    isExpedited: boolean,
+  ): boolean
 }

@@ -40,7 +40,7 @@ import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/
 import { SelfDeadlockError } from '../sync/errors.js'
 import type { Callbacks } from './callbacks.js'
 import type { Callback } from './functions.js'
-import { queueCall, queueFree, type Freeable } from './queueing.js'
+import { queueCall, queueCallBlocking, queueFree, queueFreeBlocking, type Freeable } from './queueing.js'
 import type { GracePeriodSource } from './source.js'
 import type { SrcuCallbacks } from './srcu-callbacks.js'
 import { SrcuDriver, type SrcuScans, type SrcuSleep } from './srcu-driver.js'
@@ -176,15 +176,17 @@ export abstract class Srcu {
    */
   synchronizeBlocking(timeout = Infinity): void {
     checkTimeout(timeout)
+    if (!this.#block(this.words.snap(), new Deadline({ timeout }), false)) throw this.#late(timeout)
+  }
+  #block(cookie: number, deadline: Deadline, expedited: boolean): boolean {
     const own = this.words.openOf(this.parts.own.cpu)
     if (own !== 0)
       throw new SelfDeadlockError(
         `${this.name}: this CPU has ${own} sections under way, which cannot end while it blocks`,
         { name: this.name, sections: own },
       )
-    const cookie = this.words.snap()
-    this.words.request(cookie, false)
-    if (!this.driver.block(cookie, new Deadline({ timeout }), this.parts.sleep)) throw this.#late(timeout)
+    this.words.request(cookie, expedited)
+    return this.driver.block(cookie, deadline, this.parts.sleep)
   }
 
   /** The cookie of a grace period that would do now; starts none. @throws OfflineError. */
@@ -237,6 +239,20 @@ export abstract class Srcu {
    */
   call(callback: Callback): Promise<void> {
     return queueCall(this.parts.callbacks.use(), callback)
+  }
+  /**
+   * As {@link free}, and blocks the thread while too much is pending, as `machine.rcu.freeBlocking`
+   * does.
+   *
+   * @throws SelfDeadlockError if it has to wait, and this CPU has sections of this domain under
+   *   way; else as {@link free} and `machine.rcu.freeBlocking`. Nothing is changed then.
+   */
+  freeBlocking(what: Freeable, timeout?: number): void {
+    queueFreeBlocking(this.parts.callbacks.use(), what, timeout)
+  }
+  /** As {@link call}, and blocks as {@link freeBlocking}. */
+  callBlocking(callback: Callback, timeout?: number): void {
+    queueCallBlocking(this.parts.callbacks.use(), callback, timeout)
   }
   /**
    * Resolves when everything has been freed and called that any CPU had queued for this domain
@@ -293,6 +309,7 @@ export abstract class Srcu {
         this.words.request(cookie, false)
         await this.driver.wait(cookie, new Deadline())
       },
+      block: (cookie, _sleep, deadline, expedited) => this.#block(cookie, deadline, expedited),
     }
   }
   /** Whether a grace period may be hurried although nobody asked for that: it disturbs nobody. */
@@ -373,23 +390,16 @@ export abstract class Srcu {
   }
 }
 
-const uses = ['readLock', 'readUnlock', 'downRead', 'upRead', 'synchronize', 'synchronizeExpedited'] as const
-const otherUses = [
-  'synchronizeBlocking',
-  'getState',
-  'startPoll',
-  'poll',
-  'expediteCurrent',
-  'free',
-  'call',
-  'barrier',
-  'cleanup',
-] as const
+const sections = ['readLock', 'readUnlock', 'downRead', 'upRead'] as const
+const waits = ['synchronize', 'synchronizeExpedited', 'synchronizeBlocking', 'barrier', 'cleanup'] as const
+const cookies = ['getState', 'startPoll', 'poll', 'expediteCurrent'] as const
+const callbacks = ['free', 'call', 'freeBlocking', 'callBlocking'] as const
 
 /** From now on the object throws, whatever is called. */
 function refuse(domain: Srcu, makeError: () => Error): void {
   const value = (): never => {
     throw makeError()
   }
-  for (const name of [...uses, ...otherUses]) Object.defineProperty(domain, name, { value })
+  for (const name of [...sections, ...waits, ...cookies, ...callbacks])
+    Object.defineProperty(domain, name, { value })
 }

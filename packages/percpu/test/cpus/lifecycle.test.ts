@@ -124,6 +124,8 @@ describe('offline', () => {
       (gone) => gone.cpus.limit(1),
       (gone) => gone.rcu.free(address),
       (gone) => gone.rcu.call(() => undefined),
+      (gone) => gone.rcu.freeBlocking(address),
+      (gone) => gone.rcu.callBlocking(() => undefined),
       (gone) => gone.rcu.synchronizeBlocking(),
       (gone) => gone.rcu.getState(),
       (gone) => gone.rcu.startPoll(),

@@ -64,16 +64,17 @@ describe('struct kvm with SRCU domains in it', () => {
 /** As KVM does: memory slots are replaced and freed while somebody walks them. */
 async function use(machine: Machine, domain: Srcu): Promise<void> {
   const old = machine.heap.alloc(64)
-  let isFree = false
+  const calls: string[] = []
   const section = domain.section()
   void domain.free(old)
-  void domain.call(() => (isFree = true))
+  void domain.call(() => calls.push(domain.name))
   await machine.rcu.synchronize()
   await new Promise(setImmediate)
-  assert.ok(!isFree && machine.heap.allocations().some((allocation) => allocation.address === old))
+  assert.ok(calls.length === 0 && machine.heap.allocations().some((allocation) => allocation.address === old))
   section.end()
   await domain.barrier({ timeout: 10_000 })
-  assert.ok(isFree && !machine.heap.allocations().some((allocation) => allocation.address === old))
+  assert.deepEqual(calls, [domain.name])
+  assert.ok(!machine.heap.allocations().some((allocation) => allocation.address === old))
   await domain.synchronize({ timeout: 10_000 })
   await domain.synchronizeExpedited({ timeout: 10_000 })
 }

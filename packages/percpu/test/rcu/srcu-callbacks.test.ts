@@ -215,3 +215,19 @@ describe('memory that runs short', () => {
     assert.ok(machine.heap.alloc(4096))
   })
 })
+
+describe('a CPU that goes offline with functions queued', () => {
+  it('does not wait for ever for a grace period that is stuck, and says what is lost', async () => {
+    const machine = fresh({ stallTimeout: 30 })
+    const lost: unknown[] = []
+    machine.on('callbacksLost', (event) => lost.push(event))
+    machine.on('stall', () => undefined)
+    const domain = machine.srcu('s')
+    const token = domain.downRead()
+    void domain.call(() => assert.fail())
+    void domain.call(() => assert.fail())
+    await machine.offline()
+    assert.deepEqual(lost, [{ cpu: 0, count: 2, domain: 's' }])
+    assert.ok(token >= 0)
+  })
+})

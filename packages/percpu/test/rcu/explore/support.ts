@@ -46,6 +46,7 @@ export const over = {
   isDone: () => true,
   request: () => undefined,
   whenDone: () => Promise.resolve(),
+  block: () => true,
 }
 
 /** The declarations leave out what is the library's own. */
