@@ -2,7 +2,7 @@
  * Counts the accesses to shared memory of grace periods, with `#mem` replaced by functions that
  * count. All CPUs are of one thread. Run by rcu-tree.ts:
  *
- *     rcu-tree-accesses.js CPUS FANOUT    prints JSON, {@link AccessCounts}
+ *     rcu-tree-accesses.js CPUS WHAT    prints JSON, {@link AccessCounts}; WHAT: {@link Counted}
  */
 import { register } from 'node:module'
 
@@ -12,6 +12,9 @@ export interface AccessCounts {
   /** Of the CPU with most. */
   readonly most: number
 }
+
+/** A grace period of `machine.rcu`; one of a domain of SRCU; one for which all CPUs wait. */
+export type Counted = 'rcu' | 'fast' | 'normal' | 'fast, all wait' | 'normal, all wait'
 
 declare global {
   /** Accesses by the view that they go through: each CPU has its own. */
@@ -47,11 +50,18 @@ register(
 )
 const { boot, join } = await import('percpu')
 
-const [cpus = 1, fanout = 16] = process.argv.slice(2).map(Number)
-const machine = boot({ cpus, fanout, memory: '32 MiB' })
+const cpus = Number(process.argv[2] ?? 1)
+const [flavour, isCrowd] = (process.argv[3] ?? 'rcu').split(', ') as ['rcu' | 'fast' | 'normal', string?]
+const machine = boot({ cpus, memory: '64 MiB' })
+const machines = [machine]
 for (let cpu = 1; cpu < cpus; cpu++) {
   const asThread = { doorbell: 'waitAsync', thread: 100 + cpu } as const
-  join(machine.handle, asThread)
+  machines.push(join(machine.handle, asThread))
+}
+const sources = machines.map((own) => (flavour === 'rcu' ? own.rcu : own.srcu('s', { flavour })))
+const waiting = isCrowd === undefined ? sources.slice(0, 1) : sources
+async function wait(): Promise<void> {
+  await Promise.all(waiting.map((source) => source.synchronize()))
 }
 
 const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20))
@@ -65,10 +75,11 @@ async function countDuring(run: () => Promise<void>): Promise<Map<unknown, numbe
 }
 const sum = (counts: Iterable<number>): number => [...counts].reduce((all, count) => all + count, 0)
 
-await countDuring(() => machine.rcu.synchronize())
+/** So many times in a row: the tree of a domain comes with the first crowd. */
+for (let round = 0; round < 3; round++) await countDuring(wait)
 const without = await countDuring(() => Promise.resolve())
 if (sum(without.values()) > 0) throw new Error('there are accesses without a grace period')
-const counts = await countDuring(() => machine.rcu.synchronize())
+const counts = await countDuring(wait)
 console.log(
   JSON.stringify({ all: sum(counts.values()), most: Math.max(...counts.values()) } satisfies AccessCounts),
 )

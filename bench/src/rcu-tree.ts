@@ -2,40 +2,46 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import type { Measure, Row, Suite } from './harness/suite.js'
-import type { AccessCounts } from './rcu-tree-accesses.js'
+import type { Row, Suite } from './harness/suite.js'
+import type { AccessCounts, Counted } from './rcu-tree-accesses.js'
 
 const program = fileURLToPath(new URL('./rcu-tree-accesses.js', import.meta.url))
-const known = new Map<number, Promise<AccessCounts>>()
+const known = new Map<string, Promise<AccessCounts>>()
 /** The same each time, so counted once. */
-function countsOf(cpus: number): Promise<AccessCounts> {
-  const counts = known.get(cpus) ?? count(cpus)
-  known.set(cpus, counts)
+function countsOf(what: Counted, cpus: number): Promise<AccessCounts> {
+  const key = `${what} ${cpus}`
+  const counts = known.get(key) ?? count(what, cpus)
+  known.set(key, counts)
   return counts
 }
-async function count(cpus: number): Promise<AccessCounts> {
-  const { stdout } = await promisify(execFile)(process.execPath, [program, String(cpus)])
+async function count(what: Counted, cpus: number): Promise<AccessCounts> {
+  const { stdout } = await promisify(execFile)(process.execPath, [program, String(cpus), what])
   return JSON.parse(stdout) as AccessCounts
 }
 
 const sizes = [1, 16, 64, 256]
 const LEAF = 16
-function rows(what: string, measure: (cpus: number) => Measure): Row[] {
-  const name = (cpus: number): string => `${what}, ${cpus} ${cpus === 1 ? 'CPU' : 'CPUs'}`
+function rows(name: string, what: Counted, value: (counts: AccessCounts, cpus: number) => number): Row[] {
+  const nameOf = (cpus: number): string => `${name}, ${cpus} ${cpus === 1 ? 'CPU' : 'CPUs'}`
   return sizes.map((cpus): Row => ({
-    name: name(cpus),
+    name: nameOf(cpus),
     role: 'ours',
-    ...(cpus > LEAF ? { goal: { against: name(LEAF), atMost: 1.25 } } : {}),
-    measure: measure(cpus),
+    ...(cpus > LEAF ? { goal: { against: nameOf(LEAF), atMost: 1.25 } } : {}),
+    measure: async () => value(await countsOf(what, cpus), cpus),
   }))
 }
+const perCpu = ({ all }: AccessCounts, cpus: number): number => all / cpus
 const tree: Suite = {
   title: 'accesses of one grace period to shared memory',
   unit: 'accesses',
-  note: `Counted, of \`rcu.synchronize\` with all CPUs in their event loops, bells and answers included. The fan-out is ${LEAF}: from there on the number should stay.`,
+  note: `Counted, with all CPUs in their event loops, bells and answers included. The fan-out is ${LEAF}: from there on the number for each CPU should stay. Where all wait, they all call \`synchronize\` at once.`,
   rows: [
-    ...rows('each CPU', (cpus) => async () => (await countsOf(cpus)).all / cpus),
-    ...rows('the CPU with most', (cpus) => async () => (await countsOf(cpus)).most),
+    ...rows('rcu, each CPU', 'rcu', perCpu),
+    ...rows('rcu, the CPU with most', 'rcu', ({ most }) => most),
+    ...rows('fast SRCU, each CPU', 'fast', perCpu),
+    ...rows('normal SRCU, each CPU', 'normal', perCpu),
+    ...rows('fast SRCU, all wait, each CPU', 'fast, all wait', perCpu),
+    ...rows('normal SRCU, all wait, each CPU', 'normal, all wait', perCpu),
   ],
 }
 

@@ -241,23 +241,30 @@ export class Doorbell {
   until(masks: readonly number[], done: () => boolean, deadline = new Deadline()): Promise<boolean> {
     return new Promise((resolve, reject) => {
       deadline.throwIfAborted()
-      if (this.#spin(done)) {
-        // A loop of waits that never have to wait still lets timers and sockets have their turn.
-        if (++this.#unslept % UNSLEPT === 0) host.setTimeout(() => resolve(true), 0)
-        else resolve(true)
-        return
-      }
-      const stop = deadline.watch(
-        () => this.#settle(wait, this.#holds(wait)),
-        (reason) => {
-          if (this.#forget(wait)) reject(reason)
-        },
-      )
-      const wait: Wait = { masks, done, resolve, stop }
-      this.#waits.add(wait)
-      if (this.#waits.size === 1) this.#letDie = startTimer(() => undefined, 2 ** 31 - 1)
-      if (this.#holds(wait)) this.#settle(wait, true)
+      if (!this.#spin(done)) this.#sleep({ masks, done, resolve }, deadline, reject)
+      // A loop of waits that never have to wait still lets timers and sockets have their turn.
+      else if (++this.#unslept % UNSLEPT === 0) host.setTimeout(() => resolve(true), 0)
+      else resolve(true)
     })
+  }
+  /** As {@link until}, for what is known to take its time: it is not tried before. */
+  sleepUntil(masks: readonly number[], done: () => boolean, deadline: Deadline): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      deadline.throwIfAborted()
+      this.#sleep({ masks, done, resolve }, deadline, reject)
+    })
+  }
+  #sleep(waited: Omit<Wait, 'stop'>, deadline: Deadline, reject: (reason: Error) => void): void {
+    const stop = deadline.watch(
+      () => this.#settle(wait, this.#holds(wait)),
+      (reason) => {
+        if (this.#forget(wait)) reject(reason)
+      },
+    )
+    const wait: Wait = { ...waited, stop }
+    this.#waits.add(wait)
+    if (this.#waits.size === 1) this.#letDie = startTimer(() => undefined, 2 ** 31 - 1)
+    if (this.#holds(wait)) this.#settle(wait, true)
   }
 
   /**

@@ -175,27 +175,36 @@ export class SrcuDriver {
   async #step(sequence: number, deadline: Deadline): Promise<void> {
     const { words, cpu, doorbell } = this.#parts
     if (this.#begin(sequence)) return
-    if (await this.#sleep(deadline)) return
+    const slept = await this.#sleep(deadline)
+    if (slept === 'again') return
     if (words.ask(cpu) > CROWD) this.#parts.grow()
+    // Of several that have asked at the same time the first one scans.
+    if (slept === 'alone' && this.#hasTree && words.isAsked(cpu, 'before')) {
+      words.unask(cpu)
+      return
+    }
     if (await this.#scans.scan(drainingRankOf(sequence), deadline)) this.#moveOn(sequence)
     else await doorbell.until([], () => this.#isNews(sequence), deadline)
   }
 
   /**
-   * Sleeps while another CPU scans, until a grace period has ended that this one waits for. False
-   * if this CPU is to scan.
+   * Sleeps while another CPU scans, until a grace period is over that this one waits for, or for as
+   * long as its patience lasts. Else this CPU is to scan: it is alone, or nothing has happened in
+   * all that time, or somebody is in a hurry.
    */
-  async #sleep(deadline: Deadline): Promise<boolean> {
+  async #sleep(deadline: Deadline): Promise<'again' | 'alone' | 'late'> {
     const { words, cpu, doorbell, patience } = this.#parts
     const tree = this.#parts.tree()
-    if (!tree || this.#isUrgent || !words.isAsked(cpu)) return false
+    if (this.#isUrgent()) return 'late'
+    if (!tree || !words.isAsked(cpu)) return 'alone'
     const cookies = new Set([...this.#waits].map(({ cookie }) => cookie))
     if (this.#background !== undefined) cookies.add(this.#background)
     const isOver = (): boolean => {
       const { sequence } = words
       return [...cookies].some((cookie) => isDone(sequence, cookie))
     }
-    const isToScan = (): boolean => this.#isUrgent || !words.isAsked(cpu)
+    const { sequence, askers } = words
+    const isToScan = (): boolean => this.#isUrgent() || !words.isAsked(cpu)
     const enter = (): boolean => {
       for (const cookie of cookies) tree.enter(cpu, cookie)
       return isOver() || isToScan()
@@ -203,14 +212,20 @@ export class SrcuDriver {
     const { signal } = deadline
     const rest = new Deadline(signal ? { timeout: patience, signal } : { timeout: patience })
     try {
-      await doorbell.until([], enter, rest)
+      await doorbell.sleepUntil([], enter, rest)
     } finally {
       if (!this.#closed) for (const cookie of cookies) tree.leave(cpu, cookie)
     }
-    return isOver()
+    if (isOver()) return 'again'
+    if (!words.isAsked(cpu)) return 'alone'
+    const hasMoved = words.sequence !== sequence || words.askers !== askers
+    return hasMoved && !this.#isUrgent() ? 'again' : 'late'
+  }
+  get #hasTree(): boolean {
+    return this.#parts.tree() !== undefined
   }
   /** Whether somebody on this thread is in a hurry. */
-  get #isUrgent(): boolean {
+  #isUrgent(): boolean {
     return [...this.#waits].some(({ expedited }) => expedited)
   }
 

@@ -134,13 +134,17 @@ export class SrcuWords {
     // either is found, or finds this bit gone. Mutant: rcu/srcu-tree-not-handed-over.
     andAtomic32(this.memory.i32, this.words + fields.waiters + (cpu >>> 5), ~(1 << (cpu & 31)))
   }
-  /** Whether a CPU scans, `but` left out. */
-  isAsked(but: number): boolean {
-    for (let i = 0; i < this.#masks; i++) {
+  /** Whether another CPU scans than `cpu`, or one of those before it. */
+  isAsked(cpu: number, others: 'any' | 'before' = 'any'): boolean {
+    const own = cpu >>> 5
+    const bit = 1 << (cpu & 31)
+    const masks = others === 'any' ? this.#masks : own + 1
+    for (let i = 0; i < masks; i++) {
       // SW(srcu.waiters) pairs with SV in unask: looked at after this CPU's bits in the tree are
       // set, so it finds who scans, or is found. Mutant: rcu/srcu-tree-not-handed-over.
       const bits = loadAtomic32(this.memory.i32, this.words + fields.waiters + i)
-      if ((i === but >>> 5 ? bits & ~(1 << (but & 31)) : bits) !== 0) return true
+      const wanted = i !== own ? -1 : others === 'any' ? ~bit : bit - 1
+      if ((bits & wanted) !== 0) return true
     }
     return false
   }
@@ -149,6 +153,14 @@ export class SrcuWords {
     // atomic: taken by SI; what was done before is read after the next SH.
     const bits = loadAtomic32(this.memory.i32, this.words + fields.waiters + (cpu >>> 5))
     return (bits & (1 << (cpu & 31))) !== 0
+  }
+  /** Another number when other CPUs scan; for the impatient. */
+  get askers(): number {
+    let sum = 0
+    // atomic: a guess.
+    for (let i = 0; i < this.#masks; i++)
+      sum += loadAtomic32(this.memory.i32, this.words + fields.waiters + i)
+    return sum
   }
   /** Rings all who asked, after a change; except `self`. Returns whether `self` had asked. */
   wake(ringer: Ringer, self: number): boolean {
