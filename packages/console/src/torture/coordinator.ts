@@ -42,7 +42,7 @@ export class Coordinator {
     const { random, flavour } = session
     this.#watch()
     if (performance.now() - this.#pausedAt > BETWEEN_PAUSES) await this.pause()
-    else if (kill && random.below(3) > 0) await crew.kill()
+    else if (kill && (crew.kills === 0 || random.below(3) > 0)) await crew.kill()
     else if (flavour.barrier && random.oneIn(3)) await this.barrier()
     else if (hasThreads && random.oneIn(6)) await crew.visit(VISITORS)
     await sleep(20 + random.below(80))

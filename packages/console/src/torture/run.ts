@@ -96,8 +96,12 @@ class Run {
     const end = this.#began + this.#options.milliseconds
     const ticker = setInterval(() => this.#observer.progress(this.#counted(before)), 250)
     try {
-      while (performance.now() < end && !tally.hasFailed && this.#observer.signal?.aborted !== true)
+      while (!tally.hasFailed && this.#observer.signal?.aborted !== true) {
+        // On a busy computer nothing may have happened yet.
+        const hasBegun = tally.count('reads') > 0 && tally.count('versions') > 0
+        if (performance.now() > (hasBegun ? end : end + PATIENCE)) break
         await this.#coordinator.step()
+      }
       await this.#stop()
     } catch (error) {
       this.#session.failWith(error)
