@@ -61,7 +61,10 @@ export class FunctionQueue {
     return waitsFor(segments)
   }
 
-  /** Calls at most `limit` of those that are due. Returns whether there are more. */
+  /**
+   * Calls at most `limit` of those that are due. Returns whether there are more, or some that
+   * {@link sort} has not seen: those that the functions called have queued.
+   */
   run(limit: number): boolean {
     for (let count = 0; this.#head !== this.#segments.done; count++) {
       if (count === limit) return true
@@ -83,7 +86,7 @@ export class FunctionQueue {
     }
     if (this.#first === this.#waiting.length) this.#shorten()
     else if (this.#first > SLACK && this.#first > this.#waiting.length >>> 1) this.#shorten()
-    return false
+    return this.#segments.nextReady !== this.#tail
   }
   #shorten(): void {
     this.#waiting = this.#waiting.slice(this.#first)

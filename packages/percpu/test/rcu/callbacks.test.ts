@@ -166,6 +166,20 @@ describe('rcu.call', () => {
     assert.equal(called.length, 6)
   })
 
+  it('calls what a function queues, though nobody queues anything else', async () => {
+    const machine = fresh()
+    const before = sequenceOf(machine)
+    await new Promise<void>((resolve) => {
+      const lap = (left: number): void => {
+        if (left === 0) resolve()
+        else void machine.rcu.call(() => lap(left - 1))
+      }
+      lap(5)
+    })
+    // Each one waited for a grace period of its own.
+    assert.ok(sequenceOf(machine) - before >= 5 * 4)
+  })
+
   it('reports what a function throws, and calls the others', async () => {
     const machine = fresh()
     let called = 0

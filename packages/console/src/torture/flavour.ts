@@ -1,0 +1,77 @@
+/** What is tortured: one face for grace periods of the event loop and of SRCU domains. */
+import type { Callback, Machine, Srcu, WaitOptions } from 'percpu'
+
+export interface Flavour {
+  /** Whether sections may last across awaits. */
+  readonly mayAwait: boolean
+  /** Whether deaf CPUs may read; undefined: nothing tells them that they may not. */
+  readonly mayReadDeaf: boolean | undefined
+  readonly completed: number
+  /** Milliseconds that updaters rest at most, so that at times no grace period is under way. */
+  readonly rest?: number
+  readLock(): number
+  readUnlock(token: number): void
+  /** As readLock, with pauses between its steps, as if the thread were preempted there. */
+  readonly slowReadLock?: (isLong: boolean) => Promise<number>
+  downRead?(): number
+  upRead?(token: number): void
+  synchronize(options: WaitOptions): Promise<void>
+  synchronizeExpedited(options: WaitOptions): Promise<void>
+  synchronizeBlocking?(timeout: number): void
+  getState(): number
+  startPoll(): number
+  poll(cookie: number): boolean
+  readonly call?: (callback: Callback) => Promise<void>
+  readonly free?: (address: number) => Promise<void>
+  readonly barrier?: (options: WaitOptions) => Promise<void>
+  /** Before the thread may end: until it drives no grace period. */
+  settle?(): Promise<void>
+}
+
+/** Grace periods of the event loop. A section is a synchronous stretch. */
+export function rcuFlavour({ rcu }: Machine): Flavour {
+  return {
+    mayAwait: false,
+    mayReadDeaf: undefined,
+    completed: rcu.completed,
+    readLock: () => 0,
+    readUnlock: () => undefined,
+    synchronize: (options) => rcu.synchronize(options),
+    synchronizeExpedited: (options) => rcu.synchronizeExpedited(options),
+    synchronizeBlocking: (timeout) => rcu.synchronizeBlocking(timeout),
+    getState: () => rcu.getState(),
+    startPoll: () => rcu.startPoll(),
+    poll: (cookie) => rcu.poll(cookie),
+    call: (callback) => rcu.call(callback),
+    free: (address) => rcu.free(address),
+    barrier: (options) => rcu.barrier(options),
+  }
+}
+
+/** Callbacks of a domain. */
+type Callbacks = Required<Pick<Flavour, 'call' | 'free' | 'barrier'>>
+
+/** `isTiny`: on a machine with one CPU. */
+export function srcuFlavour(domain: Srcu & Partial<Callbacks>, isTiny: boolean): Flavour {
+  const callbacks = {
+    call: (callback: Callback) => domain.call?.(callback) ?? Promise.resolve(),
+    free: (address: number) => domain.free?.(address) ?? Promise.resolve(),
+    barrier: (options: WaitOptions) => domain.barrier?.(options) ?? Promise.resolve(),
+  }
+  return {
+    mayAwait: true,
+    mayReadDeaf: isTiny || domain.flavour === 'normal',
+    completed: domain.completed,
+    readLock: () => domain.readLock(),
+    readUnlock: (token) => domain.readUnlock(token),
+    downRead: () => domain.downRead(),
+    upRead: (token) => domain.upRead(token),
+    synchronize: (options) => domain.synchronize(options),
+    synchronizeExpedited: (options) => domain.synchronizeExpedited(options),
+    synchronizeBlocking: (timeout) => domain.synchronizeBlocking(timeout),
+    getState: () => domain.getState(),
+    startPoll: () => domain.startPoll(),
+    poll: (cookie) => domain.poll(cookie),
+    ...(typeof domain.call === 'function' ? callbacks : {}),
+  }
+}
