@@ -7,6 +7,7 @@ import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { ArgumentError } from '../errors.js'
 import { checkOptions, shown } from '../machine/check.js'
+import type { PlacedStruct } from '../machine/placed-struct.js'
 import type { PercpuLayer } from '../percpu/layer.js'
 import { pointerAt } from '../percpu/allocator.js'
 import { findShared, openShared, sharedObject, type SharedObject } from '../percpu/named.js'
@@ -188,6 +189,17 @@ export class SrcuLayer implements AttachedLayer {
       words.endSections(recovery.cpu, recovery.ringer)
       if (!this.#hasLeft && words.isWanted) open().takeOver()
     }
+  }
+
+  structs(): readonly PlacedStruct[] {
+    return [...this.#living()].flatMap(({ name, words: { words, parts } }) => [
+      { name: `srcu[${name}]`, address: words * 4, struct: SrcuLayout },
+      ...parts.map((part, cpu) => ({
+        name: `srcu[${name}].cpu[${cpu}]`,
+        address: part * 4,
+        struct: SrcuCpuLayout,
+      })),
+    ])
   }
 
   /** The domains that this thread has opened, but for those that were cleaned up since. */
