@@ -120,7 +120,7 @@ function problemOf(test: LitmusTest, axioms: Answer, run: RunResult): string | u
   const { expected } = test
   const exceeds = (found: Answer) =>
     expected !== undefined && allowsMore(expected, found) && !(test.expectsRace && found === 'Data race')
-  if (isStuck(test, run)) return `the implementation: ${run.stuck} executions cannot end, others can`
+  if (isStuck(test, run)) return `the implementation: executions that cannot end: ${run.stuck}`
   if (exceeds(run.verdict)) return `the implementation: ${run.verdict}, the LKMM: ${expected}`
   if (exceeds(axioms)) return `the memory model of JavaScript: ${axioms}, the LKMM: ${expected}`
   const isMissed = axioms === 'Data race' && run.verdict !== 'Data race' && !run.truncated

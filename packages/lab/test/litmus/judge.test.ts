@@ -59,10 +59,15 @@ test('an implementation without grace periods allows more: found', async () => {
     ['RCU+nested', 'atomic'],
     ['WR-G+WR-R', 'plain'],
   ] as const) {
-    const { verdict } = await runImplementation(litmusTest('rcu', name), { implementation: noGracePeriod, once })
+    const { verdict } = await runImplementation(litmusTest('rcu', name), {
+      implementation: noGracePeriod,
+      once,
+    })
     assert.equal(verdict, 'Sometimes', name)
   }
-  const { verdict } = await runImplementation(litmusTest('rcu', 'RCU+deadlock'), { implementation: noGracePeriod })
+  const { verdict } = await runImplementation(litmusTest('rcu', 'RCU+deadlock'), {
+    implementation: noGracePeriod,
+  })
   assert.equal(verdict, 'Never', 'a grace period within a section must not end')
 })
 
@@ -241,6 +246,35 @@ test('a file that is not supported is reported with its place', async (t) => {
   const [judged] = await judge([file])
   assert.equal(judged?.axioms, 'Not supported')
   assert.match(judged.problem ?? '', /^line 5, column 3: while is not supported$/)
+})
+
+test('executions that cannot end are left out where spin locks are, and a problem elsewhere', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'litmus-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const judgeOne = async (body: string, implementation = standIn) => {
+    const file = path.join(folder, 'stuck.litmus')
+    writeFileSync(file, `C stuck\n(* Result: Never *)\n{}\n${body}\nexists (x=2)\n`)
+    const [judged] = await judge([file], { implementation })
+    return [judged?.implementation, judged?.stuck, judged?.problem]
+  }
+  const take = 'spin_lock(l); WRITE_ONCE(*x, 1);'
+  const one = `P0(spinlock_t *l, int *x) { ${take} }\nP1(spinlock_t *l, int *x) { ${take} spin_unlock(l); }`
+  assert.deepEqual(await judgeOne(one), ['Never', 1, undefined])
+  const none = `P0(spinlock_t *l, int *x) { spin_lock(l); ${take} }`
+  assert.deepEqual(await judgeOne(none), ['Deadlock', 1, 'the implementation: Deadlock, the LKMM: Never'])
+  const leaky = standInOf(({ mem, memory, base }) => ({
+    readLock: () => mem.storeAtomic32(memory.i32, base, 1),
+    readUnlock: () => undefined,
+    synchronize: () => void mem.awaitUntil(() => mem.loadAtomic32(memory.i32, base) === 0),
+  }))
+  const section = 'P0(int *x) { rcu_read_lock(); WRITE_ONCE(*x, 1); rcu_read_unlock(); }'
+  const stuck = await judgeOne(`${section}\nP1(int *x) { synchronize_rcu(); }`, leaky)
+  assert.deepEqual(stuck, ['Never', 1, 'the implementation: executions that cannot end: 1'])
+  const run = await runImplementation(
+    parseLitmus(`C t\n{}\n${section}\nP1(int *x) { synchronize_rcu(); }\nexists (x=2)`),
+    { implementation: leaky },
+  )
+  assert.equal(run.failure?.kind, 'starvation')
 })
 
 test('the rule is one-sided', () => {
