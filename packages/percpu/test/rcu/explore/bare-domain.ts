@@ -1,0 +1,78 @@
+/**
+ * Domains on CPUs that have nothing but what grace periods need. They take a tenth of the time of
+ * whole machines: so more can be explored completely.
+ */
+import type { CpuContext } from 'percpu-lab'
+import type { Srcu, SrcuFlavour } from 'percpu'
+import { mem, nameStructs, type Scenario } from 'percpu-lab'
+import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
+import { check as explored, prepare, type BareCpu, type World } from '../../support/world.js'
+
+const { NormalSrcu } = await import('../../../dist/rcu/srcu-normal.js')
+const { makeFastSrcu } = await import('../../../dist/rcu/srcu-fast.js')
+const { SrcuWords } = await import('../../../dist/rcu/srcu-words.js')
+
+interface Internal {
+  readonly words: { readonly words: number; readonly parts: readonly number[] }
+}
+export interface Domains {
+  readonly world: World
+  readonly flavour: SrcuFlavour
+  readonly structs: Parameters<typeof nameStructs>[2]
+  /** Word indices, by name. */
+  readonly places: ReadonlyMap<string, { readonly words: number; readonly parts: readonly number[] }>
+}
+
+export async function withDomains(
+  cpus: number,
+  flavour: SrcuFlavour,
+  names: readonly string[] = ['s'],
+): Promise<Domains> {
+  const places = new Map<string, { words: number; parts: readonly number[] }>()
+  let structs: Domains['structs'] = []
+  const world = await prepare({ cpus }, (machine) => {
+    for (const name of names) places.set(name, (machine.srcu(name, { flavour }) as unknown as Internal).words)
+    structs = machine.watch.structs().filter(({ name }) => name.startsWith('srcu'))
+  })
+  return { world, flavour, structs, places }
+}
+
+/** A CPU with the domains, in the order of their names. */
+export function openBare(
+  { world, flavour, places }: Domains,
+  cpu: CpuContext,
+): { readonly own: BareCpu; readonly domains: readonly Srcu[]; readonly domain: Srcu } {
+  return cpu.prepare(() => {
+    const own = world.bare(cpu)
+    const domains = [...places].map(([name, { words, parts }]) => {
+      const all = {
+        name,
+        words: new SrcuWords({ memory: world.memory, words, parts }),
+        own,
+        sleep: (isDone: () => boolean): boolean => {
+          mem.awaitUntil(isDone)
+          return true
+        },
+        free: () => undefined,
+      }
+      return flavour === 'normal' ? new NormalSrcu(all) : makeFastSrcu(all)
+    })
+    const [domain] = domains
+    if (domain === undefined) throw new Error('no domain')
+    return { own, domains, domain }
+  })
+}
+
+/** Explores with all words named. */
+export function check(
+  { world, structs }: Domains,
+  test: NamedTest,
+  describe: (t: Scenario) => void,
+  options?: TestExploreOptions,
+): Promise<void> {
+  const scenario = (t: Scenario) => {
+    nameStructs(t, world.memory, structs)
+    describe(t)
+  }
+  return explored(world, test, scenario, options)
+}
