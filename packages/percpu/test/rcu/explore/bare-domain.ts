@@ -2,9 +2,17 @@
  * Domains on CPUs that have nothing but what grace periods need. They take a tenth of the time of
  * whole machines: so more can be explored completely.
  */
-import type { CpuContext } from 'percpu-lab'
+import assert from 'node:assert/strict'
+import {
+  ExplorationFailure,
+  explore,
+  mem,
+  nameStructs,
+  type CpuContext,
+  type ExploreOptions,
+  type Scenario,
+} from 'percpu-lab'
 import type { Srcu, SrcuFlavour } from 'percpu'
-import { mem, nameStructs, type Scenario } from 'percpu-lab'
 import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
 import { check as explored, prepare, type BareCpu, type World } from '../../support/world.js'
 
@@ -65,14 +73,34 @@ export function openBare(
 
 /** Explores with all words named. */
 export function check(
-  { world, structs }: Domains,
+  domains: Domains,
   test: NamedTest,
   describe: (t: Scenario) => void,
   options?: TestExploreOptions,
 ): Promise<void> {
-  const scenario = (t: Scenario) => {
-    nameStructs(t, world.memory, structs)
-    describe(t)
+  return explored(domains.world, test, (t) => describe(withNames(t, domains)), options)
+}
+function withNames(t: Scenario, { world, structs }: Domains): Scenario {
+  nameStructs(t, world.memory, structs)
+  return t
+}
+
+/** The failure that exploring it finds. */
+export async function failureOf(
+  domains: Domains,
+  name: string,
+  describe: (t: Scenario) => void,
+  options?: ExploreOptions,
+): Promise<ExplorationFailure> {
+  const scenario = (t: Scenario): void => {
+    domains.world.name(t)
+    describe(withNames(t, domains))
   }
-  return explored(world, test, scenario, options)
+  try {
+    await explore(name, scenario, options)
+  } catch (error) {
+    if (error instanceof ExplorationFailure) return error
+    throw error
+  }
+  return assert.fail(`${name}: no failure`)
 }
