@@ -251,6 +251,7 @@ export class Runner implements StepTaker {
 
   prepare<T>(action: () => T): T {
     const cpu = this.current
+    if (this.isPreparing) return action()
     if (cpu.hasFirstStep ? cpu.cursor > cpu.preparedLength : cpu.main.code >= 0)
       throw new Error('prepare() comes before the first step of a body')
     this.isPreparing = true

@@ -14,7 +14,7 @@ import {
 } from 'percpu-lab'
 import type { Srcu, SrcuFlavour } from 'percpu'
 import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
-import { check as explored, prepare, type BareCpu, type World } from '../../support/world.js'
+import { check as explored, prepare, type World } from '../../support/world.js'
 
 const { NormalSrcu } = await import('../../../dist/rcu/srcu-normal.js')
 const { makeFastSrcu } = await import('../../../dist/rcu/srcu-fast.js')
@@ -45,29 +45,25 @@ export async function withDomains(
   return { world, flavour, structs, places }
 }
 
-/** A CPU with the domains, in the order of their names. */
-export function openBare(
-  { world, flavour, places }: Domains,
-  cpu: CpuContext,
-): { readonly own: BareCpu; readonly domains: readonly Srcu[]; readonly domain: Srcu } {
+/** A CPU with the domains, in the order of their names. `words`: of the first one. */
+export function openBare({ world, flavour, places }: Domains, cpu: CpuContext) {
   return cpu.prepare(() => {
     const own = world.bare(cpu)
-    const domains = [...places].map(([name, { words, parts }]) => {
-      const all = {
-        name,
-        words: new SrcuWords({ memory: world.memory, words, parts }),
-        own,
-        sleep: (isDone: () => boolean): boolean => {
-          mem.awaitUntil(isDone)
-          return true
-        },
-        free: () => undefined,
-      }
-      return flavour === 'normal' ? new NormalSrcu(all) : makeFastSrcu(all)
-    })
+    const all = [...places].map(([name, { words, parts }]) => ({
+      name,
+      words: new SrcuWords({ memory: world.memory, words, parts }),
+      own,
+      sleep: (isDone: () => boolean): boolean => {
+        mem.awaitUntil(isDone)
+        return true
+      },
+      free: () => undefined,
+    }))
+    const domains = all.map((one): Srcu => (flavour === 'normal' ? new NormalSrcu(one) : makeFastSrcu(one)))
     const [domain] = domains
-    if (domain === undefined) throw new Error('no domain')
-    return { own, domains, domain }
+    const [first] = all
+    if (domain === undefined || first === undefined) throw new Error('no domain')
+    return { own, domains, domain, words: first.words }
   })
 }
 
