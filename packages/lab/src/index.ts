@@ -10,7 +10,16 @@ export { page } from './report/html.js'
 export { ScenarioError } from './scenario/check.js'
 export type { CpuContext, Ipi } from './scenario/cpu-context.js'
 export { nameMachine, nameStructs } from './scenario/machine-names.js'
-export { type Body, type IrqSettings, type KillSettings, Scenario } from './scenario/scenario.js'
+export {
+  type Body,
+  type Counts,
+  type CpuSettings,
+  type FilterSettings,
+  type IrqSettings,
+  type KillSettings,
+  Scenario,
+} from './scenario/scenario.js'
+
 export { ScheduleError } from './search/schedule.js'
 export type { ShardOptions } from './search/shard.js'
 export type * from './trace.js'

@@ -5,6 +5,7 @@
  * values that its steps have given. To carry on with a CPU, the runner calls its body again from
  * the start and feeds it from the log (runner.ts).
  */
+import { TURN } from './ops.js'
 import type { ProcessKind } from '../trace.js'
 import type { Territory } from './territory.js'
 import type { LabView } from './views.js'
@@ -96,6 +97,10 @@ export class Cpu {
   result: unknown = undefined
   /** Whether its ending is a step of its own: of reapers, and of CPUs that may be killed. */
   exits = false
+  /** Whether its event loop goes on when its body has ended. */
+  stays = false
+  /** Entries of the log before its body had ended, in the present run; -1 if it has not. */
+  settledAt = -1
 
   /** The values that its steps gave. A Process stands for a handler that entered there. */
   readonly log: unknown[] = []
@@ -130,6 +135,12 @@ export class Cpu {
       if (handler.state !== FINISHED) return handler
     }
     return this.main
+  }
+
+  /** Whether its body has ended, and its event loop has nothing to do. */
+  get rests(): boolean {
+    const { main, settledAt, logLength } = this
+    return main.state === READY && main.code === TURN && settledAt >= 0 && logLength >= settledAt
   }
 
   /** Tasks whose turn may be next: the oldest that is ready, and any timer. */

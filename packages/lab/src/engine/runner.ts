@@ -136,14 +136,15 @@ export class Runner implements StepTaker {
     this.unwinding = false
     cpu.cursor = 0
     cpu.waited = 0
+    cpu.settledAt = -1
     cpu.running = cpu.main
     cpu.callbacks.clear()
     const leaveLoop = this.eventLoop.enter(this, cpu)
     try {
       const result = (cpu.main.body as (cpu: Cpu) => unknown)(cpu)
-      if (isPromise(result)) {
+      if (cpu.stays || isPromise(result)) {
         this.eventLoop.isAsync = true
-        this.runLoop(cpu, result)
+        this.runLoop(cpu, Promise.resolve(result))
       } else {
         // Promise jobs that the body has left run when it returns.
         if (this.eventLoop.isAsync) drain()
@@ -161,6 +162,7 @@ export class Runner implements StepTaker {
 
   /**
    * The event loop of a CPU with an async body: turn by turn, until the body's promise is settled.
+   * That of a CPU that stays has no end.
    */
   private runLoop(cpu: Cpu, promise: Promise<unknown>): void {
     const outcome: { settled: boolean; failed: boolean; value: unknown } = {
@@ -175,7 +177,13 @@ export class Runner implements StepTaker {
       drain()
       if (this.unwinding) throw token
       if (outcome.failed) throw outcome.value
-      if (outcome.settled) break
+      if (outcome.settled) {
+        if (!cpu.stays) break
+        if (cpu.settledAt < 0) {
+          cpu.settledAt = cpu.cursor
+          cpu.result = outcome.value
+        }
+      }
       const task = this.op(TURN, undefined, 0, undefined, undefined) as Task
       cpu.callbacks.get(task.id)?.(task.value)
     }
@@ -243,6 +251,7 @@ export class Runner implements StepTaker {
 
   prepare<T>(action: () => T): T {
     const cpu = this.current
+    if (this.isPreparing) return action()
     if (cpu.hasFirstStep ? cpu.cursor > cpu.preparedLength : cpu.main.code >= 0)
       throw new Error('prepare() comes before the first step of a body')
     this.isPreparing = true

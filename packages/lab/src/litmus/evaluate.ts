@@ -38,10 +38,13 @@ export interface Processor {
   rcuReadLock(): void
   rcuReadUnlock(): void
   /** Waits for a grace period, or gives a promise that is settled after one. */
-  synchronizeRcu(): Wait
+  synchronizeRcu(expedited: boolean): Wait
   srcuReadLock(domain: number): number
   srcuReadUnlock(domain: number, index: number): void
-  synchronizeSrcu(domain: number): Wait
+  /** A section that another process may end. */
+  srcuDownRead(domain: number): number
+  srcuUpRead(domain: number, index: number): void
+  synchronizeSrcu(domain: number, expedited: boolean): Wait
 }
 /** Nothing, or something to await before the process goes on. */
 export type Wait = void | PromiseLike<void>
@@ -159,23 +162,40 @@ class Evaluator {
       case 'is locked':
         return processor.load(first, 'atomic')
       default:
-        return this.#rcu(operation.does, first, second)
+        return this.#rcu(operation, first, second)
     }
   }
 
   #rcu(
-    does: `${'rcu' | 'srcu'} ${'lock' | 'unlock' | 'synchronize'}`,
+    operation: Extract<Operation, { does: `${'rcu' | 'srcu'} ${string}` }>,
     domain: number,
     index: number,
   ): number {
     const processor = this.#processor
-    if (does === 'srcu lock') return processor.srcuReadLock(domain)
-    if (does === 'srcu unlock') processor.srcuReadUnlock(domain, index)
-    else if (does === 'srcu synchronize') this.#pending = processor.synchronizeSrcu(domain)
-    else if (does === 'rcu lock') processor.rcuReadLock()
-    else if (does === 'rcu unlock') processor.rcuReadUnlock()
-    else this.#pending = processor.synchronizeRcu()
-    return 0
+    switch (operation.does) {
+      case 'rcu lock':
+        processor.rcuReadLock()
+        return 0
+      case 'rcu unlock':
+        processor.rcuReadUnlock()
+        return 0
+      case 'rcu synchronize':
+        this.#pending = processor.synchronizeRcu(operation.expedited)
+        return 0
+      case 'srcu lock':
+        return processor.srcuReadLock(domain)
+      case 'srcu unlock':
+        processor.srcuReadUnlock(domain, index)
+        return 0
+      case 'srcu down':
+        return processor.srcuDownRead(domain)
+      case 'srcu up':
+        processor.srcuUpRead(domain, index)
+        return 0
+      case 'srcu synchronize':
+        this.#pending = processor.synchronizeSrcu(domain, operation.expedited)
+        return 0
+    }
   }
 
   #modify(

@@ -1,7 +1,6 @@
 /**
- * The part of an implementation of RCU or SRCU that an exploration of a litmus test needs. It makes
- * all accesses through the `#mem` that it is given. It makes all state of a thread in `open`, which
- * runs at the first call of each CPU in each execution.
+ * The part of an implementation of RCU and SRCU that an exploration of a litmus test needs. Its
+ * accesses are explored along with those of the test.
  */
 import type * as Mem from 'percpu/mem'
 import type { CpuContext } from '../scenario/cpu-context.js'
@@ -10,58 +9,46 @@ import type { Wait } from './evaluate.js'
 
 export type MemFunctions = typeof Mem
 
-/**
- * The words of shared memory that an implementation is given, all zero, and the means to use them.
- */
-export interface ImplementationContext {
-  readonly mem: MemFunctions
-  readonly memory: Mem.Memory
-  /** Index of the first 32-bit word. */
-  readonly base: number
-  /** The number of CPUs, which are numbered from 0. */
-  readonly cpus: number
-}
-
 /** RCU as one CPU uses it. */
 export interface RcuUser {
   readLock(): void
   readUnlock(): void
   /** Returns, or resolves, after a grace period. */
-  synchronize(): Wait
+  synchronize(expedited: boolean): Wait
 }
 /** One SRCU domain as one CPU uses it. */
 export interface SrcuUser {
   /** Returns the index that {@link readUnlock} must be given. */
   readLock(): number
   readUnlock(index: number): void
-  synchronize(): Wait
+  /** A section that another CPU may end by {@link upRead}. */
+  downRead(): number
+  upRead(index: number): void
+  synchronize(expedited: boolean): Wait
 }
 
-export interface RcuImplementation {
-  readonly name: string
-  /** The number of words that it needs. */
-  words(cpus: number): number
-  open(context: ImplementationContext, cpu: number): RcuUser
+/** What the processes of a test, or one of them, use. */
+export interface Uses {
+  readonly rcu: boolean
+  /** Names of the SRCU domains. */
+  readonly domains: readonly string[]
 }
-/** RCU of a machine, whose CPUs the processes are that use RCU. */
-export interface RcuMachine {
+
+export interface Implementation {
   readonly name: string
-  /** Makes the machine, before the exploration. */
-  boot(cpus: number): Promise<BootedRcu>
+  /** Makes what all CPUs share, before the exploration. */
+  boot(cpus: number, uses: Uses): BootedImplementation | Promise<BootedImplementation>
 }
-export interface BootedRcu {
-  /** Tells the scenario of the machine's words. */
+export interface BootedImplementation {
+  /** Tells the scenario of its words, or takes some of the scenario's. */
   name(t: Scenario): void
-  /** Makes the process a CPU, before its first step. */
-  join(cpu: CpuContext): RcuCpu
+  /**
+   * Makes a process a CPU, before its first step. Its event loop goes on when the process has
+   * ended. `misused` is to be called with a name of each misuse that was refused.
+   */
+  join(cpu: CpuContext, uses: Uses, misused: (what: string) => void): ImplementationCpu
 }
-export interface RcuCpu extends RcuUser {
-  /** The process has ended: no grace period waits for it from now on. */
-  leave(): Wait
-}
-
-export interface SrcuImplementation {
-  readonly name: string
-  words(cpus: number): number
-  open(context: ImplementationContext, cpu: number): SrcuUser
+export interface ImplementationCpu {
+  readonly rcu: RcuUser
+  srcu(domain: string): SrcuUser
 }

@@ -9,15 +9,13 @@ export {
 } from './errors.js'
 export type { Wait } from './evaluate.js'
 export type {
+  BootedImplementation,
+  Implementation,
+  ImplementationCpu,
   MemFunctions,
-  BootedRcu,
-  ImplementationContext,
-  RcuCpu,
-  RcuImplementation,
-  RcuMachine,
   RcuUser,
-  SrcuImplementation,
   SrcuUser,
+  Uses,
 } from './implementation.js'
 export {
   allowsMore,
@@ -28,7 +26,7 @@ export {
   type JudgeOptions,
 } from './judge.js'
 export { parseLitmus } from './parse.js'
+export { percpuOf } from './percpu.js'
 export { primitiveNames } from './primitives.js'
 export { runImplementation, type RunOptions, type RunResult } from './run.js'
-export { standInRcu, standInSrcu } from './stand-in.js'
 export * from './syntax.js'

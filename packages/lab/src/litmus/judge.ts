@@ -14,6 +14,7 @@ import { readFileSync } from 'node:fs'
 import { allowedStates, type AxiomaticOptions } from './axiomatic.js'
 import { LitmusError, LitmusLimitError } from './errors.js'
 import { parseLitmus } from './parse.js'
+import { usesSpinLocks } from './processor.js'
 import { runImplementation, type RunOptions, type RunResult } from './run.js'
 import type { LitmusTest, Verdict } from './syntax.js'
 
@@ -33,6 +34,10 @@ export interface JudgedFile {
   readonly axioms: Answer
   readonly implementation: Answer
   readonly executions: number
+  /** Executions that cannot end. */
+  readonly stuck: number
+  /** Misuse that the implementation refused. */
+  readonly misuse: readonly string[]
   /** Whether the exploration was broken off: then `implementation` may have missed states. */
   readonly truncated: boolean
   readonly milliseconds: number
@@ -70,6 +75,8 @@ async function judgeFile(file: string, options: JudgeOptions): Promise<JudgedFil
       axioms: none,
       implementation: none,
       executions: 0,
+      stuck: 0,
+      misuse: [],
       truncated: false,
     } as const
     return { file, name: file, ...unknown, milliseconds: 0, problem: error.message }
@@ -83,6 +90,8 @@ async function judgeFile(file: string, options: JudgeOptions): Promise<JudgedFil
     axioms,
     implementation: run.verdict,
     executions: run.executions,
+    stuck: run.stuck,
+    misuse: run.misuse,
     truncated: run.truncated && run.failure === undefined,
     milliseconds: performance.now() - start,
     problem: problemOf(test, axioms, run),
@@ -111,12 +120,20 @@ function problemOf(test: LitmusTest, axioms: Answer, run: RunResult): string | u
   const { expected } = test
   const exceeds = (found: Answer) =>
     expected !== undefined && allowsMore(expected, found) && !(test.expectsRace && found === 'Data race')
+  if (isStuck(test, run)) return `the implementation: executions that cannot end: ${run.stuck}`
   if (exceeds(run.verdict)) return `the implementation: ${run.verdict}, the LKMM: ${expected}`
   if (exceeds(axioms)) return `the memory model of JavaScript: ${axioms}, the LKMM: ${expected}`
   const isMissed = axioms === 'Data race' && run.verdict !== 'Data race' && !run.truncated
   if (isMissed || (isVerdict(axioms) && allowsMore(axioms, run.verdict)))
     return `the implementation: ${run.verdict}, the memory model of JavaScript: ${axioms}`
   return undefined
+}
+/**
+ * Whether some executions cannot end, and it is not the test that leaves a spin lock taken. The
+ * kernel's tools leave out executions that cannot end. Here they may be the implementation's fault.
+ */
+function isStuck(test: LitmusTest, { verdict, stuck }: RunResult): boolean {
+  return stuck > 0 && verdict !== 'Deadlock' && !usesSpinLocks(test)
 }
 function isVerdict(answer: Answer): answer is Verdict {
   return answer !== 'Limit' && answer !== 'Not supported' && answer !== 'Data race'

@@ -97,10 +97,15 @@ define(['spin_is_locked'], ['address'], { does: 'is locked' })
 
 define(['rcu_read_lock'], [], { does: 'rcu lock' })
 define(['rcu_read_unlock'], [], { does: 'rcu unlock' })
-define(['synchronize_rcu', 'synchronize_rcu_expedited'], [], { does: 'rcu synchronize' })
-define(['srcu_read_lock', 'srcu_down_read'], ['address'], { does: 'srcu lock' })
-define(['srcu_read_unlock', 'srcu_up_read'], ['address', 'value'], { does: 'srcu unlock' })
-define(['synchronize_srcu', 'synchronize_srcu_expedited'], ['address'], { does: 'srcu synchronize' })
+define(['srcu_read_lock'], ['address'], { does: 'srcu lock' })
+define(['srcu_read_unlock'], ['address', 'value'], { does: 'srcu unlock' })
+define(['srcu_down_read'], ['address'], { does: 'srcu down' })
+define(['srcu_up_read'], ['address', 'value'], { does: 'srcu up' })
+for (const expedited of [false, true]) {
+  const end = expedited ? '_expedited' : ''
+  define([`synchronize_rcu${end}`], [], { does: 'rcu synchronize', expedited })
+  define([`synchronize_srcu${end}`], ['address'], { does: 'srcu synchronize', expedited })
+}
 
 /** The primitive of that name, or undefined when it is not supported. */
 export function primitiveNamed(name: string): Primitive | undefined {

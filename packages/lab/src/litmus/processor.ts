@@ -2,21 +2,15 @@
  * Runs litmus tests on memory. Each access of a process becomes one of `#mem`, each RCU call one of
  * an implementation.
  */
-import type { AccessOrder, LitmusProcess, LitmusTest, Modification } from './syntax.js'
-import { variableAt, type Processor, type Wait } from './evaluate.js'
-import type {
-  MemFunctions,
-  ImplementationContext,
-  RcuImplementation,
-  RcuUser,
-  SrcuImplementation,
-  SrcuUser,
-} from './implementation.js'
-import { standInSrcu } from './stand-in.js'
 import type { Memory } from 'percpu/mem'
+import { LitmusRunError } from './errors.js'
+import { variableAt, type Processor, type Wait } from './evaluate.js'
+import type { ImplementationCpu, MemFunctions, RcuUser, SrcuUser, Uses } from './implementation.js'
+import { SmallSrcu, type SmallSrcuContext } from './small-srcu.js'
+import type { AccessOrder, LitmusProcess, LitmusTest, Modification } from './syntax.js'
 
-/** The memory of a test's variables, and the implementations of its RCU calls. */
-export interface LitmusMachine {
+/** The memory of a test's variables. */
+export interface TestMemory {
   readonly test: LitmusTest
   readonly mem: MemFunctions
   readonly memory: Memory
@@ -25,35 +19,24 @@ export interface LitmusMachine {
   /** Index of the word on which full barriers meet. */
   readonly fence: number
   /** The words of {@link Membarriers}; undefined if a test needs none. */
-  readonly membarriers: ImplementationContext | undefined
-  /** Index of a word that is 1 once it is known that the execution does not count. */
-  readonly abandoned: number
+  readonly membarriers: SmallSrcuContext | undefined
   readonly once: 'atomic' | 'plain'
-  readonly rcu: { readonly implementation: RcuImplementation; readonly context: ImplementationContext }
-  /** The words of each variable that is an SRCU domain. */
-  readonly srcu: {
-    readonly implementation: SrcuImplementation
-    readonly contexts: ReadonlyMap<number, ImplementationContext>
-  }
 }
 
-/** The processor of one process in one execution. */
-export function processorFor(machine: LitmusMachine, cpu: number, rcu?: RcuUser): Processor {
+/** The processor of one process in one execution. `own`: if it uses RCU or SRCU. */
+export function processorFor(machine: TestMemory, cpu: number, own?: ImplementationCpu): Processor {
   return machine.membarriers === undefined
-    ? new MemoryProcessor(machine, cpu, rcu)
-    : new Membarriers(machine, machine.membarriers, cpu, rcu)
+    ? new MemoryProcessor(machine, own)
+    : new Membarriers(machine, machine.membarriers, cpu, own)
 }
 
 class MemoryProcessor implements Processor {
-  readonly #machine: LitmusMachine
-  readonly #cpu: number
-  #rcu: RcuUser | undefined
-  readonly #srcu = new Map<number, SrcuUser>()
+  readonly #machine: TestMemory
+  readonly #own: ImplementationCpu | undefined
 
-  constructor(machine: LitmusMachine, cpu: number, rcu?: RcuUser) {
+  constructor(machine: TestMemory, own?: ImplementationCpu) {
     this.#machine = machine
-    this.#cpu = cpu
-    this.#rcu = rcu
+    this.#own = own
   }
 
   load(address: number, order: AccessOrder): number {
@@ -123,38 +106,41 @@ class MemoryProcessor implements Processor {
   }
 
   rcuReadLock(): void {
-    this.#openRcu().readLock()
+    this.#rcu().readLock()
   }
   rcuReadUnlock(): void {
-    this.#openRcu().readUnlock()
+    this.#rcu().readUnlock()
   }
-  synchronizeRcu(): Wait {
-    return this.#openRcu().synchronize()
+  synchronizeRcu(expedited: boolean): Wait {
+    return this.#rcu().synchronize(expedited)
   }
   srcuReadLock(domain: number): number {
-    return this.#openSrcu(domain).readLock()
+    return this.#srcu(domain).readLock()
   }
   srcuReadUnlock(domain: number, index: number): void {
-    this.#openSrcu(domain).readUnlock(index)
+    this.#srcu(domain).readUnlock(index)
   }
-  synchronizeSrcu(domain: number): Wait {
-    return this.#openSrcu(domain).synchronize()
+  srcuDownRead(domain: number): number {
+    return this.#srcu(domain).downRead()
+  }
+  srcuUpRead(domain: number, index: number): void {
+    this.#srcu(domain).upRead(index)
+  }
+  synchronizeSrcu(domain: number, expedited: boolean): Wait {
+    return this.#srcu(domain).synchronize(expedited)
   }
 
-  #openRcu(): RcuUser {
-    const { implementation, context } = this.#machine.rcu
-    return (this.#rcu ??= implementation.open(context, this.#cpu))
+  #rcu(): RcuUser {
+    return this.#cpu().rcu
   }
-  #openSrcu(address: number): SrcuUser {
-    const variable = variableAt(this.#machine.test, address)
-    const open = this.#srcu.get(variable)
-    if (open !== undefined) return open
-    const { implementation, contexts } = this.#machine.srcu
-    const context = contexts.get(variable)
-    if (context === undefined) throw new RangeError(`no memory for SRCU domain ${variable}`)
-    const user = implementation.open(context, this.#cpu)
-    this.#srcu.set(variable, user)
-    return user
+  #srcu(address: number): SrcuUser {
+    const { test } = this.#machine
+    const { name = '' } = test.variables[variableAt(test, address)] ?? {}
+    return this.#cpu().srcu(name)
+  }
+  #cpu(): ImplementationCpu {
+    if (this.#own === undefined) throw new LitmusRunError(`${this.#machine.test.name} has joined nothing`)
+    return this.#own
   }
 
   #isAtomic(order: AccessOrder): boolean {
@@ -170,11 +156,11 @@ class MemoryProcessor implements Processor {
  * period of it.
  */
 class Membarriers extends MemoryProcessor {
-  readonly #domain: SrcuUser
+  readonly #domain: SmallSrcu
 
-  constructor(machine: LitmusMachine, context: ImplementationContext, cpu: number, rcu?: RcuUser) {
-    super(machine, cpu, rcu)
-    this.#domain = standInSrcu.open(context, cpu)
+  constructor(machine: TestMemory, context: SmallSrcuContext, cpu: number, own?: ImplementationCpu) {
+    super(machine, own)
+    this.#domain = new SmallSrcu(context, cpu)
   }
 
   override load(address: number, order: AccessOrder): number {
@@ -188,7 +174,7 @@ class Membarriers extends MemoryProcessor {
   }
   override membarrier(): void {
     this.fence()
-    void this.#domain.synchronize()
+    this.#domain.synchronize()
     this.fence()
   }
 
@@ -200,23 +186,23 @@ class Membarriers extends MemoryProcessor {
   }
 }
 
-/** The variables whose addresses are used as SRCU domains. */
-export function srcuDomains(test: LitmusTest): number[] {
-  const domains = operationsOf(test)
-    .filter(({ does }) => does.startsWith('srcu'))
-    .map(({ first }) => test.variables.findIndex(({ name }) => name === first))
-  return [...new Set(domains)].filter((variable) => variable >= 0)
+/** What processes use of RCU and SRCU; undefined for none of them. */
+export function usesOf(test: LitmusTest, processes: readonly LitmusProcess[]): Uses | undefined {
+  const operations = operationsOf(processes)
+  const rcu = operations.some(({ does }) => does.startsWith('rcu'))
+  const named = new Set(operations.filter(({ does }) => does.startsWith('srcu')).map(({ first }) => first))
+  const domains = test.variables.map(({ name }) => name).filter((name) => named.has(name))
+  return rcu || domains.length > 0 ? { rcu, domains } : undefined
 }
-export function usesMembarriers(test: LitmusTest): boolean {
-  return operationsOf(test).some(({ does }) => does === 'membarrier')
+export function usesMembarriers({ processes }: LitmusTest): boolean {
+  return operationsOf(processes).some(({ does }) => does === 'membarrier')
 }
-
-export function usesRcu(process: LitmusProcess): boolean {
-  return operationsOf({ processes: [process] }).some(({ does }) => does.startsWith('rcu'))
+export function usesSpinLocks({ processes }: LitmusTest): boolean {
+  return operationsOf(processes).some(({ does }) => does === 'lock')
 }
 
 /** The operations of processes, with the names that are their first operands. */
-function operationsOf(test: Pick<LitmusTest, 'processes'>): { does: string; first: string | undefined }[] {
+function operationsOf(processes: readonly LitmusProcess[]): { does: string; first: string | undefined }[] {
   const found: { does: string; first: string | undefined }[] = []
   const visit = (node: unknown): void => {
     if (typeof node !== 'object' || node === null) return
@@ -224,6 +210,6 @@ function operationsOf(test: Pick<LitmusTest, 'processes'>): { does: string; firs
     if (operation !== undefined) found.push({ does: operation.does, first: operands?.[0]?.name })
     for (const value of Object.values(node)) visit(value)
   }
-  visit(test.processes.map(({ body }) => body))
+  visit(processes.map(({ body }) => body))
   return found
 }

@@ -15,22 +15,16 @@ import * as labMem from '../mem/mem.js'
 import type { Scenario } from '../scenario/scenario.js'
 import type { FinalState } from './axiomatic.js'
 import { verdictOn } from './axiomatic.js'
-import { runProcessAsync, type Wait } from './evaluate.js'
-import type {
-  BootedRcu,
-  MemFunctions,
-  ImplementationContext,
-  RcuImplementation,
-  RcuMachine,
-  SrcuImplementation,
-} from './implementation.js'
-import { processorFor, srcuDomains, usesMembarriers, usesRcu, type LitmusMachine } from './processor.js'
-import { standInRcu, standInSrcu } from './stand-in.js'
+import { runProcessAsync } from './evaluate.js'
+import type { BootedImplementation, Implementation, MemFunctions } from './implementation.js'
+import { percpuOf } from './percpu.js'
+import { processorFor, usesMembarriers, usesOf, type TestMemory } from './processor.js'
+import { SmallSrcu } from './small-srcu.js'
 import { holds, holdsSoFar, type LitmusTest, type Verdict } from './syntax.js'
 
 export interface RunOptions {
-  readonly rcu?: RcuImplementation | RcuMachine
-  readonly srcu?: SrcuImplementation
+  /** Of RCU and SRCU. Default: the library's own, with normal domains. */
+  readonly implementation?: Implementation
   /**
    * The accesses that READ_ONCE and WRITE_ONCE are: atomic ones (default), or plain ones that may
    * be stale.
@@ -38,6 +32,8 @@ export interface RunOptions {
   readonly once?: 'atomic' | 'plain'
   /** The most switches away from a process that could go on. Default: any number. */
   readonly preemptions?: number
+  /** 'pct': executions drawn at random, as in the lab. Default: 'exhaustive'. */
+  readonly mode?: 'exhaustive' | 'pct'
   /** Executions after which the search is broken off. Default: 200,000. */
   readonly executions?: number
   /** Milliseconds after which the search is broken off. Default: 60,000. */
@@ -45,14 +41,25 @@ export interface RunOptions {
 }
 
 export interface RunResult {
-  /** 'Deadlock' if an execution cannot end; 'Data race' if plain accesses race. */
+  /** 'Deadlock' if no execution ends; 'Data race' if plain accesses race. */
   readonly verdict: Verdict | 'Data race'
   readonly states: readonly FinalState[]
   readonly executions: number
+  /** Executions that cannot end. They have no state. */
+  readonly stuck: number
+  /** Misuse that the implementation refused. The process went on. */
+  readonly misuse: readonly string[]
   /** Whether the search was broken off: then there may be more states. */
   readonly truncated: boolean
-  /** The execution that cannot end, or has the race. */
+  /** An execution that cannot end, or has the race. */
   readonly failure: ExplorationFailure | undefined
+}
+
+/** What the executions have shown. */
+interface Findings {
+  readonly states: Map<string, FinalState>
+  readonly misuse: Set<string>
+  stuck: number
 }
 
 /**
@@ -61,22 +68,45 @@ export interface RunResult {
  * @throws ExplorationFailure if the implementation fails in a way that says nothing of the test
  */
 export async function runImplementation(test: LitmusTest, options: RunOptions = {}): Promise<RunResult> {
-  const { once = 'atomic', executions = 200_000, maxMs = 60_000, preemptions = Infinity } = options
-  const states = new Map<string, FinalState>()
-  const booted = isMachine(options.rcu) ? await options.rcu.boot(test.processes.length) : undefined
-  const describe = (t: Scenario) => scenarioOf(t, test, options, states, booted)
+  const uses = usesOf(test, test.processes)
+  const { implementation = percpuOf('normal') } = options
+  const booted = uses && (await implementation.boot(test.processes.length, uses))
+  const findings: Findings = { states: new Map(), misuse: new Set(), stuck: 0 }
+  const result = await search(test, options, booted, findings, true)
+  if (findings.stuck === 0 || result.failure !== undefined) return result
+  // Once more, up to the first one that cannot end.
+  const { failure } = await search(test, options, booted, { ...findings, states: new Map() }, false)
+  return { ...result, failure }
+}
+
+/** `leavesOutStuck`: executions that cannot end are counted, and no failures. */
+async function search(
+  test: LitmusTest,
+  options: RunOptions,
+  booted: BootedImplementation | undefined,
+  findings: Findings,
+  leavesOutStuck: boolean,
+): Promise<RunResult> {
+  const { once = 'atomic', mode = 'exhaustive', preemptions = Infinity } = options
+  const { executions = 200_000, maxMs = 60_000 } = options
+  const describe = (t: Scenario) => scenarioOf(t, test, options, booted, findings, leavesOutStuck)
+  const misuse = () => [...findings.misuse]
   try {
     const report = await explore(test.name, describe, {
       weak: once === 'plain',
+      mode,
       executions,
       maxMs,
       ...(preemptions === Infinity ? {} : { preemptions }),
     })
-    const found = [...states.values()]
+    const states = [...findings.states.values()]
+    const { stuck } = findings
     return {
-      verdict: verdictOn(found, test.filter !== undefined),
-      states: found,
+      verdict: states.length === 0 && stuck > 0 ? 'Deadlock' : verdictOn(states, test.filter !== undefined),
+      states,
       executions: report.executions,
+      stuck,
+      misuse: misuse(),
       truncated: report.truncated,
       failure: undefined,
     }
@@ -84,7 +114,16 @@ export async function runImplementation(test: LitmusTest, options: RunOptions = 
     if (!(error instanceof ExplorationFailure)) throw error
     const verdict = verdictOfFailure(error)
     if (verdict === undefined) throw error
-    return { verdict, states: [], executions: error.execution, truncated: true, failure: error }
+    const { execution } = error
+    return {
+      verdict,
+      states: [],
+      executions: execution,
+      stuck: findings.stuck,
+      misuse: misuse(),
+      truncated: true,
+      failure: error,
+    }
   }
 }
 
@@ -97,102 +136,71 @@ function scenarioOf(
   t: Scenario,
   test: LitmusTest,
   options: RunOptions,
-  states: Map<string, FinalState>,
-  booted: BootedRcu | undefined,
+  booted: BootedImplementation | undefined,
+  findings: Findings,
+  leavesOutStuck: boolean,
 ): void {
   booted?.name(t)
-  const machine = machineFor(t, test, options)
+  const machine = memoryFor(t, test, options)
   const { mem, memory } = machine
   test.variables.forEach(({ initial }, k) => mem.storeAtomic32(memory.i32, machine.variables + k, initial))
-  for (const process of test.processes)
-    t.cpu(process.number, (cpu) => {
-      const own = usesRcu(process) ? booted?.join(cpu) : undefined
-      const registers = runProcessAsync(test, process, processorFor(machine, process.number, own))
-      const end = (values: readonly number[]) => {
-        abandonUnless(machine, process.number, values)
-        return after(own?.leave(), values)
-      }
-      return registers instanceof Promise ? registers.then(end) : end(registers)
-    })
-  const observe = (results: readonly unknown[]): number[] =>
+  const misused = (what: string) => void findings.misuse.add(what)
+  for (const process of test.processes) {
+    const uses = usesOf(test, [process])
+    const body: Parameters<Scenario['cpu']>[1] = (cpu) => {
+      const own = uses && booted?.join(cpu, uses, misused)
+      return runProcessAsync(test, process, processorFor(machine, process.number, own))
+    }
+    t.cpu(process.number, body, { stays: uses !== undefined })
+  }
+  /** `ended`: else variables may still change, and some processes have no registers. */
+  const observe = (results: readonly unknown[], ended: boolean): (number | undefined)[] =>
     test.observables.map((seen) => {
-      if (seen.kind === 'variable') return mem.loadAtomic32(memory.i32, machine.variables + seen.variable)
+      if (seen.kind === 'variable')
+        return ended ? mem.loadAtomic32(memory.i32, machine.variables + seen.variable) : undefined
+      const registers = results[seen.process] as readonly number[] | undefined
       const register = test.processes[seen.process]?.registers.indexOf(seen.register) ?? -1
-      return (results[seen.process] as readonly number[] | undefined)?.[register] ?? 0
+      return registers === undefined ? undefined : (registers[register] ?? 0)
     })
   const { filter } = test
-  if (filter !== undefined) t.filter((results) => holds(filter, observe(results)))
+  t.filter(
+    (results, ended) => {
+      const counts = filter === undefined || holdsSoFar(filter, observe(results, ended)) !== false
+      if (ended || !counts) return counts
+      findings.stuck++
+      return !leavesOutStuck
+    },
+    { unended: true },
+  )
   t.finally((results) => {
-    const values = observe(results)
-    states.set(values.join(), { values, satisfies: holds(test.proposition, values) })
+    const values = observe(results, true).map((value) => value ?? 0)
+    findings.states.set(values.join(), { values, satisfies: holds(test.proposition, values) })
   })
 }
 
-/**
- * Ends all waits once the registers of one process show that the execution does not count. Such an
- * execution may have left a read section that it had not entered, and then grace periods do not
- * end.
- */
-function abandonUnless(machine: LitmusMachine, process: number, registers: readonly number[]): void {
-  const { test, mem, memory } = machine
-  if (test.filter === undefined) return
-  const known = test.observables.map((seen) => {
-    if (seen.kind !== 'register' || seen.process !== process) return undefined
-    return registers[test.processes[process]?.registers.indexOf(seen.register) ?? -1]
-  })
-  if (holdsSoFar(test.filter, known) === false) mem.storeAtomic32(memory.i32, machine.abandoned, 1)
-}
-
-function after<T>(wait: Wait, value: T): T | PromiseLike<T> {
-  return wait === undefined ? value : wait.then(() => value)
-}
-function isMachine(rcu: RunOptions['rcu']): rcu is RcuMachine {
-  return rcu !== undefined && 'boot' in rcu
-}
-
-function machineFor(t: Scenario, test: LitmusTest, options: RunOptions): LitmusMachine {
-  const { srcu = standInSrcu, once = 'atomic' } = options
-  const rcu = options.rcu === undefined || isMachine(options.rcu) ? standInRcu : options.rcu
+function memoryFor(t: Scenario, test: LitmusTest, options: RunOptions): TestMemory {
+  const { once = 'atomic' } = options
   const cpus = test.processes.length
   const mem: MemFunctions = labMem
-  const { memory, base } = t.words(test.variables.length + 2)
-  const abandoned = base + test.variables.length + 1
-  const isAbandoned = () => mem.loadAtomic32(memory.i32, abandoned) === 1
-  const forImplementation: MemFunctions =
-    test.filter === undefined
-      ? mem
-      : {
-          ...mem,
-          awaitUntil: (predicate, tries) => mem.awaitUntil(() => predicate() || isAbandoned(), tries),
-        }
-  const contextOf = (words: number): ImplementationContext => ({
-    mem: forImplementation,
-    cpus,
-    ...t.words(words),
-  })
+  const { memory, base } = t.words(test.variables.length + 1)
   t.name(memory, base * 4, wordsOf(test, once), '')
+  // Atomic accesses are all in one order: there a barrier of the caller is enough.
+  const needsMembarriers = once === 'plain' && usesMembarriers(test)
   return {
     test,
     mem,
     memory,
     variables: base,
     fence: base + test.variables.length,
-    abandoned,
     once,
-    // Atomic accesses are all in one order: there a barrier of the caller is enough.
-    membarriers: once === 'plain' && usesMembarriers(test) ? contextOf(standInSrcu.words(cpus)) : undefined,
-    rcu: { implementation: rcu, context: contextOf(rcu.words(cpus)) },
-    srcu: {
-      implementation: srcu,
-      contexts: new Map(srcuDomains(test).map((domain) => [domain, contextOf(srcu.words(cpus))])),
-    },
+    membarriers: needsMembarriers ? { mem, cpus, ...t.words(SmallSrcu.words(cpus)) } : undefined,
   }
 }
 
 /** A layout of the variables, so that failures call them by their names. */
 function wordsOf(test: LitmusTest, once: 'atomic' | 'plain'): Struct {
   const { struct, atomic, racy, i32 } = percpu
-  const names = [...test.variables.map(({ name }) => name), 'smp_mb', 'abandoned']
+  const names = [...test.variables.map(({ name }) => name), 'smp_mb']
   const kind = () => (once === 'atomic' ? atomic(i32) : racy(i32))
   return struct('Variables', Object.fromEntries(names.map((name) => [name, kind()])))
 }

@@ -49,8 +49,10 @@ export type Operation =
   /** A hint, or a barrier between one thread's own accesses: JavaScript has no use for it. */
   | { readonly does: 'nothing' }
   | { readonly does: 'lock' | 'trylock' | 'unlock' | 'is locked' }
-  | { readonly does: 'rcu lock' | 'rcu unlock' | 'rcu synchronize' }
-  | { readonly does: 'srcu lock' | 'srcu unlock' | 'srcu synchronize' }
+  | { readonly does: 'rcu lock' | 'rcu unlock' }
+  /** 'srcu down' is a section that another process may end, by 'srcu up'. */
+  | { readonly does: 'srcu lock' | 'srcu unlock' | 'srcu down' | 'srcu up' }
+  | { readonly does: 'rcu synchronize' | 'srcu synchronize'; readonly expedited: boolean }
 
 export type UnaryOperator = '!' | '~' | '-' | '+'
 export type BinaryOperator =

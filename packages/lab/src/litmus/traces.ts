@@ -206,6 +206,13 @@ class Recorder implements Processor {
   srcuReadUnlock(domain: number, cookie: number): void {
     this.#record('srcu unlock', { variable: variableAt(this.#test, domain), cookie })
   }
+  /** For the axioms a section is the same, whoever ends it. */
+  srcuDownRead(domain: number): number {
+    return this.srcuReadLock(domain)
+  }
+  srcuUpRead(domain: number, cookie: number): void {
+    this.srcuReadUnlock(domain, cookie)
+  }
   synchronizeSrcu(domain: number): void {
     const variable = variableAt(this.#test, domain)
     this.#record('srcu begin', { variable })

@@ -2,7 +2,7 @@
 import { judgeBlocks } from './blocks.js'
 import { withoutSteps } from '../engine/hook.js'
 import { ENTER, SPIN, TURN, WAKE } from '../engine/ops.js'
-import { DEAD, type Process, READY, WAITING } from '../engine/process.js'
+import { FINISHED, type Process, READY, WAITING } from '../engine/process.js'
 import { BodyError, NondeterminismError } from '../engine/body-errors.js'
 import type { Runner } from '../engine/runner.js'
 import type { World } from '../engine/world.js'
@@ -11,10 +11,15 @@ import type { Ending, Verdict } from './verdict.js'
 
 /** Judges an execution in which no process can step any more. */
 export function judgeEnd(world: World, scenario: Scenario): Ending {
-  const unfinished = world.unfinished().filter(({ code, state }) => !(code === ENTER && state === READY))
-  if (unfinished.length > 0) return judgeStuck(unfinished)
+  const unfinished = world
+    .unfinished()
+    .filter((process) => !(process.code === ENTER && process.state === READY) && !isResting(process))
   const results = resultsOf(world)
-  if (!withoutSteps(() => scenario.filters.every((counts) => counts(results)))) return 'complete'
+  if (unfinished.length > 0) {
+    const ending = judgeStuck(unfinished)
+    return ending === 'blocked' || isLeftOut(scenario, results, false) ? 'blocked' : ending
+  }
+  if (isLeftOut(scenario, results, true)) return 'complete'
   if (world.race !== undefined) return raceVerdict
   const misused = judgeBlocks(world, true)
   if (misused !== undefined) return misused
@@ -27,13 +32,25 @@ export function judgeEnd(world: World, scenario: Scenario): Ending {
 }
 
 /**
- * The values that the bodies returned, by number of their CPU; undefined for CPUs that were killed.
+ * The values that the bodies returned, by number of their CPU; undefined for those that were killed
+ * or have not ended.
  */
 export function resultsOf(world: World): unknown[] {
   const results: unknown[] = []
-  for (const { main, number, result } of world.cpus)
-    if (main.kind === 'cpu') results[number] = main.state === DEAD ? undefined : result
+  for (const cpu of world.cpus) {
+    const { main, number, result } = cpu
+    if (main.kind === 'cpu') results[number] = main.state === FINISHED || cpu.rests ? result : undefined
+  }
   return results
+}
+
+function isResting(process: Process): boolean {
+  return process === process.cpu.main && process.cpu.rests
+}
+function isLeftOut({ filters }: Scenario, results: readonly unknown[], ended: boolean): boolean {
+  return withoutSteps(() =>
+    filters.some(({ counts, unended }) => (ended || unended) && !counts(results, ended)),
+  )
 }
 
 function judgeStuck(unfinished: readonly Process[]): Ending {

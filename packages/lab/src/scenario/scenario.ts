@@ -14,6 +14,7 @@ import {
   anObject,
   checkFunction,
   checkOptions,
+  flag,
   numberFrom,
   oneOf,
   ScenarioError,
@@ -39,6 +40,22 @@ export interface IrqSettings {
   readonly name?: string
 }
 
+export interface CpuSettings {
+  /**
+   * True: the thread does not end with its body, and answers what comes to its event loop. The
+   * execution ends when nothing comes any more.
+   */
+  readonly stays?: boolean
+}
+
+export interface FilterSettings {
+  /**
+   * True: the filter is also asked about executions that cannot end, so that these can be left out
+   * too. Then `ended` is false, and bodies that have not ended have given undefined.
+   */
+  readonly unended?: boolean
+}
+
 export interface KillSettings {
   /** Runs as a CPU of its own, once the CPU is dead. */
   readonly reaper?: (cpu: CpuContext) => unknown
@@ -50,6 +67,8 @@ const handlerOptions = { at: oneOf('anywhere', 'safepoints'), level: numberFrom(
 const killOptions = { reaper: aFunction, reaperKill: anObject } as const
 
 type Check = () => void
+/** Whether an execution counts. */
+export type Counts = (results: readonly unknown[], ended: boolean) => boolean
 /**
  * The body of a CPU: it may be async. It keeps its state inside, and gives its findings by
  * returning them.
@@ -67,7 +86,7 @@ export class Scenario {
   /** @internal */
   readonly checks: ((results: readonly unknown[]) => void)[] = []
   /** @internal */
-  readonly filters: ((results: readonly unknown[]) => boolean)[] = []
+  readonly filters: { readonly counts: Counts; readonly unended: boolean }[] = []
   private used = 64
   private own: Memory | undefined
 
@@ -112,14 +131,16 @@ export class Scenario {
   /**
    * Lets CPU `number` run `body`.
    *
-   * @throws ScenarioError if the CPU has a body already, or `body` is no function
+   * @throws ScenarioError if the CPU has a body already, `body` is no function, or for options that
+   *   cannot be
    * @throws RangeError if there are 30 processes already: CPUs, interrupts, kills, time limits
    */
-  cpu(number: number, body: Body): void {
+  cpu(number: number, body: Body, settings: CpuSettings = {}): void {
     checkFunction(`the body of CPU ${number}`, body)
+    checkOptions('cpu', settings, { stays: flag })
     if (this.world.cpus.some(({ main, number: taken }) => taken === number && main.kind === 'cpu'))
       throw new ScenarioError(`CPU ${number} has a body already`)
-    this.world.addCpu(number, `cpu ${number}`, inContext(body), 'cpu')
+    this.world.addCpu(number, `cpu ${number}`, inContext(body), 'cpu').stays = settings.stays === true
   }
 
   /**
@@ -207,13 +228,15 @@ export class Scenario {
   /**
    * Only executions that end with `counts` true are looked at: in others, neither data races nor
    * blocks in use are failures, and the checks of {@link finally} do not run. `results` is as
-   * there. An execution that does not end, or in which a body throws, fails all the same.
+   * there. An execution in which a body throws fails all the same, and so does one that cannot end,
+   * unless `settings` say otherwise.
    *
-   * @throws ScenarioError if `counts` is no function
+   * @throws ScenarioError if `counts` is no function, or for options that cannot be
    */
-  filter(counts: (results: readonly unknown[]) => boolean): void {
+  filter(counts: Counts, settings: FilterSettings = {}): void {
     checkFunction('the filter', counts)
-    this.filters.push(counts)
+    checkOptions('filter', settings, { unended: flag })
+    this.filters.push({ counts, unended: settings.unended === true })
     this.world.defersRaces = true
   }
 

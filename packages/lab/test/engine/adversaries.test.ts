@@ -202,6 +202,19 @@ describe('prepare', () => {
     })
     assert.ok(operations <= 4)
   })
+  it('may be nested', async (test) => {
+    const { operations } = await explored(test, (t) => {
+      const w = wordsOf(t, 1)
+      t.cpu(0, (cpu) => {
+        cpu.prepare(() => {
+          cpu.prepare(() => w.add(0, 1))
+          w.add(0, 1)
+        })
+      })
+      t.finally(() => assert.equal(w.load(0), 2))
+    })
+    assert.equal(operations, 0)
+  })
   it('comes before the first step only', async () => {
     const failure = await fails('assertion', 'late', (t) => {
       const w = wordsOf(t, 1)

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { explore, type Scenario } from '../../dist/index.js'
+import { explore, mem, type Scenario } from '../../dist/index.js'
 import { fails, proves, wordsOf } from './support.js'
 
 /** Both write a word plainly, and race, if CPU 0 comes first. Else neither writes. */
@@ -75,5 +75,33 @@ describe('a filter', () => {
     const { executions } = await explore('filtered', scenario(true))
     assert.equal(executions, 2)
     await fails('leak', 'not filtered', scenario(false))
+  })
+
+  it('leaves out executions that cannot end, if it is asked about them', async () => {
+    // The second one of two that take a lock which is never given back cannot go on.
+    const asked: unknown[] = []
+    const scenario = (unended: boolean, isLeftOut: boolean) => (t: Scenario) => {
+      const w = wordsOf(t, 1)
+      t.cpu(0, () => w.add(0, 1) === 0)
+      t.cpu(1, () => {
+        if (w.add(0, 1) !== 0) mem.awaitUntil(() => w.load(0) === 0)
+        return 'in'
+      })
+      t.filter(
+        (results, ended) => {
+          asked.push([...results, ended])
+          return ended || !isLeftOut
+        },
+        { unended },
+      )
+    }
+    const { executions, blocked } = await explore('left out', scenario(true, true))
+    assert.deepEqual([executions, blocked], [1, 1])
+    assert.deepEqual(asked, [
+      [true, undefined, false],
+      [false, 'in', true],
+    ])
+    await fails('starvation', 'not left out', scenario(true, false))
+    await fails('starvation', 'not asked', scenario(false, true))
   })
 })

@@ -10,6 +10,7 @@ import { ArgumentError } from '../errors.js'
 import { checkOptions, shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { Deadline } from '../machine/wait-options.js'
+import type { PlacedStruct } from '../machine/placed-struct.js'
 import type { PercpuLayer } from '../percpu/layer.js'
 import { pointerAt } from '../percpu/allocator.js'
 import { findShared, openShared, sharedObject, type SharedObject } from '../percpu/named.js'
@@ -266,6 +267,17 @@ export class SrcuLayer implements AttachedLayer {
       const lists = listsOf(state, shared.words * 4)
       if (lists.length > 0) yield { domain, lists, open: () => open().callbacks }
     }
+  }
+
+  structs(): readonly PlacedStruct[] {
+    return [...this.#living()].flatMap(({ name, words: { words, parts } }) => [
+      { name: `srcu[${name}]`, address: words * 4, struct: SrcuLayout },
+      ...parts.map((part, cpu) => ({
+        name: `srcu[${name}].cpu[${cpu}]`,
+        address: part * 4,
+        struct: SrcuCpuLayout,
+      })),
+    ])
   }
 
   /** The domains that this thread has opened, but for those that were cleaned up since. */

@@ -39,4 +39,19 @@ describe('the structs of a machine', () => {
     const names = machine.watch.structs().map(({ name }) => name)
     assert.ok(names.includes('cpu[1].vpa') && names.includes('cpu[2]') && !names.includes('cpu[2].vpa'))
   })
+
+  it('include the SRCU domains that this thread has opened', () => {
+    const machine = boot({ memory: '1 MiB', cpus: 2 })
+    machine.srcu('s')
+    const placed = machine.watch.structs().filter(({ name }) => name.startsWith('srcu'))
+    assert.deepEqual(
+      placed.map(({ name, struct }) => [name, struct.name]),
+      [
+        ['srcu[s]', 'Srcu'],
+        ['srcu[s].cpu[0]', 'SrcuCpu'],
+        ['srcu[s].cpu[1]', 'SrcuCpu'],
+      ],
+    )
+    assert.equal(placed[0]?.address, machine.objects.list().find(({ name }) => name === 's')?.address)
+  })
 })

@@ -1,6 +1,6 @@
 /**
- * A small SRCU, and an RCU made of it, to explore litmus tests with where the library has none yet.
- * They are right and small, not fast.
+ * A small SRCU, with which smp_memb is explored over plain data, and tests of the judge that need
+ * an implementation to break. It is right and small, not fast.
  *
  *     word 0            index: new readers count on rank index & 1
  *     word 1            lock: 1 while an updater is in a grace period
@@ -20,13 +20,17 @@
  * data, too, is ordered as the axioms say. A section that was not counted begins after the grace
  * period began in happens-before, not only in the order of atomics.
  */
-import type {
-  MemFunctions,
-  ImplementationContext,
-  RcuImplementation,
-  SrcuImplementation,
-  SrcuUser,
-} from './implementation.js'
+import type { Memory } from 'percpu/mem'
+import type { MemFunctions } from './implementation.js'
+
+/** Words of shared memory, all zero, and the means to use them. */
+export interface SmallSrcuContext {
+  readonly mem: MemFunctions
+  readonly memory: Memory
+  /** Index of the first of {@link SmallSrcu.words}. */
+  readonly base: number
+  readonly cpus: number
+}
 
 const INDEX = 0
 const LOCK = 1
@@ -35,12 +39,18 @@ const COUNTS = 3
 const PER_CPU = 4
 const EXITS = 2
 
-class StandInSrcu implements SrcuUser {
+/** As one CPU uses it. */
+export class SmallSrcu {
   readonly #mem: MemFunctions
-  readonly #context: ImplementationContext
+  readonly #context: SmallSrcuContext
   readonly #own: number
 
-  constructor(context: ImplementationContext, cpu: number) {
+  /** The number of words that it needs. */
+  static words(cpus: number): number {
+    return COUNTS + PER_CPU * cpus
+  }
+
+  constructor(context: SmallSrcuContext, cpu: number) {
     this.#mem = context.mem
     this.#context = context
     this.#own = COUNTS + cpu * PER_CPU
@@ -94,30 +104,4 @@ class StandInSrcu implements SrcuUser {
   #add(word: number, amount: number): number {
     return this.#mem.addAtomic32(this.#context.memory.i32, this.#context.base + word, amount)
   }
-}
-
-export const standInSrcu: SrcuImplementation = {
-  name: 'stand-in SRCU',
-  words: (cpus) => COUNTS + PER_CPU * cpus,
-  open: (context, cpu) => new StandInSrcu(context, cpu),
-}
-
-/** Sections of one CPU nest. The outermost one is a section of an SRCU domain. */
-export const standInRcu: RcuImplementation = {
-  name: 'stand-in RCU',
-  words: (cpus) => standInSrcu.words(cpus),
-  open: (context, cpu) => {
-    const domain = standInSrcu.open(context, cpu)
-    let depth = 0
-    let rank = 0
-    return {
-      readLock: () => {
-        if (depth++ === 0) rank = domain.readLock()
-      },
-      readUnlock: () => {
-        if (--depth === 0) domain.readUnlock(rank)
-      },
-      synchronize: () => domain.synchronize(),
-    }
-  },
 }
