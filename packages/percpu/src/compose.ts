@@ -7,7 +7,7 @@ import { publishHeader } from './machine/memory-map.js'
 import { bootPercpu, PercpuLayer } from './percpu/layer.js'
 import type { PercpuOptions } from './percpu/options.js'
 import { bootRcu, RcuLayer } from './rcu/layer.js'
-import { SrcuLayer } from './rcu/srcu-layer.js'
+import { bootSrcu, SrcuLayer } from './rcu/srcu-layer.js'
 import { bootSync, SyncLayer } from './sync/layer.js'
 import { Locks } from './sync/locks.js'
 import { bootWatch, WatchLayer } from './watch/layer.js'
@@ -24,6 +24,11 @@ export interface LayerOptions {
    * larger. Default false.
    */
   readonly debugHeap?: boolean
+  /**
+   * True: misuse of SRCU is found and told with stacks, such as ending a section twice, or waiting
+   * for a domain inside a section of it; slower. Default false.
+   */
+  readonly debugRcu?: boolean
   /** Sizes of per-CPU memory. */
   readonly percpu?: PercpuOptions
 }
@@ -67,6 +72,7 @@ function attachAbove(own: OwnCpu, bootmem: BootMemory, options: LayerOptions | u
   const alloc = new AllocLayer(bootmem, sync)
   if (options) bootPercpu(bootmem, sync, options.percpu)
   const percpu = new PercpuLayer(bootmem, sync, locks, alloc)
+  if (options) bootSrcu(bootmem)
   const srcu = new SrcuLayer(bootmem, sync, percpu)
   if (options) bootRcu(bootmem)
   const rcu = new RcuLayer(bootmem, sync, alloc, percpu)

@@ -14,6 +14,7 @@ import type { MachineHandle } from './machine/handle.js'
 import { host, reportError } from './machine/platform.js'
 import { makePercpu, type Percpu } from './percpu/api.js'
 import { Rcu } from './rcu/rcu.js'
+import type { SrcuMisuseError } from './rcu/srcu-errors.js'
 import type { SrcuOptions } from './rcu/srcu-layer.js'
 import type { Srcu } from './rcu/srcu.js'
 import type { Locks } from './sync/locks.js'
@@ -34,6 +35,11 @@ export interface MachineEvents {
   readonly stall: StallEvent
   /** Functions that a CPU had queued by `rcu.call` ended with its thread: so many. */
   readonly callbacksLost: { readonly cpu: number; readonly count: number }
+  /**
+   * In debug mode of SRCU: a section of this thread was misused in a way that no call can throw. If
+   * nobody listens, the console has it.
+   */
+  readonly rcuMisuse: { readonly error: SrcuMisuseError }
 }
 
 /**
@@ -68,7 +74,9 @@ export class Machine {
   readonly #watching: WatchLayer
   readonly #hotplug: Hotplug
   readonly #supervisor: Supervisor
-  readonly #events = new Emitter<MachineEvents>('a machine', ['died', 'offline', 'stall', 'callbacksLost'])
+  readonly #events = new Emitter<MachineEvents>('a machine', [
+    ...(['died', 'offline', 'stall', 'callbacksLost', 'rcuMisuse'] as const),
+  ])
   #percpu: Percpu | undefined
   #leaving: Promise<void> | undefined
 
@@ -99,6 +107,7 @@ export class Machine {
     this.rcu = new Rcu(own, layers.rcu)
     own.comeOnline()
     own.gracePeriods.stalls.tell = (stalled) => this.#tellStall(stalled)
+    layers.srcu.tellMisuse = (error) => this.#tellMisuse(error)
     layers.rcu.start((lost, count) => this.#events.emit('callbacksLost', { cpu: lost, count }))
   }
 
@@ -231,6 +240,11 @@ export class Machine {
     const event = describeStall(stalled, this.watch.inspect().cpus)
     if (this.#events.has('stall')) this.#events.emit('stall', event)
     else host.console?.warn(`percpu: ${event.text}`)
+  }
+
+  #tellMisuse(error: SrcuMisuseError): void {
+    if (this.#events.has('rcuMisuse')) this.#events.emit('rcuMisuse', { error })
+    else host.console?.warn(`percpu: ${error.message}`)
   }
 
   async #leave(): Promise<void> {

@@ -39,16 +39,17 @@ interface Watched {
 export class StallWatch {
   /** Set by the machine: without it nothing is watched. */
   tell: ((stalled: Stalled) => void) | undefined
-  readonly #patience: number
+  /** ms */
+  readonly patience: number
   readonly #watched = new Map<StallSource, Watched>()
 
   constructor(patience: number) {
-    this.#patience = patience
+    this.patience = patience
   }
 
   /** Somebody waits for the source until the returned function is called. */
   watch(source: StallSource): () => void {
-    if (!this.tell || this.#patience === Infinity) return () => undefined
+    if (!this.tell || this.patience === Infinity) return () => undefined
     const watched = this.#watched.get(source) ?? { waits: 0, stop: this.#start(source) }
     watched.waits++
     this.#watched.set(source, watched)
@@ -63,7 +64,7 @@ export class StallWatch {
   #start(source: StallSource): () => void {
     let progress = source.progress()
     let age = 0
-    let delay = this.#patience
+    let delay = this.patience
     let stop: () => void = () => undefined
     const arm = (): void => {
       stop = startTimer(look, delay)
@@ -74,7 +75,7 @@ export class StallWatch {
       const hasMoved = now !== progress
       progress = now
       age = hasMoved ? 0 : age
-      delay = hasMoved ? this.#patience : delay * 2
+      delay = hasMoved ? this.patience : delay * 2
       const late = source.late()
       const isStalled = !hasMoved && (late.cpus.length > 0 || late.handedOver > 0)
       if (isStalled) this.tell?.({ domain: source.domain, ...late, age })

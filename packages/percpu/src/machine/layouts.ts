@@ -36,7 +36,7 @@ export const Header = struct(
     id: published(u32),
     cpus: published(u32),
     nodes: published(u32),
-    /** {@link FLAG_SMP}, {@link FLAG_MMU}. */
+    /** {@link FLAG_SMP}, {@link FLAG_MMU}, {@link FLAG_DEBUG_RCU}. */
     flags: published(u32),
     /** Root addresses, in {@link UNIT}s. */
     cpuTable: published(u32),
@@ -65,6 +65,7 @@ export const Header = struct(
 )
 export const FLAG_SMP = 1
 export const FLAG_MMU = 2
+export const FLAG_DEBUG_RCU = 4
 
 /** One per possible CPU; a line for each group of writers. */
 export const Cpu = struct(

@@ -7,12 +7,17 @@ import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { ArgumentError } from '../errors.js'
 import { checkOptions, shown } from '../machine/check.js'
+import { tokenOf } from '../machine/token.js'
 import type { PercpuLayer } from '../percpu/layer.js'
 import { pointerAt } from '../percpu/allocator.js'
 import { findShared, openShared, sharedObject, type SharedObject } from '../percpu/named.js'
 import { LockHeldError } from '../sync/errors.js'
 import type { SyncLayer } from '../sync/layer.js'
+import { debugged } from './debug-domain.js'
+import { bootDebug, Notes } from './debug-notes.js'
+import { indented } from './debug-stack.js'
 import { FAST, NORMAL, SrcuCpuLayout, SrcuLayout } from './srcu-layouts.js'
+import { SrcuDebug } from './srcu-debug.js'
 import { SrcuMisuseError } from './srcu-errors.js'
 import { makeFastSrcu } from './srcu-fast.js'
 import { NormalSrcu } from './srcu-normal.js'
@@ -29,6 +34,11 @@ export interface SrcuOptions {
   readonly flavour?: SrcuFlavour
 }
 
+/** At boot. */
+export function bootSrcu({ own, objects }: LayerContext): void {
+  if (own.map.debugRcu) bootDebug(objects)
+}
+
 const flavours = { fast: FAST, normal: NORMAL }
 
 export class SrcuLayer implements AttachedLayer {
@@ -38,6 +48,10 @@ export class SrcuLayer implements AttachedLayer {
   readonly #percpu: PercpuLayer
   readonly #domains = new Map<string, Srcu>()
   #hasLeft = false
+  /** Undefined without debug mode; made for the first domain. */
+  #debug: SrcuDebug | undefined
+  /** Set by the machine: is told of misuse that nobody can catch. */
+  tellMisuse: (error: SrcuMisuseError) => void = () => undefined
 
   constructor(context: LayerContext, sync: SyncLayer, percpu: PercpuLayer) {
     this.#context = context
@@ -137,8 +151,15 @@ export class SrcuLayer implements AttachedLayer {
     }
     const isFast = loadU32(shared.memory.u32, shared.words + SrcuLayout.words.flavour) === FAST
     const domain = make(parts, isFast ? 'fast' : 'normal')
-    this.#domains.set(key, domain)
+    const debug = this.#openDebug()
+    this.#domains.set(key, debug ? debugged(domain, debug) : domain)
     return domain
+  }
+  #openDebug(): SrcuDebug | undefined {
+    const { own, objects } = this.#context
+    if (!own.map.debugRcu) return undefined
+    const tell = (error: SrcuMisuseError): void => this.tellMisuse(error)
+    return (this.#debug ??= new SrcuDebug(own, Notes.open(own.memory, objects), tell))
   }
   /** Of the domain at an address, which is in the registry no more. */
   #freeParts(address: number): void {
@@ -160,6 +181,7 @@ export class SrcuLayer implements AttachedLayer {
    */
   detach(): void {
     const { doorbell, cpu } = this.#context.own
+    const lockedAt = this.#debug?.close()
     const names: string[] = []
     let sections = 0
     for (const { name, words } of this.#living()) {
@@ -170,13 +192,15 @@ export class SrcuLayer implements AttachedLayer {
     this.abandon()
     if (sections === 0) return
     throw new LockHeldError(
-      `CPU ${cpu} went offline with ${sections} read sections of ${names.join(', ')} under way; they were ended`,
-      { cpu, sections, names },
+      `CPU ${cpu} went offline with ${sections} read sections of ${names.join(', ')} under way; they were ended` +
+        (lockedAt ?? []).map((stack) => indented('begun', stack)).join(''),
+      { cpu, sections, names, ...(lockedAt && { lockedAt }) },
     )
   }
 
   abandon(): void {
     this.#hasLeft = true
+    this.#debug?.abandon()
     const error = this.#context.own.offlineError()
     for (const domain of this.#domains.values()) domain.close(error)
     this.#domains.clear()
@@ -184,6 +208,11 @@ export class SrcuLayer implements AttachedLayer {
 
   /** Ends the sections of the dead CPU, and goes on with grace periods that it may have driven. */
   recover(recovery: Recovery): void {
+    const { table, cpu, incarnation } = recovery
+    if (table.map.debugRcu) {
+      const { objects } = openBootMemory(table, cpu, incarnation)
+      Notes.open(table.memory, objects).forget(tokenOf(cpu, incarnation))
+    }
     for (const [words, open] of this.#all(recovery)) {
       words.endSections(recovery.cpu, recovery.ringer)
       if (!this.#hasLeft && words.isWanted) open().takeOver()
