@@ -73,9 +73,9 @@ function attachAbove(own: OwnCpu, bootmem: BootMemory, options: LayerOptions | u
   if (options) bootPercpu(bootmem, sync, options.percpu)
   const percpu = new PercpuLayer(bootmem, sync, locks, alloc)
   if (options) bootSrcu(bootmem)
-  const srcu = new SrcuLayer(bootmem, sync, percpu)
+  const srcu = new SrcuLayer(bootmem, sync, alloc, percpu)
   if (options) bootRcu(bootmem)
-  const rcu = new RcuLayer(bootmem, sync, alloc, percpu)
+  const rcu = new RcuLayer({ context: bootmem, sync, alloc, percpu, srcu })
   if (options) publishHeader(own.memory)
   const list = [bootmem, sync, watch, alloc, percpu, srcu, rcu]
   return { bootmem, locks, watch, alloc, percpu, srcu, rcu, list }

@@ -13,6 +13,7 @@ import { Emitter, type ListenOptions } from './machine/events.js'
 import type { MachineHandle } from './machine/handle.js'
 import { host, reportError } from './machine/platform.js'
 import { makePercpu, type Percpu } from './percpu/api.js'
+import type { LostCallbacks } from './rcu/layer.js'
 import { Rcu } from './rcu/rcu.js'
 import type { SrcuMisuseError } from './rcu/srcu-errors.js'
 import type { SrcuOptions } from './rcu/srcu-layer.js'
@@ -33,8 +34,11 @@ export interface MachineEvents {
    * If nobody listens, the console has it.
    */
   readonly stall: StallEvent
-  /** Functions that a CPU had queued by `rcu.call` ended with its thread: so many. */
-  readonly callbacksLost: { readonly cpu: number; readonly count: number }
+  /**
+   * Functions that a CPU had queued by `call` ended with its thread: so many, of `machine.rcu` or
+   * of the SRCU domain of that name.
+   */
+  readonly callbacksLost: LostCallbacks
   /**
    * In debug mode of SRCU: a section of this thread was misused in a way that no call can throw. If
    * nobody listens, the console has it.
@@ -108,7 +112,7 @@ export class Machine {
     own.comeOnline()
     own.gracePeriods.stalls.tell = (stalled) => this.#tellStall(stalled)
     layers.srcu.tellMisuse = (error) => this.#tellMisuse(error)
-    layers.rcu.start((lost, count) => this.#events.emit('callbacksLost', { cpu: lost, count }))
+    layers.rcu.start((lost) => this.#events.emit('callbacksLost', lost))
   }
 
   /**

@@ -29,12 +29,16 @@ export class Barrier {
   readonly #parts: BarrierParts
   readonly #lists: readonly number[]
   readonly #kick: () => void
+  readonly #domain: string | undefined
 
-  /** `kick`: sees to it that the lists of CPUs which are away are looked at. */
-  constructor(parts: BarrierParts, lists: readonly number[], kick: () => void) {
+  /**
+   * `kick`: sees to it that the lists of CPUs which are away are looked at. `domain`: for errors.
+   */
+  constructor(parts: BarrierParts, lists: readonly number[], kick: () => void, domain?: string) {
     this.#parts = parts
     this.#lists = lists
     this.#kick = kick
+    this.#domain = domain
   }
 
   /** @throws UnansweredError at the deadline; the reason of its signal. */
@@ -52,8 +56,9 @@ export class Barrier {
     if (await doorbell.until(masks, () => cpus.every(isOver), deadline)) return
     const late = cpus.filter((cpu) => !isOver(cpu))
     if (late.length === 0) return
+    const whose = this.#domain === undefined ? '' : `${this.#domain}: `
     throw new UnansweredError(
-      `callbacks of CPU ${late.join(', ')} have not run: they wait for a grace period, or their thread does not return to its ` +
+      `${whose}callbacks of CPU ${late.join(', ')} have not run: they wait for a grace period, or their thread does not return to its ` +
         `event loop`,
       { cpus: late, timeout: deadline.timeout },
     )

@@ -45,8 +45,8 @@ export function initialiseList({ i32 }: Memory, list: number): void {
   // atomic: nobody else has it yet.
   for (const word of [tail, functionsTail, functionsHead, passed])
     mem.storeAtomic32(i32, list + word, FIRST_POSITION)
-  const { head, done, wait, nextReady } = words
-  for (const word of [head, done, wait, nextReady]) mem.store32(i32, list + word, FIRST_POSITION)
+  const { functionsRun, head, done, wait, nextReady } = words
+  for (const word of [functionsRun, head, done, wait, nextReady]) mem.store32(i32, list + word, FIRST_POSITION)
 }
 
 /** Word index of the link to the block behind one; `block` 0: to the first one. */

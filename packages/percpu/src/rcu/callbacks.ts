@@ -9,8 +9,9 @@
  * It also frees for others: for CPUs that are idle, and for numbers without a thread. A CPU that
  * goes idle, leaves or dies with something pending sets `leftOver`, and then rings a CPU that is
  * online. A CPU that comes online looks at `leftOver` after that. So one of both sees the other.
+ * Whoever takes it looks at the lists of all kinds of grace periods (layer.ts).
  */
-import { exchangeAtomic32, loadAtomic32, storeAtomic32, type Memory } from '#mem'
+import { loadAtomic32, storeAtomic32, type Memory } from '#mem'
 import type { Heap } from '../alloc/heap.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import type { Doorbell } from '../cpus/doorbell.js'
@@ -20,7 +21,7 @@ import { Cpu } from '../machine/layouts.js'
 import { host, nextTurn, reportError } from '../machine/platform.js'
 import type { Deadline } from '../machine/wait-options.js'
 import { Barrier } from './barrier.js'
-import { passedOf, tailOf } from './callback-list.js'
+import { beginWork, endWork, hasEntries } from './callback-lists.js'
 import { FreeQueue } from './free-queue.js'
 import { FunctionQueue, type Callback } from './functions.js'
 import type { ListRunner, Turn } from './list-runner.js'
@@ -40,8 +41,6 @@ export interface CallbackParts {
   readonly cpu: number
   readonly heap: Heap
   readonly runner: ListRunner
-  /** Word index of `leftOver`. */
-  readonly leftOver: number
   readonly marks: Marks
 }
 
@@ -50,22 +49,32 @@ export class Callbacks {
   readonly #source: GracePeriodSource
   /** Word index of each CPU's list. */
   readonly #lists: readonly number[]
+  /** That of this CPU. */
+  readonly #own: number
   readonly #queue: FreeQueue
   readonly #functions: FunctionQueue
   readonly #pressure: Pressure
   readonly #barrier: Barrier
   #isPumping = false
-  #isOver = false
+  /** Nothing is run here any more. */
+  isOver = false
 
-  constructor(parts: CallbackParts, source: GracePeriodSource, lists: readonly number[]) {
+  /** `domain`: whose they are, for errors; undefined for sched RCU. */
+  constructor(
+    parts: CallbackParts,
+    source: GracePeriodSource,
+    lists: readonly number[],
+    domain?: string,
+  ) {
     this.#parts = parts
     this.#source = source
     this.#lists = lists
     const list = lists[parts.cpu] ?? 0
+    this.#own = list
     this.#queue = new FreeQueue(parts.memory, parts.heap, list)
     this.#functions = new FunctionQueue(parts.memory, list)
     this.#pressure = new Pressure(parts.memory, list, parts.marks)
-    this.#barrier = new Barrier(parts, lists, () => this.kick())
+    this.#barrier = new Barrier(parts, lists, () => this.kick(), domain)
   }
 
   /**
@@ -94,15 +103,22 @@ export class Callbacks {
 
   /** Looks soon whether anything is pending: here, or where nobody else would look. */
   kick(): void {
-    if (this.#isPumping || this.#isOver) return
+    if (this.#isPumping || this.isOver) return
     this.#isPumping = true
+    beginWork(this.#parts.memory, this.#own)
     host.queueMicrotask(() => {
       this.#pump().catch((error: unknown) => {
-        this.#isPumping = false
         // The CPU went offline meanwhile.
-        if (!this.#isOver) reportError(error)
+        if (this.isOver) return
+        this.#rest()
+        reportError(error)
       })
     })
+  }
+  #rest(): void {
+    this.#isPumping = false
+    endWork(this.#parts.memory, this.#own)
+    this.#wakeWaiters(this.#parts.cpu)
   }
 
   /** Resolves when all that was queued before, by any CPU, has run or is lost. */
@@ -116,7 +132,7 @@ export class Callbacks {
   drain(): boolean {
     let freed = 0
     for (const [cpu, list] of this.#lists.entries()) {
-      if (!this.#hasEntries(list)) continue
+      if (!hasEntries(this.#parts.memory, list)) continue
       const turn = this.#parts.runner.turn(list, this.#source, Infinity)
       freed += turn.freed
       if (turn.freed > 0) this.#wakeWaiters(cpu)
@@ -124,9 +140,9 @@ export class Callbacks {
     return freed > 0
   }
 
-  /** This CPU is idle now, and its thread may be blocked for long. */
-  handOver(): void {
-    if (this.#isPumping) handOver(this.#parts, this.#parts.doorbell.ringer)
+  /** Whether something may be pending that this thread would look after. */
+  get isPumping(): boolean {
+    return this.#isPumping
   }
 
   /**
@@ -138,28 +154,27 @@ export class Callbacks {
     await doorbell.until([table.waiters(cpu)], () => this.#functions.pending === 0 || isOver())
   }
 
-  /** The CPU goes offline: what is in shared memory is for others. */
+  /** The CPU goes offline: what is in shared memory is for others. Or the lists are given back. */
   close(): void {
-    this.#isOver = true
+    this.isOver = true
+    if (this.#isPumping) endWork(this.#parts.memory, this.#own)
+    this.#isPumping = false
   }
 
   async #pump(): Promise<void> {
-    const { i32 } = this.#parts.memory
-    const { leftOver } = this.#parts
-    // atomic: as CM in RcuLayer. Whatever is left over from now on sets it again.
-    exchangeAtomic32(i32, leftOver, 0)
-    for (;;) {
+    while (!this.isOver) {
       const { isTaken, isUnfinished, cookie } = this.#round()
       if (isTaken) await new Promise<void>((resolve) => host.setTimeout(resolve, LATER))
       else if (isUnfinished) await nextTurn()
       else if (cookie !== undefined) {
         this.#source.request(cookie, this.#pressure.isHigh)
         await this.#source.whenDone(cookie)
-      } else break
-      if (this.#isOver) return
+      } else {
+        // In the same stretch as the last round: nothing was queued since.
+        this.#rest()
+        return
+      }
     }
-    // In the same stretch as the last round: nothing was queued since.
-    this.#isPumping = false
   }
 
   /** A turn at all lists that are this thread's to look at. */
@@ -169,7 +184,7 @@ export class Callbacks {
     let isUnfinished = this.#functions.run(BATCH)
     let isTaken = false
     for (const [other, list] of this.#lists.entries()) {
-      if (!this.#hasEntries(list) || (other !== cpu && !this.#isAway(other))) continue
+      if (!hasEntries(this.#parts.memory, list) || (other !== cpu && !this.#isAway(other))) continue
       const turn = this.#parts.runner.turn(list, this.#source, BATCH)
       isUnfinished ||= turn.isUnfinished
       isTaken ||= turn.isTaken
@@ -179,11 +194,6 @@ export class Callbacks {
     this.#pressure.relieve(this.#functions.pending)
     this.#wakeWaiters(cpu)
     return { isTaken, isUnfinished, cookie }
-  }
-
-  #hasEntries(list: number): boolean {
-    const { i32 } = this.#parts.memory
-    return passedOf(i32, list) !== tailOf(i32, list)
   }
 
   /** Whether nobody looks at that CPU's list: it is idle, or there is no such CPU. */
@@ -201,10 +211,11 @@ export class Callbacks {
 
 /**
  * For the thread that knows of callbacks which nobody runs: that of an idle or leaving CPU, or a
- * reaper. `cpu`: that CPU.
+ * reaper. `cpu`: that CPU; `leftOver`: the word.
  */
 export function handOver(
-  { memory, table, leftOver, cpu }: Pick<CallbackParts, 'memory' | 'table' | 'leftOver' | 'cpu'>,
+  { memory, table, cpu }: Pick<CallbackParts, 'memory' | 'table' | 'cpu'>,
+  leftOver: number,
   ringer: Ringer,
 ): void {
   // CN(rcu.leftOver) before the look at who is online; pairs with CM in RcuLayer: a CPU that this

@@ -3,7 +3,7 @@
  * thread's own memory. Only how many there are stands in shared memory: what is lost with its
  * thread is counted, and whoever waits for all callbacks sees how far they are.
  */
-import { loadAtomic32, storeAtomic32, type Memory } from '#mem'
+import { load32, loadAtomic32, store32, storeAtomic32, type Memory } from '#mem'
 import { reportError } from '../machine/platform.js'
 import { CallbackList } from './layouts.js'
 import { accelerate, advance, emptySegments, waitsFor, type Segments } from './segcblist.js'
@@ -21,6 +21,7 @@ export class FunctionQueue {
   readonly #segments: Segments
   #head: number
   #tail: number
+  #run: number
   /** That of `#head` lies at index `#first`. */
   #waiting: (Callback | undefined)[] = []
   #first = 0
@@ -34,6 +35,7 @@ export class FunctionQueue {
     storeAtomic32(memory.i32, list + words.functionsHead, tail)
     this.#head = tail
     this.#tail = tail
+    this.#run = load32(memory.i32, list + words.functionsRun)
     this.#segments = emptySegments(tail)
   }
 
@@ -72,6 +74,9 @@ export class FunctionQueue {
       } catch (error) {
         reportError(error)
       }
+      this.#run = (this.#run + 1) | 0
+      // Before the head: what lies between is not lost.
+      store32(this.#memory.i32, this.#list + words.functionsRun, this.#run)
       // CK(list.functionsHead) pairs with CL in Barrier: the function has returned. Mutant:
       // rcu/functions-not-awaited.
       storeAtomic32(this.#memory.i32, this.#list + words.functionsHead, this.#head)

@@ -1,5 +1,6 @@
 export type { Callback } from './functions.js'
-export type { Freeable, Rcu } from './rcu.js'
+export type { Freeable } from './queueing.js'
+export type { Rcu } from './rcu.js'
 export * from './srcu-errors.js'
 export { SrcuLayout } from './srcu-layouts.js'
 export type { SrcuOptions } from './srcu-layer.js'

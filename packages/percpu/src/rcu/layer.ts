@@ -2,8 +2,7 @@
  * The layer: its memory, the callbacks of one thread, and what is done when a CPU leaves or dies. A
  * thread makes what it works with when it first needs it.
  */
-import { addAtomic32, load32, loadAtomic32, store32, storeAtomic32, type Memory } from '#mem'
-import type { Heap } from '../alloc/heap.js'
+import { exchangeAtomic32, load32, loadAtomic32, store32 } from '#mem'
 import type { AllocLayer } from '../alloc/layer.js'
 import type { LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
@@ -14,26 +13,42 @@ import type { Allocator } from '../percpu/allocator.js'
 import type { PercpuLayer } from '../percpu/layer.js'
 import { LAYER_CALLBACKS } from '../sync/layer-lock.js'
 import type { SyncLayer } from '../sync/layer.js'
-import { passedOf, tailOf } from './callback-list.js'
-import { Callbacks, handOver } from './callbacks.js'
-import { finishFreeing, finishQueueing } from './dead.js'
-import { CallbackList } from './layouts.js'
+import { anyEntries, endWork, finishLists, loseFunctions, type CallbackLists } from './callback-lists.js'
+import { Callbacks, handOver, type CallbackParts } from './callbacks.js'
 import { ListRunner } from './list-runner.js'
 import { defaultMarks } from './pressure.js'
+import type { Queueing } from './queueing.js'
 import { RcuMap } from './rcu-map.js'
+import type { GracePeriodSource } from './source.js'
+import type { SrcuLayer } from './srcu-layer.js'
 
-const { words } = CallbackList
+/** Functions that ended with their thread; those of a domain, or of sched RCU. */
+export interface LostCallbacks {
+  readonly cpu: number
+  readonly count: number
+  /** The name of the SRCU domain; undefined: `machine.rcu`. */
+  readonly domain: string | undefined
+}
 
-/** What the machine's face works with. */
-export interface RcuState {
-  readonly callbacks: Callbacks
-  readonly heap: Heap
-  readonly percpu: () => Allocator
+/** What a thread works with. */
+interface RcuState extends Queueing {
+  readonly parts: CallbackParts
+  /** Of all kinds of grace periods for which this thread has any. */
+  readonly all: Set<Callbacks>
 }
 
 /** At boot. */
 export function bootRcu({ own, objects }: LayerContext): void {
   RcuMap.create(own.memory, objects, own.map.cpus)
+}
+
+/** The layers that it works with. */
+interface RcuBelow {
+  readonly context: LayerContext
+  readonly sync: SyncLayer
+  readonly alloc: AllocLayer
+  readonly percpu: PercpuLayer
+  readonly srcu: SrcuLayer
 }
 
 export class RcuLayer implements AttachedLayer {
@@ -42,29 +57,56 @@ export class RcuLayer implements AttachedLayer {
   readonly #sync: SyncLayer
   readonly #alloc: AllocLayer
   readonly #percpu: PercpuLayer
+  readonly #srcu: SrcuLayer
   #state: RcuState | undefined
   #hasLeft = false
   /** Where things are; known in any case once this CPU has gone offline. */
   #map: RcuMap | undefined
-  #tellLost: (cpu: number, count: number) => void = () => undefined
+  #tellLost: (lost: LostCallbacks) => void = () => undefined
 
-  constructor(context: LayerContext, sync: SyncLayer, alloc: AllocLayer, percpu: PercpuLayer) {
+  constructor({ context, sync, alloc, percpu, srcu }: RcuBelow) {
     this.#context = context
     this.#sync = sync
     this.#alloc = alloc
     this.#percpu = percpu
+    this.#srcu = srcu
+    srcu.makeQueueing = (...of) => this.#makeQueueing(...of)
   }
 
   /** Once, when the CPU is online. `tellLost` is told of functions that ended with their thread. */
-  start(tellLost: (cpu: number, count: number) => void): void {
+  start(tellLost: (lost: LostCallbacks) => void): void {
     const { own } = this.#context
     this.#tellLost = tellLost
-    own.doorbell.on(REASON_CALLBACKS, () => this.use().callbacks.kick())
-    own.idle.handOver = () => this.#state?.callbacks.handOver()
+    own.doorbell.on(REASON_CALLBACKS, () => this.#help())
+    own.idle.handOver = () => this.#handOver()
     this.#alloc.relieve = () => this.#relieve()
     // CM(rcu.leftOver) after this CPU is online; pairs with CN in handOver: what it does not find
     // here, the other CPU rings this one for. Mutant: rcu/left-alone.
-    if (loadAtomic32(own.memory.i32, this.#open().leftOver) !== 0) this.use().callbacks.kick()
+    if (loadAtomic32(own.memory.i32, this.#open().leftOver) !== 0) this.#help()
+  }
+
+  /** Looks at the lists of CPUs that are away. */
+  #help(): void {
+    const { parts } = this.use()
+    // atomic: as CM. Whatever is left over from now on sets it again.
+    exchangeAtomic32(parts.memory.i32, this.#open().leftOver, 0)
+    for (const { lists, open } of this.#kinds()) if (anyEntries(parts.memory, lists)) open().kick()
+  }
+  /** This CPU is idle now, and its thread may be blocked for long. */
+  #handOver(): void {
+    const { own } = this.#context
+    const isPumping = [...(this.#state?.all ?? [])].some((callbacks) => callbacks.isPumping)
+    if (isPumping) handOver(own, this.#open().leftOver, own.doorbell.ringer)
+  }
+  /** The lists of all kinds of grace periods. `recovery`: through whose views. */
+  *#kinds(recovery: Recovery = this.#ownEnd): Generator<CallbackLists> {
+    yield { domain: undefined, lists: this.#open().lists, open: () => this.use().callbacks }
+    yield* this.#srcu.callbackLists(recovery)
+  }
+  /** What this thread would be given to clean up after itself. */
+  get #ownEnd(): Recovery {
+    const { table, doorbell, cpu, incarnation } = this.#context.own
+    return { table, ringer: doorbell.ringer, cpu, incarnation }
   }
 
   /** @throws OfflineError. */
@@ -82,25 +124,25 @@ export class RcuLayer implements AttachedLayer {
 
   /** Before {@link detach}: calls what this thread has to call. */
   async settle(isOver: () => boolean): Promise<void> {
-    await this.#state?.callbacks.settle(isOver)
+    for (const callbacks of this.#state?.all ?? []) await callbacks.settle(isOver)
   }
 
   /** What is to be freed is for the others. Functions are lost. */
   detach(): void {
-    const map = this.#open()
-    this.#hasLeft = true
-    const state = this.#state
-    if (!state) return
-    const { table, doorbell, cpu } = this.#context.own
-    state.callbacks.close()
-    this.#state = undefined
-    this.#leave({ table, cpu, map, ringer: doorbell.ringer })
+    this.#open()
+    const hasAny = this.#state !== undefined
+    this.#close()
+    if (hasAny) this.#leave(this.#ownEnd)
   }
 
   abandon(): void {
     this.#open()
+    this.#close()
+  }
+
+  #close(): void {
     this.#hasLeft = true
-    this.#state?.callbacks.close()
+    for (const callbacks of this.#state?.all ?? []) callbacks.close()
     this.#state = undefined
   }
 
@@ -108,18 +150,14 @@ export class RcuLayer implements AttachedLayer {
   examine(recovery: Recovery): void {
     const { table, cpu } = recovery
     const { memory } = table
-    const map = this.#open()
-    if (load32(memory.i32, map.used(cpu)) === 0) return
+    if (load32(memory.i32, this.#open().used(cpu)) === 0) return
     const tags = this.#alloc.tagsOf(recovery)
-    for (const [other, list] of map.lists.entries()) {
-      if (other === cpu) finishQueueing(memory, list, tags)
-      finishFreeing(memory, list, tags)
-    }
+    for (const { lists } of this.#kinds(recovery)) finishLists(memory, lists, cpu, tags)
   }
 
-  recover({ table, cpu, ringer }: Recovery): void {
-    const map = this.#open()
-    if (load32(table.memory.i32, map.used(cpu)) !== 0) this.#leave({ table, cpu, map, ringer })
+  recover(recovery: Recovery): void {
+    const { table, cpu } = recovery
+    if (load32(table.memory.i32, this.#open().used(cpu)) !== 0) this.#leave(recovery)
   }
 
   structs(): readonly PlacedStruct[] {
@@ -142,44 +180,47 @@ export class RcuLayer implements AttachedLayer {
     const percpu = (): Allocator => this.#percpu.use().allocator
     const lock = this.#sync.layerLock(table, cpu, incarnation, LAYER_CALLBACKS)
     const runner = new ListRunner({ memory, heap, percpu, copies: map.cpus, lock })
-    const { leftOver } = map
     const marks = defaultMarks(memory.byteLength)
-    const parts = { memory, table, doorbell, cpu, heap, runner, leftOver, marks }
-    return (this.#state = { callbacks: new Callbacks(parts, own.gracePeriods, map.lists), heap, percpu })
+    const parts = { memory, table, doorbell, cpu, heap, runner, marks }
+    const callbacks = new Callbacks(parts, own.gracePeriods, map.lists)
+    return (this.#state = { callbacks, heap, percpu, copies: map.cpus, parts, all: new Set([callbacks]) })
+  }
+
+  #makeQueueing(domain: string, source: GracePeriodSource, lists: readonly number[]): Queueing {
+    const { parts, all, heap, percpu, copies } = this.use()
+    const callbacks = new Callbacks(parts, source, lists, domain)
+    // Those of domains that have ended.
+    for (const other of all) if (other.isOver) all.delete(other)
+    all.add(callbacks)
+    return { callbacks, heap, percpu, copies }
   }
 
   /** Memory runs short. Returns whether anything was freed. */
   #relieve(): boolean {
     if (this.#hasLeft) return false
-    const { i32 } = this.#context.own.memory
-    const isEmpty = this.#open().lists.every((list) => passedOf(i32, list) === tailOf(i32, list))
-    return !isEmpty && this.use().callbacks.drain()
+    let isRelieved = false
+    for (const { lists, open } of this.#kinds())
+      if (anyEntries(this.#context.own.memory, lists) && open().drain()) isRelieved = true
+    return isRelieved
   }
 
   /** The end of an incarnation, by its CPU or its reaper. Every step can be repeated. */
-  #leave({ table, cpu, map, ringer }: Pick<Recovery, 'table' | 'cpu' | 'ringer'> & { map: RcuMap }): void {
+  #leave(recovery: Recovery): void {
+    const { table, cpu, ringer } = recovery
     const { memory } = table
-    const { leftOver } = map
-    const lost = loseCallbacks(memory, map.lists[cpu] ?? 0)
-    const isPending = map.lists.some((list) => passedOf(memory.i32, list) !== tailOf(memory.i32, list))
-    if (isPending) handOver({ memory, table, leftOver, cpu }, ringer)
+    const map = this.#open()
+    const losses: LostCallbacks[] = []
+    let isPending = false
+    for (const { domain, lists } of this.#kinds(recovery)) {
+      const list = lists[cpu] ?? 0
+      const count = loseFunctions(memory, list)
+      if (count > 0) losses.push({ cpu, count, domain })
+      if (anyEntries(memory, lists)) isPending = true
+      endWork(memory, list)
+    }
+    if (isPending) handOver({ memory, table, cpu }, map.leftOver, ringer)
     ringer.wakeWaiters(cpu)
     store32(memory.i32, map.used(cpu), 0)
-    if (lost > 0) this.#tellLost(cpu, lost)
+    for (const lost of losses) this.#tellLost(lost)
   }
-}
-
-/**
- * Counts what ended with a thread, and lets nobody wait for it. A reaper that dies in between has
- * the next one count it again.
- */
-function loseCallbacks({ i32 }: Memory, list: number): number {
-  // atomic: the CPU's own words, or those of a dead one.
-  const tail = loadAtomic32(i32, list + words.functionsTail)
-  const lost = (tail - loadAtomic32(i32, list + words.functionsHead)) >>> 0
-  // atomic: a statistic.
-  if (lost > 0) addAtomic32(i32, list + words.functionsLost, lost)
-  // atomic: as CK in FunctionQueue, in the CPU's place. Mutant: rcu/lost-waited-for.
-  if (lost > 0) storeAtomic32(i32, list + words.functionsHead, tail)
-  return lost
 }

@@ -1,6 +1,7 @@
 /**
  * The words of lists of callbacks. Each CPU has one for each kind of grace period that it frees
- * things after. Both ends are on lines of their own: the CPU queues at one, and whoever has the
+ * things after: for sched RCU in the layer's own memory, for a domain in per-CPU memory. A list that
+ * is all zero is empty. Both ends are on lines of their own: the CPU queues at one, and whoever has the
  * lock runs at the other. callback-list.ts
  */
 import { aligned, array, atomic, i32, locked, owner, published, racy, struct } from '../layout/index.js'
@@ -26,8 +27,10 @@ export const CallbackList = struct(
     /** Functions queued so far, and run or lost so far. By the CPU, and by its reaper. */
     functionsTail: atomic(i32),
     functionsHead: atomic(i32),
-    /** Functions that ended with their threads, of all incarnations. */
-    functionsLost: atomic(i32),
+    /** Functions that have returned, of all incarnations. Those up to the head that have not are lost. */
+    functionsRun: racy(i32),
+    /** 1 while the CPU looks after lists of this kind: they stay until then. Also by its reaper. */
+    working: atomic(i32),
 
     /** Of whoever runs what is due. */
     lock: aligned(SpinlockLayout, 'cacheline'),

@@ -1,15 +1,11 @@
 import { ArgumentError } from '../errors.js'
 import type { OwnCpu } from '../cpus/own-cpu.js'
 import { COMPLETED } from '../cpus/sequence.js'
-import { checkFunction, shown } from '../machine/check.js'
+import { shown } from '../machine/check.js'
 import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
-import { PercpuScalar } from '../percpu/scalar-object.js'
-import { PercpuStruct } from '../percpu/struct-object.js'
 import type { Callback } from './functions.js'
 import type { RcuLayer } from './layer.js'
-
-/** What can be freed: the address of heap memory, or per-CPU memory. */
-export type Freeable = number | { readonly pointer: number }
+import { queueCall, queueFree, type Freeable } from './queueing.js'
 
 /** `machine.rcu`: grace periods, of the event loop, and what is done after them. */
 export class Rcu {
@@ -114,10 +110,7 @@ export class Rcu {
    *   changed then.
    */
   free(what: Freeable): Promise<void> {
-    const { callbacks, heap } = this.#layer.use()
-    if (typeof what !== 'number') return this.#freePercpu(what)
-    const tag = heap.tags.checkQueueable(what)
-    return callbacks.free(what / 8, tag, heap.tags.bytesOf(what) >>> 3)
+    return queueFree(this.#layer.use(), what)
   }
 
   /**
@@ -130,9 +123,7 @@ export class Rcu {
    * @throws ArgumentError; OfflineError.
    */
   call(callback: Callback): Promise<void> {
-    const { callbacks } = this.#layer.use()
-    checkFunction('callback', callback)
-    return callbacks.call(callback)
+    return queueCall(this.#layer.use(), callback)
   }
 
   /**
@@ -147,16 +138,5 @@ export class Rcu {
     const { callbacks } = this.#layer.use()
     checkWait(options)
     await callbacks.barrier(new Deadline(options))
-  }
-
-  #freePercpu(what: { readonly pointer: number }): Promise<void> {
-    const { callbacks, percpu } = this.#layer.use()
-    const { pointer } = Object(what) as Partial<{ pointer: number }>
-    if (typeof pointer !== 'number')
-      throw new ArgumentError(`${shown(what)} is neither an address nor a per-CPU object`, { what })
-    const bytes = percpu().sizeOf(pointer)
-    const isObject = what instanceof PercpuStruct || what instanceof PercpuScalar
-    if (isObject) what.giveUp()
-    return callbacks.free(~pointer, 0, (bytes * this.#own.map.cpus) >>> 3)
   }
 }

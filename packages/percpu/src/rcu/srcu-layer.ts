@@ -3,11 +3,13 @@
  * offline or dies. The directory of named objects and the registry list all domains.
  */
 import { exchangeAtomic32, loadU32 } from '#mem'
+import type { AllocLayer } from '../alloc/layer.js'
 import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { ArgumentError } from '../errors.js'
 import { checkOptions, shown } from '../machine/check.js'
 import { tokenOf } from '../machine/token.js'
+import { Deadline } from '../machine/wait-options.js'
 import type { PercpuLayer } from '../percpu/layer.js'
 import { pointerAt } from '../percpu/allocator.js'
 import { findShared, openShared, sharedObject, type SharedObject } from '../percpu/named.js'
@@ -21,6 +23,8 @@ import { SrcuDebug } from './srcu-debug.js'
 import { SrcuMisuseError } from './srcu-errors.js'
 import { makeFastSrcu } from './srcu-fast.js'
 import { NormalSrcu } from './srcu-normal.js'
+import type { CallbackLists } from './callback-lists.js'
+import { listsOf, SrcuCallbacks, type MakeQueueing } from './srcu-callbacks.js'
 import { register, registered, unregister } from './srcu-registry.js'
 import { initialiseSrcu, SrcuWords } from './srcu-words.js'
 import type { Srcu, SrcuFlavour, SrcuParts } from './srcu.js'
@@ -45,6 +49,7 @@ export class SrcuLayer implements AttachedLayer {
   readonly name = 'srcu'
   readonly #context: LayerContext
   readonly #sync: SyncLayer
+  readonly #alloc: AllocLayer
   readonly #percpu: PercpuLayer
   readonly #domains = new Map<string, Srcu>()
   #hasLeft = false
@@ -52,10 +57,15 @@ export class SrcuLayer implements AttachedLayer {
   #debug: SrcuDebug | undefined
   /** Set by the machine: is told of misuse that nobody can catch. */
   tellMisuse: (error: SrcuMisuseError) => void = () => undefined
+  /** Set by the layer of callbacks, which is above. */
+  makeQueueing: MakeQueueing = () => {
+    throw this.#context.own.offlineError()
+  }
 
-  constructor(context: LayerContext, sync: SyncLayer, percpu: PercpuLayer) {
+  constructor(context: LayerContext, sync: SyncLayer, alloc: AllocLayer, percpu: PercpuLayer) {
     this.#context = context
     this.#sync = sync
+    this.#alloc = alloc
     this.#percpu = percpu
   }
 
@@ -85,7 +95,7 @@ export class SrcuLayer implements AttachedLayer {
     const shared = openShared(cpuState, name, SrcuLayout, SrcuCpuLayout.size, (address) => {
       initialiseSrcu(memory, address / 4, flavours[flavour])
     })
-    return this.#keep(name, shared, name, () => this.#domains.delete(name))
+    return this.#keep(name, shared, name, () => Promise.resolve())
   }
 
   /**
@@ -128,10 +138,13 @@ export class SrcuLayer implements AttachedLayer {
     const pointer = pointerAt(state, address)
     const name = nameAt(address)
     if (pointer === 0) throw new SrcuMisuseError(`${name}: there is no domain`, { address })
-    const key = keyAt(address, pointer)
-    const free = (): void => {
-      this.#domains.delete(key)
+    const key = this.#keyAt(address, pointer)
+    const free = async (callbacks: SrcuCallbacks): Promise<void> => {
       unregister(state.memory, context.objects, address / 4)
+      // Reapers, and those who look after callbacks of others, look for domains in one stretch.
+      await context.own.gracePeriods.synchronize()
+      await callbacks.settle(new Deadline())
+      callbacks.release(this.#alloc.heap, this.#percpu.use().allocator)
       this.#freeParts(address)
     }
     const domain =
@@ -139,18 +152,34 @@ export class SrcuLayer implements AttachedLayer {
     return checkFlavour(domain, flavour)
   }
 
-  #keep(key: string, shared: SharedObject, name: string, free: () => void): Srcu {
+  #keep(
+    key: string,
+    shared: SharedObject,
+    name: string,
+    free: (callbacks: SrcuCallbacks) => Promise<void>,
+  ): Srcu {
     const { own } = this.#context
     const { waiting } = this.#sync.state
+    const words = new SrcuWords(shared)
+    const percpu = () => this.#percpu.use()
+    const address = words.words * 4
+    const callbacks = new SrcuCallbacks(
+      { name, address, own, percpu, make: this.makeQueueing },
+      () => domain.source,
+    )
     const parts: SrcuParts = {
       name,
-      words: new SrcuWords(shared),
+      words,
       own,
       sleep: (done, deadline) => waiting.sleep(done, deadline),
-      free,
+      callbacks,
+      free: () => {
+        this.#domains.delete(key)
+        return free(callbacks)
+      },
     }
     const isFast = loadU32(shared.memory.u32, shared.words + SrcuLayout.words.flavour) === FAST
-    const domain = make(parts, isFast ? 'fast' : 'normal')
+    const domain: Srcu = make(parts, isFast ? 'fast' : 'normal')
     const debug = this.#openDebug()
     this.#domains.set(key, debug ? debugged(domain, debug) : domain)
     return domain
@@ -167,6 +196,11 @@ export class SrcuLayer implements AttachedLayer {
     // atomic: whoever takes it frees. A thread that dies behind it leaves the parts allocated.
     const taken = exchangeAtomic32(state.memory.i32, address / 4 + SrcuLayout.words.pointer, 0)
     if (taken !== 0) allocator.free(taken)
+  }
+  /** Of a domain at an address: not a name, and another one when a domain is made there again. */
+  #keyAt(address: number, pointer: number): string {
+    const serial = loadU32(this.#context.own.memory.u32, address / 4 + SrcuLayout.words.serial)
+    return `\0${address}/${pointer}/${serial}`
   }
   #checkAddress(address: number): void {
     const { byteLength } = this.#context.own.memory
@@ -219,32 +253,40 @@ export class SrcuLayer implements AttachedLayer {
     }
   }
 
+  /** The lists of callbacks of all domains that have any. `recovery`: through whose views. */
+  *callbackLists(recovery: Recovery): Generator<CallbackLists> {
+    const { state } = this.#percpu.stateFor(recovery)
+    for (const [{ words }, open, domain] of this.#all(recovery)) {
+      const lists = listsOf(state, words * 4)
+      if (lists.length > 0) yield { domain, lists, open: () => open().callbacks }
+    }
+  }
+
   /** The domains that this thread has opened, but for those that were cleaned up since. */
   *#living(): Generator<Srcu> {
     if (this.#domains.size === 0) return
     const { state, context } = this.#percpu.use()
     const keys = new Set<string>()
     for (const at of registered(state.memory, context.objects))
-      keys.add(keyAt(at * 4, pointerAt(state, at * 4)))
+      keys.add(this.#keyAt(at * 4, pointerAt(state, at * 4)))
     for (const [key, domain] of this.#domains) if (!isKeyAt(key) || keys.has(key)) yield domain
   }
   /** Every domain, through the recovering thread's own views, and how to open it. */
-  *#all(recovery: Recovery): Generator<[words: SrcuWords, open: () => Srcu]> {
+  *#all(recovery: Recovery): Generator<[words: SrcuWords, open: () => Srcu, name: string]> {
     const { table, cpu, incarnation } = recovery
     const { state } = this.#percpu.stateFor(recovery)
     const { objects } = openBootMemory(table, cpu, incarnation)
     for (const shared of findShared(state, objects, SrcuLayout))
-      yield [new SrcuWords(shared), () => this.open(shared.name)]
+      yield [new SrcuWords(shared), () => this.open(shared.name), shared.name]
     for (const at of registered(table.memory, objects)) {
       const pointer = pointerAt(state, at * 4)
       if (pointer === 0) continue
-      yield [new SrcuWords(sharedObject(state, at * 4, pointer)), () => this.at(at * 4)]
+      const words = new SrcuWords(sharedObject(state, at * 4, pointer))
+      yield [words, () => this.at(at * 4), nameAt(at * 4)]
     }
   }
 }
 
-/** Of a domain at an address: not a name, and another one when it is made again elsewhere. */
-const keyAt = (address: number, pointer: number): string => `\0${address}/${pointer}`
 const isKeyAt = (key: string): boolean => key.startsWith('\0')
 const nameAt = (address: number): string => `srcu at ${address}`
 

@@ -23,13 +23,24 @@ export const SrcuLayout = struct(
     neededExpedited: atomic(i32),
     /** CPUs that want a ring when the sequence moves, or a reader that it waits for has left. */
     waiters: array(atomic(i32), MASK_WORDS),
-    _reserved: pad(12),
+    /** To the lists of callbacks, each a CallbackList; 0 until somebody queues one. srcu-callbacks.ts */
+    lists: atomic(i32),
+    /** Of a domain at an address: which of those that were made, as one may follow another there. */
+    serial: published(u32),
+    _reserved: pad(4),
   },
   { size: 64 },
 )
 
-/** A table of domains that lie in structs of users: word indices, or 0. srcu-registry.ts */
-export const SrcuRegistry = struct('SrcuRegistry', { domains: array(atomic(i32), 256) })
+/** Domains of a table. */
+export const REGISTRY_SLOTS = 256
+/** A table of domains that lie in structs of users. srcu-registry.ts */
+export const SrcuRegistry = struct('SrcuRegistry', {
+  /** Word indices, or 0. */
+  domains: array(atomic(i32), REGISTRY_SLOTS),
+  /** How many serial numbers were given out; of the first table. */
+  serials: atomic(i32),
+})
 
 /** Readers count themselves by plain additions. */
 export const FAST = 1

@@ -5,17 +5,20 @@
  * A slot is taken and given back by one compare-and-exchange. A thread that dies before it has
  * entered its domain has not shown it to anybody, and leaves its parts allocated.
  */
-import { compareExchangeAtomic32, loadAtomic32, type Memory } from '#mem'
+import { addAtomic32, compareExchangeAtomic32, loadAtomic32, storeU32, type Memory } from '#mem'
 import type { Directory } from '../bootmem/directory.js'
 import { ObjectMissingError } from '../machine/errors.js'
-import { SrcuRegistry } from './srcu-layouts.js'
+import { REGISTRY_SLOTS, SrcuLayout, SrcuRegistry } from './srcu-layouts.js'
 
 const spec = { type: SrcuRegistry.name, layout: SrcuRegistry }
-const SLOTS = SrcuRegistry.size / 4
+const SLOTS = REGISTRY_SLOTS
 const nameOf = (table: number): string => `percpu.srcu.${table}`
 
-/** Enters a domain, once. @throws OutOfMemoryError. */
-export function register({ i32 }: Memory, objects: Directory, words: number): void {
+/** Enters a domain, once, under a number that no other one has. @throws OutOfMemoryError. */
+export function register({ i32, u32 }: Memory, objects: Directory, words: number): void {
+  const serials = objects.openOrCreate(nameOf(0), spec) / 4 + SrcuRegistry.words.serials
+  // atomic: a counter.
+  storeU32(u32, words + SrcuLayout.words.serial, addAtomic32(i32, serials, 1))
   for (let table = 0; ; table++) {
     const first = objects.openOrCreate(nameOf(table), spec) / 4
     for (let slot = first; slot < first + SLOTS; slot++) {

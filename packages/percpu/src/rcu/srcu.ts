@@ -38,9 +38,14 @@ import { UnansweredError } from '../machine/errors.js'
 import { checkFunction } from '../machine/check.js'
 import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { SelfDeadlockError } from '../sync/errors.js'
+import type { Callbacks } from './callbacks.js'
+import type { Callback } from './functions.js'
+import { queueCall, queueFree, type Freeable } from './queueing.js'
 import type { GracePeriodSource } from './source.js'
+import type { SrcuCallbacks } from './srcu-callbacks.js'
 import { SrcuDriver, type SrcuScans, type SrcuSleep } from './srcu-driver.js'
-import { SrcuBusyError, SrcuMisuseError } from './srcu-errors.js'
+import { busyError, PATIENCE, whyBusy } from './srcu-cleanup.js'
+import { SrcuMisuseError, type SrcuBusyError } from './srcu-errors.js'
 import { SrcuSection } from './srcu-section.js'
 import type { SrcuWords } from './srcu-words.js'
 
@@ -53,8 +58,9 @@ export interface SrcuParts {
   readonly words: SrcuWords
   readonly own: Pick<OwnCpu, 'cpu' | 'table' | 'doorbell' | 'gracePeriods' | 'idle'>
   readonly sleep: SrcuSleep
+  readonly callbacks: SrcuCallbacks
   /** After the end of the domain. */
-  readonly free: () => void
+  readonly free: () => Promise<void>
 }
 
 /** A domain, as one thread has it. @see srcu.ts */
@@ -207,6 +213,38 @@ export abstract class Srcu {
   }
 
   /**
+   * Frees memory after a grace period of this domain, as `machine.rcu.free` does: also if this
+   * thread dies. The first call in a domain, by whatever thread, takes memory for it.
+   *
+   * Resolves at once, or, if too much is pending, when less is.
+   *
+   * @throws OutOfMemoryError if there is none for the first call; else as `machine.rcu.free`.
+   *   Nothing is changed then.
+   */
+  free(what: Freeable): Promise<void> {
+    return queueFree(this.parts.callbacks.use(), what)
+  }
+  /**
+   * Calls `callback` after a grace period of this domain, as `machine.rcu.call` does: on this
+   * thread, in order. It may be called inside a section of the domain.
+   *
+   * @throws as {@link free}; ArgumentError.
+   */
+  call(callback: Callback): Promise<void> {
+    return queueCall(this.parts.callbacks.use(), callback)
+  }
+  /**
+   * Resolves when everything has been freed and called that any CPU had queued for this domain
+   * before, or is lost with its thread. It begins no grace period.
+   *
+   * @throws UnansweredError after `timeout` ms; the reason of `signal` when that aborts;
+   *   ArgumentError; OfflineError.
+   */
+  async barrier(options: WaitOptions = {}): Promise<void> {
+    await this.parts.callbacks.barrier(options)
+  }
+
+  /**
    * Ends the domain: nobody will use it any more. Then the memory of its parts is freed, if the
    * domain lies in a struct of yours; a name is for good, and so is its memory. This object throws
    * from now on, whatever is called. Other threads must not use theirs.
@@ -219,37 +257,27 @@ export abstract class Srcu {
     const deadline = new Deadline()
     for (const rank of [0, 1])
       if (!(await this.scans.scan(rank, deadline))) throw this.#busy('a section has begun meanwhile')
+    const { callbacks } = this.parts
+    const [late] = await callbacks.settle(new Deadline({ timeout: PATIENCE }))
+    if (late !== undefined) throw this.#busy(`CPU ${late} has not got done with callbacks`)
     // Meanwhile somebody may have come.
     this.#checkBusy(false)
     const { name } = this
     refuse(this, () => new SrcuMisuseError(`${name}: this domain was cleaned up`, { name }))
     this.close(new SrcuMisuseError(`${name}: this domain was cleaned up`, { name }))
-    this.parts.free()
+    await this.parts.free()
   }
   #checkBusy(isFirst: boolean): void {
-    const { words } = this
-    if (words.isExpedited) throw this.#busy('an expedited grace period is wanted')
-    if (this.pendingCallbacks() > 0) throw this.#busy('callbacks are pending: await barrier() before')
-    if (words.isWanted) throw this.#busy('a grace period is wanted')
-    if (words.handedOver > 0 || words.parts.some((_, cpu) => words.openOf(cpu) > 0))
-      throw this.#busy(isFirst ? 'sections are under way' : 'a section has begun meanwhile')
+    const reason = whyBusy(this.words, this.parts.callbacks.pending, isFirst)
+    if (reason !== undefined) throw this.#busy(reason)
   }
   #busy(reason: string): SrcuBusyError {
-    const { words, name } = this
-    const sections = words.parts.map((_, cpu) => words.openOf(cpu))
-    const { handedOver, sequence, needed } = words
-    return new SrcuBusyError(`${name}: cannot be cleaned up: ${reason}; it was left as it is`, {
-      name,
-      reason,
-      sections,
-      handedOver,
-      sequence,
-      needed,
-    })
+    return busyError(this.name, this.words, reason)
   }
-  /** @internal How many callbacks of this domain are pending; set by their lists. */
-  pendingCallbacks: () => number = () => 0
-
+  /** @internal What looks after its lists of callbacks, which there are. @throws OfflineError. */
+  get callbacks(): Callbacks {
+    return this.parts.callbacks.use().callbacks
+  }
   /** @internal For lists of callbacks. */
   get source(): GracePeriodSource {
     return {
@@ -270,6 +298,7 @@ export abstract class Srcu {
   close(error: Error): void {
     for (const end of this.#ends) end()
     this.#opened?.close(error)
+    this.parts.callbacks.close(error)
   }
   /** `end`: is called when this CPU goes offline. */
   protected atClose(end: () => void): void {
@@ -332,6 +361,9 @@ const otherUses = [
   'startPoll',
   'poll',
   'expediteCurrent',
+  'free',
+  'call',
+  'barrier',
   'cleanup',
 ] as const
 

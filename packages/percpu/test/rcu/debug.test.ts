@@ -109,7 +109,7 @@ for (const [name, options, flavour] of kinds)
 
     it('refuses to wait inside `protect` of the same domain, and to block inside any section', async () => {
       const domain = debugged(options).srcu('s', { flavour })
-      for (const wait of ['synchronize', 'synchronizeExpedited'] as const) {
+      for (const wait of ['synchronize', 'synchronizeExpedited', 'barrier'] as const) {
         const inside = async (): Promise<void> => {
           await setTimeout(1)
           await domain[wait]()

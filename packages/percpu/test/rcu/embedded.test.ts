@@ -105,10 +105,11 @@ describe('cleaning up a domain', () => {
     await busy(domain.cleanup(), /an expedited grace period/)
     domain.readUnlock(token)
     while (!domain.poll(cookie)) await turn()
-    const internal = domain as unknown as { pendingCallbacks: () => number }
-    internal.pendingCallbacks = () => 1
+    let isCalled = false
+    void domain.call(() => (isCalled = true))
     await busy(domain.cleanup(), /callbacks are pending/)
-    internal.pendingCallbacks = () => 0
+    await domain.barrier()
+    assert.ok(isCalled)
     const cleaning = busy(domain.cleanup(), /meanwhile/)
     const late = domain.readLock()
     await cleaning

@@ -1,0 +1,45 @@
+/** What users queue, for whatever kind of grace period: the checks, and what an entry is made of. */
+import { ArgumentError } from '../errors.js'
+import type { Heap } from '../alloc/heap.js'
+import { checkFunction, shown } from '../machine/check.js'
+import type { Allocator } from '../percpu/allocator.js'
+import { PercpuScalar } from '../percpu/scalar-object.js'
+import { PercpuStruct } from '../percpu/struct-object.js'
+import type { Callbacks } from './callbacks.js'
+import type { Callback } from './functions.js'
+
+/** What can be freed: the address of heap memory, or per-CPU memory. */
+export type Freeable = number | { readonly pointer: number }
+
+/** Callbacks of one kind of grace period, and what they free with. */
+export interface Queueing {
+  readonly callbacks: Callbacks
+  readonly heap: Heap
+  readonly percpu: () => Allocator
+  /** Copies of per-CPU memory that there are. */
+  readonly copies: number
+}
+
+/** @see Rcu.free */
+export function queueFree(queueing: Queueing, what: Freeable): Promise<void> {
+  if (typeof what !== 'number') return freePercpu(queueing, what)
+  const { callbacks, heap } = queueing
+  const tag = heap.tags.checkQueueable(what)
+  return callbacks.free(what / 8, tag, heap.tags.bytesOf(what) >>> 3)
+}
+
+function freePercpu({ callbacks, percpu, copies }: Queueing, what: { readonly pointer: number }): Promise<void> {
+  const { pointer } = Object(what) as Partial<{ pointer: number }>
+  if (typeof pointer !== 'number')
+    throw new ArgumentError(`${shown(what)} is neither an address nor a per-CPU object`, { what })
+  const bytes = percpu().sizeOf(pointer)
+  const isObject = what instanceof PercpuStruct || what instanceof PercpuScalar
+  if (isObject) what.giveUp()
+  return callbacks.free(~pointer, 0, (bytes * copies) >>> 3)
+}
+
+/** @see Rcu.call */
+export function queueCall({ callbacks }: Queueing, callback: Callback): Promise<void> {
+  checkFunction('callback', callback)
+  return callbacks.call(callback)
+}

@@ -1,0 +1,29 @@
+/** Why a domain cannot be cleaned up. (After the kernel's cleanup_srcu_struct, which leaks then.) */
+import { SrcuBusyError } from './srcu-errors.js'
+import type { SrcuWords } from './srcu-words.js'
+
+/** Milliseconds for which the end of a domain waits for CPUs that look after its callbacks. */
+export const PATIENCE = 1000
+
+/** `callbacks`: how many are pending. `isFirst`: false when it has been asked before. */
+export function whyBusy(words: SrcuWords, callbacks: number, isFirst: boolean): string | undefined {
+  if (words.isExpedited) return 'an expedited grace period is wanted'
+  if (callbacks > 0) return 'callbacks are pending: await barrier() before'
+  if (words.isWanted) return 'a grace period is wanted'
+  if (words.handedOver > 0 || words.parts.some((_, cpu) => words.openOf(cpu) > 0))
+    return isFirst ? 'sections are under way' : 'a section has begun meanwhile'
+  return undefined
+}
+
+export function busyError(name: string, words: SrcuWords, reason: string): SrcuBusyError {
+  const sections = words.parts.map((_, cpu) => words.openOf(cpu))
+  const { handedOver, sequence, needed } = words
+  return new SrcuBusyError(`${name}: cannot be cleaned up: ${reason}; it was left as it is`, {
+    name,
+    reason,
+    sections,
+    handedOver,
+    sequence,
+    needed,
+  })
+}
