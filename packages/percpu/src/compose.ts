@@ -76,6 +76,7 @@ function attachAbove(own: OwnCpu, bootmem: BootMemory, options: LayerOptions | u
   const srcu = new SrcuLayer(bootmem, sync, alloc, percpu)
   if (options) bootRcu(bootmem)
   const rcu = new RcuLayer({ context: bootmem, sync, alloc, percpu, srcu })
+  watch.inspector.gracePeriods = () => [rcu.inspect(), ...srcu.inspect()]
   if (options) publishHeader(own.memory)
   const list = [bootmem, sync, watch, alloc, percpu, srcu, rcu]
   return { bootmem, locks, watch, alloc, percpu, srcu, rcu, list }

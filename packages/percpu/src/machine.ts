@@ -31,7 +31,8 @@ export interface MachineEvents {
   readonly offline: { readonly cpu: number; readonly incarnation: number }
   /**
    * A grace period that this thread waits for has not got on for `stallTimeout` ms, or a multiple.
-   * If nobody listens, the console has it.
+   * If nobody listens, the console has it. Listeners are called also while the thread blocks for
+   * it.
    */
   readonly stall: StallEvent
   /**
@@ -241,7 +242,8 @@ export class Machine {
   }
 
   #tellStall(stalled: Stalled): void {
-    const event = describeStall(stalled, this.watch.inspect().cpus)
+    const { table } = this.#own
+    const event = describeStall(stalled, this.watch.inspect(), (cpu) => table.osState(cpu))
     if (this.#events.has('stall')) this.#events.emit('stall', event)
     else host.console?.warn(`percpu: ${event.text}`)
   }

@@ -81,6 +81,12 @@ export const Cpu = struct(
     /** The key of the thread that started this CPU's thread, or 0. cpus/supervisor.ts */
     parent: atomic(i32),
     node: published(u32),
+    /**
+     * The number that the operating system gives the CPU's thread, and the key of that thread: it
+     * holds for no other one. machine/os-thread.ts
+     */
+    osThread: racy(u32),
+    osKey: racy(i32),
 
     /**
      * Reasons rung and not yet answered, a bit each. Ringers set them, the CPU clears them.

@@ -12,7 +12,17 @@
 import { loadU32, storeAtomic32, storeF64, storeU32, type Memory } from '#mem'
 import { PAGE_BYTES, roundUp } from '../arithmetic.js'
 import { unixTime } from './clock.js'
-import { Cpu, FLAG_DEBUG_RCU, FLAG_MMU, FLAG_SMP, Header, layoutHash, RcuNode, Region, RegionTable } from './layouts.js'
+import {
+  Cpu,
+  FLAG_DEBUG_RCU,
+  FLAG_MMU,
+  FLAG_SMP,
+  Header,
+  layoutHash,
+  RcuNode,
+  Region,
+  RegionTable,
+} from './layouts.js'
 import { FORMAT_VERSION, MAGIC, maxRegions, UNIT } from './limits.js'
 
 export interface MemoryMap {

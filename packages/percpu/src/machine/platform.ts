@@ -28,7 +28,7 @@ interface Host {
   TextDecoder: new (label: string, options: { ignoreBOM: boolean }) => { decode(bytes: Uint8Array): string }
   console?: { warn(text: string): void }
   BroadcastChannel?: new (name: string) => Channel
-  process?: { getBuiltinModule?: (name: string) => unknown }
+  process?: { readonly platform?: string; getBuiltinModule?: (name: string) => unknown }
   /** Only in Deno, and in Bun. */
   Deno?: unknown
   Bun?: unknown

@@ -14,7 +14,9 @@ import type { PercpuLayer } from '../percpu/layer.js'
 import { pointerAt } from '../percpu/allocator.js'
 import { findShared, openShared, sharedObject, type SharedObject } from '../percpu/named.js'
 import { LockHeldError } from '../sync/errors.js'
+import type { GracePeriodSnapshot } from '../watch/grace-periods.js'
 import type { SyncLayer } from '../sync/layer.js'
+import { pendingIn } from './callback-lists.js'
 import { debugged } from './debug-domain.js'
 import { bootDebug, Notes } from './debug-notes.js'
 import { indented } from './debug-stack.js'
@@ -25,6 +27,7 @@ import { makeFastSrcu } from './srcu-fast.js'
 import { NormalSrcu } from './srcu-normal.js'
 import type { CallbackLists } from './callback-lists.js'
 import { listsOf, SrcuCallbacks, type MakeQueueing } from './srcu-callbacks.js'
+import { inspectDomain } from './srcu-inspect.js'
 import { register, registered, unregister } from './srcu-registry.js'
 import { initialiseSrcu, SrcuWords } from './srcu-words.js'
 import type { Srcu, SrcuFlavour, SrcuParts } from './srcu.js'
@@ -260,6 +263,18 @@ export class SrcuLayer implements AttachedLayer {
       const lists = listsOf(state, words * 4)
       if (lists.length > 0) yield { domain, lists, open: () => open().callbacks }
     }
+  }
+
+  /** Every domain, for watchers. */
+  inspect(): readonly GracePeriodSnapshot[] {
+    const { table, cpu, incarnation, doorbell } = this.#context.own
+    const recovery = { table, cpu, incarnation, ringer: doorbell.ringer }
+    const { state } = this.#percpu.stateFor(recovery)
+    const notes = table.map.debugRcu ? Notes.open(table.memory, this.#context.objects).all() : []
+    return [...this.#all(recovery)].map(([words, , name]) => {
+      const callbacks = listsOf(state, words.words * 4).map((list) => pendingIn(table.memory, list))
+      return { ...inspectDomain(words, name, notes), callbacks }
+    })
   }
 
   /** The domains that this thread has opened, but for those that were cleaned up since. */

@@ -83,6 +83,7 @@ export abstract class Srcu {
     this.parts = parts
     this.#stallSource = {
       domain: parts.name,
+      key: parts.words.words,
       progress: () => this.words.sequence,
       late: () => this.#readers(),
     }
@@ -179,7 +180,12 @@ export abstract class Srcu {
       )
     const cookie = this.words.snap()
     this.words.request(cookie, false)
-    if (!this.driver.block(cookie, new Deadline({ timeout }), this.parts.sleep)) throw this.#late(timeout)
+    const { sleep, end } = this.parts.own.gracePeriods.stalls.sleeping(this.#stallSource, this.parts.sleep)
+    try {
+      if (!this.driver.block(cookie, new Deadline({ timeout }), sleep)) throw this.#late(timeout)
+    } finally {
+      end()
+    }
   }
 
   /** The cookie of a grace period that would do now; starts none. @throws OfflineError. */
