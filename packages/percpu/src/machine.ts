@@ -5,12 +5,14 @@ import type { Layers } from './compose.js'
 import { CpuTable } from './cpus/cpu-table.js'
 import { Cpus } from './cpus/cpus.js'
 import { Hotplug, hotplugOf } from './cpus/hotplug.js'
+import type { Tending } from './cpus/idle.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
 import type { Stalled } from './cpus/stall.js'
 import { Supervisor, type SupervisedWorker, type Supervision } from './cpus/supervisor.js'
 import { checkFunction, checkText } from './machine/check.js'
 import { Emitter, type ListenOptions } from './machine/events.js'
 import type { MachineHandle } from './machine/handle.js'
+import { tellsOfThreads } from './machine/os-thread.js'
 import { host, reportError } from './machine/platform.js'
 import { makePercpu, type Percpu } from './percpu/api.js'
 import type { LostCallbacks } from './rcu/layer.js'
@@ -111,6 +113,8 @@ export class Machine {
     this.watch = new Watch(layers.watch, list)
     this.rcu = new Rcu(own, layers.rcu)
     own.comeOnline()
+    own.idle.tending = tendingOf(this.#supervisor)
+    own.gracePeriods.stalls.warning = () => warningOf(this.#supervisor)
     own.gracePeriods.stalls.tell = (stalled) => this.#tellStall(stalled)
     layers.srcu.tellMisuse = (error) => this.#tellMisuse(error)
     layers.rcu.start((lost) => this.#events.emit('callbacksLost', lost))
@@ -244,6 +248,8 @@ export class Machine {
   #tellStall(stalled: Stalled): void {
     const { table } = this.#own
     const event = describeStall(stalled, this.watch.inspect(), (cpu) => table.osState(cpu))
+    // Not here: this may be in the middle of anything that blocks.
+    host.queueMicrotask(() => this.#supervisor.reapEnded(stalled.cpus))
     if (this.#events.has('stall')) this.#events.emit('stall', event)
     else host.console?.warn(`percpu: ${event.text}`)
   }
@@ -278,6 +284,22 @@ export class Machine {
     const { cpu, incarnation } = this.#own
     this.#events.emit('offline', { cpu, incarnation })
   }
+}
+
+/** ms between two looks of a supervisor that blocks. */
+const TEND_INTERVAL = 100
+
+function tendingOf(supervisor: Supervisor): Tending {
+  return {
+    interval: () => (supervisor.supervised > 0 && tellsOfThreads ? TEND_INTERVAL : Infinity),
+    tend: () => supervisor.tend(),
+  }
+}
+
+/** What a thread says that has blocked in vain, where it cannot have heard of deaths. */
+function warningOf({ supervised }: Supervisor): string {
+  if (supervised === 0 || tellsOfThreads) return ''
+  return `; this thread supervises ${supervised} workers, and does not hear of their deaths while it blocks: use an async wait`
 }
 
 function checkWork(label: unknown, work: unknown): void {

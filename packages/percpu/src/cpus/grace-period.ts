@@ -158,7 +158,7 @@ export class GracePeriods {
     }
     const watched = this.stalls.sleeping(this.#stallSource, sleep)
     try {
-      if (!watched.sleep(isDone, deadline)) throw this.#late(deadline)
+      if (!watched.sleep(isDone, deadline)) throw this.#late(deadline, this.stalls.warning())
     } finally {
       watched.end()
     }
@@ -187,11 +187,11 @@ export class GracePeriods {
     }
   }
 
-  #late({ timeout }: Deadline): UnansweredError {
+  #late({ timeout }: Deadline, warning = ''): UnansweredError {
     const cpus = this.#tree.late()
     return new UnansweredError(
       `no grace period: CPU ${cpus.join(', ')} did not return to its event loop; let long loops call machine.poll(), and ` +
-        `supervise workers so that dead ones are noticed`,
+        `supervise workers so that dead ones are noticed${warning}`,
       { cpus, timeout },
     )
   }

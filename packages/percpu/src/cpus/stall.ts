@@ -61,6 +61,8 @@ export class StallWatch {
   tell: ((stalled: Stalled) => void) | undefined
   /** Set by the watch layer. */
   recorder: WaitRecorder | undefined
+  /** Set by the machine: what a thread is to say that has blocked in vain; '' if nothing. */
+  warning: () => string = () => ''
   /** ms; if it is infinite, waits are not recorded either. */
   readonly patience: number
   readonly #watched = new Map<StallSource, Watched>()

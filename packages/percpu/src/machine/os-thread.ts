@@ -22,6 +22,9 @@ interface FileSystem {
 const TASKS = '/proc/self/task'
 const files = findFiles()
 
+/** Whether the system tells of threads here. */
+export const tellsOfThreads: boolean = ownOsThread() !== 0
+
 /** The number of the calling thread; 0 if it is not known. */
 export function ownOsThread(): number {
   try {

@@ -51,6 +51,8 @@ export class SrcuDriver {
   readonly #waits = new Set<Wait>()
   /** What nobody waits for, and shall come about all the same. */
   #background: number | undefined
+  /** A thread that blocks may answer, and ask again meanwhile: then it missed the ring for it. */
+  #asked = 0
   #drive: Cancel | undefined
   #closed: Error | undefined
 
@@ -90,14 +92,15 @@ export class SrcuDriver {
 
   /** As {@link wait}, and blocks the thread by `sleep`. */
   block(cookie: number, deadline: Deadline, sleep: SrcuSleep): boolean {
-    const { words, cpu } = this.#parts
+    const { words } = this.#parts
     for (;;) {
       const { sequence } = words
       if (isDone(sequence, cookie)) return true
       if (this.#begin(sequence)) continue
-      words.ask(cpu)
+      const asked = this.#ask()
+      const isNews = (): boolean => this.#asked !== asked || this.#isNews(sequence)
       if (this.#scans.scanBlocking(drainingRankOf(sequence), deadline, sleep)) this.#moveOn(sequence)
-      else if (!sleep(() => this.#isNews(sequence), deadline)) return isDone(words.sequence, cookie)
+      else if (!sleep(isNews, deadline)) return isDone(words.sequence, cookie)
     }
   }
 
@@ -144,13 +147,19 @@ export class SrcuDriver {
   }
 
   async #step(sequence: number, deadline: Deadline): Promise<void> {
-    const { words, cpu, doorbell } = this.#parts
+    const { doorbell } = this.#parts
     if (this.#begin(sequence)) return
-    words.ask(cpu)
+    this.#ask()
     if (await this.#scans.scan(drainingRankOf(sequence), deadline)) this.#moveOn(sequence)
     else await doorbell.until([], () => this.#isNews(sequence), deadline)
   }
 
+  /** From now on this CPU is rung. Returns how often it has asked. */
+  #ask(): number {
+    const { words, cpu } = this.#parts
+    words.ask(cpu)
+    return ++this.#asked
+  }
   /** If no grace period is under way, begins one that is wanted, or nothing. */
   #begin(sequence: number): boolean {
     if (!isIdle(sequence)) return false

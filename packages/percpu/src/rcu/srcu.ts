@@ -182,7 +182,8 @@ export abstract class Srcu {
     this.words.request(cookie, false)
     const { sleep, end } = this.parts.own.gracePeriods.stalls.sleeping(this.#stallSource, this.parts.sleep)
     try {
-      if (!this.driver.block(cookie, new Deadline({ timeout }), sleep)) throw this.#late(timeout)
+      if (!this.driver.block(cookie, new Deadline({ timeout }), sleep))
+        throw this.#late(timeout, this.parts.own.gracePeriods.stalls.warning())
     } finally {
       end()
     }
@@ -347,16 +348,19 @@ export abstract class Srcu {
     const cpus = parts.map((_, cpu) => cpu).filter((cpu) => this.words.openOf(cpu) > 0)
     return { cpus, handedOver }
   }
-  #late(timeout: number): UnansweredError {
+  #late(timeout: number, warning = ''): UnansweredError {
     const { cpus, handedOver } = this.#readers()
     const who = cpus.length > 0 ? `CPU ${cpus.join(', ')} has sections under way` : 'it took longer than that'
     const others = handedOver > 0 ? `; ${handedOver} sections handed over are under way` : ''
-    return new UnansweredError(`${this.name}: no grace period within ${timeout} ms: ${who}${others}`, {
-      name: this.name,
-      cpus,
-      handedOver,
-      timeout,
-    })
+    return new UnansweredError(
+      `${this.name}: no grace period within ${timeout} ms: ${who}${others}${warning}`,
+      {
+        name: this.name,
+        cpus,
+        handedOver,
+        timeout,
+      },
+    )
   }
 }
 
