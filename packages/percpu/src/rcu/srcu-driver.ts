@@ -51,8 +51,8 @@ export class SrcuDriver {
   readonly #waits = new Set<Wait>()
   /** What nobody waits for, and shall come about all the same. */
   #background: number | undefined
-  /** A thread that blocks may answer, and ask again meanwhile: then it missed the ring for it. */
-  #asked = 0
+  /** One that is made in an answer of a thread that blocks asks again: {@link block} looks then. */
+  #steps = 0
   #drive: Cancel | undefined
   #closed: Error | undefined
 
@@ -92,15 +92,16 @@ export class SrcuDriver {
 
   /** As {@link wait}, and blocks the thread by `sleep`. */
   block(cookie: number, deadline: Deadline, sleep: SrcuSleep): boolean {
-    const { words } = this.#parts
+    const { words, cpu } = this.#parts
     for (;;) {
       const { sequence } = words
       if (isDone(sequence, cookie)) return true
       if (this.#begin(sequence)) continue
-      const asked = this.#ask()
-      const isNews = (): boolean => this.#asked !== asked || this.#isNews(sequence)
+      const steps = this.#steps
+      words.ask(cpu)
       if (this.#scans.scanBlocking(drainingRankOf(sequence), deadline, sleep)) this.#moveOn(sequence)
-      else if (!sleep(isNews, deadline)) return isDone(words.sequence, cookie)
+      else if (!sleep(() => this.#steps !== steps || this.#isNews(sequence), deadline))
+        return isDone(words.sequence, cookie)
     }
   }
 
@@ -147,19 +148,14 @@ export class SrcuDriver {
   }
 
   async #step(sequence: number, deadline: Deadline): Promise<void> {
-    const { doorbell } = this.#parts
+    const { words, cpu, doorbell } = this.#parts
+    this.#steps++
     if (this.#begin(sequence)) return
-    this.#ask()
+    words.ask(cpu)
     if (await this.#scans.scan(drainingRankOf(sequence), deadline)) this.#moveOn(sequence)
     else await doorbell.until([], () => this.#isNews(sequence), deadline)
   }
 
-  /** From now on this CPU is rung. Returns how often it has asked. */
-  #ask(): number {
-    const { words, cpu } = this.#parts
-    words.ask(cpu)
-    return ++this.#asked
-  }
   /** If no grace period is under way, begins one that is wanted, or nothing. */
   #begin(sequence: number): boolean {
     if (!isIdle(sequence)) return false
