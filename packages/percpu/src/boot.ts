@@ -46,6 +46,7 @@ const bootOptions: OptionNames<BootOptions> = {
   mmu: true,
   fanout: true,
   debugHeap: true,
+  debugRcu: true,
   journal: true,
   percpu: true,
   callbacks: true,
@@ -63,7 +64,7 @@ export function boot(options: BootOptions = {}): Machine {
   checkOptions('boot', options, bootOptions, ['buffer', ...internalJoinOptions])
   checkOptions('percpu of boot', options.percpu, { unit: true, reserved: true })
   checkCallbackOptions(options.callbacks)
-  for (const name of ['smp', 'mmu', 'debugHeap'] as const) checkFlag(name, options[name])
+  for (const name of ['smp', 'mmu', 'debugHeap', 'debugRcu'] as const) checkFlag(name, options[name])
   const map = plan(options)
   const buffer = options.buffer ?? allocate(map.units * UNIT)
   const memory = openMemory(buffer, PAGE_BYTES)
@@ -105,7 +106,7 @@ function comeOnline(
 
 /** @throws ArgumentError */
 function plan(options: BootOptions): MemoryMap {
-  const { smp = true, mmu = true, nodes = 1, fanout = 16 } = options
+  const { smp = true, mmu = true, debugRcu = false, nodes = 1, fanout = 16 } = options
   const cpus = options.cpus ?? (smp ? 8 : 1)
   const memory = parseSize(options.memory ?? '64 MiB', 'memory')
   checkRange('cpus', cpus, 1, MAX_CPUS)
@@ -119,7 +120,7 @@ function plan(options: BootOptions): MemoryMap {
     })
   }
   const id = 1 + Math.floor(Math.random() * (2 ** 32 - 1))
-  const map = planMap({ cpus, nodes, smp, mmu, fanout, units: Math.ceil(memory / UNIT), id })
+  const map = planMap({ cpus, nodes, smp, mmu, debugRcu, fanout, units: Math.ceil(memory / UNIT), id })
   if (map.firstUnit < map.units) return map
   const bytes = map.units * UNIT
   const least = map.firstUnit * UNIT

@@ -8,7 +8,7 @@ import { bootPercpu, PercpuLayer } from './percpu/layer.js'
 import type { PercpuOptions } from './percpu/options.js'
 import { bootRcu, RcuLayer } from './rcu/layer.js'
 import type { CallbackOptions } from './rcu/options.js'
-import { SrcuLayer } from './rcu/srcu-layer.js'
+import { bootSrcu, SrcuLayer } from './rcu/srcu-layer.js'
 import { bootSync, SyncLayer } from './sync/layer.js'
 import { Locks } from './sync/locks.js'
 import { bootWatch, WatchLayer } from './watch/layer.js'
@@ -25,6 +25,11 @@ export interface LayerOptions {
    * larger. Default false.
    */
   readonly debugHeap?: boolean
+  /**
+   * True: misuse of SRCU is found and told with stacks, such as ending a section twice, or waiting
+   * for a domain inside a section of it; slower. Default false.
+   */
+  readonly debugRcu?: boolean
   /** Sizes of per-CPU memory. */
   readonly percpu?: PercpuOptions
   /** What a CPU may have pending to be freed or called, for each kind of grace period. */
@@ -70,9 +75,11 @@ function attachAbove(own: OwnCpu, bootmem: BootMemory, options: LayerOptions | u
   const alloc = new AllocLayer(bootmem, sync)
   if (options) bootPercpu(bootmem, sync, options.percpu)
   const percpu = new PercpuLayer(bootmem, sync, locks, alloc)
+  if (options) bootSrcu(bootmem)
   const srcu = new SrcuLayer(bootmem, sync, alloc, percpu)
   if (options) bootRcu(bootmem, options.callbacks)
   const rcu = new RcuLayer({ context: bootmem, sync, alloc, percpu, srcu })
+  watch.inspector.gracePeriods = () => [rcu.inspect(), ...srcu.inspect()]
   if (options) publishHeader(own.memory)
   const list = [bootmem, sync, watch, alloc, percpu, srcu, rcu]
   return { bootmem, locks, watch, alloc, percpu, srcu, rcu, list }

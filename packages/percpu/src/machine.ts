@@ -5,16 +5,19 @@ import type { Layers } from './compose.js'
 import { CpuTable } from './cpus/cpu-table.js'
 import { Cpus } from './cpus/cpus.js'
 import { Hotplug, hotplugOf } from './cpus/hotplug.js'
+import type { Tending } from './cpus/idle.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
 import type { Stalled } from './cpus/stall.js'
 import { Supervisor, type SupervisedWorker, type Supervision } from './cpus/supervisor.js'
 import { checkFunction, checkText } from './machine/check.js'
 import { Emitter, type ListenOptions } from './machine/events.js'
 import type { MachineHandle } from './machine/handle.js'
+import { tellsOfThreads } from './machine/os-thread.js'
 import { host, reportError } from './machine/platform.js'
 import { makePercpu, type Percpu } from './percpu/api.js'
 import type { LostCallbacks } from './rcu/layer.js'
 import { Rcu } from './rcu/rcu.js'
+import type { SrcuMisuseError } from './rcu/srcu-errors.js'
 import type { SrcuOptions } from './rcu/srcu-layer.js'
 import type { Srcu } from './rcu/srcu.js'
 import type { Locks } from './sync/locks.js'
@@ -30,7 +33,8 @@ export interface MachineEvents {
   readonly offline: { readonly cpu: number; readonly incarnation: number }
   /**
    * A grace period that this thread waits for has not got on for `stallTimeout` ms, or a multiple.
-   * If nobody listens, the console has it.
+   * If nobody listens, the console has it. Listeners are called also while the thread blocks for
+   * it.
    */
   readonly stall: StallEvent
   /**
@@ -38,6 +42,11 @@ export interface MachineEvents {
    * of the SRCU domain of that name.
    */
   readonly callbacksLost: LostCallbacks
+  /**
+   * In debug mode of SRCU: a section of this thread was misused in a way that no call can throw. If
+   * nobody listens, the console has it.
+   */
+  readonly rcuMisuse: { readonly error: SrcuMisuseError }
 }
 
 /**
@@ -72,7 +81,9 @@ export class Machine {
   readonly #watching: WatchLayer
   readonly #hotplug: Hotplug
   readonly #supervisor: Supervisor
-  readonly #events = new Emitter<MachineEvents>('a machine', ['died', 'offline', 'stall', 'callbacksLost'])
+  readonly #events = new Emitter<MachineEvents>('a machine', [
+    ...(['died', 'offline', 'stall', 'callbacksLost', 'rcuMisuse'] as const),
+  ])
   #percpu: Percpu | undefined
   #leaving: Promise<void> | undefined
 
@@ -102,7 +113,10 @@ export class Machine {
     this.watch = new Watch(layers.watch, list)
     this.rcu = new Rcu(own, layers.rcu)
     own.comeOnline()
+    own.idle.tending = tendingOf(this.#supervisor)
+    own.gracePeriods.stalls.warning = () => warningOf(this.#supervisor)
     own.gracePeriods.stalls.tell = (stalled) => this.#tellStall(stalled)
+    layers.srcu.tellMisuse = (error) => this.#tellMisuse(error)
     layers.rcu.start((lost) => this.#events.emit('callbacksLost', lost))
   }
 
@@ -233,9 +247,17 @@ export class Machine {
   }
 
   #tellStall(stalled: Stalled): void {
-    const event = describeStall(stalled, this.watch.inspect().cpus)
+    const { table } = this.#own
+    const event = describeStall(stalled, this.watch.inspect(), (cpu) => table.osState(cpu))
+    // Not here: this may be in the middle of anything that blocks.
+    host.queueMicrotask(() => this.#supervisor.reapEnded(stalled.cpus))
     if (this.#events.has('stall')) this.#events.emit('stall', event)
     else host.console?.warn(`percpu: ${event.text}`)
+  }
+
+  #tellMisuse(error: SrcuMisuseError): void {
+    if (this.#events.has('rcuMisuse')) this.#events.emit('rcuMisuse', { error })
+    else host.console?.warn(`percpu: ${error.message}`)
   }
 
   async #leave(): Promise<void> {
@@ -263,6 +285,22 @@ export class Machine {
     const { cpu, incarnation } = this.#own
     this.#events.emit('offline', { cpu, incarnation })
   }
+}
+
+/** ms between two looks of a supervisor that blocks. */
+const TEND_INTERVAL = 100
+
+function tendingOf(supervisor: Supervisor): Tending {
+  return {
+    interval: () => (supervisor.supervised > 0 && tellsOfThreads ? TEND_INTERVAL : Infinity),
+    tend: () => supervisor.tend(),
+  }
+}
+
+/** What a thread says that has blocked in vain, where it cannot have heard of deaths. */
+function warningOf({ supervised }: Supervisor): string {
+  if (supervised === 0 || tellsOfThreads) return ''
+  return `; this thread supervises ${supervised} workers, and does not hear of their deaths while it blocks: use an async wait`
 }
 
 function checkWork(label: unknown, work: unknown): void {

@@ -1,5 +1,6 @@
 /** `percpu top`: watches a machine whose process serves inspections. */
 import { createLogUpdate } from 'log-update'
+import type { Inspection } from 'percpu'
 import { FileError } from '../errors.js'
 import { inspections } from '../top/client.js'
 import { render } from '../top/render.js'
@@ -26,11 +27,13 @@ export async function top({ socket, interval, once, json, output, signal }: TopO
   const isTerminal = 'isTTY' in output && output.isTTY
   const update = isTerminal && !once && !json ? createLogUpdate(output) : undefined
   let seen = 0
+  let before: Inspection | undefined
   for await (const report of inspections(socket, once ? undefined : interval, signal)) {
     seen++
     if (json) output.write(`${JSON.stringify(report)}\n`)
-    else if (update) update(render(report, { color: true }))
-    else output.write(render(report, { color: isTerminal }))
+    else if (update) update(render(report, { color: true }, before))
+    else output.write(render(report, { color: isTerminal }, before))
+    before = report.inspection
   }
   update?.done()
   if (seen === 0 && !signal?.aborted)

@@ -43,7 +43,7 @@ function parse(line: string, path: string): Report {
   } catch (error) {
     throw new FileError(`${path} does not serve inspections: no JSON came`, { file: path }, { cause: error })
   }
-  if (report.protocol !== 1 || !Array.isArray(report.inspection?.cpus))
+  if (report.protocol !== 1 || !Array.isArray(report.inspection?.gracePeriods))
     throw new FileError(`${path} serves something else than inspections of this version`, { file: path })
   return report as Report
 }

@@ -1,25 +1,25 @@
 /** What `machine.watch.inspect()` shows, for Prometheus. Read when it is asked for. */
-import type { CpuInspection, Machine, Percentiles } from 'percpu'
+import type { CpuInspection, Inspection, Machine, Percentiles } from 'percpu'
 import { Gauge, type Registry } from 'prom-client'
+import { gracePeriodMetrics } from './grace-period-metrics.js'
 
 const activities = ['blocked', 'dead', 'deaf', 'live', 'parked', 'working'] as const
 
 /**
- * Adds gauges of every CPU that has a thread. Utilisation and delays are there while a monitor of
- * the machine runs.
+ * Adds gauges of every CPU that has a thread, and of grace periods. Utilisation and delays are
+ * there while a monitor of the machine runs.
  */
 export function inspectionMetrics(registry: Registry, machine: Machine, blockedAfter = 1000): void {
   // One inspection serves all gauges of a scrape, which are read in one synchronous stretch or
   // close to it.
-  let inspected: { readonly at: number; readonly cpus: readonly CpuInspection[] } | undefined
-  const cpus = () => {
+  let inspected: { readonly at: number; readonly inspection: Inspection } | undefined
+  const inspect = () => {
     const now = performance.now()
-    if (!inspected || now - inspected.at > 50) {
-      const all = machine.watch.inspect({ blockedAfter, dispatches: 0 }).cpus
-      inspected = { at: now, cpus: all.filter(({ activity }) => activity !== 'offline') }
-    }
-    return inspected.cpus
+    if (!inspected || now - inspected.at > 50)
+      inspected = { at: now, inspection: machine.watch.inspect({ blockedAfter, dispatches: 0 }) }
+    return inspected.inspection
   }
+  const cpus = () => inspect().cpus.filter(({ activity }) => activity !== 'offline')
   const gauge = <Label extends string>(
     name: string,
     help: string,
@@ -80,6 +80,7 @@ export function inspectionMetrics(registry: Registry, machine: Machine, blockedA
   gauge('percpu_cpu_doorbell_seconds', 'From a ring to its answer', ['quantile'], (to, cpu) => {
     quantiles(to, cpu.cpu, cpu.doorbellLatency)
   })
+  gracePeriodMetrics(registry, inspect)
 }
 
 function quantiles(to: Gauge<'quantile' | 'cpu'>, cpu: number, measured: Percentiles | undefined): void {

@@ -1,6 +1,6 @@
 /** An inspection as text: a row for each CPU, and what needs attention below. */
 import Table from 'cli-table3'
-import type { CpuInspection, Deadlock, Inspection } from 'percpu'
+import type { CpuInspection, Deadlock, GracePeriodInspection, Inspection } from 'percpu'
 import type { Report } from './protocol.js'
 
 const head = [
@@ -16,21 +16,99 @@ const head = [
   'last',
 ]
 
-/** The screen of `percpu top`. CPUs without a thread are counted only. */
-export function render({ pid, title, inspection }: Report, options: { readonly color: boolean }): string {
+const gracePeriodHead = [
+  'grace periods',
+  'ended',
+  '/s',
+  'sections',
+  'held up by',
+  'waited for',
+  'oldest',
+  'callbacks',
+]
+/** Domains that are shown, the busiest first. */
+const SHOWN_DOMAINS = 20
+
+/**
+ * The screen of `percpu top`. CPUs without a thread are counted only. `before`: an earlier
+ * inspection of the same machine, for what is counted by the second.
+ */
+export function render(
+  { pid, title, inspection }: Report,
+  options: { readonly color: boolean },
+  before?: Inspection,
+): string {
   const shown = inspection.cpus.filter(({ activity }) => activity !== 'offline')
-  const table = new Table({
-    head,
-    style: options.color ? { compact: true } : { compact: true, head: [], border: [] },
-  })
+  const table = makeTable(head, options)
   for (const cpu of shown) table.push(row(cpu, inspection))
   const offline = inspection.cpus.length - shown.length
   const lines = [
     `${title} (process ${pid}), up ${duration(inspection.at)}: ${shown.length} CPUs, ${offline} offline`,
     table.toString(),
     ...inspection.deadlocks.map(deadlockLine),
+    gracePeriods(inspection, before, options),
   ]
   return `${lines.join('\n')}\n`
+}
+
+function makeTable(head: string[], { color }: { readonly color: boolean }): Table.Table {
+  return new Table({
+    head,
+    style: color ? { compact: true } : { compact: true, head: [], border: [] },
+  })
+}
+
+/** Domains of which nothing is to be told are counted only. */
+function gracePeriods(
+  inspection: Inspection,
+  before: Inspection | undefined,
+  options: { readonly color: boolean },
+): string {
+  const table = makeTable(gracePeriodHead, options)
+  const [rcu, ...domains] = inspection.gracePeriods
+  const isQuiet = (each: GracePeriodInspection): boolean =>
+    each.ended === 0 && each.sections === 0 && !each.isWanted
+  const loud = domains.filter((each) => !isQuiet(each)).sort((one, other) => weightOf(other) - weightOf(one))
+  const shown = loud.slice(0, SHOWN_DOMAINS)
+  for (const each of [...(rcu ? [rcu] : []), ...shown]) table.push(gracePeriodRow(each, inspection, before))
+  const others = domains.length - shown.length
+  const { waits } = inspection
+  const lines = [
+    table.toString(),
+    `waits for grace periods p50/p99: rcu ${pair(waits.rcu) || '-'}, domains ${pair(waits.srcu) || '-'}`,
+    ...(others > 0 ? [`${others} more domains`] : []),
+  ]
+  return lines.join('\n')
+}
+/** Those that somebody waits for come first. */
+function weightOf({ isWanted, waitingSince, ended }: GracePeriodInspection): number {
+  return (waitingSince === undefined ? 0 : 2 ** 32) + (isWanted ? 2 ** 31 : 0) + ended
+}
+
+function gracePeriodRow(each: GracePeriodInspection, { at }: Inspection, before?: Inspection): string[] {
+  const callbacks = each.callbacks.reduce((sum, count) => sum + count, 0)
+  return [
+    each.domain ?? 'rcu',
+    String(each.ended),
+    before ? perSecond(each, at, before) : '',
+    each.domain === undefined
+      ? ''
+      : `${each.sections}${each.handedOver > 0 ? ` (${each.handedOver} handed over)` : ''}`,
+    each.isWanted ? each.cpus.map((cpu) => `CPU ${cpu}`).join(' ') : '',
+    each.waitingSince === undefined
+      ? ''
+      : `${duration(at - each.waitingSince)} by CPU ${each.waiting.join(', ')}`,
+    each.oldest ? `${duration(at - each.oldest.since)}, CPU ${each.oldest.cpu}` : '',
+    callbacks > 0 ? String(callbacks) : '',
+  ]
+}
+
+function perSecond(each: GracePeriodInspection, at: number, before: Inspection): string {
+  const earlier = before.gracePeriods.find(({ domain }) => domain === each.domain)
+  if (!earlier || at <= before.at) return ''
+  // Counted modulo 2^30.
+  const ended = (each.ended - earlier.ended + 2 ** 30) % 2 ** 30
+  return ((ended / (at - before.at)) * 1000).toFixed(1)
 }
 
 function row(cpu: CpuInspection, { at }: Inspection): string[] {
@@ -41,7 +119,7 @@ function row(cpu: CpuInspection, { at }: Inspection): string[] {
   return [
     `${cpu.cpu}.${cpu.incarnation}`,
     String(cpu.node),
-    cpu.activity === 'blocked' ? `BLOCKED ${duration(cpu.silentFor ?? 0)}` : cpu.activity,
+    cpu.activity === 'blocked' ? blocked(cpu) : cpu.activity,
     label,
     shown?.since === undefined ? '' : duration(at - shown.since),
     cpu.utilisation === undefined ? '' : `${Math.round(cpu.utilisation * 100)} %`,
@@ -50,6 +128,11 @@ function row(cpu: CpuInspection, { at }: Inspection): string[] {
     locks(cpu),
     lastDispatch(cpu, at),
   ]
+}
+
+function blocked({ silentFor, thread }: CpuInspection): string {
+  const how = thread === 'waiting' ? ' in Atomics.wait' : thread === 'gone' ? ' (thread has ended)' : ''
+  return `BLOCKED ${duration(silentFor ?? 0)}${how}`
 }
 
 function pair(measured: CpuInspection['eventLoopDelay']): string {

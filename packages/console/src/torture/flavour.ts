@@ -48,16 +48,8 @@ export function rcuFlavour({ rcu }: Machine): Flavour {
   }
 }
 
-/** Callbacks of a domain. */
-type Callbacks = Required<Pick<Flavour, 'call' | 'free' | 'barrier'>>
-
 /** `isTiny`: on a machine with one CPU. */
-export function srcuFlavour(domain: Srcu & Partial<Callbacks>, isTiny: boolean): Flavour {
-  const callbacks = {
-    call: (callback: Callback) => domain.call?.(callback) ?? Promise.resolve(),
-    free: (address: number) => domain.free?.(address) ?? Promise.resolve(),
-    barrier: (options: WaitOptions) => domain.barrier?.(options) ?? Promise.resolve(),
-  }
+export function srcuFlavour(domain: Srcu, isTiny: boolean): Flavour {
   return {
     mayAwait: true,
     mayReadDeaf: isTiny || domain.flavour === 'normal',
@@ -72,6 +64,8 @@ export function srcuFlavour(domain: Srcu & Partial<Callbacks>, isTiny: boolean):
     getState: () => domain.getState(),
     startPoll: () => domain.startPoll(),
     poll: (cookie) => domain.poll(cookie),
-    ...(typeof domain.call === 'function' ? callbacks : {}),
+    call: (callback) => domain.call(callback),
+    free: (address) => domain.free(address),
+    barrier: (options) => domain.barrier(options),
   }
 }

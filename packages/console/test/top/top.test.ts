@@ -125,6 +125,8 @@ describe('percpu top', () => {
       unix: 0,
       cpus: [],
       deadlocks: [{ cpus: [0, 1], locks: [lock('a', 1), lock('b', 0)], certain: true }],
+      gracePeriods: [],
+      waits: { rcu: undefined, srcu: undefined },
     }
     const text = render({ protocol: 1, pid: 1, title: 'x', inspection }, { color: false })
     assert.match(text, /DEADLOCK: CPU 0 waits for a of CPU 1 waits for b of CPU 0/)
@@ -136,6 +138,62 @@ describe('percpu top', () => {
       '3 min',
       '2 h',
     ])
+  })
+})
+
+describe('grace periods', () => {
+  it('are shown with what happened since the inspection before', async () => {
+    const machine = boot({ cpus: 2, debugRcu: true })
+    const srcu = machine.srcu('config')
+    machine.srcu('never used')
+    const report = (): Report => {
+      const inspection = machine.watch.inspect()
+      return { protocol: 1, pid: 1, title: 'x', inspection }
+    }
+    await srcu.synchronize()
+    const first = report()
+    const token = srcu.readLock()
+    const waiting = srcu.synchronize()
+    await srcu.call(() => undefined)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    const second = report()
+    const text = render(second, { color: false }, first.inspection)
+    const row = text.split('\n').find((line) => /│ config /.test(line)) ?? ''
+    const cells = row.split('│').map((cell) => cell.trim())
+    assert.equal(cells[4], '1', text)
+    assert.equal(cells[5], 'CPU 0', text)
+    assert.match(cells[6] ?? '', /ms by CPU 0$/, text)
+    assert.match(cells[7] ?? '', /ms, CPU 0$/, text)
+    assert.equal(cells[8], '1', text)
+    assert.match(text, /1 more domains/)
+    assert.match(text, /waits for grace periods p50\/p99: rcu .* domains [\d.]+ /)
+    srcu.readUnlock(token)
+    await waiting
+    await srcu.barrier()
+    const rate = render(report(), { color: false }, second.inspection)
+    const ended = (rate.split('\n').find((line) => /│ config /.test(line)) ?? '').split('│')[3]
+    assert.ok(Number(ended) > 0, rate)
+  })
+
+  it('are gauges', async () => {
+    const machine = boot({ cpus: 2, debugRcu: true })
+    const srcu = machine.srcu('config', { flavour: 'normal' })
+    await srcu.synchronize()
+    const token = srcu.readLock()
+    const waiting = srcu.synchronize()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    const registry = new Registry()
+    inspectionMetrics(registry, machine)
+    const text = await registry.metrics()
+    assert.match(text, /percpu_rcu_grace_periods\{domain="config",flavour="normal"\} 1\n/)
+    assert.match(text, /percpu_rcu_grace_periods\{domain="",flavour="sched"\} \d/)
+    assert.match(text, /percpu_rcu_sections\{domain="config",flavour="normal"\} 1\n/)
+    assert.match(text, /percpu_rcu_holding_up\{domain="config",flavour="normal"\} 1\n/)
+    assert.match(text, /percpu_rcu_waiting_seconds\{domain="config",flavour="normal"\} 0\.[0-9]+\n/)
+    assert.match(text, /percpu_rcu_oldest_section_seconds\{domain="config",flavour="normal"\} 0\.[0-9]+\n/)
+    assert.match(text, /percpu_rcu_wait_seconds\{kind="srcu",quantile="0.99"\} 0\.[0-9]+\n/)
+    srcu.readUnlock(token)
+    await waiting
   })
 })
 

@@ -15,10 +15,20 @@
  * later can be found by its key. All masks are computed from these two words; nothing else says
  * which CPUs are online.
  */
-import { compareExchangeAtomic32, loadAtomic32, loadU32, storeAtomic32, type Memory } from '#mem'
+import {
+  compareExchangeAtomic32,
+  load32,
+  loadAtomic32,
+  loadU32,
+  store32,
+  storeAtomic32,
+  storeU32,
+  type Memory,
+} from '#mem'
 import { NoFreeCpuError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
 import type { MemoryMap } from '../machine/memory-map.js'
+import { osThreadState, type OsThreadState } from '../machine/os-thread.js'
 
 export const cpuStates = ['offline', 'starting', 'online', 'stopping', 'dead'] as const
 export type CpuState = (typeof cpuStates)[number]
@@ -138,6 +148,20 @@ export class CpuTable {
   parent(cpu: number): number {
     // atomic: written by the thread that holds the number, and read when that has ended.
     return loadAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.parent)
+  }
+  /** By the thread that holds the number: its own number in the operating system. */
+  setOsThread(cpu: number, key: number, id: number): void {
+    const record = this.record(cpu)
+    storeU32(this.memory.u32, record + Cpu.words.osThread, id)
+    store32(this.memory.i32, record + Cpu.words.osKey, key)
+  }
+  /** What the operating system says of the thread that holds the number; undefined: not known. */
+  osState(cpu: number): OsThreadState | undefined {
+    const record = this.record(cpu)
+    const id = loadU32(this.memory.u32, record + Cpu.words.osThread)
+    return load32(this.memory.i32, record + Cpu.words.osKey) === this.thread(cpu)
+      ? osThreadState(id)
+      : undefined
   }
   /** Its own parent, by the thread that holds the number. */
   setParent(cpu: number, key: number): void {

@@ -26,8 +26,8 @@ import type { CpuTable } from './cpu-table.js'
 import type { Doorbell } from './doorbell.js'
 import { RcuTree } from './rcu-tree.js'
 import { REASON_QUIESCE } from './ringer.js'
-import { isDoneExact } from './sequence.js'
-import { STALL_TIMEOUT, StallWatch, type StallSource } from './stall.js'
+import { isDoneExact, periodsOf } from './sequence.js'
+import { SCHED, STALL_TIMEOUT, StallWatch, type Sleep, type StallSource } from './stall.js'
 import { UnansweredError } from '../machine/errors.js'
 import { host, reportError } from '../machine/platform.js'
 import { Deadline } from '../machine/wait-options.js'
@@ -51,6 +51,7 @@ export class GracePeriods {
     this.stalls = new StallWatch(stallTimeout)
     this.#stallSource = {
       domain: undefined,
+      key: SCHED,
       progress: () => this.#tree.sequence,
       late: () => ({ cpus: this.#tree.late(), handedOver: 0 }),
     }
@@ -147,27 +148,30 @@ export class GracePeriods {
    * As {@link synchronize}, for a thread that may block. `sleep` blocks until `done` holds, as an
    * idle CPU; false at the deadline.
    */
-  synchronizeBlocking(
-    sleep: (done: () => boolean, deadline: Deadline) => boolean,
-    deadline: Deadline,
-    isExpedited = false,
-  ): void {
-    if (!this.block(this.snap(), sleep, deadline, isExpedited)) throw this.#late(deadline)
+  synchronizeBlocking(sleep: Sleep, deadline: Deadline, isExpedited = false): void {
+    if (this.block(this.snap(), sleep, deadline, isExpedited)) return
+    throw this.#late(deadline, this.stalls.warning())
   }
   /** As {@link synchronizeBlocking}, for the grace period of a cookie; false at the deadline. */
-  block(
-    cookie: number,
-    sleep: (done: () => boolean, deadline: Deadline) => boolean,
-    deadline: Deadline,
-    isExpedited = false,
-  ): boolean {
+  block(cookie: number, sleep: Sleep, deadline: Deadline, isExpedited = false): boolean {
     this.#tree.request(cookie, this.#cpu, isExpedited)
     this.report()
     const isDone = (): boolean => {
       this.#doorbell.enter(this.#tree.waiters)
       return this.isDone(cookie)
     }
-    return sleep(isDone, deadline)
+    const watched = this.stalls.sleeping(this.#stallSource, sleep)
+    try {
+      return watched.sleep(isDone, deadline)
+    } finally {
+      watched.end()
+    }
+  }
+
+  /** How far grace periods are, and who holds up the one under way: for watchers. */
+  inspect(): { readonly ended: number; readonly isWanted: boolean; readonly cpus: readonly number[] } {
+    const { sequence, isWanted } = this.#tree
+    return { ended: periodsOf(sequence), isWanted, cpus: this.#tree.late() }
   }
 
   #leave(): void {
@@ -187,11 +191,11 @@ export class GracePeriods {
     }
   }
 
-  #late({ timeout }: Deadline): UnansweredError {
+  #late({ timeout }: Deadline, warning = ''): UnansweredError {
     const cpus = this.#tree.late()
     return new UnansweredError(
       `no grace period: CPU ${cpus.join(', ')} did not return to its event loop; let long loops call machine.poll(), and ` +
-        `supervise workers so that dead ones are noticed`,
+        `supervise workers so that dead ones are noticed${warning}`,
       { cpus, timeout },
     )
   }

@@ -15,6 +15,7 @@ import type { Doorbell } from './doorbell.js'
 import { UnsupportedError } from '../machine/errors.js'
 import type { GracePeriods } from './grace-period.js'
 import { Cpu } from '../machine/layouts.js'
+import { host } from '../machine/platform.js'
 import type { Deadline } from '../machine/wait-options.js'
 
 const { words } = Cpu
@@ -32,6 +33,14 @@ export interface WaitWatcher {
   lockWaited(address: number, begun: number, acquired: boolean): void
 }
 
+/** What a supervisor does for its workers while it blocks. */
+export interface Tending {
+  /** ms; infinite if nothing is to be done, or can be. */
+  interval(): number
+  /** Cleans up after those that have ended. */
+  tend(): void
+}
+
 export class Idle {
   readonly #table: CpuTable
   readonly #cpu: number
@@ -42,6 +51,8 @@ export class Idle {
   #depth = 0
   /** Set by the watch layer. */
   watcher: WaitWatcher | undefined
+  /** Set by the machine. */
+  tending: Tending | undefined
   /** Set by the RCU layer: gives what this CPU would do next to others. Called when it is idle. */
   handOver: (() => void) | undefined
 
@@ -103,18 +114,26 @@ export class Idle {
    * CPU. Whoever makes `done` hold rings this CPU afterwards. The bell is taken before `done` is
    * asked, and slept on only while nothing has been rung since: so no ring is slept over. Rings are
    * answered before each look; if `answers` is false, or an answer is under way already, they are
-   * kept for later.
+   * kept for later, and so are deaths of workers that this thread supervises.
    */
   sleepUntil(done: () => boolean, deadline: Deadline, answers: boolean): boolean {
     let kept = 0
+    let lookAt: number | undefined
     try {
       for (;;) {
-        if (answers && !this.#doorbell.isMuted) this.#doorbell.answer()
+        const isFree = answers && !this.#doorbell.isMuted
+        if (isFree) this.#doorbell.answer()
         else kept |= this.#doorbell.take()
         if (done()) return true
         const { left } = deadline
         if (left === 0) return false
-        this.#sleepOnBell(left)
+        const interval = (isFree ? this.tending?.interval() : undefined) ?? Infinity
+        if (interval !== Infinity) lookAt ??= host.performance.now() + interval
+        this.#sleepOnBell(Math.min(left, interval))
+        // Not often: rings for something else do not make it look.
+        if (lookAt === undefined || host.performance.now() < lookAt) continue
+        lookAt = undefined
+        this.tending?.tend()
       }
     } finally {
       if (kept !== 0) this.#doorbell.ringer.ring(this.#cpu, kept)

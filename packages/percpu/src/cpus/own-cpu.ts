@@ -9,6 +9,7 @@ import { checkCpus, checkFlag, shown, type OptionNames } from '../machine/check.
 import { AlreadyJoinedError, OfflineError } from '../machine/errors.js'
 import { Cpu, Header, RcuNode } from '../machine/layouts.js'
 import type { MemoryMap } from '../machine/memory-map.js'
+import { ownOsThread } from '../machine/os-thread.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import { parentKey, threadKey } from '../machine/platform.js'
 import { nextIncarnation } from '../machine/token.js'
@@ -99,6 +100,8 @@ export class OwnCpu {
     this.cpu = cpu
     const parent = options.parent ?? (options.thread === undefined ? parentKey : 0)
     this.table.setParent(cpu, parent)
+    // Not of a thread that stands for another one.
+    if (options.thread === undefined) this.table.setOsThread(cpu, this.key, ownOsThread())
     this.incarnation = nextIncarnation(this.table.incarnation(cpu))
     this.table.setState(cpu, this.incarnation, 'starting')
     this.node = this.table.node(cpu)

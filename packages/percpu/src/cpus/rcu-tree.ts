@@ -115,6 +115,12 @@ export class RcuTree {
     return snap(addAtomic32(this.#table.memory.i32, header.rcuSequence, 0))
   }
 
+  /** Whether somebody has asked for one that has not ended. A snapshot. */
+  get isWanted(): boolean {
+    // atomic: a snapshot.
+    return !isDone(this.sequence, loadAtomic32(this.#table.memory.i32, header.rcuNeeded))
+  }
+
   isDone(cookie: number): boolean {
     return isDone(this.sequence, cookie)
   }

@@ -15,6 +15,9 @@
  *
  *     cpu.parent    the key of the thread that started the CPU's thread
  *
+ * A supervisor that blocks hears no event. Where the operating system tells that a thread has ended
+ * (machine/os-thread.ts), its blocking calls look for that now and then, and clean up at once.
+ *
  * A thread ends with the thread that started it, and its starter, who alone heard of its end, is
  * gone. So who reaps a thread reaps those that it had started as well, and theirs.
  */
@@ -55,6 +58,8 @@ export type DeadCallback = (cpu: number, incarnation: number) => void
  * The table given must stay usable as long as the thread lives, also when its own CPU goes offline.
  */
 export class Supervisor {
+  /** By their keys, those that have not exited, and the CPUs that were reaped before they did. */
+  readonly #supervised = new Map<number, number[]>()
   readonly #table: CpuTable
   readonly #ringer: Ringer
   readonly #tree: RcuTree
@@ -93,11 +98,40 @@ export class Supervisor {
     const key = keyOfThreadId(worker.threadId)
     return {
       reaped: new Promise((resolve) => {
+        const early = this.#supervised.get(key) ?? []
+        this.#supervised.set(key, early)
         worker.once('exit', () => {
-          resolve(this.reapAll(key))
+          this.#supervised.delete(key)
+          resolve([...early, ...this.reapAll(key)])
         })
       }),
     }
+  }
+
+  /** Workers that this thread supervises and that have not exited, as far as it has heard. */
+  get supervised(): number {
+    return this.#supervised.size
+  }
+  /**
+   * Cleans up after supervised workers that have ended, as the operating system says, whether or
+   * not their event has come.
+   */
+  tend(): void {
+    for (const [key, early] of this.#supervised) if (this.#hasEnded(key)) early.push(...this.reapAll(key))
+  }
+  /** As {@link tend}, after the threads that were these CPUs, whoever supervises them. */
+  reapEnded(cpus: readonly number[]): void {
+    for (const cpu of cpus) {
+      const key = this.#table.thread(cpu)
+      if (key > 0 && this.#hasEnded(key)) this.reapAll(key)
+    }
+  }
+  /** Certainly. */
+  #hasEnded(key: number): boolean {
+    return (
+      this.#table.select((cpu) => this.#table.thread(cpu) === key && this.#table.osState(cpu) === 'gone')
+        .length > 0
+    )
   }
 
   /**

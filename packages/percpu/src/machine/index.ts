@@ -1,5 +1,6 @@
 export * from './errors.js'
 export type { ListenOptions } from './events.js'
 export type { MachineHandle } from './handle.js'
+export type { OsThreadState } from './os-thread.js'
 export type { PlacedStruct } from './placed-struct.js'
 export type { AbortSignalLike, WaitOptions } from './wait-options.js'

@@ -36,7 +36,7 @@ export const Header = struct(
     id: published(u32),
     cpus: published(u32),
     nodes: published(u32),
-    /** {@link FLAG_SMP}, {@link FLAG_MMU}. */
+    /** {@link FLAG_SMP}, {@link FLAG_MMU}, {@link FLAG_DEBUG_RCU}. */
     flags: published(u32),
     /** Root addresses, in {@link UNIT}s. */
     cpuTable: published(u32),
@@ -65,6 +65,7 @@ export const Header = struct(
 )
 export const FLAG_SMP = 1
 export const FLAG_MMU = 2
+export const FLAG_DEBUG_RCU = 4
 
 /** One per possible CPU; a line for each group of writers. */
 export const Cpu = struct(
@@ -80,6 +81,12 @@ export const Cpu = struct(
     /** The key of the thread that started this CPU's thread, or 0. cpus/supervisor.ts */
     parent: atomic(i32),
     node: published(u32),
+    /**
+     * The number that the operating system gives the CPU's thread, and the key of that thread: it
+     * holds for no other one. machine/os-thread.ts
+     */
+    osThread: racy(u32),
+    osKey: racy(i32),
 
     /**
      * Reasons rung and not yet answered, a bit each. Ringers set them, the CPU clears them.

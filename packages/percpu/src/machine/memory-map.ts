@@ -12,7 +12,17 @@
 import { loadU32, storeAtomic32, storeF64, storeU32, type Memory } from '#mem'
 import { PAGE_BYTES, roundUp } from '../arithmetic.js'
 import { unixTime } from './clock.js'
-import { Cpu, FLAG_MMU, FLAG_SMP, Header, layoutHash, RcuNode, Region, RegionTable } from './layouts.js'
+import {
+  Cpu,
+  FLAG_DEBUG_RCU,
+  FLAG_MMU,
+  FLAG_SMP,
+  Header,
+  layoutHash,
+  RcuNode,
+  Region,
+  RegionTable,
+} from './layouts.js'
 import { FORMAT_VERSION, MAGIC, maxRegions, UNIT } from './limits.js'
 
 export interface MemoryMap {
@@ -20,6 +30,8 @@ export interface MemoryMap {
   readonly nodes: number
   readonly smp: boolean
   readonly mmu: boolean
+  /** SRCU is in debug mode. */
+  readonly debugRcu: boolean
   /** Children of a node of the grace periods' tree, at most. */
   readonly fanout: number
   readonly id: number
@@ -42,6 +54,7 @@ export function planMap(shape: {
   nodes: number
   smp: boolean
   mmu: boolean
+  debugRcu: boolean
   fanout: number
   units: number
   id: number
@@ -83,6 +96,7 @@ export function readMap({ u32 }: Memory): MemoryMap {
     nodes: loadU32(u32, Header.words.nodes),
     smp: (flags & FLAG_SMP) !== 0,
     mmu: (flags & FLAG_MMU) !== 0,
+    debugRcu: (flags & FLAG_DEBUG_RCU) !== 0,
     fanout: loadU32(u32, Header.words.fanout),
     units: loadU32(u32, Header.words.units),
     id: loadU32(u32, Header.words.id),
@@ -100,7 +114,7 @@ export function writeHeader(memory: Memory, map: MemoryMap): void {
     id: map.id,
     cpus: map.cpus,
     nodes: map.nodes,
-    flags: (map.smp ? FLAG_SMP : 0) | (map.mmu ? FLAG_MMU : 0),
+    flags: (map.smp ? FLAG_SMP : 0) | (map.mmu ? FLAG_MMU : 0) | (map.debugRcu ? FLAG_DEBUG_RCU : 0),
     cpuTable: (map.cpuTable * 4) / UNIT,
     callTable: (map.callTable * 4) / UNIT,
     rcuNodes: (map.rcuNodes * 4) / UNIT,

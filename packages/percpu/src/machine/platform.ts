@@ -28,7 +28,7 @@ interface Host {
   TextDecoder: new (label: string, options: { ignoreBOM: boolean }) => { decode(bytes: Uint8Array): string }
   console?: { warn(text: string): void }
   BroadcastChannel?: new (name: string) => Channel
-  process?: { getBuiltinModule?: (name: string) => WorkerThreads | undefined }
+  process?: { readonly platform?: string; getBuiltinModule?: (name: string) => unknown }
   /** Only in Deno, and in Bun. */
   Deno?: unknown
   Bun?: unknown
@@ -43,7 +43,7 @@ export type { Channel, Timer }
 
 export const host = globalThis as unknown as Host
 
-const workerThreads = host.process?.getBuiltinModule?.('node:worker_threads')
+const workerThreads = host.process?.getBuiltinModule?.('node:worker_threads') as WorkerThreads | undefined
 const id = workerThreads?.threadId
 /** Whether threads have ids here. */
 export const hasThreadId = id !== undefined

@@ -32,7 +32,11 @@ export function anyEntries(memory: Memory, lists: readonly number[]): boolean {
 
 /** Callbacks that are pending in all lists, functions included. A snapshot. */
 export function pendingCallbacks(memory: Memory, lists: readonly number[]): number {
-  return lists.reduce((sum, list) => sum + pendingEntries(memory, list) + pendingFunctions(memory, list), 0)
+  return lists.reduce((sum, list) => sum + pendingIn(memory, list), 0)
+}
+/** Those of one list. */
+export function pendingIn(memory: Memory, list: number): number {
+  return pendingEntries(memory, list) + pendingFunctions(memory, list)
 }
 function pendingFunctions({ i32 }: Memory, list: number): number {
   // atomic: a snapshot. The older one first: it is not behind the other then.

@@ -7,18 +7,27 @@ import type { AllocLayer } from '../alloc/layer.js'
 import type { LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { REASON_CALLBACKS } from '../cpus/ringer.js'
+import { SCHED, type Sleep } from '../cpus/stall.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import { Deadline } from '../machine/wait-options.js'
 import type { Allocator } from '../percpu/allocator.js'
 import type { PercpuLayer } from '../percpu/layer.js'
 import { LAYER_CALLBACKS } from '../sync/layer-lock.js'
 import type { SyncLayer } from '../sync/layer.js'
-import { anyEntries, endWork, finishLists, loseFunctions, type CallbackLists } from './callback-lists.js'
+import {
+  anyEntries,
+  endWork,
+  finishLists,
+  loseFunctions,
+  type CallbackLists,
+  pendingIn,
+} from './callback-lists.js'
 import { Callbacks, handOver, type CallbackParts } from './callbacks.js'
 import { ListRunner } from './list-runner.js'
 import { readMarks, type CallbackOptions } from './options.js'
 import type { Queueing } from './queueing.js'
 import { RcuMap } from './rcu-map.js'
+import type { GracePeriodSnapshot } from '../watch/grace-periods.js'
 import type { GracePeriodSource } from './source.js'
 import type { SrcuLayer } from './srcu-layer.js'
 
@@ -50,6 +59,16 @@ interface RcuBelow {
   readonly percpu: PercpuLayer
   readonly srcu: SrcuLayer
 }
+
+/** What only domains have. */
+const noDomain = {
+  domain: undefined,
+  key: SCHED,
+  flavour: undefined,
+  sections: 0,
+  handedOver: 0,
+  oldest: undefined,
+} as const
 
 export class RcuLayer implements AttachedLayer {
   readonly name = 'rcu'
@@ -118,7 +137,7 @@ export class RcuLayer implements AttachedLayer {
   synchronizeBlocking(deadline: Deadline): void {
     const { waiting } = this.#sync.state
     waiting.assertMayBlock()
-    const sleep = (done: () => boolean): boolean => waiting.sleep(done, deadline)
+    const sleep: Sleep = (done, until) => waiting.sleep(done, until)
     this.#context.own.gracePeriods.synchronizeBlocking(sleep, deadline)
   }
 
@@ -162,6 +181,14 @@ export class RcuLayer implements AttachedLayer {
   recover(recovery: Recovery): void {
     const { table, cpu } = recovery
     if (load32(table.memory.i32, this.#open().used(cpu)) !== 0) this.#leave(recovery)
+  }
+
+  /** Grace periods of `machine.rcu`, for watchers. */
+  inspect(): GracePeriodSnapshot {
+    const { own } = this.#context
+    const callbacks = this.#open().lists.map((list) => pendingIn(own.memory, list))
+    const state = own.gracePeriods.inspect()
+    return { ...noDomain, ...state, callbacks }
   }
 
   structs(): readonly PlacedStruct[] {

@@ -1,4 +1,7 @@
-/** Why a domain cannot be cleaned up. (After the kernel's, which leaks it then.) */
+/**
+ * The end of a domain: why it cannot be cleaned up (after the kernel's, which leaks it then), and
+ * what an object does whose domain was.
+ */
 import { SrcuBusyError } from './srcu-errors.js'
 import type { SrcuWords } from './srcu-words.js'
 
@@ -26,4 +29,18 @@ export function busyError(name: string, words: SrcuWords, reason: string): SrcuB
     sequence,
     needed,
   })
+}
+
+const sections = ['readLock', 'readUnlock', 'downRead', 'upRead'] as const
+const waits = ['synchronize', 'synchronizeExpedited', 'synchronizeBlocking', 'barrier', 'cleanup'] as const
+const cookies = ['getState', 'startPoll', 'poll', 'expediteCurrent'] as const
+const callbacks = ['free', 'call', 'freeBlocking', 'callBlocking'] as const
+
+/** From now on the object throws, whatever is called. */
+export function refuse(domain: object, makeError: () => Error): void {
+  const value = (): never => {
+    throw makeError()
+  }
+  for (const name of [...sections, ...waits, ...cookies, ...callbacks])
+    Object.defineProperty(domain, name, { value })
 }

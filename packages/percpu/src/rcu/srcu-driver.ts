@@ -64,6 +64,8 @@ export class SrcuDriver {
   readonly #waits = new Set<Wait>()
   /** What nobody waits for, and shall come about all the same. */
   #background: number | undefined
+  /** One that is made in an answer of a thread that blocks asks again: {@link block} looks then. */
+  #steps = 0
   #drive: Cancel | undefined
   #closed: Error | undefined
 
@@ -111,9 +113,11 @@ export class SrcuDriver {
         const { sequence } = words
         if (isDone(sequence, cookie)) return true
         if (this.#begin(sequence)) continue
+        const steps = this.#steps
         words.ask(cpu)
         if (this.#scans.scanBlocking(drainingRankOf(sequence), deadline, sleep)) this.#moveOn(sequence)
-        else if (!sleep(() => this.#isNews(sequence), deadline)) return isDone(words.sequence, cookie)
+        else if (!sleep(() => this.#steps !== steps || this.#isNews(sequence), deadline))
+          return isDone(words.sequence, cookie)
       }
     } finally {
       this.handOver()
@@ -174,6 +178,7 @@ export class SrcuDriver {
 
   async #step(sequence: number, deadline: Deadline): Promise<void> {
     const { words, cpu, doorbell } = this.#parts
+    this.#steps++
     if (this.#begin(sequence)) return
     const slept = await this.#sleep(deadline)
     if (slept === 'again') return

@@ -1,11 +1,42 @@
 import { PercpuError } from '../errors.js'
 
 /**
+ * How a section was misused. Only in debug mode are all of them found:
+ *
+ * - `'ended-twice'`: the section has ended before.
+ * - `'other-domain'`: the token is that of a section of another domain.
+ * - `'other-cpu'`: another CPU began the section, and did not hand it over.
+ * - `'no-section'`: it is no token, or one of long ago.
+ * - `'wait-inside'`: a wait for a grace period inside a section of its domain.
+ * - `'circle'`: domains are waited for inside sections of each other.
+ * - `'guard-lost'`: nobody has the object any more that `section()` returned, so it cannot end.
+ * - `'task-ended'`: the task that began the section has ended, and it has not.
+ */
+export type SrcuMisuse =
+  | 'ended-twice'
+  | 'other-domain'
+  | 'other-cpu'
+  | 'no-section'
+  | 'wait-inside'
+  | 'circle'
+  | 'guard-lost'
+  | 'task-ended'
+
+/**
  * A read section was used against its rules: a wrong token, ended more often than begun, or fast
- * sections on a deaf CPU. Nothing was changed.
+ * sections on a deaf CPU. Nothing was changed. In debug mode it says where the section was begun.
  */
 export class SrcuMisuseError extends PercpuError {
   readonly code = 'PERCPU_SRCU_MISUSE'
+
+  /** Which rule; undefined without debug mode. */
+  get misuse(): SrcuMisuse | undefined {
+    return this.details['misuse'] as SrcuMisuse | undefined
+  }
+  /** In debug mode: the stack of the call that began the section, if it is known. */
+  get lockedAt(): string | undefined {
+    return this.details['lockedAt'] as string | undefined
+  }
 }
 /**
  * The domain is in use: `details.reason` says how. Nothing was freed, and it can be used on. It

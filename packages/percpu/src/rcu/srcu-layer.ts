@@ -9,19 +9,27 @@ import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { ArgumentError } from '../errors.js'
 import { checkOptions, shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
+import { tokenOf } from '../machine/token.js'
 import { Deadline } from '../machine/wait-options.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import type { PercpuLayer } from '../percpu/layer.js'
 import { pointerAt } from '../percpu/allocator.js'
 import { findShared, openShared, sharedObject, type SharedObject } from '../percpu/named.js'
 import { LockHeldError, LockTimeoutError } from '../sync/errors.js'
+import type { GracePeriodSnapshot } from '../watch/grace-periods.js'
 import type { SyncLayer } from '../sync/layer.js'
+import { pendingIn } from './callback-lists.js'
+import { debugged } from './debug-domain.js'
+import { bootDebug, Notes } from './debug-notes.js'
+import { indented } from './debug-stack.js'
 import { FAST, NORMAL, SrcuCpuLayout, SrcuLayout } from './srcu-layouts.js'
+import { SrcuDebug } from './srcu-debug.js'
 import { SrcuMisuseError } from './srcu-errors.js'
 import { makeFastSrcu } from './srcu-fast.js'
 import { NormalSrcu } from './srcu-normal.js'
 import type { CallbackLists } from './callback-lists.js'
 import { listsOf, SrcuCallbacks, type MakeQueueing } from './srcu-callbacks.js'
+import { inspectDomain } from './srcu-inspect.js'
 import { register, registered, unregister } from './srcu-registry.js'
 import { initialiseSrcu, SrcuWords } from './srcu-words.js'
 import type { Srcu, SrcuFlavour, SrcuParts } from './srcu.js'
@@ -34,6 +42,11 @@ export interface SrcuOptions {
    * by atomic ones, everywhere. Default: that of the domain, or `'fast'`.
    */
   readonly flavour?: SrcuFlavour
+}
+
+/** At boot. */
+export function bootSrcu({ own, objects }: LayerContext): void {
+  if (own.map.debugRcu) bootDebug(objects)
 }
 
 const flavours = { fast: FAST, normal: NORMAL }
@@ -53,6 +66,10 @@ export class SrcuLayer implements AttachedLayer {
   readonly #percpu: PercpuLayer
   readonly #domains = new Map<string, Srcu>()
   #hasLeft = false
+  /** Undefined without debug mode; made for the first domain. */
+  #debug: SrcuDebug | undefined
+  /** Set by the machine: is told of misuse that nobody can catch. */
+  tellMisuse: (error: SrcuMisuseError) => void = () => undefined
   /** Set by the layer of callbacks, which is above. */
   makeQueueing: MakeQueueing = () => {
     throw this.#context.own.offlineError()
@@ -177,7 +194,8 @@ export class SrcuLayer implements AttachedLayer {
     }
     const isFast = loadU32(shared.memory.u32, shared.words + SrcuLayout.words.flavour) === FAST
     const domain: Srcu = make(parts, isFast ? 'fast' : 'normal')
-    this.#domains.set(key, domain)
+    const debug = this.#openDebug()
+    this.#domains.set(key, debug ? debugged(domain, debug) : domain)
     return domain
   }
   /** How a domain finds its tree, and makes one. */
@@ -196,6 +214,12 @@ export class SrcuLayer implements AttachedLayer {
       }
     }
     return { tree, grow }
+  }
+  #openDebug(): SrcuDebug | undefined {
+    const { own, objects } = this.#context
+    if (!own.map.debugRcu) return undefined
+    const tell = (error: SrcuMisuseError): void => this.tellMisuse(error)
+    return (this.#debug ??= new SrcuDebug(own, Notes.open(own.memory, objects), tell))
   }
   /** Of the domain at an address, which is in the registry no more. */
   #freeParts(address: number): void {
@@ -224,6 +248,7 @@ export class SrcuLayer implements AttachedLayer {
    */
   detach(): void {
     const { doorbell, cpu } = this.#context.own
+    const lockedAt = this.#debug?.close()
     const names: string[] = []
     let sections = 0
     for (const domain of this.#living()) {
@@ -235,13 +260,15 @@ export class SrcuLayer implements AttachedLayer {
     this.abandon()
     if (sections === 0) return
     throw new LockHeldError(
-      `CPU ${cpu} went offline with ${sections} read sections of ${names.join(', ')} under way; they were ended`,
-      { cpu, sections, names },
+      `CPU ${cpu} went offline with ${sections} read sections of ${names.join(', ')} under way; they were ended` +
+        (lockedAt ?? []).map((stack) => indented('begun', stack)).join(''),
+      { cpu, sections, names, ...(lockedAt && { lockedAt }) },
     )
   }
 
   abandon(): void {
     this.#hasLeft = true
+    this.#debug?.abandon()
     const error = this.#context.own.offlineError()
     for (const domain of this.#domains.values()) domain.close(error)
     this.#domains.clear()
@@ -249,6 +276,11 @@ export class SrcuLayer implements AttachedLayer {
 
   /** Ends the sections of the dead CPU, and goes on with grace periods that it may have driven. */
   recover(recovery: Recovery): void {
+    const { table, cpu, incarnation } = recovery
+    if (table.map.debugRcu) {
+      const { objects } = openBootMemory(table, cpu, incarnation)
+      Notes.open(table.memory, objects).forget(tokenOf(cpu, incarnation))
+    }
     const { state } = this.#percpu.stateFor(recovery)
     const { map } = this.#context.own
     for (const { shared, open } of this.#all(recovery)) {
@@ -278,6 +310,18 @@ export class SrcuLayer implements AttachedLayer {
         struct: SrcuCpuLayout,
       })),
     ])
+  }
+
+  /** Every domain, for watchers. */
+  inspect(): readonly GracePeriodSnapshot[] {
+    const { table, cpu, incarnation, doorbell } = this.#context.own
+    const recovery = { table, cpu, incarnation, ringer: doorbell.ringer }
+    const { state } = this.#percpu.stateFor(recovery)
+    const notes = table.map.debugRcu ? Notes.open(table.memory, this.#context.objects).all() : []
+    return [...this.#all(recovery)].map(({ shared, name }) => {
+      const callbacks = listsOf(state, shared.words * 4).map((list) => pendingIn(table.memory, list))
+      return { ...inspectDomain(new SrcuWords(shared), name, notes), callbacks }
+    })
   }
 
   /** The domains that this thread has opened, but for those that were cleaned up since. */

@@ -44,7 +44,7 @@ import { queueCall, queueCallBlocking, queueFree, queueFreeBlocking, type Freeab
 import type { GracePeriodSource } from './source.js'
 import type { SrcuCallbacks } from './srcu-callbacks.js'
 import { SrcuDriver, type SrcuScans, type SrcuSleep } from './srcu-driver.js'
-import { busyError, PATIENCE, whyBusy } from './srcu-cleanup.js'
+import { busyError, PATIENCE, refuse, whyBusy } from './srcu-cleanup.js'
 import { SrcuMisuseError, type SrcuBusyError } from './srcu-errors.js'
 import { SrcuSection } from './srcu-section.js'
 import type { SrcuTree } from './srcu-tree.js'
@@ -87,6 +87,7 @@ export abstract class Srcu {
     this.parts = parts
     this.#stallSource = {
       domain: parts.name,
+      key: parts.words.words,
       progress: () => this.words.sequence,
       late: () => this.#readers(),
     }
@@ -176,7 +177,8 @@ export abstract class Srcu {
    */
   synchronizeBlocking(timeout = Infinity): void {
     checkTimeout(timeout)
-    if (!this.#block(this.words.snap(), new Deadline({ timeout }), false)) throw this.#late(timeout)
+    if (!this.#block(this.words.snap(), new Deadline({ timeout }), false))
+      throw this.#late(timeout, this.parts.own.gracePeriods.stalls.warning())
   }
   #block(cookie: number, deadline: Deadline, expedited: boolean): boolean {
     const own = this.words.openOf(this.parts.own.cpu)
@@ -186,7 +188,12 @@ export abstract class Srcu {
         { name: this.name, sections: own },
       )
     this.words.request(cookie, expedited)
-    return this.driver.block(cookie, deadline, this.parts.sleep)
+    const { sleep, end } = this.parts.own.gracePeriods.stalls.sleeping(this.#stallSource, this.parts.sleep)
+    try {
+      return this.driver.block(cookie, deadline, sleep)
+    } finally {
+      end()
+    }
   }
 
   /** The cookie of a grace period that would do now; starts none. @throws OfflineError. */
@@ -377,29 +384,18 @@ export abstract class Srcu {
     const cpus = parts.map((_, cpu) => cpu).filter((cpu) => this.words.openOf(cpu) > 0)
     return { cpus, handedOver }
   }
-  #late(timeout: number): UnansweredError {
+  #late(timeout: number, warning = ''): UnansweredError {
     const { cpus, handedOver } = this.#readers()
     const who = cpus.length > 0 ? `CPU ${cpus.join(', ')} has sections under way` : 'it took longer than that'
     const others = handedOver > 0 ? `; ${handedOver} sections handed over are under way` : ''
-    return new UnansweredError(`${this.name}: no grace period within ${timeout} ms: ${who}${others}`, {
-      name: this.name,
-      cpus,
-      handedOver,
-      timeout,
-    })
+    return new UnansweredError(
+      `${this.name}: no grace period within ${timeout} ms: ${who}${others}${warning}`,
+      {
+        name: this.name,
+        cpus,
+        handedOver,
+        timeout,
+      },
+    )
   }
-}
-
-const sections = ['readLock', 'readUnlock', 'downRead', 'upRead'] as const
-const waits = ['synchronize', 'synchronizeExpedited', 'synchronizeBlocking', 'barrier', 'cleanup'] as const
-const cookies = ['getState', 'startPoll', 'poll', 'expediteCurrent'] as const
-const callbacks = ['free', 'call', 'freeBlocking', 'callBlocking'] as const
-
-/** From now on the object throws, whatever is called. */
-function refuse(domain: Srcu, makeError: () => Error): void {
-  const value = (): never => {
-    throw makeError()
-  }
-  for (const name of [...sections, ...waits, ...cookies, ...callbacks])
-    Object.defineProperty(domain, name, { value })
 }

@@ -249,7 +249,7 @@ export class Mutex {
     try {
       if (protocol.isOwn(word)) throw this.#selfDeadlock()
       taken = this.#waiters.sleep(new Deadline(options))
-      if (!taken) throw this.#timeout()
+      if (!taken) throw this.#timeout(waiting.warning)
     } finally {
       if (!taken) this.#listed.leave()
     }
@@ -310,11 +310,14 @@ export class Mutex {
     this.#state.waiting.assertOpen()
     return this.#notOwner()
   }
-  #timeout(): LockTimeoutError {
-    return new LockTimeoutError(`${this.name} did not become free in time${this.#describeOwner()}`, {
-      address: this.address,
-      owner: this.owner,
-    })
+  #timeout(warning = ''): LockTimeoutError {
+    return new LockTimeoutError(
+      `${this.name} did not become free in time${this.#describeOwner()}${warning}`,
+      {
+        address: this.address,
+        owner: this.owner,
+      },
+    )
   }
   #notOwner(): NotOwnerError {
     return new NotOwnerError(`${this.name} is not locked by this CPU${this.#describeOwner()}`, {

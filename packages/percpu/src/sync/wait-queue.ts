@@ -51,7 +51,7 @@ export class WaitQueue {
     this.enter()
     try {
       const result = this.waitEntered(condition, deadline)
-      if (result === undefined) throw this.#timeout()
+      if (result === undefined) throw this.#timeout(this.#state.waiting.warning)
       return result
     } finally {
       this.leave(condition)
@@ -159,8 +159,8 @@ export class WaitQueue {
     return next
   }
 
-  #timeout(): LockTimeoutError {
-    return new LockTimeoutError(`${this.#name}: what was waited for did not come in time`, {
+  #timeout(warning = ''): LockTimeoutError {
+    return new LockTimeoutError(`${this.#name}: what was waited for did not come in time${warning}`, {
       address: this.#address,
     })
   }

@@ -37,6 +37,11 @@ export class Waiting {
     if (this.#isClosed) throw this.#own.offlineError()
   }
 
+  /** What to say of a wait in vain that blocked; '' if nothing. */
+  get warning(): string {
+    return this.#own.gracePeriods.stalls.warning()
+  }
+
   /** @throws UnsupportedError on threads that must not block, whether or not it would have to. */
   assertMayBlock(): void {
     this.#mayBlock ??= this.#own.idle.mayBlock()

@@ -41,9 +41,11 @@ export function clear(view: U32View, word: number): void {
   for (let bucket = 0; bucket < BUCKETS; bucket++) storeU32(view, word + bucket, 0)
 }
 
-/** Undefined if nothing was counted. */
-export function percentiles(view: U32View, word: number): Percentiles | undefined {
-  const counts = Array.from({ length: BUCKETS }, (_, bucket) => loadU32(view, word + bucket))
+/** Of one or several histograms together; undefined if nothing was counted. */
+export function percentiles(view: U32View, ...words: readonly number[]): Percentiles | undefined {
+  const sum = (bucket: number): number =>
+    words.reduce((total, word) => total + loadU32(view, word + bucket), 0)
+  const counts = Array.from({ length: BUCKETS }, (_, bucket) => sum(bucket))
   const total = counts.reduce((sum, n) => sum + n, 0)
   if (total === 0) return undefined
   const at = (share: number) => {

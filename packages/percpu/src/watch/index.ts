@@ -1,8 +1,17 @@
 export { POISON_OFFSET, type CpuAreas } from './cpu-areas.js'
 export { findDeadlocks, type Deadlock } from './deadlocks.js'
 export type { DispatchKind } from './dispatch-log.js'
+export type { GracePeriodInspection, SectionInspection } from './grace-periods.js'
 export type { Percentiles } from './histogram.js'
-export type { Activity, CpuInspection, Dispatch, InspectOptions, Inspection, WorkInfo } from './inspect.js'
+export type {
+  Activity,
+  CpuInspection,
+  Dispatch,
+  GracePeriodWaits,
+  InspectOptions,
+  Inspection,
+  WorkInfo,
+} from './inspect.js'
 export type { StallEvent, StallingCpu } from './stall-event.js'
 export type {
   BlockedEvent,

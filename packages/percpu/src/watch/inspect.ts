@@ -10,7 +10,9 @@ import { load32, loadAtomic32, loadBigU32, loadF64, loadU32 } from '#mem'
 import { checkOptions } from '../machine/check.js'
 import { Clock } from '../machine/clock.js'
 import type { CpuState, CpuTable } from '../cpus/cpu-table.js'
+import type { OsThreadState } from '../machine/os-thread.js'
 import { FAILED, readDispatchLog, type DispatchKind, type LogReading, type RawEntry } from './dispatch-log.js'
+import { inspectGracePeriods, type GracePeriodInspection, type GracePeriodSnapshot } from './grace-periods.js'
 import { percentiles, type Percentiles } from './histogram.js'
 import { homeNodeOf } from './home-node.js'
 import { textOf } from './labels.js'
@@ -57,6 +59,11 @@ export interface CpuInspection {
   readonly activity: Activity
   /** For how long it has not answered, ms; undefined unless an answer is outstanding. */
   readonly silentFor: number | undefined
+  /**
+   * Of a blocked CPU: what the operating system says of its thread. `'waiting'`: it is asleep in a
+   * bare `Atomics.wait`. Undefined if the system does not tell: only Linux does, in Node.
+   */
+  readonly thread: OsThreadState | undefined
   /** The innermost labelled work that its thread is inside of at this moment. */
   readonly work: WorkInfo | undefined
   /** How much labelled work it has begun. */
@@ -79,12 +86,22 @@ export interface CpuInspection {
   /** The last entries of its dispatch log, oldest first. */
   readonly dispatches: readonly Dispatch[]
 }
+/** How long waits for grace periods took, in all threads since boot, ms. */
+export interface GracePeriodWaits {
+  /** For those of `machine.rcu`, also on behalf of fast domains. */
+  readonly rcu: Percentiles | undefined
+  /** For those of domains. */
+  readonly srcu: Percentiles | undefined
+}
 export interface Inspection {
   /** Machine time, ms; and the same moment since the Unix epoch. */
   readonly at: number
   readonly unix: number
   readonly cpus: readonly CpuInspection[]
   readonly deadlocks: readonly Deadlock[]
+  /** Those of `machine.rcu` first, then those of every domain. */
+  readonly gracePeriods: readonly GracePeriodInspection[]
+  readonly waits: GracePeriodWaits
 }
 export interface InspectOptions {
   /** How long a CPU may leave a ring unanswered, ms, before it is called blocked. Default 1000. */
@@ -103,6 +120,8 @@ export class Inspector {
   readonly #epoch: number
   readonly #registry: VpaRegistry
   readonly #locks: LockProvider | undefined
+  /** Set when all layers are attached. */
+  gracePeriods: () => readonly GracePeriodSnapshot[] = () => []
 
   /**
    * `table`: that of the calling thread, or of a reaper. `locks`: none where locks are not looked
@@ -123,7 +142,13 @@ export class Inspector {
     const possible = this.#table.select((cpu) => this.#table.isPossible(cpu))
     const cpus = possible.map((cpu) => this.cpu(cpu, options))
     const deadlocks = findDeadlocks(new Map(cpus.map(({ cpu, locks }) => [cpu, locks])))
-    return { at, unix: this.#epoch + at, cpus, deadlocks }
+    const gracePeriods = inspectGracePeriods(this.gracePeriods(), this.#table, this.#map)
+    const { u32 } = this.#table.memory
+    const waits = {
+      rcu: percentiles(u32, ...possible.map((cpu) => this.#map.record(cpu) + words.rcuWaits)),
+      srcu: percentiles(u32, ...possible.map((cpu) => this.#map.record(cpu) + words.srcuWaits)),
+    }
+    return { at, unix: this.#epoch + at, cpus, deadlocks, gracePeriods, waits }
   }
 
   cpu(cpu: number, options: InspectOptions = {}): CpuInspection {
@@ -134,12 +159,15 @@ export class Inspector {
     const info = this.#table.info(cpu)
     const present = this.#table.isPresent(cpu)
     const silentFor = present ? this.#silence(cpu) : undefined
+    const isSilent = silentFor !== undefined && silentFor >= blockedAfter
     const work = present ? this.#work(watch, watch + words.label, offsets.since / 8) : undefined
+    const activity = this.#activity(cpu, present, isSilent, work)
     return {
       ...info,
       homeNode: homeNodeOf(this.#table, this.#map, cpu),
-      activity: this.#activity(cpu, present, silentFor !== undefined && silentFor >= blockedAfter, work),
+      activity,
       silentFor,
+      thread: activity === 'blocked' ? this.#table.osState(cpu) : undefined,
       work,
       runs: loadU32(memory.u32, watch + words.runs),
       pending: registered ? this.#pending(watch) : [],

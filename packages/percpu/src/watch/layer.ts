@@ -23,6 +23,7 @@ import type { Monitor } from './monitor.js'
 import { OwnVpa } from './vpa.js'
 import { CpuWatch, DispatchEntry, LOG_ENTRIES, Vpa } from './vpa-layout.js'
 import { VpaRegistry } from './vpa-registry.js'
+import { WaitRecords } from './wait-records.js'
 import { WatchMap } from './watch-map.js'
 
 const { words } = CpuWatch
@@ -53,7 +54,7 @@ export class WatchLayer implements AttachedLayer {
 
   /** Registers the CPU's own VPA and log. @throws VpaError. */
   constructor(context: LayerContext, locks: LockProvider) {
-    const { table, doorbell, idle, cpu, node, incarnation } = context.own
+    const { table, doorbell, gracePeriods, idle, cpu, node, incarnation } = context.own
     this.context = context
     this.#locks = locks
     this.map = WatchMap.open(context)
@@ -72,6 +73,7 @@ export class WatchLayer implements AttachedLayer {
     this.registry.register(cpu, areas.vpa, incarnation)
     this.registry.registerLog(cpu, areas.log, incarnation)
     idle.watcher = own
+    gracePeriods.stalls.recorder = new WaitRecords(table.memory, watch, incarnation, own.clock)
     doorbell.onAnswer = (reasons) => own.answering(reasons)
     doorbell.on(REASON_WATCH, () => {
       this.#heartbeat.answer()
@@ -86,10 +88,11 @@ export class WatchLayer implements AttachedLayer {
   }
 
   abandon(): void {
-    const { idle, doorbell } = this.context.own
+    const { idle, doorbell, gracePeriods } = this.context.own
     for (const monitor of [...this.monitors]) monitor.stop()
     this.#heartbeat.stop()
     idle.watcher = undefined
+    gracePeriods.stalls.recorder = undefined
     doorbell.onAnswer = undefined
     for (const areas of this.#areas.values()) areas.poison()
     this.own = undefined

@@ -139,6 +139,18 @@ export const PendingWork = struct('PendingWork', { label: racy(i32), _reserved: 
 /** Buckets of a histogram: four an octave, from 1 µs to 18 minutes. histogram.ts */
 export const BUCKETS = 120
 
+/** A wait for grace periods that is under way. wait-records.ts */
+export const RcuWait = struct('RcuWait', {
+  /** Of which kind; 0: free. */
+  key: racy(u32),
+  /** The incarnation of the CPU that waits. */
+  incarnation: racy(u32),
+  /** Machine time. */
+  since: racy(f64),
+})
+/** Kinds of grace periods that a CPU waits for at once, of those that are shown. */
+export const RCU_WAITS = 4
+
 /** One per possible CPU. */
 export const CpuWatch = struct(
   'CpuWatch',
@@ -198,6 +210,10 @@ export const CpuWatch = struct(
     /** Lateness of heartbeats, and latency of pings: counts by bucket. */
     delay: aligned(racy(array(u32, BUCKETS)), 'cacheline'),
     doorbell: racy(array(u32, BUCKETS)),
+    /** Waits for grace periods: how long they took, of `machine.rcu` and of domains. */
+    rcuWaits: racy(array(u32, BUCKETS)),
+    srcuWaits: racy(array(u32, BUCKETS)),
+    waits: array(RcuWait, RCU_WAITS),
     texts: aligned(array(Label, LABELS), 'cacheline'),
   },
   {
@@ -209,4 +225,4 @@ export const CpuWatch = struct(
   },
 )
 
-export const vpaStructs = [Vpa, DispatchEntry, Label, PendingWork, CpuWatch] as const
+export const vpaStructs = [Vpa, DispatchEntry, Label, PendingWork, RcuWait, CpuWatch] as const

@@ -20,15 +20,15 @@ const { HotplugError } = percpu
 /** How many calls of a layer's `recover` are under way. */
 let recovering = 0
 for (const { prototype } of layers) {
-  const { recover } = prototype
-  prototype.recover = function (this: never, recovery: never) {
+  const recover = Reflect.get(prototype, 'recover') as (recovery: unknown) => void
+  Reflect.set(prototype, 'recover', function (this: unknown, recovery: unknown) {
     recovering++
     try {
       recover.call(this, recovery)
     } finally {
       recovering--
     }
-  }
+  })
 }
 const { fresh, joinAs } = machineMaker(percpu, { memory: '1 MiB', cpus: 2 })
 /** What `run` reports as uncaught errors, instead of those surfacing. */

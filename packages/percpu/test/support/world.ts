@@ -150,6 +150,8 @@ export class BareCpu {
   readonly calls: InstanceType<typeof Calls>
   readonly gracePeriods: InstanceType<typeof GracePeriods>
   readonly idle: InstanceType<typeof Idle>
+  /** It counts on others for ever, so that a wake-up that is lost shows. */
+  readonly patience = Infinity
   readonly #incarnation: number
 
   constructor({ memory, table: { map } }: World, key: number) {

@@ -57,7 +57,10 @@ export function openBare({ world, flavour, places }: Domains, cpu: CpuContext) {
         mem.awaitUntil(isDone)
         return true
       },
-      free: () => undefined,
+      free: () => Promise.resolve(),
+      callbacks: undefined as never,
+      tree: () => undefined,
+      grow: () => undefined,
     }))
     const domains = all.map((one): Srcu => (flavour === 'normal' ? new NormalSrcu(one) : makeFastSrcu(one)))
     const [domain] = domains

@@ -1,0 +1,68 @@
+/** A supervisor that blocks learns of its workers' deaths from the operating system. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
+import { boot, type Machine, type StallEvent } from 'percpu'
+import { becomesSet, words } from '../support/threads.js'
+import type { DyingData } from './dying.js'
+
+const options = { skip: process.platform !== 'linux' }
+
+/** A worker that has taken something, and will end soon. */
+async function dying(machine: Machine, takes: DyingData['takes']): Promise<Worker> {
+  const [taken = 0] = words(machine, 1)
+  const data: DyingData = { handle: machine.handle, takes, taken }
+  const worker = new Worker(new URL('./dying.js', import.meta.url), { workerData: data })
+  await becomesSet(machine.memory, taken)
+  return worker
+}
+
+describe('a supervisor that blocks', options, () => {
+  it('for a mutex of a worker that dies gets it', async () => {
+    const machine = boot({ cpus: 2 })
+    const died: number[] = []
+    machine.on('died', ({ cpu }) => died.push(cpu))
+    const { reaped } = machine.supervise(await dying(machine, 'mutex'))
+    const mutex = machine.locks.mutex('m')
+    mutex.lock({ timeout: 20_000 })
+    assert.deepEqual(died, [1])
+    assert.equal(mutex.owner?.cpu, 0)
+    mutex.unlock()
+    assert.deepEqual(await reaped, [1])
+    assert.deepEqual(machine.online, [0])
+  })
+
+  it('for a grace period goes on when a worker dies in a section', async () => {
+    const machine = boot({ cpus: 2 })
+    const { reaped } = machine.supervise(await dying(machine, 'section'))
+    machine.srcu('s').synchronizeBlocking(20_000)
+    assert.deepEqual(await reaped, [1])
+  })
+
+  it('for a grace period of the machine does not wait for one that is dead', async () => {
+    const machine = boot({ cpus: 2 })
+    const worker = await dying(machine, 'nothing')
+    const { reaped } = machine.supervise(worker)
+    // Its event is not heard in here.
+    const end = performance.now() + 500
+    while (performance.now() < end);
+    machine.rcu.synchronizeBlocking(20_000)
+    assert.deepEqual(await reaped, [1])
+  })
+})
+
+describe('a worker that nobody supervises', options, () => {
+  it('is told to have ended, and cleaned up after, by who waits for it', async () => {
+    const machine = boot({ cpus: 2, stallTimeout: 50 })
+    await dying(machine, 'section')
+    await setTimeout(500)
+    const stalls: StallEvent[] = []
+    machine.on('stall', (stall) => stalls.push(stall))
+    await machine.srcu('s').synchronize({ timeout: 20_000 })
+    const [cpu] = stalls[0]?.cpus ?? []
+    assert.equal(cpu?.thread, 'gone')
+    assert.match(stalls[0]?.text ?? '', /its thread has ended/)
+    assert.deepEqual(machine.online, [0])
+  })
+})
