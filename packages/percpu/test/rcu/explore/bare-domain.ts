@@ -45,6 +45,9 @@ export async function withDomains(
   return { world, flavour, structs, places }
 }
 
+/** Nobody queues anything here. */
+const none = { pending: 0, settle: () => Promise.resolve([]), close: () => undefined }
+
 /** A CPU with the domains, in the order of their names. `words`: of the first one. */
 export function openBare({ world, flavour, places }: Domains, cpu: CpuContext) {
   return cpu.prepare(() => {
@@ -58,7 +61,7 @@ export function openBare({ world, flavour, places }: Domains, cpu: CpuContext) {
         return true
       },
       free: () => Promise.resolve(),
-      callbacks: undefined as never,
+      callbacks: none as never,
       tree: () => undefined,
       grow: () => undefined,
     }))
