@@ -105,7 +105,7 @@ export class SrcuDriver {
 
   /** As {@link wait}, and blocks the thread by `sleep`. */
   block(cookie: number, deadline: Deadline, sleep: SrcuSleep): boolean {
-    const { words, cpu } = this.#parts
+    const { words, cpu, doorbell } = this.#parts
     try {
       for (;;) {
         const { sequence } = words
@@ -117,6 +117,9 @@ export class SrcuDriver {
       }
     } finally {
       this.handOver()
+      // What this thread drives by itself has lost its bit, and nobody rings it. Mutant:
+      // rcu/srcu-block-untold.
+      doorbell.recheck()
     }
   }
 

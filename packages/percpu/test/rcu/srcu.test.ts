@@ -319,6 +319,21 @@ describe('flavours', () => {
     })
 })
 
+describe('a thread that blocks for a grace period', () => {
+  it('goes on with what it waited for before', async () => {
+    const {
+      domains: [domain, reader],
+    } = two('normal')
+    const token = reader.readLock()
+    const waiting = domain.synchronize({ timeout: 5000 })
+    await turns()
+    assert.throws(() => domain.synchronizeBlocking(5), { code: 'PERCPU_UNANSWERED' })
+    await turns()
+    reader.readUnlock(token)
+    await waiting
+  })
+})
+
 describe('a machine of one CPU', () => {
   it('has the same face', async () => {
     const machine = fresh({ smp: false })
