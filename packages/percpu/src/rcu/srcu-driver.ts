@@ -65,6 +65,8 @@ export class SrcuDriver {
   /** What nobody waits for, and shall come about all the same. */
   #background: number | undefined
   #drive: Cancel | undefined
+  /** Takes the bits away with which this CPU sleeps; while it does. */
+  #leaveTree: (() => void) | undefined
   #closed: Error | undefined
 
   constructor(parts: SrcuDriverParts, scans: SrcuScans) {
@@ -128,6 +130,8 @@ export class SrcuDriver {
    */
   handOver(): void {
     const { words, cpu, doorbell } = this.#parts
+    // Mutant: rcu/srcu-tree-left-offline.
+    this.#leaveTree?.()
     words.unask(cpu)
     if (words.isWanted && !words.isAsked(cpu)) this.#parts.tree()?.wakeOne(doorbell.ringer, cpu)
   }
@@ -205,10 +209,15 @@ export class SrcuDriver {
     }
     const { signal } = deadline
     const rest = new Deadline(signal ? { timeout: patience, signal } : { timeout: patience })
+    const leave = (): void => {
+      for (const cookie of cookies) tree.leave(cpu, cookie)
+    }
+    this.#leaveTree = leave
     try {
       await doorbell.until([], enter, rest)
     } finally {
-      if (!this.#closed) for (const cookie of cookies) tree.leave(cpu, cookie)
+      this.#leaveTree = undefined
+      if (!this.#closed) leave()
     }
     return isOver()
   }
