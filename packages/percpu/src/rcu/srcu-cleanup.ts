@@ -1,6 +1,7 @@
-/** Why a domain cannot be cleaned up. (After the kernel's, which leaks it then.) */
+/** Why a domain cannot be cleaned up, and its end. (After the kernel's, which leaks it then.) */
 import { SrcuBusyError } from './srcu-errors.js'
 import type { SrcuWords } from './srcu-words.js'
+import type { Srcu } from './srcu.js'
 
 /** Milliseconds for which the end of a domain waits for CPUs that look after its callbacks. */
 export const PATIENCE = 1000
@@ -26,4 +27,18 @@ export function busyError(name: string, words: SrcuWords, reason: string): SrcuB
     sequence,
     needed,
   })
+}
+
+const sections = ['readLock', 'readUnlock', 'downRead', 'upRead'] as const
+const waits = ['synchronize', 'synchronizeExpedited', 'synchronizeBlocking', 'barrier', 'cleanup'] as const
+const cookies = ['getState', 'startPoll', 'poll', 'expediteCurrent'] as const
+const callbacks = ['free', 'call', 'freeBlocking', 'callBlocking'] as const
+
+/** From now on the object throws, whatever is called. */
+export function refuse(domain: Srcu, makeError: () => Error): void {
+  const value = (): never => {
+    throw makeError()
+  }
+  for (const name of [...sections, ...waits, ...cookies, ...callbacks])
+    Object.defineProperty(domain, name, { value })
 }

@@ -39,12 +39,13 @@ import { checkFunction } from '../machine/check.js'
 import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { SelfDeadlockError } from '../sync/errors.js'
 import type { Callbacks } from './callbacks.js'
+import { checkCookie } from './cookies.js'
 import type { Callback } from './functions.js'
 import { queueCall, queueCallBlocking, queueFree, queueFreeBlocking, type Freeable } from './queueing.js'
 import type { GracePeriodSource } from './source.js'
 import type { SrcuCallbacks } from './srcu-callbacks.js'
 import { SrcuDriver, type SrcuScans, type SrcuSleep } from './srcu-driver.js'
-import { busyError, PATIENCE, whyBusy } from './srcu-cleanup.js'
+import { busyError, PATIENCE, refuse, whyBusy } from './srcu-cleanup.js'
 import { SrcuMisuseError, type SrcuBusyError } from './srcu-errors.js'
 import { SrcuSection } from './srcu-section.js'
 import type { SrcuTree } from './srcu-tree.js'
@@ -79,6 +80,7 @@ export abstract class Srcu {
   readonly #stallSource: StallSource
   #opened: SrcuDriver | undefined
   readonly #ends: (() => void)[] = []
+  #hasEnded = false
 
   /** @internal `machine.srcu` */
   constructor(parts: SrcuParts) {
@@ -203,9 +205,10 @@ export abstract class Srcu {
    * Whether a cookie's grace period is over. True for about 2^29 grace periods; cookies of longer
    * ago may need one or two more.
    *
-   * @throws OfflineError.
+   * @throws ArgumentError for what is no cookie; OfflineError.
    */
   poll(cookie: number): boolean {
+    checkCookie(cookie)
     if (isDoneExact(this.words.sequence, cookie)) return true
     // Whoever started it may be gone.
     if (isDone(this.words.needed, cookie)) this.driver.help(cookie)
@@ -271,7 +274,7 @@ export abstract class Srcu {
    * from now on, whatever is called. Other threads must not use theirs.
    *
    * @throws SrcuBusyError while there are sections, a grace period under way or asked for, or
-   *   callbacks: nothing is freed then. OfflineError.
+   *   callbacks: nothing is freed then. SrcuMisuseError if another call has ended it; OfflineError.
    */
   async cleanup(): Promise<void> {
     this.#checkBusy(true)
@@ -281,11 +284,14 @@ export abstract class Srcu {
     const { callbacks } = this.parts
     const [late] = await callbacks.settle(new Deadline({ timeout: PATIENCE }))
     if (late !== undefined) throw this.#busy(`CPU ${late} has not got done with callbacks`)
-    // Meanwhile somebody may have come.
-    this.#checkBusy(false)
     const { name } = this
-    refuse(this, () => new SrcuMisuseError(`${name}: this domain was cleaned up`, { name }))
-    this.close(new SrcuMisuseError(`${name}: this domain was cleaned up`, { name }))
+    const makeError = (): Error => new SrcuMisuseError(`${name}: this domain was cleaned up`, { name })
+    // Meanwhile somebody may have come, or another call was faster.
+    if (this.#hasEnded) throw makeError()
+    this.#checkBusy(false)
+    this.#hasEnded = true
+    refuse(this, makeError)
+    this.close(makeError())
     await this.parts.free()
   }
   #checkBusy(isFirst: boolean): void {
@@ -388,18 +394,4 @@ export abstract class Srcu {
       timeout,
     })
   }
-}
-
-const sections = ['readLock', 'readUnlock', 'downRead', 'upRead'] as const
-const waits = ['synchronize', 'synchronizeExpedited', 'synchronizeBlocking', 'barrier', 'cleanup'] as const
-const cookies = ['getState', 'startPoll', 'poll', 'expediteCurrent'] as const
-const callbacks = ['free', 'call', 'freeBlocking', 'callBlocking'] as const
-
-/** From now on the object throws, whatever is called. */
-function refuse(domain: Srcu, makeError: () => Error): void {
-  const value = (): never => {
-    throw makeError()
-  }
-  for (const name of [...sections, ...waits, ...cookies, ...callbacks])
-    Object.defineProperty(domain, name, { value })
 }

@@ -114,6 +114,8 @@ for (const flavour of ['fast', 'normal'] as const)
       assert.equal(updater.poll(cookie), true)
       assert.equal(reader.poll(state), true)
       updater.expediteCurrent()
+      for (const wrong of [0.5, Number.NaN, 2 ** 31, 2, 3, '4', 4n, Symbol('4'), undefined])
+        assert.throws(() => updater.poll(wrong as number), { code: 'PERCPU_ARGUMENT' })
     })
 
     it('gives up at the time limit, or when the signal aborts, and names who reads', async () => {
