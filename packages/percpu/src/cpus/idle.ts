@@ -55,6 +55,8 @@ export class Idle {
   tending: Tending | undefined
   /** Set by the RCU layer: gives what this CPU would do next to others. Called when it is idle. */
   handOver: (() => void) | undefined
+  /** Set by the RCU layer: looks what others have handed over meanwhile. */
+  takeBack: (() => void) | undefined
 
   constructor(table: CpuTable, cpu: number, doorbell: Doorbell, gracePeriods: GracePeriods, calls: Calls) {
     this.#calls = calls
@@ -246,6 +248,7 @@ export class Idle {
     // atomic: as in #enter.
     addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
     this.#doorbell.mute(false)
+    this.takeBack?.()
     this.watcher?.cameBack(word)
   }
 }

@@ -8,13 +8,15 @@
  *
  * It also frees for others: for CPUs that are idle, and for numbers without a thread. A CPU that
  * goes idle, leaves or dies with something pending sets `leftOver`, and then rings a CPU that is
- * online. A CPU that comes online looks at `leftOver` after that. So one of both sees the other.
+ * online. A CPU that comes online, or back from an idle stretch, looks at `leftOver` after that. So
+ * one of both sees the other. One that was rung and goes before it has answered rings another one.
  * Whoever takes it looks at the lists of all kinds of grace periods (layer.ts).
  */
 import { loadAtomic32, storeAtomic32, type Memory } from '#mem'
 import type { Heap } from '../alloc/heap.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import type { Doorbell } from '../cpus/doorbell.js'
+import type { Idle } from '../cpus/idle.js'
 import { isDone } from '../cpus/sequence.js'
 import { REASON_CALLBACKS, type Ringer } from '../cpus/ringer.js'
 import { Cpu } from '../machine/layouts.js'
@@ -42,6 +44,9 @@ export interface CallbackParts {
   readonly heap: Heap
   readonly runner: ListRunner
   readonly marks: Marks
+  readonly idle: Pick<Idle, 'isIdle'>
+  /** Lets another CPU look at the list of this one, which is idle. */
+  readonly tell: () => void
 }
 
 export class Callbacks {
@@ -83,6 +88,8 @@ export class Callbacks {
       if (tag !== 0) this.#parts.heap.tags.queue(tag)
       this.#functions.push(() => this.#parts.runner.freeNow(entry))
     }
+    // Its own turn comes only when the idle stretch is over.
+    if (this.#parts.idle.isIdle) this.#parts.tell()
     return this.#queued(units)
   }
   /** Queues a function. Resolves as {@link free}. */

@@ -98,10 +98,15 @@ export class RcuLayer implements AttachedLayer {
     this.#tellLost = tellLost
     own.doorbell.on(REASON_CALLBACKS, () => this.#help())
     own.idle.handOver = () => this.#handOver()
+    own.idle.takeBack = () => this.#takeBack()
     this.#alloc.relieve = () => this.#relieve()
     // CM(rcu.leftOver) after this CPU is online; pairs with CN in handOver: what it does not find
     // here, the other CPU rings this one for. Mutant: rcu/left-alone.
-    if (loadAtomic32(own.memory.i32, this.#open().leftOver) !== 0) this.#help()
+    if (this.#isLeftOver) this.#help()
+  }
+  get #isLeftOver(): boolean {
+    // atomic: as CM.
+    return loadAtomic32(this.#context.own.memory.i32, this.#open().leftOver) !== 0
   }
 
   /** Looks at the lists of CPUs that are away. */
@@ -111,11 +116,26 @@ export class RcuLayer implements AttachedLayer {
     exchangeAtomic32(parts.memory.i32, this.#open().leftOver, 0)
     for (const { lists, open } of this.#kinds()) if (anyEntries(parts.memory, lists)) open().kick()
   }
-  /** This CPU is idle now, and its thread may be blocked for long. */
+  /**
+   * This CPU is idle now, and its thread may be blocked for long. It may have been rung, too, and
+   * not have answered. Mutant: rcu/rung-in-vain.
+   */
   #handOver(): void {
     const { own } = this.#context
     const isPumping = [...(this.#state?.all ?? [])].some((callbacks) => callbacks.isPumping)
-    if (isPumping) handOver(own, this.#open().leftOver, own.doorbell.ringer)
+    if (isPumping || this.#isLeftOver) handOver(own, this.#open().leftOver, own.doorbell.ringer)
+  }
+  /** This CPU has queued something while it is idle. Whoever was rung before looks for it, too. */
+  #tell(): void {
+    const { own } = this.#context
+    // Mutant: rcu/deaf-queues-alone.
+    if (!this.#isLeftOver) handOver(own, this.#open().leftOver, own.doorbell.ringer)
+  }
+  /** This CPU is not idle any more. Another one may have found nobody to ring. */
+  #takeBack(): void {
+    const { doorbell, cpu } = this.#context.own
+    // Mutant: rcu/left-while-idle.
+    if (this.#isLeftOver) doorbell.ringer.ring(cpu, REASON_CALLBACKS)
   }
   /** The lists of all kinds of grace periods. `recovery`: through whose views. */
   *#kinds(recovery: Recovery = this.#ownEnd): Generator<CallbackLists> {
@@ -156,6 +176,7 @@ export class RcuLayer implements AttachedLayer {
     const hasAny = this.#state !== undefined
     this.#close()
     if (hasAny) this.#leave(this.#ownEnd)
+    else this.#passOn(this.#ownEnd)
   }
 
   abandon(): void {
@@ -181,6 +202,14 @@ export class RcuLayer implements AttachedLayer {
   recover(recovery: Recovery): void {
     const { table, cpu } = recovery
     if (load32(table.memory.i32, this.#open().used(cpu)) !== 0) this.#leave(recovery)
+    else this.#passOn(recovery)
+  }
+  /** It may have been rung for what others have left, and not have answered. */
+  #passOn({ table, cpu, ringer }: Recovery): void {
+    const { memory } = table
+    const { leftOver } = this.#open()
+    // atomic: as CM. Mutant: rcu/rung-and-gone.
+    if (loadAtomic32(memory.i32, leftOver) !== 0) handOver({ memory, table, cpu }, leftOver, ringer)
   }
 
   /** Grace periods of `machine.rcu`, for watchers. */
@@ -213,7 +242,8 @@ export class RcuLayer implements AttachedLayer {
     const runner = new ListRunner({ memory, heap, percpu, copies: map.cpus, lock })
     const marks = map.marks(memory)
     const { waiting } = this.#sync.state
-    const parts = { memory, table, doorbell, cpu, heap, runner, marks }
+    const { idle } = own
+    const parts = { memory, table, doorbell, cpu, heap, runner, marks, idle, tell: () => this.#tell() }
     const callbacks = new Callbacks(parts, own.gracePeriods, map.lists)
     return (this.#state = {
       callbacks,

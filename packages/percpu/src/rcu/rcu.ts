@@ -1,8 +1,7 @@
-import { ArgumentError } from '../errors.js'
 import type { OwnCpu } from '../cpus/own-cpu.js'
 import { COMPLETED } from '../cpus/sequence.js'
-import { shown } from '../machine/check.js'
 import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
+import { checkCookie } from './cookies.js'
 import type { Callback } from './functions.js'
 import type { RcuLayer } from './layer.js'
 import { queueCall, queueCallBlocking, queueFree, queueFreeBlocking, type Freeable } from './queueing.js'
@@ -86,8 +85,7 @@ export class Rcu {
    */
   poll(cookie: number): boolean {
     this.#own.assertOnline()
-    if (!Number.isInteger(cookie) || (cookie | 0) !== cookie || ((cookie & 3) !== 0 && cookie !== COMPLETED))
-      throw new ArgumentError(`cookie: ${shown(cookie)} is none that getState or startPoll gave`, { cookie })
+    checkCookie(cookie)
     return this.#own.gracePeriods.poll(cookie)
   }
   /** A cookie that is always done. @throws OfflineError. */

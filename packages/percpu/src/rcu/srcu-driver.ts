@@ -67,6 +67,8 @@ export class SrcuDriver {
   /** One that is made in an answer of a thread that blocks asks again: {@link block} looks then. */
   #steps = 0
   #drive: Cancel | undefined
+  /** Takes the bits away with which this CPU sleeps; while it does. */
+  #leaveTree: (() => void) | undefined
   #closed: Error | undefined
 
   constructor(parts: SrcuDriverParts, scans: SrcuScans) {
@@ -107,7 +109,7 @@ export class SrcuDriver {
 
   /** As {@link wait}, and blocks the thread by `sleep`. */
   block(cookie: number, deadline: Deadline, sleep: SrcuSleep): boolean {
-    const { words, cpu } = this.#parts
+    const { words, cpu, doorbell } = this.#parts
     try {
       for (;;) {
         const { sequence } = words
@@ -121,6 +123,9 @@ export class SrcuDriver {
       }
     } finally {
       this.handOver()
+      // What this thread drives by itself has lost its bit, and nobody rings it. Mutant:
+      // rcu/srcu-block-untold.
+      doorbell.recheck()
     }
   }
 
@@ -129,6 +134,8 @@ export class SrcuDriver {
    */
   handOver(): void {
     const { words, cpu, doorbell } = this.#parts
+    // Mutant: rcu/srcu-tree-left-offline.
+    this.#leaveTree?.()
     words.unask(cpu)
     if (words.isWanted && !words.isAsked(cpu)) this.#parts.tree()?.wakeOne(doorbell.ringer, cpu)
   }
@@ -216,10 +223,15 @@ export class SrcuDriver {
     }
     const { signal } = deadline
     const rest = new Deadline(signal ? { timeout: patience, signal } : { timeout: patience })
+    const leave = (): void => {
+      for (const cookie of cookies) tree.leave(cpu, cookie)
+    }
+    this.#leaveTree = leave
     try {
       await doorbell.sleepUntil([], enter, rest)
     } finally {
-      if (!this.#closed) for (const cookie of cookies) tree.leave(cpu, cookie)
+      this.#leaveTree = undefined
+      if (!this.#closed) leave()
     }
     if (isOver()) return 'again'
     if (!words.isAsked(cpu)) return 'alone'

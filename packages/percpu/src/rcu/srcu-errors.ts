@@ -1,4 +1,5 @@
 import { PercpuError } from '../errors.js'
+import { UnansweredError } from '../machine/errors.js'
 
 /**
  * How a section was misused. Only in debug mode are all of them found:
@@ -44,4 +45,21 @@ export class SrcuMisuseError extends PercpuError {
  */
 export class SrcuBusyError extends PercpuError {
   readonly code = 'PERCPU_SRCU_BUSY'
+}
+
+/** A wait that ended at its time-out. `warning`: what else there is to say, or ''. */
+export function lateError(
+  name: string,
+  { cpus, handedOver }: { readonly cpus: readonly number[]; readonly handedOver: number },
+  timeout: number,
+  warning: string,
+): UnansweredError {
+  const who = cpus.length > 0 ? `CPU ${cpus.join(', ')} has sections under way` : 'it took longer than that'
+  const others = handedOver > 0 ? `; ${handedOver} sections handed over are under way` : ''
+  return new UnansweredError(`${name}: no grace period within ${timeout} ms: ${who}${others}${warning}`, {
+    name,
+    cpus,
+    handedOver,
+    timeout,
+  })
 }

@@ -58,13 +58,23 @@ interface Found {
   readonly open: () => Srcu
 }
 
+/** A domain in a struct. One that is made there later differs. */
+interface Placed {
+  readonly pointer: number
+  readonly serial: number
+  readonly domain: Srcu
+}
+
 export class SrcuLayer implements AttachedLayer {
   readonly name = 'srcu'
   readonly #context: LayerContext
   readonly #sync: SyncLayer
   readonly #alloc: AllocLayer
   readonly #percpu: PercpuLayer
-  readonly #domains = new Map<string, Srcu>()
+  /** Those of this thread that have names. */
+  readonly #named = new Map<string, Srcu>()
+  /** Those in structs, by their addresses. */
+  readonly #placed = new Map<number, Placed>()
   #hasLeft = false
   /** Undefined without debug mode; made for the first domain. */
   #debug: SrcuDebug | undefined
@@ -91,7 +101,7 @@ export class SrcuLayer implements AttachedLayer {
    */
   open(name: string, options: SrcuOptions = {}): Srcu {
     const flavour = this.#check(options)
-    return checkFlavour(this.#domains.get(name) ?? this.#open(name, flavour ?? 'fast'), flavour)
+    return checkFlavour(this.#named.get(name) ?? this.#open(name, flavour ?? 'fast'), flavour)
   }
 
   #check(options: SrcuOptions): SrcuFlavour | undefined {
@@ -108,7 +118,13 @@ export class SrcuLayer implements AttachedLayer {
     const shared = openShared(cpuState, name, SrcuLayout, SrcuCpuLayout.size, (address) => {
       initialiseSrcu(memory, address / 4, flavours[flavour])
     })
-    return this.#keep(name, shared, name, () => Promise.resolve())
+    const free = (): Promise<void> => {
+      this.#named.delete(name)
+      return Promise.resolve()
+    }
+    const domain = this.#make(shared, name, free)
+    this.#named.set(name, domain)
+    return domain
   }
 
   /**
@@ -151,8 +167,13 @@ export class SrcuLayer implements AttachedLayer {
     const pointer = pointerAt(state, address)
     const name = nameAt(address)
     if (pointer === 0) throw new SrcuMisuseError(`${name}: there is no domain`, { address })
-    const key = this.#keyAt(address, pointer)
+    const serial = this.#serialAt(address)
+    const known = this.#placed.get(address)
+    if (known?.pointer === pointer && known.serial === serial) return checkFlavour(known.domain, flavour)
+    // Another thread has ended that one.
+    known?.domain.close(new SrcuMisuseError(`${name}: this domain was cleaned up`, { name }))
     const free = async (callbacks: SrcuCallbacks): Promise<void> => {
+      this.#placed.delete(address)
       unregister(state.memory, context.objects, address / 4)
       // Reapers, and those who look after callbacks of others, look for domains in one stretch.
       await context.own.gracePeriods.synchronize()
@@ -160,17 +181,12 @@ export class SrcuLayer implements AttachedLayer {
       callbacks.release(this.#alloc.heap, this.#percpu.use().allocator)
       this.#freeParts(address)
     }
-    const domain =
-      this.#domains.get(key) ?? this.#keep(key, sharedObject(state, address, pointer), name, free)
+    const domain = this.#make(sharedObject(state, address, pointer), name, free)
+    this.#placed.set(address, { pointer, serial, domain })
     return checkFlavour(domain, flavour)
   }
 
-  #keep(
-    key: string,
-    shared: SharedObject,
-    name: string,
-    free: (callbacks: SrcuCallbacks) => Promise<void>,
-  ): Srcu {
+  #make(shared: SharedObject, name: string, free: (callbacks: SrcuCallbacks) => Promise<void>): Srcu {
     const { own } = this.#context
     const { waiting } = this.#sync.state
     const words = new SrcuWords(shared)
@@ -187,16 +203,12 @@ export class SrcuLayer implements AttachedLayer {
       sleep: (done, deadline) => waiting.sleep(done, deadline),
       ...this.#treeOf(shared),
       callbacks,
-      free: () => {
-        this.#domains.delete(key)
-        return free(callbacks)
-      },
+      free: () => free(callbacks),
     }
     const isFast = loadU32(shared.memory.u32, shared.words + SrcuLayout.words.flavour) === FAST
     const domain: Srcu = make(parts, isFast ? 'fast' : 'normal')
     const debug = this.#openDebug()
-    this.#domains.set(key, debug ? debugged(domain, debug) : domain)
-    return domain
+    return debug ? debugged(domain, debug) : domain
   }
   /** How a domain finds its tree, and makes one. */
   #treeOf(shared: SharedObject): Pick<SrcuParts, 'tree' | 'grow'> {
@@ -230,14 +242,19 @@ export class SrcuLayer implements AttachedLayer {
       if (taken !== 0) allocator.free(taken)
     }
   }
-  /** Of a domain at an address: not a name, and another one when a domain is made there again. */
-  #keyAt(address: number, pointer: number): string {
-    const serial = loadU32(this.#context.own.memory.u32, address / 4 + SrcuLayout.words.serial)
-    return `\0${address}/${pointer}/${serial}`
+  /** The number of the domain at an address. */
+  #serialAt(address: number): number {
+    return loadU32(this.#context.own.memory.u32, address / 4 + SrcuLayout.words.serial)
   }
   #checkAddress(address: number): void {
     const { byteLength } = this.#context.own.memory
-    if (Number.isInteger(address / 4) && address > 0 && address <= byteLength - SrcuLayout.size) return
+    if (
+      typeof address === 'number' &&
+      Number.isInteger(address / 4) &&
+      address > 0 &&
+      address <= byteLength - SrcuLayout.size
+    )
+      return
     throw new ArgumentError(`address: ${shown(address)} is not that of a struct of this machine`, { address })
   }
 
@@ -270,8 +287,10 @@ export class SrcuLayer implements AttachedLayer {
     this.#hasLeft = true
     this.#debug?.abandon()
     const error = this.#context.own.offlineError()
-    for (const domain of this.#domains.values()) domain.close(error)
-    this.#domains.clear()
+    for (const domain of this.#named.values()) domain.close(error)
+    for (const { domain } of this.#placed.values()) domain.close(error)
+    this.#named.clear()
+    this.#placed.clear()
   }
 
   /** Ends the sections of the dead CPU, and goes on with grace periods that it may have driven. */
@@ -326,12 +345,14 @@ export class SrcuLayer implements AttachedLayer {
 
   /** The domains that this thread has opened, but for those that were cleaned up since. */
   *#living(): Generator<Srcu> {
-    if (this.#domains.size === 0) return
+    yield* this.#named.values()
+    if (this.#placed.size === 0) return
     const { state, context } = this.#percpu.use()
-    const keys = new Set<string>()
-    for (const at of registered(state.memory, context.objects))
-      keys.add(this.#keyAt(at * 4, pointerAt(state, at * 4)))
-    for (const [key, domain] of this.#domains) if (!isKeyAt(key) || keys.has(key)) yield domain
+    for (const at of registered(state.memory, context.objects)) {
+      const known = this.#placed.get(at * 4)
+      if (known?.pointer === pointerAt(state, at * 4) && known.serial === this.#serialAt(at * 4))
+        yield known.domain
+    }
   }
   /** Every domain, through the recovering thread's own views, and how to open it. */
   *#all(recovery: Recovery): Generator<Found> {
@@ -349,7 +370,6 @@ export class SrcuLayer implements AttachedLayer {
   }
 }
 
-const isKeyAt = (key: string): boolean => key.startsWith('\0')
 const nameAt = (address: number): string => `srcu at ${address}`
 
 function checkFlavour(domain: Srcu, flavour: SrcuFlavour | undefined): Srcu {

@@ -34,18 +34,19 @@
 import type { OwnCpu } from '../cpus/own-cpu.js'
 import { COMPLETED, isDone, isDoneExact } from '../cpus/sequence.js'
 import type { StallSource } from '../cpus/stall.js'
-import { UnansweredError } from '../machine/errors.js'
+import type { UnansweredError } from '../machine/errors.js'
 import { checkFunction } from '../machine/check.js'
 import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { SelfDeadlockError } from '../sync/errors.js'
 import type { Callbacks } from './callbacks.js'
+import { checkCookie } from './cookies.js'
 import type { Callback } from './functions.js'
 import { queueCall, queueCallBlocking, queueFree, queueFreeBlocking, type Freeable } from './queueing.js'
 import type { GracePeriodSource } from './source.js'
 import type { SrcuCallbacks } from './srcu-callbacks.js'
 import { SrcuDriver, type SrcuScans, type SrcuSleep } from './srcu-driver.js'
 import { busyError, PATIENCE, refuse, whyBusy } from './srcu-cleanup.js'
-import { SrcuMisuseError, type SrcuBusyError } from './srcu-errors.js'
+import { lateError, SrcuMisuseError, type SrcuBusyError } from './srcu-errors.js'
 import { SrcuSection } from './srcu-section.js'
 import type { SrcuTree } from './srcu-tree.js'
 import type { SrcuWords } from './srcu-words.js'
@@ -79,6 +80,7 @@ export abstract class Srcu {
   readonly #stallSource: StallSource
   #opened: SrcuDriver | undefined
   readonly #ends: (() => void)[] = []
+  #hasEnded = false
 
   /** @internal `machine.srcu` */
   constructor(parts: SrcuParts) {
@@ -210,9 +212,10 @@ export abstract class Srcu {
    * Whether a cookie's grace period is over. True for about 2^29 grace periods; cookies of longer
    * ago may need one or two more.
    *
-   * @throws OfflineError.
+   * @throws ArgumentError for what is no cookie; OfflineError.
    */
   poll(cookie: number): boolean {
+    checkCookie(cookie)
     if (isDoneExact(this.words.sequence, cookie)) return true
     // Whoever started it may be gone.
     if (isDone(this.words.needed, cookie)) this.driver.help(cookie)
@@ -278,7 +281,7 @@ export abstract class Srcu {
    * from now on, whatever is called. Other threads must not use theirs.
    *
    * @throws SrcuBusyError while there are sections, a grace period under way or asked for, or
-   *   callbacks: nothing is freed then. OfflineError.
+   *   callbacks: nothing is freed then. SrcuMisuseError if another call has ended it; OfflineError.
    */
   async cleanup(): Promise<void> {
     this.#checkBusy(true)
@@ -288,11 +291,14 @@ export abstract class Srcu {
     const { callbacks } = this.parts
     const [late] = await callbacks.settle(new Deadline({ timeout: PATIENCE }))
     if (late !== undefined) throw this.#busy(`CPU ${late} has not got done with callbacks`)
-    // Meanwhile somebody may have come.
-    this.#checkBusy(false)
     const { name } = this
-    refuse(this, () => new SrcuMisuseError(`${name}: this domain was cleaned up`, { name }))
-    this.close(new SrcuMisuseError(`${name}: this domain was cleaned up`, { name }))
+    const makeError = (): Error => new SrcuMisuseError(`${name}: this domain was cleaned up`, { name })
+    // Meanwhile somebody may have come, or another call was faster.
+    if (this.#hasEnded) throw makeError()
+    this.#checkBusy(false)
+    this.#hasEnded = true
+    refuse(this, makeError)
+    this.close(makeError())
     await this.parts.free()
   }
   #checkBusy(isFirst: boolean): void {
@@ -385,17 +391,6 @@ export abstract class Srcu {
     return { cpus, handedOver }
   }
   #late(timeout: number, warning = ''): UnansweredError {
-    const { cpus, handedOver } = this.#readers()
-    const who = cpus.length > 0 ? `CPU ${cpus.join(', ')} has sections under way` : 'it took longer than that'
-    const others = handedOver > 0 ? `; ${handedOver} sections handed over are under way` : ''
-    return new UnansweredError(
-      `${this.name}: no grace period within ${timeout} ms: ${who}${others}${warning}`,
-      {
-        name: this.name,
-        cpus,
-        handedOver,
-        timeout,
-      },
-    )
+    return lateError(this.name, this.#readers(), timeout, warning)
   }
 }

@@ -2,16 +2,18 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { join, type Machine } from 'percpu'
-import { loadAtomic32, openMemory, orAtomic32 } from 'percpu/mem'
+import { addAtomic32, loadAtomic32, openMemory, orAtomic32, storeAtomic32 } from 'percpu/mem'
 import { rejectsCode, throwsCode } from '../support/codes.js'
+import { insideOf } from '../support/inside.js'
 import { fresh, joinAs } from '../support/machines.js'
 import { mapOf, queued } from './support/lists.js'
 
+const { REASON_CALLBACKS } = await import('../../dist/cpus/ringer.js')
 const { pendingBytes } = await import('../../dist/rcu/pressure.js')
 
 const isAllocated = (machine: Machine, address: number): boolean =>
   machine.heap.allocations().some((allocation) => allocation.address === address)
-const { Header, RcuNode } = await import('../../dist/machine/layouts.js')
+const { Cpu, Header, RcuNode } = await import('../../dist/machine/layouts.js')
 const { readMap } = await import('../../dist/machine/memory-map.js')
 const sequenceOf = (machine: Machine): number => loadAtomic32(machine.memory.i32, Header.words.rcuSequence)
 
@@ -280,6 +282,33 @@ describe('callbacks of a CPU that is gone', () => {
     while (isAllocated(machine, address)) await new Promise(setImmediate)
   })
 
+  for (const [what, end] of Object.entries({
+    'one that comes back from an idle stretch': (machine: Machine) => machine.cpus.deaf(() => undefined),
+    'another one if the first that was rung has died': (machine: Machine, rung: number) =>
+      machine.cpus.declareDead(rung),
+  }))
+    it(`are run by ${what}`, async () => {
+      const machine = fresh()
+      const leaver = joinAs(machine, 101)
+      const { table } = insideOf(machine.memory)
+      // A thread that does not get to answer.
+      const rung = table.claim(102)
+      const address = leaver.heap.alloc(40, { persist: true })
+      lastThing(leaver, () => {
+        addAtomic32(machine.memory.i32, table.record(machine.cpu) + Cpu.words.idle, 1)
+        if (end.length > 1) table.setState(rung, 1, 'online')
+        void leaver.rcu.free(address)
+      })
+      await leaver.offline()
+      addAtomic32(machine.memory.i32, table.record(machine.cpu) + Cpu.words.idle, 1)
+      assert.ok(isAllocated(machine, address))
+      end(machine, rung)
+      for (let turns = 0; isAllocated(machine, address); turns++) {
+        assert.ok(turns < 1000, 'somebody frees it')
+        await new Promise(setImmediate)
+      }
+    })
+
   it('wait for the next CPU that comes online if there is none', async () => {
     const machine = fresh()
     const { handle } = machine
@@ -290,6 +319,35 @@ describe('callbacks of a CPU that is gone', () => {
     assert.equal(queued(seen).length, 1)
     const next = join(handle)
     while (isAllocated(next, address)) await new Promise(setImmediate)
+  })
+})
+
+describe('a CPU that is idle', () => {
+  /** Whether the CPU was asked to look at callbacks, and has not done so. */
+  const isRung = (machine: Machine, cpu: number): boolean => {
+    const { table } = insideOf(machine.memory)
+    const reasons = loadAtomic32(machine.memory.i32, table.record(cpu) + Cpu.words.bell)
+    return (reasons & REASON_CALLBACKS) !== 0
+  }
+  it('has freed by others what it queues in its idle stretch', async () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101)
+    const address = machine.heap.alloc(40)
+    machine.cpus.deaf(() => {
+      assert.equal(isRung(machine, other.cpu), false)
+      void machine.rcu.free(address)
+      assert.equal(isRung(machine, other.cpu), true)
+    })
+    await machine.rcu.barrier()
+    assert.equal(isAllocated(machine, address), false)
+  })
+  it('passes on what it was rung for, and has not answered', async () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101)
+    // By another CPU, which is about to ring this one.
+    storeAtomic32(machine.memory.i32, mapOf(machine).leftOver, 1)
+    machine.cpus.deaf(() => assert.equal(isRung(machine, other.cpu), true))
+    await other.offline()
   })
 })
 

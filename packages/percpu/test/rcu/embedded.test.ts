@@ -59,6 +59,27 @@ for (const flavour of ['fast', 'normal'] as const satisfies readonly SrcuFlavour
       machine.initSrcu(address, { flavour }).section().end()
     })
 
+    it('is refused at what is no address of a struct', () => {
+      const machine = fresh()
+      for (const wrong of ['4096', [4096], 4096n, Symbol('4096'), 4098, -4, 2 ** 31, undefined, null])
+        for (const method of ['initSrcu', 'srcuAt'] as const)
+          throwsCode(() => machine[method](wrong as number, { flavour }), 'PERCPU_ARGUMENT')
+    })
+
+    it('is let go by threads that had another one at its place', async () => {
+      const machine = fresh()
+      const other = joinAs(machine, 101)
+      const address = machine.heap.alloc(Vm.size, { zero: true }) + Vm.offsets.srcu
+      const first = machine.initSrcu(address, { flavour })
+      const old = other.srcuAt(address)
+      assert.equal(other.srcuAt(address), old)
+      await first.cleanup()
+      const second = machine.initSrcu(address, { flavour })
+      assert.notEqual(other.srcuAt(address), old)
+      throwsCode(() => void old.call(() => assert.fail()), 'PERCPU_SRCU_MISUSE')
+      await second.cleanup()
+    })
+
     it('is left by a CPU that dies', async () => {
       const machine = fresh()
       const other = joinAs(machine, 101)
@@ -118,6 +139,13 @@ describe('cleaning up a domain', () => {
     await busy(domain.cleanup(), /under way/)
     domain.upRead(down)
     await domain.cleanup()
+  })
+  it('happens once, though it is asked for twice', async () => {
+    const machine = fresh()
+    const domain = machine.srcu('s')
+    const ends = [domain.cleanup(), domain.cleanup()]
+    await ends[0]
+    await assert.rejects(ends[1] ?? Promise.resolve(), { code: 'PERCPU_SRCU_MISUSE' })
   })
   it('ends a named one for this thread, which may open it again', async () => {
     const machine = fresh()

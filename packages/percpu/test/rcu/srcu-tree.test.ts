@@ -9,6 +9,10 @@ const { SrcuLayout } = await import('../../dist/rcu/srcu-layouts.js')
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
+const turns = async (): Promise<void> => {
+  for (let i = 0; i < 20; i++) await turn()
+}
+
 /** A machine of so many CPUs, all of this thread, and the domain as each of them has it. */
 function crowd(cpus: number, flavour: 'fast' | 'normal', fanout = 16) {
   const machine = fresh({ cpus, fanout, memory: '64 MiB' })
@@ -63,6 +67,35 @@ describe('a CPU that waits for a big domain', () => {
     const waits = [domain.synchronize({ timeout: 20_000 }), other.synchronize({ timeout: 20_000 })]
     await turn()
     other.readUnlock(token)
+    await Promise.all(waits)
+  })
+
+  it('is not kept waiting by one that went offline asleep', async () => {
+    const machine = fresh({ cpus: 5, memory: '8 MiB' })
+    // None loses its patience.
+    const others = [1, 2, 3, 4].map((cpu) => joinAs(machine, 100 + cpu, { patience: 1e6 }))
+    const domains = [machine, ...others].map((other) => other.srcu('s', { flavour: 'normal' }))
+    const [holder] = domains as [Srcu]
+    grow(holder)
+    const scanning = (): number =>
+      loadAtomic32(machine.memory.i32, wordsOf(machine) + SrcuLayout.words.waiters)
+    const token = holder.readLock()
+    const aborts = domains.map(() => new AbortController())
+    const waits: Promise<unknown>[] = []
+    for (const cpu of [4, 3, 2, 1]) {
+      const wait = domains[cpu]?.synchronize({ timeout: 5000, signal: aborts[cpu]?.signal as AbortSignal })
+      waits.push(wait?.catch(() => undefined) ?? Promise.resolve())
+      await turns()
+    }
+    assert.equal(scanning(), 1 << 4)
+    await others[0]?.offline()
+    // Of the others each scans as soon as nobody else does.
+    for (let left = 3; left > 0; left--) {
+      await turns()
+      assert.notEqual(scanning(), 0, `${left} are left`)
+      aborts[31 - Math.clz32(scanning())]?.abort()
+    }
+    holder.readUnlock(token)
     await Promise.all(waits)
   })
 

@@ -114,6 +114,8 @@ for (const flavour of ['fast', 'normal'] as const)
       assert.equal(updater.poll(cookie), true)
       assert.equal(reader.poll(state), true)
       updater.expediteCurrent()
+      for (const wrong of [0.5, Number.NaN, 2 ** 31, 2, 3, '4', 4n, Symbol('4'), undefined])
+        assert.throws(() => updater.poll(wrong as number), { code: 'PERCPU_ARGUMENT' })
     })
 
     it('gives up at the time limit, or when the signal aborts, and names who reads', async () => {
@@ -317,6 +319,21 @@ describe('flavours', () => {
       domain.upRead(down)
       domain.synchronizeBlocking()
     })
+})
+
+describe('a thread that blocks for a grace period', () => {
+  it('goes on with what it waited for before', async () => {
+    const {
+      domains: [domain, reader],
+    } = two('normal')
+    const token = reader.readLock()
+    const waiting = domain.synchronize({ timeout: 5000 })
+    await turns()
+    assert.throws(() => domain.synchronizeBlocking(5), { code: 'PERCPU_UNANSWERED' })
+    await turns()
+    reader.readUnlock(token)
+    await waiting
+  })
 })
 
 describe('a machine of one CPU', () => {
