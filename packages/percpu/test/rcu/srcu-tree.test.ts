@@ -73,7 +73,8 @@ describe('a CPU that waits for a big domain', () => {
   it('is not kept waiting by one that went offline asleep', async () => {
     const machine = fresh({ cpus: 5, memory: '8 MiB' })
     // None loses its patience.
-    const others = [1, 2, 3, 4].map((cpu) => joinAs(machine, 100 + cpu, { patience: 1e6 }))
+    const options = { patience: 1e6, stallTimeout: Infinity }
+    const others = [1, 2, 3, 4].map((cpu) => joinAs(machine, 100 + cpu, options))
     const domains = [machine, ...others].map((other) => other.srcu('s', { flavour: 'normal' }))
     const [holder] = domains as [Srcu]
     grow(holder)
