@@ -3,6 +3,7 @@
  * long as the allocation lives (mapping.ts), so objects keep what they found once.
  */
 import type { Memory } from '#mem'
+import { ArgumentError } from '../errors.js'
 import type { CpuState } from './cpu-state.js'
 import { NamedMemoryError, PointerError } from './errors.js'
 
@@ -49,9 +50,17 @@ export class Copies {
     this.#cpuState.allocator.free(this.pointer)
     this.#isFreed = true
   }
-  /** As {@link free}, and somebody else does free them, later. */
-  giveUp(): void {
+  /**
+   * As {@link free}, and somebody else does free them, later, in the machine with this number.
+   *
+   * @throws as {@link free}; ArgumentError if they lie in another machine's.
+   */
+  giveUp(machine: number): void {
     this.#checkFree()
+    if (this.#cpuState.context.own.map.id !== machine)
+      throw new ArgumentError(`the per-CPU memory at pointer ${this.pointer} is another machine's`, {
+        pointer: this.pointer,
+      })
     this.#isFreed = true
   }
 

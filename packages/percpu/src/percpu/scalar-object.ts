@@ -152,8 +152,8 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
     this.#revoke()
   }
   /** @internal As {@link free}, and somebody else does free them, later. */
-  giveUp(): void {
-    this.#copies.giveUp()
+  giveUp(machine: number): void {
+    this.#copies.giveUp(machine)
     this.#revoke()
   }
 

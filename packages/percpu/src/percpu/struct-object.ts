@@ -99,8 +99,8 @@ export class PercpuStruct<F extends Fields, K extends Kind> implements Iterable<
     this.#revoke()
   }
   /** @internal As {@link free}, and somebody else does free them, later. */
-  giveUp(): void {
-    this.#copies.giveUp()
+  giveUp(machine: number): void {
+    this.#copies.giveUp(machine)
     this.#revoke()
   }
 

@@ -25,6 +25,8 @@ export class FunctionQueue {
   /** That of `#head` lies at index `#first`. */
   #waiting: (Callback | undefined)[] = []
   #first = 0
+  /** Functions that were called and have not returned. One that waits for room calls others. */
+  #depth = 0
 
   /** `list`: word index. */
   constructor(memory: Memory, list: number) {
@@ -72,17 +74,21 @@ export class FunctionQueue {
       this.#waiting[this.#first++] = undefined
       // First: the callback may queue others, or wait for all.
       this.#head = (this.#head + 1) | 0
+      this.#depth++
       try {
         callback?.()
       } catch (error) {
         reportError(error)
       }
+      this.#depth--
       this.#run = (this.#run + 1) | 0
       // Before the head: what lies between is not lost.
       store32(this.#memory.i32, this.#list + words.functionsRun, this.#run)
+      // One that called this one has not returned: it does this for both. Mutant:
+      // rcu/functions-nested.
       // CK(list.functionsHead) pairs with CL in Barrier: the function has returned. Mutant:
       // rcu/functions-not-awaited.
-      storeAtomic32(this.#memory.i32, this.#list + words.functionsHead, this.#head)
+      if (this.#depth === 0) storeAtomic32(this.#memory.i32, this.#list + words.functionsHead, this.#head)
     }
     if (this.#first === this.#waiting.length) this.#shorten()
     else if (this.#first > SLACK && this.#first > this.#waiting.length >>> 1) this.#shorten()

@@ -246,6 +246,7 @@ export class RcuLayer implements AttachedLayer {
     const parts = { memory, table, doorbell, cpu, heap, runner, marks, idle, tell: () => this.#tell() }
     const callbacks = new Callbacks(parts, own.gracePeriods, map.lists)
     return (this.#state = {
+      machine: own.map.id,
       callbacks,
       heap,
       percpu,

@@ -16,6 +16,8 @@ export type Freeable = number | { readonly pointer: number }
 
 /** Callbacks of one kind of grace period, and what they free with. */
 export interface Queueing {
+  /** The number of the machine. */
+  readonly machine: number
   readonly callbacks: Callbacks
   readonly heap: Heap
   readonly percpu: () => Allocator
@@ -33,7 +35,7 @@ export function queueFree(queueing: Queueing, what: Freeable): Promise<void> {
 }
 
 function freePercpu(
-  { callbacks, percpu, copies }: Queueing,
+  { callbacks, machine, percpu, copies }: Queueing,
   what: { readonly pointer: number },
 ): Promise<void> {
   const { pointer } = Object(what) as Partial<{ pointer: number }>
@@ -41,7 +43,7 @@ function freePercpu(
     throw new ArgumentError(`${shown(what)} is neither an address nor a per-CPU object`, { what })
   const bytes = percpu().sizeOf(pointer)
   const isObject = what instanceof PercpuStruct || what instanceof PercpuScalar
-  if (isObject) what.giveUp()
+  if (isObject) what.giveUp(machine)
   return callbacks.free(~pointer, 0, (bytes * copies) >>> 3)
 }
 

@@ -57,6 +57,17 @@ describe('rcu.free', () => {
     machine.percpu.verify()
   })
 
+  it('refuses per-CPU memory of another machine', async () => {
+    const machine = fresh()
+    const number = machine.percpu.i32()
+    const other = fresh()
+    const others = other.percpu.i32()
+    assert.equal(others.pointer, number.pointer)
+    throwsCode(() => machine.rcu.free(others), 'PERCPU_ARGUMENT', /another machine/)
+    await machine.rcu.barrier()
+    assert.deepEqual([number.local, others.local], [0, 0])
+  })
+
   it('refuses what is no such memory, or about to be freed, and changes nothing', async () => {
     const machine = fresh()
     const other = joinAs(machine, 101)

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { i32, published, SrcuLayout, struct, type SrcuFlavour } from 'percpu'
+import { addAtomic32 } from 'percpu/mem'
 import { codeOf, throwsCode } from '../support/codes.js'
 import { fresh, joinAs } from '../support/machines.js'
 
@@ -146,6 +147,16 @@ describe('cleaning up a domain', () => {
     const ends = [domain.cleanup(), domain.cleanup()]
     await ends[0]
     await assert.rejects(ends[1] ?? Promise.resolve(), { code: 'PERCPU_SRCU_MISUSE' })
+  })
+  it('is not refused for a hurry of long ago', async () => {
+    const machine = fresh()
+    const address = machine.heap.alloc(Vm.size, { zero: true }) + Vm.offsets.srcu
+    const domain = machine.initSrcu(address)
+    // 2^29 grace periods later, none of which was hurried.
+    for (const word of ['sequence', 'needed'] as const)
+      addAtomic32(machine.memory.i32, address / 4 + SrcuLayout.words[word], -(2 ** 31) + 8)
+    await domain.synchronize()
+    await domain.cleanup()
   })
   it('ends a named one for this thread, which may open it again', async () => {
     const machine = fresh()
