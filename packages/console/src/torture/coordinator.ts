@@ -1,5 +1,6 @@
 /** What happens during a run: kills, pauses, barriers, visitors; and what must hold then. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Machine } from 'percpu'
 import { storeAtomic32 } from 'percpu/mem'
 import type { Crew } from './crew.js'
 import { State } from './layout.js'
@@ -57,7 +58,11 @@ export class Coordinator {
     // A task that failed leaves its elements where they are.
     if (session.tally.hasFailed) return
     if (this.#isResting) await this.audit()
-    else session.fail('stalled', `not all threads came to rest within ${PATIENCE} ms`)
+    else
+      session.fail(
+        'stalled',
+        `threads ${this.#parts.crew.restless.join(', ')} did not come to rest within ${PATIENCE} ms: ${describe(session.machine)}`,
+      )
     this.#setPause(0)
     this.pauses++
     this.#pausedAt = performance.now()
@@ -112,4 +117,21 @@ export class Coordinator {
       session.fail('stalled', `no writer has replaced anything for ${STILL} ms`)
     this.#versions = versions
   }
+}
+
+/** What holds grace periods up, in a line. */
+function describe(machine: Machine): string {
+  const { gracePeriods, cpus } = machine.watch.inspect()
+  const busy = cpus.filter(({ state }) => state !== 'offline')
+  const kinds = gracePeriods.map(
+    ({ domain = 'rcu', isWanted, cpus: holders, sections, handedOver, callbacks, waiting }) =>
+      `${domain} (${[
+        isWanted ? 'wanted' : 'not wanted',
+        `held up by CPU ${holders.join(' ') || '–'}`,
+        `${sections} sections, ${handedOver} of them handed over`,
+        `callbacks ${callbacks.join(' ')}`,
+        `CPU ${waiting.join(' ') || '–'} waits`,
+      ].join(', ')})`,
+  )
+  return `${kinds.join('; ')}; ${busy.map(({ cpu, activity }) => `CPU ${cpu} ${activity}`).join(', ')}`
 }

@@ -97,11 +97,17 @@ export class Crew {
 
   /** Whether all threads rest. */
   get isResting(): boolean {
+    return this.restless.length === 0
+  }
+  /** Those that do not rest, by role and slot. */
+  get restless(): string[] {
     const { memory, state } = this.#session
     // TE(torture.resting) pairs with TF in setResting.
-    return [...this.#members.keys()].every(
-      (slot) => loadAtomic32(memory.i32, state + State.words.resting + slot) === 1,
-    )
+    const isRestless = (slot: number): boolean =>
+      loadAtomic32(memory.i32, state + State.words.resting + slot) !== 1
+    return [...this.#members]
+      .filter(([slot]) => isRestless(slot))
+      .map(([slot, { role }]) => `${role} ${slot}`)
   }
   get size(): number {
     return this.#members.size
