@@ -184,7 +184,7 @@ export abstract class Srcu {
     const own = this.words.openOf(this.parts.own.cpu)
     if (own !== 0)
       throw new SelfDeadlockError(
-        `${this.name}: this CPU has ${own} sections under way, which cannot end while it blocks`,
+        `${this.name}: this CPU has sections under way (${own}), which cannot end while it blocks`,
         { name: this.name, sections: own },
       )
     this.words.request(cookie, expedited)
@@ -384,12 +384,18 @@ export abstract class Srcu {
     const cpus = parts.map((_, cpu) => cpu).filter((cpu) => this.words.openOf(cpu) > 0)
     return { cpus, handedOver }
   }
+  #unexplained(): string {
+    const quiet = this.flavour === 'fast' ? ', a CPU did not return to its event loop' : ''
+    return `no section is under way: it took longer than that${quiet}, or one was ended too often`
+  }
   #late(timeout: number, warning = ''): UnansweredError {
     const { cpus, handedOver } = this.#readers()
-    const who = cpus.length > 0 ? `CPU ${cpus.join(', ')} has sections under way` : 'it took longer than that'
-    const others = handedOver > 0 ? `; ${handedOver} sections handed over are under way` : ''
+    const who: string[] = []
+    if (cpus.length > 0) who.push(`CPU ${cpus.join(', ')} has sections under way`)
+    if (handedOver > 0) who.push(`sections handed over are under way (${handedOver})`)
+    if (who.length === 0) who.push(this.#unexplained())
     return new UnansweredError(
-      `${this.name}: no grace period within ${timeout} ms: ${who}${others}${warning}`,
+      `${this.name}: no grace period within ${timeout} ms: ${who.join('; ')}${warning}`,
       {
         name: this.name,
         cpus,
