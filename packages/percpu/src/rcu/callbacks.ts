@@ -10,6 +10,7 @@
  * goes idle, leaves or dies with something pending sets `leftOver`, and then rings a CPU that is
  * online. A CPU that comes online, or back from an idle stretch, looks at `leftOver` after that. So
  * one of both sees the other. One that was rung and goes before it has answered rings another one.
+ * A number may have a new thread before what its last one had queued is due: then that one is rung.
  * Whoever takes it looks at the lists of all kinds of grace periods (layer.ts).
  */
 import { loadAtomic32, storeAtomic32, type Memory } from '#mem'
@@ -23,7 +24,7 @@ import { Cpu } from '../machine/layouts.js'
 import { host, nextTurn, reportError } from '../machine/platform.js'
 import { Deadline } from '../machine/wait-options.js'
 import { Barrier } from './barrier.js'
-import { beginWork, endWork, hasEntries } from './callback-lists.js'
+import { beginWork, endWork, hasEntries, isAtWork } from './callback-lists.js'
 import { FreeQueue } from './free-queue.js'
 import { FunctionQueue, type Callback } from './functions.js'
 import type { ListRunner, Turn } from './list-runner.js'
@@ -47,6 +48,8 @@ export interface CallbackParts {
   readonly idle: Pick<Idle, 'isIdle'>
   /** Lets another CPU look at the list of this one, which is idle. */
   readonly tell: () => void
+  /** Lets that CPU look at its own list. */
+  readonly passOn: (cpu: number) => void
 }
 
 export class Callbacks {
@@ -204,7 +207,12 @@ export class Callbacks {
     let isUnfinished = this.#functions.run(BATCH)
     let isTaken = false
     for (const [other, list] of this.#lists.entries()) {
-      if (!hasEntries(this.#parts.memory, list) || (other !== cpu && !this.#isAway(other))) continue
+      if (!hasEntries(this.#parts.memory, list)) continue
+      if (other !== cpu && !this.#isAway(other)) {
+        // Mutant: rcu/number-used-again.
+        if (!isAtWork(this.#parts.memory, list)) this.#parts.passOn(other)
+        continue
+      }
       const turn = this.#parts.runner.turn(list, this.#source, BATCH)
       isUnfinished ||= turn.isUnfinished
       isTaken ||= turn.isTaken

@@ -7,7 +7,9 @@ export function stackAbove(above: (...args: never[]) => unknown): string {
   const holder: { stack?: string | undefined } = new Error()
   ;(Error as { captureStackTrace?: Capture }).captureStackTrace?.(holder, above)
   const lines = (holder.stack ?? '').split('\n').map((line) => line.trim())
-  return lines.filter((line) => line !== '' && !/^Error\b|node:internal/.test(line)).join('\n')
+  return lines
+    .filter((line) => line !== '' && !/^Error\b|node:internal|node:async_hooks/.test(line))
+    .join('\n')
 }
 
 /** A stack as part of a message. */

@@ -2,7 +2,7 @@
  * The layer: its memory, the callbacks of one thread, and what is done when a CPU leaves or dies. A
  * thread makes what it works with when it first needs it.
  */
-import { exchangeAtomic32, load32, loadAtomic32, store32 } from '#mem'
+import { exchangeAtomic32, load32, loadAtomic32, store32, storeAtomic32 } from '#mem'
 import type { AllocLayer } from '../alloc/layer.js'
 import type { LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
@@ -131,6 +131,16 @@ export class RcuLayer implements AttachedLayer {
     // Mutant: rcu/deaf-queues-alone.
     if (!this.#isLeftOver) handOver(own, this.#open().leftOver, own.doorbell.ringer)
   }
+  /**
+   * A CPU does not know of what its number has pending: another thread had the number then. Should
+   * it end before it answers, others find it left over.
+   */
+  #passOnTo(cpu: number): void {
+    const { memory, doorbell } = this.#context.own
+    // atomic: as CN in handOver.
+    storeAtomic32(memory.i32, this.#open().leftOver, 1)
+    doorbell.ringer.ring(cpu, REASON_CALLBACKS)
+  }
   /** This CPU is not idle any more. Another one may have found nobody to ring. */
   #takeBack(): void {
     const { doorbell, cpu } = this.#context.own
@@ -243,7 +253,8 @@ export class RcuLayer implements AttachedLayer {
     const marks = map.marks(memory)
     const { waiting } = this.#sync.state
     const { idle } = own
-    const parts = { memory, table, doorbell, cpu, heap, runner, marks, idle, tell: () => this.#tell() }
+    const others = { tell: () => this.#tell(), passOn: (other: number) => this.#passOnTo(other) }
+    const parts = { memory, table, doorbell, cpu, heap, runner, marks, idle, ...others }
     const callbacks = new Callbacks(parts, own.gracePeriods, map.lists)
     return (this.#state = {
       machine: own.map.id,

@@ -168,7 +168,7 @@ export class SrcuDebug {
     const [first] = own
     if (first)
       throw new SelfDeadlockError(
-        `${domain.name}: this CPU has ${own.length} sections under way, which cannot end while it blocks` +
+        `${domain.name}: this CPU has sections under way (${own.length}), which cannot end while it blocks` +
           indented('begun', first.lockedAt),
         { name: domain.name, sections: own.length, lockedAt: first.lockedAt },
       )
@@ -270,7 +270,7 @@ export class SrcuDebug {
     if (circle === undefined) return undefined
     // The caller does not wait after all.
     if (added !== undefined) this.#notes.remove(added, WAIT)
-    const what = `a wait inside a section of ${section.domain.name} closes a circle: ${describeCircle(circle)}`
+    const what = `a wait inside a section of ${section.domain.name} closes a circle:${describeCircle(circle)}`
     return misuse(domain, 'circle', what, { lockedAt, waitedAt, circle: circle.map((note) => note.text) })
   }
 

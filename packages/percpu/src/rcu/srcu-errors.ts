@@ -47,19 +47,32 @@ export class SrcuBusyError extends PercpuError {
   readonly code = 'PERCPU_SRCU_BUSY'
 }
 
-/** A wait that ended at its time-out. `warning`: what else there is to say, or ''. */
+/**
+ * A wait that ended at its time-out. `cpus` have sections under way; `silent` hold up the grace
+ * period of the event loop that a fast domain waits for. `warning`: what else there is to say, or
+ * ''.
+ */
 export function lateError(
   name: string,
-  { cpus, handedOver }: { readonly cpus: readonly number[]; readonly handedOver: number },
+  {
+    cpus,
+    handedOver,
+    silent,
+  }: Record<'cpus' | 'silent', readonly number[]> & { readonly handedOver: number },
   timeout: number,
   warning: string,
 ): UnansweredError {
-  const who = cpus.length > 0 ? `CPU ${cpus.join(', ')} has sections under way` : 'it took longer than that'
-  const others = handedOver > 0 ? `; ${handedOver} sections handed over are under way` : ''
-  return new UnansweredError(`${name}: no grace period within ${timeout} ms: ${who}${others}${warning}`, {
+  const who: string[] = []
+  if (cpus.length > 0) who.push(`CPU ${cpus.join(', ')} has sections under way`)
+  if (handedOver > 0) who.push(`sections handed over are under way (${handedOver})`)
+  if (silent.length > 0) who.push(`CPU ${silent.join(', ')} did not return to its event loop`)
+  if (who.length === 0)
+    who.push('no section is under way: it took longer than that, or one was ended too often')
+  return new UnansweredError(`${name}: no grace period within ${timeout} ms: ${who.join('; ')}${warning}`, {
     name,
     cpus,
     handedOver,
+    silent,
     timeout,
   })
 }

@@ -186,7 +186,7 @@ export abstract class Srcu {
     const own = this.words.openOf(this.parts.own.cpu)
     if (own !== 0)
       throw new SelfDeadlockError(
-        `${this.name}: this CPU has ${own} sections under way, which cannot end while it blocks`,
+        `${this.name}: this CPU has sections under way (${own}), which cannot end while it blocks`,
         { name: this.name, sections: own },
       )
     this.words.request(cookie, expedited)
@@ -391,6 +391,7 @@ export abstract class Srcu {
     return { cpus, handedOver }
   }
   #late(timeout: number, warning = ''): UnansweredError {
-    return lateError(this.name, this.#readers(), timeout, warning)
+    const silent = this.flavour === 'fast' ? this.parts.own.gracePeriods.inspect().cpus : []
+    return lateError(this.name, { ...this.#readers(), silent }, timeout, warning)
   }
 }

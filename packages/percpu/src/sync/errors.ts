@@ -4,7 +4,10 @@ import { PercpuError } from '../errors.js'
 export class LockTimeoutError extends PercpuError {
   readonly code = 'PERCPU_LOCK_TIMEOUT'
 }
-/** This CPU holds the mutex already; waiting for it would never end. Nothing was changed. */
+/**
+ * This CPU holds the mutex already, or has a section of the domain under way; waiting would never
+ * end. Nothing was changed.
+ */
 export class SelfDeadlockError extends PercpuError {
   readonly code = 'PERCPU_SELF_DEADLOCK'
 }

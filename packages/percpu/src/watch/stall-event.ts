@@ -70,7 +70,7 @@ function textOf({
     domain === undefined
       ? `no grace period for ${age} ms: ${who} did not return to its event loop, poll or park`
       : `no grace period of '${domain}' for ${age} ms: sections under way of ${who}`
-  const waiting = callbacks > 0 ? `; ${callbacks} callbacks wait for it` : ''
+  const waiting = callbacks > 0 ? `; callbacks that wait for it: ${callbacks}` : ''
   const section =
     oldest === undefined ? '' : `; the oldest section was begun by CPU ${oldest.cpu}${stackOf(oldest)}`
   return `${what}; since ${new Date(since).toISOString()}${waiting}${section}`

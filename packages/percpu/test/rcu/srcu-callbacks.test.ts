@@ -131,6 +131,28 @@ for (const [kind, { cpus, make, open }] of Object.entries(kinds))
       await domain.cleanup()
     })
 
+    it('of a CPU that left, and whose number has a new thread, are run all the same', async () => {
+      if (cpus === 1) return
+      const machine = fresh({ cpus })
+      const domain = make(machine)
+      const other = joinAs(machine, 101)
+      assert.equal(other.cpu, 1)
+      const address = other.heap.alloc(40, { persist: true })
+      const token = domain.readLock()
+      void open(other, domain).free(address)
+      await other.offline()
+      // The first CPU looks after it now, and waits for the section.
+      await turn()
+      // The new one has nothing to do with the domain.
+      const next = joinAs(machine, 102)
+      assert.equal(next.cpu, 1)
+      await turn()
+      domain.readUnlock(token)
+      await domain.barrier({ timeout: 5000 })
+      assert.ok(!isAllocated(machine, address))
+      await next.offline()
+    })
+
     it('of a CPU that goes offline are freed by others, after its functions were called', async () => {
       const machine = fresh({ cpus })
       const other = joinAs(machine, 101)

@@ -114,7 +114,7 @@ describe('a grace period that does not get on', () => {
     const waiting = srcu.synchronize()
     const stall = await new Promise<StallEvent>((resolve) => machine.on('stall', resolve))
     assert.equal(stall.callbacks, 3)
-    assert.match(stall.text, /3 callbacks wait for it/)
+    assert.match(stall.text, /callbacks that wait for it: 3/)
     srcu.readUnlock(token)
     await Promise.all([waiting, srcu.barrier()])
   })
