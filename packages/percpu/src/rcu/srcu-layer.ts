@@ -201,6 +201,7 @@ export class SrcuLayer implements AttachedLayer {
       words,
       own,
       sleep: (done, deadline) => waiting.sleep(done, deadline),
+      assertMayBlock: () => waiting.assertMayBlock(),
       ...this.#treeOf(shared),
       callbacks,
       free: () => free(callbacks),

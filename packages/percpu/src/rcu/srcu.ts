@@ -60,6 +60,8 @@ export interface SrcuParts {
   readonly words: SrcuWords
   readonly own: Pick<OwnCpu, 'cpu' | 'table' | 'doorbell' | 'gracePeriods' | 'idle' | 'patience'>
   readonly sleep: SrcuSleep
+  /** @throws UnsupportedError on a thread that must not block. */
+  readonly assertMayBlock: () => void
   readonly callbacks: SrcuCallbacks
   /** After the end of the domain. */
   readonly free: () => Promise<void>
@@ -183,6 +185,8 @@ export abstract class Srcu {
       throw this.#late(timeout, this.parts.own.gracePeriods.stalls.warning())
   }
   #block(cookie: number, deadline: Deadline, expedited: boolean): boolean {
+    // Before anything is wanted that nobody would drive. Mutant: rcu/srcu-block-wanted-early.
+    this.parts.assertMayBlock()
     const own = this.words.openOf(this.parts.own.cpu)
     if (own !== 0)
       throw new SelfDeadlockError(
