@@ -65,10 +65,13 @@ export class StallWatch {
   warning: () => string = () => ''
   /** ms after which one is told of, at first; if it is infinite, waits are not recorded either. */
   readonly patience: number
+  /** ms for which an end waits for others, also where nothing is told. */
+  readonly limit: number
   readonly #watched = new Map<StallSource, Watched>()
 
   constructor(patience: number) {
     this.patience = patience
+    this.limit = patience === Infinity ? STALL_TIMEOUT : patience
   }
 
   /** Somebody waits for the source until the returned function is called. */

@@ -41,6 +41,7 @@ export interface CallbackParts {
   readonly table: CpuTable
   readonly doorbell: Doorbell
   readonly cpu: number
+  readonly incarnation: number
   readonly heap: Heap
   readonly runner: ListRunner
   readonly marks: Marks
@@ -125,7 +126,7 @@ export class Callbacks {
   kick(): void {
     if (this.#isPumping || this.isOver) return
     this.#isPumping = true
-    beginWork(this.#parts.memory, this.#own)
+    beginWork(this.#parts.memory, this.#own, this.#parts.incarnation)
     host.queueMicrotask(() => {
       this.#pump().catch((error: unknown) => {
         // The CPU went offline meanwhile.

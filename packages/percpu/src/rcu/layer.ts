@@ -163,10 +163,11 @@ export class RcuLayer implements AttachedLayer {
 
   /**
    * Before {@link detach}: calls what this thread has to call. What waits for grace periods that
-   * have not ended when a stall would be told of is lost, and told of as such.
+   * have not ended when a stall would be told of is lost, and told of as such. Mutant:
+   * rcu/settle-without-limit.
    */
   async settle(isOver: () => boolean): Promise<void> {
-    const deadline = new Deadline({ timeout: this.#context.own.gracePeriods.stalls.patience })
+    const deadline = new Deadline({ timeout: this.#context.own.gracePeriods.stalls.limit })
     for (const callbacks of this.#state?.all ?? []) await callbacks.settle(isOver, deadline)
   }
 
@@ -243,7 +244,8 @@ export class RcuLayer implements AttachedLayer {
     const marks = map.marks(memory)
     const { waiting } = this.#sync.state
     const { idle } = own
-    const parts = { memory, table, doorbell, cpu, heap, runner, marks, idle, tell: () => this.#tell() }
+    const tell = (): void => this.#tell()
+    const parts = { memory, table, doorbell, cpu, incarnation, heap, runner, marks, idle, tell }
     const callbacks = new Callbacks(parts, own.gracePeriods, map.lists)
     return (this.#state = {
       machine: own.map.id,

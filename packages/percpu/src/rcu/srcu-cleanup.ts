@@ -2,6 +2,7 @@
  * The end of a domain: why it cannot be cleaned up (after the kernel's, which leaks it then), and
  * what an object does whose domain was.
  */
+import { UnansweredError } from '../machine/errors.js'
 import { SrcuBusyError } from './srcu-errors.js'
 import type { SrcuWords } from './srcu-words.js'
 
@@ -29,6 +30,16 @@ export function busyError(name: string, words: SrcuWords, reason: string): SrcuB
     sequence,
     needed,
   })
+}
+
+/** The domain has ended, and others may still be at it. */
+export function leakError(name: string, timeout: number, cause?: unknown): UnansweredError {
+  return new UnansweredError(
+    `${name}: the domain has ended, but other CPUs have not got done with it within ${timeout} ms: its parts stay ` +
+      'allocated; do not free the struct that it lies in',
+    { name, timeout },
+    { cause },
+  )
 }
 
 const sections = ['readLock', 'readUnlock', 'downRead', 'upRead'] as const

@@ -285,7 +285,9 @@ export abstract class Srcu {
    * from now on, whatever is called. Other threads must not use theirs.
    *
    * @throws SrcuBusyError while there are sections, a grace period under way or asked for, or
-   *   callbacks: nothing is freed then. SrcuMisuseError if another call has ended it; OfflineError.
+   *   callbacks: nothing is freed then. UnansweredError if a CPU has not got done with it at the end
+   *   of `stallTimeout`: it has ended, and leaks. SrcuMisuseError if another call has ended it;
+   *   OfflineError.
    */
   async cleanup(): Promise<void> {
     this.#checkBusy(true)
