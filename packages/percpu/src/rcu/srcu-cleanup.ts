@@ -3,7 +3,7 @@
  * what an object does whose domain was.
  */
 import { UnansweredError } from '../machine/errors.js'
-import { SrcuBusyError } from './srcu-errors.js'
+import { excessOf, SrcuBusyError } from './srcu-errors.js'
 import type { SrcuWords } from './srcu-words.js'
 
 /** Milliseconds for which the end of a domain waits for CPUs that look after its callbacks. */
@@ -11,10 +11,12 @@ export const PATIENCE = 1000
 
 /** `callbacks`: how many are pending. `isFirst`: false when it has been asked before. */
 export function whyBusy(words: SrcuWords, callbacks: number, isFirst: boolean): string | undefined {
-  if (words.isExpedited) return 'an expedited grace period is wanted'
+  const { handedOver } = words
+  if (handedOver < 0) return `${excessOf(handedOver)}: debugRcu finds where`
+  if (words.isExpedited) return 'an expedited grace period is wanted: await synchronize() before'
   if (callbacks > 0) return 'callbacks are pending: await barrier() before'
-  if (words.isWanted) return 'a grace period is wanted'
-  if (words.handedOver > 0 || words.parts.some((_, cpu) => words.openOf(cpu) > 0))
+  if (words.isWanted) return 'a grace period is wanted: await synchronize() before'
+  if (handedOver > 0 || words.parts.some((_, cpu) => words.openOf(cpu) > 0))
     return isFirst ? 'sections are under way' : 'a section has begun meanwhile'
   return undefined
 }

@@ -55,11 +55,19 @@ export function lateError(
   warning: string,
 ): UnansweredError {
   const who = cpus.length > 0 ? `CPU ${cpus.join(', ')} has sections under way` : 'it took longer than that'
-  const others = handedOver > 0 ? `; ${handedOver} sections handed over are under way` : ''
+  const others = othersOf(handedOver)
   return new UnansweredError(`${name}: no grace period within ${timeout} ms: ${who}${others}${warning}`, {
     name,
     cpus,
     handedOver,
     timeout,
   })
+}
+function othersOf(handedOver: number): string {
+  if (handedOver === 0) return ''
+  return `; ${handedOver > 0 ? `${handedOver} sections handed over are under way` : excessOf(handedOver)}`
+}
+/** `handedOver` is less than 0. */
+export function excessOf(handedOver: number): string {
+  return `${-handedOver} sections were ended more often than they were handed over`
 }

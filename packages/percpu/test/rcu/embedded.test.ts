@@ -141,6 +141,27 @@ describe('cleaning up a domain', () => {
     domain.upRead(down)
     await domain.cleanup()
   })
+  it('is refused after a wait that gave up, until somebody waits as it says', async () => {
+    const domain = fresh().srcu('s')
+    const token = domain.readLock()
+    await assert.rejects(domain.synchronize({ timeout: 1 }), { code: 'PERCPU_UNANSWERED' })
+    domain.readUnlock(token)
+    await busy(domain.cleanup(), /is wanted: await synchronize\(\) before/)
+    await domain.synchronize()
+    await domain.cleanup()
+  })
+  it('is refused, as are waits, if a section was ended twice, and says that', async () => {
+    const machine = fresh({ stallTimeout: 10 })
+    const domain = machine.srcu('s', { flavour: 'normal' })
+    const down = domain.downRead()
+    for (let i = 0; i < 2; i++) domain.upRead(down)
+    await busy(domain.cleanup(), /^1 sections were ended more often than they were handed over/)
+    const stall = new Promise<{ text: string; handedOver: number }>((resolve) => machine.on('stall', resolve))
+    await assert.rejects(domain.synchronize({ timeout: 100 }), /1 sections were ended more often/)
+    const { text, handedOver } = await stall
+    assert.match(text, /none, but 1 were ended more often than they were handed over/)
+    assert.equal(handedOver, -1)
+  })
   it('happens once, though it is asked for twice', async () => {
     const machine = fresh()
     const domain = machine.srcu('s')
