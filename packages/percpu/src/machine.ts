@@ -229,8 +229,9 @@ export class Machine {
 
   /**
    * Takes this CPU off the machine: waits for its own calls under way, and for functions that it
-   * has queued, at most for `stallTimeout` ms; tears the layers down; and poisons this object and
-   * everything obtained from it. The thread lives on and may join again.
+   * has queued, at most for `stallTimeout` ms, or 10 s if that is infinite; tears the layers down;
+   * and poisons this object and everything obtained from it. The thread lives on, and may join
+   * again.
    *
    * @throws HotplugError if a teardown failed; the CPU is offline all the same. OfflineError if it
    *   was offline before.

@@ -21,7 +21,10 @@ export interface Stalled {
   readonly domain: string | undefined
   /** CPUs that have not been quiescent, or have sections under way. */
   readonly cpus: readonly number[]
-  /** Sections of a domain under way that any thread may end. */
+  /**
+   * Sections of a domain under way that any thread may end. Less than 0: so many were ended more
+   * often than they were handed over, and no grace period ends any more.
+   */
   readonly handedOver: number
   /** For how long this thread has seen no progress, ms. */
   readonly age: number
@@ -65,10 +68,13 @@ export class StallWatch {
   warning: () => string = () => ''
   /** ms after which one is told of, at first; if it is infinite, waits are not recorded either. */
   readonly patience: number
+  /** ms for which an end waits for others, also where nothing is told. */
+  readonly limit: number
   readonly #watched = new Map<StallSource, Watched>()
 
   constructor(patience: number) {
     this.patience = patience
+    this.limit = patience === Infinity ? STALL_TIMEOUT : patience
   }
 
   /** Somebody waits for the source until the returned function is called. */
@@ -162,7 +168,7 @@ class Look {
     if (hasMoved) this.#age = 0
     this.delay = hasMoved ? this.#patience : this.delay * 2
     const late = this.#source.late()
-    const isStalled = !hasMoved && (late.cpus.length > 0 || late.handedOver > 0)
+    const isStalled = !hasMoved && (late.cpus.length > 0 || late.handedOver !== 0)
     if (isStalled) tell({ domain: this.#source.domain, ...late, age: this.#age })
   }
 }

@@ -5,6 +5,7 @@
  */
 import { loadAtomic32, storeAtomic32, type Memory } from '#mem'
 import type { Tags } from '../alloc/tags.js'
+import { incarnationOf, stateOf, type CpuTable } from '../cpus/cpu-table.js'
 import { passedOf, pendingEntries, tailOf } from './callback-list.js'
 import type { Callbacks } from './callbacks.js'
 import { finishFreeing, finishQueueing } from './dead.js'
@@ -67,20 +68,27 @@ export function loseFunctions(memory: Memory, list: number): number {
   return lost
 }
 
-/** From now on the lists stay until {@link endWork}, for this CPU. */
-export function beginWork({ i32 }: Memory, list: number): void {
+/** From now on the lists stay until {@link endWork}, for this incarnation of the list's CPU. */
+export function beginWork({ i32 }: Memory, list: number, incarnation: number): void {
   // CX(list.working) in the stretch in which the lists were found; pairs with CY in isAtWork: who
   // lets no new stretch find them, and waits for those under way, finds it. Mutant:
   // rcu/lists-freed-in-use.
-  storeAtomic32(i32, list + words.working, 1)
+  storeAtomic32(i32, list + words.working, incarnation)
 }
 /** By the CPU, or in its place when it has ended. */
 export function endWork({ i32 }: Memory, list: number): void {
   // atomic: as CX. Nothing of the lists is touched afterwards.
   storeAtomic32(i32, list + words.working, 0)
 }
-export function isAtWork({ i32 }: Memory, list: number): boolean {
+/**
+ * One that died is done. Its reaper says so only if it finds the domain, which may have left the
+ * registry meanwhile. Mutant: rcu/lists-of-the-dead.
+ */
+export function isAtWork(table: CpuTable, cpu: number, list: number): boolean {
   // CY(list.working) pairs with CX in beginWork: if it is 0, that CPU is done with the lists.
   // Mutant: rcu/lists-freed-in-use.
-  return loadAtomic32(i32, list + words.working) !== 0
+  const worker = loadAtomic32(table.memory.i32, list + words.working)
+  if (worker === 0) return false
+  const state = table.stateWord(cpu)
+  return incarnationOf(state) === worker && !['dead', 'offline'].includes(stateOf(state))
 }

@@ -42,6 +42,7 @@ export interface CallbackParts {
   readonly table: CpuTable
   readonly doorbell: Doorbell
   readonly cpu: number
+  readonly incarnation: number
   readonly heap: Heap
   readonly runner: ListRunner
   readonly marks: Marks
@@ -128,7 +129,7 @@ export class Callbacks {
   kick(): void {
     if (this.#isPumping || this.isOver) return
     this.#isPumping = true
-    beginWork(this.#parts.memory, this.#own)
+    beginWork(this.#parts.memory, this.#own, this.#parts.incarnation)
     host.queueMicrotask(() => {
       this.#pump().catch((error: unknown) => {
         // The CPU went offline meanwhile.
@@ -210,7 +211,7 @@ export class Callbacks {
       if (!hasEntries(this.#parts.memory, list)) continue
       if (other !== cpu && !this.#isAway(other)) {
         // Mutant: rcu/number-used-again.
-        if (!isAtWork(this.#parts.memory, list)) this.#parts.passOn(other)
+        if (!isAtWork(this.#parts.table, other, list)) this.#parts.passOn(other)
         continue
       }
       const turn = this.#parts.runner.turn(list, this.#source, BATCH)

@@ -173,10 +173,11 @@ export class RcuLayer implements AttachedLayer {
 
   /**
    * Before {@link detach}: calls what this thread has to call. What waits for grace periods that
-   * have not ended when a stall would be told of is lost, and told of as such.
+   * have not ended when a stall would be told of is lost, and told of as such. Mutant:
+   * rcu/settle-without-limit.
    */
   async settle(isOver: () => boolean): Promise<void> {
-    const deadline = new Deadline({ timeout: this.#context.own.gracePeriods.stalls.patience })
+    const deadline = new Deadline({ timeout: this.#context.own.gracePeriods.stalls.limit })
     for (const callbacks of this.#state?.all ?? []) await callbacks.settle(isOver, deadline)
   }
 
@@ -254,7 +255,7 @@ export class RcuLayer implements AttachedLayer {
     const { waiting } = this.#sync.state
     const { idle } = own
     const others = { tell: () => this.#tell(), passOn: (other: number) => this.#passOnTo(other) }
-    const parts = { memory, table, doorbell, cpu, heap, runner, marks, idle, ...others }
+    const parts = { memory, table, doorbell, cpu, incarnation, heap, runner, marks, idle, ...others }
     const callbacks = new Callbacks(parts, own.gracePeriods, map.lists)
     return (this.#state = {
       machine: own.map.id,

@@ -29,7 +29,7 @@ export const CallbackList = struct(
     functionsHead: atomic(i32),
     /** Functions that have returned, of all incarnations. The others before the head are lost. */
     functionsRun: racy(i32),
-    /** 1 while the CPU looks after lists of this kind: they stay until then. Also by its reaper. */
+    /** The CPU's incarnation while it looks after lists of this kind: they stay until then. */
     working: atomic(i32),
 
     /** Of whoever runs what is due. */

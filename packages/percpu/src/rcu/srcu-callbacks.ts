@@ -7,7 +7,7 @@
  * When the lists may be freed. The domain is out of the registry, and a grace period of the event
  * loop has passed: no stretch of another thread finds it any more. Whoever looks after its lists
  * across stretches, and drives its grace periods for them, has said so before (`working`). When
- * nobody does any more, nobody touches the domain.
+ * nobody does any more that is alive, nobody touches the domain.
  */
 import { exchangeAtomic32, load32, type Memory } from '#mem'
 import type { Heap } from '../alloc/heap.js'
@@ -74,8 +74,8 @@ export class SrcuCallbacks {
   /** Resolves when nobody is at work on the lists, or to the CPUs that are, at the deadline. */
   async settle(deadline: Deadline): Promise<readonly number[]> {
     const lists = this.#lists
-    const { memory, table, doorbell } = this.#parts.own
-    const busy = (): number[] => [...lists.keys()].filter((cpu) => isAtWork(memory, lists[cpu] ?? 0))
+    const { table, doorbell } = this.#parts.own
+    const busy = (): number[] => [...lists.keys()].filter((cpu) => isAtWork(table, cpu, lists[cpu] ?? 0))
     const masks = lists.map((_, cpu) => table.waiters(cpu))
     await doorbell.until(masks, () => busy().length === 0, deadline)
     return busy()

@@ -2,7 +2,8 @@
  * The end of a domain: why it cannot be cleaned up (after the kernel's, which leaks it then), and
  * what an object does whose domain was.
  */
-import { SrcuBusyError } from './srcu-errors.js'
+import { UnansweredError } from '../machine/errors.js'
+import { excessOf, SrcuBusyError } from './srcu-errors.js'
 import type { SrcuWords } from './srcu-words.js'
 
 /** Milliseconds for which the end of a domain waits for CPUs that look after its callbacks. */
@@ -10,10 +11,12 @@ export const PATIENCE = 1000
 
 /** `callbacks`: how many are pending. `isFirst`: false when it has been asked before. */
 export function whyBusy(words: SrcuWords, callbacks: number, isFirst: boolean): string | undefined {
-  if (words.isExpedited) return 'an expedited grace period is wanted'
+  const { handedOver } = words
+  if (handedOver < 0) return `${excessOf(handedOver)}: debugRcu finds where`
+  if (words.isExpedited) return 'an expedited grace period is wanted: await synchronize() before'
   if (callbacks > 0) return 'callbacks are pending: await barrier() before'
-  if (words.isWanted) return 'a grace period is wanted'
-  if (words.handedOver > 0 || words.parts.some((_, cpu) => words.openOf(cpu) > 0))
+  if (words.isWanted) return 'a grace period is wanted: await synchronize() before'
+  if (handedOver > 0 || words.parts.some((_, cpu) => words.openOf(cpu) > 0))
     return isFirst ? 'sections are under way' : 'a section has begun meanwhile'
   return undefined
 }
@@ -29,6 +32,16 @@ export function busyError(name: string, words: SrcuWords, reason: string): SrcuB
     sequence,
     needed,
   })
+}
+
+/** The domain has ended, and others may still be at it. */
+export function leakError(name: string, timeout: number, cause?: unknown): UnansweredError {
+  return new UnansweredError(
+    `${name}: the domain has ended, but other CPUs have not got done with it within ${timeout} ms: its parts stay ` +
+      'allocated; do not free the struct that it lies in',
+    { name, timeout },
+    { cause },
+  )
 }
 
 const sections = ['readLock', 'readUnlock', 'downRead', 'upRead'] as const

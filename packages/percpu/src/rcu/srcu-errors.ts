@@ -65,6 +65,7 @@ export function lateError(
   const who: string[] = []
   if (cpus.length > 0) who.push(`CPU ${cpus.join(', ')} has sections under way`)
   if (handedOver > 0) who.push(`sections handed over are under way (${handedOver})`)
+  if (handedOver < 0) who.push(excessOf(handedOver))
   if (silent.length > 0) who.push(`CPU ${silent.join(', ')} did not return to its event loop`)
   if (who.length === 0)
     who.push('no section is under way: it took longer than that, or one was ended too often')
@@ -75,4 +76,8 @@ export function lateError(
     silent,
     timeout,
   })
+}
+/** `handedOver` is less than 0. */
+export function excessOf(handedOver: number): string {
+  return `${-handedOver} sections were ended more often than they were handed over`
 }

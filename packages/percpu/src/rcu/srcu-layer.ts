@@ -24,6 +24,7 @@ import { bootDebug, Notes } from './debug-notes.js'
 import { indented } from './debug-stack.js'
 import { FAST, NORMAL, SrcuCpuLayout, SrcuLayout } from './srcu-layouts.js'
 import { SrcuDebug } from './srcu-debug.js'
+import { leakError, PATIENCE } from './srcu-cleanup.js'
 import { SrcuMisuseError } from './srcu-errors.js'
 import { makeFastSrcu } from './srcu-fast.js'
 import { NormalSrcu } from './srcu-normal.js'
@@ -176,8 +177,16 @@ export class SrcuLayer implements AttachedLayer {
       this.#placed.delete(address)
       unregister(state.memory, context.objects, address / 4)
       // Reapers, and those who look after callbacks of others, look for domains in one stretch.
-      await context.own.gracePeriods.synchronize()
-      await callbacks.settle(new Deadline())
+      const { gracePeriods } = context.own
+      const timeout = Math.max(PATIENCE, gracePeriods.stalls.limit)
+      const deadline = new Deadline({ timeout })
+      try {
+        await gracePeriods.synchronize(deadline)
+      } catch (error) {
+        throw leakError(name, timeout, error)
+      }
+      const [late] = await callbacks.settle(deadline)
+      if (late !== undefined) throw leakError(name, timeout)
       callbacks.release(this.#alloc.heap, this.#percpu.use().allocator)
       this.#freeParts(address)
     }
@@ -201,6 +210,7 @@ export class SrcuLayer implements AttachedLayer {
       words,
       own,
       sleep: (done, deadline) => waiting.sleep(done, deadline),
+      assertMayBlock: () => waiting.assertMayBlock(),
       ...this.#treeOf(shared),
       callbacks,
       free: () => free(callbacks),

@@ -60,6 +60,7 @@ export interface SrcuParts {
   readonly words: SrcuWords
   readonly own: Pick<OwnCpu, 'cpu' | 'table' | 'doorbell' | 'gracePeriods' | 'idle' | 'patience'>
   readonly sleep: SrcuSleep
+  readonly assertMayBlock: () => void
   readonly callbacks: SrcuCallbacks
   /** After the end of the domain. */
   readonly free: () => Promise<void>
@@ -173,9 +174,8 @@ export abstract class Srcu {
   /**
    * As {@link synchronize}, and blocks the thread, which counts as idle meanwhile.
    *
-   * @throws UnansweredError after `timeout` ms; SelfDeadlockError if this CPU has sections of this
-   *   domain under way; UnsupportedError where a thread must not block; ArgumentError;
-   *   OfflineError.
+   * @throws as {@link synchronize}; SelfDeadlockError if this CPU has sections of this domain under
+   *   way; UnsupportedError where a thread must not block.
    */
   synchronizeBlocking(timeout = Infinity): void {
     checkTimeout(timeout)
@@ -183,6 +183,8 @@ export abstract class Srcu {
       throw this.#late(timeout, this.parts.own.gracePeriods.stalls.warning())
   }
   #block(cookie: number, deadline: Deadline, expedited: boolean): boolean {
+    // Before anything is wanted that nobody would drive. Mutant: rcu/srcu-block-wanted-early.
+    this.parts.assertMayBlock()
     const own = this.words.openOf(this.parts.own.cpu)
     if (own !== 0)
       throw new SelfDeadlockError(
@@ -280,8 +282,9 @@ export abstract class Srcu {
    * domain lies in a struct of yours; a name is for good, and so is its memory. This object throws
    * from now on, whatever is called. Other threads must not use theirs.
    *
-   * @throws SrcuBusyError while there are sections, a grace period under way or asked for, or
-   *   callbacks: nothing is freed then. SrcuMisuseError if another call has ended it; OfflineError.
+   * @throws SrcuBusyError while there are sections, callbacks, or a grace period that is wanted:
+   *   nothing is freed then. UnansweredError if a CPU is not done with it after `stallTimeout`: it
+   *   has ended, and leaks. SrcuMisuseError if another call has ended it; OfflineError.
    */
   async cleanup(): Promise<void> {
     this.#checkBusy(true)

@@ -164,10 +164,11 @@ export class Monitor extends Emitter<MonitorEvents> {
     }
     watched.missed++
     if (watched.blocked || cpu === this.#cpu) return
-    const inspection = this.#inspector.cpu(cpu, { blockedAfter: this.blockedAfter })
     // A timer may come up to a millisecond early.
+    const blockedAfter = this.blockedAfter - 1
+    const inspection = this.#inspector.cpu(cpu, { blockedAfter })
     if (inspection.activity === 'parked' || inspection.activity === 'deaf') return
-    if ((inspection.silentFor ?? 0) < this.blockedAfter - 1) return
+    if ((inspection.silentFor ?? 0) < blockedAfter) return
     watched.blocked = true
     const { missed: heartbeats } = watched
     this.emit('blocked', {

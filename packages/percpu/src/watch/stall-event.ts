@@ -65,6 +65,7 @@ function textOf({
 }: Omit<StallEvent, 'text'>): string {
   const names = cpus.map((cpu) => `CPU ${cpu.cpu} (${doingOf(cpu)})`)
   if (handedOver > 0) names.push(`${handedOver} sections handed over`)
+  if (handedOver < 0) names.push(`none, but ${-handedOver} were ended more often than they were handed over`)
   const who = names.join(', ')
   const what =
     domain === undefined

@@ -1,6 +1,6 @@
 /** SRCU domains inside structs of users, and how domains end. */
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { describe, it, mock } from 'node:test'
 import { i32, published, SrcuLayout, struct, type SrcuFlavour } from 'percpu'
 import { addAtomic32 } from 'percpu/mem'
 import { codeOf, throwsCode } from '../support/codes.js'
@@ -141,12 +141,66 @@ describe('cleaning up a domain', () => {
     domain.upRead(down)
     await domain.cleanup()
   })
+  it('is refused after a wait that gave up, until somebody waits as it says', async () => {
+    const domain = fresh().srcu('s')
+    const token = domain.readLock()
+    await assert.rejects(domain.synchronize({ timeout: 1 }), { code: 'PERCPU_UNANSWERED' })
+    domain.readUnlock(token)
+    await busy(domain.cleanup(), /is wanted: await synchronize\(\) before/)
+    await domain.synchronize()
+    await domain.cleanup()
+  })
+  it('is refused, as are waits, if a section was ended twice, and says that', async () => {
+    const machine = fresh({ stallTimeout: 10 })
+    const domain = machine.srcu('s', { flavour: 'normal' })
+    const down = domain.downRead()
+    for (let i = 0; i < 2; i++) domain.upRead(down)
+    await busy(domain.cleanup(), /^1 sections were ended more often than they were handed over/)
+    const stall = new Promise<{ text: string; handedOver: number }>((resolve) => machine.on('stall', resolve))
+    await assert.rejects(domain.synchronize({ timeout: 100 }), /1 sections were ended more often/)
+    const { text, handedOver } = await stall
+    assert.match(text, /none, but 1 were ended more often than they were handed over/)
+    assert.equal(handedOver, -1)
+  })
   it('happens once, though it is asked for twice', async () => {
     const machine = fresh()
     const domain = machine.srcu('s')
     const ends = [domain.cleanup(), domain.cleanup()]
     await ends[0]
     await assert.rejects(ends[1] ?? Promise.resolve(), { code: 'PERCPU_SRCU_MISUSE' })
+  })
+  /** A domain in a struct that is just being taken away; another CPU has begun to work for it. */
+  const ending = async (stallTimeout: number) => {
+    const machine = fresh({ stallTimeout })
+    const other = joinAs(machine, 101)
+    const address = machine.heap.alloc(Vm.size, { zero: true }) + Vm.offsets.srcu
+    const domain = machine.initSrcu(address, { flavour: 'normal' })
+    await domain.call(() => undefined)
+    const { callbacks } = other.srcuAt(address) as unknown as { callbacks: { kick(): void } }
+    await Promise.all([domain.barrier(), other.srcuAt(address).barrier()])
+    for (let i = 0; i < 10; i++) await turn()
+    const cleaning = domain.cleanup()
+    const isListed = () =>
+      machine.watch.inspect().gracePeriods.some((each) => each.domain === `srcu at ${address}`)
+    for (let tries = 0; isListed(); tries++) {
+      assert.ok(tries < 1000, 'it leaves the registry in this stretch')
+      await Promise.resolve()
+    }
+    // It has found the domain before, and does not come to do anything.
+    const later = mock.method(globalThis, 'queueMicrotask', () => undefined)
+    callbacks.kick()
+    later.mock.restore()
+    return { machine, address, cleaning }
+  }
+  it('does not wait for a CPU that died at work for it', { timeout: 8000 }, async () => {
+    const { machine, address, cleaning } = await ending(10_000)
+    machine.cpus.declareDead(1)
+    await cleaning
+    machine.initSrcu(address)
+  })
+  it('leaks it if a CPU does not get done with it', { timeout: 8000 }, async () => {
+    const { cleaning } = await ending(10)
+    await assert.rejects(cleaning, { code: 'PERCPU_UNANSWERED', message: /do not free the struct/ })
   })
   it('is not refused for a hurry of long ago', async () => {
     const machine = fresh()

@@ -1,8 +1,8 @@
 /** Functions that run functions: one of them waits for room. */
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { describe, it, mock } from 'node:test'
 import { loadAtomic32 } from 'percpu/mem'
-import { fresh } from '../support/machines.js'
+import { fresh, joinAs } from '../support/machines.js'
 import { mapOf } from './support/lists.js'
 
 const { CallbackList } = await import('../../dist/rcu/layouts.js')
@@ -28,5 +28,25 @@ describe('a function that waits for room', () => {
     assert.equal(head(), before + 4)
     await machine.rcu.barrier()
     assert.deepEqual(calls, [2, 3, 5, 1, 4])
+  })
+})
+
+describe('a CPU that leaves', () => {
+  it('waits for its functions for ten seconds, however patient it is', { timeout: 20_000 }, async () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101, { stallTimeout: Infinity })
+    const down = machine.srcu('s').downRead()
+    let lost = 0
+    machine.on('callbacksLost', ({ count }) => (lost += count))
+    other.on('callbacksLost', ({ count }) => (lost += count))
+    void other.srcu('s').call(() => assert.fail('the section has not ended'))
+    mock.timers.enable({ apis: ['setTimeout'] })
+    const leaving = other.offline()
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+    mock.timers.tick(10_000)
+    mock.timers.reset()
+    await leaving
+    assert.equal(lost, 1)
+    machine.srcu('s').upRead(down)
   })
 })

@@ -36,6 +36,23 @@ describe('where a thread must not block', () => {
     assert.equal(machine.locks.semaphore('p', 1).available, 1)
   })
 
+  it('blocking forms of grace periods are refused, and leave none wanted', async () => {
+    const machine = fresh()
+    const domains = (['fast', 'normal'] as const).map((flavour) => machine.srcu(flavour, { flavour }))
+    forbid()
+    const refused: Readonly<Record<string, () => unknown>> = {
+      synchronizeBlocking: () => machine.rcu.synchronizeBlocking(),
+      callBlocking: () => machine.rcu.callBlocking(() => undefined),
+      ...Object.fromEntries(domains.map((domain) => [domain.flavour, () => domain.synchronizeBlocking()])),
+      'srcu.callBlocking': () => domains[0]?.callBlocking(() => undefined),
+    }
+    for (const [name, run] of Object.entries(refused))
+      for (let i = 0; i < 2; i++) assert.equal(codeOf(run), 'PERCPU_UNSUPPORTED', name)
+    for (const { domain, isWanted } of machine.watch.inspect().gracePeriods)
+      assert.equal(isWanted, false, domain)
+    for (const domain of domains) await domain.cleanup()
+  })
+
   it('try, async and reading forms work', async () => {
     const machine = fresh()
     forbid()

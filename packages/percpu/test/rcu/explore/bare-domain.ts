@@ -56,6 +56,7 @@ export function openBare({ world, flavour, places }: Domains, cpu: CpuContext) {
       name,
       words: new SrcuWords({ memory: world.memory, words, parts }),
       own,
+      assertMayBlock: () => undefined,
       sleep: (isDone: () => boolean): boolean => {
         mem.awaitUntil(isDone)
         return true
