@@ -38,6 +38,21 @@ describe('a grace period that does not get on', () => {
     })
   })
 
+  it('of a fast domain names that CPU when a wait for it times out', async () => {
+    await withMachine({ cpus: 2 }, async (machine, start) => {
+      const [tells, until] = words(machine, 2) as [number, number]
+      const busy = await start()
+      const spinning = busy.tell({ do: 'spin', until, tells, polls: false, deaf: false })
+      await becomesSet(machine.memory, tells)
+      await assert.rejects(machine.srcu('config').synchronize({ timeout: 50 }), {
+        code: 'PERCPU_UNANSWERED',
+        message: /^config: no grace period within 50 ms: CPU 1 did not return to its event loop/,
+      })
+      set(machine.memory, until)
+      await spinning
+    })
+  })
+
   it('of a domain is told with the CPU that reads, and what was handed over', async () => {
     const machine = fresh({ stallTimeout: 10 })
     const other = joinAs(machine, 101)
