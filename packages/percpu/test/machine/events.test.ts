@@ -41,7 +41,7 @@ describe('a machine object', () => {
     throwsCode(
       () => machine.on('other' as never, () => undefined),
       'PERCPU_ARGUMENT',
-      /died, offline, stall and callbacksLost/,
+      /died, offline, stall, callbacksLost and rcuMisuse/,
     )
   })
 
