@@ -113,7 +113,9 @@ export class Locks {
     if (hears) doorbell.start('waitAsync')
     const nothing = { goIdle: () => undefined, comeBack: () => undefined } as never
     const idle = new ReadyIdle(this.#table, cpu, doorbell, nothing, nothing)
-    const own = { cpu, incarnation: 1, table: this.#table, doorbell, idle, holdsNumber: () => true }
+    const gracePeriods = { stalls: { warning: () => '' } }
+    const cpuOf = { cpu, incarnation: 1, table: this.#table, holdsNumber: () => true }
+    const own = { ...cpuOf, doorbell, idle, gracePeriods }
     return new SyncState(own as unknown as OwnCpu, this.#map)
   }
 
