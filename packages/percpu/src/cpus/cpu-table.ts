@@ -15,16 +15,7 @@
  * later can be found by its key. All masks are computed from these two words; nothing else says
  * which CPUs are online.
  */
-import {
-  compareExchangeAtomic32,
-  load32,
-  loadAtomic32,
-  loadU32,
-  store32,
-  storeAtomic32,
-  storeU32,
-  type Memory,
-} from '#mem'
+import { compareExchangeAtomic32, loadAtomic32, loadU32, storeAtomic32, type Memory } from '#mem'
 import { NoFreeCpuError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
 import type { MemoryMap } from '../machine/memory-map.js'
@@ -151,17 +142,30 @@ export class CpuTable {
   }
   /** By the thread that holds the number: its own number in the operating system. */
   setOsThread(cpu: number, key: number, id: number): void {
+    const { i32 } = this.memory
     const record = this.record(cpu)
-    storeU32(this.memory.u32, record + Cpu.words.osThread, id)
-    store32(this.memory.i32, record + Cpu.words.osKey, key)
+    // VQ(cpu.osKey) takes the last thread's key away before its number in the system; pairs with VR
+    // in osThread: no key is found with the number of another thread. Mutant: cpus/os-thread-torn.
+    storeAtomic32(i32, record + Cpu.words.osKey, 0)
+    // atomic: between two stores of the key.
+    storeAtomic32(i32, record + Cpu.words.osThread, id)
+    storeAtomic32(i32, record + Cpu.words.osKey, key)
   }
-  /** What the operating system says of the thread that holds the number; undefined: not known. */
-  osState(cpu: number): OsThreadState | undefined {
-    const record = this.record(cpu)
-    const id = loadU32(this.memory.u32, record + Cpu.words.osThread)
-    return load32(this.memory.i32, record + Cpu.words.osKey) === this.thread(cpu)
-      ? osThreadState(id)
-      : undefined
+  /** The number in the system of the thread with this key, which is the CPU; 0: unknown. */
+  osThread(cpu: number, key: number): number {
+    const { i32 } = this.memory
+    const word = this.record(cpu) + Cpu.words.osKey
+    // atomic: as VR.
+    if (loadAtomic32(i32, word) !== key) return 0
+    // atomic: that of this key, unless the key changes meanwhile.
+    const id = loadAtomic32(i32, this.record(cpu) + Cpu.words.osThread)
+    // VR(cpu.osKey) pairs with VQ in setOsThread: the number in between was that of this key, so a
+    // thread that lives is not taken for one that has ended. Mutant: cpus/os-thread-torn.
+    return loadAtomic32(i32, word) === key ? id : 0
+  }
+  /** What the operating system says of the thread with this key, which is the CPU. */
+  osState(cpu: number, key = this.thread(cpu)): OsThreadState | undefined {
+    return osThreadState(this.osThread(cpu, key))
   }
   /** Its own parent, by the thread that holds the number. */
   setParent(cpu: number, key: number): void {

@@ -128,10 +128,9 @@ export class Supervisor {
   }
   /** Certainly. */
   #hasEnded(key: number): boolean {
-    return (
-      this.#table.select((cpu) => this.#table.thread(cpu) === key && this.#table.osState(cpu) === 'gone')
-        .length > 0
-    )
+    const table = this.#table
+    const hasEnded = (cpu: number): boolean => table.thread(cpu) === key && table.osState(cpu, key) === 'gone'
+    return table.select(hasEnded).length > 0
   }
 
   /**

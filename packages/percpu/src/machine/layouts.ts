@@ -85,8 +85,8 @@ export const Cpu = struct(
      * The number that the operating system gives the CPU's thread, and the key of that thread: it
      * holds for no other one. machine/os-thread.ts
      */
-    osThread: racy(u32),
-    osKey: racy(i32),
+    osThread: atomic(i32),
+    osKey: atomic(i32),
 
     /**
      * Reasons rung and not yet answered, a bit each. Ringers set them, the CPU clears them.
