@@ -48,6 +48,7 @@ export interface MachineEvents {
    */
   readonly rcuMisuse: { readonly error: SrcuMisuseError }
 }
+const events = ['died', 'offline', 'stall', 'callbacksLost', 'rcuMisuse'] as const
 
 /**
  * The calling thread's view of a machine, as one of its CPUs. Made by `boot` and `join`; not to be
@@ -81,9 +82,7 @@ export class Machine {
   readonly #watching: WatchLayer
   readonly #hotplug: Hotplug
   readonly #supervisor: Supervisor
-  readonly #events = new Emitter<MachineEvents>('a machine', [
-    ...(['died', 'offline', 'stall', 'callbacksLost', 'rcuMisuse'] as const),
-  ])
+  readonly #events = new Emitter<MachineEvents>('a machine', events)
   #percpu: Percpu | undefined
   #leaving: Promise<void> | undefined
 
