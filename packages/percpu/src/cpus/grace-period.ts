@@ -111,6 +111,10 @@ export class GracePeriods {
       this.report()
     })
   }
+  /** Rings at once all CPUs that grace periods wait for which somebody has asked for. */
+  expedite(): void {
+    this.#tree.expedite()
+  }
   /** Whether the grace period of a cookie of late has ended. */
   isDone(cookie: number): boolean {
     return this.#tree.isDone(cookie)

@@ -136,6 +136,13 @@ export class RcuTree {
     return this.#begin(own)
   }
 
+  /** Hurries all that is wanted, and the grace period under way. */
+  expedite(): void {
+    // atomic: how soon is a matter of speed only.
+    const needed = loadAtomic32(this.#table.memory.i32, header.rcuNeeded)
+    if (!isDone(this.sequence, needed) && this.#raise(header.rcuExpedited, needed)) this.#hurry()
+  }
+
   /**
    * CPU `cpu` is quiescent now: its section before is over, the next has read nothing yet. `before`
    * is called before others hear of it, and finds what was written before the grace period.

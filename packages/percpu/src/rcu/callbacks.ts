@@ -20,6 +20,7 @@ import type { Doorbell } from '../cpus/doorbell.js'
 import type { Idle } from '../cpus/idle.js'
 import { isDone } from '../cpus/sequence.js'
 import { REASON_CALLBACKS, type Ringer } from '../cpus/ringer.js'
+import type { Sleep } from '../cpus/stall.js'
 import { Cpu } from '../machine/layouts.js'
 import { host, nextTurn, reportError } from '../machine/platform.js'
 import { Deadline } from '../machine/wait-options.js'
@@ -113,7 +114,7 @@ export class Callbacks {
    *
    * @throws SelfDeadlockError; UnansweredError.
    */
-  makeRoom(sleep: (done: () => boolean, deadline: Deadline) => boolean, deadline: Deadline): boolean {
+  makeRoom(sleep: Sleep, deadline: Deadline): boolean {
     while (this.#pressure.isFull(this.#functions.pending)) {
       const { isTaken, isUnfinished, cookie } = this.#round()
       if (!this.#pressure.isFull(this.#functions.pending)) break

@@ -1,3 +1,4 @@
+import type { Sleep } from '../cpus/stall.js'
 import type { Deadline } from '../machine/wait-options.js'
 
 /**
@@ -25,10 +26,5 @@ export interface GracePeriodSource {
    *
    * @throws SelfDeadlockError if it waits for this CPU; UnansweredError at the deadline.
    */
-  block(
-    cookie: number,
-    sleep: (done: () => boolean, deadline: Deadline) => boolean,
-    deadline: Deadline,
-    isExpedited: boolean,
-  ): boolean
+  block(cookie: number, sleep: Sleep, deadline: Deadline, isExpedited: boolean): boolean
 }

@@ -17,6 +17,7 @@
 import type { CpuTable } from '../cpus/cpu-table.js'
 import type { Doorbell } from '../cpus/doorbell.js'
 import { drainingRankOf, endOf, isDone, isIdle, nextPhase, phaseOf, SCAN1 } from '../cpus/sequence.js'
+import type { Sleep } from '../cpus/stall.js'
 import { Deadline, type AbortSignalLike } from '../machine/wait-options.js'
 import type { SrcuTree } from './srcu-tree.js'
 import type { SrcuWords } from './srcu-words.js'
@@ -45,11 +46,8 @@ export interface SrcuScans {
   /** Whether all sections of a rank have ended that began before; never while one has not. */
   scan(rank: number, deadline: Deadline): Promise<boolean>
   /** As {@link scan}, without the event loop. @throws UnansweredError at the deadline. */
-  scanBlocking(rank: number, deadline: Deadline, sleep: SrcuSleep): boolean
+  scanBlocking(rank: number, deadline: Deadline, sleep: Sleep): boolean
 }
-
-/** Blocks the thread until `done()` holds, or until the deadline (false). */
-export type SrcuSleep = (done: () => boolean, deadline: Deadline) => boolean
 
 interface Wait {
   readonly cookie: number
@@ -64,6 +62,8 @@ export class SrcuDriver {
   readonly #waits = new Set<Wait>()
   /** What nobody waits for, and shall come about all the same. */
   #background: number | undefined
+  /** That is urgent. */
+  #isHurried = false
   /** One that is made in an answer of a thread that blocks asks again: {@link block} looks then. */
   #steps = 0
   #drive: Cancel | undefined
@@ -101,14 +101,20 @@ export class SrcuDriver {
     })
   }
 
-  /** Lets the cookie be done some time, without anybody waiting for it. It has been requested. */
-  help(cookie: number): void {
+  /**
+   * Lets the cookie be done some time, without anybody waiting for it; or soon, if it is urgent. It
+   * has been requested.
+   */
+  help(cookie: number, isUrgent = false): void {
     if (this.#background === undefined || isDone(cookie, this.#background)) this.#background = cookie
+    this.#isHurried ||= isUrgent
     this.#start()
+    // It may be asleep. Mutant: rcu/srcu-hurried-asleep.
+    if (isUrgent) this.#parts.doorbell.recheck()
   }
 
   /** As {@link wait}, and blocks the thread by `sleep`. */
-  block(cookie: number, deadline: Deadline, sleep: SrcuSleep): boolean {
+  block(cookie: number, deadline: Deadline, sleep: Sleep): boolean {
     const { words, cpu, doorbell } = this.#parts
     try {
       for (;;) {
@@ -143,7 +149,7 @@ export class SrcuDriver {
   /** All waits reject. */
   close(error: Error): void {
     this.#closed = error
-    this.#background = undefined
+    this.#forgetBackground()
     for (const wait of [...this.#waits]) wait.fail(error)
     this.#drive?.abort()
   }
@@ -174,13 +180,17 @@ export class SrcuDriver {
     // Somebody came who found it being cancelled.
     if (this.#isWanted) this.#start()
   }
-  #fail(error: Error): void {
+  #forgetBackground(): void {
     this.#background = undefined
+    this.#isHurried = false
+  }
+  #fail(error: Error): void {
+    this.#forgetBackground()
     for (const wait of [...this.#waits]) wait.fail(error)
   }
   #settle(sequence: number): void {
     for (const wait of [...this.#waits]) if (isDone(sequence, wait.cookie)) wait.settle(true)
-    if (this.#background !== undefined && isDone(sequence, this.#background)) this.#background = undefined
+    if (this.#background !== undefined && isDone(sequence, this.#background)) this.#forgetBackground()
   }
 
   async #step(sequence: number, deadline: Deadline): Promise<void> {
@@ -243,7 +253,7 @@ export class SrcuDriver {
   }
   /** Whether somebody on this thread is in a hurry. */
   #isUrgent(): boolean {
-    return [...this.#waits].some(({ expedited }) => expedited)
+    return this.#isHurried || [...this.#waits].some(({ expedited }) => expedited)
   }
 
   /** If no grace period is under way, begins one that is wanted, or nothing. */

@@ -115,6 +115,11 @@ export abstract class FastSrcu extends Srcu {
     )
   }
 
+  protected override hurry(): void {
+    // Whoever scans waits for it. Mutant: rcu/srcu-not-hurried.
+    this.parts.own.gracePeriods.expedite()
+  }
+
   protected readonly scans: SrcuScans = {
     firstPhase: SCAN2,
     scan: (rank, deadline) => this.#scan(rank, deadline),

@@ -33,7 +33,7 @@
  */
 import type { OwnCpu } from '../cpus/own-cpu.js'
 import { COMPLETED, isDone, isDoneExact } from '../cpus/sequence.js'
-import type { StallSource } from '../cpus/stall.js'
+import type { Sleep, StallSource } from '../cpus/stall.js'
 import type { UnansweredError } from '../machine/errors.js'
 import { checkFunction } from '../machine/check.js'
 import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
@@ -44,7 +44,7 @@ import type { Callback } from './functions.js'
 import { queueCall, queueCallBlocking, queueFree, queueFreeBlocking, type Freeable } from './queueing.js'
 import type { GracePeriodSource } from './source.js'
 import type { SrcuCallbacks } from './srcu-callbacks.js'
-import { SrcuDriver, type SrcuScans, type SrcuSleep } from './srcu-driver.js'
+import { SrcuDriver, type SrcuScans } from './srcu-driver.js'
 import { busyError, PATIENCE, refuse, whyBusy } from './srcu-cleanup.js'
 import { lateError, SrcuMisuseError, type SrcuBusyError } from './srcu-errors.js'
 import { SrcuSection } from './srcu-section.js'
@@ -59,7 +59,7 @@ export interface SrcuParts {
   readonly name: string
   readonly words: SrcuWords
   readonly own: Pick<OwnCpu, 'cpu' | 'table' | 'doorbell' | 'gracePeriods' | 'idle' | 'patience'>
-  readonly sleep: SrcuSleep
+  readonly sleep: Sleep
   readonly assertMayBlock: () => void
   readonly callbacks: SrcuCallbacks
   /** After the end of the domain. */
@@ -159,7 +159,7 @@ export abstract class Srcu {
   }
   async #synchronize(options: WaitOptions, isUrgent: boolean): Promise<void> {
     checkWait(options)
-    const expedited = isUrgent || this.isQuiet()
+    const expedited = isUrgent || this.isQuiet?.() === true
     const cookie = this.words.snap()
     this.words.request(cookie, expedited)
     const deadline = new Deadline(options)
@@ -228,7 +228,8 @@ export abstract class Srcu {
     const { needed } = this.words
     if (!this.words.isWanted) return
     this.words.request(needed, true)
-    this.driver.help(needed)
+    this.driver.help(needed, true)
+    this.hurry?.()
   }
 
   /**
@@ -328,10 +329,10 @@ export abstract class Srcu {
       block: (cookie, _sleep, deadline, expedited) => this.#block(cookie, deadline, expedited),
     }
   }
+  /** Hurries what a scan waits for that is under way. */
+  protected hurry?(): void
   /** Whether a grace period may be hurried although nobody asked for that: it disturbs nobody. */
-  protected isQuiet(): boolean {
-    return false
-  }
+  protected isQuiet?(): boolean
   /** @internal Lets many CPUs wait at little cost: srcu-tree.ts. */
   grow(): void {
     this.parts.grow()

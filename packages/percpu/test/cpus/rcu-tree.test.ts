@@ -51,6 +51,16 @@ describe('a grace period of 256 CPUs', () => {
     assert.equal(new Set(other.rung).size, CPUS)
   })
 
+  it('is hurried by whoever comes later, with what is wanted after it', () => {
+    const { tree, rung } = busyMachine()
+    tree.expedite()
+    assert.equal(rung.length, 0)
+    tree.request(tree.snap(), 0)
+    rung.length = 0
+    tree.expedite()
+    assert.equal(new Set(rung).size, CPUS)
+  })
+
   it('ends when the last one has reported, and not before', () => {
     const { tree } = busyMachine()
     const cookie = tree.snap()

@@ -5,6 +5,7 @@ import type { Machine, Srcu } from 'percpu'
 import { loadAtomic32, orAtomic32 } from 'percpu/mem'
 import { fresh, joinAs } from '../support/machines.js'
 
+const { Header } = await import('../../dist/machine/layouts.js')
 const { SrcuLayout } = await import('../../dist/rcu/srcu-layouts.js')
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -68,6 +69,29 @@ describe('a CPU that waits for a big domain', () => {
     await turn()
     other.readUnlock(token)
     await Promise.all(waits)
+  })
+
+  it('scans itself when it is hurried, and does not count on another one', async () => {
+    const machine = fresh({ cpus: 2, memory: '8 MiB' })
+    const options = { patience: 3000, stallTimeout: Infinity }
+    const domain = joinAs(machine, 101, options).srcu('s', { flavour: 'normal' })
+    grow(domain)
+    // So that the next one is not hurried by itself.
+    domain.startPoll()
+    // CPU 0 has asked, and does nothing any more.
+    const token = domain.readLock()
+    orAtomic32(machine.memory.i32, wordsOf(machine) + SrcuLayout.words.waiters, 1)
+    let isOver = false
+    const wait = domain.synchronize({ timeout: 5000 }).then(() => (isOver = true))
+    await turns()
+    orAtomic32(machine.memory.i32, wordsOf(machine) + SrcuLayout.words.waiters, 1)
+    domain.readUnlock(token)
+    await turns()
+    assert.equal(isOver, false)
+    domain.expediteCurrent()
+    await turns()
+    assert.equal(isOver, true)
+    await wait
   })
 
   it('is not kept waiting by one that went offline asleep', async () => {
@@ -137,5 +161,21 @@ describe('a lone grace period of a normal domain', () => {
     const before = loadAtomic32(machine.memory.i32, word)
     await (domains[0] as Srcu).synchronize()
     assert.equal(loadAtomic32(machine.memory.i32, word), before)
+  })
+})
+
+describe('a grace period of a fast domain that is hurried by another CPU', () => {
+  it('has the grace period of the event loop hurried that it waits for', async () => {
+    const { machine, domains } = crowd(2, 'fast')
+    const [updater, other] = domains as [Srcu, Srcu]
+    const { i32 } = machine.memory
+    const needed = (): number => loadAtomic32(i32, Header.words.rcuNeeded)
+    const wait = updater.synchronize({ timeout: 20_000 })
+    while (loadAtomic32(i32, Header.words.rcuSequence) === needed()) await Promise.resolve()
+    const wanted = needed()
+    assert.notEqual(loadAtomic32(i32, Header.words.rcuExpedited), wanted)
+    other.expediteCurrent()
+    assert.equal(loadAtomic32(i32, Header.words.rcuExpedited), wanted)
+    await wait
   })
 })
