@@ -96,6 +96,14 @@ export async function update({ domain }: Opened, words: Shared): Promise<void> {
   await domain.synchronize()
   words.object = -1
 }
+/** CPU 0 updates, then lets the others end. */
+export function updater(t: Scenario, prepared: Prepared, words: Shared, ...others: number[]): void {
+  t.cpu(0, async (cpu) => {
+    const opened = open(prepared, cpu)
+    await update(opened, words)
+    tellOver(opened, ...others)
+  })
+}
 /** The last updater lets the others end. */
 export function tellOver({ machine }: Opened, ...cpus: number[]): void {
   machine.cpus.ring(cpus, OVER)

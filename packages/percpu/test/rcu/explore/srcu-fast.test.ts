@@ -17,6 +17,7 @@ import {
   tellOverOfDead,
   turn,
   update,
+  updater,
   withDomain,
 } from './domain.js'
 
@@ -32,11 +33,7 @@ describe('a fast domain', () => {
       test,
       (t) => {
         const words = shared(t)
-        t.cpu(0, async (cpu) => {
-          const opened = open(world, cpu)
-          await update(opened, words)
-          tellOver(opened, 1)
-        })
+        updater(t, world, words, 1)
         t.cpu(1, async (cpu) => {
           const opened = open(world, cpu)
           await readLong(opened, words)
@@ -106,11 +103,7 @@ describe('a fast domain', () => {
       test,
       (t) => {
         const words = shared(t)
-        t.cpu(0, async (cpu) => {
-          const opened = open(world, cpu)
-          await update(opened, words)
-          tellOver(opened, 1)
-        })
+        updater(t, world, words, 1)
         t.cpu(1, async (cpu) => {
           const opened = open(world, cpu)
           await Promise.all([readLong(opened, words), turn().then(() => readLong(opened, words))])
@@ -154,11 +147,7 @@ describe('a fast domain', () => {
       test,
       (t) => {
         const words = shared(t)
-        t.cpu(0, async (cpu) => {
-          const opened = open(world, cpu)
-          await update(opened, words)
-          tellOver(opened, 1, 2)
-        })
+        updater(t, world, words, 1, 2)
         for (const reader of [1, 2])
           t.cpu(reader, async (cpu) => {
             const opened = open(world, cpu)
@@ -177,11 +166,7 @@ describe('a fast domain', () => {
       test,
       (t) => {
         const words = shared(t)
-        t.cpu(0, async (cpu) => {
-          const opened = open(world, cpu)
-          await update(opened, words)
-          tellOver(opened, 1)
-        })
+        updater(t, world, words, 1)
         t.cpu(1, async (cpu) => {
           const opened = open(world, cpu)
           const { machine, domain, over } = opened
@@ -203,11 +188,7 @@ describe('a fast domain', () => {
       test,
       (t) => {
         const words = shared(t)
-        t.cpu(0, async (cpu) => {
-          const opened = open(world, cpu)
-          await update(opened, words)
-          tellOver(opened, 1)
-        })
+        updater(t, world, words, 1)
         t.cpu(1, async (cpu) => {
           const opened = open(world, cpu)
           read(opened, words)
@@ -249,26 +230,6 @@ describe('a fast domain', () => {
             tellOverOfDead(world, 1)
           },
         })
-      },
-      { mode: 'pct', executions: EXECUTIONS, seed: SEED },
-    )
-  })
-})
-
-describe('two CPUs that block for grace periods of a fast domain', () => {
-  it('do not wait for each other', async (test) => {
-    const world = await withDomain(2, 'fast')
-    await check(
-      world,
-      test,
-      (t) => {
-        for (const number of [0, 1])
-          t.cpu(number, async (cpu) => {
-            const opened = open(world, cpu)
-            opened.domain.synchronizeBlocking()
-            tellOver(opened, 1 - number)
-            await opened.over
-          })
       },
       { mode: 'pct', executions: EXECUTIONS, seed: SEED },
     )

@@ -6,18 +6,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem, percpu } from 'percpu-lab'
-import {
-  check,
-  open,
-  read,
-  readLong,
-  shared,
-  tellOver,
-  turn,
-  update,
-  withDomain,
-  type Opened,
-} from './domain.js'
+import { check, open, read, readLong, shared, turn, update, withDomain, type Opened } from './domain.js'
 
 const EXECUTIONS = Number(process.env['PERCPU_EXECUTIONS'] ?? 60)
 const SEED = Number(process.env['PERCPU_SEED'] ?? 1)
@@ -270,26 +259,6 @@ describe('a normal domain', () => {
           read(opened, words[1])
         })
         t.kill(0, { reaper: () => world.world.reap(0) })
-      },
-      { mode: 'pct', executions: EXECUTIONS, seed: SEED },
-    )
-  })
-})
-
-describe('two CPUs that block for grace periods of a normal domain', () => {
-  it('do not wait for each other', async (test) => {
-    const world = await withDomain(2, 'normal')
-    await check(
-      world,
-      test,
-      (t) => {
-        for (const number of [0, 1])
-          t.cpu(number, async (cpu) => {
-            const opened = open(world, cpu)
-            opened.domain.synchronizeBlocking()
-            tellOver(opened, 1 - number)
-            await opened.over
-          })
       },
       { mode: 'pct', executions: EXECUTIONS, seed: SEED },
     )
