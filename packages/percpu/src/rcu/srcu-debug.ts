@@ -18,7 +18,7 @@
  * Waits inside sections are noted in shared memory for good (debug-notes.ts), so a circle is found
  * also if its waits are never at the same time. (After the kernel's lockdep.)
  *
- * Cost: some ten µs a section, for its stack.
+ * Cost: a stack for each section.
  */
 import type { OwnCpu } from '../cpus/own-cpu.js'
 import { Clock } from '../machine/clock.js'
