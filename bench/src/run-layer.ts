@@ -10,13 +10,15 @@ if (layer === undefined || process.send === undefined)
   throw new Error('started by bench/src/layer-process.ts only')
 
 const { suites } = (await import(`./${layer}.js`)) as { suites: readonly Suite[] }
-if (effort === undefined) process.send(suites.map((suite) => suite.title))
+let answer: unknown
+if (effort === undefined) answer = suites.map((suite) => suite.title)
 else {
   const results: SuiteResult[] = []
   for (const suite of suites) {
     if (title === undefined || suite.title === title)
       results.push(await runSuite(suite, efforts[effort as EffortName]))
   }
-  process.send(results)
+  answer = results
 }
-process.disconnect()
+// Machines of the suites may have grace periods under way, which keep a process alive.
+process.send(answer, () => process.exit())

@@ -1,5 +1,6 @@
 /** The other end of serveInspection. */
 import { connect } from 'node:net'
+import { codeOf } from '../error-code.js'
 import { FileError } from '../errors.js'
 import { Lines, type Report, type Subscription } from './protocol.js'
 
@@ -28,12 +29,18 @@ export async function* inspections(
   } catch (error) {
     if (signal?.aborted) return
     if (error instanceof FileError) throw error
-    const message = error instanceof Error ? error.message : String(error)
-    throw new FileError(`cannot watch ${path}: ${message}`, { file: path }, { cause: error })
+    throw new FileError(`cannot watch ${path}: ${reason(error)}`, { file: path }, { cause: error })
   } finally {
     signal?.removeEventListener('abort', stop)
     socket.destroy()
   }
+}
+
+function reason(error: unknown): string {
+  const code = codeOf(error)
+  if (code === 'ENOENT') return 'no such socket: give the path that serveInspection or --inspect got'
+  if (code === 'ECONNREFUSED') return 'nobody serves inspections there: the program that made it has ended'
+  return error instanceof Error ? error.message : String(error)
 }
 
 function parse(line: string, path: string): Report {

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { renameSync } from 'node:fs'
 import { access, mkdtemp, rm } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -110,7 +111,15 @@ describe('a served machine', () => {
 describe('percpu top', () => {
   it('says that nobody serves there, or something else', async () => {
     const path = freshPath()
-    await assert.rejects(run(path, '--once'), { code: 1, stderr: /^percpu: cannot watch / })
+    await assert.rejects(run(path, '--once'), { code: 1, stderr: /^percpu: cannot watch .*: no such socket/ })
+    const left = createServer().listen(path)
+    await once(left, 'listening')
+    renameSync(path, `${path}.left`)
+    left.close()
+    await assert.rejects(run(`${path}.left`, '--once'), {
+      code: 1,
+      stderr: /nobody serves inspections there/,
+    })
     const server = createServer((socket) => socket.end('hello\n')).listen(path)
     await once(server, 'listening')
     await assert.rejects(run(path, '--once'), { code: 1, stderr: /does not serve inspections/ })
