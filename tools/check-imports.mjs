@@ -31,11 +31,11 @@ export const library = {
   isClosed: true,
 }
 
-/** That of the lab, whose base is the trace. It may import packages. */
+/** That of the lab, whose base is the trace and the checks of arguments. It may import packages. */
 export const lab = {
   layers: [
-    ...['foreign', 'engine', 'mem', 'scenario', 'search', 'oracles', 'report', 'explore', 'testing'],
-    ...['litmus', 'conformance', 'command'],
+    ...['foreign', 'engine', 'mem', 'linearizability', 'scenario', 'search', 'oracles', 'report'],
+    ...['explore', 'testing', 'litmus', 'conformance', 'command'],
   ],
   top: ['index'],
   isClosed: false,

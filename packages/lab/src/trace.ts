@@ -47,6 +47,9 @@ export type EventName =
   | 'timeout'
   | 'allocate'
   | 'free'
+  /** A call of the history that is checked began or ended. */
+  | 'call'
+  | 'return'
 
 /**
  * The kind of a process: a CPU's body, an interrupt handler, or something that the environment
@@ -110,6 +113,7 @@ export type FailureKind =
   | 'starvation'
   | 'leak'
   | 'use after free'
+  | 'not linearizable'
   | 'nondeterminism'
   | 'limit'
   | 'execution count'

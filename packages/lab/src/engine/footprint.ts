@@ -1,5 +1,5 @@
 /** The words that the next step of a process touches, and the bytes of them. */
-import { ALLOCATE, CODE, COPY_IN, COPY_OUT, FILL, FREE, NOTIFY } from './ops.js'
+import { ALLOCATE, CALL, CODE, COPY_IN, COPY_OUT, FILL, FREE, NOTIFY, RETURN } from './ops.js'
 import type { History } from './history.js'
 import type { Process } from './process.js'
 import { bytesOfFormat } from './formats.js'
@@ -66,6 +66,8 @@ function bytesOnBytes({ code, a, b }: Pick<Process, 'code' | 'a' | 'b' | 'index'
     case FILL:
     case ALLOCATE:
     case FREE:
+    case CALL:
+    case RETURN:
       return b as number
     case COPY_IN:
       return (a as Uint8Array).length

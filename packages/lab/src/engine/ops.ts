@@ -51,10 +51,18 @@ export const TASK = 29
 
 /** Of foreign code only: `#mem` has no exclusive or. */
 export const XOR = 30
+/**
+ * The beginning and the end of a call whose history is checked (scenario/call-history.ts).
+ * Operands: the event, length. On a view of bytes that nothing else touches: a beginning reads all
+ * of it, and an end writes the word of its CPU. So the search tells apart only whether a call ends
+ * before another one begins.
+ */
+export const CALL = 31
+export const RETURN = 32
 
 /** Added to the code of a sequentially consistent access. */
-export const ATOMIC = 32
-export const CODE = 31
+export const ATOMIC = 64
+export const CODE = 63
 
 export const opNames: readonly EventName[] = [
   'load',
@@ -88,6 +96,8 @@ export const opNames: readonly EventName[] = [
   'free',
   'task',
   'xor',
+  'call',
+  'return',
 ]
 
 /**
@@ -96,7 +106,7 @@ export const opNames: readonly EventName[] = [
  */
 export function writes(code: number): boolean {
   const op = code & CODE
-  return (op >= STORE && op <= COPY_IN) || op === FREE || op === ALLOCATE || op === XOR
+  return (op >= STORE && op <= COPY_IN) || op === FREE || op === ALLOCATE || op === XOR || op === RETURN
 }
 
 export function reads(code: number): boolean {

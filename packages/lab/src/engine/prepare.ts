@@ -2,7 +2,7 @@
  * Takes the actions of `cpu.prepare`, before a body's first step: at once, and for all executions.
  */
 import { directly } from './hook.js'
-import { CODE, NOTIFY, TASK, WAIT, WAIT_ASYNC } from './ops.js'
+import { CALL, CODE, NOTIFY, RETURN, TASK, WAIT, WAIT_ASYNC } from './ops.js'
 import type { Cpu, Task } from './process.js'
 import type { LabView } from './views.js'
 import type { World } from './world.js'
@@ -19,6 +19,7 @@ export function prepareStep(
   const op = code & CODE
   if (op === TASK) return addTask(cpu, a as Task['kind'], -1)
   if (view === undefined) throw new Error('only accesses to memory can be prepared')
+  if (op === CALL || op === RETURN) throw new Error('a call of a history is a step, and cannot be prepared')
   if (op === WAIT) throw new Error('a body cannot block in prepare()')
   if (op === NOTIFY) return notify(world, view, index, a as number | undefined)
   if (op !== WAIT_ASYNC) return directly(code, view, index, a, b)

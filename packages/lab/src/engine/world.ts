@@ -4,7 +4,7 @@
  */
 import { CLOCK, History, MAX_PROCESSES } from './history.js'
 import { footprint } from './footprint.js'
-import { ENTER, KILL, SAFEPOINT, SPIN, TIMEOUT, TURN, WAKE } from './ops.js'
+import { CALL, ENTER, KILL, RETURN, SAFEPOINT, SPIN, TIMEOUT, TURN, WAKE } from './ops.js'
 import { Cpu, DEAD, FINISHED, Process, READY, UNBORN, WAITING, type Body } from './process.js'
 import type { ProcessKind } from '../trace.js'
 import type { Territory } from './territory.js'
@@ -227,6 +227,14 @@ export class World {
       (history.happened[later * CLOCK + (history.agent[earlier] as number)] as number) >=
       (history.agentSequence[earlier] as number)
     )
+  }
+
+  /** Whether a body has accessed memory in this execution. */
+  touchesMemory(): boolean {
+    const { view, code, length } = this.history
+    for (let step = 0; step < length; step++)
+      if (view[step] !== undefined && code[step] !== CALL && code[step] !== RETURN) return true
+    return false
   }
 
   /** Processes whose code has begun and has not ended. */

@@ -1,6 +1,6 @@
 /** The function that users explore with. */
 import { hook } from '../engine/hook.js'
-import { ScenarioError } from '../scenario/check.js'
+import { ScenarioError } from '../check.js'
 import type { Scenario } from '../scenario/scenario.js'
 import { Exploration } from './exploration.js'
 import { ExplorationFailure } from './failure.js'

@@ -1,6 +1,6 @@
 /** The options of an exploration. */
 import type { World } from '../engine/world.js'
-import * as check from '../scenario/check.js'
+import * as check from '../check.js'
 import type { ShardOptions } from '../search/shard.js'
 
 export interface ExploreOptions {

@@ -2,6 +2,7 @@
 import { bytesOf } from '../engine/footprint.js'
 import {
   ATOMIC,
+  CALL,
   CODE,
   CHOOSE,
   COMPARE_EXCHANGE,
@@ -10,6 +11,7 @@ import {
   LOAD,
   MASK,
   NOTIFY,
+  RETURN,
   TURN,
   WAIT_ASYNC,
   WAKE,
@@ -22,6 +24,7 @@ import { BYTES } from '../engine/views.js'
 import { isExpected, valueAt } from '../engine/access.js'
 import type { World } from '../engine/world.js'
 import type { Verdict } from '../oracles/verdict.js'
+import { describeCall } from '../scenario/call-history.js'
 import type { Names } from '../scenario/names.js'
 import type { StackRecorder } from './stacks.js'
 import type { DataRace, EventName, Trace, TraceEvent } from '../trace.js'
@@ -60,14 +63,21 @@ function eventOf(world: World, names: Names, step: number, stacks: StackRecorder
     step,
     process: history.process[step] as number,
     name: nameOf(code, index),
-    order: view === undefined ? 'none' : code >= ATOMIC || (code & CODE) >= NOTIFY ? 'atomic' : 'plain',
-    address,
-    bytes,
-    word: described?.name,
+    order:
+      view === undefined || isCall(code)
+        ? 'none'
+        : code >= ATOMIC || (code & CODE) >= NOTIFY
+          ? 'atomic'
+          : 'plain',
+    address: isCall(code) ? undefined : address,
+    bytes: isCall(code) ? 0 : bytes,
+    word: isCall(code) ? describeCall(history.a[step]) : described?.name,
     kind: described?.kind,
     read: readOf(world, step),
     wrote:
-      writes(code) && view !== undefined && !isFailedExchange(world, step) ? wroteOf(world, step) : undefined,
+      writes(code) && !isCall(code) && view !== undefined && !isFailedExchange(world, step)
+        ? wroteOf(world, step)
+        : undefined,
     target: isIpi(code) ? index : undefined,
     readFrom: code === LOAD && (history.outcome[step] as number) > 0 ? history.readFrom[step] : undefined,
     stack: stacks?.at(step) ?? [],
@@ -77,6 +87,10 @@ function eventOf(world: World, names: Names, step: number, stacks: StackRecorder
 function nameOf(code: number, index: number): EventName {
   if ((code & CODE) === MASK && index === 1) return 'unmask'
   return opNames[code & CODE] ?? 'load'
+}
+
+function isCall(code: number): boolean {
+  return (code & CODE) === CALL || (code & CODE) === RETURN
 }
 
 function isIpi(code: number): boolean {

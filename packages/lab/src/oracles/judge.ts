@@ -6,6 +6,7 @@ import { FINISHED, type Process, READY, WAITING } from '../engine/process.js'
 import { BodyError, NondeterminismError } from '../engine/body-errors.js'
 import type { Runner } from '../engine/runner.js'
 import type { World } from '../engine/world.js'
+import { NotLinearizableError } from '../linearizability/linearizable.js'
 import type { Scenario } from '../scenario/scenario.js'
 import type { Ending, Verdict } from './verdict.js'
 
@@ -28,7 +29,17 @@ export function judgeEnd(world: World, scenario: Scenario): Ending {
   } catch (error) {
     return { kind: 'assertion', message: messageOf(error), cause: error }
   }
-  return 'complete'
+  return judgeHistories(world, scenario) ?? 'complete'
+}
+
+function judgeHistories(world: World, { histories }: Scenario): Verdict | undefined {
+  try {
+    histories.forEach((history) => history.check(world))
+  } catch (error) {
+    if (!(error instanceof NotLinearizableError)) throw error
+    return { kind: 'not linearizable', message: error.message, cause: error }
+  }
+  return undefined
 }
 
 /**

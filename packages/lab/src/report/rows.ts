@@ -66,6 +66,8 @@ const aloneInRow = new Set([
   'ipi',
   'turn',
   'choose',
+  'call',
+  'return',
   'wait',
   'wake',
   'mask',

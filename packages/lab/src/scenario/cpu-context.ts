@@ -3,7 +3,7 @@ import type { Memory } from 'percpu'
 import { hook } from '../engine/hook.js'
 import { ALLOCATE, CHOOSE, FREE, IPI, IPI_SYNC, MASK, SAFEPOINT } from '../engine/ops.js'
 import type { Cpu } from '../engine/process.js'
-import { ScenarioError } from './check.js'
+import { ScenarioError } from '../check.js'
 
 /** A handler that CPUs may send to each other. {@link Scenario.ipi} makes it. */
 export interface Ipi {

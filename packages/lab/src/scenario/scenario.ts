@@ -20,8 +20,11 @@ import {
   ScenarioError,
   text,
   wholeFrom,
-} from './check.js'
+} from '../check.js'
 import { inContext, type CpuContext, type Ipi } from './cpu-context.js'
+import type { LinearizabilityOptions } from '../linearizability/linearizable.js'
+import type { Specification } from '../linearizability/specification.js'
+import { CallHistory } from './call-history.js'
 import { Names } from './names.js'
 
 export interface IrqSettings {
@@ -85,6 +88,8 @@ export class Scenario {
   readonly invariants: Check[] = []
   /** @internal */
   readonly checks: ((results: readonly unknown[]) => void)[] = []
+  /** @internal */
+  readonly histories: CallHistory[] = []
   /** @internal */
   readonly filters: { readonly counts: Counts; readonly unended: boolean }[] = []
   private used = 64
@@ -223,6 +228,20 @@ export class Scenario {
   finally(check: (results: readonly unknown[]) => void): void {
     checkFunction('the check', check)
     this.checks.push(check)
+  }
+
+  /**
+   * Calls that are recorded: `history.call('set', [key, value], () => map.set(key, value))`. At the
+   * end of each execution they must be linearizable: each must have taken effect at some moment
+   * between its beginning and its end, as the specification says. It is a plain class with the
+   * same methods.
+   *
+   * @throws ScenarioError for a specification or options that cannot be
+   */
+  history(specification: Specification, options: LinearizabilityOptions = {}): CallHistory {
+    const history = new CallHistory(specification, options)
+    this.histories.push(history)
+    return history
   }
 
   /**

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { explore } from '../../dist/index.js'
-import { explored, fails, proves, wordsOf } from './support.js'
+import { explored, fails, idle, proves, wordsOf } from './support.js'
 
 describe('an interrupt', () => {
   it('comes before any step that it can matter to, and must come', async (test) => {
@@ -178,12 +178,17 @@ describe('a kill', () => {
 
 describe('choices', () => {
   it('are all made', (test) =>
-    proves(test, (t) => t.cpu(0, (cpu) => (cpu.fails() ? 'failed' : cpu.choose(3))), [
-      '["failed"]',
-      '[0]',
-      '[1]',
-      '[2]',
-    ]))
+    proves(
+      test,
+      (t) => {
+        const touch = idle(t)
+        t.cpu(0, (cpu) => {
+          touch()
+          return cpu.fails() ? 'failed' : cpu.choose(3)
+        })
+      },
+      ['["failed"]', '[0]', '[1]', '[2]'],
+    ))
 })
 
 describe('prepare', () => {
@@ -210,10 +215,11 @@ describe('prepare', () => {
           cpu.prepare(() => w.add(0, 1))
           w.add(0, 1)
         })
+        w.load(0)
       })
       t.finally(() => assert.equal(w.load(0), 2))
     })
-    assert.equal(operations, 0)
+    assert.equal(operations, 1)
   })
   it('comes before the first step only', async () => {
     const failure = await fails('assertion', 'late', (t) => {

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem } from '../../dist/index.js'
-import { fails, proves, wordsOf } from './support.js'
+import { fails, idle, proves, wordsOf } from './support.js'
 
 const sleep = (ms = 0) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
@@ -13,8 +13,10 @@ describe('an async body', () => {
   it('runs microtasks before tasks, and tasks in the order in which they became ready', (test) =>
     proves(
       test,
-      (t) =>
+      (t) => {
+        const touch = idle(t)
         t.cpu(0, async () => {
+          touch()
           const order: string[] = []
           setImmediate(() => order.push('first'))
           setImmediate(() => order.push('second'))
@@ -23,31 +25,38 @@ describe('an async body', () => {
           order.push('now')
           await new Promise((resolve) => setImmediate(resolve))
           return order.join(' ')
-        }),
+        })
+      },
       ['["now microtask promise first second"]'],
     ))
   it('has its timers come in any order', (test) =>
     proves(
       test,
-      (t) =>
+      (t) => {
+        const touch = idle(t)
         t.cpu(0, async () => {
+          touch()
           const order: number[] = []
           const timers = [1, 2].map((n) => sleep(n).then(() => order.push(n)))
           await Promise.all(timers)
           return order
-        }),
+        })
+      },
       ['[[1,2]]', '[[2,1]]'],
     ))
   it('does not have a timer come that was cleared', (test) =>
     proves(
       test,
-      (t) =>
+      (t) => {
+        const touch = idle(t)
         t.cpu(0, async () => {
+          touch()
           let came = false
           clearTimeout(setTimeout(() => (came = true), 1))
           await sleep(2)
           return came
-        }),
+        })
+      },
       ['[false]'],
     ))
   it('interleaves with others at its awaits only where it touches memory', (test) =>

@@ -8,7 +8,7 @@ import path from 'node:path'
 import { afterEach, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { diagram, explore, ExplorationFailure, page, percpu, type Scenario } from '../../dist/index.js'
-import { fails, reports, wordsOf } from './support.js'
+import { fails, idle, reports, wordsOf } from './support.js'
 
 const { struct, atomic, i32 } = percpu
 const Words = struct('Words', { head: atomic(i32), tail: atomic(i32) })
@@ -114,7 +114,7 @@ describe('a failure', () => {
     assert.match(last, /^ +\d+ +│ +●/)
   })
   it('about the whole search has no trace and no page', async () => {
-    const one = explore('count', (t) => t.cpu(0, () => undefined), { expect: { executions: 5 } })
+    const one = explore('count', (t) => t.cpu(0, idle(t)), { expect: { executions: 5 } })
     await assert.rejects(one, (error) => {
       assert.ok(error instanceof ExplorationFailure)
       assert.deepEqual([error.trace, error.report, error.kind], [undefined, undefined, 'execution count'])

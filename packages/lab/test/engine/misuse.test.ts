@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type CpuContext, explore, type Scenario, ScenarioError } from '../../dist/index.js'
-import { fails, wordsOf } from './support.js'
+import { fails, idle, wordsOf } from './support.js'
 
-const idle = () => undefined
+const nothing = () => undefined
 
 async function refuses(scenario: (t: Scenario) => void, message: RegExp): Promise<void> {
   await assert.rejects(explore('refused', scenario), (error: unknown) => {
@@ -14,18 +14,18 @@ async function refuses(scenario: (t: Scenario) => void, message: RegExp): Promis
     return true
   })
   // And the next exploration is none the worse for it.
-  assert.equal((await explore('next', (t) => t.cpu(0, idle))).executions, 1)
+  assert.equal((await explore('next', (t) => t.cpu(0, idle(t)))).executions, 1)
 }
 
 describe('a scenario', () => {
-  it('without a body is refused', () => refuses(idle, /needs at least one cpu/))
+  it('without a body is refused', () => refuses(nothing, /needs at least one cpu/))
   it('with two bodies for a CPU is refused', () =>
     refuses((t) => {
-      t.cpu(0, idle)
-      t.cpu(0, idle)
+      t.cpu(0, nothing)
+      t.cpu(0, nothing)
     }, /CPU 0 has a body already/))
   it('that interrupts or kills nobody is refused', async () => {
-    await refuses((t) => t.irq(1, idle), /CPU 1 has no body/)
+    await refuses((t) => t.irq(1, nothing), /CPU 1 has no body/)
     await refuses((t) => t.kill(2), /CPU 2 has no body/)
   })
   it('without what a call takes is refused', async () => {
@@ -37,7 +37,7 @@ describe('a scenario', () => {
     await refuses((t) => void t.ipi(none), /the handler: undefined/)
     await refuses((t) => void t.memory(none), /the struct/)
     const one = (settings: (t: Scenario) => void) => (t: Scenario) => {
-      t.cpu(0, idle)
+      t.cpu(0, nothing)
       settings(t)
     }
     await refuses(
@@ -45,15 +45,15 @@ describe('a scenario', () => {
       /the handler of CPU 0: undefined/,
     )
     await refuses(
-      one((t) => t.irq(0, idle, { time: 3 } as never)),
+      one((t) => t.irq(0, nothing, { time: 3 } as never)),
       /irq: there is no option time; there are at, level, name, times/,
     )
     await refuses(
-      one((t) => t.irq(0, idle, { at: 'nowhere' as never })),
+      one((t) => t.irq(0, nothing, { at: 'nowhere' as never })),
       /irq: at is one of anywhere, safepoints, not "nowhere"/,
     )
     await refuses(
-      one((t) => t.kill(0, { repaer: idle } as never)),
+      one((t) => t.kill(0, { repaer: nothing } as never)),
       /kill: there is no option repaer; there are reaper, reaperKill/,
     )
     await refuses(
@@ -61,7 +61,7 @@ describe('a scenario', () => {
       /kill: reaper is a function, not 5/,
     )
     await refuses(
-      one((t) => t.kill(0, { reaper: idle, reaperKill: { reaper: 5 as never } })),
+      one((t) => t.kill(0, { reaper: nothing, reaperKill: { reaper: 5 as never } })),
       /kill: reaper is a function, not 5/,
     )
   })
@@ -69,7 +69,7 @@ describe('a scenario', () => {
     refuses((t) => void t.words(20_000), /80000 more do not fit/))
   it('with too many processes is refused', async () => {
     const many = (t: Scenario) => {
-      for (let cpu = 0; cpu < 31; cpu++) t.cpu(cpu, idle)
+      for (let cpu = 0; cpu < 31; cpu++) t.cpu(cpu, nothing)
     }
     await assert.rejects(explore('many', many), RangeError)
   })
@@ -96,7 +96,7 @@ describe('an exploration', () => {
       [null, /options are an object, not null/],
     ] as [never, RegExp][])
       await assert.rejects(
-        explore('misuse', (t) => t.cpu(0, idle), options),
+        explore('misuse', (t) => t.cpu(0, nothing), options),
         {
           code: 'LAB_SCENARIO',
           message,
@@ -127,26 +127,34 @@ describe('a body', () => {
   })
   it('that interrupts a CPU that is not there fails', async () => {
     const failure = await fails('assertion', 'nobody', (t) => {
-      const handler = t.ipi(idle)
+      const handler = t.ipi(nothing)
       t.cpu(0, (cpu) => cpu.ipi(7, handler))
     })
     assert.match(failure.message, /there is no CPU 7 to interrupt/)
   })
   it('that explores fails', async () => {
     let inner: Promise<unknown> | undefined
-    await explore('outer', (t) =>
+    await explore('outer', (t) => {
+      const touch = idle(t)
       t.cpu(0, () => {
+        touch()
         inner ??= assert.rejects(
-          explore('inner', (t2) => t2.cpu(0, idle)),
+          explore('inner', (t2) => t2.cpu(0, nothing)),
           ScenarioError,
         )
-      }),
-    )
+      })
+    })
     await inner
   })
   it('is the only place for what a CPU does', async () => {
     let kept: CpuContext | undefined
-    await explore('kept', (t) => t.cpu(0, (cpu) => void (kept = cpu)))
+    await explore('kept', (t) => {
+      const touch = idle(t)
+      t.cpu(0, (cpu) => {
+        kept = cpu
+        touch()
+      })
+    })
     const outside = (error: unknown) => error instanceof ScenarioError && /only the body/.test(error.message)
     assert.throws(() => kept?.safepoint(), outside)
     assert.throws(() => kept?.choose(2), outside)
@@ -157,6 +165,7 @@ describe('a body', () => {
       t.cpu(0, () => {
         assert.equal(w.plainLoad(1 << 20), undefined)
         assert.throws(() => w.load(1 << 20), RangeError)
+        w.load(0)
       })
     })
   })

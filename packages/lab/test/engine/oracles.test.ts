@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type CpuContext, ExplorationFailure, explore, mem } from '../../dist/index.js'
-import { fails, proves, wordsOf, type Words } from './support.js'
+import { fails, idle, proves, wordsOf, type Words } from './support.js'
 
 describe('deadlock', () => {
   it('is two who each hold what the other waits for', async () => {
@@ -248,7 +248,7 @@ describe('limits', () => {
   })
   it('are the counts that a test expects', async () => {
     const one = (expect: { executions?: number; blocked?: number }) =>
-      explore('one', (t) => t.cpu(0, () => undefined), { expect })
+      explore('one', (t) => t.cpu(0, idle(t)), { expect })
     await one({ executions: 1, blocked: 0 })
     for (const expect of [{ executions: 2 }, { blocked: 1 }])
       await assert.rejects(

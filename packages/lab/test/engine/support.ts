@@ -63,6 +63,12 @@ export async function proves(
   if (results !== undefined) assert.deepEqual([...outcomes].sort(), results)
 }
 
+/** A body that does nothing, but for the access without which an exploration fails. */
+export function idle(t: Scenario): () => void {
+  const w = wordsOf(t, 1)
+  return () => void w.load(0)
+}
+
 /** Explores a scenario that must fail; gives the failure. */
 export async function fails(
   kind: FailureKind,

@@ -1,6 +1,7 @@
 /** The effects of a step: on memory, on waiters, on other processes. */
 import {
   ALLOCATE,
+  CALL,
   CHOOSE,
   CODE,
   ENTER,
@@ -12,6 +13,7 @@ import {
   LEAVE,
   MASK,
   NOTIFY,
+  RETURN,
   SAFEPOINT,
   TASK,
   TIMEOUT,
@@ -79,6 +81,8 @@ export function takeEffect(world: World, process: Process, step: number): void {
       return
     case ALLOCATE:
     case FREE:
+    case CALL:
+    case RETURN:
       world.log(cpu, step, undefined)
       return
     default:
