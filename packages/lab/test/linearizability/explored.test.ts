@@ -53,12 +53,13 @@ describe('histories of explorations', () => {
   })
 
   it('tell apart who ends before another one begins, though no memory orders them', async () => {
-    // Each writes its own word and reads both: only the order of the two calls tells what is wrong.
+    // Each has a word of its own: only the order of the two calls tells what is wrong. The first
+    // execution has the other order.
     const stale = (t: Scenario) => {
       const { memory, base } = t.words(2)
       const history = t.history(Counter)
-      t.cpu(0, () => history.call('increment', [], () => mem.addAtomic32(memory.i32, base, 1) + 1))
-      t.cpu(1, () => history.call('read', [], () => mem.loadAtomic32(memory.i32, base + 1)))
+      t.cpu(0, () => history.call('read', [], () => mem.loadAtomic32(memory.i32, base + 1)))
+      t.cpu(1, () => history.call('increment', [], () => mem.addAtomic32(memory.i32, base, 1) + 1))
     }
     const failure = await failureOf(stale)
     assert.equal(failure.kind, 'not linearizable')
