@@ -13,13 +13,15 @@
 //     --minimum-folder P   the same for each folder
 //
 // A mutant that survives is no failure by itself. The run fails if a test does not pass without a
-// mutant.
+// mutant. Mutants that no test can kill are listed in mutants/equivalent.json, and are not drawn
+// (lib/mutant-equivalents.mjs).
 
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { isMain, reportProblems, repositoryRoot } from './lib/cli.mjs'
 import { drawMutants } from './lib/mutant-draw.mjs'
+import { readEquivalents } from './lib/mutant-equivalents.mjs'
 import { formatScores, scoreByFolder, scoreOf } from './lib/mutant-score.mjs'
 import { runBaseline, runTrials } from './lib/mutant-trials.mjs'
 import { isBelow, readSourceFolders } from './lib/source-folders.mjs'
@@ -84,7 +86,11 @@ export function draw(root, { seed, count, folders }) {
   const selected = sources.filter(
     (source) => folders.length === 0 || folders.some((folder) => isBelow(source, folder)),
   )
-  return { ...drawMutants(root, selected, { seed, count }), problems }
+  const equivalents = readEquivalents(root)
+  return {
+    ...drawMutants(root, selected, { seed, count, equivalents }),
+    problems: [...problems, ...equivalents.problems],
+  }
 }
 
 /** Runs drawn mutants. Gives `{ rows, problems }`; no rows if a test fails without a mutant. */
@@ -125,7 +131,8 @@ async function main(args) {
   const options = readOptions(args)
   const { mutants, discarded, problems } = draw(repositoryRoot, options)
   console.log(
-    `${mutants.length} mutants; discarded: ${discarded.notCompiled} that do not compile, ${discarded.same} that change nothing`,
+    `${mutants.length} mutants; discarded: ${discarded.notCompiled} that do not compile, ` +
+      `${discarded.same} that change nothing, ${discarded.equivalent} that nobody can see`,
   )
   if (options.list) for (const mutant of mutants) console.log(formatPlace(mutant))
   if (options.list || problems.length > 0) return reportProblems('mutants:random', problems, 'drawn')

@@ -10,6 +10,7 @@ import { spawn } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { isMain, listFiles, repositoryRoot } from './lib/cli.mjs'
+import { rememberOutcome } from './lib/passed-tests.mjs'
 
 /**
  * Finds the test files below `root`, as paths relative to it. `missing` lists the sources with no
@@ -77,6 +78,7 @@ async function main() {
     console.error(`no test file found${filters.length > 0 ? ` for ${filters.join(' ')}` : ''}`)
   if (missing.length > 0 || files.length === 0) process.exitCode = 1
   else process.exitCode = await runFiles(repositoryRoot, files)
+  if (filters.length === 0) rememberOutcome(repositoryRoot, (process.exitCode ?? 0) === 0)
 }
 
 if (isMain(import.meta.url)) await main()

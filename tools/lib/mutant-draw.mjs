@@ -6,6 +6,8 @@ import path from 'node:path'
 import { createCompiler } from './compile.mjs'
 import { applyMutation, mutationsOf } from './mutations/index.mjs'
 
+const nothing = { isEquivalent: () => false }
+
 /**
  * Draws `count` mutants from `sources`, which readSourceFolders gives. The folders take turns, so
  * that each gets as many as the others; one that has no more to give leaves its turns to the rest.
@@ -14,12 +16,13 @@ import { applyMutation, mutationsOf } from './mutations/index.mjs'
  *
  * Within a folder, first a place of the code is drawn, then a kind of mutation, then one of that
  * kind. No place comes twice before all have come once. A mutation is discarded if it does not
- * compile, or gives JavaScript that was there already. Gives `{ mutants, discarded }`.
+ * compile, gives JavaScript that was there already, or is one of `equivalents` (see
+ * mutant-equivalents.mjs). Gives `{ mutants, discarded }`.
  */
-export function drawMutants(root, sources, { seed, count }) {
-  const tryMutant = createTrial(root)
+export function drawMutants(root, sources, { seed, count, equivalents = nothing }) {
+  const tryMutant = createTrial(root, equivalents)
   const mutants = []
-  const discarded = { notCompiled: 0, same: 0 }
+  const discarded = { notCompiled: 0, same: 0, equivalent: 0 }
   let turns = foldersOf(root, sources).map(([folder, places]) =>
     shuffled(places, generator(`${seed} ${folder}`)),
   )
@@ -45,11 +48,12 @@ function nextMutant(turn, tryMutant, discarded) {
 }
 
 /** Gives a function that compiles a mutation: `{ mutant }`, or `{ fault }`. */
-function createTrial(root) {
+function createTrial(root, { isEquivalent }) {
   const compile = createCompiler(root)
   const known = new Map()
   return ({ source, text, mutation }) => {
     const { file } = source
+    if (isEquivalent(file, mutation)) return { fault: 'equivalent' }
     if (!known.has(file)) known.set(file, new Set([compile(file, text, { check: false }).js]))
     const { errors, output, js } = compile(file, applyMutation(text, mutation))
     if (errors) return { fault: 'notCompiled' }

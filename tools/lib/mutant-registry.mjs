@@ -18,6 +18,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { listFiles } from './cli.mjs'
+import { equivalentsFile } from './mutant-equivalents.mjs'
 
 const required = ['file', 'find', 'replace', 'killedBy', 'because']
 const optional = { testName: 'string', executions: 'number', seconds: 'number' }
@@ -31,6 +32,7 @@ export function readRegistry(root) {
   const problems = []
   for (const relative of listFiles(path.join(root, 'mutants'), [''])) {
     const file = `mutants/${relative}`
+    if (file === equivalentsFile) continue
     const messages = []
     const entry = parse(path.join(root, file), messages)
     if (!/^[a-z][\w-]*\/[a-z0-9][\w-]*\.json$/.test(relative))

@@ -2,7 +2,7 @@
 
 import { compileMarked, takeMarks } from './coverage-marks.mjs'
 import { inLanes } from './lanes.mjs'
-import { runTestFile } from './test-process.mjs'
+import { runTestFile, tellsOfFailure } from './test-process.mjs'
 
 /** Seconds after which a test file that runs without a mutant has failed. */
 const baselineSeconds = 600
@@ -95,7 +95,7 @@ async function tryTests(copy, mutant, tests, slack) {
 async function runWith(copy, mutant, file, milliseconds, slack) {
   const run = async (seconds) => {
     const restore = copy.replace(mutant.output, mutant.js)
-    const outcome = await runTestFile(copy.path, file, { seconds })
+    const outcome = await runTestFile(copy.path, file, { seconds, hasFailed: tellsOfFailure })
     restore()
     return outcome
   }

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import test from 'node:test'
+import { havePassed, rememberOutcome } from '../lib/passed-tests.mjs'
+import { tellsOfFailure } from '../lib/test-process.mjs'
 import { runMutants } from '../mutants.mjs'
 import { makeTree } from './helpers/tree.mjs'
 
@@ -93,6 +95,8 @@ test('one lane restores the library between two mutants', async (t) => {
 
 test('a mutant that never ends is killed by the time limit', async (t) => {
   const root = makeWorkspace(t, { endless: { ...entry, replace: 'a === b ? Infinity : a + b', seconds: 1 } })
+  // Without a mutant a busy machine may take longer.
+  rememberOutcome(root, true)
   const { table, problems } = await runMutants(root)
   assert.deepEqual(problems, [])
   assert.equal(table[0].how, 'no end within 1 s')
@@ -118,6 +122,25 @@ test('a test that fails without a mutant kills nothing', async (t) => {
   const { table, problems } = await runMutants(root)
   assert.deepEqual(table, [])
   assert.match(problems[0].message, /fails without a mutant \(test failed\)[^]*broken anyway/)
+})
+
+test('what has passed with the same files is not run without a mutant', async (t) => {
+  const root = makeWorkspace(t, { minus: entry }, `${compiledTest}\n// once`)
+  const run = async () => {
+    let isTrusted = false
+    const { problems } = await runMutants(root, { onTrust: () => (isTrusted = true) })
+    assert.deepEqual(problems, [])
+    return isTrusted
+  }
+  assert.equal(await run(), false)
+  rememberOutcome(root, true)
+  assert.equal(await run(), true)
+  writeFileSync(path.join(root, 'packages/user/dist-test/add.test.js'), compiledTest)
+  assert.equal(await run(), false)
+  rememberOutcome(root, true)
+  assert.ok(havePassed(root))
+  rememberOutcome(root, false)
+  assert.ok(!havePassed(root))
 })
 
 test('selects by a part of the name', async (t) => {
@@ -152,10 +175,40 @@ test('runs only the tests that an entry names', async (t) => {
   )
 })
 
+test('a test file is over when a test of it has failed', async (t) => {
+  const endless = `${namedTests}\ntest('never ends', () => new Promise((resolve) => setTimeout(resolve, 60_000)))`
+  const root = makeWorkspace(t, { a: { ...entry, seconds: 30 } }, endless)
+  rememberOutcome(root, true)
+  const { table, problems } = await runMutants(root)
+  assert.deepEqual(problems, [])
+  assert.deepEqual([table[0].killed, table[0].how], [true, 'test failed'])
+  assert.ok(table[0].milliseconds < 20_000)
+})
+
+test('what is no failure is not taken for one', () => {
+  assert.ok(tellsOfFailure('# Subtest: a\n    not ok 1 - a\n'))
+  assert.ok(tellsOfFailure('\nnot ok 12 - a # b\n'))
+  for (const text of [
+    '\nok 1 - not ok 2 - a\n',
+    '\nnot ok 1 - a # TODO later\n',
+    '\nnot ok 1 - a',
+    '# not ok 1 - a\n',
+  ])
+    assert.ok(!tellsOfFailure(text), text)
+})
+
 test('an entry that names no test is a problem', async (t) => {
   const { table, problems } = await runMutants(
     makeWorkspace(t, { a: { ...entry, testName: 'nothing' } }, namedTests),
   )
+  assert.deepEqual(table, [])
+  assert.match(problems[0].message, /has no test named like "nothing"/)
+})
+
+test('an entry that names no test is a problem after all tests have passed, too', async (t) => {
+  const root = makeWorkspace(t, { a: { ...entry, testName: 'nothing' } }, namedTests)
+  rememberOutcome(root, true)
+  const { table, problems } = await runMutants(root)
   assert.deepEqual(table, [])
   assert.match(problems[0].message, /has no test named like "nothing"/)
 })

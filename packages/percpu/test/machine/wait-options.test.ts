@@ -238,7 +238,7 @@ describe('a change that gives up while CPUs are busy', () => {
     await failed
     assert.deepEqual([lock.isWriting, lock.isSlow, lock.readers], [false, false, 0])
     same.readLock().unlock()
-    const writing = same.writeLock()
+    const writing = same.writeLock({ timeout: 5000 })
     gone(begun)
     const writer = await writing
     assert.deepEqual([writer.predecessorDied, lock.tryReadLock()], [false, undefined])
