@@ -13,5 +13,6 @@ export const layers = [
   'rcu',
   'table',
   'lab',
+  'limits',
 ] as const
 export type LayerName = (typeof layers)[number]

@@ -1,7 +1,7 @@
 /** `percpu serve`: the service, its log, and the signals that steer it. */
 import { pino, type Logger } from 'pino'
 import pretty from 'pino-pretty'
-import { Service } from '../serve/service.js'
+import { Service, STOP_MILLISECONDS } from '../serve/service.js'
 import type { TableFiles } from '../table/build.js'
 import { bytesProgress } from './progress.js'
 
@@ -20,50 +20,92 @@ export interface ServeOptions {
   readonly logLevel: string
 }
 
+/** How long stopping may take, all in all: whatever still runs then is killed. */
+const LIMIT_MILLISECONDS = STOP_MILLISECONDS + 5000
+
 /**
  * Serves until SIGINT or SIGTERM, or until no worker can be started any more. Resolves with the
- * exit code.
+ * exit code. From the signal on the process lasts 15 seconds at most.
  */
 export async function serve({ logLevel, ...options }: ServeOptions): Promise<number> {
   const logger = createLogger(logLevel)
-  const stopped = stopRequest(logger)
+  let service: Service | undefined
+  // A thread that waits for a disk would hold up an orderly end.
+  const endAtOnce = () => (service && !service.isLoading ? process.exit(1) : killSelf())
+  const stop = new StopRequest(logger, endAtOnce)
   const progress = bytesProgress('loading')
   const starting = Service.start({
     ...options,
     logger,
+    signal: stop.signal,
     onProgress: ({ bytes, total }) => progress.update(bytes, total),
   }).finally(() => progress.stop())
   const hangUp = () => {
+    // What stops loads nothing more, and is not ended by this signal either.
+    if (stop.signal.aborted) return
     logger.info('SIGHUP: reloading')
     // A service that does not start says so below.
-    starting.then((service) => service.reload('SIGHUP')).catch(() => undefined)
+    starting.then((started) => started.reload('SIGHUP')).catch(() => undefined)
   }
   process.on('SIGHUP', hangUp)
-  const service = await starting
-  const failed = new Promise<'failed'>((resolve) => service.pool.once('failed', () => resolve('failed')))
-  const reason = await Promise.race([stopped, failed])
-  process.off('SIGHUP', hangUp)
-  logger.info({ reason }, 'stopping')
+  try {
+    service = await starting
+  } catch (error) {
+    if (!stop.signal.aborted) throw error
+    logger.info('stopped')
+    return 0
+  }
+  const { pool } = service
+  const hasFailed = await Promise.race([
+    stop.requested.then(() => false),
+    new Promise<boolean>((resolve) => pool.once('failed', () => resolve(true))),
+  ])
+  if (hasFailed) stop.begin('failed')
   await service.close()
   logger.info('stopped')
-  return reason === 'failed' ? 1 : 0
+  return hasFailed ? 1 : 0
 }
 
-/** The first request to stop; a second one ends the process at once. */
-function stopRequest(logger: Logger): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    let asked = false
+/** Listens for SIGINT and SIGTERM. The first one asks to stop, a second one ends the process. */
+class StopRequest {
+  readonly #logger: Logger
+  readonly #controller = new AbortController()
+  readonly requested: Promise<void>
+
+  constructor(logger: Logger, endAtOnce: () => void) {
+    this.#logger = logger
+    this.requested = new Promise((resolve) =>
+      this.signal.addEventListener('abort', () => resolve(), { once: true }),
+    )
     const ask = (signal: NodeJS.Signals) => {
-      if (asked) {
-        logger.warn({ signal }, 'asked again: ending at once')
-        process.exit(1)
-      }
-      asked = true
-      resolve(signal)
+      if (!this.signal.aborted) return this.begin(signal)
+      logger.warn({ signal }, 'asked again: ending at once')
+      endAtOnce()
     }
     process.on('SIGINT', ask)
     process.on('SIGTERM', ask)
-  })
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** From now on there is a limit. */
+  begin(reason: NodeJS.Signals | 'failed'): void {
+    this.#logger.info({ reason }, 'stopping')
+    const limit = setTimeout(() => {
+      this.#logger.fatal(`a thread has not ended after ${LIMIT_MILLISECONDS / 1000} s: killed`)
+      killSelf()
+    }, LIMIT_MILLISECONDS)
+    // An orderly end is not held up by it.
+    limit.unref()
+    this.#controller.abort()
+  }
+}
+
+/** Where leaving would wait for threads that do not end, or for the disk that they wait for. */
+function killSelf(): void {
+  process.kill(process.pid, 'SIGKILL')
 }
 
 /** Lines of JSON; readable ones on a terminal. */

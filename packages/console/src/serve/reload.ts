@@ -38,6 +38,7 @@ export interface ReloaderOptions {
 
 export class Reloader {
   readonly #options: ReloaderOptions
+  readonly #stop = new AbortController()
   #running: Promise<ReloadOutcome> | undefined
   #next: Promise<ReloadOutcome> | undefined
   #last: ReloadOutcome | undefined
@@ -69,6 +70,11 @@ export class Reloader {
     return this.#next
   }
 
+  /** Gives up the load that is running, and all that are asked for from now on. */
+  stop(): void {
+    this.#stop.abort()
+  }
+
   /** When no load is running and none is waiting. */
   async settled(): Promise<void> {
     while (this.#running ?? this.#next) await (this.#next ?? this.#running)
@@ -81,7 +87,8 @@ export class Reloader {
     let table: LoadedTable | undefined
     let error: Error | undefined
     try {
-      table = await loadTable(machine, root, files, { limit: { served, maxShrink }, onProgress })
+      const { signal } = this.#stop
+      table = await loadTable(machine, root, files, { limit: { served, maxShrink }, onProgress, signal })
     } catch (thrown) {
       error = thrown instanceof Error ? thrown : new Error(String(thrown))
     }

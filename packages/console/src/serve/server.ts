@@ -1,4 +1,5 @@
 /** The HTTP server: limits, time-outs, and errors that say what is wrong. */
+import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import {
   fastify,
@@ -29,6 +30,7 @@ export function createServer(
 ): FastifyInstance {
   // Its own messages only from warnings on: the service says itself where it listens.
   const level = logger.isLevelEnabled('warn') ? 'warn' : logger.level
+  const underWay = new ResponsesUnderWay()
   const loggerInstance: FastifyBaseLogger = logger.child({}, { level })
   const app = fastify({
     loggerInstance,
@@ -47,8 +49,12 @@ export function createServer(
       sendError(error, request, reply)
     },
     clientErrorHandler(error, socket) {
-      refuseConnection(error, socket)
+      refuseConnection(error, socket, underWay.mayRefuse(socket))
     },
+  })
+  app.addHook('onRequest', (request, reply, done) => {
+    underWay.add(request.raw.socket, reply.raw)
+    done()
   })
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
   app.setNotFoundHandler((request, reply) => {
@@ -97,12 +103,32 @@ const connectionErrors: Readonly<Record<string, readonly [status: string, text: 
   ],
 }
 
+/** The responses of each connection that have not been written to their ends. */
+class ResponsesUnderWay {
+  readonly #of = new WeakMap<Socket, Set<ServerResponse>>()
+
+  add(socket: Socket, response: ServerResponse): void {
+    const responses = this.#of.get(socket) ?? new Set()
+    this.#of.set(socket, responses.add(response))
+    response.once('close', () => responses.delete(response))
+  }
+
+  /**
+   * Whether another response may be written: not into one that has begun, and not in place of one
+   * to an earlier request.
+   */
+  mayRefuse(socket: Socket): boolean {
+    const [first, ...others] = this.#of.get(socket) ?? []
+    return others.length === 0 && first?.headersSent !== true
+  }
+}
+
 /**
  * What comes in is not HTTP, too slow or too long: there is no request to answer, only a
- * connection.
+ * connection. It is broken off where a response is under way on it.
  */
-function refuseConnection(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+function refuseConnection(error: Error & { code?: string }, socket: Socket, mayAnswer: boolean): void {
+  if (error.code === 'ECONNRESET' || !socket.writable || !mayAnswer) {
     socket.destroy()
     return
   }

@@ -12,6 +12,7 @@ import type { FastifyInstance } from 'fastify'
 import { boot, type Machine } from 'percpu'
 import type { Logger } from 'pino'
 import { attribution } from '../attribution.js'
+import { AbortedError } from '../errors.js'
 import { LookupPool } from '../lookup/pool.js'
 import type { TableFiles } from '../table/build.js'
 import type { LoadProgress } from '../table/load.js'
@@ -19,6 +20,7 @@ import { createRoot } from '../table/root.js'
 import { MAX_SHRINK } from '../table/row-counts.js'
 import { FlatTable } from '../table/search.js'
 import { inspectionMetrics } from '../top/metrics.js'
+import { unlessAborted } from '../unless-aborted.js'
 import { serveInspection, type InspectionServer } from '../top/serve-inspection.js'
 import { Metrics } from './metrics.js'
 import { Reloader, type ReloadOutcome } from './reload.js'
@@ -51,6 +53,8 @@ export interface ServiceOptions {
   readonly inspect?: string | undefined
   readonly logger: Logger
   readonly onProgress?: (progress: LoadProgress) => void
+  /** Gives the start up, wherever it is. */
+  readonly signal?: AbortSignal
 }
 
 /** Name of the table in the directory of shared objects. */
@@ -63,8 +67,12 @@ export const TABLE_NAME = 'asn'
 export const SPARE_CPUS = 6
 
 export const PATIENCE_MILLISECONDS = 5000
-/** How long requests in flight may take when the service stops. */
-const STOP_MILLISECONDS = 10_000
+/** How long requests in flight may take when the service stops, and then the workers' ends. */
+export const STOP_MILLISECONDS = 10_000
+/** How long a load that is given up may take to end; it may wait for a disk that does not answer. */
+const GIVE_UP_MILLISECONDS = 1000
+/** How long workers that do nothing may take to end. */
+const WORKERS_MILLISECONDS = 5000
 const SWEEP_MILLISECONDS = 50
 /** The reason of the load that comes before listening. */
 const FIRST_LOAD = 'start'
@@ -95,13 +103,13 @@ export class Service {
   /**
    * Loads the table, starts the workers, and listens.
    *
-   * @throws TableRefusedError, FileError (also for the socket), LoadError, WorkerLostError, or what
-   *   listening throws. Nothing is left running.
+   * @throws TableRefusedError, FileError (also for the socket), LoadError, WorkerLostError,
+   *   AbortedError at the signal, or what listening throws. Nothing is left running.
    */
   static async start(options: ServiceOptions): Promise<Service> {
     const service = new Service(options, createParts(options))
     try {
-      await service.#begin()
+      await unlessAborted(service.#begin(), options.signal)
     } catch (error) {
       await service.close()
       throw error
@@ -127,12 +135,20 @@ export class Service {
     return this.#parts.app
   }
 
+  /** Whether files are being read. */
+  get isLoading(): boolean {
+    return this.#parts.reloader.isRunning
+  }
+
   /** Loads the files anew; the table before stays if they are refused. */
   reload(reason: string): Promise<ReloadOutcome> {
     return this.#parts.reloader.request(reason)
   }
 
-  /** Stops accepting, lets requests in flight finish for a while, and takes the workers offline. */
+  /**
+   * Stops accepting, gives up loading, lets requests in flight finish for a while, and takes the
+   * workers offline. A loader that waits for a disk which does not answer may outlive it.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#end()
     return this.#closing
@@ -144,17 +160,31 @@ export class Service {
     // Before the table is loaded: that takes seconds.
     await assertCanListen(host, port)
     // That can be watched, too.
-    if (inspect !== undefined) this.#inspection = await serveInspection(machine, inspect)
+    if (inspect !== undefined) await this.#inspect(machine, inspect)
     logger.info({ ...files, workers: this.#options.workers }, 'loading')
     const { error } = await reloader.request(FIRST_LOAD, onProgress)
     if (error) throw error
     await pool.ready()
+    this.#assertWanted()
     await app.listen({ host, port })
     if (this.#options.watch) await this.#watch()
     logger.info({ url: this.url, attribution: attribution.join('; ') }, 'listening')
   }
 
+  /** It may have been closed while it began. */
+  #assertWanted(): void {
+    if (this.#closing) throw new AbortedError('given up: the service is being stopped')
+  }
+
+  async #inspect(machine: Machine, path: string): Promise<void> {
+    const inspection = await serveInspection(machine, path)
+    if (this.#closing) await inspection.close()
+    this.#assertWanted()
+    this.#inspection = inspection
+  }
+
   async #watch(): Promise<void> {
+    this.#assertWanted()
     const { files, logger } = this.#options
     const watched = [files.ipv4, files.ipv6].filter((file) => file !== devNull)
     const watcher = watch(watched, {
@@ -173,6 +203,8 @@ export class Service {
 
   async #end(): Promise<void> {
     const { app, pool, reloader, machine, metrics, workerWatch } = this.#parts
+    const end = performance.now() + STOP_MILLISECONDS
+    reloader.stop()
     await this.#watcher?.close()
     const deadline = setTimeout(() => app.server.closeAllConnections(), STOP_MILLISECONDS)
     // A connection that has been answered is kept for another request, which will not be taken any
@@ -181,13 +213,21 @@ export class Service {
     await app.close()
     clearInterval(sweep)
     clearTimeout(deadline)
-    await reloader.settled()
+    await within(reloader.settled(), GIVE_UP_MILLISECONDS)
     workerWatch.stop()
-    await pool.close()
+    await pool.close(Math.max(0, Math.min(WORKERS_MILLISECONDS, end - performance.now())))
     await this.#inspection?.close()
     metrics.registry.clear()
     await machine.offline()
   }
+}
+
+/** Waits for the promise, but not longer. */
+async function within(promise: Promise<unknown>, milliseconds: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, milliseconds)))
+  await Promise.race([promise, late])
+  clearTimeout(timer)
 }
 
 /** Listens for a moment. @throws what listening throws, such as EADDRINUSE. */
@@ -233,7 +273,8 @@ function report(logger: Logger, metrics: Metrics, outcome: ReloadOutcome): void 
     return
   }
   // The first load's error is thrown by Service.start.
-  if (reason !== FIRST_LOAD)
+  if (error instanceof AbortedError) logger.info({ reason }, 'loading was given up')
+  else if (reason !== FIRST_LOAD)
     logger.error({ reason, ...rows, change }, error?.message ?? 'the table could not be loaded')
 }
 

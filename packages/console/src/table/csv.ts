@@ -6,10 +6,12 @@
  * A file that is being written is not read as if it were whole, as far as that shows: its last line
  * has no line end, or it changes while it is read.
  */
-import type { BigIntStats } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { constants, open as openFile, type BigIntStats } from 'node:fs'
+import { open, stat } from 'node:fs/promises'
+import { Socket } from 'node:net'
 import { Transform, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { promisify } from 'node:util'
 import { parse, type CsvError } from 'csv-parse'
 import { explainBadAddress, parseAddress, shorten, type Address } from '../address/parse.js'
 import { FileError } from '../errors.js'
@@ -84,6 +86,10 @@ export async function readRanges(
 
 /** Has `read` take the file's bytes. Resolves with whether the file was changed meanwhile. */
 async function withFile(file: string, read: (bytes: Readable) => Promise<void>): Promise<boolean> {
+  if ((await stat(file)).isFIFO()) {
+    await withPipe(file, read)
+    return false
+  }
   const handle = await open(file)
   try {
     const before = await handle.stat({ bigint: true })
@@ -91,6 +97,20 @@ async function withFile(file: string, read: (bytes: Readable) => Promise<void>):
     return before.isFile() && isOther(await handle.stat({ bigint: true }), before)
   } finally {
     await handle.close()
+  }
+}
+
+/**
+ * A named pipe, whose writer may come late or never. Neither opening nor reading it blocks a thread
+ * here, so that a loader can be ended meanwhile.
+ */
+async function withPipe(file: string, read: (bytes: Readable) => Promise<void>): Promise<void> {
+  const fd = await promisify(openFile)(file, constants.O_RDONLY | constants.O_NONBLOCK)
+  const stream = new Socket({ fd, readable: true, writable: false })
+  try {
+    await read(stream)
+  } finally {
+    stream.destroy()
   }
 }
 

@@ -8,7 +8,8 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Machine } from 'percpu'
-import { FileError, LoadError, TableRefusedError } from '../errors.js'
+import { AbortedError, FileError, LoadError, TableRefusedError } from '../errors.js'
+import { unlessAborted } from '../unless-aborted.js'
 import type { BuiltTable, TableFiles } from './build.js'
 import type { FromLoader, LoaderSetup } from './loader-protocol.js'
 import { newestGeneration, publishTable } from './root.js'
@@ -29,6 +30,8 @@ export interface LoadOptions {
   /** What the table must not fall behind. Default: any number of ranges will do, but 0. */
   readonly limit?: ShrinkLimit | undefined
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
+  /** Ends the loader, wherever it is, unless its table is being published already. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** Where the published tables come from, and what their licence asks to be said. */
@@ -56,28 +59,35 @@ export function packagedFiles(): TableFiles {
  * Builds the table of `files`, publishes it at `root`, and frees the one before after a grace
  * period. One load at a time.
  *
- * @throws TableRefusedError, FileError, LoadError. The table before stays the current one.
+ * @throws TableRefusedError, FileError, LoadError; AbortedError at the signal. The table before
+ *   stays the current one.
  */
 export async function loadTable(
   machine: Machine,
   root: number,
   files: TableFiles,
-  { limit, onProgress = () => undefined }: LoadOptions = {},
+  { limit, onProgress = () => undefined, signal }: LoadOptions = {},
 ): Promise<LoadedTable> {
   const began = performance.now()
-  const total = (await sizeOf(files.ipv4)) + (await sizeOf(files.ipv6))
+  const sizes = Promise.all([sizeOf(files.ipv4), sizeOf(files.ipv6)])
+  const [size4, size6] = await unlessAborted(sizes, signal)
+  const total = size4 + size6
   const generation = newestGeneration(machine.memory, root) + 1
   const workerData: LoaderSetup = { handle: machine.handle, files, generation, limit }
   const worker = new Worker(new URL('./loader-worker.js', import.meta.url), { workerData })
   const { reaped } = machine.supervise(worker)
   try {
-    const table = await builtBy(worker, (bytes) => onProgress({ bytes, total }))
+    const building = builtBy(worker, (bytes) => onProgress({ bytes, total }))
+    const table = await unlessAborted(building, signal)
     // Kept and published in the same stretch in which its address arrived: the loader still holds
     // it.
     const published = publishTable(machine, root, table.address, generation)
     const milliseconds = performance.now() - began
     await published
     return { ...table, generation, milliseconds }
+  } catch (error) {
+    if (error instanceof AbortedError) void worker.terminate()
+    throw error
   } finally {
     worker.postMessage('stop')
     await reaped

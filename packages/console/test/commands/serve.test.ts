@@ -145,6 +145,18 @@ test('2 million addresses stream through a process whose heap would not hold the
   assert.equal(await serve.stop('SIGTERM'), 0)
 })
 
+test('it goes on answering, and stops in order, when nobody reads its log any more', async (t) => {
+  const files = await smallFiles(t)
+  const serve = new ServeProcess(t, [...flags(files), '--no-watch'])
+  const url = await serve.url()
+  serve.child.stdout?.destroy()
+  await writeSmallTable(files, 'two')
+  serve.child.kill('SIGHUP')
+  while ((await asnOf(url)) !== 64501);
+  assert.equal(await serve.stop('SIGTERM'), 0)
+  assert.equal(serve.stderr, '')
+})
+
 test('a port in use is told before the table is loaded', async (t) => {
   const other = createServer()
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))

@@ -172,6 +172,48 @@ test('headers that are too long, too slow, or no HTTP are refused with a reason'
   )
 })
 
+test('a request that turns out malformed or too slow gets no second response into its first one', async (t) => {
+  const { service } = await testService(t, { timeoutMilliseconds: 1000 })
+  const address = service.app.server.address()
+  assert.ok(address !== null && typeof address === 'object')
+  const { port } = address
+  const head =
+    'POST /lookup HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n'
+  const answersTo = async (first: string, then: string): Promise<string> => {
+    const socket = connect(port, '127.0.0.1').setEncoding('latin1')
+    socket.on('error', () => undefined)
+    let text = ''
+    const begun = new Promise<void>((resolve) => {
+      socket.on('data', (piece: string) => {
+        text += piece
+        if (text.includes('8.8.8.8')) resolve()
+      })
+    })
+    const closed = once(socket, 'close')
+    socket.write(first)
+    await begun
+    socket.write(then)
+    await closed
+    return text
+  }
+  const batch = `${head}8\r\n8.8.8.8\n\r\n`
+  const cases = {
+    'an invalid chunk': [batch, 'zz\r\n'],
+    'a time-out': [batch, ''],
+    'a chunk that is too long': [batch, `${'f'.repeat(20)}\r\n`],
+    'no HTTP behind a request that is being answered': [`${batch}0\r\n`, '\r\nnonsense\r\n\r\n'],
+  } as const
+  await Promise.all(
+    Object.entries(cases).map(async ([name, [first, then]]) => {
+      const text = await answersTo(first, then)
+      // Behind the end of a whole response there may be another one.
+      const [response = '', ...rest] = text.split('0\r\n\r\n')
+      assert.equal(response.match(/HTTP\/1\.1 /g)?.length, 1, `${name}: ${text}`)
+      assert.ok(rest.every((other) => other === '' || other.startsWith('HTTP/1.1 4')), name)
+    }),
+  )
+})
+
 test('a service that is closed finishes the requests in flight, and takes its CPUs offline', async (t) => {
   const { url, service } = await testService(t)
   const { outgoing, response } = openPost(url)

@@ -49,6 +49,12 @@ const { words } = ZoneLayout
 /** Pages of a span, at least. */
 const MIN_SPAN = 16
 
+/** A row of pages from boot memory. */
+interface Span {
+  readonly page: number
+  readonly pages: number
+}
+
 export interface ZoneReport {
   readonly node: number
   /** Bytes taken from boot memory so far. */
@@ -71,6 +77,8 @@ export class Zone {
   readonly #pageMap: PageMap
   /** Word index of its ZoneLayout. */
   readonly #at: number
+  /** At which version of boot memory it had no span with a block of which order. */
+  #spent: { readonly version: bigint; readonly order: number } | undefined
 
   constructor({ memory, map, pageMap }: Pick<Owner, 'memory' | 'map' | 'pageMap'>, node: number) {
     this.#memory = memory
@@ -132,9 +140,16 @@ export class Zone {
 
   /**
    * Takes a span from boot memory that holds a block of this order; undefined if there is none. The
-   * frontier must be at the limit.
+   * frontier must be at the limit. It does not look again while nothing has changed in boot memory.
    */
-  findSpan(memblock: Memblock, order: number): { readonly page: number; readonly pages: number } | undefined {
+  findSpan(memblock: Memblock, order: number): Span | undefined {
+    const { version } = memblock
+    if (this.#spent?.version === version && order >= this.#spent.order) return undefined
+    const span = this.#searchSpan(memblock, order)
+    if (!span) this.#spent = { version, order }
+    return span
+  }
+  #searchSpan(memblock: Memblock, order: number): Span | undefined {
     const needed = 1 << order
     const usual = Math.max(MIN_SPAN, Math.floor(this.#map.pages / 64))
     for (let pages = Math.max(needed, usual); ; pages = Math.max(needed, pages >>> 1)) {

@@ -168,6 +168,12 @@ export class Memblock {
     if (isOwn) this.persist(address)
   }
 
+  /** Another number after each change: what did not fit still does not, while it stays. */
+  get version(): bigint {
+    // atomic: a snapshot; what hangs on it is only whether to look.
+    return loadAtomicU64(this.#memory.u64, Header.offsets.activeRegions / 8)
+  }
+
   /** What is allocated, where, for whom. A consistent snapshot. */
   report(): MemblockReport {
     const { list } = this.#read()

@@ -16,8 +16,10 @@
  */
 import * as mem from '#mem'
 import {
+  addAtomic32,
   awaitUntil,
   exchangeAtomic32,
+  loadAtomic32,
   notify32,
   orAtomic32,
   storeAtomic32,
@@ -72,6 +74,7 @@ export class Doorbell {
   readonly #cpu: number
   readonly #bell: number
   readonly #hint: number
+  readonly #heard: number
   readonly #handlers = new Map<number, () => void>()
   readonly #waits = new Set<Wait>()
   /** Set by the VPA layer: is told of each answer, before it is given. */
@@ -91,6 +94,7 @@ export class Doorbell {
     this.#cpu = cpu
     this.#bell = table.record(cpu) + Cpu.words.bell
     this.#hint = table.record(cpu) + Cpu.words.hint
+    this.#heard = table.record(cpu) + Cpu.words.heard
     this.on(REASON_WAKE, () => this.#recheck())
   }
 
@@ -119,17 +123,21 @@ export class Doorbell {
     const { i32 } = this.#table.memory
     // atomic: the CPU is not online yet; E in setState publishes these.
     exchangeAtomic32(i32, this.#bell, 0)
-    storeAtomic32(i32, this.#table.record(this.#cpu) + Cpu.words.port, mode === 'port' ? 1 : 0)
+    const port = this.#table.record(this.#cpu) + Cpu.words.port
+    storeAtomic32(i32, port, 0)
     store32(i32, this.#hint, 0)
     if (mode === 'waitAsync') {
       this.#listenToWord().catch(reportError)
       return
     }
     this.#channel = openChannel(this.#table.map.id, this.#cpu)
-    this.#channel.onmessage = () => {
-      this.#answerIfOpen()
+    this.#channel.onmessage = ({ data }) => {
+      this.#hear(data)
     }
-    this.#channel.unref?.()
+    // Messages to the thread that had this number before do not arrive here.
+    this.#countHeard()
+    // atomic: after the count; before it nobody sends messages.
+    storeAtomic32(i32, port, 1)
   }
 
   /** Stops hearing. Waits that are under way end as if they had timed out. */
@@ -318,6 +326,20 @@ export class Doorbell {
       await (busy > 64 ? new Promise<void>((resolve) => host.setTimeout(resolve, 0)) : heard.value)
       this.#answerIfOpen()
     }
+  }
+
+  /** A message has come that was sent at the count `sentAt`. */
+  #hear(sentAt: unknown): void {
+    if (!this.#open) return
+    // atomic: only this CPU counts.
+    if (sentAt === loadAtomic32(this.#table.memory.i32, this.#heard)) this.#countHeard()
+    this.answer()
+  }
+  #countHeard(): void {
+    // VT(cpu.heard) pairs with VS in #send: counted before the bell is taken. So a ringer that still
+    // finds the old count has its bell taken, and one that finds the new one sends a message.
+    // Mutant: cpus/heard-after-answer.
+    addAtomic32(this.#table.memory.i32, this.#heard, 1)
   }
 
   #answerIfOpen(): void {

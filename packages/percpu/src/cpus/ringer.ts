@@ -3,6 +3,12 @@
  *
  * A ringer that is killed between setting the bit and waking leaves a CPU asleep. So does one that
  * took the waiters and has not rung them. Hence every ring wakes, and its reaper rings everybody.
+ *
+ * Messages wait in a queue while their CPU computes, so not every ring may send one. A ringer sends
+ * none while one of its own, sent at the same count `heard`, has not arrived: that one will wake
+ * the CPU. The CPU counts `heard` on when a message arrives that was sent at the present count.
+ * Hosts may lose a message to a CPU that has just come online, so it is sent again after a while,
+ * after twice that, and so on. So few messages of each ringer wait, however long.
  */
 import { exchangeAtomic32, loadAtomic32, notify32, orAtomic32, store32 } from '#mem'
 import { UnsupportedError } from '../machine/errors.js'
@@ -24,7 +30,7 @@ export const USER_REASONS = 16
 /** Rings bells. A thread that is no CPU itself, such as a reaper, can use it too. */
 export class Ringer {
   readonly #table: CpuTable
-  readonly #channels = new Map<number, Channel>()
+  readonly #messengers = new Map<number, Messenger>()
 
   constructor(table: CpuTable) {
     this.#table = table
@@ -44,7 +50,7 @@ export class Ringer {
     // atomic: a wake-up orders nothing; the bell does.
     notify32(memory.i32, record + Cpu.words.bell)
     // atomic: how to wake is a matter of speed only.
-    if (loadAtomic32(memory.i32, record + Cpu.words.port) === 1) this.#channel(cpu).postMessage(0)
+    if (loadAtomic32(memory.i32, record + Cpu.words.port) === 1) this.#send(cpu, record)
     // atomic: read after K, as the parking CPU reads its bell after it wrote this word: one of both
     // sees the other.
     const parkedOn = loadAtomic32(memory.i32, record + Cpu.words.parkedOn)
@@ -68,17 +74,46 @@ export class Ringer {
   }
 
   close(): void {
-    for (const channel of this.#channels.values()) channel.close()
-    this.#channels.clear()
+    for (const { channel } of this.#messengers.values()) channel.close()
+    this.#messengers.clear()
   }
 
-  #channel(cpu: number): Channel {
-    let channel = this.#channels.get(cpu)
-    if (!channel) {
-      channel = openChannel(this.#table.map.id, cpu)
-      this.#channels.set(cpu, channel)
+  #send(cpu: number, record: number): void {
+    let messenger = this.#messengers.get(cpu)
+    if (!messenger) {
+      messenger = new Messenger(openChannel(this.#table.map.id, cpu))
+      this.#messengers.set(cpu, messenger)
     }
-    return channel
+    // VS(cpu.heard) pairs with VT in #countHeard: read after the bell was set. If the count is still
+    // that of the last message, who takes that message counts, and then takes this bell. Mutant:
+    // cpus/heard-after-answer.
+    messenger.send(loadAtomic32(this.#table.memory.i32, record + Cpu.words.heard))
+  }
+}
+
+/** Milliseconds after which a message is sent again, the first time. */
+const RESEND = 10
+
+/** Sends messages to one CPU. */
+class Messenger {
+  readonly channel: Channel
+  /** The count `heard` at which it has sent a message last, and when. */
+  #sentAt: number | undefined
+  #time = 0
+  #patience = RESEND
+
+  constructor(channel: Channel) {
+    this.channel = channel
+  }
+
+  send(heard: number): void {
+    const now = host.performance.now()
+    if (heard !== this.#sentAt) this.#patience = RESEND
+    else if (now - this.#time < this.#patience) return
+    else this.#patience *= 2
+    this.#sentAt = heard
+    this.#time = now
+    this.channel.postMessage(heard)
   }
 }
 

@@ -46,7 +46,11 @@ export class Emitter<Events> {
     const own = (detail: Events[Name]) => {
       listener(detail)
     }
-    const off = () => void listeners.delete(own)
+    const off = () => {
+      listeners.delete(own)
+      // The signal may outlive many listeners.
+      signal?.removeEventListener('abort', off)
+    }
     if (signal?.aborted) return off
     listeners.add(own)
     signal?.addEventListener('abort', off, { once: true })

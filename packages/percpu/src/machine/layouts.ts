@@ -110,6 +110,8 @@ export const Cpu = struct(
      * How this CPU is woken: 0 by `Atomics.waitAsync` on the bell, 1 by a message. cpus/doorbell.ts
      */
     port: atomic(i32),
+    /** Counts the messages that have woken it, as far as a new one may be sent. cpus/ringer.ts */
+    heard: atomic(i32),
 
     /**
      * CPUs that want a ring when `deaf`, the state, or a call's answer changes; a bit each.

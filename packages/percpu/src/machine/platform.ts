@@ -7,7 +7,7 @@ interface Timer {
   unref?: () => void
 }
 interface Channel {
-  onmessage: ((event: unknown) => void) | null
+  onmessage: ((event: { readonly data: unknown }) => void) | null
   postMessage(message: unknown): void
   close(): void
   unref?: () => void

@@ -1,6 +1,7 @@
 /**
  * The tasks of one thread that wait for one mutex. The other CPUs see them as one waiter. Among
- * themselves, those that wait asynchronously queue here: first come, first served.
+ * themselves, those that wait asynchronously queue here: first come, first served. Only the first
+ * one waits for the mutex, the others for their turn: so a ring costs the same, however many wait.
  *
  * While any of them waits, the CPU's bit is set in the mutex (mutex-words.ts).
  */
@@ -16,7 +17,8 @@ export class MutexWaiters {
   /** How many of this thread wait. */
   #sleepers = 0
   /** The asynchronous ones, in their order. */
-  readonly #tasks: object[] = []
+  #first: Task | undefined
+  #last: Task | undefined
 
   constructor(state: SyncState, word: number, tryTake: () => boolean) {
     this.#state = state
@@ -26,7 +28,7 @@ export class MutexWaiters {
 
   /** Whether a task would have to queue. */
   get hasTasks(): boolean {
-    return this.#tasks.length > 0
+    return this.#first !== undefined
   }
 
   /** Blocks the thread until the mutex is taken (true), or until the deadline (false). */
@@ -54,25 +56,38 @@ export class MutexWaiters {
   async wait(deadline: Deadline): Promise<boolean> {
     const { waiting, protocol } = this.#state
     const begun = waiting.beginWait()
-    const task = {}
-    const isFirst = (): boolean => this.#tasks[0] === task
-    const isReady = (): boolean => isFirst() && protocol.isAvailableOrMarked(this.#word)
+    const isReady = (): boolean => protocol.isAvailableOrMarked(this.#word)
     let taken = false
-    this.#tasks.push(task)
+    const task = this.#queue()
     this.#enter()
     try {
+      if (task !== this.#first && !(await takeTurn(task, deadline))) return false
       while (!taken && (await waiting.wait(isReady, deadline))) {
-        taken = isFirst() && this.#tryTake()
+        taken = this.#tryTake()
         if (!taken) protocol.insist(this.#word)
       }
       return taken
     } finally {
-      this.#tasks.splice(this.#tasks.indexOf(task), 1)
+      this.#unqueue(task)
       this.#leave(taken)
       waiting.endWait(this.#word * 4, begun, taken)
-      // The next task may be first now.
-      waiting.recheck()
+      // It may be first now.
+      this.#first?.begin?.()
     }
+  }
+
+  #queue(): Task {
+    const task: Task = { previous: this.#last, next: undefined, begin: undefined }
+    if (this.#last) this.#last.next = task
+    else this.#first = task
+    this.#last = task
+    return task
+  }
+  #unqueue({ previous, next }: Task): void {
+    if (previous) previous.next = next
+    else this.#first = next
+    if (next) next.previous = previous
+    else this.#last = previous
   }
 
   #enter(): void {
@@ -84,4 +99,41 @@ export class MutexWaiters {
     if (taken) this.#state.protocol.leave(this.#word)
     else this.#state.protocol.withdraw(this.#word)
   }
+}
+
+/** One that waits asynchronously. */
+interface Task {
+  previous: Task | undefined
+  next: Task | undefined
+  /** While it waits for its turn: that has come. */
+  begin: (() => void) | undefined
+}
+
+/**
+ * Resolves to true when the task's turn has come, or to false at the deadline. Rejects with the
+ * reason of the deadline's signal when that aborts. Until then the first task keeps the process
+ * alive.
+ */
+function takeTurn(task: Task, deadline: Deadline): Promise<boolean> {
+  return new Promise<boolean>((resolve, reject) => {
+    deadline.throwIfAborted()
+    const end = (): void => {
+      task.begin = undefined
+      stop()
+    }
+    const stop = deadline.watch(
+      () => {
+        end()
+        resolve(false)
+      },
+      (reason) => {
+        end()
+        reject(reason)
+      },
+    )
+    task.begin = () => {
+      end()
+      resolve(true)
+    }
+  })
 }

@@ -16,30 +16,67 @@ export interface Deadlock {
   readonly certain: boolean
 }
 
-/** Circles of waits; each is named once, beginning with its lowest CPU. */
-export function findDeadlocks(states: ReadonlyMap<number, LockState>): Deadlock[] {
-  const found: Deadlock[] = []
-  const path: { readonly cpu: number; readonly lock: AwaitedLock }[] = []
-  const visit = (start: number, cpu: number): void => {
-    for (const lock of states.get(cpu)?.awaited ?? []) {
-      const { owner } = lock
-      if (owner === undefined || owner < start || path.some((step) => step.cpu === owner && owner !== start))
-        continue
-      path.push({ cpu, lock })
-      // A task that waits for another one of its own thread is in a queue, not in a circle.
-      if (owner === start && (cpu !== start || lock.blocking)) found.push(circleOf(path))
-      else if (owner !== start) visit(start, owner)
-      path.pop()
-    }
-  }
-  for (const cpu of states.keys()) visit(cpu, cpu)
-  return found
+/** A step of a path: a CPU, and the lock that it waits for. */
+interface Step {
+  readonly cpu: number
+  readonly lock: AwaitedLock
 }
 
-function circleOf(path: readonly { readonly cpu: number; readonly lock: AwaitedLock }[]): Deadlock {
+/**
+ * Circles of waits: of each CPU that is in one, a shortest one. Each is named once, beginning with
+ * its lowest CPU. A circle in which every thread waits as a whole is always named: each of these
+ * threads has only one lock to wait for.
+ *
+ * Not all circles: of CPUs that all wait for each other there are more than their factorial. Cost:
+ * each CPU looks at each wait once at most.
+ */
+export function findDeadlocks(states: ReadonlyMap<number, LockState>): Deadlock[] {
+  const found = new Map<string, Deadlock>()
+  for (const cpu of [...states.keys()].sort((a, b) => a - b)) {
+    const circle = shortestCircle(states, cpu)
+    if (!circle) continue
+    const named = circleOf(circle)
+    const key = named.cpus.join()
+    if (!found.has(key)) found.set(key, named)
+  }
+  return [...found.values()]
+}
+
+/** A shortest way along waits from `start` back to it, breadth first; undefined if there is none. */
+function shortestCircle(states: ReadonlyMap<number, LockState>, start: number): Step[] | undefined {
+  const cameBy = new Map<number, Step>()
+  const reached = [start]
+  // The list grows while it is walked.
+  for (const cpu of reached) {
+    for (const lock of states.get(cpu)?.awaited ?? []) {
+      const { owner } = lock
+      // A task that waits for another one of its own thread is in a queue, not in a circle.
+      if (owner === undefined || (owner === cpu && !(lock.blocking && cpu === start))) continue
+      if (owner === start) return wayTo(cpu, start, cameBy, { cpu, lock })
+      if (cameBy.has(owner)) continue
+      cameBy.set(owner, { cpu, lock })
+      reached.push(owner)
+    }
+  }
+  return undefined
+}
+
+function wayTo(cpu: number, start: number, cameBy: ReadonlyMap<number, Step>, last: Step): Step[] {
+  const way = [last]
+  for (let step = cameBy.get(cpu); cpu !== start && step; step = cameBy.get(cpu)) {
+    way.push(step)
+    cpu = step.cpu
+  }
+  return way.reverse()
+}
+
+function circleOf(circle: readonly Step[]): Deadlock {
+  const lowest = Math.min(...circle.map(({ cpu }) => cpu))
+  const at = circle.findIndex(({ cpu }) => cpu === lowest)
+  const steps = [...circle.slice(at), ...circle.slice(0, at)]
   return {
-    cpus: path.map(({ cpu }) => cpu),
-    locks: path.map(({ lock }) => lock),
-    certain: path.every(({ lock }) => lock.blocking),
+    cpus: steps.map(({ cpu }) => cpu),
+    locks: steps.map(({ lock }) => lock),
+    certain: steps.every(({ lock }) => lock.blocking),
   }
 }

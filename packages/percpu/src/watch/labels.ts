@@ -11,6 +11,8 @@ import { CpuWatch, LABELS, LABEL_TEXT } from './vpa-layout.js'
 /** Shown for labels beyond the first {@link LABELS} of a CPU. */
 export const OTHER_LABELS = '(other labels)'
 const other = LABELS + 1
+/** Longer texts that stand for a label, and are known: others are cut each time. */
+const MAX_KNOWN = 2 * LABELS
 
 /** The owner's end: numbers for labels, from 1. */
 export class Labels {
@@ -34,7 +36,8 @@ export class Labels {
     const number = this.#numbers.get(text) ?? this.#table.add(bytes)
     if (number === 0) return other
     this.#numbers.set(text, number)
-    this.#numbers.set(label, number)
+    // Labels that differ only behind their end are endless, and this map is not.
+    if (this.#numbers.size < MAX_KNOWN) this.#numbers.set(label, number)
     return number
   }
 }

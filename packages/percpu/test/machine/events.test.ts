@@ -1,5 +1,6 @@
 /** What a machine object tells of by itself, and how what was begun on it ends. */
 import assert from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
 import { boot } from 'percpu'
 import { rejectsCode, throwsCode } from '../support/codes.js'
@@ -28,6 +29,13 @@ describe('a machine object', () => {
       await actor.terminate()
       assert.deepEqual(died, [1])
     })
+  })
+
+  it('leaves nothing at the signal of a listener that was let go', () => {
+    const machine = boot({ cpus: 1 })
+    const { signal } = new AbortController()
+    for (let i = 0; i < 100; i++) machine.on('died', () => undefined, { signal })()
+    assert.deepEqual(getEventListeners(signal, 'abort'), [])
   })
 
   it('tells that it has gone offline, once, and lets listeners go', async () => {

@@ -414,6 +414,39 @@ describe('deadlocks', () => {
       [0, 2, true],
     ])
   })
+
+  it('name each CPU that is in a circle, by a shortest one', () => {
+    assert.deepEqual(graph({ 0: [waits(1)], 1: [waits(2), waits(0)], 2: [waits(0)] }), [
+      [0, 1, true],
+      [0, 1, 2, true],
+    ])
+    assert.deepEqual(graph({ 0: [waits(1)], 1: [waits(2)], 2: [waits(3)], 3: [waits(1)] }), [
+      [1, 2, 3, true],
+    ])
+    assert.deepEqual(graph({ 0: [waits(0), waits(1)], 1: [waits(1, false), waits(0)] }), [
+      [0, true],
+      [0, 1, true],
+    ])
+  })
+
+  it('are few, however many CPUs wait for each other', () => {
+    class Counted extends Map<number, LockState> {
+      looks = 0
+      override get(cpu: number): LockState | undefined {
+        this.looks++
+        return super.get(cpu)
+      }
+    }
+    const states = new Counted()
+    for (let cpu = 0; cpu < 256; cpu++) {
+      const others = Array.from({ length: 32 }, (_, i) => (cpu + 1 + i) % 256)
+      states.set(cpu, { owned: [], awaited: others.map((owner) => waits(owner, false)) })
+    }
+    const found = findDeadlocks(states)
+    assert.ok(found.length <= 256)
+    assert.deepEqual(new Set(found.flatMap(({ cpus }) => cpus)), new Set(states.keys()))
+    assert.ok(states.looks <= 256 * 257, `${states.looks} looks`)
+  })
 })
 
 describe('after offline', () => {
