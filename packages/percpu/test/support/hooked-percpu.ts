@@ -60,25 +60,55 @@ export function interrupt(operation: () => unknown, at: number, intrude: () => v
 }
 
 /**
- * Runs `operation` until right before its access number `at`, where its thread ends: not even
- * `finally` blocks touch memory after that, and neither does what `victim`, its machine object, has
- * still to do. Returns whether the operation got that far.
+ * Runs `operation` until right before its access number `at` (from 0), where its thread ends: not
+ * even `finally` blocks touch memory after that, and neither does what `victim`, its machine
+ * object, has still to do. Returns whether the operation got that far.
+ */
+export function killAtAccess(operation: () => unknown, at: number, victim?: Machine): boolean {
+  let count = 0
+  return killBefore(operation, () => count++ === at, victim)
+}
+
+/**
+ * As {@link killAtAccess}, at its point number `at`. A point is before the first access, and before
+ * each that follows one which changes memory: nobody can tell whether a thread died before or after
+ * it had only looked.
  */
 export function killAt(operation: () => unknown, at: number, victim?: Machine): boolean {
-  let count = 0
+  let points = 0
+  let onlyLooked = false
+  return killBefore(
+    operation,
+    (name) => {
+      const isPoint = !onlyLooked
+      onlyLooked = name.startsWith('load') || name === 'copyOut'
+      return isPoint && points++ === at
+    },
+    victim,
+  )
+}
+
+/** Ends the thread of `operation` before the first access for which `isHere` gives true. */
+function killBefore(
+  operation: () => unknown,
+  isHere: (name: string) => boolean,
+  victim: Machine | undefined,
+): boolean {
+  let isDead = false
   const views = new Set<object>(victim ? [victim.memory.i32] : [])
-  hooked.control.before = (_name, [view]) => {
+  hooked.control.before = (name, [view]) => {
     if (typeof view === 'object' && view !== null) views.add(view)
-    if (count++ >= at) throw new Killed()
+    isDead ||= isHere(name)
+    if (isDead) throw new Killed()
   }
   try {
     operation()
   } catch (error) {
-    if (count <= at) throw error
+    if (!isDead) throw error
   } finally {
     hooked.control.before = undefined
   }
-  if (count <= at) return false
+  if (!isDead) return false
   for (const view of views) hooked.control.dead.add(view)
   return true
 }
