@@ -39,9 +39,22 @@ globalThis.queueMicrotask = (callback) =>
  */
 export function interrupt(operation: () => unknown, at: number, intrude: () => void): boolean {
   let count = 0
+  return interruptBefore(operation, () => count++ === at, intrude)
+}
+
+/** As {@link interrupt}, at its point number `at`, by somebody who changes nothing. */
+export function look(operation: () => unknown, at: number, intrude: () => void): boolean {
+  return interruptBefore(operation, atPoint(at), intrude)
+}
+
+function interruptBefore(
+  operation: () => unknown,
+  isHere: (name: string) => boolean,
+  intrude: () => void,
+): boolean {
   let intruded = false
-  hooked.control.before = () => {
-    if (intruded || count++ !== at) return
+  hooked.control.before = (name) => {
+    if (intruded || !isHere(name)) return
     intruded = true
     const { before } = hooked.control
     hooked.control.before = undefined
@@ -60,6 +73,20 @@ export function interrupt(operation: () => unknown, at: number, intrude: () => v
 }
 
 /**
+ * Tells whether an access is before point number `at`. A point is before the first access, and
+ * before each that follows one which changes memory.
+ */
+function atPoint(at: number): (name: string) => boolean {
+  let points = 0
+  let onlyLooked = false
+  return (name) => {
+    const isPoint = !onlyLooked
+    onlyLooked = name.startsWith('load') || name === 'copyOut'
+    return isPoint && points++ === at
+  }
+}
+
+/**
  * Runs `operation` until right before its access number `at` (from 0), where its thread ends: not
  * even `finally` blocks touch memory after that, and neither does what `victim`, its machine
  * object, has still to do. Returns whether the operation got that far.
@@ -70,22 +97,11 @@ export function killAtAccess(operation: () => unknown, at: number, victim?: Mach
 }
 
 /**
- * As {@link killAtAccess}, at its point number `at`. A point is before the first access, and before
- * each that follows one which changes memory: nobody can tell whether a thread died before or after
- * it had only looked.
+ * As {@link killAtAccess}, at its point number `at`: nobody can tell whether a thread died before
+ * or after it had only looked.
  */
 export function killAt(operation: () => unknown, at: number, victim?: Machine): boolean {
-  let points = 0
-  let onlyLooked = false
-  return killBefore(
-    operation,
-    (name) => {
-      const isPoint = !onlyLooked
-      onlyLooked = name.startsWith('load') || name === 'copyOut'
-      return isPoint && points++ === at
-    },
-    victim,
-  )
+  return killBefore(operation, atPoint(at), victim)
 }
 
 /** Ends the thread of `operation` before the first access for which `isHere` gives true. */
