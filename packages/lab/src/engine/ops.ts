@@ -121,6 +121,12 @@ export function reads(code: number): boolean {
   )
 }
 
+/** Whether the step reads memory, and does nothing else. */
+export function onlyLooks(code: number): boolean {
+  const op = code & CODE
+  return op === LOAD || op === COPY_OUT
+}
+
 /** Whether the step may change who waits on its word. */
 export function touchesQueue(code: number): boolean {
   const op = code & CODE

@@ -4,7 +4,7 @@
  */
 import { CLOCK, History, MAX_PROCESSES } from './history.js'
 import { footprint } from './footprint.js'
-import { CALL, ENTER, KILL, RETURN, SAFEPOINT, SPIN, TIMEOUT, TURN, WAKE } from './ops.js'
+import { CALL, ENTER, KILL, onlyLooks, RETURN, SAFEPOINT, SPIN, TIMEOUT, TURN, WAKE } from './ops.js'
 import { Cpu, DEAD, FINISHED, Process, READY, UNBORN, WAITING, type Body } from './process.js'
 import type { ProcessKind } from '../trace.js'
 import type { Territory } from './territory.js'
@@ -150,7 +150,7 @@ export class World {
       case SPIN:
         return false
       case KILL:
-        return cpu.main.state !== FINISHED && cpu.main.state !== DEAD && cpu.main.state !== UNBORN
+        return this.mayDie(cpu)
       case TIMEOUT:
         return true
       case ENTER:
@@ -175,6 +175,16 @@ export class World {
     for (const process of this.processes)
       if (!process.runs && this.isEnabled(process)) bits |= 1 << process.id
     return bits
+  }
+
+  /**
+   * Nobody can tell whether a CPU died before or after steps that only look. So it dies before
+   * them: what it had seen would order its reaper with others. Where there are handlers, it matters
+   * what they interrupted.
+   */
+  private mayDie({ main, last }: Cpu): boolean {
+    if (main.state === FINISHED || main.state === DEAD || main.state === UNBORN) return false
+    return last < 0 || this.hasHandlers || !onlyLooks(this.history.code[last] as number)
   }
 
   private mayEnter(handler: Process): boolean {

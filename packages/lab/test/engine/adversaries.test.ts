@@ -150,6 +150,24 @@ describe('a kill', () => {
       },
       ['["alive"]', '[null]'],
     ))
+  it('comes once before steps that only look, though each of them could be the last', async () => {
+    const seen = new Set<string>()
+    const { executions } = await explore('looks', (t) => {
+      const w = wordsOf(t, 3)
+      t.cpu(0, () => {
+        w.load(0)
+        w.store(0, 1)
+        for (let i = 0; i < 5; i++) w.load(i % 2)
+        w.store(1, 1)
+        w.load(0)
+        return 'alive'
+      })
+      t.kill(0, { reaper: () => w.store(2, 4 + w.load(0) + 2 * w.load(1)) })
+      t.finally(([result]) => seen.add(`${String(result)} ${w.load(2)}`))
+    })
+    assert.deepEqual([...seen].sort(), ['alive 0', 'undefined 4', 'undefined 5', 'undefined 7'])
+    assert.equal(executions, 4)
+  })
   it('in a wait takes the waiter out of the queue', async () => {
     await explore('in a wait', (t) => {
       const w = wordsOf(t, 1)

@@ -45,7 +45,7 @@ describe('in debug mode', () => {
       for (let i = 0; i < 10; i++) machine.heap.alloc(40)
       return killed
     })
-    assert.ok(points > 20 && left > 0 && left < points)
+    assert.ok(points > 5 && left > 0 && left < points)
   })
 
   it('an object is as before when a lock that freeing it needs is never released', () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { fresh, joinAs, killAt, mem, percpu } from '../support/hooked-percpu.js'
+import { fresh, joinAs, killAtAccess, mem, percpu } from '../support/hooked-percpu.js'
 
 const { aligned, i32, owner, struct } = percpu
 const Small = struct('Small', { value: owner(i32) })
@@ -36,7 +36,7 @@ describe('a thread killed', () => {
         const machine = small()
         const victim = joinAs(machine, 101)
         const before = machine.heap.memblock.report()
-        killAt(() => create(victim), at, victim)
+        killAtAccess(() => create(victim), at, victim)
         const isThere = machine.objects.list().length === 1
         seen.push(isThere)
         machine.cpus.declareDead(1)
@@ -65,7 +65,7 @@ describe('a thread killed', () => {
       const machine = small()
       const victim = joinAs(machine, 101)
       const before = machine.heap.memblock.report().regions
-      killAt(() => use(victim), at, victim)
+      killAtAccess(() => use(victim), at, victim)
       machine.cpus.declareDead(1)
       const { regions } = machine.heap.memblock.report()
       const left = regions.filter(({ address }) => !before.some((region) => region.address === address))

@@ -39,9 +39,22 @@ globalThis.queueMicrotask = (callback) =>
  */
 export function interrupt(operation: () => unknown, at: number, intrude: () => void): boolean {
   let count = 0
+  return interruptBefore(operation, () => count++ === at, intrude)
+}
+
+/** As {@link interrupt}, at its point number `at`, by somebody who changes nothing. */
+export function look(operation: () => unknown, at: number, intrude: () => void): boolean {
+  return interruptBefore(operation, atPoint(at), intrude)
+}
+
+function interruptBefore(
+  operation: () => unknown,
+  isHere: (name: string) => boolean,
+  intrude: () => void,
+): boolean {
   let intruded = false
-  hooked.control.before = () => {
-    if (intruded || count++ !== at) return
+  hooked.control.before = (name) => {
+    if (intruded || !isHere(name)) return
     intruded = true
     const { before } = hooked.control
     hooked.control.before = undefined
@@ -60,25 +73,58 @@ export function interrupt(operation: () => unknown, at: number, intrude: () => v
 }
 
 /**
- * Runs `operation` until right before its access number `at`, where its thread ends: not even
- * `finally` blocks touch memory after that, and neither does what `victim`, its machine object, has
- * still to do. Returns whether the operation got that far.
+ * Tells whether an access is before point number `at`. A point is before the first access, and
+ * before each that follows one which changes memory.
+ */
+function atPoint(at: number): (name: string) => boolean {
+  let points = 0
+  let onlyLooked = false
+  return (name) => {
+    const isPoint = !onlyLooked
+    onlyLooked = name.startsWith('load') || name === 'copyOut'
+    return isPoint && points++ === at
+  }
+}
+
+/**
+ * Runs `operation` until right before its access number `at` (from 0), where its thread ends: not
+ * even `finally` blocks touch memory after that, and neither does what `victim`, its machine
+ * object, has still to do. Returns whether the operation got that far.
+ */
+export function killAtAccess(operation: () => unknown, at: number, victim?: Machine): boolean {
+  let count = 0
+  return killBefore(operation, () => count++ === at, victim)
+}
+
+/**
+ * As {@link killAtAccess}, at its point number `at`: nobody can tell whether a thread died before
+ * or after it had only looked.
  */
 export function killAt(operation: () => unknown, at: number, victim?: Machine): boolean {
-  let count = 0
+  return killBefore(operation, atPoint(at), victim)
+}
+
+/** Ends the thread of `operation` before the first access for which `isHere` gives true. */
+function killBefore(
+  operation: () => unknown,
+  isHere: (name: string) => boolean,
+  victim: Machine | undefined,
+): boolean {
+  let isDead = false
   const views = new Set<object>(victim ? [victim.memory.i32] : [])
-  hooked.control.before = (_name, [view]) => {
+  hooked.control.before = (name, [view]) => {
     if (typeof view === 'object' && view !== null) views.add(view)
-    if (count++ >= at) throw new Killed()
+    isDead ||= isHere(name)
+    if (isDead) throw new Killed()
   }
   try {
     operation()
   } catch (error) {
-    if (count <= at) throw error
+    if (!isDead) throw error
   } finally {
     hooked.control.before = undefined
   }
-  if (count <= at) return false
+  if (!isDead) return false
   for (const view of views) hooked.control.dead.add(view)
   return true
 }

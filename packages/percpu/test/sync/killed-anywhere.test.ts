@@ -102,7 +102,7 @@ describe('a thread killed before any access', () => {
         machine.locks.seqlock('s').read(() => undefined, { timeout: 0 })
         return killed
       })
-      assert.ok(points > 4, `only ${points} accesses`)
+      assert.ok(points > 2, `only ${points} points`)
     })
   }
 
@@ -133,7 +133,7 @@ describe('a thread killed before any access', () => {
       assertFree(machine, 'm')
       return killed
     })
-    assert.ok(points > 60, `only ${points} accesses`)
+    assert.ok(points > 20, `only ${points} points`)
   })
 })
 
@@ -160,7 +160,7 @@ describe('a semaphore', () => {
       assert.equal(available + held, 5, `after ${last}, killed before access ${at}`)
       return killed
     })
-    assert.ok(points > 60, `only ${points} accesses`)
+    assert.ok(points > 20, `only ${points} points`)
   })
 
   it('gets back what a dead CPU held, also when its reaper dies', () => {
@@ -179,6 +179,6 @@ describe('a semaphore', () => {
       assert.equal(available + held, 5, `access ${at}`)
       return killed
     })
-    assert.ok(points > 30)
+    assert.ok(points > 10)
   })
 })
