@@ -18,7 +18,9 @@ function withObjects(): Machine {
 function withDomains(): Machine {
   const machine = boot({ memory: '256 MiB', cpus: 2 })
   for (let i = 0; i < DOMAINS; i++)
-    machine.initSrcu(machine.heap.alloc(SrcuLayout.size, { align: SrcuLayout.align, zero: true, persist: true }))
+    machine.initSrcu(
+      machine.heap.alloc(SrcuLayout.size, { align: SrcuLayout.align, zero: true, persist: true }),
+    )
   return machine
 }
 function withDead(): Machine {
