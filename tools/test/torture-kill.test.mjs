@@ -29,7 +29,7 @@ const posix = { skip: process.platform === 'win32' && 'processes cannot be stopp
 
 describe('threads that are killed while their process is stopped and goes on', () => {
   it('leave nothing behind', posix, async () => {
-    const { code, stops } = await tortureKill({ kills: 8, seed: 1, stop: true, layers: ['sync'] }, 'ignore')
+    const { code, stops } = await tortureKill({ kills: 4, seed: 1, stop: true, layers: ['sync'] }, 'ignore')
     assert.equal(code, 0)
     assert.ok(stops > 0)
   })

@@ -56,13 +56,12 @@ describe('the heap', () => {
 })
 
 describe('what a dead thread had', () => {
-  it('is found in steps in proportion to the blocks of its zones', () => {
+  it('is given back in steps in proportion to the blocks of its zones', () => {
     const cost = (blocks: number): number => {
       const machine = fresh({ memory: '64 MiB', cpus: 2 })
       const other = joinAs(machine, 101)
       for (let i = 0; i < blocks; i++) other.heap.pages.alloc(1)
-      machine.cpus.declareDead(1)
-      return countSteps(() => machine.heap.pages.alloc(1)).all
+      return countSteps(() => machine.cpus.declareDead(1)).all
     }
     const [few, many] = eachOf([500, 5000], cost)
     assert.ok(many <= 1.5 * few + 1, `${few} and ${many} steps`)
