@@ -23,12 +23,17 @@ export function readOptions(args, env = process.env) {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { kills: { type: 'string' }, seed: { type: 'string' }, stop: { type: 'boolean', default: false } },
+    options: {
+      kills: { type: 'string' },
+      seed: { type: 'string' },
+      stop: { type: 'boolean', default: false },
+    },
   })
   const kills = number('kills', values.kills ?? env.PERCPU_KILLS ?? '1000')
   const seed = values.seed ?? env.PERCPU_SEED
   const unknown = positionals.filter((name) => !layers.includes(name))
-  if (unknown.length > 0) throw new Error(`there is no kill test of ${unknown.join(', ')}: ${layers.join(', ')}`)
+  if (unknown.length > 0)
+    throw new Error(`there is no kill test of ${unknown.join(', ')}: ${layers.join(', ')}`)
   return {
     kills,
     seed: seed === undefined ? undefined : number('seed', seed),
@@ -100,7 +105,8 @@ async function main() {
   }
   const { code, stops } = await tortureKill(options)
   const stopped = options.stop ? `, ${stops} stops` : ''
-  if (code === 0) console.log(`${options.kills} kills in each of ${options.layers.join(', ')}${stopped}: clean`)
+  if (code === 0)
+    console.log(`${options.kills} kills in each of ${options.layers.join(', ')}${stopped}: clean`)
   process.exitCode = code
 }
 

@@ -78,7 +78,10 @@ class StopRequest {
       this.signal.addEventListener('abort', () => resolve(), { once: true }),
     )
     const ask = (signal: NodeJS.Signals) => {
-      if (!this.signal.aborted) return this.begin(signal)
+      if (!this.signal.aborted) {
+        this.begin(signal)
+        return
+      }
       logger.warn({ signal }, 'asked again: ending at once')
       endAtOnce()
     }

@@ -69,7 +69,7 @@ export const SPARE_CPUS = 6
 export const PATIENCE_MILLISECONDS = 5000
 /** How long requests in flight may take when the service stops, and then the workers' ends. */
 export const STOP_MILLISECONDS = 10_000
-/** How long a load that is given up may take to end; it may wait for a disk that does not answer. */
+/** How long a load that is given up may take to end: it may wait for a disk. */
 const GIVE_UP_MILLISECONDS = 1000
 /** How long workers that do nothing may take to end. */
 const WORKERS_MILLISECONDS = 5000

@@ -89,23 +89,27 @@ test('a table that is a named pipe is taken from its writer, however late that c
   assert.equal(await serve.stop('SIGTERM'), 0)
 })
 
-test('a thread that waits for a disk is killed with the process: at the limit, or by a second signal', posix, async (t) => {
-  const { tables, pipe } = await makeFiles(t)
-  process.env['HUNG_DISK'] = pipe
-  t.after(() => delete process.env['HUNG_DISK'])
-  const limited = new ServeProcess(t, flags(tables), hungDisk)
-  const askedTwice = new ServeProcess(t, flags(tables), hungDisk)
-  await Promise.all([limited.line(/^loading$/), askedTwice.line(/^loading$/)])
-  // The loaders have joined, and wait.
-  await setTimeout(1000)
-  askedTwice.child.kill('SIGTERM')
-  await askedTwice.line(/^stopping$/)
-  assert.equal(await askedTwice.stop('SIGTERM'), null)
-  assert.equal(askedTwice.child.signalCode, 'SIGKILL')
-  assert.equal(await limited.stop('SIGTERM'), null)
-  assert.equal(limited.child.signalCode, 'SIGKILL')
-  assert.match(limited.lines.at(-1)?.msg ?? '', /^a thread has not ended after 15 s: killed$/)
-})
+test(
+  'a thread that waits for a disk is killed with the process: at the limit, or by a second signal',
+  posix,
+  async (t) => {
+    const { tables, pipe } = await makeFiles(t)
+    process.env['HUNG_DISK'] = pipe
+    t.after(() => delete process.env['HUNG_DISK'])
+    const limited = new ServeProcess(t, flags(tables), hungDisk)
+    const askedTwice = new ServeProcess(t, flags(tables), hungDisk)
+    await Promise.all([limited.line(/^loading$/), askedTwice.line(/^loading$/)])
+    // The loaders have joined, and wait.
+    await setTimeout(1000)
+    askedTwice.child.kill('SIGTERM')
+    await askedTwice.line(/^stopping$/)
+    assert.equal(await askedTwice.stop('SIGTERM'), null)
+    assert.equal(askedTwice.child.signalCode, 'SIGKILL')
+    assert.equal(await limited.stop('SIGTERM'), null)
+    assert.equal(limited.child.signalCode, 'SIGKILL')
+    assert.match(limited.lines.at(-1)?.msg ?? '', /^a thread has not ended after 15 s: killed$/)
+  },
+)
 
 test('SIGHUP while it stops neither reloads nor ends it', posix, async (t) => {
   const { tables } = await makeFiles(t)

@@ -8,7 +8,8 @@ import { existsSync, openSync } from 'node:fs'
 import { isMainThread, workerData } from 'node:worker_threads'
 
 const pipe = process.env['HUNG_DISK'] ?? ''
-const isLoader = !isMainThread && typeof workerData === 'object' && workerData !== null && 'files' in workerData
+const isLoader =
+  !isMainThread && typeof workerData === 'object' && workerData !== null && 'files' in workerData
 if (isLoader && existsSync(pipe)) openSync(pipe, 'r')
 
 if (isMainThread) {

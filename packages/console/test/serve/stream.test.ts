@@ -209,7 +209,10 @@ test('a request that turns out malformed or too slow gets no second response int
       // Behind the end of a whole response there may be another one.
       const [response = '', ...rest] = text.split('0\r\n\r\n')
       assert.equal(response.match(/HTTP\/1\.1 /g)?.length, 1, `${name}: ${text}`)
-      assert.ok(rest.every((other) => other === '' || other.startsWith('HTTP/1.1 4')), name)
+      assert.ok(
+        rest.every((other) => other === '' || other.startsWith('HTTP/1.1 4')),
+        name,
+      )
     }),
   )
 })

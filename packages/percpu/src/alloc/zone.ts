@@ -151,12 +151,11 @@ export class Zone {
   }
   #searchSpan(memblock: Memblock, order: number): Span | undefined {
     const needed = 1 << order
-    const usual = Math.max(MIN_SPAN, Math.floor(this.#map.pages / 64))
-    for (let pages = Math.max(needed, usual); ; pages = Math.max(needed, pages >>> 1)) {
-      const address = allocSpan(memblock, pages, needed, this.node)
-      if (address !== undefined) return { page: address / PAGE_BYTES, pages }
-      if (pages === needed) return undefined
-    }
+    const room = memblock.room(this.node, needed * PAGE_BYTES) / PAGE_BYTES
+    let pages = Math.max(needed, MIN_SPAN, Math.floor(this.#map.pages / 64))
+    while (pages > needed && pages > room) pages = Math.max(needed, pages >>> 1)
+    const address = pages > room ? undefined : allocSpan(memblock, pages, needed, this.node)
+    return address === undefined ? undefined : { page: address / PAGE_BYTES, pages }
   }
 
   /** Makes a span the zone's; after the section it must be made persistent. */

@@ -27,6 +27,7 @@ import {
   storeAtomic32,
   type Memory,
 } from '#mem'
+import { roundUp } from '../arithmetic.js'
 import { InvalidFreeError, OutOfMemoryError } from '../machine/errors.js'
 import { Header, Region, RegionTable } from '../machine/layouts.js'
 import { LABEL_BYTES, MAX_NODES, maxRegions, UNIT } from '../machine/limits.js'
@@ -166,6 +167,18 @@ export class Memblock {
       ({ start, owner }) => start * UNIT === address && owner === this.#owner,
     )
     if (isOwn) this.persist(address)
+  }
+
+  /**
+   * Bytes of the largest region that could be taken now from this node, at a multiple of `align`.
+   * Cost: one look at the list.
+   */
+  room(node: number, align: number): number {
+    const [low, high] = nodeRange(node, this.#map)
+    const sizes = gapsOf(this.#read().list, this.#map.units).map(
+      ([from, to]) => Math.min(to, high) - roundUp(Math.max(from, low), align / UNIT),
+    )
+    return Math.max(0, ...sizes) * UNIT
   }
 
   /** Another number after each change: what did not fit still does not, while it stays. */

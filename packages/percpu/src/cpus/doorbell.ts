@@ -336,8 +336,8 @@ export class Doorbell {
     this.answer()
   }
   #countHeard(): void {
-    // VT(cpu.heard) pairs with VS in #send: counted before the bell is taken. So a ringer that still
-    // finds the old count has its bell taken, and one that finds the new one sends a message.
+    // VT(cpu.heard) pairs with VS in #send: counted before the bell is taken. So a ringer that
+    // still finds the old count has its bell taken, and one that finds the new one sends a message.
     // Mutant: cpus/heard-after-answer.
     addAtomic32(this.#table.memory.i32, this.#heard, 1)
   }

@@ -57,6 +57,16 @@ export class Ringer {
     if (parkedOn >= 0 && (reasons & ~(REASON_QUIESCE | REASON_WAKE)) !== 0) notify32(memory.i32, parkedOn)
   }
 
+  /** Whether it is asleep on its bell, and a ring wakes it at once. A snapshot. */
+  isAsleep(cpu: number): boolean {
+    const { i32 } = this.#table.memory
+    const record = this.#table.record(cpu)
+    // atomic: snapshots. Who parks on a word of the user's, or is deaf, does not wake for anything.
+    if ((loadAtomic32(i32, record + Cpu.words.idle) & 1) === 0) return false
+    const isParked = loadAtomic32(i32, record + Cpu.words.parkedOn) !== -1
+    return !isParked && loadAtomic32(i32, record + Cpu.words.deaf) === 0
+  }
+
   /** Rings everybody who waits for `cpu`, after one of its progress words changed. */
   wakeWaiters(cpu: number): void {
     this.wakeAll(this.#table.waiters(cpu))
@@ -84,9 +94,9 @@ export class Ringer {
       messenger = new Messenger(openChannel(this.#table.map.id, cpu))
       this.#messengers.set(cpu, messenger)
     }
-    // VS(cpu.heard) pairs with VT in #countHeard: read after the bell was set. If the count is still
-    // that of the last message, who takes that message counts, and then takes this bell. Mutant:
-    // cpus/heard-after-answer.
+    // VS(cpu.heard) pairs with VT in #countHeard: read after the bell was set. If the count is
+    // still that of the last message, who takes that message counts, and then takes this bell.
+    // Mutant: cpus/heard-after-answer.
     messenger.send(loadAtomic32(this.#table.memory.i32, record + Cpu.words.heard))
   }
 }

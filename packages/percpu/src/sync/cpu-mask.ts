@@ -41,6 +41,33 @@ export function hasOthers(memory: Memory, mask: number, cpu: number, cpus: numbe
   return next !== -1 && next !== cpu
 }
 
+/**
+ * Rings the next CPU of the mask behind `cpu`. If that one is not asleep, it may compute for long
+ * before it hears, so all are rung: whoever can run goes on. Mutant: sync/busy-alone.
+ */
+export function ringOne(memory: Memory, ringer: Ringer, mask: number, cpu: number, cpus: number): void {
+  const next = nextBit(memory, mask, cpu, cpus)
+  if (next < 0) return
+  if (ringer.isAsleep(next)) ringer.ring(next, REASON_WAKE)
+  else ringAll(memory, ringer, mask)
+}
+
+/**
+ * As {@link nextBit}, but rather one that is asleep, and goes on at once, than one that may compute
+ * for long.
+ */
+export function nextAsleep(memory: Memory, ringer: Ringer, mask: number, cpu: number, cpus: number): number {
+  const next = nextBit(memory, mask, cpu, cpus)
+  let at = next
+  // Once around, also if bits come and go meanwhile.
+  for (let i = 0; at >= 0 && i < cpus; i++) {
+    if (ringer.isAsleep(at)) return at
+    at = nextBit(memory, mask, at, cpus)
+    if (at === next) break
+  }
+  return next
+}
+
 /** Rings every CPU of a mask; to no purpose, for some. */
 export function ringAll(memory: Memory, ringer: Ringer, mask: number): void {
   for (let i = 0; i < MASK_WORDS; i++) {

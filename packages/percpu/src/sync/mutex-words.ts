@@ -11,10 +11,11 @@
  *
  * Taking is one compare-and-exchange, releasing another one, while nobody waits. A waiter enters
  * its bit, sets WAITERS, and sleeps on its own bell. The releaser lets the word go and rings *one*
- * waiter, the next CPU behind its own, round and round. Running threads may be faster than the one
- * that was rung: that keeps the lock busy. But the loser becomes impatient, and while there is an
- * impatient CPU a releaser does not let the word go: it reserves it for the next impatient CPU
- * behind its own. Only that one can take it.
+ * waiter, the next CPU behind its own, round and round. It rings all of them if that one is not
+ * asleep, as one whose tasks wait: it may compute for long before it hears. Running threads may be
+ * faster than the one that was rung: that keeps the lock busy. But the loser becomes impatient, and
+ * while there is an impatient CPU a releaser does not let the word go: it reserves it for the next
+ * impatient CPU behind its own. Only that one can take it.
  *
  * No starvation: each release that begins after a CPU has become impatient hands the lock to the
  * next impatient CPU in cyclic order; none is passed over, so its turn comes after at most
@@ -36,7 +37,7 @@
 import { compareExchangeAtomic32, loadAtomic32, storeAtomic32, type Memory } from '#mem'
 import { REASON_WAKE, type Ringer } from '../cpus/ringer.js'
 import { cpuOf, TOKEN } from '../machine/token.js'
-import { clearBit, hasBit, hasOthers, nextBit, setBit } from './cpu-mask.js'
+import { clearBit, hasBit, hasOthers, nextBit, ringOne, setBit } from './cpu-mask.js'
 import { MutexLayout } from './layouts.js'
 
 export const WAITERS = 1 << 31
@@ -188,12 +189,11 @@ export class MutexProtocol {
     this.wakeNext(word)
   }
 
-  /** Rings one waiter, if there is any. */
+  /** Rings one waiter, if there is any: one that can run at once, or all. */
   wakeNext(word: number): void {
     // D(mutex.waiters) pairs with C in enter: read after the word was let go, so a waiter that does
     // not see that is seen here. Mutant: sync/wake-before-release.
-    const next = nextBit(this.#memory, word + waiters, this.#cpu, this.#cpus)
-    if (next >= 0) this.#ringer.ring(next, REASON_WAKE)
+    ringOne(this.#memory, this.#ringer, word + waiters, this.#cpu, this.#cpus)
   }
 
   /**

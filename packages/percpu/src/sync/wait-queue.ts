@@ -5,13 +5,14 @@
  *     waiters   a bit per CPU that sleeps, or is about to
  *
  * A waiter enters its bit, looks at the condition, and sleeps on its own bell; whoever changes the
- * words rings, after the change, one waiter, or all if not any of them will do. A waiter that was
+ * words rings, after the change, one waiter, or all if not any of them will do, or if that one is
+ * not asleep: its thread may compute for long. A waiter that was
  * rung looks again. One that leaves while the condition holds, having taken its part or given up,
  * rings the next one. Both sides are in their lists of held locks meanwhile: after a death all
  * waiters are rung.
  */
 import type { SyncState } from './state.js'
-import { clearBit, nextBit, ringAll, setBit } from './cpu-mask.js'
+import { clearBit, nextAsleep, ringAll, ringOne, setBit } from './cpu-mask.js'
 import { LockTimeoutError } from './errors.js'
 import { KIND_QUEUE } from './held-locks.js'
 import { REASON_WAKE } from '../cpus/ringer.js'
@@ -121,9 +122,10 @@ export class WaitQueue {
       change()
       if (whom === 'all') {
         ringAll(memory, own.doorbell.ringer, this.#mask)
+      } else if (whom === 'one') {
+        this.wakeNext()
       } else {
-        const rung = this.wakeNext()
-        if (whom === 'one-dequeued' && rung >= 0) clearBit(memory, this.#mask, rung)
+        this.#wakeOnly()
       }
     })
   }
@@ -149,14 +151,22 @@ export class WaitQueue {
     heldLocks.leave(this.#slot)
   }
 
-  /** Rings one waiter; returns its CPU, or -1. */
-  wakeNext(): number {
+  /** Rings one waiter that can run at once, or all. */
+  wakeNext(): void {
     const { memory, cpu, cpus, own } = this.#state
     // H(queue.waiters) pairs with G in enter: read after the change, so a waiter that does not see
     // that is seen here. Mutant: sync/queue-wake-first.
-    const next = nextBit(memory, this.#mask, cpu, cpus)
-    if (next >= 0) own.doorbell.ringer.ring(next, REASON_WAKE)
-    return next
+    ringOne(memory, own.doorbell.ringer, this.#mask, cpu, cpus)
+  }
+  /** Rings one waiter, which is none any more. */
+  #wakeOnly(): void {
+    const { memory, cpu, cpus, own } = this.#state
+    const { ringer } = own.doorbell
+    // atomic: as H. Mutant: sync/notifies-the-busy.
+    const next = nextAsleep(memory, ringer, this.#mask, cpu, cpus)
+    if (next < 0) return
+    ringer.ring(next, REASON_WAKE)
+    clearBit(memory, this.#mask, next)
   }
 
   #timeout(warning = ''): LockTimeoutError {

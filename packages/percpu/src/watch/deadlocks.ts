@@ -42,7 +42,7 @@ export function findDeadlocks(states: ReadonlyMap<number, LockState>): Deadlock[
   return [...found.values()]
 }
 
-/** A shortest way along waits from `start` back to it, breadth first; undefined if there is none. */
+/** A shortest way along waits from `start` back to it; undefined if there is none. */
 function shortestCircle(states: ReadonlyMap<number, LockState>, start: number): Step[] | undefined {
   const cameBy = new Map<number, Step>()
   const reached = [start]

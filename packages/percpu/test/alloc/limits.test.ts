@@ -1,6 +1,6 @@
 /**
- * What allocations cost at their limits, counted in steps: within the bounds of docs/limits.md, and in
- * proportion to what they are about.
+ * What allocations cost at their limits, counted in steps: within the bounds of docs/limits.md,
+ * and in proportion to what they are about.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -15,7 +15,7 @@ describe('a block of pages', () => {
     assert.ok(first >= machine.memory.byteLength / 2)
     for (let i = 0; i < 10; i++) {
       const { all } = countSteps(() => machine.heap.pages.alloc(3))
-      assert.ok(all <= 100, `${all} steps`)
+      assert.ok(all <= 150, `${all} steps`)
     }
   })
 
@@ -23,7 +23,7 @@ describe('a block of pages', () => {
     const machine = fresh({ memory: '4 MiB', nodes: 2 })
     const region = machine.heap.memblock.alloc({ size: 65536, align: 65536, node: 0 })
     fillNodes(machine, [0])
-    assert.equal(machine.heap.pages.tryAlloc(4, { node: 0 })! >= machine.memory.byteLength / 2, true)
+    assert.ok(machine.heap.pages.alloc(4, { node: 0 }) >= machine.memory.byteLength / 2)
     machine.heap.memblock.free(region)
     assert.equal(machine.heap.pages.tryAlloc(4, { node: 0 }), region)
   })
@@ -56,13 +56,12 @@ describe('the heap', () => {
 })
 
 describe('what a dead thread had', () => {
-  it('is found in steps in proportion to the blocks of its zones', () => {
+  it('is given back in steps in proportion to the blocks of its zones', () => {
     const cost = (blocks: number): number => {
       const machine = fresh({ memory: '64 MiB', cpus: 2 })
       const other = joinAs(machine, 101)
       for (let i = 0; i < blocks; i++) other.heap.pages.alloc(1)
-      machine.cpus.declareDead(1)
-      return countSteps(() => machine.heap.pages.alloc(1)).all
+      return countSteps(() => machine.cpus.declareDead(1)).all
     }
     const [few, many] = eachOf([500, 5000], cost)
     assert.ok(many <= 1.5 * few + 1, `${few} and ${many} steps`)

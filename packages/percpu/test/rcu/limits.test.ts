@@ -1,6 +1,6 @@
 /**
- * What callbacks and domains cost at their limits, counted in steps: within the bounds of docs/limits.md, and in
- * proportion to what they are about.
+ * What callbacks and domains cost at their limits, counted in steps: within the bounds of
+ * docs/limits.md, and in proportion to what they are about.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -16,7 +16,8 @@ describe('callbacks that are due', () => {
       const done = machine.rcu.barrier().then(() => true)
       for (;;) {
         most = Math.max(most, countSteps(() => machine.poll()).locked)
-        if (await Promise.race([done, new Promise<false>((resolve) => setImmediate(() => resolve(false)))])) break
+        if (await Promise.race([done, new Promise<false>((resolve) => setImmediate(() => resolve(false)))]))
+          break
       }
       return most
     }

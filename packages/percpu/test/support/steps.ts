@@ -1,4 +1,4 @@
-/** Counts the steps of the library: its accesses to shared memory. Import hooked-percpu.ts first. */
+/** Counts the library's accesses to shared memory: steps. Import hooked-percpu.ts first. */
 import type { Machine } from 'percpu'
 import { mem } from './hooked-percpu.js'
 

@@ -1,6 +1,6 @@
 /**
- * What locks cost at their limits, counted in steps: within the bounds of docs/limits.md, and in
- * proportion to what they are about.
+ * What locks cost at their limits, counted in steps: within the bounds of docs/limits.md,
+ * and in proportion to what they are about.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -29,7 +29,9 @@ describe('tasks of one thread that wait for one mutex', () => {
       const late = Array.from({ length: tasks }, () => mutex.lockAsync({ timeout: 1 }).catch(() => undefined))
       await Promise.all(late)
       let steps = 0
-      mem.control.before = () => void steps++
+      mem.control.before = () => {
+        steps++
+      }
       guard.unlock()
       await Promise.all(given)
       mem.control.before = undefined

@@ -1,6 +1,6 @@
 /**
- * What inspections cost at their limits, counted in steps: within the bounds of docs/limits.md, and in
- * proportion to what they are about.
+ * What inspections cost at their limits, counted in steps: within the bounds of docs/limits.md,
+ * and in proportion to what they are about.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

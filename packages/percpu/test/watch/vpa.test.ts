@@ -420,9 +420,7 @@ describe('deadlocks', () => {
       [0, 1, true],
       [0, 1, 2, true],
     ])
-    assert.deepEqual(graph({ 0: [waits(1)], 1: [waits(2)], 2: [waits(3)], 3: [waits(1)] }), [
-      [1, 2, 3, true],
-    ])
+    assert.deepEqual(graph({ 0: [waits(1)], 1: [waits(2)], 2: [waits(3)], 3: [waits(1)] }), [[1, 2, 3, true]])
     assert.deepEqual(graph({ 0: [waits(0), waits(1)], 1: [waits(1, false), waits(0)] }), [
       [0, true],
       [0, 1, true],

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { join, type MachineHandle, type Permits } from 'percpu'
 
 export type BlockingCommand =
-  'wait' | 'wait, then keep the mutex' | 'acquire 1' | 'acquire 3' | 'release' | 'complete'
+  'lock' | 'wait' | 'wait, then keep the mutex' | 'acquire 1' | 'acquire 3' | 'release' | 'complete'
 
 const machine = join(workerData as MachineHandle)
 const mutex = machine.locks.mutex('m')
@@ -16,6 +16,7 @@ function acquire(count: number): void {
 }
 
 const commands: Readonly<Record<BlockingCommand, () => unknown>> = {
+  lock: () => void mutex.lock(),
   wait: () => {
     using guard = mutex.lock()
     const notified = condition.wait(guard)
