@@ -33,7 +33,12 @@ export function checkRequest<Request extends ObjectRequest>(
   request: Request,
   names: OptionNames<Request>,
 ): void {
-  if (isPlain(request)) return
+  try {
+    if (isPlain(request)) return
+  } catch {
+    // A trap or a getter threw: checkOptions tells of it.
+    checkOptions(what, request, names)
+  }
   checkOptions(what, request, names)
   checkFlag('zero', request.zero)
   checkFlag('persist', request.persist)
@@ -44,22 +49,12 @@ export function checkRequest<Request extends ObjectRequest>(
 /** Whether it has nothing but right flags, as most requests have. Cost: some ns. */
 function isPlain(request: ObjectRequest): boolean {
   if (typeof request !== 'object' || (request as unknown) === null) return false
-  try {
-    let isEmpty = true
-    for (const name in request) {
-      if (name !== 'zero' && name !== 'persist') return false
-      isEmpty = false
-    }
-    const { zero, persist } = request
-    return (
-      !isEmpty &&
-      (zero === undefined || typeof zero === 'boolean') &&
-      (persist === undefined || typeof persist === 'boolean')
-    )
-  } catch {
-    // A trap or a getter threw: for the other checks to tell.
-    return false
-  }
+  for (const name in request) if (name !== 'zero' && name !== 'persist') return false
+  const { zero, persist } = request
+  return (
+    (typeof zero === 'boolean' && (persist === undefined || typeof persist === 'boolean')) ||
+    (typeof persist === 'boolean' && zero === undefined)
+  )
 }
 
 export interface PageRequest {

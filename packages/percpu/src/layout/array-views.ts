@@ -131,13 +131,14 @@ function numbers<Value, V>(how: Access<Value, V>, flavour: Flavour): NumberArray
   }
 }
 
+/** Of an index and a value. @throws ArgumentError. */
+type Check = (view: NumbersBase, index: number, value: unknown) => void
 type Setter = (this: NumbersBase, index: number, value: unknown) => void
 
-function setter<Value, V>(how: Access<Value, V>, flavour: Flavour, size: number, isBig: boolean): Setter {
+function setter<Value, V>(how: Access<Value, V>, flavour: Flavour, size: number, check: Check): Setter {
   const { view, store, step } = how as Access<unknown, V>
   const { memoryOf } = flavour
   const record = recorder(size, step)
-  const check = isBig ? checkBig : checkSmall
   if (flavour.name === 'section') {
     return function (index, value) {
       check(this, index, value)
@@ -153,6 +154,9 @@ function setter<Value, V>(how: Access<Value, V>, flavour: Flavour, size: number,
   }
 }
 
+function checkIndex({ length }: NumbersBase, index: number): void {
+  if (typeof index !== 'number' || index >>> 0 !== index || index >= length) throw outside(index, length)
+}
 function checkSmall({ length }: NumbersBase, index: number, value: unknown): void {
   if (typeof index !== 'number' || index >>> 0 !== index || index >= length) throw outside(index, length)
   if (typeof value !== 'number') throw notA('number', value)
@@ -201,7 +205,12 @@ export function numberArrayOf(
     const isLogged = name === 'section' && type.form === 'address'
     const value = isLogged
       ? setAddress
-      : setter(how, flavours[name], type.size, typeOfValue(type) === 'bigint')
+      : setter(
+          how,
+          flavours[name],
+          type.size,
+          type.form === 'address' ? checkIndex : typeOfValue(type) === 'bigint' ? checkBig : checkSmall,
+        )
     Object.defineProperty(fresh.prototype, 'set', { value })
   }
   showAs<ReadonlyArrayView<number | bigint>>(fresh, (view) => ({ length: view.length, first: firstOf(view) }))

@@ -34,11 +34,17 @@ export function locator(struct: Pick<StructType, 'name' | 'size' | 'align'>): Lo
     }
   }
   return (memory, address) => {
-    if (typeof address === 'number') {
+    try {
       const word = (address / 4) | 0
-      if (word * 4 === address && (address & mask) === 0 && hasRoom(memory, address, size)) return word
+      if (word * 4 !== address || (address & mask) !== 0) throw cannotLie(struct, memory, address)
+      // Negated, so that it fails for what is no memory and lacks these numbers.
+      if (!(address >= memory.reserved && address <= memory.byteLength - size))
+        throw cannotLie(struct, memory, address)
+      return word
+    } catch (error) {
+      // What a value that is no number, or no memory, made the engine or itself throw.
+      throw error instanceof PercpuError ? error : cannotLie(struct, memory, address)
     }
-    throw cannotLie(struct, memory, address)
   }
 }
 

@@ -2,7 +2,7 @@
  * Checks of what users pass that need more than the language: text, structs, addresses and CPUs.
  */
 import type { Memory } from '#mem'
-import { checkText, refused } from '../check.js'
+import { refused } from '../check.js'
 import { ArgumentError } from '../errors.js'
 import { isStruct } from '../layout/brand.js'
 import type { AnyStruct, Struct } from '../layout/struct-type.js'
@@ -17,14 +17,14 @@ export { shown }
  * Half a surrogate pair is not. No text is cut: two that differ would become one.
  */
 export function checkStored(what: string, value: unknown, limit: number): Uint8Array {
-  checkText(what, value ?? null)
-  const text = value as string
-  // A character has at least one byte, so that not much is encoded in vain.
-  const bytes = text.length > limit ? undefined : encodeText(text)
-  const length = bytes?.length ?? Infinity
-  if (bytes === undefined || length === 0 || length > limit)
-    throw refused(what, value, `not text of 1 to ${limit} bytes of UTF-8`, { limit })
-  if (decodeText(bytes) === text) return bytes
+  if (typeof value !== 'string') throw refused(what, value, 'not a string')
+  const bytes = encodeText(value)
+  if (bytes.length === 0 || bytes.length > limit)
+    throw new ArgumentError(
+      `${what}: ${shown(value)} must have 1 to ${limit} bytes of UTF-8, has ${bytes.length}`,
+      { [what]: value, limit },
+    )
+  if (decodeText(bytes) === value) return bytes
   throw refused(what, value, 'no text that can be stored: it has half a surrogate pair')
 }
 
@@ -43,11 +43,10 @@ export function checkPlace(
 ): void {
   const isWhole = Number.isInteger(address) && address % align === 0
   if (isWhole && address >= reserved && address + size <= byteLength) return
-  throw refused(what, address, `not the address of a ${name} of ${size} bytes, aligned to ${align}`, {
-    address,
-    size,
-    align,
-  })
+  throw new ArgumentError(
+    `${what}: there is no ${name} of ${size} bytes, aligned to ${align}, at ${shown(address)}`,
+    { address, size, align },
+  )
 }
 
 /** The number of a possible CPU. */

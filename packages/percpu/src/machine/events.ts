@@ -1,7 +1,8 @@
 /**
  * Typed events, without the host's event classes.
  */
-import { checkFunction, checkOptions, refused } from './check.js'
+import { ArgumentError } from '../errors.js'
+import { checkFunction, checkOptions, shown } from './check.js'
 import { reportError } from './platform.js'
 import { checkSignal, type AbortSignalLike } from './wait-options.js'
 
@@ -78,7 +79,7 @@ export class Emitter<Events> {
     if ((this.#names as readonly unknown[]).includes(name)) return
     const { length } = this.#names
     const known = `${this.#names.slice(0, length - 1).join(', ')} and ${String(this.#names[length - 1])}`
-    throw refused('name', name, `no event of ${this.#what}, which has ${known}`)
+    throw new ArgumentError(`${this.#what} has no event ${shown(name)}; it has ${known}`, { name })
   }
 
   /**
