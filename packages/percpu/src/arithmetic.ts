@@ -10,6 +10,8 @@ export function roundUp(value: number, multiple: number): number {
 
 /** Whether `value` is 1, 2, 4 … up to 2^52. False for anything that is not a number. */
 export function isPowerOfTwo(value: number): boolean {
+  if (typeof value !== 'number') return false
+  if ((value | 0) === value) return value > 0 && (value & (value - 1)) === 0
   return Number.isSafeInteger(value) && value > 0 && 2 ** Math.round(Math.log2(value)) === value
 }
 

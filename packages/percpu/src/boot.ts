@@ -107,8 +107,8 @@ function comeOnline(
 /** @throws ArgumentError */
 function plan(options: BootOptions): MemoryMap {
   const { smp = true, mmu = true, debugRcu = false, nodes = 1, fanout = 16 } = options
-  const cpus = options.cpus ?? (smp ? 8 : 1)
-  const memory = parseSize(options.memory ?? '64 MiB', 'memory')
+  const { cpus = smp ? 8 : 1, memory: size = '64 MiB' } = options
+  const memory = parseSize(size, 'memory')
   checkRange('cpus', cpus, 1, MAX_CPUS)
   checkRange('nodes', nodes, 1, Math.min(MAX_NODES, cpus))
   checkRange('fanout', fanout, 2, 32)

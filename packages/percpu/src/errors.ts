@@ -4,6 +4,56 @@
 const brand = Symbol.for('percpu.error')
 
 /**
+ * The `code` of each error; docs/errors.md says what they mean. Those of the command are the last.
+ */
+export type PercpuErrorCode =
+  | 'PERCPU_ALLOCATOR_CORRUPTION'
+  | 'PERCPU_ALREADY_JOINED'
+  | 'PERCPU_ARGUMENT'
+  | 'PERCPU_BAD_HANDLE'
+  | 'PERCPU_CACHE_MISMATCH'
+  | 'PERCPU_DOUBLE_FREE'
+  | 'PERCPU_DRAFT'
+  | 'PERCPU_FOREIGN_ADDRESS'
+  | 'PERCPU_FOREIGN_BUFFER'
+  | 'PERCPU_HEAP_CORRUPTION'
+  | 'PERCPU_HOTPLUG'
+  | 'PERCPU_INVALID_FREE'
+  | 'PERCPU_JOURNAL_FULL'
+  | 'PERCPU_LAYOUT'
+  | 'PERCPU_LOCK_HELD'
+  | 'PERCPU_LOCK_TIMEOUT'
+  | 'PERCPU_NAMED_MEMORY'
+  | 'PERCPU_NO_FREE_CPU'
+  | 'PERCPU_NOT_OWNER'
+  | 'PERCPU_OBJECT_EXISTS'
+  | 'PERCPU_OBJECT_MISMATCH'
+  | 'PERCPU_OBJECT_MISSING'
+  | 'PERCPU_OFFLINE'
+  | 'PERCPU_OUT_OF_MEMORY'
+  | 'PERCPU_POINTER'
+  | 'PERCPU_REF_MISUSE'
+  | 'PERCPU_SECTION'
+  | 'PERCPU_SELF_DEADLOCK'
+  | 'PERCPU_SRCU_BUSY'
+  | 'PERCPU_SRCU_MISUSE'
+  | 'PERCPU_TOO_MANY_LOCKS'
+  | 'PERCPU_TRUNCATED_BUFFER'
+  | 'PERCPU_UNANSWERED'
+  | 'PERCPU_UNSUPPORTED'
+  | 'PERCPU_VERSION_MISMATCH'
+  | 'PERCPU_VPA'
+  | 'PERCPU_ABORTED'
+  | 'PERCPU_FILE'
+  | 'PERCPU_INPUT_TOO_LARGE'
+  | 'PERCPU_LOAD'
+  | 'PERCPU_MALFORMED_INPUT'
+  | 'PERCPU_NO_TABLE'
+  | 'PERCPU_TABLE_REFUSED'
+  | 'PERCPU_USAGE'
+  | 'PERCPU_WORKER_LOST'
+
+/**
  * The base of every error that percpu throws on purpose.
  *
  * Each subclass has a literal `code`, which docs/errors.md lists with what to do. It carries the
@@ -14,8 +64,8 @@ const brand = Symbol.for('percpu.error')
  * renames classes, compare `code`.
  */
 export abstract class PercpuError extends Error {
-  /** A stable, literal identifier such as `'PERCPU_NO_FREE_CPU'`. */
-  abstract readonly code: string
+  /** A stable, literal identifier such as `'PERCPU_NO_FREE_CPU'`, to switch on. */
+  abstract readonly code: PercpuErrorCode
   /**
    * The values that the message names: addresses, CPUs, fields, the expected value and the one that
    * was found.

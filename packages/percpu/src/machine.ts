@@ -25,6 +25,7 @@ import type { WatchLayer } from './watch/layer.js'
 import type { DiedEvent } from './watch/monitor.js'
 import { describeStall, type StallEvent } from './watch/stall-event.js'
 import { Watch } from './watch/watch.js'
+import { showAs } from './inspect.js'
 
 export interface MachineEvents {
   /** This thread has cleaned up after a CPU whose thread died. */
@@ -56,6 +57,10 @@ const events = ['died', 'offline', 'stall', 'callbacksLost', 'rcuMisuse'] as con
  * throws an OfflineError and writes nothing.
  */
 export class Machine {
+  static {
+    showAs(this, (machine) => ({ cpu: machine.cpu, isOnline: machine.#own.isOnline }))
+  }
+
   /** This thread's CPU number, 0 to `possible - 1`. */
   readonly cpu: number
   /** Which CPUs there are, and how they ring, call and wait for each other. */
@@ -216,13 +221,14 @@ export class Machine {
    * `options.signal` aborts.
    *
    * @throws ArgumentError for a name that no event has, a listener that is no function, or another
-   *   option.
+   *   option; OfflineError.
    */
   on<Name extends keyof MachineEvents>(
     name: Name,
     listener: (event: MachineEvents[Name]) => void,
     options?: ListenOptions,
   ): () => void {
+    this.#own.assertOnline()
     return this.#events.on(name, listener, options)
   }
 

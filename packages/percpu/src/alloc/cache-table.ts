@@ -10,11 +10,10 @@
 import { copyIn, copyOut, loadAtomic32, loadU32, storeAtomic32, storeU32 } from '#mem'
 import { PAGE_BYTES, powerOfTwoAbove } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
-import { shown } from '../machine/check.js'
+import { checkStored, refused, shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { decodeText, encodeText } from '../machine/platform.js'
 import { Debug } from './debug.js'
-import { isText } from './debug-labels.js'
 import { CacheMismatchError } from './errors.js'
 import { classAlign, geometryOf, MAX_OBJECT, SIZE_CLASSES, type Geometry } from './geometry.js'
 import { CACHE_NAME_BYTES, CacheLayout, HeapRoot, MAX_CACHES } from './layouts.js'
@@ -79,19 +78,15 @@ export class CacheTable {
    *   LockTimeoutError.
    */
   named(name: string, shape: CacheShape): SlabCache {
-    if (!isText(name, CACHE_NAME_BYTES) || name.startsWith('size-')) {
-      throw new ArgumentError(
-        `name: ${shown(name)} must be text of 1 to ${CACHE_NAME_BYTES} bytes of UTF-8, and not begin with size-`,
-        { name },
-      )
-    }
+    checkStored('name', name, CACHE_NAME_BYTES)
+    if (name.startsWith('size-')) throw refused('name', name, "not free: the library's own begin with size-")
     const index = this.#find(name) ?? this.#create(name, checkShape(shape))
     const cache = this.#existing(index)
     const { size, align } = cache.geometry
     const hash = this.hashOf(cache)
     if (size === shape.size && align === shape.align && hash === shape.hash) return cache
     throw new CacheMismatchError(
-      `cache '${name}' is for objects of ${size} bytes aligned to ${align}` +
+      `cache ${shown(name)} is for objects of ${size} bytes aligned to ${align}` +
         (hash === shape.hash ? '' : ', of another layout'),
       { name, expected: shape, found: { size, align, hash } },
     )
@@ -163,7 +158,7 @@ export class CacheTable {
   #firstFree(name: string): number {
     for (let index = SIZE_CLASSES.length; index < MAX_CACHES; index++)
       if (this.#page(index) === 0) return index
-    throw new OutOfMemoryError(`no room for cache '${name}': all ${MAX_CACHES} are in use`, { name })
+    throw new OutOfMemoryError(`no room for cache ${shown(name)}: all ${MAX_CACHES} are in use`, { name })
   }
 
   #write(address: number, name: string, geometry: Geometry, hash: number): void {

@@ -5,10 +5,12 @@ import type { AnyStruct, Draft, Struct } from '../layout/index.js'
 import { checkFunction } from '../machine/check.js'
 import type { SectionWriter } from '../sync/layer-lock.js'
 import { PAGE_REF_SHIFT } from './address.js'
+import { HeapCorruptionError } from './errors.js'
 import { give, take, type Magazine } from './magazine.js'
 import { DESCRIPTOR_SHIFT } from './page-map.js'
 import { checkRequest, objectNames, type ObjectRequest } from './request.js'
 import type { SlabCache } from './slab-cache.js'
+import { showAs } from '../inspect.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
 const { load32 } = mem
@@ -31,6 +33,10 @@ type DraftOf<S> = S extends Struct<infer F, infer K> ? Draft<Struct<F, K>> : nev
  * microseconds. See "alloc" in docs/benchmarks.md.
  */
 export class Cache<S extends AnyStruct = AnyStruct> {
+  static {
+    showAs<Cache>(this, ({ name, struct }) => ({ name, struct: struct.name }))
+  }
+
   readonly name: string
   readonly struct: S
   /** @internal This CPU's; undefined in debug mode, in which every object takes the slow way. */
@@ -97,7 +103,7 @@ export class Cache<S extends AnyStruct = AnyStruct> {
    */
   free(address: number): void {
     const { magazine } = this
-    const reference = address / 8
+    const reference = typeof address === 'number' ? address / 8 : -1
     const page = reference >> pageRefShift
     if (magazine !== undefined && (reference | 0) === reference && page >= 0 && page < magazine.pages) {
       const state = load32(magazine.memory.i32, magazine.states + (page << descriptorShift))
@@ -147,9 +153,11 @@ export class Cache<S extends AnyStruct = AnyStruct> {
       this.free(address)
     } catch (second) {
       // It is in flight: it ends with the thread.
-      throw new AggregateError([error, second], 'init failed, and its object could not be freed', {
-        cause: second,
-      })
+      throw new HeapCorruptionError(
+        'init failed, and its object could not be freed',
+        { address, error },
+        { cause: second },
+      )
     }
     throw error
   }

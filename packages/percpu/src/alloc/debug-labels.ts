@@ -2,23 +2,12 @@
  * Labels of objects in debug mode: one table for the whole machine, extended under the lock of the
  * list of caches.
  */
-import { ArgumentError } from '../errors.js'
-import { shown } from '../machine/check.js'
-import { decodeText, encodeText } from '../machine/platform.js'
+import { checkStored } from '../machine/check.js'
+import { encodeText } from '../machine/platform.js'
 import { LabelTable } from '../watch/label-table.js'
 import { LABEL_TEXT } from '../watch/vpa-layout.js'
 import { HeapRoot, MAX_ALLOC_LABELS } from './layouts.js'
 import type { Owner } from './owner.js'
-
-/**
- * Whether `text` is text of 1 to `maxBytes` bytes of UTF-8 that is read back as it was. Half a
- * surrogate pair is not.
- */
-export function isText(text: unknown, maxBytes: number): text is string {
-  if (typeof text !== 'string') return false
-  const bytes = encodeText(text)
-  return bytes.length > 0 && bytes.length <= maxBytes && decodeText(bytes) === text
-}
 
 export class AllocLabels {
   readonly #owner: Owner
@@ -39,11 +28,7 @@ export class AllocLabels {
   number(label: string): number {
     const known = this.#numbers.get(label)
     if (known !== undefined) return known
-    if (!isText(label, LABEL_TEXT)) {
-      throw new ArgumentError(`label: ${shown(label)} must be text of 1 to ${LABEL_TEXT} bytes of UTF-8`, {
-        label,
-      })
-    }
+    checkStored('label', label, LABEL_TEXT)
     const number = this.#table.find(label) ?? this.#add(label)
     if (number > 0) this.#numbers.set(label, number)
     return number

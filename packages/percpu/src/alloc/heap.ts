@@ -1,10 +1,9 @@
 import * as mem from '#mem'
 import type { Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
-import type { Memblock } from '../bootmem/memblock.js'
-import { ArgumentError } from '../errors.js'
-import { isStruct, type AnyStruct } from '../layout/index.js'
-import { checkOptions, checkFlag, shown } from '../machine/check.js'
+import type { BootRegions } from '../bootmem/memblock.js'
+import type { AnyStruct } from '../layout/index.js'
+import { checkFlag, checkOptions, checkPowerOfTwo, checkRange, checkStruct, shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import type { SectionWriter } from '../sync/layer-lock.js'
 import { PAGE_REF_SHIFT } from './address.js'
@@ -33,6 +32,7 @@ import type { SlabCache } from './slab-cache.js'
 import { isAllocated } from './tag.js'
 import { Tags } from './tags.js'
 import { examine } from './verify.js'
+import { showAs } from '../inspect.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
 const { load32 } = mem
@@ -86,10 +86,14 @@ const classTables = [8, 16, 32, 64].map(classTable)
  * a large block starts there. Calls are allowed anywhere, in sections and with locks held.
  */
 export class Heap {
+  static {
+    showAs(this, ({ pages }) => ({ pages: pages.report().length }))
+  }
+
   /** Blocks of pages. */
   readonly pages: PageAllocator
-  /** Regions of boot memory: few, and larger than the largest block of pages. */
-  readonly memblock: Memblock
+  /** BootRegions of boot memory: few, and larger than the largest block of pages. */
+  readonly memblock: BootRegions
   readonly #owner: Owner
   readonly #table: CacheTable
   readonly #parts: HeapParts
@@ -100,7 +104,7 @@ export class Heap {
   readonly #caches: (Cache | undefined)[] = []
 
   /** @internal Made by the layer. */
-  constructor(owner: Owner, pages: PageAllocator, memblock: Memblock) {
+  constructor(owner: Owner, pages: PageAllocator, memblock: BootRegions) {
     this.pages = pages
     this.memblock = memblock
     this.#owner = owner
@@ -128,7 +132,7 @@ export class Heap {
    *   HeapCorruptionError.
    */
   alloc(bytes: number, request?: AllocationRequest): number {
-    if (request === undefined && bytes > 0 && bytes <= MAX_CLASS) {
+    if (request === undefined && typeof bytes === 'number' && bytes > 0 && bytes <= MAX_CLASS) {
       // None for a number that is not whole.
       const magazine = this.#hot.classes[bytes]
       const address = magazine === undefined ? 0 : take(magazine, magazine.token)
@@ -149,6 +153,7 @@ export class Heap {
    */
   free(address: number): void {
     const hot = this.#hot
+    if (typeof address !== 'number') throw foreign(address)
     const reference = address / 8
     const page = reference >> pageRefShift
     if ((reference | 0) !== reference || page <= 0 || page >= hot.pages) throw foreign(address)
@@ -198,11 +203,7 @@ export class Heap {
    *   layout; OutOfMemoryError; ArgumentError; OfflineError; LockTimeoutError as for {@link alloc}.
    */
   cache<S extends AnyStruct>(name: string, struct: S): Cache<S> {
-    if (!isStruct(struct)) {
-      throw new ArgumentError(`struct: ${shown(struct)} is no struct: pass what struct() returned`, {
-        struct,
-      })
-    }
+    checkStruct('struct', struct)
     const { size, align, hash } = struct
     const slabs = this.#table.named(name, { size, align: Math.max(8, align), hash })
     const known = this.#caches[slabs.index]
@@ -271,10 +272,8 @@ export class Heap {
   #allocSpecial(bytes: number, request: AllocationRequest = {}): number {
     checkRequest('heap.alloc', request, allocationNames)
     const { align = 8 } = request
-    if (!Number.isInteger(bytes) || bytes < 1)
-      throw new ArgumentError(`bytes: ${shown(bytes)} is not a whole number from 1 on`, { bytes })
-    if (!Number.isInteger(align) || align < 1 || align > MAX_ALIGN || (align & (align - 1)) !== 0)
-      throw new ArgumentError(`align: ${shown(align)} is not a power of two up to 4 MiB`, { align })
+    checkRange('bytes', bytes, 1, Number.MAX_SAFE_INTEGER)
+    checkPowerOfTwo('align', align, 1, MAX_ALIGN)
     if (bytes > MAX_CLASS || align > 64) return this.#allocLarge(bytes, align, request)
     const units = (bytes + 7) >>> 3
     const table = classTables[Math.max(0, Math.log2(align) - 3)]
@@ -330,7 +329,7 @@ export class Heap {
 
   /** The cache of the object at an address; undefined unless it lies in a slab. */
   #cacheOf(address: number): SlabCache | undefined {
-    const page = Math.floor(address / PAGE_BYTES)
+    const page = typeof address === 'number' ? Math.floor(address / PAGE_BYTES) : 0
     if (!(page > 0 && page < this.#owner.map.pages)) throw foreign(address)
     const state = this.#owner.pageMap.state(page)
     return (state & KIND) === SLAB ? this.#table.at(cacheOf(state)) : undefined

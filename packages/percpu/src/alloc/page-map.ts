@@ -92,7 +92,7 @@ export class PageMap {
 
   /** The page that begins at `address`; undefined if none does. */
   pageAt(address: number): number | undefined {
-    const page = address / PAGE_BYTES
+    const page = typeof address === 'number' ? address / PAGE_BYTES : 0
     return (page | 0) === page && page > 0 && page < this.pages ? page : undefined
   }
 }

@@ -1,7 +1,6 @@
 import { fillBytes, type Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
-import { ArgumentError } from '../errors.js'
-import { shown } from '../machine/check.js'
+import { checkRange, shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { cpuOf } from '../machine/token.js'
 import type { SectionWriter } from '../sync/layer-lock.js'
@@ -26,6 +25,7 @@ import { checkPageRequest, noPageRequest, type PageRequest } from './request.js'
 import { isAllocated, isPersistent, PERSISTENT, writeTag } from './tag.js'
 import type { ZoneReport } from './zone.js'
 import { Zones } from './zones.js'
+import { showAs } from '../inspect.js'
 
 /**
  * The page allocator, `machine.heap.pages`: blocks of 2^0 to 2^10 pages of 4 KiB, for all threads.
@@ -48,6 +48,10 @@ import { Zones } from './zones.js'
  * pages, are not drawn upon.
  */
 export class PageAllocator {
+  static {
+    showAs(this, ({ zones }) => ({ zones: zones.list.length }))
+  }
+
   /** Bytes of a page. */
   readonly pageBytes = PAGE_BYTES
   /** The largest order. */
@@ -93,7 +97,7 @@ export class PageAllocator {
    * @throws ArgumentError; LockTimeoutError; OfflineError.
    */
   tryAlloc(order: number, request: PageRequest = noPageRequest): number | undefined {
-    if (request !== noPageRequest) checkPageRequest(request)
+    if (request !== noPageRequest) checkPageRequest(request, this.zones.list.length)
     const { node, zero = false } = request
     checkOrder(order)
     this.#owner.use()
@@ -246,6 +250,5 @@ export class PageAllocator {
 }
 
 function checkOrder(order: number): void {
-  if (Number.isInteger(order) && order >= 0 && order <= MAX_ORDER) return
-  throw new ArgumentError(`order: ${shown(order)} is not a whole number from 0 to ${MAX_ORDER}`, { order })
+  checkRange('order', order, 0, MAX_ORDER)
 }

@@ -1,5 +1,6 @@
 /** What is asked for with an object, memory of any size, or pages; and the checks of it. */
-import { checkFlag, checkOptions, checkText, type OptionNames } from '../machine/check.js'
+import { checkFlag, checkOptions, checkRange, checkStored, type OptionNames } from '../machine/check.js'
+import { LABEL_TEXT } from '../watch/vpa-layout.js'
 
 export interface ObjectRequest {
   /** True: all bytes are zero. Default: whatever is there. */
@@ -32,11 +33,17 @@ export function checkRequest<Request extends ObjectRequest>(
   request: Request,
   names: OptionNames<Request>,
 ): void {
-  if (isPlain(request)) return
+  try {
+    if (isPlain(request)) return
+  } catch {
+    // A trap or a getter threw: checkOptions tells of it.
+    checkOptions(what, request, names)
+  }
   checkOptions(what, request, names)
   checkFlag('zero', request.zero)
   checkFlag('persist', request.persist)
-  checkText('label', request.label)
+  // Also where it is not kept, or a program would fail only in debug mode.
+  if (request.label !== undefined) checkStored('label', request.label, LABEL_TEXT)
 }
 
 /** Whether it has nothing but right flags, as most requests have. Cost: some ns. */
@@ -45,8 +52,8 @@ function isPlain(request: ObjectRequest): boolean {
   for (const name in request) if (name !== 'zero' && name !== 'persist') return false
   const { zero, persist } = request
   return (
-    (zero === undefined || typeof zero === 'boolean') &&
-    (persist === undefined || typeof persist === 'boolean')
+    (typeof zero === 'boolean' && (persist === undefined || typeof persist === 'boolean')) ||
+    (typeof persist === 'boolean' && zero === undefined)
   )
 }
 
@@ -65,7 +72,8 @@ export interface PageRequest {
 export const noPageRequest: PageRequest = {}
 
 /** @throws ArgumentError for an option that there is not, or of another type. */
-export function checkPageRequest(request: PageRequest): void {
+export function checkPageRequest(request: PageRequest, nodes: number): void {
   checkOptions('pages.alloc', request, { node: true, zero: true })
   checkFlag('zero', request.zero)
+  if (request.node !== undefined) checkRange('node', request.node, 0, nodes - 1)
 }

@@ -18,6 +18,7 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
+import { shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { cpuOf } from '../machine/token.js'
 import type { SectionWriter } from '../sync/layer-lock.js'
@@ -184,7 +185,7 @@ export class SlabCache {
    */
   locate(address: number): number {
     const { magazine } = this
-    const reference = address / 8
+    const reference = typeof address === 'number' ? address / 8 : -1
     const page = reference >> PAGE_REF_SHIFT
     if ((reference | 0) !== reference || page < 0 || page >= magazine.pages) throw this.#foreign(address)
     const tag = locate(magazine, reference, this.#stateAt(reference))
@@ -321,7 +322,7 @@ export class SlabCache {
     return new DoubleFreeError(`the object of ${this.name} at ${address} is free already`, { address })
   }
   #foreign(address: number): ForeignAddressError {
-    return new ForeignAddressError(`no object of ${this.name} starts at ${address}`, {
+    return new ForeignAddressError(`no object of ${this.name} starts at ${shown(address)}`, {
       address,
       cache: this.name,
     })

@@ -27,7 +27,7 @@
  * an object that it had made persistent, or freed, is not read as in flight any more.
  */
 import { isSameMemory, store32, type Memory } from '#mem'
-import { ArgumentError } from '../errors.js'
+import { isSafely, refused } from '../machine/check.js'
 import { incarnationOf, isUpTo } from '../machine/token.js'
 import type { SectionWriter } from '../sync/layer-lock.js'
 
@@ -63,10 +63,14 @@ export function writeTag(
     store32(memory.i32, word, tag)
     return
   }
-  const { memory: written } = Object(section) as Partial<SectionWriter>
-  if (written === undefined || !isSameMemory(written, memory))
-    throw new ArgumentError('section: it is none of the machine whose heap this is', { section })
+  if (!isSafely(() => isWriter(section) && isSameMemory(section.memory, memory)))
+    throw refused('section', section, 'no section of the machine whose heap this is')
   section.write32(word, tag)
+}
+
+function isWriter(section: unknown): boolean {
+  const { memory, write32 } = Object(section) as Partial<SectionWriter>
+  return memory !== undefined && typeof write32 === 'function'
 }
 
 /**

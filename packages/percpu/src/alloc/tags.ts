@@ -68,6 +68,7 @@ export class Tags {
    * @throws ForeignAddressError if nothing does.
    */
   wordOf(address: number): number {
+    if (typeof address !== 'number') throw foreign(address)
     const reference = address / 8
     const page = reference >> pageRefShift
     if ((reference | 0) !== reference || page <= 0 || page >= this.#pages) throw foreign(address)

@@ -2,8 +2,6 @@
  * The zones of a machine, with their locks: taking blocks from a zone and giving them back, as an
  * owner. Whoever takes the lock of a zone frees the orphans there first (owner.ts).
  */
-import { ArgumentError } from '../errors.js'
-import { shown } from '../machine/check.js'
 import type { SectionWriter } from '../sync/layer-lock.js'
 import type { Owner } from './owner.js'
 import { orderOf } from './page-map.js'
@@ -25,11 +23,8 @@ export class Zones {
     return zone
   }
 
-  /** The zones, from that of a node on; by default from the owner's. @throws ArgumentError. */
+  /** The zones, from that of a node on; by default from the owner's. */
   from(node = this.#owner.node): readonly Zone[] {
-    if (!(Number.isInteger(node) && node >= 0 && node < this.list.length)) {
-      throw new ArgumentError(`node: ${shown(node)} is not a node below ${this.list.length}`, { node })
-    }
     return [...this.list.slice(node), ...this.list.slice(0, node)]
   }
 

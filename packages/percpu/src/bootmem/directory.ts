@@ -17,7 +17,7 @@
 import { compareExchangeAtomic32, copyIn, copyOut, loadAtomic32, loadU32, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import type { Struct } from '../layout/index.js'
-import { checkFunction, checkObject, checkOptions } from '../machine/check.js'
+import { checkFunction, checkObject, checkOptions, checkStored, shown } from '../machine/check.js'
 import {
   ObjectExistsError,
   ObjectMismatchError,
@@ -27,8 +27,8 @@ import {
 import { DirectoryEntry, Header } from '../machine/layouts.js'
 import { NAME_BYTES, TYPE_BYTES, UNIT } from '../machine/limits.js'
 import type { Memblock } from './memblock.js'
-import type { AllocRequest } from './placement.js'
-import { decodeText, encodeText } from '../machine/platform.js'
+import { labelOf, type AllocRequest } from './placement.js'
+import { decodeText } from '../machine/platform.js'
 
 /** Names of the library's own objects begin with it. */
 const OWN_PREFIX = 'percpu.'
@@ -36,9 +36,12 @@ const OWN_PREFIX = 'percpu.'
 /** For objects that users name. @throws ArgumentError for a name that is the library's own. */
 export function checkUserName(name: unknown): void {
   if (typeof name !== 'string' || !name.startsWith(OWN_PREFIX)) return
-  throw new ArgumentError(`name '${name}': names that begin with '${OWN_PREFIX}' are the library's own`, {
-    name,
-  })
+  throw new ArgumentError(
+    `name ${shown(name)}: names that begin with '${OWN_PREFIX}' are the library's own`,
+    {
+      name,
+    },
+  )
 }
 
 export interface ObjectSpec {
@@ -85,9 +88,12 @@ export class Directory {
   create(name: string, spec: CreateSpec): number {
     const created = this.#create(name, spec)
     if (created !== undefined) return created
-    throw new ObjectExistsError(`an object named '${name}' exists already: open it, or choose another name`, {
-      name,
-    })
+    throw new ObjectExistsError(
+      `an object named ${shown(name)} exists already: open it, or choose another name`,
+      {
+        name,
+      },
+    )
   }
 
   /**
@@ -98,11 +104,11 @@ export class Directory {
    */
   open(name: string, spec: ObjectSpec): number {
     checkSpec(spec)
-    encode('name', name, NAME_BYTES)
+    checkStored('name', name, NAME_BYTES)
     const found = this.#all().find((object) => object.name === name)
-    if (!found) throw new ObjectMissingError(`there is no object named '${name}'`, { name })
+    if (!found) throw new ObjectMissingError(`there is no object named ${shown(name)}`, { name })
     if (found.type !== spec.type) {
-      throw new ObjectMismatchError(`object '${name}' is of type '${found.type}', not '${spec.type}'`, {
+      throw new ObjectMismatchError(`object ${shown(name)} is of type '${found.type}', not '${spec.type}'`, {
         name,
         expected: spec.type,
         found: found.type,
@@ -110,7 +116,7 @@ export class Directory {
     }
     if (found.layoutHash !== spec.layout.hash) {
       throw new ObjectMismatchError(
-        `object '${name}' (${spec.type}) was created with another layout than this thread's ${spec.layout.name}: ` +
+        `object ${shown(name)} (${spec.type}) was created with another layout than this thread's ${spec.layout.name}: ` +
           `hash ${found.layoutHash.toString(16)}, expected ${spec.layout.hash.toString(16)}`,
         { name, expected: spec.layout.hash, found: found.layoutHash },
       )
@@ -156,13 +162,17 @@ export class Directory {
     checkSpec(spec)
     const { type, layout, init } = spec
     if (init !== undefined) checkFunction('init', init)
-    const nameBytes = encode('name', name, NAME_BYTES)
-    const typeBytes = encode('type', type, TYPE_BYTES)
+    const nameBytes = checkStored('name', name, NAME_BYTES)
+    const typeBytes = checkStored('type', type, TYPE_BYTES)
     if (this.#all().some((object) => object.name === name)) return undefined
     // The entry lies right before the object, whatever the object's alignment.
     const before = Math.max(DirectoryEntry.size, layout.align)
     const size = before + Math.max(1, layout.size)
-    const region = this.#allocUnlessThere(name, { size, align: Math.max(UNIT, layout.align), label: name })
+    const region = this.#allocUnlessThere(name, {
+      size,
+      align: Math.max(UNIT, layout.align),
+      label: labelOf(name),
+    })
     if (region === undefined) return undefined
     const object = region + before
     const entry = (object - DirectoryEntry.size) / UNIT
@@ -238,24 +248,6 @@ export class Directory {
   #store(entry: number, field: number, value: number): void {
     storeU32(this.#memory.u32, (entry * UNIT) / 4 + field, value)
   }
-}
-
-function encode(what: string, text: string, limit: number): Uint8Array {
-  if (typeof text !== 'string')
-    throw new ArgumentError(`${what}: ${String(text)} is not a string`, { [what]: text })
-  const bytes = encodeText(text)
-  if (bytes.length === 0 || bytes.length > limit) {
-    throw new ArgumentError(
-      `${what} '${text}': must have 1 to ${limit} bytes of UTF-8, has ${bytes.length}`,
-      {
-        [what]: text,
-      },
-    )
-  }
-  if (decodeText(bytes) !== text) {
-    throw new ArgumentError(`${what} '${text}': half a surrogate pair cannot be stored`, { [what]: text })
-  }
-  return bytes
 }
 
 /** Options of creating are allowed for opening, too: the same object may be passed to both. */

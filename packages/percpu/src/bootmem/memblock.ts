@@ -28,6 +28,8 @@ import {
   type Memory,
 } from '#mem'
 import { roundUp } from '../arithmetic.js'
+import { showAs } from '../inspect.js'
+import { shown } from '../shown.js'
 import { InvalidFreeError, OutOfMemoryError } from '../machine/errors.js'
 import { Header, Region, RegionTable } from '../machine/layouts.js'
 import { LABEL_BYTES, MAX_NODES, maxRegions, UNIT } from '../machine/limits.js'
@@ -69,7 +71,17 @@ const versionStep = 1n << 16n
 const ZERO_BYTES = 2 ** 30
 const recordWords = Region.size / 4
 
+/** What users have of it: `machine.heap.memblock`. */
+export type BootRegions = Pick<Memblock, 'alloc' | 'free' | 'persist' | 'report'>
+
 export class Memblock {
+  static {
+    showAs(this, (memblock) => {
+      const { total, used, free } = memblock.report()
+      return { total, used, free }
+    })
+  }
+
   readonly #memory: Memory
   readonly #map: MemoryMap
   readonly #cpu: number
@@ -329,7 +341,7 @@ export class Memblock {
     const index = list.findIndex(({ start }) => start * UNIT === address)
     if (index > 0) return index
     throw new InvalidFreeError(
-      `cannot ${verb} address ${address}: no region that memblock handed out starts there`,
+      `cannot ${verb} address ${shown(address)}: no region that memblock handed out starts there`,
       { address },
     )
   }

@@ -1,15 +1,19 @@
-import { ArgumentError } from '../errors.js'
 import { fillDraft } from '../layout/draft.js'
-import { isStruct, type Accessor, type Draft, type Fields, type Kind, type Struct } from '../layout/index.js'
-import { checkFunction, shown } from '../machine/check.js'
+import type { Accessor, Draft, Fields, Kind, Struct } from '../layout/index.js'
+import { checkFunction, checkStruct } from '../machine/check.js'
 import type { LayerContext } from './layer.js'
 import { checkUserName, type CreateSpec, type ObjectInfo } from './directory.js'
+import { showAs } from '../inspect.js'
 
 /**
  * `machine.objects`: named objects, by which threads that know only a name find the same memory.
  * They are for few, long-lived roots: a name is never removed, and looking it up scans all of them.
  */
 export class Objects {
+  static {
+    showAs(this, (objects) => ({ names: objects.list().length }))
+  }
+
   readonly #context: LayerContext
 
   /** @internal */
@@ -74,8 +78,7 @@ export class Objects {
     type: Struct<F, K>,
     init?: (object: Draft<Struct<F, K>>) => void,
   ): CreateSpec {
-    if (!isStruct(type))
-      throw new ArgumentError(`type: ${shown(type)} is no struct: pass what struct() returned`, { type })
+    checkStruct('type', type)
     const spec = { type: type.name, layout: type }
     if (init === undefined) return spec
     checkFunction('init', init)

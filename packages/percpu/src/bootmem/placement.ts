@@ -2,10 +2,17 @@
  * Where a region of boot memory goes: first fit in the gaps between sorted regions, node by node.
  * Pure arithmetic on units of 64 bytes; the shared list is memblock.ts's business.
  */
-import { isPowerOfTwo, roundUp } from '../arithmetic.js'
-import { ArgumentError } from '../errors.js'
-import { checkObject, checkOptions, checkText, shown, type OptionNames } from '../machine/check.js'
-import { UNIT } from '../machine/limits.js'
+import { roundUp } from '../arithmetic.js'
+import {
+  checkFlag,
+  checkObject,
+  checkOptions,
+  checkPowerOfTwo,
+  checkRange,
+  refused,
+  type OptionNames,
+} from '../machine/check.js'
+import { LABEL_BYTES, UNIT } from '../machine/limits.js'
 
 export interface AllocRequest {
   /** Bytes, at least 1; rounded up to whole 64-byte units. */
@@ -23,7 +30,7 @@ export interface AllocRequest {
   readonly strict?: boolean
   /** The region crosses no multiple of this power of two. */
   readonly noCross?: number
-  /** For reports: at most 16 ASCII characters, longer ones are cut. */
+  /** For reports: at most 16 printable ASCII characters. */
   readonly label?: string
   /**
    * False: leave the contents as they are, for a caller that overwrites all of it. Default: zeroed.
@@ -68,23 +75,17 @@ export interface Wanted {
 export function checkRequest(request: AllocRequest, map: NodeMap, homeNode: number): Wanted {
   checkObject('request', request)
   checkOptions('memblock.alloc', request, requestNames)
-  checkText('label', request.label)
-  const { size, align = UNIT, limit, node, strict = false, noCross } = request
-  if (!Number.isSafeInteger(size) || size < 1)
-    throw badRequest('size', size, 'a whole number of bytes, at least 1')
-  if (!isPowerOfTwo(align)) throw badRequest('align', align, 'a power of two')
-  if (limit !== undefined && !(limit > 0)) throw badRequest('limit', limit, 'an address above 0')
-  if (node !== undefined && !(Number.isInteger(node) && node >= 0 && node < map.nodes)) {
-    throw badRequest('node', node, `a node below ${map.nodes}`)
-  }
+  checkLabel(request.label)
+  const { size, align = UNIT, limit, node, strict = false, noCross, zero } = request
+  checkFlag('strict', strict)
+  checkFlag('zero', zero)
+  checkRange('size', size, 1, Number.MAX_SAFE_INTEGER)
+  checkPowerOfTwo('align', align, 1, 2 ** 52)
+  if (limit !== undefined && !(typeof limit === 'number' && limit > 0))
+    throw refused('limit', limit, 'no address above 0')
+  if (node !== undefined) checkRange('node', node, 0, map.nodes - 1)
   const units = Math.ceil(size / UNIT)
-  if (noCross !== undefined && !(isPowerOfTwo(noCross) && noCross >= units * UNIT)) {
-    throw badRequest(
-      'noCross',
-      noCross,
-      `a power of two of at least the ${units * UNIT} bytes that the region takes`,
-    )
-  }
+  if (noCross !== undefined) checkPowerOfTwo('noCross', noCross, units * UNIT, 2 ** 52)
   return {
     units,
     align: Math.max(1, align / UNIT),
@@ -145,6 +146,12 @@ function fit(from: number, { units, align, noCross }: Wanted): number {
   return roundUp(place, step)
 }
 
-function badRequest(what: string, value: unknown, needed: string): ArgumentError {
-  return new ArgumentError(`${what}: ${shown(value)} is not ${needed}`, { [what]: value })
+/** Undefined passes. @throws ArgumentError for a label that would not be read back as it is. */
+function checkLabel(label: unknown): void {
+  if (label === undefined || (typeof label === 'string' && labelOf(label) === label)) return
+  throw refused('label', label, `not text of at most ${LABEL_BYTES} printable ASCII characters`)
+}
+/** As much of a text as a label can have. */
+export function labelOf(text: string): string {
+  return text.slice(0, LABEL_BYTES).replace(/[^ -~]/g, '?')
 }

@@ -25,6 +25,7 @@ import {
 import { incarnationOf, stateOf, type CpuTable } from './cpu-table.js'
 import type { Doorbell } from './doorbell.js'
 import { REASON_CALL, REASON_WAKE } from './ringer.js'
+import { shown } from '../machine/check.js'
 import { UnansweredError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
 import { reportError } from '../machine/platform.js'
@@ -97,8 +98,10 @@ export class Calls {
     const other = this.#functions.get(key)
     if (other) {
       const why =
-        other.name === name ? 'is registered already' : `has the same hash as '${other.name}'; rename one`
-      throw new ArgumentError(`function '${name}' ${why}`, { name })
+        other.name === name
+          ? 'is registered already'
+          : `has the same hash as ${shown(other.name)}; rename one`
+      throw new ArgumentError(`function ${shown(name)} ${why}`, { name })
     }
     const entry = { name, run }
     this.#functions.set(key, entry)
@@ -213,7 +216,7 @@ export class Calls {
 
   #notMade(cpus: readonly number[], name: string, timeout: number): UnansweredError {
     return new UnansweredError(
-      `'${name}' was not called: this thread's call before it has not been answered yet`,
+      `${shown(name)} was not called: this thread's call before it has not been answered yet`,
       {
         cpus,
         function: name,
@@ -222,7 +225,7 @@ export class Calls {
     )
   }
   #unanswered(name: string, cpus: readonly number[], timeout: number): UnansweredError {
-    return new UnansweredError(`'${name}' was not answered by CPU ${cpus.join(', ')}`, {
+    return new UnansweredError(`${shown(name)} was not answered by CPU ${cpus.join(', ')}`, {
       cpus,
       function: name,
       timeout,

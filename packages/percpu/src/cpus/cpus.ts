@@ -1,8 +1,17 @@
 import type { WaitResult } from '#mem'
 import { ArgumentError } from '../errors.js'
-import { checkFlag, checkFunction, checkInt32, checkName, checkOptions } from '../machine/check.js'
+import {
+  checkFlag,
+  checkFunction,
+  checkInt32,
+  checkName,
+  checkOptions,
+  checkPlace,
+  checkRange,
+} from '../machine/check.js'
 import { checkLimits, checkTimeout, Deadline } from '../machine/wait-options.js'
 import type { MemoryMap } from '../machine/memory-map.js'
+import { MAX_INCARNATION } from '../machine/token.js'
 import type { CallFunction, CallOptions, CallOutcome } from './calls.js'
 import type { CpuInfo } from './cpu-table.js'
 import { USER_REASONS, USER_REASONS_SHIFT } from './ringer.js'
@@ -10,6 +19,7 @@ import type { Hotplug, HotplugCallbacks } from './hotplug.js'
 import type { AttachedLayer } from './layer.js'
 import type { CpuSet, OwnCpu } from './own-cpu.js'
 import type { Supervisor } from './supervisor.js'
+import { showAs } from '../inspect.js'
 
 /** How a machine was booted. `memory`: bytes. */
 export type Configuration = Pick<MemoryMap, 'cpus' | 'nodes' | 'smp' | 'mmu'> & {
@@ -35,6 +45,10 @@ interface Parts {
 
 /** `machine.cpus`: which CPUs there are, and how they ring, call and wait for each other. */
 export class Cpus {
+  static {
+    showAs(this, ({ node, incarnation }) => ({ node, incarnation }))
+  }
+
   /** NUMA node of this thread's CPU. */
   readonly node: number
   /**
@@ -111,7 +125,9 @@ export class Cpus {
     const checked = this.#own.checkCpu(cpu)
     checkOptions('declareDead', options, { incarnation: true, reaperStopped: true })
     if (checked === ownNumber) throw new ArgumentError(`CPU ${cpu} is the calling thread itself`, { cpu })
+    checkFlag('reaperStopped', options.reaperStopped)
     const { incarnation = table.incarnation(checked) } = options
+    checkRange('incarnation', incarnation, 0, MAX_INCARNATION)
     if (incarnation !== table.incarnation(checked)) return false
     const key = table.thread(checked)
     const { supervisor } = this.#parts
@@ -129,10 +145,7 @@ export class Cpus {
   limit(limit: number): void {
     this.#own.assertOnline()
     const { table } = this.#own
-    if (!Number.isInteger(limit) || limit < 1 || limit > table.map.cpus)
-      throw new ArgumentError(`${limit} is not a number of CPUs from 1 to ${table.map.cpus}`, {
-        limit,
-      })
+    checkRange('limit', limit, 1, table.map.cpus)
     const above = table.select((cpu) => cpu >= limit)
     const withdrawn: number[] = []
     for (const cpu of above) {
@@ -201,7 +214,7 @@ export class Cpus {
     checkOptions('call', options, { argument: true, wait: true, timeout: true, signal: true })
     checkFlag('wait', options.wait)
     checkLimits(options)
-    checkInt32('argument', options.argument ?? 0)
+    if (options.argument !== undefined) checkInt32('argument', options.argument)
     return this.#own.calls.call(this.#own.checkCpus(cpus), name, options)
   }
 
@@ -215,12 +228,7 @@ export class Cpus {
    */
   park(address: number, value: number, timeout = Infinity): WaitResult {
     this.#own.assertOnline()
-    const { byteLength } = this.#own.memory
-    if (!Number.isInteger(address / 4) || address < 0 || address >= byteLength) {
-      throw new ArgumentError(`address ${address} is not that of a 32-bit word of this machine`, {
-        address,
-      })
-    }
+    checkPlace('address', address, this.#own.memory, { name: '32-bit word', size: 4, align: 4 })
     checkInt32('value', value)
     checkTimeout(timeout)
     return this.#own.idle.park(address / 4, value, new Deadline({ timeout }))
@@ -241,9 +249,6 @@ export class Cpus {
 }
 
 function userReason(reason: number): number {
-  if (Number.isInteger(reason) && reason >= 0 && reason < USER_REASONS)
-    return 1 << (USER_REASONS_SHIFT + reason)
-  throw new ArgumentError(`reason ${reason} is not a number from 0 to ${USER_REASONS - 1}`, {
-    reason,
-  })
+  checkRange('reason', reason, 0, USER_REASONS - 1)
+  return 1 << (USER_REASONS_SHIFT + reason)
 }

@@ -26,8 +26,7 @@ import {
   waitAsync32,
   canWaitAsync,
 } from '#mem'
-import { ArgumentError } from '../errors.js'
-import { shown } from '../machine/check.js'
+import { checkOneOf } from '../machine/check.js'
 import type { CpuTable } from './cpu-table.js'
 import { UnsupportedError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
@@ -53,12 +52,8 @@ export type DoorbellMode = 'waitAsync' | 'port'
  * @throws ArgumentError for another mode; UnsupportedError for one that this engine does not have.
  */
 export function chooseDoorbellMode(wanted: DoorbellMode | undefined): DoorbellMode {
+  checkOneOf('doorbell', wanted, ['waitAsync', 'port'])
   const mode = wanted ?? (canWaitAsync ? 'waitAsync' : 'port')
-  if (!['waitAsync', 'port'].includes(mode)) {
-    throw new ArgumentError(`doorbell: ${shown(mode)} is neither 'waitAsync' nor 'port'`, {
-      doorbell: mode,
-    })
-  }
   if (mode === 'waitAsync' ? canWaitAsync : host.BroadcastChannel) return mode
   throw new UnsupportedError(
     mode === 'port'

@@ -8,7 +8,14 @@
  * `dead` must cope with half-done work and with being run again.
  */
 import { ArgumentError } from '../errors.js'
-import { checkFunction, checkName, checkObject, shown } from '../machine/check.js'
+import {
+  checkFunction,
+  checkName,
+  checkObject,
+  checkOptions,
+  shown,
+  type OptionNames,
+} from '../machine/check.js'
 import { HotplugError } from '../machine/errors.js'
 import type { AttachedLayer } from './layer.js'
 
@@ -18,6 +25,13 @@ export interface HotplugCallbacks {
   readonly startup?: () => void
   readonly teardown?: () => void | Promise<void>
   readonly dead?: (cpu: number, incarnation: number) => void
+}
+
+const callbackNames: OptionNames<HotplugCallbacks> = {
+  name: true,
+  startup: true,
+  teardown: true,
+  dead: true,
 }
 
 /** How the calling thread's CPU goes offline. */
@@ -69,17 +83,18 @@ export class Hotplug {
    */
   add(callbacks: HotplugCallbacks): () => void {
     checkObject('callbacks', callbacks)
+    checkOptions('addHotplug', callbacks, callbackNames)
     const { name } = callbacks
-    if (this.#callbacks.some((other) => other.name === name)) {
-      throw new ArgumentError(`hotplug callbacks named '${name}' were added before`, { name })
-    }
     checkName('name', name)
+    if (this.#callbacks.some((other) => other.name === name)) {
+      throw new ArgumentError(`hotplug callbacks named ${shown(name)} were added before`, { name })
+    }
     for (const when of ['startup', 'teardown', 'dead'] as const)
       if (callbacks[when] !== undefined) checkFunction(when, callbacks[when])
     try {
       callbacks.startup?.()
     } catch (error) {
-      throw new HotplugError(`startup of '${name}' failed; it was not added`, { name }, { cause: error })
+      throw new HotplugError(`startup of ${shown(name)} failed; it was not added`, { name }, { cause: error })
     }
     this.#callbacks.push(callbacks)
     return () => {

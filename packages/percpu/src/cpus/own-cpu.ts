@@ -3,9 +3,8 @@
  * sleeps with. Made when the number is claimed; online when all layers are attached.
  */
 import { interceptWaits, poisonMemory, type Memory } from '#mem'
-import { ArgumentError } from '../errors.js'
 import { array, atomic, i32, struct } from '../layout/index.js'
-import { checkCpus, checkFlag, shown, type OptionNames } from '../machine/check.js'
+import { checkCpu, checkCpus, checkFlag, checkMilliseconds, type OptionNames } from '../machine/check.js'
 import { AlreadyJoinedError, OfflineError } from '../machine/errors.js'
 import { Cpu, Header, RcuNode } from '../machine/layouts.js'
 import type { MemoryMap } from '../machine/memory-map.js'
@@ -92,7 +91,7 @@ export class OwnCpu {
     this.table = new CpuTable(memory, map)
     const mode = chooseDoorbellMode(options.doorbell)
     checkFlag('watchWaits', options.watchWaits)
-    checkStallTimeout(options.stallTimeout)
+    checkMilliseconds('stallTimeout', options.stallTimeout, 1)
     this.#watchesWaits = options.watchWaits === true
     this.patience = options.patience ?? 10
     checkNotJoined(this.table, this.key)
@@ -175,8 +174,8 @@ export class OwnCpu {
   }
   /** @throws as {@link checkCpus}. */
   checkCpu(cpu: number): number {
-    const [checked = cpu] = this.checkCpus(cpu)
-    return checked
+    this.assertOnline()
+    return checkCpu(cpu, this.map.cpus)
   }
 
   /** The header, and what there is for each CPU. */
@@ -198,13 +197,6 @@ export class OwnCpu {
       })
     return placed
   }
-}
-
-function checkStallTimeout(timeout: unknown): void {
-  if (timeout === undefined || (typeof timeout === 'number' && timeout >= 1)) return
-  throw new ArgumentError(`stallTimeout: ${shown(timeout)} is not a number of milliseconds from 1 on`, {
-    stallTimeout: timeout,
-  })
 }
 
 function checkNotJoined(table: CpuTable, key: number): void {

@@ -26,6 +26,7 @@ import { ArgumentError } from '../errors.js'
 import { finishCall } from './call-records.js'
 import type { CpuTable } from './cpu-table.js'
 import { REASON_WAKE, Ringer } from './ringer.js'
+import { isSafely } from '../machine/check.js'
 import { HotplugError, UnsupportedError } from '../machine/errors.js'
 import type { AttachedLayer, Recovery } from './layer.js'
 import { RcuTree } from './rcu-tree.js'
@@ -83,8 +84,7 @@ export class Supervisor {
           'writes from then on would corrupt memory that has been given to others',
       )
     }
-    const unknown = Object(worker) as Partial<SupervisedWorker>
-    if (!hasThreadId || typeof unknown.once !== 'function' || typeof unknown.threadId !== 'number') {
+    if (!hasThreadId || !isSafely(() => isWorker(worker))) {
       throw new UnsupportedError(
         'supervise needs a worker with a threadId and an exit event, as in Node; elsewhere call machine.cpus.declareDead(cpu) ' +
           'once the thread has certainly stopped',
@@ -96,16 +96,16 @@ export class Supervisor {
       })
     }
     const key = keyOfThreadId(worker.threadId)
-    return {
-      reaped: new Promise((resolve) => {
-        const early = this.#supervised.get(key) ?? []
-        this.#supervised.set(key, early)
-        worker.once('exit', () => {
-          this.#supervised.delete(key)
-          resolve([...early, ...this.reapAll(key)])
-        })
-      }),
-    }
+    const early = this.#supervised.get(key) ?? []
+    let tell: ((reaped: readonly number[]) => void) | undefined
+    const reaped = new Promise<readonly number[]>((resolve) => (tell = resolve))
+    // First: if it throws, nobody is supervised.
+    worker.once('exit', () => {
+      this.#supervised.delete(key)
+      tell?.([...early, ...this.reapAll(key)])
+    })
+    this.#supervised.set(key, early)
+    return { reaped }
   }
 
   /** Workers that this thread supervises and that have not exited, as far as it has heard. */
@@ -223,4 +223,9 @@ export class Supervisor {
     for (let i = 0; i < MASK_WORDS; i++) storeAtomic32(i32, record + Cpu.words.waiters + i, 0)
     finishCall(this.#table, cpu)
   }
+}
+
+function isWorker(value: unknown): boolean {
+  const { threadId, once } = Object(value) as Partial<SupervisedWorker>
+  return typeof threadId === 'number' && typeof once === 'function'
 }

@@ -11,6 +11,7 @@
  * code does not allocate them.
  */
 import type { Memory } from '#mem'
+import { ArgumentError } from '../errors.js'
 import { structOf } from './accessor-types.js'
 import { addressProperty, journalledAddress } from './addresses.js'
 import { ViewArray, numberArrayOf, unitOf } from './array-views.js'
@@ -104,7 +105,11 @@ function defineProperties(made: AccessorClass, struct: StructType, flavour: Flav
   for (const member of struct.members) {
     const property = propertyOf(struct, member, flavour, classOf)
     if (property !== undefined)
-      Object.defineProperty(made.prototype, member.name, { ...property, enumerable: true })
+      Object.defineProperty(made.prototype, member.name, {
+        set: readOnly(struct, member),
+        ...property,
+        enumerable: true,
+      })
   }
   const Follow = followClass(struct, flavour, targetsOf(flavour, classOf))
   if (Follow === undefined) return
@@ -113,6 +118,19 @@ function defineProperties(made: AccessorClass, struct: StructType, flavour: Flav
       return new Follow(this.holder, this.baseWord)
     },
   })
+}
+
+/** The setter of a property that has none: without it code that is not strict would go on. */
+function readOnly({ name: struct }: StructType, { name, kind, type }: Member): (value: unknown) => never {
+  const isOne = type?.form === 'scalar' || type?.form === 'address'
+  const how = !isOne
+    ? 'write what is in it'
+    : kind === 'atomic'
+      ? 'it is atomic: use the methods of its cell'
+      : 'it is locked: write it in a section'
+  return () => {
+    throw new ArgumentError(`${struct}.${name} cannot be assigned here: ${how}`, { struct, field: name })
+  }
 }
 
 /** An address in a draft leads to an object that others may see. */

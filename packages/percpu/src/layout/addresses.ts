@@ -6,8 +6,10 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { ArgumentError } from '../errors.js'
+import { shown } from '../shown.js'
 import type { MemoryOf, UndoLog } from './flavours.js'
 import type { Property, WordBased } from './scalar-properties.js'
+import { showAs } from '../inspect.js'
 
 // Copied out of their module for the compiler: scalar-properties.ts says why.
 const { compareExchangeAtomic32, exchangeAtomic32, load32, loadAtomic32, store32, storeAtomic32 } = mem
@@ -24,7 +26,7 @@ const encodeAny = (address: number): number => {
   const units = typeof address === 'number' ? address / UNIT : NaN
   if (Number.isInteger(units) && units >= 0 && units < 2 ** 30) return units
   throw new ArgumentError(
-    `${String(address)} is not an address: it must be a multiple of ${UNIT} from 0, for none, to below 8 GiB`,
+    `${shown(address)} is not an address: it must be a multiple of ${UNIT} from 0, for none, to below 8 GiB`,
     { address },
   )
 }
@@ -80,6 +82,10 @@ export function journalledAddress(of: MemoryOf, offset: number): Property<WordBa
 
 /** An atomic word that holds a byte address: a multiple of 8 below 8 GiB, or 0 for none. */
 export class AtomicAddress {
+  static {
+    showAs(this, (cell) => ({ value: cell.load() }))
+  }
+
   declare readonly memory: Memory
   /** 32-bit word index in the memory. */
   declare readonly index: number

@@ -9,8 +9,11 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { ArgumentError } from '../errors.js'
+import { showAs } from '../inspect.js'
+import { shown } from '../shown.js'
 import { encodeAddress, loadAddress, storeAddress } from './addresses.js'
 import type { Flavour, Held, Holder, UndoLog } from './flavours.js'
+import { notA, typeOfValue } from './values.js'
 import { flavours } from './flavours.js'
 import type { AddressType, Kind, Scalar } from './types.js'
 import { typeName } from './types.js'
@@ -44,7 +47,7 @@ export type AtomicArrayView<Cell> = View<Cell>
 export type StructArrayView<Element> = View<Element>
 
 function outside(index: number, length: number): ArgumentError {
-  return new ArgumentError(`index ${String(index)} is outside an array of ${String(length)} elements`, {
+  return new ArgumentError(`index ${shown(index)} is outside an array of ${String(length)} elements`, {
     index,
     length,
   })
@@ -115,7 +118,8 @@ function numbers<Value, V>(how: Access<Value, V>, flavour: Flavour): NumberArray
       this.length = length
     }
     at(index: number): Value {
-      if (index >>> 0 !== index || index >= this.length) throw outside(index, this.length)
+      if (typeof index !== 'number' || index >>> 0 !== index || index >= this.length)
+        throw outside(index, this.length)
       return load(view(memoryOf(this)), this.base + index * step)
     }
     toArray(): Value[] {
@@ -127,15 +131,17 @@ function numbers<Value, V>(how: Access<Value, V>, flavour: Flavour): NumberArray
   }
 }
 
+/** Of an index and a value. @throws ArgumentError. */
+type Check = (view: NumbersBase, index: number, value: unknown) => void
 type Setter = (this: NumbersBase, index: number, value: unknown) => void
 
-function setter<Value, V>(how: Access<Value, V>, flavour: Flavour, size: number): Setter {
+function setter<Value, V>(how: Access<Value, V>, flavour: Flavour, size: number, check: Check): Setter {
   const { view, store, step } = how as Access<unknown, V>
   const { memoryOf } = flavour
   const record = recorder(size, step)
   if (flavour.name === 'section') {
     return function (index, value) {
-      if (index >>> 0 !== index || index >= this.length) throw outside(index, this.length)
+      check(this, index, value)
       // Before the store, or a kill in between would leave it for good. Mutant:
       // layout/element-before-entry.
       record(this.holder as UndoLog, this.base + index * step)
@@ -143,14 +149,27 @@ function setter<Value, V>(how: Access<Value, V>, flavour: Flavour, size: number)
     }
   }
   return function (index, value) {
-    if (index >>> 0 !== index || index >= this.length) throw outside(index, this.length)
+    check(this, index, value)
     store(view(memoryOf(this)), this.base + index * step, value)
   }
 }
 
+function checkIndex({ length }: NumbersBase, index: number): void {
+  if (typeof index !== 'number' || index >>> 0 !== index || index >= length) throw outside(index, length)
+}
+function checkSmall({ length }: NumbersBase, index: number, value: unknown): void {
+  if (typeof index !== 'number' || index >>> 0 !== index || index >= length) throw outside(index, length)
+  if (typeof value !== 'number') throw notA('number', value)
+}
+function checkBig({ length }: NumbersBase, index: number, value: unknown): void {
+  if (typeof index !== 'number' || index >>> 0 !== index || index >= length) throw outside(index, length)
+  if (typeof value !== 'bigint') throw notA('bigint', value)
+}
+
 /** For addresses in a section: one that is refused takes no entry. */
 const setAddress: Setter = function (index, value) {
-  if (index >>> 0 !== index || index >= this.length) throw outside(index, this.length)
+  if (typeof index !== 'number' || index >>> 0 !== index || index >= this.length)
+    throw outside(index, this.length)
   ;(this.holder as UndoLog).write32(this.base + index, encodeAddress(value as number))
 }
 
@@ -184,11 +203,23 @@ export function numberArrayOf(
   const fresh = numbers(how, flavours[name])
   if (isWritable) {
     const isLogged = name === 'section' && type.form === 'address'
-    const value = isLogged ? setAddress : setter(how, flavours[name], type.size)
+    const value = isLogged
+      ? setAddress
+      : setter(
+          how,
+          flavours[name],
+          type.size,
+          type.form === 'address' ? checkIndex : typeOfValue(type) === 'bigint' ? checkBig : checkSmall,
+        )
     Object.defineProperty(fresh.prototype, 'set', { value })
   }
+  showAs<ReadonlyArrayView<number | bigint>>(fresh, (view) => ({ length: view.length, first: firstOf(view) }))
   made.set(key, fresh)
   return fresh
+}
+
+function firstOf(view: ReadonlyArrayView<number | bigint>): (number | bigint)[] {
+  return Array.from({ length: Math.min(view.length, 16) }, (_, index) => view.at(index))
 }
 
 /** Bytes in one unit of `base` of {@link numberArrayOf}. */
@@ -198,6 +229,10 @@ export function unitOf(type: Scalar | AddressType): number {
 
 /** An array of cells, structs or arrays. Their views are made when they are asked for. */
 export class ViewArray<Element> implements View<Element> {
+  static {
+    showAs<ViewArray<unknown>>(this, ({ length, address }) => ({ length, address }))
+  }
+
   declare readonly holder: Holder
   /** Byte address of element 0. */
   declare readonly address: number
@@ -218,7 +253,8 @@ export class ViewArray<Element> implements View<Element> {
     this.make = make
   }
   at(index: number): Element {
-    if (index >>> 0 !== index || index >= this.length) throw outside(index, this.length)
+    if (typeof index !== 'number' || index >>> 0 !== index || index >= this.length)
+      throw outside(index, this.length)
     return this.make(this.holder, this.address + index * this.stride)
   }
   *[Symbol.iterator](): IterableIterator<Element> {

@@ -9,6 +9,8 @@ import type { Memory, WaitResult } from '#mem'
 import * as mem from '#mem'
 import { AtomicAddress } from './addresses.js'
 import type { AddressType, Scalar } from './types.js'
+import { checkCountToWake, checkWaitOf, notA } from './values.js'
+import { showAs } from '../inspect.js'
 
 // Copied out of their module for the compiler: scalar-properties.ts says why.
 const {
@@ -43,6 +45,10 @@ const {
 
 /** A signed 32-bit word; the only one that threads can wait on. */
 export class AtomicI32 {
+  static {
+    showAs(this, (cell) => ({ value: cell.load() }))
+  }
+
   declare readonly memory: Memory
   /** 32-bit word index in the memory. */
   declare readonly index: number
@@ -58,24 +64,32 @@ export class AtomicI32 {
     return loadAtomic32(this.memory.i32, this.index)
   }
   store(value: number): void {
+    if (typeof value !== 'number') throw notA('number', value)
     storeAtomic32(this.memory.i32, this.index, value)
   }
   add(value: number): number {
+    if (typeof value !== 'number') throw notA('number', value)
     return addAtomic32(this.memory.i32, this.index, value)
   }
   sub(value: number): number {
+    if (typeof value !== 'number') throw notA('number', value)
     return subAtomic32(this.memory.i32, this.index, value)
   }
   and(value: number): number {
+    if (typeof value !== 'number') throw notA('number', value)
     return andAtomic32(this.memory.i32, this.index, value)
   }
   or(value: number): number {
+    if (typeof value !== 'number') throw notA('number', value)
     return orAtomic32(this.memory.i32, this.index, value)
   }
   exchange(value: number): number {
+    if (typeof value !== 'number') throw notA('number', value)
     return exchangeAtomic32(this.memory.i32, this.index, value)
   }
   compareExchange(expected: number, value: number): number {
+    if (typeof expected !== 'number') throw notA('number', expected)
+    if (typeof value !== 'number') throw notA('number', value)
     return compareExchangeAtomic32(this.memory.i32, this.index, expected, value)
   }
   /**
@@ -84,20 +98,27 @@ export class AtomicI32 {
    * @throws TypeError where blocking is forbidden.
    */
   wait(value: number, timeout?: number): WaitResult {
+    checkWaitOf(value, timeout)
     return wait32(this.memory.i32, this.index, value, timeout)
   }
   /** As {@link wait} without blocking. @throws TypeError where there is no `Atomics.waitAsync`. */
   waitAsync(value: number, timeout?: number): ReturnType<typeof mem.waitAsync32> {
+    checkWaitOf(value, timeout)
     return waitAsync32(this.memory.i32, this.index, value, timeout)
   }
   /** Wakes at most `count` waiting threads; returns how many. */
   notify(count?: number): number {
+    checkCountToWake(count)
     return notify32(this.memory.i32, this.index, count)
   }
 }
 
 /** An unsigned 32-bit word. */
 export class AtomicU32 {
+  static {
+    showAs(this, (cell) => ({ value: cell.load() }))
+  }
+
   declare readonly memory: Memory
   /** 32-bit word index in the memory. */
   declare readonly index: number
@@ -109,30 +130,42 @@ export class AtomicU32 {
     return loadAtomicU32(this.memory.u32, this.index)
   }
   store(value: number): void {
+    if (typeof value !== 'number') throw notA('number', value)
     storeAtomicU32(this.memory.u32, this.index, value)
   }
   add(value: number): number {
+    if (typeof value !== 'number') throw notA('number', value)
     return addAtomicU32(this.memory.u32, this.index, value)
   }
   sub(value: number): number {
+    if (typeof value !== 'number') throw notA('number', value)
     return subAtomicU32(this.memory.u32, this.index, value)
   }
   and(value: number): number {
+    if (typeof value !== 'number') throw notA('number', value)
     return andAtomicU32(this.memory.u32, this.index, value)
   }
   or(value: number): number {
+    if (typeof value !== 'number') throw notA('number', value)
     return orAtomicU32(this.memory.u32, this.index, value)
   }
   exchange(value: number): number {
+    if (typeof value !== 'number') throw notA('number', value)
     return exchangeAtomicU32(this.memory.u32, this.index, value)
   }
   compareExchange(expected: number, value: number): number {
+    if (typeof expected !== 'number') throw notA('number', expected)
+    if (typeof value !== 'number') throw notA('number', value)
     return compareExchangeAtomicU32(this.memory.u32, this.index, expected, value)
   }
 }
 
 /** An unsigned 64-bit word, as bigint. */
 export class AtomicU64 {
+  static {
+    showAs(this, (cell) => ({ value: cell.load() }))
+  }
+
   declare readonly memory: Memory
   /** 64-bit word index in the memory. */
   declare readonly index: number
@@ -144,30 +177,42 @@ export class AtomicU64 {
     return loadAtomicU64(this.memory.u64, this.index)
   }
   store(value: bigint): void {
+    if (typeof value !== 'bigint') throw notA('bigint', value)
     storeAtomicU64(this.memory.u64, this.index, value)
   }
   add(value: bigint): bigint {
+    if (typeof value !== 'bigint') throw notA('bigint', value)
     return addAtomicU64(this.memory.u64, this.index, value)
   }
   sub(value: bigint): bigint {
+    if (typeof value !== 'bigint') throw notA('bigint', value)
     return subAtomicU64(this.memory.u64, this.index, value)
   }
   and(value: bigint): bigint {
+    if (typeof value !== 'bigint') throw notA('bigint', value)
     return andAtomicU64(this.memory.u64, this.index, value)
   }
   or(value: bigint): bigint {
+    if (typeof value !== 'bigint') throw notA('bigint', value)
     return orAtomicU64(this.memory.u64, this.index, value)
   }
   exchange(value: bigint): bigint {
+    if (typeof value !== 'bigint') throw notA('bigint', value)
     return exchangeAtomicU64(this.memory.u64, this.index, value)
   }
   compareExchange(expected: bigint, value: bigint): bigint {
+    if (typeof expected !== 'bigint') throw notA('bigint', expected)
+    if (typeof value !== 'bigint') throw notA('bigint', value)
     return compareExchangeAtomicU64(this.memory.u64, this.index, expected, value)
   }
 }
 
 /** A cell that is read-only: in a section, which could not take a write to it back. */
 export class ReadonlyCell<Value> {
+  static {
+    showAs(this, (cell) => ({ value: cell.load() }))
+  }
+
   readonly #cell: { load(): Value }
   constructor(cell: { load(): Value }) {
     this.#cell = cell

@@ -1,4 +1,5 @@
 /** The structs that a module exports, and their reports, which `percpu layout FILE` prints. */
+import { checkFlag, checkOptions, refused, type OptionNames } from '../check.js'
 import type { LayoutDescription } from './describe.js'
 import { describe } from './describe.js'
 import type { LayoutChange } from './diff.js'
@@ -6,8 +7,9 @@ import { diff } from './diff.js'
 import type { ReportOptions } from './report.js'
 import { report } from './report.js'
 import type { Struct } from './struct-type.js'
-import { isStruct } from './struct.js'
+import { isStruct } from './brand.js'
 import { leafOf } from './types.js'
+import { reading } from './values.js'
 
 export interface CollectOptions {
   /** Also the structs nested in the exported ones. Default false. */
@@ -15,7 +17,13 @@ export interface CollectOptions {
 }
 
 /** The structs that a module exports, given its namespace object: each once, by their names. */
-export function structsOf(module: object, { nested = false }: CollectOptions = {}): Struct[] {
+export function structsOf(module: object, options: CollectOptions = {}): Struct[] {
+  checkOptions('structsOf', options, { nested: true })
+  return collect(module, options)
+}
+
+function collect(module: object, { nested = false }: CollectOptions): Struct[] {
+  checkFlag('nested', nested)
   const found = new Set<Struct>()
   const add = (struct: Struct): void => {
     if (found.has(struct)) return
@@ -26,8 +34,14 @@ export function structsOf(module: object, { nested = false }: CollectOptions = {
       if (isStruct(leaf)) add(leaf)
     }
   }
-  for (const value of Object.values(module)) if (isStruct(value)) add(value)
+  for (const value of valuesOf(module)) if (isStruct(value)) add(value)
   return [...found].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
+}
+
+function valuesOf(module: object): unknown[] {
+  if (Object(module) === module)
+    return reading('module', module, () => Object.values<unknown>(module as Record<string, unknown>))
+  throw refused('module', module, 'not the namespace object of a module')
 }
 
 export interface LayoutCommandOptions extends ReportOptions, CollectOptions {
@@ -37,15 +51,30 @@ export interface LayoutCommandOptions extends ReportOptions, CollectOptions {
   readonly names?: readonly string[]
 }
 
+const commandNames: OptionNames<LayoutCommandOptions> = {
+  nested: true,
+  expand: true,
+  lineSize: true,
+  json: true,
+  names: true,
+}
+
 /**
  * The text that `percpu layout FILE` prints, given the namespace object of FILE: a report of each
  * exported struct, or their descriptions as JSON. Empty when there are none.
  */
 export function layoutCommand(module: object, options: LayoutCommandOptions = {}): string {
-  const { json = false, names } = options
-  const structs = structsOf(module, options).filter(({ name }) => names === undefined || names.includes(name))
+  checkOptions('layoutCommand', options, commandNames)
+  const { json = false, names, expand = false, lineSize, nested = false } = options
+  checkFlag('json', json)
+  if (names !== undefined && !Array.isArray(names)) throw refused('names', names, 'not a list of names')
+  const structs = collect(module, { nested }).filter(
+    ({ name }) => names === undefined || names.includes(name),
+  )
   if (json) return JSON.stringify(structs.map(describe), undefined, 2) + '\n'
-  return structs.map((struct) => report(struct, options)).join('\n')
+  return structs
+    .map((struct) => report(struct, { expand, ...(lineSize !== undefined && { lineSize }) }))
+    .join('\n')
 }
 
 /** The contents of a lock file: descriptions by the names of their structs. */
@@ -53,7 +82,12 @@ export type LayoutLock = Readonly<Record<string, LayoutDescription>>
 
 /** The changes from a lock to `structs`, over all of them, in the order of their names. */
 export function diffLock(lock: LayoutLock, structs: readonly Struct[]): LayoutChange[] {
-  const now = new Map(structs.map((struct) => [struct.name, describe(struct)]))
-  const names = [...new Set([...Object.keys(lock), ...now.keys()])].sort()
+  const now = reading(
+    'structs',
+    structs,
+    () => new Map(structs.map((struct) => [struct.name, describe(struct)])),
+  )
+  const locked = reading('lock', lock, () => Object.keys(lock))
+  const names = [...new Set([...locked, ...now.keys()])].sort()
   return names.flatMap((name) => diff(lock[name], now.get(name)))
 }

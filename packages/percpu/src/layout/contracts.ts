@@ -4,6 +4,7 @@
  * field and both numbers.
  */
 import { powerOfTwoAbove, roundUp } from '../arithmetic.js'
+import { shown } from '../shown.js'
 import { badDefinition, LayoutError } from './errors.js'
 import { isAlignment } from './kinds.js'
 import type { FieldInfo, StructType } from './types.js'
@@ -39,9 +40,22 @@ export type Checked = Pick<StructType, 'name' | 'size' | 'align' | 'lineSize' | 
 export function checkContracts(struct: Checked, contracts: Contracts): void {
   checkSize(struct, contracts)
   if (contracts.noCross !== undefined) checkNoCross(struct, contracts.noCross)
-  for (const group of contracts.sameLine ?? []) checkSameLine(struct, group)
-  for (const group of contracts.separateLines ?? []) checkSeparateLines(struct, group)
+  for (const group of groupsOf(struct, 'sameLine', contracts)) checkSameLine(struct, group)
+  for (const group of groupsOf(struct, 'separateLines', contracts)) checkSeparateLines(struct, group)
   if (contracts.within !== undefined) checkWithin(struct, contracts.within)
+}
+
+function groupsOf(
+  { name }: Checked,
+  rule: 'sameLine' | 'separateLines',
+  contracts: Contracts,
+): readonly (readonly string[])[] {
+  const { [rule]: groups = [] } = contracts
+  if (Array.isArray(groups)) return groups as readonly (readonly string[])[]
+  throw badDefinition(`struct ${name}: ${rule} takes a list of groups of fields, not ${shown(groups)}`, {
+    struct: name,
+    found: groups,
+  })
 }
 
 function checkSize(struct: Checked, { size, maxSize }: Contracts): void {
@@ -71,7 +85,7 @@ function checkSize(struct: Checked, { size, maxSize }: Contracts): void {
 function checkCount(struct: Checked, rule: string, value: number): void {
   if (Number.isInteger(value) && value >= 1) return
   throw badDefinition(
-    `struct ${struct.name}: ${rule} must be a positive number of bytes, not ${String(value)}`,
+    `struct ${struct.name}: ${rule} must be a positive number of bytes, not ${shown(value)}`,
     {
       struct: struct.name,
       found: value,
@@ -86,7 +100,7 @@ function checkCount(struct: Checked, rule: string, value: number): void {
 function checkNoCross(struct: Checked, boundary: number): void {
   const { name, size, align } = struct
   if (!isAlignment(boundary)) {
-    throw badDefinition(`struct ${name}: noCross must be a power of two, not ${String(boundary)}`, {
+    throw badDefinition(`struct ${name}: noCross must be a power of two, not ${shown(boundary)}`, {
       struct: name,
       found: boundary,
     })
@@ -149,7 +163,7 @@ function checkLimit(struct: Checked, field: FieldInfo, limit: Limit | null): voi
   const allowed = limit === 'd16' ? D16 : limit
   if (typeof allowed !== 'number' || !(allowed >= 0)) {
     throw badDefinition(
-      `struct ${struct.name}: within takes a number of bytes or 'd16', not ${String(limit)}`,
+      `struct ${struct.name}: within takes a number of bytes or 'd16', not ${shown(limit)}`,
       {
         struct: struct.name,
         field: field.path,

@@ -2,6 +2,7 @@
 import { hashNumbers, hashText } from '../arithmetic.js'
 import type { Kind, StructType } from './types.js'
 import { leafOf } from './types.js'
+import { reading } from './values.js'
 
 /** One field of a {@link LayoutDescription}. Plain JSON. */
 export interface FieldDescription {
@@ -25,13 +26,13 @@ export interface LayoutDescription {
 
 type Described = Pick<StructType, 'name' | 'size' | 'align' | 'fields'>
 
-/** The layout of `struct` as plain JSON, nested structs included. */
-export function describe({ name, size, align, fields }: Described): LayoutDescription {
-  return {
-    name,
-    size,
-    align,
-    fields: fields.map((field) => ({
+/** The layout of `struct` as plain JSON, nested structs included. @throws ArgumentError. */
+export function describe(struct: Described): LayoutDescription {
+  return reading('struct', struct, () => ({
+    name: struct.name,
+    size: struct.size,
+    align: struct.align,
+    fields: struct.fields.map((field) => ({
       path: field.path,
       type: field.typeName,
       ...(field.kind !== undefined && { kind: field.kind }),
@@ -39,7 +40,7 @@ export function describe({ name, size, align, fields }: Described): LayoutDescri
       offset: field.offset,
       size: field.size,
     })),
-  }
+  }))
 }
 
 /** A hash of the description, and of the structs that addresses lead to. Unsigned, 32 bits. */

@@ -1,6 +1,8 @@
 /** The changes between two versions of a layout. */
+import { refused } from '../check.js'
 import type { FieldDescription, LayoutDescription } from './describe.js'
 import { columns } from './read.js'
+import { reading } from './values.js'
 
 export type ChangeKind =
   | 'struct-added'
@@ -28,8 +30,24 @@ export interface LayoutChange {
 /**
  * The changes from `before` to `after`, either of which may be absent. Fields are matched by path.
  * When a nested struct moves as a whole, its fields are not listed.
+ *
+ * @throws ArgumentError for what is no description.
  */
 export function diff(
+  before: LayoutDescription | undefined,
+  after: LayoutDescription | undefined,
+): LayoutChange[] {
+  checkDescription('before', before)
+  checkDescription('after', after)
+  return reading('descriptions', [before, after], () => changesBetween(before, after))
+}
+function checkDescription(what: string, value: LayoutDescription | undefined): void {
+  if (value === undefined) return
+  const isOne = reading(what, value, () => typeof value.name === 'string' && Array.isArray(value.fields))
+  if (!isOne) throw refused(what, value, 'not what describe() returned')
+}
+
+function changesBetween(
   before: LayoutDescription | undefined,
   after: LayoutDescription | undefined,
 ): LayoutChange[] {
@@ -98,13 +116,14 @@ function shiftOf(path: string, then: Table, now: Table): number {
   return from === undefined || to === undefined ? 0 : to.offset - from.offset
 }
 
-/** The changes as text, one a line; empty when there are none. */
+/** The changes as text, one a line; empty when there are none. @throws ArgumentError. */
 export function formatDiff(changes: readonly LayoutChange[]): string {
-  return columns(
+  const rows = reading('changes', changes, () =>
     changes.map(({ struct, field, change, from, to }) => [
       field === undefined ? `struct ${struct}` : `${struct}.${field}`,
       change,
       `${from === undefined ? '' : String(from)} -> ${to === undefined ? '' : String(to)}`.trim(),
     ]),
   )
+  return columns(rows)
 }

@@ -24,8 +24,8 @@ export class LayoutError extends PercpuError {
   readonly field: string | undefined
   readonly rule: string
 
-  constructor(message: string, fault: LayoutFault) {
-    super(message, { ...fault })
+  constructor(message: string, fault: LayoutFault, options?: ErrorOptions) {
+    super(message, { ...fault }, options)
     this.struct = fault.struct
     this.field = fault.field
     this.rule = fault.rule
@@ -35,6 +35,16 @@ export class LayoutError extends PercpuError {
 /** A definition that makes no sense, before any layout exists. */
 export function badDefinition(message: string, fault: Omit<LayoutFault, 'rule'> = {}): LayoutError {
   return new LayoutError(message, { ...fault, rule: 'definition' })
+}
+
+/** Runs `define`. What a definition makes it throw, and is no error of the library, is one of these. */
+export function defining<Result>(what: string, define: () => Result): Result {
+  try {
+    return define()
+  } catch (error) {
+    if (error instanceof PercpuError) throw error
+    throw new LayoutError(`${what}: the definition cannot be read`, { rule: 'definition' }, { cause: error })
+  }
 }
 
 /**

@@ -7,7 +7,8 @@ export { describe, type FieldDescription, type LayoutDescription } from './descr
 export { DraftError, LayoutError, type LayoutFault } from './errors.js'
 export { aligned, atomic, locked, owner, published, racy } from './kinds.js'
 export { dump } from './read.js'
-export { isStruct, struct, type StructOptions } from './struct.js'
+export { isStruct } from './brand.js'
+export { struct, type StructOptions } from './struct.js'
 export type { Accessor, Draft, Infer, Journalled, StructView } from './accessor-types.js'
 export type { AnyStruct, Path, Struct } from './struct-type.js'
 export {

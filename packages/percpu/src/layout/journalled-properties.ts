@@ -6,17 +6,19 @@
 import type { Held, UndoLog } from './flavours.js'
 import type { Scalar } from './types.js'
 import type { AnyProperty, ByteBased, Property, WordBased } from './scalar-properties.js'
+import { notA, typeOfValue } from './values.js'
 
 type Recorder<Self> = (self: Self) => void
 
 /** The property of `scalar` at byte `offset` of a struct aligned to at least 4 bytes. */
 export function journalledWord(
   property: AnyProperty<WordBased>,
-  { name, size, big }: Scalar,
+  scalar: Scalar,
   offset: number,
 ): PropertyDescriptor {
+  const { name, size, big } = scalar
   if (!big && (name === 'i32' || name === 'u32')) return word(property as Property<WordBased, number>, offset)
-  return recorded(property as Property<WordBased, unknown>, wordRecorder(size, offset))
+  return recorded(property as Property<WordBased, unknown>, typeOfValue(scalar), wordRecorder(size, offset))
 }
 
 /** The most common case, in one step of the log. */
@@ -25,6 +27,7 @@ function word({ get }: Property<WordBased, number>, offset: number): PropertyDes
   return {
     get,
     set(this: WordBased, value: number) {
+      if (typeof value !== 'number') throw notA('number', value)
       ;(this.holder as UndoLog).write32(this.baseWord + at, value)
     },
   }
@@ -41,15 +44,22 @@ export function journalledByte(
     size === 1
       ? (self) => logOf(self).record8(self.baseByte + at)
       : (self) => logOf(self).record16((self.baseByte + at) / 2)
-  return recorded(property as Property<ByteBased, unknown>, record)
+  return recorded(property as Property<ByteBased, unknown>, 'number', record)
 }
 
-function recorded<Self>({ get, set }: Property<Self, unknown>, record: Recorder<Self>): PropertyDescriptor {
+function recorded<Self>(
+  { get, set }: Property<Self, unknown>,
+  type: 'number' | 'bigint',
+  record: Recorder<Self>,
+): PropertyDescriptor {
   const write = set
   const recordOf = record
+  const wanted = type
   return {
     get,
     set(this: Self, value: unknown) {
+      // Before the entry, which would be one for nothing.
+      if (typeof value !== wanted) throw notA(wanted, value)
       // Before the store, or a kill in between would leave it for good. Mutant:
       // layout/field-before-entry.
       recordOf(this)

@@ -8,6 +8,7 @@
  *     racy       plain: any value is tolerated (a hint, a statistic)
  */
 import { isPowerOfTwo } from '../arithmetic.js'
+import { shown } from '../shown.js'
 import { badDefinition } from './errors.js'
 import type { Alignment, Atomicable, Field, Kind, Markable, Type } from './types.js'
 import { isForm, isType, MAX_SIZE, nameOfUnknown } from './types.js'
@@ -92,7 +93,7 @@ export function aligned<T extends Type, K extends Kind | undefined = undefined>(
   alignment: Alignment,
 ): Field<T, K> {
   if (alignment !== 'cacheline' && alignment !== 'page' && !isAlignment(alignment)) {
-    throw badDefinition(`aligned() takes a power of two, 'cacheline' or 'page', not ${String(alignment)}`, {
+    throw badDefinition(`aligned() takes a power of two, 'cacheline' or 'page', not ${shown(alignment)}`, {
       found: alignment,
     })
   }

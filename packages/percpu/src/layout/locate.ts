@@ -4,7 +4,9 @@
  * the address.
  */
 import type { Memory } from '#mem'
-import { ArgumentError } from '../errors.js'
+import { refused } from '../check.js'
+import { ArgumentError, PercpuError } from '../errors.js'
+import { shown } from '../shown.js'
 import type { StructType } from './types.js'
 
 /** Whether accessors of a type with this alignment keep `baseWord` rather than `baseByte`. */
@@ -25,47 +27,73 @@ export function locator(struct: Pick<StructType, 'name' | 'size' | 'align'>): Lo
   const { size, align } = struct
   const mask = align - 1
   if (!isWordBased(align)) {
-    return (memory: Memory | undefined, address) => {
-      if (!Number.isSafeInteger(address) || (address & mask) !== 0) throw cannotLie(struct, memory, address)
-      if (memory === undefined || !(address >= memory.reserved && address <= memory.byteLength - size))
-        throw cannotLie(struct, memory, address)
-      return address
+    return (memory, address) => {
+      if (Number.isSafeInteger(address) && (address & mask) === 0 && hasRoom(memory, address, size))
+        return address
+      throw cannotLie(struct, memory, address)
     }
   }
-  return (memory: Memory | undefined, address) => {
-    const word = (address / 4) | 0
-    if (word * 4 !== address || (address & mask) !== 0) throw cannotLie(struct, memory, address)
-    // Negated, so that it fails for what is no memory and lacks these numbers.
-    if (memory === undefined || !(address >= memory.reserved && address <= memory.byteLength - size))
-      throw cannotLie(struct, memory, address)
-    return word
+  return (memory, address) => {
+    try {
+      const word = (address / 4) | 0
+      if (word * 4 !== address || (address & mask) !== 0) throw cannotLie(struct, memory, address)
+      // Negated, so that it fails for what is no memory and lacks these numbers.
+      if (!(address >= memory.reserved && address <= memory.byteLength - size))
+        throw cannotLie(struct, memory, address)
+      return word
+    } catch (error) {
+      // What a value that is no number, or no memory, made the engine or itself throw.
+      throw error instanceof PercpuError ? error : cannotLie(struct, memory, address)
+    }
+  }
+}
+
+/** False for what is no memory and lacks these numbers. */
+function hasRoom(memory: Memory | null | undefined, address: number, size: number): boolean {
+  try {
+    return (
+      memory !== undefined &&
+      memory !== null &&
+      address >= memory.reserved &&
+      address <= memory.byteLength - size
+    )
+  } catch {
+    // What its getters threw is for cannotLie to tell.
+    return false
   }
 }
 
 /** @throws ArgumentError unless it is a Memory. `name`: of the struct that was given it. */
-export function checkMemory(name: string, memory: Memory | undefined): asserts memory is Memory {
-  const given = memory as (Partial<Memory> & { readonly memory?: unknown }) | null | undefined
-  if (typeof given?.byteLength === 'number' && typeof given.reserved === 'number') return
-  const what = given?.memory === undefined ? '' : ': it has one, pass its `memory`'
+export function checkMemory(name: string, memory: Memory | null | undefined): asserts memory is Memory {
+  const found = look(memory)
+  if (found === 'memory') return
+  const what = found === 'has one' ? ': it has one, pass its `memory`' : ''
   throw new ArgumentError(
-    `${name} lies in a memory, machine.memory or what openMemory() returned, and not in ${kindOf(given)}${what}`,
+    `${name} lies in a memory, machine.memory or what openMemory() returned, and not in ${shown(memory)}${what}`,
     { struct: name, memory },
   )
 }
 
-function kindOf(value: object | null | undefined): string {
-  return typeof value === 'object' && value !== null
-    ? `an instance of ${value.constructor.name}`
-    : String(value)
+function look(memory: unknown): 'memory' | 'has one' | 'nothing' {
+  try {
+    const given = memory as (Partial<Memory> & { readonly memory?: unknown }) | null | undefined
+    if (typeof given?.byteLength === 'number' && typeof given.reserved === 'number') return 'memory'
+    return given?.memory === undefined ? 'nothing' : 'has one'
+  } catch (error) {
+    // That of a section that has ended, or of a draft; else a trap of something else.
+    if (error instanceof PercpuError) throw error
+    return 'nothing'
+  }
 }
 
 function cannotLie(
   { name, size, align }: Pick<StructType, 'name' | 'size' | 'align'>,
-  memory: Memory | undefined,
+  memory: Memory | null | undefined,
   address: number,
 ): ArgumentError {
   checkMemory(name, memory)
   const { byteLength, reserved } = memory
+  if (typeof address !== 'number') throw refused('address', address, `no byte address of a ${name}`)
   const details = { struct: name, address, size, align, byteLength }
   if (Number.isInteger(address) && address % align !== 0) {
     return new ArgumentError(
@@ -81,7 +109,7 @@ function cannotLie(
     )
   }
   return new ArgumentError(
-    `there is no ${name} of ${String(size)} bytes at ${String(address)} in a memory of ${String(byteLength)} bytes`,
+    `there is no ${name} of ${String(size)} bytes at ${shown(address)} in a memory of ${String(byteLength)} bytes`,
     details,
   )
 }

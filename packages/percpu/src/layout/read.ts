@@ -1,8 +1,11 @@
 /** Objects as people read them: plain JavaScript values, or lines that name each word. */
 import type { Memory } from '#mem'
+import { refused } from '../check.js'
 import { numberArrayOf, unitOf } from './array-views.js'
 import { cellClass } from './atomic-cells.js'
+import { isStruct } from './brand.js'
 import { flavours } from './flavours.js'
+import { locator } from './locate.js'
 import type { Kind, StructType, Type } from './types.js'
 import { strideOf, typeName } from './types.js'
 
@@ -31,8 +34,12 @@ function readPlain(memory: Memory, type: Type, kind: Kind | undefined, address: 
 /**
  * The object at `address` as text, a line for each field: `Route.hits  +8  racy u32  = 5`. The
  * memory is taken as it is found: not all words are of one moment.
+ *
+ * @throws ArgumentError for what is no struct, or where no such object can be.
  */
 export function dump(struct: StructType, memory: Memory, address: number): string {
+  if (!isStruct(struct)) throw refused('struct', struct, 'no struct: pass what struct() returned')
+  locator(struct)(memory, address)
   const rows: string[][] = []
   const add = (type: Type, kind: Kind | undefined, name: string, offset: number): void => {
     if (type.form === 'struct') addMembers(type, `${name}.`, offset)

@@ -3,7 +3,9 @@
  * beginnings of cache lines, and the sums. Offsets and sizes are bytes.
  */
 import type { Member, StructType, Type } from './types.js'
-import { leafOf, typeName } from './types.js'
+import { checkFlag, checkOptions, checkPowerOfTwo } from '../check.js'
+import { leafOf, MAX_SIZE, typeName } from './types.js'
+import { reading } from './values.js'
 
 export interface ReportOptions {
   /** Print the members of nested structs too. Default false. */
@@ -27,7 +29,12 @@ export interface LayoutSummary {
   readonly lastCacheline: number
 }
 
-export function summarize(struct: StructType, lineSize: number = struct.lineSize): LayoutSummary {
+/** @throws ArgumentError. */
+export function summarize(struct: StructType, lineSize?: number): LayoutSummary {
+  return reading('struct', struct, () => sums(struct, lineSize === undefined ? struct.lineSize : lineSize))
+}
+function sums(struct: StructType, lineSize: number): LayoutSummary {
+  checkPowerOfTwo('lineSize', lineSize, 1, MAX_SIZE)
   let end = 0
   let holes = 0
   let sumHoles = 0
@@ -53,9 +60,14 @@ export function summarize(struct: StructType, lineSize: number = struct.lineSize
   }
 }
 
-/** The layout of `struct` as text. */
+/** The layout of `struct` as text. @throws ArgumentError. */
 export function report(struct: StructType, options: ReportOptions = {}): string {
-  const { expand = false, lineSize = struct.lineSize } = options
+  checkOptions('report', options, { expand: true, lineSize: true })
+  return reading('struct', struct, () => text(struct, options))
+}
+function text(struct: StructType, { expand = false, lineSize = struct.lineSize }: ReportOptions): string {
+  checkFlag('expand', expand)
+  checkPowerOfTwo('lineSize', lineSize, 1, MAX_SIZE)
   const lines = [`struct ${struct.name} {`]
   const cursor: Cursor = { line: 0, lineSize }
   membersText(lines, struct, { base: 0, indent: '\t', expand, cursor })

@@ -14,6 +14,7 @@
 import * as mem from '#mem'
 import type { Held, MemoryOf } from './flavours.js'
 import type { Scalar } from './types.js'
+import { notA } from './values.js'
 
 export interface WordBased extends Held {
   /** Address / 4. */
@@ -85,6 +86,7 @@ const little: {
         return loadU8(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         storeU8(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -96,6 +98,7 @@ const little: {
         return load8(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         store8(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -107,6 +110,7 @@ const little: {
         return loadU16(of(this).u16, this.baseWord * 2 + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         storeU16(of(this).u16, this.baseWord * 2 + at, value)
       },
     }
@@ -118,6 +122,7 @@ const little: {
         return load16(of(this).i16, this.baseWord * 2 + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         store16(of(this).i16, this.baseWord * 2 + at, value)
       },
     }
@@ -129,6 +134,7 @@ const little: {
         return loadU32(of(this).u32, this.baseWord + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         storeU32(of(this).u32, this.baseWord + at, value)
       },
     }
@@ -140,6 +146,7 @@ const little: {
         return load32(of(this).i32, this.baseWord + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         store32(of(this).i32, this.baseWord + at, value)
       },
     }
@@ -151,6 +158,7 @@ const little: {
         return loadU64(of(this).u64, (this.baseWord >> 1) + at)
       },
       set(value) {
+        if (typeof value !== 'bigint') throw notA('bigint', value)
         storeU64(of(this).u64, (this.baseWord >> 1) + at, value)
       },
     }
@@ -162,6 +170,7 @@ const little: {
         return loadF32(of(this).f32, this.baseWord + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         storeF32(of(this).f32, this.baseWord + at, value)
       },
     }
@@ -173,6 +182,7 @@ const little: {
         return loadF64(of(this).f64, (this.baseWord >> 1) + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         storeF64(of(this).f64, (this.baseWord >> 1) + at, value)
       },
     }
@@ -195,6 +205,7 @@ const bigEndian: {
         return loadBigU16(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         storeBigU16(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -206,6 +217,7 @@ const bigEndian: {
         return loadBig16(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         storeBig16(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -217,6 +229,7 @@ const bigEndian: {
         return loadBigU32(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         storeBigU32(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -228,6 +241,7 @@ const bigEndian: {
         return loadBig32(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         storeBig32(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -239,6 +253,7 @@ const bigEndian: {
         return loadBigU64(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
+        if (typeof value !== 'bigint') throw notA('bigint', value)
         storeBigU64(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -250,6 +265,7 @@ const bigEndian: {
         return loadBigF32(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         storeBigF32(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -261,6 +277,7 @@ const bigEndian: {
         return loadBigF64(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         storeBigF64(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -281,6 +298,7 @@ const smallLittle: {
         return loadU8(of(this).bytes, this.baseByte + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         storeU8(of(this).bytes, this.baseByte + at, value)
       },
     }
@@ -292,6 +310,7 @@ const smallLittle: {
         return load8(of(this).bytes, this.baseByte + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         store8(of(this).bytes, this.baseByte + at, value)
       },
     }
@@ -303,6 +322,7 @@ const smallLittle: {
         return loadU16(of(this).u16, (this.baseByte + at) / 2)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         storeU16(of(this).u16, (this.baseByte + at) / 2, value)
       },
     }
@@ -314,6 +334,7 @@ const smallLittle: {
         return load16(of(this).i16, (this.baseByte + at) / 2)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         store16(of(this).i16, (this.baseByte + at) / 2, value)
       },
     }
@@ -331,6 +352,7 @@ const smallBig: {
         return loadBigU16(of(this).bytes, this.baseByte + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         storeBigU16(of(this).bytes, this.baseByte + at, value)
       },
     }
@@ -342,6 +364,7 @@ const smallBig: {
         return loadBig16(of(this).bytes, this.baseByte + at)
       },
       set(value) {
+        if (typeof value !== 'number') throw notA('number', value)
         storeBig16(of(this).bytes, this.baseByte + at, value)
       },
     }

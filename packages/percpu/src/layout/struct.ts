@@ -19,14 +19,18 @@
  */
 import type { Memory } from '#mem'
 import { roundUp } from '../arithmetic.js'
+import { checkWord } from '../check.js'
 import { ArgumentError } from '../errors.js'
+import { showAs } from '../inspect.js'
+import { shortened, shown } from '../shown.js'
 import type { AccessorClasses } from './accessor.js'
 import { boundClasses, draftClasses, sectionClasses, sharedClasses } from './accessor.js'
 import type { Accessor, Draft, Journalled } from './accessor-types.js'
+import { brand } from './brand.js'
 import type { Contracts } from './contracts.js'
 import { checkContracts } from './contracts.js'
 import { hashOf } from './describe.js'
-import { badDefinition, LayoutError } from './errors.js'
+import { badDefinition, defining, LayoutError } from './errors.js'
 import type { Scope, UndoLog } from './flavours.js'
 import { isAlignment } from './kinds.js'
 import type { Locate } from './locate.js'
@@ -52,8 +56,6 @@ export interface StructOptions<F extends Fields = Fields, K extends Kind = Kind>
   readonly lineSize?: number
 }
 
-const brand = Symbol.for('percpu.struct')
-
 /**
  * Defines a struct. Errors, reports and lock files call it by its name.
  *
@@ -65,17 +67,16 @@ export function struct<F extends Fields, K extends Kind = 'owner'>(
   options: StructOptions<NoInfer<F>, K> = {},
 ): Struct<F, K> {
   if (typeof name !== 'string' || !/^\S+$/.test(name)) {
-    throw badDefinition(`struct() takes a name without spaces, not '${name}'`)
+    throw badDefinition(`struct() takes a name without spaces, not ${shown(name)}`)
   }
-  return new Layout<F, K>(name, fields, options)
-}
-
-/** Whether `value` is a struct, of this copy of the library or another. */
-export function isStruct(value: unknown): value is Struct {
-  return typeof value === 'object' && value !== null && brand in value
+  return defining(`struct ${shortened(name)}`, () => new Layout<F, K>(name, fields, options))
 }
 
 class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
+  static {
+    showAs(this, ({ name, size, align, hash }) => ({ name, size, align, hash }))
+  }
+
   readonly form = 'struct'
   readonly size: number
   readonly align: number
@@ -99,10 +100,11 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
   ) {
     checkOptionNames(name, options)
     const { kind = 'owner' as K, lock, lineSize = CACHE_LINE } = options
+    checkDefaults(name, kind, lock)
     this.kind = kind
     this.lineSize = lineSize
     if (!isAlignment(lineSize)) {
-      throw badDefinition(`struct ${name}: lineSize must be a power of two, not ${String(lineSize)}`, {
+      throw badDefinition(`struct ${name}: lineSize must be a power of two, not ${shown(lineSize)}`, {
         struct: name,
         found: lineSize,
       })
@@ -139,6 +141,7 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
   }
 
   nameAt(offset: number): string | undefined {
+    checkWord('offset', offset)
     return nameAt(this, offset)
   }
 }
@@ -163,7 +166,7 @@ function scopedMaker(
 function raiseAlignment(name: string, { align, alignedBy }: Placement, wanted: number | undefined): number {
   if (wanted === undefined) return align
   if (!isAlignment(wanted)) {
-    throw badDefinition(`struct ${name}: align must be a power of two, not ${String(wanted)}`, {
+    throw badDefinition(`struct ${name}: align must be a power of two, not ${shown(wanted)}`, {
       struct: name,
       found: wanted,
     })
@@ -208,6 +211,21 @@ function named(fields: readonly FieldInfo[]): readonly FieldInfo[] {
   return fields.filter(({ path, type }) => type !== undefined && !path.includes('['))
 }
 
+const kinds: readonly Kind[] = ['atomic', 'owner', 'locked', 'published', 'racy']
+
+function checkDefaults(struct: string, kind: Kind, lock: string | undefined): void {
+  if (!kinds.includes(kind))
+    throw badDefinition(`struct ${struct}: ${shown(kind)} is none of the kinds ${kinds.join(', ')}`, {
+      struct,
+      found: kind,
+    })
+  if (lock === undefined || (typeof lock === 'string' && lock !== '')) return
+  throw badDefinition(`struct ${struct}: lock: ${shown(lock)} is not the name of a lock`, {
+    struct,
+    found: lock,
+  })
+}
+
 const optionNames = [
   ...['size', 'maxSize', 'align', 'noCross', 'sameLine', 'separateLines', 'within'],
   ...['kind', 'lock', 'lineSize'],
@@ -215,6 +233,8 @@ const optionNames = [
 
 /** A misspelt contract would never be checked. */
 function checkOptionNames(struct: string, options: object): void {
+  if (Object.prototype.toString.call(options) !== '[object Object]')
+    throw badDefinition(`struct ${struct}: its options are ${shown(options)}, not an object`, { struct })
   const unknown = Object.keys(options).filter((name) => !optionNames.includes(name))
   if (unknown.length === 0) return
   throw badDefinition(

@@ -4,6 +4,7 @@
  *
  * Sizes and alignments are those of the C ABI of 64-bit machines: a scalar is aligned to its size.
  */
+import { shown } from '../shown.js'
 import { badDefinition } from './errors.js'
 
 /** Bytes of a cache line, unless a struct's `lineSize` says otherwise. */
@@ -188,7 +189,7 @@ export function array<T extends Type, K extends Kind | undefined, Length extends
 ): Field<ArrayType<T, Length>, K>
 export function array(element: Type | Field, length: number): ArrayType | Field {
   if (!Number.isInteger(length) || length < 1 || length > MAX_SIZE) {
-    throw badDefinition(`array() takes a length between 1 and 2^31, not ${String(length)}`, { found: length })
+    throw badDefinition(`array() takes a length between 1 and 2^31, not ${shown(length)}`, { found: length })
   }
   if (isForm(element, 'field')) {
     if (element.align !== undefined) {
@@ -207,7 +208,7 @@ export function array(element: Type | Field, length: number): ArrayType | Field 
 /** `bytes` reserved bytes, 1 to 2^31. @throws LayoutError for any other number. */
 export function pad(bytes: number): Pad {
   if (!Number.isInteger(bytes) || bytes < 1 || bytes > MAX_SIZE) {
-    throw badDefinition(`pad() takes a number of bytes between 1 and 2^31, not ${String(bytes)}`, {
+    throw badDefinition(`pad() takes a number of bytes between 1 and 2^31, not ${shown(bytes)}`, {
       found: bytes,
     })
   }
@@ -218,7 +219,16 @@ export function isForm<Form extends FieldSpec['form']>(
   value: FieldSpec,
   form: Form,
 ): value is Extract<FieldSpec, { form: Form }> {
-  return typeof value === 'object' && (value as FieldSpec | null)?.form === form
+  return typeof value === 'object' && formOf(value) === form
+}
+
+function formOf(value: unknown): unknown {
+  try {
+    return (value as Partial<FieldSpec> | null | undefined)?.form
+  } catch {
+    // A proxy or a getter that does not answer.
+    return undefined
+  }
 }
 
 /** Whether it is a type, without kind or alignment. */
@@ -227,10 +237,10 @@ export function isType(value: FieldSpec): value is Type {
 }
 
 export function nameOfUnknown(value: unknown): string {
-  const form = (value as Partial<FieldSpec> | null | undefined)?.form
   if (isType(value as FieldSpec)) return typeName(value as Type)
   if (value === address) return 'the function address: call it'
-  return form ?? (value === null ? 'null' : typeof value)
+  const form = formOf(value)
+  return typeof form === 'string' ? form : value === null ? 'null' : typeof value
 }
 
 /** The type as reports and hashes spell it: `be u32`, `u8[16]`, `struct Inner`, `address(Node)`. */

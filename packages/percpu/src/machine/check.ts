@@ -1,101 +1,72 @@
-/** Checks of what users pass, each with an ArgumentError that names it and says what is allowed. */
+/**
+ * Checks of what users pass that need more than the language: text, structs, addresses and CPUs.
+ */
+import type { Memory } from '#mem'
+import { refused } from '../check.js'
 import { ArgumentError } from '../errors.js'
+import { isStruct } from '../layout/brand.js'
+import type { AnyStruct, Struct } from '../layout/struct-type.js'
+import { shown } from '../shown.js'
+import { decodeText, encodeText } from './platform.js'
 
-/** A value as a message shows it: text in quotes, so that '3' is not taken for 3. */
-export function shown(value: unknown): string {
-  return typeof value === 'string' ? `'${value}'` : String(value)
-}
-
-export function checkInt32(what: string, value: number): void {
-  if (typeof value === 'number' && (value | 0) === value) return
-  throw new ArgumentError(`${what}: ${shown(value)} is not a 32-bit integer`, { [what]: value })
-}
-
-export function checkFunction(what: string, value: unknown): void {
-  if (typeof value === 'function') return
-  throw new ArgumentError(`${what}: ${shown(value)} is not a function`, { [what]: value })
-}
-
-export function checkName(what: string, value: unknown): void {
-  if (typeof value === 'string' && value !== '') return
-  throw new ArgumentError(`${what}: ${shown(value)} is not a name, a string that is not empty`, {
-    [what]: value,
-  })
-}
-
-export function checkObject(what: string, value: unknown): void {
-  if (typeof value === 'object' && value !== null) return
-  throw new ArgumentError(`${what}: ${shown(value)} is not an object with its properties`, { [what]: value })
-}
-
-/** CPU numbers, one or several, each once and possible. */
-export function checkCpus(cpus: number | Iterable<number>, possible: number): readonly number[] {
-  const isList =
-    typeof cpus === 'object' &&
-    typeof (cpus as Partial<Iterable<number>> | null)?.[Symbol.iterator] === 'function'
-  if (typeof cpus !== 'number' && !isList) {
-    throw new ArgumentError(
-      `cpus: ${typeof cpus === 'object' ? 'an object' : shown(cpus)} is neither a CPU number nor a list of them`,
-      { cpus },
-    )
-  }
-  const list = typeof cpus === 'number' ? [cpus] : [...new Set(cpus)]
-  for (const cpu of list) {
-    if (Number.isInteger(cpu) && cpu >= 0 && cpu < possible) continue
-    throw new ArgumentError(`CPU ${shown(cpu)} is not possible: this machine has CPUs 0 to ${possible - 1}`, {
-      cpu,
-    })
-  }
-  return list
-}
-
-/** Every option of a call, so that none is forgotten. */
-export type OptionNames<Options> = Readonly<Record<keyof Options, true>>
+export * from '../check.js'
+export { shown }
 
 /**
- * A misspelt option would otherwise leave its default, unnoticed. Undefined passes.
- *
- * `what` names the call that has the options. Options in `hidden` are for tests of the library:
- * messages do not propose them.
- *
- * Cost: some ns a name.
+ * The bytes of a text that is stored: 1 to `limit` bytes of UTF-8 that are read back as it was.
+ * Half a surrogate pair is not. No text is cut: two that differ would become one.
  */
-export function checkOptions<Options extends object>(
+export function checkStored(what: string, value: unknown, limit: number): Uint8Array {
+  if (typeof value !== 'string') throw refused(what, value, 'not a string')
+  const bytes = encodeText(value)
+  if (bytes.length === 0 || bytes.length > limit)
+    throw new ArgumentError(
+      `${what}: ${shown(value)} must have 1 to ${limit} bytes of UTF-8, has ${bytes.length}`,
+      { [what]: value, limit },
+    )
+  if (decodeText(bytes) === value) return bytes
+  throw refused(what, value, 'no text that can be stored: it has half a surrogate pair')
+}
+
+/** What `struct()` returned. */
+export function checkStruct(what: string, value: unknown): asserts value is AnyStruct {
+  if (isStruct(value)) return
+  throw refused(what, value, 'no struct: pass what struct() returned')
+}
+
+/** The byte address at which an object of `size` bytes can lie, as its alignment wants. */
+export function checkPlace(
   what: string,
-  options: Options | undefined,
-  names: OptionNames<Options>,
-  hidden: readonly string[] = [],
+  address: number,
+  { reserved, byteLength }: Pick<Memory, 'reserved' | 'byteLength'>,
+  { name, size, align }: Pick<Struct, 'name' | 'size' | 'align'>,
 ): void {
-  if (options === undefined) return
-  checkObject('options', options)
-  for (const name in options) {
-    // Faster than to ask whether it has the name.
-    if ((names as Readonly<Record<string, unknown>>)[name] === true) continue
-    const allowed = Object.keys(names).filter((option) => !hidden.includes(option))
-    throw new ArgumentError(`${what} has no option ${name}; it has ${allowed.join(', ')}`, {
-      option: name,
-      allowed,
-    })
-  }
+  const isWhole = Number.isInteger(address) && address % align === 0
+  if (isWhole && address >= reserved && address + size <= byteLength) return
+  throw new ArgumentError(
+    `${what}: there is no ${name} of ${size} bytes, aligned to ${align}, at ${shown(address)}`,
+    { address, size, align },
+  )
 }
 
-/** True or false; undefined passes. */
-export function checkFlag(what: string, value: unknown): void {
-  if (value === undefined || typeof value === 'boolean') return
-  throw new ArgumentError(`${what}: ${shown(value)} is neither true nor false`, { [what]: value })
-}
-
-export function checkText(what: string, value: unknown): void {
-  if (value === undefined || typeof value === 'string') return
-  throw new ArgumentError(`${what}: ${shown(value)} is not a string`, { [what]: value })
-}
-
-/** @throws ArgumentError unless it is a whole number from `low` to `high`. */
-export function checkRange(what: string, value: number, low: number, high: number): void {
-  if (Number.isInteger(value) && value >= low && value <= high) return
-  throw new ArgumentError(`${what}: ${shown(value)} is not a whole number from ${low} to ${high}`, {
-    [what]: value,
-    low,
-    high,
+/** The number of a possible CPU. */
+export function checkCpu(cpu: number, possible: number): number {
+  if (Number.isInteger(cpu) && cpu >= 0 && cpu < possible) return cpu
+  throw new ArgumentError(`CPU ${shown(cpu)} is not possible: this machine has CPUs 0 to ${possible - 1}`, {
+    cpu,
   })
+}
+/** CPU numbers, one or several, each once and possible. */
+export function checkCpus(cpus: number | Iterable<number>, possible: number): readonly number[] {
+  const list = typeof cpus === 'number' ? [cpus] : listOf(cpus)
+  for (const cpu of list) checkCpu(cpu, possible)
+  return list
+}
+function listOf(cpus: Iterable<number>): readonly number[] {
+  try {
+    if (typeof cpus === 'object' && (cpus as unknown) !== null) return [...new Set(cpus)]
+  } catch (error) {
+    throw new ArgumentError(`cpus: ${shown(cpus)} cannot be listed`, { cpus }, { cause: error })
+  }
+  throw refused('cpus', cpus, 'neither a CPU number nor a list of them')
 }

@@ -4,7 +4,7 @@
 import { ArgumentError } from '../errors.js'
 import { checkFunction, checkOptions, shown } from './check.js'
 import { reportError } from './platform.js'
-import type { AbortSignalLike } from './wait-options.js'
+import { checkSignal, type AbortSignalLike } from './wait-options.js'
 
 export interface ListenOptions {
   /** Ends listening when it aborts. */
@@ -33,14 +33,11 @@ export class Emitter<Events> {
     listener: (detail: Events[Name]) => void,
     options: ListenOptions = {},
   ): () => void {
-    if (!(this.#names as readonly unknown[]).includes(name)) {
-      const { length } = this.#names
-      const known = `${this.#names.slice(0, length - 1).join(', ')} and ${String(this.#names[length - 1])}`
-      throw new ArgumentError(`${this.#what} has no event ${shown(name)}; it has ${known}`, { name })
-    }
+    this.#checkName(name)
     checkFunction('listener', listener)
     checkOptions('on', options, { signal: true })
     const { signal } = options
+    checkSignal(signal)
     const listeners = this.#listeners.get(name) ?? new Set()
     this.#listeners.set(name, listeners)
     const own = (detail: Events[Name]) => {
@@ -57,16 +54,22 @@ export class Emitter<Events> {
     return off
   }
 
-  /** Whether anybody listens to events of this name. */
+  /** Whether anybody listens to events of this name. @throws ArgumentError for no event's name. */
   has(name: keyof Events): boolean {
+    this.#checkName(name)
     return (this.#listeners.get(name)?.size ?? 0) > 0
   }
 
-  /** The next event of this name that passes `filter`. */
-  once<Name extends keyof Events>(
+  /**
+   * The next event of this name that passes `filter`.
+   *
+   * @throws ArgumentError for a name that no event has, or a filter that is no function.
+   */
+  async once<Name extends keyof Events>(
     name: Name,
     filter: (detail: Events[Name]) => boolean = () => true,
   ): Promise<Events[Name]> {
+    checkFunction('filter', filter)
     return new Promise((resolve) => {
       const off = this.on(name, (detail) => {
         if (!filter(detail)) return
@@ -74,6 +77,13 @@ export class Emitter<Events> {
         resolve(detail)
       })
     })
+  }
+
+  #checkName(name: unknown): void {
+    if ((this.#names as readonly unknown[]).includes(name)) return
+    const { length } = this.#names
+    const known = `${this.#names.slice(0, length - 1).join(', ')} and ${String(this.#names[length - 1])}`
+    throw new ArgumentError(`${this.#what} has no event ${shown(name)}; it has ${known}`, { name })
   }
 
   /**

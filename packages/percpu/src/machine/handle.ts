@@ -4,6 +4,7 @@
 import { loadAtomic32, loadU32, openMemory, type Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import { BadHandleError, ForeignBufferError, TruncatedBufferError, VersionMismatchError } from './errors.js'
+import { isSafely } from './check.js'
 import { Header, layoutHash } from './layouts.js'
 import { FORMAT_VERSION, MAGIC, UNIT } from './limits.js'
 
@@ -30,7 +31,7 @@ export function openHandle(handle: MachineHandle): Memory {
       { byteLength },
     )
   }
-  const memory = openMemory(handle.buffer, PAGE_BYTES)
+  const memory = openBuffer(handle)
   // B(header.ready) pairs with A in publishHeader: after it every published word of the header may
   // be read. Mutant: machine/ready-first.
   const ready = loadAtomic32(memory.i32, Header.words.ready) === 1
@@ -60,8 +61,16 @@ export function openHandle(handle: MachineHandle): Memory {
   return memory
 }
 
-function checkHandle(handle: Partial<MachineHandle> | null | undefined): void {
-  if (typeof handle !== 'object' || handle === null || handle.type !== 'percpu.machine') {
+function openBuffer(handle: MachineHandle): Memory {
+  try {
+    return openMemory(handle.buffer, PAGE_BYTES)
+  } catch (error) {
+    throw new BadHandleError('the buffer of the handle is no SharedArrayBuffer', { handle }, { cause: error })
+  }
+}
+
+function checkHandle(handle: Partial<MachineHandle>): void {
+  if (!isSafely(() => Object(handle) === handle && handle.type === 'percpu.machine')) {
     throw new BadHandleError("not a machine handle: pass the other thread's `machine.handle`, as it is", {
       handle,
     })

@@ -1,5 +1,4 @@
-import { ArgumentError } from '../errors.js'
-import { shown } from './check.js'
+import { refused } from './check.js'
 
 const factors: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 }
 
@@ -10,20 +9,11 @@ const factors: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 *
  */
 export function parseSize(size: number | string, what: string): number {
   if (typeof size === 'number') {
-    if (!Number.isSafeInteger(size) || size < 0) {
-      throw new ArgumentError(`${what}: ${size} is not a whole number of bytes`, { [what]: size })
-    }
-    return size
+    if (Number.isSafeInteger(size) && size >= 0) return size
+    throw refused(what, size, 'not a whole number of bytes')
   }
   const match = typeof size === 'string' ? /^\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB)\s*$/.exec(size) : undefined
   const bytes = match ? Number(match[1]) * (factors[match[2] ?? ''] ?? NaN) : NaN
-  if (!Number.isSafeInteger(bytes)) {
-    throw new ArgumentError(
-      `${what}: ${shown(size)} is not a size; write a number of bytes or text like '512 MiB' or '1 GiB'`,
-      {
-        [what]: size,
-      },
-    )
-  }
-  return bytes
+  if (Number.isSafeInteger(bytes)) return bytes
+  throw refused(what, size, "not a size; write a number of bytes or text like '512 MiB' or '1 GiB'")
 }

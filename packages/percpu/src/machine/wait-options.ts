@@ -2,8 +2,7 @@
  * How long a call waits: the options that every waiting call takes, their check, and the deadline
  * that they amount to.
  */
-import { ArgumentError } from '../errors.js'
-import { checkOptions, shown, type OptionNames } from './check.js'
+import { checkMilliseconds, checkOptions, isSafely, refused, type OptionNames } from './check.js'
 import { host, startTimer } from './platform.js'
 
 /** The part of an AbortSignal that waiting uses. */
@@ -47,18 +46,27 @@ export function checkWait(options: WaitOptions | undefined): void {
 export function checkLimits({ timeout, signal }: WaitOptions): void {
   checkTimeout(timeout)
   if (signal === undefined) return
-  const { addEventListener, removeEventListener } = Object(signal) as Partial<AbortSignalLike>
-  if (typeof addEventListener !== 'function' || typeof removeEventListener !== 'function')
-    throw new ArgumentError(`signal: ${shown(signal)} is not an AbortSignal`, { signal })
+  checkSignal(signal)
   if (signal.aborted) throw signal.reason as Error
+}
+
+/** Undefined passes. @throws ArgumentError for what is no AbortSignal. */
+export function checkSignal(signal: AbortSignalLike | undefined): void {
+  if (signal === undefined || isSafely(() => isSignal(signal))) return
+  throw refused('signal', signal, 'not an AbortSignal')
+}
+function isSignal(signal: unknown): boolean {
+  const { aborted, addEventListener, removeEventListener } = Object(signal) as Partial<AbortSignalLike>
+  return (
+    typeof aborted === 'boolean' &&
+    typeof addEventListener === 'function' &&
+    typeof removeEventListener === 'function'
+  )
 }
 
 /** Milliseconds: 0 or more, Infinity for no limit; undefined passes. @throws ArgumentError */
 export function checkTimeout(timeout: number | undefined): void {
-  if (timeout === undefined || (typeof timeout === 'number' && timeout >= 0)) return
-  throw new ArgumentError(`timeout: ${shown(timeout)} is not a number of milliseconds, 0 or more`, {
-    timeout,
-  })
+  checkMilliseconds('timeout', timeout)
 }
 
 /** When a wait ends, counted from its construction. One wait of several steps has one deadline. */

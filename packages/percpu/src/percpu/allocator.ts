@@ -23,11 +23,10 @@
  */
 import { load32, loadAtomic32, store32, storeAtomic32 } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
-import { ArgumentError } from '../errors.js'
 import { lengthAt } from './chunk.js'
 import type { AllocatorState } from './state.js'
 import { RESERVED_CHUNK } from './state.js'
-import { shown } from '../machine/check.js'
+import { checkPlace, checkPowerOfTwo, checkRange } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { BLOCK, EMPTY_PAGES_LOW, FAIL_THRESHOLD, GRANULE, granulesOf, pageOf } from './geometry.js'
 import { badPointer, makeFree, type Free } from './free.js'
@@ -97,12 +96,12 @@ export class Allocator {
 
   #allocate(
     bytes: number,
-    { align = bytes > GRANULE ? 8 : GRANULE, reserved = false, into }: PercpuRequest,
+    { align = defaultAlign(bytes), reserved = false, into }: PercpuRequest,
     nowait: boolean,
   ): number | undefined {
     const { locked, memory } = this.#state
     this.#check(bytes, align)
-    if (into !== undefined) checkInto(into, memory.byteLength)
+    if (into !== undefined) checkPlace('into', into, memory, { name: '32-bit word', size: 4, align: 4 })
     const length = granulesOf(bytes)
     const grain = granulesOf(align)
     if (!this.#lock(nowait)) {
@@ -136,6 +135,7 @@ export class Allocator {
    */
   sizeOf(pointer: number): number {
     const { locked, geometry } = this.#state
+    if (typeof pointer !== 'number') throw badPointer(pointer)
     locked.lock(this.#root + fields.lock)
     try {
       repair(this.#state)
@@ -155,10 +155,12 @@ export class Allocator {
    */
   translate(pointer: number, cpu: number, offset = 0): number {
     const { geometry, backend } = this.#state
+    // Pointer 0 is none: what lies there is the allocator's own.
+    if (typeof pointer !== 'number' || pointer === 0) throw badPointer(pointer)
     const chunk = this.#state.recordOf(pointer)
-    const granule = geometry.granuleOf(pointer) + Math.floor(offset / GRANULE)
-    if (!Number.isInteger(offset) || offset < 0 || granule >= geometry.granules)
-      throw badOffset(pointer, offset)
+    const first = geometry.granuleOf(pointer)
+    checkRange('offset', offset, 0, (geometry.granules - first) * GRANULE - 1)
+    const granule = first + Math.floor(offset / GRANULE)
     const address = chunk === 0 ? undefined : backend.translate(chunk, cpu, granule)
     if (address === undefined) throw badPointer(pointer)
     return address + (offset % GRANULE)
@@ -302,21 +304,13 @@ export class Allocator {
 
   #check(bytes: number, align: number): void {
     const { unitBytes } = this.#state.geometry
-    if (!Number.isInteger(bytes) || bytes < 1 || bytes > unitBytes) {
-      throw new ArgumentError(
-        `bytes: ${shown(bytes)} is not a whole number from 1 to ${unitBytes}, the size of a unit`,
-        {
-          bytes,
-          unitBytes,
-        },
-      )
-    }
-    if (Number.isInteger(align) && align >= GRANULE && align <= PAGE_BYTES && (align & (align - 1)) === 0)
-      return
-    throw new ArgumentError(`align: ${shown(align)} is not a power of two from ${GRANULE} to ${PAGE_BYTES}`, {
-      align,
-    })
+    checkRange('bytes', bytes, 1, unitBytes)
+    checkPowerOfTwo('align', align, GRANULE, PAGE_BYTES)
   }
+}
+
+function defaultAlign(bytes: number): number {
+  return typeof bytes === 'number' && bytes > GRANULE ? 8 : GRANULE
 }
 
 /** The pointer that an allocation stored at this byte address (`into`), or 0. */
@@ -324,20 +318,4 @@ export function pointerAt({ memory }: AllocatorState, address: number): number {
   // B(percpu.into) pairs with A in Allocator: the memory behind the pointer is cleared and mapped.
   // Mutant: percpu/publish-before-clear.
   return loadAtomic32(memory.i32, address / 4)
-}
-
-function checkInto(address: number, limit: number): void {
-  if (Number.isInteger(address / 4) && address > 0 && address < limit) return
-  throw new ArgumentError(`into: ${shown(address)} is not the address of a 32-bit word of this machine`, {
-    address,
-  })
-}
-function badOffset(pointer: number, offset: number): ArgumentError {
-  return new ArgumentError(
-    `offset: ${shown(offset)} is not a whole number within the unit behind pointer ${pointer}`,
-    {
-      pointer,
-      offset,
-    },
-  )
 }

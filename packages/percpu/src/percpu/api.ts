@@ -13,6 +13,7 @@ import type { ScalarValue } from './scalar-classes.js'
 import type { PercpuScalar } from './scalar-object.js'
 import type { CounterOptions, SharedObjects } from './shared-objects.js'
 import type { PercpuStruct } from './struct-object.js'
+import { showAs } from '../inspect.js'
 import { trim } from './trim.js'
 import { verify } from './verify.js'
 
@@ -156,7 +157,7 @@ export interface PercpuSource {
 
 export function makePercpu(source: PercpuSource): Percpu {
   const objects = new PercpuObjects(() => source.use())
-  return Object.assign(makeObject(objects), {
+  return Object.assign(shownAs(makeObject(objects), source), {
     ...scalarMakers(objects),
     ...openers(objects),
     ...bareMemory(source),
@@ -171,6 +172,14 @@ export function makePercpu(source: PercpuSource): Percpu {
     report: () => makeReport(source.use()),
     reportText: () => formatReport(makeReport(source.use())),
   })
+}
+
+function shownAs<T extends object>(made: T, source: PercpuSource): T {
+  showAs({ name: 'Percpu', prototype: made }, () => {
+    const { cpus, unitBytes } = source.use().state.geometry
+    return { cpus, unitBytes }
+  })
+  return made
 }
 
 function makeObject(objects: PercpuObjects) {

@@ -24,11 +24,11 @@
  * Cost: see "percpu" in docs/benchmarks.md.
  */
 import { load32, loadF64, loadU32, store32, storeF64, type Memory } from '#mem'
-import { ArgumentError } from '../errors.js'
-import { shown } from '../machine/check.js'
+import { checkInteger, checkNumber, refused } from '../machine/check.js'
 import type { LayerLock } from '../sync/layer-lock.js'
 import { PercpuCounterLayout } from './layouts.js'
 import type { SharedObject } from './named.js'
+import { showAs } from '../inspect.js'
 
 const { lock, low, high } = PercpuCounterLayout.words
 const estimateIndex = PercpuCounterLayout.offsets.estimate / 8
@@ -44,6 +44,10 @@ export function defaultBatch(cpus: number): number {
 
 /** A counter of all CPUs: `machine.percpu.counter(name)`. Its value is an integer below 2^53. */
 export class PercpuCounter {
+  static {
+    showAs(this, ({ name, batch, estimate }) => ({ name, batch, estimate }))
+  }
+
   /** A part below this stays with its CPU. */
   readonly batch: number
   readonly name: string
@@ -71,6 +75,7 @@ export class PercpuCounter {
    *   was counted then.
    */
   add(amount: number): void {
+    if (typeof amount !== 'number') checkInteger('amount', amount)
     const { i32 } = this.#memory
     const part = load32(i32, this.#own) + amount
     if ((part | 0) === part && part < this.batch && part > -this.batch) store32(i32, this.#own, part)
@@ -83,13 +88,11 @@ export class PercpuCounter {
    * @throws ArgumentError unless the part stays an integer from -2^31 to 2^31 - 1.
    */
   addLocal(amount: number): void {
+    checkInteger('amount', amount)
     const { i32 } = this.#memory
     const part = load32(i32, this.#own) + amount
     if ((part | 0) !== part)
-      throw new ArgumentError(`${amount} does not fit in this CPU's part of the counter: use add`, {
-        amount,
-        part,
-      })
+      throw refused('amount', amount, "too much for this CPU's part: use add", { part })
     store32(i32, this.#own, part)
   }
 
@@ -258,15 +261,4 @@ export function foldDead(object: SharedObject, layerLock: LayerLock, cpu: number
   } finally {
     layerLock.unlock()
   }
-}
-
-function checkInteger(what: string, value: number): void {
-  if (Number.isSafeInteger(value)) return
-  throw new ArgumentError(`${what}: ${shown(value)} is not an integer between -2^53 and 2^53`, {
-    [what]: value,
-  })
-}
-function checkNumber(what: string, value: number): void {
-  if (typeof value === 'number' && !Number.isNaN(value)) return
-  throw new ArgumentError(`${what}: ${shown(value)} is not a number`, { [what]: value })
 }

@@ -14,6 +14,7 @@
  */
 import * as mem from '#mem'
 import { lengthAt } from './chunk.js'
+import { shown } from '../machine/check.js'
 import type { AllocatorState } from './state.js'
 import { PointerError } from './errors.js'
 import { EMPTY_PAGES_HIGH, GRANULE } from './geometry.js'
@@ -54,6 +55,7 @@ export function makeFree(state: AllocatorState, statistics: number, scheduleTrim
   const operationFrom = root + fields.operationInto
   const frees = statistics + PercpuStatistics.words.frees
   return (pointer, from = 0) => {
+    if (typeof pointer !== 'number') throw badPointer(pointer)
     let wantsTrim = false
     let bytes: number
     locked.lock(lock)
@@ -96,7 +98,7 @@ export function makeFree(state: AllocatorState, statistics: number, scheduleTrim
 
 export function badPointer(pointer: number): PointerError {
   return new PointerError(
-    `there is no per-CPU memory at pointer ${pointer}: it was freed, or never allocated`,
+    `there is no per-CPU memory at pointer ${shown(pointer)}: it was freed, or never allocated`,
     { pointer },
   )
 }

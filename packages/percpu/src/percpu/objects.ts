@@ -4,11 +4,11 @@
  */
 import { PAGE_BYTES } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
-import { isStruct } from '../layout/struct.js'
+import { isStruct } from '../layout/brand.js'
 import type { Struct } from '../layout/struct-type.js'
 import * as scalars from '../layout/types.js'
 import { typeName, type Scalar, type ScalarName } from '../layout/types.js'
-import { checkFlag, checkOptions } from '../machine/check.js'
+import { checkFlag, checkOptions, isSafely, refused } from '../machine/check.js'
 import { TYPE_BYTES } from '../machine/limits.js'
 import { encodeText } from '../machine/platform.js'
 import type { PercpuRequest } from './allocator.js'
@@ -52,7 +52,8 @@ export class PercpuObjects {
 
   /** A new object, or the one of `options.name`. */
   make(type: PercpuType, options?: PercpuObjectOptions): unknown {
-    return this.#object(checkType(type), this.#copies(type, options))
+    const checked = checkType(type)
+    return this.#object(checked, this.#copies(checked, options))
   }
   /** As {@link make}, for a number. */
   scalar<Name extends ScalarName>(
@@ -63,9 +64,10 @@ export class PercpuObjects {
   }
 
   /** The object that another thread allocated. */
-  at(pointer: number, type: PercpuType): unknown {
+  at(pointer: number, wanted: PercpuType): unknown {
     const cpuState = this.#use()
-    checkOnePiece(cpuState.state.geometry, checkType(type))
+    const type = checkType(wanted)
+    checkOnePiece(cpuState.state.geometry, type)
     const bytes = cpuState.allocator.sizeOf(pointer)
     if (bytes < type.size)
       throw new ArgumentError(`at pointer ${pointer} lie ${bytes} bytes, too few for ${nameOf(type)}`, {
@@ -106,12 +108,18 @@ export class PercpuObjects {
   }
 }
 
+const numberNames: readonly string[] = ['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'u64', 'f32', 'f64']
+
 function checkType(type: PercpuType): PercpuType {
-  const given = type as Partial<Scalar> | undefined
-  if (isStruct(type) || (given?.form === 'scalar' && given.big === false)) return type
-  throw new ArgumentError('percpu takes a struct, or a number in the order of the machine, such as i32', {
-    type,
-  })
+  if (isSafely(() => isStruct(type))) return type
+  // By its name: a number of another copy of the library is one, too.
+  if (isSafely(() => isNumber(type))) return scalars[(type as Scalar<ScalarName, false>).name]
+  throw refused('type', type, 'neither a struct nor a number in the order of the machine, such as i32')
+}
+
+function isNumber(type: unknown): boolean {
+  const { form, name, big } = Object(type) as Partial<Scalar>
+  return form === 'scalar' && big === false && numberNames.includes(String(name))
 }
 
 /** Accessors reach one piece of memory; mapped units are in one piece only up to a page. */

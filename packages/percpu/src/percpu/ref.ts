@@ -24,8 +24,7 @@
  * less than 2^27.
  */
 import { addAtomic32, compareExchangeAtomic32, load32, loadAtomic32, store32, type Memory } from '#mem'
-import { ArgumentError } from '../errors.js'
-import { shown } from '../machine/check.js'
+import { checkRange } from '../machine/check.js'
 import type { Mutex } from '../sync/mutex.js'
 import type { MutexGuard } from '../sync/mutex-guard.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
@@ -33,6 +32,7 @@ import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.j
 import { RefMisuseError } from './errors.js'
 import { PercpuRefLayout } from './layouts.js'
 import { ENTERED, isEntering, PASSED, RcuSync, type RcuSyncParts } from './rcu-sync.js'
+import { showAs } from '../inspect.js'
 
 const fields = PercpuRefLayout.words
 const DEAD = 4
@@ -58,6 +58,10 @@ export interface RefParts extends RcuSyncParts {
 }
 
 export class PercpuRef {
+  static {
+    showAs(this, ({ name, isAtomic, isDying }) => ({ name, isAtomic, isDying }))
+  }
+
   readonly name: string
   readonly #memory: Memory
   readonly #parts: RefParts
@@ -340,8 +344,7 @@ export class PercpuRef {
 }
 
 function checkCount(count: number): void {
-  if (Number.isInteger(count) && count >= 1 && count < 2 ** 27) return
-  throw new ArgumentError(`count: ${shown(count)} is not a whole number from 1 to ${2 ** 27 - 1}`, { count })
+  checkRange('count', count, 1, 2 ** 27 - 1)
 }
 
 /** For the reaper: whether a thread began a change and did not end it. */

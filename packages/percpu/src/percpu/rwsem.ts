@@ -35,11 +35,13 @@ import { ringAll } from '../sync/cpu-mask.js'
 import type { Mutex } from '../sync/mutex.js'
 import type { MutexGuard } from '../sync/mutex-guard.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
+import { endUnlessOffline } from '../machine/ending.js'
 import { UnansweredError } from '../machine/errors.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { LockTimeoutError, NotOwnerError } from '../sync/errors.js'
 import { PercpuReaders, PercpuRwSemaphoreLayout } from './layouts.js'
 import { PASSED, RcuSync, type RcuSyncParts } from './rcu-sync.js'
+import { showAs } from '../inspect.js'
 
 const fields = PercpuRwSemaphoreLayout.words
 const { entered, left } = PercpuReaders.words
@@ -59,6 +61,10 @@ export interface RwSemaphoreParts extends RcuSyncParts {
 
 /** The right to read, until {@link unlock} or the end of its `using` block. */
 export class ReadGuard {
+  static {
+    showAs(this, ({ isHeld }) => ({ isHeld }))
+  }
+
   #unlock: (() => void) | undefined
 
   /** @internal */
@@ -76,13 +82,18 @@ export class ReadGuard {
     this.#unlock = undefined
     unlock()
   }
+  /** Unlocks unless {@link unlock} has. Nothing once this CPU is offline. */
   [Symbol.dispose](): void {
-    if (this.#unlock) this.unlock()
+    if (this.#unlock) endUnlessOffline(() => this.unlock())
   }
 }
 
 /** The right to write, alone. */
 export class WriteGuard {
+  static {
+    showAs(this, ({ isHeld, predecessorDied }) => ({ isHeld, predecessorDied }))
+  }
+
   /**
    * Whether the last writer died, or went offline, before it unlocked; what it had begun may be
    * half-done.
@@ -109,12 +120,17 @@ export class WriteGuard {
     this.#guard.unlock()
     this.#after()
   }
+  /** Unlocks unless {@link unlock} has. Nothing once this CPU is offline. */
   [Symbol.dispose](): void {
-    if (this.#guard.isHeld) this.unlock()
+    if (this.#guard.isHeld) endUnlessOffline(() => this.unlock())
   }
 }
 
 export class PercpuRwSemaphore {
+  static {
+    showAs(this, ({ name, readers, isWriting }) => ({ name, readers, isWriting }))
+  }
+
   readonly name: string
   readonly #memory: Memory
   readonly #parts: RwSemaphoreParts

@@ -19,6 +19,7 @@ import * as mem from '#mem'
 import { racy } from '../layout/kinds.js'
 import { struct } from '../layout/struct.js'
 import { f32, f64, i16, i32, i8, u16, u32, u64, u8, type ScalarName } from '../layout/types.js'
+import { checkBigInt, checkWord } from '../machine/check.js'
 import type { Copies } from './copies.js'
 import { PercpuScalar, type CopyStruct } from './scalar-object.js'
 
@@ -62,9 +63,11 @@ function classesOf(memory: Memory): Classes {
         return loadU8(fixed.bytes, this.index)
       }
       set local(value: number) {
+        if (typeof value !== 'number') checkWord('value', value)
         storeU8(fixed.bytes, this.index, value)
       }
       add(value: number): void {
+        if (typeof value !== 'number') checkWord('value', value)
         const { index } = this
         storeU8(fixed.bytes, index, (loadU8(fixed.bytes, index) + value) | 0)
       }
@@ -74,9 +77,11 @@ function classesOf(memory: Memory): Classes {
         return load8(fixed.bytes, this.index)
       }
       set local(value: number) {
+        if (typeof value !== 'number') checkWord('value', value)
         store8(fixed.bytes, this.index, value)
       }
       add(value: number): void {
+        if (typeof value !== 'number') checkWord('value', value)
         const { index } = this
         store8(fixed.bytes, index, (load8(fixed.bytes, index) + value) | 0)
       }
@@ -86,9 +91,11 @@ function classesOf(memory: Memory): Classes {
         return loadU16(fixed.u16, this.index)
       }
       set local(value: number) {
+        if (typeof value !== 'number') checkWord('value', value)
         storeU16(fixed.u16, this.index, value)
       }
       add(value: number): void {
+        if (typeof value !== 'number') checkWord('value', value)
         const { index } = this
         storeU16(fixed.u16, index, (loadU16(fixed.u16, index) + value) | 0)
       }
@@ -98,9 +105,11 @@ function classesOf(memory: Memory): Classes {
         return load16(fixed.i16, this.index)
       }
       set local(value: number) {
+        if (typeof value !== 'number') checkWord('value', value)
         store16(fixed.i16, this.index, value)
       }
       add(value: number): void {
+        if (typeof value !== 'number') checkWord('value', value)
         const { index } = this
         store16(fixed.i16, index, (load16(fixed.i16, index) + value) | 0)
       }
@@ -110,9 +119,11 @@ function classesOf(memory: Memory): Classes {
         return loadU32(fixed.u32, this.index)
       }
       set local(value: number) {
+        if (typeof value !== 'number') checkWord('value', value)
         storeU32(fixed.u32, this.index, value)
       }
       add(value: number): void {
+        if (typeof value !== 'number') checkWord('value', value)
         const { index } = this
         storeU32(fixed.u32, index, (loadU32(fixed.u32, index) + value) | 0)
       }
@@ -122,9 +133,11 @@ function classesOf(memory: Memory): Classes {
         return load32(fixed.i32, this.index)
       }
       set local(value: number) {
+        if (typeof value !== 'number') checkWord('value', value)
         store32(fixed.i32, this.index, value)
       }
       add(value: number): void {
+        if (typeof value !== 'number') checkWord('value', value)
         const { index } = this
         store32(fixed.i32, index, (load32(fixed.i32, index) + value) | 0)
       }
@@ -134,9 +147,11 @@ function classesOf(memory: Memory): Classes {
         return loadU64(fixed.u64, this.index)
       }
       set local(value: bigint) {
+        if (typeof value !== 'bigint') checkBigInt('value', value)
         storeU64(fixed.u64, this.index, value)
       }
       add(value: bigint): void {
+        if (typeof value !== 'bigint') checkBigInt('value', value)
         const { index } = this
         storeU64(fixed.u64, index, loadU64(fixed.u64, index) + value)
       }
@@ -146,9 +161,11 @@ function classesOf(memory: Memory): Classes {
         return loadF32(fixed.f32, this.index)
       }
       set local(value: number) {
+        if (typeof value !== 'number') checkWord('value', value)
         storeF32(fixed.f32, this.index, value)
       }
       add(value: number): void {
+        if (typeof value !== 'number') checkWord('value', value)
         const { index } = this
         storeF32(fixed.f32, index, loadF32(fixed.f32, index) + value)
       }
@@ -158,9 +175,11 @@ function classesOf(memory: Memory): Classes {
         return loadF64(fixed.f64, this.index)
       }
       set local(value: number) {
+        if (typeof value !== 'number') checkWord('value', value)
         storeF64(fixed.f64, this.index, value)
       }
       add(value: number): void {
+        if (typeof value !== 'number') checkWord('value', value)
         const { index } = this
         storeF64(fixed.f64, index, loadF64(fixed.f64, index) + value)
       }

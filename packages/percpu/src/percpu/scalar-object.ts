@@ -11,10 +11,9 @@
  * `add`: none beside the access itself; see "percpu" in docs/benchmarks.md.
  */
 import type { Memory } from '#mem'
+import { checkBigInt, checkWord } from '../machine/check.js'
+import { showAs } from '../inspect.js'
 import type { Copies } from './copies.js'
-
-/** For `console.log` in Node. */
-const inspect: unique symbol = Symbol.for('nodejs.util.inspect.custom') as never
 
 /** One CPU's copy of a number. */
 export interface PercpuCell<Value> {
@@ -33,6 +32,10 @@ export interface CopyStruct<Value> {
 
 /** A number with one copy for each possible CPU: `machine.percpu.i32()` and its like. */
 export abstract class PercpuScalar<Value extends number | bigint> implements Iterable<[number, Value]> {
+  static {
+    showAs(this, ({ constructor, pointer }) => ({ type: constructor.name, pointer }))
+  }
+
   /**
    * Of this CPU's copy, in its view. The field has no private name and is only declared, as the
    * compiler takes a field that is stored once for a constant.
@@ -92,6 +95,9 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
    */
   compareExchange(expected: Value, value: Value): Value {
     const before = this.local
+    const check = typeof before === 'bigint' ? checkBigInt : checkWord
+    check('expected', expected as never)
+    check('value', value as never)
     if (before === expected) this.local = value
     return before
   }
@@ -135,10 +141,6 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
     let total: number | bigint | undefined
     for (const [, value] of this) total = total === undefined ? value : (total as number) + (value as number)
     return total as Value
-  }
-
-  [inspect](): string {
-    return `${this.constructor.name} { pointer: ${this.pointer} }`
   }
 
   /**

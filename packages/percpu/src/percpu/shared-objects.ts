@@ -1,7 +1,7 @@
 /** Counters, reference counts and reader-writer locks by name, for one thread. */
 import { loadU32, storeAtomic32, storeF64, storeU32 } from '#mem'
 import { ArgumentError } from '../errors.js'
-import { shown } from '../machine/check.js'
+import { checkRange, shown } from '../machine/check.js'
 import { OfflineError } from '../machine/errors.js'
 import { reportError } from '../machine/platform.js'
 import type { SyncLayer } from '../sync/layer.js'
@@ -35,11 +35,8 @@ export class SharedObjects {
 
   counter(name: string, { batch }: CounterOptions): PercpuCounter {
     const { state, context, layerLock } = this.#cpuState
-    const wanted = batch ?? defaultBatch(state.geometry.cpus)
-    if (!Number.isInteger(wanted) || wanted < 1 || wanted > MAX_BATCH)
-      throw new ArgumentError(`batch: ${shown(wanted)} is not a whole number from 1 to ${MAX_BATCH}`, {
-        batch: wanted,
-      })
+    const wanted = batch === undefined ? defaultBatch(state.geometry.cpus) : batch
+    checkRange('batch', wanted, 1, MAX_BATCH)
     const { u32, f64 } = state.memory
     const { words, offsets } = PercpuCounterLayout
     const counter = openShared(this.#cpuState, name, PercpuCounterLayout, GRANULE, (address) => {
@@ -48,7 +45,7 @@ export class SharedObjects {
     })
     const found = loadU32(u32, counter.words + words.batch)
     if (batch !== undefined && batch !== found)
-      throw new ArgumentError(`batch: counter '${name}' has ${found}, not ${batch}`, { batch, found })
+      throw new ArgumentError(`batch: counter ${shown(name)} has ${found}, not ${batch}`, { batch, found })
     return new PercpuCounter(name, counter, layerLock, context.own.cpu)
   }
 

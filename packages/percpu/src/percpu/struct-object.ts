@@ -8,12 +8,12 @@
  *
  * Cost of `local`: none beside the access itself; see "percpu" in docs/benchmarks.md.
  */
-import { ArgumentError } from '../errors.js'
 import type { Accessor, Infer, KindOf, TypeOf } from '../layout/accessor-types.js'
 import { revokeAccessor } from '../layout/revoke.js'
 import type { Struct } from '../layout/struct-type.js'
 import type { Fields, Kind, Scalar } from '../layout/types.js'
-import { shown } from '../machine/check.js'
+import { refused } from '../machine/check.js'
+import { showAs } from '../inspect.js'
 import type { Copies } from './copies.js'
 
 /** Fields that can be added up: plain numbers. */
@@ -29,6 +29,10 @@ export type NumericField<F extends Fields, K extends Kind> = {
 export class PercpuStruct<F extends Fields, K extends Kind> implements Iterable<
   [number, Accessor<Struct<F, K>>]
 > {
+  static {
+    showAs(this, ({ type, pointer }) => ({ type: type.name, pointer }))
+  }
+
   readonly type: Struct<F, K>
   /**
    * This CPU's copy. After {@link free} its fields throw a PointerError. Once another thread has
@@ -77,7 +81,7 @@ export class PercpuStruct<F extends Fields, K extends Kind> implements Iterable<
   sum<P extends NumericField<F, K>>(field: P): Infer<Struct<F, K>>[P] {
     const member = this.type.members.find(({ name }) => name === field)
     if (member?.type?.form !== 'scalar' || member.kind === 'atomic')
-      throw new ArgumentError(`field: ${this.type.name} has no plain number ${shown(field)}`, { field })
+      throw refused('field', field, `no plain number of ${this.type.name}`)
     let total: number | bigint | undefined
     for (const [, copy] of this) {
       const value = (copy as Record<string, number | bigint>)[field]

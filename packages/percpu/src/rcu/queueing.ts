@@ -1,7 +1,6 @@
 /** What users queue, for whatever kind of grace period: the checks, and what an entry says. */
-import { ArgumentError } from '../errors.js'
 import type { Heap } from '../alloc/heap.js'
-import { checkFunction, shown } from '../machine/check.js'
+import { checkFunction, isSafely, refused } from '../machine/check.js'
 import { UnansweredError } from '../machine/errors.js'
 import { checkTimeout, Deadline } from '../machine/wait-options.js'
 import type { Allocator } from '../percpu/allocator.js'
@@ -38,9 +37,9 @@ function freePercpu(
   { callbacks, machine, percpu, copies }: Queueing,
   what: { readonly pointer: number },
 ): Promise<void> {
-  const { pointer } = Object(what) as Partial<{ pointer: number }>
-  if (typeof pointer !== 'number')
-    throw new ArgumentError(`${shown(what)} is neither an address nor a per-CPU object`, { what })
+  if (!isSafely(() => typeof (what as Partial<typeof what> | undefined)?.pointer === 'number'))
+    throw refused('what', what, 'neither an address nor a per-CPU object')
+  const { pointer } = what
   const bytes = percpu().sizeOf(pointer)
   const isObject = what instanceof PercpuStruct || what instanceof PercpuScalar
   if (isObject) what.giveUp(machine)

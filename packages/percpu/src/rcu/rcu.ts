@@ -5,9 +5,14 @@ import { checkCookie } from './cookies.js'
 import type { Callback } from './functions.js'
 import type { RcuLayer } from './layer.js'
 import { queueCall, queueCallBlocking, queueFree, queueFreeBlocking, type Freeable } from './queueing.js'
+import { showAs } from '../inspect.js'
 
 /** `machine.rcu`: grace periods, of the event loop, and what is done after them. */
 export class Rcu {
+  static {
+    showAs(this, (rcu) => ({ cpu: rcu.#own.cpu }))
+  }
+
   readonly #own: OwnCpu
   readonly #layer: RcuLayer
 

@@ -20,6 +20,7 @@
  *
  * Cost: a stack for each section.
  */
+import { shown } from '../machine/check.js'
 import type { OwnCpu } from '../cpus/own-cpu.js'
 import { Clock } from '../machine/clock.js'
 import { host } from '../machine/platform.js'
@@ -115,7 +116,7 @@ export class SrcuDebug {
   /** As {@link end}, of a section handed over. */
   endHandedOver(domain: Srcu, token: number, end: (rank: number) => void): void {
     if (!isToken(token) || !isHandedOver(token))
-      throw misuse(domain, 'no-section', `${String(token)} is no token of downRead`, { token })
+      throw misuse(domain, 'no-section', `${shown(token)} is no token of downRead`, { token })
     if (isNoted(token)) {
       const note = this.#noteOf(token)
       if (note === undefined) throw misuse(domain, 'ended-twice', 'this section has ended before', { token })
@@ -225,7 +226,7 @@ export class SrcuDebug {
       return misuse(domain, 'ended-twice', 'this section has ended before', { token, ...stacks })
     }
     if (!isToken(token))
-      return misuse(domain, 'no-section', `${String(token)} is no token of a section`, { token })
+      return misuse(domain, 'no-section', `${shown(token)} is no token of a section`, { token })
     if (isHandedOver(token))
       return misuse(domain, 'no-section', 'a section that downRead began is ended by upRead', { token })
     const cpu = cpuOf(token)

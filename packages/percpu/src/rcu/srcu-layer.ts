@@ -7,7 +7,7 @@ import type { AllocLayer } from '../alloc/layer.js'
 import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { ArgumentError } from '../errors.js'
-import { checkOptions, shown } from '../machine/check.js'
+import { checkOneOf, checkOptions, checkPlace, shown } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { tokenOf } from '../machine/token.js'
 import { Deadline } from '../machine/wait-options.js'
@@ -51,6 +51,7 @@ export function bootSrcu({ own, objects }: LayerContext): void {
 }
 
 const flavours = { fast: FAST, normal: NORMAL }
+const { name, size } = SrcuLayout
 
 /** A domain, and how to open it. */
 interface Found {
@@ -109,8 +110,8 @@ export class SrcuLayer implements AttachedLayer {
     if (this.#hasLeft) throw this.#context.own.offlineError()
     checkOptions('srcu', options, { flavour: true })
     const { flavour } = options
-    if (flavour === undefined || Object.hasOwn(flavours, flavour)) return flavour
-    throw new ArgumentError(`flavour: ${shown(flavour)} is neither 'fast' nor 'normal'`, { flavour })
+    checkOneOf('flavour', flavour, Object.keys(flavours))
+    return flavour
   }
 
   #open(name: string, flavour: SrcuFlavour): Srcu {
@@ -257,15 +258,8 @@ export class SrcuLayer implements AttachedLayer {
     return loadU32(this.#context.own.memory.u32, address / 4 + SrcuLayout.words.serial)
   }
   #checkAddress(address: number): void {
-    const { byteLength } = this.#context.own.memory
-    if (
-      typeof address === 'number' &&
-      Number.isInteger(address / 4) &&
-      address > 0 &&
-      address <= byteLength - SrcuLayout.size
-    )
-      return
-    throw new ArgumentError(`address: ${shown(address)} is not that of a struct of this machine`, { address })
+    // In a struct of the user's, whose alignment may be less than that of one of its own.
+    checkPlace('address', address, this.#context.own.memory, { name, size, align: 4 })
   }
 
   /**
@@ -384,7 +378,7 @@ const nameAt = (address: number): string => `srcu at ${address}`
 
 function checkFlavour(domain: Srcu, flavour: SrcuFlavour | undefined): Srcu {
   if (flavour === undefined || domain.flavour === flavour) return domain
-  throw new ArgumentError(`flavour: the domain '${domain.name}' is ${domain.flavour}, not ${flavour}`, {
+  throw new ArgumentError(`flavour: the domain ${shown(domain.name)} is ${domain.flavour}, not ${flavour}`, {
     flavour,
     found: domain.flavour,
   })

@@ -1,7 +1,13 @@
+import { endUnlessOffline } from '../machine/ending.js'
 import { SrcuMisuseError } from './srcu-errors.js'
+import { showAs } from '../inspect.js'
 
 /** A read section, until {@link end} or the end of its `using` block. */
 export class SrcuSection {
+  static {
+    showAs(this, ({ isOpen }) => ({ isOpen }))
+  }
+
   #end: (() => void) | undefined
 
   /** @internal `srcu.section()` */
@@ -19,7 +25,8 @@ export class SrcuSection {
     this.#end = undefined
     end()
   }
+  /** Ends it unless {@link end} has. Nothing once this CPU is offline. */
   [Symbol.dispose](): void {
-    if (this.#end) this.end()
+    if (this.#end) endUnlessOffline(() => this.end())
   }
 }

@@ -35,7 +35,7 @@ import type { OwnCpu } from '../cpus/own-cpu.js'
 import { COMPLETED, isDone, isDoneExact } from '../cpus/sequence.js'
 import type { Sleep, StallSource } from '../cpus/stall.js'
 import type { UnansweredError } from '../machine/errors.js'
-import { checkFunction } from '../machine/check.js'
+import { checkFunction, shown } from '../machine/check.js'
 import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { SelfDeadlockError } from '../sync/errors.js'
 import type { Callbacks } from './callbacks.js'
@@ -50,6 +50,7 @@ import { lateError, SrcuMisuseError, type SrcuBusyError } from './srcu-errors.js
 import { SrcuSection } from './srcu-section.js'
 import type { SrcuTree } from './srcu-tree.js'
 import type { SrcuWords } from './srcu-words.js'
+import { showAs } from '../inspect.js'
 
 /** How readers of a domain count themselves. */
 export type SrcuFlavour = 'fast' | 'normal'
@@ -71,6 +72,10 @@ export interface SrcuParts {
 
 /** A domain, as one thread has it. @see srcu.ts */
 export abstract class Srcu {
+  static {
+    showAs(this, ({ name, flavour }) => ({ name, flavour }))
+  }
+
   readonly name: string
   abstract readonly flavour: SrcuFlavour
   /** A cookie that is always done. */
@@ -370,7 +375,7 @@ export abstract class Srcu {
   }
   protected checkToken(token: number): void {
     if (token === 0 || token === 1) return
-    throw new SrcuMisuseError(`${this.name}: ${String(token)} is no token of a section`, {
+    throw new SrcuMisuseError(`${this.name}: ${shown(token)} is no token of a section`, {
       name: this.name,
       token,
     })

@@ -9,10 +9,15 @@ import type { WaitOptions } from '../machine/wait-options.js'
 import type { SyncState } from './state.js'
 import { CompletionLayout } from './layouts.js'
 import { WaitQueue, type Condition } from './wait-queue.js'
+import { showAs } from '../inspect.js'
 
 const ALL = -1
 
 export class Completion {
+  static {
+    showAs(this, ({ address, isDone }) => ({ address, isDone }))
+  }
+
   /** Byte address of its CompletionLayout. */
   readonly address: number
   readonly #state: SyncState

@@ -11,8 +11,7 @@
  * multiple, would have to come between two looks of a waiter that is rung at the first of them.
  */
 import { addAtomic32, loadAtomic32 } from '#mem'
-import { ArgumentError } from '../errors.js'
-import { shown } from '../machine/check.js'
+import { checkInstance } from '../machine/check.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import type { SyncState } from './state.js'
 import { NotOwnerError, SectionError } from './errors.js'
@@ -20,8 +19,17 @@ import { ConditionLayout } from './layouts.js'
 import type { Mutex } from './mutex.js'
 import { MutexGuard } from './mutex-guard.js'
 import { WaitQueue, type Condition as QueueCondition } from './wait-queue.js'
+import { showAs } from '../inspect.js'
 
 export class Condition {
+  static {
+    showAs(this, (condition) => ({
+      name: condition.#name,
+      address: condition.address,
+      mutex: condition.mutex.name,
+    }))
+  }
+
   /** Byte address of its ConditionLayout. */
   readonly address: number
   readonly mutex: Mutex
@@ -140,14 +148,7 @@ export class Condition {
         'a condition cannot be waited for inside a section: the mutex would not be released',
       )
     }
-    if (!((guard as unknown) instanceof MutexGuard)) {
-      throw new ArgumentError(
-        `guard: ${shown(guard)} is not the guard that ${this.mutex.name} gave when locked`,
-        {
-          guard,
-        },
-      )
-    }
+    checkInstance('guard', guard, MutexGuard, `not the guard that ${this.mutex.name} gave when locked`)
     const seen = this.#signals()
     const isReady = (): boolean => this.#signals() !== seen
     const leave = (): void => {

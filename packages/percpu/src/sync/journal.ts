@@ -34,6 +34,7 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { ArgumentError } from '../errors.js'
+import { shown } from '../machine/check.js'
 import { JournalFullError } from './errors.js'
 import { JournalEntry } from './layouts.js'
 
@@ -146,8 +147,8 @@ export class Journal {
   }
 
   #check64(index: number): void {
-    if ((index | 0) !== index || index * 2 < this.#firstWord || index * 2 >= this.#lastWord)
-      throw badIndex(index, 8)
+    if (typeof index !== 'number' || (index | 0) !== index) throw badIndex(index, 8)
+    if (index * 2 < this.#firstWord || index * 2 >= this.#lastWord) throw badIndex(index, 8)
   }
 }
 
@@ -173,7 +174,8 @@ function makeWrite32(
   lastWord: number,
 ): Journal['write32'] {
   return (word, value) => {
-    if ((word | 0) !== word || word < firstWord || word > lastWord) throw badIndex(word, 4)
+    if (typeof word !== 'number' || (word | 0) !== word || word < firstWord || word > lastWord)
+      throw badIndex(word, 4)
     // First, or a kill in between would leave the change for good. Mutant: sync/word-before-entry.
     record(word)
     store32(i32, word, value)
@@ -229,7 +231,7 @@ function full(capacity: number): JournalFullError {
 
 function badIndex(index: number, unit: number): ArgumentError {
   return new ArgumentError(
-    `there is no word with index ${index} in this memory behind its header page: the index is the address / ${unit}`,
+    `there is no word with index ${shown(index)} in this memory behind its header page: the index is the address / ${unit}`,
     { index },
   )
 }

@@ -1,8 +1,8 @@
-import { loadAtomic32, storeAtomicU64, storeU32, type Memory } from '#mem'
+import { loadAtomic32, storeAtomicU64, storeU32 } from '#mem'
 import { checkUserName } from '../bootmem/directory.js'
 import { ArgumentError } from '../errors.js'
 import type { Struct } from '../layout/index.js'
-import { checkCpus, shown } from '../machine/check.js'
+import { checkCpu, checkInstance, checkPlace, checkRange, checkText, shown } from '../machine/check.js'
 import { Completion } from './completion.js'
 import { Condition } from './condition.js'
 import { KIND_MUTEX, KIND_SEMAPHORE, KIND_SEQLOCK, readHeldLocks } from './held-locks.js'
@@ -14,6 +14,7 @@ import { Semaphore } from './semaphore.js'
 import { MAX_PERMITS, packValue } from './semaphore-words.js'
 import { Seqlock } from './seqlock.js'
 import type { SyncState } from './state.js'
+import { showAs } from '../inspect.js'
 
 type Layout = Pick<Struct, 'name' | 'size' | 'align' | 'hash'>
 
@@ -34,6 +35,10 @@ export interface HeldLock {
  * that take one, `name` is the name of the lock in errors.
  */
 export class Locks {
+  static {
+    showAs(this, (locks) => ({ held: locks.heldBy(locks.#layer.state.cpu).length }))
+  }
+
   readonly #layer: SyncLayer
   /** One object for each lock, so that all users of one thread share its state. */
   readonly #objects = new Map<string, WeakRef<object>>()
@@ -53,7 +58,7 @@ export class Locks {
    *   OutOfMemoryError; OfflineError.
    */
   mutex(name: string): Mutex {
-    return this.mutexAt(this.#object(name, 'Mutex', MutexLayout), `mutex '${name}'`)
+    return this.mutexAt(this.#object(name, 'Mutex', MutexLayout), `mutex ${shown(name)}`)
   }
   /**
    * The mutex in the MutexLayout at this address.
@@ -71,7 +76,7 @@ export class Locks {
    *   OutOfMemoryError; OfflineError.
    */
   completion(name: string): Completion {
-    return this.completionAt(this.#object(name, 'Completion', CompletionLayout), `completion '${name}'`)
+    return this.completionAt(this.#object(name, 'Completion', CompletionLayout), `completion ${shown(name)}`)
   }
   /**
    * The completion in the CompletionLayout at this address.
@@ -90,7 +95,11 @@ export class Locks {
    */
   condition(name: string, mutex: Mutex): Condition {
     checkMutex(mutex)
-    return this.conditionAt(this.#object(name, 'Condition', ConditionLayout), mutex, `condition '${name}'`)
+    return this.conditionAt(
+      this.#object(name, 'Condition', ConditionLayout),
+      mutex,
+      `condition ${shown(name)}`,
+    )
   }
   /**
    * The condition in the ConditionLayout at this address, to be waited for under `mutex`.
@@ -112,7 +121,7 @@ export class Locks {
    *   OutOfMemoryError; OfflineError.
    */
   seqlock(name: string): Seqlock {
-    return this.seqlockAt(this.#object(name, 'Seqlock', SeqlockLayout), `seqlock '${name}'`)
+    return this.seqlockAt(this.#object(name, 'Seqlock', SeqlockLayout), `seqlock ${shown(name)}`)
   }
   /**
    * The sequence lock in the SeqlockLayout at this address.
@@ -134,10 +143,13 @@ export class Locks {
     const init = (address: number): void => this.initSemaphore(address, permits)
     checkPermits(permits)
     const address = this.#object(name, 'Semaphore', SemaphoreLayout, init)
-    const semaphore = this.semaphoreAt(address, `semaphore '${name}'`)
+    const semaphore = this.semaphoreAt(address, `semaphore ${shown(name)}`)
     const { total } = semaphore
     if (total === permits) return semaphore
-    throw new ArgumentError(`permits: semaphore '${name}' has ${total}, not ${permits}`, { permits, total })
+    throw new ArgumentError(`permits: semaphore ${shown(name)} has ${total}, not ${permits}`, {
+      permits,
+      total,
+    })
   }
   /**
    * The semaphore in the SemaphoreLayout at this address: no permits, unless {@link initSemaphore}
@@ -156,7 +168,7 @@ export class Locks {
   initSemaphore(address: number, permits: number): void {
     checkPermits(permits)
     const { memory } = this.#layer.state
-    checkAddress(memory, address, SemaphoreLayout)
+    checkPlace('address', address, memory, SemaphoreLayout)
     storeU32(memory.u32, address / 4 + SemaphoreLayout.words.total, permits)
     // atomic: before anybody can find it.
     storeAtomicU64(memory.u64, address / 8, packValue(permits, 0, 0))
@@ -170,8 +182,7 @@ export class Locks {
   heldBy(cpu: number): readonly HeldLock[] {
     const { state, map } = this.#layer
     state.waiting.assertOpen()
-    const [checked = cpu] = checkCpus(cpu, state.cpus)
-    return readHeldLocks(state.memory, map.record(checked)).map(({ lock, kind }) => ({
+    return readHeldLocks(state.memory, map.record(checkCpu(cpu, state.cpus))).map(({ lock, kind }) => ({
       address: lock * 4,
       kind: nameOf(kind),
       // atomic: a snapshot for watchers.
@@ -200,7 +211,8 @@ export class Locks {
   ): T {
     const { state } = this.#layer
     state.waiting.assertOpen()
-    checkAddress(state.memory, address, layout)
+    checkPlace('address', address, state.memory, layout)
+    checkText('name', name)
     const key = `${layout.name} ${address}`
     const known = this.#objects.get(key)?.deref()
     if (known instanceof Lock) return known
@@ -211,27 +223,12 @@ export class Locks {
   }
 }
 
-function checkAddress(memory: Memory, address: number, { name, size, align }: Layout): void {
-  const isWhole = Number.isInteger(address) && address % align === 0
-  if (isWhole && address >= memory.reserved && address + size <= memory.byteLength) return
-  throw new ArgumentError(`there is no ${name} of ${size} bytes, aligned to ${align}, at ${shown(address)}`, {
-    address,
-    size,
-    align,
-  })
-}
 /** Before anything is made: a condition without its mutex would stay the one of its name. */
 function checkMutex(mutex: unknown): void {
-  if (mutex instanceof Mutex) return
-  throw new ArgumentError(`mutex: ${shown(mutex)} is not a mutex: a condition is waited for under one`, {
-    mutex,
-  })
+  checkInstance('mutex', mutex, Mutex, 'not a mutex: a condition is waited for under one')
 }
 function checkPermits(permits: number): void {
-  if (Number.isInteger(permits) && permits >= 0 && permits <= MAX_PERMITS) return
-  throw new ArgumentError(`permits: ${shown(permits)} is not a whole number from 0 to ${MAX_PERMITS}`, {
-    permits,
-  })
+  checkRange('permits', permits, 0, MAX_PERMITS)
 }
 function nameOf(kind: number): HeldLock['kind'] {
   if (kind === KIND_MUTEX) return 'mutex'

@@ -1,5 +1,7 @@
+import { endUnlessOffline } from '../machine/ending.js'
 import { NotOwnerError } from './errors.js'
 import type { Section } from './section.js'
+import { showAs } from '../inspect.js'
 
 /** The side of a mutex that its guards use. */
 export interface Guarded {
@@ -21,6 +23,10 @@ export interface Guarded {
 
 /** The right to what a mutex protects, until {@link unlock} or the end of its `using` block. */
 export class MutexGuard {
+  static {
+    showAs(this, (guard) => ({ mutex: guard.#mutex.name, isHeld: guard.isHeld }))
+  }
+
   #predecessorDied: boolean
   readonly #mutex: Guarded
   readonly #turn: number
@@ -79,9 +85,9 @@ export class MutexGuard {
     return this.#mutex.runHeld(change)
   }
 
-  /** Releases the mutex unless {@link unlock} has. @throws OfflineError */
+  /** Releases the mutex unless {@link unlock} has. Nothing once this CPU is offline. */
   [Symbol.dispose](): void {
-    if (this.isHeld) this.#mutex.unlock()
+    if (this.isHeld) endUnlessOffline(() => this.#mutex.unlock())
   }
 
   /**

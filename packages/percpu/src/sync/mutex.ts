@@ -7,6 +7,7 @@
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
+import { checkFunction } from '../machine/check.js'
 import { cpuOf, incarnationOf } from '../machine/token.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { LockTimeoutError, NotOwnerError, SelfDeadlockError } from './errors.js'
@@ -16,6 +17,7 @@ import { MutexWaiters } from './mutex-waiters.js'
 import { OWNER_DIED, ownerToken } from './mutex-words.js'
 import { runSection, type Section, type Sections } from './section.js'
 import type { SyncState } from './state.js'
+import { showAs } from '../inspect.js'
 
 // Copied out of its module for the compiler, which checks an import at each use.
 const { compareExchangeAtomic32 } = mem
@@ -31,6 +33,10 @@ interface MutexHooks {
  * owner: the next owner gets it, and is told.
  */
 export class Mutex {
+  static {
+    showAs(this, ({ name, address, isHeldHere }) => ({ name, address, isHeldHere }))
+  }
+
   /** Byte address of its MutexLayout. */
   readonly address: number
   /** For messages. */
@@ -160,6 +166,7 @@ export class Mutex {
    *   options or if `change` is no function; OfflineError.
    */
   run<Result>(change: (section: Section) => Result, options?: WaitOptions): Result {
+    if (typeof change !== 'function') checkFunction('change', change)
     if (this.#isInSection) return runSection(this.#sections, change)
     this.lock(options)
     try {
@@ -178,6 +185,7 @@ export class Mutex {
    *   OfflineError.
    */
   async runAsync<Result>(change: (section: Section) => Result, options?: WaitOptions): Promise<Result> {
+    checkFunction('change', change)
     const guard = await this.lockAsync(options)
     try {
       return guard.run(change)
@@ -211,6 +219,7 @@ export class Mutex {
   }
   /** @internal `keeps`: further sections under this mutex nest until it is released. */
   runHeld<Result>(change: (section: Section) => Result, keeps = false): Result {
+    if (typeof change !== 'function') checkFunction('change', change)
     const before = this.#isInSection
     this.#isInSection = true
     this.#hooks?.beforeSection()

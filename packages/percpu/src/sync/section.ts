@@ -17,14 +17,15 @@ import { isSameMemory, type Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { structOf, type Journalled, type StructView } from '../layout/accessor-types.js'
 import { closedMemory } from '../layout/flavours.js'
-import { isStruct } from '../layout/struct.js'
+import { isStruct } from '../layout/brand.js'
 import type { AnyStruct, Struct } from '../layout/struct-type.js'
 import type { Fields, Kind } from '../layout/types.js'
-import { checkFunction } from '../machine/check.js'
+import { checkBigInt, checkFunction, checkWord, isSafely } from '../machine/check.js'
 import { host } from '../machine/platform.js'
 import { isThenable } from '../thenable.js'
 import type { Journal } from './journal.js'
 import { SectionError } from './errors.js'
+import { showAs } from '../inspect.js'
 
 /** A mutex whose release waits for the end of the outermost section. */
 export interface Retained {
@@ -125,6 +126,10 @@ const closed: Log = {
  * back.
  */
 export class Section {
+  static {
+    showAs(this, ({ isOpen, room }) => ({ isOpen, room }))
+  }
+
   /** @internal */
   readonly outer: Section | undefined
   readonly #sections: Sections
@@ -185,8 +190,8 @@ export class Section {
   at<F extends Fields, K extends Kind>(struct: Struct<F, K>, address: number): Journalled<Struct<F, K>>
   at(object: StructView<AnyStruct> | AnyStruct, address?: number): Journalled<AnyStruct> {
     if (address === undefined) return adopt(this, object as StructView<AnyStruct>)
-    if (!isStruct(object)) throw notAnObject(object)
-    return object.journalled(this, address)
+    if (!isSafely(() => isStruct(object))) throw notAnObject(object)
+    return (object as AnyStruct).journalled(this, address)
   }
 
   /**
@@ -197,6 +202,7 @@ export class Section {
    *   outside the memory and in its header page.
    */
   write32(word: number, value: number): void {
+    if (typeof value !== 'number') checkWord('value', value)
     this.#write32(word, value)
   }
   /**
@@ -207,6 +213,7 @@ export class Section {
    *   outside the memory and in its header page.
    */
   writeF64(index: number, value: number): void {
+    checkWord('value', value)
     this.#log.writeF64(index, value)
   }
   /**
@@ -214,9 +221,10 @@ export class Section {
    * room of two writes.
    *
    * @throws JournalFullError when there is no room; SectionError after the end; ArgumentError
-   *   outside the memory and in its header page; TypeError for what is no bigint.
+   *   outside the memory and in its header page, and for what is no bigint.
    */
   writeU64(index: number, value: bigint): void {
+    checkBigInt('value', value)
     this.#log.writeU64(index, value)
   }
 
@@ -282,8 +290,9 @@ function ended(): SectionError {
 }
 /** The object of an accessor, as a section may change it. */
 function adopt(section: Section, accessor: StructView<AnyStruct>): Journalled<AnyStruct> {
-  const struct = (accessor as Partial<StructView<AnyStruct>> | undefined)?.[structOf]
-  if (struct === undefined) throw notAnObject(accessor)
+  if (!isSafely(() => isStruct((accessor as Partial<StructView<AnyStruct>> | undefined)?.[structOf])))
+    throw notAnObject(accessor)
+  const struct = accessor[structOf]
   if (!isSameMemory(accessor.memory, section.memory)) throw elsewhere(accessor)
   return struct.journalled(section, accessor.address)
 }

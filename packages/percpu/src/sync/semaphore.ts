@@ -10,7 +10,8 @@
  */
 import { loadU32 } from '#mem'
 import { ArgumentError } from '../errors.js'
-import { shown } from '../machine/check.js'
+import { checkRange } from '../machine/check.js'
+import { endUnlessOffline } from '../machine/ending.js'
 import type { WaitOptions } from '../machine/wait-options.js'
 import { NotOwnerError } from './errors.js'
 import { KIND_SEMAPHORE } from './held-locks.js'
@@ -25,9 +26,14 @@ import {
 } from './semaphore-words.js'
 import type { SyncState } from './state.js'
 import { WaitQueue, type Condition } from './wait-queue.js'
+import { showAs } from '../inspect.js'
 
 /** Permits that were taken together, until {@link release} or the end of their `using` block. */
 export class Permits {
+  static {
+    showAs(this, ({ count }) => ({ count }))
+  }
+
   readonly #semaphore: Semaphore
   #count: number
 
@@ -59,14 +65,18 @@ export class Permits {
     this.#count -= count
   }
 
-  /** Releases those that {@link release} has not. @throws OfflineError */
+  /** Releases those that {@link release} has not. Nothing once this CPU is offline. */
   [Symbol.dispose](): void {
-    if (this.#count > 0) this.release()
+    if (this.#count > 0) endUnlessOffline(() => this.release())
   }
 }
 
 /** A number of permits that CPUs take and give back. */
 export class Semaphore {
+  static {
+    showAs(this, (semaphore) => ({ name: semaphore.#name, address: semaphore.address, held: semaphore.held }))
+  }
+
   /** Byte address of its SemaphoreLayout. */
   readonly address: number
   readonly #state: SyncState
@@ -177,8 +187,7 @@ export class Semaphore {
   }
 
   #checkCount(count: number): void {
-    if (Number.isInteger(count) && count >= 1 && count <= MAX_PERMITS) return
-    throw new ArgumentError(`${this.#name}: ${shown(count)} is not a number of permits`, { count })
+    checkRange('count', count, 1, MAX_PERMITS)
   }
 
   /**

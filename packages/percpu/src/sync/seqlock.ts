@@ -40,11 +40,16 @@ import { isThenable } from '../thenable.js'
 import type { MutexGuard } from './mutex-guard.js'
 import type { Section } from './section.js'
 import type { SyncState } from './state.js'
+import { showAs } from '../inspect.js'
 
 const TRIES = 8
 
 /** A lock whose readers go on without waiting, and read again if a writer came. */
 export class Seqlock {
+  static {
+    showAs(this, (seqlock) => ({ name: seqlock.#name, address: seqlock.address }))
+  }
+
   /** Byte address of its SeqlockLayout. */
   readonly address: number
   /** The writers' mutex, for a condition. A section under it is a write. */

@@ -1,9 +1,8 @@
 /** Where this layer's shared memory is: one named object, made at boot. */
 import { loadU32, storeU32, type Memory } from '#mem'
 import { roundUp } from '../arithmetic.js'
-import { ArgumentError } from '../errors.js'
 import { array, struct } from '../layout/index.js'
-import { shown } from '../machine/check.js'
+import { checkRange } from '../machine/check.js'
 import type { Directory } from '../bootmem/directory.js'
 import type { JournalLocation } from './journal.js'
 import {
@@ -32,12 +31,7 @@ export class SyncMap {
   }
 
   static create(memory: Memory, objects: Directory, cpus: number, journalEntries = JOURNAL_ENTRIES): SyncMap {
-    if (!Number.isInteger(journalEntries) || journalEntries < 1 || journalEntries > MAX_JOURNAL_ENTRIES) {
-      throw new ArgumentError(
-        `journal: ${shown(journalEntries)} is not a whole number from 1 to ${MAX_JOURNAL_ENTRIES}`,
-        { journal: journalEntries },
-      )
-    }
+    checkRange('journal', journalEntries, 1, MAX_JOURNAL_ENTRIES)
     const size = first + cpus * strideFor(journalEntries)
     const layout = { name: SyncRoot.name, size, align: SyncRoot.align, hash: SyncRoot.hash }
     const init = (address: number): void => {

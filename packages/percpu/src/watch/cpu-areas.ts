@@ -11,6 +11,7 @@ import { incarnationOf, stateOf } from '../cpus/cpu-table.js'
 import { UNIT } from '../machine/limits.js'
 import { VpaRegistry } from './vpa-registry.js'
 import type { WatchMap } from './watch-map.js'
+import { showAs } from '../inspect.js'
 
 /** What the offset of a CPU that is gone reads as: no address of any memory. */
 export const POISON_OFFSET = Number(0xedeaddeadeeeeeeen)
@@ -23,6 +24,10 @@ interface Copy {
 const crashCopy: Copy = Object.freeze({ dataOffset: POISON_OFFSET, vpa: null })
 
 export class CpuAreas {
+  static {
+    showAs(this, ({ cpu, incarnation, dataOffset, vpa }) => ({ cpu, incarnation, dataOffset, vpa }))
+  }
+
   readonly cpu: number
   readonly incarnation: number
   readonly #table: CpuTable

@@ -22,5 +22,5 @@ export type {
   RecoveredEvent,
 } from './monitor.js'
 export { TRACE_ALL, TRACE_DOORBELLS, TRACE_LOCKS, TRACE_PARKS, TRACE_WORK, Vpa } from './vpa-layout.js'
-export type { Registration, VpaRegistry } from './vpa-registry.js'
+export type { Registration, Registrations as VpaRegistry } from './vpa-registry.js'
 export type { Watch } from './watch.js'

@@ -7,7 +7,7 @@
  * while a monitor watches.
  */
 import { load32, loadAtomic32, loadBigU32, loadF64, loadU32 } from '#mem'
-import { checkOptions } from '../machine/check.js'
+import { checkAtLeast, checkMilliseconds, checkOptions } from '../machine/check.js'
 import { Clock } from '../machine/clock.js'
 import type { CpuState, CpuTable } from '../cpus/cpu-table.js'
 import type { OsThreadState } from '../machine/os-thread.js'
@@ -138,6 +138,8 @@ export class Inspector {
 
   inspect(options: InspectOptions = {}): Inspection {
     checkOptions('inspect', options, { blockedAfter: true, dispatches: true })
+    checkMilliseconds('blockedAfter', options.blockedAfter)
+    checkAtLeast('dispatches', options.dispatches, 0)
     const at = this.#clock.now()
     const possible = this.#table.select((cpu) => this.#table.isPossible(cpu))
     const cpus = possible.map((cpu) => this.cpu(cpu, options))

@@ -4,15 +4,13 @@
  * this CPU goes on with the table.
  */
 import type { Memory } from '#mem'
-import { decodeText, encodeText } from '../machine/platform.js'
+import { checkStored } from '../machine/check.js'
 import { LabelTable } from './label-table.js'
 import { CpuWatch, LABELS, LABEL_TEXT } from './vpa-layout.js'
 
 /** Shown for labels beyond the first {@link LABELS} of a CPU. */
 export const OTHER_LABELS = '(other labels)'
 const other = LABELS + 1
-/** Longer texts that stand for a label, and are known: others are cut each time. */
-const MAX_KNOWN = 2 * LABELS
 
 /** The owner's end: numbers for labels, from 1. */
 export class Labels {
@@ -26,18 +24,15 @@ export class Labels {
     for (let number = 1; number <= count; number++) this.#numbers.set(this.#table.text(number) ?? '', number)
   }
 
+  /** @throws ArgumentError for a label that is too long, or cannot be stored. */
   number(label: string): number {
     return this.#numbers.get(label) ?? this.#add(label)
   }
 
   #add(label: string): number {
-    const bytes = cut(encodeText(label))
-    const text = decodeText(bytes)
-    const number = this.#numbers.get(text) ?? this.#table.add(bytes)
+    const number = this.#table.add(checkStored('label', label, LABEL_TEXT))
     if (number === 0) return other
-    this.#numbers.set(text, number)
-    // Labels that differ only behind their end are endless, and this map is not.
-    if (this.#numbers.size < MAX_KNOWN) this.#numbers.set(label, number)
+    this.#numbers.set(label, number)
     return number
   }
 }
@@ -49,12 +44,4 @@ export function textOf(memory: Memory, watch: number, number: number): string | 
 
 function tableOf(memory: Memory, watch: number): LabelTable {
   return new LabelTable(memory, watch + CpuWatch.words.labels, watch + CpuWatch.words.texts, LABELS)
-}
-
-/** At most {@link LABEL_TEXT} bytes, not ending inside a character. */
-function cut(bytes: Uint8Array): Uint8Array {
-  if (bytes.length <= LABEL_TEXT) return bytes
-  let end = LABEL_TEXT
-  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--
-  return bytes.slice(0, end)
 }

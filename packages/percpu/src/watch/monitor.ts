@@ -14,8 +14,7 @@
  * Cost: a ring for each CPU and heartbeat, and on each CPU a timer. Nothing once it is stopped.
  */
 import { addAtomic32, loadAtomic32, orAtomic32, storeAtomic32, storeF64 } from '#mem'
-import { ArgumentError } from '../errors.js'
-import { checkOptions, shown } from '../machine/check.js'
+import { checkOptions, checkRange } from '../machine/check.js'
 import type { Clock } from '../machine/clock.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import { REASON_WATCH, type Ringer } from '../cpus/ringer.js'
@@ -25,6 +24,7 @@ import type { CpuInspection, Inspector } from './inspect.js'
 import { host, type Timer } from '../machine/platform.js'
 import { CpuWatch, WATCH_TIMES } from './vpa-layout.js'
 import type { WatchMap } from './watch-map.js'
+import { showAs } from '../inspect.js'
 
 const { words, offsets } = CpuWatch
 
@@ -72,6 +72,10 @@ interface Watched {
 
 /** Made by `machine.watch.monitor()`. Does not keep the process alive. */
 export class Monitor extends Emitter<MonitorEvents> {
+  static {
+    showAs(this, ({ interval, blockedAfter, heartbeats }) => ({ interval, blockedAfter, heartbeats }))
+  }
+
   readonly interval: number
   readonly blockedAfter: number
   readonly #table: CpuTable
@@ -93,8 +97,8 @@ export class Monitor extends Emitter<MonitorEvents> {
     super('a monitor', ['blocked', 'recovered', 'died'])
     checkOptions('monitor', options, { interval: true, blockedAfter: true })
     const { interval = 500, blockedAfter = interval } = options
-    checkMilliseconds('interval', interval, 60_000)
-    checkMilliseconds('blockedAfter', blockedAfter, 2 ** 31 - 1)
+    checkRange('interval', interval, 1, 60_000)
+    checkRange('blockedAfter', blockedAfter, 1, 2 ** 31 - 1)
     this.interval = interval
     this.blockedAfter = blockedAfter
     this.#table = parts.own.table
@@ -211,13 +215,4 @@ export interface MonitorParts {
   readonly map: WatchMap
   readonly clock: Clock
   readonly inspector: Inspector
-}
-
-function checkMilliseconds(what: string, value: number, high: number): void {
-  if (Number.isInteger(value) && value >= 1 && value <= high) return
-  throw new ArgumentError(`${what}: ${shown(value)} is not a whole number of ms from 1 to ${high}`, {
-    [what]: value,
-    low: 1,
-    high,
-  })
 }

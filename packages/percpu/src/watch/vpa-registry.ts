@@ -24,8 +24,7 @@ import {
   storeAtomic32,
   storeAtomicU64,
 } from '#mem'
-import { ArgumentError } from '../errors.js'
-import { checkCpus } from '../machine/check.js'
+import { checkCpu, checkRange, shown } from '../machine/check.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import { VpaError } from '../machine/errors.js'
 import { UNIT } from '../machine/limits.js'
@@ -34,6 +33,7 @@ import type { Memblock } from '../bootmem/memblock.js'
 import { CpuWatch, LOG_SIZE, Vpa, VPA_ALIGN, VPA_BOUNDARY, VPA_DESCRIPTOR } from './vpa-layout.js'
 import { VPA_MIN_SIZE, VPA_SIZE } from './vpa-layout.js'
 import type { WatchMap } from './watch-map.js'
+import { showAs } from '../inspect.js'
 
 /** Byte addresses; `log` is undefined while only the VPA is registered. */
 export interface Registration {
@@ -44,7 +44,17 @@ export interface Registration {
 
 const { words, offsets } = CpuWatch
 
+/** What users have of it: `machine.watch.registrations`. */
+export type Registrations = Pick<
+  VpaRegistry,
+  'areas' | 'register' | 'registerLog' | 'unregister' | 'unregisterLog' | 'find'
+>
+
 export class VpaRegistry {
+  static {
+    showAs(this, () => ({}))
+  }
+
   readonly #table: CpuTable
   readonly #map: WatchMap
 
@@ -75,6 +85,7 @@ export class VpaRegistry {
 
   /** Byte addresses of what boot allocated for the CPU, or undefined once that was given back. */
   areas(cpu: number): { readonly vpa: number; readonly log: number } | undefined {
+    checkCpu(cpu, this.#table.map.cpus)
     const vpa = this.#load(cpu, words.area) * UNIT
     const log = this.#load(cpu, words.logArea) * UNIT
     return vpa === 0 || log === 0 ? undefined : { vpa, log }
@@ -107,7 +118,7 @@ export class VpaRegistry {
    *   registered one already; ArgumentError for a CPU that is not possible.
    */
   register(cpu: number, address: number, incarnation: number): void {
-    checkCpus(cpu, this.#table.map.cpus)
+    checkCpu(cpu, this.#table.map.cpus)
     checkStay(incarnation)
     this.#checkVpa(cpu, address)
     const found = this.#word(cpu, offsets.vpa)
@@ -130,7 +141,7 @@ export class VpaRegistry {
    *   advertised as 4096 bytes, or registered already.
    */
   registerLog(cpu: number, address: number, incarnation: number): void {
-    checkCpus(cpu, this.#table.map.cpus)
+    checkCpu(cpu, this.#table.map.cpus)
     checkStay(incarnation)
     if (
       !isAligned(address, VPA_BOUNDARY) ||
@@ -209,7 +220,7 @@ export class VpaRegistry {
   }
 
   #at(cpu: number, offset: number): number {
-    checkCpus(cpu, this.#table.map.cpus)
+    checkCpu(cpu, this.#table.map.cpus)
     return this.#map.record(cpu) / 2 + offset / 8
   }
   #word(cpu: number, offset: number): bigint {
@@ -238,10 +249,7 @@ export class VpaRegistry {
 }
 
 function checkStay(incarnation: number): void {
-  if (Number.isInteger(incarnation) && incarnation >= 1 && incarnation <= MAX_INCARNATION) return
-  throw new ArgumentError(`incarnation: ${incarnation} is not an incarnation, 1 to ${MAX_INCARNATION}`, {
-    incarnation,
-  })
+  checkRange('incarnation', incarnation, 1, MAX_INCARNATION)
 }
 /**
  * Address and incarnation, 32 bits each: an incarnation has 21, an address in units of 64 bytes 27.
@@ -256,7 +264,7 @@ function addressOf(word: bigint): number {
   return Number(word & 0xffffffffn) * UNIT
 }
 function isAligned(address: number, to: number): boolean {
-  return Number.isInteger(address / to)
+  return Number.isInteger(address) && address % to === 0
 }
 function areaLabel(cpu: number): string {
   return `vpa ${cpu}`
@@ -265,5 +273,5 @@ function logLabel(cpu: number): string {
   return `dispatch log ${cpu}`
 }
 function refuse(cpu: number, address: number, rule: string, why: string): VpaError {
-  return new VpaError(`CPU ${cpu}, area at ${address}: ${why}`, { cpu, address, rule })
+  return new VpaError(`CPU ${cpu}, area at ${shown(address)}: ${why}`, { cpu, address, rule })
 }

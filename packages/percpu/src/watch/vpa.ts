@@ -64,7 +64,7 @@ export class OwnVpa implements WaitWatcher {
   readonly #log: DispatchLog
   #yields = 0
   #idleSince = 0
-  #lastLabel = ''
+  #lastLabel: string | undefined
   #lastNumber = 0
   /** Since it came online, ms: spent in timed labelled work of the outermost level, and parked. */
   worked = 0

@@ -1,8 +1,8 @@
 import { andAtomic32, loadAtomic32, orAtomic32, storeU8 } from '#mem'
-import { ArgumentError } from '../errors.js'
 import { REASON_WATCH } from '../cpus/ringer.js'
 import type { AttachedLayer } from '../cpus/layer.js'
 import type { CpuSet, OwnCpu } from '../cpus/own-cpu.js'
+import { checkRange } from '../machine/check.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import type { CpuAreas } from './cpu-areas.js'
 import { setHomeNode } from './home-node.js'
@@ -10,12 +10,17 @@ import type { CpuInspection, InspectOptions, Inspection } from './inspect.js'
 import type { WatchLayer } from './layer.js'
 import { Monitor, type MonitorOptions } from './monitor.js'
 import { CpuWatch, TRACE_ALL, Vpa } from './vpa-layout.js'
-import type { VpaRegistry } from './vpa-registry.js'
+import type { Registrations } from './vpa-registry.js'
+import { showAs } from '../inspect.js'
 
 const { words } = CpuWatch
 
 /** `machine.watch`: a look at every CPU from outside, also at one that is stuck or dead. */
 export class Watch {
+  static {
+    showAs(this, ({ homeNode }) => ({ homeNode }))
+  }
+
   readonly #layer: WatchLayer
   readonly #own: OwnCpu
   readonly #layers: readonly AttachedLayer[]
@@ -60,8 +65,7 @@ export class Watch {
    */
   trace(cpus: CpuSet, mask: number): void {
     const checked = this.#own.checkCpus(cpus)
-    if (!Number.isInteger(mask) || mask < 0 || mask > TRACE_ALL)
-      throw new ArgumentError(`mask: ${mask} is not a set of the bits up to ${TRACE_ALL}`, { mask })
+    checkRange('mask', mask, 0, TRACE_ALL)
     const { memory } = this.#own
     for (const cpu of checked) {
       const word = this.#layer.map.record(cpu) + words.mask
@@ -121,8 +125,7 @@ export class Watch {
     const checked = this.#own.checkCpu(cpu)
     const { table } = this.#own
     const { nodes } = table.map
-    if (!Number.isInteger(node) || node < 0 || node >= nodes)
-      throw new ArgumentError(`node: ${node} is not a node below ${nodes}`, { node, nodes })
+    checkRange('node', node, 0, nodes - 1)
     const { map, registry } = this.#layer
     if (setHomeNode(table, map, checked, registry.find(checked)?.vpa, node)) this.#ring(checked)
   }
@@ -133,7 +136,7 @@ export class Watch {
    *
    * @throws OfflineError.
    */
-  get registrations(): VpaRegistry {
+  get registrations(): Registrations {
     this.#own.assertOnline()
     return this.#layer.registry
   }

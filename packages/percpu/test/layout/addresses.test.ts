@@ -102,10 +102,13 @@ suite('layout: addresses', () => {
     assert.equal(node.head.add, undefined)
     // @ts-expect-error nor waited on
     assert.equal(node.head.wait, undefined)
-    assert.throws(() => {
-      // @ts-expect-error an atomic address is a cell, not a property to write
-      node.head = 8
-    }, TypeError)
+    assert.throws(
+      () => {
+        // @ts-expect-error an atomic address is a cell, not a property to write
+        node.head = 8
+      },
+      { code: 'PERCPU_ARGUMENT' },
+    )
   })
 
   it('refuse anything else, and change nothing', () => {
@@ -138,10 +141,13 @@ suite('layout: addresses', () => {
   it('keep their kinds', () => {
     const memory = memoryOf()
     for (const node of [Node.at(memory, 4096), Node.bind(memory)(4096)]) {
-      assert.throws(() => {
-        // @ts-expect-error a locked address is written in a section
-        node.next = 8
-      }, TypeError)
+      assert.throws(
+        () => {
+          // @ts-expect-error a locked address is written in a section
+          node.next = 8
+        },
+        { code: 'PERCPU_ARGUMENT' },
+      )
     }
     const Locked = struct('Locked', { list: array(locked(address(Leaf), 'it'), 2) })
     // @ts-expect-error and its array too
@@ -268,10 +274,13 @@ suite('layout: following an address', () => {
       list.inner.next = last
       list.inners.at(1).leaf = last + 256
       // What lies there is no draft: others may see it.
-      assert.throws(() => {
-        // @ts-expect-error a locked field of an object that others see
-        if (list.follow.first) list.follow.first.next = 0
-      }, TypeError)
+      assert.throws(
+        () => {
+          // @ts-expect-error a locked field of an object that others see
+          if (list.follow.first) list.follow.first.next = 0
+        },
+        { code: 'PERCPU_ARGUMENT' },
+      )
       assert.equal(list.follow.first?.key, 1)
     })
     const list = List.at(memory, 0)

@@ -310,7 +310,7 @@ describe('layout: definitions that make no sense', () => {
   senseless(
     'an alignment by another name',
     () => aligned(u8, wrong('line')),
-    /'cacheline' or 'page', not line/,
+    /'cacheline' or 'page', not 'line'/,
   )
   senseless('an alignment twice', () => aligned(aligned(u8, 8), 16), /already aligned/)
   senseless('alignment of reserved bytes', () => aligned(wrong(pad(4)), 16), /not pad/)
@@ -362,7 +362,7 @@ describe('layout: what is no contract', () => {
   it('is refused: options that do not exist, and limits that are none', () => {
     bad({ maxsize: 4 }, /no option maxsize/)
     bad({ within: null }, /not null/)
-    bad({ within: '100' }, /not 100/)
+    bad({ within: '100' }, /not '100'/)
   })
 })
 

@@ -130,26 +130,41 @@ describe('layout: locked fields', () => {
     for (const node of accessors) {
       const before = copyOut(memory, 0, 4096)
       const { inner, inners, grid } = node
-      assert.throws(() => {
-        // @ts-expect-error a locked field is written in a section
-        node.next = 1
-      }, TypeError)
-      assert.throws(() => {
-        // @ts-expect-error of any width and order
-        node.port = 1
-      }, TypeError)
-      assert.throws(() => {
-        // @ts-expect-error the fields of a nested struct keep their kinds
-        inner.value = 1
-      }, TypeError)
-      assert.throws(() => {
-        // @ts-expect-error in an array, too
-        inners.at(0).value = 1
-      }, TypeError)
-      assert.throws(() => {
-        // @ts-expect-error in a struct aligned to 2 bytes, too
-        Small.at(memory, 64).a = 1
-      }, TypeError)
+      assert.throws(
+        () => {
+          // @ts-expect-error a locked field is written in a section
+          node.next = 1
+        },
+        { code: 'PERCPU_ARGUMENT' },
+      )
+      assert.throws(
+        () => {
+          // @ts-expect-error of any width and order
+          node.port = 1
+        },
+        { code: 'PERCPU_ARGUMENT' },
+      )
+      assert.throws(
+        () => {
+          // @ts-expect-error the fields of a nested struct keep their kinds
+          inner.value = 1
+        },
+        { code: 'PERCPU_ARGUMENT' },
+      )
+      assert.throws(
+        () => {
+          // @ts-expect-error in an array, too
+          inners.at(0).value = 1
+        },
+        { code: 'PERCPU_ARGUMENT' },
+      )
+      assert.throws(
+        () => {
+          // @ts-expect-error in a struct aligned to 2 bytes, too
+          Small.at(memory, 64).a = 1
+        },
+        { code: 'PERCPU_ARGUMENT' },
+      )
       // @ts-expect-error an array of them cannot be set
       assert.equal(node.names.set, undefined)
       // @ts-expect-error nor an array in an array
@@ -164,10 +179,13 @@ describe('layout: locked fields', () => {
   it('have none where the struct says the kind', () => {
     const Locked = struct('Locked', { a: i32, b: racy(i32) }, { kind: 'locked', lock: 'table' })
     const object = Locked.at(memory, 0)
-    assert.throws(() => {
-      // @ts-expect-error the kind of the struct is that of its unmarked fields
-      object.a = 1
-    }, TypeError)
+    assert.throws(
+      () => {
+        // @ts-expect-error the kind of the struct is that of its unmarked fields
+        object.a = 1
+      },
+      { code: 'PERCPU_ARGUMENT' },
+    )
     object.b = 1
   })
 })

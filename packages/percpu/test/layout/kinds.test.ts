@@ -102,14 +102,20 @@ describe('layout: kinds', () => {
       assert.ok(state instanceof AtomicU32)
       assert.ok(waiters instanceof AtomicI32)
       assert.ok(total instanceof AtomicU64)
-      assert.throws(() => {
-        // @ts-expect-error an atomic field is not a property to write
-        route.state = 5
-      }, TypeError)
-      assert.throws(() => {
-        // @ts-expect-error nor is one of a nested struct
-        route.inner.flag = 5
-      }, TypeError)
+      assert.throws(
+        () => {
+          // @ts-expect-error an atomic field is not a property to write
+          route.state = 5
+        },
+        { code: 'PERCPU_ARGUMENT' },
+      )
+      assert.throws(
+        () => {
+          // @ts-expect-error nor is one of a nested struct
+          route.inner.flag = 5
+        },
+        { code: 'PERCPU_ARGUMENT' },
+      )
       // @ts-expect-error an atomic field does not read as a number
       const plain: number = route.state
       assert.equal(typeof plain, 'object')
@@ -135,14 +141,20 @@ describe('layout: kinds', () => {
       // @ts-expect-error a u64 is a bigint
       const count: number = route.count
       assert.equal(typeof count, 'bigint')
-      assert.throws(() => {
-        // @ts-expect-error a u64 takes a bigint
-        route.count = 1
-      }, TypeError)
-      assert.throws(() => {
-        // @ts-expect-error a view cannot be replaced
-        route.name = Route.at(memory, 0).name
-      }, TypeError)
+      assert.throws(
+        () => {
+          // @ts-expect-error a u64 takes a bigint
+          route.count = 1
+        },
+        { code: 'PERCPU_ARGUMENT' },
+      )
+      assert.throws(
+        () => {
+          // @ts-expect-error a view cannot be replaced
+          route.name = Route.at(memory, 0).name
+        },
+        { code: 'PERCPU_ARGUMENT' },
+      )
     }
   })
 

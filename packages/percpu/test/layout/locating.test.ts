@@ -58,7 +58,7 @@ describe('layout: accessors', () => {
       [machine, /not in an instance of Machine: it has one, pass its `memory`$/],
       [machine.memory.buffer, /not in an instance of SharedArrayBuffer$/],
       [new Uint8Array(8192), /not in an instance of Uint8Array$/],
-      [{}, /not in an instance of Object$/],
+      [{}, /not in an object$/],
       [undefined, /not in undefined$/],
     ])
     for (const [memory, message] of wrong) {

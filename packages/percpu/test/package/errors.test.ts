@@ -1,7 +1,15 @@
 /** Errors are recognised by every copy of the package that a program may have loaded. */
 import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
-import { ArgumentError, boot, OfflineError, OutOfMemoryError, PercpuError } from 'percpu'
+import {
+  ArgumentError,
+  boot,
+  OfflineError,
+  OutOfMemoryError,
+  PercpuError,
+  type PercpuErrorCode,
+} from 'percpu'
 
 /** Another copy of the module: its classes are others. */
 const copy = (await import(new URL('../../dist/errors.js?copy', import.meta.url).href)) as {
@@ -33,5 +41,46 @@ describe('an error', () => {
       assert.ok(
         !((other as unknown) instanceof PercpuError) && !((other as unknown) instanceof OutOfMemoryError),
       )
+  })
+})
+
+const codePattern = /'(PERCPU_[A-Z_]+)'/g
+const inSource = (folder: string): string[] => {
+  const root = new URL(`../../../${folder}/src/`, import.meta.url)
+  const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.ts'),
+  )
+  const texts = files.map((file) => readFileSync(new URL(file, root), 'utf8'))
+  return texts.flatMap((text) =>
+    [...text.matchAll(/readonly code = '(PERCPU_[A-Z_]+)'/g)].map(([, code = '']) => code),
+  )
+}
+const declared = [...inSource('percpu'), ...inSource('console')].sort()
+
+describe('the code of an error', () => {
+  it('is that of one class, and documented', () => {
+    const page = readFileSync(new URL('../../../../docs/errors.md', import.meta.url), 'utf8')
+    const rows = page.split('\n').filter((line) => /^\| `PERCPU_/.test(line))
+    const documented = rows.flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`(PERCPU_[A-Z_]+)`/g)])
+    assert.deepEqual(documented.map(([, code = '']) => code).sort(), declared)
+    assert.equal(new Set(declared).size, declared.length)
+  })
+  it('is one of the type that programs switch on', () => {
+    const source = readFileSync(new URL('../../src/errors.ts', import.meta.url), 'utf8')
+    const union = /type PercpuErrorCode =([^/]*)/.exec(source)?.[1] ?? ''
+    assert.deepEqual([...union.matchAll(codePattern)].map(([, code = '']) => code).sort(), declared)
+  })
+  it('narrows', () => {
+    const tell = (error: PercpuError): string => {
+      switch (error.code) {
+        case 'PERCPU_OFFLINE':
+          return 'join again'
+        case 'PERCPU_ARGUMENT':
+          return 'an argument'
+        default:
+          return error.code satisfies PercpuErrorCode
+      }
+    }
+    assert.equal(tell(thrown() as PercpuError), 'an argument')
   })
 })

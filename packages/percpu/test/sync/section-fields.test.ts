@@ -317,17 +317,23 @@ describe('the accessor of a section', () => {
       assert.equal(own.state.store, undefined)
       // @ts-expect-error nor an element
       assert.equal(own.cells.at(0).add, undefined)
-      assert.throws(() => {
-        // @ts-expect-error a cell is not a property to write
-        own.state = 1
-      }, TypeError)
+      assert.throws(
+        () => {
+          // @ts-expect-error a cell is not a property to write
+          own.state = 1
+        },
+        { code: 'PERCPU_ARGUMENT' },
+      )
       // @ts-expect-error the field is a number
       const text: string = own.next
       assert.equal(typeof text, 'number')
-      assert.throws(() => {
-        // @ts-expect-error a u64 takes a bigint
-        own.count = 1
-      }, TypeError)
+      assert.throws(
+        () => {
+          // @ts-expect-error a u64 takes a bigint
+          own.count = 1
+        },
+        { code: 'PERCPU_ARGUMENT' },
+      )
       // An inner section can take over what an outer one has found.
       machine.locks.mutex('n').run((inner) => (inner.at(own).key = 7))
     })

@@ -195,7 +195,11 @@ describe('VPAs', () => {
     assert.equal(machine.watch.inspect().cpus[1]?.homeNode, 1)
     for (let i = 0; i < 256; i++) machine.watch.setHomeNode(1, i % 2)
     assert.equal(cpu.watch.homeNode, 1)
-    throwsCode(() => machine.watch.setHomeNode(1, 2), 'PERCPU_ARGUMENT', /node below 2/)
+    throwsCode(
+      () => machine.watch.setHomeNode(1, 2),
+      'PERCPU_ARGUMENT',
+      /node: 2 is not a whole number from 0 to 1/,
+    )
   })
 })
 
@@ -307,10 +311,12 @@ describe('labelled work', () => {
     assert.deepEqual(only(machine).pending, [])
   })
 
-  it('beyond the table of labels, or with a long label, is cut and not lost', () => {
+  it('beyond the table of labels is not lost, and a label that is too long is refused', () => {
     const machine = boot({ cpus: 1 })
-    const long = 'ü'.repeat(40)
-    machine.run(long, () => assert.equal(only(machine).work?.label, 'ü'.repeat(22)))
+    const work = () => assert.fail('it has no label')
+    for (const label of ['ü'.repeat(23), 'x'.repeat(45), '\ud800', ''])
+      throwsCode(() => machine.run(label, work), 'PERCPU_ARGUMENT', /label: /)
+    machine.run('ü'.repeat(22), () => assert.equal(only(machine).work?.label, 'ü'.repeat(22)))
     for (let i = 0; i < 200; i++) machine.run(`label ${i}`, () => undefined)
     machine.run('label 3', () => assert.equal(only(machine).work?.label, 'label 3'))
     machine.run('label 199', () => assert.equal(only(machine).work?.label, '(other labels)'))

@@ -1,0 +1,32 @@
+/** How the library's objects show themselves in `console.log` of Node, Bun and Deno: in a line. */
+import { shown } from './shown.js'
+
+const inspects = [Symbol.for('nodejs.util.inspect.custom'), Symbol.for('Deno.customInspect')] as const
+
+/**
+ * Lets the objects of a class show what `tell` says of them, and no internals. What it cannot tell,
+ * as the machine is offline or the object has ended, is left out.
+ */
+export function showAs<T extends object>(
+  Class: { readonly prototype: T; readonly name: string },
+  tell: (object: T) => Readonly<Record<string, unknown>>,
+): void {
+  const value = function (this: T): string {
+    return lineOf(Class.name, () => tell(this))
+  }
+  for (const inspect of inspects)
+    Object.defineProperty(Class.prototype, inspect, { value, configurable: true, writable: true })
+}
+
+/** `Mutex { name: 'queue', address: 4096 }` */
+export function lineOf(name: string, tell: () => Readonly<Record<string, unknown>>): string {
+  try {
+    const told = Object.entries(tell()).filter(([, value]) => value !== undefined)
+    const text = told.map(
+      ([key, value]) => `${key}: ${Array.isArray(value) ? `[${value.map(shown).join(', ')}]` : shown(value)}`,
+    )
+    return text.length === 0 ? name : `${name} { ${text.join(', ')} }`
+  } catch {
+    return `${name} (offline or ended)`
+  }
+}

@@ -1,0 +1,37 @@
+/** How messages show what users passed. */
+
+/** Characters of a text that a message quotes. */
+const LONGEST = 64
+
+/**
+ * A value as a message shows it, whatever it is: text in quotes, so that '3' is not taken for 3,
+ * and cut when it is long. No code of the value's own runs that could throw.
+ */
+export function shown(value: unknown): string {
+  if (typeof value === 'string') return `'${shortened(value)}'`
+  if (typeof value === 'bigint') return `${shortened(String(value))}n`
+  if (typeof value === 'symbol') return shortened(String(value))
+  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'object' && value !== null) return kindOf(value)
+  return Object.is(value, -0) ? '-0' : String(value)
+}
+
+/** Text that may be too long to be quoted. Not cut inside a character. */
+export function shortened(text: string): string {
+  if (text.length <= LONGEST) return text
+  const cut = text.slice(0, LONGEST).replace(/[\ud800-\udbff]$/, '')
+  return `${cut}… (${text.length} characters)`
+}
+
+function kindOf(value: object): string {
+  try {
+    if (Array.isArray(value)) return 'an array'
+    const { name } = value.constructor as { readonly name?: unknown }
+    return typeof name === 'string' && name !== '' && name !== 'Object'
+      ? `an instance of ${shortened(name)}`
+      : 'an object'
+  } catch {
+    // There is no constructor, or a trap or a getter threw.
+    return 'an object'
+  }
+}

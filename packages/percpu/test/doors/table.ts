@@ -1,0 +1,19 @@
+/** The table of all operations of the package. table.test.ts sees to it that none is missing. */
+import type { Row } from './row.js'
+import { layoutRows } from './rows/layout.js'
+import { machineRows } from './rows/machine.js'
+import { memoryRows } from './rows/memory.js'
+import { percpuRows } from './rows/percpu.js'
+import { rcuRows } from './rows/rcu.js'
+import { syncRows } from './rows/sync.js'
+import { watchRows } from './rows/watch.js'
+
+export const table: readonly Row[] = [
+  ...layoutRows,
+  ...machineRows,
+  ...syncRows,
+  ...memoryRows,
+  ...percpuRows,
+  ...rcuRows,
+  ...watchRows,
+]
