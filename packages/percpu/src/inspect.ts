@@ -10,9 +10,10 @@ const inspects = [Symbol.for('nodejs.util.inspect.custom'), Symbol.for('Deno.cus
 export function showAs<T extends object>(
   Class: { readonly prototype: T; readonly name: string },
   tell: (object: T) => Readonly<Record<string, unknown>>,
+  nameOf: (object: T) => string = () => Class.name,
 ): void {
   const value = function (this: T): string {
-    return lineOf(Class.name, () => tell(this))
+    return lineOf(nameOf(this), () => tell(this))
   }
   for (const inspect of inspects)
     Object.defineProperty(Class.prototype, inspect, { value, configurable: true, writable: true })

@@ -5,11 +5,11 @@ import type { AnyStruct, Draft, Struct } from '../layout/index.js'
 import { checkFunction } from '../machine/check.js'
 import type { SectionWriter } from '../sync/layer-lock.js'
 import { PAGE_REF_SHIFT } from './address.js'
-import { HeapCorruptionError } from './errors.js'
 import { give, take, type Magazine } from './magazine.js'
 import { DESCRIPTOR_SHIFT } from './page-map.js'
 import { checkRequest, objectNames, type ObjectRequest } from './request.js'
 import type { SlabCache } from './slab-cache.js'
+import { PercpuError } from '../errors.js'
 import { showAs } from '../inspect.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
@@ -55,8 +55,9 @@ export class Cache<S extends AnyStruct = AnyStruct> {
 
   /**
    * Takes an object, all of whose words are 0. `init` fills it before any other thread can find it;
-   * its locked fields have setters there. If `init` throws, the object is free again. Beside
-   * {@link alloc}, it costs a `fill` and an accessor; with `init`, one more.
+   * its locked fields have setters there. If `init` throws, the object is free again; if that
+   * fails, the error says why, and its cause is what `init` threw. Beside {@link alloc}, it costs a
+   * `fill` and an accessor; with `init`, one more.
    *
    * @throws OutOfMemoryError; ArgumentError; what `init` throws; OfflineError; LockTimeoutError if
    *   another thread died with a lock and cannot be cleaned up after meanwhile; in debug mode
@@ -153,11 +154,8 @@ export class Cache<S extends AnyStruct = AnyStruct> {
       this.free(address)
     } catch (second) {
       // It is in flight: it ends with the thread.
-      throw new HeapCorruptionError(
-        'init failed, and its object could not be freed',
-        { address, error },
-        { cause: second },
-      )
+      if (second instanceof PercpuError && second.cause === undefined) second.cause = error
+      throw second
     }
     throw error
   }

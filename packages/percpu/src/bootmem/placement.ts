@@ -9,6 +9,7 @@ import {
   checkOptions,
   checkPowerOfTwo,
   checkRange,
+  checkText,
   refused,
   type OptionNames,
 } from '../machine/check.js'
@@ -148,7 +149,8 @@ function fit(from: number, { units, align, noCross }: Wanted): number {
 
 /** Undefined passes. @throws ArgumentError for a label that would not be read back as it is. */
 function checkLabel(label: unknown): void {
-  if (label === undefined || (typeof label === 'string' && labelOf(label) === label)) return
+  checkText('label', label)
+  if (label === undefined || labelOf(label as string) === label) return
   throw refused('label', label, `not text of at most ${LABEL_BYTES} printable ASCII characters`)
 }
 /** As much of a text as a label can have. */

@@ -37,7 +37,7 @@ export function badDefinition(message: string, fault: Omit<LayoutFault, 'rule'> 
   return new LayoutError(message, { ...fault, rule: 'definition' })
 }
 
-/** Runs `define`. What a definition makes it throw, and is no error of the library, is one of these. */
+/** Runs `define`. What it throws that is no error of the library becomes a LayoutError. */
 export function defining<Result>(what: string, define: () => Result): Result {
   try {
     return define()

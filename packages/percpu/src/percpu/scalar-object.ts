@@ -33,7 +33,11 @@ export interface CopyStruct<Value> {
 /** A number with one copy for each possible CPU: `machine.percpu.i32()` and its like. */
 export abstract class PercpuScalar<Value extends number | bigint> implements Iterable<[number, Value]> {
   static {
-    showAs(this, ({ constructor, pointer }) => ({ type: constructor.name, pointer }))
+    showAs<PercpuScalar<number>>(
+      this,
+      ({ pointer }) => ({ pointer }),
+      ({ constructor }) => constructor.name,
+    )
   }
 
   /**

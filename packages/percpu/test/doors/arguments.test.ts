@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { PercpuError } from 'percpu'
+import { PercpuError, type BootOptions } from 'percpu'
 import { attempt, hasSucceeded, type Outcome } from './outcome.js'
 import type { Row, Use } from './row.js'
 import { Snapshot } from './snapshot.js'
@@ -17,20 +17,26 @@ const throwAtOnce = new Set(['Rcu.free', 'Rcu.call', 'Srcu.free', 'Srcu.call'])
 /** Characters of a message, however long what it quotes is. */
 const LONGEST = 600
 
+const rows = table.filter(({ exempt, takes }) => exempt === undefined && takes.length > 0)
+
 describe('wrong arguments are refused', () => {
-  for (const row of table) {
-    if (row.exempt !== undefined || row.takes.length === 0) continue
-    it(`by ${row.door}`, async () => {
-      const world = new World()
-      try {
-        const made = row.make(world)
-        assert.deepEqual(await check(row, made instanceof Promise ? await made : made, world), [])
-      } finally {
-        await world.end()
-      }
-    })
-  }
+  for (const row of rows) it(`by ${row.door}`, () => run(row))
 })
+describe('wrong arguments are refused in debug mode', () => {
+  for (const row of rows)
+    if (/^(?:Heap|Cache|Srcu|Machine\.(?:srcu|initSrcu))/.test(row.door))
+      it(`by ${row.door}`, () => run(row, { debugHeap: true, debugRcu: true }))
+})
+
+async function run(row: Row, options: BootOptions = {}): Promise<void> {
+  const world = new World(options)
+  try {
+    const made = row.make(world)
+    assert.deepEqual(await check(row, made instanceof Promise ? await made : made, world), [])
+  } finally {
+    await world.end()
+  }
+}
 
 /** What went wrong, at most a few of it. One stretch, unless the operation returns promises. */
 async function check(row: Row, use: Use, world: World): Promise<string[]> {

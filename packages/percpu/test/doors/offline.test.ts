@@ -26,6 +26,24 @@ describe('after offline', () => {
   }
 })
 
+it('what ends something that was added does nothing after offline', async () => {
+  const world = new World()
+  const { machine } = world
+  const monitor = machine.watch.monitor()
+  const ends = [
+    machine.on('died', () => undefined),
+    monitor.on('died', () => undefined),
+    machine.cpus.onRing(1, () => undefined),
+    machine.cpus.registerFunction('f', () => undefined),
+    machine.cpus.addHotplug({ name: 'mine' }),
+    () => {
+      monitor.stop()
+    },
+  ]
+  await machine.offline()
+  for (const end of ends) end()
+})
+
 async function check(row: Row, world: World): Promise<void> {
   const use = await row.make(world)
   const { buffer } = world.machine.handle

@@ -26,7 +26,7 @@ const freeIt = (made: { free(): void }): void => {
 const numbers = ['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'u64', 'f32', 'f64'] as const
 const makers: readonly Row[] = [
   ...numbers.map((scalar) => exempt(`PercpuScalarMakers.${scalar}`, 'inherited by Percpu')),
-  door('Percpu()', [type, objectOptions], (world) => using(percpuOf(world) as never, [Pair, {}], freeIt)),
+  door('Percpu()', [type, objectOptions], (world) => using(percpuOf(world), [Pair, {}], freeIt)),
   ...numbers.map((scalar) =>
     door(`Percpu.${scalar}`, [objectOptions], (world) => use(percpuOf(world), scalar, [{}], freeIt)),
   ),
