@@ -234,12 +234,14 @@ describe('callFunctionMany', () => {
       const actor = await start()
       const spinning = actor.tell({ do: 'spin', until, tells, polls: false, deaf: false })
       await becomesSet(machine.memory, tells)
-      joinAs(machine, 101).cpus.registerFunction('g', () => undefined)
+      let calls = 0
+      joinAs(machine, 101).cpus.registerFunction('g', () => calls++)
       await machine.cpus.call(1, 'f', { wait: false })
       await rejectsCode(machine.cpus.call(2, 'g', { timeout: 5 }), 'PERCPU_UNANSWERED', /'g' was not called/)
       set(machine.memory, until)
       await spinning
       assert.deepEqual(await machine.cpus.call(2, 'g'), { ...none, ran: [2] })
+      assert.equal(calls, 1, 'what was not called in time is not called later')
     })
   })
 
