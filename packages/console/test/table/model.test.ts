@@ -158,7 +158,7 @@ test('lookups answer as the list does, at all ends, beside them, and anywhere', 
         )
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 40 },
   )
   // All tables but the last have been freed again.
   assert.equal(machine.heap.memblock.report().regions.filter(({ label }) => label === 'asn table').length, 1)

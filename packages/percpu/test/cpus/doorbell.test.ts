@@ -6,6 +6,8 @@ import { rejectsCode, throwsCode } from '../support/codes.js'
 import { joinAs } from '../support/machines.js'
 import { becomesSet, get, set, withMachine, words } from '../support/threads.js'
 
+const ringer = await import('../../dist/cpus/ringer.js')
+
 const none = { ran: [], failed: [], gone: [], deaf: [] } satisfies CallOutcome
 
 for (const doorbell of ['waitAsync', 'port'] as const satisfies readonly DoorbellMode[]) {
@@ -82,6 +84,23 @@ for (const doorbell of ['waitAsync', 'port'] as const satisfies readonly Doorbel
     })
   })
 }
+
+describe('the reasons of a ring', () => {
+  it('of the machine and of users are bits of their own, and users have 16', () => {
+    const own = Object.entries(ringer).filter(([name]) => name.startsWith('REASON_'))
+    assert.ok(own.length >= 5)
+    let all = 0
+    for (const [name, reason] of own) {
+      assert.equal(typeof reason, 'number')
+      const bit = reason as number
+      assert.ok(bit > 0 && (bit & (bit - 1)) === 0 && (all & bit) === 0, name)
+      all |= bit
+    }
+    const { USER_REASONS, USER_REASONS_SHIFT } = ringer
+    assert.ok(all < 1 << USER_REASONS_SHIFT && USER_REASONS_SHIFT + USER_REASONS < 31)
+    assert.equal(USER_REASONS, 16)
+  })
+})
 
 describe('callFunctionMany', () => {
   it('tells which CPUs failed, and why it could not run', async () => {
@@ -215,12 +234,14 @@ describe('callFunctionMany', () => {
       const actor = await start()
       const spinning = actor.tell({ do: 'spin', until, tells, polls: false, deaf: false })
       await becomesSet(machine.memory, tells)
-      joinAs(machine, 101).cpus.registerFunction('g', () => undefined)
+      let calls = 0
+      joinAs(machine, 101).cpus.registerFunction('g', () => calls++)
       await machine.cpus.call(1, 'f', { wait: false })
       await rejectsCode(machine.cpus.call(2, 'g', { timeout: 5 }), 'PERCPU_UNANSWERED', /'g' was not called/)
       set(machine.memory, until)
       await spinning
       assert.deepEqual(await machine.cpus.call(2, 'g'), { ...none, ran: [2] })
+      assert.equal(calls, 1, 'what was not called in time is not called later')
     })
   })
 

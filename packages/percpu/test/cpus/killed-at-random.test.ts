@@ -11,7 +11,7 @@ import { randomFrom } from '../support/random.js'
 
 describe('workers terminated at random moments', () => {
   it('leave no CPU lost, no memory lost, no name half-made and nobody waiting', async () => {
-    const kills = Number(process.env['PERCPU_KILLS'] ?? 60)
+    const kills = Number(process.env['PERCPU_KILLS'] ?? 40)
     const seed = Number(process.env['PERCPU_SEED'] ?? 7)
     const random = randomFrom(seed)
     const machine = boot({ cpus: 4, memory: '4 MiB' })

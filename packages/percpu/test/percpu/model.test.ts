@@ -107,7 +107,7 @@ describe('per-CPU memory beside a model', () => {
           machine.percpu.trim()
           model.verify()
         }),
-        { numRuns: 40 },
+        { numRuns: 25 },
       )
     })
   }
