@@ -264,9 +264,13 @@ export class Runner implements StepTaker {
   }
   private isPreparing = false
 
+  expectJobs(): void {
+    this.eventLoop.isAsync = true
+  }
+
   promiseOf(task: number, timeout: number): Promise<unknown> {
     const cpu = this.current
-    this.eventLoop.isAsync = true
+    this.expectJobs()
     return new Promise((resolve) =>
       cpu.callbacks.set(task, (how) => {
         if (how === 'timed-out') cpu.waited += timeout

@@ -19,7 +19,8 @@ import { initialState, type Specification, type State } from './specification.js
 export interface LinearizabilityOptions {
   /**
    * What a call concerns, such as a key: calls that give different values do not concern each
-   * other, and each value has a specified object of its own. Default: all calls concern the same.
+   * other, and each value, which is a primitive one, has a specified object of its own. Default:
+   * all calls concern the same.
    */
   readonly key?: (call: Call) => unknown
   /**
@@ -65,6 +66,8 @@ export function checkLinearizability(
   const parts = new Map<unknown, Call[]>()
   for (const call of history) {
     const value = key(call)
+    if (Object(value) === value)
+      throw new ScenarioError(`key: ${inspect(value)} of a call of ${call.method} is no primitive value`)
     const part = parts.get(value)
     if (part) part.push(call)
     else parts.set(value, [call])

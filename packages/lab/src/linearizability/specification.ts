@@ -21,7 +21,7 @@ export type Specification = new () => object
 
 /** A state of the specified object. */
 export interface State {
-  /** Equal states have equal ones. */
+  /** Different states have different ones. The order of entries in maps and sets counts. */
   readonly fingerprint: string
   /** The state after the call, or undefined if the call cannot give what it gave. */
   after(call: Call): State | undefined
@@ -37,7 +37,7 @@ export function initialState(specification: Specification): State {
 
 const whole: InspectOptions = {
   ...{ depth: Infinity, maxArrayLength: Infinity, maxStringLength: Infinity, breakLength: Infinity },
-  ...{ sorted: true, compact: true },
+  compact: true,
 }
 
 class ObjectState implements State {

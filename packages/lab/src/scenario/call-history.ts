@@ -10,6 +10,7 @@ import { checkFunction, ScenarioError } from '../check.js'
 import { isPromise } from '../engine/event-loop.js'
 import { hook } from '../engine/hook.js'
 import { CALL, RETURN } from '../engine/ops.js'
+import { FINISHED } from '../engine/process.js'
 import { RACY, type LabView } from '../engine/views.js'
 import type { World } from '../engine/world.js'
 import { outcomeOf, type Call, type Outcome } from '../linearizability/history.js'
@@ -53,16 +54,19 @@ export class CallHistory {
    * may have taken effect or not.
    *
    * @throws what `action` throws
-   * @throws ScenarioError outside of the body of a CPU
+   * @throws ScenarioError outside of the body of a CPU; for arguments or results that
+   *   `structuredClone` cannot copy. A body must not end before its calls: the exploration throws
+   *   one then.
    */
   call<Result>(method: string, args: readonly unknown[], action: () => Result): Result {
     const { runner } = hook
     if (runner?.isRunning !== true) throw new ScenarioError('only the body of a CPU can make a call')
     checkFunction('the action', action)
     const { main, cursor } = runner.current
-    const event = { id: `${main.id}.${cursor}`, method, args }
+    const event = { id: `${main.id}.${cursor}`, method, args: structuredClone(args) }
     const end = (outcome: Outcome): void => {
-      if (!runner.isUnwinding) runner.op(RETURN, this.#view, main.id * 4, { ...event, outcome }, 4)
+      if (runner.isUnwinding) return
+      runner.op(RETURN, this.#view, main.id * 4, { ...event, outcome: structuredClone(outcome) }, 4)
     }
     runner.op(CALL, this.#view, 0, event, BYTES)
     let result: Result
@@ -76,6 +80,7 @@ export class CallHistory {
       end({ returned: result })
       return result
     }
+    runner.expectJobs()
     return result.then(
       (returned: unknown) => {
         end({ returned })
@@ -91,6 +96,7 @@ export class CallHistory {
   /**
    * @internal
    * @throws NotLinearizableError if the calls of the execution at hand cannot be explained
+   * @throws ScenarioError if a body has ended before one of its calls
    */
   check(world: World): void {
     const history = this.#historyOf(world)
@@ -102,6 +108,8 @@ export class CallHistory {
 
   #historyOf({ history, processes }: World): Call[] {
     const calls = new Map<string, Call>()
+    /** Calls of bodies that have ended, without an end. */
+    const open = new Set<string>()
     let time = 0
     for (let step = 0; step < history.length; step++) {
       if (history.view[step] !== this.#view) continue
@@ -109,9 +117,17 @@ export class CallHistory {
       const { id, method, args, outcome } = history.a[step] as Event
       const begun = calls.get(id)
       if (begun === undefined) {
-        const thread = processes[history.process[step] as number]?.cpu.name ?? ''
-        calls.set(id, { thread, method, args, began: time })
-      } else if (outcome !== undefined) calls.set(id, { ...begun, ended: { at: time, outcome } })
+        const cpu = processes[history.process[step] as number]?.cpu
+        calls.set(id, { thread: cpu?.name ?? '', method, args, began: time })
+        if (cpu?.main.state === FINISHED) open.add(id)
+      } else if (outcome !== undefined) {
+        calls.set(id, { ...begun, ended: { at: time, outcome } })
+        open.delete(id)
+      }
+    }
+    for (const id of open) {
+      const { thread, method } = calls.get(id) as Call
+      throw new ScenarioError(`${thread} ended before its call of ${method}: let the body await it`)
     }
     return [...calls.values()]
   }

@@ -119,6 +119,45 @@ describe('histories of explorations', () => {
     })
   })
 
+  it('have what calls gave, whatever becomes of it', async () => {
+    class Box {
+      value = 0
+      get(): number[] {
+        return [this.value]
+      }
+    }
+    const changed = (wrong: number) => (t: Scenario) => {
+      const words = t.words(1)
+      const history = t.history(Box)
+      t.cpu(0, () => {
+        const got = history.call('get', [], () => [load(words) + wrong])
+        got[0] = wrong === 0 ? 7 : 0
+      })
+    }
+    await explore('calls', changed(0))
+    assert.equal((await failureOf(changed(7))).kind, 'not linearizable')
+    // The promise job runs after the body.
+    const later = (t: Scenario) => {
+      const words = t.words(1)
+      const history = t.history(Box)
+      t.cpu(0, () => void history.call('get', [], async () => Promise.resolve([load(words) + 7])))
+    }
+    assert.equal((await failureOf(later)).kind, 'not linearizable')
+  })
+
+  it('end before their bodies', async () => {
+    const open = (t: Scenario) => {
+      const words = t.words(1)
+      const history = t.history(Counter)
+      const timer = () => new Promise((resolve) => setTimeout(resolve, 1))
+      t.cpu(0, async () => {
+        void history.call('read', [], () => timer().then(() => load(words)))
+        return Promise.resolve(load(words))
+      })
+    }
+    await assert.rejects(explore('calls', open), /cpu 0 ended before its call of read/)
+  })
+
   it('are recorded in bodies only, of specifications that can be', async () => {
     const refusals: [RegExp, (t: Scenario) => void][] = [
       [/only the body of a CPU/, (t) => t.history(Counter).call('read', [], () => 0)],

@@ -126,6 +126,28 @@ describe('a history', () => {
     )
   })
 
+  it('may need an order of calls that only the order of a set shows', () => {
+    class Line {
+      items = new Set<number>()
+      add(item: number): void {
+        this.items.add(item)
+      }
+      take(): number | undefined {
+        const [first] = this.items
+        if (first !== undefined) this.items.delete(first)
+        return first
+      }
+    }
+    const adds = [call('a', [0, 10], 'add', [1]), call('b', [0, 10], 'add', [2])]
+    const takes = (one: number, other: number) => [
+      call('a', [20, 21], 'take', [], one),
+      call('a', [22, 23], 'take', [], other),
+    ]
+    checkLinearizability([...adds, ...takes(1, 2)], Line)
+    checkLinearizability([...adds, ...takes(2, 1)], Line)
+    refuses([...adds, ...takes(1, 1)], Line, /not linearizable/)
+  })
+
   it('may be long, and have many calls that overlap in one state', () => {
     const long = Array.from({ length: 3000 }, (_, i) => write('a', [2 * i, 2 * i + 1], i))
     assert.equal(checkLinearizability(long, Register)[0]?.length, 3000)
@@ -153,6 +175,10 @@ describe('a history', () => {
     bad(() => checkLinearizability([read('a', [2, 1], 0)], Register), /before it begins/)
     bad(() => checkLinearizability([read('a', [NaN, 1], 0)], Register), /no time/)
     bad(() => checkLinearizability(history, Register, { maxStates: 0 }), /maxStates/)
+    bad(
+      () => checkLinearizability(history, Register, { key: ({ args }) => args }),
+      /key: \[\] .* no primitive/,
+    )
     bad(() => checkLinearizability(history, Register, { queries: 'read' as never }), /names of methods/)
     const notOne = () => checkLinearizability([write('a', [0, 1], 1)], Register, { queries: ['write'] })
     bad(notOne, /write\(\) is told to be a query/)
