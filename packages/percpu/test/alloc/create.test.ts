@@ -1,18 +1,7 @@
 /** Objects of a cache as accessors. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import {
-  address,
-  array,
-  atomic,
-  boot,
-  locked,
-  struct,
-  u32,
-  u8,
-  type Draft,
-  DoubleFreeError,
-} from 'percpu'
+import { address, array, atomic, boot, locked, struct, u32, u8, type Draft, DoubleFreeError } from 'percpu'
 import { storeU8 } from 'percpu/mem'
 import { throwsCode } from '../support/codes.js'
 import { verify } from './support/verify.js'
