@@ -62,7 +62,7 @@ const machineSuite: Suite = {
     {
       name: 'watch.inspect',
       role: 'ours',
-      goal: { below: 50 },
+      goal: { below: 100 },
       measure: once(
         () => undefined,
         () => use().watch.inspect(),

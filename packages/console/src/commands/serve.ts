@@ -97,8 +97,10 @@ class StopRequest {
   begin(reason: NodeJS.Signals | 'failed'): void {
     this.#logger.info({ reason }, 'stopping')
     const limit = setTimeout(() => {
-      this.#logger.fatal(`a thread has not ended after ${LIMIT_MILLISECONDS / 1000} s: killed`)
-      killSelf()
+      // Not fatal: that waits until it is written.
+      this.#logger.error(`a thread has not ended after ${LIMIT_MILLISECONDS / 1000} s: killed`)
+      // The line is on its way, if anybody reads it.
+      setTimeout(killSelf, 100)
     }, LIMIT_MILLISECONDS)
     // An orderly end is not held up by it.
     limit.unref()
@@ -111,8 +113,13 @@ function killSelf(): void {
   process.kill(process.pid, 'SIGKILL')
 }
 
+/** What of the log may wait for its reader; the rest is dropped. */
+const MAX_LOG_BYTES = 2 ** 20
+
 /** Lines of JSON; readable ones on a terminal. */
 function createLogger(level: string): Logger {
-  if (!process.stdout.isTTY) return pino({ level }, pino.destination({ fd: 1, sync: true }))
-  return pino({ level }, pretty({ sync: true, ignore: 'hostname' }))
+  // Not synchronous: whoever reads the log may stop doing so, and everything else goes on.
+  if (!process.stdout.isTTY)
+    return pino({ level }, pino.destination({ fd: 1, sync: false, maxLength: MAX_LOG_BYTES }))
+  return pino({ level }, pretty({ sync: false, ignore: 'hostname' }))
 }

@@ -135,6 +135,28 @@ describe('a mutex', () => {
     assert.ok(completion.tryWait())
   })
 
+  it(
+    'is not needed for giving back: 32 semaphores, and the last reference of a count',
+    patience,
+    async () => {
+      const machine = fresh()
+      const semaphores = Array.from({ length: 32 }, (_, i) => machine.locks.semaphore(`s${i}`, 4))
+      const permits = semaphores.map((semaphore) => semaphore.acquire())
+      throwsCode(() => machine.locks.semaphore('one more', 1).acquire(), 'PERCPU_TOO_MANY_LOCKS')
+      for (const each of permits) each.release()
+      for (const semaphore of semaphores) assert.equal(semaphore.available, 4)
+
+      const users = machine.percpu.ref('users')
+      users.get()
+      await users.kill()
+      const released = joinAs(machine, 101).percpu.ref('users').released(patience)
+      fill(machine)
+      users.put()
+      assert.ok(users.isZero)
+      await released
+    },
+  )
+
   it('that cannot be entered for want of a place leaves no trace', () => {
     const machine = fresh()
     const completion = machine.locks.completion('done')
