@@ -6,6 +6,7 @@
 //         "file": "packages/percpu/src/cpus/idle.ts",
 //         "line": "the line that the mutation begins in, without the blanks around it",
 //         "previous": "the line before it",
+//         "at": 2,
 //         "kind": "moved bound",
 //         "before": "at < end",
 //         "after": "at <= end",
@@ -14,8 +15,9 @@
 //     ]
 //
 // "kind", "before" and "after" are what `npm run mutants:random` prints. "previous" is needed only
-// where the rest fits several mutants. So an entry holds until its line changes. One that fits
-// nothing any more is a problem.
+// where the rest fits mutants of several lines, and "at" where it fits several of one: which of
+// them, from 1. So an entry holds until its line changes. One that fits nothing any more is a
+// problem.
 
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
@@ -37,7 +39,8 @@ export function readEquivalents(root) {
     known.set(file, found)
     const { mutations, lines } = mutationsIn(root, file)
     for (const entry of entries.filter((other) => other.file === file)) {
-      const fitting = mutations.filter((mutation) => fits(entry, mutation, lines))
+      const all = mutations.filter((mutation) => fits(entry, mutation, lines))
+      const fitting = entry.at === undefined ? all : all.slice(entry.at - 1, entry.at)
       if (fitting.length === 1) found.add(placeOf(fitting[0]))
       else problems.push(problem(misfit(entry, fitting.length)))
     }
@@ -62,7 +65,7 @@ function faults(entry) {
     .filter((key) => !isText(key))
     .map((key) => `${entry.file}: "${key}" must be a text`)
   for (const key of Object.keys(entry))
-    if (!required.includes(key) && key !== 'previous') messages.push(`${entry.file}: unknown key "${key}"`)
+    if (![...required, 'previous', 'at'].includes(key)) messages.push(`${entry.file}: unknown key "${key}"`)
   return messages
 }
 
@@ -74,7 +77,7 @@ function misfit({ file, line, kind, before, after }, count) {
   const mutant = `${file}: ${kind}: ${before} → ${after} in "${line}"`
   return count === 0
     ? `${mutant}: there is no such mutant`
-    : `${mutant}: fits ${count} mutants; say "previous"`
+    : `${mutant}: fits ${count} mutants; say "previous" or "at"`
 }
 
 function mutationsIn(root, file) {

@@ -79,7 +79,7 @@ test('an entry whose line has changed, or whose file is gone, is a problem', (t)
 
 test('an entry that fits several mutants says which line comes before', (t) => {
   const twice = { ...entry, line: 'return a < b', before: 'a < b', after: 'a <= b' }
-  assert.match(messagesOf(makeWorkspace(t, [twice]))[0], /fits 2 mutants; say "previous"$/)
+  assert.match(messagesOf(makeWorkspace(t, [twice]))[0], /fits 2 mutants; say "previous" or "at"$/)
   const root = makeWorkspace(t, [{ ...twice, previous: '// The same once more.' }])
   const { isEquivalent, problems } = readEquivalents(root)
   assert.deepEqual(problems, [])
@@ -89,6 +89,10 @@ test('an entry that fits several mutants says which line comes before', (t) => {
     [6],
   )
   assert.equal(isEquivalent('packages/one/src/other.ts', fitting[0]), false)
+  const second = makeWorkspace(t, [{ ...twice, at: 2 }])
+  assert.deepEqual(messagesOf(second), [])
+  assert.ok(readEquivalents(second).isEquivalent(file, fitting[0]))
+  assert.match(messagesOf(makeWorkspace(t, [{ ...twice, at: 3 }]))[0], /there is no such mutant$/)
 })
 
 test('an entry without a reason, or with an unknown key, is a problem', (t) => {

@@ -5,6 +5,8 @@ import type { Machine, Srcu, SrcuFlavour } from 'percpu'
 import type { GracePeriodSource } from '../../dist/rcu/source.js'
 import { fresh, joinAs } from '../support/machines.js'
 
+const { lateError } = await import('../../dist/rcu/srcu-errors.js')
+
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 const turns = async (): Promise<void> => {
   for (let i = 0; i < 20; i++) await turn()
@@ -266,6 +268,21 @@ for (const flavour of ['fast', 'normal'] as const)
       assert.equal(source.isDone(cookie), true)
     })
   })
+
+describe('a wait for a domain that ends at its time-out', () => {
+  it('names whoever holds it up, or says that nobody does', () => {
+    const textOf = (cpus: number[], handedOver: number, silent: number[]): string =>
+      lateError('s', { cpus, handedOver, silent }, 5, '!').message
+    const late = 's: no grace period within 5 ms: '
+    assert.equal(textOf([1, 3], 0, []), `${late}CPU 1, 3 has sections under way!`)
+    assert.equal(textOf([], 1, []), `${late}sections handed over are under way (1)!`)
+    assert.equal(textOf([], 0, [2]), `${late}CPU 2 did not return to its event loop!`)
+    assert.match(textOf([0], 2, [1]), /CPU 0 has .*; sections handed over .*\(2\); CPU 1 did not return/)
+    assert.match(textOf([], -1, []), /more often|too often/)
+    assert.match(textOf([], 0, []), /: no section is under way: .*!$/)
+    assert.doesNotMatch(textOf([1], 0, []), /no section is under way/)
+  })
+})
 
 describe('flavours', () => {
   it('are those with which a domain is made, and not to be mixed', () => {

@@ -305,6 +305,8 @@ describe('a section', () => {
     assert.equal(load32(machine.memory.i32, word), 0)
     const leaked = mutex.run((section) => section)
     throwsCode(() => leaked.write32(word, 1), 'PERCPU_SECTION', /the section has ended/)
+    throwsCode(() => leaked.writeF64(word + 1, 1), 'PERCPU_SECTION', /the section has ended/)
+    throwsCode(() => leaked.writeU64(word + 1, 1n), 'PERCPU_SECTION', /the section has ended/)
     throwsCode(() => leaked.commit(), 'PERCPU_SECTION', /the section has ended/)
     const guard = mutex.lock()
     const [first, second] = [guard.begin(), guard.begin()]

@@ -419,6 +419,11 @@ describe('the accessor of a section', () => {
     for (const use of uses.flat()) throwsCode(use, 'PERCPU_SECTION', /has ended/)
     before[Node.offsets.hint] = 1
     assert.deepEqual(copyOut(machine.memory, node.address, Node.size), before)
+    // Nothing of it takes room in the journal.
+    const first = machine.heap.memblock.alloc({ size: 64 * 4 }) / 4
+    guard.run((section) => {
+      for (let i = 0; i < 64; i++) section.write32(first + i, 1)
+    })
     guard.unlock()
   })
 

@@ -18,10 +18,13 @@ import {
   type LockState,
   type Machine,
 } from 'percpu'
-import { storeBigU16, storeBigU32 } from 'percpu/mem'
+import { exchangeAtomic32, storeBigU16, storeBigU32 } from 'percpu/mem'
 import { rejectsCode, throwsCode } from '../support/codes.js'
+import { insideOf } from '../support/inside.js'
 import { joinAs } from '../support/machines.js'
 import { words } from '../support/threads.js'
+
+const { Cpu } = await import('../../dist/machine/layouts.js')
 
 const only = (machine: Machine, cpu = 0) => {
   const found = machine.watch.inspect({ dispatches: 84 }).cpus[cpu]
@@ -200,6 +203,34 @@ describe('VPAs', () => {
       'PERCPU_ARGUMENT',
       /node: 2 is not a whole number from 0 to 1/,
     )
+  })
+
+  it('ring the CPU if its home node is another one than before, and only then', () => {
+    const machine = boot({ cpus: 2, nodes: 2 })
+    joinAs(machine, 101)
+    const bell = insideOf(machine.memory).table.record(1) + Cpu.words.bell
+    const isRung = (node: number): boolean => {
+      exchangeAtomic32(machine.memory.i32, bell, 0)
+      machine.watch.setHomeNode(1, node)
+      return exchangeAtomic32(machine.memory.i32, bell, 0) !== 0
+    }
+    assert.deepEqual([1, 0, 0, 1].map(isRung), [false, true, false, true])
+  })
+
+  it('begin with an empty dispatch log, as its index says', async () => {
+    const machine = boot({ cpus: 2 })
+    const index = (): number => {
+      const { vpa = 0 } = machine.watch.registrations.find(1) ?? assert.fail()
+      return new DataView(machine.memory.buffer).getUint32(vpa + Vpa.offsets.dtl_idx + 4)
+    }
+    const cpu = joinAs(machine, 101)
+    assert.equal(index(), 0)
+    machine.watch.trace(1, TRACE_WORK)
+    cpu.run('work', () => undefined)
+    assert.equal(index(), 1)
+    await cpu.offline()
+    joinAs(machine, 102)
+    assert.equal(index(), 0)
   })
 })
 
