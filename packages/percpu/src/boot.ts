@@ -1,7 +1,8 @@
 /** `boot` and `join`: how a thread becomes a CPU of a machine. */
 import { createBuffer, openMemory, type Memory } from '#mem'
 import { PAGE_BYTES } from './arithmetic.js'
-import { attachLayers, type LayerOptions } from './compose.js'
+import { attachLayers, detachLayers, type LayerOptions, type Layers } from './compose.js'
+import { hotplugOf } from './cpus/hotplug.js'
 import { internalJoinOptions, joinOptions, OwnCpu, type JoinOptions } from './cpus/own-cpu.js'
 import { initialiseTree } from './cpus/rcu-tree.js'
 import { ArgumentError } from './errors.js'
@@ -95,10 +96,14 @@ function comeOnline(
   layerOptions?: LayerOptions,
 ): Machine {
   const own = new OwnCpu(memory, map, options)
+  let layers: Layers | undefined
   try {
-    const layers = attachLayers(own, layerOptions)
+    layers = attachLayers(own, layerOptions)
     return new Machine(own, layers, makeHandle(buffer), openMemory(buffer))
   } catch (error) {
+    // The number is usable again.
+    if (layers) detachLayers(layers.list)
+    hotplugOf(map.id, own.key)?.close()
     own.giveUp()
     throw error
   }

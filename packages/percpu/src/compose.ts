@@ -4,6 +4,7 @@ import { BootMemory, initialiseBootMemory } from './bootmem/layer.js'
 import type { AttachedLayer } from './cpus/layer.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
 import { publishHeader } from './machine/memory-map.js'
+import { reportError } from './machine/platform.js'
 import { bootPercpu, PercpuLayer } from './percpu/layer.js'
 import type { PercpuOptions } from './percpu/options.js'
 import { bootRcu, RcuLayer } from './rcu/layer.js'
@@ -52,35 +53,50 @@ export interface Layers {
  * Attaches the calling thread, whose CPU is starting. At boot, which `options` says, each layer's
  * shared memory is made before, and the machine is published after.
  *
- * @throws ArgumentError for an option; OutOfMemoryError. Boot memory taken so far is given back.
+ * @throws ArgumentError for an option; OutOfMemoryError. Nothing is attached then.
  */
 export function attachLayers(own: OwnCpu, options?: LayerOptions): Layers {
   if (options) initialiseBootMemory(own)
-  const bootmem = new BootMemory(own)
+  const list: AttachedLayer[] = []
   try {
-    return attachAbove(own, bootmem, options)
+    return attachAll(own, list, options)
   } catch (error) {
-    bootmem.detach()
+    detachLayers(list)
     throw error
   }
 }
 
-function attachAbove(own: OwnCpu, bootmem: BootMemory, options: LayerOptions | undefined): Layers {
+/** Of a CPU that does not come online: whatever one layer throws, the others are detached. */
+export function detachLayers(layers: readonly AttachedLayer[]): void {
+  for (const layer of [...layers].reverse()) {
+    try {
+      layer.detach?.()
+    } catch (error) {
+      reportError(error)
+    }
+  }
+}
+
+function attachAll(own: OwnCpu, list: AttachedLayer[], options: LayerOptions | undefined): Layers {
+  const attach = <Layer extends AttachedLayer>(layer: Layer): Layer => {
+    list.push(layer)
+    return layer
+  }
+  const bootmem = attach(new BootMemory(own))
   if (options) bootSync(bootmem, options.journal)
-  const sync = new SyncLayer(bootmem)
+  const sync = attach(new SyncLayer(bootmem))
   const locks = new Locks(sync)
   if (options) bootWatch(bootmem)
-  const watch = new WatchLayer(bootmem, (table, cpu) => sync.lockState(table, cpu))
+  const watch = attach(new WatchLayer(bootmem, (table, cpu) => sync.lockState(table, cpu)))
   if (options) bootAlloc(bootmem, options.debugHeap === true)
-  const alloc = new AllocLayer(bootmem, sync)
+  const alloc = attach(new AllocLayer(bootmem, sync))
   if (options) bootPercpu(bootmem, sync, options.percpu)
-  const percpu = new PercpuLayer(bootmem, sync, locks, alloc)
+  const percpu = attach(new PercpuLayer(bootmem, sync, locks, alloc))
   if (options) bootSrcu(bootmem)
-  const srcu = new SrcuLayer(bootmem, sync, alloc, percpu)
+  const srcu = attach(new SrcuLayer(bootmem, sync, alloc, percpu))
   if (options) bootRcu(bootmem, options.callbacks)
-  const rcu = new RcuLayer({ context: bootmem, sync, alloc, percpu, srcu })
+  const rcu = attach(new RcuLayer({ context: bootmem, sync, alloc, percpu, srcu }))
   watch.inspector.gracePeriods = () => [rcu.inspect(), ...srcu.inspect()]
   if (options) publishHeader(own.memory)
-  const list = [bootmem, sync, watch, alloc, percpu, srcu, rcu]
   return { bootmem, locks, watch, alloc, percpu, srcu, rcu, list }
 }

@@ -4,16 +4,19 @@ import { Objects } from './bootmem/objects.js'
 import type { Layers } from './compose.js'
 import { CpuTable } from './cpus/cpu-table.js'
 import { Cpus } from './cpus/cpus.js'
+import { Departure } from './cpus/departure.js'
 import { Hotplug, hotplugOf } from './cpus/hotplug.js'
 import type { Tending } from './cpus/idle.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
 import type { Stalled } from './cpus/stall.js'
 import { Supervisor, type SupervisedWorker, type Supervision } from './cpus/supervisor.js'
 import { checkFunction, checkText } from './machine/check.js'
+import { HotplugError } from './machine/errors.js'
 import { Emitter, type ListenOptions } from './machine/events.js'
 import type { MachineHandle } from './machine/handle.js'
 import { tellsOfThreads } from './machine/os-thread.js'
 import { host, reportError } from './machine/platform.js'
+import { checkWait, Deadline, type WaitOptions } from './machine/wait-options.js'
 import { makePercpu, type Percpu } from './percpu/api.js'
 import type { LostCallbacks } from './rcu/layer.js'
 import { Rcu } from './rcu/rcu.js'
@@ -90,6 +93,7 @@ export class Machine {
   readonly #events = new Emitter<MachineEvents>('a machine', events)
   #percpu: Percpu | undefined
   #leaving: Promise<void> | undefined
+  readonly #departure: Departure
 
   /**
    * @internal Comes online. `supervisorMemory`: views of its own for the supervisor, which outlives
@@ -102,6 +106,7 @@ export class Machine {
     this.#watching = layers.watch
     this.cpu = own.cpu
     this.poll = own.doorbell.makePoll()
+    this.#departure = new Departure(() => own.doorbell.recheck())
     this.#hotplug = new Hotplug(own.map.id, own.key)
     const table = new CpuTable(supervisorMemory, own.map)
     this.#supervisor = new Supervisor(table, own.key, layers.list, (dead, incarnation) => {
@@ -117,6 +122,7 @@ export class Machine {
     this.watch = new Watch(layers.watch, list)
     this.rcu = new Rcu(own, layers.rcu)
     own.comeOnline()
+    own.onDeposed = () => this.#abandon()
     own.idle.tending = tendingOf(this.#supervisor)
     own.gracePeriods.stalls.warning = () => warningOf(this.#supervisor)
     own.gracePeriods.stalls.tell = (stalled) => this.#tellStall(stalled)
@@ -234,17 +240,50 @@ export class Machine {
 
   /**
    * Takes this CPU off the machine: waits for its own calls under way, and for functions that it
-   * has queued, at most for `stallTimeout` ms, or 10 s if that is infinite; tears the layers down;
-   * and poisons this object and everything obtained from it. The thread lives on, and may join
-   * again.
+   * has queued, at most for `stallTimeout` ms each, or 10 s if that is infinite; waits for users'
+   * teardowns; tears the layers down; and poisons this object and everything obtained from it. The
+   * thread lives on, and may join again.
    *
-   * @throws HotplugError if a teardown failed; the CPU is offline all the same. OfflineError if it
-   *   was offline before.
+   * At the end of `timeout`, or when `signal` aborts, nothing is waited for any longer, and the CPU
+   * goes offline all the same.
+   *
+   * @throws HotplugError if a teardown failed, or has not ended in time; the CPU is offline all the
+   *   same. Also if it is called while a teardown is under way, which might be waiting for itself.
+   *   ArgumentError for other options; the reason of a `signal` that has aborted before;
+   *   OfflineError if it was offline before.
    */
-  async offline(): Promise<void> {
+  async offline(options: WaitOptions = {}): Promise<void> {
     this.#own.assertOnline()
-    this.#leaving ??= this.#leave()
-    await this.#leaving
+    checkWait(options)
+    const { running } = this.#hotplug
+    if (running !== undefined)
+      throw new HotplugError(
+        `this CPU is going offline, and teardown of '${running}' is under way: it must not wait for the end of it`,
+        { failed: [running] },
+      )
+    const hurry = (): void => this.#departure.hurry()
+    const stop = new Deadline(options).watch(hurry, hurry)
+    try {
+      this.#leaving ??= this.#leave()
+      await this.#leaving
+    } finally {
+      stop()
+    }
+  }
+
+  /** Another thread has declared this CPU dead by mistake, and may have given its number away. */
+  #abandon(): void {
+    for (const layer of [...this.#layers.list].reverse()) {
+      try {
+        layer.abandon?.()
+      } catch (error) {
+        reportError(error)
+      }
+    }
+    this.#end()
+    void this.#hotplug.tearDownUsers().then((error) => {
+      if (error) reportError(error)
+    })
   }
 
   /** As {@link offline}, and nothing if the CPU is offline already: for `await using`. */
@@ -268,19 +307,25 @@ export class Machine {
 
   async #leave(): Promise<void> {
     const own = this.#own
+    const departure = this.#departure
     own.stop()
     // Whoever called this may still be in the middle of reading.
-    await own.calls.drain()
-    await this.#layers.rcu.settle(() => !own.holdsNumber())
+    await departure.within(own.calls.drain(), own.gracePeriods.stalls.limit)
+    // It was declared dead meanwhile, and has gone.
+    const isOver = (): boolean => !own.isOnline || !own.holdsNumber()
+    if (own.isOnline) await this.#layers.rcu.settle(() => departure.isHurried || isOver())
+    if (!own.isOnline) return
     const error = await this.#hotplug.teardown(this.#layers.list, {
-      isOver: () => !own.holdsNumber(),
+      isOver,
       answer: () => own.doorbell.answer(),
       leave: () => this.#end(),
+      hurried: departure.hurried,
     })
     if (error) throw error
   }
 
   #end(): void {
+    if (!this.#own.isOnline) return
     this.#own.leave()
     this.#hotplug.close()
     const refuse = (): never => {
@@ -299,7 +344,7 @@ const TEND_INTERVAL = 100
 function tendingOf(supervisor: Supervisor): Tending {
   return {
     interval: () => (supervisor.supervised > 0 && tellsOfThreads ? TEND_INTERVAL : Infinity),
-    tend: () => supervisor.tend(),
+    tend: (isQuiet) => supervisor.tend(isQuiet),
   }
 }
 

@@ -96,11 +96,10 @@ export class Cache<S extends AnyStruct = AnyStruct> {
 
   /**
    * Gives an object of this cache back. Any CPU may, if the object is persistent. One in flight is
-   * its own CPU's to free: another CPU that frees it is not noticed. The caller sees to it that
-   * nobody still reads it.
+   * its own CPU's to free. The caller sees to it that nobody still reads it.
    *
-   * @throws DoubleFreeError; ForeignAddressError; OfflineError; LockTimeoutError as for
-   *   {@link create}; in debug mode HeapCorruptionError. Nothing is changed then.
+   * @throws DoubleFreeError and ForeignAddressError, as `heap.free`; OfflineError; LockTimeoutError
+   *   as for {@link create}; in debug mode HeapCorruptionError. Nothing is changed then.
    */
   free(address: number): void {
     const { magazine } = this

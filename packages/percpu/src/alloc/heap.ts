@@ -143,13 +143,13 @@ export class Heap {
 
   /**
    * Gives memory of {@link alloc}, or an object of a cache, back. Any CPU may, if it is persistent.
-   * Memory in flight is its own CPU's to free: another CPU that frees it is not noticed. The caller
-   * sees to it that nobody still reads it, and that no section is open which has made it persistent
-   * or adopted it.
+   * Memory in flight is its own CPU's to free. The caller sees to it that nobody still reads it,
+   * and that no section is open which has made it persistent or adopted it.
    *
    * Cost: as for {@link alloc}.
-   * @throws DoubleFreeError; ForeignAddressError; OfflineError; LockTimeoutError as for
-   *   {@link alloc}; in debug mode HeapCorruptionError. Nothing is changed then.
+   * @throws DoubleFreeError, also if it waits to be freed after a grace period;
+   *   ForeignAddressError, also if it is in flight with another CPU; OfflineError; LockTimeoutError
+   *   as for {@link alloc}; in debug mode HeapCorruptionError. Nothing is changed then.
    */
   free(address: number): void {
     const hot = this.#hot

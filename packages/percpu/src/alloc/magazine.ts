@@ -28,11 +28,13 @@ import type { Geometry } from './geometry.js'
 import { CacheLayout, MagazineLayout } from './layouts.js'
 import type { Owner } from './owner.js'
 import * as slots from './slots.js'
+import * as tags from './tag.js'
 import type { Slots } from './slots.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
 const { load32, store32 } = mem
 const { locate, tagAt } = slots
+const { mayFree } = tags
 
 export interface Magazine extends Slots {
   readonly memory: Memory
@@ -79,14 +81,15 @@ export function take(magazine: Magazine, tag: number): number {
 }
 
 /**
- * Gives an object back. `state`: that of the page there. False, and nothing done, if no allocated
- * object of this cache starts there, or if there is no room.
+ * Gives an object back. `state`: that of the page there. False, and nothing done, if no object of
+ * this cache starts there that this CPU may free, or if there is no room.
  */
 export function give(magazine: Magazine, reference: number, state: number): boolean {
   const { i32 } = magazine.memory
   const tag = locate(magazine, reference, state)
   const count = load32(i32, magazine.count)
-  if (tag === 0 || load32(i32, tag) <= 0 || count >= magazine.full) return false
+  // Mutant: alloc/frees-of-others.
+  if (tag === 0 || !mayFree(load32(i32, tag), magazine.token) || count >= magazine.full) return false
   store32(i32, magazine.count + 1 + count, reference)
   // The count before the tag. Mutant: alloc/object-tag-first.
   store32(i32, magazine.count, count + 1)

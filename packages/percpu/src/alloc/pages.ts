@@ -22,7 +22,7 @@ import {
 } from './page-map.js'
 import { PageStack } from './page-stack.js'
 import { checkPageRequest, noPageRequest, type PageRequest } from './request.js'
-import { isAllocated, isPersistent, PERSISTENT, writeTag } from './tag.js'
+import { isAllocated, isPersistent, isQueued, mayFree, PERSISTENT, writeTag } from './tag.js'
 import type { ZoneReport } from './zone.js'
 import { Zones } from './zones.js'
 import { showAs } from '../inspect.js'
@@ -116,8 +116,8 @@ export class PageAllocator {
    * Gives back a block that was taken with this order. Any CPU may, if the block is persistent. The
    * caller sees to it that nobody still reads it.
    *
-   * @throws DoubleFreeError; ForeignAddressError; ArgumentError; LockTimeoutError; OfflineError.
-   *   Nothing is changed then.
+   * @throws DoubleFreeError; ForeignAddressError, also if it is in flight with another CPU;
+   *   ArgumentError; LockTimeoutError; OfflineError. Nothing is changed then.
    */
   free(address: number, order: number): void {
     checkOrder(order)
@@ -179,6 +179,7 @@ export class PageAllocator {
    * @internal Frees a block of `heap.alloc`. Until it is free it is listed as one, or in flight.
    */
   freeLarge(page: number): void {
+    this.#checkOwner(page, addressOf(page))
     this.#owner.use()
     if (orderOf(this.#pageMap.state(page)) > 0) {
       this.zones.give(page)
@@ -217,6 +218,7 @@ export class PageAllocator {
     const page = this.#page(address)
     const found = this.#pageMap.tag(page)
     const isBlock = (this.#pageMap.state(page) & KIND) === USED
+    if (isBlock && isQueued(found)) throw aboutToBeFreed(address)
     if (!isBlock || (found !== this.#owner.token && !isPersistent(found))) {
       const owner = isAllocated(found) ? `: CPU ${cpuOf(found)} took them` : ''
       throw new ForeignAddressError(
@@ -233,12 +235,26 @@ export class PageAllocator {
     const kind = state & KIND
     if (kind === FREE || (kind === USED && !isAllocated(this.#pageMap.tag(page))))
       throw new DoubleFreeError(`the pages at ${address} are free already`, { address, order })
-    if ((state & (BLOCK | LARGE)) === usedState(order)) return page
+    if ((state & (BLOCK | LARGE)) === usedState(order)) {
+      this.#checkOwner(page, address)
+      return page
+    }
     throw new ForeignAddressError(
       (state & (KIND | LARGE)) === USED
         ? `the block at ${address} was taken with order ${orderOf(state)}, not ${order}`
         : `no block of pages that the heap handed out starts at ${address}`,
       { address, order, found: kind === NONE ? undefined : orderOf(state) },
+    )
+  }
+
+  /** Whether this CPU may free an allocated block. Mutant: alloc/frees-of-others. */
+  #checkOwner(page: number, address: number): void {
+    const tag = this.#pageMap.tag(page)
+    if (isQueued(tag)) throw aboutToBeFreed(address)
+    if (mayFree(tag, this.#owner.token)) return
+    throw new ForeignAddressError(
+      `the pages at ${address} are in flight with CPU ${cpuOf(tag)}: what others are to free, that CPU makes persistent`,
+      { address, cpu: cpuOf(tag) },
     )
   }
 
@@ -249,6 +265,9 @@ export class PageAllocator {
   }
 }
 
+function aboutToBeFreed(address: number): DoubleFreeError {
+  return new DoubleFreeError(`the pages at ${address} are about to be freed already`, { address })
+}
 function checkOrder(order: number): void {
   checkRange('order', order, 0, MAX_ORDER)
 }

@@ -34,7 +34,7 @@ import type { PageAllocator } from './pages.js'
 import type { ObjectRequest } from './request.js'
 import { Slabs } from './slabs.js'
 import { locate, referenceOf, slabOf, slotAt, tagAt, TAGS } from './slots.js'
-import { isAllocated, isPersistent, PERSISTENT, writeTag } from './tag.js'
+import { isAllocated, isPersistent, isQueued, mayFree, PERSISTENT, writeTag } from './tag.js'
 
 const { load32, store32 } = mem
 const { words } = CacheLayout
@@ -94,7 +94,9 @@ export class SlabCache {
   /** Gives an object back. @throws DoubleFreeError; ForeignAddressError. */
   free(address: number): void {
     const tag = this.locate(address)
-    if (!isAllocated(load32(this.#memory.i32, tag))) throw this.#doubleFree(address)
+    const found = load32(this.#memory.i32, tag)
+    if (!isAllocated(found) || isQueued(found)) throw this.#doubleFree(address)
+    if (!mayFree(found, this.#owner.token)) throw this.#inFlight(address, found)
     if (this.count >= this.magazine.full) this.#spill(this.magazine.full >>> 1)
     const poison = this.#debug?.freed(this, address, tag)
     give(this.magazine, address / 8, this.#stateAt(address / 8))
@@ -200,13 +202,8 @@ export class SlabCache {
   #setTag(address: number, value: number, section: SectionWriter | undefined): void {
     const word = this.locate(address)
     const found = load32(this.#memory.i32, word)
-    if (!isAllocated(found)) throw this.#doubleFree(address)
-    if (found !== this.#owner.token && !isPersistent(found)) {
-      throw new ForeignAddressError(`the object at ${address} is in flight with CPU ${cpuOf(found)}`, {
-        address,
-        cpu: cpuOf(found),
-      })
-    }
+    if (!isAllocated(found) || isQueued(found)) throw this.#doubleFree(address)
+    if (found !== this.#owner.token && !isPersistent(found)) throw this.#inFlight(address, found)
     writeTag(this.#memory, word, value, section)
   }
 
@@ -319,7 +316,16 @@ export class SlabCache {
   }
 
   #doubleFree(address: number): DoubleFreeError {
-    return new DoubleFreeError(`the object of ${this.name} at ${address} is free already`, { address })
+    return new DoubleFreeError(
+      `the object of ${this.name} at ${address} is free already, or about to be freed`,
+      { address },
+    )
+  }
+  #inFlight(address: number, tag: number): ForeignAddressError {
+    return new ForeignAddressError(
+      `the object at ${address} is in flight with CPU ${cpuOf(tag)}: what others are to free, that CPU makes persistent`,
+      { address, cpu: cpuOf(tag) },
+    )
   }
   #foreign(address: number): ForeignAddressError {
     return new ForeignAddressError(`no object of ${this.name} starts at ${shown(address)}`, {

@@ -44,6 +44,16 @@ export function isPersistent(tag: number): boolean {
 export function isQueued(tag: number): boolean {
   return tag > QUEUED
 }
+/**
+ * Whether a CPU may free what has this tag: it is persistent, or in flight with that CPU. `token`:
+ * that CPU's.
+ */
+function mayFreeTag(tag: number, token: number): boolean {
+  // One comparison for: above PERSISTENT, and not above QUEUED.
+  return tag === token || (tag - PERSISTENT) >>> 0 < QUEUED - PERSISTENT
+}
+// Beside the function, for the compiler: it checks an export within its own module at each use.
+export const mayFree = mayFreeTag
 export function isInFlight(tag: number): boolean {
   return tag > 0 && tag < PERSISTENT
 }

@@ -1,7 +1,7 @@
 /**
  * CPUs: which thread holds which number, and in which state it is.
  *
- *     thread   0 ──claim──▶ key ──release──▶ 0            the owner's way
+ *     thread   0 ──claim──▶ key, claiming ──▶ key ──release──▶ 0      the owner's way
  *                            └──reap──▶ -reaper ──▶ 0     when its thread died
  *              0 ──withdraw──▶ never                      when the number is given up
  *     state    incarnation (machine/token.ts) × 8 + the state:
@@ -12,8 +12,10 @@
  * time, and only that thread writes `state`.
  *
  * Claiming is the first write that a joining thread makes, in one word. So a thread killed anywhere
- * later can be found by its key. All masks are computed from these two words; nothing else says
- * which CPUs are online.
+ * later can be found by its key. It can be found by its parent's key once that is written. Until
+ * then the number is only being claimed: a reaper may take it from a thread that lives, which finds
+ * out when it confirms its claim, and claims anew. All masks are computed from these two words;
+ * nothing else says which CPUs are online.
  */
 import { compareExchangeAtomic32, loadAtomic32, loadU32, storeAtomic32, type Memory } from '#mem'
 import { NoFreeCpuError } from '../machine/errors.js'
@@ -37,6 +39,10 @@ export interface CpuInfo {
 
 /** In `thread`: this number has been given up for good. It is no key, and no reaper's. */
 const WITHDRAWN = -(2 ** 31)
+/** In `thread`, added to a key, which is below: the number is being claimed. */
+export const CLAIMING = 2 ** 29
+/** In `parent`: none is known. 0: not written yet. */
+const NO_PARENT = -1
 const stride = Cpu.stride / 4
 const stateBits = 3
 
@@ -62,20 +68,48 @@ export class CpuTable {
     return this.record(cpu) + Cpu.words.waiters
   }
 
-  /** Gives the lowest free number to the thread `key`. */
-  claim(key: number): number {
+  /**
+   * Gives the lowest free number to the thread `key`. `parent`: the key of the thread that started
+   * it; 0 if none is known.
+   */
+  claim(key: number, parent = 0): number {
+    const claimed = parent === 0 ? key : key + CLAIMING
     for (let cpu = 0; cpu < this.map.cpus; cpu++) {
       // C(cpu.thread) takes the number; pairs with D in release: what the previous holder wrote in
       // the record happened before, and the record is now the claimer's alone. Mutant:
       // cpus/claim-without-exchange.
-      if (compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, 0, key) === 0)
-        return cpu
+      if (compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, 0, claimed) !== 0)
+        continue
+      this.#setParent(cpu, parent === 0 ? NO_PARENT : parent)
+      if (parent === 0 || this.#confirm(cpu, key)) return cpu
+      // A reaper has taken it, and another one may be free by now. Mutant: cpus/claims-no-other.
+      cpu = -1
     }
     throw new NoFreeCpuError(
       `all ${this.map.cpus} possible CPUs have a thread: boot with more \`cpus\`, or supervise workers so that those of ` +
         `ended ones become free`,
       { cpus: this.map.cpus },
     )
+  }
+
+  /**
+   * From here on the number is certainly this thread's: its reaper finds it by its parent, too.
+   * False if a reaper has taken it.
+   */
+  #confirm(cpu: number, key: number): boolean {
+    const word = this.record(cpu) + Cpu.words.thread
+    // atomic: after the parent. Mutant: cpus/claim-unconfirmed.
+    return compareExchangeAtomic32(this.memory.i32, word, key + CLAIMING, key) === key + CLAIMING
+  }
+  /**
+   * A thread that has lost the number while it claimed it may write its own parent late, once. It
+   * does so only where there is none. So the holder writes over what it finds there.
+   */
+  #setParent(cpu: number, parent: number): void {
+    const word = this.record(cpu) + Cpu.words.parent
+    // atomic: as in parent.
+    if (compareExchangeAtomic32(this.memory.i32, word, 0, parent) !== 0)
+      storeAtomic32(this.memory.i32, word, parent)
   }
 
   /** Gives the number back. The caller holds it, by its own key or as its reaper. */
@@ -114,6 +148,11 @@ export class CpuTable {
     return thread !== 0 && thread !== WITHDRAWN
   }
 
+  /** Whether a `thread` word says that its thread is still claiming the number. */
+  isClaiming(thread: number): boolean {
+    return thread > CLAIMING && thread < 2 * CLAIMING
+  }
+
   /**
    * Takes a dead thread's number over for cleaning up; false if another reaper did, or the thread
    * has no number.
@@ -135,7 +174,10 @@ export class CpuTable {
     return loadAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread)
   }
 
-  /** The key of the thread that started the one that holds the number; 0 if that is not known. */
+  /**
+   * The key of the thread that started the one that holds the number; 0 if that is not written yet,
+   * less if it is not known.
+   */
   parent(cpu: number): number {
     // atomic: written by the thread that holds the number, and read when that has ended.
     return loadAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.parent)
@@ -166,11 +208,6 @@ export class CpuTable {
   /** What the operating system says of the thread with this key, which is the CPU. */
   osState(cpu: number, key = this.thread(cpu)): OsThreadState | undefined {
     return osThreadState(this.osThread(cpu, key))
-  }
-  /** Its own parent, by the thread that holds the number. */
-  setParent(cpu: number, key: number): void {
-    // atomic: as in parent.
-    storeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.parent, key)
   }
   /** Gives the child of a dead thread another parent, unless somebody has. */
   adopt(cpu: number, deadKey: number, key: number): void {

@@ -13,7 +13,7 @@ import { checkLimits, checkTimeout, Deadline } from '../machine/wait-options.js'
 import type { MemoryMap } from '../machine/memory-map.js'
 import { MAX_INCARNATION } from '../machine/token.js'
 import type { CallFunction, CallOptions, CallOutcome } from './calls.js'
-import type { CpuInfo } from './cpu-table.js'
+import { CLAIMING, type CpuInfo } from './cpu-table.js'
 import { USER_REASONS, USER_REASONS_SHIFT } from './ringer.js'
 import type { Hotplug, HotplugCallbacks } from './hotplug.js'
 import type { AttachedLayer } from './layer.js'
@@ -129,8 +129,11 @@ export class Cpus {
     const { incarnation = table.incarnation(checked) } = options
     checkRange('incarnation', incarnation, 0, MAX_INCARNATION)
     if (incarnation !== table.incarnation(checked)) return false
-    const key = table.thread(checked)
-    const { supervisor } = this.#parts
+    const { supervisor, own } = this.#parts
+    // Given up for good, or this thread cleans up at this moment. Mutant: cpus/dead-beyond-limit.
+    if (!table.isPossible(checked) || table.thread(checked) === -own.key) return false
+    const thread = table.thread(checked)
+    const key = table.isClaiming(thread) ? thread - CLAIMING : thread
     if (key < 0) return options.reaperStopped === true && supervisor.reapAll(-key).includes(checked)
     return key > 0 && supervisor.reapAll(key).includes(checked)
   }

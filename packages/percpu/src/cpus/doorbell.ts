@@ -32,6 +32,7 @@ import { UnsupportedError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
 import { host, reportError, startTimer, type Channel } from '../machine/platform.js'
 import { Deadline } from '../machine/wait-options.js'
+import { ensureStack, MANY } from '../stack.js'
 import { openChannel, REASON_WAKE, Ringer } from './ringer.js'
 
 /** A local constant: an imported binding is looked up anew at each `poll` (0.3 ns). */
@@ -82,6 +83,10 @@ export class Doorbell {
   #owed = 0
   #muted = false
   #open = true
+  /** Set by the lock layer: a section is open, in the middle of which nothing is answered. */
+  isHeldBack: () => boolean = () => false
+  /** Set by the CPU: whether the bell is this thread's still. */
+  holdsNumber: () => boolean = () => true
 
   constructor(table: CpuTable, cpu: number) {
     this.ringer = new Ringer(table)
@@ -137,6 +142,7 @@ export class Doorbell {
 
   /** Stops hearing. Waits that are under way end as if they had timed out. */
   close(): void {
+    if (!this.#open) return
     this.#open = false
     for (const wait of [...this.#waits]) this.#settle(wait, false)
     this.ringer.close()
@@ -179,10 +185,13 @@ export class Doorbell {
 
   /**
    * Takes all reasons rung so far and does what they ask for. The caller is at a point where
-   * nothing is being read.
+   * nothing is being read. In a section nothing is answered: what a handler commits would be taken
+   * back with the section.
    */
   answer(): void {
-    if (this.isMuted) return
+    // Mutant: cpus/answers-in-sections.
+    if (this.isMuted || this.isHeldBack() || !this.#isOwn()) return
+    ensureStack(MANY)
     this.#answering = true
     try {
       const { i32 } = this.#table.memory
@@ -225,9 +234,19 @@ export class Doorbell {
    * the bell meanwhile.
    */
   take(): number {
+    if (!this.#isOwn()) return 0
     // atomic: as L; what the ringers wrote before is read by whoever answers the ring that follows
     // this.
     return exchangeAtomic32(this.#table.memory.i32, this.#bell, 0)
+  }
+
+  /** Whoever was declared dead by mistake takes no rings of the next thread of its number. */
+  #isOwn(): boolean {
+    if (!this.#open) return false
+    // Mutant: cpus/answers-for-others.
+    if (this.holdsNumber()) return true
+    this.close()
+    return false
   }
 
   /** Asks all conditions of {@link until} again. */
@@ -266,6 +285,8 @@ export class Doorbell {
     )
     const wait: Wait = { ...waited, stop }
     this.#waits.add(wait)
+    // Nobody rings any more.
+    if (!this.#open) return this.#settle(wait, false)
     if (this.#waits.size === 1) this.#letDie = startTimer(() => undefined, 2 ** 31 - 1)
     if (this.#holds(wait)) this.#settle(wait, true)
   }

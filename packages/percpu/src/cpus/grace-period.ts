@@ -96,6 +96,10 @@ export class GracePeriods {
   leave(): void {
     this.#leave()
   }
+  /** It was declared dead by mistake: from now on nothing is reported in its name. */
+  abandon(): void {
+    this.#isActive = false
+  }
 
   /** The cookie of a grace period that begins after now, which somebody else may ask for. */
   snap(): number {

@@ -16,7 +16,7 @@ import {
   shown,
   type OptionNames,
 } from '../machine/check.js'
-import { HotplugError } from '../machine/errors.js'
+import { HotplugError, UnansweredError } from '../machine/errors.js'
 import type { AttachedLayer } from './layer.js'
 
 export interface HotplugCallbacks {
@@ -41,6 +41,8 @@ export interface CpuExit {
   /** Answers what was rung so far, while everything is still there. */
   readonly answer: () => void
   readonly leave: () => void
+  /** Resolves when nobody waits any longer for teardowns that have been begun. */
+  readonly hurried: Promise<unknown>
 }
 
 /**
@@ -56,6 +58,8 @@ export function hotplugOf(machine: number, thread: number): Hotplug | undefined 
 
 export class Hotplug {
   readonly #callbacks: HotplugCallbacks[] = []
+  /** The name of the teardown that is under way. */
+  running: string | undefined
   readonly #machine: number
   readonly #thread: number
 
@@ -112,7 +116,7 @@ export class Hotplug {
    */
   async teardown(
     layers: readonly AttachedLayer[],
-    { isOver, answer, leave }: CpuExit,
+    { isOver, answer, leave, hurried }: CpuExit,
   ): Promise<HotplugError | undefined> {
     const errors: unknown[] = []
     const failed: string[] = []
@@ -120,14 +124,7 @@ export class Hotplug {
       errors.push(error)
       failed.push(name)
     }
-    for (let last = this.#callbacks.pop(); last; last = this.#callbacks.pop()) {
-      const { name, teardown } = last
-      try {
-        await teardown?.()
-      } catch (error) {
-        fail(name, error)
-      }
-    }
+    await this.#tearDownUsers(fail, hurried)
     const isAbandoned = isOver()
     // While the layers that it may use are there. Mutant: cpus/never-answered.
     if (!isAbandoned) answer()
@@ -141,6 +138,37 @@ export class Hotplug {
     }
     leave()
     return summarise('teardown', failed, errors)
+  }
+
+  /** The users' part alone, of a CPU that has ended already. */
+  async tearDownUsers(): Promise<HotplugError | undefined> {
+    const errors: unknown[] = []
+    const failed: string[] = []
+    await this.#tearDownUsers(
+      (name, error) => {
+        errors.push(error)
+        failed.push(name)
+      },
+      new Promise(() => undefined),
+    )
+    return summarise('teardown', failed, errors)
+  }
+  async #tearDownUsers(
+    fail: (name: string, error: unknown) => void,
+    hurried: Promise<unknown>,
+  ): Promise<void> {
+    const late = {}
+    for (let last = this.#callbacks.pop(); last; last = this.#callbacks.pop()) {
+      const { name, teardown } = last
+      this.running = name
+      try {
+        const outcome = await Promise.race([teardown?.(), hurried.then(() => late)])
+        if (outcome === late) throw new UnansweredError('it has not ended in time', { name })
+      } catch (error) {
+        fail(name, error)
+      }
+    }
+    this.running = undefined
   }
 
   /** Lets every layer clean up after a dead CPU. Every callback runs, whatever others throw. */

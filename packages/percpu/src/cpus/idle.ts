@@ -17,6 +17,7 @@ import type { GracePeriods } from './grace-period.js'
 import { Cpu } from '../machine/layouts.js'
 import { host } from '../machine/platform.js'
 import type { Deadline } from '../machine/wait-options.js'
+import { ensureStack, MANY } from '../stack.js'
 
 const { words } = Cpu
 /** Milliseconds. */
@@ -37,8 +38,8 @@ export interface WaitWatcher {
 export interface Tending {
   /** ms; infinite if nothing is to be done, or can be. */
   interval(): number
-  /** Cleans up after those that have ended. */
-  tend(): void
+  /** Cleans up after those that have ended. `isQuiet`: users' callbacks run later. */
+  tend(isQuiet: boolean): void
 }
 
 export class Idle {
@@ -49,6 +50,12 @@ export class Idle {
   readonly #gracePeriods: GracePeriods
   readonly #calls: Calls
   #depth = 0
+  /** What the outermost idle stretch waits for: a word index, or -1. */
+  #word = -1
+  /** When it tended its workers last, in ms. */
+  #tendedAt = -Infinity
+  /** Set by the CPU: whether the number is this thread's still; false at most once. */
+  holdsNumber: () => boolean = () => true
   /** Set by the watch layer. */
   watcher: WaitWatcher | undefined
   /** Set by the machine. */
@@ -85,12 +92,6 @@ export class Idle {
     this.#enter(word)
     try {
       return this.#sleep(word, value, deadline)
-    } catch (error) {
-      throw new UnsupportedError(
-        'this thread must not block (the main thread of a browser page): use an async wait',
-        {},
-        { cause: error },
-      )
     } finally {
       this.#leave(word)
       // atomic: a late ring of the user's word is a spurious wake-up, which park allows.
@@ -116,11 +117,11 @@ export class Idle {
    * CPU. Whoever makes `done` hold rings this CPU afterwards. The bell is taken before `done` is
    * asked, and slept on only while nothing has been rung since: so no ring is slept over. Rings are
    * answered before each look; if `answers` is false, or an answer is under way already, they are
-   * kept for later, and so are deaths of workers that this thread supervises.
+   * kept for later. Workers that this thread supervises are tended all the same; then users hear of
+   * their deaths later.
    */
   sleepUntil(done: () => boolean, deadline: Deadline, answers: boolean): boolean {
     let kept = 0
-    let lookAt: number | undefined
     try {
       for (;;) {
         const isFree = answers && !this.#doorbell.isMuted
@@ -129,16 +130,40 @@ export class Idle {
         if (done()) return true
         const { left } = deadline
         if (left === 0) return false
-        const interval = (isFree ? this.tending?.interval() : undefined) ?? Infinity
-        if (interval !== Infinity) lookAt ??= host.performance.now() + interval
+        const interval = this.tending?.interval() ?? Infinity
         this.#sleepOnBell(Math.min(left, interval))
-        // Not often: rings for something else do not make it look.
-        if (lookAt === undefined || host.performance.now() < lookAt) continue
-        lookAt = undefined
-        this.tending?.tend()
+        this.#tend(interval, !isFree)
       }
     } finally {
       if (kept !== 0) this.#doorbell.ringer.ring(this.#cpu, kept)
+    }
+  }
+
+  /**
+   * After a nap. Not often: neither rings nor waits of short naps make it look at each of them.
+   *
+   */
+  #tend(interval: number, isQuiet: boolean): void {
+    if (interval === Infinity || host.performance.now() < this.#tendedAt + interval) return
+    this.#tendedAt = host.performance.now()
+    this.#awake(() => this.tending?.tend(isQuiet))
+  }
+  /** What a reaper reads is protected by grace periods, which must wait for this CPU meanwhile. */
+  #awake(run: () => void): void {
+    const depth = this.#depth
+    if (depth === 0) {
+      run()
+      return
+    }
+    const word = this.#word
+    this.#depth = 1
+    this.#leave(word)
+    this.#doorbell.mute(true)
+    try {
+      run()
+    } finally {
+      this.#enter(word)
+      this.#depth = depth
     }
   }
 
@@ -147,15 +172,21 @@ export class Idle {
     try {
       // atomic: sleeps only while the bell is 0; what a ring brings is read after the bell was
       // taken.
-      wait32(this.#table.memory.i32, this.#record + words.bell, 0, timeout)
+      this.#wait(() => wait32(this.#table.memory.i32, this.#record + words.bell, 0, timeout))
+    } finally {
+      this.#leave(this.#record + words.bell)
+    }
+  }
+  #wait(wait: () => WaitResult): WaitResult {
+    try {
+      return wait()
     } catch (error) {
+      if (!(error instanceof TypeError)) throw error
       throw new UnsupportedError(
         'this thread must not block (the main thread of a browser page): use an async wait',
         {},
         { cause: error },
       )
-    } finally {
-      this.#leave(this.#record + words.bell)
     }
   }
 
@@ -167,12 +198,14 @@ export class Idle {
     const { i32 } = this.#table.memory
     for (;;) {
       // atomic: a ring that came since the last answer is answered now, not slept over.
-      const isRung = !this.#isNested && loadAtomic32(i32, this.#record + words.bell) !== 0
+      const isRung = !this.#isBusy && loadAtomic32(i32, this.#record + words.bell) !== 0
       if (isRung) return loadAtomic32(i32, word) === value ? 'ok' : 'not-equal'
       const { left } = deadline
+      const interval = this.tending?.interval() ?? Infinity
       // atomic: the user's word, and the user's protocol.
-      const result = wait32(i32, word, value, Math.min(left, SLICE))
+      const result = this.#wait(() => wait32(i32, word, value, Math.min(left, SLICE)))
       if (result !== 'timed-out' || left <= SLICE) return result
+      this.#tend(interval, this.#isBusy)
     }
   }
 
@@ -181,9 +214,9 @@ export class Idle {
     return this.#depth > 0
   }
 
-  /** Inside a called function or a deaf stretch, nothing is answered before that ends. */
-  get #isNested(): boolean {
-    return this.#depth > 1 || this.#doorbell.isAnswering
+  /** In a called function, a deaf stretch or a section, nothing is answered before that ends. */
+  get #isBusy(): boolean {
+    return this.#depth > 1 || this.#doorbell.isAnswering || this.#doorbell.isHeldBack()
   }
 
   deaf<Result>(run: () => Result): Result {
@@ -232,7 +265,9 @@ export class Idle {
   }
 
   #enter(word: number): void {
+    ensureStack(MANY)
     if (this.#depth++ > 0) return
+    this.#word = word
     this.#doorbell.mute(true)
     // atomic: for whoever looks; grace periods go by what follows.
     addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
@@ -244,7 +279,7 @@ export class Idle {
   #leave(word: number): void {
     if (--this.#depth > 0) return
     // Before anything is read again.
-    this.#gracePeriods.comeBack()
+    if (this.holdsNumber()) this.#gracePeriods.comeBack()
     // atomic: as in #enter.
     addAtomic32(this.#table.memory.i32, this.#record + words.idle, 1)
     this.#doorbell.mute(false)

@@ -24,6 +24,14 @@ export interface Recovery {
   readonly cpu: number
   /** Its incarnation that ended. */
   readonly incarnation: number
+  /** How users are told of something meanwhile; undefined: at once. See {@link tellUsers}. */
+  readonly tell?: (users: () => void) => void
+}
+
+/** Calls users' listeners: now, or later if the reaper is in the middle of something of theirs. */
+export function tellUsers({ tell }: Recovery, users: () => void): void {
+  if (tell) tell(users)
+  else users()
 }
 
 /**

@@ -12,6 +12,7 @@ import { ownOsThread } from '../machine/os-thread.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import { parentKey, threadKey } from '../machine/platform.js'
 import { nextIncarnation } from '../machine/token.js'
+import { ensureStack, MANY } from '../stack.js'
 import { Calls } from './calls.js'
 import { CpuTable } from './cpu-table.js'
 import { chooseDoorbellMode, Doorbell, type DoorbellMode } from './doorbell.js'
@@ -76,6 +77,9 @@ export class OwnCpu {
   readonly patience: number
   readonly #watchesWaits: boolean
   #ignoreWaits: () => void = () => undefined
+  /** Set by the machine: is told once that this CPU was declared dead by mistake. */
+  onDeposed: (() => void) | undefined
+  #isDeposed = false
   #isOffline = false
 
   /**
@@ -95,10 +99,10 @@ export class OwnCpu {
     this.#watchesWaits = options.watchWaits === true
     this.patience = options.patience ?? 10
     checkNotJoined(this.table, this.key)
-    const cpu = this.table.claim(this.key)
-    this.cpu = cpu
+    ensureStack(MANY)
     const parent = options.parent ?? (options.thread === undefined ? parentKey : 0)
-    this.table.setParent(cpu, parent)
+    const cpu = this.table.claim(this.key, parent)
+    this.cpu = cpu
     // Not of a thread that stands for another one.
     if (options.thread === undefined) this.table.setOsThread(cpu, this.key, ownOsThread())
     this.incarnation = nextIncarnation(this.table.incarnation(cpu))
@@ -108,9 +112,16 @@ export class OwnCpu {
     this.calls = new Calls(this.table, this.doorbell, cpu)
     this.gracePeriods = new GracePeriods(this.table, this.doorbell, cpu, options.stallTimeout)
     this.idle = new Idle(this.table, cpu, this.doorbell, this.gracePeriods, this.calls)
-    this.doorbell.start(mode)
-    this.calls.start()
-    this.idle.start()
+    this.doorbell.holdsNumber = () => !this.#findDeposed()
+    this.idle.holdsNumber = this.doorbell.holdsNumber
+    try {
+      this.doorbell.start(mode)
+      this.calls.start()
+      this.idle.start()
+    } catch (error) {
+      this.giveUp()
+      throw error
+    }
   }
 
   /** After the layers are attached. */
@@ -120,9 +131,14 @@ export class OwnCpu {
     if (this.#watchesWaits) this.#ignoreWaits = interceptWaits((wait) => this.idle.blocked(wait))
   }
 
-  /** Gives the number back without having come online: a layer could not be attached. */
+  /** Gives the number back of a CPU that could not come online, or not wholly. */
   giveUp(): void {
+    this.#ignoreWaits()
+    this.#isOffline = true
     this.doorbell.close()
+    if (!this.holdsNumber()) return
+    this.table.setState(this.cpu, this.incarnation, 'offline')
+    this.gracePeriods.leave()
     this.table.release(this.cpu)
   }
 
@@ -132,6 +148,23 @@ export class OwnCpu {
   holdsNumber(): boolean {
     const { table, cpu } = this
     return table.thread(cpu) === this.key && table.incarnation(cpu) === this.incarnation
+  }
+
+  /**
+   * Whether another thread has declared this CPU dead: looked at wherever it hears its bell. From
+   * then on this thread writes nothing in the name of a number that may be another thread's.
+   */
+  #findDeposed(): boolean {
+    if (this.#isDeposed || this.#isOffline || this.holdsNumber()) return this.#isDeposed
+    this.#isDeposed = true
+    this.gracePeriods.abandon()
+    this.onDeposed?.()
+    return true
+  }
+
+  /** @throws OfflineError if another thread has declared this CPU dead, or it is offline. */
+  assertHoldsNumber(): void {
+    if (this.#findDeposed() || this.#isOffline) throw this.offlineError()
   }
 
   /** From now on others do not count on this CPU any more; it still answers. */
@@ -161,10 +194,10 @@ export class OwnCpu {
   }
   offlineError(): OfflineError {
     const { cpu, incarnation } = this
-    return new OfflineError(
-      `this thread has taken its CPU ${cpu} offline; join the machine again to use it`,
-      { cpu, incarnation },
-    )
+    const why = this.#isDeposed
+      ? `another thread has declared this thread's CPU ${cpu} dead`
+      : `this thread has taken its CPU ${cpu} offline`
+    return new OfflineError(`${why}; join the machine again to use it`, { cpu, incarnation })
   }
 
   /** The CPUs as a list. @throws ArgumentError for one that is not possible; OfflineError. */

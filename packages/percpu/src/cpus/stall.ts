@@ -4,13 +4,17 @@
  *
  * A source is looked at again and again while somebody on this thread waits for it: first after
  * `patience` ms without progress, then after twice as long, and so on. A thread that blocks looks
- * between two naps.
+ * between two naps. A look that comes much too late tells nothing: the whole process may have stood
+ * still, and the others with it.
  */
 import { host, startTimer } from '../machine/platform.js'
 import { Deadline } from '../machine/wait-options.js'
 
 /** ms; the kernel's is 21 s. */
 export const STALL_TIMEOUT = 10_000
+
+/** ms by which a look must be late at least to tell nothing. */
+const STOOD_STILL = 500
 
 /** The key of `machine.rcu`. */
 export const SCHED = 1
@@ -95,14 +99,14 @@ export class StallWatch {
     const begun = host.performance.now()
     const slot = this.recorder?.begin(source.key) ?? -1
     const look = new Look(source, this.patience)
-    let next = begun + look.delay
+    let next = look.due
     const nap: Sleep = (done, deadline) => {
       for (;;) {
         const timeout = Math.max(0, next - host.performance.now())
         if (deadline.left <= timeout) return sleep(done, deadline)
         if (sleep(done, new Deadline({ timeout }))) return true
         look.look((stalled) => this.tell?.(stalled))
-        next = host.performance.now() + look.delay
+        next = look.due
       }
     }
     const end = (): void => {
@@ -148,6 +152,8 @@ export class StallWatch {
 class Look {
   /** After how many ms the next one is due. */
   delay: number
+  /** When that is. */
+  due: number
   readonly #source: StallSource
   readonly #patience: number
   #progress: number
@@ -158,15 +164,22 @@ class Look {
     this.#patience = patience
     this.#progress = source.progress()
     this.delay = patience
+    this.due = host.performance.now() + patience
   }
 
   look(tell: (stalled: Stalled) => void): void {
+    const now = host.performance.now()
+    if (now - this.due >= STOOD_STILL) this.due = now + this.delay
+    else this.#look(tell)
+  }
+  #look(tell: (stalled: Stalled) => void): void {
     this.#age += this.delay
     const now = this.#source.progress()
     const hasMoved = now !== this.#progress
     this.#progress = now
     if (hasMoved) this.#age = 0
     this.delay = hasMoved ? this.#patience : this.delay * 2
+    this.due = host.performance.now() + this.delay
     const late = this.#source.late()
     const isStalled = !hasMoved && (late.cpus.length > 0 || late.handedOver !== 0)
     if (isStalled) tell({ domain: this.#source.domain, ...late, age: this.#age })

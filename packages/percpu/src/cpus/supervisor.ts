@@ -20,11 +20,15 @@
  *
  * A thread ends with the thread that started it, and its starter, who alone heard of its end, is
  * gone. So who reaps a thread reaps those that it had started as well, and theirs.
+ *
+ * All of them are recovered before any user is told: a user's callback may wait for what another
+ * one of them held, and nobody else would give that back. A supervisor that blocks in the middle of
+ * something, such as a section, tells its users later, when the synchronous stretch is over.
  */
 import { storeAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { finishCall } from './call-records.js'
-import type { CpuTable } from './cpu-table.js'
+import { CLAIMING, type CpuTable } from './cpu-table.js'
 import { REASON_WAKE, Ringer } from './ringer.js'
 import { isSafely } from '../machine/check.js'
 import { HotplugError, UnsupportedError } from '../machine/errors.js'
@@ -49,6 +53,14 @@ export interface Supervision {
   readonly reaped: Promise<readonly number[]>
 }
 
+/** A CPU that this thread cleans up after. */
+interface Dead {
+  readonly cpu: number
+  readonly incarnation: number
+  /** Its thread had begun this incarnation, and had not ended it. */
+  readonly hasDied: boolean
+}
+
 /**
  * Runs the users' `dead` callbacks. A thread that has gone offline itself has none, and still
  * supervises.
@@ -67,6 +79,8 @@ export class Supervisor {
   readonly #key: number
   readonly #layers: readonly AttachedLayer[]
   readonly #onDead: DeadCallback
+  /** Recovered, and their users not told yet. */
+  readonly #untold: Dead[] = []
 
   constructor(table: CpuTable, key: number, layers: readonly AttachedLayer[], onDead: DeadCallback) {
     this.#table = table
@@ -97,12 +111,13 @@ export class Supervisor {
     }
     const key = keyOfThreadId(worker.threadId)
     const early = this.#supervised.get(key) ?? []
-    let tell: ((reaped: readonly number[]) => void) | undefined
-    const reaped = new Promise<readonly number[]>((resolve) => (tell = resolve))
-    // First: if it throws, nobody is supervised.
+    let resolve: (cpus: readonly number[]) => void = () => undefined
+    const reaped = new Promise<readonly number[]>((resolved) => (resolve = resolved))
+    // First: if it throws, nothing is supervised.
     worker.once('exit', () => {
       this.#supervised.delete(key)
-      tell?.([...early, ...this.reapAll(key)])
+      this.#tellUsers()
+      resolve([...early, ...this.reapAll(key)])
     })
     this.#supervised.set(key, early)
     return { reaped }
@@ -114,10 +129,17 @@ export class Supervisor {
   }
   /**
    * Cleans up after supervised workers that have ended, as the operating system says, whether or
-   * not their event has come.
+   * not their event has come. `isQuiet`: users are told later, and the numbers become free later.
    */
-  tend(): void {
-    for (const [key, early] of this.#supervised) if (this.#hasEnded(key)) early.push(...this.reapAll(key))
+  tend(isQuiet: boolean): void {
+    if (!isQuiet) this.#tellUsers()
+    const ended = [...this.#supervised].filter(([key]) => this.#hasEnded(key))
+    const dead = ended.flatMap(([key, early]) => {
+      const found = this.#takeOver(key)
+      early.push(...found.map(({ cpu }) => cpu))
+      return found
+    })
+    this.#cleanUp(dead, isQuiet)
   }
   /** As {@link tend}, after the threads that were these CPUs, whoever supervises them. */
   reapEnded(cpus: readonly number[]): void {
@@ -138,57 +160,101 @@ export class Supervisor {
    * after. Returns those that this call took over, not those that another supervisor did.
    */
   reapAll(key: number): readonly number[] {
-    const children = this.#adoptChildren(key)
+    const dead = this.#takeOver(key)
+    this.#cleanUp(dead, false)
+    return dead.map(({ cpu }) => cpu)
+  }
+
+  /** The CPUs of a dead thread, and of those that ended with it. They are this thread's now. */
+  #takeOver(key: number): readonly Dead[] {
+    const { children, claimed } = this.#adoptChildren(key)
+    const held = (holder: number): readonly number[] =>
+      this.#table.select((cpu) => this.#table.takeOver(cpu, holder, this.#key))
     // CPUs that it left half cleaned up come first: another CPU may wait for a lock of theirs.
-    const unfinished = this.#table.select((cpu) => this.#reap(cpu, -key))
-    const own = this.#table.select((cpu) => this.#reap(cpu, key))
-    return [...unfinished, ...own, ...children.flatMap((child) => this.reapAll(child))]
+    const own = [...held(-key), ...held(key), ...held(key + CLAIMING), ...claimed]
+    return [...own.map((cpu) => this.#found(cpu)), ...children.flatMap((child) => this.#takeOver(child))]
+  }
+  #found(cpu: number): Dead {
+    const incarnation = this.#table.incarnation(cpu)
+    // In state offline nobody died in this incarnation. Either the thread ended before it began its
+    // own one, or a reaper ended when it had cleaned up all but the number. The state stays, for
+    // the reaper after this one.
+    return { cpu, incarnation, hasDied: this.#table.state(cpu) !== 'offline' }
   }
 
   /**
    * The threads that the dead thread had started; they have ended with it. From now on they count
-   * as this thread's: if it ends before it has reaped them, its reaper does.
+   * as this thread's: if it ends before it has reaped them, its reaper does. A number that is being
+   * claimed may be taken, also if its thread lives: it claims another one then. So it is if the
+   * parent is not written yet.
    */
-  #adoptChildren(key: number): readonly number[] {
+  #adoptChildren(key: number): { readonly children: readonly number[]; readonly claimed: readonly number[] } {
     const children: number[] = []
+    const claimed: number[] = []
     for (let cpu = 0; cpu < this.#table.map.cpus; cpu++) {
       const child = this.#table.thread(cpu)
-      if (child <= 0 || this.#table.parent(cpu) !== key) continue
+      const parent = this.#table.parent(cpu)
+      const isClaiming = this.#table.isClaiming(child)
+      if (child <= 0 || (parent !== key && !(isClaiming && parent === 0))) continue
+      if (isClaiming) {
+        // Mutant: cpus/claiming-children-left.
+        if (this.#table.takeOver(cpu, child, this.#key)) claimed.push(cpu)
+        // It has confirmed its claim meanwhile. By then its parent is written: look again.
+        else cpu--
+        continue
+      }
       // The parent that stood there is the child's only if the number is still the child's.
       if (this.#table.thread(cpu) !== child) continue
       this.#table.adopt(cpu, key, this.#key)
       children.push(child)
     }
-    return children
+    return { children, claimed }
   }
 
-  /**
-   * `holder`: the CPU's thread word must be that, the dead thread's key or minus the dead reaper's.
-   */
-  #reap(cpu: number, holder: number): boolean {
-    if (!this.#table.takeOver(cpu, holder, this.#key)) return false
-    const incarnation = this.#table.incarnation(cpu)
-    // In state offline nobody died in this incarnation. Either the thread ended before it began its
-    // own one, or a reaper ended when it had cleaned up all but the number. The state stays, for
-    // the reaper after this one.
-    const hasDied = this.#table.state(cpu) !== 'offline'
+  #cleanUp(dead: readonly Dead[], isQuiet: boolean): void {
+    for (const each of dead) this.#recover(each, isQuiet)
+    if (!isQuiet) {
+      // Mutant: cpus/told-before-recovered.
+      for (const each of dead) this.#release(each)
+      return
+    }
+    if (dead.length === 0) return
+    this.#untold.push(...dead)
+    host.queueMicrotask(() => this.#tellUsers())
+  }
+  /** Ends the cleaning-up of those that were recovered quietly. */
+  #tellUsers(): void {
+    for (let each = this.#untold.shift(); each; each = this.#untold.shift()) this.#release(each)
+  }
+
+  #recovery({ cpu, incarnation }: Dead, isQuiet = false): Recovery {
+    const recovery = { table: this.#table, ringer: this.#ringer, cpu, incarnation }
+    return isQuiet ? { ...recovery, tell: (users) => host.queueMicrotask(users) } : recovery
+  }
+  /** What the dead CPU held is free. */
+  #recover(dead: Dead, isQuiet: boolean): void {
+    const { cpu, incarnation, hasDied } = dead
     if (hasDied) this.#table.setState(cpu, incarnation, 'dead')
     this.#tree.deactivate(cpu)
     this.#tree.drive()
     this.#ringer.wakeWaiters(cpu)
     this.#wakeEverybody(cpu)
-    const recovery = { table: this.#table, ringer: this.#ringer, cpu, incarnation }
-    if (hasDied) this.#recoverLayers(recovery)
-    this.#clearRecord(cpu)
-    this.#step([...this.#layers].reverse(), 'release', recovery)
-    this.#table.release(cpu)
-    return true
-  }
-
-  #recoverLayers(recovery: Recovery): void {
+    if (!hasDied) return
+    const recovery = this.#recovery(dead, isQuiet)
     this.#step(this.#layers, 'examine', recovery)
     this.#step(this.#layers, 'recover', recovery)
-    this.#onDead(recovery.cpu, recovery.incarnation)
+  }
+  /** Users are told, and the number is free. */
+  #release(dead: Dead): void {
+    const { cpu, incarnation, hasDied } = dead
+    try {
+      if (hasDied) this.#onDead(cpu, incarnation)
+    } catch (error) {
+      reportError(error)
+    }
+    this.#clearRecord(cpu)
+    this.#step([...this.#layers].reverse(), 'release', this.#recovery(dead))
+    this.#table.release(cpu)
   }
 
   /** Every layer, whatever others throw: a number that is never given back would help nobody. */
@@ -209,8 +275,12 @@ export class Supervisor {
     }
   }
 
-  /** The dead thread may have taken a CPU off a list of waiters, and not rung it yet. */
+  /**
+   * The dead thread may have taken a CPU off a list of waiters, and not rung it yet. The dead CPU
+   * is rung, too: if it was declared dead by mistake, its thread finds out.
+   */
   #wakeEverybody(dead: number): void {
+    this.#ringer.ring(dead, REASON_WAKE)
     for (const cpu of this.#table.select((other) => other !== dead && this.#table.thread(other) !== 0)) {
       this.#ringer.ring(cpu, REASON_WAKE)
     }

@@ -30,6 +30,7 @@
  * go during one grace period.
  */
 import { addAtomic32, load32, loadAtomic32, orAtomic32, store32, storeAtomic32, type Memory } from '#mem'
+import type { OwnCpu } from '../cpus/own-cpu.js'
 import type { Ringer } from '../cpus/ringer.js'
 import { ringAll } from '../sync/cpu-mask.js'
 import type { Mutex } from '../sync/mutex.js'
@@ -56,6 +57,7 @@ export interface RwSemaphoreParts extends RcuSyncParts {
   readonly cpu: number
   readonly mutex: Mutex
   readonly queue: WaitQueue
+  readonly own: Pick<OwnCpu, 'holdsNumber' | 'assertHoldsNumber'>
   readonly reportError: (error: unknown) => void
 }
 
@@ -75,12 +77,14 @@ export class ReadGuard {
   get isHeld(): boolean {
     return this.#unlock !== undefined
   }
-  /** @throws NotOwnerError the second time; OfflineError. */
+  /**
+   * @throws NotOwnerError the second time, or if this CPU was declared dead, and its reaper has
+   *   unlocked; OfflineError.
+   */
   unlock(): void {
     if (!this.#unlock) throw new NotOwnerError('this guard has unlocked before')
-    const unlock = this.#unlock
+    this.#unlock()
     this.#unlock = undefined
-    unlock()
   }
   /** Unlocks unless {@link unlock} has. Nothing once this CPU is offline. */
   [Symbol.dispose](): void {
@@ -160,6 +164,7 @@ export class PercpuRwSemaphore {
    */
   readLock(options?: WaitOptions): ReadGuard {
     if (options !== undefined) checkWait(options)
+    this.#assertPresent()
     if (!this.#enterFast()) {
       const guard = this.#parts.mutex.lock(options)
       this.#enterSlow(guard)
@@ -175,6 +180,7 @@ export class PercpuRwSemaphore {
    */
   async readLockAsync(options?: WaitOptions): Promise<ReadGuard> {
     if (options !== undefined) checkWait(options)
+    this.#assertPresent()
     if (!this.#enterFast()) this.#enterSlow(await this.#parts.mutex.lockAsync(options))
     return this.#guard()
   }
@@ -185,6 +191,7 @@ export class PercpuRwSemaphore {
    * @throws TooManyLocksError; OfflineError.
    */
   tryReadLock(): ReadGuard | undefined {
+    this.#assertPresent()
     if (this.#enterFast()) return this.#guard()
     const guard = this.#parts.mutex.tryLock()
     if (!guard) return undefined
@@ -221,7 +228,9 @@ export class PercpuRwSemaphore {
     return new WriteGuard(
       guard,
       predecessorDied,
-      () => this.#setWriting(0),
+      () => {
+        if (this.#parts.own.holdsNumber()) this.#setWriting(0)
+      },
       () => this.#leave(),
     )
   }
@@ -260,8 +269,15 @@ export class PercpuRwSemaphore {
   #guard(): ReadGuard {
     return new ReadGuard(() => this.#unlockRead())
   }
+  /** What is entered for a number that is another thread's would keep writers out for ever. */
+  #assertPresent(): void {
+    this.#parts.own.assertHoldsNumber()
+  }
   #unlockRead(): void {
     const { i32 } = this.#memory
+    // Declared dead by mistake: the reaper has unlocked. Mutant: percpu/rwsem-unlocks-for-reaper.
+    if (!this.#parts.own.holdsNumber())
+      throw new NotOwnerError(`${this.name}: this CPU was declared dead, and its read locks were given back`)
     if (this.#sync.isFast) {
       this.#addEntered(-1)
       return

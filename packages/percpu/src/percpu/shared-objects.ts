@@ -83,6 +83,7 @@ export class SharedObjects {
     return {
       ...object,
       cpu: own.cpu,
+      own,
       mutex: this.#locks.mutexAt((object.words + words.mutex) * 4, `mutex of ${name}`),
       queue: this.#sync.queue(object.words + words.waiters, object.words * 4, name),
       synchronize: (deadline) => own.gracePeriods.synchronize(deadline),

@@ -41,8 +41,8 @@ export function debugged(domain: Srcu, debug: SrcuDebug): Srcu {
       debug.block(domain, functions.synchronizeBlocking)
       plain.synchronizeBlocking(timeout)
     },
-    cleanup: async (): Promise<void> => {
-      await plain.cleanup()
+    cleanup: async (options?: WaitOptions): Promise<void> => {
+      await plain.cleanup(options)
       debug.forgetDomain(domain)
     },
   }

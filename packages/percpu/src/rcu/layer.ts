@@ -5,7 +5,7 @@
 import { exchangeAtomic32, load32, loadAtomic32, store32, storeAtomic32 } from '#mem'
 import type { AllocLayer } from '../alloc/layer.js'
 import type { LayerContext } from '../bootmem/layer.js'
-import type { AttachedLayer, Recovery } from '../cpus/layer.js'
+import { tellUsers, type AttachedLayer, type Recovery } from '../cpus/layer.js'
 import { REASON_CALLBACKS } from '../cpus/ringer.js'
 import { SCHED, type Sleep } from '../cpus/stall.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
@@ -304,6 +304,8 @@ export class RcuLayer implements AttachedLayer {
     if (isPending) handOver({ memory, table, cpu }, map.leftOver, ringer)
     ringer.wakeWaiters(cpu)
     store32(memory.i32, map.used(cpu), 0)
-    for (const lost of losses) this.#tellLost(lost)
+    tellUsers(recovery, () => {
+      for (const lost of losses) this.#tellLost(lost)
+    })
   }
 }

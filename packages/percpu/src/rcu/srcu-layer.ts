@@ -2,7 +2,7 @@
  * SRCU as a layer: the domains of one thread, and what is done about all of them when a CPU goes
  * offline or dies. The directory of named objects and the registry list all domains.
  */
-import { exchangeAtomic32, loadU32 } from '#mem'
+import { exchangeAtomic32, fillBytes, loadU32 } from '#mem'
 import type { AllocLayer } from '../alloc/layer.js'
 import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
@@ -145,12 +145,13 @@ export class SrcuLayer implements AttachedLayer {
       throw new SrcuMisuseError(`${name}: there is a domain already, or the memory is not zero`, { address })
     initialiseSrcu(state.memory, address / 4, flavours[flavour])
     const { size: bytes, align } = SrcuCpuLayout
-    allocator.allocate(bytes, { align, into: address })
     try {
+      allocator.allocate(bytes, { align, into: address })
       register(state.memory, context.objects, address / 4)
     } catch (error) {
       // Nobody has seen it: it is no domain again.
       this.#freeParts(address)
+      fillBytes(state.memory, address, SrcuLayout.size, 0)
       throw error
     }
     return this.at(address, options)

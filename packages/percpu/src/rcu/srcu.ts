@@ -288,17 +288,21 @@ export abstract class Srcu {
    * domain lies in a struct of yours; a name is for good, and so is its memory. This object throws
    * from now on, whatever is called. Other threads must not use theirs.
    *
-   * @throws SrcuBusyError while there are sections, callbacks, or a grace period that is wanted:
-   *   nothing is freed then. UnansweredError if a CPU is not done with it after `stallTimeout`: it
-   *   has ended, and leaks. SrcuMisuseError if another call has ended it; OfflineError.
+   * @throws SrcuBusyError while there are sections, callbacks, or a grace period that is wanted;
+   *   UnansweredError or SrcuBusyError at the end of `timeout`, the reason of `signal` when it
+   *   aborts: nothing is freed then. UnansweredError if a CPU is not done with it `stallTimeout`
+   *   after it has ended: it leaks. SrcuMisuseError if another call has ended it; ArgumentError;
+   *   OfflineError.
    */
-  async cleanup(): Promise<void> {
+  async cleanup(options: WaitOptions = {}): Promise<void> {
+    checkWait(options)
     this.#checkBusy(true)
-    const deadline = new Deadline()
+    const deadline = new Deadline(options)
     for (const rank of [0, 1])
       if (!(await this.scans.scan(rank, deadline))) throw this.#busy('a section has begun meanwhile')
     const { callbacks } = this.parts
-    const [late] = await callbacks.settle(new Deadline({ timeout: PATIENCE }))
+    const timeout = Math.min(PATIENCE, deadline.left)
+    const [late] = await callbacks.settle(new Deadline({ ...deadline.rest, timeout }))
     if (late !== undefined) throw this.#busy(`CPU ${late} has not got done with callbacks`)
     const { name } = this
     const makeError = (): Error => new SrcuMisuseError(`${name}: this domain was cleaned up`, { name })

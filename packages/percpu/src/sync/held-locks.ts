@@ -9,6 +9,7 @@
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
+import { ensureStack } from '../stack.js'
 import { TooManyLocksError } from './errors.js'
 import { HELD_LOCK_ENTRIES, HeldLockEntry, MAX_HELD_LOCKS, SyncCpu } from './layouts.js'
 
@@ -97,6 +98,7 @@ export class HeldLocks {
    * an entry of its own: waking needs nothing that can be missing. Not to be nested.
    */
   ringing(mask: number, ring: () => void): void {
+    ensureStack()
     const at = this.wordOf(MAX_HELD_LOCKS)
     storeU32(this.memory.u32, at + kind, KIND_QUEUE)
     // Last: the entry counts from here on. Mutant: sync/ring-unlisted.
@@ -162,7 +164,8 @@ export class ListedLock implements Borrower {
   enter(): void {
     if (this.#entry === 0) this.#entry = this.#list.lend(this, this.#lock, this.#kind, this.#user)
     // Mutant: sync/lock-unlisted.
-    if (this.#tasks++ === 0) storeU32(this.#memory.u32, this.#entry, this.#lock)
+    if (this.#tasks === 0) storeU32(this.#memory.u32, this.#entry, this.#lock)
+    this.#tasks++
   }
   /** After the last one. */
   leave(): void {

@@ -20,16 +20,17 @@
  *
  * Progress: blocking. The lock of a dead owner is free only once the owner is reaped. A thread that
  * waits for it may be the only one that could reap. So the wait ends with an error after
- * {@link LOCK_TIMEOUT}.
+ * {@link LOCK_TIMEOUT}, unless the owner is known to live (patience.ts).
  * Cost: two compare-and-exchanges.
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { cpuOf } from '../machine/token.js'
-import { Deadline } from '../machine/wait-options.js'
+import { ensureStack, SOME } from '../stack.js'
 import { LockTimeoutError } from './errors.js'
 import { Journal, replayJournal } from './journal.js'
 import { LAYER_JOURNAL_ENTRIES, LayerRecord, LAYER_LOCKS } from './layouts.js'
+import { Patience, type OwnerState } from './patience.js'
 import type { SyncMap } from './sync-map.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
@@ -70,29 +71,38 @@ export class LayerLock {
   readonly #journal: Journal
   /** Milliseconds for which it waits for a lock. */
   readonly #patience: number
+  readonly #ownerState: OwnerState
 
   /**
    * For one incarnation of a CPU: its own thread, or its reaper. `record`: word index of its
-   * LayerRecord.
+   * LayerRecord. `ownerState`: what is known of the thread with a token.
    */
-  constructor(memory: Memory, record: number, token: number, patience = LOCK_TIMEOUT) {
+  constructor(
+    memory: Memory,
+    record: number,
+    token: number,
+    patience = LOCK_TIMEOUT,
+    ownerState: OwnerState = () => undefined,
+  ) {
     this.#memory = memory
     const { tryLock, unlock } = makeLock(memory, record + lockField, token)
     this.tryLock = tryLock
     this.unlock = unlock
     this.#journal = new Journal(memory, locationOf(record))
     this.#patience = patience
+    this.#ownerState = ownerState
   }
 
   /** Takes the spinlock with this word index. @throws LockTimeoutError. */
   lock(word: number): void {
     if (this.tryLock(word)) return
-    const deadline = new Deadline({ timeout: this.#patience })
+    const patience = new Patience(this.#patience, this.#ownerState)
     for (;;) {
       // atomic: what hangs on it is decided by P.
       mem.awaitUntil(() => mem.loadAtomic32(this.#memory.i32, word) === 0, SPIN)
       if (this.tryLock(word)) return
-      if (deadline.left === 0) throw this.#timeout(word)
+      // atomic: whose it is at the moment.
+      if (patience.isOver(mem.loadAtomic32(this.#memory.i32, word))) throw this.#timeout(word)
       this.#nap(word)
     }
   }
@@ -119,6 +129,8 @@ export class LayerLock {
    */
   section<Result>(change: (section: SectionWriter) => Result): Result {
     const journal = this.#journal
+    // For taking it back.
+    ensureStack(SOME)
     let result: Result
     try {
       result = change(journal)

@@ -3,10 +3,11 @@ import type { LayerContext } from '../bootmem/layer.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
-import { tokenOf } from '../machine/token.js'
+import { cpuOf, tokenOf } from '../machine/token.js'
 import { LockHeldError } from './errors.js'
-import { LayerLock } from './layer-lock.js'
+import { LayerLock, LOCK_TIMEOUT } from './layer-lock.js'
 import { lockStateOf, type LockState } from './lock-state.js'
+import type { OwnerState } from './patience.js'
 import { recoverSync } from './recovery.js'
 import { SyncState } from './state.js'
 import { SyncMap } from './sync-map.js'
@@ -72,7 +73,12 @@ export class SyncLayer implements AttachedLayer {
    * and its like.
    */
   layerLock(table: CpuTable, cpu: number, incarnation: number, layer: number): LayerLock {
-    return new LayerLock(table.memory, this.map.layerRecord(cpu, layer), tokenOf(cpu, incarnation))
+    const record = this.map.layerRecord(cpu, layer)
+    const ownerState: OwnerState = (owner) => {
+      const other = cpuOf(owner)
+      return tokenOf(other, table.incarnation(other)) === owner ? table.osState(other) : undefined
+    }
+    return new LayerLock(table.memory, record, tokenOf(cpu, incarnation), LOCK_TIMEOUT, ownerState)
   }
 
   /**

@@ -9,13 +9,14 @@ import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { checkFunction } from '../machine/check.js'
 import { cpuOf, incarnationOf } from '../machine/token.js'
+import { ensureStack, MANY } from '../stack.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { LockTimeoutError, NotOwnerError, SelfDeadlockError } from './errors.js'
 import { KIND_MUTEX, ListedLock } from './held-locks.js'
 import { MutexGuard } from './mutex-guard.js'
 import { MutexWaiters } from './mutex-waiters.js'
 import { OWNER_DIED, ownerToken } from './mutex-words.js'
-import { runSection, type Section, type Sections } from './section.js'
+import { runSection, settled, type Section, type Sections } from './section.js'
 import type { SyncState } from './state.js'
 import { showAs } from '../inspect.js'
 
@@ -86,18 +87,20 @@ export class Mutex {
     this.#state.waiting.assertMayBlock()
     if (this.#isHeld) return this.#relock()
     if (options !== undefined) checkWait(options)
+    // Made first: once the mutex is taken nothing may throw.
+    const guard = new MutexGuard(this, this.#turns + 1, false)
     this.#listed.enter()
     // atomic: A, for a mutex that nobody holds or waits for.
     if (compareExchangeAtomic32(this.#memory.i32, this.#word, 0, this.#token) === 0) {
-      // What beginTurn does, and below guard, written out: engines inline calls up to a sum of
-      // code. Both calls would make lock and unlock a third slower.
+      // What beginTurn does, written out: engines inline calls up to a sum of code. The call would
+      // make lock and unlock slower.
       this.#predecessorDied = false
       this.#isHeld = true
       this.#turn = ++this.#turns
-    } else {
-      this.#lockSlow(options)
+      return guard
     }
-    return new MutexGuard(this, this.#turn, this.#predecessorDied)
+    this.#lockSlow(options)
+    return this.#guard()
   }
 
   /**
@@ -109,6 +112,7 @@ export class Mutex {
   tryLock(): MutexGuard | undefined {
     this.#state.waiting.assertOpen()
     if (this.#isHeld) return this.#isDeferred ? this.#relock() : undefined
+    ensureStack()
     this.#listed.enter()
     if (this.#tryTake()) return this.#guard()
     this.#listed.leave()
@@ -167,13 +171,27 @@ export class Mutex {
    */
   run<Result>(change: (section: Section) => Result, options?: WaitOptions): Result {
     if (typeof change !== 'function') checkFunction('change', change)
+    ensureStack(MANY)
     if (this.#isInSection) return runSection(this.#sections, change)
     this.lock(options)
+    let result: { readonly value: Result } | undefined
+    let failure: unknown
     try {
-      return this.runHeld(change, true)
-    } finally {
-      this.unlock()
+      result = { value: this.runHeld(change, true) }
+    } catch (error) {
+      failure = error
     }
+    try {
+      this.unlock()
+    } catch (error) {
+      if (!(error instanceof RangeError) || !this.#isHeld) throw error
+      // As in runSection.
+      this.#isDeferred = true
+      this.#sections.unended.push(this)
+      void settled.then(this.#sections.endUnended)
+    }
+    if (result) return result.value
+    throw failure
   }
 
   /**
@@ -211,6 +229,7 @@ export class Mutex {
   }
   /** @internal */
   beginSection(): Section {
+    ensureStack(MANY)
     this.#hooks?.beforeSection()
     const section = this.#sections.beginByHand()
     this.#isInSection = true
@@ -221,6 +240,7 @@ export class Mutex {
   runHeld<Result>(change: (section: Section) => Result, keeps = false): Result {
     if (typeof change !== 'function') checkFunction('change', change)
     const before = this.#isInSection
+    ensureStack(MANY)
     this.#isInSection = true
     this.#hooks?.beforeSection()
     try {
@@ -252,6 +272,7 @@ export class Mutex {
   #lockSlow(options: WaitOptions | undefined): void {
     const { waiting, protocol } = this.#state
     const word = this.#word
+    this.#ensureStack()
     if (this.#tryTake()) return
     if (waiting.spin(() => protocol.isAvailable(word)) && this.#tryTake()) return
     let taken = false
@@ -261,6 +282,16 @@ export class Mutex {
       if (!taken) throw this.#timeout(waiting.warning)
     } finally {
       if (!taken) this.#listed.leave()
+    }
+  }
+
+  /** Before the mutex is taken; it has been entered. */
+  #ensureStack(): void {
+    try {
+      ensureStack(MANY)
+    } catch (error) {
+      this.#listed.leave()
+      throw error
     }
   }
 
@@ -295,17 +326,25 @@ export class Mutex {
     const token = this.#token
     // Not for what is another CPU's by now: see below. Mutant: sync/late-sequence.
     if (this.#hooks && this.#state.protocol.isOwn(this.#word)) this.#hooks.beforeRelease()
-    this.#isHeld = false
-    this.#isDeferred = false
-    this.#isInSection = false
     // atomic: B, for a mutex that nobody waits for.
     if (compareExchangeAtomic32(this.#memory.i32, this.#word, token, 0) !== token) {
       // The CPU was declared dead by mistake, and its reaper has released the mutex already:
       // another CPU may have it by now. Mutant: sync/late-release.
       if (!this.#state.protocol.isOwn(this.#word)) throw this.#lost()
+      // Before it is let go: who waits is rung after that.
+      ensureStack()
       this.#state.protocol.release(this.#word)
     }
+    // No call: from here on a second attempt would find nothing to release.
+    this.#isHeld = false
+    this.#isDeferred = false
+    this.#isInSection = false
     this.#listed.leave()
+  }
+  #end(): void {
+    this.#isHeld = false
+    this.#isDeferred = false
+    this.#isInSection = false
   }
 
   #selfDeadlock(): SelfDeadlockError {
@@ -316,6 +355,7 @@ export class Mutex {
     )
   }
   #lost(): NotOwnerError {
+    this.#end()
     this.#state.waiting.assertOpen()
     return this.#notOwner()
   }

@@ -47,6 +47,7 @@ export class Sections {
   }
 
   begin(): Section {
+    if (this.unended.length > 0) this.endUnended()
     return (this.#innermost = new Section(this, this.#innermost))
   }
 
@@ -76,9 +77,49 @@ export class Sections {
     }
     section.close()
     this.#innermost = section.outer
+    this.finish()
+  }
+
+  /**
+   * @internal If no section is open: what was changed stays, and the mutexes are released, all of
+   *   them, whatever one throws. It can be repeated, should the stack overflow in the middle.
+   */
+  finish(): void {
     if (this.#innermost !== undefined) return
     this.journal.commit()
-    for (let mutex = this.#retained.pop(); mutex; mutex = this.#retained.pop()) mutex.releaseAfterSection()
+    const errors: unknown[] = []
+    for (let mutex = this.#retained.at(-1); mutex; mutex = this.#retained.at(-1)) {
+      try {
+        mutex.releaseAfterSection()
+      } catch (error) {
+        if (error instanceof RangeError) throw error
+        errors.push(error)
+      }
+      this.#retained.pop()
+    }
+    if (errors.length === 0) return
+    if (errors.length === 1) throw errors[0]
+    throw new SectionError(
+      `the section has ended, and ${errors.length} mutexes under it were not this CPU's any more`,
+      { count: errors.length },
+      { cause: new AggregateError(errors) },
+    )
+  }
+
+  /**
+   * @internal What the full stack has kept from ending: it ends before another section begins, and
+   *   when the synchronous stretch is over. Whoever adds something is in need of stack, and calls
+   *   nothing of the library: `unended.push(…)`, then `settled.then(sections.endUnended)`.
+   */
+  readonly unended: (Section | Retained)[] = []
+  /** @internal */
+  readonly endUnended = (): void => {
+    for (let each = this.unended.at(-1); each; each = this.unended.at(-1)) {
+      if (!(each instanceof Section)) this.retain(each)
+      else if (each.isOpen) each.rollback()
+      this.finish()
+      this.unended.pop()
+    }
   }
 
   /** @internal The sections inside this one end with it; their changes were taken back. */
@@ -280,10 +321,21 @@ export function runSection<Result>(sections: Sections, change: (section: Section
     section.commit()
     return result
   } catch (error) {
-    section[Symbol.dispose]()
+    try {
+      section[Symbol.dispose]()
+      if (!section.isOpen) sections.finish()
+    } catch (second) {
+      if (!(second instanceof RangeError)) throw second
+      // The engine finds no room to compile what it has never run, however much was left.
+      sections.unended.push(section)
+      void settled.then(sections.endUnended)
+    }
     throw error
   }
 }
+
+/** Its `then` needs no room on the stack. */
+export const settled = Promise.resolve()
 
 function ended(): SectionError {
   return new SectionError('the section has ended: its changes were committed or taken back')

@@ -32,5 +32,6 @@ export class SyncState {
     this.heldLocks = new HeldLocks(this.memory, map.record(this.cpu))
     this.sections = new Sections(new Journal(this.memory, map.journal(this.cpu)))
     this.waiting = new Waiting(own, this.sections)
+    own.doorbell.isHeldBack = () => this.sections.isOpen
   }
 }

@@ -75,7 +75,10 @@ export class Waiting {
    * half-done.
    */
   sleep(done: () => boolean, deadline: Deadline): boolean {
-    return this.#own.idle.sleepUntil(done, deadline, !this.#sections.isOpen)
+    const held = this.#own.idle.sleepUntil(() => this.#isClosed || done(), deadline, !this.#sections.isOpen)
+    // It was declared dead by mistake meanwhile.
+    this.assertOpen()
+    return held
   }
 
   /**

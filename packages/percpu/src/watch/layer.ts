@@ -10,7 +10,7 @@
 import { storeAtomic32 } from '#mem'
 import type { LayerContext } from '../bootmem/layer.js'
 import { REASON_WATCH } from '../cpus/ringer.js'
-import type { AttachedLayer, Recovery } from '../cpus/layer.js'
+import { tellUsers, type AttachedLayer, type Recovery } from '../cpus/layer.js'
 import { array, struct } from '../layout/index.js'
 import { VpaError } from '../machine/errors.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
@@ -95,16 +95,20 @@ export class WatchLayer implements AttachedLayer {
     gracePeriods.stalls.recorder = undefined
     doorbell.onAnswer = undefined
     for (const areas of this.#areas.values()) areas.poison()
+    this.own?.end()
     this.own = undefined
   }
 
-  examine({ table, cpu, incarnation }: Recovery): void {
+  examine(recovery: Recovery): void {
+    const { table, cpu, incarnation } = recovery
     const inspector = new Inspector(table, this.map, this.#locks)
     const postMortem = inspector.cpu(cpu, { dispatches: Infinity })
     this.#postMortems.set(cpu, postMortem)
     // atomic: the death of an incarnation, told once by each monitor.
     storeAtomic32(table.memory.i32, this.map.record(cpu) + words.died, incarnation)
-    for (const monitor of this.monitors) monitor.reaped(cpu, incarnation, postMortem)
+    tellUsers(recovery, () => {
+      for (const monitor of this.monitors) monitor.reaped(cpu, incarnation, postMortem)
+    })
   }
 
   /** Until here the dead CPU's VPA could be read. */

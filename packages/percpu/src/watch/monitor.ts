@@ -90,6 +90,10 @@ export class Monitor extends Emitter<MonitorEvents> {
   readonly #deaths: number[]
   #timer: Timer | undefined
   #beats = 0
+  /** ms of machine time at which the next heartbeat is due. */
+  #due = Infinity
+  /** The heartbeat comes so late that this thread, or all of them, stood still. */
+  #isLate = false
   #isStopped = false
 
   /** @internal */
@@ -133,6 +137,8 @@ export class Monitor extends Emitter<MonitorEvents> {
 
   #beat(): void {
     this.#beats++
+    // Others may have stood still with it: they are given one more heartbeat.
+    this.#isLate = this.#clock.now() - this.#due >= this.blockedAfter
     for (let cpu = 0; cpu < this.#deaths.length; cpu++) {
       const died = this.#load(cpu, words.died)
       if (died !== this.#deaths[cpu]) this.#tellDeath(cpu, died, undefined)
@@ -140,6 +146,7 @@ export class Monitor extends Emitter<MonitorEvents> {
     for (const cpu of this.#table.online()) this.#look(cpu)
     // Stopped by a listener.
     if (this.#isStopped) return
+    this.#due = this.#clock.now() + this.interval
     this.#timer = host.setTimeout(() => {
       this.#beat()
     }, this.interval)
@@ -167,7 +174,7 @@ export class Monitor extends Emitter<MonitorEvents> {
       return
     }
     watched.missed++
-    if (watched.blocked || cpu === this.#cpu) return
+    if (watched.blocked || cpu === this.#cpu || this.#isLate) return
     // A timer may come up to a millisecond early.
     const blockedAfter = this.blockedAfter - 1
     const inspection = this.#inspector.cpu(cpu, { blockedAfter })

@@ -66,6 +66,8 @@ export class OwnVpa implements WaitWatcher {
   #idleSince = 0
   #lastLabel: string | undefined
   #lastNumber = 0
+  /** The CPU has left: nothing is written any more. */
+  #isOver = false
   /** Since it came online, ms: spent in timed labelled work of the outermost level, and parked. */
   worked = 0
   idled = 0
@@ -177,6 +179,8 @@ export class OwnVpa implements WaitWatcher {
   #follow<Result>(result: Result & PromiseLike<unknown>, number: number, begun: number): Result {
     const slot = this.#takeSlot(number, begun)
     const settled = (flags: number) => {
+      // What becomes of the work is its caller's all the same. Mutant: watch/outcome-lost.
+      if (this.#isOver) return
       if (slot !== undefined) store32(this.#memory.i32, this.#pending(slot), 0)
       if (begun > 0) this.#trace(TRACE_WORK, ASYNC_WORK, flags, number, begun, this.clock.now() - begun)
     }
@@ -208,6 +212,11 @@ export class OwnVpa implements WaitWatcher {
 
   #pending(slot: number): number {
     return this.#place.watch + words.pending + (slot * PendingWork.stride) / 4 + PendingWork.words.label
+  }
+
+  /** The CPU leaves. */
+  end(): void {
+    this.#isOver = true
   }
 
   wentIdle(word: number): void {

@@ -7,6 +7,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { boot, type Machine } from 'percpu'
 import { load32, store32 } from 'percpu/mem'
+import { throwsCode } from '../support/codes.js'
 import { joinAs } from '../support/machines.js'
 import { bytes } from './support/bytes.js'
 import { verify } from './support/verify.js'
@@ -68,8 +69,14 @@ class Model {
     const [held] = this.held.splice(pick % Math.max(1, this.held.length), 1)
     if (!held) return
     this.#ends(held, (word) => assert.equal(load32(this.first.memory.i32, word), held.mark, 'overwritten'))
-    if (held.order === undefined) this.machine(cpu).heap.free(held.address)
-    else this.machine(cpu).heap.pages.free(held.address, held.order)
+    const { address, order } = held
+    const free = ({ heap }: Machine): void =>
+      order === undefined ? heap.free(address) : heap.pages.free(address, order)
+    const machine = this.machine(cpu)
+    if (held.kept || held.cpu === machine.cpu) return free(machine)
+    // What is in flight is its own CPU's to free.
+    throwsCode(() => free(machine), 'PERCPU_FOREIGN_ADDRESS', /in flight/)
+    free(this.machines.find((other) => other.cpu === held.cpu) ?? assert.fail())
   }
 
   setKept(pick: number, kept: boolean): void {

@@ -59,6 +59,7 @@ class Subject {
     this.inMagazine = all[40] ?? 0
     small.free(this.inMagazine)
     for (const address of wideOnes.slice(1)) wide.free(address)
+    small.persist(all[50] ?? 0)
     this.other.heap.cache('small', Small).free(all[50] ?? 0)
     this.block = machine.heap.pages.alloc(2) / PAGE_BYTES
     this.stacked = machine.heap.pages.alloc(0) / PAGE_BYTES

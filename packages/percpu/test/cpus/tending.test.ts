@@ -4,6 +4,7 @@ import { describe, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { boot, type Machine, type StallEvent } from 'percpu'
+import { loadAtomic32, storeAtomic32 } from 'percpu/mem'
 import { becomesSet, words } from '../support/threads.js'
 import type { DyingData } from './dying.js'
 
@@ -49,6 +50,52 @@ describe('a supervisor that blocks', options, () => {
     while (performance.now() < end);
     machine.rcu.synchronizeBlocking(20_000)
     assert.deepEqual(await reaped, [1])
+  })
+})
+
+describe('a supervisor that blocks in the middle of something', options, () => {
+  it('such as a section gets what the worker held, and tells of its death afterwards', async () => {
+    const machine = boot({ cpus: 2 })
+    const log: string[] = []
+    machine.on('died', ({ cpu }) => log.push(`CPU ${cpu} died`))
+    machine.cpus.addHotplug({ name: 'mine', dead: (cpu) => void log.push(`CPU ${cpu} is dead`) })
+    const { reaped } = machine.supervise(await dying(machine, 'mutex'))
+    const [word = 0] = words(machine, 1)
+    machine.locks.mutex('other').run((section) => {
+      section.write32(word / 4, 1)
+      machine.locks.mutex('m').lock({ timeout: 20_000 }).unlock()
+      log.push('got it')
+    })
+    assert.deepEqual(log, ['got it'])
+    assert.deepEqual(await reaped, [1])
+    assert.deepEqual(log, ['got it', 'CPU 1 is dead', 'CPU 1 died'])
+    assert.deepEqual(machine.online, [0])
+  })
+
+  it('such as a handler, too', async () => {
+    const machine = boot({ cpus: 2 })
+    const { reaped } = machine.supervise(await dying(machine, 'mutex'))
+    let got = false
+    machine.cpus.onRing(0, () => {
+      machine.locks.mutex('m').lock({ timeout: 20_000 }).unlock()
+      got = true
+    })
+    machine.cpus.ring(0, 0)
+    machine.poll()
+    assert.equal(got, true)
+    assert.deepEqual(await reaped, [1])
+  })
+
+  it('or that is parked cleans up all the same', async () => {
+    const machine = boot({ cpus: 2 })
+    const [word = 0] = words(machine, 1)
+    machine.on('died', () => storeAtomic32(machine.memory.i32, word / 4, 1))
+    machine.supervise(await dying(machine, 'mutex'))
+    const end = performance.now() + 20_000
+    while (loadAtomic32(machine.memory.i32, word / 4) === 0 && performance.now() < end)
+      machine.cpus.park(word, 0, 20_000)
+    assert.equal(loadAtomic32(machine.memory.i32, word / 4), 1)
+    assert.deepEqual(machine.online, [0])
   })
 })
 

@@ -129,6 +129,29 @@ function killBefore(
   return true
 }
 
+/** What {@link throwAt} throws. */
+export class Injected extends Error {}
+
+/**
+ * Runs `operation`, whose access number `at` throws an Injected, and whose other accesses do not.
+ * Returns what it threw; 'past' if it made fewer accesses; undefined if it threw nothing. Listening
+ * to a bell is not counted: what it throws is nobody's.
+ */
+export function throwAt(operation: () => unknown, at: number): unknown {
+  let count = 0
+  hooked.control.before = (name) => {
+    if (name !== 'waitAsync32' && count++ === at) throw new Injected()
+  }
+  try {
+    operation()
+    return count > at ? undefined : 'past'
+  } catch (error) {
+    return error
+  } finally {
+    hooked.control.before = undefined
+  }
+}
+
 /** Runs `operation`, whose thread ends where it calls `die`, as in {@link killAt}. */
 export function killWhere(operation: (die: () => never) => unknown, victim: Machine): void {
   const die = (): never => {

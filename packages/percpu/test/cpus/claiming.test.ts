@@ -1,0 +1,98 @@
+/** A thread that is killed while it claims a number, joins, or fails to join: no number is lost. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { JoinOptions, Machine } from 'percpu'
+import {
+  forEachAccess,
+  forEachAccessAsync,
+  fresh,
+  Injected,
+  interrupt,
+  joinAs,
+  killAt,
+  mem,
+  throwAt,
+} from '../support/hooked-percpu.js'
+import { insideOf } from '../support/inside.js'
+
+const { Cpu } = await import('../../dist/machine/layouts.js')
+const child = { parent: 101 } as JoinOptions
+const otherChild = { parent: 103 } as JoinOptions
+
+/** Ends thread 101, by its CPU's number, as its supervisor does when it hears of it. */
+function endParent(machine: Machine, parent: Machine): void {
+  assert.equal(machine.cpus.declareDead(parent.cpu), true)
+}
+
+describe('a thread that joins, whose parent ends with it', () => {
+  it('loses no number, wherever it was killed', () => {
+    const points = forEachAccess((at) => {
+      const machine = fresh()
+      const parent = joinAs(machine, 101)
+      const killed = killAt(() => joinAs(machine, 102, child), at)
+      endParent(machine, parent)
+      assert.deepEqual(machine.cpus.present, [0], `access ${at}`)
+      for (const thread of [103, 104, 105]) joinAs(machine, thread)
+      return killed
+    })
+    assert.ok(points > 100, `only ${points} accesses`)
+  })
+
+  it('claims another number, if it lives and a reaper has taken the one that it was claiming', () => {
+    let taken = 0
+    forEachAccess((at) => {
+      const machine = fresh()
+      const other = joinAs(machine, 103)
+      const parent = joinAs(machine, 101)
+      let cpu: Machine | undefined
+      const done = interrupt(
+        () => (cpu = joinAs(machine, 102, otherChild)),
+        at,
+        () => endParent(machine, parent),
+      )
+      if (cpu === undefined) throw new Error('it has not joined')
+      if (done && cpu.cpu !== 3) taken++
+      const { table } = insideOf(machine.memory)
+      assert.equal(table.thread(cpu.cpu), 102, `access ${at}`)
+      assert.equal(table.parent(cpu.cpu), 103, `access ${at}`)
+      assert.deepEqual(machine.online, [0, other.cpu, cpu.cpu].sort(), `access ${at}`)
+      return done && at < 40
+    })
+    assert.ok(taken > 1)
+  })
+
+  it('has its own parent, also if another one has written that late', () => {
+    const machine = fresh()
+    const { table } = insideOf(machine.memory)
+    const word = table.record(1) + Cpu.words.parent
+    interrupt(
+      () => joinAs(machine, 102, child),
+      // Between its claim of the number and its parent.
+      2,
+      () => mem.storeAtomic32(machine.memory.i32, word, 999),
+    )
+    assert.equal(table.parent(1), 101)
+  })
+})
+
+describe('a join that fails', () => {
+  it('at whichever access leaves the number free, and holds up no grace period', async () => {
+    const points = await forEachAccessAsync(async (at) => {
+      const machine = fresh()
+      const thrown = throwAt(() => joinAs(machine, 101), at)
+      if (thrown === 'past') return false
+      assert.ok(thrown instanceof Injected, `access ${at}: ${String(thrown)}`)
+      // There nothing throws that changes something before: it makes sure of the stack first.
+      if (/new OwnCpu/.test(thrown.stack ?? '')) return true
+      assert.deepEqual(machine.cpus.present, [0], `access ${at}`)
+      await machine.rcu.synchronize({ timeout: 10_000 })
+      const next = joinAs(machine, 102)
+      assert.equal(next.cpu, 1)
+      next.heap.free(next.heap.alloc(64))
+      machine.heap.verify({ quiet: true })
+      await next.offline()
+      return true
+    })
+    assert.ok(points > 100, `only ${points} accesses`)
+  })
+})

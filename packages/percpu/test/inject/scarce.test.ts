@@ -1,0 +1,160 @@
+/**
+ * Every operation when something is missing that it might need: all memory, or all but some pages,
+ * or every place in the list of held locks. It works, or is refused with the typed error of that
+ * and has changed nothing; afterwards it works. What ends something always works.
+ */
+import assert from 'node:assert/strict'
+import { before, describe, it } from 'node:test'
+import type { Machine, MutexGuard } from 'percpu'
+import { muteKilled, random, rows, samples, turns, unhook, World, type Row } from './worlds.js'
+
+const { attempt, hasSucceeded } = await import('../doors/outcome.js')
+const { Snapshot } = await import('../doors/snapshot.js')
+
+/** What gives back, ends, or wakes. The first `free` of a domain takes memory for its lists. */
+const ENDS =
+  /\.(unlock|release|put|end|free|complete(All)?|notify(All)?|commit|rollback|readUnlock|upRead|offline|stop|\[Symbol\.(asyncD|d)ispose\])( |$)/
+const isLeaving = ({ door }: Row): boolean => /offline|asyncDispose/.test(door)
+const isEnd = ({ door }: Row): boolean => ENDS.test(door) && door !== 'Srcu.free'
+
+/** Caches that rows make on the way, and those of sizes, stay: they are made once. */
+const isOnTheWay = (name: string): boolean => name === 'samples' || name.startsWith('size-')
+/** What there is, but for what CPUs keep for themselves. */
+function contents(machine: Machine): unknown {
+  return {
+    allocations: machine.heap.allocations().map(({ address, persistent }) => [address, persistent]),
+    caches: machine.heap
+      .report()
+      .caches.map(({ name }) => name)
+      .filter((name) => !isOnTheWay(name)),
+    objects: machine.objects.list().map(({ name }) => name),
+    locks: machine.locks.heldBy(machine.cpu),
+    percpu: machine.percpu.report().usedBytes,
+    present: machine.cpus.present,
+    srcu: machine.watch.inspect().gracePeriods.map(({ domain }) => domain),
+  }
+}
+
+/** Takes all memory. Returns what gives it back. */
+function fill(machine: Machine, pagesLeft: number): () => void {
+  const { heap, percpu } = machine
+  const until = (take: () => number | undefined): number[] => {
+    const taken: number[] = []
+    try {
+      for (let address = take(); address !== undefined; address = take()) taken.push(address)
+    } catch (error) {
+      assert.equal((error as { code?: string }).code, 'PERCPU_OUT_OF_MEMORY', String(error))
+    }
+    return taken
+  }
+  const copies = [4096, 256, 16, 4].flatMap((bytes) => until(() => percpu.alloc(bytes)))
+  const pages = [4, 2, 0].flatMap((order) => until(() => heap.pages.tryAlloc(order)).map((at) => [at, order]))
+  const small = [2048, 1024, 512, 256, 128, 64, 32, 16, 8]
+  const objects = small.flatMap((bytes) => until(() => heap.alloc(bytes)))
+  const regions = [4096, 64].flatMap((size) => until(() => heap.memblock.alloc({ size, label: 'full' })))
+  for (const [address = 0, order = 0] of pages.splice(pages.length - pagesLeft))
+    heap.pages.free(address, order)
+  return () => {
+    for (const address of regions) heap.memblock.free(address)
+    for (const address of objects) heap.free(address)
+    for (const [address = 0, order = 0] of pages) heap.pages.free(address, order)
+    for (const pointer of copies) percpu.free(pointer)
+  }
+}
+
+/** Takes all places for locks. Returns what gives them back. */
+function lockAll(machine: Machine): () => void {
+  const names = Array.from({ length: 33 }, (_, i) => machine.locks.mutex(`place ${i}`))
+  const guards: MutexGuard[] = []
+  try {
+    for (const mutex of names) guards.push(mutex.lock())
+    assert.fail('there is room for more')
+  } catch (error) {
+    assert.equal((error as { code?: string }).code, 'PERCPU_TOO_MANY_LOCKS', String(error))
+  }
+  return () => {
+    for (const guard of guards) guard.unlock()
+  }
+}
+
+/** Returns the code of the error with which the row is refused; undefined if it works. */
+async function refusal(
+  row: Row,
+  make: (machine: Machine) => () => void,
+  code: string,
+): Promise<string | undefined> {
+  const world = new World()
+  const { machine } = world
+  try {
+    // A section ends with the synchronous stretch in which it began.
+    const made = row.make(world)
+    const use = made instanceof Promise ? await made : made
+    const end = make(machine)
+    const found = contents(machine)
+    const snapshot = code === 'PERCPU_TOO_MANY_LOCKS' ? new Snapshot(machine) : undefined
+    const attempted = attempt(use.call, use.args)
+    const outcome = attempted instanceof Promise ? await attempted : attempted
+    if (hasSucceeded(outcome)) {
+      if (isLeaving(row)) return undefined
+      end()
+      const undone = outcome.value === undefined ? undefined : use.undo(outcome.value)
+      if (undone instanceof Promise) await undone
+      return undefined
+    }
+    assert.equal(outcome.ended === 'threw' || outcome.ended === 'rejected', true, outcome.ended)
+    const error = outcome.value as { code?: string }
+    assert.equal(error.code, code, String((error as Error).stack))
+    assert.deepEqual(contents(machine), found, 'it has changed something')
+    // Meanwhile others run if it is asynchronous.
+    if (outcome.ended === 'threw') assert.equal(snapshot?.difference(), undefined)
+    end()
+    const retried = attempt(use.call, use.args)
+    const again = retried instanceof Promise ? await retried : retried
+    assert.ok(hasSucceeded(again), `afterwards: ${String((again.value as Error | undefined)?.stack)}`)
+    const undone = use.undo(again.value)
+    if (undone instanceof Promise) await undone
+    return error.code
+  } finally {
+    await check(world)
+  }
+}
+async function check(world: InstanceType<typeof World>): Promise<void> {
+  const { machine } = world
+  world.close()
+  await turns(1)
+  try {
+    machine.heap.verify()
+    machine.percpu.verify()
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'PERCPU_OFFLINE') throw error
+  }
+  await world.end()
+  unhook()
+}
+
+const full = 'PERCPU_OUT_OF_MEMORY'
+const cases: Readonly<Record<string, readonly [make: (machine: Machine) => () => void, code: string]>> = {
+  'when memory is full': [(machine) => fill(machine, 0), full],
+  'when one page is left': [(machine) => fill(machine, 1), full],
+  'when no place for a lock is left': [lockAll, 'PERCPU_TOO_MANY_LOCKS'],
+}
+
+for (const [when, [make, code]] of Object.entries(cases))
+  describe(`${when}, there works or is refused as a whole`, () => {
+    before(muteKilled)
+    const refused: string[] = []
+    for (const row of rows) {
+      // Whoever leaves with locks is told of them.
+      if (row.offline === 'works' || (make === lockAll && isLeaving(row))) continue
+      // Of the two cases of memory one is enough, drawn by the seed, unless more is wanted.
+      if (samples === 1 && make !== lockAll && random(2) === 0) continue
+      it(row.door, async () => {
+        const found = await refusal(row, make, code)
+        if (found !== undefined) refused.push(row.door)
+        if (isEnd(row)) assert.equal(found, undefined, 'what ends something needs something')
+      })
+    }
+    it('some of all', () => {
+      assert.ok(refused.length >= 5, `only ${refused.join()}`)
+    })
+  })
