@@ -58,6 +58,11 @@ export class World {
   chooseOutcome: (count: number) => number = () => 0
   /** Whether plain loads of racy words may give stale values. */
   weak = false
+  /**
+   * Whether a CPU may die after steps that only look, too. A complete search gains nothing by that;
+   * one at random would miss the moment.
+   */
+  killsAnywhere = true
   /** Bodies of handlers that code may send to other CPUs. */
   readonly handlers: Handler[] = []
 
@@ -184,7 +189,8 @@ export class World {
    */
   private mayDie({ main, last }: Cpu): boolean {
     if (main.state === FINISHED || main.state === DEAD || main.state === UNBORN) return false
-    return last < 0 || this.hasHandlers || !onlyLooks(this.history.code[last] as number)
+    const isAnywhere = this.killsAnywhere || this.hasHandlers || last < 0
+    return isAnywhere || !onlyLooks(this.history.code[last] as number)
   }
 
   private mayEnter(handler: Process): boolean {

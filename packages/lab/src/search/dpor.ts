@@ -61,6 +61,7 @@ export class Dpor implements Search {
   ) {
     this.bounded = options.preemptions !== Infinity
     world.tracksDependence = true
+    world.killsAnywhere = false
     if (!options.enumerate) {
       world.onConflict = (earlier) => this.reverse(earlier)
       world.onAlternative = (process, step) => this.tryAt(process.id, step)

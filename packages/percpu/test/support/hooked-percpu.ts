@@ -110,21 +110,21 @@ function killBefore(
   isHere: (name: string) => boolean,
   victim: Machine | undefined,
 ): boolean {
-  let isDead = false
+  const thread = { isDead: false }
   const views = new Set<object>(victim ? [victim.memory.i32] : [])
   hooked.control.before = (name, [view]) => {
     if (typeof view === 'object' && view !== null) views.add(view)
-    isDead ||= isHere(name)
-    if (isDead) throw new Killed()
+    thread.isDead ||= isHere(name)
+    if (thread.isDead) throw new Killed()
   }
   try {
     operation()
   } catch (error) {
-    if (!isDead) throw error
+    if (!thread.isDead) throw error
   } finally {
     hooked.control.before = undefined
   }
-  if (!isDead) return false
+  if (!thread.isDead) return false
   for (const view of views) hooked.control.dead.add(view)
   return true
 }

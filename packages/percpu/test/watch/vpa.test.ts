@@ -220,7 +220,7 @@ describe('VPAs', () => {
   it('begin with an empty dispatch log, as its index says', async () => {
     const machine = boot({ cpus: 2 })
     const index = (): number => {
-      const { vpa = 0 } = machine.watch.registrations.find(1) ?? assert.fail()
+      const { vpa } = machine.watch.registrations.find(1) ?? assert.fail()
       return new DataView(machine.memory.buffer).getUint32(vpa + Vpa.offsets.dtl_idx + 4)
     }
     const cpu = joinAs(machine, 101)
