@@ -17,7 +17,7 @@
  * out when it confirms its claim, and claims anew. All masks are computed from these two words;
  * nothing else says which CPUs are online.
  */
-import { compareExchangeAtomic32, loadAtomic32, loadU32, storeAtomic32, type Memory } from '#mem'
+import { addAtomic32, compareExchangeAtomic32, loadAtomic32, loadU32, storeAtomic32, type Memory } from '#mem'
 import { NoFreeCpuError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
 import type { MemoryMap } from '../machine/memory-map.js'
@@ -41,8 +41,14 @@ export interface CpuInfo {
 const WITHDRAWN = -(2 ** 31)
 /** In `thread`, added to a key, which is below: the number is being claimed. */
 export const CLAIMING = 2 ** 29
-/** In `parent`: none is known. 0: not written yet. */
+/** In `parent`: none is known. 0: not written yet, since boot. */
 const NO_PARENT = -1
+/**
+ * While nobody has claimed the number since its last release: this, less the number of releases
+ * before. It may wrap around: a claim does not last for 2^30 releases.
+ */
+const UNCLAIMED = -2
+const RELEASES = 2 ** 30 - 1
 const stride = Cpu.stride / 4
 const stateBits = 3
 
@@ -75,14 +81,18 @@ export class CpuTable {
   claim(key: number, parent = 0): number {
     const claimed = parent === 0 ? key : key + CLAIMING
     for (let cpu = 0; cpu < this.map.cpus; cpu++) {
+      // atomic: before the number is taken, see setParent.
+      const unclaimed = loadAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.parent)
       // C(cpu.thread) takes the number; pairs with D in release: what the previous holder wrote in
       // the record happened before, and the record is now the claimer's alone. Mutant:
       // cpus/claim-without-exchange.
       if (compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, 0, claimed) !== 0)
         continue
-      this.#setParent(cpu, parent === 0 ? NO_PARENT : parent)
-      if (parent === 0 || this.#confirm(cpu, key)) return cpu
-      // A reaper has taken it, and another one may be free by now. Mutant: cpus/claims-no-other.
+      const isMine = this.#setParent(cpu, unclaimed, parent === 0 ? NO_PARENT : parent)
+      if (isMine && (parent === 0 || this.#confirm(cpu, key))) return cpu
+      // atomic: it gives back what a reaper has not taken; that one has written no parent.
+      if (!isMine) compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, claimed, 0)
+      // Another one may be free by now. Mutant: cpus/claims-no-other.
       cpu = -1
     }
     throw new NoFreeCpuError(
@@ -102,21 +112,24 @@ export class CpuTable {
     return compareExchangeAtomic32(this.memory.i32, word, key + CLAIMING, key) === key + CLAIMING
   }
   /**
-   * A thread that has lost the number while it claimed it may write its own parent late, once. It
-   * does so only where there is none. So the holder writes over what it finds there.
+   * Writes the parent in place of what stood there before the number was taken; false if that is
+   * not there any more. The thread may have lost the number to a reaper meanwhile, and another one
+   * may hold it. So each release leaves another value: nobody writes a parent for another thread.
    */
-  #setParent(cpu: number, parent: number): void {
+  #setParent(cpu: number, unclaimed: number, parent: number): boolean {
     const word = this.record(cpu) + Cpu.words.parent
-    // atomic: as in parent.
-    if (compareExchangeAtomic32(this.memory.i32, word, 0, parent) !== 0)
-      storeAtomic32(this.memory.i32, word, parent)
+    // atomic: of two threads only the holder finds the value of the last release. Mutant:
+    // cpus/parent-of-another.
+    return compareExchangeAtomic32(this.memory.i32, word, unclaimed, parent) === unclaimed
   }
 
   /** Gives the number back. The caller holds it, by its own key or as its reaper. */
   release(cpu: number): void {
     this.setState(cpu, this.incarnation(cpu), 'offline')
+    // atomic: only who releases a number counts.
+    const releases = addAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.releases, 1)
     // atomic: before the next thread can have the number, which then is no child of that parent.
-    storeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.parent, 0)
+    storeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.parent, UNCLAIMED - (releases & RELEASES))
     // D(cpu.thread) pairs with C in claim: the record now belongs to whoever claims it next.
     // Mutant: cpus/release-before-offline.
     storeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, 0)
@@ -180,7 +193,8 @@ export class CpuTable {
    */
   parent(cpu: number): number {
     // atomic: written by the thread that holds the number, and read when that has ended.
-    return loadAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.parent)
+    const parent = loadAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.parent)
+    return parent <= UNCLAIMED ? 0 : parent
   }
   /** By the thread that holds the number: its own number in the operating system. */
   setOsThread(cpu: number, key: number, id: number): void {

@@ -78,8 +78,13 @@ export const Cpu = struct(
     thread: atomic(i32),
     /** Incarnation × 8 + state. cpus/cpu-table.ts */
     state: atomic(i32),
-    /** The key of the thread that started this CPU's thread, or 0. cpus/supervisor.ts */
+    /**
+     * The key of the thread that started this CPU's thread; below 0 if there is none.
+     * cpus/cpu-table.ts
+     */
     parent: atomic(i32),
+    /** How often the number has been released. cpus/cpu-table.ts */
+    releases: atomic(i32),
     node: published(u32),
     /**
      * The number that the operating system gives the CPU's thread, and the key of that thread: it

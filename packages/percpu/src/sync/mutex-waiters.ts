@@ -35,9 +35,9 @@ export class MutexWaiters {
   /** Blocks the thread until the mutex is taken (true), or until the deadline (false). */
   sleep(deadline: Deadline): boolean {
     const { waiting, protocol } = this.#state
-    const begun = waiting.beginWait()
     let taken = false
     this.#enter()
+    const begun = waiting.beginWait()
     try {
       while (!taken && waiting.sleep(() => protocol.isAvailableOrMarked(this.#word), deadline)) {
         taken = this.#tryTake()
@@ -56,11 +56,13 @@ export class MutexWaiters {
    */
   async wait(deadline: Deadline): Promise<boolean> {
     const { waiting, protocol } = this.#state
-    const begun = waiting.beginWait()
     const isReady = (): boolean => protocol.isAvailableOrMarked(this.#word)
     let taken = false
-    const task = this.#queue()
+    // What may throw comes first: a task that stayed in the queue would keep all others from their
+    // turn.
     this.#enter()
+    const begun = waiting.beginWait()
+    const task = this.#queue()
     try {
       if (task !== this.#first && !(await takeTurn(task, deadline))) return false
       while (!taken && (await waiting.wait(isReady, deadline))) {
@@ -72,9 +74,15 @@ export class MutexWaiters {
       this.#unqueue(task)
       this.#leave(taken)
       waiting.endWait(this.#word * 4, begun, taken)
+      if (waiting.isClosed) this.#endAll()
       // It may be first now.
-      this.#first?.begin?.()
+      else this.#first?.begin?.()
     }
+  }
+
+  /** The CPU goes offline: nobody waits for a turn any more. */
+  #endAll(): void {
+    for (let task = this.#first; task; task = task.next) task.begin?.()
   }
 
   #queue(): Task {
@@ -93,7 +101,8 @@ export class MutexWaiters {
 
   #enter(): void {
     ensureStack()
-    if (this.#sleepers++ === 0) this.#state.protocol.enter(this.#word)
+    if (this.#sleepers === 0) this.#state.protocol.enter(this.#word)
+    this.#sleepers++
   }
 
   #leave(taken: boolean): void {

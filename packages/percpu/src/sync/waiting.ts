@@ -32,6 +32,9 @@ export class Waiting {
     this.#mayBlock = false
     this.recheck()
   }
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
   /** @throws OfflineError once the CPU goes offline. */
   assertOpen(): void {
     if (this.#isClosed) throw this.#own.offlineError()
@@ -86,6 +89,7 @@ export class Waiting {
    * deadline's signal when that aborts, and with an OfflineError when this CPU goes offline.
    */
   async wait(done: () => boolean, deadline: Deadline): Promise<boolean> {
+    this.assertOpen()
     const held = await this.#own.doorbell.until([], () => this.#isClosed || done(), deadline)
     this.assertOpen()
     return held

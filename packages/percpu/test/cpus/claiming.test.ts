@@ -61,17 +61,39 @@ describe('a thread that joins, whose parent ends with it', () => {
     assert.ok(taken > 1)
   })
 
-  it('has its own parent, also if another one has written that late', () => {
-    const machine = fresh()
-    const { table } = insideOf(machine.memory)
-    const word = table.record(1) + Cpu.words.parent
-    interrupt(
-      () => joinAs(machine, 102, child),
-      // Between its claim of the number and its parent.
-      2,
-      () => mem.storeAtomic32(machine.memory.i32, word, 999),
-    )
-    assert.equal(table.parent(1), 101)
+  it('writes no parent for another one, which has the number that it has lost', () => {
+    let passed = 0
+    forEachAccess((at) => {
+      const machine = fresh({ cpus: 6 })
+      const parent = joinAs(machine, 101)
+      const otherParent = joinAs(machine, 103)
+      let next: Machine | undefined
+      let late: Machine | undefined
+      const done = interrupt(
+        () => (late = joinAs(machine, 102, child)),
+        at,
+        () => {
+          // Somebody else ends: its reaper takes numbers whose parent is not written, too.
+          endParent(machine, joinAs(machine, 104))
+          next = joinAs(machine, 105, otherChild)
+        },
+      )
+      const { table } = insideOf(machine.memory)
+      if (next?.cpu === 3) passed++
+      for (const [cpu, thread, own] of [
+        [late, 102, 101],
+        [next, 105, 103],
+      ] as const) {
+        if (cpu === undefined) continue
+        assert.equal(table.thread(cpu.cpu), thread, `access ${at}`)
+        assert.equal(table.parent(cpu.cpu), own, `access ${at}`)
+      }
+      endParent(machine, parent)
+      if (next) assert.ok(machine.online.includes(next.cpu), `access ${at}: reaped with a stranger`)
+      endParent(machine, otherParent)
+      return done && at < 40
+    })
+    assert.ok(passed > 0)
   })
 })
 
