@@ -7,8 +7,9 @@
  * Messages wait in a queue while their CPU computes, so not every ring may send one. A ringer sends
  * none while one of its own, sent at the same count `heard`, has not arrived: that one will wake
  * the CPU. The CPU counts `heard` on when a message arrives that was sent at the present count.
- * Hosts may lose a message to a CPU that has just come online, so it is sent again after a while,
- * after twice that, and so on. So few messages of each ringer wait, however long.
+ * Hosts may lose a message to a CPU that has just come online. So one that others rely on is sent
+ * again after a while, after twice that, and so on. So few messages of each ringer wait, however
+ * long.
  */
 import { exchangeAtomic32, loadAtomic32, notify32, orAtomic32, store32 } from '#mem'
 import { UnsupportedError } from '../machine/errors.js'
@@ -84,46 +85,73 @@ export class Ringer {
   }
 
   close(): void {
-    for (const { channel } of this.#messengers.values()) channel.close()
+    for (const messenger of this.#messengers.values()) messenger.close()
     this.#messengers.clear()
   }
 
   #send(cpu: number, record: number): void {
     let messenger = this.#messengers.get(cpu)
     if (!messenger) {
-      messenger = new Messenger(openChannel(this.#table.map.id, cpu))
+      // VS(cpu.heard) pairs with VT in #countHeard: read after the bell was set. If the count is
+      // still that of the last message, who takes that message counts, and then takes this bell.
+      // Mutant: cpus/heard-after-answer.
+      const heard = (): number => loadAtomic32(this.#table.memory.i32, record + Cpu.words.heard)
+      messenger = new Messenger(openChannel(this.#table.map.id, cpu), heard)
       this.#messengers.set(cpu, messenger)
     }
-    // VS(cpu.heard) pairs with VT in #countHeard: read after the bell was set. If the count is
-    // still that of the last message, who takes that message counts, and then takes this bell.
-    // Mutant: cpus/heard-after-answer.
-    messenger.send(loadAtomic32(this.#table.memory.i32, record + Cpu.words.heard))
+    messenger.send()
   }
 }
 
-/** Milliseconds after which a message is sent again, the first time. */
+/** Milliseconds after which a message is sent again: the first time, and the longest. */
 const RESEND = 10
+const LONGEST_RESEND = 2 ** 16
 
 /** Sends messages to one CPU. */
 class Messenger {
-  readonly channel: Channel
+  readonly #channel: Channel
+  readonly #heard: () => number
   /** The count `heard` at which it has sent a message last, and when. */
   #sentAt: number | undefined
   #time = 0
   #patience = RESEND
+  #timer: ReturnType<typeof host.setTimeout> | undefined
 
-  constructor(channel: Channel) {
-    this.channel = channel
+  constructor(channel: Channel, heard: () => number) {
+    this.#channel = channel
+    this.#heard = heard
   }
 
-  send(heard: number): void {
+  send(): void {
+    const heard = this.#heard()
     const now = host.performance.now()
-    if (heard !== this.#sentAt) this.#patience = RESEND
-    else if (now - this.#time < this.#patience) return
-    else this.#patience *= 2
+    const waited = now - this.#time
+    const isOnItsWay = heard === this.#sentAt
+    if (isOnItsWay && waited < this.#patience) {
+      this.#lookAgain(this.#patience - waited)
+      return
+    }
+    this.#patience = isOnItsWay ? this.#patience * 2 : RESEND
     this.#sentAt = heard
     this.#time = now
-    this.channel.postMessage(heard)
+    this.#channel.postMessage(heard)
+  }
+
+  /** A ring relies on a message that is on its way. If that is lost, it is sent again. */
+  #lookAgain(milliseconds: number): void {
+    if (this.#timer !== undefined || milliseconds > LONGEST_RESEND) return
+    this.#timer = host.setTimeout(() => {
+      this.#timer = undefined
+      if (this.#heard() !== this.#sentAt) return
+      this.send()
+      this.#lookAgain(this.#patience)
+    }, milliseconds)
+    this.#timer.unref?.()
+  }
+
+  close(): void {
+    if (this.#timer !== undefined) host.clearTimeout(this.#timer)
+    this.#channel.close()
   }
 }
 

@@ -10,12 +10,10 @@ import {
   interrupt,
   joinAs,
   killAt,
-  mem,
   throwAt,
 } from '../support/hooked-percpu.js'
 import { insideOf } from '../support/inside.js'
 
-const { Cpu } = await import('../../dist/machine/layouts.js')
 const child = { parent: 101 } as JoinOptions
 const otherChild = { parent: 103 } as JoinOptions
 

@@ -83,6 +83,24 @@ describe('messages to a CPU that does not answer', () => {
     await other.offline()
   })
 
+  it('are sent again if the first one is lost, though nobody rings after that', async (t) => {
+    const { BroadcastChannel: original } = globalThis
+    let lost = 0
+    globalThis.BroadcastChannel = class extends original {
+      override postMessage(message: unknown): void {
+        if (lost++ > 0) super.postMessage(message)
+      }
+    }
+    t.after(() => (globalThis.BroadcastChannel = original))
+    const machine = boot({ cpus: 2, doorbell: 'port' })
+    const other = joinAs(machine, 101, { doorbell: 'port' })
+    const answered = new Promise<void>((resolve) => void other.cpus.onRing(0, resolve))
+    for (let i = 0; i < 3; i++) machine.cpus.ring(1, 0)
+    await soon(answered)
+    assert.ok(lost > 1)
+    await other.offline()
+  })
+
   it('are sent to the next thread that has the number', async (t) => {
     countMessages(t)
     const machine = boot({ cpus: 2, doorbell: 'port' })
