@@ -2,6 +2,7 @@
 import type { LayerContext } from '../bootmem/layer.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
+import { ownOsThread } from '../machine/os-thread.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import { cpuOf, tokenOf } from '../machine/token.js'
 import { LockHeldError } from './errors.js'
@@ -76,7 +77,10 @@ export class SyncLayer implements AttachedLayer {
     const record = this.map.layerRecord(cpu, layer)
     const ownerState: OwnerState = (owner) => {
       const other = cpuOf(owner)
-      return tokenOf(other, table.incarnation(other)) === owner ? table.osState(other) : undefined
+      if (tokenOf(other, table.incarnation(other)) !== owner) return undefined
+      // A thread that is several CPUs would wait for itself.
+      const isItself = table.osThread(other, table.thread(other)) === ownOsThread()
+      return isItself ? undefined : table.osState(other)
     }
     return new LayerLock(table.memory, record, tokenOf(cpu, incarnation), LOCK_TIMEOUT, ownerState)
   }

@@ -2,7 +2,7 @@
  * A small machine for one operation, with the objects that rows need, made when they are asked for.
  */
 import { boot, i32, join, struct, u64, array, atomic, f64, locked, published, u8, address } from 'percpu'
-import type { BootOptions, Machine, MutexGuard, Section } from 'percpu'
+import { OfflineError, type BootOptions, type Machine, type MutexGuard, type Section } from 'percpu'
 
 /** Fields of every kind and form. */
 export const Sample = struct(
@@ -43,6 +43,15 @@ export class World {
   /** A machine that has nothing to do with this one. It lives as long as the process. */
   get other(): Machine {
     return (another ??= boot(small))
+  }
+  /** Whether this thread has left the machine. */
+  get isOffline(): boolean {
+    try {
+      return !this.machine.handle
+    } catch (error) {
+      if (error instanceof OfflineError) return true
+      throw error
+    }
   }
   /** A second CPU of this machine, of the same thread. */
   joined(): Machine {

@@ -91,13 +91,13 @@ describe('options', () => {
       throwsCode(call, 'PERCPU_ARGUMENT', message)
     for (const flag of ['zero', 'persist'])
       refused(() => machine.heap.alloc(8, { [flag]: 1 }), new RegExp(`${flag}: 1 is neither true nor false`))
-    refused(() => machine.heap.alloc(8, { label: 5 } as never), /label: 5 is not text of at most/)
+    refused(() => machine.heap.alloc(8, { label: 5 } as never), /label: 5 is not a string/)
     refused(
       () => machine.heap.alloc(8, { align: 2 ** 23 }),
       /align: 8388608 is not a power of two from 1 to 4194304/,
     )
     refused(() => machine.heap.alloc(8, { align: '8' } as never), /align: '8' is not/)
-    refused(() => machine.heap.memblock.alloc({ size: 8, label: 5 } as never), /label: 5 is not text of at most/)
+    refused(() => machine.heap.memblock.alloc({ size: 8, label: 5 } as never), /label: 5 is not a string/)
     refused(() => machine.percpu.alloc(8, { nowait: 'yes' } as never), /nowait: 'yes' is neither/)
     refused(() => machine.objects.create('a', Pair, 5 as never), /init: 5 is not a function/)
     refused(() => machine.objects.open(5 as never, Pair), /name: 5 is not a string/)
@@ -136,7 +136,7 @@ describe('other arguments', () => {
   })
   it('are labels of work, and CPUs that are possible', () => {
     const machine = fresh()
-    throwsCode(() => machine.run(5 as never, () => 1), 'PERCPU_ARGUMENT', /label: 5 is not /)
+    throwsCode(() => machine.run(5 as never, () => 1), 'PERCPU_ARGUMENT', /label: 5 is not a string/)
     for (const wrong of [-1, 3, 0.5, '0' as never])
       throwsCode(() => machine.locks.heldBy(wrong), 'PERCPU_ARGUMENT')
   })

@@ -70,14 +70,11 @@ const machines: readonly Row[] = [
   door('Machine.on', [eventName, func, optional(listen)], (world) =>
     use(world.machine, 'on', ['died', () => undefined, {}], off),
   ),
-  door('Machine.offline', [], (world) => {
-    let machine: Machine | undefined = world.machine
+  door('Machine.offline', [optional(wait)], (world) => {
+    let machine = world.joined()
     return using(
-      () => {
-        machine ??= world.joined()
-        return machine.offline()
-      },
-      [],
+      (options: object) => (world.isOffline ? world.machine : machine).offline(options),
+      [{}],
       () => (machine = world.joined()),
     )
   }),

@@ -114,9 +114,15 @@ const domains: readonly Row[] = [
   ),
   door('Srcu.protect', [func], (world) => use(domain(world), 'protect', [() => 5])),
   door('Srcu.expediteCurrent', [], (world) => use(domain(world), 'expediteCurrent')),
-  door('Srcu.cleanup', [], (world) => {
+  door('Srcu.cleanup', [optional(wait)], (world) => {
     let made = 0
-    return using(() => world.machine.srcu(`ending ${made++}`).cleanup())
+    const make = (): Srcu => world.machine.srcu(`ending ${made++}`)
+    let own = make()
+    return using(
+      (options: object) => own.cleanup(options),
+      [{}],
+      () => (own = make()),
+    )
   }),
   free('SrcuSection.isOpen', [], (world) => {
     const own = domain(world).section()
