@@ -59,6 +59,32 @@ describe('a thread that joins, whose parent ends with it', () => {
     assert.ok(taken > 1)
   })
 
+  it('claims another number, too, if the reaper looked before its parent was written', () => {
+    const reaper = 77
+    let taken = 0
+    forEachAccess((at) => {
+      const machine = fresh()
+      const { table } = insideOf(machine.memory)
+      joinAs(machine, 103)
+      let cpu: Machine | undefined
+      let lost = false as boolean
+      const done = interrupt(
+        () => (cpu = joinAs(machine, 102, otherChild)),
+        at,
+        () => {
+          const child = table.thread(2)
+          lost = table.isClaiming(child) && table.takeOver(2, child, reaper)
+        },
+      )
+      if (cpu === undefined) throw new Error('it has not joined')
+      assert.equal(table.thread(2), lost ? -reaper : 102, `access ${at}`)
+      assert.deepEqual([cpu.cpu, table.parent(cpu.cpu)], [lost ? 3 : 2, 103], `access ${at}`)
+      if (lost) taken++
+      return done && at < 40
+    })
+    assert.ok(taken > 1)
+  })
+
   it('writes no parent for another one, which has the number that it has lost', () => {
     let passed = 0
     forEachAccess((at) => {

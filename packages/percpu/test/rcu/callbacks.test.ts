@@ -85,16 +85,15 @@ describe('rcu.free', () => {
     machine.heap.verify({ quiet: true })
   })
 
-  it('does not free what somebody freed meanwhile, whoever has it now', async () => {
+  it('lets nobody free meanwhile what waits to be freed', async () => {
     const machine = fresh()
     const address = machine.heap.alloc(40)
     void machine.rcu.free(address)
-    machine.heap.free(address)
-    assert.equal(machine.heap.alloc(40), address)
-    const error = uncaught()
+    throwsCode(() => machine.heap.free(address), 'PERCPU_DOUBLE_FREE', /about to be freed/)
+    throwsCode(() => void machine.rcu.free(address), 'PERCPU_DOUBLE_FREE')
+    assert.notEqual(machine.heap.alloc(40), address)
     await machine.rcu.barrier()
-    assert.equal((await error).code, 'PERCPU_DOUBLE_FREE')
-    assert.ok(isAllocated(machine, address))
+    assert.ok(!isAllocated(machine, address))
   })
 
   it('works through several blocks, and past the end of all positions', async () => {
