@@ -46,6 +46,7 @@ function add(one: ExploreReport, other: ExploreReport): ExploreReport {
     redundant: one.redundant + other.redundant,
     truncated: one.truncated || other.truncated,
     operations: one.operations + other.operations,
+    touchesMemory: one.touchesMemory || other.touchesMemory,
     milliseconds: Math.max(one.milliseconds, other.milliseconds),
   }
 }

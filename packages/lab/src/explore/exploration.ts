@@ -35,8 +35,6 @@ export class Exploration {
   private readonly eventLoop = new EventLoop()
   private readonly counts: Counts = { ...noCounts }
   private readonly start = performance.now()
-  /** Whether a body has accessed memory in any execution. */
-  private sawMemory = false
 
   constructor(
     readonly name: string,
@@ -68,17 +66,6 @@ export class Exploration {
       this.replay(decode(options.replay))
       return this.report(true)
     }
-    const report = this.search()
-    if (report.executions > 0 && !this.sawMemory)
-      throw new ScenarioError(
-        `${this.name}: no body touched shared memory through the lab, so nothing of it was explored: use the ` +
-          'library that `percpu` of percpu-lab is, or instrument foreign code (docs/lab.md)',
-      )
-    return report
-  }
-
-  private search(): ExploreReport {
-    const { options } = this
     const { mode = 'exhaustive', preemptions = Infinity, shard } = options
     // Without sleep sets the parts of a search overlap: the first shard does it all.
     if (preemptions !== Infinity && shard !== undefined && shard.index > 0) return this.report(false)
@@ -173,7 +160,7 @@ export class Exploration {
   /** Counts an execution that has ended, or throws its failure. */
   private finish(runner: Runner, end: number, from: number): void {
     const { counts, world } = this
-    this.sawMemory ||= world.touchesMemory()
+    counts.touchesMemory ||= world.touchesMemory()
     counts.operations += world.history.length - from
     const ending = this.judge(runner, end)
     if (ending === 'complete') {
@@ -256,8 +243,6 @@ export class Exploration {
   }
 
   private report(truncated: boolean): ExploreReport {
-    const { executions, blocked, redundant, operations } = this.counts
-    const milliseconds = this.elapsed()
-    return { name: this.name, executions, blocked, redundant, truncated, operations, milliseconds }
+    return { name: this.name, ...this.counts, truncated, milliseconds: this.elapsed() }
   }
 }

@@ -14,7 +14,7 @@ import { settings } from './settings.js'
  * @throws ExplorationFailure for the first execution that fails, or if the counts are not the
  *   expected ones
  * @throws ScenarioError for a name, a scenario or options that cannot be, or while another
- *   exploration runs
+ *   exploration runs; if no body touches shared memory
  * @throws RangeError if the scenario has more than 30 processes: CPUs, interrupts, kills, time
  *   limits
  * @throws ScheduleError if `replay` is no schedule, or does not fit the scenario and nothing fails
@@ -33,8 +33,14 @@ export async function explore(
   const own = await inTask(() => outcomeOf(() => new Exploration(name, describe, all).run()))
   const outcome = asked === undefined ? own : await asked.ended(name, own)
   if ('failure' in outcome) throw outcome.failure
-  if (isSameSearch(options, all)) compare(outcome.report, options)
-  return outcome.report
+  const { report } = outcome
+  if (all.replay === undefined && report.executions > 0 && !report.touchesMemory)
+    throw new ScenarioError(
+      `${name}: no body touched shared memory through the lab, so nothing of it was explored: use the ` +
+        'library that `percpu` of percpu-lab is, or instrument foreign code (docs/lab.md)',
+    )
+  if (isSameSearch(options, all)) compare(report, options)
+  return report
 }
 
 /** Whether the search is the one that the program asked for. */

@@ -13,6 +13,8 @@ export interface ExploreReport {
   readonly truncated: boolean
   /** Steps taken. */
   readonly operations: number
+  /** Whether a body has accessed shared memory in any execution. */
+  readonly touchesMemory: boolean
   readonly milliseconds: number
 }
 
@@ -25,6 +27,13 @@ export interface Counts {
   blocked: number
   redundant: number
   operations: number
+  touchesMemory: boolean
 }
 
-export const noCounts: Counts = { executions: 0, blocked: 0, redundant: 0, operations: 0 }
+export const noCounts: Counts = {
+  executions: 0,
+  blocked: 0,
+  redundant: 0,
+  operations: 0,
+  touchesMemory: false,
+}

@@ -37,7 +37,7 @@ describe('messages to a CPU that does not answer', () => {
       let stop = (): void => undefined
       const answered = new Promise<void>((resolve) => (stop = other.cpus.onRing(0, resolve)))
       for (let i = 0; i < 50_000; i++) machine.cpus.ring(1, 0)
-      assert.ok(sent.length >= 1 && sent.length < 20, `${sent.length} messages in round ${round}`)
+      assert.ok(sent.length < 20, `${sent.length} messages in round ${round}`)
       await soon(answered)
       stop()
     }
