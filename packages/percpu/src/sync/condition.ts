@@ -63,8 +63,7 @@ export class Condition {
     const waiter = this.#begin(guard)
     let notified: boolean
     try {
-      // Not entered again: the bit that a notifier took away would come back. Mutant:
-      // sync/condition-enters-twice.
+      // Not entered again: the bit that a notifier took away would come back.
       this.#queue.waitEntered(waiter, deadline)
     } finally {
       try {

@@ -279,8 +279,7 @@ describe('a reaper killed before any access', () => {
 
 describe('what a reaper could not free', () => {
   it('is freed by the next CPU that takes the lock, whenever that was released', () => {
-    const points = forEachAccess((point) => {
-      const at = sampled(point)
+    const points = forEachAccess((at) => {
       const machine = fresh()
       const [victim, other] = [joinAs(machine, 101), joinAs(machine, 102)]
       victim.heap.pages.alloc(1)
