@@ -5,38 +5,37 @@
  * for ending it.
  *
  * An unlock needs no more room than its lock did, called from the same function. Where more is
- * needed, {@link ensureStack} is called before the first change. What it asks for is several times
- * what the end takes: an engine makes frames larger when it gives optimised code up, as it does
- * where an exception is caught.
+ * needed, {@link ensureStack} is called before the first change. What it is asked for is several
+ * times what the end takes: an engine makes frames larger when it gives optimised code up, as it
+ * does where an exception is caught.
  */
 
 /** For a few functions that call each other, such as to release a lock and ring who waits. */
-const FEW = 12
+export const FEW = 1
 /** For taking back the changes of a layer's section. */
-export const SOME = 24
-/** For what calls users, or ends their sections: it contains the others. */
-export const MANY = 48
+export const SOME = 2
+/** For what calls users, or ends their sections. */
+export const MANY = 4
 
 /**
- * Makes sure that there is room for so many frames of some 100 to 200 bytes, depending on how the
- * engine runs this function. Cost: about 2 ns a frame.
+ * Makes sure of this many frames of 1.8 KB. The arguments of the call that is never made have
+ * places in the function's frame, and an engine makes sure of a whole frame when a function is
+ * entered. V8 does so for optimised code as well, which it may have to give up. The function is too
+ * long to be inlined. Measured on Node 20, 2026-11-26: 7 ns a frame.
  *
- * @throws RangeError, the engine's own, if there is not.
+ * @throws RangeError, the engine's own, if there is not that much room.
  */
-export function ensureStack(frames = FEW): void {
-  descend(frames, 0, 0, 0, 0, 0, 0, 0)
-}
-
-/** The arguments make its frames larger than those of most functions. */
-function descend(
-  frames: number,
-  a: number,
-  b: number,
-  c: number,
-  d: number,
-  e: number,
-  f: number,
-  g: number,
-): number {
-  return frames === 0 ? a : descend(frames - 1, b, c, d, e, f, g, a) + 1
+export function ensureStack(frames: number, never?: (...zeros: number[]) => void): void {
+  if (frames > 1) ensureStack(frames - 1)
+  if (never !== undefined) {
+    // prettier-ignore
+    never(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+  }
 }

@@ -92,7 +92,7 @@ export class Heap {
 
   /** Blocks of pages. */
   readonly pages: PageAllocator
-  /** BootRegions of boot memory: few, and larger than the largest block of pages. */
+  /** Regions of boot memory: few, and larger than the largest block of pages. */
   readonly memblock: BootRegions
   readonly #owner: Owner
   readonly #table: CacheTable

@@ -29,7 +29,7 @@ import { NAME_BYTES, TYPE_BYTES, UNIT } from '../machine/limits.js'
 import type { Memblock } from './memblock.js'
 import { labelOf, type AllocRequest } from './placement.js'
 import { decodeText } from '../machine/platform.js'
-import { ensureStack } from '../stack.js'
+import { ensureStack, FEW } from '../stack.js'
 
 /** Names of the library's own objects begin with it. */
 const OWN_PREFIX = 'percpu.'
@@ -163,7 +163,7 @@ export class Directory {
     checkSpec(spec)
     const { type, layout, init } = spec
     if (init !== undefined) checkFunction('init', init)
-    ensureStack()
+    ensureStack(FEW)
     const nameBytes = checkStored('name', name, NAME_BYTES)
     const typeBytes = checkStored('type', type, TYPE_BYTES)
     if (this.#all().some((object) => object.name === name)) return undefined

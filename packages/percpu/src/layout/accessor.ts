@@ -20,6 +20,7 @@ import type { Flavour, Held, Holder } from './flavours.js'
 import { boundTo, flavours } from './flavours.js'
 import type { Targets } from './follow.js'
 import { followClass } from './follow.js'
+import { checked } from './checked-properties.js'
 import { journalledByte, journalledWord } from './journalled-properties.js'
 import { isWordBased } from './locate.js'
 import { readStruct } from './read.js'
@@ -212,13 +213,13 @@ function plainProperty(
   if (isWordBased(align)) {
     const property = wordProperty(scalar, memoryOf, offset)
     if (!flavour.canWrite(kind)) return { get: property.get }
-    return name === 'section' ? journalledWord(property, scalar, offset) : property
+    return name === 'section' ? journalledWord(property, scalar, offset) : checked(property, scalar)
   }
   if (!isNarrow(scalar))
     throw new TypeError(`a ${scalar.name} cannot be in a struct aligned to less than 4 bytes`)
   const property = byteProperty(scalar, memoryOf, offset)
   if (!flavour.canWrite(kind)) return { get: property.get }
-  return name === 'section' ? journalledByte(property, scalar.size, offset) : property
+  return name === 'section' ? journalledByte(property, scalar.size, offset) : checked(property, scalar)
 }
 
 function cellGetter(type: Scalar | AddressType, { name, memoryOf }: Flavour, offset: number): Getter {

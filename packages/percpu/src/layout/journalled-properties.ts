@@ -6,19 +6,20 @@
 import type { Held, UndoLog } from './flavours.js'
 import type { Scalar } from './types.js'
 import type { AnyProperty, ByteBased, Property, WordBased } from './scalar-properties.js'
-import { notA, typeOfValue } from './values.js'
+import { notA } from './values.js'
 
 type Recorder<Self> = (self: Self) => void
 
 /** The property of `scalar` at byte `offset` of a struct aligned to at least 4 bytes. */
 export function journalledWord(
   property: AnyProperty<WordBased>,
-  scalar: Scalar,
+  { name, size, big }: Scalar,
   offset: number,
 ): PropertyDescriptor {
-  const { name, size, big } = scalar
   if (!big && (name === 'i32' || name === 'u32')) return word(property as Property<WordBased, number>, offset)
-  return recorded(property as Property<WordBased, unknown>, typeOfValue(scalar), wordRecorder(size, offset))
+  const record = wordRecorder(size, offset)
+  if (name === 'u64') return recordedBigInt(property as Property<WordBased, bigint>, record)
+  return recordedNumber(property as Property<WordBased, number>, record)
 }
 
 /** The most common case, in one step of the log. */
@@ -27,7 +28,7 @@ function word({ get }: Property<WordBased, number>, offset: number): PropertyDes
   return {
     get,
     set(this: WordBased, value: number) {
-      if (typeof value !== 'number') throw notA('number', value)
+      // It checks the value.
       ;(this.holder as UndoLog).write32(this.baseWord + at, value)
     },
   }
@@ -44,22 +45,39 @@ export function journalledByte(
     size === 1
       ? (self) => logOf(self).record8(self.baseByte + at)
       : (self) => logOf(self).record16((self.baseByte + at) / 2)
-  return recorded(property as Property<ByteBased, unknown>, 'number', record)
+  return recordedNumber(property as Property<ByteBased, number>, record)
 }
 
-function recorded<Self>(
-  { get, set }: Property<Self, unknown>,
-  type: 'number' | 'bigint',
+function recordedNumber<Self>(
+  { get, set }: Property<Self, number>,
   record: Recorder<Self>,
 ): PropertyDescriptor {
   const write = set
   const recordOf = record
-  const wanted = type
   return {
     get,
-    set(this: Self, value: unknown) {
+    set(this: Self, value: number) {
       // Before the entry, which would be one for nothing.
-      if (typeof value !== wanted) throw notA(wanted, value)
+      if (typeof value !== 'number') throw notA('number', value)
+      // Before the store, or a kill in between would leave it for good. Mutant:
+      // layout/field-before-entry.
+      recordOf(this)
+      write.call(this, value)
+    },
+  }
+}
+/** As {@link recordedNumber}: apart, as an engine checks a type fast that the code names. */
+function recordedBigInt<Self>(
+  { get, set }: Property<Self, bigint>,
+  record: Recorder<Self>,
+): PropertyDescriptor {
+  const write = set
+  const recordOf = record
+  return {
+    get,
+    set(this: Self, value: bigint) {
+      // Before the entry, which would be one for nothing.
+      if (typeof value !== 'bigint') throw notA('bigint', value)
       // Before the store, or a kill in between would leave it for good. Mutant:
       // layout/field-before-entry.
       recordOf(this)

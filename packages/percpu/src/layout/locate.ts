@@ -34,31 +34,20 @@ export function locator(struct: Pick<StructType, 'name' | 'size' | 'align'>): Lo
     }
   }
   return (memory, address) => {
-    try {
-      const word = (address / 4) | 0
-      if (word * 4 !== address || (address & mask) !== 0) throw cannotLie(struct, memory, address)
-      // Negated, so that it fails for what is no memory and lacks these numbers.
-      if (!(address >= memory.reserved && address <= memory.byteLength - size))
-        throw cannotLie(struct, memory, address)
-      return word
-    } catch (error) {
-      // What a value that is no number, or no memory, made the engine or itself throw.
-      throw error instanceof PercpuError ? error : cannotLie(struct, memory, address)
-    }
+    if (typeof address !== 'number') throw cannotLie(struct, memory, address)
+    const word = (address / 4) | 0
+    if (word * 4 !== address || (address & mask) !== 0 || !hasRoom(memory, address, size))
+      throw cannotLie(struct, memory, address)
+    return word
   }
 }
 
-/** False for what is no memory and lacks these numbers. */
-function hasRoom(memory: Memory | null | undefined, address: number, size: number): boolean {
+/** False for what is no memory. Small, as it is inlined wherever an object is found. */
+function hasRoom(memory: Memory, address: number, size: number): boolean {
   try {
-    return (
-      memory !== undefined &&
-      memory !== null &&
-      address >= memory.reserved &&
-      address <= memory.byteLength - size
-    )
+    return address >= memory.reserved && address <= memory.byteLength - size
   } catch {
-    // What its getters threw is for cannotLie to tell.
+    // It is undefined, or its getters threw: cannotLie tells.
     return false
   }
 }

@@ -14,7 +14,6 @@
 import * as mem from '#mem'
 import type { Held, MemoryOf } from './flavours.js'
 import type { Scalar } from './types.js'
-import { notA } from './values.js'
 
 export interface WordBased extends Held {
   /** Address / 4. */
@@ -25,7 +24,10 @@ export interface ByteBased extends Held {
   readonly baseByte: number
 }
 
-/** A getter and a setter, to be defined on a prototype. */
+/**
+ * A getter and a setter. The setter does not look at the value: checked-properties.ts does, once
+ * for all.
+ */
 export interface Property<Self, Value> {
   get: (this: Self) => Value
   set: (this: Self, value: Value) => void
@@ -86,7 +88,6 @@ const little: {
         return loadU8(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         storeU8(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -98,7 +99,6 @@ const little: {
         return load8(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         store8(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -110,7 +110,6 @@ const little: {
         return loadU16(of(this).u16, this.baseWord * 2 + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         storeU16(of(this).u16, this.baseWord * 2 + at, value)
       },
     }
@@ -122,7 +121,6 @@ const little: {
         return load16(of(this).i16, this.baseWord * 2 + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         store16(of(this).i16, this.baseWord * 2 + at, value)
       },
     }
@@ -134,7 +132,6 @@ const little: {
         return loadU32(of(this).u32, this.baseWord + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         storeU32(of(this).u32, this.baseWord + at, value)
       },
     }
@@ -146,7 +143,6 @@ const little: {
         return load32(of(this).i32, this.baseWord + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         store32(of(this).i32, this.baseWord + at, value)
       },
     }
@@ -158,7 +154,6 @@ const little: {
         return loadU64(of(this).u64, (this.baseWord >> 1) + at)
       },
       set(value) {
-        if (typeof value !== 'bigint') throw notA('bigint', value)
         storeU64(of(this).u64, (this.baseWord >> 1) + at, value)
       },
     }
@@ -170,7 +165,6 @@ const little: {
         return loadF32(of(this).f32, this.baseWord + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         storeF32(of(this).f32, this.baseWord + at, value)
       },
     }
@@ -182,7 +176,6 @@ const little: {
         return loadF64(of(this).f64, (this.baseWord >> 1) + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         storeF64(of(this).f64, (this.baseWord >> 1) + at, value)
       },
     }
@@ -205,7 +198,6 @@ const bigEndian: {
         return loadBigU16(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         storeBigU16(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -217,7 +209,6 @@ const bigEndian: {
         return loadBig16(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         storeBig16(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -229,7 +220,6 @@ const bigEndian: {
         return loadBigU32(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         storeBigU32(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -241,7 +231,6 @@ const bigEndian: {
         return loadBig32(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         storeBig32(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -253,7 +242,6 @@ const bigEndian: {
         return loadBigU64(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        if (typeof value !== 'bigint') throw notA('bigint', value)
         storeBigU64(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -265,7 +253,6 @@ const bigEndian: {
         return loadBigF32(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         storeBigF32(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -277,7 +264,6 @@ const bigEndian: {
         return loadBigF64(of(this).bytes, this.baseWord * 4 + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         storeBigF64(of(this).bytes, this.baseWord * 4 + at, value)
       },
     }
@@ -298,7 +284,6 @@ const smallLittle: {
         return loadU8(of(this).bytes, this.baseByte + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         storeU8(of(this).bytes, this.baseByte + at, value)
       },
     }
@@ -310,7 +295,6 @@ const smallLittle: {
         return load8(of(this).bytes, this.baseByte + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         store8(of(this).bytes, this.baseByte + at, value)
       },
     }
@@ -322,7 +306,6 @@ const smallLittle: {
         return loadU16(of(this).u16, (this.baseByte + at) / 2)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         storeU16(of(this).u16, (this.baseByte + at) / 2, value)
       },
     }
@@ -334,7 +317,6 @@ const smallLittle: {
         return load16(of(this).i16, (this.baseByte + at) / 2)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         store16(of(this).i16, (this.baseByte + at) / 2, value)
       },
     }
@@ -352,7 +334,6 @@ const smallBig: {
         return loadBigU16(of(this).bytes, this.baseByte + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         storeBigU16(of(this).bytes, this.baseByte + at, value)
       },
     }
@@ -364,7 +345,6 @@ const smallBig: {
         return loadBig16(of(this).bytes, this.baseByte + at)
       },
       set(value) {
-        if (typeof value !== 'number') throw notA('number', value)
         storeBig16(of(this).bytes, this.baseByte + at, value)
       },
     }

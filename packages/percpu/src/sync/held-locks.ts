@@ -9,7 +9,7 @@
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
-import { ensureStack } from '../stack.js'
+import { ensureStack, FEW } from '../stack.js'
 import { TooManyLocksError } from './errors.js'
 import { HELD_LOCK_ENTRIES, HeldLockEntry, MAX_HELD_LOCKS, SyncCpu } from './layouts.js'
 
@@ -98,7 +98,7 @@ export class HeldLocks {
    * an entry of its own: waking needs nothing that can be missing. Not to be nested.
    */
   ringing(mask: number, ring: () => void): void {
-    ensureStack()
+    ensureStack(FEW)
     const at = this.wordOf(MAX_HELD_LOCKS)
     storeU32(this.memory.u32, at + kind, KIND_QUEUE)
     // Last: the entry counts from here on. Mutant: sync/ring-unlisted.

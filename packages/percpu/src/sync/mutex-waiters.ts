@@ -6,7 +6,7 @@
  * While any of them waits, the CPU's bit is set in the mutex (mutex-words.ts).
  */
 import type { Deadline } from '../machine/wait-options.js'
-import { ensureStack } from '../stack.js'
+import { ensureStack, FEW } from '../stack.js'
 import type { SyncState } from './state.js'
 
 export class MutexWaiters {
@@ -100,7 +100,7 @@ export class MutexWaiters {
   }
 
   #enter(): void {
-    ensureStack()
+    ensureStack(FEW)
     if (this.#sleepers === 0) this.#state.protocol.enter(this.#word)
     this.#sleepers++
   }

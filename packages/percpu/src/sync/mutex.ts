@@ -9,7 +9,7 @@ import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { checkFunction } from '../machine/check.js'
 import { cpuOf, incarnationOf } from '../machine/token.js'
-import { ensureStack, MANY } from '../stack.js'
+import { ensureStack, FEW, MANY } from '../stack.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { LockTimeoutError, NotOwnerError, SelfDeadlockError } from './errors.js'
 import { KIND_MUTEX, ListedLock } from './held-locks.js'
@@ -112,7 +112,7 @@ export class Mutex {
   tryLock(): MutexGuard | undefined {
     this.#state.waiting.assertOpen()
     if (this.#isHeld) return this.#isDeferred ? this.#relock() : undefined
-    ensureStack()
+    ensureStack(FEW)
     this.#listed.enter()
     if (this.#tryTake()) return this.#guard()
     this.#listed.leave()
@@ -332,7 +332,7 @@ export class Mutex {
       // another CPU may have it by now. Mutant: sync/late-release.
       if (!this.#state.protocol.isOwn(this.#word)) throw this.#lost()
       // Before it is let go: who waits is rung after that.
-      ensureStack()
+      ensureStack(FEW)
       this.#state.protocol.release(this.#word)
     }
     // No call: from here on a second attempt would find nothing to release.

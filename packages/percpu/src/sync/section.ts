@@ -20,7 +20,7 @@ import { closedMemory } from '../layout/flavours.js'
 import { isStruct } from '../layout/brand.js'
 import type { AnyStruct, Struct } from '../layout/struct-type.js'
 import type { Fields, Kind } from '../layout/types.js'
-import { checkBigInt, checkFunction, checkWord, isSafely } from '../machine/check.js'
+import { checkBigInt, checkWord, isSafely } from '../machine/check.js'
 import { host } from '../machine/platform.js'
 import { isThenable } from '../thenable.js'
 import type { Journal } from './journal.js'
@@ -309,7 +309,6 @@ export class Section {
 
 /** Runs `change` in a section: committed when it returns, taken back when it throws. */
 export function runSection<Result>(sections: Sections, change: (section: Section) => Result): Result {
-  checkFunction('change', change)
   const section = sections.begin()
   try {
     const result = change(section)
@@ -326,7 +325,8 @@ export function runSection<Result>(sections: Sections, change: (section: Section
       if (!section.isOpen) sections.finish()
     } catch (second) {
       if (!(second instanceof RangeError)) throw second
-      // The engine finds no room to compile what it has never run, however much was left.
+      // The engine finds no room to compile what it has never run, however much was left. Written
+      // out here, since a function of its own might find no room either.
       sections.unended.push(section)
       void settled.then(sections.endUnended)
     }
@@ -340,11 +340,19 @@ export const settled = Promise.resolve()
 function ended(): SectionError {
   return new SectionError('the section has ended: its changes were committed or taken back')
 }
+/** Small, so that an engine has sections and their journal at hand where fields are written. */
+function structIn(accessor: Partial<StructView<AnyStruct>>): AnyStruct | undefined {
+  try {
+    return accessor[structOf]
+  } catch {
+    // It is no object, or a trap threw: what it is tells the error about it.
+    return undefined
+  }
+}
 /** The object of an accessor, as a section may change it. */
 function adopt(section: Section, accessor: StructView<AnyStruct>): Journalled<AnyStruct> {
-  if (!isSafely(() => isStruct((accessor as Partial<StructView<AnyStruct>> | undefined)?.[structOf])))
-    throw notAnObject(accessor)
-  const struct = accessor[structOf]
+  const struct = structIn(accessor)
+  if (struct === undefined) throw notAnObject(accessor)
   if (!isSameMemory(accessor.memory, section.memory)) throw elsewhere(accessor)
   return struct.journalled(section, accessor.address)
 }

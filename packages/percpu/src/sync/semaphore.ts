@@ -13,7 +13,7 @@ import { ArgumentError } from '../errors.js'
 import { checkRange } from '../machine/check.js'
 import { endUnlessOffline } from '../machine/ending.js'
 import type { WaitOptions } from '../machine/wait-options.js'
-import { ensureStack } from '../stack.js'
+import { ensureStack, FEW } from '../stack.js'
 import { NotOwnerError } from './errors.js'
 import { KIND_SEMAPHORE } from './held-locks.js'
 import { SemaphoreLayout } from './layouts.js'
@@ -215,7 +215,7 @@ export class Semaphore {
   /** Makes an entry with an account of nothing held. */
   #enlist(): void {
     const { memory, cpu, heldLocks } = this.#state
-    ensureStack()
+    ensureStack(FEW)
     this.#operation = lastOperation(memory, this.#word, cpu)
     this.#slot = heldLocks.reserve(this.#word, this)
     prepare(memory, heldLocks.wordOf(this.#slot), this.#operation, 0, 0)

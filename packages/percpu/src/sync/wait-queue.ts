@@ -16,7 +16,7 @@ import { clearBit, nextAsleep, ringAll, ringOne, setBit } from './cpu-mask.js'
 import { LockTimeoutError } from './errors.js'
 import { KIND_QUEUE } from './held-locks.js'
 import { REASON_WAKE } from '../cpus/ringer.js'
-import { ensureStack } from '../stack.js'
+import { ensureStack, FEW } from '../stack.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 
 /** How a waiter looks at the condition. */
@@ -134,7 +134,7 @@ export class WaitQueue {
   /** @throws TooManyLocksError. Nothing has changed then. */
   enter(): void {
     const { heldLocks, memory, cpu } = this.#state
-    ensureStack()
+    ensureStack(FEW)
     if (this.#sleepers === 0) this.#slot = heldLocks.enter(this.#mask, KIND_QUEUE, this)
     this.#sleepers++
     // G(queue.waiters) asks for a ring; pairs with H in wakeNext: set before the condition is
