@@ -204,6 +204,7 @@ export class Service {
   async #end(): Promise<void> {
     const { app, pool, reloader, machine, metrics, workerWatch } = this.#parts
     const end = performance.now() + STOP_MILLISECONDS
+    workerWatch.expectDeaths()
     reloader.stop()
     await this.#watcher?.close()
     const deadline = setTimeout(() => app.server.closeAllConnections(), STOP_MILLISECONDS)

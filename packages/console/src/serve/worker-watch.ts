@@ -35,6 +35,7 @@ export class WorkerWatch {
   /** By place. */
   readonly #stuck = new Map<number, Stuck>()
   #timer: NodeJS.Timeout | undefined
+  #expectsDeaths = false
 
   /** `patience`: how long a worker may give no sign of life, ms; a heartbeat more or less. */
   constructor(machine: Machine, pool: LookupPool, patience: number, logger: Logger) {
@@ -49,6 +50,11 @@ export class WorkerWatch {
     monitor.on('died', (event) => this.#died(event))
     pool.on('lost', ({ place }) => this.#stuck.delete(place))
     this.#monitor = monitor
+  }
+
+  /** From now on threads are ended on purpose: their deaths are no news. */
+  expectDeaths(): void {
+    this.#expectsDeaths = true
   }
 
   stop(): void {
@@ -73,6 +79,7 @@ export class WorkerWatch {
   }
 
   #died({ cpu, postMortem }: DiedEvent): void {
+    if (this.#expectsDeaths) return
     this.#logger.warn({ cpu, work: postMortem?.work?.label }, 'a thread died on its CPU')
   }
 

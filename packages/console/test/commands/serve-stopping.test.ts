@@ -39,13 +39,15 @@ async function replaceByPipe(file: string): Promise<void> {
 
 test('SIGTERM while the first table is loaded gives that up, and exits with 0', posix, async (t) => {
   const { tables, pipe } = await makeFiles(t)
-  const serve = new ServeProcess(t, flags({ ...tables, ipv4: pipe }))
+  // With 20 heartbeats a second the loader's death is seen before the process has stopped. On a busy
+  // machine a thread may miss one of them.
+  const serve = new ServeProcess(t, [...flags({ ...tables, ipv4: pipe }), '--patience', '0.1'])
   await serve.line(/^loading$/)
   // The loader waits for the pipe by then.
   await setTimeout(500)
   assert.equal(await serve.stop('SIGTERM'), 0)
   assert.deepEqual(
-    serve.lines.map(({ msg }) => msg),
+    serve.lines.map(({ msg }) => msg).filter((msg) => !/stuck/.test(msg)),
     ['loading', 'stopping', 'loading was given up', 'stopped'],
   )
   assert.equal(serve.stderr, '')
