@@ -39,8 +39,8 @@ async function replaceByPipe(file: string): Promise<void> {
 
 test('SIGTERM while the first table is loaded gives that up, and exits with 0', posix, async (t) => {
   const { tables, pipe } = await makeFiles(t)
-  // With 20 heartbeats a second the loader's death is seen before the process has stopped. On a busy
-  // machine a thread may miss one of them.
+  // With 20 heartbeats a second the loader's death is seen before the process has stopped. A thread
+  // may miss one of them on a busy machine.
   const serve = new ServeProcess(t, [...flags({ ...tables, ipv4: pipe }), '--patience', '0.1'])
   await serve.line(/^loading$/)
   // The loader waits for the pipe by then.
