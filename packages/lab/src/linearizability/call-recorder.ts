@@ -1,6 +1,6 @@
 /** Histories of real threads. */
 import { checkFunction } from '../check.js'
-import { outcomeOf, type Call, type Outcome } from './history.js'
+import { follow, type Call } from './history.js'
 
 /**
  * Records the calls of one thread, with times of the system's monotonic clock, in nanoseconds: all
@@ -27,31 +27,10 @@ export class CallRecorder {
       ended: undefined,
     }
     this.#calls.push(entry)
-    const end = (outcome: Outcome): void => {
+    return follow(action, (outcome) => {
       const at = now()
       entry.ended = { at, outcome: structuredClone(outcome) }
-    }
-    let result: Result
-    try {
-      result = action()
-    } catch (error) {
-      end(outcomeOf(error))
-      throw error
-    }
-    if (!(result instanceof Promise)) {
-      end({ returned: result })
-      return result
-    }
-    return result.then(
-      (returned: unknown) => {
-        end({ returned })
-        return returned
-      },
-      (error: unknown) => {
-        end(outcomeOf(error))
-        throw error
-      },
-    ) as Result
+    })
   }
 
   /** The calls so far, which can be passed to other threads. */

@@ -5,6 +5,7 @@
  * after its beginning, or never.
  */
 import { ScenarioError } from '../check.js'
+import { isPromise } from '../engine/event-loop.js'
 
 /** What a call gave: a value, or an error, of which the code counts, or else the name. */
 export type Outcome = { readonly returned: unknown } | { readonly threw: string }
@@ -24,6 +25,41 @@ export interface Call {
 export function outcomeOf(error: unknown): Outcome {
   if (!(error instanceof Error)) return { threw: String(error) }
   return { threw: 'code' in error && typeof error.code === 'string' ? error.code : error.name }
+}
+
+/**
+ * Calls `action`, gives what it gives, and tells `end` the outcome: where that is a promise, when
+ * the promise is settled. `pending` is told that it is one.
+ *
+ * @throws what `action` throws
+ */
+export function follow<Result>(
+  action: () => Result,
+  end: (outcome: Outcome) => void,
+  pending: () => void = () => undefined,
+): Result {
+  let result: Result
+  try {
+    result = action()
+  } catch (error) {
+    end(outcomeOf(error))
+    throw error
+  }
+  if (!isPromise(result)) {
+    end({ returned: result })
+    return result
+  }
+  pending()
+  return result.then(
+    (returned: unknown) => {
+      end({ returned })
+      return returned
+    },
+    (error: unknown) => {
+      end(outcomeOf(error))
+      throw error
+    },
+  ) as Result
 }
 
 /** @throws ScenarioError for a call that ends before it begins, or has no time */

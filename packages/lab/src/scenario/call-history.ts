@@ -7,13 +7,12 @@
  */
 import { serialize } from 'node:v8'
 import { checkFunction, ScenarioError } from '../check.js'
-import { isPromise } from '../engine/event-loop.js'
 import { hook } from '../engine/hook.js'
 import { CALL, RETURN } from '../engine/ops.js'
 import { FINISHED } from '../engine/process.js'
 import { RACY, type LabView } from '../engine/views.js'
 import type { World } from '../engine/world.js'
-import { outcomeOf, type Call, type Outcome } from '../linearizability/history.js'
+import { follow, type Call, type Outcome } from '../linearizability/history.js'
 import { checkLinearizability, type LinearizabilityOptions } from '../linearizability/linearizable.js'
 import { initialState, type Specification } from '../linearizability/specification.js'
 import { openMemory } from '../mem/mem.js'
@@ -69,28 +68,7 @@ export class CallHistory {
       runner.op(RETURN, this.#view, main.id * 4, { ...event, outcome: structuredClone(outcome) }, 4)
     }
     runner.op(CALL, this.#view, 0, event, BYTES)
-    let result: Result
-    try {
-      result = action()
-    } catch (error) {
-      end(outcomeOf(error))
-      throw error
-    }
-    if (!isPromise(result)) {
-      end({ returned: result })
-      return result
-    }
-    runner.expectJobs()
-    return result.then(
-      (returned: unknown) => {
-        end({ returned })
-        return returned
-      },
-      (error: unknown) => {
-        end(outcomeOf(error))
-        throw error
-      },
-    ) as Result
+    return follow(action, end, () => runner.expectJobs())
   }
 
   /**
