@@ -6,34 +6,8 @@
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
 import type { Machine, MutexGuard } from 'percpu'
-import { muteKilled, random, rows, samples, turns, unhook, World, type Row } from './worlds.js'
-
-const { attempt, hasSucceeded } = await import('../doors/outcome.js')
-const { Snapshot } = await import('../doors/snapshot.js')
-
-/** What gives back, ends, or wakes. The first `free` of a domain takes memory for its lists. */
-const ENDS =
-  /\.(unlock|release|put|end|free|complete(All)?|notify(All)?|commit|rollback|readUnlock|upRead|offline|stop|\[Symbol\.(asyncD|d)ispose\])( |$)/
-const isLeaving = ({ door }: Row): boolean => /offline|asyncDispose/.test(door)
-const isEnd = ({ door }: Row): boolean => ENDS.test(door) && door !== 'Srcu.free'
-
-/** Caches that rows make on the way, and those of sizes, stay: they are made once. */
-const isOnTheWay = (name: string): boolean => name === 'samples' || name.startsWith('size-')
-/** What there is, but for what CPUs keep for themselves. */
-function contents(machine: Machine): unknown {
-  return {
-    allocations: machine.heap.allocations().map(({ address, persistent }) => [address, persistent]),
-    caches: machine.heap
-      .report()
-      .caches.map(({ name }) => name)
-      .filter((name) => !isOnTheWay(name)),
-    objects: machine.objects.list().map(({ name }) => name),
-    locks: machine.locks.heldBy(machine.cpu),
-    percpu: machine.percpu.report().usedBytes,
-    present: machine.cpus.present,
-    srcu: machine.watch.inspect().gracePeriods.map(({ domain }) => domain),
-  }
-}
+import { isEnd, isLeaving, refusal } from './refusal.js'
+import { muteKilled, random, rows, samples } from './worlds.js'
 
 /** Takes all memory. Returns what gives it back. */
 function fill(machine: Machine, pagesLeft: number): () => void {
@@ -75,61 +49,6 @@ function lockAll(machine: Machine): () => void {
   return () => {
     for (const guard of guards) guard.unlock()
   }
-}
-
-/** Returns the code of the error with which the row is refused; undefined if it works. */
-async function refusal(
-  row: Row,
-  make: (machine: Machine) => () => void,
-  code: string,
-): Promise<string | undefined> {
-  const world = new World()
-  const { machine } = world
-  try {
-    // A section ends with the synchronous stretch in which it began.
-    const made = row.make(world)
-    const use = made instanceof Promise ? await made : made
-    const end = make(machine)
-    const found = contents(machine)
-    const snapshot = code === 'PERCPU_TOO_MANY_LOCKS' ? new Snapshot(machine) : undefined
-    const attempted = attempt(use.call, use.args)
-    const outcome = attempted instanceof Promise ? await attempted : attempted
-    if (hasSucceeded(outcome)) {
-      if (isLeaving(row)) return undefined
-      end()
-      const undone = outcome.value === undefined ? undefined : use.undo(outcome.value)
-      if (undone instanceof Promise) await undone
-      return undefined
-    }
-    assert.equal(outcome.ended === 'threw' || outcome.ended === 'rejected', true, outcome.ended)
-    const error = outcome.value as { code?: string }
-    assert.equal(error.code, code, String((error as Error).stack))
-    assert.deepEqual(contents(machine), found, 'it has changed something')
-    // Meanwhile others run if it is asynchronous.
-    if (outcome.ended === 'threw') assert.equal(snapshot?.difference(), undefined)
-    end()
-    const retried = attempt(use.call, use.args)
-    const again = retried instanceof Promise ? await retried : retried
-    assert.ok(hasSucceeded(again), `afterwards: ${String((again.value as Error | undefined)?.stack)}`)
-    const undone = use.undo(again.value)
-    if (undone instanceof Promise) await undone
-    return error.code
-  } finally {
-    await check(world)
-  }
-}
-async function check(world: InstanceType<typeof World>): Promise<void> {
-  const { machine } = world
-  world.close()
-  await turns(1)
-  try {
-    machine.heap.verify()
-    machine.percpu.verify()
-  } catch (error) {
-    if ((error as { code?: string }).code !== 'PERCPU_OFFLINE') throw error
-  }
-  await world.end()
-  unhook()
 }
 
 const full = 'PERCPU_OUT_OF_MEMORY'

@@ -31,8 +31,7 @@ const quiet: Timer = (callback, ...rest) => {
 Object.assign(globalThis, { setTimeout: quiet })
 
 const hooked = await import('../support/hooked-percpu.js')
-const { Killed } = hooked
-export const { joinAs } = hooked
+export const { joinAs, Killed } = hooked
 export const { table } = await import('../doors/table.js')
 export const { World } = await import('../doors/world.js')
 export type Row = (typeof table)[number]
