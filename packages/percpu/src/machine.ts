@@ -343,8 +343,12 @@ const TEND_INTERVAL = 100
 
 function tendingOf(supervisor: Supervisor): Tending {
   return {
-    interval: () => (supervisor.supervised > 0 && tellsOfThreads ? TEND_INTERVAL : Infinity),
+    interval: () => {
+      const hasWork = supervisor.supervised > 0 || supervisor.hasRescued
+      return hasWork && tellsOfThreads ? TEND_INTERVAL : Infinity
+    },
     tend: (isQuiet) => supervisor.tend(isQuiet),
+    rescue: (cpu) => supervisor.rescue(cpu),
   }
 }
 

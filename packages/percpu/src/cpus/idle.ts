@@ -34,12 +34,17 @@ export interface WaitWatcher {
   lockWaited(address: number, begun: number, acquired: boolean): void
 }
 
-/** What a supervisor does for its workers while it blocks. */
+/** What a supervisor does while its thread blocks. */
 export interface Tending {
   /** ms; infinite if nothing is to be done, or can be. */
   interval(): number
   /** Cleans up after those that have ended. `isQuiet`: users' callbacks run later. */
   tend(isQuiet: boolean): void
+  /**
+   * This thread waits for a lock of a layer that is the CPU's: frees such locks if the CPU's thread
+   * has ended, as far as the system tells.
+   */
+  rescue(cpu: number): void
 }
 
 export class Idle {

@@ -7,6 +7,8 @@
  *     detach    on a CPU that goes offline in an orderly way, in the opposite order
  *     abandon   in place of detach, if this CPU was declared dead by mistake: the number may be
  *               another thread's by now
+ *     rescue    on a thread that is in the middle of something, and waits for a lock of a layer whose
+ *               owner has ended: locks of layers are freed; the next steps follow later
  *     examine   on the thread that reaps a dead CPU, before any layer changes what that CPU left
  *     recover   on the same thread, in the order of the layers, before the users' `dead` callbacks
  *     release   on the same thread, in the opposite order, after those callbacks
@@ -49,6 +51,7 @@ export interface AttachedLayer {
   detach?(): void
   /** Lets go of what is the thread's own, and leaves shared memory alone. */
   abandon?(): void
+  rescue?(recovery: Recovery): void
   examine?(recovery: Recovery): void
   recover?(recovery: Recovery): void
   release?(recovery: Recovery): void

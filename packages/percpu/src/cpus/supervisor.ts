@@ -24,6 +24,10 @@
  * All of them are recovered before any user is told: a user's callback may wait for what another
  * one of them held, and nobody else would give that back. A supervisor that blocks in the middle of
  * something, such as a section, tells its users later, when the synchronous stretch is over.
+ *
+ * A thread that waits for a lock of a layer is in the middle of a change of shared memory. It frees
+ * no more than the dead CPU's locks of layers then, as the reaper that it becomes by that. The
+ * other steps follow when the thread blocks elsewhere, or when the synchronous stretch is over.
  */
 import { storeAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
@@ -81,6 +85,8 @@ export class Supervisor {
   readonly #onDead: DeadCallback
   /** Recovered, and their users not told yet. */
   readonly #untold: Dead[] = []
+  /** Their locks of layers are free, and nothing else is recovered yet. */
+  readonly #rescued: Dead[] = []
 
   constructor(table: CpuTable, key: number, layers: readonly AttachedLayer[], onDead: DeadCallback) {
     this.#table = table
@@ -127,12 +133,35 @@ export class Supervisor {
   get supervised(): number {
     return this.#supervised.size
   }
+  /** Whether there are dead CPUs that this thread has begun to clean up after. */
+  get hasRescued(): boolean {
+    return this.#rescued.length > 0
+  }
+  /**
+   * In the middle of a change of a layer: frees the locks of layers of this CPU, if its thread has
+   * ended, whoever supervises it. The rest is done later.
+   */
+  rescue(cpu: number): void {
+    const holder = this.#table.thread(cpu)
+    // The thread, or else the reaper that has ended before it was done.
+    if (holder === 0 || !this.#hasEnded(Math.abs(holder))) return
+    if (!this.#table.takeOver(cpu, holder, this.#key)) return
+    this.#supervised.get(holder)?.push(cpu)
+    const dead = this.#found(cpu)
+    this.#rescued.push(dead)
+    host.queueMicrotask(() => this.#finishRescued(false))
+    this.#step(this.#layers, 'rescue', this.#recovery(dead))
+  }
+  #finishRescued(isQuiet: boolean): void {
+    this.#cleanUp(this.#rescued.splice(0), isQuiet)
+  }
   /**
    * Cleans up after supervised workers that have ended, as the operating system says, whether or
    * not their event has come. `isQuiet`: users are told later, and the numbers become free later.
    */
   tend(isQuiet: boolean): void {
     if (!isQuiet) this.#tellUsers()
+    this.#finishRescued(isQuiet)
     const ended = [...this.#supervised].filter(([key]) => this.#hasEnded(key))
     const dead = ended.flatMap(([key, early]) => {
       const found = this.#takeOver(key)
@@ -258,7 +287,11 @@ export class Supervisor {
   }
 
   /** Every layer, whatever others throw: a number that is never given back would help nobody. */
-  #step(layers: readonly AttachedLayer[], step: 'examine' | 'recover' | 'release', recovery: Recovery): void {
+  #step(
+    layers: readonly AttachedLayer[],
+    step: 'rescue' | 'examine' | 'recover' | 'release',
+    recovery: Recovery,
+  ): void {
     const { cpu, incarnation } = recovery
     for (const layer of layers) {
       try {

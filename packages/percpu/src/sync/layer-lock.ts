@@ -18,8 +18,10 @@
  * It may use the records in the dead CPU's place afterwards. Should it die too, the next reaper
  * does the same again.
  *
- * Progress: blocking. The lock of a dead owner is free only once the owner is reaped. A thread that
- * waits for it may be the only one that could reap. So the wait ends with an error after
+ * Progress: blocking. Where the system tells that the owner's thread has ended, who waits frees its
+ * locks: it claims the dead CPU for its reaper, does these steps at once, and the others when its
+ * synchronous stretch is over. Elsewhere the lock is free only once the owner is reaped. A thread
+ * that waits for it may be the only one that could reap. So the wait ends with an error after
  * {@link LOCK_TIMEOUT}, unless the owner is known to live (patience.ts).
  * Cost: two compare-and-exchanges.
  */
@@ -30,7 +32,7 @@ import { ensureStack, SOME } from '../stack.js'
 import { LockTimeoutError } from './errors.js'
 import { Journal, replayJournal } from './journal.js'
 import { LAYER_JOURNAL_ENTRIES, LayerRecord, LAYER_LOCKS } from './layouts.js'
-import { Patience, type OwnerState } from './patience.js'
+import { Patience, type OwnerState, type Rescue } from './patience.js'
 import type { SyncMap } from './sync-map.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
@@ -72,10 +74,12 @@ export class LayerLock {
   /** Milliseconds for which it waits for a lock. */
   readonly #patience: number
   readonly #ownerState: OwnerState
+  readonly #rescue: Rescue
 
   /**
    * For one incarnation of a CPU: its own thread, or its reaper. `record`: word index of its
-   * LayerRecord. `ownerState`: what is known of the thread with a token.
+   * LayerRecord. `ownerState`: what is known of the thread with a token; `rescue`: frees what it
+   * has left.
    */
   constructor(
     memory: Memory,
@@ -83,6 +87,7 @@ export class LayerLock {
     token: number,
     patience = LOCK_TIMEOUT,
     ownerState: OwnerState = () => undefined,
+    rescue: Rescue = () => undefined,
   ) {
     this.#memory = memory
     const { tryLock, unlock } = makeLock(memory, record + lockField, token)
@@ -91,12 +96,13 @@ export class LayerLock {
     this.#journal = new Journal(memory, locationOf(record))
     this.#patience = patience
     this.#ownerState = ownerState
+    this.#rescue = rescue
   }
 
   /** Takes the spinlock with this word index. @throws LockTimeoutError. */
   lock(word: number): void {
     if (this.tryLock(word)) return
-    const patience = new Patience(this.#patience, this.#ownerState)
+    const patience = new Patience(this.#patience, this.#ownerState, this.#rescue)
     for (;;) {
       // atomic: what hangs on it is decided by P.
       mem.awaitUntil(() => mem.loadAtomic32(this.#memory.i32, word) === 0, SPIN)

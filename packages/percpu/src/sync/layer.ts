@@ -6,9 +6,9 @@ import { ownOsThread } from '../machine/os-thread.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import { cpuOf, tokenOf } from '../machine/token.js'
 import { LockHeldError } from './errors.js'
-import { LayerLock, LOCK_TIMEOUT } from './layer-lock.js'
+import { LayerLock, LOCK_TIMEOUT, recoverLayerLocks } from './layer-lock.js'
 import { lockStateOf, type LockState } from './lock-state.js'
-import type { OwnerState } from './patience.js'
+import type { OwnerState, Rescue } from './patience.js'
 import { recoverSync } from './recovery.js'
 import { SyncState } from './state.js'
 import { SyncMap } from './sync-map.js'
@@ -61,6 +61,10 @@ export class SyncLayer implements AttachedLayer {
     this.state.sections.abandon()
   }
 
+  rescue({ table, cpu, incarnation }: Recovery): void {
+    recoverLayerLocks(table.memory, this.map, cpu, tokenOf(cpu, incarnation))
+  }
+
   recover(recovery: Recovery): void {
     recoverSync(recovery, this.map)
   }
@@ -75,14 +79,17 @@ export class SyncLayer implements AttachedLayer {
    */
   layerLock(table: CpuTable, cpu: number, incarnation: number, layer: number): LayerLock {
     const record = this.map.layerRecord(cpu, layer)
-    const ownerState: OwnerState = (owner) => {
+    // A thread that is several CPUs would wait for itself.
+    const isOther = (owner: number): boolean => {
       const other = cpuOf(owner)
-      if (tokenOf(other, table.incarnation(other)) !== owner) return undefined
-      // A thread that is several CPUs would wait for itself.
-      const isItself = table.osThread(other, table.thread(other)) === ownOsThread()
-      return isItself ? undefined : table.osState(other)
+      if (tokenOf(other, table.incarnation(other)) !== owner) return false
+      return table.osThread(other, table.thread(other)) !== ownOsThread()
     }
-    return new LayerLock(table.memory, record, tokenOf(cpu, incarnation), LOCK_TIMEOUT, ownerState)
+    const ownerState: OwnerState = (owner) => (isOther(owner) ? table.osState(cpuOf(owner)) : undefined)
+    const rescue: Rescue = (owner) => {
+      if (isOther(owner)) this.context.own.idle.tending?.rescue(cpuOf(owner))
+    }
+    return new LayerLock(table.memory, record, tokenOf(cpu, incarnation), LOCK_TIMEOUT, ownerState, rescue)
   }
 
   /**

@@ -1,7 +1,8 @@
 /**
- * For how long a thread waits for a lock of a layer, which is held for microseconds. A dead owner's
- * is free only once somebody has cleaned up after it, and the waiting thread may be the only one
- * that could. So the wait ends, but not while the owner lives.
+ * For how long a thread waits for a lock of a layer, which is held for microseconds. The lock of a
+ * thread that has ended is freed by who waits for it, where the system tells of threads. Elsewhere
+ * it is free only once somebody has cleaned up after its owner, and the waiting thread may be the
+ * only one that could. So the wait ends, but not while the owner lives.
  *
  * Time counts only while this thread looks. A process that is stopped and goes on later, or a
  * machine that is paused, has waited for nobody meanwhile. A lock that gets another owner is
@@ -16,22 +17,32 @@ const STEP = 50
 /** So many times as long it waits for an owner that is there, and does not run. */
 const STOPPED = 15
 
+/** Milliseconds of waiting after which it is tried to free the lock, again and again. */
+const RESCUE = 20
+
 /** What the system says of the thread of this token; undefined if nothing, or if it is reaped. */
 export type OwnerState = (token: number) => OsThreadState | undefined
+
+/** Frees the locks of layers that the thread of this token has left, if it has certainly ended. */
+export type Rescue = (token: number) => void
 
 export class Patience {
   readonly #limit: number
   readonly #stateOf: OwnerState
+  readonly #rescue: Rescue
   #owner = 0
   #last = host.performance.now()
   #waited = 0
   /** When the system is asked, in ms of {@link #waited}. */
   #askAt: number
+  /** As that, when the lock is to be freed if its owner has ended. */
+  #rescueAt = RESCUE
 
   /** `limit`: ms. */
-  constructor(limit: number, stateOf: OwnerState) {
+  constructor(limit: number, stateOf: OwnerState, rescue: Rescue) {
     this.#limit = limit
     this.#stateOf = stateOf
+    this.#rescue = rescue
     this.#askAt = limit
   }
 
@@ -46,6 +57,10 @@ export class Patience {
       this.#owner = owner
     }
     this.#waited += passed
+    if (owner !== 0 && this.#waited >= this.#rescueAt) {
+      this.#rescueAt = this.#waited + RESCUE
+      this.#rescue(owner)
+    }
     return this.#waited >= this.#askAt && !this.#isThere(owner)
   }
 
@@ -62,5 +77,6 @@ export class Patience {
   #begin(): void {
     this.#waited = 0
     this.#askAt = this.#limit
+    this.#rescueAt = RESCUE
   }
 }

@@ -6,11 +6,16 @@ type State = 'running' | 'waiting' | 'asleep' | 'gone' | undefined
 const { Patience } = await import('../../dist/sync/patience.js')
 
 /** After how many steps of so many ms the wait ends for an owner in this state, 1000 at most. */
-function stepsUntilOver(state: State, step = 10, owner: (at: number) => number = () => 7): number {
+function stepsUntilOver(
+  state: State,
+  step = 10,
+  owner: (at: number) => number = () => 7,
+  rescue: (owner: number) => void = () => undefined,
+): number {
   let now = 0
   const clock = mock.method(performance, 'now', () => now)
   try {
-    const patience = new Patience(2000, () => state)
+    const patience = new Patience(2000, () => state, rescue)
     for (let steps = 1; steps < 10_000; steps++) {
       now += step
       if (patience.isOver(owner(steps))) return steps
@@ -47,5 +52,16 @@ describe('the wait for a lock of a layer', () => {
       stepsUntilOver('gone', 10, (at) => Math.floor(at / 100)),
       Infinity,
     )
+  })
+
+  it('asks every 20 ms for the lock to be freed, unless it is free', () => {
+    const asked: number[] = []
+    stepsUntilOver(
+      'running',
+      10,
+      (at) => (at <= 6 ? 7 : at <= 12 ? 0 : 8),
+      (owner) => asked.push(owner),
+    )
+    assert.deepEqual(asked.slice(0, 6), [7, 7, 7, 8, 8, 8])
   })
 })

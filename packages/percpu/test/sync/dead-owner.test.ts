@@ -1,0 +1,105 @@
+/**
+ * A thread that ends in the middle of something, with a lock of a layer, while the thread that
+ * would hear of it does not return to its event loop: that one frees the lock itself, as soon as it
+ * waits for it. What frees and counts cannot fail.
+ */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { describe, it } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { boot, type Machine } from 'percpu'
+import type { StuckIn } from './support/stuck-worker.js'
+
+const onlyLinux = { skip: process.platform !== 'linux' && 'the system does not tell of threads' }
+
+/** Uses the same lock; what ends something comes first. */
+const uses: Readonly<Record<StuckIn, (machine: Machine) => () => unknown>> = {
+  pages: ({ heap }) => {
+    const address = heap.pages.alloc(3)
+    return () => heap.pages.free(address, 3)
+  },
+  'an object': ({ heap }) => {
+    // More than one CPU keeps at hand.
+    const addresses = Array.from({ length: 400 }, () => heap.alloc(600))
+    return () => {
+      for (const address of addresses) heap.free(address)
+    }
+  },
+  copies: ({ percpu }) => {
+    const pointer = percpu.alloc(1000)
+    return () => percpu.free(pointer)
+  },
+  'a counter': ({ percpu }) => {
+    const counter = percpu.counter('counter')
+    return () => {
+      counter.add(1000)
+      assert.equal(counter.sum() % 1000, 0)
+    }
+  },
+}
+
+async function stuckIn(machine: Machine, where: StuckIn): Promise<{ worker: Worker; cpu: number }> {
+  const worker = new Worker(new URL('./support/stuck-worker.js', import.meta.url), {
+    workerData: { handle: machine.handle, where },
+  })
+  const [cpu] = (await once(worker, 'message')) as [number]
+  return { worker, cpu }
+}
+async function assertWhole(machine: Machine, dead: number): Promise<void> {
+  assert.equal(machine.cpus.states()[dead]?.state, 'offline')
+  assert.deepEqual(
+    machine.heap.allocations().filter(({ cpu, persistent }) => cpu === dead && !persistent),
+    [],
+  )
+  machine.heap.verify()
+  machine.percpu.verify()
+  await machine.rcu.synchronize({ timeout: 10_000 })
+}
+
+describe('a thread ends with a lock of a layer, and one that does not return to its event loop', () => {
+  for (const where of Object.keys(uses) as StuckIn[])
+    it(`frees the lock of ${where} when it wants it`, onlyLinux, async () => {
+      const machine = boot({ cpus: 4, memory: '4 MiB' })
+      const use = uses[where](machine)
+      const { worker, cpu } = await stuckIn(machine, where)
+      const { reaped } = machine.supervise(worker)
+      void worker.terminate()
+      const deaths: number[] = []
+      machine.on('died', (death) => deaths.push(death.cpu))
+      use()
+      // Users are told when the synchronous stretch is over, and once.
+      assert.deepEqual(deaths, [])
+      assert.deepEqual(await reaped, [cpu])
+      assert.deepEqual(deaths, [cpu])
+      await assertWhole(machine, cpu)
+      await machine.offline()
+    })
+
+  it('frees it though nobody supervises the thread', onlyLinux, async () => {
+    const machine = boot({ cpus: 4, memory: '4 MiB' })
+    const use = uses.copies(machine)
+    const { worker, cpu } = await stuckIn(machine, 'copies')
+    const gone = once(worker, 'exit')
+    void worker.terminate()
+    use()
+    await gone
+    await assertWhole(machine, cpu)
+    await machine.offline()
+  })
+
+  it('cleans up after the thread when it blocks for something else that the thread had', onlyLinux, async () => {
+    const machine = boot({ cpus: 4, memory: '4 MiB' })
+    const use = uses['a counter'](machine)
+    const { worker } = await stuckIn(machine, 'a counter')
+    void worker.terminate()
+    use()
+    const mutex = machine.locks.mutex('m')
+    assert.notEqual(mutex.owner, undefined)
+    // In the same synchronous stretch.
+    const guard = mutex.lock({ timeout: 5000 })
+    assert.equal(guard.predecessorDied, true)
+    guard.unlock()
+    await machine.rcu.synchronize({ timeout: 10_000 })
+    await machine.offline()
+  })
+})
