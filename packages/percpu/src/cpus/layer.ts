@@ -7,7 +7,7 @@
  *     detach    on a CPU that goes offline in an orderly way, in the opposite order
  *     abandon   in place of detach, if this CPU was declared dead by mistake: the number may be
  *               another thread's by now
- *     rescue    on a thread that is in the middle of something, and waits for a lock of a layer whose
+ *     rescue    on a thread that waits for a lock of a layer, in the middle of something, whose
  *               owner has ended: locks of layers are freed; the next steps follow later
  *     examine   on the thread that reaps a dead CPU, before any layer changes what that CPU left
  *     recover   on the same thread, in the order of the layers, before the users' `dead` callbacks

@@ -149,6 +149,7 @@ export class Supervisor {
     this.#supervised.get(holder)?.push(cpu)
     const dead = this.#found(cpu)
     this.#rescued.push(dead)
+    // Mutant: cpus/rescued-left.
     host.queueMicrotask(() => this.#finishRescued(false))
     this.#step(this.#layers, 'rescue', this.#recovery(dead))
   }

@@ -1,4 +1,6 @@
-/** Stays for ever inside the first lock of a layer that the operation takes, with a mutex locked. */
+/**
+ * Stays for ever inside the first lock of a layer that the operation takes, with a mutex locked.
+ */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Machine, MachineHandle } from 'percpu'
 import { mem, percpu } from '../../support/hooked-percpu.js'
