@@ -217,6 +217,11 @@ export class Mutex {
     return this.#isHeld && !this.#isDeferred
   }
 
+  /** @internal Whether the caller is in a section under it, not only another task of its thread. */
+  get isInOpenSection(): boolean {
+    return this.#isInSection && this.#sections.isOpen
+  }
+
   /** The CPU that has it locked. A snapshot. @throws OfflineError */
   get owner(): { readonly cpu: number; readonly incarnation: number } | undefined {
     const token = ownerToken(this.#state.protocol.owner(this.#word))

@@ -79,14 +79,15 @@ export class Seqlock {
    * work.
    *
    * @throws what `read` throws for whole data; SectionError if `read` returns a promise;
-   *   SelfDeadlockError if it writes; LockTimeoutError at the end of `timeout`; the reason of a
-   *   `signal` that has aborted; TooManyLocksError; UnsupportedError where a thread must not block
-   *   and would have to; ArgumentError for other options or if `read` is no function; OfflineError.
+   *   SelfDeadlockError if it writes, or between two sections of a write by this CPU;
+   *   LockTimeoutError at the end of `timeout`; the reason of a `signal` that has aborted;
+   *   TooManyLocksError; UnsupportedError where a thread must not block and would have to;
+   *   ArgumentError for other options or if `read` is no function; OfflineError.
    */
   read<Result>(read: () => Result, options?: WaitOptions): Result {
     checkFunction('read', read)
     checkWait(options)
-    if (this.mutex.isHeldHere) return synchronous(read())
+    if (this.mutex.isHeldHere) return this.#readOwn(read)
     const result = this.#tryRead(read)
     if (result) return result.value
     const guard = this.mutex.lock(options)
@@ -183,6 +184,19 @@ export class Seqlock {
   tryWriteLock(): MutexGuard | undefined {
     this.#assertNotReading()
     return this.mutex.tryLock()
+  }
+
+  /**
+   * This CPU has it locked. A task may be in the middle of a write of several sections, and another
+   * one of the thread read here: blocking would keep the first one from going on.
+   */
+  #readOwn<Result>(read: () => Result): Result {
+    if (this.mutex.isInOpenSection || !this.#isOdd()) return synchronous(read())
+    const { cpu } = this.#state
+    throw new SelfDeadlockError(
+      `${this.#name} is read between two sections of a write that this CPU has begun: read inside a section, or by readAsync`,
+      { address: this.address, cpu },
+    )
   }
 
   #tryRead<Result>(read: () => Result): { readonly value: Result } | undefined {

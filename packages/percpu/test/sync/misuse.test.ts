@@ -206,6 +206,27 @@ describe('a seqlock', () => {
     assert.equal(lock.mutex.owner, undefined)
   })
 
+  it('that a task writes in several sections is not read between them by another one', async () => {
+    const machine = fresh()
+    const lock = machine.locks.seqlock('prices')
+    const word = words(machine, 2)
+    const both = (): number[] => [0, 1].map((at) => load32(machine.memory.i32, word + at))
+    const guard = await lock.writeLockAsync()
+    assert.deepEqual(lock.read(both), [0, 0], 'nothing is written yet')
+    guard.run((section) => {
+      section.write32(word, 1)
+      assert.deepEqual(lock.read(both), [1, 0], 'its own section may')
+    })
+    throwsCode(() => lock.read(both), 'PERCPU_SELF_DEADLOCK', /between two sections/)
+    const waiting = lock.readAsync(both)
+    await Promise.resolve()
+    guard.run((section) => section.write32(word + 1, 1))
+    throwsCode(() => lock.read(both), 'PERCPU_SELF_DEADLOCK')
+    guard.unlock()
+    assert.deepEqual(await waiting, [1, 1])
+    assert.deepEqual(lock.read(both), [1, 1])
+  })
+
   it('is read in one synchronous stretch', async () => {
     const lock = fresh().locks.seqlock('prices')
     const later = (): Promise<number> => Promise.resolve(1)
