@@ -4,8 +4,10 @@ import { BootMemory, initialiseBootMemory } from './bootmem/layer.js'
 import type { AttachedLayer } from './cpus/layer.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
 import { publishHeader } from './machine/memory-map.js'
+import { bootNames, NamesLayer } from './names/layer.js'
 import { bootPercpu, PercpuLayer } from './percpu/layer.js'
 import type { PercpuOptions } from './percpu/options.js'
+import { freeingOf } from './rcu/free-named.js'
 import { bootRcu, RcuLayer } from './rcu/layer.js'
 import type { CallbackOptions } from './rcu/options.js'
 import { bootSrcu, SrcuLayer } from './rcu/srcu-layer.js'
@@ -73,14 +75,18 @@ function attachAbove(own: OwnCpu, bootmem: BootMemory, options: LayerOptions | u
   const watch = new WatchLayer(bootmem, (table, cpu) => sync.lockState(table, cpu))
   if (options) bootAlloc(bootmem, options.debugHeap === true)
   const alloc = new AllocLayer(bootmem, sync)
+  if (options) bootNames(bootmem)
+  const names = new NamesLayer(bootmem, sync, alloc)
+  bootmem.names = names.names
   if (options) bootPercpu(bootmem, sync, options.percpu)
   const percpu = new PercpuLayer(bootmem, sync, locks, alloc)
   if (options) bootSrcu(bootmem)
   const srcu = new SrcuLayer(bootmem, sync, alloc, percpu)
   if (options) bootRcu(bootmem, options.callbacks)
   const rcu = new RcuLayer({ context: bootmem, sync, alloc, percpu, srcu })
+  names.freeing = freeingOf(rcu, percpu, bootmem.memblock)
   watch.inspector.gracePeriods = () => [rcu.inspect(), ...srcu.inspect()]
   if (options) publishHeader(own.memory)
-  const list = [bootmem, sync, watch, alloc, percpu, srcu, rcu]
+  const list = [bootmem, sync, watch, alloc, names, percpu, srcu, rcu]
   return { bootmem, locks, watch, alloc, percpu, srcu, rcu, list }
 }

@@ -4,7 +4,7 @@
  */
 import { ArgumentError } from '../errors.js'
 import { shown } from '../machine/check.js'
-import { decodeText, encodeText } from '../machine/platform.js'
+import { decodeText, encodeText } from '../text.js'
 import { LabelTable } from '../watch/label-table.js'
 import { LABEL_TEXT } from '../watch/vpa-layout.js'
 import { HeapRoot, MAX_ALLOC_LABELS } from './layouts.js'

@@ -10,6 +10,14 @@ import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { ArgumentError } from '../errors.js'
 import { encodeAddress, loadAddress, storeAddress } from './addresses.js'
+import {
+  checkStretch,
+  checkTypedArray,
+  copyInBytes,
+  copyOutBytes,
+  recordStretch,
+  type TypedArray,
+} from './array-copies.js'
 import type { Flavour, Held, Holder, UndoLog } from './flavours.js'
 import { flavours } from './flavours.js'
 import type { AddressType, Kind, Scalar } from './types.js'
@@ -28,6 +36,12 @@ interface View<Element> extends Iterable<Element> {
 export interface ReadonlyArrayView<Value> extends View<Value> {
   /** A private copy; each element is read once, not all at one moment. */
   toArray(): Value[]
+  /**
+   * Fills `target` with the elements from index `from` on, default 0. Not all are of one moment.
+   *
+   * @throws ArgumentError if there are not so many, or `target` is no typed array of such elements.
+   */
+  copyTo(target: TypedArray, from?: number): void
 }
 /** A plain array of numbers. */
 export interface ArrayView<Value> extends ReadonlyArrayView<Value> {
@@ -37,6 +51,14 @@ export interface ArrayView<Value> extends ReadonlyArrayView<Value> {
    * @throws ArgumentError for any other.
    */
   set(index: number, value: Value): void
+  /**
+   * Writes all of `source`, from index `to` on, default 0. Numbers that do not fit wrap as in a
+   * typed array.
+   *
+   * @throws ArgumentError if there is no room, or `source` is no typed array of such elements, or
+   *   one of them is no address; nothing is written then. In a section JournalFullError.
+   */
+  copyFrom(source: TypedArray, to?: number): void
 }
 /** An array of atomic words: `at` gives the cell. */
 export type AtomicArrayView<Cell> = View<Cell>
@@ -102,7 +124,11 @@ type NumberArray<Value> = new (
   length: number,
 ) => ReadonlyArrayView<Value> & NumbersBase
 
-function numbers<Value, V>(how: Access<Value, V>, flavour: Flavour): NumberArray<Value> {
+function numbers<Value, V>(
+  how: Access<Value, V>,
+  flavour: Flavour,
+  type: Scalar | AddressType,
+): NumberArray<Value> {
   const { view, load, step } = how
   const { memoryOf } = flavour
   return class {
@@ -121,9 +147,36 @@ function numbers<Value, V>(how: Access<Value, V>, flavour: Flavour): NumberArray
     toArray(): Value[] {
       return Array.from(this)
     }
+    copyTo(target: TypedArray, from = 0): void {
+      checkTypedArray('copyTo', type, target)
+      checkStretch(from, target.length, this.length)
+      const address = (this.base + from * step) * (type.size / step)
+      if (copyOutBytes(memoryOf(this), type, address, target)) return
+      for (let i = 0; i < target.length; i++) target[i] = this.at(from + i) as never
+    }
     *[Symbol.iterator](): IterableIterator<Value> {
       for (let index = 0; index < this.length; index++) yield this.at(index)
     }
+  }
+}
+
+type Copier = (this: NumbersBase, source: TypedArray, to?: number) => void
+
+/** `copyFrom`: everything is checked, and recorded, before the first element is written. */
+function copier<Value, V>(how: Access<Value, V>, flavour: Flavour, type: Scalar | AddressType): Copier {
+  const { view, store, step } = how as Access<unknown, V>
+  const { memoryOf } = flavour
+  return function (source, to = 0) {
+    checkTypedArray('copyFrom', type, source)
+    checkStretch(to, source.length, this.length)
+    if (type.form === 'address') for (const each of source) encodeAddress(each as number)
+    const memory = memoryOf(this)
+    const first = this.base + to * step
+    const address = first * (type.size / step)
+    // Mutant: layout/copy-before-entries.
+    if (flavour.name === 'section') recordStretch(this.holder as UndoLog, address, source.length * type.size)
+    if (copyInBytes(memory, type, address, source)) return
+    for (let i = 0; i < source.length; i++) store(view(memory), first + i * step, source[i])
   }
 }
 
@@ -181,11 +234,12 @@ export function numberArrayOf(
   const known = made.get(key)
   if (known !== undefined) return known
   const how = accessOf(type)
-  const fresh = numbers(how, flavours[name])
+  const fresh = numbers(how, flavours[name], type)
   if (isWritable) {
     const isLogged = name === 'section' && type.form === 'address'
     const value = isLogged ? setAddress : setter(how, flavours[name], type.size)
     Object.defineProperty(fresh.prototype, 'set', { value })
+    Object.defineProperty(fresh.prototype, 'copyFrom', { value: copier(how, flavours[name], type) })
   }
   made.set(key, fresh)
   return fresh

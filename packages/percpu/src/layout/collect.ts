@@ -7,7 +7,7 @@ import type { ReportOptions } from './report.js'
 import { report } from './report.js'
 import type { Struct } from './struct-type.js'
 import { isStruct } from './struct.js'
-import { leafOf } from './types.js'
+import { innermostOf } from './types.js'
 
 export interface CollectOptions {
   /** Also the structs nested in the exported ones. Default false. */
@@ -22,7 +22,7 @@ export function structsOf(module: object, { nested = false }: CollectOptions = {
     found.add(struct)
     if (!nested) return
     for (const { type } of struct.members) {
-      const leaf = type === undefined ? undefined : leafOf(type)
+      const leaf = type === undefined ? undefined : innermostOf(type)
       if (isStruct(leaf)) add(leaf)
     }
   }

@@ -3,7 +3,7 @@
  * beginnings of cache lines, and the sums. Offsets and sizes are bytes.
  */
 import type { Member, StructType, Type } from './types.js'
-import { leafOf, typeName } from './types.js'
+import { innermostOf, typeName } from './types.js'
 
 export interface ReportOptions {
   /** Print the members of nested structs too. Default false. */
@@ -111,7 +111,7 @@ function placeText(base: number, { offset, size, kind, lock, type }: Member): st
 }
 
 function innerPadding(type: Type): number {
-  const leaf = leafOf(type)
+  const leaf = innermostOf(type)
   if (leaf.form !== 'struct') return 0
   const last = leaf.members.at(-1)
   return last === undefined ? 0 : leaf.size - last.offset - last.size

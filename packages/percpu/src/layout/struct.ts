@@ -36,7 +36,7 @@ import { flatten, place } from './place.js'
 import { nameAt } from './read.js'
 import type { Path, Struct } from './struct-type.js'
 import type { FieldInfo, Fields, Kind, Member, StructType } from './types.js'
-import { CACHE_LINE } from './types.js'
+import { CACHE_LINE, MAX_SIZE, strideOf } from './types.js'
 
 export interface StructOptions<F extends Fields = Fields, K extends Kind = Kind> extends Contracts<Path<F>> {
   /**
@@ -82,6 +82,7 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
   readonly stride: number
   readonly hash: number
   readonly lineSize: number
+  readonly isFlexible: boolean
   readonly kind: K
   readonly members: readonly Member[]
   readonly fields: readonly FieldInfo[]
@@ -112,6 +113,7 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     this.size = placement.size
     this.align = raiseAlignment(name, placement, options.align)
     this.stride = roundUp(this.size, this.align)
+    this.isFlexible = this.members.at(-1)?.type?.form === 'flexible'
     this.fields = Object.freeze(flatten(this.members))
     checkContracts(this, options)
     this.hash = hashOf(this)
@@ -136,6 +138,21 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     const locate = this.#locate
     const fixed = memory
     return (address) => new Class(fixed, locate(fixed, address)) as Accessor<Struct<F, K>>
+  }
+
+  sizeFor(length: number): number {
+    const { members, size, align, isFlexible } = this
+    const last = members.at(-1)
+    if (!isFlexible || last?.type?.form !== 'flexible')
+      throw new ArgumentError(`${this.name}.sizeFor: it has no array of run-time length`, {
+        struct: this.name,
+      })
+    const bytes = roundUp(last.offset + last.size + length * strideOf(last.type.element), align)
+    if (Number.isInteger(length) && length >= 0 && bytes <= MAX_SIZE) return Math.max(size, bytes)
+    throw new ArgumentError(`${this.name}.sizeFor: ${String(length)} is not a number of elements that fits`, {
+      struct: this.name,
+      length,
+    })
   }
 
   nameAt(offset: number): string | undefined {

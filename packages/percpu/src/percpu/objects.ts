@@ -4,13 +4,14 @@
  */
 import { PAGE_BYTES } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
+import { checkFixed } from '../layout/flexible.js'
 import { isStruct } from '../layout/struct.js'
 import type { Struct } from '../layout/struct-type.js'
 import * as scalars from '../layout/types.js'
 import { typeName, type Scalar, type ScalarName } from '../layout/types.js'
 import { checkFlag, checkOptions } from '../machine/check.js'
 import { TYPE_BYTES } from '../machine/limits.js'
-import { encodeText } from '../machine/platform.js'
+import { encodeText } from '../text.js'
 import type { PercpuRequest } from './allocator.js'
 import type { CpuState } from './cpu-state.js'
 import { GRANULE, type Geometry } from './geometry.js'
@@ -23,8 +24,8 @@ import { PercpuStruct } from './struct-object.js'
 
 export interface PercpuObjectOptions extends Pick<PercpuRequest, 'reserved'> {
   /**
-   * All threads that ask for this name get the same object, which is never freed. Without a name
-   * each call makes an object of its own.
+   * All threads that ask for this name get the same object, until it is removed
+   * (`percpu.remove('object', name)`). Without a name each call makes an object of its own.
    */
   readonly name?: string
 }
@@ -94,7 +95,8 @@ export class PercpuObjects {
     const pointer =
       name === undefined
         ? cpuState.allocator.allocate(type.size, request)
-        : openNamed(cpuState, name, { ...entryOf(type), bytes: type.size, ...request }).pointer
+        : openNamed(cpuState, name, { space: 'percpu', ...entryOf(type), bytes: type.size, ...request })
+            .pointer
     return new Copies(cpuState, pointer, name)
   }
 
@@ -108,6 +110,7 @@ export class PercpuObjects {
 
 function checkType(type: PercpuType): PercpuType {
   const given = type as Partial<Scalar> | undefined
+  if (isStruct(type)) checkFixed(type)
   if (isStruct(type) || (given?.form === 'scalar' && given.big === false)) return type
   throw new ArgumentError('percpu takes a struct, or a number in the order of the machine, such as i32', {
     type,

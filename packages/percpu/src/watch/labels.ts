@@ -4,7 +4,7 @@
  * this CPU goes on with the table.
  */
 import type { Memory } from '#mem'
-import { decodeText, encodeText } from '../machine/platform.js'
+import { decodeText, encodeText } from '../text.js'
 import { LabelTable } from './label-table.js'
 import { CpuWatch, LABELS, LABEL_TEXT } from './vpa-layout.js'
 
