@@ -130,6 +130,9 @@ export class Tags {
   isInFlight(address: number): boolean {
     return load32(this.#memory.i32, this.wordOf(address)) === this.#owner.token
   }
+  isQueued(address: number): boolean {
+    return isQueued(load32(this.#memory.i32, this.wordOf(address)))
+  }
   /** For a reaper: what was in flight is linked. */
   persist(address: number): void {
     store32(this.#memory.i32, this.wordOf(address), this.#owner.token | PERSISTENT)

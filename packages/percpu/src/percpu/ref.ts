@@ -31,6 +31,7 @@ import type { WaitQueue } from '../sync/wait-queue.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { RefMisuseError } from './errors.js'
 import { PercpuRefLayout } from './layouts.js'
+import type { SharedObject } from './named.js'
 import { ENTERED, isEntering, PASSED, RcuSync, type RcuSyncParts } from './rcu-sync.js'
 import { showAs } from '../inspect.js'
 
@@ -351,4 +352,10 @@ function checkCount(count: number): void {
 export function isUnsettled(memory: Memory, words: number): boolean {
   // atomic: a snapshot.
   return isEntering(loadAtomic32(memory.i32, words + fields.state))
+}
+
+/** Whether the object was killed, and no reference is left. */
+export function isReleased({ memory, words }: Pick<SharedObject, 'memory' | 'words'>): boolean {
+  // atomic: as D.
+  return loadAtomic32(memory.i32, words + fields.state) >> 3 === 0
 }
