@@ -44,6 +44,8 @@ export interface Names {
   discard(space: NameSpace, address: number): void
   /** About how many there are of a kind: a thread that dies may leave it off by one. */
   count(space: NameSpace): number
+  /** Whether this very thing still has its name. */
+  has(space: NameSpace, thing: NamedThing): boolean
   /** All things of a kind; lock-free, in any order. `memory`: through whose views. */
   each(space: NameSpace, memory?: Memory): Iterable<ObjectInfo & NamedThing>
   /** The name of the thing whose object is at an address, if it has one. */

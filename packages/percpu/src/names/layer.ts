@@ -2,6 +2,7 @@
  * The layer: names of what users share, in the heap. A thread opens its tables when it first needs
  * them; finding a name needs nothing but the words.
  */
+import { store32 } from '#mem'
 import type { AllocLayer } from '../alloc/layer.js'
 import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
 import type { Names, NameSpace } from '../bootmem/names.js'
@@ -10,9 +11,10 @@ import type { PlacedStruct } from '../machine/placed-struct.js'
 import { LAYER_NAMES } from '../sync/layer-lock.js'
 import type { SyncLayer } from '../sync/layer.js'
 import { thingOf, type Block } from './entry.js'
+import { NamesCpu } from './layouts.js'
 import { NameTables, type NamesTools } from './names.js'
 import { NamesMap } from './names-map.js'
-import { examineNote, takeUnlinked } from './recovery.js'
+import { examineNote, isThere, takeUnlinked } from './recovery.js'
 
 /** At boot. */
 export function bootNames({ own, objects }: LayerContext): void {
@@ -68,10 +70,9 @@ export class NamesLayer implements AttachedLayer {
   }
 
   recover({ table, cpu }: Recovery): void {
-    if (this.#hasLeft) return
-    const isQueued = ({ address, isLarge }: Block): boolean =>
-      !isLarge && this.#alloc.heap.tags.isQueued(address)
-    const left = takeUnlinked(table.memory, this.#map, cpu, (block) => !isQueued(block))
+    const isPersistent = ({ address, isLarge }: Block): boolean =>
+      isLarge || isThere(() => this.#alloc.heap.tags.isPersistent(address))
+    const left = takeUnlinked(table.memory, this.#map, cpu, (block) => !this.#hasLeft && isPersistent(block))
     if (left) this.names.discard(left.space, thingOf(table.memory, left.entry).address)
   }
 
@@ -82,7 +83,10 @@ export class NamesLayer implements AttachedLayer {
   #use(): NamesTools {
     const { own, memblock } = this.#context
     if (this.#hasLeft) throw own.offlineError()
-    return (this.#tools ??= {
+    if (this.#tools) return this.#tools
+    // Nobody is at anything yet.
+    store32(own.memory.i32, this.#map.note(own.cpu) + NamesCpu.words.entry, 0)
+    return (this.#tools = {
       heap: this.#alloc.heap,
       memblock,
       lock: this.#sync.layerLock(own.table, own.cpu, own.incarnation, LAYER_NAMES),

@@ -17,12 +17,14 @@ import type { CreateSpec, ObjectInfo, ObjectSpec } from '../bootmem/directory.js
 import { checkSpec } from '../bootmem/directory.js'
 import type { Memblock } from '../bootmem/memblock.js'
 import { NAME_SPACES, type NamedThing, type Names, type NameSpace } from '../bootmem/names.js'
+import { shown } from '../machine/check.js'
 import {
   ObjectExistsError,
   ObjectMismatchError,
   ObjectMissingError,
   OutOfMemoryError,
 } from '../machine/errors.js'
+import { ensureStack, SOME } from '../stack.js'
 import { LockTimeoutError } from '../sync/errors.js'
 import type { LayerLock } from '../sync/layer-lock.js'
 import {
@@ -76,7 +78,7 @@ export class NameTables implements Names {
     const made = this.#create(wanted, planOf(wanted, spec), name, spec.init)
     if (made !== undefined) return made
     throw new ObjectExistsError(
-      `there is a ${nounOf(space)} named '${name}' already: open it, or choose another name`,
+      `there is a ${nounOf(space)} named ${shown(name)} already: open it, or choose another name`,
       {
         name,
       },
@@ -106,25 +108,30 @@ export class NameTables implements Names {
     const wanted = wantedOf(space, name)
     const tools = this.#tools()
     const { lock, note } = tools
-    const entry = lock.locked(this.#map.lock, () => {
-      const found = this.#find(wanted)
-      if (found === 0) throw missing(space, name)
-      check?.(thingOf(this.#memory, found).address)
-      const block = blockOf(this.#memory, found)
-      this.#note(note, found, block, wanted.space, UNLINKING)
-      // In flight first: should the thread die between the two, its reaper makes it persistent
-      // again. Mutant: names/unlinked-first.
-      adopt(tools, block)
-      try {
-        this.list(space).unlink(found)
-      } catch (error) {
-        persist(tools, block)
-        throw error
-      }
-      return found
-    })
-    this.#free(tools, space, entry)
-    store32(this.#memory.i32, note + NamesCpu.words.entry, 0)
+    ensureStack(SOME)
+    try {
+      const entry = lock.locked(this.#map.lock, () => {
+        const found = this.#find(wanted)
+        if (found === 0) throw missing(space, name)
+        check?.(thingOf(this.#memory, found).address)
+        const block = blockOf(this.#memory, found)
+        this.#note(note, found, block, wanted.space, UNLINKING)
+        // In flight first: should the thread die between the two, its reaper makes it persistent
+        // again. Mutant: names/unlinked-first.
+        adopt(tools, block)
+        try {
+          this.list(space).unlink(found)
+        } catch (error) {
+          persist(tools, block)
+          throw error
+        }
+        return found
+      })
+      this.#free(tools, space, entry)
+    } finally {
+      // Whatever happens: the block may be anybody's from now on.
+      store32(this.#memory.i32, note + NamesCpu.words.entry, 0)
+    }
   }
 
   unlink(space: NameSpace, name: string, address: number): boolean {
@@ -143,6 +150,11 @@ export class NameTables implements Names {
 
   count(space: NameSpace): number {
     return this.list(space).count
+  }
+
+  has(space: NameSpace, { address, serial }: NamedThing): boolean {
+    const entry = entryOf(address)
+    return this.list(space).has(entry) && thingOf(this.#memory, entry).serial === serial
   }
 
   *each(space: NameSpace, memory: Memory = this.#memory): Generator<ObjectInfo & NamedThing> {
@@ -184,7 +196,7 @@ export class NameTables implements Names {
     const { address, serial } = found
     if (found.type !== type) {
       throw new ObjectMismatchError(
-        `the ${nounOf(space)} '${name}' is of type '${found.type}', not '${type}'`,
+        `the ${nounOf(space)} ${shown(name)} is of type '${found.type}', not '${type}'`,
         {
           name,
           expected: type,
@@ -194,7 +206,7 @@ export class NameTables implements Names {
     }
     if (found.layoutHash === layout.hash) return { address, serial }
     throw new ObjectMismatchError(
-      `the ${nounOf(space)} '${name}' (${type}) was created with another layout than this thread's ${layout.name}: ` +
+      `the ${nounOf(space)} ${shown(name)} (${type}) was created with another layout than this thread's ${layout.name}: ` +
         `hash ${found.layoutHash.toString(16)}, expected ${layout.hash.toString(16)}`,
       { name, expected: layout.hash, found: found.layoutHash },
     )
@@ -209,20 +221,34 @@ export class NameTables implements Names {
   ): NamedThing | undefined {
     if (this.#find(wanted) !== 0) return undefined
     const tools = this.#tools()
+    ensureStack(SOME)
     const block = this.#allocate(tools, wanted, plan, name)
     if (block === undefined) return undefined
-    let isLinked = false
+    const outcome = { isLinked: false }
     let entry: number
     try {
       entry = writeEntry(this.#memory, block.address, wanted, plan)
       init?.(thingOf(this.#memory, entry).address)
-      isLinked = tools.lock.locked(this.#map.lock, () => this.#link(tools, wanted, entry, block))
-    } finally {
-      if (!isLinked) free(tools, block)
+      ensureStack(SOME)
+      tools.lock.locked(this.#map.lock, () => this.#link(tools, wanted, entry, block, outcome))
+    } catch (error) {
+      store32(this.#memory.i32, tools.note + NamesCpu.words.entry, 0)
+      this.#end(tools, block, outcome)
+      throw error
     }
-    if (!isLinked) return undefined
+    if (!outcome.isLinked) {
+      free(tools, block)
+      return undefined
+    }
     this.#grow(tools, this.#listOf(wanted))
     return thingOf(this.#memory, entry)
+  }
+
+  /** Of a block whose name is not given after all. */
+  #end(tools: NamesTools, block: Block, { isLinked }: { readonly isLinked: boolean }): void {
+    // Others may have found it. Mutant: names/linked-freed-at-once.
+    if (isLinked) tools.retire(block)
+    else free(tools, block)
   }
 
   /** Another thread may have taken the last memory for the very thing: undefined then. */
@@ -243,9 +269,15 @@ export class NameTables implements Names {
     }
   }
 
-  /** False if the name came in meanwhile. The lock is held. */
-  #link(tools: NamesTools, wanted: Wanted, entry: number, block: Block): boolean {
-    if (this.#find(wanted) !== 0) return false
+  /** Unless the name came in meanwhile. The lock is held. What throws has taken it out again. */
+  #link(
+    tools: NamesTools,
+    wanted: Wanted,
+    entry: number,
+    block: Block,
+    outcome: { isLinked: boolean },
+  ): void {
+    if (this.#find(wanted) !== 0) return
     const { i32, u32 } = this.#memory
     const serials = this.#map.serials
     storeU32(u32, entry * 2 + NameEntry.words.serial, load32(i32, serials))
@@ -256,13 +288,14 @@ export class NameTables implements Names {
       // The link before it is persistent: a reaper makes a block persistent that is linked, and
       // lets one go that is not. Mutant: names/persistent-first.
       list.link(entry, wanted.hash)
+      outcome.isLinked = true
       persist(tools, block)
       store32(i32, tools.note + NamesCpu.words.entry, 0)
     } catch (error) {
-      list.unlink(entry)
+      outcome.isLinked = list.unlink(entry)
+      if (outcome.isLinked) adopt(tools, block)
       throw error
     }
-    return true
   }
 
   #note(note: number, entry: number, { address, isLarge }: Block, space: number, state: number): void {
@@ -342,5 +375,5 @@ function nounOf(space: NameSpace): string {
   return nouns[space] ?? space
 }
 function missing(space: NameSpace, name: string): ObjectMissingError {
-  return new ObjectMissingError(`there is no ${nounOf(space)} named '${name}'`, { name, space })
+  return new ObjectMissingError(`there is no ${nounOf(space)} named ${shown(name)}`, { name, space })
 }

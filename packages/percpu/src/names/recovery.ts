@@ -35,24 +35,34 @@ export function examineNote(
   if (entry === 0 || load32(i32, note + words.state) === UNLINKED) return
   const address = load32(i32, note + words.block) * 8
   const isLarge = load32(i32, note + words.isLarge) === 1
-  const tags = makeTags()
-  // What is not in flight with the dead may be anybody's by now.
-  const isInFlight = isLarge ? memblock.isOwn(address) : isTagged(tags, address)
-  const isLinked = isInFlight && new SplitList(memory, map.space(load32(i32, note + words.space))).has(entry)
-  const isUnlinked = isInFlight && !isLinked && load32(i32, note + words.state) === UNLINKING
-  if (isUnlinked) store32(i32, note + words.state, UNLINKED)
-  // Mutant: names/linked-in-flight.
-  if (isLinked || isUnlinked) {
-    if (isLarge) memblock.persist(address)
-    else tags.persist(address)
+  let isUnlinked = false
+  try {
+    const tags = makeTags()
+    // What is not in flight with the dead may be anybody's by now.
+    const isInFlight = isLarge ? memblock.isOwn(address) : isTagged(tags, address)
+    const isLinked =
+      isInFlight && new SplitList(memory, map.space(load32(i32, note + words.space))).has(entry)
+    isUnlinked = isInFlight && !isLinked && load32(i32, note + words.state) === UNLINKING
+    if (isUnlinked) store32(i32, note + words.state, UNLINKED)
+    // Mutant: names/linked-in-flight.
+    if (isLinked || isUnlinked) {
+      if (isLarge) memblock.persist(address)
+      else tags.persist(address)
+    }
+  } finally {
+    // Whatever happens: the next thread of this CPU has nothing to do with it.
+    if (!isUnlinked) store32(i32, note + words.entry, 0)
   }
-  if (!isUnlinked) store32(i32, note + words.entry, 0)
 }
 
 /** False, too, if nothing starts there any more. */
 function isTagged(tags: Tags, address: number): boolean {
+  return isThere(() => tags.isInFlight(address))
+}
+/** Whether a test of what starts at an address holds; false if nothing does. */
+export function isThere(test: () => boolean): boolean {
   try {
-    return tags.isInFlight(address)
+    return test()
   } catch (error) {
     if (error instanceof ForeignAddressError) return false
     throw error

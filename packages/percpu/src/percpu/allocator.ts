@@ -196,6 +196,24 @@ export class Allocator {
     }
   }
 
+  /**
+   * Takes the pointer that is stored at this byte address (`into`); none will be stored there any
+   * more. Returns 0 if there was none.
+   *
+   * @throws LockTimeoutError.
+   */
+  take(into: number): number {
+    this.#lock(false)
+    try {
+      const pointer = pointerAt(this.#state, into)
+      // atomic: as in withdraw. Mutant: percpu/removed-before-copies.
+      storeAtomic32(this.#state.memory.i32, into / 4, WITHDRAWN)
+      return Math.max(0, pointer)
+    } finally {
+      this.#state.locked.unlock()
+    }
+  }
+
   /** Returns whether it has the lock. */
   #lock(nowait: boolean): boolean {
     const { locked } = this.#state

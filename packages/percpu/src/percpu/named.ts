@@ -110,13 +110,12 @@ function takeAway(names: Names, space: NameSpace, name: string, entry: number): 
 }
 
 /**
- * For an object that has lost its name: frees its copies by `free`. What a dead thread was doing to
- * its words is over then.
+ * For an object that has lost its name: frees its copies by `free`. Whoever has just found the name,
+ * and is about to allocate them, finds that it is too late, and begins anew.
  */
-export function releaseNamed(cpuState: CpuState, take: () => number, free: (pointer: number) => void): void {
+export function releaseNamed(cpuState: CpuState, entry: number, free: (pointer: number) => void): void {
   try {
-    cpuState.allocator.settle()
-    const pointer = take()
+    const pointer = cpuState.allocator.take(entry)
     if (pointer > 0) free(pointer)
   } catch (error) {
     // Its name is gone: nobody could do it again. The copies stay allocated.

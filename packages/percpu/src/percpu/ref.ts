@@ -26,6 +26,7 @@
 import { addAtomic32, compareExchangeAtomic32, load32, loadAtomic32, store32, type Memory } from '#mem'
 import { checkRange } from '../machine/check.js'
 import type { Mutex } from '../sync/mutex.js'
+import { ownerCpu } from '../sync/mutex-words.js'
 import type { MutexGuard } from '../sync/mutex-guard.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
@@ -354,8 +355,11 @@ export function isUnsettled(memory: Memory, words: number): boolean {
   return isEntering(loadAtomic32(memory.i32, words + fields.state))
 }
 
-/** Whether the object was killed, and no reference is left. */
-export function isReleased({ memory, words }: Pick<SharedObject, 'memory' | 'words'>): boolean {
+/** Who counts with it, for a message; undefined if it was killed and no reference is left. */
+export function useOfRef({ memory, words }: Pick<SharedObject, 'memory' | 'words'>): string | undefined {
   // atomic: as D.
-  return loadAtomic32(memory.i32, words + fields.state) >> 3 === 0
+  if (loadAtomic32(memory.i32, words + fields.state) >> 3 !== 0) return 'has references'
+  // atomic: a snapshot. Somebody changes its mode, or brings it back.
+  const owner = ownerCpu(loadAtomic32(memory.i32, words + fields['mutex.owner']))
+  return owner === undefined ? undefined : `is being changed by CPU ${owner}`
 }

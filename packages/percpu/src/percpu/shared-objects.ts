@@ -12,7 +12,7 @@ import type { CpuState } from './cpu-state.js'
 import { GRANULE } from './geometry.js'
 import { PercpuCounterLayout, PercpuReaders, PercpuRefLayout, PercpuRwSemaphoreLayout } from './layouts.js'
 import { findShared, openShared, sharedObject, type SharedObject } from './named.js'
-import { INITIAL_STATE, isReleased, isUnsettled, PercpuRef } from './ref.js'
+import { INITIAL_STATE, isUnsettled, PercpuRef, useOfRef } from './ref.js'
 import { PercpuRwSemaphore, useOfRwSemaphore } from './rwsem.js'
 
 export interface CounterOptions {
@@ -91,7 +91,7 @@ export class SharedObjects {
     const pointer = pointerAt(state, address)
     if (pointer <= 0) return undefined
     const object = sharedObject(state, address, pointer)
-    if (kind === 'ref') return isReleased(object) ? undefined : 'has references'
+    if (kind === 'ref') return useOfRef(object)
     return kind === 'rwSemaphore' ? useOfRwSemaphore(object) : undefined
   }
 

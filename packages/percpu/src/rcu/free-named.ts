@@ -1,5 +1,4 @@
 /** What becomes of named things that have lost their names: they are freed after a grace period. */
-import { exchangeAtomic32 } from '#mem'
 import type { Memblock } from '../bootmem/memblock.js'
 import { reportError } from '../machine/platform.js'
 import type { Freeing } from '../names/layer.js'
@@ -26,10 +25,8 @@ export function freeingOf(rcu: RcuLayer, percpu: PercpuLayer, memblock: Memblock
       // A domain was cleaned up before; the other kinds have no more than their block.
       if (!['percpu', 'counter', 'ref', 'rwSemaphore'].includes(space)) return
       try {
-        const { memory } = rcu.use().parts
-        // atomic: whoever takes it frees. A thread that dies behind it leaves it allocated.
-        const take = (): number => exchangeAtomic32(memory.i32, address / 4, 0)
-        releaseNamed(percpu.use(), take, (pointer) => ignore(queueFree(rcu.use(), { pointer })))
+        // A thread that dies behind it leaves the copies allocated.
+        releaseNamed(percpu.use(), address, (pointer) => ignore(queueFree(rcu.use(), { pointer })))
       } catch (error) {
         reportError(error)
       }

@@ -23,8 +23,8 @@ type Layout = Pick<Struct, 'name' | 'size' | 'align' | 'hash'>
 /** A lock that this thread has an object for. */
 interface Known {
   readonly lock: WeakRef<object>
-  /** Of the lock that had this name, if it was found by one. */
-  serial: number | undefined
+  /** What it was found as, if it was found by a name. */
+  named: { readonly kind: LockKind; readonly thing: NamedThing } | undefined
 }
 
 /** A lock that a CPU holds or waits for; a snapshot, which may be torn while the CPU runs. */
@@ -68,7 +68,7 @@ export class Locks {
    *   `heap.alloc`.
    */
   mutex(name: string): Mutex {
-    return this.#shareNamed(Mutex, this.#named('mutex', name), MutexLayout, `mutex ${shown(name)}`)
+    return this.#shareNamed(Mutex, 'mutex', this.#named('mutex', name), `mutex ${shown(name)}`)
   }
   /**
    * The mutex in the MutexLayout at this address.
@@ -87,7 +87,7 @@ export class Locks {
    */
   completion(name: string): Completion {
     const thing = this.#named('completion', name)
-    return this.#shareNamed(Completion, thing, CompletionLayout, `completion ${shown(name)}`)
+    return this.#shareNamed(Completion, 'completion', thing, `completion ${shown(name)}`)
   }
   /**
    * The completion in the CompletionLayout at this address.
@@ -108,7 +108,7 @@ export class Locks {
     checkMutex(mutex)
     const thing = this.#named('condition', name)
     const label = `condition ${shown(name)}`
-    return ofMutex(this.#shareNamed(Condition, thing, ConditionLayout, label, mutex), mutex, label)
+    return ofMutex(this.#shareNamed(Condition, 'condition', thing, label, mutex), mutex, label)
   }
   /**
    * The condition in the ConditionLayout at this address, to be waited for under `mutex`.
@@ -128,7 +128,7 @@ export class Locks {
    *   `heap.alloc`.
    */
   seqlock(name: string): Seqlock {
-    return this.#shareNamed(Seqlock, this.#named('seqlock', name), SeqlockLayout, `seqlock ${shown(name)}`)
+    return this.#shareNamed(Seqlock, 'seqlock', this.#named('seqlock', name), `seqlock ${shown(name)}`)
   }
   /**
    * The sequence lock in the SeqlockLayout at this address.
@@ -150,7 +150,7 @@ export class Locks {
     const init = (address: number): void => this.initSemaphore(address, permits)
     checkPermits(permits)
     const thing = this.#named('semaphore', name, init)
-    const semaphore = this.#shareNamed(Semaphore, thing, SemaphoreLayout, `semaphore ${shown(name)}`)
+    const semaphore = this.#shareNamed(Semaphore, 'semaphore', thing, `semaphore ${shown(name)}`)
     const { total } = semaphore
     if (total === permits) return semaphore
     throw new ArgumentError(`permits: semaphore ${shown(name)} has ${total}, not ${permits}`, {
@@ -223,20 +223,20 @@ export class Locks {
     this.#layer.state.waiting.assertOpen()
     return this.#layer.context.names.openOrCreate(kind, name, { type: kind, layout: layouts[kind], init })
   }
-  /** As {@link #share}; another lock that had the address before is not this one. */
   #shareNamed<T extends object, Rest extends unknown[]>(
     Lock: new (state: SyncState, word: number, name: string, ...rest: Rest) => T,
-    { address, serial }: NamedThing,
-    layout: Layout,
+    kind: LockKind,
+    thing: NamedThing,
     name: string,
     ...rest: Rest
   ): T {
-    const key = keyOf(layout, address)
+    const key = keyOf(layouts[kind], thing.address)
     const known = this.#objects.get(key)
-    if (known?.serial !== undefined && known.serial !== serial) this.#objects.delete(key)
-    const lock = this.#share(Lock, address, layout, name, ...rest)
+    const same = known?.named?.thing.serial === thing.serial ? known.lock.deref() : undefined
+    if (same instanceof Lock) return same
+    const lock = this.#share(Lock, thing.address, layouts[kind], name, ...rest)
     const shared = this.#objects.get(key)
-    if (shared) shared.serial = serial
+    if (shared) shared.named = { kind, thing }
     return lock
   }
 
@@ -253,12 +253,20 @@ export class Locks {
     checkPlace('address', address, state.memory, layout)
     checkText('name', name)
     const key = keyOf(layout, address)
-    const known = this.#objects.get(key)?.lock.deref()
+    const known = this.#known(key)
     if (known instanceof Lock) return known
     const made = new Lock(state, address / 4, name, ...rest)
-    this.#objects.set(key, { lock: new WeakRef(made), serial: undefined })
+    this.#objects.set(key, { lock: new WeakRef(made), named: undefined })
     this.#collected.register(made, key)
     return made
+  }
+  /** Not one whose name another thread has taken away: its memory may be another lock's by now. */
+  #known(key: string): object | undefined {
+    const known = this.#objects.get(key)
+    const { names } = this.#layer.context
+    // Mutant: sync/removed-lock-known.
+    if (known?.named && !names.has(known.named.kind, known.named.thing)) this.#objects.delete(key)
+    return this.#objects.get(key)?.lock.deref()
   }
 }
 
