@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { fresh, joinAs, killAtAccess, mem, percpu } from '../support/hooked-percpu.js'
+import { fresh, joinAs, percpu } from '../support/hooked-percpu.js'
+import { accessesOf, changesOf, killForGood, settle } from './support.js'
 
 const { verify } = await import('../alloc/support/verify.js')
 const { array, i32, locked, struct, u32 } = percpu
@@ -48,32 +49,8 @@ function prepare({ names, leaves, type = Cell }: Operation): { machine: Machine;
 /** The numbers of the accesses before which it makes a difference to be killed. */
 function pointsOf(operation: Operation): readonly number[] {
   const { victim } = prepare(operation)
-  const names: string[] = []
-  mem.control.before = (name) => names.push(name)
-  try {
-    operation.run(victim, operation.type ?? Cell)
-  } finally {
-    mem.control.before = undefined
-  }
-  const matters = (name = ''): boolean => /^(compareExchange|store|copyIn|fill|exchange)/.test(name)
-  const all = [...names.keys(), names.length].filter((at) => matters(names[at]) || matters(names[at - 1]))
-  return all.filter((_, i) => all.length < 120 || i % 5 === 0 || i > all.length - 60)
-}
-
-/** What the dead had still to do as jobs of their own is not done either. */
-function killForGood(run: () => unknown, at: number, victim: Machine): void {
-  const { queueMicrotask } = globalThis
-  globalThis.queueMicrotask = () => undefined
-  try {
-    killAtAccess(run, at, victim)
-  } finally {
-    globalThis.queueMicrotask = queueMicrotask
-  }
-}
-
-async function settle(machine: Machine): Promise<void> {
-  await machine.rcu.synchronize()
-  await machine.rcu.barrier()
+  const all = changesOf(accessesOf(() => operation.run(victim, operation.type ?? Cell)))
+  return all.filter((_, i) => all.length < 60 || i % 5 === 0 || i > all.length - 40)
 }
 
 describe('a thread killed', () => {

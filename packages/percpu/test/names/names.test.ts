@@ -2,75 +2,21 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
-import { load32 } from 'percpu/mem'
-import { fresh, interrupt, joinAs, mem, percpu } from '../support/hooked-percpu.js'
+import { fresh, interrupt, joinAs, percpu } from '../support/hooked-percpu.js'
 import { codeOf, throwsCode } from '../support/codes.js'
+import { accessesOf, hasLayerLock, kinds } from './support.js'
 
-const { insideOf } = await import('../support/inside.js')
-const { SyncMap } = await import('../../dist/sync/sync-map.js')
-const { LAYER_LOCKS, LayerRecord } = await import('../../dist/sync/layouts.js')
 const { atomic, i32, struct } = percpu
 const Cell = struct('Cell', { value: atomic(i32) })
 const roomy = (): Machine => fresh({ memory: '32 MiB', cpus: 2 })
 
-/** Accesses to shared memory that `operation` makes. */
-function accessesOf(operation: () => unknown): number {
-  let count = 0
-  mem.control.before = () => count++
-  try {
-    operation()
-  } finally {
-    mem.control.before = undefined
-  }
-  return count
-}
-
-/** Whether CPU 0 has a lock of a layer. */
-function isLocked({ memory, cpu }: Machine): boolean {
-  const map = SyncMap.open(memory, insideOf(memory).objects)
-  const layers = Array.from({ length: LAYER_LOCKS }, (_, layer) => map.layerRecord(cpu, layer))
-  return layers.some((record) => load32(memory.i32, record + LayerRecord.words.lock) !== 0)
-}
-
-/** Something of each kind, under a name. */
-const makers: Readonly<Record<string, (machine: Machine, name: string) => unknown>> = {
-  object: (machine, name) => machine.objects.openOrCreate(name, Cell).address,
-  mutex: (machine, name) => machine.locks.mutex(name).address,
-  completion: (machine, name) => machine.locks.completion(name).address,
-  condition: (machine, name) => machine.locks.condition(name, machine.locks.mutex(name)).address,
-  seqlock: (machine, name) => machine.locks.seqlock(name).address,
-  semaphore: (machine, name) => machine.locks.semaphore(name, 3).address,
-  'per-CPU object': (machine, name) => machine.percpu(Cell, { name }).pointer,
-  counter: (machine, name) => machine.percpu.counter(name),
-  ref: (machine, name) => machine.percpu.ref(name),
-  rwSemaphore: (machine, name) => machine.percpu.rwSemaphore(name),
-  srcu: (machine, name) => machine.srcu(name),
-}
-/** How each kind ends; those that are to be released first are. */
-const enders: Readonly<Record<string, (machine: Machine, name: string) => void | Promise<void>>> = {
-  object: (machine, name) => machine.objects.remove(name),
-  mutex: (machine, name) => machine.locks.remove('mutex', name),
-  completion: (machine, name) => machine.locks.remove('completion', name),
-  condition: (machine, name) => machine.locks.remove('condition', name),
-  seqlock: (machine, name) => machine.locks.remove('seqlock', name),
-  semaphore: (machine, name) => machine.locks.remove('semaphore', name),
-  'per-CPU object': (machine, name) => machine.percpu.remove('object', name),
-  counter: (machine, name) => machine.percpu.remove('counter', name),
-  async ref(machine, name) {
-    await machine.percpu.ref(name).kill()
-    machine.percpu.remove('ref', name)
-  },
-  rwSemaphore: (machine, name) => machine.percpu.remove('rwSemaphore', name),
-  srcu: (machine, name) => machine.srcu(name).cleanup(),
-}
-
 describe('names', () => {
   it('of each kind are a space of their own', () => {
     const machine = roomy()
-    const found = Object.values(makers).map((make) => make(machine, 'jobs'))
+    const found = Object.values(kinds).map(({ make }) => make(machine, 'jobs'))
     assert.equal(new Set(found).size, found.length)
     // Locks, objects and per-CPU memory are found again.
-    for (const [i, make] of Object.values(makers).entries())
+    for (const [i, { make }] of Object.values(kinds).entries())
       if (typeof found[i] === 'number') assert.equal(make(machine, 'jobs'), found[i])
     assert.deepEqual(
       machine.objects.list().map(({ name, type }) => [name, type]),
@@ -118,16 +64,16 @@ describe('names', () => {
     let most = 0
     for (let i = 0; i < 20_000; i++) objects.create(`object ${i}`, Cell)
     for (let i = 0; i < 20_000; i += 97) {
-      const steps = accessesOf(() => other.objects.open(`object ${i}`, Cell))
+      const steps = accessesOf(() => other.objects.open(`object ${i}`, Cell)).length
       most = Math.max(most, steps)
     }
     assert.ok(most < 80, `${most} accesses`)
-    assert.ok(accessesOf(() => codeOf(() => other.objects.open('no such', Cell))) < 60)
+    assert.ok(accessesOf(() => codeOf(() => other.objects.open('no such', Cell))).length < 60)
     objects.create('one more', Cell)
     // Now and then the heap fetches half a magazine.
-    const created = [1, 2, 3, 4, 5].map((i) => accessesOf(() => objects.create(`more ${i}`, Cell)))
+    const created = [1, 2, 3, 4, 5].map((i) => accessesOf(() => objects.create(`more ${i}`, Cell)).length)
     assert.ok(Math.min(...created) < 150, `${created.join()} accesses`)
-    const removed = [1, 2, 3, 4, 5].map((i) => accessesOf(() => objects.remove(`more ${i}`)))
+    const removed = [1, 2, 3, 4, 5].map((i) => accessesOf(() => objects.remove(`more ${i}`)).length)
     assert.ok(Math.min(...removed) < 150, `${removed.join()} accesses`)
     const labelled = machine.heap.memblock.report().regions.filter(({ label }) => label.startsWith('object'))
     assert.deepEqual(labelled, [])
@@ -140,10 +86,9 @@ describe('names', () => {
     )
   })
 
-  for (const [kind, end] of Object.entries(enders)) {
+  for (const [kind, { make, end }] of Object.entries(kinds)) {
     it(`of a ${kind} are free again when it ends, and so is its memory`, async () => {
       const machine = fresh({ memory: '4 MiB', cpus: 2 })
-      const make = makers[kind] ?? assert.fail()
       const once = async (): Promise<void> => {
         make(machine, 'mine')
         await end(machine, 'mine')
@@ -282,7 +227,7 @@ describe('names', () => {
         at,
         () => {
           // Under a lock it would wait for us.
-          if (isLocked(machine)) return
+          if (hasLayerLock(machine)) return
           theirs = other.objects.openOrCreate('same', Cell).address
           outside++
         },

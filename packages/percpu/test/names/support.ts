@@ -1,7 +1,7 @@
 /** Something of each kind that has names: how it is made, and how it ends. */
 import type { Machine } from 'percpu'
 import { load32 } from 'percpu/mem'
-import { mem, percpu } from '../support/hooked-percpu.js'
+import { killAtAccess, mem, percpu } from '../support/hooked-percpu.js'
 
 const { insideOf } = await import('../support/inside.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
@@ -97,4 +97,21 @@ export function inUse(machine: Machine): { readonly blocks: number; readonly cop
   machine.heap.verify()
   machine.percpu.verify()
   return { blocks: machine.heap.allocations().length, copies: machine.percpu.report().usedBytes }
+}
+
+/** The numbers of the accesses before which it makes a difference to be killed. */
+export function changesOf(names: readonly string[]): readonly number[] {
+  const matters = (name = ''): boolean => /^(compareExchange|store|copyIn|fill|exchange)/.test(name)
+  return [...names.keys(), names.length].filter((at) => matters(names[at]) || matters(names[at - 1]))
+}
+
+/** What the dead had still to do as jobs of their own is not done either. */
+export function killForGood(run: () => unknown, at: number, victim: Machine): void {
+  const { queueMicrotask } = globalThis
+  globalThis.queueMicrotask = () => undefined
+  try {
+    killAtAccess(run, at, victim)
+  } finally {
+    globalThis.queueMicrotask = queueMicrotask
+  }
 }
