@@ -12,7 +12,7 @@ import type { Names } from './names.js'
  * They have a name space of their own. Object and name take memory of the heap; there may be
  * millions.
  *
- * Cost: looking a name up takes a microsecond or two, however many there are.
+ * Cost: looking a name up takes some microseconds, however many there are.
  */
 export class Objects {
   static {

@@ -44,8 +44,8 @@ const prototype = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array
 function property<Name extends 'length' | 'buffer' | 'byteOffset' | typeof Symbol.toStringTag>(
   name: Name,
 ): (of: TypedArray) => Uint8Array[Name] | undefined {
-  const get = Object.getOwnPropertyDescriptor(prototype, name)?.get
-  return (of) => (get === undefined ? undefined : (Reflect.apply(get, of, []) as Uint8Array[Name]))
+  const own = Object.getOwnPropertyDescriptor(prototype, name)
+  return (of) => own?.get?.call(of) as Uint8Array[Name] | undefined
 }
 const lengthOf = property('length')
 const bufferOf = property('buffer')

@@ -38,7 +38,7 @@ export interface Percpu extends PercpuScalarMakers {
    * A struct or number with one copy for each possible CPU, all zero. Where units are mapped page
    * by page it has at most 4096 bytes, else at most a unit.
    *
-   * Cost: an allocation; with a name, a microsecond or two for its search. Make it once, not in
+   * Cost: an allocation; with a name, some microseconds for its search. Make it once, not in
    * loops.
    * @throws ArgumentError for a type or option that there is not, or for a struct that is too
    *   large; OutOfMemoryError; LockTimeoutError; ObjectMismatchError if the name is

@@ -110,8 +110,8 @@ function takeAway(names: Names, space: NameSpace, name: string, entry: number): 
 }
 
 /**
- * For an object that has lost its name: frees its copies by `free`. Whoever has just found the name,
- * and is about to allocate them, finds that it is too late, and begins anew.
+ * For an object that has lost its name: frees its copies by `free`. Whoever has just found the
+ * name, and is about to allocate them, finds that it is too late, and begins anew.
  */
 export function releaseNamed(cpuState: CpuState, entry: number, free: (pointer: number) => void): void {
   try {

@@ -39,7 +39,7 @@ export interface HeldLock {
 /**
  * `machine.locks`: locks that survive their thread, by name or inside objects of yours. Each kind
  * has names of its own, of 1 to 56 bytes of UTF-8; there may be millions. Look a lock up once, not
- * in loops: that takes a microsecond or two.
+ * in loops: that takes some microseconds.
  *
  * An address is that of a zeroed struct of the lock's layout, such as `MutexLayout`. In methods
  * that take one, `name` is the name of the lock in errors.

@@ -80,7 +80,7 @@ describe('a name that is not given, as memory is refused,', () => {
     machine.objects.remove('warm')
     await settle(machine)
     const before = inUse(machine).blocks
-    const { persist } = Heap.prototype
+    const persist = Reflect.get(Heap.prototype, 'persist') as () => void
     let found = 0
     Heap.prototype.persist = () => {
       Heap.prototype.persist = persist
@@ -193,7 +193,6 @@ describe('what a dead thread had begun with a counter', () => {
       killAtAccess(() => fold(victim), at, victim)
       if (!isLocked()) continue
       folding++
-      machine.percpu.remove
       const cookie = machine.rcu.startPoll()
       machine.poll()
       let isEarly = false
