@@ -24,8 +24,8 @@ import { readImports } from './lib/imports.mjs'
  */
 export const library = {
   layers: [
-    ...['mem', 'layout', 'machine', 'cpus', 'bootmem', 'sync', 'watch', 'alloc', 'percpu'],
-    ...['rcu', 'collections', 'paging'],
+    ...['mem', 'layout', 'machine', 'cpus', 'bootmem', 'sync', 'watch', 'alloc', 'names'],
+    ...['percpu', 'rcu', 'collections', 'paging'],
   ],
   top: ['compose', 'machine', 'boot', 'index'],
   isClosed: true,

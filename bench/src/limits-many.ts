@@ -1,18 +1,25 @@
 /** Very many: objects, callbacks, domains, waits, labels and rings. */
 import { once as onceOf } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import { boot, findDeadlocks, SrcuLayout, type LockState, type Machine } from 'percpu'
+import { boot, findDeadlocks, i32, SrcuLayout, struct, type LockState, type Machine } from 'percpu'
 import { few, joinAs, once } from './limits-support.js'
 import type { Row, Suite } from './harness/suite.js'
 
 const OBJECTS = 1_000_000
 const CALLBACKS = 100_000
 const DOMAINS = 1000
+const NAMES = 1_000_000
 const marks = { callbacks: 2 ** 30, bytes: 2 ** 30 }
 
 function withObjects(): Machine {
   const machine = boot({ memory: '256 MiB', cpus: 2 })
   for (let i = 0; i < OBJECTS; i++) machine.heap.alloc(64)
+  return machine
+}
+const Named = struct('Named', { value: i32 })
+function withNames(): Machine {
+  const machine = boot({ memory: '512 MiB', cpus: 2 })
+  for (let i = 0; i < NAMES; i++) machine.objects.create(`name ${i}`, Named)
   return machine
 }
 function withDomains(): Machine {
@@ -57,6 +64,16 @@ const manySuite: Suite = {
       role: 'ours',
       goal: { below: 5000 },
       measure: once(withObjects, (machine) => machine.heap.verify({ quiet: true })),
+    },
+    {
+      name: 'a million named objects: making, finding and removing one more',
+      role: 'ours',
+      goal: { below: 5 },
+      measure: once(withNames, ({ objects }) => {
+        objects.create('one more', Named)
+        objects.open('one more', Named)
+        objects.remove('one more')
+      }),
     },
     {
       name: 'cleaning up after a CPU that has half a million pages in flight',

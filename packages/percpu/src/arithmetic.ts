@@ -40,3 +40,13 @@ export function hashText(text: string): number {
 export function hashNumbers(numbers: readonly number[]): number {
   return numbers.reduce((hash, each) => Math.imul(hash ^ each, PRIME), BASIS) >>> 0
 }
+
+/** A hash of bytes, each bit of which depends on all of them. Unsigned, 32 bits. */
+export function hashBytes(bytes: Uint8Array): number {
+  let hash = BASIS
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, PRIME)
+  // The finalizer of MurmurHash3 (Appleby; public domain).
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+  return (hash ^ (hash >>> 16)) >>> 0
+}

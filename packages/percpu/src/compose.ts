@@ -5,8 +5,10 @@ import type { AttachedLayer } from './cpus/layer.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
 import { publishHeader } from './machine/memory-map.js'
 import { reportError } from './machine/platform.js'
+import { bootNames, NamesLayer } from './names/layer.js'
 import { bootPercpu, PercpuLayer } from './percpu/layer.js'
 import type { PercpuOptions } from './percpu/options.js'
+import { freeingOf } from './rcu/free-named.js'
 import { bootRcu, RcuLayer } from './rcu/layer.js'
 import type { CallbackOptions } from './rcu/options.js'
 import { bootSrcu, SrcuLayer } from './rcu/srcu-layer.js'
@@ -90,12 +92,16 @@ function attachAll(own: OwnCpu, list: AttachedLayer[], options: LayerOptions | u
   const watch = attach(new WatchLayer(bootmem, (table, cpu) => sync.lockState(table, cpu)))
   if (options) bootAlloc(bootmem, options.debugHeap === true)
   const alloc = attach(new AllocLayer(bootmem, sync))
+  if (options) bootNames(bootmem)
+  const names = attach(new NamesLayer(bootmem, sync, alloc))
+  bootmem.names = names.names
   if (options) bootPercpu(bootmem, sync, options.percpu)
   const percpu = attach(new PercpuLayer(bootmem, sync, locks, alloc))
   if (options) bootSrcu(bootmem)
   const srcu = attach(new SrcuLayer(bootmem, sync, alloc, percpu))
   if (options) bootRcu(bootmem, options.callbacks)
   const rcu = attach(new RcuLayer({ context: bootmem, sync, alloc, percpu, srcu }))
+  names.freeing = freeingOf(rcu, percpu, bootmem.memblock)
   watch.inspector.gracePeriods = () => [rcu.inspect(), ...srcu.inspect()]
   if (options) publishHeader(own.memory)
   return { bootmem, locks, watch, alloc, percpu, srcu, rcu, list }

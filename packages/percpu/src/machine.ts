@@ -165,8 +165,7 @@ export class Machine {
    * that wait for them.
    *
    * @throws ArgumentError for a bad name or option, or another flavour than the domain has;
-   *   ObjectMismatchError if the name is that of something else; OutOfMemoryError;
-   *   LockTimeoutError; OfflineError.
+   *   OutOfMemoryError; LockTimeoutError; OfflineError.
    */
   srcu(name: string, options: SrcuOptions = {}): Srcu {
     return this.#layers.srcu.open(name, options)

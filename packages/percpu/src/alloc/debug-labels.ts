@@ -3,7 +3,7 @@
  * list of caches.
  */
 import { checkStored } from '../machine/check.js'
-import { encodeText } from '../machine/platform.js'
+import { encodeText } from '../text.js'
 import { LabelTable } from '../watch/label-table.js'
 import { LABEL_TEXT } from '../watch/vpa-layout.js'
 import { HeapRoot, MAX_ALLOC_LABELS } from './layouts.js'

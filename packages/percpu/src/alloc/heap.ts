@@ -2,8 +2,19 @@ import * as mem from '#mem'
 import type { Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import type { BootRegions } from '../bootmem/memblock.js'
-import type { AnyStruct } from '../layout/index.js'
-import { checkFlag, checkOptions, checkPowerOfTwo, checkRange, checkStruct, shown } from '../machine/check.js'
+import { ArgumentError, PercpuError } from '../errors.js'
+import { fillDraft } from '../layout/draft.js'
+import { checkFixed, setFlexibleLength } from '../layout/flexible.js'
+import type { Accessor, AnyStruct, Draft, Fields, Kind, Struct } from '../layout/index.js'
+import {
+  checkFlag,
+  checkFunction,
+  checkOptions,
+  checkPowerOfTwo,
+  checkRange,
+  checkStruct,
+  shown,
+} from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import type { SectionWriter } from '../sync/layer-lock.js'
 import { PAGE_REF_SHIFT } from './address.js'
@@ -98,13 +109,20 @@ export class Heap {
   readonly #table: CacheTable
   readonly #parts: HeapParts
   readonly #hot: Hot
+  readonly #blocksOfNames: () => ReadonlySet<number>
   /** @internal */
   readonly tags: Tags
   /** The caches that this thread has looked up, by their numbers. */
   readonly #caches: (Cache | undefined)[] = []
 
   /** @internal Made by the layer. */
-  constructor(owner: Owner, pages: PageAllocator, memblock: BootRegions) {
+  constructor(
+    owner: Owner,
+    pages: PageAllocator,
+    memblock: BootRegions,
+    blocksOfNames: () => ReadonlySet<number>,
+  ) {
+    this.#blocksOfNames = blocksOfNames
     this.pages = pages
     this.memblock = memblock
     this.#owner = owner
@@ -139,6 +157,33 @@ export class Heap {
       if (address !== 0) return address
     }
     return this.#allocSpecial(bytes, request)
+  }
+
+  /**
+   * Takes memory for an object of this struct, all of whose words are 0. It is in flight. `length`:
+   * elements of its array of run-time length, if it has one. `init` fills it before any other
+   * thread can find it; its locked fields have setters there. If `init` throws, the memory is free
+   * again.
+   *
+   * Cost: as for {@link alloc}, a `fill`, and an accessor or two.
+   * @throws as {@link alloc}, and what `init` throws.
+   */
+  create<F extends Fields, K extends Kind>(
+    struct: Struct<F, K>,
+    length?: number,
+    init?: (object: Draft<Struct<F, K>>) => void,
+  ): Accessor<Struct<F, K>> {
+    const bytes = sizeFor(struct, length)
+    if (init !== undefined) checkFunction('init', init)
+    const { memory } = this.#owner
+    const address = this.alloc(bytes, { align: Math.max(8, struct.align), zero: true })
+    try {
+      setFlexibleLength(memory, struct, address, length ?? 0)
+      if (init !== undefined) fillDraft(struct, memory, address, init)
+      return struct.at(memory, address)
+    } catch (error) {
+      this.#freeAfter(error, address)
+    }
   }
 
   /**
@@ -204,6 +249,7 @@ export class Heap {
    */
   cache<S extends AnyStruct>(name: string, struct: S): Cache<S> {
     checkStruct('struct', struct)
+    checkFixed(struct)
     const { size, align, hash } = struct
     const slabs = this.#table.named(name, { size, align: Math.max(8, align), hash })
     const known = this.#caches[slabs.index]
@@ -214,15 +260,17 @@ export class Heap {
   }
 
   /**
-   * What {@link alloc} and caches gave and nobody freed, and whose it is; in debug mode with
-   * labels. A snapshot: while others allocate and free, it may miss what they do, or still list it.
+   * What {@link alloc}, {@link create} and caches gave and nobody freed, and whose it is; in debug
+   * mode with labels. What has a name is listed elsewhere, as by `machine.objects`. A snapshot:
+   * while others allocate and free, it may miss what they do, or still list it.
    *
-   * Cost: in proportion to the pages that the heap has.
+   * Cost: in proportion to the pages that the heap has, and to the names.
    * @throws HeapCorruptionError in debug mode, if something was written outside an object;
    *   OfflineError.
    */
   allocations(): Allocation[] {
-    return listAllocations(this.#parts)
+    const named = this.#blocksOfNames()
+    return listAllocations(this.#parts).filter(({ address }) => !named.has(address))
   }
 
   /**
@@ -304,6 +352,17 @@ export class Heap {
     return address
   }
 
+  #freeAfter(error: unknown, address: number): never {
+    try {
+      this.free(address)
+    } catch (second) {
+      // It is in flight: it ends with the thread.
+      if (second instanceof PercpuError && second.cause === undefined) second.cause = error
+      throw second
+    }
+    throw error
+  }
+
   /**
    * A full magazine, a cache that this thread has not used, a large block, a wrong address, or
    * debug mode.
@@ -336,6 +395,15 @@ export class Heap {
   }
 }
 
+/** @throws ArgumentError for what is no struct, or a length that it does not take. */
+function sizeFor(struct: AnyStruct, length: number | undefined): number {
+  checkStruct('struct', struct)
+  if (length !== undefined) return struct.sizeFor(length)
+  if (!struct.isFlexible) return struct.size
+  throw new ArgumentError(`length: ${struct.name} has an array of run-time length: say how long`, {
+    struct: struct.name,
+  })
+}
 function foreign(address: number): ForeignAddressError {
   return new ForeignAddressError(`nothing that the heap handed out starts at ${shown(address)}`, { address })
 }

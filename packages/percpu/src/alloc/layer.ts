@@ -30,6 +30,8 @@ export class AllocLayer implements AttachedLayer {
   #heap: Heap | undefined
   /** Set by a layer above: frees what is due, when memory runs short. False if nothing was. */
   relieve: (() => boolean) | undefined
+  /** Set by the layer of the names: addresses of what it has. */
+  blocksOfNames: () => ReadonlySet<number> = () => new Set()
 
   constructor(context: LayerContext, sync: SyncLayer) {
     this.#context = context
@@ -65,7 +67,7 @@ export class AllocLayer implements AttachedLayer {
     const { own, memblock } = this.#context
     own.assertOnline()
     const owner = this.#ownerOf(own.table, own.cpu, own.incarnation, false)
-    return (this.#heap = new Heap(owner, new PageAllocator(owner), memblock))
+    return (this.#heap = new Heap(owner, new PageAllocator(owner), memblock, () => this.blocksOfNames()))
   }
   #openMap(): HeapMap {
     const { own, objects } = this.#context

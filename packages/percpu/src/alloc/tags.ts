@@ -27,7 +27,7 @@ import {
   USED,
 } from './page-map.js'
 import { locate } from './slots.js'
-import { isAllocated, isInFlight, isQueued, PERSISTENT, QUEUED } from './tag.js'
+import { isAllocated, isInFlight, isPersistent, isQueued, PERSISTENT, QUEUED } from './tag.js'
 
 const { load32, store32 } = mem
 const pageRefShift = PAGE_REF_SHIFT
@@ -129,6 +129,11 @@ export class Tags {
 
   isInFlight(address: number): boolean {
     return load32(this.#memory.i32, this.wordOf(address)) === this.#owner.token
+  }
+  /** And not queued to be freed. */
+  isPersistent(address: number): boolean {
+    const tag = load32(this.#memory.i32, this.wordOf(address))
+    return isPersistent(tag) && !isQueued(tag)
   }
   /** For a reaper: what was in flight is linked. */
   persist(address: number): void {

@@ -1,5 +1,6 @@
 /**
- * The directory of named objects: how threads that know only a name find the same memory.
+ * The directory of named objects: how the layers of threads that know only a name find the same
+ * memory, before there is a heap. What users name is in tables of the heap (names.ts).
  *
  *     header.directory ──▶ entry ──next──▶ entry ──next──▶ 0
  *                           └─object─▶ the object, in the same region, right behind its entry
@@ -15,7 +16,6 @@
  * Cost: a scan of all entries. Look objects up once, not in loops.
  */
 import { compareExchangeAtomic32, copyIn, copyOut, loadAtomic32, loadU32, storeU32, type Memory } from '#mem'
-import { ArgumentError } from '../errors.js'
 import type { Struct } from '../layout/index.js'
 import { checkFunction, checkObject, checkOptions, checkStored, shown } from '../machine/check.js'
 import {
@@ -28,22 +28,8 @@ import { DirectoryEntry, Header } from '../machine/layouts.js'
 import { NAME_BYTES, TYPE_BYTES, UNIT } from '../machine/limits.js'
 import type { Memblock } from './memblock.js'
 import { labelOf, type AllocRequest } from './placement.js'
-import { decodeText } from '../machine/platform.js'
 import { ensureStack, FEW } from '../stack.js'
-
-/** Names of the library's own objects begin with it. */
-const OWN_PREFIX = 'percpu.'
-
-/** For objects that users name. @throws ArgumentError for a name that is the library's own. */
-export function checkUserName(name: unknown): void {
-  if (typeof name !== 'string' || !name.startsWith(OWN_PREFIX)) return
-  throw new ArgumentError(
-    `name ${shown(name)}: names that begin with '${OWN_PREFIX}' are the library's own`,
-    {
-      name,
-    },
-  )
-}
+import { decodeText } from '../text.js'
 
 export interface ObjectSpec {
   /** What it is, for people and for the check on opening: at most 40 bytes of UTF-8. */
@@ -62,7 +48,7 @@ export interface ObjectInfo {
   readonly name: string
   readonly type: string
   readonly address: number
-  /** Bytes, rounded up to whole 64-byte units. */
+  /** Bytes that it takes, with its name. */
   readonly size: number
   readonly layoutHash: number
 }
@@ -106,7 +92,7 @@ export class Directory {
   open(name: string, spec: ObjectSpec): number {
     checkSpec(spec)
     checkStored('name', name, NAME_BYTES)
-    const found = this.#all().find((object) => object.name === name)
+    const found = this.list().find((object) => object.name === name)
     if (!found) throw new ObjectMissingError(`there is no object named ${shown(name)}`, { name })
     if (found.type !== spec.type) {
       throw new ObjectMismatchError(`object ${shown(name)} is of type '${found.type}', not '${spec.type}'`, {
@@ -130,19 +116,15 @@ export class Directory {
    * one creates.
    */
   openOrCreate(name: string, spec: CreateSpec): number {
-    if (!this.#all().some((object) => object.name === name)) {
+    if (!this.list().some((object) => object.name === name)) {
       const created = this.#create(name, spec)
       if (created !== undefined) return created
     }
     return this.open(name, spec)
   }
 
-  /** All named objects, newest first, but for the library's own. */
+  /** All named objects, newest first. */
   list(): ObjectInfo[] {
-    return this.#all().filter(({ name }) => !name.startsWith(OWN_PREFIX))
-  }
-
-  #all(): ObjectInfo[] {
     return [...this.entries()].map((entry) => this.#read(entry))
   }
 
@@ -166,7 +148,7 @@ export class Directory {
     ensureStack(FEW)
     const nameBytes = checkStored('name', name, NAME_BYTES)
     const typeBytes = checkStored('type', type, TYPE_BYTES)
-    if (this.#all().some((object) => object.name === name)) return undefined
+    if (this.list().some((object) => object.name === name)) return undefined
     // The entry lies right before the object, whatever the object's alignment.
     const before = Math.max(DirectoryEntry.size, layout.align)
     const size = before + Math.max(1, layout.size)
@@ -253,7 +235,7 @@ export class Directory {
 }
 
 /** Options of creating are allowed for opening, too: the same object may be passed to both. */
-function checkSpec(spec: CreateSpec): void {
+export function checkSpec(spec: CreateSpec): void {
   checkObject('spec', spec)
   checkOptions('an object', spec, { type: true, layout: true, init: true })
   checkObject('layout', spec.layout)

@@ -8,12 +8,15 @@ import { regionTableStride } from '../machine/memory-map.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import { Directory } from './directory.js'
 import { Memblock } from './memblock.js'
+import type { Names } from './names.js'
 
 /** What a layer above is given of the CPU that it is attached to. */
 export interface LayerContext {
   readonly own: OwnCpu
   readonly memblock: Memblock
   readonly objects: Directory
+  /** What users name; there once the layer of the names is attached. */
+  readonly names: Names
 }
 
 /** At boot, before anything is allocated. */
@@ -26,11 +29,21 @@ export class BootMemory implements AttachedLayer, LayerContext {
   readonly own: OwnCpu
   readonly memblock: Memblock
   readonly objects: Directory
+  #names: Names | undefined
 
   constructor(own: OwnCpu) {
     this.own = own
     this.memblock = new Memblock(own.memory, own.map, own.cpu, own.incarnation)
     this.objects = new Directory(own.memory, this.memblock)
+  }
+
+  get names(): Names {
+    if (this.#names) return this.#names
+    throw new TypeError('the layer of the names is not attached yet')
+  }
+  /** Once, by that layer. */
+  set names(names: Names) {
+    this.#names = names
   }
 
   /** Regions that are not persistent end with this incarnation, as they would at its death. */
@@ -64,7 +77,7 @@ export function openBootMemory(
   { memory, map }: CpuTable,
   cpu: number,
   incarnation: number,
-): Omit<LayerContext, 'own'> {
+): Pick<LayerContext, 'memblock' | 'objects'> {
   const memblock = new Memblock(memory, map, cpu, incarnation)
   return { memblock, objects: new Directory(memory, memblock) }
 }

@@ -173,12 +173,24 @@ export class Memblock {
     })
   }
 
+  /**
+   * @internal The opposite of {@link persist}: it belongs to the calling CPU, and is freed should
+   *   that CPU's thread die.
+   */
+  adopt(address: number): void {
+    this.#change(({ list }) => {
+      const region = list[this.#locate(list, address, 'adopt')]
+      if (region) region.owner = this.#owner
+    })
+  }
+  /** @internal Whether the region that starts there is freed with this CPU's thread. */
+  isOwn(address: number): boolean {
+    return this.#read().list.some(({ start, owner }) => start * UNIT === address && owner === this.#owner)
+  }
+
   /** For the reaper: as {@link persist}, if the region would be freed with this incarnation. */
   persistOwn(address: number): void {
-    const isOwn = this.#read().list.some(
-      ({ start, owner }) => start * UNIT === address && owner === this.#owner,
-    )
-    if (isOwn) this.persist(address)
+    if (this.isOwn(address)) this.persist(address)
   }
 
   /**

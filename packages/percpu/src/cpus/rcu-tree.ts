@@ -169,6 +169,16 @@ export class RcuTree {
     this.report(cpu, before)
   }
 
+  /**
+   * Whatever CPU `cpu` had read may be read on, in its place, until it is deactivated. For the
+   * reaper of a dead CPU, which may be no CPU itself.
+   */
+  hold(cpu: number): void {
+    const { at } = this.#leafOf(cpu)
+    // atomic: as VK, but it reports nothing. The dead CPU may have been in the middle of something.
+    orAtomic32(this.#table.memory.i32, at + active, this.#bitOf(cpu))
+  }
+
   /** CPU `cpu` reads nothing from now on, until it is activated. By its thread, or its reaper. */
   deactivate(cpu: number): void {
     const leaf = this.#leafOf(cpu)

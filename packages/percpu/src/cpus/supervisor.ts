@@ -265,14 +265,19 @@ export class Supervisor {
   #recover(dead: Dead, isQuiet: boolean): void {
     const { cpu, incarnation, hasDied } = dead
     if (hasDied) this.#table.setState(cpu, incarnation, 'dead')
-    this.#tree.deactivate(cpu)
-    this.#tree.drive()
     this.#ringer.wakeWaiters(cpu)
     this.#wakeEverybody(cpu)
-    if (!hasDied) return
-    const recovery = this.#recovery(dead, isQuiet)
-    this.#step(this.#layers, 'examine', recovery)
-    this.#step(this.#layers, 'recover', recovery)
+    if (hasDied) {
+      // Grace periods wait for the dead CPU until all is put right: what it had found, and what the
+      // layers find now, is not freed. This thread may be idle, or no CPU. Mutant:
+      // cpus/recovers-unseen.
+      this.#tree.hold(cpu)
+      const recovery = this.#recovery(dead, isQuiet)
+      this.#step(this.#layers, 'examine', recovery)
+      this.#step(this.#layers, 'recover', recovery)
+    }
+    this.#tree.deactivate(cpu)
+    this.#tree.drive()
   }
   /** Users are told, and the number is free. */
   #release(dead: Dead): void {

@@ -9,17 +9,20 @@ import type { Memory } from '#mem'
 import type { AtomicAddress } from './addresses.js'
 import type { ArrayView, AtomicArrayView, ReadonlyArrayView, StructArrayView } from './array-views.js'
 import type { AtomicI32, AtomicU32, AtomicU64, ReadonlyCell } from './atomic-cells.js'
+import type { ReadonlyTextArray, TextArray } from './text-fields.js'
 import type {
   AddressType,
   ArrayType,
   Field,
   Fields,
+  FlexibleType,
   Kind,
   NoFields,
   Pad,
   Scalar,
   ScalarName,
   StructType,
+  TextType,
   Type,
 } from './types.js'
 
@@ -75,7 +78,7 @@ type FieldIn<S, K, M> = ViewOf<TypeOf<S>, KindOf<S, K>, M>
 /** Plain scalars and addresses are properties; everything else is a view to go through. */
 type HasSetter<S, K, M> = S extends Pad
   ? false
-  : TypeOf<S> extends Scalar | AddressType
+  : TypeOf<S> extends Scalar | AddressType | TextType
     ? CanWrite<KindOf<S, K>, M>
     : false
 type CanWrite<K, M> = K extends 'atomic' ? false : M extends 'shared' ? IsNot<K, 'locked'> : true
@@ -90,18 +93,25 @@ type ViewOf<T, K, M> =
       ? K extends 'atomic'
         ? AddressCellIn<M>
         : number
-      : T extends ArrayType<infer Element>
-        ? ElementsOf<Element, K, M>
-        : T extends TypedStruct
-          ? AccessorIn<T, M & Mode>
-          : never
+      : T extends TextType<infer Name>
+        ? TextOf<Name>
+        : T extends ArrayType<infer Element> | FlexibleType<infer Element>
+          ? ElementsOf<Element, K, M>
+          : T extends TypedStruct
+            ? AccessorIn<T, M & Mode>
+            : never
+type TextOf<Name> = Name extends 'text' ? string : Uint8Array
 type ElementsOf<Element, K, M> = Element extends Scalar | AddressType
   ? K extends 'atomic'
     ? AtomicArrayView<ViewOf<Element, K, M>>
     : CanWrite<K, M> extends true
       ? ArrayView<PlainOf<Element>>
       : ReadonlyArrayView<PlainOf<Element>>
-  : StructArrayView<ViewOf<Element, K, M>>
+  : Element extends TextType
+    ? CanWrite<K, M> extends true
+      ? TextArray<PlainOf<Element>>
+      : ReadonlyTextArray<PlainOf<Element>>
+    : StructArrayView<ViewOf<Element, K, M>>
 
 type CellIn<Name extends ScalarName, M> = M extends 'section' ? ReadonlyCell<Value<Name>> : AtomicCell<Name>
 type AddressCellIn<M> = M extends 'section' ? ReadonlyCell<number> : AtomicAddress
@@ -157,11 +167,13 @@ type PlainOf<T> =
     ? Value<Name>
     : T extends AddressType
       ? number
-      : T extends ArrayType<infer Element>
-        ? PlainOf<Element>[]
-        : T extends { readonly form: 'struct'; readonly definition: infer G }
-          ? PlainFields<G>
-          : never
+      : T extends TextType<infer Name>
+        ? TextOf<Name>
+        : T extends ArrayType<infer Element> | FlexibleType<infer Element>
+          ? PlainOf<Element>[]
+          : T extends { readonly form: 'struct'; readonly definition: infer G }
+            ? PlainFields<G>
+            : never
 /** Whether the fields are only known when the program runs, as `Record<string, FieldSpec>`. */
 type IsDynamic<F> = string extends keyof F ? true : false
 type Flat<T> = { [P in keyof T]: T[P] }

@@ -18,6 +18,7 @@ import { ViewArray, numberArrayOf, unitOf } from './array-views.js'
 import { cellClass, ReadonlyCell } from './atomic-cells.js'
 import type { Flavour, Held, Holder } from './flavours.js'
 import { boundTo, flavours } from './flavours.js'
+import { flexibleLength } from './flexible.js'
 import type { Targets } from './follow.js'
 import { followClass } from './follow.js'
 import { checked } from './checked-properties.js'
@@ -26,7 +27,8 @@ import { isWordBased } from './locate.js'
 import { readStruct } from './read.js'
 import type { ByteBased, WordBased } from './scalar-properties.js'
 import { byteProperty, isNarrow, wordProperty } from './scalar-properties.js'
-import type { AddressType, ArrayType, Kind, Member, Scalar, StructType, Type } from './types.js'
+import { textArrayOf, textProperty } from './text-fields.js'
+import type { AddressType, ArrayType, FlexibleType, Kind, Member, Scalar, StructType, Type } from './types.js'
 import { strideOf } from './types.js'
 
 /** `base` is address / 4 for a struct aligned to 4 bytes or more, the address for a smaller one. */
@@ -123,7 +125,7 @@ function defineProperties(made: AccessorClass, struct: StructType, flavour: Flav
 
 /** The setter of a property that has none: without it code that is not strict would go on. */
 function readOnly({ name: struct }: StructType, { name, kind, type }: Member): (value: unknown) => never {
-  const isOne = type?.form === 'scalar' || type?.form === 'address'
+  const isOne = type !== undefined && ['scalar', 'address', 'text'].includes(type.form)
   const how = !isOne
     ? 'write what is in it'
     : kind === 'atomic'
@@ -177,6 +179,8 @@ function propertyOf(
 ): PropertyDescriptor | undefined {
   if (type === undefined) return undefined
   if (type.form === 'struct') return { get: structGetter(struct, type, offset, classOf) }
+  if (type.form === 'text') return textProperty(type, flavour, kind, offset)
+  if (type.form === 'flexible') return flexibleProperty(type, kind, flavour, classOf, offset)
   if (type.form !== 'array') {
     return kind === 'atomic'
       ? { get: cellGetter(type, flavour, offset) }
@@ -190,6 +194,24 @@ function propertyOf(
   return {
     get(this: Based) {
       return make(this.holder, address(this))
+    },
+  }
+}
+
+/** Its length is the object's own. */
+function flexibleProperty(
+  type: FlexibleType,
+  kind: Kind | undefined,
+  flavour: Flavour,
+  classOf: ClassOf,
+  offset: number,
+): PropertyDescriptor {
+  const make = elementsMaker(type.element, kind, flavour, classOf)
+  const { memoryOf } = flavour
+  return {
+    get(this: Based) {
+      const address = this.baseWord * 4 + offset
+      return make(this.holder, address + type.size, flexibleLength(memoryOf(this), type, address))
     },
   }
 }
@@ -279,6 +301,8 @@ function maker(
     const unit = isWordBased(type.align) ? 4 : 1
     return (holder, address) => new Class(holder, address / unit)
   }
+  if (type.form === 'text' || type.form === 'flexible')
+    throw new TypeError(`a ${type.form} is no element with a view of its own`)
   if (type.form !== 'array') {
     const { name, memoryOf } = flavour
     const Cell = cellClass(type)
@@ -289,12 +313,27 @@ function maker(
       : cell
   }
   const { element, length } = type
+  const make = elementsMaker(element, kind, flavour, classOf)
+  return (holder, address) => make(holder, address, length)
+}
+
+/** Makes the view of so many elements from a byte address on. */
+function elementsMaker(
+  element: Type,
+  kind: Kind | undefined,
+  flavour: Flavour,
+  classOf: ClassOf,
+): (holder: Holder, address: number, length: number) => unknown {
   if (isNumber(element) && kind !== 'atomic') {
     const Numbers = numberArrayOf(element, flavour, kind)
     const unit = unitOf(element)
-    return (holder, address) => new Numbers(holder, address / unit, length)
+    return (holder, address, length) => new Numbers(holder, address / unit, length)
+  }
+  if (element.form === 'text') {
+    const Texts = textArrayOf(element, flavour, kind)
+    return (holder, address, length) => new Texts(holder, address, length)
   }
   const make = maker(element, kind, flavour, classOf)
   const stride = strideOf(element)
-  return (holder, address) => new ViewArray(holder, address, length, stride, make)
+  return (holder, address, length) => new ViewArray(holder, address, length, stride, make)
 }

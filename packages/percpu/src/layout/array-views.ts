@@ -12,6 +12,14 @@ import { ArgumentError } from '../errors.js'
 import { showAs } from '../inspect.js'
 import { shown } from '../shown.js'
 import { encodeAddress, loadAddress, storeAddress } from './addresses.js'
+import {
+  checkStretch,
+  copyInBytes,
+  copyOutBytes,
+  elementsFor,
+  recordStretch,
+  type TypedArray,
+} from './array-copies.js'
 import type { Flavour, Held, Holder, UndoLog } from './flavours.js'
 import { notA, typeOfValue } from './values.js'
 import { flavours } from './flavours.js'
@@ -31,6 +39,12 @@ interface View<Element> extends Iterable<Element> {
 export interface ReadonlyArrayView<Value> extends View<Value> {
   /** A private copy; each element is read once, not all at one moment. */
   toArray(): Value[]
+  /**
+   * Fills `target` with the elements from index `from` on, default 0. Not all are of one moment.
+   *
+   * @throws ArgumentError if there are not so many, or `target` is no typed array of such elements.
+   */
+  copyTo(target: TypedArray, from?: number): void
 }
 /** A plain array of numbers. */
 export interface ArrayView<Value> extends ReadonlyArrayView<Value> {
@@ -40,6 +54,14 @@ export interface ArrayView<Value> extends ReadonlyArrayView<Value> {
    * @throws ArgumentError for any other.
    */
   set(index: number, value: Value): void
+  /**
+   * Writes all of `source`, from index `to` on, default 0. Numbers that do not fit wrap as in a
+   * typed array.
+   *
+   * @throws ArgumentError if there is no room, or `source` is no typed array of such elements, or
+   *   one of them is no address; nothing is written then. In a section JournalFullError.
+   */
+  copyFrom(source: TypedArray, to?: number): void
 }
 /** An array of atomic words: `at` gives the cell. */
 export type AtomicArrayView<Cell> = View<Cell>
@@ -105,7 +127,11 @@ type NumberArray<Value> = new (
   length: number,
 ) => ReadonlyArrayView<Value> & NumbersBase
 
-function numbers<Value, V>(how: Access<Value, V>, flavour: Flavour): NumberArray<Value> {
+function numbers<Value, V>(
+  how: Access<Value, V>,
+  flavour: Flavour,
+  type: Scalar | AddressType,
+): NumberArray<Value> {
   const { view, load, step } = how
   const { memoryOf } = flavour
   return class {
@@ -125,6 +151,13 @@ function numbers<Value, V>(how: Access<Value, V>, flavour: Flavour): NumberArray
     toArray(): Value[] {
       return Array.from(this)
     }
+    copyTo(target: TypedArray, from = 0): void {
+      const elements = elementsFor('target', type, target)
+      checkStretch(from, elements.length, this.length)
+      const address = (this.base + from * step) * (type.size / step)
+      if (copyOutBytes(memoryOf(this), type, address, elements)) return
+      for (let i = 0; i < elements.length; i++) elements[i] = this.at(from + i) as never
+    }
     *[Symbol.iterator](): IterableIterator<Value> {
       for (let index = 0; index < this.length; index++) yield this.at(index)
     }
@@ -133,6 +166,29 @@ function numbers<Value, V>(how: Access<Value, V>, flavour: Flavour): NumberArray
 
 /** Of an index and a value. @throws ArgumentError. */
 type Check = (view: NumbersBase, index: number, value: unknown) => void
+type Copier = (this: NumbersBase, source: TypedArray, to?: number) => void
+
+/** `copyFrom`: everything is checked, and recorded, before the first element is written. */
+function copier<Value, V>(how: Access<Value, V>, flavour: Flavour, type: Scalar | AddressType): Copier {
+  const { view, store, step } = how as Access<unknown, V>
+  const { memoryOf } = flavour
+  return function (source, to = 0) {
+    const given = elementsFor('source', type, source)
+    checkStretch(to, given.length, this.length)
+    // Addresses are checked first, in a copy: nobody changes them after that.
+    const elements = type.form === 'address' ? given.slice() : given
+    if (type.form === 'address') for (const each of elements) encodeAddress(each as number)
+    const memory = memoryOf(this)
+    const first = this.base + to * step
+    const address = first * (type.size / step)
+    // Mutant: layout/copy-before-entries.
+    if (flavour.name === 'section')
+      recordStretch(this.holder as UndoLog, address, elements.length * type.size)
+    if (copyInBytes(memory, type, address, elements)) return
+    for (let i = 0; i < elements.length; i++) store(view(memory), first + i * step, elements[i])
+  }
+}
+
 type Setter = (this: NumbersBase, index: number, value: unknown) => void
 
 function setter<Value, V>(how: Access<Value, V>, flavour: Flavour, size: number, check: Check): Setter {
@@ -200,7 +256,7 @@ export function numberArrayOf(
   const known = made.get(key)
   if (known !== undefined) return known
   const how = accessOf(type)
-  const fresh = numbers(how, flavours[name])
+  const fresh = numbers(how, flavours[name], type)
   if (isWritable) {
     const isLogged = name === 'section' && type.form === 'address'
     const value = isLogged
@@ -212,6 +268,7 @@ export function numberArrayOf(
           type.form === 'address' ? checkIndex : typeOfValue(type) === 'bigint' ? checkBig : checkSmall,
         )
     Object.defineProperty(fresh.prototype, 'set', { value })
+    Object.defineProperty(fresh.prototype, 'copyFrom', { value: copier(how, flavours[name], type) })
   }
   showAs<ReadonlyArrayView<number | bigint>>(fresh, (view) => ({ length: view.length, first: firstOf(view) }))
   made.set(key, fresh)

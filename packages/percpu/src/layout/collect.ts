@@ -8,7 +8,7 @@ import type { ReportOptions } from './report.js'
 import { report } from './report.js'
 import type { Struct } from './struct-type.js'
 import { isStruct } from './brand.js'
-import { leafOf } from './types.js'
+import { innermostOf } from './types.js'
 import { reading } from './values.js'
 
 export interface CollectOptions {
@@ -30,7 +30,7 @@ function collect(module: object, { nested = false }: CollectOptions): Struct[] {
     found.add(struct)
     if (!nested) return
     for (const { type } of struct.members) {
-      const leaf = type === undefined ? undefined : leafOf(type)
+      const leaf = type === undefined ? undefined : innermostOf(type)
       if (isStruct(leaf)) add(leaf)
     }
   }

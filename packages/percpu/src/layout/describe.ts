@@ -1,7 +1,7 @@
 /** A struct's layout as data, for hashes, lock files and comparisons. */
 import { hashNumbers, hashText } from '../arithmetic.js'
 import type { Kind, StructType } from './types.js'
-import { leafOf } from './types.js'
+import { innermostOf } from './types.js'
 import { reading } from './values.js'
 
 /** One field of a {@link LayoutDescription}. Plain JSON. */
@@ -47,7 +47,7 @@ export function describe(struct: Described): LayoutDescription {
 export function hashOf(struct: Described): number {
   const own = hashText(JSON.stringify(describe(struct)))
   const targets = struct.fields.flatMap(({ type }) => {
-    const leaf = type === undefined ? undefined : leafOf(type)
+    const leaf = type === undefined ? undefined : innermostOf(type)
     const target = leaf?.form === 'address' ? leaf.target : undefined
     return target === undefined || target === 'self' ? [] : [target.hash]
   })

@@ -52,6 +52,7 @@ export function followClass(
 }
 
 function isFollowed(member: Member): member is Member & { readonly type: Type } {
+  // An array of run-time length is not followed.
   const leaf = member.type === undefined ? undefined : leafOf(member.type)
   return leaf?.form === 'address' && leaf.target !== undefined
 }

@@ -2,6 +2,8 @@ export { PAGE_BYTES } from '../arithmetic.js'
 export { AtomicAddress } from './addresses.js'
 export { AtomicI32, AtomicU32, AtomicU64, type ReadonlyCell } from './atomic-cells.js'
 export type { ArrayView, AtomicArrayView, ReadonlyArrayView, StructArrayView } from './array-views.js'
+export type { TypedArray } from './array-copies.js'
+export type { ReadonlyTextArray, TextArray } from './text-fields.js'
 export type { Contracts, Limit } from './contracts.js'
 export { describe, type FieldDescription, type LayoutDescription } from './describe.js'
 export { DraftError, LayoutError, type LayoutFault } from './errors.js'
@@ -15,13 +17,16 @@ export {
   address,
   array,
   big,
+  bytes,
   CACHE_LINE,
   f32,
   f64,
+  flexible,
   i16,
   i32,
   i8,
   pad,
+  text,
   u16,
   u32,
   u64,
@@ -33,12 +38,14 @@ export {
   type FieldInfo,
   type Fields,
   type FieldSpec,
+  type FlexibleType,
   type Kind,
   type Member,
   type Pad,
   type Scalar,
   type ScalarName,
   type StructType,
+  type TextType,
   type Type,
 } from './types.js'
 export {

@@ -6,7 +6,7 @@
 import { PAGE_BYTES, roundUp } from '../arithmetic.js'
 import { badDefinition } from './errors.js'
 import type { Alignment, Field, FieldInfo, Fields, FieldSpec, Kind, Member, Pad, Type } from './types.js'
-import { MAX_SIZE, alignOf, isForm, isType, leafOf, nameOfUnknown, sizeOf, typeName } from './types.js'
+import { MAX_SIZE, alignOf, innermostOf, isForm, isType, nameOfUnknown, sizeOf, typeName } from './types.js'
 
 export interface Defaults {
   readonly kind: Kind
@@ -43,6 +43,13 @@ export function place(struct: string, fields: Fields, defaults: Defaults): Place
   let alignedBy = ''
   for (const [name, spec] of Object.entries(fields)) {
     const member = placeOne(struct, name, spec, end, defaults)
+    const last = members.at(-1)
+    if (last?.type?.form === 'flexible') {
+      throw badDefinition(
+        `struct ${struct}: field ${last.name} is an array of run-time length: it must be the last, and ${name} follows`,
+        { struct, field: last.name },
+      )
+    }
     members.push(member)
     end = member.offset + member.size
     if (end > MAX_SIZE) {
@@ -83,9 +90,11 @@ function placeOne(struct: string, name: string, spec: FieldSpec, end: number, de
     )
   }
   const { type, marked, alignment } = unwrap(struct, name, spec)
+  checkNested(struct, name, type)
   const align = Math.max(alignOf(type), alignmentOf(alignment, defaults.lineSize))
   const placed = { name, type, offset: roundUp(end, align), size: sizeOf(type), align }
-  if (leafOf(type).form === 'struct') return Object.freeze({ ...placed, kind: undefined, lock: undefined })
+  if (innermostOf(type).form === 'struct')
+    return Object.freeze({ ...placed, kind: undefined, lock: undefined })
   const kind = marked?.kind ?? defaults.kind
   const lock = kind !== 'locked' ? undefined : (marked?.lock ?? defaults.lock)
   if (kind === 'locked' && lock === undefined) {
@@ -96,6 +105,16 @@ function placeOne(struct: string, name: string, spec: FieldSpec, end: number, de
   }
   if (kind === 'atomic') checkAtomic(struct, name, type)
   return Object.freeze({ ...placed, kind, lock })
+}
+
+/** A struct within another one has one size. */
+function checkNested(struct: string, name: string, type: Type): void {
+  const leaf = innermostOf(type)
+  if (leaf.form !== 'struct' || !leaf.isFlexible) return
+  throw badDefinition(
+    `struct ${struct}: field ${name} of type ${typeName(type)} has an array of run-time length: it cannot be nested`,
+    { struct, field: name },
+  )
 }
 
 function unwrap(
@@ -109,7 +128,7 @@ function unwrap(
   if (!isType(type)) {
     throw badDefinition(`struct ${struct}: field ${name} has no type: it is ${nameOfUnknown(type)}`, fault)
   }
-  if (marked?.kind !== undefined && leafOf(type).form === 'struct') {
+  if (marked?.kind !== undefined && innermostOf(type).form === 'struct') {
     throw badDefinition(
       `struct ${struct}: field ${name} of type ${typeName(type)} is marked ${marked.kind}: a nested struct brings the kinds of its own fields`,
       fault,
@@ -125,7 +144,7 @@ function alignmentOf(alignment: Alignment | undefined, lineSize: number): number
 }
 
 function checkAtomic(struct: string, name: string, type: Type): void {
-  const leaf = leafOf(type)
+  const leaf = innermostOf(type)
   if (leaf.form === 'address') return
   if (leaf.form === 'scalar' && !leaf.big && ['i32', 'u32', 'u64'].includes(leaf.name)) return
   throw badDefinition(
@@ -147,9 +166,9 @@ export function flatten(members: readonly Member[], prefix = '', base = 0, depth
       offset,
       typeName: type === undefined ? 'pad' : typeName(type),
     })
-    const leaf = type === undefined ? undefined : leafOf(type)
+    const leaf = type === undefined ? undefined : innermostOf(type)
     if (leaf?.form !== 'struct') return [row]
-    const brackets = (row.typeName.match(/\[\d+\]/g) ?? []).map(() => '[]').join('')
+    const brackets = (row.typeName.match(/\[\d*\]/g) ?? []).map(() => '[]').join('')
     return [row, ...flatten(leaf.members, `${path}${brackets}.`, offset, depth + 1)]
   })
 }

@@ -5,8 +5,10 @@ import { numberArrayOf, unitOf } from './array-views.js'
 import { cellClass } from './atomic-cells.js'
 import { isStruct } from './brand.js'
 import { flavours } from './flavours.js'
+import { flexibleLength } from './flexible.js'
 import { locator } from './locate.js'
-import type { Kind, StructType, Type } from './types.js'
+import { readText } from './text-fields.js'
+import type { ArrayType, FlexibleType, Kind, StructType, Type } from './types.js'
 import { strideOf, typeName } from './types.js'
 
 /** A plain copy of the object at `address`. Atomic words are loaded atomically. */
@@ -20,15 +22,17 @@ export function readStruct(memory: Memory, struct: StructType, address: number):
 
 function readPlain(memory: Memory, type: Type, kind: Kind | undefined, address: number): unknown {
   if (type.form === 'struct') return readStruct(memory, type, address)
-  if (type.form !== 'array') {
+  if (type.form === 'text') return readText(memory, type, address)
+  if (type.form !== 'array' && type.form !== 'flexible') {
     // atomic: a dump of one word; orders nothing.
     if (kind === 'atomic') return new (cellClass(type))(memory, address / type.size).load()
     const Numbers = numberArrayOf(type, flavours.shared, kind)
     return new Numbers(memory, address / unitOf(type), 1).at(0)
   }
-  const { element, length } = type
+  const { element } = type
   const stride = strideOf(element)
-  return Array.from({ length }, (_, index) => readPlain(memory, element, kind, address + index * stride))
+  const { length, first } = elementsAt(memory, type, address)
+  return Array.from({ length }, (_, index) => readPlain(memory, element, kind, first + index * stride))
 }
 
 /**
@@ -43,13 +47,14 @@ export function dump(struct: StructType, memory: Memory, address: number): strin
   const rows: string[][] = []
   const add = (type: Type, kind: Kind | undefined, name: string, offset: number): void => {
     if (type.form === 'struct') addMembers(type, `${name}.`, offset)
-    else if (type.form !== 'array') {
-      const value = readPlain(memory, type, kind, address + offset)
-      rows.push([name, `+${String(offset)}`, `${kind ?? ''} ${typeName(type)}`, `= ${String(value)}`])
+    else if (type.form !== 'array' && type.form !== 'flexible') {
+      const value = shownPlain(readPlain(memory, type, kind, address + offset))
+      rows.push([name, `+${String(offset)}`, `${kind ?? ''} ${typeName(type)}`, `= ${value}`])
     } else {
       const stride = strideOf(type.element)
-      for (let index = 0; index < type.length; index++) {
-        add(type.element, kind, `${name}[${String(index)}]`, offset + index * stride)
+      const { length, first } = elementsAt(memory, type, address + offset)
+      for (let index = 0; index < length; index++) {
+        add(type.element, kind, `${name}[${String(index)}]`, first - address + index * stride)
       }
     }
   }
@@ -63,6 +68,25 @@ export function dump(struct: StructType, memory: Memory, address: number): strin
   return `struct ${struct.name} at ${String(address)}\n${columns(rows)}`
 }
 
+/** How many elements there are, and the byte address of the first one. */
+function elementsAt(
+  memory: Memory,
+  type: ArrayType | FlexibleType,
+  address: number,
+): { readonly length: number; readonly first: number } {
+  if (type.form === 'array') return { length: type.length, first: address }
+  return { length: flexibleLength(memory, type, address), first: address + type.size }
+}
+
+/** Text in quotes, with what cannot be seen escaped. */
+function shownPlain(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value)
+  return value instanceof Uint8Array ? Array.from(value, hex).join(' ') : String(value)
+}
+function hex(byte: number): string {
+  return byte.toString(16).padStart(2, '0')
+}
+
 /** Lines of `rows` with all but their last column padded. */
 export function columns(rows: readonly (readonly string[])[]): string {
   const widths: number[] = []
@@ -72,10 +96,11 @@ export function columns(rows: readonly (readonly string[])[]): string {
   return rows.map((row) => line(row) + '\n').join('')
 }
 
-/** The field of `struct` that contains byte `offset`. Undefined in holes and outside the struct. */
+/** The field of `struct` that contains byte `offset`. Undefined in holes, and outside it. */
 export function nameAt(struct: StructType, offset: number): string | undefined {
   for (const member of struct.members) {
-    if (offset < member.offset || offset >= member.offset + member.size) continue
+    const isFlexible = member.type?.form === 'flexible'
+    if (offset < member.offset || (!isFlexible && offset >= member.offset + member.size)) continue
     if (member.type === undefined) return member.name
     const rest = nameWithin(member.type, offset - member.offset)
     return rest === undefined ? undefined : member.name + rest
@@ -88,9 +113,11 @@ function nameWithin(type: Type, offset: number): string | undefined {
     const name = nameAt(type, offset)
     return name === undefined ? undefined : `.${name}`
   }
-  if (type.form !== 'array') return ''
+  if (type.form === 'flexible' && offset < type.size) return '.length'
+  if (type.form !== 'array' && type.form !== 'flexible') return ''
   const stride = strideOf(type.element)
-  const index = Math.floor(offset / stride)
-  const rest = nameWithin(type.element, offset - index * stride)
+  const inside = type.form === 'flexible' ? offset - type.size : offset
+  const index = Math.floor(inside / stride)
+  const rest = nameWithin(type.element, inside - index * stride)
   return rest === undefined ? undefined : `[${String(index)}]${rest}`
 }

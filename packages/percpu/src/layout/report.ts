@@ -4,7 +4,7 @@
  */
 import type { Member, StructType, Type } from './types.js'
 import { checkFlag, checkOptions, checkPowerOfTwo } from '../check.js'
-import { leafOf, MAX_SIZE, typeName } from './types.js'
+import { innermostOf, MAX_SIZE, typeName } from './types.js'
 import { reading } from './values.js'
 
 export interface ReportOptions {
@@ -123,7 +123,7 @@ function placeText(base: number, { offset, size, kind, lock, type }: Member): st
 }
 
 function innerPadding(type: Type): number {
-  const leaf = leafOf(type)
+  const leaf = innermostOf(type)
   if (leaf.form !== 'struct') return 0
   const last = leaf.members.at(-1)
   return last === undefined ? 0 : leaf.size - last.offset - last.size

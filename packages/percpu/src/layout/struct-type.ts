@@ -29,6 +29,12 @@ export interface Struct<F extends Fields = NoFields, K extends Kind = Kind> exte
    *   such object can be.
    */
   bind(memory: Memory): (address: number) => Accessor<Struct<F, K>>
+  /**
+   * Bytes of an object with so many elements in its array of run-time length.
+   *
+   * @throws ArgumentError for a struct without such an array, or for another number.
+   */
+  sizeFor(length: number): number
   /** The field that contains byte `offset`, as `pair[2].x` or `name[3]`; undefined in a hole. */
   nameAt(offset: number): string | undefined
 

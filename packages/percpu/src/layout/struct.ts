@@ -19,7 +19,7 @@
  */
 import type { Memory } from '#mem'
 import { roundUp } from '../arithmetic.js'
-import { checkWord } from '../check.js'
+import { checkRange, checkWord } from '../check.js'
 import { ArgumentError } from '../errors.js'
 import { showAs } from '../inspect.js'
 import { shortened, shown } from '../shown.js'
@@ -40,7 +40,7 @@ import { flatten, place } from './place.js'
 import { nameAt } from './read.js'
 import type { Path, Struct } from './struct-type.js'
 import type { FieldInfo, Fields, Kind, Member, StructType } from './types.js'
-import { CACHE_LINE } from './types.js'
+import { CACHE_LINE, MAX_SIZE, strideOf } from './types.js'
 
 export interface StructOptions<F extends Fields = Fields, K extends Kind = Kind> extends Contracts<Path<F>> {
   /**
@@ -83,6 +83,7 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
   readonly stride: number
   readonly hash: number
   readonly lineSize: number
+  readonly isFlexible: boolean
   readonly kind: K
   readonly members: readonly Member[]
   readonly fields: readonly FieldInfo[]
@@ -114,6 +115,7 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     this.size = placement.size
     this.align = raiseAlignment(name, placement, options.align)
     this.stride = roundUp(this.size, this.align)
+    this.isFlexible = this.members.at(-1)?.type?.form === 'flexible'
     this.fields = Object.freeze(flatten(this.members))
     checkContracts(this, options)
     this.hash = hashOf(this)
@@ -138,6 +140,19 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     const locate = this.#locate
     const fixed = memory
     return (address) => new Class(fixed, locate(fixed, address)) as Accessor<Struct<F, K>>
+  }
+
+  sizeFor(length: number): number {
+    const { members, size, align, isFlexible } = this
+    const last = members.at(-1)
+    if (!isFlexible || last?.type?.form !== 'flexible')
+      throw new ArgumentError(`${this.name}.sizeFor: it has no array of run-time length`, {
+        struct: this.name,
+      })
+    const stride = strideOf(last.type.element)
+    const first = last.offset + last.size
+    checkRange('length', length, 0, Math.floor((MAX_SIZE - roundUp(first, align)) / stride))
+    return Math.max(size, roundUp(first + length * stride, align))
   }
 
   nameAt(offset: number): string | undefined {

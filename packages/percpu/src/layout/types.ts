@@ -1,9 +1,10 @@
 /**
- * The types of fields: scalars, addresses, arrays of anything, reserved bytes and structs. These
- * are descriptions, plain frozen objects that hold no data.
+ * The types of fields: scalars, addresses, text, arrays of anything, reserved bytes and structs.
+ * These are descriptions, plain frozen objects that hold no data.
  *
  * Sizes and alignments are those of the C ABI of 64-bit machines: a scalar is aligned to its size.
  */
+import { roundUp } from '../arithmetic.js'
 import { shown } from '../shown.js'
 import { badDefinition } from './errors.js'
 
@@ -11,6 +12,8 @@ import { badDefinition } from './errors.js'
 export const CACHE_LINE = 64
 /** Largest struct, in bytes. */
 export const MAX_SIZE = 2 ** 31
+/** Longest text, in bytes. */
+const MAX_TEXT = 2 ** 20
 
 /** Which CPUs may touch a word and how, for its whole life: docs/memory-model.md. */
 export type Kind = 'atomic' | 'owner' | 'locked' | 'published' | 'racy'
@@ -46,6 +49,25 @@ export interface AddressType<
   readonly target: Target
 }
 
+/** Text, or bytes, of up to so many bytes; their number comes first, in 32 bits: text-fields.ts. */
+export interface TextType<Name extends 'text' | 'bytes' = 'text' | 'bytes'> {
+  readonly form: 'text'
+  readonly name: Name
+  /** Bytes of the longest. */
+  readonly capacity: number
+  readonly size: number
+  readonly align: number
+}
+
+/** As many elements as the object was made with; their number comes first, in 32 bits. */
+export interface FlexibleType<Element extends Type = Type> {
+  readonly form: 'flexible'
+  readonly element: Element
+  /** Bytes from the number to the first element. */
+  readonly size: number
+  readonly align: number
+}
+
 /** Reserved bytes: they have a place and a name in reports, and no accessor. */
 export interface Pad {
   readonly form: 'pad'
@@ -71,19 +93,21 @@ export interface StructType {
   readonly hash: number
   /** Bytes of a cache line, for the contracts and reports of this struct. */
   readonly lineSize: number
+  /** Whether its last field is an array of run-time length. */
+  readonly isFlexible: boolean
   /** Its direct members, in order. */
   readonly members: readonly Member[]
   /** Its members and those of nested structs, flat. */
   readonly fields: readonly FieldInfo[]
 }
 
-export type Type = Scalar | AddressType | ArrayType | StructType
+export type Type = Scalar | AddressType | TextType | ArrayType | FlexibleType | StructType
 /** Types that a kind can be put on. A nested struct brings the kinds of its own fields. */
-export type Markable = Scalar | AddressType | ArrayType<Markable>
+export type Markable = Scalar | AddressType | TextType | ArrayType<Markable> | FlexibleType<Markable>
 /** Numbers that can be atomic. */
 export type AtomicScalar = Scalar<'i32' | 'u32' | 'u64', false>
 /** Types that the kind atomic can be put on. */
-export type Atomicable = AtomicScalar | AddressType | ArrayType<Atomicable>
+export type Atomicable = AtomicScalar | AddressType | ArrayType<Atomicable> | FlexibleType<Atomicable>
 
 /** Bytes, a power of two; `'cacheline'` is the struct's `lineSize`, `'page'` is 4096. */
 export type Alignment = number | 'cacheline' | 'page'
@@ -197,12 +221,65 @@ export function array(element: Type | Field, length: number): ArrayType | Field 
     }
     return Object.freeze({ ...element, type: array(element.type, length) })
   }
-  if (!isType(element)) {
-    throw badDefinition(
-      `array() takes a scalar, an address, an array or a struct, not ${nameOfUnknown(element)}`,
-    )
-  }
+  checkElement('array', element)
   return Object.freeze({ form: 'array', element, length })
+}
+
+/**
+ * Text of up to `capacity` bytes of UTF-8, 1 to 2^20, read and written as a string. Its length is
+ * kept before it.
+ *
+ * @throws LayoutError for another capacity.
+ */
+export function text(capacity: number): TextType<'text'> {
+  return textType('text', capacity)
+}
+/**
+ * Up to `capacity` bytes, 1 to 2^20, read as a private `Uint8Array` and written from one. Their
+ * number is kept before them.
+ *
+ * @throws LayoutError for another capacity.
+ */
+export function bytes(capacity: number): TextType<'bytes'> {
+  return textType('bytes', capacity)
+}
+function textType<Name extends 'text' | 'bytes'>(name: Name, capacity: number): TextType<Name> {
+  if (!Number.isInteger(capacity) || capacity < 1 || capacity > MAX_TEXT)
+    throw badDefinition(`${name}() takes a number of bytes between 1 and 2^20, not ${shown(capacity)}`, {
+      found: capacity,
+    })
+  return Object.freeze({ form: 'text', name, capacity, size: 4 + roundUp(capacity, 4), align: 4 })
+}
+
+/**
+ * An array whose length each object has of its own, from when it was made (`heap.create`). It is
+ * the last field of a struct. A kind of the element becomes that of the array.
+ *
+ * @throws LayoutError for an element that is no type, or one with an alignment.
+ */
+export function flexible<T extends Type>(element: T): FlexibleType<T>
+export function flexible<T extends Type, K extends Kind | undefined>(
+  element: Field<T, K>,
+): Field<FlexibleType<T>, K>
+export function flexible(element: Type | Field): FlexibleType | Field {
+  if (isForm(element, 'field')) {
+    if (element.align !== undefined)
+      throw badDefinition('an element of an array cannot have an alignment of its own; align the array')
+    return Object.freeze({ ...element, type: flexible(element.type) })
+  }
+  checkElement('flexible', element)
+  const align = Math.max(4, alignOf(element))
+  return Object.freeze({ form: 'flexible', element, size: align, align })
+}
+
+function checkElement(what: string, element: Type): void {
+  if (!isType(element))
+    throw badDefinition(
+      `${what}() takes a scalar, an address, text, an array or a struct, not ${nameOfUnknown(element)}`,
+    )
+  const leaf = leafOf(element)
+  if (leaf.form === 'flexible' || (leaf.form === 'struct' && leaf.isFlexible))
+    throw badDefinition(`${what}() of ${typeName(element)}: an array of run-time length is no element`)
 }
 
 /** `bytes` reserved bytes, 1 to 2^31. @throws LayoutError for any other number. */
@@ -233,7 +310,9 @@ function formOf(value: unknown): unknown {
 
 /** Whether it is a type, without kind or alignment. */
 export function isType(value: FieldSpec): value is Type {
-  return ['scalar', 'address', 'array', 'struct'].some((form) => isForm(value, form as Type['form']))
+  return ['scalar', 'address', 'text', 'array', 'flexible', 'struct'].some((form) =>
+    isForm(value, form as Type['form']),
+  )
 }
 
 export function nameOfUnknown(value: unknown): string {
@@ -249,8 +328,9 @@ export function typeName(type: Type): string {
   if (type.form === 'struct') return `struct ${type.name}`
   if (type.form === 'address')
     return `address${type.target === undefined ? '' : `(${nameOfTarget(type.target)})`}`
-  let dimensions = ''
-  let element: Type = type
+  if (type.form === 'text') return `${type.name}(${String(type.capacity)})`
+  let dimensions = type.form === 'flexible' ? '[]' : ''
+  let element: Type = type.form === 'flexible' ? type.element : type
   while (element.form === 'array') {
     dimensions += `[${String(element.length)}]`
     element = element.element
@@ -271,6 +351,7 @@ export function strideOf(type: Type): number {
   return type.form === 'struct' ? type.stride : sizeOf(type)
 }
 
+/** Bytes; of an array of run-time length, without its elements. */
 export function sizeOf(type: Type): number {
   if (type.form === 'array') return type.length * strideOf(type.element)
   // Inside another struct a struct takes its stride. So it is in C, whose sizes are multiples of
@@ -281,4 +362,8 @@ export function sizeOf(type: Type): number {
 /** The innermost element of an array of arrays. */
 export function leafOf(type: Type): Exclude<Type, ArrayType> {
   return type.form === 'array' ? leafOf(type.element) : type
+}
+/** As {@link leafOf}, and that of an array of run-time length. */
+export function innermostOf(type: Type): Exclude<Type, ArrayType | FlexibleType> {
+  return type.form === 'array' || type.form === 'flexible' ? innermostOf(type.element) : type
 }

@@ -7,7 +7,7 @@ import { ArgumentError } from '../errors.js'
 import { isStruct } from '../layout/brand.js'
 import type { AnyStruct, Struct } from '../layout/struct-type.js'
 import { shown } from '../shown.js'
-import { decodeText, encodeText } from './platform.js'
+import { decodeText, encodeText } from '../text.js'
 
 export * from '../check.js'
 export { shown }

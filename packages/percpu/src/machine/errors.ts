@@ -53,6 +53,10 @@ export class ObjectMissingError extends PercpuError {
 export class ObjectMismatchError extends PercpuError {
   readonly code = 'PERCPU_OBJECT_MISMATCH'
 }
+/** The thing of this name is held, waited for, or counts references. Its name was left. */
+export class NameInUseError extends PercpuError {
+  readonly code = 'PERCPU_NAME_IN_USE'
+}
 /** The environment lacks what the call needs, such as an `exit` event or permission to block. */
 export class UnsupportedError extends PercpuError {
   readonly code = 'PERCPU_UNSUPPORTED'

@@ -24,8 +24,6 @@ interface Host {
     /** In Node: ms that the thread's event loop was idle and active. */
     eventLoopUtilization?: () => { readonly idle: number; readonly active: number }
   }
-  TextEncoder: new () => { encode(text: string): Uint8Array }
-  TextDecoder: new (label: string, options: { ignoreBOM: boolean }) => { decode(bytes: Uint8Array): string }
   console?: { warn(text: string): void }
   BroadcastChannel?: new (name: string) => Channel
   process?: { readonly platform?: string; getBuiltinModule?: (name: string) => unknown }
@@ -87,16 +85,6 @@ export function reportError(error: unknown): void {
   host.queueMicrotask(() => {
     throw error
   })
-}
-
-const encoder = new host.TextEncoder()
-const decoder = new host.TextDecoder('utf-8', { ignoreBOM: true })
-/** UTF-8. Decode private bytes only: decoding shared ones can crash the engine. */
-export function encodeText(text: string): Uint8Array {
-  return encoder.encode(text)
-}
-export function decodeText(bytes: Uint8Array): string {
-  return decoder.decode(bytes)
 }
 
 /** Resolves in a later turn of the event loop. */

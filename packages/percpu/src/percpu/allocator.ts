@@ -177,6 +177,43 @@ export class Allocator {
     this.#state.locked.unlock()
   }
 
+  /**
+   * Unless a pointer was stored at this byte address (`into`), none will be any more. Returns
+   * whether that is so.
+   *
+   * @throws LockTimeoutError.
+   */
+  withdraw(into: number): boolean {
+    this.#lock(false)
+    try {
+      if (pointerAt(this.#state, into) === 0) {
+        // atomic: written under the lock; whoever allocates into the word looks there under it.
+        storeAtomic32(this.#state.memory.i32, into / 4, WITHDRAWN)
+      }
+      return pointerAt(this.#state, into) === WITHDRAWN
+    } finally {
+      this.#state.locked.unlock()
+    }
+  }
+
+  /**
+   * Takes the pointer that is stored at this byte address (`into`); none will be stored there any
+   * more. Returns 0 if there was none.
+   *
+   * @throws LockTimeoutError.
+   */
+  take(into: number): number {
+    this.#lock(false)
+    try {
+      const pointer = pointerAt(this.#state, into)
+      // atomic: as in withdraw. Mutant: percpu/removed-before-copies.
+      storeAtomic32(this.#state.memory.i32, into / 4, WITHDRAWN)
+      return Math.max(0, pointer)
+    } finally {
+      this.#state.locked.unlock()
+    }
+  }
+
   /** Returns whether it has the lock. */
   #lock(nowait: boolean): boolean {
     const { locked } = this.#state
@@ -313,7 +350,10 @@ function defaultAlign(bytes: number): number {
   return typeof bytes === 'number' && bytes > GRANULE ? 8 : GRANULE
 }
 
-/** The pointer that an allocation stored at this byte address (`into`), or 0. */
+/** In the place of a pointer: none will be stored there any more. */
+export const WITHDRAWN = -1
+
+/** The pointer that an allocation stored at this byte address (`into`), or 0, or WITHDRAWN. */
 export function pointerAt({ memory }: AllocatorState, address: number): number {
   // B(percpu.into) pairs with A in Allocator: the memory behind the pointer is cleared and mapped.
   // Mutant: percpu/publish-before-clear.

@@ -11,7 +11,7 @@ import { formatReport, makeReport, type PercpuReport } from './report.js'
 import type { PercpuRwSemaphore } from './rwsem.js'
 import type { ScalarValue } from './scalar-classes.js'
 import type { PercpuScalar } from './scalar-object.js'
-import type { CounterOptions, SharedObjects } from './shared-objects.js'
+import type { CounterOptions, PercpuKind, SharedObjects } from './shared-objects.js'
 import type { PercpuStruct } from './struct-object.js'
 import { showAs } from '../inspect.js'
 import { trim } from './trim.js'
@@ -38,10 +38,11 @@ export interface Percpu extends PercpuScalarMakers {
    * A struct or number with one copy for each possible CPU, all zero. Where units are mapped page
    * by page it has at most 4096 bytes, else at most a unit.
    *
-   * Cost: an allocation; with a name, a scan of all named objects. Make it once, not in loops.
+   * Cost: an allocation; with a name, some microseconds for its search. Make it once, not in
+   * loops.
    * @throws ArgumentError for a type or option that there is not, or for a struct that is too
-   *   large; OutOfMemoryError; LockTimeoutError; ObjectMismatchError if the name is that of
-   *   something else.
+   *   large; OutOfMemoryError; LockTimeoutError; ObjectMismatchError if the name is
+   *   that of another struct or number.
    */
   <T extends PercpuType>(type: T, options?: PercpuObjectOptions): PercpuObjectOf<T>
   <F extends Fields, K extends Kind>(type: Struct<F, K>, options?: PercpuObjectOptions): PercpuStruct<F, K>
@@ -99,24 +100,33 @@ export interface Percpu extends PercpuScalarMakers {
    * The counter of this name, for all threads; at first 0. Look it up once, not in loops.
    *
    * @throws ArgumentError for a bad name or batch, or a batch other than that of the counter;
-   *   ObjectMismatchError if the name is that of something else; OutOfMemoryError;
+   *   OutOfMemoryError;
    *   LockTimeoutError.
    */
   counter(name: string, options?: CounterOptions): PercpuCounter
   /**
    * The reference count of this name, for all threads; at first 1. Look it up once, not in loops.
    *
-   * @throws ArgumentError for a bad name; ObjectMismatchError if the name is that of something
-   *   else; OutOfMemoryError; LockTimeoutError.
+   * @throws ArgumentError for a bad name; OutOfMemoryError; LockTimeoutError.
    */
   ref(name: string): PercpuRef
   /**
    * The reader-writer lock of this name, for all threads. Look it up once, not in loops.
    *
-   * @throws ArgumentError for a bad name; ObjectMismatchError if the name is that of something
-   *   else; OutOfMemoryError; LockTimeoutError.
+   * @throws ArgumentError for a bad name; OutOfMemoryError; LockTimeoutError.
    */
   rwSemaphore(name: string): PercpuRwSemaphore
+
+  /**
+   * Takes a name away: of a counter, reference count, reader-writer lock, or `'object'`, which this
+   * function makes with a name. The name is free again, and nobody finds the object any more. Its
+   * memory is freed after a grace period. The caller sees to it that no thread uses the object
+   * after that.
+   *
+   * @throws NameInUseError for a reference count that is not released (killed, and without
+   *   references), or a lock that is held; ObjectMissingError; ArgumentError; LockTimeoutError.
+   */
+  remove(kind: PercpuKind, name: string): void
 
   /**
    * Gives back chunks and pages that nobody uses, and populates some pages for requests that do not
@@ -167,6 +177,7 @@ export function makePercpu(source: PercpuSource): Percpu {
     },
     ref: (name: string) => source.objects.ref(name),
     rwSemaphore: (name: string) => source.objects.rwSemaphore(name),
+    remove: (kind: PercpuKind, name: string) => source.objects.remove(kind, name),
     trim: () => trim(source.use().state),
     verify: () => verify(source.use().state),
     report: () => makeReport(source.use()),

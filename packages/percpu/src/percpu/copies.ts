@@ -16,7 +16,7 @@ export class Copies {
   readonly #name: string | undefined
   #isFreed = false
 
-  /** `name`: the one by which threads find the allocation. Then it is never freed. */
+  /** `name`: the one by which threads find the allocation. It is freed by its name only. */
   constructor(cpuState: CpuState, pointer: number, name?: string) {
     this.#cpuState = cpuState
     this.#name = name
@@ -67,9 +67,12 @@ export class Copies {
   #checkFree(): void {
     if (this.#isFreed) throw this.gone()
     if (this.#name !== undefined)
-      throw new NamedMemoryError(`'${this.#name}' is the name of this memory for good: it cannot be freed`, {
-        name: this.#name,
-      })
+      throw new NamedMemoryError(
+        `this memory has the name '${this.#name}': free it by percpu.remove('object', name)`,
+        {
+          name: this.#name,
+        },
+      )
   }
 
   /** The error of every use after they were freed. */

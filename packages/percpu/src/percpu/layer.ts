@@ -77,7 +77,12 @@ export class PercpuLayer implements AttachedLayer {
     if (!cpuState) return
     const { state, layerLock, context } = cpuState
     const { table, doorbell, cpu, incarnation } = context.own
-    const readLocks = leaveAll(state, { table, ringer: doorbell.ringer, cpu, incarnation }, layerLock)
+    const readLocks = leaveAll(
+      state,
+      context.names,
+      { table, ringer: doorbell.ringer, cpu, incarnation },
+      layerLock,
+    )
     if (readLocks === 0) return
     throw new LockHeldError(
       `CPU ${cpu} went offline with ${readLocks} read locks of reader-writer locks; they were released`,
@@ -95,7 +100,7 @@ export class PercpuLayer implements AttachedLayer {
   recover(recovery: Recovery): void {
     const { state, layerLock } = this.stateFor(recovery)
     const mayTrim = repairGranules(state)
-    leaveAll(state, recovery, layerLock)
+    leaveAll(state, this.#context.names, recovery, layerLock)
     if (this.#hasLeft) return
     this.objects.settle()
     // The dead thread may have been about to do so.

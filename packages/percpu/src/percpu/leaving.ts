@@ -1,13 +1,13 @@
 /**
  * What is done about counters, reference counts and reader-writer locks when a CPU goes offline or
- * dies. The directory is the list of all of them.
+ * dies. Their names are the list of all of them.
  */
-import { openBootMemory } from '../bootmem/layer.js'
+import type { Names } from '../bootmem/names.js'
 import type { Recovery } from '../cpus/layer.js'
 import { ringAll } from '../sync/cpu-mask.js'
 import type { LayerLock } from '../sync/layer-lock.js'
 import { foldDead } from './counter.js'
-import { PercpuCounterLayout, PercpuRefLayout, PercpuRwSemaphoreLayout } from './layouts.js'
+import { PercpuRefLayout } from './layouts.js'
 import { findShared } from './named.js'
 import { isUnsettled } from './ref.js'
 import { leaveForDead } from './rwsem.js'
@@ -19,15 +19,18 @@ import type { AllocatorState } from './state.js'
  *
  * `layerLock` is the lock of this layer in the name of that CPU. Every step can be repeated.
  */
-export function leaveAll(state: AllocatorState, recovery: Recovery, layerLock: LayerLock): number {
-  const { table, cpu, incarnation, ringer } = recovery
+export function leaveAll(
+  state: AllocatorState,
+  names: Names,
+  { cpu, ringer }: Recovery,
+  layerLock: LayerLock,
+): number {
   const { memory } = state
-  const { objects } = openBootMemory(table, cpu, incarnation)
-  for (const counter of findShared(state, objects, PercpuCounterLayout)) foldDead(counter, layerLock, cpu)
+  for (const counter of findShared(state, names, 'counter')) foldDead(counter, layerLock, cpu)
   let readLocks = 0
-  for (const { words, parts } of findShared(state, objects, PercpuRwSemaphoreLayout))
+  for (const { words, parts } of findShared(state, names, 'rwSemaphore'))
     readLocks += leaveForDead(memory, ringer, words, parts[cpu] ?? 0)
-  for (const { words } of findShared(state, objects, PercpuRefLayout))
+  for (const { words } of findShared(state, names, 'ref'))
     if (isUnsettled(memory, words)) ringAll(memory, ringer, words + PercpuRefLayout.words.waiters)
   return readLocks
 }

@@ -5,12 +5,13 @@
 import { PAGE_BYTES } from '../arithmetic.js'
 import { ArgumentError } from '../errors.js'
 import { isStruct } from '../layout/brand.js'
+import { checkFixed } from '../layout/flexible.js'
 import type { Struct } from '../layout/struct-type.js'
 import * as scalars from '../layout/types.js'
 import { typeName, type Scalar, type ScalarName } from '../layout/types.js'
 import { checkFlag, checkOptions, isSafely, refused } from '../machine/check.js'
 import { TYPE_BYTES } from '../machine/limits.js'
-import { encodeText } from '../machine/platform.js'
+import { encodeText } from '../text.js'
 import type { PercpuRequest } from './allocator.js'
 import type { CpuState } from './cpu-state.js'
 import { GRANULE, type Geometry } from './geometry.js'
@@ -23,8 +24,8 @@ import { PercpuStruct } from './struct-object.js'
 
 export interface PercpuObjectOptions extends Pick<PercpuRequest, 'reserved'> {
   /**
-   * All threads that ask for this name get the same object, which is never freed. Without a name
-   * each call makes an object of its own.
+   * All threads that ask for this name get the same object, until it is removed
+   * (`percpu.remove('object', name)`). Without a name each call makes an object of its own.
    */
   readonly name?: string
 }
@@ -96,7 +97,8 @@ export class PercpuObjects {
     const pointer =
       name === undefined
         ? cpuState.allocator.allocate(type.size, request)
-        : openNamed(cpuState, name, { ...entryOf(type), bytes: type.size, ...request }).pointer
+        : openNamed(cpuState, name, { space: 'percpu', ...entryOf(type), bytes: type.size, ...request })
+            .pointer
     return new Copies(cpuState, pointer, name)
   }
 
@@ -111,7 +113,10 @@ export class PercpuObjects {
 const numberNames: readonly string[] = ['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'u64', 'f32', 'f64']
 
 function checkType(type: PercpuType): PercpuType {
-  if (isSafely(() => isStruct(type))) return type
+  if (isSafely(() => isStruct(type))) {
+    checkFixed(type as Struct)
+    return type
+  }
   // By its name: a number of another copy of the library is one, too.
   if (isSafely(() => isNumber(type))) return scalars[(type as Scalar<ScalarName, false>).name]
   throw refused('type', type, 'neither a struct nor a number in the order of the machine, such as i32')

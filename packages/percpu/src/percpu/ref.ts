@@ -26,11 +26,13 @@
 import { addAtomic32, compareExchangeAtomic32, load32, loadAtomic32, store32, type Memory } from '#mem'
 import { checkRange } from '../machine/check.js'
 import type { Mutex } from '../sync/mutex.js'
+import { ownerCpu } from '../sync/mutex-words.js'
 import type { MutexGuard } from '../sync/mutex-guard.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { RefMisuseError } from './errors.js'
 import { PercpuRefLayout } from './layouts.js'
+import type { SharedObject } from './named.js'
 import { ENTERED, isEntering, PASSED, RcuSync, type RcuSyncParts } from './rcu-sync.js'
 import { showAs } from '../inspect.js'
 
@@ -351,4 +353,13 @@ function checkCount(count: number): void {
 export function isUnsettled(memory: Memory, words: number): boolean {
   // atomic: a snapshot.
   return isEntering(loadAtomic32(memory.i32, words + fields.state))
+}
+
+/** Who counts with it, for a message; undefined if it was killed and no reference is left. */
+export function useOfRef({ memory, words }: Pick<SharedObject, 'memory' | 'words'>): string | undefined {
+  // atomic: as D.
+  if (loadAtomic32(memory.i32, words + fields.state) >> 3 !== 0) return 'has references'
+  // atomic: a snapshot. Somebody changes its mode, or brings it back.
+  const owner = ownerCpu(loadAtomic32(memory.i32, words + fields['mutex.owner']))
+  return owner === undefined ? undefined : `is being changed by CPU ${owner}`
 }

@@ -34,6 +34,7 @@ import type { OwnCpu } from '../cpus/own-cpu.js'
 import type { Ringer } from '../cpus/ringer.js'
 import { ringAll } from '../sync/cpu-mask.js'
 import type { Mutex } from '../sync/mutex.js'
+import { ownerCpu } from '../sync/mutex-words.js'
 import type { MutexGuard } from '../sync/mutex-guard.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
 import { endUnlessOffline } from '../machine/ending.js'
@@ -41,6 +42,7 @@ import { UnansweredError } from '../machine/errors.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { LockTimeoutError, NotOwnerError } from '../sync/errors.js'
 import { PercpuReaders, PercpuRwSemaphoreLayout } from './layouts.js'
+import type { SharedObject } from './named.js'
 import { PASSED, RcuSync, type RcuSyncParts } from './rcu-sync.js'
 import { showAs } from '../inspect.js'
 
@@ -358,4 +360,13 @@ export function leaveForDead(memory: Memory, ringer: Ringer, words: number, part
   storeAtomic32(memory.i32, part + left, load32(memory.i32, part + entered))
   ringAll(memory, ringer, words + fields.waiters)
   return readers
+}
+
+/** Who has the lock, for a message; undefined if nobody has. A guess while others come and go. */
+export function useOfRwSemaphore({ memory, words, parts }: SharedObject): string | undefined {
+  // atomic: a snapshot.
+  const owner = ownerCpu(loadAtomic32(memory.i32, words + fields['mutex.owner']))
+  if (owner !== undefined) return `is locked by CPU ${owner}`
+  const cpu = parts.findIndex((part) => readersOf(memory, part) !== 0)
+  return cpu < 0 ? undefined : `is locked for reading by CPU ${cpu}`
 }

@@ -2,17 +2,18 @@
 import { loadU32, storeAtomic32, storeF64, storeU32 } from '#mem'
 import { ArgumentError } from '../errors.js'
 import { checkRange, shown } from '../machine/check.js'
-import { OfflineError } from '../machine/errors.js'
+import { NameInUseError, OfflineError } from '../machine/errors.js'
 import { reportError } from '../machine/platform.js'
 import type { SyncLayer } from '../sync/layer.js'
 import type { Locks } from '../sync/locks.js'
+import { pointerAt } from './allocator.js'
 import { defaultBatch, MAX_BATCH, PercpuCounter } from './counter.js'
 import type { CpuState } from './cpu-state.js'
 import { GRANULE } from './geometry.js'
 import { PercpuCounterLayout, PercpuReaders, PercpuRefLayout, PercpuRwSemaphoreLayout } from './layouts.js'
-import { findShared, openShared, type SharedObject } from './named.js'
-import { INITIAL_STATE, isUnsettled, PercpuRef } from './ref.js'
-import { PercpuRwSemaphore } from './rwsem.js'
+import { findShared, openShared, sharedObject, type SharedObject } from './named.js'
+import { INITIAL_STATE, isUnsettled, PercpuRef, useOfRef } from './ref.js'
+import { PercpuRwSemaphore, useOfRwSemaphore } from './rwsem.js'
 
 export interface CounterOptions {
   /**
@@ -21,6 +22,10 @@ export interface CounterOptions {
    */
   readonly batch?: number
 }
+
+/** What of per-CPU memory has names: `'object'` is what `machine.percpu` makes with a name. */
+export type PercpuKind = 'object' | 'counter' | 'ref' | 'rwSemaphore'
+const spaces = { object: 'percpu', counter: 'counter', ref: 'ref', rwSemaphore: 'rwSemaphore' } as const
 
 export class SharedObjects {
   readonly #sync: SyncLayer
@@ -39,7 +44,7 @@ export class SharedObjects {
     checkRange('batch', wanted, 1, MAX_BATCH)
     const { u32, f64 } = state.memory
     const { words, offsets } = PercpuCounterLayout
-    const counter = openShared(this.#cpuState, name, PercpuCounterLayout, GRANULE, (address) => {
+    const counter = openShared(this.#cpuState, 'counter', name, PercpuCounterLayout, GRANULE, (address) => {
       storeU32(u32, address / 4 + words.batch, wanted)
       storeF64(f64, (address + offsets.estimate) / 8, 0)
     })
@@ -52,7 +57,7 @@ export class SharedObjects {
   ref(name: string): PercpuRef {
     const { i32 } = this.#cpuState.state.memory
     const { words } = PercpuRefLayout
-    const ref = openShared(this.#cpuState, name, PercpuRefLayout, GRANULE, (address) => {
+    const ref = openShared(this.#cpuState, 'ref', name, PercpuRefLayout, GRANULE, (address) => {
       // atomic: no other thread can find it yet.
       storeAtomic32(i32, address / 4 + words.state, INITIAL_STATE)
     })
@@ -60,14 +65,40 @@ export class SharedObjects {
   }
 
   rwSemaphore(name: string): PercpuRwSemaphore {
-    const lock = openShared(this.#cpuState, name, PercpuRwSemaphoreLayout, PercpuReaders.size)
+    const lock = openShared(this.#cpuState, 'rwSemaphore', name, PercpuRwSemaphoreLayout, PercpuReaders.size)
     return new PercpuRwSemaphore(name, this.#partsOf(name, lock, PercpuRwSemaphoreLayout.words))
+  }
+
+  /**
+   * Takes the name of an object away; its memory is freed after a grace period.
+   *
+   * @throws NameInUseError; ObjectMissingError; ArgumentError; LockTimeoutError.
+   */
+  remove(kind: PercpuKind, name: string): void {
+    const { context } = this.#cpuState
+    const space = typeof kind === 'string' && Object.hasOwn(spaces, kind) ? spaces[kind] : undefined
+    if (space === undefined)
+      throw new ArgumentError(`kind: ${shown(kind)} is none of ${Object.keys(spaces).join(', ')}`, { kind })
+    context.names.remove(space, name, (address) => {
+      const use = this.#useOf(kind, address)
+      if (use !== undefined)
+        throw new NameInUseError(`the ${kind} ${shown(name)} ${use}: it was not removed`, { kind, name })
+    })
+  }
+  /** Why the object must not be freed, as far as can be known. */
+  #useOf(kind: PercpuKind, address: number): string | undefined {
+    const { state } = this.#cpuState
+    const pointer = pointerAt(state, address)
+    if (pointer <= 0) return undefined
+    const object = sharedObject(state, address, pointer)
+    if (kind === 'ref') return useOfRef(object)
+    return kind === 'rwSemaphore' ? useOfRwSemaphore(object) : undefined
   }
 
   /** Ends the changes of mode that dead threads began. */
   settle(): void {
     const { state, context } = this.#cpuState
-    for (const { name, words } of findShared(state, context.objects, PercpuRefLayout)) {
+    for (const { name, words } of findShared(state, context.names, 'ref')) {
       if (!isUnsettled(state.memory, words)) continue
       // If this CPU goes offline meanwhile, the next thread that changes the mode ends the change.
       this.ref(name).settle().catch(reportUnlessOffline)

@@ -25,7 +25,7 @@ import {
   type Memory,
 } from '#mem'
 import type { Directory } from '../bootmem/directory.js'
-import { decodeText, encodeText } from '../machine/platform.js'
+import { decodeText, encodeText } from '../text.js'
 import { KEPT, RcuNote, RcuNotes, SECTION } from './debug-layouts.js'
 
 const NAME = 'percpu.rcu.debug'

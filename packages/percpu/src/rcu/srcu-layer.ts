@@ -1,20 +1,19 @@
 /**
  * SRCU as a layer: the domains of one thread, and what is done about all of them when a CPU goes
- * offline or dies. The directory of named objects and the registry list all domains.
+ * offline or dies. Names and the registry list all domains.
  */
 import { exchangeAtomic32, fillBytes, loadU32 } from '#mem'
 import type { AllocLayer } from '../alloc/layer.js'
 import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
-import { ArgumentError } from '../errors.js'
-import { checkOneOf, checkOptions, checkPlace, shown } from '../machine/check.js'
+import { checkOneOf, checkOptions, checkPlace } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { tokenOf } from '../machine/token.js'
 import { Deadline } from '../machine/wait-options.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import type { PercpuLayer } from '../percpu/layer.js'
 import { pointerAt } from '../percpu/allocator.js'
-import { findShared, openShared, sharedObject, type SharedObject } from '../percpu/named.js'
+import { findShared, openShared, sharedObject, type NamedObject, type SharedObject } from '../percpu/named.js'
 import { LockHeldError, LockTimeoutError } from '../sync/errors.js'
 import type { GracePeriodSnapshot } from '../watch/grace-periods.js'
 import type { SyncLayer } from '../sync/layer.js'
@@ -22,12 +21,11 @@ import { pendingIn } from './callback-lists.js'
 import { debugged } from './debug-domain.js'
 import { bootDebug, Notes } from './debug-notes.js'
 import { indented } from './debug-stack.js'
-import { FAST, NORMAL, SrcuCpuLayout, SrcuLayout } from './srcu-layouts.js'
+import { FAST, SrcuCpuLayout, SrcuLayout } from './srcu-layouts.js'
 import { SrcuDebug } from './srcu-debug.js'
 import { leakError, PATIENCE } from './srcu-cleanup.js'
 import { SrcuMisuseError } from './srcu-errors.js'
-import { makeFastSrcu } from './srcu-fast.js'
-import { NormalSrcu } from './srcu-normal.js'
+import { checkFlavour, cleanedUp, endStale, flavours, makeDomain } from './srcu-making.js'
 import type { CallbackLists } from './callback-lists.js'
 import { listsOf, SrcuCallbacks, type MakeQueueing } from './srcu-callbacks.js'
 import { inspectDomain } from './srcu-inspect.js'
@@ -35,7 +33,6 @@ import { register, registered, unregister } from './srcu-registry.js'
 import { initialiseSrcu, SrcuWords } from './srcu-words.js'
 import type { Srcu, SrcuFlavour, SrcuParts } from './srcu.js'
 import { findTree, treeAddress, treeBytes, type SrcuTree } from './srcu-tree.js'
-import { makeTinySrcu } from './tiny-srcu.js'
 
 export interface SrcuOptions {
   /**
@@ -50,9 +47,6 @@ export function bootSrcu({ own, objects }: LayerContext): void {
   if (own.map.debugRcu) bootDebug(objects)
 }
 
-const flavours = { fast: FAST, normal: NORMAL }
-const { name, size } = SrcuLayout
-
 /** A domain, and how to open it. */
 interface Found {
   readonly shared: SharedObject
@@ -66,6 +60,8 @@ interface Placed {
   readonly serial: number
   readonly domain: Srcu
 }
+/** A domain that has a name. Another one that gets it later differs. */
+type NamedDomain = Pick<Placed, 'serial' | 'domain'>
 
 export class SrcuLayer implements AttachedLayer {
   readonly name = 'srcu'
@@ -74,7 +70,7 @@ export class SrcuLayer implements AttachedLayer {
   readonly #alloc: AllocLayer
   readonly #percpu: PercpuLayer
   /** Those of this thread that have names. */
-  readonly #named = new Map<string, Srcu>()
+  readonly #named = new Map<string, NamedDomain>()
   /** Those in structs, by their addresses. */
   readonly #placed = new Map<number, Placed>()
   #hasLeft = false
@@ -98,12 +94,11 @@ export class SrcuLayer implements AttachedLayer {
    * The domain of this name, for all threads.
    *
    * @throws ArgumentError for a bad name or option, or another flavour than the domain has;
-   *   ObjectMismatchError if the name is that of something else; OutOfMemoryError;
-   *   LockTimeoutError; OfflineError.
+   *   OutOfMemoryError; LockTimeoutError; OfflineError.
    */
   open(name: string, options: SrcuOptions = {}): Srcu {
     const flavour = this.#check(options)
-    return checkFlavour(this.#named.get(name) ?? this.#open(name, flavour ?? 'fast'), flavour)
+    return checkFlavour(this.#open(name, flavour ?? 'fast'), flavour)
   }
 
   #check(options: SrcuOptions): SrcuFlavour | undefined {
@@ -117,15 +112,29 @@ export class SrcuLayer implements AttachedLayer {
   #open(name: string, flavour: SrcuFlavour): Srcu {
     const cpuState = this.#percpu.use()
     const { memory } = cpuState.state
-    const shared = openShared(cpuState, name, SrcuLayout, SrcuCpuLayout.size, (address) => {
+    const shared = openShared(cpuState, 'srcu', name, SrcuLayout, SrcuCpuLayout.size, (address) => {
       initialiseSrcu(memory, address / 4, flavours[flavour])
     })
-    const free = (): Promise<void> => {
+    return this.#domainOf(name, shared)
+  }
+
+  /** The domain that has, or just had, this name; through this thread's own views. */
+  #domainOf(name: string, { serial, words }: NamedObject): Srcu {
+    const { state, context } = this.#percpu.use()
+    const known = this.#named.get(name)
+    if (known?.serial === serial) return known.domain
+    // Another thread has ended that one.
+    if (known) endStale(known.domain)
+    const free = async (callbacks: SrcuCallbacks): Promise<void> => {
       this.#named.delete(name)
-      return Promise.resolve()
+      const { names } = context
+      if (!names.unlink('srcu', name, words * 4)) throw cleanedUp(name)
+      await this.#free(name, words * 4, callbacks)
+      names.discard('srcu', words * 4)
     }
-    const domain = this.#make(shared, name, free)
-    this.#named.set(name, domain)
+    const address = words * 4
+    const domain = this.#make(sharedObject(state, address, pointerAt(state, address)), name, free)
+    this.#named.set(name, { serial, domain })
     return domain
   }
 
@@ -174,27 +183,32 @@ export class SrcuLayer implements AttachedLayer {
     const known = this.#placed.get(address)
     if (known?.pointer === pointer && known.serial === serial) return checkFlavour(known.domain, flavour)
     // Another thread has ended that one.
-    known?.domain.close(new SrcuMisuseError(`${name}: this domain was cleaned up`, { name }))
-    const free = async (callbacks: SrcuCallbacks): Promise<void> => {
+    if (known) endStale(known.domain)
+    const free = (callbacks: SrcuCallbacks): Promise<void> => {
       this.#placed.delete(address)
       unregister(state.memory, context.objects, address / 4)
-      // Reapers, and those who look after callbacks of others, look for domains in one stretch.
-      const { gracePeriods } = context.own
-      const timeout = Math.max(PATIENCE, gracePeriods.stalls.limit)
-      const deadline = new Deadline({ timeout })
-      try {
-        await gracePeriods.synchronize(deadline)
-      } catch (error) {
-        throw leakError(name, timeout, error)
-      }
-      const [late] = await callbacks.settle(deadline)
-      if (late !== undefined) throw leakError(name, timeout)
-      callbacks.release(this.#alloc.heap, this.#percpu.use().allocator)
-      this.#freeParts(address)
+      return this.#free(name, address, callbacks)
     }
     const domain = this.#make(sharedObject(state, address, pointer), name, free)
     this.#placed.set(address, { pointer, serial, domain })
     return checkFlavour(domain, flavour)
+  }
+
+  /** What a domain has beside its own words, once nobody can find it any more. */
+  async #free(name: string, address: number, callbacks: SrcuCallbacks): Promise<void> {
+    // Reapers, and those who look after callbacks of others, look for domains in one stretch.
+    const { gracePeriods } = this.#context.own
+    const timeout = Math.max(PATIENCE, gracePeriods.stalls.limit)
+    const deadline = new Deadline({ timeout })
+    try {
+      await gracePeriods.synchronize(deadline)
+    } catch (error) {
+      throw leakError(name, timeout, error)
+    }
+    const [late] = await callbacks.settle(deadline)
+    if (late !== undefined) throw leakError(name, timeout)
+    callbacks.release(this.#alloc.heap, this.#percpu.use().allocator)
+    this.#freeParts(address)
   }
 
   #make(shared: SharedObject, name: string, free: (callbacks: SrcuCallbacks) => Promise<void>): Srcu {
@@ -218,7 +232,7 @@ export class SrcuLayer implements AttachedLayer {
       free: () => free(callbacks),
     }
     const isFast = loadU32(shared.memory.u32, shared.words + SrcuLayout.words.flavour) === FAST
-    const domain: Srcu = make(parts, isFast ? 'fast' : 'normal')
+    const domain: Srcu = makeDomain(parts, isFast ? 'fast' : 'normal')
     const debug = this.#openDebug()
     return debug ? debugged(domain, debug) : domain
   }
@@ -260,6 +274,7 @@ export class SrcuLayer implements AttachedLayer {
   }
   #checkAddress(address: number): void {
     // In a struct of the user's, whose alignment may be less than that of one of its own.
+    const { name, size } = SrcuLayout
     checkPlace('address', address, this.#context.own.memory, { name, size, align: 4 })
   }
 
@@ -292,7 +307,7 @@ export class SrcuLayer implements AttachedLayer {
     this.#hasLeft = true
     this.#debug?.abandon()
     const error = this.#context.own.offlineError()
-    for (const domain of this.#named.values()) domain.close(error)
+    for (const { domain } of this.#named.values()) domain.close(error)
     for (const { domain } of this.#placed.values()) domain.close(error)
     this.#named.clear()
     this.#placed.clear()
@@ -350,9 +365,12 @@ export class SrcuLayer implements AttachedLayer {
 
   /** The domains that this thread has opened, but for those that were cleaned up since. */
   *#living(): Generator<Srcu> {
-    yield* this.#named.values()
-    if (this.#placed.size === 0) return
+    if (this.#named.size + this.#placed.size === 0) return
     const { state, context } = this.#percpu.use()
+    for (const { name, serial } of findShared(state, context.names, 'srcu')) {
+      const known = this.#named.get(name)
+      if (known?.serial === serial) yield known.domain
+    }
     for (const at of registered(state.memory, context.objects)) {
       const known = this.#placed.get(at * 4)
       if (known?.pointer === pointerAt(state, at * 4) && known.serial === this.#serialAt(at * 4))
@@ -364,8 +382,8 @@ export class SrcuLayer implements AttachedLayer {
     const { table, cpu, incarnation } = recovery
     const { state } = this.#percpu.stateFor(recovery)
     const { objects } = openBootMemory(table, cpu, incarnation)
-    for (const shared of findShared(state, objects, SrcuLayout))
-      yield { shared, name: shared.name, open: () => this.open(shared.name) }
+    for (const shared of findShared(state, this.#context.names, 'srcu'))
+      yield { shared, name: shared.name, open: () => this.#domainOf(shared.name, shared) }
     for (const at of registered(table.memory, objects)) {
       const pointer = pointerAt(state, at * 4)
       if (pointer === 0) continue
@@ -376,17 +394,3 @@ export class SrcuLayer implements AttachedLayer {
 }
 
 const nameAt = (address: number): string => `srcu at ${address}`
-
-function checkFlavour(domain: Srcu, flavour: SrcuFlavour | undefined): Srcu {
-  if (flavour === undefined || domain.flavour === flavour) return domain
-  throw new ArgumentError(`flavour: the domain ${shown(domain.name)} is ${domain.flavour}, not ${flavour}`, {
-    flavour,
-    found: domain.flavour,
-  })
-}
-
-function make(parts: SrcuParts, flavour: SrcuFlavour): Srcu {
-  if (parts.words.parts.length === 1) return makeTinySrcu(parts, flavour)
-  if (flavour === 'normal') return new NormalSrcu(parts)
-  return makeFastSrcu(parts)
-}

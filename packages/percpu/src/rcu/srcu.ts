@@ -284,9 +284,9 @@ export abstract class Srcu {
   }
 
   /**
-   * Ends the domain: nobody will use it any more. Then the memory of its parts is freed, if the
-   * domain lies in a struct of yours; a name is for good, and so is its memory. This object throws
-   * from now on, whatever is called. Other threads must not use theirs.
+   * Ends the domain: nobody will use it any more. Then the memory of its parts is freed. Its name,
+   * if it has one, is free again. This object throws from now on, whatever is called. Other threads
+   * must not use theirs.
    *
    * @throws SrcuBusyError while there are sections, callbacks, or a grace period that is wanted;
    *   UnansweredError or SrcuBusyError at the end of `timeout`, the reason of `signal` when it

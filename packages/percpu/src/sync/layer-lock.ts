@@ -13,6 +13,7 @@
  *
  *     0 per-CPU memory ──▶ 1 objects ──▶ 2 pages
  *     3 a list of callbacks: nobody waits for it
+ *     4 names: no other one is taken under it
  *
  * After a death the reaper replays the journal of each layer, and then releases the layer's lock.
  * It may use the records in the dead CPU's place afterwards. Should it die too, the next reaper
@@ -42,6 +43,7 @@ export const LAYER_PERCPU = 0
 export const LAYER_OBJECTS = 1
 export const LAYER_PAGES = 2
 export const LAYER_CALLBACKS = 3
+export const LAYER_NAMES = 4
 
 /** Milliseconds. Sections of layers take microseconds. */
 export const LOCK_TIMEOUT = 2000

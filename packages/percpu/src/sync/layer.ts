@@ -102,6 +102,6 @@ export class SyncLayer implements AttachedLayer {
 
   /** For watchers: the locks of any CPU, read through any table. */
   lockState(table: CpuTable, cpu: number): LockState {
-    return lockStateOf(table, this.map, cpu)
+    return lockStateOf(table, this.map, cpu, this.context.names)
   }
 }

@@ -13,7 +13,7 @@ export const JOURNAL_ENTRIES = 512
 export const MAX_JOURNAL_ENTRIES = 2 ** 20
 
 /** Layers above that have locks of their own, with a journal each. layer-lock.ts */
-export const LAYER_LOCKS = 4
+export const LAYER_LOCKS = 5
 /** Words that a section under such a lock can change. */
 export const LAYER_JOURNAL_ENTRIES = 128
 

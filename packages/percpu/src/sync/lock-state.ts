@@ -5,7 +5,7 @@
 import { loadAtomic32 } from '#mem'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import { Cpu } from '../machine/layouts.js'
-import { openBootMemory } from '../bootmem/layer.js'
+import type { Names } from '../bootmem/names.js'
 import { KIND_MUTEX, KIND_SEQLOCK, readHeldLocks } from './held-locks.js'
 import { SeqlockLayout } from './layouts.js'
 import { ownerCpu } from './mutex-words.js'
@@ -38,19 +38,19 @@ export type LockProvider = (table: CpuTable, cpu: number) => LockState
  * that sleeps on its bell with one lock to wait for waits for that one as a whole. Mutexes and
  * seqlocks only: others have no owner to wait for.
  */
-export function lockStateOf(table: CpuTable, map: SyncMap, cpu: number): LockState {
+export function lockStateOf(table: CpuTable, map: SyncMap, cpu: number, names: Names): LockState {
   const { memory } = table
   const found = readHeldLocks(memory, map.record(cpu))
     .filter(({ kind }) => kind === KIND_MUTEX || kind === KIND_SEQLOCK)
     // atomic: a snapshot for watchers.
-    .map(({ lock }) => ({ lock, owner: ownerCpu(loadAtomic32(memory.i32, lock)) }))
+    .map(({ lock, kind }) => ({ lock, kind, owner: ownerCpu(loadAtomic32(memory.i32, lock)) }))
   const owned: OwnedLock[] = []
   const awaited: Omit<AwaitedLock, 'blocking'>[] = []
-  const nameOf = found.length > 0 ? namesOf(table) : () => undefined
-  for (const { lock, owner } of found) {
+  for (const { lock, kind, owner } of found) {
     const address = lock * 4
-    if (owner === cpu) owned.push({ address, name: nameOf(address) })
-    else awaited.push({ address, name: nameOf(address), owner })
+    const name = nameOf(names, kind, table, address)
+    if (owner === cpu) owned.push({ address, name })
+    else awaited.push({ address, name, owner })
   }
   const blocking = awaited.length === 1 && sleepsOnBell(table, cpu)
   return { owned, awaited: awaited.map((lock) => ({ ...lock, blocking })) }
@@ -66,14 +66,9 @@ function sleepsOnBell(table: CpuTable, cpu: number): boolean {
   return isIdle && !isDeaf && loadAtomic32(i32, record + Cpu.words.parkedOn) === -1
 }
 
-function namesOf(table: CpuTable): (address: number) => string | undefined {
-  const objects = openBootMemory(table, 0, 0).objects.list()
-  // A seqlock is known by the mutex inside it.
-  const names = new Map(
-    objects.map(({ address, name, type }) => [
-      type === 'Seqlock' ? address + SeqlockLayout.offsets.mutex : address,
-      name,
-    ]),
-  )
-  return (address) => names.get(address)
+/** A seqlock is known by the mutex inside it. */
+function nameOf(names: Names, kind: number, { memory }: CpuTable, address: number): string | undefined {
+  return kind === KIND_MUTEX
+    ? names.nameAt('mutex', memory, address)
+    : names.nameAt('seqlock', memory, address - SeqlockLayout.offsets.mutex)
 }

@@ -7,7 +7,7 @@
  * A thread killed between the text and the count has added nothing.
  */
 import { copyIn, copyOut, loadAtomic32, loadU32, storeAtomic32, storeU32, type Memory } from '#mem'
-import { decodeText } from '../machine/platform.js'
+import { decodeText } from '../text.js'
 import { Label } from './vpa-layout.js'
 
 export class LabelTable {

@@ -61,6 +61,8 @@ class Subject {
     for (const address of wideOnes.slice(1)) wide.free(address)
     small.persist(all[50] ?? 0)
     this.other.heap.cache('small', Small).free(all[50] ?? 0)
+    // There is a free block, wherever the pages so far came from.
+    machine.heap.pages.free(machine.heap.pages.alloc(4), 4)
     this.block = machine.heap.pages.alloc(2) / PAGE_BYTES
     this.stacked = machine.heap.pages.alloc(0) / PAGE_BYTES
     machine.heap.pages.free(this.stacked * PAGE_BYTES, 0)

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
 import { fresh, joinAs, killAtAccess, mem, percpu } from '../support/hooked-percpu.js'
+import { bootObjects } from './support/boot-objects.js'
 
 const { aligned, i32, owner, struct } = percpu
 const Small = struct('Small', { value: owner(i32) })
@@ -30,19 +31,20 @@ const small = (): Machine => fresh({ memory: '256 KiB', cpus: 2 })
 describe('a thread killed', () => {
   for (const type of [Small, Page]) {
     it(`while it creates a ${type.name} leaves it whole and for good, or nothing`, () => {
-      const create = ({ objects }: Machine) => objects.create('a', type, (object) => (object.value = 7))
+      const create = (machine: Machine) =>
+        bootObjects(machine).create('a', type, (object) => (object.value = 7))
       const seen: boolean[] = []
       for (const at of pointsOf(create)) {
         const machine = small()
         const victim = joinAs(machine, 101)
         const before = machine.heap.memblock.report()
         killAtAccess(() => create(victim), at, victim)
-        const isThere = machine.objects.list().length === 1
+        const isThere = bootObjects(machine).list().length === 1
         seen.push(isThere)
         machine.cpus.declareDead(1)
         const { regions, used } = machine.heap.memblock.report()
         if (isThere) {
-          assert.equal(machine.objects.open('a', type).value, 7, `access ${at}`)
+          assert.equal(bootObjects(machine).open('a', type).value, 7, `access ${at}`)
           assert.equal(regions.length, before.regions.length + 1, `access ${at}`)
           assert.equal(regions.find(({ label }) => label === 'a')?.owner, undefined, `access ${at}`)
         } else {

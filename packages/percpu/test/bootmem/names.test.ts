@@ -7,32 +7,18 @@ import { Cell } from '../support/cell.js'
 import { throwsCode } from '../support/codes.js'
 import { fresh, joinAs } from '../support/machines.js'
 import { fillGaps } from './support/gaps.js'
+import { bootObjects } from './support/boot-objects.js'
 
 const Other = struct('Other', { value: i32 })
 const Locked = struct('Locked', { value: locked(i32, 'm') })
 
 describe('named objects', () => {
-  it('of the library are neither listed nor made by users', () => {
-    const { objects } = fresh()
-    for (const call of ['create', 'openOrCreate'] as const) {
-      for (const name of ['percpu.', 'percpu.mine', 'percpu.sync'])
-        throwsCode(() => objects[call](name, Cell), 'PERCPU_ARGUMENT', /are the library's own/)
-      for (const name of [undefined, null, 7, {}] as unknown as string[])
-        throwsCode(() => objects[call](name, Cell), 'PERCPU_ARGUMENT', /name: .* is not a string/)
-    }
-    assert.deepEqual(objects.list(), [])
-    const names = ['percpu', 'percpu-mine', 'my percpu.', 'Percpu.x']
-    for (const name of names) objects.create(name, Cell)
-    assert.deepEqual(
-      objects.list().map(({ name }) => name),
-      names.reverse(),
-    )
-  })
-
   it('are listed with where they lie, and how large they are', () => {
     const machine = fresh()
     const other = joinAs(machine, 101)
-    const made = ([machine, other] as const).map(({ objects }, i) => objects.create(`of ${i}`, Cell).address)
+    const made = ([machine, other] as const).map(
+      (each, i) => bootObjects(each).create(`of ${i}`, Cell).address,
+    )
     const expected = made.map((address, i) => ({
       name: `of ${i}`,
       type: 'Cell',
@@ -40,8 +26,8 @@ describe('named objects', () => {
       size: 128 + 64,
       layoutHash: Cell.hash,
     }))
-    assert.deepEqual(machine.objects.list(), expected.reverse())
-    assert.deepEqual(other.objects.list(), machine.objects.list())
+    assert.deepEqual(bootObjects(machine).list(), expected.reverse())
+    assert.deepEqual(bootObjects(other).list(), bootObjects(machine).list())
   })
 
   it('are aligned as their struct says, right behind their entries, wherever memory is free', () => {
@@ -51,7 +37,7 @@ describe('named objects', () => {
     for (const [i, align] of [4, 64, 128, 256, 4096, 128, 4096, 8].entries()) {
       memblock.alloc({ size: 64 })
       const type = struct('Aligned', { value: i32 }, { align })
-      const { address } = machine.objects.create(`object ${i}`, type)
+      const { address } = bootObjects(machine).create(`object ${i}`, type)
       assert.equal(address % Math.max(64, align), 0)
       const region = memblock.report().regions.find(({ label }) => label === `object ${i}`) ?? assert.fail()
       assert.equal(region.address, address - Math.max(128, align))
@@ -121,14 +107,14 @@ describe('init', () => {
 
   it('is given the zeroed object before anybody can find it, with setters of locked fields', () => {
     const machine = dirty()
-    const { address } = machine.objects.create('new', Locked, (object) => {
+    const { address } = bootObjects(machine).create('new', Locked, (object) => {
       assert.ok(copyOut(machine.memory, object.address, Locked.size).every((byte) => byte === 0))
-      throwsCode(() => machine.objects.open('new', Locked), 'PERCPU_OBJECT_MISSING')
-      assert.deepEqual(machine.objects.list(), [])
+      throwsCode(() => bootObjects(machine).open('new', Locked), 'PERCPU_OBJECT_MISSING')
+      assert.deepEqual(bootObjects(machine).list(), [])
       object.value = 9
     })
-    assert.equal(machine.objects.open('new', Locked).value, 9)
-    assert.equal(machine.objects.open('new', Locked).address, address)
+    assert.equal(bootObjects(machine).open('new', Locked).value, 9)
+    assert.equal(bootObjects(machine).open('new', Locked).address, address)
   })
 
   it('that throws leaves the name free', () => {
@@ -139,33 +125,33 @@ describe('init', () => {
         object.value = 1
         throw new RangeError('no')
       }
-      assert.throws(() => machine.objects[call]('a', Locked, fail), RangeError)
+      assert.throws(() => bootObjects(machine)[call]('a', Locked, fail), RangeError)
       assert.deepEqual(machine.heap.memblock.report(), before)
     }
-    assert.equal(machine.objects.create('a', Locked).value, 0)
+    assert.equal(bootObjects(machine).create('a', Locked).value, 0)
   })
 
   it('runs for the one who creates the object only', () => {
     const machine = fresh()
     const other = joinAs(machine, 101)
     let runs = 0
-    const open = ({ objects }: Machine): number =>
-      objects.openOrCreate('a', Cell, (cell) => {
+    const open = (of: Machine): number =>
+      bootObjects(of).openOrCreate('a', Cell, (cell) => {
         runs++
         cell.value.store(4)
       }).address
     const address = open(machine)
-    machine.objects.open('a', Cell).value.store(5)
+    bootObjects(machine).open('a', Cell).value.store(5)
     assert.deepEqual([open(machine), open(other)], [address, address])
-    throwsCode(() => other.objects.create('a', Cell, () => runs++), 'PERCPU_OBJECT_EXISTS')
-    assert.deepEqual([runs, other.objects.open('a', Cell).value.load()], [1, 5])
+    throwsCode(() => bootObjects(other).create('a', Cell, () => runs++), 'PERCPU_OBJECT_EXISTS')
+    assert.deepEqual([runs, bootObjects(other).open('a', Cell).value.load()], [1, 5])
   })
 
   it('that is no function is refused', () => {
     const { objects, heap } = fresh()
-    const before = heap.memblock.report()
+    const before = heap.allocations()
     for (const call of ['create', 'openOrCreate'] as const)
       throwsCode(() => objects[call]('a', Cell, 7 as never), 'PERCPU_ARGUMENT', /init: 7 is not a function/)
-    assert.deepEqual(heap.memblock.report(), before)
+    assert.deepEqual(heap.allocations(), before)
   })
 })

@@ -8,6 +8,7 @@ import { throwsCode } from '../support/codes.js'
 import { fresh, joinAs } from '../support/machines.js'
 import type { Memblock } from '../../dist/bootmem/memblock.js'
 import { fillGaps } from './support/gaps.js'
+import { bootObjects } from './support/boot-objects.js'
 
 /** With what only the library's own layers use. */
 const whole = ({ heap }: Machine): Memblock => heap.memblock as unknown as Memblock
@@ -55,7 +56,7 @@ describe('a region', () => {
       ]
       victim.heap.memblock.persist(kept)
       fillBytes(machine.memory, kept, 128, 5)
-      const { address } = victim.objects.create('kept', Cell, (cell) => cell.value.store(6))
+      const { address } = bootObjects(victim).create('kept', Cell, (cell) => cell.value.store(6))
       await end(machine, victim)
       const left = addressesOf(machine).filter((each) => !before.includes(each))
       assert.deepEqual(
@@ -63,7 +64,7 @@ describe('a region', () => {
         [kept, theirs, ours, address - 128].sort((a, b) => a - b),
       )
       assert.ok(copyOut(machine.memory, kept, 128).every((byte) => byte === 5))
-      assert.equal(machine.objects.open('kept', Cell).value.load(), 6)
+      assert.equal(bootObjects(machine).open('kept', Cell).value.load(), 6)
       assert.equal(regionAt(machine, address - 128)?.owner, undefined)
       for (const gone of [lost, lostToo])
         throwsCode(() => machine.heap.memblock.free(gone), 'PERCPU_INVALID_FREE')

@@ -5,6 +5,7 @@ import type { Machine } from 'percpu'
 import { fresh, interrupt, joinAs, percpu } from '../support/hooked-percpu.js'
 import { codeOf, throwsCode } from '../support/codes.js'
 import { fillAll } from './support/gaps.js'
+import { bootObjects } from './support/boot-objects.js'
 
 const Cell = percpu.struct('Cell', { value: percpu.atomic(percpu.i32) })
 /** Bytes of the region of a Cell: its entry, and a line for itself. */
@@ -18,22 +19,22 @@ describe('named objects without memory', () => {
       const machine = small()
       fillAll(machine, CELL - 64)
       throwsCode(
-        () => machine.objects[call]('short', Cell),
+        () => bootObjects(machine)[call]('short', Cell),
         'PERCPU_OUT_OF_MEMORY',
         / bytes \(short\): the largest free block has 128/,
       )
-      assert.deepEqual(machine.objects.list(), [])
-      throwsCode(() => machine.objects.open('short', Cell), 'PERCPU_OBJECT_MISSING')
+      assert.deepEqual(bootObjects(machine).list(), [])
+      throwsCode(() => bootObjects(machine).open('short', Cell), 'PERCPU_OBJECT_MISSING')
     })
   }
 
   it('are said to exist, and opened, when they do', () => {
     const machine = small()
-    const { address } = machine.objects.create('old', Cell)
+    const { address } = bootObjects(machine).create('old', Cell)
     fillAll(machine, 0)
-    throwsCode(() => machine.objects.create('old', Cell), 'PERCPU_OBJECT_EXISTS')
-    assert.equal(machine.objects.open('old', Cell).address, address)
-    assert.equal(machine.objects.openOrCreate('old', Cell).address, address)
+    throwsCode(() => bootObjects(machine).create('old', Cell), 'PERCPU_OBJECT_EXISTS')
+    assert.equal(bootObjects(machine).open('old', Cell).address, address)
+    assert.equal(bootObjects(machine).openOrCreate('old', Cell).address, address)
   })
 
   /**
@@ -55,7 +56,9 @@ describe('named objects without memory', () => {
       if (!done) return outcomes
       outcomes.add(`${own}, ${theirs}`)
       assert.deepEqual(
-        machine.objects.list().map(({ name }) => name),
+        bootObjects(machine)
+          .list()
+          .map(({ name }) => name),
         ['last'],
       )
       assert.equal(machine.heap.memblock.report().free, 0)
@@ -65,12 +68,12 @@ describe('named objects without memory', () => {
   const short = 'none, PERCPU_OUT_OF_MEMORY'
 
   it('are opened when another thread has taken the last memory for the same one', () => {
-    const outcomes = race(({ objects }) => void objects.openOrCreate('last', Cell))
+    const outcomes = race((machine) => void bootObjects(machine).openOrCreate('last', Cell))
     assert.deepEqual(outcomes, new Set([short, 'none, none']))
   })
 
   it('are said to exist when another thread has taken the last memory for the same one', () => {
-    const outcomes = race(({ objects }) => void objects.create('last', Cell))
+    const outcomes = race((machine) => void bootObjects(machine).create('last', Cell))
     const exists = ['PERCPU_OBJECT_EXISTS, none', 'none, PERCPU_OBJECT_EXISTS']
     assert.deepEqual(outcomes, new Set([...exists, short]))
   })

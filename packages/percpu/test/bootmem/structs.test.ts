@@ -5,6 +5,7 @@ import type { Machine } from 'percpu'
 import { openMemory } from 'percpu/mem'
 import { Cell } from '../support/cell.js'
 import { fresh, joinAs } from '../support/machines.js'
+import { bootObjects } from './support/boot-objects.js'
 
 const { DirectoryEntry, Header, RegionTable } = await import('../../dist/machine/layouts.js')
 
@@ -39,7 +40,7 @@ describe('the structs of boot memory', () => {
 
   it('are the entries of all named objects', () => {
     const machine = fresh()
-    for (const name of ['one', 'two', 'three']) machine.objects.create(name, Cell)
+    for (const name of ['one', 'two', 'three']) bootObjects(machine).create(name, Cell)
     const entries = placed(machine, 'DirectoryEntry').map(({ name, address }) => {
       assert.equal(name, `entry at ${address}`)
       const { nameLength, name: bytes, object } = DirectoryEntry.at(machine.memory, address)
@@ -48,7 +49,9 @@ describe('the structs of boot memory', () => {
     })
     assert.deepEqual(
       entries.filter(({ name }) => !name.startsWith('percpu.')),
-      machine.objects.list().map(({ name, address }) => ({ name, address })),
+      bootObjects(machine)
+        .list()
+        .map(({ name, address }) => ({ name, address })),
     )
   })
 })

@@ -23,7 +23,8 @@ const names: readonly string[] = [
   ],
   ...[16, 17, 39, 40, 41, 44, 45, 56, 57, 255, 256, 1000, 100_000].map((length) => 'x'.repeat(length)),
   ...[`${'x'.repeat(43)}é`, `${'x'.repeat(55)}é`, `${'x'.repeat(39)}é`],
-  ...['percpu.', 'percpu.x', 'percpu', 'size-64', 'Mutex', 'undefined', 'null', '0', '-1', '1e3'],
+  ...['percpu.', 'percpu.x', 'percpu', 'size-64', 'Mutex', 'undefined', 'null', '0', '-0', '-1', '1e3'],
+  ...['\u202ea', 'a\u200f', 'א', '\u2066a\u2069', 'A\u030a', 'Å', '\u212b'],
   ...['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'prototype', 'then', 'valueOf'],
 ]
 
@@ -172,6 +173,6 @@ describe('a name is kept as it is, or refused', () => {
 
 /** They open what others make, or make the same. */
 const elsewhere = new Set([
-  ...['Objects.open', 'Cpus.call', 'Cpus.addHotplug'],
+  ...['Objects.open', 'Objects.remove', 'Locks.remove', 'Percpu.remove', 'Cpus.call', 'Cpus.addHotplug'],
   ...['u8', 'i8', 'u16', 'i16', 'u32', 'u64', 'f32', 'f64'].map((scalar) => `Percpu.${scalar}`),
 ])

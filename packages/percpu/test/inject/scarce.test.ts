@@ -33,6 +33,8 @@ function fill(machine: Machine, pagesLeft: number): () => void {
     for (const address of objects) heap.free(address)
     for (const [address = 0, order = 0] of pages) heap.pages.free(address, order)
     for (const pointer of copies) percpu.free(pointer)
+    // Otherwise it keeps its chunks until it trims itself.
+    percpu.trim()
   }
 }
 

@@ -281,7 +281,7 @@ describe('layout: definitions that make no sense', () => {
   senseless(
     'an array of nothing',
     () => array(wrong('u8'), 3),
-    /array\(\) takes a scalar, an address, an array or a struct, not string/,
+    /array\(\) takes a scalar, an address, text, an array or a struct, not string/,
   )
   senseless('an array of aligned elements', () => array(aligned(u8, 64), 3), /align the array/)
   senseless(

@@ -3,17 +3,9 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { threadId, Worker } from 'node:worker_threads'
 
-const {
-  decodeText,
-  encodeText,
-  hasThreadId,
-  keyOfThreadId,
-  nextTurn,
-  parentKey,
-  reportError,
-  startTimer,
-  threadKey,
-} = await import('../../dist/machine/platform.js')
+const { hasThreadId, keyOfThreadId, nextTurn, parentKey, reportError, startTimer, threadKey } =
+  await import('../../dist/machine/platform.js')
+const { decodeText, encodeText } = await import('../../dist/text.js')
 
 type Name = 'queueMicrotask' | 'setImmediate' | 'setTimeout' | 'clearTimeout'
 

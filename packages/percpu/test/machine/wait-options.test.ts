@@ -9,7 +9,7 @@ import { setImmediate } from 'node:timers/promises'
 import { boot, type Machine, type WaitOptions } from 'percpu'
 import { orAtomic32, store32, storeAtomic32 } from 'percpu/mem'
 import { rejectsCode, throwsCode } from '../support/codes.js'
-import { insideOf } from '../support/inside.js'
+import { addressOf } from '../support/inside.js'
 import { joinAs } from '../support/machines.js'
 
 const { Cpu, RcuNode } = await import('../../dist/machine/layouts.js')
@@ -48,10 +48,7 @@ function setUp(): Scene {
 
 /** Word indices. */
 function refWords(machine: Machine, name: string): { readonly state: number; readonly mode: number } {
-  const { address = 0 } =
-    insideOf(machine.memory)
-      .objects.list()
-      .find((object) => object.name === name) ?? {}
+  const address = addressOf(machine.memory, 'ref', name)
   const { state, mode } = PercpuRefLayout.words
   return { state: address / 4 + state, mode: address / 4 + mode }
 }

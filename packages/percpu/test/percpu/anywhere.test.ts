@@ -27,13 +27,14 @@ describe('a thread killed before any access', () => {
       const points = forEachAccess((at) => {
         const machine = fresh({ ...common, ...options })
         const cpu = joinAs(machine, 101)
+        // What the heap makes once is there.
+        cpu.locks.completion('warm')
         const killed = killAt(() => cpu.percpu.i32({ name: 'n' }), at, cpu)
         if (killed) machine.cpus.declareDead(1)
         const { allocations: before } = machine.percpu.report().chunks[0] ?? assert.fail()
         assert.ok(before <= 1)
-        const known = machine.objects.list().length > 0
         machine.percpu.i32({ name: 'n' }).add(5)
-        assert.equal(machine.percpu.report().chunks[0]?.allocations, 1, `access ${at}, known: ${known}`)
+        assert.equal(machine.percpu.report().chunks[0]?.allocations, 1, `access ${at}`)
         assert.equal(machine.percpu.i32({ name: 'n' }).local, 5)
         machine.percpu.verify()
         return killed
@@ -187,6 +188,7 @@ describe('a thread killed before any access', () => {
       const machine = fresh({ ...common, cpus: 4 })
       const [victim, reaper] = [joinAs(machine, 101), joinAs(machine, 102)]
       machine.percpu.counter('c', { batch: 100 })
+      machine.percpu.rwSemaphore('s')
       victim.percpu.counter('c').add(7)
       victim.percpu.rwSemaphore('s').readLock()
       killAtAccess(() => victim.percpu.alloc(64), 60, victim)

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { forEachAccess, fresh, interrupt, joinAs, killAt, mem } from '../support/hooked-percpu.js'
-import { insideOf } from '../support/inside.js'
+import { addressOf, insideOf } from '../support/inside.js'
 
 const { LayerLock } = await import('../../dist/sync/layer-lock.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
@@ -22,13 +22,12 @@ function scene() {
   const counters = [machine, dying].map((each) => each.percpu.counter('c', { batch: 10 }))
   const [counter, other] = counters
   assert.ok(counter && other)
-  const info = machine.objects.list().find(({ name }) => name === 'c')
-  assert.ok(info)
+  const address = addressOf(machine.memory, 'counter', 'c')
   // Of CPU 0, which folds nothing meanwhile.
   const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
   const holder = new LayerLock(machine.memory, map.layerRecord(0, 3), tokenOf(0, 1))
-  const lock = info.address / 4 + words.lock
-  return { machine, dying, counter, other, holder, lock, low: info.address / 4 + words.low }
+  const lock = address / 4 + words.lock
+  return { machine, dying, counter, other, holder, lock, low: address / 4 + words.low }
 }
 
 describe('the estimate of a counter', () => {

@@ -199,7 +199,7 @@ describe('names and pointers', () => {
     for (const named of [hits, turns])
       assert.throws(() => named.free(), {
         code: 'PERCPU_NAMED_MEMORY',
-        message: /is the name of this memory for good/,
+        message: /has the name '.*': free it by percpu.remove/,
       })
     hits.local.count = 5
     assert.notEqual(machine.percpu(Hits).pointer, hits.pointer)

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { storeAtomic32 } from 'percpu/mem'
-import { insideOf } from '../support/inside.js'
+import { addressOf } from '../support/inside.js'
 import { fresh, joinAs } from '../support/machines.js'
 
 const { PercpuRefLayout } = await import('../../dist/percpu/layouts.js')
@@ -55,8 +55,7 @@ describe('a reference count', () => {
     const ref = machine.percpu.ref('r')
     heir.percpu.ref('r')
     // As a thread leaves it that dies while it kills the reference count.
-    const { objects } = insideOf(machine.memory)
-    const address = objects.list().find(({ name }) => name === 'r')?.address ?? 0
+    const address = addressOf(machine.memory, 'ref', 'r')
     const state = address / 4 + PercpuRefLayout.words.state
     storeAtomic32(machine.memory.i32, state, INITIAL_STATE | ENTERED | DEAD)
     heir.cpus.declareDead(dying.cpu)

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
 import { load32, store32 } from 'percpu/mem'
-import { insideOf } from '../support/inside.js'
+import { addressOf } from '../support/inside.js'
 import { stateOf } from './support/inside.js'
 import { fresh, joinAs } from '../support/machines.js'
 
@@ -14,11 +14,12 @@ const { PercpuReaders, PercpuRoot, PercpuRwSemaphoreLayout, PercpuStatistics } =
 const LAST = 2 ** 31 - 1
 
 /** Word indices of a named object, and of each CPU's part of it. */
-function wordsOf(machine: Machine, name: string): { words: number; parts: number[] } {
-  const { address = 0 } =
-    insideOf(machine.memory)
-      .objects.list()
-      .find((object) => object.name === name) ?? {}
+function wordsOf(
+  machine: Machine,
+  space: 'ref' | 'rwSemaphore',
+  name: string,
+): { words: number; parts: number[] } {
+  const address = addressOf(machine.memory, space, name)
   const state = stateOf(machine)
   const pointer = pointerAt(state, address)
   const parts = machine.cpus.possible.map((cpu) => machine.percpu.address(pointer, cpu) / 4)
@@ -76,7 +77,7 @@ describe('a reference count', () => {
     const machine = fresh()
     const other = joinAs(machine, 101)
     const [ref, same] = [machine.percpu.ref('r'), other.percpu.ref('r')]
-    const { parts } = wordsOf(machine, 'r')
+    const { parts } = wordsOf(machine, 'ref', 'r')
     const [own = 0, others = 0] = parts
     store32(machine.memory.i32, own, LAST - 1)
     store32(machine.memory.i32, others, -LAST + 1)
@@ -96,7 +97,7 @@ describe('a lock for many readers', () => {
   it('counts readers whose CPU has entered more than 2^31 times', async () => {
     const machine = fresh()
     const lock = machine.percpu.rwSemaphore('s')
-    const { words, parts } = wordsOf(machine, 's')
+    const { words, parts } = wordsOf(machine, 'rwSemaphore', 's')
     const { entered, left } = PercpuReaders.words
     const { i32 } = machine.memory
     for (const part of parts) {

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test'
 import type { Machine, Srcu } from 'percpu'
 import { loadAtomic32, orAtomic32 } from 'percpu/mem'
 import { fresh, joinAs } from '../support/machines.js'
+import { addressOf } from '../support/inside.js'
 
 const { Header } = await import('../../dist/machine/layouts.js')
 const { SrcuLayout } = await import('../../dist/rcu/srcu-layouts.js')
@@ -23,7 +24,7 @@ function crowd(cpus: number, flavour: 'fast' | 'normal', fanout = 16) {
 }
 /** Word index of the domain. */
 function wordsOf(machine: Machine): number {
-  return (machine.objects.list().find(({ name }) => name === 's')?.address ?? 0) / 4
+  return addressOf(machine.memory, 'srcu', 's') / 4
 }
 const isBig = (machine: Machine): boolean =>
   loadAtomic32(machine.memory.i32, wordsOf(machine) + SrcuLayout.words.tree) !== 0

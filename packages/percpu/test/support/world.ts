@@ -11,6 +11,8 @@ import { explore } from './explore.js'
 
 const { CpuTable } = await import('../../dist/cpus/cpu-table.js')
 const { Directory } = await import('../../dist/bootmem/directory.js')
+const { NameTables } = await import('../../dist/names/names.js')
+const { NamesMap } = await import('../../dist/names/names-map.js')
 const { Inspector } = await import('../../dist/watch/inspect.js')
 const { WatchMap } = await import('../../dist/watch/watch-map.js')
 const { Memblock } = await import('../../dist/bootmem/memblock.js')
@@ -47,6 +49,8 @@ export class World {
   readonly table: InstanceType<typeof CpuTable>
   readonly memblock: InstanceType<typeof Memblock>
   readonly objects: InstanceType<typeof Directory>
+  /** What users named; nothing can be named through it. */
+  readonly names: InstanceType<typeof NameTables>
   readonly inspector: InstanceType<typeof Inspector>
   readonly watch: ReturnType<(typeof WatchMap)['open']>
   readonly vpas: InstanceType<typeof VpaRegistry>
@@ -62,6 +66,7 @@ export class World {
     this.table = new CpuTable(this.memory, map)
     this.memblock = new Memblock(this.memory, map, 0, 0)
     this.objects = new Directory(this.memory, this.memblock)
+    this.names = new NameTables(this.memory, NamesMap.open(this.objects, map.cpus), () => assert.fail())
     this.watch = WatchMap.open({ own: { map }, objects: this.objects } as never)
     this.inspector = new Inspector(this.table, this.watch)
     this.vpas = new VpaRegistry(this.table, this.watch)

@@ -3,8 +3,12 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { mem } from 'percpu-lab'
 import type { AnyStruct, StructView } from 'percpu'
-import { Cell, prepare, check } from '../../support/world.js'
+import { Cell, prepare, check, type World } from '../../support/world.js'
 import { codeOf } from '../../support/codes.js'
+
+const { bootObjects } = await import('../support/boot-objects.js')
+/** Those of the tests. */
+const listed = (world: World) => world.objects.list().filter(({ name }) => !name.startsWith('percpu.'))
 
 /** Fills the object plainly: whoever finds it too early races with this. */
 const init = ({ memory, address }: StructView<AnyStruct>) => mem.store32(memory.i32, address / 4, 42)
@@ -20,11 +24,11 @@ describe('a name', () => {
         for (const number of [0, 1])
           t.cpu(number, (cpu) => {
             const machine = world.joined(cpu)
-            return codeOf(() => machine.objects.create('same', Cell))
+            return codeOf(() => bootObjects(machine).create('same', Cell))
           })
         t.finally((codes) => {
           assert.deepEqual([...codes].sort(), ['PERCPU_OBJECT_EXISTS', 'none'])
-          assert.equal(world.objects.list().length, 1)
+          assert.equal(listed(world).length, 1)
           assert.equal(world.used, before + 192)
         })
       },
@@ -37,12 +41,12 @@ describe('a name', () => {
     await check(world, test, (t) => {
       t.cpu(0, (cpu) => {
         const machine = world.joined(cpu)
-        return machine.objects.create('cell', Cell, init).address
+        return bootObjects(machine).create('cell', Cell, init).address
       })
       t.cpu(1, (cpu) => {
         const machine = world.joined(cpu)
         let address = 0
-        const code = codeOf(() => (address = machine.objects.open('cell', Cell).address))
+        const code = codeOf(() => (address = bootObjects(machine).open('cell', Cell).address))
         return code === 'none' ? [address, mem.load32(machine.memory.i32, address / 4)] : code
       })
       t.finally(([created, opened]) => {
@@ -60,23 +64,23 @@ describe('a name', () => {
       (t) => {
         t.cpu(0, (cpu) => {
           const machine = world.joined(cpu)
-          const { address } = machine.objects.openOrCreate('cell', Cell, init)
+          const { address } = bootObjects(machine).openOrCreate('cell', Cell, init)
           return mem.load32(machine.memory.i32, address / 4)
         })
         t.cpu(1, (cpu) => {
           const machine = world.joined(cpu)
-          codeOf(() => machine.objects.create('cell', Cell, init))
+          codeOf(() => bootObjects(machine).create('cell', Cell, init))
         })
         t.kill(1, { reaper: () => world.reap(1) })
         t.finally(([found]) => {
           assert.equal(found, 42)
           assert.deepEqual(
-            world.objects.list().map(({ name }) => name),
+            listed(world).map(({ name }) => name),
             ['cell'],
           )
           assert.equal(world.used, before + 192)
           assert.ok(world.regions.every(({ owner }) => owner === undefined))
-          const { address = 0 } = world.objects.list()[0] ?? {}
+          const { address = 0 } = listed(world)[0] ?? {}
           assert.equal(mem.load32(world.memory.i32, address / 4), 42)
         })
       },

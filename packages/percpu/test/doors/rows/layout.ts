@@ -5,10 +5,12 @@ import {
   array,
   atomic,
   big,
+  bytes,
   describe,
   diff,
   diffLock,
   dump,
+  flexible,
   formatDiff,
   i32,
   isStruct,
@@ -22,6 +24,7 @@ import {
   struct,
   structsOf,
   summarize,
+  text,
   u32,
   u64,
   u8,
@@ -73,6 +76,9 @@ const definitions: readonly Row[] = [
   ),
   free('isStruct', [anything], () => using(isStruct, [Pair])),
   free('array', [spec, whole(1, 2 ** 31)], () => using(array, [i32, 4])),
+  free('flexible', [spec], () => using(flexible, [i32])),
+  free('text', [whole(1, 2 ** 20)], () => using(text, [16])),
+  free('bytes', [whole(1, 2 ** 20)], () => using(bytes, [16])),
   free('pad', [whole(1, 2 ** 31)], () => using(pad, [4])),
   free('big', [spec], () => using(big, [u32])),
   free('address', [kinds.optional(struct_)], () => using(address, [Pair])),
@@ -127,10 +133,28 @@ const definitions: readonly Row[] = [
     },
     { isExtra: true },
   ),
+  free('Struct.sizeFor', [whole(0, 2 ** 29 - 4, 'length')], () => use(Tail, 'sizeFor', [4])),
   free('Struct.nameAt', [{ name: 'offset', takes: (value) => typeof value === 'number' && 'maybe' }], () =>
     use(Sample, 'nameAt', [4]),
   ),
 ]
+
+/** Text and bytes, alone and in arrays. */
+const Worded = struct('Worded', {
+  title: text(16),
+  raw: bytes(16),
+  tags: array(text(8), 3),
+  held: locked(text(8), 'lock'),
+  heldTags: array(locked(text(8), 'lock'), 2),
+})
+const Tail = struct('Tail', { head: i32, rest: flexible(i32) })
+type Worded = ReturnType<(typeof Worded)['at']>
+const wordedOf = ({ machine }: World): Worded => machine.heap.cache('worded', Worded).create()
+/** Only some typed arrays fit. */
+const typedArray: kinds.Kind = {
+  name: 'typed array',
+  takes: (value) => ArrayBuffer.isView(value) && 'maybe',
+}
 
 const field = (name: keyof ReturnType<World['sample']> & string, kind: kinds.Kind, value: unknown): Row =>
   door(
@@ -196,6 +220,71 @@ const accessors: readonly Row[] = [
   }),
 ]
 
+const copying: readonly Row[] = [
+  ...(['ReadonlyArrayView', 'ArrayView'] as const).map((view) =>
+    door(`${view}.copyTo`, [typedArray, kinds.optional(kinds.index(4))], (world) =>
+      use(world.sample().numbers, 'copyTo', [new Int32Array(2), 1]),
+    ),
+  ),
+  door('ArrayView.copyFrom', [typedArray, kinds.optional(kinds.index(4))], (world) =>
+    use(world.sample().numbers, 'copyFrom', [new Int32Array(2), 1]),
+  ),
+  door(
+    'ArrayView.copyFrom of bytes',
+    [typedArray, kinds.optional(kinds.index(4))],
+    (world) => use(world.sample().bytes, 'copyFrom', [new Uint8Array(2), 1]),
+    { isExtra: true },
+  ),
+  door(
+    'ArrayView.copyFrom of addresses',
+    [typedArray, kinds.optional(kinds.index(2))],
+    (world) => use(world.sample().links, 'copyFrom', [new Float64Array([8]), 1]),
+    { isExtra: true },
+  ),
+]
+const words: readonly Row[] = [
+  door('field of text', [kinds.text], (world) => setting(wordedOf(world), 'title', 'word'), {
+    isExtra: true,
+  }),
+  door('field of bytes', [typedArray], (world) => setting(wordedOf(world), 'raw', new Uint8Array(3)), {
+    isExtra: true,
+  }),
+  door('ReadonlyTextArray.at', [kinds.index(2)], (world) => use(wordedOf(world).heldTags, 'at', [1])),
+  door('ReadonlyTextArray.toArray', [], (world) => use(wordedOf(world).heldTags, 'toArray')),
+  door(
+    'ReadonlyTextArray.[Symbol.iterator]',
+    [],
+    (world) => {
+      const { heldTags } = wordedOf(world)
+      return using(() => [...heldTags])
+    },
+    { isExtra: true },
+  ),
+  door('TextArray.at', [kinds.index(3)], (world) => use(wordedOf(world).tags, 'at', [1])),
+  door('TextArray.toArray', [], (world) => use(wordedOf(world).tags, 'toArray')),
+  door(
+    'TextArray.[Symbol.iterator]',
+    [],
+    (world) => {
+      const { tags } = wordedOf(world)
+      return using(() => [...tags])
+    },
+    { isExtra: true },
+  ),
+  door('TextArray.set', [kinds.index(3), kinds.text], (world) =>
+    use(wordedOf(world).tags, 'set', [1, 'word']),
+  ),
+  door(
+    'field of text in a section',
+    [kinds.text],
+    (world) => {
+      const object = world.section().at(wordedOf(world))
+      return setting(object as unknown as { held: string }, 'held', 'word')
+    },
+    { offline: 'over', isExtra: true },
+  ),
+]
+
 const Cells = struct('Cells', {
   i32: atomic(i32),
   u32: atomic(u32),
@@ -256,4 +345,4 @@ const cells: readonly Row[] = [
   ),
 ]
 
-export const layoutRows: readonly Row[] = [...definitions, ...accessors, ...cells]
+export const layoutRows: readonly Row[] = [...definitions, ...accessors, ...copying, ...words, ...cells]

@@ -148,6 +148,11 @@ const objects: readonly Row[] = [
   door('Objects.openOrCreate', [name, kinds.struct, optional(func)], (world) =>
     use(world.machine.objects, 'openOrCreate', ['object', Pair, () => undefined]),
   ),
+  door('Objects.remove', [name], (world) => {
+    const { objects } = world.machine
+    objects.create('object', Pair)
+    return use(objects, 'remove', ['object'], () => objects.create('object', Pair))
+  }),
   door('Objects.list', [], (world) => use(world.machine.objects, 'list')),
 ]
 

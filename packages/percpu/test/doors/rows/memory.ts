@@ -1,10 +1,11 @@
 /** The operations of the heap, of its caches and pages, and of boot memory. */
-import type { Heap, Section } from 'percpu'
+import { flexible, i32, struct, type Heap, type Section } from 'percpu'
 import * as kinds from '../kinds.js'
 import { door, use, using, type Row } from '../row.js'
 import { Pair, Sample, type World } from '../world.js'
 
 const { address, flag, func, name, optional, text, whole } = kinds
+const Tail = struct('Tail', { head: i32, rest: flexible(i32) })
 const heapOf = (world: World): Heap => world.machine.heap
 const section = kinds.object('section', (world) => [world.section(world.other)])
 const objectFields = { zero: optional(flag), persist: optional(flag), label: optional(text) }
@@ -28,6 +29,11 @@ const heap: readonly Row[] = [
     'Heap.alloc',
     [bytes, optional(kinds.options({ ...objectFields, align: optional(powerOfTwo) }))],
     (world) => use(heapOf(world), 'alloc', [64, {}], freed(world)),
+  ),
+  door('Heap.create', [kinds.struct, optional(whole(0, 2 ** 19, 'length')), optional(func)], (world) =>
+    use(heapOf(world), 'create', [Tail, 3, () => undefined], (made: { address: number }) =>
+      heapOf(world).free(made.address),
+    ),
   ),
   door('Heap.free', [address], (world) => {
     let own = heapOf(world).alloc(64)

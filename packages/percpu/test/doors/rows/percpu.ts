@@ -75,6 +75,11 @@ const makers: readonly Row[] = [
   ),
   door('Percpu.ref', [name], (world) => use(percpuOf(world), 'ref', ['ref'])),
   door('Percpu.rwSemaphore', [name], (world) => use(percpuOf(world), 'rwSemaphore', ['lock'])),
+  door('Percpu.remove', [kinds.oneOf('object', 'counter', 'ref', 'rwSemaphore'), name], (world) => {
+    const percpu = percpuOf(world)
+    percpu.counter('counter')
+    return use(percpu, 'remove', ['counter', 'counter'], () => percpu.counter('counter'))
+  }),
   ...(['trim', 'verify', 'report', 'reportText'] as const).map((method) =>
     door(`Percpu.${method}`, [], (world) => use(percpuOf(world), method)),
   ),

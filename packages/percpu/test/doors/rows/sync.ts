@@ -22,6 +22,7 @@ const guardKind = kinds.object('guard', (world) => [
   world.guard('stranger'),
   world.guard('foreign', world.other),
 ])
+const lockKind = kinds.oneOf('mutex', 'completion', 'condition', 'seqlock', 'semaphore')
 const locksOf = (world: World): Locks => world.machine.locks
 const placed = ({ machine }: World, layout: Struct): number =>
   machine.heap.memblock.alloc({ size: layout.stride })
@@ -58,6 +59,11 @@ const makers: readonly Row[] = [
   door('Locks.initSemaphore', [address, permits], (world) =>
     use(locksOf(world), 'initSemaphore', [placed(world, SemaphoreLayout), 3]),
   ),
+  door('Locks.remove', [lockKind, name], (world) => {
+    const locks = locksOf(world)
+    locks.mutex('lock')
+    return use(locks, 'remove', ['mutex', 'lock'], () => locks.mutex('lock'))
+  }),
   door('Locks.heldBy', [cpu], (world) => use(locksOf(world), 'heldBy', [0])),
 ]
 

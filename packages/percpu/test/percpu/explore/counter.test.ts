@@ -28,8 +28,7 @@ function check(
   describe: (t: Scenario) => void,
   options?: TestExploreOptions,
 ): Promise<void> {
-  const { address = 0 } = world.objects.list().find((object) => object.name === 'count') ?? {}
-  assert.notEqual(address, 0)
+  const { address } = [...world.names.each('counter')][0] ?? assert.fail()
   const scenario = (t: Scenario) => {
     t.name(world.memory, address, PercpuCounterLayout, 'count')
     describe(t)

@@ -31,7 +31,7 @@ function check(
   return explored(world, test, scenario, options)
 }
 function addressOf(world: World): number {
-  const { address } = world.objects.list().find(({ name }) => name === 'r') ?? assert.fail()
+  const { address } = [...world.names.each('ref')][0] ?? assert.fail()
   return address
 }
 async function withRef(state?: number): Promise<World> {

@@ -35,7 +35,7 @@ function check(
   return explored(world, test, scenario, options)
 }
 function addressOf(world: World): number {
-  const { address } = world.objects.list().find(({ name }) => name === 's') ?? assert.fail()
+  const { address } = [...world.names.each('rwSemaphore')][0] ?? assert.fail()
   return address
 }
 const withLock = (cpus: number): Promise<World> =>

@@ -5,6 +5,7 @@ import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
 import type { SrcuFlavour } from 'percpu'
 import { check as explored, prepare, type World } from '../../support/world.js'
 
+const { addressOf } = await import('../../support/inside.js')
 const { REASON_QUIESCE, Ringer, USER_REASONS_SHIFT } = await import('../../../dist/cpus/ringer.js')
 const { SrcuCpuLayout, SrcuLayout } = await import('../../../dist/rcu/srcu-layouts.js')
 
@@ -48,7 +49,7 @@ export async function withDomain(cpus: number, flavour: SrcuFlavour, fanout?: nu
   const world = await prepare({ cpus, ...(fanout === undefined ? {} : { fanout }) }, (machine) => {
     const domain = machine.srcu('s', { flavour })
     if (fanout !== undefined) (domain as typeof domain & { grow(): void }).grow()
-    address = machine.objects.list().find(({ name }) => name === 's')?.address ?? assert.fail()
+    address = addressOf(machine.memory, 'srcu', 's')
     const pointer = mem.loadAtomic32(machine.memory.i32, address / 4)
     const copiesOf = (pointer: number): number[] =>
       Array.from({ length: cpus }, (_, cpu) => machine.percpu.address(pointer, cpu))

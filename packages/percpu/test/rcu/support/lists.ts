@@ -15,7 +15,6 @@ const { makeState } = await import('../../../dist/percpu/layer.js')
 const { openRoot } = await import('../../../dist/percpu/setup.js')
 const { findShared } = await import('../../../dist/percpu/named.js')
 const { listsOf: listsOfDomain } = await import('../../../dist/rcu/srcu-callbacks.js')
-const { SrcuLayout } = await import('../../../dist/rcu/srcu-layouts.js')
 const { registered } = await import('../../../dist/rcu/srcu-registry.js')
 
 export { BLOCK_WORDS, FIRST_POSITION }
@@ -32,13 +31,13 @@ export function mapOf({ memory }: Seen): ReturnType<(typeof RcuMap)['open']> {
 /** Word indices of all lists: those of sched RCU, and of each domain that has any. */
 function allLists(seen: Seen): readonly number[] {
   const { memory } = seen
-  const { table, objects } = insideOf(memory)
+  const { table, objects, names } = insideOf(memory)
   const { geometry, tables } = openRoot({ own: { table }, objects } as never)
   // It is looked at, and nothing is allocated or locked.
   const locked = { view: memory.i32 }
   const state = makeState(table, geometry, tables, locked as never, undefined as never)
   const domains = [
-    ...findShared(state, objects, SrcuLayout).map((domain) => domain.words),
+    ...[...findShared(state, names, 'srcu')].map((domain) => domain.words),
     ...registered(memory, objects),
   ]
   return [...mapOf(seen).lists, ...domains.flatMap((domain) => listsOfDomain(state, domain * 4))]
