@@ -64,7 +64,7 @@ interface Shared {
 }
 async function withCounter(): Promise<Shared> {
   const world = await prepare({ cpus: 4 }, (machine) => machine.percpu.counter('count', { batch: 1 }))
-  const { address = 0 } = world.objects.list().find((object) => object.name === 'count') ?? {}
+  const { address } = [...world.names.each('counter')][0] ?? assert.fail()
   return { world, lock: address / 4 + PercpuCounterLayout.words.lock }
 }
 /** Comes after the end of body `number`, and cleans up after it. Somebody may do so meanwhile. */
