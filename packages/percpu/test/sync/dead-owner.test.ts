@@ -87,19 +87,23 @@ describe('a thread ends with a lock of a layer, and one that does not return to 
     await machine.offline()
   })
 
-  it('cleans up after the thread when it blocks for something else that the thread had', onlyLinux, async () => {
-    const machine = boot({ cpus: 4, memory: '4 MiB' })
-    const use = uses['a counter'](machine)
-    const { worker } = await stuckIn(machine, 'a counter')
-    void worker.terminate()
-    use()
-    const mutex = machine.locks.mutex('m')
-    assert.notEqual(mutex.owner, undefined)
-    // In the same synchronous stretch.
-    const guard = mutex.lock({ timeout: 5000 })
-    assert.equal(guard.predecessorDied, true)
-    guard.unlock()
-    await machine.rcu.synchronize({ timeout: 10_000 })
-    await machine.offline()
-  })
+  it(
+    'cleans up after the thread when it blocks for something else that the thread had',
+    onlyLinux,
+    async () => {
+      const machine = boot({ cpus: 4, memory: '4 MiB' })
+      const use = uses['a counter'](machine)
+      const { worker } = await stuckIn(machine, 'a counter')
+      void worker.terminate()
+      use()
+      const mutex = machine.locks.mutex('m')
+      assert.notEqual(mutex.owner, undefined)
+      // In the same synchronous stretch.
+      const guard = mutex.lock({ timeout: 5000 })
+      assert.equal(guard.predecessorDied, true)
+      guard.unlock()
+      await machine.rcu.synchronize({ timeout: 10_000 })
+      await machine.offline()
+    },
+  )
 })
