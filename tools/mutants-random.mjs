@@ -13,8 +13,8 @@
 //     --minimum-folder P   the same for each folder
 //
 // A mutant that survives is no failure by itself. The run fails if a test does not pass without a
-// mutant; that test judges none, and all others do. Mutants that no test can kill are listed in mutants/equivalent.json, and are not drawn
-// (lib/mutant-equivalents.mjs).
+// mutant; that test judges none, and all others do. Mutants that no test can kill are listed in
+// mutants/equivalent.json, and are not drawn (lib/mutant-equivalents.mjs).
 
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -93,7 +93,7 @@ export function draw(root, { seed, count, folders }) {
   }
 }
 
-/** Runs drawn mutants. Gives `{ rows, problems }`; a test that fails without a mutant is a problem. */
+/** Runs drawn mutants. Gives `{ rows, problems }`; tests that fail without one are problems. */
 export async function judge(root, mutants, { lanes, slack, onTest, onMutant }) {
   const { baseline, problems } = await runBaseline(root, mutants, { lanes, progress: onTest })
   return { rows: await runTrials(root, mutants, baseline, { lanes, slack, progress: onMutant }), problems }
