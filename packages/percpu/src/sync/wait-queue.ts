@@ -86,7 +86,7 @@ export class WaitQueue {
     const begun = waiting.beginWait()
     let result: Result | undefined
     try {
-      while (result === undefined && waiting.sleep(() => condition.isReady(), deadline))
+      while (result === undefined && waiting.sleep(() => condition.isReady(), deadline, this.#mask))
         result = condition.attempt()
       return result
     } finally {
