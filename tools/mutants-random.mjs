@@ -13,8 +13,8 @@
 //     --minimum-folder P   the same for each folder
 //
 // A mutant that survives is no failure by itself. The run fails if a test does not pass without a
-// mutant. Mutants that no test can kill are listed in mutants/equivalent.json, and are not drawn
-// (lib/mutant-equivalents.mjs).
+// mutant; that test judges none, and all others do. Mutants that no test can kill are listed in
+// mutants/equivalent.json, and are not drawn (lib/mutant-equivalents.mjs).
 
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -93,10 +93,9 @@ export function draw(root, { seed, count, folders }) {
   }
 }
 
-/** Runs drawn mutants. Gives `{ rows, problems }`; no rows if a test fails without a mutant. */
+/** Runs drawn mutants. Gives `{ rows, problems }`; tests that fail without one are problems. */
 export async function judge(root, mutants, { lanes, slack, onTest, onMutant }) {
   const { baseline, problems } = await runBaseline(root, mutants, { lanes, progress: onTest })
-  if (problems.length > 0) return { rows: [], problems }
   return { rows: await runTrials(root, mutants, baseline, { lanes, slack, progress: onMutant }), problems }
 }
 
@@ -142,7 +141,6 @@ async function main(args) {
     onTest: (test) => console.log(formatTest(test)),
     onMutant: (row) => console.log(formatRow(row)),
   })
-  if (failures.length > 0) return reportProblems('mutants:random', failures)
   const survivors = rows.filter(({ killed }) => !killed)
   console.log(`\n${survivors.length} survivors`)
   for (const row of survivors) console.log(`${formatPlace(row)}${row.isCovered ? '' : '  (not covered)'}`)
@@ -157,6 +155,7 @@ async function main(args) {
     console.error(message)
     process.exitCode = 1
   }
+  if (failures.length > 0) reportProblems('mutants:random', failures)
 }
 
 if (isMain(import.meta.url)) {

@@ -19,7 +19,8 @@ function limitFor(milliseconds, slack) {
 /**
  * Runs the test files of all `mutants` once without a mutant. Gives a map from each file to
  * `{ milliseconds, covered }`: the ids of the mutants whose places it runs. They are undefined
- * where the file passes only without marks in the code. `problems` tells of files that fail.
+ * where the file passes only without marks in the code. `problems` tells of files that fail; they
+ * judge no mutant.
  */
 export async function runBaseline(root, mutants, { lanes, progress = () => undefined }) {
   const baseline = new Map()
@@ -38,7 +39,7 @@ export async function runBaseline(root, mutants, { lanes, progress = () => undef
     let covered = takeMarks(copy)
     if (outcome.killed) {
       outcome = await run()
-      covered = undefined
+      covered = outcome.killed ? new Set() : undefined
     }
     const { killed, how, milliseconds, output } = outcome
     if (killed) problems.push({ file, line: 1, message: `fails without a mutant (${how})\n${output}` })

@@ -17,12 +17,16 @@ export const testedIn = {
   'lab/search': ['engine', 'command'],
 }
 
+/** Test folders of the library that go through all its layers. */
+export const testsOfAll = ['doors', 'inject']
+
 /**
  * Lists the source files below `root`, each as `{ file, folder, tests }`. The folder of a file of
  * the library is its layer: `percpu/sync`, or `percpu` right below `src`.
  *
- * The tests of `packages/P/src/F/…` are all below `packages/P/test/F`, or where the table says.
- * Those of files right below `src` are all of package P. They are compiled files, relative to
+ * The tests of `packages/P/src/F/…` are all below `packages/P/test/F`, or where the table says, and
+ * for the library those that go through all layers. Those of files right below `src` are all of
+ * package P. They are compiled files, relative to
  * `root`. `problems` tells of tests that are not compiled, and of sources without tests.
  */
 export function readSourceFolders(root) {
@@ -55,7 +59,10 @@ function testsOf(tests, inPackage, inFolder) {
     )
   if (inFolder === undefined) return below([''])
   const folders = testedIn[`${inPackage}/${inFolder}`] ?? [inFolder]
-  return below(folders.map((folder) => `${folder}/`))
+  const own = below(folders.map((folder) => `${folder}/`))
+  // What goes through all layers is not enough for a layer that has no tests of its own.
+  if (inPackage !== library || own.length === 0) return own
+  return [...own, ...below(testsOfAll.map((folder) => `${folder}/`))]
 }
 
 /**

@@ -6,7 +6,7 @@ import test from 'node:test'
 import { repositoryRoot } from '../lib/cli.mjs'
 import { createCompiler } from '../lib/compile.mjs'
 import { formatScores, scoreByFolder, scoreOf } from '../lib/mutant-score.mjs'
-import { readSourceFolders, testedIn } from '../lib/source-folders.mjs'
+import { readSourceFolders, testedIn, testsOfAll } from '../lib/source-folders.mjs'
 import { draw, judge, readOptions, shortfalls, UsageError } from '../mutants-random.mjs'
 import { makeTree } from './helpers/tree.mjs'
 
@@ -159,6 +159,7 @@ test('the tests of a file are those of its folder, or those that the table names
   const compiled = [
     'packages/percpu/dist-test/bounds/one.test.js',
     'packages/percpu/dist-test/sums/two.test.js',
+    `packages/percpu/dist-test/${testsOfAll[0]}/four.test.js`,
     `packages/${inPackage}/dist-test/${other}/three.test.js`,
   ]
   for (const output of compiled) {
@@ -170,9 +171,9 @@ test('the tests of a file are those of its folder, or those that the table names
   const found = readSourceFolders(root)
   assert.deepEqual(found.problems, [])
   const testsOf = (end) => found.sources.find(({ file }) => file.endsWith(end)).tests
-  assert.deepEqual(testsOf('src/index.ts'), compiled.slice(0, 2))
-  assert.deepEqual(testsOf('sums/deep/a.ts'), compiled.slice(1, 2))
-  assert.deepEqual(testsOf(`${inFolder}/b.ts`), compiled.slice(2))
+  assert.deepEqual(testsOf('src/index.ts').sort(), compiled.slice(0, 3).sort())
+  assert.deepEqual(testsOf('sums/deep/a.ts'), compiled.slice(1, 3))
+  assert.deepEqual(testsOf(`${inFolder}/b.ts`), compiled.slice(3))
 })
 
 test('sources without tests, and a test that is not compiled, are problems', (t) => {
@@ -261,10 +262,11 @@ test('runs the fastest test first, and none after the first that fails', async (
   assert.deepEqual([rows[0].tests, rows[0].killedBy], [1, 'packages/percpu/dist-test/sums/sums.test.js'])
 })
 
-test('a test that fails without a mutant is a problem, and nothing runs', async (t) => {
+test('a test that fails without a mutant is a problem, and judges none', async (t) => {
   const root = makeWorkspace(t, { tests: { 'percpu/sums/broken': `throw new Error('broken anyway')` } })
   const { rows, problems } = await runChosen(root, 'percpu/sums', () => true)
-  assert.deepEqual(rows, [])
+  assert.notEqual(rows.length, 0)
+  for (const { killedBy } of rows) assert.notEqual(killedBy, problems[0].file)
   assert.equal(problems.length, 1)
   assert.equal(problems[0].file, 'packages/percpu/dist-test/sums/broken.test.js')
   assert.match(problems[0].message, /fails without a mutant \(test failed\)[^]*broken anyway/)

@@ -3,7 +3,8 @@
  * period protects.
  *
  *     cpu.idle       odd inside such a stretch (as a VPA's yield_count)
- *     cpu.parkedOn   the word it sleeps on, so that a ring that needs an answer can wake it
+ *     cpu.parkedOn   the word it sleeps on, so that a ring that needs an answer can wake it; or for
+ *                    whom it sleeps on its bell, so that who rings one waiter finds one that hears
  *     cpu.deaf       1: rings are not answered before the stretch ends
  *
  * Why `idle` may wrap around: only its lowest bit is asked for, and 2^32 is even.
@@ -16,6 +17,7 @@ import { UnsupportedError } from '../machine/errors.js'
 import type { GracePeriods } from './grace-period.js'
 import { Cpu } from '../machine/layouts.js'
 import { host } from '../machine/platform.js'
+import { asleepIn } from './ringer.js'
 import type { Deadline } from '../machine/wait-options.js'
 import { ensureStack, MANY } from '../stack.js'
 
@@ -57,6 +59,8 @@ export class Idle {
   #depth = 0
   /** What the outermost idle stretch waits for: a word index, or -1. */
   #word = -1
+  /** What `cpu.parkedOn` says while the CPU is not parked. */
+  #whom = -1
   /** When it tended its workers last, in ms. */
   #tendedAt = -Infinity
   /** Set by the CPU: whether the number is this thread's still; false at most once. */
@@ -100,7 +104,7 @@ export class Idle {
     } finally {
       this.#leave(word)
       // atomic: a late ring of the user's word is a spurious wake-up, which park allows.
-      storeAtomic32(i32, this.#record + words.parkedOn, -1)
+      storeAtomic32(i32, this.#record + words.parkedOn, this.#whom)
       this.#doorbell.answer()
     }
   }
@@ -123,9 +127,9 @@ export class Idle {
    * asked, and slept on only while nothing has been rung since: so no ring is slept over. Rings are
    * answered before each look; if `answers` is false, or an answer is under way already, they are
    * kept for later. Workers that this thread supervises are tended all the same; then users hear of
-   * their deaths later.
+   * their deaths later. `mask`: the word index of the mask of waiters that this CPU is in.
    */
-  sleepUntil(done: () => boolean, deadline: Deadline, answers: boolean): boolean {
+  sleepUntil(done: () => boolean, deadline: Deadline, answers: boolean, mask?: number): boolean {
     let kept = 0
     try {
       for (;;) {
@@ -136,6 +140,7 @@ export class Idle {
         const { left } = deadline
         if (left === 0) return false
         const interval = this.tending?.interval() ?? Infinity
+        this.#sleepFor(mask === undefined ? -1 : asleepIn(mask))
         this.#sleepOnBell(Math.min(left, interval))
         this.#tend(interval, !isFree)
       }
@@ -143,10 +148,16 @@ export class Idle {
       if (kept !== 0) this.#doorbell.ringer.ring(this.#cpu, kept)
     }
   }
+  /** It stays until another sleep: who looks asks whether the CPU is idle first. */
+  #sleepFor(whom: number): void {
+    if (whom === this.#whom) return
+    this.#whom = whom
+    // atomic: whom to ring is a matter of speed only.
+    storeAtomic32(this.#table.memory.i32, this.#record + words.parkedOn, whom)
+  }
 
   /**
    * After a nap. Not often: neither rings nor waits of short naps make it look at each of them.
-   *
    */
   #tend(interval: number, isQuiet: boolean): void {
     if (interval === Infinity || host.performance.now() < this.#tendedAt + interval) return

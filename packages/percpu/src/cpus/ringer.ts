@@ -28,6 +28,12 @@ export const REASON_CALLBACKS = 8
 export const REASON_WATCH = 64
 export const USER_REASONS_SHIFT = 8
 export const USER_REASONS = 16
+
+/** In `cpu.parkedOn`: asleep as a waiter in the mask at this word index. */
+export function asleepIn(mask: number): number {
+  return -2 - mask
+}
+
 /** Rings bells. A thread that is no CPU itself, such as a reaper, can use it too. */
 export class Ringer {
   readonly #table: CpuTable
@@ -58,14 +64,18 @@ export class Ringer {
     if (parkedOn >= 0 && (reasons & ~(REASON_QUIESCE | REASON_WAKE)) !== 0) notify32(memory.i32, parkedOn)
   }
 
-  /** Whether it is asleep on its bell, and a ring wakes it at once. A snapshot. */
-  isAsleep(cpu: number): boolean {
+  /**
+   * Whether it is asleep as one of the waiters in this mask, and a ring wakes it at once. A
+   * snapshot. One that sleeps for something else has a task in the mask at most, which goes on when
+   * the thread does. Mutant: sync/asleep-for-another.
+   */
+  isAsleepIn(mask: number, cpu: number): boolean {
     const { i32 } = this.#table.memory
     const record = this.#table.record(cpu)
-    // atomic: snapshots. Who parks on a word of the user's, or is deaf, does not wake for anything.
+    // atomic: snapshots. Where it slept last is no matter to one that is deaf.
     if ((loadAtomic32(i32, record + Cpu.words.idle) & 1) === 0) return false
-    const isParked = loadAtomic32(i32, record + Cpu.words.parkedOn) !== -1
-    return !isParked && loadAtomic32(i32, record + Cpu.words.deaf) === 0
+    const isIn = loadAtomic32(i32, record + Cpu.words.parkedOn) === asleepIn(mask)
+    return isIn && loadAtomic32(i32, record + Cpu.words.deaf) === 0
   }
 
   /** Rings everybody who waits for `cpu`, after one of its progress words changed. */

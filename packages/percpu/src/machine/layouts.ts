@@ -105,7 +105,10 @@ export const Cpu = struct(
     reported: aligned(atomic(i32), 'cacheline'),
     /** Odd while parked or deaf: an extended quiescent state. cpus/idle.ts */
     idle: atomic(i32),
-    /** Word index on which the CPU is parked, or -1. cpus/idle.ts */
+    /**
+     * Word index on which the CPU is parked, or -1. Less than that: the waiters in whose mask it
+     * sleeps. cpus/idle.ts
+     */
     parkedOn: atomic(i32),
     /** 1 while deaf: answers no doorbell. cpus/idle.ts */
     deaf: atomic(i32),

@@ -82,7 +82,7 @@ export function endWork({ i32 }: Memory, list: number): void {
 }
 /**
  * One that died is done. Its reaper says so only if it finds the domain, which may have left the
- * registry meanwhile.
+ * registry meanwhile. Mutant: rcu/lists-of-the-dead.
  */
 export function isAtWork(table: CpuTable, cpu: number, list: number): boolean {
   // CY(list.working) pairs with CX in beginWork: if it is 0, that CPU is done with the lists.

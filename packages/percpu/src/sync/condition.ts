@@ -63,7 +63,8 @@ export class Condition {
     const waiter = this.#begin(guard)
     let notified: boolean
     try {
-      // Not entered again: the bit that a notifier took away would come back.
+      // Not entered again: the bit that a notifier took away would come back. Mutant:
+      // sync/condition-enters-twice.
       this.#queue.waitEntered(waiter, deadline)
     } finally {
       try {

@@ -42,13 +42,13 @@ export function hasOthers(memory: Memory, mask: number, cpu: number, cpus: numbe
 }
 
 /**
- * Rings the next CPU of the mask behind `cpu`. If that one is not asleep, it may compute for long
- * before it hears, so all are rung: whoever can run goes on. Mutant: sync/busy-alone.
+ * Rings the next CPU of the mask behind `cpu`. If that one does not sleep there, it may be long
+ * before it goes on, so all are rung: whoever can run goes on. Mutant: sync/busy-alone.
  */
 export function ringOne(memory: Memory, ringer: Ringer, mask: number, cpu: number, cpus: number): void {
   const next = nextBit(memory, mask, cpu, cpus)
   if (next < 0) return
-  if (ringer.isAsleep(next)) ringer.ring(next, REASON_WAKE)
+  if (ringer.isAsleepIn(mask, next)) ringer.ring(next, REASON_WAKE)
   else ringAll(memory, ringer, mask)
 }
 
@@ -61,7 +61,7 @@ export function nextAsleep(memory: Memory, ringer: Ringer, mask: number, cpu: nu
   let at = next
   // Once around, also if bits come and go meanwhile.
   for (let i = 0; at >= 0 && i < cpus; i++) {
-    if (ringer.isAsleep(at)) return at
+    if (ringer.isAsleepIn(mask, at)) return at
     at = nextBit(memory, mask, at, cpus)
     if (at === next) break
   }

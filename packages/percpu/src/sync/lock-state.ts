@@ -63,7 +63,7 @@ function sleepsOnBell(table: CpuTable, cpu: number): boolean {
   // lock.
   const isIdle = (loadAtomic32(i32, record + Cpu.words.idle) & 1) === 1
   const isDeaf = loadAtomic32(i32, record + Cpu.words.deaf) === 1
-  return isIdle && !isDeaf && loadAtomic32(i32, record + Cpu.words.parkedOn) === -1
+  return isIdle && !isDeaf && loadAtomic32(i32, record + Cpu.words.parkedOn) < 0
 }
 
 /** A seqlock is known by the mutex inside it. */

@@ -7,6 +7,7 @@
  */
 import type { Deadline } from '../machine/wait-options.js'
 import { ensureStack, FEW } from '../stack.js'
+import { MutexLayout } from './layouts.js'
 import type { SyncState } from './state.js'
 
 export class MutexWaiters {
@@ -39,7 +40,9 @@ export class MutexWaiters {
     this.#enter()
     const begun = waiting.beginWait()
     try {
-      while (!taken && waiting.sleep(() => protocol.isAvailableOrMarked(this.#word), deadline)) {
+      const isReady = (): boolean => protocol.isAvailableOrMarked(this.#word)
+      const mask = this.#word + MutexLayout.words.waiters
+      while (!taken && waiting.sleep(isReady, deadline, mask)) {
         taken = this.#tryTake()
         if (!taken) protocol.insist(this.#word)
       }

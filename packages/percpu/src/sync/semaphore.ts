@@ -168,7 +168,7 @@ export class Semaphore {
       )
     }
     // All waiters: one that wants more than there is now would sleep on a ring that another one
-    // could use.
+    // could use. Mutant: sync/semaphore-rings-one.
     this.#queue.announce(() => this.#change(count), 'all')
   }
 

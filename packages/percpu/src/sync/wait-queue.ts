@@ -86,7 +86,7 @@ export class WaitQueue {
     const begun = waiting.beginWait()
     let result: Result | undefined
     try {
-      while (result === undefined && waiting.sleep(() => condition.isReady(), deadline))
+      while (result === undefined && waiting.sleep(() => condition.isReady(), deadline, this.#mask))
         result = condition.attempt()
       return result
     } finally {
@@ -147,7 +147,8 @@ export class WaitQueue {
     const { heldLocks, memory, cpu } = this.#state
     if (--this.#sleepers > 0) return
     clearBit(memory, this.#mask, cpu)
-    // What is left is for the next one; and a ring that came too late here is passed on.
+    // What is left is for the next one; and a ring that came too late here is passed on. Mutant:
+    // sync/queue-keeps-ring.
     if (condition.isReady()) this.wakeNext()
     heldLocks.leave(this.#slot)
   }

@@ -75,10 +75,12 @@ export class Waiting {
   /**
    * Blocks until `done()` holds (true), or until the deadline (false). A quiescent state of this
    * CPU. Inside a section nothing else runs on this thread meanwhile: what it would see is
-   * half-done.
+   * half-done. `mask`: as in Idle.
    */
-  sleep(done: () => boolean, deadline: Deadline): boolean {
-    const held = this.#own.idle.sleepUntil(() => this.#isClosed || done(), deadline, !this.#sections.isOpen)
+  sleep(done: () => boolean, deadline: Deadline, mask?: number): boolean {
+    const { idle } = this.#own
+    const isDone = (): boolean => this.#isClosed || done()
+    const held = idle.sleepUntil(isDone, deadline, !this.#sections.isOpen, mask)
     // It was declared dead by mistake meanwhile.
     this.assertOpen()
     return held

@@ -65,6 +65,7 @@ function whole(machine: Machine, when: string): Verdict {
 interface Given {
   readonly objects: readonly number[]
   readonly pages: readonly number[]
+  readonly large: readonly number[]
   /** One of two or more pages a slab, in a slab of its own. */
   readonly wide: number
 }
@@ -120,6 +121,12 @@ const operations: Readonly<Record<string, (cpu: Machine, given: Given) => unknow
       cpu.heap.pages.free(address, 0)
   },
   'a large block': (cpu) => cpu.heap.free(cpu.heap.alloc(9000, { zero: true })),
+  'freeing pages of another CPU': (cpu, { pages }) => {
+    for (const address of pages) cpu.heap.pages.free(address, 0)
+  },
+  'freeing large blocks of another CPU': (cpu, { large }) => {
+    for (const address of large) cpu.heap.free(address)
+  },
   'running out of memory': (cpu) => {
     for (;;) if (cpu.heap.pages.tryAlloc(3) === undefined) break
     codeOf(() => times(2000, () => cpu.heap.cache('known', shape).alloc()))
@@ -139,10 +146,11 @@ function prepare(machine: Machine): Given {
   const objects = times(14, () => cache.alloc({ persist: true }))
   const pages = times(5, () => machine.heap.pages.alloc(0))
   for (const address of pages) machine.heap.pages.persist(address)
+  const large = [4096, 9000].map((size) => machine.heap.alloc(size, { persist: true }))
   const address = machine.heap.cache('wide', wide).alloc({ persist: true })
   // Whoever frees this one empties its slab.
   machine.heap.cache('wide', wide).trim()
-  return { objects, pages, wide: address }
+  return { objects, pages, large, wide: address }
 }
 
 describe('a thread killed before any access', () => {

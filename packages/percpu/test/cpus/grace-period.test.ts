@@ -1,6 +1,6 @@
 /** GP-1 to GP-3: what `synchronize` waits for, and what it does not. */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { boot } from 'percpu'
@@ -65,6 +65,16 @@ describe('synchronize', () => {
     const period = machine.rcu.synchronize().then(() => (resolved = true))
     assert.equal(resolved, false)
     await period
+  })
+
+  it('leaves nothing at the signal that could have ended it', async () => {
+    const machine = boot({ cpus: 2, memory: '1 MiB' })
+    const other = joinAs(machine, 101)
+    const { signal } = new AbortController()
+    const periods = [1, 2, 3].map(() => machine.rcu.synchronize({ signal, timeout: 30_000 }))
+    await Promise.all(periods)
+    assert.deepEqual(getEventListeners(signal, 'abort'), [])
+    await other.offline()
   })
 
   it('serves many callers at once', async () => {

@@ -43,6 +43,7 @@ describe('console.log shows', () => {
       const text = inspect(object)
       assert.ok(text.startsWith(name) && isShort(text), `${name}: ${text.slice(0, 300)}`)
     }
+    assert.match(inspect(world.machine.locks.semaphore('s', 2).tryAcquire()), /^Permits \{ count: 1 \}$/)
     assert.match(inspect(world.machine.locks.mutex('m')), /^Mutex \{ name: 'mutex 'm'', address: \d+/)
     await world.end()
     for (const [name, object] of all) {

@@ -131,6 +131,22 @@ describe('a thread killed before any access', () => {
     })
   }
 
+  it('of populating the end of a unit leaves the others its beginning', () => {
+    const points = forEachAccess((at) => {
+      const machine = fresh({ ...common, smp: true, mmu: true })
+      const [victim] = [joinAs(machine, 101), joinAs(machine, 102)]
+      const chunks = () => machine.percpu.report().chunks
+      // All pages of the chunks that boot makes are populated; of the next one, the first now.
+      while (chunks().length < 3) machine.percpu.alloc(UNIT / 2)
+      const killed = killAt(() => victim.percpu.alloc(UNIT / 2), at, victim)
+      if (killed) machine.cpus.declareDead(victim.cpu)
+      machine.percpu.free(machine.percpu.alloc(16))
+      machine.percpu.verify()
+      return killed
+    })
+    assert.ok(points > 20, `only ${points} points`)
+  })
+
   it('while it changes the mode of a reference count leaves that to the reaper', async () => {
     const machine = fresh({ ...common, cpus: 3 })
     const victim = joinAs(machine, 101)

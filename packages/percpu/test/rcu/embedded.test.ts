@@ -1,6 +1,6 @@
 /** SRCU domains inside structs of users, and how domains end. */
 import assert from 'node:assert/strict'
-import { describe, it, mock } from 'node:test'
+import { describe, it } from 'node:test'
 import { i32, published, SrcuLayout, struct, type SrcuFlavour } from 'percpu'
 import { addAtomic32 } from 'percpu/mem'
 import { codeOf, throwsCode } from '../support/codes.js'
@@ -168,39 +168,6 @@ describe('cleaning up a domain', () => {
     const ends = [domain.cleanup(), domain.cleanup()]
     await ends[0]
     await assert.rejects(ends[1] ?? Promise.resolve(), { code: 'PERCPU_SRCU_MISUSE' })
-  })
-  /** A domain in a struct that is just being taken away; another CPU has begun to work for it. */
-  const ending = async (stallTimeout: number) => {
-    const machine = fresh({ stallTimeout })
-    const other = joinAs(machine, 101)
-    const address = machine.heap.alloc(Vm.size, { zero: true }) + Vm.offsets.srcu
-    const domain = machine.initSrcu(address, { flavour: 'normal' })
-    await domain.call(() => undefined)
-    const { callbacks } = other.srcuAt(address) as unknown as { callbacks: { kick(): void } }
-    await Promise.all([domain.barrier(), other.srcuAt(address).barrier()])
-    for (let i = 0; i < 10; i++) await turn()
-    const cleaning = domain.cleanup()
-    const isListed = () =>
-      machine.watch.inspect().gracePeriods.some((each) => each.domain === `srcu at ${address}`)
-    for (let tries = 0; isListed(); tries++) {
-      assert.ok(tries < 1000, 'it leaves the registry in this stretch')
-      await Promise.resolve()
-    }
-    // It has found the domain before, and does not come to do anything.
-    const later = mock.method(globalThis, 'queueMicrotask', () => undefined)
-    callbacks.kick()
-    later.mock.restore()
-    return { machine, address, cleaning }
-  }
-  it('does not wait for a CPU that died at work for it', { timeout: 8000 }, async () => {
-    const { machine, address, cleaning } = await ending(10_000)
-    machine.cpus.declareDead(1)
-    await cleaning
-    machine.initSrcu(address)
-  })
-  it('leaks it if a CPU does not get done with it', { timeout: 8000 }, async () => {
-    const { cleaning } = await ending(10)
-    await assert.rejects(cleaning, { code: 'PERCPU_UNANSWERED', message: /do not free the struct/ })
   })
   it('is not refused for a hurry of long ago', async () => {
     const machine = fresh()

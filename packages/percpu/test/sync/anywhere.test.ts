@@ -63,7 +63,7 @@ describe('a mutex', () => {
   function impatient(): { machine: Machine; a: Protocol; b: Protocol; c: Protocol; word: number } {
     const machine = fresh()
     const word = machine.heap.memblock.alloc({ size: MutexLayout.size }) / 4
-    const ringer = { ring: () => undefined, isAsleep: () => true } as unknown as Ringer
+    const ringer = { ring: () => undefined, isAsleepIn: () => true } as unknown as Ringer
     const protocol = (cpu: number): Protocol =>
       new MutexProtocol(machine.memory, ringer, 4, cpu, tokenOf(cpu, 1))
     const [a, b, c] = [protocol(1), protocol(2), protocol(3)]
@@ -81,7 +81,7 @@ describe('a mutex', () => {
       const machine = fresh()
       const word = machine.heap.memblock.alloc({ size: MutexLayout.size }) / 4
       const rung: number[] = []
-      const ringer = { ring: (cpu: number) => rung.push(cpu), isAsleep: () => true } as unknown as Ringer
+      const ringer = { ring: (cpu: number) => rung.push(cpu), isAsleepIn: () => true } as unknown as Ringer
       const [a, b, c] = [1, 2, 3].map(
         (cpu) => new MutexProtocol(machine.memory, ringer, 4, cpu, tokenOf(cpu, 1)),
       )
@@ -135,7 +135,7 @@ describe('a mutex', () => {
   it('goes to each impatient CPU after at most all others', () => {
     const machine = fresh()
     const word = machine.heap.memblock.alloc({ size: MutexLayout.size }) / 4
-    const ringer = { ring: () => undefined, isAsleep: () => true } as unknown as Ringer
+    const ringer = { ring: () => undefined, isAsleepIn: () => true } as unknown as Ringer
     const all = [0, 1, 2, 3].map((cpu) => new MutexProtocol(machine.memory, ringer, 4, cpu, tokenOf(cpu, 1)))
     for (const each of all.slice(1)) {
       each.enter(word)

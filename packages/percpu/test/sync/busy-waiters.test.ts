@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, it, type TestContext } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { boot, type HeldLock, type Machine } from 'percpu'
 import { awaitUntil } from 'percpu/mem'
@@ -19,6 +20,7 @@ interface Scene {
   /** Has the other thread block, and resolves when it sleeps, for such a thing. */
   readonly sleep: (command: BlockingCommand, kind: HeldLock['kind']) => Promise<void>
   readonly isAsleep: () => boolean
+  readonly tell: (command: BlockingCommand) => void
   readonly ownsMutex: () => boolean
   readonly terminate: () => Promise<unknown>
 }
@@ -36,10 +38,11 @@ async function begin(t: TestContext): Promise<Scene> {
     await busy.offline()
   })
   const isAsleep = (): boolean => machine.watch.inspect().cpus[cpu]?.activity === 'parked'
+  const tell = (command: BlockingCommand): void => worker.postMessage(command)
   return {
-    ...{ machine, busy, isAsleep },
+    ...{ machine, busy, isAsleep, tell },
     sleep: async (command, kind) => {
-      worker.postMessage(command)
+      tell(command)
       while (!isAsleep() || !waitsFor(machine, cpu, kind)) await new Promise(setImmediate)
     },
     ownsMutex: () => machine.locks.mutex('m').owner?.cpu === cpu,
@@ -101,5 +104,20 @@ describe('a thread that sleeps for what a thread that computes waits for as well
     condition(machine).notify()
     another.unlock()
     await waiting
+  })
+})
+
+describe('a thread that sleeps for something else, while a task of it waits', () => {
+  it('keeps nothing from others that can run', async (t) => {
+    const { machine, busy, isAsleep, tell, terminate } = await begin(t)
+    const guard = machine.locks.mutex('m').lock()
+    tell('lock, with a task that waits')
+    while (!isAsleep()) await new Promise(setImmediate)
+    const waiting = machine.locks.completion('d').waitAsync()
+    busy.locks.completion('d').complete()
+    const late = delay(5000, 'it waits on', { ref: false })
+    assert.equal(await Promise.race([waiting, late]), undefined)
+    await terminate()
+    guard.unlock()
   })
 })

@@ -3,7 +3,14 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { join, type MachineHandle, type Permits } from 'percpu'
 
 export type BlockingCommand =
-  'lock' | 'wait' | 'wait, then keep the mutex' | 'acquire 1' | 'acquire 3' | 'release' | 'complete'
+  | 'lock'
+  | 'lock, with a task that waits'
+  | 'wait'
+  | 'wait, then keep the mutex'
+  | 'acquire 1'
+  | 'acquire 3'
+  | 'release'
+  | 'complete'
 
 const machine = join(workerData as MachineHandle)
 const mutex = machine.locks.mutex('m')
@@ -17,6 +24,10 @@ function acquire(count: number): void {
 
 const commands: Readonly<Record<BlockingCommand, () => unknown>> = {
   lock: () => void mutex.lock(),
+  'lock, with a task that waits': () => {
+    void machine.locks.completion('d').waitAsync()
+    mutex.lock()
+  },
   wait: () => {
     using guard = mutex.lock()
     const notified = condition.wait(guard)
