@@ -20,8 +20,8 @@
  * A dead CPU's references stay taken; its part is added with the others.
  * Progress: get and put wait-free. Range: less than 2^27 references.
  *
- * If more was given back than taken, the change that finds it is taken back, too, and `missing` says
- * how much. Who waits for the release is told: it cannot come before that is made good.
+ * If more was given back than taken, the change that finds it is taken back, too. Then `missing`
+ * says how much. Who waits for the release is told: it cannot come before that is made good.
  *
  * Why parts may wrap around: only their sum counts, modulo 2^32, and the number of references is
  * less than 2^27.
@@ -179,8 +179,8 @@ export class PercpuRef {
    * when every CPU knows it: {@link tryGetLive} fails everywhere. Cost: a grace period.
    *
    * @throws RefMisuseError if it was called before, or if more references were given back than
-   *   taken: it can be killed once as many are taken. LockTimeoutError at the end of `timeout` while
-   *   another thread changes the mode, and UnansweredError while CPUs are busy; the reason of
+   *   taken: it can be killed once as many are taken. LockTimeoutError at the end of `timeout`
+   *   while another thread changes the mode, and UnansweredError while CPUs are busy; the reason of
    *   `signal` when it aborts. Nothing is changed then. ArgumentError for other options.
    *   OfflineError: the others go on with the change.
    */
