@@ -20,6 +20,7 @@ import type { Flavour, Held, Holder } from './flavours.js'
 import { boundTo, flavours } from './flavours.js'
 import type { Targets } from './follow.js'
 import { followClass } from './follow.js'
+import { jsonOf } from '../inspect.js'
 import { checked } from './checked-properties.js'
 import { journalledByte, journalledWord } from './journalled-properties.js'
 import { isWordBased } from './locate.js'
@@ -92,6 +93,11 @@ function defineProperties(made: AccessorClass, struct: StructType, flavour: Flav
     toObject: {
       value() {
         return readStruct(this.memory, struct, this.address)
+      },
+    },
+    toJSON: {
+      value() {
+        return jsonOf(struct.name, () => readStruct(this.memory, struct, this.address))
       },
     },
     [inspect]: {
