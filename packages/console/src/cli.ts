@@ -8,7 +8,14 @@ import { lookup } from './commands/lookup.js'
 import { serve } from './commands/serve.js'
 import { top } from './commands/top.js'
 import { torture } from './commands/torture.js'
-import { parseBytes, parseInteger, parsePercent, parseSeconds } from './commands/values.js'
+import {
+  parseBytes,
+  parseInteger,
+  parsePath,
+  parsePercent,
+  parseSeconds,
+  parseSocket,
+} from './commands/values.js'
 import { UsageError } from './errors.js'
 import type { InputFormat } from './lookup/stream.js'
 import { PATIENCE_MILLISECONDS, TABLE_NAME } from './serve/service.js'
@@ -87,7 +94,12 @@ withTableOptions(program.command('serve').description('serve lookups over HTTP')
       .argParser(parseSeconds)
       .default(PATIENCE_MILLISECONDS, String(PATIENCE_MILLISECONDS / 1000)),
   )
-  .option('--inspect <socket>', 'path of a local socket on which `percpu top` can watch the workers')
+  .addOption(
+    new Option(
+      '--inspect <socket>',
+      'path of a local socket on which `percpu top` can watch the workers',
+    ).argParser(parseSocket),
+  )
   .addOption(
     new Option('--log-level <level>', 'least severe messages to log')
       .choices(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
@@ -109,14 +121,18 @@ withTableOptions(
     .command('lookup')
     .description('answer addresses from files or standard input, one a line, as NDJSON'),
 )
-  .argument('[files...]', 'files of addresses; - or none for standard input')
+  .argument('[files...]', 'files of addresses; - or none for standard input', addPath)
   .addOption(new Option('--table <name>', 'the table to look in').choices([TABLE_NAME]).default(TABLE_NAME))
   .addOption(
     new Option('--format <format>', 'how addresses are written')
       .choices(['text', 'ndjson', 'json'])
       .default('text'),
   )
-  .option('-o, --output <file>', 'write answers to this file instead of standard output')
+  .addOption(
+    new Option('-o, --output <file>', 'write answers to this file instead of standard output').argParser(
+      parsePath,
+    ),
+  )
   .action(async (inputs: string[], { output, ...flags }: LookupFlags) => {
     const options = { ...flags, output, inputs: inputs.length > 0 ? inputs : ['-'], files: tableFiles(flags) }
     process.exitCode = await lookup(options)
@@ -125,7 +141,7 @@ withTableOptions(
 program
   .command('layout')
   .description('print the size and the fields of every struct that a JavaScript module exports')
-  .argument('<file>', 'the module')
+  .argument('<file>', 'the module', parsePath)
   .argument('[names...]', 'only the structs of these names')
   .option('--json', 'print JSON', false)
   .option('--nested', 'also the structs nested in them, and their members', false)
@@ -136,7 +152,7 @@ program
 program
   .command('top')
   .description('watch what every CPU of a running machine is doing')
-  .argument('<socket>', 'the local socket on which its process serves inspections')
+  .argument('<socket>', 'the local socket on which its process serves inspections', parseSocket)
   .addOption(
     new Option('--interval <ms>', 'milliseconds between inspections')
       .argParser(parseInteger(MIN_EVERY, MAX_EVERY))
@@ -212,8 +228,16 @@ function threads(flags: string, description: string, value: number, least = 1): 
 
 function withTableOptions(command: Command): Command {
   return command
-    .option('--ipv4 <file>', 'CSV of IPv4 ranges (default: that of @ip-location-db/asn)')
-    .option('--ipv6 <file>', 'CSV of IPv6 ranges (default: that of @ip-location-db/asn)')
+    .addOption(
+      new Option('--ipv4 <file>', 'CSV of IPv4 ranges (default: that of @ip-location-db/asn)').argParser(
+        parsePath,
+      ),
+    )
+    .addOption(
+      new Option('--ipv6 <file>', 'CSV of IPv6 ranges (default: that of @ip-location-db/asn)').argParser(
+        parsePath,
+      ),
+    )
     .addOption(
       new Option('--workers <number>', 'worker threads')
         .argParser(parseInteger(1, MAX_WORKERS))
@@ -224,6 +248,10 @@ function withTableOptions(command: Command): Command {
         .argParser(parseBytes)
         .default(parseBytes('1GiB'), '1GiB'),
     )
+}
+
+function addPath(text: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), parsePath(text)]
 }
 
 function tableFiles({ ipv4, ipv6 }: TableFlags): TableFiles {

@@ -9,6 +9,23 @@ export class ScenarioError extends Error {
   override readonly name = 'ScenarioError'
 }
 
+/**
+ * Refuses a promise from code that must do all of its work before it returns: what comes after its
+ * first `await` would be passed over.
+ */
+export function checkIsSync(what: string, result: unknown): void {
+  if (!isPromise(result)) return
+  // What it may be rejected with is not for others to hear of.
+  Promise.resolve(result).catch(() => undefined)
+  throw new ScenarioError(`${what} has returned a promise: it must be synchronous`)
+}
+export function isPromise(value: unknown): value is Promise<unknown> {
+  return (
+    ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
+    typeof (value as Promise<unknown>).then === 'function'
+  )
+}
+
 export function checkFunction(what: string, value: unknown): void {
   if (typeof value !== 'function') throw new ScenarioError(`${what}: ${shown(value)} is not a function`)
 }

@@ -98,12 +98,6 @@ export function checkText(what: string, value: unknown): void {
   throw refused(what, value, 'not a string')
 }
 
-/** A string that is not empty, of which nothing is stored. */
-export function checkName(what: string, value: unknown): void {
-  if (typeof value === 'string' && value !== '') return
-  throw refused(what, value, 'not a name, a string that is not empty')
-}
-
 export function checkObject(what: string, value: unknown): void {
   if (typeof value === 'object' && value !== null) return
   throw refused(what, value, 'not an object with its properties')

@@ -19,6 +19,37 @@ export function showAs<T extends object>(
     Object.defineProperty(Class.prototype, inspect, { value, configurable: true, writable: true })
 }
 
+/**
+ * What `JSON.stringify` makes of an object in shared memory: its values, bigints as text. As it may
+ * be part of an error or of a line of a log, it throws nothing: of a machine that is offline, or an
+ * object that has ended, it says so.
+ */
+export function jsonOf(name: string, read: () => unknown): unknown {
+  try {
+    return plain(read())
+  } catch {
+    return `${name} (offline or ended)`
+  }
+}
+function plain(value: unknown): unknown {
+  if (typeof value === 'bigint') return String(value)
+  if (Array.isArray(value)) return value.map(plain)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, plain(part)]))
+}
+
+/** Lets `JSON.stringify` make of the objects of a class what `read` gives: {@link jsonOf}. */
+export function jsonAs<T extends object>(
+  Class: { readonly prototype: T },
+  name: string,
+  read: (object: T) => unknown,
+): void {
+  const value = function (this: T): unknown {
+    return jsonOf(name, () => read(this))
+  }
+  Object.defineProperty(Class.prototype, 'toJSON', { value, configurable: true, writable: true })
+}
+
 /** `Mutex { name: 'queue', address: 4096 }` */
 export function lineOf(name: string, tell: () => Readonly<Record<string, unknown>>): string {
   try {

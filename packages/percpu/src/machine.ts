@@ -16,7 +16,7 @@ import { Emitter, type ListenOptions } from './machine/events.js'
 import type { MachineHandle } from './machine/handle.js'
 import { tellsOfThreads } from './machine/os-thread.js'
 import { host, reportError } from './machine/platform.js'
-import { checkWait, Deadline, type WaitOptions } from './machine/wait-options.js'
+import { checkHurry, Deadline, type WaitOptions } from './machine/wait-options.js'
 import { makePercpu, type Percpu } from './percpu/api.js'
 import type { LostCallbacks } from './rcu/layer.js'
 import { Rcu } from './rcu/rcu.js'
@@ -243,17 +243,16 @@ export class Machine {
    * teardowns; tears the layers down; and poisons this object and everything obtained from it. The
    * thread lives on, and may join again.
    *
-   * At the end of `timeout`, or when `signal` aborts, nothing is waited for any longer, and the CPU
-   * goes offline all the same.
+   * At the end of `timeout`, or when `signal` aborts or has aborted before, nothing is waited for any
+   * longer, and the CPU goes offline all the same.
    *
    * @throws HotplugError if a teardown failed, or has not ended in time; the CPU is offline all the
    *   same. Also if it is called while a teardown is under way, which might be waiting for itself.
-   *   ArgumentError for other options; the reason of a `signal` that has aborted before;
-   *   OfflineError if it was offline before.
+   *   ArgumentError for other options; OfflineError if it was offline before.
    */
   async offline(options: WaitOptions = {}): Promise<void> {
     this.#own.assertOnline()
-    checkWait(options)
+    checkHurry(options)
     const { running } = this.#hotplug
     if (running !== undefined)
       throw new HotplugError(
@@ -262,6 +261,7 @@ export class Machine {
       )
     const hurry = (): void => this.#departure.hurry()
     const stop = new Deadline(options).watch(hurry, hurry)
+    if (options.signal?.aborted) hurry()
     try {
       this.#leaving ??= this.#leave()
       await this.#leaving

@@ -46,3 +46,14 @@ export function parseSeconds(text: string): number {
   if (/^\d+(\.\d+)?$/.test(text) && seconds >= 0.1 && seconds <= 86_400) return Math.round(seconds * 1000)
   throw new InvalidArgumentError('Expected seconds, from 0.1 to 86400.')
 }
+
+/** The path of a file. */
+export function parsePath(text: string): string {
+  if (text === '' || text.includes('\0')) throw new InvalidArgumentError('Expected the path of a file.')
+  return text
+}
+/** That of a socket: on Linux it may begin with a NUL, for a name that is no file. */
+export function parseSocket(text: string): string {
+  if (text === '' || text.includes('\0', 1)) throw new InvalidArgumentError('Expected the path of a socket.')
+  return text
+}

@@ -60,7 +60,8 @@ async function resolveOutput(file: string): Promise<Output> {
   }
   // By the name given: links of /proc lead to pipes, which have no path.
   const found = await stat(file).catch(absent)
-  if (found?.isDirectory() === true || file.endsWith('/')) throw new Error('it is a directory')
+  if (found?.isDirectory() === true) throw new Error('it is a directory')
+  if (file.endsWith('/')) throw new Error('no such directory, and it names no file')
   return { target, descriptor: undefined, found }
 }
 

@@ -1,4 +1,5 @@
 /** The other end of serveInspection. */
+import { statSync, type Stats } from 'node:fs'
 import { connect } from 'node:net'
 import { codeOf } from '../error-code.js'
 import { FileError } from '../errors.js'
@@ -29,15 +30,26 @@ export async function* inspections(
   } catch (error) {
     if (signal?.aborted) return
     if (error instanceof FileError) throw error
-    throw new FileError(`cannot watch ${path}: ${reason(error)}`, { file: path }, { cause: error })
+    throw new FileError(`cannot watch ${path}: ${reason(error, path)}`, { file: path }, { cause: error })
   } finally {
     signal?.removeEventListener('abort', stop)
     socket.destroy()
   }
 }
 
-function reason(error: unknown): string {
+function lookAt(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })
+  } catch {
+    // The error of connecting says why.
+    return undefined
+  }
+}
+
+function reason(error: unknown, path: string): string {
   const code = codeOf(error)
+  const found = path.startsWith('\0') ? undefined : lookAt(path)
+  if (found && !found.isSocket()) return `it is no socket but a ${found.isDirectory() ? 'folder' : 'file'}`
   if (code === 'ENOENT') return 'no such socket: give the path that serveInspection or --inspect got'
   if (code === 'ECONNREFUSED') return 'nobody serves inspections there: the program that made it has ended'
   return error instanceof Error ? error.message : String(error)

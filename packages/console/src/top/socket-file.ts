@@ -11,7 +11,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { lstatSync, unlinkSync, type BigIntStats } from 'node:fs'
+import { existsSync, lstatSync, unlinkSync, type BigIntStats } from 'node:fs'
 import { link, unlink } from 'node:fs/promises'
 import { connect, type Server } from 'node:net'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -46,9 +46,10 @@ export async function listenAt(server: Server, path: string): Promise<() => void
   try {
     await listen(server, own)
   } catch (error) {
-    throw new Error(`no socket can be made in ${dirname(path)}: ${codeOf(error) ?? String(error)}`, {
-      cause: error,
-    })
+    const folder = dirname(path)
+    // Node gives EACCES for a folder that is not there, too.
+    if (!existsSync(folder)) throw new Error(`the folder ${folder} does not exist`, { cause: error })
+    throw new Error(`no socket can be made in ${folder}: ${codeOf(error) ?? String(error)}`, { cause: error })
   }
   try {
     await place(own, path)

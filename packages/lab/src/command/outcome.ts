@@ -44,6 +44,8 @@ function add(one: ExploreReport, other: ExploreReport): ExploreReport {
     executions: one.executions + other.executions,
     blocked: one.blocked + other.blocked,
     redundant: one.redundant + other.redundant,
+    leftOut: one.leftOut + other.leftOut,
+    checked: one.checked + other.checked,
     truncated: one.truncated || other.truncated,
     operations: one.operations + other.operations,
     touchesMemory: one.touchesMemory || other.touchesMemory,

@@ -31,10 +31,11 @@ function cellsOf({ name, outcome }: Row): string[] {
     const { kind, execution } = outcome.failure
     return [name, String(execution), '', '', '', '', kind]
   }
-  const { executions, blocked, redundant, truncated, milliseconds } = outcome.report
+  const { executions, blocked, redundant, leftOut, truncated, milliseconds } = outcome.report
   const rate = milliseconds > 0 ? Math.round(((executions + blocked) / milliseconds) * 1000) : 0
   const numbers = [executions, blocked, redundant, Math.round(milliseconds), rate].map(String)
-  return [name, ...numbers, truncated ? 'no failure, not all explored' : 'no failure']
+  const result = ['no failure', leftOut > 0 && `${leftOut} left out`, truncated && 'not all explored']
+  return [name, ...numbers, result.filter((part) => part !== false).join(', ')]
 }
 
 /** An error as text: the message alone if it is written for the reader, else the stack. */

@@ -8,6 +8,7 @@
  * While an exploration runs, the globals that make tasks or tell the time are replaced. Their
  * replacements depend on nothing but the CPU's own past.
  */
+import { promiseHooks } from 'node:v8'
 import type { StepTaker } from './hook.js'
 import { TASK } from './ops.js'
 import type { Cpu } from './process.js'
@@ -18,16 +19,15 @@ export function drain(): void {
   ;(process as unknown as { _tickCallback(): void })._tickCallback()
 }
 
-export function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as Promise<unknown>).then === 'function'
-}
-
 type Callback = (...args: unknown[]) => void
 
 export class EventLoop {
   private runner: StepTaker | undefined = undefined
   private cpu: Cpu | undefined = undefined
-  /** Whether a body has given a promise. Until then there are no promise jobs to run. */
+  /**
+   * Whether the code of a CPU has made a promise. Until then there are no promise jobs to run. To
+   * look for them costs more than the steps of a small body.
+   */
   isAsync = false
   private readonly originals = {
     setTimeout: globalThis.setTimeout,
@@ -69,7 +69,6 @@ export class EventLoop {
       clearImmediate: this.orElse(clear, originals.clearImmediate),
       queueMicrotask: this.orElse((callback: () => void) => {
         if (this.runner?.isUnwinding === true) return
-        this.isAsync = true
         // An error of the callback is an uncaught error, unless the lab leaves the CPU by it.
         Promise.resolve()
           .then(callback)
@@ -79,6 +78,11 @@ export class EventLoop {
     performance.now = this.orElse(() => this.time(), originals.now)
     Date.now = this.orElse(() => Math.floor(this.time()), originals.dateNow)
     Math.random = this.orElse(() => ((this.time() * 9301 + 49297) % 233280) / 233280, originals.random)
+    const stopHook = promiseHooks.onInit(() => {
+      if (this.cpu === undefined || this.isAsync) return
+      this.isAsync = true
+      stopHook()
+    }) as () => void
     const ignore = (reason: unknown) => this.rejected(reason)
     // Other listeners, such as a test runner's, would take a stack that the lab has left for a
     // failure.
@@ -91,6 +95,7 @@ export class EventLoop {
       performance.now = now
       Date.now = dateNow
       Math.random = random
+      stopHook()
       process.off('unhandledRejection', ignore)
       for (const listener of listeners) process.on('unhandledRejection', listener)
     }
@@ -113,7 +118,6 @@ export class EventLoop {
   }
 
   private addTask(kind: 'timer' | 'immediate', callback: Callback, args: unknown[], delay: number): number {
-    this.isAsync = true
     const { cpu, runner } = this
     if (cpu === undefined || runner === undefined) throw new Error('no CPU is running')
     const id = runner.op(TASK, undefined, 0, kind, undefined) as number

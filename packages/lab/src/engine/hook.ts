@@ -21,8 +21,6 @@ export interface StepTaker {
    * Runs `action` without steps: every execution starts from the memory that its accesses leave.
    */
   prepare<T>(action: () => T): T
-  /** Has the promise jobs run that the code leaves. */
-  expectJobs(): void
   /** The promise of a task of the event loop: a wait of at most `timeout` milliseconds. */
   promiseOf(task: number, timeout: number): Promise<unknown>
 }

@@ -13,8 +13,9 @@
  * An interrupt is a call of its handler in the middle of an access of the code that it interrupts.
  * The log says where.
  */
+import { checkIsSync, isPromise } from '../check.js'
 import { BodyError, NondeterminismError } from './body-errors.js'
-import { drain, type EventLoop, isPromise } from './event-loop.js'
+import { drain, type EventLoop } from './event-loop.js'
 import type { StepTaker } from './hook.js'
 import { ENTER, EXIT, LEAVE, SPIN, TURN } from './ops.js'
 import { prepareStep } from './prepare.js'
@@ -101,7 +102,7 @@ export class Runner implements StepTaker {
     try {
       return this.advance()
     } catch (error) {
-      this.error = new BodyError(this.world.processes[0] as Process, error)
+      this.error ??= new BodyError(this.world.processes[0] as Process, error)
       return undefined
     }
   }
@@ -124,8 +125,17 @@ export class Runner implements StepTaker {
   private take(process: Process): number {
     const step = takeStep(this.world, process)
     this.stacks?.take(process, step)
-    this.afterStep?.()
+    if (this.afterStep !== undefined) this.check(process, this.afterStep)
     return step
+  }
+  /** An error of the check is not for the body below, which might catch it. */
+  private check(process: Process, check: () => void): void {
+    try {
+      check()
+    } catch (error) {
+      this.error = new BodyError(process, error)
+      this.leave(undefined)
+    }
   }
 
   /**
@@ -143,7 +153,6 @@ export class Runner implements StepTaker {
     try {
       const result = (cpu.main.body as (cpu: Cpu) => unknown)(cpu)
       if (cpu.stays || isPromise(result)) {
-        this.eventLoop.isAsync = true
         this.runLoop(cpu, Promise.resolve(result))
       } else {
         // Promise jobs that the body has left run when it returns.
@@ -256,7 +265,9 @@ export class Runner implements StepTaker {
       throw new Error('prepare() comes before the first step of a body')
     this.isPreparing = true
     try {
-      return action()
+      const result = action()
+      checkIsSync('the action of prepare()', result)
+      return result
     } finally {
       this.isPreparing = false
       if (!cpu.hasFirstStep) cpu.preparedLength = cpu.logLength
@@ -264,13 +275,8 @@ export class Runner implements StepTaker {
   }
   private isPreparing = false
 
-  expectJobs(): void {
-    this.eventLoop.isAsync = true
-  }
-
   promiseOf(task: number, timeout: number): Promise<unknown> {
     const cpu = this.current
-    this.expectJobs()
     return new Promise((resolve) =>
       cpu.callbacks.set(task, (how) => {
         if (how === 'timed-out') cpu.waited += timeout
@@ -293,7 +299,9 @@ export class Runner implements StepTaker {
   private handle(cpu: Cpu, handler: Process): void {
     const interrupted = cpu.running
     cpu.running = handler
-    ;(handler.body as (cpu: Cpu) => unknown)(cpu)
+    const result = (handler.body as (cpu: Cpu) => unknown)(cpu)
+    if (isPromise(result) && !this.unwinding)
+      this.check(handler, () => checkIsSync('the handler of an interrupt', result))
     this.replayEntries(cpu)
     if (this.unwinding) throw token
     if (handler.state === READY && handler.code < 0) {

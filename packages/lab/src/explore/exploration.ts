@@ -12,7 +12,7 @@ import { World } from '../engine/world.js'
 import { setForeignAccess } from '../foreign/access.js'
 import { InvariantError, judgeBroken, judgeEnd, messageOf, resultsOf } from '../oracles/judge.js'
 import type { Ending, Verdict } from '../oracles/verdict.js'
-import { ScenarioError } from '../check.js'
+import { checkIsSync, ScenarioError } from '../check.js'
 import { Scenario } from '../scenario/scenario.js'
 import { Dpor } from '../search/dpor.js'
 import { RandomSearch } from '../search/random.js'
@@ -38,12 +38,13 @@ export class Exploration {
 
   constructor(
     readonly name: string,
-    describe: (t: Scenario) => void,
+    describe: (t: Scenario) => unknown,
     readonly options: ExploreOptions,
   ) {
     this.scenario = new Scenario(this.world)
     this.world.weak = options.weak ?? false
-    describe(this.scenario)
+    checkIsSync(`${name}: the scenario`, describe(this.scenario))
+    this.scenario.isDescribed = true
     if (this.world.cpus.length === 0) throw new ScenarioError(`${name}: a scenario needs at least one cpu()`)
   }
 
@@ -108,7 +109,7 @@ export class Exploration {
         // account.
         world.territoryGrew = false
         takeBack(world, 0)
-        Object.assign(this.counts, { executions: 0, blocked: 0, redundant: 0 })
+        Object.assign(this.counts, { executions: 0, blocked: 0, redundant: 0, leftOut: 0, checked: 0 })
       } else if (!search.goBack()) return false
       from = world.history.length
       if (this.isOver()) return true
@@ -140,7 +141,7 @@ export class Exploration {
     const { invariants } = this.scenario
     const check = (): void => {
       try {
-        withoutSteps(() => invariants.forEach((invariant) => invariant()))
+        withoutSteps(() => invariants.forEach((invariant) => checkIsSync('the invariant', invariant())))
       } catch (error) {
         throw new InvariantError(messageOf(error), { cause: error })
       }
@@ -163,10 +164,12 @@ export class Exploration {
     counts.touchesMemory ||= world.touchesMemory()
     counts.operations += world.history.length - from
     const ending = this.judge(runner, end)
-    if (ending === 'complete') {
+    if (ending === 'left out' || ending === 'left out unended') counts.leftOut++
+    else if (ending === 'complete') counts.checked++
+    if (ending === 'complete' || ending === 'left out') {
       counts.executions++
       this.options.observe?.(resultsOf(world), counts.executions, world)
-    } else if (ending === 'blocked') counts.blocked++
+    } else if (ending === 'blocked' || ending === 'left out unended') counts.blocked++
     else if (ending === 'redundant') counts.redundant++
     else if (ending !== 'elsewhere') {
       counts.executions++

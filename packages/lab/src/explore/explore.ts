@@ -14,7 +14,8 @@ import { settings } from './settings.js'
  * @throws ExplorationFailure for the first execution that fails, or if the counts are not the
  *   expected ones
  * @throws ScenarioError for a name, a scenario or options that cannot be, or while another
- *   exploration runs; if no body touches shared memory
+ *   exploration runs; if no body touches shared memory, or filters leave out every execution; if
+ *   the scenario, or a check of it, returns a promise
  * @throws RangeError if the scenario has more than 30 processes: CPUs, interrupts, kills, time
  *   limits
  * @throws ScheduleError if `replay` is no schedule, or does not fit the scenario and nothing fails
@@ -39,8 +40,22 @@ export async function explore(
       `${name}: no body touched shared memory through the lab, so nothing of it was explored: use the ` +
         'library that `percpu` of percpu-lab is, or instrument foreign code (docs/lab.md)',
     )
+  if (all.replay === undefined && isAllLeftOut(report)) throw new AllLeftOutError(report)
   if (isSameSearch(options, all)) compare(report, options)
   return report
+}
+
+/** Filters have left nothing to look at. */
+export class AllLeftOutError extends ScenarioError {
+  constructor(readonly report: ExploreReport) {
+    super(
+      `${report.name}: filters left out all of ${report.leftOut} executions, so nothing was checked: ` +
+        'let them return true for those that count',
+    )
+  }
+}
+function isAllLeftOut({ leftOut, checked }: ExploreReport): boolean {
+  return leftOut > 0 && checked === 0
 }
 
 /** Whether the search is the one that the program asked for. */

@@ -9,6 +9,13 @@ export interface ExploreReport {
   readonly blocked: number
   /** Executions broken off because an equivalent one had been explored. */
   readonly redundant: number
+  /**
+   * Executions that filters left out: complete ones, which `executions` has, and ones that cannot
+   * end, which `blocked` has.
+   */
+  readonly leftOut: number
+  /** Complete executions that filters did not leave out. */
+  readonly checked: number
   /** Whether a limit ended the search before everything was explored. */
   readonly truncated: boolean
   /** Steps taken. */
@@ -26,6 +33,8 @@ export interface Counts {
   executions: number
   blocked: number
   redundant: number
+  leftOut: number
+  checked: number
   operations: number
   touchesMemory: boolean
 }
@@ -34,6 +43,8 @@ export const noCounts: Counts = {
   executions: 0,
   blocked: 0,
   redundant: 0,
+  leftOut: 0,
+  checked: 0,
   operations: 0,
   touchesMemory: false,
 }

@@ -4,8 +4,7 @@
  * A call that has no end was cut off by the end of its thread. It may have taken effect at any time
  * after its beginning, or never.
  */
-import { ScenarioError } from '../check.js'
-import { isPromise } from '../engine/event-loop.js'
+import { isPromise, ScenarioError } from '../check.js'
 
 /** What a call gave: a value, or an error, of which the code counts, or else the name. */
 export type Outcome = { readonly returned: unknown } | { readonly threw: string }
@@ -29,14 +28,13 @@ export function outcomeOf(error: unknown): Outcome {
 
 /**
  * Calls `action`, gives what it gives, and tells `end` the outcome: where that is a promise, when
- * the promise is settled. `pending` is told that it is one.
+ * the promise is settled.
  *
  * @throws what `action` throws
  */
 export function follow<Result>(
   action: () => Result,
   end: (outcome: Outcome) => void,
-  pending: () => void = () => undefined,
 ): Result {
   let result: Result
   try {
@@ -49,7 +47,6 @@ export function follow<Result>(
     end({ returned: result })
     return result
   }
-  pending()
   return result.then(
     (returned: unknown) => {
       end({ returned })

@@ -8,8 +8,9 @@
  * values, but never one that is written later (docs/litmus.md).
  */
 import type { Struct } from 'percpu'
-import { explore } from '../explore/explore.js'
+import { AllLeftOutError, explore } from '../explore/explore.js'
 import { ExplorationFailure } from '../explore/failure.js'
+import type { ExploreReport } from '../explore/outcome.js'
 import { percpu } from '../mem/library.js'
 import * as labMem from '../mem/mem.js'
 import type { Scenario } from '../scenario/scenario.js'
@@ -98,7 +99,7 @@ async function search(
       executions,
       maxMs,
       ...(preemptions === Infinity ? {} : { preemptions }),
-    })
+    }).catch(reportOfNone)
     const states = [...findings.states.values()]
     const { stuck } = findings
     return {
@@ -125,6 +126,12 @@ async function search(
       failure: error,
     }
   }
+}
+
+/** That no execution passes the test's own filter is an answer, too. */
+function reportOfNone(error: unknown): ExploreReport {
+  if (error instanceof AllLeftOutError) return error.report
+  throw error
 }
 
 function verdictOfFailure({ kind }: ExplorationFailure): RunResult['verdict'] | undefined {

@@ -1,4 +1,5 @@
 /** Judges executions: the checks that are made when one has ended. */
+import { checkIsSync, ScenarioError } from '../check.js'
 import { judgeBlocks } from './blocks.js'
 import { withoutSteps } from '../engine/hook.js'
 import { ENTER, SPIN, TURN, WAKE } from '../engine/ops.js'
@@ -18,15 +19,18 @@ export function judgeEnd(world: World, scenario: Scenario): Ending {
   const results = resultsOf(world)
   if (unfinished.length > 0) {
     const ending = judgeStuck(unfinished)
-    return ending === 'blocked' || isLeftOut(scenario, results, false) ? 'blocked' : ending
+    return ending !== 'blocked' && leavesOut(scenario, results, false) ? 'left out unended' : ending
   }
-  if (isLeftOut(scenario, results, true)) return 'complete'
+  if (leavesOut(scenario, results, true)) return 'left out'
   if (world.race !== undefined) return raceVerdict
   const misused = judgeBlocks(world, true)
   if (misused !== undefined) return misused
   try {
-    withoutSteps(() => scenario.checks.forEach((check) => check(results)))
+    withoutSteps(() =>
+      scenario.checks.forEach((check) => checkIsSync('the check of finally()', check(results))),
+    )
   } catch (error) {
+    if (error instanceof ScenarioError) throw error
     return { kind: 'assertion', message: messageOf(error), cause: error }
   }
   return judgeHistories(world, scenario) ?? 'complete'
@@ -58,9 +62,14 @@ export function resultsOf(world: World): unknown[] {
 function isResting(process: Process): boolean {
   return process === process.cpu.main && process.cpu.rests
 }
-function isLeftOut({ filters }: Scenario, results: readonly unknown[], ended: boolean): boolean {
+function leavesOut({ filters }: Scenario, results: readonly unknown[], ended: boolean): boolean {
   return withoutSteps(() =>
-    filters.some(({ counts, unended }) => (ended || unended) && !counts(results, ended)),
+    filters.some(({ counts, unended }) => {
+      if (!ended && !unended) return false
+      const answer: unknown = counts(results, ended)
+      checkIsSync('the filter', answer)
+      return !answer
+    }),
   )
 }
 
@@ -91,6 +100,7 @@ export function judgeBroken(world: World, runner: Runner): Verdict {
   if (error instanceof NondeterminismError) return { kind: 'nondeterminism', message: error.message }
   if (error instanceof BodyError) {
     const cause = error.cause
+    if (cause instanceof InvariantError && cause.cause instanceof ScenarioError) throw cause.cause
     if (cause instanceof InvariantError)
       return { kind: 'invariant', message: cause.message, cause: cause.cause }
     // In memory that was freed, a body may find anything.

@@ -10,5 +10,6 @@ export interface Verdict {
 
 /**
  * 'blocked': a CPU stopped in a spin loop could go on by now. Other executions show how it does.
+ * 'left out': by a filter, which may also leave out one that cannot end.
  */
-export type Ending = 'complete' | 'blocked' | Verdict
+export type Ending = 'complete' | 'blocked' | 'left out' | 'left out unended' | Verdict

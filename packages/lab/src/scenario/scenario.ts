@@ -85,13 +85,15 @@ export class Scenario {
   /** @internal */
   readonly names = new Names()
   /** @internal */
-  readonly invariants: Check[] = []
+  readonly invariants: (() => unknown)[] = []
   /** @internal */
-  readonly checks: ((results: readonly unknown[]) => void)[] = []
+  readonly checks: ((results: readonly unknown[]) => unknown)[] = []
   /** @internal */
   readonly histories: CallHistory[] = []
   /** @internal */
   readonly filters: { readonly counts: Counts; readonly unended: boolean }[] = []
+  /** @internal Bodies and checks that come later would not be explored. */
+  isDescribed = false
   private used = 64
   private own: Memory | undefined
 
@@ -141,6 +143,7 @@ export class Scenario {
    * @throws RangeError if there are 30 processes already: CPUs, interrupts, kills, time limits
    */
   cpu(number: number, body: Body, settings: CpuSettings = {}): void {
+    this.checkIsOpen('cpu')
     checkFunction(`the body of CPU ${number}`, body)
     checkOptions('cpu', settings, { stays: flag })
     if (this.world.cpus.some(({ main, number: taken }) => taken === number && main.kind === 'cpu'))
@@ -155,6 +158,7 @@ export class Scenario {
    * @throws RangeError if there are 30 processes already: CPUs, interrupts, kills, time limits
    */
   irq(number: number, handler: (cpu: CpuContext) => void, settings: IrqSettings = {}): void {
+    this.checkIsOpen('irq')
     checkFunction(`the handler of CPU ${number}`, handler)
     checkOptions('irq', settings, { ...handlerOptions, times: wholeFrom(0) })
     const { times = 1, at = 'anywhere', level = 1, name = 'irq' } = settings
@@ -178,6 +182,7 @@ export class Scenario {
    * @throws ScenarioError if `handler` is no function, or for options that cannot be
    */
   ipi(handler: (cpu: CpuContext) => void, settings: Omit<IrqSettings, 'times'> = {}): Ipi {
+    this.checkIsOpen('ipi')
     checkFunction('the handler', handler)
     checkOptions('ipi', settings, handlerOptions)
     const { at = 'anywhere', level = 1, name = 'ipi' } = settings
@@ -193,6 +198,7 @@ export class Scenario {
    * @throws RangeError if there are 30 processes already: CPUs, interrupts, kills, time limits
    */
   kill(number: number, settings: KillSettings = {}): void {
+    this.checkIsOpen('kill')
     this.mayDie(this.find(number), number, `cpu ${number}`, settings)
   }
 
@@ -215,6 +221,7 @@ export class Scenario {
    * @throws ScenarioError if `check` is no function
    */
   invariant(check: Check): void {
+    this.checkIsOpen('invariant')
     checkFunction('the invariant', check)
     this.invariants.push(check)
   }
@@ -226,6 +233,7 @@ export class Scenario {
    * @throws ScenarioError if `check` is no function
    */
   finally(check: (results: readonly unknown[]) => void): void {
+    this.checkIsOpen('finally')
     checkFunction('the check', check)
     this.checks.push(check)
   }
@@ -239,6 +247,7 @@ export class Scenario {
    * @throws ScenarioError for a specification or options that cannot be
    */
   history(specification: Specification, options: LinearizabilityOptions = {}): CallHistory {
+    this.checkIsOpen('history')
     const history = new CallHistory(specification, options)
     this.histories.push(history)
     return history
@@ -253,10 +262,16 @@ export class Scenario {
    * @throws ScenarioError if `counts` is no function, or for options that cannot be
    */
   filter(counts: Counts, settings: FilterSettings = {}): void {
+    this.checkIsOpen('filter')
     checkFunction('the filter', counts)
     checkOptions('filter', settings, { unended: flag })
     this.filters.push({ counts, unended: settings.unended === true })
     this.world.defersRaces = true
+  }
+
+  private checkIsOpen(what: string): void {
+    if (this.isDescribed)
+      throw new ScenarioError(`${what}() comes too late: a scenario is described before its function returns`)
   }
 
   private find(number: number): Cpu {

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { explore, mem, type Scenario } from '../../dist/index.js'
+import { explore, mem, type Scenario, ScenarioError } from '../../dist/index.js'
 import { fails, proves, wordsOf } from './support.js'
 
 /** Both write a word plainly, and race, if CPU 0 comes first. Else neither writes. */
@@ -50,13 +50,44 @@ describe('a filter', () => {
     assert.equal(trace.failure?.race?.rule, 'plain-plain')
     let executions = 0
     await explore(
-      'none counts',
+      'the later ones count',
       (t) => {
-        racers(t, () => false)
+        racers(t, (results) => !isInOrder(results))
       },
       { observe: () => executions++ },
     )
     assert.ok(executions >= 3)
+  })
+
+  it('that leaves out everything shows nothing, which is an error', async () => {
+    const check = () => assert.fail('no execution counts')
+    for (const mode of ['exhaustive', 'enumerate', 'random'] as const)
+      await assert.rejects(
+        explore(
+          'none counts',
+          (t) => {
+            racers(t, () => false)
+            t.finally(check)
+          },
+          { mode, executions: 50 },
+        ),
+        (error: unknown) =>
+          error instanceof ScenarioError && /none counts: filters left out all of \d+/.test(error.message),
+      )
+    const neverEnds = (t: Scenario): void => {
+      const w = wordsOf(t, 1)
+      t.cpu(0, () => mem.awaitUntil(() => w.load(0) === 1))
+      t.filter((_, ended) => ended, { unended: true })
+    }
+    await assert.rejects(explore('none ends', neverEnds), /filters left out all of 1 executions/)
+  })
+
+  it('is counted', async () => {
+    const { executions, leftOut, checked } = await explore('counted', (t) =>
+      racers(t, (results) => !isInOrder(results)),
+    )
+    assert.ok(leftOut > 0)
+    assert.equal(checked, executions - leftOut)
   })
 
   it('leaves out checks and blocks that were not given back', async () => {

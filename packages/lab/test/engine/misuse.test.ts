@@ -6,7 +6,7 @@ import { fails, idle, wordsOf } from './support.js'
 
 const nothing = () => undefined
 
-async function refuses(scenario: (t: Scenario) => void, message: RegExp): Promise<void> {
+async function refuses(scenario: (t: Scenario) => unknown, message: RegExp): Promise<void> {
   await assert.rejects(explore('refused', scenario), (error: unknown) => {
     assert.ok(error instanceof ScenarioError, String(error))
     assert.equal(error.code, 'LAB_SCENARIO')
@@ -78,6 +78,116 @@ describe('a scenario', () => {
       throw new TypeError('in the scenario')
     }
     await assert.rejects(explore('broken', broken), TypeError)
+  })
+})
+
+describe('a promise', () => {
+  const one = (settings: (t: Scenario) => unknown) => (t: Scenario) => {
+    t.cpu(0, idle(t))
+    settings(t)
+  }
+  /** Functions that return a promise, rejected by a check after the first await, or thenable. */
+  const promising = [
+    async () => {
+      await Promise.resolve()
+      assert.fail('not looked at')
+    },
+    () => ({ then: nothing }),
+  ] as (() => never)[]
+
+  it('of the scenario is refused, with all that would come after it', async () => {
+    const scenario = async (t: Scenario): Promise<void> => {
+      t.cpu(0, idle(t))
+      await Promise.resolve()
+      t.finally(nothing)
+    }
+    await refuses(scenario, /refused: the scenario has returned a promise/)
+    // What it throws meanwhile is nobody's unhandled rejection.
+    await refuses(async () => Promise.reject(new Error('lost')), /the scenario has returned a promise/)
+    await refuses(() => ({ then: nothing }), /the scenario has returned a promise/)
+  })
+  it('of a check is refused', async () => {
+    for (const check of promising) {
+      await refuses(
+        one((t) => t.finally(check)),
+        /finally\(\) has returned a promise/,
+      )
+      await refuses(
+        one((t) => t.invariant(check)),
+        /the invariant has returned a promise/,
+      )
+      await refuses(
+        one((t) => t.filter(check)),
+        /the filter has returned a promise/,
+      )
+    }
+  })
+  it('of an interrupt or of preparations is a failure', async () => {
+    for (const handler of promising) {
+      const { cause } = await fails(
+        'assertion',
+        'async irq',
+        one((t) => t.irq(0, handler)),
+      )
+      assert.match(String(cause), /ScenarioError: the handler of an interrupt has returned a promise/)
+      const prepared = (t: Scenario): void => t.cpu(0, (cpu) => cpu.prepare(handler))
+      await fails('assertion', 'async prepare', prepared)
+    }
+  })
+  it('that a body forgets fails if it is rejected, and is explored', async () => {
+    const forgetful = (wrong: number) => (t: Scenario) => {
+      const w = wordsOf(t, 1)
+      t.cpu(0, () => {
+        void (async () => {
+          w.add(0, 1)
+          await Promise.resolve()
+          assert.equal(w.add(0, 1), wrong)
+        })()
+      })
+      t.finally(() => assert.equal(w.load(0), 2))
+    }
+    await explore('forgotten', forgetful(1))
+    await fails('assertion', 'forgotten and rejected', forgetful(5))
+  })
+})
+
+describe('a scenario that is described', () => {
+  it('takes no bodies and checks any more', async () => {
+    const late: unknown[] = []
+    const call = (name: 'cpu' | 'irq' | 'kill' | 'ipi' | 'filter' | 'finally' | 'invariant' | 'history') =>
+      fails('assertion', name, (t) => {
+        const w = wordsOf(t, 1)
+        t.cpu(0, () => {
+          w.load(0)
+          ;(t[name] as (...args: unknown[]) => unknown)(1, nothing)
+        })
+      }).then(({ cause }) => late.push(String(cause)))
+    const names = ['cpu', 'irq', 'kill', 'ipi', 'filter', 'finally', 'invariant', 'history'] as const
+    for (const name of names) await call(name)
+    assert.deepEqual(
+      late,
+      names.map(
+        (name) =>
+          `ScenarioError: ${name}() comes too late: a scenario is described before its function returns`,
+      ),
+    )
+  })
+})
+
+describe('an invariant', () => {
+  it('fails the exploration though a body catches all errors', async () => {
+    await fails('invariant', 'swallowed', (t) => {
+      const w = wordsOf(t, 1)
+      t.cpu(0, () => {
+        try {
+          w.store(0, 1)
+          w.store(0, 2)
+        } catch {
+          return
+        }
+      })
+      t.invariant(() => assert.notEqual(w.load(0), 1))
+    })
   })
 })
 

@@ -4,12 +4,14 @@ import {
   checkFlag,
   checkFunction,
   checkInt32,
-  checkName,
   checkOptions,
   checkPlace,
   checkRange,
+  checkStored,
+  refused,
 } from '../machine/check.js'
 import { checkLimits, checkTimeout, Deadline } from '../machine/wait-options.js'
+import { NAME_BYTES } from '../machine/limits.js'
 import type { MemoryMap } from '../machine/memory-map.js'
 import { MAX_INCARNATION } from '../machine/token.js'
 import type { CallFunction, CallOptions, CallOutcome } from './calls.js'
@@ -20,6 +22,7 @@ import type { AttachedLayer } from './layer.js'
 import type { CpuSet, OwnCpu } from './own-cpu.js'
 import type { Supervisor } from './supervisor.js'
 import { showAs } from '../inspect.js'
+import { isThenable } from '../thenable.js'
 
 /** How a machine was booted. `memory`: bytes. */
 export type Configuration = Pick<MemoryMap, 'cpus' | 'nodes' | 'smp' | 'mmu'> & {
@@ -193,11 +196,12 @@ export class Cpus {
    * Lets {@link call} of any thread run `run` on this CPU, by its name. Returns a function that
    * takes it back.
    *
-   * @throws ArgumentError for a name that is registered already; OfflineError.
+   * @throws ArgumentError for a name that is registered already, or that no object could have (1 to
+   *   56 bytes of UTF-8); OfflineError.
    */
   registerFunction(name: string, run: CallFunction): () => void {
     this.#own.assertOnline()
-    checkName('name', name)
+    checkStored('name', name, NAME_BYTES)
     checkFunction('run', run)
     return this.#own.calls.register(name, run)
   }
@@ -213,7 +217,7 @@ export class Cpus {
    */
   async call(cpus: CpuSet, name: string, options: CallOptions = {}): Promise<CallOutcome> {
     this.#own.assertOnline()
-    checkName('name', name)
+    checkStored('name', name, NAME_BYTES)
     checkOptions('call', options, { argument: true, wait: true, timeout: true, signal: true })
     checkFlag('wait', options.wait)
     checkLimits(options)
@@ -242,12 +246,16 @@ export class Cpus {
    * grace periods do not wait for it. So `run` must not read anything that is freed after a grace
    * period.
    *
-   * @throws what `run` throws; ArgumentError; OfflineError.
+   * @throws what `run` throws; ArgumentError if it is no function, or returns a promise;
+   *   OfflineError.
    */
   deaf<Result>(run: () => Result): Result {
     this.#own.assertOnline()
     checkFunction('run', run)
-    return this.#own.idle.deaf(run)
+    const result = this.#own.idle.deaf(run)
+    if (isThenable(result))
+      throw refused('run', run, 'asynchronous: only what came before its first await was deaf')
+    return result
   }
 }
 

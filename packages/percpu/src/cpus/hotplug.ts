@@ -10,12 +10,13 @@
 import { ArgumentError } from '../errors.js'
 import {
   checkFunction,
-  checkName,
   checkObject,
   checkOptions,
+  checkStored,
   shown,
   type OptionNames,
 } from '../machine/check.js'
+import { NAME_BYTES } from '../machine/limits.js'
 import { HotplugError, UnansweredError } from '../machine/errors.js'
 import type { AttachedLayer } from './layer.js'
 
@@ -89,7 +90,7 @@ export class Hotplug {
     checkObject('callbacks', callbacks)
     checkOptions('addHotplug', callbacks, callbackNames)
     const { name } = callbacks
-    checkName('name', name)
+    checkStored('name', name, NAME_BYTES)
     if (this.#callbacks.some((other) => other.name === name)) {
       throw new ArgumentError(`hotplug callbacks named ${shown(name)} were added before`, { name })
     }

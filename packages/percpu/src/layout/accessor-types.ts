@@ -44,6 +44,8 @@ export interface StructView<S extends TypedStruct> {
   readonly address: number
   /** A private copy. Each word is read once, not all at one moment. */
   toObject(): Infer<S>
+  /** As {@link toObject}, for `JSON.stringify`: bigints as text. Throws nothing. */
+  toJSON(): unknown
   /** The struct, for functions that take an accessor. */
   readonly [structOf]: S
 }

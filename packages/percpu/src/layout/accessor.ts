@@ -21,6 +21,7 @@ import { boundTo, flavours } from './flavours.js'
 import { flexibleLength } from './flexible.js'
 import type { Targets } from './follow.js'
 import { followClass } from './follow.js'
+import { jsonOf } from '../inspect.js'
 import { checked } from './checked-properties.js'
 import { journalledByte, journalledWord } from './journalled-properties.js'
 import { isWordBased } from './locate.js'
@@ -94,6 +95,11 @@ function defineProperties(made: AccessorClass, struct: StructType, flavour: Flav
     toObject: {
       value() {
         return readStruct(this.memory, struct, this.address)
+      },
+    },
+    toJSON: {
+      value() {
+        return jsonOf(struct.name, () => readStruct(this.memory, struct, this.address))
       },
     },
     [inspect]: {

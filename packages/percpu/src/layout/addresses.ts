@@ -9,7 +9,7 @@ import { ArgumentError } from '../errors.js'
 import { shown } from '../shown.js'
 import type { MemoryOf, UndoLog } from './flavours.js'
 import type { Property, WordBased } from './scalar-properties.js'
-import { showAs } from '../inspect.js'
+import { jsonAs, showAs } from '../inspect.js'
 
 // Copied out of their module for the compiler: scalar-properties.ts says why.
 const { compareExchangeAtomic32, exchangeAtomic32, load32, loadAtomic32, store32, storeAtomic32 } = mem
@@ -84,6 +84,7 @@ export function journalledAddress(of: MemoryOf, offset: number): Property<WordBa
 export class AtomicAddress {
   static {
     showAs(this, (cell) => ({ value: cell.load() }))
+    jsonAs(this, 'cell', (cell) => cell.load())
   }
 
   declare readonly memory: Memory

@@ -9,7 +9,7 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { ArgumentError } from '../errors.js'
-import { showAs } from '../inspect.js'
+import { jsonAs, showAs } from '../inspect.js'
 import { shown } from '../shown.js'
 import { encodeAddress, loadAddress, storeAddress } from './addresses.js'
 import {
@@ -271,6 +271,7 @@ export function numberArrayOf(
     Object.defineProperty(fresh.prototype, 'copyFrom', { value: copier(how, flavours[name], type) })
   }
   showAs<ReadonlyArrayView<number | bigint>>(fresh, (view) => ({ length: view.length, first: firstOf(view) }))
+  jsonAs<ReadonlyArrayView<number | bigint>>(fresh, 'array', (view) => view.toArray())
   made.set(key, fresh)
   return fresh
 }
@@ -288,6 +289,10 @@ export function unitOf(type: Scalar | AddressType): number {
 export class ViewArray<Element> implements View<Element> {
   static {
     showAs<ViewArray<unknown>>(this, ({ length, address }) => ({ length, address }))
+    // An inner array, a struct or a cell gives its own; an address may lead nowhere.
+    jsonAs<ViewArray<{ toJSON(): unknown } | undefined>>(this, 'array', (view) =>
+      Array.from(view, (part) => part?.toJSON() ?? null),
+    )
   }
 
   declare readonly holder: Holder

@@ -10,7 +10,7 @@ import * as mem from '#mem'
 import { AtomicAddress } from './addresses.js'
 import type { AddressType, Scalar } from './types.js'
 import { checkCountToWake, checkWaitOf, notA } from './values.js'
-import { showAs } from '../inspect.js'
+import { jsonAs, showAs } from '../inspect.js'
 
 // Copied out of their module for the compiler: scalar-properties.ts says why.
 const {
@@ -47,6 +47,7 @@ const {
 export class AtomicI32 {
   static {
     showAs(this, (cell) => ({ value: cell.load() }))
+    jsonAs(this, 'cell', (cell) => cell.load())
   }
 
   declare readonly memory: Memory
@@ -117,6 +118,7 @@ export class AtomicI32 {
 export class AtomicU32 {
   static {
     showAs(this, (cell) => ({ value: cell.load() }))
+    jsonAs(this, 'cell', (cell) => cell.load())
   }
 
   declare readonly memory: Memory
@@ -164,6 +166,7 @@ export class AtomicU32 {
 export class AtomicU64 {
   static {
     showAs(this, (cell) => ({ value: cell.load() }))
+    jsonAs(this, 'cell', (cell) => cell.load())
   }
 
   declare readonly memory: Memory
@@ -211,6 +214,7 @@ export class AtomicU64 {
 export class ReadonlyCell<Value> {
   static {
     showAs(this, (cell) => ({ value: cell.load() }))
+    jsonAs(this, 'cell', (cell) => cell.load())
   }
 
   readonly #cell: { load(): Value }

@@ -31,6 +31,7 @@ const reserved = new Set([
   'follow',
   'holder',
   'memory',
+  'toJSON',
   'toObject',
   'baseWord',
   ...Object.getOwnPropertyNames(Object.prototype),

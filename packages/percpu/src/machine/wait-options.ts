@@ -33,9 +33,18 @@ const names: OptionNames<WaitOptions> = { timeout: true, signal: true }
  * @throws ArgumentError unless they are WaitOptions; the signal's reason if it has aborted.
  */
 export function checkWait(options: WaitOptions | undefined): void {
+  checkHurry(options)
+  throwIfAborted(options?.signal)
+}
+/**
+ * As {@link checkWait}, for what is done all the same at the end of its time, or when its signal
+ * aborts: a signal that has aborted passes.
+ */
+export function checkHurry(options: WaitOptions | undefined): void {
   if (options === undefined) return
   checkOptions('a wait', options, names)
-  checkLimits(options)
+  checkTimeout(options.timeout)
+  checkSignal(options.signal)
 }
 
 /**
@@ -45,9 +54,11 @@ export function checkWait(options: WaitOptions | undefined): void {
  */
 export function checkLimits({ timeout, signal }: WaitOptions): void {
   checkTimeout(timeout)
-  if (signal === undefined) return
   checkSignal(signal)
-  if (signal.aborted) throw signal.reason as Error
+  throwIfAborted(signal)
+}
+function throwIfAborted(signal: AbortSignalLike | undefined): void {
+  if (signal?.aborted) throw signal.reason as Error
 }
 
 /** Undefined passes. @throws ArgumentError for what is no AbortSignal. */
@@ -95,7 +106,7 @@ export class Deadline {
 
   /** @throws the signal's reason if it has aborted. */
   throwIfAborted(): void {
-    if (this.signal?.aborted) throw this.signal.reason as Error
+    throwIfAborted(this.signal)
   }
 
   /**

@@ -89,8 +89,18 @@ export function openMemory(buffer: SharedArrayBuffer, reserved = 0): Memory {
     f32: new Float32Array(buffer),
     f64: new Float64Array(buffer),
   }
-  return { buffer, byteLength: buffer.byteLength, reserved, ...views } as unknown as Memory
+  const { byteLength } = buffer
+  return { __proto__: shown, buffer, byteLength, reserved, ...views, unsendable } as unknown as Memory
 }
+
+/** What holds a memory is made JSON of, as objects are that a program logs: not each byte. */
+const shown = {
+  toJSON(this: Memory): object {
+    return { byteLength: this.byteLength }
+  },
+}
+/** Lets the host refuse to send what holds a memory, an accessor too. Its text is in the error. */
+const unsendable = Symbol('an object in the memory of a machine (send machine.handle, and its address)')
 
 /** Whether both are views of one buffer. */
 export function isSameMemory(one: Memory, other: Memory): boolean {

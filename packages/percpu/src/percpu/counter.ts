@@ -71,8 +71,8 @@ export class PercpuCounter {
   /**
    * Adds an integer, which may be negative.
    *
-   * @throws ArgumentError unless amount and sum are integers below 2^53; LockTimeoutError. Nothing
-   *   was counted then.
+   * @throws ArgumentError unless amount and sum are integers below 2^53. The sum is looked at when
+   *   this CPU's part is folded into it. LockTimeoutError. Nothing was counted then.
    */
   add(amount: number): void {
     if (typeof amount !== 'number') checkInteger('amount', amount)
@@ -189,7 +189,7 @@ export class PercpuCounter {
 
   #fold(part: number, amount: number): void {
     checkInteger('amount', amount)
-    checkInteger('amount', part)
+    checkInteger('sum', part)
     this.#locked(() => foldPart(this.#object, this.#layerLock, this.#own, part))
   }
   #locked<Result>(change: () => Result): Result {
@@ -241,7 +241,7 @@ function writeSum(
   section: { write32(word: number, value: number): void },
   value: number,
 ): void {
-  checkInteger('value', value)
+  checkInteger('sum', value)
   section.write32(words + high, Math.floor(value / HIGH))
   section.write32(words + low, value - Math.floor(value / HIGH) * HIGH)
 }

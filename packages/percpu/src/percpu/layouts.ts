@@ -195,6 +195,11 @@ export const PercpuRefLayout = struct('PercpuRefLayout', {
   state: atomic(i32),
   /** What its users look at: 0 while each CPU counts for itself, else 1. */
   mode: racy(i32),
+  /**
+   * References given back that nobody had, as the last change of the mode found them. 0 again once
+   * a change succeeds.
+   */
+  missing: atomic(i32),
   /** Of whoever changes the mode. */
   mutex: MutexLayout,
   waiters: array(atomic(i32), MASK_WORDS),

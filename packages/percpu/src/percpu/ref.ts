@@ -20,10 +20,13 @@
  * A dead CPU's references stay taken; its part is added with the others.
  * Progress: get and put wait-free. Range: less than 2^27 references.
  *
+ * If more was given back than taken, the change that finds it is taken back, too. Then `missing`
+ * says how much. Who waits for the release is told: it cannot come before that is made good.
+ *
  * Why parts may wrap around: only their sum counts, modulo 2^32, and the number of references is
  * less than 2^27.
  */
-import { addAtomic32, compareExchangeAtomic32, load32, loadAtomic32, store32, type Memory } from '#mem'
+import { compareExchangeAtomic32, load32, loadAtomic32, store32, storeAtomic32, type Memory } from '#mem'
 import { checkRange } from '../machine/check.js'
 import type { Mutex } from '../sync/mutex.js'
 import { ownerCpu } from '../sync/mutex-words.js'
@@ -70,6 +73,7 @@ export class PercpuRef {
   readonly #sync: RcuSync
   readonly #own: number
   readonly #state: number
+  readonly #missing: number
   #isSettling = false
 
   /** @internal `machine.percpu.ref` */
@@ -79,20 +83,21 @@ export class PercpuRef {
     this.#parts = parts
     this.#own = parts.parts[parts.cpu] ?? 0
     this.#state = parts.words + fields.state
+    this.#missing = parts.words + fields.missing
     this.#sync = new RcuSync(parts, this.#state, parts.words + fields.mode)
   }
 
   /**
    * Takes references; the caller has one already, or knows by other means that the object is there.
    *
-   * @throws ArgumentError unless `count` is a whole number from 1 to 2^27 - 1.
+   * @throws RefMisuseError if the object is released: {@link tryGet} asks. ArgumentError unless
+   *   `count` is a whole number from 1 to 2^27 - 1. Nothing is changed then.
    */
   get(count = 1): void {
     if (count !== 1) checkCount(count)
     const { i32 } = this.#memory
     if (this.#sync.isFast) store32(i32, this.#own, load32(i32, this.#own) + count)
-    // atomic: C, for a count that cannot be 0.
-    else addAtomic32(i32, this.#state, count * ONE)
+    else if (!this.#tryAdd(count, 0)) throw this.#misuse('is released: no reference can be taken')
   }
   /** Takes a reference unless the object is released. */
   tryGet(): boolean {
@@ -148,11 +153,21 @@ export class PercpuRef {
     return this.#sync.isEntered
   }
 
-  /** Resolves when no reference is left. */
+  /**
+   * Resolves when no reference is left.
+   *
+   * @throws RefMisuseError when more references were given back than taken, as {@link kill} or
+   *   another change has found. LockTimeoutError at the end of `timeout`; the reason of `signal`
+   *   when it aborts.
+   */
   async released(options?: WaitOptions): Promise<void> {
-    const isReady = (): boolean => this.isZero || (!this.#isSettling && this.#isUnsettled)
+    // atomic: a snapshot.
+    const missing = (): number => loadAtomic32(this.#memory.i32, this.#missing)
+    const isReady = (): boolean => this.isZero || missing() !== 0 || (!this.#isSettling && this.#isUnsettled)
     const attempt = (): true | undefined => {
       if (this.isZero) return true
+      // Mutant: percpu/ref-missing-unseen.
+      if (missing() !== 0) throw this.#tooManyPuts(-missing())
       // Whoever changes the mode may be about to go, and nobody else would go on. Mutant:
       // percpu/ref-left-unsettled.
       if (this.#isUnsettled) this.#settleSoon()
@@ -165,8 +180,9 @@ export class PercpuRef {
    * Drops the reference with which the object was made, and lets the CPUs count together. Resolves
    * when every CPU knows it: {@link tryGetLive} fails everywhere. Cost: a grace period.
    *
-   * @throws RefMisuseError if it was called before. LockTimeoutError at the end of `timeout` while
-   *   another thread changes the mode, and UnansweredError while CPUs are busy; the reason of
+   * @throws RefMisuseError if it was called before, or if more references were given back than
+   *   taken: it can be killed once as many are taken. LockTimeoutError at the end of `timeout`
+   *   while another thread changes the mode, and UnansweredError while CPUs are busy; the reason of
    *   `signal` when it aborts. Nothing is changed then. ArgumentError for other options.
    *   OfflineError: the others go on with the change.
    */
@@ -181,7 +197,7 @@ export class PercpuRef {
   /**
    * Lets the CPUs count together. Cost: a grace period.
    *
-   * @throws as {@link kill}, but for RefMisuseError.
+   * @throws as {@link kill}, but not because it was killed.
    */
   async switchToAtomic(options?: WaitOptions): Promise<void> {
     await this.#change(options, async (deadline) => {
@@ -289,24 +305,45 @@ export class PercpuRef {
     let parts = 0
     for (const word of this.#parts.parts) parts += load32(this.#memory.i32, word)
     const found = this.#flags()
-    this.#exchange(found | PASSED, parts * ONE - BIAS - ((found & DEAD) === 0 ? 0 : ONE))
+    try {
+      this.#exchange(found | PASSED, parts * ONE - BIAS - ((found & DEAD) === 0 ? 0 : ONE))
+    } catch (error) {
+      // Nobody has relied on it. Mutant: percpu/ref-killed-below-zero.
+      this.#sync.leave(found & (ENTERED | DEAD))
+      throw error
+    }
   }
 
-  /** The one exchange that changes the count and the flags. */
+  /**
+   * The one exchange that changes the count and the flags.
+   *
+   * @throws RefMisuseError if the count would be negative: nothing is changed.
+   */
   #exchange(flags: number, by: number): void {
     const { i32 } = this.#memory
     for (;;) {
       // atomic: E is the exchange.
       const before = loadAtomic32(i32, this.#state)
       const after = (before & ~FLAGS) + by + flags
+      if (after >> 3 < 0) throw this.#foundMissing(after >> 3)
       // E(ref.state) makes the parts one count; pairs with E in #exchange: what was counted once is
       // not counted again. Mutant: percpu/ref-merge-twice.
       if (compareExchangeAtomic32(i32, this.#state, before, after) !== before) continue
-      if (after >> 3 < 0)
-        throw this.#misuse('had more references given back than taken', { count: after >> 3 })
+      // atomic: those who wait look again.
+      if (loadAtomic32(i32, this.#missing) !== 0) storeAtomic32(i32, this.#missing, 0)
       if (after >> 3 === 0) this.#released()
       return
     }
+  }
+  /** Tells those who wait, on all threads. */
+  #foundMissing(count: number): RefMisuseError {
+    // atomic: what depends on it is decided by the next change.
+    storeAtomic32(this.#memory.i32, this.#missing, -count)
+    this.#released()
+    return this.#tooManyPuts(count)
+  }
+  #tooManyPuts(count: number): RefMisuseError {
+    return this.#misuse('had more references given back than taken', { count })
   }
 
   async #toPercpu(deadline: Deadline): Promise<void> {
@@ -324,12 +361,16 @@ export class PercpuRef {
       store32(i32, this.#own, load32(i32, this.#own) + 1)
       return true
     }
+    return this.#tryAdd(1, refused)
+  }
+  #tryAdd(count: number, refused: number): boolean {
+    const { i32 } = this.#memory
     for (;;) {
       // atomic: as C, unless it is 0.
       const before = loadAtomic32(i32, this.#state)
       if (before >> 3 <= 0 || (before & refused) !== 0) return false
       // atomic: as C.
-      if (compareExchangeAtomic32(i32, this.#state, before, before + ONE) === before) return true
+      if (compareExchangeAtomic32(i32, this.#state, before, before + count * ONE) === before) return true
     }
   }
 

@@ -16,6 +16,7 @@ export interface BarrierParts {
   readonly memory: Memory
   readonly table: CpuTable
   readonly doorbell: Doorbell
+  readonly cpu: number
 }
 
 interface Target {
@@ -30,22 +31,38 @@ export class Barrier {
   readonly #lists: readonly number[]
   readonly #kick: () => void
   readonly #domain: string | undefined
+  readonly #lost: (functions: number) => Error | undefined
 
   /**
-   * `kick`: sees to it that the lists of CPUs which are away are looked at. `domain`: for errors.
+   * `kick`: sees to it that the lists of CPUs which are away are looked at. `lost`: what to throw if
+   * functions of this thread, up to the count, end with its stay. `domain`: for errors.
    */
-  constructor(parts: BarrierParts, lists: readonly number[], kick: () => void, domain?: string) {
+  constructor(
+    parts: BarrierParts,
+    lists: readonly number[],
+    kick: () => void,
+    lost: (functions: number) => Error | undefined,
+    domain?: string,
+  ) {
     this.#parts = parts
     this.#lists = lists
     this.#kick = kick
+    this.#lost = lost
     this.#domain = domain
   }
 
-  /** @throws UnansweredError at the deadline; the reason of its signal. */
+  /**
+   * @throws UnansweredError at the deadline; the reason of its signal; OfflineError if functions of
+   *   this thread are lost, as its CPU goes offline.
+   */
   async wait(deadline: Deadline): Promise<void> {
     const targets = this.#lists.map((list, cpu) => this.#target(cpu, list))
     const open = targets.filter((target) => !this.#isOver(target)).map(({ cpu }) => cpu)
     await this.#until(open, (cpu) => this.#isOver(targets[cpu]), deadline)
+    const own = targets[this.#parts.cpu]
+    // Mutant: rcu/own-functions-lost.
+    const lost = own && this.#lost(own.functions)
+    if (lost) throw lost
   }
 
   async #until(cpus: readonly number[], isOver: (cpu: number) => boolean, deadline: Deadline): Promise<void> {

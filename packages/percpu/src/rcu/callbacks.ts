@@ -52,6 +52,7 @@ export interface CallbackParts {
   readonly tell: () => void
   /** Lets that CPU look at its own list. */
   readonly passOn: (cpu: number) => void
+  readonly offlineError: () => Error
 }
 
 export class Callbacks {
@@ -79,7 +80,10 @@ export class Callbacks {
     this.#queue = new FreeQueue(parts.memory, parts.heap, list)
     this.#functions = new FunctionQueue(parts.memory, list)
     this.#pressure = new Pressure(parts.memory, list, parts.marks)
-    this.#barrier = new Barrier(parts, lists, () => this.kick(), domain)
+    // Nothing is called here any more: what is pending is lost.
+    const lost = (functions: number): Error | undefined =>
+      this.isOver && this.#functions.isPending(functions) ? parts.offlineError() : undefined
+    this.#barrier = new Barrier(parts, lists, () => this.kick(), lost, domain)
   }
 
   /**

@@ -45,6 +45,11 @@ export class FunctionQueue {
     return (this.#tail - this.#head) >>> 0
   }
 
+  /** Whether one has not been called of those up to this count. */
+  isPending(count: number): boolean {
+    return ((count - this.#head) | 0) > 0
+  }
+
   push(callback: Callback): void {
     this.#waiting.push(callback)
     this.#tail = (this.#tail + 1) | 0

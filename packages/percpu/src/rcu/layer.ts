@@ -254,7 +254,11 @@ export class RcuLayer implements AttachedLayer {
     const marks = map.marks(memory)
     const { waiting } = this.#sync.state
     const { idle } = own
-    const others = { tell: () => this.#tell(), passOn: (other: number) => this.#passOnTo(other) }
+    const others = {
+      tell: () => this.#tell(),
+      passOn: (other: number) => this.#passOnTo(other),
+      offlineError: () => own.offlineError(),
+    }
     const parts = { memory, table, doorbell, cpu, incarnation, heap, runner, marks, idle, ...others }
     const callbacks = new Callbacks(parts, own.gracePeriods, map.lists)
     return (this.#state = {

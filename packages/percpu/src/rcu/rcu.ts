@@ -153,7 +153,8 @@ export class Rcu {
    * that one returns to its event loop.
    *
    * @throws UnansweredError after `timeout` ms; the reason of `signal` when that aborts;
-   *   ArgumentError; OfflineError.
+   *   ArgumentError; OfflineError, also if this CPU goes offline before its own functions were
+   *   called.
    */
   async barrier(options: WaitOptions = {}): Promise<void> {
     const { callbacks } = this.#layer.use()

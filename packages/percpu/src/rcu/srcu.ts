@@ -277,7 +277,8 @@ export abstract class Srcu {
    * before, or is lost with its thread. It begins no grace period.
    *
    * @throws UnansweredError after `timeout` ms; the reason of `signal` when that aborts;
-   *   ArgumentError; OfflineError.
+   *   ArgumentError; OfflineError, also if this CPU goes offline before its own functions were
+   *   called.
    */
   async barrier(options: WaitOptions = {}): Promise<void> {
     await this.parts.callbacks.barrier(options)

@@ -275,6 +275,18 @@ describe('callFunctionMany', () => {
     throwsCode(() => machine.cpus.onRing(1.5, () => undefined), 'PERCPU_ARGUMENT')
     throwsCode(() => machine.cpus.onRing(0, 5 as unknown as () => void), 'PERCPU_ARGUMENT', /handler/)
     throwsCode(() => machine.cpus.registerFunction('n', 5 as unknown as () => void), 'PERCPU_ARGUMENT', /run/)
+    for (const name of ['', 'x'.repeat(57), '\ud800', 5 as unknown as string]) {
+      throwsCode(() => machine.cpus.registerFunction(name, () => undefined), 'PERCPU_ARGUMENT', /name/)
+      throwsCode(() => machine.cpus.addHotplug({ name }), 'PERCPU_ARGUMENT', /name/)
+    }
+    for (const name of ['', 'x'.repeat(57), '\ud800'])
+      await rejectsCode(machine.cpus.call([0], name), 'PERCPU_ARGUMENT', /name/)
+    for (const run of [() => Promise.resolve(), () => ({ then: () => undefined })] as (() => unknown)[])
+      throwsCode(() => machine.cpus.deaf(run), 'PERCPU_ARGUMENT', /run: .* is asynchronous/)
+    assert.equal(
+      machine.cpus.deaf(() => 5),
+      5,
+    )
     const unregister = machine.cpus.registerFunction('f', () => undefined)
     throwsCode(
       () => machine.cpus.registerFunction('f', () => undefined),

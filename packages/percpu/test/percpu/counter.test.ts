@@ -23,6 +23,19 @@ describe('a counter', () => {
     }
     assert.equal(counter.sum(), 3)
   })
+  it('refuses a sum that no number can be, and names it', () => {
+    const counter = fresh().percpu.counter('c')
+    counter.add(2 ** 53 - 1)
+    const before = counter.sum()
+    assert.throws(() => counter.add(2 ** 40), { code: 'PERCPU_ARGUMENT', message: /^sum: \d+ is not an/ })
+    assert.equal(counter.sum(), before)
+    counter.add(3)
+    assert.throws(() => counter.add(2 ** 53 - 1), { code: 'PERCPU_ARGUMENT', message: /^sum: \d+ is not an/ })
+    assert.throws(() => counter.sync(), { code: 'PERCPU_ARGUMENT', message: /^sum: / })
+    counter.add(-3)
+    counter.sync()
+    assert.equal(counter.sum(), before)
+  })
   it('has the batch that it was made with', () => {
     const machine = fresh()
     const counter = machine.percpu.counter('c', { batch: 10 })

@@ -49,6 +49,52 @@ describe('a reference count', () => {
     await ref.kill()
     assert.equal(ref.isZero, true)
   })
+  it('of which more is given back than taken is not killed, and nobody waits for ever', async () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101)
+    const [ref, same] = [machine.percpu.ref('r'), other.percpu.ref('r')]
+    const before = same.released()
+    const isRefused = assert.rejects(before, { code: 'PERCPU_REF_MISUSE' })
+    ref.put()
+    same.put(2)
+    for (const change of [ref.kill(), same.kill(), ref.switchToAtomic()])
+      await assert.rejects(change, { code: 'PERCPU_REF_MISUSE' })
+    await isRefused
+    assert.deepEqual([same.isDying, same.isAtomic, ref.tryGetLive()], [false, false, true])
+    ref.put()
+    for (const each of [ref, same]) await assert.rejects(each.released(), { code: 'PERCPU_REF_MISUSE' })
+    // Once it is made good it goes as ever.
+    ref.get(3)
+    await same.kill()
+    await ref.released()
+  })
+  it('that a dead thread was killing, with too much given back, is taken back', async () => {
+    const machine = fresh()
+    const ref = machine.percpu.ref('r')
+    ref.put(5)
+    const { objects } = insideOf(machine.memory)
+    const address = objects.list().find(({ name }) => name === 'r')?.address ?? 0
+    const state = address / 4 + PercpuRefLayout.words.state
+    storeAtomic32(machine.memory.i32, state, INITIAL_STATE | ENTERED | DEAD)
+    await assert.rejects(ref.switchToAtomic(), { code: 'PERCPU_REF_MISUSE' })
+    assert.deepEqual([ref.isDying, ref.isAtomic], [false, false])
+    ref.get(5)
+    await ref.kill()
+    assert.equal(ref.isZero, true)
+  })
+  it('that is released gives no references', async () => {
+    const ref = fresh().percpu.ref('r')
+    await ref.kill()
+    for (const count of [1, 7]) assert.throws(() => ref.get(count), { code: 'PERCPU_REF_MISUSE' })
+    assert.equal(ref.isZero, true)
+    await ref.resurrect()
+    ref.get()
+    await ref.switchToAtomic()
+    ref.get(2)
+    ref.put(4)
+    await ref.released()
+    assert.throws(() => ref.get(), { code: 'PERCPU_REF_MISUSE' })
+  })
   it('that is finished for a dead thread does not keep the CPU that does so from going offline', async () => {
     const machine = fresh()
     const [dying, heir] = [joinAs(machine, 101), joinAs(machine, 102)]

@@ -32,6 +32,36 @@ describe('a function that waits for room', () => {
 })
 
 describe('a CPU that leaves', () => {
+  it('tells its own barrier that its functions are lost', async () => {
+    for (const options of [{ timeout: 0 }, { signal: AbortSignal.abort() }])
+      for (const kind of ['rcu', 'srcu'] as const) {
+        const machine = fresh()
+        const other = joinAs(machine, 101)
+        machine.on('callbacksLost', () => undefined)
+        const queues = [machine, other].map((each) => (kind === 'rcu' ? each.rcu : each.srcu('s')))
+        const [queue, own] = queues
+        assert.ok(queue && own)
+        const calls: string[] = []
+        void own.call(() => calls.push('lost'))
+        const [theirs, mine] = [queue.barrier(), own.barrier()]
+        const isRefused = assert.rejects(mine, { code: 'PERCPU_OFFLINE' })
+        await other.offline(options)
+        await isRefused
+        // For others they are over.
+        await theirs
+        assert.deepEqual(calls, [])
+      }
+  })
+  it('tells no barrier of functions that were called', async () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101)
+    const calls: string[] = []
+    void other.rcu.call(() => calls.push('called'))
+    const barrier = other.rcu.barrier()
+    await other.offline()
+    await barrier
+    assert.deepEqual(calls, ['called'])
+  })
   it('waits for its functions for ten seconds, however patient it is', { timeout: 20_000 }, async () => {
     const machine = fresh()
     const other = joinAs(machine, 101, { stallTimeout: Infinity })
