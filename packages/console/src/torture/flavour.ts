@@ -17,7 +17,7 @@ export interface Flavour {
   upRead?(token: number): void
   synchronize(options: WaitOptions): Promise<void>
   synchronizeExpedited(options: WaitOptions): Promise<void>
-  synchronizeBlocking?(timeout: number): void
+  synchronizeBlocking?(options: WaitOptions): void
   getState(): number
   startPoll(): number
   poll(cookie: number): boolean
@@ -38,7 +38,7 @@ export function rcuFlavour({ rcu }: Machine): Flavour {
     readUnlock: () => undefined,
     synchronize: (options) => rcu.synchronize(options),
     synchronizeExpedited: (options) => rcu.synchronizeExpedited(options),
-    synchronizeBlocking: (timeout) => rcu.synchronizeBlocking(timeout),
+    synchronizeBlocking: (options) => rcu.synchronizeBlocking(options),
     getState: () => rcu.getState(),
     startPoll: () => rcu.startPoll(),
     poll: (cookie) => rcu.poll(cookie),
@@ -60,7 +60,7 @@ export function srcuFlavour(domain: Srcu, isTiny: boolean): Flavour {
     upRead: (token) => domain.upRead(token),
     synchronize: (options) => domain.synchronize(options),
     synchronizeExpedited: (options) => domain.synchronizeExpedited(options),
-    synchronizeBlocking: (timeout) => domain.synchronizeBlocking(timeout),
+    synchronizeBlocking: (options) => domain.synchronizeBlocking(options),
     getState: () => domain.getState(),
     startPoll: () => domain.startPoll(),
     poll: (cookie) => domain.poll(cookie),

@@ -52,7 +52,7 @@ export class Waiting {
     if (!flavour.synchronizeBlocking) return this.wait('synchronize')
     const cookie = flavour.getState()
     try {
-      flavour.synchronizeBlocking(PATIENCE)
+      flavour.synchronizeBlocking({ timeout: PATIENCE })
     } catch (error) {
       // Sections of other tasks of this thread could not end.
       const isOwn = error instanceof PercpuError && 'code' in error && error.code === 'PERCPU_SELF_DEADLOCK'

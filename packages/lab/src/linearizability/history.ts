@@ -32,10 +32,7 @@ export function outcomeOf(error: unknown): Outcome {
  *
  * @throws what `action` throws
  */
-export function follow<Result>(
-  action: () => Result,
-  end: (outcome: Outcome) => void,
-): Result {
+export function follow<Result>(action: () => Result, end: (outcome: Outcome) => void): Result {
   let result: Result
   try {
     result = action()

@@ -37,9 +37,9 @@ export function debugged(domain: Srcu, debug: SrcuDebug): Srcu {
         domain.readUnlock(section.token)
       }
     },
-    synchronizeBlocking: (timeout?: number): void => {
+    synchronizeBlocking: (options?: WaitOptions): void => {
       debug.block(domain, functions.synchronizeBlocking)
-      plain.synchronizeBlocking(timeout)
+      plain.synchronizeBlocking(options)
     },
     cleanup: async (options?: WaitOptions): Promise<void> => {
       await plain.cleanup(options)

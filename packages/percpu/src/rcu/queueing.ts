@@ -2,7 +2,7 @@
 import type { Heap } from '../alloc/heap.js'
 import { checkFunction, isSafely, refused } from '../machine/check.js'
 import { UnansweredError } from '../machine/errors.js'
-import { checkTimeout, Deadline } from '../machine/wait-options.js'
+import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import type { Allocator } from '../percpu/allocator.js'
 import { PercpuScalar } from '../percpu/scalar-object.js'
 import { PercpuStruct } from '../percpu/struct-object.js'
@@ -53,25 +53,25 @@ export function queueCall({ callbacks }: Queueing, callback: Callback): Promise<
 }
 
 /** @see Rcu.freeBlocking */
-export function queueFreeBlocking(queueing: Queueing, what: Freeable, timeout?: number): void {
+export function queueFreeBlocking(queueing: Queueing, what: Freeable, options?: WaitOptions): void {
   if (typeof what === 'number') queueing.heap.tags.checkQueueable(what)
-  waitForRoom(queueing, timeout)
+  waitForRoom(queueing, options)
   void queueFree(queueing, what)
 }
 /** @see Rcu.callBlocking */
-export function queueCallBlocking(queueing: Queueing, callback: Callback, timeout?: number): void {
+export function queueCallBlocking(queueing: Queueing, callback: Callback, options?: WaitOptions): void {
   checkFunction('callback', callback)
-  waitForRoom(queueing, timeout)
+  waitForRoom(queueing, options)
   void queueCall(queueing, callback)
 }
 
-function waitForRoom({ callbacks, waiting }: Queueing, timeout: number | undefined): void {
-  checkTimeout(timeout)
+function waitForRoom({ callbacks, waiting }: Queueing, options: WaitOptions | undefined): void {
+  checkWait(options)
   waiting.assertMayBlock()
-  const deadline = new Deadline(timeout === undefined ? {} : { timeout })
+  const deadline = new Deadline(options)
   if (callbacks.makeRoom((done, until) => waiting.sleep(done, until), deadline)) return
   throw new UnansweredError(
-    `too many callbacks are pending still after ${timeout} ms: they wait for a grace period; nothing was queued`,
-    { timeout },
+    `too many callbacks are pending still after ${deadline.timeout} ms: they wait for a grace period; nothing was queued`,
+    { timeout: deadline.timeout },
   )
 }

@@ -1,6 +1,6 @@
 import type { OwnCpu } from '../cpus/own-cpu.js'
 import { COMPLETED } from '../cpus/sequence.js'
-import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
+import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { checkCookie } from './cookies.js'
 import type { Callback } from './functions.js'
 import type { RcuLayer } from './layer.js'
@@ -52,14 +52,14 @@ export class Rcu {
    * grace periods do not wait for each other. It is a quiescent state of this CPU: use nothing
    * afterwards that was read before under the protection of a grace period.
    *
-   * @param timeout milliseconds; default: none.
-   * @throws UnansweredError after `timeout`; UnsupportedError on a thread that must not block;
+   * @throws UnansweredError after `timeout` ms; the reason of a `signal` that has aborted before;
+   *   UnsupportedError on a thread that must not block;
    *   ArgumentError; OfflineError.
    */
-  synchronizeBlocking(timeout?: number): void {
+  synchronizeBlocking(options: WaitOptions = {}): void {
     this.#own.assertOnline()
-    checkTimeout(timeout)
-    this.#layer.synchronizeBlocking(new Deadline(timeout === undefined ? {} : { timeout }))
+    checkWait(options)
+    this.#layer.synchronizeBlocking(new Deadline(options))
   }
 
   /**
@@ -135,16 +135,16 @@ export class Rcu {
    * afterwards that was read before. What is due is freed meanwhile, and functions of this thread
    * that are due are called, as it does not return to its event loop.
    *
-   * @param timeout milliseconds; default: none.
-   * @throws UnansweredError after `timeout`; UnsupportedError on a thread that must not block; else
+   * @throws UnansweredError after `timeout` ms; the reason of a `signal` that has aborted before;
+   *   UnsupportedError on a thread that must not block; else
    *   as {@link free}. Nothing is changed then.
    */
-  freeBlocking(what: Freeable, timeout?: number): void {
-    queueFreeBlocking(this.#layer.use(), what, timeout)
+  freeBlocking(what: Freeable, options?: WaitOptions): void {
+    queueFreeBlocking(this.#layer.use(), what, options)
   }
   /** As {@link call}, and blocks as {@link freeBlocking}. */
-  callBlocking(callback: Callback, timeout?: number): void {
-    queueCallBlocking(this.#layer.use(), callback, timeout)
+  callBlocking(callback: Callback, options?: WaitOptions): void {
+    queueCallBlocking(this.#layer.use(), callback, options)
   }
 
   /**

@@ -36,7 +36,7 @@ import { COMPLETED, isDone, isDoneExact } from '../cpus/sequence.js'
 import type { Sleep, StallSource } from '../cpus/stall.js'
 import type { UnansweredError } from '../machine/errors.js'
 import { checkFunction, shown } from '../machine/check.js'
-import { checkTimeout, checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
+import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { SelfDeadlockError } from '../sync/errors.js'
 import type { Callbacks } from './callbacks.js'
 import { checkCookie } from './cookies.js'
@@ -182,10 +182,11 @@ export abstract class Srcu {
    * @throws as {@link synchronize}; SelfDeadlockError if this CPU has sections of this domain under
    *   way; UnsupportedError where a thread must not block.
    */
-  synchronizeBlocking(timeout = Infinity): void {
-    checkTimeout(timeout)
-    if (!this.#block(this.words.snap(), new Deadline({ timeout }), false))
-      throw this.#late(timeout, this.parts.own.gracePeriods.stalls.warning())
+  synchronizeBlocking(options: WaitOptions = {}): void {
+    checkWait(options)
+    const deadline = new Deadline(options)
+    if (!this.#block(this.words.snap(), deadline, false))
+      throw this.#late(deadline.timeout, this.parts.own.gracePeriods.stalls.warning())
   }
   #block(cookie: number, deadline: Deadline, expedited: boolean): boolean {
     // Before anything is wanted that nobody would drive. Mutant: rcu/srcu-block-wanted-early.
@@ -265,12 +266,12 @@ export abstract class Srcu {
    * @throws SelfDeadlockError if it has to wait, and this CPU has sections of this domain under
    *   way; else as {@link free} and `machine.rcu.freeBlocking`. Nothing is changed then.
    */
-  freeBlocking(what: Freeable, timeout?: number): void {
-    queueFreeBlocking(this.parts.callbacks.use(), what, timeout)
+  freeBlocking(what: Freeable, options?: WaitOptions): void {
+    queueFreeBlocking(this.parts.callbacks.use(), what, options)
   }
   /** As {@link call}, and blocks as {@link freeBlocking}. */
-  callBlocking(callback: Callback, timeout?: number): void {
-    queueCallBlocking(this.parts.callbacks.use(), callback, timeout)
+  callBlocking(callback: Callback, options?: WaitOptions): void {
+    queueCallBlocking(this.parts.callbacks.use(), callback, options)
   }
   /**
    * Resolves when everything has been freed and called that any CPU had queued for this domain

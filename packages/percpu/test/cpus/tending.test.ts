@@ -37,7 +37,7 @@ describe('a supervisor that blocks', options, () => {
   it('for a grace period goes on when a worker dies in a section', async () => {
     const machine = boot({ cpus: 2 })
     const { reaped } = machine.supervise(await dying(machine, 'section'))
-    machine.srcu('s').synchronizeBlocking(20_000)
+    machine.srcu('s').synchronizeBlocking({ timeout: 20_000 })
     assert.deepEqual(await reaped, [1])
   })
 
@@ -48,7 +48,7 @@ describe('a supervisor that blocks', options, () => {
     // Its event is not heard in here.
     const end = performance.now() + 500
     while (performance.now() < end);
-    machine.rcu.synchronizeBlocking(20_000)
+    machine.rcu.synchronizeBlocking({ timeout: 20_000 })
     assert.deepEqual(await reaped, [1])
   })
 })

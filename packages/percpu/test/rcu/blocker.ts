@@ -5,5 +5,5 @@ import { join, type MachineHandle } from 'percpu'
 const { handle, rounds } = workerData as { handle: MachineHandle; rounds: number }
 const machine = join(handle)
 parentPort?.postMessage('ready')
-for (let round = 0; round < rounds; round++) machine.rcu.synchronizeBlocking(10_000)
+for (let round = 0; round < rounds; round++) machine.rcu.synchronizeBlocking({ timeout: 10_000 })
 await machine.offline()

@@ -61,7 +61,7 @@ for (const [name, options, flavour] of kinds)
         using section = domain.section()
         assert.equal(section.isOpen, true)
       }
-      domain.synchronizeBlocking(1000)
+      domain.synchronizeBlocking({ timeout: 1000 })
       await domain.synchronizeExpedited({ timeout: 1000 })
       assert.equal(countsOf(domain).openOf(0), 0)
     })
@@ -125,7 +125,7 @@ for (const [name, options, flavour] of kinds)
       finish()
       await Promise.all([section, waiting])
       const token = beginHere(domain)
-      assert.throws(() => domain.synchronizeBlocking(10), {
+      assert.throws(() => domain.synchronizeBlocking({ timeout: 10 }), {
         code: 'PERCPU_SELF_DEADLOCK',
         message: /beginHere/,
       })
@@ -195,10 +195,10 @@ describe('circles of domains', () => {
   it('are found where threads block inside sections', async () => {
     const { a, b, otherA, otherB } = world()
     const token = b.readLock()
-    a.synchronizeBlocking(1000)
+    a.synchronizeBlocking({ timeout: 1000 })
     b.readUnlock(token)
     const other = otherA.readLock()
-    assert.equal(await misuseOf(() => otherB.synchronizeBlocking(1000)), 'circle')
+    assert.equal(await misuseOf(() => otherB.synchronizeBlocking({ timeout: 1000 })), 'circle')
     otherA.readUnlock(other)
   })
 

@@ -16,7 +16,7 @@ describe('a function that waits for room', () => {
     const before = head()
     const calls: number[] = []
     void machine.rcu.call(() => {
-      machine.rcu.callBlocking(() => calls.push(4), 5000)
+      machine.rcu.callBlocking(() => calls.push(4), { timeout: 5000 })
       assert.deepEqual(calls, [2, 3, 5])
       assert.equal(head(), before)
       calls.push(1)

@@ -17,7 +17,7 @@ describe('rcu.synchronizeBlocking', () => {
     })
     const { reaped } = machine.supervise(worker)
     await once(worker, 'message')
-    for (let round = 0; round < rounds; round++) machine.rcu.synchronizeBlocking(10_000)
+    for (let round = 0; round < rounds; round++) machine.rcu.synchronizeBlocking({ timeout: 10_000 })
     await reaped
     assert.deepEqual(machine.online, [0])
   })
@@ -28,17 +28,17 @@ describe('rcu.synchronizeBlocking', () => {
       const busy = await start()
       const spinning = busy.tell({ do: 'spin', until, tells, polls: false, deaf: false })
       await becomesSet(machine.memory, tells)
-      throwsCode(() => machine.rcu.synchronizeBlocking(20), 'PERCPU_UNANSWERED', /CPU 1/)
-      throwsCode(() => machine.rcu.synchronizeBlocking(-1), 'PERCPU_ARGUMENT')
+      throwsCode(() => machine.rcu.synchronizeBlocking({ timeout: 20 }), 'PERCPU_UNANSWERED', /CPU 1/)
+      throwsCode(() => machine.rcu.synchronizeBlocking({ timeout: -1 }), 'PERCPU_ARGUMENT')
       set(machine.memory, until)
-      machine.rcu.synchronizeBlocking(10_000)
+      machine.rcu.synchronizeBlocking({ timeout: 10_000 })
       await spinning
     })
   })
 
   it('needs nobody on a machine of one CPU', () => {
     const machine = boot({ smp: false })
-    machine.rcu.synchronizeBlocking(0)
+    machine.rcu.synchronizeBlocking({ timeout: 0 })
   })
 })
 

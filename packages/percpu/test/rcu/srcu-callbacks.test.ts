@@ -233,7 +233,7 @@ describe('memory that runs short', () => {
     )
     domain.readUnlock(token)
     // The grace period is over, and nobody has had the time to free.
-    domain.synchronizeBlocking(5000)
+    domain.synchronizeBlocking({ timeout: 5000 })
     assert.ok(machine.heap.alloc(4096))
   })
 })

@@ -99,7 +99,7 @@ describe('a grace period that does not get on', () => {
     machine.on('stall', (stall) => stalls.push(stall))
     const normal = machine.srcu('n', { flavour: 'normal' })
     const down = other.srcu('n').downRead()
-    throwsCode(() => normal.synchronizeBlocking(300), 'PERCPU_UNANSWERED')
+    throwsCode(() => normal.synchronizeBlocking({ timeout: 300 }), 'PERCPU_UNANSWERED')
     assert.deepEqual(
       stalls
         .splice(0)
@@ -111,10 +111,10 @@ describe('a grace period that does not get on', () => {
       ],
     )
     normal.upRead(down)
-    normal.synchronizeBlocking(10_000)
+    normal.synchronizeBlocking({ timeout: 10_000 })
     stalls.length = 0
     // The other CPU is of this thread, which cannot return to its event loop for it.
-    throwsCode(() => machine.rcu.synchronizeBlocking(100), 'PERCPU_UNANSWERED')
+    throwsCode(() => machine.rcu.synchronizeBlocking({ timeout: 100 }), 'PERCPU_UNANSWERED')
     const [last] = stalls
     assert.deepEqual([last?.domain, last?.cpus.map(({ cpu }) => cpu)], [undefined, [1]])
     assert.ok(Math.abs((last?.since ?? 0) - Date.now()) < 5000)

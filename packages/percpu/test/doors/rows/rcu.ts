@@ -4,7 +4,7 @@ import * as kinds from '../kinds.js'
 import { door, ending, free, getting, use, using, type Row } from '../row.js'
 import type { World } from '../world.js'
 
-const { address, func, ms, oneOf, optional, wait } = kinds
+const { address, func, oneOf, optional, wait } = kinds
 const cookie: kinds.Kind = { name: 'cookie', takes: (value) => Number.isInteger(value) && 'maybe' }
 const token = kinds.whole(0, 1, 'token')
 const freeable: kinds.Kind = {
@@ -15,7 +15,7 @@ const flavour = optional(kinds.options({ flavour: optional(oneOf('fast', 'normal
 
 interface Dying {
   free(what: number): Promise<void>
-  freeBlocking(what: number, timeout?: number): void
+  freeBlocking(what: number, options?: object): void
 }
 /** Stands for what the row has taken. */
 const MINE = Symbol('taken by the row')
@@ -39,16 +39,16 @@ function common(type: 'Rcu' | 'Srcu', of: (world: World) => Rcu | Srcu): Row[] {
   return [
     ...waits,
     frees('free', []),
-    frees('freeBlocking', [optional(ms)]),
-    door(`${type}.synchronizeBlocking`, [optional(ms)], (world) =>
-      use(of(world), 'synchronizeBlocking', [1000]),
+    frees('freeBlocking', [optional(wait)]),
+    door(`${type}.synchronizeBlocking`, [optional(wait)], (world) =>
+      use(of(world), 'synchronizeBlocking', [{ timeout: 1000 }]),
     ),
     door(`${type}.getState`, [], (world) => use(of(world), 'getState')),
     door(`${type}.startPoll`, [], (world) => use(of(world), 'startPoll')),
     door(`${type}.poll`, [cookie], (world) => use(of(world), 'poll', [of(world).getState()])),
     door(`${type}.call`, [func], (world) => use(of(world), 'call', [() => undefined])),
-    door(`${type}.callBlocking`, [func, optional(ms)], (world) =>
-      use(of(world), 'callBlocking', [() => undefined, 1000]),
+    door(`${type}.callBlocking`, [func, optional(wait)], (world) =>
+      use(of(world), 'callBlocking', [() => undefined, { timeout: 1000 }]),
     ),
   ]
 }

@@ -8,8 +8,8 @@ const { handle, tally } = workerData as { readonly handle: MachineHandle; readon
 const machine = await joinWhenFree(handle)
 const domain = machine.srcu('s', { flavour: 'normal' })
 for (let i = 0; i < 100; i++) {
-  machine.rcu.freeBlocking(machine.heap.alloc(32), 10_000)
-  domain.freeBlocking(machine.heap.alloc(32), 10_000)
+  machine.rcu.freeBlocking(machine.heap.alloc(32), { timeout: 10_000 })
+  domain.freeBlocking(machine.heap.alloc(32), { timeout: 10_000 })
   addAtomic32(machine.memory.i32, tally / 4, 2)
 }
 await machine.offline()
