@@ -72,9 +72,7 @@ describe('a reference count', () => {
     const machine = fresh()
     const ref = machine.percpu.ref('r')
     ref.put(5)
-    const { objects } = insideOf(machine.memory)
-    const address = objects.list().find(({ name }) => name === 'r')?.address ?? 0
-    const state = address / 4 + PercpuRefLayout.words.state
+    const state = addressOf(machine.memory, 'ref', 'r') / 4 + PercpuRefLayout.words.state
     storeAtomic32(machine.memory.i32, state, INITIAL_STATE | ENTERED | DEAD)
     await assert.rejects(ref.switchToAtomic(), { code: 'PERCPU_REF_MISUSE' })
     assert.deepEqual([ref.isDying, ref.isAtomic], [false, false])

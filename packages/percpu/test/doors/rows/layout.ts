@@ -182,7 +182,7 @@ const numberField = (name: 'u8' | 'i32' | 'u64' | 'be' | 'be64', kind: kinds.Kin
 
 const accessors: readonly Row[] = [
   door('StructView.toObject', [], (world) => use(world.sample(), 'toObject')),
-  door('StructView.toJSON', [], (world) => use(world.sample(), 'toJSON')),
+  free('StructView.toJSON', [], (world) => use(world.sample(), 'toJSON')),
   field('plain', number, 5),
   field('wide', bigint, 5n),
   field('real', number, 1.5),
