@@ -178,6 +178,12 @@ export class CpuTable {
     )
   }
 
+  /** Undoes {@link takeOver}, unless the reaper has been taken over meanwhile. */
+  handBack(cpu: number, deadKey: number, reaperKey: number): void {
+    // atomic: as in takeOver.
+    compareExchangeAtomic32(this.memory.i32, this.record(cpu) + Cpu.words.thread, -reaperKey, deadKey)
+  }
+
   /**
    * The thread that holds the number: its key, 0 for none, minus the reaper's key while it is
    * cleaned up.

@@ -26,8 +26,9 @@
  * something, such as a section, tells its users later, when the synchronous stretch is over.
  *
  * A thread that waits for a lock of a layer is in the middle of a change of shared memory. It frees
- * no more than the dead CPU's locks of layers then, as the reaper that it becomes by that. The
- * other steps follow when the thread blocks elsewhere, or when the synchronous stretch is over.
+ * no more than the dead CPU's locks of layers then, as its reaper, and hands the number back. So
+ * whoever supervises the dead thread does the other steps. The thread that waited does them if
+ * nobody has, when it blocks elsewhere, or when the synchronous stretch is over.
  */
 import { storeAtomic32 } from '#mem'
 import { ArgumentError } from '../errors.js'
@@ -41,6 +42,7 @@ import { RcuTree } from './rcu-tree.js'
 import { Cpu } from '../machine/layouts.js'
 import { MASK_WORDS } from '../machine/limits.js'
 import { hasThreadId, host, keyOfThreadId, reportError } from '../machine/platform.js'
+import { ensureStack, MANY } from '../stack.js'
 
 /** What is needed of a worker: a Node `Worker` has it. */
 export interface SupervisedWorker {
@@ -85,8 +87,8 @@ export class Supervisor {
   readonly #onDead: DeadCallback
   /** Recovered, and their users not told yet. */
   readonly #untold: Dead[] = []
-  /** Their locks of layers are free, and nothing else is recovered yet. */
-  readonly #rescued: Dead[] = []
+  /** Keys of ended threads whose locks of layers this one has freed. */
+  readonly #rescued: number[] = []
 
   constructor(table: CpuTable, key: number, layers: readonly AttachedLayer[], onDead: DeadCallback) {
     this.#table = table
@@ -133,28 +135,39 @@ export class Supervisor {
   get supervised(): number {
     return this.#supervised.size
   }
-  /** Whether there are dead CPUs that this thread has begun to clean up after. */
+  /** Whether this thread is yet to look after others whose locks of layers it has freed. */
   get hasRescued(): boolean {
     return this.#rescued.length > 0
   }
   /**
    * In the middle of a change of a layer: frees the locks of layers of this CPU, if its thread has
-   * ended, whoever supervises it. The rest is done later.
+   * ended, whoever supervises it. The rest is done later: by its supervisor, or by this thread.
    */
   rescue(cpu: number): void {
+    // Before the system is asked: a file that is not found because the stack is full means an end.
+    ensureStack(MANY)
     const holder = this.#table.thread(cpu)
     // The thread, or else the reaper that has ended before it was done.
-    if (holder === 0 || !this.#hasEnded(Math.abs(holder))) return
-    if (!this.#table.takeOver(cpu, holder, this.#key)) return
-    this.#supervised.get(holder)?.push(cpu)
-    const dead = this.#found(cpu)
-    this.#rescued.push(dead)
+    const key = Math.abs(holder)
+    if (holder === 0 || !this.#hasEnded(key)) return
+    this.#rescued.push(key)
     // Mutant: cpus/rescued-left.
     host.queueMicrotask(() => this.#finishRescued(false))
-    this.#step(this.#layers, 'rescue', this.#recovery(dead))
+    if (!this.#table.takeOver(cpu, holder, this.#key)) return
+    try {
+      // Locks last: what the layers above find out first hangs on whose the locks are.
+      this.#step([...this.#layers].reverse(), 'rescue', this.#recovery(this.#found(cpu)))
+    } finally {
+      // Who supervises the thread may come before this one does. Mutant: cpus/rescued-kept.
+      this.#table.handBack(cpu, holder, this.#key)
+    }
   }
   #finishRescued(isQuiet: boolean): void {
-    this.#cleanUp(this.#rescued.splice(0), isQuiet)
+    for (const key of this.#rescued.splice(0)) {
+      const dead = this.#takeOver(key)
+      this.#supervised.get(key)?.push(...dead.map(({ cpu }) => cpu))
+      this.#cleanUp(dead, isQuiet)
+    }
   }
   /**
    * Cleans up after supervised workers that have ended, as the operating system says, whether or

@@ -63,6 +63,11 @@ export class NamesLayer implements AttachedLayer {
     this.#tools = undefined
   }
 
+  /** Before others find what was being named in flight. Mutant: names/rescued-unexamined. */
+  rescue(recovery: Recovery): void {
+    this.examine(recovery)
+  }
+
   examine(recovery: Recovery): void {
     const { table, cpu, incarnation } = recovery
     const { memblock } = openBootMemory(table, cpu, incarnation)

@@ -24,7 +24,8 @@ import {
   ObjectMissingError,
   OutOfMemoryError,
 } from '../machine/errors.js'
-import { ensureStack, SOME } from '../stack.js'
+import { reportError } from '../machine/platform.js'
+import { ensureStack, MANY, SOME } from '../stack.js'
 import { LockTimeoutError } from '../sync/errors.js'
 import type { LayerLock } from '../sync/layer-lock.js'
 import {
@@ -108,7 +109,8 @@ export class NameTables implements Names {
     const wanted = wantedOf(space, name)
     const tools = this.#tools()
     const { lock, note } = tools
-    ensureStack(SOME)
+    // Once the name is gone, nothing may throw.
+    ensureStack(MANY)
     try {
       const entry = lock.locked(this.#map.lock, () => {
         const found = this.#find(wanted)
@@ -240,7 +242,7 @@ export class NameTables implements Names {
       free(tools, block)
       return undefined
     }
-    this.#grow(tools, this.#listOf(wanted))
+    this.#growIfPossible(tools, this.#listOf(wanted))
     return thingOf(this.#memory, entry)
   }
 
@@ -316,6 +318,14 @@ export class NameTables implements Names {
   }
 
   /** Twice the buckets, once the names are twice as many. Does without if memory is short. */
+  /** A table that has not grown is slower, and grows with another name. This one is given. */
+  #growIfPossible(tools: NamesTools, list: SplitList): void {
+    try {
+      this.#grow(tools, list)
+    } catch (error) {
+      if (!(error instanceof LockTimeoutError || error instanceof RangeError)) reportError(error)
+    }
+  }
   #grow({ heap, lock }: NamesTools, list: SplitList): void {
     const { buckets } = list
     const wanted = Math.max(FIRST_BUCKETS, buckets * 2)

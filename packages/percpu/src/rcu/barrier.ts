@@ -34,7 +34,7 @@ export class Barrier {
   readonly #lost: (functions: number) => Error | undefined
 
   /**
-   * `kick`: sees to it that the lists of CPUs which are away are looked at. `lost`: what to throw if
+   * `kick`: sees to it that lists of CPUs which are away are looked at. `lost`: what to throw if
    * functions of this thread, up to the count, end with its stay. `domain`: for errors.
    */
   constructor(

@@ -17,9 +17,12 @@ export function freeingOf(rcu: RcuLayer, percpu: PercpuLayer, memblock: Memblock
   return {
     retire: ({ address, isLarge }) => {
       const queueing = rcu.use()
-      // A region that is in flight ends with its thread, if the function does.
-      if (isLarge) ignore(queueCall(queueing, () => memblock.free(address)))
-      else ignore(queueFree(queueing, address))
+      if (isLarge) {
+        // In flight it would end with this thread, whoever reads it. So it stays allocated if the
+        // function is lost. Mutant: rcu/region-in-flight.
+        memblock.persist(address)
+        ignore(queueCall(queueing, () => memblock.free(address)))
+      } else ignore(queueFree(queueing, address))
     },
     release: (space, address) => {
       // A domain was cleaned up before; the other kinds have no more than their block.

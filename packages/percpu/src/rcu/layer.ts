@@ -201,6 +201,10 @@ export class RcuLayer implements AttachedLayer {
     this.#state = undefined
   }
 
+  /** While the lock of a list shows whether it was being freed. Mutant: rcu/rescued-unexamined. */
+  rescue(recovery: Recovery): void {
+    this.examine(recovery)
+  }
   /** Before the heap frees what the dead CPU had in flight. */
   examine(recovery: Recovery): void {
     const { table, cpu } = recovery

@@ -203,6 +203,23 @@ describe('names', () => {
     assert.equal(machine.percpu.counter('late').sum(), 3)
   })
 
+  it('of a large object that was removed: it is not freed before a grace period, though its remover dies', async () => {
+    const machine = roomy()
+    const other = joinAs(machine, 101)
+    const Large = struct('Large', { values: percpu.array(i32, 1_300_000) })
+    const { address } = other.objects.create('large', Large)
+    const isThere = (): boolean =>
+      machine.heap.memblock
+        .report()
+        .regions.some((region) => address >= region.address && address < region.address + region.size)
+    other.objects.remove('large')
+    // In one synchronous stretch: whoever has just found it may go on reading.
+    machine.cpus.declareDead(other.cpu)
+    assert.ok(isThere())
+    await machine.rcu.synchronize()
+    assert.ok(isThere(), 'what its thread was to free is lost')
+  })
+
   it('of objects larger than the blocks of the heap take boot memory', async () => {
     const machine = fresh({ memory: '64 MiB', cpus: 2 })
     const Large = struct('Large', { cells: percpu.array(percpu.u32, 3 * 2 ** 20) })

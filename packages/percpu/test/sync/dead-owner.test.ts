@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, it } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { boot, type Machine } from 'percpu'
 import type { StuckIn } from './support/stuck-worker.js'
@@ -13,23 +14,23 @@ import type { StuckIn } from './support/stuck-worker.js'
 const onlyLinux = { skip: process.platform !== 'linux' && 'the system does not tell of threads' }
 
 /** Uses the same lock; what ends something comes first. */
-const uses: Readonly<Record<StuckIn, (machine: Machine) => () => unknown>> = {
-  pages: ({ heap }) => {
+const uses = {
+  pages: ({ heap }: Machine) => {
     const address = heap.pages.alloc(3)
     return () => heap.pages.free(address, 3)
   },
-  'an object': ({ heap }) => {
+  'an object': ({ heap }: Machine) => {
     // More than one CPU keeps at hand.
     const addresses = Array.from({ length: 400 }, () => heap.alloc(600))
     return () => {
       for (const address of addresses) heap.free(address)
     }
   },
-  copies: ({ percpu }) => {
+  copies: ({ percpu }: Machine) => {
     const pointer = percpu.alloc(1000)
     return () => percpu.free(pointer)
   },
-  'a counter': ({ percpu }) => {
+  'a counter': ({ percpu }: Machine) => {
     const counter = percpu.counter('counter')
     return () => {
       counter.add(1000)
@@ -57,7 +58,7 @@ async function assertWhole(machine: Machine, dead: number): Promise<void> {
 }
 
 describe('a thread ends with a lock of a layer, and one that does not return to its event loop', () => {
-  for (const where of Object.keys(uses) as StuckIn[])
+  for (const where of Object.keys(uses) as (keyof typeof uses)[])
     it(`frees the lock of ${where} when it wants it`, onlyLinux, async () => {
       const machine = boot({ cpus: 4, memory: '4 MiB' })
       const use = uses[where](machine)
@@ -106,4 +107,67 @@ describe('a thread ends with a lock of a layer, and one that does not return to 
       await machine.offline()
     },
   )
+
+  it('also of threads that it had started', onlyLinux, async () => {
+    const machine = boot({ cpus: 5, memory: '4 MiB' })
+    const use = uses.pages(machine)
+    const { worker, cpu } = await stuckIn(machine, 'pages, with a child')
+    const { reaped } = machine.supervise(worker)
+    void worker.terminate()
+    use()
+    // Its child's.
+    machine.locks.mutex('m').lock({ timeout: 10_000 }).unlock()
+    assert.equal((await reaped).length, 2)
+    await assertWhole(machine, cpu)
+    await machine.offline()
+  })
+
+  it('leaves the dead thread to its supervisor if it never returns itself', onlyLinux, async () => {
+    const machine = boot({ cpus: 5, memory: '4 MiB' })
+    const busy = new Worker(new URL('./support/polling-worker.js', import.meta.url), {
+      workerData: machine.handle,
+    })
+    machine.supervise(busy)
+    await once(busy, 'message')
+    const { worker, cpu } = await stuckIn(machine, 'pages')
+    const { reaped } = machine.supervise(worker)
+    const ended = once(busy, 'message')
+    busy.postMessage('take pages')
+    await setTimeout(200)
+    void worker.terminate()
+    // This thread is late: the other one is the first to see it.
+    const end = performance.now() + 300
+    while (performance.now() < end);
+    await ended
+    assert.deepEqual(await reaped, [cpu])
+    ;(await machine.locks.mutex('m').lockAsync({ timeout: 10_000 })).unlock()
+    await assertWhole(machine, cpu)
+    await busy.terminate()
+    await machine.offline()
+  })
+
+  it('finds what was being named, and can take it away', onlyLinux, async () => {
+    const machine = boot({ cpus: 4, memory: '4 MiB' })
+    const { worker, cpu } = await stuckIn(machine, 'a name')
+    const { reaped } = machine.supervise(worker)
+    void worker.terminate()
+    machine.objects.remove('x')
+    assert.deepEqual(await reaped, [cpu])
+    assert.throws(() => machine.objects.remove('x'), { code: 'PERCPU_OBJECT_MISSING' })
+    await assertWhole(machine, cpu)
+    await machine.offline()
+  })
+
+  it('has what the thread was freeing freed', onlyLinux, async () => {
+    const machine = boot({ cpus: 4, memory: '4 MiB' })
+    const use = uses.pages(machine)
+    const { worker, cpu } = await stuckIn(machine, 'a callback')
+    const { reaped } = machine.supervise(worker)
+    void worker.terminate()
+    use()
+    assert.deepEqual(await reaped, [cpu])
+    await machine.rcu.barrier({ timeout: 10_000 })
+    await assertWhole(machine, cpu)
+    await machine.offline()
+  })
 })
