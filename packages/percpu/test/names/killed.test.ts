@@ -79,7 +79,11 @@ describe('a thread killed', () => {
         assert.equal(verify(machine).objects.size, 0, `access ${at}`)
         if (type.size > 2 ** 20) {
           const now = machine.heap.memblock.report().regions
-          assert.equal(now.length - regions, Number(isThere) - Number(!operation.leaves), `access ${at}`)
+          const more = now.length - regions
+          const expected = Number(isThere) - Number(!operation.leaves)
+          // What is removed stays allocated if the function that would free it is lost.
+          const isLost = !isThere && !operation.leaves && more === 0
+          assert.ok(more === expected || isLost, `access ${at}: ${more}`)
           assert.ok(now.every(({ owner }) => owner === undefined))
         }
         machine.heap.verify({ quiet: true })
