@@ -243,8 +243,8 @@ export class Machine {
    * teardowns; tears the layers down; and poisons this object and everything obtained from it. The
    * thread lives on, and may join again.
    *
-   * At the end of `timeout`, or when `signal` aborts or has aborted before, nothing is waited for any
-   * longer, and the CPU goes offline all the same.
+   * At the end of `timeout`, or when `signal` aborts or has aborted before, nothing is waited for
+   * any longer, and the CPU goes offline all the same.
    *
    * @throws HotplugError if a teardown failed, or has not ended in time; the CPU is offline all the
    *   same. Also if it is called while a teardown is under way, which might be waiting for itself.
