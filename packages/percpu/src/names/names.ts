@@ -317,7 +317,6 @@ export class NameTables implements Names {
     tools.retire(blockOf(this.#memory, entry))
   }
 
-  /** Twice the buckets, once the names are twice as many. Does without if memory is short. */
   /** A table that has not grown is slower, and grows with another name. This one is given. */
   #growIfPossible(tools: NamesTools, list: SplitList): void {
     try {
@@ -326,6 +325,7 @@ export class NameTables implements Names {
       if (!(error instanceof LockTimeoutError || error instanceof RangeError)) reportError(error)
     }
   }
+  /** Twice the buckets, once the names are twice as many. Does without if memory is short. */
   #grow({ heap, lock }: NamesTools, list: SplitList): void {
     const { buckets } = list
     const wanted = Math.max(FIRST_BUCKETS, buckets * 2)
