@@ -19,11 +19,11 @@
  * It may use the records in the dead CPU's place afterwards. Should it die too, the next reaper
  * does the same again.
  *
- * Progress: blocking. Where the system tells that the owner's thread has ended, who waits does these
- * steps in the reaper's place, and leaves the others to whoever reaps (supervisor.ts). Elsewhere the
- * lock is free only once the owner is reaped. A thread that waits for it may be the only one that
- * could reap. So the wait ends with an error after {@link LOCK_TIMEOUT}, unless the owner is known
- * to live (patience.ts).
+ * Progress: blocking. Where the system tells that the owner's thread has ended, who waits does
+ * these steps in the reaper's place, and leaves the others to whoever reaps (supervisor.ts).
+ * Elsewhere the lock is free only once the owner is reaped. A thread that waits for it may be the
+ * only one that could reap. So the wait ends with an error after {@link LOCK_TIMEOUT}, unless the
+ * owner is known to live (patience.ts).
  * Cost: two compare-and-exchanges.
  */
 import type { Memory } from '#mem'
