@@ -4,12 +4,12 @@ import { fillDraft } from '../layout/draft.js'
 import type { AnyStruct, Draft, Struct } from '../layout/index.js'
 import { checkFunction } from '../machine/check.js'
 import type { SectionWriter } from '../sync/layer-lock.js'
+import { freeAfter } from './free-after.js'
 import { PAGE_REF_SHIFT } from './address.js'
 import { give, take, type Magazine } from './magazine.js'
 import { DESCRIPTOR_SHIFT } from './page-map.js'
 import { checkRequest, objectNames, type ObjectRequest } from './request.js'
 import type { SlabCache } from './slab-cache.js'
-import { PercpuError } from '../errors.js'
 import { showAs } from '../inspect.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
@@ -71,7 +71,7 @@ export class Cache<S extends AnyStruct = AnyStruct> {
       try {
         fillDraft(struct, this.#memory, address, init as (object: Draft<AnyStruct>) => void)
       } catch (error) {
-        this.#freeAfter(error, address)
+        freeAfter(error, () => this.free(address))
       }
     }
     return struct.at(this.#memory, address) as ReturnType<S['at']>
@@ -145,17 +145,5 @@ export class Cache<S extends AnyStruct = AnyStruct> {
    */
   trim(): void {
     this.#slabs.trim()
-  }
-
-  /** Throws what `init` threw, with the object free again. */
-  #freeAfter(error: unknown, address: number): never {
-    try {
-      this.free(address)
-    } catch (second) {
-      // It is in flight: it ends with the thread.
-      if (second instanceof PercpuError && second.cause === undefined) second.cause = error
-      throw second
-    }
-    throw error
   }
 }

@@ -2,7 +2,7 @@ import * as mem from '#mem'
 import type { Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import type { BootRegions } from '../bootmem/memblock.js'
-import { ArgumentError, PercpuError } from '../errors.js'
+import { ArgumentError } from '../errors.js'
 import { fillDraft } from '../layout/draft.js'
 import { checkFixed, setFlexibleLength } from '../layout/flexible.js'
 import type { Accessor, AnyStruct, Draft, Fields, Kind, Struct } from '../layout/index.js'
@@ -17,6 +17,7 @@ import {
 } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import type { SectionWriter } from '../sync/layer-lock.js'
+import { freeAfter } from './free-after.js'
 import { PAGE_REF_SHIFT } from './address.js'
 import { Cache } from './cache.js'
 import { CacheTable } from './cache-table.js'
@@ -182,7 +183,7 @@ export class Heap {
       if (init !== undefined) fillDraft(struct, memory, address, init)
       return struct.at(memory, address)
     } catch (error) {
-      this.#freeAfter(error, address)
+      freeAfter(error, () => this.free(address))
     }
   }
 
@@ -350,17 +351,6 @@ export class Heap {
     this.pages.markLarge(address / PAGE_BYTES)
     if (persist) this.pages.persist(address)
     return address
-  }
-
-  #freeAfter(error: unknown, address: number): never {
-    try {
-      this.free(address)
-    } catch (second) {
-      // It is in flight: it ends with the thread.
-      if (second instanceof PercpuError && second.cause === undefined) second.cause = error
-      throw second
-    }
-    throw error
   }
 
   /**
