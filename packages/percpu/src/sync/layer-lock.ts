@@ -211,11 +211,19 @@ export function recoverLayerLocks(memory: Memory, map: SyncMap, cpu: number, tok
   for (let layer = 0; layer < LAYER_LOCKS; layer++) {
     const record = map.layerRecord(cpu, layer)
     restored += replayJournal(memory, locationOf(record))
-    const lock = loadU32(memory.u32, record + lockField)
-    if (lock === 0) continue
-    // atomic: as Q, in the dead owner's place, unless it had not got the lock, or had released it.
-    compareExchangeAtomic32(memory.i32, lock, token, 0)
-    storeU32(memory.u32, record + lockField, 0)
+    releaseAnnounced(memory, record, token)
   }
   return restored
+}
+
+/**
+ * For the reaper: frees the lock that the dead CPU had, or was about to take. `record`: word index
+ * of what it announced it in. Can be repeated.
+ */
+export function releaseAnnounced(memory: Memory, record: number, token: number): void {
+  const lock = loadU32(memory.u32, record + lockField)
+  if (lock === 0) return
+  // atomic: as Q, in the dead owner's place, unless it had not got the lock, or had released it.
+  compareExchangeAtomic32(memory.i32, lock, token, 0)
+  storeU32(memory.u32, record + lockField, 0)
 }
