@@ -8,7 +8,9 @@ import type { AllocLayer } from '../alloc/layer.js'
 import { checkUserName, type Directory } from '../bootmem/directory.js'
 import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
+import { checkStored } from '../machine/check.js'
 import { ObjectMissingError } from '../machine/errors.js'
+import { NAME_BYTES } from '../machine/limits.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import { tokenOf } from '../machine/token.js'
 import type { RcuLayer } from '../rcu/layer.js'
@@ -57,6 +59,7 @@ export class CollectionsLayer implements AttachedLayer {
     const { own, objects } = this.#below.context
     own.assertOnline()
     checkUserName(name)
+    checkStored('name', name, NAME_BYTES)
     checkMapOptions(options)
     const { memory, map } = own
     const known = this.#maps.get(name)
