@@ -12,9 +12,9 @@ const keyMask = 2 ** KEY_BITS - 1
 /** Words from which on a range is copied as a whole. */
 const MANY = 64
 
-/** Bytes of an entry. */
+/** Bytes of an entry: whole words. */
 export function entryBytes(keyBytes: number, valueBytes: number): number {
-  return MapEntry.stride + ((keyBytes + 3) & -4) + valueBytes
+  return MapEntry.stride + ((keyBytes + 3) & -4) + ((valueBytes + 3) & -4)
 }
 
 /** Fills an entry, by its word index, which only the calling thread knows. */

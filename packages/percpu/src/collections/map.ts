@@ -3,6 +3,7 @@ import { ArgumentError } from '../errors.js'
 import { showAs } from '../inspect.js'
 import { checkFlag, checkFunction, checkOptions, checkRange, isSafely, refused } from '../machine/check.js'
 import { END, step } from './cursor.js'
+import { DecodedValues } from './decoded.js'
 import { isValue, readKey, readValue, stampOf } from './entry.js'
 import { hashWords } from './hash.js'
 import { keyCodecs, type KeyCodec } from './keys.js'
@@ -22,6 +23,8 @@ interface Hot<K, V> {
   readonly value: Scratch
   readonly keys: KeyCodec<K>
   readonly values: ValueCodec<V>
+  /** None unless they are kept. */
+  readonly decoded: DecodedValues<K, V> | undefined
 }
 
 export interface LoadOptions {
@@ -64,7 +67,13 @@ export class SharedMap<K, V> {
   #writes = 0
 
   /** @internal Made by `machine.map`. */
-  constructor(name: string, table: MapTable, parts: WriterParts, own: OwnCpu, { key, value }: MapOptions) {
+  constructor(
+    name: string,
+    table: MapTable,
+    parts: WriterParts,
+    own: OwnCpu,
+    { key, value, cache = 0 }: MapOptions,
+  ) {
     this.name = name
     this.#hot = {
       table,
@@ -72,6 +81,7 @@ export class SharedMap<K, V> {
       value: new Scratch(4096),
       keys: keyCodecs[key] as unknown as KeyCodec<K>,
       values: valueCodecs[value] as unknown as ValueCodec<V>,
+      decoded: cache > 0 ? new DecodedValues(table, cache) : undefined,
     }
     this.#own = own
     this.#parts = parts
@@ -85,16 +95,17 @@ export class SharedMap<K, V> {
    * @throws ArgumentError for what is no key; EntryTooLargeError; OfflineError.
    */
   get(key: K): V | undefined {
-    const { table, key: scratch, value, keys, values } = this.#hot
+    const { table, key: scratch, value, keys, values, decoded } = this.#hot
+    const kept = decoded?.get(key)
+    if (kept !== undefined) return kept
     keys.encode(key, scratch)
-    const entry = findEntry(
-      table,
-      scratch,
-      hashWords(scratch.words, scratch.length, table.seed0, table.seed1),
-    )
+    const hash = hashWords(scratch.words, scratch.length, table.seed0, table.seed1)
+    const entry = findEntry(table, scratch, hash)
     if (entry === 0) return undefined
     readValue(table.memory, entry * 2, value)
-    return values.decode(value)
+    const found = values.decode(value)
+    decoded?.keep(key, hash, entry, found)
+    return found
   }
 
   /** Whether there is an entry with this key. @throws as {@link get}. */
@@ -223,7 +234,8 @@ export class SharedMap<K, V> {
   /**
    * As {@link setMany}, with room made for them first.
    *
-   * @throws as {@link setMany}.
+   * @throws OutOfMemoryError if there is no room for so many, with nothing changed; else as
+   *   {@link setMany}.
    */
   load(entries: Iterable<readonly [K, V]>, options: LoadOptions = {}): this {
     this.#own.assertOnline()

@@ -1,6 +1,7 @@
 /** What a map is made for, and opened as. */
 import { load32, store32, type Memory } from '#mem'
-import { checkInt32, checkObject, checkOneOf, checkOptions, shown } from '../machine/check.js'
+import { ArgumentError } from '../errors.js'
+import { checkInt32, checkObject, checkOneOf, checkOptions, checkRange, shown } from '../machine/check.js'
 import { MapMismatchError } from './errors.js'
 import { keyCodecs, type MapKeyKind } from './keys.js'
 import { MapRoot } from './map-layout.js'
@@ -11,6 +12,12 @@ export interface MapOptions<K extends MapKeyKind = MapKeyKind, V extends MapValu
   readonly key: K
   /** What its values are. */
   readonly value: V
+  /**
+   * How many values this thread keeps decoded, 0 to 2^24. `get` of a key gives the same object then
+   * until it is set again, which must not be changed; it is about as fast as that of a Map. Not for
+   * keys of kind `bytes`. Each thread that opens the map first may choose its own. Default 0.
+   */
+  readonly cache?: number
   /** @internal Of the hash, for explorations: other seeds, other buckets. */
   readonly seed?: number
 }
@@ -22,9 +29,12 @@ const valueKinds = Object.keys(valueCodecs) as MapValueKind[]
 /** @throws ArgumentError. */
 export function checkMapOptions(options: MapOptions): void {
   checkObject('options', options)
-  checkOptions('map', options, { key: true, value: true, seed: true }, ['seed'])
+  checkOptions('map', options, { key: true, value: true, cache: true, seed: true }, ['seed'])
   checkKind('key', options.key, keyKinds)
   checkKind('value', options.value, valueKinds)
+  if (options.cache !== undefined) checkRange('cache', options.cache, 0, 2 ** 24)
+  if (options.key === 'bytes' && options.cache !== undefined && options.cache > 0)
+    throw new ArgumentError("cache: values of keys of kind 'bytes' cannot be kept", { cache: options.cache })
   if (options.seed !== undefined) checkInt32('seed', options.seed)
 }
 

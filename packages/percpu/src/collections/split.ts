@@ -7,7 +7,7 @@
 import * as mem from '#mem'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { LockTimeoutError } from '../sync/errors.js'
-import { MapBucket, SLOTS } from './map-layout.js'
+import { MapBucket, MapEntry, SLOTS } from './map-layout.js'
 import { finishChange, finishSplit, noteChange, noteSplit } from './notes.js'
 import { loadBuckets } from './reader.js'
 import { blockOf, bucketsIn, bucketWord, countEntries, firstOf, type MapTable } from './table.js'
@@ -48,9 +48,23 @@ export class Splitter {
     if (this.#wanted > this.#known) this.#grow(AT_ONCE)
   }
 
-  /** Splits until there are enough buckets for so many entries, or there is no memory. */
+  /**
+   * Splits until there are enough buckets for so many entries, or there is no memory.
+   *
+   * @throws OutOfMemoryError, with nothing changed, if they would not fit beside their buckets.
+   */
   reserve(entries: number): void {
-    this.#wanted = Math.max(this.#wanted, Math.ceil(entries / LOAD))
+    const { byteLength } = this.#table.memory
+    const buckets = Math.ceil(entries / LOAD)
+    if (entries * MapEntry.stride + buckets * MapBucket.stride > byteLength)
+      throw new OutOfMemoryError(
+        `no room for ${entries} entries in ${byteLength} bytes: boot with more \`memory\``,
+        {
+          entries,
+          bytes: byteLength,
+        },
+      )
+    this.#wanted = Math.max(this.#wanted, buckets)
     this.#grow(Infinity)
   }
 

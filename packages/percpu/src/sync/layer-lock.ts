@@ -159,7 +159,7 @@ export class LayerLock {
     // atomic: a snapshot, for the message.
     const owner = cpuOf(mem.loadAtomic32(this.#memory.i32, word))
     return new LockTimeoutError(
-      `a lock of the allocator has been CPU ${owner}'s for ${LOCK_TIMEOUT} ms: if its thread has ended, return to the event ` +
+      `a lock of the library has been CPU ${owner}'s for ${LOCK_TIMEOUT} ms: if its thread has ended, return to the event ` +
         `loop, so that it can be cleaned up after`,
       { address: word * 4, owner },
     )

@@ -181,11 +181,14 @@ describe('a map in a memory that is full', () => {
     machine.heap.verify({ quiet: true })
   })
 
-  it('lets no bucket grow into nothing', () => {
+  it('makes no room for more than it holds', () => {
     const machine = fresh({ memory: '1 MiB' })
     const map = machine.map('m', { key: 'u32', value: 'i32' })
-    map.load([[1, 1]], { sizeHint: 2 ** 31 })
+    assert.throws(() => map.load([[1, 1]], { sizeHint: 2 ** 31 }), OutOfMemoryError)
+    assert.equal(map.size, 0)
+    map.load([[1, 1]], { sizeHint: 5000 })
     assert.equal(map.get(1), 1)
+    assert.ok(map.report().buckets > 700)
     map.verify({ quiet: true })
   })
 })

@@ -130,7 +130,7 @@ describe('a map does what a Map does', () => {
         const keyAt = (n: number): never => (n < special.length ? special[n] : more[key](n)) as never
         fc.assert(
           fc.property(calls, (list) => {
-            const machine = fresh({ memory: '2 MiB', cpus: 2 })
+            const machine = fresh({ memory: '2 MiB', cpus: 2, debugHeap: value === 'string' })
             const options = { key, value }
             const maps = [machine.map('m', options), joinAs(machine, 101).map('m', options)]
             run(maps as SharedMap<never, unknown>[], keyAt, values[value], list)

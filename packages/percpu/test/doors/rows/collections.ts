@@ -12,6 +12,10 @@ const pairs: kinds.Kind = {
   name: 'pairs',
   takes: (value) => typeof value === 'object' && value !== null && 'maybe',
 }
+const sizeHint: kinds.Kind = {
+  name: 'size hint',
+  takes: (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 2 ** 31 && 'maybe',
+}
 /** Without an option it is no map of anything. */
 const mapOptions: kinds.Kind = {
   name: 'options of a map',
@@ -19,6 +23,7 @@ const mapOptions: kinds.Kind = {
   fields: {
     key: kinds.oneOf('string', 'bytes', 'i32', 'u32', 'u53', 'u64'),
     value: kinds.oneOf('string', 'bytes', 'json', 'i32', 'u32', 'f64', 'u64'),
+    cache: optional(whole(0, 2 ** 24, 'number of values')),
   },
 }
 
@@ -74,10 +79,8 @@ export const collectionRows: readonly Row[] = [
     use(mapOf(world), 'getOrInsertComputed', ['b', () => 2]),
   ),
   door('SharedMap.setMany', [pairs], (world) => use(mapOf(world), 'setMany', [[['a', 1]]])),
-  door(
-    'SharedMap.load',
-    [pairs, optional(kinds.options({ sizeHint: optional(whole(0, 2 ** 31, 'size hint')) }))],
-    (world) => use(mapOf(world), 'load', [[['a', 1]], {}]),
+  door('SharedMap.load', [pairs, optional(kinds.options({ sizeHint: optional(sizeHint) }))], (world) =>
+    use(mapOf(world), 'load', [[['a', 1]], {}]),
   ),
   door('SharedMap.clear', [], (world) => use(mapOf(world), 'clear')),
   ...(['entries', 'keys', 'values'] as const).map((method) =>
