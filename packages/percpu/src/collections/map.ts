@@ -47,8 +47,8 @@ export interface MapVerifyOptions {
  * killed in the middle of it has stored all of it, or nothing.
  *
  * What was replaced or deleted is freed after a grace period: once each thread has returned to its
- * event loop. So a thread that writes much in one synchronous stretch calls `machine.poll()` now
- * and then, or awaits something.
+ * event loop. So a thread that replaces or deletes much awaits something now and then; memory runs
+ * full otherwise.
  *
  * Limits: a key has at most 4095 bytes, a value 1,048,575. Each entry takes 12 bytes and about 9 of
  * its bucket beside key and value, and is rounded up to a size of the heap's.
