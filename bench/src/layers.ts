@@ -11,6 +11,7 @@ export const layers = [
   'alloc',
   'percpu',
   'rcu',
+  'map',
   'table',
   'lab',
   'limits',

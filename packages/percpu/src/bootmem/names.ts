@@ -10,6 +10,7 @@ import type { CreateSpec, ObjectInfo, ObjectSpec } from './directory.js'
 export const NAME_SPACES = [
   ...(['object', 'mutex', 'completion', 'condition', 'seqlock', 'semaphore'] as const),
   ...(['percpu', 'counter', 'ref', 'rwSemaphore', 'srcu'] as const),
+  ...(['map', 'rangeMap', 'ring'] as const),
 ] as const
 export type NameSpace = (typeof NAME_SPACES)[number]
 

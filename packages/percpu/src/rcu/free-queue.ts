@@ -56,6 +56,14 @@ export class FreeQueue {
     return true
   }
 
+  /**
+   * Sees to it that the next {@link push} takes no memory. False if there is none: then it may find
+   * some.
+   */
+  reserve(): boolean {
+    return (this.#tail & IN_BLOCK) !== 0 || this.#extend(this.#tail)
+  }
+
   /** The block of a position at a block's first word. */
   #extend(position: number): boolean {
     const { i32 } = this.#memory

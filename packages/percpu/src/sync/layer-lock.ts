@@ -167,7 +167,7 @@ export class LayerLock {
     // atomic: a snapshot, for the message.
     const owner = cpuOf(mem.loadAtomic32(this.#memory.i32, word))
     return new LockTimeoutError(
-      `a lock of the allocator has been CPU ${owner}'s for ${LOCK_TIMEOUT} ms: if its thread has ended, return to the event ` +
+      `a lock of the library has been CPU ${owner}'s for ${LOCK_TIMEOUT} ms: if its thread has ended, return to the event ` +
         `loop, so that it can be cleaned up after`,
       { address: word * 4, owner },
     )
@@ -219,11 +219,19 @@ export function recoverLayerLocks(memory: Memory, map: SyncMap, cpu: number, tok
   for (let layer = 0; layer < LAYER_LOCKS; layer++) {
     const record = map.layerRecord(cpu, layer)
     restored += replayJournal(memory, locationOf(record))
-    const lock = loadU32(memory.u32, record + lockField)
-    if (lock === 0) continue
-    // atomic: as Q, in the dead owner's place, unless it had not got the lock, or had released it.
-    compareExchangeAtomic32(memory.i32, lock, token, 0)
-    storeU32(memory.u32, record + lockField, 0)
+    releaseAnnounced(memory, record, token)
   }
   return restored
+}
+
+/**
+ * For the reaper: frees the lock that the dead CPU had, or was about to take. `record`: word index
+ * of what it announced it in. Can be repeated.
+ */
+export function releaseAnnounced(memory: Memory, record: number, token: number): void {
+  const lock = loadU32(memory.u32, record + lockField)
+  if (lock === 0) return
+  // atomic: as Q, in the dead owner's place, unless it had not got the lock, or had released it.
+  compareExchangeAtomic32(memory.i32, lock, token, 0)
+  storeU32(memory.u32, record + lockField, 0)
 }

@@ -78,7 +78,13 @@ export class SyncLayer implements AttachedLayer {
    * and its like.
    */
   layerLock(table: CpuTable, cpu: number, incarnation: number, layer: number): LayerLock {
-    const record = this.map.layerRecord(cpu, layer)
+    return this.lockOf(table, cpu, incarnation, this.map.layerRecord(cpu, layer))
+  }
+  /**
+   * As {@link layerLock}, for a layer that has its records itself. `record`: word index of that of
+   * the CPU; without its journal if no section is begun.
+   */
+  lockOf(table: CpuTable, cpu: number, incarnation: number, record: number): LayerLock {
     // A thread that is several CPUs would wait for itself.
     const isOther = (owner: number): boolean => {
       const other = cpuOf(owner)

@@ -102,6 +102,14 @@ const namings: Readonly<Record<string, Naming>> = {
     read: (machine, name) =>
       machine.watch.inspect().gracePeriods.find((one) => one.domain === name)?.sections,
   },
+  'Machine.map': {
+    mark: (machine, name, mark) => {
+      const map = machine.map(name, { key: 'string', value: 'i32' })
+      assert.equal(map.name, name)
+      map.set('', mark)
+    },
+    read: (machine, name) => machine.map(name, { key: 'string', value: 'i32' }).get(''),
+  },
   'Machine.run': told((machine, name) =>
     machine.run(name, () => machine.watch.inspect().cpus[0]?.work?.label),
   ),

@@ -1,5 +1,6 @@
 /** The table of all operations of the package. table.test.ts sees to it that none is missing. */
 import type { Row } from './row.js'
+import { collectionRows } from './rows/collections.js'
 import { layoutRows } from './rows/layout.js'
 import { machineRows } from './rows/machine.js'
 import { memoryRows } from './rows/memory.js'
@@ -15,5 +16,6 @@ export const table: readonly Row[] = [
   ...memoryRows,
   ...percpuRows,
   ...rcuRows,
+  ...collectionRows,
   ...watchRows,
 ]

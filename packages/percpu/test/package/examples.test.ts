@@ -30,6 +30,11 @@ const promised: Readonly<Record<string, readonly RegExp[]>> = {
   ],
   'layout-kvm.js': [/arch\.lpid/, /45864/, /17752/, /32767/],
   'layout-lppaca.js': [/must be exactly 640/, /crosses a boundary of 4096/],
+  'map-shared-cache.js': [
+    /^entries: 1000$/m,
+    /^worked out: [12]\d\d\d for 40000 times that one was asked for$/m,
+    /^\{ number: 12, square: 144, isSeen: true \} true false$/m,
+  ],
   'park.js': [/^a grace period passed while CPU 1 slept$/m, /^called: \[ 1 \]$/m, /^CPU 1 has got its job$/m],
   'percpu-counters.js': [
     /^all: 2000 requests, 1024000 bytes$/m,

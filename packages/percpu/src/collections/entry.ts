@@ -1,0 +1,89 @@
+/** Entries: how they are written before anybody finds them, and read. */
+import * as mem from '#mem'
+import type { I32View, Memory } from '#mem'
+import { KEY_BITS, MapEntry } from './map-layout.js'
+import type { Scratch } from './scratch.js'
+
+// Copied out of their module for the compiler, which checks an import at each use.
+const { load32, store32 } = mem
+const { lengths: lengthsField, stamp: stampField } = MapEntry.words
+const keyField = MapEntry.stride / 4
+const keyMask = 2 ** KEY_BITS - 1
+/** Words from which on a range is copied as a whole. */
+const MANY = 64
+
+/** Bytes of an entry: whole words. */
+export function entryBytes(keyBytes: number, valueBytes: number): number {
+  return MapEntry.stride + ((keyBytes + 3) & -4) + ((valueBytes + 3) & -4)
+}
+
+/** Fills an entry, by its word index, which only the calling thread knows. */
+export function fillEntry(
+  memory: Memory,
+  entry: number,
+  key: Scratch,
+  hash: number,
+  stamp: number,
+  value: Scratch,
+): void {
+  const { i32 } = memory
+  store32(i32, entry, hash)
+  store32(i32, entry + lengthsField, key.length | (value.length << KEY_BITS))
+  store32(i32, entry + stampField, stamp)
+  const behind = copyWordsIn(memory, entry + keyField, key)
+  copyWordsIn(memory, behind, value)
+}
+
+/** Copies what is encoded; returns the word behind it. */
+function copyWordsIn(memory: Memory, at: number, { words, bytes, length }: Scratch): number {
+  const count = (length + 3) >>> 2
+  if (count > MANY) mem.copyIn(memory, at * 4, bytes.subarray(0, length))
+  else for (let i = 0; i < count; i++) store32(memory.i32, at + i, words[i] ?? 0)
+  return at + count
+}
+
+function copyOut(memory: Memory, at: number, bytes: number, into: Scratch): void {
+  into.reserve(bytes)
+  const count = (bytes + 3) >>> 2
+  if (count > MANY) into.bytes.set(mem.copyOut(memory, at * 4, bytes))
+  else {
+    const { i32 } = memory
+    const { words } = into
+    for (let i = 0; i < count; i++) words[i] = load32(i32, at + i)
+  }
+  into.length = bytes
+}
+
+/** Copies the key of an entry, by its word index. */
+export function readKey(memory: Memory, entry: number, into: Scratch): void {
+  copyOut(memory, entry + keyField, keyBytesOf(memory.i32, entry), into)
+}
+/** Copies the value of an entry, by its word index. */
+export function readValue(memory: Memory, entry: number, into: Scratch): void {
+  const { i32 } = memory
+  copyOut(memory, valueOf(i32, entry), valueBytesOf(i32, entry), into)
+}
+export function keyBytesOf(i32: I32View, entry: number): number {
+  return load32(i32, entry + lengthsField) & keyMask
+}
+export function valueBytesOf(i32: I32View, entry: number): number {
+  return load32(i32, entry + lengthsField) >>> KEY_BITS
+}
+/** Word index of the value of an entry. */
+export function valueOf(i32: I32View, entry: number): number {
+  return entry + keyField + ((keyBytesOf(i32, entry) + 3) >>> 2)
+}
+export function stampOf(i32: I32View, entry: number): number {
+  return load32(i32, entry + stampField)
+}
+/** Whether the value of an entry is what is encoded. */
+export function isValue(i32: I32View, entry: number, { words, bytes, length }: Scratch): boolean {
+  if (valueBytesOf(i32, entry) !== length) return false
+  const at = valueOf(i32, entry)
+  const whole = length >>> 2
+  for (let i = 0; i < whole; i++) if (load32(i32, at + i) !== words[i]) return false
+  if ((length & 3) === 0) return true
+  const last = load32(i32, at + whole)
+  for (let i = whole * 4; i < length; i++) if (((last >>> ((i & 3) * 8)) & 0xff) !== bytes[i]) return false
+  return true
+}

@@ -1,0 +1,6 @@
+export * from './errors.js'
+export type { MapKeyKind, MapKeys } from './keys.js'
+export type { LoadOptions, MapVerifyOptions, SharedMap } from './map.js'
+export type { MapOptions } from './options.js'
+export type { MapReport } from './report.js'
+export type { MapValueKind, MapValues } from './values.js'

@@ -1,0 +1,174 @@
+/**
+ * The layer: its maps on one thread, and what is done for a CPU that died in the middle of a
+ * change. A machine without maps has none of its memory: the notes are made with the first map.
+ */
+import { load32, type Memory } from '#mem'
+import { hashNumbers } from '../arithmetic.js'
+import type { AllocLayer } from '../alloc/layer.js'
+import { checkUserName, type Directory } from '../bootmem/directory.js'
+import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
+import type { AttachedLayer, Recovery } from '../cpus/layer.js'
+import { checkStored } from '../machine/check.js'
+import { ObjectMissingError } from '../machine/errors.js'
+import { NAME_BYTES } from '../machine/limits.js'
+import type { PlacedStruct } from '../machine/placed-struct.js'
+import { tokenOf } from '../machine/token.js'
+import type { RcuLayer } from '../rcu/layer.js'
+import { RcuMap } from '../rcu/rcu-map.js'
+import { releaseAnnounced } from '../sync/layer-lock.js'
+import type { SyncLayer } from '../sync/layer.js'
+import type { MapKeyKind, MapKeys } from './keys.js'
+import { SharedMap } from './map.js'
+import { MapBucket, MapCpu, MapEntry, MapNote, MapRoot } from './map-layout.js'
+import { endNote, finishNote, leftOver, NONE } from './notes.js'
+import { checkMapOptions, compareOptions, writeOptions, type MapOptions } from './options.js'
+import type { WriterParts } from './parts.js'
+import { directoryWords, initialiseTable, mapShape, openTable } from './table.js'
+import type { MapValueKind, MapValues } from './values.js'
+
+const NOTES = 'percpu.maps'
+const TYPE = 'SharedMap'
+const hash = hashNumbers([MapRoot, MapCpu, MapBucket, MapEntry].map((layout) => layout.hash))
+
+interface CollectionsBelow {
+  readonly context: LayerContext
+  readonly sync: SyncLayer
+  readonly alloc: AllocLayer
+  readonly rcu: RcuLayer
+}
+
+export class CollectionsLayer implements AttachedLayer {
+  readonly name = 'collections'
+  readonly #below: CollectionsBelow
+  readonly #maps = new Map<string, { readonly root: number; readonly map: SharedMap<never, unknown> }>()
+  #parts: WriterParts | undefined
+
+  constructor(below: CollectionsBelow) {
+    this.#below = below
+  }
+
+  /**
+   * The map of this name.
+   *
+   * @throws as `machine.map`.
+   */
+  map<K extends MapKeyKind, V extends MapValueKind>(
+    name: string,
+    options: MapOptions<K, V>,
+  ): SharedMap<MapKeys[K], MapValues[V]> {
+    const { own, objects } = this.#below.context
+    own.assertOnline()
+    checkUserName(name)
+    checkStored('name', name, NAME_BYTES)
+    checkMapOptions(options)
+    const { memory, map } = own
+    const known = this.#maps.get(name)
+    if (known) {
+      compareOptions(memory, known.root, name, options)
+      return known.map as unknown as SharedMap<MapKeys[K], MapValues[V]>
+    }
+    const parts = this.#use()
+    const address = openMap(memory, objects, map.cpus, name, options)
+    compareOptions(memory, address / 4, name, options)
+    const opened = new SharedMap<MapKeys[K], MapValues[V]>(
+      name,
+      openTable(memory, address, map.cpus),
+      parts,
+      own,
+      options,
+    )
+    this.#maps.set(name, { root: address / 4, map: opened as unknown as SharedMap<never, unknown> })
+    return opened
+  }
+
+  detach(): void {
+    this.abandon()
+  }
+  abandon(): void {
+    this.#maps.clear()
+    this.#parts = undefined
+  }
+
+  /** What the dead CPU has noted happens. */
+  examine(recovery: Recovery): void {
+    const { table, cpu, incarnation } = recovery
+    const { memory } = table
+    const { objects } = openBootMemory(table, cpu, incarnation)
+    const note = noteOf(objects, table.map.cpus, cpu)
+    if (note === undefined || load32(memory.i32, note + MapNote.words.operation) === NONE) return
+    const list = RcuMap.open(objects, table.map.cpus).lists[cpu] ?? 0
+    finishNote(memory, note, list, this.#below.alloc.tagsOf(recovery))
+  }
+  /** The bucket that it had locked is free. */
+  recover({ table, cpu, incarnation }: Recovery): void {
+    const { objects } = openBootMemory(table, cpu, incarnation)
+    const note = noteOf(objects, table.map.cpus, cpu)
+    // Mutant: collections/bucket-left-locked.
+    if (note !== undefined) releaseAnnounced(table.memory, note, tokenOf(cpu, incarnation))
+  }
+
+  structs(): readonly PlacedStruct[] {
+    const { own, objects } = this.#below.context
+    const placed: PlacedStruct[] = []
+    for (let cpu = 0; cpu < own.map.cpus; cpu++) {
+      const note = noteOf(objects, own.map.cpus, cpu)
+      if (note !== undefined) placed.push({ name: `cpu[${cpu}].maps`, address: note * 4, struct: MapNote })
+    }
+    for (const [name, { root }] of this.#maps)
+      placed.push({ name: `map[${name}]`, address: root * 4, struct: MapRoot })
+    return placed
+  }
+
+  #use(): WriterParts {
+    return (this.#parts ??= this.#attach())
+  }
+  #attach(): WriterParts {
+    const { context, sync, alloc, rcu } = this.#below
+    const { own, objects } = context
+    const { memory, table, cpu, incarnation, map } = own
+    const { cpus } = map
+    objects.openOrCreate(NOTES, { type: MapNote.name, layout: notesLayout(cpus) })
+    const note = noteOf(objects, cpus, cpu) ?? 0
+    const queueing = rcu.use()
+    const list = RcuMap.open(objects, cpus).lists[cpu] ?? 0
+    const lock = sync.lockOf(table, cpu, incarnation, note)
+    const { heap } = alloc
+    const old = leftOver(memory, note)
+    if (old !== 0) {
+      void queueing.callbacks.free(old, heap.tags.wordOf(old * 8), heap.tags.bytesOf(old * 8) >>> 3)
+      endNote(memory, note)
+    }
+    return { heap, lock, queueing, cpu, note, list }
+  }
+}
+
+function notesLayout(cpus: number): { name: string; size: number; align: number; hash: number } {
+  return { name: MapNote.name, size: cpus * MapNote.stride, align: MapNote.align, hash: MapNote.hash }
+}
+/** Word index of a CPU's note; undefined if nobody has opened a map. */
+function noteOf(objects: Directory, cpus: number, cpu: number): number | undefined {
+  try {
+    const address = objects.open(NOTES, { type: MapNote.name, layout: notesLayout(cpus) })
+    return (address + cpu * MapNote.stride) / 4
+  } catch (error) {
+    if (error instanceof ObjectMissingError) return undefined
+    throw error
+  }
+}
+
+/** The byte address of a map's root; it is made if need be. */
+function openMap(
+  memory: Memory,
+  objects: Directory,
+  cpus: number,
+  name: string,
+  options: MapOptions,
+): number {
+  const blocks = directoryWords(memory.byteLength)
+  const size = mapShape(cpus, blocks).bytes
+  const init = (address: number): void => {
+    writeOptions(memory, address / 4, options)
+    initialiseTable(memory, address, cpus, blocks)
+  }
+  return objects.openOrCreate(name, { type: TYPE, layout: { name: TYPE, size, align: 64, hash }, init })
+}

@@ -1,0 +1,135 @@
+/**
+ * The words of a shared map.
+ *
+ *     root ──directory──▶ buckets, in blocks     a bucket │ lock │ tags │ slots │ next ──▶ overflow
+ *                                                                      └──▶ entry │ key │ value
+ *
+ * *Entries* are immutable blocks of the heap. A slot names one; to replace an entry is to store
+ * another one into its slot. The old one is freed after a grace period.
+ *
+ * *Buckets* are cache lines: 11 slots, and for each slot a tag, 8 bits of its entry's hash or 0. A
+ * reader compares four tags at a time, and follows the slots whose tags are equal. A bucket that is
+ * full has overflow blocks, which look the same.
+ *
+ * *Growing* splits one bucket after the other (Litwin, "Linear hashing", VLDB 1980). Of N buckets,
+ * with 2^L ≤ N < 2^(L+1), a hash has bucket `hash mod 2^(L+1)`, or `hash mod 2^L` if there is no
+ * such bucket yet. Bucket N - 2^L is split next, with its lock held:
+ *
+ *     1  what is to move is copied to bucket N, which nobody finds yet, and which is locked
+ *     2  N + 1 is stored: from here on it is found there
+ *     3  what has moved is taken out of the old bucket; then the new one's lock is free
+ *
+ * Between 2 and 3 entries are in both buckets. Who had read the old N may find one in the old
+ * bucket still. Who finds nothing there reads N again, and looks at the new bucket. So no key is
+ * missed. Nothing can be taken out of the new bucket before step 3 is done, so all that the old one
+ * names is there.
+ *
+ * *Death.* Each CPU has a note. It says completely what the CPU is about to do, before it does it:
+ * notes.ts. The reaper does it in its place. So each change happens wholly or not at all.
+ *
+ * Who may write. Words of a bucket, and of its overflow blocks: who has its lock; or its reaper.
+ * `buckets` and the directory's last word: who has the lock of the bucket that is split next. A
+ * CPU's own words: that CPU.
+ */
+import { aligned, array, atomic, i32, owner, published, racy, struct, u32 } from '../layout/index.js'
+import { SpinlockLayout } from '../sync/layouts.js'
+
+/** Slots of a bucket: what fits a line. */
+export const SLOTS = 11
+/** Words of tags. */
+export const TAG_WORDS = 3
+/** Buckets that a map has at first; a power of two. */
+export const FIRST_BUCKETS = 8
+/** Buckets of the largest block that there is for them, and their logarithm. */
+export const BLOCK_SHIFT = 16
+export const BLOCK_BUCKETS = 1 << BLOCK_SHIFT
+
+/** A bucket, or an overflow block of one, whose lock is not used. */
+export const MapBucket = struct(
+  'MapBucket',
+  {
+    lock: SpinlockLayout,
+    /** Slot 4i + j has byte j of word i. The last byte is 0. */
+    tags: array(atomic(i32), TAG_WORDS),
+    /** References of entries, or 0. */
+    slots: array(atomic(i32), SLOTS),
+    /** Reference of an overflow block, or 0. */
+    next: atomic(i32),
+  },
+  { align: 64, size: 64 },
+)
+
+/** Begins an entry; its key follows, and its value at a multiple of 4 bytes behind that. */
+export const MapEntry = struct('MapEntry', {
+  hash: published(i32),
+  /** Bytes of the key, {@link KEY_BITS} of them, and above these the bytes of the value. */
+  lengths: published(u32),
+  /** Differs from that of other entries at this address. */
+  stamp: published(i32),
+})
+
+export const KEY_BITS = 12
+/** Most bytes of a key, and of a value. */
+export const MAX_KEY_BYTES = 2 ** KEY_BITS - 1
+export const MAX_VALUE_BYTES = 2 ** (32 - KEY_BITS) - 1
+
+/** What a map counts, one a CPU. */
+export const MapCpu = struct(
+  'MapCpu',
+  {
+    /** Entries that it has inserted less those that it has deleted; the sum of all CPUs counts. */
+    entries: racy(i32),
+  },
+  { align: 64 },
+)
+
+/**
+ * Begins a map's named object. A {@link MapCpu} for each possible CPU follows, then the directory:
+ * references of blocks of buckets. Then the first block.
+ */
+export const MapRoot = struct(
+  'MapRoot',
+  {
+    /** What the map was made for: options.ts. */
+    keys: published(u32),
+    values: published(u32),
+    /** Of the hash. */
+    seed: array(published(i32), 2),
+    /** Words of the directory. */
+    blocks: published(u32),
+    /** How many buckets there are. */
+    buckets: aligned(atomic(i32), 'cacheline'),
+  },
+  { align: 64 },
+)
+
+/** What the CPU is about to do: notes.ts. */
+export const MapNote = struct(
+  'MapNote',
+  {
+    /** Word index of the lock that it has, or is about to take, or 0. layer-lock.ts */
+    lock: owner(u32),
+    /** The journal of layer-lock.ts, which is never used here. */
+    journal: owner(u32),
+    /** One of the constants of notes.ts. The others are valid as long as it is not 0. */
+    operation: owner(i32),
+    /** Word index and new value of the word that changes. */
+    word: owner(i32),
+    value: owner(i32),
+    /** Reference of what is to be made persistent, or 0. */
+    fresh: owner(i32),
+    /** Word index and new value of a word of tags, or 0. */
+    tagWord: owner(i32),
+    tagValue: owner(i32),
+    /** Word index and new value of a count, or 0. */
+    countWord: owner(i32),
+    countValue: owner(i32),
+    /** Reference of what is to be freed after a grace period, or 0. */
+    old: owner(i32),
+    /** Where the CPU's list of what is to be freed ended before. */
+    position: owner(i32),
+    /** Counts entries, for their stamps. */
+    stamps: owner(i32),
+  },
+  { align: 64, maxSize: 64 },
+)

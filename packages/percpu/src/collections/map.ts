@@ -1,0 +1,375 @@
+import type { OwnCpu } from '../cpus/own-cpu.js'
+import { ArgumentError } from '../errors.js'
+import { showAs } from '../inspect.js'
+import { checkFlag, checkFunction, checkOptions, checkRange, isSafely, refused } from '../machine/check.js'
+import { END, step } from './cursor.js'
+import { DecodedValues } from './decoded.js'
+import { isValue, readKey, readValue, stampOf } from './entry.js'
+import { hashWords } from './hash.js'
+import { keyCodecs, type KeyCodec } from './keys.js'
+import type { MapOptions } from './options.js'
+import type { WriterParts } from './parts.js'
+import { findEntry } from './reader.js'
+import { describeMap, verifyMap, type MapReport } from './report.js'
+import { Scratch } from './scratch.js'
+import { countEntries, type MapTable } from './table.js'
+import { valueCodecs, type ValueCodec } from './values.js'
+import { MapWriter, type Expected } from './writer.js'
+
+/** What the usual ways read, in one object with plain fields. */
+interface Hot<K, V> {
+  readonly table: MapTable
+  readonly key: Scratch
+  readonly value: Scratch
+  readonly keys: KeyCodec<K>
+  readonly values: ValueCodec<V>
+  /** None unless they are kept. */
+  readonly decoded: DecodedValues<K, V> | undefined
+}
+
+export interface LoadOptions {
+  /** About how many entries come: room for them is made at once. Default 0. */
+  readonly sizeHint?: number
+}
+export interface MapVerifyOptions {
+  /**
+   * True: no other thread writes meanwhile. Then it is also checked that `size` is the number of
+   * entries. Default false.
+   */
+  readonly quiet?: boolean
+}
+
+/**
+ * `machine.map(name, { key, value })`: a map for all threads, in shared memory.
+ *
+ * Looking up takes no lock and changes nothing. Writers of different keys rarely wait for each
+ * other. `set` that has returned has stored, whatever becomes of its thread. A thread that is
+ * killed in the middle of it has stored all of it, or nothing.
+ *
+ * What was replaced or deleted is freed after a grace period: once each thread has returned to its
+ * event loop. So a thread that replaces or deletes much awaits something now and then; memory runs
+ * full otherwise.
+ *
+ * Limits: a key has at most 4095 bytes, a value 1,048,575. Each entry takes 12 bytes and about 9 of
+ * its bucket beside key and value, and is rounded up to a size of the heap's.
+ */
+export class SharedMap<K, V> {
+  static {
+    showAs<{ readonly name: string; readonly size: number }>(this, ({ name, size }) => ({ name, size }))
+  }
+
+  readonly name: string
+  readonly #hot: Hot<K, V>
+  readonly #own: OwnCpu
+  readonly #parts: WriterParts
+  readonly #writer: MapWriter
+  /** Calls of this thread that have changed it. */
+  #writes = 0
+
+  /** @internal Made by `machine.map`. */
+  constructor(
+    name: string,
+    table: MapTable,
+    parts: WriterParts,
+    own: OwnCpu,
+    { key, value, cache = 0 }: MapOptions,
+  ) {
+    this.name = name
+    this.#hot = {
+      table,
+      key: new Scratch(4096 + 64),
+      value: new Scratch(4096),
+      keys: keyCodecs[key] as unknown as KeyCodec<K>,
+      values: valueCodecs[value] as unknown as ValueCodec<V>,
+      decoded: cache > 0 ? new DecodedValues(table, cache) : undefined,
+    }
+    this.#own = own
+    this.#parts = parts
+    this.#writer = new MapWriter(table, parts)
+  }
+
+  /**
+   * The value of a key; undefined if there is none.
+   *
+   * Cost: see "map" in docs/benchmarks.md. Most of it is to decode the value.
+   * @throws ArgumentError for what is no key; EntryTooLargeError; OfflineError.
+   */
+  get(key: K): V | undefined {
+    const { table, key: scratch, value, keys, values, decoded } = this.#hot
+    const kept = decoded?.get(key)
+    if (kept !== undefined) return kept
+    keys.encode(key, scratch)
+    const hash = hashWords(scratch.words, scratch.length, table.seed0, table.seed1)
+    const entry = findEntry(table, scratch, hash)
+    if (entry === 0) return undefined
+    readValue(table.memory, entry * 2, value)
+    const found = values.decode(value)
+    decoded?.keep(key, hash, entry, found)
+    return found
+  }
+
+  /** Whether there is an entry with this key. @throws as {@link get}. */
+  has(key: K): boolean {
+    const { table, key: scratch, keys } = this.#hot
+    keys.encode(key, scratch)
+    return findEntry(table, scratch, hashWords(scratch.words, scratch.length, table.seed0, table.seed1)) !== 0
+  }
+
+  /**
+   * Sets the value of a key.
+   *
+   * @throws ArgumentError for what is no key or value; EntryTooLargeError; OutOfMemoryError;
+   *   LockTimeoutError if another thread died in the middle of a change and cannot be cleaned up
+   *   after meanwhile; OfflineError. Nothing is changed then.
+   */
+  set(key: K, value: V): this {
+    const { key: scratch, value: encoded, values } = this.#hot
+    // First the value: its encoding may run code of the user's.
+    values.encode(value, encoded)
+    const hash = this.#encode(key)
+    this.#writer.put(scratch, hash, encoded)
+    this.#writes++
+    return this
+  }
+
+  /**
+   * Takes an entry away. Returns whether there was one.
+   *
+   * @throws ArgumentError; EntryTooLargeError; LockTimeoutError as for {@link set}; OfflineError.
+   */
+  delete(key: K): boolean {
+    const hash = this.#encode(key)
+    const isDeleted = this.#writer.remove(this.#hot.key, hash)
+    if (isDeleted) this.#writes++
+    return isDeleted
+  }
+
+  /** How many entries there are. A snapshot: others may write meanwhile. @throws OfflineError. */
+  get size(): number {
+    return countEntries(this.#hot.table)
+  }
+
+  /**
+   * Sets the value of a key to what `change` makes of the one that it has; undefined deletes it.
+   * `change` is called again if another thread changes the value meanwhile. Returns the new value.
+   *
+   * @throws what `change` throws; ArgumentError also if `change` changes the entry itself; else as
+   *   {@link set}. Nothing is changed then.
+   */
+  update(key: K, change: (value: V | undefined) => V | undefined): V | undefined {
+    checkFunction('change', change)
+    for (;;) {
+      const found = this.#find(key)
+      const writes = this.#writes
+      const value = change(found.value)
+      if (this.#exchange(key, found, value)) return value
+      if (this.#writes !== writes) throw new ArgumentError('change: it has changed the entry itself', { key })
+    }
+  }
+
+  /**
+   * Sets the value of a key if it is `expected`; undefined means no entry, for both. Returns
+   * whether it was. Values are compared by what is stored: of JSON, by its text.
+   *
+   * @throws as {@link set}.
+   */
+  compareAndSet(key: K, expected: V | undefined, value: V | undefined): boolean {
+    const { value: encoded, values, table } = this.#hot
+    for (;;) {
+      // Also if it is not needed, it must be one.
+      if (value !== undefined) values.encode(value, encoded)
+      if (expected !== undefined) values.encode(expected, encoded)
+      const found = this.#look(key)
+      const isExpected =
+        expected === undefined
+          ? found.entry === 0
+          : found.entry !== 0 && isValue(table.memory.i32, found.entry * 2, encoded)
+      if (!isExpected) return false
+      if (this.#exchange(key, found, value)) return true
+    }
+  }
+
+  /**
+   * The value of a key. If it has none, it is set to `value` first.
+   *
+   * @throws as {@link set}.
+   */
+  getOrInsert(key: K, value: V): V {
+    const { values, value: encoded } = this.#hot
+    for (;;) {
+      // It must be one, also if it is not needed.
+      values.encode(value, encoded)
+      const found = this.#find(key)
+      if (found.value !== undefined) return found.value
+      if (this.#exchange(key, found, value)) return value
+    }
+  }
+
+  /**
+   * As {@link getOrInsert}, with the value that `make` returns, which is called only if it is
+   * needed. If another thread sets one meanwhile, that one stays.
+   *
+   * @throws what `make` throws; else as {@link set}.
+   */
+  getOrInsertComputed(key: K, make: (key: K) => V): V {
+    checkFunction('make', make)
+    const found = this.#find(key)
+    return found.value === undefined ? this.getOrInsert(key, make(key)) : found.value
+  }
+
+  /**
+   * Sets all these. Not as a whole: others see one after the other.
+   *
+   * @throws as {@link set}, with those before it set; what iterating throws.
+   */
+  setMany(entries: Iterable<readonly [K, V]>): this {
+    this.#own.assertOnline()
+    for (const entry of listed(entries)) {
+      if (!isSafely(() => Array.isArray(entry)))
+        throw refused('entries', entry, 'no pair of a key and a value')
+      this.set(entry[0], entry[1])
+    }
+    return this
+  }
+  /**
+   * As {@link setMany}, with room made for them first.
+   *
+   * @throws OutOfMemoryError if there is no room for so many, with nothing changed; else as
+   *   {@link setMany}.
+   */
+  load(entries: Iterable<readonly [K, V]>, options: LoadOptions = {}): this {
+    this.#own.assertOnline()
+    checkOptions('load', options, { sizeHint: true })
+    const { sizeHint = 0 } = options
+    checkRange('sizeHint', sizeHint, 0, 2 ** 31)
+    listed(entries)
+    if (sizeHint > 0) this.#writer.reserve(this.size + sizeHint)
+    return this.setMany(entries)
+  }
+
+  /**
+   * Takes all entries away that there are when it begins. Not as a whole: what others set meanwhile
+   * may stay.
+   *
+   * @throws LockTimeoutError as for {@link set}; OfflineError.
+   */
+  clear(): void {
+    const { table, key } = this.#hot
+    const entries: number[] = []
+    for (let cursor = 0; cursor < END;) {
+      cursor = step(table, cursor, entries)
+      for (const entry of entries) {
+        readKey(table.memory, entry * 2, key)
+        key.end(key.length)
+        const hash = hashWords(key.words, key.length, table.seed0, table.seed1)
+        if (this.#writer.remove(key, hash)) this.#writes++
+      }
+    }
+  }
+
+  /**
+   * Goes through all entries, in no particular order. Each that is there throughout comes once;
+   * those that others set or delete meanwhile may come. It may be awaited between two of them.
+   *
+   * @throws OfflineError.
+   */
+  entries(): Generator<[K, V], undefined> {
+    this.#own.assertOnline()
+    return this.#walk((table, entry) => [this.#keyOf(table, entry), this.#valueOf(table, entry)])
+  }
+  /** As {@link entries}, their keys. */
+  keys(): Generator<K, undefined> {
+    this.#own.assertOnline()
+    return this.#walk((table, entry) => this.#keyOf(table, entry))
+  }
+  /** As {@link entries}, their values. */
+  values(): Generator<V, undefined> {
+    this.#own.assertOnline()
+    return this.#walk((table, entry) => this.#valueOf(table, entry))
+  }
+  [Symbol.iterator](): Generator<[K, V], undefined> {
+    return this.entries()
+  }
+  /** Calls `visit` for each entry, as {@link entries} goes through them. */
+  forEach(visit: (value: V, key: K, map: this) => void): void {
+    checkFunction('visit', visit)
+    for (const [key, value] of this.entries()) visit(value, key, this)
+  }
+
+  /** Of what it consists. A snapshot. @throws OfflineError. */
+  report(): MapReport {
+    return describeMap(this.name, this.#hot.table)
+  }
+  /**
+   * Checks every word of the map.
+   *
+   * Cost: in proportion to the entries; each bucket is locked for some microseconds.
+   * @throws MapCorruptionError, with all that is wrong in `details.faults`; ArgumentError;
+   *   LockTimeoutError as for {@link set}; OfflineError.
+   */
+  verify(options: MapVerifyOptions = {}): void {
+    checkOptions('map.verify', options, { quiet: true })
+    checkFlag('quiet', options.quiet)
+    verifyMap(this.name, this.#hot.table, this.#parts, options.quiet === true)
+  }
+
+  /** Encodes a key, and returns its hash. */
+  #encode(key: K): number {
+    const { table, key: scratch, keys } = this.#hot
+    keys.encode(key, scratch)
+    return hashWords(scratch.words, scratch.length, table.seed0, table.seed1)
+  }
+  /** The entry of a key. */
+  #look(key: K): Expected {
+    const { table, key: scratch } = this.#hot
+    const entry = findEntry(table, scratch, this.#encode(key))
+    return { entry, stamp: entry === 0 ? 0 : stampOf(table.memory.i32, entry * 2) }
+  }
+  #find(key: K): Expected & { readonly value: V | undefined } {
+    const found = this.#look(key)
+    const value = found.entry === 0 ? undefined : this.#valueOf(this.#hot.table, found.entry)
+    return { entry: found.entry, stamp: found.stamp, value }
+  }
+  /** Sets the value if the entry is still that one. */
+  #exchange(key: K, found: Expected, value: V | undefined): boolean {
+    const { key: scratch, value: encoded, values } = this.#hot
+    if (value !== undefined) values.encode(value, encoded)
+    const hash = this.#encode(key)
+    const isDone =
+      value !== undefined
+        ? this.#writer.put(scratch, hash, encoded, found)
+        : found.entry === 0
+          ? findEntry(this.#hot.table, scratch, hash) === 0
+          : this.#writer.remove(scratch, hash, found)
+    if (isDone) this.#writes++
+    return isDone
+  }
+
+  *#walk<T>(read: (table: MapTable, entry: number) => T): Generator<T, undefined> {
+    const { table } = this.#hot
+    const entries: number[] = []
+    for (let cursor = 0; cursor < END;) {
+      cursor = step(table, cursor, entries)
+      // In this stretch: afterwards they may be freed.
+      const batch = entries.map((entry) => read(table, entry))
+      yield* batch
+    }
+  }
+  #keyOf(table: MapTable, entry: number): K {
+    const { key, keys } = this.#hot
+    readKey(table.memory, entry * 2, key)
+    return keys.decode(key)
+  }
+  #valueOf(table: MapTable, entry: number): V {
+    const { value, values } = this.#hot
+    readValue(table.memory, entry * 2, value)
+    return values.decode(value)
+  }
+}
+
+function listed<T>(entries: Iterable<T>): Iterable<T> {
+  const isIterable = (): boolean =>
+    typeof (Object(entries) as Partial<Iterable<T>>)[Symbol.iterator] === 'function'
+  if (typeof entries === 'object' && isSafely(isIterable)) return entries
+  throw refused('entries', entries, 'not an iterable of pairs')
+}

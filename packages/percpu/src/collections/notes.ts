@@ -1,0 +1,202 @@
+/**
+ * Notes: what a CPU is about to do, completely, in words of its own.
+ *
+ *     prepare ──▶ note ──▶ operation = CHANGE ──▶ finishChange ──▶ FREE ──▶ unlock ──▶ free ──▶ 0
+ *
+ * Before `operation` is set nothing has happened. Afterwards {@link finishChange}, or
+ * {@link finishSplit}, does it: the CPU itself, or its reaper, by the same code. All that can be
+ * missing was taken before. Each step can be repeated, so it does not matter how far the CPU came.
+ *
+ * What is to be freed was queued if the CPU's list of what is to be freed has become longer since:
+ * nobody else queues there. So the reaper can tell whether to queue it, whatever has become of it.
+ *
+ * Why plain stores are enough for the note: sync/journal.ts.
+ */
+import * as mem from '#mem'
+import type { I32View, Memory } from '#mem'
+import type { Tags } from '../alloc/tags.js'
+import { finishQueueing } from '../rcu/dead.js'
+import { entryWord, IN_BLOCK, isBlockOf } from '../rcu/callback-list.js'
+import { CallbackList } from '../rcu/layouts.js'
+import { MapBucket, MapNote, SLOTS } from './map-layout.js'
+
+// Copied out of their modules for the compiler, which checks an import at each use.
+const { load32, loadAtomic32, store32, storeAtomic32 } = mem
+const note = MapNote.words
+const bucket = MapBucket.words
+
+export const NONE = 0
+/** A word, and what belongs to it, are written. `old` is freed then. */
+export const CHANGE = 1
+/** `old` is freed. */
+export const FREE = 2
+/**
+ * A bucket is split. `word`, `value`: of the number of buckets. `tagWord`: the bucket; `tagValue`:
+ * the new one, which is ready; `countWord`: the bit of their hashes in which they differ.
+ */
+export const SPLIT = 3
+
+/** What {@link change} is told, beside the word and its value; 0 where there is none. */
+export interface Change {
+  readonly fresh?: number
+  readonly tagWord?: number
+  readonly tagValue?: number
+  readonly countWord?: number
+  readonly countValue?: number
+  readonly old?: number
+}
+const nothingMore: Change = {}
+
+/** Notes a change of the word with index `word`, to `value`. `at`: word index of the note. */
+export function noteChange(
+  { i32 }: Memory,
+  at: number,
+  list: number,
+  word: number,
+  value: number,
+  { fresh = 0, tagWord = 0, tagValue = 0, countWord = 0, countValue = 0, old = 0 }: Change = nothingMore,
+): void {
+  store32(i32, at + note.word, word)
+  store32(i32, at + note.value, value)
+  store32(i32, at + note.fresh, fresh)
+  store32(i32, at + note.tagWord, tagWord)
+  store32(i32, at + note.tagValue, tagValue)
+  store32(i32, at + note.countWord, countWord)
+  store32(i32, at + note.countValue, countValue)
+  store32(i32, at + note.old, old)
+  // atomic: this CPU's own.
+  if (old !== 0) store32(i32, at + note.position, loadAtomic32(i32, list + CallbackList.words.tail))
+  // From here on it happens. Mutant: collections/noted-early.
+  store32(i32, at + note.operation, CHANGE)
+}
+
+/** Does what is noted. `tags`: those of the CPU whose note it is. */
+export function finishChange(memory: Memory, at: number, tags: Tags): void {
+  const { i32 } = memory
+  const fresh = load32(i32, at + note.fresh)
+  // Before others find it. Mutant: collections/not-persistent.
+  if (fresh !== 0 && tags.isInFlight(fresh * 8)) tags.persist(fresh * 8)
+  const value = load32(i32, at + note.value)
+  const tagWord = load32(i32, at + note.tagWord)
+  const tagValue = load32(i32, at + note.tagValue)
+  // atomic: a hint. What is deleted is not looked for any more.
+  if (tagWord !== 0 && value === 0) storeAtomic32(i32, tagWord, tagValue)
+  // D(bucket.slots) publishes an entry or a block; pairs with C in findEntry, E in findEntry: its
+  // words may be read from here on. Mutant: collections/slot-by-plain-store.
+  storeAtomic32(i32, load32(i32, at + note.word), value)
+  // atomic: a hint. A reader that sees it looks at the slot.
+  if (tagWord !== 0 && value !== 0) storeAtomic32(i32, tagWord, tagValue)
+  const countWord = load32(i32, at + note.countWord)
+  if (countWord !== 0) store32(i32, countWord, load32(i32, at + note.countValue))
+  store32(i32, at + note.operation, load32(i32, at + note.old) === 0 ? NONE : FREE)
+}
+
+/** Notes that bucket `parent` is split. */
+export function noteSplit(
+  { i32 }: Memory,
+  at: number,
+  {
+    buckets,
+    parent,
+    child,
+    count,
+    bit,
+  }: { buckets: number; parent: number; child: number; count: number; bit: number },
+): void {
+  store32(i32, at + note.word, buckets)
+  store32(i32, at + note.value, count + 1)
+  store32(i32, at + note.tagWord, parent)
+  store32(i32, at + note.tagValue, child)
+  store32(i32, at + note.countWord, bit)
+  store32(i32, at + note.old, 0)
+  store32(i32, at + note.operation, SPLIT)
+}
+
+/** Splits as is noted. `tags`: those of the CPU whose note it is. */
+export function finishSplit(memory: Memory, at: number, tags: Tags): void {
+  const { i32 } = memory
+  const child = load32(i32, at + note.tagValue)
+  // atomic: only the holder of the bucket's lock changes these.
+  for (let block = loadAtomic32(i32, child + bucket.next); block !== 0; block = nextOf(i32, block * 2))
+    if (tags.isInFlight(block * 8)) tags.persist(block * 8)
+  const value = load32(i32, at + note.value)
+  const word = load32(i32, at + note.word)
+  // H(map.buckets) publishes the new bucket, unless another one came since; pairs with G in
+  // loadBuckets: it may be read from here on. Mutant: collections/split-published-first.
+  if (loadAtomic32(i32, word) === value - 1) storeAtomic32(i32, word, value)
+  const bit = load32(i32, at + note.countWord)
+  // atomic: as above.
+  for (let block = load32(i32, at + note.tagWord); block !== 0; block = nextOf(i32, block) * 2)
+    for (let slot = 0; slot < SLOTS; slot++) takeMoved(i32, block, slot, bit)
+  // atomic: as Q of the lock. It may be another CPU's already.
+  mem.compareExchangeAtomic32(i32, child + bucket.lock, tags.token, 0)
+  store32(i32, at + note.operation, NONE)
+}
+
+/** Takes an entry out of the old bucket, if it has moved. */
+function takeMoved(i32: I32View, block: number, slot: number, bit: number): void {
+  const slotWord = block + bucket.slots + slot
+  // atomic: the bucket's lock is held.
+  const entry = loadAtomic32(i32, slotWord)
+  if (entry === 0 || (load32(i32, entry * 2) & bit) === 0) return
+  const tagWord = block + bucket.tags + (slot >>> 2)
+  // atomic: as above. The tag first: a slot without an entry has none.
+  storeAtomic32(i32, tagWord, loadAtomic32(i32, tagWord) & ~(0xff << ((slot & 3) * 8)))
+  // atomic: as above.
+  storeAtomic32(i32, slotWord, 0)
+}
+
+function nextOf(i32: I32View, block: number): number {
+  // atomic: the bucket's lock is held.
+  return loadAtomic32(i32, block + bucket.next)
+}
+
+/** What `old` was has been queued to be freed. */
+export function endNote({ i32 }: Memory, at: number): void {
+  store32(i32, at + note.operation, NONE)
+}
+
+/**
+ * For the reaper, after the layers below have examined what the dead CPU left: what is noted
+ * happens. `list`: word index of the CPU's list of what is to be freed; `tags`: those of the CPU.
+ */
+export function finishNote(memory: Memory, at: number, list: number, tags: Tags): void {
+  const { i32 } = memory
+  const operation = load32(i32, at + note.operation)
+  // Mutant: collections/split-forgotten.
+  if (operation === SPLIT) finishSplit(memory, at, tags)
+  // Mutant: collections/change-forgotten.
+  if (operation === CHANGE) finishChange(memory, at, tags)
+  if (load32(i32, at + note.operation) === FREE) finishFree(memory, at, list, tags)
+}
+
+/** Queues what is to be freed, in the dead CPU's place, unless it has. */
+function finishFree(memory: Memory, at: number, list: number, tags: Tags): void {
+  const { i32 } = memory
+  const position = load32(i32, at + note.position)
+  // atomic: the dead CPU's own. Mutant: collections/freed-twice.
+  if (loadAtomic32(i32, list + CallbackList.words.tail) === position) {
+    const block = load32(i32, list + CallbackList.words.tailBlock)
+    // There is no room in its last block: the next thread of this CPU frees it.
+    if (block === 0 || ((position & IN_BLOCK) === 0 && !isBlockOf(memory, block, position))) return
+    // Mutant: collections/free-forgotten.
+    store32(i32, entryWord(block, position), load32(i32, at + note.old))
+    finishQueueing(memory, list, tags)
+  }
+  store32(i32, at + note.operation, NONE)
+}
+
+/**
+ * For the next thread of a dead CPU: the reference of what its predecessor had to free and could
+ * not, or 0.
+ */
+export function leftOver({ i32 }: Memory, at: number): number {
+  return load32(i32, at + note.operation) === FREE ? load32(i32, at + note.old) : 0
+}
+
+/** A number that no entry of this CPU had for a long time. */
+export function nextStamp({ i32 }: Memory, at: number, cpu: number): number {
+  const stamp = (load32(i32, at + note.stamps) + 1) & 0xffffff
+  store32(i32, at + note.stamps, stamp)
+  return (stamp << 8) | cpu
+}

@@ -1,0 +1,67 @@
+/** What a map is made for, and opened as. */
+import { load32, store32, type Memory } from '#mem'
+import { ArgumentError } from '../errors.js'
+import { checkInt32, checkObject, checkOneOf, checkOptions, checkRange, shown } from '../machine/check.js'
+import { MapMismatchError } from './errors.js'
+import { keyCodecs, type MapKeyKind } from './keys.js'
+import { MapRoot } from './map-layout.js'
+import { valueCodecs, type MapValueKind } from './values.js'
+
+export interface MapOptions<K extends MapKeyKind = MapKeyKind, V extends MapValueKind = MapValueKind> {
+  /** What its keys are. */
+  readonly key: K
+  /** What its values are. */
+  readonly value: V
+  /**
+   * How many values this thread keeps decoded, 0 to 2^24. `get` of a key gives the same object then
+   * until it is set again, which must not be changed; it is about as fast as that of a Map. Not for
+   * keys of kind `bytes`. Each thread that opens the map first may choose its own. Default 0.
+   */
+  readonly cache?: number
+  /** @internal Of the hash, for explorations: other seeds, other buckets. */
+  readonly seed?: number
+}
+
+const { words } = MapRoot
+const keyKinds = Object.keys(keyCodecs) as MapKeyKind[]
+const valueKinds = Object.keys(valueCodecs) as MapValueKind[]
+
+/** @throws ArgumentError. */
+export function checkMapOptions(options: MapOptions): void {
+  checkObject('options', options)
+  checkOptions('map', options, { key: true, value: true, cache: true, seed: true }, ['seed'])
+  checkKind('key', options.key, keyKinds)
+  checkKind('value', options.value, valueKinds)
+  if (options.cache !== undefined) checkRange('cache', options.cache, 0, 2 ** 24)
+  if (options.key === 'bytes' && options.cache !== undefined && options.cache > 0)
+    throw new ArgumentError("cache: values of keys of kind 'bytes' cannot be kept", { cache: options.cache })
+  if (options.seed !== undefined) checkInt32('seed', options.seed)
+}
+
+/** It must be one. */
+function checkKind(what: string, kind: unknown, kinds: readonly string[]): void {
+  checkOneOf(what, kind ?? null, kinds)
+}
+
+/** Of a new map. `root`: word index. */
+export function writeOptions({ i32 }: Memory, root: number, { key, value, seed }: MapOptions): void {
+  store32(i32, root + words.keys, keyKinds.indexOf(key))
+  store32(i32, root + words.values, valueKinds.indexOf(value))
+  for (let i = 0; i < 2; i++) store32(i32, root + words.seed + i, seed ?? Math.random() * 2 ** 32)
+}
+
+/** @throws MapMismatchError if the map was made with other options. */
+export function compareOptions(
+  { i32 }: Memory,
+  root: number,
+  name: string,
+  { key, value }: MapOptions,
+): void {
+  const foundKey = keyKinds[load32(i32, root + words.keys)]
+  const foundValue = valueKinds[load32(i32, root + words.values)]
+  if (foundKey === key && foundValue === value) return
+  throw new MapMismatchError(
+    `the map ${shown(name)} has keys of kind '${foundKey}' and values of kind '${foundValue}', not '${key}' and '${value}'`,
+    { name, expected: { key, value }, found: { key: foundKey, value: foundValue } },
+  )
+}

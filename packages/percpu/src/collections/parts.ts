@@ -1,0 +1,24 @@
+/** What a thread writes maps with. */
+import * as mem from '#mem'
+import type { Heap } from '../alloc/heap.js'
+import type { Queueing } from '../rcu/queueing.js'
+import type { LayerLock } from '../sync/layer-lock.js'
+import { MapBucket } from './map-layout.js'
+
+const bucketWords = MapBucket.stride / 4
+
+export interface WriterParts {
+  readonly heap: Heap
+  readonly lock: LayerLock
+  readonly queueing: Queueing
+  readonly cpu: number
+  /** Word indices: of the CPU's note, and of its list of what is to be freed. */
+  readonly note: number
+  readonly list: number
+}
+
+/** Makes memory that only this thread knows an overflow block, or a bucket. */
+export function clearBlock({ i32 }: mem.Memory, block: number): void {
+  // atomic: nobody finds it yet.
+  for (let word = 0; word < bucketWords; word++) mem.storeAtomic32(i32, block + word, 0)
+}

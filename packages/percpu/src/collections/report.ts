@@ -1,0 +1,103 @@
+/** A map as watchers see it, and the check of all its words. */
+import { load32, loadAtomic32, type I32View } from '#mem'
+import { isPersistent } from '../alloc/tag.js'
+import { shown } from '../machine/check.js'
+import { keyBytesOf, readKey } from './entry.js'
+import { MapCorruptionError } from './errors.js'
+import { hashWords, tagOf } from './hash.js'
+import { MapBucket, SLOTS } from './map-layout.js'
+import type { WriterParts } from './parts.js'
+import { loadBuckets } from './reader.js'
+import { Scratch } from './scratch.js'
+import { bucketOf, bucketWord, countEntries, type MapTable } from './table.js'
+
+const { tags, slots, next } = MapBucket.words
+
+export interface MapReport {
+  readonly name: string
+  readonly entries: number
+  readonly buckets: number
+  /** Bytes of its buckets, without their overflow blocks. */
+  readonly bucketBytes: number
+}
+
+export function describeMap(name: string, table: MapTable): MapReport {
+  const entries = countEntries(table)
+  const buckets = loadBuckets(table)
+  return { name, entries, buckets, bucketBytes: buckets * MapBucket.stride }
+}
+
+/** `isQuiet`: nobody writes meanwhile. @throws MapCorruptionError; LockTimeoutError. */
+export function verifyMap(name: string, table: MapTable, parts: WriterParts, isQuiet: boolean): void {
+  const faults: string[] = []
+  let entries = 0
+  for (let index = 0; index < loadBuckets(table); index++) {
+    const bucket = bucketWord(table, index)
+    parts.lock.lock(bucket)
+    try {
+      entries += checkBucket(table, parts, index, faults)
+    } finally {
+      parts.lock.unlock()
+    }
+  }
+  const counted = countEntries(table)
+  if (isQuiet && entries !== counted) faults.push(`there are ${entries} entries, and ${counted} are counted`)
+  if (faults.length === 0) return
+  throw new MapCorruptionError(`the map ${shown(name)} is corrupt: ${faults.join('; ')}`, { name, faults })
+}
+
+/** Checks a bucket whose lock is held; returns the number of its entries. */
+function checkBucket(table: MapTable, { heap }: WriterParts, index: number, faults: string[]): number {
+  const { i32 } = table.memory
+  const keys = new Set<string>()
+  let entries = 0
+  const check = (reference: number, tag: number, where: string): void => {
+    const fault = faultOf(table, index, reference, tag, keys)
+    if (fault !== undefined) faults.push(`${where}: ${fault}`)
+    else if (!isPersistent(load32(i32, heap.tags.wordOf(reference * 8))))
+      faults.push(`${where}: its entry is free`)
+  }
+  for (let block = bucketWord(table, index), depth = 0; block !== 0; depth++) {
+    for (let slot = 0; slot < SLOTS; slot++) {
+      // atomic: the lock is held.
+      const reference = loadAtomic32(i32, block + slots + slot)
+      const tag = tagIn(i32, block, slot)
+      if (reference === 0 && tag === 0) continue
+      entries++
+      check(reference, tag, `bucket ${index}, block ${depth}, slot ${slot}`)
+    }
+    // atomic: the lock is held.
+    block = loadAtomic32(i32, block + next) * 2
+  }
+  return entries
+}
+
+function tagIn(i32: I32View, block: number, slot: number): number {
+  // atomic: the lock is held.
+  return (loadAtomic32(i32, block + tags + (slot >>> 2)) >>> ((slot & 3) * 8)) & 0xff
+}
+
+const scratch = new Scratch(4096 + 64)
+
+function faultOf(
+  table: MapTable,
+  index: number,
+  reference: number,
+  tag: number,
+  keys: Set<string>,
+): string | undefined {
+  if (reference === 0) return 'a tag without an entry'
+  const { memory } = table
+  const entry = reference * 2
+  if (keyBytesOf(memory.i32, entry) > 4095) return 'a key that is too long'
+  readKey(memory, entry, scratch)
+  scratch.end(scratch.length)
+  const hash = hashWords(scratch.words, scratch.length, table.seed0, table.seed1)
+  if (load32(memory.i32, entry) !== hash) return 'an entry with another hash than its key'
+  if (tag !== tagOf(hash)) return `tag ${tag} instead of ${tagOf(hash)}`
+  if (bucketOf(loadBuckets(table), hash) !== index) return 'an entry of another bucket'
+  const key = scratch.bytes.subarray(0, scratch.length).join()
+  if (keys.has(key)) return 'a key for the second time'
+  keys.add(key)
+  return undefined
+}

@@ -1,0 +1,120 @@
+/** Where things are in a map: its words, its buckets, and which bucket a hash has. */
+import * as mem from '#mem'
+import type { Memory } from '#mem'
+import { roundUp } from '../arithmetic.js'
+import { BLOCK_BUCKETS, BLOCK_SHIFT, FIRST_BUCKETS, MapBucket, MapCpu, MapRoot } from './map-layout.js'
+
+// Copied out of their modules for the compiler, which checks an import at each use.
+const { load32, store32 } = mem
+const blockBuckets = BLOCK_BUCKETS
+const blockShift = BLOCK_SHIFT
+const firstShift = 31 - Math.clz32(FIRST_BUCKETS)
+/** Blocks before the first one that has the largest size, less one. */
+const smallBlocks = blockShift - firstShift
+const bucketShift = 31 - Math.clz32(MapBucket.stride / 4)
+
+/** Hot: plain fields. Word indices, all of them. */
+export interface MapTable {
+  readonly memory: Memory
+  /** Of its MapRoot. */
+  readonly root: number
+  /** The number of buckets. */
+  readonly buckets: number
+  /** The first word of the directory, and how many there are. */
+  readonly directory: number
+  readonly blocks: number
+  /** CPU 0's MapCpu; the others' follow. */
+  readonly counts: number
+  readonly cpus: number
+  readonly seed0: number
+  readonly seed1: number
+}
+
+/** Words of the directory of a map in a memory of so many bytes. */
+export function directoryWords(byteLength: number): number {
+  return smallBlocks + 1 + Math.ceil(byteLength / (BLOCK_BUCKETS * MapBucket.stride))
+}
+
+/** Bytes of a map's named object, and where its parts lie in it. */
+export function mapShape(
+  cpus: number,
+  blocks: number,
+): { counts: number; directory: number; first: number; bytes: number } {
+  const counts = MapRoot.stride
+  const directory = counts + cpus * MapCpu.stride
+  const first = directory + roundUp(blocks * 4, MapBucket.stride)
+  return { counts, directory, first, bytes: first + FIRST_BUCKETS * MapBucket.stride }
+}
+
+/** Makes a map at a byte address, where all is 0. No other thread knows it yet. */
+export function initialiseTable({ i32 }: Memory, address: number, cpus: number, blocks: number): void {
+  const { words } = MapRoot
+  const { directory, first } = mapShape(cpus, blocks)
+  store32(i32, address / 4 + words.blocks, blocks)
+  store32(i32, (address + directory) / 4, (address + first) / 8)
+  // atomic: nobody else knows it.
+  mem.storeAtomic32(i32, address / 4 + words.buckets, FIRST_BUCKETS)
+}
+
+/** The map at a byte address. */
+export function openTable(memory: Memory, address: number, cpus: number): MapTable {
+  const { words } = MapRoot
+  const root = address / 4
+  const blocks = load32(memory.i32, root + words.blocks)
+  const shape = mapShape(cpus, blocks)
+  return {
+    memory,
+    root,
+    buckets: root + words.buckets,
+    directory: root + shape.directory / 4,
+    blocks,
+    counts: root + shape.counts / 4,
+    cpus,
+    seed0: load32(memory.i32, root + words.seed),
+    seed1: load32(memory.i32, root + words.seed + 1),
+  }
+}
+
+/** Which of `count` buckets a hash has. */
+export function bucketOf(count: number, hash: number): number {
+  const mask = -1 >>> Math.clz32(count - 1)
+  const index = hash & mask
+  return index < count ? index : index & (mask >>> 1)
+}
+/** How many of its lowest bits all hashes have in common that have the same bucket as this one. */
+export function bitsOf(count: number, hash: number): number {
+  const bits = 32 - Math.clz32(count - 1)
+  return (hash & (-1 >>> (32 - bits))) < count ? bits : bits - 1
+}
+
+/** In which block of buckets a bucket is, as an index of the directory. */
+export function blockOf(index: number): number {
+  return index < blockBuckets ? 32 - Math.clz32(index >>> firstShift) : smallBlocks + (index >>> blockShift)
+}
+/** The first bucket of a block. */
+export function firstOf(block: number): number {
+  if (block > smallBlocks) return (block - smallBlocks) << blockShift
+  return block === 0 ? 0 : 1 << (block + firstShift - 1)
+}
+/** Buckets of a block. */
+export function bucketsIn(block: number): number {
+  return block > smallBlocks ? blockBuckets : Math.max(FIRST_BUCKETS, firstOf(block))
+}
+
+/**
+ * Word index of a bucket. The number of buckets, by which it is known to be there, was read before:
+ * so its block may be read plainly.
+ */
+export function bucketWord(table: MapTable, index: number): number {
+  const block = blockOf(index)
+  const base = load32(table.memory.i32, table.directory + block) * 2
+  return base + ((index - firstOf(block)) << bucketShift)
+}
+
+/** How many entries there are. A snapshot, exact if nobody writes. */
+export function countEntries({ memory, counts, cpus }: MapTable): number {
+  const stride = MapCpu.stride / 4
+  let sum = 0
+  for (let cpu = 0; cpu < cpus; cpu++) sum = (sum + load32(memory.i32, counts + cpu * stride)) | 0
+  return sum
+}

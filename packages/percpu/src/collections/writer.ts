@@ -1,0 +1,227 @@
+/**
+ * Writing: one entry is put, replaced or taken away, under the lock of its bucket.
+ *
+ * Progress: blocking; writers of different buckets do not wait for each other. The lock of a thread
+ * that died is free as soon as that was cleaned up after.
+ */
+import * as mem from '#mem'
+import { queueFree } from '../rcu/queueing.js'
+import { ensureStack, SOME } from '../stack.js'
+import { entryBytes, fillEntry, stampOf } from './entry.js'
+import { tagOf } from './hash.js'
+import { MapBucket, MapCpu } from './map-layout.js'
+import { endNote, finishChange, nextStamp, noteChange, type Change } from './notes.js'
+import { isEmptyBlock, Place } from './place.js'
+import { loadBuckets } from './reader.js'
+import { clearBlock, type WriterParts } from './parts.js'
+import type { Scratch } from './scratch.js'
+import { Splitter } from './split.js'
+import { bucketOf, bucketWord, type MapTable } from './table.js'
+
+// Copied out of their module for the compiler, which checks an import at each use.
+const { load32, loadAtomic32 } = mem
+const { next: nextField } = MapBucket.words
+
+/** The entry that there must be: its reference, 0 for none, and its stamp. */
+export interface Expected {
+  readonly entry: number
+  readonly stamp: number
+}
+
+export class MapWriter {
+  readonly #table: MapTable
+  readonly #parts: WriterParts
+  readonly #place = new Place()
+  readonly #splitter: Splitter
+  /** Word index of this CPU's count. */
+  readonly #count: number
+
+  constructor(table: MapTable, parts: WriterParts) {
+    this.#table = table
+    this.#parts = parts
+    this.#splitter = new Splitter(table, parts, (bucket) => this.#prune(bucket))
+    this.#count = table.counts + (parts.cpu * MapCpu.stride) / 4 + MapCpu.words.entries
+  }
+
+  /**
+   * Puts an entry, or replaces that of the same key. False, and nothing changed, if there is not
+   * what is expected.
+   *
+   * @throws OutOfMemoryError; LockTimeoutError. Nothing is changed then.
+   */
+  put(key: Scratch, hash: number, value: Scratch, expected?: Expected): boolean {
+    ensureStack(SOME)
+    // First: what it throws, it throws before anything has changed.
+    this.#splitter.makeRoom()
+    const { memory } = this.#table
+    const { heap, note, cpu } = this.#parts
+    const address = heap.alloc(entryBytes(key.length, value.length))
+    fillEntry(memory, address / 4, key, hash, nextStamp(memory, note, cpu), value)
+    const place = this.#place
+    for (;;) {
+      this.#lock(hash, address)
+      place.search(memory.i32, this.#bucket, key, hash)
+      if (expected !== undefined && !this.#isExpected(expected)) {
+        this.#parts.lock.unlock()
+        heap.free(address)
+        return false
+      }
+      if (place.slot !== 0) break
+      this.#parts.lock.unlock()
+      this.#extend(key, hash, address)
+    }
+    const fresh = address / 8
+    if (place.entry !== 0) {
+      this.#parts.queueing.callbacks.reserve()
+      this.#change(place.slot, fresh, { fresh, old: place.entry })
+      return true
+    }
+    const { i32 } = memory
+    this.#change(place.slot, fresh, {
+      fresh,
+      tagWord: place.tagWord,
+      tagValue: place.tagsWith(i32, tagOf(hash)),
+      countWord: this.#count,
+      countValue: load32(i32, this.#count) + 1,
+    })
+    return true
+  }
+
+  /**
+   * Takes the entry of a key away. False, and nothing changed, if there is none, or not what is
+   * expected.
+   *
+   * @throws LockTimeoutError. Nothing is changed then.
+   */
+  remove(key: Scratch, hash: number, expected?: Expected): boolean {
+    ensureStack(SOME)
+    const { i32 } = this.#table.memory
+    const place = this.#place
+    this.#lock(hash, 0)
+    place.search(i32, this.#bucket, key, hash)
+    if (place.entry === 0 || (expected !== undefined && !this.#isExpected(expected))) {
+      this.#parts.lock.unlock()
+      return false
+    }
+    this.#parts.queueing.callbacks.reserve()
+    // atomic: only the holder of the lock changes it.
+    const hasOverflow = loadAtomic32(i32, this.#bucket + nextField) !== 0
+    this.#change(place.slot, 0, {
+      tagWord: place.tagWord,
+      tagValue: place.tagsWith(i32, 0),
+      countWord: this.#count,
+      countValue: load32(i32, this.#count) - 1,
+      old: place.entry,
+    })
+    if (hasOverflow) {
+      this.#lock(hash, 0)
+      this.#prune(this.#bucket)
+      this.#parts.lock.unlock()
+    }
+    return true
+  }
+
+  /** Makes room for so many entries, without waiting until they are there. */
+  reserve(entries: number): void {
+    ensureStack(SOME)
+    this.#splitter.reserve(entries)
+  }
+
+  #isExpected({ entry, stamp }: Expected): boolean {
+    const found = this.#place.entry
+    return found === entry && (found === 0 || stampOf(this.#table.memory.i32, found * 2) === stamp)
+  }
+
+  /** Word index of the bucket that is locked. */
+  #bucket = 0
+  /** Locks the bucket of a hash. If that fails, what is at `address` is freed. */
+  #lock(hash: number, address: number): void {
+    const table = this.#table
+    const { lock } = this.#parts
+    for (;;) {
+      const index = bucketOf(loadBuckets(table), hash)
+      const bucket = bucketWord(table, index)
+      if (!lock.tryLock(bucket)) this.#wait(bucket, address)
+      this.#bucket = bucket
+      // It may have been split meanwhile. Mutant: collections/locked-the-old.
+      if (bucketOf(loadBuckets(table), hash) === index) return
+      lock.unlock()
+    }
+  }
+  #wait(bucket: number, address: number): void {
+    try {
+      this.#parts.lock.lock(bucket)
+    } catch (error) {
+      if (address !== 0) this.#parts.heap.free(address)
+      throw error
+    }
+  }
+
+  /** Changes a slot, gives the lock back, and frees what was there. */
+  #change(word: number, value: number, change: Change): void {
+    const { note, list, heap, lock } = this.#parts
+    const { memory } = this.#table
+    noteChange(memory, note, list, word, value, change)
+    finishChange(memory, note, heap.tags)
+    lock.unlock()
+    if (change.old !== undefined) this.#free(change.old)
+  }
+  #free(reference: number): void {
+    void queueFree(this.#parts.queueing, reference * 8)
+    endNote(this.#table.memory, this.#parts.note)
+  }
+
+  /** Gives the bucket of a hash an overflow block, unless there is room meanwhile. */
+  #extend(key: Scratch, hash: number, address: number): void {
+    const { heap, note, list, lock } = this.#parts
+    const { memory } = this.#table
+    let block: number
+    try {
+      block = heap.alloc(MapBucket.stride, { align: 64 })
+    } catch (error) {
+      heap.free(address)
+      throw error
+    }
+    clearBlock(memory, block / 4)
+    try {
+      this.#lock(hash, address)
+    } catch (error) {
+      heap.free(block)
+      throw error
+    }
+    const place = this.#place
+    place.search(memory.i32, this.#bucket, key, hash)
+    const isWanted = place.slot === 0
+    if (isWanted) {
+      noteChange(memory, note, list, place.last + nextField, block / 8, { fresh: block / 8 })
+      finishChange(memory, note, heap.tags)
+    }
+    lock.unlock()
+    if (!isWanted) heap.free(block)
+  }
+
+  /** Frees the overflow blocks of a bucket that have no entry. Its lock is held. */
+  #prune(bucket: number): void {
+    const { note, list, heap } = this.#parts
+    const { memory } = this.#table
+    const { i32 } = memory
+    // atomic: only the holder of the lock changes these.
+    for (let before = bucket, block = next(i32, bucket); block !== 0; block = next(i32, before)) {
+      if (!isEmptyBlock(i32, block)) {
+        before = block
+        continue
+      }
+      this.#parts.queueing.callbacks.reserve()
+      // Who is looking there goes on: it keeps its link.
+      noteChange(memory, note, list, before + nextField, next(i32, block) / 2, { old: block / 2 })
+      finishChange(memory, note, heap.tags)
+      this.#free(block / 2)
+    }
+  }
+}
+
+/** Word index of the next block, or 0. */
+function next(i32: mem.I32View, block: number): number {
+  // atomic: the bucket's lock is held.
+  return loadAtomic32(i32, block + nextField) * 2
+}

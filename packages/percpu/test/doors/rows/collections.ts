@@ -1,0 +1,102 @@
+/** The operations of maps. */
+import { types } from 'node:util'
+import type { MapKeyKind, MapValueKind, SharedMap } from 'percpu'
+import * as kinds from '../kinds.js'
+import { door, getting, use, type Row } from '../row.js'
+import type { World } from '../world.js'
+
+const { flag, func, name, optional, text, whole } = kinds
+
+const json: kinds.Kind = { name: 'what JSON can say', takes: () => 'maybe' }
+const pairs: kinds.Kind = {
+  name: 'pairs',
+  takes: (value) => typeof value === 'object' && value !== null && 'maybe',
+}
+const sizeHint: kinds.Kind = {
+  name: 'size hint',
+  takes: (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 2 ** 31 && 'maybe',
+}
+/** Without an option it is no map of anything. */
+const mapOptions: kinds.Kind = {
+  name: 'options of a map',
+  takes: () => false,
+  fields: {
+    key: kinds.oneOf('string', 'bytes', 'i32', 'u32', 'u53', 'u64'),
+    value: kinds.oneOf('string', 'bytes', 'json', 'i32', 'u32', 'f64', 'u64'),
+    cache: optional(whole(0, 2 ** 24, 'number of values')),
+  },
+}
+
+/** With an entry `'a'`. */
+function mapOf({ machine }: World): SharedMap<string, unknown> {
+  const map = machine.map('map', { key: 'string', value: 'json' })
+  map.set('a', 1)
+  return map
+}
+
+/** A key or a value of another kind. */
+function ofKind(
+  key: MapKeyKind,
+  value: MapValueKind,
+  kind: kinds.Kind,
+  set: readonly [unknown, unknown],
+): Row {
+  const takes = key === 'string' ? [text, kind] : [kind, kinds.int32]
+  return door(
+    `SharedMap.set of ${key} and ${value}`,
+    takes,
+    ({ machine }) => use(machine.map('other', { key, value }) as SharedMap<unknown, unknown>, 'set', set),
+    { isExtra: true },
+  )
+}
+const bytes: kinds.Kind = {
+  name: 'bytes',
+  takes: (value) => types.isUint8Array(value) && 'maybe',
+}
+const wide: kinds.Kind = {
+  name: 'bigint of 64 bits',
+  takes: (value) => typeof value === 'bigint' && value >= 0n && value < 2n ** 64n,
+}
+
+export const collectionRows: readonly Row[] = [
+  door('Machine.map', [name, mapOptions], ({ machine }) =>
+    use(machine, 'map', ['a map', { key: 'string', value: 'json' }]),
+  ),
+  door('SharedMap.get', [text], (world) => use(mapOf(world), 'get', ['a'])),
+  door('SharedMap.has', [text], (world) => use(mapOf(world), 'has', ['a'])),
+  door('SharedMap.set', [text, json], (world) => use(mapOf(world), 'set', ['a', 2])),
+  door('SharedMap.delete', [text], (world) => {
+    const map = mapOf(world)
+    return use(map, 'delete', ['a'], () => map.set('a', 1))
+  }),
+  door('SharedMap.size', [], (world) => getting(mapOf(world), 'size')),
+  door('SharedMap.update', [text, func], (world) => use(mapOf(world), 'update', ['a', () => 2])),
+  door('SharedMap.compareAndSet', [text, json, json], (world) =>
+    use(mapOf(world), 'compareAndSet', ['a', 1, 1]),
+  ),
+  door('SharedMap.getOrInsert', [text, json], (world) => use(mapOf(world), 'getOrInsert', ['b', 2])),
+  door('SharedMap.getOrInsertComputed', [text, func], (world) =>
+    use(mapOf(world), 'getOrInsertComputed', ['b', () => 2]),
+  ),
+  door('SharedMap.setMany', [pairs], (world) => use(mapOf(world), 'setMany', [[['a', 1]]])),
+  door('SharedMap.load', [pairs, optional(kinds.options({ sizeHint: optional(sizeHint) }))], (world) =>
+    use(mapOf(world), 'load', [[['a', 1]], {}]),
+  ),
+  door('SharedMap.clear', [], (world) => use(mapOf(world), 'clear')),
+  ...(['entries', 'keys', 'values'] as const).map((method) =>
+    door(`SharedMap.${method}`, [], (world) => use(mapOf(world), method)),
+  ),
+  door('SharedMap.[Symbol.iterator]', [], (world) => use(mapOf(world), Symbol.iterator)),
+  door('SharedMap.forEach', [func], (world) => use(mapOf(world), 'forEach', [() => undefined])),
+  door('SharedMap.report', [], (world) => use(mapOf(world), 'report')),
+  door('SharedMap.verify', [optional(kinds.options({ quiet: optional(flag) }))], (world) =>
+    use(mapOf(world), 'verify', [{}]),
+  ),
+  ofKind('bytes', 'i32', bytes, [Uint8Array.of(1), 1]),
+  ofKind('i32', 'i32', kinds.int32, [1, 1]),
+  ofKind('u32', 'i32', whole(0, 2 ** 32 - 1), [1, 1]),
+  ofKind('u53', 'i32', whole(0, 2 ** 53 - 1), [1, 1]),
+  ofKind('u64', 'i32', wide, [1n, 1]),
+  ofKind('string', 'bytes', bytes, ['a', Uint8Array.of(1)]),
+  ofKind('string', 'f64', kinds.number, ['a', 0.5]),
+]
