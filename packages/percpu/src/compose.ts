@@ -1,6 +1,6 @@
 /** The layers of a machine on one thread, in the order in which they come up and clean up. */
 import { AllocLayer, bootAlloc } from './alloc/layer.js'
-import { CollectionsLayer } from './collections/layer.js'
+import { MapsLayer } from './collections/map/layer.js'
 import { BootMemory, initialiseBootMemory } from './bootmem/layer.js'
 import type { AttachedLayer } from './cpus/layer.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
@@ -48,7 +48,7 @@ export interface Layers {
   readonly percpu: PercpuLayer
   readonly srcu: SrcuLayer
   readonly rcu: RcuLayer
-  readonly collections: CollectionsLayer
+  readonly maps: MapsLayer
   /** All of them, the lowest first. */
   readonly list: readonly AttachedLayer[]
 }
@@ -104,8 +104,8 @@ function attachAll(own: OwnCpu, list: AttachedLayer[], options: LayerOptions | u
   if (options) bootRcu(bootmem, options.callbacks)
   const rcu = attach(new RcuLayer({ context: bootmem, sync, alloc, percpu, srcu }))
   names.freeing = freeingOf(rcu, percpu, bootmem.memblock)
-  const collections = attach(new CollectionsLayer({ context: bootmem, sync, alloc, rcu }))
+  const maps = attach(new MapsLayer({ context: bootmem, sync, alloc, rcu }))
   watch.inspector.gracePeriods = () => [rcu.inspect(), ...srcu.inspect()]
   if (options) publishHeader(own.memory)
-  return { bootmem, locks, watch, alloc, percpu, srcu, rcu, collections, list }
+  return { bootmem, locks, watch, alloc, percpu, srcu, rcu, maps, list }
 }

@@ -2,8 +2,8 @@ import type { Memory } from '#mem'
 import type { Heap } from './alloc/heap.js'
 import { Objects } from './bootmem/objects.js'
 import type { MapKeyKind, MapKeys } from './collections/keys.js'
-import type { SharedMap } from './collections/map.js'
-import type { MapOptions } from './collections/options.js'
+import type { SharedMap } from './collections/map/map.js'
+import type { MapOptions } from './collections/map/options.js'
 import type { MapValueKind, MapValues } from './collections/values.js'
 import type { Layers } from './compose.js'
 import { CpuTable } from './cpus/cpu-table.js'
@@ -199,16 +199,16 @@ export class Machine {
    * The map of this name, for all threads: `{ key: 'string', value: 'json' }` and the like. It is
    * made if need be. The kinds are those of {@link MapKeys} and {@link MapValues}.
    *
-   * `name`: 1 to 56 bytes of UTF-8, not beginning with `percpu.`.
+   * `name`: 1 to 56 bytes of UTF-8; maps have a name space of their own.
    *
-   * @throws MapMismatchError if the map has other keys or values; ObjectMismatchError if the name
-   *   is that of something else; ArgumentError; OutOfMemoryError; OfflineError.
+   * @throws MapMismatchError if the map has other keys or values; ArgumentError; OutOfMemoryError;
+   *   LockTimeoutError; OfflineError.
    */
   map<K extends MapKeyKind, V extends MapValueKind>(
     name: string,
     options: MapOptions<K, V>,
   ): SharedMap<MapKeys[K], MapValues[V]> {
-    return this.#layers.collections.map(name, options)
+    return this.#layers.maps.map(name, options)
   }
 
   /**

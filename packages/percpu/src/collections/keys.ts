@@ -2,7 +2,7 @@
 import { checkBigInt, checkInt32, checkRange, refused } from '../machine/check.js'
 import { decodeBytes, encodeBytes } from './bytes.js'
 import { EntryTooLargeError } from './errors.js'
-import { MAX_KEY_BYTES } from './map-layout.js'
+import { MAX_KEY_BYTES } from './limits.js'
 import type { Scratch } from './scratch.js'
 import { decodeText, encodeText } from './text.js'
 

@@ -3,7 +3,7 @@ import { checkBigInt, checkInt32, checkWord, refused } from '../machine/check.js
 import { ArgumentError } from '../errors.js'
 import { decodeBytes, encodeBytes } from './bytes.js'
 import { EntryTooLargeError } from './errors.js'
-import { MAX_VALUE_BYTES } from './map-layout.js'
+import { MAX_VALUE_BYTES } from './limits.js'
 import type { Scratch } from './scratch.js'
 import { decodeText, encodeText } from './text.js'
 

@@ -1,6 +1,6 @@
 /** Keys that fall into a given bucket of a map with a given seed. */
-const { hashWords } = await import('../../../dist/collections/hash.js')
-const { bucketOf } = await import('../../../dist/collections/table.js')
+const { hashWords } = await import('../../../dist/collections/map/hash.js')
+const { bucketOf } = await import('../../../dist/collections/map/table.js')
 
 export const SEED = 7
 /** What maps of these tests are made with: whole numbers, and the same buckets in each run. */

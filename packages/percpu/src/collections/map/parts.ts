@@ -1,8 +1,8 @@
 /** What a thread writes maps with. */
 import * as mem from '#mem'
-import type { Heap } from '../alloc/heap.js'
-import type { Queueing } from '../rcu/queueing.js'
-import type { LayerLock } from '../sync/layer-lock.js'
+import type { Heap } from '../../alloc/heap.js'
+import type { Queueing } from '../../rcu/queueing.js'
+import type { LayerLock } from '../../sync/layer-lock.js'
 import { MapBucket } from './map-layout.js'
 
 const bucketWords = MapBucket.stride / 4

@@ -4,7 +4,7 @@ import type { I32View } from '#mem'
 import { tagOf } from './hash.js'
 import { MapBucket, TAG_WORDS } from './map-layout.js'
 import { isEntryOf } from './reader.js'
-import type { Scratch } from './scratch.js'
+import type { Scratch } from '../scratch.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { loadAtomic32 } = mem

@@ -3,47 +3,52 @@
  * change. A machine without maps has none of its memory: the notes are made with the first map.
  */
 import { load32, type Memory } from '#mem'
-import { hashNumbers } from '../arithmetic.js'
-import type { AllocLayer } from '../alloc/layer.js'
-import { checkUserName, type Directory } from '../bootmem/directory.js'
-import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
-import type { AttachedLayer, Recovery } from '../cpus/layer.js'
-import { checkStored } from '../machine/check.js'
-import { ObjectMissingError } from '../machine/errors.js'
-import { NAME_BYTES } from '../machine/limits.js'
-import type { PlacedStruct } from '../machine/placed-struct.js'
-import { tokenOf } from '../machine/token.js'
-import type { RcuLayer } from '../rcu/layer.js'
-import { RcuMap } from '../rcu/rcu-map.js'
-import { releaseAnnounced } from '../sync/layer-lock.js'
-import type { SyncLayer } from '../sync/layer.js'
-import type { MapKeyKind, MapKeys } from './keys.js'
+import { hashNumbers } from '../../arithmetic.js'
+import type { AllocLayer } from '../../alloc/layer.js'
+import type { Directory } from '../../bootmem/directory.js'
+import { openBootMemory, type LayerContext } from '../../bootmem/layer.js'
+import type { NamedThing, Names } from '../../bootmem/names.js'
+import type { AttachedLayer, Recovery } from '../../cpus/layer.js'
+import { ObjectMissingError } from '../../machine/errors.js'
+import type { PlacedStruct } from '../../machine/placed-struct.js'
+import { tokenOf } from '../../machine/token.js'
+import type { RcuLayer } from '../../rcu/layer.js'
+import { RcuMap } from '../../rcu/rcu-map.js'
+import { releaseAnnounced } from '../../sync/layer-lock.js'
+import type { SyncLayer } from '../../sync/layer.js'
+import type { MapKeyKind, MapKeys } from '../keys.js'
 import { SharedMap } from './map.js'
 import { MapBucket, MapCpu, MapEntry, MapNote, MapRoot } from './map-layout.js'
 import { endNote, finishNote, leftOver, NONE } from './notes.js'
 import { checkMapOptions, compareOptions, writeOptions, type MapOptions } from './options.js'
 import type { WriterParts } from './parts.js'
 import { directoryWords, initialiseTable, mapShape, openTable } from './table.js'
-import type { MapValueKind, MapValues } from './values.js'
+import type { MapValueKind, MapValues } from '../values.js'
 
 const NOTES = 'percpu.maps'
 const TYPE = 'SharedMap'
 const hash = hashNumbers([MapRoot, MapCpu, MapBucket, MapEntry].map((layout) => layout.hash))
 
-interface CollectionsBelow {
+/** A map that this thread has opened. */
+interface Opened extends NamedThing {
+  readonly map: SharedMap<never, unknown>
+}
+
+/** The layers that it works with. */
+interface MapsBelow {
   readonly context: LayerContext
   readonly sync: SyncLayer
   readonly alloc: AllocLayer
   readonly rcu: RcuLayer
 }
 
-export class CollectionsLayer implements AttachedLayer {
-  readonly name = 'collections'
-  readonly #below: CollectionsBelow
-  readonly #maps = new Map<string, { readonly root: number; readonly map: SharedMap<never, unknown> }>()
+export class MapsLayer implements AttachedLayer {
+  readonly name = 'maps'
+  readonly #below: MapsBelow
+  readonly #maps = new Map<string, Opened>()
   #parts: WriterParts | undefined
 
-  constructor(below: CollectionsBelow) {
+  constructor(below: MapsBelow) {
     this.#below = below
   }
 
@@ -56,28 +61,19 @@ export class CollectionsLayer implements AttachedLayer {
     name: string,
     options: MapOptions<K, V>,
   ): SharedMap<MapKeys[K], MapValues[V]> {
-    const { own, objects } = this.#below.context
+    const { own, names } = this.#below.context
     own.assertOnline()
-    checkUserName(name)
-    checkStored('name', name, NAME_BYTES)
     checkMapOptions(options)
     const { memory, map } = own
-    const known = this.#maps.get(name)
-    if (known) {
-      compareOptions(memory, known.root, name, options)
-      return known.map as unknown as SharedMap<MapKeys[K], MapValues[V]>
-    }
     const parts = this.#use()
-    const address = openMap(memory, objects, map.cpus, name, options)
-    compareOptions(memory, address / 4, name, options)
-    const opened = new SharedMap<MapKeys[K], MapValues[V]>(
-      name,
-      openTable(memory, address, map.cpus),
-      parts,
-      own,
-      options,
-    )
-    this.#maps.set(name, { root: address / 4, map: opened as unknown as SharedMap<never, unknown> })
+    const thing = openMap(memory, names, map.cpus, name, options)
+    compareOptions(memory, thing.address / 4, name, options)
+    const known = this.#maps.get(name)
+    if (known?.address === thing.address && known.serial === thing.serial)
+      return known.map as unknown as SharedMap<MapKeys[K], MapValues[V]>
+    const table = openTable(memory, thing.address, map.cpus)
+    const opened = new SharedMap<MapKeys[K], MapValues[V]>(name, table, parts, own, options)
+    this.#maps.set(name, { ...thing, map: opened as unknown as SharedMap<never, unknown> })
     return opened
   }
 
@@ -89,6 +85,15 @@ export class CollectionsLayer implements AttachedLayer {
     this.#parts = undefined
   }
 
+  /**
+   * The lock of a bucket is freed. What was to be freed must be known to be queued, or not, before.
+   */
+  rescue(recovery: Recovery): void {
+    this.#below.rcu.examine(recovery)
+    this.examine(recovery)
+    // Mutant: collections/rescued-left.
+    this.recover(recovery)
+  }
   /** What the dead CPU has noted happens. */
   examine(recovery: Recovery): void {
     const { table, cpu, incarnation } = recovery
@@ -114,8 +119,8 @@ export class CollectionsLayer implements AttachedLayer {
       const note = noteOf(objects, own.map.cpus, cpu)
       if (note !== undefined) placed.push({ name: `cpu[${cpu}].maps`, address: note * 4, struct: MapNote })
     }
-    for (const [name, { root }] of this.#maps)
-      placed.push({ name: `map[${name}]`, address: root * 4, struct: MapRoot })
+    for (const [name, { address }] of this.#maps)
+      placed.push({ name: `map[${name}]`, address, struct: MapRoot })
     return placed
   }
 
@@ -156,19 +161,14 @@ function noteOf(objects: Directory, cpus: number, cpu: number): number | undefin
   }
 }
 
-/** The byte address of a map's root; it is made if need be. */
-function openMap(
-  memory: Memory,
-  objects: Directory,
-  cpus: number,
-  name: string,
-  options: MapOptions,
-): number {
+/** The map of this name; it is made if need be. */
+function openMap(memory: Memory, names: Names, cpus: number, name: string, options: MapOptions): NamedThing {
   const blocks = directoryWords(memory.byteLength)
   const size = mapShape(cpus, blocks).bytes
   const init = (address: number): void => {
     writeOptions(memory, address / 4, options)
     initialiseTable(memory, address, cpus, blocks)
   }
-  return objects.openOrCreate(name, { type: TYPE, layout: { name: TYPE, size, align: 64, hash }, init })
+  const layout = { name: TYPE, size, align: 64, hash }
+  return names.openOrCreate('map', name, { type: TYPE, layout, init })
 }

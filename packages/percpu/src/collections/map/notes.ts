@@ -14,10 +14,10 @@
  */
 import * as mem from '#mem'
 import type { I32View, Memory } from '#mem'
-import type { Tags } from '../alloc/tags.js'
-import { finishQueueing } from '../rcu/dead.js'
-import { entryWord, IN_BLOCK, isBlockOf } from '../rcu/callback-list.js'
-import { CallbackList } from '../rcu/layouts.js'
+import type { Tags } from '../../alloc/tags.js'
+import { finishQueueing } from '../../rcu/dead.js'
+import { entryWord, IN_BLOCK, isBlockOf } from '../../rcu/callback-list.js'
+import { CallbackList } from '../../rcu/layouts.js'
 import { MapBucket, MapNote, SLOTS } from './map-layout.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.

@@ -1,14 +1,14 @@
 /** A map as watchers see it, and the check of all its words. */
 import { load32, loadAtomic32, type I32View } from '#mem'
-import { isPersistent } from '../alloc/tag.js'
-import { shown } from '../machine/check.js'
+import { isPersistent } from '../../alloc/tag.js'
+import { shown } from '../../machine/check.js'
 import { keyBytesOf, readKey } from './entry.js'
-import { MapCorruptionError } from './errors.js'
+import { MapCorruptionError } from '../errors.js'
 import { hashWords, tagOf } from './hash.js'
 import { MapBucket, SLOTS } from './map-layout.js'
 import type { WriterParts } from './parts.js'
 import { loadBuckets } from './reader.js'
-import { Scratch } from './scratch.js'
+import { Scratch } from '../scratch.js'
 import { bucketOf, bucketWord, countEntries, type MapTable } from './table.js'
 
 const { tags, slots, next } = MapBucket.words

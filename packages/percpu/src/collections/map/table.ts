@@ -1,7 +1,7 @@
 /** Where things are in a map: its words, its buckets, and which bucket a hash has. */
 import * as mem from '#mem'
 import type { Memory } from '#mem'
-import { roundUp } from '../arithmetic.js'
+import { roundUp } from '../../arithmetic.js'
 import { BLOCK_BUCKETS, BLOCK_SHIFT, FIRST_BUCKETS, MapBucket, MapCpu, MapRoot } from './map-layout.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.

@@ -31,8 +31,8 @@
  * `buckets` and the directory's last word: who has the lock of the bucket that is split next. A
  * CPU's own words: that CPU.
  */
-import { aligned, array, atomic, i32, owner, published, racy, struct, u32 } from '../layout/index.js'
-import { SpinlockLayout } from '../sync/layouts.js'
+import { aligned, array, atomic, i32, owner, published, racy, struct, u32 } from '../../layout/index.js'
+import { SpinlockLayout } from '../../sync/layouts.js'
 
 /** Slots of a bucket: what fits a line. */
 export const SLOTS = 11
@@ -67,11 +67,6 @@ export const MapEntry = struct('MapEntry', {
   /** Differs from that of other entries at this address. */
   stamp: published(i32),
 })
-
-export const KEY_BITS = 12
-/** Most bytes of a key, and of a value. */
-export const MAX_KEY_BYTES = 2 ** KEY_BITS - 1
-export const MAX_VALUE_BYTES = 2 ** (32 - KEY_BITS) - 1
 
 /** What a map counts, one a CPU. */
 export const MapCpu = struct(

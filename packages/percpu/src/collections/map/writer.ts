@@ -5,8 +5,8 @@
  * that died is free as soon as that was cleaned up after.
  */
 import * as mem from '#mem'
-import { queueFree } from '../rcu/queueing.js'
-import { ensureStack, SOME } from '../stack.js'
+import { queueFree } from '../../rcu/queueing.js'
+import { ensureStack, SOME } from '../../stack.js'
 import { entryBytes, fillEntry, stampOf } from './entry.js'
 import { tagOf } from './hash.js'
 import { MapBucket, MapCpu } from './map-layout.js'
@@ -14,7 +14,7 @@ import { endNote, finishChange, nextStamp, noteChange, type Change } from './not
 import { isEmptyBlock, Place } from './place.js'
 import { loadBuckets } from './reader.js'
 import { clearBlock, type WriterParts } from './parts.js'
-import type { Scratch } from './scratch.js'
+import type { Scratch } from '../scratch.js'
 import { Splitter } from './split.js'
 import { bucketOf, bucketWord, type MapTable } from './table.js'
 

@@ -10,8 +10,9 @@
 import * as mem from '#mem'
 import type { I32View } from '#mem'
 import { tagOf } from './hash.js'
-import { KEY_BITS, MapBucket, MapEntry } from './map-layout.js'
-import type { Scratch } from './scratch.js'
+import { KEY_BITS } from '../limits.js'
+import { MapBucket, MapEntry } from './map-layout.js'
+import type { Scratch } from '../scratch.js'
 import * as tables from './table.js'
 import type { MapTable } from './table.js'
 

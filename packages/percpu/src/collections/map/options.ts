@@ -1,11 +1,11 @@
 /** What a map is made for, and opened as. */
 import { load32, store32, type Memory } from '#mem'
-import { ArgumentError } from '../errors.js'
-import { checkInt32, checkObject, checkOneOf, checkOptions, checkRange, shown } from '../machine/check.js'
-import { MapMismatchError } from './errors.js'
-import { keyCodecs, type MapKeyKind } from './keys.js'
+import { ArgumentError } from '../../errors.js'
+import { checkInt32, checkObject, checkOneOf, checkOptions, checkRange, shown } from '../../machine/check.js'
+import { MapMismatchError } from '../errors.js'
+import { keyCodecs, type MapKeyKind } from '../keys.js'
 import { MapRoot } from './map-layout.js'
-import { valueCodecs, type MapValueKind } from './values.js'
+import { valueCodecs, type MapValueKind } from '../values.js'
 
 export interface MapOptions<K extends MapKeyKind = MapKeyKind, V extends MapValueKind = MapValueKind> {
   /** What its keys are. */

@@ -1,8 +1,9 @@
 /** Entries: how they are written before anybody finds them, and read. */
 import * as mem from '#mem'
 import type { I32View, Memory } from '#mem'
-import { KEY_BITS, MapEntry } from './map-layout.js'
-import type { Scratch } from './scratch.js'
+import { KEY_BITS } from '../limits.js'
+import { MapEntry } from './map-layout.js'
+import type { Scratch } from '../scratch.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, store32 } = mem

@@ -5,8 +5,8 @@
  * Progress: whoever finds that another thread is at the next bucket leaves it at that.
  */
 import * as mem from '#mem'
-import { OutOfMemoryError } from '../machine/errors.js'
-import { LockTimeoutError } from '../sync/errors.js'
+import { OutOfMemoryError } from '../../machine/errors.js'
+import { LockTimeoutError } from '../../sync/errors.js'
 import { MapBucket, MapEntry, SLOTS } from './map-layout.js'
 import { finishChange, finishSplit, noteChange, noteSplit } from './notes.js'
 import { loadBuckets } from './reader.js'
