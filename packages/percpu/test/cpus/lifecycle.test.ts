@@ -37,6 +37,7 @@ describe('offline', () => {
     const turns = percpu.i32()
     const counter = percpu.counter('early count')
     const domain = leaver.srcu('early domain')
+    const map = leaver.map('early map', { key: 'string', value: 'i32' })
     await leaver.offline()
     const before = new Uint8Array(machine.handle.buffer).slice()
 
@@ -89,6 +90,9 @@ describe('offline', () => {
       (gone) => gone.heap.pages,
       (gone) => gone.percpu.i32(),
       (gone) => gone.srcu('late'),
+      (gone) => gone.map('late', { key: 'string', value: 'i32' }),
+      () => map.get('key'),
+      () => map.set('key', 1),
       (gone) => gone.initSrcu(address),
       (gone) => gone.srcuAt(address),
       () => domain.readLock(),

@@ -37,6 +37,14 @@ const uses = {
       assert.equal(counter.sum() % 1000, 0)
     }
   },
+  'a bucket': (machine: Machine) => {
+    const map = machine.map('map', { key: 'i32', value: 'i32' })
+    return () => {
+      assert.equal(map.get(1), 1)
+      assert.equal(map.set(1, 2).get(1), 2)
+      map.verify()
+    }
+  },
 }
 
 async function stuckIn(machine: Machine, where: StuckIn): Promise<{ worker: Worker; cpu: number }> {

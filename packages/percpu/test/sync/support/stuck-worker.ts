@@ -8,7 +8,8 @@ import type { Machine, MachineHandle } from 'percpu'
 import { mem, percpu } from '../../support/hooked-percpu.js'
 
 export type StuckIn =
-  'pages' | 'an object' | 'copies' | 'a counter' | 'a name' | 'a callback' | 'pages, with a child' | 'a mutex'
+  | ('pages' | 'an object' | 'copies' | 'a counter' | 'a bucket' | 'a name' | 'a callback')
+  | ('pages, with a child' | 'a mutex')
 
 interface Scene {
   /** Makes what is made at the first use. */
@@ -43,6 +44,12 @@ const scenes: Readonly<Record<StuckIn, Scene>> = {
   'a counter': {
     prepare: (machine) => machine.percpu.counter('counter').add(1000),
     run: (machine) => machine.percpu.counter('counter').add(1000),
+  },
+  'a bucket': {
+    prepare: (machine) => machine.map('map', { key: 'i32', value: 'i32' }).set(1, 0),
+    run: (machine) => machine.map('map', { key: 'i32', value: 'i32' }).set(1, 1),
+    // The new entry is found, and the old one not queued.
+    stores: 1,
   },
   'a name': {
     prepare: ({ objects }) => objects.create('first', Unit),
