@@ -3,7 +3,6 @@
  * CPU.
  */
 import type { LayerContext } from '../bootmem/layer.js'
-import { array, struct } from '../layout/index.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import { CpuWatch, vpaStructs } from './vpa-layout.js'
 
@@ -42,7 +41,7 @@ export class WatchMap {
 
 /** Its hash is that of everything which threads share through this layer. */
 function layoutFor(cpus: number): { name: string; size: number; align: number; hash: number } {
-  const { name, size, align } = struct('WatchRoot', { cpus: array(CpuWatch, cpus) })
+  const { stride, align } = CpuWatch
   const hash = vpaStructs.reduce((sum, { hash }) => Math.imul(sum ^ hash, 0x01000193) >>> 0, cpus)
-  return { name, size, align, hash }
+  return { name: type, size: cpus * stride, align, hash }
 }

@@ -32,9 +32,9 @@ const { LayerLock } = await import('../../dist/sync/layer-lock.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 /** Every access at the beginning, and some of the later ones of long operations. */
-const sampled = (at: number): number => (at < 150 ? at : 150 + (at - 150) * 23)
+const sampled = (at: number): number => (at < 100 ? at : 100 + (at - 100) * 41)
 /** The same of the points of `killAt`, of which there are fewer. */
-const sampledPoint = (at: number): number => (at < 80 ? at : 80 + (at - 80) * 7)
+const sampledPoint = (at: number): number => (at < 60 ? at : 60 + (at - 60) * 13)
 const heapMapOf = (memory: Memory) => {
   const { objects, map } = insideOf(memory)
   return HeapMap.open(memory, objects, map)
