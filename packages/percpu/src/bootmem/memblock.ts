@@ -238,7 +238,6 @@ export class Memblock {
   /** For boot: the first table, with the machine's own structures as one region. */
   initialise(): void {
     this.#write(0, {
-      active: 0n,
       high: initialHigh(this.#map),
       list: [{ start: 0, units: this.#map.firstUnit, owner: 0, label: packLabel('machine') }],
     })
@@ -324,7 +323,7 @@ export class Memblock {
     }
   }
 
-  #write(table: number, { high, list }: Regions): void {
+  #write(table: number, { high, list }: Pick<Regions, 'high' | 'list'>): void {
     const base = this.#table(table)
     this.#store(base + RegionTable.words.count, list.length)
     high.forEach((unit, node) => this.#store(base + RegionTable.words.high + node, unit))

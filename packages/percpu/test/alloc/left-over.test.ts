@@ -16,7 +16,7 @@ const { HeapMap } = await import('../../dist/alloc/heap-map.js')
 const { LayerLock } = await import('../../dist/sync/layer-lock.js')
 const { SyncMap } = await import('../../dist/sync/sync-map.js')
 const { tokenOf } = await import('../../dist/machine/token.js')
-const { loadAtomic32 } = await import('percpu/mem')
+const { load32, loadAtomic32 } = await import('percpu/mem')
 
 const shape = bytes(512)
 
@@ -70,6 +70,27 @@ function check({ machine }: Left, when: string): void {
   assert.deepEqual([...objects.keys()], [], when)
 }
 
+describe('pages at the hand of a CPU that dies', () => {
+  it('stay there if their zone is locked, and no other lock is touched', () => {
+    const machine = fresh({ memory: '1 MiB', nodes: 2 })
+    const [victim, other] = [joinAs(machine, 101), joinAs(machine, 103)]
+    // Its stack has a page of the zone that is locked below one of a zone that is free.
+    const far = victim.heap.pages.alloc(0, { node: 1 })
+    const near = victim.heap.pages.alloc(0, { node: 0 })
+    victim.heap.pages.free(far, 0)
+    victim.heap.pages.free(near, 0)
+    const map = SyncMap.open(machine.memory, insideOf(machine.memory).objects)
+    const holder = new LayerLock(machine.memory, map.layerRecord(0, 3), tokenOf(0, 1))
+    holder.lock(heapMapOf(machine.memory).zone(1) + ZoneLayout.words.lock)
+    const magic = load32(machine.memory.i32, 0)
+    machine.cpus.declareDead(1)
+    assert.equal(load32(machine.memory.i32, 0), magic)
+    holder.unlock()
+    other.heap.trim()
+    assert.deepEqual(verify(machine).faults, [])
+  })
+})
+
 describe('what a dead CPU left is free', () => {
   for (const debug of [false, true]) {
     it(`although the CPU that frees it is killed before any access${debug ? ', in debug mode' : ''}`, () => {
@@ -96,5 +117,16 @@ describe('what a dead CPU left is free', () => {
       return killed
     })
     assert.ok(points > 100, `${points}`)
+  })
+})
+
+describe('the bytes that are to be freed', () => {
+  it('are those of the object, also of a cache that this CPU has not used', () => {
+    const machine = fresh()
+    const address = machine.heap.cache('c', shape).alloc({ persist: true })
+    const large = machine.heap.alloc(9000, { persist: true })
+    const { tags } = joinAs(machine, 101).heap as unknown as { tags: { bytesOf(address: number): number } }
+    assert.ok(tags.bytesOf(address) >= shape.size && tags.bytesOf(address) < 2 * shape.size)
+    assert.equal(tags.bytesOf(large), 16384)
   })
 })
