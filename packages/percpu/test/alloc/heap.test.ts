@@ -316,6 +316,15 @@ describe('the debug mode', () => {
     }
   })
 
+  it('fills what it gives out and takes back, so that nobody takes it for zero', () => {
+    const machine = boot({ debugHeap: true, memory: '8 MiB' })
+    const address = machine.heap.alloc(40)
+    const { bytes } = machine.memory
+    for (let at = 0; at < 40; at++) assert.equal(loadU8(bytes, address + at), 0x5a)
+    machine.heap.free(address)
+    for (let at = 0; at < 40; at++) assert.equal(loadU8(bytes, address + at), 0x6b)
+  })
+
   it('says whose object was written outside of, and that nobody holds a free one', () => {
     const machine = boot({ debugHeap: true, memory: '8 MiB' })
     const detailsOf = (call: () => unknown): object => {

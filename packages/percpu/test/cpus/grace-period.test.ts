@@ -9,6 +9,17 @@ import { rejectsCode } from '../support/codes.js'
 import { joinAs } from '../support/machines.js'
 import { becomesSet, get, set, withMachine, words } from '../support/threads.js'
 
+describe('synchronizeBlocking', () => {
+  it('is counted among the waits when it is over, and nobody is told to wait any more', () => {
+    const machine = boot({ cpus: 1 })
+    // The first one is asked for at once, so there is something to wait for.
+    for (let i = 0; i < 3; i++) machine.rcu.synchronizeBlocking({ timeout: 5000 })
+    const { gracePeriods, waits } = machine.watch.inspect()
+    assert.deepEqual(gracePeriods[0]?.waiting, [])
+    assert.equal(waits.rcu?.count, 3)
+  })
+})
+
 describe('synchronize', () => {
   it('waits for a CPU in a synchronous stretch, and names it when it takes too long', async () => {
     await withMachine({ cpus: 3 }, async (machine, start) => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { boot, type Machine, type StallEvent } from 'percpu'
+import { boot, TRACE_PARKS, type Machine, type StallEvent } from 'percpu'
 import { loadAtomic32, storeAtomic32 } from 'percpu/mem'
 import { becomesSet, words } from '../support/threads.js'
 import type { DyingData } from './dying.js'
@@ -50,6 +50,22 @@ describe('a supervisor that blocks', options, () => {
     while (performance.now() < end);
     machine.rcu.synchronizeBlocking({ timeout: 20_000 })
     assert.deepEqual(await reaped, [1])
+  })
+})
+
+describe('a supervisor that parks', options, () => {
+  it('is told of as parked on the same word after it has tended its workers', async () => {
+    const machine = boot({ cpus: 2 })
+    const [word = 0] = words(machine, 1)
+    const worker = await dying(machine, 'nothing')
+    const { reaped } = machine.supervise(worker)
+    machine.watch.trace(0, TRACE_PARKS)
+    while (machine.online.length > 1) machine.cpus.park(word, 0, 300)
+    await reaped
+    const { dispatches = [] } =
+      machine.watch.inspect({ dispatches: 84 }).cpus.find(({ cpu }) => cpu === 0) ?? {}
+    assert.ok(dispatches.length > 2)
+    assert.deepEqual(new Set(dispatches.map(({ subject }) => subject)), new Set([word]))
   })
 })
 

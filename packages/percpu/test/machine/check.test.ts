@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ArgumentError } from 'percpu'
 
-const { checkCpus } = await import('../../dist/machine/check.js')
+const { checkCpus, checkPlace } = await import('../../dist/machine/check.js')
 
 describe('a list of CPUs', () => {
   it('that cannot be gone through is refused, with what it threw as the cause', () => {
@@ -18,5 +18,22 @@ describe('a list of CPUs', () => {
       (error) =>
         error instanceof ArgumentError && /cannot be listed/.test(error.message) && error.cause === cause,
     )
+  })
+})
+
+describe('a place for an object', () => {
+  it('may end where the memory ends, and no later', () => {
+    const memory = { reserved: 4096, byteLength: 8192 }
+    const place = (address: number, size: number): void =>
+      checkPlace('address', address, memory, { name: 'Thing', size, align: 8 })
+    place(4096, 4096)
+    place(8184, 8)
+    for (const [address, size] of [
+      [4088, 8],
+      [8184, 16],
+      [8192, 8],
+      [8180, 8],
+    ] as const)
+      assert.throws(() => place(address, size), ArgumentError)
   })
 })

@@ -7,6 +7,19 @@ import { rejectsCode, throwsCode } from '../support/codes.js'
 import { joinAs } from '../support/machines.js'
 import { withMachine } from '../support/threads.js'
 
+/** The next error that nobody catches; the runner does not hear of it. */
+function uncaught(): Promise<unknown> {
+  const name = 'uncaughtException'
+  const listeners = process.listeners(name)
+  process.removeAllListeners(name)
+  return new Promise((resolve) =>
+    process.once(name, (error) => {
+      for (const listener of listeners) process.on(name, listener)
+      resolve(error)
+    }),
+  )
+}
+
 describe('a machine object', () => {
   it('tells of each CPU that its thread has cleaned up after, with what that was doing', async () => {
     await withMachine({ cpus: 2 }, async (machine, start) => {
@@ -29,6 +42,21 @@ describe('a machine object', () => {
       await actor.terminate()
       assert.deepEqual(died, [1])
     })
+  })
+
+  it('tells the other listeners when one throws, which surfaces as an uncaught error', async () => {
+    const machine = boot({ cpus: 2 })
+    const error = new Error('of a listener')
+    const told: number[] = []
+    machine.on('died', () => {
+      throw error
+    })
+    machine.on('died', ({ cpu }) => told.push(cpu))
+    joinAs(machine, 101)
+    const surfaced = uncaught()
+    machine.cpus.declareDead(1)
+    assert.deepEqual(told, [1])
+    assert.equal(await surfaced, error)
   })
 
   it('leaves nothing at the signal of a listener that was let go', () => {

@@ -10,6 +10,8 @@ import { fresh, joinAs } from '../support/machines.js'
 
 const Hits = struct('Hits', { count: i32 })
 
+const { EMPTY_PAGES_HIGH } = await import('../../dist/percpu/geometry.js')
+
 describe('requests', () => {
   it('find room in chunks that were isolated a moment ago', () => {
     const machine = fresh({ cpus: 2, percpu: { unit: 32768 } })
@@ -56,6 +58,13 @@ describe('requests', () => {
     assert.ok(percpu.report().chunks.some(({ empty, populated }) => empty > 200 && empty === populated))
     percpu.free(percpu.alloc(2 ** 22))
     percpu.verify()
+  })
+
+  it('that must not grow find so many pages, and no more, after one has failed', () => {
+    const { percpu } = boot({ cpus: 2, memory: '64 MiB', percpu: { unit: 2 ** 18 } })
+    while (percpu.alloc(4096, { nowait: true }) !== undefined);
+    percpu.trim()
+    assert.equal(percpu.report().emptyPages, EMPTY_PAGES_HIGH)
   })
 
   for (const { name, options } of kinds)
