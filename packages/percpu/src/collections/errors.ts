@@ -4,11 +4,26 @@ import { PercpuError } from '../errors.js'
 export class MapMismatchError extends PercpuError {
   readonly code = 'PERCPU_MAP_MISMATCH'
 }
-/** The key or the value has more bytes than an entry can have. Nothing was changed. */
+/**
+ * The key or the value has more bytes than an entry can have, or the message more than its ring.
+ * Nothing was changed.
+ */
 export class EntryTooLargeError extends PercpuError {
   readonly code = 'PERCPU_ENTRY_TOO_LARGE'
 }
 /** Words of a map contradict each other: `details.faults` lists what is wrong. */
 export class MapCorruptionError extends PercpuError {
   readonly code = 'PERCPU_MAP_CORRUPTION'
+}
+/** A ring of this name exists for other messages, or of another size. Nothing was changed. */
+export class RingMismatchError extends PercpuError {
+  readonly code = 'PERCPU_RING_MISMATCH'
+}
+/** The ring is closed: nothing more can be sent. The message was not. */
+export class RingClosedError extends PercpuError {
+  readonly code = 'PERCPU_RING_CLOSED'
+}
+/** Words of a ring contradict each other: `details.faults` lists what is wrong. */
+export class RingCorruptionError extends PercpuError {
+  readonly code = 'PERCPU_RING_CORRUPTION'
 }

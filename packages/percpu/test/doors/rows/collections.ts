@@ -1,9 +1,9 @@
-/** The operations of maps. */
+/** The operations of maps and rings. */
 import { types } from 'node:util'
-import type { MapKeyKind, MapValueKind, SharedMap } from 'percpu'
+import type { MapKeyKind, MapValueKind, RingMessageKind, SharedMap, SharedRing } from 'percpu'
 import * as kinds from '../kinds.js'
-import { door, getting, use, type Row } from '../row.js'
-import type { World } from '../world.js'
+import { door, free, getting, use, type Row } from '../row.js'
+import { Pair, type World } from '../world.js'
 
 const { flag, func, name, optional, text, whole } = kinds
 
@@ -58,6 +58,24 @@ const wide: kinds.Kind = {
   takes: (value) => typeof value === 'bigint' && value >= 0n && value < 2n ** 64n,
 }
 
+/** A kind, or a struct. */
+const ringOptions: kinds.Kind = kinds.options({
+  value: optional({ name: 'kind or struct', takes: kinds.struct.takes }),
+  bytes: optional({ name: 'bytes', takes: (value) => kinds.size.takes(value) && 'maybe' }),
+})
+/** With a message `'a'`, and room for more. */
+function ringOf({ machine }: World): SharedRing<unknown> {
+  const ring = machine.ring('ring', { value: 'json', bytes: 4096 })
+  ring.trySend('a')
+  return ring
+}
+/** A message of another kind. */
+function ringOfKind(value: RingMessageKind, kind: kinds.Kind, message: unknown): Row {
+  const make = ({ machine }: World) =>
+    use(machine.ring<RingMessageKind>('other', { value }) as SharedRing<unknown>, 'trySend', [message])
+  return door(`SharedRing.trySend of ${value}`, [kind], make, { isExtra: true })
+}
+
 export const collectionRows: readonly Row[] = [
   door('Machine.map', [name, mapOptions], ({ machine }) =>
     use(machine, 'map', ['a map', { key: 'string', value: 'json' }]),
@@ -99,4 +117,43 @@ export const collectionRows: readonly Row[] = [
   ofKind('u64', 'i32', wide, [1n, 1]),
   ofKind('string', 'bytes', bytes, ['a', Uint8Array.of(1)]),
   ofKind('string', 'f64', kinds.number, ['a', 0.5]),
+  door('Machine.ring', [name, optional(ringOptions)], ({ machine }) =>
+    use(machine, 'ring', ['a ring', { value: 'json', bytes: 1000 }]),
+  ),
+  ...(['trySend', 'send', 'sendAsync'] as const).map((method) =>
+    door(`SharedRing.${method}`, method === 'trySend' ? [json] : [json, optional(kinds.wait)], (world) => {
+      const ring = ringOf(world)
+      return use(ring, method, ['b'], () => ring.tryReceive())
+    }),
+  ),
+  ...(['tryReceive', 'receive', 'receiveAsync'] as const).map((method) =>
+    door(`SharedRing.${method}`, method === 'tryReceive' ? [] : [optional(kinds.wait)], (world) => {
+      const ring = ringOf(world)
+      return use(ring, method, [], () => ring.trySend('a'))
+    }),
+  ),
+  door('SharedRing.receiveMany', [whole(1, Number.MAX_SAFE_INTEGER)], (world) =>
+    use(ringOf(world), 'receiveMany', [2]),
+  ),
+  door('SharedRing.messages', [optional(kinds.wait)], (world) => use(ringOf(world), 'messages')),
+  door('SharedRing.[Symbol.asyncIterator]', [], (world) => use(ringOf(world), Symbol.asyncIterator)),
+  door('SharedRing.close', [], (world) => use(ringOf(world), 'close')),
+  ...(['isClosed', 'isEnded', 'length'] as const).map((property) =>
+    door(`SharedRing.${property}`, [], (world) => getting(ringOf(world), property)),
+  ),
+  free('SharedRing.capacity', [], (world) => getting(ringOf(world), 'capacity')),
+  door('SharedRing.report', [], (world) => use(ringOf(world), 'report')),
+  door('SharedRing.verify', [], (world) => use(ringOf(world), 'verify')),
+  ringOfKind('string', text, 'a'),
+  ringOfKind('bytes', bytes, Uint8Array.of(1)),
+  ringOfKind('i32', kinds.int32, 1),
+  ringOfKind('u32', whole(0, 2 ** 32 - 1), 1),
+  ringOfKind('u64', wide, 1n),
+  ringOfKind('f64', kinds.number, 0.5),
+  door(
+    'SharedRing.trySend of a struct',
+    [func],
+    ({ machine }) => use(machine.ring('pairs', { value: Pair }), 'trySend', [() => undefined]),
+    { isExtra: true },
+  ),
 ]

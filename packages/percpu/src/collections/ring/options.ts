@@ -1,0 +1,98 @@
+/** What a ring is made for, and opened as. */
+import { load32, store32, type Memory } from '#mem'
+import type { AnyStruct } from '../../layout/struct-type.js'
+import { isStruct } from '../../layout/brand.js'
+import { checkObject, checkOneOf, checkOptions, checkRange, shown } from '../../machine/check.js'
+import { parseSize } from '../../machine/size.js'
+import { RingMismatchError } from '../errors.js'
+import { valueCodecs, type MapValues, type ValueCodec } from '../values.js'
+import { MAX_BYTES, RingRoot } from './ring-layout.js'
+import { structCodec } from './struct-codec.js'
+
+/** What messages can be, by the names of kinds. */
+export type RingMessages = MapValues
+export type RingMessageKind = keyof RingMessages
+
+export interface RingOptions<V extends RingMessageKind | AnyStruct = RingMessageKind | AnyStruct> {
+  /**
+   * What its messages are: a kind, or a struct. Of a struct `send` takes a function that fills one,
+   * and `receive` gives a plain copy. Default `'bytes'`.
+   */
+  readonly value?: V
+  /**
+   * Bytes for messages, 16 to 1 GiB, as a number or as text such as '1 MiB'. Each message takes 4
+   * beside its own, and whole words. Default: those of the ring if there is one, else 63 KiB, with
+   * which it takes 64 KiB in all: the heap rounds larger ones up to powers of two.
+   */
+  readonly bytes?: number | string
+}
+
+const DEFAULT_BYTES = 63 * 1024
+const MIN_BYTES = 16
+/** In place of the number of a kind. */
+const STRUCT = 0xffff
+const { words } = RingRoot
+const kinds = Object.keys(valueCodecs) as RingMessageKind[]
+
+/** As they were checked. */
+export interface RingSpec {
+  readonly value: RingMessageKind | AnyStruct
+  /** Words; undefined if it was not said. */
+  readonly capacity: number | undefined
+  /** Whether all messages have the same size. */
+  readonly isFixed: boolean
+  readonly codec: ValueCodec<unknown>
+}
+
+/** @throws ArgumentError. */
+export function readRingOptions(options: RingOptions): RingSpec {
+  checkObject('options', options)
+  checkOptions('ring', options, { value: true, bytes: true })
+  const { value = 'bytes', bytes } = options
+  if (!isStruct(value)) checkOneOf('value', value, kinds)
+  return {
+    value,
+    capacity: bytes === undefined ? undefined : capacityOf(bytes),
+    isFixed: isStruct(value) || !['string', 'bytes', 'json'].includes(value),
+    codec: isStruct(value) ? structCodec(value) : (valueCodecs[value] as ValueCodec<unknown>),
+  }
+}
+function capacityOf(size: number | string): number {
+  const bytes = parseSize(size, 'bytes')
+  checkRange('bytes', bytes, MIN_BYTES, MAX_BYTES)
+  return Math.ceil(bytes / 4)
+}
+
+/** Words of a new ring's buffer. */
+export function newCapacity({ capacity = DEFAULT_BYTES / 4 }: RingSpec): number {
+  return capacity
+}
+
+/** Of a new ring. `root`: word index. */
+export function writeSpec({ i32 }: Memory, root: number, { value }: RingSpec): void {
+  store32(i32, root + words.kind, isStruct(value) ? STRUCT : kinds.indexOf(value))
+  store32(i32, root + words.structHash, isStruct(value) ? value.hash : 0)
+}
+
+/** @throws RingMismatchError if the ring was made with other options. */
+export function compareSpec({ i32 }: Memory, root: number, name: string, spec: RingSpec): void {
+  const { value, capacity } = spec
+  const kind = load32(i32, root + words.kind)
+  const hash = load32(i32, root + words.structHash)
+  const isSame = isStruct(value) ? kind === STRUCT && hash === (value.hash | 0) : kinds[kind] === value
+  if (!isSame) {
+    const [expected, found] = [isStruct(value) ? value.name : value, kinds[kind] ?? 'struct']
+    const other = isStruct(value) && kind === STRUCT ? 'another struct than' : `kind '${found}', not`
+    throw new RingMismatchError(
+      `the ring ${shown(name)} has messages of ${other} ${isStruct(value) ? expected : `'${expected}'`}`,
+      { name, expected, found },
+    )
+  }
+  const bytes = load32(i32, root + words.capacity) * 4
+  if (capacity === undefined || capacity * 4 === bytes) return
+  throw new RingMismatchError(`the ring ${shown(name)} holds ${bytes} bytes, not ${capacity * 4}`, {
+    name,
+    expected: capacity * 4,
+    found: bytes,
+  })
+}

@@ -1,0 +1,303 @@
+import * as mem from '#mem'
+import type { OwnCpu } from '../../cpus/own-cpu.js'
+import { showAs } from '../../inspect.js'
+import { checkLimits, type WaitOptions } from '../../machine/wait-options.js'
+import { checkOptions, checkRange } from '../../machine/check.js'
+import { ensureStack, FEW } from '../../stack.js'
+import { ringAll } from '../../sync/cpu-mask.js'
+import type { LayerLock } from '../../sync/layer-lock.js'
+import type { SyncLayer } from '../../sync/layer.js'
+import { Scratch } from '../scratch.js'
+import type { ValueCodec } from '../values.js'
+import { put, take } from './ends.js'
+import { freeWords, isClosedAt, isEmpty, isEnded, loadTail, messageWords, type RingPlace } from './place.js'
+import { countMessages, describeRing, verifyRing, type RingReport } from './report.js'
+import { RingWait, type Awaited } from './wait.js'
+import { hasWaiters, wakeOne } from './wake.js'
+
+/** What a thread uses rings with. */
+export interface RingParts {
+  readonly own: OwnCpu
+  readonly sync: SyncLayer
+  readonly lock: LayerLock
+}
+
+/** What the usual ways read, in one object with plain fields. */
+interface Hot<S, R> {
+  readonly place: RingPlace
+  readonly lock: LayerLock
+  readonly scratch: Scratch
+  readonly codec: {
+    readonly encode: (message: S, into: Scratch) => void
+    readonly decode: (from: Scratch) => R
+  }
+  readonly cpus: number
+}
+
+/** The ring is closed, and nothing is left. */
+const END = Symbol('end')
+
+/**
+ * `machine.ring(name, { value, bytes })`: a queue of messages for all threads, in shared memory.
+ * Any thread sends and receives; each message is received once. Messages come in the order in which
+ * they were sent.
+ *
+ * A thread that is killed while it sends has sent its message, or not; one that is killed while it
+ * receives loses that one message at most. Nobody else is held up.
+ *
+ * Of several that wait, a message wakes one: rather one whose thread sleeps in {@link receive} than
+ * one that may compute for long. Room wakes one sender if all messages have the same size, else
+ * all.
+ */
+export class SharedRing<S, R = S> {
+  static {
+    showAs<{ readonly name: string; readonly length: number; readonly isClosed: boolean }>(
+      this,
+      ({ name, length, isClosed }) => ({ name, length, isClosed }),
+    )
+  }
+
+  readonly name: string
+  readonly #hot: Hot<S, R>
+  readonly #parts: RingParts
+  /** Whether all messages have the same size. */
+  readonly #isFixed: boolean
+  readonly #receivers: RingWait
+  readonly #senders: RingWait
+  readonly #message: Awaited<R | typeof END>
+
+  /** @internal Made by `machine.ring`. */
+  constructor(
+    name: string,
+    place: RingPlace,
+    codec: ValueCodec<unknown>,
+    isFixed: boolean,
+    parts: RingParts,
+  ) {
+    this.name = name
+    this.#parts = parts
+    this.#isFixed = isFixed
+    const { own, sync, lock } = parts
+    const scratch = new Scratch(4096)
+    this.#hot = { place, lock, scratch, codec: codec as Hot<S, R>['codec'], cpus: own.map.cpus }
+    const { address } = place
+    const waitAt = (mask: number, what: string, wakeNext: () => void): RingWait => {
+      const queue = sync.queue(mask, address, name)
+      return new RingWait(sync.state, mask, { queue, address, what: `ring ${name}: ${what}` }, wakeNext)
+    }
+    this.#receivers = waitAt(place.receivers, 'a message', () => this.#wakeReceiver())
+    this.#senders = waitAt(place.senders, 'room', () => this.#wakeSenders())
+    this.#message = {
+      isReady: () => !isEmpty(place) || isClosedAt(loadTail(place)),
+      attempt: () => {
+        const message = this.tryReceive()
+        return message === undefined && isEnded(place) ? END : message
+      },
+    }
+  }
+
+  /**
+   * Sends a message if there is room. Returns whether there was.
+   *
+   * Cost: see "ring" in docs/benchmarks.md.
+   * @throws RingClosedError; ArgumentError for what is no such message; EntryTooLargeError if the
+   *   ring never has so much room; LockTimeoutError if another thread died in the middle of sending
+   *   and cannot be cleaned up after meanwhile; OfflineError. Nothing is sent then.
+   */
+  trySend(message: S): boolean {
+    const { place, lock, scratch, codec, cpus } = this.#hot
+    codec.encode(message, scratch)
+    if (!put(place, lock, scratch)) return false
+    if (hasWaiters(place.memory, place.receivers, cpus)) this.#wakeReceiver()
+    return true
+  }
+  /**
+   * Sends a message; blocks the thread until there is room.
+   *
+   * @throws LockTimeoutError at the end of `timeout`; the reason of a `signal` that has aborted;
+   *   RingClosedError, also if it is closed meanwhile; TooManyLocksError; UnsupportedError where a
+   *   thread must not block; else as {@link trySend}. Nothing is sent then.
+   */
+  send(message: S, options?: WaitOptions): void {
+    this.#senders.wait(this.#sending(message), options)
+  }
+  /**
+   * Sends a message; resolves when there was room for it. Await it before the next one is sent: of
+   * calls that wait at the same time, any may come first.
+   *
+   * @throws LockTimeoutError at the end of `timeout`; the reason of `signal` when it aborts;
+   *   OfflineError, also when this CPU goes offline meanwhile; else as {@link send}. Nothing is
+   *   sent then.
+   */
+  async sendAsync(message: S, options?: WaitOptions): Promise<void> {
+    await this.#senders.waitAsync(this.#sending(message), options)
+  }
+
+  /**
+   * Receives the first message; undefined if there is none now.
+   *
+   * @throws LockTimeoutError if another thread died in the middle of receiving and cannot be
+   *   cleaned up after meanwhile; OfflineError. Nothing is received then.
+   */
+  tryReceive(): R | undefined {
+    const { place, lock, scratch, codec, cpus } = this.#hot
+    if (!take(place, lock, scratch)) return undefined
+    if (hasWaiters(place.memory, place.senders, cpus)) this.#wakeSenders()
+    return codec.decode(scratch)
+  }
+  /**
+   * Receives the first message; blocks the thread until there is one. Undefined once the ring is
+   * closed and nothing is left.
+   *
+   * @throws LockTimeoutError at the end of `timeout`; the reason of a `signal` that has aborted;
+   *   TooManyLocksError; UnsupportedError where a thread must not block; ArgumentError for other
+   *   options; else as {@link tryReceive}. Nothing is received then.
+   */
+  receive(options?: WaitOptions): R | undefined {
+    const message = this.#receivers.wait(this.#message, options)
+    return message === END ? undefined : message
+  }
+  /**
+   * Receives the first message as soon as there is one. Resolves to undefined once the ring is
+   * closed and nothing is left.
+   *
+   * @throws LockTimeoutError at the end of `timeout`; the reason of `signal` when it aborts;
+   *   OfflineError, also when this CPU goes offline meanwhile; else as {@link receive}. Nothing is
+   *   received then.
+   */
+  async receiveAsync(options?: WaitOptions): Promise<R | undefined> {
+    const message = await this.#receivers.waitAsync(this.#message, options)
+    return message === END ? undefined : message
+  }
+  /**
+   * Receives what is there now, at most `limit` messages.
+   *
+   * @throws ArgumentError unless `limit` is a whole number of 1 or more; else as
+   *   {@link tryReceive}, if it is the first one that cannot be received.
+   */
+  receiveMany(limit: number): R[] {
+    checkRange('limit', limit, 1, Number.MAX_SAFE_INTEGER)
+    const messages: R[] = []
+    for (let message = this.tryReceive(); message !== undefined; message = this.tryReceive())
+      if (messages.push(message) === limit) break
+    return messages
+  }
+
+  /**
+   * For `for await`: receives one message after the other, and ends once the ring is closed and
+   * nothing is left. Each is received when it is asked for: whoever breaks out loses none.
+   *
+   * @throws as {@link receiveAsync}, for each message.
+   */
+  messages(options: WaitOptions = {}): AsyncGenerator<R, undefined> {
+    this.#parts.own.assertOnline()
+    checkOptions('messages', options, { timeout: true, signal: true })
+    checkLimits(options)
+    return this.#each(options)
+  }
+  [Symbol.asyncIterator](): AsyncGenerator<R, undefined> {
+    return this.messages()
+  }
+
+  /**
+   * Nothing more can be sent, by any thread: senders that wait, and later ones, get a
+   * RingClosedError. What is there can be received. Closing again does nothing.
+   *
+   * @throws OfflineError.
+   */
+  close(): void {
+    const { place } = this.#hot
+    const { memory, tail, receivers, senders } = place
+    ensureStack(FEW)
+    // RG(ring.tail) closes the ring; pairs with RB in loadTail, RA in put: what was sent before is
+    // there, and nothing comes behind it. Mutant: collections/ring-closed-unseen.
+    mem.orAtomic32(memory.i32, tail, 1)
+    const { ringer } = this.#parts.own.doorbell
+    // Mutant: collections/ring-closes-silently.
+    ringAll(memory, ringer, receivers)
+    ringAll(memory, ringer, senders)
+  }
+  /**
+   * Whether somebody has closed it. What was sent before may still be there.
+   *
+   * @throws OfflineError.
+   */
+  get isClosed(): boolean {
+    return isClosedAt(loadTail(this.#hot.place))
+  }
+  /** Whether it is closed, and nothing is left to be received. @throws OfflineError. */
+  get isEnded(): boolean {
+    return isEnded(this.#hot.place)
+  }
+  /** How many messages there are. A snapshot. @throws OfflineError. */
+  get length(): number {
+    return countMessages(this.#hot.place)
+  }
+  /** Bytes that it has for messages; each takes 4 beside its own, and whole words. */
+  get capacity(): number {
+    return this.#hot.place.capacity * 4
+  }
+
+  /** What is in it, and who waits. A snapshot. @throws OfflineError. */
+  report(): RingReport {
+    return describeRing(this.name, this.#hot.place, this.#hot.cpus)
+  }
+  /**
+   * Checks the ring's words, and each message that is there throughout. Takes no lock.
+   *
+   * @throws RingCorruptionError, with what is wrong in `details.faults`; OfflineError.
+   */
+  verify(): void {
+    verifyRing(this.name, this.#hot.place)
+  }
+
+  async *#each(options: WaitOptions): AsyncGenerator<R, undefined> {
+    for (;;) {
+      const message = await this.receiveAsync(options)
+      if (message === undefined) return
+      yield message
+    }
+  }
+
+  /** What waits has a copy of its message: other calls use the scratch meanwhile. */
+  #sending(message: S): Awaited<true> {
+    const { place, scratch, codec, lock, cpus } = this.#hot
+    codec.encode(message, scratch)
+    let own = scratch
+    let isFirst = true
+    return {
+      isReady: () => freeWords(place) >= messageWords(own.length) || isClosedAt(loadTail(place)),
+      attempt: () => {
+        if (put(place, lock, own)) {
+          if (hasWaiters(place.memory, place.receivers, cpus)) this.#wakeReceiver()
+          return true
+        }
+        if (isFirst) own = copyOf(scratch)
+        isFirst = false
+        return undefined
+      },
+    }
+  }
+
+  #wakeReceiver(): void {
+    const { place, cpus } = this.#hot
+    const { own } = this.#parts
+    wakeOne(place.memory, own.doorbell.ringer, place.receivers, own.cpu, cpus)
+  }
+  /** Where sizes differ, the one that is woken may need more room than there is, another less. */
+  #wakeSenders(): void {
+    const { place, cpus } = this.#hot
+    const { own } = this.#parts
+    const { ringer } = own.doorbell
+    // Mutant: collections/ring-wakes-one-sender.
+    if (this.#isFixed) wakeOne(place.memory, ringer, place.senders, own.cpu, cpus)
+    else ringer.wakeAll(place.senders)
+  }
+}
+
+function copyOf({ bytes, length }: Scratch): Scratch {
+  const copy = new Scratch((length + 15) & -8)
+  copy.bytes.set(bytes.subarray(0, length))
+  copy.length = length
+  return copy
+}
