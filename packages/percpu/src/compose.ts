@@ -1,6 +1,7 @@
 /** The layers of a machine on one thread, in the order in which they come up and clean up. */
 import { AllocLayer, bootAlloc } from './alloc/layer.js'
 import { MapsLayer } from './collections/map/layer.js'
+import { RangeMapsLayer } from './collections/range/layer.js'
 import { BootMemory, initialiseBootMemory } from './bootmem/layer.js'
 import type { AttachedLayer } from './cpus/layer.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
@@ -49,6 +50,7 @@ export interface Layers {
   readonly srcu: SrcuLayer
   readonly rcu: RcuLayer
   readonly maps: MapsLayer
+  readonly rangeMaps: RangeMapsLayer
   /** All of them, the lowest first. */
   readonly list: readonly AttachedLayer[]
 }
@@ -105,7 +107,8 @@ function attachAll(own: OwnCpu, list: AttachedLayer[], options: LayerOptions | u
   const rcu = attach(new RcuLayer({ context: bootmem, sync, alloc, percpu, srcu }))
   names.freeing = freeingOf(rcu, percpu, bootmem.memblock)
   const maps = attach(new MapsLayer({ context: bootmem, sync, alloc, rcu }))
+  const rangeMaps = attach(new RangeMapsLayer({ context: bootmem, sync, alloc, percpu, srcu, rcu }))
   watch.inspector.gracePeriods = () => [rcu.inspect(), ...srcu.inspect()]
   if (options) publishHeader(own.memory)
-  return { bootmem, locks, watch, alloc, percpu, srcu, rcu, maps, list }
+  return { bootmem, locks, watch, alloc, percpu, srcu, rcu, maps, rangeMaps, list }
 }

@@ -12,3 +12,7 @@ export class EntryTooLargeError extends PercpuError {
 export class MapCorruptionError extends PercpuError {
   readonly code = 'PERCPU_MAP_CORRUPTION'
 }
+/** A view of a map of ranges is used after its callback has ended, or its stretch. */
+export class ViewEndedError extends PercpuError {
+  readonly code = 'PERCPU_VIEW_ENDED'
+}
