@@ -2,6 +2,7 @@
 import { AllocLayer, bootAlloc } from './alloc/layer.js'
 import { MapsLayer } from './collections/map/layer.js'
 import { RingLayer } from './collections/ring/layer.js'
+import { RangeMapsLayer } from './collections/range/layer.js'
 import { BootMemory, initialiseBootMemory } from './bootmem/layer.js'
 import type { AttachedLayer } from './cpus/layer.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
@@ -51,6 +52,7 @@ export interface Layers {
   readonly rcu: RcuLayer
   readonly maps: MapsLayer
   readonly rings: RingLayer
+  readonly rangeMaps: RangeMapsLayer
   /** All of them, the lowest first. */
   readonly list: readonly AttachedLayer[]
 }
@@ -108,7 +110,8 @@ function attachAll(own: OwnCpu, list: AttachedLayer[], options: LayerOptions | u
   names.freeing = freeingOf(rcu, percpu, bootmem.memblock)
   const maps = attach(new MapsLayer({ context: bootmem, sync, alloc, rcu }))
   const rings = attach(new RingLayer({ context: bootmem, sync }))
+  const rangeMaps = attach(new RangeMapsLayer({ context: bootmem, sync, alloc, percpu, srcu, rcu }))
   watch.inspector.gracePeriods = () => [rcu.inspect(), ...srcu.inspect()]
   if (options) publishHeader(own.memory)
-  return { bootmem, locks, watch, alloc, percpu, srcu, rcu, maps, rings, list }
+  return { bootmem, locks, watch, alloc, percpu, srcu, rcu, maps, rings, rangeMaps, list }
 }

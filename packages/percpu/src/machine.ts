@@ -6,6 +6,9 @@ import type { SharedMap } from './collections/map/map.js'
 import type { MapOptions } from './collections/map/options.js'
 import type { RingMessageKind, RingMessages, RingOptions } from './collections/ring/options.js'
 import type { SharedRing } from './collections/ring/ring.js'
+import type { RangeKeyKind, RangeKeys } from './collections/range/keys.js'
+import type { RangeMapOptions } from './collections/range/options.js'
+import type { SharedRangeMap } from './collections/range/range-map.js'
 import type { MapValueKind, MapValues } from './collections/values.js'
 import type { Layers } from './compose.js'
 import { CpuTable } from './cpus/cpu-table.js'
@@ -214,6 +217,21 @@ export class Machine {
     options: MapOptions<K, V>,
   ): SharedMap<MapKeys[K], MapValues[V]> {
     return this.#layers.maps.map(name, options)
+  }
+  /**
+   * The map of ranges of this name, for all threads: `{ key: 'u32', value: 'string' }` and the
+   * like. It is made if need be. The kinds are those of {@link RangeKeys} and {@link MapValues}.
+   *
+   * `name`: 1 to 56 bytes of UTF-8; maps of ranges have a name space of their own.
+   *
+   * @throws MapMismatchError if the map has other keys or values; ArgumentError; OutOfMemoryError;
+   *   LockTimeoutError; OfflineError.
+   */
+  rangeMap<K extends RangeKeyKind, V extends MapValueKind>(
+    name: string,
+    options: RangeMapOptions<K, V>,
+  ): SharedRangeMap<RangeKeys[K], MapValues[V]> {
+    return this.#layers.rangeMaps.rangeMap(name, options)
   }
 
   /**

@@ -101,9 +101,9 @@ export class Callbacks {
     if (this.#parts.idle.isIdle) this.#parts.tell()
     return this.#queued(units)
   }
-  /** Takes the memory, if there is any, that the next {@link free} may need. */
-  reserve(): void {
-    this.#queue.reserve()
+  /** Takes the memory that the next {@link free} may need. False if there is none. */
+  reserve(): boolean {
+    return this.#queue.reserve()
   }
   /** Queues a function. Resolves as {@link free}. */
   call(callback: Callback): Promise<void> {

@@ -5,6 +5,7 @@
 import { load32, loadAtomic32, store32, storeAtomic32, type Memory } from '#mem'
 import type { Tags } from '../alloc/tags.js'
 import { behind, entryWord, IN_BLOCK, isBlockOf, linkWord } from './callback-list.js'
+import { anchorOf, finishChained, isChain } from './chains.js'
 import { CallbackList } from './layouts.js'
 
 const { words } = CallbackList
@@ -25,7 +26,8 @@ export function finishQueueing(memory: Memory, list: number, tags: Tags): void {
   if (block === 0 || ((tail & IN_BLOCK) === 0 && !isBlockOf(memory, block, tail))) return
   const entry = load32(i32, entryWord(block, tail))
   if (entry === 0) return
-  if (entry > 0) tags.queue(tags.wordOf(entry * 8))
+  const object = isChain(entry) ? anchorOf(entry) : entry
+  if (object > 0) tags.queue(tags.wordOf(object * 8))
   // atomic: as CA in FreeQueue, in the dead CPU's place. Mutant: rcu/queueing-forgotten.
   storeAtomic32(i32, list + words.tail, behind(tail))
 }
@@ -44,8 +46,10 @@ export function finishFreeing(memory: Memory, list: number, tags: Tags): void {
   // atomic: what is behind head is not looked at.
   const isInside = (head & IN_BLOCK) !== 0 && head !== loadAtomic32(i32, list + words.tail)
   const entry = isInside ? load32(i32, entryWord(block, head)) : 0
+  const object = isChain(entry) ? anchorOf(entry) : entry
+  if (isChain(entry)) finishChained(memory, object, tags)
   // Mutant: rcu/freed-twice.
-  if (entry > 0 && tags.isInFlight(entry * 8)) store32(i32, list + words.head, behind(head))
+  if (object > 0 && tags.isInFlight(object * 8)) store32(i32, list + words.head, behind(head))
   // atomic: as CC in ListRunner, in the dead CPU's place.
   storeAtomic32(i32, list + words.passed, load32(i32, list + words.head))
 }

@@ -11,6 +11,7 @@ import type { Allocator } from '../percpu/allocator.js'
 import { LockTimeoutError } from '../sync/errors.js'
 import type { LayerLock } from '../sync/layer-lock.js'
 import { behind, entryWord, IN_BLOCK, isBlockOf, linkWord, tailOf } from './callback-list.js'
+import { anchorOf, freeChained, isChain, linkTo, type Count } from './chains.js'
 import { BLOCK_HEAD, CallbackList } from './layouts.js'
 import { accelerate, advance, waitsFor, type Segments } from './segcblist.js'
 import type { GracePeriodSource } from './source.js'
@@ -131,7 +132,14 @@ export class ListRunner {
       }
       const word = entryWord(block, position)
       const entry = load32(i32, word)
-      const isOver = entry > 0 ? this.#freeObject(head, position, entry) : this.#freePercpu(entry, word)
+      let object = entry
+      if (isChain(entry)) {
+        object = anchorOf(entry)
+        const { objects, isLeft } = this.#shorten(object, limit - count)
+        count += objects
+        if (isLeft) return count
+      }
+      const isOver = object > 0 ? this.#freeObject(head, position, object) : this.#freePercpu(entry, word)
       if (!isOver) return count
       position = behind(position)
       // Of an object it has been there already.
@@ -161,6 +169,22 @@ export class ListRunner {
       reportError(error)
     }
     return true
+  }
+
+  /** Frees what is behind the anchor of a chain, at most `limit` objects, and tells how many. */
+  #shorten(anchor: number, limit: number): { readonly objects: number; readonly isLeft: boolean } {
+    const { memory, heap } = this.#parts
+    const count: Count = { objects: 0, units: 0 }
+    let isLeft = false
+    try {
+      isLeft = !freeChained(memory, heap, anchor, limit, count)
+    } catch (error) {
+      // Nobody knows what is behind it.
+      linkTo(memory, anchor, 0)
+      reportError(error)
+    }
+    this.#units += count.units
+    return { objects: count.objects, isLeft }
   }
 
   /** Frees what is in no list, after its grace period. @throws LockTimeoutError and others. */

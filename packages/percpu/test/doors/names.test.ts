@@ -110,6 +110,14 @@ const namings: Readonly<Record<string, Naming>> = {
     },
     read: (machine, name) => machine.map(name, { key: 'string', value: 'i32' }).get(''),
   },
+  'Machine.rangeMap': {
+    mark: (machine, name, mark) => {
+      const map = machine.rangeMap(name, { key: 'u32', value: 'i32' })
+      assert.equal(map.name, name)
+      map.set(0, 0, mark)
+    },
+    read: (machine, name) => machine.rangeMap(name, { key: 'u32', value: 'i32' }).lookup(0),
+  },
   'Machine.run': told((machine, name) =>
     machine.run(name, () => machine.watch.inspect().cpus[0]?.work?.label),
   ),

@@ -5,6 +5,7 @@ import { layoutRows } from './rows/layout.js'
 import { machineRows } from './rows/machine.js'
 import { memoryRows } from './rows/memory.js'
 import { percpuRows } from './rows/percpu.js'
+import { rangeRows } from './rows/ranges.js'
 import { rcuRows } from './rows/rcu.js'
 import { syncRows } from './rows/sync.js'
 import { watchRows } from './rows/watch.js'
@@ -17,5 +18,6 @@ export const table: readonly Row[] = [
   ...percpuRows,
   ...rcuRows,
   ...collectionRows,
+  ...rangeRows,
   ...watchRows,
 ]

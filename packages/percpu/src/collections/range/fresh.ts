@@ -1,0 +1,68 @@
+/** What is new in a version: made before anybody finds it, and given back if that fails. */
+import type { Heap } from '../../alloc/heap.js'
+import type { Draft } from './draft.js'
+import { fillInner, fillLeaf, nodeBytes, type Shape } from './node.js'
+import { blockBytes, bytesOf, fillBlock, type Stored } from './values.js'
+
+/** On a line of their own: few lines are touched. */
+const ofNode = { align: 64 } as const
+
+/** All of it is in flight. */
+export class Fresh<K, V> {
+  /** References, in the order in which they were made. */
+  readonly objects: number[] = []
+  readonly #heap: Heap
+  readonly #shape: Shape<K, V>
+
+  constructor(heap: Heap, shape: Shape<K, V>) {
+    this.#heap = heap
+    this.#shape = shape
+  }
+
+  /** A reference. @throws OutOfMemoryError; LockTimeoutError. */
+  take(bytes: number, request?: { readonly align: number }): number {
+    const reference = this.#heap.alloc(bytes, request) / 8
+    this.objects.push(reference)
+    return reference
+  }
+  /** Gives all of it back. */
+  free(): void {
+    for (const reference of this.objects) this.#heap.free(reference * 8)
+    this.objects.length = 0
+  }
+
+  /** The reference of the node that a draft becomes. @throws as {@link take}. */
+  node(draft: number | Draft<K>): number {
+    if (typeof draft === 'number') return draft
+    const { level, keys, values, children, origin, isChanged } = draft
+    if (!isChanged) return origin
+    return level === 0
+      ? this.leaf(keys, values)
+      : this.inner(
+          level,
+          keys,
+          children.map((child) => this.node(child)),
+        )
+  }
+  leaf(keys: readonly K[], values: readonly Stored[]): number {
+    const shape = this.#shape
+    const held = values.map((value) => this.#inBlock(value))
+    const leaf = this.take(nodeBytes(shape, 0, keys), ofNode)
+    fillLeaf(shape, leaf * 2, keys, held)
+    return leaf
+  }
+  inner(level: number, keys: readonly K[], children: readonly number[]): number {
+    const node = this.take(nodeBytes(this.#shape, level, keys), ofNode)
+    fillInner(this.#shape, node * 2, level, keys, children)
+    return node
+  }
+  /** One that shall lie in a block does. */
+  #inBlock(value: Stored): Stored {
+    if (typeof value !== 'object' || value.block !== 0) return value
+    const { memory } = this.#shape
+    const bytes = bytesOf(memory, value)
+    const block = this.take(blockBytes(bytes))
+    fillBlock(memory, block, bytes)
+    return { block, bytes: undefined }
+  }
+}

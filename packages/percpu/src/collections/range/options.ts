@@ -1,0 +1,56 @@
+/** What a map of ranges is made for, and opened as. */
+import { load32, store32, type Memory } from '#mem'
+import { checkObject, checkOneOf, checkOptions, shown } from '../../machine/check.js'
+import { MapMismatchError } from '../errors.js'
+import { valueCodecs, type MapValueKind } from '../values.js'
+import { keyKinds, type RangeKeyKind } from './keys.js'
+import { RangeRoot } from './range-layout.js'
+
+export interface RangeMapOptions<
+  K extends RangeKeyKind = RangeKeyKind,
+  V extends MapValueKind = MapValueKind,
+> {
+  /** What its keys are. */
+  readonly key: K
+  /** What its values are. */
+  readonly value: V
+}
+
+const { words } = RangeRoot
+const allKeys = Object.keys(keyKinds) as RangeKeyKind[]
+const allValues = Object.keys(valueCodecs) as MapValueKind[]
+
+/** @throws ArgumentError. */
+export function checkRangeOptions(options: RangeMapOptions): void {
+  checkObject('options', options)
+  checkOptions('rangeMap', options, { key: true, value: true })
+  checkOneOf('key', required(options.key), allKeys)
+  checkOneOf('value', required(options.value), allValues)
+}
+
+/** Of a new map. `root`: word index. */
+export function writeRangeOptions({ i32 }: Memory, root: number, { key, value }: RangeMapOptions): void {
+  store32(i32, root + words.keys, allKeys.indexOf(key))
+  store32(i32, root + words.values, allValues.indexOf(value))
+}
+
+/** @throws MapMismatchError if the map was made with other options. */
+export function compareRangeOptions(
+  { i32 }: Memory,
+  root: number,
+  name: string,
+  { key, value }: RangeMapOptions,
+): void {
+  const foundKey = allKeys[load32(i32, root + words.keys)]
+  const foundValue = allValues[load32(i32, root + words.values)]
+  if (foundKey === key && foundValue === value) return
+  throw new MapMismatchError(
+    `the map of ranges ${shown(name)} has keys of kind '${foundKey}' and values of kind '${foundValue}', not '${key}' and '${value}'`,
+    { name, expected: { key, value }, found: { key: foundKey, value: foundValue } },
+  )
+}
+
+/** What is left out is refused, too. */
+function required(kind: unknown): unknown {
+  return kind ?? null
+}

@@ -1,0 +1,237 @@
+import type { OwnCpu } from '../../cpus/own-cpu.js'
+import { showAs } from '../../inspect.js'
+import { checkFunction, refused } from '../../machine/check.js'
+import { endUnlessOffline } from '../../machine/ending.js'
+import type { WaitOptions } from '../../machine/wait-options.js'
+import type { Srcu } from '../../rcu/srcu.js'
+import { isThenable } from '../../thenable.js'
+import { listChanges, noteChanges, changeOf, setOf, type RangeBatch, type RangeChange } from './batch.js'
+import { Cursor } from './cursor.js'
+import { differences } from './difference.js'
+import type { Change } from './edit.js'
+import { boundariesOf } from './load.js'
+import type { Shape } from './node.js'
+import { RangeRoot } from './range-layout.js'
+import { RangeReader, type Pin } from './reader.js'
+import type { Finder } from './search.js'
+import { describeRangeMap, verifyRangeMap, type RangeMapReport } from './verify.js'
+import { currentVersion, heightOf, numberOf, rootOf } from './version.js'
+import { RangeView } from './view.js'
+import { RangeWriter, type RangeParts } from './writer.js'
+
+/** What a map of ranges is made of, on one thread. */
+export interface RangeMapParts<K, V> {
+  readonly name: string
+  /** Word index of its RangeRoot. */
+  readonly root: number
+  readonly shape: Shape<K, V>
+  readonly finder: Finder<K>
+  readonly own: OwnCpu
+  readonly domain: Srcu
+  readonly writing: RangeParts
+}
+
+/**
+ * `machine.rangeMap(name, { key, value })`: ranges of keys with their values, for all threads, in
+ * shared memory. Ranges do not overlap. They are inclusive: both ends belong to a range, so that
+ * the greatest key can be in one. A single key is the range from itself to itself.
+ *
+ * Looking up takes no lock and changes nothing. Each change makes a new version, and publishes it
+ * as a whole: readers see all of it, or nothing. One writer at a time; others wait for it. What has
+ * returned is there, whatever becomes of its thread. A thread that is killed in the middle of a
+ * change has made all of it, or nothing.
+ *
+ * What was replaced is freed once each thread has returned to its event loop, and each `hold` that
+ * was under way has ended. So a thread that changes much awaits something now and then; memory runs
+ * full otherwise.
+ */
+export class SharedRangeMap<K, V> extends RangeReader<K, V> {
+  static {
+    showAs<{ readonly name: string; readonly size: number }>(this, ({ name, size }) => ({ name, size }))
+  }
+
+  readonly name: string
+  readonly #parts: RangeMapParts<K, V>
+  readonly #current: number
+  readonly #writer: RangeWriter<K, V>
+
+  /** @internal Made by `machine.rangeMap`. */
+  constructor(parts: RangeMapParts<K, V>) {
+    const { name, root, shape, finder, writing } = parts
+    super(shape, finder)
+    this.name = name
+    this.#parts = parts
+    this.#current = root + RangeRoot.words.current
+    this.#writer = new RangeWriter(shape, finder, root, writing)
+  }
+
+  /**
+   * Gives all keys from `from` to `to` a value, whatever they had. Ranges that lie partly in there
+   * keep their rest. Ranges side by side with equal values become one; values are compared by what
+   * is stored.
+   *
+   * @throws ArgumentError for what is no key or value, or if `to` lies before `from`;
+   *   EntryTooLargeError; OutOfMemoryError; LockTimeoutError if another thread died in the middle
+   *   of a change and cannot be cleaned up after meanwhile; OfflineError. Nothing is changed then.
+   */
+  set(from: K, to: K, value: V): this {
+    const change = setOf(this.shape, from, to, value)
+    this.#writer.change((edit) => edit.apply(change))
+    return this
+  }
+  /**
+   * Takes the value of all keys from `from` to `to` away. Ranges that lie partly in there keep
+   * their rest. Returns whether there was any.
+   *
+   * @throws as {@link set}.
+   */
+  delete(from: K, to: K): boolean {
+    const change = changeOf(this.shape, from, to, undefined)
+    return this.#writer.change((edit) => edit.apply(change))
+  }
+  /** Takes all ranges away. @throws as {@link set}. */
+  clear(): void {
+    this.#writer.change((edit) => edit.clear())
+  }
+
+  /**
+   * Makes many changes, one after the other, as one: others see all of them, or none. They are
+   * given as a list of `[from, to, value]`, or `[from, to]` to delete; or `changes` is called with
+   * an object that notes them, and they are made when it has returned.
+   *
+   * @throws as {@link set}; what `changes` throws. Nothing is changed then.
+   */
+  batch(changes: Iterable<RangeChange<K, V>> | ((batch: RangeBatch<K, V>) => void)): this {
+    this.#parts.own.assertOnline()
+    const noted: readonly (Change<K> | undefined)[] =
+      typeof changes === 'function'
+        ? noteChanges(this.shape, changes)
+        : [...listChanges(this.shape, 'changes', changes, false)]
+    this.#writer.change((edit) => {
+      for (const change of noted) {
+        if (change === undefined) edit.clear()
+        else edit.apply(change)
+      }
+    })
+    return this
+  }
+  /**
+   * Puts these ranges, `[from, to, value]` each, in the place of all that there are, as one change.
+   * They are sorted, and none overlaps another one. The fastest way for many.
+   *
+   * @throws ArgumentError also unless they are sorted; what iterating throws; else as {@link set}.
+   *   Nothing is changed then.
+   */
+  load(ranges: Iterable<readonly [from: K, to: K, value: V]>): this {
+    this.#parts.own.assertOnline()
+    this.#writer.load(listChanges(this.shape, 'ranges', ranges, true))
+    return this
+  }
+  /**
+   * As {@link load}, and writes only what differs from what is there. Returns how many places that
+   * is.
+   *
+   * Cost: in proportion to what is there, without writing; that of {@link set} for each difference.
+   * @throws as {@link load}.
+   */
+  replace(ranges: Iterable<readonly [from: K, to: K, value: V]>): number {
+    this.#parts.own.assertOnline()
+    const { shape, finder } = this
+    const list = [...boundariesOf(shape, listChanges(shape, 'ranges', ranges, true))]
+    let count = 0
+    this.#writer.change((edit, version) => {
+      const root = rootOf(shape.memory, version)
+      const cursor = root === 0 ? undefined : new Cursor(shape, finder)
+      cursor?.seek(root, heightOf(shape.memory, version), shape.keys.least)
+      const changes = differences(shape, cursor, list)
+      for (const change of changes) edit.apply(change)
+      count = changes.length
+    })
+    return count
+  }
+
+  /**
+   * Runs `work` with a view of one version. It ends when `work` returns, which must not return a
+   * promise.
+   *
+   * @throws what `work` throws; ArgumentError; OfflineError.
+   */
+  snapshot<Result>(work: (view: RangeView<K, V>) => Result): Result {
+    checkFunction('work', work)
+    const pin = this.pin()
+    let isOpen = true
+    try {
+      const result = work(new RangeView(this.shape, this.finder, pin, () => isOpen))
+      if (isThenable(result)) throw refused('work', work, 'one that returns a promise: use `hold`')
+      return result
+    } finally {
+      isOpen = false
+    }
+  }
+  /**
+   * As {@link snapshot}, and `work` may await. No writer waits for it; what it may still read is
+   * freed after it.
+   *
+   * @throws what `work` throws; ArgumentError; SrcuMisuseError on a CPU that is deaf; OfflineError.
+   */
+  async hold<Result>(work: (view: RangeView<K, V>) => Promise<Result> | Result): Promise<Result> {
+    checkFunction('work', work)
+    this.#parts.own.assertOnline()
+    const { domain } = this.#parts
+    const token = domain.readLock()
+    let isOpen = true
+    try {
+      const version = this.present()
+      const pin = { version, isValid: () => true }
+      return await work(new RangeView(this.shape, this.finder, pin, () => isOpen))
+    } finally {
+      isOpen = false
+      endUnlessOffline(() => domain.readUnlock(token))
+    }
+  }
+
+  /**
+   * Resolves when all that was replaced before, by any thread, is free.
+   *
+   * @throws UnansweredError after `timeout` ms; the reason of `signal` when that aborts;
+   *   ArgumentError; OfflineError.
+   */
+  async barrier(options: WaitOptions = {}): Promise<void> {
+    await this.#parts.domain.barrier(options)
+  }
+
+  /** Of what it consists. Cost: in proportion to the nodes. @throws OfflineError. */
+  report(): RangeMapReport {
+    return describeRangeMap(this.name, this.shape, this.present())
+  }
+  /**
+   * Checks every word of the present version.
+   *
+   * Cost: in proportion to the ranges.
+   * @throws MapCorruptionError, with all that is wrong in `details.faults`; OfflineError.
+   */
+  verify(): void {
+    verifyRangeMap(this.name, this.shape, this.#parts.writing.heap, this.present())
+  }
+
+  /** @internal */
+  protected present(): number {
+    return currentVersion(this.shape.memory, this.#current)
+  }
+  /** @internal */
+  protected pin(): Pin {
+    const { own } = this.#parts
+    own.assertOnline()
+    const { memory } = this.shape
+    // Before the look at the version: nothing of it is freed before that grace period has ended.
+    // Mutant: collections/range-pinned-late.
+    const cookie = own.gracePeriods.snap()
+    const version = this.present()
+    const number = numberOf(memory, version)
+    const isValid = (): boolean => {
+      if (!own.gracePeriods.isDone(cookie)) return true
+      return this.present() === version && numberOf(memory, version) === number
+    }
+    return { version, isValid }
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * Looking a key up in one version: plain loads behind the atomic one of `current`.
+ *
+ * The reader is a synchronous stretch, or a section of the map's domain.
+ *
+ * Cost: for each level, the loads of about six keys and of a child.
+ */
+import * as mem from '#mem'
+import type { Memory } from '#mem'
+import { bytesAt, KEYS, splitWide, wideWord, type RangeKeyKind } from './keys.js'
+import { COUNT_BITS, RangeNode } from './range-layout.js'
+
+// Copied out of their module for the compiler, which checks an import at each use.
+const { load32, loadU32, loadU8 } = mem
+const headField = RangeNode.words.head
+const countMask = 2 ** COUNT_BITS - 1
+const keysField = KEYS
+
+/** Finds boundaries of one kind of keys; keeps what it has found. */
+export abstract class Finder<K> {
+  /** Word index of the node, and the last slot in it whose key is not behind the one looked for. */
+  node = 0
+  slot = 0
+
+  /**
+   * Goes down from a node, by its word index, to the leaf. Of a key before all those of the node it
+   * finds slot 0.
+   */
+  abstract descend(node: number, level: number, key: K): void
+  /** The slot in this node. */
+  abstract slotIn(node: number, key: K): number
+}
+
+function finder32(memory: Memory): Finder<number> {
+  const slotOf = (first: number, count: number, key: number): number => {
+    const { u32 } = memory
+    let slot = 0
+    while (count > 1) {
+      const half = count >>> 1
+      if (loadU32(u32, first + slot + half) <= key) slot += half
+      count -= half
+    }
+    return slot
+  }
+  return new (class extends Finder<number> {
+    descend(top: number, level: number, key: number): void {
+      const { i32 } = memory
+      let node = top
+      for (; ; level--) {
+        const count = load32(i32, node + headField) & countMask
+        const first = node + keysField
+        const slot = slotOf(first, count, key)
+        if (level === 0) {
+          this.node = node
+          this.slot = slot
+          return
+        }
+        node = load32(i32, first + count + slot) * 2
+      }
+    }
+    slotIn(node: number, key: number): number {
+      return slotOf(node + keysField, load32(memory.i32, node + headField) & countMask, key)
+    }
+  })()
+}
+
+/** `isBehind`: whether the key of a slot lies behind the one looked for. `words`: of a key. */
+abstract class SlowFinder<K> extends Finder<K> {
+  readonly #memory: Memory
+  readonly #words: number
+
+  constructor(memory: Memory, words: number) {
+    super()
+    this.#memory = memory
+    this.#words = words
+  }
+  /** What {@link isBehind} compares with from now on. */
+  protected abstract take(key: K): void
+  protected abstract isBehind(node: number, slot: number): boolean
+
+  descend(top: number, level: number, key: K): void {
+    const { i32 } = this.#memory
+    this.take(key)
+    let node = top
+    for (; ; level--) {
+      const count = load32(i32, node + headField) & countMask
+      const slot = this.#slotIn(node, count)
+      if (level === 0) {
+        this.node = node
+        this.slot = slot
+        return
+      }
+      node = load32(i32, node + keysField + count * this.#words + slot) * 2
+    }
+  }
+  slotIn(node: number, key: K): number {
+    this.take(key)
+    return this.#slotIn(node, load32(this.#memory.i32, node + headField) & countMask)
+  }
+  #slotIn(node: number, count: number): number {
+    let slot = 0
+    while (count > 1) {
+      const half = count >>> 1
+      if (!this.isBehind(node, slot + half)) slot += half
+      count -= half
+    }
+    return slot
+  }
+}
+
+function finder53(memory: Memory): Finder<number> {
+  return new (class extends SlowFinder<number> {
+    #high = 0
+    #low = 0
+    protected take(key: number): void {
+      this.#high = Math.floor(key / 2 ** 32)
+      this.#low = key >>> 0
+    }
+    protected isBehind(node: number, slot: number): boolean {
+      const { u32 } = memory
+      const word = node + keysField + slot * 2
+      const high = loadU32(u32, word)
+      return high > this.#high || (high === this.#high && loadU32(u32, word + 1) > this.#low)
+    }
+  })(memory, 2)
+}
+
+function finder128(memory: Memory): Finder<bigint> {
+  return new (class extends SlowFinder<bigint> {
+    #first = 0
+    #second = 0
+    #third = 0
+    #last = 0
+    protected take(key: bigint): void {
+      splitWide(key)
+      this.#first = wideWord(0)
+      this.#second = wideWord(1)
+      this.#third = wideWord(2)
+      this.#last = wideWord(3)
+    }
+    protected isBehind(node: number, slot: number): boolean {
+      const { u32 } = memory
+      const word = node + keysField + slot * 4
+      const first = loadU32(u32, word)
+      if (first !== this.#first) return first > this.#first
+      const second = loadU32(u32, word + 1)
+      if (second !== this.#second) return second > this.#second
+      const third = loadU32(u32, word + 2)
+      if (third !== this.#third) return third > this.#third
+      return loadU32(u32, word + 3) > this.#last
+    }
+  })(memory, 4)
+}
+
+function finderOfBytes(memory: Memory): Finder<Uint8Array> {
+  return new (class extends SlowFinder<Uint8Array> {
+    #key = new Uint8Array(0)
+    protected take(key: Uint8Array): void {
+      this.#key = key as Uint8Array<ArrayBuffer>
+    }
+    protected isBehind(node: number, slot: number): boolean {
+      const key = this.#key
+      const { at, length } = bytesAt(memory, node, slot)
+      const shorter = Math.min(length, key.length)
+      for (let i = 0; i < shorter; i++) {
+        const difference = loadU8(memory.bytes, at + i) - (key[i] ?? 0)
+        if (difference !== 0) return difference > 0
+      }
+      return length > key.length
+    }
+  })(memory, 1)
+}
+
+const finders = { u32: finder32, u53: finder53, u128: finder128, bytes: finderOfBytes }
+
+export function finderOf<K>(kind: RangeKeyKind, memory: Memory): Finder<K> {
+  return finders[kind](memory) as unknown as Finder<K>
+}

@@ -1,0 +1,131 @@
+/** A map of ranges as watchers see it, and the check of all its words. */
+import { load32 } from '#mem'
+import { ForeignAddressError } from '../../alloc/errors.js'
+import type { Heap } from '../../alloc/heap.js'
+import { isPersistent } from '../../alloc/tag.js'
+import { shown } from '../../machine/check.js'
+import { MapCorruptionError } from '../errors.js'
+import { childOf, countOf, countValues, keysOf, levelOf, storedAt, type Shape } from './node.js'
+import type { Stored } from './values.js'
+import { heightOf, numberOf, rootOf, sizeOf } from './version.js'
+
+export interface RangeMapReport {
+  readonly name: string
+  readonly ranges: number
+  /** Nodes, and how many are above each other. */
+  readonly nodes: number
+  readonly height: number
+  /** How many times it was changed, modulo 2^32. */
+  readonly version: number
+}
+
+export function describeRangeMap<K, V>(name: string, shape: Shape<K, V>, version: number): RangeMapReport {
+  const { memory } = shape
+  const root = rootOf(memory, version)
+  const countNodes = (node: number): number => {
+    if (levelOf(memory, node) === 0) return 1
+    let sum = 1
+    for (let slot = 0; slot < countOf(memory, node); slot++) sum += countNodes(childOf(shape, node, slot) * 2)
+    return sum
+  }
+  return {
+    name,
+    ranges: sizeOf(memory, version),
+    nodes: root === 0 ? 0 : countNodes(root * 2),
+    height: root === 0 ? 0 : heightOf(memory, version) + 1,
+    version: numberOf(memory, version),
+  }
+}
+
+/** @throws MapCorruptionError. */
+export function verifyRangeMap<K, V>(name: string, shape: Shape<K, V>, heap: Heap, version: number): void {
+  const check = new Check(shape, heap)
+  if (version !== 0) check.version(version)
+  const { faults } = check
+  if (faults.length === 0) return
+  throw new MapCorruptionError(`the map of ranges ${shown(name)} is corrupt: ${faults.join('; ')}`, {
+    name,
+    faults,
+  })
+}
+
+class Check<K, V> {
+  readonly faults: string[] = []
+  readonly #shape: Shape<K, V>
+  readonly #heap: Heap
+  readonly #blocks = new Set<number>()
+  #ranges = 0
+  /** The boundary before, and its value. */
+  #before: { readonly key: K; readonly value: Stored } | undefined
+
+  constructor(shape: Shape<K, V>, heap: Heap) {
+    this.#shape = shape
+    this.#heap = heap
+  }
+
+  version(version: number): void {
+    const { memory } = this.#shape
+    this.#object(version, 'the version')
+    const root = rootOf(memory, version)
+    if (root !== 0) this.#node(root, heightOf(memory, version), undefined)
+    const size = sizeOf(memory, version)
+    if (size !== this.#ranges) this.faults.push(`there are ${this.#ranges} ranges, and ${size} are counted`)
+    if (root !== 0 && size === 0) this.faults.push('there are nodes without ranges')
+  }
+
+  /** `first`: the key by which its parent knows it. */
+  #node(reference: number, level: number, first: K | undefined): void {
+    const shape = this.#shape
+    const { memory, keys } = shape
+    const node = reference * 2
+    const where = `node ${reference}`
+    if (!this.#object(reference, where)) return
+    const count = countOf(memory, node)
+    if (levelOf(memory, node) !== level)
+      this.faults.push(`${where}: level ${levelOf(memory, node)}, not ${level}`)
+    if (count === 0 || count > keys.capacity) this.faults.push(`${where}: ${count} keys`)
+    const list = keysOf(shape, node)
+    if (first !== undefined && keys.compare(list[0] as K, first) !== 0)
+      this.faults.push(`${where}: its first key is not that of its parent`)
+    if (level === 0) this.#ranges += countValues(memory, node)
+    for (const [slot, key] of list.entries()) {
+      if (level > 0) this.#node(childOf(shape, node, slot), level - 1, key)
+      else this.#step(key, storedAt(shape, node, slot), `${where}, slot ${slot}`)
+    }
+  }
+
+  #step(key: K, value: Stored, where: string): void {
+    const { memory, keys, values } = this.#shape
+    const before = this.#before
+    if (before === undefined) {
+      if (keys.compare(key, keys.least) !== 0)
+        this.faults.push(`${where}: the first key is not the least one`)
+    } else {
+      if (keys.compare(before.key, key) >= 0) this.faults.push(`${where}: not behind the key before`)
+      if (values.isEqual(memory, before.value, value)) this.faults.push(`${where}: the value of that before`)
+    }
+    this.#before = { key, value }
+    if (typeof value !== 'object' || !this.#object(value.block, where)) return
+    if (this.#blocks.has(value.block)) this.faults.push(`${where}: a block for the second time`)
+    this.#blocks.add(value.block)
+  }
+
+  /** Whether it is allocated, for good. */
+  #object(reference: number, where: string): boolean {
+    const { tags } = this.#heap
+    const { i32 } = this.#shape.memory
+    const isThere = isSafelyThere(() => isPersistent(load32(i32, tags.wordOf(reference * 8))))
+    if (!isThere) this.faults.push(`${where}: what it names is free`)
+    return isThere
+  }
+}
+
+/** False also if nothing starts there. */
+function isSafelyThere(test: () => boolean): boolean {
+  try {
+    return test()
+  } catch (error) {
+    if (error instanceof ForeignAddressError) return false
+    throw error
+  }
+}
