@@ -1,6 +1,7 @@
 export * from './errors.js'
 export type { MapKeyKind, MapKeys } from './keys.js'
-export type { LoadOptions, MapVerifyOptions, SharedMap } from './map/map.js'
+export type { LoadAsyncOptions, LoadOptions } from './map/bulk.js'
+export type { MapVerifyOptions, SharedMap } from './map/map.js'
 export type { MapOptions } from './map/options.js'
 export type { MapReport } from './map/report.js'
 export type { MapValueKind, MapValues } from './values.js'

@@ -1,7 +1,15 @@
 import type { OwnCpu } from '../../cpus/own-cpu.js'
 import { ArgumentError } from '../../errors.js'
 import { showAs } from '../../inspect.js'
-import { checkFlag, checkFunction, checkOptions, checkRange, isSafely, refused } from '../../machine/check.js'
+import { checkFlag, checkFunction, checkOptions } from '../../machine/check.js'
+import {
+  checkLoad,
+  checkLoadAsync,
+  setAll,
+  setAllAsync,
+  type LoadAsyncOptions,
+  type LoadOptions,
+} from './bulk.js'
 import { END, step } from './cursor.js'
 import { DecodedValues } from './decoded.js'
 import { isValue, readKey, readValue, stampOf } from './entry.js'
@@ -27,10 +35,6 @@ interface Hot<K, V> {
   readonly decoded: DecodedValues<K, V> | undefined
 }
 
-export interface LoadOptions {
-  /** About how many entries come: room for them is made at once. Default 0. */
-  readonly sizeHint?: number
-}
 export interface MapVerifyOptions {
   /**
    * True: no other thread writes meanwhile. Then it is also checked that `size` is the number of
@@ -47,8 +51,8 @@ export interface MapVerifyOptions {
  * killed in the middle of it has stored all of it, or nothing.
  *
  * What was replaced or deleted is freed after a grace period: once each thread has returned to its
- * event loop. So a thread that replaces or deletes much awaits something now and then; memory runs
- * full otherwise.
+ * event loop. So a thread that replaces or deletes much awaits something now and then, or calls
+ * `machine.rcu.barrierBlocking()`; memory runs full otherwise.
  *
  * Limits: a key has at most 4095 bytes, a value 1,048,575. Each entry takes 12 bytes and about 9 of
  * its bucket beside key and value, and is rounded up to a size of the heap's.
@@ -224,11 +228,7 @@ export class SharedMap<K, V> {
    */
   setMany(entries: Iterable<readonly [K, V]>): this {
     this.#own.assertOnline()
-    for (const entry of listed(entries)) {
-      if (!isSafely(() => Array.isArray(entry)))
-        throw refused('entries', entry, 'no pair of a key and a value')
-      this.set(entry[0], entry[1])
-    }
+    setAll(this, entries)
     return this
   }
   /**
@@ -239,12 +239,26 @@ export class SharedMap<K, V> {
    */
   load(entries: Iterable<readonly [K, V]>, options: LoadOptions = {}): this {
     this.#own.assertOnline()
-    checkOptions('load', options, { sizeHint: true })
-    const { sizeHint = 0 } = options
-    checkRange('sizeHint', sizeHint, 0, 2 ** 31)
-    listed(entries)
+    const sizeHint = checkLoad(entries, options)
     if (sizeHint > 0) this.#writer.reserve(this.size + sizeHint)
     return this.setMany(entries)
+  }
+  /**
+   * As {@link load}, also of what comes asynchronously, and in many stretches: the event loop has
+   * its turn in between, and what was replaced is freed. So memory need only hold what stays.
+   *
+   * @throws the reason of `signal` when that aborts; else as {@link load}. What was set before
+   *   stays set.
+   */
+  async loadAsync(
+    entries: Iterable<readonly [K, V]> | AsyncIterable<readonly [K, V]>,
+    options: LoadAsyncOptions = {},
+  ): Promise<this> {
+    this.#own.assertOnline()
+    const sizeHint = checkLoadAsync(entries, options)
+    if (sizeHint > 0) this.#writer.reserve(this.size + sizeHint)
+    await setAllAsync(this, this.#parts, entries, options)
+    return this
   }
 
   /**
@@ -365,11 +379,4 @@ export class SharedMap<K, V> {
     readValue(table.memory, entry * 2, value)
     return values.decode(value)
   }
-}
-
-function listed<T>(entries: Iterable<T>): Iterable<T> {
-  const isIterable = (): boolean =>
-    typeof (Object(entries) as Partial<Iterable<T>>)[Symbol.iterator] === 'function'
-  if (typeof entries === 'object' && isSafely(isIterable)) return entries
-  throw refused('entries', entries, 'not an iterable of pairs')
 }

@@ -82,6 +82,11 @@ export const collectionRows: readonly Row[] = [
   door('SharedMap.load', [pairs, optional(kinds.options({ sizeHint: optional(sizeHint) }))], (world) =>
     use(mapOf(world), 'load', [[['a', 1]], {}]),
   ),
+  door(
+    'SharedMap.loadAsync',
+    [pairs, optional(kinds.options({ sizeHint: optional(sizeHint), signal: optional(kinds.signal) }))],
+    (world) => use(mapOf(world), 'loadAsync', [[['a', 1]], {}]),
+  ),
   door('SharedMap.clear', [], (world) => use(mapOf(world), 'clear')),
   ...(['entries', 'keys', 'values'] as const).map((method) =>
     door(`SharedMap.${method}`, [], (world) => use(mapOf(world), method)),
