@@ -12,3 +12,7 @@ export class EntryTooLargeError extends PercpuError {
 export class MapCorruptionError extends PercpuError {
   readonly code = 'PERCPU_MAP_CORRUPTION'
 }
+/** A view of a value was used after its end: after its callback, or after what it was held for. */
+export class ViewEndedError extends PercpuError {
+  readonly code = 'PERCPU_VIEW_ENDED'
+}

@@ -4,7 +4,6 @@ import { OutOfMemoryError } from '../../machine/errors.js'
 import { nextTurn } from '../../machine/platform.js'
 import { checkSignal, Deadline, type AbortSignalLike } from '../../machine/wait-options.js'
 import type { WriterParts } from './parts.js'
-import type { SharedMap } from './map.js'
 
 export interface LoadOptions {
   /** About how many entries come: room for them is made at once. Default 0. */
@@ -19,6 +18,9 @@ export interface LoadAsyncOptions extends LoadOptions {
 const STRETCH = 256
 
 type Pair<K, V> = readonly [K, V]
+interface Settable<K, V> {
+  set(key: K, value: V): unknown
+}
 type Source<T> = Iterable<T> | AsyncIterable<T>
 
 /** Returns the size hint. @throws ArgumentError. */
@@ -52,7 +54,7 @@ function checkPair(entry: unknown): void {
 }
 
 /** Sets them all in this stretch. */
-export function setAll<K, V>(map: Pick<SharedMap<K, V>, 'set'>, entries: Iterable<Pair<K, V>>): void {
+export function setAll<K, V>(map: Settable<K, V>, entries: Iterable<Pair<K, V>>): void {
   checkListed(entries, false)
   for (const entry of entries) {
     checkPair(entry)
@@ -62,7 +64,7 @@ export function setAll<K, V>(map: Pick<SharedMap<K, V>, 'set'>, entries: Iterabl
 
 /** Sets them all, and lets what was replaced be freed in between. */
 export async function setAllAsync<K, V>(
-  map: Pick<SharedMap<K, V>, 'set'>,
+  map: Settable<K, V>,
   parts: WriterParts,
   entries: Source<Pair<K, V>>,
   { signal }: LoadAsyncOptions,
@@ -93,7 +95,7 @@ export async function setAllAsync<K, V>(
 
 /** After what is pending was freed. */
 async function again<K, V>(
-  map: Pick<SharedMap<K, V>, 'set'>,
+  map: Settable<K, V>,
   { queueing }: WriterParts,
   [key, value]: Pair<K, V>,
   deadline: Deadline,

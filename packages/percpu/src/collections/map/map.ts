@@ -1,7 +1,8 @@
 import type { OwnCpu } from '../../cpus/own-cpu.js'
 import { ArgumentError } from '../../errors.js'
 import { showAs } from '../../inspect.js'
-import { checkFlag, checkFunction, checkOptions } from '../../machine/check.js'
+import { isThenable } from '../../thenable.js'
+import { checkFlag, checkFunction, checkOptions, refused } from '../../machine/check.js'
 import {
   checkLoad,
   checkLoadAsync,
@@ -12,16 +13,17 @@ import {
 } from './bulk.js'
 import { END, step } from './cursor.js'
 import { DecodedValues } from './decoded.js'
-import { isValue, readKey, readValue, stampOf } from './entry.js'
+import { isValue, readKey, readValue, stampOf, valueBytesOf, valueOf } from './entry.js'
 import { hashWords } from './hash.js'
 import { keyCodecs, type KeyCodec } from '../keys.js'
-import type { MapOptions } from './options.js'
+import { valuesOf, type MapOptions } from './options.js'
 import type { WriterParts } from './parts.js'
 import { findEntry } from './reader.js'
 import { describeMap, verifyMap, type MapReport } from './report.js'
 import { Scratch } from '../scratch.js'
 import { countEntries, type MapTable } from './table.js'
-import { valueCodecs, type ValueCodec } from '../values.js'
+import type { ValueCodec } from '../values.js'
+import { endViews, type MakeView } from '../view.js'
 import { MapWriter, type Expected } from './writer.js'
 
 /** What the usual ways read, in one object with plain fields. */
@@ -31,6 +33,8 @@ interface Hot<K, V> {
   readonly value: Scratch
   readonly keys: KeyCodec<K>
   readonly values: ValueCodec<V>
+  /** Makes views of values in place; undefined: they are decoded. */
+  readonly makeView: MakeView | undefined
   /** None unless they are kept. */
   readonly decoded: DecodedValues<K, V> | undefined
 }
@@ -57,7 +61,7 @@ export interface MapVerifyOptions {
  * Limits: a key has at most 4095 bytes, a value 1,048,575. Each entry takes 12 bytes and about 9 of
  * its bucket beside key and value, and is rounded up to a size of the heap's.
  */
-export class SharedMap<K, V> {
+export class SharedMap<K, V, View = V> {
   static {
     showAs<{ readonly name: string; readonly size: number }>(this, ({ name, size }) => ({ name, size }))
   }
@@ -79,12 +83,14 @@ export class SharedMap<K, V> {
     { key, value, cache = 0 }: MapOptions,
   ) {
     this.name = name
+    const { codec, view } = valuesOf(value)
     this.#hot = {
       table,
       key: new Scratch(4096 + 64),
       value: new Scratch(4096),
       keys: keyCodecs[key] as unknown as KeyCodec<K>,
-      values: valueCodecs[value] as unknown as ValueCodec<V>,
+      values: codec as ValueCodec<V>,
+      makeView: view,
       decoded: cache > 0 ? new DecodedValues(table, cache) : undefined,
     }
     this.#own = own
@@ -106,7 +112,7 @@ export class SharedMap<K, V> {
     const hash = hashWords(scratch.words, scratch.length, table.seed0, table.seed1)
     const entry = findEntry(table, scratch, hash)
     if (entry === 0) return undefined
-    readValue(table.memory, entry * 2, value)
+    readValue(table.memory, entry * 2, value, table.pad)
     const found = values.decode(value)
     decoded?.keep(key, hash, entry, found)
     return found
@@ -117,6 +123,36 @@ export class SharedMap<K, V> {
     const { table, key: scratch, keys } = this.#hot
     keys.encode(key, scratch)
     return findEntry(table, scratch, hashWords(scratch.words, scratch.length, table.seed0, table.seed1)) !== 0
+  }
+
+  /**
+   * What `read` makes of the value of a key, which it is given without a copy: bytes as a read-only
+   * view, a struct as an accessor without setters. Values of other kinds are decoded. Undefined if
+   * there is no such key. The view ends with the call. `read` is one synchronous stretch, and must
+   * not let the thread be idle: no `machine.poll()`, nothing that blocks.
+   *
+   * @throws what `read` throws; ArgumentError also if it returns a promise; else as {@link get}.
+   *   The view throws a ViewEndedError when it is used later.
+   */
+  view<Result>(key: K, read: (view: View) => Result): Result | undefined {
+    checkFunction('read', read)
+    const { table, key: scratch, makeView } = this.#hot
+    const entry = findEntry(table, scratch, this.#encode(key))
+    if (entry === 0) return undefined
+    const { memory, pad } = table
+    const { i32 } = memory
+    const scope = { memory }
+    try {
+      const view =
+        makeView === undefined
+          ? this.#valueOf(table, entry)
+          : makeView(scope, valueOf(i32, entry * 2, pad) * 4, valueBytesOf(i32, entry * 2))
+      const result = read(view as View)
+      if (isThenable(result)) throw refused('read', read, 'not one synchronous stretch: it returns a promise')
+      return result
+    } finally {
+      endViews(scope)
+    }
   }
 
   /**
@@ -187,7 +223,7 @@ export class SharedMap<K, V> {
       const isExpected =
         expected === undefined
           ? found.entry === 0
-          : found.entry !== 0 && isValue(table.memory.i32, found.entry * 2, encoded)
+          : found.entry !== 0 && isValue(table.memory.i32, found.entry * 2, encoded, table.pad)
       if (!isExpected) return false
       if (this.#exchange(key, found, value)) return true
     }
@@ -376,7 +412,7 @@ export class SharedMap<K, V> {
   }
   #valueOf(table: MapTable, entry: number): V {
     const { value, values } = this.#hot
-    readValue(table.memory, entry * 2, value)
+    readValue(table.memory, entry * 2, value, table.pad)
     return values.decode(value)
   }
 }

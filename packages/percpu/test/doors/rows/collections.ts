@@ -63,6 +63,7 @@ export const collectionRows: readonly Row[] = [
     use(machine, 'map', ['a map', { key: 'string', value: 'json' }]),
   ),
   door('SharedMap.get', [text], (world) => use(mapOf(world), 'get', ['a'])),
+  door('SharedMap.view', [text, func], (world) => use(mapOf(world), 'view', ['a', () => 1])),
   door('SharedMap.has', [text], (world) => use(mapOf(world), 'has', ['a'])),
   door('SharedMap.set', [text, json], (world) => use(mapOf(world), 'set', ['a', 2])),
   door('SharedMap.delete', [text], (world) => {
