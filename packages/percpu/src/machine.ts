@@ -3,13 +3,13 @@ import type { Heap } from './alloc/heap.js'
 import { Objects } from './bootmem/objects.js'
 import type { MapKeyKind, MapKeys } from './collections/keys.js'
 import type { SharedMap } from './collections/map/map.js'
-import type { MapOptions } from './collections/map/options.js'
 import type { RingMessageKind, RingMessages, RingOptions } from './collections/ring/options.js'
 import type { SharedRing } from './collections/ring/ring.js'
 import type { RangeKeyKind, RangeKeys } from './collections/range/keys.js'
 import type { RangeMapOptions } from './collections/range/options.js'
 import type { SharedRangeMap } from './collections/range/range-map.js'
-import type { MapValueKind, MapValues } from './collections/values.js'
+import type { MapOptions, MapValueType } from './collections/map/options.js'
+import type { MapValueKind, MapValueOf, MapValues, MapViewOf } from './collections/values.js'
 import type { Layers } from './compose.js'
 import { CpuTable } from './cpus/cpu-table.js'
 import { Cpus } from './cpus/cpus.js'
@@ -205,18 +205,23 @@ export class Machine {
 
   /**
    * The map of this name, for all threads: `{ key: 'string', value: 'json' }` and the like. It is
-   * made if need be. The kinds are those of {@link MapKeys} and {@link MapValues}.
+   * made if need be. The kinds are those of {@link MapKeys} and {@link MapValues}; values may be
+   * structs.
    *
    * `name`: 1 to 56 bytes of UTF-8; maps have a name space of their own.
    *
    * @throws MapMismatchError if the map has other keys or values; ArgumentError; OutOfMemoryError;
    *   LockTimeoutError; OfflineError.
    */
-  map<K extends MapKeyKind, V extends MapValueKind>(
+  map<K extends MapKeyKind, V extends MapValueType>(
     name: string,
     options: MapOptions<K, V>,
-  ): SharedMap<MapKeys[K], MapValues[V]> {
-    return this.#layers.maps.map(name, options)
+  ): SharedMap<MapKeys[K], MapValueOf<V>, MapViewOf<V>> {
+    return this.#layers.maps.map(name, options) as unknown as SharedMap<
+      MapKeys[K],
+      MapValueOf<V>,
+      MapViewOf<V>
+    >
   }
   /**
    * The map of ranges of this name, for all threads: `{ key: 'u32', value: 'string' }` and the

@@ -27,7 +27,7 @@ export class RingClosedError extends PercpuError {
 export class RingCorruptionError extends PercpuError {
   readonly code = 'PERCPU_RING_CORRUPTION'
 }
-/** A view of a map of ranges is used after its callback has ended, or its stretch. */
+/** A view of a value, or of a map of ranges, was used after its callback, or after its stretch. */
 export class ViewEndedError extends PercpuError {
   readonly code = 'PERCPU_VIEW_ENDED'
 }

@@ -1,6 +1,8 @@
 /** Values: what they may be, and how they are encoded. */
 import { checkBigInt, checkInt32, checkWord, refused } from '../machine/check.js'
 import { ArgumentError } from '../errors.js'
+import type { TypedStruct } from '../layout/accessor-types.js'
+import type { Infer, ReadonlyAccessor, ReadonlyArrayView } from '../layout/index.js'
 import { decodeBytes, encodeBytes } from './bytes.js'
 import { EntryTooLargeError } from './errors.js'
 import { MAX_VALUE_BYTES } from './limits.js'
@@ -23,6 +25,17 @@ export interface MapValues {
   readonly u64: bigint
 }
 export type MapValueKind = keyof MapValues
+
+/** The values of a map, by what it was opened with: plain objects if they are structs. */
+export type MapValueOf<V> = V extends MapValueKind ? MapValues[V] : Infer<V>
+/** What `view` of such a map gives: bytes and structs as they lie in shared memory, else values. */
+export type MapViewOf<V> = V extends 'bytes'
+  ? ReadonlyArrayView<number>
+  : V extends MapValueKind
+    ? MapValues[V]
+    : V extends TypedStruct
+      ? ReadonlyAccessor<V>
+      : never
 
 /** How values of one kind are encoded, in the scratch. */
 export interface ValueCodec<V> {

@@ -4,6 +4,7 @@
  *     Accessor     by Struct.at       an object that other threads may see: `locked` is read-only
  *     Journalled   by section.at      an object under a lock: each write can be taken back
  *     Draft        given to `init`    an object that nobody else can see yet: all can be written
+ *     ReadonlyAccessor                an object that does not change
  */
 import type { Memory } from '#mem'
 import type { AtomicAddress } from './addresses.js'
@@ -60,8 +61,10 @@ export type Accessor<S extends TypedStruct> = AccessorIn<S, 'shared'>
 export type Journalled<S extends TypedStruct> = AccessorIn<S, 'section'>
 /** An object under construction. Every use after `init` has returned throws a DraftError. */
 export type Draft<S extends TypedStruct> = AccessorIn<S, 'draft'>
+/** An object that does not change, such as a value of a map. It is good as long as its view is. */
+export type ReadonlyAccessor<S extends TypedStruct> = AccessorIn<S, 'value'>
 
-type Mode = 'shared' | 'section' | 'draft'
+type Mode = 'shared' | 'section' | 'draft' | 'value'
 type AccessorIn<S extends TypedStruct, M extends Mode> = StructView<S> &
   (IsDynamic<S['definition']> extends true
     ? Record<string, unknown>
@@ -83,7 +86,13 @@ type HasSetter<S, K, M> = S extends Pad
   : TypeOf<S> extends Scalar | AddressType | TextType
     ? CanWrite<KindOf<S, K>, M>
     : false
-type CanWrite<K, M> = K extends 'atomic' ? false : M extends 'shared' ? IsNot<K, 'locked'> : true
+type CanWrite<K, M> = K extends 'atomic'
+  ? false
+  : M extends 'value'
+    ? false
+    : M extends 'shared'
+      ? IsNot<K, 'locked'>
+      : true
 type IsNot<K, Other> = K extends Other ? false : true
 
 type ViewOf<T, K, M> =
@@ -145,7 +154,7 @@ type IsFollowed<T> =
       : false
 type FollowedFrom<S extends TypedStruct, T, M> =
   T extends AddressType<infer Target>
-    ? TargetIn<S, Target, M extends 'draft' ? 'shared' : M> | undefined
+    ? TargetIn<S, Target, M extends 'draft' | 'value' ? 'shared' : M> | undefined
     : T extends ArrayType<infer Element>
       ? StructArrayView<FollowedFrom<S, Element, M>>
       : never

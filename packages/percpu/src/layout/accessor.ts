@@ -75,6 +75,7 @@ export class AccessorClasses {
 export const sharedClasses = new AccessorClasses(flavours.shared)
 export const sectionClasses = new AccessorClasses(flavours.section)
 export const draftClasses = new AccessorClasses(flavours.draft)
+export const valueClasses = new AccessorClasses(flavours.value)
 
 const ofMemory = new WeakMap<Memory, AccessorClasses>()
 /** The accessors of one memory. */
@@ -115,7 +116,7 @@ function defineProperties(made: AccessorClass, struct: StructType, flavour: Flav
     const property = propertyOf(struct, member, flavour, classOf)
     if (property !== undefined)
       Object.defineProperty(made.prototype, member.name, {
-        set: readOnly(struct, member),
+        set: readOnly(struct, member, flavour),
         ...property,
         enumerable: true,
       })
@@ -130,21 +131,28 @@ function defineProperties(made: AccessorClass, struct: StructType, flavour: Flav
 }
 
 /** The setter of a property that has none: without it code that is not strict would go on. */
-function readOnly({ name: struct }: StructType, { name, kind, type }: Member): (value: unknown) => never {
+function readOnly(
+  { name: struct }: StructType,
+  { name, kind, type }: Member,
+  flavour: Flavour,
+): (value: unknown) => never {
   const isOne = type !== undefined && ['scalar', 'address', 'text'].includes(type.form)
-  const how = !isOne
-    ? 'write what is in it'
-    : kind === 'atomic'
-      ? 'it is atomic: use the methods of its cell'
-      : 'it is locked: write it in a section'
+  const how =
+    flavour.name === 'value'
+      ? 'it is part of a value that does not change: set another one'
+      : !isOne
+        ? 'write what is in it'
+        : kind === 'atomic'
+          ? 'it is atomic: use the methods of its cell'
+          : 'it is locked: write it in a section'
   return () => {
     throw new ArgumentError(`${struct}.${name} cannot be assigned here: ${how}`, { struct, field: name })
   }
 }
 
-/** An address in a draft leads to an object that others may see. */
+/** An address in a draft, or in a value, leads to an object that others may see. */
 function targetsOf({ name, memoryOf }: Flavour, classOf: ClassOf): Targets {
-  return name === 'draft'
+  return name === 'draft' || name === 'value'
     ? { classOf: sharedClasses.of, holderOf: (holder) => memoryOf({ holder }) }
     : { classOf, holderOf: (holder) => holder }
 }

@@ -4,6 +4,7 @@
  *     shared     its holder is a Memory     setters for fields that are not locked
  *     section    ... an undo log            setters for all fields, which record in the log first
  *     draft      ... a scope                setters for all fields
+ *     value      ... a scope                no setters
  *
  * An accessor hands its holder on to the views that it gives. A scope loses its memory when it
  * ends: from then on every accessor and view of it throws.
@@ -41,7 +42,7 @@ export interface Held {
 export type MemoryOf = (self: Held) => Memory
 
 export interface Flavour {
-  readonly name: 'shared' | 'section' | 'draft'
+  readonly name: 'shared' | 'section' | 'draft' | 'value'
   readonly memoryOf: MemoryOf
   readonly canWrite: (kind: Kind | undefined) => boolean
 }
@@ -61,7 +62,12 @@ const draft: Flavour = {
   memoryOf: (self) => (self.holder as Scope).memory,
   canWrite: () => true,
 }
-export const flavours = { shared, section, draft }
+const value: Flavour = {
+  name: 'value',
+  memoryOf: (self) => (self.holder as Scope).memory,
+  canWrite: () => false,
+}
+export const flavours = { shared, section, draft, value }
 
 /** As shared, for the accessors of one memory. */
 export function boundTo(memory: Memory): Flavour {

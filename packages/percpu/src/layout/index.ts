@@ -11,7 +11,7 @@ export { aligned, atomic, locked, owner, published, racy } from './kinds.js'
 export { dump } from './read.js'
 export { isStruct } from './brand.js'
 export { struct, type StructOptions } from './struct.js'
-export type { Accessor, Draft, Infer, Journalled, StructView } from './accessor-types.js'
+export type { Accessor, Draft, Infer, Journalled, ReadonlyAccessor, StructView } from './accessor-types.js'
 export type { AnyStruct, Path, Struct } from './struct-type.js'
 export {
   address,

@@ -1,6 +1,6 @@
 /** The type of structs: their methods, and the paths of their offsets. */
 import type { Memory } from '#mem'
-import type { Accessor, Draft, Journalled, TypedStruct, TypeOf } from './accessor-types.js'
+import type { Accessor, Draft, Journalled, ReadonlyAccessor, TypedStruct, TypeOf } from './accessor-types.js'
 import type { Scope, UndoLog } from './flavours.js'
 import type { Fields, FieldSpec, Kind, NoFields, Pad } from './types.js'
 
@@ -48,6 +48,8 @@ export interface Struct<F extends Fields = NoFields, K extends Kind = Kind> exte
    *   memory.
    */
   draft(scope: Scope, address: number): Draft<Struct<F, K>>
+  /** @internal As {@link at}, with no setters, as long as the scope has its memory. */
+  reader(scope: Scope, address: number): ReadonlyAccessor<Struct<F, K>>
 }
 
 /**

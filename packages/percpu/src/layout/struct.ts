@@ -24,8 +24,8 @@ import { ArgumentError } from '../errors.js'
 import { showAs } from '../inspect.js'
 import { shortened, shown } from '../shown.js'
 import type { AccessorClasses } from './accessor.js'
-import { boundClasses, draftClasses, sectionClasses, sharedClasses } from './accessor.js'
-import type { Accessor, Draft, Journalled } from './accessor-types.js'
+import { boundClasses, draftClasses, sectionClasses, sharedClasses, valueClasses } from './accessor.js'
+import type { Accessor, Draft, Journalled, ReadonlyAccessor } from './accessor-types.js'
 import { brand } from './brand.js'
 import type { Contracts } from './contracts.js'
 import { checkContracts } from './contracts.js'
@@ -93,6 +93,7 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
   readonly #locate: Locate
   readonly journalled: (log: UndoLog, address: number) => Journalled<Struct<F, K>>
   readonly draft: (scope: Scope, address: number) => Draft<Struct<F, K>>
+  readonly reader: (scope: Scope, address: number) => ReadonlyAccessor<Struct<F, K>>
 
   constructor(
     readonly name: string,
@@ -127,6 +128,7 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     this.at = (memory, address) => new Class(memory, locate(memory, address)) as Accessor<Struct<F, K>>
     this.journalled = scopedMaker(this, sectionClasses, locate) as typeof this.journalled
     this.draft = scopedMaker(this, draftClasses, locate) as typeof this.draft
+    this.reader = scopedMaker(this, valueClasses, locate) as typeof this.reader
     Object.freeze(this)
   }
 

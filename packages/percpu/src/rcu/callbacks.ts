@@ -25,6 +25,7 @@ import { Cpu } from '../machine/layouts.js'
 import { host, nextTurn, reportError } from '../machine/platform.js'
 import { Deadline } from '../machine/wait-options.js'
 import { Barrier } from './barrier.js'
+import { passedOf } from './callback-list.js'
 import { beginWork, endWork, hasEntries, isAtWork } from './callback-lists.js'
 import { FreeQueue } from './free-queue.js'
 import { FunctionQueue, type Callback } from './functions.js'
@@ -105,6 +106,10 @@ export class Callbacks {
   reserve(): boolean {
     return this.#queue.reserve()
   }
+  /** Resolves at once, or when less is pending again. */
+  get room(): Promise<void> {
+    return this.#pressure.room
+  }
   /** Queues a function. Resolves as {@link free}. */
   call(callback: Callback): Promise<void> {
     this.#functions.push(callback)
@@ -123,13 +128,31 @@ export class Callbacks {
    * @throws SelfDeadlockError; UnansweredError.
    */
   makeRoom(sleep: Sleep, deadline: Deadline): boolean {
-    while (this.#pressure.isFull(this.#functions.pending)) {
+    return this.#runUntil(() => !this.#pressure.isFull(this.#functions.pending), sleep, deadline)
+  }
+  /**
+   * Blocks until all has run that this CPU had queued before. False at the deadline.
+   *
+   * @throws SelfDeadlockError; UnansweredError.
+   */
+  runQueued(sleep: Sleep, deadline: Deadline): boolean {
+    const { tail } = this.#queue
+    const functions = this.#functions.tail
+    const { i32 } = this.#parts.memory
+    // One that is under way, and calls this, is not waited for.
+    const isOver = (): boolean =>
+      !this.#functions.isPending(functions) && ((passedOf(i32, this.#own) - tail) | 0) >= 0
+    return this.#runUntil(isOver, sleep, deadline)
+  }
+  /** Runs what is due, and blocks for what is not, until `isEnough`. False at the deadline. */
+  #runUntil(isEnough: () => boolean, sleep: Sleep, deadline: Deadline): boolean {
+    while (!isEnough()) {
       const { isTaken, isUnfinished, cookie } = this.#round()
-      if (!this.#pressure.isFull(this.#functions.pending)) break
+      if (isEnough()) break
       if (isTaken) sleep(() => false, new Deadline({ timeout: Math.min(LATER, deadline.left) }))
       else if (isUnfinished) continue
       else if (cookie === undefined || !this.#source.block(cookie, sleep, deadline, true)) return false
-      if (deadline.left === 0) return !this.#pressure.isFull(this.#functions.pending)
+      if (deadline.left === 0) return isEnough()
     }
     return true
   }

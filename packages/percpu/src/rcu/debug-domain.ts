@@ -14,6 +14,7 @@ export function debugged(domain: Srcu, debug: SrcuDebug): Srcu {
     downRead: domain.downRead.bind(domain),
     upRead: domain.upRead.bind(domain),
     synchronizeBlocking: domain.synchronizeBlocking.bind(domain),
+    barrierBlocking: domain.barrierBlocking.bind(domain),
     cleanup: domain.cleanup.bind(domain),
   }
   // A domain that was cleaned up has another function in this place, which throws.
@@ -40,6 +41,10 @@ export function debugged(domain: Srcu, debug: SrcuDebug): Srcu {
     synchronizeBlocking: (options?: WaitOptions): void => {
       debug.block(domain, functions.synchronizeBlocking)
       plain.synchronizeBlocking(options)
+    },
+    barrierBlocking: (options?: WaitOptions): void => {
+      debug.block(domain, functions.barrierBlocking)
+      plain.barrierBlocking(options)
     },
     cleanup: async (options?: WaitOptions): Promise<void> => {
       await plain.cleanup(options)

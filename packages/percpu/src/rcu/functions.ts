@@ -45,6 +45,11 @@ export class FunctionQueue {
     return (this.#tail - this.#head) >>> 0
   }
 
+  /** How many have been queued. */
+  get tail(): number {
+    return this.#tail
+  }
+
   /** Whether one has not been called of those up to this count. */
   isPending(count: number): boolean {
     return ((count - this.#head) | 0) > 0

@@ -55,6 +55,11 @@ export class Pressure {
     return this.#waiting?.promise ?? relieved
   }
 
+  /** What to wait for before the next. */
+  get room(): Promise<void> {
+    return this.#waiting?.promise ?? relieved
+  }
+
   /** Callbacks were run. */
   relieve(functions: number): void {
     const { i32 } = this.#memory

@@ -65,6 +65,18 @@ export function queueCallBlocking(queueing: Queueing, callback: Callback, option
   void queueCall(queueing, callback)
 }
 
+/** @see Rcu.barrierBlocking */
+export function barrierBlocking({ callbacks, waiting }: Queueing, options?: WaitOptions): void {
+  checkWait(options)
+  waiting.assertMayBlock()
+  const deadline = new Deadline(options)
+  if (callbacks.runQueued((done, until) => waiting.sleep(done, until), deadline)) return
+  throw new UnansweredError(
+    `what this thread has queued is pending still after ${deadline.timeout} ms: it waits for a grace period`,
+    { timeout: deadline.timeout },
+  )
+}
+
 function waitForRoom({ callbacks, waiting }: Queueing, options: WaitOptions | undefined): void {
   checkWait(options)
   waiting.assertMayBlock()

@@ -4,7 +4,14 @@ import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.j
 import { checkCookie } from './cookies.js'
 import type { Callback } from './functions.js'
 import type { RcuLayer } from './layer.js'
-import { queueCall, queueCallBlocking, queueFree, queueFreeBlocking, type Freeable } from './queueing.js'
+import {
+  barrierBlocking,
+  queueCall,
+  queueCallBlocking,
+  queueFree,
+  queueFreeBlocking,
+  type Freeable,
+} from './queueing.js'
 import { showAs } from '../inspect.js'
 
 /** `machine.rcu`: grace periods, of the event loop, and what is done after them. */
@@ -160,5 +167,17 @@ export class Rcu {
     const { callbacks } = this.#layer.use()
     checkWait(options)
     await callbacks.barrier(new Deadline(options))
+  }
+  /**
+   * Blocks until all that this thread has queued has been freed and called: for loops that do not
+   * return to the event loop. The thread is idle while it waits for a grace period, as in
+   * {@link synchronizeBlocking}: use nothing afterwards that was read before. A function of
+   * {@link call} that calls this is not waited for.
+   *
+   * @throws UnansweredError after `timeout` ms; the reason of a `signal` that has aborted before;
+   *   UnsupportedError on a thread that must not block; ArgumentError; OfflineError.
+   */
+  barrierBlocking(options: WaitOptions = {}): void {
+    barrierBlocking(this.#layer.use(), options)
   }
 }

@@ -20,7 +20,7 @@ import type { AllocatorState } from '../percpu/state.js'
 import { isAtWork, pendingCallbacks } from './callback-lists.js'
 import type { Callbacks } from './callbacks.js'
 import { CallbackBlock, CallbackList } from './layouts.js'
-import type { Queueing } from './queueing.js'
+import { barrierBlocking, type Queueing } from './queueing.js'
 import type { GracePeriodSource } from './source.js'
 import { SrcuLayout } from './srcu-layouts.js'
 
@@ -66,6 +66,12 @@ export class SrcuCallbacks {
     if (this.#closed) throw this.#closed
     checkWait(options)
     await this.opened?.barrier(new Deadline(options))
+  }
+  /** @throws as Srcu.barrierBlocking. */
+  barrierBlocking(options: WaitOptions): void {
+    if (this.#closed) throw this.#closed
+    checkWait(options)
+    if (this.#lists.length > 0) barrierBlocking(this.use(), options)
   }
   /** Callbacks that are pending, of all CPUs. */
   get pending(): number {

@@ -45,8 +45,14 @@ export function leakError(name: string, timeout: number, cause?: unknown): Unans
 }
 
 const sections = ['readLock', 'readUnlock', 'downRead', 'upRead'] as const
-const waits = ['synchronize', 'synchronizeExpedited', 'synchronizeBlocking', 'barrier', 'cleanup'] as const
-const cookies = ['getState', 'startPoll', 'poll', 'expediteCurrent'] as const
+const waits = [
+  'synchronize',
+  'synchronizeExpedited',
+  'synchronizeBlocking',
+  'barrier',
+  'barrierBlocking',
+] as const
+const cookies = ['getState', 'startPoll', 'poll', 'expediteCurrent', 'cleanup'] as const
 const callbacks = ['free', 'call', 'freeBlocking', 'callBlocking'] as const
 
 /** From now on the object throws, whatever is called. */

@@ -284,6 +284,15 @@ export abstract class Srcu {
   async barrier(options: WaitOptions = {}): Promise<void> {
     await this.parts.callbacks.barrier(options)
   }
+  /**
+   * As `machine.rcu.barrierBlocking`, for what this thread has queued for this domain.
+   *
+   * @throws SelfDeadlockError if it has to wait, and this CPU has sections of this domain under
+   *   way; else as `machine.rcu.barrierBlocking`.
+   */
+  barrierBlocking(options: WaitOptions = {}): void {
+    this.parts.callbacks.barrierBlocking(options)
+  }
 
   /**
    * Ends the domain: nobody will use it any more. Then the memory of its parts is freed. Its name,

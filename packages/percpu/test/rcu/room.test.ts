@@ -105,6 +105,56 @@ for (const [name, queueOf] of Object.entries(queues))
       })
   })
 
+for (const [name, queueOf] of Object.entries(queues))
+  describe(`barrierBlocking of ${name}`, () => {
+    it('frees and calls what this thread has queued, in one stretch', () => {
+      const machine = fresh({ cpus: 2 })
+      const queue = queueOf(machine)
+      queue.barrierBlocking()
+      const calls: number[] = []
+      // More than the memory holds at once.
+      for (let round = 0; round < 20; round++) {
+        for (let i = 0; i < 50; i++) void queue.free(machine.heap.alloc(1000))
+        void queue.call(() => calls.push(round))
+        queue.barrierBlocking({ timeout: 5000 })
+        assert.equal(calls.length, round + 1)
+      }
+      assert.deepEqual(
+        machine.heap.allocations().filter(({ size }) => size < 4096),
+        [],
+      )
+    })
+
+    it('may be called by a function that was queued', () => {
+      const machine = fresh({ cpus: 2 })
+      const queue = queueOf(machine)
+      const calls: string[] = []
+      void queue.call(() => {
+        void queue.call(() => calls.push('inner'))
+        queue.barrierBlocking({ timeout: 5000 })
+        calls.push('outer')
+      })
+      queue.barrierBlocking({ timeout: 5000 })
+      assert.deepEqual(calls, ['inner', 'outer'])
+    })
+
+    it('ends in time, with everything still queued', async () => {
+      const machine = fresh({ cpus: 2 })
+      const other = joinAs(machine, 101)
+      const queue = queueOf(machine)
+      const section = name === 'machine.rcu' ? undefined : (queueOf(other) as Srcu).section()
+      const address = machine.heap.alloc(40)
+      void queue.free(address)
+      throwsCode(() => queue.barrierBlocking({ timeout: 20 }), 'PERCPU_UNANSWERED')
+      throwsCode(() => queue.barrierBlocking({ timeout: -1 }), 'PERCPU_ARGUMENT')
+      assert.ok(isAllocated(machine, address))
+      section?.end()
+      await queue.barrier()
+      assert.ok(!isAllocated(machine, address))
+      await other.offline()
+    })
+  })
+
 describe('two threads that both wait for room', () => {
   it('do not wait for each other', async () => {
     const machine = boot({ cpus: 3, memory: '8 MiB', callbacks: { full: { callbacks: 8 } } })

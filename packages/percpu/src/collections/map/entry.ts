@@ -13,9 +13,13 @@ const keyMask = 2 ** KEY_BITS - 1
 /** Words from which on a range is copied as a whole. */
 const MANY = 64
 
-/** Bytes of an entry: whole words. */
-export function entryBytes(keyBytes: number, valueBytes: number): number {
-  return MapEntry.stride + ((keyBytes + 3) & -4) + ((valueBytes + 3) & -4)
+/** Bytes of an entry: whole words. `pad`: as in MapTable. */
+export function entryBytes(keyBytes: number, valueBytes: number, pad: number): number {
+  return (behindKey(keyBytes, pad) + ((valueBytes + 3) >>> 2)) * 4
+}
+/** Words before the value. Entries are aligned to 8 bytes. */
+function behindKey(keyBytes: number, pad: number): number {
+  return (keyField + ((keyBytes + 3) >>> 2) + pad) & ~pad
 }
 
 /** Fills an entry, by its word index, which only the calling thread knows. */
@@ -26,21 +30,21 @@ export function fillEntry(
   hash: number,
   stamp: number,
   value: Scratch,
+  pad: number,
 ): void {
   const { i32 } = memory
   store32(i32, entry, hash)
   store32(i32, entry + lengthsField, key.length | (value.length << KEY_BITS))
   store32(i32, entry + stampField, stamp)
-  const behind = copyWordsIn(memory, entry + keyField, key)
-  copyWordsIn(memory, behind, value)
+  copyWordsIn(memory, entry + keyField, key)
+  copyWordsIn(memory, entry + behindKey(key.length, pad), value)
 }
 
-/** Copies what is encoded; returns the word behind it. */
-function copyWordsIn(memory: Memory, at: number, { words, bytes, length }: Scratch): number {
+/** Copies what is encoded. */
+function copyWordsIn(memory: Memory, at: number, { words, bytes, length }: Scratch): void {
   const count = (length + 3) >>> 2
   if (count > MANY) mem.copyIn(memory, at * 4, bytes.subarray(0, length))
   else for (let i = 0; i < count; i++) store32(memory.i32, at + i, words[i] ?? 0)
-  return at + count
 }
 
 function copyOut(memory: Memory, at: number, bytes: number, into: Scratch): void {
@@ -60,9 +64,9 @@ export function readKey(memory: Memory, entry: number, into: Scratch): void {
   copyOut(memory, entry + keyField, keyBytesOf(memory.i32, entry), into)
 }
 /** Copies the value of an entry, by its word index. */
-export function readValue(memory: Memory, entry: number, into: Scratch): void {
+export function readValue(memory: Memory, entry: number, into: Scratch, pad: number): void {
   const { i32 } = memory
-  copyOut(memory, valueOf(i32, entry), valueBytesOf(i32, entry), into)
+  copyOut(memory, valueOf(i32, entry, pad), valueBytesOf(i32, entry), into)
 }
 export function keyBytesOf(i32: I32View, entry: number): number {
   return load32(i32, entry + lengthsField) & keyMask
@@ -71,16 +75,21 @@ export function valueBytesOf(i32: I32View, entry: number): number {
   return load32(i32, entry + lengthsField) >>> KEY_BITS
 }
 /** Word index of the value of an entry. */
-export function valueOf(i32: I32View, entry: number): number {
-  return entry + keyField + ((keyBytesOf(i32, entry) + 3) >>> 2)
+export function valueOf(i32: I32View, entry: number, pad: number): number {
+  return entry + behindKey(keyBytesOf(i32, entry), pad)
 }
 export function stampOf(i32: I32View, entry: number): number {
   return load32(i32, entry + stampField)
 }
 /** Whether the value of an entry is what is encoded. */
-export function isValue(i32: I32View, entry: number, { words, bytes, length }: Scratch): boolean {
+export function isValue(
+  i32: I32View,
+  entry: number,
+  { words, bytes, length }: Scratch,
+  pad: number,
+): boolean {
   if (valueBytesOf(i32, entry) !== length) return false
-  const at = valueOf(i32, entry)
+  const at = valueOf(i32, entry, pad)
   const whole = length >>> 2
   for (let i = 0; i < whole; i++) if (load32(i32, at + i) !== words[i]) return false
   if ((length & 3) === 0) return true

@@ -16,22 +16,23 @@ import type { RcuLayer } from '../../rcu/layer.js'
 import { RcuMap } from '../../rcu/rcu-map.js'
 import { releaseAnnounced } from '../../sync/layer-lock.js'
 import type { SyncLayer } from '../../sync/layer.js'
-import type { MapKeyKind, MapKeys } from '../keys.js'
 import { SharedMap } from './map.js'
 import { MapBucket, MapCpu, MapEntry, MapNote, MapRoot } from './map-layout.js'
 import { endNote, finishNote, leftOver, NONE } from './notes.js'
-import { checkMapOptions, compareOptions, writeOptions, type MapOptions } from './options.js'
+import { checkMapOptions, compareOptions, valuesOf, writeOptions, type MapOptions } from './options.js'
 import type { WriterParts } from './parts.js'
 import { directoryWords, initialiseTable, mapShape, openTable } from './table.js'
-import type { MapValueKind, MapValues } from '../values.js'
 
 const NOTES = 'percpu.maps'
 const TYPE = 'SharedMap'
 const hash = hashNumbers([MapRoot, MapCpu, MapBucket, MapEntry].map((layout) => layout.hash))
 
+/** Whatever its keys and values are. */
+type AnyMap = SharedMap<unknown, unknown>
+
 /** A map that this thread has opened. */
 interface Opened extends NamedThing {
-  readonly map: SharedMap<never, unknown>
+  readonly map: AnyMap
 }
 
 /** The layers that it works with. */
@@ -57,10 +58,7 @@ export class MapsLayer implements AttachedLayer {
    *
    * @throws as `machine.map`.
    */
-  map<K extends MapKeyKind, V extends MapValueKind>(
-    name: string,
-    options: MapOptions<K, V>,
-  ): SharedMap<MapKeys[K], MapValues[V]> {
+  map(name: string, options: MapOptions): AnyMap {
     const { own, names } = this.#below.context
     own.assertOnline()
     checkMapOptions(options)
@@ -69,11 +67,10 @@ export class MapsLayer implements AttachedLayer {
     const thing = openMap(memory, names, map.cpus, name, options)
     compareOptions(memory, thing.address / 4, name, options)
     const known = this.#maps.get(name)
-    if (known?.address === thing.address && known.serial === thing.serial)
-      return known.map as unknown as SharedMap<MapKeys[K], MapValues[V]>
-    const table = openTable(memory, thing.address, map.cpus)
-    const opened = new SharedMap<MapKeys[K], MapValues[V]>(name, table, parts, own, options)
-    this.#maps.set(name, { ...thing, map: opened as unknown as SharedMap<never, unknown> })
+    if (known?.address === thing.address && known.serial === thing.serial) return known.map
+    const table = openTable(memory, thing.address, map.cpus, valuesOf(options.value).pad)
+    const opened = new SharedMap<unknown, unknown>(name, table, parts, own, options)
+    this.#maps.set(name, { ...thing, map: opened })
     return opened
   }
 

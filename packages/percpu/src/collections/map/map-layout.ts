@@ -88,6 +88,8 @@ export const MapRoot = struct(
     /** What the map was made for: options.ts. */
     keys: published(u32),
     values: published(u32),
+    /** Of the struct that values are, or 0. */
+    valueHash: published(u32),
     /** Of the hash. */
     seed: array(published(i32), 2),
     /** Words of the directory. */

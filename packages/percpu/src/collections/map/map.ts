@@ -1,19 +1,29 @@
 import type { OwnCpu } from '../../cpus/own-cpu.js'
 import { ArgumentError } from '../../errors.js'
 import { showAs } from '../../inspect.js'
-import { checkFlag, checkFunction, checkOptions, checkRange, isSafely, refused } from '../../machine/check.js'
+import { isThenable } from '../../thenable.js'
+import { checkFlag, checkFunction, checkOptions, refused } from '../../machine/check.js'
+import {
+  checkLoad,
+  checkLoadAsync,
+  setAll,
+  setAllAsync,
+  type LoadAsyncOptions,
+  type LoadOptions,
+} from './bulk.js'
 import { END, step } from './cursor.js'
 import { DecodedValues } from './decoded.js'
-import { isValue, readKey, readValue, stampOf } from './entry.js'
+import { isValue, readKey, readValue, stampOf, valueBytesOf, valueOf } from './entry.js'
 import { hashWords } from './hash.js'
 import { keyCodecs, type KeyCodec } from '../keys.js'
-import type { MapOptions } from './options.js'
+import { valuesOf, type MapOptions } from './options.js'
 import type { WriterParts } from './parts.js'
 import { findEntry } from './reader.js'
 import { describeMap, verifyMap, type MapReport } from './report.js'
 import { Scratch } from '../scratch.js'
 import { countEntries, type MapTable } from './table.js'
-import { valueCodecs, type ValueCodec } from '../values.js'
+import type { ValueCodec } from '../values.js'
+import { endViews, type MakeView } from '../view.js'
 import { MapWriter, type Expected } from './writer.js'
 
 /** What the usual ways read, in one object with plain fields. */
@@ -23,14 +33,12 @@ interface Hot<K, V> {
   readonly value: Scratch
   readonly keys: KeyCodec<K>
   readonly values: ValueCodec<V>
+  /** Makes views of values in place; undefined: they are decoded. */
+  readonly makeView: MakeView | undefined
   /** None unless they are kept. */
   readonly decoded: DecodedValues<K, V> | undefined
 }
 
-export interface LoadOptions {
-  /** About how many entries come: room for them is made at once. Default 0. */
-  readonly sizeHint?: number
-}
 export interface MapVerifyOptions {
   /**
    * True: no other thread writes meanwhile. Then it is also checked that `size` is the number of
@@ -47,13 +55,13 @@ export interface MapVerifyOptions {
  * killed in the middle of it has stored all of it, or nothing.
  *
  * What was replaced or deleted is freed after a grace period: once each thread has returned to its
- * event loop. So a thread that replaces or deletes much awaits something now and then; memory runs
- * full otherwise.
+ * event loop. So a thread that replaces or deletes much awaits something now and then, or calls
+ * `machine.rcu.barrierBlocking()`; memory runs full otherwise.
  *
  * Limits: a key has at most 4095 bytes, a value 1,048,575. Each entry takes 12 bytes and about 9 of
  * its bucket beside key and value, and is rounded up to a size of the heap's.
  */
-export class SharedMap<K, V> {
+export class SharedMap<K, V, View = V> {
   static {
     showAs<{ readonly name: string; readonly size: number }>(this, ({ name, size }) => ({ name, size }))
   }
@@ -75,12 +83,14 @@ export class SharedMap<K, V> {
     { key, value, cache = 0 }: MapOptions,
   ) {
     this.name = name
+    const { codec, view } = valuesOf(value)
     this.#hot = {
       table,
       key: new Scratch(4096 + 64),
       value: new Scratch(4096),
       keys: keyCodecs[key] as unknown as KeyCodec<K>,
-      values: valueCodecs[value] as unknown as ValueCodec<V>,
+      values: codec as ValueCodec<V>,
+      makeView: view,
       decoded: cache > 0 ? new DecodedValues(table, cache) : undefined,
     }
     this.#own = own
@@ -102,7 +112,7 @@ export class SharedMap<K, V> {
     const hash = hashWords(scratch.words, scratch.length, table.seed0, table.seed1)
     const entry = findEntry(table, scratch, hash)
     if (entry === 0) return undefined
-    readValue(table.memory, entry * 2, value)
+    readValue(table.memory, entry * 2, value, table.pad)
     const found = values.decode(value)
     decoded?.keep(key, hash, entry, found)
     return found
@@ -113,6 +123,36 @@ export class SharedMap<K, V> {
     const { table, key: scratch, keys } = this.#hot
     keys.encode(key, scratch)
     return findEntry(table, scratch, hashWords(scratch.words, scratch.length, table.seed0, table.seed1)) !== 0
+  }
+
+  /**
+   * What `read` makes of the value of a key, which it is given without a copy: bytes as a read-only
+   * view, a struct as an accessor without setters. Values of other kinds are decoded. Undefined if
+   * there is no such key. The view ends with the call. `read` is one synchronous stretch, and must
+   * not let the thread be idle: no `machine.poll()`, nothing that blocks.
+   *
+   * @throws what `read` throws; ArgumentError also if it returns a promise; else as {@link get}.
+   *   The view throws a ViewEndedError when it is used later.
+   */
+  view<Result>(key: K, read: (view: View) => Result): Result | undefined {
+    checkFunction('read', read)
+    const { table, key: scratch, makeView } = this.#hot
+    const entry = findEntry(table, scratch, this.#encode(key))
+    if (entry === 0) return undefined
+    const { memory, pad } = table
+    const { i32 } = memory
+    const scope = { memory }
+    try {
+      const view =
+        makeView === undefined
+          ? this.#valueOf(table, entry)
+          : makeView(scope, valueOf(i32, entry * 2, pad) * 4, valueBytesOf(i32, entry * 2))
+      const result = read(view as View)
+      if (isThenable(result)) throw refused('read', read, 'not one synchronous stretch: it returns a promise')
+      return result
+    } finally {
+      endViews(scope)
+    }
   }
 
   /**
@@ -183,7 +223,7 @@ export class SharedMap<K, V> {
       const isExpected =
         expected === undefined
           ? found.entry === 0
-          : found.entry !== 0 && isValue(table.memory.i32, found.entry * 2, encoded)
+          : found.entry !== 0 && isValue(table.memory.i32, found.entry * 2, encoded, table.pad)
       if (!isExpected) return false
       if (this.#exchange(key, found, value)) return true
     }
@@ -224,11 +264,7 @@ export class SharedMap<K, V> {
    */
   setMany(entries: Iterable<readonly [K, V]>): this {
     this.#own.assertOnline()
-    for (const entry of listed(entries)) {
-      if (!isSafely(() => Array.isArray(entry)))
-        throw refused('entries', entry, 'no pair of a key and a value')
-      this.set(entry[0], entry[1])
-    }
+    setAll(this, entries)
     return this
   }
   /**
@@ -239,12 +275,26 @@ export class SharedMap<K, V> {
    */
   load(entries: Iterable<readonly [K, V]>, options: LoadOptions = {}): this {
     this.#own.assertOnline()
-    checkOptions('load', options, { sizeHint: true })
-    const { sizeHint = 0 } = options
-    checkRange('sizeHint', sizeHint, 0, 2 ** 31)
-    listed(entries)
+    const sizeHint = checkLoad(entries, options)
     if (sizeHint > 0) this.#writer.reserve(this.size + sizeHint)
     return this.setMany(entries)
+  }
+  /**
+   * As {@link load}, also of what comes asynchronously, and in many stretches: the event loop has
+   * its turn in between, and what was replaced is freed. So memory need only hold what stays.
+   *
+   * @throws the reason of `signal` when that aborts; else as {@link load}. What was set before
+   *   stays set.
+   */
+  async loadAsync(
+    entries: Iterable<readonly [K, V]> | AsyncIterable<readonly [K, V]>,
+    options: LoadAsyncOptions = {},
+  ): Promise<this> {
+    this.#own.assertOnline()
+    const sizeHint = checkLoadAsync(entries, options)
+    if (sizeHint > 0) this.#writer.reserve(this.size + sizeHint)
+    await setAllAsync(this, this.#parts, entries, options)
+    return this
   }
 
   /**
@@ -362,14 +412,7 @@ export class SharedMap<K, V> {
   }
   #valueOf(table: MapTable, entry: number): V {
     const { value, values } = this.#hot
-    readValue(table.memory, entry * 2, value)
+    readValue(table.memory, entry * 2, value, table.pad)
     return values.decode(value)
   }
-}
-
-function listed<T>(entries: Iterable<T>): Iterable<T> {
-  const isIterable = (): boolean =>
-    typeof (Object(entries) as Partial<Iterable<T>>)[Symbol.iterator] === 'function'
-  if (typeof entries === 'object' && isSafely(isIterable)) return entries
-  throw refused('entries', entries, 'not an iterable of pairs')
 }

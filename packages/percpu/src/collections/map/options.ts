@@ -1,16 +1,22 @@
 /** What a map is made for, and opened as. */
-import { load32, store32, type Memory } from '#mem'
+import { load32, loadU32, store32, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../../errors.js'
 import { checkInt32, checkObject, checkOneOf, checkOptions, checkRange, shown } from '../../machine/check.js'
+import { isStruct, type AnyStruct } from '../../layout/index.js'
 import { MapMismatchError } from '../errors.js'
 import { keyCodecs, type MapKeyKind } from '../keys.js'
 import { MapRoot } from './map-layout.js'
-import { valueCodecs, type MapValueKind } from '../values.js'
+import { checkValueStruct, structCodec } from '../struct-values.js'
+import { valueCodecs, type MapValueKind, type ValueCodec } from '../values.js'
+import { structViews, viewBytes, type MakeView } from '../view.js'
 
-export interface MapOptions<K extends MapKeyKind = MapKeyKind, V extends MapValueKind = MapValueKind> {
+/** What values can be: of a kind, or structs, whose fields are not atomic. */
+export type MapValueType = MapValueKind | AnyStruct
+
+export interface MapOptions<K extends MapKeyKind = MapKeyKind, V extends MapValueType = MapValueType> {
   /** What its keys are. */
   readonly key: K
-  /** What its values are. */
+  /** What its values are: a kind, or what `struct()` returned. */
   readonly value: V
   /**
    * How many values this thread keeps decoded, 0 to 2^24. `get` of a key gives the same object then
@@ -31,7 +37,8 @@ export function checkMapOptions(options: MapOptions): void {
   checkObject('options', options)
   checkOptions('map', options, { key: true, value: true, cache: true, seed: true }, ['seed'])
   checkKind('key', options.key, keyKinds)
-  checkKind('value', options.value, valueKinds)
+  if (isStruct(options.value)) checkValueStruct(options.value)
+  else checkKind('value', options.value, valueKinds)
   if (options.cache !== undefined) checkRange('cache', options.cache, 0, 2 ** 24)
   if (options.key === 'bytes' && options.cache !== undefined && options.cache > 0)
     throw new ArgumentError("cache: values of keys of kind 'bytes' cannot be kept", { cache: options.cache })
@@ -44,24 +51,51 @@ function checkKind(what: string, kind: unknown, kinds: readonly string[]): void 
 }
 
 /** Of a new map. `root`: word index. */
-export function writeOptions({ i32 }: Memory, root: number, { key, value, seed }: MapOptions): void {
+export function writeOptions({ i32, u32 }: Memory, root: number, { key, value, seed }: MapOptions): void {
   store32(i32, root + words.keys, keyKinds.indexOf(key))
-  store32(i32, root + words.values, valueKinds.indexOf(value))
+  store32(i32, root + words.values, numberOf(value))
+  storeU32(u32, root + words.valueHash, hashOf(value))
   for (let i = 0; i < 2; i++) store32(i32, root + words.seed + i, seed ?? Math.random() * 2 ** 32)
 }
 
 /** @throws MapMismatchError if the map was made with other options. */
 export function compareOptions(
-  { i32 }: Memory,
+  { i32, u32 }: Memory,
   root: number,
   name: string,
   { key, value }: MapOptions,
 ): void {
   const foundKey = keyKinds[load32(i32, root + words.keys)]
-  const foundValue = valueKinds[load32(i32, root + words.values)]
-  if (foundKey === key && foundValue === value) return
+  const number = load32(i32, root + words.values)
+  const isSame = number === numberOf(value) && loadU32(u32, root + words.valueHash) === hashOf(value)
+  if (foundKey === key && isSame) return
+  const foundValue = number === STRUCT ? 'struct' : valueKinds[number]
+  const other = isStruct(value) ? `struct ${value.name}` : `kind '${value}'`
+  const hint = isStruct(value) && number === STRUCT ? ', with another layout or name' : ''
   throw new MapMismatchError(
-    `the map ${shown(name)} has keys of kind '${foundKey}' and values of kind '${foundValue}', not '${key}' and '${value}'`,
+    `the map ${shown(name)} has keys of kind '${foundKey}' and values of kind '${foundValue}'${hint}, ` +
+      `not '${key}' and ${other}`,
     { name, expected: { key, value }, found: { key: foundKey, value: foundValue } },
   )
+}
+
+/** Stands for any struct among the numbers of kinds. */
+const STRUCT = 255
+function numberOf(value: MapValueType): number {
+  return isStruct(value) ? STRUCT : valueKinds.indexOf(value)
+}
+function hashOf(value: MapValueType): number {
+  return isStruct(value) ? value.hash >>> 0 : 0
+}
+
+/** How values are encoded, aligned (MapTable.pad), and seen in place; undefined: decoded. */
+export function valuesOf(value: MapValueType): {
+  readonly codec: ValueCodec<unknown>
+  readonly view: MakeView | undefined
+  readonly pad: number
+} {
+  if (isStruct(value))
+    return { codec: structCodec(value), view: structViews(value), pad: value.align > 4 ? 1 : 0 }
+  const view = value === 'bytes' ? viewBytes : undefined
+  return { codec: valueCodecs[value] as ValueCodec<unknown>, view, pad: 0 }
 }

@@ -28,6 +28,8 @@ export interface MapTable {
   readonly cpus: number
   readonly seed0: number
   readonly seed1: number
+  /** 1 if values lie at an even word, as some structs want; else 0. */
+  readonly pad: number
 }
 
 /** Words of the directory of a map in a memory of so many bytes. */
@@ -56,8 +58,8 @@ export function initialiseTable({ i32 }: Memory, address: number, cpus: number, 
   mem.storeAtomic32(i32, address / 4 + words.buckets, FIRST_BUCKETS)
 }
 
-/** The map at a byte address. */
-export function openTable(memory: Memory, address: number, cpus: number): MapTable {
+/** The map at a byte address. `pad`: of MapTable. */
+export function openTable(memory: Memory, address: number, cpus: number, pad: number): MapTable {
   const { words } = MapRoot
   const root = address / 4
   const blocks = load32(memory.i32, root + words.blocks)
@@ -72,6 +74,7 @@ export function openTable(memory: Memory, address: number, cpus: number): MapTab
     cpus,
     seed0: load32(memory.i32, root + words.seed),
     seed1: load32(memory.i32, root + words.seed + 1),
+    pad,
   }
 }
 

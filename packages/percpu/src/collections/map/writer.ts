@@ -53,10 +53,10 @@ export class MapWriter {
     ensureStack(SOME)
     // First: what it throws, it throws before anything has changed.
     this.#splitter.makeRoom()
-    const { memory } = this.#table
+    const { memory, pad } = this.#table
     const { heap, note, cpu } = this.#parts
-    const address = heap.alloc(entryBytes(key.length, value.length))
-    fillEntry(memory, address / 4, key, hash, nextStamp(memory, note, cpu), value)
+    const address = heap.alloc(entryBytes(key.length, value.length, pad))
+    fillEntry(memory, address / 4, key, hash, nextStamp(memory, note, cpu), value, pad)
     const place = this.#place
     for (;;) {
       this.#lock(hash, address)

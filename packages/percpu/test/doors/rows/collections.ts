@@ -81,6 +81,7 @@ export const collectionRows: readonly Row[] = [
     use(machine, 'map', ['a map', { key: 'string', value: 'json' }]),
   ),
   door('SharedMap.get', [text], (world) => use(mapOf(world), 'get', ['a'])),
+  door('SharedMap.view', [text, func], (world) => use(mapOf(world), 'view', ['a', () => 1])),
   door('SharedMap.has', [text], (world) => use(mapOf(world), 'has', ['a'])),
   door('SharedMap.set', [text, json], (world) => use(mapOf(world), 'set', ['a', 2])),
   door('SharedMap.delete', [text], (world) => {
@@ -99,6 +100,11 @@ export const collectionRows: readonly Row[] = [
   door('SharedMap.setMany', [pairs], (world) => use(mapOf(world), 'setMany', [[['a', 1]]])),
   door('SharedMap.load', [pairs, optional(kinds.options({ sizeHint: optional(sizeHint) }))], (world) =>
     use(mapOf(world), 'load', [[['a', 1]], {}]),
+  ),
+  door(
+    'SharedMap.loadAsync',
+    [pairs, optional(kinds.options({ sizeHint: optional(sizeHint), signal: optional(kinds.signal) }))],
+    (world) => use(mapOf(world), 'loadAsync', [[['a', 1]], {}]),
   ),
   door('SharedMap.clear', [], (world) => use(mapOf(world), 'clear')),
   ...(['entries', 'keys', 'values'] as const).map((method) =>

@@ -43,6 +43,9 @@ function common(type: 'Rcu' | 'Srcu', of: (world: World) => Rcu | Srcu): Row[] {
     door(`${type}.synchronizeBlocking`, [optional(wait)], (world) =>
       use(of(world), 'synchronizeBlocking', [{ timeout: 1000 }]),
     ),
+    door(`${type}.barrierBlocking`, [optional(wait)], (world) =>
+      use(of(world), 'barrierBlocking', [{ timeout: 1000 }]),
+    ),
     door(`${type}.getState`, [], (world) => use(of(world), 'getState')),
     door(`${type}.startPoll`, [], (world) => use(of(world), 'startPoll')),
     door(`${type}.poll`, [cookie], (world) => use(of(world), 'poll', [of(world).getState()])),
