@@ -73,8 +73,8 @@ export interface Percpu extends PercpuScalarMakers {
   /**
    * Frees all copies. Any thread may do so, once; no thread may use them any more.
    *
-   * @throws PointerError unless an allocation begins there; NamedMemoryError if it belongs to a named
-   *   object or an SRCU domain; LockTimeoutError. Nothing is changed then.
+   * @throws PointerError unless an allocation begins there; NamedMemoryError if it belongs to a
+   *   named object or an SRCU domain; LockTimeoutError. Nothing is changed then.
    */
   free(pointer: number): void
 
