@@ -178,8 +178,8 @@ export class PercpuCounter {
    *
    * Cost: as {@link add} if the value is far from the limit, else as {@link sum}.
    * @returns whether it was added.
-   * @throws ArgumentError unless amount and sum are integers, as for {@link add}, or for a limit that
-   *   is NaN; LockTimeoutError.
+   * @throws ArgumentError unless amount and sum are integers, as for {@link add}, or for a limit
+   *   that is NaN; LockTimeoutError.
    */
   limitedAdd(limit: number, amount: number): boolean {
     checkInteger('amount', amount)

@@ -323,13 +323,20 @@ export class SrcuLayer implements AttachedLayer {
     }
     const { state } = this.#percpu.stateFor(recovery)
     const { map } = this.#context.own
+    const errors: unknown[] = []
     for (const { shared, open } of this.#all(recovery)) {
-      const words = new SrcuWords(shared)
-      words.endSections(recovery.cpu, recovery.ringer)
-      // Mutant: rcu/srcu-tree-reaper.
-      findTree(state, shared, map)?.wakeAll(recovery.ringer)
-      if (!this.#hasLeft && words.isWanted) open().takeOver()
+      try {
+        const words = new SrcuWords(shared)
+        words.endSections(recovery.cpu, recovery.ringer)
+        // Mutant: rcu/srcu-tree-reaper.
+        findTree(state, shared, map)?.wakeAll(recovery.ringer)
+        if (!this.#hasLeft && words.isWanted) open().takeOver()
+      } catch (error) {
+        // The other domains first.
+        errors.push(error)
+      }
     }
+    if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors)
   }
 
   /** The lists of callbacks of all domains that have any. `recovery`: through whose views. */
