@@ -307,6 +307,9 @@ export class Supervisor {
     } catch (error) {
       reportError(error)
     }
+    // This thread may have been declared dead by mistake: then its reaper has done so, and the
+    // number may be another thread's. Mutant: cpus/released-for-another.
+    if (this.#table.thread(cpu) !== -this.#key) return
     this.#clearRecord(cpu)
     this.#step([...this.#layers].reverse(), 'release', this.#recovery(dead))
     this.#table.release(cpu)
