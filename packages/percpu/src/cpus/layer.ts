@@ -41,8 +41,9 @@ export function tellUsers({ tell }: Recovery, users: () => void): void {
  * clean up after others when its own CPU has gone offline.
  *
  * Each step of cleaning up can be repeated: the reaper may die too, and the next one starts again
- * from the first step. What a step throws is reported, and cleaning up goes on: whatever could not
- * be put right stays as it is.
+ * from the first step. A step that throws is repeated once: it must not give up a record before the
+ * work is done. What it throws then is reported, and cleaning up goes on: whatever could not be put
+ * right stays as it is.
  */
 export interface AttachedLayer {
   /** Named in errors. */

@@ -73,6 +73,9 @@ interface Dead {
  */
 export type DeadCallback = (cpu: number, incarnation: number) => void
 
+/** Frames that are made sure of before anybody is taken over. */
+const CLEANING_UP = 2 * MANY
+
 /**
  * The table given must stay usable as long as the thread lives, also when its own CPU goes offline.
  */
@@ -163,6 +166,7 @@ export class Supervisor {
     }
   }
   #finishRescued(isQuiet: boolean): void {
+    ensureStack(CLEANING_UP)
     for (const key of this.#rescued.splice(0)) {
       const dead = this.#takeOver(key)
       this.#supervised.get(key)?.push(...dead.map(({ cpu }) => cpu))
@@ -174,6 +178,7 @@ export class Supervisor {
    * not their event has come. `isQuiet`: users are told later, and the numbers become free later.
    */
   tend(isQuiet: boolean): void {
+    ensureStack(CLEANING_UP)
     if (!isQuiet) this.#tellUsers()
     this.#finishRescued(isQuiet)
     const ended = [...this.#supervised].filter(([key]) => this.#hasEnded(key))
@@ -203,6 +208,8 @@ export class Supervisor {
    * after. Returns those that this call took over, not those that another supervisor did.
    */
   reapAll(key: number): readonly number[] {
+    // Once they are taken over, nobody else would do it.
+    ensureStack(CLEANING_UP)
     const dead = this.#takeOver(key)
     this.#cleanUp(dead, false)
     return dead.map(({ cpu }) => cpu)
@@ -300,12 +307,18 @@ export class Supervisor {
     } catch (error) {
       reportError(error)
     }
+    // This thread may have been declared dead by mistake: then its reaper has done so, and the
+    // number may be another thread's. Mutant: cpus/released-for-another.
+    if (this.#table.thread(cpu) !== -this.#key) return
     this.#clearRecord(cpu)
     this.#step([...this.#layers].reverse(), 'release', this.#recovery(dead))
     this.#table.release(cpu)
   }
 
-  /** Every layer, whatever others throw: a number that is never given back would help nobody. */
+  /**
+   * Every layer, whatever others throw: a number that is never given back would help nobody. A step
+   * that throws is repeated once: what it had not come to is not lost. Mutant: cpus/step-once.
+   */
   #step(
     layers: readonly AttachedLayer[],
     step: 'rescue' | 'examine' | 'recover' | 'release',
@@ -313,17 +326,16 @@ export class Supervisor {
   ): void {
     const { cpu, incarnation } = recovery
     for (const layer of layers) {
-      try {
-        layer[step]?.(recovery)
-      } catch (error) {
-        reportError(
-          new HotplugError(
-            `cleaning up after CPU ${cpu} failed in layer ${layer.name}; the others went on`,
-            { failed: [layer.name], cpu, incarnation },
-            { cause: error },
-          ),
-        )
-      }
+      if (attempt(() => layer[step]?.(recovery)) === undefined) continue
+      const failure = attempt(() => layer[step]?.(recovery))
+      if (failure === undefined) continue
+      reportError(
+        new HotplugError(
+          `cleaning up after CPU ${cpu} failed in layer ${layer.name}; the others went on`,
+          { failed: [layer.name], cpu, incarnation },
+          { cause: failure.error },
+        ),
+      )
     }
   }
 
@@ -344,6 +356,16 @@ export class Supervisor {
     // atomic: the dead thread's waits; a ring of the next incarnation for one of them does nothing.
     for (let i = 0; i < MASK_WORDS; i++) storeAtomic32(i32, record + Cpu.words.waiters + i, 0)
     finishCall(this.#table, cpu)
+  }
+}
+
+/** What it throws. */
+function attempt(run: () => void): { readonly error: unknown } | undefined {
+  try {
+    run()
+    return undefined
+  } catch (error) {
+    return { error }
   }
 }
 

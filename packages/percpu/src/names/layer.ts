@@ -14,7 +14,7 @@ import { thingOf, type Block } from './entry.js'
 import { NamesCpu } from './layouts.js'
 import { NameTables, type NamesTools } from './names.js'
 import { NamesMap } from './names-map.js'
-import { examineNote, isThere, takeUnlinked } from './recovery.js'
+import { examineNote, isThere, freeUnlinked } from './recovery.js'
 
 /** At boot. */
 export function bootNames({ own, objects }: LayerContext): void {
@@ -77,8 +77,13 @@ export class NamesLayer implements AttachedLayer {
   recover({ table, cpu }: Recovery): void {
     const isPersistent = ({ address, isLarge }: Block): boolean =>
       isLarge || isThere(() => this.#alloc.heap.tags.isPersistent(address))
-    const left = takeUnlinked(table.memory, this.#map, cpu, (block) => !this.#hasLeft && isPersistent(block))
-    if (left) this.names.discard(left.space, thingOf(table.memory, left.entry).address)
+    freeUnlinked(
+      table.memory,
+      this.#map,
+      cpu,
+      (block) => !this.#hasLeft && isPersistent(block),
+      (space, entry) => this.names.discard(space, thingOf(table.memory, entry).address),
+    )
   }
 
   structs(): readonly PlacedStruct[] {

@@ -15,7 +15,7 @@ import type { Tags } from '../alloc/tags.js'
 import type { Memblock } from '../bootmem/memblock.js'
 import { NAME_SPACES } from '../bootmem/names.js'
 import { blockOf, type Block } from './entry.js'
-import { NamesCpu, UNLINKED, UNLINKING } from './layouts.js'
+import { NamesCpu, LINKING, UNLINKED } from './layouts.js'
 import type { NamesMap } from './names-map.js'
 import { SplitList } from './split-list.js'
 
@@ -32,27 +32,23 @@ export function examineNote(
   const { i32 } = memory
   const note = map.note(cpu)
   const entry = load32(i32, note + words.entry)
-  if (entry === 0 || load32(i32, note + words.state) === UNLINKED) return
+  if (entry === 0) return
+  const state = load32(i32, note + words.state)
   const address = load32(i32, note + words.block) * 8
   const isLarge = load32(i32, note + words.isLarge) === 1
-  let isUnlinked = false
-  try {
-    const tags = makeTags()
-    // What is not in flight with the dead may be anybody's by now.
-    const isInFlight = isLarge ? memblock.isOwn(address) : isTagged(tags, address)
-    const isLinked =
-      isInFlight && new SplitList(memory, map.space(load32(i32, note + words.space))).has(entry)
-    isUnlinked = isInFlight && !isLinked && load32(i32, note + words.state) === UNLINKING
-    if (isUnlinked) store32(i32, note + words.state, UNLINKED)
-    // Mutant: names/linked-in-flight.
-    if (isLinked || isUnlinked) {
-      if (isLarge) memblock.persist(address)
-      else tags.persist(address)
-    }
-  } finally {
-    // Whatever happens: the next thread of this CPU has nothing to do with it.
-    if (!isUnlinked) store32(i32, note + words.entry, 0)
+  const tags = makeTags()
+  // What is not in flight with the dead may be anybody's by now.
+  const isInFlight = isLarge ? memblock.isOwn(address) : isTagged(tags, address)
+  const isLinked = isInFlight && new SplitList(memory, map.space(load32(i32, note + words.space))).has(entry)
+  const isUnlinked = isInFlight && !isLinked && state !== LINKING
+  if (isUnlinked) store32(i32, note + words.state, UNLINKED)
+  // Mutant: names/linked-in-flight.
+  if (isLinked || isUnlinked) {
+    if (isLarge) memblock.persist(address)
+    else tags.persist(address)
   }
+  // Not before: if something throws, the step is repeated. Mutant: names/note-lost.
+  if (!isUnlinked && state !== UNLINKED) store32(i32, note + words.entry, 0)
 }
 
 /** False, too, if nothing starts there any more. */
@@ -69,21 +65,22 @@ export function isThere(test: () => boolean): boolean {
   }
 }
 
-/**
- * The entry that the dead CPU had unlinked and not queued; from here on the caller's alone to free.
- */
-export function takeUnlinked(
+/** Frees the entry that the dead CPU had unlinked and not queued. */
+export function freeUnlinked(
   memory: Memory,
   map: NamesMap,
   cpu: number,
   isPersistent: (block: Block) => boolean,
-): { readonly entry: number; readonly space: (typeof NAME_SPACES)[number] } | undefined {
+  free: (space: (typeof NAME_SPACES)[number], entry: number) => void,
+): void {
   const { i32 } = memory
   const note = map.note(cpu)
   const entry = load32(i32, note + words.entry)
-  if (entry === 0 || load32(i32, note + words.state) !== UNLINKED) return undefined
+  if (entry === 0 || load32(i32, note + words.state) !== UNLINKED) return
   const space = NAME_SPACES[load32(i32, note + words.space)]
-  store32(i32, note + words.entry, 0)
   // Its queueing may have been finished meanwhile.
-  return space !== undefined && isPersistent(blockOf(memory, entry)) ? { entry, space } : undefined
+  if (space !== undefined && isPersistent(blockOf(memory, entry))) free(space, entry)
+  // Not before. Nothing is freed by a grace period while the dead CPU is cleaned up after: another
+  // attempt would find whether it is queued.
+  store32(i32, note + words.entry, 0)
 }

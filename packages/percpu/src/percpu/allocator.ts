@@ -23,13 +23,14 @@
  */
 import { load32, loadAtomic32, store32, storeAtomic32 } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
+import { isSet, setBit } from './bitmap.js'
 import { lengthAt } from './chunk.js'
 import type { AllocatorState } from './state.js'
 import { RESERVED_CHUNK } from './state.js'
 import { checkPlace, checkPowerOfTwo, checkRange } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { BLOCK, EMPTY_PAGES_LOW, FAIL_THRESHOLD, GRANULE, granulesOf, pageOf } from './geometry.js'
-import { badPointer, makeFree, type Free } from './free.js'
+import { badPointer, hasOwner, makeFree, type Free } from './free.js'
 import { createChunk, populateChunk } from './growth.js'
 import { CHUNK_ISOLATED, PercpuChunk, PercpuRoot, PercpuStatistics } from './layouts.js'
 import { announce, conclude, PUBLISH, repair, SORT, TAKE } from './operation.js'
@@ -53,6 +54,11 @@ export interface PercpuRequest {
    * thread was cleaned up after.
    */
   readonly into?: number
+}
+/** What layers of the library ask for. */
+export interface OwnedRequest extends PercpuRequest {
+  /** The memory belongs to what the word `into` is a part of: nobody else can free it. */
+  readonly owned?: boolean
 }
 
 export class Allocator {
@@ -80,7 +86,7 @@ export class Allocator {
    *
    * @throws ArgumentError; OutOfMemoryError; LockTimeoutError.
    */
-  allocate(bytes: number, request: PercpuRequest = {}): number {
+  allocate(bytes: number, request: OwnedRequest = {}): number {
     const pointer = this.#allocate(bytes, request, false)
     if (pointer === undefined) throw this.#outOfMemory(bytes, request.reserved === true)
     return pointer
@@ -96,7 +102,7 @@ export class Allocator {
 
   #allocate(
     bytes: number,
-    { align = defaultAlign(bytes), reserved = false, into }: PercpuRequest,
+    { align = defaultAlign(bytes), reserved = false, into, owned = false }: OwnedRequest,
     nowait: boolean,
   ): number | undefined {
     const { locked, memory } = this.#state
@@ -116,7 +122,7 @@ export class Allocator {
       let found = reserved ? this.#findReserved(length, grain) : this.#find(length, grain, nowait)
       // No memory for the missing pages of that run: another run may have all of its pages.
       if (found && !reserved && !this.#provide(length)) found = this.#search(length, grain, true)
-      pointer = found ? this.#take(length, (into ?? 0) / 4) : undefined
+      pointer = found ? this.#take(length, (into ?? 0) / 4, owned) : undefined
       wantsTrim = this.#wantsTrim(nowait && !found && !reserved)
     } finally {
       locked.unlock()
@@ -134,14 +140,24 @@ export class Allocator {
    * @throws PointerError; LockTimeoutError.
    */
   sizeOf(pointer: number): number {
+    return this.#sizeOf(pointer, true)
+  }
+  /** As {@link sizeOf}, of what its pointer can free. @throws NamedMemoryError too. */
+  sizeOfFreeable(pointer: number): number {
+    return this.#sizeOf(pointer, false)
+  }
+  #sizeOf(pointer: number, mayHaveOwner: boolean): number {
     const { locked, geometry } = this.#state
     if (typeof pointer !== 'number') throw badPointer(pointer)
     locked.lock(this.#root + fields.lock)
     try {
       repair(this.#state)
+      const { view } = locked
       const chunk = this.#state.recordOf(pointer)
-      const length = chunk === 0 ? 0 : lengthAt(locked.view, chunk, geometry, geometry.granuleOf(pointer))
+      const start = geometry.granuleOf(pointer)
+      const length = chunk === 0 ? 0 : lengthAt(view, chunk, geometry, start)
       if (length === 0) throw badPointer(pointer)
+      if (!mayHaveOwner && isSet(view, chunk + geometry.owned, start)) throw hasOwner(pointer)
       return length * GRANULE
     } finally {
       locked.unlock()
@@ -287,7 +303,7 @@ export class Allocator {
   }
 
   /** Allocates the run that was found. `into`: a word index, or 0. */
-  #take(length: number, into: number): number {
+  #take(length: number, into: number, owned: boolean): number {
     const { chunks, slots, geometry, memory, locked } = this.#state
     const chunk = this.#foundChunk
     const start = this.#foundStart
@@ -298,6 +314,7 @@ export class Allocator {
     else slots.relocate(chunk)
     if (into !== 0) {
       this.#clear(chunk, start, length)
+      if (owned) setBit(locked.view, chunk + geometry.owned, start)
       // A(percpu.into) publishes the pointer; pairs with B in pointerAt: whoever reads it may
       // translate it and use the memory, which is zero. Mutant: percpu/publish-before-clear.
       storeAtomic32(memory.i32, into, pointer)

@@ -71,11 +71,10 @@ export interface Percpu extends PercpuScalarMakers {
   alloc(bytes: number, request: PercpuAllocOptions): number | undefined
 
   /**
-   * Frees all copies. Any thread may do so, once; no thread may use them any more. Memory that has
-   * a name must not be freed by its pointer: the next thread to ask for the name would still get
-   * it.
+   * Frees all copies. Any thread may do so, once; no thread may use them any more.
    *
-   * @throws PointerError unless an allocation begins there; LockTimeoutError.
+   * @throws PointerError unless an allocation begins there; NamedMemoryError if it belongs to a
+   *   named object or an SRCU domain; LockTimeoutError. Nothing is changed then.
    */
   free(pointer: number): void
 

@@ -64,6 +64,13 @@ export function setBit(view: I32View, map: number, bit: number): void {
   const at = map + (bit >>> 5)
   store32(view, at, load32(view, at) | (1 << (bit & 31)))
 }
+/** Writes only if it is set. */
+export function clearBit(view: I32View, map: number, bit: number): void {
+  const at = map + (bit >>> 5)
+  const bits = load32(view, at)
+  const rest = bits & ~(1 << (bit & 31))
+  if (rest !== bits) store32(view, at, rest)
+}
 export function setRange(view: I32View, map: number, from: number, to: number): void {
   let bit = from
   while (bit < to) {

@@ -18,13 +18,14 @@
  * A rollback of the caller's section does not undo what was counted in it.
  *
  * No word wraps. A part has 32 bits: a sum that does not fit is folded, or refused by addLocal. The
- * sum has 64 bits, and is refused beyond 2^53, where numbers cease to be exact.
+ * sum has 64 bits. Numbers cease to be exact at 2^53, and the sum keeps that far away from it that
+ * all parts have room: 2^31 for each possible CPU. So what the parts hold was never too much.
  *
  * Progress: add is wait-free, but for one call in `batch`, which takes the lock.
  * Cost: see "percpu" in docs/benchmarks.md.
  */
 import { load32, loadF64, loadU32, store32, storeF64, type Memory } from '#mem'
-import { checkInteger, checkNumber, refused } from '../machine/check.js'
+import { checkInteger, checkNumber, checkRange, refused } from '../machine/check.js'
 import type { LayerLock } from '../sync/layer-lock.js'
 import { PercpuCounterLayout } from './layouts.js'
 import type { SharedObject } from './named.js'
@@ -33,6 +34,8 @@ import { showAs } from '../inspect.js'
 const { lock, low, high } = PercpuCounterLayout.words
 const estimateIndex = PercpuCounterLayout.offsets.estimate / 8
 const HIGH = 2 ** 32
+/** No part is beyond it. */
+const MAX_PART = 2 ** 31
 /** The kernel has 32. Here a fold costs some hundred times an addition. */
 const MIN_BATCH = 256
 /** A part below it fits in 32 bits. */
@@ -42,7 +45,10 @@ export function defaultBatch(cpus: number): number {
   return Math.max(MIN_BATCH, 2 * cpus)
 }
 
-/** A counter of all CPUs: `machine.percpu.counter(name)`. Its value is an integer below 2^53. */
+/**
+ * A counter of all CPUs: `machine.percpu.counter(name)`. Its value is an integer, and no further
+ * from 0 than {@link PercpuCounter.maxValue}.
+ */
 export class PercpuCounter {
   static {
     showAs(this, ({ name, batch, estimate }) => ({ name, batch, estimate }))
@@ -71,8 +77,9 @@ export class PercpuCounter {
   /**
    * Adds an integer, which may be negative.
    *
-   * @throws ArgumentError unless amount and sum are integers below 2^53. The sum is looked at when
-   *   this CPU's part is folded into it. LockTimeoutError. Nothing was counted then.
+   * @throws ArgumentError unless the amount is an integer below 2^53, and the sum within
+   *   {@link maxValue}. It is looked at when this CPU's part is folded into it: the parts have room
+   *   beyond it. LockTimeoutError. Nothing was counted then.
    */
   add(amount: number): void {
     if (typeof amount !== 'number') checkInteger('amount', amount)
@@ -108,6 +115,13 @@ export class PercpuCounter {
   get maxError(): number {
     return this.batch * this.#object.parts.length
   }
+  /**
+   * How far the sum may be from 0: 2^53 - 1, without room for the parts of all possible CPUs, 2^31
+   * each.
+   */
+  get maxValue(): number {
+    return maxSum(this.#object)
+  }
 
   /**
    * The value: exact if no CPU counts meanwhile.
@@ -126,7 +140,7 @@ export class PercpuCounter {
   /**
    * Makes the value `value`. What other CPUs count meanwhile is added to it.
    *
-   * @throws ArgumentError unless it is an integer below 2^53; LockTimeoutError.
+   * @throws ArgumentError unless it is an integer within {@link maxValue}; LockTimeoutError.
    */
   set(value: number): void {
     checkInteger('value', value)
@@ -164,8 +178,8 @@ export class PercpuCounter {
    *
    * Cost: as {@link add} if the value is far from the limit, else as {@link sum}.
    * @returns whether it was added.
-   * @throws ArgumentError unless amount and sum are integers below 2^53, or for a limit that is
-   *   NaN; LockTimeoutError.
+   * @throws ArgumentError unless amount and sum are integers, as for {@link add}, or for a limit
+   *   that is NaN; LockTimeoutError.
    */
   limitedAdd(limit: number, amount: number): boolean {
     checkInteger('amount', amount)
@@ -189,7 +203,6 @@ export class PercpuCounter {
 
   #fold(part: number, amount: number): void {
     checkInteger('amount', amount)
-    checkInteger('sum', part)
     this.#locked(() => foldPart(this.#object, this.#layerLock, this.#own, part))
   }
   #locked<Result>(change: () => Result): Result {
@@ -237,13 +250,20 @@ function copySum({ memory, words }: SharedObject, value: number): void {
 }
 
 function writeSum(
-  { words }: SharedObject,
+  object: SharedObject,
   section: { write32(word: number, value: number): void },
   value: number,
 ): void {
-  checkInteger('sum', value)
+  const { words } = object
+  const most = maxSum(object)
+  // Mutant: percpu/sum-to-the-brim.
+  checkRange('sum', value, -most, most)
   section.write32(words + high, Math.floor(value / HIGH))
   section.write32(words + low, value - Math.floor(value / HIGH) * HIGH)
+}
+
+function maxSum({ parts }: SharedObject): number {
+  return Number.MAX_SAFE_INTEGER - parts.length * MAX_PART
 }
 
 function sumAt({ memory, words }: SharedObject): number {
@@ -256,8 +276,8 @@ export function foldDead(object: SharedObject, layerLock: LayerLock, cpu: number
   const part = load32(object.memory.i32, own)
   if (!layerLock.trySpin(object.words + lock)) return
   try {
-    // A part that would bring the sum beyond 2^53 stays where it is.
-    if (Number.isSafeInteger(sumAt(object) + part)) foldPart(object, layerLock, own, part)
+    // A part that would bring the sum too far stays where it is.
+    if (Math.abs(sumAt(object) + part) <= maxSum(object)) foldPart(object, layerLock, own, part)
   } finally {
     layerLock.unlock()
   }

@@ -17,6 +17,7 @@ export const EQUATIONS = [
   'chunk.empty',
   'chunk.in-use',
   'chunk.bounds',
+  'chunk.owned',
   'chunk.mapped',
   'chunk.pages',
   'root.chunks',

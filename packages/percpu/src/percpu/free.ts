@@ -14,9 +14,10 @@
  */
 import * as mem from '#mem'
 import { lengthAt } from './chunk.js'
+import { clearBit, isSet } from './bitmap.js'
 import { shown } from '../machine/check.js'
 import type { AllocatorState } from './state.js'
-import { PointerError } from './errors.js'
+import { NamedMemoryError, PointerError } from './errors.js'
 import { EMPTY_PAGES_HIGH, GRANULE } from './geometry.js'
 import { CHUNK_ISOLATED, PercpuChunk, PercpuRoot, PercpuStatistics } from './layouts.js'
 import { RELEASE, RELEASE_FROM, repair } from './operation.js'
@@ -29,13 +30,16 @@ const longest = PercpuChunk.words['whole.contig']
 
 /**
  * Frees what begins at a pointer. With `from`, the index of a word that is not 0: only if that word
- * still is not 0; it is 0 afterwards.
+ * still is not 0; it is 0 afterwards. With {@link OWNER}, or a word: also what has an owner.
  *
  * @returns the bytes of each copy; 0 if the word was 0.
- * @throws PointerError unless an allocation begins there; LockTimeoutError. Nothing is changed
- *   then.
+ * @throws PointerError unless an allocation begins there; NamedMemoryError if it has an owner;
+ *   LockTimeoutError. Nothing is changed then.
  */
 export type Free = (pointer: number, from?: number) => number
+
+/** In the place of a word: the owner frees it, and nobody else knows of it any more. */
+export const OWNER = -1
 
 /**
  * Makes the function that frees.
@@ -45,7 +49,7 @@ export type Free = (pointer: number, from?: number) => number
 export function makeFree(state: AllocatorState, statistics: number, scheduleTrim: () => void): Free {
   const { locked, chunks, slots, memory, geometry, tables } = state
   const { root, registry } = tables
-  const { shift, capacity } = geometry
+  const { shift, capacity, owned } = geometry
   const mask = geometry.granules - 1
   const lock = root + fields.lock
   const operation = root + fields.operation
@@ -63,20 +67,23 @@ export function makeFree(state: AllocatorState, statistics: number, scheduleTrim
       const view = memory.i32
       if (load32(view, operation) !== 0) repair(state)
       // Somebody who died had announced it. Mutant: percpu/free-twice.
-      if (from !== 0 && load32(view, from) === 0) return 0
+      if (from > 0 && load32(view, from) === 0) return 0
       // As recordOf and granuleOf do.
       const index = pointer >>> shift
       const start = pointer & mask
       const chunk = (pointer | 0) === pointer && index < capacity ? load32(view, registry + index) : 0
       const length = chunk === 0 ? 0 : lengthAt(view, chunk, geometry, start)
       if (length === 0) throw badPointer(pointer)
+      // Mutant: percpu/freed-under-its-name.
+      if (from === 0 && isSet(view, chunk + owned, start)) throw hasOwner(pointer)
       bytes = length * GRANULE
       store32(view, operationChunk, chunk)
       store32(view, operationStart, start)
       store32(view, operationLength, length)
-      if (from !== 0) store32(view, operationFrom, from)
+      if (from > 0) store32(view, operationFrom, from)
       // It counts from here on. Mutant: percpu/free-unannounced.
-      store32(view, operation, from === 0 ? RELEASE : RELEASE_FROM)
+      store32(view, operation, from > 0 ? RELEASE_FROM : RELEASE)
+      if (from !== 0) clearBit(view, chunk + owned, start)
       const before = load32(view, chunk + longest)
       const emptied = chunks.release(chunk, start, length)
       if (load32(view, chunk + longest) !== before || load32(view, chunk + slot) === 0) slots.relocate(chunk)
@@ -84,7 +91,7 @@ export function makeFree(state: AllocatorState, statistics: number, scheduleTrim
         state.addEmpty(chunk, emptied)
         wantsTrim = afterEmptying(state, chunk)
       }
-      if (from !== 0) store32(view, from, 0)
+      if (from > 0) store32(view, from, 0)
       // All of it has happened.
       store32(view, operation, 0)
     } finally {
@@ -99,6 +106,14 @@ export function makeFree(state: AllocatorState, statistics: number, scheduleTrim
 export function badPointer(pointer: number): PointerError {
   return new PointerError(
     `there is no per-CPU memory at pointer ${shown(pointer)}: it was freed, or never allocated`,
+    { pointer },
+  )
+}
+
+export function hasOwner(pointer: number): NamedMemoryError {
+  return new NamedMemoryError(
+    `the per-CPU memory at pointer ${pointer} belongs to a named object or an SRCU domain: it is freed with that ` +
+      '(percpu.remove, cleanup); it was left as it is',
     { pointer },
   )
 }

@@ -3,7 +3,7 @@
  *
  *     unit     unitBytes, in granules of 4 bytes; its pages are blocks of 1024 granules
  *     pointer  index of a chunk × granules of a unit + granule: the same for all CPUs
- *     record   head │ hints of each block │ allocated │ bounds, one bit more │ populated │
+ *     record   head │ hints of each block │ allocated │ bounds, one bit more │ owned │ populated │
  *              vm: numbers of pages, cpus × pages of a unit
  *
  * A slot holds the chunks whose longest run has a size of the same order:
@@ -68,6 +68,7 @@ export class Geometry implements Shape {
   /** Where bitmaps and page numbers lie in a record: words behind its beginning. */
   readonly allocated: number
   readonly bounds: number
+  readonly owned: number
   readonly populated: number
   readonly map: number
   /** Words of a record, and the order of the block of pages that it takes. */
@@ -93,7 +94,8 @@ export class Geometry implements Shape {
     this.shift = Math.log2(this.granules)
     this.allocated = this.block(0, this.pages)
     this.bounds = this.allocated + this.granules / 32
-    this.populated = this.bounds + this.granules / 32 + 1
+    this.owned = this.bounds + this.granules / 32 + 1
+    this.populated = this.owned + this.granules / 32
     this.map = this.populated + roundUp(this.pages, 32) / 32
     this.recordWords = this.map + (isMapped ? cpus * this.pages : 0)
     this.recordOrder = orderOf(this.recordWords * 4)

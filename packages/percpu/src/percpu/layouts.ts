@@ -59,8 +59,8 @@ export const PercpuBlock = struct(
 )
 
 /**
- * Head of a chunk's record. Behind it lie the hints of its blocks, and bitmaps: `allocated` and
- * `bounds` with a bit for each granule, `populated` with a bit for each page.
+ * Head of a chunk's record. Behind it lie the hints of its blocks, and bitmaps: `allocated`,
+ * `bounds` and `owned` with a bit for each granule, `populated` with a bit for each page.
  *
  *     chunk.index      the registry has the record at `index`
  *     chunk.flags      immutable = it is one of the two chunks made at boot; reserved = it is the
@@ -73,6 +73,8 @@ export const PercpuBlock = struct(
  *     chunk.in-use     a block that is not wholly free is populated
  *     chunk.bounds     a bound is set at each i in [start, end] where one of the granules i − 1 and
  *                      i is allocated and the other is free; past both ends they count as free
+ *     chunk.owned      owned is set only at the start of allocations: those that belong to a named
+ *                      object or to an SRCU domain. They are not freed by their pointer
  *     chunk.mapped     each unit has memory for a block if that is populated, and only then
  *     chunk.pages      no page of the memory belongs to two units; the reserved chunk has the units
  *                      of the first one

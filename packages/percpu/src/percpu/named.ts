@@ -81,7 +81,7 @@ function allocateInto(
   into: number,
 ): number {
   try {
-    return allocator.allocate(bytes, { align, reserved, into })
+    return allocator.allocate(bytes, { align, reserved, into, owned: true })
   } catch (error) {
     if (isWithdrawn(() => allocator.withdraw(into))) takeAway(context.names, space, name, into)
     throw error

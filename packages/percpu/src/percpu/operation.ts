@@ -22,7 +22,7 @@
  * repeated.
  */
 import { loadAtomic32 } from '#mem'
-import { clearRange } from './bitmap.js'
+import { clearBit, clearRange } from './bitmap.js'
 import { CHUNK_RESERVED, PercpuChunk, PercpuRoot } from './layouts.js'
 import { RESERVED_CHUNK, type AllocatorState } from './state.js'
 
@@ -96,8 +96,11 @@ function repairOperation(state: AllocatorState, operation: number): void {
     unmapUnpopulated(state, chunk, start, end)
     chunks.rebuild(chunk)
   } else if (operation !== SORT) {
-    if (operation !== PUBLISH || !isPublished(state, chunk, start))
+    if (operation !== PUBLISH || !isPublished(state, chunk, start)) {
       clearRange(locked.view, chunk + geometry.allocated, start, end)
+      // Mutant: percpu/owned-kept.
+      clearBit(locked.view, chunk + geometry.owned, start)
+    }
     chunks.rebuild(chunk)
     // Mutant: percpu/free-from-kept.
     if (operation === RELEASE_FROM) locked.put(locked.get(root + fields.operationInto), 0)

@@ -24,7 +24,9 @@
  * says how much. Who waits for the release is told: it cannot come before that is made good.
  *
  * Why parts may wrap around: only their sum counts, modulo 2^32, and the number of references is
- * less than 2^27.
+ * less than 2^27. More are refused while CPUs count together, and where many are taken at once. If
+ * each CPU for itself has taken too many, the change that finds it is taken back: the object is
+ * never released then.
  */
 import { compareExchangeAtomic32, load32, loadAtomic32, store32, storeAtomic32, type Memory } from '#mem'
 import { checkRange } from '../machine/check.js'
@@ -90,22 +92,23 @@ export class PercpuRef {
   /**
    * Takes references; the caller has one already, or knows by other means that the object is there.
    *
-   * @throws RefMisuseError if the object is released: {@link tryGet} asks. ArgumentError unless
-   *   `count` is a whole number from 1 to 2^27 - 1. Nothing is changed then.
+   * @throws RefMisuseError if the object is released: {@link tryGet} asks. Also if there were 2^27
+   *   then, as far as can be told. ArgumentError unless `count` is a whole number from 1 to 2^27 -
+   *   1. Nothing is changed then.
    */
   get(count = 1): void {
-    if (count !== 1) checkCount(count)
+    if (count !== 1) this.#checkGet(count)
     const { i32 } = this.#memory
     if (this.#sync.isFast) store32(i32, this.#own, load32(i32, this.#own) + count)
     else if (!this.#tryAdd(count, 0)) throw this.#misuse('is released: no reference can be taken')
   }
-  /** Takes a reference unless the object is released. */
+  /** Takes a reference unless the object is released. @throws RefMisuseError if there are 2^27. */
   tryGet(): boolean {
     return this.#tryGet(0)
   }
   /**
    * Takes a reference unless {@link kill} was called (as far as this thread can tell) or the object
-   * is released.
+   * is released. @throws RefMisuseError if there are 2^27.
    */
   tryGetLive(): boolean {
     return this.#tryGet(DEAD)
@@ -302,10 +305,12 @@ export class PercpuRef {
   async #toAtomic(deadline: Deadline, flags: number): Promise<void> {
     await this.#sync.enter(deadline, flags)
     // No CPU writes its part any more.
-    let parts = 0
-    for (const word of this.#parts.parts) parts += load32(this.#memory.i32, word)
+    const parts = this.#sumOfParts()
     const found = this.#flags()
     try {
+      // atomic: a snapshot; of more than 2^31 nothing can be told. Mutant: percpu/ref-wraps-parts.
+      const count = (loadAtomic32(this.#memory.i32, this.#state) >> 3) - BIAS / ONE + parts
+      if (count >= 2 ** 27) throw this.#tooMany()
       this.#exchange(found | PASSED, parts * ONE - BIAS - ((found & DEAD) === 0 ? 0 : ONE))
     } catch (error) {
       // Nobody has relied on it. Mutant: percpu/ref-killed-below-zero.
@@ -369,6 +374,8 @@ export class PercpuRef {
       // atomic: as C, unless it is 0.
       const before = loadAtomic32(i32, this.#state)
       if (before >> 3 <= 0 || (before & refused) !== 0) return false
+      // The bias may be in the count as well. Mutant: percpu/ref-wraps.
+      if ((before >> 3) + count >= ((before & PASSED) === 0 ? 2 ** 28 : 2 ** 27)) throw this.#tooMany()
       // atomic: as C.
       if (compareExchangeAtomic32(i32, this.#state, before, before + count * ONE) === before) return true
     }
@@ -380,6 +387,20 @@ export class PercpuRef {
   #flags(): number {
     // atomic: a snapshot; changes are made under the mutex.
     return loadAtomic32(this.#memory.i32, this.#state) & FLAGS
+  }
+  #sumOfParts(): number {
+    let sum = 0
+    for (const word of this.#parts.parts) sum += load32(this.#memory.i32, word)
+    return sum | 0
+  }
+  #checkGet(count: number): void {
+    checkCount(count)
+    // What few calls could bring beyond the range. It is seldom: the parts of others are looked at.
+    if (count < 2 ** 16 || !this.#sync.isFast) return
+    if (this.#sumOfParts() + count >= 2 ** 27) throw this.#tooMany()
+  }
+  #tooMany(): RefMisuseError {
+    return this.#misuse('has 2^27 references or more, or would have them')
   }
   #misuse(what: string, details: object = {}): RefMisuseError {
     return new RefMisuseError(`${this.name} ${what}`, { ...details })

@@ -1,6 +1,7 @@
 /** The part of the verifier that looks at one chunk: the equations block.…, whole.… and chunk.… */
 import { PAGE_BYTES } from '../arithmetic.js'
 import { isSet } from './bitmap.js'
+import { lengthAt } from './chunk.js'
 import type { Faults } from './faults.js'
 import { BLOCK } from './geometry.js'
 import { contig, contigStart, firstFree, left, right, scan, scanStart } from './hints.js'
@@ -35,6 +36,7 @@ export function checkChunk(
   checkHead(state, faults, chunk, name)
   checkCounts(state, faults, chunk, name, blocks)
   checkBounds(state, faults, chunk, name, free)
+  checkOwned(state, faults, chunk, name)
   blocks.forEach((block, page) => checkBlock(state, faults, chunk, page, block))
   checkWhole(state, faults, chunk, name, free)
   checkPages(state, faults, chunk, name, owners)
@@ -92,6 +94,13 @@ function checkBounds(
   for (let bit = Math.max(0, start); bit <= Math.min(end, geometry.granules); bit++)
     if (isAllocated(bit - 1) !== isAllocated(bit) && !isSet(locked.view, chunk + geometry.bounds, bit))
       faults.add('chunk.bounds', name, `no bound at granule ${bit}`)
+}
+
+function checkOwned(state: AllocatorState, faults: Faults, chunk: number, name: string): void {
+  const { locked, geometry } = state
+  for (let bit = 0; bit < geometry.granules; bit++)
+    if (isSet(locked.view, chunk + geometry.owned, bit) && lengthAt(locked.view, chunk, geometry, bit) === 0)
+      faults.add('chunk.owned', name, `nothing begins at granule ${bit}`)
 }
 
 function checkBlock(

@@ -5,7 +5,7 @@ import type { Freeing } from '../names/layer.js'
 import type { PercpuLayer } from '../percpu/layer.js'
 import { releaseNamed } from '../percpu/named.js'
 import type { RcuLayer } from './layer.js'
-import { queueCall, queueFree } from './queueing.js'
+import { queueCall, queueFree, queueFreeOwned } from './queueing.js'
 
 /** Too much may be pending: nobody waits for less here. */
 function ignore(queued: Promise<void>): void {
@@ -29,7 +29,7 @@ export function freeingOf(rcu: RcuLayer, percpu: PercpuLayer, memblock: Memblock
       if (!['percpu', 'counter', 'ref', 'rwSemaphore'].includes(space)) return
       try {
         // A thread that dies behind it leaves the copies allocated.
-        releaseNamed(percpu.use(), address, (pointer) => ignore(queueFree(rcu.use(), { pointer })))
+        releaseNamed(percpu.use(), address, (pointer) => ignore(queueFreeOwned(rcu.use(), pointer)))
       } catch (error) {
         reportError(error)
       }

@@ -8,6 +8,7 @@ import type { Heap } from '../alloc/heap.js'
 import type { Tags } from '../alloc/tags.js'
 import { reportError } from '../machine/platform.js'
 import type { Allocator } from '../percpu/allocator.js'
+import { OWNER } from '../percpu/free.js'
 import { LockTimeoutError } from '../sync/errors.js'
 import type { LayerLock } from '../sync/layer-lock.js'
 import { behind, entryWord, IN_BLOCK, isBlockOf, linkWord, tailOf } from './callback-list.js'
@@ -190,7 +191,7 @@ export class ListRunner {
   /** Frees what is in no list, after its grace period. @throws LockTimeoutError and others. */
   freeNow(entry: number): void {
     const { heap, percpu } = this.#parts
-    if (entry < 0) percpu().free(~entry)
+    if (entry < 0) percpu().free(~entry, OWNER)
     else {
       this.#tags.adopt(entry * 8)
       heap.free(entry * 8)

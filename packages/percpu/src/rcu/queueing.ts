@@ -33,16 +33,21 @@ export function queueFree(queueing: Queueing, what: Freeable): Promise<void> {
   return callbacks.free(what / 8, tag, heap.tags.bytesOf(what) >>> 3)
 }
 
-function freePercpu(
-  { callbacks, machine, percpu, copies }: Queueing,
-  what: { readonly pointer: number },
-): Promise<void> {
+/** Of per-CPU memory whose owner has ended. @throws PointerError; LockTimeoutError. */
+export function queueFreeOwned(queueing: Queueing, pointer: number): Promise<void> {
+  return queuePointer(queueing, pointer, queueing.percpu().sizeOf(pointer))
+}
+
+function freePercpu(queueing: Queueing, what: { readonly pointer: number }): Promise<void> {
   if (!isSafely(() => typeof (what as Partial<typeof what> | undefined)?.pointer === 'number'))
     throw refused('what', what, 'neither an address nor a per-CPU object')
   const { pointer } = what
-  const bytes = percpu().sizeOf(pointer)
+  const bytes = queueing.percpu().sizeOfFreeable(pointer)
   const isObject = what instanceof PercpuStruct || what instanceof PercpuScalar
-  if (isObject) what.giveUp(machine)
+  if (isObject) what.giveUp(queueing.machine)
+  return queuePointer(queueing, pointer, bytes)
+}
+function queuePointer({ callbacks, copies }: Queueing, pointer: number, bytes: number): Promise<void> {
   return callbacks.free(~pointer, 0, (bytes * copies) >>> 3)
 }
 

@@ -15,6 +15,7 @@ import type { OwnCpu } from '../cpus/own-cpu.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { pointerAt, type Allocator } from '../percpu/allocator.js'
 import type { CpuState } from '../percpu/cpu-state.js'
+import { OWNER } from '../percpu/free.js'
 import { sharedObject } from '../percpu/named.js'
 import type { AllocatorState } from '../percpu/state.js'
 import { isAtWork, pendingCallbacks } from './callback-lists.js'
@@ -108,7 +109,7 @@ export class SrcuCallbacks {
       heap.adopt(block * 8)
       heap.free(block * 8)
     }
-    allocator.free(pointer)
+    allocator.free(pointer, OWNER)
   }
 
   #make(): Queueing {
@@ -117,7 +118,7 @@ export class SrcuCallbacks {
     const { allocator } = percpu()
     const { stride: bytes, align } = CallbackList
     // Mutant: rcu/lists-lost.
-    allocator.allocate(bytes, { align, into: this.#word })
+    allocator.allocate(bytes, { align, into: this.#word, owned: true })
     return (this.#queueing = make(name, this.#source(), this.#lists))
   }
   get #word(): number {

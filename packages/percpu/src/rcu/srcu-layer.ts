@@ -13,6 +13,7 @@ import { Deadline } from '../machine/wait-options.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import type { PercpuLayer } from '../percpu/layer.js'
 import { pointerAt } from '../percpu/allocator.js'
+import { OWNER } from '../percpu/free.js'
 import { findShared, openShared, sharedObject, type NamedObject, type SharedObject } from '../percpu/named.js'
 import { LockHeldError, LockTimeoutError } from '../sync/errors.js'
 import type { GracePeriodSnapshot } from '../watch/grace-periods.js'
@@ -155,7 +156,7 @@ export class SrcuLayer implements AttachedLayer {
     initialiseSrcu(state.memory, address / 4, flavours[flavour])
     const { size: bytes, align } = SrcuCpuLayout
     try {
-      allocator.allocate(bytes, { align, into: address })
+      allocator.allocate(bytes, { align, into: address, owned: true })
       register(state.memory, context.objects, address / 4)
     } catch (error) {
       // Nobody has seen it: it is no domain again.
@@ -245,7 +246,7 @@ export class SrcuLayer implements AttachedLayer {
       if (tree()) return
       try {
         const into = treeAddress(shared)
-        this.#percpu.use().allocator.allocate(treeBytes(map), { into })
+        this.#percpu.use().allocator.allocate(treeBytes(map), { into, owned: true })
       } catch (error) {
         // A small domain does without.
         if (!(error instanceof OutOfMemoryError || error instanceof LockTimeoutError)) throw error
@@ -265,7 +266,7 @@ export class SrcuLayer implements AttachedLayer {
     for (const word of [SrcuLayout.words.tree, SrcuLayout.words.pointer]) {
       // atomic: whoever takes it frees. A thread that dies behind it leaves it allocated.
       const taken = exchangeAtomic32(state.memory.i32, address / 4 + word, 0)
-      if (taken !== 0) allocator.free(taken)
+      if (taken !== 0) allocator.free(taken, OWNER)
     }
   }
   /** The number of the domain at an address. */
@@ -322,13 +323,20 @@ export class SrcuLayer implements AttachedLayer {
     }
     const { state } = this.#percpu.stateFor(recovery)
     const { map } = this.#context.own
+    const errors: unknown[] = []
     for (const { shared, open } of this.#all(recovery)) {
-      const words = new SrcuWords(shared)
-      words.endSections(recovery.cpu, recovery.ringer)
-      // Mutant: rcu/srcu-tree-reaper.
-      findTree(state, shared, map)?.wakeAll(recovery.ringer)
-      if (!this.#hasLeft && words.isWanted) open().takeOver()
+      try {
+        const words = new SrcuWords(shared)
+        words.endSections(recovery.cpu, recovery.ringer)
+        // Mutant: rcu/srcu-tree-reaper.
+        findTree(state, shared, map)?.wakeAll(recovery.ringer)
+        if (!this.#hasLeft && words.isWanted) open().takeOver()
+      } catch (error) {
+        // The other domains first.
+        errors.push(error)
+      }
     }
+    if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors)
   }
 
   /** The lists of callbacks of all domains that have any. `recovery`: through whose views. */

@@ -9,7 +9,7 @@ import { LockHeldError } from './errors.js'
 import { LayerLock, LOCK_TIMEOUT, recoverLayerLocks } from './layer-lock.js'
 import { lockStateOf, type LockState } from './lock-state.js'
 import type { OwnerState, Rescue } from './patience.js'
-import { recoverSync } from './recovery.js'
+import { forgetLocks, recoverSync } from './recovery.js'
 import { SyncState } from './state.js'
 import { SyncMap } from './sync-map.js'
 import { WaitQueue } from './wait-queue.js'
@@ -46,7 +46,7 @@ export class SyncLayer implements AttachedLayer {
     const { table, doorbell, cpu, incarnation } = this.context.own
     this.state.waiting.close()
     const recovery = { table, ringer: doorbell.ringer, cpu, incarnation }
-    const { heldLocks: all, released, restored } = recoverSync(recovery, this.map)
+    const { heldLocks: all, released, restored } = this.#recoverOwn(recovery)
     this.state.sections.abandon()
     const heldLocks = all.filter((address) => !this.background.has(address)).length
     if (heldLocks === 0) return
@@ -54,6 +54,14 @@ export class SyncLayer implements AttachedLayer {
       `CPU ${cpu} went offline with ${heldLocks} locks held or waited for; they were released and its open sections taken back`,
       { cpu, heldLocks, released, restored },
     )
+  }
+
+  #recoverOwn(recovery: Recovery): ReturnType<typeof recoverSync> {
+    try {
+      return recoverSync(recovery, this.map)
+    } finally {
+      forgetLocks(recovery, this.map)
+    }
   }
 
   abandon(): void {
@@ -67,6 +75,9 @@ export class SyncLayer implements AttachedLayer {
 
   recover(recovery: Recovery): void {
     recoverSync(recovery, this.map)
+  }
+  release(recovery: Recovery): void {
+    forgetLocks(recovery, this.map)
   }
 
   structs(): readonly PlacedStruct[] {

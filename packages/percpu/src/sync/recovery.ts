@@ -27,6 +27,11 @@ export interface RecoveryResult {
   readonly heldLocks: readonly number[]
 }
 
+/** Entries of locks that could not be put right are not the next thread's of this CPU. */
+export function forgetLocks({ table, cpu }: Pick<Recovery, 'table' | 'cpu'>, map: SyncMap): void {
+  for (const entry of readHeldLocks(table.memory, map.record(cpu))) clearHeldLock(table.memory, entry)
+}
+
 /**
  * @throws what went wrong with single locks, which stay as they are, after all others have been
  *   dealt with.
@@ -50,10 +55,11 @@ export function recoverSync({ table, ringer, cpu, incarnation }: Recovery, map: 
         if (kind === KIND_SEQLOCK) evenSequence(memory, lock, token)
         if (protocol.recover(lock)) released.push(lock * 4)
       }
+      // Not before: should something throw, it is done anew. Mutant: sync/entry-lost.
+      clearHeldLock(memory, entry)
     } catch (error) {
       errors.push(error)
     }
-    clearHeldLock(memory, entry)
   }
   if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors)
   return { restored, released, heldLocks: heldLocks.map(({ lock }) => lock * 4) }

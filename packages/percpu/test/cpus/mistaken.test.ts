@@ -47,6 +47,28 @@ describe('a thread that was declared dead by mistake', () => {
     }
   })
 
+  it("does not give back a number that is another's by then", () => {
+    const machine = fresh({ cpus: 4 })
+    const reaper = joinAs(machine, 101)
+    const victim = joinAs(machine, 102)
+    const { cpu } = victim
+    const next: Machine[] = []
+    reaper.cpus.addHotplug({
+      name: 'mine',
+      // While its users are told, it is taken for dead, and its reaper finishes what it began.
+      dead: () => {
+        machine.cpus.declareDead(reaper.cpu)
+        next.push(joinAs(machine, 103), joinAs(machine, 104))
+      },
+    })
+    reaper.cpus.declareDead(cpu)
+    assert.deepEqual(next.map((each) => each.cpu).sort(), [reaper.cpu, cpu].sort())
+    assert.deepEqual(machine.cpus.present, [0, 1, 2])
+    for (const { cpu: mine } of next) assert.equal(machine.cpus.states()[mine]?.state, 'online')
+    // Nobody else gets it.
+    assert.equal(joinAs(machine, 105).cpu, 3)
+  })
+
   it('ends its waits, and goes offline', async () => {
     const waits: Promise<unknown>[] = []
     const offline: number[] = []

@@ -4,18 +4,20 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { load32, loadAtomic32, store32 } from 'percpu/mem'
+import type { Machine } from 'percpu'
+import { load32, loadAtomic32, store32, storeAtomic32 } from 'percpu/mem'
 import { codeOf, throwsCode } from '../support/codes.js'
 import { fresh, interrupt, joinAs, killAtAccess, mem, percpu } from '../support/hooked-percpu.js'
-import { accessesOf, hasLayerLock, inUse, kinds, settle } from './support.js'
+import { accessesOf, Cell, hasLayerLock, inUse, kinds, settle } from './support.js'
 
 const { Heap } = await import('../../dist/alloc/heap.js')
 const { PageAllocator } = await import('../../dist/alloc/pages.js')
 const { Allocator } = await import('../../dist/percpu/allocator.js')
-const { PercpuCounterLayout } = await import('../../dist/percpu/layouts.js')
+const { NamesLayer } = await import('../../dist/names/layer.js')
+const { PercpuCounterLayout, PercpuRefLayout } = await import('../../dist/percpu/layouts.js')
 const { NamesMap } = await import('../../dist/names/names-map.js')
 const { NamesCpu } = await import('../../dist/names/layouts.js')
-const { insideOf } = await import('../support/inside.js')
+const { addressOf, insideOf } = await import('../support/inside.js')
 const { OutOfMemoryError, struct, i32 } = percpu
 
 const lockWord = PercpuCounterLayout.words.lock
@@ -215,7 +217,112 @@ describe('what a dead thread had begun with a counter', () => {
   })
 })
 
+describe('a reference count whose mode a dead thread was changing', () => {
+  it('is not made again by a reaper while another thread removes it', () => {
+    let removed = 0
+    for (let look = 1; look < 6; look++) {
+      const machine = fresh(small)
+      const other = joinAs(machine, 102)
+      const victim = joinAs(machine, 101)
+      victim.percpu.ref('r')
+      const state = addressOf(machine.memory, 'ref', 'r') / 4 + PercpuRefLayout.words.state
+      const { i32: view } = machine.memory
+      // As the victim leaves it in the middle of `kill`: entered, dead.
+      storeAtomic32(view, state, loadAtomic32(view, state) | 5)
+      let looks = 0
+      const outcome = { isRemoved: false }
+      mem.control.before = (name, [, index]) => {
+        if (looks === look) {
+          mem.control.before = undefined
+          // As if the other thread had waited for its grace period before.
+          const before = loadAtomic32(view, state)
+          storeAtomic32(view, state, 7)
+          outcome.isRemoved = codeOf(() => other.percpu.remove('ref', 'r')) === 'none'
+          if (outcome.isRemoved) removed++
+          else storeAtomic32(view, state, before)
+        } else if (name === 'loadAtomic32' && index === state) looks++
+      }
+      machine.cpus.declareDead(victim.cpu)
+      mem.control.before = undefined
+      // From some look on the reaper is about to settle it, and it is not removed.
+      if (!outcome.isRemoved) break
+      throwsCode(() => machine.percpu.remove('ref', 'r'), 'PERCPU_OBJECT_MISSING')
+    }
+    assert.ok(removed > 1, `only ${removed} looks`)
+  })
+})
+
+/** Calls `before` at each access that the names' layer makes to find what the dead left. */
+function duringExamine(before: () => void): () => void {
+  const { prototype } = NamesLayer
+  const examine = Reflect.get(prototype, 'examine') as (recovery: unknown) => void
+  Reflect.set(prototype, 'examine', function (this: unknown, recovery: unknown) {
+    mem.control.before = before
+    try {
+      examine.call(this, recovery)
+    } finally {
+      mem.control.before = undefined
+    }
+  })
+  return () => Reflect.set(prototype, 'examine', examine)
+}
+
 describe('a note of what was done with a name', () => {
+  /** Makes machines whose CPU 1 dies in the middle of a change: where `isThere` holds first. */
+  const killedIn = (change: (machine: Machine) => void, isThere: (machine: Machine) => boolean) => {
+    let from = 0
+    return () => {
+      for (let at = from; ; at++) {
+        const machine = fresh(small)
+        machine.objects.create('warm', Cell)
+        const victim = joinAs(machine, 101)
+        victim.objects.create('old', Cell)
+        killAtAccess(() => change(victim), at, victim)
+        if (!isThere(machine)) continue
+        from = at
+        return machine
+      }
+    }
+  }
+  const cases = {
+    // It is linked, and in flight.
+    created: killedIn(
+      ({ objects }) => objects.create('new', Cell),
+      ({ objects }) => objects.list().some(({ name }) => name === 'new'),
+    ),
+    // It is in flight, and linked no more.
+    removed: killedIn(
+      ({ objects }) => objects.remove('old'),
+      ({ objects }) => !objects.list().some(({ name }) => name === 'old'),
+    ),
+  }
+  for (const [what, make] of Object.entries(cases))
+    it(`stays until the work is done, if looking at it throws: ${what}`, async () => {
+      /** What is left. The look's access number `at` throws; -1: none does. */
+      const attempt = async (at: number) => {
+        const machine = make()
+        let count = 0
+        const undo = duringExamine(() => {
+          if (count++ === at) throw new Error(`access ${at}`)
+        })
+        machine.cpus.declareDead(1)
+        undo()
+        await settle(machine)
+        if (what === 'created') machine.objects.remove('new')
+        throwsCode(() => machine.objects.open('new', Cell), 'PERCPU_OBJECT_MISSING')
+        await settle(machine)
+        return { ...inUse(machine), isReached: count > at }
+      }
+      const whole = await attempt(-1)
+      let thrown = 0
+      for (let at = 0; ; at++) {
+        const left = await attempt(at)
+        if (!left.isReached) break
+        assert.deepEqual(left, whole, `access ${at}`)
+        thrown++
+      }
+      assert.ok(thrown > 5, `only ${thrown} accesses`)
+    })
   it('that names what nobody has any more is forgotten', () => {
     const machine = fresh(small)
     const victim = joinAs(machine, 101)

@@ -1,6 +1,7 @@
 /** Counters with a part for each CPU. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { throwsCode } from '../support/codes.js'
 import { fresh, joinAs } from '../support/machines.js'
 
 describe('a counter', () => {
@@ -25,16 +26,42 @@ describe('a counter', () => {
   })
   it('refuses a sum that no number can be, and names it', () => {
     const counter = fresh().percpu.counter('c')
-    counter.add(2 ** 53 - 1)
-    const before = counter.sum()
-    assert.throws(() => counter.add(2 ** 40), { code: 'PERCPU_ARGUMENT', message: /^sum: \d+ is not an/ })
-    assert.equal(counter.sum(), before)
-    counter.add(3)
-    assert.throws(() => counter.add(2 ** 53 - 1), { code: 'PERCPU_ARGUMENT', message: /^sum: \d+ is not an/ })
-    assert.throws(() => counter.sync(), { code: 'PERCPU_ARGUMENT', message: /^sum: / })
-    counter.add(-3)
-    counter.sync()
-    assert.equal(counter.sum(), before)
+    const { maxValue } = counter
+    for (const sign of [1, -1]) {
+      const refused = (run: () => void): void =>
+        throwsCode(run, 'PERCPU_ARGUMENT', /^sum: -?\d+ is not a whole number from -/)
+      refused(() => counter.add(sign * (maxValue + 1)))
+      refused(() => counter.set(sign * (maxValue + 1)))
+      counter.add(sign * maxValue)
+      const before = counter.sum()
+      refused(() => counter.add(sign * 2 ** 40))
+      assert.equal(counter.sum(), before)
+      counter.add(sign * 3)
+      refused(() => counter.add(sign * (2 ** 53 - 1)))
+      refused(() => counter.limitedAdd(sign * Infinity, sign * 1000))
+      refused(() => counter.sync())
+      counter.add(sign * -3)
+      counter.sync()
+      assert.equal(counter.sum(), before)
+      counter.set(0)
+    }
+  })
+  it('is exact however much the parts hold that are not folded', () => {
+    const machine = fresh({ cpus: 4 })
+    const others = [101, 102, 103].map((key) => joinAs(machine, key))
+    for (const sign of [1n, -1n]) {
+      const counters = [machine, ...others].map((each) => each.percpu.counter(`c${sign}`, { batch: 2 ** 30 }))
+      const [counter] = counters
+      assert.ok(counter)
+      counter.add(Number(sign) * counter.maxValue)
+      let exact = sign * BigInt(counter.maxValue)
+      for (const each of counters) {
+        each.addLocal(Number(sign) * (2 ** 31 - 1))
+        exact += sign * (2n ** 31n - 1n)
+        assert.equal(BigInt(counter.sum()), exact)
+        assert.ok(Number.isSafeInteger(counter.sum()))
+      }
+    }
   })
   it('has the batch that it was made with', () => {
     const machine = fresh()

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test'
 import { boot, f64, i32, OutOfMemoryError, struct } from 'percpu'
 import { failPages } from './support/inside.js'
 import { kinds } from './support/kinds.js'
+import { rejectsCode, throwsCode } from '../support/codes.js'
 import { fresh, joinAs } from '../support/machines.js'
 
 const Hits = struct('Hits', { count: i32 })
@@ -133,17 +134,45 @@ describe('a counter', () => {
   it('refuses what would be beyond 2^53, and limits that are no numbers', () => {
     const { percpu } = fresh()
     const counter = percpu.counter('c')
-    counter.add(Number.MAX_SAFE_INTEGER)
+    const { maxValue } = counter
+    counter.add(maxValue)
     assert.throws(() => counter.add(1000), { code: 'PERCPU_ARGUMENT' })
-    assert.equal(counter.sum(), Number.MAX_SAFE_INTEGER)
+    assert.equal(counter.sum(), maxValue)
     assert.throws(() => counter.limitedAdd(Infinity, 1000), { code: 'PERCPU_ARGUMENT' })
     assert.throws(() => counter.limitedAdd(NaN, 1), { code: 'PERCPU_ARGUMENT' })
     assert.throws(() => counter.compare(NaN), { code: 'PERCPU_ARGUMENT' })
-    assert.equal(counter.sum(), Number.MAX_SAFE_INTEGER)
+    assert.equal(counter.sum(), maxValue)
   })
 })
 
 describe('a reference count', () => {
+  it('refuses to have 2^27 references, where each CPU counts for itself and together', async () => {
+    const ref = fresh().percpu.ref('r')
+    const refused = (run: () => unknown): void => throwsCode(run, 'PERCPU_REF_MISUSE', /2\^27/)
+    ref.get(2 ** 27 - 2)
+    refused(() => ref.get(2 ** 16))
+    refused(() => ref.get(2 ** 27 - 1))
+    await ref.switchToAtomic()
+    refused(() => ref.get())
+    refused(() => ref.tryGet())
+    ref.put(2 ** 27 - 2)
+    assert.equal(ref.isZero, false)
+    await ref.kill()
+    assert.equal(ref.isZero, true)
+  })
+  it('is not released because so many were taken that they wrap around', async () => {
+    const ref = fresh().percpu.ref('r')
+    // 2^29 in all: eight times as many as the count of all CPUs has room for.
+    const [count, times] = [2 ** 15, 2 ** 14]
+    for (let i = 0; i < times; i++) ref.get(count)
+    ref.put()
+    await rejectsCode(ref.kill(), 'PERCPU_REF_MISUSE', /2\^27/)
+    assert.deepEqual([ref.isZero, ref.isDying, ref.isAtomic], [false, false, false])
+    for (let i = 0; i < times; i++) ref.put(count)
+    ref.get()
+    await ref.kill()
+    assert.equal(ref.isZero, true)
+  })
   it('stays as it is when too many are given back', async () => {
     const ref = fresh().percpu.ref('r')
     await ref.kill()

@@ -138,6 +138,11 @@ const breaks: Readonly<Record<(typeof EQUATIONS)[number], readonly Break[]>> = {
     // One more granule is allocated, without a bound.
     (at) => at.flip(at.state.geometry.allocated, HALF + 100),
   ],
+  'chunk.owned': [
+    // Free, and in the middle of an allocation.
+    (at) => at.flip(at.state.geometry.owned, HALF + 1),
+    (at) => at.flip(at.state.geometry.owned, 1),
+  ],
   'chunk.mapped': [
     (at) => at.put(at.chunk + at.state.geometry.map, 0),
     (at) => at.flip(at.state.geometry.populated, 3),

@@ -138,6 +138,7 @@ const counters: readonly Row[] = [
   door('PercpuCounter.estimate', [], (world) => getting(counter(world), 'estimate')),
   door('PercpuCounter.estimatePositive', [], (world) => getting(counter(world), 'estimatePositive')),
   free('PercpuCounter.maxError', [], (world) => getting(counter(world), 'maxError')),
+  free('PercpuCounter.maxValue', [], (world) => getting(counter(world), 'maxValue')),
   door('PercpuCounter.sum', [], (world) => use(counter(world), 'sum')),
   door('PercpuCounter.sumPositive', [], (world) => use(counter(world), 'sumPositive')),
   door('PercpuCounter.set', [amount], (world) => use(counter(world), 'set', [5])),
