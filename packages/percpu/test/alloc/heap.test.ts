@@ -68,6 +68,23 @@ describe('pages', () => {
     whole(machine)
   })
 
+  it('are counted as free until they are taken, also those that nobody has touched yet', () => {
+    const machine = boot({ memory: '8 MiB' })
+    const zone = () => machine.heap.report().zones[0] ?? assert.fail()
+    let [compared, before] = [0, zone()]
+    for (;;) {
+      if (machine.heap.pages.tryAlloc(1) === undefined) break
+      const { free, total } = zone()
+      // It has not taken more memory for itself.
+      if (total === before.total) {
+        assert.equal(free, before.free - PAGE_BYTES * 2)
+        compared++
+      }
+      before = { ...zone() }
+    }
+    assert.ok(compared > 10)
+  })
+
   it('leave boot memory to others until they are needed', () => {
     const machine = boot({ memory: '4 MiB' })
     const free = machine.heap.memblock.report().free

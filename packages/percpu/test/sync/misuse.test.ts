@@ -204,6 +204,30 @@ describe('a seqlock', () => {
     assert.equal(lock.mutex.owner, undefined)
   })
 
+  it('is read again if what a read threw came of a write in the middle of it', () => {
+    const machine = fresh()
+    const word = words(machine)
+    const lock = machine.locks.seqlock('prices')
+    const other = joinAs(machine, 101).locks.seqlock('prices')
+    const values: number[] = []
+    const read = (): number => {
+      const value = load32(machine.memory.i32, word)
+      values.push(value)
+      if (value === 0) other.write((section) => section.write32(word, 7))
+      if (value === 0) throw new Error('half-written')
+      return value
+    }
+    assert.equal(lock.read(read), 7)
+    assert.deepEqual(values, [0, 7])
+    assert.throws(
+      () =>
+        lock.read(() => {
+          throw new Error('of the reader')
+        }),
+      /of the reader/,
+    )
+  })
+
   it('that a task writes in several sections is not read between them by another one', async () => {
     const machine = fresh()
     const lock = machine.locks.seqlock('prices')
