@@ -18,9 +18,24 @@ export function shown(value: unknown): string {
 
 /** Text that may be too long to be quoted. Not cut inside a character. */
 export function shortened(text: string): string {
-  if (text.length <= LONGEST) return text
+  if (text.length <= LONGEST) return visible(text)
   const cut = text.slice(0, LONGEST).replace(/[\ud800-\udbff]$/, '')
-  return `${cut}… (${text.length} characters)`
+  return `${visible(cut)}… (${text.length} characters)`
+}
+
+/**
+ * A name in the middle of a message: what would not be seen, or would break the line, is written as
+ * in JSON. Names are users', and may have any character.
+ */
+export function visible(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, escaped)
+}
+function escaped(character: string): string {
+  const short = JSON.stringify(character)
+  if (short.length === 4) return short.slice(1, -1)
+  return [...Array(character.length).keys()]
+    .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`)
+    .join('')
 }
 
 function kindOf(value: object): string {

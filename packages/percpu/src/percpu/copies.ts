@@ -4,6 +4,7 @@
  */
 import type { Memory } from '#mem'
 import { ArgumentError } from '../errors.js'
+import { shown } from '../shown.js'
 import type { CpuState } from './cpu-state.js'
 import { NamedMemoryError, PointerError } from './errors.js'
 
@@ -68,7 +69,7 @@ export class Copies {
     if (this.#isFreed) throw this.gone()
     if (this.#name !== undefined)
       throw new NamedMemoryError(
-        `this memory has the name '${this.#name}': free it by percpu.remove('object', name)`,
+        `this memory has the name ${shown(this.#name)}: free it by percpu.remove('object', name)`,
         {
           name: this.#name,
         },

@@ -14,7 +14,7 @@ import type { Locks } from '../sync/locks.js'
 import { Allocator } from './allocator.js'
 import type { Backend } from './backend.js'
 import type { CpuState } from './cpu-state.js'
-import { tryTrim } from './trim.js'
+import { tryGiveBack, tryTrim } from './trim.js'
 import { AllocatorState, type Tables } from './state.js'
 import { GRANULE, type Geometry } from './geometry.js'
 import { ContiguousBackend } from './km.js'
@@ -137,6 +137,17 @@ export class PercpuLayer implements AttachedLayer {
   /** Counters and other objects by name. */
   get objects(): SharedObjects {
     return new SharedObjects(this.#sync, this.#locks, this.use())
+  }
+
+  /** The heap runs short: gives back what nobody uses. Returns whether there was anything. */
+  relieve(): boolean {
+    if (this.#hasLeft) return false
+    try {
+      return tryGiveBack(this.use().state)
+    } catch (error) {
+      if (error instanceof LockTimeoutError) return false
+      throw error
+    }
   }
 
   /** Lets a trim run as a job of its own. */

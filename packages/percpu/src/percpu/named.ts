@@ -14,6 +14,7 @@ import type { Names, NameSpace } from '../bootmem/names.js'
 import type { Struct } from '../layout/struct-type.js'
 import { ObjectMissingError } from '../machine/errors.js'
 import { reportError } from '../machine/platform.js'
+import { shown } from '../shown.js'
 import { LockTimeoutError } from '../sync/errors.js'
 import { pointerAt, WITHDRAWN } from './allocator.js'
 import type { CpuState } from './cpu-state.js'
@@ -102,7 +103,7 @@ function isWithdrawn(withdraw: () => boolean): boolean {
 function takeAway(names: Names, space: NameSpace, name: string, entry: number): void {
   try {
     names.remove(space, name, (address) => {
-      if (address !== entry) throw new ObjectMissingError(`'${name}' was taken away already`, { name })
+      if (address !== entry) throw new ObjectMissingError(`${shown(name)} was taken away already`, { name })
     })
   } catch (error) {
     if (!(error instanceof ObjectMissingError)) throw error

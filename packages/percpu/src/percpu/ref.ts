@@ -40,6 +40,7 @@ import { PercpuRefLayout } from './layouts.js'
 import type { SharedObject } from './named.js'
 import { ENTERED, isEntering, PASSED, RcuSync, type RcuSyncParts } from './rcu-sync.js'
 import { showAs } from '../inspect.js'
+import { visible } from '../shown.js'
 
 const fields = PercpuRefLayout.words
 const DEAD = 4
@@ -403,7 +404,7 @@ export class PercpuRef {
     return this.#misuse('has 2^27 references or more, or would have them')
   }
   #misuse(what: string, details: object = {}): RefMisuseError {
-    return new RefMisuseError(`${this.name} ${what}`, { ...details })
+    return new RefMisuseError(`${visible(this.name)} ${what}`, { ...details })
   }
 }
 

@@ -45,6 +45,7 @@ import { PercpuReaders, PercpuRwSemaphoreLayout } from './layouts.js'
 import type { SharedObject } from './named.js'
 import { PASSED, RcuSync, type RcuSyncParts } from './rcu-sync.js'
 import { showAs } from '../inspect.js'
+import { visible } from '../shown.js'
 
 const fields = PercpuRwSemaphoreLayout.words
 const { entered, left } = PercpuReaders.words
@@ -279,7 +280,9 @@ export class PercpuRwSemaphore {
     const { i32 } = this.#memory
     // Declared dead by mistake: the reaper has unlocked. Mutant: percpu/rwsem-unlocks-for-reaper.
     if (!this.#parts.own.holdsNumber())
-      throw new NotOwnerError(`${this.name}: this CPU was declared dead, and its read locks were given back`)
+      throw new NotOwnerError(
+        `${visible(this.name)}: this CPU was declared dead, and its read locks were given back`,
+      )
     if (this.#sync.isFast) {
       this.#addEntered(-1)
       return
@@ -299,7 +302,9 @@ export class PercpuRwSemaphore {
     } catch (error) {
       if (!(error instanceof UnansweredError)) throw error
       const { message, details } = error
-      throw new LockTimeoutError(`${this.name} was not locked in time: ${message}`, details, { cause: error })
+      throw new LockTimeoutError(`${visible(this.name)} was not locked in time: ${message}`, details, {
+        cause: error,
+      })
     }
     // atomic: changed under the mutex only.
     orAtomic32(this.#memory.i32, this.#sync.state, PASSED)

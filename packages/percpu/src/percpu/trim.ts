@@ -36,6 +36,22 @@ export function tryTrim(state: AllocatorState): boolean {
   return runPhases(state, (lock) => state.locked.trySpin(lock))
 }
 
+/**
+ * For somebody else who has no memory: as {@link tryTrim}, and populates nothing. Returns whether
+ * anything was given back, as far as the lock was free.
+ */
+export function tryGiveBack(state: AllocatorState): boolean {
+  let isGiven = false
+  const noting = (step: () => boolean) => (): boolean => {
+    const more = step()
+    isGiven ||= more
+    return more
+  }
+  const phases = [() => destroyOne(state, false), () => reclaimOne(state), () => destroyOne(state, true)]
+  phases.every((step) => runSteps(state, noting(step), (lock) => state.locked.trySpin(lock)))
+  return isGiven
+}
+
 /** `takeLock` returns whether it did. */
 function runPhases(state: AllocatorState, takeLock: (lock: number) => boolean): boolean {
   let wanted = -1

@@ -2,6 +2,7 @@
 import type { Note } from './debug-notes.js'
 import { indented } from './debug-stack.js'
 import { SrcuMisuseError, type SrcuMisuse } from './srcu-errors.js'
+import { visible } from '../shown.js'
 
 /** The stacks that go into `details` and the message, and what they are called there. */
 const stacks = {
@@ -22,7 +23,7 @@ export function misuse(
     const stack = details[key]
     return typeof stack === 'string' ? indented(title, stack) : ''
   })
-  return new SrcuMisuseError(`${name}: ${what}${shown.join('')}`, { name, misuse: kind, ...details })
+  return new SrcuMisuseError(`${visible(name)}: ${what}${shown.join('')}`, { name, misuse: kind, ...details })
 }
 
 /**

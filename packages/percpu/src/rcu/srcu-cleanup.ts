@@ -5,6 +5,7 @@
 import { UnansweredError } from '../machine/errors.js'
 import { excessOf, SrcuBusyError } from './srcu-errors.js'
 import type { SrcuWords } from './srcu-words.js'
+import { visible } from '../shown.js'
 
 /** Milliseconds for which the end of a domain waits for CPUs that look after its callbacks. */
 export const PATIENCE = 1000
@@ -24,7 +25,7 @@ export function whyBusy(words: SrcuWords, callbacks: number, isFirst: boolean): 
 export function busyError(name: string, words: SrcuWords, reason: string): SrcuBusyError {
   const sections = words.parts.map((_, cpu) => words.openOf(cpu))
   const { handedOver, sequence, needed } = words
-  return new SrcuBusyError(`${name}: cannot be cleaned up: ${reason}; it was left as it is`, {
+  return new SrcuBusyError(`${visible(name)}: cannot be cleaned up: ${reason}; it was left as it is`, {
     name,
     reason,
     sections,
@@ -37,7 +38,7 @@ export function busyError(name: string, words: SrcuWords, reason: string): SrcuB
 /** The domain has ended, and others may still be at it. */
 export function leakError(name: string, timeout: number, cause?: unknown): UnansweredError {
   return new UnansweredError(
-    `${name}: the domain has ended, but other CPUs have not got done with it within ${timeout} ms: its parts stay ` +
+    `${visible(name)}: the domain has ended, but other CPUs have not got done with it within ${timeout} ms: its parts stay ` +
       'allocated; do not free the struct that it lies in',
     { name, timeout },
     { cause },

@@ -1,5 +1,6 @@
 import { PercpuError } from '../errors.js'
 import { UnansweredError } from '../machine/errors.js'
+import { visible } from '../shown.js'
 
 /**
  * How a section was misused. Only in debug mode are all of them found:
@@ -69,13 +70,16 @@ export function lateError(
   if (silent.length > 0) who.push(`CPU ${silent.join(', ')} did not return to its event loop`)
   if (who.length === 0)
     who.push('no section is under way: it took longer than that, or one was ended too often')
-  return new UnansweredError(`${name}: no grace period within ${timeout} ms: ${who.join('; ')}${warning}`, {
-    name,
-    cpus,
-    handedOver,
-    silent,
-    timeout,
-  })
+  return new UnansweredError(
+    `${visible(name)}: no grace period within ${timeout} ms: ${who.join('; ')}${warning}`,
+    {
+      name,
+      cpus,
+      handedOver,
+      silent,
+      timeout,
+    },
+  )
 }
 /** `handedOver` is less than 0. */
 export function excessOf(handedOver: number): string {

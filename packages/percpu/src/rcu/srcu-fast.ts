@@ -43,6 +43,7 @@ import type { SrcuScans } from './srcu-driver.js'
 import { SrcuMisuseError } from './srcu-errors.js'
 import { SrcuCpuLayout } from './srcu-layouts.js'
 import { Srcu, type SrcuParts } from './srcu.js'
+import { visible } from '../shown.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, store32 } = mem
@@ -110,7 +111,7 @@ export abstract class FastSrcu extends Srcu {
   protected refusal(): SrcuMisuseError {
     const { name } = this
     return new SrcuMisuseError(
-      `${name}: this CPU is deaf, so grace periods do not wait for fast sections of it; open the domain with flavour: 'normal'`,
+      `${visible(name)}: this CPU is deaf, so grace periods do not wait for fast sections of it; open the domain with flavour: 'normal'`,
       { name },
     )
   }

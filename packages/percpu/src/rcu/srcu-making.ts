@@ -8,6 +8,7 @@ import { FAST, NORMAL } from './srcu-layouts.js'
 import { NormalSrcu } from './srcu-normal.js'
 import type { Srcu, SrcuFlavour, SrcuParts } from './srcu.js'
 import { makeTinySrcu } from './tiny-srcu.js'
+import { visible } from '../shown.js'
 
 /** As a domain's words say it. */
 export const flavours = { fast: FAST, normal: NORMAL }
@@ -18,7 +19,7 @@ export function endStale(domain: Srcu): void {
   domain.close(cleanedUp(domain.name))
 }
 export const cleanedUp = (name: string): SrcuMisuseError =>
-  new SrcuMisuseError(`${name}: this domain was cleaned up`, { name })
+  new SrcuMisuseError(`${visible(name)}: this domain was cleaned up`, { name })
 
 export function checkFlavour(domain: Srcu, flavour: SrcuFlavour | undefined): Srcu {
   if (flavour === undefined || domain.flavour === flavour) return domain

@@ -51,6 +51,7 @@ import { SrcuSection } from './srcu-section.js'
 import type { SrcuTree } from './srcu-tree.js'
 import type { SrcuWords } from './srcu-words.js'
 import { showAs } from '../inspect.js'
+import { visible } from '../shown.js'
 
 /** How readers of a domain count themselves. */
 export type SrcuFlavour = 'fast' | 'normal'
@@ -194,7 +195,7 @@ export abstract class Srcu {
     const own = this.words.openOf(this.parts.own.cpu)
     if (own !== 0)
       throw new SelfDeadlockError(
-        `${this.name}: this CPU has sections under way (${own}), which cannot end while it blocks`,
+        `${visible(this.name)}: this CPU has sections under way (${own}), which cannot end while it blocks`,
         { name: this.name, sections: own },
       )
     this.words.request(cookie, expedited)
@@ -316,7 +317,8 @@ export abstract class Srcu {
     const [late] = await callbacks.settle(new Deadline({ ...deadline.rest, timeout }))
     if (late !== undefined) throw this.#busy(`CPU ${late} has not got done with callbacks`)
     const { name } = this
-    const makeError = (): Error => new SrcuMisuseError(`${name}: this domain was cleaned up`, { name })
+    const makeError = (): Error =>
+      new SrcuMisuseError(`${visible(name)}: this domain was cleaned up`, { name })
     // Meanwhile somebody may have come, or another call was faster.
     if (this.#hasEnded) throw makeError()
     this.#checkBusy(false)
@@ -390,7 +392,7 @@ export abstract class Srcu {
   }
   protected checkToken(token: number): void {
     if (token === 0 || token === 1) return
-    throw new SrcuMisuseError(`${this.name}: ${shown(token)} is no token of a section`, {
+    throw new SrcuMisuseError(`${visible(this.name)}: ${shown(token)} is no token of a section`, {
       name: this.name,
       token,
     })
@@ -398,10 +400,13 @@ export abstract class Srcu {
   /** @throws SrcuMisuseError unless this CPU has a section of that rank under way. */
   protected checkOpen(open: number, token: number): void {
     if (open > 0) return
-    throw new SrcuMisuseError(`${this.name}: no section with token ${token} is under way on this CPU`, {
-      name: this.name,
-      token,
-    })
+    throw new SrcuMisuseError(
+      `${visible(this.name)}: no section with token ${token} is under way on this CPU`,
+      {
+        name: this.name,
+        token,
+      },
+    )
   }
 
   #request(cookie: number, expedited = false): void {

@@ -20,6 +20,7 @@ import type { Mutex } from './mutex.js'
 import { MutexGuard } from './mutex-guard.js'
 import { WaitQueue, type Condition as QueueCondition } from './wait-queue.js'
 import { showAs } from '../inspect.js'
+import { visible } from '../shown.js'
 
 export class Condition {
   static {
@@ -42,7 +43,7 @@ export class Condition {
   constructor(state: SyncState, word: number, name: string, mutex: Mutex) {
     this.#state = state
     this.#word = word
-    this.#name = name
+    this.#name = visible(name)
     this.address = word * 4
     this.mutex = mutex
     this.#queue = new WaitQueue(state, word + ConditionLayout.words.waiters, this.address, name)

@@ -19,6 +19,7 @@ import { OWNER_DIED, ownerToken } from './mutex-words.js'
 import { runSection, settled, type Section, type Sections } from './section.js'
 import type { SyncState } from './state.js'
 import { showAs } from '../inspect.js'
+import { visible } from '../shown.js'
 
 // Copied out of its module for the compiler, which checks an import at each use.
 const { compareExchangeAtomic32 } = mem
@@ -354,7 +355,7 @@ export class Mutex {
 
   #selfDeadlock(): SelfDeadlockError {
     return new SelfDeadlockError(
-      `CPU ${this.#state.cpu} has ${this.name} locked already and would wait for itself: unlock it first, ` +
+      `CPU ${this.#state.cpu} has ${visible(this.name)} locked already and would wait for itself: unlock it first, ` +
         `or let tasks of one thread use lockAsync`,
       { address: this.address, cpu: this.#state.cpu },
     )
@@ -366,7 +367,7 @@ export class Mutex {
   }
   #timeout(warning = ''): LockTimeoutError {
     return new LockTimeoutError(
-      `${this.name} did not become free in time${this.#describeOwner()}${warning}`,
+      `${visible(this.name)} did not become free in time${this.#describeOwner()}${warning}`,
       {
         address: this.address,
         owner: this.owner,
@@ -374,7 +375,7 @@ export class Mutex {
     )
   }
   #notOwner(): NotOwnerError {
-    return new NotOwnerError(`${this.name} is not locked by this CPU${this.#describeOwner()}`, {
+    return new NotOwnerError(`${visible(this.name)} is not locked by this CPU${this.#describeOwner()}`, {
       address: this.address,
       owner: this.owner,
     })

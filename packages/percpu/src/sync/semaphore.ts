@@ -28,6 +28,7 @@ import {
 import type { SyncState } from './state.js'
 import { WaitQueue, type Condition } from './wait-queue.js'
 import { showAs } from '../inspect.js'
+import { visible } from '../shown.js'
 
 /** Permits that were taken together, until {@link release} or the end of their `using` block. */
 export class Permits {
@@ -94,7 +95,7 @@ export class Semaphore {
   constructor(state: SyncState, word: number, name: string) {
     this.#state = state
     this.#word = word
-    this.#name = name
+    this.#name = visible(name)
     this.address = word * 4
     this.#queue = new WaitQueue(state, word + SemaphoreLayout.words.waiters, this.address, name)
   }

@@ -41,6 +41,7 @@ import type { MutexGuard } from './mutex-guard.js'
 import type { Section } from './section.js'
 import type { SyncState } from './state.js'
 import { showAs } from '../inspect.js'
+import { visible } from '../shown.js'
 
 const TRIES = 8
 
@@ -64,7 +65,7 @@ export class Seqlock {
   constructor(state: SyncState, word: number, name: string) {
     this.#state = state
     this.#word = word
-    this.#name = name
+    this.#name = visible(name)
     this.address = word * 4
     this.mutex = new Mutex(state, word + SeqlockLayout.words.mutex, name, KIND_SEQLOCK, {
       beforeSection: () => this.#beginWrite(),

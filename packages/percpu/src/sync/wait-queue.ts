@@ -18,6 +18,7 @@ import { KIND_QUEUE } from './held-locks.js'
 import { REASON_WAKE } from '../cpus/ringer.js'
 import { ensureStack, FEW } from '../stack.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
+import { visible } from '../shown.js'
 
 /** How a waiter looks at the condition. */
 export interface Condition<Result> {
@@ -40,7 +41,7 @@ export class WaitQueue {
     this.#state = state
     this.#mask = mask
     this.#address = address
-    this.#name = name
+    this.#name = visible(name)
   }
 
   /** @throws LockTimeoutError at the deadline. */
