@@ -20,6 +20,19 @@ function uncaught(): Promise<unknown> {
   )
 }
 
+const { Emitter } = await import('../../dist/machine/events.js')
+
+describe('events', () => {
+  it('say whether anybody listens', () => {
+    const events = new Emitter<{ a: number; b: number }>('thing', ['a', 'b'])
+    assert.equal(events.has('a'), false)
+    const off = events.on('a', () => undefined)
+    assert.deepEqual([events.has('a'), events.has('b')], [true, false])
+    off()
+    assert.equal(events.has('a'), false)
+  })
+})
+
 describe('a machine object', () => {
   it('tells of each CPU that its thread has cleaned up after, with what that was doing', async () => {
     await withMachine({ cpus: 2 }, async (machine, start) => {

@@ -27,6 +27,24 @@ async function comesTo(id: number, state: string): Promise<void> {
   assert.equal(osThreadState(id), state)
 }
 
+describe('a system whose threads cannot be looked at', () => {
+  it('tells of none', async () => {
+    const worker = new Worker(
+      `const { parentPort } = require('node:worker_threads')
+       const fail = () => { throw new Error('no such file') }
+       process.getBuiltinModule = () => ({ readlinkSync: fail, readFileSync: fail, existsSync: () => false })
+       import(${url}).then(({ ownOsThread, osThreadState, tellsOfThreads }) =>
+         parentPort.postMessage([ownOsThread(), tellsOfThreads, osThreadState(5)]))`,
+      { eval: true },
+    )
+    const told = await new Promise((resolve, reject) => {
+      worker.once('message', resolve)
+      worker.once('error', reject)
+    })
+    assert.deepEqual(told, [0, false, undefined])
+  })
+})
+
 describe('a thread of this process', { skip: !isLinux }, () => {
   it('that asks runs, and has a number of its own', async () => {
     assert.equal(tellsOfThreads, true)

@@ -4,13 +4,14 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { boot, f64, i32, OutOfMemoryError, struct } from 'percpu'
-import { failPages } from './support/inside.js'
+import { failPages, stateOf } from './support/inside.js'
 import { kinds } from './support/kinds.js'
 import { rejectsCode, throwsCode } from '../support/codes.js'
 import { fresh, joinAs } from '../support/machines.js'
 
 const Hits = struct('Hits', { count: i32 })
 
+const { PercpuRoot } = await import('../../dist/percpu/layouts.js')
 const { EMPTY_PAGES_HIGH } = await import('../../dist/percpu/geometry.js')
 
 describe('requests', () => {
@@ -66,6 +67,21 @@ describe('requests', () => {
     while (percpu.alloc(4096, { nowait: true }) !== undefined);
     percpu.trim()
     assert.equal(percpu.report().emptyPages, EMPTY_PAGES_HIGH)
+  })
+
+  it('wait for the lock, and change nothing if it does not become free', () => {
+    const machine = fresh({ cpus: 2 })
+    const pointer = machine.percpu.alloc(16)
+    const { locked, tables } = stateOf(machine)
+    const other = joinAs(machine, 101)
+    locked.lock(tables.root + PercpuRoot.words.lock)
+    try {
+      throwsCode(() => other.percpu.alloc(16), 'PERCPU_LOCK_TIMEOUT')
+    } finally {
+      locked.unlock()
+    }
+    machine.percpu.free(pointer)
+    machine.percpu.verify()
   })
 
   for (const { name, options } of kinds)
