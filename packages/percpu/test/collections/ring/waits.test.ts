@@ -136,7 +136,7 @@ describe('who waits for a message', () => {
     } = four()
     const controller = new AbortController()
     const aborted = assert.rejects(first.receiveAsync({ signal: controller.signal }), { name: 'AbortError' })
-    const waiting = second.receiveAsync()
+    const waiting = second.receiveAsync({ timeout: 2000 })
     await turns()
     ring.trySend(1)
     controller.abort()
@@ -224,7 +224,7 @@ describe('who waits for room', () => {
     ring.trySend('y'.repeat(20))
     const first = large.sendAsync('l'.repeat(28))
     await turns()
-    const second = small.sendAsync('s')
+    const second = small.sendAsync('s', { timeout: 2000 })
     await turns()
     assert.equal(ring.tryReceive(), 'x')
     await second
