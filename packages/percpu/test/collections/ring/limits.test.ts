@@ -36,9 +36,7 @@ describe('a ring refuses', () => {
   it('what is no message', async () => {
     const machine = fresh()
     for (const [value, all] of Object.entries(wrong)) {
-      const ring = machine.ring<RingMessageKind>(value, {
-        value: value as RingMessageKind,
-      }) as SharedRing<unknown>
+      const ring = machine.ring<RingMessageKind>(value, { value: value as RingMessageKind })
       for (const message of all) {
         const shown = `${value}: ${String(message)}`
         assert.throws(() => ring.trySend(message), ArgumentError, shown)

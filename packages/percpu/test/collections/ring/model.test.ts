@@ -158,7 +158,7 @@ describe('a ring does what an array does', () => {
           const rings = [machine, joinAs(machine, 101), joinAs(machine, 102)].map((cpu) =>
             cpu.ring<RingMessageKind>('r', options),
           )
-          run(rings as SharedRing<unknown>[], all, list)
+          run(rings, all, list)
         }),
         draws,
       )

@@ -136,12 +136,13 @@ describe('who waits for a message', () => {
     } = four()
     const controller = new AbortController()
     const aborted = assert.rejects(first.receiveAsync({ signal: controller.signal }), { name: 'AbortError' })
-    const waiting = second.receiveAsync({ timeout: 2000 })
+    const waiting = second.receiveAsync()
     await turns()
     ring.trySend(1)
     controller.abort()
     await aborted
-    assert.equal(await waiting, 1)
+    assert.equal(await Promise.race([waiting, turns()]), 1)
+    ring.close()
   })
 
   it('may be several tasks of one thread', async () => {
@@ -224,10 +225,10 @@ describe('who waits for room', () => {
     ring.trySend('y'.repeat(20))
     const first = large.sendAsync('l'.repeat(28))
     await turns()
-    const second = small.sendAsync('s', { timeout: 2000 })
+    const second = small.sendAsync('s')
     await turns()
     assert.equal(ring.tryReceive(), 'x')
-    await second
+    assert.equal(await Promise.race([second, turns(50).then(() => 'asleep')]), undefined)
     // Which has a copy of its message meanwhile.
     assert.equal(large.trySend('z'.repeat(28)), false)
     assert.deepEqual(ring.receiveMany(9), ['y'.repeat(20), 's'])
