@@ -19,6 +19,8 @@ import {
 import { load32, store32 } from 'percpu/mem'
 import { fresh, joinAs } from '../../support/machines.js'
 
+const { useOfRing } = await import('../../../dist/collections/ring/report.js')
+
 const wrong: Readonly<Record<RingMessageKind, readonly unknown[]>> = {
   string: [undefined, null, 5, Symbol('s'), Object('boxed'), []],
   bytes: ['text', [1, 2], new Int8Array(2), new ArrayBuffer(2), null],
@@ -36,9 +38,7 @@ describe('a ring refuses', () => {
   it('what is no message', async () => {
     const machine = fresh()
     for (const [value, all] of Object.entries(wrong)) {
-      const ring = machine.ring<RingMessageKind>(value, {
-        value: value as RingMessageKind,
-      }) as SharedRing<unknown>
+      const ring = machine.ring<RingMessageKind>(value, { value: value as RingMessageKind })
       for (const message of all) {
         const shown = `${value}: ${String(message)}`
         assert.throws(() => ring.trySend(message), ArgumentError, shown)
@@ -140,6 +140,19 @@ describe('a ring refuses', () => {
     for await (const message of other) assert.fail(String(message))
     assert.deepEqual(ring.receiveMany(5), [])
     ring.verify()
+  })
+
+  it('to lose its name unless it is closed and empty', () => {
+    const machine = fresh()
+    const ring = machine.ring('r', { value: 'i32' })
+    const { address } = machine.watch.structs().find(({ name }) => name === 'ring[r]') ?? assert.fail()
+    const use = () => useOfRing(machine.memory, address / 4)
+    ring.trySend(1)
+    assert.equal(use(), 'is not closed')
+    ring.close()
+    assert.equal(use(), 'has messages left')
+    ring.tryReceive()
+    assert.equal(use(), undefined)
   })
 
   it('everything once its thread has left', async () => {

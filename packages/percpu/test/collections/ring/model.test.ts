@@ -9,10 +9,12 @@ import {
   struct,
   u64,
   u8,
+  type Machine,
   type RingMessageKind,
   type RingMessages,
   type SharedRing,
 } from 'percpu'
+import { store32 } from 'percpu/mem'
 import { fresh, joinAs } from '../../support/machines.js'
 
 /** Bytes are those that are stored. */
@@ -158,7 +160,7 @@ describe('a ring does what an array does', () => {
           const rings = [machine, joinAs(machine, 101), joinAs(machine, 102)].map((cpu) =>
             cpu.ring<RingMessageKind>('r', options),
           )
-          run(rings as SharedRing<unknown>[], all, list)
+          run(rings, all, list)
         }),
         draws,
       )
@@ -189,4 +191,29 @@ describe('a ring does what an array does', () => {
       draws,
     )
   })
+
+  it('also where positions begin anew', () => {
+    const all = messages.string.map(([sent, bytes]) => ({ sent, received: sent, bytes }))
+    fc.assert(
+      fc.property(calls, sizes, fc.nat(300), (list, bytes, before) => {
+        const machine = fresh()
+        const rings = [machine, joinAs(machine, 101)].map((cpu) => cpu.ring('r', { value: 'string', bytes }))
+        startAt(machine, (bytes / 4) * Math.floor((2 ** 30 - 1) / (bytes / 4)) - 1 - before)
+        run(rings, all, list)
+      }),
+      draws,
+    )
+  })
 })
+
+/** Sets the positions of the ring, which is empty, as if so many words had gone through it. */
+function startAt(machine: Machine, position: number): void {
+  const { address, struct: type } =
+    machine.watch.structs().find(({ name }) => name === 'ring[r]') ?? assert.fail()
+  const words = type.words as Record<string, number>
+  const { i32: view } = machine.memory
+  const set = (name: string, value: number): void =>
+    store32(view, address / 4 + (words[name] ?? assert.fail()), value)
+  for (const name of ['head', 'headSeen', 'tailSeen', 'sent', 'received']) set(name, position)
+  set('tail', position * 2)
+}

@@ -141,7 +141,8 @@ describe('who waits for a message', () => {
     ring.trySend(1)
     controller.abort()
     await aborted
-    assert.equal(await waiting, 1)
+    assert.equal(await Promise.race([waiting, turns()]), 1)
+    ring.close()
   })
 
   it('may be several tasks of one thread', async () => {
@@ -227,7 +228,7 @@ describe('who waits for room', () => {
     const second = small.sendAsync('s')
     await turns()
     assert.equal(ring.tryReceive(), 'x')
-    await second
+    assert.equal(await Promise.race([second, turns(50).then(() => 'asleep')]), undefined)
     // Which has a copy of its message meanwhile.
     assert.equal(large.trySend('z'.repeat(28)), false)
     assert.deepEqual(ring.receiveMany(9), ['y'.repeat(20), 's'])

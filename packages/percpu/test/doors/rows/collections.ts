@@ -72,7 +72,7 @@ function ringOf({ machine }: World): SharedRing<unknown> {
 /** A message of another kind. */
 function ringOfKind(value: RingMessageKind, kind: kinds.Kind, message: unknown): Row {
   const make = ({ machine }: World) =>
-    use(machine.ring<RingMessageKind>('other', { value }) as SharedRing<unknown>, 'trySend', [message])
+    use(machine.ring<RingMessageKind>('other', { value }), 'trySend', [message])
   return door(`SharedRing.trySend of ${value}`, [kind], make, { isExtra: true })
 }
 
