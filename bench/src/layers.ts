@@ -12,6 +12,7 @@ export const layers = [
   'percpu',
   'rcu',
   'map',
+  'range',
   'table',
   'lab',
   'limits',
