@@ -13,6 +13,7 @@ export const layers = [
   'rcu',
   'map',
   'ring',
+  'range',
   'table',
   'lab',
   'limits',

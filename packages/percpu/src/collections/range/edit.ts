@@ -30,6 +30,8 @@ export class RangeEdit<K, V> {
   /** Ranges that there are. */
   size: number
   isChanged = false
+  /** From where to where there may be others. */
+  readonly regions: [from: K, to: K][] = []
   readonly #shape: Shape<K, V>
   readonly #finder: Finder<K>
   readonly #capacity: number
@@ -50,6 +52,7 @@ export class RangeEdit<K, V> {
     const { keys } = this.#shape
     if (this.#isThere(from, to, value)) return
     this.isChanged = true
+    this.regions.push([from, to])
     const isFirst = keys.compare(from, keys.least) === 0
     const end = keys.after(to)
     const before = isFirst ? undefined : this.#stepAt(keys.before(from)).value
@@ -68,6 +71,8 @@ export class RangeEdit<K, V> {
   clear(): void {
     if (this.root === 0) return
     this.isChanged = true
+    const { least, greatest } = this.#shape.keys
+    this.regions.push([least, greatest])
     this.removed.tree(this.root)
     this.root = 0
     this.size = 0
@@ -248,9 +253,9 @@ export class RangeEdit<K, V> {
     for (const child of children) if (typeof child !== 'number') this.#settleBelow(child)
     for (let slot = 0; slot + 1 < children.length;) {
       const [first, second] = [children[slot] ?? 0, children[slot + 1] ?? 0]
-      const small = Math.min(this.#countOf(first), this.#countOf(second)) < this.#capacity >>> 2
+      // Others are as they were, and need not be looked at.
       const isNew = typeof first !== 'number' || typeof second !== 'number'
-      if (!small || !isNew || this.#countOf(first) + this.#countOf(second) > this.#capacity) {
+      if (!isNew || !this.#isTooSmall(this.#countOf(first), this.#countOf(second))) {
         slot++
         continue
       }
@@ -263,6 +268,9 @@ export class RangeEdit<K, V> {
       keys.splice(slot + 1, 1)
       children.splice(slot + 1, 1)
     }
+  }
+  #isTooSmall(one: number, other: number): boolean {
+    return Math.min(one, other) < this.#capacity >>> 2 && one + other <= this.#capacity
   }
   #countOf(node: number | Draft<K>): number {
     return typeof node === 'number' ? countOf(this.#shape.memory, node * 2) : node.keys.length

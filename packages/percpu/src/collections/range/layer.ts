@@ -102,7 +102,7 @@ export class RangeMapsLayer implements AttachedLayer {
     return {
       name,
       root: address / 4,
-      shape: { memory, keys, values: valueKindOf(value) },
+      shape: { memory, keys, values: valueKindOf(value), isIndexed: key === 'u32' },
       finder: finderOf(key, memory),
       own,
       domain,

@@ -15,6 +15,8 @@ export interface Shape<K, V> {
   readonly memory: Memory
   readonly keys: KeyKind<K>
   readonly values: ValueKind<V>
+  /** Whether large versions have an index: of keys of 32 bits. */
+  readonly isIndexed: boolean
 }
 
 /** How many keys a node has, by its word index. */

@@ -56,8 +56,8 @@ export const RangeVersion = struct(
     size: published(u32),
     /** Counts versions; wraps around. */
     number: published(u32),
-    /** Reference of an index of 32-bit keys, or 0: index.ts. */
-    index: published(i32),
+    /** 1 if the references of the pages of an index follow: index-pages.ts. */
+    index: published(u32),
   },
   { align: 64 },
 )

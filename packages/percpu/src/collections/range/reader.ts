@@ -2,7 +2,11 @@ import { checkFlag, checkOptions, refused } from '../../machine/check.js'
 import { Cursor, type Range } from './cursor.js'
 import { hasValue, valueWord, type Shape } from './node.js'
 import type { Finder } from './search.js'
-import { heightOf, numberOf, rootOf, sizeOf } from './version.js'
+import { indexedWord, VALUE_BITS } from './index-pages.js'
+import { heightOf, isIndexed, numberOf, rootOf, sizeOf } from './version.js'
+
+// Copied for the compiler, which checks an import at each use.
+const valueBits = VALUE_BITS
 
 /** Which ranges to go through, and how. */
 export interface RangeEntriesOptions<K> {
@@ -54,6 +58,11 @@ export abstract class RangeReader<K, V> {
     const version = this.present()
     const root = rootOf(memory, version)
     if (root === 0) return undefined
+    if (shape.isIndexed && isIndexed(memory, version * 2)) {
+      const word = indexedWord(memory, version * 2, key as number)
+      if ((word & valueBits) === 1) return values.readIndexed(memory, word >>> 1)
+      if (word === 0) return undefined
+    }
     finder.descend(root * 2, heightOf(memory, version), key)
     const { node, slot } = finder
     return hasValue(memory, node, slot) ? values.read(memory, valueWord(shape, node, slot)) : undefined

@@ -28,6 +28,8 @@ export interface ValueKind<V> {
   readonly take: (value: V) => Stored
   /** The value at a word of a leaf. */
   readonly read: (memory: Memory, word: number) => V
+  /** The value of a word of an index: index-pages.ts. Not of kinds with two words. */
+  readonly readIndexed: (memory: Memory, value: number) => V
   readonly load: (memory: Memory, word: number) => Stored
   /** Of one that has a block, the block. */
   readonly store: (memory: Memory, word: number, value: Stored) => void
@@ -64,6 +66,7 @@ function inWords<V>(codec: ValueCodec<number>, words: 1 | 2): ValueKind<V> {
     words,
     take,
     read,
+    readIndexed: (_memory, value) => value,
     load: read,
     store: store as ValueKind<V>['store'],
     isEqual,
@@ -81,6 +84,10 @@ function inBlocks<V>(codec: ValueCodec<V>): ValueKind<V> {
     },
     read: (memory, word) => {
       copyBlock(memory, load32(memory.i32, word), scratch)
+      return codec.decode(scratch)
+    },
+    readIndexed: (memory, block) => {
+      copyBlock(memory, block, scratch)
       return codec.decode(scratch)
     },
     load: ({ i32 }, word) => ({ block: load32(i32, word), bytes: undefined }),

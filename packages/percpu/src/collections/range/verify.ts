@@ -7,7 +7,8 @@ import { shown } from '../../machine/check.js'
 import { MapCorruptionError } from '../errors.js'
 import { childOf, countOf, countValues, keysOf, levelOf, storedAt, type Shape } from './node.js'
 import type { Stored } from './values.js'
-import { heightOf, numberOf, rootOf, sizeOf } from './version.js'
+import { indexedWord, WALK, wordOfValue } from './index-pages.js'
+import { heightOf, isIndexed, numberOf, rootOf, sizeOf } from './version.js'
 
 export interface RangeMapReport {
   readonly name: string
@@ -55,6 +56,8 @@ class Check<K, V> {
   readonly #heap: Heap
   readonly #blocks = new Set<number>()
   #ranges = 0
+  /** Word index of the version, if it has an index. */
+  #indexed = 0
   /** The boundary before, and its value. */
   #before: { readonly key: K; readonly value: Stored } | undefined
 
@@ -67,7 +70,9 @@ class Check<K, V> {
     const { memory } = this.#shape
     this.#object(version, 'the version')
     const root = rootOf(memory, version)
+    if (this.#shape.isIndexed && isIndexed(memory, version * 2)) this.#indexed = version * 2
     if (root !== 0) this.#node(root, heightOf(memory, version), undefined)
+    if (this.#before) this.#word(this.#before.key, this.#shape.keys.greatest, this.#before.value)
     const size = sizeOf(memory, version)
     if (size !== this.#ranges) this.faults.push(`there are ${this.#ranges} ranges, and ${size} are counted`)
     if (root !== 0 && size === 0) this.faults.push('there are nodes without ranges')
@@ -102,6 +107,7 @@ class Check<K, V> {
         this.faults.push(`${where}: the first key is not the least one`)
     } else {
       if (keys.compare(before.key, key) >= 0) this.faults.push(`${where}: not behind the key before`)
+      else this.#word(before.key, keys.before(key), before.value)
       if (values.isEqual(memory, before.value, value)) this.faults.push(`${where}: the value of that before`)
     }
     this.#before = { key, value }
@@ -110,6 +116,17 @@ class Check<K, V> {
     this.#blocks.add(value.block)
   }
 
+  /** What the index says of both ends of a step. */
+  #word(first: K, last: K, value: Stored): void {
+    const { memory } = this.#shape
+    if (this.#indexed === 0) return
+    for (const key of [first, last]) {
+      const word = indexedWord(memory, this.#indexed, key as number)
+      const expected = wordOfValue(value)
+      if (word !== expected && word !== WALK)
+        this.faults.push(`the index says ${word} of key ${String(key)}, and not ${expected}`)
+    }
+  }
   /** Whether it is allocated, for good. */
   #object(reference: number, where: string): boolean {
     const { tags } = this.#heap

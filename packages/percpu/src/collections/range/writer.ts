@@ -3,7 +3,7 @@
  *
  * Progress: blocking. The lock of a thread that died is free as soon as that was cleaned up after.
  */
-import { store32, type Memory } from '#mem'
+import type { Memory } from '#mem'
 import { freeAfter } from '../../alloc/free-after.js'
 import type { Heap } from '../../alloc/heap.js'
 import { OutOfMemoryError } from '../../machine/errors.js'
@@ -11,17 +11,17 @@ import type { Callbacks } from '../../rcu/callbacks.js'
 import { chainEntry, linkTo } from '../../rcu/chains.js'
 import { ensureStack, SOME } from '../../stack.js'
 import type { LayerLock } from '../../sync/layer-lock.js'
+import { Cursor } from './cursor.js'
 import { Removed } from './draft.js'
 import { RangeEdit, type Change } from './edit.js'
 import { Fresh } from './fresh.js'
+import { makeIndex, type Region } from './index-pages.js'
 import { build, type Built } from './load.js'
 import { levelOf, type Shape } from './node.js'
 import { endNote, finishPublishing, notePublication } from './notes.js'
-import { RangeRoot, RangeVersion } from './range-layout.js'
+import { RangeRoot } from './range-layout.js'
 import type { Finder } from './search.js'
-import { currentVersion, numberOf, rootOf, sizeOf } from './version.js'
-
-const words = RangeVersion.words
+import { currentVersion, fillVersion, numberOf, indexOf, rootOf, sizeOf, versionBytes } from './version.js'
 
 /** What a thread writes a map of ranges with. */
 export interface RangeParts {
@@ -69,7 +69,7 @@ export class RangeWriter<K, V> {
       edit.settle()
       const root = fresh.node(edit.root)
       const level = root === 0 ? 0 : levelOf(memory, root * 2)
-      this.#publish(version, { root, level, size: edit.size }, fresh, edit.removed.objects)
+      this.#publish(version, { root, level, size: edit.size }, fresh, edit.removed.objects, edit.regions)
       return true
     } catch (error) {
       freeAfter(error, () => fresh.free())
@@ -96,7 +96,8 @@ export class RangeWriter<K, V> {
         const removed = new Removed(this.#shape)
         const root = rootOf(memory, version)
         if (root !== 0) removed.tree(root)
-        this.#publish(version, built, fresh, removed.objects)
+        const { least, greatest } = this.#shape.keys
+        this.#publish(version, built, fresh, removed.objects, [[least, greatest]])
       } finally {
         lock.unlock()
       }
@@ -108,20 +109,18 @@ export class RangeWriter<K, V> {
   /** Publishes a version in the place of `before`. @throws with nothing changed. */
   #publish(
     before: number,
-    { root, level, size }: Built,
+    built: Built,
     fresh: Fresh<K, V>,
-    removed: readonly number[],
+    removed: number[],
+    regions: readonly (readonly [K, K])[],
   ): void {
-    const { memory } = this.#shape
-    const { i32 } = memory
+    const shape = this.#shape
+    const { memory } = shape
     const { heap, note, list, callbacks } = this.#parts
+    const index = shape.isIndexed ? this.#index(before, built, regions, fresh, removed) : undefined
     const others = [...fresh.objects]
-    const version = fresh.take(RangeVersion.stride, { align: 64 })
-    store32(i32, version * 2 + words.node, root)
-    store32(i32, version * 2 + words.level, level)
-    store32(i32, version * 2 + words.size, size)
-    store32(i32, version * 2 + words.number, numberOf(memory, before) + 1)
-    store32(i32, version * 2 + words.index, 0)
+    const version = fresh.take(versionBytes(index), { align: 64 })
+    fillVersion(memory, version, { ...built, number: numberOf(memory, before) + 1, index })
     chain(memory, version, others)
     let old = 0
     let units = 0
@@ -140,6 +139,29 @@ export class RangeWriter<K, V> {
     finishPublishing(memory, note, heap.tags)
     if (before !== 0) void callbacks.free(old, tag, units)
     endNote(memory, note)
+  }
+
+  /** The words of an index. */
+  #index(
+    before: number,
+    { root, level, size }: Built,
+    changed: readonly (readonly [K, K])[],
+    fresh: Fresh<K, V>,
+    removed: number[],
+  ): Int32Array | undefined {
+    const { memory } = this.#shape
+    const cursor = new Cursor(this.#shape, this.#finder) as unknown as Cursor<number, unknown>
+    const seek = (key: number): void => cursor.seek(root, level, key)
+    // What follows a range may have another block than before.
+    const regions = (changed as unknown as readonly Region[]).map(([low, high]): Region => {
+      if (root === 0 || high === 2 ** 32 - 1) return [low, high]
+      seek(high + 1)
+      return [low, cursor.end()]
+    })
+    const words = indexOf(memory, before)
+    const take = (bytes: number): number => fresh.take(bytes)
+    const drop = (page: number): void => void removed.push(page)
+    return makeIndex({ memory, words, size, regions, cursor, seek, take, drop })
   }
 }
 

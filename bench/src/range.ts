@@ -1,0 +1,144 @@
+/**
+ * Benchmarks of maps of ranges: the real address table, beside what a thread would have of its own.
+ */
+import { boot } from 'percpu'
+import { createRoot, FlatTable, loadTable, packagedFiles, TABLE_NAME } from 'percpu-console'
+import { perOperation } from './harness/per-operation.js'
+import type { Measure, Suite } from './harness/suite.js'
+import { Dxr, type Row } from './range-dxr.js'
+import { PrivateTable } from './table-private.js'
+
+const machine = boot({ memory: '256 MiB', cpus: 2 })
+const root = createRoot(machine, TABLE_NAME)
+await loadTable(machine, root, packagedFiles())
+const table = new FlatTable(machine.memory, root)
+table.enter()
+const { rows4, rows6 } = table.summary()
+const own = new PrivateTable(table)
+
+const list4 = Array.from({ length: rows4 }, (_, row): Row => [
+  table.start4(row) >>> 0,
+  table.end4(row) >>> 0,
+  table.entry4(row),
+])
+/** Four words as one number. */
+const wide = (word: (index: number) => number): bigint => {
+  let key = 0n
+  for (let index = 0; index < 4; index++) key = (key << 32n) | BigInt(word(index) >>> 0)
+  return key
+}
+const list6 = Array.from(
+  { length: rows6 },
+  (_, row) =>
+    [
+      wide((word) => table.start6(row, word)),
+      wide((word) => table.end6(row, word)),
+      table.entry6(row),
+    ] as const,
+)
+
+const map4 = machine.rangeMap('IPv4', { key: 'u32', value: 'u32' }).load(list4)
+const map6 = machine.rangeMap('IPv6', { key: 'u128', value: 'u32' }).load(list6)
+const dxr = new Dxr(list4)
+
+const KEYS = 1 << 16
+/** Xorshift32 (Marsaglia, 2003): the same addresses in every run. */
+let state = 0x2545_f491
+function random(): number {
+  state ^= state << 13
+  state ^= state >>> 17
+  state ^= state << 5
+  return state >>> 0
+}
+const uniform = Uint32Array.from({ length: KEYS }, random)
+const ofRanges = Uint32Array.from({ length: KEYS }, () => {
+  const [from, to] = list4[random() % rows4] ?? [0, 0]
+  return from + (random() % (to - from + 1))
+})
+const rowsOf6 = Array.from({ length: KEYS }, () => random() % rows6)
+const keys6 = rowsOf6.map((row) => list6[row]?.[0] ?? 0n)
+const words6 = Int32Array.from({ length: KEYS * 4 }, (_, i) => table.start6(rowsOf6[i >>> 2] ?? 0, i & 3))
+
+const mapped = (keys: Uint32Array): Measure =>
+  perOperation((count) => {
+    let sum = 0
+    for (let i = 0; i < count; i++) sum = (sum + (map4.lookup(keys[i & (KEYS - 1)] as number) ?? 0)) | 0
+    return sum
+  })
+const indexed = (keys: Uint32Array): Measure =>
+  perOperation((count) => {
+    let sum = 0
+    for (let i = 0; i < count; i++) sum = (sum + dxr.lookup(keys[i & (KEYS - 1)] as number)) | 0
+    return sum
+  })
+const bisected = (keys: Uint32Array): Measure =>
+  perOperation((count) => {
+    let sum = 0
+    for (let i = 0; i < count; i++) {
+      const row = own.find4(keys[i & (KEYS - 1)] as number)
+      if (row >= 0) sum = (sum + (own.entries4[row] as number)) | 0
+    }
+    return sum
+  })
+
+const DXR = 'a private table with an index (DXR)'
+const BISECTION = 'bisection of private typed arrays'
+function lookUp4(title: string, keys: Uint32Array): Suite {
+  return {
+    title,
+    unit: 'ns',
+    note: `${rows4.toLocaleString('en-US')} ranges. The private table is read-only.`,
+    rows: [
+      {
+        name: 'SharedRangeMap.lookup',
+        role: 'ours',
+        goal: { against: DXR, atMost: 1.3 },
+        measure: mapped(keys),
+      },
+      { name: DXR, role: 'peer', measure: indexed(keys) },
+      { name: BISECTION, role: 'peer', measure: bisected(keys) },
+    ],
+  }
+}
+
+const lookUp6: Suite = {
+  title: 'look up, IPv6, of random ranges',
+  unit: 'ns',
+  note: `${rows6.toLocaleString('en-US')} ranges. Keys of the map are bigints, which are there already.`,
+  rows: [
+    {
+      name: 'SharedRangeMap.lookup, 128 bits',
+      role: 'ours',
+      goal: { against: `${BISECTION}, IPv6`, atMost: 0.5 },
+      measure: perOperation((count) => {
+        let sum = 0
+        for (let i = 0; i < count; i++) sum = (sum + (map6.lookup(keys6[i & (KEYS - 1)] as bigint) ?? 0)) | 0
+        return sum
+      }),
+    },
+    {
+      name: `${BISECTION}, IPv6`,
+      role: 'peer',
+      measure: perOperation((count) => {
+        let sum = 0
+        for (let i = 0; i < count; i++) {
+          const at = (i & (KEYS - 1)) * 4
+          const [w0, w1, w2, w3] = [words6[at], words6[at + 1], words6[at + 2], words6[at + 3]] as [
+            number,
+            number,
+            number,
+            number,
+          ]
+          sum = (sum + (own.entries6[own.find6(w0, w1, w2, w3)] as number)) | 0
+        }
+        return sum
+      }),
+    },
+  ],
+}
+
+export const suites: readonly Suite[] = [
+  lookUp4('look up, IPv4, uniform addresses', uniform),
+  lookUp4('look up, IPv4, of random ranges', ofRanges),
+  lookUp6,
+]

@@ -1,0 +1,205 @@
+/**
+ * The index of a version with keys of 32 bits, by their upper 18 bits: for each block of 2^14 keys
+ * a word that gives the answer, or says where it is close by. So a look-up touches two or three
+ * lines. (After DXR: Zec, Rizzo, Mikuc, "DXR: towards a billion routing lookups per second in
+ * software", CCR 2012.)
+ *
+ *     version │ a word for each 2^20 keys ──▶ page │ link │ a word for each 2^14 keys │ tails
+ *
+ *     0             no key has a value
+ *     odd, above 0  all keys have this value, in the upper bits
+ *     WALK          it is looked up from the topmost node on
+ *     below 0       of a version: minus the reference of a page
+ *                   of a page: a tail of it, where it begins and how many steps it has
+ *
+ * A *tail* has, for each step, where it begins in the block, in 16 bits, and then a word as above.
+ * The last 2^24 keys are not in the index, so that a version has four pages of memory.
+ *
+ * Pages are immutable, as nodes are: a change makes those anew in which there are keys of its own.
+ */
+import * as mem from '#mem'
+import type { Memory } from '#mem'
+import type { Cursor } from './cursor.js'
+import { RangeVersion } from './range-layout.js'
+import type { Stored } from './values.js'
+
+// Copied out of their module for the compiler, which checks an import at each use.
+const { load32, loadU16, store32, storeU16 } = mem
+
+const PAGE_SHIFT = 20
+const BLOCK_SHIFT = 14
+const PAGE = 2 ** PAGE_SHIFT
+const BLOCK = 2 ** BLOCK_SHIFT
+/** Blocks of a page, and the first word of theirs. */
+const BLOCKS = PAGE / BLOCK
+const FIRST = 1
+export const WALK = 2
+/** Of the word of a tail: bits of its number of steps, and of where it begins. */
+const COUNT_BITS = 15
+const MAX_COUNT = 2 ** COUNT_BITS - 1
+const MAX_START = 2 ** 16 - 1
+const SIGN = -(2 ** 31)
+
+/** The first word of the index in a version, and how many there are. */
+export const INDEX_AT = RangeVersion.stride / 4
+export const INDEX_WORDS = 4096 - INDEX_AT
+/** The sign, and the lowest bit: of a value it is only the latter. */
+export const VALUE_BITS = SIGN | 1
+
+const indexAt = INDEX_AT
+const indexWords = INDEX_WORDS
+const pageShift = PAGE_SHIFT
+const blockShift = BLOCK_SHIFT
+const blockMask = BLOCKS - 1
+const tailMask = BLOCK - 1
+const first = FIRST
+const walk = WALK
+const countBits = COUNT_BITS
+const countMask = MAX_COUNT
+const startMask = MAX_START
+
+/** What the index of a version, by its word index, says of a key: 0, a value, or {@link WALK}. */
+export function indexedWord(memory: Memory, version: number, key: number): number {
+  const { i32 } = memory
+  const index = key >>> pageShift
+  if (index >= indexWords) return walk
+  const page = load32(i32, version + indexAt + index)
+  if (page >= 0) return page
+  const word = load32(i32, page * -2 + first + ((key >>> blockShift) & blockMask))
+  return word >= 0 ? word : tailWord(memory, page * -2, word, key & tailMask)
+}
+function tailWord({ i32, u16 }: Memory, page: number, word: number, key: number): number {
+  const start = page + ((word >>> countBits) & startMask)
+  const steps = word & countMask
+  let step = 0
+  for (let count = steps; count > 1;) {
+    const half = count >>> 1
+    if (loadU16(u16, start * 2 + step + half) <= key) step += half
+    count -= half
+  }
+  return load32(i32, start + ((steps + 1) >>> 1) + step)
+}
+
+/** Ranges from which on an index is made, and below which it is given up. */
+const MANY = 2048
+const FEW = 512
+
+/** Keys, both ends included, for which the version may differ from the one before. */
+export type Region = readonly [low: number, high: number]
+
+/** Of what an index is made. */
+export interface Indexing {
+  readonly memory: Memory
+  /** The words of that before. */
+  readonly words: Int32Array | undefined
+  readonly size: number
+  readonly regions: readonly Region[]
+  readonly cursor: Cursor<number, unknown>
+  /** Lets the cursor look at a key. */
+  readonly seek: (key: number) => void
+  /** Takes memory, by reference. */
+  readonly take: (bytes: number) => number
+  /** Is told of pages that are not part of the new version. */
+  readonly drop: (page: number) => void
+}
+
+/** The words of the new index; undefined for none. @throws what taking memory throws. */
+export function makeIndex(indexing: Indexing): Int32Array | undefined {
+  const { words, size, regions, drop } = indexing
+  if (size < (words === undefined ? MANY : FEW)) {
+    for (const word of words ?? []) if (word < 0) drop(-word)
+    return undefined
+  }
+  const made = words === undefined ? new Int32Array(INDEX_WORDS) : words.slice()
+  const changed = new Set<number>()
+  const all: readonly Region[] = words === undefined ? [[0, 2 ** 32 - 1]] : regions
+  for (const [low, high] of all) {
+    const end = Math.min(high >>> PAGE_SHIFT, INDEX_WORDS - 1)
+    for (let index = low >>> PAGE_SHIFT; index <= end; index++) changed.add(index)
+  }
+  for (const index of changed) {
+    const before = words?.[index] ?? 0
+    if (before < 0) drop(-before)
+    made[index] = makePage(indexing, index * PAGE)
+  }
+  return made
+}
+
+/** The word of a version for the page that begins at a key. */
+function makePage({ memory, cursor, seek, take }: Indexing, begin: number): number {
+  seek(begin)
+  if (nextOf(cursor) >= begin + PAGE) return wordOf(cursor)
+  const blocks: number[] = []
+  const tails: Tail[] = []
+  let length = FIRST + BLOCKS
+  for (let block = begin; block < begin + PAGE; block += BLOCK) {
+    if (nextOf(cursor) >= block + BLOCK) {
+      blocks.push(wordOf(cursor))
+      if (nextOf(cursor) === block + BLOCK) advance(cursor)
+      continue
+    }
+    const tail: Tail = { start: length, offsets: [], words: [] }
+    for (let from = block; ; from = cursor.key()) {
+      tail.offsets.push(from - block)
+      tail.words.push(wordOf(cursor))
+      const next = nextOf(cursor)
+      if (next <= block + BLOCK) advance(cursor)
+      if (next >= block + BLOCK) break
+    }
+    const count = tail.offsets.length
+    if (count > MAX_COUNT || length > MAX_START) {
+      blocks.push(WALK)
+      continue
+    }
+    blocks.push(SIGN | (length << COUNT_BITS) | count)
+    tails.push(tail)
+    length += ((count + 1) >>> 1) + count
+  }
+  const page = take(length * 4)
+  writePage(memory, page * 2, blocks, tails)
+  return -page
+}
+
+interface Tail {
+  readonly start: number
+  readonly offsets: number[]
+  readonly words: number[]
+}
+function writePage(
+  { i32, u16 }: Memory,
+  page: number,
+  blocks: readonly number[],
+  tails: readonly Tail[],
+): void {
+  for (const [block, word] of blocks.entries()) store32(i32, page + FIRST + block, word)
+  for (const { start, offsets, words } of tails) {
+    for (const [step, offset] of offsets.entries()) storeU16(u16, (page + start) * 2 + step, offset)
+    const values = page + start + ((offsets.length + 1) >>> 1)
+    for (const [step, word] of words.entries()) store32(i32, values + step, word)
+  }
+}
+
+function nextOf(cursor: Cursor<number, unknown>): number {
+  return cursor.next() ?? 2 ** 32
+}
+function advance(cursor: Cursor<number, unknown>): void {
+  cursor.slot++
+  if (cursor.slot >= cursor.count) cursor.toLeaf(1)
+}
+
+/** Of the step at which a cursor is. */
+function wordOf(cursor: Cursor<number, unknown>): number {
+  return wordOfValue(cursor.stored())
+}
+/** A whole number that fits, or the reference of a block, is in the word itself. */
+export function wordOfValue(value: Stored): number {
+  if (value === undefined) return 0
+  const number = typeof value === 'object' ? value.block : value
+  const fits =
+    typeof number === 'number' &&
+    number >= 0 &&
+    number < 2 ** 30 &&
+    Number.isInteger(number) &&
+    !Object.is(number, -0)
+  return fits ? number * 2 + 1 : WALK
+}

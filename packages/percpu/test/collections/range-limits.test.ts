@@ -1,0 +1,213 @@
+/** What a map of ranges refuses, how long its views last, and what happens when memory is full. */
+import assert from 'node:assert/strict'
+import { before, describe, it } from 'node:test'
+import type { RangeView, SharedRangeMap } from 'percpu'
+import { forEachAccessAsync, fresh, interrupt, joinAs, mem, percpu } from '../support/hooked-percpu.js'
+import { muteKilled } from './support/victims.js'
+
+const {
+  ArgumentError,
+  EntryTooLargeError,
+  MapMismatchError,
+  OfflineError,
+  OutOfMemoryError,
+  UnansweredError,
+  ViewEndedError,
+} = percpu
+const { fillBytes: fill } = mem
+const texts = { key: 'u32', value: 'string' } as const
+const numbers = { key: 'u32', value: 'u32' } as const
+
+const sizes = ({ heap }: { heap: ReturnType<typeof fresh>['heap'] }): number => heap.allocations().length
+
+describe('a map of ranges refuses', () => {
+  it('what is no range, and changes nothing', async () => {
+    const machine = fresh({ memory: '1 MiB' })
+    const map = machine.rangeMap('m', texts)
+    map.set(10, 20, 'a')
+    await map.barrier()
+    const before = sizes(machine)
+    assert.throws(() => map.set(5, 4, 'x'), ArgumentError)
+    assert.throws(() => map.set(5, 6, undefined as never), ArgumentError)
+    assert.throws(() => map.entries({ from: 5, to: 4 }), ArgumentError)
+    assert.throws(
+      () =>
+        map.load([
+          [5, 6, 'a'],
+          [6, 7, 'b'],
+        ]),
+      ArgumentError,
+    )
+    assert.throws(
+      () =>
+        map.replace([
+          [5, 6, 'a'],
+          [1, 2, 'b'],
+        ]),
+      ArgumentError,
+    )
+    assert.throws(
+      () =>
+        map.batch([
+          [1, 2, 'c'],
+          [3, -1, 'd'],
+        ]),
+      ArgumentError,
+    )
+    assert.throws(() => map.batch((async () => Promise.resolve()) as never), ArgumentError)
+    assert.throws(() => map.snapshot(() => Promise.resolve()), ArgumentError)
+    const failing = function* (): Generator<[number, number, string]> {
+      for (let i = 0; i < 200; i++) yield [i * 2, i * 2, 'x']
+      throw new RangeError('in the middle')
+    }
+    assert.throws(() => map.load(failing()), RangeError)
+    assert.throws(() => map.batch(failing()), RangeError)
+    assert.throws(() => machine.rangeMap('m', numbers), MapMismatchError)
+    const bytes = machine.rangeMap('bytes', { key: 'bytes', value: 'i32' })
+    assert.throws(() => bytes.lookup(new Uint8Array(256)), EntryTooLargeError)
+    assert.deepEqual([...map], [{ from: 10, to: 20, value: 'a' }])
+    assert.equal(map.version, 1)
+    map.verify()
+    await map.barrier()
+    // The other map.
+    assert.ok(sizes(machine) <= before + 1)
+    await machine.offline()
+    assert.throws(() => map.lookup(5), OfflineError)
+    assert.throws(() => map.set(5, 5, 'a'), OfflineError)
+  })
+
+  it('what memory has no room for, and changes nothing', async () => {
+    const machine = fresh({ memory: '512 KiB' })
+    const map = machine.rangeMap('m', texts)
+    let count = 0
+    const one = (i: number): readonly [number, number, string] => [
+      i * 10,
+      i * 10 + 3,
+      'x'.repeat(400) + String(i),
+    ]
+    assert.throws(() => {
+      for (; count < 5000; count++) map.set(...one(count))
+    }, OutOfMemoryError)
+    assert.ok(count > 20)
+    map.verify()
+    assert.equal(map.size, count)
+    assert.equal(map.last()?.value, one(count - 1)[2])
+    assert.throws(() => map.load(Array.from({ length: 3000 }, (_, i) => one(i))), OutOfMemoryError)
+    assert.equal(map.size, count)
+    await map.barrier()
+    map.clear()
+    await map.barrier()
+    machine.heap.verify({ quiet: true })
+    assert.equal(sizes(machine), 1)
+  })
+})
+
+describe('a view of a map of ranges', () => {
+  it('is of one version, and ends with its callback', async () => {
+    const machine = fresh({ memory: '1 MiB' })
+    const other = joinAs(machine, 100)
+    const map = machine.rangeMap('m', texts)
+    const writer = other.rangeMap('m', texts)
+    map.set(0, 9, 'a')
+    let kept: RangeView<number, string> | undefined
+    map.snapshot((view) => {
+      kept = view
+      writer.set(0, 9, 'b')
+      assert.equal(view.lookup(5), 'a')
+      assert.equal(map.lookup(5), 'b')
+      assert.deepEqual([...view], [{ from: 0, to: 9, value: 'a' }])
+      assert.equal(view.version + 1, map.version)
+    })
+    assert.throws(() => kept?.lookup(5), ViewEndedError)
+    assert.throws(() => kept?.size, ViewEndedError)
+
+    let end: () => void = () => undefined
+    const work = new Promise<void>((resolve) => (end = resolve))
+    const held = map.hold(async (view) => {
+      await work
+      const found = [...view.entries({ reverse: true })]
+      return [view.lookup(5), found.length, view.size] as const
+    })
+    writer.set(5, 5, 'c')
+    writer.clear()
+    await assert.rejects(writer.barrier({ timeout: 50 }), UnansweredError)
+    end()
+    assert.deepEqual(await held, ['b', 1, 1])
+    await writer.barrier()
+    assert.equal(sizes(machine), 1)
+    await assert.rejects(
+      map.hold(() => Promise.reject(new RangeError('mine'))),
+      RangeError,
+    )
+  })
+
+  it('is not needed to go through the ranges while they are changed', async () => {
+    const machine = fresh({ memory: '1 MiB' })
+    const map = machine.rangeMap('m', numbers)
+    for (let i = 0; i < 200; i++) map.set(i * 10, i * 10 + 4, i)
+    const seen: number[] = []
+    // In one stretch it is one version.
+    for (const { from, to, value } of map) {
+      seen.push(value)
+      map.delete(from, to)
+    }
+    assert.deepEqual(
+      seen,
+      Array.from({ length: 200 }, (_, i) => i),
+    )
+    assert.equal(map.size, 0)
+    for (let i = 0; i < 200; i++) map.set(i * 10, i * 10 + 4, i)
+    for (const reverse of [false, true]) {
+      seen.length = 0
+      for (const { value } of map.entries({ reverse })) {
+        seen.push(value)
+        if (value % 40 === 0) {
+          map.set(995, 996, 1000 + value)
+          await map.barrier()
+        }
+      }
+      assert.deepEqual(
+        seen.filter((value) => value < 1000).sort((a, b) => a - b),
+        Array.from({ length: 200 }, (_, i) => i),
+      )
+    }
+  })
+})
+
+describe('going through a map of ranges', () => {
+  before(muteKilled)
+  it('begins with a version that is replaced meanwhile, or with that after it', async () => {
+    const points = await forEachAccessAsync(async (at) => {
+      const machine = fresh({ memory: '512 KiB', cpus: 2 })
+      const other = joinAs(machine, 100)
+      const map: SharedRangeMap<number, number> = machine.rangeMap('m', numbers)
+      const writer = other.rangeMap('m', numbers)
+      map.load([
+        [0, 4, 1],
+        [5, 9, 2],
+        [20, 29, 3],
+      ])
+      let ranges: Iterable<{ value: number }> = []
+      const isThere = interrupt(
+        () => (ranges = map.entries()),
+        at,
+        () => {
+          writer.load([
+            [0, 4, 11],
+            [5, 9, 12],
+            [20, 29, 13],
+          ])
+          // Its grace period begins before this thread goes on.
+          void other.rcu.startPoll()
+        },
+      )
+      await writer.barrier()
+      // What was freed is something else now.
+      for (let i = 0; i < 40; i++) fill(machine.memory, machine.heap.alloc(64, { align: 64 }), 64, 77)
+      const found = [...ranges].map(({ value }) => value).join()
+      assert.ok(found === '1,2,3' || found === '11,12,13', `access ${at}: ${found}`)
+      return isThere
+    })
+    assert.ok(points >= 2)
+  })
+})
