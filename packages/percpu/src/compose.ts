@@ -104,7 +104,7 @@ function attachAll(own: OwnCpu, list: AttachedLayer[], options: LayerOptions | u
   if (options) bootRcu(bootmem, options.callbacks)
   const rcu = attach(new RcuLayer({ context: bootmem, sync, alloc, percpu, srcu }))
   names.freeing = freeingOf(rcu, percpu, bootmem.memblock)
-  const maps = attach(new MapsLayer({ context: bootmem, sync, alloc, rcu }))
+  const maps = attach(new MapsLayer({ context: bootmem, sync, alloc, rcu, srcu }))
   watch.inspector.gracePeriods = () => [rcu.inspect(), ...srcu.inspect()]
   if (options) publishHeader(own.memory)
   return { bootmem, locks, watch, alloc, percpu, srcu, rcu, maps, list }

@@ -90,6 +90,8 @@ export const MapRoot = struct(
     values: published(u32),
     /** Of the struct that values are, or 0. */
     valueHash: published(u32),
+    /** 1 if entries can be held: the SRCU domain of its name looks after what is replaced. */
+    hold: published(u32),
     /** Of the hash. */
     seed: array(published(i32), 2),
     /** Words of the directory. */
@@ -123,7 +125,8 @@ export const MapNote = struct(
     countValue: owner(i32),
     /** Reference of what is to be freed after a grace period, or 0. */
     old: owner(i32),
-    /** Where the CPU's list of what is to be freed ended before. */
+    /** Word index of the CPU's list of what is to be freed, and where it ended before. */
+    list: owner(i32),
     position: owner(i32),
     /** Counts entries, for their stamps. */
     stamps: owner(i32),

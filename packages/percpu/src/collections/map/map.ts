@@ -2,7 +2,8 @@ import type { OwnCpu } from '../../cpus/own-cpu.js'
 import { ArgumentError } from '../../errors.js'
 import { showAs } from '../../inspect.js'
 import { isThenable } from '../../thenable.js'
-import { checkFlag, checkFunction, checkOptions, refused } from '../../machine/check.js'
+import { checkFlag, checkFunction, checkOptions, refused, shown } from '../../machine/check.js'
+import { encodeKey, findValue, keyAt, lookUp, valueAt, viewOf, walk, type Hot } from './access.js'
 import {
   checkLoad,
   checkLoadAsync,
@@ -13,7 +14,7 @@ import {
 } from './bulk.js'
 import { END, step } from './cursor.js'
 import { DecodedValues } from './decoded.js'
-import { isValue, readKey, readValue, stampOf, valueBytesOf, valueOf } from './entry.js'
+import { isValue, readKey, readValue } from './entry.js'
 import { hashWords } from './hash.js'
 import { keyCodecs, type KeyCodec } from '../keys.js'
 import { valuesOf, type MapOptions } from './options.js'
@@ -23,21 +24,8 @@ import { describeMap, verifyMap, type MapReport } from './report.js'
 import { Scratch } from '../scratch.js'
 import { countEntries, type MapTable } from './table.js'
 import type { ValueCodec } from '../values.js'
-import { endViews, type MakeView } from '../view.js'
+import { endViews } from '../view.js'
 import { MapWriter, type Expected } from './writer.js'
-
-/** What the usual ways read, in one object with plain fields. */
-interface Hot<K, V> {
-  readonly table: MapTable
-  readonly key: Scratch
-  readonly value: Scratch
-  readonly keys: KeyCodec<K>
-  readonly values: ValueCodec<V>
-  /** Makes views of values in place; undefined: they are decoded. */
-  readonly makeView: MakeView | undefined
-  /** None unless they are kept. */
-  readonly decoded: DecodedValues<K, V> | undefined
-}
 
 export interface MapVerifyOptions {
   /**
@@ -136,25 +124,41 @@ export class SharedMap<K, V, View = V> {
    */
   view<Result>(key: K, read: (view: View) => Result): Result | undefined {
     checkFunction('read', read)
-    const { table, key: scratch, makeView } = this.#hot
-    const entry = findEntry(table, scratch, this.#encode(key))
-    if (entry === 0) return undefined
-    const { memory, pad } = table
-    const { i32 } = memory
-    const scope = { memory }
+    const scope = { memory: this.#hot.table.memory }
     try {
-      const view =
-        makeView === undefined
-          ? this.#valueOf(table, entry)
-          : makeView(scope, valueOf(i32, entry * 2, pad) * 4, valueBytesOf(i32, entry * 2))
-      const result = read(view as View)
+      const view = viewOf(this.#hot, key, scope) as View | undefined
+      if (view === undefined) return undefined
+      const result = read(view)
       if (isThenable(result)) throw refused('read', read, 'not one synchronous stretch: it returns a promise')
       return result
     } finally {
       endViews(scope)
     }
   }
-
+  /**
+   * As {@link view}, for `work` that awaits: the value stays as it is until its promise settles,
+   * and no writer waits. For maps with the option `hold`. Meanwhile what is replaced in the map is
+   * not freed: hold for a short time.
+   *
+   * @throws what `work` throws; ArgumentError also for a map without that option; SrcuMisuseError
+   *   on a CPU that is deaf, or if the domain was cleaned up; else as {@link get}.
+   */
+  async hold<Result>(key: K, work: (view: View) => Promise<Result> | Result): Promise<Result | undefined> {
+    this.#own.assertOnline()
+    checkFunction('work', work)
+    const { domain } = this.#parts
+    if (domain === undefined)
+      throw new ArgumentError(`the map ${shown(this.name)} was not made with hold: true`, { name: this.name })
+    const scope = { memory: this.#hot.table.memory }
+    const token = domain.readLock()
+    try {
+      const view = viewOf(this.#hot, key, scope) as View | undefined
+      return view === undefined ? undefined : await work(view)
+    } finally {
+      endViews(scope)
+      domain.readUnlock(token)
+    }
+  }
   /**
    * Sets the value of a key.
    *
@@ -166,7 +170,7 @@ export class SharedMap<K, V, View = V> {
     const { key: scratch, value: encoded, values } = this.#hot
     // First the value: its encoding may run code of the user's.
     values.encode(value, encoded)
-    const hash = this.#encode(key)
+    const hash = encodeKey(this.#hot, key)
     this.#writer.put(scratch, hash, encoded)
     this.#writes++
     return this
@@ -178,7 +182,7 @@ export class SharedMap<K, V, View = V> {
    * @throws ArgumentError; EntryTooLargeError; LockTimeoutError as for {@link set}; OfflineError.
    */
   delete(key: K): boolean {
-    const hash = this.#encode(key)
+    const hash = encodeKey(this.#hot, key)
     const isDeleted = this.#writer.remove(this.#hot.key, hash)
     if (isDeleted) this.#writes++
     return isDeleted
@@ -199,7 +203,7 @@ export class SharedMap<K, V, View = V> {
   update(key: K, change: (value: V | undefined) => V | undefined): V | undefined {
     checkFunction('change', change)
     for (;;) {
-      const found = this.#find(key)
+      const found = findValue(this.#hot, key)
       const writes = this.#writes
       const value = change(found.value)
       if (this.#exchange(key, found, value)) return value
@@ -219,7 +223,7 @@ export class SharedMap<K, V, View = V> {
       // Also if it is not needed, it must be one.
       if (value !== undefined) values.encode(value, encoded)
       if (expected !== undefined) values.encode(expected, encoded)
-      const found = this.#look(key)
+      const found = lookUp(this.#hot, key)
       const isExpected =
         expected === undefined
           ? found.entry === 0
@@ -239,7 +243,7 @@ export class SharedMap<K, V, View = V> {
     for (;;) {
       // It must be one, also if it is not needed.
       values.encode(value, encoded)
-      const found = this.#find(key)
+      const found = findValue(this.#hot, key)
       if (found.value !== undefined) return found.value
       if (this.#exchange(key, found, value)) return value
     }
@@ -253,7 +257,7 @@ export class SharedMap<K, V, View = V> {
    */
   getOrInsertComputed(key: K, make: (key: K) => V): V {
     checkFunction('make', make)
-    const found = this.#find(key)
+    const found = findValue(this.#hot, key)
     return found.value === undefined ? this.getOrInsert(key, make(key)) : found.value
   }
 
@@ -325,17 +329,20 @@ export class SharedMap<K, V, View = V> {
    */
   entries(): Generator<[K, V], undefined> {
     this.#own.assertOnline()
-    return this.#walk((table, entry) => [this.#keyOf(table, entry), this.#valueOf(table, entry)])
+    const hot = this.#hot
+    return walk(hot.table, (entry) => [keyAt(hot, entry), valueAt(hot, entry)])
   }
   /** As {@link entries}, their keys. */
   keys(): Generator<K, undefined> {
     this.#own.assertOnline()
-    return this.#walk((table, entry) => this.#keyOf(table, entry))
+    const hot = this.#hot
+    return walk(hot.table, (entry) => keyAt(hot, entry))
   }
   /** As {@link entries}, their values. */
   values(): Generator<V, undefined> {
     this.#own.assertOnline()
-    return this.#walk((table, entry) => this.#valueOf(table, entry))
+    const hot = this.#hot
+    return walk(hot.table, (entry) => valueAt(hot, entry))
   }
   [Symbol.iterator](): Generator<[K, V], undefined> {
     return this.entries()
@@ -363,28 +370,11 @@ export class SharedMap<K, V, View = V> {
     verifyMap(this.name, this.#hot.table, this.#parts, options.quiet === true)
   }
 
-  /** Encodes a key, and returns its hash. */
-  #encode(key: K): number {
-    const { table, key: scratch, keys } = this.#hot
-    keys.encode(key, scratch)
-    return hashWords(scratch.words, scratch.length, table.seed0, table.seed1)
-  }
-  /** The entry of a key. */
-  #look(key: K): Expected {
-    const { table, key: scratch } = this.#hot
-    const entry = findEntry(table, scratch, this.#encode(key))
-    return { entry, stamp: entry === 0 ? 0 : stampOf(table.memory.i32, entry * 2) }
-  }
-  #find(key: K): Expected & { readonly value: V | undefined } {
-    const found = this.#look(key)
-    const value = found.entry === 0 ? undefined : this.#valueOf(this.#hot.table, found.entry)
-    return { entry: found.entry, stamp: found.stamp, value }
-  }
   /** Sets the value if the entry is still that one. */
   #exchange(key: K, found: Expected, value: V | undefined): boolean {
     const { key: scratch, value: encoded, values } = this.#hot
     if (value !== undefined) values.encode(value, encoded)
-    const hash = this.#encode(key)
+    const hash = encodeKey(this.#hot, key)
     const isDone =
       value !== undefined
         ? this.#writer.put(scratch, hash, encoded, found)
@@ -393,26 +383,5 @@ export class SharedMap<K, V, View = V> {
           : this.#writer.remove(scratch, hash, found)
     if (isDone) this.#writes++
     return isDone
-  }
-
-  *#walk<T>(read: (table: MapTable, entry: number) => T): Generator<T, undefined> {
-    const { table } = this.#hot
-    const entries: number[] = []
-    for (let cursor = 0; cursor < END;) {
-      cursor = step(table, cursor, entries)
-      // In this stretch: afterwards they may be freed.
-      const batch = entries.map((entry) => read(table, entry))
-      yield* batch
-    }
-  }
-  #keyOf(table: MapTable, entry: number): K {
-    const { key, keys } = this.#hot
-    readKey(table.memory, entry * 2, key)
-    return keys.decode(key)
-  }
-  #valueOf(table: MapTable, entry: number): V {
-    const { value, values } = this.#hot
-    readValue(table.memory, entry * 2, value, table.pad)
-    return values.decode(value)
   }
 }
