@@ -39,10 +39,10 @@ export function findValue<K, V>(hot: Hot<K, V>, key: K): Expected & { readonly v
   const { entry, stamp } = lookUp(hot, key)
   return { entry, stamp, value: entry === 0 ? undefined : valueAt(hot, entry) }
 }
-/** The view of a key's value; undefined if there is none. */
-export function viewOf<K, V>(hot: Hot<K, V>, key: K, scope: ViewScope): unknown {
+/** The view of the value of the key that was encoded, with this hash; undefined if none. */
+export function viewOf<K, V>(hot: Hot<K, V>, hash: number, scope: ViewScope): unknown {
   const { table, makeView } = hot
-  const entry = findEntry(table, hot.key, encodeKey(hot, key))
+  const entry = findEntry(table, hot.key, hash)
   if (entry === 0) return undefined
   if (makeView === undefined) return valueAt(hot, entry)
   const { i32 } = table.memory

@@ -124,9 +124,10 @@ export class SharedMap<K, V, View = V> {
    */
   view<Result>(key: K, read: (view: View) => Result): Result | undefined {
     checkFunction('read', read)
+    const hash = encodeKey(this.#hot, key)
     const scope = { memory: this.#hot.table.memory }
     try {
-      const view = viewOf(this.#hot, key, scope) as View | undefined
+      const view = viewOf(this.#hot, hash, scope) as View | undefined
       if (view === undefined) return undefined
       const result = read(view)
       if (isThenable(result)) throw refused('read', read, 'not one synchronous stretch: it returns a promise')
@@ -149,10 +150,12 @@ export class SharedMap<K, V, View = V> {
     const { domain } = this.#parts
     if (domain === undefined)
       throw new ArgumentError(`the map ${shown(this.name)} was not made with hold: true`, { name: this.name })
+    // What is no key begins no section.
+    const hash = encodeKey(this.#hot, key)
     const scope = { memory: this.#hot.table.memory }
     const token = domain.readLock()
     try {
-      const view = viewOf(this.#hot, key, scope) as View | undefined
+      const view = viewOf(this.#hot, hash, scope) as View | undefined
       return view === undefined ? undefined : await work(view)
     } finally {
       endViews(scope)
