@@ -7,6 +7,7 @@ import type { KeyCodec } from '../keys.js'
 import { findEntry } from './reader.js'
 import type { Scratch } from '../scratch.js'
 import type { MapTable } from './table.js'
+import { countLookup } from './tally.js'
 import type { ValueCodec } from '../values.js'
 import type { MakeView, ViewScope } from '../view.js'
 import type { Expected } from './writer.js'
@@ -22,6 +23,8 @@ export interface Hot<K, V> {
   readonly makeView: MakeView | undefined
   /** None unless they are kept. */
   readonly decoded: DecodedValues<K, V> | undefined
+  /** Where look-ups are counted: tally.ts. 0: they are not. */
+  readonly tally: number
 }
 
 /** Encodes a key, and returns its hash. */
@@ -41,8 +44,9 @@ export function findValue<K, V>(hot: Hot<K, V>, key: K): Expected & { readonly v
 }
 /** The view of the value of the key that was encoded, with this hash; undefined if none. */
 export function viewOf<K, V>(hot: Hot<K, V>, hash: number, scope: ViewScope): unknown {
-  const { table, makeView } = hot
+  const { table, makeView, tally } = hot
   const entry = findEntry(table, hot.key, hash)
+  if (tally !== 0) countLookup(table.memory, tally, entry !== 0)
   if (entry === 0) return undefined
   if (makeView === undefined) return valueAt(hot, entry)
   const { i32 } = table.memory

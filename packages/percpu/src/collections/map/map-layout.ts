@@ -31,7 +31,7 @@
  * `buckets` and the directory's last word: who has the lock of the bucket that is split next. A
  * CPU's own words: that CPU.
  */
-import { aligned, array, atomic, i32, owner, published, racy, struct, u32 } from '../../layout/index.js'
+import { aligned, array, atomic, f64, i32, owner, published, racy, struct, u32 } from '../../layout/index.js'
 import { SpinlockLayout } from '../../sync/layouts.js'
 
 /** Slots of a bucket: what fits a line. */
@@ -74,6 +74,9 @@ export const MapCpu = struct(
   {
     /** Entries that it has inserted less those that it has deleted; the sum of all CPUs counts. */
     entries: racy(i32),
+    /** Look-ups of its threads that count them: how many found an entry, and how many none. */
+    hits: racy(f64),
+    misses: racy(f64),
   },
   { align: 64 },
 )

@@ -4,14 +4,8 @@ import { showAs } from '../../inspect.js'
 import { isThenable } from '../../thenable.js'
 import { checkFlag, checkFunction, checkOptions, refused, shown } from '../../machine/check.js'
 import { encodeKey, findValue, keyAt, lookUp, valueAt, viewOf, walk, type Hot } from './access.js'
-import {
-  checkLoad,
-  checkLoadAsync,
-  setAll,
-  setAllAsync,
-  type LoadAsyncOptions,
-  type LoadOptions,
-} from './bulk.js'
+import * as bulk from './bulk.js'
+import type { LoadAsyncOptions, LoadOptions } from './bulk.js'
 import { END, step } from './cursor.js'
 import { DecodedValues } from './decoded.js'
 import { isValue, readKey, readValue } from './entry.js'
@@ -23,6 +17,7 @@ import { findEntry } from './reader.js'
 import { describeMap, verifyMap, type MapReport } from './report.js'
 import { Scratch } from '../scratch.js'
 import { countEntries, type MapTable } from './table.js'
+import { countLookup, tallyOf } from './tally.js'
 import type { ValueCodec } from '../values.js'
 import { endViews } from '../view.js'
 import { MapWriter, type Expected } from './writer.js'
@@ -43,8 +38,8 @@ export interface MapVerifyOptions {
  * killed in the middle of it has stored all of it, or nothing.
  *
  * What was replaced or deleted is freed after a grace period: once each thread has returned to its
- * event loop. So a thread that replaces or deletes much awaits something now and then, or calls
- * `machine.rcu.barrierBlocking()`; memory runs full otherwise.
+ * event loop. A thread that replaces much awaits something now and then, or calls
+ * `machine.rcu.barrierBlocking()`. Memory runs full otherwise.
  *
  * Limits: a key has at most 4095 bytes, a value 1,048,575. Each entry takes 12 bytes and about 9 of
  * its bucket beside key and value, and is rounded up to a size of the heap's.
@@ -68,7 +63,7 @@ export class SharedMap<K, V, View = V> {
     table: MapTable,
     parts: WriterParts,
     own: OwnCpu,
-    { key, value, cache = 0 }: MapOptions,
+    { key, value, cache = 0, stats = false }: MapOptions,
   ) {
     this.name = name
     const { codec, view } = valuesOf(value)
@@ -80,6 +75,7 @@ export class SharedMap<K, V, View = V> {
       values: codec as ValueCodec<V>,
       makeView: view,
       decoded: cache > 0 ? new DecodedValues(table, cache) : undefined,
+      tally: stats ? tallyOf(table, parts.cpu) : 0,
     }
     this.#own = own
     this.#parts = parts
@@ -93,12 +89,16 @@ export class SharedMap<K, V, View = V> {
    * @throws ArgumentError for what is no key; EntryTooLargeError; OfflineError.
    */
   get(key: K): V | undefined {
-    const { table, key: scratch, value, keys, values, decoded } = this.#hot
+    const { table, key: scratch, value, keys, values, decoded, tally } = this.#hot
     const kept = decoded?.get(key)
-    if (kept !== undefined) return kept
+    if (kept !== undefined) {
+      if (tally !== 0) countLookup(table.memory, tally, true)
+      return kept
+    }
     keys.encode(key, scratch)
     const hash = hashWords(scratch.words, scratch.length, table.seed0, table.seed1)
     const entry = findEntry(table, scratch, hash)
+    if (tally !== 0) countLookup(table.memory, tally, entry !== 0)
     if (entry === 0) return undefined
     readValue(table.memory, entry * 2, value, table.pad)
     const found = values.decode(value)
@@ -108,9 +108,10 @@ export class SharedMap<K, V, View = V> {
 
   /** Whether there is an entry with this key. @throws as {@link get}. */
   has(key: K): boolean {
-    const { table, key: scratch, keys } = this.#hot
-    keys.encode(key, scratch)
-    return findEntry(table, scratch, hashWords(scratch.words, scratch.length, table.seed0, table.seed1)) !== 0
+    const { table, key: scratch, tally } = this.#hot
+    const entry = findEntry(table, scratch, encodeKey(this.#hot, key))
+    if (tally !== 0) countLookup(table.memory, tally, entry !== 0)
+    return entry !== 0
   }
 
   /**
@@ -242,11 +243,12 @@ export class SharedMap<K, V, View = V> {
    * @throws as {@link set}.
    */
   getOrInsert(key: K, value: V): V {
-    const { values, value: encoded } = this.#hot
-    for (;;) {
+    const { values, value: encoded, table, tally } = this.#hot
+    for (let isFirst = true; ; isFirst = false) {
       // It must be one, also if it is not needed.
       values.encode(value, encoded)
       const found = findValue(this.#hot, key)
+      if (tally !== 0 && isFirst) countLookup(table.memory, tally, found.entry !== 0)
       if (found.value !== undefined) return found.value
       if (this.#exchange(key, found, value)) return value
     }
@@ -261,7 +263,10 @@ export class SharedMap<K, V, View = V> {
   getOrInsertComputed(key: K, make: (key: K) => V): V {
     checkFunction('make', make)
     const found = findValue(this.#hot, key)
-    return found.value === undefined ? this.getOrInsert(key, make(key)) : found.value
+    if (found.value === undefined) return this.getOrInsert(key, make(key))
+    const { table, tally } = this.#hot
+    if (tally !== 0) countLookup(table.memory, tally, true)
+    return found.value
   }
 
   /**
@@ -271,7 +276,7 @@ export class SharedMap<K, V, View = V> {
    */
   setMany(entries: Iterable<readonly [K, V]>): this {
     this.#own.assertOnline()
-    setAll(this, entries)
+    bulk.setAll(this, entries)
     return this
   }
   /**
@@ -282,7 +287,7 @@ export class SharedMap<K, V, View = V> {
    */
   load(entries: Iterable<readonly [K, V]>, options: LoadOptions = {}): this {
     this.#own.assertOnline()
-    const sizeHint = checkLoad(entries, options)
+    const sizeHint = bulk.checkLoad(entries, options)
     if (sizeHint > 0) this.#writer.reserve(this.size + sizeHint)
     return this.setMany(entries)
   }
@@ -298,9 +303,9 @@ export class SharedMap<K, V, View = V> {
     options: LoadAsyncOptions = {},
   ): Promise<this> {
     this.#own.assertOnline()
-    const sizeHint = checkLoadAsync(entries, options)
+    const sizeHint = bulk.checkLoadAsync(entries, options)
     if (sizeHint > 0) this.#writer.reserve(this.size + sizeHint)
-    await setAllAsync(this, this.#parts, entries, options)
+    await bulk.setAllAsync(this, this.#parts, entries, options)
     return this
   }
 

@@ -33,6 +33,11 @@ export interface MapOptions<K extends MapKeyKind = MapKeyKind, V extends MapValu
    */
   readonly cache?: number
   /**
+   * True: this thread counts its calls of `get`, `has`, `view`, `hold` and `getOrInsert` that find
+   * an entry, and those that find none, for {@link MapReport.hits}. Default false.
+   */
+  readonly stats?: boolean
+  /**
    * True: entries can be held across awaits, by `map.hold`. What is replaced is freed when those
    * who may hold it are done: sections of the SRCU domain of the map's name, which is fast. That
    * domain must not be cleaned up as long as the map is used. All threads must say the same.
@@ -50,7 +55,9 @@ const valueKinds = Object.keys(valueCodecs) as MapValueKind[]
 /** @throws ArgumentError. */
 export function checkMapOptions(options: MapOptions): void {
   checkObject('options', options)
-  checkOptions('map', options, { key: true, value: true, cache: true, hold: true, seed: true }, ['seed'])
+  checkOptions('map', options, { key: true, value: true, cache: true, stats: true, hold: true, seed: true }, [
+    'seed',
+  ])
   checkKind('key', options.key, keyKinds)
   if (isStruct(options.value)) checkValueStruct(options.value)
   else checkKind('value', options.value, valueKinds)
@@ -58,6 +65,7 @@ export function checkMapOptions(options: MapOptions): void {
   if (options.key === 'bytes' && options.cache !== undefined && options.cache > 0)
     throw new ArgumentError("cache: values of keys of kind 'bytes' cannot be kept", { cache: options.cache })
   checkFlag('hold', options.hold)
+  checkFlag('stats', options.stats)
   if (options.seed !== undefined) checkInt32('seed', options.seed)
 }
 

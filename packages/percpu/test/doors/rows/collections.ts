@@ -25,6 +25,7 @@ const mapOptions: kinds.Kind = {
     value: kinds.oneOf('string', 'bytes', 'json', 'i32', 'u32', 'f64', 'u64'),
     cache: optional(whole(0, 2 ** 24, 'number of values')),
     hold: optional(flag),
+    stats: optional(flag),
   },
 }
 
