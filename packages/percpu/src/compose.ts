@@ -108,7 +108,7 @@ function attachAll(own: OwnCpu, list: AttachedLayer[], options: LayerOptions | u
   if (options) bootRcu(bootmem, options.callbacks)
   const rcu = attach(new RcuLayer({ context: bootmem, sync, alloc, percpu, srcu }))
   names.freeing = freeingOf(rcu, percpu, bootmem.memblock)
-  const maps = attach(new MapsLayer({ context: bootmem, sync, alloc, rcu }))
+  const maps = attach(new MapsLayer({ context: bootmem, sync, alloc, rcu, srcu }))
   const rings = attach(new RingLayer({ context: bootmem, sync }))
   const rangeMaps = attach(new RangeMapsLayer({ context: bootmem, sync, alloc, percpu, srcu, rcu }))
   watch.inspector.gracePeriods = () => [rcu.inspect(), ...srcu.inspect()]

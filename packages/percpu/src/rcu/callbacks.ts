@@ -102,6 +102,10 @@ export class Callbacks {
     if (this.#parts.idle.isIdle) this.#parts.tell()
     return this.#queued(units)
   }
+  /** Word index of this CPU's list. */
+  get list(): number {
+    return this.#own
+  }
   /** Takes the memory that the next {@link free} may need. False if there is none. */
   reserve(): boolean {
     return this.#queue.reserve()

@@ -286,6 +286,18 @@ export class RcuLayer implements AttachedLayer {
     return { ...queueing, callbacks }
   }
 
+  /**
+   * Frees what a predecessor of this CPU had to queue in a list of its, by the word index of the
+   * list, and had not. @throws OfflineError.
+   */
+  freeLeft(list: number, reference: number): void {
+    const { cpu } = this.#context.own
+    const { tags } = this.#alloc.heap
+    const address = reference * 8
+    for (const { lists, open } of this.#kinds())
+      if (lists[cpu] === list) void open().free(reference, tags.wordOf(address), tags.bytesOf(address) >>> 3)
+  }
+
   /** Memory runs short. Returns whether anything was freed. */
   #relieve(): boolean {
     if (this.#hasLeft) return false

@@ -41,7 +41,14 @@ import { SelfDeadlockError } from '../sync/errors.js'
 import type { Callbacks } from './callbacks.js'
 import { checkCookie } from './cookies.js'
 import type { Callback } from './functions.js'
-import { queueCall, queueCallBlocking, queueFree, queueFreeBlocking, type Freeable } from './queueing.js'
+import {
+  queueCall,
+  queueCallBlocking,
+  queueFree,
+  queueFreeBlocking,
+  type Freeable,
+  type Queueing,
+} from './queueing.js'
 import type { GracePeriodSource } from './source.js'
 import type { SrcuCallbacks } from './srcu-callbacks.js'
 import { SrcuDriver, type SrcuScans } from './srcu-driver.js'
@@ -333,6 +340,14 @@ export abstract class Srcu {
   }
   #busy(reason: string): SrcuBusyError {
     return busyError(this.name, this.words, reason)
+  }
+  /**
+   * @internal What `free` queues with; it makes the lists of callbacks.
+   *
+   * @throws as {@link free}.
+   */
+  get queueing(): Queueing {
+    return this.parts.callbacks.use()
   }
   /** @internal What looks after its lists of callbacks, which there are. @throws OfflineError. */
   get callbacks(): Callbacks {

@@ -13,6 +13,7 @@ import { ObjectMissingError } from '../../machine/errors.js'
 import type { PlacedStruct } from '../../machine/placed-struct.js'
 import { tokenOf } from '../../machine/token.js'
 import type { RcuLayer } from '../../rcu/layer.js'
+import type { SrcuLayer } from '../../rcu/srcu-layer.js'
 import { RcuMap } from '../../rcu/rcu-map.js'
 import { releaseAnnounced } from '../../sync/layer-lock.js'
 import type { SyncLayer } from '../../sync/layer.js'
@@ -41,6 +42,7 @@ interface MapsBelow {
   readonly sync: SyncLayer
   readonly alloc: AllocLayer
   readonly rcu: RcuLayer
+  readonly srcu: SrcuLayer
 }
 
 export class MapsLayer implements AttachedLayer {
@@ -69,9 +71,24 @@ export class MapsLayer implements AttachedLayer {
     const known = this.#maps.get(name)
     if (known?.address === thing.address && known.serial === thing.serial) return known.map
     const table = openTable(memory, thing.address, map.cpus, valuesOf(options.value).pad)
-    const opened = new SharedMap<unknown, unknown>(name, table, parts, own, options)
+    const opened = new SharedMap<unknown, unknown>(
+      name,
+      table,
+      this.#partsOf(name, parts, options),
+      own,
+      options,
+    )
     this.#maps.set(name, { ...thing, map: opened })
     return opened
+  }
+
+  /** What is replaced in a map whose entries can be held is freed by its domain. */
+  #partsOf(name: string, parts: WriterParts, { hold = false }: MapOptions): WriterParts {
+    if (!hold) return parts
+    const domain = this.#below.srcu.open(name, { flavour: 'fast' })
+    const { queueing } = domain
+    // Both of one kind: the reaper looks at that list. Mutant: collections/list-of-another.
+    return { ...parts, queueing, list: queueing.callbacks.list, domain }
   }
 
   detach(): void {
@@ -98,8 +115,7 @@ export class MapsLayer implements AttachedLayer {
     const { objects } = openBootMemory(table, cpu, incarnation)
     const note = noteOf(objects, table.map.cpus, cpu)
     if (note === undefined || load32(memory.i32, note + MapNote.words.operation) === NONE) return
-    const list = RcuMap.open(objects, table.map.cpus).lists[cpu] ?? 0
-    finishNote(memory, note, list, this.#below.alloc.tagsOf(recovery))
+    finishNote(memory, note, this.#below.alloc.tagsOf(recovery))
   }
   /** The bucket that it had locked is free. */
   recover({ table, cpu, incarnation }: Recovery): void {
@@ -135,12 +151,12 @@ export class MapsLayer implements AttachedLayer {
     const list = RcuMap.open(objects, cpus).lists[cpu] ?? 0
     const lock = sync.lockOf(table, cpu, incarnation, note)
     const { heap } = alloc
-    const old = leftOver(memory, note)
+    const { old, list: its } = leftOver(memory, note)
     if (old !== 0) {
-      void queueing.callbacks.free(old, heap.tags.wordOf(old * 8), heap.tags.bytesOf(old * 8) >>> 3)
+      rcu.freeLeft(its, old)
       endNote(memory, note)
     }
-    return { heap, lock, queueing, cpu, note, list }
+    return { heap, lock, queueing, cpu, note, list, domain: undefined }
   }
 }
 

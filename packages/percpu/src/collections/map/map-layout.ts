@@ -31,7 +31,7 @@
  * `buckets` and the directory's last word: who has the lock of the bucket that is split next. A
  * CPU's own words: that CPU.
  */
-import { aligned, array, atomic, i32, owner, published, racy, struct, u32 } from '../../layout/index.js'
+import { aligned, array, atomic, f64, i32, owner, published, racy, struct, u32 } from '../../layout/index.js'
 import { SpinlockLayout } from '../../sync/layouts.js'
 
 /** Slots of a bucket: what fits a line. */
@@ -74,6 +74,9 @@ export const MapCpu = struct(
   {
     /** Entries that it has inserted less those that it has deleted; the sum of all CPUs counts. */
     entries: racy(i32),
+    /** Look-ups of its threads that count them: how many found an entry, and how many none. */
+    hits: racy(f64),
+    misses: racy(f64),
   },
   { align: 64 },
 )
@@ -90,6 +93,8 @@ export const MapRoot = struct(
     values: published(u32),
     /** Of the struct that values are, or 0. */
     valueHash: published(u32),
+    /** 1 if entries can be held: the SRCU domain of its name looks after what is replaced. */
+    hold: published(u32),
     /** Of the hash. */
     seed: array(published(i32), 2),
     /** Words of the directory. */
@@ -123,7 +128,8 @@ export const MapNote = struct(
     countValue: owner(i32),
     /** Reference of what is to be freed after a grace period, or 0. */
     old: owner(i32),
-    /** Where the CPU's list of what is to be freed ended before. */
+    /** Word index of the CPU's list of what is to be freed, and where it ended before. */
+    list: owner(i32),
     position: owner(i32),
     /** Counts entries, for their stamps. */
     stamps: owner(i32),

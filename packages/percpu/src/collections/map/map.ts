@@ -2,18 +2,13 @@ import type { OwnCpu } from '../../cpus/own-cpu.js'
 import { ArgumentError } from '../../errors.js'
 import { showAs } from '../../inspect.js'
 import { isThenable } from '../../thenable.js'
-import { checkFlag, checkFunction, checkOptions, refused } from '../../machine/check.js'
-import {
-  checkLoad,
-  checkLoadAsync,
-  setAll,
-  setAllAsync,
-  type LoadAsyncOptions,
-  type LoadOptions,
-} from './bulk.js'
+import { checkFlag, checkFunction, checkOptions, refused, shown } from '../../machine/check.js'
+import { encodeKey, findValue, keyAt, lookUp, valueAt, viewOf, walk, type Hot } from './access.js'
+import * as bulk from './bulk.js'
+import type { LoadAsyncOptions, LoadOptions } from './bulk.js'
 import { END, step } from './cursor.js'
 import { DecodedValues } from './decoded.js'
-import { isValue, readKey, readValue, stampOf, valueBytesOf, valueOf } from './entry.js'
+import { isValue, readKey, readValue } from './entry.js'
 import { hashWords } from './hash.js'
 import { keyCodecs, type KeyCodec } from '../keys.js'
 import { valuesOf, type MapOptions } from './options.js'
@@ -22,22 +17,10 @@ import { findEntry } from './reader.js'
 import { describeMap, verifyMap, type MapReport } from './report.js'
 import { Scratch } from '../scratch.js'
 import { countEntries, type MapTable } from './table.js'
+import { countLookup, tallyOf } from './tally.js'
 import type { ValueCodec } from '../values.js'
-import { endViews, type MakeView } from '../view.js'
+import { endViews } from '../view.js'
 import { MapWriter, type Expected } from './writer.js'
-
-/** What the usual ways read, in one object with plain fields. */
-interface Hot<K, V> {
-  readonly table: MapTable
-  readonly key: Scratch
-  readonly value: Scratch
-  readonly keys: KeyCodec<K>
-  readonly values: ValueCodec<V>
-  /** Makes views of values in place; undefined: they are decoded. */
-  readonly makeView: MakeView | undefined
-  /** None unless they are kept. */
-  readonly decoded: DecodedValues<K, V> | undefined
-}
 
 export interface MapVerifyOptions {
   /**
@@ -55,8 +38,8 @@ export interface MapVerifyOptions {
  * killed in the middle of it has stored all of it, or nothing.
  *
  * What was replaced or deleted is freed after a grace period: once each thread has returned to its
- * event loop. So a thread that replaces or deletes much awaits something now and then, or calls
- * `machine.rcu.barrierBlocking()`; memory runs full otherwise.
+ * event loop. A thread that replaces much awaits something now and then, or calls
+ * `machine.rcu.barrierBlocking()`. Memory runs full otherwise.
  *
  * Limits: a key has at most 4095 bytes, a value 1,048,575. Each entry takes 12 bytes and about 9 of
  * its bucket beside key and value, and is rounded up to a size of the heap's.
@@ -80,7 +63,7 @@ export class SharedMap<K, V, View = V> {
     table: MapTable,
     parts: WriterParts,
     own: OwnCpu,
-    { key, value, cache = 0 }: MapOptions,
+    { key, value, cache = 0, stats = false }: MapOptions,
   ) {
     this.name = name
     const { codec, view } = valuesOf(value)
@@ -92,6 +75,7 @@ export class SharedMap<K, V, View = V> {
       values: codec as ValueCodec<V>,
       makeView: view,
       decoded: cache > 0 ? new DecodedValues(table, cache) : undefined,
+      tally: stats ? tallyOf(table, parts.cpu) : 0,
     }
     this.#own = own
     this.#parts = parts
@@ -105,12 +89,16 @@ export class SharedMap<K, V, View = V> {
    * @throws ArgumentError for what is no key; EntryTooLargeError; OfflineError.
    */
   get(key: K): V | undefined {
-    const { table, key: scratch, value, keys, values, decoded } = this.#hot
+    const { table, key: scratch, value, keys, values, decoded, tally } = this.#hot
     const kept = decoded?.get(key)
-    if (kept !== undefined) return kept
+    if (kept !== undefined) {
+      if (tally !== 0) countLookup(table.memory, tally, true)
+      return kept
+    }
     keys.encode(key, scratch)
     const hash = hashWords(scratch.words, scratch.length, table.seed0, table.seed1)
     const entry = findEntry(table, scratch, hash)
+    if (tally !== 0) countLookup(table.memory, tally, entry !== 0)
     if (entry === 0) return undefined
     readValue(table.memory, entry * 2, value, table.pad)
     const found = values.decode(value)
@@ -120,9 +108,10 @@ export class SharedMap<K, V, View = V> {
 
   /** Whether there is an entry with this key. @throws as {@link get}. */
   has(key: K): boolean {
-    const { table, key: scratch, keys } = this.#hot
-    keys.encode(key, scratch)
-    return findEntry(table, scratch, hashWords(scratch.words, scratch.length, table.seed0, table.seed1)) !== 0
+    const { table, key: scratch, tally } = this.#hot
+    const entry = findEntry(table, scratch, encodeKey(this.#hot, key))
+    if (tally !== 0) countLookup(table.memory, tally, entry !== 0)
+    return entry !== 0
   }
 
   /**
@@ -136,25 +125,44 @@ export class SharedMap<K, V, View = V> {
    */
   view<Result>(key: K, read: (view: View) => Result): Result | undefined {
     checkFunction('read', read)
-    const { table, key: scratch, makeView } = this.#hot
-    const entry = findEntry(table, scratch, this.#encode(key))
-    if (entry === 0) return undefined
-    const { memory, pad } = table
-    const { i32 } = memory
-    const scope = { memory }
+    const hash = encodeKey(this.#hot, key)
+    const scope = { memory: this.#hot.table.memory }
     try {
-      const view =
-        makeView === undefined
-          ? this.#valueOf(table, entry)
-          : makeView(scope, valueOf(i32, entry * 2, pad) * 4, valueBytesOf(i32, entry * 2))
-      const result = read(view as View)
+      const view = viewOf(this.#hot, hash, scope) as View | undefined
+      if (view === undefined) return undefined
+      const result = read(view)
       if (isThenable(result)) throw refused('read', read, 'not one synchronous stretch: it returns a promise')
       return result
     } finally {
       endViews(scope)
     }
   }
-
+  /**
+   * As {@link view}, for `work` that awaits: the value stays as it is until its promise settles,
+   * and no writer waits. For maps with the option `hold`. Meanwhile what is replaced in the map is
+   * not freed: hold for a short time.
+   *
+   * @throws what `work` throws; ArgumentError also for a map without that option; SrcuMisuseError
+   *   on a CPU that is deaf, or if the domain was cleaned up; else as {@link get}.
+   */
+  async hold<Result>(key: K, work: (view: View) => Promise<Result> | Result): Promise<Result | undefined> {
+    this.#own.assertOnline()
+    checkFunction('work', work)
+    const { domain } = this.#parts
+    if (domain === undefined)
+      throw new ArgumentError(`the map ${shown(this.name)} was not made with hold: true`, { name: this.name })
+    // What is no key begins no section.
+    const hash = encodeKey(this.#hot, key)
+    const scope = { memory: this.#hot.table.memory }
+    const token = domain.readLock()
+    try {
+      const view = viewOf(this.#hot, hash, scope) as View | undefined
+      return view === undefined ? undefined : await work(view)
+    } finally {
+      endViews(scope)
+      domain.readUnlock(token)
+    }
+  }
   /**
    * Sets the value of a key.
    *
@@ -166,7 +174,7 @@ export class SharedMap<K, V, View = V> {
     const { key: scratch, value: encoded, values } = this.#hot
     // First the value: its encoding may run code of the user's.
     values.encode(value, encoded)
-    const hash = this.#encode(key)
+    const hash = encodeKey(this.#hot, key)
     this.#writer.put(scratch, hash, encoded)
     this.#writes++
     return this
@@ -178,7 +186,7 @@ export class SharedMap<K, V, View = V> {
    * @throws ArgumentError; EntryTooLargeError; LockTimeoutError as for {@link set}; OfflineError.
    */
   delete(key: K): boolean {
-    const hash = this.#encode(key)
+    const hash = encodeKey(this.#hot, key)
     const isDeleted = this.#writer.remove(this.#hot.key, hash)
     if (isDeleted) this.#writes++
     return isDeleted
@@ -199,7 +207,7 @@ export class SharedMap<K, V, View = V> {
   update(key: K, change: (value: V | undefined) => V | undefined): V | undefined {
     checkFunction('change', change)
     for (;;) {
-      const found = this.#find(key)
+      const found = findValue(this.#hot, key)
       const writes = this.#writes
       const value = change(found.value)
       if (this.#exchange(key, found, value)) return value
@@ -219,7 +227,7 @@ export class SharedMap<K, V, View = V> {
       // Also if it is not needed, it must be one.
       if (value !== undefined) values.encode(value, encoded)
       if (expected !== undefined) values.encode(expected, encoded)
-      const found = this.#look(key)
+      const found = lookUp(this.#hot, key)
       const isExpected =
         expected === undefined
           ? found.entry === 0
@@ -235,11 +243,12 @@ export class SharedMap<K, V, View = V> {
    * @throws as {@link set}.
    */
   getOrInsert(key: K, value: V): V {
-    const { values, value: encoded } = this.#hot
-    for (;;) {
+    const { values, value: encoded, table, tally } = this.#hot
+    for (let isFirst = true; ; isFirst = false) {
       // It must be one, also if it is not needed.
       values.encode(value, encoded)
-      const found = this.#find(key)
+      const found = findValue(this.#hot, key)
+      if (tally !== 0 && isFirst) countLookup(table.memory, tally, found.entry !== 0)
       if (found.value !== undefined) return found.value
       if (this.#exchange(key, found, value)) return value
     }
@@ -253,8 +262,11 @@ export class SharedMap<K, V, View = V> {
    */
   getOrInsertComputed(key: K, make: (key: K) => V): V {
     checkFunction('make', make)
-    const found = this.#find(key)
-    return found.value === undefined ? this.getOrInsert(key, make(key)) : found.value
+    const found = findValue(this.#hot, key)
+    if (found.value === undefined) return this.getOrInsert(key, make(key))
+    const { table, tally } = this.#hot
+    if (tally !== 0) countLookup(table.memory, tally, true)
+    return found.value
   }
 
   /**
@@ -264,7 +276,7 @@ export class SharedMap<K, V, View = V> {
    */
   setMany(entries: Iterable<readonly [K, V]>): this {
     this.#own.assertOnline()
-    setAll(this, entries)
+    bulk.setAll(this, entries)
     return this
   }
   /**
@@ -275,7 +287,7 @@ export class SharedMap<K, V, View = V> {
    */
   load(entries: Iterable<readonly [K, V]>, options: LoadOptions = {}): this {
     this.#own.assertOnline()
-    const sizeHint = checkLoad(entries, options)
+    const sizeHint = bulk.checkLoad(entries, options)
     if (sizeHint > 0) this.#writer.reserve(this.size + sizeHint)
     return this.setMany(entries)
   }
@@ -291,9 +303,9 @@ export class SharedMap<K, V, View = V> {
     options: LoadAsyncOptions = {},
   ): Promise<this> {
     this.#own.assertOnline()
-    const sizeHint = checkLoadAsync(entries, options)
+    const sizeHint = bulk.checkLoadAsync(entries, options)
     if (sizeHint > 0) this.#writer.reserve(this.size + sizeHint)
-    await setAllAsync(this, this.#parts, entries, options)
+    await bulk.setAllAsync(this, this.#parts, entries, options)
     return this
   }
 
@@ -325,17 +337,20 @@ export class SharedMap<K, V, View = V> {
    */
   entries(): Generator<[K, V], undefined> {
     this.#own.assertOnline()
-    return this.#walk((table, entry) => [this.#keyOf(table, entry), this.#valueOf(table, entry)])
+    const hot = this.#hot
+    return walk(hot.table, (entry) => [keyAt(hot, entry), valueAt(hot, entry)])
   }
   /** As {@link entries}, their keys. */
   keys(): Generator<K, undefined> {
     this.#own.assertOnline()
-    return this.#walk((table, entry) => this.#keyOf(table, entry))
+    const hot = this.#hot
+    return walk(hot.table, (entry) => keyAt(hot, entry))
   }
   /** As {@link entries}, their values. */
   values(): Generator<V, undefined> {
     this.#own.assertOnline()
-    return this.#walk((table, entry) => this.#valueOf(table, entry))
+    const hot = this.#hot
+    return walk(hot.table, (entry) => valueAt(hot, entry))
   }
   [Symbol.iterator](): Generator<[K, V], undefined> {
     return this.entries()
@@ -363,28 +378,11 @@ export class SharedMap<K, V, View = V> {
     verifyMap(this.name, this.#hot.table, this.#parts, options.quiet === true)
   }
 
-  /** Encodes a key, and returns its hash. */
-  #encode(key: K): number {
-    const { table, key: scratch, keys } = this.#hot
-    keys.encode(key, scratch)
-    return hashWords(scratch.words, scratch.length, table.seed0, table.seed1)
-  }
-  /** The entry of a key. */
-  #look(key: K): Expected {
-    const { table, key: scratch } = this.#hot
-    const entry = findEntry(table, scratch, this.#encode(key))
-    return { entry, stamp: entry === 0 ? 0 : stampOf(table.memory.i32, entry * 2) }
-  }
-  #find(key: K): Expected & { readonly value: V | undefined } {
-    const found = this.#look(key)
-    const value = found.entry === 0 ? undefined : this.#valueOf(this.#hot.table, found.entry)
-    return { entry: found.entry, stamp: found.stamp, value }
-  }
   /** Sets the value if the entry is still that one. */
   #exchange(key: K, found: Expected, value: V | undefined): boolean {
     const { key: scratch, value: encoded, values } = this.#hot
     if (value !== undefined) values.encode(value, encoded)
-    const hash = this.#encode(key)
+    const hash = encodeKey(this.#hot, key)
     const isDone =
       value !== undefined
         ? this.#writer.put(scratch, hash, encoded, found)
@@ -393,26 +391,5 @@ export class SharedMap<K, V, View = V> {
           : this.#writer.remove(scratch, hash, found)
     if (isDone) this.#writes++
     return isDone
-  }
-
-  *#walk<T>(read: (table: MapTable, entry: number) => T): Generator<T, undefined> {
-    const { table } = this.#hot
-    const entries: number[] = []
-    for (let cursor = 0; cursor < END;) {
-      cursor = step(table, cursor, entries)
-      // In this stretch: afterwards they may be freed.
-      const batch = entries.map((entry) => read(table, entry))
-      yield* batch
-    }
-  }
-  #keyOf(table: MapTable, entry: number): K {
-    const { key, keys } = this.#hot
-    readKey(table.memory, entry * 2, key)
-    return keys.decode(key)
-  }
-  #valueOf(table: MapTable, entry: number): V {
-    const { value, values } = this.#hot
-    readValue(table.memory, entry * 2, value, table.pad)
-    return values.decode(value)
   }
 }

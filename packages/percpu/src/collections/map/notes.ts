@@ -65,7 +65,11 @@ export function noteChange(
   store32(i32, at + note.countValue, countValue)
   store32(i32, at + note.old, old)
   // atomic: this CPU's own.
-  if (old !== 0) store32(i32, at + note.position, loadAtomic32(i32, list + CallbackList.words.tail))
+  if (old !== 0) {
+    store32(i32, at + note.list, list)
+    // atomic: as above.
+    store32(i32, at + note.position, loadAtomic32(i32, list + CallbackList.words.tail))
+  }
   // From here on it happens. Mutant: collections/noted-early.
   store32(i32, at + note.operation, CHANGE)
 }
@@ -158,21 +162,22 @@ export function endNote({ i32 }: Memory, at: number): void {
 
 /**
  * For the reaper, after the layers below have examined what the dead CPU left: what is noted
- * happens. `list`: word index of the CPU's list of what is to be freed; `tags`: those of the CPU.
+ * happens. `tags`: those of the CPU.
  */
-export function finishNote(memory: Memory, at: number, list: number, tags: Tags): void {
+export function finishNote(memory: Memory, at: number, tags: Tags): void {
   const { i32 } = memory
   const operation = load32(i32, at + note.operation)
   // Mutant: collections/split-forgotten.
   if (operation === SPLIT) finishSplit(memory, at, tags)
   // Mutant: collections/change-forgotten.
   if (operation === CHANGE) finishChange(memory, at, tags)
-  if (load32(i32, at + note.operation) === FREE) finishFree(memory, at, list, tags)
+  if (load32(i32, at + note.operation) === FREE) finishFree(memory, at, tags)
 }
 
 /** Queues what is to be freed, in the dead CPU's place, unless it has. */
-function finishFree(memory: Memory, at: number, list: number, tags: Tags): void {
+function finishFree(memory: Memory, at: number, tags: Tags): void {
   const { i32 } = memory
+  const list = load32(i32, at + note.list)
   const position = load32(i32, at + note.position)
   // atomic: the dead CPU's own. Mutant: collections/freed-twice.
   if (loadAtomic32(i32, list + CallbackList.words.tail) === position) {
@@ -188,10 +193,11 @@ function finishFree(memory: Memory, at: number, list: number, tags: Tags): void 
 
 /**
  * For the next thread of a dead CPU: the reference of what its predecessor had to free and could
- * not, or 0.
+ * not, or 0; and the word index of the list that it is for.
  */
-export function leftOver({ i32 }: Memory, at: number): number {
-  return load32(i32, at + note.operation) === FREE ? load32(i32, at + note.old) : 0
+export function leftOver({ i32 }: Memory, at: number): { readonly old: number; readonly list: number } {
+  const old = load32(i32, at + note.operation) === FREE ? load32(i32, at + note.old) : 0
+  return { old, list: load32(i32, at + note.list) }
 }
 
 /** A number that no entry of this CPU had for a long time. */

@@ -1,7 +1,15 @@
 /** What a map is made for, and opened as. */
 import { load32, loadU32, store32, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../../errors.js'
-import { checkInt32, checkObject, checkOneOf, checkOptions, checkRange, shown } from '../../machine/check.js'
+import {
+  checkFlag,
+  checkInt32,
+  checkObject,
+  checkOneOf,
+  checkOptions,
+  checkRange,
+  shown,
+} from '../../machine/check.js'
 import { isStruct, type AnyStruct } from '../../layout/index.js'
 import { MapMismatchError } from '../errors.js'
 import { keyCodecs, type MapKeyKind } from '../keys.js'
@@ -24,6 +32,18 @@ export interface MapOptions<K extends MapKeyKind = MapKeyKind, V extends MapValu
    * keys of kind `bytes`. Each thread that opens the map first may choose its own. Default 0.
    */
   readonly cache?: number
+  /**
+   * True: this thread counts its calls of `get`, `has`, `view`, `hold` and `getOrInsert` that find
+   * an entry, and those that find none, for {@link MapReport.hits}. Default false.
+   */
+  readonly stats?: boolean
+  /**
+   * True: entries can be held across awaits, by `map.hold`. What is replaced is freed when those
+   * who may hold it are done: sections of the SRCU domain of the map's name, which is fast. That
+   * domain must not be cleaned up as long as the map is used. All threads must say the same.
+   * Default false.
+   */
+  readonly hold?: boolean
   /** @internal Of the hash, for explorations: other seeds, other buckets. */
   readonly seed?: number
 }
@@ -35,13 +55,17 @@ const valueKinds = Object.keys(valueCodecs) as MapValueKind[]
 /** @throws ArgumentError. */
 export function checkMapOptions(options: MapOptions): void {
   checkObject('options', options)
-  checkOptions('map', options, { key: true, value: true, cache: true, seed: true }, ['seed'])
+  checkOptions('map', options, { key: true, value: true, cache: true, stats: true, hold: true, seed: true }, [
+    'seed',
+  ])
   checkKind('key', options.key, keyKinds)
   if (isStruct(options.value)) checkValueStruct(options.value)
   else checkKind('value', options.value, valueKinds)
   if (options.cache !== undefined) checkRange('cache', options.cache, 0, 2 ** 24)
   if (options.key === 'bytes' && options.cache !== undefined && options.cache > 0)
     throw new ArgumentError("cache: values of keys of kind 'bytes' cannot be kept", { cache: options.cache })
+  checkFlag('hold', options.hold)
+  checkFlag('stats', options.stats)
   if (options.seed !== undefined) checkInt32('seed', options.seed)
 }
 
@@ -51,10 +75,15 @@ function checkKind(what: string, kind: unknown, kinds: readonly string[]): void 
 }
 
 /** Of a new map. `root`: word index. */
-export function writeOptions({ i32, u32 }: Memory, root: number, { key, value, seed }: MapOptions): void {
+export function writeOptions(
+  { i32, u32 }: Memory,
+  root: number,
+  { key, value, hold = false, seed }: MapOptions,
+): void {
   store32(i32, root + words.keys, keyKinds.indexOf(key))
   store32(i32, root + words.values, numberOf(value))
   storeU32(u32, root + words.valueHash, hashOf(value))
+  storeU32(u32, root + words.hold, hold ? 1 : 0)
   for (let i = 0; i < 2; i++) store32(i32, root + words.seed + i, seed ?? Math.random() * 2 ** 32)
 }
 
@@ -63,12 +92,19 @@ export function compareOptions(
   { i32, u32 }: Memory,
   root: number,
   name: string,
-  { key, value }: MapOptions,
+  { key, value, hold = false }: MapOptions,
 ): void {
   const foundKey = keyKinds[load32(i32, root + words.keys)]
   const number = load32(i32, root + words.values)
   const isSame = number === numberOf(value) && loadU32(u32, root + words.valueHash) === hashOf(value)
-  if (foundKey === key && isSame) return
+  if (foundKey === key && isSame) {
+    if ((loadU32(u32, root + words.hold) === 1) === hold) return
+    throw new MapMismatchError(`the map ${shown(name)} was made with hold: ${!hold}, not ${hold}`, {
+      name,
+      expected: { hold },
+      found: { hold: !hold },
+    })
+  }
   const foundValue = number === STRUCT ? 'struct' : valueKinds[number]
   const other = isStruct(value) ? `struct ${value.name}` : `kind '${value}'`
   const hint = isStruct(value) && number === STRUCT ? ', with another layout or name' : ''

@@ -2,6 +2,7 @@
 import * as mem from '#mem'
 import type { Heap } from '../../alloc/heap.js'
 import type { Queueing } from '../../rcu/queueing.js'
+import type { Srcu } from '../../rcu/srcu.js'
 import type { LayerLock } from '../../sync/layer-lock.js'
 import { MapBucket } from './map-layout.js'
 
@@ -15,6 +16,8 @@ export interface WriterParts {
   /** Word indices: of the CPU's note, and of its list of what is to be freed. */
   readonly note: number
   readonly list: number
+  /** Whose sections hold entries; undefined if they cannot be held. */
+  readonly domain: Srcu | undefined
 }
 
 /** Makes memory that only this thread knows an overflow block, or a bucket. */

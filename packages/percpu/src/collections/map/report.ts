@@ -10,6 +10,7 @@ import type { WriterParts } from './parts.js'
 import { loadBuckets } from './reader.js'
 import { Scratch } from '../scratch.js'
 import { bucketOf, bucketWord, countEntries, type MapTable } from './table.js'
+import { sumLookups } from './tally.js'
 
 const { tags, slots, next } = MapBucket.words
 
@@ -19,12 +20,16 @@ export interface MapReport {
   readonly buckets: number
   /** Bytes of its buckets, without their overflow blocks. */
   readonly bucketBytes: number
+  /** Look-ups that have found an entry, by threads that count them: option `stats`. */
+  readonly hits: number
+  /** Those that have found none. */
+  readonly misses: number
 }
 
 export function describeMap(name: string, table: MapTable): MapReport {
   const entries = countEntries(table)
   const buckets = loadBuckets(table)
-  return { name, entries, buckets, bucketBytes: buckets * MapBucket.stride }
+  return { name, entries, buckets, bucketBytes: buckets * MapBucket.stride, ...sumLookups(table) }
 }
 
 /** `isQuiet`: nobody writes meanwhile. @throws MapCorruptionError; LockTimeoutError. */

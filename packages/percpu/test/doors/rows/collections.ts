@@ -24,6 +24,8 @@ const mapOptions: kinds.Kind = {
     key: kinds.oneOf('string', 'bytes', 'i32', 'u32', 'u53', 'u64'),
     value: kinds.oneOf('string', 'bytes', 'json', 'i32', 'u32', 'f64', 'u64'),
     cache: optional(whole(0, 2 ** 24, 'number of values')),
+    hold: optional(flag),
+    stats: optional(flag),
   },
 }
 
@@ -82,6 +84,11 @@ export const collectionRows: readonly Row[] = [
   ),
   door('SharedMap.get', [text], (world) => use(mapOf(world), 'get', ['a'])),
   door('SharedMap.view', [text, func], (world) => use(mapOf(world), 'view', ['a', () => 1])),
+  door('SharedMap.hold', [text, func], ({ machine }) => {
+    const map = machine.map('held', { key: 'string', value: 'json', hold: true })
+    map.set('a', 1)
+    return use(map, 'hold', ['a', () => 1])
+  }),
   door('SharedMap.has', [text], (world) => use(mapOf(world), 'has', ['a'])),
   door('SharedMap.set', [text, json], (world) => use(mapOf(world), 'set', ['a', 2])),
   door('SharedMap.delete', [text], (world) => {

@@ -1,0 +1,73 @@
+/** What a thread looks a map up with, and how its keys and values are read. */
+import { END, step } from './cursor.js'
+import type { DecodedValues } from './decoded.js'
+import { readKey, readValue, stampOf, valueBytesOf, valueOf } from './entry.js'
+import { hashWords } from './hash.js'
+import type { KeyCodec } from '../keys.js'
+import { findEntry } from './reader.js'
+import type { Scratch } from '../scratch.js'
+import type { MapTable } from './table.js'
+import { countLookup } from './tally.js'
+import type { ValueCodec } from '../values.js'
+import type { MakeView, ViewScope } from '../view.js'
+import type { Expected } from './writer.js'
+
+/** What the usual ways read, in one object with plain fields. */
+export interface Hot<K, V> {
+  readonly table: MapTable
+  readonly key: Scratch
+  readonly value: Scratch
+  readonly keys: KeyCodec<K>
+  readonly values: ValueCodec<V>
+  /** Makes views of values in place; undefined: they are decoded. */
+  readonly makeView: MakeView | undefined
+  /** None unless they are kept. */
+  readonly decoded: DecodedValues<K, V> | undefined
+  /** Where look-ups are counted: tally.ts. 0: they are not. */
+  readonly tally: number
+}
+
+/** Encodes a key, and returns its hash. */
+export function encodeKey<K, V>({ table, key: scratch, keys }: Hot<K, V>, key: K): number {
+  keys.encode(key, scratch)
+  return hashWords(scratch.words, scratch.length, table.seed0, table.seed1)
+}
+/** The entry of a key. */
+export function lookUp<K, V>(hot: Hot<K, V>, key: K): Expected {
+  const entry = findEntry(hot.table, hot.key, encodeKey(hot, key))
+  return { entry, stamp: entry === 0 ? 0 : stampOf(hot.table.memory.i32, entry * 2) }
+}
+/** As {@link lookUp}, with its value. */
+export function findValue<K, V>(hot: Hot<K, V>, key: K): Expected & { readonly value: V | undefined } {
+  const { entry, stamp } = lookUp(hot, key)
+  return { entry, stamp, value: entry === 0 ? undefined : valueAt(hot, entry) }
+}
+/** The view of the value of the key that was encoded, with this hash; undefined if none. */
+export function viewOf<K, V>(hot: Hot<K, V>, hash: number, scope: ViewScope): unknown {
+  const { table, makeView, tally } = hot
+  const entry = findEntry(table, hot.key, hash)
+  if (tally !== 0) countLookup(table.memory, tally, entry !== 0)
+  if (entry === 0) return undefined
+  if (makeView === undefined) return valueAt(hot, entry)
+  const { i32 } = table.memory
+  return makeView(scope, valueOf(i32, entry * 2, table.pad) * 4, valueBytesOf(i32, entry * 2))
+}
+
+/** Goes through all entries. `read`: is called for each, by its reference. */
+export function* walk<T>(table: MapTable, read: (entry: number) => T): Generator<T, undefined> {
+  const entries: number[] = []
+  for (let cursor = 0; cursor < END;) {
+    cursor = step(table, cursor, entries)
+    // In this stretch: afterwards they may be freed.
+    const batch = entries.map(read)
+    yield* batch
+  }
+}
+export function keyAt<K, V>({ table, key, keys }: Hot<K, V>, entry: number): K {
+  readKey(table.memory, entry * 2, key)
+  return keys.decode(key)
+}
+export function valueAt<K, V>({ table, value, values }: Hot<K, V>, entry: number): V {
+  readValue(table.memory, entry * 2, value, table.pad)
+  return values.decode(value)
+}
