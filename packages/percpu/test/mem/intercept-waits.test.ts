@@ -62,3 +62,25 @@ it('a function that others have put there stays, and what is below it is as it w
     Reflect.set(Atomics, 'wait', host)
   }
 })
+
+it('a function that others put there after the end is gone through, too', () => {
+  const { wait: host } = Atomics
+  const through: string[] = []
+  interceptWaits((next) => next())()
+  const theirs = ((...args: Parameters<typeof host>) => {
+    through.push('theirs')
+    return Reflect.apply(host, Atomics, args)
+  }) as typeof host
+  Reflect.set(Atomics, 'wait', theirs)
+  try {
+    const end = interceptWaits((next) => {
+      through.push('mine')
+      return next()
+    })
+    assert.deepEqual(wait(through), ['mine', 'theirs'])
+    end()
+    assert.equal(Atomics.wait, theirs)
+  } finally {
+    Reflect.set(Atomics, 'wait', host)
+  }
+})
