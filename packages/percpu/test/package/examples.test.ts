@@ -41,6 +41,12 @@ const promised: Readonly<Record<string, readonly RegExp[]>> = {
     /^after their death: 2000 requests, counter 2000$/m,
     /^per-CPU memory: vm, 3 units of 32768 bytes/m,
   ],
+  'range-routing-table.js': [
+    /^halves seen: 0$/m,
+    /^ranges: 2 office office$/m,
+    /^167772160-176160767 office\n176160768-184549375 branch\n3221225984-3221226111 lab$/m,
+    /^nearest: lab$/m,
+  ],
   'survive-terminate.js': [/^round 3: reaped \[ 1 \] online \[ 0 \]$/m, /^memory as before: true$/m],
 }
 
