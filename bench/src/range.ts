@@ -16,11 +16,11 @@ table.enter()
 const { rows4, rows6 } = table.summary()
 const own = new PrivateTable(table)
 
-const list4 = Array.from({ length: rows4 }, (_, row): Row => [
-  table.start4(row) >>> 0,
-  table.end4(row) >>> 0,
-  table.entry4(row),
-])
+/** Two ranges of the real table overlap: the first one ends where the next one begins. */
+const list4 = Array.from({ length: rows4 }, (_, row): Row => {
+  const next = row + 1 < rows4 ? table.start4(row + 1) >>> 0 : 2 ** 32
+  return [table.start4(row) >>> 0, Math.min(table.end4(row) >>> 0, next - 1), table.entry4(row)]
+})
 /** Four words as one number. */
 const wide = (word: (index: number) => number): bigint => {
   let key = 0n

@@ -31,7 +31,7 @@ const scenes: Readonly<Record<string, Scene>> = {
     change: (map) => map.set(5, 9, 'a'),
     after: [[5, 9, 'a']],
     points: 30,
-    stride: 2,
+    stride: 1,
   },
   'splitting a range': {
     before: [[0, 99, 'a']],

@@ -38,10 +38,10 @@ describe('the index of a map of ranges says what its nodes say', () => {
   for (const kind of Object.keys(values) as (keyof typeof values)[])
     it(`with values of kind ${kind}`, async () => {
       const random = randomOf(kind.length * 7 + 1)
-      const map = machine.rangeMap(`index ${kind}`, { key: 'u32', value: kind }) as SharedRangeMap<
-        number,
-        unknown
-      >
+      const map = machine.rangeMap<'u32', MapValueKind>(`index ${kind}`, {
+        key: 'u32',
+        value: kind,
+      })
       const held = values[kind] ?? []
       const list = [...drawn(random)].slice(0, 5000).map(([from, to, n]) => [from, to, held[n]] as const)
       assert.ok(list.length > 4000)

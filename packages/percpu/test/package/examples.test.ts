@@ -46,6 +46,12 @@ const promised: Readonly<Record<string, readonly RegExp[]>> = {
     /^all results are right: true$/m,
     /^left: 0 0 true true$/m,
   ],
+  'range-routing-table.js': [
+    /^halves seen: 0$/m,
+    /^ranges: 2 office office$/m,
+    /^167772160-176160767 office\n176160768-184549375 branch\n3221225984-3221226111 lab$/m,
+    /^nearest: lab$/m,
+  ],
   'survive-terminate.js': [/^round 3: reaped \[ 1 \] online \[ 0 \]$/m, /^memory as before: true$/m],
 }
 

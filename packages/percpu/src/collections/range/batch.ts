@@ -72,14 +72,13 @@ export function setOf<K, V>(shape: Shape<K, V>, from: K, to: K, value: V): Chang
 /** Lets `work` note changes; undefined among them: everything ends. @throws what `work` throws. */
 export function noteChanges<K, V>(
   shape: Shape<K, V>,
-  work: (batch: RangeBatch<K, V>) => void,
+  work: (batch: RangeBatch<K, V>) => unknown,
 ): readonly (Change<K> | undefined)[] {
   checkFunction('changes', work)
   const changes: (Change<K> | undefined)[] = []
   let isOpen = true
   try {
-    const batch = new RangeBatch(shape, changes, () => isOpen)
-    const result = (work as (batch: RangeBatch<K, V>) => unknown)(batch)
+    const result = work(new RangeBatch(shape, changes, () => isOpen))
     if (isThenable(result)) throw refused('changes', work, 'one that returns a promise: nothing was changed')
   } finally {
     isOpen = false

@@ -224,7 +224,6 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
     own.assertOnline()
     const { memory } = this.shape
     // Before the look at the version: nothing of it is freed before that grace period has ended.
-    // Mutant: collections/range-pinned-late.
     const cookie = own.gracePeriods.snap()
     const version = this.present()
     const number = numberOf(memory, version)

@@ -66,14 +66,19 @@ function inView(
   )
 }
 const callOf = (method: Reading | typeof Symbol.iterator) => (view: Ranges, given: readonly unknown[]) =>
-  Reflect.apply(view[method] as (...args: unknown[]) => unknown, view, given)
+  applied(view, method, given)
+
+function applied<T extends object>(object: T, method: keyof T, given: readonly unknown[]): unknown {
+  const call: unknown = Reflect.get(object, method)
+  return Reflect.apply(call as (...args: unknown[]) => unknown, object, given)
+}
 
 function inBatch(world: World, method: keyof RangeBatch<number, unknown>, args: readonly unknown[]): Use {
   const map = mapOf(world)
   return using(
     (...given: readonly unknown[]) =>
       map.batch((batch) => {
-        Reflect.apply(batch[method] as (...list: unknown[]) => unknown, batch, given)
+        applied(batch, method, given)
       }),
     args,
   )
