@@ -38,6 +38,8 @@ describe('offline', () => {
     const counter = percpu.counter('early count')
     const domain = leaver.srcu('early domain')
     const map = leaver.map('early map', { key: 'string', value: 'i32' })
+    const ranges = leaver.rangeMap('early ranges', { key: 'u32', value: 'i32' })
+    const ring = leaver.ring('early ring', { value: 'i32', bytes: 64 })
     await leaver.offline()
     const before = new Uint8Array(machine.handle.buffer).slice()
 
@@ -93,6 +95,14 @@ describe('offline', () => {
       (gone) => gone.map('late', { key: 'string', value: 'i32' }),
       () => map.get('key'),
       () => map.set('key', 1),
+      (gone) => gone.rangeMap('late', { key: 'u32', value: 'i32' }),
+      () => ranges.lookup(1),
+      () => ranges.set(1, 2, 3),
+      (gone) => gone.ring('late', { value: 'i32', bytes: 64 }),
+      () => ring.trySend(1),
+      () => ring.tryReceive(),
+      () => ring.close(),
+      (gone) => gone.rcu.barrierBlocking({ timeout: 1 }),
       (gone) => gone.initSrcu(address),
       (gone) => gone.srcuAt(address),
       () => domain.readLock(),

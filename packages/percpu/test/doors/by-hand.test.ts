@@ -11,12 +11,12 @@ const sources = new URL('../../src/', import.meta.url)
 const allowed: Readonly<Record<string, string>> = {
   'arithmetic.ts': 'arithmetic',
   'check.ts': 'the checks',
+  'collections/range/index-pages.ts': 'tells which values a word of the index can hold',
   'machine/check.ts': 'the checks',
   'machine/size.ts': 'the check of sizes',
   'rcu/cookies.ts': 'the check of cookies',
   'rcu/debug-tokens.ts': 'tells two kinds of tokens apart',
   'watch/vpa-registry.ts': 'areas have an error of their own',
-  'percpu/counter.ts': 'a sum of its own',
 }
 
 it('no operation checks a number by hand', () => {

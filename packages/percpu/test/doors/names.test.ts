@@ -110,6 +110,14 @@ const namings: Readonly<Record<string, Naming>> = {
     },
     read: (machine, name) => machine.map(name, { key: 'string', value: 'i32' }).get(''),
   },
+  'Machine.ring': {
+    mark: (machine, name, mark) => {
+      const ring = machine.ring(name, { value: 'i32', bytes: 64 })
+      assert.equal(ring.name, name)
+      assert.equal(ring.trySend(mark), true)
+    },
+    read: (machine, name) => machine.ring(name, { value: 'i32', bytes: 64 }).tryReceive(),
+  },
   'Machine.rangeMap': {
     mark: (machine, name, mark) => {
       const map = machine.rangeMap(name, { key: 'u32', value: 'i32' })
