@@ -51,6 +51,8 @@ export function compiledTest(source) {
   return source.replace('/test/', '/dist-test/').replace(/\.ts$/, '.js')
 }
 
+/** Files at a time: one more than there are processors, as many tests wait for threads and timers. */
+const concurrency = availableParallelism() + 1
 /** Milliseconds after which a test file that has not ended is killed and has failed. */
 const fileTimeout = 5 * 60_000
 
@@ -60,7 +62,7 @@ export function runFiles(root, files, stdio = 'inherit') {
     '--test',
     '--test-reporter=spec',
     `--test-timeout=${fileTimeout}`,
-    `--test-concurrency=${Math.max(2, availableParallelism())}`,
+    `--test-concurrency=${concurrency}`,
   ]
   const child = spawn(process.execPath, [...options, ...files], { cwd: root, stdio })
   return new Promise((resolve, reject) => {
