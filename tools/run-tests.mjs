@@ -51,7 +51,7 @@ export function compiledTest(source) {
   return source.replace('/test/', '/dist-test/').replace(/\.ts$/, '.js')
 }
 
-/** Files at a time: one more than there are processors, as many tests wait for threads and timers. */
+/** Files at a time. One more than there are processors: many tests wait for threads and timers. */
 const concurrency = availableParallelism() + 1
 /** Milliseconds after which a test file that has not ended is killed and has failed. */
 const fileTimeout = 5 * 60_000

@@ -1,7 +1,7 @@
 /** The index of a large map of ranges: what it says is what the nodes say, whatever is changed. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { MapValueKind, MapValues, SharedRangeMap } from 'percpu'
+import type { MapValueKind, MapValues } from 'percpu'
 import { fresh } from '../support/machines.js'
 
 /** The same numbers in each run. */
