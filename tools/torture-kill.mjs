@@ -1,9 +1,9 @@
 // The long form of the kill tests: workers are terminated in the middle of what they do with the
 // structures of each layer.
 //
-//     npm run torture:kill -- [--kills 1000] [--seed 11] [--stop] [sync] [alloc] [percpu] [rcu]
+//     npm run torture:kill -- [--kills 1000] [--seed 11] [--stop] [LAYER ...]
 //
-// `--kills` is for each layer, of which there are four unless some are named. `--stop` also stops
+// `--kills` is for each layer, of which there are five unless some are named. `--stop` also stops
 // the whole process at random, for up to 3 seconds (SIGSTOP), and lets it go on (SIGCONT). The
 // exit code is that of the tests. PERCPU_KILLS and PERCPU_SEED say the same as the options.
 
@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util'
 import { isMain, repositoryRoot } from './lib/cli.mjs'
 
 /** The layers that have a kill test. */
-export const layers = ['sync', 'alloc', 'percpu', 'rcu']
+export const layers = ['sync', 'alloc', 'percpu', 'rcu', 'collections']
 /** Milliseconds: of the longest stop, and from one stop to the next. */
 const LONGEST_STOP = 3000
 const BETWEEN_STOPS = 1000
