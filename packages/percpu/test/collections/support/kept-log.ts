@@ -7,7 +7,7 @@
 export const KEYS = 200
 /** Keys of the map of ranges that one range of a worker covers. */
 export const SPAN = 50
-/** Messages of a worker are its number, in these bits, and behind it how many it had sent before. */
+/** Words of a worker: of each key what was begun and acknowledged, and three of the ring. */
 export const MESSAGE_BITS = 24
 
 /** Words of a worker's part: of each key what was begun and acknowledged, and of the ring. */
