@@ -79,7 +79,7 @@ function reap(world: World, number: number): void {
 }
 
 describe('the lock of a layer whose owner is killed', () => {
-  const options = { mode: 'pct', executions: EXECUTIONS, seed: SEED, maxSteps: 40_000 } as const
+  const options = { mode: 'pct', executions: EXECUTIONS, seed: SEED, maxSteps: 80_000 } as const
 
   it('anywhere is freed by who waits for it', async (test) => {
     const { world } = await withCounter()
