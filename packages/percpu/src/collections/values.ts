@@ -125,6 +125,8 @@ function jsonOf(value: unknown): string {
   } catch (error) {
     throw new ArgumentError('value: JSON cannot say it', { value }, { cause: error })
   }
-  if (text !== undefined) return text
+  // JSON would say `null` for NaN and the infinities; inside of objects it does.
+  const isOther = typeof value === 'number' && !Number.isFinite(value)
+  if (text !== undefined && !isOther) return text
   throw refused('value', value, 'nothing that JSON can say')
 }

@@ -25,7 +25,7 @@ const wrongKeys: Readonly<Record<MapKeyKind, readonly unknown[]>> = {
 }
 const wrongValues: Readonly<Record<MapValueKind, readonly unknown[]>> = {
   ...wrongKeys,
-  json: [undefined, () => 1, Symbol('s'), 5n],
+  json: [undefined, () => 1, Symbol('s'), 5n, NaN, Infinity],
   f64: ['1', 1n, null, undefined],
 }
 delete (wrongValues as Partial<Record<string, unknown>>)['u53']
