@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
 import type { Machine, Range, SharedRangeMap } from 'percpu'
-import { forEachAccessAsync, fresh, joinAs, killAt } from '../support/hooked-percpu.js'
+import { forEachAccessAsync, fresh, joinAs, killAt, killAtAccess, mem } from '../support/hooked-percpu.js'
 import { bury, muteKilled } from './support/victims.js'
 
 type Texts = SharedRangeMap<number, string>
@@ -146,3 +146,44 @@ describe('a thread killed before any access', () => {
       )
     })
 })
+
+describe('a reaper killed before any access', () => {
+  before(muteKilled)
+  const scene = scenes['a batch of changes of several leaves'] ?? assert.fail()
+  const accesses = countAccesses(scene)
+  /** So many accesses before its end a change is about to publish, publishes, or queues what is old. */
+  for (const left of [60, 30, 15])
+    it(`of cleaning up after a change that had ${left} accesses to go leaves the rest to the next`, async () => {
+      const seen = { before: 0, after: 0 }
+      const points = await forEachAccessAsync(async (at) => {
+        const { machine, victim, map, dying } = prepare(scene)
+        const reaper = joinAs(machine, 102)
+        reaper.rangeMap('m', options)
+        killAtAccess(() => scene.change(dying), accesses - left, victim)
+        const killed = killAt(() => reaper.cpus.declareDead(1), at * 29, reaper)
+        bury(victim)
+        if (killed) {
+          bury(reaper)
+          machine.cpus.declareDead(2)
+          if (machine.cpus.present.includes(1)) machine.cpus.declareDead(1)
+        }
+        seen[assertWhole(map, scene, at)]++
+        await assertNothingLost(machine, map, at)
+        return killed
+      })
+      // Whoever finishes it: it is done in each case, or in none.
+      assert.ok(points > 5 && (seen.before === 0 || seen.after === 0), JSON.stringify({ points, seen }))
+    })
+})
+
+function countAccesses(scene: Scene): number {
+  const { dying } = prepare(scene)
+  let count = 0
+  mem.control.before = () => void count++
+  try {
+    scene.change(dying)
+  } finally {
+    mem.control.before = undefined
+  }
+  return count
+}
