@@ -75,11 +75,8 @@ function checkKind(what: string, kind: unknown, kinds: readonly string[]): void 
 }
 
 /** Of a new map. `root`: word index. */
-export function writeOptions(
-  { i32, u32 }: Memory,
-  root: number,
-  { key, value, hold = false, seed }: MapOptions,
-): void {
+export function writeOptions({ i32, u32 }: Memory, root: number, options: MapOptions): void {
+  const { key, value, hold = false, seed } = options
   store32(i32, root + words.keys, keyKinds.indexOf(key))
   store32(i32, root + words.values, numberOf(value))
   storeU32(u32, root + words.valueHash, hashOf(value))
