@@ -151,7 +151,7 @@ describe('a reaper killed before any access', () => {
   before(muteKilled)
   const scene = scenes['a batch of changes of several leaves'] ?? assert.fail()
   const accesses = countAccesses(scene)
-  /** So many accesses before its end a change is about to publish, publishes, or queues what is old. */
+  /** Before it publishes, while it does, and while it queues what is old. */
   for (const left of [60, 30, 15])
     it(`of cleaning up after a change that had ${left} accesses to go leaves the rest to the next`, async () => {
       const seen = { before: 0, after: 0 }
@@ -179,7 +179,9 @@ describe('a reaper killed before any access', () => {
 function countAccesses(scene: Scene): number {
   const { dying } = prepare(scene)
   let count = 0
-  mem.control.before = () => void count++
+  mem.control.before = () => {
+    count++
+  }
   try {
     scene.change(dying)
   } finally {

@@ -22,6 +22,19 @@ const ranges = machine.rangeMap('ranges', { key: 'u32', value: 'u32' })
 const ring = machine.ring('ring', { value: 'u32', bytes: 4096 })
 parentPort?.postMessage(machine.cpu)
 
+/** What its predecessor was at when it was terminated is settled before anything is begun anew. */
+function settle(kind: number, key: number, value: number): void {
+  const allowed = log.allowed(id, kind, key)
+  if (!allowed.includes(value)) throw new Error(`${kind}: ${key} has ${value}, not ${allowed.join(' or ')}`)
+  log.begin(id, kind, key, value)
+  log.acknowledge(id, kind, key, value)
+}
+for (let key = 0; key < KEYS; key++) {
+  const at = id * KEYS + key
+  settle(0, key, map.get(at) ?? 0)
+  settle(1, key, ranges.lookup(at * SPAN) ?? 0)
+}
+
 /** Other workers change theirs: each of these is looked up, but what it has is theirs to know. */
 function lookAround(): void {
   const key = random(workers * KEYS)
