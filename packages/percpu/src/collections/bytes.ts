@@ -17,7 +17,12 @@ export function encodeBytes(what: string, value: unknown, into: Scratch, limit: 
   const length = lengthOf(value) as number
   if (length > limit) return false
   into.reserve(length)
-  into.bytes.set(value as Uint8Array)
+  try {
+    into.bytes.set(value as Uint8Array)
+  } catch {
+    // Its length says 0 then; or it has grown meanwhile.
+    throw refused(what, value, 'a Uint8Array whose memory was taken away or is being changed')
+  }
   into.end(length)
   return true
 }

@@ -112,3 +112,108 @@ describe('another CPU that splits a bucket in the middle', () => {
     })
   })
 })
+
+describe('another CPU in the middle', () => {
+  it('of going through all, which splits many buckets, hides no entry', () => {
+    forEachAccess((at) => {
+      const machine = fresh({ memory: '1 MiB', cpus: 2 })
+      const map = machine.map('m', options)
+      const other = joinAs(machine, 101).map('m', options)
+      for (let key = 0; key < 60; key++) map.set(key, key)
+      const seen: number[] = []
+      const isInside = interrupt(
+        () => seen.push(...map.keys()),
+        at * 5,
+        () => {
+          for (let key = 1000; key < 1100; key++) other.set(key, 1)
+        },
+      )
+      const stable = seen.filter((key) => key < 60).sort((a, b) => a - b)
+      assert.deepEqual(
+        stable,
+        Array.from({ length: 60 }, (_, key) => key),
+        `access ${at}`,
+      )
+      return isInside
+    })
+  })
+
+  it('of looking for the nearest range, which moves it, is seen as a whole', () => {
+    forEachAccess((at) => {
+      const machine = fresh({ memory: '1 MiB', cpus: 2 })
+      const map = machine.rangeMap('r', { key: 'u32', value: 'u32' })
+      const other = joinAs(machine, 101).rangeMap('r', { key: 'u32', value: 'u32' })
+      map.load([
+        [48, 48, 1],
+        [100, 110, 2],
+      ])
+      let found: number | undefined
+      const isInside = interrupt(
+        () => (found = map.nearest(50)?.from),
+        at,
+        () =>
+          other.batch([
+            [48, 48],
+            [50, 50, 1],
+          ]),
+      )
+      assert.ok(found === 48 || found === 50, `access ${at}: ${String(found)}`)
+      return isInside
+    })
+  })
+
+  it('of deleting, which takes the lock then, does not make it fail', () => {
+    forEachAccess((at) => {
+      const { machine, map, other } = prepare()
+      const [key = 0] = all
+      const isInside = interrupt(
+        () => map.delete(key),
+        at,
+        () => other.set(key + 1, 1),
+      )
+      assert.equal(map.has(key), false)
+      map.verify()
+      machine.heap.verify()
+      return isInside
+    })
+  })
+
+  it('of a change, which changes the entry, is no fault of the change', () => {
+    const { map, other } = prepare()
+    const [key = 0, another = 0] = all
+    let calls = 0
+    const value = map.update(key, (before = 0) => {
+      map.set(another, 1)
+      if (calls++ === 0) other.set(key, 40)
+      return before + 1
+    })
+    assert.deepEqual([value, calls, map.get(key)], [41, 2, 41])
+  })
+})
+
+describe('code of the caller in the middle', () => {
+  it('of sending, which sends, too, takes nothing of the message', () => {
+    const ring = fresh({ memory: '512 KiB' }).ring('r', { value: 'string', bytes: 512 })
+    ring.send('first', {
+      get timeout() {
+        ring.trySend('inner')
+        return 100
+      },
+    })
+    const received = ring.receiveMany(10)
+    assert.equal(received.at(-1), 'first')
+    assert.ok(received.slice(0, -1).every((message) => message === 'inner'))
+  })
+
+  it('has taken the memory of bytes away before: that is told', () => {
+    const machine = fresh({ memory: '512 KiB' })
+    const gone = new Uint8Array(8)
+    structuredClone(gone, { transfer: [gone.buffer] })
+    const map = machine.map('b', { key: 'bytes', value: 'bytes' })
+    const refused = { code: 'PERCPU_ARGUMENT' }
+    assert.throws(() => map.set(gone, Uint8Array.of(1)), refused)
+    assert.throws(() => map.set(Uint8Array.of(1), gone), refused)
+    assert.throws(() => machine.ring('r').trySend(gone), refused)
+    assert.equal(map.size, 0)
+  })
+})

@@ -29,11 +29,15 @@ export function step(table: MapTable, cursor: number, into: number[]): number {
   for (;;) {
     const count = loadBuckets(table)
     const index = bucketOf(count, hash)
-    const size = 2 ** (32 - bitsOf(count, hash))
+    const bits = bitsOf(count, hash)
+    const size = 2 ** (32 - bits)
     const end = cursor - (cursor % size) + size
     into.length = 0
     collect(table, bucketWord(table, index), cursor, end, into)
-    if (bucketOf(loadBuckets(table), hash) === index) return end
+    // If the bucket was split meanwhile, what has moved is in another one now. The hash at the
+    // cursor may be among those that stay. Mutant: collections/walked-past.
+    const now = loadBuckets(table)
+    if (bucketOf(now, hash) === index && bitsOf(now, hash) === bits) return end
   }
 }
 

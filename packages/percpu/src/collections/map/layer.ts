@@ -103,19 +103,22 @@ export class MapsLayer implements AttachedLayer {
    * The lock of a bucket is freed. What was to be freed must be known to be queued, or not, before.
    */
   rescue(recovery: Recovery): void {
-    this.#below.rcu.examine(recovery)
+    if (this.#noted(recovery) !== undefined) this.#below.rcu.examine(recovery)
     this.examine(recovery)
     // Mutant: collections/rescued-left.
     this.recover(recovery)
   }
   /** What the dead CPU has noted happens. */
   examine(recovery: Recovery): void {
-    const { table, cpu, incarnation } = recovery
-    const { memory } = table
+    const note = this.#noted(recovery)
+    if (note !== undefined) finishNote(recovery.table.memory, note, this.#below.alloc.tagsOf(recovery))
+  }
+  /** The note of the dead CPU, if it was at anything. */
+  #noted({ table, cpu, incarnation }: Recovery): number | undefined {
     const { objects } = openBootMemory(table, cpu, incarnation)
     const note = noteOf(objects, table.map.cpus, cpu)
-    if (note === undefined || load32(memory.i32, note + MapNote.words.operation) === NONE) return
-    finishNote(memory, note, this.#below.alloc.tagsOf(recovery))
+    if (note === undefined) return undefined
+    return load32(table.memory.i32, note + MapNote.words.operation) === NONE ? undefined : note
   }
   /** The bucket that it had locked is free. */
   recover({ table, cpu, incarnation }: Recovery): void {

@@ -211,7 +211,8 @@ export class SharedMap<K, V, View = V> {
       const writes = this.#writes
       const value = change(found.value)
       if (this.#exchange(key, found, value)) return value
-      if (this.#writes !== writes) throw new ArgumentError('change: it has changed the entry itself', { key })
+      if (this.#writes !== writes && this.#isOwn(key, found))
+        throw new ArgumentError('change: it has changed the entry itself', { key })
     }
   }
 
@@ -379,6 +380,11 @@ export class SharedMap<K, V, View = V> {
   }
 
   /** Sets the value if the entry is still that one. */
+  /** Whether there is another entry by now that this thread has made. */
+  #isOwn(key: K, { stamp: before }: Expected): boolean {
+    const { entry, stamp } = lookUp(this.#hot, key)
+    return entry !== 0 && stamp !== before && (stamp & 0xff) === this.#own.cpu
+  }
   #exchange(key: K, found: Expected, value: V | undefined): boolean {
     const { key: scratch, value: encoded, values } = this.#hot
     if (value !== undefined) values.encode(value, encoded)

@@ -113,8 +113,8 @@ export class MapWriter {
       countValue: load32(i32, this.#count) - 1,
       old: place.entry,
     })
-    if (hasOverflow) {
-      this.#lock(hash, 0)
+    // It is deleted by now: nothing may fail. Who has the lock leaves an empty block to the next.
+    if (hasOverflow && this.#parts.lock.tryLock(this.#bucket)) {
       this.#prune(this.#bucket)
       this.#parts.lock.unlock()
     }

@@ -92,9 +92,13 @@ export abstract class RangeReader<K, V> {
   nearest(point: K): Range<K, V> | undefined {
     const { keys } = this.shape
     const key = keys.take('point', point)
-    const found = this.find(key)
-    if (found !== undefined) return found
-    const [before, after] = [this.before(key), this.after(key)]
+    // All of one version.
+    const version = this.present()
+    const cursor = this.#cursor
+    if (!this.#seekIn(cursor, version, key)) return undefined
+    if (cursor.hasValue()) return cursor.range()
+    const before = beforeCursor(cursor)
+    const after = this.#seekIn(cursor, version, key) ? behindCursor(cursor) : undefined
     if (before === undefined || after === undefined) return before ?? after
     return keys.distance(key, after.from) < keys.distance(before.to, key) ? after : before
   }

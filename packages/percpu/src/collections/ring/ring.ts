@@ -119,7 +119,9 @@ export class SharedRing<S, R = S> {
    *   thread must not block; else as {@link trySend}. Nothing is sent then.
    */
   send(message: S, options?: WaitOptions): void {
-    this.#senders.wait(this.#sending(message), options)
+    // The options first: to read them may run code that sends, too.
+    const deadline = this.#senders.begin(options)
+    this.#senders.wait(this.#sending(message), deadline)
   }
   /**
    * Sends a message; resolves when there was room for it. Await it before the next one is sent: of
@@ -130,7 +132,8 @@ export class SharedRing<S, R = S> {
    *   sent then.
    */
   async sendAsync(message: S, options?: WaitOptions): Promise<void> {
-    await this.#senders.waitAsync(this.#sending(message), options)
+    const deadline = this.#senders.beginAsync(options)
+    await this.#senders.waitAsync(this.#sending(message), deadline)
   }
 
   /**
@@ -154,7 +157,7 @@ export class SharedRing<S, R = S> {
    *   options; else as {@link tryReceive}. Nothing is received then.
    */
   receive(options?: WaitOptions): R | undefined {
-    const message = this.#receivers.wait(this.#message, options)
+    const message = this.#receivers.wait(this.#message, this.#receivers.begin(options))
     return message === END ? undefined : message
   }
   /**
@@ -166,7 +169,7 @@ export class SharedRing<S, R = S> {
    *   received then.
    */
   async receiveAsync(options?: WaitOptions): Promise<R | undefined> {
-    const message = await this.#receivers.waitAsync(this.#message, options)
+    const message = await this.#receivers.waitAsync(this.#message, this.#receivers.beginAsync(options))
     return message === END ? undefined : message
   }
   /**

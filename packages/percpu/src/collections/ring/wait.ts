@@ -47,12 +47,23 @@ export class RingWait {
     this.#wakeNext = wakeNext
   }
 
-  /** Blocks. @throws LockTimeoutError at the deadline. */
-  wait<Result>(awaited: Awaited<Result>, options: WaitOptions | undefined): Result {
+  /** For {@link wait}. @throws ArgumentError; UnsupportedError. */
+  begin(options: WaitOptions | undefined): Deadline {
     this.#state.waiting.assertMayBlock()
     if (options !== undefined) checkWait(options)
+    return new Deadline(options)
+  }
+  /** For {@link waitAsync}. @throws ArgumentError; OfflineError. */
+  beginAsync(options: WaitOptions | undefined): Deadline {
+    this.#state.waiting.assertOpen()
+    if (options !== undefined) checkWait(options)
+    return new Deadline(options)
+  }
+
+  /** Blocks. @throws LockTimeoutError at the deadline. */
+  wait<Result>(awaited: Awaited<Result>, deadline: Deadline): Result {
     const at = awaited.attempt()
-    return at === undefined ? this.#sleep(awaited, new Deadline(options)) : at
+    return at === undefined ? this.#sleep(awaited, deadline) : at
   }
   #sleep<Result>(awaited: Awaited<Result>, deadline: Deadline): Result {
     const marked: Awaited<Result> = {
@@ -70,16 +81,13 @@ export class RingWait {
   }
 
   /** @throws LockTimeoutError at the deadline; the reason of its signal; OfflineError. */
-  async waitAsync<Result>(awaited: Awaited<Result>, options: WaitOptions | undefined): Promise<Result> {
-    this.#state.waiting.assertOpen()
-    if (options !== undefined) checkWait(options)
+  async waitAsync<Result>(awaited: Awaited<Result>, deadline: Deadline): Promise<Result> {
     const at = awaited.attempt()
     if (at !== undefined) {
       // A loop of calls that never have to wait still lets timers and sockets have their turn.
       if (++this.#unslept % UNSLEPT === 0) await nextTurn()
       return at
     }
-    const deadline = new Deadline(options)
     this.#queue.enter()
     try {
       const result = await this.#entered(awaited, deadline)
