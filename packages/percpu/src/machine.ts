@@ -3,13 +3,13 @@ import type { Heap } from './alloc/heap.js'
 import { Objects } from './bootmem/objects.js'
 import type { MapKeyKind, MapKeys } from './collections/keys.js'
 import type { SharedMap } from './collections/map/map.js'
-import type { RingMessageKind, RingMessages, RingOptions } from './collections/ring/options.js'
+import type { RingOptions } from './collections/ring/options.js'
 import type { SharedRing } from './collections/ring/ring.js'
 import type { RangeKeyKind, RangeKeys } from './collections/range/keys.js'
 import type { RangeMapOptions } from './collections/range/options.js'
 import type { SharedRangeMap } from './collections/range/range-map.js'
-import type { MapOptions, MapValueType } from './collections/map/options.js'
-import type { MapValueKind, MapValueOf, MapValues, MapViewOf } from './collections/values.js'
+import type { MapOptions } from './collections/map/options.js'
+import type { MapValueKind, MapValueOf, MapValues, MapValueType, MapViewOf } from './collections/values.js'
 import type { Layers } from './compose.js'
 import { CpuTable } from './cpus/cpu-table.js'
 import { Cpus } from './cpus/cpus.js'
@@ -19,9 +19,6 @@ import type { Tending } from './cpus/idle.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
 import type { Stalled } from './cpus/stall.js'
 import { Supervisor, type SupervisedWorker, type Supervision } from './cpus/supervisor.js'
-import type { Draft, Infer } from './layout/accessor-types.js'
-import type { Struct } from './layout/struct-type.js'
-import type { Fields, Kind } from './layout/types.js'
 import { checkFunction, checkText } from './machine/check.js'
 import { HotplugError } from './machine/errors.js'
 import { Emitter, type ListenOptions } from './machine/events.js'
@@ -241,7 +238,7 @@ export class Machine {
 
   /**
    * The ring of this name, a queue of messages for all threads: `{ value: 'json', bytes: '1 MiB' }`
-   * and the like. It is made if need be. Messages are of one of the kinds of {@link RingMessages},
+   * and the like. It is made if need be. Messages are of one of the kinds of {@link MapValues},
    * or of a struct.
    *
    * `name`: 1 to 56 bytes of UTF-8; rings have a name space of their own.
@@ -249,16 +246,11 @@ export class Machine {
    * @throws RingMismatchError if the ring has other messages or another size; ArgumentError;
    *   OutOfMemoryError; LockTimeoutError; OfflineError.
    */
-  ring<F extends Fields, K extends Kind>(
+  ring<V extends MapValueType = 'bytes'>(
     name: string,
-    options: RingOptions<Struct<F, K>> & { readonly value: Struct<F, K> },
-  ): SharedRing<(draft: Draft<Struct<F, K>>) => void, Infer<Struct<F, K>>>
-  ring<V extends RingMessageKind = 'bytes'>(
-    name: string,
-    options?: RingOptions<V>,
-  ): SharedRing<RingMessages[V]>
-  ring(name: string, options: RingOptions = {}): unknown {
-    return this.#layers.rings.ring(name, options)
+    options: RingOptions<V> = {},
+  ): SharedRing<MapValueOf<V>> {
+    return this.#layers.rings.ring(name, options) as SharedRing<MapValueOf<V>>
   }
 
   /**

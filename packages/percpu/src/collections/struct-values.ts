@@ -5,7 +5,7 @@
  * the fields are 0, so equal values have equal bytes.
  */
 import { refused, shown } from '../machine/check.js'
-import { ArgumentError } from '../errors.js'
+import { ArgumentError, PercpuError } from '../errors.js'
 import { encodeAddress } from '../layout/addresses.js'
 import type { AnyStruct } from '../layout/index.js'
 import type { Scalar, StructType, TextType, Type } from '../layout/types.js'
@@ -63,6 +63,9 @@ export function structCodec(struct: AnyStruct): ValueCodec<unknown> {
       isBusy = true
       try {
         part.write(to, 0, value, 'value')
+      } catch (error) {
+        if (error instanceof PercpuError) throw error
+        throw new ArgumentError('value: its fields cannot be read', { value }, { cause: error })
       } finally {
         isBusy = wasBusy
       }

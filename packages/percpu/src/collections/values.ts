@@ -2,7 +2,7 @@
 import { checkBigInt, checkInt32, checkWord, refused } from '../machine/check.js'
 import { ArgumentError } from '../errors.js'
 import type { TypedStruct } from '../layout/accessor-types.js'
-import type { Infer, ReadonlyAccessor, ReadonlyArrayView } from '../layout/index.js'
+import type { AnyStruct, Infer, ReadonlyAccessor, ReadonlyArrayView } from '../layout/index.js'
 import { decodeBytes, encodeBytes } from './bytes.js'
 import { EntryTooLargeError } from './errors.js'
 import { MAX_VALUE_BYTES } from './limits.js'
@@ -25,6 +25,8 @@ export interface MapValues {
   readonly u64: bigint
 }
 export type MapValueKind = keyof MapValues
+/** What values can be: of a kind, or structs, whose fields are not atomic. */
+export type MapValueType = MapValueKind | AnyStruct
 
 /** The values of a map, by what it was opened with: plain objects if they are structs. */
 export type MapValueOf<V> = V extends MapValueKind ? MapValues[V] : Infer<V>

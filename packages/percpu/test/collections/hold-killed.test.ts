@@ -34,7 +34,7 @@ describe('an entry that is held', () => {
         return isKilled
       })
       assert.equal(found, 1, `access ${at}`)
-      await machine.srcu('m').barrier({ timeout: 10_000 })
+      await map.barrier({ timeout: 10_000 })
       map.verify({ quiet: true })
       assert.equal(entriesOf(machine), 2, `access ${at}`)
       machine.heap.verify({ quiet: true })

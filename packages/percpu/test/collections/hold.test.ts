@@ -1,7 +1,16 @@
 /** Values held across awaits: they stay, no writer waits, and they are freed in the end. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { ArgumentError, f64, i32, MapMismatchError, struct, ViewEndedError, type Machine } from 'percpu'
+import {
+  ArgumentError,
+  f64,
+  i32,
+  MapMismatchError,
+  SelfDeadlockError,
+  struct,
+  ViewEndedError,
+  type Machine,
+} from 'percpu'
 import { fresh, joinAs } from '../support/machines.js'
 
 const Route = struct('Route', { page: i32, weight: f64 })
@@ -34,7 +43,7 @@ describe('an entry that is held', () => {
       })
       assert.equal(result, 2)
       for (const use of kept) assert.throws(use, ViewEndedError)
-      await machine.srcu('m').barrier()
+      await map.barrier()
       assert.equal(entriesOf(machine), 1)
       machine.heap.verify({ quiet: true })
     })
@@ -49,7 +58,7 @@ describe('an entry that is held', () => {
     await machine.rcu.synchronize()
     assert.equal(entriesOf(machine), 2)
     machine.cpus.declareDead(1)
-    await machine.srcu('m').barrier({ timeout: 10_000 })
+    await map.barrier({ timeout: 10_000 })
     assert.equal(entriesOf(machine), 1)
   })
 
@@ -79,7 +88,51 @@ describe('an entry that is held', () => {
       machine.map('m', options).hold('a', () => Promise.reject(new Error('mine'))),
       /mine/,
     )
-    // No section is under way any more.
-    await machine.srcu('m').synchronize({ timeout: 10_000 })
+    // It holds nothing any more.
+    machine.map('m', options).set('a', filled(2))
+    await machine.map('m', options).barrier({ timeout: 10_000 })
+  })
+
+  it('has nothing to do with a domain of the same name', async () => {
+    const machine = fresh()
+    const map = machine.map('m', options)
+    map.set('a', filled(1))
+    await machine.srcu('m').cleanup()
+    for (let i = 0; i < 100; i++) map.set('a', filled(i))
+    await map.barrier({ timeout: 10_000 })
+    assert.equal(entriesOf(machine), 1)
+    map.verify({ quiet: true })
+  })
+
+  it('fails with what its work threw, also if the thread has left meanwhile', async () => {
+    const machine = fresh()
+    const leaver = joinAs(machine, 101)
+    const map = leaver.map('m', options)
+    map.set('a', filled(1))
+    const mine = new Error('mine')
+    await assert.rejects(
+      map.hold('a', async () => {
+        await leaver.offline().catch(() => undefined)
+        throw mine
+      }),
+      mine,
+    )
+  })
+
+  it('lets barrierBlocking neither wait for itself, nor for others in vain', async () => {
+    const machine = fresh()
+    const map = machine.map('m', options)
+    map.set('a', filled(1))
+    for (let i = 0; i < 5000; i++) {
+      map.set('a', filled(i))
+      if (i % 500 === 0) map.barrierBlocking({ timeout: 10_000 })
+    }
+    map.barrierBlocking({ timeout: 10_000 })
+    assert.equal(entriesOf(machine), 1)
+    await map.hold('a', () => {
+      map.set('a', filled(2))
+      assert.throws(() => map.barrierBlocking({ timeout: 10_000 }), SelfDeadlockError)
+    })
+    map.barrierBlocking({ timeout: 10_000 })
   })
 })

@@ -14,10 +14,10 @@ describe('a thread that replaces entries', () => {
     const times = Number(process.env['PERCPU_REPLACEMENTS'] ?? 300_000)
     for (let i = 0; i < times; i++) {
       map.set(i % 100, value)
-      if (i % 1000 === 0) machine.rcu.barrierBlocking({ timeout: 10_000 })
+      if (i % 1000 === 0) map.barrierBlocking({ timeout: 10_000 })
     }
     map.verify({ quiet: true })
-    machine.rcu.barrierBlocking()
+    map.barrierBlocking()
     machine.heap.verify({ quiet: true })
     assert.equal(map.size, 100)
   })
@@ -28,7 +28,7 @@ describe('a thread that replaces entries', () => {
     assert.throws(() => {
       for (let i = 0; i < 100_000; i++) map.set(i % 100, value)
     }, OutOfMemoryError)
-    machine.rcu.barrierBlocking({ timeout: 10_000 })
+    map.barrierBlocking({ timeout: 10_000 })
     for (let i = 0; i < 1000; i++) map.set(i % 100, value)
     map.verify({ quiet: true })
   })

@@ -45,6 +45,26 @@ const uses = {
       map.verify()
     }
   },
+  'a ring': (machine: Machine) => {
+    const ring = machine.ring('ring', { value: 'i32' })
+    return () => {
+      ring.trySend(3)
+      // What was being sent is there, or not.
+      assert.deepEqual(
+        ring.receiveMany(9).filter((message) => message !== 2),
+        [1, 3],
+      )
+      ring.verify()
+    }
+  },
+  ranges: (machine: Machine) => {
+    const map = machine.rangeMap('ranges', { key: 'u32', value: 'i32' })
+    return () => {
+      map.set(20, 29, 3)
+      assert.deepEqual([...map.values()], [1, 2, 3])
+      map.verify()
+    }
+  },
 }
 
 async function stuckIn(machine: Machine, where: StuckIn): Promise<{ worker: Worker; cpu: number }> {

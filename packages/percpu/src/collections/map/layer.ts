@@ -2,29 +2,26 @@
  * The layer: its maps on one thread, and what is done for a CPU that died in the middle of a
  * change. A machine without maps has none of its memory: the notes are made with the first map.
  */
-import { load32, type Memory } from '#mem'
+import type { Memory } from '#mem'
 import { hashNumbers } from '../../arithmetic.js'
 import type { AllocLayer } from '../../alloc/layer.js'
-import type { Directory } from '../../bootmem/directory.js'
-import { openBootMemory, type LayerContext } from '../../bootmem/layer.js'
+import type { LayerContext } from '../../bootmem/layer.js'
 import type { NamedThing, Names } from '../../bootmem/names.js'
 import type { AttachedLayer, Recovery } from '../../cpus/layer.js'
-import { ObjectMissingError } from '../../machine/errors.js'
 import type { PlacedStruct } from '../../machine/placed-struct.js'
-import { tokenOf } from '../../machine/token.js'
 import type { RcuLayer } from '../../rcu/layer.js'
 import type { SrcuLayer } from '../../rcu/srcu-layer.js'
 import { RcuMap } from '../../rcu/rcu-map.js'
-import { releaseAnnounced } from '../../sync/layer-lock.js'
 import type { SyncLayer } from '../../sync/layer.js'
+import { NotesArea } from '../notes-area.js'
 import { SharedMap } from './map.js'
 import { MapBucket, MapCpu, MapEntry, MapNote, MapRoot } from './map-layout.js'
-import { endNote, finishNote, leftOver, NONE } from './notes.js'
+import { endNote, finishNote, leftOver } from './notes.js'
 import { checkMapOptions, compareOptions, valuesOf, writeOptions, type MapOptions } from './options.js'
 import type { WriterParts } from './parts.js'
 import { directoryWords, initialiseTable, mapShape, openTable } from './table.js'
 
-const NOTES = 'percpu.maps'
+const notes = new NotesArea('percpu.maps', MapNote)
 const TYPE = 'SharedMap'
 const hash = hashNumbers([MapRoot, MapCpu, MapBucket, MapEntry].map((layout) => layout.hash))
 
@@ -74,7 +71,7 @@ export class MapsLayer implements AttachedLayer {
     const opened = new SharedMap<unknown, unknown>(
       name,
       table,
-      this.#partsOf(name, parts, options),
+      this.#partsOf(thing.address, parts, options),
       own,
       options,
     )
@@ -82,10 +79,10 @@ export class MapsLayer implements AttachedLayer {
     return opened
   }
 
-  /** What is replaced in a map whose entries can be held is freed by its domain. */
-  #partsOf(name: string, parts: WriterParts, { hold = false }: MapOptions): WriterParts {
+  /** What is replaced in a map whose entries can be held is freed by a domain of its own. */
+  #partsOf(address: number, parts: WriterParts, { hold = false }: MapOptions): WriterParts {
     if (!hold) return parts
-    const domain = this.#below.srcu.open(name, { flavour: 'fast' })
+    const domain = this.#below.srcu.open(`percpu.map@${address}`, { flavour: 'fast' })
     const { queueing } = domain
     // Both of one kind: the reaper looks at that list. Mutant: collections/list-of-another.
     return { ...parts, queueing, list: queueing.callbacks.list, domain }
@@ -103,38 +100,25 @@ export class MapsLayer implements AttachedLayer {
    * The lock of a bucket is freed. What was to be freed must be known to be queued, or not, before.
    */
   rescue(recovery: Recovery): void {
-    if (this.#noted(recovery) !== undefined) this.#below.rcu.examine(recovery)
+    if (notes.busyOf(recovery, MapNote.words.operation) !== undefined) this.#below.rcu.examine(recovery)
     this.examine(recovery)
     // Mutant: collections/rescued-left.
     this.recover(recovery)
   }
   /** What the dead CPU has noted happens. */
   examine(recovery: Recovery): void {
-    const note = this.#noted(recovery)
+    const note = notes.busyOf(recovery, MapNote.words.operation)
     if (note !== undefined) finishNote(recovery.table.memory, note, this.#below.alloc.tagsOf(recovery))
   }
-  /** The note of the dead CPU, if it was at anything. */
-  #noted({ table, cpu, incarnation }: Recovery): number | undefined {
-    const { objects } = openBootMemory(table, cpu, incarnation)
-    const note = noteOf(objects, table.map.cpus, cpu)
-    if (note === undefined) return undefined
-    return load32(table.memory.i32, note + MapNote.words.operation) === NONE ? undefined : note
-  }
   /** The bucket that it had locked is free. */
-  recover({ table, cpu, incarnation }: Recovery): void {
-    const { objects } = openBootMemory(table, cpu, incarnation)
-    const note = noteOf(objects, table.map.cpus, cpu)
+  recover(recovery: Recovery): void {
     // Mutant: collections/bucket-left-locked.
-    if (note !== undefined) releaseAnnounced(table.memory, note, tokenOf(cpu, incarnation))
+    notes.release(recovery)
   }
 
   structs(): readonly PlacedStruct[] {
     const { own, objects } = this.#below.context
-    const placed: PlacedStruct[] = []
-    for (let cpu = 0; cpu < own.map.cpus; cpu++) {
-      const note = noteOf(objects, own.map.cpus, cpu)
-      if (note !== undefined) placed.push({ name: `cpu[${cpu}].maps`, address: note * 4, struct: MapNote })
-    }
+    const placed = notes.structs(own, objects, 'maps')
     for (const [name, { address }] of this.#maps)
       placed.push({ name: `map[${name}]`, address, struct: MapRoot })
     return placed
@@ -146,13 +130,10 @@ export class MapsLayer implements AttachedLayer {
   #attach(): WriterParts {
     const { context, sync, alloc, rcu } = this.#below
     const { own, objects } = context
-    const { memory, table, cpu, incarnation, map } = own
-    const { cpus } = map
-    objects.openOrCreate(NOTES, { type: MapNote.name, layout: notesLayout(cpus) })
-    const note = noteOf(objects, cpus, cpu) ?? 0
+    const { memory, cpu, map } = own
+    const { note, lock } = notes.use(own, objects, sync)
     const queueing = rcu.use()
-    const list = RcuMap.open(objects, cpus).lists[cpu] ?? 0
-    const lock = sync.lockOf(table, cpu, incarnation, note)
+    const list = RcuMap.open(objects, map.cpus).lists[cpu] ?? 0
     const { heap } = alloc
     const { old, list: its } = leftOver(memory, note)
     if (old !== 0) {
@@ -160,20 +141,6 @@ export class MapsLayer implements AttachedLayer {
       endNote(memory, note)
     }
     return { heap, lock, queueing, cpu, note, list, domain: undefined }
-  }
-}
-
-function notesLayout(cpus: number): { name: string; size: number; align: number; hash: number } {
-  return { name: MapNote.name, size: cpus * MapNote.stride, align: MapNote.align, hash: MapNote.hash }
-}
-/** Word index of a CPU's note; undefined if nobody has opened a map. */
-function noteOf(objects: Directory, cpus: number, cpu: number): number | undefined {
-  try {
-    const address = objects.open(NOTES, { type: MapNote.name, layout: notesLayout(cpus) })
-    return (address + cpu * MapNote.stride) / 4
-  } catch (error) {
-    if (error instanceof ObjectMissingError) return undefined
-    throw error
   }
 }
 

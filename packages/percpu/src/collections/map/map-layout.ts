@@ -93,7 +93,7 @@ export const MapRoot = struct(
     values: published(u32),
     /** Of the struct that values are, or 0. */
     valueHash: published(u32),
-    /** 1 if entries can be held: the SRCU domain of its name looks after what is replaced. */
+    /** 1 if entries can be held: an SRCU domain of its own looks after what is replaced. */
     hold: published(u32),
     /** Of the hash. */
     seed: array(published(i32), 2),

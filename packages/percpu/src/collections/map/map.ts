@@ -1,22 +1,25 @@
 import type { OwnCpu } from '../../cpus/own-cpu.js'
 import { ArgumentError } from '../../errors.js'
 import { showAs } from '../../inspect.js'
-import { isThenable } from '../../thenable.js'
-import { checkFlag, checkFunction, checkOptions, refused, shown } from '../../machine/check.js'
-import { encodeKey, findValue, keyAt, lookUp, valueAt, viewOf, walk, type Hot } from './access.js'
+import { checkFlag, checkFunction, checkOptions, shown } from '../../machine/check.js'
+import { endUnlessOffline } from '../../machine/ending.js'
+import { checkWait, Deadline, type WaitOptions } from '../../machine/wait-options.js'
+import { barrierBlocking } from '../../rcu/queueing.js'
+import { encodeKey, findValue, lookUp, viewOf, type Hot } from './access.js'
 import * as bulk from './bulk.js'
 import type { LoadAsyncOptions, LoadOptions } from './bulk.js'
 import { END, step } from './cursor.js'
 import { DecodedValues } from './decoded.js'
-import { isValue, readKey, readValue } from './entry.js'
+import { isValue, readKey } from './entry.js'
 import { hashWords } from './hash.js'
+import { MapReader } from './map-reader.js'
 import { keyCodecs, type KeyCodec } from '../keys.js'
 import { valuesOf, type MapOptions } from './options.js'
 import type { WriterParts } from './parts.js'
 import { findEntry } from './reader.js'
-import { describeMap, verifyMap, type MapReport } from './report.js'
+import { verifyMap } from './report.js'
 import { Scratch } from '../scratch.js'
-import { countEntries, type MapTable } from './table.js'
+import type { MapTable } from './table.js'
 import { countLookup, tallyOf } from './tally.js'
 import type { ValueCodec } from '../values.js'
 import { endViews } from '../view.js'
@@ -39,19 +42,16 @@ export interface MapVerifyOptions {
  *
  * What was replaced or deleted is freed after a grace period: once each thread has returned to its
  * event loop. A thread that replaces much awaits something now and then, or calls
- * `machine.rcu.barrierBlocking()`. Memory runs full otherwise.
+ * {@link barrierBlocking}. Memory runs full otherwise.
  *
  * Limits: a key has at most 4095 bytes, a value 1,048,575. Each entry takes 12 bytes and about 9 of
  * its bucket beside key and value, and is rounded up to a size of the heap's.
  */
-export class SharedMap<K, V, View = V> {
+export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
   static {
     showAs<{ readonly name: string; readonly size: number }>(this, ({ name, size }) => ({ name, size }))
   }
 
-  readonly name: string
-  readonly #hot: Hot<K, V>
-  readonly #own: OwnCpu
   readonly #parts: WriterParts
   readonly #writer: MapWriter
   /** Calls of this thread that have changed it. */
@@ -65,9 +65,8 @@ export class SharedMap<K, V, View = V> {
     own: OwnCpu,
     { key, value, cache = 0, stats = false }: MapOptions,
   ) {
-    this.name = name
     const { codec, view } = valuesOf(value)
-    this.#hot = {
+    const hot: Hot<K, V> = {
       table,
       key: new Scratch(4096 + 64),
       value: new Scratch(4096),
@@ -77,92 +76,62 @@ export class SharedMap<K, V, View = V> {
       decoded: cache > 0 ? new DecodedValues(table, cache) : undefined,
       tally: stats ? tallyOf(table, parts.cpu) : 0,
     }
-    this.#own = own
+    super(name, hot, own)
     this.#parts = parts
     this.#writer = new MapWriter(table, parts)
   }
 
-  /**
-   * The value of a key; undefined if there is none.
-   *
-   * Cost: see "map" in docs/benchmarks.md. Most of it is to decode the value.
-   * @throws ArgumentError for what is no key; EntryTooLargeError; OfflineError.
-   */
-  get(key: K): V | undefined {
-    const { table, key: scratch, value, keys, values, decoded, tally } = this.#hot
-    const kept = decoded?.get(key)
-    if (kept !== undefined) {
-      if (tally !== 0) countLookup(table.memory, tally, true)
-      return kept
-    }
-    keys.encode(key, scratch)
-    const hash = hashWords(scratch.words, scratch.length, table.seed0, table.seed1)
-    const entry = findEntry(table, scratch, hash)
-    if (tally !== 0) countLookup(table.memory, tally, entry !== 0)
-    if (entry === 0) return undefined
-    readValue(table.memory, entry * 2, value, table.pad)
-    const found = values.decode(value)
-    decoded?.keep(key, hash, entry, found)
-    return found
-  }
-
-  /** Whether there is an entry with this key. @throws as {@link get}. */
-  has(key: K): boolean {
-    const { table, key: scratch, tally } = this.#hot
-    const entry = findEntry(table, scratch, encodeKey(this.#hot, key))
-    if (tally !== 0) countLookup(table.memory, tally, entry !== 0)
-    return entry !== 0
-  }
-
-  /**
-   * What `read` makes of the value of a key, which it is given without a copy: bytes as a read-only
-   * view, a struct as an accessor without setters. Values of other kinds are decoded. Undefined if
-   * there is no such key. The view ends with the call. `read` is one synchronous stretch, and must
-   * not let the thread be idle: no `machine.poll()`, nothing that blocks.
-   *
-   * @throws what `read` throws; ArgumentError also if it returns a promise; else as {@link get}.
-   *   The view throws a ViewEndedError when it is used later.
-   */
-  view<Result>(key: K, read: (view: View) => Result): Result | undefined {
-    checkFunction('read', read)
-    const hash = encodeKey(this.#hot, key)
-    const scope = { memory: this.#hot.table.memory }
-    try {
-      const view = viewOf(this.#hot, hash, scope) as View | undefined
-      if (view === undefined) return undefined
-      const result = read(view)
-      if (isThenable(result)) throw refused('read', read, 'not one synchronous stretch: it returns a promise')
-      return result
-    } finally {
-      endViews(scope)
-    }
-  }
   /**
    * As {@link view}, for `work` that awaits: the value stays as it is until its promise settles,
    * and no writer waits. For maps with the option `hold`. Meanwhile what is replaced in the map is
    * not freed: hold for a short time.
    *
    * @throws what `work` throws; ArgumentError also for a map without that option; SrcuMisuseError
-   *   on a CPU that is deaf, or if the domain was cleaned up; else as {@link get}.
+   *   on a CPU that is deaf; else as {@link get}.
    */
   async hold<Result>(key: K, work: (view: View) => Promise<Result> | Result): Promise<Result | undefined> {
-    this.#own.assertOnline()
+    this.own.assertOnline()
     checkFunction('work', work)
     const { domain } = this.#parts
     if (domain === undefined)
       throw new ArgumentError(`the map ${shown(this.name)} was not made with hold: true`, { name: this.name })
     // What is no key begins no section.
-    const hash = encodeKey(this.#hot, key)
-    const scope = { memory: this.#hot.table.memory }
+    const hash = encodeKey(this.hot, key)
+    const scope = { memory: this.hot.table.memory }
     const token = domain.readLock()
     try {
-      const view = viewOf(this.#hot, hash, scope) as View | undefined
+      const view = viewOf(this.hot, hash, scope) as View | undefined
       return view === undefined ? undefined : await work(view)
     } finally {
       endViews(scope)
-      domain.readUnlock(token)
+      endUnlessOffline(() => domain.readUnlock(token))
     }
   }
+
+  /**
+   * Resolves when all that was replaced or deleted before, by any thread, is free.
+   *
+   * @throws UnansweredError after `timeout` ms; the reason of `signal` when that aborts;
+   *   ArgumentError; OfflineError.
+   */
+  async barrier(options: WaitOptions = {}): Promise<void> {
+    this.own.assertOnline()
+    checkWait(options)
+    await this.#parts.queueing.callbacks.barrier(new Deadline(options))
+  }
+  /**
+   * Returns when all that this thread has replaced or deleted is free: for loops that do not return
+   * to the event loop. The thread says by it that it uses nothing any more that it has read before,
+   * of whatever structure.
+   *
+   * @throws SelfDeadlockError in the middle of a `hold` of this thread, if it has to wait; else as
+   *   `machine.rcu.barrierBlocking`.
+   */
+  barrierBlocking(options: WaitOptions = {}): void {
+    this.own.assertOnline()
+    barrierBlocking(this.#parts.queueing, options)
+  }
+
   /**
    * Sets the value of a key.
    *
@@ -171,10 +140,10 @@ export class SharedMap<K, V, View = V> {
    *   after meanwhile; OfflineError. Nothing is changed then.
    */
   set(key: K, value: V): this {
-    const { key: scratch, value: encoded, values } = this.#hot
+    const { key: scratch, value: encoded, values } = this.hot
     // First the value: its encoding may run code of the user's.
     values.encode(value, encoded)
-    const hash = encodeKey(this.#hot, key)
+    const hash = encodeKey(this.hot, key)
     this.#writer.put(scratch, hash, encoded)
     this.#writes++
     return this
@@ -186,15 +155,10 @@ export class SharedMap<K, V, View = V> {
    * @throws ArgumentError; EntryTooLargeError; LockTimeoutError as for {@link set}; OfflineError.
    */
   delete(key: K): boolean {
-    const hash = encodeKey(this.#hot, key)
-    const isDeleted = this.#writer.remove(this.#hot.key, hash)
+    const hash = encodeKey(this.hot, key)
+    const isDeleted = this.#writer.remove(this.hot.key, hash)
     if (isDeleted) this.#writes++
     return isDeleted
-  }
-
-  /** How many entries there are. A snapshot: others may write meanwhile. @throws OfflineError. */
-  get size(): number {
-    return countEntries(this.#hot.table)
   }
 
   /**
@@ -207,7 +171,7 @@ export class SharedMap<K, V, View = V> {
   update(key: K, change: (value: V | undefined) => V | undefined): V | undefined {
     checkFunction('change', change)
     for (;;) {
-      const found = findValue(this.#hot, key)
+      const found = findValue(this.hot, key)
       const writes = this.#writes
       const value = change(found.value)
       if (this.#exchange(key, found, value)) return value
@@ -223,12 +187,12 @@ export class SharedMap<K, V, View = V> {
    * @throws as {@link set}.
    */
   compareAndSet(key: K, expected: V | undefined, value: V | undefined): boolean {
-    const { value: encoded, values, table } = this.#hot
+    const { value: encoded, values, table } = this.hot
     for (;;) {
       // Also if it is not needed, it must be one.
       if (value !== undefined) values.encode(value, encoded)
       if (expected !== undefined) values.encode(expected, encoded)
-      const found = lookUp(this.#hot, key)
+      const found = lookUp(this.hot, key)
       const isExpected =
         expected === undefined
           ? found.entry === 0
@@ -244,11 +208,11 @@ export class SharedMap<K, V, View = V> {
    * @throws as {@link set}.
    */
   getOrInsert(key: K, value: V): V {
-    const { values, value: encoded, table, tally } = this.#hot
+    const { values, value: encoded, table, tally } = this.hot
     for (let isFirst = true; ; isFirst = false) {
       // It must be one, also if it is not needed.
       values.encode(value, encoded)
-      const found = findValue(this.#hot, key)
+      const found = findValue(this.hot, key)
       if (tally !== 0 && isFirst) countLookup(table.memory, tally, found.entry !== 0)
       if (found.value !== undefined) return found.value
       if (this.#exchange(key, found, value)) return value
@@ -263,9 +227,9 @@ export class SharedMap<K, V, View = V> {
    */
   getOrInsertComputed(key: K, make: (key: K) => V): V {
     checkFunction('make', make)
-    const found = findValue(this.#hot, key)
+    const found = findValue(this.hot, key)
     if (found.value === undefined) return this.getOrInsert(key, make(key))
-    const { table, tally } = this.#hot
+    const { table, tally } = this.hot
     if (tally !== 0) countLookup(table.memory, tally, true)
     return found.value
   }
@@ -276,7 +240,7 @@ export class SharedMap<K, V, View = V> {
    * @throws as {@link set}, with those before it set; what iterating throws.
    */
   setMany(entries: Iterable<readonly [K, V]>): this {
-    this.#own.assertOnline()
+    this.own.assertOnline()
     bulk.setAll(this, entries)
     return this
   }
@@ -287,7 +251,7 @@ export class SharedMap<K, V, View = V> {
    *   {@link setMany}.
    */
   load(entries: Iterable<readonly [K, V]>, options: LoadOptions = {}): this {
-    this.#own.assertOnline()
+    this.own.assertOnline()
     const sizeHint = bulk.checkLoad(entries, options)
     if (sizeHint > 0) this.#writer.reserve(this.size + sizeHint)
     return this.setMany(entries)
@@ -303,7 +267,7 @@ export class SharedMap<K, V, View = V> {
     entries: Iterable<readonly [K, V]> | AsyncIterable<readonly [K, V]>,
     options: LoadAsyncOptions = {},
   ): Promise<this> {
-    this.#own.assertOnline()
+    this.own.assertOnline()
     const sizeHint = bulk.checkLoadAsync(entries, options)
     if (sizeHint > 0) this.#writer.reserve(this.size + sizeHint)
     await bulk.setAllAsync(this, this.#parts, entries, options)
@@ -317,7 +281,7 @@ export class SharedMap<K, V, View = V> {
    * @throws LockTimeoutError as for {@link set}; OfflineError.
    */
   clear(): void {
-    const { table, key } = this.#hot
+    const { table, key } = this.hot
     const entries: number[] = []
     for (let cursor = 0; cursor < END;) {
       cursor = step(table, cursor, entries)
@@ -331,42 +295,6 @@ export class SharedMap<K, V, View = V> {
   }
 
   /**
-   * Goes through all entries, in no particular order. Each that is there throughout comes once;
-   * those that others set or delete meanwhile may come. It may be awaited between two of them.
-   *
-   * @throws OfflineError.
-   */
-  entries(): Generator<[K, V], undefined> {
-    this.#own.assertOnline()
-    const hot = this.#hot
-    return walk(hot.table, (entry) => [keyAt(hot, entry), valueAt(hot, entry)])
-  }
-  /** As {@link entries}, their keys. */
-  keys(): Generator<K, undefined> {
-    this.#own.assertOnline()
-    const hot = this.#hot
-    return walk(hot.table, (entry) => keyAt(hot, entry))
-  }
-  /** As {@link entries}, their values. */
-  values(): Generator<V, undefined> {
-    this.#own.assertOnline()
-    const hot = this.#hot
-    return walk(hot.table, (entry) => valueAt(hot, entry))
-  }
-  [Symbol.iterator](): Generator<[K, V], undefined> {
-    return this.entries()
-  }
-  /** Calls `visit` for each entry, as {@link entries} goes through them. */
-  forEach(visit: (value: V, key: K, map: this) => void): void {
-    checkFunction('visit', visit)
-    for (const [key, value] of this.entries()) visit(value, key, this)
-  }
-
-  /** Of what it consists. A snapshot. @throws OfflineError. */
-  report(): MapReport {
-    return describeMap(this.name, this.#hot.table)
-  }
-  /**
    * Checks every word of the map.
    *
    * Cost: in proportion to the entries; each bucket is locked for some microseconds.
@@ -376,24 +304,24 @@ export class SharedMap<K, V, View = V> {
   verify(options: MapVerifyOptions = {}): void {
     checkOptions('map.verify', options, { quiet: true })
     checkFlag('quiet', options.quiet)
-    verifyMap(this.name, this.#hot.table, this.#parts, options.quiet === true)
+    verifyMap(this.name, this.hot.table, this.#parts, options.quiet === true)
   }
 
-  /** Sets the value if the entry is still that one. */
   /** Whether there is another entry by now that this thread has made. */
   #isOwn(key: K, { stamp: before }: Expected): boolean {
-    const { entry, stamp } = lookUp(this.#hot, key)
-    return entry !== 0 && stamp !== before && (stamp & 0xff) === this.#own.cpu
+    const { entry, stamp } = lookUp(this.hot, key)
+    return entry !== 0 && stamp !== before && (stamp & 0xff) === this.own.cpu
   }
+  /** Sets the value if the entry is still that one; undefined deletes it. */
   #exchange(key: K, found: Expected, value: V | undefined): boolean {
-    const { key: scratch, value: encoded, values } = this.#hot
+    const { key: scratch, value: encoded, values } = this.hot
     if (value !== undefined) values.encode(value, encoded)
-    const hash = encodeKey(this.#hot, key)
+    const hash = encodeKey(this.hot, key)
     const isDone =
       value !== undefined
         ? this.#writer.put(scratch, hash, encoded, found)
         : found.entry === 0
-          ? findEntry(this.#hot.table, scratch, hash) === 0
+          ? findEntry(this.hot.table, scratch, hash) === 0
           : this.#writer.remove(scratch, hash, found)
     if (isDone) this.#writes++
     return isDone

@@ -10,16 +10,13 @@ import {
   checkRange,
   shown,
 } from '../../machine/check.js'
-import { isStruct, type AnyStruct } from '../../layout/index.js'
+import { isStruct } from '../../layout/index.js'
 import { MapMismatchError } from '../errors.js'
 import { keyCodecs, type MapKeyKind } from '../keys.js'
 import { MapRoot } from './map-layout.js'
 import { checkValueStruct, structCodec } from '../struct-values.js'
-import { valueCodecs, type MapValueKind, type ValueCodec } from '../values.js'
+import { valueCodecs, type MapValueKind, type MapValueType, type ValueCodec } from '../values.js'
 import { structViews, viewBytes, type MakeView } from '../view.js'
-
-/** What values can be: of a kind, or structs, whose fields are not atomic. */
-export type MapValueType = MapValueKind | AnyStruct
 
 export interface MapOptions<K extends MapKeyKind = MapKeyKind, V extends MapValueType = MapValueType> {
   /** What its keys are. */
@@ -39,9 +36,8 @@ export interface MapOptions<K extends MapKeyKind = MapKeyKind, V extends MapValu
   readonly stats?: boolean
   /**
    * True: entries can be held across awaits, by `map.hold`. What is replaced is freed when those
-   * who may hold it are done: sections of the SRCU domain of the map's name, which is fast. That
-   * domain must not be cleaned up as long as the map is used. All threads must say the same.
-   * Default false.
+   * who may hold it are done: sections of an SRCU domain of the map's own. All threads must say the
+   * same. Default false.
    */
   readonly hold?: boolean
   /** @internal Of the hash, for explorations: other seeds, other buckets. */

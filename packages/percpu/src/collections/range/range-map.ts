@@ -42,8 +42,8 @@ export interface RangeMapParts<K, V> {
  * change has made all of it, or nothing.
  *
  * What was replaced is freed once each thread has returned to its event loop, and each `hold` that
- * was under way has ended. So a thread that changes much awaits something now and then; memory runs
- * full otherwise.
+ * was under way has ended. So a thread that changes much awaits something now and then, or calls
+ * {@link barrierBlocking}; memory runs full otherwise.
  */
 export class SharedRangeMap<K, V> extends RangeReader<K, V> {
   static {
@@ -198,6 +198,17 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    */
   async barrier(options: WaitOptions = {}): Promise<void> {
     await this.#parts.domain.barrier(options)
+  }
+  /**
+   * Returns when all that this thread has replaced is free: for loops that do not return to the
+   * event loop. The thread says by it that it uses nothing any more that it has read before, of
+   * whatever structure.
+   *
+   * @throws SelfDeadlockError in the middle of a `hold` of this thread, if it has to wait; else as
+   *   `machine.rcu.barrierBlocking`.
+   */
+  barrierBlocking(options: WaitOptions = {}): void {
+    this.#parts.domain.barrierBlocking(options)
   }
 
   /** Of what it consists. Cost: in proportion to the nodes. @throws OfflineError. */

@@ -1,22 +1,17 @@
 /** What a ring is made for, and opened as. */
 import { load32, store32, type Memory } from '#mem'
-import type { AnyStruct } from '../../layout/struct-type.js'
-import { isStruct } from '../../layout/brand.js'
+import { isStruct } from '../../layout/index.js'
 import { checkObject, checkOneOf, checkOptions, checkRange, shown } from '../../machine/check.js'
 import { parseSize } from '../../machine/size.js'
 import { RingMismatchError } from '../errors.js'
-import { valueCodecs, type MapValues, type ValueCodec } from '../values.js'
+import { checkValueStruct, structCodec } from '../struct-values.js'
+import { valueCodecs, type MapValueKind, type MapValueType, type ValueCodec } from '../values.js'
 import { MAX_BYTES, RingRoot } from './ring-layout.js'
-import { structCodec } from './struct-codec.js'
 
-/** What messages can be, by the names of kinds. */
-export type RingMessages = MapValues
-export type RingMessageKind = keyof RingMessages
-
-export interface RingOptions<V extends RingMessageKind | AnyStruct = RingMessageKind | AnyStruct> {
+export interface RingOptions<V extends MapValueType = MapValueType> {
   /**
-   * What its messages are: a kind, or a struct. Of a struct `send` takes a function that fills one,
-   * and `receive` gives a plain copy. Default `'bytes'`.
+   * What its messages are: a kind, or what `struct()` returned, without atomic fields. Then they
+   * are plain objects with its fields. Default `'bytes'`.
    */
   readonly value?: V
   /**
@@ -32,11 +27,11 @@ const MIN_BYTES = 16
 /** In place of the number of a kind. */
 const STRUCT = 0xffff
 const { words } = RingRoot
-const kinds = Object.keys(valueCodecs) as RingMessageKind[]
+const kinds = Object.keys(valueCodecs) as MapValueKind[]
 
 /** As they were checked. */
 export interface RingSpec {
-  readonly value: RingMessageKind | AnyStruct
+  readonly value: MapValueType
   /** Words; undefined if it was not said. */
   readonly capacity: number | undefined
   /** Whether all messages have the same size. */
@@ -49,7 +44,8 @@ export function readRingOptions(options: RingOptions): RingSpec {
   checkObject('options', options)
   checkOptions('ring', options, { value: true, bytes: true })
   const { value = 'bytes', bytes } = options
-  if (!isStruct(value)) checkOneOf('value', value, kinds)
+  if (isStruct(value)) checkValueStruct(value)
+  else checkOneOf('value', value, kinds)
   return {
     value,
     capacity: bytes === undefined ? undefined : capacityOf(bytes),

@@ -23,14 +23,11 @@ export interface RingParts {
 }
 
 /** What the usual ways read, in one object with plain fields. */
-interface Hot<S, R> {
+interface Hot<M> {
   readonly place: RingPlace
   readonly lock: LayerLock
   readonly scratch: Scratch
-  readonly codec: {
-    readonly encode: (message: S, into: Scratch) => void
-    readonly decode: (from: Scratch) => R
-  }
+  readonly codec: ValueCodec<M>
   readonly cpus: number
 }
 
@@ -49,7 +46,7 @@ const END = Symbol('end')
  * one that may compute for long. Room wakes one sender if all messages have the same size, else
  * all.
  */
-export class SharedRing<S, R = S> {
+export class SharedRing<M> {
   static {
     showAs<{ readonly name: string; readonly length: number; readonly isClosed: boolean }>(
       this,
@@ -58,13 +55,13 @@ export class SharedRing<S, R = S> {
   }
 
   readonly name: string
-  readonly #hot: Hot<S, R>
+  readonly #hot: Hot<M>
   readonly #parts: RingParts
   /** Whether all messages have the same size. */
   readonly #isFixed: boolean
   readonly #receivers: RingWait
   readonly #senders: RingWait
-  readonly #message: Awaited<R | typeof END>
+  readonly #message: Awaited<M | typeof END>
 
   /** @internal Made by `machine.ring`. */
   constructor(
@@ -79,7 +76,7 @@ export class SharedRing<S, R = S> {
     this.#isFixed = isFixed
     const { own, sync, lock } = parts
     const scratch = new Scratch(4096)
-    this.#hot = { place, lock, scratch, codec: codec as Hot<S, R>['codec'], cpus: own.map.cpus }
+    this.#hot = { place, lock, scratch, codec: codec as ValueCodec<M>, cpus: own.map.cpus }
     const { address } = place
     const waitAt = (mask: number, what: string, wakeNext: () => void): RingWait => {
       const queue = sync.queue(mask, address, name)
@@ -104,7 +101,7 @@ export class SharedRing<S, R = S> {
    *   ring never has so much room; LockTimeoutError if another thread died in the middle of sending
    *   and cannot be cleaned up after meanwhile; OfflineError. Nothing is sent then.
    */
-  trySend(message: S): boolean {
+  trySend(message: M): boolean {
     const { place, lock, scratch, codec, cpus } = this.#hot
     codec.encode(message, scratch)
     if (!put(place, lock, scratch)) return false
@@ -118,7 +115,7 @@ export class SharedRing<S, R = S> {
    *   RingClosedError, also if it is closed meanwhile; TooManyLocksError; UnsupportedError where a
    *   thread must not block; else as {@link trySend}. Nothing is sent then.
    */
-  send(message: S, options?: WaitOptions): void {
+  send(message: M, options?: WaitOptions): void {
     // The options first: to read them may run code that sends, too.
     const deadline = this.#senders.begin(options)
     this.#senders.wait(this.#sending(message), deadline)
@@ -131,7 +128,7 @@ export class SharedRing<S, R = S> {
    *   OfflineError, also when this CPU goes offline meanwhile; else as {@link send}. Nothing is
    *   sent then.
    */
-  async sendAsync(message: S, options?: WaitOptions): Promise<void> {
+  async sendAsync(message: M, options?: WaitOptions): Promise<void> {
     const deadline = this.#senders.beginAsync(options)
     await this.#senders.waitAsync(this.#sending(message), deadline)
   }
@@ -142,7 +139,7 @@ export class SharedRing<S, R = S> {
    * @throws LockTimeoutError if another thread died in the middle of receiving and cannot be
    *   cleaned up after meanwhile; OfflineError. Nothing is received then.
    */
-  tryReceive(): R | undefined {
+  tryReceive(): M | undefined {
     const { place, lock, scratch, codec, cpus } = this.#hot
     if (!take(place, lock, scratch)) return undefined
     if (hasWaiters(place.memory, place.senders, cpus)) this.#wakeSenders()
@@ -156,7 +153,7 @@ export class SharedRing<S, R = S> {
    *   TooManyLocksError; UnsupportedError where a thread must not block; ArgumentError for other
    *   options; else as {@link tryReceive}. Nothing is received then.
    */
-  receive(options?: WaitOptions): R | undefined {
+  receive(options?: WaitOptions): M | undefined {
     const message = this.#receivers.wait(this.#message, this.#receivers.begin(options))
     return message === END ? undefined : message
   }
@@ -168,7 +165,7 @@ export class SharedRing<S, R = S> {
    *   OfflineError, also when this CPU goes offline meanwhile; else as {@link receive}. Nothing is
    *   received then.
    */
-  async receiveAsync(options?: WaitOptions): Promise<R | undefined> {
+  async receiveAsync(options?: WaitOptions): Promise<M | undefined> {
     const message = await this.#receivers.waitAsync(this.#message, this.#receivers.beginAsync(options))
     return message === END ? undefined : message
   }
@@ -178,9 +175,9 @@ export class SharedRing<S, R = S> {
    * @throws ArgumentError unless `limit` is a whole number of 1 or more; else as
    *   {@link tryReceive}, if it is the first one that cannot be received.
    */
-  receiveMany(limit: number): R[] {
+  receiveMany(limit: number): M[] {
     checkRange('limit', limit, 1, Number.MAX_SAFE_INTEGER)
-    const messages: R[] = []
+    const messages: M[] = []
     for (let message = this.tryReceive(); message !== undefined; message = this.tryReceive())
       if (messages.push(message) === limit) break
     return messages
@@ -192,13 +189,13 @@ export class SharedRing<S, R = S> {
    *
    * @throws as {@link receiveAsync}, for each message.
    */
-  messages(options: WaitOptions = {}): AsyncGenerator<R, undefined> {
+  messages(options: WaitOptions = {}): AsyncGenerator<M, undefined> {
     this.#parts.own.assertOnline()
     checkOptions('messages', options, { timeout: true, signal: true })
     checkLimits(options)
     return this.#each(options)
   }
-  [Symbol.asyncIterator](): AsyncGenerator<R, undefined> {
+  [Symbol.asyncIterator](): AsyncGenerator<M, undefined> {
     return this.messages()
   }
 
@@ -254,7 +251,7 @@ export class SharedRing<S, R = S> {
     verifyRing(this.name, this.#hot.place)
   }
 
-  async *#each(options: WaitOptions): AsyncGenerator<R, undefined> {
+  async *#each(options: WaitOptions): AsyncGenerator<M, undefined> {
     for (;;) {
       const message = await this.receiveAsync(options)
       if (message === undefined) return
@@ -263,7 +260,7 @@ export class SharedRing<S, R = S> {
   }
 
   /** What waits has a copy of its message: other calls use the scratch meanwhile. */
-  #sending(message: S): Awaited<true> {
+  #sending(message: M): Awaited<true> {
     const { place, scratch, codec, lock, cpus } = this.#hot
     codec.encode(message, scratch)
     let own = scratch

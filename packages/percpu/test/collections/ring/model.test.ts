@@ -10,15 +10,15 @@ import {
   u64,
   u8,
   type Machine,
-  type RingMessageKind,
-  type RingMessages,
+  type MapValueKind,
+  type MapValues,
   type SharedRing,
 } from 'percpu'
 import { store32 } from 'percpu/mem'
 import { fresh, joinAs } from '../../support/machines.js'
 
 /** Bytes are those that are stored. */
-const messages: { readonly [Kind in RingMessageKind]: readonly (readonly [RingMessages[Kind], number])[] } = {
+const messages: { readonly [Kind in MapValueKind]: readonly (readonly [MapValues[Kind], number])[] } = {
   string: [
     ['', 0],
     ['a', 1],
@@ -97,20 +97,20 @@ const calls = fc.array(
   { maxLength: 500, size: 'max' },
 )
 
-function run<S, R>(
-  rings: readonly SharedRing<S, R>[],
-  all: readonly { readonly sent: S; readonly received: R; readonly bytes: number }[],
+function run<M>(
+  rings: readonly SharedRing<M>[],
+  all: readonly { readonly message: M; readonly received?: M; readonly bytes: number }[],
   list: readonly Call[],
 ): void {
   const first = rings[0] ?? assert.fail()
-  const model = new Model<R>(first.capacity)
+  const model = new Model<M>(first.capacity)
   const counted = { sent: 0, received: 0 }
   for (const [at, [call, choice]] of list.entries()) {
     const ring = rings[(at + choice) % rings.length] ?? first
     if (call === 'send') {
-      const { sent, received, bytes } = all[choice % all.length] ?? assert.fail()
+      const { message, received = message, bytes } = all[choice % all.length] ?? assert.fail()
       const fits = model.send(received, bytes)
-      assert.equal(ring.trySend(sent), fits)
+      assert.equal(ring.trySend(message), fits)
       if (fits) counted.sent++
     } else if (call === 'receive') {
       const expected = model.queue.shift()
@@ -146,11 +146,11 @@ const draws = { numRuns: 15, seed: Number(process.env['PERCPU_SEED'] ?? 5) }
 const sizes = fc.constantFrom(400, 404, 436, 1000)
 
 describe('a ring does what an array does', () => {
-  for (const value of Object.keys(messages) as RingMessageKind[])
+  for (const value of Object.keys(messages) as MapValueKind[])
     it(`with messages of kind ${value}`, () => {
-      const all = messages[value].map(([sent, bytes]) => {
-        const received = sent instanceof Uint8Array ? Uint8Array.from(sent) : sent
-        return { sent, received, bytes }
+      const all = messages[value].map(([message, bytes]) => {
+        const received = message instanceof Uint8Array ? Uint8Array.from(message) : message
+        return { message, received, bytes }
       })
       fc.assert(
         fc.property(calls, sizes, (list, bytes) => {
@@ -158,7 +158,7 @@ describe('a ring does what an array does', () => {
           // As small as can be where numbers are to fill it.
           const options = { value, bytes: ['string', 'bytes', 'json'].includes(value) ? bytes : bytes >>> 3 }
           const rings = [machine, joinAs(machine, 101), joinAs(machine, 102)].map((cpu) =>
-            cpu.ring<RingMessageKind>('r', options),
+            cpu.ring<MapValueKind>('r', options),
           )
           run(rings, all, list)
         }),
@@ -169,13 +169,7 @@ describe('a ring does what an array does', () => {
   it('with structs', () => {
     const Sample = struct('Sample', { a: i32, b: f64, c: u64, d: array(u8, 3) })
     const all = [0, 1, 2].map((n) => ({
-      sent: (draft: { a: number; b: number; c: bigint; d: { set(at: number, value: number): void } }) => {
-        draft.a = n
-        draft.b = n / 3
-        draft.c = BigInt(n)
-        draft.d.set(2, n)
-      },
-      received: { a: n, b: n / 3, c: BigInt(n), d: [0, 0, n] },
+      message: { a: n, b: n / 3, c: BigInt(n), d: [0, 0, n] },
       bytes: Sample.size,
     }))
     fc.assert(
@@ -193,7 +187,7 @@ describe('a ring does what an array does', () => {
   })
 
   it('also where positions begin anew', () => {
-    const all = messages.string.map(([sent, bytes]) => ({ sent, received: sent, bytes }))
+    const all = messages.string.map(([message, bytes]) => ({ message, bytes }))
     fc.assert(
       fc.property(calls, sizes, fc.nat(300), (list, bytes, before) => {
         const machine = fresh()

@@ -1,6 +1,6 @@
 /** The operations of maps and rings. */
 import { types } from 'node:util'
-import type { MapKeyKind, MapValueKind, RingMessageKind, SharedMap, SharedRing } from 'percpu'
+import type { MapKeyKind, MapValueKind, SharedMap, SharedRing } from 'percpu'
 import * as kinds from '../kinds.js'
 import { door, free, getting, use, type Row } from '../row.js'
 import { Pair, type World } from '../world.js'
@@ -60,6 +60,10 @@ const wide: kinds.Kind = {
   takes: (value) => typeof value === 'bigint' && value >= 0n && value < 2n ** 64n,
 }
 
+const pair: kinds.Kind = {
+  name: 'plain object of a Pair',
+  takes: (value) => typeof value === 'object' && value !== null && 'maybe',
+}
 /** A kind, or a struct. */
 const ringOptions: kinds.Kind = kinds.options({
   value: optional({ name: 'kind or struct', takes: kinds.struct.takes }),
@@ -72,9 +76,9 @@ function ringOf({ machine }: World): SharedRing<unknown> {
   return ring
 }
 /** A message of another kind. */
-function ringOfKind(value: RingMessageKind, kind: kinds.Kind, message: unknown): Row {
+function ringOfKind(value: MapValueKind, kind: kinds.Kind, message: unknown): Row {
   const make = ({ machine }: World) =>
-    use(machine.ring<RingMessageKind>('other', { value }), 'trySend', [message])
+    use(machine.ring<MapValueKind>('other', { value }), 'trySend', [message])
   return door(`SharedRing.trySend of ${value}`, [kind], make, { isExtra: true })
 }
 
@@ -119,6 +123,10 @@ export const collectionRows: readonly Row[] = [
   ),
   door('SharedMap.[Symbol.iterator]', [], (world) => use(mapOf(world), Symbol.iterator)),
   door('SharedMap.forEach', [func], (world) => use(mapOf(world), 'forEach', [() => undefined])),
+  door('SharedMap.barrier', [optional(kinds.wait)], (world) => use(mapOf(world), 'barrier')),
+  door('SharedMap.barrierBlocking', [optional(kinds.wait)], (world) =>
+    use(mapOf(world), 'barrierBlocking', [{ timeout: 1000 }]),
+  ),
   door('SharedMap.report', [], (world) => use(mapOf(world), 'report')),
   door('SharedMap.verify', [optional(kinds.options({ quiet: optional(flag) }))], (world) =>
     use(mapOf(world), 'verify', [{}]),
@@ -164,9 +172,15 @@ export const collectionRows: readonly Row[] = [
   ringOfKind('u64', wide, 1n),
   ringOfKind('f64', kinds.number, 0.5),
   door(
+    'SharedMap.set of a struct',
+    [text, pair],
+    ({ machine }) => use(machine.map('pairs', { key: 'string', value: Pair }), 'set', ['a', { a: 1, b: 2 }]),
+    { isExtra: true },
+  ),
+  door(
     'SharedRing.trySend of a struct',
-    [func],
-    ({ machine }) => use(machine.ring('pairs', { value: Pair }), 'trySend', [() => undefined]),
+    [pair],
+    ({ machine }) => use(machine.ring('pairs', { value: Pair }), 'trySend', [{ a: 1, b: 2 }]),
     { isExtra: true },
   ),
 ]

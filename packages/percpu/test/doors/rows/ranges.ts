@@ -130,6 +130,9 @@ export const rangeRows: readonly Row[] = [
   door('SharedRangeMap.snapshot', [func], (world) => use(mapOf(world), 'snapshot', [() => 5])),
   door('SharedRangeMap.hold', [func], (world) => use(mapOf(world), 'hold', [() => 5])),
   door('SharedRangeMap.barrier', [optional(kinds.wait)], (world) => use(mapOf(world), 'barrier')),
+  door('SharedRangeMap.barrierBlocking', [optional(kinds.wait)], (world) =>
+    use(mapOf(world), 'barrierBlocking', [{ timeout: 1000 }]),
+  ),
   door('SharedRangeMap.report', [], (world) => use(mapOf(world), 'report')),
   door('SharedRangeMap.verify', [], (world) => use(mapOf(world), 'verify')),
   door('RangeBatch.set', [end, end, json], (world) => inBatch(world, 'set', [7, 8, 'b'])),

@@ -8,7 +8,8 @@ import type { Machine, MachineHandle } from 'percpu'
 import { mem, percpu } from '../../support/hooked-percpu.js'
 
 export type StuckIn =
-  | ('pages' | 'an object' | 'copies' | 'a counter' | 'a bucket' | 'a name' | 'a callback')
+  | ('pages' | 'an object' | 'copies' | 'a counter' | 'a bucket' | 'a ring' | 'ranges')
+  | ('a name' | 'a callback')
   | ('pages, with a child' | 'a mutex')
 
 interface Scene {
@@ -49,6 +50,16 @@ const scenes: Readonly<Record<StuckIn, Scene>> = {
     prepare: (machine) => machine.map('map', { key: 'i32', value: 'i32' }).set(1, 0),
     run: (machine) => machine.map('map', { key: 'i32', value: 'i32' }).set(1, 1),
     // The new entry is found, and the old one not queued.
+    stores: 1,
+  },
+  'a ring': {
+    prepare: (machine) => machine.ring('ring', { value: 'i32' }).trySend(1),
+    run: (machine) => machine.ring('ring', { value: 'i32' }).trySend(2),
+  },
+  ranges: {
+    prepare: (machine) => machine.rangeMap('ranges', { key: 'u32', value: 'i32' }).set(1, 9, 1),
+    run: (machine) => machine.rangeMap('ranges', { key: 'u32', value: 'i32' }).set(5, 9, 2),
+    // The new version is found, and the old one not queued.
     stores: 1,
   },
   'a name': {

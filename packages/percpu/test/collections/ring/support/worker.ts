@@ -22,7 +22,7 @@ export interface Numbered {
 
 const { handle, does, id, count, words = 0 } = workerData as RingWorkerData
 const machine = await joinWhenFree(handle)
-const ring = machine.ring('r', { value: 'json' }) as SharedRing<Numbered | null, Numbered | null>
+const ring = machine.ring('r', { value: 'json' }) as SharedRing<Numbered | null>
 
 function message(number: number): Numbered {
   return { sender: id, number, filling: 'x'.repeat((number * 7) % 60) }
