@@ -3,6 +3,7 @@ import { END, step } from './cursor.js'
 import type { DecodedValues } from './decoded.js'
 import { readKey, readValue, stampOf, valueBytesOf, valueOf } from './entry.js'
 import { hashWords } from './hash.js'
+import { isLive, use } from './lifetime.js'
 import type { KeyCodec } from '../keys.js'
 import { findEntry } from './reader.js'
 import type { Scratch } from '../scratch.js'
@@ -32,20 +33,27 @@ export function encodeKey<K, V>({ table, key: scratch, keys }: Hot<K, V>, key: K
   keys.encode(key, scratch)
   return hashWords(scratch.words, scratch.length, table.seed0, table.seed1)
 }
-/** The entry of a key. */
-export function lookUp<K, V>(hot: Hot<K, V>, key: K): Expected {
-  const entry = findEntry(hot.table, hot.key, encodeKey(hot, key))
-  return { entry, stamp: entry === 0 ? 0 : stampOf(hot.table.memory.i32, entry * 2) }
+/** The entry of a key that was encoded, unless its time is over; 0 if none. It is used now. */
+export function findLive<K, V>({ table, key }: Hot<K, V>, hash: number): number {
+  const entry = findEntry(table, key, hash)
+  return entry !== 0 && use(table, entry * 2) ? entry : 0
+}
+/** The entry of a key, and whether it counts: its time may be over. */
+export function lookUp<K, V>(hot: Hot<K, V>, key: K): Expected & { readonly isLive: boolean } {
+  const { table } = hot
+  const entry = findEntry(table, hot.key, encodeKey(hot, key))
+  if (entry === 0) return { entry, stamp: 0, isLive: false }
+  return { entry, stamp: stampOf(table.memory.i32, entry * 2), isLive: use(table, entry * 2) }
 }
 /** As {@link lookUp}, with its value. */
 export function findValue<K, V>(hot: Hot<K, V>, key: K): Expected & { readonly value: V | undefined } {
-  const { entry, stamp } = lookUp(hot, key)
-  return { entry, stamp, value: entry === 0 ? undefined : valueAt(hot, entry) }
+  const { entry, stamp, isLive } = lookUp(hot, key)
+  return { entry, stamp, value: isLive ? valueAt(hot, entry) : undefined }
 }
 /** The view of the value of the key that was encoded, with this hash; undefined if none. */
 export function viewOf<K, V>(hot: Hot<K, V>, hash: number, scope: ViewScope): unknown {
   const { table, makeView, tally } = hot
-  const entry = findEntry(table, hot.key, hash)
+  const entry = findLive(hot, hash)
   if (tally !== 0) countLookup(table.memory, tally, entry !== 0)
   if (entry === 0) return undefined
   if (makeView === undefined) return valueAt(hot, entry)
@@ -59,7 +67,7 @@ export function* walk<T>(table: MapTable, read: (entry: number) => T): Generator
   for (let cursor = 0; cursor < END;) {
     cursor = step(table, cursor, entries)
     // In this stretch: afterwards they may be freed.
-    const batch = entries.map(read)
+    const batch = entries.filter((entry) => isLive(table, entry * 2)).map(read)
     yield* batch
   }
 }

@@ -12,6 +12,7 @@
  */
 import * as mem from '#mem'
 import { stampOf } from './entry.js'
+import { use } from './lifetime.js'
 import { MapBucket, SLOTS } from './map-layout.js'
 import { loadBuckets } from './reader.js'
 import { bucketOf, bucketWord, type MapTable } from './table.js'
@@ -51,7 +52,7 @@ export class DecodedValues<K, V> {
     // atomic: as C in findEntry.
     if (loadAtomic32(i32, kept.slot) !== kept.entry || stampOf(i32, kept.entry * 2) !== kept.stamp)
       return undefined
-    return kept.value
+    return use(this.#table, kept.entry * 2) ? kept.value : undefined
   }
 
   /** Keeps what was decoded of an entry that was found in this stretch. */

@@ -13,9 +13,9 @@ const keyMask = 2 ** KEY_BITS - 1
 /** Words from which on a range is copied as a whole. */
 const MANY = 64
 
-/** Bytes of an entry: whole words. `pad`: as in MapTable. */
-export function entryBytes(keyBytes: number, valueBytes: number, pad: number): number {
-  return (behindKey(keyBytes, pad) + ((valueBytes + 3) >>> 2)) * 4
+/** Words of an entry, without what a cache has behind it. `pad`: as in MapTable. */
+export function entryWords(keyBytes: number, valueBytes: number, pad: number): number {
+  return behindKey(keyBytes, pad) + ((valueBytes + 3) >>> 2)
 }
 /** Words before the value. Entries are aligned to 8 bytes. */
 function behindKey(keyBytes: number, pad: number): number {
@@ -77,6 +77,10 @@ export function valueBytesOf(i32: I32View, entry: number): number {
 /** Word index of the value of an entry. */
 export function valueOf(i32: I32View, entry: number, pad: number): number {
   return entry + behindKey(keyBytesOf(i32, entry), pad)
+}
+/** Word index of what lies behind the value of an entry. */
+export function behindValue(i32: I32View, entry: number, pad: number): number {
+  return valueOf(i32, entry, pad) + ((valueBytesOf(i32, entry) + 3) >>> 2)
 }
 export function stampOf(i32: I32View, entry: number): number {
   return load32(i32, entry + stampField)

@@ -8,6 +8,7 @@ import type { AllocLayer } from '../../alloc/layer.js'
 import type { LayerContext } from '../../bootmem/layer.js'
 import type { NamedThing, Names } from '../../bootmem/names.js'
 import type { AttachedLayer, Recovery } from '../../cpus/layer.js'
+import { Clock } from '../../machine/clock.js'
 import type { PlacedStruct } from '../../machine/placed-struct.js'
 import type { RcuLayer } from '../../rcu/layer.js'
 import type { SrcuLayer } from '../../rcu/srcu-layer.js'
@@ -67,7 +68,8 @@ export class MapsLayer implements AttachedLayer {
     compareOptions(memory, thing.address / 4, name, options)
     const known = this.#maps.get(name)
     if (known?.address === thing.address && known.serial === thing.serial) return known.map
-    const table = openTable(memory, thing.address, map.cpus, valuesOf(options.value).pad)
+    const { pad } = valuesOf(options.value)
+    const table = openTable(memory, thing.address, map.cpus, pad, new Clock(memory))
     const opened = new SharedMap<unknown, unknown>(
       name,
       table,

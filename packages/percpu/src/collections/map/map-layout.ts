@@ -68,6 +68,15 @@ export const MapEntry = struct('MapEntry', {
   stamp: published(i32),
 })
 
+/** Behind the value of an entry of a cache: lifetime.ts. */
+export const MapLife = struct('MapLife', {
+  /** 1: it was looked up since the clock's hand came by. */
+  used: racy(u32),
+  /** Machine time in ms at which it ends, in two words; 0: never. */
+  endLow: published(u32),
+  endHigh: published(u32),
+})
+
 /** What a map counts, one a CPU. */
 export const MapCpu = struct(
   'MapCpu',
@@ -77,6 +86,9 @@ export const MapCpu = struct(
     /** Look-ups of its threads that count them: how many found an entry, and how many none. */
     hits: racy(f64),
     misses: racy(f64),
+    /** Entries that it has taken out: of a map that was full, and those whose time was over. */
+    evictions: racy(f64),
+    expirations: racy(f64),
   },
   { align: 64 },
 )
@@ -99,8 +111,13 @@ export const MapRoot = struct(
     seed: array(published(i32), 2),
     /** Words of the directory. */
     blocks: published(u32),
+    /** Entries that it holds at most, and ms for which they live; 0: no limit. */
+    capacity: published(u32),
+    ttl: published(f64),
     /** How many buckets there are. */
     buckets: aligned(atomic(i32), 'cacheline'),
+    /** Where evict.ts goes on: a bucket times {@link SLOTS}, and a slot. */
+    hand: aligned(racy(i32), 'cacheline'),
   },
   { align: 64 },
 )

@@ -2,10 +2,9 @@ import type { OwnCpu } from '../../cpus/own-cpu.js'
 import { checkFunction, refused } from '../../machine/check.js'
 import { isThenable } from '../../thenable.js'
 import { endViews } from '../view.js'
-import { encodeKey, keyAt, valueAt, viewOf, walk, type Hot } from './access.js'
+import { encodeKey, findLive, keyAt, valueAt, viewOf, walk, type Hot } from './access.js'
 import { readValue } from './entry.js'
 import { hashWords } from './hash.js'
-import { findEntry } from './reader.js'
 import { describeMap, type MapReport } from './report.js'
 import { countEntries } from './table.js'
 import { countLookup } from './tally.js'
@@ -40,7 +39,7 @@ export abstract class MapReader<K, V, View> {
     }
     keys.encode(key, scratch)
     const hash = hashWords(scratch.words, scratch.length, table.seed0, table.seed1)
-    const entry = findEntry(table, scratch, hash)
+    const entry = findLive(this.hot, hash)
     if (tally !== 0) countLookup(table.memory, tally, entry !== 0)
     if (entry === 0) return undefined
     readValue(table.memory, entry * 2, value, table.pad)
@@ -51,8 +50,8 @@ export abstract class MapReader<K, V, View> {
 
   /** Whether there is an entry with this key. @throws as {@link get}. */
   has(key: K): boolean {
-    const { table, key: scratch, tally } = this.hot
-    const entry = findEntry(table, scratch, encodeKey(this.hot, key))
+    const { table, tally } = this.hot
+    const entry = findLive(this.hot, encodeKey(this.hot, key))
     if (tally !== 0) countLookup(table.memory, tally, entry !== 0)
     return entry !== 0
   }

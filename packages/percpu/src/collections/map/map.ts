@@ -14,7 +14,7 @@ import { isValue, readKey } from './entry.js'
 import { hashWords } from './hash.js'
 import { MapReader } from './map-reader.js'
 import { keyCodecs, type KeyCodec } from '../keys.js'
-import { valuesOf, type MapOptions } from './options.js'
+import { checkTtl, valuesOf, type MapOptions, type SetOptions } from './options.js'
 import type { WriterParts } from './parts.js'
 import { findEntry } from './reader.js'
 import { verifyMap } from './report.js'
@@ -133,18 +133,19 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
   }
 
   /**
-   * Sets the value of a key.
+   * Sets the value of a key. In a map with `ttl`, `options.ttl` says for how long instead, in ms.
    *
    * @throws ArgumentError for what is no key or value; EntryTooLargeError; OutOfMemoryError;
    *   LockTimeoutError if another thread died in the middle of a change and cannot be cleaned up
    *   after meanwhile; OfflineError. Nothing is changed then.
    */
-  set(key: K, value: V): this {
-    const { key: scratch, value: encoded, values } = this.hot
+  set(key: K, value: V, options?: SetOptions): this {
+    const { key: scratch, value: encoded, values, table } = this.hot
+    const ttl = options === undefined ? table.ttl : checkTtl(options, table.ttl)
     // First the value: its encoding may run code of the user's.
     values.encode(value, encoded)
     const hash = encodeKey(this.hot, key)
-    this.#writer.put(scratch, hash, encoded)
+    this.#writer.put(scratch, hash, encoded, ttl)
     this.#writes++
     return this
   }
@@ -195,8 +196,8 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
       const found = lookUp(this.hot, key)
       const isExpected =
         expected === undefined
-          ? found.entry === 0
-          : found.entry !== 0 && isValue(table.memory.i32, found.entry * 2, encoded, table.pad)
+          ? !found.isLive
+          : found.isLive && isValue(table.memory.i32, found.entry * 2, encoded, table.pad)
       if (!isExpected) return false
       if (this.#exchange(key, found, value)) return true
     }
@@ -319,7 +320,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
     const hash = encodeKey(this.hot, key)
     const isDone =
       value !== undefined
-        ? this.#writer.put(scratch, hash, encoded, found)
+        ? this.#writer.put(scratch, hash, encoded, this.hot.table.ttl, found)
         : found.entry === 0
           ? findEntry(this.hot.table, scratch, hash) === 0
           : this.#writer.remove(scratch, hash, found)

@@ -1,5 +1,5 @@
 /** What a map is made for, and opened as. */
-import { load32, loadU32, store32, storeU32, type Memory } from '#mem'
+import { load32, loadF64, loadU32, store32, storeF64, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../../errors.js'
 import {
   checkFlag,
@@ -40,9 +40,28 @@ export interface MapOptions<K extends MapKeyKind = MapKeyKind, V extends MapValu
    * same. Default false.
    */
   readonly hold?: boolean
+  /**
+   * How many entries the map has at most, 1 to 2^31 - 1: a new one takes the place of one that
+   * nobody has looked up for long. While several threads set at once there may be some more. All
+   * threads must say the same. Default: no limit.
+   */
+  readonly capacity?: number
+  /**
+   * Milliseconds for which an entry is there since it was set, 1 to 2^52. Its memory is freed
+   * when others are set later on; until then `size` counts it. All threads must say the same.
+   * Default: no limit.
+   */
+  readonly ttl?: number
   /** @internal Of the hash, for explorations: other seeds, other buckets. */
   readonly seed?: number
 }
+
+/** Of one entry. */
+export interface SetOptions {
+  /** Milliseconds for which it is there, 1 to 2^52. Default: as the map says. */
+  readonly ttl?: number
+}
+const MAX_TTL = 2 ** 52
 
 const { words } = MapRoot
 const keyKinds = Object.keys(keyCodecs) as MapKeyKind[]
@@ -51,9 +70,12 @@ const valueKinds = Object.keys(valueCodecs) as MapValueKind[]
 /** @throws ArgumentError. */
 export function checkMapOptions(options: MapOptions): void {
   checkObject('options', options)
-  checkOptions('map', options, { key: true, value: true, cache: true, stats: true, hold: true, seed: true }, [
-    'seed',
-  ])
+  checkOptions(
+    'map',
+    options,
+    { key: true, value: true, cache: true, stats: true, hold: true, capacity: true, ttl: true, seed: true },
+    ['seed'],
+  )
   checkKind('key', options.key, keyKinds)
   if (isStruct(options.value)) checkValueStruct(options.value)
   else checkKind('value', options.value, valueKinds)
@@ -61,8 +83,24 @@ export function checkMapOptions(options: MapOptions): void {
   if (options.key === 'bytes' && options.cache !== undefined && options.cache > 0)
     throw new ArgumentError("cache: values of keys of kind 'bytes' cannot be kept", { cache: options.cache })
   checkFlag('hold', options.hold)
+  if (options.capacity !== undefined) checkRange('capacity', options.capacity, 1, 2 ** 31 - 1)
+  if (options.ttl !== undefined) checkRange('ttl', options.ttl, 1, MAX_TTL)
   checkFlag('stats', options.stats)
   if (options.seed !== undefined) checkInt32('seed', options.seed)
+}
+
+/**
+ * For how long an entry is there, in ms. `usual`: of its map, or 0.
+ *
+ * @throws ArgumentError, also for a map without limit.
+ */
+export function checkTtl(options: SetOptions, usual: number): number {
+  checkOptions('set', options, { ttl: true })
+  const { ttl } = options
+  if (ttl === undefined) return usual
+  checkRange('ttl', ttl, 1, MAX_TTL)
+  if (usual === 0) throw new ArgumentError('ttl: the map was made without', { ttl })
+  return ttl
 }
 
 /** It must be one. */
@@ -71,32 +109,27 @@ function checkKind(what: string, kind: unknown, kinds: readonly string[]): void 
 }
 
 /** Of a new map. `root`: word index. */
-export function writeOptions({ i32, u32 }: Memory, root: number, options: MapOptions): void {
-  const { key, value, hold = false, seed } = options
+export function writeOptions({ i32, u32, f64 }: Memory, root: number, options: MapOptions): void {
+  const { key, value, hold = false, capacity = 0, ttl = 0, seed } = options
   store32(i32, root + words.keys, keyKinds.indexOf(key))
   store32(i32, root + words.values, numberOf(value))
   storeU32(u32, root + words.valueHash, hashOf(value))
   storeU32(u32, root + words.hold, hold ? 1 : 0)
+  storeU32(u32, root + words.capacity, capacity)
+  storeF64(f64, root / 2 + MapRoot.offsets.ttl / 8, ttl)
   for (let i = 0; i < 2; i++) store32(i32, root + words.seed + i, seed ?? Math.random() * 2 ** 32)
 }
 
 /** @throws MapMismatchError if the map was made with other options. */
-export function compareOptions(
-  { i32, u32 }: Memory,
-  root: number,
-  name: string,
-  { key, value, hold = false }: MapOptions,
-): void {
+export function compareOptions(memory: Memory, root: number, name: string, options: MapOptions): void {
+  const { i32, u32 } = memory
+  const { key, value } = options
   const foundKey = keyKinds[load32(i32, root + words.keys)]
   const number = load32(i32, root + words.values)
   const isSame = number === numberOf(value) && loadU32(u32, root + words.valueHash) === hashOf(value)
   if (foundKey === key && isSame) {
-    if ((loadU32(u32, root + words.hold) === 1) === hold) return
-    throw new MapMismatchError(`the map ${shown(name)} was made with hold: ${!hold}, not ${hold}`, {
-      name,
-      expected: { hold },
-      found: { hold: !hold },
-    })
+    compareLimits(memory, root, name, options)
+    return
   }
   const foundValue = number === STRUCT ? 'struct' : valueKinds[number]
   const other = isStruct(value) ? `struct ${value.name}` : `kind '${value}'`
@@ -106,6 +139,33 @@ export function compareOptions(
       `not '${key}' and ${other}`,
     { name, expected: { key, value }, found: { key: foundKey, value: foundValue } },
   )
+}
+
+/** What else all threads must say alike. */
+function compareLimits(
+  { u32, f64 }: Memory,
+  root: number,
+  name: string,
+  { hold = false, capacity, ttl }: MapOptions,
+): void {
+  const found = {
+    hold: loadU32(u32, root + words.hold) === 1,
+    capacity: orNone(loadU32(u32, root + words.capacity)),
+    ttl: orNone(loadF64(f64, root / 2 + MapRoot.offsets.ttl / 8)),
+  }
+  const expected = { hold, capacity, ttl }
+  for (const option of ['hold', 'capacity', 'ttl'] as const) {
+    if (found[option] === expected[option]) continue
+    const difference = `with ${option}: ${String(found[option])}, not ${String(expected[option])}`
+    throw new MapMismatchError(`the map ${shown(name)} was made ${difference}`, {
+      name,
+      expected: { [option]: expected[option] },
+      found: { [option]: found[option] },
+    })
+  }
+}
+function orNone(limit: number): number | undefined {
+  return limit === 0 ? undefined : limit
 }
 
 /** Stands for any struct among the numbers of kinds. */

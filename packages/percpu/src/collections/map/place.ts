@@ -55,6 +55,13 @@ export class Place {
     } while (block !== 0)
   }
 
+  /** The entry in a slot of a block whose bucket is locked. */
+  at(i32: I32View, block: number, slot: number): void {
+    this.#take(block + slotsField + slot, block, slot >>> 2, (slot & 3) * 8)
+    // atomic: only the holder of the lock changes it.
+    this.entry = loadAtomic32(i32, this.slot)
+  }
+
   #take(slot: number, block: number, word: number, shift: number): void {
     this.slot = slot
     this.tagWord = block + tagsField + word

@@ -10,26 +10,22 @@ import type { WriterParts } from './parts.js'
 import { loadBuckets } from './reader.js'
 import { Scratch } from '../scratch.js'
 import { bucketOf, bucketWord, countEntries, type MapTable } from './table.js'
-import { sumLookups } from './tally.js'
+import { sumTallies, type MapTallies } from './tally.js'
 
 const { tags, slots, next } = MapBucket.words
 
-export interface MapReport {
+export interface MapReport extends MapTallies {
   readonly name: string
   readonly entries: number
   readonly buckets: number
   /** Bytes of its buckets, without their overflow blocks. */
   readonly bucketBytes: number
-  /** Look-ups that have found an entry, by threads that count them: option `stats`. */
-  readonly hits: number
-  /** Those that have found none. */
-  readonly misses: number
 }
 
 export function describeMap(name: string, table: MapTable): MapReport {
   const entries = countEntries(table)
   const buckets = loadBuckets(table)
-  return { name, entries, buckets, bucketBytes: buckets * MapBucket.stride, ...sumLookups(table) }
+  return { name, entries, buckets, bucketBytes: buckets * MapBucket.stride, ...sumTallies(table) }
 }
 
 /** `isQuiet`: nobody writes meanwhile. @throws MapCorruptionError; LockTimeoutError. */

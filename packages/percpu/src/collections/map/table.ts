@@ -2,10 +2,11 @@
 import * as mem from '#mem'
 import type { Memory } from '#mem'
 import { roundUp } from '../../arithmetic.js'
+import type { Clock } from '../../machine/clock.js'
 import { BLOCK_BUCKETS, BLOCK_SHIFT, FIRST_BUCKETS, MapBucket, MapCpu, MapRoot } from './map-layout.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
-const { load32, store32 } = mem
+const { load32, loadF64, loadU32, store32 } = mem
 const blockBuckets = BLOCK_BUCKETS
 const blockShift = BLOCK_SHIFT
 const firstShift = 31 - Math.clz32(FIRST_BUCKETS)
@@ -30,6 +31,14 @@ export interface MapTable {
   readonly seed1: number
   /** 1 if values lie at an even word, as some structs want; else 0. */
   readonly pad: number
+  /** Whether entries have what lifetime.ts says. */
+  readonly isCache: boolean
+  /** Entries that it holds at most, and ms for which they live; 0: no limit. */
+  readonly capacity: number
+  readonly ttl: number
+  /** Where evict.ts goes on. */
+  readonly hand: number
+  readonly clock: Clock
 }
 
 /** Words of the directory of a map in a memory of so many bytes. */
@@ -59,11 +68,19 @@ export function initialiseTable({ i32 }: Memory, address: number, cpus: number, 
 }
 
 /** The map at a byte address. `pad`: of MapTable. */
-export function openTable(memory: Memory, address: number, cpus: number, pad: number): MapTable {
+export function openTable(
+  memory: Memory,
+  address: number,
+  cpus: number,
+  pad: number,
+  clock: Clock,
+): MapTable {
   const { words } = MapRoot
   const root = address / 4
   const blocks = load32(memory.i32, root + words.blocks)
   const shape = mapShape(cpus, blocks)
+  const capacity = loadU32(memory.u32, root + words.capacity)
+  const ttl = loadF64(memory.f64, (address + MapRoot.offsets.ttl) / 8)
   return {
     memory,
     root,
@@ -75,6 +92,11 @@ export function openTable(memory: Memory, address: number, cpus: number, pad: nu
     seed0: load32(memory.i32, root + words.seed),
     seed1: load32(memory.i32, root + words.seed + 1),
     pad,
+    isCache: capacity !== 0 || ttl !== 0,
+    capacity,
+    ttl,
+    hand: root + words.hand,
+    clock,
   }
 }
 

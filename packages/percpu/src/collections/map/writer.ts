@@ -7,8 +7,10 @@
 import * as mem from '#mem'
 import { queueFree } from '../../rcu/queueing.js'
 import { ensureStack, SOME } from '../../stack.js'
-import { entryBytes, fillEntry, stampOf } from './entry.js'
+import { entryWords, fillEntry, stampOf } from './entry.js'
+import { Evictor } from './evict.js'
 import { tagOf } from './hash.js'
+import { endAfter, isLive, LIFE_WORDS, writeLife } from './lifetime.js'
 import { MapBucket, MapCpu } from './map-layout.js'
 import { endNote, finishChange, nextStamp, noteChange, type Change } from './notes.js'
 import { isEmptyBlock, Place } from './place.js'
@@ -33,37 +35,45 @@ export class MapWriter {
   readonly #parts: WriterParts
   readonly #place = new Place()
   readonly #splitter: Splitter
+  /** Of a map that takes entries out by itself. */
+  readonly #evictor: Evictor | undefined
   /** Word index of this CPU's count. */
   readonly #count: number
 
   constructor(table: MapTable, parts: WriterParts) {
     this.#table = table
     this.#parts = parts
-    this.#splitter = new Splitter(table, parts, (bucket) => this.#prune(bucket))
+    const takeOut = (block: number, slot: number): void => {
+      this.#place.at(table.memory.i32, block, slot)
+      this.#takeOut()
+      this.#free(this.#place.entry)
+    }
+    const prune = (bucket: number): void => this.#prune(bucket)
+    this.#splitter = new Splitter(table, parts, prune)
+    if (table.isCache) this.#evictor = new Evictor(table, parts, takeOut, prune)
     this.#count = table.counts + (parts.cpu * MapCpu.stride) / 4 + MapCpu.words.entries
   }
 
   /**
-   * Puts an entry, or replaces that of the same key. False, and nothing changed, if there is not
-   * what is expected.
+   * Puts an entry that lives for `ttl` ms, or replaces that of the same key. False, and nothing
+   * changed, if there is not what is expected.
    *
    * @throws OutOfMemoryError; LockTimeoutError. Nothing is changed then.
    */
-  put(key: Scratch, hash: number, value: Scratch, expected?: Expected): boolean {
+  put(key: Scratch, hash: number, value: Scratch, ttl: number, expected?: Expected): boolean {
     ensureStack(SOME)
     // First: what it throws, it throws before anything has changed.
     this.#splitter.makeRoom()
-    const { memory, pad } = this.#table
-    const { heap, note, cpu } = this.#parts
-    const address = heap.alloc(entryBytes(key.length, value.length, pad))
-    fillEntry(memory, address / 4, key, hash, nextStamp(memory, note, cpu), value, pad)
+    this.#evictor?.makeRoom(key, hash)
+    const { memory } = this.#table
+    const address = this.#make(key, hash, value, ttl)
     const place = this.#place
     for (;;) {
       this.#lock(hash, address)
       place.search(memory.i32, this.#bucket, key, hash)
       if (expected !== undefined && !this.#isExpected(expected)) {
         this.#parts.lock.unlock()
-        heap.free(address)
+        this.#parts.heap.free(address)
         return false
       }
       if (place.slot !== 0) break
@@ -87,9 +97,21 @@ export class MapWriter {
     return true
   }
 
+  /** A new entry that nobody finds yet; returns its address. @throws OutOfMemoryError. */
+  #make(key: Scratch, hash: number, value: Scratch, ttl: number): number {
+    const table = this.#table
+    const { memory, pad, isCache } = table
+    const { heap, note, cpu } = this.#parts
+    const words = entryWords(key.length, value.length, pad)
+    const address = heap.alloc((words + (isCache ? LIFE_WORDS : 0)) * 4)
+    fillEntry(memory, address / 4, key, hash, nextStamp(memory, note, cpu), value, pad)
+    if (isCache) writeLife(memory, address / 4 + words, endAfter(table, ttl))
+    return address
+  }
+
   /**
-   * Takes the entry of a key away. False, and nothing changed, if there is none, or not what is
-   * expected.
+   * Takes the entry of a key away. False if there is none that lives, or, with nothing changed, not
+   * what is expected.
    *
    * @throws LockTimeoutError. Nothing is changed then.
    */
@@ -106,25 +128,35 @@ export class MapWriter {
     this.#parts.queueing.callbacks.reserve()
     // atomic: only the holder of the lock changes it.
     const hasOverflow = loadAtomic32(i32, this.#bucket + nextField) !== 0
-    this.#change(place.slot, 0, {
+    const wasThere = expected !== undefined || isLive(this.#table, place.entry * 2)
+    this.#takeOut()
+    this.#parts.lock.unlock()
+    this.#free(place.entry)
+    // It is deleted by now: nothing may fail. Who has the lock leaves an empty block to the next.
+    if (hasOverflow && this.#parts.lock.tryLock(this.#bucket)) {
+      this.#prune(this.#bucket)
+      this.#parts.lock.unlock()
+    }
+    return wasThere
+  }
+  /** Takes the entry at the place out of its bucket, which is locked. It is to be freed then. */
+  #takeOut(): void {
+    const place = this.#place
+    const { i32 } = this.#table.memory
+    this.#note(place.slot, 0, {
       tagWord: place.tagWord,
       tagValue: place.tagsWith(i32, 0),
       countWord: this.#count,
       countValue: load32(i32, this.#count) - 1,
       old: place.entry,
     })
-    // It is deleted by now: nothing may fail. Who has the lock leaves an empty block to the next.
-    if (hasOverflow && this.#parts.lock.tryLock(this.#bucket)) {
-      this.#prune(this.#bucket)
-      this.#parts.lock.unlock()
-    }
-    return true
   }
 
   /** Makes room for so many entries, without waiting until they are there. */
   reserve(entries: number): void {
     ensureStack(SOME)
-    this.#splitter.reserve(entries)
+    const { capacity } = this.#table
+    this.#splitter.reserve(capacity === 0 ? entries : Math.min(entries, capacity))
   }
 
   #isExpected({ entry, stamp }: Expected): boolean {
@@ -159,12 +191,14 @@ export class MapWriter {
 
   /** Changes a slot, gives the lock back, and frees what was there. */
   #change(word: number, value: number, change: Change): void {
-    const { note, list, heap, lock } = this.#parts
-    const { memory } = this.#table
-    noteChange(memory, note, list, word, value, change)
-    finishChange(memory, note, heap.tags)
-    lock.unlock()
+    this.#note(word, value, change)
+    this.#parts.lock.unlock()
     if (change.old !== undefined) this.#free(change.old)
+  }
+  #note(word: number, value: number, change: Change): void {
+    const { note, list, heap } = this.#parts
+    noteChange(this.#table.memory, note, list, word, value, change)
+    finishChange(this.#table.memory, note, heap.tags)
   }
   #free(reference: number): void {
     void queueFree(this.#parts.queueing, reference * 8)

@@ -26,6 +26,8 @@ const mapOptions: kinds.Kind = {
     cache: optional(whole(0, 2 ** 24, 'number of values')),
     hold: optional(flag),
     stats: optional(flag),
+    capacity: optional(whole(1, 2 ** 31 - 1, 'number of entries')),
+    ttl: optional(whole(1, 2 ** 52, 'milliseconds')),
   },
 }
 
@@ -94,7 +96,14 @@ export const collectionRows: readonly Row[] = [
     return use(map, 'hold', ['a', () => 1])
   }),
   door('SharedMap.has', [text], (world) => use(mapOf(world), 'has', ['a'])),
-  door('SharedMap.set', [text, json], (world) => use(mapOf(world), 'set', ['a', 2])),
+  door(
+    'SharedMap.set',
+    [text, json, optional(kinds.options({ ttl: optional(whole(1, 2 ** 52, 'milliseconds')) }))],
+    ({ machine }) => {
+      const map = machine.map('cache', { key: 'string', value: 'json', ttl: 1000, capacity: 2 })
+      return use(map, 'set', ['a', 2, { ttl: 5 }])
+    },
+  ),
   door('SharedMap.delete', [text], (world) => {
     const map = mapOf(world)
     return use(map, 'delete', ['a'], () => map.set('a', 1))

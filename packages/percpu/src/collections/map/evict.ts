@@ -1,0 +1,135 @@
+/**
+ * Making room in a cache: the clock's hand goes over the slots of all buckets. It takes out what
+ * has ended. While there are too many entries, it takes out the first one that nobody has looked up
+ * since it came by last. (The CLOCK algorithm: F. J. Corbató, A Paging Experiment with the Multics
+ * System, 1968.)
+ *
+ * The hand is a hint: two writers may move it at once, and go over the same slots.
+ *
+ * Progress: a bucket that another thread has locked is passed over.
+ * Cost: at most {@link MOST_BUCKETS} buckets a call, each under its own lock. If all entries of the
+ * first ones are in use, the next one goes all the same.
+ */
+import * as mem from '#mem'
+import { MapBucket, SLOTS } from './map-layout.js'
+import { isLive, wasUsed } from './lifetime.js'
+import type { WriterParts } from './parts.js'
+import { findEntry, loadBuckets } from './reader.js'
+import type { Scratch } from '../scratch.js'
+import { bucketWord, countEntries, type MapTable } from './table.js'
+import { countEnded } from './tally.js'
+
+// Copied out of their module for the compiler, which checks an import at each use.
+const { load32, loadAtomic32, store32 } = mem
+const { slots: slotsField, next: nextField } = MapBucket.words
+
+/** Buckets that one call looks at. */
+const MOST_BUCKETS = 16
+/** Those of them in which only entries go that are not used. */
+const PATIENT = 8
+/** Entries that one call takes out of a map that has too many. */
+const AT_ONCE = 2
+/** Entries that a CPU puts before it looks for those that have ended; a power of two. */
+const SWEEP_EVERY = 4
+
+/** What becomes of an entry: it stays, its time was over, or it makes room. */
+const STAYS = 0
+const ENDED = 1
+const EVICTED = 2
+
+/** Takes the entry in a slot out of a bucket that is locked. */
+export type TakeOut = (block: number, slot: number) => void
+
+export class Evictor {
+  readonly #table: MapTable
+  readonly #parts: WriterParts
+  readonly #takeOut: TakeOut
+  readonly #prune: (bucket: number) => void
+  /** Entries that this thread has put. */
+  #puts = 0
+
+  /** `prune`: frees empty overflow blocks of a bucket whose lock is held. */
+  constructor(table: MapTable, parts: WriterParts, takeOut: TakeOut, prune: (bucket: number) => void) {
+    this.#table = table
+    this.#parts = parts
+    this.#takeOut = takeOut
+    this.#prune = prune
+  }
+
+  /**
+   * An entry of this key is about to be put.
+   *
+   * @throws OutOfMemoryError; LockTimeoutError. Nothing is changed then, but for the hand.
+   */
+  makeRoom(key: Scratch, hash: number): void {
+    const table = this.#table
+    const { capacity } = table
+    const excess = capacity === 0 ? 0 : countEntries(table) - capacity + 1
+    if (excess > 0 && findEntry(table, key, hash) === 0) this.#evict(Math.min(excess, AT_ONCE))
+    else if (table.ttl !== 0 && (++this.#puts & (SWEEP_EVERY - 1)) === 0) this.#visit(false)
+  }
+
+  #evict(count: number): void {
+    for (let turn = 1; turn <= MOST_BUCKETS && count > 0; turn++) count -= this.#visit(true, turn > PATIENT)
+  }
+
+  /**
+   * Goes from the hand to the end of its bucket, or to the first entry that is evicted. Returns how
+   * many entries it has taken out. `isForced`: an entry that was used is evicted, too.
+   */
+  #visit(isEvicting: boolean, isForced = false): number {
+    const table = this.#table
+    const { lock } = this.#parts
+    const { i32 } = table.memory
+    const buckets = loadBuckets(table)
+    const hand = load32(i32, table.hand) >>> 0
+    const index = Math.floor(hand / SLOTS) % buckets
+    const bucket = bucketWord(table, index)
+    store32(i32, table.hand, ((index + 1) % buckets) * SLOTS)
+    if (!lock.tryLock(bucket)) return 0
+    try {
+      const end = this.#sweep(bucket, hand % SLOTS, isEvicting, isForced)
+      // The hand stays behind what it has evicted.
+      if (end < SLOTS) store32(i32, table.hand, index * SLOTS + end)
+      if (this.#taken > 0) this.#prune(bucket)
+      return this.#taken
+    } finally {
+      lock.unlock()
+    }
+  }
+
+  /** Entries that the last sweep has taken out. */
+  #taken = 0
+  /** Returns the slot behind the entry that was evicted from the first block, or {@link SLOTS}. */
+  #sweep(bucket: number, first: number, isEvicting: boolean, isForced: boolean): number {
+    const table = this.#table
+    const { queueing, cpu } = this.#parts
+    this.#taken = 0
+    for (let block = bucket, slot = first; block !== 0; slot = 0) {
+      for (; slot < SLOTS; slot++) {
+        // What has ended may have made room enough.
+        const kind = this.#kindOf(block, slot, isEvicting && this.#taken === 0, isForced)
+        if (kind === STAYS) continue
+        queueing.callbacks.reserve()
+        this.#takeOut(block, slot)
+        countEnded(table, cpu, kind === ENDED)
+        this.#taken++
+        if (kind === EVICTED) return block === bucket ? slot + 1 : SLOTS
+      }
+      // atomic: the lock is held.
+      block = loadAtomic32(table.memory.i32, block + nextField) * 2
+    }
+    return SLOTS
+  }
+
+  #kindOf(block: number, slot: number, isEvicting: boolean, isForced: boolean): number {
+    const table = this.#table
+    // atomic: the lock is held.
+    const entry = loadAtomic32(table.memory.i32, block + slotsField + slot)
+    if (entry === 0) return STAYS
+    if (!isLive(table, entry * 2)) return ENDED
+    if (!isEvicting) return STAYS
+    // Mutant: collections/used-evicted.
+    return wasUsed(table, entry * 2) && !isForced ? STAYS : EVICTED
+  }
+}
