@@ -14,7 +14,7 @@ import { World } from './world.js'
 /** The functions of these are called later, as jobs of their own, or not at all. */
 const later = new Set([
   ...['Machine.on', 'Monitor.on', 'Monitor.once', 'Cpus.onRing', 'Cpus.registerFunction'],
-  ...['Rcu.call', 'Rcu.callBlocking', 'Srcu.call', 'Srcu.callBlocking'],
+  ...['SharedMap.on', 'SharedMap.watch', 'Rcu.call', 'Rcu.callBlocking', 'Srcu.call', 'Srcu.callBlocking'],
 ])
 
 const faults: Readonly<Record<string, () => never>> = {

@@ -121,8 +121,15 @@ export class MapsLayer implements AttachedLayer {
   structs(): readonly PlacedStruct[] {
     const { own, objects } = this.#below.context
     const placed = notes.structs(own, objects, 'maps')
-    for (const [name, { address }] of this.#maps)
+    for (const [name, { address }] of this.#maps) {
       placed.push({ name: `map[${name}]`, address, struct: MapRoot })
+      for (let cpu = 0; cpu < own.map.cpus; cpu++)
+        placed.push({
+          name: `map[${name}].cpu[${cpu}]`,
+          address: address + MapRoot.stride + cpu * MapCpu.stride,
+          struct: MapCpu,
+        })
+    }
     return placed
   }
 
@@ -142,7 +149,7 @@ export class MapsLayer implements AttachedLayer {
       rcu.freeLeft(its, old)
       endNote(memory, note)
     }
-    return { heap, lock, queueing, cpu, note, list, domain: undefined }
+    return { heap, lock, queueing, cpu, ringer: own.doorbell.ringer, note, list, domain: undefined }
   }
 }
 

@@ -32,6 +32,7 @@
  * CPU's own words: that CPU.
  */
 import { aligned, array, atomic, f64, i32, owner, published, racy, struct, u32 } from '../../layout/index.js'
+import { MASK_WORDS } from '../../machine/limits.js'
 import { SpinlockLayout } from '../../sync/layouts.js'
 
 /** Slots of a bucket: what fits a line. */
@@ -89,6 +90,8 @@ export const MapCpu = struct(
     /** Entries that it has taken out: of a map that was full, and those whose time was over. */
     evictions: racy(f64),
     expirations: racy(f64),
+    /** Changes that it has made, modulo 2^32: watchers.ts. */
+    changes: atomic(i32),
   },
   { align: 64 },
 )
@@ -118,6 +121,8 @@ export const MapRoot = struct(
     buckets: aligned(atomic(i32), 'cacheline'),
     /** Where evict.ts goes on: a bucket times {@link SLOTS}, and a slot. */
     hand: aligned(racy(i32), 'cacheline'),
+    /** CPUs that want to hear of changes. */
+    watchers: aligned(array(atomic(i32), MASK_WORDS), 'cacheline'),
   },
   { align: 64 },
 )
@@ -140,7 +145,7 @@ export const MapNote = struct(
     /** Word index and new value of a word of tags, or 0. */
     tagWord: owner(i32),
     tagValue: owner(i32),
-    /** Word index and new value of a count, or 0. */
+    /** Word index and new value of a CPU's count of entries, or 0 if no entry changes. */
     countWord: owner(i32),
     countValue: owner(i32),
     /** Reference of what is to be freed after a grace period, or 0. */

@@ -1,13 +1,17 @@
 import type { OwnCpu } from '../../cpus/own-cpu.js'
-import { checkFunction, refused } from '../../machine/check.js'
+import { checkFunction, checkOneOf, checkOptions, refused } from '../../machine/check.js'
+import type { ListenOptions } from '../../machine/events.js'
+import { checkSignal } from '../../machine/wait-options.js'
 import { isThenable } from '../../thenable.js'
 import { endViews } from '../view.js'
-import { encodeKey, findLive, keyAt, valueAt, viewOf, walk, type Hot } from './access.js'
+import { encodeKey, findLive, findValue, keyAt, lookUp, valueAt, viewOf, walk, type Hot } from './access.js'
 import { readValue } from './entry.js'
 import { hashWords } from './hash.js'
 import { describeMap, type MapReport } from './report.js'
 import { countEntries } from './table.js'
 import { countLookup } from './tally.js'
+import { MapWatchers } from './watchers.js'
+import type { Expected } from './writer.js'
 
 /** What is read of a map: no lock is taken, and nothing changes. */
 export abstract class MapReader<K, V, View> {
@@ -16,12 +20,14 @@ export abstract class MapReader<K, V, View> {
   protected readonly hot: Hot<K, V>
   /** @internal */
   protected readonly own: OwnCpu
+  readonly #watchers: MapWatchers
 
   /** @internal */
   constructor(name: string, hot: Hot<K, V>, own: OwnCpu) {
     this.name = name
     this.hot = hot
     this.own = own
+    this.#watchers = new MapWatchers(hot.table, own)
   }
 
   /**
@@ -116,8 +122,54 @@ export abstract class MapReader<K, V, View> {
     for (const [key, value] of this.entries()) visit(value, key, this)
   }
 
+  /**
+   * From now on `listener` is told that the map has changed, whoever has changed it: in the event
+   * loop, and once for several changes in a row. The thread stays alive meanwhile. Returns a
+   * function that ends it.
+   *
+   * @throws ArgumentError; OfflineError. What `listener` throws is an uncaught error.
+   */
+  on(event: 'change', listener: () => void, options: ListenOptions = {}): () => void {
+    this.own.assertOnline()
+    const name: unknown = event
+    checkOneOf('event', name ?? null, ['change'])
+    checkListening('on', listener, options)
+    return this.#watchers.add(() => listener, options)
+  }
+  /**
+   * From now on `listener` is told the value of a key whenever it is another one, or undefined when
+   * there is none any more: as {@link on}. Of values in a row it is told the last one.
+   *
+   * @throws ArgumentError; EntryTooLargeError; OfflineError. What `listener` throws is an uncaught
+   *   error.
+   */
+  watch(key: K, listener: (value: V | undefined, key: K) => void, options: ListenOptions = {}): () => void {
+    this.own.assertOnline()
+    const { hot } = this
+    encodeKey(hot, key)
+    // The user may change bytes that are a key.
+    const own = hot.keys.decode(hot.key)
+    checkListening('watch', listener, options)
+    return this.#watchers.add(() => {
+      let known: Expected = lookUp(hot, own)
+      return () => {
+        const found = findValue(hot, own)
+        const isKnown = found.entry === known.entry && found.stamp === known.stamp
+        known = found
+        if (!isKnown) listener(found.value, own)
+      }
+    }, options)
+  }
+
   /** Of what it consists. A snapshot. @throws OfflineError. */
   report(): MapReport {
     return describeMap(this.name, this.hot.table)
   }
+}
+
+/** @throws ArgumentError. */
+function checkListening(where: string, listener: unknown, options: ListenOptions): void {
+  checkFunction('listener', listener)
+  checkOptions(where, options, { signal: true })
+  checkSignal(options.signal)
 }

@@ -18,12 +18,14 @@ import type { Tags } from '../../alloc/tags.js'
 import { finishQueueing } from '../../rcu/dead.js'
 import { entryWord, IN_BLOCK, isBlockOf } from '../../rcu/callback-list.js'
 import { CallbackList } from '../../rcu/layouts.js'
-import { MapBucket, MapNote, SLOTS } from './map-layout.js'
+import { MapBucket, MapCpu, MapNote, SLOTS } from './map-layout.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
 const { load32, loadAtomic32, store32, storeAtomic32 } = mem
 const note = MapNote.words
 const bucket = MapBucket.words
+/** From a CPU's count of entries to that of its changes. */
+const changes = MapCpu.words.changes - MapCpu.words.entries
 
 export const NONE = 0
 /** A word, and what belongs to it, are written. `old` is freed then. */
@@ -91,7 +93,12 @@ export function finishChange(memory: Memory, at: number, tags: Tags): void {
   // atomic: a hint. A reader that sees it looks at the slot.
   if (tagWord !== 0 && value !== 0) storeAtomic32(i32, tagWord, tagValue)
   const countWord = load32(i32, at + note.countWord)
-  if (countWord !== 0) store32(i32, countWord, load32(i32, at + note.countValue))
+  if (countWord !== 0) {
+    store32(i32, countWord, load32(i32, at + note.countValue))
+    // atomic: the CPU's own. It comes before the look at who watches. Mutant:
+    // collections/change-uncounted.
+    storeAtomic32(i32, countWord + changes, loadAtomic32(i32, countWord + changes) + 1)
+  }
   store32(i32, at + note.operation, load32(i32, at + note.old) === 0 ? NONE : FREE)
 }
 

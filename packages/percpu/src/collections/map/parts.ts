@@ -1,6 +1,7 @@
 /** What a thread writes maps with. */
 import * as mem from '#mem'
 import type { Heap } from '../../alloc/heap.js'
+import type { Ringer } from '../../cpus/ringer.js'
 import type { Queueing } from '../../rcu/queueing.js'
 import type { Srcu } from '../../rcu/srcu.js'
 import type { LayerLock } from '../../sync/layer-lock.js'
@@ -13,6 +14,7 @@ export interface WriterParts {
   readonly lock: LayerLock
   readonly queueing: Queueing
   readonly cpu: number
+  readonly ringer: Ringer
   /** Word indices: of the CPU's note, and of its list of what is to be freed. */
   readonly note: number
   readonly list: number

@@ -38,6 +38,8 @@ export interface MapTable {
   readonly ttl: number
   /** Where evict.ts goes on. */
   readonly hand: number
+  /** The mask of those that watch. */
+  readonly watchers: number
   readonly clock: Clock
 }
 
@@ -96,6 +98,7 @@ export function openTable(
     capacity,
     ttl,
     hand: root + words.hand,
+    watchers: root + words.watchers,
     clock,
   }
 }

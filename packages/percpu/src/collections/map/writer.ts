@@ -47,6 +47,7 @@ export class MapWriter {
       this.#place.at(table.memory.i32, block, slot)
       this.#takeOut()
       this.#free(this.#place.entry)
+      parts.ringer.wakeAll(table.watchers)
     }
     const prune = (bucket: number): void => this.#prune(bucket)
     this.#splitter = new Splitter(table, parts, prune)
@@ -83,7 +84,7 @@ export class MapWriter {
     const fresh = address / 8
     if (place.entry !== 0) {
       this.#parts.queueing.callbacks.reserve()
-      this.#change(place.slot, fresh, { fresh, old: place.entry })
+      this.#change(place.slot, fresh, { fresh, old: place.entry, ...this.#counted(0) })
       return true
     }
     const { i32 } = memory
@@ -91,8 +92,7 @@ export class MapWriter {
       fresh,
       tagWord: place.tagWord,
       tagValue: place.tagsWith(i32, tagOf(hash)),
-      countWord: this.#count,
-      countValue: load32(i32, this.#count) + 1,
+      ...this.#counted(1),
     })
     return true
   }
@@ -132,6 +132,7 @@ export class MapWriter {
     this.#takeOut()
     this.#parts.lock.unlock()
     this.#free(place.entry)
+    this.#parts.ringer.wakeAll(this.#table.watchers)
     // It is deleted by now: nothing may fail. Who has the lock leaves an empty block to the next.
     if (hasOverflow && this.#parts.lock.tryLock(this.#bucket)) {
       this.#prune(this.#bucket)
@@ -146,10 +147,14 @@ export class MapWriter {
     this.#note(place.slot, 0, {
       tagWord: place.tagWord,
       tagValue: place.tagsWith(i32, 0),
-      countWord: this.#count,
-      countValue: load32(i32, this.#count) - 1,
       old: place.entry,
+      ...this.#counted(-1),
     })
+  }
+  /** That there are so many entries more, and one change. */
+  #counted(more: number): Change {
+    const { i32 } = this.#table.memory
+    return { countWord: this.#count, countValue: load32(i32, this.#count) + more }
   }
 
   /** Makes room for so many entries, without waiting until they are there. */
@@ -194,6 +199,8 @@ export class MapWriter {
     this.#note(word, value, change)
     this.#parts.lock.unlock()
     if (change.old !== undefined) this.#free(change.old)
+    // Mutant: collections/change-silent.
+    this.#parts.ringer.wakeAll(this.#table.watchers)
   }
   #note(word: number, value: number, change: Change): void {
     const { note, list, heap } = this.#parts

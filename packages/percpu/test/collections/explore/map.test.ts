@@ -4,12 +4,17 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { CpuContext } from 'percpu-lab'
+import { nameStructs, type CpuContext } from 'percpu-lab'
 import type { Machine, SharedMap } from 'percpu'
 import { check, prepare, type World } from '../../support/world.js'
 import { keysOf, options } from '../support/buckets.js'
 
 type Numbers = SharedMap<number, number>
+
+const { MapLife } = await import('../../../dist/collections/map/map-layout.js')
+/** Bytes of an entry of a cache, and where its life begins. */
+const ENTRY = 32
+const LIFE = 20
 
 const [first = 0, second = 0] = keysOf(0, 2)
 const [moved = 0] = keysOf(9, 1, 16)
@@ -124,5 +129,48 @@ describe('a map', () => {
         assert.equal(map.get(moved), 5)
       })
     })
+  })
+
+  it('evicts an entry while another thread looks it up', async (test) => {
+    const cache = { ...options, capacity: 2 }
+    let structs: Parameters<typeof nameStructs>[2] = []
+    const world = await prepare({ cpus: 2 }, (machine) => {
+      const map = machine.map('cache', cache)
+      map.set(first, 1)
+      map.set(moved, 5)
+      // Whether an entry was used is read while it is written: of all that lie in this page.
+      const address = machine.heap.allocations().find(({ size }) => size === ENTRY)?.address ?? 0
+      const page = address - (address % 4096)
+      const lives = Array.from({ length: 4096 / ENTRY }, (_, i) => {
+        const name = `entry ${i}`
+        return { name, address: page + i * ENTRY + LIFE, struct: MapLife }
+      })
+      structs = [...machine.watch.structs(), ...lives]
+    })
+    const openCache = (cpu: CpuContext): Numbers =>
+      cpu.prepare(() => {
+        const map = world.join(cpu.number).map('cache', cache)
+        // What its CPU needs for changes is taken.
+        map.set(first, 1)
+        return map
+      })
+    await check(
+      world,
+      test,
+      (t) => {
+        nameStructs(t, world.memory, structs)
+        t.cpu(0, (cpu) => {
+          const map = openCache(cpu)
+          map.set(second, 9)
+        })
+        t.cpu(1, (cpu) => {
+          const map = openCache(cpu)
+          assert.ok([1, undefined].includes(map.get(first)))
+          assert.ok([undefined, 5].includes(map.get(moved)))
+          assert.ok(map.size <= 3)
+        })
+      },
+      { preemptions: 2 },
+    )
   })
 })

@@ -31,6 +31,12 @@ const mapOptions: kinds.Kind = {
   },
 }
 
+const listening = kinds.options({ signal: optional(kinds.signal) })
+/** Who listens keeps the process alive. */
+const off = (end: () => void): void => {
+  end()
+}
+
 /** With an entry `'a'`. */
 function mapOf({ machine }: World): SharedMap<string, unknown> {
   const map = machine.map('map', { key: 'string', value: 'json' })
@@ -135,6 +141,12 @@ export const collectionRows: readonly Row[] = [
   door('SharedMap.barrier', [optional(kinds.wait)], (world) => use(mapOf(world), 'barrier')),
   door('SharedMap.barrierBlocking', [optional(kinds.wait)], (world) =>
     use(mapOf(world), 'barrierBlocking', [{ timeout: 1000 }]),
+  ),
+  door('SharedMap.on', [kinds.oneOf('change'), func, optional(listening)], (world) =>
+    use(mapOf(world), 'on', ['change', () => undefined, {}], off),
+  ),
+  door('SharedMap.watch', [text, func, optional(listening)], (world) =>
+    use(mapOf(world), 'watch', ['a', () => undefined, {}], off),
   ),
   door('SharedMap.report', [], (world) => use(mapOf(world), 'report')),
   door('SharedMap.verify', [optional(kinds.options({ quiet: optional(flag) }))], (world) =>

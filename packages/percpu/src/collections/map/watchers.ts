@@ -1,0 +1,95 @@
+/**
+ * Those of this thread who want to hear of changes of a map. Writers count their changes, each CPU
+ * for itself, and ring whoever is in the map's mask (cpus/ringer.ts). Several changes in a row are
+ * told as one. A change of a killed thread is counted by its reaper, which rings everybody.
+ *
+ * Cost: a writer looks at the mask. A watcher sums the counts whenever its thread is rung; if they
+ * have changed, each watched key is looked up.
+ */
+import { loadAtomic32 } from '#mem'
+import type { OwnCpu } from '../../cpus/own-cpu.js'
+import { reportError } from '../../machine/platform.js'
+import type { ListenOptions } from '../../machine/events.js'
+import { Deadline } from '../../machine/wait-options.js'
+import { MapCpu } from './map-layout.js'
+import type { MapTable } from './table.js'
+
+const changesWord = MapCpu.words.changes
+const stride = MapCpu.stride / 4
+
+/** Looks whether what it is about has changed, and tells its listener. */
+export type Look = () => void
+
+export class MapWatchers {
+  readonly #table: MapTable
+  readonly #own: OwnCpu
+  readonly #looks = new Set<Look>()
+  /** The sum of the counts when all were told last. */
+  #seen = 0
+  /** Ends the wait that is under way; undefined if there is none. */
+  #stop: (() => void) | undefined
+
+  constructor(table: MapTable, own: OwnCpu) {
+    this.#table = table
+    this.#own = own
+  }
+
+  /**
+   * From now on, until what is returned is called, or the signal aborts. `begin`: looks for the
+   * first time, when changes are counted already.
+   */
+  add(begin: () => Look, { signal }: ListenOptions): () => void {
+    let look: Look = () => undefined
+    const own: Look = () => look()
+    const off = (): void => {
+      signal?.removeEventListener('abort', off)
+      if (this.#looks.delete(own) && this.#looks.size === 0) this.#stop?.()
+    }
+    if (signal?.aborted) return off
+    if (this.#looks.size === 0) this.#seen = this.#count()
+    look = begin()
+    this.#looks.add(own)
+    signal?.addEventListener('abort', off, { once: true })
+    if (this.#stop === undefined) this.#run().catch(reportError)
+    return off
+  }
+
+  /** Until nobody listens any more, or the CPU goes offline. */
+  async #run(): Promise<void> {
+    const { doorbell } = this.#own
+    while (this.#looks.size > 0) {
+      let isStopped = false
+      this.#stop = () => {
+        isStopped = true
+        doorbell.recheck()
+      }
+      const done = (): boolean => isStopped || this.#count() !== this.#seen
+      if (!(await doorbell.sleepUntil([this.#table.watchers], done, new Deadline()))) break
+      this.#tell()
+    }
+    this.#stop = undefined
+  }
+
+  #tell(): void {
+    // First: a change that comes while they are told is told again.
+    this.#seen = this.#count()
+    for (const look of [...this.#looks]) {
+      try {
+        if (this.#looks.has(look)) look()
+      } catch (error) {
+        reportError(error)
+      }
+    }
+  }
+
+  /** How many changes there were, modulo 2^32. */
+  #count(): number {
+    const { memory, counts, cpus } = this.#table
+    let sum = 0
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      // atomic: as the progress that M(cpu.waiters) is about. Mutant: collections/change-uncounted.
+      sum = (sum + loadAtomic32(memory.i32, counts + cpu * stride + changesWord)) | 0
+    }
+    return sum
+  }
+}
