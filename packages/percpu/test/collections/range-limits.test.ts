@@ -104,6 +104,37 @@ describe('a map of ranges refuses', () => {
   })
 })
 
+describe('a change of a map of ranges', () => {
+  it('that was published stays, also if what frees the version before fails behind it', async () => {
+    const { Callbacks } = (await import(new URL('rcu/callbacks.js', import.meta.resolve('percpu')).href)) as {
+      Callbacks: { prototype: { free: unknown } }
+    }
+    const machine = fresh({ memory: '1 MiB' })
+    const map = machine.rangeMap('m', texts)
+    const list = Array.from({ length: 30 }, (_, i) => [i * 10, i * 10 + 4, `value ${i}`] as const)
+    map.load(list)
+    const { free } = Callbacks.prototype
+    Callbacks.prototype.free = () => {
+      throw new RangeError('full')
+    }
+    try {
+      assert.throws(() => map.set(1000, 1001, 'new'), RangeError)
+      assert.throws(() => map.load([...list, [2000, 2001, 'newer']]), RangeError)
+    } finally {
+      Callbacks.prototype.free = free
+    }
+    for (let i = 0; i < 50; i++) fill(machine.memory, machine.heap.alloc(64, { align: 64 }), 64, 0xff)
+    map.verify()
+    assert.equal(map.lookup(1000), undefined)
+    assert.equal(map.lookup(2000), 'newer')
+    assert.equal(map.lookup(54), 'value 5')
+    map.set(1000, 1000, 'after')
+    await map.barrier()
+    map.verify()
+    machine.heap.verify({ quiet: true })
+  })
+})
+
 describe('a view of a map of ranges', () => {
   it('is of one version, and ends with its callback', async () => {
     const machine = fresh({ memory: '1 MiB' })

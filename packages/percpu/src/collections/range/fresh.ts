@@ -25,6 +25,10 @@ export class Fresh<K, V> {
     this.objects.push(reference)
     return reference
   }
+  /** It is part of a version that others find: {@link free} frees nothing of it any more. */
+  published(): void {
+    this.objects.length = 0
+  }
   /** Gives all of it back. */
   free(): void {
     for (const reference of this.objects) this.#heap.free(reference * 8)

@@ -137,8 +137,14 @@ export class RangeWriter<K, V> {
     const tag = before === 0 ? 0 : heap.tags.wordOf(before * 8)
     notePublication(memory, note, { word: this.#current, version, old, list })
     finishPublishing(memory, note, heap.tags)
-    if (before !== 0) void callbacks.free(old, tag, units)
-    endNote(memory, note)
+    // Whatever fails from here on, others find it. Mutant: collections/range-freed-published.
+    fresh.published()
+    try {
+      if (before !== 0) void callbacks.free(old, tag, units)
+    } finally {
+      // The next note would be taken for this one.
+      endNote(memory, note)
+    }
   }
 
   /** The words of an index. */
