@@ -1,8 +1,7 @@
 /**
  * The index of a version with keys of 32 bits, by their upper 18 bits: for each block of 2^14 keys
- * a word that gives the answer, or says where it is close by. So a look-up touches two or three
- * lines. (After DXR: Zec, Rizzo, Mikuc, "DXR: towards a billion routing lookups per second in
- * software", CCR 2012.)
+ * a word that gives the answer, or says where it is close by. (After DXR: Zec, Rizzo, Mikuc, "DXR:
+ * towards a billion routing lookups per second in software", CCR 2012.)
  *
  *     version │ a word for each 2^20 keys ──▶ page │ link │ a word for each 2^14 keys │ tails
  *
@@ -14,6 +13,11 @@
  *
  * A *tail* has, for each step, where it begins in the block, in 16 bits, and then a word as above.
  * The last 2^24 keys are not in the index, so that a version has four pages of memory.
+ *
+ * A look-up makes one atomic load, that of `current`. Of the lines that it touches, two are those
+ * of all look-ups: `current`, and the header of the version. The others are one of the version's
+ * words, one of the page's, and for a tail one or two lines more. Its branches are those that the
+ * answer needs: a wrong guess costs as much as a line that is far away.
  *
  * Pages are immutable, as nodes are: a change makes those anew in which there are keys of its own.
  */
@@ -46,6 +50,7 @@ export const INDEX_WORDS = 4096 - INDEX_AT
 /** The sign, and the lowest bit: of a value it is only the latter. */
 export const VALUE_BITS = SIGN | 1
 
+const indexedField = RangeVersion.words.index
 const indexAt = INDEX_AT
 const indexWords = INDEX_WORDS
 const pageShift = PAGE_SHIFT
@@ -58,26 +63,33 @@ const countBits = COUNT_BITS
 const countMask = MAX_COUNT
 const startMask = MAX_START
 
-/** What the index of a version, by its word index, says of a key: 0, a value, or {@link WALK}. */
-export function indexedWord(memory: Memory, version: number, key: number): number {
+/** What the index of a version, by its reference, says of a key: 0, a value, or {@link WALK}. */
+export function indexedWord(memory: Memory, reference: number, key: number): number {
+  if (reference === 0) return 0
   const { i32 } = memory
+  const version = reference << 1
+  if (load32(i32, version + indexedField) === 0) return walk
   const index = key >>> pageShift
   if (index >= indexWords) return walk
-  const page = load32(i32, version + indexAt + index)
-  if (page >= 0) return page
-  const word = load32(i32, page * -2 + first + ((key >>> blockShift) & blockMask))
-  return word >= 0 ? word : tailWord(memory, page * -2, word, key & tailMask)
+  const at = (version + indexAt + index) | 0
+  const named = load32(i32, at)
+  const page = (0 - (named << 1)) | 0
+  // In the page, or what there is already: without a branch, which nobody could predict.
+  const inPage = (page + first + ((key >>> blockShift) & blockMask)) | 0
+  const word = load32(i32, at + ((inPage - at) & (named >> 31)))
+  return word >= 0 ? word : tailWord(memory, page, word, key & tailMask)
 }
 function tailWord({ i32, u16 }: Memory, page: number, word: number, key: number): number {
-  const start = page + ((word >>> countBits) & startMask)
+  const start = (page + ((word >>> countBits) & startMask)) | 0
   const steps = word & countMask
-  let step = 0
+  let at = start << 1
   for (let count = steps; count > 1;) {
     const half = count >>> 1
-    if (loadU16(u16, start * 2 + step + half) <= key) step += half
+    // As above.
+    at = (at + Math.imul(half, Number(loadU16(u16, at + half) <= key))) | 0
     count -= half
   }
-  return load32(i32, start + ((steps + 1) >>> 1) + step)
+  return load32(i32, at - start + ((steps + 1) >>> 1))
 }
 
 /** Ranges from which on an index is made, and below which it is given up. */

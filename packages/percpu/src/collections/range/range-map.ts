@@ -52,7 +52,9 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
 
   readonly name: string
   readonly #parts: RangeMapParts<K, V>
-  readonly #current: number
+  // Declared only, as in RangeReader.
+  /** @internal Word index of the reference of the version. */
+  declare protected readonly current: number
   readonly #writer: RangeWriter<K, V>
 
   /** @internal Made by `machine.rangeMap`. */
@@ -61,7 +63,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
     super(shape, finder)
     this.name = name
     this.#parts = parts
-    this.#current = root + RangeRoot.words.current
+    this.current = root + RangeRoot.words.current
     this.#writer = new RangeWriter(shape, finder, root, writing)
   }
 
@@ -227,7 +229,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
 
   /** @internal */
   protected present(): number {
-    return currentVersion(this.shape.memory, this.#current)
+    return currentVersion(this.shape.memory, this.current)
   }
   /** @internal */
   protected pin(): Pin {

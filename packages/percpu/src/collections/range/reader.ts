@@ -3,7 +3,7 @@ import { Cursor, type Range } from './cursor.js'
 import { hasValue, valueWord, type Shape } from './node.js'
 import type { Finder } from './search.js'
 import { indexedWord, VALUE_BITS } from './index-pages.js'
-import { heightOf, isIndexed, numberOf, rootOf, sizeOf } from './version.js'
+import { heightOf, numberOf, rootOf, sizeOf } from './version.js'
 
 // Copied for the compiler, which checks an import at each use.
 const valueBits = VALUE_BITS
@@ -27,10 +27,11 @@ export interface Pin {
 
 /** What reads one version after the other of a map, or one version. */
 export abstract class RangeReader<K, V> {
+  // Declared only, so that each is stored once: the compiler takes them for constants.
   /** @internal */
-  protected readonly shape: Shape<K, V>
+  declare protected readonly shape: Shape<K, V>
   /** @internal */
-  protected readonly finder: Finder<K>
+  declare protected readonly finder: Finder<K>
   readonly #cursor: Cursor<K, V>
 
   /** @internal */
@@ -52,17 +53,27 @@ export abstract class RangeReader<K, V> {
    * @throws ArgumentError for what is no key; EntryTooLargeError; OfflineError.
    */
   lookup(point: K): V | undefined {
-    const { shape, finder } = this
-    const { memory, keys, values } = shape
-    const key = keys.take('point', point)
+    const { shape } = this
+    if (!shape.isIndexed || typeof point !== 'number' || point >>> 0 !== point) {
+      const key = shape.keys.take('point', point)
+      return this.#walk(this.present(), key)
+    }
+    const { memory } = shape
     const version = this.present()
+    const word = indexedWord(memory, version, point)
+    if ((word & valueBits) === 1) {
+      const { readBlock } = shape.values
+      // Without one the word has the value itself.
+      return readBlock === undefined ? ((word >>> 1) as V) : readBlock(memory, word >>> 1)
+    }
+    return word === 0 ? undefined : this.#walk(version, point)
+  }
+  /** From the topmost node on. */
+  #walk(version: number, key: K): V | undefined {
+    const { shape, finder } = this
+    const { memory, values } = shape
     const root = rootOf(memory, version)
     if (root === 0) return undefined
-    if (shape.isIndexed && isIndexed(memory, version * 2)) {
-      const word = indexedWord(memory, version * 2, key as number)
-      if ((word & valueBits) === 1) return values.readIndexed(memory, word >>> 1)
-      if (word === 0) return undefined
-    }
     finder.descend(root * 2, heightOf(memory, version), key)
     const { node, slot } = finder
     return hasValue(memory, node, slot) ? values.read(memory, valueWord(shape, node, slot)) : undefined

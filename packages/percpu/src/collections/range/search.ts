@@ -6,7 +6,7 @@
  * Cost: for each level, the loads of about six keys and of a child.
  */
 import * as mem from '#mem'
-import type { Memory } from '#mem'
+import type { Memory, U32View } from '#mem'
 import { bytesAt, KEYS, splitWide, wideWord, type RangeKeyKind } from './keys.js'
 import { COUNT_BITS, RangeNode } from './range-layout.js'
 
@@ -15,6 +15,21 @@ const { load32, loadU32, loadU8 } = mem
 const headField = RangeNode.words.head
 const countMask = 2 ** COUNT_BITS - 1
 const keysField = KEYS
+
+/**
+ * The last of `count` words, from `first` on, that is not above `key`; the first one if all are.
+ * There is no branch on what is compared: a wrong guess in every other step would cost several
+ * times as much.
+ */
+export function lastNotAbove(u32: U32View, first: number, count: number, key: number): number {
+  let at = first
+  for (let left = count; left > 1;) {
+    const half = left >>> 1
+    at = (at + Math.imul(half, Number(loadU32(u32, at + half) <= key))) | 0
+    left -= half
+  }
+  return at
+}
 
 /** Finds boundaries of one kind of keys; keeps what it has found. */
 export abstract class Finder<K> {
@@ -32,24 +47,14 @@ export abstract class Finder<K> {
 }
 
 function finder32(memory: Memory): Finder<number> {
-  const slotOf = (first: number, count: number, key: number): number => {
-    const { u32 } = memory
-    let slot = 0
-    while (count > 1) {
-      const half = count >>> 1
-      if (loadU32(u32, first + slot + half) <= key) slot += half
-      count -= half
-    }
-    return slot
-  }
   return new (class extends Finder<number> {
     descend(top: number, level: number, key: number): void {
-      const { i32 } = memory
+      const { i32, u32 } = memory
       let node = top
       for (; ; level--) {
         const count = load32(i32, node + headField) & countMask
         const first = node + keysField
-        const slot = slotOf(first, count, key)
+        const slot = lastNotAbove(u32, first, count, key) - first
         if (level === 0) {
           this.node = node
           this.slot = slot
@@ -59,7 +64,8 @@ function finder32(memory: Memory): Finder<number> {
       }
     }
     slotIn(node: number, key: number): number {
-      return slotOf(node + keysField, load32(memory.i32, node + headField) & countMask, key)
+      const first = node + keysField
+      return lastNotAbove(memory.u32, first, load32(memory.i32, node + headField) & countMask, key) - first
     }
   })()
 }

@@ -28,8 +28,8 @@ export interface ValueKind<V> {
   readonly take: (value: V) => Stored
   /** The value at a word of a leaf. */
   readonly read: (memory: Memory, word: number) => V
-  /** The value of a word of an index: index-pages.ts. Not of kinds with two words. */
-  readonly readIndexed: (memory: Memory, value: number) => V
+  /** The value in a block, by its reference; undefined for kinds that have none. */
+  readonly readBlock: ((memory: Memory, block: number) => V) | undefined
   readonly load: (memory: Memory, word: number) => Stored
   /** Of one that has a block, the block. */
   readonly store: (memory: Memory, word: number, value: Stored) => void
@@ -66,7 +66,7 @@ function inWords<V>(codec: ValueCodec<number>, words: 1 | 2): ValueKind<V> {
     words,
     take,
     read,
-    readIndexed: (_memory, value) => value,
+    readBlock: undefined,
     load: read,
     store: store as ValueKind<V>['store'],
     isEqual,
@@ -76,20 +76,18 @@ function inWords<V>(codec: ValueCodec<number>, words: 1 | 2): ValueKind<V> {
 
 function inBlocks<V>(codec: ValueCodec<V>): ValueKind<V> {
   const scratch = new Scratch(256)
+  const readBlock = (memory: Memory, block: number): V => {
+    copyBlock(memory, block, scratch)
+    return codec.decode(scratch)
+  }
   return {
     words: 1,
     take: (value) => {
       codec.encode(value, scratch)
       return { block: 0, bytes: scratch.bytes.slice(0, scratch.length) }
     },
-    read: (memory, word) => {
-      copyBlock(memory, load32(memory.i32, word), scratch)
-      return codec.decode(scratch)
-    },
-    readIndexed: (memory, block) => {
-      copyBlock(memory, block, scratch)
-      return codec.decode(scratch)
-    },
+    read: (memory, word) => readBlock(memory, load32(memory.i32, word)),
+    readBlock,
     load: ({ i32 }, word) => ({ block: load32(i32, word), bytes: undefined }),
     store: ({ i32 }, word, value) => {
       store32(i32, word, value === undefined ? 0 : (value as Block).block)

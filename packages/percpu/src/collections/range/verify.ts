@@ -56,7 +56,7 @@ class Check<K, V> {
   readonly #heap: Heap
   readonly #blocks = new Set<number>()
   #ranges = 0
-  /** Word index of the version, if it has an index. */
+  /** Reference of the version, if it has an index. */
   #indexed = 0
   /** The boundary before, and its value. */
   #before: { readonly key: K; readonly value: Stored } | undefined
@@ -70,7 +70,7 @@ class Check<K, V> {
     const { memory } = this.#shape
     this.#object(version, 'the version')
     const root = rootOf(memory, version)
-    if (this.#shape.isIndexed && isIndexed(memory, version * 2)) this.#indexed = version * 2
+    if (this.#shape.isIndexed && isIndexed(memory, version * 2)) this.#indexed = version
     if (root !== 0) this.#node(root, heightOf(memory, version), undefined)
     if (this.#before) this.#word(this.#before.key, this.#shape.keys.greatest, this.#before.value)
     const size = sizeOf(memory, version)
