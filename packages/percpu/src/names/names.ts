@@ -136,11 +136,14 @@ export class NameTables implements Names {
     }
   }
 
-  unlink(space: NameSpace, name: string, address: number): boolean {
+  unlink(space: NameSpace, name: string, address: number, before: () => void): boolean {
     const wanted = wantedOf(space, name)
+    ensureStack(SOME)
     return this.#tools().lock.locked(this.#map.lock, () => {
       const found = this.#find(wanted)
-      return found === entryOf(address) && this.list(space).unlink(found)
+      if (found !== entryOf(address)) return false
+      before()
+      return this.list(space).unlink(found)
     })
   }
 
