@@ -37,10 +37,11 @@ export interface Names {
   remove(space: NameSpace, name: string, check?: (address: number) => void): void
   /**
    * Takes the name of this very thing away; the object stays. Returns whether it had the name.
+   * `before` is called then, under the lock of the names, as long as it has it.
    *
-   * @throws LockTimeoutError.
+   * @throws LockTimeoutError. It has its name then.
    */
-  unlink(space: NameSpace, name: string, address: number): boolean
+  unlink(space: NameSpace, name: string, address: number, before: () => void): boolean
   /** Frees an object that has no name any more, after a grace period. */
   discard(space: NameSpace, address: number): void
   /** About how many there are of a kind: a thread that dies may leave it off by one. */

@@ -9,7 +9,8 @@
  * entry that it was at. So the reaper finds whether the entry is linked, and makes its block
  * persistent or lets it go, before the heap frees what was in flight (recovery.ts).
  *
- * What throws has changed nothing: a block that is not linked is freed, with the name free.
+ * What throws has changed nothing: a block that is not linked is freed, with the name free. One
+ * that was linked for a moment is taken away as any other.
  */
 import { load32, store32, storeU32, type Memory } from '#mem'
 import type { Heap } from '../alloc/heap.js'
@@ -18,12 +19,7 @@ import { checkSpec } from '../bootmem/directory.js'
 import type { Memblock } from '../bootmem/memblock.js'
 import { NAME_SPACES, type NamedThing, type Names, type NameSpace } from '../bootmem/names.js'
 import { shown } from '../machine/check.js'
-import {
-  ObjectExistsError,
-  ObjectMismatchError,
-  ObjectMissingError,
-  OutOfMemoryError,
-} from '../machine/errors.js'
+import { ObjectExistsError, ObjectMismatchError, OutOfMemoryError } from '../machine/errors.js'
 import { reportError } from '../machine/platform.js'
 import { ensureStack, MANY, SOME } from '../stack.js'
 import { LockTimeoutError } from '../sync/errors.js'
@@ -43,6 +39,7 @@ import {
 } from './entry.js'
 import { FIRST_BUCKETS, LINKING, MAX_BUCKETS, NameBucket, NameEntry, NamesCpu, UNLINKING } from './layouts.js'
 import type { NamesMap } from './names-map.js'
+import { missing, nounOf } from './nouns.js'
 import { SplitList } from './split-list.js'
 
 /** Names for each bucket at which their number doubles. */
@@ -136,11 +133,14 @@ export class NameTables implements Names {
     }
   }
 
-  unlink(space: NameSpace, name: string, address: number): boolean {
+  unlink(space: NameSpace, name: string, address: number, before: () => void): boolean {
     const wanted = wantedOf(space, name)
+    ensureStack(SOME)
     return this.#tools().lock.locked(this.#map.lock, () => {
       const found = this.#find(wanted)
-      return found === entryOf(address) && this.list(space).unlink(found)
+      if (found !== entryOf(address)) return false
+      before()
+      return this.list(space).unlink(found)
     })
   }
 
@@ -234,7 +234,6 @@ export class NameTables implements Names {
       ensureStack(SOME)
       tools.lock.locked(this.#map.lock, () => this.#link(tools, wanted, entry, block, outcome))
     } catch (error) {
-      store32(this.#memory.i32, tools.note + NamesCpu.words.entry, 0)
       this.#end(tools, block, outcome)
       throw error
     }
@@ -248,9 +247,19 @@ export class NameTables implements Names {
 
   /** Of a block whose name is not given after all. */
   #end(tools: NamesTools, block: Block, { isLinked }: { readonly isLinked: boolean }): void {
-    // Others may have found it. Mutant: names/linked-freed-at-once.
-    if (isLinked) tools.retire(block)
-    else free(tools, block)
+    const clear = (): void => store32(this.#memory.i32, tools.note + NamesCpu.words.entry, 0)
+    if (!isLinked) {
+      clear()
+      free(tools, block)
+      return
+    }
+    try {
+      // Others may have found it. Mutant: names/linked-freed-at-once.
+      tools.retire(block)
+    } finally {
+      // Not before. Mutant: names/failed-note-lost.
+      clear()
+    }
   }
 
   /** Another thread may have taken the last memory for the very thing: undefined then. */
@@ -294,8 +303,13 @@ export class NameTables implements Names {
       persist(tools, block)
       store32(i32, tools.note + NamesCpu.words.entry, 0)
     } catch (error) {
-      outcome.isLinked = list.unlink(entry)
-      if (outcome.isLinked) adopt(tools, block)
+      // From now on it is taken away, as in remove. Mutant: names/failed-link-forgotten.
+      store32(i32, tools.note + NamesCpu.words.state, UNLINKING)
+      try {
+        adopt(tools, block)
+      } finally {
+        outcome.isLinked = list.unlink(entry)
+      }
       throw error
     }
   }
@@ -372,18 +386,4 @@ function tryAlloc(heap: Heap, bytes: number): number {
     if (error instanceof OutOfMemoryError || error instanceof LockTimeoutError) return 0
     throw error
   }
-}
-
-const nouns: Partial<Record<NameSpace, string>> = {
-  percpu: 'per-CPU object',
-  ref: 'reference count',
-  rwSemaphore: 'reader-writer lock',
-  srcu: 'SRCU domain',
-}
-/** As users call what is in the space. */
-function nounOf(space: NameSpace): string {
-  return nouns[space] ?? space
-}
-function missing(space: NameSpace, name: string): ObjectMissingError {
-  return new ObjectMissingError(`there is no ${nounOf(space)} named ${shown(name)}`, { name, space })
 }

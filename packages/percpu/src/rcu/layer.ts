@@ -115,6 +115,8 @@ export class RcuLayer implements AttachedLayer {
     // atomic: as CM. Whatever is left over from now on sets it again.
     exchangeAtomic32(parts.memory.i32, this.#open().leftOver, 0)
     for (const { lists, open } of this.#kinds()) if (anyEntries(parts.memory, lists)) open().kick()
+    // Mutant: rcu/srcu-end-forgotten.
+    this.#srcu.adoptOrphans()
   }
   /**
    * This CPU is idle now, and its thread may be blocked for long. It may have been rung, too, and
@@ -220,11 +222,13 @@ export class RcuLayer implements AttachedLayer {
     else this.#passOn(recovery)
   }
   /** It may have been rung for what others have left, and not have answered. */
-  #passOn({ table, cpu, ringer }: Recovery): void {
+  #passOn(recovery: Recovery): void {
+    const { table, cpu, ringer } = recovery
     const { memory } = table
     const { leftOver } = this.#open()
     // atomic: as CM. Mutant: rcu/rung-and-gone.
-    if (loadAtomic32(memory.i32, leftOver) !== 0) handOver({ memory, table, cpu }, leftOver, ringer)
+    if (this.#srcu.orphan(recovery) || loadAtomic32(memory.i32, leftOver) !== 0)
+      handOver({ memory, table, cpu }, leftOver, ringer)
   }
 
   /** Grace periods of `machine.rcu`, for watchers. */
@@ -314,7 +318,7 @@ export class RcuLayer implements AttachedLayer {
     const { memory } = table
     const map = this.#open()
     const losses: LostCallbacks[] = []
-    let isPending = false
+    let isPending = this.#srcu.orphan(recovery)
     for (const { domain, lists } of this.#kinds(recovery)) {
       const list = lists[cpu] ?? 0
       const count = loseFunctions(memory, list)

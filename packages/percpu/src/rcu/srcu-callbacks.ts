@@ -9,18 +9,15 @@
  * across stretches, and drives its grace periods for them, has said so before (`working`). When
  * nobody does any more that is alive, nobody touches the domain.
  */
-import { exchangeAtomic32, load32, type Memory } from '#mem'
-import type { Heap } from '../alloc/heap.js'
 import type { OwnCpu } from '../cpus/own-cpu.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
-import { pointerAt, type Allocator } from '../percpu/allocator.js'
+import { pointerAt } from '../percpu/allocator.js'
 import type { CpuState } from '../percpu/cpu-state.js'
-import { OWNER } from '../percpu/free.js'
 import { sharedObject } from '../percpu/named.js'
 import type { AllocatorState } from '../percpu/state.js'
 import { isAtWork, pendingCallbacks } from './callback-lists.js'
 import type { Callbacks } from './callbacks.js'
-import { CallbackBlock, CallbackList } from './layouts.js'
+import { CallbackList } from './layouts.js'
 import { barrierBlocking, type Queueing } from './queueing.js'
 import type { GracePeriodSource } from './source.js'
 import { SrcuLayout } from './srcu-layouts.js'
@@ -79,13 +76,8 @@ export class SrcuCallbacks {
     return pendingCallbacks(this.#parts.own.memory, this.#lists)
   }
   /** Resolves when nobody is at work on the lists, or to the CPUs that are, at the deadline. */
-  async settle(deadline: Deadline): Promise<readonly number[]> {
-    const lists = this.#lists
-    const { table, doorbell } = this.#parts.own
-    const busy = (): number[] => [...lists.keys()].filter((cpu) => isAtWork(table, cpu, lists[cpu] ?? 0))
-    const masks = lists.map((_, cpu) => table.waiters(cpu))
-    await doorbell.until(masks, () => busy().length === 0, deadline)
-    return busy()
+  settle(deadline: Deadline): Promise<readonly number[]> {
+    return settleLists(this.#parts.own, this.#lists, deadline)
   }
 
   /** This CPU goes offline, or the domain has ended. */
@@ -93,23 +85,6 @@ export class SrcuCallbacks {
     this.#closed = error
     this.#queueing?.callbacks.close()
     this.#queueing = undefined
-  }
-
-  /**
-   * Gives the lists back, which nobody finds or uses any more. A thread that dies meanwhile leaves
-   * them allocated, with a page of each CPU.
-   */
-  release(heap: Heap, allocator: Allocator): void {
-    const { memory } = this.#parts.own
-    const lists = this.#lists
-    // atomic: whoever takes it frees.
-    const pointer = exchangeAtomic32(memory.i32, this.#word / 4, 0)
-    if (pointer === 0) return
-    for (const block of lists.flatMap((list) => blocksOf(memory, list))) {
-      heap.adopt(block * 8)
-      heap.free(block * 8)
-    }
-    allocator.free(pointer, OWNER)
   }
 
   #make(): Queueing {
@@ -135,11 +110,14 @@ export function listsOf(state: AllocatorState, address: number): readonly number
   return pointer === 0 ? [] : sharedObject(state, address, pointer).parts
 }
 
-/** The blocks of an empty list, by reference. */
-function blocksOf({ i32 }: Memory, list: number): number[] {
-  const { headBlock, first } = CallbackList.words
-  const blocks: number[] = []
-  let block = load32(i32, list + headBlock) || load32(i32, list + first)
-  for (; block !== 0; block = load32(i32, block * 2 + CallbackBlock.words.next)) blocks.push(block)
-  return blocks
+/** Resolves when nobody is at work on the lists, or to the CPUs that are, at the deadline. */
+export async function settleLists(
+  { table, doorbell }: Pick<OwnCpu, 'table' | 'doorbell'>,
+  lists: readonly number[],
+  deadline: Deadline,
+): Promise<readonly number[]> {
+  const busy = (): number[] => [...lists.keys()].filter((cpu) => isAtWork(table, cpu, lists[cpu] ?? 0))
+  const masks = lists.map((_, cpu) => table.waiters(cpu))
+  await doorbell.until(masks, () => busy().length === 0, deadline)
+  return busy()
 }

@@ -2,18 +2,16 @@
  * SRCU as a layer: the domains of one thread, and what is done about all of them when a CPU goes
  * offline or dies. Names and the registry list all domains.
  */
-import { exchangeAtomic32, fillBytes, loadU32 } from '#mem'
+import { fillBytes, loadU32 } from '#mem'
 import type { AllocLayer } from '../alloc/layer.js'
 import { openBootMemory, type LayerContext } from '../bootmem/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
 import { checkOneOf, checkOptions, checkPlace } from '../machine/check.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { tokenOf } from '../machine/token.js'
-import { Deadline } from '../machine/wait-options.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import type { PercpuLayer } from '../percpu/layer.js'
 import { pointerAt } from '../percpu/allocator.js'
-import { OWNER } from '../percpu/free.js'
 import { findShared, openShared, sharedObject, type NamedObject, type SharedObject } from '../percpu/named.js'
 import { LockHeldError, LockTimeoutError } from '../sync/errors.js'
 import type { GracePeriodSnapshot } from '../watch/grace-periods.js'
@@ -24,13 +22,13 @@ import { bootDebug, Notes } from './debug-notes.js'
 import { indented } from './debug-stack.js'
 import { FAST, SrcuCpuLayout, SrcuLayout } from './srcu-layouts.js'
 import { SrcuDebug } from './srcu-debug.js'
-import { leakError, PATIENCE } from './srcu-cleanup.js'
 import { SrcuMisuseError } from './srcu-errors.js'
+import { freeParts, SrcuEndings } from './srcu-endings.js'
 import { checkFlavour, cleanedUp, endStale, flavours, makeDomain } from './srcu-making.js'
 import type { CallbackLists } from './callback-lists.js'
 import { listsOf, SrcuCallbacks, type MakeQueueing } from './srcu-callbacks.js'
 import { inspectDomain } from './srcu-inspect.js'
-import { register, registered, unregister } from './srcu-registry.js'
+import { register, registered } from './srcu-registry.js'
 import { initialiseSrcu, SrcuWords } from './srcu-words.js'
 import type { Srcu, SrcuFlavour, SrcuParts } from './srcu.js'
 import { findTree, treeAddress, treeBytes, type SrcuTree } from './srcu-tree.js'
@@ -68,8 +66,8 @@ export class SrcuLayer implements AttachedLayer {
   readonly name = 'srcu'
   readonly #context: LayerContext
   readonly #sync: SyncLayer
-  readonly #alloc: AllocLayer
   readonly #percpu: PercpuLayer
+  readonly #endings: SrcuEndings
   /** Those of this thread that have names. */
   readonly #named = new Map<string, NamedDomain>()
   /** Those in structs, by their addresses. */
@@ -87,8 +85,8 @@ export class SrcuLayer implements AttachedLayer {
   constructor(context: LayerContext, sync: SyncLayer, alloc: AllocLayer, percpu: PercpuLayer) {
     this.#context = context
     this.#sync = sync
-    this.#alloc = alloc
     this.#percpu = percpu
+    this.#endings = new SrcuEndings(context, alloc, percpu)
   }
 
   /**
@@ -121,17 +119,14 @@ export class SrcuLayer implements AttachedLayer {
 
   /** The domain that has, or just had, this name; through this thread's own views. */
   #domainOf(name: string, { serial, words }: NamedObject): Srcu {
-    const { state, context } = this.#percpu.use()
+    const { state } = this.#percpu.use()
     const known = this.#named.get(name)
     if (known?.serial === serial) return known.domain
     // Another thread has ended that one.
     if (known) endStale(known.domain)
-    const free = async (callbacks: SrcuCallbacks): Promise<void> => {
+    const free = async (): Promise<void> => {
       this.#named.delete(name)
-      const { names } = context
-      if (!names.unlink('srcu', name, words * 4)) throw cleanedUp(name)
-      await this.#free(name, words * 4, callbacks)
-      names.discard('srcu', words * 4)
+      if (!(await this.#endings.endNamed(name, words))) throw cleanedUp(name)
     }
     const address = words * 4
     const domain = this.#make(sharedObject(state, address, pointerAt(state, address)), name, free)
@@ -160,7 +155,7 @@ export class SrcuLayer implements AttachedLayer {
       register(state.memory, context.objects, address / 4)
     } catch (error) {
       // Nobody has seen it: it is no domain again.
-      this.#freeParts(address)
+      freeParts(state.memory, allocator, address / 4)
       fillBytes(state.memory, address, SrcuLayout.size, 0)
       throw error
     }
@@ -175,44 +170,27 @@ export class SrcuLayer implements AttachedLayer {
    */
   at(address: number, options: SrcuOptions = {}): Srcu {
     const flavour = this.#check(options)
-    const { state, context } = this.#percpu.use()
+    const { state } = this.#percpu.use()
     this.#checkAddress(address)
     const pointer = pointerAt(state, address)
     const name = nameAt(address)
     if (pointer === 0) throw new SrcuMisuseError(`${name}: there is no domain`, { address })
     const serial = this.#serialAt(address)
+    if (serial === 0) throw new SrcuMisuseError(`${name}: this domain is being cleaned up`, { address })
     const known = this.#placed.get(address)
     if (known?.pointer === pointer && known.serial === serial) return checkFlavour(known.domain, flavour)
     // Another thread has ended that one.
     if (known) endStale(known.domain)
-    const free = (callbacks: SrcuCallbacks): Promise<void> => {
+    const free = async (): Promise<void> => {
       this.#placed.delete(address)
-      unregister(state.memory, context.objects, address / 4)
-      return this.#free(name, address, callbacks)
+      if (!(await this.#endings.endPlaced(name, address / 4))) throw cleanedUp(name)
     }
     const domain = this.#make(sharedObject(state, address, pointer), name, free)
     this.#placed.set(address, { pointer, serial, domain })
     return checkFlavour(domain, flavour)
   }
 
-  /** What a domain has beside its own words, once nobody can find it any more. */
-  async #free(name: string, address: number, callbacks: SrcuCallbacks): Promise<void> {
-    // Reapers, and those who look after callbacks of others, look for domains in one stretch.
-    const { gracePeriods } = this.#context.own
-    const timeout = Math.max(PATIENCE, gracePeriods.stalls.limit)
-    const deadline = new Deadline({ timeout })
-    try {
-      await gracePeriods.synchronize(deadline)
-    } catch (error) {
-      throw leakError(name, timeout, error)
-    }
-    const [late] = await callbacks.settle(deadline)
-    if (late !== undefined) throw leakError(name, timeout)
-    callbacks.release(this.#alloc.heap, this.#percpu.use().allocator)
-    this.#freeParts(address)
-  }
-
-  #make(shared: SharedObject, name: string, free: (callbacks: SrcuCallbacks) => Promise<void>): Srcu {
+  #make(shared: SharedObject, name: string, free: () => Promise<void>): Srcu {
     const { own } = this.#context
     const { waiting } = this.#sync.state
     const words = new SrcuWords(shared)
@@ -230,7 +208,7 @@ export class SrcuLayer implements AttachedLayer {
       assertMayBlock: () => waiting.assertMayBlock(),
       ...this.#treeOf(shared),
       callbacks,
-      free: () => free(callbacks),
+      free,
     }
     const isFast = loadU32(shared.memory.u32, shared.words + SrcuLayout.words.flavour) === FAST
     const domain: Srcu = makeDomain(parts, isFast ? 'fast' : 'normal')
@@ -259,15 +237,6 @@ export class SrcuLayer implements AttachedLayer {
     if (!own.map.debugRcu) return undefined
     const tell = (error: SrcuMisuseError): void => this.tellMisuse(error)
     return (this.#debug ??= new SrcuDebug(own, Notes.open(own.memory, objects), tell))
-  }
-  /** Of the domain at an address, which is in the registry no more. */
-  #freeParts(address: number): void {
-    const { state, allocator } = this.#percpu.use()
-    for (const word of [SrcuLayout.words.tree, SrcuLayout.words.pointer]) {
-      // atomic: whoever takes it frees. A thread that dies behind it leaves it allocated.
-      const taken = exchangeAtomic32(state.memory.i32, address / 4 + word, 0)
-      if (taken !== 0) allocator.free(taken, OWNER)
-    }
   }
   /** The number of the domain at an address. */
   #serialAt(address: number): number {
@@ -306,12 +275,22 @@ export class SrcuLayer implements AttachedLayer {
 
   abandon(): void {
     this.#hasLeft = true
+    this.#endings.abandon()
     this.#debug?.abandon()
     const error = this.#context.own.offlineError()
     for (const { domain } of this.#named.values()) domain.close(error)
     for (const { domain } of this.#placed.values()) domain.close(error)
     this.#named.clear()
     this.#placed.clear()
+  }
+
+  /** While the lock of the names shows what it was at. */
+  rescue(recovery: Recovery): void {
+    this.examine(recovery)
+  }
+  /** What the dead CPU was ending, before the heap frees what it had in flight. */
+  examine(recovery: Recovery): void {
+    this.#endings.examine(recovery)
   }
 
   /** Ends the sections of the dead CPU, and goes on with grace periods that it may have driven. */
@@ -337,6 +316,15 @@ export class SrcuLayer implements AttachedLayer {
       }
     }
     if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors)
+  }
+
+  /** Others go on to end what a CPU was ending, which leaves or has died. Whether there is any. */
+  orphan(recovery: Recovery): boolean {
+    return this.#endings.orphan(recovery)
+  }
+  /** Goes on to end what others had begun to, which have gone. */
+  adoptOrphans(): void {
+    this.#endings.adopt()
   }
 
   /** The lists of callbacks of all domains that have any. `recovery`: through whose views. */

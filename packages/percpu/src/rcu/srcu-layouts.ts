@@ -27,7 +27,10 @@ export const SrcuLayout = struct(
     tree: atomic(i32),
     /** To the lists of callbacks; 0 until somebody queues something. srcu-callbacks.ts */
     lists: atomic(i32),
-    /** Of a domain at an address: another one that is made there has another number. */
+    /**
+     * Of a domain at an address: another one that is made there has another number, from 1. 0 as
+     * soon as it is ending.
+     */
     serial: published(u32),
   },
   { size: 64 },
@@ -43,13 +46,18 @@ export const SrcuNode = struct('SrcuNode', {
 
 /** Domains of a table. */
 export const REGISTRY_SLOTS = 256
-/** A table of domains that lie in structs of users. srcu-registry.ts */
+/** A table of domains that lie in structs of users, or are ending. srcu-registry.ts */
 export const SrcuRegistry = struct('SrcuRegistry', {
-  /** Word indices, or 0. */
+  /** Word indices, or 0; of a domain that has a name, or had one, minus the index. */
   domains: array(atomic(i32), REGISTRY_SLOTS),
+  /** Who ends it: 0, or the token of a CPU; {@link ORPHANED}. */
+  enders: array(atomic(i32), REGISTRY_SLOTS),
   /** How many serial numbers were given out; of the first table. */
   serials: atomic(i32),
 })
+
+/** In the place of a token: who was ending it has gone, and nobody is at it yet. */
+export const ORPHANED = -1
 
 /** Readers count themselves by plain additions. */
 export const FAST = 1

@@ -3,24 +3,11 @@
  * not; everything is whole, and no more memory is lost than the copies of one per-CPU object.
  */
 import assert from 'node:assert/strict'
-import { after, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import type { Machine } from 'percpu'
+import '../support/no-timers.js'
 import { fresh, joinAs } from '../support/hooked-percpu.js'
 import { accessesOf, changesOf, inUse, killForGood, kinds, settle } from './support.js'
-
-// What killed threads still wait for would keep the process alive.
-const timers: NodeJS.Timeout[] = []
-const { setTimeout: original } = globalThis
-Object.assign(globalThis, {
-  setTimeout: (...args: Parameters<typeof original>) => {
-    const timer = original(...args)
-    timers.push(timer)
-    return timer
-  },
-})
-after(() => {
-  for (const timer of timers) clearTimeout(timer)
-})
 
 /** What takes a name away within one stretch, of a thing that may be ended. */
 const synchronous: Readonly<Record<string, (machine: Machine) => void>> = {
