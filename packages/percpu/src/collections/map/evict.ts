@@ -8,7 +8,7 @@
  *
  * Progress: a bucket that another thread has locked is passed over.
  * Cost: at most {@link MOST_BUCKETS} buckets a call, each under its own lock. If all entries of the
- * first ones are in use, the next one goes all the same.
+ * first ones are in use, the first of these goes all the same.
  */
 import * as mem from '#mem'
 import { MapBucket, SLOTS } from './map-layout.js'
@@ -23,10 +23,13 @@ import { countEnded } from './tally.js'
 const { load32, loadAtomic32, store32 } = mem
 const { slots: slotsField, next: nextField } = MapBucket.words
 
-/** Buckets that one call looks at. */
-const MOST_BUCKETS = 16
-/** Those of them in which only entries go that are not used. */
-const PATIENT = 8
+/** Buckets that one call looks at, some of them twice. */
+const MOST_BUCKETS = 18
+/**
+ * In the first ones only entries go that are not used: in all of a map of eight, and in the first
+ * one again, whose first slots the hand had behind it.
+ */
+const PATIENT = 9
 /** Entries that one call takes out of a map that has too many. */
 const AT_ONCE = 2
 /** Entries that a CPU puts before it looks for those that have ended; a power of two. */
@@ -70,7 +73,13 @@ export class Evictor {
   }
 
   #evict(count: number): void {
-    for (let turn = 1; turn <= MOST_BUCKETS && count > 0; turn++) count -= this.#visit(true, turn > PATIENT)
+    const { memory, hand } = this.#table
+    const first = load32(memory.i32, hand)
+    for (let turn = 0; turn < MOST_BUCKETS && count > 0; turn++) {
+      // All were in use: those that it came by first go before others.
+      if (turn === PATIENT) store32(memory.i32, hand, first)
+      count -= this.#visit(true, turn >= PATIENT)
+    }
   }
 
   /**
