@@ -138,9 +138,9 @@ describe('a map with a time to live', () => {
 
   it('has entries with a time of their own', () => {
     const machine = fresh()
-    const map = machine.map('m', { ...options, ttl: 1000 })
+    const map = machine.map('m', { ...options, ttl: 1_000_000 })
     map
-      .set(1, 1, { ttl: 100 })
+      .set(1, 1, { ttl: 100_000 })
       .set(2, 2, { ttl: 2 ** 52 })
       .set(3, 3, {})
     ahead += 200_000
