@@ -30,6 +30,7 @@ import { makePercpu, type Percpu } from './percpu/api.js'
 import type { LostCallbacks } from './rcu/layer.js'
 import { Rcu } from './rcu/rcu.js'
 import type { SrcuMisuseError } from './rcu/srcu-errors.js'
+import { ensureStack, MANY } from './stack.js'
 import type { SrcuOptions } from './rcu/srcu-layer.js'
 import type { Srcu } from './rcu/srcu.js'
 import type { Locks } from './sync/locks.js'
@@ -325,6 +326,8 @@ export class Machine {
     const stop = new Deadline(options).watch(hurry, hurry)
     if (options.signal?.aborted) hurry()
     try {
+      // It begins, or can be begun again. Mutant: cpus/offline-too-deep.
+      ensureStack(2 * MANY)
       this.#leaving ??= this.#leave()
       await this.#leaving
     } finally {

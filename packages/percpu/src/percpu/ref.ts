@@ -35,6 +35,7 @@ import { ownerCpu } from '../sync/mutex-words.js'
 import type { MutexGuard } from '../sync/mutex-guard.js'
 import type { WaitQueue } from '../sync/wait-queue.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
+import { ensureStack, SOME } from '../stack.js'
 import { RefMisuseError } from './errors.js'
 import { PercpuRefLayout } from './layouts.js'
 import type { SharedObject } from './named.js'
@@ -134,6 +135,8 @@ export class PercpuRef {
       const after = before - count * ONE
       if (after >> 3 < 0)
         throw this.#misuse('has fewer references than were given back', { count: before >> 3 })
+      // Who waits for the last one is told of it. Mutant: percpu/ref-put-too-deep.
+      if (after >> 3 === 0) ensureStack(SOME)
       // C(ref.state) gives up what the references protected; pairs with D in isZero: whoever finds
       // 0 may destroy the object. Mutant: percpu/ref-release-early.
       if (compareExchangeAtomic32(i32, this.#state, before, after) !== before) continue

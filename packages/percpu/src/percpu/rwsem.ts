@@ -40,6 +40,7 @@ import type { WaitQueue } from '../sync/wait-queue.js'
 import { endUnlessOffline } from '../machine/ending.js'
 import { UnansweredError } from '../machine/errors.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
+import { ensureStack, MANY } from '../stack.js'
 import { LockTimeoutError, NotOwnerError } from '../sync/errors.js'
 import { PercpuReaders, PercpuRwSemaphoreLayout } from './layouts.js'
 import type { SharedObject } from './named.js'
@@ -123,6 +124,8 @@ export class WriteGuard {
   }
   /** @throws NotOwnerError the second time; OfflineError. */
   unlock(): void {
+    // All of it, or nothing.
+    ensureStack(MANY)
     if (this.#guard.isHeld) this.#before()
     this.#guard.unlock()
     this.#after()
@@ -168,11 +171,12 @@ export class PercpuRwSemaphore {
   readLock(options?: WaitOptions): ReadGuard {
     if (options !== undefined) checkWait(options)
     this.#assertPresent()
+    const read = this.#guard()
     if (!this.#enterFast()) {
       const guard = this.#parts.mutex.lock(options)
       this.#enterSlow(guard)
     }
-    return this.#guard()
+    return read
   }
   /**
    * Locks for reading without blocking the thread.
@@ -184,8 +188,9 @@ export class PercpuRwSemaphore {
   async readLockAsync(options?: WaitOptions): Promise<ReadGuard> {
     if (options !== undefined) checkWait(options)
     this.#assertPresent()
+    const read = this.#guard()
     if (!this.#enterFast()) this.#enterSlow(await this.#parts.mutex.lockAsync(options))
-    return this.#guard()
+    return read
   }
   /**
    * Locks for reading if there is no writer. Never blocks.
@@ -195,11 +200,12 @@ export class PercpuRwSemaphore {
    */
   tryReadLock(): ReadGuard | undefined {
     this.#assertPresent()
-    if (this.#enterFast()) return this.#guard()
+    const read = this.#guard()
+    if (this.#enterFast()) return read
     const guard = this.#parts.mutex.tryLock()
     if (!guard) return undefined
     this.#enterSlow(guard)
-    return this.#guard()
+    return read
   }
 
   /**
@@ -258,6 +264,12 @@ export class PercpuRwSemaphore {
     return true
   }
   #enterSlow(guard: MutexGuard): void {
+    try {
+      ensureStack(MANY)
+    } catch (error) {
+      guard.unlock()
+      throw error
+    }
     // The mutex's next owner finds it.
     this.#addEntered(1)
     this.#lastWrite = load32(this.#memory.i32, this.#parts.words + fields.writes)
@@ -269,6 +281,7 @@ export class PercpuRwSemaphore {
     const word = this.#own + entered
     store32(i32, word, load32(i32, word) + by)
   }
+  /** Made before anything is entered: there must be somebody to leave. */
   #guard(): ReadGuard {
     return new ReadGuard(() => this.#unlockRead())
   }

@@ -24,6 +24,7 @@ import type { Sleep } from '../cpus/stall.js'
 import { Cpu } from '../machine/layouts.js'
 import { host, nextTurn, reportError } from '../machine/platform.js'
 import { Deadline } from '../machine/wait-options.js'
+import { ensureStack, FEW, MANY } from '../stack.js'
 import { Barrier } from './barrier.js'
 import { passedOf } from './callback-list.js'
 import { beginWork, endWork, hasEntries, isAtWork } from './callback-lists.js'
@@ -93,6 +94,7 @@ export class Callbacks {
    * thing is lost. Resolves at once, or when less is pending again.
    */
   free(entry: number, tag: number, units: number): Promise<void> {
+    this.#ensureStack()
     if (!this.#queue.push(entry, tag, units)) {
       // The thread's own memory has room. Mutant: rcu/no-room.
       if (tag !== 0) this.#parts.heap.tags.queue(tag)
@@ -116,10 +118,15 @@ export class Callbacks {
   }
   /** Queues a function. Resolves as {@link free}. */
   call(callback: Callback): Promise<void> {
+    this.#ensureStack()
     this.#functions.push(callback)
     return this.#queued(0)
   }
 
+  /** What is queued is looked after. Mutant: rcu/queued-too-deep. */
+  #ensureStack(): void {
+    ensureStack(this.#isPumping ? FEW : MANY)
+  }
   #queued(units: number): Promise<void> {
     if (!this.#isPumping) this.kick()
     return this.#pressure.added(units, this.#functions.pending)

@@ -6,6 +6,7 @@ import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.j
 import type { Allocator } from '../percpu/allocator.js'
 import { PercpuScalar } from '../percpu/scalar-object.js'
 import { PercpuStruct } from '../percpu/struct-object.js'
+import { ensureStack, MANY } from '../stack.js'
 import type { Waiting } from '../sync/waiting.js'
 import type { Callbacks } from './callbacks.js'
 import type { Callback } from './functions.js'
@@ -43,6 +44,8 @@ function freePercpu(queueing: Queueing, what: { readonly pointer: number }): Pro
     throw refused('what', what, 'neither an address nor a per-CPU object')
   const { pointer } = what
   const bytes = queueing.percpu().sizeOfFreeable(pointer)
+  // Once it is given up, it is queued.
+  ensureStack(2 * MANY)
   const isObject = what instanceof PercpuStruct || what instanceof PercpuScalar
   if (isObject) what.giveUp(queueing.machine)
   return queuePointer(queueing, pointer, bytes)

@@ -44,6 +44,7 @@ import { SrcuMisuseError } from './srcu-errors.js'
 import { SrcuCpuLayout } from './srcu-layouts.js'
 import { Srcu, type SrcuParts } from './srcu.js'
 import { visible } from '../shown.js'
+import { ensureStack, FEW } from '../stack.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, store32 } = mem
@@ -84,6 +85,7 @@ export abstract class FastSrcu extends Srcu {
   }
   upRead(token: number): void {
     this.checkToken(token)
+    ensureStack(FEW)
     this.words.up(this.#part, token)
     if (this.#isDraining(token)) this.wake()
   }
@@ -100,6 +102,8 @@ export abstract class FastSrcu extends Srcu {
     this.checkToken(token)
     const { words } = this
     this.checkOpen(words.open(this.#part, token), token)
+    // Who waits is told. Mutant: rcu/srcu-unlocked-too-deep.
+    ensureStack(FEW)
     const { i32 } = words.memory
     const word = this.#part + unlocks + token
     // On an idle CPU no quiescent state would order a plain addition. Mutant: rcu/srcu-deaf-plain.

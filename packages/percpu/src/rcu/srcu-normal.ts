@@ -11,6 +11,7 @@ import { drainingRankOf, isIdle, rankOf, SCAN1 } from '../cpus/sequence.js'
 import type { SrcuScans } from './srcu-driver.js'
 import { SrcuLayout } from './srcu-layouts.js'
 import { Srcu, type SrcuParts } from './srcu.js'
+import { ensureStack, FEW } from '../stack.js'
 
 /** µs after the end of a grace period; the kernel's. */
 const HOLD_OFF = 25
@@ -38,6 +39,8 @@ export class NormalSrcu extends Srcu {
     this.checkToken(token)
     const left = this.#openOf(token) - 1
     this.checkOpen(left + 1, token)
+    // Who waits is told. Mutant: rcu/srcu-left-too-deep.
+    if (left === 0 && this.#isDraining(token)) ensureStack(FEW)
     this.words.leave(this.#part, token)
     this.#open[token] = left
     // Those who wait need all of this CPU's sections to end. Mutant: rcu/srcu-left-untold.
@@ -50,6 +53,7 @@ export class NormalSrcu extends Srcu {
   }
   upRead(token: number): void {
     this.checkToken(token)
+    ensureStack(FEW)
     this.words.up(this.#part, token)
     if (this.#isDraining(token)) this.wake()
   }

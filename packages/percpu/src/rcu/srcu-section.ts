@@ -1,6 +1,7 @@
 import { endUnlessOffline } from '../machine/ending.js'
 import { SrcuMisuseError } from './srcu-errors.js'
 import { showAs } from '../inspect.js'
+import { ensureStack, SOME } from '../stack.js'
 
 /** A read section, until {@link end} or the end of its `using` block. */
 export class SrcuSection {
@@ -21,6 +22,8 @@ export class SrcuSection {
   /** @throws SrcuMisuseError the second time; OfflineError. */
   end(): void {
     if (!this.#end) throw new SrcuMisuseError('this section has ended before')
+    // It is over, or can be ended again. Mutant: rcu/srcu-section-lost.
+    ensureStack(SOME)
     const end = this.#end
     this.#end = undefined
     end()

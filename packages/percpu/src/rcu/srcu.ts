@@ -59,6 +59,7 @@ import type { SrcuTree } from './srcu-tree.js'
 import type { SrcuWords } from './srcu-words.js'
 import { showAs } from '../inspect.js'
 import { visible } from '../shown.js'
+import { ensureStack, SOME } from '../stack.js'
 
 /** How readers of a domain count themselves. */
 export type SrcuFlavour = 'fast' | 'normal'
@@ -138,8 +139,11 @@ export abstract class Srcu {
    * @throws as {@link readLock}.
    */
   section(): SrcuSection {
-    const token = this.readLock()
-    return new SrcuSection(() => this.readUnlock(token))
+    let token = 0
+    // Made before: once it has begun, there must be somebody to end it.
+    const section = new SrcuSection(() => this.readUnlock(token))
+    token = this.readLock()
+    return section
   }
   /**
    * Runs `work` in a read section, which ends when its promise settles.
@@ -148,6 +152,8 @@ export abstract class Srcu {
    */
   async protect<Result>(work: () => Promise<Result> | Result): Promise<Result> {
     checkFunction('work', work)
+    // If `work` throws, the section ends at this depth.
+    ensureStack(SOME)
     const token = this.readLock()
     try {
       return await work()
