@@ -104,6 +104,40 @@ describe('a map of ranges refuses', () => {
   })
 })
 
+describe('a key of 128 bits', () => {
+  it('may be given as words, and is the bigint that they make', async () => {
+    const machine = fresh({ memory: '1 MiB' })
+    const map = machine.rangeMap('m', { key: 'u128', value: 'u32' })
+    const words = (key: bigint): Uint32Array =>
+      Uint32Array.from([96n, 64n, 32n, 0n], (bits) => Number((key >> bits) & 0xffffffffn))
+    // Some share their upper bits, or their words.
+    const keys = [0n, 1n, 2n ** 32n - 1n, 2n ** 64n, 2n ** 75n - 1n, 2n ** 75n, 2n ** 127n, 2n ** 128n - 1n]
+    const many = [...keys, ...Array.from({ length: 200 }, (_, i) => (0x20010db8n << 96n) + BigInt(i * 3))]
+    for (const [i, key] of many.entries()) map.set(words(key), words(key), i)
+    map.verify()
+    for (const [i, key] of many.entries()) {
+      assert.equal(map.lookup(words(key)), i)
+      assert.equal(map.lookup(key), i)
+      assert.deepEqual(map.find(words(key)), { from: key, to: key, value: i })
+      assert.deepEqual(map.before(words(key)), map.before(key))
+      assert.deepEqual(map.after(words(key)), map.after(key))
+      assert.deepEqual(map.nearest(words(key)), map.nearest(key))
+      assert.deepEqual([...map.entries({ from: words(key), to: words(key) })].length, 1)
+      const next = key + 1n
+      if (next < 2n ** 128n) assert.equal(map.lookup(words(next)), map.find(next)?.value)
+    }
+    map.batch([[words(5n), words(6n), 7]])
+    assert.equal(map.delete(words(5n), words(5n)), true)
+    assert.deepEqual(map.find(6n), { from: 6n, to: 6n, value: 7 })
+    map.load([[words(1n), words(2n ** 100n), 8]])
+    assert.deepEqual([...map], [{ from: 1n, to: 2n ** 100n, value: 8 }])
+    for (const wrong of [new Uint32Array(3), new Uint32Array(5), new Int32Array(4), [0, 0, 0, 1], 1])
+      for (const call of ['lookup', 'find', 'before', 'after', 'nearest'] as const)
+        assert.throws(() => map[call](wrong as never), ArgumentError)
+    await machine.offline()
+  })
+})
+
 describe('a change of a map of ranges', () => {
   it('that was published stays, also if what frees the version before fails behind it', async () => {
     const { Callbacks } = (await import(new URL('rcu/callbacks.js', import.meta.resolve('percpu')).href)) as {

@@ -10,6 +10,7 @@ import { Cursor } from './cursor.js'
 import { differences } from './difference.js'
 import type { Change } from './edit.js'
 import { boundariesOf } from './load.js'
+import type { RangePoint } from './keys.js'
 import type { Shape } from './node.js'
 import { RangeRoot } from './range-layout.js'
 import { RangeReader, type Pin } from './reader.js'
@@ -18,6 +19,9 @@ import { describeRangeMap, verifyRangeMap, type RangeMapReport } from './verify.
 import { currentVersion, heightOf, numberOf, rootOf } from './version.js'
 import { RangeView } from './view.js'
 import { RangeWriter, type RangeParts } from './writer.js'
+
+/** A range that is loaded. */
+type Loaded<K, V> = readonly [from: RangePoint<K>, to: RangePoint<K>, value: V]
 
 /** What a map of ranges is made of, on one thread. */
 export interface RangeMapParts<K, V> {
@@ -76,7 +80,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    *   EntryTooLargeError; OutOfMemoryError; LockTimeoutError if another thread died in the middle
    *   of a change and cannot be cleaned up after meanwhile; OfflineError. Nothing is changed then.
    */
-  set(from: K, to: K, value: V): this {
+  set(from: RangePoint<K>, to: RangePoint<K>, value: V): this {
     const change = setOf(this.shape, from, to, value)
     this.#writer.change((edit) => edit.apply(change))
     return this
@@ -87,7 +91,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    *
    * @throws as {@link set}.
    */
-  delete(from: K, to: K): boolean {
+  delete(from: RangePoint<K>, to: RangePoint<K>): boolean {
     const change = changeOf(this.shape, from, to, undefined)
     return this.#writer.change((edit) => edit.apply(change))
   }
@@ -124,7 +128,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    * @throws ArgumentError also unless they are sorted; what iterating throws; else as {@link set}.
    *   Nothing is changed then.
    */
-  load(ranges: Iterable<readonly [from: K, to: K, value: V]>): this {
+  load(ranges: Iterable<Loaded<K, V>>): this {
     this.#parts.own.assertOnline()
     this.#writer.load(listChanges(this.shape, 'ranges', ranges, true))
     return this
@@ -136,7 +140,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    * Cost: in proportion to what is there, without writing; that of {@link set} for each difference.
    * @throws as {@link load}.
    */
-  replace(ranges: Iterable<readonly [from: K, to: K, value: V]>): number {
+  replace(ranges: Iterable<Loaded<K, V>>): number {
     this.#parts.own.assertOnline()
     const { shape, finder } = this
     const list = [...boundariesOf(shape, listChanges(shape, 'ranges', ranges, true))]
