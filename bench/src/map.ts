@@ -1,10 +1,16 @@
-/** Benchmarks of maps, beside the private Map that each thread would have instead. */
+/** Benchmarks of maps, beside the private Map that each thread would have instead, and others. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { open, type RootDatabase } from 'lmdb'
 import { boot } from 'percpu'
+import * as sharedmap from 'sharedmap'
 import { perOperation, timeLoop } from './harness/per-operation.js'
 import type { Measure, Suite } from './harness/suite.js'
+import { runRculfhash } from './native.js'
 
 /** A power of two. */
-const ENTRIES = 2 ** 18
+const ENTRIES = 2 ** 20
 
 const names = Array.from({ length: ENTRIES }, (_, i) => {
   const number = Math.imul(i, 0x9e3779b1) >>> 0
@@ -14,20 +20,48 @@ const names = Array.from({ length: ENTRIES }, (_, i) => {
 const at = (i: number): number => Math.imul(i, 0x9e3779b1) & (ENTRIES - 1)
 const textOf = (i: number): string => names[at(i)]?.toString('latin1') ?? ''
 
-const machine = boot({ memory: '512 MiB', cpus: 2 })
+const machine = boot({ memory: '1 GiB', cpus: 2 })
 const shared = machine.map('shared', { key: 'string', value: 'i32' })
-const kept = machine.map('kept', { key: 'string', value: 'json', cache: ENTRIES })
+const kept = machine.map('kept', { key: 'string', value: 'json', cache: 2 ** 14 })
 const ours = new Map<string, number>()
 const objects = new Map<string, object>()
-shared.load(
-  names.map((name, i) => [name.toString('latin1'), i]),
-  { sizeHint: ENTRIES },
-)
-for (const [i, name] of names.entries()) ours.set(name.toString('latin1'), i)
+const usedBytes = (): number =>
+  machine.heap.report().zones.reduce((sum, { total, free }) => sum + total - free, 0)
+let loadTime = 0
+let loadBytes = 0
+
 const few = names.slice(0, 10_000).map((name) => name.toString('latin1'))
-for (const name of few) {
-  kept.set(name, { name })
-  objects.set(name, { name })
+let database: RootDatabase<number, string> | undefined
+let directory = ''
+/** Its declarations say that it has no default export. */
+const { default: SharedMemoryMap } = sharedmap as unknown as {
+  readonly default: new (entries: number, keySize: number, valueSize: number) => sharedmap.SharedMap
+}
+let peer: sharedmap.SharedMap | undefined
+
+async function fill(): Promise<void> {
+  if (shared.size > 0) return
+  const used = usedBytes()
+  const begun = performance.now()
+  shared.load(
+    names.map((name, i) => [name.toString('latin1'), i]),
+    { sizeHint: ENTRIES },
+  )
+  loadTime = performance.now() - begun
+  loadBytes = usedBytes() - used
+  for (const [i, name] of names.entries()) ours.set(name.toString('latin1'), i)
+  for (const name of few) {
+    kept.set(name, { name })
+    objects.set(name, { name })
+  }
+  directory = mkdtempSync(join(tmpdir(), 'percpu-lmdb-'))
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
+  database = open({ path: join(directory, 'data'), noSync: true, mapSize: 2 ** 30 })
+  const filled = database
+  for (const [i, name] of names.entries()) void filled.put(name.toString('latin1'), i)
+  await filled.flushed
+  peer = new SharedMemoryMap(ENTRIES * 1.25, 32, 16)
+  for (const [i, name] of names.entries()) peer.set(name.toString('latin1'), i)
 }
 
 let turn = 0
@@ -53,18 +87,27 @@ function freshKeys(look: (key: string) => number): Measure {
 }
 
 const GET = 'Map.get'
+const OURS = 'SharedMap.get'
 const lookUp: Suite = {
   title: `look up, ${ENTRIES.toLocaleString('en')} names`,
   unit: 'ns',
   note: 'Each key is a new string, made from bytes before, so no engine knows its hash.',
+  setUp: fill,
   rows: [
     {
-      name: 'SharedMap.get',
+      name: OURS,
       role: 'ours',
       goal: { against: GET, atMost: 0.6 },
       measure: freshKeys((key) => shared.get(key) ?? 0),
     },
     { name: GET, role: 'peer', measure: freshKeys((key) => ours.get(key) ?? 0) },
+    {
+      name: 'rculfhash of liburcu, in C',
+      role: 'peer',
+      measure: ({ roundTime }) => runRculfhash(ENTRIES, roundTime),
+    },
+    { name: 'lmdb, get', role: 'peer', measure: freshKeys((key) => database?.get(key) ?? 0) },
+    { name: 'sharedmap, get', role: 'peer', measure: freshKeys((key) => Number(peer?.get(key))) },
   ],
 }
 
@@ -73,6 +116,7 @@ const again: Suite = {
   title: 'look up the same 10,000 objects again and again',
   unit: 'ns',
   note: 'The map keeps them decoded.',
+  setUp: fill,
   rows: [
     {
       name: 'SharedMap.get, kept',
@@ -96,35 +140,80 @@ const again: Suite = {
   ],
 }
 
+let number = 0
 const change: Suite = {
-  title: 'set and delete',
+  title: 'replace values, a name after the other',
   unit: 'ns',
-  note: 'A key that is not there is set and deleted; what was deleted is freed between the rounds.',
+  note: 'Names are drawn from all. What was replaced is freed in the middle. lmdb: one transaction for a thousand, without waiting for the disk.',
+  setUp: fill,
   rows: [
     {
-      name: 'SharedMap.set, delete',
+      name: 'SharedMap.set',
       role: 'ours',
-      compareWith: 'Map.set, delete',
+      compareWith: 'Map.set',
       measure: perOperation((count) => {
         for (let i = 0; i < count; i++) {
-          shared.set('new', i)
-          shared.delete('new')
+          shared.set(textOf(number++), i)
+          if (number % 1000 === 0) shared.barrierBlocking()
         }
         return count
       }),
     },
     {
-      name: 'Map.set, delete',
+      name: 'Map.set',
       role: 'peer',
       measure: perOperation((count) => {
-        for (let i = 0; i < count; i++) {
-          ours.set('new', i)
-          ours.delete('new')
-        }
+        for (let i = 0; i < count; i++) ours.set(textOf(number++), i)
+        return count
+      }),
+    },
+    {
+      name: 'lmdb, putSync',
+      role: 'peer',
+      measure: perOperation((count) => {
+        for (let i = 0; i < count; i += 1000)
+          database?.transactionSync(() => {
+            for (let j = i; j < count && j < i + 1000; j++) database?.putSync(textOf(number++), j)
+          })
+        return count
+      }),
+    },
+    {
+      name: 'sharedmap, set',
+      role: 'peer',
+      measure: perOperation((count) => {
+        for (let i = 0; i < count; i++) peer?.set(textOf(number++), i)
         return count
       }),
     },
   ],
 }
 
-export const suites: readonly Suite[] = [lookUp, again, change]
+const bytes: Suite = {
+  title: `memory of an entry, ${ENTRIES.toLocaleString('en')} names and a 32-bit value each`,
+  unit: 'bytes',
+  take: 'median',
+  note: 'Beyond key and value: header, rounding to a size of the heap, and buckets.',
+  setUp: fill,
+  rows: [
+    {
+      name: 'SharedMap',
+      role: 'ours',
+      goal: { below: 24 },
+      measure: () => {
+        const own = names.reduce((sum, name) => sum + name.length + 4, 0)
+        return (loadBytes - own) / ENTRIES
+      },
+    },
+  ],
+}
+
+const load: Suite = {
+  title: `load ${ENTRIES.toLocaleString('en')} names`,
+  unit: 'ms',
+  take: 'median',
+  setUp: fill,
+  rows: [{ name: 'SharedMap.load', role: 'ours', measure: () => loadTime }],
+}
+
+export const suites: readonly Suite[] = [lookUp, again, change, bytes, load]

@@ -42,12 +42,31 @@ export async function runUrcu(flavour: UrcuFlavour, ...args: readonly string[]):
   return value
 }
 
-async function buildUrcu(flavour: UrcuFlavour): Promise<string> {
-  const program = join(builtDirectory(), `liburcu-${flavour}`)
+function buildUrcu(flavour: UrcuFlavour): Promise<string> {
   const how = flavour === 'memb' ? 'RCU_MEMBARRIER' : flavour === 'mb' ? 'RCU_MB' : 'RCU_BP'
-  const source = join(sources, 'liburcu.c')
+  return build('liburcu.c', `liburcu-${flavour}`, [`-D${how}`, `-lurcu-${flavour}`])
+}
+
+let rculfhash: Promise<string> | undefined
+/**
+ * Runs bench/native/rculfhash.c with these arguments, and returns the number that it prints.
+ *
+ * @throws Absent if it cannot be built.
+ */
+export async function runRculfhash(count: number, milliseconds: number): Promise<number> {
+  rculfhash ??= build('rculfhash.c', 'rculfhash', ['-DRCU_MEMBARRIER', '-lurcu-memb', '-lurcu-cds'])
+  const { stdout } = await run(await rculfhash, [String(count), String(milliseconds)])
+  const value = Number(stdout)
+  if (!(value > 0)) throw new Error(`rculfhash ${count} printed ${stdout}`)
+  return value
+}
+
+async function build(source: string, name: string, flags: readonly string[]): Promise<string> {
+  const program = join(builtDirectory(), name)
+  const defines = flags.filter((flag) => flag.startsWith('-D'))
+  const libraries = flags.filter((flag) => flag.startsWith('-l'))
   try {
-    await run('cc', ['-O2', `-D${how}`, source, '-o', program, `-lurcu-${flavour}`, '-lpthread'])
+    await run('cc', ['-O2', ...defines, join(sources, source), '-o', program, ...libraries, '-lpthread'])
   } catch (error) {
     throw new Absent(reasonOf(error))
   }
