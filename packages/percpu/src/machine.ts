@@ -22,7 +22,7 @@ import { Supervisor, type SupervisedWorker, type Supervision } from './cpus/supe
 import type { Draft, Infer } from './layout/accessor-types.js'
 import type { Struct } from './layout/struct-type.js'
 import type { Fields, Kind } from './layout/types.js'
-import { checkFunction, checkText } from './machine/check.js'
+import { checkFunction, refused } from './machine/check.js'
 import { HotplugError } from './machine/errors.js'
 import { Emitter, type ListenOptions } from './machine/events.js'
 import type { MachineHandle } from './machine/handle.js'
@@ -431,6 +431,6 @@ function warningOf({ supervised }: Supervisor): string {
 }
 
 function checkWork(label: unknown, work: unknown): void {
-  checkText('label', label ?? null)
+  if (typeof label !== 'string') throw refused('label', label, 'not a string')
   checkFunction('work', work)
 }
