@@ -19,7 +19,7 @@ import type { Tending } from './cpus/idle.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
 import type { Stalled } from './cpus/stall.js'
 import { Supervisor, type SupervisedWorker, type Supervision } from './cpus/supervisor.js'
-import { checkFunction, checkText } from './machine/check.js'
+import { checkFunction, checkText, refused } from './machine/check.js'
 import { HotplugError } from './machine/errors.js'
 import { Emitter, type ListenOptions } from './machine/events.js'
 import type { MachineHandle } from './machine/handle.js'
@@ -423,6 +423,6 @@ function warningOf({ supervised }: Supervisor): string {
 }
 
 function checkWork(label: unknown, work: unknown): void {
-  checkText('label', label ?? null)
+  if (typeof label !== 'string') throw refused('label', label, 'not a string')
   checkFunction('work', work)
 }

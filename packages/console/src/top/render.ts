@@ -1,6 +1,7 @@
 /** An inspection as text: a row for each CPU, and what needs attention below. */
 import Table from 'cli-table3'
 import type { CpuInspection, Deadlock, GracePeriodInspection, Inspection } from 'percpu'
+import { visible } from '../visible.js'
 import type { Report } from './protocol.js'
 
 const head = [
@@ -40,12 +41,12 @@ export function render(
 ): string {
   const shown = inspection.cpus.filter(({ activity }) => activity !== 'offline')
   const table = makeTable(head, options)
-  for (const cpu of shown) table.push(row(cpu, inspection))
+  for (const cpu of shown) table.push(row(cpu, inspection).map(visible))
   const offline = inspection.cpus.length - shown.length
   const lines = [
-    `${title} (process ${pid}), up ${duration(inspection.at)}: ${shown.length} CPUs, ${offline} offline`,
+    `${visible(title)} (process ${pid}), up ${duration(inspection.at)}: ${shown.length} CPUs, ${offline} offline`,
     table.toString(),
-    ...inspection.deadlocks.map(deadlockLine),
+    ...inspection.deadlocks.map((each) => visible(deadlockLine(each))),
     gracePeriods(inspection, before, options),
   ]
   return `${lines.join('\n')}\n`
@@ -70,7 +71,8 @@ function gracePeriods(
     each.ended === 0 && each.sections === 0 && !each.isWanted
   const loud = domains.filter((each) => !isQuiet(each)).sort((one, other) => weightOf(other) - weightOf(one))
   const shown = loud.slice(0, SHOWN_DOMAINS)
-  for (const each of [...(rcu ? [rcu] : []), ...shown]) table.push(gracePeriodRow(each, inspection, before))
+  for (const each of [...(rcu ? [rcu] : []), ...shown])
+    table.push(gracePeriodRow(each, inspection, before).map(visible))
   const others = domains.length - shown.length
   const { waits } = inspection
   const lines = [

@@ -206,6 +206,22 @@ describe('grace periods', () => {
   })
 })
 
+describe('names and labels with odd characters', () => {
+  it('move no cursor, and break no line', async () => {
+    const odd = 'a\0b\nc\u001b[2Jd\u202ee'
+    const machine = boot({ cpus: 2 })
+    machine.srcu(odd).section().end()
+    await machine.srcu(odd).synchronize()
+    const guard = machine.locks.mutex(odd).lock()
+    const text = machine.run(odd, () =>
+      render({ protocol: 1, pid: 1, title: odd, inspection: machine.watch.inspect() }, { color: false }),
+    )
+    guard.unlock()
+    for (const unseen of ['\0', '\u001b', '\u202e', 'b\nc']) assert.ok(!text.includes(unseen), text)
+    assert.equal(text.split('\\u001b').length, 5, text)
+  })
+})
+
 describe('metrics', () => {
   it('show every CPU that has a thread', async () => {
     const machine = boot({ cpus: 3 })

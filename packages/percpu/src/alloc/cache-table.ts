@@ -22,6 +22,7 @@ import type { Owner } from './owner.js'
 import { addressOf } from './page-map.js'
 import type { PageAllocator } from './pages.js'
 import { SlabCache } from './slab-cache.js'
+import { visible } from '../shown.js'
 
 const { words, offsets } = CacheLayout
 /** The words of a cache that are its {@link Geometry}. */
@@ -144,7 +145,10 @@ export class CacheTable {
       const order = Math.max(0, Math.log2(powerOfTwoAbove(bytes / PAGE_BYTES)))
       const address = this.#pages.tryAlloc(order, { zero: true })
       if (address === undefined)
-        throw new OutOfMemoryError(`no room for the magazines of cache '${name}'`, { name, size: bytes })
+        throw new OutOfMemoryError(`no room for the magazines of cache '${visible(name)}'`, {
+          name,
+          size: bytes,
+        })
       this.#write(address, name, geometry, shape.hash)
       // G(heap.caches) publishes the cache; pairs with H in #page: it is everybody's to use, and
       // its shape never changes. Mutant: alloc/cache-before-shape.

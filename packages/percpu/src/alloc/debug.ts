@@ -24,6 +24,7 @@ import { HeapCorruptionError } from './errors.js'
 import type { Geometry } from './geometry.js'
 import type { Owner } from './owner.js'
 import { isAllocated } from './tag.js'
+import { visible } from '../shown.js'
 
 /** Bytes of a red zone, at least. */
 export const RED_ZONE = 16
@@ -163,7 +164,7 @@ export class Debug {
     // Nobody holds a free object; the label is of its last holder.
     const holder = isAllocated(found) ? { cpu: cpuOf(found), incarnation: incarnationOf(found) } : {}
     return new HeapCorruptionError(
-      `the object of ${cache.name} at ${address}${label === undefined ? '' : ` (${label})`} was written to ${when}: byte ${at - address}`,
+      `the object of ${visible(cache.name)} at ${address}${label === undefined ? '' : ` (${visible(label)})`} was written to ${when}: byte ${at - address}`,
       { address, at, cache: cache.name, label, ...holder },
     )
   }

@@ -7,6 +7,7 @@ import { cpuOf, incarnationOf } from '../machine/token.js'
 import { HeapCpu } from './layouts.js'
 import type { Owner } from './owner.js'
 import { isEnded, isInFlight } from './tag.js'
+import { visible } from '../shown.js'
 
 /** An allocated block of pages, slabs and the blocks of caches included. */
 export interface Block {
@@ -47,7 +48,7 @@ export class Findings {
   }
 
   fault(text: string): void {
-    this.faults.push(text)
+    this.faults.push(visible(text))
   }
 
   /** Whether a CPU writes nothing meanwhile. */

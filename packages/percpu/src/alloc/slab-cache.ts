@@ -35,6 +35,7 @@ import type { ObjectRequest } from './request.js'
 import { Slabs } from './slabs.js'
 import { locate, referenceOf, slabOf, slotAt, tagAt, TAGS } from './slots.js'
 import { isAllocated, isPersistent, isQueued, mayFree, PERSISTENT, writeTag } from './tag.js'
+import { visible } from '../shown.js'
 
 const { load32, store32 } = mem
 const { words } = CacheLayout
@@ -214,7 +215,7 @@ export class SlabCache {
     if (this.count === 0 && this.#owner.relieve()) this.#take()
     if (this.count > 0) return
     throw new OutOfMemoryError(
-      `no room for another object of ${this.size} bytes (${this.name}): boot with more \`memory\``,
+      `no room for another object of ${this.size} bytes (${visible(this.name)}): boot with more \`memory\``,
       { cache: this.name, size: this.size },
     )
   }
@@ -317,7 +318,7 @@ export class SlabCache {
 
   #doubleFree(address: number): DoubleFreeError {
     return new DoubleFreeError(
-      `the object of ${this.name} at ${address} is free already, or about to be freed`,
+      `the object of ${visible(this.name)} at ${address} is free already, or about to be freed`,
       { address },
     )
   }
@@ -328,7 +329,7 @@ export class SlabCache {
     )
   }
   #foreign(address: number): ForeignAddressError {
-    return new ForeignAddressError(`no object of ${this.name} starts at ${shown(address)}`, {
+    return new ForeignAddressError(`no object of ${visible(this.name)} starts at ${shown(address)}`, {
       address,
       cache: this.name,
     })

@@ -269,11 +269,19 @@ export function numberArrayOf(
         )
     Object.defineProperty(fresh.prototype, 'set', { value })
     Object.defineProperty(fresh.prototype, 'copyFrom', { value: copier(how, flavours[name], type) })
+  } else if (name !== 'value') {
+    for (const method of ['set', 'copyFrom'])
+      Object.defineProperty(fresh.prototype, method, { value: refuse })
   }
   showAs<ReadonlyArrayView<number | bigint>>(fresh, (view) => ({ length: view.length, first: firstOf(view) }))
   jsonAs<ReadonlyArrayView<number | bigint>>(fresh, 'array', (view) => view.toArray())
   made.set(key, fresh)
   return fresh
+}
+
+/** For who writes without the types: what is missing tells less. */
+function refuse(): never {
+  throw new ArgumentError('this array cannot be written here: it is locked: write it in a section')
 }
 
 function firstOf(view: ReadonlyArrayView<number | bigint>): (number | bigint)[] {

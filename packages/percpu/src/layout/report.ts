@@ -6,6 +6,7 @@ import type { Member, StructType, Type } from './types.js'
 import { checkFlag, checkOptions, checkPowerOfTwo } from '../check.js'
 import { innermostOf, MAX_SIZE, typeName } from './types.js'
 import { reading } from './values.js'
+import { visible } from '../shown.js'
 
 export interface ReportOptions {
   /** Print the members of nested structs too. Default false. */
@@ -118,7 +119,7 @@ function memberText(member: Member, base: number, indent: string): string {
 function placeText(base: number, { offset, size, kind, lock, type }: Member): string {
   const numbers = `${String(base + offset).padStart(5)} ${String(size).padStart(5)}`
   const said = type === undefined ? 'reserved' : kind
-  const words = said === undefined ? '' : ` ${said}${lock === undefined ? '' : ` by ${lock}`}`
+  const words = said === undefined ? '' : ` ${said}${lock === undefined ? '' : ` by ${visible(lock)}`}`
   return `/* ${numbers}${words} */`
 }
 

@@ -22,7 +22,7 @@ import { roundUp } from '../arithmetic.js'
 import { checkRange, checkWord } from '../check.js'
 import { ArgumentError } from '../errors.js'
 import { showAs } from '../inspect.js'
-import { shortened, shown } from '../shown.js'
+import { shortened, shown, visible } from '../shown.js'
 import type { AccessorClasses } from './accessor.js'
 import { boundClasses, draftClasses, sectionClasses, sharedClasses, valueClasses } from './accessor.js'
 import type { Accessor, Draft, Journalled, ReadonlyAccessor } from './accessor-types.js'
@@ -66,8 +66,8 @@ export function struct<F extends Fields, K extends Kind = 'owner'>(
   fields: F,
   options: StructOptions<NoInfer<F>, K> = {},
 ): Struct<F, K> {
-  if (typeof name !== 'string' || !/^\S+$/.test(name)) {
-    throw badDefinition(`struct() takes a name without spaces, not ${shown(name)}`)
+  if (typeof name !== 'string' || !/^\S+$/.test(name) || visible(name) !== name) {
+    throw badDefinition(`struct() takes a name of visible characters without spaces, not ${shown(name)}`)
   }
   return defining(`struct ${shortened(name)}`, () => new Layout<F, K>(name, fields, options))
 }

@@ -9,6 +9,7 @@ import { UnansweredError } from '../machine/errors.js'
 import type { Deadline } from '../machine/wait-options.js'
 import { passedOf, tailOf } from './callback-list.js'
 import { CallbackList } from './layouts.js'
+import { visible } from '../shown.js'
 
 const { words } = CallbackList
 
@@ -73,7 +74,7 @@ export class Barrier {
     if (await doorbell.until(masks, () => cpus.every(isOver), deadline)) return
     const late = cpus.filter((cpu) => !isOver(cpu))
     if (late.length === 0) return
-    const whose = this.#domain === undefined ? '' : `${this.#domain}: `
+    const whose = this.#domain === undefined ? '' : `${visible(this.#domain)}: `
     throw new UnansweredError(
       `${whose}callbacks of CPU ${late.join(', ')} have not run: they wait for a grace period, or their thread does not return to its ` +
         `event loop`,

@@ -35,6 +35,7 @@ import { cpuOf, isHandedOver, isNoted, isToken, makeToken, rankOf, serialOf } fr
 import type { SrcuMisuse, SrcuMisuseError } from './srcu-errors.js'
 import { SrcuSection } from './srcu-section.js'
 import type { Srcu } from './srcu.js'
+import { visible } from '../shown.js'
 
 /** A section that this thread has begun. */
 export interface DebuggedSection {
@@ -99,10 +100,15 @@ export class SrcuDebug {
     const section = this.#open.get(token)
     if (section === undefined) throw this.#unknown(domain, token, above)
     if (section.domain.words.words !== domain.words.words)
-      throw misuse(domain, 'other-domain', `the token is that of a section of ${section.domain.name}`, {
-        token,
-        lockedAt: section.lockedAt,
-      })
+      throw misuse(
+        domain,
+        'other-domain',
+        `the token is that of a section of ${visible(section.domain.name)}`,
+        {
+          token,
+          lockedAt: section.lockedAt,
+        },
+      )
     end(rankOf(token))
     section.isOpen = false
     section.endedAt = stackAbove(above)
@@ -169,7 +175,7 @@ export class SrcuDebug {
     const [first] = own
     if (first)
       throw new SelfDeadlockError(
-        `${domain.name}: this CPU has sections under way (${own.length}), which cannot end while it blocks` +
+        `${visible(domain.name)}: this CPU has sections under way (${own.length}), which cannot end while it blocks` +
           indented('begun', first.lockedAt),
         { name: domain.name, sections: own.length, lockedAt: first.lockedAt },
       )
@@ -260,7 +266,7 @@ export class SrcuDebug {
     const isSame = (note: Note): boolean =>
       note.kind === WAIT && note.domain === inside && note.awaited === awaited
     const isKnown = this.#notes.all().some(isSame)
-    const text = `inside ${section.domain.name}, waited for ${domain.name}\n${waitedAt}`
+    const text = `inside ${visible(section.domain.name)}, waited for ${visible(domain.name)}\n${waitedAt}`
     // Before the others are looked at: of two threads that close a circle, one finds it.
     const added = isKnown ? undefined : this.#add({ kind: WAIT, domain: inside, awaited, serial: 0, text })
     const circle = circleOf(
@@ -271,7 +277,7 @@ export class SrcuDebug {
     if (circle === undefined) return undefined
     // The caller does not wait after all.
     if (added !== undefined) this.#notes.remove(added, WAIT)
-    const what = `a wait inside a section of ${section.domain.name} closes a circle:${describeCircle(circle)}`
+    const what = `a wait inside a section of ${visible(section.domain.name)} closes a circle:${describeCircle(circle)}`
     return misuse(domain, 'circle', what, { lockedAt, waitedAt, circle: circle.map((note) => note.text) })
   }
 

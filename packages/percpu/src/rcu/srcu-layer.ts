@@ -32,6 +32,7 @@ import { register, registered } from './srcu-registry.js'
 import { initialiseSrcu, SrcuWords } from './srcu-words.js'
 import type { Srcu, SrcuFlavour, SrcuParts } from './srcu.js'
 import { findTree, treeAddress, treeBytes, type SrcuTree } from './srcu-tree.js'
+import { visible } from '../shown.js'
 
 export interface SrcuOptions {
   /**
@@ -267,7 +268,7 @@ export class SrcuLayer implements AttachedLayer {
     this.abandon()
     if (sections === 0) return
     throw new LockHeldError(
-      `CPU ${cpu} went offline with ${sections} read sections of ${names.join(', ')} under way; they were ended` +
+      `CPU ${cpu} went offline with ${sections} read sections of ${names.map(visible).join(', ')} under way; they were ended` +
         (lockedAt ?? []).map((stack) => indented('begun', stack)).join(''),
       { cpu, sections, names, ...(lockedAt && { lockedAt }) },
     )

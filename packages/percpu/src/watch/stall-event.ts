@@ -3,6 +3,7 @@ import type { Stalled } from '../cpus/stall.js'
 import type { OsThreadState } from '../machine/os-thread.js'
 import type { SectionInspection } from './grace-periods.js'
 import type { CpuInspection, Inspection } from './inspect.js'
+import { visible } from '../shown.js'
 
 /** One that holds a grace period up. */
 export interface StallingCpu extends Pick<
@@ -70,7 +71,7 @@ function textOf({
   const what =
     domain === undefined
       ? `no grace period for ${age} ms: ${who} did not return to its event loop, poll or park`
-      : `no grace period of '${domain}' for ${age} ms: sections under way of ${who}`
+      : `no grace period of '${visible(domain)}' for ${age} ms: sections under way of ${who}`
   const waiting = callbacks > 0 ? `; callbacks that wait for it: ${callbacks}` : ''
   const section =
     oldest === undefined ? '' : `; the oldest section was begun by CPU ${oldest.cpu}${stackOf(oldest)}`
@@ -85,7 +86,7 @@ function stackOf({ lockedAt }: SectionInspection): string {
 }
 
 function doingOf({ activity, work, thread }: StallingCpu): string {
-  const doing = work ? `in '${work.label}'` : activity
+  const doing = work ? `in '${visible(work.label)}'` : activity
   if (thread === 'gone') return `${doing}, its thread has ended: supervise it`
   const isBare = thread === 'waiting' && activity !== 'parked' && activity !== 'deaf'
   return isBare ? `${doing}, asleep in a bare Atomics.wait: join it with watchWaits` : doing

@@ -51,6 +51,16 @@ describe('arrays in a section', () => {
   })
 })
 
+describe('a locked array outside of a section', () => {
+  it('says where it is written', () => {
+    const machine = boot({ cpus: 1, memory: '512 KiB' })
+    const accessor = Arrays.at(machine.memory, machine.heap.memblock.alloc({ size: Arrays.size }))
+    for (const view of [accessor.u8, accessor.u32, accessor.links] as unknown as ArrayView<number>[])
+      for (const use of [() => view.set(0, 1), () => view.copyFrom(new Uint8Array(3))])
+        throwsCode(use, 'PERCPU_ARGUMENT', /is locked: write it in a section/)
+  })
+})
+
 describe('a revoked accessor', () => {
   it('throws at every use, others of its struct and memory go on', () => {
     const machine = boot({ cpus: 1, memory: '512 KiB' })

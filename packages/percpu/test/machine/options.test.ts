@@ -137,6 +137,7 @@ describe('other arguments', () => {
   it('are labels of work, and CPUs that are possible', () => {
     const machine = fresh()
     throwsCode(() => machine.run(5 as never, () => 1), 'PERCPU_ARGUMENT', /label: 5 is not a string/)
+    throwsCode(() => machine.run(undefined as never, () => 1), 'PERCPU_ARGUMENT', /label: undefined is not/)
     for (const wrong of [-1, 3, 0.5, '0' as never])
       throwsCode(() => machine.locks.heldBy(wrong), 'PERCPU_ARGUMENT')
   })
