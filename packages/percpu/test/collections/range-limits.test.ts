@@ -18,6 +18,14 @@ const { fillBytes: fill } = mem
 const texts = { key: 'u32', value: 'string' } as const
 const numbers = { key: 'u32', value: 'u32' } as const
 
+/** The class whose methods fail in some tests. */
+const callbacksModule = async (): Promise<{
+  Callbacks: { prototype: { free: unknown; reserve: unknown } }
+}> =>
+  (await import(new URL('rcu/callbacks.js', import.meta.resolve('percpu')).href)) as Awaited<
+    ReturnType<typeof callbacksModule>
+  >
+
 /** How much there is, beside the pages of lists of what is to be freed. */
 const sizes = ({ heap }: { heap: ReturnType<typeof fresh>['heap'] }): number =>
   heap.allocations().filter(({ size }) => size < 4096).length
@@ -167,6 +175,75 @@ describe('a change of a map of ranges', () => {
     map.verify()
     machine.heap.verify({ quiet: true })
   })
+})
+
+describe('with memory full a map of ranges', () => {
+  const fillUp = ({ heap }: ReturnType<typeof fresh>): number[] => {
+    const taken: number[] = []
+    for (const bytes of [65536, 4096, 512, 64, 8])
+      for (;;)
+        try {
+          taken.push(heap.alloc(bytes))
+        } catch (error) {
+          assert.ok(error instanceof OutOfMemoryError)
+          break
+        }
+    return taken
+  }
+  it('ends them also if there is no room for what is to be freed', async () => {
+    const { Callbacks } = await callbacksModule()
+    const machine = fresh({ memory: '1 MiB' })
+    const map = machine.rangeMap('m', texts)
+    map.load(Array.from({ length: 40 }, (_, i) => [i * 10, i * 10 + 3, `value ${i}`] as const))
+    const { reserve } = Callbacks.prototype
+    Callbacks.prototype.reserve = () => false
+    try {
+      assert.throws(() => map.delete(0, 5), OutOfMemoryError)
+      assert.equal(map.size, 40)
+      map.clear()
+    } finally {
+      Callbacks.prototype.reserve = reserve
+    }
+    assert.equal(map.size, 0)
+    await map.barrier()
+    assert.equal(sizes(machine), 1)
+    machine.heap.verify({ quiet: true })
+  })
+
+  const ends: Readonly<Record<string, (map: SharedRangeMap<number, string>) => unknown>> = {
+    clear: (map) => {
+      map.clear()
+    },
+    'delete of all': (map) => map.delete(0, 2 ** 32 - 1),
+    'a batch that ends with nothing': (map) =>
+      map.batch([
+        [5, 6, 'x'],
+        [0, 2 ** 32 - 1],
+      ]),
+  }
+  for (const [name, end] of Object.entries(ends))
+    it(`loses all its ranges by ${name}`, async () => {
+      const machine = fresh({ memory: '2 MiB' })
+      const map = machine.rangeMap('m', texts)
+      const before = sizes(machine)
+      for (const count of [3000, 40, 1]) {
+        map.load(Array.from({ length: count }, (_, i) => [i * 10, i * 10 + 3, `value ${i}`] as const))
+        await map.barrier()
+        const taken = fillUp(machine)
+        assert.throws(() => map.set(5, 6, 'y'.repeat(5000)), OutOfMemoryError)
+        const { version } = map
+        end(map)
+        assert.equal(map.size, 0)
+        assert.equal(map.lookup(0), undefined)
+        assert.equal(map.version, version + 1)
+        map.verify()
+        for (const address of taken) machine.heap.free(address)
+        await map.barrier()
+        // The version without ranges.
+        assert.equal(sizes(machine), before + 1)
+        machine.heap.verify({ quiet: true })
+      }
+    })
 })
 
 describe('a view of a map of ranges', () => {

@@ -87,7 +87,8 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
   }
   /**
    * Takes the value of all keys from `from` to `to` away. Ranges that lie partly in there keep
-   * their rest. Returns whether there was any.
+   * their rest. Returns whether there was any. Unless no range is left, it takes memory, as
+   * {@link set} does.
    *
    * @throws as {@link set}.
    */
@@ -95,7 +96,12 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
     const change = changeOf(this.shape, from, to, undefined)
     return this.#writer.change((edit) => edit.apply(change))
   }
-  /** Takes all ranges away. @throws as {@link set}. */
+  /**
+   * Takes all ranges away. It takes no memory.
+   *
+   * Cost: the map's lock is held for steps in proportion to what is there.
+   * @throws LockTimeoutError and OfflineError as {@link set}.
+   */
   clear(): void {
     this.#writer.change((edit) => edit.clear())
   }
@@ -105,6 +111,8 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    * given as a list of `[from, to, value]`, or `[from, to]` to delete; or `changes` is called with
    * an object that notes them, and they are made when it has returned.
    *
+   * Cost: the map's lock is held for steps in proportion to the changes, each of which is a
+   * {@link set}. Other writers of the map wait meanwhile; readers do not.
    * @throws as {@link set}; what `changes` throws. Nothing is changed then.
    */
   batch(changes: Iterable<RangeChange<K, V>> | ((batch: RangeBatch<K, V>) => void)): this {
@@ -125,6 +133,8 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    * Puts these ranges, `[from, to, value]` each, in the place of all that there are, as one change.
    * They are sorted, and none overlaps another one. The fastest way for many.
    *
+   * Cost: the tree is made without the map's lock. That is held for steps in proportion to what was
+   * there, and for keys of kind `u32` to what is new.
    * @throws ArgumentError also unless they are sorted; what iterating throws; else as {@link set}.
    *   Nothing is changed then.
    */
@@ -138,6 +148,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    * is.
    *
    * Cost: in proportion to what is there, without writing; that of {@link set} for each difference.
+   * The map's lock is held for all of it.
    * @throws as {@link load}.
    */
   replace(ranges: Iterable<Loaded<K, V>>): number {
