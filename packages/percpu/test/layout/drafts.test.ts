@@ -166,9 +166,9 @@ describe('layout: locked fields', () => {
         { code: 'PERCPU_ARGUMENT' },
       )
       // @ts-expect-error an array of them cannot be set
-      assert.equal(node.names.set, undefined)
+      assert.throws(() => node.names.set(0, 1), { code: 'PERCPU_ARGUMENT' })
       // @ts-expect-error nor an array in an array
-      assert.equal(grid.at(0).set, undefined)
+      assert.throws(() => grid.at(0).set(0, 1), { code: 'PERCPU_ARGUMENT' })
       assert.deepEqual(copyOut(memory, 0, 4096), before)
       assert.deepEqual([node.next, node.names.at(3), [...grid.at(1)]], [-2, 9, [11, 0]])
       node.hits++
