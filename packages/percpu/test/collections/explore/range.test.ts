@@ -87,6 +87,31 @@ describe('a map of ranges', () => {
     })
   })
 
+  it('gives a reader beside a killed thread one version after the other', async (test) => {
+    const world = await withMap(3)
+    await check(
+      world,
+      test,
+      (t) => {
+        const history = t.history(Halves, rules)
+        t.cpu(0, (cpu) => {
+          const { map } = open(world, cpu)
+          history.call('both', [2], () => void map.set(0, 9, 2))
+        })
+        t.cpu(1, (cpu) => {
+          const { map } = open(world, cpu)
+          for (let i = 0; i < 2; i++) history.call('read', [], () => read(map))
+        })
+        t.kill(0, {
+          reaper: () => {
+            world.reap(0)
+          },
+        })
+      },
+      { preemptions: 0 },
+    )
+  })
+
   it('frees once what a killed thread had begun to free', async (test) => {
     const world = await withMap(2)
     await check(world, test, (t) => {
