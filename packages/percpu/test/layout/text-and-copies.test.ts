@@ -242,7 +242,8 @@ describe('an array of numbers', () => {
     numbers.links.copyFrom(Float64Array.of(4096, 0))
     assert.deepEqual(numbers.links.toArray(), [4096, 0])
     // @ts-expect-error it is locked
-    assert.throws(() => numbers.read.copyFrom([1]), { code: 'PERCPU_ARGUMENT' })
+    const { copyFrom } = numbers.read
+    assert.throws(copyFrom as () => void, { code: 'PERCPU_ARGUMENT' })
     numbers.read.copyTo(words)
     assert.deepEqual([...words], [0, 0])
   })
