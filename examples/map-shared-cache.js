@@ -1,10 +1,12 @@
-// One cache for all threads: what one has worked out, the others find. A thread that is terminated
-// in the middle takes nothing of it along.
+// One cache for all threads, of at most 5000 entries, each for a minute at most: what one thread has
+// worked out, the others find. A thread that is terminated in the middle takes nothing of it along.
 //
 //     node examples/map-shared-cache.js
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { boot, join } from 'percpu'
+
+const cacheOf = /** @type {const} */ ({ key: 'u32', value: 'json', capacity: 5000, ttl: 60_000 })
 
 /**
  * Stands for something slow.
@@ -15,7 +17,7 @@ const workOut = (number) => ({ number, square: number ** 2 })
 
 if (isMainThread) {
   const machine = boot({ cpus: 3 })
-  const cache = machine.map('cache', { key: 'u32', value: 'json' })
+  const cache = machine.map('cache', cacheOf)
   const made = machine.percpu.counter('made')
   const workers = [1, 2].map(() => new Worker(new URL(import.meta.url), { workerData: machine.handle }))
   const reaped = workers.map((worker) => machine.supervise(worker).reaped)
@@ -32,7 +34,7 @@ if (isMainThread) {
   await machine.offline()
 } else {
   const machine = join(workerData)
-  const cache = machine.map('cache', { key: 'u32', value: 'json' })
+  const cache = machine.map('cache', cacheOf)
   const made = machine.percpu.counter('made')
   for (let turn = 0; turn < 20; turn++) {
     for (let i = 0; i < 1000; i++) {
