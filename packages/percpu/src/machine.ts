@@ -421,6 +421,7 @@ function tendingOf(supervisor: Supervisor): Tending {
     },
     tend: (isQuiet) => supervisor.tend(isQuiet),
     rescue: (cpu) => supervisor.rescue(cpu),
+    reap: (cpu) => supervisor.reapQuietly(cpu),
   }
 }
 
