@@ -413,6 +413,7 @@ function tendingOf(supervisor: Supervisor): Tending {
     },
     tend: (isQuiet) => supervisor.tend(isQuiet),
     rescue: (cpu) => supervisor.rescue(cpu),
+    reap: (cpu) => supervisor.reapQuietly(cpu),
   }
 }
 

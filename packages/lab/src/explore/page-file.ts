@@ -1,6 +1,15 @@
 /** The files that show failures step by step: one page each. */
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir, userInfo } from 'node:os'
 import path from 'node:path'
 import { page } from '../report/html.js'
 import type { Trace } from '../trace.js'
@@ -29,6 +38,9 @@ export function writePage(trace: Trace, folder = ownFolder()): string {
   return file
 }
 
+/** Folders of this user's processes that are kept, the newest ones. */
+const KEPT = 20
+const PREFIX = 'percpu-lab-report-'
 let own: string | undefined
 
 /**
@@ -36,8 +48,35 @@ let own: string | undefined
  * name could be another user's, or a link of theirs.
  */
 function ownFolder(): string {
-  if (own === undefined || !existsSync(own)) own = mkdtempSync(path.join(tmpdir(), 'percpu-lab-'))
+  if (own === undefined || !existsSync(own)) {
+    own = mkdtempSync(path.join(tmpdir(), PREFIX))
+    removeOld(tmpdir())
+  }
   return own
+}
+
+/** Removes the folders of earlier processes but for the newest. Whether it could: they may stay. */
+function removeOld(below: string): boolean {
+  try {
+    for (const folder of foldersIn(below).slice(KEPT)) rmSync(folder, { recursive: true, force: true })
+    return true
+  } catch {
+    return false
+  }
+}
+/** The newest first. */
+function foldersIn(below: string): string[] {
+  const { uid } = userInfo()
+  return readdirSync(below)
+    .filter((name) => name.startsWith(PREFIX))
+    .map((name) => path.join(below, name))
+    .flatMap((folder) => {
+      // Another process may be removing them, too.
+      const stat = lstatSync(folder, { throwIfNoEntry: false })
+      return stat?.isDirectory() && stat.uid === uid ? [{ folder, changed: stat.mtimeMs }] : []
+    })
+    .sort((one, other) => other.changed - one.changed)
+    .map(({ folder }) => folder)
 }
 
 /** Eight hexadecimal digits for a text (FNV-1a). */

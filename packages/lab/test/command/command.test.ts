@@ -9,6 +9,8 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
@@ -150,6 +152,25 @@ describe('percpu-lab', () => {
       assert.match(readFileSync(pages[i] ?? '', 'utf8'), /<html/)
     }
     assert.deepEqual(readdirSync(path.join(TMPDIR, 'percpu-lab')), [])
+  })
+  it('keeps the newest private folders, and removes nothing else', () => {
+    const TMPDIR = mkdtempSync(path.join(folder, 'tmp-'))
+    const old = Array.from({ length: 25 }, (_, i) => `percpu-lab-report-old${String(i).padStart(2, '0')}`)
+    for (const [i, name] of old.entries()) {
+      mkdirSync(path.join(TMPDIR, name))
+      writeFileSync(path.join(TMPDIR, name, 'a.html'), '')
+      utimesSync(path.join(TMPDIR, name), 1000 + i, 1000 + i)
+    }
+    const others = ['percpu-lab-counts-1', 'percpu-lab-report-file', 'percpu-lab-report-link']
+    mkdirSync(path.join(TMPDIR, 'percpu-lab-counts-1'))
+    writeFileSync(path.join(TMPDIR, 'percpu-lab-report-file'), '')
+    symlinkSync(folder, path.join(TMPDIR, 'percpu-lab-report-link'))
+    runWith({ TMPDIR }, [process.execPath, executable, racy])
+    const left = readdirSync(TMPDIR)
+    const kept = old.filter((name) => left.includes(name))
+    assert.deepEqual(kept, old.slice(-19))
+    assert.equal(left.length, kept.length + others.length + 1)
+    for (const name of others) assert.ok(left.includes(name), name)
   })
   it('shows what it found when there is no folder for pages', () => {
     const nowhere = path.join(folder, 'nowhere')

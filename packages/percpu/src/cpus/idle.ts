@@ -47,6 +47,8 @@ export interface Tending {
    * has ended, as far as the system tells.
    */
   rescue(cpu: number): void
+  /** Cleans up after the thread that is this CPU, if it has ended. Users' callbacks run later. */
+  reap(cpu: number): void
 }
 
 export class Idle {
@@ -163,6 +165,10 @@ export class Idle {
     if (interval === Infinity || host.performance.now() < this.#tendedAt + interval) return
     this.#tendedAt = host.performance.now()
     this.#awake(() => this.tending?.tend(isQuiet))
+  }
+  /** This thread waits for what the CPU has: cleans up after its thread if that has ended. */
+  lookAfter(cpu: number): void {
+    this.#awake(() => this.tending?.reap(cpu))
   }
   /** What a reaper reads is protected by grace periods, which must wait for this CPU meanwhile. */
   #awake(run: () => void): void {

@@ -8,7 +8,7 @@ import { checkCpu, checkCpus, checkFlag, checkMilliseconds, type OptionNames } f
 import { AlreadyJoinedError, OfflineError } from '../machine/errors.js'
 import { Cpu, Header, RcuNode } from '../machine/layouts.js'
 import type { MemoryMap } from '../machine/memory-map.js'
-import { ownOsThread } from '../machine/os-thread.js'
+import { ownOsThread, tellsOfThreads } from '../machine/os-thread.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
 import { parentKey, threadKey } from '../machine/platform.js'
 import { nextIncarnation } from '../machine/token.js'
@@ -75,6 +75,8 @@ export class OwnCpu {
   readonly gracePeriods: GracePeriods
   readonly idle: Idle
   readonly patience: number
+  /** Whether the system tells this thread of others. */
+  readonly tellsOfThreads: boolean
   readonly #watchesWaits: boolean
   #ignoreWaits: () => void = () => undefined
   /** Set by the machine: is told once that this CPU was declared dead by mistake. */
@@ -104,7 +106,9 @@ export class OwnCpu {
     const cpu = this.table.claim(this.key, parent)
     this.cpu = cpu
     // Not of a thread that stands for another one.
-    if (options.thread === undefined) this.table.setOsThread(cpu, this.key, ownOsThread())
+    const isItself = options.thread === undefined
+    this.tellsOfThreads = isItself && tellsOfThreads
+    if (isItself) this.table.setOsThread(cpu, this.key, ownOsThread())
     this.incarnation = nextIncarnation(this.table.incarnation(cpu))
     this.table.setState(cpu, this.incarnation, 'starting')
     this.node = this.table.node(cpu)

@@ -196,6 +196,16 @@ export class Supervisor {
       if (key > 0 && this.#hasEnded(key)) this.reapAll(key)
     }
   }
+  /** As that, after one, in the middle of something of this thread's. */
+  reapQuietly(cpu: number): void {
+    ensureStack(CLEANING_UP)
+    // The thread, or else the reaper that has ended before it was done.
+    const key = Math.abs(this.#table.thread(cpu))
+    if (key === 0 || !this.#hasEnded(key)) return
+    const dead = this.#takeOver(key)
+    this.#supervised.get(key)?.push(...dead.map((each) => each.cpu))
+    this.#cleanUp(dead, true)
+  }
   /** Certainly. */
   #hasEnded(key: number): boolean {
     const table = this.#table

@@ -8,6 +8,7 @@
 import type { Deadline } from '../machine/wait-options.js'
 import { ensureStack, FEW } from '../stack.js'
 import { MutexLayout } from './layouts.js'
+import { ownerCpu } from './mutex-words.js'
 import type { SyncState } from './state.js'
 
 export class MutexWaiters {
@@ -42,7 +43,7 @@ export class MutexWaiters {
     try {
       const isReady = (): boolean => protocol.isAvailableOrMarked(this.#word)
       const mask = this.#word + MutexLayout.words.waiters
-      while (!taken && waiting.sleep(isReady, deadline, mask)) {
+      while (!taken && waiting.sleep(isReady, deadline, mask, this.#owner)) {
         taken = this.#tryTake()
         if (!taken) protocol.insist(this.#word)
       }
@@ -68,7 +69,7 @@ export class MutexWaiters {
     const task = this.#queue()
     try {
       if (task !== this.#first && !(await takeTurn(task, deadline))) return false
-      while (!taken && (await waiting.wait(isReady, deadline))) {
+      while (!taken && (await waiting.wait(isReady, deadline, this.#owner))) {
         taken = this.#tryTake()
         if (!taken) protocol.insist(this.#word)
       }
@@ -82,6 +83,8 @@ export class MutexWaiters {
       else this.#first?.begin?.()
     }
   }
+
+  readonly #owner = (): number | undefined => ownerCpu(this.#state.protocol.owner(this.#word))
 
   /** The CPU goes offline: nobody waits for a turn any more. */
   #endAll(): void {

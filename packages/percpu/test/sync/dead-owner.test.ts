@@ -136,6 +136,25 @@ describe('a thread ends with a lock of a layer, and one that does not return to 
     },
   )
 
+  for (const how of ['blocks', 'awaits'])
+    it(`gives its mutex to who ${how}, though nobody supervises the thread`, onlyLinux, async () => {
+      const machine = boot({ cpus: 4, memory: '4 MiB' })
+      const { worker, cpu } = await stuckIn(machine, 'a mutex')
+      void worker.terminate()
+      await once(worker, 'exit')
+      const deaths: number[] = []
+      machine.on('died', (death) => deaths.push(death.cpu))
+      const mutex = machine.locks.mutex('m')
+      const guard =
+        how === 'blocks' ? mutex.lock({ timeout: 20_000 }) : await mutex.lockAsync({ timeout: 20_000 })
+      assert.equal(guard.predecessorDied, true)
+      guard.unlock()
+      await setTimeout(0)
+      assert.deepEqual(deaths, [cpu])
+      await assertWhole(machine, cpu)
+      await machine.offline()
+    })
+
   it('also of threads that it had started', onlyLinux, async () => {
     const machine = boot({ cpus: 5, memory: '4 MiB' })
     const use = uses.pages(machine)
