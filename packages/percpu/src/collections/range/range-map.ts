@@ -19,6 +19,10 @@ import { currentVersion, heightOf, numberOf, rootOf } from './version.js'
 import { RangeView } from './view.js'
 import { RangeWriter, type RangeParts } from './writer.js'
 
+/** So many differences are written one by one; of more, if they are not more than this share. */
+const FEW = 64
+const SHARE = 8
+
 /** What a map of ranges is made of, on one thread. */
 export interface RangeMapParts<K, V> {
   readonly name: string
@@ -134,21 +138,26 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    * is.
    *
    * Cost: in proportion to what is there, without writing; that of {@link set} for each difference.
+   * If more than an eighth differs, all is written, as {@link load} does.
    * @throws as {@link load}.
    */
   replace(ranges: Iterable<readonly [from: K, to: K, value: V]>): number {
     this.#parts.own.assertOnline()
     const { shape, finder } = this
-    const list = [...boundariesOf(shape, listChanges(shape, 'ranges', ranges, true))]
+    const whole = [...listChanges(shape, 'ranges', ranges, true)]
+    const list = [...boundariesOf(shape, whole)]
     let count = 0
+    let isFew = true
     this.#writer.change((edit, version) => {
       const root = rootOf(shape.memory, version)
       const cursor = root === 0 ? undefined : new Cursor(shape, finder)
       cursor?.seek(root, heightOf(shape.memory, version), shape.keys.least)
       const changes = differences(shape, cursor, list)
-      for (const change of changes) edit.apply(change)
       count = changes.length
+      isFew = count <= FEW || count * SHARE <= list.length
+      if (isFew) for (const change of changes) edit.apply(change)
     })
+    if (!isFew) this.#writer.load(whole)
     return count
   }
 
@@ -204,7 +213,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
 
   /** Of what it consists. Cost: in proportion to the nodes. @throws OfflineError. */
   report(): RangeMapReport {
-    return describeRangeMap(this.name, this.shape, this.present())
+    return describeRangeMap(this.name, this.shape, this.#parts.writing.heap, this.present())
   }
   /**
    * Checks every word of the present version.
