@@ -244,7 +244,7 @@ function withTableOptions(command: Command): Command {
         .default(Math.min(MAX_WORKERS, availableParallelism()), 'one a core'),
     )
     .addOption(
-      new Option('--memory <size>', 'shared memory: room for two tables; taken from the system as it is used')
+      new Option('--memory <size>', 'shared memory; taken from the system as it is used')
         .argParser(parseBytes)
         .default(parseBytes('1GiB'), '1GiB'),
     )

@@ -1,7 +1,7 @@
 /** What the benchmarks and the tests need of the command; it has no other users. */
 export { attribution } from './attribution.js'
 export * from './errors.js'
-export { ipv4Text, ipv6Text, writeDecimal, writeIpv4, writeIpv6 } from './address/format.js'
+export { ipv4Text, ipv6Text, writeIpv4, writeIpv6 } from './address/format.js'
 export {
   explainBadAddress,
   NOT_A_QUAD,

@@ -16,7 +16,7 @@ const GROWTH = 9
  */
 const STRETCH = 16 * 1024
 
-/** The answers to all lines of `bytes`, in order; blank lines have none. `pause` is called often. */
+/** The answers to all lines of `bytes`, in order; blank lines have none. */
 export function answerBatch(
   writer: AnswerWriter,
   bytes: Uint8Array,

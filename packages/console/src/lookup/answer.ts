@@ -1,11 +1,5 @@
 /** What a lookup says, as an object and as a line of NDJSON. Both forms have the same fields. */
-import {
-  ipv4Text,
-  ipv6Text,
-  MAX_ADDRESS_BYTES,
-  writeIpv4,
-  writeIpv6,
-} from '../address/format.js'
+import { ipv4Text, ipv6Text, MAX_ADDRESS_BYTES, writeIpv4, writeIpv6 } from '../address/format.js'
 import {
   explainBadAddress,
   isMapped,
@@ -39,8 +33,8 @@ export function lookUp(table: AddressTable, text: string, address: Address): Ans
 const ECHO_BYTES = 256
 const NEWLINE = 0x0a
 /**
- * Room for a line with an organisation that is not very long: fixed text, echo with every byte escaped, error text,
- * two addresses, number.
+ * Room for a line: fixed text, echo with every byte escaped, error text, two addresses; and a pair
+ * of half as many bytes.
  */
 const LINE_ROOM = 4096
 
@@ -149,7 +143,6 @@ export class AnswerWriter {
   /** Of the address in `#words`. */
   #answer6(bytes: Uint8Array, start: number, end: number): void {
     const table = this.#table
-    const out = this.#out
     const view = this.#view
     let at = this.#echo(bytes, start, end)
     const pair = table.find6(this.#words)

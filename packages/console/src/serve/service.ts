@@ -273,10 +273,7 @@ function report(logger: Logger, metrics: Metrics, outcome: ReloadOutcome): void 
   if (table) {
     const { generation, changed, milliseconds, knownOverlaps } = table
     const seconds = Math.round(milliseconds) / 1000
-    logger.info(
-      { reason, generation, ...rows, change, changed, seconds, knownOverlaps },
-      'table published',
-    )
+    logger.info({ reason, generation, ...rows, change, changed, seconds, knownOverlaps }, 'table published')
     return
   }
   // The first load's error is thrown by Service.start.

@@ -41,6 +41,7 @@ export class AddressTable {
    * range, four of an IPv6 range.
    */
   readonly bounds = new Uint32Array(8)
+  readonly #point = new Uint32Array(4)
   /** At each place, of a pair with such a number: the number plus 1, its length, its bytes. */
   readonly #numbers = new Int32Array(KEPT)
   readonly #lengths = new Uint8Array(KEPT)
@@ -102,7 +103,9 @@ export class AddressTable {
   }
   /** The pair of an IPv6 address, or -1. */
   find6(words: ArrayLike<number>): number {
-    const value = this.#ipv6.locate(pointOf(words), this.bounds)
+    const point = this.#point
+    for (let i = 0; i < 4; i++) point[i] = words[i] as number
+    const value = this.#ipv6.locate(point, this.bounds)
     return value === undefined ? -1 : value >>> 1
   }
 
@@ -141,11 +144,4 @@ export class AddressTable {
     if (text === undefined) throw new RangeError(`the table has no pair ${number}`)
     return text
   }
-}
-
-/** An IPv6 address as a key. */
-function pointOf(words: ArrayLike<number>): bigint {
-  const half = (at: number): bigint =>
-    (BigInt((words[at] ?? 0) >>> 0) << 32n) | BigInt((words[at + 1] ?? 0) >>> 0)
-  return (half(0) << 64n) | half(2)
 }

@@ -1,6 +1,6 @@
 /**
- * The loader: joins the machine, reads the files, makes them the table, and leaves when nobody reads
- * any more what was there before.
+ * The loader: joins the machine, reads the files, makes them the table, and leaves when nobody
+ * reads any more what was there before.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { join, PercpuError } from 'percpu'

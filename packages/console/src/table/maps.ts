@@ -11,7 +11,15 @@
  * what it has read of a pair. A pair is set before a range names it. It is deleted when no version
  * names it that anybody may still be reading.
  */
-import { atomic, i32, struct, type Machine, type ReadonlyArrayView, type SharedMap, type SharedRangeMap } from 'percpu'
+import {
+  atomic,
+  i32,
+  struct,
+  type Machine,
+  type ReadonlyArrayView,
+  type SharedMap,
+  type SharedRangeMap,
+} from 'percpu'
 import type { RowCounts } from './row-counts.js'
 
 /** Written by the thread that loads. */

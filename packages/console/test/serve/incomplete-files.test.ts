@@ -143,7 +143,6 @@ test('a last line without its end is refused, whatever is left of it', async (t)
 })
 
 test('a file that is changed while it is read is refused', async (t) => {
-  const { machine } = testMachine(t)
   const files = await largeFiles(t)
   const changes = {
     appended: () => appendFileSync(files.ipv6, '3000::,3000::1,6,Six\n'),

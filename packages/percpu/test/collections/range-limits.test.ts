@@ -18,6 +18,14 @@ const { fillBytes: fill } = mem
 const texts = { key: 'u32', value: 'string' } as const
 const numbers = { key: 'u32', value: 'u32' } as const
 
+/** The class whose methods fail in some tests. */
+const callbacksModule = async (): Promise<{
+  Callbacks: { prototype: { free: unknown; reserve: unknown } }
+}> =>
+  (await import(new URL('rcu/callbacks.js', import.meta.resolve('percpu')).href)) as Awaited<
+    ReturnType<typeof callbacksModule>
+  >
+
 /** How much there is, beside the pages of lists of what is to be freed. */
 const sizes = ({ heap }: { heap: ReturnType<typeof fresh>['heap'] }): number =>
   heap.allocations().filter(({ size }) => size < 4096).length
@@ -104,6 +112,40 @@ describe('a map of ranges refuses', () => {
   })
 })
 
+describe('a key of 128 bits', () => {
+  it('may be given as words, and is the bigint that they make', async () => {
+    const machine = fresh({ memory: '1 MiB' })
+    const map = machine.rangeMap('m', { key: 'u128', value: 'u32' })
+    const words = (key: bigint): Uint32Array =>
+      Uint32Array.from([96n, 64n, 32n, 0n], (bits) => Number((key >> bits) & 0xffffffffn))
+    // Some share their upper bits, or their words.
+    const keys = [0n, 1n, 2n ** 32n - 1n, 2n ** 64n, 2n ** 75n - 1n, 2n ** 75n, 2n ** 127n, 2n ** 128n - 1n]
+    const many = [...keys, ...Array.from({ length: 200 }, (_, i) => (0x20010db8n << 96n) + BigInt(i * 3))]
+    for (const [i, key] of many.entries()) map.set(words(key), words(key), i)
+    map.verify()
+    for (const [i, key] of many.entries()) {
+      assert.equal(map.lookup(words(key)), i)
+      assert.equal(map.lookup(key), i)
+      assert.deepEqual(map.find(words(key)), { from: key, to: key, value: i })
+      assert.deepEqual(map.before(words(key)), map.before(key))
+      assert.deepEqual(map.after(words(key)), map.after(key))
+      assert.deepEqual(map.nearest(words(key)), map.nearest(key))
+      assert.deepEqual([...map.entries({ from: words(key), to: words(key) })].length, 1)
+      const next = key + 1n
+      if (next < 2n ** 128n) assert.equal(map.lookup(words(next)), map.find(next)?.value)
+    }
+    map.batch([[words(5n), words(6n), 7]])
+    assert.equal(map.delete(words(5n), words(5n)), true)
+    assert.deepEqual(map.find(6n), { from: 6n, to: 6n, value: 7 })
+    map.load([[words(1n), words(2n ** 100n), 8]])
+    assert.deepEqual([...map], [{ from: 1n, to: 2n ** 100n, value: 8 }])
+    for (const wrong of [new Uint32Array(3), new Uint32Array(5), new Int32Array(4), [0, 0, 0, 1], 1])
+      for (const call of ['lookup', 'find', 'before', 'after', 'nearest'] as const)
+        assert.throws(() => map[call](wrong as never), ArgumentError)
+    await machine.offline()
+  })
+})
+
 describe('a change of a map of ranges', () => {
   it('that was published stays, also if what frees the version before fails behind it', async () => {
     const { Callbacks } = (await import(new URL('rcu/callbacks.js', import.meta.resolve('percpu')).href)) as {
@@ -133,6 +175,75 @@ describe('a change of a map of ranges', () => {
     map.verify()
     machine.heap.verify({ quiet: true })
   })
+})
+
+describe('with memory full a map of ranges', () => {
+  const fillUp = ({ heap }: ReturnType<typeof fresh>): number[] => {
+    const taken: number[] = []
+    for (const bytes of [65536, 4096, 512, 64, 8])
+      for (;;)
+        try {
+          taken.push(heap.alloc(bytes))
+        } catch (error) {
+          assert.ok(error instanceof OutOfMemoryError)
+          break
+        }
+    return taken
+  }
+  it('ends them also if there is no room for what is to be freed', async () => {
+    const { Callbacks } = await callbacksModule()
+    const machine = fresh({ memory: '1 MiB' })
+    const map = machine.rangeMap('m', texts)
+    map.load(Array.from({ length: 40 }, (_, i) => [i * 10, i * 10 + 3, `value ${i}`] as const))
+    const { reserve } = Callbacks.prototype
+    Callbacks.prototype.reserve = () => false
+    try {
+      assert.throws(() => map.delete(0, 5), OutOfMemoryError)
+      assert.equal(map.size, 40)
+      map.clear()
+    } finally {
+      Callbacks.prototype.reserve = reserve
+    }
+    assert.equal(map.size, 0)
+    await map.barrier()
+    assert.equal(sizes(machine), 1)
+    machine.heap.verify({ quiet: true })
+  })
+
+  const ends: Readonly<Record<string, (map: SharedRangeMap<number, string>) => unknown>> = {
+    clear: (map) => {
+      map.clear()
+    },
+    'delete of all': (map) => map.delete(0, 2 ** 32 - 1),
+    'a batch that ends with nothing': (map) =>
+      map.batch([
+        [5, 6, 'x'],
+        [0, 2 ** 32 - 1],
+      ]),
+  }
+  for (const [name, end] of Object.entries(ends))
+    it(`loses all its ranges by ${name}`, async () => {
+      const machine = fresh({ memory: '2 MiB' })
+      const map = machine.rangeMap('m', texts)
+      const before = sizes(machine)
+      for (const count of [3000, 40, 1]) {
+        map.load(Array.from({ length: count }, (_, i) => [i * 10, i * 10 + 3, `value ${i}`] as const))
+        await map.barrier()
+        const taken = fillUp(machine)
+        assert.throws(() => map.set(5, 6, 'y'.repeat(5000)), OutOfMemoryError)
+        const { version } = map
+        end(map)
+        assert.equal(map.size, 0)
+        assert.equal(map.lookup(0), undefined)
+        assert.equal(map.version, version + 1)
+        map.verify()
+        for (const address of taken) machine.heap.free(address)
+        await map.barrier()
+        // The version without ranges.
+        assert.equal(sizes(machine), before + 1)
+        machine.heap.verify({ quiet: true })
+      }
+    })
 })
 
 describe('a view of a map of ranges', () => {

@@ -3,10 +3,11 @@ import { checkFunction, isSafely, refused } from '../../machine/check.js'
 import { isThenable } from '../../thenable.js'
 import { showAs } from '../../inspect.js'
 import type { Change } from './edit.js'
+import type { RangePoint } from './keys.js'
 import type { Shape } from './node.js'
 
 /** A range and its value; of one that ends there is none. */
-export type RangeChange<K, V> = readonly [from: K, to: K, value?: V]
+export type RangeChange<K, V> = readonly [from: RangePoint<K>, to: RangePoint<K>, value?: V]
 
 /**
  * A change whose parts are checked, and as they are stored.
@@ -15,13 +16,13 @@ export type RangeChange<K, V> = readonly [from: K, to: K, value?: V]
  */
 export function changeOf<K, V>(
   { keys, values }: Shape<K, V>,
-  from: K,
-  to: K,
+  from: RangePoint<K>,
+  to: RangePoint<K>,
   value: V | undefined,
 ): Change<K> {
   // First the value: its encoding may run code of the user's.
   const stored = value === undefined ? undefined : values.take(value)
-  const change = { from: keys.take('from', from), to: keys.take('to', to), value: stored }
+  const change = { from: keys.take('from', from as K), to: keys.take('to', to as K), value: stored }
   if (keys.compare(change.from, change.to) > 0)
     throw refused('from', from, 'not before `to`, nor the same', { to })
   return change
@@ -44,12 +45,12 @@ export class RangeBatch<K, V> {
   }
 
   /** As `set` of the map. @throws ArgumentError, also after the callback; EntryTooLargeError. */
-  set(from: K, to: K, value: V): this {
+  set(from: RangePoint<K>, to: RangePoint<K>, value: V): this {
     this.#note(setOf(this.#shape, from, to, value))
     return this
   }
   /** As `delete` of the map. @throws as {@link set}. */
-  delete(from: K, to: K): void {
+  delete(from: RangePoint<K>, to: RangePoint<K>): void {
     this.#note(changeOf(this.#shape, from, to, undefined))
   }
   /** As `clear` of the map. @throws as {@link set}. */
@@ -64,7 +65,7 @@ export class RangeBatch<K, V> {
 }
 
 /** As {@link changeOf}, with a value. */
-export function setOf<K, V>(shape: Shape<K, V>, from: K, to: K, value: V): Change<K> {
+export function setOf<K, V>(shape: Shape<K, V>, from: RangePoint<K>, to: RangePoint<K>, value: V): Change<K> {
   if (value === undefined) throw refused('value', value, 'no value: delete the range instead')
   return changeOf(shape, from, to, value)
 }

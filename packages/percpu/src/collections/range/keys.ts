@@ -1,11 +1,12 @@
 /** Keys of ranges: what they may be, their order, and how nodes hold them. */
 import * as mem from '#mem'
 import type { Memory } from '#mem'
-import { checkBigInt, checkRange, refused } from '../../machine/check.js'
+import { checkRange, refused } from '../../machine/check.js'
 import { encodeBytes } from '../bytes.js'
 import { EntryTooLargeError } from '../errors.js'
 import { Scratch } from '../scratch.js'
 import { RangeNode } from './range-layout.js'
+import { u128 } from './wide-keys.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { loadU32, storeU32 } = mem
@@ -16,12 +17,17 @@ export interface RangeKeys {
   readonly u32: number
   /** A whole number from 0 to 2^53 - 1. */
   readonly u53: number
-  /** From 0 to 2^128 - 1. */
+  /** From 0 to 2^128 - 1. Instead, four words may be given: {@link RangePoint}. */
   readonly u128: bigint
   /** At most 255 bytes, which are copied; in the order of their bytes. */
   readonly bytes: Uint8Array
 }
 export type RangeKeyKind = keyof RangeKeys
+/**
+ * A key as it is given: instead of a bigint also a `Uint32Array` of four words of 32 bits, the most
+ * significant one first, such as those of an IPv6 address. It is copied.
+ */
+export type RangePoint<K> = [K] extends [bigint] ? K | Uint32Array : K
 
 /** The most bytes of a key. */
 export const MAX_RANGE_KEY = 255
@@ -38,6 +44,8 @@ export interface KeyKind<K> {
   readonly greatest: K
   /** The key as it is kept. @throws ArgumentError; EntryTooLargeError. */
   readonly take: (what: string, key: K) => K
+  /** As {@link take}, to look it up at once and then forget it. */
+  readonly point: (what: string, key: K) => K
   /** Below 0, 0, or above it, as `one` lies before, at, or behind `other`. */
   readonly compare: (one: K, other: K) => number
   /** The next key; undefined if there is none. */
@@ -52,21 +60,27 @@ export interface KeyKind<K> {
   readonly read: (memory: Memory, node: number, slot: number) => K
 }
 
-const order = <T extends number | bigint>(one: T, other: T): number =>
-  one < other ? -1 : one > other ? 1 : 0
+const order = (one: number, other: number): number => (one < other ? -1 : one > other ? 1 : 0)
 const none = (): number => 0
+
+function take32(what: string, key: number): number {
+  if (typeof key !== 'number' || key >>> 0 !== key)
+    throw refused(what, key, 'not a whole number from 0 to 2^32 - 1')
+  // -0 is 0.
+  return key >>> 0
+}
+function take53(what: string, key: number): number {
+  checkRange(what, key, 0, Number.MAX_SAFE_INTEGER)
+  return key + 0
+}
 
 const u32: KeyKind<number> = {
   words: 1,
   capacity: 60,
   least: 0,
   greatest: 2 ** 32 - 1,
-  take: (what, key) => {
-    if (typeof key !== 'number' || key >>> 0 !== key)
-      throw refused(what, key, 'not a whole number from 0 to 2^32 - 1')
-    // -0 is 0.
-    return key >>> 0
-  },
+  take: take32,
+  point: take32,
   compare: order,
   after: (key) => (key === 2 ** 32 - 1 ? undefined : key + 1),
   before: (key) => key - 1,
@@ -83,10 +97,8 @@ const u53: KeyKind<number> = {
   capacity: 40,
   least: 0,
   greatest: Number.MAX_SAFE_INTEGER,
-  take: (what, key) => {
-    checkRange(what, key, 0, Number.MAX_SAFE_INTEGER)
-    return key + 0
-  },
+  take: take53,
+  point: take53,
   compare: order,
   after: (key) => (key === Number.MAX_SAFE_INTEGER ? undefined : key + 1),
   before: (key) => key - 1,
@@ -100,55 +112,6 @@ const u53: KeyKind<number> = {
   },
   read: ({ u32: view }, node, slot) =>
     loadU32(view, node + KEYS + slot * 2) * 2 ** 32 + loadU32(view, node + KEYS + slot * 2 + 1),
-}
-
-const MAX_U128 = 2n ** 128n - 1n
-const wide = new BigUint64Array(2)
-const wideWords = new Uint32Array(wide.buffer)
-/** Which of `wideWords` is the highest word, and so on down. */
-const [top = 0, second = 0, third = 0, last = 0] = ((): readonly number[] => {
-  wide[0] = 1n
-  return wideWords[0] === 1 ? [3, 2, 1, 0] : [2, 3, 0, 1]
-})()
-
-/** Takes a key of 128 bits apart: its words, the highest first, by {@link wideWord}. */
-export function splitWide(key: bigint): void {
-  wide[0] = key
-  wide[1] = key >> 64n
-}
-export function wideWord(index: 0 | 1 | 2 | 3): number {
-  return wideWords[index === 0 ? top : index === 1 ? second : index === 2 ? third : last] ?? 0
-}
-
-const u128: KeyKind<bigint> = {
-  words: 4,
-  capacity: 32,
-  least: 0n,
-  greatest: MAX_U128,
-  take: (what, key) => {
-    checkBigInt(what, key)
-    if (key < 0n || key > MAX_U128) throw refused(what, key, 'not from 0 to 2^128 - 1')
-    return key
-  },
-  compare: order,
-  after: (key) => (key === MAX_U128 ? undefined : key + 1n),
-  before: (key) => key - 1n,
-  distance: (low, high) => high - low,
-  extraBytes: none,
-  write: ({ u32: view }, node, keys) => {
-    for (const [slot, key] of keys.entries()) {
-      splitWide(key)
-      for (const word of [0, 1, 2, 3] as const) storeU32(view, node + KEYS + slot * 4 + word, wideWord(word))
-    }
-  },
-  read: ({ u32: view }, node, slot) => {
-    const word = node + KEYS + slot * 4
-    wideWords[top] = loadU32(view, word)
-    wideWords[second] = loadU32(view, word + 1)
-    wideWords[third] = loadU32(view, word + 2)
-    wideWords[last] = loadU32(view, word + 3)
-    return ((wide[1] ?? 0n) << 64n) | (wide[0] ?? 0n)
-  },
 }
 
 const scratch = new Scratch(512)
@@ -199,19 +162,22 @@ function asFraction(key: Uint8Array): bigint {
   return sum
 }
 
+function takeBytes(what: string, key: Uint8Array): Uint8Array {
+  if (!encodeBytes(what, key, scratch, MAX_RANGE_KEY))
+    throw new EntryTooLargeError(`${what}: the key has more than ${MAX_RANGE_KEY} bytes`, {
+      [what]: key,
+      limit: MAX_RANGE_KEY,
+    })
+  return scratch.bytes.slice(0, scratch.length)
+}
+
 const bytes: KeyKind<Uint8Array> = {
   words: 1,
   capacity: 16,
   least: new Uint8Array(0),
   greatest: new Uint8Array(MAX_RANGE_KEY).fill(0xff),
-  take: (what, key) => {
-    if (!encodeBytes(what, key, scratch, MAX_RANGE_KEY))
-      throw new EntryTooLargeError(`${what}: the key has more than ${MAX_RANGE_KEY} bytes`, {
-        [what]: key,
-        limit: MAX_RANGE_KEY,
-      })
-    return scratch.bytes.slice(0, scratch.length)
-  },
+  take: takeBytes,
+  point: takeBytes,
   compare: compareBytes,
   after: afterBytes,
   before: beforeBytes,

@@ -1,10 +1,10 @@
 /** Finding a range as words: without objects, for those who look up much. */
 import { refused } from '../../machine/check.js'
 import { Cursor } from './cursor.js'
-import { splitWide, wideWord } from './keys.js'
-import { hasValue, valueWord, type Shape } from './node.js'
+import { countOf, hasValue, valueWord, type Shape } from './node.js'
 import type { Finder } from './search.js'
 import { heightOf, rootOf } from './version.js'
+import { splitWide, wideBounds, wideWords } from './wide-keys.js'
 
 /** @throws ArgumentError for what does not have the words of a first and a last key. */
 export function checkBounds<K, V>({ keys, isIndexed }: Shape<K, V>, bounds: Uint32Array): void {
@@ -33,16 +33,20 @@ export function locate<K, V>(
   finder.descend(root * 2, heightOf(memory, version), key)
   const { node, slot } = finder
   if (!hasValue(memory, node, slot)) return undefined
-  const cursor = new Cursor(shape, finder)
-  cursor.seek(root, heightOf(memory, version), key)
-  writeBound(cursor.key(), bounds, 0)
-  writeBound(cursor.end(), bounds, shape.isIndexed ? 1 : 4)
+  const count = countOf(memory, node)
+  if (!shape.isIndexed && slot + 1 < count) wideBounds(memory, node, slot, count, bounds)
+  else {
+    const cursor = new Cursor(shape, finder)
+    cursor.seek(root, heightOf(memory, version), key)
+    writeBound(cursor.key(), bounds, 0)
+    writeBound(cursor.end(), bounds, shape.isIndexed ? 1 : 4)
+  }
   return values.read(memory, valueWord(shape, node, slot))
 }
 function writeBound(key: unknown, bounds: Uint32Array, at: number): void {
   if (typeof key === 'number') bounds[at] = key
   else {
     splitWide(key as bigint)
-    for (const word of [0, 1, 2, 3] as const) bounds[at + word] = wideWord(word)
+    bounds.set(wideWords, at)
   }
 }

@@ -19,6 +19,9 @@
  * A leaf has level 0. An inner node has the first boundary of each child. A reference is an address
  * in units of 8 bytes.
  *
+ * *Memory that is full.* A version with ranges brings the version along that takes its place when
+ * all of them end. So to take everything away takes no memory.
+ *
  * *Death.* Each CPU has a note. It says completely what the CPU is about to do, before it does it:
  * notes.ts. The reaper does it in its place. So each change happens wholly or not at all.
  *
@@ -56,6 +59,11 @@ export const RangeVersion = struct(
     size: published(u32),
     /** Counts versions; wraps around. */
     number: published(u32),
+    /**
+     * Reference of a version without ranges, which nobody has filled yet: it takes this one's place
+     * when all ranges end. 0 in a version that has none.
+     */
+    empty: published(i32),
     /** 1 if the references of the pages of an index follow: index-pages.ts. */
     index: published(u32),
   },

@@ -10,6 +10,7 @@ import { Cursor } from './cursor.js'
 import { differences } from './difference.js'
 import type { Change } from './edit.js'
 import { boundariesOf } from './load.js'
+import type { RangePoint } from './keys.js'
 import type { Shape } from './node.js'
 import { RangeRoot } from './range-layout.js'
 import { RangeReader, type Pin } from './reader.js'
@@ -18,6 +19,9 @@ import { describeRangeMap, verifyRangeMap, type RangeMapReport } from './verify.
 import { currentVersion, heightOf, numberOf, rootOf } from './version.js'
 import { RangeView } from './view.js'
 import { RangeWriter, type RangeParts } from './writer.js'
+
+/** A range that is loaded. */
+type Loaded<K, V> = readonly [from: RangePoint<K>, to: RangePoint<K>, value: V]
 
 /** So many differences are written one by one; of more, if they are not more than this share. */
 const FEW = 64
@@ -80,22 +84,28 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    *   EntryTooLargeError; OutOfMemoryError; LockTimeoutError if another thread died in the middle
    *   of a change and cannot be cleaned up after meanwhile; OfflineError. Nothing is changed then.
    */
-  set(from: K, to: K, value: V): this {
+  set(from: RangePoint<K>, to: RangePoint<K>, value: V): this {
     const change = setOf(this.shape, from, to, value)
     this.#writer.change((edit) => edit.apply(change))
     return this
   }
   /**
    * Takes the value of all keys from `from` to `to` away. Ranges that lie partly in there keep
-   * their rest. Returns whether there was any.
+   * their rest. Returns whether there was any. Unless no range is left, it takes memory, as
+   * {@link set} does.
    *
    * @throws as {@link set}.
    */
-  delete(from: K, to: K): boolean {
+  delete(from: RangePoint<K>, to: RangePoint<K>): boolean {
     const change = changeOf(this.shape, from, to, undefined)
     return this.#writer.change((edit) => edit.apply(change))
   }
-  /** Takes all ranges away. @throws as {@link set}. */
+  /**
+   * Takes all ranges away. It takes no memory.
+   *
+   * Cost: the map's lock is held for steps in proportion to what is there.
+   * @throws LockTimeoutError and OfflineError as {@link set}.
+   */
   clear(): void {
     this.#writer.change((edit) => edit.clear())
   }
@@ -105,6 +115,8 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    * given as a list of `[from, to, value]`, or `[from, to]` to delete; or `changes` is called with
    * an object that notes them, and they are made when it has returned.
    *
+   * Cost: the map's lock is held for steps in proportion to the changes, each of which is a
+   * {@link set}. Other writers of the map wait meanwhile; readers do not.
    * @throws as {@link set}; what `changes` throws. Nothing is changed then.
    */
   batch(changes: Iterable<RangeChange<K, V>> | ((batch: RangeBatch<K, V>) => void)): this {
@@ -125,10 +137,12 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    * Puts these ranges, `[from, to, value]` each, in the place of all that there are, as one change.
    * They are sorted, and none overlaps another one. The fastest way for many.
    *
+   * Cost: the tree is made without the map's lock. That is held for steps in proportion to what was
+   * there, and for keys of kind `u32` to what is new.
    * @throws ArgumentError also unless they are sorted; what iterating throws; else as {@link set}.
    *   Nothing is changed then.
    */
-  load(ranges: Iterable<readonly [from: K, to: K, value: V]>): this {
+  load(ranges: Iterable<Loaded<K, V>>): this {
     this.#parts.own.assertOnline()
     this.#writer.load(listChanges(this.shape, 'ranges', ranges, true))
     return this
@@ -139,26 +153,26 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    *
    * Cost: in proportion to what is there, without writing; that of {@link set} for each difference.
    * If more than an eighth differs, all is written, as {@link load} does.
+   * The map's lock is held for all of it.
    * @throws as {@link load}.
    */
-  replace(ranges: Iterable<readonly [from: K, to: K, value: V]>): number {
+  replace(ranges: Iterable<Loaded<K, V>>): number {
     this.#parts.own.assertOnline()
     const { shape, finder } = this
     const whole = [...listChanges(shape, 'ranges', ranges, true)]
     const list = [...boundariesOf(shape, whole)]
-    let count = 0
-    let isFew = true
+    const found = { count: 0, isFew: true }
     this.#writer.change((edit, version) => {
       const root = rootOf(shape.memory, version)
       const cursor = root === 0 ? undefined : new Cursor(shape, finder)
       cursor?.seek(root, heightOf(shape.memory, version), shape.keys.least)
       const changes = differences(shape, cursor, list)
-      count = changes.length
-      isFew = count <= FEW || count * SHARE <= list.length
-      if (isFew) for (const change of changes) edit.apply(change)
+      found.count = changes.length
+      found.isFew = found.count <= FEW || found.count * SHARE <= list.length
+      if (found.isFew) for (const change of changes) edit.apply(change)
     })
-    if (!isFew) this.#writer.load(whole)
-    return count
+    if (!found.isFew) this.#writer.load(whole)
+    return found.count
   }
 
   /**

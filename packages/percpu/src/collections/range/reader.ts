@@ -1,6 +1,7 @@
 import { checkFlag, checkOptions, refused } from '../../machine/check.js'
 import { Cursor, type Range } from './cursor.js'
 import { hasValue, valueWord, type Shape } from './node.js'
+import type { RangePoint } from './keys.js'
 import type { Finder } from './search.js'
 import { indexedRange, indexedWord, VALUE_BITS } from './index-pages.js'
 import { checkBounds, locate } from './located.js'
@@ -12,9 +13,9 @@ const valueBits = VALUE_BITS
 /** Which ranges to go through, and how. */
 export interface RangeEntriesOptions<K> {
   /** Ranges that end before it are left out. Default: the least key. */
-  readonly from?: K
+  readonly from?: RangePoint<K>
   /** Ranges that begin behind it are left out. Default: the greatest key. */
-  readonly to?: K
+  readonly to?: RangePoint<K>
   /** True: the last one first. Default false. */
   readonly reverse?: boolean
 }
@@ -53,10 +54,10 @@ export abstract class RangeReader<K, V> {
    * Cost: see "range" in docs/benchmarks.md.
    * @throws ArgumentError for what is no key; EntryTooLargeError; OfflineError.
    */
-  lookup(point: K): V | undefined {
+  lookup(point: RangePoint<K>): V | undefined {
     const { shape } = this
     if (!shape.isIndexed || typeof point !== 'number' || point >>> 0 !== point) {
-      const key = shape.keys.take('point', point)
+      const key = shape.keys.point('point', point as K)
       return this.#walk(this.present(), key)
     }
     const { memory } = shape
@@ -67,7 +68,7 @@ export abstract class RangeReader<K, V> {
       // Without one the word has the value itself.
       return readBlock === undefined ? ((word >>> 1) as V) : readBlock(memory, word >>> 1)
     }
-    return word === 0 ? undefined : this.#walk(version, point)
+    return word === 0 ? undefined : this.#walk(version, point as K)
   }
   /** From the topmost node on. */
   #walk(version: number, key: K): V | undefined {
@@ -80,8 +81,8 @@ export abstract class RangeReader<K, V> {
     return hasValue(memory, node, slot) ? values.read(memory, valueWord(shape, node, slot)) : undefined
   }
   /** As {@link lookup}, the whole range. */
-  find(point: K): Range<K, V> | undefined {
-    const cursor = this.#seek(this.shape.keys.take('point', point))
+  find(point: RangePoint<K>): Range<K, V> | undefined {
+    const cursor = this.#seek(this.shape.keys.point('point', point as K))
     return cursor?.hasValue() === true ? cursor.range() : undefined
   }
 
@@ -94,27 +95,28 @@ export abstract class RangeReader<K, V> {
    * @throws ArgumentError also for keys of other kinds, and `bounds` that is too short; else as
    *   {@link lookup}.
    */
-  locate(point: K, bounds: Uint32Array): V | undefined {
+  locate(point: RangePoint<K>, bounds: Uint32Array): V | undefined {
     const { shape } = this
     checkBounds(shape, bounds)
     if (!shape.isIndexed || typeof point !== 'number' || point >>> 0 !== point)
-      return locate(shape, this.finder, this.present(), shape.keys.take('point', point), bounds)
+      return locate(shape, this.finder, this.present(), shape.keys.point('point', point as K), bounds)
     const { memory } = shape
     const version = this.present()
     const word = indexedRange(memory, version, point, bounds)
-    if ((word & 1) === 0) return word === 0 ? undefined : locate(shape, this.finder, version, point, bounds)
+    if ((word & 1) === 0)
+      return word === 0 ? undefined : locate(shape, this.finder, version, point as K, bounds)
     const { readBlock } = shape.values
     return readBlock === undefined ? ((word >>> 1) as V) : readBlock(memory, word >>> 1)
   }
 
   /** The last range that lies before a key. @throws as {@link lookup}. */
-  before(point: K): Range<K, V> | undefined {
-    const cursor = this.#seek(this.shape.keys.take('point', point))
+  before(point: RangePoint<K>): Range<K, V> | undefined {
+    const cursor = this.#seek(this.shape.keys.point('point', point as K))
     return cursor && beforeCursor(cursor)
   }
   /** The first range that lies behind a key. @throws as {@link lookup}. */
-  after(point: K): Range<K, V> | undefined {
-    const cursor = this.#seek(this.shape.keys.take('point', point))
+  after(point: RangePoint<K>): Range<K, V> | undefined {
+    const cursor = this.#seek(this.shape.keys.point('point', point as K))
     return cursor && behindCursor(cursor)
   }
   /**
@@ -123,9 +125,9 @@ export abstract class RangeReader<K, V> {
    *
    * @throws as {@link lookup}.
    */
-  nearest(point: K): Range<K, V> | undefined {
+  nearest(point: RangePoint<K>): Range<K, V> | undefined {
     const { keys } = this.shape
-    const key = keys.take('point', point)
+    const key = keys.take('point', point as K)
     // All of one version.
     const version = this.present()
     const cursor = this.#cursor
@@ -169,8 +171,8 @@ export abstract class RangeReader<K, V> {
     checkOptions('selection', selection, { from: true, to: true, reverse: true })
     const { from, to, reverse = false } = selection ?? {}
     checkFlag('reverse', reverse)
-    const low = from === undefined ? keys.least : keys.take('from', from)
-    const high = to === undefined ? keys.greatest : keys.take('to', to)
+    const low = from === undefined ? keys.least : keys.take('from', from as K)
+    const high = to === undefined ? keys.greatest : keys.take('to', to as K)
     if (keys.compare(low, high) > 0) throw refused('from', from, 'not before `to`, nor the same', { to })
     const pin = this.pin()
     return reverse ? this.#backward(pin, low, high) : this.#forward(pin, low, high)

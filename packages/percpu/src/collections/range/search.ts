@@ -3,25 +3,23 @@
  *
  * The reader is a synchronous stretch, or a section of the map's domain.
  *
- * Cost: for each level, the loads of about six keys and of a child.
+ * Cost: for each level, the loads of about six keys and of a child. There is no branch on what is
+ * compared: a wrong guess in every other step would cost several times as much as the step.
  */
 import * as mem from '#mem'
 import type { Memory, U32View } from '#mem'
-import { bytesAt, KEYS, splitWide, wideWord, type RangeKeyKind } from './keys.js'
+import { bytesAt, KEYS, type RangeKeyKind } from './keys.js'
 import { COUNT_BITS, RangeNode } from './range-layout.js'
+import { splitWide, upperOf, wideWords } from './wide-keys.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
-const { load32, loadU32, loadU8 } = mem
+const { load32, loadF64, loadU32, loadU8 } = mem
 const headField = RangeNode.words.head
 const countMask = 2 ** COUNT_BITS - 1
 const keysField = KEYS
 
-/**
- * The last of `count` words, from `first` on, that is not above `key`; the first one if all are.
- * There is no branch on what is compared: a wrong guess in every other step would cost several
- * times as much.
- */
-export function lastNotAbove(u32: U32View, first: number, count: number, key: number): number {
+/** The last of `count` words from `first` on that is not above `key`; the first one if all are. */
+function lastNotAbove(u32: U32View, first: number, count: number, key: number): number {
   let at = first
   for (let left = count; left > 1;) {
     const half = left >>> 1
@@ -131,31 +129,66 @@ function finder53(memory: Memory): Finder<number> {
   })(memory, 2)
 }
 
+/**
+ * The last slot of a node whose key of 128 bits is not above the one that was split; the first one
+ * if all are. `begin`: word index of its keys; `upper`: upper bits of the key.
+ */
+function slotOfWide({ f64, u32 }: Memory, begin: number, count: number, upper: number): number {
+  const first = begin >>> 1
+  let at = first
+  for (let left = count; left > 1;) {
+    const half = left >>> 1
+    at = (at + Math.imul(half, Number(loadF64(f64, at + half) <= upper))) | 0
+    left -= half
+  }
+  const slot = at - first
+  const lower = (begin + count * 2) | 0
+  if (loadF64(f64, at) !== upper || !isLowerAbove(u32, lower + slot * 3)) return slot
+  // Among those with the same upper bits.
+  let low = 0
+  for (let left = slot; left > 1;) {
+    const half = left >>> 1
+    const middle = low + half
+    if (loadF64(f64, first + middle) < upper || !isLowerAbove(u32, lower + middle * 3)) low = middle
+    left -= half
+  }
+  return low
+}
+/** Whether the lower words at an index are above those of the key that was split. */
+function isLowerAbove(u32: U32View, word: number): boolean {
+  for (let index = 1; index < 4; index++) {
+    const found = loadU32(u32, word + index - 1)
+    const wanted = wideWords[index] ?? 0
+    if (found !== wanted) return found > wanted
+  }
+  return false
+}
+
 function finder128(memory: Memory): Finder<bigint> {
-  return new (class extends SlowFinder<bigint> {
-    #first = 0
-    #second = 0
-    #third = 0
-    #last = 0
-    protected take(key: bigint): void {
+  return new (class extends Finder<bigint | Uint32Array> {
+    descend(top: number, level: number, key: bigint | Uint32Array): void {
+      const { i32 } = memory
       splitWide(key)
-      this.#first = wideWord(0)
-      this.#second = wideWord(1)
-      this.#third = wideWord(2)
-      this.#last = wideWord(3)
+      const upper = upperOf(wideWords[0] ?? 0, wideWords[1] ?? 0)
+      let node = top
+      for (; ; level--) {
+        const count = load32(i32, node + headField) & countMask
+        const first = node + keysField
+        const slot = slotOfWide(memory, first, count, upper)
+        if (level === 0) {
+          this.node = node
+          this.slot = slot
+          return
+        }
+        node = load32(i32, first + count * 5 + slot) * 2
+      }
     }
-    protected isBehind(node: number, slot: number): boolean {
-      const { u32 } = memory
-      const word = node + keysField + slot * 4
-      const first = loadU32(u32, word)
-      if (first !== this.#first) return first > this.#first
-      const second = loadU32(u32, word + 1)
-      if (second !== this.#second) return second > this.#second
-      const third = loadU32(u32, word + 2)
-      if (third !== this.#third) return third > this.#third
-      return loadU32(u32, word + 3) > this.#last
+    slotIn(node: number, key: bigint | Uint32Array): number {
+      splitWide(key)
+      const upper = upperOf(wideWords[0] ?? 0, wideWords[1] ?? 0)
+      return slotOfWide(memory, node + keysField, load32(memory.i32, node + headField) & countMask, upper)
     }
-  })(memory, 4)
+  })()
 }
 
 function finderOfBytes(memory: Memory): Finder<Uint8Array> {

@@ -8,7 +8,7 @@ import { MapCorruptionError } from '../errors.js'
 import { childOf, countOf, countValues, keysOf, levelOf, storedAt, type Shape } from './node.js'
 import type { Stored } from './values.js'
 import { indexedWord, WALK, wordOfValue } from './index-pages.js'
-import { heightOf, indexOf, isIndexed, numberOf, rootOf, sizeOf } from './version.js'
+import { emptyOf, heightOf, indexOf, isIndexed, numberOf, rootOf, sizeOf } from './version.js'
 
 export interface RangeMapReport {
   readonly name: string
@@ -82,6 +82,9 @@ class Check<K, V> {
     const { memory } = this.#shape
     this.#object(version, 'the version')
     const root = rootOf(memory, version)
+    const empty = emptyOf(memory, version)
+    if (empty !== 0) this.#object(empty, 'the version that is to be empty')
+    if ((empty === 0) !== (root === 0)) this.faults.push('there are ranges, and no version without them')
     if (this.#shape.isIndexed && isIndexed(memory, version * 2)) this.#indexed = version
     if (root !== 0) this.#node(root, heightOf(memory, version), undefined)
     if (this.#before) this.#word(this.#before.key, this.#shape.keys.greatest, this.#before.value)

@@ -6,7 +6,7 @@ import { RangeVersion } from './range-layout.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, loadAtomic32, store32 } = mem
-const { node, level, size, number, index } = RangeVersion.words
+const { node, level, size, number, empty, index } = RangeVersion.words
 
 /** The reference of the present version, or 0. `word`: index of `current`. */
 export function currentVersion({ i32 }: Memory, word: number): number {
@@ -29,6 +29,11 @@ export function numberOf({ i32 }: Memory, version: number): number {
   return version === 0 ? 0 : load32(i32, version * 2 + number) >>> 0
 }
 
+/** The reference of the version that takes the place of one when all its ranges end, or 0. */
+export function emptyOf({ i32 }: Memory, version: number): number {
+  return version === 0 ? 0 : load32(i32, version * 2 + empty)
+}
+
 /** Whether a version, by its word index, has an index. */
 export function isIndexed({ i32 }: Memory, version: number): boolean {
   return load32(i32, version + index) !== 0
@@ -48,6 +53,7 @@ export interface VersionWords {
   readonly level: number
   readonly size: number
   readonly number: number
+  readonly empty: number
   readonly index: Int32Array | undefined
 }
 export function versionBytes(words: Int32Array | undefined): number {
@@ -60,6 +66,7 @@ export function fillVersion({ i32 }: Memory, version: number, words: VersionWord
   store32(i32, at + level, words.level)
   store32(i32, at + size, words.size)
   store32(i32, at + number, words.number)
+  store32(i32, at + empty, words.empty)
   store32(i32, at + index, words.index === undefined ? 0 : 1)
   if (words.index === undefined) return
   for (let word = 0; word < INDEX_WORDS; word++) store32(i32, at + INDEX_AT + word, words.index[word] ?? 0)

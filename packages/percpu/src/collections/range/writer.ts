@@ -19,9 +19,20 @@ import { makeIndex, type Region } from './index-pages.js'
 import { build, type Built } from './load.js'
 import { levelOf, type Shape } from './node.js'
 import { endNote, finishPublishing, notePublication } from './notes.js'
-import { RangeRoot } from './range-layout.js'
+import { RangeRoot, RangeVersion } from './range-layout.js'
 import type { Finder } from './search.js'
-import { currentVersion, fillVersion, numberOf, indexOf, rootOf, sizeOf, versionBytes } from './version.js'
+import {
+  currentVersion,
+  emptyOf,
+  fillVersion,
+  numberOf,
+  indexOf,
+  rootOf,
+  sizeOf,
+  versionBytes,
+} from './version.js'
+
+const onLine = { align: 64 } as const
 
 /** What a thread writes a map of ranges with. */
 export interface RangeParts {
@@ -118,9 +129,16 @@ export class RangeWriter<K, V> {
     const { memory } = shape
     const { heap, note, list, callbacks } = this.#parts
     const index = shape.isIndexed ? this.#index(before, built, regions, fresh, removed) : undefined
+    const isEmpty = built.root === 0
+    const spare = emptyOf(memory, before)
+    // To take everything away takes no memory.
+    const isSpare = isEmpty && spare !== 0
+    // Mutant: collections/range-empty-forgotten.
+    if (spare !== 0 && !isSpare) removed.push(spare)
+    const empty = isEmpty ? 0 : fresh.take(RangeVersion.stride, onLine)
     const others = [...fresh.objects]
-    const version = fresh.take(versionBytes(index), { align: 64 })
-    fillVersion(memory, version, { ...built, number: numberOf(memory, before) + 1, index })
+    const version = isSpare ? spare : fresh.take(versionBytes(index), onLine)
+    fillVersion(memory, version, { ...built, number: numberOf(memory, before) + 1, empty, index })
     chain(memory, version, others)
     let old = 0
     let units = 0
@@ -131,11 +149,13 @@ export class RangeWriter<K, V> {
       for (const object of removed) units += heap.tags.bytesOf(object * 8) >>> 3
     }
     // Before the note: nothing can fail behind it.
-    if (!callbacks.reserve())
+    const hasRoom = callbacks.reserve()
+    if (!hasRoom && !isSpare)
       throw new OutOfMemoryError('no room for what is to be freed: boot with more `memory`', { bytes: 4096 })
     ensureStack(SOME)
     const tag = before === 0 ? 0 : heap.tags.wordOf(before * 8)
-    notePublication(memory, note, { word: this.#current, version, old, list })
+    // Without room this thread alone frees it. A reaper has no place for it either.
+    notePublication(memory, note, { word: this.#current, version, old: hasRoom ? old : 0, list })
     finishPublishing(memory, note, heap.tags)
     // Whatever fails from here on, others find it. Mutant: collections/range-freed-published.
     fresh.published()

@@ -93,9 +93,9 @@ function inBatch(world: World, method: keyof RangeBatch<number, unknown>, args: 
   )
 }
 
-function ofKind(key: RangeKeyKind, kind: kinds.Kind, from: unknown): Row {
+function ofKind(key: RangeKeyKind, kind: kinds.Kind, from: unknown, how = ''): Row {
   return door(
-    `SharedRangeMap.lookup of ${key}`,
+    `SharedRangeMap.lookup of ${key}${how}`,
     [kind],
     ({ machine }) =>
       use(machine.rangeMap('other', { key, value: 'i32' }) as SharedRangeMap<unknown, number>, 'lookup', [
@@ -105,8 +105,11 @@ function ofKind(key: RangeKeyKind, kind: kinds.Kind, from: unknown): Row {
   )
 }
 const wide: kinds.Kind = {
-  name: 'bigint of 128 bits',
-  takes: (value) => typeof value === 'bigint' && value >= 0n && value < 2n ** 128n,
+  name: 'bigint of 128 bits, or its words',
+  takes: (value) =>
+    typeof value === 'bigint'
+      ? value >= 0n && value < 2n ** 128n
+      : types.isUint32Array(value) && value.length === 4 && 'maybe',
 }
 const bytes: kinds.Kind = { name: 'bytes', takes: (value) => types.isUint8Array(value) && 'maybe' }
 
@@ -146,5 +149,6 @@ export const rangeRows: readonly Row[] = [
   door('RangeBatch.clear', [], (world) => inBatch(world, 'clear', [])),
   ofKind('u53', whole(0, 2 ** 53 - 1), 1),
   ofKind('u128', wide, 1n),
+  ofKind('u128', wide, Uint32Array.of(1, 2, 3, 4), ' from words'),
   ofKind('bytes', bytes, Uint8Array.of(1)),
 ]
