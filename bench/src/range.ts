@@ -2,43 +2,20 @@
  * Benchmarks of maps of ranges: the real address table, beside what a thread would have of its own.
  */
 import { boot } from 'percpu'
-import { createRoot, FlatTable, loadTable, packagedFiles, TABLE_NAME } from 'percpu-console'
+import { loadTable, openTable, packagedFiles, TABLE_NAME } from 'percpu-console'
 import { perOperation } from './harness/per-operation.js'
 import type { Measure, Suite } from './harness/suite.js'
 import { Dxr, type Row } from './range-dxr.js'
 import { PrivateTable } from './table-private.js'
 
 const machine = boot({ memory: '256 MiB', cpus: 2 })
-const root = createRoot(machine, TABLE_NAME)
-await loadTable(machine, root, packagedFiles())
-const table = new FlatTable(machine.memory, root)
-table.enter()
-const { rows4, rows6 } = table.summary()
-const own = new PrivateTable(table)
-
-/** Two ranges of the real table overlap: the first one ends where the next one begins. */
-const list4 = Array.from({ length: rows4 }, (_, row): Row => {
-  const next = row + 1 < rows4 ? table.start4(row + 1) >>> 0 : 2 ** 32
-  return [table.start4(row) >>> 0, Math.min(table.end4(row) >>> 0, next - 1), table.entry4(row)]
-})
-/** Four words as one number. */
-const wide = (word: (index: number) => number): bigint => {
-  let key = 0n
-  for (let index = 0; index < 4; index++) key = (key << 32n) | BigInt(word(index) >>> 0)
-  return key
-}
-const list6 = Array.from(
-  { length: rows6 },
-  (_, row) =>
-    [
-      wide((word) => table.start6(row, word)),
-      wide((word) => table.end6(row, word)),
-      table.entry6(row),
-    ] as const,
-)
-
-const map4 = machine.rangeMap('IPv4', { key: 'u32', value: 'u32' }).load(list4)
-const map6 = machine.rangeMap('IPv6', { key: 'u128', value: 'u32' }).load(list6)
+await loadTable(machine, TABLE_NAME, packagedFiles())
+const { ipv4: map4, ipv6: map6 } = openTable(machine, TABLE_NAME)
+const rows4 = map4.size
+const rows6 = map6.size
+const own = new PrivateTable({ ipv4: map4, ipv6: map6 })
+const list4 = Array.from(map4, ({ from, to, value }): Row => [from, to, value])
+const list6 = Array.from(map6, ({ from }) => [from] as const)
 const dxr = new Dxr(list4)
 
 const KEYS = 1 << 16
@@ -57,7 +34,7 @@ const ofRanges = Uint32Array.from({ length: KEYS }, () => {
 })
 const rowsOf6 = Array.from({ length: KEYS }, () => random() % rows6)
 const keys6 = rowsOf6.map((row) => list6[row]?.[0] ?? 0n)
-const words6 = Int32Array.from({ length: KEYS * 4 }, (_, i) => table.start6(rowsOf6[i >>> 2] ?? 0, i & 3))
+const words6 = Int32Array.from({ length: KEYS * 4 }, (_, i) => own.start6(rowsOf6[i >>> 2] ?? 0, i & 3))
 const point6 = new Uint32Array(4)
 
 const mapped = (keys: Uint32Array): Measure =>

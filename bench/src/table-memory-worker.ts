@@ -2,8 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { join, type MachineHandle } from 'percpu'
-import { load32 } from 'percpu/mem'
-import { currentTable, FlatTable, openRoot, TABLE_NAME } from 'percpu-console'
+import { openTable, TABLE_NAME, type TableMaps } from 'percpu-console'
 
 /** `none`: the worker alone. */
 export type TableKind = 'shared' | 'private' | 'none'
@@ -23,7 +22,7 @@ function touch(words: number, load: (word: number) => number): number {
 }
 
 /** Gives the table, so that it can be kept. */
-function open(): FlatTable | Int32Array | undefined {
+function open(): TableMaps | Int32Array | undefined {
   if (kind === 'none') return undefined
   if (kind === 'private') {
     const bytes = readFileSync(image)
@@ -32,13 +31,11 @@ function open(): FlatTable | Int32Array | undefined {
     return words
   }
   const machine = join(handle)
-  const root = openRoot(machine, TABLE_NAME)
-  const table = new FlatTable(machine.memory, root)
-  table.enter()
-  const { i32 } = machine.memory
-  const from = currentTable(machine.memory, root) / 4
-  touch(table.summary().size / 4, (i) => load32(i32, from + i))
-  return table
+  const maps = openTable(machine, TABLE_NAME)
+  maps.ipv4.verify()
+  maps.ipv6.verify()
+  maps.pairs.verify()
+  return maps
 }
 
 const held = open()

@@ -1,5 +1,5 @@
 /** What a thread would do without shared memory: bisect typed arrays of its own. */
-import type { FlatTable } from 'percpu-console'
+import type { TableMaps } from 'percpu-console'
 
 const BIAS = 0x8000_0000 | 0
 
@@ -15,18 +15,33 @@ export class PrivateTable {
   readonly ends6: readonly Int32Array[]
   readonly entries6: Int32Array
 
-  /** A copy of the table that has been entered. */
-  constructor(table: FlatTable) {
-    const { rows4, rows6 } = table.summary()
-    const column = (rows: number, word: (row: number) => number) =>
-      Int32Array.from({ length: rows }, (_, row) => word(row))
-    const words = [0, 1, 2, 3]
-    this.starts4 = column(rows4, (row) => table.start4(row) ^ BIAS)
-    this.ends4 = column(rows4, (row) => table.end4(row) ^ BIAS)
-    this.entries4 = column(rows4, (row) => table.entry4(row))
-    this.starts6 = words.map((word) => column(rows6, (row) => table.start6(row, word) ^ BIAS))
-    this.ends6 = words.map((word) => column(rows6, (row) => table.end6(row, word) ^ BIAS))
-    this.entries6 = column(rows6, (row) => table.entry6(row))
+  /** A copy of the ranges of the table; entries are numbers of pairs. */
+  constructor({ ipv4, ipv6 }: Pick<TableMaps, 'ipv4' | 'ipv6'>) {
+    const rows4 = [...ipv4]
+    const rows6 = [...ipv6]
+    const words = [96n, 64n, 32n, 0n]
+    const column = (shift: bigint, key: (row: (typeof rows6)[number]) => bigint) =>
+      Int32Array.from(rows6, (row) => Number(BigInt.asIntN(32, key(row) >> shift)) ^ BIAS)
+    this.starts4 = Int32Array.from(rows4, ({ from }) => from ^ BIAS)
+    this.ends4 = Int32Array.from(rows4, ({ to }) => to ^ BIAS)
+    this.entries4 = Int32Array.from(rows4, ({ value }) => value >>> 1)
+    this.starts6 = words.map((shift) => column(shift, ({ from }) => from))
+    this.ends6 = words.map((shift) => column(shift, ({ to }) => to))
+    this.entries6 = Int32Array.from(rows6, ({ value }) => value >>> 1)
+  }
+
+  /** Words of the first and the last address of a row. */
+  start4(row: number): number {
+    return (this.starts4[row] as number) ^ BIAS
+  }
+  end4(row: number): number {
+    return (this.ends4[row] as number) ^ BIAS
+  }
+  start6(row: number, word: number): number {
+    return (this.starts6[word]?.[row] as number) ^ BIAS
+  }
+  end6(row: number, word: number): number {
+    return (this.ends6[word]?.[row] as number) ^ BIAS
   }
 
   find4(word: number): number {

@@ -11,17 +11,15 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import maxmind, { type AsnResponse, type Reader } from 'maxmind'
 import { boot } from 'percpu'
-import { copyOut } from 'percpu/mem'
 import {
   answerStream,
-  createRoot,
-  currentTable,
-  FlatTable,
+  AddressTable,
   ipv4Text,
   ipv6Text,
   loadTable,
   LookupPool,
   lookUp,
+  openTable,
   packagedFiles,
   parseAddress,
   TABLE_NAME,
@@ -33,12 +31,11 @@ import type { TableKind } from './table-memory-worker.js'
 import { PrivateTable } from './table-private.js'
 
 const machine = boot({ memory: '128 MiB', cpus: 12 })
-const root = createRoot(machine, TABLE_NAME)
-await loadTable(machine, root, packagedFiles())
-const table = new FlatTable(machine.memory, root)
-table.enter()
-const { rows4, rows6, size, entries } = table.summary()
-const own = new PrivateTable(table)
+await loadTable(machine, TABLE_NAME, packagedFiles())
+const maps = openTable(machine, TABLE_NAME)
+const table = new AddressTable(machine, TABLE_NAME)
+const { rows4, rows6, bytes: size } = table.summary()
+const own = new PrivateTable(maps)
 const folder = await mkdtemp(join(tmpdir(), 'percpu-bench-'))
 process.once('exit', () => void rm(folder, { recursive: true, force: true }))
 
@@ -58,15 +55,16 @@ function random(): number {
 
 const keys4 = Int32Array.from({ length: KEYS }, () => {
   const row = random() % rows4
-  const start = table.start4(row) >>> 0
-  return start + (random() % ((table.end4(row) >>> 0) - start + 1))
+  const start = own.start4(row) >>> 0
+  return start + (random() % ((own.end4(row) >>> 0) - start + 1))
 })
 const keys6 = Int32Array.from({ length: KEYS * 4 })
 for (let i = 0; i < KEYS; i++) {
   const row = random() % rows6
-  for (let word = 0; word < 4; word++) keys6[i * 4 + word] = table.start6(row, word)
+  for (let word = 0; word < 4; word++) keys6[i * 4 + word] = own.start6(row, word)
 }
 const key = (i: number) => keys4[i & (KEYS - 1)] as number
+const point = new Uint32Array(4)
 const word6 = (i: number, word: number) => keys6[(i & (KEYS - 1)) * 4 + word] as number
 const texts = Array.from({ length: KEYS }, (_, i) =>
   i % 2 === 0 ? ipv4Text(key(i)) : ipv6Text(word6(i, 0), word6(i, 1), word6(i, 2), word6(i, 3)),
@@ -86,7 +84,7 @@ const singleSuite: Suite = {
       goal: { against: 'bisection of private typed arrays, IPv4', atMost: 1.1 },
       measure: perOperation((count) => {
         let sum = 0
-        for (let i = 0; i < count; i++) sum = (sum + table.entry4(table.find4(key(i)))) | 0
+        for (let i = 0; i < count; i++) sum = (sum + table.find4(key(i))) | 0
         return sum
       }),
     },
@@ -106,7 +104,8 @@ const singleSuite: Suite = {
       measure: perOperation((count) => {
         let sum = 0
         for (let i = 0; i < count; i++) {
-          sum = (sum + table.entry6(table.find6(word6(i, 0), word6(i, 1), word6(i, 2), word6(i, 3)))) | 0
+          for (let word = 0; word < 4; word++) point[word] = word6(i, word)
+          sum = (sum + table.find6(point)) | 0
         }
         return sum
       }),
@@ -124,40 +123,32 @@ const singleSuite: Suite = {
         return sum
       }),
     },
-    {
-      name: 'enter(), when the table has not changed',
-      role: 'ours',
-      measure: perOperation((count) => {
-        for (let i = 0; i < count; i++) table.enter()
-        return count
-      }),
-    },
   ],
 }
 
 function* mmdbRanges(): Generator<MmdbRange> {
   for (let row = 0; row < rows4; row++) {
     yield {
-      start: BigInt(table.start4(row) >>> 0),
-      end: BigInt(table.end4(row) >>> 0),
-      record: table.entry4(row),
+      start: BigInt(own.start4(row) >>> 0),
+      end: BigInt(own.end4(row) >>> 0),
+      record: own.entries4[row] as number,
     }
   }
   const address = (word: (i: number) => number) =>
     [0, 1, 2, 3].reduce((sum, i) => (sum << 32n) | BigInt(word(i) >>> 0), 0n)
   for (let row = 0; row < rows6; row++) {
     yield {
-      start: address((i) => table.start6(row, i)),
-      end: address((i) => table.end6(row, i)),
-      record: table.entry6(row),
+      start: address((i) => own.start6(row, i)),
+      end: address((i) => own.end6(row, i)),
+      record: own.entries6[row] as number,
     }
   }
 }
 
 async function openMmdb(): Promise<Reader<AsnResponse>> {
-  const records = Array.from({ length: entries }, (_, entry): MmdbRecord => ({
-    autonomous_system_number: table.asn(entry),
-    autonomous_system_organization: table.organisation(entry),
+  const records = Array.from({ length: maps.pairs.size }, (_, number): MmdbRecord => ({
+    autonomous_system_number: table.pair(number).asn,
+    autonomous_system_organization: table.pair(number).organisation,
   }))
   const file = join(folder, 'asn.mmdb')
   await writeFile(file, writeMmdb(mmdbRanges(), records))
@@ -299,6 +290,8 @@ const throughputSuite: Suite = {
 // -------------------------------------------------------------------------------------------------
 // -------------------- Attaching
 
+/** As many bytes as the table has. */
+const packed = new Uint8Array(size & ~3).fill(1)
 let attached: LookupPool | undefined
 const attachSuite: Suite = {
   title: 'from the start of a worker’s code to its first lookup',
@@ -327,7 +320,7 @@ const attachSuite: Suite = {
       role: 'peer',
       measure: () => {
         const began = performance.now()
-        copyOut(machine.memory, currentTable(machine.memory, root), size)
+        Uint8Array.from(packed)
         return performance.now() - began
       },
     },
@@ -370,8 +363,8 @@ const memorySuite: Suite = {
   title: 'memory of a process',
   unit: 'MiB',
   take: 'median',
-  note: 'Resident set with workers that have touched all of their table.',
-  setUp: () => writeFile(image, copyOut(machine.memory, currentTable(machine.memory, root), size)),
+  note: 'Resident set with workers that have touched all of their table. The shared one has been loaded from its files in the same process.',
+  setUp: () => writeFile(image, packed),
   rows: [1, 2, 4].flatMap((workers) =>
     (['shared', 'private', 'none'] as const).map((kind): Row => {
       const name = (which: TableKind) => `${kinds[which]}, ${workers} worker${workers === 1 ? '' : 's'}`

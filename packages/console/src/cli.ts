@@ -20,7 +20,7 @@ import { UsageError } from './errors.js'
 import type { InputFormat } from './lookup/stream.js'
 import { PATIENCE_MILLISECONDS, TABLE_NAME } from './serve/service.js'
 import { MAX_EVERY, MIN_EVERY } from './top/protocol.js'
-import type { TableFiles } from './table/build.js'
+import type { TableFiles } from './table/read.js'
 import { packagedFiles } from './table/load.js'
 import { DEFAULTS, FLAVOURS, MAX_THREADS, type FlavourName } from './torture/options.js'
 import { MAX_SHRINK } from './table/row-counts.js'
@@ -244,7 +244,7 @@ function withTableOptions(command: Command): Command {
         .default(Math.min(MAX_WORKERS, availableParallelism()), 'one a core'),
     )
     .addOption(
-      new Option('--memory <size>', 'shared memory: room for two tables; taken from the system as it is used')
+      new Option('--memory <size>', 'shared memory; taken from the system as it is used')
         .argParser(parseBytes)
         .default(parseBytes('1GiB'), '1GiB'),
     )

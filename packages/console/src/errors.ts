@@ -52,11 +52,6 @@ export class LoadError extends PercpuError {
   readonly code = 'PERCPU_LOAD'
 }
 
-/** The table holds nothing yet: it was never published on this machine. */
-export class NoTableError extends PercpuError {
-  readonly code = 'PERCPU_NO_TABLE'
-}
-
 /**
  * The workers that tried a batch all died while they had it, or no worker can be started any more.
  */

@@ -1,7 +1,7 @@
 /** What the benchmarks and the tests need of the command; it has no other users. */
 export { attribution } from './attribution.js'
 export * from './errors.js'
-export { ipv4Text, ipv6Text, writeDecimal, writeIpv4, writeIpv6 } from './address/format.js'
+export { ipv4Text, ipv6Text, writeIpv4, writeIpv6 } from './address/format.js'
 export {
   explainBadAddress,
   NOT_A_QUAD,
@@ -10,7 +10,7 @@ export {
   parseQuad,
   type Address,
 } from './address/parse.js'
-export { buildTable, type BuiltTable, type BuildOptions, type TableFiles } from './table/build.js'
+export { AddressTable, type Pair, type TableSummary } from './table/address-table.js'
 export {
   dataPackage,
   loadTable,
@@ -19,10 +19,10 @@ export {
   type LoadOptions,
   type LoadProgress,
 } from './table/load.js'
-export { TableHeader, TableRoot } from './table/layout.js'
+export { openTable, TableState, type TableMaps } from './table/maps.js'
+export { publish, settle, type Published } from './table/publish.js'
+export { readTable, type ReadOptions, type TableFiles, type TableRows } from './table/read.js'
 export { MAX_SHRINK, type RowCounts, type ShrinkLimit } from './table/row-counts.js'
-export { createRoot, currentTable, newestGeneration, openRoot, publishTable } from './table/root.js'
-export { FlatTable, type AddressTable, type TableSummary } from './table/search.js'
 export { AnswerWriter, lookUp, type Answer } from './lookup/answer.js'
 export { answerBatch } from './lookup/answer-batch.js'
 export { JsonArrayFlattener } from './lookup/json-array.js'

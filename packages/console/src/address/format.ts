@@ -2,7 +2,6 @@
 
 const DOT = 0x2e
 const COLON = 0x3a
-const ZERO = 0x30
 
 /** Longest IPv6 text: 8 groups of 4 digits and 7 colons. */
 export const MAX_ADDRESS_BYTES = 39
@@ -102,27 +101,6 @@ function writeHex(out: Uint8Array, at: number, group: number): number {
   if (group >= 0x10) out[end++] = hexDigits[(group >>> 4) & 15] as number
   out[end++] = hexDigits[group & 15] as number
   return end
-}
-
-/**
- * Writes an unsigned 32-bit number in decimal digits, needs room for 10 bytes, and returns the
- * position behind it.
- */
-export function writeDecimal(out: Uint8Array, at: number, value: number): number {
-  let rest = value >>> 0
-  const end = at + digitsOf(rest)
-  for (let i = end - 1; i >= at; i--) {
-    const next = Math.floor(rest / 10)
-    out[i] = ZERO + (rest - next * 10)
-    rest = next
-  }
-  return end
-}
-
-function digitsOf(value: number): number {
-  let digits = 1
-  for (let limit = 10; digits < 10 && value >= limit; limit *= 10) digits++
-  return digits
 }
 
 const scratch = Buffer.alloc(64)

@@ -12,9 +12,8 @@ import { openOutput } from '../lookup/output.js'
 import { ReaderGoneError, type OutputSink } from '../lookup/sinks.js'
 import { answerStream, type InputFormat } from '../lookup/stream.js'
 import { SPARE_CPUS, TABLE_NAME } from '../serve/service.js'
-import type { TableFiles } from '../table/build.js'
 import { loadTable } from '../table/load.js'
-import { createRoot } from '../table/root.js'
+import type { TableFiles } from '../table/read.js'
 import { bytesProgress } from './progress.js'
 
 export interface LookupOptions {
@@ -58,11 +57,10 @@ export async function lookup(options: LookupOptions): Promise<number> {
 async function answerInputs(options: LookupOptions, sink: OutputSink): Promise<void> {
   const { workers, files, memory } = options
   const machine = boot({ memory, cpus: Math.min(256, workers + SPARE_CPUS) })
-  const root = createRoot(machine, TABLE_NAME)
   const pool = new LookupPool(machine, { workers, table: TABLE_NAME })
   try {
     const loading = bytesProgress('loading table')
-    await loadTable(machine, root, files, {
+    await loadTable(machine, TABLE_NAME, files, {
       onProgress: ({ bytes, total }) => loading.update(bytes, total),
     }).finally(() => loading.stop())
     await pool.ready()

@@ -2,7 +2,7 @@
 import { pino, type Logger } from 'pino'
 import pretty from 'pino-pretty'
 import { Service, STOP_MILLISECONDS } from '../serve/service.js'
-import type { TableFiles } from '../table/build.js'
+import type { TableFiles } from '../table/read.js'
 import { bytesProgress } from './progress.js'
 
 export interface ServeOptions {

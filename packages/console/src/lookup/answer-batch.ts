@@ -16,34 +16,14 @@ const GROWTH = 9
  */
 const STRETCH = 16 * 1024
 
-/**
- * The answers to all lines of `bytes`, in order; blank lines have none. The writer's table has been
- * entered.
- *
- * `pause` is called now and then; if it returns true, because the table has changed, all lines are
- * answered anew.
- */
+/** The answers to all lines of `bytes`, in order; blank lines have none. */
 export function answerBatch(
   writer: AnswerWriter,
   bytes: Uint8Array,
   format: BatchFormat,
   spare?: ArrayBuffer,
-  pause: () => boolean = () => false,
+  pause: () => void = () => undefined,
 ): BatchResult {
-  for (let buffer = spare; ; buffer = writer.end().buffer) {
-    const result = answerLines(writer, bytes, format, buffer, pause)
-    if (result) return result
-  }
-}
-
-/** Undefined if a pause asked for a new beginning. */
-function answerLines(
-  writer: AnswerWriter,
-  bytes: Uint8Array,
-  format: BatchFormat,
-  spare: ArrayBuffer | undefined,
-  pause: () => boolean,
-): BatchResult | undefined {
   writer.begin(bytes.length * GROWTH, spare)
   let nextPause = STRETCH
   let lines = 0
@@ -51,7 +31,7 @@ function answerLines(
   let fault: BatchResult['fault']
   for (let at = 0; at < bytes.length && !fault;) {
     if (at >= nextPause) {
-      if (pause()) return undefined
+      pause()
       nextPause = at + STRETCH
     }
     let lineEnd = at

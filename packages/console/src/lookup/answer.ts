@@ -1,12 +1,5 @@
 /** What a lookup says, as an object and as a line of NDJSON. Both forms have the same fields. */
-import {
-  ipv4Text,
-  ipv6Text,
-  MAX_ADDRESS_BYTES,
-  writeDecimal,
-  writeIpv4,
-  writeIpv6,
-} from '../address/format.js'
+import { ipv4Text, ipv6Text, MAX_ADDRESS_BYTES, writeIpv4, writeIpv6 } from '../address/format.js'
 import {
   explainBadAddress,
   isMapped,
@@ -15,7 +8,7 @@ import {
   parseQuad,
   type Address,
 } from '../address/parse.js'
-import type { AddressTable } from '../table/search.js'
+import type { AddressTable } from '../table/address-table.js'
 
 export interface Answer {
   readonly address: string
@@ -24,35 +17,24 @@ export interface Answer {
   readonly organisation: string
 }
 
-/**
- * The answer for one address of the table entered last, or undefined if no range holds it. About 1
- * µs.
- */
+/** The answer for one address, or undefined if no range holds it. About 1 µs. */
 export function lookUp(table: AddressTable, text: string, address: Address): Answer | undefined {
-  if (address.family === 4) {
-    const row = table.find4(address.word)
-    if (row < 0) return undefined
-    const range = { start: ipv4Text(table.start4(row)), end: ipv4Text(table.end4(row)) }
-    return { address: text, range, ...describe(table, table.entry4(row)) }
-  }
-  const row = table.find6(...address.words)
-  if (row < 0) return undefined
-  const range = {
-    start: ipv6Text(table.start6(row, 0), table.start6(row, 1), table.start6(row, 2), table.start6(row, 3)),
-    end: ipv6Text(table.end6(row, 0), table.end6(row, 1), table.end6(row, 2), table.end6(row, 3)),
-  }
-  return { address: text, range, ...describe(table, table.entry6(row)) }
-}
-
-function describe(table: AddressTable, entry: number): { asn: number; organisation: string } {
-  return { asn: table.asn(entry), organisation: table.organisation(entry) }
+  const isNarrow = address.family === 4
+  const pair = isNarrow ? table.find4(address.word) : table.find6(address.words)
+  if (pair < 0) return undefined
+  const [w0 = 0, w1 = 0, w2 = 0, w3 = 0, w4 = 0, w5 = 0, w6 = 0, w7 = 0] = table.bounds
+  const range = isNarrow
+    ? { start: ipv4Text(w0), end: ipv4Text(w1) }
+    : { start: ipv6Text(w0, w1, w2, w3), end: ipv6Text(w4, w5, w6, w7) }
+  return { address: text, range, ...table.pair(pair) }
 }
 
 /** A bad address is repeated in its answer up to this many bytes. */
 const ECHO_BYTES = 256
+const NEWLINE = 0x0a
 /**
- * Room for a line without its organisation: fixed text, echo with every byte escaped, error text,
- * two addresses, number.
+ * Room for a line: fixed text, echo with every byte escaped, error text, two addresses; and a pair
+ * of half as many bytes.
  */
 const LINE_ROOM = 4096
 
@@ -74,9 +56,8 @@ function fixed(text: string): Fixed {
 const OPEN = fixed('{"address":"')
 const RANGE = fixed('","range":{"start":"')
 const END = fixed('","end":"')
-const ASN = fixed('"},"asn":')
-const ORGANISATION = fixed(',"organisation":')
-const CLOSE = fixed('}\n')
+/** What a pair follows, but for its first brace. */
+const PAIR = fixed('"},')
 const NOTHING = fixed('","range":null,"asn":null,"organisation":null}\n')
 
 /**
@@ -148,40 +129,35 @@ export class AnswerWriter {
     const out = this.#out
     const view = this.#view
     let at = this.#echo(bytes, start, end)
-    const row = table.find4(word)
-    if (row < 0) {
+    const pair = table.find4(word)
+    if (pair < 0) {
       this.#at = put(view, at, NOTHING)
       return
     }
-    at = writeIpv4(out, put(view, at, RANGE), table.start4(row))
-    at = writeIpv4(out, put(view, at, END), table.end4(row))
-    this.#finish(at, table.entry4(row))
+    const { bounds } = table
+    at = writeIpv4(out, put(view, at, RANGE), bounds[0] as number)
+    at = writeIpv4(out, put(view, at, END), bounds[1] as number)
+    this.#finish(at, pair)
   }
 
   /** Of the address in `#words`. */
   #answer6(bytes: Uint8Array, start: number, end: number): void {
     const table = this.#table
-    const out = this.#out
     const view = this.#view
-    const words = this.#words
     let at = this.#echo(bytes, start, end)
-    const row = table.find6(words[0] as number, words[1] as number, words[2] as number, words[3] as number)
-    if (row < 0) {
+    const pair = table.find6(this.#words)
+    if (pair < 0) {
       this.#at = put(view, at, NOTHING)
       return
     }
-    at = put(view, at, RANGE)
-    at = writeIpv6(
-      out,
-      at,
-      table.start6(row, 0),
-      table.start6(row, 1),
-      table.start6(row, 2),
-      table.start6(row, 3),
-    )
-    at = put(view, at, END)
-    at = writeIpv6(out, at, table.end6(row, 0), table.end6(row, 1), table.end6(row, 2), table.end6(row, 3))
-    this.#finish(at, table.entry6(row))
+    at = this.#bound6(put(view, at, RANGE), 0)
+    at = this.#bound6(put(view, at, END), 4)
+    this.#finish(at, pair)
+  }
+  #bound6(at: number, word: number): number {
+    const { bounds } = this.#table
+    const [w0, w1, w2] = [bounds[word] as number, bounds[word + 1] as number, bounds[word + 2] as number]
+    return writeIpv6(this.#out, at, w0 | 0, w1 | 0, w2 | 0, (bounds[word + 3] as number) | 0)
   }
 
   #echo(bytes: Uint8Array, start: number, end: number): number {
@@ -192,16 +168,22 @@ export class AnswerWriter {
     return end + shift
   }
 
-  #finish(at: number, entry: number): void {
-    const view = this.#view
+  #finish(at: number, pair: number): void {
     const table = this.#table
-    const end = writeDecimal(this.#out, put(view, at, ASN), table.asn(entry))
-    this.#at = put(view, table.writeOrganisation(entry, view, put(view, end, ORGANISATION)), CLOSE)
+    this.#at = put(this.#view, at, PAIR)
+    table.readPair(pair)
+    const { text, begin, end } = table
+    if (end - begin > LINE_ROOM / 2) this.#reserve(end - begin)
+    const out = this.#out
+    let to = this.#at
+    for (let i = begin + 1; i < end; i++) out[to++] = text[i] as number
+    out[to] = NEWLINE
+    this.#at = to + 1
   }
 
-  /** Makes room for one more line. */
-  #reserve(): void {
-    const needed = this.#at + LINE_ROOM + 2 * MAX_ADDRESS_BYTES + this.#table.longestName
+  /** Makes room for one more line, with a pair of so many bytes. */
+  #reserve(pair = 0): void {
+    const needed = this.#at + LINE_ROOM + 2 * MAX_ADDRESS_BYTES + pair
     if (needed <= this.#out.length) return
     const out = new Uint8Array(Math.max(needed, this.#out.length * 2))
     out.set(this.#out.subarray(0, this.#at))

@@ -27,7 +27,7 @@ const SPARES = 2
 
 export interface PoolOptions {
   readonly workers: number
-  /** Name of the table's root. */
+  /** Name of the table: maps.ts. */
   readonly table: string
 }
 

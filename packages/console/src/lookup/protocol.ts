@@ -12,7 +12,7 @@ export type BatchFormat = 'text' | 'ndjson'
 
 export interface WorkerSetup {
   readonly handle: MachineHandle
-  /** Name of the table's root in the directory of shared objects. */
+  /** Name of the table. */
   readonly table: string
 }
 

@@ -2,7 +2,7 @@ import type { Machine } from 'percpu'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { TableRefusedError } from '../errors.js'
 import type { LookupPool } from '../lookup/pool.js'
-import type { AddressTable } from '../table/search.js'
+import type { AddressTable } from '../table/address-table.js'
 import type { ReloadOutcome } from './reload.js'
 
 export type SingleResult = 'found' | 'gap' | 'refused'
@@ -69,17 +69,14 @@ export class Metrics {
 
   #tableGauges({ machine, table }: Measured): void {
     this.#gauge('percpu_table_rows', 'Ranges in the current table', ['family'], (gauge) => {
-      table.enter()
       gauge.set({ family: '4' }, table.summary().rows4)
       gauge.set({ family: '6' }, table.summary().rows6)
     })
-    this.#gauge('percpu_table_generation', 'How many tables have been published', [], (gauge) => {
-      table.enter()
-      gauge.set(table.generation)
+    this.#gauge('percpu_table_generation', 'How many tables have been loaded', [], (gauge) => {
+      gauge.set(table.summary().generation)
     })
-    this.#gauge('percpu_table_bytes', 'Shared memory of the current table', [], (gauge) => {
-      table.enter()
-      gauge.set(table.summary().size)
+    this.#gauge('percpu_table_bytes', 'Shared memory of the table', [], (gauge) => {
+      gauge.set(table.summary().bytes)
     })
     this.#gauge('percpu_memory_bytes', 'Memory of the machine', ['state'], (gauge) => {
       const { used, free } = machine.heap.memblock.report()

@@ -4,9 +4,9 @@
  */
 import type { Machine } from 'percpu'
 import { TableRefusedError, type Problem } from '../errors.js'
-import type { TableFiles } from '../table/build.js'
 import { loadTable, type LoadedTable, type LoadProgress } from '../table/load.js'
-import { servedRows } from '../table/root.js'
+import { rowsOf, type TableMaps } from '../table/maps.js'
+import type { TableFiles } from '../table/read.js'
 import { changeOf, type RowCounts } from '../table/row-counts.js'
 
 export interface ReloadOutcome {
@@ -28,8 +28,9 @@ export interface ReloadOutcome {
 
 export interface ReloaderOptions {
   readonly machine: Machine
-  /** Address of the table's root. */
-  readonly root: number
+  /** Name of the table, and its maps on this thread. */
+  readonly name: string
+  readonly maps: Pick<TableMaps, 'ipv4' | 'ipv6'>
   readonly files: TableFiles
   /** Percent of a family's ranges, 0 to 100, that may be missing in the next table. */
   readonly maxShrink: number
@@ -81,14 +82,14 @@ export class Reloader {
   }
 
   async #load(reason: string, onProgress?: (progress: LoadProgress) => void): Promise<ReloadOutcome> {
-    const { machine, root, files, maxShrink, onOutcome } = this.#options
+    const { machine, name, maps, files, maxShrink, onOutcome } = this.#options
     const at = new Date()
-    const served = servedRows(machine.memory, root)
+    const served = rowsOf(maps)
     let table: LoadedTable | undefined
     let error: Error | undefined
     try {
       const { signal } = this.#stop
-      table = await loadTable(machine, root, files, { limit: { served, maxShrink }, onProgress, signal })
+      table = await loadTable(machine, name, files, { limit: { served, maxShrink }, onProgress, signal })
     } catch (thrown) {
       error = thrown instanceof Error ? thrown : new Error(String(thrown))
     }

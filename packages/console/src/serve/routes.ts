@@ -5,7 +5,7 @@ import { AbortedError, InputTooLargeError, MalformedInputError, WorkerLostError 
 import { lookUp } from '../lookup/answer.js'
 import type { LookupPool } from '../lookup/pool.js'
 import { answerStream, type InputFormat } from '../lookup/stream.js'
-import type { AddressTable } from '../table/search.js'
+import type { AddressTable } from '../table/address-table.js'
 import { BatchResponse, type ErrorBody } from './batch-response.js'
 import type { BatchOutcome, Metrics, SingleResult } from './metrics.js'
 import type { Reloader } from './reload.js'
@@ -66,7 +66,6 @@ function single(
     const error = `'${shown}' ${explainBadAddress(text).replace(/^(not|empty)/, 'is $1')}`
     return reply.code(400).send({ error, code: 'BAD_ADDRESS', address: shown })
   }
-  table.enter()
   const answer = lookUp(table, text, address)
   count(answer ? 'found' : 'gap')
   if (answer) return reply.send(answer)
@@ -206,15 +205,14 @@ function health({ pool, table, reloader }: RouteContext, reply: FastifyReply): F
   const living = workers.filter(({ cpu }) => cpu !== undefined)
   const ready = living.filter(({ isSuspended }) => !isSuspended).length
   const { last } = reloader
-  table.enter()
-  const { generation, size, rows4, rows6, entries, names } = table.summary()
+  const { generation, bytes, rows4, rows6, entries, names } = table.summary()
   return reply.code(living.length > 0 ? 200 : 503).send({
     status: living.length === 0 ? 'failed' : ready < workers.length || last?.error ? 'degraded' : 'ok',
     generation,
     rows: { ipv4: rows4, ipv6: rows6 },
     autonomousSystems: entries,
     organisations: names,
-    bytes: size,
+    bytes,
     workers: { ready, stuck: living.length - ready, wanted: workers.length },
     uptimeSeconds: Math.round(process.uptime()),
     lastLoad: last && {

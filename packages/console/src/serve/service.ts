@@ -14,11 +14,11 @@ import type { Logger } from 'pino'
 import { attribution } from '../attribution.js'
 import { AbortedError } from '../errors.js'
 import { LookupPool } from '../lookup/pool.js'
-import type { TableFiles } from '../table/build.js'
+import { AddressTable } from '../table/address-table.js'
 import type { LoadProgress } from '../table/load.js'
-import { createRoot } from '../table/root.js'
+import { openTable } from '../table/maps.js'
+import type { TableFiles } from '../table/read.js'
 import { MAX_SHRINK } from '../table/row-counts.js'
-import { FlatTable } from '../table/search.js'
 import { inspectionMetrics } from '../top/metrics.js'
 import { unlessAborted } from '../unless-aborted.js'
 import { serveInspection, type InspectionServer } from '../top/serve-inspection.js'
@@ -33,7 +33,7 @@ export interface ServiceOptions {
   readonly port: number
   readonly workers: number
   readonly files: TableFiles
-  /** Bytes, or text such as '1 GiB': the machine's memory; room for two tables. */
+  /** Bytes, or text such as '1 GiB': the machine's memory. */
   readonly memory: number | string
   readonly bodyLimit: number
   readonly timeoutMilliseconds: number
@@ -57,7 +57,7 @@ export interface ServiceOptions {
   readonly signal?: AbortSignal
 }
 
-/** Name of the table in the directory of shared objects. */
+/** Name of the table: its maps begin with it. */
 export const TABLE_NAME = 'asn'
 
 /**
@@ -243,13 +243,19 @@ async function assertCanListen(host: string, port: number): Promise<void> {
 function createParts(options: ServiceOptions): Parts {
   const { logger, workers, files, memory, maxShrink = MAX_SHRINK } = options
   const machine = boot({ memory, cpus: Math.min(256, workers + SPARE_CPUS) })
-  const root = createRoot(machine, TABLE_NAME)
-  const table = new FlatTable(machine.memory, root)
+  const table = new AddressTable(machine, TABLE_NAME)
   const pool = new LookupPool(machine, { workers, table: TABLE_NAME })
   const metrics = new Metrics({ machine, pool, table })
   inspectionMetrics(metrics.registry, machine)
   const onOutcome = (outcome: ReloadOutcome) => report(logger, metrics, outcome)
-  const reloader = new Reloader({ machine, root, files, maxShrink, onOutcome })
+  const reloader = new Reloader({
+    machine,
+    name: TABLE_NAME,
+    maps: openTable(machine, TABLE_NAME),
+    files,
+    maxShrink,
+    onOutcome,
+  })
   logLosses(pool, logger)
   const workerWatch = new WorkerWatch(
     machine,
@@ -265,12 +271,9 @@ function report(logger: Logger, metrics: Metrics, outcome: ReloadOutcome): void 
   const { reason, table, error, rows, change } = outcome
   metrics.noteLoad(outcome)
   if (table) {
-    const { generation, size, milliseconds, knownOverlaps } = table
+    const { generation, changed, milliseconds, knownOverlaps } = table
     const seconds = Math.round(milliseconds) / 1000
-    logger.info(
-      { reason, generation, ...rows, change, bytes: size, seconds, knownOverlaps },
-      'table published',
-    )
+    logger.info({ reason, generation, ...rows, change, changed, seconds, knownOverlaps }, 'table published')
     return
   }
   // The first load's error is thrown by Service.start.

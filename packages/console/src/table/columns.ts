@@ -1,3 +1,6 @@
+/** Flips the top bit: the order of unsigned words becomes that of signed ones. */
+export const BIAS = 0x8000_0000 | 0
+
 /** A private column of 32-bit words that grows as it is filled. */
 export class Column {
   #words: Int32Array
@@ -32,7 +35,7 @@ export class Column {
 
 /**
  * The rows of one family's file, in the order of the file. Words of addresses are biased
- * (layout.ts).
+ * ({@link BIAS}).
  */
 export class RangeColumns {
   readonly family: 4 | 6

@@ -15,8 +15,7 @@ import { promisify } from 'node:util'
 import { parse, type CsvError } from 'csv-parse'
 import { explainBadAddress, parseAddress, shorten, type Address } from '../address/parse.js'
 import { FileError } from '../errors.js'
-import { RangeColumns, type Entries } from './columns.js'
-import { BIAS } from './layout.js'
+import { BIAS, RangeColumns, type Entries } from './columns.js'
 import type { Problems } from './problems.js'
 
 const COLUMNS = 4

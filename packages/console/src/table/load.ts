@@ -1,7 +1,6 @@
 /**
- * Loads a table and makes it the current one, while lookups go on: a short-lived thread joins the
- * machine, builds the table aside, and reports its address; the calling thread publishes it with
- * one store.
+ * Loads a table while lookups go on: a short-lived thread joins the machine, reads the files, and
+ * makes what they say the table.
  */
 import { stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -10,13 +9,11 @@ import { Worker } from 'node:worker_threads'
 import type { Machine } from 'percpu'
 import { AbortedError, FileError, LoadError, TableRefusedError } from '../errors.js'
 import { unlessAborted } from '../unless-aborted.js'
-import type { BuiltTable, TableFiles } from './build.js'
-import type { FromLoader, LoaderSetup } from './loader-protocol.js'
-import { newestGeneration, publishTable } from './root.js'
+import type { FromLoader, LoadedRows, LoaderSetup } from './loader-protocol.js'
+import type { TableFiles } from './read.js'
 import type { ShrinkLimit } from './row-counts.js'
 
-export interface LoadedTable extends BuiltTable {
-  readonly generation: number
+export interface LoadedTable extends LoadedRows {
   /** From the start of the loader to publication. */
   readonly milliseconds: number
 }
@@ -30,7 +27,7 @@ export interface LoadOptions {
   /** What the table must not fall behind. Default: any number of ranges will do, but 0. */
   readonly limit?: ShrinkLimit | undefined
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
-  /** Ends the loader, wherever it is, unless its table is being published already. */
+  /** Ends the loader, wherever it is, unless its table is published already. */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -56,15 +53,15 @@ export function packagedFiles(): TableFiles {
 }
 
 /**
- * Builds the table of `files`, publishes it at `root`, and frees the one before after a grace
- * period. One load at a time.
+ * Makes what `files` say the table of this name, and resolves when nobody reads any more what was
+ * there before. One load at a time.
  *
  * @throws TableRefusedError, FileError, LoadError; AbortedError at the signal. The table before
- *   stays the current one.
+ *   stays. After a LoadError for lack of memory IPv4 may be that of the files already.
  */
 export async function loadTable(
   machine: Machine,
-  root: number,
+  name: string,
   files: TableFiles,
   { limit, onProgress = () => undefined, signal }: LoadOptions = {},
 ): Promise<LoadedTable> {
@@ -72,44 +69,37 @@ export async function loadTable(
   const sizes = Promise.all([sizeOf(files.ipv4), sizeOf(files.ipv6)])
   const [size4, size6] = await unlessAborted(sizes, signal)
   const total = size4 + size6
-  const generation = newestGeneration(machine.memory, root) + 1
-  const workerData: LoaderSetup = { handle: machine.handle, files, generation, limit }
+  const workerData: LoaderSetup = { handle: machine.handle, name, files, limit }
   const worker = new Worker(new URL('./loader-worker.js', import.meta.url), { workerData })
   const { reaped } = machine.supervise(worker)
   try {
-    const building = builtBy(worker, (bytes) => onProgress({ bytes, total }))
-    const table = await unlessAborted(building, signal)
-    // Kept and published in the same stretch in which its address arrived: the loader still holds
-    // it.
-    const published = publishTable(machine, root, table.address, generation)
-    const milliseconds = performance.now() - began
-    await published
-    return { ...table, generation, milliseconds }
+    const publishing = publishedBy(worker, (bytes) => onProgress({ bytes, total }))
+    const table = await unlessAborted(publishing, signal)
+    return { ...table, milliseconds: performance.now() - began }
   } catch (error) {
     if (error instanceof AbortedError) void worker.terminate()
     throw error
   } finally {
-    worker.postMessage('stop')
     await reaped
   }
 }
 
 /** The loader's result. */
-function builtBy(worker: Worker, onBytes: (bytes: number) => void): Promise<BuiltTable> {
+function publishedBy(worker: Worker, onBytes: (bytes: number) => void): Promise<LoadedRows> {
   return new Promise((resolve, reject) => {
     let bytes = 0
     worker.on('message', (message: FromLoader) => {
       if (message.type === 'progress') onBytes((bytes += message.bytes))
-      else if (message.type === 'built') resolve(message.table)
+      else if (message.type === 'published') resolve(message.table)
       else if (message.type === 'refused')
         reject(new TableRefusedError(message.problems, message.total, message.rows))
       else if (message.code === 'PERCPU_FILE') reject(new FileError(message.message))
-      else reject(new LoadError(`the table could not be built: ${message.message}`, { code: message.code }))
+      else reject(new LoadError(`the table could not be loaded: ${message.message}`, { code: message.code }))
     })
     worker.on('error', (error) =>
       reject(new LoadError(`the loader failed: ${error.message}`, {}, { cause: error })),
     )
-    worker.once('exit', () => reject(new LoadError('the loader ended before it had built the table')))
+    worker.once('exit', () => reject(new LoadError('the loader ended before it had loaded the table')))
   })
 }
 

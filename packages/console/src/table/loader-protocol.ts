@@ -1,20 +1,37 @@
 import type { MachineHandle } from 'percpu'
 import type { Problem } from '../errors.js'
-import type { BuiltTable, TableFiles } from './build.js'
+import type { TableFiles } from './read.js'
 import type { RowCounts, ShrinkLimit } from './row-counts.js'
 
 export interface LoaderSetup {
   readonly handle: MachineHandle
+  /** Of the table. */
+  readonly name: string
   readonly files: TableFiles
-  readonly generation: number
   /** None: any number of ranges will do, but 0. */
   readonly limit: ShrinkLimit | undefined
 }
 
-/** What the loader tells; after all but `progress` it waits to be told to stop. */
+/** What a loader tells of the table that it has published. */
+export interface LoadedRows {
+  /** 1 for the first table, then one more each time. */
+  readonly generation: number
+  readonly rows4: number
+  readonly rows6: number
+  /** Different pairs of AS number and organisation. */
+  readonly entries: number
+  /** Different organisation names. */
+  readonly names: number
+  /** Overlaps of the published data that are known and tolerated. */
+  readonly knownOverlaps: number
+  /** Places in which the ranges differ from those before. */
+  readonly changed: number
+}
+
+/** What the loader tells. After all but `progress` it leaves. */
 export type FromLoader =
   | { readonly type: 'progress'; readonly bytes: number }
-  | { readonly type: 'built'; readonly table: BuiltTable }
+  | { readonly type: 'published'; readonly table: LoadedRows }
   | {
       readonly type: 'refused'
       readonly problems: readonly Problem[]

@@ -1,34 +1,39 @@
 /**
- * The loader: joins the machine, builds one table aside, says where it is, and leaves once that has
- * been noted.
+ * The loader: joins the machine, reads the files, makes them the table, and leaves when nobody
+ * reads any more what was there before.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { join, PercpuError } from 'percpu'
 import { TableRefusedError } from '../errors.js'
-import { buildTable } from './build.js'
 import type { FromLoader, LoaderSetup } from './loader-protocol.js'
+import { openTable } from './maps.js'
+import { publish, settle } from './publish.js'
+import { readTable } from './read.js'
 
 if (!parentPort) throw new TypeError('this module runs as a worker thread')
 const port = parentPort
-const { handle, files, generation, limit } = workerData as LoaderSetup
+const { handle, name, files, limit } = workerData as LoaderSetup
 const machine = join(handle)
 
 function send(message: FromLoader): void {
   port.postMessage(message)
 }
 
-/**
- * The table belongs to this thread until it is kept, so the thread stays until it is told that this
- * has happened.
- */
-port.once('message', () => {
-  void machine.offline().then(() => port.close())
-})
+async function load(): Promise<void> {
+  const rows = await readTable(files, { limit, onBytes: (bytes) => send({ type: 'progress', bytes }) })
+  const maps = openTable(machine, name)
+  const { needed, ...published } = publish(maps, rows)
+  const { ipv4, ipv6, entries, knownOverlaps } = rows
+  const counts = { rows4: ipv4.order.length, rows6: ipv6.order.length, entries: entries.asns.length }
+  send({
+    type: 'published',
+    table: { ...published, ...counts, names: entries.names.length, knownOverlaps },
+  })
+  await settle(maps, needed)
+}
 
 try {
-  const onBytes = (bytes: number) => send({ type: 'progress', bytes })
-  const table = await buildTable(machine, files, generation, { limit, onBytes })
-  send({ type: 'built', table })
+  await load()
 } catch (error) {
   if (error instanceof TableRefusedError) {
     const { problems, rows, details } = error
@@ -38,3 +43,4 @@ try {
     send({ type: 'failed', message, code: error instanceof PercpuError ? error.code : undefined })
   }
 }
+await machine.offline()

@@ -1,7 +1,6 @@
 /** Brings ranges into ascending order, and refuses those that overlap. */
 import { ipv4Text, ipv6Text } from '../address/format.js'
-import type { RangeColumns } from './columns.js'
-import { BIAS } from './layout.js'
+import { BIAS, type RangeColumns } from './columns.js'
 import type { Problems } from './problems.js'
 
 /**

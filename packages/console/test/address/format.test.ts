@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { ipv4Text, ipv6Text, parseAddress, writeDecimal } from 'percpu-console'
+import { ipv4Text, ipv6Text, parseAddress } from 'percpu-console'
 
 const word = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 })
 /** Words with many zero groups, so that runs of them compete. */
@@ -37,12 +37,4 @@ test('IPv6 text reads back as the same words', () => {
       assert.deepEqual(parseAddress(ipv6Text(...words)), { family: 6, words })
     }),
   )
-})
-
-test('decimal digits of unsigned 32-bit numbers', () => {
-  const out = Buffer.alloc(16)
-  const boundaries = Array.from({ length: 10 }, (_, i) => 10 ** i).flatMap((power) => [power - 1, power])
-  for (const value of [...boundaries, 2 ** 31, 2 ** 32 - 1]) {
-    assert.equal(out.toString('latin1', 2, writeDecimal(out, 2, value)), String(value))
-  }
 })

@@ -4,21 +4,21 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { join, type MachineHandle } from 'percpu'
-import { FlatTable, openRoot, TABLE_NAME, type TableFiles } from 'percpu-console'
+import { AddressTable, TABLE_NAME, type TableFiles } from 'percpu-console'
 import { readRows } from './files.js'
-import { Expectation } from './verify.js'
+import { cutRows, Expectation } from './verify.js'
 
 export interface VerifySetup {
   readonly handle: MachineHandle
   readonly files: TableFiles
 }
-/** With a flag: go on checking, in one stretch, until its first word is not 0. */
+/** With a flag: go on checking, in one hold, until its first word is not 0. */
 export type ToVerifier = 'check all' | 'stop' | { readonly flag: Int32Array }
 export type FromVerifier =
   | { readonly type: 'ready' }
-  | { readonly type: 'checked all'; readonly generation: number; readonly rows: number }
-  | { readonly type: 'held'; readonly generation: number; readonly rows: number }
-  | { readonly type: 'stopped'; readonly stretches: number; readonly generations: readonly number[] }
+  | { readonly type: 'checked all'; readonly version: number; readonly rows: number }
+  | { readonly type: 'held'; readonly version: number; readonly rows: number }
+  | { readonly type: 'stopped'; readonly stretches: number; readonly versions: readonly number[] }
 
 /** Every stretch looks at another sample of the rows. */
 const STRIDE = 4001
@@ -28,47 +28,51 @@ const port = parentPort
 if (!port) throw new TypeError('this module runs as a worker thread')
 const send = (message: FromVerifier) => port.postMessage(message)
 
-const expectation = new Expectation(await readRows(files.ipv4), await readRows(files.ipv6))
+const expectation = new Expectation(cutRows(await readRows(files.ipv4)), await readRows(files.ipv6))
 const machine = join(handle)
-const table = new FlatTable(machine.memory, openRoot(machine, TABLE_NAME))
-const generations = new Set<number>()
+const table = new AddressTable(machine, TABLE_NAME)
+const versions = new Set<number>()
 let stretches = 0
 let running = true
 
-function stretch(): void {
+async function stretch(): Promise<void> {
   if (!running) return
-  table.enter()
-  generations.add(table.generation)
-  expectation.check(table, stretches * 37, STRIDE)
+  await table.hold(() => {
+    versions.add(table.versions.ipv4)
+    expectation.check(table, stretches * 37, STRIDE)
+  })
   stretches++
-  setImmediate(stretch)
+  setImmediate(() => void stretch())
 }
 
-/** One table all the way, whatever is published meanwhile. */
-function hold(flag: Int32Array): void {
-  table.enter()
-  let rows = 0
-  Atomics.store(flag, 1, 1)
-  do rows += expectation.check(table)
-  while (Atomics.load(flag, 0) === 0)
-  send({ type: 'held', generation: table.generation, rows })
+/** One version all the way, whatever is published meanwhile, also while the thread polls. */
+async function hold(flag: Int32Array): Promise<void> {
+  await table.hold(() => {
+    let rows = 0
+    Atomics.store(flag, 1, 1)
+    do {
+      rows += expectation.check(table)
+      machine.poll()
+    } while (Atomics.load(flag, 0) === 0)
+    send({ type: 'held', version: table.versions.ipv4, rows })
+  })
 }
 
 port.on('message', (message: ToVerifier) => {
   if (typeof message === 'object') {
-    hold(message.flag)
+    void hold(message.flag)
     return
   }
   if (message === 'check all') {
-    table.enter()
-    send({ type: 'checked all', generation: table.generation, rows: expectation.check(table) })
+    void table.hold(() => {
+      send({ type: 'checked all', version: table.versions.ipv4, rows: expectation.check(table) })
+    })
     return
   }
   running = false
-  send({ type: 'stopped', stretches, generations: [...generations] })
+  send({ type: 'stopped', stretches, versions: [...versions] })
   void machine.offline().then(() => port.close())
 })
 
-table.enter()
-stretch()
+void stretch()
 send({ type: 'ready' })

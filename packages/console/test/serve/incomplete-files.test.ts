@@ -14,7 +14,7 @@ import {
 } from 'node:fs'
 import { devNull } from 'node:os'
 import { test } from 'node:test'
-import { buildTable, loadTable, Service, TableRefusedError, type TableFiles } from 'percpu-console'
+import { loadTable, readTable, Service, TableRefusedError, type TableFiles } from 'percpu-console'
 import { pino } from 'pino'
 import { percpu, ServeProcess } from '../helpers/command.js'
 import { smallTables, temporaryFolder, writeTables } from '../helpers/files.js'
@@ -143,7 +143,6 @@ test('a last line without its end is refused, whatever is left of it', async (t)
 })
 
 test('a file that is changed while it is read is refused', async (t) => {
-  const { machine } = testMachine(t)
   const files = await largeFiles(t)
   const changes = {
     appended: () => appendFileSync(files.ipv6, '3000::,3000::1,6,Six\n'),
@@ -158,7 +157,7 @@ test('a file that is changed while it is read is refused', async (t) => {
     utimesSync(files.ipv6, 1, 1)
     const total = readFileSync(files.ipv4).length
     let bytes = 0
-    const building = buildTable(machine, files, 1, {
+    const building = readTable(files, {
       onBytes: (more) => {
         // The second file has begun to be read.
         const isFirst = bytes <= total
@@ -221,16 +220,15 @@ test('nothing is served that is empty or cut short at the start', async (t) => {
 })
 
 test('the null device stands for a family without ranges; both may not be it', async (t) => {
-  const { machine, root, table } = testMachine(t)
+  const { machine, name, table } = testMachine(t)
   const files = await writeTables(await temporaryFolder(t), smallTables.one.ipv4, '')
-  const { rows4, rows6 } = await loadTable(machine, root, { ...files, ipv6: devNull })
+  const { rows4, rows6 } = await loadTable(machine, name, { ...files, ipv6: devNull })
   assert.deepEqual([rows4, rows6], [3, 0])
   await assert.rejects(
-    loadTable(machine, root, { ipv4: devNull, ipv6: devNull }),
+    loadTable(machine, name, { ipv4: devNull, ipv6: devNull }),
     /holds no range, and the other/,
   )
-  table.enter()
-  assert.equal(table.generation, 1)
+  assert.equal(table.summary().generation, 1)
 })
 
 test('the command: SIGHUP takes no emptied file, and --max-shrink says how much may go', async (t) => {

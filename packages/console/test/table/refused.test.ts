@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { FileError, loadTable, LoadError, lookUp, parseAddress, TableRefusedError } from 'percpu-console'
 import { smallTables, temporaryFolder, writeTables } from '../helpers/files.js'
-import { testMachine } from '../helpers/machine.js'
+import { testMachine, verifyTable } from '../helpers/machine.js'
 
 const good4 = '1.0.0.0,1.0.0.255,1,One\n2.0.0.0,2.0.0.255,2,Two\n'
 const good6 = '2001:db8::,2001:db8::ff,3,Three\n'
@@ -101,10 +101,10 @@ const cases: readonly Case[] = [
 for (const { name, ipv4 = good4, ipv6 = good6, problems } of cases) {
   test(`refused: ${name}`, async (t) => {
     const folder = await temporaryFolder(t)
-    const { machine, root, table } = testMachine(t)
-    await loadTable(machine, root, await writeTables(folder, smallTables.one.ipv4, smallTables.one.ipv6))
+    const { machine, name, table } = testMachine(t)
+    await loadTable(machine, name, await writeTables(folder, smallTables.one.ipv4, smallTables.one.ipv6))
     const before = machine.heap.memblock.report()
-    const error = await loadTable(machine, root, await writeTables(folder, ipv4, ipv6)).then(
+    const error = await loadTable(machine, name, await writeTables(folder, ipv4, ipv6)).then(
       () => undefined,
       (thrown: unknown) => thrown,
     )
@@ -118,17 +118,16 @@ for (const { name, ipv4 = good4, ipv6 = good6, problems } of cases) {
       assert.ok(error.message.includes(`${file}:${line}: ${found}`))
     })
     assert.deepEqual(machine.heap.memblock.report(), before)
-    table.enter()
-    assert.equal(table.generation, 1)
+    assert.equal(table.summary().generation, 1)
     assert.equal(lookUp(table, '1.1.1.1', parseAddress('1.1.1.1') ?? assert.fail())?.asn, 13335)
   })
 }
 
 test('the first 20 problems of many are listed, and all are counted', async (t) => {
-  const { machine, root } = testMachine(t)
+  const { machine, name } = testMachine(t)
   const bad = Array.from({ length: 1000 }, (_, i) => `bad${i},1.0.0.0,1,X\n`).join('')
   const files = await writeTables(await temporaryFolder(t), bad, good6)
-  await assert.rejects(loadTable(machine, root, files), (error) => {
+  await assert.rejects(loadTable(machine, name, files), (error) => {
     assert.ok(error instanceof TableRefusedError)
     assert.equal(error.problems.length, 20)
     assert.deepEqual(
@@ -141,11 +140,10 @@ test('the first 20 problems of many are listed, and all are counted', async (t) 
 })
 
 test('the overlap that the packaged data is known to have is tolerated: the later start answers', async (t) => {
-  const { machine, root, table } = testMachine(t)
+  const { machine, name, table } = testMachine(t)
   const overlap = '214.95.0.0,215.0.255.255,749,First\n215.0.0.0,215.1.3.255,721,Second\n'
-  const loaded = await loadTable(machine, root, await writeTables(await temporaryFolder(t), overlap, good6))
+  const loaded = await loadTable(machine, name, await writeTables(await temporaryFolder(t), overlap, good6))
   assert.equal(loaded.knownOverlaps, 1)
-  table.enter()
   const asnOf = (text: string) => lookUp(table, text, parseAddress(text) ?? assert.fail())?.asn
   assert.deepEqual(
     ['214.95.0.0', '214.255.255.255', '215.0.0.0', '215.0.255.255', '215.1.3.255'].map(asnOf),
@@ -154,36 +152,47 @@ test('the overlap that the packaged data is known to have is tolerated: the late
 })
 
 test('unsorted files are sorted; blank lines, a byte-order mark and CRLF are taken', async (t) => {
-  const { machine, root, table } = testMachine(t)
+  const { machine, name, table } = testMachine(t)
   const ipv4 = '\ufeff2.0.0.0,2.0.0.255,2,Two\r\n\r\n1.0.0.0,1.0.0.255,1,"One"\r\n'
-  await loadTable(machine, root, await writeTables(await temporaryFolder(t), ipv4, good6))
-  table.enter()
+  await loadTable(machine, name, await writeTables(await temporaryFolder(t), ipv4, good6))
   assert.deepEqual(lookUp(table, '1.0.0.9', { family: 4, word: 0x01000009 })?.organisation, 'One')
   assert.deepEqual(lookUp(table, '2.0.0.9', { family: 4, word: 0x02000009 })?.organisation, 'Two')
 })
 
 test('a missing file is told by its name', async (t) => {
-  const { machine, root } = testMachine(t)
+  const { machine, name } = testMachine(t)
   const files = await writeTables(await temporaryFolder(t), good4, good6)
   const missing = `${files.ipv6}.missing`
   await assert.rejects(
-    loadTable(machine, root, { ...files, ipv6: missing }),
+    loadTable(machine, name, { ...files, ipv6: missing }),
     (error) => error instanceof FileError && error.message.includes(missing),
   )
 })
 
 test('a table for which there is no memory is refused, and nothing stays allocated', async (t) => {
-  const { machine, root, table } = testMachine(t, '4 MiB')
-  const files = await writeTables(await temporaryFolder(t), good4, good6)
-  await loadTable(machine, root, files)
-  // The index alone takes 256 KiB.
+  const { machine, name, table } = testMachine(t, '4 MiB')
+  const folder = await temporaryFolder(t)
+  const files = await writeTables(folder, good4, good6)
+  await loadTable(machine, name, files)
   machine.heap.memblock.alloc({ size: machine.heap.memblock.report().largestFree - 2 ** 17, label: 'filler' })
-  const before = machine.heap.memblock.report()
-  await assert.rejects(
-    loadTable(machine, root, files),
-    (error) => error instanceof LoadError && /no room for \d+ bytes/.test(error.message),
-  )
-  assert.deepEqual(machine.heap.memblock.report(), before)
-  table.enter()
-  assert.equal(table.generation, 1)
+  // The same table once more takes none.
+  await loadTable(machine, name, files)
+  const { entries } = table.summary()
+  const { ipv4, ipv6 } = table.versions
+  for (const organisations of [1, 100_000]) {
+    const many = Array.from({ length: 30_000 }, (_, i) => {
+      const network = `1.${i >> 8}.${i & 255}`
+      return `${network}.${i % 9},${network}.255,${(i % 2) + 5},Organisation ${i % organisations}\n`
+    }).join('')
+    await assert.rejects(
+      loadTable(machine, name, await writeTables(folder, many, good6)),
+      (error) => error instanceof LoadError && /no room for/.test(error.message),
+    )
+    assert.equal(table.summary().entries, entries)
+    assert.deepEqual(table.versions, { ipv4, ipv6 })
+    verifyTable(machine)
+  }
+  // What was taken is there again.
+  await loadTable(machine, name, await writeTables(folder, smallTables.one.ipv4, good6))
+  assert.equal(lookUp(table, '1.1.1.1', parseAddress('1.1.1.1') ?? assert.fail())?.asn, 13335)
 })

@@ -1,7 +1,7 @@
 /** The index of a large map of ranges: what it says is what the nodes say, whatever is changed. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { MapValueKind, MapValues } from 'percpu'
+import { ArgumentError, type MapValueKind, type MapValues } from 'percpu'
 import { fresh } from '../support/machines.js'
 
 /** The same numbers in each run. */
@@ -46,9 +46,14 @@ describe('the index of a map of ranges says what its nodes say', () => {
       const list = [...drawn(random)].slice(0, 5000).map(([from, to, n]) => [from, to, held[n]] as const)
       assert.ok(list.length > 4000)
       map.load(list)
+      const bounds = new Uint32Array(2)
       const look = (key: number): void => {
         const found = map.lookup(key)
-        assert.ok(Object.is(found, map.find(key)?.value), `key ${key}`)
+        const range = map.find(key)
+        assert.ok(Object.is(found, range?.value), `key ${key}`)
+        bounds.fill(1)
+        assert.ok(Object.is(map.locate(key, bounds), found), `key ${key}`)
+        assert.deepEqual([...bounds], range === undefined ? [1, 1] : [range.from, range.to])
       }
       for (let round = 0; round < 40; round++) {
         const [from = 0, to = 0] = list[random(list.length)] ?? []
@@ -71,4 +76,42 @@ describe('the index of a map of ranges says what its nodes say', () => {
       map.clear()
       await map.barrier()
     })
+})
+
+describe('a range is found as words', () => {
+  const machine = fresh({ memory: '64 MiB', cpus: 2 })
+  const wide = (words: readonly number[]): bigint =>
+    words.reduce((sum, word) => (sum << 32n) | BigInt(word), 0n)
+  it('with keys of 128 bits', () => {
+    const random = randomOf(3)
+    const map = machine.rangeMap('wide', { key: 'u128', value: 'string' })
+    const points = Array.from({ length: 600 }, () => {
+      const [one = 0, two = 0, three = 0, four = 0] = [2, 3, 2 ** 32, 2 ** 32].map(random)
+      return wide([one, two * (2 ** 32 - 1), three, four])
+    }).sort((a, b) => (a < b ? -1 : 1))
+    for (let i = 0; i + 1 < points.length; i += 2)
+      map.set(points[i] ?? 0n, points[i + 1] ?? 0n, String(random(5)))
+    map.set(2n ** 128n - 1n, 2n ** 128n - 1n, 'last')
+    const bounds = new Uint32Array(9)
+    for (const key of [...points, 0n, 2n ** 128n - 1n, ...points.map((point) => point + 1n)]) {
+      const range = map.find(key)
+      bounds.fill(7)
+      assert.equal(map.locate(key, bounds), range?.value)
+      assert.equal(wide([...bounds.subarray(0, 4)]), range?.from ?? wide([7, 7, 7, 7]))
+      assert.equal(wide([...bounds.subarray(4, 8)]), range?.to ?? wide([7, 7, 7, 7]))
+      assert.equal(bounds[8], 7)
+    }
+  })
+  it('also in a view; not with other keys, nor in too little room', () => {
+    const map = machine.rangeMap('narrow', { key: 'u32', value: 'u32' }).set(0, 2 ** 32 - 1, 5)
+    const bounds = new Uint32Array(2)
+    assert.equal(
+      map.snapshot((view) => view.locate(9, bounds)),
+      5,
+    )
+    assert.deepEqual([...bounds], [0, 2 ** 32 - 1])
+    assert.throws(() => map.locate(9, new Uint32Array(1)), ArgumentError)
+    const other = machine.rangeMap('other', { key: 'u53', value: 'u32' }).set(0, 5, 1)
+    assert.throws(() => other.locate(1, new Uint32Array(9)), ArgumentError)
+  })
 })

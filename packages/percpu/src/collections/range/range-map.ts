@@ -23,6 +23,10 @@ import { RangeWriter, type RangeParts } from './writer.js'
 /** A range that is loaded. */
 type Loaded<K, V> = readonly [from: RangePoint<K>, to: RangePoint<K>, value: V]
 
+/** So many differences are written one by one; of more, if they are not more than this share. */
+const FEW = 64
+const SHARE = 8
+
 /** What a map of ranges is made of, on one thread. */
 export interface RangeMapParts<K, V> {
   readonly name: string
@@ -148,23 +152,27 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    * is.
    *
    * Cost: in proportion to what is there, without writing; that of {@link set} for each difference.
+   * If more than an eighth differs, all is written, as {@link load} does.
    * The map's lock is held for all of it.
    * @throws as {@link load}.
    */
   replace(ranges: Iterable<Loaded<K, V>>): number {
     this.#parts.own.assertOnline()
     const { shape, finder } = this
-    const list = [...boundariesOf(shape, listChanges(shape, 'ranges', ranges, true))]
-    let count = 0
+    const whole = [...listChanges(shape, 'ranges', ranges, true)]
+    const list = [...boundariesOf(shape, whole)]
+    const found = { count: 0, isFew: true }
     this.#writer.change((edit, version) => {
       const root = rootOf(shape.memory, version)
       const cursor = root === 0 ? undefined : new Cursor(shape, finder)
       cursor?.seek(root, heightOf(shape.memory, version), shape.keys.least)
       const changes = differences(shape, cursor, list)
-      for (const change of changes) edit.apply(change)
-      count = changes.length
+      found.count = changes.length
+      found.isFew = found.count <= FEW || found.count * SHARE <= list.length
+      if (found.isFew) for (const change of changes) edit.apply(change)
     })
-    return count
+    if (!found.isFew) this.#writer.load(whole)
+    return found.count
   }
 
   /**
@@ -230,7 +238,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
 
   /** Of what it consists. Cost: in proportion to the nodes. @throws OfflineError. */
   report(): RangeMapReport {
-    return describeRangeMap(this.name, this.shape, this.present())
+    return describeRangeMap(this.name, this.shape, this.#parts.writing.heap, this.present())
   }
   /**
    * Checks every word of the present version.

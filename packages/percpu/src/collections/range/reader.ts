@@ -3,7 +3,8 @@ import { Cursor, type Range } from './cursor.js'
 import { hasValue, valueWord, type Shape } from './node.js'
 import type { RangePoint } from './keys.js'
 import type { Finder } from './search.js'
-import { indexedWord, VALUE_BITS } from './index-pages.js'
+import { indexedRange, indexedWord, VALUE_BITS } from './index-pages.js'
+import { checkBounds, locate } from './located.js'
 import { heightOf, numberOf, rootOf, sizeOf } from './version.js'
 
 // Copied for the compiler, which checks an import at each use.
@@ -83,6 +84,29 @@ export abstract class RangeReader<K, V> {
   find(point: RangePoint<K>): Range<K, V> | undefined {
     const cursor = this.#seek(this.shape.keys.point('point', point as K))
     return cursor?.hasValue() === true ? cursor.range() : undefined
+  }
+
+  /**
+   * As {@link lookup}, and where the range begins and ends goes to `bounds`, as words of 32 bits:
+   * one for each, or four for each of 128 bits, the most significant one first. Nothing is written
+   * there if there is no range. For keys of kind 'u32' and 'u128'.
+   *
+   * Cost: that of {@link lookup} for short ranges of 32 bits; else that of going down the tree.
+   * @throws ArgumentError also for keys of other kinds, and `bounds` that is too short; else as
+   *   {@link lookup}.
+   */
+  locate(point: RangePoint<K>, bounds: Uint32Array): V | undefined {
+    const { shape } = this
+    checkBounds(shape, bounds)
+    if (!shape.isIndexed || typeof point !== 'number' || point >>> 0 !== point)
+      return locate(shape, this.finder, this.present(), shape.keys.point('point', point as K), bounds)
+    const { memory } = shape
+    const version = this.present()
+    const word = indexedRange(memory, version, point, bounds)
+    if ((word & 1) === 0)
+      return word === 0 ? undefined : locate(shape, this.finder, version, point as K, bounds)
+    const { readBlock } = shape.values
+    return readBlock === undefined ? ((word >>> 1) as V) : readBlock(memory, word >>> 1)
   }
 
   /** The last range that lies before a key. @throws as {@link lookup}. */

@@ -8,7 +8,7 @@ import { MapCorruptionError } from '../errors.js'
 import { childOf, countOf, countValues, keysOf, levelOf, storedAt, type Shape } from './node.js'
 import type { Stored } from './values.js'
 import { indexedWord, WALK, wordOfValue } from './index-pages.js'
-import { emptyOf, heightOf, isIndexed, numberOf, rootOf, sizeOf } from './version.js'
+import { emptyOf, heightOf, indexOf, isIndexed, numberOf, rootOf, sizeOf } from './version.js'
 
 export interface RangeMapReport {
   readonly name: string
@@ -16,24 +16,36 @@ export interface RangeMapReport {
   /** Nodes, and how many are above each other. */
   readonly nodes: number
   readonly height: number
+  /** Memory that it takes, without values in blocks of their own. */
+  readonly bytes: number
   /** How many times it was changed, modulo 2^32. */
   readonly version: number
 }
 
-export function describeRangeMap<K, V>(name: string, shape: Shape<K, V>, version: number): RangeMapReport {
+export function describeRangeMap<K, V>(
+  name: string,
+  shape: Shape<K, V>,
+  { tags }: Heap,
+  version: number,
+): RangeMapReport {
   const { memory } = shape
   const root = rootOf(memory, version)
-  const countNodes = (node: number): number => {
-    if (levelOf(memory, node) === 0) return 1
-    let sum = 1
-    for (let slot = 0; slot < countOf(memory, node); slot++) sum += countNodes(childOf(shape, node, slot) * 2)
-    return sum
+  let nodes = 0
+  let bytes = version === 0 ? 0 : tags.bytesOf(version * 8)
+  const visit = (node: number): void => {
+    nodes++
+    bytes += tags.bytesOf(node * 8)
+    if (levelOf(memory, node * 2) === 0) return
+    for (let slot = 0; slot < countOf(memory, node * 2); slot++) visit(childOf(shape, node * 2, slot))
   }
+  if (root !== 0) visit(root)
+  for (const page of indexOf(memory, version) ?? []) if (page < 0) bytes += tags.bytesOf(page * -8)
   return {
     name,
     ranges: sizeOf(memory, version),
-    nodes: root === 0 ? 0 : countNodes(root * 2),
+    nodes,
     height: root === 0 ? 0 : heightOf(memory, version) + 1,
+    bytes,
     version: numberOf(memory, version),
   }
 }

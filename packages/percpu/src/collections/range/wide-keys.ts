@@ -61,6 +61,35 @@ function joinWide(one: number, two: number, three: number, four: number): bigint
   return ((halves[1] ?? 0n) << 64n) | (halves[0] ?? 0n)
 }
 
+/**
+ * Writes the words of the key of a slot, and of the last key before that of the next slot, which
+ * there is: four each.
+ */
+export function wideBounds(
+  { f64, u32 }: mem.Memory,
+  node: number,
+  slot: number,
+  count: number,
+  into: Uint32Array,
+): void {
+  const numbers = (node + keysField) / 2 + slot
+  const words = node + keysField + count * 2 + slot * 3
+  into[0] = Math.floor(loadF64(f64, numbers) / 2 ** LOWER)
+  into[1] = loadU32(u32, words)
+  into[2] = loadU32(u32, words + 1)
+  into[3] = loadU32(u32, words + 2)
+  let one = Math.floor(loadF64(f64, numbers + 1) / 2 ** LOWER)
+  let two = loadU32(u32, words + 3)
+  let three = loadU32(u32, words + 4)
+  const four = loadU32(u32, words + 5)
+  // Less one, with what is borrowed.
+  if (four === 0 && three-- === 0 && two-- === 0) one--
+  into[4] = one
+  into[5] = two
+  into[6] = three
+  into[7] = four - 1
+}
+
 /** @throws ArgumentError. */
 export function checkWide(what: string, key: bigint | Uint32Array): void {
   if (typeof key === 'bigint') {

@@ -30,6 +30,11 @@ const mapOptions: kinds.Kind = {
   },
 }
 
+const bounds: kinds.Kind = {
+  name: 'two words',
+  takes: (value) => types.isUint32Array(value) && value.length >= 2,
+}
+
 type Ranges = SharedRangeMap<number, unknown>
 
 /** With one range, and one to come. */
@@ -44,6 +49,10 @@ const reading = {
   before: [[point], [5]],
   after: [[point], [5]],
   nearest: [[point], [5]],
+  locate: [
+    [point, bounds],
+    [5, new Uint32Array(2)],
+  ],
   first: [[], []],
   last: [[], []],
   entries: [[entries], [{}]],

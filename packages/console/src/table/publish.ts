@@ -1,0 +1,146 @@
+/**
+ * Makes the rows of files the table. What is the same as before is not written.
+ *
+ *     1. pairs that are new get numbers, and are set     a death leaves pairs that no range needs
+ *     2. the ranges of IPv4 become those of the file     a death leaves IPv4 new and IPv6 old
+ *     3. the ranges of IPv6, too
+ *     4. wait until nobody reads the versions before     a death leaves pairs that no range needs
+ *     5. all pairs are deleted that no range needs       as in 4; the next load deletes the others
+ *
+ * Steps 2 and 3 are one version each. One load at a time.
+ */
+import { BIAS, type Entries } from './columns.js'
+import type { TableMaps } from './maps.js'
+import type { FamilyRows, TableRows } from './read.js'
+
+/** Of a pair, beside its text. */
+const ENTRY_BYTES = 16
+
+export interface Published {
+  /** 1 for the first table, then one more each time. */
+  readonly generation: number
+  /** Numbers of the pairs that are needed. */
+  readonly needed: ReadonlySet<number>
+  /** Places in which the ranges differ from those before. */
+  readonly changed: number
+}
+
+/**
+ * Steps 1 to 3.
+ *
+ * @throws OutOfMemoryError. All is as before then, but if it was in step 3: IPv4 is new.
+ */
+export function publish(maps: TableMaps, rows: TableRows): Published {
+  const { ipv4, ipv6, pairs, state } = maps
+  const { numbers, fresh } = numberPairs(maps, rows.entries)
+  let isNamed = false
+  let changed: number
+  try {
+    pairs.load(fresh, { sizeHint: fresh.size })
+    changed = ipv4.replace(rangesOf(rows.ipv4, numbers, narrow))
+    isNamed = true
+    changed += ipv6.replace(rangesOf(rows.ipv6, numbers, wide))
+  } catch (error) {
+    if (!isNamed) for (const number of fresh.keys()) pairs.delete(number)
+    throw error
+  }
+  // atomic: numbers to show; they order nothing.
+  const generation = state.generation.load() + 1
+  state.generation.store(generation)
+  state.names.store(rows.entries.names.length)
+  return { generation, needed: new Set(numbers), changed }
+}
+
+/** Steps 4 and 5. */
+export async function settle(maps: TableMaps, needed: ReadonlySet<number>): Promise<void> {
+  await maps.ipv4.barrier()
+  await maps.ipv6.barrier()
+  const { ipv4, ipv6, pairs, state } = maps
+  let bytes = ipv4.report().bytes + ipv6.report().bytes + pairs.report().bucketBytes
+  for (const [number, { length }] of pairs) {
+    if (needed.has(number)) bytes += ENTRY_BYTES + length
+    else pairs.delete(number)
+  }
+  // atomic: a number to show.
+  state.bytes.store(bytes)
+}
+
+// -------------------------------------------------------------------------------------------------
+// Pairs.
+
+interface NumberedPairs {
+  /** Of each entry. */
+  readonly numbers: readonly number[]
+  /** Those that are not set yet, with their texts. */
+  readonly fresh: ReadonlyMap<number, Uint8Array>
+}
+
+function numberPairs({ pairs, state }: TableMaps, { asns, nameOf, names }: Entries): NumberedPairs {
+  // By their texts, with a character for each byte.
+  const known = new Map<string, number>()
+  for (const [number, { buffer }] of pairs) known.set(Buffer.from(buffer).toString('latin1'), number)
+  const fresh = new Map<number, Uint8Array>()
+  const literals = names.map((name) => JSON.stringify(name))
+  let next = state.numbers.load() >>> 0
+  const numbers = Array.from({ length: asns.length }, (_, entry) => {
+    const organisation = literals[nameOf.at(entry)] ?? ''
+    const text = Buffer.from(`{"asn":${asns.at(entry) >>> 0},"organisation":${organisation}}`)
+    const number = known.get(text.toString('latin1'))
+    if (number !== undefined) return number
+    fresh.set(next, text)
+    return next++
+  })
+  // atomic: before they are set. No number is given twice, whatever becomes of this thread.
+  state.numbers.store(next | 0)
+  return { numbers, fresh }
+}
+
+// -------------------------------------------------------------------------------------------------
+// Ranges.
+
+/** Keys of a family, of its biased columns. */
+interface Keys<K> {
+  readonly at: (words: readonly Int32Array[], row: number) => K
+  readonly before: (key: K) => K
+}
+const narrow: Keys<number> = {
+  at: ([words], row) => ((words?.[row] ?? 0) ^ BIAS) >>> 0,
+  before: (key) => key - 1,
+}
+const wide: Keys<bigint> = {
+  at: (words, row) => {
+    let key = 0n
+    for (const column of words) key = (key << 32n) | BigInt(((column[row] ?? 0) ^ BIAS) >>> 0)
+    return key
+  },
+  before: (key) => key - 1n,
+}
+
+/**
+ * A family's ranges in ascending order. Where one reaches into the next, it ends before it: the one
+ * that starts later answers.
+ */
+function* rangesOf<K extends number | bigint>(
+  { columns, order }: FamilyRows,
+  numbers: readonly number[],
+  keys: Keys<K>,
+): Generator<[from: K, to: K, value: number]> {
+  const starts = columns.starts.map(({ words }) => words)
+  const ends = columns.ends.map(({ words }) => words)
+  const entries = columns.entries.words
+  /** Of the range before. */
+  let last: K | undefined
+  let value = -1
+  let next = order.length > 0 ? keys.at(starts, order[0] as number) : undefined
+  for (let i = 0; i < order.length; i++) {
+    const row = order[i] as number
+    const from = next as K
+    next = i + 1 < order.length ? keys.at(starts, order[i + 1] as number) : undefined
+    const end = keys.at(ends, row)
+    const to = next !== undefined && end >= next ? keys.before(next) : end
+    const even = (numbers[entries[row] as number] as number) * 2
+    value = value === even && keys.before(from) === last ? even + 1 : even
+    last = to
+    yield [from, to, value]
+  }
+}
