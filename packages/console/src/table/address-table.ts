@@ -27,7 +27,7 @@ export interface Pair {
 }
 
 /** Texts of pairs that are kept, and the most bytes of such a one. */
-const KEPT = 2 ** 16
+const KEPT = 2 ** 17
 const KEPT_BYTES = 96
 /** Pairs that are kept as objects. */
 const KEPT_OBJECTS = 16_384

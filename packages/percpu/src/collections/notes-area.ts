@@ -31,10 +31,13 @@ export class NotesArea {
     this.#struct = struct
   }
 
-  /** That of this thread. @throws OutOfMemoryError; LockTimeoutError. */
+  /** Makes it, unless it is there. @throws OutOfMemoryError; LockTimeoutError. */
+  make({ map }: OwnCpu, objects: Directory): void {
+    objects.openOrCreate(this.#name, this.#spec(map.cpus))
+  }
+  /** That of this thread, once they are made. */
   use(own: OwnCpu, objects: Directory, sync: SyncLayer): OwnNote {
     const { table, cpu, incarnation, map } = own
-    objects.openOrCreate(this.#name, this.#spec(map.cpus))
     const note = this.#noteOf(objects, map.cpus, cpu) ?? 0
     return { note, lock: sync.lockOf(table, cpu, incarnation, note) }
   }

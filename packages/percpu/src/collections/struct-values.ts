@@ -73,11 +73,11 @@ export function structCodec(struct: AnyStruct): ValueCodec<unknown> {
       into.bytes.set(bytes.subarray(0, size))
       into.end(size)
     },
-    decode: ({ words }) => {
-      for (let word = 0; word < size >>> 2; word++) own.words[word] = words[word] ?? 0
-      const last = (size + 3) >>> 2
-      if ((size & 3) !== 0) own.words[last - 1] = words[last - 1] ?? 0
-      return part.read(view, 0)
+    decode: ({ bytes }) => {
+      // What encodes a value may look another one up. Mutant: collections/struct-overwritten.
+      const from = isBusy ? new DataView(new ArrayBuffer(own.bytes.length)) : view
+      new Uint8Array(from.buffer).set(bytes.subarray(0, size))
+      return part.read(from, 0)
     },
   }
 }

@@ -1,6 +1,7 @@
 /** Values: what they may be, and how they are encoded. */
 import { checkBigInt, checkInt32, checkWord, refused } from '../machine/check.js'
 import { ArgumentError } from '../errors.js'
+import { isThenable } from '../thenable.js'
 import type { TypedStruct } from '../layout/accessor-types.js'
 import type { AnyStruct, Infer, ReadonlyAccessor, ReadonlyArrayView } from '../layout/index.js'
 import { decodeBytes, encodeBytes } from './bytes.js'
@@ -121,6 +122,8 @@ export const valueCodecs: { readonly [Kind in MapValueKind]: ValueCodec<MapValue
 const stringify: (value: unknown) => string | undefined = JSON.stringify
 /** @throws ArgumentError for what JSON cannot say. */
 function jsonOf(value: unknown): string {
+  // JSON would say `{}`.
+  if (isThenable(value)) throw refused('value', value, 'a promise: await it first')
   let text: string | undefined
   try {
     text = stringify(value)

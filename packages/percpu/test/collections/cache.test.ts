@@ -5,7 +5,7 @@ import { forEachAccessAsync, fresh, joinAs, killAt, percpu } from '../support/ho
 import { keysOf, options as plain } from './support/buckets.js'
 import { bury, muteKilled } from './support/victims.js'
 
-const { ArgumentError, MapMismatchError } = percpu
+const { ArgumentError, MapMismatchError, OutOfMemoryError } = percpu
 const options = { key: 'i32', value: 'i32' } as const
 
 /** How far machine time is ahead of the clock, in ms. */
@@ -154,6 +154,50 @@ describe('a map with a time to live', () => {
     assert.throws(() => map.set(9, 9, { life: 1 } as never), ArgumentError)
     assert.throws(() => machine.map('other', options).set(9, 9, { ttl: 5 }), ArgumentError)
     assert.equal(map.has(9), false)
+  })
+
+  it('gives entries a time of their own by all that set', () => {
+    const map = fresh().map('m', { ...options, ttl: 1_000_000, stats: true })
+    const own = { ttl: 5_000_000 }
+    map.getOrInsert(1, 1, own)
+    map.getOrInsertComputed(2, () => 2, own)
+    map.compareAndSet(3, undefined, 3, own)
+    map.update(4, () => 4, own)
+    map.set(5, 5, own).update(5, () => 6)
+    ahead += 2_000_000
+    assert.deepEqual([...map.keys()].sort(), [1, 2, 3, 4])
+    const { hits, misses } = map.report()
+    map.getOrInsert(5, 7)
+    assert.deepEqual([map.report().hits, map.report().misses], [hits, misses + 1])
+    const wrong = { ttl: 0 }
+    for (const call of [
+      () => map.getOrInsert(1, 1, wrong),
+      () => map.getOrInsertComputed(1, () => 1, wrong),
+      () => map.compareAndSet(1, 1, 1, wrong),
+      () => map.update(1, () => 1, wrong),
+    ])
+      assert.throws(call, ArgumentError)
+  })
+
+  it('has room again in the next turn when memory was full of what has ended', async () => {
+    const machine = fresh({ memory: '2 MiB' })
+    const map = machine.map('big', { key: 'i32', value: 'bytes', ttl: 1000 })
+    const big = new Uint8Array(5000)
+    assert.throws(() => {
+      for (let i = 0; ; i++) map.set(i, big)
+    }, OutOfMemoryError)
+    ahead += 2000
+    let failures = 0
+    for (let i = 0; i < 2000; i++) {
+      try {
+        map.set(10_000 + (i % 20), big)
+      } catch {
+        failures++
+        await map.barrier()
+      }
+    }
+    assert.ok(failures < 100, `${failures} failures`)
+    map.verify({ quiet: true })
   })
 
   it('takes what has ended before it evicts', () => {

@@ -129,15 +129,38 @@ describe('a listener', () => {
     stop.abort()
   })
 
+  it('is not told of what was before it listened', async () => {
+    const map = fresh().map('m', options)
+    const stop = new AbortController()
+    let first = 0
+    let second = 0
+    const off = map.on('change', () => first++)
+    map.set(1, 1)
+    map.on('change', () => second++, { signal: stop.signal })
+    await until(() => first === 1)
+    off()
+    map.on('change', () => second++, { signal: stop.signal })
+    await sleep(20)
+    assert.deepEqual([first, second], [1, 0])
+    map.set(1, 2)
+    await until(() => second === 2)
+    stop.abort()
+  })
+
   it('keeps a key of bytes as it was', async () => {
     const map = fresh().map('bytes', { key: 'bytes', value: 'i32' })
     const key = Uint8Array.of(1, 2)
-    let found: unknown
-    const off = map.watch(key, (value, own) => (found = [value, own]))
+    let found: unknown[] | undefined
+    const off = map.watch(key, (value, own) => {
+      found = [value, Uint8Array.from(own)]
+      own[0] = 9
+    })
     key[0] = 9
-    map.set(Uint8Array.of(1, 2), 5)
-    await until(() => found !== undefined)
-    assert.deepEqual(found, [5, Uint8Array.of(1, 2)])
+    for (const value of [5, 6]) {
+      map.set(Uint8Array.of(1, 2), value)
+      await until(() => found?.[0] === value)
+      assert.deepEqual(found, [value, Uint8Array.of(1, 2)])
+    }
     off()
   })
 

@@ -32,6 +32,8 @@ const MOST_BUCKETS = 18
 const PATIENT = 9
 /** Entries that one call takes out of a map that has too many. */
 const AT_ONCE = 2
+/** Those that it takes out when memory is full. */
+const MOST_RELIEVED = 8
 /** Entries that a CPU puts before it looks for those that have ended; a power of two. */
 const SWEEP_EVERY = 4
 
@@ -70,6 +72,15 @@ export class Evictor {
     const excess = capacity === 0 ? 0 : countEntries(table) - capacity + 1
     if (excess > 0 && findEntry(table, key, hash) === 0) this.#evict(Math.min(excess, AT_ONCE))
     else if (table.ttl !== 0 && (++this.#puts & (SWEEP_EVERY - 1)) === 0) this.#visit(false)
+  }
+
+  /**
+   * Memory is full: takes out what has ended in some buckets, and some entries of a map with a
+   * capacity. They are free after a grace period.
+   */
+  relieve(): void {
+    if (this.#table.capacity !== 0) this.#evict(MOST_RELIEVED)
+    else for (let i = 0; i < MOST_BUCKETS; i++) this.#visit(false)
   }
 
   #evict(count: number): void {

@@ -14,15 +14,15 @@ import type { RcuLayer } from '../../rcu/layer.js'
 import type { SrcuLayer } from '../../rcu/srcu-layer.js'
 import { RcuMap } from '../../rcu/rcu-map.js'
 import type { SyncLayer } from '../../sync/layer.js'
-import { NotesArea } from '../notes-area.js'
+import { areas, useNote } from '../areas.js'
 import { SharedMap } from './map.js'
 import { MapBucket, MapCpu, MapEntry, MapNote, MapRoot } from './map-layout.js'
 import { endNote, finishNote, leftOver } from './notes.js'
-import { checkMapOptions, compareOptions, valuesOf, writeOptions, type MapOptions } from './options.js'
+import { compareOptions, readMapOptions, valuesOf, writeOptions, type MapOptions } from './options.js'
 import type { WriterParts } from './parts.js'
 import { directoryWords, initialiseTable, mapShape, openTable } from './table.js'
 
-const notes = new NotesArea('percpu.maps', MapNote)
+const notes = areas.maps
 const TYPE = 'SharedMap'
 const hash = hashNumbers([MapRoot, MapCpu, MapBucket, MapEntry].map((layout) => layout.hash))
 
@@ -58,10 +58,10 @@ export class MapsLayer implements AttachedLayer {
    *
    * @throws as `machine.map`.
    */
-  map(name: string, options: MapOptions): AnyMap {
+  map(name: string, given: MapOptions): AnyMap {
     const { own, names } = this.#below.context
     own.assertOnline()
-    checkMapOptions(options)
+    const options = readMapOptions(given)
     const { memory, map } = own
     const parts = this.#use()
     const thing = openMap(memory, names, map.cpus, name, options)
@@ -140,7 +140,7 @@ export class MapsLayer implements AttachedLayer {
     const { context, sync, alloc, rcu } = this.#below
     const { own, objects } = context
     const { memory, cpu, map } = own
-    const { note, lock } = notes.use(own, objects, sync)
+    const { note, lock } = useNote('maps', own, objects, sync)
     const queueing = rcu.use()
     const list = RcuMap.open(objects, map.cpus).lists[cpu] ?? 0
     const { heap } = alloc

@@ -4,14 +4,13 @@ import type { ListenOptions } from '../../machine/events.js'
 import { checkSignal } from '../../machine/wait-options.js'
 import { isThenable } from '../../thenable.js'
 import { endViews } from '../view.js'
-import { encodeKey, findLive, findValue, keyAt, lookUp, valueAt, viewOf, walk, type Hot } from './access.js'
+import { encodeKey, findLive, keyAt, lookUp, valueAt, viewOf, walk, type Hot } from './access.js'
 import { readValue } from './entry.js'
 import { hashWords } from './hash.js'
 import { describeMap, type MapReport } from './report.js'
 import { countEntries } from './table.js'
 import { countLookup } from './tally.js'
 import { MapWatchers } from './watchers.js'
-import type { Expected } from './writer.js'
 
 /** What is read of a map: no lock is taken, and nothing changes. */
 export abstract class MapReader<K, V, View> {
@@ -151,12 +150,17 @@ export abstract class MapReader<K, V, View> {
     const own = hot.keys.decode(hot.key)
     checkListening('watch', listener, options)
     return this.#watchers.add(() => {
-      let known: Expected = lookUp(hot, own)
+      let known = lookUp(hot, own)
       return () => {
-        const found = findValue(hot, own)
-        const isKnown = found.entry === known.entry && found.stamp === known.stamp
+        const found = lookUp(hot, own)
+        // One whose time is over is as none.
+        const isSame = found.entry === known.entry && found.stamp === known.stamp
+        const isKnown = found.isLive === known.isLive && (isSame || !found.isLive)
         known = found
-        if (!isKnown) listener(found.value, own)
+        if (isKnown) return
+        const value = found.isLive ? valueAt(hot, found.entry) : undefined
+        encodeKey(hot, own)
+        listener(value, hot.keys.decode(hot.key))
       }
     }, options)
   }

@@ -1,6 +1,6 @@
 import type { OwnCpu } from '../../cpus/own-cpu.js'
 import { ArgumentError } from '../../errors.js'
-import { showAs } from '../../inspect.js'
+import { jsonAs, showAs } from '../../inspect.js'
 import { checkFlag, checkFunction, checkOptions, shown } from '../../machine/check.js'
 import { endUnlessOffline } from '../../machine/ending.js'
 import { checkWait, Deadline, type WaitOptions } from '../../machine/wait-options.js'
@@ -49,7 +49,9 @@ export interface MapVerifyOptions {
  */
 export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
   static {
-    showAs<{ readonly name: string; readonly size: number }>(this, ({ name, size }) => ({ name, size }))
+    const tell = ({ name, size }: { readonly name: string; readonly size: number }) => ({ name, size })
+    showAs<{ readonly name: string; readonly size: number }>(this, tell)
+    jsonAs<{ readonly name: string; readonly size: number }>(this, 'SharedMap', tell)
   }
 
   readonly #parts: WriterParts
@@ -140,8 +142,8 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
    *   after meanwhile; OfflineError. Nothing is changed then.
    */
   set(key: K, value: V, options?: SetOptions): this {
-    const { key: scratch, value: encoded, values, table } = this.hot
-    const ttl = options === undefined ? table.ttl : checkTtl(options, table.ttl)
+    const { key: scratch, value: encoded, values } = this.hot
+    const ttl = this.#ttlOf(options)
     // First the value: its encoding may run code of the user's.
     values.encode(value, encoded)
     const hash = encodeKey(this.hot, key)
@@ -165,31 +167,35 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
   /**
    * Sets the value of a key to what `change` makes of the one that it has; undefined deletes it.
    * `change` is called again if another thread changes the value meanwhile. Returns the new value.
+   * `options` are those of {@link set}.
    *
    * @throws what `change` throws; ArgumentError also if `change` changes the entry itself; else as
    *   {@link set}. Nothing is changed then.
    */
-  update(key: K, change: (value: V | undefined) => V | undefined): V | undefined {
+  update(key: K, change: (value: V | undefined) => V | undefined, options?: SetOptions): V | undefined {
     checkFunction('change', change)
+    const ttl = this.#ttlOf(options)
     for (;;) {
       const found = findValue(this.hot, key)
       const writes = this.#writes
       const value = change(found.value)
-      if (this.#exchange(key, found, value)) return value
-      if (this.#writes !== writes && this.#isOwn(key, found))
-        throw new ArgumentError('change: it has changed the entry itself', { key })
+      if (this.#exchange(key, found, value, ttl)) return value
+      this.#assertOthers('change', key, found, writes)
     }
   }
 
   /**
    * Sets the value of a key if it is `expected`; undefined means no entry, for both. Returns
-   * whether it was. Values are compared by what is stored: of JSON, by its text.
+   * whether it was. Values are compared by what is stored: of JSON, by its text. `options` are
+   * those of {@link set}.
    *
-   * @throws as {@link set}.
+   * @throws as {@link set}; ArgumentError also if reading `value` or `expected` changes the entry.
    */
-  compareAndSet(key: K, expected: V | undefined, value: V | undefined): boolean {
+  compareAndSet(key: K, expected: V | undefined, value: V | undefined, options?: SetOptions): boolean {
     const { value: encoded, values, table } = this.hot
+    const ttl = this.#ttlOf(options)
     for (;;) {
+      const writes = this.#writes
       // Also if it is not needed, it must be one.
       if (value !== undefined) values.encode(value, encoded)
       if (expected !== undefined) values.encode(expected, encoded)
@@ -199,24 +205,29 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
           ? !found.isLive
           : found.isLive && isValue(table.memory.i32, found.entry * 2, encoded, table.pad)
       if (!isExpected) return false
-      if (this.#exchange(key, found, value)) return true
+      if (this.#exchange(key, found, value, ttl)) return true
+      this.#assertOthers('value', key, found, writes)
     }
   }
 
   /**
-   * The value of a key. If it has none, it is set to `value` first.
+   * The value of a key. If it has none, it is set to `value` first. `options` are those of
+   * {@link set}.
    *
    * @throws as {@link set}.
    */
-  getOrInsert(key: K, value: V): V {
+  getOrInsert(key: K, value: V, options?: SetOptions): V {
     const { values, value: encoded, table, tally } = this.hot
+    const ttl = this.#ttlOf(options)
     for (let isFirst = true; ; isFirst = false) {
+      const writes = this.#writes
       // It must be one, also if it is not needed.
       values.encode(value, encoded)
       const found = findValue(this.hot, key)
-      if (tally !== 0 && isFirst) countLookup(table.memory, tally, found.entry !== 0)
+      if (tally !== 0 && isFirst) countLookup(table.memory, tally, found.value !== undefined)
       if (found.value !== undefined) return found.value
-      if (this.#exchange(key, found, value)) return value
+      if (this.#exchange(key, found, value, ttl)) return value
+      this.#assertOthers('value', key, found, writes)
     }
   }
 
@@ -226,10 +237,11 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
    *
    * @throws what `make` throws; else as {@link set}.
    */
-  getOrInsertComputed(key: K, make: (key: K) => V): V {
+  getOrInsertComputed(key: K, make: (key: K) => V, options?: SetOptions): V {
     checkFunction('make', make)
+    this.#ttlOf(options)
     const found = findValue(this.hot, key)
-    if (found.value === undefined) return this.getOrInsert(key, make(key))
+    if (found.value === undefined) return this.getOrInsert(key, make(key), options)
     const { table, tally } = this.hot
     if (tally !== 0) countLookup(table.memory, tally, true)
     return found.value
@@ -308,19 +320,28 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
     verifyMap(this.name, this.hot.table, this.#parts, options.quiet === true)
   }
 
+  #ttlOf(options: SetOptions | undefined): number {
+    const { ttl } = this.hot.table
+    return options === undefined ? ttl : checkTtl(options, ttl)
+  }
+  /** @throws ArgumentError if it was the user's code that has changed the entry: it would again. */
+  #assertOthers(what: string, key: K, found: Expected, writes: number): void {
+    if (this.#writes !== writes && this.#isOwn(key, found))
+      throw new ArgumentError(`${what}: it has changed the entry itself`, { key })
+  }
   /** Whether there is another entry by now that this thread has made. */
   #isOwn(key: K, { stamp: before }: Expected): boolean {
     const { entry, stamp } = lookUp(this.hot, key)
     return entry !== 0 && stamp !== before && (stamp & 0xff) === this.own.cpu
   }
   /** Sets the value if the entry is still that one; undefined deletes it. */
-  #exchange(key: K, found: Expected, value: V | undefined): boolean {
+  #exchange(key: K, found: Expected, value: V | undefined, ttl: number): boolean {
     const { key: scratch, value: encoded, values } = this.hot
     if (value !== undefined) values.encode(value, encoded)
     const hash = encodeKey(this.hot, key)
     const isDone =
       value !== undefined
-        ? this.#writer.put(scratch, hash, encoded, this.hot.table.ttl, found)
+        ? this.#writer.put(scratch, hash, encoded, ttl, found)
         : found.entry === 0
           ? findEntry(this.hot.table, scratch, hash) === 0
           : this.#writer.remove(scratch, hash, found)

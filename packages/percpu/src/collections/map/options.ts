@@ -67,15 +67,17 @@ const { words } = MapRoot
 const keyKinds = Object.keys(keyCodecs) as MapKeyKind[]
 const valueKinds = Object.keys(valueCodecs) as MapValueKind[]
 
-/** @throws ArgumentError. */
-export function checkMapOptions(options: MapOptions): void {
-  checkObject('options', options)
+/** Reads them, once: they may be getters. @throws ArgumentError. */
+export function readMapOptions(given: MapOptions): MapOptions {
+  checkObject('options', given)
   checkOptions(
     'map',
-    options,
+    given,
     { key: true, value: true, cache: true, stats: true, hold: true, capacity: true, ttl: true, seed: true },
     ['seed'],
   )
+  const { key, value, cache, stats, hold, capacity, ttl, seed } = given
+  const options = { key, value, cache, stats, hold, capacity, ttl, seed } as MapOptions
   checkKind('key', options.key, keyKinds)
   if (isStruct(options.value)) checkValueStruct(options.value)
   else checkKind('value', options.value, valueKinds)
@@ -87,6 +89,7 @@ export function checkMapOptions(options: MapOptions): void {
   if (options.ttl !== undefined) checkRange('ttl', options.ttl, 1, MAX_TTL)
   checkFlag('stats', options.stats)
   if (options.seed !== undefined) checkInt32('seed', options.seed)
+  return options
 }
 
 /**

@@ -19,13 +19,16 @@ const stride = MapCpu.stride / 4
 
 /** Looks whether what it is about has changed, and tells its listener. */
 export type Look = () => void
+interface Watcher {
+  look: Look
+  /** The sum of the counts when it has looked last. */
+  seen: number
+}
 
 export class MapWatchers {
   readonly #table: MapTable
   readonly #own: OwnCpu
-  readonly #looks = new Set<Look>()
-  /** The sum of the counts when all were told last. */
-  #seen = 0
+  readonly #watchers = new Set<Watcher>()
   /** Ends the wait that is under way; undefined if there is none. */
   #stop: (() => void) | undefined
 
@@ -39,17 +42,15 @@ export class MapWatchers {
    * first time, when changes are counted already.
    */
   add(begin: () => Look, { signal }: ListenOptions): () => void {
-    let look: Look = () => undefined
-    const own: Look = () => look()
+    const watcher: Watcher = { look: () => undefined, seen: this.#count() }
     const off = (): void => {
       signal?.removeEventListener('abort', off)
-      if (this.#looks.delete(own) && this.#looks.size === 0) this.#stop?.()
+      if (this.#watchers.delete(watcher) && this.#watchers.size === 0) this.#stop?.()
     }
     if (signal?.aborted) return off
-    if (this.#looks.size === 0) this.#seen = this.#count()
-    look = begin()
-    this.#looks.add(own)
+    watcher.look = begin()
     signal?.addEventListener('abort', off, { once: true })
+    this.#watchers.add(watcher)
     if (this.#stop === undefined) this.#run().catch(reportError)
     return off
   }
@@ -57,13 +58,16 @@ export class MapWatchers {
   /** Until nobody listens any more, or the CPU goes offline. */
   async #run(): Promise<void> {
     const { doorbell } = this.#own
-    while (this.#looks.size > 0) {
+    while (this.#watchers.size > 0) {
       let isStopped = false
       this.#stop = () => {
         isStopped = true
         doorbell.recheck()
       }
-      const done = (): boolean => isStopped || this.#count() !== this.#seen
+      const done = (): boolean => {
+        const count = this.#count()
+        return isStopped || [...this.#watchers].some(({ seen }) => seen !== count)
+      }
       if (!(await doorbell.sleepUntil([this.#table.watchers], done, new Deadline()))) break
       this.#tell()
     }
@@ -71,11 +75,13 @@ export class MapWatchers {
   }
 
   #tell(): void {
-    // First: a change that comes while they are told is told again.
-    this.#seen = this.#count()
-    for (const look of [...this.#looks]) {
+    for (const watcher of [...this.#watchers]) {
+      // First: a change that comes while it is told is told again.
+      const count = this.#count()
+      if (watcher.seen === count || !this.#watchers.has(watcher)) continue
+      watcher.seen = count
       try {
-        if (this.#looks.has(look)) look()
+        watcher.look()
       } catch (error) {
         reportError(error)
       }

@@ -5,6 +5,7 @@
  * that died is free as soon as that was cleaned up after.
  */
 import * as mem from '#mem'
+import { OutOfMemoryError } from '../../machine/errors.js'
 import { queueFree } from '../../rcu/queueing.js'
 import { ensureStack, SOME } from '../../stack.js'
 import { entryWords, fillEntry, stampOf } from './entry.js'
@@ -101,12 +102,22 @@ export class MapWriter {
   #make(key: Scratch, hash: number, value: Scratch, ttl: number): number {
     const table = this.#table
     const { memory, pad, isCache } = table
-    const { heap, note, cpu } = this.#parts
+    const { note, cpu } = this.#parts
     const words = entryWords(key.length, value.length, pad)
-    const address = heap.alloc((words + (isCache ? LIFE_WORDS : 0)) * 4)
+    const address = this.#alloc((words + (isCache ? LIFE_WORDS : 0)) * 4)
     fillEntry(memory, address / 4, key, hash, nextStamp(memory, note, cpu), value, pad)
     if (isCache) writeLife(memory, address / 4 + words, endAfter(table, ttl))
     return address
+  }
+
+  /** Without memory a cache takes entries out, for later calls. @throws OutOfMemoryError. */
+  #alloc(bytes: number): number {
+    try {
+      return this.#parts.heap.alloc(bytes)
+    } catch (error) {
+      if (error instanceof OutOfMemoryError) this.#evictor?.relieve()
+      throw error
+    }
   }
 
   /**

@@ -17,17 +17,18 @@ import type { RcuLayer } from '../../rcu/layer.js'
 import { listsOf } from '../../rcu/srcu-callbacks.js'
 import type { SrcuLayer } from '../../rcu/srcu-layer.js'
 import type { SyncLayer } from '../../sync/layer.js'
-import { NotesArea, type OwnNote } from '../notes-area.js'
+import { areas, useNote } from '../areas.js'
+import type { OwnNote } from '../notes-area.js'
 import type { MapValueKind, MapValues } from '../values.js'
 import { keyKinds, type KeyKind, type RangeKeyKind, type RangeKeys } from './keys.js'
 import { finishNote } from './notes.js'
-import { checkRangeOptions, compareRangeOptions, writeRangeOptions, type RangeMapOptions } from './options.js'
+import { compareRangeOptions, readRangeOptions, writeRangeOptions, type RangeMapOptions } from './options.js'
 import { RangeBlock, RangeNode, RangeNote, RangeRoot, RangeVersion } from './range-layout.js'
 import { SharedRangeMap, type RangeMapParts } from './range-map.js'
 import { finderOf } from './search.js'
 import { valueKindOf } from './values.js'
 
-const notes = new NotesArea('percpu.rangeMaps', RangeNote)
+const notes = areas.rangeMaps
 const TYPE = 'SharedRangeMap'
 const hash = hashNumbers([RangeRoot, RangeVersion, RangeNode, RangeBlock].map((layout) => layout.hash))
 
@@ -63,11 +64,11 @@ export class RangeMapsLayer implements AttachedLayer {
    */
   rangeMap<K extends RangeKeyKind, V extends MapValueKind>(
     name: string,
-    options: RangeMapOptions<K, V>,
+    given: RangeMapOptions<K, V>,
   ): SharedRangeMap<RangeKeys[K], MapValues[V]> {
     const { own, names } = this.#below.context
     own.assertOnline()
-    checkRangeOptions(options)
+    const options = readRangeOptions(given)
     const { memory } = own
     const layout = { name: TYPE, size: RangeRoot.size, align: RangeRoot.align, hash }
     const init = (address: number): void => writeRangeOptions(memory, address / 4, options)
@@ -89,7 +90,7 @@ export class RangeMapsLayer implements AttachedLayer {
     const { context, sync, alloc, percpu, srcu } = this.#below
     const { own, objects } = context
     const { memory, cpu } = own
-    const note = (this.#note ??= notes.use(own, objects, sync))
+    const note = (this.#note ??= useNote('rangeMaps', own, objects, sync))
     const domain = srcu.open(`percpu.rangeMap@${address}`)
     const { callbacks } = domain
     const list = listsOf(percpu.use().state, domain.words.words * 4)[cpu] ?? 0

@@ -20,12 +20,16 @@ const { words } = RangeRoot
 const allKeys = Object.keys(keyKinds) as RangeKeyKind[]
 const allValues = Object.keys(valueCodecs) as MapValueKind[]
 
-/** @throws ArgumentError. */
-export function checkRangeOptions(options: RangeMapOptions): void {
+/** Reads them, once: they may be getters. @throws ArgumentError. */
+export function readRangeOptions<K extends RangeKeyKind, V extends MapValueKind>(
+  options: RangeMapOptions<K, V>,
+): RangeMapOptions<K, V> {
   checkObject('options', options)
   checkOptions('rangeMap', options, { key: true, value: true })
-  checkOneOf('key', required(options.key), allKeys)
-  checkOneOf('value', required(options.value), allValues)
+  const { key, value } = options
+  checkOneOf('key', required(key), allKeys)
+  checkOneOf('value', required(value), allValues)
+  return { key, value }
 }
 
 /** Of a new map. `root`: word index. */

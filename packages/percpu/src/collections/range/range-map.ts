@@ -1,5 +1,5 @@
 import type { OwnCpu } from '../../cpus/own-cpu.js'
-import { showAs } from '../../inspect.js'
+import { jsonAs, showAs } from '../../inspect.js'
 import { checkFunction, refused } from '../../machine/check.js'
 import { endUnlessOffline } from '../../machine/ending.js'
 import type { WaitOptions } from '../../machine/wait-options.js'
@@ -55,7 +55,9 @@ export interface RangeMapParts<K, V> {
  */
 export class SharedRangeMap<K, V> extends RangeReader<K, V> {
   static {
-    showAs<{ readonly name: string; readonly size: number }>(this, ({ name, size }) => ({ name, size }))
+    const tell = ({ name, size }: { readonly name: string; readonly size: number }) => ({ name, size })
+    showAs<{ readonly name: string; readonly size: number }>(this, tell)
+    jsonAs<{ readonly name: string; readonly size: number }>(this, 'SharedRangeMap', tell)
   }
 
   readonly name: string

@@ -8,13 +8,13 @@ import type { NamedThing } from '../../bootmem/names.js'
 import type { AttachedLayer, Recovery } from '../../cpus/layer.js'
 import type { PlacedStruct } from '../../machine/placed-struct.js'
 import type { SyncLayer } from '../../sync/layer.js'
-import { NotesArea } from '../notes-area.js'
+import { areas, useNote } from '../areas.js'
 import { compareSpec, newCapacity, readRingOptions, writeSpec, type RingOptions } from './options.js'
 import { initialiseRing, openRing, ringBytes } from './place.js'
-import { RingNote, RingRoot } from './ring-layout.js'
+import { RingRoot } from './ring-layout.js'
 import { SharedRing, type RingParts } from './ring.js'
 
-const notes = new NotesArea('percpu.rings', RingNote)
+const notes = areas.rings
 const TYPE = 'SharedRing'
 const hash = hashNumbers([RingRoot.hash])
 
@@ -100,6 +100,6 @@ export class RingLayer implements AttachedLayer {
   #attach(): RingParts {
     const { context, sync } = this.#below
     const { own, objects } = context
-    return { own, sync, lock: notes.use(own, objects, sync).lock }
+    return { own, sync, lock: useNote('rings', own, objects, sync).lock }
   }
 }
