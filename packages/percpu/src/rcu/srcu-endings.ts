@@ -93,11 +93,11 @@ export class SrcuEndings {
       // Before the name is gone. Mutant: rcu/srcu-end-unmarked.
       if (slot.slot !== NO_SLOT) setEnder(own.memory, slot, this.#token)
     }
-    let isEnding = false
+    let isEnding: boolean | undefined
     try {
       isEnding = names.unlink('srcu', name, domain * 4, mark)
     } finally {
-      if (!isEnding && slot.slot !== NO_SLOT) this.#unmark(slot)
+      if (isEnding !== true && slot.slot !== NO_SLOT) this.#unmark(slot, isEnding === undefined)
     }
     if (isEnding) await this.#end(name, slot)
     return isEnding
@@ -111,10 +111,11 @@ export class SrcuEndings {
       return { slot: NO_SLOT, words: domain, hasName: true }
     }
   }
-  #unmark(slot: Slot): void {
+  /** `hasName`: the slot is kept for the next end. Another thread may be about to mark it. */
+  #unmark(slot: Slot, hasName: boolean): void {
     const { memory } = this.#context.own
     if (enderOf(memory, slot) === this.#token) setEnder(memory, slot, 0)
-    giveBack(memory, slot)
+    if (!hasName) giveBack(memory, slot)
   }
 
   /** As {@link endNamed}, of a domain in a struct. */

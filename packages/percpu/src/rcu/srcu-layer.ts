@@ -28,7 +28,7 @@ import { checkFlavour, cleanedUp, endStale, flavours, makeDomain } from './srcu-
 import type { CallbackLists } from './callback-lists.js'
 import { listsOf, SrcuCallbacks, type MakeQueueing } from './srcu-callbacks.js'
 import { inspectDomain } from './srcu-inspect.js'
-import { register, registered } from './srcu-registry.js'
+import { isEnding, register, registered } from './srcu-registry.js'
 import { initialiseSrcu, SrcuWords } from './srcu-words.js'
 import type { Srcu, SrcuFlavour, SrcuParts } from './srcu.js'
 import { findTree, treeAddress, treeBytes, type SrcuTree } from './srcu-tree.js'
@@ -147,6 +147,8 @@ export class SrcuLayer implements AttachedLayer {
     const { state, allocator, context } = cpuState
     this.#checkAddress(address)
     const name = nameAt(address)
+    // Somebody may have died there without its last word: who goes on would end this one.
+    if (isEnding(state.memory, context.objects, address / 4)) throw beingCleanedUp(name, address)
     if (pointerAt(state, address) !== 0)
       throw new SrcuMisuseError(`${name}: there is a domain already, or the memory is not zero`, { address })
     initialiseSrcu(state.memory, address / 4, flavours[flavour])
@@ -177,7 +179,7 @@ export class SrcuLayer implements AttachedLayer {
     const name = nameAt(address)
     if (pointer === 0) throw new SrcuMisuseError(`${name}: there is no domain`, { address })
     const serial = this.#serialAt(address)
-    if (serial === 0) throw new SrcuMisuseError(`${name}: this domain is being cleaned up`, { address })
+    if (serial === 0) throw beingCleanedUp(name, address)
     const known = this.#placed.get(address)
     if (known?.pointer === pointer && known.serial === serial) return checkFlavour(known.domain, flavour)
     // Another thread has ended that one.
@@ -390,4 +392,7 @@ export class SrcuLayer implements AttachedLayer {
   }
 }
 
+function beingCleanedUp(name: string, address: number): SrcuMisuseError {
+  return new SrcuMisuseError(`${name}: this domain is being cleaned up`, { address })
+}
 const nameAt = (address: number): string => `srcu at ${address}`

@@ -59,7 +59,7 @@ export function reserve(memory: Memory, objects: Directory, words: number): Slot
   const known = [...slots(memory, objects)].find((each) => each.hasName && each.words === words)
   return known ?? { slot: take(memory, objects, -words), words, hasName: true }
 }
-/** The domain has lost its name before, by somebody else. */
+/** The domain has lost its name before, by somebody else: nobody marks it any more. */
 export function giveBack({ i32 }: Memory, { slot, words }: Slot): void {
   // atomic: unless that one is still at it.
   if (loadAtomic32(i32, slot + ENDER) === 0) compareExchangeAtomic32(i32, slot, -words, 0)
@@ -105,6 +105,12 @@ export function enderOf({ i32 }: Memory, { slot }: Slot): number {
 export function setEnder({ i32 }: Memory, { slot }: Slot, ender: number): void {
   // atomic: written by the ender, or in its place.
   storeAtomic32(i32, slot + ENDER, ender)
+}
+/** Whether the domain in a struct is ending, though its parts may be gone: nobody has left it. */
+export function isEnding(memory: Memory, objects: Directory, words: number): boolean {
+  return [...slots(memory, objects)].some(
+    (slot) => !slot.hasName && slot.words === words && enderOf(memory, slot) !== 0,
+  )
 }
 /** The domain has ended. */
 export function leave(memory: Memory, slot: Slot): void {

@@ -120,3 +120,44 @@ for (const [kind, makeFind] of Object.entries(kinds))
       assert.ok(finished > 20, `only ${finished} of ${points}`)
     })
   })
+
+it('of a domain in a struct leaves one alone that is made there before it is finished', async () => {
+  let made = 0
+  await forEachAccessAsync(async (at) => {
+    let address = 0
+    const ending = await prepare((machine) => {
+      address = machine.heap.alloc(Vm.size, { zero: true, persist: true })
+      return (each, isFirst) => (isFirst ? each.initSrcu(address) : each.srcuAt(address))
+    })
+    const { machine, victim } = ending
+    const isKilled = await killDuringCleanup(ending, at)
+    const isGone = (): boolean => {
+      try {
+        machine.srcuAt(address)
+        return false
+      } catch (error) {
+        return String(error).includes('there is no domain')
+      }
+    }
+    let another: Srcu | undefined
+    try {
+      if (isKilled && isGone()) another = machine.initSrcu(address)
+    } catch (error) {
+      assert.match(String(error), /is being cleaned up/)
+    }
+    if (isKilled) machine.cpus.declareDead(victim.cpu)
+    else await victim.offline()
+    for (let turns = 0; turns < 10; turns++) await turn()
+    await settle(machine)
+    if (another === undefined) return isKilled
+    made++
+    assert.equal(machine.srcuAt(address), another, `access ${at}`)
+    await another.free(machine.heap.alloc(64))
+    await another.barrier()
+    await another.cleanup()
+    await settle(machine)
+    machine.heap.verify({ quiet: true })
+    return isKilled
+  })
+  assert.ok(made > 0)
+})
