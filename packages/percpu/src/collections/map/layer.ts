@@ -1,6 +1,6 @@
 /**
  * The layer: its maps on one thread, and what is done for a CPU that died in the middle of a
- * change. A machine without maps has none of its memory: the notes are made with the first map.
+ * change. The notes are made with the first map, ring or map of ranges: areas.ts.
  */
 import type { Memory } from '#mem'
 import { hashNumbers } from '../../arithmetic.js'

@@ -1,7 +1,6 @@
 /**
  * The layer: its maps on one thread, and what is done for a CPU that died in the middle of a
- * change. A machine without maps of ranges has none of its memory: the notes are made with the
- * first one.
+ * change. The notes are made with the first map, ring or map of ranges: areas.ts.
  *
  * Each map has a domain of SRCU, for what is to be freed: it waits for those who hold a version
  * across awaits, and, as all fast domains do, for the stretches of all threads.

@@ -1,6 +1,6 @@
 /**
  * The layer: its rings on one thread, and what is done for a CPU that died while it used one. A
- * machine without rings has none of its memory: the notes are made with the first ring.
+ * machine has notes of rings with the first map, ring or map of ranges: areas.ts.
  */
 import { hashNumbers } from '../../arithmetic.js'
 import type { LayerContext } from '../../bootmem/layer.js'
