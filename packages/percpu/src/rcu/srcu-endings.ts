@@ -115,6 +115,7 @@ export class SrcuEndings {
   #unmark(slot: Slot, hasName: boolean): void {
     const { memory } = this.#context.own
     if (enderOf(memory, slot) === this.#token) setEnder(memory, slot, 0)
+    // Mutant: rcu/srcu-slot-given-back.
     if (!hasName) giveBack(memory, slot)
   }
 

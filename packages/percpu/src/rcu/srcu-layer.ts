@@ -147,7 +147,8 @@ export class SrcuLayer implements AttachedLayer {
     const { state, allocator, context } = cpuState
     this.#checkAddress(address)
     const name = nameAt(address)
-    // Somebody may have died there without its last word: who goes on would end this one.
+    // Somebody may have died there without its last word: who goes on would end this one. Mutant:
+    // rcu/srcu-made-while-ending.
     if (isEnding(state.memory, context.objects, address / 4)) throw beingCleanedUp(name, address)
     if (pointerAt(state, address) !== 0)
       throw new SrcuMisuseError(`${name}: there is a domain already, or the memory is not zero`, { address })
