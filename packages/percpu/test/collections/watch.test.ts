@@ -147,6 +147,19 @@ describe('a listener', () => {
     stop.abort()
   })
 
+  it('keeps no entry in a cache', async () => {
+    const map = fresh().map('cache', { key: 'i32', value: 'i32', capacity: 10 })
+    map.set(0, 7)
+    const { values, off } = told(map, 0)
+    for (let i = 1; i < 400 && values.length === 0; i++) {
+      map.set(i, i)
+      if (i % 10 === 0) await sleep(1)
+    }
+    await until(() => values.length === 1)
+    assert.deepEqual(values, [undefined])
+    off()
+  })
+
   it('keeps a key of bytes as it was', async () => {
     const map = fresh().map('bytes', { key: 'bytes', value: 'i32' })
     const key = Uint8Array.of(1, 2)

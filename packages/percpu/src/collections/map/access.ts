@@ -45,6 +45,13 @@ export function lookUp<K, V>(hot: Hot<K, V>, key: K): Expected & { readonly isLi
   if (entry === 0) return { entry, stamp: 0, isLive: false }
   return { entry, stamp: stampOf(table.memory.i32, entry * 2), isLive: use(table, entry * 2) }
 }
+/** As {@link lookUp}, of whom does not count as a user: an entry that is watched may be evicted. */
+export function peek<K, V>(hot: Hot<K, V>, key: K): Expected & { readonly isLive: boolean } {
+  const { table } = hot
+  const entry = findEntry(table, hot.key, encodeKey(hot, key))
+  if (entry === 0) return { entry, stamp: 0, isLive: false }
+  return { entry, stamp: stampOf(table.memory.i32, entry * 2), isLive: isLive(table, entry * 2) }
+}
 /** As {@link lookUp}, with its value. */
 export function findValue<K, V>(hot: Hot<K, V>, key: K): Expected & { readonly value: V | undefined } {
   const { entry, stamp, isLive } = lookUp(hot, key)

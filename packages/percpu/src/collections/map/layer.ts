@@ -16,7 +16,7 @@ import { RcuMap } from '../../rcu/rcu-map.js'
 import type { SyncLayer } from '../../sync/layer.js'
 import { areas, useNote } from '../areas.js'
 import { SharedMap } from './map.js'
-import { MapBucket, MapCpu, MapEntry, MapNote, MapRoot } from './map-layout.js'
+import { MapBucket, MapCpu, MapEntry, MapLife, MapNote, MapRoot } from './map-layout.js'
 import { endNote, finishNote, leftOver } from './notes.js'
 import { compareOptions, readMapOptions, valuesOf, writeOptions, type MapOptions } from './options.js'
 import type { WriterParts } from './parts.js'
@@ -24,7 +24,7 @@ import { directoryWords, initialiseTable, mapShape, openTable } from './table.js
 
 const notes = areas.maps
 const TYPE = 'SharedMap'
-const hash = hashNumbers([MapRoot, MapCpu, MapBucket, MapEntry].map((layout) => layout.hash))
+const hash = hashNumbers([MapRoot, MapCpu, MapBucket, MapEntry, MapLife].map((layout) => layout.hash))
 
 /** Whatever its keys and values are. */
 type AnyMap = SharedMap<unknown, unknown>

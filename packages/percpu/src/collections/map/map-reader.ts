@@ -4,7 +4,7 @@ import type { ListenOptions } from '../../machine/events.js'
 import { checkSignal } from '../../machine/wait-options.js'
 import { isThenable } from '../../thenable.js'
 import { endViews } from '../view.js'
-import { encodeKey, findLive, keyAt, lookUp, valueAt, viewOf, walk, type Hot } from './access.js'
+import { encodeKey, findLive, keyAt, peek, valueAt, viewOf, walk, type Hot } from './access.js'
 import { readValue } from './entry.js'
 import { hashWords } from './hash.js'
 import { describeMap, type MapReport } from './report.js'
@@ -150,9 +150,9 @@ export abstract class MapReader<K, V, View> {
     const own = hot.keys.decode(hot.key)
     checkListening('watch', listener, options)
     return this.#watchers.add(() => {
-      let known = lookUp(hot, own)
+      let known = peek(hot, own)
       return () => {
-        const found = lookUp(hot, own)
+        const found = peek(hot, own)
         // One whose time is over is as none.
         const isSame = found.entry === known.entry && found.stamp === known.stamp
         const isKnown = found.isLive === known.isLive && (isSame || !found.isLive)

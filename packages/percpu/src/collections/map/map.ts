@@ -139,7 +139,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
    *
    * @throws ArgumentError for what is no key or value; EntryTooLargeError; OutOfMemoryError;
    *   LockTimeoutError if another thread died in the middle of a change and cannot be cleaned up
-   *   after meanwhile; OfflineError. Nothing is changed then.
+   *   after meanwhile; OfflineError. Nothing is changed then, but for what a cache has taken out.
    */
   set(key: K, value: V, options?: SetOptions): this {
     const { key: scratch, value: encoded, values } = this.hot

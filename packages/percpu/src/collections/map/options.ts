@@ -42,8 +42,9 @@ export interface MapOptions<K extends MapKeyKind = MapKeyKind, V extends MapValu
   readonly hold?: boolean
   /**
    * How many entries the map has at most, 1 to 2^31 - 1: a new one takes the place of one that
-   * nobody has looked up for long. While several threads set at once there may be some more. All
-   * threads must say the same. Default: no limit.
+   * nobody has looked up for long. While several threads set at once there may be some more. With
+   * memory full, `set` throws before there are so many. All threads must say the same. Default: no
+   * limit.
    */
   readonly capacity?: number
   /**
