@@ -19,7 +19,8 @@
  * words, one of the page's, and for a tail one or two lines more. Its branches are those that the
  * answer needs: a wrong guess costs as much as a line that is far away.
  *
- * Pages are immutable, as nodes are: a change makes those anew in which there are keys of its own.
+ * Pages are immutable, as nodes are: a change makes those anew in which there are keys of its own,
+ * and copies the blocks that have none.
  */
 import * as mem from '#mem'
 import type { I32View, Memory, U16View } from '#mem'
@@ -210,49 +211,84 @@ export function makeIndex(indexing: Indexing): Int32Array | undefined {
     return undefined
   }
   const made = words === undefined ? new Int32Array(INDEX_WORDS) : words.slice()
-  const changed = new Set<number>()
+  const changed = new Map<number, Set<number>>()
   const all: readonly Region[] = words === undefined ? [[0, 2 ** 32 - 1]] : regions
-  for (const [low, high] of all) {
-    const end = Math.min(high >>> PAGE_SHIFT, INDEX_WORDS - 1)
-    for (let index = low >>> PAGE_SHIFT; index <= end; index++) changed.add(index)
-  }
-  for (const index of changed) {
+  for (const region of all) addChanged(changed, region)
+  for (const [index, changedBlocks] of changed) {
     const before = words?.[index] ?? 0
     if (before < 0) drop(-before)
-    made[index] = makePage(indexing, index * PAGE)
+    made[index] = makePage(indexing, index * PAGE, before, changedBlocks)
   }
   return made
 }
+/** The blocks in which a region lies, by the page. */
+function addChanged(changed: Map<number, Set<number>>, [low, high]: Region): void {
+  const end = Math.min(high >>> BLOCK_SHIFT, INDEX_WORDS * BLOCKS - 1)
+  for (let block = low >>> BLOCK_SHIFT; block <= end; block++) {
+    const index = block >>> (PAGE_SHIFT - BLOCK_SHIFT)
+    const blocks = changed.get(index) ?? new Set()
+    changed.set(index, blocks)
+    blocks.add(block * BLOCK)
+  }
+}
 
-/** The word of a version for the page that begins at a key. */
-function makePage({ memory, cursor, seek, take }: Indexing, begin: number): number {
+/**
+ * The word of a version for the page that begins at a key. `before`: that of the version before, of
+ * which the blocks that have not changed are copied.
+ */
+function makePage(
+  { memory, cursor, seek, take }: Indexing,
+  begin: number,
+  before: number,
+  changed: ReadonlySet<number>,
+): number {
   seek(begin)
   if (nextOf(cursor) >= begin + PAGE) return wordOf(cursor)
   const blocks: number[] = []
   const tails: Tail[] = []
   let length = FIRST + BLOCKS
+  let isBehind = false
   for (let block = begin; block < begin + PAGE; block += BLOCK) {
+    // Mutant: collections/range-block-kept.
+    if (before < 0 && !changed.has(block)) {
+      const word = load32(memory.i32, -before * 2 + FIRST + ((block - begin) >>> BLOCK_SHIFT))
+      // One that had no place may have some now.
+      if (word !== WALK) {
+        isBehind = true
+        const tail = word < 0 ? tailBefore(-before * 2, word, length) : undefined
+        blocks.push(tail === undefined ? word : tailWordOf(tail))
+        if (tail !== undefined) {
+          tails.push(tail)
+          length += lengthOf(tail)
+        }
+        continue
+      }
+    }
+    // The cursor has not gone through what was copied.
+    if (isBehind) seek(block)
+    isBehind = false
     if (nextOf(cursor) >= block + BLOCK) {
       blocks.push(wordOf(cursor))
       if (nextOf(cursor) === block + BLOCK) advance(cursor)
       continue
     }
-    const tail: Tail = { start: length, offsets: [], words: [] }
+    const offsets: number[] = []
+    const words: number[] = []
     for (let from = block; ; from = cursor.key()) {
-      tail.offsets.push(from - block)
-      tail.words.push(wordOf(cursor))
+      offsets.push(from - block)
+      words.push(wordOf(cursor))
       const next = nextOf(cursor)
       if (next <= block + BLOCK) advance(cursor)
       if (next >= block + BLOCK) break
     }
-    const count = tail.offsets.length
-    if (count > MAX_COUNT || length > MAX_START) {
+    if (offsets.length > MAX_COUNT || length > MAX_START) {
       blocks.push(WALK)
       continue
     }
-    blocks.push(SIGN | (length << COUNT_BITS) | count)
+    const tail: Tail = { start: length, steps: offsets.length, parts: { offsets, words } }
+    blocks.push(tailWordOf(tail))
     tails.push(tail)
-    length += ((count + 1) >>> 1) + count
+    length += lengthOf(tail)
   }
   const page = take(length * 4)
   writePage(memory, page * 2, blocks, tails)
@@ -260,9 +296,22 @@ function makePage({ memory, cursor, seek, take }: Indexing, begin: number): numb
 }
 
 interface Tail {
+  /** Words of the page before it. */
   readonly start: number
-  readonly offsets: number[]
-  readonly words: number[]
+  readonly steps: number
+  /** Its steps, and a word for each; or the word index at which it lies in the page before. */
+  readonly parts: { readonly offsets: readonly number[]; readonly words: readonly number[] } | number
+}
+function lengthOf({ steps }: Tail): number {
+  return ((steps + 1) >>> 1) + steps
+}
+/** The word of its block. */
+function tailWordOf({ start, steps }: Tail): number {
+  return SIGN | (start << COUNT_BITS) | steps
+}
+/** One of the page before, whose word index is given, by the word of its block. */
+function tailBefore(page: number, word: number, start: number): Tail {
+  return { start, steps: word & MAX_COUNT, parts: page + ((word >>> COUNT_BITS) & MAX_START) }
 }
 function writePage(
   { i32, u16 }: Memory,
@@ -270,11 +319,20 @@ function writePage(
   blocks: readonly number[],
   tails: readonly Tail[],
 ): void {
-  for (const [block, word] of blocks.entries()) store32(i32, page + FIRST + block, word)
-  for (const { start, offsets, words } of tails) {
-    for (const [step, offset] of offsets.entries()) storeU16(u16, (page + start) * 2 + step, offset)
-    const values = page + start + ((offsets.length + 1) >>> 1)
-    for (const [step, word] of words.entries()) store32(i32, values + step, word)
+  for (let block = 0; block < blocks.length; block++) store32(i32, page + FIRST + block, blocks[block] ?? 0)
+  for (const tail of tails) {
+    const { steps, parts } = tail
+    const at = page + tail.start
+    if (typeof parts === 'number') {
+      for (let word = lengthOf(tail) - 1; word >= 0; word--)
+        store32(i32, at + word, load32(i32, parts + word))
+      continue
+    }
+    const values = at + ((steps + 1) >>> 1)
+    for (let step = 0; step < steps; step++) {
+      storeU16(u16, at * 2 + step, parts.offsets[step] ?? 0)
+      store32(i32, values + step, parts.words[step] ?? 0)
+    }
   }
 }
 
