@@ -122,14 +122,16 @@ export const valueCodecs: { readonly [Kind in MapValueKind]: ValueCodec<MapValue
 const stringify: (value: unknown) => string | undefined = JSON.stringify
 /** @throws ArgumentError for what JSON cannot say. */
 function jsonOf(value: unknown): string {
-  // JSON would say `{}`.
-  if (isThenable(value)) throw refused('value', value, 'a promise: await it first')
   let text: string | undefined
+  let isPromise: boolean
   try {
+    isPromise = isThenable(value)
     text = stringify(value)
   } catch (error) {
     throw new ArgumentError('value: JSON cannot say it', { value }, { cause: error })
   }
+  // JSON would say `{}`.
+  if (isPromise) throw refused('value', value, 'a promise: await it first')
   // JSON would say `null` for NaN and the infinities; inside of objects it does.
   const isOther = typeof value === 'number' && !Number.isFinite(value)
   if (text !== undefined && !isOther) return text

@@ -44,6 +44,14 @@ function mapOf({ machine }: World): SharedMap<string, unknown> {
   return map
 }
 
+const setOptions = kinds.options({ ttl: optional(whole(1, 2 ** 52, 'milliseconds')) })
+/** With an entry `'a'`, whose time is long. */
+function cacheOf({ machine }: World): SharedMap<string, unknown> {
+  const cache = machine.map('cache', { key: 'string', value: 'json', ttl: 100_000, capacity: 3 })
+  cache.set('a', 1)
+  return cache
+}
+
 /** A key or a value of another kind. */
 function ofKind(
   key: MapKeyKind,
@@ -102,26 +110,25 @@ export const collectionRows: readonly Row[] = [
     return use(map, 'hold', ['a', () => 1])
   }),
   door('SharedMap.has', [text], (world) => use(mapOf(world), 'has', ['a'])),
-  door(
-    'SharedMap.set',
-    [text, json, optional(kinds.options({ ttl: optional(whole(1, 2 ** 52, 'milliseconds')) }))],
-    ({ machine }) => {
-      const map = machine.map('cache', { key: 'string', value: 'json', ttl: 1000, capacity: 2 })
-      return use(map, 'set', ['a', 2, { ttl: 5 }])
-    },
+  door('SharedMap.set', [text, json, optional(setOptions)], (world) =>
+    use(cacheOf(world), 'set', ['a', 2, { ttl: 5 }]),
   ),
   door('SharedMap.delete', [text], (world) => {
     const map = mapOf(world)
     return use(map, 'delete', ['a'], () => map.set('a', 1))
   }),
   door('SharedMap.size', [], (world) => getting(mapOf(world), 'size')),
-  door('SharedMap.update', [text, func], (world) => use(mapOf(world), 'update', ['a', () => 2])),
-  door('SharedMap.compareAndSet', [text, json, json], (world) =>
-    use(mapOf(world), 'compareAndSet', ['a', 1, 1]),
+  door('SharedMap.update', [text, func, optional(setOptions)], (world) =>
+    use(cacheOf(world), 'update', ['a', () => 2, { ttl: 5 }]),
   ),
-  door('SharedMap.getOrInsert', [text, json], (world) => use(mapOf(world), 'getOrInsert', ['b', 2])),
-  door('SharedMap.getOrInsertComputed', [text, func], (world) =>
-    use(mapOf(world), 'getOrInsertComputed', ['b', () => 2]),
+  door('SharedMap.compareAndSet', [text, json, json, optional(setOptions)], (world) =>
+    use(cacheOf(world), 'compareAndSet', ['a', 1, 1, { ttl: 5000 }]),
+  ),
+  door('SharedMap.getOrInsert', [text, json, optional(setOptions)], (world) =>
+    use(cacheOf(world), 'getOrInsert', ['b', 2, { ttl: 5 }]),
+  ),
+  door('SharedMap.getOrInsertComputed', [text, func, optional(setOptions)], (world) =>
+    use(cacheOf(world), 'getOrInsertComputed', ['b', () => 2, { ttl: 5 }]),
   ),
   door('SharedMap.setMany', [pairs], (world) => use(mapOf(world), 'setMany', [[['a', 1]]])),
   door('SharedMap.load', [pairs, optional(kinds.options({ sizeHint: optional(sizeHint) }))], (world) =>
