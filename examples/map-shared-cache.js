@@ -1,5 +1,6 @@
-// One cache for all threads, of at most 5000 entries, each for a minute at most: what one thread has
-// worked out, the others find. A thread that is terminated in the middle takes nothing of it along.
+// One cache for all threads, of at most 5000 entries, each for a minute at most: what one thread
+// has worked out, the others find. A thread that is terminated in the middle takes nothing of it
+// along.
 //
 //     node examples/map-shared-cache.js
 import { once } from 'node:events'

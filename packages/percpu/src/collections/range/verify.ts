@@ -25,9 +25,10 @@ export interface RangeMapReport {
 export function describeRangeMap<K, V>(
   name: string,
   shape: Shape<K, V>,
-  { tags }: Heap,
+  heap: Heap,
   version: number,
 ): RangeMapReport {
+  const { tags } = heap
   const { memory } = shape
   const root = rootOf(memory, version)
   let nodes = 0
