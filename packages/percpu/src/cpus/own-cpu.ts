@@ -75,7 +75,7 @@ export class OwnCpu {
   readonly gracePeriods: GracePeriods
   readonly idle: Idle
   readonly patience: number
-  /** Whether the system tells this thread of others. */
+  /** Whether the system tells this thread of others, and it does not count on them for ever. */
   readonly tellsOfThreads: boolean
   readonly #watchesWaits: boolean
   #ignoreWaits: () => void = () => undefined
@@ -107,7 +107,7 @@ export class OwnCpu {
     this.cpu = cpu
     // Not of a thread that stands for another one.
     const isItself = options.thread === undefined
-    this.tellsOfThreads = isItself && tellsOfThreads
+    this.tellsOfThreads = isItself && tellsOfThreads && this.patience !== Infinity
     if (isItself) this.table.setOsThread(cpu, this.key, ownOsThread())
     this.incarnation = nextIncarnation(this.table.incarnation(cpu))
     this.table.setState(cpu, this.incarnation, 'starting')

@@ -92,6 +92,7 @@ export class SrcuCallbacks {
     const { percpu, make, name } = this.#parts
     const { allocator } = percpu()
     const { stride: bytes, align } = CallbackList
+    // Mutant: rcu/lists-lost.
     allocator.allocate(bytes, { align, into: this.#word, owned: true })
     return (this.#queueing = make(name, this.#source(), this.#lists))
   }

@@ -311,6 +311,7 @@ export class SrcuLayer implements AttachedLayer {
       try {
         const words = new SrcuWords(shared)
         words.endSections(recovery.cpu, recovery.ringer)
+        // Mutant: rcu/srcu-tree-reaper.
         findTree(state, shared, map)?.wakeAll(recovery.ringer)
         if (!this.#hasLeft && words.isWanted) open().takeOver()
       } catch (error) {

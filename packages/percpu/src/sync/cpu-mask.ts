@@ -43,7 +43,7 @@ export function hasOthers(memory: Memory, mask: number, cpu: number, cpus: numbe
 
 /**
  * Rings the next CPU of the mask behind `cpu`. If that one does not sleep there, it may be long
- * before it goes on, so all are rung: whoever can run goes on.
+ * before it goes on, so all are rung: whoever can run goes on. Mutant: sync/busy-alone.
  */
 export function ringOne(memory: Memory, ringer: Ringer, mask: number, cpu: number, cpus: number): void {
   const next = nextBit(memory, mask, cpu, cpus)

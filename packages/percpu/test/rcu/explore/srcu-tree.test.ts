@@ -178,7 +178,7 @@ describe('CPUs that wait for a big domain', () => {
         for (const waiter of [0, 1, 2]) t.cpu(waiter, async (cpu) => open(world, cpu).domain.synchronize())
         t.kill(0, { reaper: () => world.world.reap(0) })
       },
-      { mode: 'pct', executions: 4 * EXECUTIONS, seed: SEED },
+      { mode: 'pct', executions: 10 * EXECUTIONS, seed: SEED },
     )
   })
 

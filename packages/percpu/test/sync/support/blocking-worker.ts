@@ -1,6 +1,6 @@
 /** Blocks as it is told to, and tells when it goes on. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { join, type MachineHandle, type Permits } from 'percpu'
+import { join, type JoinOptions, type MachineHandle, type Permits } from 'percpu'
 
 export type BlockingCommand =
   | 'lock'
@@ -12,7 +12,9 @@ export type BlockingCommand =
   | 'release'
   | 'complete'
 
-const machine = join(workerData as MachineHandle)
+// It counts on others for ever: it does not look by itself, so a ring that is missing shows.
+const never: JoinOptions & { readonly patience: number } = { patience: Infinity }
+const machine = join(workerData as MachineHandle, never)
 const mutex = machine.locks.mutex('m')
 const condition = machine.locks.condition('c', mutex)
 const semaphore = machine.locks.semaphore('p', 3)
