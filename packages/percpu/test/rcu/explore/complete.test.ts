@@ -61,7 +61,7 @@ const all: readonly (Roles & { readonly flavour: SrcuFlavour; readonly preemptio
   { flavour: 'normal', readers: 1, blocks: true },
   { flavour: 'normal', readers: 1, blocks: true, second: true },
   { flavour: 'normal', readers: 2, blocks: true, second: true, preemptions: 2 },
-  { flavour: 'normal', readers: 2, open: true, blocks: true, preemptions: 3 },
+  { flavour: 'normal', readers: 2, open: true, blocks: true },
   { flavour: 'normal', readers: 2, blocks: true, preemptions: 3 },
   { flavour: 'normal', readers: 3, blocks: true, preemptions: 2 },
   { flavour: 'normal', readers: 4, blocks: true, preemptions: 1 },
