@@ -13,8 +13,9 @@ import type { AddressTable } from '../table/address-table.js'
 export interface Answer {
   readonly address: string
   readonly range: { readonly start: string; readonly end: string }
-  readonly asn: number
-  readonly organisation: string
+  /** Null if another thread has set a range whose pair is gone. */
+  readonly asn: number | null
+  readonly organisation: string | null
 }
 
 /** The answer for one address, or undefined if no range holds it. About 1 µs. */

@@ -21,10 +21,12 @@ export interface TableSummary {
   readonly bytes: number
 }
 
+/** Null: a thread that changes ranges has kept the number of a pair until that was gone. */
 export interface Pair {
-  readonly asn: number
-  readonly organisation: string
+  readonly asn: number | null
+  readonly organisation: string | null
 }
+const GONE = Buffer.from('{"asn":null,"organisation":null}')
 
 /** Texts of pairs that are kept, and the most bytes of such a one. */
 const KEPT = 2 ** 17
@@ -113,7 +115,9 @@ export class AddressTable {
   pair(number: number): Pair {
     let pair = this.#objects.get(number)
     if (pair === undefined) {
-      pair = JSON.parse(Buffer.from(this.#read(number)).toString()) as Pair
+      const text = this.#read(number)
+      pair = JSON.parse(Buffer.from(text).toString()) as Pair
+      if (text === GONE) return pair
       if (this.#objects.size >= KEPT_OBJECTS) this.#objects.clear()
       this.#objects.set(number, pair)
     }
@@ -129,7 +133,7 @@ export class AddressTable {
   }
   #keep(number: number, place: number): void {
     const text = this.#read(number)
-    if (text.length > KEPT_BYTES) {
+    if (text === GONE || text.length > KEPT_BYTES) {
       this.text = text
       this.begin = 0
     } else {
@@ -140,8 +144,6 @@ export class AddressTable {
     this.end = this.begin + text.length
   }
   #read(number: number): Uint8Array {
-    const text = this.#maps.pairs.get(number)
-    if (text === undefined) throw new RangeError(`the table has no pair ${number}`)
-    return text
+    return this.#maps.pairs.get(number) ?? GONE
   }
 }

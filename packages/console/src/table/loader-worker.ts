@@ -22,14 +22,14 @@ function send(message: FromLoader): void {
 async function load(): Promise<void> {
   const rows = await readTable(files, { limit, onBytes: (bytes) => send({ type: 'progress', bytes }) })
   const maps = openTable(machine, name)
-  const { needed, ...published } = publish(maps, rows)
+  const published = publish(maps, rows)
   const { ipv4, ipv6, entries, knownOverlaps } = rows
   const counts = { rows4: ipv4.order.length, rows6: ipv6.order.length, entries: entries.asns.length }
   send({
     type: 'published',
     table: { ...published, ...counts, names: entries.names.length, knownOverlaps },
   })
-  await settle(maps, needed)
+  await settle(maps)
 }
 
 try {

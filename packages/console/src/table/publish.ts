@@ -7,7 +7,8 @@
  *     4. wait until nobody reads the versions before     a death leaves pairs that no range needs
  *     5. all pairs are deleted that no range needs       as in 4; the next load deletes the others
  *
- * Steps 2 and 3 are one version each. One load at a time.
+ * Steps 2 and 3 are one version each. One load at a time. Other threads may change ranges
+ * meanwhile: step 5 looks at the ranges that there are, not at those of the files.
  */
 import { BIAS, type Entries } from './columns.js'
 import type { TableMaps } from './maps.js'
@@ -19,8 +20,6 @@ const ENTRY_BYTES = 16
 export interface Published {
   /** 1 for the first table, then one more each time. */
   readonly generation: number
-  /** Numbers of the pairs that are needed. */
-  readonly needed: ReadonlySet<number>
   /** Places in which the ranges differ from those before. */
   readonly changed: number
 }
@@ -48,14 +47,16 @@ export function publish(maps: TableMaps, rows: TableRows): Published {
   const generation = state.generation.load() + 1
   state.generation.store(generation)
   state.names.store(rows.entries.names.length)
-  return { generation, needed: new Set(numbers), changed }
+  return { generation, changed }
 }
 
 /** Steps 4 and 5. */
-export async function settle(maps: TableMaps, needed: ReadonlySet<number>): Promise<void> {
-  await maps.ipv4.barrier()
-  await maps.ipv6.barrier()
-  const { ipv4, ipv6, pairs, state } = maps
+export async function settle({ ipv4, ipv6, pairs, state }: TableMaps): Promise<void> {
+  await ipv4.barrier()
+  await ipv6.barrier()
+  const needed = new Set<number>()
+  for (const value of ipv4.values()) needed.add(value >>> 1)
+  for (const value of ipv6.values()) needed.add(value >>> 1)
   let bytes = ipv4.report().bytes + ipv6.report().bytes + pairs.report().bucketBytes
   for (const [number, { length }] of pairs) {
     if (needed.has(number)) bytes += ENTRY_BYTES + length

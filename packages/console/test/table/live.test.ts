@@ -4,8 +4,19 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import type { Machine } from 'percpu'
-import { AbortedError, loadTable, openTable, publish, readTable, settle } from 'percpu-console'
-import { csv, temporaryFolder, writeTables } from '../helpers/files.js'
+import {
+  AbortedError,
+  answerBatch,
+  AnswerWriter,
+  loadTable,
+  lookUp,
+  openTable,
+  parseAddress,
+  publish,
+  readTable,
+  settle,
+} from 'percpu-console'
+import { csv, smallTables, temporaryFolder, writeTables } from '../helpers/files.js'
 import { testMachine, testPool, verifyTable } from '../helpers/machine.js'
 import type { ModelEnd, ModelSetup } from '../helpers/model-worker.js'
 import { rowsOfSeed } from '../helpers/model.js'
@@ -52,7 +63,8 @@ test('while 100 tables replace each other, each thread is answered from whole on
   const load = async (seed: number): Promise<void> => {
     const { ipv4, ipv6 } = rowsOfSeed(seed)
     const rows = await readTable(await writeTables(folder, csv(ipv4), csv(ipv6)))
-    await settle(maps, publish(maps, rows).needed)
+    publish(maps, rows)
+    await settle(maps)
   }
   await load(1)
   const workers = [1, 2].map((seed) => startModel(machine, { seed }))
@@ -94,6 +106,33 @@ test('a range that another thread changes is answered anew, and a reload takes i
   const { table } = await service.reload('test')
   assert.equal(table?.changed, 2)
   assert.deepEqual(await Promise.all(['1.1.1.128', '1.1.2.3'].map(asnOf)), [13335, undefined])
+})
+
+test('a pair that a changed range needs stays, and one that is gone is told as unknown', async (t) => {
+  const { machine, name, table } = testMachine(t)
+  const folder = await temporaryFolder(t)
+  const { one, two } = smallTables
+  await loadTable(machine, name, await writeTables(folder, one.ipv4, one.ipv6))
+  const maps = openTable(machine, name)
+  const value = maps.ipv4.lookup(0x01010101) ?? assert.fail()
+  const before = table.pair(value >>> 1)
+  publish(maps, await readTable(await writeTables(folder, two.ipv4, two.ipv6)))
+  // Another thread comes between what is published and what is deleted.
+  maps.ipv4.set(0x0b000000, 0x0b0000ff, value)
+  await settle(maps)
+  assert.deepEqual(table.pair(table.find4(0x0b000001)), before)
+  verifyTable(machine)
+  // It has kept a number for too long.
+  maps.ipv4.set(0x0c000000, 0x0c0000ff, 123_456 * 2)
+  const answer = lookUp(table, '12.0.0.1', parseAddress('12.0.0.1') ?? assert.fail())
+  assert.deepEqual(answer, {
+    address: '12.0.0.1',
+    range: { start: '12.0.0.0', end: '12.0.0.255' },
+    asn: null,
+    organisation: null,
+  })
+  const { buffer, length } = answerBatch(new AnswerWriter(table), Buffer.from('12.0.0.1\n'), 'text')
+  assert.deepEqual(JSON.parse(Buffer.from(buffer, 0, length).toString()), answer)
 })
 
 test('a load whose thread is ended at any moment leaves a whole table', async (t) => {
