@@ -38,19 +38,16 @@ export function findLive<K, V>({ table, key }: Hot<K, V>, hash: number): number 
   const entry = findEntry(table, key, hash)
   return entry !== 0 && use(table, entry * 2) ? entry : 0
 }
-/** The entry of a key, and whether it counts: its time may be over. */
-export function lookUp<K, V>(hot: Hot<K, V>, key: K): Expected & { readonly isLive: boolean } {
-  const { table } = hot
-  const entry = findEntry(table, hot.key, encodeKey(hot, key))
-  if (entry === 0) return { entry, stamp: 0, isLive: false }
-  return { entry, stamp: stampOf(table.memory.i32, entry * 2), isLive: use(table, entry * 2) }
+/** An entry that was found, and whether it counts: its time may be over. */
+interface Found extends Expected {
+  readonly isLive: boolean
 }
-/** As {@link lookUp}, of whom does not count as a user: an entry that is watched may be evicted. */
-export function peek<K, V>(hot: Hot<K, V>, key: K): Expected & { readonly isLive: boolean } {
+/** The entry of a key. `check`: {@link isLive} if looking is not to keep it from being evicted. */
+export function lookUp<K, V>(hot: Hot<K, V>, key: K, check: typeof isLive = use): Found {
   const { table } = hot
   const entry = findEntry(table, hot.key, encodeKey(hot, key))
   if (entry === 0) return { entry, stamp: 0, isLive: false }
-  return { entry, stamp: stampOf(table.memory.i32, entry * 2), isLive: isLive(table, entry * 2) }
+  return { entry, stamp: stampOf(table.memory.i32, entry * 2), isLive: check(table, entry * 2) }
 }
 /** As {@link lookUp}, with its value. */
 export function findValue<K, V>(hot: Hot<K, V>, key: K): Expected & { readonly value: V | undefined } {

@@ -4,9 +4,10 @@ import type { ListenOptions } from '../../machine/events.js'
 import { checkSignal } from '../../machine/wait-options.js'
 import { isThenable } from '../../thenable.js'
 import { endViews } from '../view.js'
-import { encodeKey, findLive, keyAt, peek, valueAt, viewOf, walk, type Hot } from './access.js'
+import { encodeKey, findLive, keyAt, lookUp, valueAt, viewOf, walk, type Hot } from './access.js'
 import { readValue } from './entry.js'
 import { hashWords } from './hash.js'
+import { isLive } from './lifetime.js'
 import { describeMap, type MapReport } from './report.js'
 import { countEntries } from './table.js'
 import { countLookup } from './tally.js'
@@ -150,9 +151,10 @@ export abstract class MapReader<K, V, View> {
     const own = hot.keys.decode(hot.key)
     checkListening('watch', listener, options)
     return this.#watchers.add(() => {
-      let known = peek(hot, own)
+      // To watch an entry is not to use it.
+      let known = lookUp(hot, own, isLive)
       return () => {
-        const found = peek(hot, own)
+        const found = lookUp(hot, own, isLive)
         // One whose time is over is as none.
         const isSame = found.entry === known.entry && found.stamp === known.stamp
         const isKnown = found.isLive === known.isLive && (isSame || !found.isLive)
