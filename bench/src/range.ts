@@ -130,8 +130,39 @@ const lookUp6: Suite = {
   ],
 }
 
+const RANGES = 100_000
+/** Changes one range of so many, which begin so many keys one after the other. */
+function changing(name: string, key: 'u32' | 'u53', step: number): Suite['rows'][number] {
+  const map = machine.rangeMap(name, { key, value: 'u32' })
+  map.load(Array.from({ length: RANGES }, (_, i) => [i * step, i * step + 9, i]))
+  let value = RANGES
+  return {
+    name,
+    role: 'ours',
+    measure: perOperation((count) => {
+      for (let i = 0; i < count; i++) {
+        const from = (random() % RANGES) * step
+        map.set(from, from + 5, value++ % 2 ** 30)
+        if (i % 10 === 0) map.barrierBlocking()
+      }
+      return count
+    }),
+  }
+}
+const change: Suite = {
+  title: `change one range of ${RANGES.toLocaleString('en')}`,
+  unit: 'ns',
+  note: 'A version each. What was replaced is freed after each tenth.',
+  rows: [
+    changing('keys of 32 bits, 40 a range', 'u32', 40),
+    changing('keys of 32 bits, 40,000 a range', 'u32', 40_000),
+    changing('keys of 53 bits, 40 a range', 'u53', 40),
+  ],
+}
+
 export const suites: readonly Suite[] = [
   lookUp4('look up, IPv4, uniform addresses', uniform),
   lookUp4('look up, IPv4, of random ranges', ofRanges),
   lookUp6,
+  change,
 ]

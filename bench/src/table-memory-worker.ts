@@ -26,7 +26,7 @@ function open(): TableMaps | Int32Array | undefined {
   if (kind === 'none') return undefined
   if (kind === 'private') {
     const bytes = readFileSync(image)
-    const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
+    const words = new Int32Array(bytes.buffer, bytes.byteOffset, Math.floor(bytes.length / 4))
     touch(words.length, (i) => words[i] as number)
     return words
   }

@@ -39,8 +39,8 @@ export class NormalSrcu extends Srcu {
     this.checkToken(token)
     const left = this.#openOf(token) - 1
     this.checkOpen(left + 1, token)
-    // Who waits is told. One that comes right now, too, if there is as much room as for a lock.
-    // Mutant: rcu/srcu-left-too-deep.
+    // Who waits is told. Asking for room in each section would double what a reader takes. Mutant:
+    // rcu/srcu-left-too-deep.
     if (left === 0 && this.#isDraining(token)) ensureStack(FEW)
     this.words.leave(this.#part, token)
     this.#open[token] = left
