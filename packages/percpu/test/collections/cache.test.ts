@@ -65,6 +65,57 @@ describe('a map with a capacity', () => {
     assert.equal(map.get(4), 4)
   })
 
+  it('puts a new entry or none: with memory full no other one goes', async () => {
+    const machine = fresh({ memory: '2 MiB' })
+    const map = machine.map('big', { key: 'i32', value: 'bytes', capacity: 100_000 })
+    const big = new Uint8Array(5000)
+    let count = 0
+    const fill = (): void => {
+      for (;;) map.set(count++, big)
+    }
+    assert.throws(fill, OutOfMemoryError)
+    const before = [...map.keys()]
+    assert.ok(before.length > 50)
+    for (const call of [
+      () => map.set(-1, big),
+      () => map.getOrInsert(-1, big),
+      () => map.update(0, () => big.fill(1)),
+      () => map.compareAndSet(-1, undefined, big),
+    ])
+      assert.throws(call, OutOfMemoryError)
+    assert.deepEqual([...map.keys()], before)
+    assert.equal(map.report().evictions, 0)
+    assert.deepEqual(map.get(0), new Uint8Array(5000))
+    // There is room again once somebody says so.
+    for (const key of before) if (key < 3) map.get(key)
+    assert.equal(map.evict(10), 10)
+    assert.equal(map.report().evictions, 10)
+    for (const key of [0, 1, 2]) assert.ok(map.has(key), `${key} was looked up`)
+    await map.barrier()
+    map.set(-1, big)
+    assert.equal(map.evict(2 ** 31 - 1), map.report().evictions - 10)
+    assert.equal(map.size, 0)
+    assert.equal(map.evict(1), 0)
+    map.verify({ quiet: true })
+    await map.barrier()
+    machine.heap.verify({ quiet: true })
+    for (const wrong of [0, -1, 1.5, '1', 2 ** 31])
+      assert.throws(() => map.evict(wrong as number), ArgumentError)
+    assert.throws(() => machine.map('plain', options).evict(1), ArgumentError)
+  })
+
+  it('refused for want of memory costs no entry of a full map either', () => {
+    const machine = fresh({ memory: '2 MiB' })
+    const map = machine.map('big', { key: 'i32', value: 'bytes', capacity: 3 })
+    for (const key of [1, 2, 3]) map.set(key, Uint8Array.of(key))
+    const others = machine.map('others', { key: 'i32', value: 'bytes' })
+    assert.throws(() => {
+      for (let i = 0; ; i++) others.set(i, new Uint8Array(3000))
+    }, OutOfMemoryError)
+    assert.throws(() => map.set(4, new Uint8Array(5000)), OutOfMemoryError)
+    assert.deepEqual([...map.keys()].sort(), [1, 2, 3])
+  })
+
   it('of one entry has the last one', () => {
     const map = fresh().map('m', { ...options, capacity: 1 })
     for (let i = 0; i < 100; i++) {

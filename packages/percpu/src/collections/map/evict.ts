@@ -6,16 +6,19 @@
  *
  * The hand is a hint: two writers may move it at once, and go over the same slots.
  *
+ * Who puts an entry makes room after it: nothing here throws by then, and an entry that could not
+ * be put has cost no other one. What cannot be taken out now is taken out by a later call.
+ *
  * Progress: a bucket that another thread has locked is passed over.
  * Cost: at most {@link MOST_BUCKETS} buckets a call, each under its own lock. If all entries of the
  * first ones are in use, the first of these goes all the same.
  */
 import * as mem from '#mem'
+import { OutOfMemoryError } from '../../machine/errors.js'
 import { MapBucket, SLOTS } from './map-layout.js'
 import { isLive, wasUsed } from './lifetime.js'
 import type { WriterParts } from './parts.js'
-import { findEntry, loadBuckets } from './reader.js'
-import type { Scratch } from '../scratch.js'
+import { loadBuckets } from './reader.js'
 import { bucketWord, countEntries, type MapTable } from './table.js'
 import { countEnded } from './tally.js'
 
@@ -32,8 +35,6 @@ const MOST_BUCKETS = 18
 const PATIENT = 9
 /** Entries that one call takes out of a map that has too many. */
 const AT_ONCE = 2
-/** Those that it takes out when memory is full. */
-const MOST_RELIEVED = 8
 /** Entries that a CPU puts before it looks for those that have ended; a power of two. */
 const SWEEP_EVERY = 4
 
@@ -61,26 +62,34 @@ export class Evictor {
     this.#prune = prune
   }
 
-  /**
-   * An entry of this key is about to be put.
-   *
-   * @throws OutOfMemoryError; LockTimeoutError. Nothing is changed then, but for the hand.
-   */
-  makeRoom(key: Scratch, hash: number): void {
+  /** After an entry was put, which stays. `isNew`: it has replaced none. */
+  makeRoom(entry: number, isNew: boolean): void {
     const table = this.#table
     const { capacity } = table
-    const excess = capacity === 0 ? 0 : countEntries(table) - capacity + 1
-    if (excess > 0 && findEntry(table, key, hash) === 0) this.#evict(Math.min(excess, AT_ONCE))
+    const excess = isNew && capacity !== 0 ? countEntries(table) - capacity : 0
+    this.#fresh = entry
+    if (excess > 0) this.#evict(Math.min(excess, AT_ONCE))
     else if (table.ttl !== 0 && (++this.#puts & (SWEEP_EVERY - 1)) === 0) this.#visit(false)
+    this.#fresh = 0
   }
 
-  /**
-   * Memory is full: takes out what has ended in some buckets, and some entries of a map with a
-   * capacity. They are free after a grace period.
-   */
+  /** Memory is full: takes out what has ended in some buckets. It is free after a grace period. */
   relieve(): void {
-    if (this.#table.capacity !== 0) this.#evict(MOST_RELIEVED)
-    else for (let i = 0; i < MOST_BUCKETS; i++) this.#visit(false)
+    for (let i = 0; i < MOST_BUCKETS; i++) this.#visit(false)
+  }
+
+  /** Takes out so many entries if there are as many; returns how many it was. */
+  evict(count: number): number {
+    const rest = loadBuckets(this.#table)
+    let taken = 0
+    for (let left = 2 * rest; left > 0 && taken < count;) {
+      const more = this.#visit(true, left <= rest)
+      taken += more
+      // A visit takes one entry: those whose turn it was have others left, perhaps.
+      if (more === 0) left--
+      else if (left < rest) left = rest
+    }
+    return taken
   }
 
   #evict(count: number): void {
@@ -113,6 +122,10 @@ export class Evictor {
       if (end < SLOTS) store32(i32, table.hand, index * SLOTS + end)
       if (this.#taken > 0) this.#prune(bucket)
       return this.#taken
+    } catch (error) {
+      // No room for what is to be freed: the rest stays.
+      if (error instanceof OutOfMemoryError) return this.#taken
+      throw error
     } finally {
       lock.unlock()
     }
@@ -120,6 +133,8 @@ export class Evictor {
 
   /** Entries that the last sweep has taken out. */
   #taken = 0
+  /** The entry that has just been put; 0: none. */
+  #fresh = 0
   /** Returns the slot behind the entry that was evicted from the first block, or {@link SLOTS}. */
   #sweep(bucket: number, first: number, isEvicting: boolean, isForced: boolean): number {
     const table = this.#table
@@ -148,7 +163,8 @@ export class Evictor {
     const entry = loadAtomic32(table.memory.i32, block + slotsField + slot)
     if (entry === 0) return STAYS
     if (!isLive(table, entry * 2)) return ENDED
-    if (!isEvicting) return STAYS
+    // Mutant: collections/fresh-evicted.
+    if (!isEvicting || entry === this.#fresh) return STAYS
     // Mutant: collections/used-evicted.
     return wasUsed(table, entry * 2) && !isForced ? STAYS : EVICTED
   }

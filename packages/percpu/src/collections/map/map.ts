@@ -1,7 +1,7 @@
 import type { OwnCpu } from '../../cpus/own-cpu.js'
 import { ArgumentError } from '../../errors.js'
 import { jsonAs, showAs } from '../../inspect.js'
-import { checkFlag, checkFunction, checkOptions, shown } from '../../machine/check.js'
+import { checkFlag, checkFunction, checkOptions, checkRange, shown } from '../../machine/check.js'
 import { endUnlessOffline } from '../../machine/ending.js'
 import { checkWait, Deadline, type WaitOptions } from '../../machine/wait-options.js'
 import { barrierBlocking } from '../../rcu/queueing.js'
@@ -139,7 +139,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
    *
    * @throws ArgumentError for what is no key or value; EntryTooLargeError; OutOfMemoryError;
    *   LockTimeoutError if another thread died in the middle of a change and cannot be cleaned up
-   *   after meanwhile; OfflineError. Nothing is changed then, but for what a cache has taken out.
+   *   after meanwhile; OfflineError. Nothing is changed then.
    */
   set(key: K, value: V, options?: SetOptions): this {
     const { key: scratch, value: encoded, values } = this.hot
@@ -305,6 +305,24 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
         if (this.#writer.remove(key, hash)) this.#writes++
       }
     }
+  }
+
+  /**
+   * Takes up to so many entries out of a map with `capacity` or `ttl`: those whose time is over,
+   * and those that have not been looked up for long. Returns how many it was. Their memory is free
+   * after a grace period. Entries in buckets that another thread changes just now are left out.
+   *
+   * Cost: at most a few visits of each bucket, one for each entry in it.
+   * @throws ArgumentError also for a map with neither; OfflineError.
+   */
+  evict(count: number): number {
+    this.own.assertOnline()
+    checkRange('count', count, 1, 2 ** 31 - 1)
+    if (!this.hot.table.isCache)
+      throw new ArgumentError(`the map ${shown(this.name)} has neither capacity nor ttl`, { name: this.name })
+    const evicted = this.#writer.evict(count)
+    this.#writes += evicted
+    return evicted
   }
 
   /**

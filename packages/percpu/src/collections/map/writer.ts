@@ -7,7 +7,7 @@
 import * as mem from '#mem'
 import { OutOfMemoryError } from '../../machine/errors.js'
 import { queueFree } from '../../rcu/queueing.js'
-import { ensureStack, SOME } from '../../stack.js'
+import { ensureStack, MANY, SOME } from '../../stack.js'
 import { entryWords, fillEntry, stampOf } from './entry.js'
 import { Evictor } from './evict.js'
 import { tagOf } from './hash.js'
@@ -63,10 +63,9 @@ export class MapWriter {
    * @throws OutOfMemoryError; LockTimeoutError. Nothing is changed then.
    */
   put(key: Scratch, hash: number, value: Scratch, ttl: number, expected?: Expected): boolean {
-    ensureStack(SOME)
+    ensureStack(this.#evictor === undefined ? SOME : MANY)
     // First: what it throws, it throws before anything has changed.
     this.#splitter.makeRoom()
-    this.#evictor?.makeRoom(key, hash)
     const { memory } = this.#table
     const address = this.#make(key, hash, value, ttl)
     const place = this.#place
@@ -86,6 +85,7 @@ export class MapWriter {
     if (place.entry !== 0) {
       this.#parts.queueing.callbacks.reserve()
       this.#change(place.slot, fresh, { fresh, old: place.entry, ...this.#counted(0) })
+      this.#evictor?.makeRoom(fresh, false)
       return true
     }
     const { i32 } = memory
@@ -95,6 +95,8 @@ export class MapWriter {
       tagValue: place.tagsWith(i32, tagOf(hash)),
       ...this.#counted(1),
     })
+    // Mutant: collections/never-evicted.
+    this.#evictor?.makeRoom(fresh, true)
     return true
   }
 
@@ -110,7 +112,7 @@ export class MapWriter {
     return address
   }
 
-  /** Without memory a cache takes entries out, for later calls. @throws OutOfMemoryError. */
+  /** Without memory what has ended is taken out, for later calls. @throws OutOfMemoryError. */
   #alloc(bytes: number): number {
     try {
       return this.#parts.heap.alloc(bytes)
@@ -150,6 +152,11 @@ export class MapWriter {
       this.#parts.lock.unlock()
     }
     return wasThere
+  }
+  /** Takes so many entries out of a cache if there are as many; returns how many it was. */
+  evict(count: number): number {
+    ensureStack(MANY)
+    return this.#evictor?.evict(count) ?? 0
   }
   /** Takes the entry at the place out of its bucket, which is locked. It is to be freed then. */
   #takeOut(): void {

@@ -29,7 +29,10 @@ import { valueKindOf } from './values.js'
 
 const notes = areas.rangeMaps
 const TYPE = 'SharedRangeMap'
-const hash = hashNumbers([RangeRoot, RangeVersion, RangeNode, RangeBlock].map((layout) => layout.hash))
+/** Raised when nodes hold keys, or an index its blocks, in another way: keys.ts, blocks.ts. */
+const CONTENTS = 2
+const layouts = [RangeRoot, RangeVersion, RangeNode, RangeBlock]
+const hash = hashNumbers([CONTENTS, ...layouts.map((layout) => layout.hash)])
 
 /** A map that this thread has opened. */
 interface Opened extends NamedThing {

@@ -140,6 +140,9 @@ export const collectionRows: readonly Row[] = [
     (world) => use(mapOf(world), 'loadAsync', [[['a', 1]], {}]),
   ),
   door('SharedMap.clear', [], (world) => use(mapOf(world), 'clear')),
+  door('SharedMap.evict', [whole(1, 2 ** 31 - 1, 'number of entries')], (world) =>
+    use(cacheOf(world), 'evict', [1]),
+  ),
   ...(['entries', 'keys', 'values'] as const).map((method) =>
     door(`SharedMap.${method}`, [], (world) => use(mapOf(world), method)),
   ),
