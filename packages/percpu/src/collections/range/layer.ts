@@ -29,7 +29,7 @@ import { valueKindOf } from './values.js'
 
 const notes = areas.rangeMaps
 const TYPE = 'SharedRangeMap'
-/** Raised when nodes hold keys, or an index its blocks, in another way: keys.ts, blocks.ts. */
+/** Raised when nodes hold keys, or an index its blocks, in another way: keys.ts, index-pages.ts. */
 const CONTENTS = 2
 const layouts = [RangeRoot, RangeVersion, RangeNode, RangeBlock]
 const hash = hashNumbers([CONTENTS, ...layouts.map((layout) => layout.hash)])
