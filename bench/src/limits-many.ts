@@ -180,7 +180,7 @@ const memorySuite: Suite = {
       goal: { below: 50 },
       measure: growth(() => {
         const machine = boot({ cpus: 1 })
-        const prefix = 'x'.repeat(44)
+        const prefix = 'x'.repeat(38)
         for (let i = 0; i < 500_000; i++) machine.run(`${prefix}${i}`, () => i)
       }),
     },
