@@ -3,6 +3,8 @@ import { AllocLayer, bootAlloc } from './alloc/layer.js'
 import { MapsLayer } from './collections/map/layer.js'
 import { RingLayer } from './collections/ring/layer.js'
 import { RangeMapsLayer } from './collections/range/layer.js'
+import { Presence } from './collections/presence.js'
+import { Removal } from './collections/removal.js'
 import { BootMemory, initialiseBootMemory } from './bootmem/layer.js'
 import type { AttachedLayer } from './cpus/layer.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
@@ -53,6 +55,7 @@ export interface Layers {
   readonly maps: MapsLayer
   readonly rings: RingLayer
   readonly rangeMaps: RangeMapsLayer
+  readonly removal: Removal
   /** All of them, the lowest first. */
   readonly list: readonly AttachedLayer[]
 }
@@ -108,10 +111,12 @@ function attachAll(own: OwnCpu, list: AttachedLayer[], options: LayerOptions | u
   if (options) bootRcu(bootmem, options.callbacks)
   const rcu = attach(new RcuLayer({ context: bootmem, sync, alloc, percpu, srcu }))
   names.freeing = freeingOf(rcu, percpu, bootmem.memblock)
-  const maps = attach(new MapsLayer({ context: bootmem, sync, alloc, rcu, srcu }))
-  const rings = attach(new RingLayer({ context: bootmem, sync }))
-  const rangeMaps = attach(new RangeMapsLayer({ context: bootmem, sync, alloc, percpu, srcu, rcu }))
+  const presence = new Presence(bootmem)
+  const maps = attach(new MapsLayer({ context: bootmem, sync, alloc, rcu, srcu, presence }))
+  const rings = attach(new RingLayer({ context: bootmem, sync, presence }))
+  const rangeMaps = attach(new RangeMapsLayer({ context: bootmem, sync, alloc, percpu, srcu, rcu, presence }))
+  const removal = new Removal(bootmem, presence, { map: maps, rangeMap: rangeMaps, ring: rings })
   watch.inspector.gracePeriods = () => [rcu.inspect(), ...srcu.inspect()]
   if (options) publishHeader(own.memory)
-  return { bootmem, locks, watch, alloc, percpu, srcu, rcu, maps, rings, rangeMaps, list }
+  return { bootmem, locks, watch, alloc, percpu, srcu, rcu, maps, rings, rangeMaps, removal, list }
 }

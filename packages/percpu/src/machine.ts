@@ -3,6 +3,7 @@ import type { Heap } from './alloc/heap.js'
 import { Objects } from './bootmem/objects.js'
 import type { MapKeyKind, MapKeys } from './collections/keys.js'
 import type { SharedMap } from './collections/map/map.js'
+import type { CollectionKind } from './collections/presence.js'
 import type { RingOptions } from './collections/ring/options.js'
 import type { SharedRing } from './collections/ring/ring.js'
 import type { RangeKeyKind, RangeKeys } from './collections/range/keys.js'
@@ -252,6 +253,25 @@ export class Machine {
     options: RingOptions<V> = {},
   ): SharedRing<MapValueOf<V>> {
     return this.#layers.rings.ring(name, options) as SharedRing<MapValueOf<V>>
+  }
+
+  /**
+   * Removes a map, a map of ranges or a ring with all that is in it. Resolves when its memory is
+   * free, but for that of its name, which a grace period frees. The name can be given anew then.
+   *
+   * All handles of it throw a RemovedError, in each thread from the end of its synchronous stretch
+   * on. Who waits for a message, for room or for a barrier of it gets that error; those who watch
+   * it are told nothing more. It waits for each `hold` that is under way.
+   *
+   * After an error it cannot be opened any more, and its removal can be called again. If the thread
+   * ends meanwhile, another one may do that.
+   *
+   * @throws ObjectMissingError if there is none of this name; UnansweredError after `timeout` ms,
+   *   SrcuBusyError if holds have not ended by then; the reason of `signal` when that aborts;
+   *   OutOfMemoryError; LockTimeoutError; ArgumentError; OfflineError.
+   */
+  async remove(kind: CollectionKind, name: string, options?: WaitOptions): Promise<void> {
+    await this.#layers.removal.remove(kind, name, options)
   }
 
   /**

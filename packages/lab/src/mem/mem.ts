@@ -43,6 +43,10 @@ export function openMemory(buffer: SharedArrayBuffer, reserved = 0): Memory {
   return { ...openViews(buffer), reserved } as unknown as Memory
 }
 
+export function reopenMemory({ buffer, reserved }: Memory): Memory {
+  return openMemory(buffer, reserved)
+}
+
 const properties = ['bytes', 'i16', 'u16', 'i32', 'u32', 'u64', 'f32', 'f64', 'buffer'] as const
 
 export function isSameMemory(one: Memory, other: Memory): boolean {

@@ -19,6 +19,10 @@ export class MapCorruptionError extends PercpuError {
 export class RingMismatchError extends PercpuError {
   readonly code = 'PERCPU_RING_MISMATCH'
 }
+/** The collection was removed, or is being removed: `machine.remove`. Nothing was changed. */
+export class RemovedError extends PercpuError {
+  readonly code = 'PERCPU_REMOVED'
+}
 /** The ring is closed: nothing more can be sent. The message was not. */
 export class RingClosedError extends PercpuError {
   readonly code = 'PERCPU_RING_CLOSED'

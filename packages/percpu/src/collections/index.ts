@@ -1,4 +1,5 @@
 export * from './errors.js'
+export type { CollectionKind } from './presence.js'
 export type { MapKeyKind, MapKeys } from './keys.js'
 export type { LoadAsyncOptions, LoadOptions } from './map/bulk.js'
 export type { MapVerifyOptions, SharedMap } from './map/map.js'

@@ -2,7 +2,7 @@
  * The calling thread as a CPU: its number and incarnation, and what it rings, calls, waits and
  * sleeps with. Made when the number is claimed; online when all layers are attached.
  */
-import { interceptWaits, poisonMemory, type Memory } from '#mem'
+import { interceptWaits, poisonMemory, reopenMemory, type Memory } from '#mem'
 import { array, atomic, i32, struct } from '../layout/index.js'
 import { checkCpu, checkCpus, checkFlag, checkMilliseconds, type OptionNames } from '../machine/check.js'
 import { AlreadyJoinedError, OfflineError } from '../machine/errors.js'
@@ -81,6 +81,8 @@ export class OwnCpu {
   #ignoreWaits: () => void = () => undefined
   /** Set by the machine: is told once that this CPU was declared dead by mistake. */
   onDeposed: (() => void) | undefined
+  /** Those of {@link openViews}. */
+  readonly #views = new Set<Memory>()
   #isDeposed = false
   #isOffline = false
 
@@ -186,7 +188,18 @@ export class OwnCpu {
     }
     this.#isOffline = true
     this.doorbell.close()
-    poisonMemory(this.memory, () => this.offlineError())
+    for (const views of [this.memory, ...this.#views]) poisonMemory(views, () => this.offlineError())
+  }
+
+  /** Other views of the memory, which are taken away with those of this CPU, or before. */
+  openViews(): Memory {
+    const views = reopenMemory(this.memory)
+    this.#views.add(views)
+    return views
+  }
+  closeViews(views: Memory, makeError: () => Error): void {
+    this.#views.delete(views)
+    poisonMemory(views, makeError)
   }
 
   get isOnline(): boolean {

@@ -11,13 +11,15 @@
  * and then begin at 1 again. So a token is never 0, and the same width holds everywhere: in locks,
  * in the owners of boot memory, in the tags of the heap, and in the CPU's state word.
  *
- * Why repeating is safe. Tokens are compared for equality, and with one exception none outlives its
- * incarnation: before a CPU's number is free again, its thread or its reaper has removed its token
- * from every lock and every region. The exception are tags of the heap: those of persistent objects
- * are only reported, and those in flight are told apart by {@link isUpTo}, which is right within
- * half a round. A tag that is older than that is taken for one of the present: it is lost, never
- * freed twice. A thread that remembers an incarnation while it waits would have to wait for 2
- * million incarnations of one CPU, each of them a new thread.
+ * Why repeating is safe. Tokens are compared for equality, and with two exceptions none outlives
+ * its incarnation: before a CPU's number is free again, its thread or its reaper has removed its
+ * token from every lock and every region. One exception are tags of the heap: those of persistent
+ * objects are only reported, and those in flight are told apart by {@link isUpTo}, which is right
+ * within half a round. A tag that is older than that is taken for one of the present: it is lost,
+ * never freed twice. The other one is the mark of who removes a collection. If it is taken for one
+ * of the present, who wants to go on waits until that incarnation has ended. A thread that
+ * remembers an incarnation while it waits would have to wait for 2 million incarnations of one CPU,
+ * each of them a new thread.
  */
 
 /** Incarnations are 1 to this number; the one after it is 1 again. */

@@ -93,6 +93,11 @@ export function openMemory(buffer: SharedArrayBuffer, reserved = 0): Memory {
   return { __proto__: shown, buffer, byteLength, reserved, ...views, unsendable } as unknown as Memory
 }
 
+/** Other views of the same memory, which can be taken away on their own. */
+export function reopenMemory({ buffer, reserved }: Memory): Memory {
+  return openMemory(buffer, reserved)
+}
+
 /** What holds a memory is made JSON of, as objects are that a program logs: not each byte. */
 const shown = {
   toJSON(this: Memory): object {

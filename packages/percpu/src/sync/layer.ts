@@ -7,6 +7,7 @@ import type { PlacedStruct } from '../machine/placed-struct.js'
 import { cpuOf, tokenOf } from '../machine/token.js'
 import { LockHeldError } from './errors.js'
 import { LayerLock, LOCK_TIMEOUT, recoverLayerLocks } from './layer-lock.js'
+import { readHeldLocks } from './held-locks.js'
 import { lockStateOf, type LockState } from './lock-state.js'
 import type { OwnerState, Rescue } from './patience.js'
 import { forgetLocks, recoverSync } from './recovery.js'
@@ -115,6 +116,14 @@ export class SyncLayer implements AttachedLayer {
    */
   queue(mask: number, address: number, name: string): WaitQueue {
     return new WaitQueue(this.state, mask, address, name)
+  }
+
+  /** Whether a CPU is in a queue with one of these words, or is just leaving it. */
+  isListed(words: readonly number[]): boolean {
+    const { memory } = this.state
+    for (let cpu = 0; cpu < this.context.own.map.cpus; cpu++)
+      if (readHeldLocks(memory, this.map.record(cpu)).some(({ lock }) => words.includes(lock))) return true
+    return false
   }
 
   /** For watchers: the locks of any CPU, read through any table. */

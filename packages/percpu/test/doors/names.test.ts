@@ -197,6 +197,14 @@ describe('a name is kept as it is, or refused', () => {
 
 /** They open what others make, or make the same. */
 const elsewhere = new Set([
-  ...['Objects.open', 'Objects.remove', 'Locks.remove', 'Percpu.remove', 'Cpus.call', 'Cpus.addHotplug'],
+  ...[
+    'Objects.open',
+    'Objects.remove',
+    'Locks.remove',
+    'Percpu.remove',
+    'Machine.remove',
+    'Cpus.call',
+    'Cpus.addHotplug',
+  ],
   ...['u8', 'i8', 'u16', 'i16', 'u32', 'u64', 'f32', 'f64'].map((scalar) => `Percpu.${scalar}`),
 ])

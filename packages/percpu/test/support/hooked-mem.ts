@@ -33,6 +33,20 @@ export {
   poisonMemory,
 } from 'percpu/mem'
 
+const reopened = new WeakMap<object, real.Memory[]>()
+export function reopenMemory(memory: real.Memory): real.Memory {
+  const others = reopened.get(memory) ?? []
+  const other = real.reopenMemory(memory)
+  reopened.set(memory, [...others, other])
+  return other
+}
+/** All views through which the thread of a memory accesses it. */
+export function viewsOf(memory: real.Memory): object[] {
+  return [memory, ...(reopened.get(memory) ?? [])]
+    .flatMap((each): unknown[] => Object.values(each))
+    .filter((view) => typeof view === 'object' && view !== null)
+}
+
 export const load8 = hooked('load8', real.load8)
 export const store8 = hooked('store8', real.store8)
 export const loadU8 = hooked('loadU8', real.loadU8)

@@ -2,19 +2,25 @@
  * The layer: its maps on one thread, and what is done for a CPU that died in the middle of a
  * change. The notes are made with the first map, ring or map of ranges: areas.ts.
  */
-import type { Memory } from '#mem'
+import { loadU32, type Memory } from '#mem'
 import { hashNumbers } from '../../arithmetic.js'
 import type { AllocLayer } from '../../alloc/layer.js'
 import type { LayerContext } from '../../bootmem/layer.js'
+import type { ObjectSpec } from '../../bootmem/directory.js'
 import type { NamedThing, Names } from '../../bootmem/names.js'
 import type { AttachedLayer, Recovery } from '../../cpus/layer.js'
 import { Clock } from '../../machine/clock.js'
+import type { Deadline } from '../../machine/wait-options.js'
 import type { PlacedStruct } from '../../machine/placed-struct.js'
 import type { RcuLayer } from '../../rcu/layer.js'
+import type { Srcu } from '../../rcu/srcu.js'
 import type { SrcuLayer } from '../../rcu/srcu-layer.js'
 import { RcuMap } from '../../rcu/rcu-map.js'
 import type { SyncLayer } from '../../sync/layer.js'
 import { areas, useNote } from '../areas.js'
+import type { Presence } from '../presence.js'
+import type { Removable } from '../removal.js'
+import { emptyMap } from './empty.js'
 import { SharedMap } from './map.js'
 import { MapBucket, MapCpu, MapEntry, MapLife, MapNote, MapRoot } from './map-layout.js'
 import { endNote, finishNote, leftOver } from './notes.js'
@@ -29,11 +35,6 @@ const hash = hashNumbers([MapRoot, MapCpu, MapBucket, MapEntry, MapLife].map((la
 /** Whatever its keys and values are. */
 type AnyMap = SharedMap<unknown, unknown>
 
-/** A map that this thread has opened. */
-interface Opened extends NamedThing {
-  readonly map: AnyMap
-}
-
 /** The layers that it works with. */
 interface MapsBelow {
   readonly context: LayerContext
@@ -41,12 +42,12 @@ interface MapsBelow {
   readonly alloc: AllocLayer
   readonly rcu: RcuLayer
   readonly srcu: SrcuLayer
+  readonly presence: Presence
 }
 
-export class MapsLayer implements AttachedLayer {
+export class MapsLayer implements AttachedLayer, Removable {
   readonly name = 'maps'
   readonly #below: MapsBelow
-  readonly #maps = new Map<string, Opened>()
   #parts: WriterParts | undefined
 
   constructor(below: MapsBelow) {
@@ -59,42 +60,58 @@ export class MapsLayer implements AttachedLayer {
    * @throws as `machine.map`.
    */
   map(name: string, given: MapOptions): AnyMap {
-    const { own, names } = this.#below.context
+    const { context, presence } = this.#below
+    const { own, names } = context
     own.assertOnline()
     const options = readMapOptions(given)
     const { memory, map } = own
     const parts = this.#use()
+    presence.attach()
     const thing = openMap(memory, names, map.cpus, name, options)
     compareOptions(memory, thing.address / 4, name, options)
-    const known = this.#maps.get(name)
-    if (known?.address === thing.address && known.serial === thing.serial) return known.map
-    const { pad } = valuesOf(options.value)
-    const table = openTable(memory, thing.address, map.cpus, pad, new Clock(memory))
-    const opened = new SharedMap<unknown, unknown>(
-      name,
-      table,
-      this.#partsOf(thing.address, parts, options),
-      own,
-      options,
-    )
-    this.#maps.set(name, { ...thing, map: opened })
-    return opened
+    return presence.open('map', name, thing, (views, life) => {
+      const { pad } = valuesOf(options.value)
+      const table = openTable(views, thing.address, map.cpus, pad, new Clock(memory))
+      const own = { ...this.#partsOf(thing.address, parts, options), own: context.own, life }
+      return new SharedMap<unknown, unknown>(name, table, own, options)
+    })
+  }
+
+  find(name: string): NamedThing {
+    const { own, names } = this.#below.context
+    return names.open('map', name, { type: TYPE, layout: layoutOf(own.memory, own.map.cpus) })
+  }
+  async empty(address: number, deadline: Deadline): Promise<void> {
+    const { own } = this.#below.context
+    const { memory, map } = own
+    const parts = this.#use()
+    // Holders read entries, and nothing else.
+    const isHeld = loadU32(memory.u32, address / 4 + MapRoot.words.hold) !== 0
+    const domain = isHeld ? this.#domainOf(address) : undefined
+    await domain?.synchronize(deadline.rest)
+    await domain?.barrier(deadline.rest)
+    await domain?.cleanup(deadline.rest)
+    const table = openTable(memory, address, map.cpus, 0, new Clock(memory))
+    await emptyMap(table, parts, () => parts.queueing.callbacks.barrier(deadline))
   }
 
   /** What is replaced in a map whose entries can be held is freed by a domain of its own. */
   #partsOf(address: number, parts: WriterParts, { hold = false }: MapOptions): WriterParts {
     if (!hold) return parts
-    const domain = this.#below.srcu.open(`percpu.map@${address}`, { flavour: 'fast' })
+    const domain = this.#domainOf(address)
     const { queueing } = domain
     // Both of one kind: the reaper looks at that list. Mutant: collections/list-of-another.
     return { ...parts, queueing, list: queueing.callbacks.list, domain }
+  }
+  #domainOf(address: number): Srcu {
+    return this.#below.srcu.open(`percpu.map@${address}`, { flavour: 'fast' })
   }
 
   detach(): void {
     this.abandon()
   }
   abandon(): void {
-    this.#maps.clear()
+    this.#below.presence.abandon()
     this.#parts = undefined
   }
 
@@ -119,9 +136,10 @@ export class MapsLayer implements AttachedLayer {
   }
 
   structs(): readonly PlacedStruct[] {
-    const { own, objects } = this.#below.context
+    const { context, presence } = this.#below
+    const { own, objects } = context
     const placed = notes.structs(own, objects, 'maps')
-    for (const [name, { address }] of this.#maps) {
+    for (const { name, address } of presence.each('map')) {
       placed.push({ name: `map[${name}]`, address, struct: MapRoot })
       for (let cpu = 0; cpu < own.map.cpus; cpu++)
         placed.push({
@@ -155,12 +173,12 @@ export class MapsLayer implements AttachedLayer {
 
 /** The map of this name; it is made if need be. */
 function openMap(memory: Memory, names: Names, cpus: number, name: string, options: MapOptions): NamedThing {
-  const blocks = directoryWords(memory.byteLength)
-  const size = mapShape(cpus, blocks).bytes
   const init = (address: number): void => {
     writeOptions(memory, address / 4, options)
-    initialiseTable(memory, address, cpus, blocks)
+    initialiseTable(memory, address, cpus, directoryWords(memory.byteLength))
   }
-  const layout = { name: TYPE, size, align: 64, hash }
-  return names.openOrCreate('map', name, { type: TYPE, layout, init })
+  return names.openOrCreate('map', name, { type: TYPE, layout: layoutOf(memory, cpus), init })
+}
+function layoutOf({ byteLength }: Memory, cpus: number): ObjectSpec['layout'] {
+  return { name: TYPE, size: mapShape(cpus, directoryWords(byteLength)).bytes, align: 64, hash }
 }

@@ -34,6 +34,7 @@
 import { aligned, array, atomic, f64, i32, owner, published, racy, struct, u32 } from '../../layout/index.js'
 import { MASK_WORDS } from '../../machine/limits.js'
 import { SpinlockLayout } from '../../sync/layouts.js'
+import { CollectionHead } from '../presence.js'
 
 /** Slots of a bucket: what fits a line. */
 export const SLOTS = 11
@@ -103,6 +104,7 @@ export const MapCpu = struct(
 export const MapRoot = struct(
   'MapRoot',
   {
+    collection: CollectionHead,
     /** What the map was made for: options.ts. */
     keys: published(u32),
     values: published(u32),

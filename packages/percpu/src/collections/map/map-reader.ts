@@ -3,6 +3,7 @@ import { checkFunction, checkOneOf, checkOptions, refused } from '../../machine/
 import type { ListenOptions } from '../../machine/events.js'
 import { checkSignal } from '../../machine/wait-options.js'
 import { isThenable } from '../../thenable.js'
+import { assertOpen, type Life } from '../life.js'
 import { endViews } from '../view.js'
 import { encodeKey, findLive, keyAt, lookUp, valueAt, viewOf, walk, type Hot } from './access.js'
 import { readValue } from './entry.js'
@@ -23,11 +24,11 @@ export abstract class MapReader<K, V, View> {
   readonly #watchers: MapWatchers
 
   /** @internal */
-  constructor(name: string, hot: Hot<K, V>, own: OwnCpu) {
+  constructor(name: string, hot: Hot<K, V>, own: OwnCpu, life: Life) {
     this.name = name
     this.hot = hot
     this.own = own
-    this.#watchers = new MapWatchers(hot.table, own)
+    this.#watchers = new MapWatchers(hot.table, own, life)
   }
 
   /**
@@ -97,19 +98,19 @@ export abstract class MapReader<K, V, View> {
    * @throws OfflineError.
    */
   entries(): Generator<[K, V], undefined> {
-    this.own.assertOnline()
+    this.assertOpen()
     const hot = this.hot
     return walk(hot.table, (entry) => [keyAt(hot, entry), valueAt(hot, entry)])
   }
   /** As {@link entries}, their keys. */
   keys(): Generator<K, undefined> {
-    this.own.assertOnline()
+    this.assertOpen()
     const hot = this.hot
     return walk(hot.table, (entry) => keyAt(hot, entry))
   }
   /** As {@link entries}, their values. */
   values(): Generator<V, undefined> {
-    this.own.assertOnline()
+    this.assertOpen()
     const hot = this.hot
     return walk(hot.table, (entry) => valueAt(hot, entry))
   }
@@ -130,7 +131,7 @@ export abstract class MapReader<K, V, View> {
    * @throws ArgumentError; OfflineError. What `listener` throws is an uncaught error.
    */
   on(event: 'change', listener: () => void, options: ListenOptions = {}): () => void {
-    this.own.assertOnline()
+    this.assertOpen()
     const name: unknown = event
     checkOneOf('event', name ?? null, ['change'])
     checkListening('on', listener, options)
@@ -144,7 +145,7 @@ export abstract class MapReader<K, V, View> {
    *   error.
    */
   watch(key: K, listener: (value: V | undefined, key: K) => void, options: ListenOptions = {}): () => void {
-    this.own.assertOnline()
+    this.assertOpen()
     const { hot } = this
     encodeKey(hot, key)
     // The user may change bytes that are a key.
@@ -165,6 +166,12 @@ export abstract class MapReader<K, V, View> {
         listener(value, hot.keys.decode(hot.key))
       }
     }, options)
+  }
+
+  /** @internal @throws OfflineError; RemovedError. */
+  protected assertOpen(): void {
+    this.own.assertOnline()
+    assertOpen(this.hot.table.memory)
   }
 
   /** Of what it consists. A snapshot. @throws OfflineError. */

@@ -3,7 +3,7 @@ import { ArgumentError } from '../../errors.js'
 import { jsonAs, showAs } from '../../inspect.js'
 import { checkFlag, checkFunction, checkOptions, checkRange, shown } from '../../machine/check.js'
 import { endUnlessOffline } from '../../machine/ending.js'
-import { checkWait, Deadline, type WaitOptions } from '../../machine/wait-options.js'
+import { checkWait, type WaitOptions } from '../../machine/wait-options.js'
 import { barrierBlocking } from '../../rcu/queueing.js'
 import { encodeKey, findValue, lookUp, viewOf, type Hot } from './access.js'
 import * as bulk from './bulk.js'
@@ -18,6 +18,7 @@ import { checkTtl, valuesOf, type MapOptions, type SetOptions } from './options.
 import type { WriterParts } from './parts.js'
 import { findEntry } from './reader.js'
 import { verifyMap } from './report.js'
+import type { Life } from '../life.js'
 import { Scratch } from '../scratch.js'
 import type { MapTable } from './table.js'
 import { countLookup, tallyOf } from './tally.js'
@@ -54,7 +55,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
     jsonAs<{ readonly name: string; readonly size: number }>(this, 'SharedMap', tell)
   }
 
-  readonly #parts: WriterParts
+  readonly #parts: WriterParts & { readonly life: Life }
   readonly #writer: MapWriter
   /** Calls of this thread that have changed it. */
   #writes = 0
@@ -63,8 +64,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
   constructor(
     name: string,
     table: MapTable,
-    parts: WriterParts,
-    own: OwnCpu,
+    parts: WriterParts & { readonly own: OwnCpu; readonly life: Life },
     { key, value, cache = 0, stats = false }: MapOptions,
   ) {
     const { codec, view } = valuesOf(value)
@@ -78,7 +78,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
       decoded: cache > 0 ? new DecodedValues(table, cache) : undefined,
       tally: stats ? tallyOf(table, parts.cpu) : 0,
     }
-    super(name, hot, own)
+    super(name, hot, parts.own, parts.life)
     this.#parts = parts
     this.#writer = new MapWriter(table, parts)
   }
@@ -92,7 +92,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
    *   on a CPU that is deaf; else as {@link get}.
    */
   async hold<Result>(key: K, work: (view: View) => Promise<Result> | Result): Promise<Result | undefined> {
-    this.own.assertOnline()
+    this.assertOpen()
     checkFunction('work', work)
     const { domain } = this.#parts
     if (domain === undefined)
@@ -117,9 +117,9 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
    *   ArgumentError; OfflineError.
    */
   async barrier(options: WaitOptions = {}): Promise<void> {
-    this.own.assertOnline()
+    this.assertOpen()
     checkWait(options)
-    await this.#parts.queueing.callbacks.barrier(new Deadline(options))
+    await this.#parts.queueing.callbacks.barrier(this.#parts.life.deadline(options))
   }
   /**
    * Returns when all that this thread has replaced or deleted is free: for loops that do not return
@@ -130,7 +130,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
    *   `machine.rcu.barrierBlocking`.
    */
   barrierBlocking(options: WaitOptions = {}): void {
-    this.own.assertOnline()
+    this.assertOpen()
     barrierBlocking(this.#parts.queueing, options)
   }
 
@@ -253,7 +253,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
    * @throws as {@link set}, with those before it set; what iterating throws.
    */
   setMany(entries: Iterable<readonly [K, V]>): this {
-    this.own.assertOnline()
+    this.assertOpen()
     bulk.setAll(this, entries)
     return this
   }
@@ -264,7 +264,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
    *   {@link setMany}.
    */
   load(entries: Iterable<readonly [K, V]>, options: LoadOptions = {}): this {
-    this.own.assertOnline()
+    this.assertOpen()
     const sizeHint = bulk.checkLoad(entries, options)
     if (sizeHint > 0) this.#writer.reserve(this.size + sizeHint)
     return this.setMany(entries)
@@ -280,7 +280,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
     entries: Iterable<readonly [K, V]> | AsyncIterable<readonly [K, V]>,
     options: LoadAsyncOptions = {},
   ): Promise<this> {
-    this.own.assertOnline()
+    this.assertOpen()
     const sizeHint = bulk.checkLoadAsync(entries, options)
     if (sizeHint > 0) this.#writer.reserve(this.size + sizeHint)
     await bulk.setAllAsync(this, this.#parts, entries, options)
@@ -316,7 +316,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
    * @throws ArgumentError also for a map with neither; OfflineError.
    */
   evict(count: number): number {
-    this.own.assertOnline()
+    this.assertOpen()
     checkRange('count', count, 1, 2 ** 31 - 1)
     if (!this.hot.table.isCache)
       throw new ArgumentError(`the map ${shown(this.name)} has neither capacity nor ttl`, { name: this.name })

@@ -10,7 +10,7 @@ import { loadAtomic32 } from '#mem'
 import type { OwnCpu } from '../../cpus/own-cpu.js'
 import { reportError } from '../../machine/platform.js'
 import type { ListenOptions } from '../../machine/events.js'
-import { Deadline } from '../../machine/wait-options.js'
+import type { Life } from '../life.js'
 import { MapCpu } from './map-layout.js'
 import type { MapTable } from './table.js'
 
@@ -29,12 +29,14 @@ export class MapWatchers {
   readonly #table: MapTable
   readonly #own: OwnCpu
   readonly #watchers = new Set<Watcher>()
+  readonly #life: Life
   /** Ends the wait that is under way; undefined if there is none. */
   #stop: (() => void) | undefined
 
-  constructor(table: MapTable, own: OwnCpu) {
+  constructor(table: MapTable, own: OwnCpu, life: Life) {
     this.#table = table
     this.#own = own
+    this.#life = life
   }
 
   /**
@@ -51,11 +53,15 @@ export class MapWatchers {
     watcher.look = begin()
     signal?.addEventListener('abort', off, { once: true })
     this.#watchers.add(watcher)
-    if (this.#stop === undefined) this.#run().catch(reportError)
+    if (this.#stop !== undefined) return off
+    this.#run().catch((error: unknown) => {
+      // Nobody is told any more.
+      if (!this.#life.isRemoved) reportError(error)
+    })
     return off
   }
 
-  /** Until nobody listens any more, or the CPU goes offline. */
+  /** Until nobody listens any more, the map is removed, or the CPU goes offline. */
   async #run(): Promise<void> {
     const { doorbell } = this.#own
     while (this.#watchers.size > 0) {
@@ -68,7 +74,8 @@ export class MapWatchers {
         const count = this.#count()
         return isStopped || [...this.#watchers].some(({ seen }) => seen !== count)
       }
-      if (!(await doorbell.sleepUntil([this.#table.watchers], done, new Deadline()))) break
+      const { watchers } = this.#table
+      if (!(await doorbell.sleepUntil([watchers], done, this.#life.deadline()))) break
       this.#tell()
     }
     this.#stop = undefined

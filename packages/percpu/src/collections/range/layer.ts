@@ -5,25 +5,36 @@
  * Each map has a domain of SRCU, for what is to be freed: it waits for those who hold a version
  * across awaits, and, as all fast domains do, for the stretches of all threads.
  */
+import type { Memory } from '#mem'
 import { hashNumbers } from '../../arithmetic.js'
 import type { AllocLayer } from '../../alloc/layer.js'
 import type { LayerContext } from '../../bootmem/layer.js'
 import type { NamedThing } from '../../bootmem/names.js'
 import type { AttachedLayer, Recovery } from '../../cpus/layer.js'
 import type { PlacedStruct } from '../../machine/placed-struct.js'
+import type { Deadline } from '../../machine/wait-options.js'
 import type { PercpuLayer } from '../../percpu/layer.js'
 import type { RcuLayer } from '../../rcu/layer.js'
 import { listsOf } from '../../rcu/srcu-callbacks.js'
 import type { SrcuLayer } from '../../rcu/srcu-layer.js'
 import type { SyncLayer } from '../../sync/layer.js'
 import { areas, useNote } from '../areas.js'
+import type { Presence } from '../presence.js'
+import type { Removable } from '../removal.js'
 import type { OwnNote } from '../notes-area.js'
 import type { MapValueKind, MapValues } from '../values.js'
 import { keyKinds, type KeyKind, type RangeKeyKind, type RangeKeys } from './keys.js'
 import { finishNote } from './notes.js'
-import { compareRangeOptions, readRangeOptions, writeRangeOptions, type RangeMapOptions } from './options.js'
+import {
+  compareRangeOptions,
+  rangeOptionsAt,
+  readRangeOptions,
+  writeRangeOptions,
+  type RangeMapOptions,
+} from './options.js'
 import { RangeBlock, RangeNode, RangeNote, RangeRoot, RangeVersion } from './range-layout.js'
 import { SharedRangeMap, type RangeMapParts } from './range-map.js'
+import { RangeWriter } from './writer.js'
 import { finderOf } from './search.js'
 import { valueKindOf } from './values.js'
 
@@ -33,11 +44,7 @@ const TYPE = 'SharedRangeMap'
 const CONTENTS = 2
 const layouts = [RangeRoot, RangeVersion, RangeNode, RangeBlock]
 const hash = hashNumbers([CONTENTS, ...layouts.map((layout) => layout.hash)])
-
-/** A map that this thread has opened. */
-interface Opened extends NamedThing {
-  readonly map: unknown
-}
+const spec = { type: TYPE, layout: { name: TYPE, size: RangeRoot.size, align: RangeRoot.align, hash } }
 
 /** The layers that it works with. */
 interface RangeMapsBelow {
@@ -47,12 +54,12 @@ interface RangeMapsBelow {
   readonly percpu: PercpuLayer
   readonly srcu: SrcuLayer
   readonly rcu: RcuLayer
+  readonly presence: Presence
 }
 
-export class RangeMapsLayer implements AttachedLayer {
+export class RangeMapsLayer implements AttachedLayer, Removable {
   readonly name = 'range maps'
   readonly #below: RangeMapsBelow
-  readonly #maps = new Map<string, Opened>()
   #note: OwnNote | undefined
 
   constructor(below: RangeMapsBelow) {
@@ -68,51 +75,59 @@ export class RangeMapsLayer implements AttachedLayer {
     name: string,
     given: RangeMapOptions<K, V>,
   ): SharedRangeMap<RangeKeys[K], MapValues[V]> {
-    const { own, names } = this.#below.context
+    const { context, presence } = this.#below
+    const { own, names } = context
     own.assertOnline()
     const options = readRangeOptions(given)
     const { memory } = own
-    const layout = { name: TYPE, size: RangeRoot.size, align: RangeRoot.align, hash }
+    // What can be missing comes first.
+    this.#useNote()
+    presence.attach()
     const init = (address: number): void => writeRangeOptions(memory, address / 4, options)
-    const thing = names.openOrCreate('rangeMap', name, { type: TYPE, layout, init })
+    const thing = names.openOrCreate('rangeMap', name, { ...spec, init })
     compareRangeOptions(memory, thing.address / 4, name, options)
-    const known = this.#maps.get(name)
-    if (known?.address === thing.address && known.serial === thing.serial)
-      return known.map as SharedRangeMap<RangeKeys[K], MapValues[V]>
-    const map = new SharedRangeMap(this.#open(name, thing.address, options))
-    this.#maps.set(name, { ...thing, map })
-    return map
+    const { address } = thing
+    return presence.open('rangeMap', name, thing, (views, life) => {
+      const found = shapeOf<RangeKeys[K], MapValues[V]>(views, options)
+      return new SharedRangeMap({ name, root: address / 4, ...found, own, life, ...this.#use(address) })
+    })
   }
 
-  #open<K extends RangeKeyKind, V extends MapValueKind>(
-    name: string,
-    address: number,
-    { key, value }: RangeMapOptions<K, V>,
-  ): RangeMapParts<RangeKeys[K], MapValues[V]> {
-    const { context, sync, alloc, percpu, srcu } = this.#below
-    const { own, objects } = context
-    const { memory, cpu } = own
-    const note = (this.#note ??= useNote('rangeMaps', own, objects, sync))
+  /** The domain of the map at an address, and what this thread writes with. */
+  #use(address: number): Pick<RangeMapParts<unknown, unknown>, 'domain' | 'writing'> {
+    const { context, alloc, percpu, srcu } = this.#below
+    const { own } = context
     const domain = srcu.open(`percpu.rangeMap@${address}`)
     const { callbacks } = domain
-    const list = listsOf(percpu.use().state, domain.words.words * 4)[cpu] ?? 0
-    const keys = keyKinds[key] as unknown as KeyKind<RangeKeys[K]>
-    return {
-      name,
-      root: address / 4,
-      shape: { memory, keys, values: valueKindOf(value), isIndexed: key === 'u32' },
-      finder: finderOf(key, memory),
-      own,
-      domain,
-      writing: { ...note, heap: alloc.heap, callbacks, list },
-    }
+    const list = listsOf(percpu.use().state, domain.words.words * 4)[own.cpu] ?? 0
+    return { domain, writing: { ...this.#useNote(), heap: alloc.heap, callbacks, list } }
+  }
+
+  #useNote(): OwnNote {
+    const { context, sync } = this.#below
+    return (this.#note ??= useNote('rangeMaps', context.own, context.objects, sync))
+  }
+
+  find(name: string): NamedThing {
+    return this.#below.context.names.open('rangeMap', name, spec)
+  }
+  async empty(address: number, deadline: Deadline): Promise<void> {
+    const { memory, gracePeriods } = this.#below.context.own
+    const { domain, writing } = this.#use(address)
+    await domain.synchronize(deadline.rest)
+    const { shape, finder } = shapeOf<unknown, unknown>(memory, rangeOptionsAt(memory, address / 4))
+    new RangeWriter(shape, finder, address / 4, writing).end()
+    await domain.barrier(deadline.rest)
+    // Others hear that there is nothing left to wait for.
+    await gracePeriods.synchronize(deadline)
+    await domain.cleanup(deadline.rest)
   }
 
   detach(): void {
     this.abandon()
   }
   abandon(): void {
-    this.#maps.clear()
+    this.#below.presence.abandon()
     this.#note = undefined
   }
 
@@ -137,10 +152,21 @@ export class RangeMapsLayer implements AttachedLayer {
   }
 
   structs(): readonly PlacedStruct[] {
-    const { own, objects } = this.#below.context
+    const { context, presence } = this.#below
+    const { own, objects } = context
     const placed = notes.structs(own, objects, 'rangeMaps')
-    for (const [name, { address }] of this.#maps)
+    for (const { name, address } of presence.each('rangeMap'))
       placed.push({ name: `rangeMap[${name}]`, address, struct: RangeRoot })
     return placed
   }
+}
+
+/** How a map with these options is read through these views. */
+function shapeOf<K, V>(
+  memory: Memory,
+  { key, value }: RangeMapOptions,
+): Pick<RangeMapParts<K, V>, 'shape' | 'finder'> {
+  const keys = keyKinds[key] as unknown as KeyKind<K>
+  const shape = { memory, keys, values: valueKindOf<V>(value), isIndexed: key === 'u32' }
+  return { shape, finder: finderOf(key, memory) }
 }

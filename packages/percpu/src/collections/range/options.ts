@@ -40,18 +40,23 @@ export function writeRangeOptions({ i32 }: Memory, root: number, { key, value }:
 
 /** @throws MapMismatchError if the map was made with other options. */
 export function compareRangeOptions(
-  { i32 }: Memory,
+  memory: Memory,
   root: number,
   name: string,
   { key, value }: RangeMapOptions,
 ): void {
-  const foundKey = allKeys[load32(i32, root + words.keys)]
-  const foundValue = allValues[load32(i32, root + words.values)]
-  if (foundKey === key && foundValue === value) return
+  const found = rangeOptionsAt(memory, root)
+  if (found.key === key && found.value === value) return
   throw new MapMismatchError(
-    `the map of ranges ${shown(name)} has keys of kind '${foundKey}' and values of kind '${foundValue}', not '${key}' and '${value}'`,
-    { name, expected: { key, value }, found: { key: foundKey, value: foundValue } },
+    `the map of ranges ${shown(name)} has keys of kind '${found.key}' and values of kind '${found.value}', not '${key}' and '${value}'`,
+    { name, expected: { key, value }, found },
   )
+}
+/** What the map at a word index was made with. */
+export function rangeOptionsAt({ i32 }: Memory, root: number): RangeMapOptions {
+  const key = allKeys[load32(i32, root + words.keys)] ?? 'bytes'
+  const value = allValues[load32(i32, root + words.values)] ?? 'bytes'
+  return { key, value }
 }
 
 /** What is left out is refused, too. */

@@ -30,11 +30,13 @@
  */
 import { aligned, array, atomic, i32, locked, owner, published, struct, u32 } from '../../layout/index.js'
 import { SpinlockLayout } from '../../sync/layouts.js'
+import { CollectionHead } from '../presence.js'
 
 /** A map's named object. */
 export const RangeRoot = struct(
   'RangeRoot',
   {
+    collection: CollectionHead,
     /** What the map was made for: options.ts. */
     keys: published(u32),
     values: published(u32),

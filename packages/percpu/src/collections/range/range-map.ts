@@ -2,9 +2,10 @@ import type { OwnCpu } from '../../cpus/own-cpu.js'
 import { jsonAs, showAs } from '../../inspect.js'
 import { checkFunction, refused } from '../../machine/check.js'
 import { endUnlessOffline } from '../../machine/ending.js'
-import type { WaitOptions } from '../../machine/wait-options.js'
+import { checkWait, type WaitOptions } from '../../machine/wait-options.js'
 import type { Srcu } from '../../rcu/srcu.js'
 import { isThenable } from '../../thenable.js'
+import { assertOpen, type Life } from '../life.js'
 import { listChanges, noteChanges, changeOf, setOf, type RangeBatch, type RangeChange } from './batch.js'
 import { Cursor } from './cursor.js'
 import { differences } from './difference.js'
@@ -37,6 +38,7 @@ export interface RangeMapParts<K, V> {
   readonly own: OwnCpu
   readonly domain: Srcu
   readonly writing: RangeParts
+  readonly life: Life
 }
 
 /**
@@ -122,7 +124,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    * @throws as {@link set}; what `changes` throws. Nothing is changed then.
    */
   batch(changes: Iterable<RangeChange<K, V>> | ((batch: RangeBatch<K, V>) => void)): this {
-    this.#parts.own.assertOnline()
+    this.#assertOpen()
     const noted: readonly (Change<K> | undefined)[] =
       typeof changes === 'function'
         ? noteChanges(this.shape, changes)
@@ -145,7 +147,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    *   Nothing is changed then.
    */
   load(ranges: Iterable<Loaded<K, V>>): this {
-    this.#parts.own.assertOnline()
+    this.#assertOpen()
     this.#writer.load(listChanges(this.shape, 'ranges', ranges, true))
     return this
   }
@@ -159,7 +161,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    * @throws as {@link load}.
    */
   replace(ranges: Iterable<Loaded<K, V>>): number {
-    this.#parts.own.assertOnline()
+    this.#assertOpen()
     const { shape, finder } = this
     const whole = [...listChanges(shape, 'ranges', ranges, true)]
     const list = [...boundariesOf(shape, whole)]
@@ -203,7 +205,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    */
   async hold<Result>(work: (view: RangeView<K, V>) => Promise<Result> | Result): Promise<Result> {
     checkFunction('work', work)
-    this.#parts.own.assertOnline()
+    this.#assertOpen()
     const { domain } = this.#parts
     const token = domain.readLock()
     let isOpen = true
@@ -224,7 +226,10 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    *   ArgumentError; OfflineError.
    */
   async barrier(options: WaitOptions = {}): Promise<void> {
-    await this.#parts.domain.barrier(options)
+    this.#assertOpen()
+    checkWait(options)
+    const { life, writing } = this.#parts
+    await writing.callbacks.barrier(life.deadline(options))
   }
   /**
    * Returns when all that this thread has replaced is free: for loops that do not return to the
@@ -235,6 +240,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    *   `machine.rcu.barrierBlocking`.
    */
   barrierBlocking(options: WaitOptions = {}): void {
+    this.#assertOpen()
     this.#parts.domain.barrierBlocking(options)
   }
 
@@ -252,6 +258,11 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
     verifyRangeMap(this.name, this.shape, this.#parts.writing.heap, this.present())
   }
 
+  /** @throws OfflineError; RemovedError. */
+  #assertOpen(): void {
+    this.#parts.own.assertOnline()
+    assertOpen(this.shape.memory)
+  }
   /** @internal */
   protected present(): number {
     return currentVersion(this.shape.memory, this.current)
@@ -259,7 +270,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
   /** @internal */
   protected pin(): Pin {
     const { own } = this.#parts
-    own.assertOnline()
+    this.#assertOpen()
     const { memory } = this.shape
     // Before the look at the version: nothing of it is freed before that grace period has ended.
     const cookie = own.gracePeriods.snap()

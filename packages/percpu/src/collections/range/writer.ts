@@ -11,6 +11,7 @@ import type { Callbacks } from '../../rcu/callbacks.js'
 import { chainEntry, linkTo } from '../../rcu/chains.js'
 import { ensureStack, SOME } from '../../stack.js'
 import type { LayerLock } from '../../sync/layer-lock.js'
+import { assertOpen } from '../life.js'
 import { Cursor } from './cursor.js'
 import { Removed } from './draft.js'
 import { RangeEdit, type Change } from './edit.js'
@@ -71,7 +72,7 @@ export class RangeWriter<K, V> {
     const { memory } = this.#shape
     const { lock, heap } = this.#parts
     const fresh = new Fresh(heap, this.#shape)
-    lock.lock(this.#root + RangeRoot.words.lock)
+    this.#lock()
     try {
       const version = currentVersion(memory, this.#current)
       const edit = new RangeEdit(this.#shape, this.#finder, rootOf(memory, version), sizeOf(memory, version))
@@ -101,7 +102,7 @@ export class RangeWriter<K, V> {
     const fresh = new Fresh(heap, this.#shape)
     try {
       const built = build(this.#shape, fresh, ranges)
-      lock.lock(this.#root + RangeRoot.words.lock)
+      this.#lock()
       try {
         const version = currentVersion(memory, this.#current)
         const removed = new Removed(this.#shape)
@@ -115,6 +116,34 @@ export class RangeWriter<K, V> {
     } catch (error) {
       freeAfter(error, () => fresh.free())
     }
+  }
+
+  /**
+   * Frees all versions, once nobody uses the map any more. Returns whether there was any.
+   *
+   * @throws OutOfMemoryError; LockTimeoutError. The map has no ranges then, or what it had.
+   */
+  end(): boolean {
+    this.change((edit) => edit.clear())
+    const { memory } = this.#shape
+    const { note, list, callbacks, heap } = this.#parts
+    const version = currentVersion(memory, this.#current)
+    if (version === 0) return false
+    chain(memory, version, [])
+    const old = chainEntry(version * 8)
+    if (!callbacks.reserve()) throw noRoom()
+    const tag = heap.tags.wordOf(version * 8)
+    notePublication(memory, note, { word: this.#current, version: 0, old, list })
+    finishPublishing(memory, note, heap.tags)
+    void callbacks.free(old, tag, 0)
+    endNote(memory, note)
+    return true
+  }
+
+  #lock(): void {
+    // First: the views of a map that was removed throw, and its lock may be anything by now.
+    assertOpen(this.#shape.memory)
+    this.#parts.lock.lock(this.#root + RangeRoot.words.lock)
   }
 
   /** Publishes a version in the place of `before`. @throws with nothing changed. */
@@ -150,8 +179,7 @@ export class RangeWriter<K, V> {
     }
     // Before the note: nothing can fail behind it.
     const hasRoom = callbacks.reserve()
-    if (!hasRoom && !isSpare)
-      throw new OutOfMemoryError('no room for what is to be freed: boot with more `memory`', { bytes: 4096 })
+    if (!hasRoom && !isSpare) throw noRoom()
     ensureStack(SOME)
     const tag = before === 0 ? 0 : heap.tags.wordOf(before * 8)
     // Without room this thread alone frees it. A reaper has no place for it either.
@@ -189,6 +217,10 @@ export class RangeWriter<K, V> {
     const drop = (page: number): void => void removed.push(page)
     return makeIndex({ memory, words, size, regions, cursor, seek, take, drop })
   }
+}
+
+function noRoom(): OutOfMemoryError {
+  return new OutOfMemoryError('no room for what is to be freed: boot with more `memory`', { bytes: 4096 })
 }
 
 /** Links objects, one behind the other. */

@@ -41,8 +41,10 @@ export function put(ring: RingPlace, lock: LayerLock, message: Scratch): boolean
   const words = messageWords(message.length)
   if (words > ring.capacity) throw tooLarge(ring, message)
   ensureStack(FEW)
-  if (!lock.tryLock(ring.sendLock)) lock.lock(ring.sendLock)
+  // First: the views of a ring that was removed throw, and its lock may be anything by now. Mutant:
+  // collections/ring-locked-removed.
   const { i32 } = ring.memory
+  if (!lock.tryLock(ring.sendLock)) lock.lock(ring.sendLock)
   // atomic: only the holder of the lock moves it, and whoever closes, whom RA meets.
   const tail = loadAtomic32(i32, ring.tail)
   const position = positionOf(tail)
@@ -81,8 +83,9 @@ function hasRoom(ring: RingPlace, tail: number, words: number): boolean {
 export function take(ring: RingPlace, lock: LayerLock, into: Scratch): boolean {
   // For decoding it, too.
   ensureStack(SOME)
-  if (!lock.tryLock(ring.receiveLock)) lock.lock(ring.receiveLock)
+  // First, as in put.
   const { i32 } = ring.memory
+  if (!lock.tryLock(ring.receiveLock)) lock.lock(ring.receiveLock)
   // atomic: only the holder of the lock moves it.
   const head = loadAtomic32(i32, ring.head)
   if (!hasMessage(ring, head)) {

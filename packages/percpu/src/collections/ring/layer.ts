@@ -4,11 +4,16 @@
  */
 import { hashNumbers } from '../../arithmetic.js'
 import type { LayerContext } from '../../bootmem/layer.js'
+import type { ObjectSpec } from '../../bootmem/directory.js'
 import type { NamedThing } from '../../bootmem/names.js'
 import type { AttachedLayer, Recovery } from '../../cpus/layer.js'
 import type { PlacedStruct } from '../../machine/placed-struct.js'
+import type { Deadline } from '../../machine/wait-options.js'
+import { ringAll } from '../../sync/cpu-mask.js'
 import type { SyncLayer } from '../../sync/layer.js'
 import { areas, useNote } from '../areas.js'
+import type { Presence } from '../presence.js'
+import { pause, type Removable } from '../removal.js'
 import { compareSpec, newCapacity, readRingOptions, writeSpec, type RingOptions } from './options.js'
 import { initialiseRing, openRing, ringBytes } from './place.js'
 import { RingRoot } from './ring-layout.js'
@@ -18,21 +23,16 @@ const notes = areas.rings
 const TYPE = 'SharedRing'
 const hash = hashNumbers([RingRoot.hash])
 
-/** A ring that this thread has opened. */
-interface Opened extends NamedThing {
-  readonly ring: SharedRing<unknown>
-}
-
 /** The layers that it works with. */
 interface RingsBelow {
   readonly context: LayerContext
   readonly sync: SyncLayer
+  readonly presence: Presence
 }
 
-export class RingLayer implements AttachedLayer {
+export class RingLayer implements AttachedLayer, Removable {
   readonly name = 'rings'
   readonly #below: RingsBelow
-  readonly #rings = new Map<string, Opened>()
   #parts: RingParts | undefined
 
   constructor(below: RingsBelow) {
@@ -45,34 +45,50 @@ export class RingLayer implements AttachedLayer {
    * @throws as `machine.ring`.
    */
   ring(name: string, options: RingOptions): SharedRing<unknown> {
-    const { own, names } = this.#below.context
+    const { context, presence } = this.#below
+    const { own, names } = context
     own.assertOnline()
     const spec = readRingOptions(options)
     const { memory } = own
     const parts = this.#use()
+    presence.attach()
     const capacity = newCapacity(spec)
     const thing = names.openOrCreate('ring', name, {
       type: TYPE,
-      layout: { name: TYPE, size: ringBytes(capacity), align: RingRoot.align, hash },
+      layout: layoutOf(capacity),
       init: (address) => {
         writeSpec(memory, address / 4, spec)
         initialiseRing(memory, address, capacity)
       },
     })
     compareSpec(memory, thing.address / 4, name, spec)
-    const known = this.#rings.get(name)
-    if (known?.address === thing.address && known.serial === thing.serial) return known.ring
-    const place = openRing(memory, thing.address)
-    const ring = new SharedRing<unknown>(name, place, spec.codec, spec.isFixed, parts)
-    this.#rings.set(name, { ...thing, ring })
-    return ring
+    return presence.open('ring', name, thing, (views, life) => {
+      const place = openRing(views, thing.address)
+      return new SharedRing<unknown>(name, place, spec, { ...parts, life })
+    })
+  }
+
+  find(name: string): NamedThing {
+    return this.#below.context.names.open('ring', name, { type: TYPE, layout: layoutOf(1) })
+  }
+  /** Those that wait are rung, and have left when it resolves. */
+  async empty(address: number, deadline: Deadline): Promise<void> {
+    const { context, sync } = this.#below
+    const { memory, doorbell } = context.own
+    const { receivers, senders } = openRing(memory, address)
+    // Mutant: collections/ring-removed-under-waiters.
+    while (sync.isListed([receivers, senders])) {
+      ringAll(memory, doorbell.ringer, receivers)
+      ringAll(memory, doorbell.ringer, senders)
+      await pause(context.own, deadline, () => `those who wait for ring ${address} have not left in time`)
+    }
   }
 
   detach(): void {
     this.abandon()
   }
   abandon(): void {
-    this.#rings.clear()
+    this.#below.presence.abandon()
     this.#parts = undefined
   }
 
@@ -87,9 +103,10 @@ export class RingLayer implements AttachedLayer {
   }
 
   structs(): readonly PlacedStruct[] {
-    const { own, objects } = this.#below.context
+    const { context, presence } = this.#below
+    const { own, objects } = context
     const placed = notes.structs(own, objects, 'rings')
-    for (const [name, { address }] of this.#rings)
+    for (const { name, address } of presence.each('ring'))
       placed.push({ name: `ring[${name}]`, address, struct: RingRoot })
     return placed
   }
@@ -102,4 +119,8 @@ export class RingLayer implements AttachedLayer {
     const { own, objects } = context
     return { own, sync, lock: useNote('rings', own, objects, sync).lock }
   }
+}
+
+function layoutOf(capacity: number): ObjectSpec['layout'] {
+  return { name: TYPE, size: ringBytes(capacity), align: RingRoot.align, hash }
 }

@@ -47,6 +47,7 @@ import {
 } from '../../layout/index.js'
 import { MASK_WORDS } from '../../machine/limits.js'
 import { SpinlockLayout } from '../../sync/layouts.js'
+import { CollectionHead } from '../presence.js'
 
 /** Most bytes of a ring. */
 export const MAX_BYTES = 2 ** 30
@@ -58,6 +59,7 @@ export const MAX_BYTES = 2 ** 30
 export const RingRoot = struct(
   'RingRoot',
   {
+    collection: CollectionHead,
     /** What its messages are: options.ts. */
     kind: published(u32),
     structHash: published(u32),

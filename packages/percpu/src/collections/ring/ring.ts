@@ -1,5 +1,6 @@
 import * as mem from '#mem'
 import type { OwnCpu } from '../../cpus/own-cpu.js'
+import { REASON_WAKE } from '../../cpus/ringer.js'
 import { showAs } from '../../inspect.js'
 import { checkLimits, type WaitOptions } from '../../machine/wait-options.js'
 import { checkOptions, checkRange } from '../../machine/check.js'
@@ -7,9 +8,11 @@ import { ensureStack, FEW } from '../../stack.js'
 import { ringAll } from '../../sync/cpu-mask.js'
 import type { LayerLock } from '../../sync/layer-lock.js'
 import type { SyncLayer } from '../../sync/layer.js'
+import { assertOpen, type Life } from '../life.js'
 import { Scratch } from '../scratch.js'
 import type { ValueCodec } from '../values.js'
 import { put, take } from './ends.js'
+import type { RingSpec } from './options.js'
 import { freeWords, isClosedAt, isEmpty, isEnded, loadTail, messageWords, type RingPlace } from './place.js'
 import { countMessages, describeRing, verifyRing, type RingReport } from './report.js'
 import { RingWait, type Awaited } from './wait.js'
@@ -67,23 +70,24 @@ export class SharedRing<M> {
   constructor(
     name: string,
     place: RingPlace,
-    codec: ValueCodec<unknown>,
-    isFixed: boolean,
-    parts: RingParts,
+    { codec, isFixed }: Pick<RingSpec, 'codec' | 'isFixed'>,
+    parts: RingParts & { readonly life: Life },
   ) {
     this.name = name
     this.#parts = parts
     this.#isFixed = isFixed
-    const { own, sync, lock } = parts
+    const { own, sync, lock, life } = parts
     const scratch = new Scratch(4096)
     this.#hot = { place, lock, scratch, codec: codec as ValueCodec<M>, cpus: own.map.cpus }
     const { address } = place
     const waitAt = (mask: number, what: string, wakeNext: () => void): RingWait => {
       const queue = sync.queue(mask, address, name)
-      return new RingWait(sync.state, mask, { queue, address, what: `ring ${name}: ${what}` }, wakeNext)
+      return new RingWait(sync.state, mask, { queue, address, what: `ring ${name}: ${what}`, life }, wakeNext)
     }
     this.#receivers = waitAt(place.receivers, 'a message', () => this.#wakeReceiver())
     this.#senders = waitAt(place.senders, 'room', () => this.#wakeSenders())
+    // Who sleeps, or is about to, finds its views gone.
+    life.onEnd(() => own.doorbell.ringer.ring(own.cpu, REASON_WAKE))
     this.#message = {
       isReady: () => !isEmpty(place) || isClosedAt(loadTail(place)),
       attempt: () => {
@@ -191,6 +195,7 @@ export class SharedRing<M> {
    */
   messages(options: WaitOptions = {}): AsyncGenerator<M, undefined> {
     this.#parts.own.assertOnline()
+    assertOpen(this.#hot.place.memory)
     checkOptions('messages', options, { timeout: true, signal: true })
     checkLimits(options)
     return this.#each(options)

@@ -11,6 +11,7 @@ import { hasBit, setBit } from '../../sync/cpu-mask.js'
 import { LockTimeoutError } from '../../sync/errors.js'
 import type { SyncState } from '../../sync/state.js'
 import type { WaitQueue } from '../../sync/wait-queue.js'
+import type { Life } from '../life.js'
 
 /** Asynchronous calls in a row that need not wait, between two that go through the event loop. */
 const UNSLEPT = 256
@@ -29,6 +30,7 @@ export class RingWait {
   readonly #address: number
   /** What is missing, for an error. */
   readonly #what: string
+  readonly #life: Life
   readonly #wakeNext: () => void
   #unslept = 0
 
@@ -36,7 +38,7 @@ export class RingWait {
   constructor(
     state: SyncState,
     mask: number,
-    { queue, address, what }: { queue: WaitQueue; address: number; what: string },
+    { queue, address, what, life }: { queue: WaitQueue; address: number; what: string; life: Life },
     wakeNext: () => void,
   ) {
     this.#state = state
@@ -44,6 +46,7 @@ export class RingWait {
     this.#queue = queue
     this.#address = address
     this.#what = what
+    this.#life = life
     this.#wakeNext = wakeNext
   }
 
@@ -67,7 +70,7 @@ export class RingWait {
   }
   #sleep<Result>(awaited: Awaited<Result>, deadline: Deadline): Result {
     const marked: Awaited<Result> = {
-      isReady: () => awaited.isReady() || this.#mark(awaited),
+      isReady: () => this.#isReady(awaited) || this.#mark(awaited),
       attempt: () => awaited.attempt(),
     }
     this.#queue.enter()
@@ -100,7 +103,7 @@ export class RingWait {
   async #entered<Result>(awaited: Awaited<Result>, deadline: Deadline): Promise<Result | undefined> {
     const { waiting, own } = this.#state
     const begun = waiting.beginWait()
-    const done = (): boolean => waiting.isClosed || awaited.isReady()
+    const done = (): boolean => waiting.isClosed || this.#isReady(awaited)
     let result: Result | undefined
     try {
       // The doorbell enters the mask before each look, as #mark does.
@@ -113,6 +116,11 @@ export class RingWait {
     } finally {
       waiting.endWait(this.#address, begun, result !== undefined)
     }
+  }
+
+  /** Also of a ring that was removed: the attempt throws then. */
+  #isReady(awaited: Awaited<unknown>): boolean {
+    return this.#life.isRemoved || awaited.isReady()
   }
 
   /** Asks for a ring, and looks again. */
@@ -129,7 +137,7 @@ export class RingWait {
     const isReady = (): boolean => {
       // A ring that came for this waiter is passed on, if there is still something. Mutant:
       // collections/ring-keeps-wake-up.
-      if (awaited.isReady()) this.#wakeNext()
+      if (!this.#life.isRemoved && awaited.isReady()) this.#wakeNext()
       return false
     }
     this.#queue.leave({ isReady })

@@ -6,8 +6,7 @@ const dead = new WeakSet<object>()
 
 /** From now on whatever the dead machine object does ends before its next access. */
 export function bury(victim: Machine): void {
-  for (const view of Object.values(victim.memory) as unknown[])
-    if (typeof view === 'object' && view !== null) dead.add(view)
+  for (const view of mem.viewsOf(victim.memory)) dead.add(view)
   mem.control.before = (_name, [view]) => {
     if (typeof view === 'object' && view !== null && dead.has(view)) throw new Killed()
   }

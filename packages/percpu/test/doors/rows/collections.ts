@@ -102,6 +102,15 @@ export const collectionRows: readonly Row[] = [
   door('Machine.map', [name, mapOptions], ({ machine }) =>
     use(machine, 'map', ['a map', { key: 'string', value: 'json' }]),
   ),
+  door(
+    'Machine.remove',
+    [kinds.oneOf('map', 'rangeMap', 'ring'), name, optional(kinds.wait)],
+    ({ machine }) => {
+      const make = () => machine.ring('removed', { value: 'json' })
+      make()
+      return use(machine, 'remove', ['ring', 'removed'], make)
+    },
+  ),
   door('SharedMap.get', [text], (world) => use(mapOf(world), 'get', ['a'])),
   door('SharedMap.view', [text, func], (world) => use(mapOf(world), 'view', ['a', () => 1])),
   door('SharedMap.hold', [text, func], ({ machine }) => {

@@ -1,0 +1,133 @@
+/**
+ * Removing a collection: it loses its name, and all its memory is freed.
+ *
+ *     step                      a death after it leaves
+ *     ─────────────────────────────────────────────────────────────────────────────────────
+ *     marked (presence.ts)      a name that nobody can open, and that can be removed again
+ *     told, a grace period      the same
+ *     emptied, step by step     the same, with less in it: each step is noted (notes.ts)
+ *     the name taken away       nothing: names.ts frees the object after a grace period
+ *
+ * The mark names who removes it. Another thread that wants to remove it waits until the name is
+ * gone, or until that one has been cleaned up after, and goes on in its place.
+ */
+import { compareExchangeAtomic32, loadAtomic32, type Memory } from '#mem'
+import type { LayerContext } from '../bootmem/layer.js'
+import type { NamedThing } from '../bootmem/names.js'
+import type { OwnCpu } from '../cpus/own-cpu.js'
+import { checkOneOf } from '../machine/check.js'
+import { ObjectMissingError, UnansweredError } from '../machine/errors.js'
+import { startTimer } from '../machine/platform.js'
+import { cpuOf, incarnationOf, tokenOf } from '../machine/token.js'
+import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
+import { visible } from '../shown.js'
+import { CollectionHead, nouns, type CollectionKind, type Presence } from './presence.js'
+
+/** Milliseconds between two looks at what another thread does. */
+const PAUSE = 1
+
+/** What is to be known of one kind. */
+export interface Removable {
+  /** @throws ObjectMissingError; ArgumentError. */
+  find(name: string): NamedThing
+  /**
+   * Frees all that the collection has but its named object. Nobody else uses it by then, but for
+   * those who are just leaving. May be repeated after it has failed.
+   */
+  empty(address: number, deadline: Deadline): Promise<void>
+}
+
+export class Removal {
+  readonly #context: LayerContext
+  readonly #presence: Presence
+  readonly #kinds: Readonly<Record<CollectionKind, Removable>>
+  /** What this thread removes just now: byte addresses. */
+  readonly #underWay = new Set<number>()
+
+  constructor(context: LayerContext, presence: Presence, kinds: Readonly<Record<CollectionKind, Removable>>) {
+    this.#context = context
+    this.#presence = presence
+    this.#kinds = kinds
+  }
+
+  /** @throws as `machine.remove`. */
+  async remove(kind: CollectionKind, name: string, options: WaitOptions = {}): Promise<void> {
+    const { own } = this.#context
+    own.assertOnline()
+    const given: unknown = kind
+    checkOneOf('kind', given ?? null, Object.keys(nouns))
+    checkWait(options)
+    this.#presence.attach()
+    const thing = this.#kinds[kind].find(name)
+    const deadline = new Deadline(options)
+    // In the stretch in which it was found.
+    if (!(await this.#claim(kind, name, thing, deadline))) return
+    const { address } = thing
+    try {
+      this.#presence.announceRemoval()
+      await own.gracePeriods.synchronize(deadline)
+      await this.#kinds[kind].empty(address, deadline)
+      this.#unname(kind, name, thing)
+    } finally {
+      this.#underWay.delete(address)
+    }
+  }
+
+  /** Marks it. False: somebody else has removed it meanwhile. */
+  async #claim(kind: CollectionKind, name: string, thing: NamedThing, deadline: Deadline): Promise<boolean> {
+    const { own, names } = this.#context
+    const word = thing.address / 4 + CollectionHead.words.removing
+    for (;;) {
+      if (claim(own.memory, word, tokenOf(own.cpu, own.incarnation), (token) => this.#isAt(token, thing))) {
+        this.#underWay.add(thing.address)
+        return true
+      }
+      const late = (): string => `another thread has not removed the ${nouns[kind]} ${visible(name)} in time`
+      await pause(own, deadline, late)
+      if (!names.has(kind, thing)) return false
+    }
+  }
+  /** Whether the thread with a token removes it, as far as this one knows. */
+  #isAt(token: number, { address }: NamedThing): boolean {
+    const { own } = this.#context
+    const cpu = cpuOf(token)
+    if (token === tokenOf(own.cpu, own.incarnation)) return this.#underWay.has(address)
+    // Offline: it has left, or its reaper is done.
+    return own.table.incarnation(cpu) === incarnationOf(token) && own.table.state(cpu) !== 'offline'
+  }
+
+  #unname(kind: CollectionKind, name: string, { address }: NamedThing): void {
+    const other = new ObjectMissingError('it is another one by now', { name })
+    try {
+      this.#context.names.remove(kind, name, (found) => {
+        if (found !== address) throw other
+      })
+    } catch (error) {
+      // Who took this thread for dead was faster.
+      if (!(error instanceof ObjectMissingError)) throw error
+    }
+  }
+}
+
+/**
+ * Before another look.
+ *
+ * @throws UnansweredError at the deadline; the reason of its signal; OfflineError.
+ */
+export async function pause(own: OwnCpu, deadline: Deadline, late: () => string): Promise<void> {
+  const { timeout } = deadline
+  if (deadline.left === 0) throw new UnansweredError(late(), { timeout })
+  await new Promise<void>((resolve) => startTimer(resolve, PAUSE))
+  own.assertOnline()
+  deadline.throwIfAborted()
+}
+
+/** Marks it as removed by `token`, unless one that is at it has. */
+function claim({ i32 }: Memory, word: number, token: number, isAt: (token: number) => boolean): boolean {
+  // atomic: of two that remove, one does.
+  const present = loadAtomic32(i32, word)
+  // Mutant: collections/removed-twice.
+  if (present !== 0 && isAt(present)) return false
+  // atomic: as above.
+  return compareExchangeAtomic32(i32, word, present, token) === present
+}
