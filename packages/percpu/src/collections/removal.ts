@@ -57,8 +57,8 @@ export class Removal {
     const given: unknown = kind
     checkOneOf('kind', given ?? null, Object.keys(nouns))
     checkWait(options)
-    this.#presence.attach()
     const thing = this.#kinds[kind].find(name)
+    this.#presence.attach()
     const deadline = new Deadline(options)
     // In the stretch in which it was found.
     if (!(await this.#claim(kind, name, thing, deadline))) return
