@@ -9,6 +9,7 @@ import { BootMemory, initialiseBootMemory } from './bootmem/layer.js'
 import type { AttachedLayer } from './cpus/layer.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
 import { publishHeader } from './machine/memory-map.js'
+import type { Deadline } from './machine/wait-options.js'
 import { reportError } from './machine/platform.js'
 import { bootNames, NamesLayer } from './names/layer.js'
 import { bootPercpu, PercpuLayer } from './percpu/layer.js'
@@ -115,7 +116,9 @@ function attachAll(own: OwnCpu, list: AttachedLayer[], options: LayerOptions | u
   const maps = attach(new MapsLayer({ context: bootmem, sync, alloc, rcu, srcu, presence }))
   const rings = attach(new RingLayer({ context: bootmem, sync, presence }))
   const rangeMaps = attach(new RangeMapsLayer({ context: bootmem, sync, alloc, percpu, srcu, rcu, presence }))
-  const removal = new Removal(bootmem, presence, { map: maps, rangeMap: rangeMaps, ring: rings })
+  const kinds = { map: maps, rangeMap: rangeMaps, ring: rings }
+  const settle = (deadline: Deadline): Promise<void> => rcu.use().callbacks.ownBarrier(deadline)
+  const removal = new Removal(bootmem, presence, kinds, settle)
   watch.inspector.gracePeriods = () => [rcu.inspect(), ...srcu.inspect()]
   if (options) publishHeader(own.memory)
   return { bootmem, locks, watch, alloc, percpu, srcu, rcu, maps, rings, rangeMaps, removal, list }

@@ -257,7 +257,7 @@ export class Machine {
 
   /**
    * Removes a map, a map of ranges or a ring with all that is in it. Resolves when its memory is
-   * free, but for that of its name, which a grace period frees. The name can be given anew then.
+   * free. The name can be given anew then.
    *
    * All handles of it throw a RemovedError, in each thread from the end of its synchronous stretch
    * on. Who waits for a message, for room or for a barrier of it gets that error; those who watch

@@ -11,10 +11,19 @@ export function assertOpen({ i32 }: Memory): I32View {
 export class Life {
   #removed: RemovedError | undefined
   readonly #listeners = new Set<(error: RemovedError) => void>()
+  /** Sections of this thread that are under way. */
+  #holds = 0
+  /** Set by who has opened it: lets go what the handle used, once nothing of it is in use. */
+  letGo: () => void = () => undefined
 
   /** The collection was removed: the views of the handle throw from now on. */
   get isRemoved(): boolean {
     return this.#removed !== undefined
+  }
+
+  /** @throws RemovedError. */
+  throwIfEnded(): void {
+    if (this.#removed !== undefined) throw this.#removed
   }
 
   /**
@@ -24,6 +33,21 @@ export class Life {
   end(error: RemovedError): void {
     this.#removed = error
     for (const listener of [...this.#listeners]) listener(error)
+    this.#leave()
+  }
+
+  /** A `hold` begins. */
+  hold(): void {
+    this.#holds++
+  }
+  /** It has ended. */
+  endHold(): void {
+    this.#holds--
+    this.#leave()
+  }
+  #leave(): void {
+    // Mutant: collections/domain-let-go-early.
+    if (this.isRemoved && this.#holds === 0) this.letGo()
   }
 
   /** Returns what ends it. */
@@ -48,6 +72,11 @@ class LifeDeadline extends Deadline {
     this.#life = life
   }
 
+  /** Also once it is removed: a wait that is begun then writes nothing to its memory. */
+  override throwIfAborted(): void {
+    this.#life.throwIfEnded()
+    super.throwIfAborted()
+  }
   override watch(late: () => void, aborted: (reason: Error) => void): () => void {
     const stop = super.watch(late, aborted)
     const ignore = this.#life.onEnd(aborted)

@@ -29,7 +29,7 @@ export const nouns: Readonly<Record<CollectionKind, string>> = {
 
 /** Begins each collection's named object. */
 export const CollectionHead = struct('CollectionHead', {
-  /** Token of the CPU that removes it, or 0. */
+  /** Token of the CPU that removes it, or -1 if that has failed; 0: nobody does. */
   removing: atomic(i32),
 })
 /** One a machine that has had a collection. */

@@ -23,6 +23,8 @@ import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.j
 import { visible } from '../shown.js'
 import { CollectionHead, nouns, type CollectionKind, type Presence } from './presence.js'
 
+/** In the place of the token, once a removal has failed: no token has all bits. */
+const ABANDONED = -1
 /** Milliseconds between two looks at what another thread does. */
 const PAUSE = 1
 
@@ -41,13 +43,21 @@ export class Removal {
   readonly #context: LayerContext
   readonly #presence: Presence
   readonly #kinds: Readonly<Record<CollectionKind, Removable>>
+  readonly #settle: (deadline: Deadline) => Promise<void>
   /** What this thread removes just now: byte addresses. */
   readonly #underWay = new Set<number>()
 
-  constructor(context: LayerContext, presence: Presence, kinds: Readonly<Record<CollectionKind, Removable>>) {
+  /** `settle`: resolves when what this CPU has queued to be freed is. */
+  constructor(
+    context: LayerContext,
+    presence: Presence,
+    kinds: Readonly<Record<CollectionKind, Removable>>,
+    settle: (deadline: Deadline) => Promise<void>,
+  ) {
     this.#context = context
     this.#presence = presence
     this.#kinds = kinds
+    this.#settle = settle
   }
 
   /** @throws as `machine.remove`. */
@@ -61,35 +71,58 @@ export class Removal {
     this.#presence.attach()
     const deadline = new Deadline(options)
     // In the stretch in which it was found.
-    if (!(await this.#claim(kind, name, thing, deadline))) return
+    if (!this.#claim(thing) && !(await this.#claimLater(kind, name, thing, deadline))) return
     const { address } = thing
     try {
       this.#presence.announceRemoval()
       await own.gracePeriods.synchronize(deadline)
       await this.#kinds[kind].empty(address, deadline)
       this.#unname(kind, name, thing)
-    } finally {
-      this.#underWay.delete(address)
+    } catch (error) {
+      this.#giveUp(address)
+      throw own.isOnline ? error : own.offlineError()
     }
+    this.#underWay.delete(address)
+    // It is removed, whether this one waits for its last memory or not.
+    await this.#settle(deadline).catch(() => undefined)
+  }
+  /** Others may go on. It has its name: only this thread could take that away. */
+  #giveUp(address: number): void {
+    this.#underWay.delete(address)
+    const { memory, cpu, incarnation, isOnline } = this.#context.own
+    if (!isOnline) return
+    const word = address / 4 + CollectionHead.words.removing
+    // atomic: unless it was taken for dead. Mutant: collections/removal-kept.
+    compareExchangeAtomic32(memory.i32, word, tokenOf(cpu, incarnation), ABANDONED)
   }
 
-  /** Marks it. False: somebody else has removed it meanwhile. */
-  async #claim(kind: CollectionKind, name: string, thing: NamedThing, deadline: Deadline): Promise<boolean> {
+  /** Marks it, unless a thread that is at it has. In the stretch in which it was found. */
+  #claim({ address }: NamedThing): boolean {
+    const { memory, cpu, incarnation } = this.#context.own
+    const word = address / 4 + CollectionHead.words.removing
+    if (!claim(memory, word, tokenOf(cpu, incarnation), (token) => this.#isAt(token, address))) return false
+    this.#underWay.add(address)
+    return true
+  }
+  /** As {@link #claim}, as soon as that can be. False: somebody else has removed it meanwhile. */
+  async #claimLater(
+    kind: CollectionKind,
+    name: string,
+    thing: NamedThing,
+    deadline: Deadline,
+  ): Promise<boolean> {
     const { own, names } = this.#context
-    const word = thing.address / 4 + CollectionHead.words.removing
-    for (;;) {
-      if (claim(own.memory, word, tokenOf(own.cpu, own.incarnation), (token) => this.#isAt(token, thing))) {
-        this.#underWay.add(thing.address)
-        return true
-      }
-      const late = (): string => `another thread has not removed the ${nouns[kind]} ${visible(name)} in time`
+    const late = (): string => `another thread has not removed the ${nouns[kind]} ${visible(name)} in time`
+    do {
       await pause(own, deadline, late)
       if (!names.has(kind, thing)) return false
-    }
+    } while (!this.#claim(thing))
+    return true
   }
   /** Whether the thread with a token removes it, as far as this one knows. */
-  #isAt(token: number, { address }: NamedThing): boolean {
+  #isAt(token: number, address: number): boolean {
     const { own } = this.#context
+    if (token === ABANDONED) return false
     const cpu = cpuOf(token)
     if (token === tokenOf(own.cpu, own.incarnation)) return this.#underWay.has(address)
     // Offline: it has left, or its reaper is done.

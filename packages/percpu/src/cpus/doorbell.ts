@@ -263,7 +263,7 @@ export class Doorbell {
   until(masks: readonly number[], done: () => boolean, deadline = new Deadline()): Promise<boolean> {
     return new Promise((resolve, reject) => {
       deadline.throwIfAborted()
-      if (!this.#spin(done)) this.#sleep({ masks, done, resolve }, deadline, reject)
+      if (!this.#spin(done)) this.#sleep({ masks, done, resolve, reject }, deadline)
       // A loop of waits that never have to wait still lets timers and sockets have their turn.
       else if (++this.#unslept % UNSLEPT === 0) host.setTimeout(() => resolve(true), 0)
       else resolve(true)
@@ -273,14 +273,14 @@ export class Doorbell {
   sleepUntil(masks: readonly number[], done: () => boolean, deadline: Deadline): Promise<boolean> {
     return new Promise((resolve, reject) => {
       deadline.throwIfAborted()
-      this.#sleep({ masks, done, resolve }, deadline, reject)
+      this.#sleep({ masks, done, resolve, reject }, deadline)
     })
   }
-  #sleep(waited: Omit<Wait, 'stop'>, deadline: Deadline, reject: (reason: Error) => void): void {
+  #sleep(waited: Omit<Wait, 'stop'>, deadline: Deadline): void {
     const stop = deadline.watch(
-      () => this.#settle(wait, this.#holds(wait)),
+      () => this.#look(wait, true),
       (reason) => {
-        if (this.#forget(wait)) reject(reason)
+        if (this.#forget(wait)) wait.reject(reason)
       },
     )
     const wait: Wait = { ...waited, stop }
@@ -288,7 +288,7 @@ export class Doorbell {
     // Nobody rings any more.
     if (!this.#open) return this.#settle(wait, false)
     if (this.#waits.size === 1) this.#letDie = startTimer(() => undefined, 2 ** 31 - 1)
-    if (this.#holds(wait)) this.#settle(wait, true)
+    this.#look(wait)
   }
 
   /**
@@ -303,7 +303,7 @@ export class Doorbell {
   }
 
   #recheck(): void {
-    for (const wait of [...this.#waits]) if (this.#holds(wait)) this.#settle(wait, true)
+    for (const wait of [...this.#waits]) this.#look(wait)
   }
 
   /** Enters this CPU in a mask, before it looks at what it waits for. */
@@ -316,6 +316,19 @@ export class Doorbell {
   #holds({ masks, done }: Wait): boolean {
     for (const mask of masks) this.enter(mask)
     return done()
+  }
+  /**
+   * Asks its condition. What that throws ends this wait, and no other one. `isLast`: the time is
+   * over. Mutant: cpus/condition-throws.
+   */
+  #look(wait: Wait, isLast = false): void {
+    if (!this.#waits.has(wait)) return
+    try {
+      const holds = this.#holds(wait)
+      if (holds || isLast) this.#settle(wait, holds)
+    } catch (error) {
+      if (this.#forget(wait)) wait.reject(error)
+    }
   }
 
   #settle(wait: Wait, result: boolean): void {
@@ -367,6 +380,7 @@ interface Wait {
   readonly masks: readonly number[]
   readonly done: () => boolean
   readonly resolve: (result: boolean) => void
+  readonly reject: (reason: unknown) => void
   /** Ends its timer, and listening to its signal. */
   readonly stop: () => void
 }

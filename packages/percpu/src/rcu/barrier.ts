@@ -53,12 +53,15 @@ export class Barrier {
   }
 
   /**
+   * `onlyOwn`: waits for those of this CPU.
+   *
    * @throws UnansweredError at the deadline; the reason of its signal; OfflineError if functions of
    *   this thread are lost, as its CPU goes offline.
    */
-  async wait(deadline: Deadline): Promise<void> {
+  async wait(deadline: Deadline, onlyOwn = false): Promise<void> {
     const targets = this.#lists.map((list, cpu) => this.#target(cpu, list))
-    const open = targets.filter((target) => !this.#isOver(target)).map(({ cpu }) => cpu)
+    const wanted = targets.filter(({ cpu }) => !onlyOwn || cpu === this.#parts.cpu)
+    const open = wanted.filter((target) => !this.#isOver(target)).map(({ cpu }) => cpu)
     await this.#until(open, (cpu) => this.#isOver(targets[cpu]), deadline)
     const own = targets[this.#parts.cpu]
     // Mutant: rcu/own-functions-lost.

@@ -192,6 +192,10 @@ export class Callbacks {
   barrier(deadline: Deadline): Promise<void> {
     return this.#barrier.wait(deadline)
   }
+  /** As {@link barrier}, of what this CPU has queued: others may compute for long. */
+  ownBarrier(deadline: Deadline): Promise<void> {
+    return this.#barrier.wait(deadline, true)
+  }
 
   /**
    * Frees at once what is due, in all lists: memory runs short. Returns whether there was anything.

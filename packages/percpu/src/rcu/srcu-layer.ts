@@ -135,6 +135,14 @@ export class SrcuLayer implements AttachedLayer {
     return domain
   }
 
+  /** Another thread has ended the domain of this name, or is about to: this one uses it no more. */
+  letGo(name: string): void {
+    const known = this.#named.get(name)
+    if (known === undefined) return
+    this.#named.delete(name)
+    endStale(known.domain)
+  }
+
   /**
    * Makes a domain in memory of the caller, which is zero and which no other thread knows yet.
    *

@@ -107,6 +107,13 @@ async function allocated(machine: Machine): Promise<readonly (readonly [size: nu
 }
 const countOf = (all: Awaited<ReturnType<typeof allocated>>): number =>
   all.reduce((sum, [, count]) => sum + count, 0)
+function isGone(map: { readonly size: number }): boolean {
+  try {
+    return map.size < 0
+  } catch (error) {
+    return error instanceof RemovedError
+  }
+}
 async function codeOf(call: () => unknown): Promise<unknown> {
   try {
     await call()
@@ -188,11 +195,7 @@ for (const kind of kinds)
         const before = await allocated(machine)
         made[kind](machine)
         const victim = joinAs(machine, 101)
-        const isKilled = await killAfter(
-          victim,
-          kind === 'rangeMap' ? step ** 3 : step * step * 3,
-          victim.remove(kind, 'it'),
-        )
+        const isKilled = await killAfter(victim, step ** 3, victim.remove(kind, 'it'))
         if (isKilled) {
           machine.cpus.declareDead(1)
           const code = await codeOf(() => machine.remove(kind, 'it', { timeout: 10_000 }))
@@ -259,7 +262,8 @@ describe('removing', () => {
     const held = other.map('it', options).hold(1, () => new Promise<void>((resolve) => (end = resolve)))
     await assert.rejects(machine.remove('map', 'it', { timeout: 30 }), UnansweredError)
     assert.throws(() => machine.map('it', options), RemovedError)
-    const removed = machine.remove('map', 'it')
+    // Another thread goes on.
+    const removed = other.remove('map', 'it', { timeout: 10_000 })
     await turn()
     end()
     await held
@@ -310,13 +314,76 @@ describe('removing', () => {
       if (does === 'blocks')
         while (machine.ring('r', { value: 'i32' }).report().receivers.length === 0) await turn()
       await machine.remove('ring', 'r', { timeout: 20_000 })
-      await machine.remove('map', 'm', { timeout: 20_000 })
+      await machine.remove('map', 'm', { timeout: 5000 })
       const other = machine.map('other', { key: 'i32', value: 'i32' })
       for (let i = 0; i < 3000; i++) other.set(i, -1)
       assert.equal(await next(), 'PERCPU_REMOVED')
       await once(worker, 'exit')
       machine.heap.verify()
     })
+
+  it('in the middle of a listener ends that one, and nothing else of its thread', async () => {
+    const machine = fresh(small)
+    const other = joinAs(machine, 101)
+    const map = other.map('it', { key: 'i32', value: 'i32' })
+    const told: unknown[] = []
+    let tell: (removed: Promise<void>) => void = () => undefined
+    const removing = new Promise<void>((resolve) => (tell = resolve))
+    map.watch(1, (value) => {
+      const removed = machine.remove('map', 'it', { timeout: 5000 })
+      for (let i = 0; i < 100; i++) {
+        machine.poll()
+        other.poll()
+      }
+      told.push([value, isGone(map)])
+      tell(removed)
+    })
+    machine.map('it', { key: 'i32', value: 'i32' }).set(1, 7)
+    await removing
+    assert.deepEqual(told, [[7, true]])
+    await other.rcu.synchronize({ timeout: 5000 })
+    const next = other.map('it', { key: 'i32', value: 'i32' })
+    assert.equal(next.size, 0)
+    await other.offline()
+    await machine.rcu.barrier()
+    machine.heap.verify({ quiet: true })
+  })
+
+  it('is done when the memory can be used again', async () => {
+    const machine = fresh(small)
+    for (let i = 0; i < 50; i++) {
+      machine.ring('it', { value: 'i32', bytes: '200 KiB' })
+      await machine.remove('ring', 'it')
+    }
+  })
+
+  it('leaves nothing in other threads that costs them time', async () => {
+    const machine = fresh(small)
+    const other = joinAs(machine, 101)
+    const accesses = (): number => {
+      let count = 0
+      mem.control.before = () => count++
+      other.cpus.deaf(() => undefined)
+      mem.control.before = undefined
+      return count
+    }
+    const use = async (count: number): Promise<number> => {
+      const names = Array.from({ length: count }, (_, i) => `it ${i}`)
+      for (const name of names)
+        for (const each of [machine, other]) {
+          each.rangeMap(name, { key: 'u32', value: 'i32' })
+          each.map(name, { key: 'i32', value: 'i32', hold: true })
+        }
+      for (const name of names) {
+        await machine.remove('rangeMap', name)
+        await machine.remove('map', name)
+      }
+      return accesses()
+    }
+    const once = await use(1)
+    assert.equal(await use(5), once)
+    await other.offline()
+  })
 
   it('is not tried by a thread that has left', async () => {
     const machine = fresh(small)

@@ -7,6 +7,10 @@ import { joinAs } from '../support/machines.js'
 import { becomesSet, get, set, withMachine, words } from '../support/threads.js'
 
 const ringer = await import('../../dist/cpus/ringer.js')
+const { Doorbell } = await import('../../dist/cpus/doorbell.js')
+const { CpuTable } = await import('../../dist/cpus/cpu-table.js')
+const { Deadline } = await import('../../dist/machine/wait-options.js')
+const { readMap } = await import('../../dist/machine/memory-map.js')
 
 const none = { ran: [], failed: [], gone: [], deaf: [] } satisfies CallOutcome
 
@@ -84,6 +88,29 @@ for (const doorbell of ['waitAsync', 'port'] as const satisfies readonly Doorbel
     })
   })
 }
+
+describe('waiting', () => {
+  it('for a condition that throws ends with what it throws, and others are still asked', async () => {
+    const { memory } = boot()
+    // Of a CPU that nobody is.
+    const doorbell = new Doorbell(new CpuTable(memory, readMap(memory)), 1)
+    let isReady = false
+    let looks = 0
+    const breaks = (): boolean => {
+      if (++looks > 1) throw new RangeError('broken')
+      return false
+    }
+    const broken = doorbell.sleepUntil([], breaks, new Deadline())
+    const other = doorbell.sleepUntil([], () => isReady, new Deadline())
+    isReady = true
+    doorbell.recheck()
+    await assert.rejects(broken, RangeError)
+    assert.equal(await other, true)
+    doorbell.recheck()
+    assert.equal(looks, 2)
+    doorbell.close()
+  })
+})
 
 describe('the reasons of a ring', () => {
   it('of the machine and of users are bits of their own, and users have 16', () => {

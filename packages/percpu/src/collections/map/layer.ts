@@ -72,6 +72,7 @@ export class MapsLayer implements AttachedLayer, Removable {
     return presence.open('map', name, thing, (views, life) => {
       const { pad } = valuesOf(options.value)
       const table = openTable(views, thing.address, map.cpus, pad, new Clock(memory))
+      life.letGo = () => this.#below.srcu.letGo(domainOf(thing.address))
       const own = { ...this.#partsOf(thing.address, parts, options), own: context.own, life }
       return new SharedMap<unknown, unknown>(name, table, own, options)
     })
@@ -92,7 +93,8 @@ export class MapsLayer implements AttachedLayer, Removable {
     await domain?.barrier(deadline.rest)
     await domain?.cleanup(deadline.rest)
     const table = openTable(memory, address, map.cpus, 0, new Clock(memory))
-    await emptyMap(table, parts, () => parts.queueing.callbacks.barrier(deadline))
+    // Others may compute for long.
+    await emptyMap(table, parts, () => parts.queueing.callbacks.ownBarrier(deadline))
   }
 
   /** What is replaced in a map whose entries can be held is freed by a domain of its own. */
@@ -104,7 +106,7 @@ export class MapsLayer implements AttachedLayer, Removable {
     return { ...parts, queueing, list: queueing.callbacks.list, domain }
   }
   #domainOf(address: number): Srcu {
-    return this.#below.srcu.open(`percpu.map@${address}`, { flavour: 'fast' })
+    return this.#below.srcu.open(domainOf(address), { flavour: 'fast' })
   }
 
   detach(): void {
@@ -178,6 +180,10 @@ function openMap(memory: Memory, names: Names, cpus: number, name: string, optio
     initialiseTable(memory, address, cpus, directoryWords(memory.byteLength))
   }
   return names.openOrCreate('map', name, { type: TYPE, layout: layoutOf(memory, cpus), init })
+}
+/** The name of the domain of those who hold entries of the map at an address. */
+function domainOf(address: number): string {
+  return `percpu.map@${address}`
 }
 function layoutOf({ byteLength }: Memory, cpus: number): ObjectSpec['layout'] {
   return { name: TYPE, size: mapShape(cpus, directoryWords(byteLength)).bytes, align: 64, hash }

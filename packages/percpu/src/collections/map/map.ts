@@ -94,19 +94,21 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
   async hold<Result>(key: K, work: (view: View) => Promise<Result> | Result): Promise<Result | undefined> {
     this.assertOpen()
     checkFunction('work', work)
-    const { domain } = this.#parts
+    const { domain, life } = this.#parts
     if (domain === undefined)
       throw new ArgumentError(`the map ${shown(this.name)} was not made with hold: true`, { name: this.name })
     // What is no key begins no section.
     const hash = encodeKey(this.hot, key)
     const scope = { memory: this.hot.table.memory }
     const token = domain.readLock()
+    life.hold()
     try {
       const view = viewOf(this.hot, hash, scope) as View | undefined
       return view === undefined ? undefined : await work(view)
     } finally {
       endViews(scope)
       endUnlessOffline(() => domain.readUnlock(token))
+      life.endHold()
     }
   }
 

@@ -88,6 +88,8 @@ export class RangeMapsLayer implements AttachedLayer, Removable {
     compareRangeOptions(memory, thing.address / 4, name, options)
     const { address } = thing
     return presence.open('rangeMap', name, thing, (views, life) => {
+      // Mutant: collections/domain-kept.
+      life.letGo = () => this.#below.srcu.letGo(domainOf(address))
       const found = shapeOf<RangeKeys[K], MapValues[V]>(views, options)
       return new SharedRangeMap({ name, root: address / 4, ...found, own, life, ...this.#use(address) })
     })
@@ -97,7 +99,7 @@ export class RangeMapsLayer implements AttachedLayer, Removable {
   #use(address: number): Pick<RangeMapParts<unknown, unknown>, 'domain' | 'writing'> {
     const { context, alloc, percpu, srcu } = this.#below
     const { own } = context
-    const domain = srcu.open(`percpu.rangeMap@${address}`)
+    const domain = srcu.open(domainOf(address))
     const { callbacks } = domain
     const list = listsOf(percpu.use().state, domain.words.words * 4)[own.cpu] ?? 0
     return { domain, writing: { ...this.#useNote(), heap: alloc.heap, callbacks, list } }
@@ -159,6 +161,11 @@ export class RangeMapsLayer implements AttachedLayer, Removable {
       placed.push({ name: `rangeMap[${name}]`, address, struct: RangeRoot })
     return placed
   }
+}
+
+/** The name of the domain of the map at an address. */
+function domainOf(address: number): string {
+  return `percpu.rangeMap@${address}`
 }
 
 /** How a map with these options is read through these views. */

@@ -206,8 +206,9 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
   async hold<Result>(work: (view: RangeView<K, V>) => Promise<Result> | Result): Promise<Result> {
     checkFunction('work', work)
     this.#assertOpen()
-    const { domain } = this.#parts
+    const { domain, life } = this.#parts
     const token = domain.readLock()
+    life.hold()
     let isOpen = true
     try {
       const version = this.present()
@@ -216,6 +217,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
     } finally {
       isOpen = false
       endUnlessOffline(() => domain.readUnlock(token))
+      life.endHold()
     }
   }
 

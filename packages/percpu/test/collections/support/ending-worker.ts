@@ -11,6 +11,8 @@ const { handle, does } = workerData as EndingWorkerData
 const machine = await joinWhenFree(handle)
 const ring = machine.ring('r', { value: 'i32' })
 const map = machine.map('m', { key: 'i32', value: 'i32' })
+// What it has replaced stays pending while it computes.
+map.set(7, 7)
 parentPort?.postMessage('ready')
 try {
   if (does === 'blocks') ring.receive()
