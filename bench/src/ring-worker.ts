@@ -9,7 +9,8 @@ export interface RingWorkerData {
   /** Of a ring of ringbuf.js. */
   readonly storage: SharedArrayBuffer
 }
-export type RingWay = 'blocking' | 'async' | 'ringbuf.js' | 'postMessage'
+export type RingWay =
+  'blocking' | 'async' | 'ringbuf.js' | 'postMessage' | 'batches' | 'postMessage of batches'
 /** How many messages come, and how they are received. */
 export interface RingOrder {
   readonly way: RingWay
@@ -24,6 +25,16 @@ let left = 0
 function receiveBlocking(count: number): number {
   let sum = 0
   for (let i = 0; i < count; i++) sum += ring.receive()?.[0] ?? 0
+  return sum
+}
+function receiveBatches(count: number): number {
+  let sum = 0
+  for (let left = count; left > 0;) {
+    const messages = ring.receiveMany(left)
+    if (messages.length === 0) messages.push(ring.receive() ?? new Uint8Array())
+    for (const message of messages) sum += message[0] ?? 0
+    left -= messages.length
+  }
   return sum
 }
 async function receiveAsync(count: number): Promise<number> {
@@ -45,15 +56,16 @@ function receiveTheirs(count: number): number {
 
 async function receive({ way, count }: RingOrder): Promise<void> {
   left = count
-  if (way === 'postMessage') return
+  if (way.startsWith('postMessage')) return
   if (way === 'blocking') receiveBlocking(count)
+  else if (way === 'batches') receiveBatches(count)
   else if (way === 'async') await receiveAsync(count)
   else receiveTheirs(count)
   parentPort?.postMessage('done')
 }
 
-parentPort?.on('message', (message: Uint8Array | RingOrder) => {
-  if (!(message instanceof Uint8Array)) void receive(message)
-  else if (--left === 0) parentPort?.postMessage('done')
+parentPort?.on('message', (message: Uint8Array | readonly Uint8Array[] | RingOrder) => {
+  if ('way' in message) void receive(message)
+  else if ((left -= message instanceof Uint8Array ? 1 : message.length) === 0) parentPort?.postMessage('done')
 })
 parentPort?.postMessage('ready')

@@ -11,6 +11,8 @@ import type { RingOrder, RingWay, RingWorkerData } from './ring-worker.js'
 const BYTES = 63 * 1024
 /** Of one round between threads. */
 const MESSAGES = 20_000
+/** Of one batch. */
+const BATCH = 100
 
 const machine = boot({ memory: '16 MiB', cpus: 3 })
 const ring = machine.ring('bytes', { bytes: BYTES })
@@ -18,6 +20,8 @@ const numbers = machine.ring('numbers', { value: 'u32', bytes: BYTES })
 const storage = RingBuffer.getStorageForCapacity(BYTES, Uint8Array)
 const theirs = new RingBuffer(storage, Uint8Array)
 const message = new Uint8Array(64).fill(7)
+/** Each an array of its own: postMessage copies one that comes twice only once. */
+const batch = Array.from({ length: BATCH }, () => message.slice())
 
 const RINGBUF = 'ringbuf.js: push, pop'
 const alone: Suite = {
@@ -34,6 +38,19 @@ const alone: Suite = {
         for (let i = 0; i < count; i++) {
           ring.trySend(message)
           sum += ring.tryReceive()?.[0] ?? 0
+        }
+        return sum
+      }),
+    },
+    {
+      name: `SharedRing: trySendMany, receiveMany of ${BATCH}, each message`,
+      role: 'ours',
+      compareWith: RINGBUF,
+      measure: perOperation((count) => {
+        let sum = 0
+        for (let i = 0; i < count; i += BATCH) {
+          ring.trySendMany(batch)
+          sum += ring.receiveMany(BATCH).length
         }
         return sum
       }),
@@ -68,6 +85,7 @@ const alone: Suite = {
 }
 
 let worker: Worker | undefined
+/** Each call sends one message, or one batch. */
 const senders: Readonly<Record<RingWay, () => void>> = {
   blocking: () => ring.send(message),
   async: () => ring.send(message),
@@ -76,6 +94,8 @@ const senders: Readonly<Record<RingWay, () => void>> = {
     theirs.push(message)
   },
   postMessage: () => worker?.postMessage(message),
+  batches: () => ring.sendMany(batch),
+  'postMessage of batches': () => worker?.postMessage(batch),
 }
 /** Nanoseconds a message, until the last one has come. */
 function between(way: RingWay): Measure {
@@ -85,13 +105,14 @@ function between(way: RingWay): Measure {
     const done = once(worker, 'message')
     const begun = process.hrtime.bigint()
     worker.postMessage({ way, count: MESSAGES } satisfies RingOrder)
-    for (let i = 0; i < MESSAGES; i++) send()
+    for (let i = 0; i < MESSAGES; i += way.includes('batches') ? BATCH : 1) send()
     await done
     return Number(process.hrtime.bigint() - begun) / MESSAGES
   }
 }
 
 const POST = 'postMessage'
+const POST_MANY = `postMessage of arrays of ${BATCH}`
 const threads: Suite = {
   title: 'from one thread to another',
   unit: 'ns',
@@ -118,6 +139,13 @@ const threads: Suite = {
     },
     { name: 'ringbuf.js, spinning', role: 'peer', measure: between('ringbuf.js') },
     { name: POST, role: 'peer', measure: between('postMessage') },
+    {
+      name: `SharedRing: sendMany of ${BATCH}, receive and receiveMany`,
+      role: 'ours',
+      compareWith: POST_MANY,
+      measure: between('batches'),
+    },
+    { name: POST_MANY, role: 'peer', measure: between('postMessage of batches') },
   ],
   tearDown: async () => {
     await worker?.terminate()

@@ -14,13 +14,13 @@ import type { I32View } from '#mem'
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, store32 } = mem
 
-/** `counts`: word index. Counts one more for `next` than for `position`. */
-export function countNext(i32: I32View, counts: number, position: number, next: number): void {
+/** `counts`: word index. Counts `more` for `next` than for `position`. */
+export function countNext(i32: I32View, counts: number, position: number, next: number, more = 1): void {
   const isFirst = load32(i32, counts) === position
   const present = isFirst ? counts : counts + 2
   const other = isFirst ? counts + 2 : counts
   store32(i32, other, next)
-  store32(i32, other + 1, load32(i32, present + 1) + 1)
+  store32(i32, other + 1, load32(i32, present + 1) + more)
 }
 
 /** The count of a position, which is the present one. */

@@ -128,7 +128,8 @@ function makeRoom(ring: RingPlace, lock: LayerLock, length: number, into: Scratc
   }
 }
 
-function tooLarge({ capacity }: RingPlace, { length }: Scratch): EntryTooLargeError {
+/** For a message that the ring can never hold. */
+export function tooLarge({ capacity }: RingPlace, { length }: Scratch): EntryTooLargeError {
   const limit = (capacity - 1) * 4
   return new EntryTooLargeError(
     `the message has ${length} bytes, and the ring holds ${limit} of one at most`,
@@ -138,6 +139,6 @@ function tooLarge({ capacity }: RingPlace, { length }: Scratch): EntryTooLargeEr
     },
   )
 }
-function closed(): RingClosedError {
+export function closed(): RingClosedError {
   return new RingClosedError('the ring is closed: nothing more can be sent')
 }

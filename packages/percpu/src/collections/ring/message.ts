@@ -15,10 +15,14 @@ export function writeMessage(ring: RingPlace, position: number, message: Scratch
   const at = position % capacity
   store32(memory.i32, buffer + at, message.length)
   const words = (message.length + 3) >>> 2
-  const begin = at + 1 === capacity ? 0 : at + 1
+  writeAt(ring, at + 1 === capacity ? 0 : at + 1, message, 0, words)
+}
+/** Copies words to a place in the buffer where nobody reads. */
+export function writeAt(ring: RingPlace, begin: number, source: Scratch, from: number, words: number): void {
+  const { memory, buffer, capacity } = ring
   const run = Math.min(words, capacity - begin)
-  copyIn(memory, buffer + begin, message, 0, run)
-  if (run < words) copyIn(memory, buffer, message, run, words - run)
+  copyIn(memory, buffer + begin, source, from, run)
+  if (run < words) copyIn(memory, buffer, source, from + run, words - run)
 }
 
 /** How many bytes the message at a position has. */
@@ -28,14 +32,17 @@ export function lengthAt({ memory, buffer, capacity }: RingPlace, position: numb
 
 /** Copies the message at a position, of `length` bytes. There is room for it. */
 export function readMessage(ring: RingPlace, position: number, length: number, into: Scratch): void {
-  const { memory, buffer, capacity } = ring
+  const { capacity } = ring
   const at = position % capacity
-  const words = (length + 3) >>> 2
-  const begin = at + 1 === capacity ? 0 : at + 1
+  readAt(ring, at + 1 === capacity ? 0 : at + 1, into, (length + 3) >>> 2)
+  into.length = length
+}
+/** Copies words from a place in the buffer. There is room for them. */
+export function readAt(ring: RingPlace, begin: number, into: Scratch, words: number): void {
+  const { memory, buffer, capacity } = ring
   const run = Math.min(words, capacity - begin)
   copyOut(memory, buffer + begin, into, 0, run)
   if (run < words) copyOut(memory, buffer, into, run, words - run)
-  into.length = length
 }
 
 function copyIn(memory: Memory, at: number, { words, bytes }: Scratch, from: number, count: number): void {

@@ -11,12 +11,15 @@ import type { SyncLayer } from '../../sync/layer.js'
 import { assertOpen, type Life } from '../life.js'
 import { Scratch } from '../scratch.js'
 import type { ValueCodec } from '../values.js'
+import { Batch, encodeBatch } from './batch.js'
 import { put, take } from './ends.js'
 import type { RingSpec } from './options.js'
+import { PIECE, takePiece } from './pieces.js'
 import { freeWords, isClosedAt, isEmpty, isEnded, loadTail, messageWords, type RingPlace } from './place.js'
 import { countMessages, describeRing, verifyRing, type RingReport } from './report.js'
+import { Sending } from './sending.js'
 import { RingWait, type Awaited } from './wait.js'
-import { hasWaiters, wakeOne } from './wake.js'
+import { hasWaiters, wakeOne, wakeSome } from './wake.js'
 
 /** What a thread uses rings with. */
 export interface RingParts {
@@ -43,7 +46,8 @@ const END = Symbol('end')
  * they were sent.
  *
  * A thread that is killed while it sends has sent its message, or not; one that is killed while it
- * receives loses that one message at most. Nobody else is held up.
+ * receives loses that one message at most, or those of a {@link receiveMany}. Nobody else is held
+ * up.
  *
  * Of several that wait, a message wakes one: rather one whose thread sleeps in {@link receive} than
  * one that may compute for long. Room wakes one sender if all messages have the same size, else
@@ -65,6 +69,8 @@ export class SharedRing<M> {
   readonly #receivers: RingWait
   readonly #senders: RingWait
   readonly #message: Awaited<M | typeof END>
+  /** What {@link receiveMany} has taken, and not decoded yet. */
+  #taken: Batch | undefined
 
   /** @internal Made by `machine.ring`. */
   constructor(
@@ -138,6 +144,59 @@ export class SharedRing<M> {
   }
 
   /**
+   * Sends as many of these messages as there is room for, in their order. Returns how many: the
+   * first ones. All are encoded first: if one of them is refused, none is sent.
+   *
+   * They go in pieces of 16 KiB, or of one message that is larger. Those of a piece are sent at one
+   * moment; between two pieces others may send.
+   *
+   * @throws ArgumentError for what is no iterable, or no such message; what iterating throws; else
+   *   as {@link trySend}. Nothing is sent then. What goes wrong later on ends the call, which
+   *   returns how many were sent.
+   */
+  trySendMany(messages: Iterable<M>): number {
+    const sending = this.#sendingMany(messages)
+    try {
+      sending.attempt()
+    } catch (error) {
+      if (sending.sent === 0) throw error
+    }
+    return sending.sent
+  }
+  /**
+   * As {@link trySendMany}; blocks the thread until all are sent. Returns how many were: all,
+   * unless the time was over, the signal aborted, or the ring was closed when some were.
+   *
+   * @throws as {@link send} and {@link trySendMany}. Nothing is sent then.
+   */
+  sendMany(messages: Iterable<M>, options?: WaitOptions): number {
+    const deadline = this.#senders.begin(options)
+    const sending = this.#sendingMany(messages)
+    try {
+      this.#senders.wait(sending, deadline)
+    } catch (error) {
+      if (sending.sent === 0) throw error
+    }
+    return sending.sent
+  }
+  /**
+   * As {@link sendMany}, without blocking the thread. Resolves when all are sent, or when something
+   * has ended it. Of calls that wait at the same time, messages may come in turns.
+   *
+   * @throws as {@link sendAsync} and {@link trySendMany}. Nothing is sent then.
+   */
+  async sendManyAsync(messages: Iterable<M>, options?: WaitOptions): Promise<number> {
+    const deadline = this.#senders.beginAsync(options)
+    const sending = this.#sendingMany(messages)
+    try {
+      await this.#senders.waitAsync(sending, deadline)
+    } catch (error) {
+      if (sending.sent === 0) throw error
+    }
+    return sending.sent
+  }
+
+  /**
    * Receives the first message; undefined if there is none now.
    *
    * @throws LockTimeoutError if another thread died in the middle of receiving and cannot be
@@ -176,14 +235,20 @@ export class SharedRing<M> {
   /**
    * Receives what is there now, at most `limit` messages.
    *
+   * They are taken in pieces of 16 KiB, or of one message that is larger; those of a piece at one
+   * moment. A thread that is killed meanwhile loses those that it has taken.
+   *
    * @throws ArgumentError unless `limit` is a whole number of 1 or more; else as
    *   {@link tryReceive}, if it is the first one that cannot be received.
    */
   receiveMany(limit: number): M[] {
     checkRange('limit', limit, 1, Number.MAX_SAFE_INTEGER)
     const messages: M[] = []
-    for (let message = this.tryReceive(); message !== undefined; message = this.tryReceive())
-      if (messages.push(message) === limit) break
+    try {
+      while (messages.length < limit && this.#receivePiece(messages, limit));
+    } catch (error) {
+      if (messages.length === 0) throw error
+    }
     return messages
   }
 
@@ -284,18 +349,43 @@ export class SharedRing<M> {
     }
   }
 
+  #sendingMany(messages: Iterable<M>): Sending {
+    const { place, scratch, codec, lock, cpus } = this.#hot
+    assertOpen(place.memory)
+    const { own } = this.#parts
+    return new Sending(place, lock, encodeBatch(place, codec, scratch, messages), (count) => {
+      if (hasWaiters(place.memory, place.receivers, cpus))
+        wakeSome(place.memory, own.doorbell.ringer, place.receivers, { cpu: own.cpu, cpus, count })
+    })
+  }
+  /** Returns whether there may be more. */
+  #receivePiece(into: M[], limit: number): boolean {
+    const { place, lock, scratch, codec, cpus } = this.#hot
+    const taken = (this.#taken ??= new Batch(Math.min(PIECE, place.capacity)))
+    const isAll = takePiece(place, lock, limit - into.length, taken)
+    if (taken.count > 0) {
+      if (hasWaiters(place.memory, place.senders, cpus)) this.#wakeSenders(taken.count)
+      while (taken.next(scratch)) into.push(codec.decode(scratch))
+      return !isAll
+    }
+    // A large one.
+    const message = isAll ? undefined : this.tryReceive()
+    if (message !== undefined) into.push(message)
+    return message !== undefined
+  }
+
   #wakeReceiver(): void {
     const { place, cpus } = this.#hot
     const { own } = this.#parts
     wakeOne(place.memory, own.doorbell.ringer, place.receivers, own.cpu, cpus)
   }
   /** Where sizes differ, the one that is woken may need more room than there is, another less. */
-  #wakeSenders(): void {
+  #wakeSenders(count = 1): void {
     const { place, cpus } = this.#hot
     const { own } = this.#parts
     const { ringer } = own.doorbell
     // Mutant: collections/ring-wakes-one-sender.
-    if (this.#isFixed) wakeOne(place.memory, ringer, place.senders, own.cpu, cpus)
+    if (this.#isFixed) wakeSome(place.memory, ringer, place.senders, { cpu: own.cpu, cpus, count })
     else ringer.wakeAll(place.senders)
   }
 }

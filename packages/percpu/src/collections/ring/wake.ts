@@ -32,6 +32,18 @@ export function hasWaiters({ i32 }: Memory, mask: number, cpus: number): boolean
   return false
 }
 
+/** Wakes `count` of them, or all. Mutant: collections/ring-batch-wakes-one. */
+export function wakeSome(
+  memory: Memory,
+  ringer: Ringer,
+  mask: number,
+  { cpu, cpus, count }: { readonly cpu: number; readonly cpus: number; readonly count: number },
+): void {
+  for (let left = count; left > 0; left--) {
+    wakeOne(memory, ringer, mask, cpu, cpus)
+    if (left > 1 && !hasWaiters(memory, mask, cpus)) return
+  }
+}
 /** Wakes one of them, rather one that sleeps than one that may compute for long. */
 export function wakeOne(memory: Memory, ringer: Ringer, mask: number, cpu: number, cpus: number): void {
   for (;;) {

@@ -173,6 +173,8 @@ describe('a ring refuses', () => {
     const calls = [
       () => ring.trySend(1),
       () => ring.send(1),
+      () => ring.trySendMany([1]),
+      () => ring.sendMany([1]),
       () => ring.tryReceive(),
       () => ring.receive(),
       () => ring.receiveMany(1),
@@ -185,7 +187,12 @@ describe('a ring refuses', () => {
       () => ring.verify(),
     ]
     for (const call of calls) assert.throws(call, OfflineError, String(call))
-    const later = [() => ring.sendAsync(1), () => ring.receiveAsync(), () => going.next()]
+    const later = [
+      () => ring.sendAsync(1),
+      () => ring.sendManyAsync([1]),
+      () => ring.receiveAsync(),
+      () => going.next(),
+    ]
     for (const call of later) await assert.rejects(call, OfflineError, String(call))
     assert.equal(machine.ring('r', { value: 'i32' }).tryReceive(), 1)
   })

@@ -12,6 +12,7 @@ const pairs: kinds.Kind = {
   name: 'pairs',
   takes: (value) => typeof value === 'object' && value !== null && 'maybe',
 }
+const messages: kinds.Kind = { ...pairs, name: 'messages' }
 const sizeHint: kinds.Kind = {
   name: 'size hint',
   takes: (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 2 ** 31 && 'maybe',
@@ -186,6 +187,16 @@ export const collectionRows: readonly Row[] = [
       const ring = ringOf(world)
       return use(ring, method, ['b'], () => ring.tryReceive())
     }),
+  ),
+  ...(['trySendMany', 'sendMany', 'sendManyAsync'] as const).map((method) =>
+    door(
+      `SharedRing.${method}`,
+      method === 'trySendMany' ? [messages] : [messages, optional(kinds.wait)],
+      (world) => {
+        const ring = ringOf(world)
+        return use(ring, method, [['b', 'c']], () => ring.receiveMany(2))
+      },
+    ),
   ),
   ...(['tryReceive', 'receive', 'receiveAsync'] as const).map((method) =>
     door(`SharedRing.${method}`, method === 'tryReceive' ? [] : [optional(kinds.wait)], (world) => {
