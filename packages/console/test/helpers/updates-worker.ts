@@ -9,18 +9,17 @@ const { seed, ...setup } = workerData as UpdatesSetup & { readonly seed: number 
 const port = parentPort
 if (!port) throw new TypeError('this module runs as a worker thread')
 const machine = join(setup.handle)
-const random = randomOf(seed)
-const rows = new UpdatedRows(machine, setup, random)
+const rows = new UpdatedRows(machine, setup, randomOf(seed))
 const state = { isRunning: true }
 port.once('message', () => (state.isRunning = false))
-rows.checkAll()
+await rows.checkAll()
 port.postMessage('ready')
 let checks = 0
 for (; state.isRunning; checks += 200) {
-  for (let i = 0; i < 200; i++) rows.check(random(setup.rows))
+  for (let i = 0; i < 200; i++) rows.check(rows.randomRow())
   await setImmediate()
 }
-rows.checkAll()
+await rows.checkAll()
 await machine.offline()
 port.postMessage(checks)
 port.close()

@@ -4,6 +4,7 @@
  * rounds have begun, and how many are done: so any thread knows what a read may give at the time.
  */
 import assert from 'node:assert/strict'
+import { setImmediate } from 'node:timers/promises'
 import type { Machine, MachineHandle } from 'percpu'
 
 /** Words of a family's rows: their first and last keys. */
@@ -17,6 +18,8 @@ export interface UpdatesSetup {
   readonly rows: number
   /** Of ranges. */
   readonly words: RowWords
+  /** How many rows, the first ones, are met by half of the updates, and of the checks. */
+  readonly hot: number
   /** Rounds of each row that have begun, and that are done: atomic words. */
   readonly begun: Int32Array
   readonly done: Int32Array
@@ -54,6 +57,11 @@ export class UpdatedRows {
           : ranges6(machine, setup.words)
   }
 
+  randomRow(): number {
+    const { rows, hot } = this.#setup
+    return this.#random(this.#random(2) === 0 ? rows : hot)
+  }
+
   /** Makes the next round of a row. */
   update(row: number): void {
     const { begun, done } = this.#setup
@@ -72,8 +80,12 @@ export class UpdatedRows {
     assert.fail(`row ${row} of ${collection} has ${value}; its rounds are ${first} to ${last}`)
   }
 
-  checkAll(): void {
-    for (let row = 0; row < this.#setup.rows; row++) this.check(row)
+  /** In stretches, as nothing is freed within one. */
+  async checkAll(): Promise<void> {
+    for (let row = 0; row < this.#setup.rows; row++) {
+      this.check(row)
+      if (row % 4096 === 0) await setImmediate()
+    }
   }
 
   /** When nobody writes. */
