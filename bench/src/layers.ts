@@ -12,6 +12,7 @@ export const layers = [
   'percpu',
   'rcu',
   'map',
+  'map-names',
   'map-threads',
   'ring',
   'range',

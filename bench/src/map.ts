@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import { boot } from 'percpu'
 import * as sharedmap from 'sharedmap'
-import { perOperation, timeLoop } from './harness/per-operation.js'
-import type { Measure, Suite } from './harness/suite.js'
+import { freshKeys as freshKeysOf } from './harness/fresh-keys.js'
+import { perOperation } from './harness/per-operation.js'
+import type { Suite } from './harness/suite.js'
 import { runRculfhash } from './native.js'
 
 /** A power of two. */
@@ -64,27 +65,7 @@ async function fill(): Promise<void> {
   for (const [i, name] of names.entries()) peer.set(name.toString('latin1'), i)
 }
 
-let turn = 0
-/** Keys that are made before each stretch of look-ups, whose time counts alone. */
-const STRETCH = 4096
-/** Looks up strings that are new each time, so that no engine knows their hashes. */
-function freshKeys(look: (key: string) => number): Measure {
-  let keys: string[] = []
-  const lookUpAll = (count: number): number => {
-    let sum = 0
-    for (let i = 0; i < count; i++) sum += look(keys[i] ?? '')
-    return sum
-  }
-  return ({ roundTime }) => {
-    let time = 0
-    let count = 0
-    for (; time < roundTime * 1e6; count += STRETCH) {
-      keys = Array.from({ length: STRETCH }, () => textOf(turn++))
-      time += timeLoop(lookUpAll, STRETCH)
-    }
-    return time / count
-  }
-}
+const freshKeys = freshKeysOf(textOf)
 
 const GET = 'Map.get'
 const OURS = 'SharedMap.get'
