@@ -3,12 +3,16 @@
 //
 //     node tools/run-tests.mjs [filter ...]     only files whose path contains one of the filters
 //
+// The slowest begin first (slow-tests.json): no long one runs alone at the end.
+//
 // A compiled test whose source was deleted does not run; a source that was never compiled is an
 // error, as is a run that found no test at all.
 
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { isMain, listFiles, repositoryRoot } from './lib/cli.mjs'
 import { rememberOutcome } from './lib/passed-tests.mjs'
 
@@ -51,20 +55,30 @@ export function compiledTest(source) {
   return source.replace('/test/', '/dist-test/').replace(/\.ts$/, '.js')
 }
 
+/**
+ * The sources of the tests that take longest, the longest first. One that began last would run
+ * alone at the end.
+ */
+export const slowTests = JSON.parse(readFileSync(new URL('slow-tests.json', import.meta.url), 'utf8'))
+
+/** The files with the slow ones first. */
+export function longestFirst(files) {
+  const slow = slowTests.map(compiledTest)
+  const rank = (file) => (slow.includes(file) ? slow.indexOf(file) : slow.length)
+  return files.toSorted((one, other) => rank(one) - rank(other))
+}
+
 /** Files at a time. One more than there are processors: many tests wait for threads and timers. */
 const concurrency = availableParallelism() + 1
 /** Milliseconds after which a test file that has not ended is killed and has failed. */
 const fileTimeout = 5 * 60_000
 
-/** Runs the files with Node's test runner; resolves with its exit code. */
-export function runFiles(root, files, stdio = 'inherit') {
-  const options = [
-    '--test',
-    '--test-reporter=spec',
-    `--test-timeout=${fileTimeout}`,
-    `--test-concurrency=${concurrency}`,
-  ]
-  const child = spawn(process.execPath, [...options, ...files], { cwd: root, stdio })
+const runner = fileURLToPath(new URL('lib/run-in-order.mjs', import.meta.url))
+
+/** Runs the files with Node's test runner, in their order; resolves with its exit code. */
+export function runFiles(root, files, stdio = 'inherit', filesAtATime = concurrency) {
+  const args = [runner, String(filesAtATime), String(fileTimeout), ...files]
+  const child = spawn(process.execPath, args, { cwd: root, stdio })
   return new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('exit', (code) => resolve(code ?? 1))
@@ -79,7 +93,7 @@ async function main() {
   if (files.length === 0)
     console.error(`no test file found${filters.length > 0 ? ` for ${filters.join(' ')}` : ''}`)
   if (missing.length > 0 || files.length === 0) process.exitCode = 1
-  else process.exitCode = await runFiles(repositoryRoot, files)
+  else process.exitCode = await runFiles(repositoryRoot, longestFirst(files))
   if (filters.length === 0) rememberOutcome(repositoryRoot, (process.exitCode ?? 0) === 0)
 }
 
