@@ -54,7 +54,7 @@ class Scene {
     return { worker, reaped }
   }
 
-  /** Turns, functions queued or about to be, functions called. */
+  /** Turns, functions queued or about to be, those called, and those lost as workers have heard. */
   count(word: number): number {
     return loadAtomic32(this.machine.memory.i32, this.tally / 4 + word)
   }
@@ -109,6 +109,7 @@ for (const [place, { kills, make }] of Object.entries(places))
       for (const address of linked) assert.ok(load32(machine.memory.i32, address / 4) > 0)
       machine.heap.verify({ quiet: true })
       const [begun, called] = [scene.count(1), scene.count(2)]
+      lost += scene.count(3)
       assert.ok(
         called + lost <= begun && called + lost >= begun - kills - WORKERS,
         `${begun}: ${called}, ${lost}`,

@@ -29,6 +29,8 @@ const domain = data.domain === undefined ? undefined : machine.srcu(data.domain)
 const queue = domain ?? machine.rcu
 const { i32 } = memory
 const tally = data.tally / 4
+// Whoever waits for what a dead thread had cleans up after it, and is told of what is lost.
+machine.on('callbacksLost', ({ count }) => addAtomic32(memory.i32, tally + 3, count))
 
 /** An object says which slot it is for, in all of its words. */
 const WORDS = 8
