@@ -84,7 +84,16 @@ export function checkFlag(what: string, value: unknown): void {
 /** One of these texts; undefined passes. */
 export function checkOneOf(what: string, value: unknown, texts: readonly string[]): void {
   if (value === undefined || (texts as readonly unknown[]).includes(value)) return
-  throw refused(what, value, `none of ${texts.map((text) => `'${text}'`).join(', ')}`)
+  throw refused(what, value, `none of ${listOf(texts)}`)
+}
+function listOf(texts: readonly string[]): string {
+  return texts.map((text) => `'${text}'`).join(', ')
+}
+
+/** As {@link checkOneOf}, of what must be given. */
+export function checkChoice(what: string, value: unknown, texts: readonly string[]): void {
+  if (value === undefined) throw refused(what, value, `missing: one of ${listOf(texts)}`)
+  checkOneOf(what, value, texts)
 }
 
 export function checkFunction(what: string, value: unknown): void {

@@ -10,7 +10,7 @@ import type { RangeKeyKind, RangeKeys } from './collections/range/keys.js'
 import type { RangeMapOptions } from './collections/range/options.js'
 import type { SharedRangeMap } from './collections/range/range-map.js'
 import type { MapOptions } from './collections/map/options.js'
-import type { MapValueKind, MapValueOf, MapValues, MapValueType, MapViewOf } from './collections/values.js'
+import type { MapValueKind, MapValueOf, MapValueType, MapViewOf } from './collections/values.js'
 import type { Layers } from './compose.js'
 import { CpuTable } from './cpus/cpu-table.js'
 import { Cpus } from './cpus/cpus.js'
@@ -234,8 +234,11 @@ export class Machine {
   rangeMap<K extends RangeKeyKind, V extends MapValueKind>(
     name: string,
     options: RangeMapOptions<K, V>,
-  ): SharedRangeMap<RangeKeys[K], MapValues[V]> {
-    return this.#layers.rangeMaps.rangeMap(name, options)
+  ): SharedRangeMap<RangeKeys[K], MapValueOf<V>> {
+    return this.#layers.rangeMaps.rangeMap(name, options) as unknown as SharedRangeMap<
+      RangeKeys[K],
+      MapValueOf<V>
+    >
   }
 
   /**

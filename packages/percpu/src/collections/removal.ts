@@ -15,7 +15,7 @@ import { compareExchangeAtomic32, loadAtomic32, type Memory } from '#mem'
 import type { LayerContext } from '../bootmem/layer.js'
 import type { NamedThing } from '../bootmem/names.js'
 import type { OwnCpu } from '../cpus/own-cpu.js'
-import { checkOneOf } from '../machine/check.js'
+import { checkChoice } from '../machine/check.js'
 import { ObjectMissingError, UnansweredError } from '../machine/errors.js'
 import { startTimer } from '../machine/platform.js'
 import { cpuOf, incarnationOf, tokenOf } from '../machine/token.js'
@@ -64,8 +64,7 @@ export class Removal {
   async remove(kind: CollectionKind, name: string, options: WaitOptions = {}): Promise<void> {
     const { own } = this.#context
     own.assertOnline()
-    const given: unknown = kind
-    checkOneOf('kind', given ?? null, Object.keys(nouns))
+    checkChoice('kind', kind, Object.keys(nouns))
     checkWait(options)
     const thing = this.#kinds[kind].find(name)
     this.#presence.attach()

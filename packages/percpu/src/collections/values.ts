@@ -26,16 +26,31 @@ export interface MapValues {
   readonly u64: bigint
 }
 export type MapValueKind = keyof MapValues
+declare const jsonType: unique symbol
+/** The kind `'json'`, for values of one type. Only TypeScript knows of that. */
+export type Json<T> = 'json' & { readonly [jsonType]: T }
+/**
+ * The kind `'json'`, for values that TypeScript takes to be of type `T`. Nobody checks what others
+ * have stored: all threads must say the same.
+ */
+export function json<T>(): Json<T> {
+  return 'json' as Json<T>
+}
+
 /** What values can be: of a kind, or structs, whose fields are not atomic. */
 export type MapValueType = MapValueKind | AnyStruct
 
 /** The values of a map, by what it was opened with: plain objects if they are structs. */
-export type MapValueOf<V> = V extends MapValueKind ? MapValues[V] : Infer<V>
+export type MapValueOf<V> = V extends { readonly [jsonType]: infer T }
+  ? T
+  : V extends MapValueKind
+    ? MapValues[V]
+    : Infer<V>
 /** What `view` of such a map gives: bytes and structs as they lie in shared memory, else values. */
 export type MapViewOf<V> = V extends 'bytes'
   ? ReadonlyArrayView<number>
   : V extends MapValueKind
-    ? MapValues[V]
+    ? MapValueOf<V>
     : V extends TypedStruct
       ? ReadonlyAccessor<V>
       : never

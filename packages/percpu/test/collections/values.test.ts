@@ -14,6 +14,7 @@ import {
   i16,
   i32,
   i8,
+  json,
   MapMismatchError,
   pad,
   published,
@@ -27,6 +28,33 @@ import {
   type Infer,
 } from 'percpu'
 import { fresh, joinAs } from '../support/machines.js'
+
+interface Session {
+  readonly user: string
+  readonly visits: number
+}
+
+it('JSON of a type that was said is of that type, in all collections', () => {
+  const machine = fresh()
+  const map = machine.map('m', { key: 'string', value: json<Session>() })
+  map.set('a', { user: 'a', visits: 1 })
+  // @ts-expect-error: it is no Session.
+  map.set('b', { user: 'b' })
+  const changed: Session | undefined = map.update('a', (session) => session && { ...session, visits: 2 })
+  assert.deepEqual(changed, { user: 'a', visits: 2 })
+  assert.equal(
+    map.view('a', ({ visits }) => visits),
+    2,
+  )
+  const ring = machine.ring('r', { value: json<Session>() })
+  ring.trySend({ user: 'c', visits: 3 })
+  const received: Session | undefined = ring.tryReceive()
+  const ranges = machine.rangeMap('ranges', { key: 'u32', value: json<Session>() })
+  ranges.set(1, 2, { user: 'd', visits: 4 })
+  assert.deepEqual([received?.visits, ranges.lookup(1)?.visits], [3, 4])
+  // It is the same kind.
+  assert.deepEqual(machine.map('m', { key: 'string', value: 'json' }).get('b'), { user: 'b' })
+})
 
 const Point = struct('Point', { x: f64, y: f32 })
 const All = struct('All', {

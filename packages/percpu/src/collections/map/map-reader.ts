@@ -1,5 +1,5 @@
 import type { OwnCpu } from '../../cpus/own-cpu.js'
-import { checkFunction, checkOneOf, checkOptions, refused } from '../../machine/check.js'
+import { checkChoice, checkFunction, checkOptions, refused } from '../../machine/check.js'
 import type { ListenOptions } from '../../machine/events.js'
 import { checkSignal } from '../../machine/wait-options.js'
 import { isThenable } from '../../thenable.js'
@@ -132,8 +132,7 @@ export abstract class MapReader<K, V, View> {
    */
   on(event: 'change', listener: () => void, options: ListenOptions = {}): () => void {
     this.assertOpen()
-    const name: unknown = event
-    checkOneOf('event', name ?? null, ['change'])
+    checkChoice('event', event, ['change'])
     checkListening('on', listener, options)
     return this.#watchers.add(() => listener, options)
   }

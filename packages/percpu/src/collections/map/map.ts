@@ -319,7 +319,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
    */
   evict(count: number): number {
     this.assertOpen()
-    checkRange('count', count, 1, 2 ** 31 - 1)
+    checkRange('count', count, 0, 2 ** 31 - 1)
     if (!this.hot.table.isCache)
       throw new ArgumentError(`the map ${shown(this.name)} has neither capacity nor ttl`, { name: this.name })
     const evicted = this.#writer.evict(count)

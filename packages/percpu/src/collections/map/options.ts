@@ -2,10 +2,10 @@
 import { load32, loadF64, loadU32, store32, storeF64, storeU32, type Memory } from '#mem'
 import { ArgumentError } from '../../errors.js'
 import {
+  checkChoice,
   checkFlag,
   checkInt32,
   checkObject,
-  checkOneOf,
   checkOptions,
   checkRange,
   shown,
@@ -79,9 +79,9 @@ export function readMapOptions(given: MapOptions): MapOptions {
   )
   const { key, value, cache, stats, hold, capacity, ttl, seed } = given
   const options = { key, value, cache, stats, hold, capacity, ttl, seed } as MapOptions
-  checkKind('key', options.key, keyKinds)
+  checkChoice('key', options.key, keyKinds)
   if (isStruct(options.value)) checkValueStruct(options.value)
-  else checkKind('value', options.value, valueKinds)
+  else checkChoice('value', options.value, valueKinds)
   if (options.cache !== undefined) checkRange('cache', options.cache, 0, 2 ** 24)
   if (options.key === 'bytes' && options.cache !== undefined && options.cache > 0)
     throw new ArgumentError("cache: values of keys of kind 'bytes' cannot be kept", { cache: options.cache })
@@ -105,11 +105,6 @@ export function checkTtl(options: SetOptions, usual: number): number {
   checkRange('ttl', ttl, 1, MAX_TTL)
   if (usual === 0) throw new ArgumentError('ttl: the map was made without', { ttl })
   return ttl
-}
-
-/** It must be one. */
-function checkKind(what: string, kind: unknown, kinds: readonly string[]): void {
-  checkOneOf(what, kind ?? null, kinds)
 }
 
 /** Of a new map. `root`: word index. */

@@ -117,8 +117,14 @@ export class MapWriter {
     try {
       return this.#parts.heap.alloc(bytes)
     } catch (error) {
-      if (error instanceof OutOfMemoryError) this.#evictor?.relieve()
-      throw error
+      if (!(error instanceof OutOfMemoryError)) throw error
+      this.#evictor?.relieve()
+      throw new OutOfMemoryError(
+        `no room for an entry of ${bytes} bytes: what was replaced, deleted or evicted is free once each thread has ` +
+          'returned to its event loop (await map.barrier()); or boot with more `memory`',
+        { ...error.details, bytes },
+        { cause: error },
+      )
     }
   }
 

@@ -1,6 +1,6 @@
 /** What a map of ranges is made for, and opened as. */
 import { load32, store32, type Memory } from '#mem'
-import { checkObject, checkOneOf, checkOptions, shown } from '../../machine/check.js'
+import { checkChoice, checkObject, checkOptions, shown } from '../../machine/check.js'
 import { MapMismatchError } from '../errors.js'
 import { valueCodecs, type MapValueKind } from '../values.js'
 import { keyKinds, type RangeKeyKind } from './keys.js'
@@ -27,8 +27,8 @@ export function readRangeOptions<K extends RangeKeyKind, V extends MapValueKind>
   checkObject('options', options)
   checkOptions('rangeMap', options, { key: true, value: true })
   const { key, value } = options
-  checkOneOf('key', required(key), allKeys)
-  checkOneOf('value', required(value), allValues)
+  checkChoice('key', key, allKeys)
+  checkChoice('value', value, allValues)
   return { key, value }
 }
 
@@ -57,9 +57,4 @@ export function rangeOptionsAt({ i32 }: Memory, root: number): RangeMapOptions {
   const key = allKeys[load32(i32, root + words.keys)] ?? 'bytes'
   const value = allValues[load32(i32, root + words.values)] ?? 'bytes'
   return { key, value }
-}
-
-/** What is left out is refused, too. */
-function required(kind: unknown): unknown {
-  return kind ?? null
 }

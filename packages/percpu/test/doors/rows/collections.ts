@@ -1,8 +1,14 @@
 /** The operations of maps and rings. */
 import { types } from 'node:util'
-import type { MapKeyKind, MapValueKind, SharedMap, SharedRing } from 'percpu'
+import {
+  json as typedJson,
+  type MapKeyKind,
+  type MapValueKind,
+  type SharedMap,
+  type SharedRing,
+} from 'percpu'
 import * as kinds from '../kinds.js'
-import { door, free, getting, use, type Row } from '../row.js'
+import { door, free, getting, use, using, type Row } from '../row.js'
 import { Pair, type World } from '../world.js'
 
 const { flag, func, name, optional, text, whole } = kinds
@@ -103,6 +109,7 @@ export const collectionRows: readonly Row[] = [
   door('Machine.map', [name, mapOptions], ({ machine }) =>
     use(machine, 'map', ['a map', { key: 'string', value: 'json' }]),
   ),
+  free('json', [], () => using(typedJson, [])),
   door(
     'Machine.remove',
     [kinds.oneOf('map', 'rangeMap', 'ring'), name, optional(kinds.wait)],
@@ -150,7 +157,7 @@ export const collectionRows: readonly Row[] = [
     (world) => use(mapOf(world), 'loadAsync', [[['a', 1]], {}]),
   ),
   door('SharedMap.clear', [], (world) => use(mapOf(world), 'clear')),
-  door('SharedMap.evict', [whole(1, 2 ** 31 - 1, 'number of entries')], (world) =>
+  door('SharedMap.evict', [whole(0, 2 ** 31 - 1, 'number of entries')], (world) =>
     use(cacheOf(world), 'evict', [1]),
   ),
   ...(['entries', 'keys', 'values'] as const).map((method) =>
