@@ -137,6 +137,10 @@ export class Machine {
     own.idle.tending = tendingOf(this.#supervisor)
     own.gracePeriods.stalls.warning = () => warningOf(this.#supervisor)
     own.gracePeriods.stalls.tell = (stalled) => this.#tellStall(stalled)
+    own.gracePeriods.stalls.reap = (cpus, isQuiet) => {
+      if (isQuiet) for (const cpu of cpus) this.#supervisor.reapQuietly(cpu)
+      else this.#supervisor.reapEnded(cpus)
+    }
     layers.srcu.tellMisuse = (error) => this.#tellMisuse(error)
     layers.rcu.start((lost) => this.#events.emit('callbacksLost', lost))
   }

@@ -5,6 +5,7 @@
 import { loadAtomic32, type Memory } from '#mem'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import type { Doorbell } from '../cpus/doorbell.js'
+import type { StallWatch } from '../cpus/stall.js'
 import { UnansweredError } from '../machine/errors.js'
 import type { Deadline } from '../machine/wait-options.js'
 import { passedOf, tailOf } from './callback-list.js'
@@ -17,6 +18,7 @@ export interface BarrierParts {
   readonly memory: Memory
   readonly table: CpuTable
   readonly doorbell: Doorbell
+  readonly stalls: StallWatch
   readonly cpu: number
 }
 
@@ -72,10 +74,17 @@ export class Barrier {
   async #until(cpus: readonly number[], isOver: (cpu: number) => boolean, deadline: Deadline): Promise<void> {
     if (cpus.length === 0) return
     this.#kick()
-    const { doorbell, table } = this.#parts
+    const { doorbell, table, stalls } = this.#parts
     const masks = cpus.map((cpu) => table.waiters(cpu))
-    if (await doorbell.until(masks, () => cpus.every(isOver), deadline)) return
-    const late = cpus.filter((cpu) => !isOver(cpu))
+    const lateOnes = (): readonly number[] => cpus.filter((cpu) => !isOver(cpu))
+    // Mutant: rcu/barrier-for-the-dead.
+    const stop = stalls.lookAfter(lateOnes)
+    try {
+      if (await doorbell.until(masks, () => cpus.every(isOver), deadline)) return
+    } finally {
+      stop()
+    }
+    const late = lateOnes()
     if (late.length === 0) return
     const whose = this.#domain === undefined ? '' : `${visible(this.#domain)}: `
     throw new UnansweredError(
