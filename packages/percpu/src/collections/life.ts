@@ -13,7 +13,7 @@ export class Life {
   readonly #listeners = new Set<(error: RemovedError) => void>()
   /** Sections of this thread that are under way. */
   #holds = 0
-  /** Set by who has opened it: lets go what the handle used, once nothing of it is in use. */
+  /** Set by who has opened it: lets go what the handle used, once this handle uses it no more. */
   letGo: () => void = () => undefined
 
   /** The collection was removed: the views of the handle throw from now on. */

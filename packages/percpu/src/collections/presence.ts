@@ -53,6 +53,8 @@ interface Opened extends NamedThing {
 }
 
 export class Presence {
+  /** Byte addresses of what this thread removes just now. */
+  readonly removing = new Set<number>()
   readonly #context: LayerContext
   readonly #opened = new Map<string, Opened>()
   /** Word index of the count; 0 before this thread has opened any. */

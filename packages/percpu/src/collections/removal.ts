@@ -44,8 +44,6 @@ export class Removal {
   readonly #presence: Presence
   readonly #kinds: Readonly<Record<CollectionKind, Removable>>
   readonly #settle: (deadline: Deadline) => Promise<void>
-  /** What this thread removes just now: byte addresses. */
-  readonly #underWay = new Set<number>()
 
   /** `settle`: resolves when what this CPU has queued to be freed is. */
   constructor(
@@ -81,13 +79,13 @@ export class Removal {
       this.#giveUp(address)
       throw own.isOnline ? error : own.offlineError()
     }
-    this.#underWay.delete(address)
+    this.#presence.removing.delete(address)
     // It is removed, whether this one waits for its last memory or not.
     await this.#settle(deadline).catch(() => undefined)
   }
   /** Others may go on. It has its name: only this thread could take that away. */
   #giveUp(address: number): void {
-    this.#underWay.delete(address)
+    this.#presence.removing.delete(address)
     const { memory, cpu, incarnation, isOnline } = this.#context.own
     if (!isOnline) return
     const word = address / 4 + CollectionHead.words.removing
@@ -100,7 +98,7 @@ export class Removal {
     const { memory, cpu, incarnation } = this.#context.own
     const word = address / 4 + CollectionHead.words.removing
     if (!claim(memory, word, tokenOf(cpu, incarnation), (token) => this.#isAt(token, address))) return false
-    this.#underWay.add(address)
+    this.#presence.removing.add(address)
     return true
   }
   /** As {@link #claim}, as soon as that can be. False: somebody else has removed it meanwhile. */
@@ -123,7 +121,7 @@ export class Removal {
     const { own } = this.#context
     if (token === ABANDONED) return false
     const cpu = cpuOf(token)
-    if (token === tokenOf(own.cpu, own.incarnation)) return this.#underWay.has(address)
+    if (token === tokenOf(own.cpu, own.incarnation)) return this.#presence.removing.has(address)
     // Offline: it has left, or its reaper is done.
     return own.table.incarnation(cpu) === incarnationOf(token) && own.table.state(cpu) !== 'offline'
   }

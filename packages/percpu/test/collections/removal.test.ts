@@ -13,7 +13,7 @@ const { ArgumentError, ObjectMissingError, OfflineError, RemovedError, Unanswere
 const { setTimeout: startTimer } = globalThis
 globalThis.setTimeout = ((callback: () => void, milliseconds = 0) => {
   const timer = startTimer(callback, milliseconds)
-  return milliseconds >= 10_000 ? timer.unref() : timer
+  return milliseconds >= 1000 ? timer.unref() : timer
 }) as typeof setTimeout
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
@@ -274,6 +274,22 @@ describe('removing', () => {
     machine.heap.verify({ quiet: true })
     assert.equal(machine.map('it', options).size, 0)
     await other.offline()
+  })
+
+  it('waits for those of its own thread as well', async () => {
+    const machine = fresh(small)
+    const map = machine.map('it', { key: 'i32', value: 'bytes', hold: true }).set(1, Uint8Array.of(7))
+    const ranges = machine.rangeMap('it', { key: 'u32', value: 'i32' }).set(1, 2, 3)
+    const later = (): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, 50))
+    for (const [kind, held] of [
+      ['map', map.hold(1, later)],
+      ['rangeMap', ranges.hold(later)],
+    ] as const) {
+      await machine.remove(kind, 'it', { timeout: 10_000 })
+      await held
+    }
+    await machine.rcu.barrier()
+    machine.heap.verify({ quiet: true })
   })
 
   it('ends waits for it, and tells those who watch nothing more', async () => {

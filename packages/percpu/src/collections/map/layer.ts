@@ -72,10 +72,16 @@ export class MapsLayer implements AttachedLayer, Removable {
     return presence.open('map', name, thing, (views, life) => {
       const { pad } = valuesOf(options.value)
       const table = openTable(views, thing.address, map.cpus, pad, new Clock(memory))
-      life.letGo = () => this.#below.srcu.letGo(domainOf(thing.address))
+      life.letGo = () => this.#letGo(thing.address)
       const own = { ...this.#partsOf(thing.address, parts, options), own: context.own, life }
       return new SharedMap<unknown, unknown>(name, table, own, options)
     })
+  }
+
+  /** Who removes the map uses its domain to the end. Mutant: collections/domain-let-go-by-remover. */
+  #letGo(address: number): void {
+    const { presence, srcu } = this.#below
+    if (!presence.removing.has(address)) srcu.letGo(domainOf(address))
   }
 
   find(name: string): NamedThing {

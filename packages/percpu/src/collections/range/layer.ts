@@ -89,7 +89,7 @@ export class RangeMapsLayer implements AttachedLayer, Removable {
     const { address } = thing
     return presence.open('rangeMap', name, thing, (views, life) => {
       // Mutant: collections/domain-kept.
-      life.letGo = () => this.#below.srcu.letGo(domainOf(address))
+      life.letGo = () => this.#letGo(address)
       const found = shapeOf<RangeKeys[K], MapValues[V]>(views, options)
       return new SharedRangeMap({ name, root: address / 4, ...found, own, life, ...this.#use(address) })
     })
@@ -105,6 +105,11 @@ export class RangeMapsLayer implements AttachedLayer, Removable {
     return { domain, writing: { ...this.#useNote(), heap: alloc.heap, callbacks, list } }
   }
 
+  /** Who removes the map uses its domain to the end. */
+  #letGo(address: number): void {
+    const { presence, srcu } = this.#below
+    if (!presence.removing.has(address)) srcu.letGo(domainOf(address))
+  }
   #useNote(): OwnNote {
     const { context, sync } = this.#below
     return (this.#note ??= useNote('rangeMaps', context.own, context.objects, sync))
