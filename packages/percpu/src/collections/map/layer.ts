@@ -78,7 +78,10 @@ export class MapsLayer implements AttachedLayer, Removable {
     })
   }
 
-  /** Who removes the map uses its domain to the end. Mutant: collections/domain-let-go-by-remover. */
+  /**
+   * Who removes the map uses its domain to the end. Mutant:
+   * collections/domain-let-go-by-remover.
+   */
   #letGo(address: number): void {
     const { presence, srcu } = this.#below
     if (!presence.removing.has(address)) srcu.letGo(domainOf(address))
