@@ -14,7 +14,6 @@
  * first ones are in use, the first of these goes all the same.
  */
 import * as mem from '#mem'
-import { OutOfMemoryError } from '../../machine/errors.js'
 import { MapBucket, SLOTS } from './map-layout.js'
 import { isLive, wasUsed } from './lifetime.js'
 import type { WriterParts } from './parts.js'
@@ -122,10 +121,6 @@ export class Evictor {
       if (end < SLOTS) store32(i32, table.hand, index * SLOTS + end)
       if (this.#taken > 0) this.#prune(bucket)
       return this.#taken
-    } catch (error) {
-      // No room for what is to be freed: the rest stays.
-      if (error instanceof OutOfMemoryError) return this.#taken
-      throw error
     } finally {
       lock.unlock()
     }
