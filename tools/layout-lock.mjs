@@ -12,37 +12,35 @@
  * Two threads that run different layouts would corrupt each other's objects, so a change belongs in
  * the review.
  */
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { describe, diffLock, formatDiff, structsOf } from 'percpu'
-
-const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
+import { isMain, listFiles, repositoryRoot as root } from './lib/cli.mjs'
 
 /** Modules that export structs and do nothing when they are imported. */
 const sources = [
-  { folder: 'packages/percpu/dist', modules: /\.js$/ },
-  { folder: 'packages/console/dist', modules: /(^|[\\/])layouts?\.js$/ },
+  { folder: 'packages/percpu', modules: /\.ts$/ },
+  { folder: 'packages/console', modules: /(^|\/)layouts?\.ts$/ },
 ]
 
 /** @typedef {import('percpu').AnyStruct} Struct */
 
-/** @returns {Promise<string[]>} */
-async function modules() {
-  const found = []
-  for (const { folder, modules } of sources) {
-    const names = await readdir(path.join(root, folder), { recursive: true })
-    for (const name of names.sort()) if (modules.test(name)) found.push(path.join(root, folder, name))
-  }
-  return found
+/** The compiled modules. They are found by their sources: a build leaves those of deleted ones. */
+export function modules(root) {
+  return sources.flatMap(({ folder, modules }) =>
+    listFiles(path.join(root, folder, 'src'), ['.ts'])
+      .filter((name) => modules.test(name))
+      .map((name) => path.join(root, folder, 'dist', name.replace(/\.ts$/, '.js'))),
+  )
 }
 
 /** @returns {Promise<Struct[]>} every struct, nested ones too, in the order of their names */
 async function collect() {
   /** @type {Map<string, Struct>} */
   const byName = new Map()
-  for (const file of await modules()) {
+  for (const file of modules(root)) {
     /** @type {object} */
     const namespace = await import(pathToFileURL(file).href)
     for (const struct of structsOf(namespace, { nested: true })) {
@@ -82,19 +80,23 @@ function lockText(/** @type {Struct[]} */ structs) {
   return `{\n${entries.join(',\n')}\n}\n`
 }
 
-const { values } = parseArgs({ options: { update: { type: 'boolean' }, lock: { type: 'string' } } })
-const file = values.lock ?? path.join(root, 'layouts.lock.json')
-const structs = await collect()
-if (values.update) {
-  await writeFile(file, lockText(structs))
-  console.log(`${path.basename(file)}: ${structs.length} structs`)
-} else {
-  const changes = diffLock(await readLock(file), structs)
-  if (changes.length > 0) {
-    console.error(`layouts differ from ${path.basename(file)}:\n${formatDiff(changes)}`)
-    console.error('If that is meant: npm run build && node tools/layout-lock.mjs --update')
-    process.exitCode = 1
+async function main() {
+  const { values } = parseArgs({ options: { update: { type: 'boolean' }, lock: { type: 'string' } } })
+  const file = values.lock ?? path.join(root, 'layouts.lock.json')
+  const structs = await collect()
+  if (values.update) {
+    await writeFile(file, lockText(structs))
+    console.log(`${path.basename(file)}: ${structs.length} structs`)
   } else {
-    console.log(`${structs.length} structs as in ${path.basename(file)}`)
+    const changes = diffLock(await readLock(file), structs)
+    if (changes.length > 0) {
+      console.error(`layouts differ from ${path.basename(file)}:\n${formatDiff(changes)}`)
+      console.error('If that is meant: npm run build && node tools/layout-lock.mjs --update')
+      process.exitCode = 1
+    } else {
+      console.log(`${structs.length} structs as in ${path.basename(file)}`)
+    }
   }
 }
+
+if (isMain(import.meta.url)) await main()
