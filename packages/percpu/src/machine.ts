@@ -16,10 +16,11 @@ import { CpuTable } from './cpus/cpu-table.js'
 import { Cpus } from './cpus/cpus.js'
 import { Departure } from './cpus/departure.js'
 import { Hotplug, hotplugOf } from './cpus/hotplug.js'
-import type { Tending } from './cpus/idle.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
+import { Patrol } from './cpus/patrol.js'
 import type { Stalled } from './cpus/stall.js'
 import { Supervisor, type SupervisedWorker, type Supervision } from './cpus/supervisor.js'
+import { tendingOf } from './cpus/tending.js'
 import { checkFunction, refused } from './machine/check.js'
 import { HotplugError } from './machine/errors.js'
 import { Emitter, type ListenOptions } from './machine/events.js'
@@ -134,13 +135,11 @@ export class Machine {
     this.rcu = new Rcu(own, layers.rcu)
     own.comeOnline()
     own.onDeposed = () => this.#abandon()
-    own.idle.tending = tendingOf(this.#supervisor)
+    const patrol = new Patrol(own.table, own.cpu)
+    own.idle.tending = tendingOf(this.#supervisor, own.tellsOfThreads ? patrol : undefined)
+    if (own.tellsOfThreads) own.doorbell.onPatrol = () => this.#supervisor.reapEnded(patrol.ended())
     own.gracePeriods.stalls.warning = () => warningOf(this.#supervisor)
     own.gracePeriods.stalls.tell = (stalled) => this.#tellStall(stalled)
-    own.gracePeriods.stalls.reap = (cpus, isQuiet) => {
-      if (isQuiet) for (const cpu of cpus) this.#supervisor.reapQuietly(cpu)
-      else this.#supervisor.reapEnded(cpus)
-    }
     layers.srcu.tellMisuse = (error) => this.#tellMisuse(error)
     layers.rcu.start((lost) => this.#events.emit('callbacksLost', lost))
   }
@@ -426,21 +425,6 @@ export class Machine {
     Object.defineProperty(this, 'heap', { get: refuse })
     const { cpu, incarnation } = this.#own
     this.#events.emit('offline', { cpu, incarnation })
-  }
-}
-
-/** ms between two looks of a supervisor that blocks. */
-const TEND_INTERVAL = 100
-
-function tendingOf(supervisor: Supervisor): Tending {
-  return {
-    interval: () => {
-      const hasWork = supervisor.supervised > 0 || supervisor.hasRescued
-      return hasWork && tellsOfThreads ? TEND_INTERVAL : Infinity
-    },
-    tend: (isQuiet) => supervisor.tend(isQuiet),
-    rescue: (cpu) => supervisor.rescue(cpu),
-    reap: (cpu) => supervisor.reapQuietly(cpu),
   }
 }
 

@@ -33,6 +33,7 @@ import { Cpu } from '../machine/layouts.js'
 import { host, reportError, startTimer, type Channel } from '../machine/platform.js'
 import { Deadline } from '../machine/wait-options.js'
 import { ensureStack, MANY } from '../stack.js'
+import { PATROL_INTERVAL } from './patrol.js'
 import { openChannel, REASON_WAKE, Ringer } from './ringer.js'
 
 /** A local constant: an imported binding is looked up anew at each `poll` (0.3 ns). */
@@ -85,6 +86,8 @@ export class Doorbell {
   #open = true
   /** Set by the lock layer: a section is open, in the middle of which nothing is answered. */
   isHeldBack: () => boolean = () => false
+  /** Set by the machine: what is done now and then while something is waited for. */
+  onPatrol: (() => void) | undefined
   /** Set by the CPU: whether the bell is this thread's still. */
   holdsNumber: () => boolean = () => true
 
@@ -287,8 +290,20 @@ export class Doorbell {
     this.#waits.add(wait)
     // Nobody rings any more.
     if (!this.#open) return this.#settle(wait, false)
-    if (this.#waits.size === 1) this.#letDie = startTimer(() => undefined, 2 ** 31 - 1)
+    if (this.#waits.size === 1) this.#keepAlive()
     this.#look(wait)
+  }
+
+  /** As long as anything is waited for. */
+  #keepAlive(): void {
+    const { onPatrol } = this
+    if (onPatrol === undefined) this.#letDie = startTimer(() => undefined, 2 ** 31 - 1)
+    else
+      this.#letDie = startTimer(() => {
+        this.#keepAlive()
+        // Mutant: cpus/no-patrol.
+        onPatrol()
+      }, PATROL_INTERVAL)
   }
 
   /**

@@ -36,7 +36,7 @@ export interface WaitWatcher {
   lockWaited(address: number, begun: number, acquired: boolean): void
 }
 
-/** What a supervisor does while its thread blocks. */
+/** What a thread does for those that have ended, while it blocks. */
 export interface Tending {
   /** ms; infinite if nothing is to be done, or can be. */
   interval(): number
@@ -47,8 +47,6 @@ export interface Tending {
    * has ended, as far as the system tells.
    */
   rescue(cpu: number): void
-  /** Cleans up after the thread that is this CPU, if it has ended. Users' callbacks run later. */
-  reap(cpu: number): void
 }
 
 export class Idle {
@@ -128,7 +126,7 @@ export class Idle {
    * CPU. Whoever makes `done` hold rings this CPU afterwards. The bell is taken before `done` is
    * asked, and slept on only while nothing has been rung since: so no ring is slept over. Rings are
    * answered before each look; if `answers` is false, or an answer is under way already, they are
-   * kept for later. Workers that this thread supervises are tended all the same; then users hear of
+   * kept for later. Threads that have ended are cleaned up after all the same; then users hear of
    * their deaths later. `mask`: the word index of the mask of waiters that this CPU is in.
    */
   sleepUntil(done: () => boolean, deadline: Deadline, answers: boolean, mask?: number): boolean {
@@ -165,10 +163,6 @@ export class Idle {
     if (interval === Infinity || host.performance.now() < this.#tendedAt + interval) return
     this.#tendedAt = host.performance.now()
     this.#awake(() => this.tending?.tend(isQuiet))
-  }
-  /** This thread waits for what the CPU has: cleans up after its thread if that has ended. */
-  lookAfter(cpu: number): void {
-    this.#awake(() => this.tending?.reap(cpu))
   }
   /** What a reaper reads is protected by grace periods, which must wait for this CPU meanwhile. */
   #awake(run: () => void): void {

@@ -13,8 +13,6 @@ import { Deadline } from '../machine/wait-options.js'
 /** ms; the kernel's is 21 s. */
 export const STALL_TIMEOUT = 10_000
 
-/** ms from one look whether a thread has ended to the next. */
-const LOOK = 1000
 /** ms by which a look must be late at least to tell nothing. */
 const STOOD_STILL = 500
 
@@ -68,11 +66,6 @@ interface Watched {
 export class StallWatch {
   /** Set by the machine: without it nothing is watched. */
   tell: ((stalled: Stalled) => void) | undefined
-  /**
-   * Set by the machine: cleans up after those of these CPUs whose threads have ended. `isQuiet`: in
-   * the middle of something; users are told later.
-   */
-  reap: (cpus: readonly number[], isQuiet: boolean) => void = () => undefined
   /** Set by the watch layer. */
   recorder: WaitRecorder | undefined
   /** Set by the machine: what a thread is to say that has blocked in vain; '' if nothing. */
@@ -112,11 +105,7 @@ export class StallWatch {
         const timeout = Math.max(0, next - host.performance.now())
         if (deadline.left <= timeout) return sleep(done, deadline)
         if (sleep(done, new Deadline({ timeout }))) return true
-        look.look((stalled) => {
-          this.tell?.(stalled)
-          // What is to be done in the event loop is not done here. Mutant: cpus/stall-unreaped.
-          this.reap(stalled.cpus, true)
-        })
+        look.look((stalled) => this.tell?.(stalled))
         next = look.due
       }
     }
@@ -125,23 +114,6 @@ export class StallWatch {
       this.recorder?.count(source.key, host.performance.now() - begun)
     }
     return { sleep: nap, end }
-  }
-
-  /**
-   * Until the returned function is called: looks whether threads have ended of CPUs that somebody
-   * waits for. Nobody else would if no grace period is wanted.
-   */
-  lookAfter(late: () => readonly number[]): () => void {
-    if (!this.#isOn) return () => undefined
-    let stop: () => void = () => undefined
-    const arm = (): void => {
-      stop = startTimer(() => {
-        arm()
-        this.reap(late(), false)
-      }, LOOK)
-    }
-    arm()
-    return () => stop()
   }
 
   get #isOn(): boolean {

@@ -74,17 +74,10 @@ export class Barrier {
   async #until(cpus: readonly number[], isOver: (cpu: number) => boolean, deadline: Deadline): Promise<void> {
     if (cpus.length === 0) return
     this.#kick()
-    const { doorbell, table, stalls } = this.#parts
+    const { doorbell, table } = this.#parts
     const masks = cpus.map((cpu) => table.waiters(cpu))
-    const lateOnes = (): readonly number[] => cpus.filter((cpu) => !isOver(cpu))
-    // Mutant: rcu/barrier-for-the-dead.
-    const stop = stalls.lookAfter(lateOnes)
-    try {
-      if (await doorbell.until(masks, () => cpus.every(isOver), deadline)) return
-    } finally {
-      stop()
-    }
-    const late = lateOnes()
+    if (await doorbell.until(masks, () => cpus.every(isOver), deadline)) return
+    const late = cpus.filter((cpu) => !isOver(cpu))
     if (late.length === 0) return
     const whose = this.#domain === undefined ? '' : `${visible(this.#domain)}: `
     throw new UnansweredError(

@@ -8,7 +8,6 @@
 import type { Deadline } from '../machine/wait-options.js'
 import { ensureStack, FEW } from '../stack.js'
 import { MutexLayout } from './layouts.js'
-import { ownerCpu } from './mutex-words.js'
 import type { SyncState } from './state.js'
 
 export class MutexWaiters {
@@ -43,7 +42,7 @@ export class MutexWaiters {
     try {
       const isReady = (): boolean => protocol.isAvailableOrMarked(this.#word)
       const mask = this.#word + MutexLayout.words.waiters
-      while (!taken && waiting.sleep(isReady, deadline, mask, this.#owner)) {
+      while (!taken && waiting.sleep(isReady, deadline, mask)) {
         taken = this.#tryTake()
         if (!taken) protocol.insist(this.#word)
       }
@@ -69,7 +68,7 @@ export class MutexWaiters {
     const task = this.#queue()
     try {
       if (task !== this.#first && !(await takeTurn(task, deadline))) return false
-      while (!taken && (await waiting.wait(isReady, deadline, this.#owner))) {
+      while (!taken && (await waiting.wait(isReady, deadline))) {
         taken = this.#tryTake()
         if (!taken) protocol.insist(this.#word)
       }
@@ -83,8 +82,6 @@ export class MutexWaiters {
       else this.#first?.begin?.()
     }
   }
-
-  readonly #owner = (): number | undefined => ownerCpu(this.#state.protocol.owner(this.#word))
 
   /** The CPU goes offline: nobody waits for a turn any more. */
   #endAll(): void {

@@ -9,13 +9,9 @@
 import { awaitUntil } from '#mem'
 import type { OwnCpu } from '../cpus/own-cpu.js'
 import { UnsupportedError } from '../machine/errors.js'
-import { Deadline } from '../machine/wait-options.js'
+import type { Deadline } from '../machine/wait-options.js'
 import type { Sections } from './section.js'
 
-/** Milliseconds between two looks whether the thread that is waited for has ended. */
-const LOOK = 1000
-/** The CPU that is waited for, if it is known. */
-export type Awaited = () => number | undefined
 /** About a microsecond: as long as a short section of another CPU may take. */
 const SPIN = 50
 
@@ -79,46 +75,25 @@ export class Waiting {
   /**
    * Blocks until `done()` holds (true), or until the deadline (false). A quiescent state of this
    * CPU. Inside a section nothing else runs on this thread meanwhile: what it would see is
-   * half-done. `mask`: as in Idle. `awaited`: its death ends the wait, if the system tells of it.
+   * half-done. `mask`: as in Idle.
    */
-  sleep(done: () => boolean, deadline: Deadline, mask?: number, awaited?: Awaited): boolean {
-    const { idle } = this.#own
+  sleep(done: () => boolean, deadline: Deadline, mask?: number): boolean {
     const isDone = (): boolean => this.#isClosed || done()
-    for (;;) {
-      const step = this.#step(deadline, awaited)
-      const held = idle.sleepUntil(isDone, step, !this.#sections.isOpen, mask)
-      // It was declared dead by mistake meanwhile.
-      this.assertOpen()
-      if (held || step === deadline) return held
-      this.#look(awaited)
-    }
+    const held = this.#own.idle.sleepUntil(isDone, deadline, !this.#sections.isOpen, mask)
+    // It was declared dead by mistake meanwhile.
+    this.assertOpen()
+    return held
   }
 
   /**
    * Resolves to true when `done()` holds, to false at the deadline. Rejects with the reason of the
    * deadline's signal when that aborts, and with an OfflineError when this CPU goes offline.
-   * `awaited`: as in {@link sleep}.
    */
-  async wait(done: () => boolean, deadline: Deadline, awaited?: Awaited): Promise<boolean> {
+  async wait(done: () => boolean, deadline: Deadline): Promise<boolean> {
     this.assertOpen()
-    for (;;) {
-      const step = this.#step(deadline, awaited)
-      const held = await this.#own.doorbell.until([], () => this.#isClosed || done(), step)
-      this.assertOpen()
-      if (held || step === deadline) return held
-      this.#look(awaited)
-    }
-  }
-
-  /** Until the next look; the deadline itself if that comes before. */
-  #step(deadline: Deadline, awaited: Awaited | undefined): Deadline {
-    if (!awaited || !this.#own.tellsOfThreads || deadline.left <= LOOK) return deadline
-    return new Deadline({ ...deadline.rest, timeout: LOOK })
-  }
-  /** Who supervises it cleans up after it at once. Mutant: sync/owner-not-looked-after. */
-  #look(awaited: Awaited | undefined): void {
-    const cpu = awaited?.()
-    if (cpu !== undefined && cpu !== this.#own.cpu) this.#own.idle.lookAfter(cpu)
+    const held = await this.#own.doorbell.until([], () => this.#isClosed || done(), deadline)
+    this.assertOpen()
+    return held
   }
 
   /**
