@@ -27,6 +27,7 @@ const made = {
       has: () => map.has(1),
       set: () => map.set(1, 1),
       delete: () => map.delete(1),
+      take: () => map.take(1),
       update: () => map.update(1, () => 2),
       compareAndSet: () => map.compareAndSet(1, 1, 2),
       getOrInsert: () => map.getOrInsert(1, 1),

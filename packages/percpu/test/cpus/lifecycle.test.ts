@@ -95,6 +95,7 @@ describe('offline', () => {
       (gone) => gone.map('late', { key: 'string', value: 'i32' }),
       () => map.get('key'),
       () => map.set('key', 1),
+      () => map.take('key'),
       (gone) => gone.rangeMap('late', { key: 'u32', value: 'i32' }),
       () => ranges.lookup(1),
       () => ranges.set(1, 2, 3),

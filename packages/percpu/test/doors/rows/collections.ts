@@ -134,6 +134,10 @@ export const collectionRows: readonly Row[] = [
     const map = mapOf(world)
     return use(map, 'delete', ['a'], () => map.set('a', 1))
   }),
+  door('SharedMap.take', [text], (world) => {
+    const map = mapOf(world)
+    return use(map, 'take', ['a'], () => map.set('a', 1))
+  }),
   door('SharedMap.size', [], (world) => getting(mapOf(world), 'size')),
   door('SharedMap.update', [text, func, optional(setOptions)], (world) =>
     use(cacheOf(world), 'update', ['a', () => 2, { ttl: 5 }]),
