@@ -102,6 +102,7 @@ describe('offline', () => {
       (gone) => gone.ring('late', { value: 'i32', bytes: 64 }),
       () => ring.trySend(1),
       () => ring.tryReceive(),
+      () => ring.peek(),
       () => ring.close(),
       (gone) => gone.rcu.barrierBlocking({ timeout: 1 }),
       (gone) => gone.initSrcu(address),

@@ -178,6 +178,7 @@ describe('a ring refuses', () => {
       () => ring.tryReceive(),
       () => ring.receive(),
       () => ring.receiveMany(1),
+      () => ring.peek(),
       () => ring.close(),
       () => ring.isClosed,
       () => ring.isEnded,
@@ -191,6 +192,7 @@ describe('a ring refuses', () => {
       () => ring.sendAsync(1),
       () => ring.sendManyAsync([1]),
       () => ring.receiveAsync(),
+      () => ring.receiveManyAsync(1),
       () => going.next(),
     ]
     for (const call of later) await assert.rejects(call, OfflineError, String(call))

@@ -215,9 +215,14 @@ export const collectionRows: readonly Row[] = [
       return use(ring, method, [], () => ring.trySend('a'))
     }),
   ),
+  door('SharedRing.peek', [], (world) => use(ringOf(world), 'peek')),
   door('SharedRing.receiveMany', [whole(1, Number.MAX_SAFE_INTEGER)], (world) =>
     use(ringOf(world), 'receiveMany', [2]),
   ),
+  door('SharedRing.receiveManyAsync', [whole(1, Number.MAX_SAFE_INTEGER), optional(kinds.wait)], (world) => {
+    const ring = ringOf(world)
+    return use(ring, 'receiveManyAsync', [2], () => ring.trySend('a'))
+  }),
   door('SharedRing.messages', [optional(kinds.wait)], (world) => use(ringOf(world), 'messages')),
   door('SharedRing.[Symbol.asyncIterator]', [], (world) => use(ringOf(world), Symbol.asyncIterator)),
   door('SharedRing.close', [], (world) => use(ringOf(world), 'close')),
