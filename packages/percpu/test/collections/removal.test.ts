@@ -259,6 +259,29 @@ describe('removing', () => {
     assert.throws(() => machine.map('it', { key: 'i32', value: 'i32' }), RemovedError)
   })
 
+  it('that takes too long names the collection as users do', async () => {
+    const machine = fresh(small)
+    const other = joinAs(machine, 101)
+    const map = other.map('it', { key: 'i32', value: 'bytes', hold: true }).set(1, Uint8Array.of(7))
+    const ranges = other.rangeMap('it', { key: 'u32', value: 'i32' }).set(1, 2, 3)
+    let end = (): void => undefined
+    const ended = new Promise<void>((resolve) => (end = resolve))
+    const held = [map.hold(1, () => ended), ranges.hold(() => ended)]
+    const late = (text: string) => (error: Error) => {
+      assert.ok(error instanceof UnansweredError)
+      assert.match(error.message, new RegExp(`^${text}: no grace period within \\d+ ms: CPU 1 has sections`))
+      return true
+    }
+    await assert.rejects(machine.remove('map', 'it', { timeout: 20 }), late('map it'))
+    await assert.rejects(machine.remove('rangeMap', 'it', { timeout: 20 }), late('map of ranges it'))
+    const { gracePeriods } = machine.watch.inspect()
+    const domains = gracePeriods.map(({ domain }) => domain)
+    assert.ok(domains.includes('map it') && domains.includes('map of ranges it'), String(domains))
+    end()
+    await Promise.all(held)
+    await other.offline()
+  })
+
   it('waits for those who hold an entry, and ends its wait in time', async () => {
     const machine = fresh(small)
     const other = joinAs(machine, 101)
