@@ -103,9 +103,14 @@ const made = {
 const kinds = Object.keys(made) as CollectionKind[]
 const small = { memory: '1 MiB' } as const
 
-/** How much is in use, with what names refer to. */
-async function allocated(machine: Machine): Promise<readonly (readonly [size: number, count: number])[]> {
+type InUse = readonly (readonly [size: number, count: number])[]
+/** As {@link inUse}, with nothing pending. */
+async function allocated(machine: Machine): Promise<InUse> {
   await machine.rcu.barrier()
+  return inUse(machine)
+}
+/** How much is in use, with what names refer to. */
+function inUse(machine: Machine): InUse {
   machine.heap.trim()
   const objects = machine.heap.report().caches.map(({ size, allocated }) => [size, allocated] as const)
   const pages = machine.heap.allocations().filter(({ size }) => size >= 4096)
@@ -393,6 +398,20 @@ describe('removing', () => {
     await machine.rcu.barrier()
     machine.heap.verify({ quiet: true })
   })
+
+  for (const kind of kinds)
+    it(`is done when all is free: a ${kind}`, async () => {
+      const machine = fresh(small)
+      const make = async (): Promise<void> => {
+        made[kind](machine)
+        await machine.remove(kind, 'it')
+      }
+      // What the thread itself needs is there from then on.
+      await make()
+      const before = await allocated(machine)
+      await make()
+      assert.deepEqual(inUse(machine), before)
+    })
 
   it('is done when the memory can be used again', async () => {
     const machine = fresh(small)
