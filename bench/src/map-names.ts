@@ -1,8 +1,7 @@
 /** Benchmarks of a map of as many names as the npm registry has packages. */
 import { boot } from 'percpu'
-import { freshKeys } from './harness/fresh-keys.js'
 import type { Suite } from './harness/suite.js'
-import { runRculfhash } from './native.js'
+import { lookUpNames, memoryOfNames, usedBytes } from './map-suites.js'
 
 const ENTRIES = 4_500_000
 /** Of the map in C, which takes a power of two. */
@@ -29,8 +28,6 @@ const nameOf = (i: number): string => bytes.toString('latin1', starts[i], starts
 const machine = boot({ memory: '1 GiB', cpus: 2 })
 const shared = machine.map('names', { key: 'string', value: 'i32' })
 const ours = new Map<string, number>()
-const usedBytes = (): number =>
-  machine.heap.report().zones.reduce((sum, { total: all, free }) => sum + all - free, 0)
 const loaded = { shared: 0, ours: 0, bytes: 0 }
 
 function* pairs(): Generator<readonly [string, number]> {
@@ -39,46 +36,24 @@ function* pairs(): Generator<readonly [string, number]> {
 
 function fill(): void {
   if (shared.size > 0) return
-  const used = usedBytes()
+  const used = usedBytes(machine)
   const begun = performance.now()
   shared.load(pairs(), { sizeHint: ENTRIES })
   const middle = performance.now()
   for (const [name, i] of pairs()) ours.set(name, i)
   loaded.shared = middle - begun
   loaded.ours = performance.now() - middle
-  loaded.bytes = usedBytes() - used
+  loaded.bytes = usedBytes(machine) - used
 }
 
 /** Goes through all of them, far apart. */
-const measure = freshKeys((i) => nameOf((Math.imul(i, 0x9e3779b1) >>> 0) % ENTRIES))
-const count = ENTRIES.toLocaleString('en')
-
-const GET = 'Map.get'
-const lookUp: Suite = {
-  title: `look up, ${count} names`,
-  unit: 'ns',
-  note:
-    `The names are made of words as those of packages are, ${(total / ENTRIES).toFixed(1)} bytes each. ` +
-    'Each key is a new string, made from bytes before, so no engine knows its hash.',
-  setUp: fill,
-  rows: [
-    {
-      name: 'SharedMap.get',
-      role: 'ours',
-      goal: { against: GET, atMost: 0.6 },
-      measure: measure((key) => shared.get(key) ?? 0),
-    },
-    { name: GET, role: 'peer', measure: measure((key) => ours.get(key) ?? 0) },
-    {
-      name: `rculfhash of liburcu, in C, ${ENTRIES_C.toLocaleString('en')} names`,
-      role: 'peer',
-      measure: ({ roundTime }) => runRculfhash(ENTRIES_C, roundTime),
-    },
-  ],
-}
+const farName = (i: number): string => nameOf((Math.imul(i, 0x9e3779b1) >>> 0) % ENTRIES)
+const all = { entries: ENTRIES, setUp: fill, nameOf: farName, shared, ours }
+const note = `The names are made of words as those of packages are, ${(total / ENTRIES).toFixed(1)} bytes each. `
+const lookUp = lookUpNames(all, note, ENTRIES_C)
 
 const load: Suite = {
-  title: `load ${count} names`,
+  title: `load ${ENTRIES.toLocaleString('en')} names`,
   unit: 'ms',
   take: 'median',
   note: 'Once, one name after the other, each from its bytes.',
@@ -89,20 +64,6 @@ const load: Suite = {
   ],
 }
 
-const memory: Suite = {
-  title: `memory of an entry, ${count} names and a 32-bit value each`,
-  unit: 'bytes',
-  take: 'median',
-  note: 'Beyond key and value: header, rounding to a size of the heap, and buckets.',
-  setUp: fill,
-  rows: [
-    {
-      name: 'SharedMap',
-      role: 'ours',
-      goal: { below: 24 },
-      measure: () => loaded.bytes / ENTRIES - total / ENTRIES - 4,
-    },
-  ],
-}
+const memory = memoryOfNames(all, () => ({ bytes: loaded.bytes, nameBytes: total }))
 
 export const suites: readonly Suite[] = [lookUp, load, memory]

@@ -5,10 +5,9 @@ import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import { boot } from 'percpu'
 import * as sharedmap from 'sharedmap'
-import { freshKeys as freshKeysOf } from './harness/fresh-keys.js'
 import { perOperation } from './harness/per-operation.js'
 import type { Suite } from './harness/suite.js'
-import { runRculfhash } from './native.js'
+import { lookUpNames, memoryOfNames, usedBytes } from './map-suites.js'
 
 /** A power of two. */
 const ENTRIES = 2 ** 20
@@ -26,8 +25,6 @@ const shared = machine.map('shared', { key: 'string', value: 'i32' })
 const kept = machine.map('kept', { key: 'string', value: 'json', cache: 2 ** 14 })
 const ours = new Map<string, number>()
 const objects = new Map<string, object>()
-const usedBytes = (): number =>
-  machine.heap.report().zones.reduce((sum, { total, free }) => sum + total - free, 0)
 let loadTime = 0
 let loadBytes = 0
 
@@ -42,14 +39,14 @@ let peer: sharedmap.SharedMap | undefined
 
 async function fill(): Promise<void> {
   if (shared.size > 0) return
-  const used = usedBytes()
+  const used = usedBytes(machine)
   const begun = performance.now()
   shared.load(
     names.map((name, i) => [name.toString('latin1'), i]),
     { sizeHint: ENTRIES },
   )
   loadTime = performance.now() - begun
-  loadBytes = usedBytes() - used
+  loadBytes = usedBytes(machine) - used
   for (const [i, name] of names.entries()) ours.set(name.toString('latin1'), i)
   for (const name of few) {
     kept.set(name, { name })
@@ -65,32 +62,11 @@ async function fill(): Promise<void> {
   for (const [i, name] of names.entries()) peer.set(name.toString('latin1'), i)
 }
 
-const freshKeys = freshKeysOf(textOf)
-
-const GET = 'Map.get'
-const OURS = 'SharedMap.get'
-const lookUp: Suite = {
-  title: `look up, ${ENTRIES.toLocaleString('en')} names`,
-  unit: 'ns',
-  note: 'Each key is a new string, made from bytes before, so no engine knows its hash.',
-  setUp: fill,
-  rows: [
-    {
-      name: OURS,
-      role: 'ours',
-      goal: { against: GET, atMost: 0.6 },
-      measure: freshKeys((key) => shared.get(key) ?? 0),
-    },
-    { name: GET, role: 'peer', measure: freshKeys((key) => ours.get(key) ?? 0) },
-    {
-      name: 'rculfhash of liburcu, in C',
-      role: 'peer',
-      measure: ({ roundTime }) => runRculfhash(ENTRIES, roundTime),
-    },
-    { name: 'lmdb, get', role: 'peer', measure: freshKeys((key) => database?.get(key) ?? 0) },
-    { name: 'sharedmap, get', role: 'peer', measure: freshKeys((key) => Number(peer?.get(key))) },
-  ],
-}
+const all = { entries: ENTRIES, setUp: fill, nameOf: textOf, shared, ours }
+const lookUp = lookUpNames(all, '', ENTRIES, (measure) => [
+  { name: 'lmdb, get', role: 'peer', measure: measure((key) => database?.get(key) ?? 0) },
+  { name: 'sharedmap, get', role: 'peer', measure: measure((key) => Number(peer?.get(key))) },
+])
 
 const AGAIN = 'Map.get, the same keys'
 const again: Suite = {
@@ -170,24 +146,10 @@ const change: Suite = {
   ],
 }
 
-const bytes: Suite = {
-  title: `memory of an entry, ${ENTRIES.toLocaleString('en')} names and a 32-bit value each`,
-  unit: 'bytes',
-  take: 'median',
-  note: 'Beyond key and value: header, rounding to a size of the heap, and buckets.',
-  setUp: fill,
-  rows: [
-    {
-      name: 'SharedMap',
-      role: 'ours',
-      goal: { below: 24 },
-      measure: () => {
-        const own = names.reduce((sum, name) => sum + name.length + 4, 0)
-        return (loadBytes - own) / ENTRIES
-      },
-    },
-  ],
-}
+const bytes = memoryOfNames(all, () => {
+  const nameBytes = names.reduce((sum, name) => sum + name.length, 0)
+  return { bytes: loadBytes, nameBytes }
+})
 
 const load: Suite = {
   title: `load ${ENTRIES.toLocaleString('en')} names`,

@@ -8,7 +8,7 @@ import { perOperation } from './harness/per-operation.js'
 import type { Measure, Suite } from './harness/suite.js'
 import type { RingOrder, RingWay, RingWorkerData } from './ring-worker.js'
 
-const BYTES = 63 * 1024
+const BYTES = 64 * 1024
 /** Of one round between threads. */
 const MESSAGES = 20_000
 /** Of one batch. */

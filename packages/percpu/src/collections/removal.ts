@@ -36,7 +36,7 @@ export interface Removable {
    * Frees all that the collection has but its named object. Nobody else uses it by then, but for
    * those who are just leaving. May be repeated after it has failed.
    */
-  empty(address: number, deadline: Deadline): Promise<void>
+  empty(address: number, deadline: Deadline, name: string): Promise<void>
 }
 
 export class Removal {
@@ -73,7 +73,7 @@ export class Removal {
     try {
       this.#presence.announceRemoval()
       await own.gracePeriods.synchronize(deadline)
-      await this.#kinds[kind].empty(address, deadline)
+      await this.#kinds[kind].empty(address, deadline, name)
       this.#unname(kind, name, thing)
     } catch (error) {
       this.#giveUp(address)

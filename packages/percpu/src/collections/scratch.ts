@@ -25,6 +25,14 @@ export class Scratch {
     this.reals = new Float64Array(buffer)
   }
 
+  /** Of what was encoded. */
+  copy(): Scratch {
+    const copy = new Scratch((this.length + 15) & -8)
+    copy.bytes.set(this.bytes.subarray(0, this.length))
+    copy.length = this.length
+    return copy
+  }
+
   /** So many bytes are what was encoded; those behind them in their last word are 0. */
   end(bytes: number): void {
     for (let i = bytes; (i & 3) !== 0; i++) this.bytes[i] = 0

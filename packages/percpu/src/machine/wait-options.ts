@@ -98,9 +98,10 @@ export class Deadline {
     return this.#end === Infinity ? Infinity : Math.max(0, this.#end - host.performance.now())
   }
 
-  /** For a step of the wait that takes options itself. */
+  /** For a step of the wait that takes options itself: whole milliseconds, for its messages. */
   get rest(): WaitOptions {
-    const { left: timeout, signal } = this
+    const timeout = Math.ceil(this.left)
+    const { signal } = this
     return signal === undefined ? { timeout } : { timeout, signal }
   }
 

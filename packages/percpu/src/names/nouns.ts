@@ -8,6 +8,7 @@ const nouns: Partial<Record<NameSpace, string>> = {
   ref: 'reference count',
   rwSemaphore: 'reader-writer lock',
   srcu: 'SRCU domain',
+  rangeMap: 'map of ranges',
 }
 /** As users call what is in the space. */
 export function nounOf(space: NameSpace): string {

@@ -194,7 +194,10 @@ export class Callbacks {
   barrier(deadline: Deadline): Promise<void> {
     return this.#barrier.wait(deadline)
   }
-  /** As {@link barrier}, of what this CPU has queued: others may compute for long. */
+  /**
+   * As {@link barrier}, of what this CPU has queued: others may compute for long. Mutants:
+   * collections/removal-waits-for-all, collections/removal-not-awaited.
+   */
   ownBarrier(deadline: Deadline): Promise<void> {
     return this.#barrier.wait(deadline, true)
   }

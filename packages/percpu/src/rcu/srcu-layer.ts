@@ -24,10 +24,11 @@ import { FAST, SrcuCpuLayout, SrcuLayout } from './srcu-layouts.js'
 import { SrcuDebug } from './srcu-debug.js'
 import { SrcuMisuseError } from './srcu-errors.js'
 import { freeParts, SrcuEndings } from './srcu-endings.js'
-import { checkFlavour, cleanedUp, endStale, flavours, makeDomain } from './srcu-making.js'
+import { beingCleanedUp, checkFlavour, cleanedUp, endStale, flavours, makeDomain } from './srcu-making.js'
 import type { CallbackLists } from './callback-lists.js'
 import { listsOf, SrcuCallbacks, type MakeQueueing } from './srcu-callbacks.js'
 import { inspectDomain } from './srcu-inspect.js'
+import { nameAt, titleOf } from './srcu-names.js'
 import { isEnding, register, registered } from './srcu-registry.js'
 import { initialiseSrcu, SrcuWords } from './srcu-words.js'
 import type { Srcu, SrcuFlavour, SrcuParts } from './srcu.js'
@@ -127,10 +128,11 @@ export class SrcuLayer implements AttachedLayer {
     if (known) endStale(known.domain)
     const free = async (): Promise<void> => {
       this.#named.delete(name)
-      if (!(await this.#endings.endNamed(name, words))) throw cleanedUp(name)
+      if (!(await this.#endings.endNamed(name, words))) throw cleanedUp(title)
     }
     const address = words * 4
-    const domain = this.#make(sharedObject(state, address, pointerAt(state, address)), name, free)
+    const title = titleOf(this.#context.names, state.memory, name)
+    const domain = this.#make(sharedObject(state, address, pointerAt(state, address)), title, free)
     this.#named.set(name, { serial, domain })
     return domain
   }
@@ -390,8 +392,11 @@ export class SrcuLayer implements AttachedLayer {
     const { table, cpu, incarnation } = recovery
     const { state } = this.#percpu.stateFor(recovery)
     const { objects } = openBootMemory(table, cpu, incarnation)
-    for (const shared of findShared(state, this.#context.names, 'srcu'))
-      yield { shared, name: shared.name, open: () => this.#domainOf(shared.name, shared) }
+    const { names } = this.#context
+    for (const shared of findShared(state, names, 'srcu')) {
+      const name = titleOf(names, table.memory, shared.name)
+      yield { shared, name, open: () => this.#domainOf(shared.name, shared) }
+    }
     for (const at of registered(table.memory, objects)) {
       const pointer = pointerAt(state, at * 4)
       if (pointer === 0) continue
@@ -400,8 +405,3 @@ export class SrcuLayer implements AttachedLayer {
     }
   }
 }
-
-function beingCleanedUp(name: string, address: number): SrcuMisuseError {
-  return new SrcuMisuseError(`${name}: this domain is being cleaned up`, { address })
-}
-const nameAt = (address: number): string => `srcu at ${address}`

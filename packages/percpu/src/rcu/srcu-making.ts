@@ -20,6 +20,8 @@ export function endStale(domain: Srcu): void {
 }
 export const cleanedUp = (name: string): SrcuMisuseError =>
   new SrcuMisuseError(`${visible(name)}: this domain was cleaned up`, { name })
+export const beingCleanedUp = (name: string, address: number): SrcuMisuseError =>
+  new SrcuMisuseError(`${name}: this domain is being cleaned up`, { address })
 
 export function checkFlavour(domain: Srcu, flavour: SrcuFlavour | undefined): Srcu {
   if (flavour === undefined || domain.flavour === flavour) return domain

@@ -49,6 +49,12 @@ const scenes: Readonly<Record<string, Scene>> = {
     after: (state) => state.delete(first),
     points: 15,
   },
+  'taking an entry': {
+    before: [first, second],
+    change: (map) => map.take(first),
+    after: (state) => state.delete(first),
+    points: 25,
+  },
   'inserting into an overflow block': {
     before: own.slice(0, 11),
     change: (map) => map.set(twelfth, 5),

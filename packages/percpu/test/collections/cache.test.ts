@@ -150,6 +150,7 @@ describe('a map with a time to live', () => {
     assert.equal(map.delete(1), false)
     assert.equal(map.size, 0)
     set()
+    assert.equal(map.take(1), undefined)
     assert.equal(map.compareAndSet(1, 5, 6), false)
     assert.equal(map.compareAndSet(1, undefined, 6), true)
     assert.equal(map.get(1), 6)

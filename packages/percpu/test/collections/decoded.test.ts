@@ -34,6 +34,16 @@ describe('a value that is kept', () => {
     assert.equal(map.get(1), undefined)
   })
 
+  it('is not given to who takes the entry, who may change it', () => {
+    const { map } = prepare(10)
+    map.set(1, { a: 1 })
+    const kept = map.get(1)
+    const taken = map.take(1)
+    assert.deepEqual(taken, { a: 1 })
+    assert.notEqual(taken, kept)
+    assert.deepEqual([map.get(1), map.take(1)], [undefined, undefined])
+  })
+
   it('is never an old one, however addresses are used again and buckets split', async () => {
     const { machine, map, other } = prepare(50)
     const random = randomFrom(5)

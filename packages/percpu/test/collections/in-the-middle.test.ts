@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Machine, SharedMap } from 'percpu'
-import { forEachAccess, fresh, interrupt, joinAs } from '../support/hooked-percpu.js'
+import { forEachAccess, fresh, interrupt, joinAs, percpu } from '../support/hooked-percpu.js'
 import { keysOf, options } from './support/buckets.js'
+
+const { LockTimeoutError } = percpu
 
 type Numbers = SharedMap<number, number>
 
@@ -188,6 +190,31 @@ describe('another CPU in the middle', () => {
       return before + 1
     })
     assert.deepEqual([value, calls, map.get(key)], [41, 2, 41])
+  })
+})
+
+describe('another CPU that takes an entry in the middle', () => {
+  it('of taking it gets its value, and the first one none', () => {
+    const [key = 0] = all
+    const points = forEachAccess((at) => {
+      const { map, other } = prepare()
+      const values: (number | undefined)[] = []
+      let isLocked = false
+      const take = (): void => {
+        try {
+          values.push(other.take(key))
+        } catch (error) {
+          assert.ok(error instanceof LockTimeoutError)
+          isLocked = true
+        }
+      }
+      const isInside = interrupt(() => values.push(map.take(key)), at, take) && !isLocked
+      assert.deepEqual(values, isInside ? [key, undefined] : [key], `access ${at}`)
+      assert.equal(map.has(key), false)
+      map.verify({ quiet: true })
+      return isInside
+    })
+    assert.ok(points > 8, `${points}`)
   })
 })
 

@@ -62,7 +62,7 @@ function compare<K, V>(map: SharedMap<K, V>, model: ReadonlyMap<string, readonly
 }
 
 type Call = readonly [
-  call: 'set' | 'delete' | 'insert' | 'exchange' | 'update' | 'clear',
+  call: 'set' | 'delete' | 'take' | 'insert' | 'exchange' | 'update' | 'clear',
   key: number,
   value: number,
 ]
@@ -70,7 +70,7 @@ const calls = fc.array(
   fc.tuple(
     fc.oneof(
       { weight: 100, arbitrary: fc.constant('set' as const) },
-      { weight: 40, arbitrary: fc.constant('delete' as const) },
+      { weight: 40, arbitrary: fc.constantFrom('delete' as const, 'take' as const) },
       { weight: 30, arbitrary: fc.constantFrom('insert' as const, 'exchange' as const, 'update' as const) },
       { weight: 1, arbitrary: fc.constant('clear' as const) },
     ),
@@ -98,7 +98,10 @@ function run<K, V>(
       map.set(key, value)
       model.set(name, [key, value])
     } else if (call === 'delete') assert.equal(map.delete(key), model.delete(name))
-    else if (call === 'insert') {
+    else if (call === 'take') {
+      assert.deepEqual(map.take(key), known?.[1])
+      model.delete(name)
+    } else if (call === 'insert') {
       assert.deepEqual(map.getOrInsert(key, value), known ? known[1] : value)
       if (!known) model.set(name, [key, value])
     } else if (call === 'exchange') {

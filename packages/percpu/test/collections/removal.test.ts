@@ -27,6 +27,7 @@ const made = {
       has: () => map.has(1),
       set: () => map.set(1, 1),
       delete: () => map.delete(1),
+      take: () => map.take(1),
       update: () => map.update(1, () => 2),
       compareAndSet: () => map.compareAndSet(1, 1, 2),
       getOrInsert: () => map.getOrInsert(1, 1),
@@ -83,10 +84,12 @@ const made = {
       trySendMany: () => ring.trySendMany([1]),
       sendManyAsync: () => ring.sendManyAsync([1]),
       sendMany: () => ring.sendMany([1]),
+      peek: () => ring.peek(),
       tryReceive: () => ring.tryReceive(),
       receive: () => ring.receive(),
       receiveAsync: () => ring.receiveAsync(),
       receiveMany: () => ring.receiveMany(5),
+      receiveManyAsync: () => ring.receiveManyAsync(5),
       messages: () => ring.messages(),
       close: () => ring.close(),
       isClosed: () => ring.isClosed,
@@ -100,9 +103,14 @@ const made = {
 const kinds = Object.keys(made) as CollectionKind[]
 const small = { memory: '1 MiB' } as const
 
-/** How much is in use, with what names refer to. */
-async function allocated(machine: Machine): Promise<readonly (readonly [size: number, count: number])[]> {
+type InUse = readonly (readonly [size: number, count: number])[]
+/** As {@link inUse}, with nothing pending. */
+async function allocated(machine: Machine): Promise<InUse> {
   await machine.rcu.barrier()
+  return inUse(machine)
+}
+/** How much is in use, with what names refer to. */
+function inUse(machine: Machine): InUse {
   machine.heap.trim()
   const objects = machine.heap.report().caches.map(({ size, allocated }) => [size, allocated] as const)
   const pages = machine.heap.allocations().filter(({ size }) => size >= 4096)
@@ -256,6 +264,29 @@ describe('removing', () => {
     assert.throws(() => machine.map('it', { key: 'i32', value: 'i32' }), RemovedError)
   })
 
+  it('that takes too long names the collection as users do', async () => {
+    const machine = fresh(small)
+    const other = joinAs(machine, 101)
+    const map = other.map('it', { key: 'i32', value: 'bytes', hold: true }).set(1, Uint8Array.of(7))
+    const ranges = other.rangeMap('it', { key: 'u32', value: 'i32' }).set(1, 2, 3)
+    let end = (): void => undefined
+    const ended = new Promise<void>((resolve) => (end = resolve))
+    const held = [map.hold(1, () => ended), ranges.hold(() => ended)]
+    const late = (text: string) => (error: Error) => {
+      assert.ok(error instanceof UnansweredError)
+      assert.match(error.message, new RegExp(`^${text}: no grace period within \\d+ ms: CPU 1 has sections`))
+      return true
+    }
+    await assert.rejects(machine.remove('map', 'it', { timeout: 20 }), late('map it'))
+    await assert.rejects(machine.remove('rangeMap', 'it', { timeout: 20 }), late('map of ranges it'))
+    const { gracePeriods } = machine.watch.inspect()
+    const domains = gracePeriods.map(({ domain }) => domain)
+    assert.ok(domains.includes('map it') && domains.includes('map of ranges it'), String(domains))
+    end()
+    await Promise.all(held)
+    await other.offline()
+  })
+
   it('waits for those who hold an entry, and ends its wait in time', async () => {
     const machine = fresh(small)
     const other = joinAs(machine, 101)
@@ -367,6 +398,20 @@ describe('removing', () => {
     await machine.rcu.barrier()
     machine.heap.verify({ quiet: true })
   })
+
+  for (const kind of kinds)
+    it(`is done when all is free: a ${kind}`, async () => {
+      const machine = fresh(small)
+      const make = async (): Promise<void> => {
+        made[kind](machine)
+        await machine.remove(kind, 'it')
+      }
+      // What the thread itself needs is there from then on.
+      await make()
+      const before = await allocated(machine)
+      await make()
+      assert.deepEqual(inUse(machine), before)
+    })
 
   it('is done when the memory can be used again', async () => {
     const machine = fresh(small)

@@ -31,6 +31,11 @@ class Entry {
     this.value = undefined
     return had
   }
+  take(): number | undefined {
+    const { value } = this
+    this.value = undefined
+    return value
+  }
   compareAndSet(...[, expected, value]: [key: number, expected: number, value: number]): boolean {
     if (this.value !== expected) return false
     this.value = value

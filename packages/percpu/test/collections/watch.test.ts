@@ -216,6 +216,7 @@ describe('a thread killed before any access', () => {
     inserting: (map) => map.set(second, 5),
     replacing: (map) => map.set(first, 5),
     deleting: (map) => map.delete(first),
+    taking: (map) => map.take(first),
   }
   for (const [name, change] of Object.entries(scenes))
     it(`of ${name} is heard if it has done it`, async () => {

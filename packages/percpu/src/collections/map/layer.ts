@@ -13,6 +13,7 @@ import { Clock } from '../../machine/clock.js'
 import type { Deadline } from '../../machine/wait-options.js'
 import type { PlacedStruct } from '../../machine/placed-struct.js'
 import type { RcuLayer } from '../../rcu/layer.js'
+import { domainOf } from '../../rcu/srcu-names.js'
 import type { Srcu } from '../../rcu/srcu.js'
 import type { SrcuLayer } from '../../rcu/srcu-layer.js'
 import { RcuMap } from '../../rcu/rcu-map.js'
@@ -84,7 +85,7 @@ export class MapsLayer implements AttachedLayer, Removable {
    */
   #letGo(address: number): void {
     const { presence, srcu } = this.#below
-    if (!presence.removing.has(address)) srcu.letGo(domainOf(address))
+    if (!presence.removing.has(address)) srcu.letGo(domainOf('map', address))
   }
 
   find(name: string): NamedThing {
@@ -115,7 +116,7 @@ export class MapsLayer implements AttachedLayer, Removable {
     return { ...parts, queueing, list: queueing.callbacks.list, domain }
   }
   #domainOf(address: number): Srcu {
-    return this.#below.srcu.open(domainOf(address), { flavour: 'fast' })
+    return this.#below.srcu.open(domainOf('map', address), { flavour: 'fast' })
   }
 
   detach(): void {
@@ -189,10 +190,6 @@ function openMap(memory: Memory, names: Names, cpus: number, name: string, optio
     initialiseTable(memory, address, cpus, directoryWords(memory.byteLength))
   }
   return names.openOrCreate('map', name, { type: TYPE, layout: layoutOf(memory, cpus), init })
-}
-/** The name of the domain of those who hold entries of the map at an address. */
-function domainOf(address: number): string {
-  return `percpu.map@${address}`
 }
 function layoutOf({ byteLength }: Memory, cpus: number): ObjectSpec['layout'] {
   return { name: TYPE, size: mapShape(cpus, directoryWords(byteLength)).bytes, align: 64, hash }

@@ -167,6 +167,21 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
   }
 
   /**
+   * Takes an entry away, and returns its value; undefined if there was none. Of several that do so
+   * at once, one gets the value, as {@link get} gives it.
+   *
+   * Cost: that of {@link get} and {@link delete}.
+   * @throws as {@link delete}. The entry is there then.
+   */
+  take(key: K): V | undefined {
+    for (;;) {
+      const found = findValue(this.hot, key)
+      // Mutant: collections/taken-by-two.
+      if (found.value === undefined || this.#exchange(key, found, undefined, 0)) return found.value
+    }
+  }
+
+  /**
    * Sets the value of a key to what `change` makes of the one that it has; undefined deletes it.
    * `change` is called again if another thread changes the value meanwhile. Returns the new value.
    * `options` are those of {@link set}.

@@ -25,8 +25,8 @@ export interface MapOptions<K extends MapKeyKind = MapKeyKind, V extends MapValu
   readonly value: V
   /**
    * How many values this thread keeps decoded, 0 to 2^24. `get` of a key gives the same object then
-   * until it is set again, which must not be changed; a Map is some 2.4 times as fast. Not for
-   * keys of kind `bytes`. Each thread that opens the map first may choose its own. Default 0.
+   * until it is set again, which must not be changed. Not for keys of kind `bytes`. Each thread
+   * that opens the map first may choose its own. Default 0.
    */
   readonly cache?: number
   /**

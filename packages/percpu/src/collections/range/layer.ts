@@ -15,6 +15,7 @@ import type { PlacedStruct } from '../../machine/placed-struct.js'
 import type { Deadline } from '../../machine/wait-options.js'
 import type { PercpuLayer } from '../../percpu/layer.js'
 import type { RcuLayer } from '../../rcu/layer.js'
+import { domainOf } from '../../rcu/srcu-names.js'
 import { listsOf } from '../../rcu/srcu-callbacks.js'
 import type { SrcuLayer } from '../../rcu/srcu-layer.js'
 import type { SyncLayer } from '../../sync/layer.js'
@@ -99,7 +100,7 @@ export class RangeMapsLayer implements AttachedLayer, Removable {
   #use(address: number): Pick<RangeMapParts<unknown, unknown>, 'domain' | 'writing'> {
     const { context, alloc, percpu, srcu } = this.#below
     const { own } = context
-    const domain = srcu.open(domainOf(address))
+    const domain = srcu.open(domainOf('rangeMap', address))
     const { callbacks } = domain
     const list = listsOf(percpu.use().state, domain.words.words * 4)[own.cpu] ?? 0
     return { domain, writing: { ...this.#useNote(), heap: alloc.heap, callbacks, list } }
@@ -108,7 +109,7 @@ export class RangeMapsLayer implements AttachedLayer, Removable {
   /** Who removes the map uses its domain to the end. */
   #letGo(address: number): void {
     const { presence, srcu } = this.#below
-    if (!presence.removing.has(address)) srcu.letGo(domainOf(address))
+    if (!presence.removing.has(address)) srcu.letGo(domainOf('rangeMap', address))
   }
   #useNote(): OwnNote {
     const { context, sync } = this.#below
@@ -166,11 +167,6 @@ export class RangeMapsLayer implements AttachedLayer, Removable {
       placed.push({ name: `rangeMap[${name}]`, address, struct: RangeRoot })
     return placed
   }
-}
-
-/** The name of the domain of the map at an address. */
-function domainOf(address: number): string {
-  return `percpu.rangeMap@${address}`
 }
 
 /** How a map with these options is read through these views. */

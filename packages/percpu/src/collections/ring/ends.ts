@@ -75,12 +75,12 @@ function hasRoom(ring: RingPlace, tail: number, words: number): boolean {
 }
 
 /**
- * Takes the first message out. Returns whether there was one.
+ * Takes the first message out, or copies it if it stays. Returns whether there was one.
  *
  * @throws LockTimeoutError; OfflineError; RangeError if there is no memory for so large a message.
  *   Nothing is changed then.
  */
-export function take(ring: RingPlace, lock: LayerLock, into: Scratch): boolean {
+export function take(ring: RingPlace, lock: LayerLock, into: Scratch, stays = false): boolean {
   // For decoding it, too.
   ensureStack(SOME)
   // First, as in put.
@@ -95,11 +95,13 @@ export function take(ring: RingPlace, lock: LayerLock, into: Scratch): boolean {
   const length = lengthAt(ring, head)
   if (length >>> 0 > SMALL) makeRoom(ring, lock, length, into)
   readMessage(ring, head, length, into)
-  const next = advance(ring, head, messageWords(length))
-  countNext(i32, ring.received, head, next)
-  // RC(ring.head) gives the room back; pairs with RD in loadHead: the words of the message are the
-  // senders' to write. Mutant: collections/ring-freed-first.
-  storeAtomic32(i32, ring.head, next)
+  if (!stays) {
+    const next = advance(ring, head, messageWords(length))
+    countNext(i32, ring.received, head, next)
+    // RC(ring.head) gives the room back; pairs with RD in loadHead: the words of the message are
+    // the senders' to write. Mutant: collections/ring-freed-first.
+    storeAtomic32(i32, ring.head, next)
+  }
   lock.unlock()
   return true
 }

@@ -9,6 +9,7 @@ import type { NamedThing } from '../../bootmem/names.js'
 import type { AttachedLayer, Recovery } from '../../cpus/layer.js'
 import type { PlacedStruct } from '../../machine/placed-struct.js'
 import type { Deadline } from '../../machine/wait-options.js'
+import { visible } from '../../shown.js'
 import { ringAll } from '../../sync/cpu-mask.js'
 import type { SyncLayer } from '../../sync/layer.js'
 import { areas, useNote } from '../areas.js'
@@ -72,7 +73,7 @@ export class RingLayer implements AttachedLayer, Removable {
     return this.#below.context.names.open('ring', name, { type: TYPE, layout: layoutOf(1) })
   }
   /** Those that wait are rung, and have left when it resolves. */
-  async empty(address: number, deadline: Deadline): Promise<void> {
+  async empty(address: number, deadline: Deadline, name: string): Promise<void> {
     const { context, sync } = this.#below
     const { memory, doorbell } = context.own
     const { receivers, senders } = openRing(memory, address)
@@ -80,7 +81,8 @@ export class RingLayer implements AttachedLayer, Removable {
     while (sync.isListed([receivers, senders])) {
       ringAll(memory, doorbell.ringer, receivers)
       ringAll(memory, doorbell.ringer, senders)
-      await pause(context.own, deadline, () => `those who wait for ring ${address} have not left in time`)
+      const late = (): string => `those who wait for the ring ${visible(name)} have not left in time`
+      await pause(context.own, deadline, late)
     }
   }
 

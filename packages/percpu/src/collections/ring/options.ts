@@ -1,5 +1,6 @@
 /** What a ring is made for, and opened as. */
 import { load32, store32, type Memory } from '#mem'
+import { powerOfTwoAbove } from '../../arithmetic.js'
 import { isStruct } from '../../layout/index.js'
 import { checkObject, checkOneOf, checkOptions, checkRange, shown } from '../../machine/check.js'
 import { parseSize } from '../../machine/size.js'
@@ -16,14 +17,19 @@ export interface RingOptions<V extends MapValueType = MapValueType> {
   readonly value?: V
   /**
    * Bytes for messages, 16 to 1 GiB, as a number or as text such as '1 MiB'. Each message takes 4
-   * beside its own, and whole words. Default: those of the ring if there is one, else 63 KiB, with
-   * which it takes 64 KiB in all: the heap rounds larger ones up to powers of two.
+   * beside its own, and whole words. A ring of a power of two from 2 KiB to 4 MiB takes just so
+   * much memory: 512 bytes of it are for itself. The heap rounds others of these up to the next
+   * one. Default: those of the ring if there is one, else 64 KiB.
    */
   readonly bytes?: number | string
 }
 
-const DEFAULT_BYTES = 63 * 1024
+const DEFAULT_BYTES = 64 * 1024
 const MIN_BYTES = 16
+/** Bytes before the buffer at most: the ring's own, and those of its name. */
+const BEFORE = RingRoot.stride + 128
+/** The largest block of the heap. A larger ring takes as much of boot memory as it needs. */
+const MAX_BLOCK = 2 ** 22
 /** In place of the number of a kind. */
 const STRUCT = 0xffff
 const { words } = RingRoot
@@ -56,11 +62,14 @@ export function readRingOptions(options: RingOptions): RingSpec {
 function capacityOf(size: number | string): number {
   const bytes = parseSize(size, 'bytes')
   checkRange('bytes', bytes, MIN_BYTES, MAX_BYTES)
-  return Math.ceil(bytes / 4)
+  const words = Math.ceil(bytes / 4)
+  // With the bytes before them, most of a block twice as large would be unused.
+  const block = powerOfTwoAbove(bytes)
+  return bytes > 1024 && bytes <= MAX_BLOCK ? Math.min(words, (block - BEFORE) / 4) : words
 }
 
 /** Words of a new ring's buffer. */
-export function newCapacity({ capacity = DEFAULT_BYTES / 4 }: RingSpec): number {
+export function newCapacity({ capacity = capacityOf(DEFAULT_BYTES) }: RingSpec): number {
   return capacity
 }
 

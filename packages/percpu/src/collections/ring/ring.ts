@@ -3,7 +3,7 @@ import type { OwnCpu } from '../../cpus/own-cpu.js'
 import { REASON_WAKE } from '../../cpus/ringer.js'
 import { showAs } from '../../inspect.js'
 import { checkLimits, type WaitOptions } from '../../machine/wait-options.js'
-import { checkOptions, checkRange } from '../../machine/check.js'
+import { checkOptions } from '../../machine/check.js'
 import { ensureStack, FEW } from '../../stack.js'
 import { ringAll } from '../../sync/cpu-mask.js'
 import type { LayerLock } from '../../sync/layer-lock.js'
@@ -11,11 +11,11 @@ import type { SyncLayer } from '../../sync/layer.js'
 import { assertOpen, type Life } from '../life.js'
 import { Scratch } from '../scratch.js'
 import type { ValueCodec } from '../values.js'
-import { Batch, encodeBatch } from './batch.js'
+import { encodeBatch } from './batch.js'
 import { put, take } from './ends.js'
 import type { RingSpec } from './options.js'
-import { PIECE, takePiece } from './pieces.js'
 import { freeWords, isClosedAt, isEmpty, isEnded, loadTail, messageWords, type RingPlace } from './place.js'
+import { Receiving } from './receiving.js'
 import { countMessages, describeRing, verifyRing, type RingReport } from './report.js'
 import { Sending } from './sending.js'
 import { RingWait, type Awaited } from './wait.js'
@@ -69,8 +69,7 @@ export class SharedRing<M> {
   readonly #receivers: RingWait
   readonly #senders: RingWait
   readonly #message: Awaited<M | typeof END>
-  /** What {@link receiveMany} has taken, and not decoded yet. */
-  #taken: Batch | undefined
+  readonly #many: Receiving<M>
 
   /** @internal Made by `machine.ring`. */
   constructor(
@@ -94,13 +93,14 @@ export class SharedRing<M> {
     this.#senders = waitAt(place.senders, 'room', () => this.#wakeSenders())
     // Who sleeps, or is about to, finds its views gone.
     life.onEnd(() => own.doorbell.ringer.ring(own.cpu, REASON_WAKE))
-    this.#message = {
-      isReady: () => !isEmpty(place) || isClosedAt(loadTail(place)),
-      attempt: () => {
-        const message = this.tryReceive()
-        return message === undefined && isEnded(place) ? END : message
+    this.#message = this.#awaiting<M | typeof END>(() => this.tryReceive(), END)
+    this.#many = new Receiving(
+      this.#hot,
+      () => this.tryReceive(),
+      (count) => {
+        if (hasWaiters(place.memory, place.senders, own.map.cpus)) this.#wakeSenders(count)
       },
-    }
+    )
   }
 
   /**
@@ -209,6 +209,16 @@ export class SharedRing<M> {
     return codec.decode(scratch)
   }
   /**
+   * The first message, which stays; undefined if there is none now. Whoever receives next gets it:
+   * that may be another thread, unless only this one receives.
+   *
+   * @throws as {@link tryReceive}.
+   */
+  peek(): M | undefined {
+    const { place, lock, scratch, codec } = this.#hot
+    return take(place, lock, scratch, true) ? codec.decode(scratch) : undefined
+  }
+  /**
    * Receives the first message; blocks the thread until there is one. Undefined once the ring is
    * closed and nothing is left.
    *
@@ -242,14 +252,18 @@ export class SharedRing<M> {
    *   {@link tryReceive}, if it is the first one that cannot be received.
    */
   receiveMany(limit: number): M[] {
-    checkRange('limit', limit, 1, Number.MAX_SAFE_INTEGER)
-    const messages: M[] = []
-    try {
-      while (messages.length < limit && this.#receivePiece(messages, limit));
-    } catch (error) {
-      if (messages.length === 0) throw error
-    }
-    return messages
+    return this.#many.receive(limit)
+  }
+  /**
+   * As {@link receiveMany}, as soon as there is something. Resolves to an empty array once the ring
+   * is closed and nothing is left.
+   *
+   * @throws as {@link receiveMany} and {@link receiveAsync}. Nothing is received then.
+   */
+  async receiveManyAsync(limit: number, options?: WaitOptions): Promise<M[]> {
+    const deadline = this.#receivers.beginAsync(options)
+    const some = this.#awaiting(() => this.#many.receiveSome(limit), [])
+    return await this.#receivers.waitAsync(some, deadline)
   }
 
   /**
@@ -329,12 +343,22 @@ export class SharedRing<M> {
     }
   }
 
+  /** What waits for messages, or for the end of the ring, which `end` stands for. */
+  #awaiting<Result>(receive: () => Result | undefined, end: Result): Awaited<Result> {
+    const { place } = this.#hot
+    return {
+      isReady: () => !isEmpty(place) || isClosedAt(loadTail(place)),
+      attempt: () => {
+        const received = receive()
+        return received === undefined && isEnded(place) ? end : received
+      },
+    }
+  }
   /** What waits has a copy of its message: other calls use the scratch meanwhile. */
   #sending(message: M): Awaited<true> {
     const { place, scratch, codec, lock, cpus } = this.#hot
     codec.encode(message, scratch)
     let own = scratch
-    let isFirst = true
     return {
       isReady: () => freeWords(place) >= messageWords(own.length) || isClosedAt(loadTail(place)),
       attempt: () => {
@@ -342,8 +366,7 @@ export class SharedRing<M> {
           if (hasWaiters(place.memory, place.receivers, cpus)) this.#wakeReceiver()
           return true
         }
-        if (isFirst) own = copyOf(scratch)
-        isFirst = false
+        if (own === scratch) own = scratch.copy()
         return undefined
       },
     }
@@ -357,21 +380,6 @@ export class SharedRing<M> {
       if (hasWaiters(place.memory, place.receivers, cpus))
         wakeSome(place.memory, own.doorbell.ringer, place.receivers, { cpu: own.cpu, cpus, count })
     })
-  }
-  /** Returns whether there may be more. */
-  #receivePiece(into: M[], limit: number): boolean {
-    const { place, lock, scratch, codec, cpus } = this.#hot
-    const taken = (this.#taken ??= new Batch(Math.min(PIECE, place.capacity)))
-    const isAll = takePiece(place, lock, limit - into.length, taken)
-    if (taken.count > 0) {
-      if (hasWaiters(place.memory, place.senders, cpus)) this.#wakeSenders(taken.count)
-      while (taken.next(scratch)) into.push(codec.decode(scratch))
-      return !isAll
-    }
-    // A large one.
-    const message = isAll ? undefined : this.tryReceive()
-    if (message !== undefined) into.push(message)
-    return message !== undefined
   }
 
   #wakeReceiver(): void {
@@ -388,11 +396,4 @@ export class SharedRing<M> {
     if (this.#isFixed) wakeSome(place.memory, ringer, place.senders, { cpu: own.cpu, cpus, count })
     else ringer.wakeAll(place.senders)
   }
-}
-
-function copyOf({ bytes, length }: Scratch): Scratch {
-  const copy = new Scratch((length + 15) & -8)
-  copy.bytes.set(bytes.subarray(0, length))
-  copy.length = length
-  return copy
 }

@@ -32,6 +32,15 @@ class Entry {
     this.value = undefined
     return had
   }
+  take(): number | undefined {
+    const { value } = this
+    this.value = undefined
+    return value
+  }
+}
+/** One that is there before. */
+class Present extends Entry {
+  override value: number | undefined = 1
 }
 const byKey = {
   key: ({ args }: { readonly args: readonly unknown[] }) => args[0] as number,
@@ -111,6 +120,27 @@ describe('a map', () => {
         t.cpu(1, (cpu) => {
           const { map } = open(world, cpu)
           for (let i = 0; i < 2; i++) history.call('get', [second], () => map.get(second))
+        })
+      },
+      { preemptions: 1 },
+    )
+  })
+
+  it('gives a value to who takes it, or to nobody if that one is killed', async (test) => {
+    const world = await withMap(3)
+    await check(
+      world,
+      test,
+      (t) => {
+        const history = t.history(Present, byKey)
+        t.cpu(0, (cpu) => {
+          const { map } = open(world, cpu)
+          history.call('take', [first], () => map.take(first))
+        })
+        t.kill(0, { reaper: () => world.reap(0) })
+        t.cpu(1, (cpu) => {
+          const { map } = open(world, cpu)
+          for (let i = 0; i < 2; i++) history.call('get', [first], () => map.get(first))
         })
       },
       { preemptions: 1 },

@@ -63,6 +63,24 @@ describe('a ring', () => {
     })
   })
 
+  it('shows a message that is there', async (test) => {
+    await explore(test, (t) => {
+      const scene = new Scene(t, 2, [1, 2], 4)
+      t.cpu(0, (cpu) => orGaveUp(() => scene.open(cpu).peek()))
+      t.cpu(1, (cpu) => {
+        const ring = scene.open(cpu)
+        const received = orGaveUp(() => ring.tryReceive())
+        ring.trySend(3)
+        return received
+      })
+      t.finally(([seen, received]) => {
+        assert.ok([1, 2, 'gave up'].includes(seen as number), String(seen))
+        assert.ok([1, 'gave up'].includes(received as number), String(received))
+        scene.locks.assertIdle()
+      })
+    })
+  })
+
   it('is closed at one moment', async (test) => {
     await explore(test, (t) => {
       const scene = new Scene(t, 2)

@@ -39,6 +39,7 @@ const scenes: Readonly<Record<string, Scene>> = {
     points: 4,
   },
   receiving: { start: [text(1), text(2)], call: (ring) => ring.tryReceive(), after: [text(2)], points: 9 },
+  peeking: { start: [1, 2].map(text), call: (ring) => ring.peek(), after: [1, 2].map(text), points: 5 },
   'receiving from a ring that is empty': {
     start: [],
     call: (ring) => ring.tryReceive(),

@@ -162,6 +162,66 @@ describe('who waits to send many', () => {
   })
 })
 
+describe('who waits to receive many', () => {
+  it('gets what is there, at most so many', async () => {
+    const machine = fresh()
+    const options = { value: 'json', bytes: 200 } as const
+    const ring = machine.ring('r', options)
+    const other = joinAs(machine, 101).ring('r', options)
+    ring.trySendMany([null, 2, 3])
+    assert.deepEqual(await other.receiveManyAsync(2), [null, 2])
+    assert.deepEqual(await other.receiveManyAsync(2), [3])
+    const waiting = other.receiveManyAsync(9)
+    await turns()
+    assert.deepEqual(ring.report().receivers, [1])
+    ring.trySendMany([null, 5])
+    assert.deepEqual(await waiting, [null, 5])
+    assert.deepEqual(ring.report().receivers, [])
+    const large = other.receiveManyAsync(9)
+    await turns()
+    ring.trySend('x'.repeat(150))
+    assert.deepEqual(await large, ['x'.repeat(150)])
+  })
+
+  it('gets all in their order, in pieces, and nothing at the end', async () => {
+    const machine = fresh()
+    const ring = machine.ring('r', small)
+    const other = joinAs(machine, 101).ring('r', small)
+    const messages = Array.from({ length: 101 }, (_, i) => i)
+    const received: number[] = []
+    const receiving = (async () => {
+      for (;;) {
+        const some = await other.receiveManyAsync(9)
+        if (some.length === 0) return
+        received.push(...some)
+      }
+    })()
+    assert.equal(await ring.sendManyAsync(messages), 101)
+    ring.close()
+    await receiving
+    assert.deepEqual(received, messages)
+    assert.deepEqual(await other.receiveManyAsync(9), [])
+  })
+
+  it('has received nothing when something ends its wait', async () => {
+    const machine = fresh()
+    const ring = machine.ring('r', small)
+    await assert.rejects(ring.receiveManyAsync(9, { timeout: 5 }), LockTimeoutError)
+    const controller = new AbortController()
+    const aborted = assert.rejects(ring.receiveManyAsync(9, { signal: controller.signal }), /enough/)
+    await turns()
+    controller.abort(new Error('enough'))
+    await aborted
+    await assert.rejects(ring.receiveManyAsync(0), ArgumentError)
+    await assert.rejects(ring.receiveManyAsync(1, { timeout: -1 }), ArgumentError)
+    const ended = ring.receiveManyAsync(9)
+    await turns()
+    ring.close()
+    assert.deepEqual(await ended, [])
+    assert.deepEqual(machine.locks.heldBy(0), [])
+  })
+})
+
 describe('a batch wakes', () => {
   const four = () => {
     const machine = fresh({ cpus: 4 })

@@ -35,6 +35,27 @@ const Pair = struct('Pair', { a: i32, b: i32 })
 const Other = struct('Other', { a: i32, b: u32 })
 const codeOf = (code: string) => (error: { readonly code?: string }) => error.code === code
 
+it('a ring of a power of two takes just so much memory', () => {
+  const machine = fresh({ memory: '32 MiB' })
+  // The table of names grows before.
+  for (let i = 0; i < 64; i++) machine.ring(`before ${i}`, { bytes: 16 })
+  const taken = () => {
+    machine.heap.trim()
+    return machine.heap.report().zones.reduce((sum, { total, free }) => sum + total - free, 0)
+  }
+  for (let bytes = 4096; bytes <= 2 ** 22; bytes *= 2) {
+    const before = taken()
+    const ring = machine.ring(`as long as names may be, ${bytes}`.padEnd(56, '.'), { bytes })
+    assert.equal(taken() - before, bytes)
+    assert.equal(ring.capacity, bytes - 512)
+    assert.equal(machine.ring(ring.name, { bytes }), ring)
+  }
+  // Where there is room behind them, messages have all that was asked for.
+  for (const bytes of [16, 1024, 3000, 100_000, 2 ** 22 + 4])
+    assert.equal(machine.ring(`of ${bytes}`, { bytes }).capacity, bytes)
+  assert.equal(machine.ring('default').capacity, 65_024)
+})
+
 describe('a ring refuses', () => {
   it('what is no message', async () => {
     const machine = fresh()
@@ -178,6 +199,7 @@ describe('a ring refuses', () => {
       () => ring.tryReceive(),
       () => ring.receive(),
       () => ring.receiveMany(1),
+      () => ring.peek(),
       () => ring.close(),
       () => ring.isClosed,
       () => ring.isEnded,
@@ -191,6 +213,7 @@ describe('a ring refuses', () => {
       () => ring.sendAsync(1),
       () => ring.sendManyAsync([1]),
       () => ring.receiveAsync(),
+      () => ring.receiveManyAsync(1),
       () => going.next(),
     ]
     for (const call of later) await assert.rejects(call, OfflineError, String(call))

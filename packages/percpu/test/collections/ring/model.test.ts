@@ -113,6 +113,7 @@ function run<M>(
       assert.equal(ring.trySend(message), fits)
       if (fits) counted.sent++
     } else if (call === 'receive') {
+      assert.deepEqual(ring.peek(), model.queue[0]?.message)
       const expected = model.queue.shift()
       assert.deepEqual(ring.tryReceive(), expected?.message)
       if (expected) counted.received++

@@ -17,11 +17,12 @@ const recorder = new CallRecorder(id)
 for (let i = 0; i < 1500; i++) {
   const key = random(6)
   const value = random(3)
-  const kind = random(8)
+  const kind = random(9)
   if (kind < 3) recorder.call('get', [key], () => map.get(key))
   else if (kind < 5) recorder.call('set', [key, value], () => void map.set(key, value))
   else if (kind === 5) recorder.call('delete', [key], () => map.delete(key))
-  else if (kind === 6) {
+  else if (kind === 6) recorder.call('take', [key], () => map.take(key))
+  else if (kind === 7) {
     const next = random(3)
     recorder.call('compareAndSet', [key, value, next], () => map.compareAndSet(key, value, next))
   } else recorder.call('getOrInsert', [key, value], () => map.getOrInsert(key, value))

@@ -134,6 +134,10 @@ export const collectionRows: readonly Row[] = [
     const map = mapOf(world)
     return use(map, 'delete', ['a'], () => map.set('a', 1))
   }),
+  door('SharedMap.take', [text], (world) => {
+    const map = mapOf(world)
+    return use(map, 'take', ['a'], () => map.set('a', 1))
+  }),
   door('SharedMap.size', [], (world) => getting(mapOf(world), 'size')),
   door('SharedMap.update', [text, func, optional(setOptions)], (world) =>
     use(cacheOf(world), 'update', ['a', () => 2, { ttl: 5 }]),
@@ -211,9 +215,14 @@ export const collectionRows: readonly Row[] = [
       return use(ring, method, [], () => ring.trySend('a'))
     }),
   ),
+  door('SharedRing.peek', [], (world) => use(ringOf(world), 'peek')),
   door('SharedRing.receiveMany', [whole(1, Number.MAX_SAFE_INTEGER)], (world) =>
     use(ringOf(world), 'receiveMany', [2]),
   ),
+  door('SharedRing.receiveManyAsync', [whole(1, Number.MAX_SAFE_INTEGER), optional(kinds.wait)], (world) => {
+    const ring = ringOf(world)
+    return use(ring, 'receiveManyAsync', [2], () => ring.trySend('a'))
+  }),
   door('SharedRing.messages', [optional(kinds.wait)], (world) => use(ringOf(world), 'messages')),
   door('SharedRing.[Symbol.asyncIterator]', [], (world) => use(ringOf(world), Symbol.asyncIterator)),
   door('SharedRing.close', [], (world) => use(ringOf(world), 'close')),
