@@ -14,7 +14,7 @@ const emptyCatch = {
 }
 
 export default defineConfig(
-  globalIgnores(['**/dist/', '**/dist-test/']),
+  globalIgnores(['**/built/', '**/dist/', '**/dist-test/']),
   js.configs.recommended,
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },

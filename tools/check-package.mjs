@@ -13,6 +13,7 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSyn
 import os from 'node:os'
 import path from 'node:path'
 import { isMain, listFiles, repositoryRoot } from './lib/cli.mjs'
+import { joinedFiles } from './lib/joined-modules.mjs'
 import { normalizeOutput, readmeExample } from './lib/readme-example.mjs'
 
 const minute = 60_000
@@ -28,18 +29,20 @@ function pack(folder, directory) {
   return path.join(directory, name)
 }
 
+const code = ['index.js', ...joinedFiles.flatMap((name) => [name, `${name}.map`])].map(
+  (name) => `dist/${name}`,
+)
+const needed = ['package.json', 'README.md', 'LICENSE', ...code, 'dist/index.d.ts']
+
 /** Says what is wrong with the files of an unpacked package. */
 export function contentProblems(files) {
   const present = new Set(files)
-  const problems = ['package.json', 'README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts']
-    .filter((file) => !present.has(file))
-    .map((file) => `${file} is missing`)
+  const problems = needed.filter((file) => !present.has(file)).map((file) => `${file} is missing`)
   for (const file of files) {
-    const source = /^dist\/(.*?)(\.d\.ts|\.js)(\.map)?$/.exec(file)
-    if (file.startsWith('dist/') && source === null) problems.push(`${file} does not belong in a package`)
-    else if (source !== null && !present.has(`src/${source[1]}.ts`))
+    const source = /^dist\/(.*)\.d\.ts(\.map)?$/.exec(file)?.[1]
+    if (source !== undefined && !present.has(`src/${source}.ts`))
       problems.push(`${file} has no source: run npm run clean, and build`)
-    else if (!/^(dist|src)\/|^(package\.json|README\.md|LICENSE)$/.test(file))
+    else if (source === undefined && !needed.includes(file) && !file.startsWith('src/'))
       problems.push(`${file} does not belong in a package`)
   }
   return problems

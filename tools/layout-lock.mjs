@@ -19,9 +19,11 @@ import { parseArgs } from 'node:util'
 import { describe, diffLock, formatDiff, structsOf } from 'percpu'
 import { isMain, listFiles, repositoryRoot as root } from './lib/cli.mjs'
 
-/** Modules that export structs and do nothing when they are imported. */
+/**
+ * Modules that export structs and do nothing when they are imported. Those behind `#mem` have none.
+ */
 const sources = [
-  { folder: 'packages/percpu', modules: /\.ts$/ },
+  { folder: 'packages/percpu', modules: /^(?!mem\/)/ },
   { folder: 'packages/console', modules: /(^|\/)layouts?\.ts$/ },
 ]
 

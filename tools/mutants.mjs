@@ -46,7 +46,7 @@ export async function runMutants(
     const { errors, output, js } = compile(entry.file, mutatedText(root, entry))
     const report = (message) => problems.push({ file: entry.entryFile, line: 1, message })
     if (errors) return report(`does not compile: ${errors.join('; ')}`)
-    const restore = copy.replace(output, js)
+    const restore = await copy.replace([{ output, js }])
     const outcome = await runTest(copy.path, entry, { stopsEarly: true })
     restore()
     const fault = noTestFault(entry, outcome)

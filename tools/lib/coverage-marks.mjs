@@ -5,6 +5,7 @@ import { readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import ts from 'typescript'
 import { createCompiler } from './compile.mjs'
+import { loadedFrom } from './joined-modules.mjs'
 
 const logName = 'coverage-marks'
 const markFunction = '__percpuMark'
@@ -18,7 +19,7 @@ export function compileMarked(root, mutants) {
   return [...new Set(mutants.map(({ file }) => file))].map((file) => {
     const text = readFileSync(path.join(root, file), 'utf8')
     const marks = mutants.filter((mutant) => mutant.file === file)
-    const log = `${'../'.repeat(file.split('/').length - 1)}${logName}`
+    const log = `${'../'.repeat(loadedFrom(root, file).split('/').length - 1)}${logName}`
     return compile(file, markedText(text, marks, log), { check: false })
   })
 }
@@ -40,7 +41,7 @@ export function takeMarks(copy) {
 /**
  * The text of a TypeScript file in which each place of `marks` (`{ id, place }`; see
  * mutations/places.mjs) appends its id to the file `log` when a thread first reaches it. The path
- * of `log` is relative to the compiled file. Only the text's syntax is right, not its types.
+ * of `log` is relative to the file that is loaded. Only the text's syntax is right, not its types.
  */
 export function markedText(text, marks, log) {
   const edits = marks.flatMap(({ id, place: { kind, node } }) => {

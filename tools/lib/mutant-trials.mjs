@@ -26,14 +26,10 @@ export async function runBaseline(root, mutants, { lanes, progress = () => undef
   const baseline = new Map()
   const problems = []
   const marked = compileMarked(root, mutants)
-  const putMarks = (copy) => {
-    const restores = marked.map(({ output, js }) => copy.replace(output, js))
-    return () => restores.forEach((restore) => restore())
-  }
   const files = [...new Set(mutants.flatMap(({ tests }) => tests))]
   await inLanes(root, lanes, files, async (copy, file) => {
     const run = () => runTestFile(copy.path, file, { seconds: baselineSeconds })
-    const removeMarks = putMarks(copy)
+    const removeMarks = await copy.replace(marked)
     let outcome = await run()
     removeMarks()
     let covered = takeMarks(copy)
@@ -95,7 +91,7 @@ async function tryTests(copy, mutant, tests, slack) {
  */
 async function runWith(copy, mutant, file, milliseconds, slack) {
   const run = async (seconds) => {
-    const restore = copy.replace(mutant.output, mutant.js)
+    const restore = await copy.replace([mutant])
     const outcome = await runTestFile(copy.path, file, { seconds, hasFailed: tellsOfFailure })
     restore()
     return outcome

@@ -16,6 +16,7 @@ import {
 } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { joinedFiles, joinModules, library } from './joined-modules.mjs'
 
 const skipped = ['node_modules', '.git']
 
@@ -37,14 +38,37 @@ export function copyWorkspace(root) {
   for (const directory of ['', 'bench', 'examples', ...packages]) linkModules(original, copy, directory)
   return {
     path: copy,
-    /** Replaces one file; gives a function that puts the original text back. */
-    replace(file, text) {
-      const target = path.join(copy, file)
-      const before = readFileSync(target, 'utf8')
-      writeFileSync(target, text)
-      return () => writeFileSync(target, before)
-    },
+    replace: createReplace(copy),
     remove: () => rmSync(copy, { recursive: true, force: true }),
+  }
+}
+
+/**
+ * Makes `replace(changes)`, which writes compiled files, `{ output, js }`, in the workspace `copy`,
+ * and joins the modules of the library anew if one of them has changed. It resolves with a function
+ * that puts all the originals back.
+ */
+function createReplace(copy) {
+  return async (changes) => {
+    const originals = new Map()
+    const write = (file, text) => {
+      const target = path.join(copy, file)
+      if (!originals.has(target)) originals.set(target, readFileSync(target, 'utf8'))
+      writeFileSync(target, text)
+    }
+    const restore = () => originals.forEach((text, target) => writeFileSync(target, text))
+    try {
+      for (const { output, js } of changes) write(output, js)
+      if (changes.some(({ output }) => output.startsWith(`${library}/built/`))) {
+        const texts = await joinModules(copy)
+        for (const name of joinedFiles.filter((one) => texts.has(one)))
+          write(`${library}/dist/${name}`, texts.get(name))
+      }
+    } catch (error) {
+      restore()
+      throw error
+    }
+    return restore
   }
 }
 

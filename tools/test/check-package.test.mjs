@@ -98,8 +98,11 @@ test('reports what is missing from a package and what does not belong there', ()
     'README.md',
     'LICENSE',
     'dist/index.js',
-    'dist/index.js.map',
     'dist/index.d.ts',
+    'dist/percpu.js',
+    'dist/percpu.js.map',
+    'dist/mem/mem.js',
+    'dist/mem/mem.js.map',
     'src/index.ts',
   ]
   assert.deepEqual(contentProblems(good), [])
@@ -107,10 +110,10 @@ test('reports what is missing from a package and what does not belong there', ()
     'LICENSE is missing',
     'dist/index.d.ts is missing',
   ])
-  const found = contentProblems([...good, 'dist/.tsbuildinfo', 'dist/gone.js', 'test/a.ts'])
+  const found = contentProblems([...good, 'dist/boot.js', 'dist/gone.d.ts.map', 'test/a.ts'])
   assert.deepEqual(found, [
-    'dist/.tsbuildinfo does not belong in a package',
-    'dist/gone.js has no source: run npm run clean, and build',
+    'dist/boot.js does not belong in a package',
+    'dist/gone.d.ts.map has no source: run npm run clean, and build',
     'test/a.ts does not belong in a package',
   ])
 })

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import test from 'node:test'
+import { join } from '../join-modules.mjs'
 import { repositoryRoot } from '../lib/cli.mjs'
 import { createCompiler } from '../lib/compile.mjs'
 import { formatScores, scoreByFolder, scoreOf } from '../lib/mutant-score.mjs'
@@ -10,17 +11,18 @@ import { readSourceFolders, testedIn, testsOfAll } from '../lib/source-folders.m
 import { draw, judge, readOptions, shortfalls, UsageError } from '../mutants-random.mjs'
 import { makeTree } from './helpers/tree.mjs'
 
-const tsconfig = JSON.stringify({
-  compilerOptions: {
-    target: 'es2022',
-    module: 'nodenext',
-    types: [],
-    rootDir: 'src',
-    outDir: 'dist',
-    strict: true,
-  },
-  include: ['src'],
-})
+const tsconfig = (outDir) =>
+  JSON.stringify({
+    compilerOptions: {
+      target: 'es2022',
+      module: 'nodenext',
+      types: [],
+      rootDir: 'src',
+      outDir,
+      strict: true,
+    },
+    include: ['src'],
+  })
 
 const bounds = `export function isBelow(a: number, b: number): boolean {
   return a < b
@@ -51,13 +53,16 @@ const tests = {
     if (limit !== 7) throw new Error('wrong limit')`,
 }
 
-/** A built workspace: `sources` below packages, and `tests` by package, folder and name. */
-function makeWorkspace(t, changes = {}) {
+/**
+ * A built workspace: `sources` below packages, and `tests` by package, folder and name. The modules
+ * of the library are joined.
+ */
+async function makeWorkspace(t, changes = {}) {
   const files = {}
   const texts = { ...sources, ...changes.sources }
-  for (const name of ['percpu', 'console']) {
+  for (const [name, folder] of Object.entries({ percpu: 'built', console: 'dist' })) {
     files[`packages/${name}/package.json`] = JSON.stringify({ name, type: 'module' })
-    files[`packages/${name}/tsconfig.json`] = tsconfig
+    files[`packages/${name}/tsconfig.json`] = tsconfig(folder)
   }
   for (const [name, text] of Object.entries(texts)) files[`packages/${name}`] = text
   for (const [name, text] of Object.entries({ ...tests, ...changes.tests })) {
@@ -74,6 +79,7 @@ function makeWorkspace(t, changes = {}) {
     mkdirSync(path.dirname(path.join(root, output)), { recursive: true })
     writeFileSync(path.join(root, output), js)
   }
+  await join(root)
   return root
 }
 
@@ -92,8 +98,8 @@ async function runChosen(root, folder, choose, options = {}) {
 }
 const becomes = (after) => (mutant) => mutant.after === after
 
-test('the same seed draws the same mutants, and a larger count only adds to them', (t) => {
-  const root = makeWorkspace(t)
+test('the same seed draws the same mutants, and a larger count only adds to them', async (t) => {
+  const root = await makeWorkspace(t)
   const all = inOrder(draw(root, everything))
   assert.equal(all.length, 10)
   assert.equal(new Set(all).size, all.length)
@@ -104,25 +110,25 @@ test('the same seed draws the same mutants, and a larger count only adds to them
   assert.deepEqual(other.sort(), all.sort())
 })
 
-test('folders take turns until they have no more to give', (t) => {
-  const { mutants } = draw(makeWorkspace(t), everything)
+test('folders take turns until they have no more to give', async (t) => {
+  const { mutants } = draw(await makeWorkspace(t), everything)
   const order = mutants.map(({ folder }) => folder)
   const round = ['console', 'percpu', 'percpu/bounds', 'percpu/sums']
   assert.deepEqual(order, [...round, ...round, 'percpu/sums', 'percpu/sums'])
 })
 
-test('what a folder gives does not depend on the other folders', (t) => {
+test('what a folder gives does not depend on the other folders', async (t) => {
   const inBounds = ({ file }) => file.includes('bounds')
-  const { mutants } = draw(makeWorkspace(t), everything)
-  const changed = makeWorkspace(t, { sources: { 'percpu/src/sums/more.ts': sums } })
+  const { mutants } = draw(await makeWorkspace(t), everything)
+  const changed = await makeWorkspace(t, { sources: { 'percpu/src/sums/more.ts': sums } })
   assert.deepEqual(
     draw(changed, everything).mutants.filter(inBounds).map(shown),
     mutants.filter(inBounds).map(shown),
   )
 })
 
-test('draws only from the folders that are named', (t) => {
-  const root = makeWorkspace(t)
+test('draws only from the folders that are named', async (t) => {
+  const root = await makeWorkspace(t)
   const files = (...folders) => [
     ...new Set(draw(root, { ...everything, folders }).mutants.map(({ file }) => file)),
   ]
@@ -137,11 +143,11 @@ test('draws only from the folders that are named', (t) => {
     assert.throws(() => files(folder), UsageError)
 })
 
-test('discards what does not compile, or is there already', (t) => {
+test('discards what does not compile, or is there already', async (t) => {
   const main = `export const label = (a: string): string => 'is ' + a
 export const isThree = (a: number): boolean => a === 3
 `
-  const root = makeWorkspace(t, { sources: { 'console/src/main.ts': main } })
+  const root = await makeWorkspace(t, { sources: { 'console/src/main.ts': main } })
   const { mutants, discarded } = draw(root, { ...everything, folders: ['console'] })
   // Strings have no difference; the opposite of the result is that of its equality.
   assert.deepEqual(discarded, { notCompiled: 1, same: 1, equivalent: 0 })
@@ -176,8 +182,8 @@ test('the tests of a file are those of its folder, or those that the table names
   assert.deepEqual(testsOf(`${inFolder}/b.ts`), compiled.slice(3))
 })
 
-test('sources without tests, and a test that is not compiled, are problems', (t) => {
-  const root = makeWorkspace(t, { sources: { 'percpu/src/untested/a.ts': sums } })
+test('sources without tests, and a test that is not compiled, are problems', async (t) => {
+  const root = await makeWorkspace(t, { sources: { 'percpu/src/untested/a.ts': sums } })
   writeFileSync(path.join(root, 'packages/percpu/test/sums/new.test.ts'), '')
   const { problems } = readSourceFolders(root)
   assert.deepEqual(
@@ -206,7 +212,7 @@ test('every source of this repository has tests, and the table names no more tha
 })
 
 test('tells killed mutants from surviving ones, and leaves the workspace alone', async (t) => {
-  const root = makeWorkspace(t)
+  const root = await makeWorkspace(t)
   const progress = []
   const { rows, problems } = await runChosen(root, 'percpu/bounds', () => true, {
     onMutant: (row) => progress.push(row),
@@ -220,14 +226,12 @@ test('tells killed mutants from surviving ones, and leaves the workspace alone',
   })
   const [{ killedBy }] = rows.filter(({ killed }) => killed)
   assert.equal(killedBy, 'packages/percpu/dist-test/bounds/one.test.js')
-  assert.match(
-    readFileSync(path.join(root, 'packages/percpu/dist/bounds/bounds.js'), 'utf8'),
-    /return a < b;/,
-  )
+  for (const file of ['built/bounds/bounds.js', 'dist/percpu.js'])
+    assert.match(readFileSync(path.join(root, 'packages/percpu', file), 'utf8'), /return a < b;/)
 })
 
 test('a mutant that no test runs survives without a run', async (t) => {
-  const { rows } = await runChosen(makeWorkspace(t), 'percpu/sums', ({ before }) => before === '1')
+  const { rows } = await runChosen(await makeWorkspace(t), 'percpu/sums', ({ before }) => before === '1')
   assert.equal(rows.length, 2)
   for (const { killed, isCovered, how, tests: count } of rows)
     assert.deepEqual([killed, isCovered, how, count], [false, false, 'not covered', 0])
@@ -235,7 +239,7 @@ test('a mutant that no test runs survives without a run', async (t) => {
 
 test('a mutant that never ends is killed by the time limit', async (t) => {
   const main = `export function count(to: number): number {\n  let at = 0\n  while (at < to) at++\n  return at\n}\n`
-  const root = makeWorkspace(t, {
+  const root = await makeWorkspace(t, {
     sources: { 'console/src/main.ts': main },
     tests: { 'console/main': `import { count } from '../dist/main.js'\ncount(3)` },
   })
@@ -250,20 +254,20 @@ test('a mutant that meets a busy machine gets more time', async (t) => {
     import { isBelow } from '../../dist/bounds/bounds.js'
     if (!String(isBelow).includes('Mark')) await new Promise((resolve) => setTimeout(resolve, 4000))
     if (!isBelow(1, 2)) throw new Error('wrong order')`
-  const root = makeWorkspace(t, { tests: { 'percpu/bounds/one': busy } })
+  const root = await makeWorkspace(t, { tests: { 'percpu/bounds/one': busy } })
   const { rows } = await runChosen(root, 'percpu/bounds', becomes('a <= b'), { slack: 1 })
   assert.deepEqual([rows[0].killed, rows[0].how], [false, 'passed'])
 })
 
 test('runs the fastest test first, and none after the first that fails', async (t) => {
   const slow = `await new Promise((resolve) => setTimeout(resolve, 2000))\n`
-  const root = makeWorkspace(t, { tests: { 'percpu/sums/a-slow': slow + tests['percpu/sums/sums'] } })
+  const root = await makeWorkspace(t, { tests: { 'percpu/sums/a-slow': slow + tests['percpu/sums/sums'] } })
   const { rows } = await runChosen(root, 'percpu/sums', becomes('a - b'), { lanes: 1 })
   assert.deepEqual([rows[0].tests, rows[0].killedBy], [1, 'packages/percpu/dist-test/sums/sums.test.js'])
 })
 
 test('a test that fails without a mutant is a problem, and judges none', async (t) => {
-  const root = makeWorkspace(t, { tests: { 'percpu/sums/broken': `throw new Error('broken anyway')` } })
+  const root = await makeWorkspace(t, { tests: { 'percpu/sums/broken': `throw new Error('broken anyway')` } })
   const { rows, problems } = await runChosen(root, 'percpu/sums', () => true)
   assert.notEqual(rows.length, 0)
   for (const { killedBy } of rows) assert.notEqual(killedBy, problems[0].file)
@@ -273,7 +277,7 @@ test('a test that fails without a mutant is a problem, and judges none', async (
 })
 
 test('a test that fails with marks in the code counts as running everything', async (t) => {
-  const root = makeWorkspace(t, {
+  const root = await makeWorkspace(t, {
     tests: {
       'percpu/sums/text': `
         import { unused } from '../../dist/sums/sums.js'
@@ -329,7 +333,7 @@ const elsewhere = {
 
 for (const [where, text] of Object.entries(elsewhere)) {
   test(`code that runs in ${where} is covered`, async (t) => {
-    const root = makeWorkspace(t, { tests: { 'percpu/sums/elsewhere': text } })
+    const root = await makeWorkspace(t, { tests: { 'percpu/sums/elsewhere': text } })
     const { rows, problems } = await runChosen(root, 'percpu/sums', ({ before }) => before === '1')
     assert.deepEqual(problems, [])
     for (const { isCovered, killed, killedBy } of rows)

@@ -1,25 +1,26 @@
 /** The places in the code of a CPU that its steps came from. */
 import { fileURLToPath } from 'node:url'
 import type { Process } from '../engine/process.js'
+import { sourcePlace } from './source-places.js'
 
 /** Keeps the stack of each step of one execution. */
 export class StackRecorder {
-  private readonly stacks: (readonly string[])[] = []
+  private readonly stacks: string[] = []
   /** Called in the hook of an access, which will be the next step of `process`. */
   arrive(process: Process): void {
     const { stackTraceLimit } = Error
     Error.stackTraceLimit = 40
-    this.pending.set(process, parse(new Error().stack ?? ''))
+    this.pending.set(process, new Error().stack ?? '')
     Error.stackTraceLimit = stackTraceLimit
   }
-  private readonly pending = new Map<Process, readonly string[]>()
+  private readonly pending = new Map<Process, string>()
   /** Called when the step is taken. */
   take(process: Process, step: number): void {
-    this.stacks[step] = this.pending.get(process) ?? []
+    this.stacks[step] = this.pending.get(process) ?? ''
     this.pending.delete(process)
   }
   at(step: number): readonly string[] {
-    return this.stacks[step] ?? []
+    return parse(this.stacks[step] ?? '')
   }
 }
 
@@ -27,7 +28,7 @@ const ownFolder = new URL('..', import.meta.url).href
 /** The lab's own code in source maps, which exploring foreign code switches on. */
 const ownSources = fileURLToPath(new URL('../../src/', import.meta.url))
 
-/** The frames of a stack that are not the lab's own, as `name (file:line:column)`. */
+/** The frames of a stack that are not the lab's own: `name (file:line:column)`, in the sources. */
 function parse(stack: string): string[] {
   const frames: string[] = []
   for (const line of stack.split('\n').slice(1)) {
@@ -35,7 +36,7 @@ function parse(stack: string): string[] {
     if ([ownFolder, ownSources, 'node:'].some((place) => frame.includes(place))) continue
     const named = /^(.*) \((.*)\)$/.exec(frame)
     const [name, place] = named === null ? ['', frame] : [named[1] ?? '', named[2] ?? '']
-    frames.push(`${name === '' ? 'body' : name} (${place.replace(/^file:\/\//, '')})`)
+    frames.push(`${name === '' ? 'body' : name} (${sourcePlace(place.replace(/^file:\/\//, ''))})`)
   }
   return frames
 }

@@ -39,6 +39,14 @@ describe('a failure', () => {
     // Tests do not run on a terminal.
     assert.ok(!message.includes('\x1b'))
   })
+  it('names places in the sources, of the library too', async () => {
+    const { trace } = await fails('assertion', 'the head', scenario)
+    const [first = ''] = trace.events[0]?.stack ?? []
+    assert.match(first, /^Atomic\w+\.\w+ \(.*[/\\]percpu[/\\]src[/\\]layout[/\\][\w-]+\.ts:\d+:\d+\)$/)
+    const source = readFileSync(new URL('../../test/engine/failure.test.ts', import.meta.url), 'utf8')
+    const line = source.split('\n').findIndex((text) => text.includes('head.compareExchange(1, 2)')) + 1
+    assert.match(diagram(trace), new RegExp(`failure\\.test\\.ts:${line}\\b`))
+  })
   it('writes the page to the folder of the option, else of the environment', async () => {
     const own = await fails('assertion', 'own folder', scenario, { report: path.join(reports, 'a', 'b') })
     assert.equal(path.dirname(own.report ?? ''), path.join(reports, 'a', 'b'))

@@ -1,7 +1,10 @@
 /** Errors are recognised by every copy of the package that a program may have loaded. */
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { describe, it } from 'node:test'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import {
   ArgumentError,
   boot,
@@ -11,11 +14,21 @@ import {
   type PercpuErrorCode,
 } from 'percpu'
 
-/** Another copy of the module: its classes are others. */
-const copy = (await import(new URL('../../dist/errors.js?copy', import.meta.url).href)) as {
-  readonly PercpuError: typeof PercpuError
-  readonly ArgumentError: typeof ArgumentError
+/** Another copy of the package: its classes are others. */
+async function loadCopy(): Promise<Pick<typeof import('percpu'), 'PercpuError' | 'ArgumentError'>> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'percpu-copy-'))
+  try {
+    const skipped = /[\\/](src|test|dist-test|node_modules)$|\.map$|\.d\.ts$/
+    cpSync(fileURLToPath(new URL('../../', import.meta.url)), folder, {
+      recursive: true,
+      filter: (source) => !skipped.test(source),
+    })
+    return (await import(pathToFileURL(path.join(folder, 'dist/index.js')).href)) as typeof import('percpu')
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 }
+const copy = await loadCopy()
 
 function thrown(): unknown {
   try {
