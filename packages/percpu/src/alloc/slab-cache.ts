@@ -252,16 +252,19 @@ export class SlabCache {
   #spill(objects: number): void {
     const { objectLock } = this.#owner
     const { magazine } = this
+    // Gives the last object back; returns its slab if all of that is free then, or 0. One function
+    // for all objects: each would be garbage.
+    const giveLast = (section: SectionWriter): number => {
+      const reference = peek(magazine)
+      const page = slabOf(magazine, reference)
+      section.write32(magazine.count, this.count - 1)
+      return this.slabs.give(section, page, slotAt(magazine, reference)) ? page : 0
+    }
     if (!this.lock()) return
     try {
       for (; objects > 0; objects--) {
-        const reference = peek(magazine)
-        const page = slabOf(magazine, reference)
-        const isEmpty = objectLock.section((section) => {
-          section.write32(magazine.count, this.count - 1)
-          return this.slabs.give(section, page, slotAt(magazine, reference))
-        })
-        if (isEmpty && this.slabs.emptyCount > 1) this.#release(page)
+        const empty = objectLock.section(giveLast)
+        if (empty !== 0 && this.slabs.emptyCount > 1) this.#release(empty)
       }
     } finally {
       this.unlock()

@@ -16,7 +16,10 @@ export interface MapValues {
   readonly string: string
   /** At most 1,048,575 bytes, which are copied. */
   readonly bytes: Uint8Array
-  /** What JSON can say, at most 1,048,575 bytes of it. It is parsed anew by each `get`. */
+  /**
+   * What JSON can say, at most 1,048,575 bytes of it, as `JSON.stringify` writes it. It is parsed
+   * anew by each `get`.
+   */
   readonly json: unknown
   readonly i32: number
   readonly u32: number

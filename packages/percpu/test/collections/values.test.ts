@@ -56,6 +56,16 @@ it('JSON of a type that was said is of that type, in all collections', () => {
   assert.deepEqual(machine.map('m', { key: 'string', value: 'json' }).get('b'), { user: 'b' })
 })
 
+it('JSON inside of objects is what JSON.stringify makes of it, and by itself refused', () => {
+  const map = fresh().map('m', { key: 'i32', value: 'json' })
+  const others = [NaN, -Infinity, undefined, () => 1, Symbol('s')]
+  map.set(1, others).set(2, { a: NaN, b: undefined, c: () => 1, at: new Date(0), set: new Set([1]) })
+  assert.deepEqual(map.get(1), [null, null, null, null, null])
+  assert.deepEqual(map.get(2), { a: null, at: '1970-01-01T00:00:00.000Z', set: {} })
+  for (const other of others) assert.throws(() => map.set(3, other), ArgumentError)
+  assert.equal(map.size, 2)
+})
+
 const Point = struct('Point', { x: f64, y: f32 })
 const All = struct('All', {
   small: u8,

@@ -5,7 +5,7 @@
 import * as mem from '#mem'
 import { queueFree } from '../../rcu/queueing.js'
 import { MapBucket, SLOTS } from './map-layout.js'
-import { endNote, finishChange, noteChange } from './notes.js'
+import { endNote, makeChange, noteOld, noteWord } from './notes.js'
 import type { WriterParts } from './parts.js'
 import { loadBuckets } from './reader.js'
 import { blockOf, bucketWord, type MapTable } from './table.js'
@@ -65,8 +65,9 @@ function* entriesOf(i32: mem.I32View, block: number): Generator<readonly [word: 
 
 /** Frees what a word names, after a grace period. */
 function takeOut(memory: mem.Memory, parts: WriterParts, word: number, old: number, value: number): void {
-  noteChange(memory, parts.note, parts.list, word, value, { old })
-  finishChange(memory, parts.note, parts.heap.tags)
+  noteWord(memory, parts.note, word, value)
+  noteOld(memory, parts.note, parts.list, old)
+  makeChange(memory, parts.note, parts.heap.tags)
   void queueFree(parts.queueing, old * 8)
   endNote(memory, parts.note)
 }

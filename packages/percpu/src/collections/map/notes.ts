@@ -38,46 +38,45 @@ export const FREE = 2
  */
 export const SPLIT = 3
 
-/** What {@link change} is told, beside the word and its value; 0 where there is none. */
-export interface Change {
-  readonly fresh?: number
-  readonly tagWord?: number
-  readonly tagValue?: number
-  readonly countWord?: number
-  readonly countValue?: number
-  readonly old?: number
-}
-const nothingMore: Change = {}
-
-/** Notes a change of the word with index `word`, to `value`. `at`: word index of the note. */
-export function noteChange(
-  { i32 }: Memory,
-  at: number,
-  list: number,
-  word: number,
-  value: number,
-  { fresh = 0, tagWord = 0, tagValue = 0, countWord = 0, countValue = 0, old = 0 }: Change = nothingMore,
-): void {
+/**
+ * Begins to note a change: that the word with index `word` becomes `value`. `at`: word index of the
+ * note. `fresh`: the reference of what that names, if nobody has found it yet; else 0. The change
+ * is noted in parts, so that none of them has to be in an object.
+ */
+export function noteWord({ i32 }: Memory, at: number, word: number, value: number, fresh = 0): void {
   store32(i32, at + note.word, word)
   store32(i32, at + note.value, value)
   store32(i32, at + note.fresh, fresh)
-  store32(i32, at + note.tagWord, tagWord)
-  store32(i32, at + note.tagValue, tagValue)
-  store32(i32, at + note.countWord, countWord)
-  store32(i32, at + note.countValue, countValue)
+  store32(i32, at + note.tagWord, 0)
+  store32(i32, at + note.countWord, 0)
+  store32(i32, at + note.old, 0)
+}
+/** What the word of tags becomes that goes with it. */
+export function noteTags({ i32 }: Memory, at: number, word: number, tags: number): void {
+  store32(i32, at + note.tagWord, word)
+  store32(i32, at + note.tagValue, tags)
+}
+/** What the CPU's count of entries becomes. It counts as a change then. */
+export function noteCount({ i32 }: Memory, at: number, word: number, count: number): void {
+  store32(i32, at + note.countWord, word)
+  store32(i32, at + note.countValue, count)
+}
+/** What is freed then, by its reference. `list`: word index of the list that it is queued in. */
+export function noteOld({ i32 }: Memory, at: number, list: number, old: number): void {
   store32(i32, at + note.old, old)
+  store32(i32, at + note.list, list)
   // atomic: this CPU's own.
-  if (old !== 0) {
-    store32(i32, at + note.list, list)
-    // atomic: as above.
-    store32(i32, at + note.position, loadAtomic32(i32, list + CallbackList.words.tail))
-  }
+  store32(i32, at + note.position, loadAtomic32(i32, list + CallbackList.words.tail))
+}
+/** Makes the change that is noted. `tags`: those of the CPU. */
+export function makeChange(memory: Memory, at: number, tags: Tags): void {
   // From here on it happens. Mutant: collections/noted-early.
-  store32(i32, at + note.operation, CHANGE)
+  store32(memory.i32, at + note.operation, CHANGE)
+  finishChange(memory, at, tags)
 }
 
 /** Does what is noted. `tags`: those of the CPU whose note it is. */
-export function finishChange(memory: Memory, at: number, tags: Tags): void {
+function finishChange(memory: Memory, at: number, tags: Tags): void {
   const { i32 } = memory
   const fresh = load32(i32, at + note.fresh)
   // Before others find it. Mutant: collections/not-persistent.

@@ -8,7 +8,7 @@ import * as mem from '#mem'
 import { OutOfMemoryError } from '../../machine/errors.js'
 import { LockTimeoutError } from '../../sync/errors.js'
 import { MapBucket, MapEntry, SLOTS } from './map-layout.js'
-import { finishChange, finishSplit, noteChange, noteSplit } from './notes.js'
+import { finishSplit, makeChange, noteSplit, noteWord } from './notes.js'
 import { loadBuckets } from './reader.js'
 import { blockOf, bucketsIn, bucketWord, countEntries, firstOf, type MapTable } from './table.js'
 import { clearBlock, type WriterParts } from './parts.js'
@@ -103,7 +103,7 @@ export class Splitter {
   /** Sees to it that there is memory for bucket number `index`. @throws OutOfMemoryError. */
   #hasBlock(index: number, parent: number): boolean {
     const { memory, directory, blocks } = this.#table
-    const { heap, lock, note, list } = this.#parts
+    const { heap, lock, note } = this.#parts
     const { i32 } = memory
     const block = blockOf(index)
     if (index !== firstOf(block)) return true
@@ -121,8 +121,8 @@ export class Splitter {
     }
     const isWanted = loadBuckets(this.#table) === index && load32(i32, word) === 0
     if (isWanted) {
-      noteChange(memory, note, list, word, address / 8, { fresh: address / 8 })
-      finishChange(memory, note, heap.tags)
+      noteWord(memory, note, word, address / 8, address / 8)
+      makeChange(memory, note, heap.tags)
     }
     lock.unlock()
     if (!isWanted) heap.free(address)

@@ -13,7 +13,7 @@ import { Evictor } from './evict.js'
 import { tagOf } from './hash.js'
 import { endAfter, isLive, LIFE_WORDS, writeLife } from './lifetime.js'
 import { MapBucket, MapCpu } from './map-layout.js'
-import { endNote, finishChange, nextStamp, noteChange, type Change } from './notes.js'
+import { endNote, makeChange, nextStamp, noteCount, noteOld, noteTags, noteWord } from './notes.js'
 import { isEmptyBlock, Place } from './place.js'
 import { loadBuckets } from './reader.js'
 import { clearBlock, type WriterParts } from './parts.js'
@@ -81,22 +81,22 @@ export class MapWriter {
       this.#parts.lock.unlock()
       this.#extend(key, hash, address)
     }
+    const { note, list, queueing } = this.#parts
     const fresh = address / 8
-    if (place.entry !== 0) {
-      this.#parts.queueing.callbacks.reserve()
-      this.#change(place.slot, fresh, { fresh, old: place.entry, ...this.#counted(0) })
-      this.#evictor?.makeRoom(fresh, false)
-      return true
+    const old = place.entry
+    noteWord(memory, note, place.slot, fresh, fresh)
+    if (old === 0) noteTags(memory, note, place.tagWord, place.tagsWith(memory.i32, tagOf(hash)))
+    else {
+      queueing.callbacks.reserve()
+      noteOld(memory, note, list, old)
     }
-    const { i32 } = memory
-    this.#change(place.slot, fresh, {
-      fresh,
-      tagWord: place.tagWord,
-      tagValue: place.tagsWith(i32, tagOf(hash)),
-      ...this.#counted(1),
-    })
+    this.#change(old === 0 ? 1 : 0)
+    this.#parts.lock.unlock()
+    if (old !== 0) this.#free(old)
+    // Mutant: collections/change-silent.
+    this.#parts.ringer.wakeAll(this.#table.watchers)
     // Mutant: collections/never-evicted.
-    this.#evictor?.makeRoom(fresh, true)
+    this.#evictor?.makeRoom(fresh, old === 0)
     return true
   }
 
@@ -167,18 +167,19 @@ export class MapWriter {
   /** Takes the entry at the place out of its bucket, which is locked. It is to be freed then. */
   #takeOut(): void {
     const place = this.#place
-    const { i32 } = this.#table.memory
-    this.#note(place.slot, 0, {
-      tagWord: place.tagWord,
-      tagValue: place.tagsWith(i32, 0),
-      old: place.entry,
-      ...this.#counted(-1),
-    })
+    const { memory } = this.#table
+    const { note, list } = this.#parts
+    noteWord(memory, note, place.slot, 0)
+    noteTags(memory, note, place.tagWord, place.tagsWith(memory.i32, 0))
+    noteOld(memory, note, list, place.entry)
+    this.#change(-1)
   }
-  /** That there are so many entries more, and one change. */
-  #counted(more: number): Change {
-    const { i32 } = this.#table.memory
-    return { countWord: this.#count, countValue: load32(i32, this.#count) + more }
+  /** Makes the change that is noted, with so many entries more. */
+  #change(more: number): void {
+    const { memory } = this.#table
+    const { note, heap } = this.#parts
+    noteCount(memory, note, this.#count, load32(memory.i32, this.#count) + more)
+    makeChange(memory, note, heap.tags)
   }
 
   /** Makes room for so many entries, without waiting until they are there. */
@@ -218,19 +219,6 @@ export class MapWriter {
     }
   }
 
-  /** Changes a slot, gives the lock back, and frees what was there. */
-  #change(word: number, value: number, change: Change): void {
-    this.#note(word, value, change)
-    this.#parts.lock.unlock()
-    if (change.old !== undefined) this.#free(change.old)
-    // Mutant: collections/change-silent.
-    this.#parts.ringer.wakeAll(this.#table.watchers)
-  }
-  #note(word: number, value: number, change: Change): void {
-    const { note, list, heap } = this.#parts
-    noteChange(this.#table.memory, note, list, word, value, change)
-    finishChange(this.#table.memory, note, heap.tags)
-  }
   #free(reference: number): void {
     void queueFree(this.#parts.queueing, reference * 8)
     endNote(this.#table.memory, this.#parts.note)
@@ -238,7 +226,7 @@ export class MapWriter {
 
   /** Gives the bucket of a hash an overflow block, unless there is room meanwhile. */
   #extend(key: Scratch, hash: number, address: number): void {
-    const { heap, note, list, lock } = this.#parts
+    const { heap, note, lock } = this.#parts
     const { memory } = this.#table
     let block: number
     try {
@@ -258,8 +246,8 @@ export class MapWriter {
     place.search(memory.i32, this.#bucket, key, hash)
     const isWanted = place.slot === 0
     if (isWanted) {
-      noteChange(memory, note, list, place.last + nextField, block / 8, { fresh: block / 8 })
-      finishChange(memory, note, heap.tags)
+      noteWord(memory, note, place.last + nextField, block / 8, block / 8)
+      makeChange(memory, note, heap.tags)
     }
     lock.unlock()
     if (!isWanted) heap.free(block)
@@ -278,8 +266,9 @@ export class MapWriter {
       }
       this.#parts.queueing.callbacks.reserve()
       // Who is looking there goes on: it keeps its link.
-      noteChange(memory, note, list, before + nextField, next(i32, block) / 2, { old: block / 2 })
-      finishChange(memory, note, heap.tags)
+      noteWord(memory, note, before + nextField, next(i32, block) / 2)
+      noteOld(memory, note, list, block / 2)
+      makeChange(memory, note, heap.tags)
       this.#free(block / 2)
     }
   }
