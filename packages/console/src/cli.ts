@@ -1,13 +1,11 @@
-/** The `percpu` command: options and their defaults; the work is done in commands/. */
+/**
+ * The `percpu` command: options and their defaults. The work is done in commands/. Each is loaded
+ * when it is run: what one needs, such as a server, takes the others a second.
+ */
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { Command, CommanderError, Option } from 'commander'
 import { PercpuError } from 'percpu'
-import { layout } from './commands/layout.js'
-import { lookup } from './commands/lookup.js'
-import { serve } from './commands/serve.js'
-import { top } from './commands/top.js'
-import { torture } from './commands/torture.js'
 import {
   parseBytes,
   parseInteger,
@@ -18,7 +16,7 @@ import {
 } from './commands/values.js'
 import { UsageError } from './errors.js'
 import type { InputFormat } from './lookup/stream.js'
-import { PATIENCE_MILLISECONDS, TABLE_NAME } from './serve/service.js'
+import { PATIENCE_MILLISECONDS, TABLE_NAME } from './serve/settings.js'
 import { MAX_EVERY, MIN_EVERY } from './top/protocol.js'
 import type { TableFiles } from './table/read.js'
 import { packagedFiles } from './table/load.js'
@@ -108,6 +106,7 @@ withTableOptions(program.command('serve').description('serve lookups over HTTP')
   .action(async ({ timeout, patience, ...flags }: ServeFlags) => {
     // `percpu top` shows it, and so does ps.
     process.title = 'percpu serve'
+    const { serve } = await import('./commands/serve.js')
     process.exitCode = await serve({
       ...flags,
       timeoutMilliseconds: timeout,
@@ -135,6 +134,7 @@ withTableOptions(
   )
   .action(async (inputs: string[], { output, ...flags }: LookupFlags) => {
     const options = { ...flags, output, inputs: inputs.length > 0 ? inputs : ['-'], files: tableFiles(flags) }
+    const { lookup } = await import('./commands/lookup.js')
     process.exitCode = await lookup(options)
   })
 
@@ -146,6 +146,7 @@ program
   .option('--json', 'print JSON', false)
   .option('--nested', 'also the structs nested in them, and their members', false)
   .action(async (file: string, names: string[], flags: { json: boolean; nested: boolean }) => {
+    const { layout } = await import('./commands/layout.js')
     process.stdout.write(await layout({ file, names, ...flags }))
   })
 
@@ -165,6 +166,7 @@ program
     process.once('SIGINT', () => {
       ended.abort()
     })
+    const { top } = await import('./commands/top.js')
     await top({ socket, ...flags, output: process.stdout, signal: ended.signal })
   })
 
@@ -218,6 +220,7 @@ program
       ended.abort()
     })
     const { signal } = ended
+    const { torture } = await import('./commands/torture.js')
     const isGood = await torture({ ...flags, milliseconds: seconds, seed, output: process.stdout, signal })
     process.exitCode = isGood ? 0 : 1
   })

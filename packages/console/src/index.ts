@@ -38,7 +38,8 @@ export {
   type StreamResult,
 } from './lookup/stream.js'
 export { Reloader, type ReloaderOptions, type ReloadOutcome } from './serve/reload.js'
-export { Service, TABLE_NAME, type ServiceOptions } from './serve/service.js'
+export { Service, type ServiceOptions } from './serve/service.js'
+export { TABLE_NAME } from './serve/settings.js'
 export { top, type TopOptions } from './commands/top.js'
 export { inspections } from './top/client.js'
 export { inspectionMetrics } from './top/metrics.js'

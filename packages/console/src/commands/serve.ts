@@ -1,7 +1,8 @@
 /** `percpu serve`: the service, its log, and the signals that steer it. */
 import { pino, type Logger } from 'pino'
 import pretty from 'pino-pretty'
-import { Service, STOP_MILLISECONDS } from '../serve/service.js'
+import { Service } from '../serve/service.js'
+import { STOP_MILLISECONDS } from '../serve/settings.js'
 import type { TableFiles } from '../table/read.js'
 import { bytesProgress } from './progress.js'
 

@@ -25,6 +25,7 @@ import { serveInspection, type InspectionServer } from '../top/serve-inspection.
 import { Metrics } from './metrics.js'
 import { Reloader, type ReloadOutcome } from './reload.js'
 import { createServer } from './server.js'
+import { PATIENCE_MILLISECONDS, SPARE_CPUS, STOP_MILLISECONDS, TABLE_NAME } from './settings.js'
 import { WorkerWatch } from './worker-watch.js'
 
 export interface ServiceOptions {
@@ -57,18 +58,6 @@ export interface ServiceOptions {
   readonly signal?: AbortSignal
 }
 
-/** Name of the table: its maps begin with it. */
-export const TABLE_NAME = 'asn'
-
-/**
- * Possible CPUs beside the workers': this thread, a loader, and a few for workers that are being
- * replaced.
- */
-export const SPARE_CPUS = 6
-
-export const PATIENCE_MILLISECONDS = 5000
-/** How long requests in flight may take when the service stops, and then the workers' ends. */
-export const STOP_MILLISECONDS = 10_000
 /** How long a load that is given up may take to end: it may wait for a disk. */
 const GIVE_UP_MILLISECONDS = 1000
 /** How long workers that do nothing may take to end. */
