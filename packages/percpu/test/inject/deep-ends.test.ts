@@ -9,7 +9,8 @@ import { fresh, joinAs } from '../support/machines.js'
 import { Cell } from '../names/support.js'
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-const patient = { timeout: 1500 }
+/** Calls near the end of the stack take a second on a busy machine. */
+const patient = { timeout: 10_000 }
 
 /** Calls `run`, which throws nothing, about so many frames before the stack is full. */
 function near(left: number, run: () => void): void {
@@ -198,7 +199,7 @@ describe('near the end of the stack', () => {
         }
         const since = performance.now()
         await check()
-        assert.ok(performance.now() - since < 1000, `round ${round}: nobody was told`)
+        assert.ok(performance.now() - since < 5000, `round ${round}: nobody was told`)
       }
       assert.ok(overflows > 0, 'no overflow')
       machine.heap.verify()
