@@ -21,26 +21,33 @@ export async function join(root) {
   const built = path.join(root, library, 'built')
   const dist = path.join(root, library, 'dist')
   const record = path.join(built, '.joined')
-  if (existsSync(record) && readFileSync(record, 'utf8') === digestOf(root)) return false
+  // Before anything is read: what another build compiles meanwhile is joined next time.
+  const sources = digestOfSources(root)
+  if (existsSync(record) && readFileSync(record, 'utf8') === sources + digestOf(dist)) return false
   const files = await joinModules(root)
   for (const [name, text] of files) {
     mkdirSync(path.dirname(path.join(dist, name)), { recursive: true })
     writeFileSync(path.join(dist, name), text)
   }
   for (const name of listFiles(dist, ['.js', '.js.map'])) if (!files.has(name)) rmSync(path.join(dist, name))
-  writeFileSync(record, digestOf(root))
+  writeFileSync(record, sources + digestOf(dist))
   return true
 }
 
-/** A digest of all that is compiled and joined, of which sources there are, and of what joins. */
-function digestOf(root) {
-  const hash = createHash('sha256').update(listFiles(path.join(root, library, 'src'), ['.ts']).join())
-  const add = (file) => hash.update(file).update(readFileSync(file))
-  for (const folder of ['built', 'dist'])
-    for (const name of listFiles(path.join(root, library, folder), ['.js', '.js.map']))
-      add(path.join(root, library, folder, name))
-  for (const tool of ['tools/lib/joined-modules.mjs', 'package-lock.json'])
-    add(path.join(repositoryRoot, tool))
+/** A digest of all that is compiled, of which sources there are, and of what joins. */
+function digestOfSources(root) {
+  const list = listFiles(path.join(root, library, 'src'), ['.ts']).join()
+  const tools = ['tools/lib/joined-modules.mjs', 'package-lock.json'].map((file) =>
+    readFileSync(path.join(repositoryRoot, file)),
+  )
+  return digestOf(path.join(root, library, 'built'), [list, ...tools])
+}
+/** A digest of the modules in a folder, and of what else is given. */
+function digestOf(folder, others = []) {
+  const hash = createHash('sha256')
+  for (const other of others) hash.update(other)
+  for (const name of listFiles(folder, ['.js', '.js.map']))
+    hash.update(name).update(readFileSync(path.join(folder, name)))
   return hash.digest('hex')
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import fs, { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import path from 'node:path'
 import test from 'node:test'
 import { pathToFileURL } from 'node:url'
@@ -73,6 +74,26 @@ test('what has not changed is not joined again, and what is left of a deleted so
   rmSync(at(root, 'src/sync/types.ts'))
   assert.equal(await join(root), true)
   assert.ok(!existsSync(at(root, 'dist/sync/types.js')))
+})
+
+test('what another build compiles meanwhile is joined the next time', async (t) => {
+  const root = makeLibrary(t)
+  const joining = join(root)
+  const late = modules['sync/guard'].replace("'guard'", "'late'")
+  // As soon as it has been read, and before anything is written.
+  const file = at(root, 'built/sync/guard.js')
+  const { readFileSync: read } = fs
+  t.mock.method(fs, 'readFileSync', (name, ...rest) => {
+    const text = read(name, ...rest)
+    if (name === file) writeFileSync(file, late)
+    return text
+  })
+  syncBuiltinESMExports()
+  await joining
+  t.mock.restoreAll()
+  syncBuiltinESMExports()
+  assert.equal(await join(root), true)
+  assert.equal((await load(root, 'sync/guard')).made, 'late')
 })
 
 test('tells which file has the code of a source', (t) => {

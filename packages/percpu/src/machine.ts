@@ -137,7 +137,10 @@ export class Machine {
     own.onDeposed = () => this.#abandon()
     const patrol = new Patrol(own.table, own.cpu)
     own.idle.tending = tendingOf(this.#supervisor, own.tellsOfThreads ? patrol : undefined)
-    if (own.tellsOfThreads) own.doorbell.onPatrol = () => this.#supervisor.reapEnded(patrol.ended())
+    if (own.tellsOfThreads)
+      own.doorbell.vigil.onPatrol = () => {
+        if (own.isOnline) this.#supervisor.reapEnded(patrol.ended())
+      }
     own.gracePeriods.stalls.warning = () => warningOf(this.#supervisor)
     own.gracePeriods.stalls.tell = (stalled) => this.#tellStall(stalled)
     layers.srcu.tellMisuse = (error) => this.#tellMisuse(error)

@@ -17,7 +17,6 @@ import type { NamedThing } from '../bootmem/names.js'
 import type { OwnCpu } from '../cpus/own-cpu.js'
 import { checkChoice } from '../machine/check.js'
 import { ObjectMissingError, UnansweredError } from '../machine/errors.js'
-import { startTimer } from '../machine/platform.js'
 import { cpuOf, incarnationOf, tokenOf } from '../machine/token.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { visible } from '../shown.js'
@@ -147,7 +146,8 @@ export class Removal {
 export async function pause(own: OwnCpu, deadline: Deadline, late: () => string): Promise<void> {
   const { timeout } = deadline
   if (deadline.left === 0) throw new UnansweredError(late(), { timeout })
-  await new Promise<void>((resolve) => startTimer(resolve, PAUSE))
+  // A wait like others: it patrols. Mutant: collections/removal-off-patrol.
+  await own.doorbell.sleepUntil([], () => false, new Deadline({ timeout: PAUSE }))
   own.assertOnline()
   deadline.throwIfAborted()
 }

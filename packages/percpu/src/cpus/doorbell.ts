@@ -30,11 +30,11 @@ import { checkOneOf } from '../machine/check.js'
 import type { CpuTable } from './cpu-table.js'
 import { UnsupportedError } from '../machine/errors.js'
 import { Cpu } from '../machine/layouts.js'
-import { host, reportError, startTimer, type Channel } from '../machine/platform.js'
+import { host, reportError, type Channel } from '../machine/platform.js'
 import { Deadline } from '../machine/wait-options.js'
 import { ensureStack, MANY } from '../stack.js'
-import { PATROL_INTERVAL } from './patrol.js'
 import { openChannel, REASON_WAKE, Ringer } from './ringer.js'
+import { Vigil } from './vigil.js'
 
 /** A local constant: an imported binding is looked up anew at each `poll` (0.3 ns). */
 const { load32, store32 } = mem
@@ -67,6 +67,8 @@ export function chooseDoorbellMode(wanted: DoorbellMode | undefined): DoorbellMo
 /** One CPU's own end: hears, answers, and waits. */
 export class Doorbell {
   readonly ringer: Ringer
+  /** While something is waited for. */
+  readonly vigil = new Vigil()
   readonly #table: CpuTable
   readonly #cpu: number
   readonly #bell: number
@@ -77,7 +79,6 @@ export class Doorbell {
   /** Set by the VPA layer: is told of each answer, before it is given. */
   onAnswer: ((reasons: number) => void) | undefined
   #channel: Channel | undefined
-  #letDie: () => void = () => undefined
   #tries = MAX_TRIES
   #unslept = 0
   #answering = false
@@ -86,8 +87,6 @@ export class Doorbell {
   #open = true
   /** Set by the lock layer: a section is open, in the middle of which nothing is answered. */
   isHeldBack: () => boolean = () => false
-  /** Set by the machine: what is done now and then while something is waited for. */
-  onPatrol: (() => void) | undefined
   /** Set by the CPU: whether the bell is this thread's still. */
   holdsNumber: () => boolean = () => true
 
@@ -290,20 +289,8 @@ export class Doorbell {
     this.#waits.add(wait)
     // Nobody rings any more.
     if (!this.#open) return this.#settle(wait, false)
-    if (this.#waits.size === 1) this.#keepAlive()
+    if (this.#waits.size === 1) this.vigil.begin()
     this.#look(wait)
-  }
-
-  /** As long as anything is waited for. */
-  #keepAlive(): void {
-    const { onPatrol } = this
-    if (onPatrol === undefined) this.#letDie = startTimer(() => undefined, 2 ** 31 - 1)
-    else
-      this.#letDie = startTimer(() => {
-        this.#keepAlive()
-        // Mutant: cpus/no-patrol.
-        onPatrol()
-      }, PATROL_INTERVAL)
   }
 
   /**
@@ -353,10 +340,7 @@ export class Doorbell {
   #forget(wait: Wait): boolean {
     if (!this.#waits.delete(wait)) return false
     wait.stop()
-    if (this.#waits.size === 0) {
-      this.#letDie()
-      this.#letDie = () => undefined
-    }
+    if (this.#waits.size === 0) this.vigil.end()
     return true
   }
 

@@ -36,6 +36,22 @@ const cases: readonly Case[] = [
     },
   },
   {
+    what: 'a permit',
+    how: 'awaits again and again',
+    use: async (machine) => {
+      const permits = machine.locks.semaphore('permits', 1)
+      for (let tries = 40; ; tries--) {
+        try {
+          const guard = await permits.acquireAsync(1, { timeout: wait.timeout / 40 })
+          guard.release()
+          return
+        } catch (error) {
+          if (tries === 0) throw error
+        }
+      }
+    },
+  },
+  {
     what: 'a read lock',
     how: 'awaits',
     use: async (machine) => {
