@@ -1,5 +1,5 @@
 /** Values: what they may be, and how they are encoded. */
-import { checkBigInt, checkInt32, checkWord, refused } from '../machine/check.js'
+import { checkBigInt, checkInt32, checkWord, isSafely, refused } from '../machine/check.js'
 import { ArgumentError } from '../errors.js'
 import { isThenable } from '../thenable.js'
 import type { TypedStruct } from '../layout/accessor-types.js'
@@ -146,7 +146,8 @@ function jsonOf(value: unknown): string {
     isPromise = isThenable(value)
     text = stringify(value)
   } catch (error) {
-    throw new ArgumentError('value: JSON cannot say it', { value }, { cause: error })
+    const why = isSafely(() => error instanceof Error) ? `: ${(error as Error).message}` : ''
+    throw new ArgumentError(`value: JSON cannot say it${why}`, { value }, { cause: error })
   }
   // JSON would say `{}`.
   if (isPromise) throw refused('value', value, 'a promise: await it first')

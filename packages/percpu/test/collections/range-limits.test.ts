@@ -86,6 +86,15 @@ describe('a map of ranges refuses', () => {
     assert.throws(() => map.set(5, 5, 'a'), OfflineError)
   })
 
+  it('a list of three without a value, which is no list of two', () => {
+    const map = fresh({ memory: '1 MiB' }).rangeMap('m', texts)
+    map.set(10, 20, 'a')
+    assert.throws(() => map.batch([[10, 20, undefined as never]]), ArgumentError)
+    assert.equal(map.lookup(15), 'a')
+    map.batch([[12, 14]])
+    assert.deepEqual([map.lookup(13), map.lookup(15)], [undefined, 'a'])
+  })
+
   it('what memory has no room for, and changes nothing', async () => {
     const machine = fresh({ memory: '512 KiB' })
     const map = machine.rangeMap('m', texts)

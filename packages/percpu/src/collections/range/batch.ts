@@ -6,7 +6,7 @@ import type { Change } from './edit.js'
 import type { RangePoint } from './keys.js'
 import type { Shape } from './node.js'
 
-/** A range and its value; of one that ends there is none. */
+/** A range and its value. A list of two ends the range. */
 export type RangeChange<K, V> = readonly [from: RangePoint<K>, to: RangePoint<K>, value?: V]
 
 /**
@@ -97,7 +97,9 @@ export function* listChanges<K, V>(
   for (const item of iterable(what, list)) {
     if (!isSafely(() => Array.isArray(item))) throw refused(what, item, 'no list of `from`, `to` and a value')
     const [from, to, value] = item
-    yield needsValue ? setOf(shape, from, to, value as V) : changeOf(shape, from, to, value)
+    // What is undefined by mistake ends nothing. Mutant: collections/range-ended-by-mistake.
+    const isSet = needsValue || item.length > 2
+    yield isSet ? setOf(shape, from, to, value as V) : changeOf(shape, from, to, undefined)
   }
 }
 function iterable<T>(what: string, list: Iterable<T>): Iterable<T> {

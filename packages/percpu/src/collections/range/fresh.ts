@@ -1,5 +1,6 @@
 /** What is new in a version: made before anybody finds it, and given back if that fails. */
 import type { Heap } from '../../alloc/heap.js'
+import { OutOfMemoryError } from '../../machine/errors.js'
 import type { Draft } from './draft.js'
 import { fillInner, fillLeaf, nodeBytes, type Shape } from './node.js'
 import { blockBytes, bytesOf, fillBlock, type Stored } from './values.js'
@@ -21,9 +22,16 @@ export class Fresh<K, V> {
 
   /** A reference. @throws OutOfMemoryError; LockTimeoutError. */
   take(bytes: number, request?: { readonly align: number }): number {
-    const reference = this.#heap.alloc(bytes, request) / 8
+    const reference = this.#alloc(bytes, request) / 8
     this.objects.push(reference)
     return reference
+  }
+  #alloc(bytes: number, request: { readonly align: number } | undefined): number {
+    try {
+      return this.#heap.alloc(bytes, request)
+    } catch (error) {
+      throw error instanceof OutOfMemoryError ? noRoom(bytes, error) : error
+    }
   }
   /** It is part of a version that others find: {@link free} frees nothing of it any more. */
   published(): void {
@@ -69,4 +77,14 @@ export class Fresh<K, V> {
     fillBlock(memory, block, bytes)
     return { block, bytes: undefined }
   }
+}
+
+/** @returns what says that a version needs so many bytes. */
+export function noRoom(bytes: number, cause?: OutOfMemoryError): OutOfMemoryError {
+  return new OutOfMemoryError(
+    `no room for ${bytes} bytes of a new version: what was replaced is free once each thread has returned to its event ` +
+      'loop (await map.barrier()); make many changes in one `batch`, or boot with more `memory`',
+    { ...cause?.details, bytes },
+    cause && { cause },
+  )
 }

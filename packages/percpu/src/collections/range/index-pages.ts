@@ -211,24 +211,34 @@ export function makeIndex(indexing: Indexing): Int32Array | undefined {
     return undefined
   }
   const made = words === undefined ? new Int32Array(INDEX_WORDS) : words.slice()
-  const changed = new Map<number, Set<number>>()
+  const changed = new Map<number, Set<number> | undefined>()
   const all: readonly Region[] = words === undefined ? [[0, 2 ** 32 - 1]] : regions
   for (const region of all) addChanged(changed, region)
-  for (const [index, changedBlocks] of changed) {
+  // The last word of a whole page, and the keys for which it holds.
+  let same = { word: 0, from: 0, to: 0 }
+  for (const [index, blocks] of changed) {
     const before = words?.[index] ?? 0
     if (before < 0) drop(-before)
-    made[index] = makePage(indexing, index * PAGE, before, changedBlocks)
+    const begin = index * PAGE
+    if (begin < same.from || begin + PAGE > same.to) {
+      const word = makePage(indexing, begin, blocks ? before : 0, blocks ?? new Set())
+      same = { word, from: begin, to: word < 0 ? begin + PAGE : nextOf(indexing.cursor) }
+    }
+    made[index] = same.word
   }
   return made
 }
-/** The blocks in which a region lies, by the page. */
-function addChanged(changed: Map<number, Set<number>>, [low, high]: Region): void {
-  const end = Math.min(high >>> BLOCK_SHIFT, INDEX_WORDS * BLOCKS - 1)
-  for (let block = low >>> BLOCK_SHIFT; block <= end; block++) {
-    const index = block >>> (PAGE_SHIFT - BLOCK_SHIFT)
-    const blocks = changed.get(index) ?? new Set()
+/** The blocks in which a region lies, by the page; undefined for all of a page. */
+function addChanged(changed: Map<number, Set<number> | undefined>, [low, high]: Region): void {
+  const last = Math.min(high >>> PAGE_SHIFT, INDEX_WORDS - 1)
+  for (let index = low >>> PAGE_SHIFT; index <= last; index++) {
+    const begin = index * PAGE
+    const isWhole = low <= begin && high >= begin + PAGE - 1
+    const blocks = isWhole ? undefined : changed.has(index) ? changed.get(index) : new Set<number>()
     changed.set(index, blocks)
-    blocks.add(block * BLOCK)
+    if (blocks === undefined) continue
+    const end = Math.min(high, begin + PAGE - 1) >>> BLOCK_SHIFT
+    for (let block = Math.max(low, begin) >>> BLOCK_SHIFT; block <= end; block++) blocks.add(block * BLOCK)
   }
 }
 

@@ -6,7 +6,6 @@
 import type { Memory } from '#mem'
 import { freeAfter } from '../../alloc/free-after.js'
 import type { Heap } from '../../alloc/heap.js'
-import { OutOfMemoryError } from '../../machine/errors.js'
 import type { Callbacks } from '../../rcu/callbacks.js'
 import { chainEntry, linkTo } from '../../rcu/chains.js'
 import { ensureStack, SOME } from '../../stack.js'
@@ -15,7 +14,7 @@ import { assertOpen } from '../life.js'
 import { Cursor } from './cursor.js'
 import { Removed } from './draft.js'
 import { RangeEdit, type Change } from './edit.js'
-import { Fresh } from './fresh.js'
+import { Fresh, noRoom } from './fresh.js'
 import { makeIndex, type Region } from './index-pages.js'
 import { build, type Built } from './load.js'
 import { levelOf, type Shape } from './node.js'
@@ -131,7 +130,7 @@ export class RangeWriter<K, V> {
     if (version === 0) return false
     chain(memory, version, [])
     const old = chainEntry(version * 8)
-    if (!callbacks.reserve()) throw noRoom()
+    if (!callbacks.reserve()) throw noRoom(4096)
     const tag = heap.tags.wordOf(version * 8)
     notePublication(memory, note, { word: this.#current, version: 0, old, list })
     finishPublishing(memory, note, heap.tags)
@@ -179,7 +178,7 @@ export class RangeWriter<K, V> {
     }
     // Before the note: nothing can fail behind it.
     const hasRoom = callbacks.reserve()
-    if (!hasRoom && !isSpare) throw noRoom()
+    if (!hasRoom && !isSpare) throw noRoom(4096)
     ensureStack(SOME)
     const tag = before === 0 ? 0 : heap.tags.wordOf(before * 8)
     // Without room this thread alone frees it. A reaper has no place for it either.
@@ -217,10 +216,6 @@ export class RangeWriter<K, V> {
     const drop = (page: number): void => void removed.push(page)
     return makeIndex({ memory, words, size, regions, cursor, seek, take, drop })
   }
-}
-
-function noRoom(): OutOfMemoryError {
-  return new OutOfMemoryError('no room for what is to be freed: boot with more `memory`', { bytes: 4096 })
 }
 
 /** Links objects, one behind the other. */

@@ -9,6 +9,7 @@
  * died is free as soon as that was cleaned up after.
  */
 import * as mem from '#mem'
+import { visible } from '../../shown.js'
 import { ensureStack, FEW, SOME } from '../../stack.js'
 import type { LayerLock } from '../../sync/layer-lock.js'
 import { EntryTooLargeError, RingClosedError, RingCorruptionError } from '../errors.js'
@@ -61,7 +62,7 @@ export function put(ring: RingPlace, lock: LayerLock, message: Scratch): boolean
     isClosed = !isPut
   }
   lock.unlock()
-  if (isClosed) throw closed()
+  if (isClosed) throw closed(ring)
   return isPut
 }
 
@@ -141,6 +142,6 @@ export function tooLarge({ capacity }: RingPlace, { length }: Scratch): EntryToo
     },
   )
 }
-export function closed(): RingClosedError {
-  return new RingClosedError('the ring is closed: nothing more can be sent')
+export function closed({ name }: RingPlace): RingClosedError {
+  return new RingClosedError(`the ring ${visible(name)} is closed: nothing more can be sent`, { name })
 }

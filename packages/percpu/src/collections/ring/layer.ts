@@ -64,7 +64,7 @@ export class RingLayer implements AttachedLayer, Removable {
     })
     compareSpec(memory, thing.address / 4, name, spec)
     return presence.open('ring', name, thing, (views, life) => {
-      const place = openRing(views, thing.address)
+      const place = openRing(views, thing.address, name)
       return new SharedRing<unknown>(name, place, spec, { ...parts, life })
     })
   }

@@ -64,7 +64,7 @@ export function putPiece(ring: RingPlace, lock: LayerLock, batch: Batch): boolea
     }
   }
   lock.unlock()
-  if (isClosed) throw closed()
+  if (isClosed) throw closed(ring)
   return isFull
 }
 

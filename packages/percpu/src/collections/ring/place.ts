@@ -10,6 +10,8 @@ const { words } = RingRoot
 /** Hot: plain fields. Word indices of a ring's words. */
 export interface RingPlace {
   readonly memory: Memory
+  /** For messages; '' where none are made. */
+  readonly name: string
   /** Byte address of its RingRoot. */
   readonly address: number
   readonly receivers: number
@@ -44,11 +46,12 @@ export function initialiseRing({ i32 }: Memory, address: number, capacity: numbe
 }
 
 /** The ring at a byte address. */
-export function openRing(memory: Memory, address: number): RingPlace {
+export function openRing(memory: Memory, address: number, name = ''): RingPlace {
   const root = address / 4
   const capacity = mem.load32(memory.i32, root + words.capacity)
   return {
     memory,
+    name,
     address,
     receivers: root + words.receivers,
     senders: root + words.senders,
