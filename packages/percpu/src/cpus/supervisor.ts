@@ -54,7 +54,7 @@ export interface Supervision {
   /**
    * Resolves after the worker has ended and been cleaned up after. It gives the CPU that the worker
    * held, none if it never joined, and those of other dead threads that the worker had begun to
-   * clean up after.
+   * clean up after. Without those that another thread has cleaned up after before.
    */
   readonly reaped: Promise<readonly number[]>
 }
@@ -169,7 +169,6 @@ export class Supervisor {
     ensureStack(CLEANING_UP)
     for (const key of this.#rescued.splice(0)) {
       const dead = this.#takeOver(key)
-      this.#supervised.get(key)?.push(...dead.map(({ cpu }) => cpu))
       this.#cleanUp(dead, isQuiet)
     }
   }
@@ -182,12 +181,10 @@ export class Supervisor {
     if (!isQuiet) this.#tellUsers()
     this.#finishRescued(isQuiet)
     const ended = [...this.#supervised].filter(([key]) => this.#hasEnded(key))
-    const dead = ended.flatMap(([key, early]) => {
-      const found = this.#takeOver(key)
-      early.push(...found.map(({ cpu }) => cpu))
-      return found
-    })
-    this.#cleanUp(dead, isQuiet)
+    this.#cleanUp(
+      ended.flatMap(([key]) => this.#takeOver(key)),
+      isQuiet,
+    )
   }
   /** As {@link tend}, after the threads that were these CPUs, whoever supervises them. */
   reapEnded(cpus: readonly number[]): void {
@@ -202,9 +199,7 @@ export class Supervisor {
     // The thread, or else the reaper that has ended before it was done.
     const key = Math.abs(this.#table.thread(cpu))
     if (key === 0 || !this.#hasEnded(key)) return
-    const dead = this.#takeOver(key)
-    this.#supervised.get(key)?.push(...dead.map((each) => each.cpu))
-    this.#cleanUp(dead, true)
+    this.#cleanUp(this.#takeOver(key), true)
   }
   /** Certainly. */
   #hasEnded(key: number): boolean {
@@ -225,14 +220,21 @@ export class Supervisor {
     return dead.map(({ cpu }) => cpu)
   }
 
-  /** The CPUs of a dead thread, and of those that ended with it. They are this thread's now. */
+  /**
+   * The CPUs of a dead thread, and of those that ended with it. They are this thread's now. If it
+   * supervises that thread, and has not heard of its end, they belong to the `reaped` of that.
+   */
   #takeOver(key: number): readonly Dead[] {
     const { children, claimed } = this.#adoptChildren(key)
     const held = (holder: number): readonly number[] =>
       this.#table.select((cpu) => this.#table.takeOver(cpu, holder, this.#key))
     // CPUs that it left half cleaned up come first: another CPU may wait for a lock of theirs.
     const own = [...held(-key), ...held(key), ...held(key + CLAIMING), ...claimed]
-    return [...own.map((cpu) => this.#found(cpu)), ...children.flatMap((child) => this.#takeOver(child))]
+    const ended = children.flatMap((child) => this.#takeOver(child))
+    const dead = [...own.map((cpu) => this.#found(cpu)), ...ended]
+    // Mutant: cpus/reaped-untold.
+    this.#supervised.get(key)?.push(...dead.map(({ cpu }) => cpu))
+    return dead
   }
   #found(cpu: number): Dead {
     const incarnation = this.#table.incarnation(cpu)

@@ -53,6 +53,17 @@ describe('a supervisor that blocks', options, () => {
   })
 })
 
+it('a supervisor that has declared its worker dead gives that CPU as reaped', options, async () => {
+  const machine = boot({ cpus: 2 })
+  const worker = await dying(machine, 'nothing')
+  const { reaped } = machine.supervise(worker)
+  // Its event is not heard in here.
+  const end = performance.now() + 500
+  while (performance.now() < end);
+  assert.ok(machine.cpus.declareDead(1))
+  assert.deepEqual(await reaped, [1])
+})
+
 describe('a supervisor that parks', options, () => {
   it('is told of as parked on the same word after it has tended its workers', async () => {
     const machine = boot({ cpus: 2 })
