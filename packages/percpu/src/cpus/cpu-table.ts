@@ -95,16 +95,11 @@ export class CpuTable {
       // Another one may be free by now. Mutant: cpus/claims-no-other.
       cpu = -1
     }
-    const ended = this.select((cpu) => this.osState(cpu) === 'gone')
-    const free =
-      ended.length === 0
-        ? ''
-        : `. The threads of CPU ${ended.join(', ')} have ended: theirs become free when a thread of the machine waits for ` +
-          `anything, such as machine.rcu.synchronize()`
     throw new NoFreeCpuError(
       `all ${this.map.cpus} possible CPUs have a thread: boot with more \`cpus\`, or supervise workers so that those of ` +
-        `ended ones become free${free}`,
-      { cpus: this.map.cpus, ended },
+        `ended ones become free. Where the system tells of threads, a wait of a thread that has joined, such as ` +
+        `machine.rcu.synchronize(), finds those that have ended`,
+      { cpus: this.map.cpus },
     )
   }
 

@@ -193,13 +193,13 @@ export class Supervisor {
       if (key > 0 && this.#hasEnded(key)) this.reapAll(key)
     }
   }
-  /** As that, after one, in the middle of something of this thread's. */
-  reapQuietly(cpu: number): void {
+  /** As {@link tend}, after the thread that is this CPU, whoever supervises it. */
+  reap(cpu: number, isQuiet: boolean): void {
     ensureStack(CLEANING_UP)
     // The thread, or else the reaper that has ended before it was done.
     const key = Math.abs(this.#table.thread(cpu))
     if (key === 0 || !this.#hasEnded(key)) return
-    this.#cleanUp(this.#takeOver(key), true)
+    this.#cleanUp(this.#takeOver(key), isQuiet)
   }
   /** Certainly. */
   #hasEnded(key: number): boolean {

@@ -364,3 +364,27 @@ describe('going through a map of ranges', () => {
     assert.ok(points >= 2)
   })
 })
+
+it('a change before a large gap does not go through the gap, nor one of a large range through it', async () => {
+  const machine = fresh({ memory: '16 MiB', cpus: 2 })
+  const map = machine.rangeMap('m', numbers)
+  map.load(Array.from({ length: 3000 }, (_, i) => [i * 10, i * 10 + 4, i] as const))
+  await map.barrier()
+  const last = countAccesses(() => map.set(29_990, 29_994, 7))
+  await map.barrier()
+  const large = countAccesses(() => map.set(2 ** 28, 2 ** 32 - 1, 7))
+  assert.equal(map.lookup(2 ** 31), 7)
+  // Some are those of 4096 words that a version has, and of a page with 3000 steps.
+  for (const count of [last, large]) assert.ok(count < 60_000, `${count} accesses`)
+})
+
+function countAccesses(run: () => unknown): number {
+  let count = 0
+  mem.control.before = () => void count++
+  try {
+    run()
+  } finally {
+    mem.control.before = undefined
+  }
+  return count
+}

@@ -18,8 +18,8 @@ export interface RingOptions<V extends MapValueType = MapValueType> {
   /**
    * Bytes for messages, 16 to 1 GiB, as a number or as text such as '1 MiB'. Each message takes 4
    * beside its own, and whole words. A ring of a power of two from 2 KiB to 4 MiB takes just so
-   * much memory: 512 bytes of it are for itself. The heap rounds others of these up to the next
-   * one. Default: those of the ring if there is one, else 64 KiB.
+   * much memory: 512 bytes of it are for itself. The heap rounds others up to the next one.
+   * Default: those of the ring if there is one, else 64 KiB.
    */
   readonly bytes?: number | string
 }
@@ -65,7 +65,7 @@ function capacityOf(size: number | string): number {
   const words = Math.ceil(bytes / 4)
   // With the bytes before them, most of a block twice as large would be unused.
   const block = powerOfTwoAbove(bytes)
-  return bytes > 1024 && bytes <= MAX_BLOCK ? Math.min(words, (block - BEFORE) / 4) : words
+  return bytes === block && bytes > 1024 && bytes <= MAX_BLOCK ? (block - BEFORE) / 4 : words
 }
 
 /** Words of a new ring's buffer. */

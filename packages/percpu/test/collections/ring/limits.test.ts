@@ -154,6 +154,7 @@ describe('a ring refuses', () => {
     for (const one of [ring, other]) {
       // Whether or not there is room.
       assert.throws(() => one.trySend(3), RingClosedError)
+      assert.throws(() => one.trySend(3), { message: /^the ring \S+ is closed/, details: { name: one.name } })
       assert.throws(() => one.send(3), RingClosedError)
       await assert.rejects(one.sendAsync(3), RingClosedError)
       one.tryReceive()
