@@ -380,7 +380,9 @@ it('a change before a large gap does not go through the gap, nor one of a large 
 
 function countAccesses(run: () => unknown): number {
   let count = 0
-  mem.control.before = () => void count++
+  mem.control.before = () => {
+    count++
+  }
   try {
     run()
   } finally {
