@@ -1,5 +1,5 @@
 /** Machines of the library as it ships. */
-import { boot, join, NoFreeCpuError, type Machine, type MachineHandle } from 'percpu'
+import { boot, join, NoFreeCpuError, type JoinOptions, type Machine, type MachineHandle } from 'percpu'
 import { machineMaker } from './machine-maker.js'
 
 export const { fresh, joinAs } = machineMaker({ boot, join }, { memory: '1 MiB', cpus: 3 })
@@ -8,10 +8,10 @@ export const { fresh, joinAs } = machineMaker({ boot, join }, { memory: '1 MiB',
  * Joins as soon as a number is free: that of a thread which is being replaced becomes free when it
  * is reaped.
  */
-export async function joinWhenFree(handle: MachineHandle): Promise<Machine> {
+export async function joinWhenFree(handle: MachineHandle, options?: JoinOptions): Promise<Machine> {
   for (;;) {
     try {
-      return join(handle)
+      return join(handle, options)
     } catch (error) {
       if (!(error instanceof NoFreeCpuError)) throw error
       await new Promise(setImmediate)

@@ -8,7 +8,9 @@ export interface EndingWorkerData {
   readonly does: 'blocks' | 'computes'
 }
 const { handle, does } = workerData as EndingWorkerData
-const machine = await joinWhenFree(handle)
+// One that blocks looks after nobody meanwhile: it is woken by others alone.
+const options: object = does === 'blocks' ? { patience: Infinity } : {}
+const machine = await joinWhenFree(handle, options)
 const ring = machine.ring('r', { value: 'i32' })
 const map = machine.map('m', { key: 'i32', value: 'i32' })
 // What it has replaced stays pending while it computes.
