@@ -71,7 +71,7 @@ export function longestFirst(files) {
 /** Files at a time. One more than there are processors: many tests wait for threads and timers. */
 const concurrency = availableParallelism() + 1
 /** Milliseconds after which a test file that has not ended is killed and has failed. */
-const fileTimeout = 5 * 60_000
+const fileTimeout = 10 * 60_000
 
 const runner = fileURLToPath(new URL('lib/run-in-order.mjs', import.meta.url))
 
