@@ -5,7 +5,6 @@
 import { loadAtomic32, type Memory } from '#mem'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import type { Doorbell } from '../cpus/doorbell.js'
-import type { StallWatch } from '../cpus/stall.js'
 import { UnansweredError } from '../machine/errors.js'
 import type { Deadline } from '../machine/wait-options.js'
 import { passedOf, tailOf } from './callback-list.js'
@@ -18,7 +17,6 @@ export interface BarrierParts {
   readonly memory: Memory
   readonly table: CpuTable
   readonly doorbell: Doorbell
-  readonly stalls: StallWatch
   readonly cpu: number
 }
 

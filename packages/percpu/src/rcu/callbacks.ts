@@ -17,7 +17,6 @@ import { loadAtomic32, storeAtomic32, type Memory } from '#mem'
 import type { Heap } from '../alloc/heap.js'
 import type { CpuTable } from '../cpus/cpu-table.js'
 import type { Doorbell } from '../cpus/doorbell.js'
-import type { StallWatch } from '../cpus/stall.js'
 import type { Idle } from '../cpus/idle.js'
 import { isDone } from '../cpus/sequence.js'
 import { REASON_CALLBACKS, type Ringer } from '../cpus/ringer.js'
@@ -45,7 +44,6 @@ export interface CallbackParts {
   readonly memory: Memory
   readonly table: CpuTable
   readonly doorbell: Doorbell
-  readonly stalls: StallWatch
   readonly cpu: number
   readonly incarnation: number
   readonly heap: Heap

@@ -267,8 +267,7 @@ export class RcuLayer implements AttachedLayer {
       passOn: (other: number) => this.#passOnTo(other),
       offlineError: () => own.offlineError(),
     }
-    const { stalls } = own.gracePeriods
-    const parts = { memory, table, doorbell, stalls, cpu, incarnation, heap, runner, marks, idle, ...others }
+    const parts = { memory, table, doorbell, cpu, incarnation, heap, runner, marks, idle, ...others }
     const callbacks = new Callbacks(parts, own.gracePeriods, map.lists)
     return (this.#state = {
       machine: own.map.id,
