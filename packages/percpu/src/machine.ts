@@ -139,7 +139,7 @@ export class Machine {
     own.idle.tending = tendingOf(this.#supervisor, own.tellsOfThreads ? patrol : undefined)
     if (own.tellsOfThreads)
       own.doorbell.vigil.onPatrol = () => {
-        if (own.isOnline) this.#supervisor.reapEnded(patrol.ended())
+        if (own.isOnline) this.#supervisor.reap(patrol.ended(), false)
       }
     own.gracePeriods.stalls.warning = () => warningOf(this.#supervisor)
     own.gracePeriods.stalls.tell = (stalled) => this.#tellStall(stalled)
@@ -388,7 +388,7 @@ export class Machine {
     const { table } = this.#own
     const event = describeStall(stalled, this.watch.inspect(), (cpu) => table.osState(cpu))
     // Not here: this may be in the middle of anything that blocks.
-    host.queueMicrotask(() => this.#supervisor.reapEnded(stalled.cpus))
+    host.queueMicrotask(() => this.#supervisor.reap(stalled.cpus, false))
     if (this.#events.has('stall')) this.#events.emit('stall', event)
     else host.console?.warn(`percpu: ${event.text}`)
   }

@@ -186,20 +186,14 @@ export class Supervisor {
       isQuiet,
     )
   }
-  /** As {@link tend}, after the threads that were these CPUs, whoever supervises them. */
-  reapEnded(cpus: readonly number[]): void {
+  /** As {@link tend}, after those of the threads that are these CPUs, whoever supervises them. */
+  reap(cpus: readonly number[], isQuiet: boolean): void {
     for (const cpu of cpus) {
-      const key = this.#table.thread(cpu)
-      if (key > 0 && this.#hasEnded(key)) this.reapAll(key)
+      ensureStack(CLEANING_UP)
+      // The thread, or else the reaper that has ended before it was done.
+      const key = Math.abs(this.#table.thread(cpu))
+      if (key !== 0 && this.#hasEnded(key)) this.#cleanUp(this.#takeOver(key), isQuiet)
     }
-  }
-  /** As {@link tend}, after the thread that is this CPU, whoever supervises it. */
-  reap(cpu: number, isQuiet: boolean): void {
-    ensureStack(CLEANING_UP)
-    // The thread, or else the reaper that has ended before it was done.
-    const key = Math.abs(this.#table.thread(cpu))
-    if (key === 0 || !this.#hasEnded(key)) return
-    this.#cleanUp(this.#takeOver(key), isQuiet)
   }
   /** Certainly. */
   #hasEnded(key: number): boolean {

@@ -18,7 +18,7 @@ export function tendingOf(supervisor: Supervisor, patrol: Patrol | undefined): T
     tend: (isQuiet) => {
       supervisor.tend(isQuiet)
       // Mutant: cpus/no-patrol-blocked.
-      for (const cpu of patrol?.ended() ?? []) supervisor.reap(cpu, isQuiet)
+      supervisor.reap(patrol?.ended() ?? [], isQuiet)
     },
     rescue: (cpu) => supervisor.rescue(cpu),
   }

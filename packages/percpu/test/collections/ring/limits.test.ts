@@ -51,7 +51,7 @@ it('a ring of a power of two takes just so much memory', () => {
     assert.equal(machine.ring(ring.name, { bytes }), ring)
   }
   // Where there is room behind them, messages have all that was asked for.
-  for (const bytes of [16, 1024, 3000, 100_000, 2 ** 22 + 4])
+  for (const bytes of [16, 1024, 3000, 4000, 100_000, 2 ** 22 + 4])
     assert.equal(machine.ring(`of ${bytes}`, { bytes }).capacity, bytes)
   assert.equal(machine.ring('default').capacity, 65_024)
 })
