@@ -107,6 +107,7 @@ describe('a map of ranges refuses', () => {
     assert.throws(() => {
       for (; count < 5000; count++) map.set(...one(count))
     }, OutOfMemoryError)
+    assert.throws(() => map.set(...one(count)), /map\.barrier\(\)/)
     assert.ok(count > 20)
     map.verify()
     assert.equal(map.size, count)
