@@ -24,7 +24,7 @@ import { readImports } from './lib/imports.mjs'
  */
 export const library = {
   layers: [
-    ...['mem', 'layout', 'machine', 'cpus', 'bootmem', 'sync', 'watch', 'alloc', 'names'],
+    ...['mem', 'layout', 'machine', 'cpus', 'bootmem', 'sync', 'watch', 'alloc', 'names', 'pagetable'],
     ...['percpu', 'rcu', 'collections', 'paging'],
   ],
   top: ['compose', 'machine', 'boot', 'index'],

@@ -4,7 +4,7 @@ import { MapsLayer } from './collections/map/layer.js'
 import { RingLayer } from './collections/ring/layer.js'
 import { RangeMapsLayer } from './collections/range/layer.js'
 import { Presence } from './collections/presence.js'
-import { Removal } from './collections/removal.js'
+import { Removal, type Removables } from './collections/removal.js'
 import { BootMemory, initialiseBootMemory } from './bootmem/layer.js'
 import type { AttachedLayer } from './cpus/layer.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
@@ -12,6 +12,8 @@ import { publishHeader } from './machine/memory-map.js'
 import type { Deadline } from './machine/wait-options.js'
 import { reportError } from './machine/platform.js'
 import { bootNames, NamesLayer } from './names/layer.js'
+import { SPACE_KINDS } from './paging/layouts.js'
+import { PagingLayer } from './paging/layer.js'
 import { bootPercpu, PercpuLayer } from './percpu/layer.js'
 import type { PercpuOptions } from './percpu/options.js'
 import { freeingOf } from './rcu/free-named.js'
@@ -57,6 +59,8 @@ export interface Layers {
   readonly rings: RingLayer
   readonly rangeMaps: RangeMapsLayer
   readonly removal: Removal
+  /** Undefined on a machine without an MMU. */
+  readonly paging: PagingLayer | undefined
   /** All of them, the lowest first. */
   readonly list: readonly AttachedLayer[]
 }
@@ -116,10 +120,14 @@ function attachAll(own: OwnCpu, list: AttachedLayer[], options: LayerOptions | u
   const maps = attach(new MapsLayer({ context: bootmem, sync, alloc, rcu, srcu, presence }))
   const rings = attach(new RingLayer({ context: bootmem, sync, presence }))
   const rangeMaps = attach(new RangeMapsLayer({ context: bootmem, sync, alloc, percpu, srcu, rcu, presence }))
-  const kinds = { map: maps, rangeMap: rangeMaps, ring: rings }
+  const kinds: Removables = { map: maps, rangeMap: rangeMaps, ring: rings }
   const settle = (deadline: Deadline): Promise<void> => rcu.use().callbacks.ownBarrier(deadline)
   const removal = new Removal(bootmem, presence, kinds, settle)
+  const paging = own.map.mmu
+    ? attach(new PagingLayer({ context: bootmem, sync, alloc, rangeMaps, presence, removal }))
+    : undefined
+  if (paging) for (const kind of SPACE_KINDS) kinds[kind] = paging.removable(kind)
   watch.inspector.gracePeriods = () => [rcu.inspect(), ...srcu.inspect()]
   if (options) publishHeader(own.memory)
-  return { bootmem, locks, watch, alloc, percpu, srcu, rcu, maps, rings, rangeMaps, removal, list }
+  return { bootmem, locks, watch, alloc, percpu, srcu, rcu, maps, rings, rangeMaps, removal, paging, list }
 }

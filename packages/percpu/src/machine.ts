@@ -22,12 +22,16 @@ import type { Stalled } from './cpus/stall.js'
 import { Supervisor, type SupervisedWorker, type Supervision } from './cpus/supervisor.js'
 import { tendingOf } from './cpus/tending.js'
 import { checkFunction, refused } from './machine/check.js'
-import { HotplugError } from './machine/errors.js'
+import { HotplugError, UnsupportedError } from './machine/errors.js'
 import { Emitter, type ListenOptions } from './machine/events.js'
 import type { MachineHandle } from './machine/handle.js'
 import { tellsOfThreads } from './machine/os-thread.js'
 import { host, reportError } from './machine/platform.js'
 import { checkHurry, Deadline, type WaitOptions } from './machine/wait-options.js'
+import type { PagingLayer } from './paging/layer.js'
+import type { AddressSpace } from './paging/space.js'
+import type { SparseArray, SparseOptions } from './paging/sparse-array.js'
+import type { SparseKind } from './paging/sparse-kinds.js'
 import { makePercpu, type Percpu } from './percpu/api.js'
 import type { LostCallbacks } from './rcu/layer.js'
 import { Rcu } from './rcu/rcu.js'
@@ -265,6 +269,38 @@ export class Machine {
   }
 
   /**
+   * The address space of this name, for all threads: sparse memory that can be mapped, unmapped and
+   * forked while it is read. It is made if need be, with nothing mapped.
+   *
+   * `name`: 1 to 56 bytes of UTF-8; address spaces have a name space of their own.
+   *
+   * @throws UnsupportedError on a machine without an MMU; ArgumentError; RemovedError while it is
+   *   being made or removed; OutOfMemoryError; LockTimeoutError; OfflineError.
+   */
+  space(name: string): AddressSpace {
+    return this.#paging('space').space(name)
+  }
+  /**
+   * The sparse array of this name, for all threads: numbers of one kind, `{ value: 'f64' }` and the
+   * like, at 2^39 bytes of indices. It is made if need be. It takes memory where values are set.
+   *
+   * `name`: 1 to 56 bytes of UTF-8; sparse arrays have a name space of their own.
+   *
+   * @throws SparseMismatchError if the array has other values; else as {@link space}.
+   */
+  sparseArray<Kind extends SparseKind>(name: string, options: SparseOptions<Kind>): SparseArray<Kind> {
+    return this.#paging('sparseArray').sparseArray(name, options)
+  }
+  #paging(what: string): PagingLayer {
+    this.#own.assertOnline()
+    const { paging } = this.#layers
+    if (paging !== undefined) return paging
+    throw new UnsupportedError(
+      `machine.${what}: this machine was booted without an MMU (mmu: false), so it has no page tables`,
+    )
+  }
+
+  /**
    * Removes a map, a map of ranges or a ring with all that is in it. Resolves when its memory is
    * free. The name can be given anew then.
    *
@@ -406,6 +442,7 @@ export class Machine {
     await departure.within(own.calls.drain(), own.gracePeriods.stalls.limit)
     // It was declared dead meanwhile, and has gone.
     const isOver = (): boolean => !own.isOnline || !own.holdsNumber()
+    if (own.isOnline) await departure.within(this.#layers.paging?.settle() ?? Promise.resolve(), own.gracePeriods.stalls.limit)
     if (own.isOnline) await this.#layers.rcu.settle(() => departure.isHurried || isOver())
     if (!own.isOnline) return
     const error = await this.#hotplug.teardown(this.#layers.list, {

@@ -11,6 +11,7 @@ export const NAME_SPACES = [
   ...(['object', 'mutex', 'completion', 'condition', 'seqlock', 'semaphore'] as const),
   ...(['percpu', 'counter', 'ref', 'rwSemaphore', 'srcu'] as const),
   ...(['map', 'rangeMap', 'ring'] as const),
+  ...(['space', 'sparseArray', 'snapshot', 'areas'] as const),
 ] as const
 export type NameSpace = (typeof NAME_SPACES)[number]
 

@@ -19,12 +19,18 @@ import { shown } from '../machine/check.js'
 import { RemovedError } from './errors.js'
 import { Life } from './life.js'
 
-/** The kinds of collections: name spaces, too. */
-export type CollectionKind = 'map' | 'rangeMap' | 'ring'
-export const nouns: Readonly<Record<CollectionKind, string>> = {
+/** What can be removed by its kind and name: name spaces, too. */
+export type CollectionKind = 'map' | 'rangeMap' | 'ring' | 'space' | 'sparseArray'
+/** And what the library makes: snapshots without a name, and the areas of all spaces. */
+export type PresentKind = CollectionKind | 'snapshot' | 'areas'
+export const nouns: Readonly<Record<PresentKind, string>> = {
   map: 'map',
   rangeMap: 'map of ranges',
   ring: 'ring',
+  space: 'address space',
+  sparseArray: 'sparse array',
+  snapshot: 'snapshot',
+  areas: 'map of areas',
 }
 
 /** Begins each collection's named object. */
@@ -45,7 +51,7 @@ const ROOT = 'percpu.collections'
 
 /** A collection that this thread has opened. */
 interface Opened extends NamedThing {
-  readonly kind: CollectionKind
+  readonly kind: PresentKind
   readonly name: string
   readonly handle: unknown
   readonly memory: Memory
@@ -73,7 +79,7 @@ export class Presence {
    * @throws RemovedError if it is being removed; what `make` throws.
    */
   open<Handle>(
-    kind: CollectionKind,
+    kind: PresentKind,
     name: string,
     thing: NamedThing,
     make: (memory: Memory, life: Life) => Handle,
@@ -97,7 +103,7 @@ export class Presence {
   }
 
   /** Those of one kind that are open. */
-  *each(kind: CollectionKind): Generator<{ readonly name: string; readonly address: number }> {
+  *each(kind: PresentKind): Generator<{ readonly name: string; readonly address: number }> {
     for (const opened of this.#opened.values()) if (opened.kind === kind) yield opened
   }
 
@@ -155,12 +161,12 @@ export function isRemoving({ i32 }: Memory, address: number): boolean {
   return loadAtomic32(i32, address / 4 + CollectionHead.words.removing) !== 0
 }
 
-function beingRemoved(kind: CollectionKind, name: string): RemovedError {
+function beingRemoved(kind: PresentKind, name: string): RemovedError {
   return new RemovedError(
     `the ${nouns[kind]} ${shown(name)} is being removed: await that, or remove it again if the thread that did has ended`,
     { kind, name },
   )
 }
-function keyOf(kind: CollectionKind, name: string): string {
+function keyOf(kind: PresentKind, name: string): string {
   return `${kind} ${name}`
 }

@@ -19,8 +19,9 @@ import { checkChoice } from '../machine/check.js'
 import { ObjectMissingError, UnansweredError } from '../machine/errors.js'
 import { cpuOf, incarnationOf, tokenOf } from '../machine/token.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
+import { missing } from '../names/nouns.js'
 import { visible } from '../shown.js'
-import { CollectionHead, nouns, type CollectionKind, type Presence } from './presence.js'
+import { CollectionHead, nouns, type CollectionKind, type Presence, type PresentKind } from './presence.js'
 
 /** In the place of the token, once a removal has failed: no token has all bits. */
 const ABANDONED = -1
@@ -38,17 +39,20 @@ export interface Removable {
   empty(address: number, deadline: Deadline, name: string): Promise<void>
 }
 
+/** By kind. */
+export type Removables = Partial<Record<PresentKind, Removable>>
+
 export class Removal {
   readonly #context: LayerContext
   readonly #presence: Presence
-  readonly #kinds: Readonly<Record<CollectionKind, Removable>>
+  readonly #kinds: Readonly<Removables>
   readonly #settle: (deadline: Deadline) => Promise<void>
 
   /** `settle`: resolves when what this CPU has queued to be freed is. */
   constructor(
     context: LayerContext,
     presence: Presence,
-    kinds: Readonly<Record<CollectionKind, Removable>>,
+    kinds: Readonly<Removables>,
     settle: (deadline: Deadline) => Promise<void>,
   ) {
     this.#context = context
@@ -58,12 +62,14 @@ export class Removal {
   }
 
   /** @throws as `machine.remove`. */
-  async remove(kind: CollectionKind, name: string, options: WaitOptions = {}): Promise<void> {
+  async remove(kind: PresentKind, name: string, options: WaitOptions = {}): Promise<void> {
     const { own } = this.#context
     own.assertOnline()
     checkChoice('kind', kind, Object.keys(nouns))
     checkWait(options)
-    const thing = this.#kinds[kind].find(name)
+    const removable = this.#kinds[kind]
+    if (removable === undefined) throw missing(kind, name)
+    const thing = removable.find(name)
     this.#presence.attach()
     const deadline = new Deadline(options)
     // In the stretch in which it was found.
@@ -72,7 +78,7 @@ export class Removal {
     try {
       this.#presence.announceRemoval()
       await own.gracePeriods.synchronize(deadline)
-      await this.#kinds[kind].empty(address, deadline, name)
+      await removable.empty(address, deadline, name)
       this.#unname(kind, name, thing)
     } catch (error) {
       this.#giveUp(address)
@@ -102,7 +108,7 @@ export class Removal {
   }
   /** As {@link #claim}, as soon as that can be. False: somebody else has removed it meanwhile. */
   async #claimLater(
-    kind: CollectionKind,
+    kind: PresentKind,
     name: string,
     thing: NamedThing,
     deadline: Deadline,
@@ -125,7 +131,7 @@ export class Removal {
     return own.table.incarnation(cpu) === incarnationOf(token) && own.table.state(cpu) !== 'offline'
   }
 
-  #unname(kind: CollectionKind, name: string, { address }: NamedThing): void {
+  #unname(kind: PresentKind, name: string, { address }: NamedThing): void {
     const other = new ObjectMissingError('it is another one by now', { name })
     try {
       this.#context.names.remove(kind, name, (found) => {

@@ -101,6 +101,11 @@ export class GracePeriods {
     this.#isActive = false
   }
 
+  /** As {@link RcuTree.isActive}. */
+  isActive(cpu: number): boolean {
+    return this.#tree.isActive(cpu)
+  }
+
   /** The cookie of a grace period that begins after now, which somebody else may ask for. */
   snap(): number {
     return this.#tree.snap()

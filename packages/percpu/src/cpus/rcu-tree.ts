@@ -190,6 +190,16 @@ export class RcuTree {
   }
 
   /**
+   * Whether CPU `cpu` may be reading. If not, it finds what was written before this call when it
+   * comes back, before it reads anything.
+   */
+  isActive(cpu: number): boolean {
+    // atomic: as VJ in #isPassed, by a read-modify-write.
+    const bits = addAtomic32(this.#table.memory.i32, this.#leafOf(cpu).at + active, 0)
+    return (bits & this.#bitOf(cpu)) !== 0
+  }
+
+  /**
    * Does every step that is due, whoever was to do it. For the reaper of a dead CPU, which may have
    * been between two steps.
    */

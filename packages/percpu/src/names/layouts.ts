@@ -10,7 +10,7 @@ import { aligned, array, atomic, i32, locked, owner, pad, published, struct, u32
 import { SpinlockLayout } from '../sync/layouts.js'
 
 /** Name spaces that there is room for. */
-export const MAX_SPACES = 16
+export const MAX_SPACES = 24
 /** Buckets of the first segment. Each further one has as many as all before it. */
 export const FIRST_BUCKETS = 64
 export const SEGMENTS = 14

@@ -9,6 +9,8 @@ const nouns: Partial<Record<NameSpace, string>> = {
   rwSemaphore: 'reader-writer lock',
   srcu: 'SRCU domain',
   rangeMap: 'map of ranges',
+  space: 'address space',
+  sparseArray: 'sparse array',
 }
 /** As users call what is in the space. */
 export function nounOf(space: NameSpace): string {

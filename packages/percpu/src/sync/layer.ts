@@ -9,7 +9,7 @@ import { LockHeldError } from './errors.js'
 import { LayerLock, LOCK_TIMEOUT, recoverLayerLocks } from './layer-lock.js'
 import { readHeldLocks } from './held-locks.js'
 import { lockStateOf, type LockState } from './lock-state.js'
-import type { OwnerState, Rescue } from './patience.js'
+import { Patience, type OwnerState, type Rescue } from './patience.js'
 import { forgetLocks, recoverSync } from './recovery.js'
 import { SyncState } from './state.js'
 import { SyncMap } from './sync-map.js'
@@ -97,17 +97,27 @@ export class SyncLayer implements AttachedLayer {
    * the CPU; without its journal if no section is begun.
    */
   lockOf(table: CpuTable, cpu: number, incarnation: number, record: number): LayerLock {
+    const { ownerState, rescue } = this.#ownersOf(table)
+    return new LayerLock(table.memory, record, tokenOf(cpu, incarnation), LOCK_TIMEOUT, ownerState, rescue)
+  }
+  /** For a wait for what the CPU with a token does, as for its lock. */
+  patience(): Patience {
+    const { ownerState, rescue } = this.#ownersOf(this.context.own.table)
+    return new Patience(LOCK_TIMEOUT, ownerState, rescue)
+  }
+  #ownersOf(table: CpuTable): { readonly ownerState: OwnerState; readonly rescue: Rescue } {
     // A thread that is several CPUs would wait for itself.
     const isOther = (owner: number): boolean => {
       const other = cpuOf(owner)
       if (tokenOf(other, table.incarnation(other)) !== owner) return false
       return table.osThread(other, table.thread(other)) !== ownOsThread()
     }
-    const ownerState: OwnerState = (owner) => (isOther(owner) ? table.osState(cpuOf(owner)) : undefined)
-    const rescue: Rescue = (owner) => {
-      if (isOther(owner)) this.context.own.idle.tending?.rescue(cpuOf(owner))
+    return {
+      ownerState: (owner) => (isOther(owner) ? table.osState(cpuOf(owner)) : undefined),
+      rescue: (owner) => {
+        if (isOther(owner)) this.context.own.idle.tending?.rescue(cpuOf(owner))
+      },
     }
-    return new LayerLock(table.memory, record, tokenOf(cpu, incarnation), LOCK_TIMEOUT, ownerState, rescue)
   }
 
   /**

@@ -99,6 +99,42 @@ const made = {
       verify: () => ring.verify(),
     }
   },
+  space: (machine: Machine) => {
+    const space = machine.space('it')
+    if (space.maps().length === 0) space.map(0, 2 ** 20)
+    for (let page = 0; page < 20; page++) space.write(page * 4096, 1)
+    return {
+      map: () => space.map(2 ** 21, 4096),
+      unmap: () => space.unmap(0, 4096),
+      protect: () => space.protect(0, 4096, { write: false }),
+      read: () => space.read(0),
+      write: () => space.write(0, 1),
+      copyOut: () => space.copyOut(0, 5),
+      copyIn: () => space.copyIn(0, new Uint8Array(1)),
+      populate: () => space.populate(0, 4096),
+      pin: () => space.pin(0),
+      fork: () => space.fork(),
+      drop: () => space.drop(),
+      collapse: () => space.collapse(0),
+      split: () => space.split(0),
+      maps: () => space.maps(),
+      verify: () => space.verify(),
+    }
+  },
+  sparseArray: (machine: Machine) => {
+    const numbers = machine.sparseArray('it', { value: 'f64' })
+    for (let i = 0; i < 20; i++) numbers.set(i * 1000, i)
+    return {
+      get: () => numbers.get(0),
+      set: () => numbers.set(0, 1),
+      subarray: () => numbers.subarray(0, 5),
+      populated: () => [...numbers.populated()],
+      clear: () => numbers.clear(),
+      snapshot: () => numbers.snapshot(),
+      drop: () => numbers.drop(),
+      resident: () => numbers.resident,
+    }
+  },
 } satisfies Record<CollectionKind, (machine: Machine) => Record<string, () => unknown>>
 const kinds = Object.keys(made) as CollectionKind[]
 const small = { memory: '1 MiB' } as const

@@ -76,6 +76,14 @@ export class RangeMapsLayer implements AttachedLayer, Removable {
     name: string,
     given: RangeMapOptions<K, V>,
   ): SharedRangeMap<RangeKeys[K], MapValues[V]> {
+    return this.open('rangeMap', name, given)
+  }
+  /** As {@link rangeMap}; `'areas'` are maps of the library's own. */
+  open<K extends RangeKeyKind, V extends MapValueKind>(
+    kind: 'rangeMap' | 'areas',
+    name: string,
+    given: RangeMapOptions<K, V>,
+  ): SharedRangeMap<RangeKeys[K], MapValues[V]> {
     const { context, presence } = this.#below
     const { own, names } = context
     own.assertOnline()
@@ -85,10 +93,10 @@ export class RangeMapsLayer implements AttachedLayer, Removable {
     this.#useNote()
     presence.attach()
     const init = (address: number): void => writeRangeOptions(memory, address / 4, options)
-    const thing = names.openOrCreate('rangeMap', name, { ...spec, init })
+    const thing = names.openOrCreate(kind, name, { ...spec, init })
     compareRangeOptions(memory, thing.address / 4, name, options)
     const { address } = thing
-    return presence.open('rangeMap', name, thing, (views, life) => {
+    return presence.open(kind, name, thing, (views, life) => {
       // Mutant: collections/domain-kept.
       life.letGo = () => this.#letGo(address)
       const found = shapeOf<RangeKeys[K], MapValues[V]>(views, options)

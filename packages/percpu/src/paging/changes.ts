@@ -1,0 +1,193 @@
+/**
+ * Changes that need a round: unmapping, protecting, forking, collapsing.
+ *
+ *     changer = token ──▶ change entries ──▶ a round ──▶ give up, or use, what was there ──▶ 0
+ *
+ * One changer of a space at a time, and one change of a thread: its list of what is to be given up
+ * (gather.ts) has what is of one round. As long as there is a changer, nobody else fills holes,
+ * copies what is shared, maps, or pins. Reading goes on, and so does writing to what may be written
+ * to.
+ *
+ * A changer that dies has done part of its change. Taking WRITE away changes nothing that anybody
+ * reads. What was unmapped is unmapped; the rest of an area that is gone cannot be reached, and is
+ * freed by whoever maps there. Its list is given up by who cleans up after it, after a round of all
+ * spaces.
+ */
+import { addAtomic32, loadAtomic32, notify32, storeAtomic32 } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
+import type { Names } from '../bootmem/names.js'
+import { pause } from '../collections/removal.js'
+import { MASK_WORDS } from '../machine/limits.js'
+import type { Deadline } from '../machine/wait-options.js'
+import type { Gather } from '../pagetable/gather.js'
+import { PagingRoot, SpaceCpu, SpaceTable } from '../pagetable/layouts.js'
+import { findPin } from '../pagetable/pins.js'
+import { spaceCpu } from '../pagetable/use.js'
+import { PinnedError } from './errors.js'
+import { SPACE_KINDS, SpaceRoot, type SpacePlace } from './layouts.js'
+import type { Pager } from './pager.js'
+
+const { changer, generation, root: edge } = SpaceTable.words
+/** Parts that are given up while the lock is held once. */
+const PARTS = 16
+
+export class Changes {
+  readonly #pager: Pager
+  readonly #names: Names
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(pager: Pager, names: Names) {
+    this.#pager = pager
+    this.#names = names
+  }
+
+  /**
+   * Runs `work` as the changer of a space, as soon as there is no other one.
+   *
+   * @throws UnansweredError at the deadline; the reason of its signal; OfflineError; what `work`
+   *   throws.
+   */
+  run<Result>(space: SpacePlace, deadline: Deadline, work: () => Promise<Result>): Promise<Result> {
+    return this.#inTurn(async () => {
+      await this.#claim(space, deadline)
+      try {
+        return await work()
+      } finally {
+        if (this.#pager.own.isOnline) this.end(space)
+      }
+    })
+  }
+  /** One after the other. */
+  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#last.then(work)
+    this.#last = result.catch(() => undefined)
+    return result
+  }
+  /** Resolves when no change of this thread is under way. */
+  async settle(): Promise<void> {
+    await this.#last
+  }
+
+  async #claim(space: SpacePlace, deadline: Deadline): Promise<void> {
+    const pager = this.#pager
+    const late = (): string => 'another thread has not ended its change of the space in time'
+    pager.own.assertOnline()
+    deadline.throwIfAborted()
+    // What a change left that ran into its deadline, or one of a thread that had this number.
+    if (pager.gather.count > 0) await this.giveUpAll(pager.gather, deadline)
+    while (!this.begin(space)) await pause(pager.own, deadline, late)
+  }
+
+  /** Becomes the changer. False if there is one. */
+  begin(space: SpacePlace): boolean {
+    const pager = this.#pager
+    return pager.locked(() => {
+      if (pager.changerOf(space) !== 0) return false
+      // U(space.changer) keeps others from changing or pinning; pairs with V in changerOf: who
+      // finds it goes no further. Mutant: paging/changer-unasked.
+      storeAtomic32(pager.memory.i32, space.table + changer, pager.token)
+      return true
+    })
+  }
+  end({ table }: SpacePlace): void {
+    const { i32 } = this.#pager.memory
+    // atomic: what was changed was changed under the lock, or before a round.
+    storeAtomic32(i32, table + changer, 0)
+    notify32(i32, table + changer)
+  }
+
+  /** @throws PinnedError if a page of [from, to) is pinned. Called by the changer. */
+  checkPins({ id }: SpacePlace, from: number, to: number): void {
+    const pin = findPin(this.#pager.memory, this.#pager.notes, id, from, to)
+    if (pin === undefined) return
+    const address = pin.page * PAGE_BYTES
+    throw new PinnedError(`the page at address ${address} is pinned by CPU ${pin.cpu}: unpin it first`, {
+      address,
+      cpu: pin.cpu,
+    })
+  }
+
+  /**
+   * Unmaps the pages [from, to), which have no area any more, and gives them up.
+   *
+   * @throws UnansweredError at the deadline; the reason of its signal; LockTimeoutError;
+   *   OfflineError. They are unmapped then, and are given up by a later change.
+   */
+  async unmap(space: SpacePlace, from: number, to: number, deadline: Deadline): Promise<void> {
+    const { gather } = this.#pager
+    for (let isDone = false; !isDone;) {
+      isDone = this.#pager.locked(() => gather.unmap(space.table + edge, from, to))
+      await this.giveUpAfterRound(space, deadline)
+    }
+  }
+  /** Gives up what this change has taken out of the tables of a space. @throws as {@link unmap}. */
+  async giveUpAfterRound({ table }: SpacePlace, deadline: Deadline): Promise<void> {
+    const { gather, rounds } = this.#pager
+    if (gather.count === 0) return
+    this.#pager.acknowledge()
+    await rounds.wait(table, deadline)
+    this.giveUp(gather)
+  }
+  /** Gives up all of a list. A round is over. */
+  giveUp(gather: Gather): void {
+    const part = (): boolean => {
+      for (let parts = 0; parts < PARTS; parts++) if (!gather.release()) return false
+      return true
+    }
+    while (this.#pager.locked(part));
+  }
+
+  /** As {@link giveUp}, of a list that is of unknown spaces. @throws as {@link unmap}. */
+  async giveUpAll(gather: Gather, deadline: Deadline, isValid = (): boolean => true): Promise<void> {
+    await this.#roundOfAll(deadline)
+    const part = (): boolean => isValid() && gather.release()
+    while (this.#pager.locked(part));
+  }
+  /** Nobody uses any more what any space led to before. */
+  async #roundOfAll(deadline: Deadline): Promise<void> {
+    const pager = this.#pager
+    const { i32 } = pager.memory
+    let pending = new Map<string, number>()
+    for (const { key, table, walks } of this.#counts()) {
+      // atomic: as O in Rounds.begin.
+      addAtomic32(i32, table + generation, 1)
+      if ((walks & 1) !== 0) pending.set(key, walks)
+    }
+    // atomic: as in Rounds.begin.
+    addAtomic32(i32, pager.root + PagingRoot.words.rounds, 1)
+    pager.acknowledge()
+    await pager.own.gracePeriods.synchronize(deadline)
+    while (pending.size > 0) {
+      const left = new Map<string, number>()
+      for (const { key, walks } of this.#counts()) if (pending.get(key) === walks) left.set(key, walks)
+      pending = left
+      if (left.size > 0) await pause(pager.own, deadline, () => 'a deaf CPU has not ended its walk in time')
+    }
+  }
+  /** The counts of walks of all CPUs in all spaces. */
+  *#counts(): Generator<{ readonly key: string; readonly table: number; readonly walks: number }> {
+    const { memory, own } = this.#pager
+    for (const kind of SPACE_KINDS) {
+      for (const { address, serial } of this.#names.each(kind)) {
+        const table = address / 4 + SpaceRoot.words.table
+        for (let cpu = 0; cpu < own.map.cpus; cpu++) {
+          const word = spaceCpu(table, cpu) + SpaceCpu.words.walks
+          // atomic: as H in walksOf.
+          const walks = addAtomic32(memory.i32, word, 0)
+          yield { key: `${address} ${serial} ${cpu}`, table, walks }
+        }
+      }
+    }
+  }
+
+  /** Whether anybody may be walking the space. A snapshot. */
+  hasUsers({ table }: SpacePlace): boolean {
+    const { memory } = this.#pager
+    const { users } = SpaceTable.words
+    for (let word = 0; word < MASK_WORDS; word++) {
+      // atomic: a snapshot.
+      if (loadAtomic32(memory.i32, table + users + word) !== 0) return true
+    }
+    return false
+  }
+}

@@ -1,0 +1,29 @@
+import { PercpuError } from '../errors.js'
+
+/**
+ * An access to an address that no area has, or a write to a read-only one. `details.address` and
+ * `details.access` say which. Nothing was changed at this address.
+ */
+export class FaultError extends PercpuError {
+  readonly code = 'PERCPU_FAULT'
+}
+/** There is an area in the range that was to be mapped. Nothing was changed. */
+export class AreaOverlapError extends PercpuError {
+  readonly code = 'PERCPU_AREA_OVERLAP'
+}
+/** A page of the range is pinned, by CPU `details.cpu`. Nothing was changed. */
+export class PinnedError extends PercpuError {
+  readonly code = 'PERCPU_PINNED'
+}
+/** The calling thread has as many pages pinned as it can have. Nothing was pinned. */
+export class TooManyPinsError extends PercpuError {
+  readonly code = 'PERCPU_TOO_MANY_PINS'
+}
+/** A sparse array of this name exists for other values. Nothing was changed. */
+export class SparseMismatchError extends PercpuError {
+  readonly code = 'PERCPU_SPARSE_MISMATCH'
+}
+/** Tables, areas or counts contradict each other: `details.faults` lists what is wrong. */
+export class SpaceCorruptionError extends PercpuError {
+  readonly code = 'PERCPU_SPACE_CORRUPTION'
+}

@@ -1,0 +1,159 @@
+/** Areas come, go, and change what they allow. */
+import { fillBytes } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
+import { assertOpen } from '../collections/life.js'
+import { checkFlag, checkOptions } from '../machine/check.js'
+import type { Deadline } from '../machine/wait-options.js'
+import { SpaceTable } from '../pagetable/layouts.js'
+import { LockTimeoutError } from '../sync/errors.js'
+import type { SpaceAccess } from './access.js'
+import { pagesOf, type Span } from './addresses.js'
+import { AREA_HUGE, AREA_READ, AREA_WRITE, type Area } from './areas.js'
+import type { Changes } from './changes.js'
+import { AreaOverlapError } from './errors.js'
+import { noArea } from './pager.js'
+
+const { root: edge } = SpaceTable.words
+
+export interface AreaOptions {
+  /** False: reading only. Default true. */
+  readonly write?: boolean
+  /**
+   * True: it is filled with blocks of 4 MiB, where all of one lies in the area, and there is one.
+   * Default false.
+   */
+  readonly huge?: boolean
+}
+
+/** @throws ArgumentError. */
+export function checkAreaOptions(what: string, options: AreaOptions): void {
+  checkOptions(what, options, { write: true, huge: true })
+  checkFlag('write', options.write)
+  checkFlag('huge', options.huge)
+}
+function flagsOf({ write = true, huge = false }: AreaOptions): number {
+  return AREA_READ | (write ? AREA_WRITE : 0) | (huge ? AREA_HUGE : 0)
+}
+
+/** @throws as `AddressSpace.map`. */
+export function mapArea(access: SpaceAccess, { page, end, address, bytes }: Span, options: AreaOptions): void {
+  const { place } = access
+  if (bytes === 0) return
+  unchanged(access, () => {
+    const { areas, gather } = access.pager
+    const other = areas.first(place.id, page, end)
+    if (other !== undefined)
+      throw new AreaOverlapError(
+        `${bytes} bytes from address ${address} on: addresses from ${other.from * PAGE_BYTES} on are mapped already`,
+        { address, bytes, mapped: other.from * PAGE_BYTES },
+      )
+    // What a thread has left that died while it unmapped. It is given up by a later change.
+    if (!gather.unmap(place.table + edge, page, end))
+      throw new LockTimeoutError('what a thread has left that died while it unmapped is not given up yet', {
+        address,
+      })
+    areas.set(place.id, { from: page, to: end, flags: flagsOf(options) })
+  })
+}
+
+/** @throws as `AddressSpace.unmap`. */
+export async function unmapAreas(
+  access: SpaceAccess,
+  changes: Changes,
+  { page, end, bytes }: Span,
+  deadline: Deadline,
+): Promise<void> {
+  const { pager, place } = access
+  if (bytes === 0) return
+  await changes.run(place, deadline, async () => {
+    changes.checkPins(place, page, end)
+    pager.locked(() => {
+      pager.tables.prepare(place.table + edge, page, end)
+      pager.areas.delete(place.id, page, end)
+    })
+    await changes.unmap(place, page, end, deadline)
+  })
+}
+
+/** @throws as `AddressSpace.protect`. */
+export async function protectArea(
+  access: SpaceAccess,
+  changes: Changes,
+  { page, end, bytes }: Span,
+  options: AreaOptions,
+  deadline: Deadline,
+): Promise<void> {
+  const { pager, place } = access
+  if (bytes === 0) return
+  await changes.run(place, deadline, async () => {
+    changes.checkPins(place, page, end)
+    pager.locked(() => {
+      const parts = partsOf(pager.areas.each(place.id, page, end), page, end)
+      pager.areas.setAll(
+        place.id,
+        parts.map((area) => ({ ...area, flags: changed(area.flags, options) })),
+      )
+      // Whoever writes looks at the areas again.
+      pager.tables.protect(place.table + edge)
+    })
+    pager.acknowledge()
+    await pager.rounds.wait(place.table, deadline)
+  })
+}
+function changed(flags: number, { write, huge }: AreaOptions): number {
+  const before = { write: (flags & AREA_WRITE) !== 0, huge: (flags & AREA_HUGE) !== 0 }
+  return flagsOf({ write: write ?? before.write, huge: huge ?? before.huge })
+}
+/** The parts of areas in [from, to). @throws FaultError if there are gaps. */
+export function partsOf(areas: Iterable<Area>, from: number, to: number, isWrite = false): Area[] {
+  const parts: Area[] = []
+  let next = from
+  for (const area of areas) {
+    if (area.from > next) throw noArea(next, isWrite)
+    next = Math.min(to, area.to)
+    parts.push({ from: Math.max(from, area.from), to: next, flags: area.flags })
+  }
+  if (next < to) throw noArea(next, isWrite)
+  return parts
+}
+
+/**
+ * Makes a range zero: pages that it has wholly are unmapped, and stay in their area.
+ *
+ * @throws as `SparseArray.clear`.
+ */
+export async function clearPages(
+  access: SpaceAccess,
+  changes: Changes,
+  span: Span,
+  deadline: Deadline,
+): Promise<void> {
+  const { pager, place } = access
+  const { address, bytes } = span
+  const first = Math.ceil(address / PAGE_BYTES)
+  const last = Math.max(first, Math.floor((address + bytes) / PAGE_BYTES))
+  await changes.run(place, deadline, async () => {
+    changes.checkPins(place, first, last)
+    pager.locked(() => pager.tables.prepare(place.table + edge, first, last))
+    await changes.unmap(place, first, last, deadline)
+  })
+  // The parts of pages at both ends.
+  const end = address + bytes
+  const low = { ...span, bytes: Math.min(bytes, first * PAGE_BYTES - address), end: first }
+  const high = { ...span, address: last * PAGE_BYTES, bytes: end - last * PAGE_BYTES, page: last }
+  for (const { page, offset, count } of [...pagesOf(low), ...(low.bytes < bytes ? pagesOf(high) : [])]) {
+    const isThere = access.reading(page, (word) => word !== 0)
+    if (isThere) access.writing(page, (word) => fillBytes(access.memory, word * 4 + offset, count, 0))
+  }
+}
+
+/** Runs `change` under the lock while nobody changes the space. */
+export function unchanged<Result>({ pager, place, memory }: SpaceAccess, change: () => Result): Result {
+  for (;;) {
+    // The views of a space that was removed throw.
+    assertOpen(memory)
+    const isDone = pager.locked(() => (pager.changerOf(place) === 0 ? { result: change() } : undefined))
+    if (isDone !== undefined) return isDone.result
+    pager.awaitChanger(place)
+  }
+}
