@@ -442,7 +442,11 @@ export class Machine {
     await departure.within(own.calls.drain(), own.gracePeriods.stalls.limit)
     // It was declared dead meanwhile, and has gone.
     const isOver = (): boolean => !own.isOnline || !own.holdsNumber()
-    if (own.isOnline) await departure.within(this.#layers.paging?.settle() ?? Promise.resolve(), own.gracePeriods.stalls.limit)
+    if (own.isOnline)
+      await departure.within(
+        this.#layers.paging?.settle() ?? Promise.resolve(),
+        own.gracePeriods.stalls.limit,
+      )
     if (own.isOnline) await this.#layers.rcu.settle(() => departure.isHurried || isOver())
     if (!own.isOnline) return
     const error = await this.#hotplug.teardown(this.#layers.list, {

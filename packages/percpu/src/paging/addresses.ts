@@ -26,7 +26,9 @@ export function checkSpan(address: number, bytes: number, align = PAGE_BYTES): S
   if (!isWhole || address >= SPACE_BYTES)
     throw new ArgumentError(`address: ${shown(address)} is ${noAddress(align)}`, { address })
   if (!Number.isSafeInteger(bytes) || bytes % align !== 0 || bytes < 0)
-    throw new ArgumentError(`bytes: ${shown(bytes)} is no whole number, 0 or more, of ${align} bytes`, { bytes })
+    throw new ArgumentError(`bytes: ${shown(bytes)} is no whole number, 0 or more, of ${align} bytes`, {
+      bytes,
+    })
   if (address + bytes > SPACE_BYTES)
     throw new ArgumentError(
       `bytes: ${bytes} from address ${address} on go beyond the end of a space at ${SPACE_BYTES}`,

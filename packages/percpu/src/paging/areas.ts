@@ -47,7 +47,8 @@ export class Areas {
   /** Those that have pages in [from, to), in their order; whole, also where they go beyond. */
   *each(space: number, from = 0, to = SPACE_PAGES): Generator<Area> {
     const base = space * STRIDE
-    for (const found of this.#map.entries({ from: base + from, to: base + to - 1 })) yield areaOf(space, found)
+    for (const found of this.#map.entries({ from: base + from, to: base + to - 1 }))
+      yield areaOf(space, found)
   }
   /** The first one of them. */
   first(space: number, from: number, to: number): Area | undefined {
@@ -75,7 +76,10 @@ export class Areas {
   }
 }
 
-function areaOf(space: number, range: { readonly from: number; readonly to: number; readonly value: number }): Area {
+function areaOf(
+  space: number,
+  range: { readonly from: number; readonly to: number; readonly value: number },
+): Area {
   const base = space * STRIDE
   return { from: range.from - base, to: range.to - base + 1, flags: range.value }
 }

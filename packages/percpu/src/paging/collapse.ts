@@ -11,7 +11,17 @@
  */
 import * as mem from '#mem'
 import type { Deadline } from '../machine/wait-options.js'
-import { ACCESSED, DIRTY, ENTRIES, entryOf, frameOf, HUGE, PRESENT, targetOf, WRITE } from '../pagetable/entry.js'
+import {
+  ACCESSED,
+  DIRTY,
+  ENTRIES,
+  entryOf,
+  frameOf,
+  HUGE,
+  PRESENT,
+  targetOf,
+  WRITE,
+} from '../pagetable/entry.js'
 import { SpaceTable } from '../pagetable/layouts.js'
 import type { SpaceAccess } from './access.js'
 import type { Changes } from './changes.js'

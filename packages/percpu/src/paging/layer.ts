@@ -169,12 +169,7 @@ export class PagingLayer implements AttachedLayer {
       return new AddressSpace({ name, access, changes, fork, drop, verify: () => this.#verify() })
     })
   }
-  #openAs<Handle>(
-    thing: NamedThing,
-    kind: SpaceKind,
-    name: string,
-    make: (parts: Opened) => Handle,
-  ): Handle {
+  #openAs<Handle>(thing: NamedThing, kind: SpaceKind, name: string, make: (parts: Opened) => Handle): Handle {
     const { own } = this.#below.context
     const { pager, changes } = this.#use()
     return this.#below.presence.open(kind, name, thing, (memory, life) => {
@@ -389,8 +384,7 @@ export class PagingLayer implements AttachedLayer {
       for (const note of pager.notes) holders.addList(pager.gatherOf(note))
       holders.compare(Math.floor((map.units * UNIT) / PAGE_BYTES))
       const { faults } = holders
-      if (faults.length > 0)
-        throw new SpaceCorruptionError(`page tables: ${faults.join('; ')}`, { faults })
+      if (faults.length > 0) throw new SpaceCorruptionError(`page tables: ${faults.join('; ')}`, { faults })
     })
   }
 

@@ -36,7 +36,11 @@ function flagsOf({ write = true, huge = false }: AreaOptions): number {
 }
 
 /** @throws as `AddressSpace.map`. */
-export function mapArea(access: SpaceAccess, { page, end, address, bytes }: Span, options: AreaOptions): void {
+export function mapArea(
+  access: SpaceAccess,
+  { page, end, address, bytes }: Span,
+  options: AreaOptions,
+): void {
   const { place } = access
   if (bytes === 0) return
   unchanged(access, () => {

@@ -11,7 +11,11 @@ import { readOnly } from './pager.js'
 const { root: edge } = SpaceTable.words
 
 /** @throws FaultError unless all of a range is mapped, and writable for writing. */
-export function checkAccess({ pager, place, memory }: SpaceAccess, { page, end }: Span, isWrite: boolean): void {
+export function checkAccess(
+  { pager, place, memory }: SpaceAccess,
+  { page, end }: Span,
+  isWrite: boolean,
+): void {
   assertOpen(memory)
   if (page === end) return
   const check = (): void => {

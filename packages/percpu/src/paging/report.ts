@@ -46,12 +46,7 @@ export interface Leaf {
 }
 
 /** The leaves of a space in [from, to), one table at a time under the lock. */
-export function* leavesOf(
-  pager: Pager,
-  edgeWord: number,
-  from: number,
-  to: number,
-): Generator<Leaf> {
+export function* leavesOf(pager: Pager, edgeWord: number, from: number, to: number): Generator<Leaf> {
   for (let page = from; page < to;) {
     const { leaves, next } = pager.locked(() => leavesFrom(pager, edgeWord, page, to))
     yield* leaves
@@ -130,7 +125,8 @@ export class Holders {
     }
     const frame = frameOf(entry)
     if ((entry & HUGE) !== 0) {
-      if (level !== 0 || frame % ENTRIES !== 0) this.faults.push(`page ${frame} is no block at level ${level}`)
+      if (level !== 0 || frame % ENTRIES !== 0)
+        this.faults.push(`page ${frame} is no block at level ${level}`)
       this.huge.set(frame, (this.huge.get(frame) ?? 0) + 1)
       return
     }

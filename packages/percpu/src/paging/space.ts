@@ -121,7 +121,10 @@ export class AddressSpace {
   async protect(address: number, bytes: number, options: AreaOptions & WaitOptions): Promise<void> {
     const span = checkSpan(address, bytes)
     const { write, huge, ...wait } = options
-    checkAreaOptions('protect', { ...(write === undefined ? {} : { write }), ...(huge === undefined ? {} : { huge }) })
+    checkAreaOptions('protect', {
+      ...(write === undefined ? {} : { write }),
+      ...(huge === undefined ? {} : { huge }),
+    })
     await protectArea(this.#access, this.#parts.changes, span, options, this.#deadline(wait))
   }
 

@@ -139,7 +139,8 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
     this.#checkRange(from, to)
     const { bytes, over } = this.#codec
     const length = (to - from) * bytes
-    if (length > 2 ** 31) throw new ArgumentError(`subarray: ${length} bytes are more than 2^31`, { from, to })
+    if (length > 2 ** 31)
+      throw new ArgumentError(`subarray: ${length} bytes are more than 2^31`, { from, to })
     const copy = new Uint8Array(length)
     for (const { from: low, to: high } of this.populated(from, to)) {
       for (let at = low; at < high;) {

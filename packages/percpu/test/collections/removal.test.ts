@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads'
 import type { CollectionKind, Machine } from 'percpu'
 import { forEachAccessAsync, fresh, joinAs, Killed, mem, percpu } from '../support/hooked-percpu.js'
 import type { EndingWorkerData } from './support/ending-worker.js'
-import { bury, muteKilled } from './support/victims.js'
+import { killAfter, muteKilled } from './support/victims.js'
 
 const { ArgumentError, ObjectMissingError, OfflineError, RemovedError, UnansweredError } = percpu
 // What a killed thread waits for never comes, and keeps no process alive.
@@ -242,7 +242,7 @@ for (const kind of kinds)
         const before = await allocated(machine)
         made[kind](machine)
         const victim = joinAs(machine, 101)
-        const isKilled = await killAfter(victim, step ** 3, victim.remove(kind, 'it'))
+        const isKilled = await killAfter(victim, step ** 3, () => victim.remove(kind, 'it'))
         if (isKilled) {
           machine.cpus.declareDead(1)
           const code = await codeOf(() => machine.remove(kind, 'it', { timeout: 10_000 }))
@@ -257,24 +257,6 @@ for (const kind of kinds)
       assert.ok(points > 8, `${points} points`)
     })
   })
-
-/** Ends the thread of a machine object before its access number `at`, whatever it does by then. */
-async function killAfter(victim: Machine, at: number, work: Promise<unknown>): Promise<boolean> {
-  let count = 0
-  const outcome = { isDead: false }
-  const dead = new Promise<void>((resolve) => {
-    mem.control.before = (_name, [view]) => {
-      if (!mem.viewsOf(victim.memory).includes(view as object) || count++ < at) return
-      outcome.isDead = true
-      bury(victim)
-      resolve()
-      throw new Killed()
-    }
-  })
-  await Promise.race([dead, work.catch(() => undefined)])
-  if (!outcome.isDead) mem.control.before = undefined
-  return outcome.isDead
-}
 
 describe('removing', () => {
   it('takes a kind, a name and options, and no others', async () => {

@@ -42,9 +42,13 @@ export function reopenMemory(memory: real.Memory): real.Memory {
 }
 /** All views through which the thread of a memory accesses it. */
 export function viewsOf(memory: real.Memory): object[] {
-  return [memory, ...(reopened.get(memory) ?? [])]
-    .flatMap((each): unknown[] => Object.values(each))
-    .filter((view) => typeof view === 'object' && view !== null)
+  return (
+    [memory, ...(reopened.get(memory) ?? [])]
+      // Those that were taken away throw.
+      .flatMap((each) => Object.values(Object.getOwnPropertyDescriptors(each)))
+      .map(({ value }): unknown => value)
+      .filter((view) => typeof view === 'object' && view !== null)
+  )
 }
 
 export const load8 = hooked('load8', real.load8)

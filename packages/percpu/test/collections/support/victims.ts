@@ -12,6 +12,28 @@ export function bury(victim: Machine): void {
   }
 }
 
+/**
+ * Runs `work`, and ends the thread of its machine object before that one's access number `at`,
+ * whatever it does by then. Returns whether it got that far.
+ */
+export async function killAfter(victim: Machine, at: number, work: () => unknown): Promise<boolean> {
+  let count = 0
+  const outcome = { isDead: false }
+  const dead = new Promise<void>((resolve) => {
+    mem.control.before = (_name, [view]) => {
+      if (!mem.viewsOf(victim.memory).includes(view as object) || count++ < at) return
+      outcome.isDead = true
+      bury(victim)
+      resolve()
+      throw new Killed()
+    }
+  })
+  const ended = (async () => work())().catch(() => undefined)
+  await Promise.race([dead, ended])
+  if (!outcome.isDead) mem.control.before = undefined
+  return outcome.isDead
+}
+
 /** To be called when the tests run: by then the runner listens to what nobody catches. */
 export function muteKilled(): void {
   const name = 'unhandledRejection'
