@@ -2,6 +2,8 @@
  * Changes of spaces with their thread killed before any access to shared memory: each has happened
  * wholly, or not at all, all counts of pages are right, and no page is lost.
  */
+// First: what killed threads wait for does not keep the process alive.
+import '../support/no-timers.js'
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
 import type { AddressSpace, Machine } from 'percpu'
