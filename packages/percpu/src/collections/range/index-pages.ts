@@ -266,8 +266,12 @@ function makePage(
       if (word !== WALK) {
         isBehind = true
         const tail = word < 0 ? tailBefore(-before * 2, word, length) : undefined
-        blocks.push(tail === undefined ? word : tailWordOf(tail))
-        if (tail !== undefined) {
+        // It may have a place no more. Mutant: collections/range-tail-behind.
+        const hasPlace = tail === undefined || length <= MAX_START
+        if (!hasPlace) blocks.push(WALK)
+        else if (tail === undefined) blocks.push(word)
+        else {
+          blocks.push(tailWordOf(tail))
           tails.push(tail)
           length += lengthOf(tail)
         }
