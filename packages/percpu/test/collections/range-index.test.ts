@@ -78,6 +78,18 @@ describe('the index of a map of ranges says what its nodes say', () => {
     })
 })
 
+describe('a page of the index that is full', () => {
+  const machine = fresh({ memory: '64 MiB', cpus: 2 })
+  it('has no place for what changes before the end have moved', () => {
+    const map = machine.rangeMap('full', { key: 'u32', value: 'u32' })
+    const list = Array.from({ length: 26_000 }, (_, i) => [i * 40, i * 40 + 9, i] as const)
+    map.load(list)
+    map.batch(list.slice(0, 5000).map(([from], i) => [from + 2, from + 5, 30_000 + i]))
+    map.verify()
+    for (const [from, , value] of list) assert.equal(map.lookup(from), value)
+  })
+})
+
 describe('a range is found as words', () => {
   const machine = fresh({ memory: '64 MiB', cpus: 2 })
   const wide = (words: readonly number[]): bigint =>

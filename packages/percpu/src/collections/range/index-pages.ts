@@ -1,202 +1,53 @@
 /**
- * The index of a version with keys of 32 bits, by their upper 18 bits: for each block of 2^14 keys
- * a word that gives the answer, or says where it is close by. (After DXR: Zec, Rizzo, Mikuc, "DXR:
- * towards a billion routing lookups per second in software", CCR 2012.)
- *
- *     version │ a word for each 2^20 keys ──▶ page │ link │ a word for each 2^14 keys │ tails
- *
- *     0             no key has a value
- *     odd, above 0  all keys have this value, in the upper bits
- *     WALK          it is looked up from the topmost node on
- *     below 0       of a version: minus the reference of a page
- *                   of a page: a tail of it, where it begins and how many steps it has
- *
- * A *tail* has, for each step, where it begins in the block, in 16 bits, and then a word as above.
- * The last 2^24 keys are not in the index, so that a version has four pages of memory.
- *
- * A look-up makes one atomic load, that of `current`. Of the lines that it touches, two are those
- * of all look-ups: `current`, and the header of the version. The others are one of the version's
- * words, one of the page's, and for a tail one or two lines more. Its branches are those that the
- * answer needs: a wrong guess costs as much as a line that is far away.
- *
- * Pages are immutable, as nodes are: a change makes those anew in which there are keys of its own,
- * and copies the blocks that have none.
+ * Making the index of a version: index-words.ts. Of that before, the pages and blocks are kept in
+ * which nothing has changed.
  */
 import * as mem from '#mem'
-import type { I32View, Memory, U16View } from '#mem'
+import type { Memory } from '#mem'
 import type { Cursor } from './cursor.js'
-import { RangeVersion } from './range-layout.js'
+import {
+  BLOCK_BITS,
+  BLOCKS,
+  COUNT_BITS,
+  FIRST,
+  INDEX_WORDS,
+  MAX_COUNT,
+  MAX_START,
+  PAGES,
+  SIGN,
+  WALK,
+} from './index-words.js'
 import type { Stored } from './values.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
-const { load32, loadU16, store32, storeU16 } = mem
-
-const PAGE_SHIFT = 20
-const BLOCK_SHIFT = 14
-const PAGE = 2 ** PAGE_SHIFT
-const BLOCK = 2 ** BLOCK_SHIFT
-/** Blocks of a page, and the first word of theirs. */
-const BLOCKS = PAGE / BLOCK
-const FIRST = 1
-export const WALK = 2
-/** Of the word of a tail: bits of its number of steps, and of where it begins. */
-const COUNT_BITS = 15
-const MAX_COUNT = 2 ** COUNT_BITS - 1
-const MAX_START = 2 ** 16 - 1
-const SIGN = -(2 ** 31)
-
-/** The first word of the index in a version, and how many there are. */
-export const INDEX_AT = RangeVersion.stride / 4
-export const INDEX_WORDS = 4096 - INDEX_AT
-/** The sign, and the lowest bit: of a value it is only the latter. */
-export const VALUE_BITS = SIGN | 1
-
-const indexedField = RangeVersion.words.index
-const indexAt = INDEX_AT
-const indexWords = INDEX_WORDS
-const pageShift = PAGE_SHIFT
-const blockShift = BLOCK_SHIFT
-const blockMask = BLOCKS - 1
-const pageBlockShift = PAGE_SHIFT - BLOCK_SHIFT
-const allBlocks = INDEX_WORDS * BLOCKS
-const tailMask = BLOCK - 1
-const first = FIRST
-const walk = WALK
-const countBits = COUNT_BITS
-const countMask = MAX_COUNT
-const startMask = MAX_START
-
-/** What the index of a version, by its reference, says of a key: 0, a value, or {@link WALK}. */
-export function indexedWord(memory: Memory, reference: number, key: number): number {
-  if (reference === 0) return 0
-  const { i32 } = memory
-  const version = reference << 1
-  if (load32(i32, version + indexedField) === 0) return walk
-  const index = key >>> pageShift
-  if (index >= indexWords) return walk
-  const at = (version + indexAt + index) | 0
-  const named = load32(i32, at)
-  const page = (0 - (named << 1)) | 0
-  // In the page, or what there is already: without a branch, which nobody could predict.
-  const inPage = (page + first + ((key >>> blockShift) & blockMask)) | 0
-  const word = load32(i32, at + ((inPage - at) & (named >> 31)))
-  return word >= 0 ? word : tailWord(memory, page, word, key & tailMask)
-}
-function tailWord({ i32, u16 }: Memory, page: number, word: number, key: number): number {
-  const start = (page + ((word >>> countBits) & startMask)) | 0
-  const at = stepOf(u16, start << 1, word & countMask, key)
-  return load32(i32, at - start + (((word & countMask) + 1) >>> 1))
-}
-/** Index of the 16 bits of the last of `steps`, from `first` on, that is not behind a key. */
-function stepOf(u16: U16View, first: number, steps: number, key: number): number {
-  let at = first
-  for (let count = steps; count > 1;) {
-    const half = count >>> 1
-    // As in indexedWord.
-    at = (at + Math.imul(half, Number(loadU16(u16, at + half) <= key))) | 0
-    count -= half
-  }
-  return at
-}
-
-/**
- * As {@link indexedWord}, and writes where the range begins and ends to `bounds`, for a value that
- * is in the word. {@link WALK} also if that is not known here.
- *
- * Neighbours never have equal values. So blocks side by side with the same word are of one range.
- */
-export function indexedRange(memory: Memory, reference: number, key: number, bounds: Uint32Array): number {
-  if (reference === 0) return 0
-  const { i32, u16 } = memory
-  const version = reference << 1
-  const block = key >>> blockShift
-  if (load32(i32, version + indexedField) === 0) return walk
-  if (block >= allBlocks) return walk
-  const word = blockWord(i32, version, block)
-  let found = word
-  let from = -1
-  let to = -1
-  if (word < 0) {
-    const page = 0 - (load32(i32, version + indexAt + (key >>> pageShift)) << 1)
-    const begin = key & ~tailMask
-    const start = (page + ((word >>> countBits) & startMask)) | 0
-    const steps = word & countMask
-    const at = stepOf(u16, start << 1, steps, key & tailMask)
-    const step = (at - (start << 1)) | 0
-    found = load32(i32, start + step + ((steps + 1) >>> 1))
-    if (step > 0) from = (begin | loadU16(u16, at)) >>> 0
-    if (step < steps - 1) to = (begin + loadU16(u16, at + 1) - 1) >>> 0
-  }
-  if ((found & 1) === 0) return found
-  if (from < 0) from = beginBefore(memory, version, block, found)
-  if (to < 0) to = endBehind(memory, version, block, found)
-  if (from < 0 || to < 0) return walk
-  bounds[0] = from
-  bounds[1] = to
-  return found
-}
-/** What an index says of a block: as in a page. */
-function blockWord(i32: I32View, version: number, block: number): number {
-  const named = load32(i32, version + indexAt + (block >>> pageBlockShift))
-  return named >= 0 ? named : load32(i32, 0 - (named << 1) + first + (block & blockMask))
-}
-/** Where the range begins that has this word, and the beginning of a block; -1: not known. */
-function beginBefore({ i32, u16 }: Memory, version: number, block: number, word: number): number {
-  for (let before = block - 1; before >= 0; before--) {
-    const named = load32(i32, version + indexAt + (before >>> pageBlockShift))
-    if (named === word) {
-      before &= ~blockMask
-      continue
-    }
-    const page = 0 - (named << 1)
-    const other = named >= 0 ? named : load32(i32, page + first + (before & blockMask))
-    if (other === word) continue
-    if (other === walk) return -1
-    const steps = other & countMask
-    const start = page + ((other >>> countBits) & startMask)
-    if (other >= 0 || load32(i32, start + steps - 1 + ((steps + 1) >>> 1)) !== word)
-      return (before + 1) * BLOCK
-    return before * BLOCK + loadU16(u16, (start << 1) + steps - 1)
-  }
-  return 0
-}
-/** As {@link beginBefore}, where one ends that has the end of a block. */
-function endBehind({ i32, u16 }: Memory, version: number, block: number, word: number): number {
-  for (let behind = block + 1; behind < allBlocks; behind++) {
-    const named = load32(i32, version + indexAt + (behind >>> pageBlockShift))
-    if (named === word) {
-      behind |= blockMask
-      continue
-    }
-    const page = 0 - (named << 1)
-    const other = named >= 0 ? named : load32(i32, page + first + (behind & blockMask))
-    if (other === word) continue
-    if (other === walk) return -1
-    const start = page + ((other >>> countBits) & startMask)
-    if (other >= 0 || load32(i32, start + (((other & countMask) + 1) >>> 1)) !== word)
-      return behind * BLOCK - 1
-    return behind * BLOCK + loadU16(u16, (start << 1) + 1) - 1
-  }
-  return -1
-}
+const { load32, store32, storeU16 } = mem
 
 /** Ranges from which on an index is made, and below which it is given up. */
 const MANY = 2048
 const FEW = 512
+/** Blocks of so many bits have no pages of their own. */
+const LAST_SHIFT = 14
+/** The most steps of a tail of other blocks: more take longer than a page. */
+const SHORT = 32
 
-/** Keys, both ends included, for which the version may differ from the one before. */
+/** Positions, both ends included, for which the version may differ from the one before. */
 export type Region = readonly [low: number, high: number]
 
 /** Of what an index is made. */
 export interface Indexing {
   readonly memory: Memory
+  /** How many bits of a position are below those that choose a word of the version. */
+  readonly shift: number
+  /** Whether what tails say of where steps begin has 32 bits, and not 16. */
+  readonly isWide: boolean
   /** The words of that before. */
   readonly words: Int32Array | undefined
   readonly size: number
   readonly regions: readonly Region[]
+  /** Its keys are positions; one that is not the first of its position is half a one more. */
   readonly cursor: Cursor<number, unknown>
-  /** Lets the cursor look at a key. */
-  readonly seek: (key: number) => void
+  /** Lets the cursor look at the first key of a position. */
+  readonly seek: (position: number) => void
   /** Takes memory, by reference. */
   readonly take: (bytes: number) => number
   /** Is told of pages that are not part of the new version. */
@@ -204,150 +55,188 @@ export interface Indexing {
 }
 
 /** The words of the new index; undefined for none. @throws what taking memory throws. */
-export function makeIndex(indexing: Indexing): Int32Array | undefined {
-  const { words, size, regions, drop } = indexing
+export function makeIndex(given: Indexing): Int32Array | undefined {
+  const { memory, words, size, shift, cursor, drop } = given
   if (size < (words === undefined ? MANY : FEW)) {
-    for (const word of words ?? []) if (word < 0) drop(-word)
+    for (const word of words ?? []) eachPage(memory, word, drop)
     return undefined
   }
   const made = words === undefined ? new Int32Array(INDEX_WORDS) : words.slice()
-  const changed = new Map<number, Set<number> | undefined>()
-  const all: readonly Region[] = words === undefined ? [[0, 2 ** 32 - 1]] : regions
-  for (const region of all) addChanged(changed, region)
-  // The last word of a whole page, and the keys for which it holds.
-  let same = { word: 0, from: 0, to: 0 }
-  for (const [index, blocks] of changed) {
-    const before = words?.[index] ?? 0
-    if (before < 0) drop(-before)
-    const begin = index * PAGE
-    if (begin < same.from || begin + PAGE > same.to) {
-      const word = makePage(indexing, begin, blocks ? before : 0, blocks ?? new Set())
-      same = { word, from: begin, to: word < 0 ? begin + PAGE : nextOf(indexing.cursor) }
+  const width = 2 ** shift
+  const regions = words === undefined ? [[0, INDEX_WORDS * width] as const] : joined(given.regions)
+  const indexing = { ...given, regions }
+  // The last word that is that of many positions, and where these end.
+  let same = { word: 0, end: 0 }
+  let index = 0
+  for (const [low, high] of regions) {
+    const last = Math.min(Math.floor(high / width), INDEX_WORDS - 1)
+    for (index = Math.max(index, Math.floor(low / width)); index <= last; index++) {
+      const begin = index * width
+      const before = words?.[index] ?? 0
+      if (begin + width > same.end) {
+        given.seek(begin)
+        const end = nextOf(cursor)
+        same = { word: wordOf(cursor), end }
+      }
+      if (begin + width > same.end) made[index] = makePage(indexing, begin, shift - BLOCK_BITS, before)
+      else {
+        eachPage(memory, before, drop)
+        made[index] = same.word
+      }
     }
-    made[index] = same.word
   }
   return made
 }
-/** The blocks in which a region lies, by the page; undefined for all of a page. */
-function addChanged(changed: Map<number, Set<number> | undefined>, [low, high]: Region): void {
-  const last = Math.min(high >>> PAGE_SHIFT, INDEX_WORDS - 1)
-  for (let index = low >>> PAGE_SHIFT; index <= last; index++) {
-    const begin = index * PAGE
-    const isWhole = low <= begin && high >= begin + PAGE - 1
-    const blocks = isWhole ? undefined : changed.has(index) ? changed.get(index) : new Set<number>()
-    changed.set(index, blocks)
-    if (blocks === undefined) continue
-    const end = Math.min(high, begin + PAGE - 1) >>> BLOCK_SHIFT
-    for (let block = Math.max(low, begin) >>> BLOCK_SHIFT; block <= end; block++) blocks.add(block * BLOCK)
+
+/** Regions in their order, of which no two touch. */
+function joined(regions: readonly Region[]): readonly Region[] {
+  const list: [number, number][] = []
+  for (const [low, high] of [...regions].sort(([one], [other]) => one - other)) {
+    const last = list.at(-1)
+    if (last === undefined || last[1] < low - 1) list.push([low, high])
+    else last[1] = Math.max(last[1], high)
   }
+  return list
+}
+/** Whether any of these positions is in a region. */
+function isIn(regions: readonly Region[], low: number, high: number): boolean {
+  let first = 0
+  for (let end = regions.length; first < end;) {
+    const middle = (first + end) >>> 1
+    if ((regions[middle]?.[1] ?? 0) < low) first = middle + 1
+    else end = middle
+  }
+  return (regions[first]?.[0] ?? Infinity) <= high
+}
+
+/** Calls `visit` with each page that a word names: that, and those of its blocks. */
+export function eachPage(memory: Memory, word: number, visit: (page: number) => void): void {
+  if (!isPage(word)) return
+  for (let block = 0; block < BLOCKS; block++)
+    eachPage(memory, load32(memory.i32, word * -2 + FIRST + block), visit)
+  visit(-word)
+}
+function isPage(word: number): boolean {
+  return word < 0 && word >= PAGES
 }
 
 /**
- * The word of a version for the page that begins at a key. `before`: that of the version before, of
- * which the blocks that have not changed are copied.
+ * The word of a page of blocks of `2 ** shift` positions, of which the first begins at `begin`.
+ * `before`: that of the version before, whose blocks that have not changed are copied; or no page.
  */
-function makePage(
-  { memory, cursor, seek, take }: Indexing,
-  begin: number,
-  before: number,
-  changed: ReadonlySet<number>,
-): number {
-  seek(begin)
-  if (nextOf(cursor) >= begin + PAGE) return wordOf(cursor)
+function makePage(indexing: Indexing, begin: number, shift: number, before: number): number {
+  const { memory, regions, take, drop } = indexing
+  const old = isPage(before) ? before * -2 + FIRST : 0
   const blocks: number[] = []
   const tails: Tail[] = []
   let length = FIRST + BLOCKS
-  let isBehind = false
-  for (let block = begin; block < begin + PAGE; block += BLOCK) {
-    // Mutant: collections/range-block-kept.
-    if (before < 0 && !changed.has(block)) {
-      const word = load32(memory.i32, -before * 2 + FIRST + ((block - begin) >>> BLOCK_SHIFT))
-      // One that had no place may have some now.
-      if (word !== WALK) {
-        isBehind = true
-        const tail = word < 0 ? tailBefore(-before * 2, word, length) : undefined
-        blocks.push(tail === undefined ? word : tailWordOf(tail))
-        if (tail !== undefined) {
-          tails.push(tail)
-          length += lengthOf(tail)
-        }
-        continue
-      }
-    }
-    // The cursor has not gone through what was copied.
-    if (isBehind) seek(block)
-    isBehind = false
-    if (nextOf(cursor) >= block + BLOCK) {
-      blocks.push(wordOf(cursor))
-      if (nextOf(cursor) === block + BLOCK) advance(cursor)
-      continue
-    }
-    const offsets: number[] = []
-    const words: number[] = []
-    for (let from = block; ; from = cursor.key()) {
-      offsets.push(from - block)
-      words.push(wordOf(cursor))
-      const next = nextOf(cursor)
-      if (next <= block + BLOCK) advance(cursor)
-      if (next >= block + BLOCK) break
-    }
-    if (offsets.length > MAX_COUNT || length > MAX_START) {
+  const addTail = (steps: number, parts: Tail['parts']): void => {
+    // Mutant: collections/range-tail-behind.
+    if (length > MAX_START) {
       blocks.push(WALK)
-      continue
+      return
     }
-    const tail: Tail = { start: length, steps: offsets.length, parts: { offsets, words } }
+    const tail = { start: length, steps, parts }
     blocks.push(tailWordOf(tail))
     tails.push(tail)
-    length += lengthOf(tail)
+    length += lengthOf(indexing, steps)
   }
+  for (let block = 0; block < BLOCKS; block++) {
+    const from = begin + block * 2 ** shift
+    const end = from + 2 ** shift
+    const word = old === 0 ? WALK : load32(memory.i32, old + block)
+    // One that had no place may have some now. Mutant: collections/range-block-kept.
+    if (word !== WALK && !isIn(regions, from, end - 1)) {
+      if (word >= PAGES) blocks.push(word)
+      else addTail(word & MAX_COUNT, old - FIRST + ((word >>> COUNT_BITS) & MAX_START))
+      continue
+    }
+    const most = shift > LAST_SHIFT ? SHORT : MAX_COUNT
+    const steps = stepsOf(indexing, from, end, most)
+    if (steps === undefined && shift > LAST_SHIFT) {
+      blocks.push(makePage(indexing, from, shift - BLOCK_BITS, word))
+      continue
+    }
+    // Mutant: collections/range-page-left.
+    eachPage(memory, word, drop)
+    if (steps?.words.length === 1) blocks.push(steps.words[0] ?? 0)
+    else if (steps === undefined) blocks.push(WALK)
+    else addTail(steps.words.length, steps)
+  }
+  if (old !== 0) drop(-before)
   const page = take(length * 4)
-  writePage(memory, page * 2, blocks, tails)
+  for (let block = 0; block < BLOCKS; block++)
+    store32(memory.i32, page * 2 + FIRST + block, blocks[block] ?? 0)
+  for (const tail of tails) writeTail(indexing, page * 2 + tail.start, tail)
   return -page
+}
+
+/** Where steps begin in a block, and the word of each. */
+interface Steps {
+  readonly offsets: readonly number[]
+  readonly words: readonly number[]
+}
+/** Those of positions; undefined if there are more than `most`. */
+function stepsOf({ cursor, seek }: Indexing, begin: number, end: number, most: number): Steps | undefined {
+  seek(begin)
+  const offsets = [0]
+  const words = [wordOf(cursor)]
+  const add = (position: number, word: number): void => {
+    if (offsets.at(-1) === position - begin) {
+      offsets.pop()
+      words.pop()
+    }
+    if (word === WALK && words.at(-1) === WALK) return
+    offsets.push(position - begin)
+    words.push(word)
+  }
+  for (let next = nextOf(cursor); next < end; next = nextOf(cursor)) {
+    const position = Math.floor(next)
+    if (position === next) advance(cursor)
+    else {
+      // Its keys have more than one value. Mutant: collections/range-half-kept.
+      add(position, WALK)
+      if (position + 1 === end) break
+      seek(position + 1)
+    }
+    add(Math.ceil(next), wordOf(cursor))
+    if (words.length > most) return undefined
+  }
+  return { offsets, words }
 }
 
 interface Tail {
   /** Words of the page before it. */
   readonly start: number
   readonly steps: number
-  /** Its steps, and a word for each; or the word index at which it lies in the page before. */
-  readonly parts: { readonly offsets: readonly number[]; readonly words: readonly number[] } | number
+  /** Its steps; or the word index at which it lies in the page before. */
+  readonly parts: Steps | number
 }
-function lengthOf({ steps }: Tail): number {
-  return ((steps + 1) >>> 1) + steps
+function lengthOf({ isWide }: Indexing, steps: number): number {
+  return steps + (isWide ? steps : (steps + 1) >>> 1)
 }
 /** The word of its block. */
 function tailWordOf({ start, steps }: Tail): number {
   return SIGN | (start << COUNT_BITS) | steps
 }
-/** One of the page before, whose word index is given, by the word of its block. */
-function tailBefore(page: number, word: number, start: number): Tail {
-  return { start, steps: word & MAX_COUNT, parts: page + ((word >>> COUNT_BITS) & MAX_START) }
-}
-function writePage(
-  { i32, u16 }: Memory,
-  page: number,
-  blocks: readonly number[],
-  tails: readonly Tail[],
-): void {
-  for (let block = 0; block < blocks.length; block++) store32(i32, page + FIRST + block, blocks[block] ?? 0)
-  for (const tail of tails) {
-    const { steps, parts } = tail
-    const at = page + tail.start
-    if (typeof parts === 'number') {
-      for (let word = lengthOf(tail) - 1; word >= 0; word--)
-        store32(i32, at + word, load32(i32, parts + word))
-      continue
-    }
-    const values = at + ((steps + 1) >>> 1)
-    for (let step = 0; step < steps; step++) {
-      storeU16(u16, at * 2 + step, parts.offsets[step] ?? 0)
-      store32(i32, values + step, parts.words[step] ?? 0)
-    }
+function writeTail(indexing: Indexing, at: number, { steps, parts }: Tail): void {
+  const { memory, isWide } = indexing
+  const { i32, u16 } = memory
+  const length = lengthOf(indexing, steps)
+  if (typeof parts === 'number') {
+    for (let word = 0; word < length; word++) store32(i32, at + word, load32(i32, parts + word))
+    return
+  }
+  for (let step = 0; step < steps; step++) {
+    const offset = parts.offsets[step] ?? 0
+    if (isWide) store32(i32, at + step, offset | 0)
+    else storeU16(u16, at * 2 + step, offset)
+    store32(i32, at + length - steps + step, parts.words[step] ?? 0)
   }
 }
 
 function nextOf(cursor: Cursor<number, unknown>): number {
-  return cursor.next() ?? 2 ** 32
+  return cursor.next() ?? Infinity
 }
 function advance(cursor: Cursor<number, unknown>): void {
   cursor.slot++

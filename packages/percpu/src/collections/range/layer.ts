@@ -26,6 +26,7 @@ import type { OwnNote } from '../notes-area.js'
 import type { MapValueKind, MapValues } from '../values.js'
 import { keyKinds, type KeyKind, type RangeKeyKind, type RangeKeys } from './keys.js'
 import { finishNote } from './notes.js'
+import { narrow, wide, type Positions } from './positions.js'
 import {
   compareRangeOptions,
   rangeOptionsAt,
@@ -41,8 +42,8 @@ import { valueKindOf } from './values.js'
 
 const notes = areas.rangeMaps
 const TYPE = 'SharedRangeMap'
-/** Raised when nodes hold keys, or an index its blocks, in another way: keys.ts, index-pages.ts. */
-const CONTENTS = 2
+/** Raised when nodes hold keys, or an index its blocks, in another way: keys.ts, index-words.ts. */
+const CONTENTS = 3
 const layouts = [RangeRoot, RangeVersion, RangeNode, RangeBlock]
 const hash = hashNumbers([CONTENTS, ...layouts.map((layout) => layout.hash)])
 const spec = { type: TYPE, layout: { name: TYPE, size: RangeRoot.size, align: RangeRoot.align, hash } }
@@ -183,6 +184,8 @@ function shapeOf<K, V>(
   { key, value }: RangeMapOptions,
 ): Pick<RangeMapParts<K, V>, 'shape' | 'finder'> {
   const keys = keyKinds[key] as unknown as KeyKind<K>
-  const shape = { memory, keys, values: valueKindOf<V>(value), isIndexed: key === 'u32' }
+  const found = key === 'u32' ? narrow : key === 'u128' ? wide : undefined
+  const positions = found as unknown as Positions<K> | undefined
+  const shape = { memory, keys, values: valueKindOf<V>(value), positions, isNarrow: key === 'u32' }
   return { shape, finder: finderOf(key, memory) }
 }

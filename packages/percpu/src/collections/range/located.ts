@@ -7,8 +7,8 @@ import { heightOf, rootOf } from './version.js'
 import { splitWide, wideBounds, wideWords } from './wide-keys.js'
 
 /** @throws ArgumentError for what does not have the words of a first and a last key. */
-export function checkBounds<K, V>({ keys, isIndexed }: Shape<K, V>, bounds: Uint32Array): void {
-  const words = isIndexed ? 2 : typeof keys.least === 'bigint' ? 8 : 0
+export function checkBounds<K, V>({ keys, isNarrow }: Shape<K, V>, bounds: Uint32Array): void {
+  const words = isNarrow ? 2 : typeof keys.least === 'bigint' ? 8 : 0
   if (words === 0) throw refused('bounds', bounds, "of no use: keys are not of kind 'u32' or 'u128'")
   // A view has no traps.
   if (!ArrayBuffer.isView(bounds) || !(bounds instanceof Uint32Array) || bounds.length < words)
@@ -34,12 +34,12 @@ export function locate<K, V>(
   const { node, slot } = finder
   if (!hasValue(memory, node, slot)) return undefined
   const count = countOf(memory, node)
-  if (!shape.isIndexed && slot + 1 < count) wideBounds(memory, node, slot, count, bounds)
+  if (!shape.isNarrow && slot + 1 < count) wideBounds(memory, node, slot, count, bounds)
   else {
     const cursor = new Cursor(shape, finder)
     cursor.seek(root, heightOf(memory, version), key)
     writeBound(cursor.key(), bounds, 0)
-    writeBound(cursor.end(), bounds, shape.isIndexed ? 1 : 4)
+    writeBound(cursor.end(), bounds, shape.isNarrow ? 1 : 4)
   }
   return values.read(memory, valueWord(shape, node, slot))
 }

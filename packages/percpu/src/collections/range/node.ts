@@ -2,6 +2,7 @@
 import * as mem from '#mem'
 import type { Memory } from '#mem'
 import { KEYS, type KeyKind } from './keys.js'
+import type { Positions } from './positions.js'
 import { COUNT_BITS, RangeNode } from './range-layout.js'
 import type { Stored, ValueKind } from './values.js'
 
@@ -15,8 +16,10 @@ export interface Shape<K, V> {
   readonly memory: Memory
   readonly keys: KeyKind<K>
   readonly values: ValueKind<V>
-  /** Whether large versions have an index: of keys of 32 bits. */
-  readonly isIndexed: boolean
+  /** What the index of a large version sees of keys, if it has one. */
+  readonly positions: Positions<K> | undefined
+  /** Whether keys have 32 bits. */
+  readonly isNarrow: boolean
 }
 
 /** How many keys a node has, by its word index. */

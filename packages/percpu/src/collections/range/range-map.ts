@@ -142,7 +142,7 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
    * They are sorted, and none overlaps another one. The fastest way for many.
    *
    * Cost: the tree is made without the map's lock. That is held for steps in proportion to what was
-   * there, and for keys of kind `u32` to what is new.
+   * there, and for keys of kind `u32` and `u128` to what is new.
    * @throws ArgumentError also unless they are sorted; what iterating throws; else as {@link set}.
    *   Nothing is changed then.
    */

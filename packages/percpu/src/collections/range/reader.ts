@@ -3,9 +3,11 @@ import { Cursor, type Range } from './cursor.js'
 import { hasValue, valueWord, type Shape } from './node.js'
 import type { RangePoint } from './keys.js'
 import type { Finder } from './search.js'
-import { indexedRange, indexedWord, VALUE_BITS } from './index-pages.js'
+import { indexedRange, indexedWide, indexedWord } from './index-search.js'
+import { VALUE_BITS } from './index-words.js'
 import { checkBounds, locate } from './located.js'
 import { heightOf, numberOf, rootOf, sizeOf } from './version.js'
+import { splitWide, wideWords } from './wide-keys.js'
 
 // Copied for the compiler, which checks an import at each use.
 const valueBits = VALUE_BITS
@@ -56,10 +58,8 @@ export abstract class RangeReader<K, V> {
    */
   lookup(point: RangePoint<K>): V | undefined {
     const { shape } = this
-    if (!shape.isIndexed || typeof point !== 'number' || point >>> 0 !== point) {
-      const key = shape.keys.point('point', point as K)
-      return this.#walk(this.present(), key)
-    }
+    // The rest is elsewhere: a longer function is not inlined into the loops of users.
+    if (!shape.isNarrow || typeof point !== 'number' || point >>> 0 !== point) return this.#lookupOther(point)
     const { memory } = shape
     const version = this.present()
     const word = indexedWord(memory, version, point)
@@ -69,6 +69,18 @@ export abstract class RangeReader<K, V> {
       return readBlock === undefined ? ((word >>> 1) as V) : readBlock(memory, word >>> 1)
     }
     return word === 0 ? undefined : this.#walk(version, point as K)
+  }
+  /** What is no key of 32 bits. */
+  #lookupOther(point: RangePoint<K>): V | undefined {
+    const { memory, keys, positions, values } = this.shape
+    const key = keys.point('point', point as K)
+    if (positions === undefined) return this.#walk(this.present(), key)
+    splitWide(key as bigint | Uint32Array)
+    const version = this.present()
+    const word = indexedWide(memory, version, wideWords[0] ?? 0, wideWords[1] ?? 0)
+    if ((word & valueBits) !== 1) return word === 0 ? undefined : this.#walk(version, key)
+    const { readBlock } = values
+    return readBlock === undefined ? ((word >>> 1) as V) : readBlock(memory, word >>> 1)
   }
   /** From the topmost node on. */
   #walk(version: number, key: K): V | undefined {
@@ -98,7 +110,7 @@ export abstract class RangeReader<K, V> {
   locate(point: RangePoint<K>, bounds: Uint32Array): V | undefined {
     const { shape } = this
     checkBounds(shape, bounds)
-    if (!shape.isIndexed || typeof point !== 'number' || point >>> 0 !== point)
+    if (!shape.isNarrow || typeof point !== 'number' || point >>> 0 !== point)
       return locate(shape, this.finder, this.present(), shape.keys.point('point', point as K), bounds)
     const { memory } = shape
     const version = this.present()

@@ -19,7 +19,7 @@ const countMask = 2 ** COUNT_BITS - 1
 const keysField = KEYS
 
 /** The last of `count` words from `first` on that is not above `key`; the first one if all are. */
-function lastNotAbove(u32: U32View, first: number, count: number, key: number): number {
+export function lastNotAbove(u32: U32View, first: number, count: number, key: number): number {
   let at = first
   for (let left = count; left > 1;) {
     const half = left >>> 1

@@ -7,7 +7,8 @@ import { shown } from '../../machine/check.js'
 import { MapCorruptionError } from '../errors.js'
 import { childOf, countOf, countValues, keysOf, levelOf, storedAt, type Shape } from './node.js'
 import type { Stored } from './values.js'
-import { indexedWord, WALK, wordOfValue } from './index-pages.js'
+import { eachPage, wordOfValue } from './index-pages.js'
+import { WALK } from './index-words.js'
 import { emptyOf, heightOf, indexOf, isIndexed, numberOf, rootOf, sizeOf } from './version.js'
 
 export interface RangeMapReport {
@@ -40,7 +41,8 @@ export function describeRangeMap<K, V>(
     for (let slot = 0; slot < countOf(memory, node * 2); slot++) visit(childOf(shape, node * 2, slot))
   }
   if (root !== 0) visit(root)
-  for (const page of indexOf(memory, version) ?? []) if (page < 0) bytes += tags.bytesOf(page * -8)
+  for (const word of indexOf(memory, version) ?? [])
+    eachPage(memory, word, (page) => (bytes += tags.bytesOf(page * 8)))
   return {
     name,
     ranges: sizeOf(memory, version),
@@ -86,7 +88,9 @@ class Check<K, V> {
     const empty = emptyOf(memory, version)
     if (empty !== 0) this.#object(empty, 'the version that is to be empty')
     if ((empty === 0) !== (root === 0)) this.faults.push('there are ranges, and no version without them')
-    if (this.#shape.isIndexed && isIndexed(memory, version * 2)) this.#indexed = version
+    if (isIndexed(memory, version * 2)) this.#indexed = version
+    for (const word of indexOf(memory, version) ?? [])
+      eachPage(memory, word, (page) => void this.#object(page, 'a page of the index'))
     if (root !== 0) this.#node(root, heightOf(memory, version), undefined)
     if (this.#before) this.#word(this.#before.key, this.#shape.keys.greatest, this.#before.value)
     const size = sizeOf(memory, version)
@@ -134,10 +138,10 @@ class Check<K, V> {
 
   /** What the index says of both ends of a step. */
   #word(first: K, last: K, value: Stored): void {
-    const { memory } = this.#shape
-    if (this.#indexed === 0) return
+    const { memory, positions } = this.#shape
+    if (this.#indexed === 0 || positions === undefined) return
     for (const key of [first, last]) {
-      const word = indexedWord(memory, this.#indexed, key as number)
+      const word = positions.word(memory, this.#indexed, key)
       const expected = wordOfValue(value)
       if (word !== expected && word !== WALK)
         this.faults.push(`the index says ${word} of key ${String(key)}, and not ${expected}`)

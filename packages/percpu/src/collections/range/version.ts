@@ -1,7 +1,7 @@
 /** The version that there is. */
 import * as mem from '#mem'
 import type { Memory } from '#mem'
-import { INDEX_AT, INDEX_WORDS } from './index-pages.js'
+import { INDEX_AT, INDEX_WORDS } from './index-words.js'
 import { RangeVersion } from './range-layout.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.

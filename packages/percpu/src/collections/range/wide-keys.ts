@@ -53,6 +53,27 @@ export function splitWide(key: bigint | Uint32Array): void {
 export function upperOf(one: number, two: number): number {
   return one * 2 ** LOWER + (two >>> (32 - LOWER))
 }
+
+/** Bits of the second word in the position of a key: positions.ts. */
+const PART = 18
+const REST = 2 ** (32 - PART)
+/** The position of a key, by its first two words. */
+export function positionOfWide(one: number, two: number): number {
+  return one * 2 ** PART + (two >>> (32 - PART))
+}
+/** The words of the first key of a position. */
+export function wordsOfPosition(position: number): Uint32Array {
+  return Uint32Array.of(Math.floor(position / 2 ** PART), (position % 2 ** PART) * REST, 0, 0)
+}
+/** The position of a key of a node; half a one more unless it is the first one of its position. */
+export function readPosition({ i32, f64, u32 }: mem.Memory, node: number, slot: number): number {
+  const begin = node + keysField
+  const word = begin + (load32(i32, node + headField) & countMask) * 2 + slot * 3
+  const two = loadU32(u32, word)
+  const position = Math.floor(loadF64(f64, begin / 2 + slot) / 2 ** (LOWER - PART))
+  const isFirst = two % REST === 0 && loadU32(u32, word + 1) === 0 && loadU32(u32, word + 2) === 0
+  return isFirst ? position : position + 0.5
+}
 function joinWide(one: number, two: number, three: number, four: number): bigint {
   halfWords[first] = one
   halfWords[second] = two

@@ -156,7 +156,7 @@ export class RangeWriter<K, V> {
     const shape = this.#shape
     const { memory } = shape
     const { heap, note, list, callbacks } = this.#parts
-    const index = shape.isIndexed ? this.#index(before, built, regions, fresh, removed) : undefined
+    const index = this.#index(before, built, regions, fresh, removed)
     const isEmpty = built.root === 0
     const spare = emptyOf(memory, before)
     // To take everything away takes no memory.
@@ -202,19 +202,24 @@ export class RangeWriter<K, V> {
     fresh: Fresh<K, V>,
     removed: number[],
   ): Int32Array | undefined {
-    const { memory } = this.#shape
-    const cursor = new Cursor(this.#shape, this.#finder) as unknown as Cursor<number, unknown>
-    const seek = (key: number): void => cursor.seek(root, level, key)
+    const { memory, positions, keys } = this.#shape
+    if (positions === undefined) return undefined
+    const { shift, isWide } = positions
+    const shape = { ...this.#shape, keys: positions.keys } as unknown as Shape<number, unknown>
+    const cursor = new Cursor(shape, this.#finder as unknown as Finder<number>)
+    const goTo = (key: K | Uint32Array): void => cursor.seek(root, level, key as number)
+    const seek = (position: number): void => goTo(positions.first(position))
     // What follows a range may have another block than before.
-    const regions = (changed as unknown as readonly Region[]).map(([low, high]): Region => {
-      if (root === 0 || high === 2 ** 32 - 1) return [low, high]
-      seek(high + 1)
-      return [low, cursor.end()]
+    const regions = changed.map(([low, high]): Region => {
+      const end = keys.after(high)
+      if (root === 0 || end === undefined) return [positions.of(low), Infinity]
+      goTo(end)
+      return [positions.of(low), Math.ceil(cursor.next() ?? Infinity) - 1]
     })
     const words = indexOf(memory, before)
     const take = (bytes: number): number => fresh.take(bytes)
     const drop = (page: number): void => void removed.push(page)
-    return makeIndex({ memory, words, size, regions, cursor, seek, take, drop })
+    return makeIndex({ memory, shift, isWide, words, size, regions, cursor, seek, take, drop })
   }
 }
 
