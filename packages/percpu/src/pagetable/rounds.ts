@@ -56,13 +56,14 @@ export class Rounds {
   }
 
   /**
-   * A round of the space whose SpaceTable has this word index. The caller has acknowledged it, or
-   * does not use the space.
+   * A round of the space whose SpaceTable has this word index. `acknowledge` is called once the round
+   * has begun: the caller forgets what it knows itself. Mutant: pagetable/own-unflushed.
    *
    * @throws UnansweredError at the deadline; the reason of its signal; OfflineError.
    */
-  async wait(table: number, deadline: Deadline): Promise<void> {
+  async wait(table: number, deadline: Deadline, acknowledge: () => void): Promise<void> {
     const targets = this.begin(table)
+    acknowledge()
     if (targets.length === 0) return
     const { doorbell, table: cpus } = this.#own
     const masks = targets.map(({ cpu }) => cpus.waiters(cpu))

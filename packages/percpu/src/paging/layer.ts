@@ -209,8 +209,7 @@ export class PagingLayer implements AttachedLayer {
     return changes.run(place, deadline, async () => {
       changes.checkPins(place, 0, SPACE_PAGES)
       pager.locked(() => pager.tables.protect(place.table + edge))
-      pager.acknowledge()
-      await pager.rounds.wait(place.table, deadline)
+      await pager.round(place, deadline)
       // Nobody writes, and nobody can before this change ends. Mutant: paging/fork-unwaited.
       const thing = pager.locked(() => {
         const init = (address: number): void => {
