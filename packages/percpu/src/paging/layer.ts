@@ -349,12 +349,12 @@ export class PagingLayer implements AttachedLayer {
   #release(recovery: Recovery): boolean {
     const note = notes.of(recovery)
     if (note === undefined) return false
-    const { table, cpu, incarnation } = recovery
+    const { table, cpu, incarnation, ringer } = recovery
     const { memory } = table
     notes.release(recovery)
     clearPins(memory, note)
     for (const space of this.#spaces(memory)) {
-      endUse(memory, space.table, cpu)
+      endUse(memory, space.table, cpu, ringer)
       endChange(memory, space.table, tokenOf(cpu, incarnation))
     }
     return true
