@@ -56,13 +56,14 @@ export class Rounds {
   }
 
   /**
-   * A round of the space whose SpaceTable has this word index. The caller has acknowledged it, or
-   * does not use the space.
+   * A round of the space whose SpaceTable has this word index. `acknowledge` is called once the round
+   * has begun: the caller forgets what it knows itself. Mutant: pagetable/own-unflushed.
    *
    * @throws UnansweredError at the deadline; the reason of its signal; OfflineError.
    */
-  async wait(table: number, deadline: Deadline): Promise<void> {
+  async wait(table: number, deadline: Deadline, acknowledge: () => void): Promise<void> {
     const targets = this.begin(table)
+    acknowledge()
     if (targets.length === 0) return
     const { doorbell, table: cpus } = this.#own
     const masks = targets.map(({ cpu }) => cpus.waiters(cpu))
@@ -110,7 +111,7 @@ export class Rounds {
     const { cpu, generation: number } = target
     const at = spaceCpu(table, cpu)
     if (target.walk === undefined) {
-      if (this.#hasSeen(at, number)) return true
+      if (this.#hasSeen(at, number) || !this.#isUser(table, cpu)) return true
       // While it is active it counts no walks.
       if (this.#own.gracePeriods.isActive(cpu)) return false
       const walks = this.#walksOf(at)
@@ -120,6 +121,11 @@ export class Rounds {
     return this.#isDrained(table, at, target.walk)
   }
 
+  #isUser(table: number, cpu: number): boolean {
+    // X(space.users) pairs with W in endUse: who has left, or died, uses nothing of it any more.
+    // Mutant: pagetable/left-waited-for.
+    return (loadAtomic32(this.#memory.i32, table + users + (cpu >>> 5)) & (1 << (cpu & 31))) !== 0
+  }
   #hasSeen(at: number, number: number): boolean {
     // Q(space.seen) pairs with P in SpaceUse.acknowledge: what the CPU found before is used no
     // more. Mutant: pagetable/seen-first.

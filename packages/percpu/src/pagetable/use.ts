@@ -7,6 +7,7 @@
  */
 import { addAtomic32, andAtomic32, loadAtomic32, orAtomic32, storeAtomic32, type Memory } from '#mem'
 import type { OwnCpu } from '../cpus/own-cpu.js'
+import type { Ringer } from '../cpus/ringer.js'
 import { SpaceCpu, SpaceTable } from './layouts.js'
 import { Tlb } from './tlb.js'
 import type { CountedWalks } from './walk.js'
@@ -46,6 +47,9 @@ export class SpaceUse {
     // atomic: as in acknowledge. A later one is answered there.
     this.#seen = loadAtomic32(i32, this.#table + generation)
     storeAtomic32(i32, this.#seenWord, this.#seen)
+    // A round that began between may have found the bit, and what was seen of an earlier use.
+    // Mutant: pagetable/begun-untold.
+    this.counted.ringer.wakeWaiters(this.#cpu)
   }
 
   /**
@@ -69,7 +73,7 @@ export class SpaceUse {
   /** This CPU walks the space no more. */
   end(): void {
     this.tlb.flush()
-    endUse(this.#memory, this.#table, this.#cpu)
+    endUse(this.#memory, this.#table, this.#cpu, this.counted.ringer)
   }
 
   get #seenWord(): number {
@@ -78,10 +82,13 @@ export class SpaceUse {
 }
 
 /** A CPU walks a space no more: by itself, or by its reaper. Can be repeated. */
-export function endUse({ i32 }: Memory, table: number, cpu: number): void {
+export function endUse({ i32 }: Memory, table: number, cpu: number, ringer: Ringer): void {
   const walks = spaceCpu(table, cpu) + SpaceCpu.words.walks
   // atomic: as I in endLocklessWalk, in the place of a dead CPU. Mutant: pagetable/dead-walk.
   if ((loadAtomic32(i32, walks) & 1) !== 0) addAtomic32(i32, walks, 1)
-  // atomic: what it had found is used no more; M in Rounds.begin finds it, or did before.
+  // W(space.users) gives up what the CPU had found; pairs with X in isUser: it may be used for
+  // something else. Mutant: pagetable/left-waited-for.
   andAtomic32(i32, table + users + (cpu >>> 5), ~(1 << (cpu & 31)))
+  // Mutant: pagetable/left-untold.
+  ringer.wakeWaiters(cpu)
 }

@@ -121,12 +121,10 @@ export class Changes {
     }
   }
   /** Gives up what this change has taken out of the tables of a space. @throws as {@link unmap}. */
-  async giveUpAfterRound({ table }: SpacePlace, deadline: Deadline): Promise<void> {
-    const { gather, rounds } = this.#pager
-    if (gather.count === 0) return
-    this.#pager.acknowledge()
-    await rounds.wait(table, deadline)
-    this.giveUp(gather)
+  async giveUpAfterRound(space: SpacePlace, deadline: Deadline): Promise<void> {
+    // Even if there is nothing: others may know an area that is gone. Mutant: paging/holes-known.
+    await this.#pager.round(space, deadline)
+    this.giveUp(this.#pager.gather)
   }
   /** Gives up all of a list. A round is over. */
   giveUp(gather: Gather): void {

@@ -47,8 +47,7 @@ export async function collapse(
     let isPublished = false
     try {
       pager.locked(() => pager.tables.protect(word))
-      pager.acknowledge()
-      await pager.rounds.wait(place.table, deadline)
+      await pager.round(place, deadline)
       if (found.block === undefined) copyPages(access, table, block)
       pager.locked(() => publish(access, word, block, found.block === undefined))
       isPublished = true

@@ -204,8 +204,7 @@ export class PagingLayer implements AttachedLayer {
     return changes.run(place, deadline, async () => {
       changes.checkPins(place, 0, SPACE_PAGES)
       pager.locked(() => pager.tables.protect(place.table + edge))
-      pager.acknowledge()
-      await pager.rounds.wait(place.table, deadline)
+      await pager.round(place, deadline)
       // Nobody writes, and nobody can before this change ends. Mutant: paging/fork-unwaited.
       const thing = pager.locked(() => {
         const init = (address: number): void => {
@@ -345,12 +344,12 @@ export class PagingLayer implements AttachedLayer {
   #release(recovery: Recovery): boolean {
     const note = notes.of(recovery)
     if (note === undefined) return false
-    const { table, cpu, incarnation } = recovery
+    const { table, cpu, incarnation, ringer } = recovery
     const { memory } = table
     notes.release(recovery)
     clearPins(memory, note)
     for (const space of this.#spaces(memory)) {
-      endUse(memory, space.table, cpu)
+      endUse(memory, space.table, cpu, ringer)
       endChange(memory, space.table, tokenOf(cpu, incarnation))
     }
     return true

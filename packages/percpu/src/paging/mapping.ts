@@ -100,8 +100,7 @@ export async function protectArea(
       // Whoever writes looks at the areas again.
       pager.tables.protect(place.table + edge)
     })
-    pager.acknowledge()
-    await pager.rounds.wait(place.table, deadline)
+    await pager.round(place, deadline)
   })
 }
 function changed(flags: number, { write, huge }: AreaOptions): number {

@@ -11,6 +11,7 @@ import { PAGE_BYTES } from '../arithmetic.js'
 import type { OwnCpu } from '../cpus/own-cpu.js'
 import { OutOfMemoryError } from '../machine/errors.js'
 import { cpuOf, tokenOf } from '../machine/token.js'
+import type { Deadline } from '../machine/wait-options.js'
 import { AREA_HUGE, AREA_WRITE, type Area, type Areas } from './areas.js'
 import { FaultError } from './errors.js'
 import type { SpacePlace } from './layouts.js'
@@ -129,6 +130,15 @@ export class Pager {
     let isAwaited = false
     for (const use of this.#uses) isAwaited = use.acknowledge() || isAwaited
     if (isAwaited) this.own.doorbell.ringer.wakeWaiters(this.own.cpu)
+  }
+
+  /**
+   * Resolves when nobody uses any more what the tables of a space led to before, this CPU included.
+   *
+   * @throws as `Rounds.wait`.
+   */
+  round({ table }: SpacePlace, deadline: Deadline): Promise<void> {
+    return this.rounds.wait(table, deadline, () => this.acknowledge())
   }
 
   /** Runs `change` under the lock. @throws LockTimeoutError; what `change` throws. */

@@ -1,0 +1,243 @@
+/**
+ * A space of one page for explorations: the shipped walks, TLBs and rounds over tables that are
+ * made by hand, on CPUs without the layers above, whose joining would be most of every execution.
+ */
+import assert from 'node:assert/strict'
+import { mem, nameStructs, percpu, type CpuContext, type Scenario } from 'percpu-lab'
+import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
+import type { Machine } from 'percpu'
+import { check, prepare, type BareCpu, type World } from '../../../support/world.js'
+
+const { entryOf, PAGE_LEVEL, PRESENT, WRITE, DIRTY, ACCESSED } =
+  await import('../../../../dist/pagetable/entry.js')
+const { PagingNote, PagingRoot, SpaceCpu, SpaceTable } = await import('../../../../dist/pagetable/layouts.js')
+const { countBytes } = await import('../../../../dist/pagetable/frames.js')
+const { endUse, SpaceUse } = await import('../../../../dist/pagetable/use.js')
+const { Pager } = await import('../../../../dist/paging/pager.js')
+const { SpaceAccess } = await import('../../../../dist/paging/access.js')
+const { Life } = await import('../../../../dist/collections/life.js')
+const { LayerLock } = await import('../../../../dist/sync/layer-lock.js')
+const { Deadline } = await import('../../../../dist/machine/wait-options.js')
+const { Ringer } = await import('../../../../dist/cpus/ringer.js')
+
+const { atomic, i32, struct } = percpu
+
+type Use = InstanceType<typeof SpaceUse>
+type PagerParts = ConstructorParameters<typeof Pager>[0]
+
+/** Which area there is: 1 if there is one. And how far the CPU is that changes. */
+const Words = struct('Words', { area: atomic(i32), over: atomic(i32) })
+
+const CPUS = 4
+const PAGE = 5
+/** What the page has, and what its memory has once it is used for something else. */
+export const FIRST = 1
+export const SECOND = 2
+const POISON = 999
+const FAULT = 'fault'
+
+/** Byte addresses of all that the scene has. */
+interface Places {
+  readonly root: number
+  readonly notes: number
+  readonly space: number
+  readonly words: number
+  /** Tables of levels 2, 1 and 0, and a page. */
+  readonly tables: readonly number[]
+  readonly page: number
+  /** Word index of the entry of the page. */
+  readonly leaf: number
+}
+
+export class PageScene {
+  readonly world: World
+  readonly #places: Places
+
+  private constructor(world: World, places: Places) {
+    this.world = world
+    this.#places = places
+  }
+
+  static async make(): Promise<PageScene> {
+    let places: Places | undefined
+    const world = await prepare({ cpus: CPUS, memory: '1 MiB' }, (machine) => (places = layOut(machine)))
+    assert.ok(places)
+    return new PageScene(world, places)
+  }
+
+  /** Explores, with all words named. */
+  async check(test: NamedTest, describe: (t: Scenario) => void, options?: TestExploreOptions): Promise<void> {
+    const { root, notes, space, words } = this.#places
+    const scenario = (t: Scenario): void => {
+      nameStructs(t, this.world.memory, [
+        { name: 'root', address: root, struct: PagingRoot },
+        { name: 'space', address: space, struct: SpaceTable },
+        { name: 'words', address: words, struct: Words },
+        ...Array.from({ length: CPUS }, (_, cpu) => ({
+          name: `space.cpu[${cpu}]`,
+          address: space + SpaceTable.stride + cpu * SpaceCpu.stride,
+          struct: SpaceCpu,
+        })),
+        ...Array.from({ length: CPUS }, (_, cpu) => ({
+          name: `note[${cpu}]`,
+          address: notes + cpu * PagingNote.stride,
+          struct: PagingNote,
+        })),
+      ])
+      describe(t)
+    }
+    await check(this.world, test, scenario, options)
+  }
+
+  /** A CPU before its first step. `uses`: it uses the space already. */
+  open(cpu: CpuContext, uses = true): PageCpu {
+    return cpu.prepare(() => {
+      const made = new PageCpu(this.world.bare(cpu), this.#places, this.world)
+      if (uses) made.begin()
+      return made
+    })
+  }
+  /** As the layer does for a CPU that has died, and the supervisor after that. */
+  reap(number: number, cpu = number): void {
+    const { memory, table } = this.world
+    endUse(memory, this.#places.space / 4, cpu, new Ringer(table))
+    this.world.reap(number)
+  }
+}
+
+/** Memory of all that the scene has; the page is mapped. */
+function layOut({ heap, memory }: Machine): Places {
+  const { memblock } = heap
+  const take = (size: number, align = 64): number => {
+    const address = memblock.alloc({ size, align, label: 'scene' })
+    memblock.persist(address)
+    mem.fillBytes(memory, address, size, 0)
+    return address
+  }
+  const frames = memory.byteLength / 4096
+  const page = (): number => take(4096, 4096)
+  const tables = [page(), page(), page()] as const
+  const leaf = tables[2] / 4 + PAGE
+  const places = {
+    root: take(PagingRoot.stride + countBytes(frames)),
+    notes: take(CPUS * PagingNote.stride),
+    space: take(SpaceTable.stride + CPUS * SpaceCpu.stride),
+    words: take(Words.size),
+    tables,
+    page: page(),
+    leaf,
+  }
+  const flags = PRESENT | WRITE
+  const path = [...places.tables, places.page]
+  const edges = [places.space / 4 + SpaceTable.words.root, tables[0] / 4, tables[1] / 4, leaf]
+  for (const [level, target] of path.entries()) {
+    const isLeaf = level === 3
+    const entry = entryOf(target / 4096, isLeaf ? flags | DIRTY | ACCESSED : flags)
+    mem.storeAtomic32(memory.i32, edges[level] ?? 0, entry)
+    mem.store32(memory.i32, (places.root + PagingRoot.stride) / 4 + target / 4096, 1)
+  }
+  mem.store32(memory.i32, places.page / 4, FIRST)
+  mem.storeAtomic32(memory.i32, places.words / 4, 1)
+  return places
+}
+
+/** What one CPU does with the page. */
+export class PageCpu {
+  readonly bare: BareCpu
+  readonly use: Use
+  readonly pager: InstanceType<typeof Pager>
+  readonly access: InstanceType<typeof SpaceAccess>
+  readonly #places: Places
+  readonly #world: World
+
+  constructor(bare: BareCpu, places: Places, world: World) {
+    this.bare = bare
+    this.#places = places
+    this.#world = world
+    const { memory } = world
+    const { cpu, table, doorbell, gracePeriods, idle } = bare
+    const own = { cpu, table, memory, doorbell, gracePeriods, idle, incarnation: 1, isOnline: true }
+    const notes = Array.from({ length: CPUS }, (_, each) => (places.notes + each * PagingNote.stride) / 4)
+    const note = notes[cpu] ?? 0
+    const { words } = this
+    const area = { from: 0, to: 8, flags: 3 }
+    this.pager = new Pager({
+      own: { ...own, assertOnline: () => undefined },
+      root: places.root / 4,
+      framesOf: memory.byteLength / 4096,
+      notes,
+      lock: new LayerLock(memory, note, (1 << 8) | cpu, Infinity),
+      // The one page that there is: who takes it fills it before.
+      pages: {
+        alloc: () => places.page,
+        persist: () => undefined,
+        adopt: () => undefined,
+        free: () => undefined,
+      },
+      areas: { at: () => (words.area.load() === 1 ? area : undefined) },
+      patience: () => ({ isOver: () => false }),
+    } as unknown as PagerParts)
+    const place = { address: places.space, id: 1, table: places.space / 4 }
+    this.use = new SpaceUse(own as never, place.table)
+    this.access = new SpaceAccess({ memory, place, pager: this.pager, use: this.use, life: new Life() })
+  }
+  get words() {
+    return this.#world.at(Words, this.#places.words)
+  }
+  get #word(): number {
+    return this.#places.page / 4
+  }
+
+  begin(): void {
+    this.pager.enter(this.use)
+  }
+  end(): void {
+    this.pager.leave(this.use)
+  }
+
+  /** What the page has: it is never what its memory has for another use. */
+  read(): number | string {
+    const { i32 } = this.#world.memory
+    const isOver = this.words.over.load() === 1
+    try {
+      const value = this.access.reading(PAGE, (word) => (word === 0 ? 0 : mem.load32(i32, word)))
+      assert.notEqual(value, POISON, 'memory that is used for something else is read')
+      assert.ok(!isOver || value !== FIRST, 'what was unmapped is read')
+      return value
+    } catch (error) {
+      if (!(error instanceof percpu.FaultError)) throw error
+      return FAULT
+    }
+  }
+  /** In a deaf stretch. */
+  readDeaf(): number | string {
+    return this.bare.idle.deaf(() => this.read())
+  }
+
+  /** Takes the page out of the table, and uses its memory for something else. */
+  async unmap(): Promise<void> {
+    const { words } = this
+    words.area.store(0)
+    this.pager.gather.push(this.#places.leaf, PAGE_LEVEL)
+    await this.pager.round(this.access.place, new Deadline())
+    this.pager.gather.release()
+    mem.store32(this.#world.memory.i32, this.#word, POISON)
+    words.over.store(1)
+  }
+  /** Maps a page there that has another value. */
+  map(): void {
+    mem.store32(this.#world.memory.i32, this.#word, SECOND)
+    this.words.area.store(1)
+    this.pager.tables.write(this.#places.space / 4 + SpaceTable.words.root, PAGE)
+  }
+}
+
+/** Values that a CPU has read one after the other: none comes again. */
+export function assertInOrder(values: readonly unknown[]): void {
+  const order = [FIRST, FAULT, 0, SECOND]
+  const places = values.map((value) => order.indexOf(value as never))
+  assert.ok(
+    places.every((place, index) => place >= 0 && place >= (places[index - 1] ?? 0)),
+    values.join(' '),
+  )
+}
