@@ -41,8 +41,8 @@ const write = WRITE
 const { drain } = SpaceTable.words
 
 /**
- * Where the page of a space is: the word index at which it begins, with the flags of its leaf; of
- * these WRITE only if the whole path has it. 0 if there is none. `edge`: word index of the edge of
+ * Where the page of a space is: the word index at which it begins, with the flags of its leaf but
+ * HUGE; of these WRITE only if the whole path has it. 0 if there is none. `edge`: word index of the edge of
  * the root.
  */
 export function walk(i32: I32View, edge: number, page: number): number {
@@ -55,7 +55,7 @@ export function walk(i32: I32View, edge: number, page: number): number {
   const middle = loadAtomic32(i32, (upper & target) + ((page >>> bits) & mask))
   if ((middle & (present | huge)) !== present) {
     if ((middle & present) === 0) return 0
-    const allowed = (root & upper) | ~write
+    const allowed = ((root & upper) | ~write) & ~huge
     return ((middle & target) + ((page & mask) << pageShift)) | (middle & flags & allowed)
   }
   const leaf = loadAtomic32(i32, (middle & target) + (page & mask))
