@@ -1,10 +1,14 @@
 /** Finding a range as words: without objects, for those who look up much. */
+import type { Memory } from '#mem'
 import { refused } from '../../machine/check.js'
 import { Cursor } from './cursor.js'
 import { countOf, hasValue, valueWord, type Shape } from './node.js'
+import { ends, indexedRange, NARROW_BITS, rangeInTail } from './index-range.js'
 import type { Finder } from './search.js'
 import { heightOf, rootOf } from './version.js'
-import { splitWide, wideBounds, wideWords } from './wide-keys.js'
+import { splitWide, wideBounds, wideWords, wordsOfWide, writePosition } from './wide-keys.js'
+
+const LAST_WORD = 2 ** 32 - 1
 
 /** @throws ArgumentError for what does not have the words of a first and a last key. */
 export function checkBounds<K, V>({ keys, isNarrow }: Shape<K, V>, bounds: Uint32Array): void {
@@ -42,6 +46,35 @@ export function locate<K, V>(
     writeBound(cursor.end(), bounds, shape.isNarrow ? 1 : 4)
   }
   return values.read(memory, valueWord(shape, node, slot))
+}
+/**
+ * What the index of a version, by its reference, says of a key of 32 bits: index-words.ts. With a
+ * value the ends of its range go to `bounds`.
+ */
+export function narrowRange(memory: Memory, version: number, key: number, bounds: Uint32Array): number {
+  const found = rangeInTail(memory, version, key, bounds)
+  if (found !== 0) return found
+  const low = key & (2 ** NARROW_BITS - 1)
+  const word = indexedRange(memory, version, key >>> NARROW_BITS, low, NARROW_BITS)
+  if ((word & 1) === 0) return word
+  bounds[0] = ends[0] ?? 0
+  bounds[1] = (ends[1] ?? 0) - 1
+  return word
+}
+/** As {@link narrowRange}, of a key of 128 bits. */
+export function wideRange(
+  memory: Memory,
+  version: number,
+  key: bigint | Uint32Array,
+  bounds: Uint32Array,
+): number {
+  const words = wordsOfWide(key)
+  const [one, two] = [words[0] ?? 0, words[1] ?? 0]
+  const word = indexedRange(memory, version, one >>> 14, ((one << 18) | (two >>> 14)) >>> 0, 32)
+  if ((word & 1) === 0) return word
+  writePosition(ends[0] ?? 0, 0, bounds, 0)
+  writePosition((ends[1] ?? 0) - 1, LAST_WORD, bounds, 4)
+  return word
 }
 function writeBound(key: unknown, bounds: Uint32Array, at: number): void {
   if (typeof key === 'number') bounds[at] = key

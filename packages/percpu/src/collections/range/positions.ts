@@ -7,7 +7,7 @@
 import type { Memory } from '#mem'
 import { indexedWide, indexedWord } from './index-search.js'
 import { keyKinds, type KeyKind } from './keys.js'
-import { positionOfWide, readPosition, splitWide, wideWords, wordsOfPosition } from './wide-keys.js'
+import { positionOfWide, readPosition, wordsOfWide, writePosition } from './wide-keys.js'
 
 export interface Positions<K> {
   /** How many bits of them are below those that choose a word of the version. */
@@ -36,12 +36,16 @@ export const wide: Positions<bigint> = {
   isWide: true,
   keys: { ...(keyKinds.u128 as unknown as KeyKind<number>), read: readPosition },
   of: (key) => {
-    splitWide(key)
-    return positionOfWide(wideWords[0] ?? 0, wideWords[1] ?? 0)
+    const words = wordsOfWide(key)
+    return positionOfWide(words[0] ?? 0, words[1] ?? 0)
   },
-  first: wordsOfPosition,
+  first: (position) => {
+    const words = new Uint32Array(4)
+    writePosition(position, 0, words, 0)
+    return words
+  },
   word: (memory, version, key) => {
-    splitWide(key)
-    return indexedWide(memory, version, wideWords[0] ?? 0, wideWords[1] ?? 0)
+    const words = wordsOfWide(key)
+    return indexedWide(memory, version, words[0] ?? 0, words[1] ?? 0)
   },
 }

@@ -3,11 +3,11 @@ import { Cursor, type Range } from './cursor.js'
 import { hasValue, valueWord, type Shape } from './node.js'
 import type { RangePoint } from './keys.js'
 import type { Finder } from './search.js'
-import { indexedRange, indexedWide, indexedWord } from './index-search.js'
+import { indexedWide, indexedWord } from './index-search.js'
 import { VALUE_BITS } from './index-words.js'
-import { checkBounds, locate } from './located.js'
+import { checkBounds, locate, narrowRange, wideRange } from './located.js'
 import { heightOf, numberOf, rootOf, sizeOf } from './version.js'
-import { splitWide, wideWords } from './wide-keys.js'
+import { wordsOfWide } from './wide-keys.js'
 
 // Copied for the compiler, which checks an import at each use.
 const valueBits = VALUE_BITS
@@ -75,9 +75,9 @@ export abstract class RangeReader<K, V> {
     const { memory, keys, positions, values } = this.shape
     const key = keys.point('point', point as K)
     if (positions === undefined) return this.#walk(this.present(), key)
-    splitWide(key as bigint | Uint32Array)
+    const words = wordsOfWide(key as bigint | Uint32Array)
     const version = this.present()
-    const word = indexedWide(memory, version, wideWords[0] ?? 0, wideWords[1] ?? 0)
+    const word = indexedWide(memory, version, words[0] ?? 0, words[1] ?? 0)
     if ((word & valueBits) !== 1) return word === 0 ? undefined : this.#walk(version, key)
     const { readBlock } = values
     return readBlock === undefined ? ((word >>> 1) as V) : readBlock(memory, word >>> 1)
@@ -103,22 +103,22 @@ export abstract class RangeReader<K, V> {
    * one for each, or four for each of 128 bits, the most significant one first. Nothing is written
    * there if there is no range. For keys of kind 'u32' and 'u128'.
    *
-   * Cost: that of {@link lookup} for short ranges of 32 bits; else that of going down the tree.
+   * Cost: mostly two or three times that of {@link lookup}.
    * @throws ArgumentError also for keys of other kinds, and `bounds` that is too short; else as
    *   {@link lookup}.
    */
   locate(point: RangePoint<K>, bounds: Uint32Array): V | undefined {
-    const { shape } = this
+    const { shape, finder } = this
     checkBounds(shape, bounds)
-    if (!shape.isNarrow || typeof point !== 'number' || point >>> 0 !== point)
-      return locate(shape, this.finder, this.present(), shape.keys.point('point', point as K), bounds)
-    const { memory } = shape
+    const isNarrow = shape.isNarrow && typeof point === 'number' && point >>> 0 === point
+    const key = isNarrow ? point : shape.keys.point('point', point as K)
     const version = this.present()
-    const word = indexedRange(memory, version, point, bounds)
-    if ((word & 1) === 0)
-      return word === 0 ? undefined : locate(shape, this.finder, version, point as K, bounds)
+    const word = isNarrow
+      ? narrowRange(shape.memory, version, point, bounds)
+      : wideRange(shape.memory, version, key as bigint | Uint32Array, bounds)
+    if ((word & 1) === 0) return word === 0 ? undefined : locate(shape, finder, version, key as K, bounds)
     const { readBlock } = shape.values
-    return readBlock === undefined ? ((word >>> 1) as V) : readBlock(memory, word >>> 1)
+    return readBlock === undefined ? ((word >>> 1) as V) : readBlock(shape.memory, word >>> 1)
   }
 
   /** The last range that lies before a key. @throws as {@link lookup}. */

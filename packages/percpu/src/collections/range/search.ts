@@ -10,7 +10,7 @@ import * as mem from '#mem'
 import type { Memory, U32View } from '#mem'
 import { bytesAt, KEYS, type RangeKeyKind } from './keys.js'
 import { COUNT_BITS, RangeNode } from './range-layout.js'
-import { splitWide, upperOf, wideWords } from './wide-keys.js'
+import { upperOf, wordsOfWide } from './wide-keys.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, loadF64, loadU32, loadU8 } = mem
@@ -130,10 +130,16 @@ function finder53(memory: Memory): Finder<number> {
 }
 
 /**
- * The last slot of a node whose key of 128 bits is not above the one that was split; the first one
- * if all are. `begin`: word index of its keys; `upper`: upper bits of the key.
+ * The last slot of a node whose key of 128 bits is not above one; the first one if all are.
+ * `begin`: word index of its keys; `upper`: upper bits of the key; `words`: all of it.
  */
-function slotOfWide({ f64, u32 }: Memory, begin: number, count: number, upper: number): number {
+function slotOfWide(
+  { f64, u32 }: Memory,
+  begin: number,
+  count: number,
+  upper: number,
+  words: Uint32Array,
+): number {
   const first = begin >>> 1
   let at = first
   for (let left = count; left > 1;) {
@@ -143,22 +149,22 @@ function slotOfWide({ f64, u32 }: Memory, begin: number, count: number, upper: n
   }
   const slot = at - first
   const lower = (begin + count * 2) | 0
-  if (loadF64(f64, at) !== upper || !isLowerAbove(u32, lower + slot * 3)) return slot
+  if (loadF64(f64, at) !== upper || !isLowerAbove(u32, lower + slot * 3, words)) return slot
   // Among those with the same upper bits.
   let low = 0
   for (let left = slot; left > 1;) {
     const half = left >>> 1
     const middle = low + half
-    if (loadF64(f64, first + middle) < upper || !isLowerAbove(u32, lower + middle * 3)) low = middle
+    if (loadF64(f64, first + middle) < upper || !isLowerAbove(u32, lower + middle * 3, words)) low = middle
     left -= half
   }
   return low
 }
-/** Whether the lower words at an index are above those of the key that was split. */
-function isLowerAbove(u32: U32View, word: number): boolean {
+/** Whether the lower words at an index are above those of a key. */
+function isLowerAbove(u32: U32View, word: number, words: Uint32Array): boolean {
   for (let index = 1; index < 4; index++) {
     const found = loadU32(u32, word + index - 1)
-    const wanted = wideWords[index] ?? 0
+    const wanted = words[index] ?? 0
     if (found !== wanted) return found > wanted
   }
   return false
@@ -168,13 +174,13 @@ function finder128(memory: Memory): Finder<bigint> {
   return new (class extends Finder<bigint | Uint32Array> {
     descend(top: number, level: number, key: bigint | Uint32Array): void {
       const { i32 } = memory
-      splitWide(key)
-      const upper = upperOf(wideWords[0] ?? 0, wideWords[1] ?? 0)
+      const words = wordsOfWide(key)
+      const upper = upperOf(words[0] ?? 0, words[1] ?? 0)
       let node = top
       for (; ; level--) {
         const count = load32(i32, node + headField) & countMask
         const first = node + keysField
-        const slot = slotOfWide(memory, first, count, upper)
+        const slot = slotOfWide(memory, first, count, upper, words)
         if (level === 0) {
           this.node = node
           this.slot = slot
@@ -184,9 +190,15 @@ function finder128(memory: Memory): Finder<bigint> {
       }
     }
     slotIn(node: number, key: bigint | Uint32Array): number {
-      splitWide(key)
-      const upper = upperOf(wideWords[0] ?? 0, wideWords[1] ?? 0)
-      return slotOfWide(memory, node + keysField, load32(memory.i32, node + headField) & countMask, upper)
+      const words = wordsOfWide(key)
+      const upper = upperOf(words[0] ?? 0, words[1] ?? 0)
+      return slotOfWide(
+        memory,
+        node + keysField,
+        load32(memory.i32, node + headField) & countMask,
+        upper,
+        words,
+      )
     }
   })()
 }

@@ -49,6 +49,12 @@ export function splitWide(key: bigint | Uint32Array): void {
     wideWords[3] = key[3] ?? 0
   }
 }
+/** Its words: itself, or {@link wideWords}. To copy them would take a third of a look-up. */
+export function wordsOfWide(key: bigint | Uint32Array): Uint32Array {
+  if (typeof key !== 'bigint') return key
+  splitWide(key)
+  return wideWords
+}
 /** The upper 53 bits of a key, of its first two words. */
 export function upperOf(one: number, two: number): number {
   return one * 2 ** LOWER + (two >>> (32 - LOWER))
@@ -61,9 +67,13 @@ const REST = 2 ** (32 - PART)
 export function positionOfWide(one: number, two: number): number {
   return one * 2 ** PART + (two >>> (32 - PART))
 }
-/** The words of the first key of a position. */
-export function wordsOfPosition(position: number): Uint32Array {
-  return Uint32Array.of(Math.floor(position / 2 ** PART), (position % 2 ** PART) * REST, 0, 0)
+/** Writes the words of a key of a position. `rest`: the last word, and the bits before it. */
+export function writePosition(position: number, rest: number, into: Uint32Array, at: number): void {
+  const one = Math.floor(position / 2 ** PART)
+  into[at] = one
+  into[at + 1] = ((position - one * 2 ** PART) << (32 - PART)) | (rest >>> PART)
+  into[at + 2] = rest
+  into[at + 3] = rest
 }
 /** The position of a key of a node; half a one more unless it is the first one of its position. */
 export function readPosition({ i32, f64, u32 }: mem.Memory, node: number, slot: number): number {
