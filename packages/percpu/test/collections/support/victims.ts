@@ -36,10 +36,11 @@ export async function killAfter(victim: Machine, at: number, work: () => unknown
 
 /** To be called when the tests run: by then the runner listens to what nobody catches. */
 export function muteKilled(): void {
-  const name = 'unhandledRejection'
-  const listeners = process.listeners(name)
-  process.removeAllListeners(name)
-  process.on(name, (reason, promise) => {
-    if (!(reason instanceof Killed)) for (const listener of listeners) listener(reason, promise)
-  })
+  for (const name of ['unhandledRejection', 'uncaughtException'] as const) {
+    const listeners = process.listeners(name as 'unhandledRejection')
+    process.removeAllListeners(name)
+    process.on(name as 'unhandledRejection', (reason, promise) => {
+      if (!(reason instanceof Killed)) for (const listener of listeners) listener(reason, promise)
+    })
+  }
 }
