@@ -178,6 +178,7 @@ interface TortureFlags {
   readonly fakeWriters: number
   readonly kill: boolean
   readonly onoff: boolean
+  readonly walk: boolean
   readonly fanout: number
   readonly seed?: number
   readonly json: boolean
@@ -201,6 +202,7 @@ program
   .addOption(
     threads('--fake-writers <number>', 'threads that ask for grace periods', DEFAULTS.fakeWriters, 0),
   )
+  .option('--walk', 'torture walks of page tables instead: --readers, --writers, --kill', false)
   .option('--kill', 'terminate random threads, and start others', false)
   .option('--onoff', 'threads take their CPUs offline, and join again', false)
   .addOption(
@@ -220,7 +222,12 @@ program
       ended.abort()
     })
     const { signal } = ended
-    const { torture } = await import('./commands/torture.js')
+    const { torture, tortureWalking } = await import('./commands/torture.js')
+    if (flags.walk) {
+      const isGood = await tortureWalking({ ...flags, milliseconds: seconds, seed, output: process.stdout, signal })
+      process.exitCode = isGood ? 0 : 1
+      return
+    }
     const isGood = await torture({ ...flags, milliseconds: seconds, seed, output: process.stdout, signal })
     process.exitCode = isGood ? 0 : 1
   })

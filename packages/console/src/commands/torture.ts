@@ -3,6 +3,10 @@ import { createLogUpdate } from 'log-update'
 import { REAL, type FlavourName, type TortureOptions } from '../torture/options.js'
 import { progressLine, report } from '../torture/report.js'
 import { torture as run } from '../torture/run.js'
+import { UsageError } from '../errors.js'
+import { MAPPERS } from '../torture/walk/board.js'
+import { reportWalks } from '../torture/walk/report.js'
+import { tortureWalks } from '../torture/walk/run.js'
 import type { TortureResult } from '../torture/verdict.js'
 
 export interface TortureCommand extends Omit<TortureOptions, 'flavour'> {
@@ -43,6 +47,26 @@ export async function torture({
   if (json) output.write(`${JSON.stringify({ verdict, runs: results })}\n`)
   else if (results.length > 1) output.write(`${verdict}\n`)
   return verdict === 'SUCCESS'
+}
+
+export interface WalkCommand {
+  readonly milliseconds: number
+  readonly readers: number
+  readonly writers: number
+  readonly kill: boolean
+  readonly seed: number
+  readonly json: boolean
+  readonly output: NodeJS.WritableStream
+  readonly signal?: AbortSignal | undefined
+}
+/** Prints the verdict on walks of page tables. Returns whether all went well. @throws UsageError. */
+export async function tortureWalking({ json, output, signal, ...flags }: WalkCommand): Promise<boolean> {
+  const { milliseconds, readers, writers, kill, seed } = flags
+  if (writers > MAPPERS)
+    throw new UsageError(`--writers ${writers}: at most ${MAPPERS} threads map`, { writers, limit: MAPPERS })
+  const result = await tortureWalks({ milliseconds, readers, writers, kill, seed }, signal)
+  output.write(json ? `${JSON.stringify(result)}\n` : reportWalks(result))
+  return result.verdict === 'SUCCESS'
 }
 
 /** A machine of one CPU has nobody to kill, and cannot lose its only CPU. */

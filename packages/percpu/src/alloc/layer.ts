@@ -58,6 +58,11 @@ export class AllocLayer implements AttachedLayer {
     return new Tags(owner, new CacheTable(owner, new PageAllocator(owner)))
   }
 
+  /** Whether the heap was booted in debug mode. */
+  get isDebug(): boolean {
+    return this.#openMap().debug > 0
+  }
+
   /** @throws OfflineError once this CPU has gone offline. */
   get heap(): Heap {
     return this.#heap ?? this.#open()

@@ -41,6 +41,8 @@ const SPARE = 4
 /** In the flags of an item: its level + 1, and whether it is a table without what it leads to. */
 const LEVEL_SHIFT = 5
 const SHELL = 1 << 7
+/** What pages have that were given up, in debug mode of the heap: each byte. */
+const POISON = 0xff
 /** Pages that are given up in one commit. */
 const BATCH = 64
 
@@ -51,8 +53,8 @@ interface Freed {
 }
 
 export class Gather {
-  /** @internal Fills pages that are freed with this byte, for tests. */
-  static poison: number | undefined
+  /** Whether pages are filled with {@link POISON} before they are freed. */
+  readonly #poisons: boolean
   readonly #memory: Memory
   readonly #note: number
   readonly #frames: Frames
@@ -63,7 +65,8 @@ export class Gather {
   readonly #cursors = Array.from({ length: ROOT_LEVEL + 1 }, () => ({ table: 0, index: 0 }))
 
   /** `note`: word index of the PagingNote in which the list lies. */
-  constructor(parts: TablesParts, tables: Tables, note: number) {
+  constructor(parts: TablesParts, tables: Tables, note: number, poisons = false) {
+    this.#poisons = poisons
     this.#memory = parts.memory
     this.#frames = parts.frames
     this.#log = parts.log
@@ -196,8 +199,7 @@ export class Gather {
     for (const each of freed) this.#free(each)
   }
   #free({ order, first }: Freed): void {
-    if (Gather.poison !== undefined)
-      fillBytes(this.#memory, first * PAGE_BYTES, PAGE_BYTES << order, Gather.poison)
+    if (this.#poisons) fillBytes(this.#memory, first * PAGE_BYTES, PAGE_BYTES << order, POISON)
     this.#pages.free(first * PAGE_BYTES, order)
   }
 }

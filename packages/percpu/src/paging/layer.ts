@@ -299,6 +299,7 @@ export class PagingLayer implements AttachedLayer {
       pages: alloc.heap.pages,
       areas: new Areas(rangeMaps.open('areas', 'areas', { key: 'u53', value: 'u32' })),
       patience: () => sync.patience(),
+      poisons: alloc.isDebug,
     })
     return { pager, changes: new Changes(pager, names) }
   }

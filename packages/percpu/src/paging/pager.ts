@@ -44,6 +44,8 @@ export interface PagerParts {
   readonly pages: PageAllocator
   readonly areas: Areas
   readonly patience: () => Patience
+  /** Whether what is given up is filled with poison. */
+  readonly poisons: boolean
 }
 
 export class Pager {
@@ -86,7 +88,7 @@ export class Pager {
   /** The list in the note of a CPU, which may be dead, as this CPU gives it up. */
   gatherOf(note: number): Gather {
     const { memory, frames, log, tables } = this
-    return new Gather({ memory, frames, log, pages: this.#parts.pages }, tables, note)
+    return new Gather({ memory, frames, log, pages: this.#parts.pages }, tables, note, this.#parts.poisons)
   }
 
   /** This CPU may walk a space, until {@link leave}. */
