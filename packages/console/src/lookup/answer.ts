@@ -73,6 +73,8 @@ export class AnswerWriter {
   #at = 0
   /** Of the IPv6 address being answered. */
   readonly #words = new Int32Array(4)
+  /** The same memory. */
+  readonly #point = new Uint32Array(this.#words.buffer)
 
   constructor(table: AddressTable) {
     this.#table = table
@@ -146,7 +148,7 @@ export class AnswerWriter {
     const table = this.#table
     const view = this.#view
     let at = this.#echo(bytes, start, end)
-    const pair = table.find6(this.#words)
+    const pair = table.find6(this.#point)
     if (pair < 0) {
       this.#at = put(view, at, NOTHING)
       return

@@ -103,12 +103,16 @@ export class AddressTable {
     const value = this.#ipv4.locate(word >>> 0, this.bounds)
     return value === undefined ? -1 : value >>> 1
   }
-  /** The pair of an IPv6 address, or -1. */
+  /** The pair of an IPv6 address, or -1. A `Uint32Array` is not copied. */
   find6(words: ArrayLike<number>): number {
+    const value = this.#ipv6.locate(words instanceof Uint32Array ? words : this.#copy(words), this.bounds)
+    return value === undefined ? -1 : value >>> 1
+  }
+
+  #copy(words: ArrayLike<number>): Uint32Array {
     const point = this.#point
     for (let i = 0; i < 4; i++) point[i] = words[i] as number
-    const value = this.#ipv6.locate(point, this.bounds)
-    return value === undefined ? -1 : value >>> 1
+    return point
   }
 
   /** What a pair says. */

@@ -54,6 +54,17 @@ export interface Indexing {
   readonly drop: (page: number) => void
 }
 
+/** An index in the making. */
+interface Making extends Indexing {
+  /** The position whose first key the cursor looks at, or -1. */
+  place: number
+}
+/** Lets the cursor look at the first key of a position, mostly of that which follows. */
+function goTo(making: Making, position: number): void {
+  if (making.place !== position) making.seek(position)
+  making.place = position
+}
+
 /** The words of the new index; undefined for none. @throws what taking memory throws. */
 export function makeIndex(given: Indexing): Int32Array | undefined {
   const { memory, words, size, shift, cursor, drop } = given
@@ -64,7 +75,7 @@ export function makeIndex(given: Indexing): Int32Array | undefined {
   const made = words === undefined ? new Int32Array(INDEX_WORDS) : words.slice()
   const width = 2 ** shift
   const regions = words === undefined ? [[0, INDEX_WORDS * width] as const] : joined(given.regions)
-  const indexing = { ...given, regions }
+  const making: Making = { ...given, regions, place: -1 }
   // The last word that is that of many positions, and where these end.
   let same = { word: 0, end: 0 }
   let index = 0
@@ -74,11 +85,11 @@ export function makeIndex(given: Indexing): Int32Array | undefined {
       const begin = index * width
       const before = words?.[index] ?? 0
       if (begin + width > same.end) {
-        given.seek(begin)
+        goTo(making, begin)
         const end = nextOf(cursor)
         same = { word: wordOf(cursor), end }
       }
-      if (begin + width > same.end) made[index] = makePage(indexing, begin, shift - BLOCK_BITS, before)
+      if (begin + width > same.end) made[index] = makePage(making, begin, shift - BLOCK_BITS, before)
       else {
         eachPage(memory, before, drop)
         made[index] = same.word
@@ -124,8 +135,8 @@ function isPage(word: number): boolean {
  * The word of a page of blocks of `2 ** shift` positions, of which the first begins at `begin`.
  * `before`: that of the version before, whose blocks that have not changed are copied; or no page.
  */
-function makePage(indexing: Indexing, begin: number, shift: number, before: number): number {
-  const { memory, regions, take, drop } = indexing
+function makePage(making: Making, begin: number, shift: number, before: number): number {
+  const { memory, regions, take, drop } = making
   const old = isPage(before) ? before * -2 + FIRST : 0
   const blocks: number[] = []
   const tails: Tail[] = []
@@ -139,7 +150,7 @@ function makePage(indexing: Indexing, begin: number, shift: number, before: numb
     const tail = { start: length, steps, parts }
     blocks.push(tailWordOf(tail))
     tails.push(tail)
-    length += lengthOf(indexing, steps)
+    length += lengthOf(making, steps)
   }
   for (let block = 0; block < BLOCKS; block++) {
     const from = begin + block * 2 ** shift
@@ -152,9 +163,9 @@ function makePage(indexing: Indexing, begin: number, shift: number, before: numb
       continue
     }
     const most = shift > LAST_SHIFT ? SHORT : MAX_COUNT
-    const steps = stepsOf(indexing, from, end, most)
+    const steps = stepsOf(making, from, end, most)
     if (steps === undefined && shift > LAST_SHIFT) {
-      blocks.push(makePage(indexing, from, shift - BLOCK_BITS, word))
+      blocks.push(makePage(making, from, shift - BLOCK_BITS, word))
       continue
     }
     // Mutant: collections/range-page-left.
@@ -167,7 +178,7 @@ function makePage(indexing: Indexing, begin: number, shift: number, before: numb
   const page = take(length * 4)
   for (let block = 0; block < BLOCKS; block++)
     store32(memory.i32, page * 2 + FIRST + block, blocks[block] ?? 0)
-  for (const tail of tails) writeTail(indexing, page * 2 + tail.start, tail)
+  for (const tail of tails) writeTail(making, page * 2 + tail.start, tail)
   return -page
 }
 
@@ -177,8 +188,9 @@ interface Steps {
   readonly words: readonly number[]
 }
 /** Those of positions; undefined if there are more than `most`. */
-function stepsOf({ cursor, seek }: Indexing, begin: number, end: number, most: number): Steps | undefined {
-  seek(begin)
+function stepsOf(making: Making, begin: number, end: number, most: number): Steps | undefined {
+  const { cursor } = making
+  goTo(making, begin)
   const offsets = [0]
   const words = [wordOf(cursor)]
   const add = (position: number, word: number): void => {
@@ -190,18 +202,22 @@ function stepsOf({ cursor, seek }: Indexing, begin: number, end: number, most: n
     offsets.push(position - begin)
     words.push(word)
   }
-  for (let next = nextOf(cursor); next < end; next = nextOf(cursor)) {
+  making.place = -1
+  let next = nextOf(cursor)
+  for (; next < end; next = nextOf(cursor)) {
     const position = Math.floor(next)
     if (position === next) advance(cursor)
     else {
       // Its keys have more than one value. Mutant: collections/range-half-kept.
       add(position, WALK)
-      if (position + 1 === end) break
-      seek(position + 1)
+      if (position + 1 === end) return { offsets, words }
+      making.seek(position + 1)
     }
     add(Math.ceil(next), wordOf(cursor))
     if (words.length > most) return undefined
   }
+  if (next === end) advance(cursor)
+  making.place = end
   return { offsets, words }
 }
 

@@ -13,7 +13,8 @@
  *     less          of a page: a tail of it, where it begins and how many steps it has
  *
  * What the index sees of a key is its *position*, a whole number: positions.ts. A word of a version
- * is that of as many positions as positions.ts says, that of a page of 2^6 times less.
+ * is that of 2^20 positions of keys of 32 bits, of 2^38 of keys of 128 bits. A block of a page has
+ * 2^6 times fewer than the page.
  *
  * A *tail* has, for each step, where it begins in the block, in 16 bits or 32, and then a word that
  * is not below 0. Blocks of more than 2^14 positions have short tails, or pages of their own. The
