@@ -333,7 +333,8 @@ export class PagingLayer implements AttachedLayer {
     if (note !== undefined) redo(recovery.table.memory, note)
   }
   recover(recovery: Recovery): void {
-    if (!this.#release(recovery) || this.#engine === undefined) return
+    // Also on a thread that has used no space itself. Mutant: paging/left-by-others.
+    if (!this.#release(recovery) || !this.#below.context.own.isOnline) return
     const { cpu, incarnation } = recovery
     host.queueMicrotask(() => {
       this.#cleanUp(cpu, incarnation).catch((error: unknown) => {

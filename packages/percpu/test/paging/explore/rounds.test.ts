@@ -3,7 +3,7 @@
  * others read it: what they read was mapped at that time, and no round waits for ever.
  */
 import { describe, it } from 'node:test'
-import type { CpuContext } from 'percpu-lab'
+import { mem, type CpuContext } from 'percpu-lab'
 import { assertInOrder, PageScene, type PageCpu } from './support/page-scene.js'
 
 const { Deadline } = await import('../../../dist/machine/wait-options.js')
@@ -25,6 +25,12 @@ const readers: Record<string, Reader> = {
     return [...found, pages.read()]
   },
   'is deaf': (pages) => pages.bare.idle.deaf(() => [pages.read(), pages.read()]),
+  'stays deaf until it is over': (pages) =>
+    pages.bare.idle.deaf(() => {
+      const found = [pages.read()]
+      mem.awaitUntil(() => pages.words.over.load() === 1)
+      return [...found, pages.read()]
+    }),
   'goes deaf between': (pages) => {
     const found = [pages.read()]
     pages.bare.idle.deaf(() => undefined)

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { mem, nameStructs, percpu, type CpuContext, type Scenario } from 'percpu-lab'
 import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
-import type { Machine } from 'percpu'
+import type { Machine, Pin } from 'percpu'
 import { check, prepare, type BareCpu, type World } from '../../../support/world.js'
 
 const { entryOf, PAGE_LEVEL, PRESENT, WRITE, DIRTY, ACCESSED } =
@@ -13,8 +13,11 @@ const { entryOf, PAGE_LEVEL, PRESENT, WRITE, DIRTY, ACCESSED } =
 const { PagingNote, PagingRoot, SpaceCpu, SpaceTable } = await import('../../../../dist/pagetable/layouts.js')
 const { countBytes } = await import('../../../../dist/pagetable/frames.js')
 const { endUse, SpaceUse } = await import('../../../../dist/pagetable/use.js')
+const { clearPins } = await import('../../../../dist/pagetable/pins.js')
 const { Pager } = await import('../../../../dist/paging/pager.js')
 const { SpaceAccess } = await import('../../../../dist/paging/access.js')
+const { Changes } = await import('../../../../dist/paging/changes.js')
+const { pinPage } = await import('../../../../dist/paging/pinning.js')
 const { Life } = await import('../../../../dist/collections/life.js')
 const { LayerLock } = await import('../../../../dist/sync/layer-lock.js')
 const { Deadline } = await import('../../../../dist/machine/wait-options.js')
@@ -25,8 +28,8 @@ const { atomic, i32, struct } = percpu
 type Use = InstanceType<typeof SpaceUse>
 type PagerParts = ConstructorParameters<typeof Pager>[0]
 
-/** Which area there is: 1 if there is one. And how far the CPU is that changes. */
-const Words = struct('Words', { area: atomic(i32), over: atomic(i32) })
+/** Which area there is: 1 if there is one. How far who changes is; what writers tell each other. */
+const Words = struct('Words', { area: atomic(i32), over: atomic(i32), told: atomic(i32) })
 
 const CPUS = 4
 const PAGE = 5
@@ -100,6 +103,7 @@ export class PageScene {
   /** As the layer does for a CPU that has died, and the supervisor after that. */
   reap(number: number, cpu = number): void {
     const { memory, table } = this.world
+    clearPins(memory, (this.#places.notes + cpu * PagingNote.stride) / 4)
     endUse(memory, this.#places.space / 4, cpu, new Ringer(table))
     this.world.reap(number)
   }
@@ -223,6 +227,57 @@ export class PageCpu {
     this.pager.gather.release()
     mem.store32(this.#world.memory.i32, this.#word, POISON)
     words.over.store(1)
+  }
+  /**
+   * Writes a word of the page, if that can be without the changer's leave. Else it would wait, or
+   * copy the page.
+   */
+  write(word: number, value: number): boolean {
+    const { i32 } = this.#world.memory
+    this.pager.fault = () => {
+      throw new percpu.FaultError('a copy is needed', {})
+    }
+    try {
+      this.access.writing(PAGE, (first) => mem.store32(i32, first + word, value))
+      return true
+    } catch (error) {
+      if (!(error instanceof percpu.FaultError)) throw error
+      return false
+    }
+  }
+  /** The words of the page, at a moment from which on nobody writes to it. */
+  async fork(words: number): Promise<number[]> {
+    this.pager.tables.protect(this.#places.space / 4 + SpaceTable.words.root)
+    await this.pager.round(this.access.place, new Deadline())
+    return Array.from({ length: words }, (_, word) => mem.load32(this.#world.memory.i32, this.#word + word))
+  }
+  /** As {@link unmap}, as the changer of the space. False if the page is pinned. */
+  async unmapUnpinned(): Promise<boolean> {
+    const { place } = this.access
+    const changes = new Changes(this.pager, undefined as never)
+    assert.ok(changes.begin(place))
+    try {
+      changes.checkPins(place, PAGE, PAGE + 1)
+      await this.unmap()
+      return true
+    } catch (error) {
+      if (!(error instanceof percpu.PinnedError)) throw error
+      return false
+    } finally {
+      changes.end(place)
+    }
+  }
+  /** Pins the page, unless there is none, or somebody changes the space. */
+  pin(): Pin | undefined {
+    this.pager.awaitChanger = () => {
+      throw new percpu.FaultError('it is to wait', {})
+    }
+    try {
+      return pinPage(this.access, { page: PAGE, end: PAGE + 1, address: PAGE * 4096, bytes: 4096 })
+    } catch (error) {
+      if (!(error instanceof percpu.FaultError)) throw error
+      return undefined
+    }
   }
   /** Maps a page there that has another value. */
   map(): void {
