@@ -156,6 +156,13 @@ export class PageAllocator {
     this.#setTag(address, this.#owner.token, section)
   }
 
+  /** @internal Whether a block begins there that is persistent. For verifiers. */
+  isPersistent(address: number): boolean {
+    const page = this.#pageMap.pageAt(address)
+    if (page === undefined) return false
+    return (this.#pageMap.state(page) & KIND) === USED && isPersistent(this.#pageMap.tag(page))
+  }
+
   /** What each zone has. A snapshot: exact while nobody else allocates. @throws OfflineError. */
   report(): readonly ZoneReport[] {
     return this.zones.list.map((zone) => zone.report())

@@ -9,12 +9,17 @@ import type { I32View } from '#mem'
 import * as mem from '#mem'
 import type { SectionWriter } from '../sync/layer-lock.js'
 import type { PageSource } from './pages.js'
+import type { UnitTables } from './tables.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, store32 } = mem
 
 export interface Backend {
   readonly name: 'km' | 'vm'
+  /** Undefined where nothing is mapped. */
+  readonly tables: UnitTables | undefined
+  /** At boot: the units of a chunk, by CPU, lie at these byte addresses. */
+  place(chunk: number, units: readonly number[]): void
   /** Takes what a new chunk needs beside its record, in flight; false if there is none. */
   create(chunk: number): boolean
   /** Whether all pages of a chunk are populated from its beginning to its end. */
@@ -27,9 +32,12 @@ export interface Backend {
   destroy(chunk: number): void
   /** Maps pages [from, to) of all units; false if memory ran out, and then none is mapped. */
   populate(chunk: number, from: number, to: number): boolean
-  /** Unmaps those of the pages [from, to) of all units that are mapped. Adds them to `unmapped`. */
+  /**
+   * Unmaps those of the pages [from, to) of all units that are mapped. Adds them to `unmapped`,
+   * with the tables of the chunk that lead nowhere then.
+   */
   unmap(chunk: number, from: number, to: number, unmapped: number[]): void
-  /** After the last {@link unmap}: flushes once, and frees the pages. */
+  /** After the last {@link unmap}: flushes once, and frees what was unmapped. */
   release(unmapped: readonly number[]): void
   /** Clears granules of all units. Where units are mapped, they lie in one page. */
   clear(chunk: number, granule: number, count: number): void

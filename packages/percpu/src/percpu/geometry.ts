@@ -3,8 +3,7 @@
  *
  *     unit     unitBytes, in granules of 4 bytes; its pages are blocks of 1024 granules
  *     pointer  index of a chunk × granules of a unit + granule: the same for all CPUs
- *     record   head │ hints of each block │ allocated │ bounds, one bit more │ owned │ populated │
- *              vm: numbers of pages, cpus × pages of a unit
+ *     record   head │ hints of each block │ allocated │ bounds, one bit more │ owned │ populated
  *
  * A slot holds the chunks whose longest run has a size of the same order:
  *
@@ -65,12 +64,11 @@ export class Geometry implements Shape {
   readonly pages: number
   /** Base-2 logarithm of the granules of a unit. */
   readonly shift: number
-  /** Where bitmaps and page numbers lie in a record: words behind its beginning. */
+  /** Where bitmaps lie in a record: words behind its beginning. */
   readonly allocated: number
   readonly bounds: number
   readonly owned: number
   readonly populated: number
-  readonly map: number
   /** Words of a record, and the order of the block of pages that it takes. */
   readonly recordWords: number
   readonly recordOrder: number
@@ -96,8 +94,7 @@ export class Geometry implements Shape {
     this.bounds = this.allocated + this.granules / 32
     this.owned = this.bounds + this.granules / 32 + 1
     this.populated = this.owned + this.granules / 32
-    this.map = this.populated + roundUp(this.pages, 32) / 32
-    this.recordWords = this.map + (isMapped ? cpus * this.pages : 0)
+    this.recordWords = this.populated + roundUp(this.pages, 32) / 32
     this.recordOrder = orderOf(this.recordWords * 4)
     this.chunkOrder = orderOf(cpus * unitBytes)
     this.sidelined = slotOfBytes(unitBytes) + 1
@@ -109,6 +106,15 @@ export class Geometry implements Shape {
   /** Word index of the hints of a page of a chunk. */
   block(chunk: number, page: number): number {
     return chunk + HEAD_WORDS + page * BLOCK_WORDS
+  }
+
+  /** vm: the number that a page of a unit of the chunk with this index has in the page tables. */
+  pageNumber(index: number, cpu: number, page: number): number {
+    return (index * this.cpus + cpu) * this.pages + page
+  }
+  /** The index of the chunk of a page with this number. */
+  indexOfPage(number: number): number {
+    return Math.floor(number / (this.cpus * this.pages))
   }
 
   /** The slot of a chunk whose longest run has so many granules; a search for them begins there. */

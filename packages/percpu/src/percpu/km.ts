@@ -18,6 +18,7 @@ const { base } = PercpuChunk.words
 export class ContiguousBackend implements Backend {
   readonly name = 'km'
   readonly populatedAtOnce = true
+  readonly tables = undefined
   readonly #memory: Memory
   readonly #geometry: Geometry
   readonly #parts: BackendParts
@@ -28,6 +29,9 @@ export class ContiguousBackend implements Backend {
     this.#parts = parts
   }
 
+  place(chunk: number, [first = 0]: readonly number[]): void {
+    store32(this.#memory.i32, chunk + base, first / PAGE_BYTES)
+  }
   create(chunk: number): boolean {
     const address = this.#parts.pages.tryAlloc(this.#geometry.chunkOrder)
     if (address === undefined) return false

@@ -22,8 +22,8 @@ import { leaveAll } from './leaving.js'
 import { Mapping } from './mapping.js'
 import { repairGranules } from './operation.js'
 import { planGeometry, type PercpuOptions } from './options.js'
-import type { PageSource } from './pages.js'
-import { allocateUnits, createRoot, layOutFirstChunk, openRoot, type Opened } from './setup.js'
+import { noPages, type PageSource } from './pages.js'
+import { allocateUnits, bootPages, createRoot, layOutFirstChunk, openRoot, type Opened } from './setup.js'
 import { SharedObjects } from './shared-objects.js'
 import { MappedBackend } from './vm.js'
 import { LockedMemory } from './locked-memory.js'
@@ -41,8 +41,7 @@ export function bootPercpu(context: LayerContext, sync: SyncLayer, options: Perc
   createRoot(context, planGeometry(table, options))
   const { geometry, tables, first } = openRoot(context)
   const layerLock = sync.layerLock(table, cpu, incarnation, LAYER_PERCPU)
-  // Nobody else is there yet, and nothing is allocated from pages.
-  const state = makeState(table, geometry, tables, layerLock, noPages)
+  const state = makeState(table, geometry, tables, layerLock, bootPages(context, geometry))
   layOutFirstChunk(state, first, allocateUnits(context, geometry))
 }
 
@@ -173,13 +172,6 @@ export class PercpuLayer implements AttachedLayer {
   }
 }
 
-const noPages: PageSource = {
-  tryAlloc: () => undefined,
-  free: () => undefined,
-  persist: () => undefined,
-  adopt: () => undefined,
-}
-
 /** What the allocator of a thread works with, or that of a reaper in the name of a dead CPU. */
 export function makeState(
   table: CpuTable,
@@ -191,7 +183,10 @@ export function makeState(
   const locked = new LockedMemory(table.memory, layerLock)
   const nodes = Array.from({ length: geometry.cpus }, (_, cpu) => table.node(cpu))
   const backend: Backend = geometry.isMapped
-    ? new MappedBackend(table.memory, geometry, new Mapping(locked, geometry, tables.root), { pages, nodes })
+    ? new MappedBackend(table.memory, geometry, new Mapping(locked, geometry, tables.root, pages), {
+        pages,
+        nodes,
+      })
     : new ContiguousBackend(table.memory, geometry, { pages, nodes })
   return new AllocatorState(locked, geometry, tables, backend, pages)
 }

@@ -76,8 +76,8 @@ export const PercpuBlock = struct(
  *     chunk.owned      owned is set only at the start of allocations: those that belong to a named
  *                      object or to an SRCU domain. They are not freed by their pointer
  *     chunk.mapped     each unit has memory for a block if that is populated, and only then
- *     chunk.pages      no page of the memory belongs to two units; the reserved chunk has the units
- *                      of the first one
+ *     chunk.pages      no page of the memory belongs to two units, or to a unit and a table; the
+ *                      reserved chunk has the units of the first one
  */
 export const PercpuChunk = struct('PercpuChunk', {
   /** Neighbours in the list of its slot: word indices of records, or 0. */
@@ -123,6 +123,14 @@ export const PercpuStatistics = struct('PercpuStatistics', {
  *     root.populated   populatedPages = sum of `populated` of all chunks but the reserved one
  *     root.empty       emptyPages = sum of `empty` of all chunks but the reserved and isolated ones
  *     root.slots       bit i of slotsInUse = the list of slot i is not empty
+ *
+ * Of the page tables, where units are mapped (tables.ts):
+ *
+ *     table.entry      each entry is 0, or leads to a page of the memory, which may be written to;
+ *                      if that is no table, the entry belongs to a chunk of the registry
+ *     table.kept       what it leads to is persistent, but for what boot made
+ *     table.empty      each table leads somewhere
+ *     table.count      tables = number of tables
  */
 export const PercpuRoot = struct(
   'PercpuRoot',
@@ -134,6 +142,8 @@ export const PercpuRoot = struct(
     capacity: published(u32),
     /** 1 where units are mapped page by page. */
     isMapped: published(u32),
+    /** The edge of the root of the page tables, or 0. tables.ts */
+    edge: atomic(i32),
 
     lock: aligned(SpinlockLayout, 'cacheline'),
     /** What is being done to which granules or pages of which chunk; 0 for nothing. operation.ts */
@@ -155,6 +165,8 @@ export const PercpuRoot = struct(
     nowaitFailed: locked(i32, 'percpu'),
     /** How often pages were flushed (mapping.ts). Wraps at 2^32. */
     flushes: locked(i32, 'percpu'),
+    /** Page tables. */
+    tables: locked(i32, 'percpu'),
   },
   { align: 64 },
 )

@@ -8,7 +8,7 @@
  */
 import type { I32View, Memory } from '#mem'
 import * as mem from '#mem'
-import type { LayerLock, SectionWriter } from '../sync/layer-lock.js'
+import type { LayerLock, LayerSection } from '../sync/layer-lock.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, store32 } = mem
@@ -57,7 +57,7 @@ export class LockedMemory {
   }
 
   /** Runs `change`. What it writes through the section happens as a whole, or not at all. */
-  section(change: (section: SectionWriter) => void): void {
+  section(change: (section: LayerSection) => void): void {
     this.#layerLock.section(change)
   }
 }

@@ -59,6 +59,8 @@ export interface PercpuReport {
   readonly fragmentation: number
   /** Bytes that each chunk takes beside its units. */
   readonly overhead: number
+  /** Of all page tables; 0 where nothing is mapped. */
+  readonly tableBytes: number
   /** How often pages were flushed since boot, modulo 2^32. */
   readonly flushes: number
   /** By all CPUs since boot; what each CPU did is counted modulo 2^32. */
@@ -90,6 +92,7 @@ export function makeReport({ state }: CpuState): PercpuReport {
       emptyPages: locked.get(tables.root + fields.emptyPages),
       fragmentation: free === 0 ? 0 : 1 - sum((chunk) => chunk.largestFree) / free,
       overhead: geometry.recordWords * 4 + wastedBytes(state),
+      tableBytes: (backend.tables?.count ?? 0) * PAGE_BYTES,
       flushes: locked.get(tables.root + fields.flushes) >>> 0,
       ...statistics(state),
     }
@@ -175,7 +178,8 @@ export function formatReport(report: PercpuReport): string {
   const percent = (part: number, of: number): string => (of === 0 ? '0' : ((part / of) * 100).toFixed(1))
   const lines = [
     `per-CPU memory: ${report.backend}, ${report.cpus} units of ${report.unitBytes} bytes a chunk ` +
-      `(static ${report.staticBytes}, reserved ${report.reservedBytes}), ${report.overhead} bytes beside`,
+      `(static ${report.staticBytes}, reserved ${report.reservedBytes}), ${report.overhead} bytes beside; ` +
+      `page tables ${report.tableBytes} bytes`,
     `populated ${report.populatedBytes} bytes, in use ${report.usedBytes} (${percent(report.usedBytes, report.populatedBytes)} %), ` +
       `${report.emptyPages} pages empty, fragmentation ${report.fragmentation.toFixed(3)}`,
     `${report.allocations} allocations, ${report.frees} frees, ${report.failures} failures, ${report.flushes} flushes`,

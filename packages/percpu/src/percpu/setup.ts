@@ -3,6 +3,7 @@
  *
  *     named object 'percpu.percpu'    root │ registry │ slots │ records of chunks 0 and 1
  *     a region for each node          units of the first chunk: static │ reserved │ dynamic
+ *     a region, if these are mapped   the page tables of both chunks
  *
  * Two chunks share the units of the first chunk, and each has granules of its own. Chunk 0 has the
  * dynamic part; all allocate from it. Chunk 1 has the reserved part and is in no slot. For each of
@@ -11,7 +12,7 @@
  * The units of a node's CPUs lie together, on that node. Boot memory is zero, and no thread writes
  * a unit before its own CPU does.
  */
-import { loadU32, store32, storeU32, type Memory } from '#mem'
+import { loadU32, store32, storeU32 } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import type { LayerContext } from '../bootmem/layer.js'
 import { setRange } from './bitmap.js'
@@ -19,6 +20,8 @@ import { FIRST_CHUNK, RESERVED_CHUNK, type AllocatorState, type Tables } from '.
 import { Geometry, GRANULE, SLOT_WORDS } from './geometry.js'
 import { writeRecord } from './growth.js'
 import { CHUNK_IMMUTABLE, CHUNK_RESERVED, PercpuChunk, PercpuRoot } from './layouts.js'
+import { noPages, type PageSource } from './pages.js'
+import { tablesFor } from './tables.js'
 
 const NAME = 'percpu.percpu'
 const type = 'PercpuRoot'
@@ -117,13 +120,12 @@ function layOutPart(
   end: number,
   units: readonly number[],
 ): void {
-  const { geometry, locked, chunks } = state
+  const { geometry, locked, chunks, backend } = state
   writeRecord(state, chunk, index)
   locked.put(chunk + chunkFields.flags, flags)
   locked.put(chunk + chunkFields.start, start)
   locked.put(chunk + chunkFields.end, end)
-  if (!geometry.isMapped) locked.put(chunk + chunkFields.base, (units[0] ?? 0) / PAGE_BYTES)
-  else mapUnits(locked.memory, geometry, chunk, units)
+  backend.place(chunk, units)
   setRange(locked.view, chunk + geometry.populated, 0, geometry.pages)
   setRange(locked.view, chunk + geometry.allocated, 0, start)
   setRange(locked.view, chunk + geometry.allocated, end, geometry.granules)
@@ -132,11 +134,17 @@ function layOutPart(
   chunks.rebuild(chunk)
 }
 
-function mapUnits(memory: Memory, geometry: Geometry, chunk: number, units: readonly number[]): void {
-  units.forEach((address, cpu) => {
-    for (let page = 0; page < geometry.pages; page++)
-      store32(memory.i32, chunk + geometry.map + cpu * geometry.pages + page, address / PAGE_BYTES + page)
-  })
+/**
+ * Boot memory for the page tables of the two chunks, page by page. They are zero, and nobody's.
+ *
+ * @throws OutOfMemoryError.
+ */
+export function bootPages({ memblock }: LayerContext, geometry: Geometry): PageSource {
+  if (!geometry.isMapped) return noPages
+  const size = tablesFor(geometry.pageNumber(RESERVED_CHUNK + 1, 0, 0)) * PAGE_BYTES
+  let next = memblock.alloc({ size, align: PAGE_BYTES, label: 'percpu tables' })
+  memblock.persist(next)
+  return { ...noPages, tryAlloc: () => (next += PAGE_BYTES) - PAGE_BYTES }
 }
 
 /**

@@ -10,6 +10,7 @@ import { repair } from './operation.js'
 import type { AllocatorState } from './state.js'
 import { Faults } from './faults.js'
 import { checkChunk, nameOfChunk } from './verify-chunk.js'
+import { checkTables } from './verify-tables.js'
 
 const { words: fields } = PercpuRoot
 const { words: chunkFields } = PercpuChunk
@@ -37,6 +38,8 @@ export function findFaults(state: AllocatorState): readonly string[] {
     const records = [...state.records()].filter((record) => record * 4 < memory.byteLength)
     checkRoot(state, faults, records)
     const owners = new Map<number, string>()
+    const { tables: pageTables } = state.backend
+    if (pageTables && !checkTables(state, pageTables, faults, owners)) return faults.texts
     for (const chunk of records) checkChunk(state, faults, chunk, owners)
     checkSlots(state, faults, records)
     return faults.texts

@@ -2,21 +2,25 @@
  * Chunks of units that are mapped page by page: each page lies on its CPU's node, if there is room.
  *
  *     populate         1. allocate a page for each CPU and page of the unit
- *                      2. map them, CPU by CPU
+ *                      2. map them, CPU by CPU; tables are made as they are needed
  *                      either fails: unmap what was mapped, flush, free all pages
- *     unmap, release   unmap all, flush once, free all pages
+ *     unmap, release   unmap all, unlink tables that lead nowhere, flush once, free all
  *
- * A thread killed in the middle leaves pages mapped that are not populated; operation.ts unmaps
- * them. Pages that are not mapped are in flight, and end with the thread.
+ * A thread killed in the middle leaves pages mapped that are not populated, and tables that lead
+ * nowhere; operation.ts unmaps them. Pages that are not linked are in flight, and end with the
+ * thread.
  */
 import type { Memory } from '#mem'
+import { PAGE_BYTES } from '../arithmetic.js'
 import { clearWords, type Backend, type BackendParts } from './backend.js'
-import { BLOCK, pageOf, type Geometry } from './geometry.js'
+import type { Geometry } from './geometry.js'
 import type { Mapping } from './mapping.js'
+import type { UnitTables } from './tables.js'
 
 export class MappedBackend implements Backend {
   readonly name = 'vm'
   readonly populatedAtOnce = false
+  readonly tables: UnitTables
   readonly #memory: Memory
   readonly #geometry: Geometry
   readonly #mapping: Mapping
@@ -28,9 +32,16 @@ export class MappedBackend implements Backend {
     this.#memory = memory
     this.#geometry = geometry
     this.#mapping = mapping
+    this.tables = mapping.tables
     this.#parts = parts
   }
 
+  place(chunk: number, units: readonly number[]): void {
+    units.forEach((address, cpu) => {
+      for (let page = 0; page < this.#geometry.pages; page++)
+        this.#mapping.map(chunk, cpu, page, address + page * PAGE_BYTES)
+    })
+  }
   create(): boolean {
     return true
   }
@@ -52,7 +63,7 @@ export class MappedBackend implements Backend {
       if (this.#take(count, taken, to - from)) {
         for (; mapped < count; mapped++) {
           this.beforeMap?.()
-          this.#map(chunk, from, to, mapped, taken[mapped] ?? 0)
+          if (!this.#map(chunk, from, to, mapped, taken[mapped] ?? 0)) break
         }
       }
     } finally {
@@ -86,19 +97,21 @@ export class MappedBackend implements Backend {
     return true
   }
 
-  #map(chunk: number, from: number, to: number, number: number, address: number): void {
+  #map(chunk: number, from: number, to: number, number: number, address: number): boolean {
     const each = to - from
     const cpu = Math.floor(number / each)
-    this.#mapping.map(chunk, cpu, from + (number % each), address, this.#parts.pages)
+    return this.#mapping.map(chunk, cpu, from + (number % each), address)
   }
 
   unmap(chunk: number, from: number, to: number, unmapped: number[]): void {
     for (let cpu = 0; cpu < this.#geometry.cpus; cpu++) {
       for (let page = from; page < to; page++) {
-        const address = this.#mapping.unmap(chunk, cpu, page, this.#parts.pages)
+        const address = this.#mapping.unmap(chunk, cpu, page)
         if (address !== undefined) unmapped.push(address)
       }
     }
+    // In any case: a dead thread may have made them and mapped nothing. Mutant: percpu/table-left.
+    this.#mapping.unlinkEmpty(chunk, unmapped)
   }
 
   release(unmapped: readonly number[]): void {
@@ -110,10 +123,9 @@ export class MappedBackend implements Backend {
 
   clear(chunk: number, granule: number, count: number): void {
     const { cpus } = this.#geometry
-    const page = pageOf(granule)
     const { i32 } = this.#memory
     for (let cpu = 0; cpu < cpus; cpu++) {
-      const word = this.#mapping.at(chunk, cpu, page) * BLOCK + (granule & (BLOCK - 1))
+      const word = this.#mapping.wordOf(chunk, cpu, granule)
       clearWords(i32, word, word + count)
     }
   }

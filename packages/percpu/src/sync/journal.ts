@@ -7,6 +7,7 @@
  *     an entry             word                   old
  *     of a word            its index              its value before
  *     of a part of one     its index + 2^31       the value before, 16 bits; its offset; its width
+ *     behind a word's      its index + 2^31       a mark: the word is atomic
  *
  * A change records the value before, counts the entry, and writes, in this order. The end of the
  * outermost section sets the length to 0: from that one store on, the changes are there to stay.
@@ -24,12 +25,13 @@
  * `exit` event, so the reaper sees those stores. Where a thread is stopped in the middle of
  * anything else, its whole process goes, and the memory with it.
  *
- * The journal restores plain words only. The lock is released after the reaper has replayed the
- * journal: nobody else looks at them meanwhile.
+ * The lock is released after the reaper has replayed the journal: nobody else looks at plain words
+ * meanwhile. Atomic words are for the sections of layers only (layer-lock.ts). Others may look at
+ * them at any time, and so see what is taken back later.
  *
  * Progress: wait-free.
  * Cost: about 2 ns a word over the bare store; see "sync" in docs/benchmarks.md. Not undone:
- * changes made without the journal, and atomic words (publish those after the section).
+ * changes made without the journal, and a user's atomic words (publish those after the section).
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
@@ -39,7 +41,8 @@ import { JournalFullError } from './errors.js'
 import { JournalEntry } from './layouts.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
-const { load32, loadU16, loadU32, loadU8, store32, storeF64, storeU16, storeU32, storeU64, storeU8 } = mem
+const { load32, loadAtomic32, loadU16, loadU32, loadU8, store32, storeAtomic32 } = mem
+const { storeF64, storeU16, storeU32, storeU64, storeU8 } = mem
 const entryWords = JournalEntry.stride / 4
 const { old } = JournalEntry.words
 
@@ -48,6 +51,8 @@ const PART = 2 ** 31
 /** In its `old`: the offset in the word, in bytes, and whether the part has 16 bits. */
 const OFFSET_SHIFT = 16
 const WIDE = 1 << 18
+/** In its `old`: the entry before it is of an atomic word. */
+const ATOMIC = 1 << 19
 
 /**
  * The place of a journal. A CPU has one for the sections of its users, and one for each layer lock
@@ -144,6 +149,27 @@ export class Journal {
     this.#check64(index)
     this.record64(index)
     storeU64(this.memory.u64, index, value)
+  }
+
+  /**
+   * Records and writes the atomic word with this index (address / 4); takes two entries.
+   *
+   * @throws JournalFullError when there are no two entries left.
+   */
+  writeAtomic32(word: number, value: number): void {
+    const { i32, u32 } = this.memory
+    const { length } = this
+    if (length + 1 >= this.capacity) throw full(this.capacity)
+    const entry = this.#first + length * entryWords
+    storeU32(u32, entry, word)
+    // atomic: nobody else writes it while this CPU has the lock.
+    store32(i32, entry + old, loadAtomic32(i32, word))
+    storeU32(u32, entry + entryWords, word + PART)
+    store32(i32, entry + entryWords + old, ATOMIC)
+    // Both count before the word changes. Mutant: sync/atomic-before-entry.
+    store32(i32, this.#lengthWord, length + 2)
+    // atomic: what it says is true from the commit of the section on.
+    storeAtomic32(i32, word, value)
   }
 
   #check64(index: number): void {
@@ -250,7 +276,13 @@ function replay(memory: Memory, lengthWord: number, first: number, mark: number)
   const { i32, u32 } = memory
   for (let i = loadU32(u32, lengthWord) - 1; i >= mark; i--) {
     const entry = first + i * entryWords
-    restore(memory, loadU32(u32, entry), load32(i32, entry + old))
+    const word = loadU32(u32, entry)
+    const before = load32(i32, entry + old)
+    if (word >= PART && (before & ATOMIC) !== 0) {
+      // atomic: as it was written. Mutant: sync/atomic-kept.
+      storeAtomic32(i32, word - PART, load32(i32, entry - entryWords + old))
+      i--
+    } else restore(memory, word, before)
     // After the word was restored: to restore it once more does no harm. Mutants:
     // sync/replay-counts-first, sync/replay-forwards.
     storeU32(u32, lengthWord, i)

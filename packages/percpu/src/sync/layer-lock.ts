@@ -67,6 +67,12 @@ export interface SectionWriter {
   write32(word: number, value: number): void
 }
 
+/** What a section of a layer writes by. */
+export interface LayerSection extends SectionWriter {
+  /** Others may read the word at any time, also what is taken back. It takes two entries. */
+  writeAtomic32(word: number, value: number): void
+}
+
 export class LayerLock {
   /** Takes the spinlock with this word index, if it is free. */
   readonly tryLock: (word: number) => boolean
@@ -136,7 +142,7 @@ export class LayerLock {
    * Runs `change`, whose writes happen as a whole or, if it throws or its thread dies, not at all.
    * Sections do not nest.
    */
-  section<Result>(change: (section: SectionWriter) => Result): Result {
+  section<Result>(change: (section: LayerSection) => Result): Result {
     const journal = this.#journal
     // For taking it back.
     ensureStack(SOME)

@@ -25,7 +25,9 @@ function made() {
     SyncMap.open(memory, objects).layerRecord(1, LAYER_PERCPU),
     tokenOf(1, 1),
   )
-  const state = makeState(table, geometry, tables, lock, machine.heap.pages)
+  // The declarations leave out what only verifiers ask.
+  const { pages } = machine.heap as unknown as { readonly pages: Parameters<typeof makeState>[4] }
+  const state = makeState(table, geometry, tables, lock, pages)
   const statistics = machine.heap.memblock.alloc({ size: 64 }) / 4
   const from = machine.heap.memblock.alloc({ size: 4 }) / 4
   const allocator = new Allocator(state, statistics, () => undefined)

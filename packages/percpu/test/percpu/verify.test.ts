@@ -14,6 +14,8 @@ const { EQUATIONS } = await import('../../dist/percpu/faults.js')
 const { PercpuBlock, PercpuChunk, PercpuRoot, PercpuSlot, CHUNK_ISOLATED } =
   await import('../../dist/percpu/layouts.js')
 
+const { entryOf, PRESENT, targetOf, WRITE } = await import('../../dist/pagetable/entry.js')
+
 const UNIT = 16384
 const BLOCK = 1024
 const HALF = BLOCK / 2
@@ -59,6 +61,18 @@ class Inside {
   }
   rootField(name: keyof typeof PercpuRoot.words): number {
     return this.root + PercpuRoot.words[name]
+  }
+  /** Word index of the entry of a page of CPU 0's unit. */
+  entry(page = 0, index = 2): number {
+    return this.#tables.find(this.state.geometry.pageNumber(index, 0, page))
+  }
+  /** Word index of an entry of the table of level 1. */
+  upper(index: number): number {
+    const root = this.get(this.rootField('edge'))
+    return targetOf(this.get(targetOf(root))) + index
+  }
+  get #tables() {
+    return this.state.backend.tables ?? assert.fail()
   }
   slotField(name: keyof typeof PercpuSlot.words, slot = this.get(this.field('slot'))): number {
     return this.state.tables.slots + (slot * PercpuSlot.stride) / 4 + PercpuSlot.words[name]
@@ -143,14 +157,12 @@ const breaks: Readonly<Record<(typeof EQUATIONS)[number], readonly Break[]>> = {
     (at) => at.flip(at.state.geometry.owned, HALF + 1),
     (at) => at.flip(at.state.geometry.owned, 1),
   ],
-  'chunk.mapped': [
-    (at) => at.put(at.chunk + at.state.geometry.map, 0),
-    (at) => at.flip(at.state.geometry.populated, 3),
-  ],
+  'chunk.mapped': [(at) => at.put(at.entry(), 0), (at) => at.flip(at.state.geometry.populated, 3)],
   'chunk.pages': [
-    (at) => at.put(at.chunk + at.state.geometry.map, at.get(at.chunk + at.state.geometry.map + 1)),
-    (at) => at.put(at.chunk + at.state.geometry.map, at.get(at.state.record(0) + at.state.geometry.map)),
-    (at) => at.put(at.chunk + at.state.geometry.map, 2 ** 20),
+    (at) => at.put(at.entry(), at.get(at.entry(1))),
+    (at) => at.put(at.entry(), at.get(at.entry(0, 0))),
+    (at) => at.put(at.entry(), at.get(at.upper(0))),
+    (at) => at.put(at.entry(), entryOf(2 ** 20, PRESENT | WRITE)),
   ],
   'root.chunks': [(at) => at.add(at.rootField('chunks'))],
   'root.registered': [
@@ -165,6 +177,22 @@ const breaks: Readonly<Record<(typeof EQUATIONS)[number], readonly Break[]>> = {
     (at) => at.put(at.rootField('slotsInUse'), -1),
     (at) => at.put(at.rootField('slotsInUse'), at.get(at.rootField('slotsInUse')) | (1 << 31)),
   ],
+  'table.entry': [
+    (at) => at.add(at.entry(), -WRITE),
+    (at) => at.put(at.entry(), entryOf(2 ** 20, PRESENT | WRITE)),
+    (at) => at.put(at.upper(1), entryOf(2 ** 20, PRESENT | WRITE)),
+    (at) => at.put(at.rootField('edge'), entryOf(2 ** 20, PRESENT | WRITE)),
+    // A table twice, and a page of no chunk.
+    (at) => at.put(at.upper(1), at.get(at.upper(0))),
+    (at) => at.put(at.entry(0, 9), at.get(at.entry())),
+  ],
+  'table.kept': [
+    // Of boot memory, and free.
+    (at) => at.put(at.entry(), at.get(at.entry(0, 0))),
+    (at) => at.put(at.entry(), entryOf(at.state.memory.byteLength / 4096 - 1, PRESENT | WRITE)),
+  ],
+  'table.empty': [(at) => at.put(at.upper(1), at.get(at.entry(1)))],
+  'table.count': [(at) => at.add(at.rootField('tables'))],
   'slot.list': [
     (at) => at.put(at.field('previous'), at.state.record(0)),
     (at) => at.put(at.field('next'), at.chunk),
@@ -231,7 +259,7 @@ describe('the verifier', () => {
 
   it('knows the equations that stand beside the layouts, and no others', () => {
     const source = readFileSync(new URL('../../src/percpu/layouts.ts', import.meta.url), 'utf8')
-    const named = [...source.matchAll(/^ \* {5}((?:block|whole|chunk|root|slot)\.\S+) /gm)]
+    const named = [...source.matchAll(/^ \* {5}((?:block|whole|chunk|root|table|slot)\.\S+) /gm)]
     assert.deepEqual(
       named.map(([, name]) => name),
       EQUATIONS,

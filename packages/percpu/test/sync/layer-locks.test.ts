@@ -53,6 +53,61 @@ describe('a layer lock', () => {
     assert.deepEqual([...seen], ['0,0,0', '7,8,9'])
   })
 
+  it('changes atomic words with the others, and only by atomics, whenever its thread is killed', () => {
+    const seen = new Set<string>()
+    const points = forEachAccess((at) => {
+      const { machine, lock, words } = withLock()
+      const cpu = joinAs(machine, 101)
+      const layerLock = layerLockOf(cpu)
+      const killed = killAt(
+        () =>
+          layerLock.locked(lock, () =>
+            layerLock.section((section) => {
+              section.writeAtomic32(words + 1, 7)
+              section.write32(words, 7)
+              section.writeAtomic32(words + 1, 8)
+              section.write32(words + 2, 9)
+            }),
+          ),
+        at,
+        cpu,
+      )
+      mem.control.before = (name, [view, index]) => {
+        const isAtomic = name === 'storeAtomic32' || name === 'loadAtomic32'
+        if (view === machine.memory.i32 && index === words + 1) assert.ok(isAtomic, name)
+      }
+      try {
+        machine.cpus.declareDead(1)
+      } finally {
+        mem.control.before = undefined
+      }
+      seen.add(valuesOf(machine, words).join())
+      return killed
+    })
+    assert.ok(points > 15)
+    assert.deepEqual([...seen], ['0,0,0', '7,8,9'])
+  })
+
+  it('takes atomic words back after an error, and refuses those that its journal has no room for', () => {
+    const { machine, lock, words } = withLock()
+    const layerLock = layerLockOf(machine)
+    const failing = (writes: number) => () =>
+      layerLock.locked(lock, () =>
+        layerLock.section((section) => {
+          section.write32(words, 1)
+          for (let i = 0; i < writes; i++) section.writeAtomic32(words + 1, 5 + i)
+          throw new Error('no')
+        }),
+      )
+    const most = Math.floor((LAYER_JOURNAL_ENTRIES - 1) / 2)
+    for (const writes of [1, 2, most]) {
+      assert.throws(failing(writes), { message: 'no' })
+      assert.deepEqual(valuesOf(machine, words), [0, 0, 0])
+    }
+    assert.throws(failing(most + 1), { code: 'PERCPU_JOURNAL_FULL' })
+    assert.deepEqual(valuesOf(machine, words), [0, 0, 0])
+  })
+
   it('stays when the section of the caller is taken back, and is taken back by itself', () => {
     const { machine, lock, words } = withLock()
     const layerLock = layerLockOf(machine)

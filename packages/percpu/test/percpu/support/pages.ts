@@ -4,6 +4,7 @@ import { insideOf } from '../../support/inside.js'
 
 const { HeapMap } = await import('../../../dist/alloc/heap-map.js')
 const { HeapCpu } = await import('../../../dist/alloc/layouts.js')
+const { tablesFor } = await import('../../../dist/percpu/tables.js')
 
 /**
  * Pages that were taken from the page allocator and that per-CPU memory does not know of. Nothing
@@ -12,12 +13,14 @@ const { HeapCpu } = await import('../../../dist/alloc/layouts.js')
 export function pagesOutside(machine: Machine): number {
   machine.heap.pages.trim()
   const taken = machine.heap.pages.report().reduce((sum, { total, free }) => sum + total - free, 0) / 4096
-  const { backend, chunks, cpus, unitBytes } = machine.percpu.report()
+  const { backend, chunks, cpus, unitBytes, tableBytes, overhead } = machine.percpu.report()
   const ordinary = chunks.filter(({ kind }) => kind === 'ordinary')
-  const record = 1
   const block = 2 ** Math.ceil(Math.log2((cpus * unitBytes) / 4096))
+  const record = overhead / 4096 - (backend === 'km' ? block - (cpus * unitBytes) / 4096 : 0)
   const known = ordinary.map(({ populated }) => record + (backend === 'km' ? block : populated * cpus))
-  return taken - known.reduce((sum, pages) => sum + pages, 0) - pagesInStacks(machine)
+  // The tables of the first chunk are boot memory.
+  const tables = backend === 'km' ? 0 : tableBytes / 4096 - tablesFor((2 * cpus * unitBytes) / 4096)
+  return taken - known.reduce((sum, pages) => sum + pages, tables) - pagesInStacks(machine)
 }
 
 /**
