@@ -16,6 +16,7 @@ export const layers = [
   'map-threads',
   'ring',
   'range',
+  'paging',
   'table',
   'lab',
   'limits',

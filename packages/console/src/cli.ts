@@ -224,7 +224,13 @@ program
     const { signal } = ended
     const { torture, tortureWalking } = await import('./commands/torture.js')
     if (flags.walk) {
-      const isGood = await tortureWalking({ ...flags, milliseconds: seconds, seed, output: process.stdout, signal })
+      const isGood = await tortureWalking({
+        ...flags,
+        milliseconds: seconds,
+        seed,
+        output: process.stdout,
+        signal,
+      })
       process.exitCode = isGood ? 0 : 1
       return
     }

@@ -4,7 +4,7 @@ import { REAL, type FlavourName, type TortureOptions } from '../torture/options.
 import { progressLine, report } from '../torture/report.js'
 import { torture as run } from '../torture/run.js'
 import { UsageError } from '../errors.js'
-import { MAPPERS } from '../torture/walk/board.js'
+import { COMMON } from '../torture/walk/board.js'
 import { reportWalks } from '../torture/walk/report.js'
 import { tortureWalks } from '../torture/walk/run.js'
 import type { TortureResult } from '../torture/verdict.js'
@@ -62,8 +62,11 @@ export interface WalkCommand {
 /** Prints the verdict on walks of page tables. Returns whether all went well. @throws UsageError. */
 export async function tortureWalking({ json, output, signal, ...flags }: WalkCommand): Promise<boolean> {
   const { milliseconds, readers, writers, kill, seed } = flags
-  if (writers > MAPPERS)
-    throw new UsageError(`--writers ${writers}: at most ${MAPPERS} threads map`, { writers, limit: MAPPERS })
+  if (writers > COMMON)
+    throw new UsageError(`--writers ${writers}: at most ${COMMON} threads map in one space`, {
+      writers,
+      limit: COMMON,
+    })
   const result = await tortureWalks({ milliseconds, readers, writers, kill, seed }, signal)
   output.write(json ? `${JSON.stringify(result)}\n` : reportWalks(result))
   return result.verdict === 'SUCCESS'

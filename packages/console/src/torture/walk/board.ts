@@ -13,11 +13,21 @@ import { array, atomic, i32, struct } from 'percpu'
 import { addAtomic32, loadAtomic32, storeAtomic32, type Memory } from 'percpu/mem'
 
 export const MAPPERS = 4
+/**
+ * The spaces of the mappers. Two share one, with all kinds of walkers. One has a space with those
+ * that pin, and one with deaf ones: where nobody else is waited for, changes come thick and fast.
+ */
+export const SPACES = ['common', 'common', 'pinned', 'deaf'] as const
+export const PINNED = 2
+export const DEAF = 3
+/** Mappers of the common space. */
+export const COMMON = 2
+/** Pages that the mappers of the others use. */
+export const HOT = 4
 /** Pages of each mapper: those of a block of 1024 that are used one by one. */
 export const PAGES = 24
 /** The mapper's pages lie in blocks of 4 MiB. */
 export const BLOCK_PAGES = 1024
-export const SPACE = 'percpu.torture'
 
 /** Phases: nothing is mapped; it is being mapped; it has this version; it is being written; unmapped. */
 export const UNMAPPED = 0
@@ -31,7 +41,16 @@ export const counters = [
 ] as const
 export type Counter = (typeof counters)[number]
 /** What must not be. */
-export const failures = ['stale', 'foreign', 'poison', 'lost', 'uncaught', 'unmapped', 'torn-fork', 'corrupt'] as const
+export const failures = [
+  'stale',
+  'foreign',
+  'poison',
+  'lost',
+  'uncaught',
+  'unmapped',
+  'torn-fork',
+  'corrupt',
+] as const
 export type Failure = (typeof failures)[number]
 
 export const Board = struct('TortureWalkBoard', {

@@ -1,6 +1,15 @@
 /** Whether a read gave what was mapped at that time. */
 import { FaultError, type AddressSpace } from 'percpu'
-import { addressOf, MAPPED, MAPPING, UNMAPPED, UNMAPPING, valueOf, type BoardView, type Failure } from './board.js'
+import {
+  addressOf,
+  MAPPED,
+  MAPPING,
+  UNMAPPED,
+  UNMAPPING,
+  valueOf,
+  type BoardView,
+  type Failure,
+} from './board.js'
 
 const POISON = 0xffffffff
 
@@ -73,5 +82,5 @@ export function judge(
     const mayBeOld = phase === MAPPING || phase === UNMAPPING
     return isOld && !mayBeOld ? 'stale' : undefined
   }
-  return (found >>> 22) === (valueOf(page, 0) >>> 22) ? 'stale' : 'foreign'
+  return found >>> 22 === valueOf(page, 0) >>> 22 ? 'stale' : 'foreign'
 }

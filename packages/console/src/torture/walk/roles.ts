@@ -5,10 +5,13 @@ import type { Random } from '../random.js'
 import {
   addressOf,
   blockOf,
+  COMMON,
+  DEAF,
+  HOT,
   MAPPED,
-  MAPPERS,
   MAPPING,
   PAGES,
+  PINNED,
   UNMAPPED,
   UNMAPPING,
   valueOf,
@@ -18,36 +21,44 @@ import { copyAndCheck, judge, readAndCheck } from './check.js'
 
 export interface Scene {
   readonly machine: Machine
-  readonly space: AddressSpace
+  /** Of each mapper. */
+  readonly spaces: readonly AddressSpace[]
   readonly board: BoardView
   readonly random: Random
 }
-const ALL = MAPPERS * PAGES
+/** Pages of the common space. */
+const ALL = COMMON * PAGES
 const BURST = 200
 
 /** Reads on a thread that answers its bell. */
-export function read({ space, board, random }: Scene): void {
+export function read({ spaces, board, random }: Scene): void {
+  const space = spaceOf(spaces, 0)
   for (let i = 0; i < BURST; i++) readAndCheck(board, space, random.below(ALL), random.below(1024))
   board.count('reads', BURST)
 }
 /** Reads on a deaf one: the walks are counted. */
-export function readDeaf({ machine, space, board, random }: Scene): void {
+export function readDeaf({ machine, spaces, board, random }: Scene): void {
+  // One that is common makes others wait; so most of the time it reads where it is alone.
+  const isCommon = random.oneIn(8)
+  const space = spaceOf(spaces, isCommon ? 0 : DEAF)
+  const pick = (): number => (isCommon ? random.below(ALL) : DEAF * PAGES + random.below(HOT))
   machine.cpus.deaf(() => {
     for (let i = 0; i < BURST; i++) {
-      if (i % 2 === 0) copyAndCheck(board, space, random.below(ALL))
-      else readAndCheck(board, space, random.below(ALL), random.below(1024))
+      if (i % 8 !== 0) copyAndCheck(board, space, pick())
+      else readAndCheck(board, space, pick(), random.below(1024))
     }
   })
   board.count('deafReads', BURST)
 }
 
 /** Pins a page, and looks whether it stays what it is while its mapper changes things. */
-export async function pin({ machine, space, board, random }: Scene): Promise<void> {
-  const page = random.below(ALL)
+export async function pin({ machine, spaces, board, random }: Scene): Promise<void> {
+  const space = spaceOf(spaces, PINNED)
+  const page = PINNED * PAGES + random.below(HOT)
   try {
     using pinned = space.pin(addressOf(page))
     board.count('pins')
-    for (let turn = 0; turn < 3; turn++) {
+    for (let turn = 0; turn < 2; turn++) {
       for (let i = 0; i < BURST; i++) {
         const before = board.state(page)
         const found = loadU32(machine.memory.u32, pinned.address / 4 + random.below(1024))
@@ -67,12 +78,12 @@ export async function pin({ machine, space, board, random }: Scene): Promise<voi
 
 /** Maps, writes and unmaps its own pages, and changes the tables around them. */
 export class Mapper {
-  readonly #scene: Scene
+  readonly #scene: Scene & { readonly space: AddressSpace }
   readonly #mapper: number
   readonly #first: number
 
   constructor(scene: Scene, mapper: number) {
-    this.#scene = scene
+    this.#scene = { ...scene, space: spaceOf(scene.spaces, mapper) }
     this.#mapper = mapper
     this.#first = mapper * PAGES
   }
@@ -90,8 +101,9 @@ export class Mapper {
 
   async step(): Promise<void> {
     const { random } = this.#scene
-    const choice = random.below(100)
-    const page = this.#first + random.below(PAGES)
+    const isHot = this.#mapper >= COMMON
+    const choice = random.below(isHot ? 62 : 100)
+    const page = this.#first + random.below(isHot ? HOT : PAGES)
     if (choice < 60) await this.#change(page)
     else if (choice < 72) await this.#collapse()
     else if (choice < 82) this.#split()
@@ -150,8 +162,7 @@ export class Mapper {
       if (!(error instanceof PinnedError)) throw error
       board.count('refused')
     }
-    for (let page = this.#first; page < this.#first + PAGES; page++)
-      readAndCheck(board, space, page, 1)
+    for (let page = this.#first; page < this.#first + PAGES; page++) readAndCheck(board, space, page, 1)
   }
   #split(): void {
     const { space, board } = this.#scene
@@ -211,6 +222,11 @@ export class Mapper {
       }
     }
   }
+}
+function spaceOf(spaces: readonly AddressSpace[], mapper: number): AddressSpace {
+  const space = spaces[mapper]
+  if (space === undefined) throw new RangeError(`there is no mapper ${mapper}`)
+  return space
 }
 function read1(space: AddressSpace, address: number): number | 'fault' | 'error' {
   try {

@@ -9,14 +9,24 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { boot, type AddressSpace, type Machine } from 'percpu'
 import { Random } from '../random.js'
-import { BoardView, counters, failures, SPACE, type Counter, type Failure } from './board.js'
+import {
+  BoardView,
+  counters,
+  COMMON,
+  DEAF,
+  failures,
+  PINNED,
+  SPACES,
+  type Counter,
+  type Failure,
+} from './board.js'
 import type { WalkAssignment, WalkRole } from './worker.js'
 
 export interface WalkOptions {
   readonly milliseconds: number
   /** Threads that read, half of them deaf; two more pin. */
   readonly readers: number
-  /** Threads that map, at most 4. */
+  /** Threads that map in the common space, 1 or 2; two more have spaces of their own. */
   readonly writers: number
   readonly kill: boolean
   readonly seed: number
@@ -64,10 +74,10 @@ class Run {
 
   constructor(options: WalkOptions) {
     this.#options = options
-    const cpus = 1 + options.readers + options.writers + PINNERS + SPARE
+    const cpus = 3 + options.readers + options.writers + PINNERS + SPARE
     // In debug mode the heap poisons what page tables give up.
     this.#machine = boot({ cpus, memory: '256 MiB', debugHeap: true })
-    this.#space = this.#machine.space(SPACE)
+    this.#space = this.#machine.space(SPACES[0])
     this.#board = new BoardView(this.#machine)
     this.#random = new Random(options.seed, 0)
   }
@@ -77,9 +87,10 @@ class Run {
     for (let i = 0; i < readers; i++) this.#launch(i % 2 === 0 ? 'reader' : 'deaf', 0)
     for (let i = 0; i < writers; i++) this.#launch('mapper', i)
     for (let i = 0; i < PINNERS; i++) this.#launch('pinner', 0)
+    for (const mapper of [PINNED, DEAF]) this.#launch('mapper', mapper)
     const began = performance.now()
     const end = began + milliseconds
-    const hasBegun = (): boolean => this.#board.counted('threads') >= readers + writers + PINNERS
+    const hasBegun = (): boolean => this.#board.counted('threads') >= readers + writers + PINNERS + 2
     while (!this.#board.hasFailed && signal?.aborted !== true) {
       const now = performance.now()
       if (now > (hasBegun() ? end : end + PATIENCE)) break
@@ -109,7 +120,10 @@ class Run {
     const { reaped } = this.#machine.supervise(worker)
     const member: Member = { role, number, worker, reaped, isExpected: false }
     worker.on('error', (error) => {
-      this.#fail('uncaught', `in a ${role}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+      this.#fail(
+        'uncaught',
+        `in a ${role}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+      )
     })
     worker.once('exit', () => {
       if (!member.isExpected && !this.#board.isStopped) this.#fail('uncaught', `a ${role} ended early`)

@@ -3,7 +3,7 @@ import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { join, type Machine, type MachineHandle } from 'percpu'
 import { Random } from '../random.js'
-import { BoardView, SPACE } from './board.js'
+import { BoardView, SPACES } from './board.js'
 import { Mapper, pin, read, readDeaf, type Scene } from './roles.js'
 
 export type WalkRole = 'reader' | 'deaf' | 'pinner' | 'mapper'
@@ -34,7 +34,8 @@ async function joinWhenFree(): Promise<Machine> {
 
 const machine = await joinWhenFree()
 const board = new BoardView(machine)
-const scene: Scene = { machine, board, space: machine.space(SPACE), random: new Random(seed, owner) }
+const spaces = SPACES.map((name) => machine.space(name))
+const scene: Scene = { machine, board, spaces, random: new Random(seed, owner) }
 const mapper = new Mapper(scene, number)
 const steps: Readonly<Record<WalkRole, () => unknown>> = {
   reader: () => read(scene),
