@@ -54,10 +54,10 @@ export function findPin(
   for (const [cpu, note] of notes.entries()) {
     for (let slot = 0; slot < MAX_PINS; slot++) {
       const word = note + first + 2 * slot
-      // S(note.pins) is read after the changer was written; pairs with R in setPin. Mutant:
-      // pagetable/pin-unnoted.
+      // S(note.pins) is read after the changer was written; pairs with R in setPin: a page without
+      // a pin may be moved. Mutant: pagetable/pin-unnoted.
       if (loadAtomic32(i32, word + 1) !== space) continue
-      // atomic: as above.
+      // atomic: as S.
       const page = loadAtomic32(i32, word)
       if (page >= from && page < to) return { cpu, page }
     }

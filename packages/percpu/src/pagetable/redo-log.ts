@@ -68,7 +68,7 @@ export class RedoLog implements SectionWriter {
 
   /** Writes all that was noted, in the order in which it was. */
   commit(): void {
-    // From here on it happens. Mutant: pagetable/log-uncommitted.
+    // From here on it happens. Mutant: pagetable/log-early.
     storeU32(this.memory.u32, this.#note + length, this.#count)
     this.drop()
     redo(this.memory, this.#note)
@@ -94,8 +94,8 @@ export function redo({ u32, i32 }: Memory, note: number): void {
   for (let i = 0; i < count; i++) {
     const word = loadU32(u32, note + words + i)
     const value = load32(i32, note + values + i)
-    // A(table.entry) shows walkers an entry; pairs with B in walk, D in walkTo: what it leads to is
-    // theirs to read. Mutant: pagetable/entry-first.
+    // A(table.entry) shows walkers an entry; pairs with B in walk: what it leads to is theirs to
+    // read. Mutant: pagetable/entry-by-store.
     if (word >= ATOMIC) storeAtomic32(i32, word - ATOMIC, value)
     else store32(i32, word, value)
   }

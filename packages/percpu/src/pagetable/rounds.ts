@@ -56,8 +56,8 @@ export class Rounds {
   }
 
   /**
-   * A round of the space whose SpaceTable has this word index. `acknowledge` is called once the round
-   * has begun: the caller forgets what it knows itself. Mutant: pagetable/own-unflushed.
+   * A round of the space whose SpaceTable has this word index. `acknowledge` is called once the
+   * round has begun: the caller forgets what it knows itself. Mutant: pagetable/own-unflushed.
    *
    * @throws UnansweredError at the deadline; the reason of its signal; OfflineError.
    */
@@ -89,13 +89,14 @@ export class Rounds {
     const targets: Target[] = []
     for (let word = 0; word < MASK_WORDS; word++) {
       // M(space.users) pairs with L in SpaceUse.begin: a CPU whose bit is not there finds what was
-      // changed, when it begins to walk. Mutant: pagetable/users-late.
+      // changed, when it begins to walk. Mutant: pagetable/use-unannounced.
       let bits = orAtomic32(i32, table + users + word, 0)
       for (; bits !== 0; bits &= bits - 1) {
         const cpu = word * 32 + 31 - Math.clz32(bits & -bits)
         if (cpu !== this.#own.cpu) targets.push({ cpu, generation: number, walk: undefined })
       }
     }
+    // Mutant: pagetable/round-unwaited.
     const pending = targets.filter((target) => !this.#isDone(table, target))
     for (const { cpu, walk } of pending) {
       // Who counts its walk hears nothing.
@@ -128,19 +129,20 @@ export class Rounds {
   }
   #hasSeen(at: number, number: number): boolean {
     // Q(space.seen) pairs with P in SpaceUse.acknowledge: what the CPU found before is used no
-    // more. Mutant: pagetable/seen-first.
+    // more. Mutant: pagetable/seen-of-another.
     const seen = loadAtomic32(this.#memory.i32, at + SpaceCpu.words.seen)
     return ((seen - number) | 0) >= 0
   }
   #walksOf(at: number): number {
     // H(space.walks) looks for a counted walk; pairs with G in beginLocklessWalk, I in
-    // endLocklessWalk: a walk that begins after this finds what was changed. A load would order
-    // nothing. Mutant: pagetable/walks-unasked.
-    return addAtomic32(this.#memory.i32, at + SpaceCpu.words.walks, 0)
+    // endLocklessWalk: what an ended walk used may be used for something else, and a walk that
+    // begins after this finds what was changed. Mutant: pagetable/walks-unasked.
+    return loadAtomic32(this.#memory.i32, at + SpaceCpu.words.walks)
   }
   #isDrained(table: number, at: number, walk: number): boolean {
     // K(space.drain) asks for a ring, before the count is looked at; pairs with J in
-    // endLocklessWalk. Mutant: pagetable/drain-unasked.
+    // endLocklessWalk: who ends its walk rings, or that is found here. Mutant:
+    // pagetable/drain-unasked.
     storeAtomic32(this.#memory.i32, table + drain, 1)
     return this.#walksOf(at) !== walk
   }

@@ -42,7 +42,7 @@ export class SpaceUse {
   begin(): void {
     const { i32 } = this.#memory
     // L(space.users) is set before anything is walked; pairs with M in Rounds.begin: either the
-    // round asks this CPU, or this CPU finds what was changed before. Mutant: pagetable/users-late.
+    // round asks this CPU, or this CPU finds what was changed before. Mutant: pagetable/use-unannounced.
     orAtomic32(i32, this.#table + users + (this.#cpu >>> 5), 1 << (this.#cpu & 31))
     // atomic: as in acknowledge. A later one is answered there.
     this.#seen = loadAtomic32(i32, this.#table + generation)
@@ -64,8 +64,8 @@ export class SpaceUse {
     if (found === this.#seen) return false
     this.#seen = found
     this.tlb.flush()
-    // P(space.seen) gives up what was found before; pairs with Q in hasSeen: it may be used for
-    // something else. Mutant: pagetable/seen-first.
+    // P(space.seen) gives up what was found before; pairs with Q in #hasSeen: it may be used for
+    // something else. Mutant: pagetable/seen-of-another.
     storeAtomic32(i32, this.#seenWord, found)
     return true
   }
@@ -86,7 +86,7 @@ export function endUse({ i32 }: Memory, table: number, cpu: number, ringer: Ring
   const walks = spaceCpu(table, cpu) + SpaceCpu.words.walks
   // atomic: as I in endLocklessWalk, in the place of a dead CPU. Mutant: pagetable/dead-walk.
   if ((loadAtomic32(i32, walks) & 1) !== 0) addAtomic32(i32, walks, 1)
-  // W(space.users) gives up what the CPU had found; pairs with X in isUser: it may be used for
+  // W(space.users) gives up what the CPU had found; pairs with X in #isUser: it may be used for
   // something else. Mutant: pagetable/left-waited-for.
   andAtomic32(i32, table + users + (cpu >>> 5), ~(1 << (cpu & 31)))
   // Mutant: pagetable/left-untold.

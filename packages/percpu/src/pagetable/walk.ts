@@ -14,9 +14,8 @@
  *     a CPU that answers its bell   has ended its walks when it answers: they are synchronous
  *     a deaf one                    counts its walks, between beginLocklessWalk and endLocklessWalk
  *
- * The counting of a deaf CPU's walk is a full fence, by a read-modify-write that the round does of
- * the same word. Either the round finds the walk, and waits until it has ended. Or the walk begins
- * later, and finds what was changed. The round makes its half whether anybody counts or not.
+ * Entries and counts are atomic words, which have one order. So either the round finds the walk of a
+ * deaf CPU, and waits until it has ended. Or the walk begins later, and finds what was changed.
  *
  * Why `walks` may wrap around: a round asks whether it is odd, and whether it is still the same. A
  * CPU would have to walk exactly 2^31 times between two looks.
@@ -45,9 +44,9 @@ const { drain } = SpaceTable.words
  * HUGE; of these WRITE only if the whole path has it. 0 if there is none. `edge`: word index of the edge of
  * the root.
  */
+// B(table.entry) follows an entry, four times; pairs with A in redo, E in #mark, T in protect: the
+// words of what it leads to were written before. Mutant: pagetable/entry-by-store.
 export function walk(i32: I32View, edge: number, page: number): number {
-  // B(table.entry) follows an entry, four times; pairs with A in redo, E in allow: the words of
-  // what it leads to were written before. Mutant: pagetable/entry-first.
   const root = loadAtomic32(i32, edge)
   if ((root & present) === 0) return 0
   const upper = loadAtomic32(i32, (root & target) + (page >>> bits2))
@@ -76,7 +75,7 @@ export interface CountedWalks {
 
 /** To be called by a deaf CPU before it reads the first entry. */
 export function beginLocklessWalk({ memory, walks }: CountedWalks): void {
-  // G(space.walks) begins a counted walk; pairs with H in walksOf: either the round finds this
+  // G(space.walks) begins a counted walk; pairs with H in #walksOf: either the round finds this
   // walk, or the walk finds what was changed before the round. Mutants: pagetable/walk-by-store,
   // pagetable/walk-uncounted.
   addAtomic32(memory.i32, walks, 1)
@@ -84,11 +83,11 @@ export function beginLocklessWalk({ memory, walks }: CountedWalks): void {
 /** To be called after the last use of what was found. */
 export function endLocklessWalk({ memory, walks, table, ringer, cpu }: CountedWalks): void {
   const { i32 } = memory
-  // I(space.walks) ends it; pairs with H in walksOf: what the walk used may be used for something
-  // else. Mutant: pagetable/walk-ends-early.
+  // I(space.walks) ends it; pairs with H in #walksOf: what the walk used may be used for
+  // something else. Mutant: pagetable/walk-ends-early.
   addAtomic32(i32, walks, 1)
-  // J(space.drain) is read after I, as who waits writes it before it looks at the count: one of
-  // both sees the other. Pairs with K in isDrained. Mutant: pagetable/drain-unasked.
+  // J(space.drain) is read after I; pairs with K in #isDrained: who waits has asked before it looked
+  // at the count, or finds that this walk has ended. Mutant: pagetable/drain-unasked.
   if (loadAtomic32(i32, table + drain) === 0) return
   // atomic: whoever waits sets it again.
   storeAtomic32(i32, table + drain, 0)

@@ -366,6 +366,7 @@ export class PagingLayer implements AttachedLayer {
     if (isDead() && gather.count > 0) await changes.giveUpAll(gather, new Deadline(), isDead)
     const token = tokenOf(cpu, incarnation)
     for (const { kind, name, address } of [...this.#spaces()]) {
+      // atomic: as in Removal. What others have begun is theirs.
       const removing = loadAtomic32(own.memory.i32, address / 4 + CollectionHead.words.removing)
       const isOwn = kind === 'snapshot' && name.startsWith(`${cpu}.${incarnation}.`)
       if (removing !== token && !isOwn) continue
@@ -420,6 +421,6 @@ function writeRoot({ u32 }: Memory, address: number, id: number, values: number)
 }
 /** A change of the CPU with this token is over, whether it was whole or not. */
 function endChange({ i32 }: Memory, table: number, token: number): void {
-  // atomic: as in Changes.end. Mutant: paging/changer-left.
+  // atomic: as in Changes.end.
   if (compareExchangeAtomic32(i32, table + changer, token, 0) === token) notify32(i32, table + changer)
 }

@@ -28,7 +28,8 @@ export function pinPage(access: SpaceAccess, { page }: Span): Pin {
       })
     let isPinned = false
     try {
-      // Noted first: who changes the space finds the pin, or is found here.
+      // Noted first: who changes the space finds the pin, or is found here. Mutant:
+      // paging/pin-unchecked.
       if (pager.changerOf(place) === 0) {
         // Of this space alone from here on: nobody moves it.
         const address = access.writing(page, (word) => word * 4)
