@@ -183,10 +183,7 @@ export function makeState(
   const locked = new LockedMemory(table.memory, layerLock)
   const nodes = Array.from({ length: geometry.cpus }, (_, cpu) => table.node(cpu))
   const backend: Backend = geometry.isMapped
-    ? new MappedBackend(table.memory, geometry, new Mapping(locked, geometry, tables.root, pages), {
-        pages,
-        nodes,
-      })
+    ? new MappedBackend(geometry, new Mapping(locked, geometry, tables.root, pages), { pages, nodes })
     : new ContiguousBackend(table.memory, geometry, { pages, nodes })
   return new AllocatorState(locked, geometry, tables, backend, pages)
 }

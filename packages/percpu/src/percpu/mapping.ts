@@ -16,8 +16,9 @@
  */
 import { load32, type Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
-import { entryOf, frameOf, PRESENT, targetOf, WRITE } from '../pagetable/entry.js'
+import { entryOf, frameOf, indexOf, PRESENT, targetOf, WRITE } from '../pagetable/entry.js'
 import { walk } from '../pagetable/walk.js'
+import { clearWords } from './backend.js'
 import { BLOCK, GRANULE, pageOf, type Geometry } from './geometry.js'
 import { PercpuChunk, PercpuRoot } from './layouts.js'
 import type { LockedMemory } from './locked-memory.js'
@@ -45,13 +46,29 @@ export class Mapping {
   }
 
   /** Word index of a granule of a CPU's unit; 0 if its page is not mapped. */
-  wordOf(chunk: number, cpu: number, granule: number): number {
+  #wordOf(chunk: number, cpu: number, granule: number): number {
     const leaf = walk(this.#memory.i32, this.#root + edge, this.#page(chunk, cpu, pageOf(granule)))
     return leaf === 0 ? 0 : targetOf(leaf) + (granule & (BLOCK - 1))
   }
+  /** Makes granules of all units zero. They lie in one page of each, which is mapped. */
+  clear(chunk: number, granule: number, count: number): void {
+    const { cpus, pages } = this.#geometry
+    const { i32 } = this.#memory
+    const offset = granule & (BLOCK - 1)
+    const page = pageOf(granule)
+    let entry = 0
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      // The entries of the CPUs stand side by side, up to the end of their table.
+      entry += pages
+      if (cpu === 0 || indexOf(entry, 0) < pages) entry = this.tables.find(this.#page(chunk, cpu, page))
+      const word = targetOf(this.tables.at(entry)) + offset
+      clearWords(i32, word, word + count)
+    }
+  }
+
   /** Byte address of a granule of a CPU's unit; undefined if its page is not mapped. */
   translate(chunk: number, cpu: number, granule: number): number | undefined {
-    const word = this.wordOf(chunk, cpu, granule)
+    const word = this.#wordOf(chunk, cpu, granule)
     return word === 0 ? undefined : word * GRANULE
   }
 

@@ -86,9 +86,9 @@ export class UnitTables {
     }
     return word
   }
-  /** The entry at a word index. The lock is held. */
+  /** The entry at a word index. The lock is held, or this CPU has a pointer to what lies there. */
   at(word: number): number {
-    // atomic: nobody else writes entries while this CPU has the lock.
+    // atomic: nobody else changes it meanwhile.
     return loadAtomic32(this.#memory.i32, word)
   }
 

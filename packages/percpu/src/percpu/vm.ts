@@ -10,9 +10,8 @@
  * nowhere; operation.ts unmaps them. Pages that are not linked are in flight, and end with the
  * thread.
  */
-import type { Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
-import { clearWords, type Backend, type BackendParts } from './backend.js'
+import type { Backend, BackendParts } from './backend.js'
 import type { Geometry } from './geometry.js'
 import type { Mapping } from './mapping.js'
 import type { UnitTables } from './tables.js'
@@ -21,15 +20,13 @@ export class MappedBackend implements Backend {
   readonly name = 'vm'
   readonly populatedAtOnce = false
   readonly tables: UnitTables
-  readonly #memory: Memory
   readonly #geometry: Geometry
   readonly #mapping: Mapping
   readonly #parts: BackendParts
   /** @internal For tests: called before each mapping of a page, which fails if it throws. */
   beforeMap: (() => void) | undefined
 
-  constructor(memory: Memory, geometry: Geometry, mapping: Mapping, parts: BackendParts) {
-    this.#memory = memory
+  constructor(geometry: Geometry, mapping: Mapping, parts: BackendParts) {
     this.#geometry = geometry
     this.#mapping = mapping
     this.tables = mapping.tables
@@ -122,12 +119,7 @@ export class MappedBackend implements Backend {
   }
 
   clear(chunk: number, granule: number, count: number): void {
-    const { cpus } = this.#geometry
-    const { i32 } = this.#memory
-    for (let cpu = 0; cpu < cpus; cpu++) {
-      const word = this.#mapping.wordOf(chunk, cpu, granule)
-      clearWords(i32, word, word + count)
-    }
+    this.#mapping.clear(chunk, granule, count)
   }
 
   translate(chunk: number, cpu: number, granule: number): number | undefined {
