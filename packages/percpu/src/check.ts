@@ -36,6 +36,13 @@ export function checkRange(what: string, value: number, low: number, high: numbe
   throw refused(what, value, `not a whole number from ${low} to ${high}`, { low, high })
 }
 
+/** A multiple of `unit` from `low` to `high`, which are some themselves. */
+export function checkMultiple(what: string, value: number, unit: number, low: number, high: number): void {
+  if (Number.isInteger(value) && value % unit === 0 && value >= low && value <= high) return
+  const multiple = unit === 1 ? '' : `, a multiple of ${unit}`
+  throw refused(what, value, `not a whole number from ${low} to ${high}${multiple}`, { low, high, unit })
+}
+
 /** A number that can be counted with: whole, and between -2^53 and 2^53. */
 export function checkInteger(what: string, value: number): void {
   if (Number.isSafeInteger(value)) return

@@ -10,10 +10,30 @@ const getters = Object.getOwnPropertyDescriptors(typedArray) as Readonly<
 /** Those of the language, which run no code of the value. */
 const tagOf = (value: unknown): unknown => getters[Symbol.toStringTag]?.get.call(value)
 const lengthOf = (value: unknown): unknown => getters['length']?.get.call(value)
+const bufferOf = (value: unknown): unknown => getters['buffer']?.get.call(value)
+const offsetOf = (value: unknown): unknown => getters['byteOffset']?.get.call(value)
+
+const takenAway = 'a Uint8Array whose memory was taken away or is being changed'
+/** A view of the same bytes, of no class of the user's. No code of the value runs. */
+export function viewOf(what: string, value: unknown): Uint8Array {
+  checkBytes(what, value)
+  try {
+    return new Uint8Array(
+      bufferOf(value) as ArrayBuffer,
+      offsetOf(value) as number,
+      lengthOf(value) as number,
+    )
+  } catch {
+    throw refused(what, value, takenAway)
+  }
+}
+function checkBytes(what: string, value: unknown): void {
+  if (tagOf(value) !== 'Uint8Array') throw refused(what, value, 'not a Uint8Array')
+}
 
 /** Copies bytes; false if they are more than `limit`. No code of the value runs. */
 export function encodeBytes(what: string, value: unknown, into: Scratch, limit: number): boolean {
-  if (tagOf(value) !== 'Uint8Array') throw refused(what, value, 'not a Uint8Array')
+  checkBytes(what, value)
   const length = lengthOf(value) as number
   if (length > limit) return false
   into.reserve(length)
@@ -21,7 +41,7 @@ export function encodeBytes(what: string, value: unknown, into: Scratch, limit: 
     into.bytes.set(value as Uint8Array)
   } catch {
     // Its length says 0 then; or it has grown meanwhile.
-    throw refused(what, value, 'a Uint8Array whose memory was taken away or is being changed')
+    throw refused(what, value, takenAway)
   }
   into.end(length)
   return true

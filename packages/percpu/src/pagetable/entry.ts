@@ -4,10 +4,10 @@
  *     entry     number of a page of the memory, 22 bits │ unused │ flags
  *     address   index in the root, 10 bits │ in its table, 10 │ in that one's table, 10 │ byte, 12
  *
- * A table is a page with {@link ENTRIES} entries. Level 2 is that of the root, whose entries lead to
- * tables of level 1, and theirs to tables of level 0, whose entries lead to pages. An entry of level
- * 1 may lead to a block of 1024 pages instead: it is huge. An *edge* is the word of an entry that
- * leads to a table; the edge of the root lies in the space.
+ * A table is a page with {@link ENTRIES} entries. Level 2 is that of the root, whose entries lead
+ * to tables of level 1, and theirs to tables of level 0, whose entries lead to pages. An entry of
+ * level 1 may lead to a block of 1024 pages instead: it is huge. An *edge* is the word of an entry
+ * that leads to a table; the edge of the root lies in the space.
  *
  * A page number takes the bits above {@link FLAG_BITS}, so an entry without its flags is the word
  * index at which the page begins.

@@ -5,8 +5,8 @@
  *     note    one a CPU: what it is about to write, what it is to free, what it has pinned
  *     space   a SpaceTable, and a SpaceCpu for each CPU, in whatever has the space
  *
- * Tables are pages of the heap; their entries are atomic words (entry.ts), written under the lock of
- * the root, and read by anybody at any time.
+ * Tables are pages of the heap; their entries are atomic words (entry.ts), written under the lock
+ * of the root, and read by anybody at any time.
  */
 import { aligned, array, atomic, i32, locked, owner, struct, u32 } from '../layout/index.js'
 import { MASK_WORDS } from '../machine/limits.js'

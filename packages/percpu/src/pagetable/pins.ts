@@ -19,20 +19,22 @@ export interface PinnedPage {
   readonly page: number
 }
 
-/** Notes it in a free slot, and returns that; undefined if there is none. `note`: word index. */
-export function setPin({ i32 }: Memory, note: number, space: number, page: number): number | undefined {
+/** A slot of this CPU that is free, if there is one. `note`: word index. */
+export function freePin({ i32 }: Memory, note: number): number | undefined {
   for (let slot = 0; slot < MAX_PINS; slot++) {
-    const word = note + first + 2 * slot
     // atomic: this CPU's own.
-    if (loadAtomic32(i32, word + 1) !== 0) continue
-    // atomic: valid with the next one.
-    storeAtomic32(i32, word, page)
-    // R(note.pins) is written before the changer is looked for; pairs with S in findPin: who
-    // changes finds the pin, or who pins finds the changer. Mutant: pagetable/pin-unnoted.
-    storeAtomic32(i32, word + 1, space)
-    return slot
+    if (loadAtomic32(i32, note + first + 2 * slot + 1) === 0) return slot
   }
   return undefined
+}
+/** Notes a page in a free slot. */
+export function setPin({ i32 }: Memory, note: number, slot: number, space: number, page: number): void {
+  const word = note + first + 2 * slot
+  // atomic: valid with the next one.
+  storeAtomic32(i32, word, page)
+  // R(note.pins) is written before the changer is looked for; pairs with S in findPin: who
+  // changes finds the pin, or who pins finds the changer. Mutant: pagetable/pin-unnoted.
+  storeAtomic32(i32, word + 1, space)
 }
 export function clearPin({ i32 }: Memory, note: number, slot: number): void {
   // atomic: the page may move from here on; who changes looks at it under the lock.

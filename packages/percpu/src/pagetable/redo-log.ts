@@ -3,12 +3,12 @@
  *
  *     note word after word ──▶ length = so many ──▶ write them ──▶ length = 0
  *
- * Before `length` is set nothing has happened. From then on it has: the CPU writes all words, or its
- * reaper does. Each word is written with its new value, so writing again changes nothing. The lock
- * under which they are written is held until the end, so nobody else has changed any of them.
+ * Before `length` is set nothing has happened. From then on it has: the CPU writes all words, or
+ * its reaper does. Each word is written with its new value, so writing again changes nothing. The
+ * lock under which they are written is held until the end, so nobody else has changed any of them.
  *
- * It is the opposite of the undo journal (sync/journal.ts), which takes back. Entries of page tables
- * cannot be taken back: others follow them as soon as they are written.
+ * It is the opposite of the undo journal (sync/journal.ts), which takes back. Entries of page
+ * tables cannot be taken back: others follow them as soon as they are written.
  *
  * Why plain stores are enough for the log: sync/journal.ts.
  */

@@ -2,8 +2,8 @@
  * Rounds: waiting until nobody uses any more what the tables of a space led to before. (After the
  * kernel's TLB shootdown, and its serialize_against_pte_lookup.)
  *
- *     change entries ──▶ generation + 1, rounds + 1 ──▶ ring the users ──▶ each has seen it
- *                                                                      or is idle, and counts no walk
+ *     change entries ──▶ generation + 1, rounds + 1 ──▶ ring the users ──▶ each has seen it, or is
+ *                                                                      idle, and counts no walk
  *
  * Only CPUs that use the space are rung, and nobody if there is none but the caller. A CPU in an
  * idle stretch has no walk under way, but counted ones if it is deaf. It has forgotten its

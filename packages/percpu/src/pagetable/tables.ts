@@ -28,7 +28,7 @@ import {
   targetOf,
   WRITE,
 } from './entry.js'
-import { BLOCK_ORDER, Frames } from './frames.js'
+import { BLOCK_ORDER, type Frames } from './frames.js'
 import type { RedoLog } from './redo-log.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.

@@ -5,8 +5,8 @@
  *     edge of the root ──▶ entry of level 2 ──▶ of level 1 ──▶ of level 0 ──▶ page
  *                                               └─ huge ──▶ page of a block
  *
- * A walk is synchronous. What it finds was so at some moment during it. It must not be used past the
- * end of the walk, but for what pins.ts keeps in place.
+ * A walk is synchronous. What it finds was so at some moment during it. It must not be used past
+ * the end of the walk, but for what pins.ts keeps in place.
  *
  * What keeps a table there while it is walked: who takes one away changes the entry first, then
  * waits for a round (rounds.ts), then uses the table for something else.
@@ -41,8 +41,8 @@ const { drain } = SpaceTable.words
 
 /**
  * Where the page of a space is: the word index at which it begins, with the flags of its leaf but
- * HUGE; of these WRITE only if the whole path has it. 0 if there is none. `edge`: word index of the edge of
- * the root.
+ * HUGE; of these WRITE only if the whole path has it. 0 if there is none. `edge`: word index of
+ * the edge of the root.
  */
 // B(table.entry) follows an entry, four times; pairs with A in redo, E in #mark, T in protect: the
 // words of what it leads to were written before. Mutant: pagetable/entry-by-store.

@@ -1,7 +1,7 @@
 /**
- * How a thread finds the pages of a space: by a walk without a lock, or by the slow path, which makes
- * what is missing. What was found may be used until the end of the stretch; on a deaf CPU, until
- * the end of the counted walk.
+ * How a thread finds the pages of a space: by a walk without a lock, or by the slow path, which
+ * makes what is missing. What was found may be used until the end of the stretch; on a deaf CPU,
+ * until the end of the counted walk.
  *
  * A translation is kept in the TLB if only a round can change it (tlb.ts). Other pages are walked
  * to each time: shared ones that may be written to, since a writer copies them without a round, and

@@ -1,11 +1,13 @@
 /** Addresses of spaces, and ranges of them. */
 import { PAGE_BYTES } from '../arithmetic.js'
-import { shown } from '../machine/check.js'
 import { ArgumentError } from '../errors.js'
+import { checkMultiple } from '../machine/check.js'
 import { SPACE_PAGES } from '../pagetable/entry.js'
 
 /** Bytes of a space. */
 export const SPACE_BYTES = SPACE_PAGES * PAGE_BYTES
+/** Bytes of one copy. */
+export const MAX_COPY_BYTES = 2 ** 31
 
 /** A range of addresses that lies in a space. */
 export interface Span {
@@ -22,13 +24,8 @@ export interface Span {
  * @throws ArgumentError unless both are multiples of `align`, and it lies in a space.
  */
 export function checkSpan(address: number, bytes: number, align = PAGE_BYTES): Span {
-  const isWhole = Number.isSafeInteger(address) && address % align === 0 && address >= 0
-  if (!isWhole || address >= SPACE_BYTES)
-    throw new ArgumentError(`address: ${shown(address)} is ${noAddress(align)}`, { address })
-  if (!Number.isSafeInteger(bytes) || bytes % align !== 0 || bytes < 0)
-    throw new ArgumentError(`bytes: ${shown(bytes)} is no whole number, 0 or more, of ${align} bytes`, {
-      bytes,
-    })
+  checkMultiple('address', address, align, 0, SPACE_BYTES - align)
+  checkMultiple('bytes', bytes, align, 0, SPACE_BYTES)
   if (address + bytes > SPACE_BYTES)
     throw new ArgumentError(
       `bytes: ${bytes} from address ${address} on go beyond the end of a space at ${SPACE_BYTES}`,
@@ -36,10 +33,6 @@ export function checkSpan(address: number, bytes: number, align = PAGE_BYTES): S
     )
   const page = Math.floor(address / PAGE_BYTES)
   return { address, bytes, page, end: Math.ceil((address + bytes) / PAGE_BYTES) }
-}
-function noAddress(align: number): string {
-  const multiple = align === 1 ? '' : `, a multiple of ${align}`
-  return `no address of a space: a whole number from 0 to ${SPACE_BYTES - align}${multiple}`
 }
 
 /** The parts of a range in each of its pages. */

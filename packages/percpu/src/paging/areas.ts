@@ -1,12 +1,12 @@
 /**
  * Areas: which addresses of a space may be used, and how. (As the kernel's vm_area_struct.)
  *
- * The areas of all spaces are in one map of ranges. Its keys are the number of the space and that of
- * a page: `id × 2^31 + page`. So a fork copies its areas as one change, and the end of a space takes
- * them away as one. Areas side by side with the same permissions are one area.
+ * The areas of all spaces are in one map of ranges. Its keys are the number of the space and that
+ * of a page: `id × 2^31 + page`. So a fork copies its areas as one change, and the end of a space
+ * takes them away as one. Areas side by side with the same permissions are one area.
  *
- * They change under the lock of the page tables. Whoever has the lock may read them, even in an idle
- * stretch: the version that there is stays there. Others read them in a stretch, as any map.
+ * They change under the lock of the page tables. Whoever has the lock may read them, even in an
+ * idle stretch: the version that there is stays there. Others read them in a stretch, as any map.
  */
 import { SPACE_PAGES } from '../pagetable/entry.js'
 import type { Deadline } from '../machine/wait-options.js'

@@ -1,6 +1,6 @@
 /**
- * Collapsing: a table all of whose 1024 pages have memory becomes one huge leaf. (After the kernel's
- * khugepaged.)
+ * Collapsing: a table all of whose 1024 pages have memory becomes one huge leaf. (After the
+ * kernel's khugepaged.)
  *
  *     take WRITE away ─▶ a round ─▶ copy the pages to a block ─▶ the leaf in place of the table
  *       ─▶ a round ─▶ give up the table, and the pages

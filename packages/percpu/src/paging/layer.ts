@@ -21,7 +21,7 @@ import { CollectionHead, type Presence } from '../collections/presence.js'
 import { pause, type Removable, type Removal } from '../collections/removal.js'
 import type { RangeMapsLayer } from '../collections/range/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
-import { checkChoice, checkOptions, checkStored } from '../machine/check.js'
+import { checkChoice, checkObject, checkOptions, checkStored } from '../machine/check.js'
 import { ObjectMissingError } from '../machine/errors.js'
 import { NAME_BYTES, UNIT } from '../machine/limits.js'
 import { host, reportError } from '../machine/platform.js'
@@ -101,6 +101,7 @@ export class PagingLayer implements AttachedLayer {
   sparseArray<Kind extends SparseKind>(name: string, options: SparseOptions<Kind>): SparseArray<Kind> {
     const { memory } = this.#below.context.own
     checkOptions('sparseArray', options, { value: true })
+    checkObject('options', options)
     checkChoice('value', options.value, Object.keys(sparseKinds))
     const values = sparseKinds[options.value].number
     const thing = this.#openOrCreate({ kind: 'sparseArray', name, values })
@@ -255,9 +256,17 @@ export class PagingLayer implements AttachedLayer {
   /** For `machine.remove`. */
   removable(kind: SpaceKind): Removable {
     return {
-      find: (name) => this.#below.context.names.open(kind, name, this.#spec()),
+      find: (name) => this.#findUnpinned(kind, name),
       empty: (address, deadline) => this.#empty(address, deadline),
     }
+  }
+  /** It is looked at again once nobody can pin any more. */
+  #findUnpinned(kind: SpaceKind, name: string): NamedThing {
+    const { own, names } = this.#below.context
+    const thing = names.open(kind, name, this.#spec())
+    const { changes } = this.#use()
+    changes.checkPins(placeOf(own.memory, thing.address), 0, SPACE_PAGES)
+    return thing
   }
   async #empty(address: number, deadline: Deadline): Promise<void> {
     const { own } = this.#below.context
@@ -266,6 +275,7 @@ export class PagingLayer implements AttachedLayer {
     // Deaf CPUs have not heard of it yet.
     while (changes.hasUsers(place)) await pause(own, deadline, () => 'a deaf CPU still uses the space')
     await changes.run(place, deadline, async () => {
+      changes.checkPins(place, 0, SPACE_PAGES)
       await changes.unmap(place, 0, SPACE_PAGES, deadline)
       pager.locked(() => pager.areas.delete(place.id))
     })

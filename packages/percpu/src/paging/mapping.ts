@@ -3,7 +3,7 @@ import { fillBytes } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import { assertOpen } from '../collections/life.js'
 import { checkFlag, checkOptions } from '../machine/check.js'
-import type { Deadline } from '../machine/wait-options.js'
+import { checkLimits, type Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { SpaceTable } from '../pagetable/layouts.js'
 import { LockTimeoutError } from '../sync/errors.js'
 import type { SpaceAccess } from './access.js'
@@ -25,11 +25,23 @@ export interface AreaOptions {
   readonly huge?: boolean
 }
 
+/** Of `AddressSpace.protect`: what is not said stays as it is. */
+export interface ProtectOptions extends AreaOptions, WaitOptions {}
+
 /** @throws ArgumentError. */
-export function checkAreaOptions(what: string, options: AreaOptions): void {
-  checkOptions(what, options, { write: true, huge: true })
-  checkFlag('write', options.write)
-  checkFlag('huge', options.huge)
+export function checkAreaOptions(options: AreaOptions): void {
+  checkOptions('map', options, { write: true, huge: true })
+  checkFlags(options)
+}
+/** @throws ArgumentError; the signal's reason if it has aborted. */
+export function checkProtectOptions(options: ProtectOptions): void {
+  checkOptions('protect', options, { write: true, huge: true, timeout: true, signal: true })
+  checkFlags(options)
+  checkLimits(options)
+}
+function checkFlags({ write, huge }: AreaOptions): void {
+  checkFlag('write', write)
+  checkFlag('huge', huge)
 }
 function flagsOf({ write = true, huge = false }: AreaOptions): number {
   return AREA_READ | (write ? AREA_WRITE : 0) | (huge ? AREA_HUGE : 0)

@@ -225,7 +225,7 @@ export class Pager {
     this.frames.take(this.log, this.#parts.pages, first, true)
   }
 
-  /** If there is nothing yet in the whole block in which a page lies, and the area has all of it. */
+  /** If there is nothing yet in the block of a page, and its area has all of it. */
   #fillHuge(space: SpacePlace, page: number, { from, to }: Area): void {
     const first = page & -ENTRIES
     if (first < from || first + ENTRIES > to) return

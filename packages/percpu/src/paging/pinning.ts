@@ -1,18 +1,40 @@
 /** Pages that stay where they are. */
 import { assertOpen } from '../collections/life.js'
-import { clearPin, setPin } from '../pagetable/pins.js'
-import { MAX_PINS } from '../pagetable/layouts.js'
+import { showAs } from '../inspect.js'
 import { endUnlessOffline } from '../machine/ending.js'
+import { MAX_PINS } from '../pagetable/layouts.js'
+import { clearPin, freePin, setPin } from '../pagetable/pins.js'
 import type { SpaceAccess } from './access.js'
 import type { Span } from './addresses.js'
 import { TooManyPinsError } from './errors.js'
 
 /** A page that stays where it is, until it is unpinned. */
-export interface Pin extends Disposable {
+export class Pin {
+  static {
+    showAs(this, ({ address }) => ({ address }))
+  }
+
   /** Byte address of the page in the machine's memory: for `percpu/mem`, and `Struct.at`. */
   readonly address: number
-  /** Once: further calls do nothing. */
-  unpin(): void
+  readonly #end: () => void
+  #isPinned = true
+
+  /** @internal Made by `AddressSpace.pin`. */
+  constructor(address: number, end: () => void) {
+    this.address = address
+    this.#end = end
+  }
+
+  /** Lets the page move. Once: further calls do nothing, nor does one after `offline`. */
+  unpin(): void {
+    if (!this.#isPinned) return
+    this.#isPinned = false
+    endUnlessOffline(this.#end)
+  }
+  /** As {@link unpin}. */
+  [Symbol.dispose](): void {
+    this.unpin()
+  }
 }
 
 /** @throws as `AddressSpace.pin`. */
@@ -20,12 +42,16 @@ export function pinPage(access: SpaceAccess, { page }: Span): Pin {
   const { pager, place } = access
   const { memory, note } = pager
   assertOpen(access.memory)
+  const slot = freePin(memory, note)
+  if (slot === undefined)
+    throw new TooManyPinsError(`this thread has pinned ${MAX_PINS} pages: unpin one first`, {
+      limit: MAX_PINS,
+    })
+  const unpin = (): void => clearPin(memory, note, slot)
   for (;;) {
-    const slot = setPin(memory, note, place.id, page)
-    if (slot === undefined)
-      throw new TooManyPinsError(`this thread has pinned ${MAX_PINS} pages: unpin one first`, {
-        limit: MAX_PINS,
-      })
+    // What can be missing comes first.
+    access.writing(page, () => undefined)
+    setPin(memory, note, slot, place.id, page)
     let isPinned = false
     try {
       // Noted first: who changes the space finds the pin, or is found here. Mutant:
@@ -34,20 +60,11 @@ export function pinPage(access: SpaceAccess, { page }: Span): Pin {
         // Of this space alone from here on: nobody moves it.
         const address = access.writing(page, (word) => word * 4)
         isPinned = true
-        return pinOf(address, () => clearPin(memory, note, slot))
+        return new Pin(address, unpin)
       }
     } finally {
-      if (!isPinned) clearPin(memory, note, slot)
+      if (!isPinned) unpin()
     }
     pager.awaitChanger(place)
   }
-}
-function pinOf(address: number, end: () => void): Pin {
-  let isPinned = true
-  const unpin = (): void => {
-    if (!isPinned) return
-    isPinned = false
-    endUnlessOffline(end)
-  }
-  return { address, unpin, [Symbol.dispose]: unpin }
 }

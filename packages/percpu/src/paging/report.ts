@@ -46,9 +46,11 @@ export interface Leaf {
 }
 
 /** The leaves of a space in [from, to), one table at a time under the lock. */
-export function* leavesOf(pager: Pager, edgeWord: number, from: number, to: number): Generator<Leaf> {
+export function* leavesOf({ pager, place, memory }: SpaceAccess, from: number, to: number): Generator<Leaf> {
   for (let page = from; page < to;) {
-    const { leaves, next } = pager.locked(() => leavesFrom(pager, edgeWord, page, to))
+    // It may have been removed between two of them.
+    assertOpen(memory)
+    const { leaves, next } = pager.locked(() => leavesFrom(pager, place.table + edge, page, to))
     yield* leaves
     page = next
   }
@@ -85,14 +87,15 @@ function leavesFrom(
   }
 }
 
-export function describeAreas({ pager, place, memory }: SpaceAccess): readonly AreaReport[] {
+export function describeAreas(access: SpaceAccess): readonly AreaReport[] {
+  const { pager, place, memory } = access
   assertOpen(memory)
   const areas: Area[] = pager.locked(() => [...pager.areas.each(place.id)])
-  return areas.map((area) => describeArea(pager, place.table + edge, area))
+  return areas.map((area) => describeArea(access, area))
 }
-function describeArea(pager: Pager, edgeWord: number, { from, to, flags }: Area): AreaReport {
+function describeArea(access: SpaceAccess, { from, to, flags }: Area): AreaReport {
   const sums = { resident: 0, inBlocks: 0, shared: 0, dirty: 0, accessed: 0 }
-  for (const { entry, page, pages, isShared } of leavesOf(pager, edgeWord, from, to)) {
+  for (const { entry, page, pages, isShared } of leavesOf(access, from, to)) {
     const bytes = (Math.min(to, page + pages) - Math.max(from, page)) * PAGE_BYTES
     sums.resident += bytes
     if ((entry & HUGE) !== 0) sums.inBlocks += bytes

@@ -1,16 +1,25 @@
 import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
+import { viewOf } from '../collections/bytes.js'
 import { assertOpen } from '../collections/life.js'
 import { jsonAs, showAs } from '../inspect.js'
-import { refused } from '../machine/check.js'
-import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
+import { checkRange, refused } from '../machine/check.js'
+import { checkWait, type Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { Tlb } from '../pagetable/tlb.js'
 import type { SpaceAccess } from './access.js'
-import { checkSpan, pagesOf, SPACE_BYTES } from './addresses.js'
+import { checkSpan, MAX_COPY_BYTES, pagesOf, SPACE_BYTES } from './addresses.js'
 import type { Changes } from './changes.js'
 import { collapse } from './collapse.js'
-import { checkAreaOptions, mapArea, protectArea, unmapAreas, type AreaOptions } from './mapping.js'
+import {
+  checkAreaOptions,
+  checkProtectOptions,
+  mapArea,
+  protectArea,
+  unmapAreas,
+  type AreaOptions,
+  type ProtectOptions,
+} from './mapping.js'
 import { pinPage, type Pin } from './pinning.js'
 import { checkAccess, populate, splitBlock } from './populating.js'
 import { describeAreas, type AreaReport } from './report.js'
@@ -97,17 +106,17 @@ export class AddressSpace {
    *   OutOfMemoryError; LockTimeoutError; RemovedError; OfflineError. Nothing is changed then.
    */
   map(address: number, bytes: number, options: AreaOptions = {}): void {
-    checkAreaOptions('map', options)
+    checkAreaOptions(options)
     mapArea(this.#access, checkSpan(address, bytes), options)
   }
   /**
    * Unmaps addresses, whole pages, mapped or not. Resolves when no thread can reach what was there
    * any more, and its memory is free.
    *
-   * @throws PinnedError; ArgumentError as {@link map}; OutOfMemoryError, since an area may be cut in
-   *   two, or memory is shared with a fork; RemovedError; OfflineError. Nothing is changed then.
-   *   UnansweredError after `timeout` ms; the reason of `signal`: they may be unmapped then, while
-   *   other threads still use what was there.
+   * @throws PinnedError; ArgumentError as {@link map}; OutOfMemoryError, since an area may be cut
+   *   in two, or memory is shared with a fork; RemovedError; OfflineError. Nothing is changed
+   *   then. UnansweredError after `timeout` ms; the reason of `signal`: they may be unmapped then,
+   *   while other threads still use what was there.
    */
   async unmap(address: number, bytes: number, options?: WaitOptions): Promise<void> {
     const span = checkSpan(address, bytes)
@@ -118,14 +127,11 @@ export class AddressSpace {
    *
    * @throws FaultError if not all of them are mapped; else as {@link unmap}.
    */
-  async protect(address: number, bytes: number, options: AreaOptions & WaitOptions): Promise<void> {
+  async protect(address: number, bytes: number, options: ProtectOptions = {}): Promise<void> {
     const span = checkSpan(address, bytes)
-    const { write, huge, ...wait } = options
-    checkAreaOptions('protect', {
-      ...(write === undefined ? {} : { write }),
-      ...(huge === undefined ? {} : { huge }),
-    })
-    await protectArea(this.#access, this.#parts.changes, span, options, this.#deadline(wait))
+    checkProtectOptions(options)
+    const deadline = this.#access.life.deadline(options)
+    await protectArea(this.#access, this.#parts.changes, span, options, deadline)
   }
 
   /**
@@ -136,6 +142,7 @@ export class AddressSpace {
    *   LockTimeoutError; RemovedError; OfflineError.
    */
   read(address: number): number {
+    if (typeof address !== 'number') checkWord(address)
     const at = address / 4
     const page = (at * pagesPerWord) | 0
     const offset = at - page * wordsOfPage
@@ -159,11 +166,13 @@ export class AddressSpace {
    *   LockTimeoutError; RemovedError; OfflineError. Nothing is changed then.
    */
   write(address: number, value: number): void {
+    if (typeof address !== 'number') checkWord(address)
+    if (typeof value !== 'number' || (value >>> 0 !== value && (value | 0) !== value))
+      throw refused('value', value, 'not a 32-bit integer')
     const at = address / 4
     const page = (at * pagesPerWord) | 0
     const offset = at - page * wordsOfPage
     const slot = page & mask
-    if (value >>> 0 !== value && (value | 0) !== value) throw refused('value', value, 'no 32-bit integer')
     if (this.#writePages[slot] === page && (offset & inPage) === offset) {
       this.#tlb.hits++
       storeU32(this.#memory.u32, (this.#writeWords[slot] as number) + offset, value)
@@ -175,14 +184,15 @@ export class AddressSpace {
   }
 
   /**
-   * A copy of the bytes from an address on. Each byte is read once; other threads may write
-   * meanwhile.
+   * A copy of the bytes from an address on, at most 2^31. Each byte is read once; other threads
+   * may write meanwhile.
    *
-   * @throws FaultError if not all of them are mapped; ArgumentError; LockTimeoutError; RemovedError;
-   *   OfflineError.
+   * @throws FaultError if not all of them are mapped; ArgumentError; LockTimeoutError;
+   *   RemovedError; OfflineError.
    */
   copyOut(address: number, length: number): Uint8Array {
     const span = checkSpan(address, length, 1)
+    checkRange('length', length, 0, MAX_COPY_BYTES)
     checkAccess(this.#access, span, false)
     const bytes = new Uint8Array(length)
     for (const { page, offset, at, count } of pagesOf(span)) {
@@ -195,18 +205,18 @@ export class AddressSpace {
   /**
    * Writes bytes from an address on.
    *
-   * @throws FaultError if not all of them are mapped, and writable; OutOfMemoryError; ArgumentError;
-   *   LockTimeoutError; RemovedError; OfflineError. Nothing is changed then.
+   * @throws FaultError if not all of them are mapped, and writable; OutOfMemoryError;
+   *   ArgumentError; LockTimeoutError; RemovedError; OfflineError. Nothing is changed then.
    */
   copyIn(address: number, bytes: Uint8Array): void {
-    if (!(bytes instanceof Uint8Array)) throw refused('bytes', bytes, 'no Uint8Array')
-    const span = checkSpan(address, bytes.length, 1)
+    const given = viewOf('bytes', bytes)
+    const span = checkSpan(address, given.length, 1)
     checkAccess(this.#access, span, true)
     // What can be missing comes first.
     populate(this.#access, span)
     for (const { page, offset, at, count } of pagesOf(span)) {
       this.#access.writing(page, (word) => {
-        mem.copyIn(this.#memory, word * 4 + offset, bytes.subarray(at, at + count))
+        mem.copyIn(this.#memory, word * 4 + offset, given.subarray(at, at + count))
       })
     }
   }
@@ -236,9 +246,9 @@ export class AddressSpace {
   }
 
   /**
-   * A space with the same areas and the same contents as this one, at a moment of the call. It takes
-   * no memory but for its areas: both share their pages, until one of them writes to one. Writing
-   * waits for the moment; reading goes on.
+   * A space with the same areas and the same contents as this one, at a moment of the call. It
+   * takes no memory but for its areas: both share their pages, until one of them writes to one.
+   * Writing waits for the moment; reading goes on.
    *
    * `name`: that by which others find it, of no space that there is. Without one it is this
    * thread's, and ends with it.

@@ -6,10 +6,9 @@ import { jsonAs, showAs } from '../inspect.js'
 import { checkRange } from '../machine/check.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { ArgumentError } from '../errors.js'
-import { SpaceTable } from '../pagetable/layouts.js'
 import { Tlb } from '../pagetable/tlb.js'
 import type { SpaceAccess } from './access.js'
-import type { Span } from './addresses.js'
+import { MAX_COPY_BYTES, type Span } from './addresses.js'
 import type { Changes } from './changes.js'
 import { FaultError } from './errors.js'
 import { clearPages } from './mapping.js'
@@ -20,11 +19,15 @@ import type { TlbCounts } from './space.js'
 /** Bytes of a sparse array. */
 export const SPARSE_BYTES = 2 ** 39
 const { mask } = Tlb
-const { root: edge } = SpaceTable.words
 
 export interface SparseOptions<Kind extends SparseKind = SparseKind> {
   /** What its values are. */
   readonly value: Kind
+}
+/** Indices from `from` to below `to`. */
+export interface SparseRange {
+  readonly from: number
+  readonly to: number
 }
 export interface SparseParts<Kind extends SparseKind> {
   readonly name: string
@@ -44,8 +47,8 @@ export interface SparseParts<Kind extends SparseKind> {
  * are set.
  *
  * Values are plain words of shared memory: what several threads set and get at the same index is
- * ordered by what orders the threads. {@link snapshot} gives what is there at one moment, and shares
- * the memory until somebody writes.
+ * ordered by what orders the threads. {@link snapshot} gives what is there at one moment, and
+ * shares the memory until somebody writes.
  */
 export class SparseArray<Kind extends SparseKind = SparseKind> {
   static {
@@ -89,6 +92,7 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
    * @throws ArgumentError for what is no index; LockTimeoutError; RemovedError; OfflineError.
    */
   get(index: number): SparseValues[Kind] {
+    if (typeof index !== 'number') this.#checkIndex(index)
     const perPage = this.#perPage
     const page = Math.floor(index / perPage)
     const offset = index - page * perPage
@@ -111,12 +115,13 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
    *   OutOfMemoryError; LockTimeoutError; RemovedError; OfflineError. Nothing is changed then.
    */
   set(index: number, value: SparseValues[Kind]): this {
+    if (typeof index !== 'number') this.#checkIndex(index)
+    this.#codec.check(value)
     const perPage = this.#perPage
     const page = Math.floor(index / perPage)
     const offset = index - page * perPage
     const { writePages, writeWords } = this.#tlb
     const slot = page & mask
-    this.#codec.check(value)
     if (writePages[slot] === page && (offset & (perPage - 1)) === offset) {
       this.#tlb.hits++
       this.#codec.store(this.#memory, (writeWords[slot] as number) * this.#perWord + offset, value)
@@ -139,7 +144,7 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
     this.#checkRange(from, to)
     const { bytes, over } = this.#codec
     const length = (to - from) * bytes
-    if (length > 2 ** 31)
+    if (length > MAX_COPY_BYTES)
       throw new ArgumentError(`subarray: ${length} bytes are more than 2^31`, { from, to })
     const copy = new Uint8Array(length)
     for (const { from: low, to: high } of this.populated(from, to)) {
@@ -164,14 +169,17 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
    *
    * @throws ArgumentError; LockTimeoutError; RemovedError; OfflineError.
    */
-  *populated(from = 0, to = this.length): Generator<{ readonly from: number; readonly to: number }> {
+  populated(from = 0, to = this.length): Generator<SparseRange> {
     this.#checkRange(from, to)
     assertOpen(this.#memory)
-    const { pager, place } = this.#access
+    return this.#populated(from, to)
+  }
+  *#populated(from: number, to: number): Generator<SparseRange> {
+    if (from === to) return
     const first = Math.floor(from / this.#perPage)
     const last = Math.ceil(to / this.#perPage)
     let open: { from: number; to: number } | undefined
-    for (const { page, pages } of leavesOf(pager, place.table + edge, first, last)) {
+    for (const { page, pages } of leavesOf(this.#access, first, last)) {
       const low = Math.max(from, page * this.#perPage)
       const high = Math.min(to, (page + pages) * this.#perPage)
       if (open?.to === low) {
@@ -202,14 +210,15 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
   }
 
   /**
-   * What is there at one moment, for reading: an array that nobody can write to, and that shares its
-   * memory with this one until somebody writes here. Writers wait for the moment.
+   * What is there at one moment, for reading: an array that nobody can write to, and that shares
+   * its memory with this one until somebody writes here. Writers wait for the moment.
    *
    * `name`: that by which others find it, of no sparse array that there is. Without one it is this
    * thread's, and ends with it.
    *
    * @throws ObjectExistsError; OutOfMemoryError; UnansweredError after `timeout` ms; the reason of
-   *   `signal`; ArgumentError; LockTimeoutError; RemovedError; OfflineError. Nothing is changed then.
+   *   `signal`; ArgumentError; LockTimeoutError; RemovedError; OfflineError. Nothing is changed
+   *   then.
    */
   async snapshot(name?: string, options: WaitOptions = {}): Promise<SparseArray<Kind>> {
     checkWait(options)

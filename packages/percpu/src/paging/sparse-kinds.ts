@@ -1,7 +1,7 @@
 /** The kinds of values of sparse arrays: how they lie in memory, and their typed arrays. */
 import type { Memory } from '#mem'
 import * as mem from '#mem'
-import { refused } from '../machine/check.js'
+import { checkRange, checkWord, refused } from '../machine/check.js'
 
 /** What each kind's values are. */
 export interface SparseValues {
@@ -44,15 +44,14 @@ export interface SparseCodec<Value> {
 }
 
 const integer = (low: number, high: number) => (value: number) => {
-  if (Number.isInteger(value) && value >= low && value <= high) return
-  throw refused('value', value, `no whole number from ${low} to ${high}`)
+  checkRange('value', value, low, high)
 }
 const float = (value: number): void => {
-  if (typeof value !== 'number') throw refused('value', value, 'no number')
+  checkWord('value', value)
 }
 const wide = (value: bigint): void => {
   if (typeof value === 'bigint' && value >= 0n && value < 2n ** 64n) return
-  throw refused('value', value, 'no bigint from 0 to 2^64 - 1')
+  throw refused('value', value, 'not a bigint from 0 to 2^64 - 1')
 }
 
 export const sparseKinds: { readonly [Kind in SparseKind]: SparseCodec<SparseValues[Kind]> } = {

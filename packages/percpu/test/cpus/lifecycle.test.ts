@@ -40,6 +40,11 @@ describe('offline', () => {
     const map = leaver.map('early map', { key: 'string', value: 'i32' })
     const ranges = leaver.rangeMap('early ranges', { key: 'u32', value: 'i32' })
     const ring = leaver.ring('early ring', { value: 'i32', bytes: 64 })
+    const space = leaver.space('early space')
+    space.map(0, 4096)
+    space.write(0, 1)
+    const pin = space.pin(0)
+    const sparse = leaver.sparseArray('early array', { value: 'i32' }).set(0, 1)
     await leaver.offline()
     const before = new Uint8Array(machine.handle.buffer).slice()
 
@@ -104,6 +109,18 @@ describe('offline', () => {
       () => ring.tryReceive(),
       () => ring.peek(),
       () => ring.close(),
+      (gone) => gone.space('late'),
+      () => space.read(0),
+      () => space.write(0, 1),
+      () => space.map(4096, 4096),
+      () => space.copyOut(0, 4),
+      () => space.maps(),
+      () => space.pin(0),
+      (gone) => gone.sparseArray('late', { value: 'i32' }),
+      () => sparse.get(0),
+      () => sparse.set(0, 1),
+      () => sparse.subarray(0, 1),
+      () => sparse.resident,
       (gone) => gone.rcu.barrierBlocking({ timeout: 1 }),
       (gone) => gone.initSrcu(address),
       (gone) => gone.srcuAt(address),
@@ -168,6 +185,11 @@ describe('offline', () => {
     await rejectsCode(leaver.rcu.barrier(), 'PERCPU_OFFLINE')
     await rejectsCode(leaver.cpus.call(0, 'late'), 'PERCPU_OFFLINE')
     await rejectsCode(leaver.offline(), 'PERCPU_OFFLINE')
+    for (const change of [space.unmap(0, 4096), space.fork(), space.drop(), space.collapse(0)])
+      await rejectsCode(change, 'PERCPU_OFFLINE')
+    for (const change of [sparse.clear(), sparse.snapshot(), sparse.drop()])
+      await rejectsCode(change, 'PERCPU_OFFLINE')
+    pin.unpin()
     assert.deepEqual(new Uint8Array(machine.handle.buffer), before)
     const { cpus, heap, locks, objects: names, rcu, watch } = machine
     const faces = { '': machine, cpus, heap, locks, objects: names, rcu, watch }

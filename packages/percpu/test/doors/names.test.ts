@@ -126,6 +126,37 @@ const namings: Readonly<Record<string, Naming>> = {
     },
     read: (machine, name) => machine.rangeMap(name, { key: 'u32', value: 'i32' }).lookup(0),
   },
+  'Machine.space': {
+    mark: (machine, name, mark) => {
+      const space = machine.space(name)
+      assert.equal(space.name, name)
+      space.map(mark * 4096, 4096)
+    },
+    read: firstPage,
+  },
+  'AddressSpace.fork': {
+    mark: async (machine, name, mark) => {
+      const fork = await machine.space('what is forked').fork(name)
+      assert.equal(fork.name, name)
+      fork.map(mark * 4096, 4096)
+    },
+    read: firstPage,
+  },
+  'Machine.sparseArray': {
+    mark: (machine, name, mark) => {
+      const array = machine.sparseArray(name, { value: 'i32' })
+      assert.equal(array.name, name)
+      array.set(0, mark)
+    },
+    read: firstValue,
+  },
+  'SparseArray.snapshot': {
+    mark: async (machine, name, mark) => {
+      const array = machine.sparseArray('what is copied', { value: 'i32' }).set(0, mark)
+      assert.equal((await array.snapshot(name)).name, name)
+    },
+    read: firstValue,
+  },
   'Machine.run': told((machine, name) =>
     machine.run(name, () => machine.watch.inspect().cpus[0]?.work?.label),
   ),
@@ -148,6 +179,13 @@ const namings: Readonly<Record<string, Naming>> = {
   locked: told((_machine, name) => locked(i32, name).lock),
 }
 const called: number[] = []
+function firstPage(machine: Machine, name: string): number | undefined {
+  const [area] = machine.space(name).maps()
+  return area && area.address / 4096
+}
+function firstValue(machine: Machine, name: string): number {
+  return machine.sparseArray(name, { value: 'i32' }).get(0)
+}
 
 /** What a mark reads as, where the mark itself is not kept. */
 const readsAs: Readonly<Record<string, (mark: number) => unknown>> = {
@@ -159,7 +197,7 @@ const readsAs: Readonly<Record<string, (mark: number) => unknown>> = {
 describe('a name is kept as it is, or refused', () => {
   for (const [door, { mark, read }] of Object.entries(namings)) {
     it(`by ${door}`, async () => {
-      const world = new World({ memory: '2 MiB', debugHeap: true })
+      const world = new World({ memory: '4 MiB', debugHeap: true })
       try {
         const kept: string[] = []
         for (const [at, name] of names.entries()) {

@@ -28,6 +28,10 @@ function* objectsOf(world: World): Generator<readonly [string, unknown]> {
   const domain = machine.srcu('domain')
   yield* Object.entries({ Srcu: domain, SrcuSection: domain.section(), Monitor: watch.monitor() })
   yield* Object.entries({ VpaRegistry: watch.registrations, CpuAreas: watch.areasOf(0) })
+  const space = machine.space('space')
+  space.map(0, 4096)
+  yield* Object.entries({ AddressSpace: space, Pin: space.pin(0) })
+  yield* Object.entries({ SparseArray: machine.sparseArray('array', { value: 'f64' }) })
   const sample = world.sample()
   yield* Object.entries({ AtomicI32: sample.cell, ViewArray: sample.cells })
 }

@@ -4,6 +4,7 @@ import { collectionRows } from './rows/collections.js'
 import { layoutRows } from './rows/layout.js'
 import { machineRows } from './rows/machine.js'
 import { memoryRows } from './rows/memory.js'
+import { pagingRows } from './rows/paging.js'
 import { percpuRows } from './rows/percpu.js'
 import { rangeRows } from './rows/ranges.js'
 import { rcuRows } from './rows/rcu.js'
@@ -19,5 +20,6 @@ export const table: readonly Row[] = [
   ...rcuRows,
   ...collectionRows,
   ...rangeRows,
+  ...pagingRows,
   ...watchRows,
 ]

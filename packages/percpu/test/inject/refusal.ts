@@ -4,14 +4,14 @@
  */
 import assert from 'node:assert/strict'
 import type { Machine } from 'percpu'
-import { turns, unhook, World, type Row } from './worlds.js'
+import { turns, unhook, verifySpaces, World, type Row } from './worlds.js'
 
 const { attempt, hasSucceeded } = await import('../doors/outcome.js')
 const { Snapshot } = await import('../doors/snapshot.js')
 
 /** What gives back, ends, or wakes. The first `free` of a domain takes memory for its lists. */
 const ENDS =
-  /\.(unlock|release|put|end|free|complete(All)?|notify(All)?|commit|rollback|readUnlock|upRead|offline|stop|\[Symbol\.(asyncD|d)ispose\])( |$)/
+  /\.(unlock|unpin|release|put|end|free|complete(All)?|notify(All)?|commit|rollback|readUnlock|upRead|offline|stop|\[Symbol\.(asyncD|d)ispose\])( |$)/
 export const isLeaving = ({ door }: Row): boolean => /offline|asyncDispose/.test(door)
 export const isEnd = ({ door }: Row): boolean => ENDS.test(door) && door !== 'Srcu.free'
 
@@ -83,6 +83,7 @@ async function check(world: InstanceType<typeof World>): Promise<void> {
   try {
     machine.heap.verify()
     machine.percpu.verify()
+    verifySpaces(machine)
   } catch (error) {
     if ((error as { code?: string }).code !== 'PERCPU_OFFLINE') throw error
   }

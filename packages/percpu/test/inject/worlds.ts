@@ -102,6 +102,12 @@ export function muteKilled(): void {
   })
 }
 
+/** Of a machine that has page tables. */
+export function verifySpaces(machine: Machine): void {
+  const hasSpaces = machine.watch.structs().some(({ struct }) => struct.name === 'SpaceRoot')
+  if (hasSpaces) machine.space('to verify').verify()
+}
+
 /** Nothing of CPU `dead` is left, everything is whole, and a new thread can work. */
 export async function assertWhole(machine: Machine, dead: number | undefined, when: string): Promise<void> {
   if (dead !== undefined) {
@@ -111,6 +117,7 @@ export async function assertWhole(machine: Machine, dead: number | undefined, wh
   }
   machine.heap.verify({ quiet: true })
   machine.percpu.verify()
+  verifySpaces(machine)
   await machine.rcu.synchronize({ timeout: 20_000 })
   const next = joinAs(machine, 99)
   next.heap.free(next.heap.alloc(64))

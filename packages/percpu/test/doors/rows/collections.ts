@@ -112,7 +112,7 @@ export const collectionRows: readonly Row[] = [
   free('json', [], () => using(typedJson, [])),
   door(
     'Machine.remove',
-    [kinds.oneOf('map', 'rangeMap', 'ring'), name, optional(kinds.wait)],
+    [kinds.oneOf('map', 'rangeMap', 'ring', 'space', 'sparseArray'), name, optional(kinds.wait)],
     ({ machine }) => {
       const make = () => machine.ring('removed', { value: 'json' })
       make()
