@@ -68,8 +68,9 @@ export class SpaceAccess {
       tlb.hits++
       return use(tlb.readWords[slot] ?? 0)
     }
+    if (!this.isDeaf) return use(this.find(page))
     tlb.misses++
-    return this.#isDeaf ? this.#counted(page, false, use) : use(this.#find(page))
+    return this.#counted(page, false, use)
   }
   /**
    * As {@link reading}, for writing: the page is made, or copied, if need be.
@@ -84,15 +85,22 @@ export class SpaceAccess {
       return use(tlb.writeWords[slot] ?? 0)
     }
     tlb.misses++
-    return this.#isDeaf ? this.#counted(page, true, use) : use(this.#findWritable(page))
+    return this.isDeaf ? this.#counted(page, true, use) : use(this.#findWritable(page))
   }
 
-  get #isDeaf(): boolean {
+  /** Whether this CPU is in an idle stretch: {@link reading} and {@link writing} count its walks. */
+  get isDeaf(): boolean {
     return this.pager.own.idle.isIdle
   }
 
-  /** The word index of a page, or 0. On a CPU that answers its bell. */
-  #find(page: number): number {
+  /**
+   * The word index at which a page begins that is to be read; 0 for one that nobody has written to.
+   * On a CPU that answers its bell, for a page that is not in the TLB.
+   *
+   * @throws as {@link reading}.
+   */
+  find(page: number): number {
+    this.tlb.misses++
     const leaf = this.#walk(page, false)
     if (leaf === 0) return 0
     const word = wordOf(leaf, page)

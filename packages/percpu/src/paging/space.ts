@@ -6,6 +6,7 @@ import { assertOpen } from '../collections/life.js'
 import { jsonAs, showAs } from '../inspect.js'
 import { checkRange, refused } from '../machine/check.js'
 import { checkWait, type Deadline, type WaitOptions } from '../machine/wait-options.js'
+import { SPACE_PAGES } from '../pagetable/entry.js'
 import { Tlb } from '../pagetable/tlb.js'
 import type { SpaceAccess } from './access.js'
 import { checkSpan, MAX_COPY_BYTES, pagesOf, SPACE_BYTES } from './addresses.js'
@@ -30,6 +31,7 @@ const { mask } = Tlb
 const wordsOfPage = PAGE_BYTES / 4
 const pagesPerWord = 1 / wordsOfPage
 const inPage = wordsOfPage - 1
+const pageShift = 12
 
 /** What an address space is made of, on one thread. */
 export interface SpaceParts {
@@ -142,6 +144,18 @@ export class AddressSpace {
    *   LockTimeoutError; RemovedError; OfflineError.
    */
   read(address: number): number {
+    // Most addresses are small, and whole: no floating point then.
+    if ((address | 0) === address) {
+      const page = address >> pageShift
+      const slot = page & mask
+      if (this.#readPages[slot] === page && (address & 3) === 0) {
+        this.#tlb.hits++
+        return loadU32(this.#memory.u32, (this.#readWords[slot] as number) + ((address >> 2) & inPage))
+      }
+    }
+    return this.#readFar(address)
+  }
+  #readFar(address: number): number {
     if (typeof address !== 'number') checkWord(address)
     const at = address / 4
     const page = (at * pagesPerWord) | 0
@@ -151,12 +165,12 @@ export class AddressSpace {
       this.#tlb.hits++
       return loadU32(this.#memory.u32, (this.#readWords[slot] as number) + offset)
     }
-    return this.#readSlow(address, page, offset)
-  }
-  #readSlow(address: number, page: number, offset: number): number {
-    checkWord(address)
+    if ((offset & inPage) !== offset || page < 0 || page >= SPACE_PAGES) checkWord(address)
     const { u32 } = this.#memory
-    return this.#access.reading(page, (word) => (word === 0 ? 0 : loadU32(u32, word + offset)))
+    const access = this.#access
+    if (access.isDeaf) return access.reading(page, (word) => (word === 0 ? 0 : loadU32(u32, word + offset)))
+    const word = access.find(page)
+    return word === 0 ? 0 : loadU32(u32, word + offset)
   }
   /**
    * Writes the 32-bit word at an address, a multiple of 4.
@@ -166,6 +180,19 @@ export class AddressSpace {
    *   LockTimeoutError; RemovedError; OfflineError. Nothing is changed then.
    */
   write(address: number, value: number): void {
+    if ((address | 0) === address && (value | 0) === value) {
+      const page = address >> pageShift
+      const slot = page & mask
+      if (this.#writePages[slot] === page && (address & 3) === 0) {
+        this.#tlb.hits++
+        const word = (this.#writeWords[slot] as number) + ((address >> 2) & inPage)
+        storeU32(this.#memory.u32, word, value)
+        return
+      }
+    }
+    this.#writeFar(address, value)
+  }
+  #writeFar(address: number, value: number): void {
     if (typeof address !== 'number') checkWord(address)
     if (typeof value !== 'number' || (value >>> 0 !== value && (value | 0) !== value))
       throw refused('value', value, 'not a 32-bit integer')

@@ -70,6 +70,12 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
   /** Values of a page, and of a 32-bit word. */
   readonly #perPage: number
   readonly #perWord: number
+  /** Bits of an index that choose a value in its page, and how many they are. */
+  readonly #inPage: number
+  readonly #shift: number
+  readonly #load: SparseCodec<SparseValues[Kind]>['load']
+  readonly #readPages: Int32Array
+  readonly #readWords: Int32Array
 
   /** @internal Made by `machine.sparseArray`. */
   constructor(parts: SparseParts<Kind>) {
@@ -84,6 +90,11 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
     this.#codec = codec
     this.#perPage = PAGE_BYTES / codec.bytes
     this.#perWord = 4 / codec.bytes
+    this.#inPage = this.#perPage - 1
+    this.#shift = Math.log2(this.#perPage)
+    this.#load = codec.load
+    this.#readPages = access.tlb.readPages
+    this.#readWords = access.tlb.readWords
   }
 
   /**
@@ -92,6 +103,19 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
    * @throws ArgumentError for what is no index; LockTimeoutError; RemovedError; OfflineError.
    */
   get(index: number): SparseValues[Kind] {
+    // Most indices are small: no floating point then.
+    if ((index | 0) === index) {
+      const page = index >> this.#shift
+      const slot = page & mask
+      if (this.#readPages[slot] === page) {
+        this.#tlb.hits++
+        const first = (this.#readWords[slot] as number) * this.#perWord
+        return this.#load(this.#memory, first + (index & this.#inPage))
+      }
+    }
+    return this.#getFar(index)
+  }
+  #getFar(index: number): SparseValues[Kind] {
     if (typeof index !== 'number') this.#checkIndex(index)
     const perPage = this.#perPage
     const page = Math.floor(index / perPage)
