@@ -301,8 +301,8 @@ export class Machine {
   }
 
   /**
-   * Removes a map, a map of ranges or a ring with all that is in it. Resolves when its memory is
-   * free. The name can be given anew then.
+   * Removes a map, a map of ranges, a ring, an address space or a sparse array with all that is in
+   * it. Resolves when its memory is free. The name can be given anew then.
    *
    * All handles of it throw a RemovedError, in each thread from the end of its synchronous stretch
    * on. Who waits for a message, for room or for a barrier of it gets that error; those who watch
@@ -311,9 +311,10 @@ export class Machine {
    * After an error it cannot be opened any more, and its removal can be called again. If the thread
    * ends meanwhile, another one may do that.
    *
-   * @throws ObjectMissingError if there is none of this name; UnansweredError after `timeout` ms,
-   *   SrcuBusyError if holds have not ended by then; the reason of `signal` when that aborts;
-   *   OutOfMemoryError; LockTimeoutError; ArgumentError; OfflineError.
+   * @throws ObjectMissingError if there is none of this name; PinnedError if a page of the space
+   *   is pinned; UnansweredError after `timeout` ms, SrcuBusyError if holds have not ended by
+   *   then; the reason of `signal` when that aborts; OutOfMemoryError; LockTimeoutError;
+   *   ArgumentError; OfflineError.
    */
   async remove(kind: CollectionKind, name: string, options?: WaitOptions): Promise<void> {
     await this.#layers.removal.remove(kind, name, options)

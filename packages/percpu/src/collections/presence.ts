@@ -19,8 +19,9 @@ import { shown } from '../machine/check.js'
 import { RemovedError } from './errors.js'
 import { Life } from './life.js'
 
-/** What can be removed by its kind and name: name spaces, too. */
-export type CollectionKind = 'map' | 'rangeMap' | 'ring' | 'space' | 'sparseArray'
+/** What users remove by its kind and name: name spaces, too. */
+export const COLLECTION_KINDS = ['map', 'rangeMap', 'ring', 'space', 'sparseArray'] as const
+export type CollectionKind = (typeof COLLECTION_KINDS)[number]
 /** And what the library makes: snapshots without a name, and the areas of all spaces. */
 export type PresentKind = CollectionKind | 'snapshot' | 'areas'
 export const nouns: Readonly<Record<PresentKind, string>> = {

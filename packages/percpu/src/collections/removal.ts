@@ -21,7 +21,14 @@ import { cpuOf, incarnationOf, tokenOf } from '../machine/token.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { missing } from '../names/nouns.js'
 import { visible } from '../shown.js'
-import { CollectionHead, nouns, type CollectionKind, type Presence, type PresentKind } from './presence.js'
+import {
+  COLLECTION_KINDS,
+  CollectionHead,
+  nouns,
+  type CollectionKind,
+  type Presence,
+  type PresentKind,
+} from './presence.js'
 
 /** In the place of the token, once a removal has failed: no token has all bits. */
 const ABANDONED = -1
@@ -62,10 +69,15 @@ export class Removal {
   }
 
   /** @throws as `machine.remove`. */
-  async remove(kind: PresentKind, name: string, options: WaitOptions = {}): Promise<void> {
+  async remove(kind: CollectionKind, name: string, options?: WaitOptions): Promise<void> {
+    this.#context.own.assertOnline()
+    checkChoice('kind', kind, COLLECTION_KINDS)
+    await this.removeAny(kind, name, options)
+  }
+  /** Also what users cannot remove by name. @throws as {@link remove}. */
+  async removeAny(kind: PresentKind, name: string, options: WaitOptions = {}): Promise<void> {
     const { own } = this.#context
     own.assertOnline()
-    checkChoice('kind', kind, Object.keys(nouns))
     checkWait(options)
     const removable = this.#kinds[kind]
     if (removable === undefined) throw missing(kind, name)
