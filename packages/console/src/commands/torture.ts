@@ -59,7 +59,7 @@ export interface WalkCommand {
   readonly output: NodeJS.WritableStream
   readonly signal?: AbortSignal | undefined
 }
-/** Prints the verdict on walks of page tables. Returns whether all went well. @throws UsageError. */
+/** Prints the verdict on walks. Returns whether all went well. @throws UsageError. */
 export async function tortureWalking({ json, output, signal, ...flags }: WalkCommand): Promise<boolean> {
   const { milliseconds, readers, writers, kill, seed } = flags
   if (writers > COMMON)

@@ -88,7 +88,7 @@ export class SpaceAccess {
     return this.isDeaf ? this.#counted(page, true, use) : use(this.#findWritable(page))
   }
 
-  /** Whether this CPU is in an idle stretch: {@link reading} and {@link writing} count its walks. */
+  /** Whether this CPU is in an idle stretch: its walks are counted then. */
   get isDeaf(): boolean {
     return this.pager.own.idle.isIdle
   }

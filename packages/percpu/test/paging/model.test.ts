@@ -67,15 +67,18 @@ class Scene {
     const bytes = count * PAGE_BYTES
     const word = page * 1024 + (value % 1024)
     const write = value % 4 !== 0
-    const isSame = async (work: () => unknown, expected: unknown): Promise<void> =>
+    const isSame = async (work: () => unknown, expected: unknown): Promise<void> => {
       assert.deepEqual(await outcome(work), expected, kind)
+    }
     if (kind === 'map')
       await isSame(
         () => space.map(address, bytes, { write, huge: value % 3 === 0 }),
         model.map(page, count, write),
       )
-    else if (kind === 'unmap') await isSame(() => space.unmap(address, bytes), model.unmap(page, count))
-    else if (kind === 'protect')
+    else if (kind === 'unmap') {
+      model.unmap(page, count)
+      await isSame(() => space.unmap(address, bytes), undefined)
+    } else if (kind === 'protect')
       await isSame(() => space.protect(address, bytes, { write }), model.protect(page, count, write))
     else if (kind === 'write') await isSame(() => space.write(word * 4, value), model.write(word, value))
     else if (kind === 'read') await isSame(() => space.read(word * 4), model.read(word))

@@ -1,25 +1,15 @@
 /**
  * `percpu torture --walk`: threads that walk a space, deaf ones too, against threads that map,
  * unmap, split, collapse, fork and free at full speed, while random ones are terminated. Pages and
- * tables that are freed are filled with poison. Each read must give what was mapped at that time, or
- * fault.
+ * tables that are freed are filled with poison. Each read must give what was mapped at that time,
+ * or fault.
  */
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { boot, type AddressSpace, type Machine } from 'percpu'
 import { Random } from '../random.js'
-import {
-  BoardView,
-  counters,
-  COMMON,
-  DEAF,
-  failures,
-  PINNED,
-  SPACES,
-  type Counter,
-  type Failure,
-} from './board.js'
+import { BoardView, counters, DEAF, failures, PINNED, SPACES, type Counter, type Failure } from './board.js'
 import type { WalkAssignment, WalkRole } from './worker.js'
 
 export interface WalkOptions {
@@ -150,7 +140,10 @@ class Run {
   async #stop(): Promise<void> {
     this.#board.stop()
     const exits = [...this.#members].map(({ worker }) => once(worker, 'exit'))
-    const isInTime = await Promise.race([Promise.all(exits).then(() => true), sleep(PATIENCE, false)])
+    const isInTime = await Promise.race([
+      Promise.all(exits).then(() => true),
+      sleep(PATIENCE, false, { ref: false }),
+    ])
     if (!isInTime) {
       this.#fail('uncaught', `some threads did not end within ${PATIENCE} ms`)
       for (const member of this.#members) {

@@ -22,7 +22,7 @@ export class SpaceModel {
     for (const page of pages) this.pages.set(page, { write })
     return undefined
   }
-  unmap(from: number, count: number): undefined {
+  unmap(from: number, count: number): void {
     for (const page of this.#each(from, count)) this.pages.delete(page)
     for (const word of [...this.words.keys()]) {
       const page = word >> 10
