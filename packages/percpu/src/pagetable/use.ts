@@ -42,7 +42,8 @@ export class SpaceUse {
   begin(): void {
     const { i32 } = this.#memory
     // L(space.users) is set before anything is walked; pairs with M in Rounds.begin: either the
-    // round asks this CPU, or this CPU finds what was changed before. Mutant: pagetable/use-unannounced.
+    // round asks this CPU, or this CPU finds what was changed before. Mutant:
+    // pagetable/use-unannounced.
     orAtomic32(i32, this.#table + users + (this.#cpu >>> 5), 1 << (this.#cpu & 31))
     // atomic: as in acknowledge. A later one is answered there.
     this.#seen = loadAtomic32(i32, this.#table + generation)

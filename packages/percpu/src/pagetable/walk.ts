@@ -5,8 +5,8 @@
  *     edge of the root ──▶ entry of level 2 ──▶ of level 1 ──▶ of level 0 ──▶ page
  *                                               └─ huge ──▶ page of a block
  *
- * A walk is synchronous. What it finds was so at some moment during it. It must not be used past the
- * end of the walk, but for what pins.ts keeps in place.
+ * A walk is synchronous. What it finds was so at some moment during it. It must not be used past
+ * the end of the walk, but for what pins.ts keeps in place.
  *
  * What keeps a table there while it is walked: who takes one away changes the entry first, then
  * waits for a round (rounds.ts), then uses the table for something else.
@@ -14,8 +14,8 @@
  *     a CPU that answers its bell   has ended its walks when it answers: they are synchronous
  *     a deaf one                    counts its walks, between beginLocklessWalk and endLocklessWalk
  *
- * Entries and counts are atomic words, which have one order. So either the round finds the walk of a
- * deaf CPU, and waits until it has ended. Or the walk begins later, and finds what was changed.
+ * Entries and counts are atomic words, which have one order. So either the round finds the walk of
+ * a deaf CPU, and waits until it has ended. Or the walk begins later, and finds what was changed.
  *
  * Why `walks` may wrap around: a round asks whether it is odd, and whether it is still the same. A
  * CPU would have to walk exactly 2^31 times between two looks.
@@ -86,8 +86,8 @@ export function endLocklessWalk({ memory, walks, table, ringer, cpu }: CountedWa
   // I(space.walks) ends it; pairs with H in #walksOf: what the walk used may be used for
   // something else. Mutant: pagetable/walk-ends-early.
   addAtomic32(i32, walks, 1)
-  // J(space.drain) is read after I; pairs with K in #isDrained: who waits has asked before it looked
-  // at the count, or finds that this walk has ended. Mutant: pagetable/drain-unasked.
+  // J(space.drain) is read after I; pairs with K in #isDrained: who waits has asked before it
+  // looked at the count, or finds that this walk has ended. Mutant: pagetable/drain-unasked.
   if (loadAtomic32(i32, table + drain) === 0) return
   // atomic: whoever waits sets it again.
   storeAtomic32(i32, table + drain, 0)

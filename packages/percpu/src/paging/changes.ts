@@ -10,8 +10,8 @@
  *
  * A changer that dies has done part of its change. Taking WRITE away changes nothing that anybody
  * reads. What was unmapped is unmapped; the rest of an area that is gone is freed by whoever maps
- * there. A round is owed: who fills holes, maps, pins or changes next awaits one before. Its list is
- * given up by who cleans up after it, after a round of all spaces.
+ * there. A round is owed: who fills holes, maps, pins or changes next awaits one before. Its list
+ * is given up by who cleans up after it, after a round of all spaces.
  */
 import {
   addAtomic32,
