@@ -78,6 +78,22 @@ export class Rounds {
     )
   }
 
+  /**
+   * As {@link wait}, for a thread that blocks meanwhile. `isOver` is asked between two looks:
+   * whether to give up waiting for a CPU. Returns whether the round is over.
+   */
+  block(table: number, acknowledge: () => void, isOver: (cpu: number) => boolean): boolean {
+    let targets = this.begin(table)
+    for (;;) {
+      // Others may block for a round of this CPU.
+      acknowledge()
+      targets = targets.filter((target) => !this.#isDone(table, target))
+      const [first] = targets
+      if (first === undefined) return true
+      if (isOver(first.cpu)) return false
+    }
+  }
+
   /** Begins a round, and rings those that are to answer. */
   begin(table: number): Target[] {
     const { i32 } = this.#memory

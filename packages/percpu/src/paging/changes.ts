@@ -9,18 +9,25 @@
  * to.
  *
  * A changer that dies has done part of its change. Taking WRITE away changes nothing that anybody
- * reads. What was unmapped is unmapped; the rest of an area that is gone cannot be reached, and is
- * freed by whoever maps there. Its list is given up by who cleans up after it, after a round of all
- * spaces.
+ * reads. What was unmapped is unmapped; the rest of an area that is gone is freed by whoever maps
+ * there. A round is owed: who fills holes, maps, pins or changes next awaits one before. Its list
+ * is given up by who cleans up after it, after a round of all spaces.
  */
-import { addAtomic32, loadAtomic32, notify32, storeAtomic32 } from '#mem'
+import {
+  addAtomic32,
+  compareExchangeAtomic32,
+  loadAtomic32,
+  notify32,
+  storeAtomic32,
+  type Memory,
+} from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import type { Names } from '../bootmem/names.js'
 import { pause } from '../collections/removal.js'
 import { MASK_WORDS } from '../machine/limits.js'
 import type { Deadline } from '../machine/wait-options.js'
 import type { Gather } from '../pagetable/gather.js'
-import { PagingRoot, SpaceCpu, SpaceTable } from '../pagetable/layouts.js'
+import { OWED, PagingRoot, SpaceCpu, SpaceTable } from '../pagetable/layouts.js'
 import { findPin } from '../pagetable/pins.js'
 import { spaceCpu } from '../pagetable/use.js'
 import { PinnedError } from './errors.js'
@@ -49,11 +56,13 @@ export class Changes {
    */
   run<Result>(space: SpacePlace, deadline: Deadline, work: () => Promise<Result>): Promise<Result> {
     return this.#inTurn(async () => {
-      await this.#claim(space, deadline)
+      const pager = this.#pager
+      pager.owes = await this.#claim(space, deadline)
       try {
+        if (pager.owes) await pager.round(space, deadline)
         return await work()
       } finally {
-        if (this.#pager.own.isOnline) this.end(space)
+        if (pager.own.isOnline) this.end(space, pager.owes ? OWED : 0)
       }
     })
   }
@@ -68,32 +77,35 @@ export class Changes {
     await this.#last
   }
 
-  async #claim(space: SpacePlace, deadline: Deadline): Promise<void> {
+  /** Becomes the changer. Whether it is to await a round of another one. */
+  async #claim(space: SpacePlace, deadline: Deadline): Promise<boolean> {
     const pager = this.#pager
     const late = (): string => 'another thread has not ended its change of the space in time'
     pager.own.assertOnline()
     deadline.throwIfAborted()
     // What a change left that ran into its deadline, or one of a thread that had this number.
     if (pager.gather.count > 0) await this.giveUpAll(pager.gather, deadline)
-    while (!this.begin(space)) await pause(pager.own, deadline, late)
+    for (;;) {
+      const found = this.begin(space)
+      if (found === 0 || found === OWED) return found === OWED
+      await pause(pager.own, deadline, late)
+    }
   }
 
-  /** Becomes the changer. False if there is one. */
-  begin(space: SpacePlace): boolean {
+  /** Becomes the changer, unless there is one: returns what was found. */
+  begin(space: SpacePlace): number {
     const pager = this.#pager
     return pager.locked(() => {
-      if (pager.changerOf(space) !== 0) return false
+      const found = pager.changerOf(space)
+      if (found !== 0 && found !== OWED) return found
       // U(space.changer) keeps others from changing or pinning; pairs with V in changerOf: who
       // finds it goes no further. Mutant: paging/changer-unasked.
       storeAtomic32(pager.memory.i32, space.table + changer, pager.token)
-      return true
+      return found
     })
   }
-  end({ table }: SpacePlace): void {
-    const { i32 } = this.#pager.memory
-    // atomic: what was changed was changed under the lock, or before a round.
-    storeAtomic32(i32, table + changer, 0)
-    notify32(i32, table + changer)
+  end(space: SpacePlace, left = 0): void {
+    this.#pager.endChange(space, left)
   }
 
   /** @throws PinnedError if a page of [from, to) is pinned. Called by the changer. */
@@ -188,4 +200,13 @@ export class Changes {
     }
     return false
   }
+}
+
+/**
+ * The change of a CPU that has left, or died, is over, whether it was whole or not. Whoever comes
+ * next awaits a round. `token`: that of the CPU. Can be repeated.
+ */
+export function endChange({ i32 }: Memory, table: number, token: number): void {
+  // atomic: as in Pager.endChange. Mutant: paging/round-not-owed-by-dead.
+  if (compareExchangeAtomic32(i32, table + changer, token, OWED) === token) notify32(i32, table + changer)
 }

@@ -2,15 +2,7 @@
  * The layer: spaces on one thread, and what is done when a CPU leaves or dies. The notes and counts
  * are made with the first space of a machine. A machine without an MMU has no such layer.
  */
-import {
-  compareExchangeAtomic32,
-  loadAtomic32,
-  loadU32,
-  notify32,
-  storeAtomic32,
-  storeU32,
-  type Memory,
-} from '#mem'
+import { loadAtomic32, loadU32, storeAtomic32, storeU32, type Memory } from '#mem'
 import type { AllocLayer } from '../alloc/layer.js'
 import { hashNumbers, PAGE_BYTES } from '../arithmetic.js'
 import type { ObjectSpec } from '../bootmem/directory.js'
@@ -37,7 +29,7 @@ import { ROOT_LEVEL, SPACE_PAGES } from '../pagetable/entry.js'
 import type { SyncLayer } from '../sync/layer.js'
 import { SpaceAccess } from './access.js'
 import { AREA_READ, AREA_WRITE, Areas, MAX_SPACES } from './areas.js'
-import { Changes } from './changes.js'
+import { Changes, endChange } from './changes.js'
 import { SpaceCorruptionError, SparseMismatchError } from './errors.js'
 import { SPACE_KINDS, spaceBytes, SpaceRoot, type SpaceKind, type SpacePlace } from './layouts.js'
 import { Pager } from './pager.js'
@@ -52,7 +44,7 @@ const ROOT = 'percpu.paging'
 const TYPE = 'SpaceRoot'
 const hash = hashNumbers([SpaceRoot.hash, SpaceTable.hash])
 const { id: idField, values: valuesField, table: tableField } = SpaceRoot.words
-const { changer, root: edge } = SpaceTable.words
+const { root: edge } = SpaceTable.words
 
 /** The layers that it works with. */
 interface PagingBelow {
@@ -428,9 +420,4 @@ function placeOf({ u32 }: Memory, address: number): SpacePlace {
 function writeRoot({ u32 }: Memory, address: number, id: number, values: number): void {
   storeU32(u32, address / 4 + idField, id)
   storeU32(u32, address / 4 + valuesField, values)
-}
-/** A change of the CPU with this token is over, whether it was whole or not. */
-function endChange({ i32 }: Memory, table: number, token: number): void {
-  // atomic: as in Changes.end.
-  if (compareExchangeAtomic32(i32, table + changer, token, 0) === token) notify32(i32, table + changer)
 }

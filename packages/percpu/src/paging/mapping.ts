@@ -4,7 +4,7 @@ import { PAGE_BYTES } from '../arithmetic.js'
 import { assertOpen } from '../collections/life.js'
 import { checkFlag, checkOptions } from '../machine/check.js'
 import { checkLimits, type Deadline, type WaitOptions } from '../machine/wait-options.js'
-import { SpaceTable } from '../pagetable/layouts.js'
+import { OWED, SpaceTable } from '../pagetable/layouts.js'
 import { LockTimeoutError } from '../sync/errors.js'
 import type { SpaceAccess } from './access.js'
 import { pagesOf, type Span } from './addresses.js'
@@ -55,21 +55,30 @@ export function mapArea(
 ): void {
   const { place } = access
   if (bytes === 0) return
-  unchanged(access, () => {
-    const { areas, gather } = access.pager
+  const { pager } = access
+  const map = (): boolean => {
+    const { areas, gather } = pager
     const other = areas.first(place.id, page, end)
     if (other !== undefined)
       throw new AreaOverlapError(
         `${bytes} bytes from address ${address} on: addresses from ${other.from * PAGE_BYTES} on are mapped already`,
         { address, bytes, mapped: other.from * PAGE_BYTES },
       )
-    // What a thread has left that died while it unmapped. It is given up by a later change.
+    const before = gather.count
     if (!gather.unmap(place.table + edge, page, end))
       throw new LockTimeoutError('what a thread has left that died while it unmapped is not given up yet', {
         address,
       })
+    // What a thread has left that died while it unmapped. Others may know it: a round comes first.
+    // It is given up by a later change.
+    if (gather.count > before) {
+      pager.endChange(place, OWED)
+      return false
+    }
     areas.set(place.id, { from: page, to: end, flags: flagsOf(options) })
-  })
+    return true
+  }
+  while (!unchanged(access, map));
 }
 
 /** @throws as `AddressSpace.unmap`. */

@@ -18,7 +18,7 @@ import type { SpacePlace } from './layouts.js'
 import { ENTRIES, HUGE, PRESENT, targetOf } from '../pagetable/entry.js'
 import { BLOCK_ORDER, Frames } from '../pagetable/frames.js'
 import { Gather } from '../pagetable/gather.js'
-import { PagingRoot, SpaceTable } from '../pagetable/layouts.js'
+import { OWED, PagingRoot, SpaceTable } from '../pagetable/layouts.js'
 import { RedoLog } from '../pagetable/redo-log.js'
 import { Rounds } from '../pagetable/rounds.js'
 import { Tables } from '../pagetable/tables.js'
@@ -63,6 +63,8 @@ export class Pager {
   readonly areas: Areas
   readonly #parts: PagerParts
   readonly #uses = new Set<SpaceUse>()
+  /** Whether a round of this thread's change was begun, and has not ended. */
+  owes = false
   /** How often this CPU has answered rounds, or was idle: what it knew of areas may be old. */
   flushes = 0
   #rounds = 0
@@ -139,8 +141,10 @@ export class Pager {
    *
    * @throws as `Rounds.wait`.
    */
-  round({ table }: SpacePlace, deadline: Deadline): Promise<void> {
-    return this.rounds.wait(table, deadline, () => this.acknowledge())
+  async round({ table }: SpacePlace, deadline: Deadline): Promise<void> {
+    this.owes = true
+    await this.rounds.wait(table, deadline, () => this.acknowledge())
+    this.owes = false
   }
 
   /** Runs `change` under the lock. @throws LockTimeoutError; what `change` throws. */
@@ -172,13 +176,48 @@ export class Pager {
     for (;;) {
       this.acknowledge()
       // atomic: what hangs on it is decided under the lock.
-      if (mem.awaitUntil(() => mem.loadAtomic32(i32, word) === 0, SPIN)) return
+      mem.awaitUntil(() => mem.loadAtomic32(i32, word) <= 0, SPIN)
       // atomic: whose it is at the moment.
       const token = mem.loadAtomic32(i32, word)
       if (token === 0) return
+      if (token === OWED) {
+        this.#settle(space, patience)
+        continue
+      }
       if (patience.isOver(token)) throw changerGone(space, token)
       nap(this.memory, word, token)
     }
+  }
+
+  /**
+   * Awaits the round that a changer has not awaited, in its place, unless another thread does.
+   *
+   * @throws as {@link awaitChanger}.
+   */
+  #settle(space: SpacePlace, patience: Patience): void {
+    const { i32 } = this.memory
+    const word = space.table + changer
+    // atomic: as U in Changes. Of those that find it one does.
+    const claim = (): number => mem.compareExchangeAtomic32(i32, word, OWED, this.token)
+    if (this.locked(claim) !== OWED) return
+    let left = OWED
+    try {
+      const isOver = (cpu: number): boolean => {
+        nap(this.memory, word, this.token)
+        return patience.isOver(tokenOf(cpu, this.own.table.incarnation(cpu)))
+      }
+      const isDone = this.rounds.block(space.table, () => this.acknowledge(), isOver)
+      if (!isDone) throw changerGone(space, this.token)
+      left = 0
+    } finally {
+      this.endChange(space, left)
+    }
+  }
+  /** This thread changes the space no more. `left`: 0, or that a round is owed. */
+  endChange({ table }: SpacePlace, left: number): void {
+    // atomic: what was changed was changed under the lock, or before a round.
+    mem.storeAtomic32(this.memory.i32, table + changer, left)
+    mem.notify32(this.memory.i32, table + changer)
   }
 
   /**

@@ -6,20 +6,23 @@ import assert from 'node:assert/strict'
 import { mem, nameStructs, percpu, type CpuContext, type Scenario } from 'percpu-lab'
 import type { NamedTest, TestExploreOptions } from 'percpu-lab/testing'
 import type { Machine, Pin } from 'percpu'
-import { check, prepare, type BareCpu, type World } from '../../../support/world.js'
+import { isTimeout } from '../../../sync/explore/support/locks.js'
+import { check, prepare, USER, type BareCpu, type World } from '../../../support/world.js'
 
 const { entryOf, PAGE_LEVEL, PRESENT, WRITE, DIRTY, ACCESSED } =
   await import('../../../../dist/pagetable/entry.js')
-const { PagingNote, PagingRoot, SpaceCpu, SpaceTable } = await import('../../../../dist/pagetable/layouts.js')
+const { OWED, PagingNote, PagingRoot, SpaceCpu, SpaceTable } =
+  await import('../../../../dist/pagetable/layouts.js')
 const { countBytes } = await import('../../../../dist/pagetable/frames.js')
 const { endUse, SpaceUse } = await import('../../../../dist/pagetable/use.js')
 const { clearPins } = await import('../../../../dist/pagetable/pins.js')
 const { Pager } = await import('../../../../dist/paging/pager.js')
 const { SpaceAccess } = await import('../../../../dist/paging/access.js')
-const { Changes } = await import('../../../../dist/paging/changes.js')
+const { Changes, endChange } = await import('../../../../dist/paging/changes.js')
 const { pinPage } = await import('../../../../dist/paging/pinning.js')
 const { Life } = await import('../../../../dist/collections/life.js')
-const { LayerLock } = await import('../../../../dist/sync/layer-lock.js')
+const { redo } = await import('../../../../dist/pagetable/redo-log.js')
+const { LayerLock, releaseAnnounced } = await import('../../../../dist/sync/layer-lock.js')
 const { Deadline } = await import('../../../../dist/machine/wait-options.js')
 const { Ringer } = await import('../../../../dist/cpus/ringer.js')
 
@@ -48,6 +51,7 @@ interface Places {
   /** Tables of levels 2, 1 and 0, and a page. */
   readonly tables: readonly number[]
   readonly page: number
+  readonly another: number
   /** Word index of the entry of the page. */
   readonly leaf: number
 }
@@ -100,11 +104,20 @@ export class PageScene {
       return made
     })
   }
+  /** As `BareCpu.ring`, by a thread that is no CPU. */
+  ring(cpu: number): void {
+    new Ringer(this.world.table).ring(cpu, USER)
+  }
   /** As the layer does for a CPU that has died, and the supervisor after that. */
   reap(number: number, cpu = number): void {
     const { memory, table } = this.world
-    clearPins(memory, (this.#places.notes + cpu * PagingNote.stride) / 4)
+    const note = (this.#places.notes + cpu * PagingNote.stride) / 4
+    const token = (1 << 8) | cpu
+    redo(memory, note)
+    releaseAnnounced(memory, note, token)
+    clearPins(memory, note)
     endUse(memory, this.#places.space / 4, cpu, new Ringer(table))
+    endChange(memory, this.#places.space / 4, token)
     this.world.reap(number)
   }
 }
@@ -129,6 +142,7 @@ function layOut({ heap, memory }: Machine): Places {
     words: take(Words.size),
     tables,
     page: page(),
+    another: page(),
     leaf,
   }
   const flags = PRESENT | WRITE
@@ -153,6 +167,8 @@ export class PageCpu {
   readonly access: InstanceType<typeof SpaceAccess>
   readonly #places: Places
   readonly #world: World
+  /** The page that it takes next. */
+  #free: number
 
   constructor(bare: BareCpu, places: Places, world: World) {
     this.bare = bare
@@ -163,7 +179,9 @@ export class PageCpu {
     const own = { cpu, table, memory, doorbell, gracePeriods, idle, incarnation: 1, isOnline: true }
     const notes = Array.from({ length: CPUS }, (_, each) => (places.notes + each * PagingNote.stride) / 4)
     const note = notes[cpu] ?? 0
+    this.#free = places.page
     const { words } = this
+    let looks = 0
     const area = { from: 0, to: 8, flags: 3 }
     this.pager = new Pager({
       own: { ...own, assertOnline: () => undefined },
@@ -173,13 +191,13 @@ export class PageCpu {
       lock: new LayerLock(memory, note, (1 << 8) | cpu, Infinity),
       // The one page that there is: who takes it fills it before.
       pages: {
-        alloc: () => places.page,
+        alloc: () => this.#free,
         persist: () => undefined,
         adopt: () => undefined,
         free: () => undefined,
       },
       areas: { at: () => (words.area.load() === 1 ? area : undefined) },
-      patience: () => ({ isOver: () => false }),
+      patience: () => ({ isOver: () => ++looks > 2 }),
     } as unknown as PagerParts)
     const place = { address: places.space, id: 1, table: places.space / 4 }
     this.use = new SpaceUse(own as never, place.table)
@@ -255,7 +273,7 @@ export class PageCpu {
   async unmapUnpinned(): Promise<boolean> {
     const { place } = this.access
     const changes = new Changes(this.pager, undefined as never)
-    assert.ok(changes.begin(place))
+    assert.equal(changes.begin(place), 0)
     try {
       changes.checkPins(place, PAGE, PAGE + 1)
       await this.unmap()
@@ -279,9 +297,31 @@ export class PageCpu {
       return undefined
     }
   }
+  /** Maps another page there, when nobody changes the space; false if it gives up waiting. */
+  mapAnother(): boolean {
+    try {
+      do this.pager.awaitChanger(this.access.place)
+      while (this.#takeLeft())
+    } catch (error) {
+      if (!isTimeout(error)) throw error
+      return false
+    }
+    this.words.over.store(1)
+    this.#free = this.#places.another
+    this.map(this.#free / 4)
+    return true
+  }
+  /** As for a real area: what the dead CPU has left in the table. */
+  #takeLeft(): boolean {
+    const { leaf } = this.#places
+    if (this.pager.tables.at(leaf) === 0) return false
+    this.pager.gather.push(leaf, PAGE_LEVEL)
+    this.pager.endChange(this.access.place, OWED)
+    return true
+  }
   /** Maps a page there that has another value. */
-  map(): void {
-    mem.store32(this.#world.memory.i32, this.#word, SECOND)
+  map(word = this.#word): void {
+    mem.store32(this.#world.memory.i32, word, SECOND)
     this.words.area.store(1)
     this.pager.tables.write(this.#places.space / 4 + SpaceTable.words.root, PAGE)
   }
