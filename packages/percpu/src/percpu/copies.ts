@@ -15,6 +15,8 @@ export class Copies {
   readonly cpus: number
   readonly #cpuState: CpuState
   readonly #name: string | undefined
+  /** Byte addresses of the CPUs' copies, as far as they were looked up. */
+  readonly #addresses: number[] = []
   #isFreed = false
 
   /** `name`: the one by which threads find the allocation. It is freed by its name only. */
@@ -37,7 +39,7 @@ export class Copies {
 
   #at(cpu: number): number {
     if (this.#isFreed) throw this.gone()
-    return this.#cpuState.allocator.translate(this.pointer, cpu)
+    return (this.#addresses[cpu] ??= this.#cpuState.allocator.translate(this.pointer, cpu))
   }
 
   /**

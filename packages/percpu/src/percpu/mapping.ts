@@ -14,9 +14,10 @@
  * An entry changes in one section with whom the page belongs to: a page is mapped and outlives the
  * thread, or neither.
  */
-import { load32, type Memory } from '#mem'
+import * as mem from '#mem'
+import type { Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
-import { entryOf, frameOf, indexOf, PRESENT, targetOf, WRITE } from '../pagetable/entry.js'
+import { ENTRIES, entryOf, FLAG_BITS, frameOf, PRESENT, targetOf, WRITE } from '../pagetable/entry.js'
 import { walk } from '../pagetable/walk.js'
 import { clearWords } from './backend.js'
 import { BLOCK, GRANULE, pageOf, type Geometry } from './geometry.js'
@@ -25,6 +26,10 @@ import type { LockedMemory } from './locked-memory.js'
 import type { PageSource } from './pages.js'
 import { UnitTables } from './tables.js'
 
+// Copied out of their modules for the compiler, which checks an import at each use.
+const { load32, loadAtomic32 } = mem
+const target = ~(2 ** FLAG_BITS - 1)
+const last = ENTRIES - 1
 const { edge, flushes } = PercpuRoot.words
 const { index } = PercpuChunk.words
 
@@ -60,8 +65,9 @@ export class Mapping {
     for (let cpu = 0; cpu < cpus; cpu++) {
       // The entries of the CPUs stand side by side, up to the end of their table.
       entry += pages
-      if (cpu === 0 || indexOf(entry, 0) < pages) entry = this.tables.find(this.#page(chunk, cpu, page))
-      const word = targetOf(this.tables.at(entry)) + offset
+      if (cpu === 0 || (entry & last) < pages) entry = this.tables.find(this.#page(chunk, cpu, page))
+      // atomic: it does not change as long as the run is allocated.
+      const word = (loadAtomic32(i32, entry) & target) + offset
       clearWords(i32, word, word + count)
     }
   }

@@ -9,7 +9,8 @@
  *     RELEASE     granules        clearing their bits: the free has happened
  *     RELEASE_FROM granules       the same, and clearing the word `from`
  *     SORT        –               making lists and sums anew
- *     MAP         pages           unmapping and freeing those that are mapped, but not populated
+ *     MAP         pages           unmapping and freeing those that are mapped, but not populated,
+ *                                 and tables of the chunk that lead nowhere
  *
  * The bitmaps, the registry and the page tables are the truth. Hints, lists and counts follow from
  * them by the equations of layouts.ts, and are made anew. An operation is announced, then changes

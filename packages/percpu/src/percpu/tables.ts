@@ -11,7 +11,8 @@
  * each in one section with whom the table belongs to. So a table is linked and outlives the thread,
  * or neither. Whoever walks has a pointer to what lies there, so its tables stay.
  */
-import { loadAtomic32, type Memory } from '#mem'
+import * as mem from '#mem'
+import type { Memory } from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import {
   ENTRIES,
@@ -28,6 +29,8 @@ import { PercpuRoot } from './layouts.js'
 import type { LockedMemory } from './locked-memory.js'
 import type { PageSource } from './pages.js'
 
+// Copied out of their modules for the compiler, which checks an import at each use.
+const { loadAtomic32 } = mem
 const { edge, tables } = PercpuRoot.words
 
 /** An entry of a table, or the edge of the root. */
