@@ -114,12 +114,13 @@ export async function protectArea(
     changes.checkPins(place, page, end)
     pager.locked(() => {
       const parts = partsOf(pager.areas.each(place.id, page, end), page, end)
+      // Whoever writes looks at the areas again. First: a thread that dies in between leaves no
+      // pages that may be written to in an area that forbids it.
+      pager.tables.protect(place.table + edge)
       pager.areas.setAll(
         place.id,
         parts.map((area) => ({ ...area, flags: changed(area.flags, options) })),
       )
-      // Whoever writes looks at the areas again.
-      pager.tables.protect(place.table + edge)
     })
     await pager.round(place, deadline)
   })
