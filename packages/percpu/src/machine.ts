@@ -3,7 +3,7 @@ import type { Heap } from './alloc/heap.js'
 import { Objects } from './bootmem/objects.js'
 import type { MapKeyKind, MapKeys } from './collections/keys.js'
 import type { SharedMap } from './collections/map/map.js'
-import type { CollectionKind } from './collections/presence.js'
+import { COLLECTION_KINDS, type CollectionKind } from './collections/presence.js'
 import type { RingOptions } from './collections/ring/options.js'
 import type { SharedRing } from './collections/ring/ring.js'
 import type { RangeKeyKind, RangeKeys } from './collections/range/keys.js'
@@ -21,7 +21,7 @@ import { Patrol } from './cpus/patrol.js'
 import type { Stalled } from './cpus/stall.js'
 import { Supervisor, type SupervisedWorker, type Supervision } from './cpus/supervisor.js'
 import { tendingOf } from './cpus/tending.js'
-import { checkFunction, refused } from './machine/check.js'
+import { checkChoice, checkFunction, refused } from './machine/check.js'
 import { HotplugError, UnsupportedError } from './machine/errors.js'
 import { Emitter, type ListenOptions } from './machine/events.js'
 import type { MachineHandle } from './machine/handle.js'
@@ -317,6 +317,8 @@ export class Machine {
    *   ArgumentError; OfflineError.
    */
   async remove(kind: CollectionKind, name: string, options?: WaitOptions): Promise<void> {
+    this.#own.assertOnline()
+    checkChoice('kind', kind, COLLECTION_KINDS)
     await this.#layers.removal.remove(kind, name, options)
   }
 

@@ -15,20 +15,12 @@ import { compareExchangeAtomic32, loadAtomic32, type Memory } from '#mem'
 import type { LayerContext } from '../bootmem/layer.js'
 import type { NamedThing } from '../bootmem/names.js'
 import type { OwnCpu } from '../cpus/own-cpu.js'
-import { checkChoice } from '../machine/check.js'
 import { ObjectMissingError, UnansweredError } from '../machine/errors.js'
 import { cpuOf, incarnationOf, tokenOf } from '../machine/token.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { missing } from '../names/nouns.js'
 import { visible } from '../shown.js'
-import {
-  COLLECTION_KINDS,
-  CollectionHead,
-  nouns,
-  type CollectionKind,
-  type Presence,
-  type PresentKind,
-} from './presence.js'
+import { CollectionHead, nouns, type Presence, type PresentKind } from './presence.js'
 
 /** In the place of the token, once a removal has failed: no token has all bits. */
 const ABANDONED = -1
@@ -68,14 +60,8 @@ export class Removal {
     this.#settle = settle
   }
 
-  /** @throws as `machine.remove`. */
-  async remove(kind: CollectionKind, name: string, options?: WaitOptions): Promise<void> {
-    this.#context.own.assertOnline()
-    checkChoice('kind', kind, COLLECTION_KINDS)
-    await this.removeAny(kind, name, options)
-  }
-  /** Also what users cannot remove by name. @throws as {@link remove}. */
-  async removeAny(kind: PresentKind, name: string, options: WaitOptions = {}): Promise<void> {
+  /** Any kind, also of the library's own. @throws as `machine.remove`. */
+  async remove(kind: PresentKind, name: string, options: WaitOptions = {}): Promise<void> {
     const { own } = this.#context
     own.assertOnline()
     checkWait(options)

@@ -172,7 +172,7 @@ export class PagingLayer implements AttachedLayer {
       life.letGo = () => pager.leave(use)
       const access = new SpaceAccess({ memory, place, pager, use, life })
       const drop = (deadline: Deadline): Promise<void> =>
-        this.#below.removal.removeAny(kind, name, deadline.rest)
+        this.#below.removal.remove(kind, name, deadline.rest)
       return make({ access, changes, drop })
     })
   }
@@ -372,7 +372,7 @@ export class PagingLayer implements AttachedLayer {
       const removing = loadAtomic32(own.memory.i32, address / 4 + CollectionHead.words.removing)
       const isOwn = kind === 'snapshot' && name.startsWith(`${cpu}.${incarnation}.`)
       if (removing !== token && !isOwn) continue
-      await removal.removeAny(kind, name).catch((error: unknown) => {
+      await removal.remove(kind, name).catch((error: unknown) => {
         if (!(error instanceof ObjectMissingError)) throw error
       })
     }
