@@ -16,7 +16,9 @@ import { SpinlockLayout } from '../sync/layouts.js'
 export const LOG_ENTRIES = 1040
 /** What waits for a round, to be given up after it: gather.ts. */
 export const GATHER_ENTRIES = 1032
-/** In the place of a changer that has not awaited its round: somebody is to. No token has all bits. */
+/**
+ * In the place of a changer that has not awaited its round: somebody is to. No token has all bits.
+ */
 export const OWED = -1
 /** Pages that a CPU can have pinned at one time: pins.ts. */
 export const MAX_PINS = 32
@@ -45,7 +47,7 @@ export const SpaceTable = struct(
     /** The edge of the root: entry.ts. */
     root: atomic(i32),
     /**
-     * Token of the CPU that changes what is there, or 0, or {@link OWED}: changes.ts. Writers of holes
+     * Token of the CPU that changes what is there, 0, or {@link OWED}: changes.ts. Writers of holes
      * wait.
      */
     changer: atomic(i32),
