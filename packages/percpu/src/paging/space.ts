@@ -145,7 +145,7 @@ export class AddressSpace {
    */
   read(address: number): number {
     // Most addresses are small, and whole: no floating point then.
-    if ((address | 0) === address) {
+    if (isInt(address)) {
       const page = address >> pageShift
       const slot = page & mask
       if (this.#readPages[slot] === page && (address & 3) === 0) {
@@ -180,7 +180,7 @@ export class AddressSpace {
    *   LockTimeoutError; RemovedError; OfflineError. Nothing is changed then.
    */
   write(address: number, value: number): void {
-    if ((address | 0) === address && (value | 0) === value) {
+    if (isInt(address) && isInt(value)) {
       const page = address >> pageShift
       const slot = page & mask
       if (this.#writePages[slot] === page && (address & 3) === 0) {
@@ -351,6 +351,10 @@ export class AddressSpace {
   }
 }
 
+/** Whatever a caller passes, without a conversion that could throw. */
+function isInt(value: number): boolean {
+  return typeof value === 'number' && (value | 0) === value
+}
 function checkWord(address: number): void {
   checkSpan(address, 4, 4)
 }

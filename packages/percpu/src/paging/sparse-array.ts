@@ -104,7 +104,7 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
    */
   get(index: number): SparseValues[Kind] {
     // Most indices are small: no floating point then.
-    if ((index | 0) === index) {
+    if (typeof index === 'number' && (index | 0) === index) {
       const page = index >> this.#shift
       const slot = page & mask
       if (this.#readPages[slot] === page) {

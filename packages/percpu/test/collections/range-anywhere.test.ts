@@ -68,7 +68,7 @@ const scenes: Readonly<Record<string, Scene>> = {
       ]),
     after: [[0, 299, 'b'], ...many.slice(30, 60), [1000, 1000, 'c']],
     points: 150,
-    stride: 23,
+    stride: 13,
   },
   'loading others': {
     before: many.slice(0, 3),
