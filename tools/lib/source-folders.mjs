@@ -15,6 +15,7 @@ export const testedIn = {
   'lab/oracles': ['engine'],
   'lab/scenario': ['engine', 'report'],
   'lab/search': ['engine', 'command'],
+  'percpu/pagetable': ['paging'],
 }
 
 /** Test folders of the library that go through all its layers. */

@@ -148,7 +148,7 @@ const domains: readonly Row[] = [
   ending('SrcuSection.[Symbol.dispose]', [], (world) => use(domain(world).section(), Symbol.dispose)),
   door('Machine.initSrcu', [address, flavour], (world) => {
     // The list of domains lies in boot memory, of which a full heap leaves none.
-    domain(world)
+    world.machine.initSrcu(placed(world))
     let own = placed(world)
     const init = (...given: [never, never?]): unknown =>
       world.machine.initSrcu(given[0] === MINE ? own : given[0], given[1])
