@@ -4,7 +4,7 @@ import { on, once } from 'node:events'
 import { before, describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import type { CollectionKind, Machine } from 'percpu'
-import { forEachAccessAsync, fresh, joinAs, Killed, mem, percpu } from '../support/hooked-percpu.js'
+import { forEachAccessAsync, fresh, joinAs, mem, percpu } from '../support/hooked-percpu.js'
 import type { EndingWorkerData } from './support/ending-worker.js'
 import { killAfter, muteKilled } from './support/victims.js'
 

@@ -29,7 +29,7 @@ export const PAGES = 24
 /** The mapper's pages lie in blocks of 4 MiB. */
 export const BLOCK_PAGES = 1024
 
-/** Phases: nothing is mapped; it is being mapped or written; it has this version; it is unmapped. */
+/** Phases: nothing is mapped; it is being mapped or written; it has its version; it is unmapped. */
 export const UNMAPPED = 0
 export const MAPPING = 1
 export const MAPPED = 2

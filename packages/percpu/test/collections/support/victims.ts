@@ -28,7 +28,9 @@ export async function killAfter(victim: Machine, at: number, work: () => unknown
       throw new Killed()
     }
   })
-  const ended = (async () => work())().catch(() => undefined)
+  const ended = new Promise((resolve) => {
+    resolve(work())
+  }).catch(() => undefined)
   await Promise.race([dead, ended])
   if (!outcome.isDead) mem.control.before = undefined
   return outcome.isDead
