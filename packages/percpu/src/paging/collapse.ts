@@ -11,17 +11,7 @@
  */
 import * as mem from '#mem'
 import type { Deadline } from '../machine/wait-options.js'
-import {
-  ACCESSED,
-  DIRTY,
-  ENTRIES,
-  entryOf,
-  frameOf,
-  HUGE,
-  PRESENT,
-  targetOf,
-  WRITE,
-} from '../pagetable/entry.js'
+import { ACCESSED, DIRTY, ENTRIES, entryOf, frameOf, HUGE, PRESENT, targetOf } from '../pagetable/entry.js'
 import { SpaceTable } from '../pagetable/layouts.js'
 import type { SpaceAccess } from './access.js'
 import type { Changes } from './changes.js'
@@ -66,9 +56,11 @@ interface Found {
   /** The first of 1024 pages side by side, if they are. */
   readonly block: number | undefined
 }
-/** The table of 1024 pages of this space alone. */
+/** The table of 1024 pages of this space alone, all of one area: what it allows is one. */
 function find({ pager, place }: SpaceAccess, first: number): Found | undefined {
-  const { tables, frames } = pager
+  const { tables, frames, areas } = pager
+  // Mutant: paging/collapsed-mixed.
+  if ((areas.at(place.id, first)?.to ?? 0) < first + ENTRIES) return undefined
   if (tables.middle(place.table + edge, first) === 0) return undefined
   // Its path is of this space alone from here on.
   const word = tables.reach(place.table + edge, first)
@@ -99,7 +91,9 @@ function copyPages({ pager }: SpaceAccess, table: number, block: number): void {
 function publish({ pager }: SpaceAccess, word: number, block: number, isCopy: boolean): void {
   const { tables, gather, frames, log } = pager
   const entry = tables.at(word)
-  const leaf = entryOf(block, PRESENT | WRITE | DIRTY | ACCESSED | HUGE)
+  // Whether it may be written to is for the next who writes to find out. Mutant:
+  // paging/collapsed-writable.
+  const leaf = entryOf(block, PRESENT | DIRTY | ACCESSED | HUGE)
   if (isCopy) {
     pager.takeBlock(block)
     gather.pushReplaced(word, entry, 0, leaf)

@@ -64,6 +64,8 @@ export function mapArea(
         `${bytes} bytes from address ${address} on: addresses from ${other.from * PAGE_BYTES} on are mapped already`,
         { address, bytes, mapped: other.from * PAGE_BYTES },
       )
+    // Tables that a fork shares are the fork's, too: who walks those is not waited for.
+    pager.tables.prepare(place.table + edge, page, end)
     const before = gather.count
     if (!gather.unmap(place.table + edge, page, end))
       throw new LockTimeoutError('what a thread has left that died while it unmapped is not given up yet', {
@@ -114,6 +116,8 @@ export async function protectArea(
     changes.checkPins(place, page, end)
     pager.locked(() => {
       const parts = partsOf(pager.areas.each(place.id, page, end), page, end)
+      // A block is of one area: what it allows is one. Mutant: paging/protected-block.
+      pager.tables.prepare(place.table + edge, page, end)
       // Whoever writes looks at the areas again. First: a thread that dies in between leaves no
       // pages that may be written to in an area that forbids it.
       pager.tables.protect(place.table + edge)

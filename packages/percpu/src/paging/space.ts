@@ -299,9 +299,9 @@ export class AddressSpace {
   }
 
   /**
-   * Makes one block of 4 MiB of the 1024 pages around an address, all of which have memory of this
-   * space alone: they are copied, unless they lie side by side. Writing there waits meanwhile.
-   * Resolves to false, and changes nothing, if they are not so.
+   * Makes one block of 4 MiB of the 1024 pages around an address, all of one area, which have
+   * memory of this space alone: they are copied, unless they lie side by side. Writing there waits
+   * meanwhile. Resolves to false, and changes nothing, if they are not so.
    *
    * @throws PinnedError; OutOfMemoryError if there is no such block; else as {@link unmap}.
    */

@@ -204,3 +204,30 @@ describe('a thread killed before any access', () => {
       assert.ok(points >= scene.points && seen.before + seen.after > points, JSON.stringify({ points, seen }))
     })
 })
+
+describe('what a thread has left that died while it unmapped', () => {
+  before(muteKilled)
+  it('is not in what is mapped there next, and stays as it is in a fork', async () => {
+    const seen = { unmapped: 0 }
+    for (let at = 0; at < 700; at += 29) {
+      const { machine, victim } = await prepare({ ...scenes['unmapping'], prepare: mapTwo } as Scene)
+      const dying = victim.space('it')
+      if (await killAfter(victim, at, () => dying.unmap(0, PAGE))) machine.cpus.declareDead(1)
+      else await victim.offline()
+      const space = machine.space('it')
+      const fork = await space.fork('child')
+      if (space.maps()[0]?.address !== 0) {
+        seen.unmapped++
+        space.map(0, PAGE)
+        assert.equal(space.read(4), 0, `access ${at}`)
+        space.write(4, 5)
+        // It was there when the thread died, or was unmapped.
+        const found = codeOr(() => fork.read(4))
+        assert.ok(found === 'PERCPU_FAULT' || found === 7, `access ${at}: ${String(found)}`)
+      }
+      assert.deepEqual([space.read(PAGE + 4), fork.read(PAGE + 4)], [8, 8])
+      space.verify()
+    }
+    assert.ok(seen.unmapped > 1)
+  })
+})
