@@ -113,7 +113,7 @@ export class PagingLayer implements AttachedLayer {
       const { pager, place } = access
       const isSnapshot = pager.locked(() => arrayArea(pager, place, kind))
       const snapshot = async (wanted: string | undefined, deadline: Deadline): Promise<SparseArray<Kind>> => {
-        const fork = await this.#fork(place, kind, wanted, deadline, true)
+        const fork = await this.#fork(place, wanted, deadline, true)
         return this.#openArray<Kind>(fork.thing, fork.wanted.kind, fork.wanted.name)
       }
       return new SparseArray<Kind>({ name, kind: found, codec, access, changes, isSnapshot, snapshot, drop })
@@ -156,7 +156,7 @@ export class PagingLayer implements AttachedLayer {
   #open(thing: NamedThing, kind: SpaceKind, name: string): AddressSpace {
     return this.#openAs(thing, kind, name, ({ access, changes, drop }) => {
       const fork = async (wanted: string | undefined, deadline: Deadline): Promise<AddressSpace> => {
-        const made = await this.#fork(access.place, kind, wanted, deadline)
+        const made = await this.#fork(access.place, wanted, deadline)
         return this.#open(made.thing, made.wanted.kind, made.wanted.name)
       }
       return new AddressSpace({ name, access, changes, fork, drop, verify: () => this.#verify() })
@@ -180,7 +180,6 @@ export class PagingLayer implements AttachedLayer {
   /** A space with the contents of another one, at a moment of the call. */
   async #fork(
     place: SpacePlace,
-    kind: SpaceKind,
     name: string | undefined,
     deadline: Deadline,
     isFixed = false,
@@ -191,7 +190,7 @@ export class PagingLayer implements AttachedLayer {
     const wanted: Wanted =
       name === undefined
         ? { kind: 'snapshot', name: this.#snapshotName(), values }
-        : { kind: kind === 'snapshot' ? 'space' : kind, name, values }
+        : { kind: values === 0 ? 'space' : 'sparseArray', name, values }
     // A name that cannot be is refused before anybody waits.
     if (name !== undefined) checkStored('name', name, NAME_BYTES)
     return changes.run(place, deadline, async () => {
