@@ -54,6 +54,9 @@ export interface WalkCommand {
   readonly readers: number
   readonly writers: number
   readonly kill: boolean
+  /** Refused: they are of the other torture. */
+  readonly onoff: boolean
+  readonly flavour: string
   readonly seed: number
   readonly json: boolean
   readonly output: NodeJS.WritableStream
@@ -62,6 +65,8 @@ export interface WalkCommand {
 /** Prints the verdict on walks. Returns whether all went well. @throws UsageError. */
 export async function tortureWalking({ json, output, signal, ...flags }: WalkCommand): Promise<boolean> {
   const { milliseconds, readers, writers, kill, seed } = flags
+  if (flags.onoff || flags.flavour !== 'all')
+    throw new UsageError('--walk takes no --flavour, and no --onoff', { option: '--walk' })
   if (writers > COMMON)
     throw new UsageError(`--writers ${writers}: at most ${COMMON} threads map in one space`, {
       writers,

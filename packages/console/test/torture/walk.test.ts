@@ -40,6 +40,8 @@ describe('a torture run of walks', () => {
     const refused = await percpu(['torture', '--walk', '--writers', '3'])
     assert.match(refused.stderr, /--writers 3: at most 2/)
     assert.notEqual(refused.code, 0)
+    const mixed = await percpu(['torture', '--walk', '--onoff'])
+    assert.match(mixed.stderr, /--walk takes no --flavour, and no --onoff/)
   })
 })
 
