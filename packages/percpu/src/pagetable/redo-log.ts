@@ -61,11 +61,6 @@ export class RedoLog implements SectionWriter {
     const index = this.#noted.get(word)
     return load32(i32, index === undefined ? word : this.#note + values + index)
   }
-  /** How many more words there is room for. */
-  get room(): number {
-    return LOG_ENTRIES - this.#count
-  }
-
   /** Writes all that was noted, in the order in which it was. */
   commit(): void {
     // From here on it happens. Mutant: pagetable/log-early.

@@ -1,8 +1,9 @@
 /**
  * What a thread changes tables with: the lock of all page tables, its note, its part of the areas.
  *
- * The lock is held for a bounded number of steps: for a copy of a table, or a part of what is given
- * up. Everything that needs a round lets go of it meanwhile (changes.ts).
+ * The lock is held for a copy of a table, or a part of what is given up; for a fork or a new space,
+ * for steps in proportion to its areas, or to the spaces. Everything that needs a round lets go of
+ * it meanwhile (changes.ts).
  */
 import type { Memory } from '#mem'
 import * as mem from '#mem'

@@ -15,6 +15,7 @@
  *     3 a list of callbacks: nobody waits for it
  *     4 names: no other one is taken under it
  *     a map's bucket, an end of a ring, a map of ranges ──▶ 1 objects: each has a note of its own
+ *     page tables of spaces ──▶ names, a map of ranges, 2 pages
  *
  * After a death the reaper replays the journal of each layer, and then releases the layer's lock.
  * It may use the records in the dead CPU's place afterwards. Should it die too, the next reaper
