@@ -1,7 +1,7 @@
 /** A thread of a torture run. With `onoff` it leaves the machine and joins it, again and again. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
-import { join, type Machine } from 'percpu'
+import { joinWhenFree } from './join-when-free.js'
 import { Random } from './random.js'
 import { openSession, tasksOf, type Assignment } from './session.js'
 
@@ -18,21 +18,8 @@ function lasting(): number {
   return onoff ? 50 + random.below(500) : Infinity
 }
 
-/** A number may still be that of a thread which is being cleaned up after. */
-async function joinWhenFree(): Promise<Machine> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return join(handle)
-    } catch (error) {
-      const isFull = error instanceof Error && 'code' in error && error.code === 'PERCPU_NO_FREE_CPU'
-      if (!isFull || tries === 1000) throw error
-      await sleep(2)
-    }
-  }
-}
-
 for (let isFirst = true; ; isFirst = false) {
-  const machine = await joinWhenFree()
+  const machine = await joinWhenFree(handle)
   const session = openSession(assignment, { machine, random, lasting: lasting(), tell })
   if (isFirst) session.tally.add('threads')
   await session.run(tasksOf(role, session.flavour))

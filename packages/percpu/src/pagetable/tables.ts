@@ -259,7 +259,6 @@ export class Tables {
     try {
       note()
     } catch (error) {
-      this.#log.drop()
       this.#pages.free(frame * PAGE_BYTES, order)
       throw error
     }

@@ -151,7 +151,14 @@ export class Pager {
   /** Runs `change` under the lock. @throws LockTimeoutError; what `change` throws. */
   locked<Result>(change: () => Result): Result {
     ensureStack(SOME)
-    return this.#parts.lock.locked(this.root + PagingRoot.words.lock, change)
+    return this.#parts.lock.locked(this.root + PagingRoot.words.lock, () => {
+      try {
+        return change()
+      } finally {
+        // What a change has noted that threw is not part of the next one.
+        this.log.drop()
+      }
+    })
   }
 
   /** The token of the CPU that changes a space, or 0. */

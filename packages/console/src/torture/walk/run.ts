@@ -145,7 +145,8 @@ class Run {
       sleep(PATIENCE, false, { ref: false }),
     ])
     if (!isInTime) {
-      this.#fail('uncaught', `some threads did not end within ${PATIENCE} ms`)
+      const roles = [...this.#members].map(({ role, number }) => `${role} ${number}`)
+      this.#fail('uncaught', `${roles.join(', ')} did not end within ${PATIENCE} ms`)
       for (const member of this.#members) {
         member.isExpected = true
         await member.worker.terminate()

@@ -1,7 +1,8 @@
 /** A thread of a run. */
-import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as turn } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
-import { join, type Machine, type MachineHandle } from 'percpu'
+import type { MachineHandle } from 'percpu'
+import { joinWhenFree } from '../join-when-free.js'
 import { Random } from '../random.js'
 import { BoardView, SPACES } from './board.js'
 import { Mapper, pin, read, readDeaf, type Scene } from './roles.js'
@@ -19,20 +20,7 @@ export interface WalkAssignment {
 if (!parentPort) throw new TypeError('this module runs as a worker thread')
 const { handle, role, number, seed, owner } = workerData as WalkAssignment
 
-/** Its number may still be that of a thread which is being cleaned up after. */
-async function joinWhenFree(): Promise<Machine> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return join(handle)
-    } catch (error) {
-      const isFull = error instanceof Error && 'code' in error && error.code === 'PERCPU_NO_FREE_CPU'
-      if (!isFull || tries === 1000) throw error
-      await sleep(2)
-    }
-  }
-}
-
-const machine = await joinWhenFree()
+const machine = await joinWhenFree(handle)
 const board = new BoardView(machine)
 const spaces = SPACES.map((name) => machine.space(name))
 const scene: Scene = { machine, board, spaces, random: new Random(seed, owner) }
