@@ -6,7 +6,7 @@
  * The pump runs as jobs of its own, so no synchronous section of this thread is under way. What is
  * queued in one stretch, or during a grace period, shares a cookie.
  *
- * It also frees for others: for CPUs that are idle, and for numbers without a thread. A CPU that
+ * It also frees for others: for CPUs that are idle, and for those that are not online. A CPU that
  * goes idle, leaves or dies with something pending sets `leftOver`, and then rings a CPU that is
  * online. A CPU that comes online, or back from an idle stretch, looks at `leftOver` after that. So
  * one of both sees the other. One that was rung and goes before it has answered rings another one.
@@ -275,10 +275,16 @@ export class Callbacks {
     return { isTaken, isUnfinished, cookie }
   }
 
-  /** Whether nobody looks at that CPU's list: it is idle, or there is no such CPU. */
+  /**
+   * Whether nobody may look at that CPU's list: it is idle, or not online. One that leaves or is
+   * cleaned up after has handed its list over, or will, and nobody is rung when its number is given
+   * back.
+   */
   #isAway(cpu: number): boolean {
     const { table } = this.#parts
-    return table.thread(cpu) === 0 || isIdle(table, cpu)
+    // atomic: it is not online before its list is handed over, so whom it rings finds that here.
+    // Who finds it online before that hands the list over to it. Mutant: rcu/ending-passed-on.
+    return table.state(cpu) !== 'online' || isIdle(table, cpu)
   }
 
   #wakeWaiters(cpu: number): void {

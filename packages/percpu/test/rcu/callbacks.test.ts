@@ -57,6 +57,18 @@ describe('rcu.free', () => {
     machine.percpu.verify()
   })
 
+  it('frees what a CPU has queued whose number was given up since', async () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101)
+    const address = machine.heap.alloc(40, { persist: true })
+    void other.rcu.free(address)
+    await other.offline()
+    assert.equal(queued(machine).length, 1)
+    machine.cpus.limit(1)
+    await machine.rcu.barrier({ timeout: 5000 })
+    assert.ok(!isAllocated(machine, address))
+  })
+
   it('refuses per-CPU memory of another machine', async () => {
     const machine = fresh()
     const number = machine.percpu.i32()

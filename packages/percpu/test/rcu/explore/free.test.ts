@@ -8,9 +8,12 @@ import { mem, percpu, type CpuContext, type Scenario } from 'percpu-lab'
 import { check, prepare, type World } from '../../support/world.js'
 import { left, queued } from '../support/lists.js'
 
+const { SlabLayout } = await import('../../../dist/alloc/layouts.js')
 const { struct, atomic, published, i32 } = percpu
 /** 1 while the objects may be found. */
 const Link = struct('Link', { link: atomic(i32) })
+/** Tags of the objects of a slab: one that leaves looks at all of them, see alloc/tags.ts. */
+const Tags = struct('Tags', { tag: percpu.array(percpu.racy(i32), 7) })
 const Payload = struct('Payload', { value: published(i32) })
 const OVER = 1
 const EXECUTIONS = Number(process.env['PERCPU_EXECUTIONS'] ?? 60)
@@ -144,6 +147,31 @@ describe('what is freed after a grace period', () => {
           await machine.offline()
         })
         t.kill(0, { reaper: () => world.reap(0) })
+      },
+      { mode: 'pct', executions: EXECUTIONS, seed: SEED },
+    )
+  })
+
+  it('is freed by a CPU that is rung before its own one has wholly left', async (test) => {
+    const { world, objects } = await withObjects(2)
+    const [object = 0] = objects
+    await check(
+      world,
+      test,
+      (t) => {
+        t.name(world.memory, object - (object % 4096) + SlabLayout.stride, Tags, 'tags')
+        t.cpu(0, async (cpu) => {
+          const { machine } = open(world, cpu)
+          void machine.rcu.free(object)
+          machine.cpus.ring(1, OVER)
+          await machine.offline()
+        })
+        t.cpu(1, async (cpu) => {
+          const { machine, over } = open(world, cpu)
+          await over
+          await machine.rcu.barrier()
+        })
+        t.finally(() => assert.deepEqual([left(world, [object]), queued(world)], [[], []]))
       },
       { mode: 'pct', executions: EXECUTIONS, seed: SEED },
     )
