@@ -17,7 +17,7 @@ import {
 import { UsageError } from './errors.js'
 import type { InputFormat } from './lookup/stream.js'
 import { PATIENCE_MILLISECONDS, TABLE_NAME } from './serve/settings.js'
-import { MAX_EVERY, MIN_EVERY } from './top/protocol.js'
+import { MAX_EVERY, MIN_EVERY } from './inspect/protocol.js'
 import type { TableFiles } from './table/read.js'
 import { packagedFiles } from './table/load.js'
 import { DEFAULTS, FLAVOURS, MAX_THREADS, type FlavourName } from './torture/options.js'
@@ -46,6 +46,11 @@ interface LookupFlags extends TableFlags {
   readonly table: string
   readonly output?: string
   readonly format: InputFormat
+}
+interface MapsFlags {
+  readonly json: boolean
+  readonly svg: boolean
+  readonly output?: string
 }
 
 const program = new Command('percpu')
@@ -168,6 +173,19 @@ program
     })
     const { top } = await import('./commands/top.js')
     await top({ socket, ...flags, output: process.stdout, signal: ended.signal })
+  })
+
+program
+  .command('maps')
+  .description('print or draw what the address spaces of a running machine have mapped')
+  .argument('<socket>', 'the local socket on which its process serves inspections', parseSocket)
+  .argument('[names...]', 'only the spaces of these names')
+  .option('--json', 'as JSON', false)
+  .addOption(new Option('--svg', 'as a picture of the page tables').default(false).conflicts('json'))
+  .addOption(new Option('-o, --output <file>', 'write to a file').argParser(parsePath))
+  .action(async (socket: string, names: string[], { json, svg, output }: MapsFlags) => {
+    const { maps } = await import('./commands/maps.js')
+    await maps({ socket, names, format: svg ? 'svg' : json ? 'json' : 'text', output })
   })
 
 interface TortureFlags {

@@ -29,6 +29,7 @@ import { tellsOfThreads } from './machine/os-thread.js'
 import { host, reportError } from './machine/platform.js'
 import { checkHurry, Deadline, type WaitOptions } from './machine/wait-options.js'
 import type { PagingLayer } from './paging/layer.js'
+import type { SpaceReport } from './paging/report.js'
 import type { AddressSpace } from './paging/space.js'
 import type { SparseArray, SparseOptions } from './paging/sparse-array.js'
 import type { SparseKind } from './paging/sparse-kinds.js'
@@ -290,6 +291,19 @@ export class Machine {
    */
   sparseArray<Kind extends SparseKind>(name: string, options: SparseOptions<Kind>): SparseArray<Kind> {
     return this.#paging('sparseArray').sparseArray(name, options)
+  }
+  /**
+   * What all address spaces, sparse arrays and their snapshots have: areas and tables. They come by
+   * kind and name. Each one is looked at piece by piece, while others go on. One that is removed
+   * meanwhile is left out.
+   *
+   * Cost: steps in proportion to the pages that have memory; a lock is held for one table's at a
+   * time.
+   * @throws LockTimeoutError; OfflineError.
+   */
+  spaces(): readonly SpaceReport[] {
+    this.#own.assertOnline()
+    return this.#layers.paging?.spaces() ?? []
   }
   #paging(what: string): PagingLayer {
     this.#own.assertOnline()

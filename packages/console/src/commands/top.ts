@@ -2,7 +2,7 @@
 import { createLogUpdate } from 'log-update'
 import type { Inspection } from 'percpu'
 import { FileError } from '../errors.js'
-import { inspections } from '../top/client.js'
+import { inspections } from '../inspect/client.js'
 import { render } from '../top/render.js'
 
 export interface TopOptions {

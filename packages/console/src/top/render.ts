@@ -2,7 +2,7 @@
 import Table from 'cli-table3'
 import type { CpuInspection, Deadlock, GracePeriodInspection, Inspection } from 'percpu'
 import { visible } from '../visible.js'
-import type { Report } from './protocol.js'
+import type { Report } from '../inspect/protocol.js'
 
 const head = [
   'CPU',

@@ -49,6 +49,23 @@ describe('a served machine', () => {
     await assert.rejects(access(server.path))
   })
 
+  it('that goes offline says so to its clients, and ends nothing else', async () => {
+    const machine = boot({ cpus: 2 })
+    const server = await serveInspection(machine, freshPath())
+    const seen: Report[] = []
+    const watched = (async () => {
+      for await (const report of inspections(server.path, 50)) {
+        if (seen.push(report) === 1) await machine.offline()
+      }
+    })()
+    const message = /could not tell: .*offline/
+    await assert.rejects(watched, { code: 'PERCPU_FILE', message })
+    assert.ok(seen.length > 0)
+    await assert.rejects(run(server.path, '--once'), { code: 1, stderr: message })
+    await assert.rejects(run(server.path), { code: 1, stderr: message })
+    await server.close()
+  })
+
   it('shows a stuck worker and what it is stuck in, to clients that stay', async () => {
     const machine = boot({ cpus: 2 })
     const worker = new Worker(new URL('../helpers/stuck-worker.js', import.meta.url), {

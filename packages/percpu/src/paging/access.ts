@@ -9,8 +9,9 @@
  */
 import type { Memory } from '#mem'
 import { AREA_WRITE, type Area } from './areas.js'
-import type { Life } from '../collections/life.js'
+import { assertOpen, type Life } from '../collections/life.js'
 import type { SpacePlace } from './layouts.js'
+import type { Looked } from './leaves.js'
 import { wordOf, type Pager } from './pager.js'
 import { ACCESSED, DIRTY, WRITE } from '../pagetable/entry.js'
 import { SpaceTable } from '../pagetable/layouts.js'
@@ -53,6 +54,12 @@ export class SpaceAccess {
     this.life = life
     this.#use = use
     this.#edge = place.table + SpaceTable.words.root
+  }
+
+  /** For whoever looks at the tables. */
+  get looked(): Looked {
+    const { pager, place, memory } = this
+    return { pager, place, check: () => assertOpen(memory) }
   }
 
   /**

@@ -22,6 +22,7 @@ import { tokenOf } from '../machine/token.js'
 import { Deadline } from '../machine/wait-options.js'
 import { countBytes } from '../pagetable/frames.js'
 import { PagingNote, PagingRoot, SpaceTable } from '../pagetable/layouts.js'
+import { missing } from '../names/nouns.js'
 import { clearPins } from '../pagetable/pins.js'
 import { redo } from '../pagetable/redo-log.js'
 import { endUse, SpaceUse } from '../pagetable/use.js'
@@ -31,9 +32,10 @@ import { SpaceAccess } from './access.js'
 import { AREA_READ, AREA_WRITE, Areas, MAX_SPACES } from './areas.js'
 import { Changes, endChange } from './changes.js'
 import { SpaceCorruptionError, SparseMismatchError } from './errors.js'
+import { Holders } from './holders.js'
 import { SPACE_KINDS, spaceBytes, SpaceRoot, type SpaceKind, type SpacePlace } from './layouts.js'
 import { Pager } from './pager.js'
-import { Holders } from './report.js'
+import { describeSpace, type SpaceReport } from './report.js'
 import { AddressSpace } from './space.js'
 import { SPARSE_BYTES, SparseArray, type SparseOptions, type SparseParts } from './sparse-array.js'
 import { sparseKindOf, sparseKinds, type SparseKind } from './sparse-kinds.js'
@@ -117,6 +119,26 @@ export class PagingLayer implements AttachedLayer {
         return this.#openArray<Kind>(fork.thing, fork.wanted.kind, fork.wanted.name)
       }
       return new SparseArray<Kind>({ name, kind: found, codec, access, changes, isSnapshot, snapshot, drop })
+    })
+  }
+
+  /** What all spaces have. @throws as `machine.spaces`. */
+  spaces(): readonly SpaceReport[] {
+    const { names } = this.#below.context
+    const all = [...this.#spaces()].sort(inOrder)
+    if (all.length === 0) return []
+    const { pager } = this.#use()
+    return all.flatMap(({ kind, name, address, serial, ...place }) => {
+      const check = (): void => {
+        if (!names.has(kind, { address, serial })) throw missing(kind, name)
+      }
+      const looked = { pager, place: { address, ...place }, check }
+      try {
+        return [{ kind, name, ...describeSpace(looked) }]
+      } catch (error) {
+        if (error instanceof ObjectMissingError) return []
+        throw error
+      }
     })
   }
 
@@ -412,6 +434,11 @@ function arrayArea({ areas }: Pager, { id }: SpacePlace, kind: SpaceKind): boole
   if (kind !== 'sparseArray') return true
   areas.set(id, { from: 0, to: SPARSE_BYTES / PAGE_BYTES, flags: AREA_READ | AREA_WRITE })
   return false
+}
+/** By kind and name. */
+function inOrder(one: Wanted, other: Wanted): number {
+  if (one.kind !== other.kind) return SPACE_KINDS.indexOf(one.kind) - SPACE_KINDS.indexOf(other.kind)
+  return one.name < other.name ? -1 : 1
 }
 function placeOf({ u32 }: Memory, address: number): SpacePlace {
   return { address, id: loadU32(u32, address / 4 + idField), table: address / 4 + tableField }

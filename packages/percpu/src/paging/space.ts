@@ -325,7 +325,7 @@ export class AddressSpace {
    * @throws LockTimeoutError; RemovedError; OfflineError.
    */
   maps(): readonly AreaReport[] {
-    return describeAreas(this.#access)
+    return describeAreas(this.#access.looked)
   }
   /**
    * Checks the tables of all spaces of the machine, and all counts of references to pages.

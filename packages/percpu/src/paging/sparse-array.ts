@@ -12,7 +12,7 @@ import { MAX_COPY_BYTES, type Span } from './addresses.js'
 import type { Changes } from './changes.js'
 import { FaultError } from './errors.js'
 import { clearPages } from './mapping.js'
-import { leavesOf } from './report.js'
+import { leavesOf } from './leaves.js'
 import type { SparseCodec, SparseCopies, SparseKind, SparseValues } from './sparse-kinds.js'
 import type { TlbCounts } from './space.js'
 
@@ -203,7 +203,7 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
     const first = Math.floor(from / this.#perPage)
     const last = Math.ceil(to / this.#perPage)
     let open: { from: number; to: number } | undefined
-    for (const { page, pages } of leavesOf(this.#access, first, last)) {
+    for (const { page, pages } of leavesOf(this.#access.looked, first, last)) {
       const low = Math.max(from, page * this.#perPage)
       const high = Math.min(to, (page + pages) * this.#perPage)
       if (open?.to === low) {

@@ -110,6 +110,7 @@ describe('offline', () => {
       () => ring.peek(),
       () => ring.close(),
       (gone) => gone.space('late'),
+      (gone) => gone.spaces(),
       () => space.read(0),
       () => space.write(0, 1),
       () => space.map(4096, 4096),

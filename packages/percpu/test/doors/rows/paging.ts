@@ -98,6 +98,10 @@ export const pagingRows: readonly Row[] = [
     spaceOf(world)
     return use(world.machine, 'space', ['a space'])
   }),
+  door('Machine.spaces', [], (world) => {
+    spaceOf(world)
+    return use(world.machine, 'spaces', [])
+  }),
   door('Machine.sparseArray', [name, sparseOptions], (world) => {
     arrayOf(world)
     return use(world.machine, 'sparseArray', ['an array', { value: 'f64' }])

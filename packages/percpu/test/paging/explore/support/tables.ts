@@ -7,7 +7,7 @@ const { ROOT_LEVEL } = await import('../../../../dist/pagetable/entry.js')
 const { countBytes, Frames } = await import('../../../../dist/pagetable/frames.js')
 const { Gather } = await import('../../../../dist/pagetable/gather.js')
 const { PagingNote, PagingRoot, SpaceTable } = await import('../../../../dist/pagetable/layouts.js')
-const { Holders } = await import('../../../../dist/paging/report.js')
+const { Holders } = await import('../../../../dist/paging/holders.js')
 const { SPACE_KINDS, SpaceRoot } = await import('../../../../dist/paging/layouts.js')
 
 /** Whether all tables and counts are right, as `verify()` looks at them. */

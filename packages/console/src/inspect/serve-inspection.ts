@@ -1,12 +1,22 @@
 /**
- * Makes a machine watchable from other processes: a local socket that answers with inspections. For
- * `percpu top`.
+ * Makes a machine watchable from other processes: a local socket that answers with inspections, and
+ * with what address spaces have. For `percpu top` and `percpu maps`.
  */
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
-import type { Machine, Monitor } from 'percpu'
+import { OfflineError, type Machine, type Monitor } from 'percpu'
 import { FileError } from '../errors.js'
-import { Lines, MAX_EVERY, MIN_EVERY, type Report, type Subscription } from './protocol.js'
+import {
+  Lines,
+  MAX_EVERY,
+  MIN_EVERY,
+  type Refusal,
+  type Report,
+  type Sender,
+  type SpacesReport,
+  type SpacesRequest,
+  type Subscription,
+} from './protocol.js'
 import { listenAt } from './socket-file.js'
 
 export interface InspectionServer {
@@ -77,18 +87,19 @@ class Watchers {
       this.#adjust()
     })
     socket.on('end', () => {
-      if (!timer) this.#send(socket, true)
-      else socket.end()
+      if (timer || socket.writableEnded) socket.end()
+      else this.#sendLast(socket, () => this.#inspect())
     })
     socket.on('data', (piece) => {
       const every = request(lines, String(piece))
       if (every === 'bad') socket.destroy()
-      if (typeof every !== 'number' || timer) return
+      if (every === 'spaces' && !timer) this.#sendLast(socket, () => this.#tellOfSpaces())
+      if (typeof every !== 'number' || timer || socket.writableEnded) return
       this.#intervals.set(socket, every)
       this.#adjust()
-      this.#send(socket, false)
+      this.#send(socket)
       timer = setInterval(() => {
-        this.#send(socket, false)
+        this.#send(socket)
       }, every)
       timer.unref()
     })
@@ -98,16 +109,21 @@ class Watchers {
     for (const socket of this.#sockets) socket.destroy()
   }
 
-  #send(socket: Socket, isLast: boolean): void {
+  #send(socket: Socket): void {
     if (socket.writableLength > BACKLOG) return
-    const report: Report = {
-      protocol: 1,
-      pid: process.pid,
-      title: process.title,
-      inspection: this.#machine.watch.inspect({ dispatches: 5 }),
-    }
-    socket.write(`${JSON.stringify(report)}\n`)
-    if (isLast) socket.end()
+    const answer = attempt(() => this.#inspect())
+    socket.write(lineOf(answer))
+    // There is nothing more to tell.
+    if ('error' in answer) socket.end()
+  }
+  #sendLast(socket: Socket, make: () => Report | SpacesReport): void {
+    socket.end(lineOf(attempt(make)))
+  }
+  #inspect(): Report {
+    return { ...sender(), inspection: this.#machine.watch.inspect({ dispatches: 5 }) }
+  }
+  #tellOfSpaces(): SpacesReport {
+    return { ...sender(), spaces: this.#machine.spaces() }
   }
 
   /** Heartbeats as often as the most eager client looks. */
@@ -115,16 +131,39 @@ class Watchers {
     const interval = Math.min(...this.#intervals.values())
     if (this.#monitor?.interval === interval) return
     this.#monitor?.stop()
-    this.#monitor = interval === Infinity ? undefined : this.#machine.watch.monitor({ interval })
+    this.#monitor = undefined
+    if (interval === Infinity) return
+    try {
+      this.#monitor = this.#machine.watch.monitor({ interval })
+    } catch (error) {
+      // The clients are told with the next answer.
+      if (!(error instanceof OfflineError)) throw error
+    }
   }
 }
 
-/** The interval that a client asks for; undefined if it has not said yet. */
-function request(lines: Lines, piece: string): number | undefined | 'bad' {
+/** The machine may have gone offline in this thread, for one. */
+function attempt<Answer>(make: () => Answer): Answer | Refusal {
+  try {
+    return make()
+  } catch (error) {
+    return { ...sender(), error: error instanceof Error ? error.message : String(error) }
+  }
+}
+function lineOf(answer: Sender): string {
+  return `${JSON.stringify(answer)}\n`
+}
+function sender(): Sender {
+  return { protocol: 1, pid: process.pid, title: process.title }
+}
+
+/** What a client asks for: an interval, or what spaces have; undefined if it has not said yet. */
+function request(lines: Lines, piece: string): number | 'spaces' | undefined | 'bad' {
   try {
     const [line] = lines.push(piece)
     if (line === undefined) return undefined
-    const { every } = JSON.parse(line) as Partial<Subscription>
+    const { every, spaces } = JSON.parse(line) as Partial<Subscription & SpacesRequest>
+    if (spaces === true) return 'spaces'
     return typeof every === 'number' && every >= MIN_EVERY && every <= MAX_EVERY ? Math.round(every) : 'bad'
   } catch {
     return 'bad' // neither JSON nor short: the client is cut off

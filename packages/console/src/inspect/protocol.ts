@@ -1,23 +1,38 @@
 /**
- * What goes over the socket of a machine that can be watched: a line of JSON for each inspection,
- * from the machine to the client. The client sends at most one line: how often it wants one.
+ * What goes over the socket of a machine that can be watched: lines of JSON. The client sends at
+ * most one: how often it wants an inspection, or that it wants to know what spaces have. The
+ * machine answers with a line for each inspection, or with that one.
  */
-import type { Inspection } from 'percpu'
+import type { Inspection, SpaceReport } from 'percpu'
 
 /** Sent by the client; without it one inspection comes, and the connection ends. */
 export interface Subscription {
   /** Milliseconds between inspections, 50 to 60 000. */
   readonly every: number
 }
+/** Sent by the client in place of a {@link Subscription}: one {@link SpacesReport} comes. */
+export interface SpacesRequest {
+  readonly spaces: true
+}
 export const MIN_EVERY = 50
 export const MAX_EVERY = 60_000
 
-export interface Report {
+/** Of which process it is. */
+export interface Sender {
   readonly protocol: 1
   readonly pid: number
   /** What the process is called. */
   readonly title: string
+}
+export interface Report extends Sender {
   readonly inspection: Inspection
+}
+export interface SpacesReport extends Sender {
+  readonly spaces: readonly SpaceReport[]
+}
+/** In the place of another answer, and the last one: the machine could not tell. */
+export interface Refusal extends Sender {
+  readonly error: string
 }
 
 /** Splits what comes over a socket into lines. Longer ones than `limit` characters are an error. */
