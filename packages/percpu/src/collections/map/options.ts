@@ -155,13 +155,16 @@ function compareLimits(
   const expected = { hold, capacity, ttl }
   for (const option of ['hold', 'capacity', 'ttl'] as const) {
     if (found[option] === expected[option]) continue
-    const difference = `with ${option}: ${String(found[option])}, not ${String(expected[option])}`
+    const difference = `${withOption(option, found[option])}, not ${withOption(option, expected[option])}`
     throw new MapMismatchError(`the map ${shown(name)} was made ${difference}`, {
       name,
       expected: { [option]: expected[option] },
       found: { [option]: found[option] },
     })
   }
+}
+function withOption(name: string, value: number | boolean | undefined): string {
+  return value === undefined ? `without ${name}` : `with ${name}: ${value}`
 }
 function orNone(limit: number): number | undefined {
   return limit === 0 ? undefined : limit
