@@ -1,6 +1,7 @@
 /** What a map refuses, and what happens when memory is full: nothing is changed. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { inspect } from 'node:util'
 import {
   ArgumentError,
   EntryTooLargeError,
@@ -79,6 +80,13 @@ describe('a map refuses', () => {
       assert.throws(() => map.get(key), EntryTooLargeError)
     }
     assert.throws(() => map.set('k', new Uint8Array(2 ** 20)), EntryTooLargeError)
+    // A log has the beginning of it.
+    assert.throws(
+      () => map.set('k'.repeat(1e6), most),
+      (error: Error) =>
+        /^the key 'k{64}… \(1000000 characters\)' has more/.test(error.message) &&
+        inspect(error).length < 5000,
+    )
     assert.equal(map.size, 1)
   })
 
