@@ -99,7 +99,8 @@ function listOf(texts: readonly string[]): string {
 
 /** As {@link checkOneOf}, of what must be given. */
 export function checkChoice(what: string, value: unknown, texts: readonly string[]): void {
-  if (value === undefined) throw refused(what, value, `missing: one of ${listOf(texts)}`)
+  if (value === undefined)
+    throw new ArgumentError(`${what} is missing: one of ${listOf(texts)}`, { [what]: value })
   checkOneOf(what, value, texts)
 }
 
@@ -116,6 +117,8 @@ export function checkText(what: string, value: unknown): void {
 
 export function checkObject(what: string, value: unknown): void {
   if (typeof value === 'object' && value !== null) return
+  if (value === undefined)
+    throw new ArgumentError(`${what} is missing: an object with its properties`, { [what]: value })
   throw refused(what, value, 'not an object with its properties')
 }
 

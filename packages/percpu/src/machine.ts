@@ -46,6 +46,7 @@ import type { DiedEvent } from './watch/monitor.js'
 import { describeStall, type StallEvent } from './watch/stall-event.js'
 import { Watch } from './watch/watch.js'
 import { showAs } from './inspect.js'
+import { ofThisThread } from './unsendable.js'
 
 export interface MachineEvents {
   /** This thread has cleaned up after a CPU whose thread died. */
@@ -80,6 +81,9 @@ export class Machine {
   static {
     showAs(this, (machine) => ({ cpu: machine.cpu, isOnline: machine.#own.isOnline }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   /** This thread's CPU number, 0 to `possible - 1`. */
   readonly cpu: number

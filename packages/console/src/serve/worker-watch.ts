@@ -65,7 +65,9 @@ export class WorkerWatch {
 
   #isBlocked({ cpu, heartbeats, inspection: { work } }: BlockedEvent): void {
     const place = this.#pool.suspend(cpu)
-    this.#logger.warn({ worker: place, cpu, work: work?.label, heartbeats }, 'a thread is stuck')
+    // What is no worker reads a table, and computes for long.
+    const level = place === undefined ? 'info' : 'warn'
+    this.#logger[level]({ worker: place, cpu, work: work?.label, heartbeats }, 'a thread is stuck')
     if (place === undefined) return
     this.#stuck.set(place, { cpu, work: work?.label, heartbeats: 1 })
     this.#timer ??= setInterval(() => this.#count(), this.#monitor.interval).unref()

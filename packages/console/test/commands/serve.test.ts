@@ -30,6 +30,8 @@ test('without options it serves the packaged tables on all cores, and says whom 
   const url = String(listening['url'])
   assert.match(url, /^http:\/\/127\.0\.0\.1:\d+$/)
   assert.equal(await asnOf(url), 13335)
+  const warnings = serve.lines.filter((line) => line.level >= 40 && line['worker'] === undefined)
+  assert.deepEqual(warnings, [], 'who reads a table may compute for long')
   assert.equal(await serve.stop('SIGINT'), 0)
   assert.equal(serve.stderr, '')
 })

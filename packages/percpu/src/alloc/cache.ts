@@ -11,6 +11,7 @@ import { DESCRIPTOR_SHIFT } from './page-map.js'
 import { checkRequest, objectNames, type ObjectRequest } from './request.js'
 import type { SlabCache } from './slab-cache.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
 const { load32 } = mem
@@ -36,6 +37,9 @@ export class Cache<S extends AnyStruct = AnyStruct> {
   static {
     showAs<Cache>(this, ({ name, struct }) => ({ name, struct: struct.name }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   readonly name: string
   readonly struct: S

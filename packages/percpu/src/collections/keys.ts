@@ -1,5 +1,5 @@
 /** Keys: what they may be, and how they are encoded. Different keys have different bytes. */
-import { checkBigInt, checkInt32, checkRange, refused } from '../machine/check.js'
+import { checkBigInt, checkInt32, checkRange, refused, shown } from '../machine/check.js'
 import { decodeBytes, encodeBytes } from './bytes.js'
 import { EntryTooLargeError } from './errors.js'
 import { MAX_KEY_BYTES } from './limits.js'
@@ -31,7 +31,9 @@ export interface KeyCodec<K> {
 const u64 = 2n ** 64n - 1n
 
 function tooLong(key: unknown): EntryTooLargeError {
-  return new EntryTooLargeError(`the key has more than ${MAX_KEY_BYTES} bytes`, { key, limit: MAX_KEY_BYTES })
+  return new EntryTooLargeError(`the key ${shown(key)} has more than ${MAX_KEY_BYTES} bytes`, {
+    limit: MAX_KEY_BYTES,
+  })
 }
 
 /** A number is its own encoding, in one word. -0 is 0. */

@@ -16,6 +16,7 @@ import type { LayerContext } from '../bootmem/layer.js'
 import type { NamedThing } from '../bootmem/names.js'
 import { atomic, i32, struct } from '../layout/index.js'
 import { shown } from '../machine/check.js'
+import { ofThisThread } from '../unsendable.js'
 import { RemovedError } from './errors.js'
 import { Life } from './life.js'
 
@@ -95,6 +96,7 @@ export class Presence {
     const views = own.openViews()
     try {
       const handle = make(views, life)
+      Object.assign(handle as object, { unsendable: ofThisThread })
       this.#opened.set(key, { ...thing, kind, name, handle, memory: views, life })
       return handle
     } catch (error) {

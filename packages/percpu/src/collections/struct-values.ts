@@ -200,8 +200,9 @@ function textPart({ name, capacity }: TextType): Part {
   const scratch = new Scratch(64)
   const encode = (value: unknown, field: string): boolean => {
     if (name === 'bytes') return encodeBytes(field, value, scratch, capacity)
-    if (typeof value !== 'string' || !value.isWellFormed())
-      throw refused(field, value, 'no string without half a surrogate pair')
+    if (typeof value !== 'string') throw refused(field, value, 'not a string')
+    if (!value.isWellFormed())
+      throw refused(field, value, 'no text that can be stored: it has half a surrogate pair')
     return encodeText(scratch, value, capacity)
   }
   return {

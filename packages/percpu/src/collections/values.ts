@@ -1,5 +1,5 @@
 /** Values: what they may be, and how they are encoded. */
-import { checkBigInt, checkInt32, checkWord, isSafely, refused } from '../machine/check.js'
+import { checkBigInt, checkInt32, checkWord, isSafely, refused, shown } from '../machine/check.js'
 import { ArgumentError } from '../errors.js'
 import { isThenable } from '../thenable.js'
 import type { TypedStruct } from '../layout/accessor-types.js'
@@ -71,8 +71,7 @@ function encodeLimited(text: string, value: unknown, into: Scratch): void {
   if (!encodeText(into, text, MAX_VALUE_BYTES)) throw tooLong(value)
 }
 function tooLong(value: unknown): EntryTooLargeError {
-  return new EntryTooLargeError(`the value has more than ${MAX_VALUE_BYTES} bytes`, {
-    value,
+  return new EntryTooLargeError(`the value ${shown(value)} has more than ${MAX_VALUE_BYTES} bytes`, {
     limit: MAX_VALUE_BYTES,
   })
 }

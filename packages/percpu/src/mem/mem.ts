@@ -98,11 +98,16 @@ export function reopenMemory({ buffer, reserved }: Memory): Memory {
   return openMemory(buffer, reserved)
 }
 
-/** What holds a memory is made JSON of, as objects are that a program logs: not each byte. */
+/** How a memory shows itself in logs, alone or in what holds it: not each byte. */
 const shown = {
   toJSON(this: Memory): object {
     return { byteLength: this.byteLength }
   },
+  [Symbol.for('nodejs.util.inspect.custom')]: showMemory,
+  [Symbol.for('Deno.customInspect')]: showMemory,
+}
+function showMemory(this: Memory): string {
+  return `Memory { byteLength: ${this.byteLength} }`
 }
 /** Lets the host refuse to send what holds a memory, an accessor too. Its text is in the error. */
 const unsendable = Symbol('an object in the memory of a machine (send machine.handle, and its address)')

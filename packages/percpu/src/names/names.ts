@@ -76,7 +76,7 @@ export class NameTables implements Names {
     const made = this.#create(wanted, planOf(wanted, spec), name, spec.init)
     if (made !== undefined) return made
     throw new ObjectExistsError(
-      `there is a ${nounOf(space)} named ${shown(name)} already: open it, or choose another name`,
+      `the ${nounOf(space)} ${shown(name)} exists already: open it, or choose another name`,
       {
         name,
       },

@@ -30,6 +30,7 @@ import type { LayerLock } from '../sync/layer-lock.js'
 import { PercpuCounterLayout } from './layouts.js'
 import type { SharedObject } from './named.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 
 const { lock, low, high } = PercpuCounterLayout.words
 const estimateIndex = PercpuCounterLayout.offsets.estimate / 8
@@ -53,6 +54,9 @@ export class PercpuCounter {
   static {
     showAs(this, ({ name, batch, estimate }) => ({ name, batch, estimate }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   /** A part below this stays with its CPU. */
   readonly batch: number

@@ -41,6 +41,7 @@ import { PercpuRefLayout } from './layouts.js'
 import type { SharedObject } from './named.js'
 import { ENTERED, isEntering, PASSED, RcuSync, type RcuSyncParts } from './rcu-sync.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 import { visible } from '../shown.js'
 
 const fields = PercpuRefLayout.words
@@ -70,6 +71,9 @@ export class PercpuRef {
   static {
     showAs(this, ({ name, isAtomic, isDying }) => ({ name, isAtomic, isDying }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   readonly name: string
   readonly #memory: Memory

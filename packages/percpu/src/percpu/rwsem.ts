@@ -46,6 +46,7 @@ import { PercpuReaders, PercpuRwSemaphoreLayout } from './layouts.js'
 import type { SharedObject } from './named.js'
 import { PASSED, RcuSync, type RcuSyncParts } from './rcu-sync.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 import { visible } from '../shown.js'
 
 const fields = PercpuRwSemaphoreLayout.words
@@ -140,6 +141,9 @@ export class PercpuRwSemaphore {
   static {
     showAs(this, ({ name, readers, isWriting }) => ({ name, readers, isWriting }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   readonly name: string
   readonly #memory: Memory

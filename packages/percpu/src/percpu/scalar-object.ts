@@ -13,6 +13,7 @@
 import type { Memory } from '#mem'
 import { checkBigInt, checkWord } from '../machine/check.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 import type { Copies } from './copies.js'
 
 /** One CPU's copy of a number. */
@@ -39,6 +40,9 @@ export abstract class PercpuScalar<Value extends number | bigint> implements Ite
       ({ constructor }) => constructor.name,
     )
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   /**
    * Of this CPU's copy, in its view. The field has no private name and is only declared, as the

@@ -14,6 +14,7 @@ import type { Struct } from '../layout/struct-type.js'
 import type { Fields, Kind, Scalar } from '../layout/types.js'
 import { refused } from '../machine/check.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 import type { Copies } from './copies.js'
 
 /** Fields that can be added up: plain numbers. */
@@ -32,6 +33,9 @@ export class PercpuStruct<F extends Fields, K extends Kind> implements Iterable<
   static {
     showAs(this, ({ type, pointer }) => ({ type: type.name, pointer }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   readonly type: Struct<F, K>
   /**

@@ -10,6 +10,7 @@ import type { SyncState } from './state.js'
 import { CompletionLayout } from './layouts.js'
 import { WaitQueue, type Condition } from './wait-queue.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 
 const ALL = -1
 
@@ -17,6 +18,9 @@ export class Completion {
   static {
     showAs(this, ({ address, isDone }) => ({ address, isDone }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   /** Byte address of its CompletionLayout. */
   readonly address: number

@@ -20,6 +20,7 @@ import type { Mutex } from './mutex.js'
 import { MutexGuard } from './mutex-guard.js'
 import { WaitQueue, type Condition as QueueCondition } from './wait-queue.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 import { visible } from '../shown.js'
 
 export class Condition {
@@ -30,6 +31,9 @@ export class Condition {
       mutex: condition.mutex.name,
     }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   /** Byte address of its ConditionLayout. */
   readonly address: number

@@ -19,6 +19,7 @@ import { OWNER_DIED, ownerToken } from './mutex-words.js'
 import { runSection, settled, type Section, type Sections } from './section.js'
 import type { SyncState } from './state.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 import { visible } from '../shown.js'
 
 // Copied out of its module for the compiler, which checks an import at each use.
@@ -38,6 +39,9 @@ export class Mutex {
   static {
     showAs(this, ({ name, address, isHeldHere }) => ({ name, address, isHeldHere }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   /** Byte address of its MutexLayout. */
   readonly address: number

@@ -28,6 +28,7 @@ import {
 import type { SyncState } from './state.js'
 import { WaitQueue, type Condition } from './wait-queue.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 import { visible } from '../shown.js'
 
 /** Permits that were taken together, until {@link release} or the end of their `using` block. */
@@ -78,6 +79,9 @@ export class Semaphore {
   static {
     showAs(this, (semaphore) => ({ name: semaphore.#name, address: semaphore.address, held: semaphore.held }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   /** Byte address of its SemaphoreLayout. */
   readonly address: number

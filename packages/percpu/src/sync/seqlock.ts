@@ -41,6 +41,7 @@ import type { MutexGuard } from './mutex-guard.js'
 import type { Section } from './section.js'
 import type { SyncState } from './state.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 import { visible } from '../shown.js'
 
 const TRIES = 8
@@ -50,6 +51,9 @@ export class Seqlock {
   static {
     showAs(this, (seqlock) => ({ name: seqlock.#name, address: seqlock.address }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   /** Byte address of its SeqlockLayout. */
   readonly address: number

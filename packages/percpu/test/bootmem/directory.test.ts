@@ -43,7 +43,7 @@ describe('objects', () => {
   it('are refused a second time, when missing, and under another type or layout', () => {
     const { objects } = boot()
     objects.create('a', Cell)
-    throwsCode(() => objects.create('a', Cell), 'PERCPU_OBJECT_EXISTS', /named 'a' already/)
+    throwsCode(() => objects.create('a', Cell), 'PERCPU_OBJECT_EXISTS', /the object 'a' exists already/)
     throwsCode(() => objects.open('b', Cell), 'PERCPU_OBJECT_MISSING', /'b'/)
     throwsCode(() => objects.open('a', Other), 'PERCPU_OBJECT_MISMATCH', /of type 'Cell', not 'Other'/)
     throwsCode(

@@ -90,6 +90,15 @@ describe('a value that is kept', () => {
     assert.notEqual(map.get(1), one)
   })
 
+  it('is one of as many as the thread has said first', () => {
+    const { machine, map } = prepare(2)
+    assert.equal(machine.map('m', made), map)
+    assert.equal(machine.map('m', { ...made, cache: 2, stats: false }), map)
+    const wrong = { code: 'PERCPU_ARGUMENT', message: /has opened the map 'm' with / }
+    assert.throws(() => machine.map('m', { ...made, cache: 3 }), wrong)
+    assert.throws(() => machine.map('m', { ...made, stats: true }), wrong)
+  })
+
   it('has a key that a Map can tell', () => {
     const machine = fresh()
     assert.throws(() => machine.map('b', { key: 'bytes', value: 'i32', cache: 5 }), ArgumentError)

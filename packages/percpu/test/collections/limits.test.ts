@@ -1,6 +1,7 @@
 /** What a map refuses, and what happens when memory is full: nothing is changed. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { inspect } from 'node:util'
 import {
   ArgumentError,
   EntryTooLargeError,
@@ -9,6 +10,7 @@ import {
   OutOfMemoryError,
   struct,
   i32,
+  text,
   type MapKeyKind,
   type MapValueKind,
   type SharedMap,
@@ -78,6 +80,13 @@ describe('a map refuses', () => {
       assert.throws(() => map.get(key), EntryTooLargeError)
     }
     assert.throws(() => map.set('k', new Uint8Array(2 ** 20)), EntryTooLargeError)
+    // A log has the beginning of it.
+    assert.throws(
+      () => map.set('k'.repeat(1e6), most),
+      (error: Error) =>
+        /^the key 'k{64}… \(1000000 characters\)' has more/.test(error.message) &&
+        inspect(error).length < 5000,
+    )
     assert.equal(map.size, 1)
   })
 
@@ -96,11 +105,22 @@ describe('a map refuses', () => {
       assert.throws(() => one.map('n', { key: 'text', value: 'u32' } as never), ArgumentError)
       assert.throws(() => one.map('n', { key: 'string' } as never), ArgumentError)
       assert.throws(() => one.map('n', undefined as never), ArgumentError)
+      assert.throws(() => one.map('m', { key: 'string', value: 'i32', capacity: 5 }), {
+        message: "the map 'm' was made without capacity, not with capacity: 5",
+      })
     }
     assert.equal(
       machine.map('m', { key: 'string', value: 'i32' }),
       machine.map('m', { key: 'string', value: 'i32' }),
     )
+  })
+
+  it('a struct without its text, as no string', () => {
+    const Titled = struct('Titled', { title: text(8) })
+    const map = fresh().map('m', { key: 'i32', value: Titled })
+    assert.throws(() => map.set(1, {} as never), { message: 'value.title: undefined is not a string' })
+    assert.throws(() => map.set(1, { title: '\ud800' }), { message: /half a surrogate pair/ })
+    assert.equal(map.size, 0)
   })
 
   it('everything once its thread has left', async () => {

@@ -10,7 +10,14 @@ import { Pair, Sample, small, World } from './world.js'
 function* objectsOf(world: World): Generator<readonly [string, unknown]> {
   const { machine } = world
   const { cpus, heap, locks, objects, percpu, rcu, watch } = machine
-  yield* Object.entries({ Machine: machine, Cpus: cpus, Heap: heap, Locks: locks, Objects: objects })
+  yield* Object.entries({
+    Memory: machine.memory,
+    Machine: machine,
+    Cpus: cpus,
+    Heap: heap,
+    Locks: locks,
+    Objects: objects,
+  })
   yield* Object.entries({ Percpu: percpu, Rcu: rcu, Watch: watch, PageAllocator: heap.pages })
   yield* Object.entries({ Memblock: heap.memblock, Cache: heap.cache('pair', Pair), Layout: Sample })
   const mutex = locks.mutex('m')

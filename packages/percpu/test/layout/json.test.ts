@@ -18,6 +18,18 @@ const All = struct('All', {
   next: address(Point),
 })
 
+/** The error says what to send. */
+function assertUnsendable(one: unknown): void {
+  for (const send of [structuredClone, (value: unknown) => new MessageChannel().port1.postMessage(value)])
+    assert.throws(
+      () => send(one),
+      (error: Error) =>
+        error.name === 'DataCloneError' &&
+        error.message.includes('send machine.handle') &&
+        !/=>|function/.test(error.message),
+    )
+}
+
 describe('JSON', () => {
   it('of an accessor, an array and a cell has the values', () => {
     const machine = fresh()
@@ -82,10 +94,38 @@ describe('JSON', () => {
     const machine = fresh()
     const all = machine.objects.create('all', All)
     for (const one of [all, all.list, all.count, all.points, machine.memory, { deep: [all] }])
-      for (const send of [structuredClone, (value: unknown) => new MessageChannel().port1.postMessage(value)])
-        assert.throws(
-          () => send(one),
-          (error: Error) => error.name === 'DataCloneError' && !/=>|function/.test(error.message),
-        )
+      assertUnsendable(one)
+  })
+
+  it('is refused to be sent as a machine, or as what a machine has by its name', async () => {
+    const machine = fresh()
+    const { locks, percpu } = machine
+    const space = machine.space('space')
+    const sparse = machine.sparseArray('sparse', { value: 'u8' })
+    const mutex = locks.mutex('mutex')
+    for (const one of [
+      machine,
+      space,
+      await space.fork(),
+      sparse,
+      await sparse.snapshot(),
+      machine.map('map', { key: 'u32', value: 'u32' }),
+      machine.rangeMap('ranges', { key: 'u32', value: 'u32' }),
+      machine.ring('ring', { value: 'json' }),
+      machine.heap.cache('points', Point),
+      machine.srcu('domain'),
+      percpu.counter('counter'),
+      percpu.ref('ref'),
+      percpu.rwSemaphore('lock'),
+      percpu.u32(),
+      percpu(Point),
+      mutex,
+      locks.condition('condition', mutex),
+      locks.completion('completion'),
+      locks.semaphore('semaphore', 1),
+      locks.seqlock('seqlock'),
+    ])
+      assertUnsendable(one)
+    structuredClone(machine.handle)
   })
 })

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ArgumentError } from 'percpu'
 
-const { checkCpus, checkPlace } = await import('../../dist/machine/check.js')
+const { checkChoice, checkCpus, checkObject, checkPlace } = await import('../../dist/machine/check.js')
 
 describe('a list of CPUs', () => {
   it('that cannot be gone through is refused, with what it threw as the cause', () => {
@@ -18,6 +18,14 @@ describe('a list of CPUs', () => {
       (error) =>
         error instanceof ArgumentError && /cannot be listed/.test(error.message) && error.cause === cause,
     )
+  })
+})
+
+describe('what is missing', () => {
+  it('is said to be, and no value of a wrong kind', () => {
+    const message = /^it is missing: /
+    assert.throws(() => checkChoice('it', undefined, ['a', 'b']), { code: 'PERCPU_ARGUMENT', message })
+    assert.throws(() => checkObject('it', undefined), { code: 'PERCPU_ARGUMENT', message })
   })
 })
 

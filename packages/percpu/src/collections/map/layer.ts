@@ -25,7 +25,14 @@ import { emptyMap } from './empty.js'
 import { SharedMap } from './map.js'
 import { MapBucket, MapCpu, MapEntry, MapLife, MapNote, MapRoot } from './map-layout.js'
 import { endNote, finishNote, leftOver } from './notes.js'
-import { compareOptions, readMapOptions, valuesOf, writeOptions, type MapOptions } from './options.js'
+import {
+  compareOptions,
+  compareOwnOptions,
+  readMapOptions,
+  valuesOf,
+  writeOptions,
+  type MapOptions,
+} from './options.js'
 import type { WriterParts } from './parts.js'
 import { directoryWords, initialiseTable, mapShape, openTable } from './table.js'
 
@@ -70,13 +77,15 @@ export class MapsLayer implements AttachedLayer, Removable {
     presence.attach()
     const thing = openMap(memory, names, map.cpus, name, options)
     compareOptions(memory, thing.address / 4, name, options)
-    return presence.open('map', name, thing, (views, life) => {
+    const opened: AnyMap = presence.open('map', name, thing, (views, life) => {
       const { pad } = valuesOf(options.value)
       const table = openTable(views, thing.address, map.cpus, pad, new Clock(memory))
       life.letGo = () => this.#letGo(thing.address)
       const own = { ...this.#partsOf(thing.address, parts, options), own: context.own, life }
       return new SharedMap<unknown, unknown>(name, table, own, options)
     })
+    compareOwnOptions(name, opened.ownOptions, options)
+    return opened
   }
 
   /**

@@ -14,7 +14,7 @@ import { isValue, readKey } from './entry.js'
 import { hashWords } from './hash.js'
 import { MapReader } from './map-reader.js'
 import { keyCodecs, type KeyCodec } from '../keys.js'
-import { checkTtl, valuesOf, type MapOptions, type SetOptions } from './options.js'
+import { checkTtl, valuesOf, type MapOptions, type OwnOptions, type SetOptions } from './options.js'
 import type { WriterParts } from './parts.js'
 import { findEntry } from './reader.js'
 import { verifyMap } from './report.js'
@@ -55,6 +55,8 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
     jsonAs<{ readonly name: string; readonly size: number }>(this, 'SharedMap', tell)
   }
 
+  /** @internal */
+  readonly ownOptions: OwnOptions
   readonly #parts: WriterParts & { readonly life: Life }
   readonly #writer: MapWriter
   /** Calls of this thread that have changed it. */
@@ -79,6 +81,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
       tally: stats ? tallyOf(table, parts.cpu) : 0,
     }
     super(name, hot, parts.own, parts.life)
+    this.ownOptions = { cache, stats }
     this.#parts = parts
     this.#writer = new MapWriter(table, parts)
   }

@@ -26,12 +26,13 @@ export interface MapOptions<K extends MapKeyKind = MapKeyKind, V extends MapValu
   /**
    * How many values this thread keeps decoded, 0 to 2^24. `get` of a key gives the same object then
    * until it is set again, which must not be changed. Not for keys of kind `bytes`. Each thread
-   * that opens the map first may choose its own. Default 0.
+   * chooses its own, when it opens the map for the first time. Default: as it has chosen, or 0.
    */
   readonly cache?: number
   /**
    * True: this thread counts its calls of `get`, `has`, `view`, `hold` and `getOrInsert` that find
-   * an entry, and those that find none, for {@link MapReport.hits}. Default false.
+   * an entry, and those that find none, for {@link MapReport.hits}. Each thread chooses, when it
+   * opens the map for the first time. Default: as it has chosen, or false.
    */
   readonly stats?: boolean
   /**
@@ -155,13 +156,34 @@ function compareLimits(
   const expected = { hold, capacity, ttl }
   for (const option of ['hold', 'capacity', 'ttl'] as const) {
     if (found[option] === expected[option]) continue
-    const difference = `with ${option}: ${String(found[option])}, not ${String(expected[option])}`
+    const difference = `${withOption(option, found[option])}, not ${withOption(option, expected[option])}`
     throw new MapMismatchError(`the map ${shown(name)} was made ${difference}`, {
       name,
       expected: { [option]: expected[option] },
       found: { [option]: found[option] },
     })
   }
+}
+/** What each thread may choose for itself. */
+export type OwnOptions = Required<Pick<MapOptions, 'cache' | 'stats'>>
+
+/**
+ * @throws ArgumentError if this thread has opened the map before, with other ones: all that it has
+ *   opened is one handle.
+ */
+export function compareOwnOptions(name: string, found: OwnOptions, options: MapOptions): void {
+  for (const option of ['cache', 'stats'] as const) {
+    const wanted = options[option] ?? found[option]
+    if (wanted === found[option]) continue
+    throw new ArgumentError(
+      `${option}: this thread has opened the map ${shown(name)} with ${found[option]}, not ${wanted}`,
+      { [option]: wanted, found: found[option] },
+    )
+  }
+}
+
+function withOption(name: string, value: number | boolean | undefined): string {
+  return value === undefined ? `without ${name}` : `with ${name}: ${value}`
 }
 function orNone(limit: number): number | undefined {
   return limit === 0 ? undefined : limit

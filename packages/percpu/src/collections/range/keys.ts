@@ -165,7 +165,6 @@ function asFraction(key: Uint8Array): bigint {
 function takeBytes(what: string, key: Uint8Array): Uint8Array {
   if (!encodeBytes(what, key, scratch, MAX_RANGE_KEY))
     throw new EntryTooLargeError(`${what}: the key has more than ${MAX_RANGE_KEY} bytes`, {
-      [what]: key,
       limit: MAX_RANGE_KEY,
     })
   return scratch.bytes.slice(0, scratch.length)
