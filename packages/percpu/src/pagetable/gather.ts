@@ -30,14 +30,16 @@ import {
 } from './entry.js'
 import type { Frames } from './frames.js'
 import { GATHER_ENTRIES, PagingNote } from './layouts.js'
+import { LockTimeoutError } from '../sync/errors.js'
 import type { RedoLog } from './redo-log.js'
 import type { Tables, TablesParts } from './tables.js'
 
 const { load32 } = mem
 const { gathered, gather } = PagingNote.words
 
-/** Places that are left for what tables lead to. */
-const SPARE = 4
+/** Places that are left for what tables lead to, and for what one call of Tables replaces. */
+const SPARE_BELOW = 2
+const SPARE = SPARE_BELOW + 5
 /** In the flags of an item: its level + 1, and whether it is a table without what it leads to. */
 const LEVEL_SHIFT = 5
 const SHELL = 1 << 7
@@ -138,8 +140,14 @@ export class Gather {
     // Mutant: pagetable/gather-first.
     this.#log.writeAtomic32(word, value)
   }
-  /** Notes that what an entry leads to is replaced by what another one does. */
+  /**
+   * Notes that what an entry leads to is replaced by what another one does.
+   *
+   * @throws LockTimeoutError if there is no room: what readers that have ended were in is left.
+   */
   pushReplaced(word: number, entry: number, level: number, by: number): void {
+    if (this.count >= GATHER_ENTRIES - SPARE_BELOW)
+      throw new LockTimeoutError('what was copied while others read it is not given up yet', {})
     this.#note32(word, entry, level, by)
   }
   #item(item: number): void {

@@ -15,7 +15,7 @@
  * Why `generation` may wrap around: who waits compares numbers less than 2^31 rounds apart, and a
  * user that has missed exactly 2^32 rounds has kept all of their callers waiting.
  */
-import { addAtomic32, loadAtomic32, orAtomic32, storeAtomic32, type Memory } from '#mem'
+import { addAtomic32, awaitUntil, loadAtomic32, orAtomic32, storeAtomic32, type Memory } from '#mem'
 import type { OwnCpu } from '../cpus/own-cpu.js'
 import { REASON_QUIESCE } from '../cpus/ringer.js'
 import { UnansweredError } from '../machine/errors.js'
@@ -25,13 +25,15 @@ import { PagingRoot, SpaceCpu, SpaceTable } from './layouts.js'
 import { spaceCpu } from './use.js'
 
 const { generation, users, drain } = SpaceTable.words
+/** Busy waiting for the end of a walk, some microseconds, before it is asked whether to go on. */
+const SPIN = 200
 
 /** A CPU that a round waits for. */
 interface Target {
   readonly cpu: number
   /** The number of the round. */
   readonly generation: number
-  /** The count of a walk that has not ended; undefined: the CPU has not answered. */
+  /** The count of a deaf CPU's walk that has not ended; undefined: the CPU has not answered. */
   walk: number | undefined
 }
 
@@ -94,6 +96,28 @@ export class Rounds {
     }
   }
 
+  /**
+   * Blocks until the counted walks of a space that are under way have ended, those of CPUs that
+   * answer their bells, too. `isOver` is asked as in {@link block}. Returns whether they have.
+   */
+  drain(table: number, isOver: (cpu: number) => boolean): boolean {
+    for (const cpu of this.#users(table)) {
+      const at = spaceCpu(table, cpu)
+      const walk = this.#walksOf(at)
+      if ((walk & 1) === 0) continue
+      while (!awaitUntil(() => this.#walksOf(at) !== walk, SPIN)) if (isOver(cpu)) return false
+    }
+    return true
+  }
+  *#users(table: number): Generator<number> {
+    for (let word = 0; word < MASK_WORDS; word++) {
+      // M(space.users) pairs with L in SpaceUse.begin: a CPU whose bit is not there finds what was
+      // changed, when it begins to walk. Mutant: pagetable/use-unannounced.
+      let bits = orAtomic32(this.#memory.i32, table + users + word, 0)
+      for (; bits !== 0; bits &= bits - 1) yield word * 32 + 31 - Math.clz32(bits & -bits)
+    }
+  }
+
   /** Begins a round, and rings those that are to answer. */
   begin(table: number): Target[] {
     const { i32 } = this.#memory
@@ -103,15 +127,8 @@ export class Rounds {
     // atomic: the same for all spaces of a CPU, which looks at it first.
     addAtomic32(i32, this.#rounds, 1)
     const targets: Target[] = []
-    for (let word = 0; word < MASK_WORDS; word++) {
-      // M(space.users) pairs with L in SpaceUse.begin: a CPU whose bit is not there finds what was
-      // changed, when it begins to walk. Mutant: pagetable/use-unannounced.
-      let bits = orAtomic32(i32, table + users + word, 0)
-      for (; bits !== 0; bits &= bits - 1) {
-        const cpu = word * 32 + 31 - Math.clz32(bits & -bits)
-        if (cpu !== this.#own.cpu) targets.push({ cpu, generation: number, walk: undefined })
-      }
-    }
+    for (const cpu of this.#users(table))
+      if (cpu !== this.#own.cpu) targets.push({ cpu, generation: number, walk: undefined })
     // Mutant: pagetable/round-unwaited.
     const pending = targets.filter((target) => !this.#isDone(table, target))
     for (const { cpu, walk } of pending) {
@@ -129,7 +146,7 @@ export class Rounds {
     const at = spaceCpu(table, cpu)
     if (target.walk === undefined) {
       if (this.#hasSeen(at, number) || !this.#isUser(table, cpu)) return true
-      // While it is active it counts no walks.
+      // While it is active it also walks uncounted.
       if (this.#own.gracePeriods.isActive(cpu)) return false
       const walks = this.#walksOf(at)
       if ((walks & 1) === 0) return true

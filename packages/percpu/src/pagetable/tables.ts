@@ -3,6 +3,7 @@
  * log, or by one store. A thread that is killed in between leaves less done, and nothing half-done.
  *
  *     what is shared is copied before it is written: a page, or a table whose entries change
+ *     the copy is in its place ──▶ counted walks end ──▶ the space holds the old one no more
  *
  * A copy of a table leads to all that the other one leads to, so that is shared from then on. The
  * entries of the copy have no WRITE, and those of the other one mean nothing: nobody writes through
@@ -42,13 +43,29 @@ export interface TablesParts {
   readonly pages: PageAllocator
 }
 
+/** What becomes of tables and pages that a space does not lead to any more: a copy does. */
+export interface Replacing {
+  /** Notes that what an entry leads to is replaced by what another one does. */
+  push(word: number, entry: number, level: number, by: number): void
+  /**
+   * Gives up the last so many, once nobody walks there any more. `edge`: that of the space.
+   *
+   * @throws LockTimeoutError. They are given up later then.
+   */
+  release(edge: number, count: number): void
+}
+
 export class Tables {
+  readonly #replacing: Replacing
+  /** How many were replaced by the call that is under way. */
+  #replaced = 0
   readonly #memory: Memory
   readonly #frames: Frames
   readonly #log: RedoLog
   readonly #pages: PageAllocator
 
-  constructor({ memory, frames, log, pages }: TablesParts) {
+  constructor({ memory, frames, log, pages }: TablesParts, replacing: Replacing) {
+    this.#replacing = replacing
     this.#memory = memory
     this.#frames = frames
     this.#log = log
@@ -68,14 +85,16 @@ export class Tables {
    * @throws OutOfMemoryError; LockTimeoutError. Nothing that anybody reads has changed then.
    */
   write(edge: number, page: number): number {
-    let word = edge
-    let level = ROOT_LEVEL
-    for (;;) {
-      const entry = this.#allow(word, level)
-      if (level === PAGE_LEVEL || (entry & HUGE) !== 0) return entry
-      word = targetOf(entry) + indexOf(page, level)
-      level--
-    }
+    return this.#replacingIn(edge, () => {
+      let word = edge
+      let level = ROOT_LEVEL
+      for (;;) {
+        const entry = this.#allow(word, level)
+        if (level === PAGE_LEVEL || (entry & HUGE) !== 0) return entry
+        word = targetOf(entry) + indexOf(page, level)
+        level--
+      }
+    })
   }
   /**
    * Word index of the entry of level 1 of a page, whose path is made, of this space alone, and has
@@ -84,10 +103,22 @@ export class Tables {
    * @throws as {@link write}.
    */
   reach(edge: number, page: number): number {
-    let word = edge
-    for (let level = ROOT_LEVEL; level > 0; level--)
-      word = targetOf(this.#allow(word, level)) + indexOf(page, level)
-    return word
+    return this.#replacingIn(edge, () => {
+      let word = edge
+      for (let level = ROOT_LEVEL; level > 0; level--)
+        word = targetOf(this.#allow(word, level)) + indexOf(page, level)
+      return word
+    })
+  }
+  /** Gives up what `change` of a space has replaced. */
+  #replacingIn<Result>(edge: number, change: () => Result): Result {
+    try {
+      return change()
+    } finally {
+      const count = this.#replaced
+      this.#replaced = 0
+      if (count > 0) this.#replacing.release(edge, count)
+    }
   }
   /** Lets what an entry leads to be written to, and returns the entry. */
   #allow(word: number, level: number): number {
@@ -139,7 +170,7 @@ export class Tables {
    * @throws as {@link write}.
    */
   prepare(edge: number, from: number, to: number): void {
-    this.#prepare(edge, ROOT_LEVEL, 0, from, to)
+    this.#replacingIn(edge, () => this.#prepare(edge, ROOT_LEVEL, 0, from, to))
   }
   #prepare(word: number, level: number, first: number, from: number, to: number): void {
     const span = spanOf(level + 1)
@@ -215,11 +246,10 @@ export class Tables {
     this.#publish(frame, () => {
       if (level !== PAGE_LEVEL) this.#copyTable(targetOf(entry), targetOf(copy))
       this.#frames.take(this.#log, this.#pages, frame, false)
-      // Others hold it still.
-      this.#frames.release(this.#log, this.#pages, entry)
       // Mutant: pagetable/copied-unlinked.
-      this.#log.writeAtomic32(word, copy)
+      this.#replacing.push(word, entry, level, copy)
     })
+    this.#replaced++
     return copy
   }
   #copyPage(from: number, to: number): void {

@@ -21,7 +21,7 @@ export function spaceCpu(table: number, cpu: number): number {
 
 export class SpaceUse {
   readonly tlb = new Tlb()
-  /** For walks of this CPU while it is deaf. */
+  /** For walks of this CPU that are counted. */
   readonly counted: CountedWalks
   readonly #memory: Memory
   readonly #table: number
@@ -41,7 +41,7 @@ export class SpaceUse {
   /** Before the first walk. */
   begin(): void {
     const { i32 } = this.#memory
-    // L(space.users) is set before anything is walked; pairs with M in Rounds.begin: either the
+    // L(space.users) is set before anything is walked; pairs with M in #users: either the
     // round asks this CPU, or this CPU finds what was changed before. Mutant:
     // pagetable/use-unannounced.
     orAtomic32(i32, this.#table + users + (this.#cpu >>> 5), 1 << (this.#cpu & 31))

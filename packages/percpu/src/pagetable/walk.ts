@@ -14,8 +14,16 @@
  *     a CPU that answers its bell   has ended its walks when it answers: they are synchronous
  *     a deaf one                    counts its walks, between beginLocklessWalk and endLocklessWalk
  *
- * Entries and counts are atomic words, which have one order. So either the round finds the walk of
- * a deaf CPU, and waits until it has ended. Or the walk begins later, and finds what was changed.
+ * What spaces share changes without a round: who writes copies it. The old table or page is the
+ * other space's from then on, to write to or to free, and no round of that one asks for walks in
+ * this one. So walks through what may be shared are counted by every CPU, and who copies waits for
+ * those that are under way (Rounds.drain). They are short.
+ *
+ *     walkOwned   only through what this space alone leads to: it is not counted
+ *     walk        through anything: counted, unless nothing there can change
+ *
+ * Entries and counts are atomic words, which have one order. So either who changes an entry finds
+ * the walk, and waits until it has ended. Or the walk begins later, and finds what was changed.
  *
  * Why `walks` may wrap around: a round asks whether it is odd, and whether it is still the same. A
  * CPU would have to walk exactly 2^31 times between two looks.
@@ -37,6 +45,7 @@ const pageShift = FLAG_BITS
 const present = PRESENT
 const huge = HUGE
 const write = WRITE
+const owned = PRESENT | WRITE
 const { drain } = SpaceTable.words
 
 /**
@@ -63,6 +72,24 @@ export function walk(i32: I32View, edge: number, page: number): number {
   return leaf & ((root & upper & middle) | ~write)
 }
 
+/**
+ * As {@link walk}, on a CPU that answers its bell. 0 as soon as an entry leads to what other spaces
+ * may lead to, too.
+ */
+// atomic: entries, as B.
+export function walkOwned(i32: I32View, edge: number, page: number): number {
+  const root = loadAtomic32(i32, edge)
+  if ((root & owned) !== owned) return 0
+  const upper = loadAtomic32(i32, (root & target) + (page >>> bits2))
+  if ((upper & owned) !== owned) return 0
+  const middle = loadAtomic32(i32, (upper & target) + ((page >>> bits) & mask))
+  if ((middle & owned) !== owned) return 0
+  if ((middle & huge) !== 0)
+    return ((middle & target) + ((page & mask) << pageShift)) | (middle & flags & ~huge)
+  const leaf = loadAtomic32(i32, (middle & target) + (page & mask))
+  return (leaf & owned) === owned ? leaf : 0
+}
+
 /** A CPU's part in the rounds of a space, as far as its walks are counted. */
 export interface CountedWalks {
   readonly memory: Memory
@@ -73,10 +100,10 @@ export interface CountedWalks {
   readonly walks: number
 }
 
-/** To be called by a deaf CPU before it reads the first entry. */
+/** To be called before the first entry is read. */
 export function beginLocklessWalk({ memory, walks }: CountedWalks): void {
-  // G(space.walks) begins a counted walk; pairs with H in #walksOf: either the round finds this
-  // walk, or the walk finds what was changed before the round. Mutants: pagetable/walk-by-store,
+  // G(space.walks) begins a counted walk; pairs with H in #walksOf: either who looks finds this
+  // walk, or the walk finds what was changed before. Mutants: pagetable/walk-by-store,
   // pagetable/walk-uncounted.
   addAtomic32(memory.i32, walks, 1)
 }

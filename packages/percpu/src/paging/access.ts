@@ -1,11 +1,13 @@
 /**
  * How a thread finds the pages of a space: by a walk without a lock, or by the slow path, which
- * makes what is missing. What was found may be used until the end of the stretch; on a deaf CPU,
- * until the end of the counted walk.
+ * makes what is missing.
  *
- * A translation is kept in the TLB if only a round can change it (tlb.ts). Other pages are walked
- * to each time: shared ones that may be written to, since a writer copies them without a round, and
- * holes.
+ *     of this space alone   may be used until the end of the stretch, and is kept in the TLB
+ *     read-only             as that, after a counted walk
+ *     shared, or a hole     may be used until the end of the counted walk: a writer copies it
+ *
+ * A deaf CPU counts all walks, and keeps nothing. A translation is kept if only a round can change
+ * it (tlb.ts).
  */
 import type { Memory } from '#mem'
 import { AREA_WRITE, type Area } from './areas.js'
@@ -20,10 +22,9 @@ import type { SpaceUse } from '../pagetable/use.js'
 import * as walking from '../pagetable/walk.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
-const { beginLocklessWalk, endLocklessWalk, walk } = walking
+const { beginLocklessWalk, endLocklessWalk, walk, walkOwned } = walking
 const written = WRITE | DIRTY
 const accessed = ACCESSED
-const writable = WRITE
 
 export interface AccessParts {
   /** The views of the handle. */
@@ -75,9 +76,8 @@ export class SpaceAccess {
       tlb.hits++
       return use(tlb.readWords[slot] ?? 0)
     }
-    if (!this.isDeaf) return use(this.find(page))
-    tlb.misses++
-    return this.#counted(page, false, use)
+    const word = this.find(page)
+    return word === 0 ? this.counted(page, false, use) : use(word)
   }
   /**
    * As {@link reading}, for writing: the page is made, or copied, if need be.
@@ -92,50 +92,49 @@ export class SpaceAccess {
       return use(tlb.writeWords[slot] ?? 0)
     }
     tlb.misses++
-    return this.isDeaf ? this.#counted(page, true, use) : use(this.#findWritable(page))
+    return this.#isDeaf ? this.counted(page, true, use) : use(this.#findWritable(page))
   }
 
-  /** Whether this CPU is in an idle stretch: its walks are counted then. */
-  get isDeaf(): boolean {
+  /** Whether this CPU is in an idle stretch: rounds do not wait for it. */
+  get #isDeaf(): boolean {
     return this.pager.own.idle.isIdle
   }
 
   /**
-   * The word index at which a page begins that is to be read; 0 for one that nobody has written to.
-   * On a CPU that answers its bell, for a page that is not in the TLB.
-   *
-   * @throws as {@link reading}.
+   * The word index at which a page begins that is to be read, and that is not in the TLB; 0 for one
+   * that takes {@link counted}.
    */
   find(page: number): number {
     this.tlb.misses++
-    const leaf = this.#walk(page, false)
-    if (leaf === 0) return 0
+    if (this.#isDeaf) return 0
+    // Mutant: pagetable/shared-uncounted.
+    const leaf = walkOwned(this.memory.i32, this.#edge, page)
+    if (!isAllowed(leaf, false)) return 0
     const word = wordOf(leaf, page)
-    if ((leaf & writable) !== 0 || this.#isReadOnly(page)) this.tlb.keep(page, word, false)
+    this.tlb.keep(page, word, false)
     return word
   }
   #findWritable(page: number): number {
-    const word = wordOf(this.#walk(page, true), page)
+    const leaf = walkOwned(this.memory.i32, this.#edge, page)
+    const word = wordOf(isAllowed(leaf, true) ? leaf : this.pager.fault(this.place, page, true), page)
     this.tlb.keep(page, word, true)
     return word
   }
-  /** A leaf that allows the access; 0 for a page to be read that is not there. */
-  #walk(page: number, isWrite: boolean): number {
-    const leaf = walk(this.memory.i32, this.#edge, page)
-    if (isAllowed(leaf, isWrite)) return leaf
-    // Nobody can fault a hole in without this CPU's area: it is looked at without the lock.
-    if (leaf === 0 && !isWrite && this.#areaAt(page) !== undefined) return 0
-    return this.pager.fault(this.place, page, isWrite)
-  }
 
-  /** A deaf CPU counts its walk, and keeps nothing. */
-  #counted<Result>(page: number, isWrite: boolean, use: (word: number) => Result): Result {
+  /** As {@link reading} and {@link writing}, for any page, by a walk that is counted. */
+  counted<Result>(page: number, isWrite: boolean, use: (word: number) => Result): Result {
     const { counted } = this.#use
     for (;;) {
       beginLocklessWalk(counted)
       try {
         const leaf = walk(this.memory.i32, this.#edge, page)
-        if (isAllowed(leaf, isWrite)) return use(wordOf(leaf, page))
+        if (isAllowed(leaf, isWrite)) {
+          const word = wordOf(leaf, page)
+          if (!isWrite && this.#isReadOnly(page)) this.tlb.keep(page, word, false)
+          return use(word)
+        }
+        // Nobody can fault a hole in without this CPU's area: it is looked at without the lock.
+        if (leaf === 0 && !isWrite && !this.#isDeaf && this.#areaAt(page) !== undefined) return use(0)
       } finally {
         endLocklessWalk(counted)
       }
@@ -144,8 +143,9 @@ export class SpaceAccess {
     }
   }
 
-  /** Whether a page cannot be written to before a round. */
+  /** Whether a page cannot be written to before a round. A deaf CPU does not look. */
   #isReadOnly(page: number): boolean {
+    if (this.#isDeaf) return false
     const area = this.#areaAt(page)
     return area !== undefined && (area.flags & AREA_WRITE) === 0
   }

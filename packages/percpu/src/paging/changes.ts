@@ -82,10 +82,11 @@ export class Changes {
     const pager = this.#pager
     const late = (): string => 'another thread has not ended its change of the space in time'
     pager.own.assertOnline()
-    deadline.throwIfAborted()
     // What a change left that ran into its deadline, or one of a thread that had this number.
-    if (pager.gather.count > 0) await this.giveUpAll(pager.gather, deadline)
+    if (pager.gather.count > 0) await this.#giveUpStrays(deadline)
     for (;;) {
+      // It may have been removed meanwhile.
+      deadline.throwIfAborted()
       const found = this.begin(space)
       if (found === 0 || found === OWED) return found === OWED
       await pause(pager.own, deadline, late)
@@ -135,8 +136,19 @@ export class Changes {
   /** Gives up what this change has taken out of the tables of a space. @throws as {@link unmap}. */
   async giveUpAfterRound(space: SpacePlace, deadline: Deadline): Promise<void> {
     // Even if there is nothing: others may know an area that is gone. Mutant: paging/holes-known.
-    await this.#pager.round(space, deadline)
-    this.giveUp(this.#pager.gather)
+    const pager = this.#pager
+    await pager.round(space, deadline)
+    if (pager.takeStrays()) await this.#giveUpStrays(deadline)
+    else this.giveUp(pager.gather)
+  }
+  /** Gives up what is on the list of this thread, of whichever spaces. @throws as {@link unmap}. */
+  async #giveUpStrays(deadline: Deadline): Promise<void> {
+    const pager = this.#pager
+    do {
+      pager.takeStrays()
+      await this.#roundOfAll(deadline)
+    } while (pager.takeStrays())
+    this.giveUp(pager.gather)
   }
   /** Gives up all of a list. A round is over. */
   giveUp(gather: Gather): void {
@@ -148,7 +160,7 @@ export class Changes {
   }
 
   /** As {@link giveUp}, of a list that is of unknown spaces. @throws as {@link unmap}. */
-  async giveUpAll(gather: Gather, deadline: Deadline, isValid = (): boolean => true): Promise<void> {
+  async giveUpAll(gather: Gather, deadline: Deadline, isValid: () => boolean): Promise<void> {
     await this.#roundOfAll(deadline)
     const part = (): boolean => isValid() && gather.release()
     while (this.#pager.locked(part));

@@ -66,6 +66,7 @@ export class Pager {
   readonly #uses = new Set<SpaceUse>()
   /** Whether a round of this thread's change was begun, and has not ended. */
   owes = false
+  #hasStrays = false
   /** How often this CPU has answered rounds, or was idle: what it knew of areas may be old. */
   flushes = 0
   #rounds = 0
@@ -82,7 +83,13 @@ export class Pager {
     this.note = notes[own.cpu] ?? 0
     this.frames = new Frames(memory, root, framesOf)
     this.log = new RedoLog(memory, this.note)
-    this.tables = new Tables({ memory, frames: this.frames, log: this.log, pages })
+    this.tables = new Tables(
+      { memory, frames: this.frames, log: this.log, pages },
+      {
+        push: (word, entry, level, by) => this.gather.pushReplaced(word, entry, level, by),
+        release: (edge, count) => this.#giveUpReplaced(edge, count),
+      },
+    )
     this.gather = this.gatherOf(this.note)
     this.rounds = new Rounds(own, root)
     this.areas = areas
@@ -270,6 +277,32 @@ export class Pager {
   /** Notes that a huge entry leads to a block. */
   takeBlock(first: number): void {
     this.frames.take(this.log, this.#parts.pages, first, true)
+  }
+
+  /**
+   * Whether the list has got something, since the last call, for which a round of all spaces is to
+   * be awaited.
+   */
+  takeStrays(): boolean {
+    const had = this.#hasStrays
+    this.#hasStrays = false
+    return had
+  }
+  /** Under the lock, which counted walks never wait for. @throws as `Replacing.release`. */
+  #giveUpReplaced(edgeWord: number, count: number): void {
+    let patience: Patience | undefined
+    const isOver = (cpu: number): boolean => {
+      patience ??= this.#parts.patience()
+      nap(this.memory, this.root + PagingRoot.words.lock, this.token)
+      return patience.isOver(tokenOf(cpu, this.own.table.incarnation(cpu)))
+    }
+    // Mutant: pagetable/copied-while-read.
+    if (!this.rounds.drain(edgeWord - edge, isOver)) {
+      this.#hasStrays = true
+      throw new LockTimeoutError('a thread that reads a page does not go on', {})
+    }
+    // Others hold them: that takes one step each.
+    for (let given = 0; given < count; given++) this.gather.release()
   }
 
   /** If there is nothing yet in the block of a page, and its area has all of it. */

@@ -168,9 +168,9 @@ export class AddressSpace {
     if ((offset & inPage) !== offset || page < 0 || page >= SPACE_PAGES) checkWord(address)
     const { u32 } = this.#memory
     const access = this.#access
-    if (access.isDeaf) return access.reading(page, (word) => (word === 0 ? 0 : loadU32(u32, word + offset)))
     const word = access.find(page)
-    return word === 0 ? 0 : loadU32(u32, word + offset)
+    if (word !== 0) return loadU32(u32, word + offset)
+    return access.counted(page, false, (first) => (first === 0 ? 0 : loadU32(u32, first + offset)))
   }
   /**
    * Writes the 32-bit word at an address, a multiple of 4.

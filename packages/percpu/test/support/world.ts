@@ -35,11 +35,11 @@ const keyOf = (number: number) => 101 + number
  */
 export async function prepare(
   options: BootOptions = {},
-  setUp: (machine: Machine, world: World) => void = () => undefined,
+  setUp: (machine: Machine, world: World) => unknown = () => undefined,
 ): Promise<World> {
   const machine = percpu.boot({ memory: '512 KiB', cpus: 2, journal: 16, ...options })
   const world = new World(machine)
-  setUp(machine, world)
+  await setUp(machine, world)
   await machine.offline()
   return world
 }
