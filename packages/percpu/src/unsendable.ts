@@ -4,3 +4,5 @@
  * about the first one that cannot be sent.
  */
 export const ofThisThread = Symbol('an object of this thread (send machine.handle, and its name)')
+/** As that, of a struct, which is code as much as data. */
+export const ofModule = Symbol('a struct (export it from a module that both threads import)')

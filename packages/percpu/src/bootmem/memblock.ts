@@ -36,6 +36,7 @@ import { LABEL_BYTES, MAX_NODES, maxRegions, UNIT } from '../machine/limits.js'
 import { cpuOf, incarnationOf, tokenOf } from '../machine/token.js'
 import { regionTableStride, type MemoryMap } from '../machine/memory-map.js'
 import { checkRequest, findPlace, gapsOf, nodeOf, nodeRange, type AllocRequest } from './placement.js'
+import { ofThisThread } from '../unsendable.js'
 
 export interface RegionInfo {
   readonly address: number
@@ -81,6 +82,9 @@ export class Memblock {
       return { total, used, free }
     })
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   readonly #memory: Memory
   readonly #map: MemoryMap

@@ -6,6 +6,7 @@ import { checkFunction, checkStruct } from '../machine/check.js'
 import type { LayerContext } from './layer.js'
 import type { CreateSpec, ObjectInfo } from './directory.js'
 import type { Names } from './names.js'
+import { ofThisThread } from '../unsendable.js'
 
 /**
  * `machine.objects`: named objects, by which threads that know only a name find the same memory.
@@ -18,6 +19,9 @@ export class Objects {
   static {
     showAs(this, (objects) => ({ names: objects.#names.count('object') }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   readonly #context: LayerContext
 

@@ -23,6 +23,7 @@ import type { CpuSet, OwnCpu } from './own-cpu.js'
 import type { Supervisor } from './supervisor.js'
 import { showAs } from '../inspect.js'
 import { isThenable } from '../thenable.js'
+import { ofThisThread } from '../unsendable.js'
 
 /** How a machine was booted. `memory`: bytes. */
 export type Configuration = Pick<MemoryMap, 'cpus' | 'nodes' | 'smp' | 'mmu'> & {
@@ -51,6 +52,9 @@ export class Cpus {
   static {
     showAs(this, ({ node, incarnation }) => ({ node, incarnation }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   /** NUMA node of this thread's CPU. */
   readonly node: number

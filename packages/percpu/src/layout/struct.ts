@@ -22,6 +22,7 @@ import { roundUp } from '../arithmetic.js'
 import { checkRange, checkWord } from '../check.js'
 import { ArgumentError } from '../errors.js'
 import { showAs } from '../inspect.js'
+import { ofModule } from '../unsendable.js'
 import { shortened, shown, visible } from '../shown.js'
 import type { AccessorClasses } from './accessor.js'
 import { boundClasses, draftClasses, sectionClasses, sharedClasses, valueClasses } from './accessor.js'
@@ -76,6 +77,9 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
   static {
     showAs(this, ({ name, size, align, hash }) => ({ name, size, align, hash }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofModule
 
   readonly form = 'struct'
   readonly size: number

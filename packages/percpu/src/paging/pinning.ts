@@ -4,6 +4,7 @@ import { showAs } from '../inspect.js'
 import { endUnlessOffline } from '../machine/ending.js'
 import { MAX_PINS } from '../pagetable/layouts.js'
 import { clearPin, freePin, setPin } from '../pagetable/pins.js'
+import { ofThisThread } from '../unsendable.js'
 import type { SpaceAccess } from './access.js'
 import type { Span } from './addresses.js'
 import { TooManyPinsError } from './errors.js'
@@ -14,6 +15,7 @@ export class Pin {
     showAs(this, ({ address }) => ({ address }))
   }
 
+  protected readonly unsendable = ofThisThread
   /** Byte address of the page in the machine's memory: for `percpu/mem`, and `Struct.at`. */
   readonly address: number
   readonly #end: () => void

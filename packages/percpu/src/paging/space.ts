@@ -102,14 +102,17 @@ export class AddressSpace {
   }
 
   /**
-   * Maps the addresses from `address` on, whole pages, of which none is mapped. They read as zero.
+   * Maps the addresses from `address` on, one or more whole pages, of which none is mapped. They
+   * read as zero.
    *
    * @throws AreaOverlapError; ArgumentError for what is no multiple of 4096, or lies outside;
    *   OutOfMemoryError; LockTimeoutError; RemovedError; OfflineError. Nothing is changed then.
    */
   map(address: number, bytes: number, options: AreaOptions = {}): void {
     checkAreaOptions(options)
-    mapArea(this.#access, checkSpan(address, bytes), options)
+    const span = checkSpan(address, bytes)
+    if (bytes === 0) throw refused('bytes', bytes, 'not a page or more')
+    mapArea(this.#access, span, options)
   }
   /**
    * Unmaps addresses, whole pages, mapped or not. Resolves when no thread can reach what was there
@@ -285,6 +288,7 @@ export class AddressSpace {
    *   is changed then.
    */
   async fork(name?: string, options?: WaitOptions): Promise<AddressSpace> {
+    if (typeof name === 'object') throw refused('name', name, 'not a string: options come after it')
     return this.#parts.fork(name, this.#deadline(options))
   }
   /**

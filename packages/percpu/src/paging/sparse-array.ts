@@ -211,6 +211,8 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
         continue
       }
       if (open !== undefined) yield open
+      // It may have been removed meanwhile.
+      assertOpen(this.#memory)
       open = { from: low, to: high }
     }
     if (open !== undefined) yield open

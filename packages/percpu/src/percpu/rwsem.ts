@@ -72,6 +72,9 @@ export class ReadGuard {
     showAs(this, ({ isHeld }) => ({ isHeld }))
   }
 
+  /** @internal */
+  protected readonly unsendable = ofThisThread
+
   #unlock: (() => void) | undefined
 
   /** @internal */

@@ -13,12 +13,16 @@ import {
   type Freeable,
 } from './queueing.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 
 /** `machine.rcu`: grace periods, of the event loop, and what is done after them. */
 export class Rcu {
   static {
     showAs(this, (rcu) => ({ cpu: rcu.#own.cpu }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   readonly #own: OwnCpu
   readonly #layer: RcuLayer

@@ -2,12 +2,16 @@ import { endUnlessOffline } from '../machine/ending.js'
 import { SrcuMisuseError } from './srcu-errors.js'
 import { showAs } from '../inspect.js'
 import { ensureStack, SOME } from '../stack.js'
+import { ofThisThread } from '../unsendable.js'
 
 /** A read section, until {@link end} or the end of its `using` block. */
 export class SrcuSection {
   static {
     showAs(this, ({ isOpen }) => ({ isOpen }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   #end: (() => void) | undefined
 

@@ -17,6 +17,7 @@ import { layouts, useOf, type LockKind } from './named-locks.js'
 import { MAX_PERMITS, packValue } from './semaphore-words.js'
 import { Seqlock } from './seqlock.js'
 import type { SyncState } from './state.js'
+import { ofThisThread } from '../unsendable.js'
 
 type Layout = Pick<Struct, 'name' | 'size' | 'align' | 'hash'>
 
@@ -48,6 +49,9 @@ export class Locks {
   static {
     showAs(this, (locks) => ({ held: locks.heldBy(locks.#layer.state.cpu).length }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   readonly #layer: SyncLayer
   /** One object for each lock, so that all users of one thread share its state. */

@@ -2,6 +2,7 @@ import { endUnlessOffline } from '../machine/ending.js'
 import { NotOwnerError } from './errors.js'
 import type { Section } from './section.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 
 /** The side of a mutex that its guards use. */
 export interface Guarded {
@@ -26,6 +27,9 @@ export class MutexGuard {
   static {
     showAs(this, (guard) => ({ mutex: guard.#mutex.name, isHeld: guard.isHeld }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   #predecessorDied: boolean
   readonly #mutex: Guarded

@@ -37,6 +37,9 @@ export class Permits {
     showAs(this, ({ count }) => ({ count }))
   }
 
+  /** @internal */
+  protected readonly unsendable = ofThisThread
+
   readonly #semaphore: Semaphore
   #count: number
 

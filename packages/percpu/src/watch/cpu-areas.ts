@@ -12,6 +12,7 @@ import { UNIT } from '../machine/limits.js'
 import { VpaRegistry } from './vpa-registry.js'
 import type { WatchMap } from './watch-map.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 
 /** What the offset of a CPU that is gone reads as: no address of any memory. */
 export const POISON_OFFSET = Number(0xedeaddeadeeeeeeen)
@@ -27,6 +28,9 @@ export class CpuAreas {
   static {
     showAs(this, ({ cpu, incarnation, dataOffset, vpa }) => ({ cpu, incarnation, dataOffset, vpa }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   readonly cpu: number
   readonly incarnation: number

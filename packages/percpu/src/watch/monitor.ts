@@ -25,6 +25,7 @@ import { host, type Timer } from '../machine/platform.js'
 import { CpuWatch, WATCH_TIMES } from './vpa-layout.js'
 import type { WatchMap } from './watch-map.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 
 const { words, offsets } = CpuWatch
 
@@ -75,6 +76,9 @@ export class Monitor extends Emitter<MonitorEvents> {
   static {
     showAs(this, ({ interval, blockedAfter, heartbeats }) => ({ interval, blockedAfter, heartbeats }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   readonly interval: number
   readonly blockedAfter: number

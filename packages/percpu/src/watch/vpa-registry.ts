@@ -34,6 +34,7 @@ import { CpuWatch, LOG_SIZE, Vpa, VPA_ALIGN, VPA_BOUNDARY, VPA_DESCRIPTOR } from
 import { VPA_MIN_SIZE, VPA_SIZE } from './vpa-layout.js'
 import type { WatchMap } from './watch-map.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 
 /** Byte addresses; `log` is undefined while only the VPA is registered. */
 export interface Registration {
@@ -54,6 +55,9 @@ export class VpaRegistry {
   static {
     showAs(this, () => ({}))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   readonly #table: CpuTable
   readonly #map: WatchMap

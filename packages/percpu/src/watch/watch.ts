@@ -12,6 +12,7 @@ import { Monitor, type MonitorOptions } from './monitor.js'
 import { CpuWatch, TRACE_ALL, Vpa } from './vpa-layout.js'
 import type { Registrations } from './vpa-registry.js'
 import { showAs } from '../inspect.js'
+import { ofThisThread } from '../unsendable.js'
 
 const { words } = CpuWatch
 
@@ -20,6 +21,9 @@ export class Watch {
   static {
     showAs(this, ({ homeNode }) => ({ homeNode }))
   }
+
+  /** @internal */
+  protected readonly unsendable = ofThisThread
 
   readonly #layer: WatchLayer
   readonly #own: OwnCpu

@@ -46,6 +46,24 @@ function* objectsOf(world: World): Generator<readonly [string, unknown]> {
 const isShort = (text: string): boolean =>
   text.length <= 160 && !text.includes('\n') && !/#|Buffer|\[object/.test(text)
 
+describe('postMessage refuses', () => {
+  it('each object, and says what to send: what arrived would have no methods', () => {
+    const sent = [...objectsOf(new World())].filter(([, object]) => {
+      try {
+        structuredClone(object)
+        return true
+      } catch (error) {
+        return !/\(send machine\.handle|\(export it from a module/.test((error as Error).message)
+      }
+    })
+    // A function is refused in the words of the host.
+    assert.deepEqual(
+      sent.map(([name]) => name),
+      ['Percpu'],
+    )
+  })
+})
+
 describe('console.log shows', () => {
   it('a line of each object, also after offline', async () => {
     const world = new World()
