@@ -124,6 +124,8 @@ export class SpaceAccess {
   /** As {@link reading} and {@link writing}, for any page, by a walk that is counted. */
   counted<Result>(page: number, isWrite: boolean, use: (word: number) => Result): Result {
     const { counted } = this.#use
+    // What is not mapped is refused without a count: nothing is changed.
+    if (!isWrite && !this.#isDeaf && this.#areaAt(page) === undefined) this.pager.fault(this.place, page, false)
     for (;;) {
       beginLocklessWalk(counted)
       try {
