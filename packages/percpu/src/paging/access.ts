@@ -125,7 +125,8 @@ export class SpaceAccess {
   counted<Result>(page: number, isWrite: boolean, use: (word: number) => Result): Result {
     const { counted } = this.#use
     // What is not mapped is refused without a count: nothing is changed.
-    if (!isWrite && !this.#isDeaf && this.#areaAt(page) === undefined) this.pager.fault(this.place, page, false)
+    if (!isWrite && !this.#isDeaf && this.#areaAt(page) === undefined)
+      this.pager.fault(this.place, page, false)
     for (;;) {
       beginLocklessWalk(counted)
       try {

@@ -37,7 +37,17 @@ export const UNMAPPING = 3
 
 export const counters = [
   ...(['threads', 'reads', 'deafReads', 'faults', 'zeros', 'maps', 'unmaps', 'writes'] as const),
-  ...(['forks', 'forkReads', 'splits', 'collapses', 'pins', 'pinReads', 'refused', 'protects'] as const),
+  ...([
+    'forks',
+    'forkReads',
+    'forkWrites',
+    'splits',
+    'collapses',
+    'pins',
+    'pinReads',
+    'refused',
+    'protects',
+  ] as const),
 ] as const
 export type Counter = (typeof counters)[number]
 /** What must not be. */

@@ -8,6 +8,7 @@ import {
   COMMON,
   DEAF,
   HOT,
+  MAPPERS,
   MAPPED,
   MAPPING,
   PAGES,
@@ -29,6 +30,8 @@ export interface Scene {
 /** Pages of the common space. */
 const ALL = COMMON * PAGES
 const BURST = 200
+/** In no page of a mapper. */
+const NO_VALUE = valueOf(MAPPERS * PAGES, 0)
 
 /** Reads on a thread that answers its bell. */
 export function read({ spaces, board, random }: Scene): void {
@@ -191,7 +194,16 @@ export class Mapper {
       if (failure !== undefined) board.fail(failure === 'stale' ? 'torn-fork' : failure)
     }
     board.count('forkReads', PAGES)
+    for (const [i, state] of states.entries())
+      if ((state & 3) === MAPPED) this.#spoil(fork, addressOf(this.#first + i))
     await fork.drop()
+  }
+  /** Writes to a page of a fork what no page of the space may ever have. */
+  #spoil(fork: AddressSpace, address: number): void {
+    for (let word = 0; word < 1024; word++) fork.write(address + word * 4, NO_VALUE)
+    const found = read1(fork, address + this.#scene.random.below(1024) * 4)
+    if (found !== NO_VALUE) this.#scene.board.fail('corrupt')
+    this.#scene.board.count('forkWrites')
   }
 
   async #protect(page: number): Promise<void> {
