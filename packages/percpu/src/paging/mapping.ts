@@ -53,9 +53,9 @@ export function mapArea(
   { page, end, address, bytes }: Span,
   options: AreaOptions,
 ): void {
-  const { place } = access
+  const { place, pager } = access
+  assertOpen(access.memory)
   if (bytes === 0) return
-  const { pager } = access
   unchanged(access, () => {
     const { areas } = pager
     const other = areas.first(place.id, page, end)
@@ -77,6 +77,7 @@ export async function unmapAreas(
   deadline: Deadline,
 ): Promise<void> {
   const { pager, place } = access
+  assertOpen(access.memory)
   if (bytes === 0) return
   await changes.run(place, deadline, async () => {
     changes.checkPins(place, page, end)
@@ -105,6 +106,7 @@ export async function protectArea(
   deadline: Deadline,
 ): Promise<void> {
   const { pager, place } = access
+  assertOpen(access.memory)
   if (bytes === 0) return
   await changes.run(place, deadline, async () => {
     changes.checkPins(place, page, end)
