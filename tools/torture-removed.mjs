@@ -18,7 +18,6 @@ import { mutatedText, readRegistry } from './lib/mutant-registry.mjs'
 export const protections = {
   'pagetable/round-unwaited': 'who changes tables waits for nobody',
   'pagetable/walks-unasked': 'who changes tables does not look for counted walks',
-  'pagetable/copied-while-read': 'who copies a page does not wait for those that read the old one',
   'paging/pin-unchecked': 'who pins a page does not look for who changes it',
 }
 

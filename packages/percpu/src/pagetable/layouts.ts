@@ -57,6 +57,9 @@ export const SpaceTable = struct(
     drain: atomic(i32),
     /** CPUs that may be walking the space, a bit each. */
     users: array(atomic(i32), MASK_WORDS),
+    /** Pages [from, to) that are being unmapped; both 0: none. settling.ts */
+    leavingFrom: locked(u32, 'paging'),
+    leavingTo: locked(u32, 'paging'),
   },
   { align: 64 },
 )

@@ -9,9 +9,8 @@
  * to.
  *
  * A changer that dies has done part of its change. Taking WRITE away changes nothing that anybody
- * reads. What was unmapped is unmapped; the rest of an area that is gone is freed by whoever maps
- * there. A round is owed: who fills holes, maps, pins or changes next awaits one before. Its list
- * is given up by who cleans up after it, after a round of all spaces.
+ * reads. What it has left, others end (settling.ts). Its list is given up by who cleans up after
+ * it, after a round of all spaces.
  */
 import {
   addAtomic32,
@@ -25,18 +24,17 @@ import { PAGE_BYTES } from '../arithmetic.js'
 import type { Names } from '../bootmem/names.js'
 import { pause } from '../collections/removal.js'
 import { MASK_WORDS } from '../machine/limits.js'
-import type { Deadline } from '../machine/wait-options.js'
+import { Deadline } from '../machine/wait-options.js'
 import type { Gather } from '../pagetable/gather.js'
 import { OWED, PagingRoot, SpaceCpu, SpaceTable } from '../pagetable/layouts.js'
 import { findPin } from '../pagetable/pins.js'
 import { spaceCpu } from '../pagetable/use.js'
 import { PinnedError } from './errors.js'
 import { SPACE_KINDS, SpaceRoot, type SpacePlace } from './layouts.js'
+import { claimLeft, giveUp, isLeaving, takeLeaving } from './settling.js'
 import type { Pager } from './pager.js'
 
 const { changer, generation, root: edge } = SpaceTable.words
-/** Parts that are given up while the lock is held once. */
-const PARTS = 16
 
 export class Changes {
   readonly #pager: Pager
@@ -59,12 +57,32 @@ export class Changes {
       const pager = this.#pager
       pager.owes = await this.#claim(space, deadline)
       try {
-        if (pager.owes) await pager.round(space, deadline)
+        if (pager.owes) await this.unmapLeaving(space, deadline)
         return await work()
       } finally {
-        if (pager.own.isOnline) this.end(space, pager.owes ? OWED : 0)
+        this.#endOrOwe(space)
       }
     })
+  }
+  /** What was left in a space is ended, unless there is nothing, or another thread is at it. */
+  async settleLeft(space: SpacePlace, isThere: () => boolean): Promise<void> {
+    await this.#inTurn(async () => {
+      const pager = this.#pager
+      const deadline = new Deadline()
+      if (!pager.own.isOnline) return
+      if (pager.gather.count > 0) await this.#giveUpStrays(deadline)
+      if (!claimLeft(pager, space, isThere)) return
+      pager.owes = true
+      try {
+        await this.unmapLeaving(space, deadline)
+      } finally {
+        this.#endOrOwe(space)
+      }
+    })
+  }
+  #endOrOwe(space: SpacePlace): void {
+    const pager = this.#pager
+    if (pager.own.isOnline) this.end(space, pager.owes || isLeaving(pager, space) ? OWED : 0)
   }
   /** One after the other. */
   #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -120,8 +138,16 @@ export class Changes {
     })
   }
 
+  /** Unmaps what was noted. @throws as {@link unmap}: then it is left to others, too. */
+  async unmapLeaving(space: SpacePlace, deadline: Deadline): Promise<void> {
+    const pager = this.#pager
+    for (let isTaken = false; !isTaken;) {
+      isTaken = pager.locked(() => takeLeaving(pager, space))
+      await this.giveUpAfterRound(space, deadline)
+    }
+  }
   /**
-   * Unmaps the pages [from, to), which have no area any more, and gives them up.
+   * Unmaps the pages [from, to), and gives them up.
    *
    * @throws UnansweredError at the deadline; the reason of its signal; LockTimeoutError;
    *   OfflineError. They are unmapped then, and are given up by a later change.
@@ -139,7 +165,7 @@ export class Changes {
     const pager = this.#pager
     await pager.round(space, deadline)
     if (pager.takeStrays()) await this.#giveUpStrays(deadline)
-    else this.giveUp(pager.gather)
+    else giveUp(pager, pager.gather)
   }
   /** Gives up what is on the list of this thread, of whichever spaces. @throws as {@link unmap}. */
   async #giveUpStrays(deadline: Deadline): Promise<void> {
@@ -148,18 +174,10 @@ export class Changes {
       pager.takeStrays()
       await this.#roundOfAll(deadline)
     } while (pager.takeStrays())
-    this.giveUp(pager.gather)
-  }
-  /** Gives up all of a list. A round is over. */
-  giveUp(gather: Gather): void {
-    const part = (): boolean => {
-      for (let parts = 0; parts < PARTS; parts++) if (!gather.release()) return false
-      return true
-    }
-    while (this.#pager.locked(part));
+    giveUp(pager, pager.gather)
   }
 
-  /** As {@link giveUp}, of a list that is of unknown spaces. @throws as {@link unmap}. */
+  /** Gives up a list that is of unknown spaces. @throws as {@link unmap}. */
   async giveUpAll(gather: Gather, deadline: Deadline, isValid: () => boolean): Promise<void> {
     await this.#roundOfAll(deadline)
     const part = (): boolean => isValid() && gather.release()

@@ -9,7 +9,7 @@ import type { ObjectSpec } from '../bootmem/directory.js'
 import type { LayerContext } from '../bootmem/layer.js'
 import type { NamedThing } from '../bootmem/names.js'
 import { NotesArea } from '../collections/notes-area.js'
-import { CollectionHead, type Presence } from '../collections/presence.js'
+import { CollectionHead, isRemoving, type Presence } from '../collections/presence.js'
 import { pause, type Removable, type Removal } from '../collections/removal.js'
 import type { RangeMapsLayer } from '../collections/range/layer.js'
 import type { AttachedLayer, Recovery } from '../cpus/layer.js'
@@ -396,6 +396,12 @@ export class PagingLayer implements AttachedLayer {
       await removal.remove(kind, name).catch((error: unknown) => {
         if (!(error instanceof ObjectMissingError)) throw error
       })
+    }
+    const { memory } = own
+    for (const { kind, ...space } of [...this.#spaces()]) {
+      // What is being removed is its remover's: who begins to later on waits for this stretch.
+      const isThere = (): boolean => context.names.has(kind, space) && !isRemoving(memory, space.address)
+      await changes.settleLeft(space, isThere)
     }
   }
 

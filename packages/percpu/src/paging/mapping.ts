@@ -4,14 +4,14 @@ import { PAGE_BYTES } from '../arithmetic.js'
 import { assertOpen } from '../collections/life.js'
 import { checkFlag, checkOptions } from '../machine/check.js'
 import { checkLimits, type Deadline, type WaitOptions } from '../machine/wait-options.js'
-import { OWED, SpaceTable } from '../pagetable/layouts.js'
-import { LockTimeoutError } from '../sync/errors.js'
+import { SpaceTable } from '../pagetable/layouts.js'
 import type { SpaceAccess } from './access.js'
 import { pagesOf, type Span } from './addresses.js'
 import { AREA_HUGE, AREA_READ, AREA_WRITE, type Area } from './areas.js'
 import type { Changes } from './changes.js'
 import { AreaOverlapError } from './errors.js'
 import { noArea } from './pager.js'
+import { noteLeaving } from './settling.js'
 
 const { root: edge } = SpaceTable.words
 
@@ -53,34 +53,20 @@ export function mapArea(
   { page, end, address, bytes }: Span,
   options: AreaOptions,
 ): void {
-  const { place } = access
+  const { place, pager } = access
+  assertOpen(access.memory)
   if (bytes === 0) return
-  const { pager } = access
-  const map = (): boolean => {
-    const { areas, gather } = pager
+  unchanged(access, () => {
+    const { areas } = pager
     const other = areas.first(place.id, page, end)
     if (other !== undefined)
       throw new AreaOverlapError(
         `${bytes} bytes from address ${address} on: addresses from ${other.from * PAGE_BYTES} on are mapped already`,
         { address, bytes, mapped: other.from * PAGE_BYTES },
       )
-    // Tables that a fork shares are the fork's, too: who walks those is not waited for.
-    pager.tables.prepare(place.table + edge, page, end)
-    const before = gather.count
-    if (!gather.unmap(place.table + edge, page, end))
-      throw new LockTimeoutError('what a thread has left that died while it unmapped is not given up yet', {
-        address,
-      })
-    // What a thread has left that died while it unmapped. Others may know it: a round comes first.
-    // It is given up by a later change.
-    if (gather.count > before) {
-      pager.endChange(place, OWED)
-      return false
-    }
+    // No entry leads there: what a thread has left that died is unmapped by now.
     areas.set(place.id, { from: page, to: end, flags: flagsOf(options) })
-    return true
-  }
-  while (!unchanged(access, map));
+  })
 }
 
 /** @throws as `AddressSpace.unmap`. */
@@ -91,14 +77,23 @@ export async function unmapAreas(
   deadline: Deadline,
 ): Promise<void> {
   const { pager, place } = access
+  assertOpen(access.memory)
   if (bytes === 0) return
   await changes.run(place, deadline, async () => {
     changes.checkPins(place, page, end)
     pager.locked(() => {
       pager.tables.prepare(place.table + edge, page, end)
-      pager.areas.delete(place.id, page, end)
+      // First: a thread that dies in between leaves no page without an area.
+      noteLeaving(pager, place, page, end)
+      let isDeleted = false
+      try {
+        pager.areas.delete(place.id, page, end)
+        isDeleted = true
+      } finally {
+        if (!isDeleted) noteLeaving(pager, place, 0, 0)
+      }
     })
-    await changes.unmap(place, page, end, deadline)
+    await changes.unmapLeaving(place, deadline)
   })
 }
 
@@ -111,6 +106,7 @@ export async function protectArea(
   deadline: Deadline,
 ): Promise<void> {
   const { pager, place } = access
+  assertOpen(access.memory)
   if (bytes === 0) return
   await changes.run(place, deadline, async () => {
     changes.checkPins(place, page, end)

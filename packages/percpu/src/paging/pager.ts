@@ -16,6 +16,7 @@ import type { Deadline } from '../machine/wait-options.js'
 import { AREA_HUGE, AREA_WRITE, type Area, type Areas } from './areas.js'
 import { FaultError } from './errors.js'
 import type { SpacePlace } from './layouts.js'
+import { settle } from './settling.js'
 import { ENTRIES, HUGE, PRESENT, targetOf } from '../pagetable/entry.js'
 import { BLOCK_ORDER, Frames } from '../pagetable/frames.js'
 import { Gather } from '../pagetable/gather.js'
@@ -204,29 +205,14 @@ export class Pager {
     }
   }
 
-  /**
-   * Awaits the round that a changer has not awaited, in its place, unless another thread does.
-   *
-   * @throws as {@link awaitChanger}.
-   */
+  /** @throws as {@link awaitChanger}. */
   #settle(space: SpacePlace, patience: Patience): void {
-    const { i32 } = this.memory
     const word = space.table + changer
-    // atomic: as U in Changes. Of those that find it one does.
-    const claim = (): number => mem.compareExchangeAtomic32(i32, word, OWED, this.token)
-    if (this.locked(claim) !== OWED) return
-    let left = OWED
-    try {
-      const isOver = (cpu: number): boolean => {
-        nap(this.memory, word, this.token)
-        return patience.isOver(tokenOf(cpu, this.own.table.incarnation(cpu)))
-      }
-      const isDone = this.rounds.block(space.table, () => this.acknowledge(), isOver)
-      if (!isDone) throw changerGone(space, this.token)
-      left = 0
-    } finally {
-      this.endChange(space, left)
+    const isOver = (cpu: number): boolean => {
+      nap(this.memory, word, this.token)
+      return patience.isOver(tokenOf(cpu, this.own.table.incarnation(cpu)))
     }
+    settle(this, space, isOver, () => changerGone(space, this.token))
   }
   /** This thread changes the space no more. `left`: 0, or that a round is owed. */
   endChange({ table }: SpacePlace, left: number): void {
@@ -279,6 +265,10 @@ export class Pager {
     this.frames.take(this.log, this.#parts.pages, first, true)
   }
 
+  /** What came on the list is not of the change that is under way. */
+  noteStrays(): void {
+    this.#hasStrays = true
+  }
   /**
    * Whether the list has got something, since the last call, for which a round of all spaces is to
    * be awaited.
@@ -298,7 +288,7 @@ export class Pager {
     }
     // Mutant: pagetable/copied-while-read.
     if (!this.rounds.drain(edgeWord - edge, isOver)) {
-      this.#hasStrays = true
+      this.noteStrays()
       throw new LockTimeoutError('a thread that reads a page does not go on', {})
     }
     // Others hold them: that takes one step each.

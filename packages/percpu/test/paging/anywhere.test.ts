@@ -6,6 +6,7 @@
 import '../support/no-timers.js'
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import type { AddressSpace, Machine } from 'percpu'
 import { forEachAccessAsync, fresh, joinAs } from '../support/hooked-percpu.js'
 import { killAfter, muteKilled } from '../collections/support/victims.js'
@@ -207,7 +208,7 @@ describe('a thread killed before any access', () => {
 
 describe('what a thread has left that died while it unmapped', () => {
   before(muteKilled)
-  it('is not in what is mapped there next, and stays as it is in a fork', async () => {
+  it('is in no fork, and not in what is mapped there next', async () => {
     const seen = { unmapped: 0 }
     for (let at = 0; at < 700; at += 29) {
       const { machine, victim } = await prepare({ ...scenes['unmapping'], prepare: mapTwo } as Scene)
@@ -215,19 +216,106 @@ describe('what a thread has left that died while it unmapped', () => {
       if (await killAfter(victim, at, () => dying.unmap(0, PAGE))) machine.cpus.declareDead(1)
       else await victim.offline()
       const space = machine.space('it')
+      const isUnmapped = space.maps()[0]?.address !== 0
       const fork = await space.fork('child')
-      if (space.maps()[0]?.address !== 0) {
+      if (isUnmapped) {
+        for (const each of [space, fork])
+          assert.equal(
+            codeOr(() => each.read(4)),
+            'PERCPU_FAULT',
+            `access ${at}`,
+          )
         seen.unmapped++
         space.map(0, PAGE)
         assert.equal(space.read(4), 0, `access ${at}`)
         space.write(4, 5)
-        // It was there when the thread died, or was unmapped.
-        const found = codeOr(() => fork.read(4))
-        assert.ok(found === 'PERCPU_FAULT' || found === 7, `access ${at}: ${String(found)}`)
       }
       assert.deepEqual([space.read(PAGE + 4), fork.read(PAGE + 4)], [8, 8])
       space.verify()
     }
     assert.ok(seen.unmapped > 1)
+  })
+  it('goes when its thread is cleaned up after', async () => {
+    const seen = { unmapped: 0 }
+    for (let at = 0; at < 700; at += 31) {
+      const { machine, victim } = await prepare({ ...scenes['unmapping'], prepare: mapTwo } as Scene)
+      const dying = victim.space('it')
+      if (await killAfter(victim, at, () => dying.unmap(0, PAGE))) machine.cpus.declareDead(1)
+      else await victim.offline()
+      const space = machine.space('it')
+      if (space.maps()[0]?.address === 0) {
+        for (let turns = 0; turns < 10; turns++) await setImmediate()
+        assert.equal(space.read(4), 7, `access ${at}`)
+        continue
+      }
+      seen.unmapped++
+      for (let turns = 0; turns < 100 && codeOr(() => space.read(4)) === 7; turns++) await setImmediate()
+      assert.equal(
+        codeOr(() => space.read(4)),
+        'PERCPU_FAULT',
+        `access ${at}`,
+      )
+      assert.equal(space.read(PAGE + 4), 8)
+    }
+    assert.ok(seen.unmapped > 1)
+  })
+})
+
+describe('what a thread has left that died while it protected', () => {
+  before(muteKilled)
+  it('holds for all threads when it is cleaned up after', async () => {
+    const seen = { protected: 0 }
+    for (let at = 0; at < 400; at += 19) {
+      const { machine, victim } = await prepare({ ...scenes['protecting'], prepare: mapTwo } as Scene)
+      const other = joinAs(machine, 102)
+      const space = other.space('it')
+      space.write(4, 9)
+      const dying = victim.space('it')
+      if (await killAfter(victim, at, () => dying.protect(0, PAGE, { write: false })))
+        machine.cpus.declareDead(1)
+      else await victim.offline()
+      if (machine.space('it').maps()[0]?.write === false) {
+        seen.protected++
+        const write = (): unknown => codeOr(() => space.write(4, 9))
+        for (let turns = 0; turns < 100 && write() === undefined; turns++) await setImmediate()
+        assert.equal(write(), 'PERCPU_FAULT', `access ${at}`)
+      }
+      await other.offline()
+    }
+    assert.ok(seen.protected > 1)
+  })
+})
+
+describe('an unmapping that ends before it is whole', () => {
+  it('is ended by the next change of the space', async () => {
+    const machine = fresh({ memory: '32 MiB', cpus: 2 })
+    const other = joinAs(machine, 101)
+    const space = machine.space('it')
+    // More pages than the list has places: the first and the last one share a table with others.
+    const pages = 3 * 1024
+    space.map(0, pages * PAGE)
+    space.populate(0, pages * PAGE)
+    other.space('it').read(0)
+    const controller = new AbortController()
+    const { signal } = controller
+    const late = assert.rejects(space.unmap(PAGE, (pages - 2) * PAGE, { signal }), { name: 'AbortError' })
+    // Before the other thread can answer.
+    for (let turns = 0; turns < 50; turns++) await Promise.resolve()
+    controller.abort()
+    await late
+    assert.equal(
+      codeOr(() => space.read((pages - 2) * PAGE)),
+      0,
+    )
+    await other.offline()
+    await space.protect(0, PAGE, {})
+    for (const page of [1, pages / 2, pages - 2])
+      assert.equal(
+        codeOr(() => space.read(page * PAGE)),
+        'PERCPU_FAULT',
+      )
+    const left = machine.heap.pages.report().reduce((sum, { total, free }) => sum + total - free, 0)
+    assert.ok(left < 200 * PAGE, `${left} bytes`)
+    space.verify()
   })
 })

@@ -14,7 +14,7 @@ describe('a page whose changer is killed', () => {
       (t) => {
         t.cpu(0, async (cpu) => {
           const pages = scene.open(cpu)
-          await pages.unmapUnpinned()
+          await pages.unmapUnpinned(true)
           for (const other of [1, 2]) pages.bare.ring(other)
         })
         t.cpu(1, async (cpu) => {

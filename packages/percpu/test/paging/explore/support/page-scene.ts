@@ -11,14 +11,14 @@ import { check, prepare, USER, type BareCpu, type World } from '../../../support
 
 const { entryOf, PAGE_LEVEL, PRESENT, WRITE, DIRTY, ACCESSED } =
   await import('../../../../dist/pagetable/entry.js')
-const { OWED, PagingNote, PagingRoot, SpaceCpu, SpaceTable } =
-  await import('../../../../dist/pagetable/layouts.js')
+const { PagingNote, PagingRoot, SpaceCpu, SpaceTable } = await import('../../../../dist/pagetable/layouts.js')
 const { countBytes } = await import('../../../../dist/pagetable/frames.js')
 const { endUse, SpaceUse } = await import('../../../../dist/pagetable/use.js')
 const { clearPins } = await import('../../../../dist/pagetable/pins.js')
 const { Pager } = await import('../../../../dist/paging/pager.js')
 const { SpaceAccess } = await import('../../../../dist/paging/access.js')
 const { Changes, endChange } = await import('../../../../dist/paging/changes.js')
+const { noteLeaving } = await import('../../../../dist/paging/settling.js')
 const { pinPage } = await import('../../../../dist/paging/pinning.js')
 const { Life } = await import('../../../../dist/collections/life.js')
 const { redo } = await import('../../../../dist/pagetable/redo-log.js')
@@ -52,6 +52,8 @@ interface Places {
   readonly tables: readonly number[]
   readonly page: number
   readonly another: number
+  /** That of the page before. */
+  readonly before: number
   /** Word index of the entry of the page. */
   readonly leaf: number
 }
@@ -143,6 +145,7 @@ function layOut({ heap, memory }: Machine): Places {
     tables,
     page: page(),
     another: page(),
+    before: page(),
     leaf,
   }
   const flags = PRESENT | WRITE
@@ -154,6 +157,8 @@ function layOut({ heap, memory }: Machine): Places {
     mem.storeAtomic32(memory.i32, edges[level] ?? 0, entry)
     mem.store32(memory.i32, (places.root + PagingRoot.stride) / 4 + target / 4096, 1)
   }
+  mem.storeAtomic32(memory.i32, leaf - 1, entryOf(places.before / 4096, flags | DIRTY | ACCESSED))
+  mem.store32(memory.i32, (places.root + PagingRoot.stride) / 4 + places.before / 4096, 1)
   mem.store32(memory.i32, places.page / 4, FIRST)
   mem.storeAtomic32(memory.i32, places.words / 4, 1)
   return places
@@ -183,6 +188,7 @@ export class PageCpu {
     const { words } = this
     let looks = 0
     const area = { from: 0, to: 8, flags: 3 }
+    const areaAt = (): unknown => (words.area.load() === 1 ? area : undefined)
     this.pager = new Pager({
       own: { ...own, assertOnline: () => undefined },
       root: places.root / 4,
@@ -196,7 +202,7 @@ export class PageCpu {
         adopt: () => undefined,
         free: () => undefined,
       },
-      areas: { at: () => (words.area.load() === 1 ? area : undefined) },
+      areas: { at: areaAt, first: areaAt },
       patience: () => ({ isOver: () => ++looks > 2 }),
     } as unknown as PagerParts)
     const place = { address: places.space, id: 1, table: places.space / 4 }
@@ -269,13 +275,17 @@ export class PageCpu {
     await this.pager.round(this.access.place, new Deadline())
     return Array.from({ length: words }, (_, word) => mem.load32(this.#world.memory.i32, this.#word + word))
   }
-  /** As {@link unmap}, as the changer of the space. False if the page is pinned. */
-  async unmapUnpinned(): Promise<boolean> {
+  /**
+   * As {@link unmap}, as the changer of the space. False if the page is pinned. `isNoted`: others
+   * can end it, if this thread is killed.
+   */
+  async unmapUnpinned(isNoted = false): Promise<boolean> {
     const { place } = this.access
     const changes = new Changes(this.pager, undefined as never)
     assert.equal(changes.begin(place), 0)
     try {
       changes.checkPins(place, PAGE, PAGE + 1)
+      if (isNoted) noteLeaving(this.pager, place, PAGE, PAGE + 1)
       await this.unmap()
       return true
     } catch (error) {
@@ -300,8 +310,9 @@ export class PageCpu {
   /** Maps another page there, when nobody changes the space; false if it gives up waiting. */
   mapAnother(): boolean {
     try {
-      do this.pager.awaitChanger(this.access.place)
-      while (this.#takeLeft())
+      this.pager.awaitChanger(this.access.place)
+      // It was not unmapped.
+      if (this.words.area.load() === 1) return false
     } catch (error) {
       if (!isTimeout(error)) throw error
       return false
@@ -309,14 +320,6 @@ export class PageCpu {
     this.words.over.store(1)
     this.#free = this.#places.another
     this.map(this.#free / 4)
-    return true
-  }
-  /** As for a real area: what the dead CPU has left in the table. */
-  #takeLeft(): boolean {
-    const { leaf } = this.#places
-    if (this.pager.tables.at(leaf) === 0) return false
-    this.pager.gather.push(leaf, PAGE_LEVEL)
-    this.pager.endChange(this.access.place, OWED)
     return true
   }
   /** Maps a page there that has another value. */
