@@ -3,8 +3,8 @@
 //
 //     npm run torture:removed -- [--seconds 30] [NAME ...]
 //
-// NAME is one of the protections below; all are removed in turn unless some are named. The exit code
-// is 1 if a run of so many seconds does not fail.
+// NAME is one of the protections below; all are removed in turn unless some are named. The exit
+// code is 1 if a run of so many seconds does not fail.
 
 import { spawn } from 'node:child_process'
 import path from 'node:path'

@@ -60,6 +60,11 @@ export const SpaceTable = struct(
     /** Pages [from, to) that are being unmapped; both 0: none. settling.ts */
     leavingFrom: locked(u32, 'paging'),
     leavingTo: locked(u32, 'paging'),
+    /** The round of which the pages below are, and no others, to be forgotten; shootdown.ts. */
+    shotRound: atomic(i32),
+    /** Pages [from, to). */
+    shotFrom: atomic(i32),
+    shotTo: atomic(i32),
   },
   { align: 64 },
 )

@@ -22,6 +22,7 @@ import { UnansweredError } from '../machine/errors.js'
 import { MASK_WORDS } from '../machine/limits.js'
 import type { Deadline } from '../machine/wait-options.js'
 import { PagingRoot, SpaceCpu, SpaceTable } from './layouts.js'
+import { noteShot, publishShot, type Pages } from './shootdown.js'
 import { spaceCpu } from './use.js'
 
 const { generation, users, drain } = SpaceTable.words
@@ -60,11 +61,12 @@ export class Rounds {
   /**
    * A round of the space whose SpaceTable has this word index. `acknowledge` is called once the
    * round has begun: the caller forgets what it knows itself. Mutant: pagetable/own-unflushed.
+   * `pages`: those that the caller, which changes the space, has changed; else all are forgotten.
    *
    * @throws UnansweredError at the deadline; the reason of its signal; OfflineError.
    */
-  async wait(table: number, deadline: Deadline, acknowledge: () => void): Promise<void> {
-    const targets = this.begin(table)
+  async wait(table: number, deadline: Deadline, acknowledge: () => void, pages?: Pages): Promise<void> {
+    const targets = this.begin(table, pages)
     acknowledge()
     if (targets.length === 0) return
     const { doorbell, table: cpus } = this.#own
@@ -119,11 +121,13 @@ export class Rounds {
   }
 
   /** Begins a round, and rings those that are to answer. */
-  begin(table: number): Target[] {
+  begin(table: number, pages?: Pages): Target[] {
     const { i32 } = this.#memory
+    if (pages !== undefined) noteShot(this.#memory, table, pages)
     // O(space.generation) hands over what was changed; pairs with N in acknowledge: who finds this
     // number finds that, too. Mutant: pagetable/unflushed.
     const number = (addAtomic32(i32, table + generation, 1) + 1) | 0
+    if (pages !== undefined) publishShot(this.#memory, table, number)
     // atomic: the same for all spaces of a CPU, which looks at it first.
     addAtomic32(i32, this.#rounds, 1)
     const targets: Target[] = []

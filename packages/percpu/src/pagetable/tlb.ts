@@ -3,8 +3,10 @@
  * own. Direct-mapped; those for writing are apart, so that a hit needs one comparison.
  *
  * A translation is only kept if it cannot change without a round (rounds.ts): the thread forgets
- * all of a space when it answers a round of it.
+ * those of the round's pages, or all, when it answers it.
  */
+
+import type { Pages } from './shootdown.js'
 
 /** Translations, for reading and for writing each. */
 const SIZE = 512
@@ -23,6 +25,8 @@ export class Tlb {
   hits = 0
   misses = 0
   flushes = 0
+  /** Of some pages only. */
+  rangedFlushes = 0
   #isEmpty = true
 
   /** Keeps a translation. It also serves reading. */
@@ -42,5 +46,19 @@ export class Tlb {
     this.flushes++
     this.readPages.set(empty)
     this.writePages.set(empty)
+  }
+  /** Forgets pages [from, to). */
+  flushRange({ from, to }: Pages): void {
+    if (this.#isEmpty) return
+    this.rangedFlushes++
+    if (to - from < SIZE) for (let page = from; page < to; page++) this.#forget(page & (SIZE - 1), from, to)
+    else for (let slot = 0; slot < SIZE; slot++) this.#forget(slot, from, to)
+  }
+  #forget(slot: number, from: number, to: number): void {
+    const none = slot ^ 1
+    const read = this.readPages[slot] ?? none
+    if (read >= from && read < to) this.readPages[slot] = none
+    const written = this.writePages[slot] ?? none
+    if (written >= from && written < to) this.writePages[slot] = none
   }
 }

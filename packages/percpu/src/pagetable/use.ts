@@ -9,6 +9,7 @@ import { addAtomic32, andAtomic32, loadAtomic32, orAtomic32, storeAtomic32, type
 import type { OwnCpu } from '../cpus/own-cpu.js'
 import type { Ringer } from '../cpus/ringer.js'
 import { SpaceCpu, SpaceTable } from './layouts.js'
+import { shotPages } from './shootdown.js'
 import { Tlb } from './tlb.js'
 import type { CountedWalks } from './walk.js'
 
@@ -63,8 +64,12 @@ export class SpaceUse {
     // round is found by what this CPU walks from now on. Mutant: pagetable/unflushed.
     const found = loadAtomic32(i32, this.#table + generation)
     if (found === this.#seen) return false
+    const isNext = found === ((this.#seen + 1) | 0)
     this.#seen = found
-    this.tlb.flush()
+    // Mutants: pagetable/shot-missed, pagetable/shot-kept.
+    const pages = isNext ? shotPages(this.#memory, this.#table, found) : undefined
+    if (pages === undefined) this.tlb.flush()
+    else this.tlb.flushRange(pages)
     // P(space.seen) gives up what was found before; pairs with Q in #hasSeen: it may be used for
     // something else. Mutant: pagetable/seen-of-another.
     storeAtomic32(i32, this.#seenWord, found)

@@ -28,10 +28,11 @@ import { Deadline } from '../machine/wait-options.js'
 import type { Gather } from '../pagetable/gather.js'
 import { OWED, PagingRoot, SpaceCpu, SpaceTable } from '../pagetable/layouts.js'
 import { findPin } from '../pagetable/pins.js'
+import type { Pages } from '../pagetable/shootdown.js'
 import { spaceCpu } from '../pagetable/use.js'
 import { PinnedError } from './errors.js'
 import { SPACE_KINDS, SpaceRoot, type SpacePlace } from './layouts.js'
-import { claimLeft, giveUp, isLeaving, takeLeaving } from './settling.js'
+import { claimLeft, giveUp, leavingPages, takeLeaving } from './settling.js'
 import type { Pager } from './pager.js'
 
 const { changer, generation, root: edge } = SpaceTable.words
@@ -82,7 +83,7 @@ export class Changes {
   }
   #endOrOwe(space: SpacePlace): void {
     const pager = this.#pager
-    if (pager.own.isOnline) this.end(space, pager.owes || isLeaving(pager, space) ? OWED : 0)
+    if (pager.own.isOnline) this.end(space, pager.owes || leavingPages(pager, space) !== undefined ? OWED : 0)
   }
   /** One after the other. */
   #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -141,9 +142,10 @@ export class Changes {
   /** Unmaps what was noted. @throws as {@link unmap}: then it is left to others, too. */
   async unmapLeaving(space: SpacePlace, deadline: Deadline): Promise<void> {
     const pager = this.#pager
+    const pages = leavingPages(pager, space)
     for (let isTaken = false; !isTaken;) {
       isTaken = pager.locked(() => takeLeaving(pager, space))
-      await this.giveUpAfterRound(space, deadline)
+      await this.giveUpAfterRound(space, deadline, pages)
     }
   }
   /**
@@ -156,14 +158,18 @@ export class Changes {
     const { gather } = this.#pager
     for (let isDone = false; !isDone;) {
       isDone = this.#pager.locked(() => gather.unmap(space.table + edge, from, to))
-      await this.giveUpAfterRound(space, deadline)
+      await this.giveUpAfterRound(space, deadline, { from, to })
     }
   }
-  /** Gives up what this change has taken out of the tables of a space. @throws as {@link unmap}. */
-  async giveUpAfterRound(space: SpacePlace, deadline: Deadline): Promise<void> {
+  /**
+   * Gives up what this change has taken out of the tables of a space, of these pages.
+   *
+   * @throws as {@link unmap}.
+   */
+  async giveUpAfterRound(space: SpacePlace, deadline: Deadline, pages?: Pages): Promise<void> {
     // Even if there is nothing: others may know an area that is gone. Mutant: paging/holes-known.
     const pager = this.#pager
-    await pager.round(space, deadline)
+    await pager.round(space, deadline, pages)
     if (pager.takeStrays()) await this.#giveUpStrays(deadline)
     else giveUp(pager, pager.gather)
   }

@@ -28,6 +28,7 @@ export async function collapse(
 ): Promise<boolean> {
   const { pager, place } = access
   const first = page & -ENTRIES
+  const pages = { from: first, to: first + ENTRIES }
   return changes.run(place, deadline, async () => {
     changes.checkPins(place, first, first + ENTRIES)
     const found = pager.locked(() => find(access, first))
@@ -37,14 +38,14 @@ export async function collapse(
     let isPublished = false
     try {
       pager.locked(() => pager.tables.protect(word))
-      await pager.round(place, deadline)
+      await pager.round(place, deadline, pages)
       if (found.block === undefined) copyPages(access, table, block)
       pager.locked(() => publish(access, word, block, found.block === undefined))
       isPublished = true
     } finally {
       if (!isPublished && found.block === undefined && pager.own.isOnline) pager.freeBlock(block)
     }
-    await changes.giveUpAfterRound(place, deadline)
+    await changes.giveUpAfterRound(place, deadline, pages)
     return true
   })
 }

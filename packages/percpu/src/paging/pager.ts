@@ -23,6 +23,7 @@ import { Gather } from '../pagetable/gather.js'
 import { OWED, PagingRoot, SpaceTable } from '../pagetable/layouts.js'
 import { RedoLog } from '../pagetable/redo-log.js'
 import { Rounds } from '../pagetable/rounds.js'
+import type { Pages } from '../pagetable/shootdown.js'
 import { Tables } from '../pagetable/tables.js'
 import type { SpaceUse } from '../pagetable/use.js'
 import { ensureStack, SOME } from '../stack.js'
@@ -147,12 +148,13 @@ export class Pager {
 
   /**
    * Resolves when nobody uses any more what the tables of a space led to before, this CPU included.
+   * `pages`: those that have changed, if not all may have.
    *
    * @throws as `Rounds.wait`.
    */
-  async round({ table }: SpacePlace, deadline: Deadline): Promise<void> {
+  async round({ table }: SpacePlace, deadline: Deadline, pages?: Pages): Promise<void> {
     this.owes = true
-    await this.rounds.wait(table, deadline, () => this.acknowledge())
+    await this.rounds.wait(table, deadline, () => this.acknowledge(), pages)
     this.owes = false
   }
 

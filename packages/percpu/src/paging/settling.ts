@@ -13,6 +13,7 @@
  */
 import { compareExchangeAtomic32, loadU32 } from '#mem'
 import { OWED, SpaceTable } from '../pagetable/layouts.js'
+import type { Pages } from '../pagetable/shootdown.js'
 import { LockTimeoutError } from '../sync/errors.js'
 import type { SpacePlace } from './layouts.js'
 import type { Pager } from './pager.js'
@@ -27,20 +28,21 @@ export function noteLeaving({ log }: Pager, { table }: SpacePlace, from: number,
   log.write32(table + leavingTo, to)
   log.commit()
 }
-/** Whether there are pages that are to be unmapped. The changer asks. */
-export function isLeaving({ memory }: Pager, { table }: SpacePlace): boolean {
-  return loadU32(memory.u32, table + leavingTo) !== 0
+/** The pages that are to be unmapped; undefined if there are none. The changer asks. */
+export function leavingPages({ memory }: Pager, { table }: SpacePlace): Pages | undefined {
+  const to = loadU32(memory.u32, table + leavingTo)
+  return to === 0 ? undefined : { from: loadU32(memory.u32, table + leavingFrom), to }
 }
 /**
  * Unmaps what was noted, unless the areas are there still. Under the lock, by the changer. Returns
  * false if the list became full: then it is to be called again, after a release.
  */
 export function takeLeaving(pager: Pager, place: SpacePlace): boolean {
-  const { memory, areas, gather } = pager
+  const { areas, gather } = pager
   const { table, id } = place
-  const from = loadU32(memory.u32, table + leavingFrom)
-  const to = loadU32(memory.u32, table + leavingTo)
-  if (to === 0) return true
+  const pages = leavingPages(pager, place)
+  if (pages === undefined) return true
+  const { from, to } = pages
   const isUnmapped = areas.first(id, from, to) === undefined
   if (isUnmapped && !gather.unmap(table + edge, from, to)) return false
   noteLeaving(pager, place, 0, 0)

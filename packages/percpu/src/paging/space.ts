@@ -46,7 +46,10 @@ export interface SpaceParts {
 export interface TlbCounts {
   readonly hits: number
   readonly misses: number
+  /** How often it forgot everything. */
   readonly flushes: number
+  /** How often it forgot only the pages that somebody had changed. */
+  readonly rangedFlushes: number
 }
 
 /**
@@ -344,8 +347,8 @@ export class AddressSpace {
   }
   /** What this thread's TLB of the space has done so far. */
   get tlb(): TlbCounts {
-    const { hits, misses, flushes } = this.#tlb
-    return { hits, misses, flushes }
+    const { hits, misses, flushes, rangedFlushes } = this.#tlb
+    return { hits, misses, flushes, rangedFlushes }
   }
 
   /** @throws ArgumentError; RemovedError. */

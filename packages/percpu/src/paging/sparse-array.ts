@@ -265,8 +265,8 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
   }
   /** What this thread's TLB of the array has done so far. */
   get tlb(): TlbCounts {
-    const { hits, misses, flushes } = this.#tlb
-    return { hits, misses, flushes }
+    const { hits, misses, flushes, rangedFlushes } = this.#tlb
+    return { hits, misses, flushes, rangedFlushes }
   }
 
   #checkIndex(index: number): void {
