@@ -2,10 +2,9 @@
  * The layer: spaces on one thread, and what is done when a CPU leaves or dies. The notes and counts
  * are made with the first space of a machine. A machine without an MMU has no such layer.
  */
-import { loadAtomic32, loadU32, storeAtomic32, storeU32, type Memory } from '#mem'
+import { loadAtomic32, loadU32 } from '#mem'
 import type { AllocLayer } from '../alloc/layer.js'
-import { hashNumbers, PAGE_BYTES } from '../arithmetic.js'
-import type { ObjectSpec } from '../bootmem/directory.js'
+import { PAGE_BYTES } from '../arithmetic.js'
 import type { LayerContext } from '../bootmem/layer.js'
 import type { NamedThing } from '../bootmem/names.js'
 import { NotesArea } from '../collections/notes-area.js'
@@ -29,12 +28,14 @@ import { endUse, SpaceUse } from '../pagetable/use.js'
 import { ROOT_LEVEL, SPACE_PAGES } from '../pagetable/entry.js'
 import type { SyncLayer } from '../sync/layer.js'
 import { SpaceAccess } from './access.js'
-import { AREA_READ, AREA_WRITE, Areas, MAX_SPACES } from './areas.js'
+import { AREA_READ, AREA_WRITE, Areas } from './areas.js'
 import { Changes, endChange } from './changes.js'
 import { SpaceCorruptionError, SparseMismatchError } from './errors.js'
+import { forkSpace } from './forking.js'
 import { Holders } from './holders.js'
-import { SPACE_KINDS, spaceBytes, SpaceRoot, type SpaceKind, type SpacePlace } from './layouts.js'
+import { SpaceRoot, type SpaceKind, type SpacePlace } from './layouts.js'
 import { Pager } from './pager.js'
+import { inOrder, placeOf, SpaceRegistry, type Wanted } from './registry.js'
 import { describeSpace, type SpaceReport } from './report.js'
 import { AddressSpace } from './space.js'
 import { SPARSE_BYTES, SparseArray, type SparseOptions, type SparseParts } from './sparse-array.js'
@@ -43,9 +44,7 @@ import { visible } from '../shown.js'
 
 const notes = new NotesArea('percpu.pages', PagingNote)
 const ROOT = 'percpu.paging'
-const TYPE = 'SpaceRoot'
-const hash = hashNumbers([SpaceRoot.hash, SpaceTable.hash])
-const { id: idField, values: valuesField, table: tableField } = SpaceRoot.words
+const { values: valuesField } = SpaceRoot.words
 const { root: edge } = SpaceTable.words
 
 /** The layers that it works with. */
@@ -68,27 +67,30 @@ interface Opened {
   readonly changes: Changes
   readonly drop: (deadline: Deadline) => Promise<void>
 }
-/** What is made: its name and values, and of which space it is a fork. */
-interface Wanted {
-  readonly kind: SpaceKind
-  readonly name: string
-  /** As in SpaceRoot. */
-  readonly values: number
+interface Fork {
+  readonly thing: NamedThing
+  readonly wanted: Wanted
 }
 
 export class PagingLayer implements AttachedLayer {
   readonly name = 'paging'
   readonly #below: PagingBelow
+  readonly #registry: SpaceRegistry
   #engine: Engine | undefined
   #snapshots = 0
 
   constructor(below: PagingBelow) {
     this.#below = below
+    this.#registry = new SpaceRegistry(below.context)
   }
 
   /** The address space of this name. @throws as `machine.space`. */
   space(name: string): AddressSpace {
-    return this.#open(this.#openOrCreate({ kind: 'space', name, values: 0 }), 'space', name)
+    return this.#open(
+      this.#registry.openOrCreate(this.#use().pager, { kind: 'space', name, values: 0 }),
+      'space',
+      name,
+    )
   }
 
   /** The sparse array of this name. @throws as `machine.sparseArray`. */
@@ -98,7 +100,7 @@ export class PagingLayer implements AttachedLayer {
     checkObject('options', options)
     checkChoice('value', options.value, Object.keys(sparseKinds))
     const values = sparseKinds[options.value].number
-    const thing = this.#openOrCreate({ kind: 'sparseArray', name, values })
+    const thing = this.#registry.openOrCreate(this.#use().pager, { kind: 'sparseArray', name, values })
     const found = sparseKindOf(loadU32(memory.u32, thing.address / 4 + valuesField))
     if (found !== options.value)
       throw new SparseMismatchError(
@@ -125,7 +127,7 @@ export class PagingLayer implements AttachedLayer {
   /** What all spaces have. @throws as `machine.spaces`. */
   spaces(): readonly SpaceReport[] {
     const { names } = this.#below.context
-    const all = [...this.#spaces()].sort(inOrder)
+    const all = [...this.#registry.each()].sort(inOrder)
     if (all.length === 0) return []
     const { pager } = this.#use()
     return all.flatMap(({ kind, name, address, serial, ...place }) => {
@@ -140,38 +142,6 @@ export class PagingLayer implements AttachedLayer {
         throw error
       }
     })
-  }
-
-  /** The space of a kind and name, which is made if need be. */
-  #openOrCreate(wanted: Wanted): NamedThing {
-    const { own, names } = this.#below.context
-    own.assertOnline()
-    const { kind, name, values } = wanted
-    const { pager } = this.#use()
-    return pager.locked(() => {
-      const init = (address: number): void => writeRoot(own.memory, address, this.#freeId(pager), values)
-      return names.openOrCreate(kind, name, { ...this.#spec(), init })
-    })
-  }
-  /** A number that no space has. Under the lock, which is held until the space has its name. */
-  #freeId({ memory, root }: Pager): number {
-    const used = new Set<number>()
-    for (const { id } of this.#spaces()) used.add(id)
-    const word = root + PagingRoot.words.spaces
-    let id = loadU32(memory.u32, word)
-    do id = id >= MAX_SPACES ? 1 : id + 1
-    while (used.has(id))
-    storeU32(memory.u32, word, id)
-    return id
-  }
-  /** All spaces, through whose views. */
-  *#spaces(memory = this.#below.context.own.memory): Generator<SpacePlace & Wanted & NamedThing> {
-    for (const kind of SPACE_KINDS) {
-      for (const { name, address, serial } of this.#below.context.names.each(kind, memory)) {
-        const values = loadU32(memory.u32, address / 4 + valuesField)
-        yield { kind, name, serial, values, ...placeOf(memory, address) }
-      }
-    }
   }
 
   /** This thread's handle of what it has found. */
@@ -205,60 +175,23 @@ export class PagingLayer implements AttachedLayer {
     name: string | undefined,
     deadline: Deadline,
     isFixed = false,
-  ): Promise<{ readonly thing: NamedThing; readonly wanted: Wanted }> {
-    const { own, names } = this.#below.context
-    const { pager, changes } = this.#use()
+  ): Promise<Fork> {
+    const { own } = this.#below.context
+    // A name that cannot be is refused before anybody waits.
+    if (name !== undefined) checkStored('name', name, NAME_BYTES)
     const values = loadU32(own.memory.u32, place.address / 4 + valuesField)
     const wanted: Wanted =
       name === undefined
         ? { kind: 'snapshot', name: this.#snapshotName(), values }
         : { kind: values === 0 ? 'space' : 'sparseArray', name, values }
-    // A name that cannot be is refused before anybody waits.
-    if (name !== undefined) checkStored('name', name, NAME_BYTES)
-    return changes.run(place, deadline, async () => {
-      changes.checkPins(place, 0, SPACE_PAGES)
-      pager.locked(() => pager.tables.protect(place.table + edge))
-      await pager.round(place, deadline)
-      // Nobody writes, and nobody can before this change ends. Mutant: paging/fork-unwaited.
-      const thing = pager.locked(() => {
-        const init = (address: number): void => {
-          writeRoot(own.memory, address, this.#freeId(pager), values)
-          // atomic: nobody finds it yet. As if it was being removed, until it is whole.
-          storeAtomic32(own.memory.i32, address / 4 + CollectionHead.words.removing, pager.token)
-        }
-        const made = names.create(wanted.kind, wanted.name, { ...this.#spec(), init })
-        this.#fill(pager, place, made, wanted, isFixed)
-        return made
-      })
-      return { thing, wanted }
-    })
-  }
-  /** Gives a space that was just made what another one has. */
-  #fill(pager: Pager, from: SpacePlace, made: NamedThing, { kind, name }: Wanted, isFixed: boolean): void {
-    const { names } = this.#below.context
-    const { memory, areas, frames, tables, log } = pager
-    const to = placeOf(memory, made.address)
-    try {
-      // Of a space that had this number once, and whose end was not whole.
-      if (areas.first(to.id, 0, SPACE_PAGES) !== undefined) areas.delete(to.id)
-      const all = [...areas.each(from.id)]
-      const allowed = isFixed ? ~AREA_WRITE : -1
-      areas.setAll(
-        to.id,
-        all.map((area) => ({ ...area, flags: area.flags & allowed })),
-      )
-    } catch (error) {
-      names.remove(kind, name)
-      throw error
-    }
-    const entry = tables.at(from.table + edge)
-    if (entry !== 0) {
-      frames.share(log, entry)
-      log.writeAtomic32(to.table + edge, entry)
-      log.commit()
-    }
-    // atomic: it is whole, and may be opened.
-    storeAtomic32(memory.i32, made.address / 4 + CollectionHead.words.removing, 0)
+    const thing = await forkSpace(
+      { ...this.#use(), registry: this.#registry },
+      place,
+      wanted,
+      deadline,
+      isFixed,
+    )
+    return { thing, wanted }
   }
   /** Of a snapshot without a name: it is its thread's. No two are alike. */
   #snapshotName(): string {
@@ -275,8 +208,8 @@ export class PagingLayer implements AttachedLayer {
   }
   /** It is looked at again once nobody can pin any more. */
   #findUnpinned(kind: SpaceKind, name: string): NamedThing {
-    const { own, names } = this.#below.context
-    const thing = names.open(kind, name, this.#spec())
+    const { own } = this.#below.context
+    const thing = this.#registry.open(kind, name)
     const { changes } = this.#use()
     changes.checkPins(placeOf(own.memory, thing.address), 0, SPACE_PAGES)
     return thing
@@ -338,7 +271,7 @@ export class PagingLayer implements AttachedLayer {
     const { pager } = engine
     pager.leaveAll()
     clearPins(pager.memory, pager.note)
-    for (const { table } of this.#spaces()) endChange(pager.memory, table, pager.token)
+    for (const { table } of this.#registry.each()) endChange(pager.memory, table, pager.token)
   }
   abandon(): void {
     this.#engine?.pager.abandon()
@@ -373,7 +306,7 @@ export class PagingLayer implements AttachedLayer {
     const { memory } = table
     notes.release(recovery)
     clearPins(memory, note)
-    for (const space of this.#spaces(memory)) {
+    for (const space of this.#registry.each(memory)) {
       endUse(memory, space.table, cpu, ringer)
       endChange(memory, space.table, tokenOf(cpu, incarnation))
     }
@@ -388,7 +321,7 @@ export class PagingLayer implements AttachedLayer {
     const gather = pager.gatherOf(pager.notes[cpu] ?? 0)
     if (isDead() && gather.count > 0) await changes.giveUpAll(gather, new Deadline(), isDead)
     const token = tokenOf(cpu, incarnation)
-    for (const { kind, name, address } of [...this.#spaces()]) {
+    for (const { kind, name, address } of [...this.#registry.each()]) {
       // atomic: as in Removal. What others have begun is theirs.
       const removing = loadAtomic32(own.memory.i32, address / 4 + CollectionHead.words.removing)
       const isOwn = kind === 'snapshot' && name.startsWith(`${cpu}.${incarnation}.`)
@@ -398,7 +331,7 @@ export class PagingLayer implements AttachedLayer {
       })
     }
     const { memory } = own
-    for (const { kind, ...space } of [...this.#spaces()]) {
+    for (const { kind, ...space } of [...this.#registry.each()]) {
       // What is being removed is its remover's: who begins to later on waits for this stretch.
       const isThere = (): boolean => context.names.has(kind, space) && !isRemoving(memory, space.address)
       await changes.settleLeft(space, isThere)
@@ -411,7 +344,7 @@ export class PagingLayer implements AttachedLayer {
     const { map } = this.#below.context.own
     pager.locked(() => {
       const holders = new Holders(pager)
-      for (const { table } of this.#spaces()) holders.add(pager.tables.at(table + edge), ROOT_LEVEL)
+      for (const { table } of this.#registry.each()) holders.add(pager.tables.at(table + edge), ROOT_LEVEL)
       for (const note of pager.notes) holders.addList(pager.gatherOf(note))
       holders.compare(Math.floor((map.units * UNIT) / PAGE_BYTES))
       const { faults } = holders
@@ -422,14 +355,9 @@ export class PagingLayer implements AttachedLayer {
   structs(): readonly PlacedStruct[] {
     const { context } = this.#below
     const placed = notes.structs(context.own, context.objects, 'paging')
-    for (const { kind, name, address } of this.#spaces())
+    for (const { kind, name, address } of this.#registry.each())
       placed.push({ name: `${kind}[${name}]`, address, struct: SpaceRoot })
     return placed
-  }
-
-  #spec(): { readonly type: string; readonly layout: ObjectSpec['layout'] } {
-    const size = spaceBytes(this.#below.context.own.map.cpus)
-    return { type: TYPE, layout: { name: TYPE, size, align: SpaceRoot.align, hash } }
   }
 }
 
@@ -440,16 +368,4 @@ function arrayArea({ areas }: Pager, { id }: SpacePlace, kind: SpaceKind): boole
   if (kind !== 'sparseArray') return true
   areas.set(id, { from: 0, to: SPARSE_BYTES / PAGE_BYTES, flags: AREA_READ | AREA_WRITE })
   return false
-}
-/** By kind and name. */
-function inOrder(one: Wanted, other: Wanted): number {
-  if (one.kind !== other.kind) return SPACE_KINDS.indexOf(one.kind) - SPACE_KINDS.indexOf(other.kind)
-  return one.name < other.name ? -1 : 1
-}
-function placeOf({ u32 }: Memory, address: number): SpacePlace {
-  return { address, id: loadU32(u32, address / 4 + idField), table: address / 4 + tableField }
-}
-function writeRoot({ u32 }: Memory, address: number, id: number, values: number): void {
-  storeU32(u32, address / 4 + idField, id)
-  storeU32(u32, address / 4 + valuesField, values)
 }
