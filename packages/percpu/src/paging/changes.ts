@@ -130,7 +130,14 @@ export class Changes {
 
   /** @throws PinnedError if a page of [from, to) is pinned. Called by the changer. */
   checkPins({ id }: SpacePlace, from: number, to: number): void {
-    const pin = findPin(this.#pager.memory, this.#pager.notes, id, from, to)
+    const { memory, notes, own } = this.#pager
+    const find = (): ReturnType<typeof findPin> => findPin(memory, notes, id, from, to)
+    let pin = find()
+    // Nobody else could unpin what a thread has left that has ended. Mutant: paging/pins-of-ended.
+    for (let cpu = -1; pin !== undefined && pin.cpu !== cpu; pin = find()) {
+      cpu = pin.cpu
+      own.idle.tending?.rescue(cpu)
+    }
     if (pin === undefined) return
     const address = pin.page * PAGE_BYTES
     throw new PinnedError(`the page at address ${address} is pinned by CPU ${pin.cpu}: unpin it first`, {

@@ -1,8 +1,8 @@
 import { PercpuError } from '../errors.js'
 
 /**
- * An access to an address that no area has, or a write to a read-only one. `details.address` and
- * `details.access` say which. Nothing was changed at this address.
+ * An access to an address that no area has, or a write to a read-only one. `details.address`,
+ * `details.access` and `details.isMapped` say which. Nothing was changed at this address.
  */
 export class FaultError extends PercpuError {
   readonly code = 'PERCPU_FAULT'

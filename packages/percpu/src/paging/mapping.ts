@@ -9,8 +9,8 @@ import type { SpaceAccess } from './access.js'
 import { pagesOf, type Span } from './addresses.js'
 import { AREA_HUGE, AREA_READ, AREA_WRITE, type Area } from './areas.js'
 import type { Changes } from './changes.js'
-import { AreaOverlapError } from './errors.js'
-import { noArea } from './pager.js'
+import { AreaOverlapError, type FaultError } from './errors.js'
+import { noArea, type FaultAccess } from './faults.js'
 import { noteLeaving } from './settling.js'
 
 const { root: edge } = SpaceTable.words
@@ -101,17 +101,18 @@ export async function unmapAreas(
 export async function protectArea(
   access: SpaceAccess,
   changes: Changes,
-  { page, end, bytes }: Span,
+  span: Span,
   options: AreaOptions,
   deadline: Deadline,
 ): Promise<void> {
   const { pager, place } = access
+  const { page, end, bytes } = span
   assertOpen(access.memory)
   if (bytes === 0) return
   await changes.run(place, deadline, async () => {
     changes.checkPins(place, page, end)
     pager.locked(() => {
-      const parts = partsOf(pager.areas.each(place.id, page, end), page, end)
+      const parts = partsOf(pager.areas.each(place.id, page, end), span, 'protect')
       // A block is of one area: what it allows is one. Mutant: paging/protected-block.
       pager.tables.prepare(place.table + edge, page, end)
       // Whoever writes looks at the areas again. First: a thread that dies in between leaves no
@@ -129,16 +130,17 @@ function changed(flags: number, { write, huge }: AreaOptions): number {
   const before = { write: (flags & AREA_WRITE) !== 0, huge: (flags & AREA_HUGE) !== 0 }
   return flagsOf({ write: write ?? before.write, huge: huge ?? before.huge })
 }
-/** The parts of areas in [from, to). @throws FaultError if there are gaps. */
-export function partsOf(areas: Iterable<Area>, from: number, to: number, isWrite = false): Area[] {
+/** The parts of areas that have a range. @throws FaultError if there are gaps. */
+export function partsOf(areas: Iterable<Area>, { address, page, end }: Span, access: FaultAccess): Area[] {
+  const gap = (at: number): FaultError => noArea(Math.max(address, at * PAGE_BYTES), access)
   const parts: Area[] = []
-  let next = from
+  let next = page
   for (const area of areas) {
-    if (area.from > next) throw noArea(next, isWrite)
-    next = Math.min(to, area.to)
-    parts.push({ from: Math.max(from, area.from), to: next, flags: area.flags })
+    if (area.from > next) throw gap(next)
+    next = Math.min(end, area.to)
+    parts.push({ from: Math.max(page, area.from), to: next, flags: area.flags })
   }
-  if (next < to) throw noArea(next, isWrite)
+  if (next < end) throw gap(next)
   return parts
 }
 

@@ -14,7 +14,7 @@ import { OutOfMemoryError } from '../machine/errors.js'
 import { cpuOf, tokenOf } from '../machine/token.js'
 import type { Deadline } from '../machine/wait-options.js'
 import { AREA_HUGE, AREA_WRITE, type Area, type Areas } from './areas.js'
-import { FaultError } from './errors.js'
+import { noArea, readOnly } from './faults.js'
 import type { SpacePlace } from './layouts.js'
 import { settle } from './settling.js'
 import { ENTRIES, HUGE, PRESENT, targetOf } from '../pagetable/entry.js'
@@ -233,9 +233,9 @@ export class Pager {
     for (;;) {
       const leaf = this.locked(() => {
         const area = this.areas.at(space.id, page)
-        if (area === undefined) throw noArea(page, isWrite)
+        if (area === undefined) throw noArea(page * PAGE_BYTES, isWrite ? 'write' : 'read')
         if (!isWrite) return this.tables.read(space.table + edge, page)
-        if ((area.flags & AREA_WRITE) === 0) throw readOnly(page)
+        if ((area.flags & AREA_WRITE) === 0) throw readOnly(page * PAGE_BYTES)
         return this.changerOf(space) === 0 ? this.#write(space, page, area) : undefined
       })
       if (leaf !== undefined) return leaf
@@ -312,15 +312,6 @@ export function wordOf(leaf: number, page: number): number {
   return (leaf & HUGE) === 0 ? target : target + (page & (ENTRIES - 1)) * ENTRIES
 }
 
-export function noArea(page: number, isWrite: boolean): FaultError {
-  const address = page * PAGE_BYTES
-  const access = isWrite ? 'write' : 'read'
-  return new FaultError(`nothing is mapped at address ${address}: ${access} refused`, { address, access })
-}
-export function readOnly(page: number): FaultError {
-  const address = page * PAGE_BYTES
-  return new FaultError(`address ${address} is read-only: write refused`, { address, access: 'write' })
-}
 function changerGone({ address }: SpacePlace, token: number): LockTimeoutError {
   const owner = cpuOf(token)
   return new LockTimeoutError(

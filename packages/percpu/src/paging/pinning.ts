@@ -8,6 +8,7 @@ import { ofThisThread } from '../unsendable.js'
 import type { SpaceAccess } from './access.js'
 import type { Span } from './addresses.js'
 import { TooManyPinsError } from './errors.js'
+import { faultAt } from './faults.js'
 
 /** A page that stays where it is, until it is unpinned. */
 export class Pin {
@@ -40,7 +41,7 @@ export class Pin {
 }
 
 /** @throws as `AddressSpace.pin`. */
-export function pinPage(access: SpaceAccess, { page }: Span): Pin {
+export function pinPage(access: SpaceAccess, { address, page }: Span): Pin {
   const { pager, place } = access
   const { memory, note } = pager
   assertOpen(access.memory)
@@ -52,7 +53,11 @@ export function pinPage(access: SpaceAccess, { page }: Span): Pin {
   const unpin = (): void => clearPin(memory, note, slot)
   for (;;) {
     // What can be missing comes first.
-    access.writing(page, () => undefined)
+    try {
+      access.writing(page, () => undefined)
+    } catch (error) {
+      throw faultAt(error, address)
+    }
     setPin(memory, note, slot, place.id, page)
     let isPinned = false
     try {

@@ -23,6 +23,7 @@ import {
 } from './mapping.js'
 import { pinPage, type Pin } from './pinning.js'
 import { checkAccess, populate, splitBlock } from './populating.js'
+import { faultAt } from './faults.js'
 import { describeAreas, type AreaReport } from './report.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
@@ -176,7 +177,11 @@ export class AddressSpace {
     const access = this.#access
     const word = access.find(page)
     if (word !== 0) return loadU32(u32, word + offset)
-    return access.counted(page, false, (first) => (first === 0 ? 0 : loadU32(u32, first + offset)))
+    try {
+      return access.counted(page, false, (first) => (first === 0 ? 0 : loadU32(u32, first + offset)))
+    } catch (error) {
+      throw faultAt(error, address)
+    }
   }
   /**
    * Writes the 32-bit word at an address, a multiple of 4.
@@ -213,7 +218,11 @@ export class AddressSpace {
     }
     checkWord(address)
     const { u32 } = this.#memory
-    this.#access.writing(page, (word) => storeU32(u32, word + offset, value))
+    try {
+      this.#access.writing(page, (word) => storeU32(u32, word + offset, value))
+    } catch (error) {
+      throw faultAt(error, address)
+    }
   }
 
   /**

@@ -152,6 +152,7 @@ export class SparseArray<Kind extends SparseKind = SparseKind> {
       return this
     }
     this.#checkIndex(index)
+    if (this.#parts.isSnapshot) throw this.#fixed()
     this.#access.writing(page, (word) =>
       this.#codec.store(this.#memory, word * this.#perWord + offset, value),
     )

@@ -1,4 +1,4 @@
-/** Removals that wait for threads which have ended, and which nobody supervised. */
+/** Removals that threads are in the way of which have ended, and which nobody supervised. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, it } from 'node:test'
@@ -41,6 +41,18 @@ describe('after a thread that has ended, unsupervised', { skip: !tellsOfThreads,
     await held
     await machine.remove('map', 'map', wait)
     assert.deepEqual(machine.online, [0])
+    await machine.offline()
+  })
+
+  it('a page is unmapped that it had pinned', async () => {
+    const machine = boot({ cpus: 3, memory: '16 MiB' })
+    const space = machine.space('space')
+    space.map(0, 4096)
+    const worker = await startWorker(machine, 'pins')
+    await assert.rejects(space.unmap(0, 4096), { code: 'PERCPU_PINNED', details: { address: 0, cpu: 1 } })
+    await worker.terminate()
+    await space.unmap(0, 4096)
+    assert.deepEqual(space.maps(), [])
     await machine.offline()
   })
 })
