@@ -29,6 +29,7 @@ export async function collapse(
   const { pager, place } = access
   const first = page & -ENTRIES
   return changes.run(place, deadline, async () => {
+    // Mutant: paging/collapse-unpinned.
     changes.checkPins(place, first, first + ENTRIES)
     const found = pager.locked(() => find(access, first))
     if (found === undefined) return false

@@ -113,6 +113,7 @@ export async function protectArea(
   const { pager, place } = access
   if (bytes === 0) return
   await changes.run(place, deadline, async () => {
+    // Mutant: paging/protect-unpinned.
     changes.checkPins(place, page, end)
     pager.locked(() => {
       const parts = partsOf(pager.areas.each(place.id, page, end), page, end)
