@@ -248,6 +248,7 @@ export class Pager {
         if (area === undefined) throw noArea(page, isWrite)
         if (!isWrite) return this.tables.read(space.table + edge, page)
         if ((area.flags & AREA_WRITE) === 0) throw readOnly(page)
+        // Mutant: paging/written-beside-fork.
         return this.changerOf(space) === 0 ? this.#write(space, page, area) : undefined
       })
       if (leaf !== undefined) return leaf
