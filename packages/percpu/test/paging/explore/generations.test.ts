@@ -55,8 +55,11 @@ describe('a fork of a fork', () => {
           async (cpu) => {
             const { space } = cpu.prepare(() => open(world, cpu.number, 's'))
             const from = cpu.choose(PAGES.length)
-            for (let count = 0; (count = mem.loadAtomic32(i32, base)) < from;)
+            let count = 0
+            while (count < from) {
               await mem.waitAsync32(i32, base, count).value
+              count = mem.loadAtomic32(i32, base)
+            }
             const fork = await space.fork('g')
             const found = contents(fork)
             assert.match(found, /^2*1*$/)
