@@ -74,8 +74,8 @@ export const ZoneLayout = struct(
     /** Pages from `frontier` to `limit` are the zone's and were never touched; they are zero. */
     frontier: racy(u32),
     limit: racy(u32),
-    /** First page of the span that was taken last from boot memory. */
-    span: locked(u32, 'zone'),
+    /** First page of the span that was taken last from boot memory. Reapers read it unlocked. */
+    span: racy(u32),
     /** No page of the zone lies below `low`, or at or above `high`. */
     low: racy(u32),
     high: racy(u32),

@@ -167,6 +167,7 @@ export class Gather {
     const item = load32(this.#memory.i32, this.#note + gather + count - 1)
     const level = levelOf(item)
     const isTable = level > PAGE_LEVEL && (item & (HUGE | SHELL)) === 0
+    // Mutant: pagetable/dropped-shared.
     if (isTable && !this.#frames.isShared(item)) {
       const index = this.#firstOf(level, targetOf(item))
       if (index < ENTRIES) {

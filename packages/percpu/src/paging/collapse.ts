@@ -30,6 +30,7 @@ export async function collapse(
   const first = page & -ENTRIES
   const pages = { from: first, to: first + ENTRIES }
   return changes.run(place, deadline, async () => {
+    // Mutant: paging/collapse-unpinned.
     changes.checkPins(place, first, first + ENTRIES)
     const found = pager.locked(() => find(access, first))
     if (found === undefined) return false

@@ -110,6 +110,7 @@ export async function protectArea(
   assertOpen(access.memory)
   if (bytes === 0) return
   await changes.run(place, deadline, async () => {
+    // Mutant: paging/protect-unpinned.
     changes.checkPins(place, page, end)
     pager.locked(() => {
       const parts = partsOf(pager.areas.each(place.id, page, end), span, 'protect')

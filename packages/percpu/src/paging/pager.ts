@@ -236,6 +236,7 @@ export class Pager {
         if (area === undefined) throw noArea(page * PAGE_BYTES, isWrite ? 'write' : 'read')
         if (!isWrite) return this.tables.read(space.table + edge, page)
         if ((area.flags & AREA_WRITE) === 0) throw readOnly(page * PAGE_BYTES)
+        // Mutant: paging/written-beside-fork.
         return this.changerOf(space) === 0 ? this.#write(space, page, area) : undefined
       })
       if (leaf !== undefined) return leaf
