@@ -4,6 +4,8 @@
 // between, CPU 1 must know that nobody is on the way. Either every CPU has answered a doorbell,
 // which none does in the middle of a walk, or walkers count themselves.
 //
+// docs/paging.md, "How it is tested", tells which explorations do this with the real walks.
+//
 //     node examples/lab-walker.js
 import assert from 'node:assert/strict'
 import { explore, mem, percpu } from 'percpu-lab'

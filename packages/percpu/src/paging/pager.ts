@@ -143,6 +143,7 @@ export class Pager {
     this.flushes++
     let isAwaited = false
     for (const use of this.#uses) isAwaited = use.acknowledge() || isAwaited
+    // Mutant: pagetable/answer-untold.
     if (isAwaited) this.own.doorbell.ringer.wakeWaiters(this.own.cpu)
   }
 
