@@ -166,7 +166,7 @@ export class Rounds {
   }
   #hasSeen(at: number, number: number): boolean {
     // Q(space.seen) pairs with P in SpaceUse.acknowledge: what the CPU found before is used no
-    // more. Mutant: pagetable/seen-of-another.
+    // more. Mutants: pagetable/seen-of-another, pagetable/seen-before.
     const seen = loadAtomic32(this.#memory.i32, at + SpaceCpu.words.seen)
     return ((seen - number) | 0) >= 0
   }

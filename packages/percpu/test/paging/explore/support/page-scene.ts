@@ -34,6 +34,9 @@ type PagerParts = ConstructorParameters<typeof Pager>[0]
 /** Which area there is: 1 if there is one. How far who changes is; what writers tell each other. */
 const Words = struct('Words', { area: atomic(i32), over: atomic(i32), told: atomic(i32) })
 
+/** The page for explorations of weak loads: what else would be a data race gives any old value. */
+const RacyPage = struct('RacyPage', { words: percpu.array(percpu.racy(i32), 2) })
+
 const CPUS = 4
 const PAGE = 5
 /** What the page has, and what its memory has once it is used for something else. */
@@ -76,9 +79,11 @@ export class PageScene {
 
   /** Explores, with all words named. */
   async check(test: NamedTest, describe: (t: Scenario) => void, options?: TestExploreOptions): Promise<void> {
-    const { root, notes, space, words } = this.#places
+    const { root, notes, space, words, page } = this.#places
+    const isWeak = options?.weak === true
     const scenario = (t: Scenario): void => {
       nameStructs(t, this.world.memory, [
+        ...(isWeak ? [{ name: 'page', address: page, struct: RacyPage }] : []),
         { name: 'root', address: root, struct: PagingRoot },
         { name: 'space', address: space, struct: SpaceTable },
         { name: 'words', address: words, struct: Words },
