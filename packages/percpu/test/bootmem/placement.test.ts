@@ -118,8 +118,9 @@ describe('a request', () => {
         throwsCode(() => memblock.alloc(request), 'PERCPU_ARGUMENT', new RegExp(`\\b${option}\\b`))
       }
     }
-    for (const request of [undefined, null, 64, '64'] as unknown as AllocRequest[])
+    for (const request of [null, 64, '64'] as unknown as AllocRequest[])
       throwsCode(() => memblock.alloc(request), 'PERCPU_ARGUMENT', /request: /)
+    throwsCode(() => memblock.alloc(undefined as never), 'PERCPU_ARGUMENT', /^request is missing: /)
     throwsCode(
       () => memblock.alloc({ size: 129, noCross: 128 }),
       'PERCPU_ARGUMENT',
