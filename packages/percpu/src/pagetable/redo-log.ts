@@ -65,11 +65,18 @@ export class RedoLog implements SectionWriter {
   commit(): void {
     // From here on it happens. Mutant: pagetable/log-early.
     storeU32(this.memory.u32, this.#note + length, this.#count)
-    this.drop()
+    this.#forget()
     redo(this.memory, this.#note)
   }
-  /** Forgets what was noted. */
-  drop(): void {
+  /**
+   * The end of a change, before its lock is released. What was noted and not committed is
+   * forgotten: it threw. What was committed is written. Mutant: pagetable/log-unfinished.
+   */
+  end(): void {
+    this.#forget()
+    if (loadU32(this.memory.u32, this.#note + length) !== 0) redo(this.memory, this.#note)
+  }
+  #forget(): void {
     this.#count = 0
     if (this.#noted.size > 0) this.#noted.clear()
   }

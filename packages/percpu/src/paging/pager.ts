@@ -166,8 +166,7 @@ export class Pager {
       try {
         return change()
       } finally {
-        // What a change has noted that threw is not part of the next one.
-        this.log.drop()
+        this.log.end()
       }
     })
   }
