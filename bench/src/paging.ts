@@ -18,6 +18,11 @@ const machine = boot({ memory: '4 GiB', cpus: WORKERS + 1 })
 const space = machine.space('read')
 space.map(0, MANY * PAGE)
 space.populate(0, MANY * PAGE)
+/** All of its pages are a fork's, too: reading them is counted, and nothing is kept. */
+const shared = machine.space('shared')
+shared.map(0, FEW * PAGE)
+shared.populate(0, FEW * PAGE)
+await shared.fork('fork')
 const numbers = machine.sparseArray('numbers', { value: 'f64' })
 for (let i = 0; i < FEW * 512; i++) numbers.set(i, i)
 const private64 = new Float64Array(FEW * 512)
@@ -54,6 +59,15 @@ const access: Suite = {
       measure: perOperation((count) => {
         let sum = 0
         for (let i = 0; i < count; i++) sum += space.read((i & (MANY - 1)) * PAGE)
+        return sum
+      }),
+    },
+    {
+      name: 'AddressSpace.read, shared with a fork',
+      role: 'ours',
+      measure: perOperation((count) => {
+        let sum = 0
+        for (let i = 0; i < count; i++) sum += shared.read((i & (FEW * 1024 - 1)) * 4)
         return sum
       }),
     },
