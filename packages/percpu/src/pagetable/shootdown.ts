@@ -7,8 +7,8 @@
  * Whoever finds another number forgets all: it has missed a round, it is early, or the round is of
  * somebody who knows of no pages. A space has one changer, so the words have one writer.
  *
- * Why `generation` may wrap around: a number that is found is at most a few rounds old. The next
- * one of the changer takes it away.
+ * Why `generation` may wrap around: the next round of some pages takes a number away. To find it
+ * again takes 2^32 rounds of all pages in between, of a millisecond each.
  */
 import { loadAtomic32, storeAtomic32, type Memory } from '#mem'
 import { SpaceTable } from './layouts.js'
@@ -52,5 +52,6 @@ export function shotPages({ i32 }: Memory, table: number, number: number): Pages
   const from = loadAtomic32(i32, table + shotFrom)
   // atomic: as the one before.
   const to = loadAtomic32(i32, table + shotTo)
-  return isOf() ? { from, to } : undefined
+  // No pages: there was no such round yet.
+  return isOf() && from < to ? { from, to } : undefined
 }

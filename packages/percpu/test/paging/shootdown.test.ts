@@ -9,7 +9,7 @@ const PAGE = 4096
 const PAGES = 64
 const SIZE = 512
 const { SpaceCpu, SpaceTable } = await import('../../dist/pagetable/layouts.js')
-const { noteShot, publishShot } = await import('../../dist/pagetable/shootdown.js')
+const { noteShot, publishShot, shotPages } = await import('../../dist/pagetable/shootdown.js')
 const { Tlb } = await import('../../dist/pagetable/tlb.js')
 const { SpaceUse } = await import('../../dist/pagetable/use.js')
 
@@ -73,6 +73,8 @@ describe('a thread that answers', () => {
       assert.equal(use.acknowledge(), true)
     }
     use.begin()
+    // Of a space that is new, and whose count has wrapped around.
+    assert.equal(shotPages(memory, table, 0), undefined)
     use.tlb.keep(7, 4096, false)
     noteShot(memory, table, { from: 3, to: 5 })
     publishShot(memory, table, begin())
