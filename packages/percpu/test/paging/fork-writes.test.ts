@@ -1,17 +1,23 @@
 /** Writes to a space and its fork, in both orders. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { AddressSpace } from 'percpu'
+import type { AddressSpace, Machine } from 'percpu'
 import { fresh } from '../support/machines.js'
 
 const PAGE = 4096
 
-async function forked(): Promise<{ parent: AddressSpace; child: AddressSpace }> {
-  const parent = fresh({ memory: '4 MiB' }).space('s')
+interface Forked {
+  readonly machine: Machine
+  readonly parent: AddressSpace
+  readonly child: AddressSpace
+}
+async function forked(): Promise<Forked> {
+  const machine = fresh({ memory: '4 MiB' })
+  const parent = machine.space('s')
   parent.map(0, 2 * PAGE)
   parent.write(0, 1)
   parent.write(PAGE, 2)
-  return { parent, child: await parent.fork() }
+  return { machine, parent, child: await parent.fork() }
 }
 const values = (space: AddressSpace): number[] => [space.read(0), space.read(PAGE)]
 
@@ -53,6 +59,21 @@ describe('a space and its fork', () => {
       [
         [30, 20],
         [10, 2],
+      ],
+    )
+    parent.verify()
+  })
+  it('go apart when a deaf thread writes, whose walks are counted', async () => {
+    const { machine, parent, child } = await forked()
+    machine.cpus.deaf(() => {
+      parent.write(0, 10)
+      child.write(PAGE, 20)
+    })
+    assert.deepEqual(
+      [values(parent), values(child)],
+      [
+        [10, 2],
+        [1, 20],
       ],
     )
     parent.verify()
