@@ -57,9 +57,12 @@ export const SpaceTable = struct(
     drain: atomic(i32),
     /** CPUs that may be walking the space, a bit each. */
     users: array(atomic(i32), MASK_WORDS),
-    /** Pages [from, to) that are being unmapped; both 0: none. settling.ts */
-    leavingFrom: locked(u32, 'paging'),
-    leavingTo: locked(u32, 'paging'),
+    /**
+     * Pages [from, to) that are being unmapped; both 0: none. The changer's, and no one else's.
+     * settling.ts
+     */
+    leavingFrom: owner(u32),
+    leavingTo: owner(u32),
     /** The round of which the pages below are, and no others, to be forgotten; shootdown.ts. */
     shotRound: atomic(i32),
     /** Pages [from, to). */
