@@ -16,6 +16,7 @@ export class Pin {
     showAs(this, ({ address }) => ({ address }))
   }
 
+  /** @internal */
   protected readonly unsendable = ofThisThread
   /** Byte address of the page in the machine's memory: for `percpu/mem`, and `Struct.at`. */
   readonly address: number
