@@ -10,7 +10,7 @@
 import { spawn } from 'node:child_process'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { isMain, repositoryRoot } from './lib/cli.mjs'
+import { isMain, readCommandLine, repositoryRoot } from './lib/cli.mjs'
 
 /** The layers that have a kill test. */
 export const layers = ['sync', 'alloc', 'percpu', 'rcu', 'collections']
@@ -95,14 +95,8 @@ async function stopAtRandom(child, ended) {
 }
 
 async function main() {
-  let options
-  try {
-    options = readOptions(process.argv.slice(2))
-  } catch (error) {
-    console.error(error.message)
-    process.exitCode = 2
-    return
-  }
+  const options = readCommandLine(readOptions)
+  if (options === undefined) return
   const { code, stops } = await tortureKill(options)
   const stopped = options.stop ? `, ${stops} stops` : ''
   if (code === 0)

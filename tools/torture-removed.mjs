@@ -9,7 +9,7 @@
 import { spawn } from 'node:child_process'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { isMain, repositoryRoot } from './lib/cli.mjs'
+import { isMain, readCommandLine, repositoryRoot } from './lib/cli.mjs'
 import { createCompiler } from './lib/compile.mjs'
 import { inLanes } from './lib/lanes.mjs'
 import { mutatedText, readRegistry } from './lib/mutant-registry.mjs'
@@ -76,14 +76,8 @@ function formatRow({ name, isCaught, seconds, failures }) {
 }
 
 async function main() {
-  let options
-  try {
-    options = readOptions(process.argv.slice(2))
-  } catch (error) {
-    console.error(error.message)
-    process.exitCode = 2
-    return
-  }
+  const options = readCommandLine(readOptions)
+  if (options === undefined) return
   const rows = await tortureRemoved(repositoryRoot, options, (row) => console.log(formatRow(row)))
   process.exitCode = rows.every(({ isCaught }) => isCaught) ? 0 : 1
 }

@@ -13,6 +13,20 @@ export function isMain(moduleUrl) {
 }
 
 /**
+ * What `read` makes of the command line. If it throws, the message is printed, the program will end
+ * with 2, and undefined comes back.
+ */
+export function readCommandLine(read) {
+  try {
+    return read(process.argv.slice(2))
+  } catch (error) {
+    console.error(error.message)
+    process.exitCode = 2
+    return undefined
+  }
+}
+
+/**
  * Lists the files below `directory` whose names end with one of `extensions`: paths relative to
  * `directory`, with `/`, sorted. A directory that does not exist has no files. Directories named in
  * `skip` are not entered.
