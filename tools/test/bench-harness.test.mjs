@@ -162,7 +162,21 @@ test('a loop that was slow when it was calibrated is run more often', async () =
 })
 
 test('a loop that does nothing ends', () => {
-  assert.ok(calibrate(() => 0, effort) > 1e6)
+  assert.ok(
+    calibrate(
+      () => 0,
+      effort,
+      () => 0,
+    ) > 1e6,
+  )
+})
+
+test('interruptions do not give a loop fewer operations', () => {
+  let runs = 0
+  // Two of three runs take a second longer than the 10 ns of each operation.
+  const clock = (_, count) => (++runs % 3 === 0 ? 0 : 1e9) + 10 * count
+  const count = calibrate(() => 0, effort, clock)
+  assert.equal(count, (effort.roundTime * 1e6) / 10)
 })
 
 test('a loop is optimised as a whole before it is timed', () => {
