@@ -2,7 +2,7 @@
  * Completions: one thread waits until another one is done with something. (After the kernel's
  * `struct completion`.)
  *
- *     done   completions that nobody has waited for yet; -1 after completeAll
+ *     done   completions that nobody has waited for yet, at most 2^32 - 2; -1 after completeAll
  */
 import { compareExchangeAtomic32, loadAtomic32, storeAtomic32 } from '#mem'
 import type { WaitOptions } from '../machine/wait-options.js'
@@ -13,6 +13,8 @@ import { showAs } from '../inspect.js'
 import { ofThisThread } from '../unsendable.js'
 
 const ALL = -1
+/** The most completions that are counted, as the word has it. */
+const MOST = ALL - 1
 
 export class Completion {
   static {
@@ -44,7 +46,10 @@ export class Completion {
     return loadAtomic32(this.#state.memory.i32, this.#word) !== 0
   }
 
-  /** Lets one waiter go on, now or when it comes. @throws TooManyLocksError; OfflineError. */
+  /**
+   * Lets one waiter go on, now or when it comes. No more than 2^32 - 2 are kept for later: one more
+   * is not counted. @throws TooManyLocksError; OfflineError.
+   */
   complete(): void {
     this.#queue.announce(() => {
       for (;;) {
@@ -52,7 +57,7 @@ export class Completion {
         const done = loadAtomic32(this.#state.memory.i32, this.#word)
         // I(completion.done) pairs with J in #take: what was written before it is the waiter's to
         // read. Mutant: sync/complete-without-exchange.
-        if (done === ALL || this.#exchange(done, done + 1)) return
+        if (done === ALL || done === MOST || this.#exchange(done, done + 1)) return
       }
     }, 'one')
   }

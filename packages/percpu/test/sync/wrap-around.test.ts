@@ -5,7 +5,8 @@ import { loadAtomic32, storeAtomic32, storeAtomicU64 } from 'percpu/mem'
 import { fresh, joinAs } from '../support/machines.js'
 import { words } from '../support/threads.js'
 
-const { ConditionLayout, SemaphoreLayout, SeqlockLayout } = await import('../../dist/sync/layouts.js')
+const { CompletionLayout, ConditionLayout, SemaphoreLayout, SeqlockLayout } =
+  await import('../../dist/sync/layouts.js')
 const { loadValue, packValue } = await import('../../dist/sync/semaphore-words.js')
 
 /** Shortly before the sign changes, and before 0. */
@@ -36,6 +37,20 @@ describe('a sequence lock', () => {
         assert.deepEqual([read, tries], [[value, value], 2])
       }
       assert.ok(start < 0 !== loadAtomic32(i32, sequence) < 0)
+    })
+})
+
+describe('a completion', () => {
+  for (const start of STARTS)
+    it(`is taken once for each time it was completed, past ${start}`, () => {
+      const machine = fresh()
+      const completion = machine.locks.completion('c')
+      const done = completion.address / 4 + CompletionLayout.words.done
+      storeAtomic32(machine.memory.i32, done, start)
+      for (let i = 0; i < 4; i++) completion.complete()
+      assert.equal(loadAtomic32(machine.memory.i32, done), start < 0 ? -2 : (start + 4) | 0)
+      assert.equal(completion.tryWait(), true)
+      assert.equal(loadAtomic32(machine.memory.i32, done), start < 0 ? -3 : (start + 3) | 0)
     })
 })
 
