@@ -85,7 +85,7 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
   readonly size: number
   readonly align: number
   readonly stride: number
-  readonly hash: number
+  #hash: number | undefined
   readonly lineSize: number
   readonly isFlexible: boolean
   readonly kind: K
@@ -123,13 +123,11 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     this.isFlexible = this.members.at(-1)?.type?.form === 'flexible'
     this.fields = Object.freeze(flatten(this.members))
     checkContracts(this, options)
-    this.hash = hashOf(this)
     this.offsets = offsetsOf(this.fields)
     this.words = wordsOf(this)
     const locate = locator(this)
     this.#locate = locate
-    const Class = sharedClasses.of(this)
-    this.at = (memory, address) => new Class(memory, locate(memory, address)) as Accessor<Struct<F, K>>
+    this.at = sharedMaker(this, locate) as typeof this.at
     this.journalled = scopedMaker(this, sectionClasses, locate) as typeof this.journalled
     this.draft = scopedMaker(this, draftClasses, locate) as typeof this.draft
     this.reader = scopedMaker(this, valueClasses, locate) as typeof this.reader
@@ -138,6 +136,11 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
 
   get [brand](): true {
     return true
+  }
+
+  /** Made when it is first asked for, as accessors are: most programs use few structs. */
+  get hash(): number {
+    return (this.#hash ??= hashOf(this))
   }
 
   bind(memory: Memory): (address: number) => Accessor<Struct<F, K>> {
@@ -168,6 +171,18 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
 }
 
 /** A closure for each struct, for the compiler to know its class as a constant. */
+function sharedMaker(struct: StructType, locate: Locate): (memory: Memory, address: number) => object {
+  const Class = sharedClasses.promise(struct)
+  let isComplete = false
+  return (memory, address) => {
+    if (!isComplete) {
+      sharedClasses.of(struct)
+      isComplete = true
+    }
+    return new Class(memory, locate(memory, address))
+  }
+}
+/** As {@link sharedMaker}, of accessors that end with a scope. */
 function scopedMaker(
   struct: StructType,
   classes: AccessorClasses,
