@@ -1,54 +1,37 @@
-// Checks percpu as its users get it: packs it, and looks at the tarball only.
+// Checks the three packages as their users get them: packs them, and looks at the tarballs only.
 //
-// 1. It holds what it should, and nothing that a deleted source or a test left behind.
+// 1. Each holds what it should, and nothing that a deleted source or a test left behind. Links of
+//    its README and docs lead somewhere. Its package.json is one that can be published.
 // 2. publint and attw find nothing wrong with its exports and types.
-// 3. Installed offline in an empty project, it runs the README's example with the output that the
-//    README shows.
-// 4. Its declarations compile in a strict TypeScript program that checks those of its libraries.
+// 3. Installed in an empty project, the examples of the READMEs and the recipes print what the
+//    texts show, and the commands start.
+// 4. Strict programs compile against percpu (lib/package-types.mjs).
 //
 //     node tools/check-package.mjs
 
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { isMain, listFiles, repositoryRoot } from './lib/cli.mjs'
-import { joinedFiles } from './lib/joined-modules.mjs'
+import { contentProblems, linkProblems, manifestProblems } from './lib/package-contents.mjs'
+import { packages } from './lib/package-texts.mjs'
+import { typeProblems } from './lib/package-types.mjs'
 import { normalizeOutput, readmeExample } from './lib/readme-example.mjs'
 
 const minute = 60_000
 
 /** Packs the package in `folder` into `directory`; gives the tarball's path. */
 function pack(folder, directory) {
-  execFileSync('npm', ['pack', '--silent', '--pack-destination', directory], {
+  const file = execFileSync('npm', ['pack', '--silent', '--pack-destination', directory], {
     cwd: folder,
-    stdio: ['ignore', 'ignore', 'inherit'],
+    stdio: ['ignore', 'pipe', 'inherit'],
+    encoding: 'utf8',
   })
-  const name = readdirSync(directory).find((file) => file.endsWith('.tgz'))
-  if (name === undefined) throw new Error('npm pack wrote no tarball')
-  return path.join(directory, name)
+  return path.join(directory, file.trim())
 }
 
-const code = ['index.js', ...joinedFiles.flatMap((name) => [name, `${name}.map`])].map(
-  (name) => `dist/${name}`,
-)
-const needed = ['package.json', 'README.md', 'LICENSE', ...code, 'dist/index.d.ts']
-
-/** Says what is wrong with the files of an unpacked package. */
-export function contentProblems(files) {
-  const present = new Set(files)
-  const problems = needed.filter((file) => !present.has(file)).map((file) => `${file} is missing`)
-  for (const file of files) {
-    const source = /^dist\/(.*)\.d\.ts(\.map)?$/.exec(file)?.[1]
-    if (source !== undefined && !present.has(`src/${source}.ts`))
-      problems.push(`${file} has no source: run npm run clean, and build`)
-    else if (source === undefined && !needed.includes(file) && !file.startsWith('src/'))
-      problems.push(`${file} does not belong in a package`)
-  }
-  return problems
-}
-
-/** Runs a README's example in `project`, where its imports are installed. Gives the problems. */
+/** Runs an example's main.js in `project`, where its imports are installed. Gives the problems. */
 export function exampleProblems(markdown, project) {
   const { files, output } = readmeExample(markdown)
   for (const [name, text] of Object.entries(files)) {
@@ -61,38 +44,56 @@ export function exampleProblems(markdown, project) {
   else if (run.status !== 0) problems.push(`main.js ended with ${run.signal ?? run.status}\n${run.stderr}`)
   if (normalizeOutput(run.stdout) !== normalizeOutput(output)) {
     problems.push(
-      `main.js printed\n${normalizeOutput(run.stdout)}\nand the README shows\n${normalizeOutput(output)}`,
+      `main.js printed\n${normalizeOutput(run.stdout)}\nand the text shows\n${normalizeOutput(output)}`,
     )
   }
   return problems
 }
 
-function install(tarball, project) {
+/** An empty project with the tarballs installed, and with what the recipes and types ask for. */
+function install(tarballs, project) {
   mkdirSync(project)
   writeFileSync(path.join(project, 'package.json'), '{ "private": true, "type": "module" }\n')
-  execFileSync('npm', ['install', '--offline', '--no-audit', '--no-fund', '--silent', tarball], {
-    cwd: project,
-    stdio: 'inherit',
-  })
-  return path.join(project, 'node_modules/percpu')
+  const others = ['piscina', '@types/node'].map((name) => `${name}@${installedVersion(name)}`)
+  execFileSync(
+    'npm',
+    ['install', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=warn', ...tarballs, ...others],
+    { cwd: project, stdio: 'inherit' },
+  )
+}
+function installedVersion(name) {
+  const file = path.join(repositoryRoot, 'node_modules', name, 'package.json')
+  return JSON.parse(readFileSync(file, 'utf8')).version
 }
 
-/** Compiles a program that imports all of the package. `lib` is what the README asks for. */
-function typeProblems(installed, project) {
-  const { exports } = JSON.parse(readFileSync(path.join(installed, 'package.json'), 'utf8'))
-  const names = Object.keys(exports).filter((name) => !name.endsWith('.json'))
-  const program = names.map((name) => `import '${path.posix.join('percpu', name)}'\n`).join('')
-  writeFileSync(path.join(project, 'types.ts'), program)
-  const compilerOptions = {
-    strict: true,
-    noEmit: true,
-    module: 'nodenext',
-    lib: ['es2022', 'esnext.disposable'],
-    types: [],
-  }
-  const config = path.join(project, 'tsconfig.json')
-  writeFileSync(config, JSON.stringify({ compilerOptions, files: ['types.ts'] }))
-  return runTool('tsc', ['-p', config])
+/** The problems of the examples in the installed packages. */
+function textProblems(project) {
+  const installed = (name, file) => readFileSync(path.join(project, 'node_modules', name, file), 'utf8')
+  const recipes = installed('percpu', 'docs/recipes.md')
+    .split(/^(?=## )/m)
+    .slice(1)
+  return [installed('percpu', 'README.md'), installed('percpu-lab', 'README.md'), ...recipes].flatMap(
+    (text) => exampleProblems(text, project).map((problem) => `${text.split('\n', 1)[0]}: ${problem}`),
+  )
+}
+
+/** The commands start, and one answers as the README of the console says. */
+function commandProblems(project) {
+  const answers = [
+    ['percpu', ['--version'], '', /^\d+\.\d+\.\d+\n$/],
+    ['percpu-lab', ['--version'], '', /^\d+\.\d+\.\d+\n$/],
+    ['percpu', ['lookup'], '1.1.1.1\n', /"asn":13335/],
+  ]
+  return answers.flatMap(([command, args, input, expected]) => {
+    const file = path.join(project, 'node_modules/.bin', command)
+    const { stdout, stderr } = spawnSync(file, args, {
+      cwd: project,
+      input,
+      encoding: 'utf8',
+      timeout: minute,
+    })
+    return expected.test(stdout) ? [] : [`${command} ${args.join(' ')} printed ${stdout}${stderr}`]
+  })
 }
 
 function runTool(name, args) {
@@ -106,19 +107,24 @@ function runTool(name, args) {
 function main() {
   const directory = mkdtempSync(path.join(os.tmpdir(), 'percpu-package-'))
   try {
-    const tarball = pack(path.join(repositoryRoot, 'packages/percpu'), directory)
+    const names = Object.keys(packages)
+    const tarballs = names.map((name) => pack(path.join(repositoryRoot, packages[name].folder), directory))
     const project = path.join(directory, 'project')
-    const installed = install(tarball, project)
-    const problems = [
-      ...contentProblems(listFiles(installed, [''])),
-      ...runTool('publint', [tarball, '--strict']),
-      ...runTool('attw', [tarball, '--profile', 'esm-only']),
-      ...typeProblems(installed, project),
-      ...exampleProblems(readFileSync(path.join(installed, 'README.md'), 'utf8'), project),
-    ]
+    install(tarballs, project)
+    const problems = names.flatMap((name, i) => {
+      const folder = path.join(project, 'node_modules', name)
+      return [
+        ...contentProblems(name, listFiles(folder, ['']), repositoryRoot),
+        ...manifestProblems(name, JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8'))),
+        ...linkProblems(folder).map((problem) => `${name}: ${problem}`),
+        ...runTool('publint', [tarballs[i], '--strict']),
+        ...runTool('attw', [tarballs[i], '--quiet', '--profile', 'esm-only']),
+      ]
+    })
+    problems.push(...typeProblems(project), ...textProblems(project), ...commandProblems(project))
     for (const problem of problems) console.error(`package: ${problem}`)
     if (problems.length > 0) process.exitCode = 1
-    else console.log('package: installs, and runs the example of its README')
+    else console.log('package: all three install, and run the examples of their texts')
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import test from 'node:test'
-import { contentProblems, exampleProblems } from '../check-package.mjs'
+import { exampleProblems } from '../check-package.mjs'
+import { listFiles, repositoryRoot } from '../lib/cli.mjs'
+import { contentProblems, linkProblems, manifestProblems } from '../lib/package-contents.mjs'
+import { forPackage, packages, packageTexts, relink } from '../lib/package-texts.mjs'
 import { fencedBlocks, readmeExample } from '../lib/readme-example.mjs'
 import { makeTree } from './helpers/tree.mjs'
 
@@ -84,7 +87,7 @@ test('reports another output, and a failing example', (t) => {
   const project = makeTree(t, { 'package.json': '{ "type": "module" }' })
   assert.match(
     exampleProblems(readme.replace('two 3\n', 'two 4\n'), project).join(),
-    /printed\none\ntwo 3\nand the README shows\none\ntwo 4/,
+    /printed\none\ntwo 3\nand the text shows\none\ntwo 4/,
   )
   const failing = '```js\n// main.js\nconsole.log(1)\nthrow new Error("oops")\n```\n```text\n1\n```\n'
   const problems = exampleProblems(failing, project)
@@ -98,22 +101,99 @@ test('reports what is missing from a package and what does not belong there', ()
     'README.md',
     'LICENSE',
     'dist/index.js',
-    'dist/index.d.ts',
     'dist/percpu.js',
     'dist/percpu.js.map',
+    'dist/percpu.d.ts',
     'dist/mem/mem.js',
     'dist/mem/mem.js.map',
+    'dist/mem/mem.d.ts',
+    'docs/recipes.md',
     'src/index.ts',
   ]
-  assert.deepEqual(contentProblems(good), [])
-  assert.deepEqual(contentProblems(good.filter((file) => file !== 'LICENSE' && file !== 'dist/index.d.ts')), [
-    'LICENSE is missing',
-    'dist/index.d.ts is missing',
+  assert.deepEqual(contentProblems('percpu', good, ''), [])
+  const without = good.filter((file) => file !== 'LICENSE' && file !== 'dist/percpu.d.ts')
+  assert.deepEqual(contentProblems('percpu', without, ''), [
+    'percpu: LICENSE is missing',
+    'percpu: dist/percpu.d.ts is missing',
   ])
-  const found = contentProblems([...good, 'dist/boot.js', 'dist/gone.d.ts.map', 'test/a.ts'])
-  assert.deepEqual(found, [
-    'dist/boot.js does not belong in a package',
-    'dist/gone.d.ts.map has no source: run npm run clean, and build',
-    'test/a.ts does not belong in a package',
+  assert.deepEqual(contentProblems('percpu', [...good, 'dist/boot.js', 'dist/gone.d.ts', 'test/a.ts'], ''), [
+    'percpu: dist/boot.js does not belong in it',
+    'percpu: dist/gone.d.ts does not belong in it',
+    'percpu: test/a.ts does not belong in it',
   ])
+})
+
+test('reports compiled files of deleted sources', (t) => {
+  const root = makeTree(t, { 'packages/console/src/index.ts': '' })
+  const texts = ['package.json', 'README.md', 'LICENSE', 'NOTICE', 'bin/percpu.js', 'docs/serve.md']
+  const files = [...texts, 'dist/index.js', 'dist/index.d.ts', 'dist/gone.js']
+  assert.deepEqual(contentProblems('percpu-console', files, root), [
+    'percpu-console: dist/gone.js has no source: run npm run clean, and build',
+  ])
+})
+
+test('reports a package.json that cannot be published', () => {
+  const good = {
+    name: 'percpu',
+    version: '1.0.0',
+    description: 'd',
+    license: 'MIT',
+    engines: {},
+    exports: {},
+    files: [],
+  }
+  assert.deepEqual(manifestProblems('percpu', good), [])
+  assert.deepEqual(manifestProblems('percpu', { ...good, private: true, license: undefined }), [
+    'percpu: is private',
+    'percpu: has no license',
+  ])
+  assert.deepEqual(manifestProblems('percpu', { ...good, dependencies: { a: 'file:../a' } }), [
+    'percpu: depends on a at file:../a',
+    'percpu: has dependencies',
+  ])
+})
+
+test('reports links that lead nowhere', (t) => {
+  const root = makeTree(t, {
+    'README.md':
+      '[a](docs/a.md) [b](docs/b.md) [c](docs/a.md#how-it-works) [d](docs/a.md#why) [e](https://e.org) [f](#title)',
+    'docs/a.md': '# A\n\n## How it works\n\n```js\na[0](b)\n```\n[up](../README.md)',
+  })
+  assert.deepEqual(linkProblems(root), [
+    'README.md: the link to docs/b.md leads nowhere',
+    'README.md: the link to docs/a.md#why leads nowhere',
+    'README.md: the link to #title leads nowhere',
+  ])
+})
+
+test('a part of the README has another text in a package', () => {
+  const text = 'a\n<!-- repository -->\nclone it\n<!-- package\ninstall it\n-->\nb\n'
+  assert.equal(forPackage(text), 'a\ninstall it\nb\n')
+})
+
+test('links lead to the same file in a package, or are named', () => {
+  const places = new Map([
+    ['README.md', 'README.md'],
+    ['docs/sync.md', 'docs/sync.md'],
+  ])
+  const relinked = (text, source = 'README.md') => relink(text, source, 'percpu', places)
+  assert.equal(relinked('[locks](docs/sync.md#mutex)'), '[locks](docs/sync.md#mutex)')
+  assert.equal(relinked('[`x`](../packages/percpu/src/x.ts)', 'docs/sync.md'), '[`x`](../src/x.ts)')
+  assert.equal(relinked('[up](../README.md)', 'docs/sync.md'), '[up](../README.md)')
+  assert.equal(relinked('[lab](docs/lab.md)'), 'lab (of the package `percpu-lab`)')
+  assert.equal(relinked('[gone](docs/gone.md)'), 'gone')
+  assert.equal(relinked('[site](https://example.org) [here](#a)'), '[site](https://example.org) [here](#a)')
+})
+
+test('no text of the repository is in two packages, and each is in one', () => {
+  const texts = Object.keys(packages).map((name) => [...packageTexts(repositoryRoot, name).keys()])
+  const all = texts.flat().filter((file) => !['README.md', 'LICENSE'].includes(file))
+  const docs = listFiles(path.join(repositoryRoot, 'docs'), ['.md'], ['packages']).map(
+    (file) => `docs/${file}`,
+  )
+  assert.equal(new Set(all).size, all.length)
+  assert.deepEqual(
+    docs.filter((file) => !all.includes(file)),
+    [],
+  )
 })
