@@ -15,6 +15,7 @@ import { planMap, readMap, writeHeader, type MemoryMap } from './machine/memory-
 import { parseSize } from './machine/size.js'
 import { checkCallbackOptions } from './rcu/options.js'
 
+/** What {@link boot} takes, besides what {@link join} does. */
 export interface BootOptions extends JoinOptions, LayerOptions {
   /**
    * Bytes, or text such as `'1 GiB'`; at most 8 GiB. Committed by the OS as it is touched. Default

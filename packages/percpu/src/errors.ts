@@ -93,6 +93,7 @@ export abstract class PercpuError extends Error {
     Object.defineProperty(this, brand, { value: classNames(new.target) })
   }
 
+  /** Whether it is an error of this kind, also of another copy of the library. */
   static override [Symbol.hasInstance](value: unknown): boolean {
     const names = (value as { readonly [brand]?: unknown } | null | undefined)?.[brand]
     return Array.isArray(names) && names.includes(this.name)

@@ -48,6 +48,7 @@ import { Watch } from './watch/watch.js'
 import { showAs } from './inspect.js'
 import { ofThisThread } from './unsendable.js'
 
+/** What listeners of `machine.on` are given, by the names of the events. */
 export interface MachineEvents {
   /** This thread has cleaned up after a CPU whose thread died. */
   readonly died: DiedEvent

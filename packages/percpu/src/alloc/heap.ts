@@ -70,6 +70,7 @@ interface Hot {
   readonly pages: number
 }
 
+/** What `heap.verify` takes. */
 export interface VerifyOptions {
   /**
    * True: no other thread uses the heap meanwhile. Then the words are checked, too, that other CPUs

@@ -47,6 +47,7 @@ export interface Allocation {
   readonly label: string | undefined
 }
 
+/** How much of a cache, or of a size class, is used. */
 export interface CacheReport {
   readonly name: string
   /** Bytes of an object. */
@@ -58,6 +59,7 @@ export interface CacheReport {
   /** Bytes of its slabs. */
   readonly bytes: number
 }
+/** How much of the heap is used. */
 export interface HeapReport {
   /** One a NUMA node. */
   readonly zones: readonly ZoneReport[]

@@ -2,6 +2,7 @@
 import { checkFlag, checkOptions, checkRange, checkStored, type OptionNames } from '../machine/check.js'
 import { LABEL_TEXT } from '../watch/vpa-layout.js'
 
+/** What `cache.create` and `cache.alloc` take. */
 export interface ObjectRequest {
   /** True: all bytes are zero. Default: whatever is there. */
   readonly zero?: boolean
@@ -14,6 +15,7 @@ export interface ObjectRequest {
   readonly label?: string
 }
 
+/** What `heap.alloc` takes. */
 export interface AllocationRequest extends ObjectRequest {
   /** Bytes, a power of two up to 4 MiB. Default 8. */
   readonly align?: number
@@ -57,6 +59,7 @@ function isPlain(request: ObjectRequest): boolean {
   )
 }
 
+/** What `heap.allocPages` takes. */
 export interface PageRequest {
   /**
    * NUMA node to take it from; the others only when that one has none. Default: the calling CPU's.

@@ -55,6 +55,7 @@ interface Span {
   readonly pages: number
 }
 
+/** How much of the heap of one NUMA node is used. */
 export interface ZoneReport {
   readonly node: number
   /** Bytes taken from boot memory so far. */

@@ -44,6 +44,7 @@ export interface CreateSpec extends ObjectSpec {
    */
   readonly init?: (address: number) => void
 }
+/** A named object of boot memory. */
 export interface ObjectInfo {
   readonly name: string
   readonly type: string

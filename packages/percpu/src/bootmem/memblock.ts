@@ -38,6 +38,7 @@ import { regionTableStride, type MemoryMap } from '../machine/memory-map.js'
 import { checkRequest, findPlace, gapsOf, nodeOf, nodeRange, type AllocRequest } from './placement.js'
 import { ofThisThread } from '../unsendable.js'
 
+/** A region of boot memory. */
 export interface RegionInfo {
   readonly address: number
   readonly size: number
@@ -47,6 +48,7 @@ export interface RegionInfo {
   readonly owner: { readonly cpu: number; readonly incarnation: number } | undefined
 }
 
+/** What is allocated from boot memory, and what is free. */
 export interface MemblockReport {
   /** Bytes: of the machine, in regions, free, and of the largest free block. */
   readonly total: number

@@ -15,6 +15,7 @@ import {
 } from '../machine/check.js'
 import { LABEL_BYTES, UNIT } from '../machine/limits.js'
 
+/** What `memblock.alloc` takes. */
 export interface AllocRequest {
   /** Bytes, at least 1; rounded up to whole 64-byte units. */
   readonly size: number

@@ -19,6 +19,7 @@ export interface MapKeys {
   /** From 0 to 2^64 - 1. */
   readonly u64: bigint
 }
+/** What keys of a map can be: docs/collections.md. */
 export type MapKeyKind = keyof MapKeys
 
 /** How keys of one kind are encoded, in the scratch. */

@@ -22,6 +22,7 @@ import { Life } from './life.js'
 
 /** What users remove by its kind and name: name spaces, too. */
 export const COLLECTION_KINDS = ['map', 'rangeMap', 'ring', 'space', 'sparseArray'] as const
+/** What can be named, listed and removed as a collection. */
 export type CollectionKind = (typeof COLLECTION_KINDS)[number]
 /** And what the library makes: snapshots without a name, and the areas of all spaces. */
 export type PresentKind = CollectionKind | 'snapshot' | 'areas'

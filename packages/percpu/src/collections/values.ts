@@ -28,6 +28,7 @@ export interface MapValues {
   /** From 0 to 2^64 - 1. */
   readonly u64: bigint
 }
+/** What values of a collection can be: docs/collections.md. */
 export type MapValueKind = keyof MapValues
 declare const jsonType: unique symbol
 /** The kind `'json'`, for values of one type. Only TypeScript knows of that. */

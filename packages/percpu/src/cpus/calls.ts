@@ -48,6 +48,7 @@ export interface CallOptions extends WaitOptions {
    */
   readonly signal?: AbortSignalLike
 }
+/** What has become of a call on each CPU that it was for. */
 export interface CallOutcome {
   /** CPUs on which the function ran. */
   readonly ran: readonly number[]
@@ -58,6 +59,7 @@ export interface CallOutcome {
   /** CPUs that are deaf. */
   readonly deaf: readonly number[]
 }
+/** A function that other CPUs may call, with a signed 32-bit number. */
 export type CallFunction = (argument: number) => void
 
 /** A call that has been made. */

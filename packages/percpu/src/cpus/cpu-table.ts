@@ -24,8 +24,10 @@ import type { MemoryMap } from '../machine/memory-map.js'
 import { osThreadState, type OsThreadState } from '../machine/os-thread.js'
 
 export const cpuStates = ['offline', 'starting', 'online', 'stopping', 'dead'] as const
+/** What a CPU is at: docs/machine.md. */
 export type CpuState = (typeof cpuStates)[number]
 
+/** A CPU, as it was at one moment. */
 export interface CpuInfo {
   readonly cpu: number
   readonly node: number

@@ -30,6 +30,7 @@ export type Configuration = Pick<MemoryMap, 'cpus' | 'nodes' | 'smp' | 'mmu'> & 
   readonly memory: number
 }
 
+/** What `cpus.declareDead` takes. */
 export interface DeclareDeadOptions {
   /** The incarnation that has ended; if the CPU has another one by now, nothing happens. */
   readonly incarnation?: number

@@ -20,11 +20,15 @@ import { NAME_BYTES } from '../machine/limits.js'
 import { HotplugError, UnansweredError } from '../machine/errors.js'
 import type { AttachedLayer } from './layer.js'
 
+/** What runs when a CPU comes, goes or dies: docs/machine.md. */
 export interface HotplugCallbacks {
   /** Unique on its machine object; named in errors. */
   readonly name: string
+  /** When this CPU has joined. */
   readonly startup?: () => void
+  /** Before this CPU goes offline, in the reverse order. */
   readonly teardown?: () => void | Promise<void>
+  /** On the thread that cleans up after a dead CPU. */
   readonly dead?: (cpu: number, incarnation: number) => void
 }
 

@@ -22,6 +22,7 @@ import { Idle } from './idle.js'
 /** One CPU or several, by number. */
 export type CpuSet = number | Iterable<number>
 
+/** What {@link join} takes. */
 export interface JoinOptions {
   /**
    * How this thread hears its doorbell. Default: `'waitAsync'` where the engine has

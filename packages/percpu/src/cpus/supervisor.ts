@@ -47,9 +47,11 @@ import { ensureStack, MANY } from '../stack.js'
 /** What is needed of a worker: a Node `Worker` has it. */
 export interface SupervisedWorker {
   readonly threadId: number
+  /** Calls `listener` when the thread has ended. */
   once(event: 'exit', listener: () => void): unknown
 }
 
+/** What `machine.supervise` returns. */
 export interface Supervision {
   /**
    * Resolves after the worker has ended and been cleaned up after. It gives the CPU that the worker

@@ -61,33 +61,41 @@ export class AtomicI32 {
   get address(): number {
     return this.index * 4
   }
+  /** The value. */
   load(): number {
     return loadAtomic32(this.memory.i32, this.index)
   }
+  /** Sets the value. */
   store(value: number): void {
     if (typeof value !== 'number') throw notA('number', value)
     storeAtomic32(this.memory.i32, this.index, value)
   }
+  /** Adds; gives what was there. */
   add(value: number): number {
     if (typeof value !== 'number') throw notA('number', value)
     return addAtomic32(this.memory.i32, this.index, value)
   }
+  /** Subtracts; gives what was there. */
   sub(value: number): number {
     if (typeof value !== 'number') throw notA('number', value)
     return subAtomic32(this.memory.i32, this.index, value)
   }
+  /** Keeps the bits of `value`; gives what was there. */
   and(value: number): number {
     if (typeof value !== 'number') throw notA('number', value)
     return andAtomic32(this.memory.i32, this.index, value)
   }
+  /** Sets the bits of `value`; gives what was there. */
   or(value: number): number {
     if (typeof value !== 'number') throw notA('number', value)
     return orAtomic32(this.memory.i32, this.index, value)
   }
+  /** Sets the value; gives what was there. */
   exchange(value: number): number {
     if (typeof value !== 'number') throw notA('number', value)
     return exchangeAtomic32(this.memory.i32, this.index, value)
   }
+  /** Sets the value if it is `expected`; gives what was there. */
   compareExchange(expected: number, value: number): number {
     if (typeof expected !== 'number') throw notA('number', expected)
     if (typeof value !== 'number') throw notA('number', value)
@@ -128,33 +136,41 @@ export class AtomicU32 {
     this.memory = memory
     this.index = index
   }
+  /** The value. */
   load(): number {
     return loadAtomicU32(this.memory.u32, this.index)
   }
+  /** Sets the value. */
   store(value: number): void {
     if (typeof value !== 'number') throw notA('number', value)
     storeAtomicU32(this.memory.u32, this.index, value)
   }
+  /** Adds; gives what was there. */
   add(value: number): number {
     if (typeof value !== 'number') throw notA('number', value)
     return addAtomicU32(this.memory.u32, this.index, value)
   }
+  /** Subtracts; gives what was there. */
   sub(value: number): number {
     if (typeof value !== 'number') throw notA('number', value)
     return subAtomicU32(this.memory.u32, this.index, value)
   }
+  /** Keeps the bits of `value`; gives what was there. */
   and(value: number): number {
     if (typeof value !== 'number') throw notA('number', value)
     return andAtomicU32(this.memory.u32, this.index, value)
   }
+  /** Sets the bits of `value`; gives what was there. */
   or(value: number): number {
     if (typeof value !== 'number') throw notA('number', value)
     return orAtomicU32(this.memory.u32, this.index, value)
   }
+  /** Sets the value; gives what was there. */
   exchange(value: number): number {
     if (typeof value !== 'number') throw notA('number', value)
     return exchangeAtomicU32(this.memory.u32, this.index, value)
   }
+  /** Sets the value if it is `expected`; gives what was there. */
   compareExchange(expected: number, value: number): number {
     if (typeof expected !== 'number') throw notA('number', expected)
     if (typeof value !== 'number') throw notA('number', value)
@@ -176,33 +192,41 @@ export class AtomicU64 {
     this.memory = memory
     this.index = index
   }
+  /** The value. */
   load(): bigint {
     return loadAtomicU64(this.memory.u64, this.index)
   }
+  /** Sets the value. */
   store(value: bigint): void {
     if (typeof value !== 'bigint') throw notA('bigint', value)
     storeAtomicU64(this.memory.u64, this.index, value)
   }
+  /** Adds; gives what was there. */
   add(value: bigint): bigint {
     if (typeof value !== 'bigint') throw notA('bigint', value)
     return addAtomicU64(this.memory.u64, this.index, value)
   }
+  /** Subtracts; gives what was there. */
   sub(value: bigint): bigint {
     if (typeof value !== 'bigint') throw notA('bigint', value)
     return subAtomicU64(this.memory.u64, this.index, value)
   }
+  /** Keeps the bits of `value`; gives what was there. */
   and(value: bigint): bigint {
     if (typeof value !== 'bigint') throw notA('bigint', value)
     return andAtomicU64(this.memory.u64, this.index, value)
   }
+  /** Sets the bits of `value`; gives what was there. */
   or(value: bigint): bigint {
     if (typeof value !== 'bigint') throw notA('bigint', value)
     return orAtomicU64(this.memory.u64, this.index, value)
   }
+  /** Sets the value; gives what was there. */
   exchange(value: bigint): bigint {
     if (typeof value !== 'bigint') throw notA('bigint', value)
     return exchangeAtomicU64(this.memory.u64, this.index, value)
   }
+  /** Sets the value if it is `expected`; gives what was there. */
   compareExchange(expected: bigint, value: bigint): bigint {
     if (typeof expected !== 'bigint') throw notA('bigint', expected)
     if (typeof value !== 'bigint') throw notA('bigint', value)
@@ -221,6 +245,7 @@ export class ReadonlyCell<Value> {
   constructor(cell: { load(): Value }) {
     this.#cell = cell
   }
+  /** The value. */
   load(): Value {
     // atomic: a load of a cell, as its user orders it.
     return this.#cell.load()

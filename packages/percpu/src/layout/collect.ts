@@ -11,6 +11,7 @@ import { isStruct } from './brand.js'
 import { innermostOf } from './types.js'
 import { reading } from './values.js'
 
+/** What {@link structsOf} takes. */
 export interface CollectOptions {
   /** Also the structs nested in the exported ones. Default false. */
   readonly nested?: boolean
@@ -44,6 +45,7 @@ function valuesOf(module: object): unknown[] {
   throw refused('module', module, 'not the namespace object of a module')
 }
 
+/** What {@link layoutCommand} takes. */
 export interface LayoutCommandOptions extends ReportOptions, CollectOptions {
   /** Descriptions as JSON instead of text. */
   readonly json?: boolean

@@ -4,6 +4,7 @@ import type { FieldDescription, LayoutDescription } from './describe.js'
 import { columns } from './read.js'
 import { reading } from './values.js'
 
+/** What has become of a struct or of a field between two descriptions. */
 export type ChangeKind =
   | 'struct-added'
   | 'struct-removed'

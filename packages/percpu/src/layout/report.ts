@@ -8,6 +8,7 @@ import { innermostOf, MAX_SIZE, typeName } from './types.js'
 import { reading } from './values.js'
 import { visible } from '../shown.js'
 
+/** How a layout is printed. */
 export interface ReportOptions {
   /** Print the members of nested structs too. Default false. */
   readonly expand?: boolean

@@ -18,6 +18,7 @@ const MAX_TEXT = 2 ** 20
 /** Which CPUs may touch a word and how, for its whole life: docs/memory-model.md. */
 export type Kind = 'atomic' | 'owner' | 'locked' | 'published' | 'racy'
 
+/** The numbers that there are. */
 export type ScalarName = 'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'u64' | 'f32' | 'f64'
 
 /** A number in memory. */
@@ -30,6 +31,7 @@ export interface Scalar<Name extends ScalarName = ScalarName, Big extends boolea
   readonly big: Big
 }
 
+/** So many elements of one type, one after the other. */
 export interface ArrayType<Element extends Type = Type, Length extends number = number> {
   readonly form: 'array'
   readonly element: Element
@@ -101,6 +103,7 @@ export interface StructType {
   readonly fields: readonly FieldInfo[]
 }
 
+/** What a field can be. */
 export type Type = Scalar | AddressType | TextType | ArrayType | FlexibleType | StructType
 /** Types that a kind can be put on. A nested struct brings the kinds of its own fields. */
 export type Markable = Scalar | AddressType | TextType | ArrayType<Markable> | FlexibleType<Markable>
@@ -123,6 +126,7 @@ export interface Field<T extends Type = Type, K extends Kind | undefined = Kind 
 
 /** Whatever stands beside the name of a field in a definition. */
 export type FieldSpec = Type | Field | Pad
+/** The fields of a struct, in the order in which they lie in memory. */
 export type Fields = Readonly<Record<string, FieldSpec>>
 /** No field in particular. */
 export type NoFields = { readonly [P in never]: FieldSpec }
@@ -159,15 +163,23 @@ function scalar<Name extends ScalarName>(name: Name, size: number): Scalar<Name,
   return Object.freeze({ form: 'scalar', name, size, align: size, big: false })
 }
 
+/** An unsigned 8-bit integer. */
 export const u8 = scalar('u8', 1)
+/** A signed 8-bit integer. */
 export const i8 = scalar('i8', 1)
+/** An unsigned 16-bit integer. */
 export const u16 = scalar('u16', 2)
+/** A signed 16-bit integer. */
 export const i16 = scalar('i16', 2)
+/** An unsigned 32-bit integer. */
 export const u32 = scalar('u32', 4)
+/** A signed 32-bit integer. */
 export const i32 = scalar('i32', 4)
 /** Read and written as a bigint. */
 export const u64 = scalar('u64', 8)
+/** A 32-bit floating-point number. */
 export const f32 = scalar('f32', 4)
+/** A 64-bit floating-point number. */
 export const f64 = scalar('f64', 8)
 
 /**

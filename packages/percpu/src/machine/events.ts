@@ -6,6 +6,7 @@ import { checkFunction, checkOptions, shown } from './check.js'
 import { reportError } from './platform.js'
 import { checkSignal, type AbortSignalLike } from './wait-options.js'
 
+/** What `on` takes. */
 export interface ListenOptions {
   /** Ends listening when it aborts. */
   readonly signal?: AbortSignalLike

@@ -9,7 +9,9 @@ import { host, startTimer } from './platform.js'
 export interface AbortSignalLike {
   readonly aborted: boolean
   readonly reason: unknown
+  /** Calls `listener` when the signal aborts. */
   addEventListener(type: 'abort', listener: () => void, options?: { readonly once?: boolean }): void
+  /** Never calls `listener` again. */
   removeEventListener(type: 'abort', listener: () => void): void
 }
 

@@ -24,7 +24,7 @@ function throughAll(...args: Parameters<HostWait>): WaitResult {
 
 /**
  * From now on every `Atomics.wait` of this thread, of whatever code, goes through `around`, which
- * is to call what it is given. {@link hostWait} does not. Returns a function that ends it. If
+ * is to call what it is given. `hostWait` does not. Returns a function that ends it. If
  * somebody else has put another function there since, that one stays, and waits pass through below
  * it.
  */

@@ -36,12 +36,19 @@ interface View<Kind extends string> {
 }
 /** Byte-addressed view: 8-bit and big-endian accesses. */
 export type BytesView = View<'bytes'>
+/** Signed 16-bit elements, by their index. */
 export type I16View = View<'i16'>
+/** Unsigned 16-bit elements, by their index. */
 export type U16View = View<'u16'>
+/** Signed 32-bit elements, by their index. */
 export type I32View = View<'i32'>
+/** Unsigned 32-bit elements, by their index. */
 export type U32View = View<'u32'>
+/** Unsigned 64-bit elements, by their index. */
 export type U64View = View<'u64'>
+/** 32-bit floating-point elements, by their index. */
 export type F32View = View<'f32'>
+/** 64-bit floating-point elements, by their index. */
 export type F64View = View<'f64'>
 
 /**
@@ -137,102 +144,134 @@ export function poisonMemory(memory: Memory, makeError: () => Error): void {
 // Plain accesses. Unordered: for words of the kinds owner, locked, published and racy
 // (docs/memory-model.md).
 
+/** Loads a signed 8-bit integer, plainly. */
 export function load8(view: BytesView, address: number): number {
   return (view as unknown as DataView).getInt8(address)
 }
+/** Stores a signed 8-bit integer, plainly. */
 export function store8(view: BytesView, address: number, value: number): void {
   ;(view as unknown as DataView).setInt8(address, value)
 }
+/** Loads an unsigned 8-bit integer, plainly. */
 export function loadU8(view: BytesView, address: number): number {
   return (view as unknown as DataView).getUint8(address)
 }
+/** Stores an unsigned 8-bit integer, plainly. */
 export function storeU8(view: BytesView, address: number, value: number): void {
   ;(view as unknown as DataView).setUint8(address, value)
 }
+/** Loads a signed 16-bit integer, plainly. */
 export function load16(view: I16View, index: number): number {
   return (view as unknown as Int16Array)[index] as number
 }
+/** Stores a signed 16-bit integer, plainly. */
 export function store16(view: I16View, index: number, value: number): void {
   ;(view as unknown as Int16Array)[index] = value
 }
+/** Loads an unsigned 16-bit integer, plainly. */
 export function loadU16(view: U16View, index: number): number {
   return (view as unknown as Uint16Array)[index] as number
 }
+/** Stores an unsigned 16-bit integer, plainly. */
 export function storeU16(view: U16View, index: number, value: number): void {
   ;(view as unknown as Uint16Array)[index] = value
 }
+/** Loads a signed 32-bit integer, plainly. */
 export function load32(view: I32View, index: number): number {
   return (view as unknown as Int32Array)[index] as number
 }
+/** Stores a signed 32-bit integer, plainly. */
 export function store32(view: I32View, index: number, value: number): void {
   ;(view as unknown as Int32Array)[index] = value
 }
+/** Loads an unsigned 32-bit integer, plainly. */
 export function loadU32(view: U32View, index: number): number {
   return (view as unknown as Uint32Array)[index] as number
 }
+/** Stores an unsigned 32-bit integer, plainly. */
 export function storeU32(view: U32View, index: number, value: number): void {
   ;(view as unknown as Uint32Array)[index] = value
 }
+/** Loads an unsigned 64-bit integer, plainly. */
 export function loadU64(view: U64View, index: number): bigint {
   return (view as unknown as BigUint64Array)[index] as bigint
 }
+/** Stores an unsigned 64-bit integer, plainly. */
 export function storeU64(view: U64View, index: number, value: bigint): void {
   ;(view as unknown as BigUint64Array)[index] = value
 }
+/** Loads a 32-bit floating-point number, plainly. */
 export function loadF32(view: F32View, index: number): number {
   return (view as unknown as Float32Array)[index] as number
 }
+/** Stores a 32-bit floating-point number, plainly. */
 export function storeF32(view: F32View, index: number, value: number): void {
   ;(view as unknown as Float32Array)[index] = value
 }
+/** Loads a 64-bit floating-point number, plainly. */
 export function loadF64(view: F64View, index: number): number {
   return (view as unknown as Float64Array)[index] as number
 }
+/** Stores a 64-bit floating-point number, plainly. */
 export function storeF64(view: F64View, index: number, value: number): void {
   ;(view as unknown as Float64Array)[index] = value
 }
 
 // Plain big-endian accesses, by byte address.
 
+/** Loads a signed 16-bit integer, most significant byte first, plainly. */
 export function loadBig16(view: BytesView, address: number): number {
   return (view as unknown as DataView).getInt16(address)
 }
+/** Stores a signed 16-bit integer, most significant byte first, plainly. */
 export function storeBig16(view: BytesView, address: number, value: number): void {
   ;(view as unknown as DataView).setInt16(address, value)
 }
+/** Loads an unsigned 16-bit integer, most significant byte first, plainly. */
 export function loadBigU16(view: BytesView, address: number): number {
   return (view as unknown as DataView).getUint16(address)
 }
+/** Stores an unsigned 16-bit integer, most significant byte first, plainly. */
 export function storeBigU16(view: BytesView, address: number, value: number): void {
   ;(view as unknown as DataView).setUint16(address, value)
 }
+/** Loads a signed 32-bit integer, most significant byte first, plainly. */
 export function loadBig32(view: BytesView, address: number): number {
   return (view as unknown as DataView).getInt32(address)
 }
+/** Stores a signed 32-bit integer, most significant byte first, plainly. */
 export function storeBig32(view: BytesView, address: number, value: number): void {
   ;(view as unknown as DataView).setInt32(address, value)
 }
+/** Loads an unsigned 32-bit integer, most significant byte first, plainly. */
 export function loadBigU32(view: BytesView, address: number): number {
   return (view as unknown as DataView).getUint32(address)
 }
+/** Stores an unsigned 32-bit integer, most significant byte first, plainly. */
 export function storeBigU32(view: BytesView, address: number, value: number): void {
   ;(view as unknown as DataView).setUint32(address, value)
 }
+/** Loads an unsigned 64-bit integer, most significant byte first, plainly. */
 export function loadBigU64(view: BytesView, address: number): bigint {
   return (view as unknown as DataView).getBigUint64(address)
 }
+/** Stores an unsigned 64-bit integer, most significant byte first, plainly. */
 export function storeBigU64(view: BytesView, address: number, value: bigint): void {
   ;(view as unknown as DataView).setBigUint64(address, value)
 }
+/** Loads a 32-bit floating-point number, most significant byte first, plainly. */
 export function loadBigF32(view: BytesView, address: number): number {
   return (view as unknown as DataView).getFloat32(address)
 }
+/** Stores a 32-bit floating-point number, most significant byte first, plainly. */
 export function storeBigF32(view: BytesView, address: number, value: number): void {
   ;(view as unknown as DataView).setFloat32(address, value)
 }
+/** Loads a 64-bit floating-point number, most significant byte first, plainly. */
 export function loadBigF64(view: BytesView, address: number): number {
   return (view as unknown as DataView).getFloat64(address)
 }
+/** Stores a 64-bit floating-point number, most significant byte first, plainly. */
 export function storeBigF64(view: BytesView, address: number, value: number): void {
   ;(view as unknown as DataView).setFloat64(address, value)
 }
@@ -241,27 +280,35 @@ export function storeBigF64(view: BytesView, address: number, value: number): vo
 // Atomic accesses: sequentially consistent, for words of the kind atomic. Read-modify-writes return
 // the value before.
 
+/** Loads a signed 32-bit integer atomically. */
 export function loadAtomic32(view: I32View, index: number): number {
   return Atomics.load(view as unknown as Int32Array, index)
 }
+/** Stores a signed 32-bit integer atomically. */
 export function storeAtomic32(view: I32View, index: number, value: number): void {
   Atomics.store(view as unknown as Int32Array, index, value)
 }
+/** Adds to a signed 32-bit integer atomically; gives what was there. */
 export function addAtomic32(view: I32View, index: number, value: number): number {
   return Atomics.add(view as unknown as Int32Array, index, value)
 }
+/** Subtracts from a signed 32-bit integer atomically; gives what was there. */
 export function subAtomic32(view: I32View, index: number, value: number): number {
   return Atomics.sub(view as unknown as Int32Array, index, value)
 }
+/** Keeps the bits of `value` in a signed 32-bit integer atomically; gives what was there. */
 export function andAtomic32(view: I32View, index: number, value: number): number {
   return Atomics.and(view as unknown as Int32Array, index, value)
 }
+/** Sets the bits of `value` in a signed 32-bit integer atomically; gives what was there. */
 export function orAtomic32(view: I32View, index: number, value: number): number {
   return Atomics.or(view as unknown as Int32Array, index, value)
 }
+/** Stores into a signed 32-bit integer atomically; gives what was there. */
 export function exchangeAtomic32(view: I32View, index: number, value: number): number {
   return Atomics.exchange(view as unknown as Int32Array, index, value)
 }
+/** Stores a signed 32-bit integer atomically if `expected` is there; gives what was there. */
 export function compareExchangeAtomic32(
   view: I32View,
   index: number,
@@ -270,27 +317,35 @@ export function compareExchangeAtomic32(
 ): number {
   return Atomics.compareExchange(view as unknown as Int32Array, index, expected, value)
 }
+/** Loads an unsigned 32-bit integer atomically. */
 export function loadAtomicU32(view: U32View, index: number): number {
   return Atomics.load(view as unknown as Uint32Array, index)
 }
+/** Stores an unsigned 32-bit integer atomically. */
 export function storeAtomicU32(view: U32View, index: number, value: number): void {
   Atomics.store(view as unknown as Uint32Array, index, value)
 }
+/** Adds to an unsigned 32-bit integer atomically; gives what was there. */
 export function addAtomicU32(view: U32View, index: number, value: number): number {
   return Atomics.add(view as unknown as Uint32Array, index, value)
 }
+/** Subtracts from an unsigned 32-bit integer atomically; gives what was there. */
 export function subAtomicU32(view: U32View, index: number, value: number): number {
   return Atomics.sub(view as unknown as Uint32Array, index, value)
 }
+/** Keeps the bits of `value` in an unsigned 32-bit integer atomically; gives what was there. */
 export function andAtomicU32(view: U32View, index: number, value: number): number {
   return Atomics.and(view as unknown as Uint32Array, index, value)
 }
+/** Sets the bits of `value` in an unsigned 32-bit integer atomically; gives what was there. */
 export function orAtomicU32(view: U32View, index: number, value: number): number {
   return Atomics.or(view as unknown as Uint32Array, index, value)
 }
+/** Stores into an unsigned 32-bit integer atomically; gives what was there. */
 export function exchangeAtomicU32(view: U32View, index: number, value: number): number {
   return Atomics.exchange(view as unknown as Uint32Array, index, value)
 }
+/** Stores an unsigned 32-bit integer atomically if `expected` is there; gives what was there. */
 export function compareExchangeAtomicU32(
   view: U32View,
   index: number,
@@ -299,27 +354,35 @@ export function compareExchangeAtomicU32(
 ): number {
   return Atomics.compareExchange(view as unknown as Uint32Array, index, expected, value)
 }
+/** Loads an unsigned 64-bit integer atomically. */
 export function loadAtomicU64(view: U64View, index: number): bigint {
   return Atomics.load(view as unknown as BigUint64Array, index)
 }
+/** Stores an unsigned 64-bit integer atomically. */
 export function storeAtomicU64(view: U64View, index: number, value: bigint): void {
   Atomics.store(view as unknown as BigUint64Array, index, value)
 }
+/** Adds to an unsigned 64-bit integer atomically; gives what was there. */
 export function addAtomicU64(view: U64View, index: number, value: bigint): bigint {
   return Atomics.add(view as unknown as BigUint64Array, index, value)
 }
+/** Subtracts from an unsigned 64-bit integer atomically; gives what was there. */
 export function subAtomicU64(view: U64View, index: number, value: bigint): bigint {
   return Atomics.sub(view as unknown as BigUint64Array, index, value)
 }
+/** Keeps the bits of `value` in an unsigned 64-bit integer atomically; gives what was there. */
 export function andAtomicU64(view: U64View, index: number, value: bigint): bigint {
   return Atomics.and(view as unknown as BigUint64Array, index, value)
 }
+/** Sets the bits of `value` in an unsigned 64-bit integer atomically; gives what was there. */
 export function orAtomicU64(view: U64View, index: number, value: bigint): bigint {
   return Atomics.or(view as unknown as BigUint64Array, index, value)
 }
+/** Stores into an unsigned 64-bit integer atomically; gives what was there. */
 export function exchangeAtomicU64(view: U64View, index: number, value: bigint): bigint {
   return Atomics.exchange(view as unknown as BigUint64Array, index, value)
 }
+/** Stores an unsigned 64-bit integer atomically if `expected` is there; gives what was there. */
 export function compareExchangeAtomicU64(
   view: U64View,
   index: number,

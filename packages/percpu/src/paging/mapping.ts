@@ -15,6 +15,7 @@ import { noteLeaving } from './settling.js'
 
 const { root: edge } = SpaceTable.words
 
+/** What `space.map` takes. */
 export interface AreaOptions {
   /** False: reading only. Default true. */
   readonly write?: boolean

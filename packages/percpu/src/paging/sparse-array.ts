@@ -20,6 +20,7 @@ import type { TlbCounts } from './space.js'
 export const SPARSE_BYTES = 2 ** 39
 const { mask } = Tlb
 
+/** What `machine.sparseArray` takes. */
 export interface SparseOptions<Kind extends SparseKind = SparseKind> {
   /** What its values are. */
   readonly value: Kind

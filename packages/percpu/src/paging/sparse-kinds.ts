@@ -15,6 +15,7 @@ export interface SparseValues {
   readonly f64: number
   readonly u64: bigint
 }
+/** The numbers that a sparse array can hold. */
 export type SparseKind = keyof SparseValues
 /** The typed array with values of a kind. */
 export interface SparseCopies {

@@ -37,6 +37,7 @@ import { announce, conclude, PUBLISH, repair, SORT, TAKE } from './operation.js'
 
 const { words: fields } = PercpuRoot
 
+/** Where per-CPU memory is to lie. */
 export interface PercpuRequest {
   /** Bytes: a power of two from 4 to 4096. Default 8, or 4 for up to 4 bytes. */
   readonly align?: number

@@ -24,6 +24,7 @@ export type PercpuScalarMakers = {
   readonly [Name in ScalarName]: (options?: PercpuObjectOptions) => PercpuScalar<ScalarValue<Name>>
 }
 
+/** What `percpu.alloc` takes. */
 export interface PercpuAllocOptions extends PercpuRequest {
   /**
    * True: never grows, and waits for the lock some microseconds at most; undefined if there is no
@@ -54,6 +55,7 @@ export interface Percpu extends PercpuScalarMakers {
    *   aligned for the type; LockTimeoutError.
    */
   at<T extends PercpuType>(pointer: number, type: T): PercpuObjectOf<T>
+  /** As above, of a struct. */
   at<F extends Fields, K extends Kind>(pointer: number, type: Struct<F, K>): PercpuStruct<F, K>
 
   /**
@@ -68,6 +70,7 @@ export interface Percpu extends PercpuScalarMakers {
    *   `nowait`, an ArgumentError only.
    */
   alloc(bytes: number, request?: PercpuAllocOptions & { readonly nowait?: false }): number
+  /** As above; undefined if there is no room at once and `nowait` is true. */
   alloc(bytes: number, request: PercpuAllocOptions): number | undefined
 
   /**

@@ -22,6 +22,7 @@ import { makeScalar, type ScalarValue } from './scalar-classes.js'
 import type { PercpuScalar } from './scalar-object.js'
 import { PercpuStruct } from './struct-object.js'
 
+/** What `machine.percpu(type, …)` takes. */
 export interface PercpuObjectOptions extends Pick<PercpuRequest, 'reserved'> {
   /**
    * All threads that ask for this name get the same object, until it is removed
@@ -33,6 +34,7 @@ export interface PercpuObjectOptions extends Pick<PercpuRequest, 'reserved'> {
 /** What a per-CPU object can be made of: a struct, or a number in the order of the machine. */
 export type PercpuType = Scalar<ScalarName, false> | Struct
 
+/** The per-CPU object of a number or of a struct. */
 export type PercpuObjectOf<T> =
   T extends Scalar<infer Name>
     ? PercpuScalar<ScalarValue<Name>>

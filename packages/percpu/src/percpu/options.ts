@@ -6,6 +6,7 @@ import { parseSize } from '../machine/size.js'
 import { Geometry, GRANULE, MAX_BLOCK_BYTES, MAX_UNIT, MIN_UNIT } from './geometry.js'
 import { PercpuStatistics } from './layouts.js'
 
+/** How per-CPU memory is set up, given to {@link boot}. */
 export interface PercpuOptions {
   /**
    * Bytes of a unit, and so the most that one copy can have: a power of two from 4 KiB to 4 MiB, or

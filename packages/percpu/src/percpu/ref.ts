@@ -67,6 +67,7 @@ export interface RefParts extends RcuSyncParts {
   readonly background: Set<number>
 }
 
+/** A count of references whose counting costs what a plain addition does: docs/percpu.md. */
 export class PercpuRef {
   static {
     showAs(this, ({ name, isAtomic, isDying }) => ({ name, isAtomic, isDying }))

@@ -20,6 +20,7 @@ import { FIRST_CHUNK } from './state.js'
 const { words: fields } = PercpuRoot
 const { words: chunkFields } = PercpuChunk
 
+/** How much of a chunk of per-CPU memory is used. */
 export interface PercpuChunkReport {
   readonly index: number
   readonly kind: 'first' | 'reserved' | 'ordinary'
@@ -40,6 +41,7 @@ export interface PercpuChunkReport {
   readonly empty: number
 }
 
+/** How much of the per-CPU memory is used. */
 export interface PercpuReport {
   readonly backend: 'km' | 'vm'
   /** Possible CPUs: each chunk has a unit for each of them. */

@@ -140,6 +140,7 @@ export class WriteGuard {
   }
 }
 
+/** A reader-writer lock whose readers count themselves on their own CPU: docs/percpu.md. */
 export class PercpuRwSemaphore {
   static {
     showAs(this, ({ name, readers, isWriting }) => ({ name, readers, isWriting }))

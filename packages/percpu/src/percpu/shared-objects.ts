@@ -15,6 +15,7 @@ import { findShared, openShared, sharedObject, type SharedObject } from './named
 import { INITIAL_STATE, isUnsettled, PercpuRef, useOfRef } from './ref.js'
 import { PercpuRwSemaphore, useOfRwSemaphore } from './rwsem.js'
 
+/** What `percpu.counter` takes. */
 export interface CounterOptions {
   /**
    * A CPU folds its part into the sum when the part reaches this, a whole number from 1 to 2^30.

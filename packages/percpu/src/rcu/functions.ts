@@ -13,6 +13,7 @@ const { words } = CallbackList
 /** Slots of the array that are left empty before it is made shorter. */
 const SLACK = 1024
 
+/** What is called after a grace period. */
 export type Callback = () => void
 
 export class FunctionQueue {

@@ -11,6 +11,7 @@ export interface MarkOptions {
   /** Bytes that are to be freed, or text such as `'16 MiB'`: at least 8. */
   readonly bytes?: number | string
 }
+/** How many callbacks may be pending, given to {@link boot}. */
 export interface CallbackOptions {
   /**
    * Beyond it grace periods are hurried. Default 16384 callbacks or a 16th of the memory, or what

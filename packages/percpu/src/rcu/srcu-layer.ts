@@ -35,6 +35,7 @@ import type { Srcu, SrcuFlavour, SrcuParts } from './srcu.js'
 import { findTree, treeAddress, treeBytes, type SrcuTree } from './srcu-tree.js'
 import { visible } from '../shown.js'
 
+/** What `machine.srcu` takes. */
 export interface SrcuOptions {
   /**
    * How readers count themselves. `'fast'`: by plain additions, and not on deaf CPUs. `'normal'`:

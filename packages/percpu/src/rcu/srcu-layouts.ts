@@ -11,9 +11,9 @@ import { MASK_WORDS } from '../machine/limits.js'
 export const SrcuLayout = struct(
   'Srcu',
   {
-    /** To the parts, each an {@link SrcuCpuLayout}; 0 until they are there. */
+    /** To the parts, each an `SrcuCpuLayout`; 0 until they are there. */
     pointer: atomic(i32),
-    /** {@link FAST} or {@link NORMAL}. */
+    /** `FAST` or `NORMAL`. */
     flavour: published(u32),
     /** How far grace periods have come, and with it the rank of new readers. cpus/sequence.ts */
     sequence: atomic(i32),
@@ -23,7 +23,7 @@ export const SrcuLayout = struct(
     neededExpedited: atomic(i32),
     /** CPUs that want a ring when the sequence moves, or a reader that it waits for has left. */
     waiters: array(atomic(i32), MASK_WORDS),
-    /** To the tree of those who wait, {@link SrcuNode}s; 0 while the domain is small. */
+    /** To the tree of those who wait, `SrcuNode`s; 0 while the domain is small. */
     tree: atomic(i32),
     /** To the lists of callbacks; 0 until somebody queues something. srcu-callbacks.ts */
     lists: atomic(i32),

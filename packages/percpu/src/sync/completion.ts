@@ -16,6 +16,7 @@ const ALL = -1
 /** The most completions that are counted, as the word has it. */
 const MOST = ALL - 1
 
+/** Something that is done once, or so many times, and that threads wait for: docs/sync.md. */
 export class Completion {
   static {
     showAs(this, ({ address, isDone }) => ({ address, isDone }))

@@ -23,6 +23,7 @@ import { showAs } from '../inspect.js'
 import { ofThisThread } from '../unsendable.js'
 import { visible } from '../shown.js'
 
+/** What threads wait for while they hold a mutex: docs/sync.md. */
 export class Condition {
   static {
     showAs(this, (condition) => ({

@@ -23,6 +23,7 @@ export interface AwaitedLock extends OwnedLock {
   /** Whether the whole thread waits, or only a task of it. */
   readonly blocking: boolean
 }
+/** The locks that a CPU holds and waits for. */
 export interface LockState {
   readonly owned: readonly OwnedLock[]
   readonly awaited: readonly AwaitedLock[]

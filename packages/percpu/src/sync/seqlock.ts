@@ -104,7 +104,7 @@ export class Seqlock {
   }
 
   /**
-   * As {@link read}, without blocking the thread. `read` itself is synchronous.
+   * As {@link Seqlock.read}, without blocking the thread. `read` itself is synchronous.
    *
    * @throws what `read` throws for whole data; SectionError if `read` returns a promise;
    *   SelfDeadlockError if it writes; LockTimeoutError at the end of `timeout`; the reason of

@@ -24,6 +24,7 @@ interface Copy {
 /** Private to this thread, so that it can be read when the shared memory can not. */
 const crashCopy: Copy = Object.freeze({ dataOffset: POISON_OFFSET, vpa: null })
 
+/** Where the areas of one CPU lie: its per-CPU memory, and what others see of it. */
 export class CpuAreas {
   static {
     showAs(this, ({ cpu, incarnation, dataOffset, vpa }) => ({ cpu, incarnation, dataOffset, vpa }))

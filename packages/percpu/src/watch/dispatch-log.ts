@@ -29,6 +29,7 @@ import * as mem from '#mem'
 import { CpuWatch, DispatchEntry, LOG_ENTRIES, LOG_SIZE, LOG_WRAP, Vpa } from './vpa-layout.js'
 
 export const dispatchKinds = ['park', 'wake', 'doorbell', 'work', 'async work', 'lock wait'] as const
+/** What an entry of the dispatch log tells of. */
 export type DispatchKind = (typeof dispatchKinds)[number]
 export const PARK = 1
 export const WAKE = 2

@@ -50,6 +50,7 @@ export interface Dispatch {
  */
 export type Activity = 'offline' | 'dead' | 'blocked' | 'parked' | 'deaf' | 'working' | 'live'
 
+/** What a CPU is doing, as far as others can see. */
 export interface CpuInspection {
   readonly cpu: number
   readonly node: number
@@ -93,6 +94,7 @@ export interface GracePeriodWaits {
   /** For those of domains. */
   readonly srcu: Percentiles | undefined
 }
+/** What all CPUs were doing at one moment. */
 export interface Inspection {
   /** Machine time, ms; and the same moment since the Unix epoch. */
   readonly at: number
@@ -103,6 +105,7 @@ export interface Inspection {
   readonly gracePeriods: readonly GracePeriodInspection[]
   readonly waits: GracePeriodWaits
 }
+/** What `watch.inspect` takes. */
 export interface InspectOptions {
   /** How long a CPU may leave a ring unanswered, ms, before it is called blocked. Default 1000. */
   readonly blockedAfter?: number

@@ -29,6 +29,7 @@ import { ofThisThread } from '../unsendable.js'
 
 const { words, offsets } = CpuWatch
 
+/** What `watch.monitor` takes. */
 export interface MonitorOptions {
   /** Milliseconds between heartbeats, 1 to 60 000. Default 500. */
   readonly interval?: number
@@ -37,6 +38,7 @@ export interface MonitorOptions {
    */
   readonly blockedAfter?: number
 }
+/** A CPU has not answered heartbeats. */
 export interface BlockedEvent {
   readonly cpu: number
   readonly incarnation: number
@@ -45,18 +47,21 @@ export interface BlockedEvent {
   /** What it is doing: `inspection.work` names the label. */
   readonly inspection: CpuInspection
 }
+/** A CPU that was blocked answers again. */
 export interface RecoveredEvent {
   readonly cpu: number
   readonly incarnation: number
   /** For how long it had been silent, ms, at most a heartbeat too much. */
   readonly blockedFor: number
 }
+/** A CPU has been cleaned up after; its post-mortem comes with it. */
 export interface DiedEvent {
   readonly cpu: number
   readonly incarnation: number
   /** What it had been doing; undefined if another thread cleaned up after it. */
   readonly postMortem: CpuInspection | undefined
 }
+/** What listeners of a monitor are given, by the names of the events. */
 export interface MonitorEvents {
   readonly blocked: BlockedEvent
   readonly recovered: RecoveredEvent

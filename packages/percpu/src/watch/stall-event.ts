@@ -17,6 +17,7 @@ export interface StallingCpu extends Pick<
   readonly thread: OsThreadState | undefined
 }
 
+/** A grace period that does not get on, and what holds it up. */
 export interface StallEvent extends Omit<Stalled, 'cpus'> {
   readonly cpus: readonly StallingCpu[]
   /** Since when there has been no progress, ms since the Unix epoch. */

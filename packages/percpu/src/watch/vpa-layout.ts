@@ -120,9 +120,13 @@ export const LOG_WRAP = LOG_ENTRIES * 2 ** 24
 
 /** Bits of `dtl_enable_mask`. The first three are PAPR's CEDE, PREEMPT and FAULT. */
 export const TRACE_PARKS = 1
+/** The dispatch log has labelled work. */
 export const TRACE_WORK = 2
+/** The dispatch log has doorbells. */
 export const TRACE_DOORBELLS = 4
+/** The dispatch log has waits for locks. */
 export const TRACE_LOCKS = 8
+/** The dispatch log has everything. */
 export const TRACE_ALL = 15
 /** Set while a monitor watches: the CPU stamps the current work with a time. */
 export const WATCH_TIMES = 128

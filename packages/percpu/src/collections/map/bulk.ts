@@ -5,10 +5,12 @@ import { nextTurn } from '../../machine/platform.js'
 import { checkSignal, Deadline, type AbortSignalLike } from '../../machine/wait-options.js'
 import type { WriterParts } from './parts.js'
 
+/** What `load` takes. */
 export interface LoadOptions {
   /** About how many entries come: room for them is made at once. Default 0. */
   readonly sizeHint?: number
 }
+/** What `loadAsync` takes. */
 export interface LoadAsyncOptions extends LoadOptions {
   /** Ends the load when it aborts: the call rejects with its reason. What was set stays. */
   readonly signal?: AbortSignalLike

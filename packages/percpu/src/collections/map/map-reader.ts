@@ -114,6 +114,7 @@ export abstract class MapReader<K, V, View> {
     const hot = this.hot
     return walk(hot.table, (entry) => valueAt(hot, entry))
   }
+  /** As `entries`. */
   [Symbol.iterator](): Generator<[K, V], undefined> {
     return this.entries()
   }

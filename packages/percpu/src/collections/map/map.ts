@@ -26,6 +26,7 @@ import type { ValueCodec } from '../values.js'
 import { endViews } from '../view.js'
 import { MapWriter, type Expected } from './writer.js'
 
+/** What `map.verify` takes. */
 export interface MapVerifyOptions {
   /**
    * True: no other thread writes meanwhile. Then it is also checked that `size` is the number of

@@ -18,6 +18,7 @@ import { checkValueStruct, structCodec } from '../struct-values.js'
 import { valueCodecs, type MapValueKind, type MapValueType, type ValueCodec } from '../values.js'
 import { structViews, viewBytes, type MakeView } from '../view.js'
 
+/** What `machine.map` takes. */
 export interface MapOptions<K extends MapKeyKind = MapKeyKind, V extends MapValueType = MapValueType> {
   /** What its keys are. */
   readonly key: K

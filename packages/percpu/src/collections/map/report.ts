@@ -14,6 +14,7 @@ import { sumTallies, type MapTallies } from './tally.js'
 
 const { tags, slots, next } = MapBucket.words
 
+/** How full a map is, and what was looked up in it. */
 export interface MapReport extends MapTallies {
   readonly name: string
   readonly entries: number

@@ -22,6 +22,7 @@ export interface RangeKeys {
   /** At most 255 bytes, which are copied; in the order of their bytes. */
   readonly bytes: Uint8Array
 }
+/** What keys of a map of ranges can be: docs/collections.md. */
 export type RangeKeyKind = keyof RangeKeys
 /**
  * A key as it is given: instead of a bigint also a `Uint32Array` of four words of 32 bits, the most

@@ -6,6 +6,7 @@ import { valueCodecs, type MapValueKind } from '../values.js'
 import { keyKinds, type RangeKeyKind } from './keys.js'
 import { RangeRoot } from './range-layout.js'
 
+/** What `machine.rangeMap` takes. */
 export interface RangeMapOptions<
   K extends RangeKeyKind = RangeKeyKind,
   V extends MapValueKind = MapValueKind,

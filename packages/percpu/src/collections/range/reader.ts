@@ -197,6 +197,7 @@ export abstract class RangeReader<K, V> {
   values(selection?: RangeEntriesOptions<K>): Generator<V, undefined> {
     return valuesOf(this.entries(selection))
   }
+  /** As `entries`, of all. */
   [Symbol.iterator](): Generator<Range<K, V>, undefined> {
     return this.entries()
   }

@@ -11,6 +11,7 @@ import { eachPage, wordOfValue } from './index-pages.js'
 import { WALK } from './index-words.js'
 import { emptyOf, heightOf, indexOf, isIndexed, numberOf, rootOf, sizeOf } from './version.js'
 
+/** How large a map of ranges is. */
 export interface RangeMapReport {
   readonly name: string
   readonly ranges: number

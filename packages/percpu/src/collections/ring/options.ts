@@ -9,6 +9,7 @@ import { checkValueStruct, structCodec } from '../struct-values.js'
 import { valueCodecs, type MapValueKind, type MapValueType, type ValueCodec } from '../values.js'
 import { MAX_BYTES, RingRoot } from './ring-layout.js'
 
+/** What `machine.ring` takes. */
 export interface RingOptions<V extends MapValueType = MapValueType> {
   /**
    * What its messages are: a kind, or what `struct()` returned, without atomic fields. Then they

@@ -17,6 +17,7 @@ import {
 } from './place.js'
 import { RingRoot } from './ring-layout.js'
 
+/** How full a ring is. */
 export interface RingReport {
   readonly name: string
   /** Messages that are there, and that were sent and received ever; modulo 2^32. */

@@ -279,6 +279,7 @@ export class SharedRing<M> {
     checkLimits(options)
     return this.#each(options)
   }
+  /** As `messages`. */
   [Symbol.asyncIterator](): AsyncGenerator<M, undefined> {
     return this.messages()
   }
