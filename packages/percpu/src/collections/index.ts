@@ -1,4 +1,5 @@
 export * from './errors.js'
+export type { OpenOptions } from './opening.js'
 export type { CollectionKind } from './presence.js'
 export type { MapKeyKind, MapKeys } from './keys.js'
 export type { LoadAsyncOptions, LoadOptions } from './map/bulk.js'

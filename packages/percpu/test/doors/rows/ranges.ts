@@ -27,6 +27,7 @@ const mapOptions: kinds.Kind = {
   fields: {
     key: kinds.oneOf('u32', 'u53', 'u128', 'bytes'),
     value: kinds.oneOf('string', 'bytes', 'json', 'i32', 'u32', 'f64', 'u64'),
+    create: kinds.create,
   },
 }
 
