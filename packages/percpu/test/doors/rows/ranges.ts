@@ -139,6 +139,11 @@ export const rangeRows: readonly Row[] = [
   door('SharedRangeMap.clear', [], (world) => use(mapOf(world), 'clear')),
   door('SharedRangeMap.batch', [changes], (world) => use(mapOf(world), 'batch', [[[5, 6, 'b']]])),
   door('SharedRangeMap.load', [ranges], (world) => use(mapOf(world), 'load', [[[5, 6, 'b']]])),
+  door(
+    'SharedRangeMap.loadAsync',
+    [ranges, optional(kinds.options({ signal: optional(kinds.signal) }))],
+    (world) => use(mapOf(world), 'loadAsync', [[[5, 6, 'b']], {}]),
+  ),
   door('SharedRangeMap.replace', [ranges], (world) => use(mapOf(world), 'replace', [[[5, 6, 'b']]])),
   door('SharedRangeMap.snapshot', [func], (world) => use(mapOf(world), 'snapshot', [() => 5])),
   door('SharedRangeMap.hold', [func], (world) => use(mapOf(world), 'hold', [() => 5])),
