@@ -3,6 +3,7 @@ import type { Heap } from './alloc/heap.js'
 import { Objects } from './bootmem/objects.js'
 import type { MapKeyKind, MapKeys } from './collections/keys.js'
 import type { SharedMap } from './collections/map/map.js'
+import type { OpenOptions } from './collections/opening.js'
 import { COLLECTION_KINDS, type CollectionKind } from './collections/presence.js'
 import type { RingOptions } from './collections/ring/options.js'
 import type { SharedRing } from './collections/ring/ring.js'
@@ -220,13 +221,14 @@ export class Machine {
 
   /**
    * The map of this name, for all threads: `{ key: 'string', value: 'json' }` and the like. It is
-   * made if need be. The kinds are those of {@link MapKeys} and {@link MapValues}; values may be
-   * structs.
+   * made if need be, unless `create` says otherwise. The kinds are those of {@link MapKeys} and
+   * {@link MapValues}; values may be structs.
    *
    * `name`: 1 to 56 bytes of UTF-8; maps have a name space of their own.
    *
-   * @throws MapMismatchError if the map has other keys or values; ArgumentError; OutOfMemoryError;
-   *   LockTimeoutError; OfflineError.
+   * @throws MapMismatchError if the map has other keys or values; ObjectMissingError,
+   *   ObjectExistsError as `create` says; ArgumentError; RemovedError while it is being removed;
+   *   OutOfMemoryError; LockTimeoutError; OfflineError.
    */
   map<K extends MapKeyKind, V extends MapValueType>(
     name: string,
@@ -240,12 +242,14 @@ export class Machine {
   }
   /**
    * The map of ranges of this name, for all threads: `{ key: 'u32', value: 'string' }` and the
-   * like. It is made if need be. The kinds are those of {@link RangeKeys} and {@link MapValues}.
+   * like. It is made if need be, unless `create` says otherwise. The kinds are those of
+   * {@link RangeKeys} and {@link MapValues}.
    *
    * `name`: 1 to 56 bytes of UTF-8; maps of ranges have a name space of their own.
    *
-   * @throws MapMismatchError if the map has other keys or values; ArgumentError; OutOfMemoryError;
-   *   LockTimeoutError; OfflineError.
+   * @throws MapMismatchError if the map has other keys or values; ObjectMissingError,
+   *   ObjectExistsError as `create` says; ArgumentError; RemovedError while it is being removed;
+   *   OutOfMemoryError; LockTimeoutError; OfflineError.
    */
   rangeMap<K extends RangeKeyKind, V extends MapValueKind>(
     name: string,
@@ -259,12 +263,13 @@ export class Machine {
 
   /**
    * The ring of this name, a queue of messages for all threads: `{ value: 'json', bytes: '1 MiB' }`
-   * and the like. It is made if need be. Messages are of one of the kinds of {@link MapValues},
-   * or of a struct.
+   * and the like. It is made if need be, unless `create` says otherwise. Messages are of one of the
+   * kinds of {@link MapValues}, or of a struct.
    *
    * `name`: 1 to 56 bytes of UTF-8; rings have a name space of their own.
    *
-   * @throws RingMismatchError if the ring has other messages or another size; ArgumentError;
+   * @throws RingMismatchError if the ring has other messages or another size; ObjectMissingError,
+   *   ObjectExistsError as `create` says; ArgumentError; RemovedError while it is being removed;
    *   OutOfMemoryError; LockTimeoutError; OfflineError.
    */
   ring<V extends MapValueType = 'bytes'>(
@@ -276,19 +281,22 @@ export class Machine {
 
   /**
    * The address space of this name, for all threads: sparse memory that can be mapped, unmapped and
-   * forked while it is read. It is made if need be, with nothing mapped.
+   * forked while it is read. It is made if need be, with nothing mapped, unless `create` says
+   * otherwise.
    *
    * `name`: 1 to 56 bytes of UTF-8; address spaces have a name space of their own.
    *
-   * @throws UnsupportedError on a machine without an MMU; ArgumentError; RemovedError while it is
-   *   being made or removed; OutOfMemoryError; LockTimeoutError; OfflineError.
+   * @throws UnsupportedError on a machine without an MMU; ObjectMissingError, ObjectExistsError as
+   *   `create` says; ArgumentError; RemovedError while it is being made or removed;
+   *   OutOfMemoryError; LockTimeoutError; OfflineError.
    */
-  space(name: string): AddressSpace {
-    return this.#paging('space').space(name)
+  space(name: string, options: OpenOptions = {}): AddressSpace {
+    return this.#paging('space').space(name, options)
   }
   /**
    * The sparse array of this name, for all threads: numbers of one kind, `{ value: 'f64' }` and the
-   * like, at 2^39 bytes of indices. It is made if need be. It takes memory where values are set.
+   * like, at 2^39 bytes of indices. It is made if need be, unless `create` says otherwise. It takes
+   * memory where values are set.
    *
    * `name`: 1 to 56 bytes of UTF-8; sparse arrays have a name space of their own.
    *

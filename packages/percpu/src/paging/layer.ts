@@ -8,6 +8,7 @@ import { PAGE_BYTES } from '../arithmetic.js'
 import type { LayerContext } from '../bootmem/layer.js'
 import type { NamedThing } from '../bootmem/names.js'
 import { NotesArea } from '../collections/notes-area.js'
+import { checkCreate, type OpenOptions } from '../collections/opening.js'
 import { CollectionHead, isRemoving, type Presence } from '../collections/presence.js'
 import { pause, type Removable, type Removal } from '../collections/removal.js'
 import type { RangeMapsLayer } from '../collections/range/layer.js'
@@ -85,27 +86,29 @@ export class PagingLayer implements AttachedLayer {
   }
 
   /** The address space of this name. @throws as `machine.space`. */
-  space(name: string): AddressSpace {
-    return this.#open(
-      this.#registry.openOrCreate(this.#use().pager, { kind: 'space', name, values: 0 }),
-      'space',
-      name,
-    )
+  space(name: string, options: OpenOptions): AddressSpace {
+    checkOptions('space', options, { create: true })
+    const { create } = options
+    checkCreate(create)
+    const wanted = { kind: 'space', name, values: 0 } as const
+    return this.#open(this.#registry.openAs(this.#use().pager, wanted, create), 'space', name)
   }
 
   /** The sparse array of this name. @throws as `machine.sparseArray`. */
   sparseArray<Kind extends SparseKind>(name: string, options: SparseOptions<Kind>): SparseArray<Kind> {
     const { memory } = this.#below.context.own
-    checkOptions('sparseArray', options, { value: true })
+    checkOptions('sparseArray', options, { value: true, create: true })
     checkObject('options', options)
-    checkChoice('value', options.value, Object.keys(sparseKinds))
-    const values = sparseKinds[options.value].number
-    const thing = this.#registry.openOrCreate(this.#use().pager, { kind: 'sparseArray', name, values })
+    const { value, create } = options
+    checkChoice('value', value, Object.keys(sparseKinds))
+    checkCreate(create)
+    const wanted = { kind: 'sparseArray', name, values: sparseKinds[value].number } as const
+    const thing = this.#registry.openAs(this.#use().pager, wanted, create)
     const found = sparseKindOf(loadU32(memory.u32, thing.address / 4 + valuesField))
-    if (found !== options.value)
+    if (found !== value)
       throw new SparseMismatchError(
-        `sparse array ${visible(name)} has values of kind '${found}', not '${options.value}'`,
-        { name, expected: options.value, found },
+        `sparse array ${visible(name)} has values of kind '${found}', not '${value}'`,
+        { name, expected: value, found },
       )
     return this.#openArray<Kind>(thing, 'sparseArray', name)
   }

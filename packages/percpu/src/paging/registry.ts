@@ -4,6 +4,7 @@ import { hashNumbers } from '../arithmetic.js'
 import type { ObjectSpec } from '../bootmem/directory.js'
 import type { LayerContext } from '../bootmem/layer.js'
 import type { NamedThing } from '../bootmem/names.js'
+import { openNamed, type OpenOptions } from '../collections/opening.js'
 import { CollectionHead } from '../collections/presence.js'
 import { PagingRoot, SpaceTable } from '../pagetable/layouts.js'
 import { MAX_SPACES } from './areas.js'
@@ -29,12 +30,12 @@ export class SpaceRegistry {
     this.#context = context
   }
 
-  /** The space of a kind and name, which is made if need be. */
-  openOrCreate(pager: Pager, { kind, name, values }: Wanted): NamedThing {
+  /** The space of a kind and name, which is made if need be, unless `create` says otherwise. */
+  openAs(pager: Pager, { kind, name, values }: Wanted, create: OpenOptions['create']): NamedThing {
     const { own, names } = this.#context
     return pager.locked(() => {
       const init = (address: number): void => writeRoot(own.memory, address, this.#freeId(pager), values)
-      return names.openOrCreate(kind, name, { ...this.#spec(), init })
+      return openNamed(names, kind, name, { ...this.#spec(), init }, create)
     })
   }
   /** A new one, which nobody can open before {@link finish}. Under the lock. */

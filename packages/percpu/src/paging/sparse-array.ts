@@ -2,6 +2,7 @@ import type { Memory } from '#mem'
 import * as mem from '#mem'
 import { PAGE_BYTES } from '../arithmetic.js'
 import { assertOpen } from '../collections/life.js'
+import type { OpenOptions } from '../collections/opening.js'
 import { jsonAs, showAs } from '../inspect.js'
 import { checkRange } from '../machine/check.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
@@ -21,7 +22,7 @@ export const SPARSE_BYTES = 2 ** 39
 const { mask } = Tlb
 
 /** What `machine.sparseArray` takes. */
-export interface SparseOptions<Kind extends SparseKind = SparseKind> {
+export interface SparseOptions<Kind extends SparseKind = SparseKind> extends OpenOptions {
   /** What its values are. */
   readonly value: Kind
 }

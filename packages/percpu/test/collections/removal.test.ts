@@ -63,6 +63,7 @@ const made = {
       clear: () => map.clear(),
       batch: () => map.batch([]),
       load: () => map.load([]),
+      loadAsync: () => map.loadAsync([]),
       replace: () => map.replace([]),
       snapshot: () => map.snapshot(() => 1),
       hold: () => map.hold(() => 1),

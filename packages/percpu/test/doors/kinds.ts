@@ -110,6 +110,8 @@ export function options(fields: Readonly<Record<string, Kind>>): Kind {
     typeof value === 'object' && value !== null && !isProxyThatThrows(value) && isPlainEmpty(value)
   return { name: 'options', takes, fields }
 }
+/** Whether a collection is made. */
+export const create = optional(oneOf(true, false, 'new'))
 /** Of calls that wait. */
 export const wait = options({ timeout: optional(ms), signal: optional(signal) })
 

@@ -3,6 +3,7 @@ import { checkOptions, checkRange, isSafely, refused } from '../../machine/check
 import { OutOfMemoryError } from '../../machine/errors.js'
 import { nextTurn } from '../../machine/platform.js'
 import { checkSignal, Deadline, type AbortSignalLike } from '../../machine/wait-options.js'
+import { checkSource, STRETCH, takeAll, type Source } from '../sources.js'
 import type { WriterParts } from './parts.js'
 
 /** What `load` takes. */
@@ -16,14 +17,11 @@ export interface LoadAsyncOptions extends LoadOptions {
   readonly signal?: AbortSignalLike
 }
 
-/** Entries that are set in one stretch. */
-const STRETCH = 256
-
 type Pair<K, V> = readonly [K, V]
+const PAIRS = 'pairs'
 interface Settable<K, V> {
   set(key: K, value: V): unknown
 }
-type Source<T> = Iterable<T> | AsyncIterable<T>
 
 /** Returns the size hint. @throws ArgumentError. */
 export function checkLoad(entries: unknown, options: LoadOptions): number {
@@ -40,24 +38,17 @@ export function checkLoadAsync(entries: unknown, options: LoadAsyncOptions): num
 }
 function checkHint(entries: unknown, { sizeHint = 0 }: LoadOptions, isAsync: boolean): number {
   checkRange('sizeHint', sizeHint, 0, 2 ** 31)
-  checkListed(entries, isAsync)
+  checkSource('entries', entries, PAIRS, isAsync)
   return sizeHint
 }
 
-function checkListed(entries: unknown, isAsync: boolean): void {
-  const has = (symbol: symbol): boolean =>
-    typeof (Object(entries) as Partial<Record<symbol, unknown>>)[symbol] === 'function'
-  const isListed = (): boolean => has(Symbol.iterator) || (isAsync && has(Symbol.asyncIterator))
-  if (typeof entries === 'object' && isSafely(isListed)) return
-  throw refused('entries', entries, 'not an iterable of pairs')
-}
 function checkPair(entry: unknown): void {
   if (!isSafely(() => Array.isArray(entry))) throw refused('entries', entry, 'no pair of a key and a value')
 }
 
 /** Sets them all in this stretch. */
 export function setAll<K, V>(map: Settable<K, V>, entries: Iterable<Pair<K, V>>): void {
-  checkListed(entries, false)
+  checkSource('entries', entries, PAIRS, false)
   for (const entry of entries) {
     checkPair(entry)
     map.set(entry[0], entry[1])
@@ -84,15 +75,7 @@ export async function setAllAsync<K, V>(
     }
     return count % STRETCH === 0 ? pause(parts, deadline) : undefined
   }
-  // One that has both is gone through as `for await` does.
-  if (Symbol.asyncIterator in entries) {
-    for await (const entry of entries) await take(entry)
-    return
-  }
-  for (const entry of entries) {
-    const pausing = take(entry)
-    if (pausing !== undefined) await pausing
-  }
+  await takeAll(entries, take)
 }
 
 /** After what is pending was freed. */

@@ -19,6 +19,7 @@ import type { SrcuLayer } from '../../rcu/srcu-layer.js'
 import { RcuMap } from '../../rcu/rcu-map.js'
 import type { SyncLayer } from '../../sync/layer.js'
 import { areas, useNote } from '../areas.js'
+import { openNamed } from '../opening.js'
 import type { Presence } from '../presence.js'
 import type { Removable } from '../removal.js'
 import { emptyMap } from './empty.js'
@@ -192,13 +193,14 @@ export class MapsLayer implements AttachedLayer, Removable {
   }
 }
 
-/** The map of this name; it is made if need be. */
+/** The map of this name; it is made if need be, unless the options say otherwise. */
 function openMap(memory: Memory, names: Names, cpus: number, name: string, options: MapOptions): NamedThing {
   const init = (address: number): void => {
     writeOptions(memory, address / 4, options)
     initialiseTable(memory, address, cpus, directoryWords(memory.byteLength))
   }
-  return names.openOrCreate('map', name, { type: TYPE, layout: layoutOf(memory, cpus), init })
+  const spec = { type: TYPE, layout: layoutOf(memory, cpus), init }
+  return openNamed(names, 'map', name, spec, options.create)
 }
 function layoutOf({ byteLength }: Memory, cpus: number): ObjectSpec['layout'] {
   return { name: TYPE, size: mapShape(cpus, directoryWords(byteLength)).bytes, align: 64, hash }

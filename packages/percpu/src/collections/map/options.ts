@@ -9,17 +9,22 @@ import {
   checkOptions,
   checkRange,
   shown,
+  type OptionNames,
 } from '../../machine/check.js'
 import { isStruct } from '../../layout/index.js'
 import { MapMismatchError } from '../errors.js'
 import { keyCodecs, type MapKeyKind } from '../keys.js'
+import { checkCreate, type OpenOptions } from '../opening.js'
 import { MapRoot } from './map-layout.js'
 import { checkValueStruct, structCodec } from '../struct-values.js'
 import { valueCodecs, type MapValueKind, type MapValueType, type ValueCodec } from '../values.js'
 import { structViews, viewBytes, type MakeView } from '../view.js'
 
 /** What `machine.map` takes. */
-export interface MapOptions<K extends MapKeyKind = MapKeyKind, V extends MapValueType = MapValueType> {
+export interface MapOptions<
+  K extends MapKeyKind = MapKeyKind,
+  V extends MapValueType = MapValueType,
+> extends OpenOptions {
   /** What its keys are. */
   readonly key: K
   /** What its values are: a kind, or what `struct()` returned. */
@@ -70,17 +75,17 @@ const { words } = MapRoot
 const keyKinds = Object.keys(keyCodecs) as MapKeyKind[]
 const valueKinds = Object.keys(valueCodecs) as MapValueKind[]
 
+const optionNames: OptionNames<MapOptions> = {
+  ...({ key: true, value: true, cache: true, stats: true, hold: true, capacity: true, ttl: true } as const),
+  ...({ create: true, seed: true } as const),
+}
+
 /** Reads them, once: they may be getters. @throws ArgumentError. */
 export function readMapOptions(given: MapOptions): MapOptions {
   checkObject('options', given)
-  checkOptions(
-    'map',
-    given,
-    { key: true, value: true, cache: true, stats: true, hold: true, capacity: true, ttl: true, seed: true },
-    ['seed'],
-  )
-  const { key, value, cache, stats, hold, capacity, ttl, seed } = given
-  const options = { key, value, cache, stats, hold, capacity, ttl, seed } as MapOptions
+  checkOptions('map', given, optionNames, ['seed'])
+  const { key, value, cache, stats, hold, capacity, ttl, create, seed } = given
+  const options = { key, value, cache, stats, hold, capacity, ttl, create, seed } as MapOptions
   checkChoice('key', options.key, keyKinds)
   if (isStruct(options.value)) checkValueStruct(options.value)
   else checkChoice('value', options.value, valueKinds)
@@ -91,6 +96,7 @@ export function readMapOptions(given: MapOptions): MapOptions {
   if (options.capacity !== undefined) checkRange('capacity', options.capacity, 1, 2 ** 31 - 1)
   if (options.ttl !== undefined) checkRange('ttl', options.ttl, 1, MAX_TTL)
   checkFlag('stats', options.stats)
+  checkCreate(options.create)
   if (options.seed !== undefined) checkInt32('seed', options.seed)
   return options
 }

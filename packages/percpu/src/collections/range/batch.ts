@@ -1,10 +1,13 @@
 /** Changes that are made together. */
 import { checkFunction, isSafely, refused } from '../../machine/check.js'
 import { isThenable } from '../../thenable.js'
+import { checkSource } from '../sources.js'
 import { showAs } from '../../inspect.js'
 import type { Change } from './edit.js'
 import type { RangePoint } from './keys.js'
 import type { Shape } from './node.js'
+
+export const RANGES = 'ranges'
 
 /** A range and its value. A list of two ends the range. */
 export type RangeChange<K, V> = readonly [from: RangePoint<K>, to: RangePoint<K>, value?: V]
@@ -94,17 +97,19 @@ export function* listChanges<K, V>(
   list: Iterable<RangeChange<K, V>>,
   needsValue: boolean,
 ): Generator<Change<K>, void> {
-  for (const item of iterable(what, list)) {
-    if (!isSafely(() => Array.isArray(item))) throw refused(what, item, 'no list of `from`, `to` and a value')
-    const [from, to, value] = item
-    // What is undefined by mistake ends nothing. Mutant: collections/range-ended-by-mistake.
-    const isSet = needsValue || item.length > 2
-    yield isSet ? setOf(shape, from, to, value as V) : changeOf(shape, from, to, undefined)
-  }
+  checkSource(what, list, RANGES, false)
+  for (const item of list) yield listedChange(shape, what, item, needsValue)
 }
-function iterable<T>(what: string, list: Iterable<T>): Iterable<T> {
-  const isIterable = (): boolean =>
-    typeof (Object(list) as Partial<Iterable<T>>)[Symbol.iterator] === 'function'
-  if (typeof list === 'object' && isSafely(isIterable)) return list
-  throw refused(what, list, 'not an iterable of ranges')
+/** One of a list. @throws ArgumentError; EntryTooLargeError. */
+export function listedChange<K, V>(
+  shape: Shape<K, V>,
+  what: string,
+  item: RangeChange<K, V>,
+  needsValue: boolean,
+): Change<K> {
+  if (!isSafely(() => Array.isArray(item))) throw refused(what, item, 'no list of `from`, `to` and a value')
+  const [from, to, value] = item
+  // What is undefined by mistake ends nothing. Mutant: collections/range-ended-by-mistake.
+  const isSet = needsValue || item.length > 2
+  return isSet ? setOf(shape, from, to, value as V) : changeOf(shape, from, to, undefined)
 }

@@ -1,4 +1,5 @@
 /** What is new in a version: made before anybody finds it, and given back if that fails. */
+import { freeAfter } from '../../alloc/free-after.js'
 import type { Heap } from '../../alloc/heap.js'
 import { OutOfMemoryError } from '../../machine/errors.js'
 import type { Draft } from './draft.js'
@@ -37,10 +38,19 @@ export class Fresh<K, V> {
   published(): void {
     this.objects.length = 0
   }
-  /** Gives all of it back. */
-  free(): void {
-    for (const reference of this.objects) this.#heap.free(reference * 8)
-    this.objects.length = 0
+  /** Gives all of it back, but for the first `kept`. */
+  free(kept = 0): void {
+    for (const reference of this.objects.splice(kept)) this.#heap.free(reference * 8)
+  }
+
+  /** What `make` makes is there, or nothing of it. @throws what `make` throws. */
+  whole<Made>(make: () => Made): Made {
+    const made = this.objects.length
+    try {
+      return make()
+    } catch (error) {
+      freeAfter(error, () => this.free(made))
+    }
   }
 
   /** The reference of the node that a draft becomes. @throws as {@link take}. */

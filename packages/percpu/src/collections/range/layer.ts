@@ -20,6 +20,7 @@ import { listsOf } from '../../rcu/srcu-callbacks.js'
 import type { SrcuLayer } from '../../rcu/srcu-layer.js'
 import type { SyncLayer } from '../../sync/layer.js'
 import { areas, useNote } from '../areas.js'
+import { openNamed } from '../opening.js'
 import type { Presence } from '../presence.js'
 import type { Removable } from '../removal.js'
 import type { OwnNote } from '../notes-area.js'
@@ -94,7 +95,7 @@ export class RangeMapsLayer implements AttachedLayer, Removable {
     this.#useNote()
     presence.attach()
     const init = (address: number): void => writeRangeOptions(memory, address / 4, options)
-    const thing = names.openOrCreate(kind, name, { ...spec, init })
+    const thing = openNamed(names, kind, name, { ...spec, init }, options.create)
     compareRangeOptions(memory, thing.address / 4, name, options)
     const { address } = thing
     return presence.open(kind, name, thing, (views, life) => {

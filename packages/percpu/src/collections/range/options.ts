@@ -2,6 +2,7 @@
 import { load32, store32, type Memory } from '#mem'
 import { checkChoice, checkObject, checkOptions, shown } from '../../machine/check.js'
 import { MapMismatchError } from '../errors.js'
+import { checkCreate, type OpenOptions } from '../opening.js'
 import { valueCodecs, type MapValueKind } from '../values.js'
 import { keyKinds, type RangeKeyKind } from './keys.js'
 import { RangeRoot } from './range-layout.js'
@@ -10,7 +11,7 @@ import { RangeRoot } from './range-layout.js'
 export interface RangeMapOptions<
   K extends RangeKeyKind = RangeKeyKind,
   V extends MapValueKind = MapValueKind,
-> {
+> extends OpenOptions {
   /** What its keys are. */
   readonly key: K
   /** What its values are. */
@@ -26,11 +27,12 @@ export function readRangeOptions<K extends RangeKeyKind, V extends MapValueKind>
   options: RangeMapOptions<K, V>,
 ): RangeMapOptions<K, V> {
   checkObject('options', options)
-  checkOptions('rangeMap', options, { key: true, value: true })
-  const { key, value } = options
+  checkOptions('rangeMap', options, { key: true, value: true, create: true })
+  const { key, value, create } = options
   checkChoice('key', key, allKeys)
   checkChoice('value', value, allValues)
-  return { key, value }
+  checkCreate(create)
+  return { key, value, ...(create === undefined ? {} : { create }) }
 }
 
 /** Of a new map. `root`: word index. */

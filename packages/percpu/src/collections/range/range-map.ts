@@ -1,25 +1,41 @@
 import type { OwnCpu } from '../../cpus/own-cpu.js'
 import { jsonAs, showAs } from '../../inspect.js'
-import { checkFunction, refused } from '../../machine/check.js'
+import { checkFunction, checkOptions, refused } from '../../machine/check.js'
 import { endUnlessOffline } from '../../machine/ending.js'
-import { checkWait, type WaitOptions } from '../../machine/wait-options.js'
+import { checkSignal, checkWait, type AbortSignalLike, type WaitOptions } from '../../machine/wait-options.js'
 import type { Srcu } from '../../rcu/srcu.js'
 import { isThenable } from '../../thenable.js'
 import { assertOpen, type Life } from '../life.js'
-import { listChanges, noteChanges, changeOf, setOf, type RangeBatch, type RangeChange } from './batch.js'
+import { checkSource, type Source } from '../sources.js'
+import {
+  RANGES,
+  changeOf,
+  listChanges,
+  listedChange,
+  noteChanges,
+  setOf,
+  type RangeBatch,
+  type RangeChange,
+} from './batch.js'
 import { Cursor } from './cursor.js'
 import { differences } from './difference.js'
 import type { Change } from './edit.js'
-import { boundariesOf } from './load.js'
+import { Boundaries } from './load.js'
 import type { RangePoint } from './keys.js'
 import type { Shape } from './node.js'
 import { RangeRoot } from './range-layout.js'
 import { RangeReader, type Pin } from './reader.js'
 import type { Finder } from './search.js'
+import type { Stored } from './values.js'
 import { describeRangeMap, verifyRangeMap, type RangeMapReport } from './verify.js'
 import { currentVersion, heightOf, numberOf, rootOf } from './version.js'
 import { RangeView } from './view.js'
 import { RangeWriter, type RangeParts } from './writer.js'
+
+export interface RangeLoadOptions {
+  /** Ends the load when it aborts: the call rejects with its reason, and nothing is changed. */
+  readonly signal?: AbortSignalLike
+}
 
 /** A range that is loaded. */
 type Loaded<K, V> = readonly [from: RangePoint<K>, to: RangePoint<K>, value: V]
@@ -152,6 +168,25 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
     return this
   }
   /**
+   * As {@link load}, in many stretches: the event loop has its turn after each 256 ranges. They may
+   * come from an asynchronous iterable. Others see all of it at the end, or nothing. Where memory
+   * is short, it waits until what was replaced before is free.
+   *
+   * Cost: as that of {@link load}. The last stretch publishes: it has the steps under the lock.
+   * @throws the reason of `signal` when that aborts; else as {@link load}. Nothing is changed then.
+   */
+  async loadAsync(ranges: Source<Loaded<K, V>>, options: RangeLoadOptions = {}): Promise<this> {
+    this.#assertOpen()
+    checkOptions('loadAsync', options, { signal: true })
+    checkSignal(options.signal)
+    checkSource('ranges', ranges, RANGES, true)
+    const deadline = this.#parts.life.deadline(options)
+    deadline.throwIfAborted()
+    const take = (item: Loaded<K, V>): Change<K> => listedChange(this.shape, 'ranges', item, true)
+    await this.#writer.loadAsync(ranges, take, deadline)
+    return this
+  }
+  /**
    * As {@link load}, and writes only what differs from what is there. Returns how many places that
    * is.
    *
@@ -164,7 +199,10 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
     this.#assertOpen()
     const { shape, finder } = this
     const whole = [...listChanges(shape, 'ranges', ranges, true)]
-    const list = [...boundariesOf(shape, whole)]
+    const list: { readonly key: K; readonly value: Stored }[] = []
+    const boundaries = new Boundaries(shape, (key, value) => list.push({ key, value }))
+    for (const range of whole) boundaries.add(range)
+    boundaries.end()
     const found = { count: 0, isFew: true }
     this.#writer.change((edit, version) => {
       const root = rootOf(shape.memory, version)

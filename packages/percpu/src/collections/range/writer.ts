@@ -6,17 +6,21 @@
 import type { Memory } from '#mem'
 import { freeAfter } from '../../alloc/free-after.js'
 import type { Heap } from '../../alloc/heap.js'
+import { OutOfMemoryError } from '../../machine/errors.js'
+import { nextTurn } from '../../machine/platform.js'
+import type { Deadline } from '../../machine/wait-options.js'
 import type { Callbacks } from '../../rcu/callbacks.js'
 import { chainEntry, linkTo } from '../../rcu/chains.js'
 import { ensureStack, SOME } from '../../stack.js'
 import type { LayerLock } from '../../sync/layer-lock.js'
 import { assertOpen } from '../life.js'
+import { STRETCH, takeAll, type Source } from '../sources.js'
 import { Cursor } from './cursor.js'
 import { Removed } from './draft.js'
 import { RangeEdit, type Change } from './edit.js'
 import { Fresh, noRoom } from './fresh.js'
 import { makeIndex, type Region } from './index-pages.js'
-import { build, type Built } from './load.js'
+import { TreeBuilder, type Built } from './load.js'
 import { levelOf, type Shape } from './node.js'
 import { endNote, finishPublishing, notePublication } from './notes.js'
 import { RangeRoot, RangeVersion } from './range-layout.js'
@@ -96,24 +100,77 @@ export class RangeWriter<K, V> {
    */
   load(ranges: Iterable<Change<K>>): void {
     ensureStack(SOME)
-    const { lock, heap } = this.#parts
-    const { memory } = this.#shape
-    const fresh = new Fresh(heap, this.#shape)
-    try {
-      const built = build(this.#shape, fresh, ranges)
-      this.#lock()
-      try {
-        const version = currentVersion(memory, this.#current)
-        const removed = new Removed(this.#shape)
-        const root = rootOf(memory, version)
-        if (root !== 0) removed.tree(root)
-        const { least, greatest } = this.#shape.keys
-        this.#publish(version, built, fresh, removed.objects, [[least, greatest]])
-      } finally {
-        lock.unlock()
+    const fresh = new Fresh(this.#parts.heap, this.#shape)
+    fresh.whole(() => {
+      const builder = new TreeBuilder(this.#shape, fresh)
+      for (const range of ranges) {
+        builder.add(range)
+        builder.settle()
       }
+      builder.end()
+      builder.settle()
+      this.#replace(builder.build(), fresh)
+    })
+  }
+  /**
+   * As {@link load}, in many stretches. Where memory is short, it waits for what was replaced
+   * before to be freed. `changeOf`: what an item stands for.
+   *
+   * @throws as {@link load}; what `changeOf` throws; the reason of the signal.
+   */
+  async loadAsync<T>(source: Source<T>, changeOf: (item: T) => Change<K>, deadline: Deadline): Promise<void> {
+    ensureStack(SOME)
+    const { heap, callbacks } = this.#parts
+    const fresh = new Fresh(heap, this.#shape)
+    const relieved = async <Made>(make: () => Made): Promise<Made> => {
+      try {
+        return make()
+      } catch (error) {
+        if (!(error instanceof OutOfMemoryError)) throw error
+      }
+      await callbacks.barrier(deadline)
+      return make()
+    }
+    const builder = new TreeBuilder(this.#shape, fresh)
+    const settle = (): void => {
+      builder.settle()
+    }
+    const pause = async (): Promise<void> => {
+      await relieved(settle)
+      await nextTurn()
+      deadline.throwIfAborted()
+    }
+    try {
+      let count = 0
+      await takeAll(source, (item) => {
+        builder.add(changeOf(item))
+        return ++count % STRETCH === 0 ? pause() : undefined
+      })
+      builder.end()
+      await relieved(settle)
+      const built = await relieved(() => builder.build())
+      await relieved(() => {
+        this.#replace(built, fresh)
+      })
     } catch (error) {
       freeAfter(error, () => fresh.free())
+    }
+  }
+  /** Publishes a tree in the place of all that there is. @throws with nothing changed. */
+  #replace(built: Built, fresh: Fresh<K, V>): void {
+    const { memory } = this.#shape
+    this.#lock()
+    try {
+      const version = currentVersion(memory, this.#current)
+      const removed = new Removed(this.#shape)
+      const root = rootOf(memory, version)
+      if (root !== 0) removed.tree(root)
+      const { least, greatest } = this.#shape.keys
+      fresh.whole(() => {
+        this.#publish(version, built, fresh, removed.objects, [[least, greatest]])
+      })
+    } finally {
+      this.#parts.lock.unlock()
     }
   }
 

@@ -13,6 +13,7 @@ import { visible } from '../../shown.js'
 import { ringAll } from '../../sync/cpu-mask.js'
 import type { SyncLayer } from '../../sync/layer.js'
 import { areas, useNote } from '../areas.js'
+import { openNamed } from '../opening.js'
 import type { Presence } from '../presence.js'
 import { pause, type Removable } from '../removal.js'
 import { compareSpec, newCapacity, readRingOptions, writeSpec, type RingOptions } from './options.js'
@@ -54,14 +55,12 @@ export class RingLayer implements AttachedLayer, Removable {
     const parts = this.#use()
     presence.attach()
     const capacity = newCapacity(spec)
-    const thing = names.openOrCreate('ring', name, {
-      type: TYPE,
-      layout: layoutOf(capacity),
-      init: (address) => {
-        writeSpec(memory, address / 4, spec)
-        initialiseRing(memory, address, capacity)
-      },
-    })
+    const init = (address: number): void => {
+      writeSpec(memory, address / 4, spec)
+      initialiseRing(memory, address, capacity)
+    }
+    const named = { type: TYPE, layout: layoutOf(capacity), init }
+    const thing = openNamed(names, 'ring', name, named, spec.create)
     compareSpec(memory, thing.address / 4, name, spec)
     return presence.open('ring', name, thing, (views, life) => {
       const place = openRing(views, thing.address, name)

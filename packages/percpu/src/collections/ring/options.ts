@@ -5,12 +5,13 @@ import { isStruct } from '../../layout/index.js'
 import { checkObject, checkOneOf, checkOptions, checkRange, shown } from '../../machine/check.js'
 import { parseSize } from '../../machine/size.js'
 import { RingMismatchError } from '../errors.js'
+import { checkCreate, type OpenOptions } from '../opening.js'
 import { checkValueStruct, structCodec } from '../struct-values.js'
 import { valueCodecs, type MapValueKind, type MapValueType, type ValueCodec } from '../values.js'
 import { MAX_BYTES, RingRoot } from './ring-layout.js'
 
 /** What `machine.ring` takes. */
-export interface RingOptions<V extends MapValueType = MapValueType> {
+export interface RingOptions<V extends MapValueType = MapValueType> extends OpenOptions {
   /**
    * What its messages are: a kind, or what `struct()` returned, without atomic fields. Then they
    * are plain objects with its fields. Default `'bytes'`.
@@ -39,6 +40,7 @@ const kinds = Object.keys(valueCodecs) as MapValueKind[]
 /** As they were checked. */
 export interface RingSpec {
   readonly value: MapValueType
+  readonly create: OpenOptions['create']
   /** Words; undefined if it was not said. */
   readonly capacity: number | undefined
   /** Whether all messages have the same size. */
@@ -49,12 +51,14 @@ export interface RingSpec {
 /** @throws ArgumentError. */
 export function readRingOptions(options: RingOptions): RingSpec {
   checkObject('options', options)
-  checkOptions('ring', options, { value: true, bytes: true })
-  const { value = 'bytes', bytes } = options
+  checkOptions('ring', options, { value: true, bytes: true, create: true })
+  const { value = 'bytes', bytes, create } = options
   if (isStruct(value)) checkValueStruct(value)
   else checkOneOf('value', value, kinds)
+  checkCreate(create)
   return {
     value,
+    create,
     capacity: bytes === undefined ? undefined : capacityOf(bytes),
     isFixed: isStruct(value) || !['string', 'bytes', 'json'].includes(value),
     codec: isStruct(value) ? structCodec(value) : (valueCodecs[value] as ValueCodec<unknown>),

@@ -35,6 +35,7 @@ const mapOptions: kinds.Kind = {
     stats: optional(flag),
     capacity: optional(whole(1, 2 ** 31 - 1, 'number of entries')),
     ttl: optional(whole(1, 2 ** 52, 'milliseconds')),
+    create: kinds.create,
   },
 }
 
@@ -91,6 +92,7 @@ const pair: kinds.Kind = {
 const ringOptions: kinds.Kind = kinds.options({
   value: optional({ name: 'kind or struct', takes: kinds.struct.takes }),
   bytes: optional({ name: 'bytes', takes: (value) => kinds.size.takes(value) && 'maybe' }),
+  create: kinds.create,
 })
 /** With a message `'a'`, and room for more. */
 function ringOf({ machine }: World): SharedRing<unknown> {

@@ -62,7 +62,7 @@ const sparseKinds = ['i8', 'u8', 'i16', 'u16', 'i32', 'u32', 'f32', 'f64', 'u64'
 const sparseOptions: kinds.Kind = {
   name: 'options of a sparse array',
   takes: () => false,
-  fields: { value: kinds.oneOf(...sparseKinds) },
+  fields: { value: kinds.oneOf(...sparseKinds), create: kinds.create },
 }
 
 /** With a value in its first page. */
@@ -94,9 +94,9 @@ function ofKind(value: SparseKind): Row {
 }
 
 export const pagingRows: readonly Row[] = [
-  door('Machine.space', [name], (world) => {
+  door('Machine.space', [name, optional(kinds.options({ create: kinds.create }))], (world) => {
     spaceOf(world)
-    return use(world.machine, 'space', ['a space'])
+    return use(world.machine, 'space', ['a space', {}])
   }),
   door('Machine.spaces', [], (world) => {
     spaceOf(world)

@@ -27,6 +27,7 @@ const mapOptions: kinds.Kind = {
   fields: {
     key: kinds.oneOf('u32', 'u53', 'u128', 'bytes'),
     value: kinds.oneOf('string', 'bytes', 'json', 'i32', 'u32', 'f64', 'u64'),
+    create: kinds.create,
   },
 }
 
@@ -138,6 +139,11 @@ export const rangeRows: readonly Row[] = [
   door('SharedRangeMap.clear', [], (world) => use(mapOf(world), 'clear')),
   door('SharedRangeMap.batch', [changes], (world) => use(mapOf(world), 'batch', [[[5, 6, 'b']]])),
   door('SharedRangeMap.load', [ranges], (world) => use(mapOf(world), 'load', [[[5, 6, 'b']]])),
+  door(
+    'SharedRangeMap.loadAsync',
+    [ranges, optional(kinds.options({ signal: optional(kinds.signal) }))],
+    (world) => use(mapOf(world), 'loadAsync', [[[5, 6, 'b']], {}]),
+  ),
   door('SharedRangeMap.replace', [ranges], (world) => use(mapOf(world), 'replace', [[[5, 6, 'b']]])),
   door('SharedRangeMap.snapshot', [func], (world) => use(mapOf(world), 'snapshot', [() => 5])),
   door('SharedRangeMap.hold', [func], (world) => use(mapOf(world), 'hold', [() => 5])),

@@ -1,0 +1,97 @@
+/** Collections that are opened without being made, and made without being opened. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { CollectionKind, Machine, OpenOptions } from 'percpu'
+import { fresh, interrupt, joinAs, mem, percpu } from '../support/hooked-percpu.js'
+
+const { ObjectExistsError, ObjectMissingError, PercpuError } = percpu
+
+type Open = (machine: Machine, name: string, options?: OpenOptions) => unknown
+const openers: Readonly<Record<CollectionKind, Open>> = {
+  map: (machine, name, options) => machine.map(name, { key: 'i32', value: 'i32', ...options }),
+  rangeMap: (machine, name, options) => machine.rangeMap(name, { key: 'u32', value: 'i32', ...options }),
+  ring: (machine, name, options) => machine.ring(name, { value: 'i32', ...options }),
+  space: (machine, name, options) => machine.space(name, options),
+  sparseArray: (machine, name, options) => machine.sparseArray(name, { value: 'i32', ...options }),
+}
+
+/** `'it'`, or why there is none. */
+function look(machine: Machine, open = openers.map): string {
+  try {
+    open(machine, 'it', { create: false })
+    return 'it'
+  } catch (error) {
+    assert.ok(error instanceof PercpuError, String(error))
+    return error.code
+  }
+}
+const MISSING = 'PERCPU_OBJECT_MISSING'
+const REMOVED = 'PERCPU_REMOVED'
+
+for (const [kind, open] of Object.entries(openers) as [CollectionKind, Open][])
+  describe(`opening a ${kind}`, () => {
+    it('makes none where that is said', () => {
+      const machine = fresh()
+      const other = joinAs(machine, 101)
+      for (let i = 0; i < 2; i++)
+        assert.throws(
+          () => open(machine, 'it', { create: false }),
+          (error: unknown) => error instanceof ObjectMissingError && error.details['name'] === 'it',
+        )
+      const made = open(machine, 'it', { create: 'new' })
+      assert.equal(open(machine, 'it', { create: false }), made)
+      assert.equal(open(machine, 'it', { create: true }), made)
+      assert.equal(look(other, open), 'it')
+    })
+
+    it('makes a new one where that is said, or none', () => {
+      const machine = fresh()
+      open(machine, 'it')
+      assert.throws(
+        () => open(joinAs(machine, 101), 'it', { create: 'new' }),
+        (error: unknown) => error instanceof ObjectExistsError && error.details['name'] === 'it',
+      )
+    })
+  })
+
+// Of all kinds the same function opens.
+const open = openers.map
+describe('opening a map while it is removed', () => {
+  it('finds it until it is removed, and nothing from then on', async () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101)
+    open(machine, 'it')
+    open(other, 'it')
+    const found = new Set<string>()
+    const { control } = mem
+    const hook = (): void => {
+      control.before = undefined
+      found.add(look(other))
+      other.poll()
+      control.before = hook
+    }
+    control.before = hook
+    await machine.remove('map', 'it').finally(() => (control.before = undefined))
+    found.add(look(other))
+    assert.deepEqual([...found], ['it', REMOVED, MISSING])
+    await assert.rejects(machine.remove('map', 'it'), ObjectMissingError)
+    await other.offline()
+  })
+
+  it('finds it or not when that begins at any of its accesses', async () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101)
+    open(other, 'not this one')
+    const found = new Set<string>()
+    for (let at = 0, isWithin = true; isWithin; at++) {
+      open(machine, 'it')
+      let removing: Promise<void> | undefined
+      const intrude = (): void => void (removing = machine.remove('map', 'it'))
+      isWithin = interrupt(() => found.add(look(other)), at, intrude)
+      await (removing ?? machine.remove('map', 'it'))
+      assert.equal(look(other), MISSING)
+    }
+    assert.deepEqual([...found].sort(), [REMOVED, 'it'])
+    await other.offline()
+  })
+})
