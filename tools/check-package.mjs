@@ -87,7 +87,7 @@ function typeProblems(installed, project) {
     strict: true,
     noEmit: true,
     module: 'nodenext',
-    lib: ['es2022', 'esnext.disposable'],
+    lib: ['es2022'],
     types: [],
   }
   const config = path.join(project, 'tsconfig.json')
