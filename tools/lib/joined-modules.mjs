@@ -4,6 +4,7 @@
 //     built/sync/mutex.js   each module, as tsc compiled it
 //     dist/percpu.js        all of them, but for what lies behind `#mem`
 //     dist/mem/mem.js       what lies behind `#mem`: the lab and tests put others in its place
+//                           (percpu.js has it by its path: a page's workers know no import maps)
 //     dist/index.js         exports from percpu.js what src/index.ts does
 //     dist/sync/mutex.js    exports from percpu.js what src/sync/mutex.ts does, for tests
 //
@@ -57,6 +58,7 @@ export async function joinModules(root) {
       codeSplitting: { groups: [{ name: 'percpu', test: (id) => !isMemory(builtName(cwd, id)) }] },
       minifyInternalExports: false,
       comments: false,
+      paths: { '#mem': './mem/mem.js' },
       sourcemap: true,
       sourcemapExcludeSources: true,
     })

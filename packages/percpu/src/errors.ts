@@ -74,10 +74,11 @@ export type PercpuErrorCode =
  * values that it speaks of as `details`, and what led to it as `cause`.
  *
  * `instanceof` tells a class by its name, not by its identity: an error is recognised by another
- * copy of the package too, such as one that another dependency brought along. Where a minifier
- * renames classes, compare `code`.
+ * copy of the package too, such as one that another dependency brought along. Names are strings of
+ * their own: a minifier that renames classes leaves them alone.
  */
 export abstract class PercpuError extends Error {
+  static override readonly name: string = 'PercpuError'
   /** A stable, literal identifier such as `'PERCPU_NO_FREE_CPU'`, to switch on. */
   abstract readonly code: PercpuErrorCode
   /**
@@ -114,5 +115,6 @@ function classNames(target: object): readonly string[] {
  * An argument has the wrong type, is out of range, or contradicts another one. Nothing was changed.
  */
 export class ArgumentError extends PercpuError {
+  static override readonly name = 'ArgumentError'
   readonly code = 'PERCPU_ARGUMENT'
 }

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 export * from './layout/index.js'
 export * from './machine/index.js'
 export * from './cpus/index.js'

@@ -2,6 +2,7 @@ import { PercpuError } from '../errors.js'
 
 /** The block or object is free already. Nothing was changed. */
 export class DoubleFreeError extends PercpuError {
+  static override readonly name = 'DoubleFreeError'
   readonly code = 'PERCPU_DOUBLE_FREE'
 }
 /**
@@ -9,6 +10,7 @@ export class DoubleFreeError extends PercpuError {
  * changed.
  */
 export class ForeignAddressError extends PercpuError {
+  static override readonly name = 'ForeignAddressError'
   readonly code = 'PERCPU_FOREIGN_ADDRESS'
 }
 /**
@@ -16,9 +18,11 @@ export class ForeignAddressError extends PercpuError {
  * free one. From `verify`: `details.faults` lists what is wrong.
  */
 export class HeapCorruptionError extends PercpuError {
+  static override readonly name = 'HeapCorruptionError'
   readonly code = 'PERCPU_HEAP_CORRUPTION'
 }
 /** A cache of this name exists with another size, alignment or layout. */
 export class CacheMismatchError extends PercpuError {
+  static override readonly name = 'CacheMismatchError'
   readonly code = 'PERCPU_CACHE_MISMATCH'
 }

@@ -19,6 +19,7 @@ export interface LayoutFault {
  * module with the definition is loaded: nothing has been written anywhere.
  */
 export class LayoutError extends PercpuError {
+  static override readonly name = 'LayoutError'
   readonly code = 'PERCPU_LAYOUT'
   readonly struct: string | undefined
   readonly field: string | undefined
@@ -52,5 +53,6 @@ export function defining<Result>(what: string, define: () => Result): Result {
  * written.
  */
 export class DraftError extends PercpuError {
+  static override readonly name = 'DraftError'
   readonly code = 'PERCPU_DRAFT'
 }

@@ -5,6 +5,7 @@ import { PercpuError } from '../errors.js'
  * was changed.
  */
 export class PointerError extends PercpuError {
+  static override readonly name = 'PointerError'
   readonly code = 'PERCPU_POINTER'
 }
 /**
@@ -12,13 +13,16 @@ export class PointerError extends PercpuError {
  * contradiction.
  */
 export class PercpuCorruptionError extends PercpuError {
+  static override readonly name = 'PercpuCorruptionError'
   readonly code = 'PERCPU_ALLOCATOR_CORRUPTION'
 }
 /** Per-CPU memory that has a name was to be freed. Nothing was changed. */
 export class NamedMemoryError extends PercpuError {
+  static override readonly name = 'NamedMemoryError'
   readonly code = 'PERCPU_NAMED_MEMORY'
 }
 /** A reference count was used against its rules. Nothing was changed. */
 export class RefMisuseError extends PercpuError {
+  static override readonly name = 'RefMisuseError'
   readonly code = 'PERCPU_REF_MISUSE'
 }

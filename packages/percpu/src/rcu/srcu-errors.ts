@@ -29,6 +29,7 @@ export type SrcuMisuse =
  * sections on a deaf CPU. Nothing was changed. In debug mode it says where the section was begun.
  */
 export class SrcuMisuseError extends PercpuError {
+  static override readonly name = 'SrcuMisuseError'
   readonly code = 'PERCPU_SRCU_MISUSE'
 
   /** Which rule; undefined without debug mode. */
@@ -45,6 +46,7 @@ export class SrcuMisuseError extends PercpuError {
  * leaks if nobody calls `cleanup` again.
  */
 export class SrcuBusyError extends PercpuError {
+  static override readonly name = 'SrcuBusyError'
   readonly code = 'PERCPU_SRCU_BUSY'
 }
 

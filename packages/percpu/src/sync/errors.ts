@@ -2,6 +2,7 @@ import { PercpuError } from '../errors.js'
 
 /** The lock, permit or signal did not come within the given time. Nothing was taken. */
 export class LockTimeoutError extends PercpuError {
+  static override readonly name = 'LockTimeoutError'
   readonly code = 'PERCPU_LOCK_TIMEOUT'
 }
 /**
@@ -9,6 +10,7 @@ export class LockTimeoutError extends PercpuError {
  * end. Nothing was changed.
  */
 export class SelfDeadlockError extends PercpuError {
+  static override readonly name = 'SelfDeadlockError'
   readonly code = 'PERCPU_SELF_DEADLOCK'
 }
 /**
@@ -16,18 +18,22 @@ export class SelfDeadlockError extends PercpuError {
  * permits than were taken.
  */
 export class NotOwnerError extends PercpuError {
+  static override readonly name = 'NotOwnerError'
   readonly code = 'PERCPU_NOT_OWNER'
 }
 /** This CPU holds, or waits for, as many locks as its list has places for. */
 export class TooManyLocksError extends PercpuError {
+  static override readonly name = 'TooManyLocksError'
   readonly code = 'PERCPU_TOO_MANY_LOCKS'
 }
 /** The section would change more words than the undo journal has room for. It is rolled back. */
 export class JournalFullError extends PercpuError {
+  static override readonly name = 'JournalFullError'
   readonly code = 'PERCPU_JOURNAL_FULL'
 }
 /** A section was used after its end, ended out of order, left open, or given asynchronous work. */
 export class SectionError extends PercpuError {
+  static override readonly name = 'SectionError'
   readonly code = 'PERCPU_SECTION'
 }
 /**
@@ -35,5 +41,6 @@ export class SectionError extends PercpuError {
  * are.
  */
 export class LockHeldError extends PercpuError {
+  static override readonly name = 'LockHeldError'
   readonly code = 'PERCPU_LOCK_HELD'
 }

@@ -7,11 +7,15 @@ import type { Machine } from 'percpu'
 import * as hooked from './hooked-mem.js'
 import { machineMaker } from './machine-maker.js'
 
-const target = JSON.stringify(new URL('./hooked-mem.js', import.meta.url).href)
+const target = new URL('./hooked-mem.js', import.meta.url).href
+const real = import.meta.resolve('percpu/mem')
 register(
   'data:text/javascript,' +
-    encodeURIComponent(`export const resolve = (specifier, context, next) =>
-      specifier === '#mem' ? { url: ${target}, shortCircuit: true } : next(specifier, context)`),
+    encodeURIComponent(`export const resolve = async (specifier, context, next) => {
+      const resolved = await next(specifier, context)
+      const isIts = resolved.url === ${JSON.stringify(real)} && context.parentURL !== ${JSON.stringify(target)}
+      return isIts ? { ...resolved, url: ${JSON.stringify(target)} } : resolved
+    }`),
 )
 
 export const percpu = await import('percpu')
