@@ -1,5 +1,5 @@
 /** What the benchmarks and the tests need of the command; it has no other users. */
-export { attribution } from './attribution.js'
+export { attribution, attributionOf } from './attribution.js'
 export * from './errors.js'
 export { ipv4Text, ipv6Text, writeIpv4, writeIpv6 } from './address/format.js'
 export {
@@ -19,6 +19,7 @@ export {
   type LoadOptions,
   type LoadProgress,
 } from './table/load.js'
+export { columnsText, fieldsOf, parseColumns, USUAL_FORMAT, type TableFormat } from './table/format.js'
 export { openTable, TableState, type TableMaps } from './table/maps.js'
 export { publish, settle, type Published } from './table/publish.js'
 export { readTable, type ReadOptions, type TableFiles, type TableRows } from './table/read.js'

@@ -18,6 +18,7 @@ export interface ServeOptions {
   readonly maxShrink: number
   readonly patienceMilliseconds: number
   readonly inspect?: string
+  readonly attribution?: readonly string[]
   readonly logLevel: string
 }
 

@@ -8,14 +8,15 @@ import {
   parseQuad,
   type Address,
 } from '../address/parse.js'
-import type { AddressTable } from '../table/address-table.js'
+import type { AddressTable, Pair } from '../table/address-table.js'
 
 export interface Answer {
   readonly address: string
   readonly range: { readonly start: string; readonly end: string }
-  /** Null if another thread has set a range whose pair is gone. */
-  readonly asn: number | null
-  readonly organisation: string | null
+  readonly asn?: Pair['asn']
+  readonly organisation?: Pair['organisation']
+  /** Of the table's columns. All are null if another thread has set a range whose pair is gone. */
+  readonly [field: string]: unknown
 }
 
 /** The answer for one address, or undefined if no range holds it. About 1 µs. */
@@ -59,7 +60,8 @@ const RANGE = fixed('","range":{"start":"')
 const END = fixed('","end":"')
 /** What a pair follows, but for its first brace. */
 const PAIR = fixed('"},')
-const NOTHING = fixed('","range":null,"asn":null,"organisation":null}\n')
+/** What the answer for a gap ends with, before what the table says of nothing. */
+const NO_RANGE = '","range":null,'
 
 /**
  * Appends answers to a private buffer that grows as needed: from bytes to bytes, without a string
@@ -68,6 +70,7 @@ const NOTHING = fixed('","range":null,"asn":null,"organisation":null}\n')
  */
 export class AnswerWriter {
   readonly #table: AddressTable
+  readonly #nothing: Fixed
   #out: Uint8Array<ArrayBuffer> = new Uint8Array(0)
   #view = new DataView(new ArrayBuffer(0))
   #at = 0
@@ -78,6 +81,7 @@ export class AnswerWriter {
 
   constructor(table: AddressTable) {
     this.#table = table
+    this.#nothing = fixed(`${NO_RANGE}${table.nothing.toString('latin1', 1)}\n`)
   }
 
   /** Begins a new buffer: `spare`, if there is one, or one of about `size` bytes. */
@@ -134,7 +138,7 @@ export class AnswerWriter {
     let at = this.#echo(bytes, start, end)
     const pair = table.find4(word)
     if (pair < 0) {
-      this.#at = put(view, at, NOTHING)
+      this.#at = put(view, at, this.#nothing)
       return
     }
     const { bounds } = table
@@ -150,7 +154,7 @@ export class AnswerWriter {
     let at = this.#echo(bytes, start, end)
     const pair = table.find6(this.#point)
     if (pair < 0) {
-      this.#at = put(view, at, NOTHING)
+      this.#at = put(view, at, this.#nothing)
       return
     }
     at = this.#bound6(put(view, at, RANGE), 0)

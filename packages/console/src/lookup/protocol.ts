@@ -14,6 +14,8 @@ export interface WorkerSetup {
   readonly handle: MachineHandle
   /** Name of the table. */
   readonly table: string
+  /** Its columns of data. */
+  readonly fields: readonly string[]
 }
 
 export type ToWorker =
