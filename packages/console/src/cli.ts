@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { PercpuError } from 'percpu'
-import { addTableOptions, tableFiles, type TableFlags } from './commands/table-options.js'
+import { addressRules, addTableOptions, tableFiles, type TableFlags } from './commands/table-options.js'
 import {
   parseBytes,
   parseInteger,
@@ -114,6 +114,7 @@ addTableOptions(program.command('serve').description('serve lookups over HTTP'))
       timeoutMilliseconds: timeout,
       patienceMilliseconds: patience,
       files: tableFiles(flags),
+      rules: addressRules(flags),
     })
   })
 
@@ -135,7 +136,8 @@ addTableOptions(
     ),
   )
   .action(async (inputs: string[], { output, ...flags }: LookupFlags) => {
-    const options = { ...flags, output, inputs: inputs.length > 0 ? inputs : ['-'], files: tableFiles(flags) }
+    const given = inputs.length > 0 ? inputs : ['-']
+    const options = { ...flags, rules: addressRules(flags), output, inputs: given, files: tableFiles(flags) }
     const { lookup } = await import('./commands/lookup.js')
     process.exitCode = await lookup(options)
   })

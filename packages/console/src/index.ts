@@ -10,6 +10,8 @@ export {
   parseQuad,
   type Address,
 } from './address/parse.js'
+export { readAddress, STRICT, type AddressRules } from './address/rules.js'
+export { withoutMark } from './lookup/byte-order-mark.js'
 export { AddressTable, type Pair, type TableSummary } from './table/address-table.js'
 export {
   dataPackage,

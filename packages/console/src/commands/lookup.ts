@@ -6,6 +6,7 @@ import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { boot } from 'percpu'
 import { parseAddress } from '../address/parse.js'
+import type { AddressRules } from '../address/rules.js'
 import { FileError } from '../errors.js'
 import { LookupPool } from '../lookup/pool.js'
 import { openOutput } from '../lookup/output.js'
@@ -25,6 +26,7 @@ export interface LookupOptions {
   readonly format: InputFormat
   readonly workers: number
   readonly files: TableFiles
+  readonly rules: AddressRules
   readonly memory: number
 }
 
@@ -57,10 +59,10 @@ export async function lookup(options: LookupOptions): Promise<number> {
 }
 
 async function answerInputs(options: LookupOptions, sink: OutputSink): Promise<void> {
-  const { workers, files, memory } = options
+  const { workers, files, rules, memory } = options
   const machine = boot({ memory, cpus: Math.min(256, workers + SPARE_CPUS) })
   const fields = fieldsOf((files.format ?? USUAL_FORMAT).columns)
-  const pool = new LookupPool(machine, { workers, table: TABLE_NAME, fields })
+  const pool = new LookupPool(machine, { workers, table: TABLE_NAME, fields, rules })
   try {
     const loading = bytesProgress('loading table')
     const { skipped } = await loadTable(machine, TABLE_NAME, files, {

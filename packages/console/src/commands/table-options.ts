@@ -1,6 +1,7 @@
 /** The options that say which table there is, how its files are written, and who looks up in it. */
 import { availableParallelism } from 'node:os'
 import { Option, type Command } from 'commander'
+import type { AddressRules } from '../address/rules.js'
 import { packagedFiles } from '../table/load.js'
 import { USUAL_FORMAT, type ColumnFormat, type TableFormat } from '../table/format.js'
 import type { TableFiles } from '../table/read.js'
@@ -13,6 +14,8 @@ export interface TableFlags extends Omit<TableFormat, 'columns'> {
   readonly ipv4?: string
   readonly ipv6?: string
   readonly columns: readonly ColumnFormat[]
+  readonly stripPort: boolean
+  readonly nat64: boolean
   readonly memory: number
   readonly workers: number
 }
@@ -40,6 +43,8 @@ export function addTableOptions(command: Command): Command {
     new Option('--skip-bad <number>', 'lines that may be left out because they cannot be read')
       .argParser(parseInteger(0, MAX_SKIPPED))
       .default(0),
+    new Option('--strip-port', 'take addresses with a port: 1.0.1.1:443, [2001:db8::1]:443').default(false),
+    new Option('--nat64', 'look up addresses of 64:ff9b::/96 as the IPv4 addresses in them').default(false),
     new Option('--workers <number>', 'worker threads')
       .argParser(parseInteger(1, MAX_WORKERS))
       .default(Math.min(MAX_WORKERS, availableParallelism()), 'one a core'),
@@ -59,4 +64,8 @@ export function tableFiles(flags: TableFlags): TableFiles {
   if (ipv4 !== undefined && ipv6 !== undefined) return { ipv4, ipv6, format }
   const packaged = packagedFiles()
   return { ipv4: ipv4 ?? packaged.ipv4, ipv6: ipv6 ?? packaged.ipv6, format }
+}
+
+export function addressRules({ stripPort, nat64 }: TableFlags): AddressRules {
+  return { stripPort, nat64 }
 }

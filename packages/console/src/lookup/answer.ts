@@ -8,6 +8,7 @@ import {
   parseQuad,
   type Address,
 } from '../address/parse.js'
+import { isNat64, readAddress, STRICT, type AddressRules } from '../address/rules.js'
 import type { AddressTable, Pair } from '../table/address-table.js'
 
 export interface Answer {
@@ -34,6 +35,8 @@ export function lookUp(table: AddressTable, text: string, address: Address): Ans
 /** A bad address is repeated in its answer up to this many bytes. */
 const ECHO_BYTES = 256
 const NEWLINE = 0x0a
+/** The third word of an IPv4 address that is mapped to IPv6. */
+const MAPPED = 0xffff
 /**
  * Room for a line: fixed text, echo with every byte escaped, error text, two addresses; and a pair
  * of half as many bytes.
@@ -70,6 +73,7 @@ const NO_RANGE = '","range":null,'
  */
 export class AnswerWriter {
   readonly #table: AddressTable
+  readonly #rules: AddressRules
   readonly #nothing: Fixed
   #out: Uint8Array<ArrayBuffer> = new Uint8Array(0)
   #view = new DataView(new ArrayBuffer(0))
@@ -79,8 +83,9 @@ export class AnswerWriter {
   /** The same memory. */
   readonly #point = new Uint32Array(this.#words.buffer)
 
-  constructor(table: AddressTable) {
+  constructor(table: AddressTable, rules = STRICT) {
     this.#table = table
+    this.#rules = rules
     this.#nothing = fixed(`${NO_RANGE}${table.nothing.toString('latin1', 1)}\n`)
   }
 
@@ -118,8 +123,26 @@ export class AnswerWriter {
 
   #appendOther(bytes: Uint8Array, start: number, end: number): void {
     const words = this.#words
-    if (!parseIpv6(bytes, start, end, words)) this.#appendError(bytes, start, end)
-    else if (isMapped(words)) this.#answer4(bytes, start, end, words[3] as number)
+    const isRead =
+      parseIpv6(bytes, start, end, words) || (this.#rules.stripPort && this.#readBare(bytes, start, end))
+    if (isRead) this.#answerWords(bytes, start, end)
+    else this.#appendError(bytes, start, end)
+  }
+
+  /** Reads an address with a port into `#words`. Returns whether it is one. */
+  #readBare(bytes: Uint8Array, start: number, end: number): boolean {
+    if (end - start > ECHO_BYTES) return false
+    const address = readAddress(decode(bytes, start, end), this.#rules)
+    if (!address) return false
+    this.#words.set(address.family === 6 ? address.words : [0, 0, MAPPED, address.word])
+    return true
+  }
+
+  /** Of the address in `#words`. */
+  #answerWords(bytes: Uint8Array, start: number, end: number): void {
+    const words = this.#words
+    const isNarrow = isMapped(words) || (this.#rules.nat64 && isNat64(words))
+    if (isNarrow) this.#answer4(bytes, start, end, words[3] as number)
     else this.#answer6(bytes, start, end)
   }
 

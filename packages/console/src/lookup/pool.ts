@@ -13,6 +13,7 @@
 import { EventEmitter } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import type { Machine } from 'percpu'
+import { STRICT, type AddressRules } from '../address/rules.js'
 import { AbortedError, WorkerLostError } from '../errors.js'
 import { USUAL_FIELDS } from '../table/format.js'
 import type { BatchFormat, BatchResult, FromWorker, ToWorker, WorkerSetup } from './protocol.js'
@@ -32,6 +33,8 @@ export interface PoolOptions {
   readonly table: string
   /** Its columns of data. Default: the usual ones. */
   readonly fields?: readonly string[] | undefined
+  /** What addresses are. Default: nothing beyond {@link STRICT}. */
+  readonly rules?: AddressRules | undefined
 }
 
 export interface WorkerStatus {
@@ -93,10 +96,10 @@ export class LookupPool extends EventEmitter<PoolEvents> {
   #closing = false
 
   /** Workers start at once; {@link LookupPool.ready} tells when. */
-  constructor(machine: Machine, { workers, table, fields = USUAL_FIELDS }: PoolOptions) {
+  constructor(machine: Machine, { workers, table, fields = USUAL_FIELDS, rules = STRICT }: PoolOptions) {
     super()
     this.#machine = machine
-    this.#setup = { handle: machine.handle, table, fields }
+    this.#setup = { handle: machine.handle, table, fields, rules }
     this.#places = Array.from({ length: workers }, (_, number) => ({
       number,
       worker: undefined,

@@ -3,6 +3,7 @@
  * messages.
  */
 import type { MachineHandle } from 'percpu'
+import type { AddressRules } from '../address/rules.js'
 
 /** The label under which a worker's batch is seen from outside. */
 export const BATCH_LABEL = 'lookup batch'
@@ -16,6 +17,7 @@ export interface WorkerSetup {
   readonly table: string
   /** Its columns of data. */
   readonly fields: readonly string[]
+  readonly rules: AddressRules
 }
 
 export type ToWorker =

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { explainBadAddress, parseAddress, shorten } from '../address/parse.js'
+import { explainBadAddress, shorten } from '../address/parse.js'
+import { readAddress, type AddressRules } from '../address/rules.js'
 import { AbortedError, InputTooLargeError, MalformedInputError, WorkerLostError } from '../errors.js'
 import { lookUp } from '../lookup/answer.js'
 import type { LookupPool } from '../lookup/pool.js'
@@ -17,6 +18,8 @@ export interface RouteContext {
   readonly reloader: Reloader
   /** Most bytes of a POST body. */
   readonly bodyLimit: number
+  /** What addresses are. */
+  readonly rules: AddressRules
   /** Whom the data is owed to. */
   readonly attribution: readonly string[]
 }
@@ -50,7 +53,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
 // GET /lookup/:address
 
 function single(
-  { table, metrics }: RouteContext,
+  { table, metrics, rules }: RouteContext,
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
@@ -60,7 +63,7 @@ function single(
     metrics.lookups.inc({ path: 'single', result })
     metrics.singleSeconds.observe((performance.now() - began) / 1000)
   }
-  const address = parseAddress(text)
+  const address = readAddress(text, rules)
   if (!address) {
     count('refused')
     const shown = shorten(text)

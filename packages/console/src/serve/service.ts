@@ -11,6 +11,7 @@ import { watch, type FSWatcher } from 'chokidar'
 import type { FastifyInstance } from 'fastify'
 import { boot, type Machine } from 'percpu'
 import type { Logger } from 'pino'
+import { STRICT, type AddressRules } from '../address/rules.js'
 import { attributionOf } from '../attribution.js'
 import { AbortedError } from '../errors.js'
 import { LookupPool } from '../lookup/pool.js'
@@ -39,6 +40,8 @@ export interface ServiceOptions {
   readonly memory: number | string
   readonly bodyLimit: number
   readonly timeoutMilliseconds: number
+  /** What addresses are. Default: nothing beyond {@link STRICT}. */
+  readonly rules?: AddressRules | undefined
   /** Whom the data is owed to. Default: as the package has it for its files; else nobody. */
   readonly attribution?: readonly string[] | undefined
   /** Whether changed files are reloaded. */
@@ -238,11 +241,11 @@ async function assertCanListen(host: string, port: number): Promise<void> {
 }
 
 function createParts(options: ServiceOptions): Parts {
-  const { logger, workers, files, memory, maxShrink = MAX_SHRINK } = options
+  const { logger, workers, files, memory, maxShrink = MAX_SHRINK, rules = STRICT } = options
   const machine = boot({ memory, cpus: Math.min(256, workers + SPARE_CPUS) })
   const fields = fieldsOf((files.format ?? USUAL_FORMAT).columns)
   const table = new AddressTable(machine, TABLE_NAME, fields)
-  const pool = new LookupPool(machine, { workers, table: TABLE_NAME, fields })
+  const pool = new LookupPool(machine, { workers, table: TABLE_NAME, fields, rules })
   const metrics = new Metrics({ machine, pool, table })
   inspectionMetrics(metrics.registry, machine)
   const onOutcome = (outcome: ReloadOutcome) => report(logger, metrics, outcome)
@@ -262,7 +265,7 @@ function createParts(options: ServiceOptions): Parts {
     logger,
   )
   const { bodyLimit, attribution = attributionOf(files) } = options
-  const app = createServer({ pool, table, metrics, reloader, bodyLimit, attribution }, options)
+  const app = createServer({ pool, table, metrics, reloader, bodyLimit, attribution, rules }, options)
   return { machine, pool, metrics, reloader, app, attribution, workerWatch }
 }
 
