@@ -3,9 +3,9 @@
  * when it is run: what one needs, such as a server, takes the others a second.
  */
 import { readFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { Command, CommanderError, Option } from 'commander'
 import { PercpuError } from 'percpu'
+import { addressRules, addTableOptions, tableFiles, type TableFlags } from './commands/table-options.js'
 import {
   parseBytes,
   parseInteger,
@@ -18,19 +18,9 @@ import { UsageError } from './errors.js'
 import type { InputFormat } from './lookup/stream.js'
 import { PATIENCE_MILLISECONDS, TABLE_NAME } from './serve/settings.js'
 import { MAX_EVERY, MIN_EVERY } from './inspect/protocol.js'
-import type { TableFiles } from './table/read.js'
-import { packagedFiles } from './table/load.js'
 import { DEFAULTS, FLAVOURS, MAX_THREADS, type FlavourName } from './torture/options.js'
 import { MAX_SHRINK } from './table/row-counts.js'
 
-const MAX_WORKERS = 240
-
-interface TableFlags {
-  readonly ipv4?: string
-  readonly ipv6?: string
-  readonly memory: number
-  readonly workers: number
-}
 interface ServeFlags extends TableFlags {
   readonly host: string
   readonly port: number
@@ -40,6 +30,7 @@ interface ServeFlags extends TableFlags {
   readonly maxShrink: number
   readonly patience: number
   readonly inspect?: string
+  readonly attribution?: readonly string[]
   readonly logLevel: string
 }
 interface LookupFlags extends TableFlags {
@@ -60,7 +51,7 @@ const program = new Command('percpu')
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(`percpu: ${text.replace(/^error: /, '')}`) })
 
-withTableOptions(program.command('serve').description('serve lookups over HTTP'))
+addTableOptions(program.command('serve').description('serve lookups over HTTP'))
   .addOption(
     new Option('--port <number>', 'port to listen on; 0 for any free one')
       .argParser(parseInteger(0, 65_535))
@@ -104,6 +95,12 @@ withTableOptions(program.command('serve').description('serve lookups over HTTP')
     ).argParser(parseSocket),
   )
   .addOption(
+    new Option(
+      '--attribution <text>',
+      'whom the data is owed to, for GET /health (default: as the package of the tables has it)',
+    ).argParser((text) => (text === '' ? [] : [text])),
+  )
+  .addOption(
     new Option('--log-level <level>', 'least severe messages to log')
       .choices(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
       .default('info'),
@@ -117,10 +114,11 @@ withTableOptions(program.command('serve').description('serve lookups over HTTP')
       timeoutMilliseconds: timeout,
       patienceMilliseconds: patience,
       files: tableFiles(flags),
+      rules: addressRules(flags),
     })
   })
 
-withTableOptions(
+addTableOptions(
   program
     .command('lookup')
     .description('answer addresses from files or standard input, one a line, as NDJSON'),
@@ -138,7 +136,8 @@ withTableOptions(
     ),
   )
   .action(async (inputs: string[], { output, ...flags }: LookupFlags) => {
-    const options = { ...flags, output, inputs: inputs.length > 0 ? inputs : ['-'], files: tableFiles(flags) }
+    const given = inputs.length > 0 ? inputs : ['-']
+    const options = { ...flags, rules: addressRules(flags), output, inputs: given, files: tableFiles(flags) }
     const { lookup } = await import('./commands/lookup.js')
     process.exitCode = await lookup(options)
   })
@@ -260,38 +259,8 @@ function threads(flags: string, description: string, value: number, least = 1): 
   return new Option(flags, description).argParser(parseInteger(least, MAX_THREADS)).default(value)
 }
 
-function withTableOptions(command: Command): Command {
-  return command
-    .addOption(
-      new Option('--ipv4 <file>', 'CSV of IPv4 ranges (default: that of @ip-location-db/asn)').argParser(
-        parsePath,
-      ),
-    )
-    .addOption(
-      new Option('--ipv6 <file>', 'CSV of IPv6 ranges (default: that of @ip-location-db/asn)').argParser(
-        parsePath,
-      ),
-    )
-    .addOption(
-      new Option('--workers <number>', 'worker threads')
-        .argParser(parseInteger(1, MAX_WORKERS))
-        .default(Math.min(MAX_WORKERS, availableParallelism()), 'one a core'),
-    )
-    .addOption(
-      new Option('--memory <size>', 'shared memory; taken from the system as it is used')
-        .argParser(parseBytes)
-        .default(parseBytes('1GiB'), '1GiB'),
-    )
-}
-
 function addPath(text: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), parsePath(text)]
-}
-
-function tableFiles({ ipv4, ipv6 }: TableFlags): TableFiles {
-  if (ipv4 !== undefined && ipv6 !== undefined) return { ipv4, ipv6 }
-  const packaged = packagedFiles()
-  return { ipv4: ipv4 ?? packaged.ipv4, ipv6: ipv6 ?? packaged.ipv6 }
 }
 
 function version(): string {

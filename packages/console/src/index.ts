@@ -1,5 +1,5 @@
 /** What the benchmarks and the tests need of the command; it has no other users. */
-export { attribution } from './attribution.js'
+export { attribution, attributionOf } from './attribution.js'
 export * from './errors.js'
 export { ipv4Text, ipv6Text, writeIpv4, writeIpv6 } from './address/format.js'
 export {
@@ -10,6 +10,8 @@ export {
   parseQuad,
   type Address,
 } from './address/parse.js'
+export { readAddress, STRICT, type AddressRules } from './address/rules.js'
+export { withoutMark } from './lookup/byte-order-mark.js'
 export { AddressTable, type Pair, type TableSummary } from './table/address-table.js'
 export {
   dataPackage,
@@ -19,6 +21,7 @@ export {
   type LoadOptions,
   type LoadProgress,
 } from './table/load.js'
+export { columnsText, fieldsOf, parseColumns, USUAL_FORMAT, type TableFormat } from './table/format.js'
 export { openTable, TableState, type TableMaps } from './table/maps.js'
 export { publish, settle, type Published } from './table/publish.js'
 export { readTable, type ReadOptions, type TableFiles, type TableRows } from './table/read.js'

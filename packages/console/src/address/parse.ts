@@ -135,6 +135,8 @@ export function explainBadAddress(text: string): string {
     return 'is a network, not an address: give one address of it'
   if (text.startsWith('[') && text.endsWith(']') && isIP(text.slice(1, -1)) === 6)
     return 'has brackets: give the address without them'
+  const port = explainPort(text)
+  if (port !== undefined) return port
   if (/^\d+(\.\d+)*\.?$/.test(text)) return explainBadQuad(text)
   return 'not an IPv4 or IPv6 address'
 }
@@ -149,6 +151,19 @@ function explainBadQuad(text: string): string {
   if (tooLarge !== undefined) return `not an IPv4 address: ${shorten(tooLarge)} is above 255`
   if (padded !== undefined) return `not an IPv4 address: ${shorten(padded)} has a leading zero`
   return 'not an IPv4 or IPv6 address'
+}
+
+/** `host` of `host:port` and `[host]:port`, where the port is one; empty for anything else. */
+export function withoutPort(text: string): string {
+  const [, bracketed, bare, port] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? []
+  return Number(port) <= 0xffff ? (bracketed ?? bare ?? '') : ''
+}
+
+/** The reason to give for an address with a port; undefined for anything else. */
+function explainPort(text: string): string | undefined {
+  const host = withoutPort(text)
+  if (host === '' || !parseAddress(host)) return undefined
+  return `has a port ('${shorten(text.slice(text.lastIndexOf(':')))}'): give the address without it`
 }
 
 /** Text that came from outside, cut to a length fit for a message. */

@@ -6,13 +6,16 @@ import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { boot } from 'percpu'
 import { parseAddress } from '../address/parse.js'
+import type { AddressRules } from '../address/rules.js'
 import { FileError } from '../errors.js'
 import { LookupPool } from '../lookup/pool.js'
 import { openOutput } from '../lookup/output.js'
 import { ReaderGoneError, type OutputSink } from '../lookup/sinks.js'
 import { answerStream, type InputFormat } from '../lookup/stream.js'
 import { SPARE_CPUS, TABLE_NAME } from '../serve/settings.js'
+import { fieldsOf, USUAL_FORMAT } from '../table/format.js'
 import { loadTable } from '../table/load.js'
+import type { SkippedLines } from '../table/problems.js'
 import type { TableFiles } from '../table/read.js'
 import { bytesProgress } from './progress.js'
 
@@ -23,6 +26,7 @@ export interface LookupOptions {
   readonly format: InputFormat
   readonly workers: number
   readonly files: TableFiles
+  readonly rules: AddressRules
   readonly memory: number
 }
 
@@ -55,14 +59,16 @@ export async function lookup(options: LookupOptions): Promise<number> {
 }
 
 async function answerInputs(options: LookupOptions, sink: OutputSink): Promise<void> {
-  const { workers, files, memory } = options
+  const { workers, files, rules, memory } = options
   const machine = boot({ memory, cpus: Math.min(256, workers + SPARE_CPUS) })
-  const pool = new LookupPool(machine, { workers, table: TABLE_NAME })
+  const fields = fieldsOf((files.format ?? USUAL_FORMAT).columns)
+  const pool = new LookupPool(machine, { workers, table: TABLE_NAME, fields, rules })
   try {
     const loading = bytesProgress('loading table')
-    await loadTable(machine, TABLE_NAME, files, {
+    const { skipped } = await loadTable(machine, TABLE_NAME, files, {
       onProgress: ({ bytes, total }) => loading.update(bytes, total),
     }).finally(() => loading.stop())
+    if (skipped.lines > 0) process.stderr.write(`percpu: ${skippedText(skipped)}\n`)
     await pool.ready()
     for (const input of options.inputs) await answerInput(pool, input, sink, options)
   } finally {
@@ -87,6 +93,11 @@ async function answerInput(
     stream.destroy()
     progress.stop()
   }
+}
+
+function skippedText({ lines, problems }: SkippedLines): string {
+  const listed = problems.map(({ file, line, text }) => `  ${file}:${line}: ${text}`)
+  return [`${lines} lines of the table were left out (--skip-bad):`, ...listed].join('\n')
 }
 
 /** The stream's pieces; says which input could not be read. */

@@ -1,6 +1,7 @@
 /** `percpu serve`: the service, its log, and the signals that steer it. */
 import { pino, type Logger } from 'pino'
 import pretty from 'pino-pretty'
+import type { AddressRules } from '../address/rules.js'
 import { Service } from '../serve/service.js'
 import { STOP_MILLISECONDS } from '../serve/settings.js'
 import type { TableFiles } from '../table/read.js'
@@ -11,6 +12,7 @@ export interface ServeOptions {
   readonly port: number
   readonly workers: number
   readonly files: TableFiles
+  readonly rules: AddressRules
   readonly memory: number
   readonly bodyLimit: number
   readonly timeoutMilliseconds: number
@@ -18,6 +20,7 @@ export interface ServeOptions {
   readonly maxShrink: number
   readonly patienceMilliseconds: number
   readonly inspect?: string
+  readonly attribution?: readonly string[]
   readonly logLevel: string
 }
 

@@ -1,5 +1,7 @@
 /** Values of command-line options, checked; each says which option is wrong and what it takes. */
 import { InvalidArgumentError } from 'commander'
+import { UsageError } from '../errors.js'
+import { parseColumns, type ColumnFormat } from '../table/format.js'
 
 const units: Readonly<Record<string, number>> = {
   '': 1,
@@ -56,4 +58,20 @@ export function parsePath(text: string): string {
 export function parseSocket(text: string): string {
   if (text === '' || text.includes('\0', 1)) throw new InvalidArgumentError('Expected the path of a socket.')
   return text
+}
+
+/** Columns of a table's files. */
+export function parseColumnList(text: string): readonly ColumnFormat[] {
+  try {
+    return parseColumns(text)
+  } catch (error) {
+    if (error instanceof UsageError) throw new InvalidArgumentError(`${error.message}.`)
+    throw error
+  }
+}
+/** One character between columns. */
+export function parseSeparator(text: string): string {
+  const separator = text === 'tab' || text === '\\t' ? '\t' : text
+  if (/^[^\w"\r\n]$/.test(separator)) return separator
+  throw new InvalidArgumentError("Expected one character such as ';', or tab.")
 }

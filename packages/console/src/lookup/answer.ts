@@ -8,14 +8,16 @@ import {
   parseQuad,
   type Address,
 } from '../address/parse.js'
-import type { AddressTable } from '../table/address-table.js'
+import { isNat64, readAddress, STRICT, type AddressRules } from '../address/rules.js'
+import type { AddressTable, Pair } from '../table/address-table.js'
 
 export interface Answer {
   readonly address: string
   readonly range: { readonly start: string; readonly end: string }
-  /** Null if another thread has set a range whose pair is gone. */
-  readonly asn: number | null
-  readonly organisation: string | null
+  readonly asn?: Pair['asn']
+  readonly organisation?: Pair['organisation']
+  /** Of the table's columns. All are null if another thread has set a range whose pair is gone. */
+  readonly [field: string]: unknown
 }
 
 /** The answer for one address, or undefined if no range holds it. About 1 µs. */
@@ -33,6 +35,8 @@ export function lookUp(table: AddressTable, text: string, address: Address): Ans
 /** A bad address is repeated in its answer up to this many bytes. */
 const ECHO_BYTES = 256
 const NEWLINE = 0x0a
+/** The third word of an IPv4 address that is mapped to IPv6. */
+const MAPPED = 0xffff
 /**
  * Room for a line: fixed text, echo with every byte escaped, error text, two addresses; and a pair
  * of half as many bytes.
@@ -59,7 +63,8 @@ const RANGE = fixed('","range":{"start":"')
 const END = fixed('","end":"')
 /** What a pair follows, but for its first brace. */
 const PAIR = fixed('"},')
-const NOTHING = fixed('","range":null,"asn":null,"organisation":null}\n')
+/** What the answer for a gap ends with, before what the table says of nothing. */
+const NO_RANGE = '","range":null,'
 
 /**
  * Appends answers to a private buffer that grows as needed: from bytes to bytes, without a string
@@ -68,6 +73,8 @@ const NOTHING = fixed('","range":null,"asn":null,"organisation":null}\n')
  */
 export class AnswerWriter {
   readonly #table: AddressTable
+  readonly #rules: AddressRules
+  readonly #nothing: Fixed
   #out: Uint8Array<ArrayBuffer> = new Uint8Array(0)
   #view = new DataView(new ArrayBuffer(0))
   #at = 0
@@ -76,8 +83,10 @@ export class AnswerWriter {
   /** The same memory. */
   readonly #point = new Uint32Array(this.#words.buffer)
 
-  constructor(table: AddressTable) {
+  constructor(table: AddressTable, rules = STRICT) {
     this.#table = table
+    this.#rules = rules
+    this.#nothing = fixed(`${NO_RANGE}${table.nothing.toString('latin1', 1)}\n`)
   }
 
   /** Begins a new buffer: `spare`, if there is one, or one of about `size` bytes. */
@@ -114,8 +123,26 @@ export class AnswerWriter {
 
   #appendOther(bytes: Uint8Array, start: number, end: number): void {
     const words = this.#words
-    if (!parseIpv6(bytes, start, end, words)) this.#appendError(bytes, start, end)
-    else if (isMapped(words)) this.#answer4(bytes, start, end, words[3] as number)
+    const isRead =
+      parseIpv6(bytes, start, end, words) || (this.#rules.stripPort && this.#readBare(bytes, start, end))
+    if (isRead) this.#answerWords(bytes, start, end)
+    else this.#appendError(bytes, start, end)
+  }
+
+  /** Reads an address with a port into `#words`. Returns whether it is one. */
+  #readBare(bytes: Uint8Array, start: number, end: number): boolean {
+    if (end - start > ECHO_BYTES) return false
+    const address = readAddress(decode(bytes, start, end), this.#rules)
+    if (!address) return false
+    this.#words.set(address.family === 6 ? address.words : [0, 0, MAPPED, address.word])
+    return true
+  }
+
+  /** Of the address in `#words`. */
+  #answerWords(bytes: Uint8Array, start: number, end: number): void {
+    const words = this.#words
+    const isNarrow = isMapped(words) || (this.#rules.nat64 && isNat64(words))
+    if (isNarrow) this.#answer4(bytes, start, end, words[3] as number)
     else this.#answer6(bytes, start, end)
   }
 
@@ -134,7 +161,7 @@ export class AnswerWriter {
     let at = this.#echo(bytes, start, end)
     const pair = table.find4(word)
     if (pair < 0) {
-      this.#at = put(view, at, NOTHING)
+      this.#at = put(view, at, this.#nothing)
       return
     }
     const { bounds } = table
@@ -150,7 +177,7 @@ export class AnswerWriter {
     let at = this.#echo(bytes, start, end)
     const pair = table.find6(this.#point)
     if (pair < 0) {
-      this.#at = put(view, at, NOTHING)
+      this.#at = put(view, at, this.#nothing)
       return
     }
     at = this.#bound6(put(view, at, RANGE), 0)

@@ -12,9 +12,9 @@ const setup = workerData as WorkerSetup
 
 const began = performance.now()
 const machine = join(setup.handle)
-const table = new AddressTable(machine, setup.table)
+const table = new AddressTable(machine, setup.table, setup.fields)
 const attachMilliseconds = performance.now() - began
-const writer = new AnswerWriter(table)
+const writer = new AnswerWriter(table, setup.rules)
 
 function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer)

@@ -13,7 +13,9 @@
 import { EventEmitter } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import type { Machine } from 'percpu'
+import { STRICT, type AddressRules } from '../address/rules.js'
 import { AbortedError, WorkerLostError } from '../errors.js'
+import { USUAL_FIELDS } from '../table/format.js'
 import type { BatchFormat, BatchResult, FromWorker, ToWorker, WorkerSetup } from './protocol.js'
 
 /** Batches that a worker holds at once. */
@@ -29,6 +31,10 @@ export interface PoolOptions {
   readonly workers: number
   /** Name of the table: maps.ts. */
   readonly table: string
+  /** Its columns of data. Default: the usual ones. */
+  readonly fields?: readonly string[] | undefined
+  /** What addresses are. Default: nothing beyond {@link STRICT}. */
+  readonly rules?: AddressRules | undefined
 }
 
 export interface WorkerStatus {
@@ -82,7 +88,7 @@ interface Place {
 
 export class LookupPool extends EventEmitter<PoolEvents> {
   readonly #machine: Machine
-  readonly #table: string
+  readonly #setup: WorkerSetup
   readonly #places: Place[]
   readonly #waiting: Job[] = []
   readonly #spares: ArrayBuffer[] = []
@@ -90,10 +96,10 @@ export class LookupPool extends EventEmitter<PoolEvents> {
   #closing = false
 
   /** Workers start at once; {@link LookupPool.ready} tells when. */
-  constructor(machine: Machine, { workers, table }: PoolOptions) {
+  constructor(machine: Machine, { workers, table, fields = USUAL_FIELDS, rules = STRICT }: PoolOptions) {
     super()
     this.#machine = machine
-    this.#table = table
+    this.#setup = { handle: machine.handle, table, fields, rules }
     this.#places = Array.from({ length: workers }, (_, number) => ({
       number,
       worker: undefined,
@@ -233,8 +239,7 @@ export class LookupPool extends EventEmitter<PoolEvents> {
   // Workers
 
   #start(place: Place): void {
-    const workerData: WorkerSetup = { handle: this.#machine.handle, table: this.#table }
-    const worker = new Worker(new URL('./batch-worker.js', import.meta.url), { workerData })
+    const worker = new Worker(new URL('./batch-worker.js', import.meta.url), { workerData: this.#setup })
     const { reaped } = this.#machine.supervise(worker)
     place.worker = worker
     place.threadId = worker.threadId

@@ -3,6 +3,7 @@
  * messages.
  */
 import type { MachineHandle } from 'percpu'
+import type { AddressRules } from '../address/rules.js'
 
 /** The label under which a worker's batch is seen from outside. */
 export const BATCH_LABEL = 'lookup batch'
@@ -14,6 +15,9 @@ export interface WorkerSetup {
   readonly handle: MachineHandle
   /** Name of the table. */
   readonly table: string
+  /** Its columns of data. */
+  readonly fields: readonly string[]
+  readonly rules: AddressRules
 }
 
 export type ToWorker =

@@ -10,6 +10,7 @@
  * gets its answer, and a long upload gets large batches.
  */
 import { AbortedError, InputTooLargeError, MalformedInputError } from '../errors.js'
+import { withoutMark } from './byte-order-mark.js'
 import { JsonArrayFlattener } from './json-array.js'
 import type { LookupPool } from './pool.js'
 import type { BatchFormat, BatchResult } from './protocol.js'
@@ -134,7 +135,7 @@ class StreamRun {
 
   async #feed(input: AsyncIterable<Uint8Array>): Promise<void> {
     try {
-      for await (const piece of input) await this.#takePiece(piece)
+      for await (const piece of withoutMark(input)) await this.#takePiece(piece)
       if (!this.#failure) await this.#finishInput()
     } catch (error) {
       this.#fail(toError(error))

@@ -50,6 +50,17 @@ export class Metrics {
     registers: [this.registry],
   })
 
+  readonly #skippedLines = new Gauge({
+    name: 'percpu_table_skipped_lines',
+    help: 'Lines of the files that the current table was made without',
+    registers: [this.registry],
+  })
+  readonly #loadedAt = new Gauge({
+    name: 'percpu_table_loaded_timestamp_seconds',
+    help: 'When the current table was published, in seconds since 1970',
+    registers: [this.registry],
+  })
+
   constructor(measured: Measured) {
     collectDefaultMetrics({ register: this.registry })
     this.#tableGauges(measured)
@@ -59,7 +70,11 @@ export class Metrics {
   noteLoad({ table, error, change }: ReloadOutcome): void {
     const failure = error instanceof TableRefusedError ? 'refused' : 'failed'
     this.#loads.inc({ result: table ? 'published' : failure })
-    if (table) this.#loadSeconds.observe(table.milliseconds / 1000)
+    if (table) {
+      this.#loadSeconds.observe(table.milliseconds / 1000)
+      this.#skippedLines.set(table.skipped.lines)
+      this.#loadedAt.setToCurrentTime()
+    }
     this.#lastLoadPublished.set(table ? 1 : 0)
     this.#lastLoadChange.reset()
     if (!change) return

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { explainBadAddress, parseAddress, shorten } from '../address/parse.js'
-import { attribution } from '../attribution.js'
+import { explainBadAddress, shorten } from '../address/parse.js'
+import { readAddress, type AddressRules } from '../address/rules.js'
 import { AbortedError, InputTooLargeError, MalformedInputError, WorkerLostError } from '../errors.js'
 import { lookUp } from '../lookup/answer.js'
 import type { LookupPool } from '../lookup/pool.js'
@@ -18,6 +18,10 @@ export interface RouteContext {
   readonly reloader: Reloader
   /** Most bytes of a POST body. */
   readonly bodyLimit: number
+  /** What addresses are. */
+  readonly rules: AddressRules
+  /** Whom the data is owed to. */
+  readonly attribution: readonly string[]
 }
 
 /** Large enough to keep workers busy, small enough that slow clients do not hold much memory. */
@@ -49,7 +53,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
 // GET /lookup/:address
 
 function single(
-  { table, metrics }: RouteContext,
+  { table, metrics, rules }: RouteContext,
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
@@ -59,7 +63,7 @@ function single(
     metrics.lookups.inc({ path: 'single', result })
     metrics.singleSeconds.observe((performance.now() - began) / 1000)
   }
-  const address = parseAddress(text)
+  const address = readAddress(text, rules)
   if (!address) {
     count('refused')
     const shown = shorten(text)
@@ -200,18 +204,17 @@ function isConnectionError(error: unknown): boolean {
 // ---------------------------------------------------------------------------------------------------------------------
 // GET /health
 
-function health({ pool, table, reloader }: RouteContext, reply: FastifyReply): FastifyReply {
+function health({ pool, table, reloader, attribution }: RouteContext, reply: FastifyReply): FastifyReply {
   const workers = pool.workers
   const living = workers.filter(({ cpu }) => cpu !== undefined)
   const ready = living.filter(({ isSuspended }) => !isSuspended).length
   const { last } = reloader
-  const { generation, bytes, rows4, rows6, entries, names } = table.summary()
+  const { generation, bytes, rows4, rows6, entries } = table.summary()
   return reply.code(living.length > 0 ? 200 : 503).send({
     status: living.length === 0 ? 'failed' : ready < workers.length || last?.error ? 'degraded' : 'ok',
     generation,
     rows: { ipv4: rows4, ipv6: rows6 },
-    autonomousSystems: entries,
-    organisations: names,
+    entries,
     bytes,
     workers: { ready, stuck: living.length - ready, wanted: workers.length },
     uptimeSeconds: Math.round(process.uptime()),
@@ -219,9 +222,10 @@ function health({ pool, table, reloader }: RouteContext, reply: FastifyReply): F
       at: last.at.toISOString(),
       reason: last.reason,
       published: last.table !== undefined,
+      ...(last.table && last.table.skipped.lines > 0 ? { skippedLines: last.table.skipped.lines } : {}),
       ...(last.rows ? { rows: last.rows, change: last.change } : {}),
       ...(last.error ? { error: last.error.message } : {}),
     },
-    attribution,
+    ...(attribution.length > 0 ? { attribution } : {}),
   })
 }

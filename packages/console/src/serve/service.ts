@@ -11,10 +11,12 @@ import { watch, type FSWatcher } from 'chokidar'
 import type { FastifyInstance } from 'fastify'
 import { boot, type Machine } from 'percpu'
 import type { Logger } from 'pino'
-import { attribution } from '../attribution.js'
+import { STRICT, type AddressRules } from '../address/rules.js'
+import { attributionOf } from '../attribution.js'
 import { AbortedError } from '../errors.js'
 import { LookupPool } from '../lookup/pool.js'
 import { AddressTable } from '../table/address-table.js'
+import { columnsText, fieldsOf, USUAL_FORMAT } from '../table/format.js'
 import type { LoadProgress } from '../table/load.js'
 import { openTable } from '../table/maps.js'
 import type { TableFiles } from '../table/read.js'
@@ -38,6 +40,10 @@ export interface ServiceOptions {
   readonly memory: number | string
   readonly bodyLimit: number
   readonly timeoutMilliseconds: number
+  /** What addresses are. Default: nothing beyond {@link STRICT}. */
+  readonly rules?: AddressRules | undefined
+  /** Whom the data is owed to. Default: as the package has it for its files; else nobody. */
+  readonly attribution?: readonly string[] | undefined
   /** Whether changed files are reloaded. */
   readonly watch: boolean
   /**
@@ -74,6 +80,7 @@ interface Parts {
   readonly metrics: Metrics
   readonly reloader: Reloader
   readonly app: FastifyInstance
+  readonly attribution: readonly string[]
   readonly workerWatch: WorkerWatch
 }
 
@@ -146,18 +153,22 @@ export class Service {
   async #begin(): Promise<void> {
     const { app, pool, reloader, machine } = this.#parts
     const { files, host, port, inspect, logger, onProgress } = this.#options
+    const { ipv4, ipv6, format = USUAL_FORMAT } = files
     // Before the table is loaded: that takes seconds.
     await assertCanListen(host, port)
     // That can be watched, too.
     if (inspect !== undefined) await this.#inspect(machine, inspect)
-    logger.info({ ...files, workers: this.#options.workers }, 'loading')
+    const columns = columnsText(format.columns)
+    logger.info({ ipv4, ipv6, columns, workers: this.#options.workers }, 'loading')
     const { error } = await reloader.request(FIRST_LOAD, onProgress)
     if (error) throw error
     await pool.ready()
     this.#assertWanted()
     await app.listen({ host, port })
     if (this.#options.watch) await this.#watch()
-    logger.info({ url: this.url, attribution: attribution.join('; ') }, 'listening')
+    const { attribution } = this.#parts
+    const owed = attribution.length > 0 ? { attribution: attribution.join('; ') } : {}
+    logger.info({ url: this.url, ...owed }, 'listening')
   }
 
   /** It may have been closed while it began. */
@@ -230,10 +241,11 @@ async function assertCanListen(host: string, port: number): Promise<void> {
 }
 
 function createParts(options: ServiceOptions): Parts {
-  const { logger, workers, files, memory, maxShrink = MAX_SHRINK } = options
+  const { logger, workers, files, memory, maxShrink = MAX_SHRINK, rules = STRICT } = options
   const machine = boot({ memory, cpus: Math.min(256, workers + SPARE_CPUS) })
-  const table = new AddressTable(machine, TABLE_NAME)
-  const pool = new LookupPool(machine, { workers, table: TABLE_NAME })
+  const fields = fieldsOf((files.format ?? USUAL_FORMAT).columns)
+  const table = new AddressTable(machine, TABLE_NAME, fields)
+  const pool = new LookupPool(machine, { workers, table: TABLE_NAME, fields, rules })
   const metrics = new Metrics({ machine, pool, table })
   inspectionMetrics(metrics.registry, machine)
   const onOutcome = (outcome: ReloadOutcome) => report(logger, metrics, outcome)
@@ -252,16 +264,18 @@ function createParts(options: ServiceOptions): Parts {
     options.patienceMilliseconds ?? PATIENCE_MILLISECONDS,
     logger,
   )
-  const app = createServer({ pool, table, metrics, reloader, bodyLimit: options.bodyLimit }, options)
-  return { machine, pool, metrics, reloader, app, workerWatch }
+  const { bodyLimit, attribution = attributionOf(files) } = options
+  const app = createServer({ pool, table, metrics, reloader, bodyLimit, attribution, rules }, options)
+  return { machine, pool, metrics, reloader, app, attribution, workerWatch }
 }
 
 function report(logger: Logger, metrics: Metrics, outcome: ReloadOutcome): void {
   const { reason, table, error, rows, change } = outcome
   metrics.noteLoad(outcome)
   if (table) {
-    const { generation, changed, milliseconds, knownOverlaps } = table
+    const { generation, changed, milliseconds, knownOverlaps, skipped } = table
     const seconds = Math.round(milliseconds) / 1000
+    if (skipped.lines > 0) logger.warn(skipped, 'lines were left out (--skip-bad)')
     logger.info({ reason, generation, ...rows, change, changed, seconds, knownOverlaps }, 'table published')
     return
   }

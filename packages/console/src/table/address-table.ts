@@ -6,6 +6,7 @@
  * this thread has seen before.
  */
 import type { Machine, RangeView } from 'percpu'
+import { USUAL_FIELDS } from './format.js'
 import { openTable, rowsOf, type TableMaps } from './maps.js'
 
 export interface TableSummary {
@@ -13,20 +14,21 @@ export interface TableSummary {
   readonly generation: number
   readonly rows4: number
   readonly rows6: number
-  /** Different pairs of AS number and organisation. */
+  /** Different texts that ranges have. */
   readonly entries: number
-  /** Different organisation names. */
-  readonly names: number
   /** Bytes of shared memory. */
   readonly bytes: number
 }
 
-/** Null: a thread that changes ranges has kept the number of a pair until that was gone. */
+/**
+ * What a range says: a field for each column of data. All are null if a thread that changes ranges
+ * has kept the number of a pair until that was gone.
+ */
 export interface Pair {
-  readonly asn: number | null
-  readonly organisation: string | null
+  readonly asn?: number | null
+  readonly organisation?: string | null
+  readonly [field: string]: string | number | null | undefined
 }
-const GONE = Buffer.from('{"asn":null,"organisation":null}')
 
 /** Texts of pairs that are kept, and the most bytes of such a one. */
 const KEPT = 2 ** 17
@@ -35,6 +37,8 @@ const KEPT_BYTES = 96
 const KEPT_OBJECTS = 16_384
 
 export class AddressTable {
+  /** What is said of an address in a gap: JSON. */
+  readonly nothing: Buffer
   readonly #maps: TableMaps
   #ipv4: TableMaps['ipv4'] | RangeView<number, number>
   #ipv6: TableMaps['ipv6'] | RangeView<bigint, number>
@@ -54,7 +58,9 @@ export class AddressTable {
   end = 0
   readonly #objects = new Map<number, Pair>()
 
-  constructor(machine: Machine, name: string) {
+  /** @param fields columns of data */
+  constructor(machine: Machine, name: string, fields: readonly string[] = USUAL_FIELDS) {
+    this.nothing = Buffer.from(JSON.stringify(Object.fromEntries(fields.map((field) => [field, null]))))
     this.#maps = openTable(machine, name)
     this.#ipv4 = this.#maps.ipv4
     this.#ipv6 = this.#maps.ipv6
@@ -63,13 +69,12 @@ export class AddressTable {
   summary(): TableSummary {
     const { pairs, state } = this.#maps
     const { ipv4, ipv6 } = rowsOf(this.#maps)
-    const { generation, names, bytes } = state
+    const { generation, bytes } = state
     return {
       generation: generation.load(),
       rows4: ipv4,
       rows6: ipv6,
       entries: pairs.size,
-      names: names.load(),
       bytes: bytes.load(),
     }
   }
@@ -121,7 +126,7 @@ export class AddressTable {
     if (pair === undefined) {
       const text = this.#read(number)
       pair = JSON.parse(Buffer.from(text).toString()) as Pair
-      if (text === GONE) return pair
+      if (text === this.nothing) return pair
       if (this.#objects.size >= KEPT_OBJECTS) this.#objects.clear()
       this.#objects.set(number, pair)
     }
@@ -137,7 +142,7 @@ export class AddressTable {
   }
   #keep(number: number, place: number): void {
     const text = this.#read(number)
-    if (text === GONE || text.length > KEPT_BYTES) {
+    if (text === this.nothing || text.length > KEPT_BYTES) {
       this.text = text
       this.begin = 0
     } else {
@@ -148,6 +153,6 @@ export class AddressTable {
     this.end = this.begin + text.length
   }
   #read(number: number): Uint8Array {
-    return this.#maps.pairs.get(number) ?? GONE
+    return this.#maps.pairs.get(number) ?? this.nothing
   }
 }

@@ -18,9 +18,9 @@ export function checkRows(
   problems: Problems,
 ): void {
   if (rows === 0 && file !== devNull)
-    problems.add(file, 0, `holds no range (for a family that has none, name ${devNull})`)
+    problems.refuse(file, 0, `holds no range (for a family that has none, name ${devNull})`)
   else if (served - rows > (served * maxShrink) / 100)
-    problems.add(
+    problems.refuse(
       file,
       0,
       `has ${rows} ranges, ${served - rows} fewer than the table that is served: ` +

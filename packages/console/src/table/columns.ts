@@ -42,7 +42,7 @@ export class RangeColumns {
   /** One column for IPv4; four for IPv6, first word first. */
   readonly starts: readonly Column[]
   readonly ends: readonly Column[]
-  /** Index into {@link Entries}. */
+  /** Index into the texts of {@link Entries}. */
   readonly entries = new Column()
   /** Line of the file, for messages. */
   readonly lines = new Column()
@@ -59,30 +59,25 @@ export class RangeColumns {
   }
 }
 
-/** The different pairs of AS number and organisation, and the different organisation names. */
+/** What lines say of their ranges, each different text once: JSON. */
 export class Entries {
-  readonly asns = new Column()
-  /** Per entry, index into {@link names}. */
-  readonly nameOf = new Column()
-  readonly names: string[] = []
-  readonly #nameIndex = new Map<string, number>()
-  /** The entries of each AS: nearly always one. */
-  readonly #entriesOf = new Map<number, number[]>()
+  readonly texts: string[] = []
+  readonly #byKey = new Map<string, number>()
+  readonly #byText = new Map<string, number>()
 
-  /** The entry of this pair, made if it is new. */
-  add(asn: number, name: string): number {
-    let nameIndex = this.#nameIndex.get(name)
-    if (nameIndex === undefined) {
-      nameIndex = this.names.push(name) - 1
-      this.#nameIndex.set(name, nameIndex)
+  /** The entry of lines with this key, made by `text` if it is new. */
+  add(key: string, text: () => string): number {
+    let entry = this.#byKey.get(key)
+    if (entry === undefined) this.#byKey.set(key, (entry = this.#ofText(text())))
+    return entry
+  }
+  /** Other keys may say the same, such as AS numbers with leading zeros. */
+  #ofText(text: string): number {
+    let entry = this.#byText.get(text)
+    if (entry === undefined) {
+      entry = this.texts.push(text) - 1
+      this.#byText.set(text, entry)
     }
-    let entries = this.#entriesOf.get(asn | 0)
-    if (!entries) this.#entriesOf.set(asn | 0, (entries = []))
-    for (const entry of entries) if (this.nameOf.at(entry) === nameIndex) return entry
-    const entry = this.asns.length
-    this.asns.push(asn | 0)
-    this.nameOf.push(nameIndex)
-    entries.push(entry)
     return entry
   }
 }

@@ -1,29 +1,33 @@
 /**
- * Reads one family's ranges: `first,last,asn,organisation` a line, first and last address
- * inclusive, quotes as in RFC 4180. Nothing is repaired: what is not as it should be is a problem
- * with its line number, and reading goes on to find the rest.
+ * Reads one family's ranges from a file of CSV: a range a line, quotes as in RFC 4180. Nothing is
+ * repaired: what is not as it should be is a problem with its line number, and reading goes on to
+ * find the rest. A file that is written in another way altogether is one problem.
  *
  * A file that is being written is not read as if it were whole, as far as that shows: its last line
  * has no line end, or it changes while it is read.
  */
-import { constants, open as openFile, type BigIntStats } from 'node:fs'
-import { open, stat } from 'node:fs/promises'
-import { Socket } from 'node:net'
-import { Transform, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { promisify } from 'node:util'
 import { parse, type CsvError } from 'csv-parse'
-import { explainBadAddress, parseAddress, shorten, type Address } from '../address/parse.js'
+import { codeOf } from '../error-code.js'
 import { FileError } from '../errors.js'
-import { BIAS, RangeColumns, type Entries } from './columns.js'
+import { BIAS, Entries, RangeColumns } from './columns.js'
+import type { TableFormat } from './format.js'
+import { diagnose } from './guess.js'
 import type { Problems } from './problems.js'
+import { RowReader } from './row-reader.js'
+import { withSource, type Pieces } from './source.js'
 
-const COLUMNS = 4
-const MAX_ASN = 0xffff_ffff
 /** A record longer than this has lost its closing quote. */
 const MAX_RECORD_BYTES = 64 * 1024
-const PIECE_BYTES = 1 << 18
+/** What is looked at to tell how a file is written. */
+const SAMPLE_BYTES = 16 * 1024
 const LINE_ENDS: readonly (number | undefined)[] = [0x0a, 0x0d]
+const REPLACEMENT = '\ufffd'
+
+export interface FileRanges {
+  readonly columns: RangeColumns
+  readonly entries: Entries
+}
 
 /**
  * Reads `file` to its end. About 4 µs a row, most of it the CSV parser's.
@@ -34,172 +38,150 @@ const LINE_ENDS: readonly (number | undefined)[] = [0x0a, 0x0d]
 export async function readRanges(
   file: string,
   family: 4 | 6,
-  entries: Entries,
+  format: TableFormat,
   problems: Problems,
   onBytes: (bytes: number) => void,
-): Promise<RangeColumns> {
-  const reader = new RangeReader(file, family, entries, problems)
-  const parser = parse({
-    bom: true,
-    skip_empty_lines: true,
-    relax_column_count: true,
-    max_record_size: MAX_RECORD_BYTES,
-    skip_records_with_error: true,
-    on_skip: (error) => {
-      reader.skipped(error)
-      return undefined
-    },
-    on_record: (record: string[], { lines }) => {
-      reader.row(record, lines)
-      return null
-    },
-  })
-  let lastByte: number | undefined
-  const counter = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      onBytes(chunk.length)
-      lastByte = chunk.at(-1)
-      done(null, chunk)
-    },
-  })
+): Promise<FileRanges> {
+  const reader = new FileReader(file, family, format, problems)
   try {
-    const hasChanged = await withFile(file, (stream) => pipeline(stream, counter, parser.resume()))
-    if (hasChanged) reader.problem(0, 'was changed while it was read: write another file, and move it here')
-    else if (lastByte !== undefined && !LINE_ENDS.includes(lastByte))
-      reader.problem(
-        parser.info.lines,
-        'has no line end: the file is cut short or still being written; if it is whole, end its last line',
-      )
+    const hasChanged = await withSource(file, onBytes, (pieces) => reader.read(pieces))
+    if (hasChanged)
+      problems.refuse(file, 0, 'was changed while it was read: write another file, and move it here')
+    else reader.finish()
   } catch (error) {
-    if (!isCsvError(error)) {
-      throw new FileError(
-        `cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`,
-        { file },
-        { cause: error },
-      )
-    }
-    reader.skipped(error)
+    reader.failed(error)
   }
-  return reader.columns
+  return reader
 }
 
-/** Has `read` take the file's bytes. Resolves with whether the file was changed meanwhile. */
-async function withFile(file: string, read: (bytes: Readable) => Promise<void>): Promise<boolean> {
-  if ((await stat(file)).isFIFO()) {
-    await withPipe(file, read)
-    return false
-  }
-  const handle = await open(file)
-  try {
-    const before = await handle.stat({ bigint: true })
-    await read(handle.createReadStream({ highWaterMark: PIECE_BYTES, autoClose: false }))
-    return before.isFile() && isOther(await handle.stat({ bigint: true }), before)
-  } finally {
-    await handle.close()
-  }
-}
-
-/**
- * A named pipe, whose writer may come late or never. Neither opening nor reading it blocks a thread
- * here, so that a loader can be ended meanwhile.
- */
-async function withPipe(file: string, read: (bytes: Readable) => Promise<void>): Promise<void> {
-  const fd = await promisify(openFile)(file, constants.O_RDONLY | constants.O_NONBLOCK)
-  const stream = new Socket({ fd, readable: true, writable: false })
-  try {
-    await read(stream)
-  } finally {
-    stream.destroy()
-  }
-}
-
-function isOther(now: BigIntStats, before: BigIntStats): boolean {
-  return now.size !== before.size || now.mtimeNs !== before.mtimeNs
-}
-
-class RangeReader {
+class FileReader implements FileRanges {
   readonly columns: RangeColumns
+  readonly entries = new Entries()
   readonly #file: string
   readonly #family: 4 | 6
-  readonly #entries: Entries
+  readonly #format: TableFormat
   readonly #problems: Problems
+  readonly #rows: RowReader
+  readonly #decoder = new TextDecoder('utf-8', { fatal: true })
+  /** Line on which the record that is being read begins. */
+  #line = 1
+  #lastByte: number | undefined
+  #isDiagnosed = false
+  /** Whether bytes have come that are not UTF-8: the parser has put U+FFFD in their place. */
+  #isOtherEncoding = false
 
-  constructor(file: string, family: 4 | 6, entries: Entries, problems: Problems) {
+  constructor(file: string, family: 4 | 6, format: TableFormat, problems: Problems) {
     this.columns = new RangeColumns(family)
     this.#file = file
     this.#family = family
-    this.#entries = entries
+    this.#format = format
     this.#problems = problems
+    this.#rows = new RowReader(family, format.columns)
   }
 
-  row(record: readonly string[], line: number): void {
-    if (record.length !== COLUMNS) {
-      return this.problem(
-        line,
-        `has ${record.length} columns, expected ${COLUMNS}: first, last, AS number, organisation`,
-      )
+  async read(pieces: Pieces): Promise<void> {
+    const { encoding, separator } = this.#format
+    const parser = parse({
+      bom: true,
+      encoding,
+      delimiter: separator,
+      record_delimiter: ['\r\n', '\n', '\r'],
+      relax_column_count: true,
+      max_record_size: MAX_RECORD_BYTES,
+      skip_records_with_error: true,
+      on_skip: (error) => {
+        this.#skipped(error)
+        return undefined
+      },
+      on_record: (record: string[], { lines }) => {
+        this.#record(record, lines)
+        return null
+      },
+    })
+    await pipeline(this.#checked(pieces), parser.resume())
+  }
+
+  /** Tells what shows at the end. */
+  finish(): void {
+    if (this.#isDiagnosed || this.#lastByte === undefined || LINE_ENDS.includes(this.#lastByte)) return
+    this.#problems.refuse(
+      this.#file,
+      this.#line - 1,
+      'has no line end: the file is cut short or still being written; if it is whole, end its last line',
+    )
+  }
+
+  failed(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error)
+    const code = codeOf(error) ?? ''
+    if (code.startsWith('CSV_')) this.#skipped(error as CsvError)
+    else if (code.startsWith('Z_')) this.#problems.refuse(this.#file, 0, `is not gzip to its end: ${message}`)
+    else throw new FileError(`cannot read ${this.#file}: ${message}`, { file: this.#file }, { cause: error })
+  }
+
+  /** The pieces, looked at before they are parsed. */
+  async *#checked(pieces: Pieces): AsyncGenerator<Buffer> {
+    const { encoding } = this.#format
+    for await (const piece of pieces) {
+      if (this.#lastByte === undefined && this.#diagnose(piece)) return
+      this.#lastByte = piece.at(-1) ?? this.#lastByte
+      if (encoding === 'utf8' && !this.#isOtherEncoding) this.#isOtherEncoding = !this.#isUtf8(piece)
+      yield piece
     }
-    const [first = '', last = '', asnText = '', organisation = ''] = record
-    const start = this.#address('first address', first, line)
-    const end = this.#address('last address', last, line)
-    const asn = parseAsn(asnText)
-    if (asn === undefined)
-      this.problem(line, `AS number '${shorten(asnText)}' is not a whole number of 0–${MAX_ASN}`)
-    if (start === undefined || end === undefined || asn === undefined) return
-    if (compare(end, start) < 0)
-      return this.problem(line, `the range ends at ${last}, before its start ${first}`)
+  }
+
+  #diagnose(piece: Buffer): boolean {
+    const sample = piece.subarray(0, SAMPLE_BYTES).toString(this.#format.encoding)
+    const text = diagnose(sample, this.#family, this.#format)
+    if (text === undefined) return false
+    this.#problems.refuse(this.#file, 1, text)
+    this.#isDiagnosed = true
+    return true
+  }
+
+  #isUtf8(piece: Buffer): boolean {
+    try {
+      this.#decoder.decode(piece, { stream: true })
+      return true
+    } catch (error) {
+      if (codeOf(error) === 'ERR_ENCODING_INVALID_ENCODED_DATA') return false
+      throw error
+    }
+  }
+
+  #record(record: readonly string[], lastLine: number): void {
+    const line = this.#line
+    this.#line = lastLine + 1
+    if (record.length === 1 && record[0] === '') return
+    if (line === 1 && this.#format.header) return
+    const complain = (text: string) => this.#problems.add(this.#file, line, text)
+    if (this.#isOtherEncoding && record.some((cell) => cell.includes(REPLACEMENT)))
+      return complain('holds bytes that are not UTF-8: --encoding latin1 reads Latin-1')
+    if (lastLine > line && !this.#format.multiline)
+      return complain(
+        `has a quote that closes on line ${lastLine} only: it is missing here, or --multiline takes line ends in quotes`,
+      )
+    const key = this.#rows.read(record, complain)
+    if (key === undefined) return
+    const { start, end } = this.#rows
     const { starts, ends, entries, lines } = this.columns
-    starts.forEach((column, i) => column.push((start[i] as number) ^ BIAS))
-    ends.forEach((column, i) => column.push((end[i] as number) ^ BIAS))
-    entries.push(this.#entries.add(asn, organisation))
+    for (let i = 0; i < starts.length; i++) {
+      starts[i]?.push((start[i] as number) ^ BIAS)
+      ends[i]?.push((end[i] as number) ^ BIAS)
+    }
+    entries.push(this.entries.add(key, () => this.#rows.dataOf(record)))
     lines.push(line)
   }
 
-  skipped(error: CsvError | undefined): void {
-    const line = typeof error?.['lines'] === 'number' ? error['lines'] : 0
-    this.problem(line, `is not CSV: ${error?.message ?? 'unknown error'}`)
+  /** A record that cannot be told from the next: the parser goes on at the next line end. */
+  #skipped(error: CsvError | undefined): void {
+    const found = error?.['lines']
+    const lastLine = typeof found === 'number' ? found : this.#line
+    // Told once of a line, though the parser may stumble more often.
+    if (lastLine < this.#line) return
+    const message = error?.message.replace(/ at line \d+/, '') ?? 'unknown error'
+    const cut = lastLine > this.#line ? ', in a quote that is opened here' : ''
+    this.#problems.add(this.#file, this.#line, `is not CSV${cut}: ${message}`)
+    this.#line = lastLine + 1
   }
-
-  #address(what: string, text: string, line: number): readonly number[] | undefined {
-    const address = parseAddress(text)
-    if (!address) {
-      this.problem(line, `${what} '${shorten(text)}' is refused: ${explainBadAddress(text)}`)
-      return undefined
-    }
-    if (address.family !== this.#family) {
-      this.problem(
-        line,
-        `${what} '${text}' is IPv${address.family}${mapped(text, address)}, in a file of IPv${this.#family}`,
-      )
-      return undefined
-    }
-    return address.family === 4 ? [address.word] : address.words
-  }
-
-  problem(line: number, text: string): void {
-    this.#problems.add(this.#file, line, text)
-  }
-}
-
-function mapped(text: string, address: Address): string {
-  return address.family === 4 && text.includes(':') ? ' mapped to IPv6' : ''
-}
-
-function parseAsn(text: string): number | undefined {
-  if (!/^\d{1,10}$/.test(text)) return undefined
-  const asn = Number(text)
-  return asn <= MAX_ASN ? asn : undefined
-}
-
-/** Orders addresses of one family. */
-function compare(a: readonly number[], b: readonly number[]): number {
-  for (let i = 0; i < a.length; i++) {
-    const difference = ((a[i] as number) >>> 0) - ((b[i] as number) >>> 0)
-    if (difference !== 0) return difference
-  }
-  return 0
-}
-
-function isCsvError(error: unknown): error is CsvError {
-  return error instanceof Error && 'code' in error && String(error.code).startsWith('CSV_')
 }

@@ -1,5 +1,6 @@
 import type { MachineHandle } from 'percpu'
 import type { Problem } from '../errors.js'
+import type { SkippedLines } from './problems.js'
 import type { TableFiles } from './read.js'
 import type { RowCounts, ShrinkLimit } from './row-counts.js'
 
@@ -18,12 +19,9 @@ export interface LoadedRows {
   readonly generation: number
   readonly rows4: number
   readonly rows6: number
-  /** Different pairs of AS number and organisation. */
-  readonly entries: number
-  /** Different organisation names. */
-  readonly names: number
   /** Overlaps of the published data that are known and tolerated. */
   readonly knownOverlaps: number
+  readonly skipped: SkippedLines
   /** Places in which the ranges differ from those before. */
   readonly changed: number
 }

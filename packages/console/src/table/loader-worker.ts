@@ -23,12 +23,10 @@ async function load(): Promise<void> {
   const rows = await readTable(files, { limit, onBytes: (bytes) => send({ type: 'progress', bytes }) })
   const maps = openTable(machine, name)
   const published = publish(maps, rows)
-  const { ipv4, ipv6, entries, knownOverlaps } = rows
-  const counts = { rows4: ipv4.order.length, rows6: ipv6.order.length, entries: entries.asns.length }
-  send({
-    type: 'published',
-    table: { ...published, ...counts, names: entries.names.length, knownOverlaps },
-  })
+  const { ipv4, ipv6, skipped } = rows
+  const knownOverlaps = ipv4.knownOverlaps + ipv6.knownOverlaps
+  const counts = { rows4: ipv4.order.length, rows6: ipv6.order.length, knownOverlaps }
+  send({ type: 'published', table: { ...published, ...counts, skipped } })
   await settle(maps)
 }
 

@@ -2,7 +2,8 @@
  * The table: three maps in shared memory, which all threads open by the table's name.
  *
  *     NAME.ipv4, NAME.ipv6   ranges of addresses ──▶ value: 2 × number of a pair, plus 0 or 1
- *     NAME.pairs             number ──▶ `{"asn":13335,"organisation":"Cloudflare, Inc."}` in UTF-8
+ *     NAME.pairs             number ──▶ `{"asn":13335,"organisation":"Cloudflare, Inc."}` in UTF-8,
+ *                            or what other columns say
  *
  * A map of ranges joins neighbours with equal values. Two ranges of the files that are side by side
  * and have the same pair differ in the lowest bit, so that they stay two.
@@ -26,8 +27,6 @@ import type { RowCounts } from './row-counts.js'
 export const TableState = struct('TableState', {
   /** How many tables have been loaded. */
   generation: atomic(i32),
-  /** Different organisation names of the newest. */
-  names: atomic(i32),
   /** Memory of ranges and pairs. */
   bytes: atomic(i32),
   /** Numbers of pairs that have been given. */

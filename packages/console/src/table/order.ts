@@ -1,4 +1,4 @@
-/** Brings ranges into ascending order, and refuses those that overlap. */
+/** Brings ranges into ascending order, and finds those that overlap. */
 import { ipv4Text, ipv6Text } from '../address/format.js'
 import { BIAS, type RangeColumns } from './columns.js'
 import type { Problems } from './problems.js'
@@ -24,19 +24,20 @@ export function sortedOrder(columns: RangeColumns): Uint32Array {
 }
 
 /**
- * Reports each row that begins before an earlier one has ended. Returns the number of known
- * overlaps.
+ * Reports each row that begins before an earlier one has ended, and leaves it out. Gives the
+ * others, in the same order, and the number of known overlaps.
  */
-export function checkOverlaps(
+export function withoutOverlaps(
   columns: RangeColumns,
   order: Uint32Array,
   file: string,
   problems: Problems,
-): number {
+): { readonly order: Uint32Array; readonly known: number } {
   const starts = columns.starts.map(({ words }) => words)
   const ends = columns.ends.map(({ words }) => words)
   const lines = columns.lines.words
   let known = 0
+  let kept = Math.min(1, order.length)
   let reaching = order[0] ?? 0
   for (let i = 1; i < order.length; i++) {
     const row = order[i] as number
@@ -49,11 +50,13 @@ export function checkOverlaps(
           lines[row] as number,
           `${rangeText(columns, row)} overlaps ${rangeText(columns, reaching)} of line ${lines[reaching]}`,
         )
+        continue
       }
     }
+    order[kept++] = row
     if (compareRows(ends, row, ends, reaching) > 0) reaching = row
   }
-  return known
+  return { order: order.subarray(0, kept), known }
 }
 
 type Words = readonly Int32Array[]

@@ -10,7 +10,7 @@
  * Steps 2 and 3 are one version each. One load at a time. Other threads may change ranges
  * meanwhile: step 5 looks at the ranges that there are, not at those of the files.
  */
-import { BIAS, type Entries } from './columns.js'
+import { BIAS } from './columns.js'
 import type { TableMaps } from './maps.js'
 import type { FamilyRows, TableRows } from './read.js'
 
@@ -31,22 +31,22 @@ export interface Published {
  */
 export function publish(maps: TableMaps, rows: TableRows): Published {
   const { ipv4, ipv6, pairs, state } = maps
-  const { numbers, fresh } = numberPairs(maps, rows.entries)
+  const texts = [rows.ipv4.texts, rows.ipv6.texts]
+  const { numbers, fresh } = numberPairs(maps, texts)
   let isNamed = false
   let changed: number
   try {
     pairs.load(fresh, { sizeHint: fresh.size })
-    changed = ipv4.replace(rangesOf(rows.ipv4, numbers, narrow))
+    changed = ipv4.replace(rangesOf(rows.ipv4, numbers[0] ?? [], narrow))
     isNamed = true
-    changed += ipv6.replace(rangesOf(rows.ipv6, numbers, wide))
+    changed += ipv6.replace(rangesOf(rows.ipv6, numbers[1] ?? [], wide))
   } catch (error) {
     if (!isNamed) for (const number of fresh.keys()) pairs.delete(number)
     throw error
   }
-  // atomic: numbers to show; they order nothing.
+  // atomic: a number to show; it orders nothing.
   const generation = state.generation.load() + 1
   state.generation.store(generation)
-  state.names.store(rows.entries.names.length)
   return { generation, changed }
 }
 
@@ -70,27 +70,27 @@ export async function settle({ ipv4, ipv6, pairs, state }: TableMaps): Promise<v
 // Pairs.
 
 interface NumberedPairs {
-  /** Of each entry. */
-  readonly numbers: readonly number[]
+  /** Of each text, file by file. */
+  readonly numbers: readonly (readonly number[])[]
   /** Those that are not set yet, with their texts. */
   readonly fresh: ReadonlyMap<number, Uint8Array>
 }
 
-function numberPairs({ pairs, state }: TableMaps, { asns, nameOf, names }: Entries): NumberedPairs {
-  // By their texts, with a character for each byte.
+function numberPairs({ pairs, state }: TableMaps, files: readonly (readonly string[])[]): NumberedPairs {
   const known = new Map<string, number>()
-  for (const [number, { buffer }] of pairs) known.set(Buffer.from(buffer).toString('latin1'), number)
+  for (const [number, { buffer }] of pairs) known.set(Buffer.from(buffer).toString(), number)
   const fresh = new Map<number, Uint8Array>()
-  const literals = names.map((name) => JSON.stringify(name))
   let next = state.numbers.load() >>> 0
-  const numbers = Array.from({ length: asns.length }, (_, entry) => {
-    const organisation = literals[nameOf.at(entry)] ?? ''
-    const text = Buffer.from(`{"asn":${asns.at(entry) >>> 0},"organisation":${organisation}}`)
-    const number = known.get(text.toString('latin1'))
-    if (number !== undefined) return number
-    fresh.set(next, text)
-    return next++
-  })
+  const numberOf = (text: string) => {
+    let number = known.get(text)
+    if (number === undefined) {
+      number = next++
+      known.set(text, number)
+      fresh.set(number, Buffer.from(text))
+    }
+    return number
+  }
+  const numbers = files.map((texts) => texts.map(numberOf))
   // atomic: before they are set. No number is given twice, whatever becomes of this thread.
   state.numbers.store(next | 0)
   return { numbers, fresh }

@@ -1,6 +1,7 @@
 /** Every endpoint over a real server, and what it answers to requests that are wrong. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { attribution, attributionOf, packagedFiles } from 'percpu-console'
 import { metric, testService } from '../helpers/service.js'
 
 const cloudflare = { asn: 13335, organisation: 'Cloudflare, Inc.' }
@@ -230,25 +231,33 @@ test('refused: no type, and an encoded body', async (t) => {
 })
 
 test('GET /health tells the table, the workers and whom the data is owed to', async (t) => {
-  const { url, service } = await testService(t)
+  const { url, service } = await testService(t, { attribution })
   const [status, body] = await getJson(`${url}/health`)
-  const { attribution, lastLoad, uptimeSeconds, bytes, ...rest } = body as Record<string, unknown>
+  const { attribution: owed, lastLoad, uptimeSeconds, bytes, ...rest } = body as Record<string, unknown>
   assert.equal(status, 200)
   assert.deepEqual(rest, {
     status: 'ok',
     generation: 1,
     rows: { ipv4: 3, ipv6: 1 },
-    autonomousSystems: 3,
-    organisations: 3,
+    entries: 3,
     workers: { ready: 2, stuck: 0, wanted: 2 },
   })
-  assert.match(String(attribution), /DB-IP, https:\/\/db-ip.com.*routeviews.org.*CC BY 4.0/)
+  assert.match(String(owed), /DB-IP, https:\/\/db-ip.com.*routeviews.org.*CC BY 4.0/)
   assert.deepEqual(
     { ...(lastLoad as object), at: 0 },
     { at: 0, reason: 'start', published: true, rows: { ipv4: 3, ipv6: 1 }, change: { ipv4: 3, ipv6: 1 } },
   )
   assert.ok(Number(uptimeSeconds) >= 0 && Number(bytes) > 0)
   assert.equal(service.machine.online.length, 3)
+})
+
+test('own tables are owed to nobody, unless somebody is named', async (t) => {
+  const { url, log, files } = await testService(t)
+  const [, body] = await getJson(`${url}/health`)
+  assert.ok(!('attribution' in (body as object)))
+  assert.ok(log.every((line) => !('attribution' in line)))
+  assert.deepEqual(attributionOf(files), [])
+  assert.deepEqual(attributionOf({ ...files, ipv6: packagedFiles().ipv6 }), attribution)
 })
 
 test('GET /metrics counts lookups by path and by worker, and shows table, memory and process', async (t) => {

@@ -94,7 +94,7 @@ const cases: readonly Case[] = [
   {
     name: 'a quote that is never closed',
     ipv4: `${good4}3.0.0.0,3.0.0.1,3,"Three\n4.0.0.0,4.0.0.1,4,Four\n`,
-    problems: [['ipv4.csv:', /is not CSV: .*[Qq]uote/]],
+    problems: [['ipv4.csv:3', /is not CSV.*: Quote Not Closed/]],
   },
 ]
 

@@ -1,0 +1,71 @@
+/** The options that say which table there is, how its files are written, and who looks up in it. */
+import { availableParallelism } from 'node:os'
+import { Option, type Command } from 'commander'
+import type { AddressRules } from '../address/rules.js'
+import { packagedFiles } from '../table/load.js'
+import { USUAL_FORMAT, type ColumnFormat, type TableFormat } from '../table/format.js'
+import type { TableFiles } from '../table/read.js'
+import { parseBytes, parseColumnList, parseInteger, parsePath, parseSeparator } from './values.js'
+
+const MAX_WORKERS = 240
+const MAX_SKIPPED = 2 ** 31 - 1
+
+export interface TableFlags extends Omit<TableFormat, 'columns'> {
+  readonly ipv4?: string
+  readonly ipv6?: string
+  readonly columns: readonly ColumnFormat[]
+  readonly stripPort: boolean
+  readonly nat64: boolean
+  readonly memory: number
+  readonly workers: number
+}
+
+export function addTableOptions(command: Command): Command {
+  const packaged = 'default: that of @ip-location-db/asn'
+  const options = [
+    new Option('--ipv4 <file>', `CSV of IPv4 ranges (${packaged})`).argParser(parsePath),
+    new Option('--ipv6 <file>', `CSV of IPv6 ranges (${packaged})`).argParser(parsePath),
+    new Option(
+      '--columns <list>',
+      'what the columns of both files are: first and last, network, or address; asn, organisation or any other name; - leaves one out',
+    )
+      .argParser(parseColumnList)
+      .default(USUAL_FORMAT.columns, 'first,last,asn,organisation'),
+    new Option('--separator <character>', 'what is between columns; tab for a tab')
+      .argParser(parseSeparator)
+      .default(USUAL_FORMAT.separator),
+    new Option('--header', 'the first line of each file names its columns').default(false),
+    new Option('--encoding <name>', 'how characters are written').choices(['utf8', 'latin1']).default('utf8'),
+    new Option('--multiline', 'cells in quotes may hold line ends').default(false),
+    new Option('--overlap <what>', 'what becomes of ranges that overlap')
+      .choices(['refuse', 'most-specific'])
+      .default('refuse'),
+    new Option('--skip-bad <number>', 'lines that may be left out because they cannot be read')
+      .argParser(parseInteger(0, MAX_SKIPPED))
+      .default(0),
+    new Option('--strip-port', 'take addresses with a port: 1.0.1.1:443, [2001:db8::1]:443').default(false),
+    new Option('--nat64', 'look up addresses of 64:ff9b::/96 as the IPv4 addresses in them').default(false),
+    new Option('--workers <number>', 'worker threads')
+      .argParser(parseInteger(1, MAX_WORKERS))
+      .default(Math.min(MAX_WORKERS, availableParallelism()), 'one a core'),
+    new Option('--memory <size>', 'shared memory; taken from the system as it is used')
+      .argParser(parseBytes)
+      .default(parseBytes('1GiB'), '1GiB'),
+  ]
+  for (const option of options) command.addOption(option)
+  return command
+}
+
+/** @throws FileError if a file is needed that is not installed */
+export function tableFiles(flags: TableFlags): TableFiles {
+  const { columns, separator, header, encoding, multiline, overlap, skipBad } = flags
+  const format = { columns, separator, header, encoding, multiline, overlap, skipBad }
+  const { ipv4, ipv6 } = flags
+  if (ipv4 !== undefined && ipv6 !== undefined) return { ipv4, ipv6, format }
+  const packaged = packagedFiles()
+  return { ipv4: ipv4 ?? packaged.ipv4, ipv6: ipv6 ?? packaged.ipv6, format }
+}
+
+export function addressRules({ stripPort, nat64 }: TableFlags): AddressRules {
+  return { stripPort, nat64 }
+}
