@@ -45,6 +45,8 @@ const PATIENCE = 30_000
 const PINNERS = 2
 const SPARE = 6
 const NOTES = 10
+/** What a run is about: one without any of it has shown nothing. */
+const essential: readonly Counter[] = ['reads', 'faults', 'maps', 'unmaps', 'pins']
 
 export async function tortureWalks(options: WalkOptions, signal?: AbortSignal): Promise<WalkResult> {
   const run = new Run(options)
@@ -81,9 +83,12 @@ class Run {
     const began = performance.now()
     const end = began + milliseconds
     const hasBegun = (): boolean => this.#board.counted('threads') >= readers + writers + PINNERS + 2
+    const needed = readers > 1 ? [...essential, 'deafReads' as const] : essential
+    // On a busy computer much may not have happened yet.
+    const isEnough = (): boolean =>
+      hasBegun() && needed.every((name) => this.#board.counted(name) > 0) && (!kill || this.#kills > 0)
     while (!this.#board.hasFailed && signal?.aborted !== true) {
-      const now = performance.now()
-      if (now > (hasBegun() ? end : end + PATIENCE)) break
+      if (performance.now() > (isEnough() ? end : end + PATIENCE)) break
       await sleep(BETWEEN_KILLS)
       if (kill && hasBegun()) await this.#kill()
     }
