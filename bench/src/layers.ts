@@ -3,6 +3,7 @@
  * `suites`.
  */
 export const layers = [
+  'start',
   'mem',
   'layout',
   'machine',
