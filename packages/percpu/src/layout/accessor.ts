@@ -41,32 +41,24 @@ type ClassOf = (struct: StructType) => AccessorClass
 const inspect = Symbol.for('nodejs.util.inspect.custom')
 
 /**
- * The accessor classes of one flavour. A class is cheap to make; its properties are added when it
- * is first needed, as most structs never are in a section.
+ * The accessor classes of one flavour. Each is made when it is first needed, as most structs never
+ * are in a section.
  */
 export class AccessorClasses {
   readonly #flavour: Flavour
-  readonly #empty = new WeakMap<StructType, AccessorClass>()
-  readonly #complete = new WeakSet<StructType>()
+  readonly #made = new WeakMap<StructType, AccessorClass>()
 
   constructor(flavour: Flavour) {
     this.#flavour = flavour
   }
 
-  /** The class of `struct`, which may have no properties yet. */
-  promise(struct: StructType): AccessorClass {
-    const known = this.#empty.get(struct)
-    if (known !== undefined) return known
-    const made = isWordBased(struct.align) ? wordClass() : byteClass()
-    this.#empty.set(struct, made)
-    return made
-  }
-
   /** The class of `struct`. */
   readonly of: ClassOf = (struct) => {
-    const made = this.promise(struct)
-    if (this.#complete.has(struct)) return made
-    this.#complete.add(struct)
+    const known = this.#made.get(struct)
+    if (known !== undefined) return known
+    const made = isWordBased(struct.align) ? wordClass() : byteClass()
+    // Known before its properties are defined: those of a struct can lead to itself.
+    this.#made.set(struct, made)
     defineProperties(made, struct, this.#flavour, this.of)
     return made
   }

@@ -26,13 +26,13 @@ import { ofModule } from '../unsendable.js'
 import { shortened, shown, visible } from '../shown.js'
 import type { AccessorClasses } from './accessor.js'
 import { boundClasses, draftClasses, sectionClasses, sharedClasses, valueClasses } from './accessor.js'
-import type { Accessor, Draft, Journalled, ReadonlyAccessor } from './accessor-types.js'
+import type { Accessor } from './accessor-types.js'
 import { brand } from './brand.js'
 import type { Contracts } from './contracts.js'
 import { checkContracts } from './contracts.js'
 import { hashOf } from './describe.js'
 import { badDefinition, defining, LayoutError } from './errors.js'
-import type { Scope, UndoLog } from './flavours.js'
+import type { Scope } from './flavours.js'
 import { isAlignment } from './kinds.js'
 import type { Locate } from './locate.js'
 import { checkMemory, isWordBased, locator } from './locate.js'
@@ -85,7 +85,6 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
   readonly size: number
   readonly align: number
   readonly stride: number
-  #hash: number | undefined
   readonly lineSize: number
   readonly isFlexible: boolean
   readonly kind: K
@@ -93,11 +92,13 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
   readonly fields: readonly FieldInfo[]
   readonly offsets: Readonly<Record<Path<F>, number>>
   readonly words: Readonly<Record<Path<F>, number>>
-  readonly at: (memory: Memory, address: number) => Accessor<Struct<F, K>>
   readonly #locate: Locate
-  readonly journalled: (log: UndoLog, address: number) => Journalled<Struct<F, K>>
-  readonly draft: (scope: Scope, address: number) => Draft<Struct<F, K>>
-  readonly reader: (scope: Scope, address: number) => ReadonlyAccessor<Struct<F, K>>
+  // Made when they are first asked for: most programs use few structs, and those in few ways.
+  #hash: number | undefined
+  #at: Struct<F, K>['at'] | undefined
+  #journalled: Struct<F, K>['journalled'] | undefined
+  #draft: Struct<F, K>['draft'] | undefined
+  #reader: Struct<F, K>['reader'] | undefined
 
   constructor(
     readonly name: string,
@@ -125,12 +126,7 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     checkContracts(this, options)
     this.offsets = offsetsOf(this.fields)
     this.words = wordsOf(this)
-    const locate = locator(this)
-    this.#locate = locate
-    this.at = sharedMaker(this, locate) as typeof this.at
-    this.journalled = scopedMaker(this, sectionClasses, locate) as typeof this.journalled
-    this.draft = scopedMaker(this, draftClasses, locate) as typeof this.draft
-    this.reader = scopedMaker(this, valueClasses, locate) as typeof this.reader
+    this.#locate = locator(this)
     Object.freeze(this)
   }
 
@@ -138,9 +134,23 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
     return true
   }
 
-  /** Made when it is first asked for, as accessors are: most programs use few structs. */
   get hash(): number {
     return (this.#hash ??= hashOf(this))
+  }
+  get at(): Struct<F, K>['at'] {
+    return (this.#at ??= sharedMaker(this, this.#locate) as Struct<F, K>['at'])
+  }
+  get journalled(): Struct<F, K>['journalled'] {
+    return (this.#journalled ??= scopedMaker(this, sectionClasses, this.#locate) as Struct<
+      F,
+      K
+    >['journalled'])
+  }
+  get draft(): Struct<F, K>['draft'] {
+    return (this.#draft ??= scopedMaker(this, draftClasses, this.#locate) as Struct<F, K>['draft'])
+  }
+  get reader(): Struct<F, K>['reader'] {
+    return (this.#reader ??= scopedMaker(this, valueClasses, this.#locate) as Struct<F, K>['reader'])
   }
 
   bind(memory: Memory): (address: number) => Accessor<Struct<F, K>> {
@@ -172,15 +182,8 @@ class Layout<F extends Fields, K extends Kind> implements Struct<F, K> {
 
 /** A closure for each struct, for the compiler to know its class as a constant. */
 function sharedMaker(struct: StructType, locate: Locate): (memory: Memory, address: number) => object {
-  const Class = sharedClasses.promise(struct)
-  let isComplete = false
-  return (memory, address) => {
-    if (!isComplete) {
-      sharedClasses.of(struct)
-      isComplete = true
-    }
-    return new Class(memory, locate(memory, address))
-  }
+  const Class = sharedClasses.of(struct)
+  return (memory, address) => new Class(memory, locate(memory, address))
 }
 /** As {@link sharedMaker}, of accessors that end with a scope. */
 function scopedMaker(
@@ -188,15 +191,8 @@ function scopedMaker(
   classes: AccessorClasses,
   locate: Locate,
 ): (scope: Scope, address: number) => object {
-  const Class = classes.promise(struct)
-  let isComplete = false
-  return (scope, address) => {
-    if (!isComplete) {
-      classes.of(struct)
-      isComplete = true
-    }
-    return new Class(scope, locate(scope.memory, address))
-  }
+  const Class = classes.of(struct)
+  return (scope, address) => new Class(scope, locate(scope.memory, address))
 }
 
 function raiseAlignment(name: string, { align, alignedBy }: Placement, wanted: number | undefined): number {
