@@ -12,6 +12,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { goalSummary, markdownReport, terminalReport, type LayerResult } from './harness/report.js'
+import { summary } from './harness/summary.js'
 import { compareVersions, type Round, type SuiteChange } from './harness/versions.js'
 import {
   markdownVersions,
@@ -64,7 +65,7 @@ async function runAll(): Promise<void> {
   const out = values.out ?? (isComplete ? page : undefined)
   if (out === undefined) return
   const [, versions] = splitPage(await pageOrNothing(out))
-  await write(out, markdownReport(results), versions)
+  await write(out, markdownReport(results, summary(results)), versions)
 }
 
 async function compareWith(checkout: string): Promise<void> {

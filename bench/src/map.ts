@@ -7,6 +7,7 @@ import { boot } from 'percpu'
 import * as sharedmap from 'sharedmap'
 import { perOperation } from './harness/per-operation.js'
 import type { Suite } from './harness/suite.js'
+import { redisSuite } from './map-redis.js'
 import { lookUpNames, memoryOfNames, usedBytes } from './map-suites.js'
 
 /** A power of two. */
@@ -159,4 +160,6 @@ const load: Suite = {
   rows: [{ name: 'SharedMap.load', role: 'ours', measure: () => loadTime }],
 }
 
-export const suites: readonly Suite[] = [lookUp, again, change, bytes, load]
+const beside = redisSuite(fill, shared, textOf)
+
+export const suites: readonly Suite[] = [lookUp, again, change, bytes, load, beside]

@@ -10,6 +10,7 @@ import {
   markdownReport,
   terminalReport,
 } from '../../bench/dist/harness/report.js'
+import { summary } from '../../bench/dist/harness/summary.js'
 import { pick, runSuite } from '../../bench/dist/harness/run.js'
 import { Threads } from '../../bench/dist/harness/threads.js'
 
@@ -117,6 +118,40 @@ test('a suite whose rows cannot be compared is refused', async () => {
     /compared with "b", which is no row/,
   )
   await assert.rejects(of(row('a', 'ours', [1], { compareWith: 'b' })), /compared with "b", which is no row/)
+})
+
+test('the page begins with lines that need all that they tell of', () => {
+  const suite = (title, unit, values) => ({
+    title,
+    unit,
+    rows: Object.entries(values).map(([name, value]) => ({ name, value })),
+  })
+  const map = [
+    suite('look up, 1,000 names', 'ns', { 'SharedMap.get': 300, 'Map.get': 600, 'lmdb, get': 1200 }),
+    suite('look up a name, here', 'µs', { 'SharedMap.get': 0.5, 'redis, GET, one after another': 50 }),
+  ]
+  const threads = [
+    suite('memory of a process, 1,000', 'MiB', {
+      'one SharedMap, 4 workers': 200,
+      'a Map each, 4 workers': 800,
+    }),
+    suite('time until 2 workers have', 'µs', {
+      'SharedMap.set, others watch': 400,
+      'postMessage to each': 100,
+    }),
+  ]
+  const layers = [
+    { layer: 'map', suites: map },
+    { layer: 'map-threads', suites: threads },
+  ]
+  const lines = summary(layers).trim().split('\n').slice(4)
+  assert.deepEqual(
+    lines.map((line) => line.split('|').at(-2).trim()),
+    ['0.25×', '0.50×', '4.00×', '0.25×', '0.01×'],
+  )
+  assert.equal(summary(layers.slice(1)), '')
+  map[1].rows[1].absent = 'no redis-server here'
+  assert.equal(summary(layers), '')
 })
 
 test('a suite is torn down when a row fails', async () => {

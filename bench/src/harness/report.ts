@@ -53,8 +53,8 @@ export function terminalReport({ layer, suites }: LayerResult): string {
     .join('\n')
 }
 
-/** The whole docs/benchmarks.md. */
-export function markdownReport(layers: readonly LayerResult[]): string {
+/** The whole docs/benchmarks.md. `summary`: what comes first. */
+export function markdownReport(layers: readonly LayerResult[], summary = ''): string {
   const sections = layers.map(({ layer, suites }) => `## ${layer}\n\n${suites.map(suiteSection).join('\n')}`)
   const facts = environmentFacts().map(([name, value]) => `- ${name}: ${value}`)
   return `# Benchmarks
@@ -66,7 +66,7 @@ the value of the row that the goal speaks of.
 
 ${facts.join('\n')}
 
-${sections.join('\n')}`
+${summary === '' ? '' : `${summary}\n`}${sections.join('\n')}`
 }
 
 function suiteSection(suite: SuiteResult): string {
