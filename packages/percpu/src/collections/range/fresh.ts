@@ -17,7 +17,7 @@ export interface Reserve {
   readonly bytes: number
 }
 
-/** What is new is in flight. What is of a reserve is the version's before, until that is replaced. */
+/** What is new is in flight. What is of a reserve is the old version's, until that is replaced. */
 export class Fresh<K, V> {
   /** References, in the order in which they were made. */
   readonly objects: number[] = []
