@@ -8,7 +8,7 @@ import { initialiseTree } from './cpus/rcu-tree.js'
 import { ArgumentError } from './errors.js'
 import { Machine } from './machine.js'
 import { checkFlag, checkOptions, checkRange, type OptionNames } from './machine/check.js'
-import { UnsupportedError } from './machine/errors.js'
+import { OutOfMemoryError, UnsupportedError } from './machine/errors.js'
 import { makeHandle, openHandle, type MachineHandle } from './machine/handle.js'
 import { MAX_CPUS, MAX_MEMORY, MAX_NODES, UNIT } from './machine/limits.js'
 import { planMap, readMap, writeHeader, type MemoryMap } from './machine/memory-map.js'
@@ -59,8 +59,9 @@ const bootOptions: OptionNames<BootOptions> = {
 /**
  * Makes a machine; the calling thread becomes its CPU 0, online.
  *
- * @throws ArgumentError for options out of range or contradicting each other; UnsupportedError
- *   where there is no SharedArrayBuffer, or not enough address space for one of this size.
+ * @throws ArgumentError for options out of range or contradicting each other, also for too little
+ *   memory: the least that does is `details.minimum`. UnsupportedError where there is no
+ *   SharedArrayBuffer, or not enough address space for one of this size.
  */
 export function boot(options: BootOptions = {}): Machine {
   checkOptions('boot', options, bootOptions, ['buffer', ...internalJoinOptions])
@@ -68,11 +69,21 @@ export function boot(options: BootOptions = {}): Machine {
   checkCallbackOptions(options.callbacks)
   for (const name of ['smp', 'mmu', 'debugHeap', 'debugRcu'] as const) checkFlag(name, options[name])
   const map = plan(options)
+  if (map.firstUnit >= map.units) throw tooLittle(options, map)
   const buffer = options.buffer ?? allocate(map.units * UNIT)
+  const memory = openEmpty(buffer, map)
+  try {
+    return comeOnline(buffer, memory, map, options, options)
+  } catch (error) {
+    throw error instanceof OutOfMemoryError ? tooLittle(options, map, error) : error
+  }
+}
+/** Memory that no CPU is online in yet. */
+function openEmpty(buffer: SharedArrayBuffer, map: MemoryMap): Memory {
   const memory = openMemory(buffer, PAGE_BYTES)
   writeHeader(memory, map)
   initialiseTree(memory, map)
-  return comeOnline(buffer, memory, map, options, options)
+  return memory
 }
 
 /**
@@ -126,14 +137,54 @@ function plan(options: BootOptions): MemoryMap {
     })
   }
   const id = 1 + Math.floor(Math.random() * (2 ** 32 - 1))
-  const map = planMap({ cpus, nodes, smp, mmu, debugRcu, fanout, units: Math.ceil(memory / UNIT), id })
-  if (map.firstUnit < map.units) return map
-  const bytes = map.units * UNIT
-  const least = map.firstUnit * UNIT
-  throw new ArgumentError(
-    `memory: ${bytes} bytes are too few; the structures of ${cpus} CPUs alone take ${least}`,
-    { memory: bytes, minimum: least + UNIT },
+  return planMap({ cpus, nodes, smp, mmu, debugRcu, fanout, units: Math.ceil(memory / UNIT), id })
+}
+
+function tooLittle(
+  options: BootOptions,
+  { units, cpus }: MemoryMap,
+  cause?: OutOfMemoryError,
+): ArgumentError {
+  const minimum = leastMemory(options)
+  const least = minimum === Infinity ? 'more than there can be' : minimum
+  return new ArgumentError(
+    `memory: ${units * UNIT} bytes are too few; with ${cpus} CPUs and these options a machine takes ${least}`,
+    { memory: units * UNIT, minimum },
+    cause && { cause },
   )
+}
+/**
+ * Bytes of whole pages with which a machine can be booted: what its layers take is theirs to say.
+ * Infinity if none are enough.
+ *
+ * Cost: that of some 15 machines.
+ */
+function leastMemory(options: BootOptions): number {
+  let high = 16
+  while (!canBoot({ ...options, memory: high * PAGE_BYTES })) {
+    high *= 2
+    if (high * PAGE_BYTES > MAX_MEMORY) return Infinity
+  }
+  for (let low = high / 2; high - low > 1;) {
+    const middle = Math.floor((low + high) / 2)
+    if (canBoot({ ...options, memory: middle * PAGE_BYTES })) high = middle
+    else low = middle
+  }
+  return high * PAGE_BYTES
+}
+function canBoot(options: BootOptions): boolean {
+  const map = plan(options)
+  if (map.firstUnit >= map.units) return false
+  const own = new OwnCpu(openEmpty(allocate(map.units * UNIT), map), map, options)
+  try {
+    detachLayers(attachLayers(own, options).list)
+    return true
+  } catch (error) {
+    if (error instanceof OutOfMemoryError) return false
+    throw error
+  } finally {
+    own.giveUp()
+  }
 }
 
 function allocate(bytes: number): SharedArrayBuffer {

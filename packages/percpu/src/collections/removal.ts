@@ -19,6 +19,7 @@ import { ObjectMissingError, UnansweredError } from '../machine/errors.js'
 import { cpuOf, incarnationOf, tokenOf } from '../machine/token.js'
 import { checkWait, Deadline, type WaitOptions } from '../machine/wait-options.js'
 import { missing } from '../names/nouns.js'
+import { SrcuBusyError } from '../rcu/srcu-errors.js'
 import { visible } from '../shown.js'
 import { CollectionHead, nouns, type Presence, type PresentKind } from './presence.js'
 
@@ -80,7 +81,7 @@ export class Removal {
       this.#unname(kind, name, thing)
     } catch (error) {
       this.#giveUp(address)
-      throw own.isOnline ? error : own.offlineError()
+      throw own.isOnline ? unfinished(kind, name, error) : own.offlineError()
     }
     this.#presence.removing.delete(address)
     // It is removed, whether this one waits for its last memory or not.
@@ -140,6 +141,18 @@ export class Removal {
       if (!(error instanceof ObjectMissingError)) throw error
     }
   }
+}
+
+/** What ends the wait of a removal says how that goes on. */
+function unfinished(kind: PresentKind, name: string, error: unknown): unknown {
+  for (const Late of [UnansweredError, SrcuBusyError])
+    if (error instanceof Late)
+      return new Late(
+        `${error.message}; the ${nouns[kind]} ${visible(name)} cannot be opened any more: remove it again to go on`,
+        { ...error.details, kind, name },
+        { cause: error },
+      )
+  return error
 }
 
 /**

@@ -1,11 +1,13 @@
 /**
  * Values that are structs: plain objects, as `toObject` of an accessor gives them, and their bytes.
  *
- * A field that is missing, or cannot hold its value, is refused: nothing is cut off. Bytes between
- * the fields are 0, so equal values have equal bytes.
+ * A field that is missing, or cannot hold its value, is refused, and so is one that the struct has
+ * not: nothing is cut off. Bytes between the fields are 0, so equal values have equal bytes.
  */
 import { refused, shown } from '../machine/check.js'
 import { ArgumentError, PercpuError } from '../errors.js'
+import { shortened } from '../shown.js'
+import { structOf } from '../layout/accessor-types.js'
 import { encodeAddress } from '../layout/addresses.js'
 import type { AnyStruct } from '../layout/index.js'
 import type { Scalar, StructType, TextType, Type } from '../layout/types.js'
@@ -86,10 +88,12 @@ function structPart(struct: StructType): Part {
   const members = struct.members.flatMap(({ name, type, offset }) =>
     type === undefined ? [] : [{ name, offset, part: partOf(type) }],
   )
+  const names = new Set(members.map((member) => member.name))
   return {
     write: (to, at, value, name) => {
       if (typeof value !== 'object' || value === null) throw refused(name, value, 'no object')
       const object = value as Readonly<Record<string, unknown>>
+      if (!(structOf in object)) checkFields(struct, names, object, name)
       for (const member of members)
         member.part.write(to, at + member.offset, object[member.name], `${name}.${member.name}`)
     },
@@ -98,6 +102,22 @@ function structPart(struct: StructType): Part {
       for (const member of members) object[member.name] = member.part.read(from, at + member.offset)
       return object
     },
+  }
+}
+
+/** What would not be stored is refused: it may be a field that is misspelt. An accessor has no other. */
+function checkFields(
+  struct: StructType,
+  names: ReadonlySet<string>,
+  object: Readonly<Record<string, unknown>>,
+  name: string,
+): void {
+  for (const key in object) {
+    if (names.has(key) || !Object.hasOwn(object, key)) continue
+    throw new ArgumentError(`${name}: ${struct.name} has no field ${shortened(key)}`, {
+      field: key,
+      fields: [...names],
+    })
   }
 }
 

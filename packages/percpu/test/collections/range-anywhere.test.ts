@@ -7,6 +7,7 @@ import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
 import type { Machine, Range, SharedRangeMap } from 'percpu'
 import { forEachAccessAsync, fresh, joinAs, killAt, killAtAccess, mem } from '../support/hooked-percpu.js'
+import { fillUp } from './support/full.js'
 import { bury, muteKilled } from './support/victims.js'
 
 type Texts = SharedRangeMap<number, string>
@@ -21,6 +22,8 @@ interface Scene {
   readonly points: number
   /** It is killed at every so many of them. */
   readonly stride: number
+  /** There is no memory left. */
+  readonly isFull?: boolean
 }
 
 const many = Array.from({ length: 70 }, (_, i) => [i * 10, i * 10 + 4, `value ${i}`] as const)
@@ -31,7 +34,7 @@ const scenes: Readonly<Record<string, Scene>> = {
     change: (map) => map.set(5, 9, 'a'),
     after: [[5, 9, 'a']],
     points: 30,
-    stride: 1,
+    stride: 3,
   },
   'splitting a range': {
     before: [[0, 99, 'a']],
@@ -77,6 +80,14 @@ const scenes: Readonly<Record<string, Scene>> = {
     points: 60,
     stride: 13,
   },
+  'deleting from a range with memory full': {
+    before: many,
+    change: (map) => map.delete(301, 302),
+    after: [...many.slice(0, 30), [300, 300, 'value 30'], [303, 304, 'value 30'], ...many.slice(31)],
+    points: 60,
+    stride: 5,
+    isFull: true,
+  },
   'taking all away': {
     before: many.slice(0, 5),
     change: (map) => {
@@ -90,13 +101,24 @@ const scenes: Readonly<Record<string, Scene>> = {
 
 const options = { key: 'u32', value: 'string' } as const
 
-function prepare({ before: ranges }: Scene): { machine: Machine; victim: Machine; map: Texts; dying: Texts } {
+interface Prepared {
+  readonly machine: Machine
+  readonly victim: Machine
+  readonly map: Texts
+  readonly dying: Texts
+  readonly relieve: () => void
+}
+function prepare({ before: ranges, isFull = false }: Scene): Prepared {
   const machine = fresh({ memory: '640 KiB', cpus: 4 })
   const victim = joinAs(machine, 101)
   const map = machine.rangeMap('m', options)
   const dying = victim.rangeMap('m', options)
   dying.load(ranges)
-  return { machine, victim, map, dying }
+  const taken = isFull ? [victim, machine].flatMap(fillUp) : []
+  const relieve = (): void => {
+    for (const address of taken) machine.heap.free(address)
+  }
+  return { machine, victim, map, dying, relieve }
 }
 
 const rangesOf = (list: Ranges): Range<number, string>[] =>
@@ -130,13 +152,14 @@ describe('a thread killed before any access', () => {
     it(`of ${name} has done it, or not`, async () => {
       const seen = { before: 0, after: 0 }
       const points = await forEachAccessAsync(async (at) => {
-        const { machine, victim, map, dying } = prepare(scene)
+        const { machine, victim, map, dying, relieve } = prepare(scene)
         const killed = killAt(() => scene.change(dying), at * scene.stride, victim)
         if (killed) {
           bury(victim)
           machine.cpus.declareDead(1)
         } else await victim.offline()
         seen[assertWhole(map, scene, at)]++
+        relieve()
         await assertNothingLost(machine, map, at)
         return killed
       })

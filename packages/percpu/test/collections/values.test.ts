@@ -197,6 +197,31 @@ describe('values that are structs', () => {
     )
   })
 
+  it('have no other fields than the struct, at any depth, but for accessors', () => {
+    const machine = fresh()
+    const Line = struct('Line', { from: Point, to: Point })
+    const map = machine.map('lines', { key: 'i32', value: Line })
+    const ring = machine.ring('lines', { value: Line })
+    const from = { x: 1, y: 2 }
+    const surplus = [
+      { from, to: from, width: 5 },
+      { from, to: { ...from, z: 3 } },
+      Object.assign(Object.create({ from }) as object, { to: from, form: from }),
+    ]
+    for (const line of surplus) {
+      const isNamed = (error: unknown): boolean =>
+        error instanceof ArgumentError && /has no field (width|z|form)$/.test(error.message)
+      assert.throws(() => map.set(1, line as never), isNamed)
+      assert.throws(() => ring.trySend(line as never), isNamed)
+    }
+    const shared = machine.objects.create('line', Line)
+    shared.from.x = 7
+    map.set(1, shared as never)
+    map.set(2, { from, to: shared.from } as never)
+    assert.equal(map.get(1)?.from.x, 7)
+    assert.equal(map.get(2)?.to.x, 7)
+  })
+
   it('are of one struct for each map, which has a fixed size and no atomic fields', () => {
     const machine = fresh()
     const other = joinAs(machine, 101)

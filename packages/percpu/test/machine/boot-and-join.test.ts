@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { threadId } from 'node:worker_threads'
-import { boot, join, type BootOptions, type JoinOptions, type MachineHandle } from 'percpu'
+import { ArgumentError, boot, join, type BootOptions, type JoinOptions, type MachineHandle } from 'percpu'
 import { fillBytes, load32, openMemory, store32, storeU32 } from 'percpu/mem'
 import type { Identity } from '../support/actor.js'
 import { throwsCode } from '../support/codes.js'
@@ -48,6 +48,23 @@ describe('boot', () => {
   for (const [what, options, message] of refused) {
     it(`refuses ${what}`, () => throwsCode(() => boot(options), 'PERCPU_ARGUMENT', message))
   }
+
+  it('says how much memory is enough, whatever is too little', async () => {
+    const minimumOf = (options: BootOptions): number => {
+      try {
+        boot(options)
+      } catch (error) {
+        assert.ok(error instanceof ArgumentError, String(error))
+        return Number(error.details['minimum'])
+      }
+      throw new Error('it was enough')
+    }
+    for (const options of [{ cpus: 1 }, { cpus: 8 }, { cpus: 3, journal: 500, mmu: false }]) {
+      const memory = minimumOf({ ...options, memory: 8192 })
+      await boot({ ...options, memory }).offline()
+      assert.equal(minimumOf({ ...options, memory: memory - 4096 }), memory)
+    }
+  })
 
   it('boots all four combinations of smp and mmu', () => {
     for (const smp of [true, false]) {

@@ -9,20 +9,51 @@ import { blockBytes, bytesOf, fillBlock, type Stored } from './values.js'
 /** On a line of their own: few lines are touched. */
 const ofNode = { align: 64 } as const
 
-/** All of it is in flight. */
+/** What is kept for when memory is full: reserve.ts. */
+export interface Reserve {
+  /** References. */
+  readonly objects: readonly number[]
+  /** Bytes of each. */
+  readonly bytes: number
+}
+
+/** What is new is in flight. What is of a reserve is the old version's, until that is replaced. */
 export class Fresh<K, V> {
   /** References, in the order in which they were made. */
   readonly objects: number[] = []
+  /** References of what was used of a reserve. */
+  readonly used: number[] = []
   readonly #heap: Heap
   readonly #shape: Shape<K, V>
+  /** What is left of a reserve, for when memory is full. */
+  #left: number[] = []
+  #leftBytes = 0
 
   constructor(heap: Heap, shape: Shape<K, V>) {
     this.#heap = heap
     this.#shape = shape
   }
 
+  /** From now on what memory has no room for is of this reserve. */
+  allow({ objects, bytes }: Reserve): void {
+    this.#left = [...objects]
+    this.#leftBytes = bytes
+  }
+
   /** A reference. @throws OutOfMemoryError; LockTimeoutError. */
   take(bytes: number, request?: { readonly align: number }): number {
+    try {
+      return this.takeNew(bytes, request)
+    } catch (error) {
+      const spare =
+        error instanceof OutOfMemoryError && bytes <= this.#leftBytes ? this.#left.pop() : undefined
+      if (spare === undefined) throw error
+      this.used.push(spare)
+      return spare
+    }
+  }
+  /** As {@link take}, of no reserve. */
+  takeNew(bytes: number, request?: { readonly align: number }): number {
     const reference = this.#alloc(bytes, request) / 8
     this.objects.push(reference)
     return reference
@@ -37,19 +68,23 @@ export class Fresh<K, V> {
   /** It is part of a version that others find: {@link free} frees nothing of it any more. */
   published(): void {
     this.objects.length = 0
+    this.used.length = 0
   }
   /** Gives all of it back, but for the first `kept`. */
   free(kept = 0): void {
     for (const reference of this.objects.splice(kept)) this.#heap.free(reference * 8)
   }
-
   /** What `make` makes is there, or nothing of it. @throws what `make` throws. */
   whole<Made>(make: () => Made): Made {
     const made = this.objects.length
+    const used = this.used.length
     try {
       return make()
     } catch (error) {
-      freeAfter(error, () => this.free(made))
+      this.#left.push(...this.used.splice(used))
+      freeAfter(error, () => {
+        this.free(made)
+      })
     }
   }
 

@@ -56,6 +56,8 @@ export interface KeyKind<K> {
   readonly distance: (low: K, high: K) => number | bigint
   /** Bytes of keys behind the words of a node. */
   readonly extraBytes: (keys: readonly K[]) => number
+  /** What a reserve has for each key of that. */
+  readonly usualExtra: number
   /** Writes the keys of a node, by its word index; `behind`: the word behind all others of it. */
   readonly write: (memory: Memory, node: number, keys: readonly K[], behind: number) => void
   readonly read: (memory: Memory, node: number, slot: number) => K
@@ -87,6 +89,7 @@ const u32: KeyKind<number> = {
   before: (key) => key - 1,
   distance: (low, high) => high - low,
   extraBytes: none,
+  usualExtra: 0,
   write: (memory, node, keys) => {
     for (const [slot, key] of keys.entries()) storeU32(memory.u32, node + KEYS + slot, key)
   },
@@ -105,6 +108,7 @@ const u53: KeyKind<number> = {
   before: (key) => key - 1,
   distance: (low, high) => high - low,
   extraBytes: none,
+  usualExtra: 0,
   write: ({ u32: view }, node, keys) => {
     for (const [slot, key] of keys.entries()) {
       storeU32(view, node + KEYS + slot * 2, Math.floor(key / 2 ** 32))
@@ -183,6 +187,7 @@ const bytes: KeyKind<Uint8Array> = {
   before: beforeBytes,
   distance: (low, high) => asFraction(high) - asFraction(low),
   extraBytes: (keys) => keys.reduce((sum, key) => sum + key.length, 0),
+  usualExtra: 64,
   write: (memory, node, keys, behind) => {
     let at = behind * 4
     for (const [slot, key] of keys.entries()) {

@@ -35,7 +35,7 @@ import {
   writeRangeOptions,
   type RangeMapOptions,
 } from './options.js'
-import { RangeBlock, RangeNode, RangeNote, RangeRoot, RangeVersion } from './range-layout.js'
+import { RangeBlock, RangeNode, RangeNote, RangeReserve, RangeRoot, RangeVersion } from './range-layout.js'
 import { SharedRangeMap, type RangeMapParts } from './range-map.js'
 import { RangeWriter } from './writer.js'
 import { finderOf } from './search.js'
@@ -45,7 +45,7 @@ const notes = areas.rangeMaps
 const TYPE = 'SharedRangeMap'
 /** Raised when nodes hold keys, or an index its blocks, in another way: keys.ts, index-words.ts. */
 const CONTENTS = 3
-const layouts = [RangeRoot, RangeVersion, RangeNode, RangeBlock]
+const layouts = [RangeRoot, RangeVersion, RangeReserve, RangeNode, RangeBlock]
 const hash = hashNumbers([CONTENTS, ...layouts.map((layout) => layout.hash)])
 const spec = { type: TYPE, layout: { name: TYPE, size: RangeRoot.size, align: RangeRoot.align, hash } }
 

@@ -19,8 +19,9 @@
  * A leaf has level 0. An inner node has the first boundary of each child. A reference is an address
  * in units of 8 bytes.
  *
- * *Memory that is full.* A version with ranges brings the version along that takes its place when
- * all of them end. So to take everything away takes no memory.
+ * *Memory that is full.* A version with ranges has that with it which takes its place when all of
+ * them end, and hands it on to the next one. So to take everything away takes no memory. To take a
+ * part away, it has a reserve: reserve.ts.
  *
  * *Death.* Each CPU has a note. It says completely what the CPU is about to do, before it does it:
  * notes.ts. The reaper does it in its place. So each change happens wholly or not at all.
@@ -66,11 +67,22 @@ export const RangeVersion = struct(
      * when all ranges end. 0 in a version that has none.
      */
     empty: published(i32),
+    /** Reference of what is kept for when memory is full, or 0: reserve.ts. 0 without ranges. */
+    reserve: published(i32),
     /** 1 if the references of the pages of an index follow: index-pages.ts. */
     index: published(u32),
   },
   { align: 64 },
 )
+
+/** Begins what is kept for when memory is full: reserve.ts. The references follow. */
+export const RangeReserve = struct('RangeReserve', {
+  /** As that of a version. */
+  link: locked(i32, 'rangeMap'),
+  /** How many objects there are, and bytes of each. */
+  count: published(u32),
+  bytes: published(u32),
+})
 
 /** Begins a node. */
 export const RangeNode = struct('RangeNode', {

@@ -111,14 +111,17 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
   }
   /**
    * Takes the value of all keys from `from` to `to` away. Ranges that lie partly in there keep
-   * their rest. Returns whether there was any. Unless no range is left, it takes memory, as
-   * {@link set} does.
+   * their rest. Returns whether there was any.
    *
+   * With memory full it uses what the map keeps for that. It can do so again once that is taken
+   * anew, by a later write that has the memory: await {@link barrier} in between, or make many
+   * deletions in one {@link batch}. To cut a range in two makes a second copy of its value: one
+   * that is larger than a node finds no room.
    * @throws as {@link set}.
    */
   delete(from: RangePoint<K>, to: RangePoint<K>): boolean {
     const change = changeOf(this.shape, from, to, undefined)
-    return this.#writer.change((edit) => edit.apply(change))
+    return this.#writer.change((edit) => edit.apply(change), true)
   }
   /**
    * Takes all ranges away. It takes no memory.
@@ -145,12 +148,13 @@ export class SharedRangeMap<K, V> extends RangeReader<K, V> {
       typeof changes === 'function'
         ? noteChanges(this.shape, changes)
         : [...listChanges(this.shape, 'changes', changes, false)]
+    const isRelief = noted.every((change) => change?.value === undefined)
     this.#writer.change((edit) => {
       for (const change of noted) {
         if (change === undefined) edit.clear()
         else edit.apply(change)
       }
-    })
+    }, isRelief)
     return this
   }
   /**

@@ -9,7 +9,8 @@ import { childOf, countOf, countValues, keysOf, levelOf, storedAt, type Shape } 
 import type { Stored } from './values.js'
 import { eachPage, wordOfValue } from './index-pages.js'
 import { WALK } from './index-words.js'
-import { emptyOf, heightOf, indexOf, isIndexed, numberOf, rootOf, sizeOf } from './version.js'
+import { partsOf } from './reserve.js'
+import { emptyOf, heightOf, indexOf, isIndexed, numberOf, reserveOf, rootOf, sizeOf } from './version.js'
 
 /** How large a map of ranges is. */
 export interface RangeMapReport {
@@ -42,6 +43,7 @@ export function describeRangeMap<K, V>(
     for (let slot = 0; slot < countOf(memory, node * 2); slot++) visit(childOf(shape, node * 2, slot))
   }
   if (root !== 0) visit(root)
+  for (const object of partsOf(memory, reserveOf(memory, version))) bytes += tags.bytesOf(object * 8)
   for (const word of indexOf(memory, version) ?? [])
     eachPage(memory, word, (page) => (bytes += tags.bytesOf(page * 8)))
   return {
@@ -89,6 +91,9 @@ class Check<K, V> {
     const empty = emptyOf(memory, version)
     if (empty !== 0) this.#object(empty, 'the version that is to be empty')
     if ((empty === 0) !== (root === 0)) this.faults.push('there are ranges, and no version without them')
+    const reserve = reserveOf(memory, version)
+    if (reserve !== 0 && root === 0) this.faults.push('there is a reserve, and no range')
+    for (const object of partsOf(memory, reserve)) this.#object(object, 'what is kept for full memory')
     if (isIndexed(memory, version * 2)) this.#indexed = version
     for (const word of indexOf(memory, version) ?? [])
       eachPage(memory, word, (page) => void this.#object(page, 'a page of the index'))

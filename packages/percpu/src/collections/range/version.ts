@@ -6,7 +6,7 @@ import { RangeVersion } from './range-layout.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, loadAtomic32, store32 } = mem
-const { node, level, size, number, empty, index } = RangeVersion.words
+const { node, level, size, number, empty, reserve, index } = RangeVersion.words
 
 /** The reference of the present version, or 0. `word`: index of `current`. */
 export function currentVersion({ i32 }: Memory, word: number): number {
@@ -34,6 +34,11 @@ export function emptyOf({ i32 }: Memory, version: number): number {
   return version === 0 ? 0 : load32(i32, version * 2 + empty)
 }
 
+/** The reference of what a version keeps for when memory is full, or 0. */
+export function reserveOf({ i32 }: Memory, version: number): number {
+  return version === 0 ? 0 : load32(i32, version * 2 + reserve)
+}
+
 /** Whether a version, by its word index, has an index. */
 export function isIndexed({ i32 }: Memory, version: number): boolean {
   return load32(i32, version + index) !== 0
@@ -54,6 +59,7 @@ export interface VersionWords {
   readonly size: number
   readonly number: number
   readonly empty: number
+  readonly reserve: number
   readonly index: Int32Array | undefined
 }
 export function versionBytes(words: Int32Array | undefined): number {
@@ -67,6 +73,7 @@ export function fillVersion({ i32 }: Memory, version: number, words: VersionWord
   store32(i32, at + size, words.size)
   store32(i32, at + number, words.number)
   store32(i32, at + empty, words.empty)
+  store32(i32, at + reserve, words.reserve)
   store32(i32, at + index, words.index === undefined ? 0 : 1)
   if (words.index === undefined) return
   for (let word = 0; word < INDEX_WORDS; word++) store32(i32, at + INDEX_AT + word, words.index[word] ?? 0)

@@ -150,6 +150,7 @@ export const u128: KeyKind<bigint> = {
   before: (key) => key - 1n,
   distance: (low, high) => high - low,
   extraBytes: () => 0,
+  usualExtra: 0,
   write: ({ f64, u32 }, node, keys) => {
     const begin = node + keysField
     for (const [slot, key] of keys.entries()) {

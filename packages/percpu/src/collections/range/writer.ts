@@ -19,11 +19,12 @@ import { Cursor } from './cursor.js'
 import { Removed } from './draft.js'
 import { RangeEdit, type Change } from './edit.js'
 import { Fresh, noRoom } from './fresh.js'
-import { makeIndex, type Region } from './index-pages.js'
+import { eachPage, makeIndex, type Region } from './index-pages.js'
 import { TreeBuilder, type Built } from './load.js'
 import { levelOf, type Shape } from './node.js'
 import { endNote, finishPublishing, notePublication } from './notes.js'
 import { RangeRoot, RangeVersion } from './range-layout.js'
+import { isEnough, partsOf, reserveAt, takeReserve } from './reserve.js'
 import type { Finder } from './search.js'
 import {
   currentVersion,
@@ -31,6 +32,7 @@ import {
   fillVersion,
   numberOf,
   indexOf,
+  reserveOf,
   rootOf,
   sizeOf,
   versionBytes,
@@ -67,10 +69,11 @@ export class RangeWriter<K, V> {
 
   /**
    * Makes these changes, one after the other, in one version. Returns whether anything differs.
+   * `isRelief`: ranges end, and none begins; it may use the reserve.
    *
    * @throws OutOfMemoryError; LockTimeoutError. Nothing is changed then.
    */
-  change(plan: (edit: RangeEdit<K, V>, version: number) => void): boolean {
+  change(plan: (edit: RangeEdit<K, V>, version: number) => void, isRelief = false): boolean {
     ensureStack(SOME)
     const { memory } = this.#shape
     const { lock, heap } = this.#parts
@@ -82,9 +85,12 @@ export class RangeWriter<K, V> {
       plan(edit, version)
       if (!edit.isChanged) return false
       edit.settle()
+      // Mutant: collections/range-reserve-unused.
+      if (isRelief) fresh.allow(reserveAt(memory, reserveOf(memory, version)))
       const root = fresh.node(edit.root)
       const level = root === 0 ? 0 : levelOf(memory, root * 2)
-      this.#publish(version, { root, level, size: edit.size }, fresh, edit.removed.objects, edit.regions)
+      const built = { root, level, size: edit.size }
+      this.#publish(version, built, fresh, edit.removed.objects, edit.regions, isRelief)
       return true
     } catch (error) {
       freeAfter(error, () => fresh.free())
@@ -209,22 +215,25 @@ export class RangeWriter<K, V> {
     fresh: Fresh<K, V>,
     removed: number[],
     regions: readonly (readonly [K, K])[],
+    isRelief = false,
   ): void {
     const shape = this.#shape
     const { memory } = shape
     const { heap, note, list, callbacks } = this.#parts
-    const index = this.#index(before, built, regions, fresh, removed)
+    const index = this.#indexIfPossible(before, built, regions, fresh, removed, isRelief)
     const isEmpty = built.root === 0
     const spare = emptyOf(memory, before)
     // To take everything away takes no memory.
     const isSpare = isEmpty && spare !== 0
-    // Mutant: collections/range-empty-forgotten.
-    if (spare !== 0 && !isSpare) removed.push(spare)
-    const empty = isEmpty ? 0 : fresh.take(RangeVersion.stride, onLine)
-    const others = [...fresh.objects]
+    const empty = isEmpty ? 0 : spare !== 0 ? spare : fresh.take(RangeVersion.stride, onLine)
     const version = isSpare ? spare : fresh.take(versionBytes(index), onLine)
-    fillVersion(memory, version, { ...built, number: numberOf(memory, before) + 1, empty, index })
-    chain(memory, version, others)
+    const reserve = this.#reserve(before, built, fresh, removed, isRelief)
+    fillVersion(memory, version, { ...built, number: numberOf(memory, before) + 1, empty, reserve, index })
+    chain(
+      memory,
+      version,
+      [...fresh.objects, ...fresh.used].filter((object) => object !== version),
+    )
     let old = 0
     let units = 0
     if (before !== 0) {
@@ -235,7 +244,7 @@ export class RangeWriter<K, V> {
     }
     // Before the note: nothing can fail behind it.
     const hasRoom = callbacks.reserve()
-    if (!hasRoom && !isSpare) throw noRoom(4096)
+    if (!hasRoom && !isSpare && !isRelief) throw noRoom(4096)
     ensureStack(SOME)
     const tag = before === 0 ? 0 : heap.tags.wordOf(before * 8)
     // Without room this thread alone frees it. A reaper has no place for it either.
@@ -251,6 +260,58 @@ export class RangeWriter<K, V> {
     }
   }
 
+  /** The reference of what the new version keeps for when memory is full. */
+  #reserve(
+    before: number,
+    { root, level }: Built,
+    fresh: Fresh<K, V>,
+    removed: number[],
+    isRelief: boolean,
+  ): number {
+    const shape = this.#shape
+    const { memory } = shape
+    const old = reserveOf(memory, before)
+    const isUsed = fresh.used.length > 0
+    if (root !== 0 && !isUsed && isEnough(shape, old, root, level)) return old
+    let made = 0
+    if (root !== 0)
+      try {
+        made = fresh.whole(() => takeReserve(shape, fresh, root, level))
+      } catch (error) {
+        if (!isRelief || !(error instanceof OutOfMemoryError)) throw error
+        // Later, when there is memory again.
+        if (!isUsed) return old
+      }
+    // Mutant: collections/range-reserve-kept.
+    for (const object of partsOf(memory, old)) if (!fresh.used.includes(object)) removed.push(object)
+    return made
+  }
+
+  /** As {@link #index}; with memory full, ranges end also without one. */
+  #indexIfPossible(
+    before: number,
+    built: Built,
+    regions: readonly (readonly [K, K])[],
+    fresh: Fresh<K, V>,
+    removed: number[],
+    isRelief: boolean,
+  ): Int32Array | undefined {
+    const { memory } = this.#shape
+    const dropped: number[] = []
+    try {
+      const index = fresh.whole(() => this.#index(before, built, regions, fresh, dropped))
+      removed.push(...dropped)
+      return index
+    } catch (error) {
+      if (!isRelief || !(error instanceof OutOfMemoryError)) throw error
+    }
+    // A later version has one again.
+    for (const word of indexOf(memory, before) ?? [])
+      eachPage(memory, word, (page) => {
+        removed.push(page)
+      })
+    return undefined
+  }
   /** The words of an index. */
   #index(
     before: number,
@@ -274,7 +335,7 @@ export class RangeWriter<K, V> {
       return [positions.of(low), Math.ceil(cursor.next() ?? Infinity) - 1]
     })
     const words = indexOf(memory, before)
-    const take = (bytes: number): number => fresh.take(bytes)
+    const take = (bytes: number): number => fresh.takeNew(bytes)
     const drop = (page: number): void => void removed.push(page)
     return makeIndex({ memory, shift, isWide, words, size, regions, cursor, seek, take, drop })
   }
