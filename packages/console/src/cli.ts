@@ -12,6 +12,7 @@ import {
   parsePath,
   parsePercent,
   parseSeconds,
+  parseServer,
   parseSocket,
 } from './commands/values.js'
 import { UsageError } from './errors.js'
@@ -35,6 +36,7 @@ interface ServeFlags extends TableFlags {
 }
 interface LookupFlags extends TableFlags {
   readonly table: string
+  readonly server?: URL
   readonly output?: string
   readonly format: InputFormat
 }
@@ -125,6 +127,7 @@ addTableOptions(
 )
   .argument('[files...]', 'files of addresses; - or none for standard input', addPath)
   .addOption(new Option('--table <name>', 'the table to look in').choices([TABLE_NAME]).default(TABLE_NAME))
+  .addOption(new Option('--server <url>', 'have this service answer, from its table').argParser(parseServer))
   .addOption(
     new Option('--format <format>', 'how addresses are written')
       .choices(['text', 'ndjson', 'json'])
@@ -135,9 +138,10 @@ addTableOptions(
       parsePath,
     ),
   )
-  .action(async (inputs: string[], { output, ...flags }: LookupFlags) => {
+  .action(async (inputs: string[], { output, server, ...flags }: LookupFlags) => {
     const given = inputs.length > 0 ? inputs : ['-']
-    const options = { ...flags, rules: addressRules(flags), output, inputs: given, files: tableFiles(flags) }
+    const source = server ?? tableFiles(flags)
+    const options = { ...flags, rules: addressRules(flags), output, inputs: given, source }
     const { lookup } = await import('./commands/lookup.js')
     process.exitCode = await lookup(options)
   })

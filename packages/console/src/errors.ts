@@ -11,6 +11,11 @@ export class FileError extends PercpuError {
   readonly code = 'PERCPU_FILE'
 }
 
+/** A service could not be asked, refused, or broke off. `details.status` is that of HTTP. */
+export class ServiceError extends PercpuError {
+  readonly code = 'PERCPU_SERVICE'
+}
+
 /** One thing that is wrong with a table's file. */
 export interface Problem {
   /** Path of the file, as given. */

@@ -4,19 +4,18 @@
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { boot } from 'percpu'
 import { parseAddress } from '../address/parse.js'
 import type { AddressRules } from '../address/rules.js'
 import { FileError } from '../errors.js'
-import { LookupPool } from '../lookup/pool.js'
+import { Crew } from '../lookup/crew.js'
 import { openOutput } from '../lookup/output.js'
 import { ReaderGoneError, type OutputSink } from '../lookup/sinks.js'
+import { askService } from '../lookup/remote.js'
 import { answerStream, type InputFormat } from '../lookup/stream.js'
-import { SPARE_CPUS, TABLE_NAME } from '../serve/settings.js'
 import { fieldsOf, USUAL_FORMAT } from '../table/format.js'
-import { loadTable } from '../table/load.js'
+import { bytesOf } from '../table/load.js'
 import type { SkippedLines } from '../table/problems.js'
-import type { TableFiles } from '../table/read.js'
+import { readTable, type TableFiles, type TableRows } from '../table/read.js'
 import { bytesProgress } from './progress.js'
 
 export interface LookupOptions {
@@ -25,7 +24,8 @@ export interface LookupOptions {
   readonly output: string | undefined
   readonly format: InputFormat
   readonly workers: number
-  readonly files: TableFiles
+  /** Where the table is. */
+  readonly source: TableFiles | URL
   readonly rules: AddressRules
   readonly memory: number
 }
@@ -42,11 +42,13 @@ const WINDOW = 4
  * @throws UsageError, TableRefusedError, FileError, MalformedInputError …
  */
 export async function lookup(options: LookupOptions): Promise<number> {
-  const { inputs, output, files } = options
+  const { inputs, output, source } = options
   await checkInputs(inputs)
-  const sink = await openOutput(output, [...inputs, files.ipv4, files.ipv6])
+  const files = source instanceof URL ? [] : [source.ipv4, source.ipv6]
+  const sink = await openOutput(output, [...inputs, ...files])
   try {
-    await answerInputs(options, sink)
+    if (source instanceof URL) await answerRemotely(options, source, sink)
+    else await answerHere(options, source, sink)
     await sink.finish()
     return 0
   } catch (error) {
@@ -58,37 +60,47 @@ export async function lookup(options: LookupOptions): Promise<number> {
   }
 }
 
-async function answerInputs(options: LookupOptions, sink: OutputSink): Promise<void> {
-  const { workers, files, rules, memory } = options
-  const machine = boot({ memory, cpus: Math.min(256, workers + SPARE_CPUS) })
+async function answerRemotely(
+  { inputs, format }: LookupOptions,
+  server: URL,
+  sink: OutputSink,
+): Promise<void> {
+  for (const input of inputs) await withInput(input, (pieces) => askService(server, pieces, format, sink))
+}
+
+async function answerHere(options: LookupOptions, files: TableFiles, sink: OutputSink): Promise<void> {
+  const { inputs, format, workers, rules, memory } = options
+  const { ipv4, ipv6, skipped } = await readTableFiles(files)
+  if (skipped.lines > 0) process.stderr.write(`percpu: ${skippedText(skipped)}\n`)
   const fields = fieldsOf((files.format ?? USUAL_FORMAT).columns)
-  const pool = new LookupPool(machine, { workers, table: TABLE_NAME, fields, rules })
+  const crew = new Crew({ ipv4, ipv6, fields, rules, workers, memory })
+  const how = { format, batchBytes: BATCH_BYTES, window: workers * WINDOW }
   try {
-    const loading = bytesProgress('loading table')
-    const { skipped } = await loadTable(machine, TABLE_NAME, files, {
-      onProgress: ({ bytes, total }) => loading.update(bytes, total),
-    }).finally(() => loading.stop())
-    if (skipped.lines > 0) process.stderr.write(`percpu: ${skippedText(skipped)}\n`)
-    await pool.ready()
-    for (const input of options.inputs) await answerInput(pool, input, sink, options)
+    for (const input of inputs) await withInput(input, (pieces) => answerStream(crew, pieces, sink, how))
   } finally {
-    await pool.close()
-    await machine.offline()
+    await crew.close()
   }
 }
 
-async function answerInput(
-  pool: LookupPool,
+async function readTableFiles(files: TableFiles): Promise<TableRows> {
+  const loading = bytesProgress('loading table')
+  const total = await bytesOf(files)
+  let bytes = 0
+  return readTable(files, { onBytes: (more) => loading.update((bytes += more), total) }).finally(() => {
+    loading.stop()
+  })
+}
+
+/** Has `work` take what the input holds. */
+async function withInput(
   input: string,
-  sink: OutputSink,
-  { format, workers }: LookupOptions,
+  work: (pieces: AsyncIterable<Uint8Array>) => Promise<unknown>,
 ): Promise<void> {
   const progress = bytesProgress(input === '-' ? 'standard input' : input)
   const total = input === '-' ? 0 : (await stat(input)).size
   const stream = input === '-' ? process.stdin : createReadStream(input, { highWaterMark: BATCH_BYTES })
-  const pieces = piecesOf(stream, input, (bytes) => progress.update(bytes, total))
   try {
-    await answerStream(pool, pieces, sink, { format, batchBytes: BATCH_BYTES, window: workers * WINDOW })
+    await work(piecesOf(stream, input, (bytes) => progress.update(bytes, total)))
   } finally {
     stream.destroy()
     progress.stop()

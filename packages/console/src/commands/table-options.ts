@@ -14,6 +14,7 @@ export interface TableFlags extends Omit<TableFormat, 'columns'> {
   readonly ipv4?: string
   readonly ipv6?: string
   readonly columns: readonly ColumnFormat[]
+  readonly tableFile: boolean
   readonly stripPort: boolean
   readonly nat64: boolean
   readonly memory: number
@@ -43,6 +44,7 @@ export function addTableOptions(command: Command): Command {
     new Option('--skip-bad <number>', 'lines that may be left out because they cannot be read')
       .argParser(parseInteger(0, MAX_SKIPPED))
       .default(0),
+    new Option('--no-table-file', 'keep no binary table file beside the CSV, and read none'),
     new Option('--strip-port', 'take addresses with a port: 1.0.1.1:443, [2001:db8::1]:443').default(false),
     new Option('--nat64', 'look up addresses of 64:ff9b::/96 as the IPv4 addresses in them').default(false),
     new Option('--workers <number>', 'worker threads')
@@ -60,10 +62,10 @@ export function addTableOptions(command: Command): Command {
 export function tableFiles(flags: TableFlags): TableFiles {
   const { columns, separator, header, encoding, multiline, overlap, skipBad } = flags
   const format = { columns, separator, header, encoding, multiline, overlap, skipBad }
-  const { ipv4, ipv6 } = flags
-  if (ipv4 !== undefined && ipv6 !== undefined) return { ipv4, ipv6, format }
+  const { ipv4, ipv6, tableFile: keepPacked } = flags
+  if (ipv4 !== undefined && ipv6 !== undefined) return { ipv4, ipv6, format, keepPacked }
   const packaged = packagedFiles()
-  return { ipv4: ipv4 ?? packaged.ipv4, ipv6: ipv6 ?? packaged.ipv6, format }
+  return { ipv4: ipv4 ?? packaged.ipv4, ipv6: ipv6 ?? packaged.ipv6, format, keepPacked }
 }
 
 export function addressRules({ stripPort, nat64 }: TableFlags): AddressRules {

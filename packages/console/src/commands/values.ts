@@ -75,3 +75,10 @@ export function parseSeparator(text: string): string {
   if (/^[^\w"\r\n]$/.test(separator)) return separator
   throw new InvalidArgumentError("Expected one character such as ';', or tab.")
 }
+
+/** The URL of a service. */
+export function parseServer(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url && /^https?:$/.test(url.protocol)) return url
+  throw new InvalidArgumentError('Expected a URL such as http://127.0.0.1:8080.')
+}

@@ -10,6 +10,7 @@ import {
 } from '../address/parse.js'
 import { isNat64, readAddress, STRICT, type AddressRules } from '../address/rules.js'
 import type { AddressTable, Pair } from '../table/address-table.js'
+import type { LookupTable } from '../table/lookup-table.js'
 
 export interface Answer {
   readonly address: string
@@ -72,7 +73,7 @@ const NO_RANGE = '","range":null,'
  * for the table's cache lines.
  */
 export class AnswerWriter {
-  readonly #table: AddressTable
+  readonly #table: LookupTable
   readonly #rules: AddressRules
   readonly #nothing: Fixed
   #out: Uint8Array<ArrayBuffer> = new Uint8Array(0)
@@ -83,7 +84,7 @@ export class AnswerWriter {
   /** The same memory. */
   readonly #point = new Uint32Array(this.#words.buffer)
 
-  constructor(table: AddressTable, rules = STRICT) {
+  constructor(table: LookupTable, rules = STRICT) {
     this.#table = table
     this.#rules = rules
     this.#nothing = fixed(`${NO_RANGE}${table.nothing.toString('latin1', 1)}\n`)

@@ -2,6 +2,9 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { join } from 'percpu'
 import { AddressTable } from '../table/address-table.js'
+import type { LookupTable } from '../table/lookup-table.js'
+import { unpack } from '../table/packed.js'
+import { PackedTable } from '../table/packed-table.js'
 import { answerBatch } from './answer-batch.js'
 import { AnswerWriter } from './answer.js'
 import { BATCH_LABEL, type FromWorker, type ToWorker, type WorkerSetup } from './protocol.js'
@@ -12,9 +15,23 @@ const setup = workerData as WorkerSetup
 
 const began = performance.now()
 const machine = join(setup.handle)
-const table = new AddressTable(machine, setup.table, setup.fields)
+const { table, hold } = openPlace(setup)
 const attachMilliseconds = performance.now() - began
 const writer = new AnswerWriter(table, setup.rules)
+
+/** The table, and what runs work on one version of it. */
+function openPlace({ table: place, fields }: WorkerSetup): {
+  readonly table: LookupTable
+  readonly hold: (work: () => void) => void | Promise<void>
+} {
+  if (typeof place === 'string') {
+    const table = new AddressTable(machine, place, fields)
+    return { table, hold: (work) => table.hold(work) }
+  }
+  const [ipv4, ipv6] = [unpack(place.ipv4), unpack(place.ipv6)]
+  if (!ipv4 || !ipv6) throw new TypeError('no packed rows')
+  return { table: new PackedTable(ipv4, ipv6, fields), hold: (work) => work() }
+}
 
 function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer)
@@ -25,7 +42,7 @@ port.on('message', (message: ToWorker) => {
     void machine.offline().then(() => port.close())
     return
   }
-  void table.hold(() => {
+  void hold(() => {
     const result = machine.run(BATCH_LABEL, () =>
       // The doorbell is answered in between, so that a long batch is not taken for a stuck worker.
       answerBatch(writer, new Uint8Array(message.input), message.format, message.spare, () => {

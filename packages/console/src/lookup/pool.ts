@@ -16,7 +16,7 @@ import type { Machine } from 'percpu'
 import { STRICT, type AddressRules } from '../address/rules.js'
 import { AbortedError, WorkerLostError } from '../errors.js'
 import { USUAL_FIELDS } from '../table/format.js'
-import type { BatchFormat, BatchResult, FromWorker, ToWorker, WorkerSetup } from './protocol.js'
+import type { BatchFormat, BatchResult, FromWorker, TablePlace, ToWorker, WorkerSetup } from './protocol.js'
 
 /** Batches that a worker holds at once. */
 const DEPTH = 2
@@ -29,8 +29,8 @@ const SPARES = 2
 
 export interface PoolOptions {
   readonly workers: number
-  /** Name of the table: maps.ts. */
-  readonly table: string
+  /** The name of one of maps.ts, or the rows of packed.ts. */
+  readonly table: TablePlace
   /** Its columns of data. Default: the usual ones. */
   readonly fields?: readonly string[] | undefined
   /** What addresses are. Default: nothing beyond {@link STRICT}. */

@@ -11,10 +11,12 @@ export const BATCH_LABEL = 'lookup batch'
 /** How the addresses in a batch are written, one a line: bare, or each as a JSON string. */
 export type BatchFormat = 'text' | 'ndjson'
 
+/** The name of a table that may change, or the memory of the packed rows of one that does not. */
+export type TablePlace = string | { readonly ipv4: SharedArrayBuffer; readonly ipv6: SharedArrayBuffer }
+
 export interface WorkerSetup {
   readonly handle: MachineHandle
-  /** Name of the table. */
-  readonly table: string
+  readonly table: TablePlace
   /** Its columns of data. */
   readonly fields: readonly string[]
   readonly rules: AddressRules

@@ -12,7 +12,6 @@
 import { AbortedError, InputTooLargeError, MalformedInputError } from '../errors.js'
 import { withoutMark } from './byte-order-mark.js'
 import { JsonArrayFlattener } from './json-array.js'
-import type { LookupPool } from './pool.js'
 import type { BatchFormat, BatchResult } from './protocol.js'
 import { LineSplitter } from './split.js'
 
@@ -35,6 +34,14 @@ export interface StreamResult {
   readonly bytesWritten: number
   /** Addresses answered, bad ones included. */
   readonly answered: number
+}
+
+/** Who answers: a pool of workers, or this thread. */
+export interface BatchRunner {
+  /** Has the lines of `bytes` answered. Do not change `bytes` before that. */
+  run(bytes: Uint8Array<ArrayBuffer>, format: BatchFormat, signal?: AbortSignal): Promise<BatchResult>
+  /** Takes a result's buffer back, once its bytes have been written. */
+  recycle(buffer: ArrayBuffer): void
 }
 
 /** Where answers go. */
@@ -66,7 +73,7 @@ type Outcome = { readonly result: BatchResult } | { readonly error: Error }
  *   and sink throw.
  */
 export function answerStream(
-  pool: LookupPool,
+  pool: BatchRunner,
   input: AsyncIterable<Uint8Array>,
   sink: Sink,
   options: StreamOptions,
@@ -75,7 +82,7 @@ export function answerStream(
 }
 
 class StreamRun {
-  readonly #pool: LookupPool
+  readonly #pool: BatchRunner
   readonly #sink: Sink
   readonly #options: StreamOptions
   readonly #splitter: LineSplitter
@@ -93,7 +100,7 @@ class StreamRun {
   #bytesWritten = 0
   #answered = 0
 
-  constructor(pool: LookupPool, sink: Sink, options: StreamOptions) {
+  constructor(pool: BatchRunner, sink: Sink, options: StreamOptions) {
     this.#pool = pool
     this.#sink = sink
     this.#options = options

@@ -7,6 +7,7 @@
  */
 import type { Machine, RangeView } from 'percpu'
 import { USUAL_FIELDS } from './format.js'
+import type { LookupTable } from './lookup-table.js'
 import { openTable, rowsOf, type TableMaps } from './maps.js'
 
 export interface TableSummary {
@@ -36,7 +37,7 @@ const KEPT_BYTES = 96
 /** Pairs that are kept as objects. */
 const KEPT_OBJECTS = 16_384
 
-export class AddressTable {
+export class AddressTable implements LookupTable {
   /** What is said of an address in a gap: JSON. */
   readonly nothing: Buffer
   readonly #maps: TableMaps

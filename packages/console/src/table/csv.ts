@@ -15,7 +15,7 @@ import type { TableFormat } from './format.js'
 import { diagnose } from './guess.js'
 import type { Problems } from './problems.js'
 import { RowReader } from './row-reader.js'
-import { withSource, type Pieces } from './source.js'
+import { withSource, type Pieces, type Source, type WhatWasRead } from './source.js'
 
 /** A record longer than this has lost its closing quote. */
 const MAX_RECORD_BYTES = 64 * 1024
@@ -27,6 +27,8 @@ const REPLACEMENT = '\ufffd'
 export interface FileRanges {
   readonly columns: RangeColumns
   readonly entries: Entries
+  /** Undefined if it is no plain file, or was refused. */
+  readonly source: Source | undefined
 }
 
 /**
@@ -44,10 +46,7 @@ export async function readRanges(
 ): Promise<FileRanges> {
   const reader = new FileReader(file, family, format, problems)
   try {
-    const hasChanged = await withSource(file, onBytes, (pieces) => reader.read(pieces))
-    if (hasChanged)
-      problems.refuse(file, 0, 'was changed while it was read: write another file, and move it here')
-    else reader.finish()
+    reader.ended(await withSource(file, onBytes, (pieces) => reader.read(pieces)))
   } catch (error) {
     reader.failed(error)
   }
@@ -57,6 +56,7 @@ export async function readRanges(
 class FileReader implements FileRanges {
   readonly columns: RangeColumns
   readonly entries = new Entries()
+  source: Source | undefined
   readonly #file: string
   readonly #family: 4 | 6
   readonly #format: TableFormat
@@ -102,10 +102,13 @@ class FileReader implements FileRanges {
   }
 
   /** Tells what shows at the end. */
-  finish(): void {
+  ended(what: WhatWasRead): void {
+    const refuse = (line: number, text: string) => this.#problems.refuse(this.#file, line, text)
+    if (what === 'changed')
+      return refuse(0, 'was changed while it was read: write another file, and move it here')
+    if (what !== 'other') this.source = what
     if (this.#isDiagnosed || this.#lastByte === undefined || LINE_ENDS.includes(this.#lastByte)) return
-    this.#problems.refuse(
-      this.#file,
+    refuse(
       this.#line - 1,
       'has no line end: the file is cut short or still being written; if it is whole, end its last line',
     )

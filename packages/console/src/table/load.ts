@@ -66,9 +66,7 @@ export async function loadTable(
   { limit, onProgress = () => undefined, signal }: LoadOptions = {},
 ): Promise<LoadedTable> {
   const began = performance.now()
-  const sizes = Promise.all([sizeOf(files.ipv4), sizeOf(files.ipv6)])
-  const [size4, size6] = await unlessAborted(sizes, signal)
-  const total = size4 + size6
+  const total = await unlessAborted(bytesOf(files), signal)
   const workerData: LoaderSetup = { handle: machine.handle, name, files, limit }
   const worker = new Worker(new URL('./loader-worker.js', import.meta.url), { workerData })
   const { reaped } = machine.supervise(worker)
@@ -101,6 +99,12 @@ function publishedBy(worker: Worker, onBytes: (bytes: number) => void): Promise<
     )
     worker.once('exit', () => reject(new LoadError('the loader ended before it had loaded the table')))
   })
+}
+
+/** Bytes of both files. @throws FileError if there is none. */
+export async function bytesOf({ ipv4, ipv6 }: TableFiles): Promise<number> {
+  const [size4, size6] = await Promise.all([sizeOf(ipv4), sizeOf(ipv6)])
+  return size4 + size6
 }
 
 async function sizeOf(file: string): Promise<number> {

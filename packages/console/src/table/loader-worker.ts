@@ -25,7 +25,7 @@ async function load(): Promise<void> {
   const published = publish(maps, rows)
   const { ipv4, ipv6, skipped } = rows
   const knownOverlaps = ipv4.knownOverlaps + ipv6.knownOverlaps
-  const counts = { rows4: ipv4.order.length, rows6: ipv6.order.length, knownOverlaps }
+  const counts = { rows4: ipv4.length, rows6: ipv6.length, knownOverlaps }
   send({ type: 'published', table: { ...published, ...counts, skipped } })
   await settle(maps)
 }

@@ -1,6 +1,7 @@
 /** Brings ranges into ascending order, and finds those that overlap. */
 import { ipv4Text, ipv6Text } from '../address/format.js'
 import { BIAS, type RangeColumns } from './columns.js'
+import { compare } from './packed.js'
 import type { Problems } from './problems.js'
 
 /**
@@ -17,7 +18,7 @@ const KNOWN_OVERLAPS: ReadonlySet<string> = new Set(['214.95.0.0-215.0.255.255 2
 export function sortedOrder(columns: RangeColumns): Uint32Array {
   const order = Uint32Array.from({ length: columns.length }, (_, row) => row)
   const starts = columns.starts.map(({ words }) => words)
-  const byStart = (a: number, b: number) => compareRows(starts, a, starts, b) || a - b
+  const byStart = (a: number, b: number) => compare(starts, a, starts, b) || a - b
   let sorted = true
   for (let row = 1; row < order.length && sorted; row++) sorted = byStart(row - 1, row) < 0
   return sorted ? order : order.sort(byStart)
@@ -41,7 +42,7 @@ export function withoutOverlaps(
   let reaching = order[0] ?? 0
   for (let i = 1; i < order.length; i++) {
     const row = order[i] as number
-    if (compareRows(ends, reaching, starts, row) >= 0) {
+    if (compare(ends, reaching, starts, row) >= 0) {
       if (KNOWN_OVERLAPS.has(`${rangeText(columns, reaching)} ${rangeText(columns, row)}`)) {
         known++
       } else {
@@ -54,20 +55,12 @@ export function withoutOverlaps(
       }
     }
     order[kept++] = row
-    if (compareRows(ends, row, ends, reaching) > 0) reaching = row
+    if (compare(ends, row, ends, reaching) > 0) reaching = row
   }
   return { order: order.subarray(0, kept), known }
 }
 
 type Words = readonly Int32Array[]
-
-function compareRows(left: Words, a: number, right: Words, b: number): number {
-  for (let i = 0; i < left.length; i++) {
-    const difference = (left[i]?.[a] as number) - (right[i]?.[b] as number)
-    if (difference !== 0) return difference
-  }
-  return 0
-}
 
 function rangeText(columns: RangeColumns, row: number): string {
   return `${addressText(

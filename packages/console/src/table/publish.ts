@@ -10,9 +10,11 @@
  * Steps 2 and 3 are one version each. One load at a time. Other threads may change ranges
  * meanwhile: step 5 looks at the ranges that there are, not at those of the files.
  */
+import type { SharedRangeMap } from 'percpu'
 import { BIAS } from './columns.js'
 import type { TableMaps } from './maps.js'
-import type { FamilyRows, TableRows } from './read.js'
+import type { PackedRows } from './packed.js'
+import type { TableRows } from './read.js'
 
 /** Of a pair, beside its text. */
 const ENTRY_BYTES = 16
@@ -31,15 +33,14 @@ export interface Published {
  */
 export function publish(maps: TableMaps, rows: TableRows): Published {
   const { ipv4, ipv6, pairs, state } = maps
-  const texts = [rows.ipv4.texts, rows.ipv6.texts]
-  const { numbers, fresh } = numberPairs(maps, texts)
+  const { numbers, fresh } = numberPairs(maps, [rows.ipv4, rows.ipv6])
   let isNamed = false
   let changed: number
   try {
     pairs.load(fresh, { sizeHint: fresh.size })
-    changed = ipv4.replace(rangesOf(rows.ipv4, numbers[0] ?? [], narrow))
+    changed = fill(ipv4, rows.ipv4.length, rangesOf(rows.ipv4, numbers[0] ?? [], narrow))
     isNamed = true
-    changed += ipv6.replace(rangesOf(rows.ipv6, numbers[1] ?? [], wide))
+    changed += fill(ipv6, rows.ipv6.length, rangesOf(rows.ipv6, numbers[1] ?? [], wide))
   } catch (error) {
     if (!isNamed) for (const number of fresh.keys()) pairs.delete(number)
     throw error
@@ -48,6 +49,18 @@ export function publish(maps: TableMaps, rows: TableRows): Published {
   const generation = state.generation.load() + 1
   state.generation.store(generation)
   return { generation, changed }
+}
+
+/** Makes these ranges those of the map. Returns how many differ. */
+function fill<K extends number | bigint>(
+  map: SharedRangeMap<K, number>,
+  count: number,
+  ranges: Iterable<readonly [from: K, to: K, value: number]>,
+): number {
+  if (map.size > 0) return map.replace(ranges)
+  // There is nothing to compare with.
+  map.load(ranges)
+  return count
 }
 
 /** Steps 4 and 5. */
@@ -76,21 +89,26 @@ interface NumberedPairs {
   readonly fresh: ReadonlyMap<number, Uint8Array>
 }
 
-function numberPairs({ pairs, state }: TableMaps, files: readonly (readonly string[])[]): NumberedPairs {
+function numberPairs({ pairs, state }: TableMaps, files: readonly PackedRows[]): NumberedPairs {
+  // By their texts, with a character for each byte.
   const known = new Map<string, number>()
-  for (const [number, { buffer }] of pairs) known.set(Buffer.from(buffer).toString(), number)
+  for (const [number, { buffer }] of pairs) known.set(Buffer.from(buffer).toString('latin1'), number)
   const fresh = new Map<number, Uint8Array>()
   let next = state.numbers.load() >>> 0
-  const numberOf = (text: string) => {
-    let number = known.get(text)
-    if (number === undefined) {
-      number = next++
-      known.set(text, number)
-      fresh.set(number, Buffer.from(text))
-    }
-    return number
-  }
-  const numbers = files.map((texts) => texts.map(numberOf))
+  const numbers = files.map(({ texts, textEnds }) =>
+    Array.from(textEnds, (end, entry) => {
+      const begin = entry === 0 ? 0 : (textEnds[entry - 1] as number)
+      const text = Buffer.from(texts.buffer, texts.byteOffset + begin, end - begin)
+      const key = text.toString('latin1')
+      let number = known.get(key)
+      if (number === undefined) {
+        number = next++
+        known.set(key, number)
+        fresh.set(number, text)
+      }
+      return number
+    }),
+  )
   // atomic: before they are set. No number is given twice, whatever becomes of this thread.
   state.numbers.store(next | 0)
   return { numbers, fresh }
@@ -117,28 +135,17 @@ const wide: Keys<bigint> = {
   before: (key) => key - 1n,
 }
 
-/**
- * A family's ranges in ascending order. Where one reaches into the next, it ends before it: the one
- * that starts later answers.
- */
+/** A family's ranges in ascending order. */
 function* rangesOf<K extends number | bigint>(
-  { columns, order }: FamilyRows,
+  { starts, ends, entries, length }: PackedRows,
   numbers: readonly number[],
   keys: Keys<K>,
 ): Generator<[from: K, to: K, value: number]> {
-  const starts = columns.starts.map(({ words }) => words)
-  const ends = columns.ends.map(({ words }) => words)
-  const entries = columns.entries.words
   /** Of the range before. */
   let last: K | undefined
   let value = -1
-  let next = order.length > 0 ? keys.at(starts, order[0] as number) : undefined
-  for (let i = 0; i < order.length; i++) {
-    const row = order[i] as number
-    const from = next as K
-    next = i + 1 < order.length ? keys.at(starts, order[i + 1] as number) : undefined
-    const end = keys.at(ends, row)
-    const to = next !== undefined && end >= next ? keys.before(next) : end
+  for (let row = 0; row < length; row++) {
+    const [from, to] = [keys.at(starts, row), keys.at(ends, row)]
     const even = (numbers[entries[row] as number] as number) * 2
     value = value === even && keys.before(from) === last ? even + 1 : even
     last = to

@@ -4,6 +4,8 @@ import type { RangeColumns } from './columns.js'
 import { readRanges } from './csv.js'
 import { USUAL_FORMAT, type TableFormat } from './format.js'
 import { mostSpecific } from './most-specific.js'
+import { pack, type PackedRows } from './packed.js'
+import { readPacked, writePacked } from './packed-file.js'
 import { sortedOrder, withoutOverlaps } from './order.js'
 import { Problems, type SkippedLines } from './problems.js'
 import type { ShrinkLimit } from './row-counts.js'
@@ -13,20 +15,13 @@ export interface TableFiles {
   readonly ipv6: string
   /** How both are written. Default: {@link USUAL_FORMAT}. */
   readonly format?: TableFormat | undefined
+  /** Whether what was read is kept beside them, and read there the next time. Default: false. */
+  readonly keepPacked?: boolean | undefined
 }
 
-/** One family's rows, and their numbers in ascending order. */
-export interface FamilyRows {
-  readonly columns: RangeColumns
-  readonly order: Uint32Array
-  /** What rows say, by their `entries`: JSON. */
-  readonly texts: readonly string[]
-  /** Overlaps of the published data that are known and tolerated. */
-  readonly knownOverlaps: number
-}
 export interface TableRows {
-  readonly ipv4: FamilyRows
-  readonly ipv6: FamilyRows
+  readonly ipv4: PackedRows
+  readonly ipv6: PackedRows
   readonly skipped: SkippedLines
 }
 
@@ -47,19 +42,20 @@ export async function readTable(
 ): Promise<TableRows> {
   const format = files.format ?? USUAL_FORMAT
   const problems = new Problems(format.skipBad)
-  const read = async (family: 4 | 6): Promise<FamilyRows> => {
+  const read = async (family: 4 | 6): Promise<PackedRows> => {
     const file = family === 4 ? files.ipv4 : files.ipv6
     const before = problems.total
-    const rows = await readFamily(file, family, format, problems, onBytes)
+    const packed = files.keepPacked === true ? await readPacked(file, family, format) : undefined
+    const rows = packed ?? (await readFamily(file, family, files, problems, onBytes))
     const served = family === 4 ? limit.served.ipv4 : limit.served.ipv6
     // Lines that are refused are missing for another reason.
     if (problems.total === before || problems.areSkippable)
-      checkRows(file, rows.order.length, served, limit, problems)
+      checkRows(file, rows.length, served, limit, problems)
     return rows
   }
   const ipv4 = await read(4)
   const ipv6 = await read(6)
-  const rows = { ipv4: ipv4.order.length, ipv6: ipv6.order.length }
+  const rows = { ipv4: ipv4.length, ipv6: ipv6.length }
   if (rows.ipv4 + rows.ipv6 === 0 && problems.total === 0)
     problems.refuse(files.ipv4, 0, 'holds no range, and the other file neither')
   problems.throwIfAny(rows)
@@ -69,17 +65,32 @@ export async function readTable(
 async function readFamily(
   file: string,
   family: 4 | 6,
-  format: TableFormat,
+  { format = USUAL_FORMAT, keepPacked }: TableFiles,
   problems: Problems,
   onBytes: (bytes: number) => void,
-): Promise<FamilyRows> {
-  const { columns, entries } = await readRanges(file, family, format, problems, onBytes)
-  const { texts } = entries
+): Promise<PackedRows> {
+  const before = problems.total
+  const { columns, entries, source } = await readRanges(file, family, format, problems, onBytes)
+  const rows = rowsOf(columns, entries.texts, format, (order) =>
+    withoutOverlaps(columns, order, file, problems),
+  )
+  // What is bad is told each time.
+  if (keepPacked === true && source && problems.total === before)
+    await writePacked(file, source, format, rows)
+  return rows
+}
+
+function rowsOf(
+  columns: RangeColumns,
+  texts: readonly string[],
+  { overlap }: TableFormat,
+  check: (order: Uint32Array) => { readonly order: Uint32Array; readonly known: number },
+): PackedRows {
   const sorted = sortedOrder(columns)
-  if (format.overlap === 'most-specific') {
+  if (overlap === 'most-specific') {
     const flat = mostSpecific(columns, sorted)
-    return { columns: flat, order: sortedOrder(flat), texts, knownOverlaps: 0 }
+    return pack(flat, sortedOrder(flat), texts, 0)
   }
-  const { order, known } = withoutOverlaps(columns, sorted, file, problems)
-  return { columns, order, texts, knownOverlaps: known }
+  const { order, known } = check(sorted)
+  return pack(columns, order, texts, known)
 }

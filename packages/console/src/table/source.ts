@@ -1,4 +1,5 @@
 /** The bytes of a table's file: what it is, unpacked, and whether it changed meanwhile. */
+import { createHash } from 'node:crypto'
 import { constants, open as openFile, type BigIntStats } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { Socket } from 'node:net'
@@ -11,9 +12,19 @@ const GZIP = Buffer.from([0x1f, 0x8b])
 
 export type Pieces = AsyncIterable<Buffer>
 
+/** A file that was read, and did not change meanwhile. */
+export interface Source {
+  readonly stats: BigIntStats
+  /** SHA-256 of its bytes, in hex. */
+  readonly hash: string
+  /** When reading it began: ms since 1970. */
+  readonly readAt: number
+}
+/** What `withSource` has read: a file; `changed` one that was changed; `other` is no plain file. */
+export type WhatWasRead = Source | 'changed' | 'other'
+
 /**
- * Has `read` take the file's bytes: those within, if it is packed with gzip. Resolves with whether
- * the file was changed meanwhile.
+ * Has `read` take the file's bytes: those within, if it is packed with gzip.
  *
  * @param onBytes told how many bytes of the file itself have been read, now and then
  */
@@ -21,17 +32,25 @@ export async function withSource(
   file: string,
   onBytes: (bytes: number) => void,
   read: (pieces: Pieces) => Promise<void>,
-): Promise<boolean> {
-  const unpacked = (stream: Readable) => read(unpack(counted(stream, onBytes)))
+): Promise<WhatWasRead> {
+  const readAt = Date.now()
+  const sum = createHash('sha256')
+  const onPiece = (piece: Buffer) => {
+    sum.update(piece)
+    onBytes(piece.length)
+  }
+  const unpacked = (stream: Readable) => read(unpack(watched(stream, onPiece)))
   if ((await stat(file)).isFIFO()) {
     await withPipe(file, unpacked)
-    return false
+    return 'other'
   }
   const handle = await open(file)
   try {
-    const before = await handle.stat({ bigint: true })
+    const stats = await handle.stat({ bigint: true })
     await unpacked(handle.createReadStream({ highWaterMark: PIECE_BYTES, autoClose: false }))
-    return before.isFile() && isOther(await handle.stat({ bigint: true }), before)
+    if (!stats.isFile()) return 'other'
+    const isOther = isChanged(await handle.stat({ bigint: true }), stats)
+    return isOther ? 'changed' : { stats, hash: sum.digest('hex'), readAt }
   } finally {
     await handle.close()
   }
@@ -51,13 +70,13 @@ async function withPipe(file: string, read: (bytes: Readable) => Promise<void>):
   }
 }
 
-function isOther(now: BigIntStats, before: BigIntStats): boolean {
+function isChanged(now: BigIntStats, before: BigIntStats): boolean {
   return now.size !== before.size || now.mtimeNs !== before.mtimeNs
 }
 
-async function* counted(stream: Readable, onBytes: (bytes: number) => void): AsyncGenerator<Buffer> {
+async function* watched(stream: Readable, onPiece: (piece: Buffer) => void): AsyncGenerator<Buffer> {
   for await (const piece of stream as AsyncIterable<Buffer>) {
-    onBytes(piece.length)
+    onPiece(piece)
     yield piece
   }
 }

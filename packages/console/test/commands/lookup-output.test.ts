@@ -38,7 +38,7 @@ async function setUp(t: TestContext): Promise<Place> {
     input,
     ipv4,
     old,
-    flags: ['--ipv4', ipv4, '--ipv6', ipv6, '--memory', '64MiB', '--workers', '1'],
+    flags: ['--ipv4', ipv4, '--ipv6', ipv6, '--memory', '64MiB', '--workers', '1', '--no-table-file'],
   }
 }
 
@@ -81,12 +81,14 @@ test('whatever fails, an output from before stays, and a new one is not begun', 
   writeFileSync(broken, 'no,table\n')
   const array = join(folder, 'array.json')
   writeFileSync(array, `["1.1.1.1",${'"8.8.8.8",'.repeat(200_000)}oops`)
+  const many = join(folder, 'many.txt')
+  writeFileSync(many, '8.8.8.8\n'.repeat(200_000))
   const cases = [
     [[input, '--ipv4', broken], 1, /table refused/],
     [[input, '--ipv6', join(folder, 'missing.csv')], 1, /cannot read .*missing\.csv/],
     [[join(folder, 'missing.txt')], 1, /cannot read .*missing\.txt/],
     [['--format', 'json', array], 1, /malformed JSON at byte/],
-    [[input, '--memory', '4KiB'], 1, /memory/],
+    [[many, '--memory', '4KiB'], 1, /memory/],
     [[input, '--workers', '0'], 2, /whole number/],
   ] as const
   const before = readdirSync(folder)

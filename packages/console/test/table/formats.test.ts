@@ -44,11 +44,13 @@ async function rowsOf(ipv4: string | Buffer, { columns, ...options }: Options = 
 
 /** What a table of this IPv4 file says, range by range: start, end and data. */
 async function textsOf(ipv4: string | Buffer, options: Options = {}): Promise<unknown[]> {
-  const { columns, order, texts } = (await rowsOf(ipv4, options)).ipv4
-  return Array.from(order, (row) => [
-    ...[columns.starts, columns.ends].map(([column]) => ((column?.at(row) ?? 0) ^ 0x8000_0000) >>> 0),
-    JSON.parse(texts[columns.entries.at(row)] ?? '') as unknown,
-  ])
+  const { length, starts, ends, entries, texts, textEnds } = (await rowsOf(ipv4, options)).ipv4
+  const wordOf = (column: Int32Array | undefined, row: number) => ((column?.[row] ?? 0) ^ 0x8000_0000) >>> 0
+  return Array.from({ length }, (_, row) => {
+    const entry = entries[row] ?? 0
+    const text = Buffer.from(texts.slice(textEnds[entry - 1] ?? 0, textEnds[entry])).toString()
+    return [wordOf(starts[0], row), wordOf(ends[0], row), JSON.parse(text) as unknown]
+  })
 }
 
 async function refusalOf(ipv4: string | Buffer, options: Options = {}): Promise<string[]> {

@@ -1,0 +1,74 @@
+/**
+ * Who answers for `percpu lookup`: this thread the first addresses, as they are answered before a
+ * worker has started; a pool of workers all others. All look up in the same packed rows.
+ */
+import { boot, type Machine } from 'percpu'
+import type { AddressRules } from '../address/rules.js'
+import { SPARE_CPUS } from '../serve/settings.js'
+import type { PackedRows } from '../table/packed.js'
+import { PackedTable } from '../table/packed-table.js'
+import { answerBatch } from './answer-batch.js'
+import { AnswerWriter } from './answer.js'
+import { LookupPool } from './pool.js'
+import type { BatchFormat, BatchResult } from './protocol.js'
+import type { BatchRunner } from './stream.js'
+
+/** Bytes of addresses that this thread answers: some 20 ms. */
+const OWN_BYTES = 2 ** 20
+
+export interface CrewOptions {
+  readonly ipv4: PackedRows
+  readonly ipv6: PackedRows
+  /** Columns of data. */
+  readonly fields: readonly string[]
+  readonly rules: AddressRules
+  readonly workers: number
+  /** Bytes for what the workers have in common, but for the table. */
+  readonly memory: number
+}
+
+interface Workers {
+  readonly machine: Machine
+  readonly pool: LookupPool
+}
+
+export class Crew implements BatchRunner {
+  readonly #options: CrewOptions
+  readonly #writer: AnswerWriter
+  #ownBytes = 0
+  #workers: Workers | undefined
+
+  constructor(options: CrewOptions) {
+    this.#options = options
+    const { ipv4, ipv6, fields, rules } = options
+    this.#writer = new AnswerWriter(new PackedTable(ipv4, ipv6, fields), rules)
+  }
+
+  /** Whether there are workers. */
+  get hasWorkers(): boolean {
+    return this.#workers !== undefined
+  }
+
+  async run(bytes: Uint8Array<ArrayBuffer>, format: BatchFormat, signal?: AbortSignal): Promise<BatchResult> {
+    this.#ownBytes += bytes.length
+    if (this.#ownBytes <= OWN_BYTES) return answerBatch(this.#writer, bytes, format)
+    this.#workers ??= this.#start()
+    return this.#workers.pool.run(bytes, format, signal)
+  }
+
+  recycle(buffer: ArrayBuffer): void {
+    this.#workers?.pool.recycle(buffer)
+  }
+
+  async close(): Promise<void> {
+    await this.#workers?.pool.close()
+    await this.#workers?.machine.offline()
+  }
+
+  #start(): Workers {
+    const { ipv4, ipv6, fields, rules, workers, memory } = this.#options
+    const machine = boot({ memory, cpus: Math.min(256, workers + SPARE_CPUS) })
+    const table = { ipv4: ipv4.memory, ipv6: ipv6.memory }
+    return { machine, pool: new LookupPool(machine, { workers, table, fields, rules }) }
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * A table's file beside its file of CSV: the packed rows, read in milliseconds instead of seconds.
+ *
+ *     asn-ipv4.csv.percpu     SHA-256 of the rest │ bytes of rows │ rows (packed.ts) │ source: JSON
+ *
+ * It counts while its checksum is right, and while it was made from a file of CSV with the same
+ * content, read in the same way. The content is the same if size, times, device and number of the
+ * file are, unless it was changed just before it was read; else its hash tells.
+ *
+ * It is written aside and renamed. Where the folder takes no file, it lies in the user's cache
+ * folder. Nothing depends on it: what is missing, damaged or cannot be written is passed over.
+ */
+import { createHash, randomBytes } from 'node:crypto'
+import type { BigIntStats } from 'node:fs'
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { codeOf } from '../error-code.js'
+import { columnsText, type TableFormat } from './format.js'
+import { unpack, type PackedRows } from './packed.js'
+import type { Source } from './source.js'
+
+const SUFFIX = '.percpu'
+const HASH_BYTES = 32
+const PREFIX_BYTES = HASH_BYTES + 8
+/** Of the source. Longer ones are none. */
+const MAX_SOURCE_BYTES = 64 * 1024
+/** How coarse a file system's times may be. */
+const COARSE_MILLISECONDS = 2000
+const PIECE_BYTES = 2 ** 20
+
+/** The rows of a file of CSV that has been read before. Undefined: read the file itself. */
+export async function readPacked(
+  file: string,
+  family: 4 | 6,
+  format: TableFormat,
+): Promise<PackedRows | undefined> {
+  const stats = await stat(file, { bigint: true })
+  if (!stats.isFile()) return undefined
+  for (const path of pathsOf(file)) {
+    const found = await passingOver(() => readChecked(path))
+    if (found?.rows.family !== family || found.source.format !== formatKey(format)) continue
+    if (await isSame(file, stats, found.source)) return found.rows
+  }
+  return undefined
+}
+
+/** Keeps rows beside the file of CSV that they were read from, where that is possible. */
+export async function writePacked(
+  file: string,
+  { stats, hash, readAt }: Source,
+  format: TableFormat,
+  { memory }: PackedRows,
+): Promise<void> {
+  const source: StoredSource = { ...identityOf(stats), hash, readAt, format: formatKey(format) }
+  const tail = Buffer.from(JSON.stringify(source))
+  const length = Buffer.alloc(8)
+  length.writeDoubleLE(memory.byteLength)
+  const parts = [length, new Uint8Array(memory), tail]
+  const sum = createHash('sha256')
+  for (const part of parts) sum.update(part)
+  for (const path of pathsOf(file)) {
+    const isWritten = await passingOver(() => writeAside(path, [sum.copy().digest(), ...parts]))
+    if (isWritten) return
+  }
+}
+
+interface Identity {
+  readonly size: string
+  readonly mtime: string
+  readonly ctime: string
+  readonly device: string
+  readonly number: string
+}
+interface StoredSource extends Identity {
+  readonly hash: string
+  readonly readAt: number
+  readonly format: string
+}
+
+function identityOf({ size, mtimeNs, ctimeNs, dev, ino }: BigIntStats): Identity {
+  const [mtime, ctime] = [String(mtimeNs), String(ctimeNs)]
+  return { size: String(size), mtime, ctime, device: String(dev), number: String(ino) }
+}
+
+/** What rows depend on beside the file. */
+function formatKey({ columns, separator, header, encoding, multiline, overlap }: TableFormat): string {
+  return JSON.stringify([columnsText(columns), separator, header, encoding, multiline, overlap])
+}
+
+async function isSame(file: string, stats: BigIntStats, source: StoredSource): Promise<boolean> {
+  const now = identityOf(stats)
+  if (now.size !== source.size) return false
+  const isSettled = Number(stats.ctimeNs / 1_000_000n) < source.readAt - COARSE_MILLISECONDS
+  const keys = ['mtime', 'ctime', 'device', 'number'] as const
+  if (isSettled && keys.every((key) => now[key] === source[key])) return true
+  const sum = createHash('sha256')
+  const handle = await open(file)
+  for await (const piece of handle.createReadStream({ highWaterMark: PIECE_BYTES }) as AsyncIterable<Buffer>)
+    sum.update(piece)
+  return sum.digest('hex') === source.hash
+}
+
+/** Beside the file, and in the cache folder. */
+function pathsOf(file: string): string[] {
+  const absolute = resolve(file)
+  const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache')
+  const name = createHash('sha256').update(absolute).digest('hex').slice(0, 32)
+  return [`${absolute}${SUFFIX}`, join(cache, 'percpu', `${name}${SUFFIX}`)]
+}
+
+async function readChecked(
+  path: string,
+): Promise<{ readonly rows: PackedRows; readonly source: StoredSource } | undefined> {
+  const handle = await open(path)
+  try {
+    const { size } = await handle.stat()
+    if (size < PREFIX_BYTES) return undefined
+    const prefix = Buffer.alloc(PREFIX_BYTES)
+    await handle.read(prefix, 0, PREFIX_BYTES, 0)
+    const length = prefix.readDoubleLE(HASH_BYTES)
+    const tail = size - PREFIX_BYTES - length
+    if (!Number.isSafeInteger(length) || length < 0 || tail < 0 || tail > MAX_SOURCE_BYTES) return undefined
+    const memory = new SharedArrayBuffer(length)
+    const rows = new Uint8Array(memory)
+    const source = Buffer.alloc(tail)
+    const read =
+      (await readAll(handle, rows, PREFIX_BYTES)) + (await readAll(handle, source, PREFIX_BYTES + length))
+    const sum = createHash('sha256').update(prefix.subarray(HASH_BYTES)).update(rows).update(source).digest()
+    if (read !== length + tail || !sum.equals(prefix.subarray(0, HASH_BYTES))) return undefined
+    const unpacked = unpack(memory)
+    return unpacked && { rows: unpacked, source: JSON.parse(source.toString()) as StoredSource }
+  } finally {
+    await handle.close()
+  }
+}
+
+async function readAll(
+  handle: Awaited<ReturnType<typeof open>>,
+  bytes: Uint8Array,
+  position: number,
+): Promise<number> {
+  let at = 0
+  while (at < bytes.length) {
+    const { bytesRead } = await handle.read(bytes, at, bytes.length - at, position + at)
+    if (bytesRead === 0) break
+    at += bytesRead
+  }
+  return at
+}
+
+async function writeAside(path: string, parts: readonly Uint8Array[]): Promise<true> {
+  await mkdir(dirname(path), { recursive: true })
+  const aside = join(dirname(path), `.percpu-${randomBytes(6).toString('hex')}.tmp`)
+  try {
+    const handle = await open(aside, 'wx')
+    try {
+      for (const part of parts) await handle.writeFile(part)
+    } finally {
+      await handle.close()
+    }
+    await rename(aside, path)
+    return true
+  } catch (error) {
+    await rm(aside, { force: true })
+    throw error
+  }
+}
+
+/** What the system refuses is no reason to stop. */
+async function passingOver<Value>(work: () => Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await work()
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error
+    return undefined
+  }
+}
