@@ -39,6 +39,7 @@ import { ensureStack, SOME } from '../stack.js'
 import { RefMisuseError } from './errors.js'
 import { PercpuRefLayout } from './layouts.js'
 import type { SharedObject } from './named.js'
+import { reportRef, type RefReport } from './ref-report.js'
 import { ENTERED, isEntering, PASSED, RcuSync, type RcuSyncParts } from './rcu-sync.js'
 import { showAs } from '../inspect.js'
 import { ofThisThread } from '../unsendable.js'
@@ -165,8 +166,13 @@ export class PercpuRef {
     return this.#sync.isEntered
   }
 
+  /** How many references there are, and which CPUs took them: for whoever looks for a leak. */
+  report(): RefReport {
+    return reportRef(this.#memory, this.#state, this.#parts.parts, BIAS / ONE)
+  }
+
   /**
-   * Resolves when no reference is left.
+   * Resolves when no reference is left. {@link report} says who has taken those that are.
    *
    * @throws RefMisuseError when more references were given back than taken, as {@link kill} or
    *   another change has found. LockTimeoutError at the end of `timeout`; the reason of `signal`

@@ -35,6 +35,30 @@ describe('a reference count', () => {
     await assert.rejects(ref.kill(), { code: 'PERCPU_REF_MISUSE' })
     assert.throws(() => ref.put(), { code: 'PERCPU_REF_MISUSE' })
   })
+  it('says how many references there are, and which CPUs have taken them', async () => {
+    const machine = fresh()
+    const other = joinAs(machine, 101)
+    const [ref, same] = [machine.percpu.ref('r'), other.percpu.ref('r')]
+    assert.deepEqual(ref.report(), { references: 1, cpus: [] })
+    ref.get(2)
+    same.get(3)
+    ref.put()
+    const taken = [
+      { cpu: 0, taken: 1 },
+      { cpu: 1, taken: 3 },
+    ]
+    assert.deepEqual(ref.report(), { references: 5, cpus: taken })
+    // The thread dies, and gives nothing back.
+    machine.cpus.declareDead(1)
+    assert.deepEqual(ref.report(), { references: 5, cpus: taken })
+    await ref.kill()
+    ref.put()
+    assert.deepEqual(ref.report(), { references: 3, cpus: taken })
+    await assert.rejects(ref.released({ timeout: 1 }), { code: 'PERCPU_LOCK_TIMEOUT' })
+    ref.put(3)
+    assert.equal(ref.report().references, 0)
+    await ref.released()
+  })
   it('takes whole numbers of references only, in both modes', async () => {
     const ref = fresh().percpu.ref('r')
     const refuses = (): void => {

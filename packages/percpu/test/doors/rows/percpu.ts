@@ -180,6 +180,7 @@ const refs: readonly Row[] = [
   ...(['isZero', 'isDying', 'isAtomic'] as const).map((property) =>
     door(`PercpuRef.${property}`, [], (world) => getting(ref(world), property)),
   ),
+  door('PercpuRef.report', [], (world) => use(ref(world), 'report')),
   door('PercpuRef.settle', [], (world) => use(ref(world), 'settle')),
   door('PercpuRef.released', [optional(wait)], async (world) => use(await killed(world), 'released', [{}])),
   door('PercpuRef.kill', [optional(wait)], (world) =>
