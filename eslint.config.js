@@ -14,7 +14,14 @@ const emptyCatch = {
 }
 
 export default defineConfig(
-  globalIgnores(['**/built/', '**/dist/', '**/dist-test/']),
+  globalIgnores([
+    '**/built/',
+    '**/dist/',
+    '**/dist-test/',
+    'reference/',
+    'packages/*/docs/',
+    'packages/*/examples/',
+  ]),
   js.configs.recommended,
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },

@@ -294,7 +294,10 @@ describe('removing', () => {
     const late = (text: string) => (error: Error) => {
       assert.ok(error instanceof UnansweredError)
       assert.match(error.message, new RegExp(`^${text}: no grace period within \\d+ ms: CPU 1 has sections`))
-      assert.match(error.message, /the map (of ranges )?it cannot be opened any more: remove it again to go on$/)
+      assert.match(
+        error.message,
+        /the map (of ranges )?it cannot be opened any more: remove it again to go on$/,
+      )
       return true
     }
     await assert.rejects(machine.remove('map', 'it', { timeout: 300 }), late('map it'))
