@@ -58,7 +58,7 @@ function withPaths(text) {
 const pages = {
   name: 'Chromium',
   async run(project) {
-    const address = await serve(project, withPaths)
+    const address = await serve(project, { edit: withPaths })
     return {
       version: await attempt(chromiumVersion),
       'README program': await attempt(async () => {
@@ -66,9 +66,19 @@ const pages = {
         compareOutput(lines.join('\n'), path.join(project, 'invited'))
       }),
       suite: 'in web workers',
-      'web workers': await attempt(async () => judge((await loadPage(`${address}/web/index.html`)).outcome)),
+      'web workers': await attempt(async () => {
+        await checkRefused(project)
+        return judge((await loadPage(`${address}/web/index.html`)).outcome)
+      }),
     }
   },
+}
+
+/** Without isolation a page has no shared memory. */
+async function checkRefused(project) {
+  const address = await serve(project, { edit: withPaths, headers: {} })
+  const { outcome } = await loadPage(`${address}/web/plain.html`)
+  if (outcome !== 'PERCPU_UNSUPPORTED') throw new Error(`without isolation: ${outcome}`)
 }
 
 /** A tool that makes files of web/page.js, in a folder of its own. */

@@ -16,15 +16,15 @@ const isolation = {
 }
 const servers = []
 
-/** Resolves with the address. `edit` may change what a file of JavaScript has. */
-export async function serve(folder, edit = (text) => text) {
+/** Resolves with the address. `edit` may change what pages and files of JavaScript have. */
+export async function serve(folder, { edit = (text) => text, headers = isolation } = {}) {
   const server = http.createServer((request, response) => {
     const name = path.normalize(new URL(request.url, 'http://localhost').pathname)
     const type = types[path.extname(name)] ?? 'application/octet-stream'
     readFile(path.join(folder, name)).then(
       (content) => {
-        response.writeHead(200, { 'content-type': type, ...isolation })
-        response.end(type === types['.js'] ? edit(content.toString(), name) : content)
+        response.writeHead(200, { 'content-type': type, ...headers })
+        response.end(type.startsWith('text/') ? edit(content.toString()) : content)
       },
       () => response.writeHead(404).end(),
     )

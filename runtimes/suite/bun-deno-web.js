@@ -3,8 +3,8 @@
 import { runWebSuite } from './web.js'
 
 const make = () => new Worker(new URL('./web-worker.js', import.meta.url), { type: 'module' })
+const isDeno = globalThis.Deno !== undefined
+const threads = { make, blocks: true, tellsOfClose: isDeno, busyEnds: !isDeno }
 const tell = (outcome) => console.error(`  ${outcome.name}: ${outcome.outcome} (${outcome.ms} ms)`)
-console.log(
-  JSON.stringify(await runWebSuite({ make, blocks: true, busyEnds: globalThis.Deno === undefined }, tell)),
-)
+console.log(JSON.stringify(await runWebSuite(threads, tell)))
 process.exit()

@@ -3,4 +3,8 @@ import { joinInvited } from 'percpu'
 import { answer } from './work.js'
 
 const machine = await joinInvited(workerData)
-parentPort.on('message', (request) => answer(machine, request, (message) => parentPort.postMessage(message)))
+const port = {
+  tell: (message) => parentPort.postMessage(message),
+  close: () => parentPort.close(),
+}
+parentPort.on('message', (request) => answer(machine, request, port))

@@ -5,6 +5,7 @@ import { runSuite } from './suite.js'
 
 const threads = {
   blocks: true,
+  tellsOfClose: globalThis.Deno === undefined,
   busyEnds: true,
   make: (invitation) =>
     new Worker(new URL('./node-worker.js', import.meta.url), {

@@ -5,6 +5,7 @@
 //     make(invitation)   a worker that joins with it, and answers requests (work.js)
 //     listen(worker, on) calls `on` with each message of it, until the returned function is called
 //     blocks             whether the main thread may block
+//     tellsOfClose       whether the end of a worker is told that closes itself
 //     busyEnds           whether a worker ends when it is terminated in a loop that never returns
 
 import * as percpu from 'percpu'
@@ -104,6 +105,13 @@ const checks = {
     const [cpu] = await first.kill()
     equal(machine.cpus.states()[cpu].state, 'offline', 'the CPU of the dead')
     equal(await second.ask('transfer', { times: 10 }), true, 'the lock')
+  },
+  async 'a worker that closes itself'({ machine, threads }) {
+    const thread = new Thread(machine, threads)
+    const cpu = await thread.ask('cpu')
+    await thread.ask('end')
+    const { reaped } = thread.supervision
+    equal(await (threads.tellsOfClose ? within(SOON, reaped, 'its end') : thread.kill()), [cpu], 'its CPU')
   },
   async 'death before it joined'({ machine, threads }) {
     const thread = new Thread(machine, threads)

@@ -2,9 +2,10 @@
 
 import { runSuite } from './suite.js'
 
-export function runWebSuite({ make, blocks, busyEnds }, tell) {
+export function runWebSuite({ make, blocks, tellsOfClose, busyEnds }, tell) {
   const threads = {
     blocks,
+    tellsOfClose,
     busyEnds,
     make(invitation) {
       const worker = make()

@@ -3,7 +3,10 @@
 import { Account, Root } from './shapes.js'
 import { mapOf, rangesOf, ringOf, sparseOf } from './kinds.js'
 
-/** What each request is answered with. All get the machine, and what came with the request. */
+/**
+ * What each request is answered with. All get the machine, what came with the request, and `tell`,
+ * which answers early.
+ */
 const answers = {
   cpu: (machine) => machine.cpu,
   price: (machine) => machine.objects.open('root', Root).follow.current.cents,
@@ -41,6 +44,11 @@ const answers = {
       return { name, code }
     }
   },
+  /** Ends by itself, without leaving the machine. */
+  end(_machine, { close }, tell) {
+    tell()
+    close()
+  },
   /** Holds the lock, and never returns. */
   hold(machine, _request, tell) {
     machine.locks.mutex('accounts').lock()
@@ -69,12 +77,15 @@ const answers = {
   },
 }
 
-/** Answers a request of the main thread: `{ id, do }` with `{ id, result }` or `{ id, error }`. */
-export async function answer(machine, request, tell) {
+/**
+ * Answers a request of the main thread: `{ id, do }` with `{ id, result }` or `{ id, error }`.
+ * `close` ends the thread once it returns.
+ */
+export async function answer(machine, request, { tell, close }) {
   const { id } = request
   const early = () => tell({ id, result: true })
   try {
-    const result = await answers[request.do](machine, request, early)
+    const result = await answers[request.do](machine, { ...request, close }, early)
     tell({ id, result })
   } catch (error) {
     tell({ id, error: `${error.code ?? error.name}: ${error.message}` })

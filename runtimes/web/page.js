@@ -3,7 +3,8 @@
 import { runWebSuite } from '../suite/web.js'
 
 const make = () => new Worker(new URL('../suite/web-worker.js', import.meta.url), { type: 'module' })
-runWebSuite({ make, blocks: false, busyEnds: true }, (outcome) => console.log(JSON.stringify(outcome))).then(
+const threads = { make, blocks: false, tellsOfClose: true, busyEnds: true }
+runWebSuite(threads, (outcome) => console.log(JSON.stringify(outcome))).then(
   (outcome) => (globalThis.outcome = outcome),
   (error) => (globalThis.outcome = { outcomes: [{ name: 'the suite', outcome: String(error.stack) }] }),
 )
