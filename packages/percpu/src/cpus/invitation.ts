@@ -22,7 +22,7 @@ import { ArgumentError } from '../errors.js'
 import { isSafely } from '../machine/check.js'
 import { BadHandleError, UnansweredError, UnsupportedError } from '../machine/errors.js'
 import type { MachineHandle } from '../machine/handle.js'
-import { hasThreadId, host, makeKey, ownKeys, type Port } from '../machine/platform.js'
+import { hasThreadId, host, invitedKeys, makeKey, type Port } from '../machine/platform.js'
 import type { Deadline } from '../machine/wait-options.js'
 
 type HostPort = typeof globalThis extends { MessagePort: { prototype: infer P } } ? P : object
@@ -144,7 +144,7 @@ export async function accept(
   if (sign === 'event') return undefined
   const name = lockOf(invitation, id)
   const { mayJoin } = accepted.get(name) ?? begin(invitation, name, sign)
-  ownKeys.add(invitation.key)
+  invitedKeys.add(invitation.key)
   await within(mayJoin, deadline)
   return invitation.key
 }

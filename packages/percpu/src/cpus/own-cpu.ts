@@ -10,7 +10,7 @@ import { Cpu, Header, RcuNode } from '../machine/layouts.js'
 import type { MemoryMap } from '../machine/memory-map.js'
 import { ownOsThread, tellsOfThreads } from '../machine/os-thread.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
-import { ownKeys, parentKey, threadKey } from '../machine/platform.js'
+import { invitedKeys, parentKey, threadKey } from '../machine/platform.js'
 import { nextIncarnation } from '../machine/token.js'
 import { ensureStack, MANY } from '../stack.js'
 import { Calls } from './calls.js'
@@ -105,10 +105,10 @@ export class OwnCpu {
     checkMilliseconds('stallTimeout', options.stallTimeout, 1)
     this.#watchesWaits = options.watchWaits === true
     this.patience = options.patience ?? 10
-    checkNotJoined(this.table, this.key)
-    ensureStack(MANY)
     // Not of a thread that stands for another one.
-    const isItself = ownKeys.has(this.key)
+    const isItself = options.thread === undefined || invitedKeys.has(this.key)
+    checkNotJoined(this.table, isItself ? [threadKey, ...invitedKeys] : [this.key])
+    ensureStack(MANY)
     const parent = options.parent ?? (isItself ? parentKey : 0)
     const cpu = this.table.claim(this.key, parent)
     this.cpu = cpu
@@ -252,9 +252,8 @@ export class OwnCpu {
   }
 }
 
-function checkNotJoined(table: CpuTable, key: number): void {
-  const keys = ownKeys.has(key) ? ownKeys : new Set([key])
-  const [cpu] = table.select((other) => keys.has(table.thread(other)))
+function checkNotJoined(table: CpuTable, keys: readonly number[]): void {
+  const [cpu] = table.select((other) => keys.includes(table.thread(other)))
   if (cpu === undefined) return
   throw new AlreadyJoinedError(`this thread already is CPU ${cpu} of this machine: use its machine object`, {
     cpu,

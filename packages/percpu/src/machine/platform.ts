@@ -71,8 +71,8 @@ function threadIdOf(): number | undefined {
  * no ids it is random.
  */
 export const threadKey: number = id === undefined ? makeKey() : keyOfThreadId(id)
-/** This thread's keys: {@link threadKey}, and those by which it was invited. */
-export const ownKeys = new Set([threadKey])
+/** Other keys of this thread: those by which it was invited. */
+export const invitedKeys = new Set<number>()
 
 /** A random key, of no thread that has an id. Threads that have one inherit no key. */
 export function makeKey(): number {
