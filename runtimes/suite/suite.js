@@ -14,7 +14,7 @@ import { mapOf, rangesOf, ringOf, sparseOf } from './kinds.js'
 import { Account, Price, Root } from './shapes.js'
 
 const KILLS = 20
-const SOON = 20_000
+const SOON = 60_000
 
 /** A worker of the machine, as the suite speaks to it. */
 class Thread {

@@ -34,7 +34,7 @@ const answers = {
     }),
   map: (machine, { key }) => machine.map('map', mapOf).get(key),
   range: (machine, { at }) => machine.rangeMap('ranges', rangesOf).lookup(at),
-  receive: (machine) => machine.ring('ring', ringOf).receive({ timeout: 10_000 }),
+  receive: (machine) => machine.ring('ring', ringOf).receive({ timeout: 60_000 }),
   sparse: (machine, { at }) => machine.sparseArray('sparse', sparseOf).get(at),
   throws(machine) {
     try {
