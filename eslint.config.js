@@ -6,7 +6,15 @@ import { commentWidth } from './tools/eslint/comment-width.mjs'
 import { noSharedViews } from './tools/eslint/no-shared-views.mjs'
 
 /** Folders whose comments are wrapped. */
-const wrapped = ['packages/percpu', 'packages/console', 'packages/lab', 'bench', 'examples', 'tools']
+const wrapped = [
+  'packages/percpu',
+  'packages/console',
+  'packages/lab',
+  'bench',
+  'examples',
+  'runtimes',
+  'tools',
+]
 
 const emptyCatch = {
   selector: 'CatchClause[body.body.length=0]',
@@ -44,6 +52,11 @@ export default defineConfig(
     // Scripts of pages.
     files: ['packages/lab/page/*.js'],
     languageOptions: { globals: globals.browser },
+  },
+  {
+    // Programs for several runtimes.
+    files: ['runtimes/{suite,web,programs}/*'],
+    languageOptions: { globals: { ...globals.node, ...globals.worker, ...globals.jest } },
   },
   {
     files: ['**/*.ts'],

@@ -4,6 +4,7 @@ import { PAGE_BYTES } from './arithmetic.js'
 import { attachLayers, detachLayers, type LayerOptions, type Layers } from './compose.js'
 import { hotplugOf } from './cpus/hotplug.js'
 import { internalJoinOptions, joinOptions, OwnCpu, type JoinOptions } from './cpus/own-cpu.js'
+import { accept, checkInvitation, type Invitation } from './cpus/invitation.js'
 import { initialiseTree } from './cpus/rcu-tree.js'
 import { ArgumentError } from './errors.js'
 import { Machine } from './machine.js'
@@ -13,6 +14,7 @@ import { makeHandle, openHandle, type MachineHandle } from './machine/handle.js'
 import { MAX_CPUS, MAX_MEMORY, MAX_NODES, UNIT } from './machine/limits.js'
 import { planMap, readMap, writeHeader, type MemoryMap } from './machine/memory-map.js'
 import { parseSize } from './machine/size.js'
+import { checkLimits, Deadline, type WaitOptions } from './machine/wait-options.js'
 import { checkCallbackOptions } from './rcu/options.js'
 
 /** What {@link boot} takes, besides what {@link join} does. */
@@ -97,6 +99,28 @@ export function join(handle: MachineHandle, options: JoinOptions = {}): Machine 
   checkOptions('join', options, joinOptions, internalJoinOptions)
   const memory = openHandle(handle)
   return comeOnline(handle.buffer, memory, readMap(memory), options)
+}
+
+/**
+ * As {@link join}, for a worker that was invited by `machine.invite()`. Resolves once its end will
+ * be told to whoever invited it. In browsers that thread must have returned to its event loop;
+ * `timeout` and `signal` limit how long this waits for it. The invitation serves one thread, which
+ * may join by it again.
+ *
+ * @throws as {@link join}; BadHandleError if the invitation has lost its port; UnsupportedError
+ *   where there are no Web Locks; UnansweredError after `timeout` ms; the reason of `signal`.
+ */
+export async function joinInvited(
+  invitation: Invitation,
+  options: JoinOptions & WaitOptions = {},
+): Promise<Machine> {
+  checkInvitation(invitation)
+  checkOptions('joinInvited', options, { ...joinOptions, timeout: true, signal: true }, internalJoinOptions)
+  checkLimits(options)
+  const { id } = readMap(openHandle(invitation.handle))
+  const { timeout, signal, ...rest } = options
+  const key = await accept(invitation, id, new Deadline(options))
+  return join(invitation.handle, key === undefined ? rest : { ...rest, thread: key })
 }
 
 /** `layerOptions`: at boot. */

@@ -17,11 +17,13 @@ import { CpuTable } from './cpus/cpu-table.js'
 import { Cpus } from './cpus/cpus.js'
 import { Departure } from './cpus/departure.js'
 import { Hotplug, hotplugOf } from './cpus/hotplug.js'
+import { Inviting, type Invitation } from './cpus/invitation.js'
 import type { OwnCpu } from './cpus/own-cpu.js'
 import { Patrol } from './cpus/patrol.js'
 import type { Stalled } from './cpus/stall.js'
-import { Supervisor, type SupervisedWorker, type Supervision } from './cpus/supervisor.js'
+import { Supervisor, type Supervision } from './cpus/supervisor.js'
 import { tendingOf } from './cpus/tending.js'
+import type { AnyWorker, InvitedWorker, SupervisedWorker } from './cpus/worker-end.js'
 import { checkChoice, checkFunction, refused } from './machine/check.js'
 import { HotplugError, UnsupportedError } from './machine/errors.js'
 import { Emitter, type ListenOptions } from './machine/events.js'
@@ -354,12 +356,30 @@ export class Machine {
    * and becomes free. Call it right after `new Worker`. Several threads may supervise the same
    * worker.
    *
-   * @throws ArgumentError if the worker has ended; UnsupportedError if it has no exit event
-   *   (browsers), or one that comes too early (Deno); OfflineError.
+   * `invitation`: what {@link invite} gave, if the worker joins by that. In Deno and in browsers it
+   * is needed; elsewhere it may be there.
+   *
+   * @throws ArgumentError if the worker has ended, or the invitation is none of this machine's and
+   *   thread's; UnsupportedError if it has no exit event (browsers), or one that comes too early
+   *   (Deno), and there is no invitation; OfflineError.
    */
-  supervise(worker: SupervisedWorker): Supervision {
+  supervise(worker: SupervisedWorker): Supervision
+  supervise(worker: InvitedWorker, invitation: Invitation): Supervision
+  supervise(worker: AnyWorker, invitation?: Invitation): Supervision {
     this.#own.assertOnline()
-    return this.#supervisor.supervise(worker)
+    return this.#supervisor.supervise(worker, invitation)
+  }
+
+  /**
+   * Invites one worker, which joins by `joinInvited`. Where no event tells of a worker's end, an
+   * invitation does. Send it with `invitation.ports` as what is transferred, and give it to
+   * {@link supervise} on the same thread.
+   *
+   * @throws UnsupportedError where nothing tells of ends: in a page that is no secure context;
+   *   OfflineError.
+   */
+  invite(): Invitation {
+    return new Inviting(this.handle, this.#own.map.id).invitation
   }
 
   /**

@@ -6,24 +6,13 @@
  * Most strings are short and have ASCII characters only: these are copied by a loop. Of longer
  * ones, the engine's own functions are faster.
  */
-import { host } from '../machine/platform.js'
+import { TextDecoder, TextEncoder } from '../text.js'
 import type { Scratch } from './scratch.js'
 
 /** Characters from which on the engine's functions are faster. */
 const LONG = 48
-interface Encoder {
-  encodeInto(text: string, into: Uint8Array): { written: number }
-}
-interface Decoder {
-  decode(bytes: Uint8Array): string
-}
-const codecs = host as unknown as {
-  readonly TextEncoder: new () => Encoder
-  readonly TextDecoder: new (label: string, options: { ignoreBOM: boolean; fatal: boolean }) => Decoder
-}
-/** Made when they are first needed, as those of ../text.ts. */
-let encoder: Encoder | undefined
-let decoder: Decoder | undefined
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true })
 
 /** Encodes a text; false if it has more than `limit` bytes. */
 export function encodeText(scratch: Scratch, text: string, limit: number): boolean {
@@ -44,7 +33,6 @@ export function encodeText(scratch: Scratch, text: string, limit: number): boole
 function encodeLong(scratch: Scratch, text: string, limit: number): boolean {
   if (!text.isWellFormed()) return encodeWide(scratch, text, limit)
   scratch.reserve(text.length * 3)
-  encoder ??= new codecs.TextEncoder()
   const { written } = encoder.encodeInto(text, scratch.bytes)
   if (written > limit) return false
   scratch.end(written)
@@ -91,7 +79,7 @@ export function decodeText({ bytes, length }: Scratch): string {
   }
   const encoded = bytes.subarray(0, length)
   try {
-    return (decoder ??= new codecs.TextDecoder('utf-8', { ignoreBOM: true, fatal: true })).decode(encoded)
+    return decoder.decode(encoded)
   } catch {
     // It has half a surrogate pair.
     return decodeWide(encoded)

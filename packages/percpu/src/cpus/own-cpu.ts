@@ -10,7 +10,7 @@ import { Cpu, Header, RcuNode } from '../machine/layouts.js'
 import type { MemoryMap } from '../machine/memory-map.js'
 import { ownOsThread, tellsOfThreads } from '../machine/os-thread.js'
 import type { PlacedStruct } from '../machine/placed-struct.js'
-import { parentKey, threadKey } from '../machine/platform.js'
+import { invitedKeys, parentKey, threadKey } from '../machine/platform.js'
 import { nextIncarnation } from '../machine/token.js'
 import { ensureStack, MANY } from '../stack.js'
 import { Calls } from './calls.js'
@@ -42,7 +42,10 @@ export interface JoinOptions {
    * Default 10000.
    */
   readonly stallTimeout?: number
-  /** @internal Stands for another thread, in tests that run several CPUs on one. */
+  /**
+   * @internal Key of this thread, as it was invited; or of another one that it stands for, in tests
+   * that run several CPUs on one.
+   */
   readonly thread?: number
   /** @internal The thread that started it. */
   readonly parent?: number
@@ -103,13 +106,13 @@ export class OwnCpu {
     checkMilliseconds('stallTimeout', options.stallTimeout, 1)
     this.#watchesWaits = options.watchWaits === true
     this.patience = options.patience ?? 10
-    checkNotJoined(this.table, this.key)
+    // Not of a thread that stands for another one.
+    const isItself = options.thread === undefined || invitedKeys.has(this.key)
+    checkNotJoined(this.table, isItself ? [threadKey, ...invitedKeys] : [this.key])
     ensureStack(MANY)
-    const parent = options.parent ?? (options.thread === undefined ? parentKey : 0)
+    const parent = options.parent ?? (isItself ? parentKey : 0)
     const cpu = this.table.claim(this.key, parent)
     this.cpu = cpu
-    // Not of a thread that stands for another one.
-    const isItself = options.thread === undefined
     this.tellsOfThreads = isItself && tellsOfThreads && this.patience !== Infinity
     if (isItself) this.table.setOsThread(cpu, this.key, ownOsThread())
     this.incarnation = nextIncarnation(this.table.incarnation(cpu))
@@ -250,8 +253,8 @@ export class OwnCpu {
   }
 }
 
-function checkNotJoined(table: CpuTable, key: number): void {
-  const [cpu] = table.select((other) => table.thread(other) === key)
+function checkNotJoined(table: CpuTable, keys: readonly number[]): void {
+  const [cpu] = table.select((other) => keys.includes(table.thread(other)))
   if (cpu === undefined) return
   throw new AlreadyJoinedError(`this thread already is CPU ${cpu} of this machine: use its machine object`, {
     cpu,

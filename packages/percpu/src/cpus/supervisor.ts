@@ -1,9 +1,8 @@
 /**
  * Supervision: when a worker's thread ends, for whatever reason, its CPU becomes free again.
  *
- * A thread can end between any two of its writes and tells nobody. Node's `exit` event means that
- * it writes no more, and so does Bun's. From then on its record is the reaper's. Deno's does not:
- * it comes at once after `terminate()`, while a busy thread runs on for 20 s and longer.
+ * A thread can end between any two of its writes and tells nobody. What does tell (worker-end.ts)
+ * means that it writes no more. From then on its record is the reaper's.
  *
  *     cpu.thread    key ──takeOver──▶ -reaper ──takeOver──▶ -next reaper … ──release──▶ 0
  *
@@ -31,25 +30,18 @@
  * nobody has, when it blocks elsewhere, or when the synchronous stretch is over.
  */
 import { storeAtomic32 } from '#mem'
-import { ArgumentError } from '../errors.js'
 import { finishCall } from './call-records.js'
 import { CLAIMING, type CpuTable } from './cpu-table.js'
 import { REASON_WAKE, Ringer } from './ringer.js'
-import { isSafely } from '../machine/check.js'
-import { HotplugError, UnsupportedError } from '../machine/errors.js'
+import { HotplugError } from '../machine/errors.js'
 import type { AttachedLayer, Recovery } from './layer.js'
 import { RcuTree } from './rcu-tree.js'
 import { Cpu } from '../machine/layouts.js'
 import { MASK_WORDS } from '../machine/limits.js'
-import { hasThreadId, host, keyOfThreadId, reportError } from '../machine/platform.js'
+import { host, reportError } from '../machine/platform.js'
 import { ensureStack, MANY } from '../stack.js'
-
-/** What is needed of a worker: a Node `Worker` has it. */
-export interface SupervisedWorker {
-  readonly threadId: number
-  /** Calls `listener` when the thread has ended. */
-  once(event: 'exit', listener: () => void): unknown
-}
+import type { Invitation } from './invitation.js'
+import { endOf, type AnyWorker } from './worker-end.js'
 
 /** What `machine.supervise` returns. */
 export interface Supervision {
@@ -57,8 +49,13 @@ export interface Supervision {
    * Resolves after the worker has ended and been cleaned up after. It gives the CPU that the worker
    * held, none if it never joined, and those of other dead threads that the worker had begun to
    * clean up after. Without those that another thread has cleaned up after before.
+   *
+   * In browsers a worker that was terminated before it joined leaves no trace: this resolves only
+   * if it was terminated by {@link terminate}.
    */
   readonly reaped: Promise<readonly number[]>
+  /** Terminates the worker, at any instruction. As `reaped`. */
+  readonly terminate: () => Promise<readonly number[]>
 }
 
 /** A CPU that this thread cleans up after. */
@@ -104,36 +101,24 @@ export class Supervisor {
     this.#onDead = onDead
   }
 
-  supervise(worker: SupervisedWorker): Supervision {
-    if (host.Deno !== undefined) {
-      throw new UnsupportedError(
-        'supervise is refused in Deno: a terminated worker is told to have ended while its thread may still run, and what it ' +
-          'writes from then on would corrupt memory that has been given to others',
-      )
-    }
-    if (!hasThreadId || !isSafely(() => isWorker(worker))) {
-      throw new UnsupportedError(
-        'supervise needs a worker with a threadId and an exit event, as in Node; elsewhere call machine.cpus.declareDead(cpu) ' +
-          'once the thread has certainly stopped',
-      )
-    }
-    if (worker.threadId < 0) {
-      throw new ArgumentError('the worker has ended already: supervise it right after it is made', {
-        threadId: worker.threadId,
-      })
-    }
-    const key = keyOfThreadId(worker.threadId)
+  supervise(worker: AnyWorker, invitation?: Invitation): Supervision {
+    const end = endOf(worker, invitation, this.#table.map.id)
+    const { key } = end
     const early = this.#supervised.get(key) ?? []
     let resolve: (cpus: readonly number[]) => void = () => undefined
     const reaped = new Promise<readonly number[]>((resolved) => (resolve = resolved))
     // First: if it throws, nothing is supervised.
-    worker.once('exit', () => {
+    end.listen(() => {
       this.#supervised.delete(key)
       this.#tellUsers()
       resolve([...early, ...this.reapAll(key)])
     })
     this.#supervised.set(key, early)
-    return { reaped }
+    const terminate = (): Promise<readonly number[]> => {
+      end.terminate()
+      return reaped
+    }
+    return { reaped, terminate }
   }
 
   /** Workers that this thread supervises and that have not exited, as far as it has heard. */
@@ -375,9 +360,4 @@ function attempt(run: () => void): { readonly error: unknown } | undefined {
   } catch (error) {
     return { error }
   }
-}
-
-function isWorker(value: unknown): boolean {
-  const { threadId, once } = Object(value) as Partial<SupervisedWorker>
-  return typeof threadId === 'number' && typeof once === 'function'
 }

@@ -12,6 +12,14 @@ interface Channel {
   close(): void
   unref?: () => void
 }
+/** One end of a MessageChannel. */
+export interface Port extends Channel {
+  addEventListener(type: 'close', listener: () => void): void
+  start(): void
+}
+interface LockManager {
+  request(name: string, held: () => Promise<void> | void): Promise<void>
+}
 interface Host {
   setTimeout(callback: () => void, ms: number): Timer
   clearTimeout(timer: Timer): void
@@ -26,6 +34,10 @@ interface Host {
   }
   console?: { warn(text: string): void }
   BroadcastChannel?: new (name: string) => Channel
+  MessageChannel?: new () => { readonly port1: Port; readonly port2: Port }
+  navigator?: { readonly locks?: LockManager }
+  /** Of a web worker's scope. */
+  WorkerGlobalScope?: new () => object
   process?: { readonly platform?: string; getBuiltinModule?: (name: string) => unknown }
   /** Only in Deno, and in Bun. */
   Deno?: unknown
@@ -42,17 +54,30 @@ export type { Channel, Timer }
 export const host = globalThis as unknown as Host
 
 const workerThreads = host.process?.getBuiltinModule?.('node:worker_threads') as WorkerThreads | undefined
-const id = workerThreads?.threadId
+const id = threadIdOf()
 /** Whether threads have ids here. */
 export const hasThreadId = id !== undefined
+
+/** In web workers of Deno it is 0, as in the main thread: then it is none. */
+function threadIdOf(): number | undefined {
+  const isWebWorker = host.WorkerGlobalScope !== undefined && host instanceof host.WorkerGlobalScope
+  if (host.Deno !== undefined && isWebWorker && workerThreads?.threadId === 0) return undefined
+  return workerThreads?.threadId
+}
 
 /**
  * A number that no other living thread of this process has, and never 0. It is Node's thread id
  * plus one, so that a supervisor can tell whose CPU it was when a worker exits. Where threads have
  * no ids it is random.
  */
-export const threadKey: number =
-  id === undefined ? 2 ** 30 + Math.floor(Math.random() * 2 ** 29) : keyOfThreadId(id)
+export const threadKey: number = id === undefined ? makeKey() : keyOfThreadId(id)
+/** Other keys of this thread: those by which it was invited. */
+export const invitedKeys = new Set<number>()
+
+/** A random key, of no thread that has an id. Threads that have one inherit no key. */
+export function makeKey(): number {
+  return 2 ** 30 + Math.floor(Math.random() * 2 ** 29)
+}
 
 /**
  * The {@link threadKey} of the thread that started this one, or of one that started that; 0 if none

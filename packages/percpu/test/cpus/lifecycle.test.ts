@@ -64,6 +64,7 @@ describe('offline', () => {
       (gone) => gone.cpus.configuration,
       (gone) => gone.cpus.addHotplug({ name: 'late' }),
       (gone) => gone.supervise(new FakeWorker()),
+      (gone) => gone.invite(),
       (gone) => gone.cpus.declareDead(0),
       (gone) => gone.cpus.onRing(0, () => undefined),
       (gone) => gone.cpus.ring(0, 0),

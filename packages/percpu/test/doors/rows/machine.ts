@@ -1,5 +1,5 @@
 /** The operations of a machine, of its CPUs and of its named objects. */
-import { boot, join, type Machine } from 'percpu'
+import { boot, join, joinInvited, type Machine } from 'percpu'
 import * as kinds from '../kinds.js'
 import { door, ending, exempt, free, getting, use, using, type Row } from '../row.js'
 import { Pair, small } from '../world.js'
@@ -31,6 +31,7 @@ const handle = kinds.object('handle')
 const listen = kinds.options({ signal: optional(kinds.signal) })
 const eventName = oneOf('died', 'offline', 'stall', 'callbacksLost', 'rcuMisuse')
 const worker = kinds.object('worker')
+const invitation = kinds.object('invitation')
 const reason = whole(0, 15, 'reason')
 const limitWaits = wait.fields ?? {}
 
@@ -50,6 +51,12 @@ const machines: readonly Row[] = [
     await leave(machine)
     return using(join, [own, {}], leave)
   }),
+  free('joinInvited', [invitation, optional(kinds.options({ ...joinFields, ...wait.fields }))], async () => {
+    const machine = boot(small)
+    const own = machine.invite()
+    await leave(machine)
+    return using(joinInvited, [own, {}], leave)
+  }),
   door('Machine.poll', [], (world) =>
     using(() => {
       world.machine.poll()
@@ -65,7 +72,11 @@ const machines: readonly Row[] = [
     [name, optional(kinds.options({ flavour: optional(oneOf('fast', 'normal')) }))],
     (world) => use(world.machine, 'srcu', ['domain', {}]),
   ),
-  door('Machine.supervise', [worker], (world) => use(world.machine, 'supervise', [fakeWorker()])),
+  door('Machine.supervise', [worker, optional(invitation)], (world) =>
+    use(world.machine, 'supervise', [fakeWorker(), world.machine.invite()]),
+  ),
+  exempt('Supervision.terminate', 'takes nothing, and ends a thread: test/cpus/invitation.test.ts'),
+  door('Machine.invite', [], (world) => use(world.machine, 'invite')),
   door('Machine.run', [text, func], (world) => use(world.machine, 'run', ['label', () => 5])),
   door('Machine.on', [eventName, func, optional(listen)], (world) =>
     use(world.machine, 'on', ['died', () => undefined, {}], off),
@@ -159,6 +170,7 @@ const objects: readonly Row[] = [
 /** What users pass, and the library calls. */
 const given: readonly Row[] = [
   'SupervisedWorker.once',
+  'InvitedWorker.terminate',
   'AbortSignalLike.addEventListener',
   'AbortSignalLike.removeEventListener',
   'HotplugCallbacks.startup',
