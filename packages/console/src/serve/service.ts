@@ -265,7 +265,8 @@ function createParts(options: ServiceOptions): Parts {
     logger,
   )
   const { bodyLimit, attribution = attributionOf(files) } = options
-  const app = createServer({ pool, table, metrics, reloader, bodyLimit, attribution, rules }, options)
+  const context = { pool, table, metrics, reloader, bodyLimit, attribution, rules }
+  const app = createServer(context, options)
   return { machine, pool, metrics, reloader, app, attribution, workerWatch }
 }
 
