@@ -32,6 +32,7 @@ interface ServeFlags extends TableFlags {
   readonly patience: number
   readonly inspect?: string
   readonly attribution?: readonly string[]
+  readonly pidFile?: string
   readonly logLevel: string
 }
 interface LookupFlags extends TableFlags {
@@ -95,6 +96,9 @@ addTableOptions(program.command('serve').description('serve lookups over HTTP'))
       '--inspect <socket>',
       'path of a local socket on which `percpu top` can watch the workers',
     ).argParser(parseSocket),
+  )
+  .addOption(
+    new Option('--pid-file <file>', 'file for the number of the process, while it runs').argParser(parsePath),
   )
   .addOption(
     new Option(

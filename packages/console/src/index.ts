@@ -1,4 +1,6 @@
 /** What the benchmarks and the tests need of the command; it has no other users. */
+export { availableCpus, usableCpus, type AvailableCpus } from './available-cpus.js'
+export { Terminal } from './commands/terminal.js'
 export { attribution, attributionOf } from './attribution.js'
 export * from './errors.js'
 export { ipv4Text, ipv6Text, writeIpv4, writeIpv6 } from './address/format.js'

@@ -5,7 +5,9 @@ import type { AddressRules } from '../address/rules.js'
 import { Service } from '../serve/service.js'
 import { STOP_MILLISECONDS } from '../serve/settings.js'
 import type { TableFiles } from '../table/read.js'
+import { writePidFile } from './pid-file.js'
 import { bytesProgress } from './progress.js'
+import { Terminal } from './terminal.js'
 
 export interface ServeOptions {
   readonly host: string
@@ -21,6 +23,7 @@ export interface ServeOptions {
   readonly patienceMilliseconds: number
   readonly inspect?: string
   readonly attribution?: readonly string[]
+  readonly pidFile?: string
   readonly logLevel: string
 }
 
@@ -28,11 +31,20 @@ export interface ServeOptions {
 const LIMIT_MILLISECONDS = STOP_MILLISECONDS + 5000
 
 /**
- * Serves until SIGINT or SIGTERM, or until no worker can be started any more. Resolves with the
- * exit code. From the signal on the process lasts 15 seconds at most.
+ * Serves until SIGINT or SIGTERM, until its terminal is closed, or until no worker can be started
+ * any more. Resolves with the exit code. From the signal on the process lasts 15 seconds at most.
  */
-export async function serve({ logLevel, ...options }: ServeOptions): Promise<number> {
+export async function serve({ logLevel, pidFile, ...options }: ServeOptions): Promise<number> {
   const logger = createLogger(logLevel)
+  const terminal = new Terminal()
+  const removePidFile = pidFile === undefined ? () => undefined : writePidFile(pidFile)
+  const ended = (code: number) => {
+    if (terminal.isGone) {
+      removePidFile()
+      endByHangUp()
+    }
+    return code
+  }
   let service: Service | undefined
   // A thread that waits for a disk would hold up an orderly end.
   const endAtOnce = () => (service && !service.isLoading ? process.exit(1) : killSelf())
@@ -47,6 +59,10 @@ export async function serve({ logLevel, ...options }: ServeOptions): Promise<num
   const hangUp = () => {
     // What stops loads nothing more, and is not ended by this signal either.
     if (stop.signal.aborted) return
+    if (terminal.isGone) {
+      stop.begin('SIGHUP')
+      return
+    }
     logger.info('SIGHUP: reloading')
     // A service that does not start says so below.
     starting.then((started) => started.reload('SIGHUP')).catch(() => undefined)
@@ -57,7 +73,7 @@ export async function serve({ logLevel, ...options }: ServeOptions): Promise<num
   } catch (error) {
     if (!stop.signal.aborted) throw error
     logger.info('stopped')
-    return 0
+    return ended(0)
   }
   const { pool } = service
   const hasFailed = await Promise.race([
@@ -67,7 +83,13 @@ export async function serve({ logLevel, ...options }: ServeOptions): Promise<num
   if (hasFailed) stop.begin('failed')
   await service.close()
   logger.info('stopped')
-  return hasFailed ? 1 : 0
+  return ended(hasFailed ? 1 : 0)
+}
+
+/** Without a terminal Node crashes at its exit, in setting it back. */
+function endByHangUp(): void {
+  process.removeAllListeners('SIGHUP')
+  process.kill(process.pid, 'SIGHUP')
 }
 
 /** Listens for SIGINT and SIGTERM. The first one asks to stop, a second one ends the process. */

@@ -1,6 +1,6 @@
 /** The options that say which table there is, how its files are written, and who looks up in it. */
-import { availableParallelism } from 'node:os'
 import { Option, type Command } from 'commander'
+import { availableCpus, usableCpus } from '../available-cpus.js'
 import type { AddressRules } from '../address/rules.js'
 import { packagedFiles } from '../table/load.js'
 import { USUAL_FORMAT, type ColumnFormat, type TableFormat } from '../table/format.js'
@@ -49,7 +49,7 @@ export function addTableOptions(command: Command): Command {
     new Option('--nat64', 'look up addresses of 64:ff9b::/96 as the IPv4 addresses in them').default(false),
     new Option('--workers <number>', 'worker threads')
       .argParser(parseInteger(1, MAX_WORKERS))
-      .default(Math.min(MAX_WORKERS, availableParallelism()), 'one a core'),
+      .default(Math.min(MAX_WORKERS, usableCpus(availableCpus())), 'one a core, as far as a quota allows'),
     new Option('--memory <size>', 'shared memory; taken from the system as it is used')
       .argParser(parseBytes)
       .default(parseBytes('1GiB'), '1GiB'),

@@ -9,9 +9,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AbortedError } from '../errors.js'
 import type { Sink } from '../lookup/stream.js'
+import { answerEncoding, Packer } from './encodings.js'
 
 /** How long a peer may go on sending after it has been refused. */
 const LINGER_MILLISECONDS = 2000
+
+/** What answers to a client of HTTP/1.0 may have: they are held until all are there. */
+const MAX_HELD_BYTES = 2 ** 24
+
+/** Answers to a client of HTTP/1.0 that are too many to hold. */
+export class AnswerTooLargeError extends Error {
+  override readonly name = 'AnswerTooLargeError'
+}
 
 export interface ErrorBody {
   /** What is wrong, for people. */
@@ -24,12 +33,23 @@ export class BatchResponse implements Sink {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #gone = new AbortController()
+  readonly #encoding: string | undefined
+  #packer: Packer | undefined
+  /**
+   * The answers so far to a client of HTTP/1.0. It would take the end of the connection for that of
+   * the body, so it gets all of it or a status.
+   */
+  readonly #held: Uint8Array[] | undefined
+  #heldBytes = 0
   #finished = false
 
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.#request = request
     this.#response = response
+    this.#encoding = answerEncoding(request)
+    this.#held = request.httpVersionMinor === 0 ? [] : undefined
     response.once('close', () => {
+      this.#packer?.destroy()
       if (!this.#finished) this.#gone.abort()
     })
     if (response.destroyed) this.#gone.abort()
@@ -43,16 +63,22 @@ export class BatchResponse implements Sink {
     return this.#response.headersSent
   }
 
-  write(bytes: Uint8Array): Promise<void> {
-    this.#begin()
-    return this.#write(bytes)
+  /** @throws AnswerTooLargeError for a client of HTTP/1.0 */
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.#held) this.#hold(this.#held, bytes)
+    else {
+      this.#begin()
+      await this.#write(this.#packer ? await this.#packer.pack(bytes) : bytes)
+    }
   }
 
   /** All has been answered. */
-  end(): void {
-    this.#begin()
+  async end(): Promise<void> {
+    const body = this.#held && Buffer.concat(this.#held)
+    this.#begin(body?.length)
+    const rest = body ?? (await this.#packer?.finish())
     this.#finished = true
-    this.#response.end()
+    this.#response.end(rest)
   }
 
   /**
@@ -70,9 +96,27 @@ export class BatchResponse implements Sink {
     }
   }
 
-  #begin(): void {
+  #hold(held: Uint8Array[], bytes: Uint8Array): void {
+    this.#heldBytes += bytes.length
+    if (this.#heldBytes > MAX_HELD_BYTES)
+      throw new AnswerTooLargeError(
+        `answers of more than ${MAX_HELD_BYTES} bytes need HTTP/1.1, in which a break shows`,
+      )
+    held.push(Uint8Array.from(bytes))
+  }
+
+  #begin(length?: number): void {
     if (this.isStreaming) return
-    this.#response.writeHead(200, { 'content-type': 'application/x-ndjson; charset=utf-8' })
+    const headers: Record<string, string | number> = {
+      'content-type': 'application/x-ndjson; charset=utf-8',
+      vary: 'accept-encoding',
+    }
+    if (length !== undefined) headers['content-length'] = length
+    else if (this.#encoding !== undefined) {
+      headers['content-encoding'] = this.#encoding
+      this.#packer = new Packer(this.#encoding)
+    }
+    this.#response.writeHead(200, headers)
   }
 
   async #refuse(status: number, body: ErrorBody): Promise<void> {
@@ -95,7 +139,7 @@ export class BatchResponse implements Sink {
 
   /** Without the chunk that ends the body, a client sees that it is incomplete. */
   async #break(body: ErrorBody): Promise<void> {
-    await this.#write(Buffer.from(`${JSON.stringify(body)}\n`))
+    await this.write(Buffer.from(`${JSON.stringify(body)}\n`))
     this.#response.socket?.end()
     this.#linger()
   }

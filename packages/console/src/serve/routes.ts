@@ -1,12 +1,14 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { explainBadAddress, shorten } from '../address/parse.js'
 import { readAddress, type AddressRules } from '../address/rules.js'
+import { codeOf } from '../error-code.js'
 import { AbortedError, InputTooLargeError, MalformedInputError, WorkerLostError } from '../errors.js'
 import { lookUp } from '../lookup/answer.js'
 import type { LookupPool } from '../lookup/pool.js'
 import { answerStream, type InputFormat } from '../lookup/stream.js'
 import type { AddressTable } from '../table/address-table.js'
-import { BatchResponse, type ErrorBody } from './batch-response.js'
+import { AnswerTooLargeError, BatchResponse, type ErrorBody } from './batch-response.js'
+import { ENCODINGS, isEncoding, unpacked } from './encodings.js'
 import type { BatchOutcome, Metrics, SingleResult } from './metrics.js'
 import type { Reloader } from './reload.js'
 
@@ -100,7 +102,7 @@ class Batches {
       const format = this.#accept(request)
       const answered = await this.#answer(request, response, format)
       metrics.lookups.inc({ path: 'batch', result: 'answered' }, answered)
-      response.end()
+      await response.end()
     } catch (error) {
       const refusal = refusalOf(error)
       outcome = refusal.outcome
@@ -122,12 +124,12 @@ class Batches {
         bodyLimit,
       })
     }
-    const encoding = request.headers['content-encoding'] ?? 'identity'
-    if (encoding !== 'identity')
+    const encoding = encodingOf(request)
+    if (encoding !== 'identity' && !isEncoding(encoding))
       throw new Refusal(
         415,
         'UNSUPPORTED_ENCODING',
-        `content-encoding '${encoding}' is not supported: send the body as it is`,
+        `content-encoding '${shorten(encoding)}' is not supported: send ${ENCODINGS.join(', ')}, or the body as it is`,
       )
     if (this.#active > MAX_BATCHES)
       throw new Refusal(503, 'BUSY', `${MAX_BATCHES} batches are under way: try again later`)
@@ -139,18 +141,26 @@ class Batches {
 
   async #answer(request: FastifyRequest, response: BatchResponse, format: InputFormat): Promise<number> {
     const { pool, bodyLimit } = this.#context
-    const { answered } = await answerStream(pool, request.raw, response, {
+    const encoding = encodingOf(request)
+    const body = encoding === 'identity' ? undefined : unpacked(request.raw, encoding)
+    const { answered } = await answerStream(pool, body?.bytes ?? request.raw, response, {
       format,
       batchBytes: BATCH_BYTES,
       window: pool.workers.length * 2,
+      // Of what it unpacks to.
       limit: bodyLimit,
       signal: response.signal,
-    })
+    }).finally(() => body?.end())
     if (answered === 0 && format !== 'json') {
       throw new Refusal(400, 'EMPTY_BODY', 'the body holds no address: send one a line')
     }
     return answered
   }
+}
+
+function encodingOf(request: FastifyRequest): string {
+  const name = request.headers['content-encoding']?.trim().toLowerCase() ?? 'identity'
+  return name === 'x-gzip' ? 'gzip' : name
 }
 
 /** A request that is refused with this status. */
@@ -180,12 +190,15 @@ interface RefusalAnswer {
 
 function refusalOf(error: unknown): RefusalAnswer {
   const message = error instanceof Error ? error.message : String(error)
-  const answer = (status: number, code: string, outcome: BatchOutcome): RefusalAnswer => ({
+  const answer = (status: number, code: string, outcome: BatchOutcome, text = message): RefusalAnswer => ({
     status,
-    body: { error: message, code },
+    body: { error: text, code },
     outcome,
   })
+  if (error instanceof AnswerTooLargeError) return answer(505, 'HTTP_VERSION', 'refused')
   if (error instanceof Refusal) return answer(error.status, error.code, 'refused')
+  if (codeOf(error)?.startsWith('Z_') === true || codeOf(error)?.startsWith('ZSTD_') === true)
+    return answer(400, 'MALFORMED_BODY', 'refused', `the body is not packed as it says: ${message}`)
   if (error instanceof MalformedInputError) return answer(400, 'MALFORMED_BODY', 'refused')
   if (error instanceof InputTooLargeError) return answer(413, 'BODY_TOO_LARGE', 'refused')
   if (error instanceof AbortedError || isConnectionError(error)) return answer(503, 'ABORTED', 'aborted')

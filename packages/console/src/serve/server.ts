@@ -10,6 +10,8 @@ import {
   type FastifyRequest,
 } from 'fastify'
 import type { Logger } from 'pino'
+import { shorten } from '../address/parse.js'
+import type { ErrorBody } from './batch-response.js'
 import { addRoutes, unsupportedType, type RouteContext } from './routes.js'
 
 export interface ServerOptions {
@@ -23,6 +25,8 @@ const MAX_HEADER_BYTES = 16 * 1024
 const HEADERS_MILLISECONDS = 10_000
 /** Longer paths than any address deserves, but short enough to be explained. */
 const MAX_PARAMETER_LENGTH = 1000
+/** Of a URL, as much is repeated, with a mark that it was cut: 256 bytes. */
+const ECHO = 253
 
 export function createServer(
   context: RouteContext,
@@ -62,7 +66,7 @@ export function createServer(
     const code = methods === undefined ? 'NO_SUCH_PATH' : 'METHOD_NOT_ALLOWED'
     if (methods !== undefined) reply.header('allow', methods)
     return reply.code(methods === undefined ? 404 : 405).send({
-      error: `there is no ${request.method} ${request.url}: see GET /lookup/{address}, POST /lookup, GET /health, GET /metrics`,
+      error: `there is no ${request.method} ${shown(request.url)}: see GET /lookup/{address}, POST /lookup, GET /health, GET /metrics`,
       code,
     })
   })
@@ -90,18 +94,35 @@ function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply)
       .header('connection', 'close')
       .send({ error: refusal.message, code: refusal.code })
   }
-  if (statusCode < 500) return reply.code(statusCode).send({ error: message, code: code ?? 'BAD_REQUEST' })
+  if (statusCode < 500) return reply.code(statusCode).send(refusalOf(statusCode, message, request))
   request.log.error({ err: error }, 'request failed')
   return reply.code(500).send({ error: 'internal error', code: 'INTERNAL' })
 }
 
-const connectionErrors: Readonly<Record<string, readonly [status: string, text: string]>> = {
-  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'the request took too long to arrive'],
+/** What Fastify has refused, in words and codes of our own. */
+function refusalOf(status: number, message: string, request: FastifyRequest): ErrorBody {
+  const url = shown(request.url)
+  if (status === 414) return { error: `'${url}' is longer than any address`, code: 'URL_TOO_LONG' }
+  if (status === 413) return { error: shorten(message, ECHO), code: 'BODY_TOO_LARGE' }
+  if (status === 400) return { error: `'${url}' is not a valid URL`, code: 'BAD_URL' }
+  return { error: shorten(message, ECHO), code: 'BAD_REQUEST' }
+}
+
+function shown(url: string): string {
+  return shorten(url.replace(/[^!-~]/g, '?'), ECHO)
+}
+
+type ConnectionError = readonly [status: string, code: string, text: string]
+
+const connectionErrors: Readonly<Record<string, ConnectionError>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'REQUEST_TIMEOUT', 'the request took too long to arrive'],
   HPE_HEADER_OVERFLOW: [
     '431 Request Header Fields Too Large',
+    'HEADERS_TOO_LARGE',
     `the headers are longer than ${MAX_HEADER_BYTES} bytes`,
   ],
 }
+const NOT_HTTP: ConnectionError = ['400 Bad Request', 'BAD_REQUEST', 'this is not an HTTP request']
 
 /** The responses of each connection that have not been written to their ends. */
 class ResponsesUnderWay {
@@ -132,11 +153,8 @@ function refuseConnection(error: Error & { code?: string }, socket: Socket, mayA
     socket.destroy()
     return
   }
-  const [status, text] = connectionErrors[error.code ?? ''] ?? [
-    '400 Bad Request',
-    'this is not an HTTP request',
-  ]
-  const body = `${JSON.stringify({ error: text, code: error.code ?? 'BAD_REQUEST' })}\n`
+  const [status, code, text] = connectionErrors[error.code ?? ''] ?? NOT_HTTP
+  const body = `${JSON.stringify({ error: text, code })}\n`
   socket.end(
     `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
       `connection: close\r\n\r\n${body}`,

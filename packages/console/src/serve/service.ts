@@ -13,6 +13,7 @@ import { boot, type Machine } from 'percpu'
 import type { Logger } from 'pino'
 import { STRICT, type AddressRules } from '../address/rules.js'
 import { attributionOf } from '../attribution.js'
+import { availableCpus } from '../available-cpus.js'
 import { AbortedError } from '../errors.js'
 import { LookupPool } from '../lookup/pool.js'
 import { AddressTable } from '../table/address-table.js'
@@ -159,7 +160,8 @@ export class Service {
     // That can be watched, too.
     if (inspect !== undefined) await this.#inspect(machine, inspect)
     const columns = columnsText(format.columns)
-    logger.info({ ipv4, ipv6, columns, workers: this.#options.workers }, 'loading')
+    const { workers } = this.#options
+    logger.info({ ipv4, ipv6, columns, workers, ...availableCpus() }, 'loading')
     const { error } = await reloader.request(FIRST_LOAD, onProgress)
     if (error) throw error
     await pool.ready()
@@ -265,7 +267,8 @@ function createParts(options: ServiceOptions): Parts {
     logger,
   )
   const { bodyLimit, attribution = attributionOf(files) } = options
-  const app = createServer({ pool, table, metrics, reloader, bodyLimit, attribution, rules }, options)
+  const context = { pool, table, metrics, reloader, bodyLimit, attribution, rules }
+  const app = createServer(context, options)
   return { machine, pool, metrics, reloader, app, attribution, workerWatch }
 }
 

@@ -50,16 +50,16 @@ export function gracePeriodMetrics(registry: Registry, inspect: () => Inspection
   gauge('callbacks', 'Callbacks pending', ['cpu'], (set, { callbacks }) => {
     for (const [cpu, count] of callbacks.entries()) if (count > 0) set(count, { cpu: String(cpu) })
   })
-  const latency = new Gauge<'kind' | 'quantile'>({
+  const latency = new Gauge<'kind' | 'percentile'>({
     name: 'percpu_rcu_wait_seconds',
     help: 'How long waits for grace periods took, since boot',
-    labelNames: ['kind', 'quantile'],
+    labelNames: ['kind', 'percentile'],
     registers: [registry],
     collect() {
       this.reset()
       const { rcu, srcu } = inspect().waits
-      quantiles(latency, 'rcu', rcu)
-      quantiles(latency, 'srcu', srcu)
+      percentiles(latency, 'rcu', rcu)
+      percentiles(latency, 'srcu', srcu)
     },
   })
 }
@@ -67,10 +67,14 @@ export function gracePeriodMetrics(registry: Registry, inspect: () => Inspection
 /** Sets a value for the grace periods that are being read. */
 type Set<Label extends string> = (value: number, labels?: Readonly<Record<Label, string>>) => void
 
-function quantiles(to: Gauge<'kind' | 'quantile'>, kind: string, measured: Percentiles | undefined): void {
+function percentiles(
+  to: Gauge<'kind' | 'percentile'>,
+  kind: string,
+  measured: Percentiles | undefined,
+): void {
   if (!measured) return
-  to.set({ kind, quantile: '0.5' }, measured.p50 / 1000)
-  to.set({ kind, quantile: '0.9' }, measured.p90 / 1000)
-  to.set({ kind, quantile: '0.99' }, measured.p99 / 1000)
-  to.set({ kind, quantile: '1' }, measured.max / 1000)
+  to.set({ kind, percentile: '50' }, measured.p50 / 1000)
+  to.set({ kind, percentile: '90' }, measured.p90 / 1000)
+  to.set({ kind, percentile: '99' }, measured.p99 / 1000)
+  to.set({ kind, percentile: '100' }, measured.max / 1000)
 }

@@ -72,21 +72,21 @@ export function inspectionMetrics(registry: Registry, machine: Machine, blockedA
   gauge(
     'percpu_cpu_event_loop_delay_seconds',
     'By how much heartbeats were late',
-    ['quantile'],
+    ['percentile'],
     (to, cpu) => {
-      quantiles(to, cpu.cpu, cpu.eventLoopDelay)
+      percentiles(to, cpu.cpu, cpu.eventLoopDelay)
     },
   )
-  gauge('percpu_cpu_doorbell_seconds', 'From a ring to its answer', ['quantile'], (to, cpu) => {
-    quantiles(to, cpu.cpu, cpu.doorbellLatency)
+  gauge('percpu_cpu_doorbell_seconds', 'From a ring to its answer', ['percentile'], (to, cpu) => {
+    percentiles(to, cpu.cpu, cpu.doorbellLatency)
   })
   gracePeriodMetrics(registry, inspect)
 }
 
-function quantiles(to: Gauge<'quantile' | 'cpu'>, cpu: number, measured: Percentiles | undefined): void {
+function percentiles(to: Gauge<'percentile' | 'cpu'>, cpu: number, measured: Percentiles | undefined): void {
   if (!measured) return
-  to.set({ cpu, quantile: '0.5' }, measured.p50 / 1000)
-  to.set({ cpu, quantile: '0.9' }, measured.p90 / 1000)
-  to.set({ cpu, quantile: '0.99' }, measured.p99 / 1000)
-  to.set({ cpu, quantile: '1' }, measured.max / 1000)
+  to.set({ cpu, percentile: '50' }, measured.p50 / 1000)
+  to.set({ cpu, percentile: '90' }, measured.p90 / 1000)
+  to.set({ cpu, percentile: '99' }, measured.p99 / 1000)
+  to.set({ cpu, percentile: '100' }, measured.max / 1000)
 }

@@ -217,7 +217,7 @@ describe('grace periods', () => {
     assert.match(text, /percpu_rcu_holding_up\{domain="config",flavour="normal"\} 1\n/)
     assert.match(text, /percpu_rcu_waiting_seconds\{domain="config",flavour="normal"\} 0\.[0-9]+\n/)
     assert.match(text, /percpu_rcu_oldest_section_seconds\{domain="config",flavour="normal"\} 0\.[0-9]+\n/)
-    assert.match(text, /percpu_rcu_wait_seconds\{kind="srcu",quantile="0.99"\} 0\.[0-9]+\n/)
+    assert.match(text, /percpu_rcu_wait_seconds\{kind="srcu",percentile="99"\} 0\.[0-9]+\n/)
     srcu.readUnlock(token)
     await waiting
   })

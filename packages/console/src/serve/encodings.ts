@@ -1,0 +1,117 @@
+/**
+ * Bodies that are packed: those of requests are unpacked as they come, and answers are packed as
+ * they go, each piece so that the client can unpack it at once.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { Transform } from 'node:stream'
+import zlib from 'node:zlib'
+import Negotiator from 'negotiator'
+
+/** Fast rather than small: answers are alike, and are packed while they are made. */
+const LEVEL = 1
+const ZSTD_LEVEL = 1
+
+type Packing = Transform & { flush(callback: () => void): void }
+
+interface Encoding {
+  readonly pack: () => Packing
+  readonly unpack: () => NodeJS.ReadWriteStream & { destroy(error?: Error): unknown }
+}
+
+/** What Node has from 22.15 on. */
+interface WithZstd {
+  readonly createZstdCompress?: (options: { params: Record<number, number> }) => Packing
+  readonly createZstdDecompress?: Encoding['unpack']
+}
+
+const encodings = new Map<string, Encoding>([
+  ['gzip', { pack: () => zlib.createGzip({ level: LEVEL }), unpack: () => zlib.createGunzip() }],
+  // As HTTP means it: the format of zlib. Some clients send the bare one.
+  ['deflate', { pack: () => zlib.createDeflate({ level: LEVEL }), unpack: () => zlib.createUnzip() }],
+])
+const { createZstdCompress: packZstd, createZstdDecompress: unpackZstd } = zlib as WithZstd
+/** ZSTD_c_compressionLevel. */
+const ZSTD_LEVEL_PARAMETER = 100
+if (packZstd && unpackZstd)
+  encodings.set('zstd', {
+    pack: () => packZstd({ params: { [ZSTD_LEVEL_PARAMETER]: ZSTD_LEVEL } }),
+    unpack: () => unpackZstd(),
+  })
+
+/** The encodings that there are, the best one first. */
+export const ENCODINGS: readonly string[] = ['zstd', 'gzip', 'deflate'].filter((name) => encodings.has(name))
+
+/** The one in which a client wants its answer; undefined: as it is. */
+export function answerEncoding(request: IncomingMessage): string | undefined {
+  if (request.headers['accept-encoding'] === undefined) return undefined
+  const chosen = new Negotiator(request).encoding([...ENCODINGS, 'identity'])
+  return chosen === 'identity' ? undefined : chosen
+}
+
+/** Whether a body in this encoding can be unpacked. `identity` is none. */
+export function isEncoding(name: string): boolean {
+  return encodings.has(name)
+}
+
+/**
+ * The body of a request, unpacked. An error of the packing is thrown where it is read; the request
+ * itself stays open, so that it can be answered.
+ */
+export function unpacked(request: IncomingMessage, encoding: string): Unpacking {
+  const unpack = encodings.get(encoding)?.unpack()
+  if (!unpack) throw new TypeError(`no encoding ${encoding}`)
+  const broken = (error: Error) => unpack.destroy(error)
+  request.once('error', broken)
+  request.pipe(unpack)
+  return {
+    bytes: unpack as unknown as AsyncIterable<Uint8Array>,
+    end() {
+      request.off('error', broken)
+      request.unpipe(unpack)
+      unpack.destroy()
+    },
+  }
+}
+export interface Unpacking {
+  readonly bytes: AsyncIterable<Uint8Array>
+  /** Unpacks nothing more. */
+  end(): void
+}
+
+/** Packs pieces, one after the other. */
+export class Packer {
+  readonly #stream: Packing
+  #pieces: Buffer[] = []
+
+  constructor(encoding: string) {
+    const stream = encodings.get(encoding)?.pack()
+    if (!stream) throw new TypeError(`no encoding ${encoding}`)
+    this.#stream = stream.on('data', (piece: Buffer) => this.#pieces.push(piece))
+  }
+
+  /** All that tells of `bytes`. */
+  async pack(bytes: Uint8Array): Promise<Buffer> {
+    await new Promise<void>((resolve, reject) => {
+      this.#stream.write(bytes, (error) => (error ? reject(error) : resolve()))
+    })
+    await new Promise<void>((resolve) => this.#stream.flush(() => resolve()))
+    return this.#take()
+  }
+  /** What ends it all. */
+  async finish(): Promise<Buffer> {
+    await new Promise<void>((resolve, reject) =>
+      this.#stream.once('end', resolve).once('error', reject).end(),
+    )
+    return this.#take()
+  }
+  /** Lets go of its memory. */
+  destroy(): void {
+    this.#stream.destroy()
+  }
+
+  #take(): Buffer {
+    const bytes = Buffer.concat(this.#pieces)
+    this.#pieces = []
+    return bytes
+  }
+}
