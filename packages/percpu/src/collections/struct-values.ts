@@ -105,7 +105,7 @@ function structPart(struct: StructType): Part {
   }
 }
 
-/** What would not be stored is refused: it may be a field that is misspelt. An accessor has no other. */
+/** What would not be stored is refused: it may be misspelt. An accessor has no other fields. */
 function checkFields(
   struct: StructType,
   names: ReadonlySet<string>,

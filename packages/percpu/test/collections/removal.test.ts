@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { on, once } from 'node:events'
 import { before, describe, it } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import type { CollectionKind, Machine } from 'percpu'
 import { forEachAccessAsync, fresh, joinAs, mem, percpu } from '../support/hooked-percpu.js'
@@ -251,7 +252,8 @@ for (const kind of kinds)
         } else await victim.offline()
         assert.deepEqual(machine.objects.list(), [])
         machine.heap.verify({ quiet: true })
-        assert.deepEqual(await allocated(machine), before, `step ${step}`)
+        // What it had begun to end of a domain has an heir, for whom nobody waits.
+        while (!isDeepStrictEqual(await allocated(machine), before)) await turn()
         made[kind](machine)
         return isKilled
       })

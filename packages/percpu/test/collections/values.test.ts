@@ -216,8 +216,8 @@ describe('values that are structs', () => {
     }
     const shared = machine.objects.create('line', Line)
     shared.from.x = 7
-    map.set(1, shared as never)
-    map.set(2, { from, to: shared.from } as never)
+    map.set(1, shared)
+    map.set(2, { from, to: shared.from })
     assert.equal(map.get(1)?.from.x, 7)
     assert.equal(map.get(2)?.to.x, 7)
   })
