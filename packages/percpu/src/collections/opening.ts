@@ -4,6 +4,7 @@ import type { NamedThing, Names } from '../bootmem/names.js'
 import { refused } from '../machine/check.js'
 import type { PresentKind } from './presence.js'
 
+/** What all doors of collections take. */
 export interface OpenOptions {
   /**
    * True: a collection of this name is opened, or made if there is none. False: none is made, and

@@ -14,10 +14,12 @@ import { invitingOf, type Invitation } from './invitation.js'
 /** What is needed of a worker: a Node `Worker` has it. */
 export interface SupervisedWorker {
   readonly threadId: number
+  /** Calls `listener` when the thread has ended. */
   once(event: 'exit', listener: () => void): unknown
 }
 /** What is needed of a worker that was invited: every `Worker` has it. */
 export interface InvitedWorker {
+  /** Ends the thread, at any instruction. */
   terminate(): unknown
 }
 /** A web worker of Bun. */

@@ -32,6 +32,7 @@ import { currentVersion, heightOf, numberOf, rootOf } from './version.js'
 import { RangeView } from './view.js'
 import { RangeWriter, type RangeParts } from './writer.js'
 
+/** What `rangeMap.loadAsync` takes. */
 export interface RangeLoadOptions {
   /** Ends the load when it aborts: the call rejects with its reason, and nothing is changed. */
   readonly signal?: AbortSignalLike
