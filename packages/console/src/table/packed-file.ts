@@ -3,18 +3,19 @@
  *
  *     asn-ipv4.csv.percpu     SHA-256 of the rest │ bytes of rows │ rows (packed.ts) │ source: JSON
  *
- * It counts while its checksum is right, and while it was made from a file of CSV with the same
- * content, read in the same way. The content is the same if size, times, device and number of the
- * file are, unless it was changed just before it was read; else its hash tells.
+ * It counts if it is of this user, of root, or of whom the CSV is of, while its checksum is right,
+ * and while it was made from a file of CSV with the same content, read in the same way. The content
+ * is the same if size, times, device and number of the file are, unless it was changed just before
+ * it was read; else its hash tells.
  *
  * It is written aside and renamed. Where the folder takes no file, it lies in the user's cache
  * folder. Nothing depends on it: what is missing, damaged or cannot be written is passed over.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import type { BigIntStats } from 'node:fs'
+import { constants, type BigIntStats, type Stats } from 'node:fs'
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { codeOf } from '../error-code.js'
 import { columnsText, type TableFormat } from './format.js'
 import { unpack, type PackedRows } from './packed.js'
@@ -38,7 +39,7 @@ export async function readPacked(
   const stats = await stat(file, { bigint: true })
   if (!stats.isFile()) return undefined
   for (const path of pathsOf(file)) {
-    const found = await passingOver(() => readChecked(path))
+    const found = await passingOver(() => readChecked(path, stats))
     if (found?.rows.family !== family || found.source.format !== formatKey(format)) continue
     if (await isSame(file, stats, found.source)) return found.rows
   }
@@ -101,21 +102,42 @@ async function isSame(file: string, stats: BigIntStats, source: StoredSource): P
   return sum.digest('hex') === source.hash
 }
 
-/** Beside the file, and in the cache folder. */
+/** Beside the file, and in the cache folder, if there is one. */
 function pathsOf(file: string): string[] {
   const absolute = resolve(file)
-  const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache')
+  const cache = cacheFolder()
   const name = createHash('sha256').update(absolute).digest('hex').slice(0, 32)
-  return [`${absolute}${SUFFIX}`, join(cache, 'percpu', `${name}${SUFFIX}`)]
+  const others = cache === undefined ? [] : [join(cache, 'percpu', `${name}${SUFFIX}`)]
+  return [`${absolute}${SUFFIX}`, ...others]
+}
+function cacheFolder(): string | undefined {
+  const given = process.env['XDG_CACHE_HOME']
+  if (given !== undefined && isAbsolute(given)) return given
+  try {
+    return join(homedir(), '.cache')
+  } catch (error) {
+    // A user without a name has no folder.
+    if (codeOf(error) === undefined) throw error
+    return undefined
+  }
+}
+
+/** Whether a file is of somebody who may say what is in the table: anybody may write into /tmp. */
+function isTrusted({ uid }: Stats, source: BigIntStats): boolean {
+  const own = process.getuid?.()
+  return own === undefined || [own, Number(source.uid), 0].includes(uid)
 }
 
 async function readChecked(
   path: string,
+  stats: BigIntStats,
 ): Promise<{ readonly rows: PackedRows; readonly source: StoredSource } | undefined> {
-  const handle = await open(path)
+  // A named pipe that somebody has put there holds nothing up.
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
-    const { size } = await handle.stat()
-    if (size < PREFIX_BYTES) return undefined
+    const found = await handle.stat()
+    const { size } = found
+    if (size < PREFIX_BYTES || !found.isFile() || !isTrusted(found, stats)) return undefined
     const prefix = Buffer.alloc(PREFIX_BYTES)
     await handle.read(prefix, 0, PREFIX_BYTES, 0)
     const length = prefix.readDoubleLE(HASH_BYTES)

@@ -1,6 +1,15 @@
 /** Packed rows: what they answer, and the file beside the CSV that has them. */
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { devNull } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -127,6 +136,17 @@ test('a damaged file is not taken, wherever the damage is, and is written anew',
     readdirSync(folder).filter((name) => name.endsWith('.tmp')),
     [],
   )
+})
+
+const isRoot = process.getuid?.() === 0
+test('a file of somebody else is not taken', { skip: !isRoot && 'files cannot be given away' }, async (t) => {
+  const { files } = await keptFiles(t)
+  await readTable(files)
+  chownSync(`${files.ipv4}.percpu`, 12_345, 12_345)
+  assert.equal(await readPacked(files.ipv4, 4, USUAL_FORMAT), undefined)
+  // Of whom the CSV is of.
+  chownSync(files.ipv4, 12_345, 12_345)
+  assert.equal((await readPacked(files.ipv4, 4, USUAL_FORMAT))?.length, 2)
 })
 
 test('where the folder takes no file it lies in the cache folder; where nothing does, nowhere', async (t) => {
