@@ -41,12 +41,8 @@ export function packageTexts(root, name) {
 /** Where the texts of the repository are in a package, by their paths in the repository. */
 function placesOf(root, name) {
   const { readme, texts, others = false } = packages[name]
-  const own = others ? [...docs(root), ...examples(root)].filter((file) => !isElsewhere(name, file)) : texts
-  return new Map([
-    [readme, 'README.md'],
-    ['packages/percpu/LICENSE', 'LICENSE'],
-    ...own.map((file) => [file, file]),
-  ])
+  const own = others ? [...docs(root), ...examples(root)].filter((file) => ownerOf(file) === name) : texts
+  return new Map([[readme, 'README.md'], ['LICENSE', 'LICENSE'], ...own.map((file) => [file, file])])
 }
 
 function docs(root) {
@@ -58,10 +54,7 @@ function examples(root) {
   )
 }
 
-/** Whether another package has the file. */
-function isElsewhere(name, file) {
-  return ownerOf(file) !== name
-}
+/** The package that has the file. */
 function ownerOf(file) {
   const inside = Object.keys(packages).find(
     (name) => packages[name].readme === file || file.startsWith(`${packages[name].folder}/`),
