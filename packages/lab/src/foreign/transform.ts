@@ -60,9 +60,18 @@ export function transform(source: string, options: TransformOptions): Transforme
   addRuntime(file, edits, rewriter, format, options.runtime ?? runtimeUrl)
   const own = edits.generateMap({ source: options.file, includeContent: true, hires: 'boundary' })
   const combined = map ? remapping([own.toString(), map], () => null).toString() : own.toString()
-  const comment = `//# sourceMappingURL=data:application/json;base64,${Buffer.from(combined).toString('base64')}`
-  const code = edits.toString().replace(/^\/\/# sourceMappingURL=.*$/gm, '')
-  return { code: `${code}\n${comment}`, map: combined }
+  return withMap(edits.toString(), combined)
+}
+
+/** Takes the types away, and leaves the accesses as they are. The source may hold errors. */
+export function compile(source: string, file: string): Transformed {
+  const { text, map } = toJavaScript(source, file)
+  return withMap(text, JSON.stringify(map))
+}
+
+function withMap(text: string, map: string): Transformed {
+  const comment = `//# sourceMappingURL=data:application/json;base64,${Buffer.from(map).toString('base64')}`
+  return { code: `${text.replace(/^\/\/# sourceMappingURL=.*$/gm, '')}\n${comment}`, map }
 }
 
 /** Strips types; JavaScript is taken as it is. */
