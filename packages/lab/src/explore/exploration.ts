@@ -10,6 +10,7 @@ import { ELSEWHERE, END, FAILED, REDUNDANT, type Search, TOO_LONG } from '../eng
 import { takeBack } from '../engine/step.js'
 import { World } from '../engine/world.js'
 import { setForeignAccess } from '../foreign/access.js'
+import { judgeEndless } from '../oracles/endless.js'
 import { InvariantError, judgeBroken, judgeEnd, messageOf, resultsOf } from '../oracles/judge.js'
 import type { Ending, Verdict } from '../oracles/verdict.js'
 import { checkIsSync, ScenarioError } from '../check.js'
@@ -182,10 +183,7 @@ export class Exploration {
     if (end === REDUNDANT) return 'redundant'
     if (end === FAILED) return judgeBroken(this.world, runner)
     if (end === TOO_LONG)
-      return {
-        kind: 'limit',
-        message: `an execution takes more than ${this.options.maxSteps ?? 10_000} steps: it has a loop that never ends, or maxSteps is too low`,
-      }
+      return judgeEndless(this.world, this.scenario.names, this.options.maxSteps ?? 10_000)
     if (end !== END) throw new Error(`an execution ended for no known reason (${end})`)
     const ending = judgeEnd(this.world, this.scenario)
     if (typeof ending === 'string' || this.counts.touchesMemory || this.world.touchesMemory()) return ending

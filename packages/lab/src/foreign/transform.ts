@@ -12,6 +12,7 @@
  *     o?.words[i]              lab.optional(o)?.prop("words").view[i]
  *     new Int8Array(a)         new Int8Array(lab.view(a))   also Array.from(a)
  *     Atomics.add(a, i, 1)     unchanged, but `Atomics` is the lab's
+ *     while (!a[i]);           tells where each turn begins, if the loop waits (loops.ts)
  *
  * Every line stays where it was; TypeScript becomes JavaScript first. A source map tells the
  * columns and, for TypeScript, the lines.
