@@ -27,6 +27,7 @@ export {
   type IrqSettings,
   type KillSettings,
   Scenario,
+  type WordNames,
 } from './scenario/scenario.js'
 
 export { ScheduleError } from './search/schedule.js'

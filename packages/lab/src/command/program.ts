@@ -1,6 +1,7 @@
 /** Runs the files in this process: the explorations at their top level, or in tests. */
 import { pathToFileURL } from 'node:url'
-import { instrument } from '../foreign/register.js'
+import { isTypeScript } from '../foreign/hooks.js'
+import { compileTypes, instrument } from '../foreign/register.js'
 import '../mem/register.js'
 import type { Outcome } from '../explore/outcome.js'
 import { setSettings, type Settings } from '../explore/settings.js'
@@ -24,7 +25,13 @@ export async function runProgram(request: Request, surroundings: Surroundings): 
   const errors: unknown[] = []
   const note = (error: unknown) => void errors.push(error)
   process.on('unhandledRejection', note)
-  if (request.instrument.length > 0) instrument(request.instrument)
+  try {
+    const compiled = request.files.filter(needsCompiling)
+    if (compiled.length > 0) compileTypes(compiled)
+    if (request.instrument.length > 0) instrument(request.instrument)
+  } catch (error) {
+    return [error]
+  }
   const place = { file: '' }
   setSettings(settingsFor(request, surroundings, place))
   for (const [i, file] of request.files.entries()) {
@@ -35,6 +42,11 @@ export async function runProgram(request: Request, surroundings: Surroundings): 
   await new Promise((resolve) => process.once('beforeExit', resolve))
   process.off('unhandledRejection', note)
   return errors
+}
+
+/** Whether the file is TypeScript, and Node does not take the types away. */
+function needsCompiling(file: string): boolean {
+  return isTypeScript(file) && !Reflect.get(process.features, 'typescript')
 }
 
 function settingsFor(

@@ -18,6 +18,7 @@ import {
   U64_BIG,
   U8,
 } from './formats.js'
+import { beginTurn } from './turns.js'
 import { BIGINTS, BYTES, LabView, NUMBERS, shadowOf } from './views.js'
 import { notify, wait, waitAsync } from './waiting.js'
 
@@ -104,6 +105,7 @@ export const exploredAccess: ForeignAccess = {
   storeData: (view, type, offset, value, littleEndian) => {
     access(STORE, wholeOf(view), view.byteOffset + offset, value, formatOf(type, littleEndian))
   },
+  turn: beginTurn,
   unseen: (_view, method) => {
     throw new Error(
       `${method}() may touch shared memory in ways that the lab cannot see: use element accesses`,

@@ -21,6 +21,9 @@ export interface StepTaker {
    * Runs `action` without steps: every execution starts from the memory that its accesses leave.
    */
   prepare<T>(action: () => T): T
+  /** See turns.ts. */
+  stepsInVain(from: number): readonly number[] | undefined
+  differs(steps: readonly number[]): boolean
   /** The promise of a task of the event loop: a wait of at most `timeout` milliseconds. */
   promiseOf(task: number, timeout: number): Promise<unknown>
 }

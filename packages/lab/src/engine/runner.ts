@@ -22,6 +22,7 @@ import { prepareStep } from './prepare.js'
 import { type Cpu, FINISHED, Process, READY, type Task, UNBORN } from './process.js'
 import { FAILED, type Search } from './search.js'
 import { takeStep } from './step.js'
+import { differs, stepsInVain } from './turns.js'
 import type { LabView } from './views.js'
 import type { World } from './world.js'
 
@@ -258,6 +259,16 @@ export class Runner implements StepTaker {
     return this.live(cpu, code, view, index, a, b)
   }
 
+  stepsInVain(from: number): readonly number[] | undefined {
+    const cpu = this.current
+    if (this.unwinding || this.isPreparing || cpu.cursor < cpu.logLength) return undefined
+    return stepsInVain(this.world, cpu, from)
+  }
+
+  differs(steps: readonly number[]): boolean {
+    return differs(this.world, steps)
+  }
+
   prepare<T>(action: () => T): T {
     const cpu = this.current
     if (this.isPreparing) return action()
@@ -324,7 +335,10 @@ export class Runner implements StepTaker {
   ): unknown {
     const process = cpu.running
     if (process.code < 0) this.world.setNext(process, code, view, index, a, b)
-    else if (code === SPIN) process.a = a
+    else if (code === SPIN) {
+      process.a = a
+      process.b = b
+    }
     this.stacks?.arrive(process)
     if (this.toFirstSteps) this.leave(undefined)
     this.pump(cpu, process)

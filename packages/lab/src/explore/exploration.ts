@@ -10,6 +10,7 @@ import { ELSEWHERE, END, FAILED, REDUNDANT, type Search, TOO_LONG } from '../eng
 import { takeBack } from '../engine/step.js'
 import { World } from '../engine/world.js'
 import { setForeignAccess } from '../foreign/access.js'
+import { judgeEndless } from '../oracles/endless.js'
 import { InvariantError, judgeBroken, judgeEnd, messageOf, resultsOf } from '../oracles/judge.js'
 import type { Ending, Verdict } from '../oracles/verdict.js'
 import { checkIsSync, ScenarioError } from '../check.js'
@@ -24,7 +25,7 @@ import type { Trace } from '../trace.js'
 import { failureOf } from './explain.js'
 import type { ExplorationFailure } from './failure.js'
 import type { ExploreOptions } from './options.js'
-import { noCounts, type Counts, type ExploreReport } from './outcome.js'
+import { noCounts, toBeSeen, type Counts, type ExploreReport } from './outcome.js'
 import { recordTrace } from './record-trace.js'
 import { settings } from './settings.js'
 import { StackRecorder } from './stacks.js'
@@ -182,12 +183,15 @@ export class Exploration {
     if (end === REDUNDANT) return 'redundant'
     if (end === FAILED) return judgeBroken(this.world, runner)
     if (end === TOO_LONG)
-      return {
-        kind: 'limit',
-        message: `an execution takes more than ${this.options.maxSteps ?? 10_000} steps: it has a loop that never ends, or maxSteps is too low`,
-      }
+      return judgeEndless(this.world, this.scenario.names, this.options.maxSteps ?? 10_000)
     if (end !== END) throw new Error(`an execution ended for no known reason (${end})`)
-    return judgeEnd(this.world, this.scenario)
+    const ending = judgeEnd(this.world, this.scenario)
+    if (typeof ending === 'string' || this.counts.touchesMemory || this.world.touchesMemory()) return ending
+    // Without a step, what looks wrong is as a rule what the lab has not seen.
+    return {
+      ...ending,
+      message: `${ending.message} (no body touched shared memory through the lab: ${toBeSeen})`,
+    }
   }
 
   /** Makes the failure of the execution at hand as short as it can be; returns it as an error. */

@@ -5,7 +5,7 @@ import type { Scenario } from '../scenario/scenario.js'
 import { Exploration } from './exploration.js'
 import { ExplorationFailure } from './failure.js'
 import { checkExploration, type ExploreOptions } from './options.js'
-import { noCounts, type ExploreReport, type Outcome } from './outcome.js'
+import { noCounts, toBeSeen, type ExploreReport, type Outcome } from './outcome.js'
 import { settings } from './settings.js'
 
 /**
@@ -37,8 +37,7 @@ export async function explore(
   const { report } = outcome
   if (all.replay === undefined && report.executions > 0 && !report.touchesMemory)
     throw new ScenarioError(
-      `${name}: no body touched shared memory through the lab, so nothing of it was explored: use the ` +
-        'library that `percpu` of percpu-lab is, or instrument foreign code (docs/lab.md)',
+      `${name}: no body touched shared memory through the lab, so nothing was explored: ${toBeSeen}`,
     )
   if (all.replay === undefined && isAllLeftOut(report)) throw new AllLeftOutError(report)
   if (isSameSearch(options, all)) compare(report, options)

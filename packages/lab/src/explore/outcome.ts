@@ -48,3 +48,8 @@ export const noCounts: Counts = {
   operations: 0,
   touchesMemory: false,
 }
+
+/** What to do about accesses that the lab does not see. */
+export const toBeSeen =
+  'use the library that `percpu` of percpu-lab is. Code with its own typed arrays and Atomics is seen ' +
+  'when it is instrumented: npx percpu-lab FILE --instrument PATH-OF-THAT-CODE (docs/lab.md)'

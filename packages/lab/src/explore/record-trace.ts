@@ -39,15 +39,31 @@ export function recordTrace(
 ): Trace {
   const processes = world.processes.map(({ id, name, kind, cpu }) => ({ id, name, kind, cpu: cpu.number }))
   const events: TraceEvent[] = []
-  for (let step = 0; step < world.history.length; step++) events.push(eventOf(world, names, step, stacks))
+  for (const step of shownSteps(world, verdict)) events.push(eventOf(world, names, step, stacks))
   const race = verdict.kind === 'data race' ? raceOf(world, events) : undefined
   const failure = {
     kind: verdict.kind,
-    message: race === undefined ? verdict.message : raceMessage(world, race, events),
+    message: race === undefined ? withPlace(verdict, world, events) : raceMessage(world, race, events),
     race,
     stuck: verdict.stuck ?? [],
   }
   return { test, processes, events, schedule, failure }
+}
+
+/** All steps, but for those that repeat others in an execution without an end. */
+function shownSteps({ history }: World, { repeats }: Verdict): readonly number[] {
+  const all = Array.from({ length: history.length }, (_, step) => step)
+  if (repeats === undefined) return all
+  return all.filter((step) => step <= repeats.to && (step < SHOWN || step >= repeats.from))
+}
+/** Steps of an execution without an end that are shown from its beginning. */
+const SHOWN = 40
+
+/** The message, with the place of the loop that has no end. */
+function withPlace({ message, repeats }: Verdict, { history }: World, events: readonly TraceEvent[]): string {
+  if (repeats === undefined || repeats.to === history.length - 1) return message
+  const place = events.find(({ step }) => step === repeats.from)?.stack[0]
+  return place === undefined ? message : `${message} The loop: ${place}`
 }
 
 function eventOf(world: World, names: Names, step: number, stacks: StackRecorder | undefined): TraceEvent {

@@ -85,6 +85,16 @@ export interface ForeignAccess {
    * Called before a method that may touch the shared memory of the view without the accesses above.
    */
   unseen(view: ArrayBufferView<SharedArrayBuffer>, method: string): void
+  /** Called where a turn of a loop that may wait begins. */
+  turn?(loop: TurningLoop): void
+}
+
+/** A loop in which a turn that has changed no memory leaves its thread as it was. */
+export interface TurningLoop {
+  /** For the engine: where the newest turn began; -1 before the first. */
+  from: number
+  /** Whether that is so now: it depends on the objects that the loop reads from. */
+  remembersNothing(): boolean
 }
 
 // TypeScript has separate overloads for arrays of numbers and of bigints. The engine checks at run

@@ -16,6 +16,7 @@ export {
   type IntegerView,
   type Modification,
   type SharedView,
+  type TurningLoop,
   type WaitableView,
   type WaitResult,
 } from './access.js'

@@ -2,6 +2,7 @@
 import type MagicString from 'magic-string'
 import ts from 'typescript'
 import { isChainEnd, rewriteChain } from './chains.js'
+import { chainsOfWaitingLoop, type Loop } from './loops.js'
 import {
   isConstructor,
   isElementAccess,
@@ -26,11 +27,14 @@ export class Rewriter implements Edits {
   readonly edits: MagicString
   usesAtomics = false
   readonly #file: ts.SourceFile
+  /** Whether `Atomics` may be something else in the file. */
+  readonly #ownAtomics: boolean
 
   constructor(file: ts.SourceFile, edits: MagicString, name: string) {
     this.#file = file
     this.edits = edits
     this.name = name
+    this.#ownAtomics = declaresAtomics(file)
   }
 
   run(): void {
@@ -40,12 +44,35 @@ export class Rewriter implements Edits {
   #visit(node: ts.Node): void {
     if (ts.isIdentifier(node) && node.text === 'Atomics') this.usesAtomics = true
     if (isChainEnd(node)) rewriteChain(this, node)
+    const chains = this.#ownAtomics ? undefined : chainsOfWaitingLoop(node)
     // Outer openings come first, and so do inner closings.
+    if (chains) this.#openLoop(node as Loop, chains)
     const inner = this.#viewOf(node)
     if (inner) this.#open(inner)
     if (isSuperCall(node)) this.#wrapSuper(node.expression)
     ts.forEachChild(node, (child) => this.#visit(child))
     if (inner) this.edits.appendLeft(inner.getEnd(), isConstructor(inner) ? '))' : ')')
+    if (chains) this.#closeLoop(node as Loop)
+  }
+
+  /**
+   * Says where each turn begins: before the condition, or before the body if that comes first. The
+   * chains are looked at when a turn was in vain.
+   */
+  #openLoop(loop: Loop, chains: readonly string[]): void {
+    const start = loop.getStart(this.#file)
+    const name = `${this.name}Loop`
+    this.edits.appendRight(start, `{ const ${name} = ${this.name}.loop(() => [${chains.join(', ')}]); `)
+    const condition = conditionFirst(loop)
+    if (condition) this.edits.appendRight(condition.getStart(this.#file), `${name}.turn() && (`)
+    else this.edits.appendRight(loop.statement.getStart(this.#file), `{ ${name}.turn(); `)
+  }
+
+  #closeLoop(loop: Loop): void {
+    const condition = conditionFirst(loop)
+    if (condition) this.edits.appendLeft(condition.getEnd(), ')')
+    else this.edits.appendLeft(loop.statement.getEnd(), ' }')
+    this.edits.appendLeft(loop.getEnd(), ' }')
   }
 
   /** The expression below a node whose value may be a view that the node reads or writes. */
@@ -99,4 +126,17 @@ export class Rewriter implements Edits {
 function functionFor(parent: ts.Node): string {
   if (isGlobalAtomics(parent)) return 'host'
   return isMethod(parent) && parent.name.text === 'set' ? 'setter' : 'view'
+}
+
+/** The condition that a turn begins with, if it does. */
+function conditionFirst(loop: Loop): ts.Expression | undefined {
+  if (ts.isDoStatement(loop)) return undefined
+  return ts.isForStatement(loop) ? loop.condition : loop.expression
+}
+
+function declaresAtomics(node: ts.Node): boolean {
+  const { name } = node as { readonly name?: ts.Node }
+  if (name && ts.isIdentifier(name) && name.text === 'Atomics' && !ts.isPropertyAccessExpression(node))
+    return true
+  return ts.forEachChild(node, declaresAtomics) ?? false
 }

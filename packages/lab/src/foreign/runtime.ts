@@ -10,6 +10,7 @@ import { types } from 'node:util'
 import { foreignAtomics } from './atomics.js'
 import { Proxies } from './proxies.js'
 import { isSharedView } from './real-view.js'
+import { WaitingLoop } from './waiting-loop.js'
 
 const proxies = new Proxies(false)
 
@@ -105,6 +106,7 @@ export const lab: Record<string, unknown> = {
   inherited,
   link: (value: unknown, receiver?: unknown) => new Link(value, receiver),
   optional: (value: unknown, receiver?: unknown) => new Link(value, receiver).some(),
+  loop: (chains: () => readonly (readonly unknown[])[]) => new WaitingLoop(chains),
   /** The object that has `Atomics`: the lab in place of the global object. */
   host: (value: unknown): unknown => (value === globalThis ? lab : value),
   Atomics: foreignAtomics,

@@ -12,6 +12,7 @@
  *     o?.words[i]              lab.optional(o)?.prop("words").view[i]
  *     new Int8Array(a)         new Int8Array(lab.view(a))   also Array.from(a)
  *     Atomics.add(a, i, 1)     unchanged, but `Atomics` is the lab's
+ *     while (!a[i]);           tells where each turn begins, if the loop waits (loops.ts)
  *
  * Every line stays where it was; TypeScript becomes JavaScript first. A source map tells the
  * columns and, for TypeScript, the lines.
@@ -60,9 +61,18 @@ export function transform(source: string, options: TransformOptions): Transforme
   addRuntime(file, edits, rewriter, format, options.runtime ?? runtimeUrl)
   const own = edits.generateMap({ source: options.file, includeContent: true, hires: 'boundary' })
   const combined = map ? remapping([own.toString(), map], () => null).toString() : own.toString()
-  const comment = `//# sourceMappingURL=data:application/json;base64,${Buffer.from(combined).toString('base64')}`
-  const code = edits.toString().replace(/^\/\/# sourceMappingURL=.*$/gm, '')
-  return { code: `${code}\n${comment}`, map: combined }
+  return withMap(edits.toString(), combined)
+}
+
+/** Takes the types away, and leaves the accesses as they are. The source may hold errors. */
+export function compile(source: string, file: string): Transformed {
+  const { text, map } = toJavaScript(source, file)
+  return withMap(text, JSON.stringify(map))
+}
+
+function withMap(text: string, map: string): Transformed {
+  const comment = `//# sourceMappingURL=data:application/json;base64,${Buffer.from(map).toString('base64')}`
+  return { code: `${text.replace(/^\/\/# sourceMappingURL=.*$/gm, '')}\n${comment}`, map }
 }
 
 /** Strips types; JavaScript is taken as it is. */

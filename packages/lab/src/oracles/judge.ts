@@ -8,8 +8,10 @@ import { BodyError, NondeterminismError } from '../engine/body-errors.js'
 import type { Runner } from '../engine/runner.js'
 import type { World } from '../engine/world.js'
 import { NotLinearizableError } from '../linearizability/linearizable.js'
+import type { Names } from '../scenario/names.js'
 import type { Scenario } from '../scenario/scenario.js'
 import type { Ending, Verdict } from './verdict.js'
+import { wordsOf } from './words.js'
 
 /** Judges an execution in which no process can step any more. */
 export function judgeEnd(world: World, scenario: Scenario): Ending {
@@ -18,7 +20,7 @@ export function judgeEnd(world: World, scenario: Scenario): Ending {
     .filter((process) => !(process.code === ENTER && process.state === READY) && !isResting(process))
   const results = resultsOf(world)
   if (unfinished.length > 0) {
-    const ending = judgeStuck(unfinished)
+    const ending = judgeStuck(unfinished, world, scenario)
     return ending !== 'blocked' && leavesOut(scenario, results, false) ? 'left out unended' : ending
   }
   if (leavesOut(scenario, results, true)) return 'left out'
@@ -73,11 +75,14 @@ function leavesOut({ filters }: Scenario, results: readonly unknown[], ended: bo
   )
 }
 
-function judgeStuck(unfinished: readonly Process[]): Ending {
+function judgeStuck(unfinished: readonly Process[], world: World, { names }: Scenario): Ending {
   const spinning = unfinished.filter(({ code }) => code === SPIN)
   const canGoOn = spinning.some(({ a }) => withoutSteps(a as () => boolean))
   if (canGoOn) return 'blocked'
-  const stuck = unfinished.map((process) => ({ process: process.id, waitsFor: waitsFor(process) }))
+  const stuck = unfinished.map((process) => ({
+    process: process.id,
+    waitsFor: waitsFor(process, world, names),
+  }))
   const list = stuck
     .map(({ waitsFor }, i) => `${(unfinished[i] as Process).name} waits for ${waitsFor}`)
     .join('; ')
@@ -87,7 +92,8 @@ function judgeStuck(unfinished: readonly Process[]): Ending {
 }
 
 /** The thing that a process waits for, as a noun. */
-function waitsFor({ code, state, cpu }: Process): string {
+function waitsFor({ code, state, cpu, b }: Process, world: World, names: Names): string {
+  if (code === SPIN && Array.isArray(b)) return `a change of ${wordsOf(world, names, b as number[])}`
   if (code === SPIN) return 'a condition that stays false'
   if (code === TURN) return 'a promise that nobody settles'
   if (code === WAKE && state === WAITING) return 'somebody to wake it'

@@ -6,6 +6,11 @@ export interface Verdict {
   readonly message: string
   readonly cause?: unknown
   readonly stuck?: readonly { readonly process: number; readonly waitsFor: string }[]
+  /**
+   * The steps of an execution without an end that are shown last: the first turn of a loop, as a
+   * rule. The steps after `to` are like them.
+   */
+  readonly repeats?: { readonly from: number; readonly to: number }
 }
 
 /**

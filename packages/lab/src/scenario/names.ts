@@ -13,6 +13,7 @@ interface Region {
 
 export class Names {
   private readonly regions: Region[] = []
+  private readonly single = new Map<Shadow, Map<number, string>>()
 
   /**
    * Says that an object of `type` lies at byte `address`. Its words are called `name.field`, or
@@ -25,6 +26,14 @@ export class Names {
       if (fieldAt(type, offset)?.kind === 'racy') region.shadow.kinds[(address + offset) >>> 2] = RACY
   }
 
+  /** Gives a name to what begins at byte `address`, for words without a layout. */
+  addWord(buffer: SharedArrayBuffer, address: number, name: string): void {
+    const shadow = shadowOf(buffer)
+    let known = this.single.get(shadow)
+    if (known === undefined) this.single.set(shadow, (known = new Map<number, string>()))
+    known.set(address, name)
+  }
+
   /** The name and the kind of the word at byte `address`, as far as known. */
   describe(shadow: Shadow, address: number): { name: string; kind: WordKind | undefined } {
     for (const region of this.regions) {
@@ -34,7 +43,16 @@ export class Names {
       const name = region.name === '' ? field : `${region.name}.${field}`
       return { name, kind: fieldAt(region.type, offset)?.kind }
     }
-    return { name: `0x${address.toString(16)}`, kind: undefined }
+    return { name: this.singleName(shadow, address) ?? `0x${address.toString(16)}`, kind: undefined }
+  }
+
+  /** Another byte of a word that has a name is `name+1`, as far as it has no name itself. */
+  private singleName(shadow: Shadow, address: number): string | undefined {
+    const known = this.single.get(shadow)
+    const exact = known?.get(address)
+    const word = address - (address % 4)
+    const ofWord = known?.get(word)
+    return exact ?? (ofWord === undefined ? undefined : `${ofWord}+${address - word}`)
   }
 }
 

@@ -69,6 +69,9 @@ export interface KillSettings {
 const handlerOptions = { at: oneOf('anywhere', 'safepoints'), level: numberFrom(1), name: text } as const
 const killOptions = { reaper: aFunction, reaperKill: anObject } as const
 
+/** Byte addresses by the names of what begins there. */
+export type WordNames = Readonly<Record<string, number>>
+
 type Check = () => void
 /** Whether an execution counts. */
 export type Counts = (results: readonly unknown[], ended: boolean) => boolean
@@ -128,11 +131,28 @@ export class Scenario {
   }
 
   /**
+   * Names words that have no layout: `t.name(buffer, { flag: 0, data: 4 })`. The numbers are byte
+   * addresses in the buffer, or in that of a view or a memory.
+   *
+   * @throws ScenarioError if there is no shared buffer, or an address is not within it
+   */
+  name(buffer: SharedArrayBuffer | { readonly buffer: ArrayBufferLike }, words: WordNames): void
+  /**
    * Says that an object of `type` lies at byte `address` of a memory. Failures use its names, and
    * racy words may race.
    */
-  name(memory: Memory, address: number, type: Struct, name = type.name): void {
-    this.names.add(memory, address, type, name)
+  name(memory: Memory, address: number, type: Struct, name?: string): void
+  name(
+    place: Memory | SharedArrayBuffer | { readonly buffer: ArrayBufferLike },
+    at: number | WordNames,
+    type?: Struct,
+    name = type?.name ?? '',
+  ): void {
+    if (typeof at !== 'number') nameWords(this.names, place, at)
+    else {
+      checkFunction('the struct', (type as Partial<Struct> | undefined)?.at)
+      this.names.add(place as Memory, at, type as Struct, name)
+    }
   }
 
   /**
@@ -286,6 +306,17 @@ export class Scenario {
       throw new ScenarioError(`a scenario has ${this.shared.byteLength} bytes; ${bytes} more do not fit`)
     this.used = address + bytes
     return address
+  }
+}
+
+function nameWords(names: Names, place: object, words: WordNames): void {
+  const buffer = place instanceof SharedArrayBuffer ? place : (place as { buffer?: unknown }).buffer
+  if (!(buffer instanceof SharedArrayBuffer))
+    throw new ScenarioError('name: names are for words of a SharedArrayBuffer, or of a view of one')
+  for (const [name, address] of Object.entries(words)) {
+    if (!Number.isInteger(address) || address < 0 || address >= buffer.byteLength)
+      throw new ScenarioError(`name: ${name} is a byte address below ${buffer.byteLength}, not ${address}`)
+    names.addWord(buffer, address, name)
   }
 }
 

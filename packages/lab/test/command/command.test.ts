@@ -274,6 +274,59 @@ describe('percpu-lab', () => {
     const again = run(file, '--instrument', 'foreign.mjs', '--only', 'wrong', '--replay', schedule)
     assert.equal(row(again.stdout, 'wrong').result, 'data race')
   })
+  it('explores foreign code in TypeScript, from a file in TypeScript', () => {
+    mkdirSync(path.join(folder, 'typed'), { recursive: true })
+    program(
+      'typed/words.ts',
+      `export interface Words { readonly all: Int32Array }
+       export class Pair implements Words {
+         constructor(readonly all: Int32Array) {}
+       }`,
+    )
+    program(
+      'typed/pair.ts',
+      `import { Pair, type Words } from './words.js'
+       export const make = (): Words => new Pair(new Int32Array(new SharedArrayBuffer(8)))
+       export const first = ({ all }: Words): void => { Atomics.store(all, 0, 1) }
+       export const second = ({ all }: Words): number => all[0] as number`,
+    )
+    const file = program(
+      'uses-typed.ts',
+      `import { explore, type Scenario } from 'percpu-lab'
+       import { first, make, second } from './typed/pair.ts'
+       const words = make()
+       const scenario = (t: Scenario): void => {
+         t.name(words.all, { flag: 0 })
+         t.cpu(0, () => first(words))
+         t.cpu(1, () => { words.all[1] = 1; second(words) })
+       }
+       await explore('typed', scenario)`,
+    )
+    const { stdout } = run(file, '--instrument', 'typed/')
+    assert.equal(row(stdout, 'typed').result, 'data race', stdout)
+    assert.match(stdout, /store flag = 1 .*pair\.ts:3/)
+    assert.match(stdout, /load flag .*pair\.ts:4/)
+    // Only what is named to be instrumented is: the file itself has lost its types.
+    assert.doesNotMatch(stdout, /0x4/)
+  })
+  it('says what foreign code that is not instrumented needs', () => {
+    const file = program(
+      'unseen.mjs',
+      `import assert from 'node:assert/strict'
+       import { explore } from 'percpu-lab'
+       const scenario = (checks) => (t) => {
+         const words = new Int32Array(t.shared.buffer)
+         for (const cpu of [0, 1]) t.cpu(cpu, () => void words[0]++)
+         if (checks) t.finally(() => assert.equal(words[0], 3))
+       }
+       for (const checks of [false, true])
+         await explore('unseen', scenario(checks)).catch((error) => console.log(error.message))
+       await explore('nothing', (t) => t.cpu(0, () => t.shared))`,
+    )
+    const { stdout } = run(file)
+    const told = /no body touched shared memory through the lab.*--instrument PATH-OF-THAT-CODE/g
+    assert.equal(stdout.match(told)?.length, 3, stdout)
+  })
   it('reports what else goes wrong', () => {
     const throws = run(program('throws.mjs', "throw new TypeError('at load')"))
     assert.equal(throws.status, 1)

@@ -101,3 +101,34 @@ test('methods that go element by element are seen; one whose accesses cannot be 
   })
   assert.match(failure.message, /write\(\) may touch shared memory/)
 })
+
+test('words of a buffer have the names that the scenario gives them', async () => {
+  const buffer = new SharedArrayBuffer(16)
+  const words = new foreign.Int32Array(buffer, 8)
+  const failure = await failureOf('named', (t) => {
+    t.name(words, { flag: 8, 'count of all': 12 })
+    t.cpu(0, () => {
+      foreign.Atomics.store(words, 0, 1)
+      words[1] = 2
+    })
+    t.cpu(1, () => {
+      new foreign.Uint8Array(buffer)[3] = 1
+      return new foreign.Int16Array(buffer)[7]
+    })
+  })
+  assert.match(failure.message, /race on count of all/)
+  const named = new Set(failure.trace?.events.map(({ word }) => word))
+  assert.deepEqual(named, new Set(['flag', 'count of all', '0x3', 'count of all+2']))
+  for (const [place, names] of [
+    [buffer, { far: 16 }],
+    [buffer, { odd: 0.5 }],
+    [new Int32Array(4), { flag: 0 }],
+  ] as const)
+    await assert.rejects(
+      explore('wrong names', (t) => {
+        t.name(place, names)
+        t.cpu(0, () => words[0])
+      }),
+      { code: 'LAB_SCENARIO' },
+    )
+})

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, describe, it } from 'node:test'
 import { pathToFileURL } from 'node:url'
+import { NamedFiles, synchronousHooks } from '../../dist/foreign/hooks.js'
 import { instrument } from '../../dist/foreign/register.js'
 import { recorded } from './programs.js'
 
@@ -69,6 +70,43 @@ describe('a named file', () => {
           error.message === 'no 2' && (error.stack ?? '').includes(`${path.basename(name)}:${line}:`),
       )
     })
+})
+
+describe('the hooks of newer versions of Node, which run in the thread that imports', () => {
+  const all = pathToFileURL(`${folder}/all/`).href
+  const { load, resolve } = synchronousHooks(new NamedFiles({ urls: [all], onlyTypes: false }))
+  const own = (format: string) => () => ({ format, source: 'as it was' })
+  it('transform the named files, in the format that Node finds', async () => {
+    for (const [name, source, format] of [
+      ['all/five.js', javascript, 'module'],
+      ['all/six.js', commonjs, 'commonjs'],
+      ['all/seven.ts', typescript, 'module'],
+    ] as const) {
+      await writeFile(path.join(folder, name), source)
+      const loaded = load(pathToFileURL(path.join(folder, name)).href, {}, own(format))
+      assert.equal(loaded.format, format)
+      assert.match(loaded.source as string, format === 'module' ? /import \{ lab as / : /const \{ lab: /)
+    }
+    assert.equal(load(pathToFileURL(`${folder}/other.js`).href, {}, own('module')).source, 'as it was')
+  })
+  it('find a TypeScript file by the name of the compiled one', () => {
+    const from = (parent: string, specifier: string) =>
+      resolve(specifier, { parentURL: parent }, (url) => ({ url })).url
+    assert.equal(from(`${all}one.ts`, './seven.js'), `${all}seven.ts`)
+    assert.equal(from(`${all}one.ts`, './six.js'), './six.js')
+    assert.equal(from(`${all}one.mjs`, './seven.js'), './seven.js')
+  })
+})
+
+describe('Bun', () => {
+  it('has no hooks to transform files with', () => {
+    Object.defineProperty(process.versions, 'bun', { value: '1.3.0', configurable: true })
+    try {
+      assert.throws(() => instrument([folder]), /module hooks of Node, which this engine does not have: run it with node/) // prettier-ignore
+    } finally {
+      Reflect.deleteProperty(process.versions, 'bun')
+    }
+  })
 })
 
 describe('any other file', () => {
