@@ -3,16 +3,19 @@
  *
  *     asn-ipv4.csv.percpu     SHA-256 of the rest │ bytes of rows │ rows (packed.ts) │ source: JSON
  *
- * It counts if it is of this user, of root, or of whom the CSV is of, while its checksum is right,
- * and while it was made from a file of CSV with the same content, read in the same way. The content
- * is the same if size, times, device and number of the file are, unless it was changed just before
- * it was read; else its hash tells.
+ * It counts while its checksum is right, and while it was made from a file of CSV with the same
+ * content, read in the same way. The content is the same if size, times, device and number of the
+ * file are, unless it was changed just before it was read; else its hash tells.
  *
  * It is written aside and renamed. Where the folder takes no file, it lies in the user's cache
  * folder. Nothing depends on it: what is missing, damaged or cannot be written is passed over.
+ *
+ * Its checksum tells of damage, not of who made it. So it has to belong to whoever reads it, to
+ * root, or to the owner of the file of CSV: in a folder such as /tmp others can put files beside
+ * it. Others may read it as far as they may read the file of CSV.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { constants, type BigIntStats, type Stats } from 'node:fs'
+import { constants, type BigIntStats } from 'node:fs'
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
@@ -26,6 +29,8 @@ const HASH_BYTES = 32
 const PREFIX_BYTES = HASH_BYTES + 8
 /** Of the source. Longer ones are none. */
 const MAX_SOURCE_BYTES = 64 * 1024
+/** What Node reads, and hashes, at once. Longer rows are not kept. */
+const MAX_ROWS_BYTES = 2 ** 31 - 1
 /** How coarse a file system's times may be. */
 const COARSE_MILLISECONDS = 2000
 const PIECE_BYTES = 2 ** 20
@@ -39,7 +44,7 @@ export async function readPacked(
   const stats = await stat(file, { bigint: true })
   if (!stats.isFile()) return undefined
   for (const path of pathsOf(file)) {
-    const found = await passingOver(() => readChecked(path, stats))
+    const found = await passingOver(() => readChecked(path, stats.uid))
     if (found?.rows.family !== family || found.source.format !== formatKey(format)) continue
     if (await isSame(file, stats, found.source)) return found.rows
   }
@@ -53,6 +58,8 @@ export async function writePacked(
   format: TableFormat,
   { memory }: PackedRows,
 ): Promise<void> {
+  if (memory.byteLength > MAX_ROWS_BYTES) return
+  const mode = Number(stats.mode) & 0o666
   const source: StoredSource = { ...identityOf(stats), hash, readAt, format: formatKey(format) }
   const tail = Buffer.from(JSON.stringify(source))
   const length = Buffer.alloc(8)
@@ -61,7 +68,7 @@ export async function writePacked(
   const sum = createHash('sha256')
   for (const part of parts) sum.update(part)
   for (const path of pathsOf(file)) {
-    const isWritten = await passingOver(() => writeAside(path, [sum.copy().digest(), ...parts]))
+    const isWritten = await passingOver(() => writeAside(path, mode, [sum.copy().digest(), ...parts]))
     if (isWritten) return
   }
 }
@@ -122,27 +129,24 @@ function cacheFolder(): string | undefined {
   }
 }
 
-/** Whether a file is of somebody who may say what is in the table: anybody may write into /tmp. */
-function isTrusted({ uid }: Stats, source: BigIntStats): boolean {
-  const own = process.getuid?.()
-  return own === undefined || [own, Number(source.uid), 0].includes(uid)
-}
-
+/** `owner`: of the file of CSV. */
 async function readChecked(
   path: string,
-  stats: BigIntStats,
+  owner: bigint,
 ): Promise<{ readonly rows: PackedRows; readonly source: StoredSource } | undefined> {
-  // A named pipe that somebody has put there holds nothing up.
-  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  // It may be a named pipe, which nobody writes.
+  const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
   try {
-    const found = await handle.stat()
-    const { size } = found
-    if (size < PREFIX_BYTES || !found.isFile() || !isTrusted(found, stats)) return undefined
+    const stats = await handle.stat()
+    const { size } = stats
+    if (!stats.isFile() || size < PREFIX_BYTES) return undefined
+    if (![0, process.geteuid?.() ?? stats.uid, Number(owner)].includes(stats.uid)) return undefined
     const prefix = Buffer.alloc(PREFIX_BYTES)
     await handle.read(prefix, 0, PREFIX_BYTES, 0)
     const length = prefix.readDoubleLE(HASH_BYTES)
     const tail = size - PREFIX_BYTES - length
-    if (!Number.isSafeInteger(length) || length < 0 || tail < 0 || tail > MAX_SOURCE_BYTES) return undefined
+    if (!Number.isSafeInteger(length) || length < 0 || length > MAX_ROWS_BYTES) return undefined
+    if (tail < 0 || tail > MAX_SOURCE_BYTES) return undefined
     const memory = new SharedArrayBuffer(length)
     const rows = new Uint8Array(memory)
     const source = Buffer.alloc(tail)
@@ -171,11 +175,11 @@ async function readAll(
   return at
 }
 
-async function writeAside(path: string, parts: readonly Uint8Array[]): Promise<true> {
+async function writeAside(path: string, mode: number, parts: readonly Uint8Array[]): Promise<true> {
   await mkdir(dirname(path), { recursive: true })
   const aside = join(dirname(path), `.percpu-${randomBytes(6).toString('hex')}.tmp`)
   try {
-    const handle = await open(aside, 'wx')
+    const handle = await open(aside, 'wx', mode)
     try {
       for (const part of parts) await handle.writeFile(part)
     } finally {

@@ -1,12 +1,16 @@
 /** Packed rows: what they answer, and the file beside the CSV that has them. */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
@@ -138,15 +142,46 @@ test('a damaged file is not taken, wherever the damage is, and is written anew',
   )
 })
 
-const isRoot = process.getuid?.() === 0
-test('a file of somebody else is not taken', { skip: !isRoot && 'files cannot be given away' }, async (t) => {
+test('what is no file, too large, or of another user is passed over, and replaced', async (t) => {
   const { files } = await keptFiles(t)
+  const path = `${files.ipv4}.percpu`
   await readTable(files)
-  chownSync(`${files.ipv4}.percpu`, 12_345, 12_345)
-  assert.equal(await readPacked(files.ipv4, 4, USUAL_FORMAT), undefined)
-  // Of whom the CSV is of.
+  const whole = readFileSync(path)
+  const prefix = Buffer.alloc(40)
+  prefix.writeDoubleLE(2 ** 32, 32)
+  const plants: (() => void)[] = [
+    // Whose writer never comes.
+    () => execFileSync('mkfifo', [path]),
+    // As much as it says: nothing of it is in memory, or on the disk.
+    () => {
+      writeFileSync(path, prefix)
+      truncateSync(path, 40 + 2 ** 32)
+    },
+  ]
+  if (process.geteuid?.() === 0)
+    plants.push(() => {
+      writeFileSync(path, whole)
+      chownSync(path, 12_345, 12_345)
+    })
+  for (const plant of plants) {
+    rmSync(path)
+    plant()
+    assert.equal(await isTaken(files), false)
+    assert.equal(await isTaken(files), true)
+    assert.ok(statSync(path).isFile())
+  }
+  if (process.geteuid?.() !== 0) return
+  // Who owns the CSV may as well change that.
+  chownSync(path, 12_345, 12_345)
   chownSync(files.ipv4, 12_345, 12_345)
-  assert.equal((await readPacked(files.ipv4, 4, USUAL_FORMAT))?.length, 2)
+  assert.equal(await isTaken(files), true)
+})
+
+test('others may read the file as far as they may read the CSV', async (t) => {
+  const { files } = await keptFiles(t)
+  chmodSync(files.ipv4, 0o600)
+  await readTable(files)
+  assert.equal(statSync(`${files.ipv4}.percpu`).mode & 0o777, 0o600)
 })
 
 test('where the folder takes no file it lies in the cache folder; where nothing does, nowhere', async (t) => {
@@ -161,6 +196,20 @@ test('where the folder takes no file it lies in the cache folder; where nothing 
   assert.equal(await isTaken(files), false)
   assert.equal(await isTaken(files), false)
   chmodSync(folder, 0o755)
+})
+
+test('a cache folder that is not absolute is none', async (t) => {
+  const { files, folder } = await keptFiles(t)
+  mkdirSync(`${files.ipv4}.percpu`)
+  const { HOME, XDG_CACHE_HOME } = process.env
+  t.after(() => Object.assign(process.env, { HOME, XDG_CACHE_HOME }))
+  process.env['HOME'] = folder
+  for (const given of ['', 'relative']) {
+    process.env['XDG_CACHE_HOME'] = given
+    await readTable(files)
+    assert.equal(readdirSync(join(folder, '.cache', 'percpu')).length, 1)
+    assert.ok(!existsSync(join(given, 'percpu', readdirSync(join(folder, '.cache', 'percpu'))[0] ?? '')))
+  }
 })
 
 test('what is refused, or left out, is told each time: it is not kept', async (t) => {

@@ -108,6 +108,29 @@ describe('with memory full a map of ranges', () => {
       machine.heap.verify({ quiet: true })
     })
 
+  it('loses its index where the version has no room for it, whether or not its pages have', async () => {
+    const machine = fresh({ memory: '2 MiB' })
+    const map = machine.rangeMap('m', { key: 'u32', value: 'u32' })
+    const width = 2 ** 20
+    const from = (i: number): number => i * width
+    map.load(Array.from({ length: 2500 }, (_, i) => [from(i), from(i + 1) - 1, i * 3] as const))
+    const relieve = await full(machine, map)
+    // Of whole words of the index: that takes no page.
+    assert.ok(map.delete(from(70), from(71) - 1))
+    map.verify()
+    assert.deepEqual(
+      [69, 70, 71].map((i) => map.lookup(from(i))),
+      [207, undefined, 213],
+    )
+    relieve()
+    await map.barrier()
+    map.set(from(70), from(71) - 1, 1)
+    map.verify()
+    map.clear()
+    await map.barrier()
+    machine.heap.verify({ quiet: true })
+  })
+
   it('is relieved by a batch of deletions, and not by others', async () => {
     const machine = fresh({ memory: '1 MiB' })
     const map: Texts = machine.rangeMap('m', texts)

@@ -220,13 +220,13 @@ export class RangeWriter<K, V> {
     const shape = this.#shape
     const { memory } = shape
     const { heap, note, list, callbacks } = this.#parts
-    const index = this.#indexIfPossible(before, built, regions, fresh, removed, isRelief)
     const isEmpty = built.root === 0
     const spare = emptyOf(memory, before)
     // To take everything away takes no memory.
     const isSpare = isEmpty && spare !== 0
+    const take = (bytes: number): number => (isSpare ? spare : fresh.take(bytes, onLine))
+    const { version, index } = this.#take(take, before, built, regions, fresh, removed, isRelief)
     const empty = isEmpty ? 0 : spare !== 0 ? spare : fresh.take(RangeVersion.stride, onLine)
-    const version = isSpare ? spare : fresh.take(versionBytes(index), onLine)
     const reserve = this.#reserve(before, built, fresh, removed, isRelief)
     fillVersion(memory, version, { ...built, number: numberOf(memory, before) + 1, empty, reserve, index })
     chain(
@@ -287,21 +287,28 @@ export class RangeWriter<K, V> {
     return made
   }
 
-  /** As {@link #index}; with memory full, ranges end also without one. */
-  #indexIfPossible(
+  /**
+   * The reference of the new version, which `take` takes, and its index. That makes the version
+   * much larger; with memory full, ranges end also without one.
+   */
+  #take(
+    take: (bytes: number) => number,
     before: number,
     built: Built,
     regions: readonly (readonly [K, K])[],
     fresh: Fresh<K, V>,
     removed: number[],
     isRelief: boolean,
-  ): Int32Array | undefined {
+  ): { readonly version: number; readonly index: Int32Array | undefined } {
     const { memory } = this.#shape
     const dropped: number[] = []
     try {
-      const index = fresh.whole(() => this.#index(before, built, regions, fresh, dropped))
+      const made = fresh.whole(() => {
+        const index = this.#index(before, built, regions, fresh, dropped)
+        return { version: take(versionBytes(index)), index }
+      })
       removed.push(...dropped)
-      return index
+      return made
     } catch (error) {
       if (!isRelief || !(error instanceof OutOfMemoryError)) throw error
     }
@@ -310,7 +317,7 @@ export class RangeWriter<K, V> {
       eachPage(memory, word, (page) => {
         removed.push(page)
       })
-    return undefined
+    return { version: take(versionBytes(undefined)), index: undefined }
   }
   /** The words of an index. */
   #index(
