@@ -124,7 +124,7 @@ async function readChecked(
   owner: bigint,
 ): Promise<{ readonly rows: PackedRows; readonly source: StoredSource } | undefined> {
   // It may be a named pipe, which nobody writes.
-  const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     const stats = await handle.stat()
     const { size } = stats
