@@ -47,6 +47,7 @@ export {
   type StreamOptions,
   type StreamResult,
 } from './lookup/stream.js'
+export { Packer } from './serve/encodings.js'
 export { Reloader, type ReloaderOptions, type ReloadOutcome } from './serve/reload.js'
 export { Service, type ServiceOptions } from './serve/service.js'
 export { TABLE_NAME } from './serve/settings.js'

@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Transform } from 'node:stream'
 import zlib from 'node:zlib'
 import Negotiator from 'negotiator'
+import { AbortedError } from '../errors.js'
 
 /** Fast rather than small: answers are alike, and are packed while they are made. */
 const LEVEL = 1
@@ -89,19 +90,17 @@ export class Packer {
     this.#stream = stream.on('data', (piece: Buffer) => this.#pieces.push(piece))
   }
 
-  /** All that tells of `bytes`. */
+  /** All that tells of `bytes`. @throws AbortedError once it is destroyed. */
   async pack(bytes: Uint8Array): Promise<Buffer> {
-    await new Promise<void>((resolve, reject) => {
-      this.#stream.write(bytes, (error) => (error ? reject(error) : resolve()))
+    await this.#unlessDestroyed((done) => {
+      this.#stream.write(bytes)
+      this.#stream.flush(done)
     })
-    await new Promise<void>((resolve) => this.#stream.flush(() => resolve()))
     return this.#take()
   }
-  /** What ends it all. */
+  /** What ends it all. @throws AbortedError once it is destroyed. */
   async finish(): Promise<Buffer> {
-    await new Promise<void>((resolve, reject) =>
-      this.#stream.once('end', resolve).once('error', reject).end(),
-    )
+    await this.#unlessDestroyed((done) => this.#stream.once('end', done).end())
     return this.#take()
   }
   /** Lets go of its memory. */
@@ -109,6 +108,22 @@ export class Packer {
     this.#stream.destroy()
   }
 
+  /** A stream that is destroyed calls nothing back, or not with an error. */
+  #unlessDestroyed(work: (done: () => void) => void): Promise<void> {
+    const stream = this.#stream
+    return new Promise((resolve, reject) => {
+      const gone = () => reject(new AbortedError('the client went away'))
+      if (stream.destroyed) return gone()
+      const settle = (end: () => void) => () => {
+        stream.off('error', fail).off('close', close)
+        end()
+      }
+      const fail = (error: Error) => reject(error)
+      const close = settle(gone)
+      stream.on('error', fail).on('close', close)
+      work(settle(resolve))
+    })
+  }
   #take(): Buffer {
     const bytes = Buffer.concat(this.#pieces)
     this.#pieces = []

@@ -5,6 +5,7 @@ import { request, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { test } from 'node:test'
 import zlib from 'node:zlib'
+import { AbortedError, Packer } from 'percpu-console'
 import { metric, testService } from '../helpers/service.js'
 
 const pack: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
@@ -80,6 +81,19 @@ test('a packed answer comes as soon as it is there', async (t) => {
     ask()
   }
   packer.end()
+})
+
+test('what packs answers comes to an end, whenever the client goes away', { timeout: 10_000 }, async () => {
+  const steps = [(packer: Packer) => packer.pack(Buffer.alloc(100_000)), (packer: Packer) => packer.finish()]
+  for (const step of steps) {
+    const [late, early] = [new Packer('gzip'), new Packer('gzip')]
+    await late.pack(Buffer.from('8.8.8.8'))
+    const waiting = step(late)
+    late.destroy()
+    early.destroy()
+    await assert.rejects(waiting, AbortedError)
+    await assert.rejects(step(early), AbortedError)
+  }
 })
 
 test('what is packed wrongly, or unpacks to more than the limit, is refused', async (t) => {
