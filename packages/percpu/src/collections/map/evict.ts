@@ -11,14 +11,16 @@
  *
  * Progress: a bucket that another thread has locked is passed over.
  * Cost: at most {@link MOST_BUCKETS} buckets a call, each under its own lock. If all entries of the
- * first ones are in use, the first of these goes all the same.
+ * first ones are in use, the first of these goes all the same. With a capacity in bytes it is so
+ * many for each entry that goes, and a look at those on the way that are empty.
  */
 import * as mem from '#mem'
 import { MapBucket, SLOTS } from './map-layout.js'
 import { isLive, wasUsed } from './lifetime.js'
 import type { WriterParts } from './parts.js'
+import { isEmptyBlock } from './place.js'
 import { loadBuckets } from './reader.js'
-import { bucketWord, countEntries, type MapTable } from './table.js'
+import { bucketWord, countEntries, countUnits, type MapTable } from './table.js'
 import { countEnded } from './tally.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
@@ -67,6 +69,7 @@ export class Evictor {
     const { capacity } = table
     const excess = isNew && capacity !== 0 ? countEntries(table) - capacity : 0
     this.#fresh = entry
+    if (table.capacityUnits !== 0) this.#fit()
     if (excess > 0) this.#evict(Math.min(excess, AT_ONCE))
     else if (table.ttl !== 0 && (++this.#puts & (SWEEP_EVERY - 1)) === 0) this.#visit(false)
     this.#fresh = 0
@@ -91,6 +94,35 @@ export class Evictor {
     return taken
   }
 
+  /** As many entries go as it takes to have no more bytes than there may be. */
+  #fit(): void {
+    const table = this.#table
+    const { memory, hand, capacityUnits } = table
+    const most = 2 * loadBuckets(table)
+    let first = load32(memory.i32, hand)
+    let isTooMuch = countUnits(table) > capacityUnits
+    for (let turn = 0, looks = 0; isTooMuch && looks < most; looks++) {
+      if (this.#passEmpty()) continue
+      // As in #evict, for each of them.
+      if (turn === PATIENT) store32(memory.i32, hand, first)
+      if (this.#visit(true, turn++ >= PATIENT) === 0) continue
+      turn = looks = 0
+      first = load32(memory.i32, hand)
+      isTooMuch = countUnits(table) > capacityUnits
+    }
+  }
+  /** Moves the hand on if its bucket has no entry: there may be many where small ones were. */
+  #passEmpty(): boolean {
+    const table = this.#table
+    const { i32 } = table.memory
+    const buckets = loadBuckets(table)
+    const index = Math.floor((load32(i32, table.hand) >>> 0) / SLOTS) % buckets
+    const bucket = bucketWord(table, index)
+    // atomic: a hint. Whoever puts an entry there makes room itself.
+    if (!isEmptyBlock(i32, bucket) || loadAtomic32(i32, bucket + nextField) !== 0) return false
+    store32(i32, table.hand, ((index + 1) % buckets) * SLOTS)
+    return true
+  }
   #evict(count: number): void {
     const { memory, hand } = this.#table
     const first = load32(memory.i32, hand)

@@ -33,6 +33,7 @@ import {
   valuesOf,
   writeOptions,
   type MapOptions,
+  type MapSpec,
 } from './options.js'
 import type { WriterParts } from './parts.js'
 import { directoryWords, initialiseTable, mapShape, openTable } from './table.js'
@@ -118,7 +119,7 @@ export class MapsLayer implements AttachedLayer, Removable {
   }
 
   /** What is replaced in a map whose entries can be held is freed by a domain of its own. */
-  #partsOf(address: number, parts: WriterParts, { hold = false }: MapOptions): WriterParts {
+  #partsOf(address: number, parts: WriterParts, { hold = false }: MapSpec): WriterParts {
     if (!hold) return parts
     const domain = this.#domainOf(address)
     const { queueing } = domain
@@ -194,7 +195,7 @@ export class MapsLayer implements AttachedLayer, Removable {
 }
 
 /** The map of this name; it is made if need be, unless the options say otherwise. */
-function openMap(memory: Memory, names: Names, cpus: number, name: string, options: MapOptions): NamedThing {
+function openMap(memory: Memory, names: Names, cpus: number, name: string, options: MapSpec): NamedThing {
   const init = (address: number): void => {
     writeOptions(memory, address / 4, options)
     initialiseTable(memory, address, cpus, directoryWords(memory.byteLength))

@@ -85,6 +85,8 @@ export const MapCpu = struct(
   {
     /** Entries that it has inserted less those that it has deleted; the sum of all CPUs counts. */
     entries: racy(i32),
+    /** The same of units of 8 bytes that they take, modulo 2^32; only if that is limited. */
+    units: racy(i32),
     /** Look-ups of its threads that count them: how many found an entry, and how many none. */
     hits: racy(f64),
     misses: racy(f64),
@@ -119,6 +121,8 @@ export const MapRoot = struct(
     /** Entries that it holds at most, and ms for which they live; 0: no limit. */
     capacity: published(u32),
     ttl: published(f64),
+    /** Units of 8 bytes that its entries have at most; 0: no limit. */
+    capacityUnits: published(u32),
     /** How many buckets there are. */
     buckets: aligned(atomic(i32), 'cacheline'),
     /** Where evict.ts goes on: a bucket times {@link SLOTS}, and a slot. */
@@ -157,6 +161,8 @@ export const MapNote = struct(
     position: owner(i32),
     /** Counts entries, for their stamps. */
     stamps: owner(i32),
+    /** New value of the CPU's count of units, if they are counted. */
+    units: owner(i32),
   },
   { align: 64, maxSize: 64 },
 )

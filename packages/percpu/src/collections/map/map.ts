@@ -68,7 +68,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
     name: string,
     table: MapTable,
     parts: WriterParts & { readonly own: OwnCpu; readonly life: Life },
-    { key, value, cache = 0, stats = false }: MapOptions,
+    { key, value, cache = 0, stats = false }: Pick<MapOptions, 'key' | 'value' | 'cache' | 'stats'>,
   ) {
     const { codec, view } = valuesOf(value)
     const hot: Hot<K, V> = {

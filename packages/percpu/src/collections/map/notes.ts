@@ -24,8 +24,9 @@ import { MapBucket, MapCpu, MapNote, SLOTS } from './map-layout.js'
 const { load32, loadAtomic32, store32, storeAtomic32 } = mem
 const note = MapNote.words
 const bucket = MapBucket.words
-/** From a CPU's count of entries to that of its changes. */
+/** From a CPU's count of entries to that of its changes, and to that of units. */
 const changes = MapCpu.words.changes - MapCpu.words.entries
+const units = MapCpu.words.units - MapCpu.words.entries
 
 export const NONE = 0
 /** A word, and what belongs to it, are written. `old` is freed then. */
@@ -37,6 +38,8 @@ export const FREE = 2
  * the new one, which is ready; `countWord`: the bit of their hashes in which they differ.
  */
 export const SPLIT = 3
+/** As {@link CHANGE}, and the units are counted that entries take. */
+export const CHANGE_UNITS = 4
 
 /**
  * Begins to note a change: that the word with index `word` becomes `value`. `at`: word index of the
@@ -61,6 +64,11 @@ export function noteCount({ i32 }: Memory, at: number, word: number, count: numb
   store32(i32, at + note.countWord, word)
   store32(i32, at + note.countValue, count)
 }
+/** What the CPU's count of units becomes, beside that of entries: {@link makeCountedChange}. */
+export function noteUnits({ i32 }: Memory, at: number, more: number): void {
+  const word = load32(i32, at + note.countWord) + units
+  store32(i32, at + note.units, (load32(i32, word) + more) | 0)
+}
 /** What is freed then, by its reference. `list`: word index of the list that it is queued in. */
 export function noteOld({ i32 }: Memory, at: number, list: number, old: number): void {
   store32(i32, at + note.old, old)
@@ -72,6 +80,18 @@ export function noteOld({ i32 }: Memory, at: number, list: number, old: number):
 export function makeChange(memory: Memory, at: number, tags: Tags): void {
   // From here on it happens. Mutant: collections/noted-early.
   store32(memory.i32, at + note.operation, CHANGE)
+  finishChange(memory, at, tags)
+}
+
+/** As {@link makeChange}, of a map that counts units. */
+export function makeCountedChange(memory: Memory, at: number, tags: Tags): void {
+  store32(memory.i32, at + note.operation, CHANGE_UNITS)
+  finishCounted(memory, at, tags)
+}
+function finishCounted(memory: Memory, at: number, tags: Tags): void {
+  const { i32 } = memory
+  // Before the rest, which ends with another operation. Mutant: collections/units-forgotten.
+  store32(i32, load32(i32, at + note.countWord) + units, load32(i32, at + note.units))
   finishChange(memory, at, tags)
 }
 
@@ -177,6 +197,7 @@ export function finishNote(memory: Memory, at: number, tags: Tags): void {
   if (operation === SPLIT) finishSplit(memory, at, tags)
   // Mutant: collections/change-forgotten.
   if (operation === CHANGE) finishChange(memory, at, tags)
+  if (operation === CHANGE_UNITS) finishCounted(memory, at, tags)
   if (load32(i32, at + note.operation) === FREE) finishFree(memory, at, tags)
 }
 

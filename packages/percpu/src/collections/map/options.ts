@@ -8,10 +8,13 @@ import {
   checkObject,
   checkOptions,
   checkRange,
+  refused,
   shown,
   type OptionNames,
 } from '../../machine/check.js'
 import { isStruct } from '../../layout/index.js'
+import { MAX_MEMORY } from '../../machine/limits.js'
+import { parseSize } from '../../machine/size.js'
 import { MapMismatchError } from '../errors.js'
 import { keyCodecs, type MapKeyKind } from '../keys.js'
 import { checkCreate, type OpenOptions } from '../opening.js'
@@ -19,6 +22,14 @@ import { MapRoot } from './map-layout.js'
 import { checkValueStruct, structCodec } from '../struct-values.js'
 import { valueCodecs, type MapValueKind, type MapValueType, type ValueCodec } from '../values.js'
 import { structViews, viewBytes, type MakeView } from '../view.js'
+
+/** How much a map holds at most. */
+export interface MapCapacity {
+  /** Entries, 1 to 2^31 - 1. Default: any number. */
+  readonly entries?: number
+  /** Bytes of memory, 64 to 8 GiB, as a number or as text such as '64 MiB'. Default: any number. */
+  readonly bytes?: number | string
+}
 
 /** What `machine.map` takes. */
 export interface MapOptions<
@@ -50,10 +61,11 @@ export interface MapOptions<
   /**
    * How many entries the map has at most, 1 to 2^31 - 1: a new one takes the place of one that
    * nobody has looked up for long. While several threads set at once there may be some more. With
-   * memory full, `set` throws before there are so many. All threads must say the same. Default: no
-   * limit.
+   * memory full, `set` throws before there are so many. `{ bytes: '64 MiB' }` says how much memory
+   * the entries have, with their keys and what the heap adds: as many make room for a new one as it
+   * takes. `{ entries, bytes }` says both. All threads must say the same. Default: no limit.
    */
-  readonly capacity?: number
+  readonly capacity?: number | MapCapacity
   /**
    * Milliseconds for which an entry is there since it was set, 1 to 2^52. Its memory is freed
    * when others are set later on; until then `size` counts it. All threads must say the same.
@@ -62,6 +74,16 @@ export interface MapOptions<
   readonly ttl?: number
   /** @internal Of the hash, for explorations: other seeds, other buckets. */
   readonly seed?: number
+}
+
+/** As they were checked. */
+export interface MapSpec extends Omit<MapOptions, 'capacity'> {
+  readonly capacity: Capacity
+}
+/** 0: no limit. Bytes are a multiple of 8. */
+interface Capacity {
+  readonly entries: number
+  readonly bytes: number
 }
 
 /** Of one entry. */
@@ -81,11 +103,12 @@ const optionNames: OptionNames<MapOptions> = {
 }
 
 /** Reads them, once: they may be getters. @throws ArgumentError. */
-export function readMapOptions(given: MapOptions): MapOptions {
+export function readMapOptions(given: MapOptions): MapSpec {
   checkObject('options', given)
   checkOptions('map', given, optionNames, ['seed'])
-  const { key, value, cache, stats, hold, capacity, ttl, create, seed } = given
-  const options = { key, value, cache, stats, hold, capacity, ttl, create, seed } as MapOptions
+  const { key, value, cache, stats, hold, capacity: limits, ttl, create, seed } = given
+  const capacity = readCapacity(limits)
+  const options = { key, value, cache, stats, hold, capacity, ttl, create, seed } as MapSpec
   checkChoice('key', options.key, keyKinds)
   if (isStruct(options.value)) checkValueStruct(options.value)
   else checkChoice('value', options.value, valueKinds)
@@ -93,12 +116,27 @@ export function readMapOptions(given: MapOptions): MapOptions {
   if (options.key === 'bytes' && options.cache !== undefined && options.cache > 0)
     throw new ArgumentError("cache: values of keys of kind 'bytes' cannot be kept", { cache: options.cache })
   checkFlag('hold', options.hold)
-  if (options.capacity !== undefined) checkRange('capacity', options.capacity, 1, 2 ** 31 - 1)
   if (options.ttl !== undefined) checkRange('ttl', options.ttl, 1, MAX_TTL)
   checkFlag('stats', options.stats)
   checkCreate(options.create)
   if (options.seed !== undefined) checkInt32('seed', options.seed)
   return options
+}
+
+function readCapacity(capacity: MapOptions['capacity']): Capacity {
+  if (capacity === undefined) return { entries: 0, bytes: 0 }
+  if (typeof capacity !== 'object') {
+    checkRange('capacity', capacity, 1, 2 ** 31 - 1)
+    return { entries: capacity, bytes: 0 }
+  }
+  checkOptions('capacity of map', capacity, { entries: true, bytes: true })
+  const { entries, bytes: size } = capacity
+  if (entries !== undefined) checkRange('capacity.entries', entries, 1, 2 ** 31 - 1)
+  const bytes = size === undefined ? 0 : parseSize(size, 'capacity.bytes')
+  if (size !== undefined) checkRange('capacity.bytes', bytes, 64, MAX_MEMORY)
+  if (entries === undefined && size === undefined)
+    throw refused('capacity', capacity, 'no limit: say `entries`, or `bytes`')
+  return { entries: entries ?? 0, bytes: Math.floor(bytes / 8) * 8 }
 }
 
 /**
@@ -116,19 +154,20 @@ export function checkTtl(options: SetOptions, usual: number): number {
 }
 
 /** Of a new map. `root`: word index. */
-export function writeOptions({ i32, u32, f64 }: Memory, root: number, options: MapOptions): void {
-  const { key, value, hold = false, capacity = 0, ttl = 0, seed } = options
+export function writeOptions({ i32, u32, f64 }: Memory, root: number, options: MapSpec): void {
+  const { key, value, hold = false, capacity, ttl = 0, seed } = options
   store32(i32, root + words.keys, keyKinds.indexOf(key))
   store32(i32, root + words.values, numberOf(value))
   storeU32(u32, root + words.valueHash, hashOf(value))
   storeU32(u32, root + words.hold, hold ? 1 : 0)
-  storeU32(u32, root + words.capacity, capacity)
+  storeU32(u32, root + words.capacity, capacity.entries)
+  storeU32(u32, root + words.capacityUnits, capacity.bytes / 8)
   storeF64(f64, root / 2 + MapRoot.offsets.ttl / 8, ttl)
   for (let i = 0; i < 2; i++) store32(i32, root + words.seed + i, seed ?? Math.random() * 2 ** 32)
 }
 
 /** @throws MapMismatchError if the map was made with other options. */
-export function compareOptions(memory: Memory, root: number, name: string, options: MapOptions): void {
+export function compareOptions(memory: Memory, root: number, name: string, options: MapSpec): void {
   const { i32, u32 } = memory
   const { key, value } = options
   const foundKey = keyKinds[load32(i32, root + words.keys)]
@@ -153,15 +192,17 @@ function compareLimits(
   { u32, f64 }: Memory,
   root: number,
   name: string,
-  { hold = false, capacity, ttl }: MapOptions,
+  { hold = false, capacity, ttl }: MapSpec,
 ): void {
   const found = {
     hold: loadU32(u32, root + words.hold) === 1,
     capacity: orNone(loadU32(u32, root + words.capacity)),
+    'capacity.bytes': orNone(loadU32(u32, root + words.capacityUnits) * 8),
     ttl: orNone(loadF64(f64, root / 2 + MapRoot.offsets.ttl / 8)),
   }
-  const expected = { hold, capacity, ttl }
-  for (const option of ['hold', 'capacity', 'ttl'] as const) {
+  const { entries, bytes } = capacity
+  const expected = { hold, capacity: orNone(entries), 'capacity.bytes': orNone(bytes), ttl }
+  for (const option of ['hold', 'capacity', 'capacity.bytes', 'ttl'] as const) {
     if (found[option] === expected[option]) continue
     const difference = `${withOption(option, found[option])}, not ${withOption(option, expected[option])}`
     throw new MapMismatchError(`the map ${shown(name)} was made ${difference}`, {
@@ -178,7 +219,7 @@ export type OwnOptions = Required<Pick<MapOptions, 'cache' | 'stats'>>
  * @throws ArgumentError if this thread has opened the map before, with other ones: all that it has
  *   opened is one handle.
  */
-export function compareOwnOptions(name: string, found: OwnOptions, options: MapOptions): void {
+export function compareOwnOptions(name: string, found: OwnOptions, options: Partial<OwnOptions>): void {
   for (const option of ['cache', 'stats'] as const) {
     const wanted = options[option] ?? found[option]
     if (wanted === found[option]) continue

@@ -9,7 +9,7 @@ import { MapBucket, SLOTS } from './map-layout.js'
 import type { WriterParts } from './parts.js'
 import { loadBuckets } from './reader.js'
 import { Scratch } from '../scratch.js'
-import { bucketOf, bucketWord, countEntries, type MapTable } from './table.js'
+import { bucketOf, bucketWord, countEntries, countUnits, type MapTable } from './table.js'
 import { sumTallies, type MapTallies } from './tally.js'
 
 const { tags, slots, next } = MapBucket.words
@@ -21,35 +21,48 @@ export interface MapReport extends MapTallies {
   readonly buckets: number
   /** Bytes of its buckets, without their overflow blocks. */
   readonly bucketBytes: number
+  /** Bytes that its entries take, of a map with a capacity in bytes; else undefined. */
+  readonly entryBytes: number | undefined
 }
 
 export function describeMap(name: string, table: MapTable): MapReport {
   const entries = countEntries(table)
   const buckets = loadBuckets(table)
-  return { name, entries, buckets, bucketBytes: buckets * MapBucket.stride, ...sumTallies(table) }
+  const bucketBytes = buckets * MapBucket.stride
+  const entryBytes = table.capacityUnits === 0 ? undefined : countUnits(table) * 8
+  return { name, entries, buckets, bucketBytes, entryBytes, ...sumTallies(table) }
 }
 
 /** `isQuiet`: nobody writes meanwhile. @throws MapCorruptionError; LockTimeoutError. */
 export function verifyMap(name: string, table: MapTable, parts: WriterParts, isQuiet: boolean): void {
   const faults: string[] = []
   let entries = 0
+  const sum = { units: 0 }
   for (let index = 0; index < loadBuckets(table); index++) {
     const bucket = bucketWord(table, index)
     parts.lock.lock(bucket)
     try {
-      entries += checkBucket(table, parts, index, faults)
+      entries += checkBucket(table, parts, index, faults, sum)
     } finally {
       parts.lock.unlock()
     }
   }
   const counted = countEntries(table)
   if (isQuiet && entries !== counted) faults.push(`there are ${entries} entries, and ${counted} are counted`)
+  if (isQuiet && table.capacityUnits !== 0 && sum.units !== countUnits(table))
+    faults.push(`entries take ${sum.units} units, and ${countUnits(table)} are counted`)
   if (faults.length === 0) return
   throw new MapCorruptionError(`the map ${shown(name)} is corrupt: ${faults.join('; ')}`, { name, faults })
 }
 
-/** Checks a bucket whose lock is held; returns the number of its entries. */
-function checkBucket(table: MapTable, { heap }: WriterParts, index: number, faults: string[]): number {
+/** Checks a bucket whose lock is held; returns the number of its entries, and adds their units. */
+function checkBucket(
+  table: MapTable,
+  { heap }: WriterParts,
+  index: number,
+  faults: string[],
+  sum: { units: number },
+): number {
   const { i32 } = table.memory
   const keys = new Set<string>()
   let entries = 0
@@ -58,6 +71,7 @@ function checkBucket(table: MapTable, { heap }: WriterParts, index: number, faul
     if (fault !== undefined) faults.push(`${where}: ${fault}`)
     else if (!isPersistent(load32(i32, heap.tags.wordOf(reference * 8))))
       faults.push(`${where}: its entry is free`)
+    else if (table.capacityUnits !== 0) sum.units += heap.tags.bytesOf(reference * 8) >>> 3
   }
   for (let block = bucketWord(table, index), depth = 0; block !== 0; depth++) {
     for (let slot = 0; slot < SLOTS; slot++) {

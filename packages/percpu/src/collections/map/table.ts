@@ -36,6 +36,8 @@ export interface MapTable {
   /** Entries that it holds at most, and ms for which they live; 0: no limit. */
   readonly capacity: number
   readonly ttl: number
+  /** Units of 8 bytes that its entries take at most; 0: no limit, and they are not counted. */
+  readonly capacityUnits: number
   /** Where evict.ts goes on. */
   readonly hand: number
   /** The mask of those that watch. */
@@ -83,6 +85,7 @@ export function openTable(
   const shape = mapShape(cpus, blocks)
   const capacity = loadU32(memory.u32, root + words.capacity)
   const ttl = loadF64(memory.f64, (address + MapRoot.offsets.ttl) / 8)
+  const capacityUnits = loadU32(memory.u32, root + words.capacityUnits)
   return {
     memory,
     root,
@@ -94,9 +97,10 @@ export function openTable(
     seed0: load32(memory.i32, root + words.seed),
     seed1: load32(memory.i32, root + words.seed + 1),
     pad,
-    isCache: capacity !== 0 || ttl !== 0,
+    isCache: capacity !== 0 || ttl !== 0 || capacityUnits !== 0,
     capacity,
     ttl,
+    capacityUnits,
     hand: root + words.hand,
     watchers: root + words.watchers,
     clock,
@@ -140,9 +144,16 @@ export function bucketWord(table: MapTable, index: number): number {
 }
 
 /** How many entries there are. A snapshot, exact if nobody writes. */
-export function countEntries({ memory, counts, cpus }: MapTable): number {
+export function countEntries(table: MapTable): number {
+  return sumOf(table, MapCpu.words.entries)
+}
+/** How many units of 8 bytes the entries take of a map in which they are limited. As above. */
+export function countUnits(table: MapTable): number {
+  return sumOf(table, MapCpu.words.units)
+}
+function sumOf({ memory, counts, cpus }: MapTable, word: number): number {
   const stride = MapCpu.stride / 4
   let sum = 0
-  for (let cpu = 0; cpu < cpus; cpu++) sum = (sum + load32(memory.i32, counts + cpu * stride)) | 0
+  for (let cpu = 0; cpu < cpus; cpu++) sum = (sum + load32(memory.i32, counts + cpu * stride + word)) | 0
   return sum
 }

@@ -8,12 +8,23 @@ import * as mem from '#mem'
 import { OutOfMemoryError } from '../../machine/errors.js'
 import { queueFree } from '../../rcu/queueing.js'
 import { ensureStack, MANY, SOME } from '../../stack.js'
+import { EntryTooLargeError } from '../errors.js'
 import { entryWords, fillEntry, stampOf } from './entry.js'
 import { Evictor } from './evict.js'
 import { tagOf } from './hash.js'
 import { endAfter, isLive, LIFE_WORDS, writeLife } from './lifetime.js'
 import { MapBucket, MapCpu } from './map-layout.js'
-import { endNote, makeChange, nextStamp, noteCount, noteOld, noteTags, noteWord } from './notes.js'
+import {
+  endNote,
+  makeChange,
+  makeCountedChange,
+  nextStamp,
+  noteCount,
+  noteOld,
+  noteTags,
+  noteUnits,
+  noteWord,
+} from './notes.js'
 import { isEmptyBlock, Place } from './place.js'
 import { loadBuckets } from './reader.js'
 import { clearBlock, type WriterParts } from './parts.js'
@@ -90,7 +101,7 @@ export class MapWriter {
       queueing.callbacks.reserve()
       noteOld(memory, note, list, old)
     }
-    this.#change(old === 0 ? 1 : 0)
+    this.#change(old === 0 ? 1 : 0, fresh, old)
     this.#parts.lock.unlock()
     if (old !== 0) this.#free(old)
     // Mutant: collections/change-silent.
@@ -107,9 +118,23 @@ export class MapWriter {
     const { note, cpu } = this.#parts
     const words = entryWords(key.length, value.length, pad)
     const address = this.#alloc((words + (isCache ? LIFE_WORDS : 0)) * 4)
+    this.#checkUnits(address)
     fillEntry(memory, address / 4, key, hash, nextStamp(memory, note, cpu), value, pad)
     if (isCache) writeLife(memory, address / 4 + words, endAfter(table, ttl))
     return address
+  }
+
+  /** An entry that is larger than all of the map is not made. @throws EntryTooLargeError. */
+  #checkUnits(address: number): void {
+    const { capacityUnits } = this.#table
+    if (capacityUnits === 0) return
+    const units = this.#unitsOf(address / 8)
+    if (units <= capacityUnits) return
+    this.#parts.heap.free(address)
+    throw new EntryTooLargeError(
+      `an entry of ${units * 8} bytes is larger than the map's capacity of ${capacityUnits * 8}`,
+      { bytes: units * 8, limit: capacityUnits * 8 },
+    )
   }
 
   /** Without memory what has ended is taken out, for later calls. @throws OutOfMemoryError. */
@@ -172,14 +197,23 @@ export class MapWriter {
     noteWord(memory, note, place.slot, 0)
     noteTags(memory, note, place.tagWord, place.tagsWith(memory.i32, 0))
     noteOld(memory, note, list, place.entry)
-    this.#change(-1)
+    this.#change(-1, 0, place.entry)
   }
-  /** Makes the change that is noted, with so many entries more. */
-  #change(more: number): void {
-    const { memory } = this.#table
+  /** Makes the change that is noted, with so many entries more: `fresh` in the place of `old`. */
+  #change(more: number, fresh: number, old: number): void {
+    const { memory, capacityUnits } = this.#table
     const { note, heap } = this.#parts
     noteCount(memory, note, this.#count, load32(memory.i32, this.#count) + more)
-    makeChange(memory, note, heap.tags)
+    if (capacityUnits === 0) {
+      makeChange(memory, note, heap.tags)
+      return
+    }
+    noteUnits(memory, note, this.#unitsOf(fresh) - this.#unitsOf(old))
+    makeCountedChange(memory, note, heap.tags)
+  }
+  /** Units of 8 bytes that an entry takes, by its reference; 0 has none. */
+  #unitsOf(entry: number): number {
+    return entry === 0 ? 0 : this.#parts.heap.tags.bytesOf(entry * 8) >>> 3
   }
 
   /** Makes room for so many entries, without waiting until they are there. */
