@@ -37,10 +37,10 @@ const LIMIT_MILLISECONDS = STOP_MILLISECONDS + 5000
 export async function serve({ logLevel, pidFile, ...options }: ServeOptions): Promise<number> {
   const logger = createLogger(logLevel)
   const terminal = new Terminal()
-  const removePidFile = pidFile === undefined ? () => undefined : writePidFile(pidFile)
+  const pid = pidFile === undefined ? undefined : writePidFile(pidFile)
   const ended = (code: number) => {
     if (terminal.isGone) {
-      removePidFile()
+      pid?.remove()
       endByHangUp()
     }
     return code
@@ -71,6 +71,7 @@ export async function serve({ logLevel, pidFile, ...options }: ServeOptions): Pr
   try {
     service = await starting
   } catch (error) {
+    pid?.putBack()
     if (!stop.signal.aborted) throw error
     logger.info('stopped')
     return ended(0)

@@ -22,7 +22,9 @@ interface Encoding {
 /** What Node has from 22.15 on. */
 interface WithZstd {
   readonly createZstdCompress?: (options: { params: Record<number, number> }) => Packing
-  readonly createZstdDecompress?: Encoding['unpack']
+  readonly createZstdDecompress?: (options: {
+    params: Record<number, number>
+  }) => ReturnType<Encoding['unpack']>
 }
 
 const encodings = new Map<string, Encoding>([
@@ -33,10 +35,13 @@ const encodings = new Map<string, Encoding>([
 const { createZstdCompress: packZstd, createZstdDecompress: unpackZstd } = zlib as WithZstd
 /** ZSTD_c_compressionLevel. */
 const ZSTD_LEVEL_PARAMETER = 100
+/** ZSTD_d_windowLogMax, and what HTTP allows (RFC 9659): 8 MiB, where the format allows 128. */
+const ZSTD_WINDOW_PARAMETER = 100
+const ZSTD_WINDOW_BITS = 23
 if (packZstd && unpackZstd)
   encodings.set('zstd', {
     pack: () => packZstd({ params: { [ZSTD_LEVEL_PARAMETER]: ZSTD_LEVEL } }),
-    unpack: () => unpackZstd(),
+    unpack: () => unpackZstd({ params: { [ZSTD_WINDOW_PARAMETER]: ZSTD_WINDOW_BITS } }),
   })
 
 /** The encodings that there are, the best one first. */

@@ -41,12 +41,12 @@ export async function readPacked(
   family: 4 | 6,
   format: TableFormat,
 ): Promise<PackedRows | undefined> {
-  const stats = await stat(file, { bigint: true })
-  if (!stats.isFile()) return undefined
+  const stats = await passingOver(() => stat(file, { bigint: true }))
+  if (stats?.isFile() !== true) return undefined
   for (const path of pathsOf(file)) {
     const found = await passingOver(() => readChecked(path, stats.uid))
     if (found?.rows.family !== family || found.source.format !== formatKey(format)) continue
-    if (await isSame(file, stats, found.source)) return found.rows
+    if ((await passingOver(() => isSame(file, stats, found.source))) === true) return found.rows
   }
   return undefined
 }

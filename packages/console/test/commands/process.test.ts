@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { spawn, spawnSync } from 'node:child_process'
+import { createServer, type AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
@@ -110,4 +111,19 @@ test('the file of --pid-file has the number of the process that serves, and goes
   const { code, stderr } = await percpu(['serve', ...flags, '--pid-file', join(folder, 'no', 'pid')])
   assert.match(stderr, /^percpu: cannot write .*pid: ENOENT/)
   assert.equal(code, 1)
+})
+
+test('a service that cannot start leaves the file of the one that serves', async (t) => {
+  const folder = await temporaryFolder(t)
+  const { ipv4, ipv6 } = await writeTables(folder, smallTables.one.ipv4, smallTables.one.ipv6)
+  const server = createServer().listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await new Promise((resolve) => server.once('listening', resolve))
+  const port = String((server.address() as AddressInfo).port)
+  const file = join(folder, 'pid')
+  const flags = ['--ipv4', ipv4, '--ipv6', ipv6, '--host', '127.0.0.1', '--port', port, '--pid-file', file]
+  writeFileSync(file, '4711\n')
+  const { code, stderr } = await percpu(['serve', '--workers', '1', '--memory', '64MiB', ...flags])
+  assert.match(stderr, /EADDRINUSE/)
+  assert.deepEqual([code, readFileSync(file, 'utf8')], [1, '4711\n'])
 })

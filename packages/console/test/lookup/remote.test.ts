@@ -52,3 +52,25 @@ test('a service that refuses, breaks off or is not there is told; so is an input
   const broken = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   await assert.rejects(ask(broken, piecesOf('1.1.1.1')), refused(undefined, /cannot ask .*: aborted/))
 })
+
+test('what ends early does not wait for input that is yet to come', { timeout: 20_000 }, async (t) => {
+  const server = createServer((request, response) => {
+    response.writeHead(request.url === '/refused/lookup' ? 415 : 200)
+    response.write('{}\n')
+    if (request.url !== '/open/lookup') response.end()
+  }).listen(0, '127.0.0.1')
+  t.after(() => server.close().closeAllConnections())
+  await new Promise((resolve) => server.once('listening', resolve))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const endless = async function* () {
+    yield* piecesOf('1.1.1.1\n')
+    await new Promise(() => undefined)
+  }
+  await assert.rejects(ask(`${url}/refused`, endless()), /refuses: HTTP status 415/)
+  // Answers to all of it there cannot be.
+  await assert.rejects(ask(url, endless()), /has ended before all was sent/)
+  const secret = ask(url.replace('//', '//name:secret@'), endless())
+  await assert.rejects(secret, (error) => error instanceof ServiceError && !/secret/.test(error.message))
+  const sink = { write: () => Promise.reject(new Error('nobody reads')) }
+  await assert.rejects(askService(new URL(`${url}/open`), endless(), 'text', sink), /nobody reads/)
+})

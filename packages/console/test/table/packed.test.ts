@@ -22,6 +22,7 @@ import {
   answerBatch,
   Crew,
   fieldsOf,
+  FileError,
   loadTable,
   PackedTable,
   readPacked,
@@ -175,6 +176,13 @@ test('what is no file, too large, or of another user is passed over, and replace
   chownSync(path, 12_345, 12_345)
   chownSync(files.ipv4, 12_345, 12_345)
   assert.equal(await isTaken(files), true)
+})
+
+test('a CSV that cannot be read is told as without a table file', async (t) => {
+  const { files } = await keptFiles(t)
+  await readTable(files)
+  rmSync(files.ipv4)
+  await assert.rejects(readTable(files), FileError)
 })
 
 test('others may read the file as far as they may read the CSV', async (t) => {

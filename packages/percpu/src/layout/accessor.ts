@@ -47,6 +47,8 @@ const inspect = Symbol.for('nodejs.util.inspect.custom')
 export class AccessorClasses {
   readonly #flavour: Flavour
   readonly #made = new WeakMap<StructType, AccessorClass>()
+  /** Those without all of their properties yet: these can lead back to the same struct. */
+  #making: Map<StructType, AccessorClass> | undefined
 
   constructor(flavour: Flavour) {
     this.#flavour = flavour
@@ -54,13 +56,26 @@ export class AccessorClasses {
 
   /** The class of `struct`. */
   readonly of: ClassOf = (struct) => {
-    const known = this.#made.get(struct)
+    const making = this.#making
+    const known = this.#made.get(struct) ?? making?.get(struct)
     if (known !== undefined) return known
+    if (making === undefined) return this.#make(struct)
     const made = isWordBased(struct.align) ? wordClass() : byteClass()
-    // Known before its properties are defined: those of a struct can lead to itself.
-    this.#made.set(struct, made)
+    making.set(struct, made)
     defineProperties(made, struct, this.#flavour, this.of)
     return made
+  }
+  /** With all that it leads to; or nothing of it, where there is no room on the stack. */
+  #make(struct: StructType): AccessorClass {
+    const making = new Map<StructType, AccessorClass>()
+    this.#making = making
+    try {
+      const made = this.of(struct)
+      for (const [each, Class] of making) this.#made.set(each, Class)
+      return made
+    } finally {
+      this.#making = undefined
+    }
   }
 }
 

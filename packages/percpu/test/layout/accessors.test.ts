@@ -449,3 +449,29 @@ describe('layout: accessors', () => {
     assert.deepEqual([mixed.b, mixed.c], [5n, 0.5])
   })
 })
+
+describe('accessors that are first made where the stack ends', () => {
+  it('have all of their properties once there is room', () => {
+    const memory = openMemory(createBuffer(4096))
+    for (let i = 0; i < 20; i++) {
+      const Inner = struct(`Inner${i}`, { a: u32, b: u32 })
+      const Outer = struct(`Outer${i}`, { a: u32, inner: Inner, list: array(Inner, i + 1), last: u32 })
+      /** At each depth, from the deepest on, until there is one. */
+      const dive = (): object => {
+        try {
+          return dive()
+        } catch {
+          return Outer.at(memory, 64)
+        }
+      }
+      dive()
+      const values = { a: 1, b: 2 }
+      const whole = { a: 3, inner: values, list: Array.from({ length: i + 1 }, () => values), last: 4 }
+      const accessor = Outer.at(memory, 64)
+      Object.assign(accessor, { a: 3, last: 4 })
+      for (const inner of [accessor.inner, ...accessor.list]) Object.assign(inner, values)
+      assert.deepEqual(accessor.toObject(), whole)
+      assert.equal(accessor.last, 4)
+    }
+  })
+})
