@@ -90,5 +90,7 @@ export function relink(text, source, name, places) {
 
 function elsewhere(label, wanted, name) {
   const owner = ownerOf(wanted)
-  return owner === name ? label : `${label} (of the package \`${owner}\`)`
+  if (owner === name || packages[owner].readme === wanted) return label
+  const file = label.endsWith(path.posix.basename(wanted)) ? label : `${label}: ${wanted}`
+  return `${file} (of the package \`${owner}\`)`
 }

@@ -180,7 +180,12 @@ test('links lead to the same file in a package, or are named', () => {
   assert.equal(relinked('[locks](docs/sync.md#mutex)'), '[locks](docs/sync.md#mutex)')
   assert.equal(relinked('[`x`](../packages/percpu/src/x.ts)', 'docs/sync.md'), '[`x`](../src/x.ts)')
   assert.equal(relinked('[up](../README.md)', 'docs/sync.md'), '[up](../README.md)')
-  assert.equal(relinked('[lab](docs/lab.md)'), 'lab (of the package `percpu-lab`)')
+  assert.equal(relinked('[lab.md](docs/lab.md)'), 'lab.md (of the package `percpu-lab`)')
+  assert.equal(
+    relinked('[torture](docs/torture.md)'),
+    'torture: docs/torture.md (of the package `percpu-console`)',
+  )
+  assert.equal(relinked('[`percpu-lab`](docs/packages/percpu-lab.md)'), '`percpu-lab`')
   assert.equal(relinked('[gone](docs/gone.md)'), 'gone')
   assert.equal(relinked('[site](https://example.org) [here](#a)'), '[site](https://example.org) [here](#a)')
 })

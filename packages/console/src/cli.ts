@@ -5,7 +5,13 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { PercpuError } from 'percpu'
-import { addressRules, addTableOptions, tableFiles, type TableFlags } from './commands/table-options.js'
+import {
+  addressRules,
+  addTableOptions,
+  tableFiles,
+  tableFlags,
+  type TableFlags,
+} from './commands/table-options.js'
 import {
   parseBytes,
   parseInteger,
@@ -131,7 +137,11 @@ addTableOptions(
 )
   .argument('[files...]', 'files of addresses; - or none for standard input', addPath)
   .addOption(new Option('--table <name>', 'the table to look in').choices([TABLE_NAME]).default(TABLE_NAME))
-  .addOption(new Option('--server <url>', 'have this service answer, from its table').argParser(parseServer))
+  .addOption(
+    new Option('--server <url>', 'have this service answer, from its table')
+      .argParser(parseServer)
+      .conflicts(tableFlags),
+  )
   .addOption(
     new Option('--format <format>', 'how addresses are written')
       .choices(['text', 'ndjson', 'json'])

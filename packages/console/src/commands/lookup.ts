@@ -61,22 +61,24 @@ export async function lookup(options: LookupOptions): Promise<number> {
 }
 
 async function answerRemotely(
-  { inputs, format }: LookupOptions,
+  { inputs, format, output }: LookupOptions,
   server: URL,
   sink: OutputSink,
 ): Promise<void> {
-  for (const input of inputs) await withInput(input, (pieces) => askService(server, pieces, format, sink))
+  for (const input of inputs)
+    await withInput(input, output, (pieces) => askService(server, pieces, format, sink))
 }
 
 async function answerHere(options: LookupOptions, files: TableFiles, sink: OutputSink): Promise<void> {
-  const { inputs, format, workers, rules, memory } = options
+  const { inputs, format, output, workers, rules, memory } = options
   const { ipv4, ipv6, skipped } = await readTableFiles(files)
   if (skipped.lines > 0) process.stderr.write(`percpu: ${skippedText(skipped)}\n`)
   const fields = fieldsOf((files.format ?? USUAL_FORMAT).columns)
   const crew = new Crew({ ipv4, ipv6, fields, rules, workers, memory })
   const how = { format, batchBytes: BATCH_BYTES, window: workers * WINDOW }
   try {
-    for (const input of inputs) await withInput(input, (pieces) => answerStream(crew, pieces, sink, how))
+    for (const input of inputs)
+      await withInput(input, output, (pieces) => answerStream(crew, pieces, sink, how))
   } finally {
     await crew.close()
   }
@@ -91,12 +93,13 @@ async function readTableFiles(files: TableFiles): Promise<TableRows> {
   })
 }
 
-/** Has `work` take what the input holds. */
+/** Has `work` take what the input holds. Its answers go to `output`, or are printed. */
 async function withInput(
   input: string,
+  output: string | undefined,
   work: (pieces: AsyncIterable<Uint8Array>) => Promise<unknown>,
 ): Promise<void> {
-  const progress = bytesProgress(input === '-' ? 'standard input' : input)
+  const progress = bytesProgress(input === '-' ? 'standard input' : input, output === undefined)
   const total = input === '-' ? 0 : (await stat(input)).size
   const stream = input === '-' ? process.stdin : createReadStream(input, { highWaterMark: BATCH_BYTES })
   try {

@@ -9,9 +9,12 @@ export interface Progress {
 
 const silent: Progress = { update: () => undefined, stop: () => undefined }
 
-/** @param what shown before the bar */
-export function bytesProgress(what: string): Progress {
-  if (!process.stderr.isTTY) return silent
+/**
+ * @param what shown before the bar
+ * @param isBeside whether what is printed meanwhile would share its line
+ */
+export function bytesProgress(what: string, isBeside = false): Progress {
+  if (!process.stderr.isTTY || (isBeside && process.stdout.isTTY)) return silent
   const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20)
   const format = `${what} {bar} {value}/{total} MiB`
   const bar = new SingleBar(

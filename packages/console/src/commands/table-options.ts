@@ -1,4 +1,5 @@
 /** The options that say which table there is, how its files are written, and who looks up in it. */
+import { devNull } from 'node:os'
 import { Option, type Command } from 'commander'
 import { availableCpus, usableCpus } from '../available-cpus.js'
 import type { AddressRules } from '../address/rules.js'
@@ -20,6 +21,12 @@ export interface TableFlags extends Omit<TableFormat, 'columns'> {
   readonly memory: number
   readonly workers: number
 }
+
+/** What has no meaning where another process has the table: the names of its flags. */
+export const tableFlags = [
+  ...['ipv4', 'ipv6', 'columns', 'separator', 'header', 'encoding', 'multiline', 'overlap', 'skipBad'],
+  ...['tableFile', 'stripPort', 'nat64', 'workers', 'memory'],
+]
 
 export function addTableOptions(command: Command): Command {
   const packaged = 'default: that of @ip-location-db/asn'
@@ -64,7 +71,9 @@ export function tableFiles(flags: TableFlags): TableFiles {
   const format = { columns, separator, header, encoding, multiline, overlap, skipBad }
   const { ipv4, ipv6, tableFile: keepPacked } = flags
   if (ipv4 !== undefined && ipv6 !== undefined) return { ipv4, ipv6, format, keepPacked }
-  const packaged = packagedFiles()
+  // A table of other columns has nothing to do with the packaged one.
+  const isOwn = columns !== USUAL_FORMAT.columns && (ipv4 ?? ipv6) !== undefined
+  const packaged = isOwn ? { ipv4: devNull, ipv6: devNull } : packagedFiles()
   return { ipv4: ipv4 ?? packaged.ipv4, ipv6: ipv6 ?? packaged.ipv6, format, keepPacked }
 }
 

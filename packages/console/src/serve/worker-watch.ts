@@ -65,8 +65,8 @@ export class WorkerWatch {
 
   #isBlocked({ cpu, heartbeats, inspection: { work } }: BlockedEvent): void {
     const place = this.#pool.suspend(cpu)
-    // What is no worker reads a table, and computes for long.
-    const level = place === undefined ? 'info' : 'warn'
+    // What is no worker reads a table, and computes for long: nobody waits for it.
+    const level = place === undefined ? 'debug' : 'warn'
     this.#logger[level]({ worker: place, cpu, work: work?.label, heartbeats }, 'a thread is stuck')
     if (place === undefined) return
     this.#stuck.set(place, { cpu, work: work?.label, heartbeats: 1 })

@@ -54,6 +54,22 @@ for (const [kind, open] of Object.entries(openers) as [CollectionKind, Open][])
     })
   })
 
+describe('opening a map that has limits', () => {
+  it('takes them as they are where none is made, unless others are said', () => {
+    const machine = fresh()
+    const made = { key: 'i32', value: 'i32', capacity: { entries: 5, bytes: '1 MiB' }, ttl: 60_000 } as const
+    machine.map('it', made)
+    const opened = { key: 'i32', value: 'i32', create: false } as const
+    const other = joinAs(machine, 101)
+    for (const wrong of [{ ttl: 5 }, { capacity: 6 }, { capacity: { bytes: '2 MiB' } }, { hold: true }])
+      assert.throws(() => other.map('it', { ...opened, ...wrong }), { code: 'PERCPU_MAP_MISMATCH' })
+    assert.throws(() => other.map('it', { ...opened, create: true }), { code: 'PERCPU_MAP_MISMATCH' })
+    const map = other.map('it', opened)
+    for (let i = 0; i < 9; i++) map.set(i, i, { ttl: 1000 })
+    assert.equal(map.size, 5)
+  })
+})
+
 // Of all kinds the same function opens.
 const open = openers.map
 describe('opening a map while it is removed', () => {

@@ -1,0 +1,32 @@
+/** Options that say which table there is: what they need, and what they cannot be used with. */
+import assert from 'node:assert/strict'
+import { devNull } from 'node:os'
+import { test } from 'node:test'
+import { percpu } from '../helpers/command.js'
+
+const { tableFiles } = await import('../../dist/commands/table-options.js')
+const { USUAL_FORMAT } = await import('../../dist/table/format.js')
+type Flags = Parameters<typeof tableFiles>[0]
+
+const usual = { ...USUAL_FORMAT, tableFile: true, stripPort: false, nat64: false, memory: 1, workers: 1 }
+
+test('a table of other columns does not take its other half from the packaged one', () => {
+  const files = (flags: Partial<Flags>) => {
+    const { ipv4, ipv6 } = tableFiles({ ...usual, ...flags })
+    return [ipv4, ipv6].map((file) => (file.includes('@ip-location-db') ? 'packaged' : file))
+  }
+  const columns = [...USUAL_FORMAT.columns]
+  assert.deepEqual(files({}), ['packaged', 'packaged'])
+  assert.deepEqual(files({ ipv4: 'own.csv' }), ['own.csv', 'packaged'])
+  assert.deepEqual(files({ ipv4: 'own.csv', columns }), ['own.csv', devNull])
+  assert.deepEqual(files({ ipv6: 'own.csv', columns }), [devNull, 'own.csv'])
+  assert.deepEqual(files({ columns }), ['packaged', 'packaged'])
+})
+
+test('what only means something for a table that is read is refused with --server', async () => {
+  for (const args of [['--nat64'], ['--workers', '3'], ['--ipv4', 'none.csv'], ['--no-table-file']]) {
+    const { code, stderr } = await percpu(['lookup', '--server', 'http://127.0.0.1:1', ...args])
+    assert.equal(code, 2)
+    assert.match(stderr, /--server <url>' cannot be used with option '--/)
+  }
+})
