@@ -18,6 +18,12 @@ interface Labelled {
   readonly release: () => void
 }
 
+/** Returns when the worker is in its loop. Nobody hears of anything meanwhile. */
+function stick(machine: Machine, worker: Worker): void {
+  worker.postMessage('stick')
+  while (machine.watch.inspect().cpus[1]?.work?.label !== 'render /about');
+}
+
 async function withWorker(test: (machine: Machine, labelled: Labelled) => Promise<void>): Promise<void> {
   const machine = boot({ cpus: 3 })
   const [release = 0] = words(machine, 1)
@@ -46,7 +52,7 @@ describe('a worker in an endless loop', () => {
       machine.watch.trace(1, TRACE_ALL)
       const monitor = machine.watch.monitor({ interval: 50 })
       const blocked = monitor.once('blocked')
-      worker.postMessage('stick')
+      stick(machine, worker)
       const { cpu, inspection, heartbeats, incarnation } = await blocked
       assert.equal(cpu, 1)
       assert.equal(incarnation, 1)
@@ -76,8 +82,7 @@ describe('a worker in an endless loop', () => {
 
   it('is named by a monitor that came after it had got stuck; since when is not known then', async () => {
     await withWorker(async (machine, { worker }) => {
-      worker.postMessage('stick')
-      while (machine.watch.inspect().cpus[1]?.work?.label !== 'render /about');
+      stick(machine, worker)
       const monitor = machine.watch.monitor({ interval: 50 })
       const { inspection, heartbeats } = await monitor.once('blocked')
       assert.deepEqual(inspection.work, { label: 'render /about', since: undefined })
@@ -89,7 +94,7 @@ describe('a worker in an endless loop', () => {
   it('that is terminated leaves its label to the post-mortem', async () => {
     await withWorker(async (machine, { worker, reaped }) => {
       const monitor = machine.watch.monitor({ interval: 20 })
-      worker.postMessage('stick')
+      stick(machine, worker)
       await monitor.once('blocked')
       const died = monitor.once('died')
       await worker.terminate()

@@ -11,7 +11,9 @@ import { assertTables } from './support/tables.js'
 
 const PAGE = 4096
 /** Pages that are used with a space of one page: four of it, and what layers and CPUs keep. */
-const USED = 15
+const USED = 17
+/** With a fork there were more areas: their map keeps a reserve for as many. */
+const USED_AFTER_FORK = 18
 
 /** A machine with a space in which two pages are mapped and one has memory. */
 const withSpace = (cpus: number): Promise<World> =>
@@ -29,7 +31,7 @@ function open(world: World, number: number): AddressSpace {
 }
 /** Pages of a machine that are not free. */
 function used({ heap }: Machine): number {
-  heap.pages.trim()
+  heap.trim()
   return heap.pages.report().reduce((sum, { total, free }) => sum + (total - free) / PAGE, 0)
 }
 async function remove(machine: Machine, name: string): Promise<void> {
@@ -79,6 +81,6 @@ describe('a thread that is killed', () => {
         },
         { preemptions: 0, maxSteps: 100_000 },
       )
-      assert.equal(Math.max(...left), USED)
+      assert.equal(Math.max(...left), name === 'forks' ? USED_AFTER_FORK : USED)
     })
 })
