@@ -1,17 +1,13 @@
 /** The lookup service under load, beside a bare server of Node's that answers a constant. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Absent, type Effort, type Measure, type Suite } from './harness/suite.js'
 
 const CONNECTIONS = 32
-const command = join(
-  dirname(createRequire(import.meta.url).resolve('percpu-console/package.json')),
-  'bin/percpu.js',
-)
+const command = fileURLToPath(new URL('../bin/percpu.js', import.meta.resolve('percpu-console')))
 const ANSWER = JSON.stringify({
   ...{ address: '1.1.1.1', range: { start: '1.1.1.0', end: '1.1.1.255' } },
   ...{ asn: 13335, organisation: 'Cloudflare, Inc.' },
