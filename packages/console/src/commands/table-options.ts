@@ -22,15 +22,9 @@ export interface TableFlags extends Omit<TableFormat, 'columns'> {
   readonly workers: number
 }
 
-/** What has no meaning where another process has the table: the names of its flags. */
-export const tableFlags = [
-  ...['ipv4', 'ipv6', 'columns', 'separator', 'header', 'encoding', 'multiline', 'overlap', 'skipBad'],
-  ...['tableFile', 'stripPort', 'nat64', 'workers', 'memory'],
-]
-
-export function addTableOptions(command: Command): Command {
+function tableOptions(): Option[] {
   const packaged = 'default: that of @ip-location-db/asn'
-  const options = [
+  return [
     new Option('--ipv4 <file>', `CSV of IPv4 ranges (${packaged})`).argParser(parsePath),
     new Option('--ipv6 <file>', `CSV of IPv6 ranges (${packaged})`).argParser(parsePath),
     new Option(
@@ -61,7 +55,12 @@ export function addTableOptions(command: Command): Command {
       .argParser(parseBytes)
       .default(parseBytes('1GiB'), '1GiB'),
   ]
-  for (const option of options) command.addOption(option)
+}
+/** Their names as flags: none means anything where another process has the table. */
+export const tableFlags = tableOptions().map((option) => option.attributeName())
+
+export function addTableOptions(command: Command): Command {
+  for (const option of tableOptions()) command.addOption(option)
   return command
 }
 
