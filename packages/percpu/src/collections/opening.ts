@@ -8,8 +8,8 @@ import type { PresentKind } from './presence.js'
 export interface OpenOptions {
   /**
    * True: a collection of this name is opened, or made if there is none. False: none is made, and
-   * an ObjectMissingError is thrown instead. `'new'`: it is made; if there is one, an
-   * ObjectExistsError is thrown. Default true.
+   * an ObjectMissingError is thrown instead. `'new'`: it is made; if there is one, also one that
+   * is being removed, an ObjectExistsError is thrown. Default true.
    */
   readonly create?: boolean | 'new'
 }
