@@ -55,6 +55,17 @@ export async function worker(handle: MachineHandle): Promise<number> {
 const withNode = `
 import { Worker, parentPort, workerData } from 'node:worker_threads'
 import { boot, join, type MachineHandle } from 'percpu'
+import { serveInspection } from 'percpu-console'
+import { explore, percpu, type ExploreReport } from 'percpu-lab'
+
+const Words = percpu.struct('Words', { flag: percpu.atomic(percpu.i32) })
+const report: Promise<ExploreReport> = explore('a flag', (t) => {
+  const words = t.memory(Words)
+  t.cpu(0, () => words.flag.store(1))
+  // @ts-expect-error there is no such field
+  t.finally(() => words.flags)
+})
+void report.then(({ executions }) => executions.toFixed())
 
 const machine = boot({ cpus: 2 })
 machine.supervise(new Worker(new URL('worker.js', import.meta.url), { workerData: machine.handle }))
