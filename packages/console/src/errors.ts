@@ -78,3 +78,32 @@ export class InputTooLargeError extends PercpuError {
 export class AbortedError extends PercpuError {
   readonly code = 'PERCPU_ABORTED'
 }
+
+/**
+ * What a store keeps on the disk does not check: see `details.file`, `offset` and `what`. Nothing
+ * was served, and nothing on the disk was changed.
+ */
+export class StoreDamagedError extends PercpuError {
+  readonly code = 'PERCPU_STORE_DAMAGED'
+}
+
+/**
+ * The disk, or its quota, is full. The records are not there, and the log is as before; once there
+ * is room, the store takes more.
+ */
+export class StoreFullError extends PercpuError {
+  readonly code = 'PERCPU_STORE_FULL'
+}
+
+/**
+ * The store takes nothing any more: it was closed, or the disk failed, so that it is not known what
+ * is on it. What was acknowledged before can still be read by another start.
+ */
+export class StoreFailedError extends PercpuError {
+  readonly code = 'PERCPU_STORE_FAILED'
+}
+
+/** Another living process has the store's directory, `details.directory`. */
+export class StoreBusyError extends PercpuError {
+  readonly code = 'PERCPU_STORE_BUSY'
+}

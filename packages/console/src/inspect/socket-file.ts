@@ -20,7 +20,7 @@ import { codeOf } from '../error-code.js'
 /**
  * Bytes that a socket's path may have: `sun_path` without its last byte. A longer one would be cut.
  */
-const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103
+export const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103
 /** Others may put sockets there that die at once; nobody does that more often. */
 const ATTEMPTS = 3
 
@@ -106,7 +106,8 @@ async function removeDead(path: string): Promise<void> {
   if (isSame(look(path), found)) unlinkSync(path)
 }
 
-async function failureToConnect(path: string): Promise<Error | undefined> {
+/** Undefined: somebody listens there. */
+export async function failureToConnect(path: string): Promise<Error | undefined> {
   const socket = connect(path)
   try {
     await once(socket, 'connect')
