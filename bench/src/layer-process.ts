@@ -38,7 +38,8 @@ export function titlesOf(layer: LayerName, suites = ownSuites): Promise<string[]
 
 /** What run-layer.js sends. */
 async function answerOf<Answer>(suites: string, args: readonly string[]): Promise<Answer> {
-  const child = fork(join(suites, 'run-layer.js'), args)
+  // As JSON an infinite ratio would become null.
+  const child = fork(join(suites, 'run-layer.js'), args, { serialization: 'advanced' })
   return new Promise((resolve, reject) => {
     let answer: Answer | undefined
     child.once('message', (message) => (answer = message as Answer))

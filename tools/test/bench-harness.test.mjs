@@ -252,3 +252,19 @@ test('threads run their loops together and answer each round', async () => {
     await threads.close()
   }
 })
+
+test('shows no ratio to something that takes no time', () => {
+  const result = {
+    unit: 'ns',
+    rows: [
+      {
+        name: 'a',
+        role: 'ours',
+        value: 2,
+        comparison: { against: 'b', other: 0, by: Infinity, isDifference: false },
+      },
+      { name: 'b', role: 'peer', value: 0 },
+    ],
+  }
+  assert.equal(cells(result)[0][3], '–')
+})

@@ -31,6 +31,8 @@ export function cells({ unit, rows }: SuiteResult): string[][] {
 }
 
 function formatComparison({ by, isDifference }: Comparison): string {
+  // Beside something that takes no time at all.
+  if (!Number.isFinite(by)) return '–'
   if (isDifference) return `${by < 0 ? '−' : '+'}${Math.abs(by).toFixed(2)}`
   return `${by.toFixed(2)}×`
 }

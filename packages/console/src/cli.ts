@@ -6,8 +6,12 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { PercpuError } from 'percpu'
 import {
+  ADDRESS_OPTIONS,
   addressRules,
   addTableOptions,
+  OWN_TABLE_OPTIONS,
+  refuseOptions,
+  rowFormat,
   tableFiles,
   tableFlags,
   type TableFlags,
@@ -20,6 +24,7 @@ import {
   parseSeconds,
   parseServer,
   parseSocket,
+  parseSync,
 } from './commands/values.js'
 import { UsageError } from './errors.js'
 import type { InputFormat } from './lookup/stream.js'
@@ -27,6 +32,8 @@ import { PATIENCE_MILLISECONDS, TABLE_NAME } from './serve/settings.js'
 import { MAX_EVERY, MIN_EVERY } from './inspect/protocol.js'
 import { DEFAULTS, FLAVOURS, MAX_THREADS, type FlavourName } from './torture/options.js'
 import { MAX_SHRINK } from './table/row-counts.js'
+import { tableSources } from './tables/source.js'
+import type { StoreOptions } from './store/store.js'
 
 interface ServeFlags extends TableFlags {
   readonly host: string
@@ -40,6 +47,14 @@ interface ServeFlags extends TableFlags {
   readonly attribution?: readonly string[]
   readonly pidFile?: string
   readonly logLevel: string
+}
+interface TablesFlags {
+  readonly key: readonly string[]
+  readonly range: readonly string[]
+  readonly data?: string
+  readonly sync: StoreOptions['sync']
+  readonly tokenFile?: string
+  readonly history: number
 }
 interface LookupFlags extends TableFlags {
   readonly table: string
@@ -60,7 +75,50 @@ const program = new Command('percpu')
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(`percpu: ${text.replace(/^error: /, '')}`) })
 
-addTableOptions(program.command('serve').description('serve lookups over HTTP'))
+addTableOptions(
+  program
+    .command('serve')
+    .description('serve lookups of addresses over HTTP, or tables of your own')
+    .argument(
+      '[files...]',
+      'tables: FILE or NAME=FILE, of CSV or NDJSON; none: the table of addresses',
+      addPath,
+    ),
+)
+  .addOption(
+    new Option('--key <column>', 'the column that is the key: of all tables, or TABLE:COLUMN')
+      .argParser(addText)
+      .default([], 'none'),
+  )
+  .addOption(
+    new Option('--range <from,to>', 'the columns where ranges begin and end: of all tables, or TABLE:FROM,TO')
+      .argParser(addText)
+      .default([], 'none'),
+  )
+  .addOption(
+    new Option('--data <directory>', 'where changes of tables are kept: a log and snapshots').argParser(
+      parsePath,
+    ),
+  )
+  .addOption(
+    new Option(
+      '--sync <when>',
+      'when changes are written through to the disk: always, or every so many seconds',
+    )
+      .argParser(parseSync)
+      .default('always'),
+  )
+  .addOption(
+    new Option(
+      '--token-file <file>',
+      'file of the token that changes need (default: token in the data directory)',
+    ).argParser(parsePath),
+  )
+  .addOption(
+    new Option('--history <size>', 'changes kept for clients that come back')
+      .argParser(parseBytes)
+      .default(parseBytes('16MiB'), '16MiB'),
+  )
   .addOption(
     new Option('--port <number>', 'port to listen on; 0 for any free one')
       .argParser(parseInteger(0, 65_535))
@@ -117,18 +175,28 @@ addTableOptions(program.command('serve').description('serve lookups over HTTP'))
       .choices(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
       .default('info'),
   )
-  .action(async ({ timeout, patience, ...flags }: ServeFlags) => {
-    // `percpu top` shows it, and so does ps.
-    process.title = 'percpu serve'
-    const { serve } = await import('./commands/serve.js')
-    process.exitCode = await serve({
-      ...flags,
-      timeoutMilliseconds: timeout,
-      patienceMilliseconds: patience,
-      files: tableFiles(flags),
-      rules: addressRules(flags),
-    })
-  })
+  .action(
+    async (files: string[], { timeout, patience, ...flags }: ServeFlags & TablesFlags, command: Command) => {
+      // `percpu top` shows it, and so does ps.
+      process.title = 'percpu serve'
+      if (files.length > 0 || flags.data !== undefined) {
+        refuseOptions(command, ADDRESS_OPTIONS, 'it is for the table of addresses')
+        const sources = tableSources(files, flags.key, flags.range, rowFormat(flags))
+        const { serveTables } = await import('./commands/serve.js')
+        process.exitCode = await serveTables({ ...flags, timeoutMilliseconds: timeout, sources })
+        return
+      }
+      refuseOptions(command, OWN_TABLE_OPTIONS, 'it is for tables of your own: name their files')
+      const { serve } = await import('./commands/serve.js')
+      process.exitCode = await serve({
+        ...flags,
+        timeoutMilliseconds: timeout,
+        patienceMilliseconds: patience,
+        files: tableFiles(flags),
+        rules: addressRules(flags),
+      })
+    },
+  )
 
 addTableOptions(
   program
@@ -279,6 +347,10 @@ function threads(flags: string, description: string, value: number, least = 1): 
 
 function addPath(text: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), parsePath(text)]
+}
+
+function addText(text: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), text]
 }
 
 function version(): string {

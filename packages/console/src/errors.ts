@@ -36,10 +36,10 @@ export interface Problem {
 export class TableRefusedError extends PercpuError {
   readonly code = 'PERCPU_TABLE_REFUSED'
   readonly problems: readonly Problem[]
-  /** Ranges that could be read. */
-  readonly rows: RowCounts
+  /** Ranges of addresses that could be read, if that is what the files are for. */
+  readonly rows: RowCounts | undefined
 
-  constructor(problems: readonly Problem[], total: number, rows: RowCounts) {
+  constructor(problems: readonly Problem[], total: number, rows?: RowCounts) {
     const lines = problems.map(({ file, line, text }) => `  ${file}${line > 0 ? `:${line}` : ''}: ${text}`)
     const more = total > problems.length ? [`  and ${total - problems.length} more`] : []
     const count = total === 1 ? 'one problem' : `${total} problems`

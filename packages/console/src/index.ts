@@ -64,3 +64,18 @@ export type { LogRecord } from './store/frame.js'
 export { takeLock } from './store/lock.js'
 export { readStore, type StoreContents, type StoreSink } from './store/read-store.js'
 export { Store, type StoreOptions, type StoreReport } from './store/store.js'
+export { decodeChange, encodeChange, type Change, type TableSpec } from './tables/change.js'
+export { History, type ChangeEvent } from './tables/history.js'
+export { BadKey, keyCodecs, parseRange, type Key, type KeyKind, type KeyRange } from './tables/keys.js'
+export { readRows, type ReadRows } from './tables/read-rows.js'
+export { TableService, type TableServiceOptions } from './tables/service.js'
+export {
+  parseFile,
+  parseRowColumns,
+  tableSources,
+  type RowFormat,
+  type TableSource,
+} from './tables/source.js'
+export { Table } from './tables/table.js'
+export { Token } from './tables/token.js'
+export { Writer, type ChangeLog, type Outcome } from './tables/writer.js'

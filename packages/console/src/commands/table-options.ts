@@ -4,9 +4,11 @@ import { Option, type Command } from 'commander'
 import { availableCpus, usableCpus } from '../available-cpus.js'
 import type { AddressRules } from '../address/rules.js'
 import { packagedFiles } from '../table/load.js'
-import { USUAL_FORMAT, type ColumnFormat, type TableFormat } from '../table/format.js'
+import { parseColumns, USUAL_FORMAT, type TableFormat } from '../table/format.js'
 import type { TableFiles } from '../table/read.js'
-import { parseBytes, parseColumnList, parseInteger, parsePath, parseSeparator } from './values.js'
+import { UsageError } from '../errors.js'
+import { parseRowColumns, type RowFormat } from '../tables/source.js'
+import { parseBytes, parseInteger, parsePath, parseSeparator } from './values.js'
 
 const MAX_WORKERS = 240
 const MAX_SKIPPED = 2 ** 31 - 1
@@ -14,7 +16,8 @@ const MAX_SKIPPED = 2 ** 31 - 1
 export interface TableFlags extends Omit<TableFormat, 'columns'> {
   readonly ipv4?: string
   readonly ipv6?: string
-  readonly columns: readonly ColumnFormat[]
+  /** As given. */
+  readonly columns?: string
   readonly tableFile: boolean
   readonly stripPort: boolean
   readonly nat64: boolean
@@ -29,10 +32,8 @@ function tableOptions(): Option[] {
     new Option('--ipv6 <file>', `CSV of IPv6 ranges (${packaged})`).argParser(parsePath),
     new Option(
       '--columns <list>',
-      'what the columns of both files are: first and last, network, or address; asn, organisation or any other name; - leaves one out',
-    )
-      .argParser(parseColumnList)
-      .default(USUAL_FORMAT.columns, 'first,last,asn,organisation'),
+      'what the columns are, in their order. For addresses: first and last, network, or address; asn, organisation or any other name. - leaves one out (default: first,last,asn,organisation; of other tables, as the first line names them)',
+    ),
     new Option('--separator <character>', 'what is between columns; tab for a tab')
       .argParser(parseSeparator)
       .default(USUAL_FORMAT.separator),
@@ -64,18 +65,50 @@ export function addTableOptions(command: Command): Command {
   return command
 }
 
-/** @throws FileError if a file is needed that is not installed */
+/** @throws UsageError for columns; FileError if a file is needed that is not installed */
 export function tableFiles(flags: TableFlags): TableFiles {
-  const { columns, separator, header, encoding, multiline, overlap, skipBad } = flags
+  const { separator, header, encoding, multiline, overlap, skipBad } = flags
+  const columns = flags.columns === undefined ? USUAL_FORMAT.columns : parseColumns(flags.columns)
   const format = { columns, separator, header, encoding, multiline, overlap, skipBad }
   const { ipv4, ipv6, tableFile: keepPacked } = flags
   if (ipv4 !== undefined && ipv6 !== undefined) return { ipv4, ipv6, format, keepPacked }
   // A table of other columns has nothing to do with the packaged one.
-  const isOwn = columns !== USUAL_FORMAT.columns && (ipv4 ?? ipv6) !== undefined
+  const isOwn = flags.columns !== undefined && (ipv4 ?? ipv6) !== undefined
   const packaged = isOwn ? { ipv4: devNull, ipv6: devNull } : packagedFiles()
   return { ipv4: ipv4 ?? packaged.ipv4, ipv6: ipv6 ?? packaged.ipv6, format, keepPacked }
 }
 
 export function addressRules({ stripPort, nat64 }: TableFlags): AddressRules {
   return { stripPort, nat64 }
+}
+
+/** How the files of tables of one's own are written. @throws UsageError */
+export function rowFormat({
+  columns,
+  separator,
+  header,
+  encoding,
+  multiline,
+  skipBad,
+}: TableFlags): RowFormat {
+  return {
+    columns: columns === undefined ? undefined : parseRowColumns(columns),
+    ...{ separator, header, encoding, multiline, skipBad },
+  }
+}
+
+/** Options that say nothing where there are tables of one's own, and the other way round. */
+export const ADDRESS_OPTIONS = [
+  ...['ipv4', 'ipv6', 'overlap', 'tableFile', 'stripPort', 'nat64', 'workers', 'patience', 'attribution'],
+]
+export const OWN_TABLE_OPTIONS = ['key', 'range', 'data', 'sync', 'tokenFile', 'history']
+
+/** @throws UsageError if one of these options was given */
+export function refuseOptions(command: Command, names: readonly string[], why: string): void {
+  const given = command.options.find(
+    (option) =>
+      names.includes(option.attributeName()) &&
+      command.getOptionValueSource(option.attributeName()) === 'cli',
+  )
+  if (given) throw new UsageError(`${given.long ?? given.flags} says nothing: ${why}`)
 }

@@ -1,7 +1,5 @@
 /** Values of command-line options, checked; each says which option is wrong and what it takes. */
 import { InvalidArgumentError } from 'commander'
-import { UsageError } from '../errors.js'
-import { parseColumns, type ColumnFormat } from '../table/format.js'
 
 const units: Readonly<Record<string, number>> = {
   '': 1,
@@ -60,15 +58,6 @@ export function parseSocket(text: string): string {
   return text
 }
 
-/** Columns of a table's files. */
-export function parseColumnList(text: string): readonly ColumnFormat[] {
-  try {
-    return parseColumns(text)
-  } catch (error) {
-    if (error instanceof UsageError) throw new InvalidArgumentError(`${error.message}.`)
-    throw error
-  }
-}
 /** One character between columns. */
 export function parseSeparator(text: string): string {
   const separator = text === 'tab' || text === '\\t' ? '\t' : text
@@ -81,4 +70,10 @@ export function parseServer(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url && /^https?:$/.test(url.protocol)) return url
   throw new InvalidArgumentError('Expected a URL such as http://127.0.0.1:8080.')
+}
+
+/** When a log is written through to the disk: `always`, or every so many seconds. */
+export function parseSync(text: string): 'always' | { readonly intervalMilliseconds: number } {
+  if (text === 'always') return 'always'
+  return { intervalMilliseconds: parseSeconds(text === 'interval' ? '1' : text) }
 }

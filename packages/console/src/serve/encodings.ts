@@ -6,7 +6,9 @@ import type { IncomingMessage } from 'node:http'
 import type { Transform } from 'node:stream'
 import zlib from 'node:zlib'
 import Negotiator from 'negotiator'
+import { shorten } from '../address/parse.js'
 import { AbortedError } from '../errors.js'
+import { Refusal } from './refusal.js'
 
 /** Fast rather than small: answers are alike, and are packed while they are made. */
 const LEVEL = 1
@@ -54,9 +56,16 @@ export function answerEncoding(request: IncomingMessage): string | undefined {
   return chosen === 'identity' ? undefined : chosen
 }
 
-/** Whether a body in this encoding can be unpacked. `identity` is none. */
-export function isEncoding(name: string): boolean {
-  return encodings.has(name)
+/** That of a request's body; `identity` is none. @throws Refusal if it cannot be unpacked. */
+export function encodingOf(request: IncomingMessage): string {
+  const given = request.headers['content-encoding']?.trim().toLowerCase() ?? 'identity'
+  const name = given === 'x-gzip' ? 'gzip' : given
+  if (name === 'identity' || encodings.has(name)) return name
+  throw new Refusal(
+    415,
+    'UNSUPPORTED_ENCODING',
+    `content-encoding '${shorten(name)}' is not supported: send ${ENCODINGS.join(', ')}, or the body as it is`,
+  )
 }
 
 /**

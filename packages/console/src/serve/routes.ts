@@ -8,9 +8,11 @@ import type { LookupPool } from '../lookup/pool.js'
 import { answerStream, type InputFormat } from '../lookup/stream.js'
 import type { AddressTable } from '../table/address-table.js'
 import { AnswerTooLargeError, BatchResponse, type ErrorBody } from './batch-response.js'
-import { ENCODINGS, isEncoding, unpacked } from './encodings.js'
+import { encodingOf, unpacked } from './encodings.js'
 import type { BatchOutcome, Metrics, SingleResult } from './metrics.js'
+import { Refusal } from './refusal.js'
 import type { Reloader } from './reload.js'
+import type { KnownPath } from './server.js'
 
 export interface RouteContext {
   readonly pool: LookupPool
@@ -36,6 +38,13 @@ const formats: Readonly<Record<string, InputFormat>> = {
   'application/json': 'json',
   'application/x-ndjson': 'ndjson',
 }
+
+/** What {@link addRoutes} adds. */
+export const paths: readonly KnownPath[] = [
+  { path: /^\/lookup$/, methods: 'POST' },
+  { path: /^\/(health|metrics|lookup\/[^/]*)$/, methods: 'GET, HEAD' },
+]
+export const offer = 'GET /lookup/{address}, POST /lookup, GET /health, GET /metrics'
 
 export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   // Bodies are streamed: the handler reads the request itself.
@@ -124,13 +133,7 @@ class Batches {
         bodyLimit,
       })
     }
-    const encoding = encodingOf(request)
-    if (encoding !== 'identity' && !isEncoding(encoding))
-      throw new Refusal(
-        415,
-        'UNSUPPORTED_ENCODING',
-        `content-encoding '${shorten(encoding)}' is not supported: send ${ENCODINGS.join(', ')}, or the body as it is`,
-      )
+    encodingOf(request.raw)
     if (this.#active > MAX_BATCHES)
       throw new Refusal(503, 'BUSY', `${MAX_BATCHES} batches are under way: try again later`)
     const type = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase() ?? ''
@@ -141,7 +144,7 @@ class Batches {
 
   async #answer(request: FastifyRequest, response: BatchResponse, format: InputFormat): Promise<number> {
     const { pool, bodyLimit } = this.#context
-    const encoding = encodingOf(request)
+    const encoding = encodingOf(request.raw)
     const body = encoding === 'identity' ? undefined : unpacked(request.raw, encoding)
     const { answered } = await answerStream(pool, body?.bytes ?? request.raw, response, {
       format,
@@ -155,24 +158,6 @@ class Batches {
       throw new Refusal(400, 'EMPTY_BODY', 'the body holds no address: send one a line')
     }
     return answered
-  }
-}
-
-function encodingOf(request: FastifyRequest): string {
-  const name = request.headers['content-encoding']?.trim().toLowerCase() ?? 'identity'
-  return name === 'x-gzip' ? 'gzip' : name
-}
-
-/** A request that is refused with this status. */
-class Refusal extends Error {
-  override readonly name = 'Refusal'
-  readonly status: number
-  readonly code: string
-
-  constructor(status: number, code: string, message: string) {
-    super(message)
-    this.status = status
-    this.code = code
   }
 }
 

@@ -12,10 +12,26 @@ import {
 import type { Logger } from 'pino'
 import { shorten } from '../address/parse.js'
 import type { ErrorBody } from './batch-response.js'
-import { addRoutes, unsupportedType, type RouteContext } from './routes.js'
+import type { Refusal } from './refusal.js'
+
+/** A path that there is. */
+export interface KnownPath {
+  readonly path: RegExp
+  /** As the header `Allow` has them. */
+  readonly methods: string
+}
 
 export interface ServerOptions {
   readonly logger: Logger
+  readonly bodyLimit: number
+  /** What there is: for whoever asks for something else. */
+  readonly paths: readonly KnownPath[]
+  /** The same in words. */
+  readonly offer: string
+  /** The answer to a body of a type that no route takes. */
+  readonly unsupportedType: (type: string) => Refusal
+  /** Adds the routes. */
+  readonly addRoutes: (app: FastifyInstance) => void
   /** Longest time for a whole request to arrive, and longest silence on a connection. */
   readonly timeoutMilliseconds: number
 }
@@ -28,10 +44,15 @@ const MAX_PARAMETER_LENGTH = 1000
 /** Of a URL, as much is repeated, with a mark that it was cut: 256 bytes. */
 const ECHO = 253
 
-export function createServer(
-  context: RouteContext,
-  { logger, timeoutMilliseconds }: ServerOptions,
-): FastifyInstance {
+export function createServer({
+  logger,
+  bodyLimit,
+  paths,
+  offer,
+  unsupportedType,
+  addRoutes,
+  timeoutMilliseconds,
+}: ServerOptions): FastifyInstance {
   // Its own messages only from warnings on: the service says itself where it listens.
   const level = logger.isLevelEnabled('warn') ? 'warn' : logger.level
   const underWay = new ResponsesUnderWay()
@@ -39,7 +60,7 @@ export function createServer(
   const app = fastify({
     loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: context.bodyLimit,
+    bodyLimit,
     requestTimeout: timeoutMilliseconds,
     connectionTimeout: timeoutMilliseconds,
     routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH },
@@ -50,7 +71,7 @@ export function createServer(
       connectionsCheckingInterval: Math.max(50, Math.min(1000, timeoutMilliseconds / 4)),
     },
     frameworkErrors(error, request, reply) {
-      sendError(error, request, reply)
+      sendError(error, request, reply, unsupportedType)
     },
     clientErrorHandler(error, socket) {
       refuseConnection(error, socket, underWay.mayRefuse(socket))
@@ -60,31 +81,30 @@ export function createServer(
     underWay.add(request.raw.socket, reply.raw)
     done()
   })
-  app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
+  app.setErrorHandler((error, request, reply) => sendError(error, request, reply, unsupportedType))
   app.setNotFoundHandler((request, reply) => {
-    const methods = methodsOf(request.url)
+    const [path = ''] = request.url.split('?')
+    const methods = paths.find((known) => known.path.test(path))?.methods
     const code = methods === undefined ? 'NO_SUCH_PATH' : 'METHOD_NOT_ALLOWED'
     if (methods !== undefined) reply.header('allow', methods)
     return reply.code(methods === undefined ? 404 : 405).send({
-      error: `there is no ${request.method} ${shown(request.url)}: see GET /lookup/{address}, POST /lookup, GET /health, GET /metrics`,
+      error: `there is no ${request.method} ${shown(request.url)}: see ${offer}`,
       code,
     })
   })
-  addRoutes(app, context)
+  addRoutes(app)
   return app
-}
-
-/** What may be done with a path that there is, as the header `Allow` has it. */
-function methodsOf(url: string): string | undefined {
-  const [path = ''] = url.split('?')
-  if (path === '/lookup') return 'POST'
-  return /^\/(health|metrics|lookup\/[^/]*)$/.test(path) ? 'GET, HEAD' : undefined
 }
 
 /**
  * Errors that Fastify itself finds, before a route's handler runs, and those that nobody foresaw.
  */
-function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+function sendError(
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  unsupportedType: ServerOptions['unsupportedType'],
+): FastifyReply {
   const { code, statusCode = 500, message } = error as { code?: string; statusCode?: number; message: string }
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE' || code === 'FST_ERR_CTP_EMPTY_TYPE') {
     const refusal = unsupportedType(request.headers['content-type'] ?? '')

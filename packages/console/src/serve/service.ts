@@ -5,7 +5,6 @@
  * A worker that is being replaced may hold its number a little longer, so there are numbers to
  * spare.
  */
-import net from 'node:net'
 import { devNull } from 'node:os'
 import { watch, type FSWatcher } from 'chokidar'
 import type { FastifyInstance } from 'fastify'
@@ -25,8 +24,10 @@ import { MAX_SHRINK } from '../table/row-counts.js'
 import { inspectionMetrics } from '../top/metrics.js'
 import { unlessAborted } from '../unless-aborted.js'
 import { serveInspection, type InspectionServer } from '../inspect/serve-inspection.js'
+import { assertCanListen, closeServer, urlOf } from './listening.js'
 import { Metrics } from './metrics.js'
 import { Reloader, type ReloadOutcome } from './reload.js'
+import { addRoutes, offer, paths, unsupportedType } from './routes.js'
 import { createServer } from './server.js'
 import { PATIENCE_MILLISECONDS, SPARE_CPUS, STOP_MILLISECONDS, TABLE_NAME } from './settings.js'
 import { WorkerWatch } from './worker-watch.js'
@@ -69,7 +70,6 @@ export interface ServiceOptions {
 const GIVE_UP_MILLISECONDS = 1000
 /** How long workers that do nothing may take to end. */
 const WORKERS_MILLISECONDS = 5000
-const SWEEP_MILLISECONDS = 50
 /** The reason of the load that comes before listening. */
 const FIRST_LOAD = 'start'
 /** A file counts as written when it has not changed for this long. */
@@ -116,10 +116,7 @@ export class Service {
 
   /** Where it listens, as a URL. */
   get url(): string {
-    const address = this.#parts.app.server.address()
-    if (address === null || typeof address === 'string') return String(address)
-    const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
-    return `http://${host}:${address.port}`
+    return urlOf(this.#parts.app)
   }
   get machine(): Machine {
     return this.#parts.machine
@@ -132,6 +129,10 @@ export class Service {
     return this.#parts.app
   }
 
+  /** Resolves when no worker can be started any more. */
+  get failed(): Promise<unknown> {
+    return new Promise((resolve) => this.#parts.pool.once('failed', resolve))
+  }
   /** Whether files are being read. */
   get isLoading(): boolean {
     return this.#parts.reloader.isRunning
@@ -209,13 +210,7 @@ export class Service {
     workerWatch.expectDeaths()
     reloader.stop()
     await this.#watcher?.close()
-    const deadline = setTimeout(() => app.server.closeAllConnections(), STOP_MILLISECONDS)
-    // A connection that has been answered is kept for another request, which will not be taken any
-    // more.
-    const sweep = setInterval(() => app.server.closeIdleConnections(), SWEEP_MILLISECONDS)
-    await app.close()
-    clearInterval(sweep)
-    clearTimeout(deadline)
+    await closeServer(app)
     await within(reloader.settled(), GIVE_UP_MILLISECONDS)
     workerWatch.stop()
     await pool.close(Math.max(0, Math.min(WORKERS_MILLISECONDS, end - performance.now())))
@@ -231,15 +226,6 @@ async function within(promise: Promise<unknown>, milliseconds: number): Promise<
   const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, milliseconds)))
   await Promise.race([promise, late])
   clearTimeout(timer)
-}
-
-/** Listens for a moment. @throws what listening throws, such as EADDRINUSE. */
-async function assertCanListen(host: string, port: number): Promise<void> {
-  const probe = net.createServer()
-  await new Promise<void>((resolve, reject) => {
-    probe.once('error', reject).listen({ host, port }, resolve)
-  })
-  await new Promise((resolve) => probe.close(resolve))
 }
 
 function createParts(options: ServiceOptions): Parts {
@@ -268,7 +254,11 @@ function createParts(options: ServiceOptions): Parts {
   )
   const { bodyLimit, attribution = attributionOf(files) } = options
   const context = { pool, table, metrics, reloader, bodyLimit, attribution, rules }
-  const app = createServer(context, options)
+  const { timeoutMilliseconds } = options
+  const app = createServer({
+    ...{ logger, bodyLimit, timeoutMilliseconds, paths, offer, unsupportedType },
+    addRoutes: (server) => addRoutes(server, context),
+  })
   return { machine, pool, metrics, reloader, app, attribution, workerWatch }
 }
 

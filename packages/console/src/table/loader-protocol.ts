@@ -34,6 +34,6 @@ export type FromLoader =
       readonly type: 'refused'
       readonly problems: readonly Problem[]
       readonly total: number
-      readonly rows: RowCounts
+      readonly rows: RowCounts | undefined
     }
   | { readonly type: 'failed'; readonly message: string; readonly code: string | undefined }

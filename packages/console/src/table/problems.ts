@@ -50,11 +50,11 @@ export class Problems {
   }
 
   /**
-   * @param rows ranges that could be read, for the error
+   * @param rows ranges of addresses that could be read, for the error
    * @throws TableRefusedError unless all can be skipped; those listed are in the order of files and
    * lines.
    */
-  throwIfAny(rows: RowCounts): void {
+  throwIfAny(rows?: RowCounts): void {
     if (!this.areSkippable) throw new TableRefusedError(this.#sorted(), this.#total, rows)
   }
 

@@ -5,17 +5,18 @@ import { test } from 'node:test'
 import { percpu } from '../helpers/command.js'
 
 const { tableFiles } = await import('../../dist/commands/table-options.js')
-const { USUAL_FORMAT } = await import('../../dist/table/format.js')
+const { columnsText, USUAL_FORMAT } = await import('../../dist/table/format.js')
 type Flags = Parameters<typeof tableFiles>[0]
 
-const usual = { ...USUAL_FORMAT, tableFile: true, stripPort: false, nat64: false, memory: 1, workers: 1 }
+const { columns: _columns, ...format } = USUAL_FORMAT
+const usual = { ...format, tableFile: true, stripPort: false, nat64: false, memory: 1, workers: 1 }
 
 test('a table of other columns does not take its other half from the packaged one', () => {
   const files = (flags: Partial<Flags>) => {
     const { ipv4, ipv6 } = tableFiles({ ...usual, ...flags })
     return [ipv4, ipv6].map((file) => (file.includes('@ip-location-db') ? 'packaged' : file))
   }
-  const columns = [...USUAL_FORMAT.columns]
+  const columns = columnsText(USUAL_FORMAT.columns)
   assert.deepEqual(files({}), ['packaged', 'packaged'])
   assert.deepEqual(files({ ipv4: 'own.csv' }), ['own.csv', 'packaged'])
   assert.deepEqual(files({ ipv4: 'own.csv', columns }), ['own.csv', devNull])

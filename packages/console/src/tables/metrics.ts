@@ -1,0 +1,77 @@
+/** What GET /metrics of a service of tables shows. Gauges are read when they are asked for. */
+import type { Machine } from 'percpu'
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Table } from './table.js'
+
+export interface MeasuredTables {
+  readonly machine: Machine
+  readonly tables: ReadonlyMap<string, Table>
+  readonly sequence: () => number
+  readonly waiting: () => number
+  readonly clients: () => number
+  /** Bytes of the data directory. */
+  readonly logBytes: () => number
+}
+
+export class TableMetrics {
+  readonly registry = new Registry()
+  readonly reads = new Counter({
+    name: 'percpu_table_reads_total',
+    help: 'Keys that were asked for by GET',
+    labelNames: ['table', 'result'],
+    registers: [this.registry],
+  })
+  readonly writes = new Counter({
+    name: 'percpu_table_writes_total',
+    help: 'Changes that were made',
+    labelNames: ['table'],
+    registers: [this.registry],
+  })
+  readonly writeSeconds = new Histogram({
+    name: 'percpu_table_write_seconds',
+    help: 'Time until a change was kept, of PUT and DELETE',
+    buckets: [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2],
+    registers: [this.registry],
+  })
+
+  constructor(measured: MeasuredTables) {
+    const { machine, tables, sequence, waiting, clients, logBytes } = measured
+    collectDefaultMetrics({ register: this.registry })
+    this.#gauge('percpu_table_entries', 'Keys or ranges', ['table'], (gauge) => {
+      for (const [name, table] of tables) gauge.set({ table: name }, table.size)
+    })
+    this.#gauge('percpu_table_sequence', 'Sequence number of the last change', [], (gauge) =>
+      gauge.set(sequence()),
+    )
+    this.#gauge('percpu_table_writes_waiting', 'Requests that wait for their changes', [], (gauge) =>
+      gauge.set(waiting()),
+    )
+    this.#gauge('percpu_change_streams', 'Clients that follow changes', [], (gauge) => gauge.set(clients()))
+    this.#gauge('percpu_log_bytes', 'Bytes of the data directory', [], (gauge) => gauge.set(logBytes()))
+    this.#gauge('percpu_memory_bytes', 'Memory of the machine', ['state'], (gauge) => {
+      const { used, free } = machine.heap.memblock.report()
+      gauge.set({ state: 'used' }, used)
+      gauge.set({ state: 'free' }, free)
+    })
+    this.#gauge('percpu_cpus_online', 'Threads that are CPUs of the machine', [], (gauge) =>
+      gauge.set(machine.online.length),
+    )
+  }
+
+  #gauge<Label extends string>(
+    name: string,
+    help: string,
+    labelNames: Label[],
+    read: (gauge: Gauge<Label>) => void,
+  ): void {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [this.registry],
+      collect() {
+        read(this)
+      },
+    })
+  }
+}

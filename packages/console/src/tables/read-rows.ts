@@ -1,0 +1,241 @@
+/**
+ * Reads the rows of a table from a file of CSV or NDJSON, packed with gzip or not, and puts them in
+ * order. Nothing is repaired, and nothing is taken twice: what is wrong is told with its line.
+ */
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
+import { shorten } from '../address/parse.js'
+import { codeOf } from '../error-code.js'
+import { FileError } from '../errors.js'
+import { Problems, type SkippedLines } from '../table/problems.js'
+import { readRecords } from '../table/records.js'
+import { withSource } from '../table/source.js'
+import { visible } from '../visible.js'
+import {
+  BadKey,
+  guessKeyKind,
+  keyCodecs,
+  parseRange,
+  rangeOf,
+  type Key,
+  type KeyCodec,
+  type KeyKind,
+  type KeyRange,
+} from './keys.js'
+import { MAX_VALUE_BYTES } from './table.js'
+import type { RowColumn, TableSource } from './source.js'
+
+/** In the order of their keys; ranges do not overlap. */
+export interface ReadRows {
+  readonly keys: KeyKind
+  readonly rows: readonly ReadRow[]
+  readonly skipped: SkippedLines
+}
+export interface ReadRow extends KeyRange {
+  /** JSON: an object with all other columns. */
+  readonly value: string
+  readonly line: number
+}
+
+type Complain = (text: string) => void
+const NDJSON = /\.(ndjson|jsonl)(\.gz)?$/i
+const DECIMAL = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/
+
+/**
+ * @param keys what they are, if that is known already
+ * @throws TableRefusedError for what is wrong with the file; FileError if it cannot be read
+ */
+export async function readRows(
+  source: TableSource,
+  keys: KeyKind | undefined,
+  onBytes: (bytes: number) => void = () => undefined,
+): Promise<ReadRows> {
+  const problems = new Problems(source.format.skipBad)
+  const collector = new Collector(source, keys, problems)
+  await (NDJSON.test(source.file)
+    ? readLines(collector, problems, onBytes)
+    : readCsv(collector, problems, onBytes))
+  const rows = collector.sorted()
+  problems.throwIfAny()
+  return { keys: collector.codec.kind, rows, skipped: problems.skipped }
+}
+
+async function readCsv(
+  collector: Collector,
+  problems: Problems,
+  onBytes: (bytes: number) => void,
+): Promise<void> {
+  const { file, format } = collector.source
+  let columns: readonly RowColumn[] = []
+  let places: readonly number[] | undefined
+  const useColumns = (used: readonly RowColumn[]) => {
+    columns = used
+    places = collector.source.columns.map((name) => used.findIndex((column) => column.name === name))
+    const missing = collector.source.columns.filter((_, i) => places?.[i] === -1)
+    if (missing.length === 0) return
+    places = undefined
+    const there = used.map(({ name }) => visible(shorten(name))).join(', ')
+    problems.refuse(file, 1, `has no column ${missing.map(visible).join(', ')}: there are ${there}`)
+  }
+  if (format.columns) useColumns(format.columns)
+  await readRecords(file, { ...format, header: format.header || !format.columns }, problems, onBytes, {
+    header(cells) {
+      if (!format.columns) useColumns(cells.map((name) => ({ name: name.trim(), isNumber: false })))
+    },
+    record(cells, line, complain) {
+      if (!places) return
+      if (cells.length !== columns.length) {
+        complain(`has ${cells.length} columns, not ${columns.length} as its header`)
+        return
+      }
+      const keyCells = places
+      const fields: string[] = []
+      for (let at = 0; at < cells.length; at++) {
+        const { name, isNumber } = columns[at] as RowColumn
+        const cell = cells[at] as string
+        if (name === '-' || keyCells.includes(at)) continue
+        if (isNumber && cell !== '' && !DECIMAL.test(cell)) {
+          complain(`${name} '${shorten(cell)}' is not a decimal number`)
+          return
+        }
+        fields.push(
+          `${JSON.stringify(name)}:${isNumber ? (cell === '' ? 'null' : JSON.stringify(Number(cell))) : JSON.stringify(cell)}`,
+        )
+      }
+      collector.add(
+        keyCells.map((at) => cells[at]),
+        `{${fields.join(',')}}`,
+        line,
+        complain,
+      )
+    },
+  })
+}
+
+async function readLines(
+  collector: Collector,
+  problems: Problems,
+  onBytes: (bytes: number) => void,
+): Promise<void> {
+  const { file, columns } = collector.source
+  try {
+    const what = await withSource(file, onBytes, async (pieces) => {
+      let line = 0
+      const text = decoded(pieces)
+      for await (const record of createInterface({ input: Readable.from(text), crlfDelay: Infinity })) {
+        line++
+        if (record.trim() === '') continue
+        const complain: Complain = (problem) => problems.add(file, line, problem)
+        const row = objectOf(record)
+        if (row === undefined) {
+          complain(`is no JSON object: '${shorten(record)}'`)
+          continue
+        }
+        const { cells, rest } = splitFields(row, columns)
+        collector.add(cells, JSON.stringify(rest), line, complain)
+      }
+    })
+    if (what === 'changed')
+      problems.refuse(file, 0, 'was changed while it was read: write another file, and move it here')
+  } catch (error) {
+    const code = codeOf(error) ?? ''
+    const message = error instanceof Error ? error.message : String(error)
+    if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA')
+      problems.refuse(file, 0, 'holds bytes that are not UTF-8')
+    else if (code.startsWith('Z_')) problems.refuse(file, 0, `is not gzip to its end: ${message}`)
+    else throw new FileError(`cannot read ${file}: ${message}`, { file }, { cause: error })
+  }
+}
+
+async function* decoded(pieces: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  const decoder = new TextDecoder('utf-8', { fatal: true })
+  for await (const piece of pieces) yield decoder.decode(piece, { stream: true })
+  yield decoder.decode()
+}
+
+function objectOf(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The fields that are the key, and an object of the others. */
+function splitFields(
+  row: Readonly<Record<string, unknown>>,
+  names: readonly string[],
+): { readonly cells: readonly (string | undefined)[]; readonly rest: Readonly<Record<string, unknown>> } {
+  const cells = names.map((name) => {
+    const value = Object.hasOwn(row, name) ? row[name] : undefined
+    return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : undefined
+  })
+  return { cells, rest: Object.fromEntries(Object.entries(row).filter(([name]) => !names.includes(name))) }
+}
+
+/** Rows as they come, with their keys read. */
+class Collector {
+  readonly source: TableSource
+  readonly #problems: Problems
+  #codec: KeyCodec | undefined
+  readonly #rows: ReadRow[] = []
+
+  constructor(source: TableSource, keys: KeyKind | undefined, problems: Problems) {
+    this.source = source
+    this.#problems = problems
+    const known = keys ?? (source.isRange ? undefined : 'text')
+    this.#codec = known && keyCodecs[known]
+  }
+
+  /** That of addresses for a file without rows: nothing speaks for another one. */
+  get codec(): KeyCodec {
+    return this.#codec ?? keyCodecs.address
+  }
+
+  add(cells: readonly (string | undefined)[], value: string, line: number, complain: Complain): void {
+    const absent = cells.findIndex((cell) => cell === undefined)
+    if (absent >= 0) return complain(`has no ${visible(this.source.columns[absent] ?? 'key')}`)
+    if (Buffer.byteLength(value) > MAX_VALUE_BYTES)
+      return complain(`has a value of more than ${MAX_VALUE_BYTES} bytes`)
+    const [first = '', second] = cells as readonly string[]
+    this.#codec ??= keyCodecs[guessKeyKind(first.split('-')[0]?.trim() ?? '')]
+    const range = this.#range(this.#codec, first, second)
+    if (range instanceof BadKey) {
+      const shown = shorten(second === undefined ? first : `${first},${second}`)
+      return complain(`${this.source.columns.join(',')} '${visible(shown)}' ${range.reason}`)
+    }
+    this.#rows.push({ ...range, value, line })
+  }
+
+  #range(codec: KeyCodec, first: string, second: string | undefined): KeyRange | BadKey {
+    if (this.source.isRange && second === undefined) return parseRange(codec, first)
+    const from = codec.parse(first)
+    if (from instanceof BadKey) return from
+    const to = second === undefined ? from : codec.parse(second)
+    return to instanceof BadKey ? to : rangeOf(codec, from, to)
+  }
+
+  /** In order, without those that say something of a key that an earlier one speaks of. */
+  sorted(): readonly ReadRow[] {
+    const { compare } = this.codec
+    const rows = this.#rows.sort((one, other) => compare(one.from, other.from) || one.line - other.line)
+    let last: ReadRow | undefined
+    return rows.filter((row) => {
+      if (last && compare(row.from, last.to) <= 0) {
+        this.#problems.add(this.source.file, row.line, this.#overlap(row, last))
+        return false
+      }
+      last = row
+      return true
+    })
+  }
+  #overlap({ from, to }: KeyRange, other: ReadRow): string {
+    const shown = (key: Key) => visible(String(this.codec.toJson(key)))
+    return this.source.isRange
+      ? `overlaps line ${other.line}: ${shown(from)}-${shown(to)} and ${shown(other.from)}-${shown(other.to)}`
+      : `has the same key as line ${other.line}: '${shorten(shown(from))}'`
+  }
+}

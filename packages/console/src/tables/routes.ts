@@ -1,0 +1,202 @@
+/** What the service of tables answers; docs/tables.md has the same for users. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { shorten } from '../address/parse.js'
+import { Refusal } from '../serve/refusal.js'
+import type { KnownPath } from '../serve/server.js'
+import { noSuchKey, TableBatches, unauthorized } from './batch.js'
+import { readBody } from './body.js'
+import type { ChangeStreams } from './events.js'
+import { BadKey } from './keys.js'
+import { pageJson } from './listing.js'
+import { conditionOf, etagOf, rangeInPath, refusalOf, valueOf, versionIn } from './operations.js'
+import { MAX_VALUE_BYTES, type Row, type Table } from './table.js'
+import type { TableMetrics } from './metrics.js'
+import type { Changes } from './writer.js'
+
+export interface TableContext {
+  readonly tables: ReadonlyMap<string, Table>
+  readonly changes: Changes
+  readonly streams: ChangeStreams
+  readonly metrics: TableMetrics
+  readonly bodyLimit: number
+  /** Whether a request may change tables, by its header `Authorization`. */
+  readonly mayWrite: (authorization: string | undefined) => boolean
+  /** Sequence number of the last change. */
+  readonly sequence: () => number
+  readonly health: () => { readonly isAlive: boolean; readonly body: object }
+}
+
+/** White space in a body is not kept: some is allowed. */
+const BODY_BYTES = 4 * MAX_VALUE_BYTES
+const JSON_TYPE = 'application/json; charset=utf-8'
+
+export const paths: readonly KnownPath[] = [
+  { path: /^\/(health|metrics|tables|changes)$/, methods: 'GET, HEAD' },
+  { path: /^\/tables\/[^/]+$/, methods: 'GET, HEAD, POST' },
+  { path: /^\/tables\/[^/]+\/[^/]*$/, methods: 'GET, HEAD, PUT, DELETE' },
+]
+export const offer =
+  'GET /tables, GET and POST /tables/{name}, GET, PUT and DELETE /tables/{name}/{key}, GET /changes, GET /health, GET /metrics'
+
+/** Bodies of any type are read as JSON; there is none to refuse. */
+export function unsupportedType(type: string): Refusal {
+  return new Refusal(
+    415,
+    'UNSUPPORTED_TYPE',
+    `content-type '${shorten(type)}' is not supported: send application/json`,
+  )
+}
+
+export function addRoutes(app: FastifyInstance, context: TableContext): void {
+  const { tables, metrics, streams } = context
+  const batches = new TableBatches(context)
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+  const answer =
+    (work: (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>) =>
+    async (request: FastifyRequest, reply: FastifyReply) => {
+      try {
+        return await work(request, reply)
+      } catch (error) {
+        if (error instanceof Refusal) return refuse(reply, error)
+        throw error
+      }
+    }
+  app.get('/tables', (_request, reply) =>
+    reply.send([...tables.values()].map((table) => describe(table, context))),
+  )
+  app.get(
+    '/tables/:name',
+    answer((request, reply) => {
+      const query = new URL(request.url, 'http://localhost').searchParams
+      return reply.type(JSON_TYPE).send(pageJson(tableOf(context, request), query))
+    }),
+  )
+  app.post('/tables/:name', async (request, reply) => {
+    let table: Table
+    try {
+      table = tableOf(context, request)
+    } catch (error) {
+      if (error instanceof Refusal) return refuse(reply, error)
+      throw error
+    }
+    return batches.handle(table, context.mayWrite(request.headers.authorization), request, reply)
+  })
+  app.get(
+    '/tables/:name/:key',
+    answer((request, reply) => read(context, request, reply)),
+  )
+  app.put(
+    '/tables/:name/:key',
+    answer((request, reply) => change(context, request, reply)),
+  )
+  app.delete(
+    '/tables/:name/:key',
+    answer((request, reply) => change(context, request, reply)),
+  )
+  app.get('/changes', (request, reply) => {
+    try {
+      const { table, after } = followed(context, request)
+      reply.hijack()
+      streams.serve(reply.raw, table, after)
+    } catch (error) {
+      if (error instanceof Refusal) return refuse(reply, error)
+      throw error
+    }
+    return reply
+  })
+  app.get('/health', (_request, reply) => {
+    const { isAlive, body } = context.health()
+    return reply.code(isAlive ? 200 : 503).send(body)
+  })
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+  )
+}
+
+function refuse(reply: FastifyReply, { status, code, message }: Refusal): FastifyReply {
+  if (status === 401) reply.header('www-authenticate', 'Bearer')
+  // What is left of its body is not read.
+  if (status === 413 || status === 401) reply.header('connection', 'close')
+  return reply.code(status).send({ error: message, code })
+}
+
+function tableOf({ tables }: TableContext, request: FastifyRequest): Table {
+  const { name } = request.params as { name: string }
+  const table = tables.get(name)
+  if (table) return table
+  throw new Refusal(404, 'NO_SUCH_TABLE', `there is no table '${shorten(name)}'`)
+}
+
+function describe(table: Table, { sequence }: TableContext): object {
+  const { name, keys, isRange } = table.spec
+  return { name, kind: isRange ? 'range' : 'key', keys, entries: table.size, sequence: sequence() }
+}
+
+function read(context: TableContext, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const table = tableOf(context, request)
+  const { key: text } = request.params as { key: string }
+  const key = table.codec.parse(text)
+  if (key instanceof BadKey) throw new Refusal(400, 'BAD_KEY', `key '${shorten(text)}' ${key.reason}`)
+  const row = table.get(key)
+  context.metrics.reads.inc({ table: table.name, result: row ? 'found' : 'missing' })
+  if (!row) throw noSuchKey()
+  reply.header('etag', etagOf(row.version))
+  if (table.spec.isRange) reply.header('content-range-of', rangeText(table, row))
+  const known = request.headers['if-none-match']
+  if (
+    known !== undefined &&
+    known.split(',').some((etag) => versionIn(etag) === row.version || etag.trim() === '*')
+  )
+    return reply.code(304).send()
+  return reply.type(JSON_TYPE).send(row.value)
+}
+
+async function change(
+  context: TableContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const table = tableOf(context, request)
+  if (!context.mayWrite(request.headers.authorization)) throw unauthorized()
+  const { key } = request.params as { key: string }
+  const range = rangeInPath(table, key)
+  const condition = conditionOf(request.headers)
+  const deletes = request.method === 'DELETE'
+  const value = deletes
+    ? undefined
+    : valueOf((await readBody(request.raw, Math.min(BODY_BYTES, context.bodyLimit))).toString())
+  const began = performance.now()
+  const [outcome] = await context.changes.write({
+    table,
+    operations: [{ ...range, value, condition }],
+    isAtomic: false,
+  })
+  context.metrics.writeSeconds.observe((performance.now() - began) / 1000)
+  if (outcome?.made !== true)
+    throw outcome ? refusalOf(outcome) : new Refusal(500, 'INTERNAL', 'internal error')
+  const { version, wasThere } = outcome
+  return reply
+    .code(deletes || wasThere ? 200 : 201)
+    .header('etag', etagOf(version))
+    .send({ version })
+}
+
+function rangeText({ codec }: Table, { from, to }: Row): string {
+  return `${String(codec.toJson(from))}-${String(codec.toJson(to))}`
+}
+
+/** Of which table, and from where on, a client wants to hear. */
+function followed(
+  { tables }: TableContext,
+  request: FastifyRequest,
+): { readonly table: string | undefined; readonly after: number | undefined } {
+  const query = new URL(request.url, 'http://localhost').searchParams
+  const table = query.get('table') ?? undefined
+  if (table !== undefined && !tables.has(table))
+    throw new Refusal(404, 'NO_SUCH_TABLE', `there is no table '${shorten(table)}'`)
+  const text = request.headers['last-event-id'] ?? query.get('after') ?? undefined
+  if (text === undefined || text === '') return { table, after: undefined }
+  if (typeof text === 'string' && /^\d{1,16}$/.test(text)) return { table, after: Number(text) }
+  throw new Refusal(400, 'BAD_QUERY', `'${shorten(String(text))}' is no sequence number`)
+}

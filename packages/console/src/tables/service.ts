@@ -1,0 +1,368 @@
+/**
+ * The service of tables: a machine, its tables, their log and its server, started and stopped as
+ * one.
+ *
+ * With a data directory the tables are those that it holds; a file is read once, when its table is
+ * new. Without, they are what their files say, and changes last until the file changes or the
+ * process ends.
+ */
+import { watch, type FSWatcher } from 'chokidar'
+import type { FastifyInstance } from 'fastify'
+import { boot, type Machine } from 'percpu'
+import type { Logger } from 'pino'
+import path from 'node:path'
+import { AbortedError, LoadError, UsageError } from '../errors.js'
+import { assertCanListen, closeServer, urlOf } from '../serve/listening.js'
+import { createServer } from '../serve/server.js'
+import { serveInspection, type InspectionServer } from '../inspect/serve-inspection.js'
+import { Store, type StoreOptions } from '../store/store.js'
+import { MAX_SHRINK } from '../table/row-counts.js'
+import { inspectionMetrics } from '../top/metrics.js'
+import { unlessAborted } from '../unless-aborted.js'
+import { ChangeStreams } from './events.js'
+import { History } from './history.js'
+import { loadRows } from './load.js'
+import { reserve } from './memory.js'
+import { TableMetrics } from './metrics.js'
+import { recoverTables } from './recover.js'
+import { addRoutes, offer, paths, unsupportedType } from './routes.js'
+import { takeSnapshot } from './snapshot.js'
+import type { TableSource } from './source.js'
+import { Table } from './table.js'
+import { Token } from './token.js'
+import { Writer } from './writer.js'
+
+export interface TableServiceOptions {
+  readonly host: string
+  /** 0: any free port. */
+  readonly port: number
+  readonly sources: readonly TableSource[]
+  /** The data directory. Default: changes are kept in memory only. */
+  readonly data?: string | undefined
+  readonly sync?: StoreOptions['sync']
+  /** File of the token. Default: `token` in the data directory; without one, a token each time. */
+  readonly tokenFile?: string | undefined
+  /** Bytes of changes that are kept for clients which come back. Default 16 MiB. */
+  readonly history?: number
+  readonly memory: number | string
+  readonly bodyLimit: number
+  readonly timeoutMilliseconds: number
+  /** Whether changed files are read again, where there is no data directory. */
+  readonly watch: boolean
+  readonly maxShrink?: number
+  readonly inspect?: string | undefined
+  readonly logger: Logger
+  readonly signal?: AbortSignal
+}
+
+/** This thread, loaders, and threads of others that look at the tables. */
+const CPUS = 16
+const HISTORY_BYTES = 16 * 2 ** 20
+/** A file counts as written when it has not changed for this long. */
+const STABLE_MILLISECONDS = 300
+/** How often it is looked whether a snapshot is worth while. */
+const SNAPSHOT_MILLISECONDS = 1000
+
+interface Parts {
+  readonly tables: ReadonlyMap<string, Table>
+  readonly writer: Writer
+  readonly store: Store | undefined
+  readonly app: FastifyInstance
+  readonly metrics: TableMetrics
+  readonly streams: ChangeStreams
+  readonly history: History
+}
+
+export class TableService {
+  readonly machine: Machine
+  readonly #options: TableServiceOptions
+  readonly #stop = new AbortController()
+  /** Resolves when nothing can be changed truly any more. */
+  readonly failed: Promise<Error>
+  #fail: (error: Error) => void = () => undefined
+  #parts: Parts | undefined
+  #watcher: FSWatcher | undefined
+  #inspection: InspectionServer | undefined
+  #snapshots: NodeJS.Timeout | undefined
+  #snapshot: Promise<void> | undefined
+  #loading: Promise<void> = Promise.resolve()
+  #closing: Promise<void> | undefined
+  /** Why the last reading of a file failed, by table. */
+  readonly #loadErrors = new Map<string, Error>()
+  #isReading = false
+  #store: Store | undefined
+  #token: Token | undefined
+
+  private constructor(options: TableServiceOptions) {
+    this.#options = options
+    this.machine = boot({ memory: options.memory, cpus: CPUS })
+    this.failed = new Promise((resolve) => (this.#fail = resolve))
+  }
+
+  /**
+   * Recovers or loads the tables, and listens.
+   *
+   * @throws StoreDamagedError, StoreBusyError, TableRefusedError, FileError, LoadError, UsageError
+   *   for a table that the data directory has as another kind, AbortedError at the signal, or what
+   *   listening throws. Nothing is left running.
+   */
+  static async start(options: TableServiceOptions): Promise<TableService> {
+    const service = new TableService(options)
+    try {
+      await unlessAborted(service.#begin(), options.signal)
+    } catch (error) {
+      await service.close()
+      throw error
+    }
+    return service
+  }
+
+  /** Where it listens, as a URL. */
+  get url(): string {
+    return urlOf(this.#begun.app)
+  }
+  get tables(): ReadonlyMap<string, Table> {
+    return this.#begun.tables
+  }
+  get #begun(): Parts {
+    if (this.#parts) return this.#parts
+    throw new AbortedError('the service has not begun')
+  }
+
+  /** Whether files are being read. */
+  get isLoading(): boolean {
+    return this.#isReading
+  }
+
+  /** Reads all files again, unless there is a data directory. */
+  async reload(reason: string): Promise<void> {
+    const { sources, logger } = this.#options
+    if (this.#begun.store) {
+      logger.info({ reason }, 'the tables are those of the data directory: no file is read')
+      return
+    }
+    for (const source of sources) await this.#reloadOne(source, reason)
+  }
+
+  /**
+   * Stops accepting, lets requests in flight finish for a while, keeps what was accepted, and lets
+   * the data directory go.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#end()
+    return this.#closing
+  }
+
+  // -----------------------------------------------------------------------------------------------
+  // Beginning.
+
+  async #begin(): Promise<void> {
+    const { host, port, inspect, logger, data } = this.#options
+    await assertCanListen(host, port)
+    if (inspect !== undefined) this.#inspection = await serveInspection(this.machine, inspect)
+    const parts = await this.#create()
+    this.#parts = parts
+    await this.#load(parts)
+    const token = await this.#openToken()
+    this.#token = token
+    if (data === undefined) logger.warn('changes are kept in memory only: --data DIR keeps them')
+    this.#assertWanted()
+    await parts.app.listen({ host, port })
+    if (parts.store) this.#snapshots = setInterval(() => this.#snapshotIfWanted(parts), SNAPSHOT_MILLISECONDS)
+    else if (this.#options.watch) await this.#watch()
+    const tables = [...parts.tables.values()].map(({ name, size }) => ({ name, entries: size }))
+    logger.info({ url: this.url, tables, ...(token.isNew ? { token: token.text } : {}) }, 'listening')
+  }
+
+  #openToken(): Promise<Token> {
+    const { data, tokenFile = data === undefined ? undefined : path.join(data, 'token') } = this.#options
+    return tokenFile === undefined ? Promise.resolve(Token.make()) : Token.inFile(tokenFile)
+  }
+
+  async #create(): Promise<Parts> {
+    const { data, logger, sync = 'always', history: limit = HISTORY_BYTES } = this.#options
+    const { machine } = this
+    const history = new History(limit)
+    const store = data === undefined ? undefined : await Store.open(data, { sync, logger })
+    this.#store = store
+    // Numbers of another life of the service must not be taken for those of this one.
+    if (!store) history.startAt(Date.now() * 1000)
+    const tables = store ? await recoverTables(machine, store, history) : new Map<string, Table>()
+    const streams = new ChangeStreams(history)
+    const metrics: TableMetrics = new TableMetrics({
+      ...{ machine, tables },
+      sequence: () => history.last,
+      waiting: () => writer.waiting,
+      clients: () => streams.clients,
+      logBytes: () => store?.report().bytes ?? 0,
+    })
+    inspectionMetrics(metrics.registry, machine)
+    const writer = new Writer({
+      ...{ history, log: store, logger },
+      reserve: (sizes) => reserve(machine, tables.values(), sizes),
+      onMade: (table, count) => metrics.writes.inc({ table: table.name }, count),
+      onBroken: (error) => this.#fail(error),
+    })
+    const { bodyLimit, timeoutMilliseconds } = this.#options
+    const app = createServer({
+      ...{ logger, bodyLimit, timeoutMilliseconds, paths, offer, unsupportedType },
+      addRoutes: (server) =>
+        addRoutes(server, {
+          ...{ tables, changes: writer, streams, metrics, bodyLimit },
+          mayWrite: (authorization) => this.#token?.isIn(authorization) === true,
+          sequence: () => history.last,
+          health: () => this.#health(),
+        }),
+    })
+    return { tables, writer, store, app, metrics, streams, history }
+  }
+
+  /** Tables that there are not yet are read from their files. */
+  async #load({ writer, store, tables }: Parts): Promise<void> {
+    const { sources, logger } = this.#options
+    let isNew = false
+    for (const source of sources) {
+      const { name, file, isRange } = source
+      const table = tables.get(name)
+      if (table && table.spec.isRange !== isRange)
+        throw new UsageError(
+          `the data directory has table ${name} with ${isRange ? 'single keys (--key)' : 'ranges (--range)'}`,
+        )
+      if (table) {
+        logger.info({ table: name, entries: table.size, file }, 'table kept: its file is not read')
+        continue
+      }
+      await this.#read(source, 'start')
+      isNew = true
+    }
+    // What was read must be there when changes are logged that build on it.
+    if (store && isNew) await takeSnapshot(writer, store, tables.values())
+  }
+
+  async #read(source: TableSource, reason: string): Promise<void> {
+    const { logger, maxShrink = MAX_SHRINK } = this.#options
+    const { writer, history, tables } = this.#begun
+    const { name, file, isRange } = source
+    const known = tables.get(name)
+    const began = performance.now()
+    await writer.exclusively(async (sequence) => {
+      const setup = { source, keys: known?.spec.keys, version: sequence, maxShrink }
+      this.#isReading = true
+      const loading = loadRows(this.machine, setup, this.#stop.signal)
+      const { keys, rows, changed, skipped } = await loading.finally(() => (this.#isReading = false))
+      const table = known ?? new Table(this.machine, { name, keys, isRange })
+      this.#add(table)
+      history.add({ sequence, table: name, kind: 'reset', data: `{"sequence":${sequence}}` })
+      if (skipped.lines > 0) logger.warn({ table: name, ...skipped }, 'lines were left out (--skip-bad)')
+      const seconds = Math.round(performance.now() - began) / 1000
+      logger.info({ reason, table: name, file, keys, rows, changed, seconds }, 'table loaded')
+    })
+  }
+  #add(table: Table): void {
+    ;(this.#begun.tables as Map<string, Table>).set(table.name, table)
+  }
+
+  /** It may have been closed while it began. */
+  #assertWanted(): void {
+    if (this.#closing) throw new AbortedError('given up: the service is being stopped')
+  }
+
+  // -----------------------------------------------------------------------------------------------
+  // Files that change.
+
+  async #watch(): Promise<void> {
+    this.#assertWanted()
+    const { sources, logger } = this.#options
+    const watcher = watch(
+      sources.map(({ file }) => file),
+      {
+        ignoreInitial: true,
+        awaitWriteFinish: { stabilityThreshold: STABLE_MILLISECONDS, pollInterval: 50 },
+      },
+    )
+    this.#watcher = watcher
+    const changed = (file: string) => {
+      const source = sources.find((candidate) => path.resolve(candidate.file) === path.resolve(file))
+      if (source) void this.#reloadOne(source, `${file} changed`)
+    }
+    watcher.on('change', changed).on('add', changed)
+    watcher.on('unlink', (file) => logger.warn({ file }, 'the file of a table was removed; the table stays'))
+    watcher.on('error', (error) =>
+      logger.warn({ err: error }, 'watching the files failed; SIGHUP still reloads'),
+    )
+    await new Promise<void>((resolve) => watcher.once('ready', resolve))
+  }
+
+  /** One at a time. The table stays as it was if its file is refused. */
+  #reloadOne(source: TableSource, reason: string): Promise<void> {
+    const { logger } = this.#options
+    this.#loading = this.#loading.then(async () => {
+      if (this.#closing) return
+      try {
+        await this.#read(source, reason)
+        this.#loadErrors.delete(source.name)
+      } catch (error) {
+        if (error instanceof AbortedError) return
+        const failure = error instanceof Error ? error : new LoadError(String(error))
+        this.#loadErrors.set(source.name, failure)
+        logger.error({ reason, table: source.name }, failure.message)
+      }
+    })
+    return this.#loading
+  }
+
+  // -----------------------------------------------------------------------------------------------
+  // Snapshots, health, and the end.
+
+  #snapshotIfWanted({ writer, store, tables }: Parts): void {
+    if (!store?.wantsSnapshot || this.#snapshot || this.#closing) return
+    const { logger } = this.#options
+    const began = performance.now()
+    this.#snapshot = takeSnapshot(writer, store, tables.values())
+      .then(() => {
+        const { bytes } = store.report()
+        logger.info({ bytes, seconds: Math.round(performance.now() - began) / 1000 }, 'snapshot written')
+      })
+      .catch((error: unknown) =>
+        logger.error({ err: error }, 'a snapshot could not be written; the log goes on'),
+      )
+      .finally(() => (this.#snapshot = undefined))
+  }
+
+  #health(): { readonly isAlive: boolean; readonly body: object } {
+    const { tables, store, history, writer, streams } = this.#begun
+    const log = store?.report()
+    const isDegraded = this.#loadErrors.size > 0 || log?.failed !== undefined
+    return {
+      isAlive: true,
+      body: {
+        status: isDegraded ? 'degraded' : 'ok',
+        tables: [...tables.values()].map(({ name, size }) => ({ name, entries: size })),
+        sequence: history.last,
+        waiting: writer.waiting,
+        followers: streams.clients,
+        uptimeSeconds: Math.round(process.uptime()),
+        ...(log ? { log } : {}),
+        ...(this.#loadErrors.size > 0
+          ? { errors: [...this.#loadErrors].map(([table, { message }]) => ({ table, error: message })) }
+          : {}),
+      },
+    }
+  }
+
+  async #end(): Promise<void> {
+    this.#stop.abort()
+    clearInterval(this.#snapshots)
+    await this.#watcher?.close()
+    const parts = this.#parts
+    parts?.streams.close()
+    if (parts) await closeServer(parts.app)
+    await parts?.writer.close()
+    await this.#loading
+    await this.#snapshot
+    await this.#store?.close()
+    await this.#inspection?.close()
+    parts?.metrics.registry.clear()
+    await this.machine.offline()
+  }
+}

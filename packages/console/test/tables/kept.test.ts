@@ -1,0 +1,178 @@
+/** What is kept in a data directory, over restarts and kills. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import test from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { tableSources } from 'percpu-console'
+import { temporaryFolder } from '../helpers/files.js'
+import { ask, CSV_FORMAT, lines, ndjson, startTables, USERS } from '../helpers/tables.js'
+
+/** How many times the service is killed. 100: the long form. */
+const KILLS = Number(process.env['PERCPU_KILLS'] ?? 4)
+const executable = fileURLToPath(new URL('../../bin/percpu.js', import.meta.url))
+
+test('tables, versions and the token are the same after a restart', async (t) => {
+  const folder = await temporaryFolder(t)
+  await writeFile(join(folder, 'users.csv'), USERS)
+  const sources = tableSources([join(folder, 'users.csv')], ['id'], [], CSV_FORMAT)
+  const data = join(folder, 'data')
+  const options = { sources, data, tokenFile: join(data, 'token') }
+  await mkdir(data)
+  const first = await startTables(t, folder, options)
+  assert.ok(
+    first.log.some(({ token }) => token === first.token),
+    'printed at the first start',
+  )
+  assert.equal((await stat(options.tokenFile)).mode & 0o777, 0o600)
+  await first.ask('PUT', '/tables/users/dan', '{"a":[1,2]}')
+  await first.ask('PUT', '/tables/users/eve', '5')
+  await first.ask('DELETE', '/tables/users/bob')
+  await first.ask(
+    'POST',
+    '/tables/users?atomic',
+    ndjson([
+      { key: 'x', value: 1 },
+      { key: 'eve', delete: true },
+    ]),
+  )
+  const before = (await first.ask('GET', '/tables/users')).text
+  const sequence = (await first.ask('GET', '/tables')).json
+  await first.service.close()
+
+  await writeFile(join(folder, 'users.csv'), 'id,name\nother,Other\n')
+  const second = await startTables(t, folder, options)
+  assert.equal((await second.ask('GET', '/tables/users')).text, before)
+  assert.deepEqual((await second.ask('GET', '/tables')).json, sequence)
+  assert.equal(second.token, first.token)
+  assert.ok(!second.log.some(({ token }) => token !== undefined), 'not printed again')
+  const { version } = (await second.ask('PUT', '/tables/users/dan', '1')).json as { version: number }
+  assert.equal(version, ((sequence as { sequence: number }[])[0]?.sequence ?? NaN) + 1)
+  assert.equal((await second.ask('GET', '/tables/users/other')).status, 404, 'the file is not read again')
+  await second.service.close()
+  // Nothing but its data.
+  const third = await startTables(t, folder, { ...options, sources: [] })
+  assert.equal((await third.ask('GET', '/tables/users/dan')).text, '1')
+})
+
+test('a data directory with another kind of table is refused', async (t) => {
+  const folder = await temporaryFolder(t)
+  await writeFile(join(folder, 'users.csv'), USERS)
+  const file = join(folder, 'users.csv')
+  const data = join(folder, 'data')
+  const first = await startTables(t, folder, { sources: tableSources([file], ['id'], [], CSV_FORMAT), data })
+  await assert.rejects(
+    startTables(t, folder, { sources: tableSources([file], ['id'], [], CSV_FORMAT), data }),
+    { code: 'PERCPU_STORE_BUSY' },
+  )
+  await first.service.close()
+  await assert.rejects(
+    startTables(t, folder, { sources: tableSources([file], [], ['id,name'], CSV_FORMAT), data }),
+    { code: 'PERCPU_USAGE', message: /table users with single keys/ },
+  )
+})
+
+test(`killed ${KILLS} times under changes, it has all that it acknowledged, in order`, async (t) => {
+  const folder = await temporaryFolder(t)
+  await writeFile(join(folder, 'k.csv'), 'key,value\nseed,0\n')
+  const data = join(folder, 'data')
+  /** What is certain of each key: the last acknowledged, and what was asked for since. */
+  const acknowledged = new Map<string, number>()
+  const asked = new Map<string, Set<number>>()
+  let [next, lastVersion] = [1, 0]
+  for (let kill = 0; kill <= KILLS; kill++) {
+    const child = spawn(
+      process.execPath,
+      [
+        executable,
+        'serve',
+        join(folder, 'k.csv'),
+        '--key',
+        'key',
+        '--data',
+        data,
+        '--port',
+        '0',
+        '--sync',
+        kill % 2 === 0 ? 'always' : '1',
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+    t.after(() => child.kill('SIGKILL'))
+    let url = ''
+    for await (const line of createInterface(child.stdout)) {
+      const { msg, url: where } = JSON.parse(line) as { msg: string; url?: string }
+      if (msg === 'listening') {
+        url = String(where)
+        break
+      }
+    }
+    child.stdout.resume()
+    assert.notEqual(url, '', 'it starts')
+    const token = (await readFile(join(data, 'token'), 'utf8')).trim()
+    const { entries } = (await ask(url, token, 'GET', '/tables/k?limit=10000')).json as {
+      entries: { key: string; value: number; version: number }[]
+    }
+    const found = new Map(entries.map(({ key, value }) => [key, value]))
+    for (const [key, value] of acknowledged) {
+      const there = found.get(key)
+      assert.ok(
+        there === value || asked.get(key)?.has(there ?? -1),
+        `${key}: acknowledged ${value}, found ${there}, asked for ${[...(asked.get(key) ?? [])].join()}`,
+      )
+    }
+    assert.ok(Math.max(...entries.map(({ version }) => version)) >= lastVersion)
+    if (kill === KILLS) break
+    for (const [key, values] of asked) {
+      const there = found.get(key)
+      if (there !== undefined) acknowledged.set(key, there)
+      values.clear()
+    }
+    const exited = once(child, 'exit')
+    let isOver = false
+    const client = async (name: string) => {
+      for (let i = 0; !isOver; i++) {
+        const batch = Array.from({ length: i % 3 === 0 ? 20 : 1 }, (_, at) => ({
+          key: `${name}${(i + at) % 25}`,
+          value: next++,
+        }))
+        for (const { key, value } of batch) asked.set(key, (asked.get(key) ?? new Set()).add(value))
+        try {
+          const isAtomic = i % 2 === 0
+          const { text, status } = await ask(
+            url,
+            token,
+            'POST',
+            `/tables/k${isAtomic ? '?atomic' : ''}`,
+            ndjson(batch),
+          )
+          if (status !== 200) continue
+          for (const answer of lines(text) as { key: string; version?: number }[]) {
+            const change = batch.findLast(({ key }) => key === answer.key)
+            if (!change) continue
+            acknowledged.set(change.key, change.value)
+            lastVersion = Math.max(lastVersion, answer.version ?? 0)
+          }
+          for (const { key, value } of batch) {
+            const values = asked.get(key)
+            for (const one of values ?? []) if (one <= value) values?.delete(one)
+          }
+        } catch (error) {
+          // Killed in the middle: what was asked for is there, or not.
+          if (!(error instanceof TypeError)) throw error
+        }
+      }
+    }
+    const clients = ['a', 'b', 'c'].map(client)
+    // Any moment will do: what was acknowledged by then is checked.
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 250))
+    child.kill('SIGKILL')
+    await exited
+    isOver = true
+    await Promise.all(clients)
+  }
+  assert.ok(lastVersion > 0, 'something was acknowledged')
+})
