@@ -91,6 +91,12 @@ test('a cut end of the log loses the append that it cuts, and is told; any other
       assert.deepEqual(await toldBy(changed(disk, name, zeros)), told)
     }
     if (name === last) assert.equal(most, 13)
+    else
+      for (const other of [bytes.subarray(0, -1), Buffer.concat([bytes, Buffer.alloc(5)])])
+        await assert.rejects(
+          recovered(changed(disk, name, other), options),
+          (error) => error instanceof StoreDamagedError && error.details['file'] === name,
+        )
   }
 })
 
