@@ -21,6 +21,8 @@ import { readStore, type Damage, type StoreSink } from './read-store.js'
 import { Turns } from './turns.js'
 import { writeSnapshotFile } from './write-snapshot.js'
 
+export type { LogRecord, StoreSink }
+
 export interface StoreOptions {
   /**
    * When what was appended is synced: before {@link Store.append} resolves, or at most so long

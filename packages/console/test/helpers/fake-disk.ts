@@ -2,7 +2,7 @@
  * A folder in memory for the tests of the store. It knows what was synced and what was not, can
  * fail any operation, and shows what may be left after the power went off.
  */
-import { DiskError, type Operation, type StoreFile, type StoreFolder } from 'percpu-console'
+import { DiskError, type Operation, type StoreFile, type StoreFolder } from '../../dist/store/folder.js'
 
 interface Content {
   written: Buffer
@@ -41,6 +41,13 @@ export class FakeDisk implements StoreFolder {
   /** The bytes of all files. */
   get files(): ReadonlyMap<string, Buffer> {
     return new Map([...this.#names].map(([name, { written }]) => [name, written]))
+  }
+
+  /** The same for two disks that hold the same, and have synced the same. */
+  get state(): string {
+    const textOf = ([name, { written, synced }]: [string, Content]) =>
+      [name, written.toString('latin1'), synced.toString('latin1')].join('\n')
+    return JSON.stringify([[...this.#names].map(textOf).sort(), [...this.#syncedNames].map(textOf).sort()])
   }
 
   /** Puts a file there, synced. */

@@ -1,6 +1,7 @@
 /** What a store is expected to hold: records and entries that can be told from any others. */
 import { pino } from 'pino'
-import { Store, type LogRecord, type StoreFolder, type StoreOptions, type StoreSink } from 'percpu-console'
+import type { StoreFolder } from '../../dist/store/folder.js'
+import { Store, type LogRecord, type StoreOptions, type StoreSink } from '../../dist/store/store.js'
 
 export const silent = pino({ level: 'silent' })
 

@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { StoreDamagedError } from 'percpu-console'
+import { crc32 } from 'node:zlib'
+import { StoreDamagedError } from '../../dist/errors.js'
 import { FakeDisk } from '../helpers/fake-disk.js'
 import { entriesOf, range, recovered, recordsOf } from '../helpers/store-model.js'
 
@@ -90,6 +91,12 @@ test('a cut end of the log loses the append that it cuts, and is told; any other
       assert.deepEqual(await toldBy(changed(disk, name, zeros)), told)
     }
     if (name === last) assert.equal(most, 13)
+    else
+      for (const other of [bytes.subarray(0, -1), Buffer.concat([bytes, Buffer.alloc(5)])])
+        await assert.rejects(
+          recovered(changed(disk, name, other), options),
+          (error) => error instanceof StoreDamagedError && error.details['file'] === name,
+        )
   }
 })
 
@@ -136,6 +143,54 @@ test('a missing file is damage, unless it is the last one of the log', async () 
   const noLog = disk.after('none')
   for (const name of names.filter((each) => each.startsWith('log-'))) noLog.take(name)
   await assert.rejects(recovered(noLog, options), { code: 'PERCPU_STORE_DAMAGED', message: /log-0+9/ })
+})
+
+test('a frame that is missing, twice there, or elsewhere is damage', async () => {
+  const disk = new FakeDisk()
+  const { store } = await recovered(disk)
+  const name = 'log-0000000000000001'
+  const ends: number[] = []
+  for (const sequence of range(1, 3)) {
+    await store.append(recordsOf(sequence))
+    ends.push(disk.files.get(name)?.length ?? 0)
+  }
+  const [one = 0, two = 0, three = 0] = ends
+  const bytes = disk.files.get(name) ?? Buffer.alloc(0)
+  const [first, second, third] = [
+    bytes.subarray(0, one),
+    bytes.subarray(one, two),
+    bytes.subarray(two, three),
+  ]
+  for (const pieces of [
+    [first, third],
+    [first, second, third, third],
+    [first, third, second],
+  ])
+    assert.equal(await toldBy(changed(disk, name, Buffer.concat(pieces))), undefined)
+})
+
+test('a snapshot without its end, or with more behind it, is damage', async () => {
+  const disk = new FakeDisk()
+  const { store } = await recovered(disk)
+  await store.append(recordsOf(1))
+  await store.writeSnapshot(1, entriesOf(1))
+  const name = 'snapshot-0000000000000001'
+  const bytes = disk.files.get(name) ?? Buffer.alloc(0)
+  // Header, a frame of 8 bytes, and the frame of the end.
+  const start = bytes.length - 40
+  for (const other of [bytes.subarray(0, start), Buffer.concat([bytes, bytes.subarray(start)])])
+    await assert.rejects(recovered(changed(disk, name, other)), { code: 'PERCPU_STORE_DAMAGED' })
+  await assert.rejects(recovered(changed(disk, name, bytes.subarray(0, start))), /the end .* is missing/)
+})
+
+test('a file of another version of the format is told as such', async () => {
+  const disk = new FakeDisk()
+  await recovered(disk)
+  const [name = '', bytes = Buffer.alloc(0)] = [...disk.files][0] ?? []
+  const newer = Buffer.from(bytes)
+  newer.writeUInt32LE(2, 8)
+  newer.writeUInt32LE(crc32(newer.subarray(0, 20)), 20)
+  await assert.rejects(recovered(changed(disk, name, newer)), /has version 2 of the format/)
 })
 
 test('a file under the name of another is damage', async () => {

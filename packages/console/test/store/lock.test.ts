@@ -5,14 +5,15 @@ import { once } from 'node:events'
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { StoreBusyError, takeLock } from 'percpu-console'
+import { StoreBusyError } from '../../dist/errors.js'
+import { takeLock } from '../../dist/store/lock.js'
 import { temporaryFolder } from '../helpers/files.js'
 
 const isBusy = (error: unknown) => error instanceof StoreBusyError
 
 /** A process that tries to take the directory when told so, and prints whether it did. */
 async function taker(t: TestContext, directory: string) {
-  const program = `import { takeLock } from ${JSON.stringify(import.meta.resolve('percpu-console'))}
+  const program = `import { takeLock } from ${JSON.stringify(import.meta.resolve('../../dist/store/lock.js'))}
     process.stdin.once('data', async () => {
       const outcome = await takeLock(${JSON.stringify(directory)}).then(() => 'taken', (error) => error.code)
       process.stdout.write(outcome)
