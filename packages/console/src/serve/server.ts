@@ -11,6 +11,7 @@ import {
 } from 'fastify'
 import type { Logger } from 'pino'
 import { shorten } from '../address/parse.js'
+import { webFile } from '../web/routes.js'
 import type { ErrorBody } from './batch-response.js'
 import { addRoutes, unsupportedType, type RouteContext } from './routes.js'
 
@@ -66,7 +67,7 @@ export function createServer(
     const code = methods === undefined ? 'NO_SUCH_PATH' : 'METHOD_NOT_ALLOWED'
     if (methods !== undefined) reply.header('allow', methods)
     return reply.code(methods === undefined ? 404 : 405).send({
-      error: `there is no ${request.method} ${shown(request.url)}: see GET /lookup/{address}, POST /lookup, GET /health, GET /metrics`,
+      error: `there is no ${request.method} ${shown(request.url)}: see GET /, GET /lookup/{address}, POST /lookup, GET /health, GET /metrics`,
       code,
     })
   })
@@ -78,7 +79,8 @@ export function createServer(
 function methodsOf(url: string): string | undefined {
   const [path = ''] = url.split('?')
   if (path === '/lookup') return 'POST'
-  return /^\/(health|metrics|lookup\/[^/]*)$/.test(path) ? 'GET, HEAD' : undefined
+  if (path === '/live') return 'GET'
+  return webFile.test(path) || /^\/(health|metrics|lookup\/[^/]*)$/.test(path) ? 'GET, HEAD' : undefined
 }
 
 /**

@@ -24,6 +24,9 @@ import type { TableFiles } from '../table/read.js'
 import { MAX_SHRINK } from '../table/row-counts.js'
 import { inspectionMetrics } from '../top/metrics.js'
 import { unlessAborted } from '../unless-aborted.js'
+import type { LookupCount } from '../web/frame.js'
+import { addWebRoutes } from '../web/routes.js'
+import { machineSource } from '../web/source.js'
 import { serveInspection, type InspectionServer } from '../inspect/serve-inspection.js'
 import { Metrics } from './metrics.js'
 import { Reloader, type ReloadOutcome } from './reload.js'
@@ -269,7 +272,22 @@ function createParts(options: ServiceOptions): Parts {
   const { bodyLimit, attribution = attributionOf(files) } = options
   const context = { pool, table, metrics, reloader, bodyLimit, attribution, rules }
   const app = createServer(context, options)
+  addWebRoutes(app, {
+    source: machineSource(machine),
+    lookups: () => lookupCounts(machine, pool, metrics),
+    attribution,
+  })
   return { machine, pool, metrics, reloader, app, attribution, workerWatch }
+}
+
+/** Of this thread, which answers single lookups, and of the workers. */
+async function lookupCounts(machine: Machine, pool: LookupPool, metrics: Metrics): Promise<LookupCount[]> {
+  const workers = pool.workers.map(({ cpu, lookups }, place) => ({
+    name: `worker ${place}`,
+    cpu,
+    count: lookups,
+  }))
+  return [{ name: 'requests', cpu: machine.cpu, count: await metrics.singleLookups() }, ...workers]
 }
 
 function report(logger: Logger, metrics: Metrics, outcome: ReloadOutcome): void {
