@@ -50,7 +50,7 @@ export default defineConfig(
   },
   {
     // Scripts of pages.
-    files: ['packages/lab/page/*.js'],
+    files: ['packages/{lab,console}/page/*.js'],
     languageOptions: { globals: globals.browser },
   },
   {

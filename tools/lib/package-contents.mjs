@@ -19,8 +19,11 @@ const contents = {
     allowed: /^(dist\/.*\.(js|d\.ts)|litmus\/.*|page\/.*|docs\/[\w-]+\.md|examples\/lab-[\w-]+\.js)$/,
   },
   'percpu-console': {
-    needed: [...texts, 'NOTICE', 'bin/percpu.js', 'dist/index.js', 'dist/index.d.ts', 'docs/serve.md'],
-    allowed: /^(dist\/.*\.(js|d\.ts)|docs\/[\w-]+\.md)$/,
+    needed: [
+      ...[...texts, 'NOTICE', 'bin/percpu.js', 'dist/index.js', 'dist/index.d.ts'],
+      ...['docs/serve.md', 'page/index.html'],
+    ],
+    allowed: /^(dist\/.*\.(js|d\.ts)|page\/[\w-]+\.(js|css|svg)|docs\/[\w-]+\.md)$/,
   },
 }
 /** The folder of each package whose sources its compiled files come from. */

@@ -126,7 +126,7 @@ test('reports what is missing from a package and what does not belong there', ()
 test('reports compiled files of deleted sources', (t) => {
   const root = makeTree(t, { 'packages/console/src/index.ts': '' })
   const texts = ['package.json', 'README.md', 'LICENSE', 'NOTICE', 'bin/percpu.js', 'docs/serve.md']
-  const files = [...texts, 'dist/index.js', 'dist/index.d.ts', 'dist/gone.js']
+  const files = [...texts, 'page/index.html', 'dist/index.js', 'dist/index.d.ts', 'dist/gone.js']
   assert.deepEqual(contentProblems('percpu-console', files, root), [
     'percpu-console: dist/gone.js has no source: run npm run clean, and build',
   ])

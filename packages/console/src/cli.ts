@@ -62,6 +62,14 @@ interface LookupFlags extends TableFlags {
   readonly output?: string
   readonly format: InputFormat
 }
+interface TopFlags {
+  readonly interval: number
+  readonly once: boolean
+  readonly json: boolean
+  readonly web: boolean
+  readonly host: string
+  readonly port: number
+}
 interface MapsFlags {
   readonly json: boolean
   readonly svg: boolean
@@ -251,13 +259,30 @@ program
   )
   .option('--once', 'print one inspection and end', false)
   .option('--json', 'print JSON, a line for each inspection', false)
-  .action(async (socket: string, flags: { interval: number; once: boolean; json: boolean }) => {
+  .addOption(new Option('--web', 'serve it as a page').default(false).conflicts(['once', 'json']))
+  .addOption(
+    new Option('--port <number>', 'port of the page; 0 for any free one')
+      .argParser(parseInteger(0, 65_535))
+      .default(0)
+      .implies({ web: true }),
+  )
+  .addOption(
+    new Option('--host <address>', 'address of the page').default('127.0.0.1').implies({ web: true }),
+  )
+  .action(async (socket: string, { web, host, port, ...flags }: TopFlags) => {
     const ended = new AbortController()
     process.once('SIGINT', () => {
       ended.abort()
     })
+    const { signal } = ended
+    const output = process.stdout
+    if (web) {
+      const { topWeb } = await import('./commands/top-web.js')
+      await topWeb({ socket, host, port, output, signal })
+      return
+    }
     const { top } = await import('./commands/top.js')
-    await top({ socket, ...flags, output: process.stdout, signal: ended.signal })
+    await top({ socket, ...flags, output, signal })
   })
 
 program

@@ -75,3 +75,5 @@ export {
 export { Table } from './tables/table.js'
 export { Token } from './tables/token.js'
 export { Writer, type ChangeLog, type Outcome } from './tables/writer.js'
+export { addWebRoutes, type WebOptions } from './web/routes.js'
+export { machineSource, socketSource, type LiveSource, type Told } from './web/source.js'

@@ -16,7 +16,7 @@ const LINE_LIMIT = 1 << 24
 
 /**
  * Inspections from the socket at `path`: one, or, with `every`, one each so many ms until the
- * machine's process ends or `signal` aborts.
+ * machine's process ends or `signal` aborts. With `memory` each has what the memory is used for.
  *
  * @throws FileError if nobody serves there, what comes is no inspection, or the machine could not
  *   tell: it has gone offline.
@@ -25,8 +25,9 @@ export async function* inspections(
   path: string,
   every?: number,
   signal?: AbortSignal,
+  { memory = false }: { readonly memory?: boolean } = {},
 ): AsyncGenerator<Report, void> {
-  const request = every === undefined ? undefined : ({ every } satisfies Subscription)
+  const request = every === undefined ? undefined : ({ every, memory } satisfies Subscription)
   for await (const line of linesOf(path, request, signal)) {
     const report = parse<Report & Refusal>(line, path)
     refuse(report, path)

@@ -4,11 +4,14 @@
  * machine answers with a line for each inspection, or with that one.
  */
 import type { Inspection, SpaceReport } from 'percpu'
+import type { MemoryReport } from './memory.js'
 
 /** Sent by the client; without it one inspection comes, and the connection ends. */
 export interface Subscription {
   /** Milliseconds between inspections, 50 to 60 000. */
   readonly every: number
+  /** Whether each comes with what the memory is used for. Default: false. */
+  readonly memory?: boolean
 }
 /** Sent by the client in place of a {@link Subscription}: one {@link SpacesReport} comes. */
 export interface SpacesRequest {
@@ -26,6 +29,8 @@ export interface Sender {
 }
 export interface Report extends Sender {
   readonly inspection: Inspection
+  /** Where it was asked for. */
+  readonly memory?: MemoryReport
 }
 export interface SpacesReport extends Sender {
   readonly spaces: readonly SpaceReport[]

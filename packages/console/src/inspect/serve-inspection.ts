@@ -6,17 +6,18 @@ import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { OfflineError, type Machine, type Monitor } from 'percpu'
 import { FileError } from '../errors.js'
+import { MemoryWatch } from './memory.js'
 import {
   Lines,
   MAX_EVERY,
   MIN_EVERY,
-  type Refusal,
   type Report,
   type Sender,
   type SpacesReport,
   type SpacesRequest,
   type Subscription,
 } from './protocol.js'
+import { attempt, reportOf, sender } from './report.js'
 import { listenAt } from './socket-file.js'
 
 export interface InspectionServer {
@@ -28,6 +29,8 @@ export interface InspectionServer {
 /** How far a client may fall behind, bytes, before inspections are left out for it. */
 const BACKLOG = 1 << 20
 const REQUEST_LIMIT = 1000
+/** Entries of each dispatch log that are told. */
+const DISPATCHES = 5
 
 /**
  * Serves inspections of the machine on a local socket (on Windows the name of a pipe). CPUs are
@@ -64,12 +67,14 @@ export async function serveInspection(machine: Machine, path: string): Promise<I
 /** The clients, and the monitor that runs while there are any that stay. */
 class Watchers {
   readonly #machine: Machine
+  readonly #memory: MemoryWatch
   readonly #sockets = new Set<Socket>()
   readonly #intervals = new Map<Socket, number>()
   #monitor: Monitor | undefined
 
   constructor(machine: Machine) {
     this.#machine = machine
+    this.#memory = new MemoryWatch(machine)
   }
 
   add(socket: Socket): void {
@@ -88,18 +93,19 @@ class Watchers {
     })
     socket.on('end', () => {
       if (timer || socket.writableEnded) socket.end()
-      else this.#sendLast(socket, () => this.#inspect())
+      else this.#sendLast(socket, () => this.#inspect(false))
     })
     socket.on('data', (piece) => {
-      const every = request(lines, String(piece))
-      if (every === 'bad') socket.destroy()
-      if (every === 'spaces' && !timer) this.#sendLast(socket, () => this.#tellOfSpaces())
-      if (typeof every !== 'number' || timer || socket.writableEnded) return
+      const wanted = request(lines, String(piece))
+      if (wanted === 'bad') socket.destroy()
+      if (wanted === 'spaces' && !timer) this.#sendLast(socket, () => this.#tellOfSpaces())
+      if (typeof wanted !== 'object' || timer || socket.writableEnded) return
+      const { every, memory } = wanted
       this.#intervals.set(socket, every)
       this.#adjust()
-      this.#send(socket)
+      this.#send(socket, memory)
       timer = setInterval(() => {
-        this.#send(socket)
+        this.#send(socket, memory)
       }, every)
       timer.unref()
     })
@@ -109,9 +115,9 @@ class Watchers {
     for (const socket of this.#sockets) socket.destroy()
   }
 
-  #send(socket: Socket): void {
+  #send(socket: Socket, memory: boolean): void {
     if (socket.writableLength > BACKLOG) return
-    const answer = attempt(() => this.#inspect())
+    const answer = attempt(() => this.#inspect(memory))
     socket.write(lineOf(answer))
     // There is nothing more to tell.
     if ('error' in answer) socket.end()
@@ -119,8 +125,8 @@ class Watchers {
   #sendLast(socket: Socket, make: () => Report | SpacesReport): void {
     socket.end(lineOf(attempt(make)))
   }
-  #inspect(): Report {
-    return { ...sender(), inspection: this.#machine.watch.inspect({ dispatches: 5 }) }
+  #inspect(memory: boolean): Report {
+    return reportOf(this.#machine, DISPATCHES, memory ? this.#memory : undefined)
   }
   #tellOfSpaces(): SpacesReport {
     return { ...sender(), spaces: this.#machine.spaces() }
@@ -142,29 +148,19 @@ class Watchers {
   }
 }
 
-/** The machine may have gone offline in this thread, for one. */
-function attempt<Answer>(make: () => Answer): Answer | Refusal {
-  try {
-    return make()
-  } catch (error) {
-    return { ...sender(), error: error instanceof Error ? error.message : String(error) }
-  }
-}
 function lineOf(answer: Sender): string {
   return `${JSON.stringify(answer)}\n`
 }
-function sender(): Sender {
-  return { protocol: 1, pid: process.pid, title: process.title }
-}
 
-/** What a client asks for: an interval, or what spaces have; undefined if it has not said yet. */
-function request(lines: Lines, piece: string): number | 'spaces' | undefined | 'bad' {
+/** What a client asks for; undefined if it has not said yet. */
+function request(lines: Lines, piece: string): Required<Subscription> | 'spaces' | undefined | 'bad' {
   try {
     const [line] = lines.push(piece)
     if (line === undefined) return undefined
-    const { every, spaces } = JSON.parse(line) as Partial<Subscription & SpacesRequest>
+    const { every, memory, spaces } = JSON.parse(line) as Partial<Subscription & SpacesRequest>
     if (spaces === true) return 'spaces'
-    return typeof every === 'number' && every >= MIN_EVERY && every <= MAX_EVERY ? Math.round(every) : 'bad'
+    if (typeof every !== 'number' || every < MIN_EVERY || every > MAX_EVERY) return 'bad'
+    return { every: Math.round(every), memory: memory === true }
   } catch {
     return 'bad' // neither JSON nor short: the client is cut off
   }

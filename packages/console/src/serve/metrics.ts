@@ -82,6 +82,12 @@ export class Metrics {
     this.#lastLoadChange.set({ family: '6' }, change.ipv6)
   }
 
+  /** Addresses of GET /lookup so far. */
+  async singleLookups(): Promise<number> {
+    const { values } = await this.lookups.get()
+    return values.reduce((sum, { labels, value }) => (labels.path === 'single' ? sum + value : sum), 0)
+  }
+
   #tableGauges({ machine, table }: Measured): void {
     this.#gauge('percpu_table_rows', 'Ranges in the current table', ['family'], (gauge) => {
       gauge.set({ family: '4' }, table.summary().rows4)

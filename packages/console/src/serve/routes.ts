@@ -44,7 +44,7 @@ export const paths: readonly KnownPath[] = [
   { path: /^\/lookup$/, methods: 'POST' },
   { path: /^\/(health|metrics|lookup\/[^/]*)$/, methods: 'GET, HEAD' },
 ]
-export const offer = 'GET /lookup/{address}, POST /lookup, GET /health, GET /metrics'
+export const offer = 'GET /, GET /lookup/{address}, POST /lookup, GET /health, GET /metrics'
 
 export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   // Bodies are streamed: the handler reads the request itself.

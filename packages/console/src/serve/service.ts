@@ -23,6 +23,9 @@ import type { TableFiles } from '../table/read.js'
 import { MAX_SHRINK } from '../table/row-counts.js'
 import { inspectionMetrics } from '../top/metrics.js'
 import { unlessAborted } from '../unless-aborted.js'
+import type { LookupCount } from '../web/frame.js'
+import { addWebRoutes, webPaths } from '../web/routes.js'
+import { machineSource } from '../web/source.js'
 import { serveInspection, type InspectionServer } from '../inspect/serve-inspection.js'
 import { assertCanListen, closeServer, urlOf } from './listening.js'
 import { Metrics } from './metrics.js'
@@ -256,10 +259,26 @@ function createParts(options: ServiceOptions): Parts {
   const context = { pool, table, metrics, reloader, bodyLimit, attribution, rules }
   const { timeoutMilliseconds } = options
   const app = createServer({
-    ...{ logger, bodyLimit, timeoutMilliseconds, paths, offer, unsupportedType },
+    ...{ logger, bodyLimit, timeoutMilliseconds, offer, unsupportedType },
+    paths: [...webPaths, ...paths],
     addRoutes: (server) => addRoutes(server, context),
   })
+  addWebRoutes(app, {
+    source: machineSource(machine),
+    lookups: () => lookupCounts(machine, pool, metrics),
+    attribution,
+  })
   return { machine, pool, metrics, reloader, app, attribution, workerWatch }
+}
+
+/** Of this thread, which answers single lookups, and of the workers. */
+async function lookupCounts(machine: Machine, pool: LookupPool, metrics: Metrics): Promise<LookupCount[]> {
+  const workers = pool.workers.map(({ cpu, lookups }, place) => ({
+    name: `worker ${place}`,
+    cpu,
+    count: lookups,
+  }))
+  return [{ name: 'requests', cpu: machine.cpu, count: await metrics.singleLookups() }, ...workers]
 }
 
 function report(logger: Logger, metrics: Metrics, outcome: ReloadOutcome): void {

@@ -36,7 +36,7 @@ export const paths: readonly KnownPath[] = [
   { path: /^\/tables\/[^/]+\/[^/]*$/, methods: 'GET, HEAD, PUT, DELETE' },
 ]
 export const offer =
-  'GET /tables, GET and POST /tables/{name}, GET, PUT and DELETE /tables/{name}/{key}, GET /changes, GET /health, GET /metrics'
+  'GET /, GET /tables, GET and POST /tables/{name}, GET, PUT and DELETE /tables/{name}/{key}, GET /changes, GET /health, GET /metrics'
 
 /** Bodies of any type are read as JSON; there is none to refuse. */
 export function unsupportedType(type: string): Refusal {

@@ -19,6 +19,8 @@ import { Store, type StoreOptions } from '../store/store.js'
 import { MAX_SHRINK } from '../table/row-counts.js'
 import { inspectionMetrics } from '../top/metrics.js'
 import { unlessAborted } from '../unless-aborted.js'
+import { addWebRoutes, webPaths } from '../web/routes.js'
+import { machineSource } from '../web/source.js'
 import { ChangeStreams } from './events.js'
 import { History } from './history.js'
 import { loadRows } from './load.js'
@@ -205,7 +207,8 @@ export class TableService {
     })
     const { bodyLimit, timeoutMilliseconds } = this.#options
     const app = createServer({
-      ...{ logger, bodyLimit, timeoutMilliseconds, paths, offer, unsupportedType },
+      ...{ logger, bodyLimit, timeoutMilliseconds, offer, unsupportedType },
+      paths: [...webPaths, ...paths],
       addRoutes: (server) =>
         addRoutes(server, {
           ...{ tables, changes: writer, streams, metrics, bodyLimit },
@@ -214,6 +217,7 @@ export class TableService {
           health: () => this.#health(),
         }),
     })
+    addWebRoutes(app, { source: machineSource(machine) })
     return { tables, writer, store, app, metrics, streams, history }
   }
 

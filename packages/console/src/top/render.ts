@@ -1,8 +1,9 @@
 /** An inspection as text: a row for each CPU, and what needs attention below. */
 import Table from 'cli-table3'
-import type { CpuInspection, Deadlock, GracePeriodInspection, Inspection } from 'percpu'
+import type { CpuInspection, GracePeriodInspection, Inspection } from 'percpu'
 import { visible } from '../visible.js'
 import type { Report } from '../inspect/protocol.js'
+import { deadlockLine, locksOf, shownGracePeriods, workOf } from './words.js'
 
 const head = [
   'CPU',
@@ -27,8 +28,6 @@ const gracePeriodHead = [
   'oldest',
   'callbacks',
 ]
-/** Domains that are shown, the busiest first. */
-const SHOWN_DOMAINS = 20
 
 /**
  * The screen of `percpu top`. CPUs without a thread are counted only. `before`: an earlier
@@ -66,14 +65,8 @@ function gracePeriods(
   options: { readonly color: boolean },
 ): string {
   const table = makeTable(gracePeriodHead, options)
-  const [rcu, ...domains] = inspection.gracePeriods
-  const isQuiet = (each: GracePeriodInspection): boolean =>
-    each.ended === 0 && each.sections === 0 && !each.isWanted
-  const loud = domains.filter((each) => !isQuiet(each)).sort((one, other) => weightOf(other) - weightOf(one))
-  const shown = loud.slice(0, SHOWN_DOMAINS)
-  for (const each of [...(rcu ? [rcu] : []), ...shown])
-    table.push(gracePeriodRow(each, inspection, before).map(visible))
-  const others = domains.length - shown.length
+  const { shown, others } = shownGracePeriods(inspection)
+  for (const each of shown) table.push(gracePeriodRow(each, inspection, before).map(visible))
   const { waits } = inspection
   const lines = [
     table.toString(),
@@ -82,11 +75,6 @@ function gracePeriods(
   ]
   return lines.join('\n')
 }
-/** Those that somebody waits for come first. */
-function weightOf({ isWanted, waitingSince, ended }: GracePeriodInspection): number {
-  return (waitingSince === undefined ? 0 : 2 ** 32) + (isWanted ? 2 ** 31 : 0) + ended
-}
-
 function gracePeriodRow(each: GracePeriodInspection, { at }: Inspection, before?: Inspection): string[] {
   const callbacks = each.callbacks.reduce((sum, count) => sum + count, 0)
   return [
@@ -114,20 +102,17 @@ function perSecond(each: GracePeriodInspection, at: number, before: Inspection):
 }
 
 function row(cpu: CpuInspection, { at }: Inspection): string[] {
-  const { work, pending } = cpu
-  const shown = work ?? pending[0]
-  const more = pending.length - (work ? 0 : 1)
-  const label = shown ? `${shown.label}${work ? '' : ' (awaits)'}${more > 0 ? ` +${more}` : ''}` : ''
+  const { label, since } = workOf(cpu)
   return [
     `${cpu.cpu}.${cpu.incarnation}`,
     String(cpu.node),
     cpu.activity === 'blocked' ? blocked(cpu) : cpu.activity,
     label,
-    shown?.since === undefined ? '' : duration(at - shown.since),
+    since === undefined ? '' : duration(at - since),
     cpu.utilisation === undefined ? '' : `${Math.round(cpu.utilisation * 100)} %`,
     pair(cpu.eventLoopDelay),
     pair(cpu.doorbellLatency),
-    locks(cpu),
+    locksOf(cpu),
     lastDispatch(cpu, at),
   ]
 }
@@ -141,23 +126,9 @@ function pair(measured: CpuInspection['eventLoopDelay']): string {
   return measured ? `${duration(measured.p50)} / ${duration(measured.p99)}` : ''
 }
 
-function locks({ locks: { owned, awaited } }: CpuInspection): string {
-  const owns = owned.map(nameOf).join(' ')
-  const waits = awaited.map((lock) => `→${nameOf(lock)}`).join(' ')
-  return [owns, waits].filter((text) => text !== '').join(' ')
-}
-function nameOf({ name, address }: { readonly name?: string | undefined; readonly address: number }): string {
-  return name ?? `@${address}`
-}
-
 function lastDispatch({ dispatches }: CpuInspection, at: number): string {
   const last = dispatches.at(-1)
   return last ? `${last.label ?? last.kind}, ${duration(at - last.at)} ago` : ''
-}
-
-function deadlockLine({ cpus, locks: awaited, certain }: Deadlock): string {
-  const steps = cpus.map((cpu, i) => `CPU ${cpu} waits for ${nameOf(awaited[i] ?? { address: 0 })} of`)
-  return `${certain ? 'DEADLOCK' : 'possible deadlock'}: ${steps.join(' ')} CPU ${cpus[0] ?? '?'}`
 }
 
 /** `820 µs`, `12.3 ms`, `4.0 s`, `3 min`, `2 h`. */

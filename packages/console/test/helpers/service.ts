@@ -19,7 +19,7 @@ export interface LogLine {
 
 /** A service in this process, with the first of the small tables, closed after the test. */
 export async function testService(
-  t: TestContext,
+  t: Pick<TestContext, 'after'>,
   options: Partial<ServiceOptions> = {},
 ): Promise<TestService> {
   const { ipv4, ipv6 } = smallTables.one

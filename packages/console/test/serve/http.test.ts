@@ -71,7 +71,9 @@ test('GET /lookup of an address in a gap is 404, of anything else 400, both with
 test('paths and methods that do not exist are told what does', async (t) => {
   const { url } = await testService(t)
   for (const [method, path, allowed] of [
-    ['GET', '/', null],
+    ['GET', '/page/', null],
+    ['POST', '/', 'GET, HEAD'],
+    ['POST', '/live', 'GET'],
     ['GET', '/lookup/a/b', null],
     ['POST', '/healthy', null],
     ['GET', '/lookup', 'POST'],

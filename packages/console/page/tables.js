@@ -1,0 +1,68 @@
+// The tables that the service keeps. The changes of one are followed: a browser has few
+// connections.
+import { followChanges } from './changes.js'
+import { byId, count, element, tell } from './dom.js'
+import { searchTables } from './search.js'
+
+/** Milliseconds between looks at the list. */
+const INTERVAL = 5000
+
+const rows = byId('table-rows')
+let isWatched = false
+let chosen
+
+/** Begins, if the service has tables. */
+export function watchTables(has) {
+  if (!has || isWatched) return
+  isWatched = true
+  void look()
+  setInterval(() => void look(), INTERVAL)
+  document.addEventListener('visibilitychange', () => void look())
+}
+
+async function look() {
+  if (document.hidden) return
+  try {
+    const response = await fetch('tables')
+    if (response.ok) show(await response.json())
+  } catch {
+    // The state of the connection is shown already.
+    return
+  }
+}
+
+function show(tables) {
+  byId('tables').hidden = tables.length === 0
+  const names = tables.map(({ name }) => name)
+  for (const row of [...rows.rows]) if (!names.includes(row.dataset.name)) row.remove()
+  tables.forEach((table, i) => {
+    let row = [...rows.rows].find(({ dataset }) => dataset.name === table.name)
+    if (!row) {
+      row = newRow(table.name)
+      rows.insertBefore(row, rows.rows[i] ?? null)
+    }
+    const texts = [table.kind, count(table.entries), count(table.sequence)]
+    texts.forEach((text, k) => tell(row.cells[k + 1], text))
+  })
+  searchTables(names)
+  if (!names.includes(chosen)) choose(names[0])
+}
+
+function newRow(name) {
+  const button = element('button', {
+    type: 'button',
+    'aria-pressed': 'false',
+    title: 'follow its changes',
+    text: name,
+  })
+  button.addEventListener('click', () => choose(name))
+  const cells = ['', 'number', 'number'].map((kind) => element('td', { class: kind }))
+  return element('tr', { 'data-name': name }, element('th', { scope: 'row' }, button), ...cells)
+}
+
+function choose(name) {
+  chosen = name
+  for (const row of rows.rows)
+    row.querySelector('button').setAttribute('aria-pressed', String(row.dataset.name === name))
+  followChanges(name)
+}
