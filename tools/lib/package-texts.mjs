@@ -14,7 +14,7 @@ import path from 'node:path'
 import { listFiles } from './cli.mjs'
 
 const ofLab = ['docs/lab.md', 'docs/litmus.md', 'examples/lab-two-contexts.js', 'examples/lab-walker.js']
-const ofConsole = ['docs/page.md', 'docs/serve.md', 'docs/torture.md']
+const ofConsole = ['docs/page.md', 'docs/serve.md', 'docs/table-log.md', 'docs/tables.md', 'docs/torture.md']
 
 /** What each package has of the repository, by its name. `others` says what is in no other one. */
 export const packages = {

@@ -298,6 +298,18 @@ program
     await maps({ socket, names, format: svg ? 'svg' : json ? 'json' : 'text', output })
   })
 
+program
+  .command('log')
+  .description('check and print what a data directory holds; exits with 1 if something is damaged')
+  .argument('<directory>', 'the directory of `percpu serve --data`; it may be in use', parsePath)
+  .option('--json', 'print JSON', false)
+  .action(async (directory: string, { json }: { json: boolean }) => {
+    const { log } = await import('./commands/log.js')
+    const { text, isWhole } = await log({ directory, json })
+    process.stdout.write(text)
+    process.exitCode = isWhole ? 0 : 1
+  })
+
 interface TortureFlags {
   readonly flavour: FlavourName | 'all'
   readonly seconds: number
