@@ -33,6 +33,8 @@ export class FakeDisk implements StoreFolder {
   readonly operations: string[] = []
   /** Whether this operation fails; of what is to be written, half is. */
   failure: (operation: Operation, name: string) => Error | undefined = () => undefined
+  /** Files that were opened, and not closed. */
+  openFiles = 0
   /** Bytes that all files may have. */
   capacity = Infinity
   #names = new Map<string, Content>()
@@ -117,6 +119,7 @@ export class FakeDisk implements StoreFolder {
   }
 
   #file(content: Content): StoreFile {
+    this.openFiles++
     const perform = <Value>(operation: Operation, work: () => Value) =>
       this.#do(operation, this.#nameOf(content), work)
     return {
@@ -127,7 +130,10 @@ export class FakeDisk implements StoreFolder {
       truncate: (length) =>
         perform('truncate', () => void (content.written = content.written.subarray(0, length))),
       sync: () => perform('sync', () => void (content.synced = content.written)),
-      close: () => perform('close', () => undefined),
+      close: () => {
+        this.openFiles--
+        return perform('close', () => undefined)
+      },
     }
   }
 
