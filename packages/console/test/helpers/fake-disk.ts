@@ -125,7 +125,10 @@ export class FakeDisk implements StoreFolder {
     return {
       size: () => Promise.resolve(content.written.length),
       read: (position, length) =>
-        perform('read', () => Buffer.from(content.written.subarray(position, position + length))),
+        perform('read', () => {
+          if (position + length > content.written.length) throw new Error('the file is shorter')
+          return Buffer.from(content.written.subarray(position, position + length))
+        }),
       write: (bytes, position) => this.#write(content, bytes, position),
       truncate: (length) =>
         perform('truncate', () => void (content.written = content.written.subarray(0, length))),

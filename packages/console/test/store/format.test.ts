@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { crc32 } from 'node:zlib'
+import { StoreDamagedError } from '../../dist/errors.js'
+import { Store } from '../../dist/store/store.js'
 import { FakeDisk } from '../helpers/fake-disk.js'
-import { recovered } from '../helpers/store-model.js'
+import { recovered, silent } from '../helpers/store-model.js'
 
 const u32 = (value: number) => {
   const bytes = Buffer.alloc(4)
@@ -57,4 +59,43 @@ test('the log and the snapshot are as they are described', async () => {
       ['snapshot-4503599627370499', Buffer.concat([header('PCPU-SNP', large), block, rest, end])],
     ]),
   )
+})
+
+test('what has good checksums, and contradicts itself, is damage', async () => {
+  const entries = Buffer.concat([entry('1:'), entry('2:')])
+  const end = (position: number, items: number) => frame(3, position, 1, u64(items))
+  const [log, snapshot] = ['log-0000000000000001', 'snapshot-0000000000000000']
+  const inLog = (items: number, ...records: Buffer[]) => frame(1, 24, items, Buffer.concat(records))
+  const inSnapshot = (items: number, body: Buffer, told = items) => {
+    const block = frame(2, 24, items, body)
+    return Buffer.concat([block, end(24 + block.length, told)])
+  }
+  const cases: readonly (readonly [name: string, frames: Buffer, what: RegExp])[] = [
+    [log, inLog(1, record(0, '')), /do not ascend/],
+    [log, inLog(2, record(5, ''), record(5, '')), /do not ascend/],
+    [log, inLog(1, record(2 ** 53, '')), /do not ascend/],
+    [log, inLog(2, record(1, 'one')), /fewer records than it says/],
+    [log, inLog(1, record(1, 'one'), record(2, '')), /more bytes than its records/],
+    [log, inLog(1, u64(1), u32(1)), /a record is longer than its frame/],
+    [log, frame(2, 24, 2, entries), /has the kind 2/],
+    [log, frame(1, 25, 0, Buffer.alloc(0)), /not where it was written/],
+    [snapshot, inSnapshot(2, entries, 3), /has 2 entries, and says it has 3/],
+    [snapshot, inSnapshot(3, entries), /fewer entries than it says/],
+    [snapshot, inSnapshot(1, entries), /more bytes than its entries/],
+    [snapshot, inSnapshot(1, u32(1)), /an entry is longer than its frame/],
+    [snapshot, frame(1, 24, 1, record(1, '')), /has the kind 1/],
+    [snapshot, frame(3, 24, 1, u32(0)), /has 0 entries, and says it has undefined/],
+  ]
+  const nobody = { snapshot: () => undefined, entry: () => undefined, record: () => undefined }
+  for (const [name, frames, what] of cases) {
+    const disk = new FakeDisk()
+    disk.put(log, header('PCPU-LOG', 0))
+    disk.put(name, Buffer.concat([header(name === log ? 'PCPU-LOG' : 'PCPU-SNP', 0), frames]))
+    const store = new Store(disk, { sync: 'always', logger: silent })
+    await assert.rejects(store.recover(nobody), (error: Error) => {
+      assert.ok(error instanceof StoreDamagedError)
+      assert.match(error.message, what)
+      return true
+    })
+  }
 })
