@@ -2,7 +2,7 @@
  * What a store asks of the disk: files of one folder, each operation on its own, so that tests can
  * stop after any of them. Names are those of files in the folder.
  */
-import { mkdir, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { codeOf } from '../error-code.js'
 
@@ -83,7 +83,7 @@ export function folderAt(path: string): StoreFolder {
     create: async (name) =>
       new NodeFile(at(name), await attempt('create', at(name), () => open(at(name), 'w+'))),
     rename: (from, to) => attempt('rename', at(from), () => rename(at(from), at(to))),
-    remove: (name) => attempt('remove', at(name), () => rm(at(name), { force: true })),
+    remove: (name) => attempt('remove', at(name), () => unlink(at(name))),
     sync: () => syncFolder(path),
   }
 }

@@ -30,6 +30,8 @@ const nameOf = (generation: number) => `lock-${generation}`
  */
 export async function takeLock(directory: string): Promise<() => void> {
   const server = createServer((socket) => socket.destroy()).unref()
+  // Somebody who asked could not be answered, for want of descriptors: that it listens is enough.
+  server.on('error', () => undefined)
   try {
     if (process.platform === 'win32') await listenOnPipe(server, directory)
     else await listenInFolder(server, directory)

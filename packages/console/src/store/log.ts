@@ -96,8 +96,10 @@ export class Log {
     try {
       await this.#file.write(frame, active.bytes)
     } catch (error) {
-      // A part may have been written. If it cannot be cut off, that is the error.
+      // A part may have been written. If it cannot be cut off, that is the error. On the disk, it
+      // would otherwise follow a shorter append of which the power went off.
       await this.#file.truncate(active.bytes)
+      await this.#file.sync()
       throw error
     }
     active.bytes += frame.length

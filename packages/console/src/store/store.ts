@@ -88,7 +88,7 @@ export class Store {
 
   /**
    * Reads and checks all that is there, once, before anything is appended. A torn end, of an append
-   * that never ended, is cut off.
+   * that never ended, is cut off. If it rejects, the store is still to be closed.
    *
    * @returns the last sequence number; 0 if nothing was ever appended
    * @throws StoreDamagedError: what `sink` was told until then is not to be used; FileError,

@@ -33,6 +33,8 @@ export class FakeDisk implements StoreFolder {
   readonly operations: string[] = []
   /** Whether this operation fails; of what is to be written, half is. */
   failure: (operation: Operation, name: string) => Error | undefined = () => undefined
+  /** Files that were opened, and not closed. */
+  openFiles = 0
   /** Bytes that all files may have. */
   capacity = Infinity
   #names = new Map<string, Content>()
@@ -117,17 +119,24 @@ export class FakeDisk implements StoreFolder {
   }
 
   #file(content: Content): StoreFile {
+    this.openFiles++
     const perform = <Value>(operation: Operation, work: () => Value) =>
       this.#do(operation, this.#nameOf(content), work)
     return {
       size: () => Promise.resolve(content.written.length),
       read: (position, length) =>
-        perform('read', () => Buffer.from(content.written.subarray(position, position + length))),
+        perform('read', () => {
+          if (position + length > content.written.length) throw new Error('the file is shorter')
+          return Buffer.from(content.written.subarray(position, position + length))
+        }),
       write: (bytes, position) => this.#write(content, bytes, position),
       truncate: (length) =>
         perform('truncate', () => void (content.written = content.written.subarray(0, length))),
       sync: () => perform('sync', () => void (content.synced = content.written)),
-      close: () => perform('close', () => undefined),
+      close: () => {
+        this.openFiles--
+        return perform('close', () => undefined)
+      },
     }
   }
 

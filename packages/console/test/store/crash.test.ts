@@ -87,7 +87,9 @@ async function stopEverywhere(
         throw new Error(where, { cause: error })
       })
     }
-    if (!isStopped) return states.size
+    if (isStopped) continue
+    assert.equal(disk.openFiles, 0)
+    return states.size
   }
 }
 

@@ -39,6 +39,7 @@ async function toldBy(disk: FakeDisk): Promise<readonly number[] | undefined> {
   } catch (error) {
     assert.ok(error instanceof StoreDamagedError, String(error))
     assert.deepEqual(disk.files, before)
+    assert.equal(disk.openFiles, 0)
     return undefined
   }
 }
@@ -142,6 +143,11 @@ test('a missing file is damage, unless it is the last one of the log', async () 
   }
   const noLog = disk.after('none')
   for (const name of names.filter((each) => each.startsWith('log-'))) noLog.take(name)
+  const [first = '', second = ''] = names
+  const gap = disk.after('none')
+  gap.take(second)
+  await assert.rejects(recovered(gap, options), /records 10 to 1\d are missing before it/)
+  assert.equal(first, 'log-0000000000000007')
   await assert.rejects(recovered(noLog, options), { code: 'PERCPU_STORE_DAMAGED', message: /log-0+9/ })
 })
 

@@ -1,11 +1,12 @@
 /** The store on a real folder, and on a disk that is full or fails. */
 import assert from 'node:assert/strict'
-import { readdir } from 'node:fs/promises'
+import { readdirSync } from 'node:fs'
+import { open, readdir, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { pino } from 'pino'
 import { StoreFailedError, StoreFullError } from '../../dist/errors.js'
-import { folderAt } from '../../dist/store/folder.js'
+import { folderAt, makeFolder } from '../../dist/store/folder.js'
 import { Store, type StoreOptions } from '../../dist/store/store.js'
 import { FakeDisk } from '../helpers/fake-disk.js'
 import { temporaryFolder } from '../helpers/files.js'
@@ -44,6 +45,50 @@ test('records and entries come back in order, from a folder that was not there',
     'log-0000000000000005',
     'snapshot-0000000000000003',
   ])
+})
+
+test('a long log and a long snapshot come back, in pieces of any length', async () => {
+  const disk = new FakeDisk()
+  const { store } = await recovered(disk, { segmentBytes: 2 ** 21 })
+  // Longer than what is read at once, and than a block of a snapshot.
+  const lengths = [10, 2 ** 20, 70_000, 3 * 2 ** 20, 0, 1]
+  const payloadOfLength = (sequence: number) => Buffer.alloc(lengths[sequence % 6] ?? 0, sequence)
+  const told: string[] = []
+  const add = (payload: Uint8Array) => void told.push(`${payload.length} × ${payload[0] ?? 'none'}`)
+  for (const sequence of range(1, 30)) await store.append([{ sequence, payload: payloadOfLength(sequence) }])
+  await store.writeSnapshot(15, range(1, 15).map(payloadOfLength))
+  await store.close()
+  await new Store(disk.after('all'), always).recover({
+    snapshot: () => undefined,
+    entry: add,
+    record: ({ payload }) => add(payload),
+  })
+  const expected = range(1, 30).map((sequence) => payloadOfLength(sequence))
+  assert.deepEqual(
+    told,
+    expected.map((payload) => `${payload.length} × ${payload[0] ?? 'none'}`),
+  )
+})
+
+test('a real file, and a real folder, are synced when they are told to be', async (t) => {
+  const directory = await temporaryFolder(t)
+  const folder = folderAt(directory)
+  const handle = await open(directory)
+  const handles = Object.getPrototypeOf(handle) as FileHandle
+  await handle.close()
+  const descriptors = process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0
+  const [whole, data] = [t.mock.method(handles, 'sync'), t.mock.method(handles, 'datasync')]
+  const file = await folder.create('file')
+  await file.write(Buffer.from('text'), 0)
+  await file.sync()
+  await file.close()
+  assert.deepEqual([whole.mock.callCount(), data.mock.callCount()], [0, 1])
+  await folder.sync()
+  assert.deepEqual([whole.mock.callCount(), data.mock.callCount()], [1, 1])
+  await makeFolder(join(directory, 'a', 'b'))
+  // Each new folder is in the one above it.
+  assert.equal(whole.mock.callCount(), 3)
+  if (process.platform === 'linux') assert.equal(readdirSync('/proc/self/fd').length, descriptors)
 })
 
 test('sequence numbers may have gaps, and go up to the largest', async () => {
@@ -112,6 +157,16 @@ test('a full disk refuses, keeps what there was, and takes more when there is ro
     await store.writeSnapshot(20, entriesOf(20))
     assert.deepEqual((await recovered(disk.after('all'), options)).told.sequences, range(1, 20))
   }
+})
+
+test('what a full disk took of an append is cut off at once, also on the disk', async () => {
+  const disk = new FakeDisk()
+  const { store } = await recovered(disk)
+  disk.capacity = store.report().bytes + 10
+  const from = disk.operations.length
+  await assert.rejects(store.append(recordsOf(1)), { code: 'PERCPU_STORE_FULL' })
+  const name = 'log-0000000000000001'
+  assert.deepEqual(disk.operations.slice(from), [`write ${name}`, `truncate ${name}`, `sync ${name}`])
 })
 
 test('if what a full disk took cannot be cut off, nothing is accepted any more', async () => {
@@ -244,6 +299,40 @@ test('a store is used once it was recovered, and recovered once', async () => {
   await store.recover(throwing)
   await assert.rejects(store.recover(throwing), { code: 'PERCPU_STORE_FAILED' })
   await store.close()
+})
+
+test('what cannot be removed stays, with a warning; the next start removes it', async () => {
+  const disk = new FakeDisk()
+  let warnings = 0
+  const logger = pino({}, { write: () => ++warnings })
+  const { store } = await recovered(disk, { logger })
+  await store.append(recordsOf(1))
+  await store.writeSnapshot(1, entriesOf(1))
+  await store.append(recordsOf(2))
+  disk.failure = (operation) => (operation === 'remove' ? new Error('EACCES') : undefined)
+  await store.writeSnapshot(2, entriesOf(2))
+  assert.equal(warnings, 2)
+  assert.equal(disk.files.size, 4)
+  disk.failure = () => undefined
+  assert.deepEqual((await recovered(disk)).told.sequences, [1, 2])
+  assert.deepEqual([...disk.files.keys()].sort(), ['log-0000000000000003', 'snapshot-0000000000000002'])
+})
+
+test('a disk that fails while it is recovered leaves nothing open', async () => {
+  for (const failing of ['read', 'sync', 'truncate'] as const) {
+    const disk = new FakeDisk()
+    const { store } = await recovered(disk)
+    await store.append(recordsOf(1))
+    await store.close()
+    const name = 'log-0000000000000001'
+    disk.put(name, disk.files.get(name)?.subarray(0, -1) ?? Buffer.alloc(0))
+    disk.failure = (operation, file) =>
+      operation === failing && file === name ? new Error('EIO') : undefined
+    await assert.rejects(recovered(disk), {
+      code: failing === 'read' ? 'PERCPU_FILE' : 'PERCPU_STORE_FAILED',
+    })
+    assert.equal(disk.openFiles, 0)
+  }
 })
 
 test('a torn end is told with its bytes', async () => {
