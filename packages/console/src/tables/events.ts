@@ -4,7 +4,7 @@
  */
 import type { ServerResponse } from 'node:http'
 import { Refusal } from '../serve/refusal.js'
-import type { ChangeEvent, History } from './history.js'
+import type { ChangeEvent, ChangeFeed } from './history.js'
 
 /** Clients at once. */
 const MAX_CLIENTS = 256
@@ -14,11 +14,11 @@ const MAX_BEHIND = 4 * 2 ** 20
 const PING_MILLISECONDS = 15_000
 
 export class ChangeStreams {
-  readonly #history: History
+  readonly #feed: ChangeFeed
   readonly #clients = new Set<ServerResponse>()
 
-  constructor(history: History) {
-    this.#history = history
+  constructor(feed: ChangeFeed) {
+    this.#feed = feed
   }
 
   get clients(): number {
@@ -32,38 +32,42 @@ export class ChangeStreams {
    * @param table only of this one
    * @throws Refusal
    */
-  serve(response: ServerResponse, table: string | undefined, after: number | undefined): void {
+  async serve(response: ServerResponse, table: string | undefined, after: number | undefined): Promise<void> {
     if (this.#clients.size >= MAX_CLIENTS)
       throw new Refusal(503, 'BUSY', `${MAX_CLIENTS} clients follow changes: try again later`)
-    const history = this.#history
+    this.#clients.add(response)
+    response.once('close', () => this.#clients.delete(response))
+    const send = (text: string) => {
+      // It may come back, and then goes on where it was.
+      if (!response.write(text) && response.writableLength > MAX_BEHIND) response.destroy()
+    }
+    /** Those that are told before the answer has begun. */
+    let early: ChangeEvent[] | undefined = []
+    const tell = (event: ChangeEvent) => {
+      if (table !== undefined && event.table !== table) return
+      if (early) early.push(event)
+      else send(textOf(event))
+    }
+    const { missed, last, stop } = await this.#feed.follow(after, tell)
+    response.once('close', stop)
+    if (response.destroyed) {
+      stop()
+      return
+    }
     response.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store',
       'x-accel-buffering': 'no',
     })
-    const send = (text: string) => {
-      // It may come back, and then goes on where it was.
-      if (!response.write(text) && response.writableLength > MAX_BEHIND) response.destroy()
-    }
-    const tell = (event: ChangeEvent) => {
-      if (table === undefined || event.table === table) send(textOf(event))
-    }
-    const missed = after === undefined ? [] : history.after(Math.min(after, history.last))
-    // A number that is still to come is of another life of the service.
-    const isLost = missed === undefined || (after !== undefined && after > history.last)
     // The id is where a client that comes back goes on, also if it has had nothing else.
-    const id = isLost || after === undefined ? history.last : after
-    send(`event: ${isLost ? 'reset' : 'open'}\nid: ${id}\ndata: {"sequence":${id}}\n\n`)
-    if (!isLost) for (const event of missed) tell(event)
-    const unfollow = history.follow(tell)
+    const id = missed === undefined || after === undefined ? last : after
+    send(`event: ${missed === undefined ? 'reset' : 'open'}\nid: ${id}\ndata: {"sequence":${id}}\n\n`)
+    const waiting = [...(missed ?? []), ...early]
+    early = undefined
+    waiting.forEach(tell)
     const ping = setInterval(() => send(': ping\n\n'), PING_MILLISECONDS)
     ping.unref()
-    this.#clients.add(response)
-    response.once('close', () => {
-      this.#clients.delete(response)
-      clearInterval(ping)
-      unfollow()
-    })
+    response.once('close', () => clearInterval(ping))
   }
 
   /** Ends all of them: they come back to whoever listens then. */

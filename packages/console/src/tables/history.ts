@@ -15,10 +15,27 @@ export interface ChangeEvent {
 
 export type Follower = (event: ChangeEvent) => void
 
+/** Where changes are told. */
+export interface ChangeFeed {
+  /**
+   * Tells of each change to come, and resolves with those after a sequence number.
+   *
+   * @param after undefined: none before this moment
+   */
+  follow(after: number | undefined, tell: Follower): Promise<Followed>
+}
+export interface Followed {
+  /** Undefined: some of them are forgotten, or the number is of another life of the service. */
+  readonly missed: readonly ChangeEvent[] | undefined
+  /** Sequence number of the last change before those that are told. */
+  readonly last: number
+  readonly stop: () => void
+}
+
 /** Of an event, beside its text. */
 const EVENT_BYTES = 100
 
-export class History {
+export class History implements ChangeFeed {
   readonly #limit: number
   #events: ChangeEvent[] = []
   /** Where the oldest event is that is kept: those before it are emptied in one go. */
@@ -71,10 +88,11 @@ export class History {
     return this.#events.slice(low)
   }
 
-  /** Tells of each change from now on, until the function is called that it returns. */
-  follow(follower: Follower): () => void {
-    this.#followers.add(follower)
-    return () => this.#followers.delete(follower)
+  follow(after: number | undefined, tell: Follower): Promise<Followed> {
+    this.#followers.add(tell)
+    const last = this.#last
+    const missed = after === undefined ? [] : after > last ? undefined : this.after(after)
+    return Promise.resolve({ missed, last, stop: () => void this.#followers.delete(tell) })
   }
 
   #forget(): void {

@@ -1,6 +1,6 @@
 /** What GET /metrics of a service of tables shows. Gauges are read when they are asked for. */
 import type { Machine } from 'percpu'
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Table } from './table.js'
 
 export interface MeasuredTables {
@@ -13,18 +13,13 @@ export interface MeasuredTables {
   readonly logBytes: () => number
 }
 
-export class TableMetrics {
+/** What each thread counts that answers requests. */
+export class RequestMetrics {
   readonly registry = new Registry()
   readonly reads = new Counter({
     name: 'percpu_table_reads_total',
     help: 'Keys that were asked for by GET',
     labelNames: ['table', 'result'],
-    registers: [this.registry],
-  })
-  readonly writes = new Counter({
-    name: 'percpu_table_writes_total',
-    help: 'Changes that were made',
-    labelNames: ['table'],
     registers: [this.registry],
   })
   readonly writeSeconds = new Histogram({
@@ -34,7 +29,24 @@ export class TableMetrics {
     registers: [this.registry],
   })
 
+  /** In the form in which they can be added to those of other threads. */
+  collected(): Promise<CollectedMetrics> {
+    return this.registry.getMetricsAsJSON()
+  }
+}
+export type CollectedMetrics = Awaited<ReturnType<Registry['getMetricsAsJSON']>>
+
+/** Those of the thread that makes the changes, and of the machine. */
+export class TableMetrics extends RequestMetrics {
+  readonly writes = new Counter({
+    name: 'percpu_table_writes_total',
+    help: 'Changes that were made',
+    labelNames: ['table'],
+    registers: [this.registry],
+  })
+
   constructor(measured: MeasuredTables) {
+    super()
     const { machine, tables, sequence, waiting, clients, logBytes } = measured
     collectDefaultMetrics({ register: this.registry })
     this.#gauge('percpu_table_entries', 'Keys or ranges', ['table'], (gauge) => {
@@ -74,4 +86,9 @@ export class TableMetrics {
       },
     })
   }
+}
+
+/** The sum of what several threads have counted, as Prometheus takes it. */
+export async function metricsText(collected: readonly CollectedMetrics[]): Promise<string> {
+  return AggregatorRegistry.aggregate([...collected]).metrics()
 }

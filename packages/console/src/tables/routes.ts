@@ -10,20 +10,27 @@ import { BadKey } from './keys.js'
 import { pageJson } from './listing.js'
 import { conditionOf, etagOf, rangeInPath, refusalOf, valueOf, versionIn } from './operations.js'
 import { MAX_VALUE_BYTES, type Row, type Table } from './table.js'
-import type { TableMetrics } from './metrics.js'
+import type { RequestMetrics } from './metrics.js'
 import type { Changes } from './writer.js'
+
+export interface Health {
+  readonly isAlive: boolean
+  readonly body: object
+}
 
 export interface TableContext {
   readonly tables: ReadonlyMap<string, Table>
   readonly changes: Changes
   readonly streams: ChangeStreams
-  readonly metrics: TableMetrics
+  readonly metrics: RequestMetrics
   readonly bodyLimit: number
   /** Whether a request may change tables, by its header `Authorization`. */
   readonly mayWrite: (authorization: string | undefined) => boolean
   /** Sequence number of the last change. */
-  readonly sequence: () => number
-  readonly health: () => { readonly isAlive: boolean; readonly body: object }
+  readonly sequence: () => number | Promise<number>
+  readonly health: () => Promise<Health> | Health
+  /** What GET /metrics shows. */
+  readonly exposition: () => Promise<string>
 }
 
 /** White space in a body is not kept: some is allowed. */
@@ -62,9 +69,10 @@ export function addRoutes(app: FastifyInstance, context: TableContext): void {
         throw error
       }
     }
-  app.get('/tables', (_request, reply) =>
-    reply.send([...tables.values()].map((table) => describe(table, context))),
-  )
+  app.get('/tables', async (_request, reply) => {
+    const sequence = await context.sequence()
+    return reply.send([...tables.values()].map((table) => ({ ...describe(table), sequence })))
+  })
   app.get(
     '/tables/:name',
     answer((request, reply) => {
@@ -94,23 +102,20 @@ export function addRoutes(app: FastifyInstance, context: TableContext): void {
     '/tables/:name/:key',
     answer((request, reply) => change(context, request, reply)),
   )
-  app.get('/changes', (request, reply) => {
-    try {
+  app.get(
+    '/changes',
+    answer(async (request, reply) => {
       const { table, after } = followed(context, request)
-      reply.hijack()
-      streams.serve(reply.raw, table, after)
-    } catch (error) {
-      if (error instanceof Refusal) return refuse(reply, error)
-      throw error
-    }
-    return reply
-  })
-  app.get('/health', (_request, reply) => {
-    const { isAlive, body } = context.health()
+      await streams.serve(reply.raw, table, after)
+      return reply.hijack()
+    }),
+  )
+  app.get('/health', async (_request, reply) => {
+    const { isAlive, body } = await context.health()
     return reply.code(isAlive ? 200 : 503).send(body)
   })
   app.get('/metrics', async (_request, reply) =>
-    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+    reply.type(metrics.registry.contentType).send(await context.exposition()),
   )
 }
 
@@ -128,9 +133,9 @@ function tableOf({ tables }: TableContext, request: FastifyRequest): Table {
   throw new Refusal(404, 'NO_SUCH_TABLE', `there is no table '${shorten(name)}'`)
 }
 
-function describe(table: Table, { sequence }: TableContext): object {
+function describe(table: Table): object {
   const { name, keys, isRange } = table.spec
-  return { name, kind: isRange ? 'range' : 'key', keys, entries: table.size, sequence: sequence() }
+  return { name, kind: isRange ? 'range' : 'key', keys, entries: table.size }
 }
 
 function read(context: TableContext, request: FastifyRequest, reply: FastifyReply): FastifyReply {

@@ -7,27 +7,23 @@
  * process ends.
  */
 import { watch, type FSWatcher } from 'chokidar'
-import type { FastifyInstance } from 'fastify'
 import { boot, type Machine } from 'percpu'
 import type { Logger } from 'pino'
 import path from 'node:path'
 import { AbortedError, LoadError, UsageError } from '../errors.js'
-import { assertCanListen, closeServer, urlOf } from '../serve/listening.js'
-import { createServer } from '../serve/server.js'
+import { assertCanListen } from '../serve/listening.js'
 import { serveInspection, type InspectionServer } from '../inspect/serve-inspection.js'
 import { Store, type StoreOptions } from '../store/store.js'
 import { MAX_SHRINK } from '../table/row-counts.js'
 import { inspectionMetrics } from '../top/metrics.js'
 import { unlessAborted } from '../unless-aborted.js'
-import { addWebRoutes, webPaths } from '../web/routes.js'
-import { machineSource } from '../web/source.js'
-import { ChangeStreams } from './events.js'
+import { openDoor, type Door } from './door.js'
 import { History } from './history.js'
 import { loadRows } from './load.js'
 import { reserve } from './memory.js'
 import { TableMetrics } from './metrics.js'
 import { recoverTables } from './recover.js'
-import { addRoutes, offer, paths, unsupportedType } from './routes.js'
+import type { Health } from './routes.js'
 import { takeSnapshot } from './snapshot.js'
 import type { TableSource } from './source.js'
 import { Table } from './table.js'
@@ -46,6 +42,11 @@ export interface TableServiceOptions {
   readonly tokenFile?: string | undefined
   /** Bytes of changes that are kept for clients which come back. Default 16 MiB. */
   readonly history?: number
+  /**
+   * Threads that accept connections, where several can listen on one port; elsewhere this thread
+   * does. Default 1: this thread.
+   */
+  readonly workers?: number
   readonly memory: number | string
   readonly bodyLimit: number
   readonly timeoutMilliseconds: number
@@ -57,8 +58,8 @@ export interface TableServiceOptions {
   readonly signal?: AbortSignal
 }
 
-/** This thread, loaders, and threads of others that look at the tables. */
-const CPUS = 16
+/** Beside those of workers: this thread, loaders, and threads that are being replaced. */
+const SPARE_CPUS = 14
 const HISTORY_BYTES = 16 * 2 ** 20
 /** A file counts as written when it has not changed for this long. */
 const STABLE_MILLISECONDS = 300
@@ -69,10 +70,10 @@ interface Parts {
   readonly tables: ReadonlyMap<string, Table>
   readonly writer: Writer
   readonly store: Store | undefined
-  readonly app: FastifyInstance
   readonly metrics: TableMetrics
-  readonly streams: ChangeStreams
   readonly history: History
+  /** Where requests come in; from its beginning on. */
+  door?: Door
 }
 
 export class TableService {
@@ -93,11 +94,10 @@ export class TableService {
   readonly #loadErrors = new Map<string, Error>()
   #isReading = false
   #store: Store | undefined
-  #token: Token | undefined
 
   private constructor(options: TableServiceOptions) {
     this.#options = options
-    this.machine = boot({ memory: options.memory, cpus: CPUS })
+    this.machine = boot({ memory: options.memory, cpus: (options.workers ?? 1) + SPARE_CPUS })
     this.failed = new Promise((resolve) => (this.#fail = resolve))
   }
 
@@ -121,7 +121,7 @@ export class TableService {
 
   /** Where it listens, as a URL. */
   get url(): string {
-    return urlOf(this.#begun.app)
+    return this.#begun.door?.url ?? ''
   }
   get tables(): ReadonlyMap<string, Table> {
     return this.#begun.tables
@@ -166,10 +166,12 @@ export class TableService {
     this.#parts = parts
     await this.#load(parts)
     const token = await this.#openToken()
-    this.#token = token
     if (data === undefined) logger.warn('changes are kept in memory only: --data DIR keeps them')
     this.#assertWanted()
-    await parts.app.listen({ host, port })
+    parts.door = await this.#open(parts, token)
+    // It may have been closed meanwhile.
+    if (this.#closing) await parts.door.close()
+    this.#assertWanted()
     if (parts.store) this.#snapshots = setInterval(() => this.#snapshotIfWanted(parts), SNAPSHOT_MILLISECONDS)
     else if (this.#options.watch) await this.#watch()
     const tables = [...parts.tables.values()].map(({ name, size }) => ({ name, entries: size }))
@@ -190,12 +192,11 @@ export class TableService {
     // Numbers of another life of the service must not be taken for those of this one.
     if (!store) history.startAt(Date.now() * 1000)
     const tables = store ? await recoverTables(machine, store, history) : new Map<string, Table>()
-    const streams = new ChangeStreams(history)
     const metrics: TableMetrics = new TableMetrics({
       ...{ machine, tables },
       sequence: () => history.last,
       waiting: () => writer.waiting,
-      clients: () => streams.clients,
+      clients: () => history.followers,
       logBytes: () => store?.report().bytes ?? 0,
     })
     inspectionMetrics(metrics.registry, machine)
@@ -205,20 +206,18 @@ export class TableService {
       onMade: (table, count) => metrics.writes.inc({ table: table.name }, count),
       onBroken: (error) => this.#fail(error),
     })
-    const { bodyLimit, timeoutMilliseconds } = this.#options
-    const app = createServer({
-      ...{ logger, bodyLimit, timeoutMilliseconds, offer, unsupportedType },
-      paths: [...webPaths, ...paths],
-      addRoutes: (server) =>
-        addRoutes(server, {
-          ...{ tables, changes: writer, streams, metrics, bodyLimit },
-          mayWrite: (authorization) => this.#token?.isIn(authorization) === true,
-          sequence: () => history.last,
-          health: () => this.#health(),
-        }),
+    return { tables, writer, store, metrics, history }
+  }
+
+  #open({ tables, writer, metrics, history }: Parts, token: Token): Promise<Door> {
+    const { host, port, bodyLimit, timeoutMilliseconds, logger, workers = 1 } = this.#options
+    return openDoor({
+      ...{ host, port, bodyLimit, timeoutMilliseconds, logger, workers, token, tables, metrics },
+      ...{ changes: writer, feed: history, machine: this.machine },
+      sequence: () => history.last,
+      health: () => this.#health(),
+      onFailed: (error) => this.#fail(error),
     })
-    addWebRoutes(app, { source: machineSource(machine) })
-    return { tables, writer, store, app, metrics, streams, history }
   }
 
   /** Tables that there are not yet are read from their files. */
@@ -333,10 +332,11 @@ export class TableService {
       .finally(() => (this.#snapshot = undefined))
   }
 
-  #health(): { readonly isAlive: boolean; readonly body: object } {
-    const { tables, store, history, writer, streams } = this.#begun
+  #health(): Health {
+    const { tables, store, history, writer, door } = this.#begun
     const log = store?.report()
-    const isDegraded = this.#loadErrors.size > 0 || log?.failed !== undefined
+    const isShort = door !== undefined && door.workers.listening < door.workers.wanted
+    const isDegraded = this.#loadErrors.size > 0 || log?.failed !== undefined || isShort
     return {
       isAlive: true,
       body: {
@@ -344,7 +344,8 @@ export class TableService {
         tables: [...tables.values()].map(({ name, size }) => ({ name, entries: size })),
         sequence: history.last,
         waiting: writer.waiting,
-        followers: streams.clients,
+        followers: history.followers,
+        ...(door ? { workers: door.workers } : {}),
         uptimeSeconds: Math.round(process.uptime()),
         ...(log ? { log } : {}),
         ...(this.#loadErrors.size > 0
@@ -359,8 +360,7 @@ export class TableService {
     clearInterval(this.#snapshots)
     await this.#watcher?.close()
     const parts = this.#parts
-    parts?.streams.close()
-    if (parts) await closeServer(parts.app)
+    await parts?.door?.close()
     await parts?.writer.close()
     await this.#loading
     await this.#snapshot

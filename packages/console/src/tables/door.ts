@@ -1,0 +1,101 @@
+/** Where requests come in: this thread, or several that share a port. */
+import type { Machine } from 'percpu'
+import type { Logger } from 'pino'
+import { closeServer, urlOf } from '../serve/listening.js'
+import { createServer } from '../serve/server.js'
+import { addWebRoutes, webPaths } from '../web/routes.js'
+import { machineSource } from '../web/source.js'
+import { ChangeStreams } from './events.js'
+import { canSharePort, Fronts } from './fronts.js'
+import type { ChangeFeed } from './history.js'
+import { metricsText, type TableMetrics } from './metrics.js'
+import { addRoutes, offer, paths, unsupportedType, type Health } from './routes.js'
+import type { Table } from './table.js'
+import type { Token } from './token.js'
+import type { Changes } from './writer.js'
+
+export interface DoorOptions {
+  readonly machine: Machine
+  readonly host: string
+  readonly port: number
+  /** Threads that accept connections, if that is possible. */
+  readonly workers: number
+  readonly token: Token
+  readonly tables: ReadonlyMap<string, Table>
+  readonly changes: Changes
+  readonly feed: ChangeFeed
+  readonly metrics: TableMetrics
+  readonly sequence: () => number
+  readonly health: () => Health
+  readonly bodyLimit: number
+  readonly timeoutMilliseconds: number
+  readonly logger: Logger
+  /** Nobody answers requests any more. */
+  readonly onFailed: (error: Error) => void
+}
+
+export interface Door {
+  readonly url: string
+  /** Threads that accept connections. */
+  readonly workers: { readonly listening: number; readonly wanted: number }
+  /** Stops accepting, and lets requests in flight finish for a while. */
+  close(): Promise<void>
+}
+
+/** Listens. @throws what listening throws; WorkerLostError. Nothing is left running. */
+export function openDoor(options: DoorOptions): Promise<Door> {
+  const { workers, logger } = options
+  if (workers <= 1) return openHere(options)
+  if (canSharePort()) return openFronts(options)
+  logger.info({ node: process.version }, 'one thread accepts connections: several need Node 23.1')
+  return openHere(options)
+}
+
+async function openHere(options: DoorOptions): Promise<Door> {
+  const { machine, host, port, token, metrics, feed, logger, timeoutMilliseconds } = options
+  const { tables, changes, bodyLimit, sequence, health } = options
+  const streams = new ChangeStreams(feed)
+  const app = createServer({
+    ...{ logger, bodyLimit, timeoutMilliseconds, offer, unsupportedType },
+    paths: [...webPaths, ...paths],
+    addRoutes: (server) =>
+      addRoutes(server, {
+        ...{ tables, changes, streams, metrics, bodyLimit, sequence, health },
+        mayWrite: (authorization) => token.isIn(authorization),
+        exposition: () => metrics.registry.metrics(),
+      }),
+  })
+  addWebRoutes(app, { source: machineSource(machine) })
+  await app.listen({ host, port })
+  return {
+    url: urlOf(app),
+    workers: { listening: 1, wanted: 1 },
+    close() {
+      streams.close()
+      return closeServer(app)
+    },
+  }
+}
+
+async function openFronts(options: DoorOptions): Promise<Door> {
+  const { machine, host, port, workers, token, tables, changes, feed, metrics, logger } = options
+  const { bodyLimit, timeoutMilliseconds, sequence, health, onFailed } = options
+  const fronts = await Fronts.start({
+    ...{ machine, port, tables, changes, feed, sequence, health, logger, onFailed },
+    count: workers,
+    setup: {
+      ...{ host, bodyLimit, timeoutMilliseconds },
+      specs: [...tables.values()].map(({ spec }) => spec),
+      token: token.text,
+      logLevel: logger.level,
+    },
+    exposition: async (collected) => metricsText([await metrics.collected(), ...collected]),
+  })
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${fronts.port}`,
+    get workers() {
+      return { listening: fronts.listening, wanted: fronts.wanted }
+    },
+    close: () => fronts.close(),
+  }
+}

@@ -1,0 +1,62 @@
+/** What the threads that answer requests, and the thread that makes changes, say to each other. */
+import type { MachineHandle } from 'percpu'
+import type { TableSpec } from './change.js'
+import type { ChangeEvent } from './history.js'
+import type { CollectedMetrics } from './metrics.js'
+import type { Health } from './routes.js'
+import type { Operation, Outcome } from './writer.js'
+
+export interface FrontSetup {
+  readonly handle: MachineHandle
+  readonly specs: readonly TableSpec[]
+  readonly token: string
+  readonly host: string
+  readonly port: number
+  /** Whether others listen on the port as well. */
+  readonly isShared: boolean
+  readonly bodyLimit: number
+  readonly timeoutMilliseconds: number
+  readonly logLevel: string
+}
+
+/** Questions, by what they ask for: what is sent, and what is answered. */
+export interface Questions {
+  readonly write: {
+    readonly asked: {
+      readonly table: string
+      readonly operations: readonly Operation[]
+      readonly isAtomic: boolean
+    }
+    readonly answer: readonly Outcome[]
+  }
+  readonly follow: {
+    readonly asked: { readonly after: number | undefined }
+    readonly answer: { readonly missed: readonly ChangeEvent[] | undefined; readonly last: number }
+  }
+  readonly health: { readonly asked: undefined; readonly answer: Health }
+  readonly metrics: { readonly asked: undefined; readonly answer: string }
+  readonly sequence: { readonly asked: undefined; readonly answer: number }
+}
+export type Topic = keyof Questions
+
+/** From a thread that answers requests. `id`: its own. */
+export type FromFront =
+  | { readonly type: 'listening'; readonly port: number; readonly cpu: number }
+  | { readonly type: 'failed'; readonly message: string; readonly code: string | undefined }
+  | { [T in Topic]: { readonly type: T; readonly id: number; readonly asked: Questions[T]['asked'] } }[Topic]
+  /** No events of this question any more. */
+  | { readonly type: 'unfollow'; readonly id: number }
+  | { readonly type: 'collected'; readonly id: number; readonly metrics: CollectedMetrics }
+
+export type ToFront =
+  | { readonly type: 'answer'; readonly id: number; readonly answer: Questions[Topic]['answer'] }
+  | {
+      readonly type: 'refusal'
+      readonly id: number
+      readonly status: number
+      readonly code: string
+      readonly message: string
+    }
+  | { readonly type: 'event'; readonly id: number; readonly event: ChangeEvent }
+  | { readonly type: 'collect'; readonly id: number }
+  | { readonly type: 'stop' }
