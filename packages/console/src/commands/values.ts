@@ -82,3 +82,8 @@ export function parseServer(text: string): URL {
   if (url && /^https?:$/.test(url.protocol)) return url
   throw new InvalidArgumentError('Expected a URL such as http://127.0.0.1:8080.')
 }
+/** The URL of what a service is asked for, as it was written: `{}` stays. */
+export function parseTarget(text: string): string {
+  parseServer(text.replaceAll('{}', 'x'))
+  return text
+}
