@@ -25,6 +25,7 @@ import {
   parseServer,
   parseSocket,
   parseSync,
+  parseTarget,
 } from './commands/values.js'
 import { UsageError } from './errors.js'
 import type { InputFormat } from './lookup/stream.js'
@@ -75,6 +76,9 @@ interface MapsFlags {
   readonly svg: boolean
   readonly output?: string
 }
+
+/** Of `percpu bench`: a system gives a process some thousands. */
+const MAX_CONNECTIONS = 10_000
 
 const program = new Command('percpu')
   .description('Address lookups from one table in shared memory, and tools for percpu machines')
@@ -308,6 +312,44 @@ program
     const { text, isWhole } = await log({ directory, json })
     process.stdout.write(text)
     process.exitCode = isWhole ? 0 : 1
+  })
+
+interface BenchFlags {
+  readonly connections: number
+  readonly seconds: number
+  readonly rate?: number
+  readonly keys?: string
+  readonly json: boolean
+}
+
+program
+  .command('bench')
+  .description('load a service with requests, and print latencies; exits with 1 if none succeeded')
+  .argument('<url>', 'what to ask for; a key comes where it has {}', parseTarget)
+  .addOption(
+    new Option('--connections <number>', 'connections that ask at once')
+      .argParser(parseInteger(1, MAX_CONNECTIONS))
+      .default(32),
+  )
+  .addOption(
+    new Option('--seconds <seconds>', 'how long').argParser(parseSeconds).default(parseSeconds('10'), '10'),
+  )
+  .addOption(
+    new Option(
+      '--rate <number>',
+      'requests a second, whether they are answered in time or not (default: as many as are answered)',
+    ).argParser(parseInteger(1, 1_000_000)),
+  )
+  .addOption(new Option('--keys <file>', 'keys for the URL, one a line').argParser(parsePath))
+  .option('--json', 'print JSON', false)
+  .action(async (url: string, { seconds, rate, keys, ...flags }: BenchFlags) => {
+    const ended = new AbortController()
+    process.once('SIGINT', () => {
+      ended.abort()
+    })
+    const { bench } = await import('./commands/bench.js')
+    const options = { ...flags, url, rate, keys, milliseconds: seconds, output: process.stdout }
+    process.exitCode = (await bench({ ...options, signal: ended.signal })) ? 0 : 1
   })
 
 interface TortureFlags {

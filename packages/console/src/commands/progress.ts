@@ -7,7 +7,7 @@ export interface Progress {
   stop(): void
 }
 
-const silent: Progress = { update: () => undefined, stop: () => undefined }
+const silent = { update: () => undefined, stop: () => undefined }
 
 /**
  * @param what shown before the bar
@@ -33,4 +33,19 @@ export function bytesProgress(what: string, isBeside = false): Progress {
       if (started) bar.stop()
     },
   }
+}
+
+/** Of something that takes so many ms; `update` is told how many have passed. */
+export function timeProgress(total: number): {
+  readonly update: (passed: number) => void
+  readonly stop: () => void
+} {
+  if (!process.stderr.isTTY) return silent
+  const seconds = (milliseconds: number) => Math.round(Math.min(milliseconds, total) / 1000)
+  const bar = new SingleBar(
+    { format: '{bar} {value}/{total} s', stream: process.stderr, hideCursor: true, clearOnComplete: true },
+    Presets.shades_classic,
+  )
+  bar.start(seconds(total), 0)
+  return { update: (passed) => bar.update(seconds(passed)), stop: () => bar.stop() }
 }

@@ -77,3 +77,9 @@ export function parseSync(text: string): 'always' | { readonly intervalMilliseco
   if (text === 'always') return 'always'
   return { intervalMilliseconds: parseSeconds(text === 'interval' ? '1' : text) }
 }
+
+/** The URL of what a service is asked for, as it was written: `{}` stays. */
+export function parseTarget(text: string): string {
+  parseServer(text.replaceAll('{}', 'x'))
+  return text
+}

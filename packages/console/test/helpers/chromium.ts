@@ -25,6 +25,8 @@ export async function openWindow(): Promise<Window> {
   // The sandbox does not work for root, whom continuous integration is.
   const browser = await chromium.launch({ executablePath, chromiumSandbox: false, args })
   const page = await browser.newPage()
+  // A busy machine is slow: the limits of the tests count.
+  page.setDefaultTimeout(0)
   const asked = new Set<string>()
   const wrong: string[] = []
   page.on('request', (request) => void asked.add(new URL(request.url()).origin))
