@@ -41,22 +41,22 @@ export async function readFrames(
   let window: Buffer = Buffer.alloc(0)
   let windowAt = position
   const end = (fault?: string, isTorn = false): FramesEnd => ({ position, size, fault, isTorn })
-  /** Has at least `length` bytes from `position` in the window; the file has them. */
+  const isInWindow = (length: number) => position + length <= windowAt + window.length
+  /** Reads at least `length` bytes from `position`; the file has them. */
   const fill = async (length: number) => {
-    if (position + length <= windowAt + window.length) return
     window = await file.read(position, Math.min(size - position, Math.max(length, WINDOW_BYTES)))
     windowAt = position
   }
   while (position < size) {
     const left = size - position
     if (left < FRAME_HEADER_BYTES) return end('the file ends within the header of a frame', true)
-    if (position + FRAME_HEADER_BYTES > windowAt + window.length) await fill(FRAME_HEADER_BYTES)
+    if (!isInWindow(FRAME_HEADER_BYTES)) await fill(FRAME_HEADER_BYTES)
     const header = readFrameHeader(window, position - windowAt, position)
     if (typeof header === 'string')
       return end(header, await isZero(file, position + FRAME_HEADER_BYTES - 1, size))
     const length = frameBytes(header.bodyBytes)
     if (left < length) return end('the file ends within a frame', true)
-    if (position + length > windowAt + window.length) await fill(length)
+    if (!isInWindow(length)) await fill(length)
     const frame = window.subarray(position - windowAt, position - windowAt + length)
     const damage = faultOf(frame, header)
     if (damage !== undefined) return end(damage, await isZero(file, position + length - 1, size))

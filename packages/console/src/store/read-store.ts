@@ -142,7 +142,7 @@ class StoreReader {
     let entries = 0
     let told: number | undefined
     const bytes = await this.#withFile(name, async (file) => {
-      if ((await this.#readHeader(name, file, 'snapshot', sequence)) === undefined) return
+      if (!(await this.#hasHeader(name, file, 'snapshot', sequence))) return
       if (this.#isWhole) this.#sink.snapshot(sequence)
       const end = await readFrames(file, ({ kind, count }: FrameHeader, body) => {
         if (told !== undefined) return 'something follows the end of the snapshot'
@@ -173,7 +173,7 @@ class StoreReader {
     let records = 0
     let torn: StoreContents['torn']
     const bytes = await this.#withFile(name, async (file) => {
-      if ((await this.#readHeader(name, file, 'log', before)) === undefined) return
+      if (!(await this.#hasHeader(name, file, 'log', before))) return
       const end = await readFrames(file, ({ kind, count }, body) => {
         if (kind !== RECORDS) return `a frame has the kind ${kind}`
         const read = readRecords(body, count, last, (record) => {
@@ -191,23 +191,17 @@ class StoreReader {
     return { segment: { name, before, last, records, bytes: torn?.offset ?? bytes }, torn }
   }
 
-  /** Its sequence number; undefined if it is damaged, which is noted. */
-  async #readHeader(
-    name: string,
-    file: StoreFile,
-    kind: FileKind,
-    expected: number,
-  ): Promise<number | undefined> {
+  /** Whether the file has its header. If not, that is noted. */
+  async #hasHeader(name: string, file: StoreFile, kind: FileKind, sequence: number): Promise<boolean> {
     const bytes = await file.read(0, Math.min(await file.size(), FILE_HEADER_BYTES))
     const found = readFileHeader(bytes, kind)
+    if (found === sequence) return true
     const fault =
       typeof found === 'string'
         ? found
-        : found === expected
-          ? undefined
-          : `the header names the sequence number ${found}, and the file's name ${expected}`
-    if (fault !== undefined) this.#damage(name, 0, fault)
-    return fault === undefined ? expected : undefined
+        : `the header names the sequence number ${found}, and the file's name ${sequence}`
+    this.#damage(name, 0, fault)
+    return false
   }
 
   /** Resolves with the size of the file. */

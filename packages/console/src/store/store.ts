@@ -79,7 +79,8 @@ export class Store {
   /**
    * Takes the directory for this process alone; it is made if it is missing.
    *
-   * @throws StoreBusyError if another living process has it; FileError, StoreFullError
+   * @throws StoreBusyError if another living process has it; FileError, StoreFullError,
+   * StoreFailedError
    */
   static async open(directory: string, options: StoreOptions): Promise<Store> {
     const folder = await translating(() => makeFolder(directory))

@@ -51,7 +51,7 @@ function flipped(bytes: Buffer, bit: number): Buffer {
 }
 
 /** Bits from one that is flipped to the next: each byte has its turn, at all places in a byte. */
-const STEP = 3
+const STEP = 5
 
 test('a flipped bit of any file is told', async () => {
   const disk = await filled()

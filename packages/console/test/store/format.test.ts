@@ -99,3 +99,16 @@ test('what has good checksums, and contradicts itself, is damage', async () => {
     })
   }
 })
+
+test('files of the log that overlap are damage', async () => {
+  const disk = new FakeDisk()
+  disk.put(
+    'log-0000000000000001',
+    Buffer.concat([header('PCPU-LOG', 0), frame(1, 24, 1, record(5, '5:5:5:5:5:5:'))]),
+  )
+  disk.put('log-0000000000000004', header('PCPU-LOG', 3))
+  await assert.rejects(
+    recovered(disk),
+    /log-0+4: it begins after record 3, and the file before it ends with 5/,
+  )
+})
