@@ -20,6 +20,7 @@ export const layers = [
   'paging',
   'table',
   'serve',
+  'tables',
   'lab',
   'limits',
 ] as const

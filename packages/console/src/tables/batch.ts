@@ -11,7 +11,8 @@ import { readLines } from './body.js'
 import { readFlag, rowJson } from './listing.js'
 import { readLine, refusalOf, type Line } from './operations.js'
 import { MAX_VALUE_BYTES, type Table } from './table.js'
-import type { Changes, Outcome } from './writer.js'
+import type { KeyRange } from './keys.js'
+import { meetsAny, type Changes, type Outcome } from './writer.js'
 
 /** Longest line: a value, a key, and what is around them. */
 const LINE_BYTES = MAX_VALUE_BYTES + 4096
@@ -60,7 +61,7 @@ export class TableBatches {
 
   async #stream(batch: Batch, request: FastifyRequest): Promise<void> {
     for await (const lines of readLines(request.raw, this.#context.bodyLimit, LINE_BYTES))
-      for (let at = 0; at < lines.length; at += LINES) await batch.answer(lines.slice(at, at + LINES), false)
+      for (const together of batch.inTurn(lines)) await batch.answer(together, false)
   }
 
   async #whole(batch: Batch, request: FastifyRequest): Promise<void> {
@@ -74,7 +75,7 @@ export class TableBatches {
       if (all.length > ATOMIC_LINES)
         throw new Refusal(413, 'BODY_TOO_LARGE', `more than ${ATOMIC_LINES} lines cannot be all or nothing`)
     }
-    await batch.answer(all, true)
+    await batch.answer(batch.read(all), true)
   }
 }
 
@@ -91,8 +92,29 @@ class Batch {
     this.#response = response
   }
 
-  async answer(texts: readonly string[], isAtomic: boolean): Promise<void> {
-    const lines = texts.map((text) => readLine(this.#table, text))
+  read(texts: readonly string[]): readonly Line[] {
+    return texts.map((text) => readLine(this.#table, text))
+  }
+  /**
+   * Lines that can be answered together: what one of them reads, no other one changes. So each has
+   * the answer that it had alone, after those before it.
+   */
+  *inTurn(texts: readonly string[]): Generator<readonly Line[], undefined> {
+    let lines: Line[] = []
+    let turn = new Turn(this.#table)
+    for (const line of this.read(texts)) {
+      if (lines.length === LINES || !turn.takes(line)) {
+        yield lines
+        lines = []
+        turn = new Turn(this.#table)
+      }
+      turn.add(line)
+      lines.push(line)
+    }
+    if (lines.length > 0) yield lines
+  }
+
+  async answer(lines: readonly Line[], isAtomic: boolean): Promise<void> {
     const operations = lines.flatMap((line) => (line.kind === 'write' ? [line.operation] : []))
     if (operations.length > 0 && !this.#mayWrite) throw unauthorized()
     const isRefused = isAtomic && lines.some(({ kind }) => kind === 'bad')
@@ -116,6 +138,40 @@ class Batch {
     }
     if (outcome?.made === true) return `{${line.ends}"version":${outcome.version}}\n`
     return errorLine(line.ends, outcome ? refusalOf(outcome) : new Refusal(500, 'INTERNAL', 'internal error'))
+  }
+}
+
+/** What the lines that are answered together read and change. */
+class Turn {
+  readonly #table: Table
+  readonly #read = new Set<string>()
+  readonly #written = new Set<string>()
+  /** In a table of ranges. */
+  readonly #reads: KeyRange[] = []
+  readonly #writes: KeyRange[] = []
+
+  constructor(table: Table) {
+    this.#table = table
+  }
+
+  takes(line: Line): boolean {
+    if (line.kind === 'bad') return true
+    const isRead = line.kind === 'read'
+    const range = isRead ? line.range : line.operation
+    if (!this.#table.spec.isRange) return !(isRead ? this.#written : this.#read).has(this.#idOf(range))
+    if (isRead) return !meetsAny(this.#table, range, this.#writes)
+    return !meetsAny(this.#table, range, this.#reads) && !meetsAny(this.#table, range, this.#writes)
+  }
+  add(line: Line): void {
+    if (line.kind === 'bad') return
+    const isRead = line.kind === 'read'
+    const range = isRead ? line.range : line.operation
+    if (this.#table.spec.isRange) (isRead ? this.#reads : this.#writes).push(range)
+    else (isRead ? this.#read : this.#written).add(this.#idOf(range))
+  }
+
+  #idOf({ from }: KeyRange): string {
+    return String(this.#table.codec.toJson(from))
   }
 }
 

@@ -38,7 +38,8 @@ const BODY_BYTES = 4 * MAX_VALUE_BYTES
 const JSON_TYPE = 'application/json; charset=utf-8'
 
 export const paths: readonly KnownPath[] = [
-  { path: /^\/(health|metrics|tables|changes)$/, methods: 'GET, HEAD' },
+  { path: /^\/(health|metrics|tables)$/, methods: 'GET, HEAD' },
+  { path: /^\/changes$/, methods: 'GET' },
   { path: /^\/tables\/[^/]+$/, methods: 'GET, HEAD, POST' },
   { path: /^\/tables\/[^/]+\/[^/]*$/, methods: 'GET, HEAD, PUT, DELETE' },
 ]
@@ -104,6 +105,7 @@ export function addRoutes(app: FastifyInstance, context: TableContext): void {
   )
   app.get(
     '/changes',
+    { exposeHeadRoute: false },
     answer(async (request, reply) => {
       const { table, after } = followed(context, request)
       await streams.serve(reply.raw, table, after)

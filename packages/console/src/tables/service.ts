@@ -165,6 +165,8 @@ export class TableService {
     const parts = await this.#create()
     this.#parts = parts
     await this.#load(parts)
+    if (parts.tables.size === 0)
+      throw new UsageError(`the data directory ${data ?? ''} has no table: name the file of one`)
     const token = await this.#openToken()
     if (data === undefined) logger.warn('changes are kept in memory only: --data DIR keeps them')
     this.#assertWanted()

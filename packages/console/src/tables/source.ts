@@ -34,7 +34,7 @@ export interface RowColumn {
 }
 
 export const MAX_TABLES = 64
-const NAME = /^[\w.][\w.-]{0,63}$/
+const NAME = /^\w[\w.-]{0,63}$/
 const EXTENSIONS = /(\.(csv|tsv|txt|ndjson|jsonl|json))?(\.gz)?$/i
 
 /** A file argument: `FILE`, or `NAME=FILE`. Without a name it is that of the file. */
@@ -45,7 +45,7 @@ export function parseFile(argument: string): { readonly name: string; readonly f
   const name = given ?? path.basename(file).replace(EXTENSIONS, '')
   if (!NAME.test(name))
     throw new UsageError(
-      `table '${visible(name)}' has no name that a URL can have: letters, digits, '_', '.' and '-', at most 64; write NAME=${visible(file)}`,
+      `table '${visible(name)}' has no name that a URL can have: letters, digits, '_', and behind the first '.' and '-', at most 64; write NAME=${visible(file)}`,
     )
   return { name, file }
 }

@@ -83,6 +83,8 @@ export interface WriterOptions {
 /** Operations, and bytes of values, that are made at a time. */
 const GROUP_OPERATIONS = 10_000
 const GROUP_BYTES = 4 * 2 ** 20
+/** Of ranges, to see whether a request is about what the group changes: about a millisecond. */
+const MAX_COMPARISONS = 10_000
 /** Requests that may wait. */
 export const MAX_WAITING = 4096
 /** What a change takes in a map, beside its key and value: nodes that are made anew. */
@@ -250,10 +252,8 @@ class Plan {
   /** Whether its conditions can be looked at already: a range may be one that the group changes. */
   takes({ table, operations }: WriteRequest): boolean {
     const ranges = this.#ranges.get(table) ?? []
-    const { compare } = table.codec
-    return !operations.some(({ from, to }) =>
-      ranges.some((range) => compare(range.from, to) <= 0 && compare(from, range.to) <= 0),
-    )
+    if (operations.length * ranges.length > MAX_COMPARISONS) return false
+    return !operations.some((operation) => meetsAny(table, operation, ranges))
   }
 
   add(waiting: Waiting): void {
@@ -264,7 +264,13 @@ class Plan {
     let [outcomes, writes] = [[] as Outcome[], [] as Write[]]
     for (const operation of operations) {
       const found = this.#find(table, operation, own)
-      const why = whyNot(operation, found)
+      // What lies in a range that the request itself has changed is not told.
+      const isOwn = table.spec.isRange && meetsAny(table, operation, writes)
+      const why = isOwn
+        ? operation.condition === undefined
+          ? undefined
+          : 'condition'
+        : whyNot(operation, found)
       if (why !== undefined) {
         outcomes.push({ made: false, why, version: found && found.version >= 0 ? found.version : undefined })
         continue
@@ -316,6 +322,12 @@ function listOf<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): 
   let value = map.get(key)
   if (value === undefined) map.set(key, (value = make()))
   return value
+}
+
+/** Whether a range has a key in common with one of others. */
+export function meetsAny(table: Table, { from, to }: KeyRange, others: readonly KeyRange[]): boolean {
+  const { compare } = table.codec
+  return others.some((other) => compare(other.from, to) <= 0 && compare(from, other.to) <= 0)
 }
 
 function idOf(table: Table, { from }: KeyRange): string {

@@ -216,6 +216,57 @@ test('answers a batch line by line, in order, bad lines too', async (t) => {
   assert.deepEqual((lines(reading.text)[0] as { value: unknown }).value, { name: 'Cyd', city: 'Oslo' })
 })
 
+test('each line of a batch is answered as if it came alone', async (t) => {
+  const { ask } = await testTables(t)
+  const codes = async (path: string, batch: readonly unknown[]) =>
+    (lines((await ask('POST', path, ndjson(batch))).text) as Record<string, unknown>[]).map(
+      ({ code, value }) => code ?? value ?? 'made',
+    )
+  assert.deepEqual(
+    await codes('/tables/users', [
+      { key: 'a' },
+      { key: 'a', value: 1 },
+      { key: 'a' },
+      { key: 'a', value: 2 },
+      { key: 'a' },
+      { key: 'a', delete: true },
+      { key: 'a' },
+    ]),
+    ['NO_SUCH_KEY', 'made', 1, 'made', 2, 'made', 'NO_SUCH_KEY'],
+  )
+  assert.deepEqual(
+    await codes('/tables/nets', [
+      { from: '1.0.0.0', to: '1.0.0.9', value: 'x' },
+      { key: '1.0.0.5' },
+      { key: '1.0.0.5', value: 'y', ifNoneMatch: '*' },
+      { key: '1.0.0.3-1.0.0.6', delete: true },
+      { key: '1.0.0.5' },
+      { key: '1.0.0.5', value: 'z', ifNoneMatch: '*' },
+      { key: '1.0.0.9' },
+      { key: '1.0.0.0/24', delete: true },
+      { key: '1.0.0.0/24', delete: true },
+    ]),
+    ['made', 'x', 'VERSION_CHANGED', 'made', 'NO_SUCH_KEY', 'made', 'x', 'made', 'NO_SUCH_KEY'],
+  )
+  // All at once: what a line says of a range that the batch has changed is not a condition.
+  const range = { from: '2.0.0.0', to: '2.0.0.9' }
+  assert.deepEqual(
+    await codes('/tables/nets?atomic', [
+      { ...range, value: 1 },
+      { ...range, delete: true },
+    ]),
+    ['made', 'made'],
+  )
+  assert.deepEqual(
+    await codes('/tables/nets?atomic', [
+      { ...range, value: 1 },
+      { ...range, value: 2, ifMatch: '*' },
+    ]),
+    ['NOT_APPLIED', 'VERSION_CHANGED'],
+  )
+  assert.equal((await ask('GET', '/tables/nets/2.0.0.0')).status, 404)
+})
+
 test('makes a batch as a whole, or nothing of it', async (t) => {
   const { ask, service } = await testTables(t)
   const before = (await ask('GET', '/tables/users')).text
