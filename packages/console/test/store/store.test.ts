@@ -259,6 +259,7 @@ test('a snapshot goes in place of the log before it, while appends go on', async
   await store.writeSnapshot(last, entriesOf(last))
   assert.deepEqual([...disk.files.keys()].filter((name) => name.startsWith('snapshot')).length, 1)
   assert.ok(!store.wantsSnapshot)
+  assert.equal(store.report().segments, 1)
   assert.deepEqual((await recovered(disk.after('all'))).told.sequences, range(1, last))
 })
 
