@@ -24,12 +24,12 @@
 //   tools/mutants.mjs.
 // The second kind says why the access orders nothing, or which letters order it.
 //
-// Mutants may be named in any other comment too. Each named mutant exists, and each existing one is
-// named.
+// Mutants may be named in any other comment too, also of the other packages. Each named mutant
+// exists, and each existing one is named.
 //
 //     node tools/check-ordering.mjs
 
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import ts from 'typescript'
 import { atomicAccesses, enclosingFunctions } from './lib/atomic-accesses.mjs'
@@ -56,7 +56,7 @@ export function checkOrdering(root) {
   }
   const letters = collectLetters(files)
   for (const note of letters.values()) checkPairs(note, letters)
-  problems.push(...checkMutants(files, entries))
+  problems.push(...checkMutants([...files, ...readOthers(root, problems)], entries))
   return {
     problems,
     letters: letters.size,
@@ -78,6 +78,19 @@ function readSources(root) {
     const accesses = layer === 'mem' ? [] : atomicAccesses(source, checker)
     return { name, layer, source, comments: orderingComments(source), accesses }
   })
+}
+
+/** The mutants that comments of the other packages name. */
+function readOthers(root, problems) {
+  return listFiles(path.join(root, 'packages'), ['.ts'])
+    .map((name) => `packages/${name}`)
+    .filter((file) => /^packages\/[^/]+\/src\//.test(file) && !file.startsWith(`${sourceFolder}/`))
+    .map((file) => ({ file, text: readFileSync(path.join(root, file), 'utf8') }))
+    .filter(({ text }) => /\bMutants?:/.test(text))
+    .map(({ file, text }) => ({
+      comments: orderingComments(ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true)),
+      report: (line, message) => problems.push({ file, line: line + 1, message }),
+    }))
 }
 
 function compilerOptions(folder) {

@@ -215,6 +215,15 @@ for (const [what, content, expected] of entries) {
   })
 }
 
+test('takes mutants that comments of other packages name', (t) => {
+  const file = 'packages/console/src/store/log.ts'
+  const changes = { 'mutants/store/named.json': JSON.stringify(entry) }
+  assert.deepEqual(messages(t, { ...changes, [file]: '// In time.\n// Mutant: store/named.\n' }), [])
+  assert.deepEqual(messages(t, { ...changes, [file]: '// Mutants: store/named, store/other.\n' }), [
+    `${file}:1: mutant store/other is not in mutants/`,
+  ])
+})
+
 test('reports a mutant that no comment names', (t) => {
   assert.deepEqual(messages(t, { 'mutants/rcu/unnamed.json': JSON.stringify(entry) }), [
     'mutants/rcu/unnamed.json:1: no comment names the mutant rcu/unnamed',

@@ -18,7 +18,7 @@ export async function placeFile(
   const file = await folder.create(aside)
   try {
     await write(file)
-    // Before it has the name: a file of that name is whole.
+    // Before it has the name: a file of that name is whole. Mutant: store/named-before-whole.
     await file.sync()
     await folder.rename(aside, name)
   } catch (error) {
@@ -27,6 +27,7 @@ export async function placeFile(
     throw error
   }
   try {
+    // Before anything is appended to it, or goes for it. Mutant: store/name-unsynced.
     await folder.sync()
   } catch (error) {
     await quietly(() => file.close())

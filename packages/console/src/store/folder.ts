@@ -49,7 +49,8 @@ export class DiskError extends Error {
 
   /**
    * What the disk has: `unchanged`, what it had; `full`, the same, and there was no room; `unknown`
-   * after a failed sync, whatever its reason, and after a write that failed otherwise.
+   * after a failed sync, whatever its reason, and after a write that failed otherwise. Mutant:
+   * store/full-sync.
    */
   get outcome(): 'unchanged' | 'full' | 'unknown' {
     const code = codeOf(this.cause)

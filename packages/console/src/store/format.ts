@@ -11,8 +11,6 @@ import { crc32 } from 'node:zlib'
 
 export const FORMAT_VERSION = 1
 export const FILE_HEADER_BYTES = 24
-/** The first sequence number of a log. */
-export const FIRST_SEQUENCE = 1
 
 export type FileKind = 'log' | 'snapshot'
 

@@ -8,7 +8,7 @@
  *
  * The header has a checksum of its own: a flipped bit in a length is not taken for a frame that was
  * not written to its end. The mark at the end is not zero: a frame that ends in zeros was not
- * written to its end.
+ * written to its end. Mutant: store/header-unchecked.
  */
 import { crc32 } from 'node:zlib'
 import { readSequence, writeSequence } from './format.js'

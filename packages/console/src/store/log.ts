@@ -52,6 +52,7 @@ export class Log {
     const { segments, torn, lastSequence } = contents
     const files = segments.map(({ name, before, bytes }) => ({ name, before, bytes }))
     // The process that wrote it may have been killed between a write or a rename and its sync.
+    // Mutants: store/found-name-unsynced, store/found-unsynced.
     await folder.sync()
     const last = files.at(-1)
     if (!last) {
@@ -60,6 +61,7 @@ export class Log {
     }
     const file = await folder.open(last.name, 'write')
     try {
+      // Nothing of it follows what is appended. Mutant: store/torn-kept.
       if (torn) await file.truncate(torn.offset)
       await file.sync()
     } catch (error) {
@@ -96,8 +98,8 @@ export class Log {
     try {
       await this.#file.write(frame, active.bytes)
     } catch (error) {
-      // A part may have been written. If it cannot be cut off, that is the error. On the disk, it
-      // would otherwise follow a shorter append of which the power went off.
+      // A part may have been written. If it cannot be cut off, that is the error. Were the cut not
+      // on the disk, the part could follow a shorter append there. Mutant: store/half-kept.
       await this.#file.truncate(active.bytes)
       await this.#file.sync()
       throw error
@@ -121,6 +123,7 @@ export class Log {
    */
   async seal(): Promise<void> {
     if (this.#active.bytes === FILE_HEADER_BYTES) return
+    // Only the last file may have a torn end. Mutant: store/seal-unsynced.
     await this.sync()
     const { made, file } = await makeFile(this.#folder, this.#last)
     const sealed = this.#file

@@ -23,7 +23,8 @@ export interface FramesEnd {
   /**
    * Whether the frame at `position` was not written to its end: the file is too short for it, or
    * the last byte that is known to belong to it, and all after that, are zeros. A frame that was
-   * written to its end ends with a byte that is not zero.
+   * written to its end ends with a byte that is not zero. Mutants: store/torn-by-checksum,
+   * store/torn-by-header.
    */
   readonly isTorn: boolean
 }

@@ -130,6 +130,7 @@ export class Store {
       if (records.length === 0) return
       await this.#attempt(async () => {
         await log.append(records)
+        // Mutant: store/append-unsynced.
         if (this.#options.sync === 'always') await log.sync()
       })
       this.#syncLater(log)
@@ -190,6 +191,7 @@ export class Store {
     await this.#writes.run(async () => {
       clearTimeout(this.#timer)
       const log = this.#log
+      // Another sync may well say that all is good. Mutant: store/synced-after-failure.
       if (log && !this.#failure) await this.#attempt(() => log.sync()).catch(() => undefined)
       await log?.close()
     })
@@ -207,7 +209,8 @@ export class Store {
     if (!Number.isSafeInteger(sequence) || sequence > log.last || sequence < least)
       throw new ArgumentError(`a snapshot of ${sequence}: expected ${least} to ${log.last}`, { sequence })
     try {
-      // What the snapshot has is in sealed files then: they can go, and are on the disk before it.
+      // What the snapshot has is in sealed files then: they are on the disk before it, and can go
+      // after it. Mutants: store/snapshot-before-log, store/dropped-early.
       await this.#writes.run(() => this.#attempt(() => log.seal()))
       this.#snapshot = await this.#attempt(() => this.#placeSnapshot(sequence, entries))
     } catch (error) {

@@ -259,7 +259,39 @@ test('a snapshot goes in place of the log before it, while appends go on', async
   await store.writeSnapshot(last, entriesOf(last))
   assert.deepEqual([...disk.files.keys()].filter((name) => name.startsWith('snapshot')).length, 1)
   assert.ok(!store.wantsSnapshot)
+  assert.equal(store.report().segments, 1)
   assert.deepEqual((await recovered(disk.after('all'))).told.sequences, range(1, last))
+})
+
+test('another snapshot is wanted after as much again; after one that failed, later', async () => {
+  const disk = new FakeDisk()
+  const { store } = await recovered(disk, { segmentBytes: 400 })
+  let last = 0
+  const untilWanted = async () => {
+    const from = last
+    while (!store.wantsSnapshot) await store.append(recordsOf(++last))
+    return last - from
+  }
+  assert.ok((await untilWanted()) > 3)
+  disk.failure = (operation) => (operation === 'create' ? new Error('EMFILE') : undefined)
+  await assert.rejects(store.writeSnapshot(last, entriesOf(last)), { code: 'PERCPU_FILE' })
+  disk.failure = () => undefined
+  assert.ok((await untilWanted()) > 3)
+  await store.writeSnapshot(last, entriesOf(last))
+  assert.ok((await untilWanted()) > 3)
+})
+
+test('files that are not of the store stay', async () => {
+  const disk = new FakeDisk()
+  const others = ['notes.tmp', 'log-1', 'log-0000000000000001.bak', 'snapshot', 'log-9999999999999999']
+  for (const name of others) disk.put(name, Buffer.from('of somebody else'))
+  disk.put('log-0000000000000009.tmp', Buffer.alloc(3))
+  const { store } = await recovered(disk)
+  await store.append(recordsOf(1))
+  await store.writeSnapshot(1, entriesOf(1))
+  await recovered(disk)
+  const own = ['log-0000000000000002', 'snapshot-0000000000000001']
+  assert.deepEqual([...disk.files.keys()].sort(), [...others, ...own].sort())
 })
 
 test('entries that throw, and a close, give up a snapshot; the one before stays', async () => {
