@@ -20,6 +20,8 @@ const states = {
   paused: 'paused while hidden',
 }
 let process
+/** What comes before the figures has its place: nothing moves when it comes. */
+let placed = Promise.resolve()
 
 new Stream({
   url: () => 'live',
@@ -28,9 +30,8 @@ new Stream({
   onState: (state) => showState(state === 'open' ? 'connecting' : state),
   events: {
     hello(hello) {
-      searchIn(hello)
+      placed = Promise.all([searchIn(hello), watchTables(hello.tables)])
       hasLookups(hello.lookup)
-      watchTables(hello.tables)
       showAttribution(hello.attribution)
     },
     frame(frame) {
@@ -67,7 +68,7 @@ function show(frame) {
   const stuck = cpus.filter(({ activity }) => activity === 'blocked' || activity === 'dead')
   const alarms = stuck.map(({ cpu, activity, work }) => `CPU ${cpu} is ${activity}${work && `: ${work}`}.`)
   tell(byId('alarms'), [...frame.deadlocks.map((line) => `${line}.`), ...alarms].join(' '))
-  delete document.body.dataset.waiting
+  void placed.then(() => delete document.body.dataset.waiting)
 }
 
 /** Whom the data is owed to, with links to them. */

@@ -13,8 +13,8 @@ let has = { lookup: false, tables: false }
 let tables = []
 let asked = new AbortController()
 
-/** What there is to search in. */
-export function searchIn(hello) {
+/** What there is to search in. Resolves when what the page's address asks for is there. */
+export async function searchIn(hello) {
   has = hello
   form.hidden = !has.lookup && !has.tables
   const what = [has.lookup ? 'an address' : '', has.tables ? 'a key' : ''].filter((text) => text !== '')
@@ -23,14 +23,14 @@ export function searchIn(hello) {
   if (form.hidden || linked === null || query.value !== '') return
   query.value = linked
   // Once it is known in which tables.
-  if (!has.tables) void search()
+  if (!has.tables) await search()
 }
 
-/** The tables' names. */
-export function searchTables(names) {
+/** The tables' names. Resolves as {@link searchIn}. */
+export async function searchTables(names) {
   const first = tables.length === 0
   tables = names
-  if (first && query.value !== '' && results.childElementCount === 0) void search()
+  if (first && query.value !== '' && results.childElementCount === 0) await search()
 }
 
 form.addEventListener('submit', (event) => {

@@ -11,27 +11,27 @@ const rows = byId('table-rows')
 let isWatched = false
 let chosen
 
-/** Begins, if the service has tables. */
-export function watchTables(has) {
+/** Begins, if the service has tables. Resolves when they are shown. */
+export async function watchTables(has) {
   if (!has || isWatched) return
   isWatched = true
-  void look()
   setInterval(() => void look(), INTERVAL)
   document.addEventListener('visibilitychange', () => void look())
+  await look()
 }
 
 async function look() {
   if (document.hidden) return
   try {
     const response = await fetch('tables')
-    if (response.ok) show(await response.json())
+    if (response.ok) await show(await response.json())
   } catch {
     // The state of the connection is shown already.
     return
   }
 }
 
-function show(tables) {
+async function show(tables) {
   byId('tables').hidden = tables.length === 0
   const names = tables.map(({ name }) => name)
   for (const row of [...rows.rows]) if (!names.includes(row.dataset.name)) row.remove()
@@ -44,8 +44,8 @@ function show(tables) {
     const texts = [table.kind, count(table.entries), count(table.sequence)]
     texts.forEach((text, k) => tell(row.cells[k + 1], text))
   })
-  searchTables(names)
   if (!names.includes(chosen)) choose(names[0])
+  await searchTables(names)
 }
 
 function newRow(name) {

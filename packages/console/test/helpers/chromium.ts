@@ -13,8 +13,8 @@ export function noChromium(): string | false {
 /** A window of a browser, and what must not happen in it. */
 export interface Window {
   readonly page: Page
-  /** Whether nothing went wrong so far, and nobody but `origin` was asked. */
-  check(origin: string): void
+  /** Leaves the page. @throws AssertionError if anything went wrong on it, or others were asked */
+  leave(origin: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -29,7 +29,9 @@ export async function openWindow(): Promise<Window> {
   page.setDefaultTimeout(0)
   const asked = new Set<string>()
   const wrong: string[] = []
-  page.on('request', (request) => void asked.add(new URL(request.url()).origin))
+  page.on('request', (request) => {
+    if (request.url() !== 'about:blank') asked.add(new URL(request.url()).origin)
+  })
   page.on('pageerror', (error) => wrong.push(error.stack ?? error.message))
   page.on('dialog', (dialog) => {
     wrong.push(`a dialog: ${dialog.message()}`)
@@ -43,10 +45,12 @@ export async function openWindow(): Promise<Window> {
   })
   return {
     page,
-    check(origin) {
-      assert.deepEqual(wrong, [])
-      assert.deepEqual([...asked], [origin])
+    async leave(origin) {
+      await page.goto('about:blank')
+      assert.deepEqual(wrong.splice(0), [])
+      const origins = [...asked]
       asked.clear()
+      assert.deepEqual(origins, [origin])
     },
     close: () => browser.close(),
   }

@@ -68,6 +68,24 @@ test('GET /lookup of an address in a gap is 404, of anything else 400, both with
   }
 })
 
+test('the page is at /, and is told what there is and which workers look up', async (t) => {
+  const { url } = await testService(t, { attribution: ['somebody'] })
+  assert.match(await (await fetch(url)).text(), /<title>percpu</)
+  await fetch(`${url}/lookup/1.1.1.1`)
+  const response = await fetch(`${url}/live`)
+  let text = ''
+  for await (const piece of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    text += piece
+    if (/event: frame\n.*\n\n/.test(text)) break
+  }
+  assert.match(text, /event: hello\ndata: {"lookup":true,"tables":\w+,"attribution":\["somebody"\]}\n/)
+  const { lookups } = JSON.parse(/event: frame\ndata: (.*)\n/.exec(text)?.[1] ?? '') as {
+    lookups: { name: string; count: number }[]
+  }
+  const counts = lookups.map(({ name, count }) => `${name}: ${count}`)
+  assert.deepEqual(counts, ['requests: 1', 'worker 0: 0', 'worker 1: 0'])
+})
+
 test('paths and methods that do not exist are told what does', async (t) => {
   const { url } = await testService(t)
   for (const [method, path, allowed] of [

@@ -9,8 +9,8 @@ import { boot, type Machine } from 'percpu'
 import { attribution, packagedFiles } from 'percpu-console'
 import type { Locator, Page } from 'playwright-core'
 import { noChromium, openWindow, type Window } from '../helpers/chromium.js'
-import { FakeTables, hostile } from '../helpers/fake-tables.js'
-import { testService, type TestService } from '../helpers/service.js'
+import { FakeService, hostile } from '../helpers/fake-service.js'
+import { testService } from '../helpers/service.js'
 
 const DESKTOP = { width: 1440, height: 900 }
 const PHONE = { width: 360, height: 740 }
@@ -41,59 +41,75 @@ async function figure(name: string, than: RegExp): Promise<string> {
   return value.innerText()
 }
 
-describe('the page of a service', { skip }, () => {
-  let test: TestService
+describe('the page', { skip }, () => {
+  let machine: Machine
   let worker: Worker
-  const ends: (() => unknown)[] = []
+  let service: FakeService
+  let url: string
   before(async () => {
-    test = await testService({ after: (end) => void ends.unshift(end as () => unknown) })
+    machine = boot({ cpus: 3, memory: '16 MiB' })
     worker = new Worker(new URL('../helpers/stuck-worker.js', import.meta.url), {
-      workerData: test.service.machine.handle,
+      workerData: machine.handle,
     })
-    test.service.machine.supervise(worker)
+    machine.supervise(worker)
     await once(worker, 'message')
+    service = new FakeService(machine)
+    url = await service.start()
   })
-  afterEach(() => window.check(test.url))
+  afterEach(() => window.leave(url))
   after(async () => {
     await worker.terminate()
-    for (const end of ends) await end()
+    await service.stop()
+    await machine.offline()
   })
 
   it('finds an address, and says why it finds none', async () => {
-    await visit(test.url)
-    await page.getByLabel('Look up an address').fill('1.1.1.1')
+    await visit(url)
+    const query = page.getByLabel('Look up an address or a key')
+    await query.fill('1.1.1.1')
     await page.getByRole('button', { name: 'Look up' }).click()
     const results = page.getByRole('region', { name: 'Results' })
-    await results.getByText('Cloudflare, Inc.').waitFor()
+    await results.getByText('Ü & Söhne').waitFor()
     assert.match(await results.innerText(), /range start\s+1\.1\.1\.0/)
-    await page.getByRole('searchbox').fill('9.9.9.9')
+    await query.fill('9.9.9.9')
     await page.getByRole('button', { name: 'Look up' }).click()
     await results.getByText('Nothing is known of 9.9.9.9.').waitFor()
-    await page.getByRole('searchbox').fill('1.1.1')
+    assert.doesNotMatch(await results.innerText(), /no address/)
+    await query.fill('nonsense')
     await page.getByRole('button', { name: 'Look up' }).click()
-    await results.getByText(/'1\.1\.1' /).waitFor()
+    await results.getByText("'nonsense' is no address").waitFor()
+    assert.equal(await page.locator('footer a').getAttribute('href'), 'https://example.org')
   })
 
   it('is used with the keyboard alone, and keeps the search in its address', async () => {
-    await visit(test.url)
-    await page.getByLabel('Look up an address').waitFor()
+    await visit(url)
+    await page.getByLabel('Look up an address or a key').waitFor()
     await page.keyboard.press('/')
-    await page.keyboard.type('2001:db8::1')
+    await page.keyboard.type('1.1.1.1')
     await page.keyboard.press('Enter')
-    await page.getByText('Documentation Ü').waitFor()
-    assert.match(page.url(), /\?q=2001%3Adb8%3A%3A1$/)
+    await page.getByText('Ü & Söhne').waitFor()
+    assert.match(page.url(), /\?q=1\.1\.1\.1$/)
     const outline = 'getComputedStyle(document.activeElement).outlineStyle + document.activeElement.id'
     assert.equal(await page.evaluate(outline), 'solidquery')
+    const button = page.getByRole('button', { name: hostile })
+    await button.waitFor()
+    const focused = "document.activeElement.closest('tr')?.dataset.name ?? ''"
+    while ((await page.evaluate(focused)) !== hostile) await page.keyboard.press('Tab')
+    await page.keyboard.press('Enter')
+    assert.equal(await button.getAttribute('aria-pressed'), 'true')
     await page.reload()
-    await page.getByText('Documentation Ü').waitFor()
+    await page.getByText('Ü & Söhne').waitFor()
   })
 
   it('shows figures that change, a worker that is stuck, and what it is stuck in', async () => {
-    await visit(test.url)
+    await visit(url)
     await connection('open').waitFor()
     const asking = new AbortController()
     const asked = (async () => {
-      while (!asking.signal.aborted) await fetch(`${test.url}/lookup/1.1.1.1`)
+      while (!asking.signal.aborted) {
+        await fetch(`${url}/lookup/1.1.1.1`)
+        await pause(50)
+      }
     })()
     await figure('lookups/s', /^[–0]$/)
     asking.abort()
@@ -110,11 +126,11 @@ describe('the page of a service', { skip }, () => {
   })
 
   it('moves nothing when the figures come, and fits a phone', async () => {
-    await visit(test.url, PHONE)
+    await visit(url, PHONE)
     await connection('open').waitFor()
-    await page.getByLabel('Look up an address').fill('1.1.1.1')
-    await page.getByLabel('Look up an address').press('Enter')
-    await page.getByText('Cloudflare, Inc.').waitFor()
+    await page.getByRole('searchbox').fill('1.1.1.1')
+    await page.getByRole('searchbox').press('Enter')
+    await page.getByText('Ü & Söhne').waitFor()
     assert.equal(await page.evaluate('document.documentElement.scrollWidth'), 360)
     const shift = `new Promise((resolve) => new PerformanceObserver((list) => {
       const moved = list.getEntries().filter((entry) => !entry.hadRecentInput)
@@ -123,34 +139,18 @@ describe('the page of a service', { skip }, () => {
     const moved = await page.evaluate<number>(shift)
     assert.ok(moved < 0.1, `moved by ${moved}`)
   })
-})
-
-describe('the page of a service with tables', { skip }, () => {
-  let machine: Machine
-  let tables: FakeTables
-  let url: string
-  before(async () => {
-    machine = boot({ cpus: 2, memory: '16 MiB' })
-    tables = new FakeTables(machine)
-    url = await tables.start()
-  })
-  afterEach(() => window.check(url))
-  after(async () => {
-    await tables.stop()
-    await machine.offline()
-  })
 
   it('finds keys, and shows changes as they come', async () => {
     await visit(url)
-    await page.getByLabel('Look up a key').fill('colour')
+    await page.getByRole('searchbox').fill('colour')
     await page.getByRole('button', { name: 'settings' }).waitFor()
-    await page.getByLabel('Look up a key').press('Enter')
+    await page.getByRole('searchbox').press('Enter')
     const result = page.getByRole('region', { name: 'Results' }).getByRole('article').first()
     await result.getByText('[0,0,255]').waitFor()
     assert.match(await result.innerText(), /^settings\s*version 7/)
-    await tables.followed()
-    tables.change('set', { key: 'colour', value: { name: 'red' }, version: 8 })
-    tables.change('delete', { from: '1.1.1.0', to: '1.1.1.255', version: 9 })
+    await service.followed()
+    service.change('set', { key: 'colour', value: { name: 'red' }, version: 8 })
+    service.change('delete', { from: '1.1.1.0', to: '1.1.1.255', version: 9 })
     await page.locator('.log li', { hasText: 'delete' }).waitFor()
     const lines = await page.locator('.log li').allInnerTexts()
     assert.match(lines[0] ?? '', /delete\s+1\.1\.1\.0 – 1\.1\.1\.255\s+version 9/)
@@ -159,13 +159,13 @@ describe('the page of a service with tables', { skip }, () => {
 
   it('shows names, values and labels as text, whatever they hold, also on a phone', async () => {
     await visit(url, PHONE)
-    await page.getByLabel('Look up a key').fill(hostile)
+    await page.getByRole('searchbox').fill(hostile)
     const button = page.getByRole('button', { name: hostile })
     await button.click()
-    await page.getByLabel('Look up a key').press('Enter')
+    await page.getByRole('searchbox').press('Enter')
     await page.getByRole('definition').filter({ hasText: hostile }).first().waitFor()
-    await tables.followed()
-    tables.change('set', { key: hostile, value: hostile, version: 8 })
+    await service.followed()
+    service.change('set', { key: hostile, value: hostile, version: 8 })
     await page.locator('.log li', { hasText: hostile }).waitFor()
     const label = '<img src=x onerror=alert(3)>'
     const running = machine.run(label, () => page.locator('.work', { hasText: label }).waitFor())
@@ -177,12 +177,12 @@ describe('the page of a service with tables', { skip }, () => {
   it('comes back when the service was started again', async () => {
     await visit(url)
     await connection('open').waitFor()
-    await tables.stop()
+    await service.stop()
     await connection('lost').waitFor()
-    await tables.start(Number(new URL(url).port))
+    await service.start(Number(new URL(url).port))
     await connection('open').waitFor()
-    await tables.followed()
-    tables.change('set', { key: 'colour', value: 'green', version: 10 })
+    await service.followed()
+    service.change('set', { key: 'colour', value: 'green', version: 10 })
     await page.locator('.log li', { hasText: 'green' }).waitFor()
   })
 })

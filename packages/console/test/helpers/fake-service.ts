@@ -1,4 +1,4 @@
-/** A service with tables, as far as the page sees them, and a machine of this process. */
+/** A service as far as the page sees it, beside a machine of this process: lookups, and tables. */
 import type { ServerResponse } from 'node:http'
 import { fastify, type FastifyInstance } from 'fastify'
 import type { Machine } from 'percpu'
@@ -7,12 +7,13 @@ import { addWebRoutes, machineSource } from 'percpu-console'
 /** Does something if it ever becomes markup. */
 export const hostile = `"><img src=x onerror="alert(1)"><script>alert(2)</script>`
 
-export class FakeTables {
+export class FakeService {
   readonly rows = new Map<string, unknown>([
     ['colour', { name: 'blue', rgb: [0, 0, 255] }],
     [hostile, { [hostile]: hostile }],
   ])
   readonly #machine: Machine
+  #lookups = 0
   readonly #watchers = new Set<ServerResponse>()
   #app: FastifyInstance | undefined
 
@@ -23,7 +24,19 @@ export class FakeTables {
   /** Resolves with the URL. `port`: 0 for any free one. */
   async start(port = 0): Promise<string> {
     const app = fastify({ forceCloseConnections: true })
-    addWebRoutes(app, { source: machineSource(this.#machine) })
+    addWebRoutes(app, {
+      source: machineSource(this.#machine),
+      lookups: () => Promise.resolve([{ name: 'requests', cpu: 0, count: this.#lookups }]),
+      attribution: ['somebody, https://example.org; by licence'],
+    })
+    app.get('/lookup/:address', (request, reply) => {
+      this.#lookups++
+      const { address } = request.params as { address: string }
+      const range = { start: '1.1.1.0', end: '1.1.1.255' }
+      if (address === '1.1.1.1') return reply.send({ address, range, organisation: 'Ü & Söhne' })
+      const isAddress = /^[\d.]{7}$/.test(address)
+      return reply.code(isAddress ? 404 : 400).send({ error: `'${address}' is no address`, code: 'NONE' })
+    })
     const about = { kind: 'key', entries: this.rows.size, sequence: 99 }
     app.get('/tables', (_request, reply) =>
       reply.send([
