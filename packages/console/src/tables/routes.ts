@@ -23,6 +23,12 @@ export interface TableContext {
   readonly mayWrite: (authorization: string | undefined) => boolean
   /** Sequence number of the last change. */
   readonly sequence: () => number
+  /**
+   * Waits for the change of a sequence number, where others make changes, too.
+   *
+   * @throws Refusal
+   */
+  readonly reach?: ((sequence: number) => Promise<void>) | undefined
   readonly health: () => { readonly isAlive: boolean; readonly body: object }
 }
 
@@ -50,6 +56,7 @@ export function unsupportedType(type: string): Refusal {
 export function addRoutes(app: FastifyInstance, context: TableContext): void {
   const { tables, metrics, streams } = context
   const batches = new TableBatches(context)
+  if (context.reach) addSequences(app, context, context.reach)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
   const answer =
@@ -112,6 +119,35 @@ export function addRoutes(app: FastifyInstance, context: TableContext): void {
   app.get('/metrics', async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   )
+}
+
+const SEQUENCE = 'x-percpu-sequence'
+
+/**
+ * A client of several nodes goes forward only: each answer says up to which change its node is, and
+ * a request may say from which one on it wants its answer.
+ */
+function addSequences(
+  app: FastifyInstance,
+  { sequence }: TableContext,
+  reach: (sequence: number) => Promise<void>,
+): void {
+  app.addHook('onRequest', async (request, reply) => {
+    const text = request.headers[SEQUENCE]
+    try {
+      if (typeof text === 'string' && !/^\d{1,16}$/.test(text))
+        throw new Refusal(400, 'BAD_QUERY', `${SEQUENCE} '${shorten(text)}' is no sequence number`)
+      if (text !== undefined) await reach(Number(text))
+    } catch (error) {
+      if (error instanceof Refusal) return refuse(reply, error)
+      throw error
+    }
+    reply.header(SEQUENCE, sequence())
+  })
+  // A change has been applied meanwhile.
+  app.addHook('onSend', async (_request, reply) => {
+    reply.header(SEQUENCE, sequence())
+  })
 }
 
 function refuse(reply: FastifyReply, { status, code, message }: Refusal): FastifyReply {

@@ -2,9 +2,9 @@
  * The service of tables: a machine, its tables, their log and its server, started and stopped as
  * one.
  *
- * With a data directory the tables are those that it holds; a file is read once, when its table is
- * new. Without, they are what their files say, and changes last until the file changes or the
- * process ends.
+ * With a data directory, or a bucket, the tables are those that it holds; a file is read once, when
+ * its table is new. Without, they are what their files say, and changes last until the file changes
+ * or the process ends.
  */
 import { watch, type FSWatcher } from 'chokidar'
 import type { FastifyInstance } from 'fastify'
@@ -16,6 +16,7 @@ import { assertCanListen, closeServer, urlOf } from '../serve/listening.js'
 import { createServer } from '../serve/server.js'
 import { serveInspection, type InspectionServer } from '../inspect/serve-inspection.js'
 import { Store, type StoreOptions } from '../store/store.js'
+import type { NatsOptions, NatsTables } from '../nats/nats-tables.js'
 import { MAX_SHRINK } from '../table/row-counts.js'
 import { inspectionMetrics } from '../top/metrics.js'
 import { unlessAborted } from '../unless-aborted.js'
@@ -40,6 +41,8 @@ export interface TableServiceOptions {
   /** The data directory. Default: changes are kept in memory only. */
   readonly data?: string | undefined
   readonly sync?: StoreOptions['sync']
+  /** The bucket that has the tables, for several nodes. Not beside `data`. */
+  readonly nats?: NatsOptions | undefined
   /** File of the token. Default: `token` in the data directory; without one, a token each time. */
   readonly tokenFile?: string | undefined
   /** Bytes of changes that are kept for clients which come back. Default 16 MiB. */
@@ -67,6 +70,7 @@ interface Parts {
   readonly tables: ReadonlyMap<string, Table>
   readonly writer: Writer
   readonly store: Store | undefined
+  readonly nats: NatsTables | undefined
   readonly app: FastifyInstance
   readonly metrics: TableMetrics
   readonly streams: ChangeStreams
@@ -91,6 +95,7 @@ export class TableService {
   readonly #loadErrors = new Map<string, Error>()
   #isReading = false
   #store: Store | undefined
+  #nats: NatsTables | undefined
   #token: Token | undefined
 
   private constructor(options: TableServiceOptions) {
@@ -137,8 +142,9 @@ export class TableService {
   /** Reads all files again, unless there is a data directory. */
   async reload(reason: string): Promise<void> {
     const { sources, logger } = this.#options
-    if (this.#begun.store) {
-      logger.info({ reason }, 'the tables are those of the data directory: no file is read')
+    const { store, nats } = this.#begun
+    if (store ?? nats) {
+      logger.info({ reason }, 'the tables are those that are kept: no file is read')
       return
     }
     for (const source of sources) await this.#reloadOne(source, reason)
@@ -165,11 +171,12 @@ export class TableService {
     await this.#load(parts)
     const token = await this.#openToken()
     this.#token = token
-    if (data === undefined) logger.warn('changes are kept in memory only: --data DIR keeps them')
+    if (data === undefined && !parts.nats)
+      logger.warn('changes are kept in memory only: --data DIR keeps them')
     this.#assertWanted()
     await parts.app.listen({ host, port })
     if (parts.store) this.#snapshots = setInterval(() => this.#snapshotIfWanted(parts), SNAPSHOT_MILLISECONDS)
-    else if (this.#options.watch) await this.#watch()
+    else if (this.#options.watch && !parts.nats) await this.#watch()
     const tables = [...parts.tables.values()].map(({ name, size }) => ({ name, entries: size }))
     logger.info({ url: this.url, tables, ...(token.isNew ? { token: token.text } : {}) }, 'listening')
   }
@@ -191,8 +198,8 @@ export class TableService {
     const streams = new ChangeStreams(history)
     const metrics: TableMetrics = new TableMetrics({
       ...{ machine, tables },
-      sequence: () => history.last,
-      waiting: () => writer.waiting,
+      sequence: () => nats?.sequence ?? history.last,
+      waiting: () => nats?.waiting ?? writer.waiting,
       clients: () => streams.clients,
       logBytes: () => store?.report().bytes ?? 0,
     })
@@ -203,23 +210,45 @@ export class TableService {
       onMade: (table, count) => metrics.writes.inc({ table: table.name }, count),
       onBroken: (error) => this.#fail(error),
     })
+    const nats = await this.#followBucket(tables, history, streams, metrics)
     const { bodyLimit, timeoutMilliseconds } = this.#options
     const app = createServer({
       ...{ logger, bodyLimit, timeoutMilliseconds, paths, offer, unsupportedType },
       addRoutes: (server) =>
         addRoutes(server, {
-          ...{ tables, changes: writer, streams, metrics, bodyLimit },
+          ...{ tables, changes: nats?.changes ?? writer, streams, metrics, bodyLimit },
+          reach: nats && ((sequence) => nats.reach(sequence)),
           mayWrite: (authorization) => this.#token?.isIn(authorization) === true,
-          sequence: () => history.last,
+          sequence: () => nats?.sequence ?? history.last,
           health: () => this.#health(),
         }),
     })
-    return { tables, writer, store, app, metrics, streams, history }
+    return { tables, writer, store, nats, app, metrics, streams, history }
+  }
+
+  /** Loaded here only: the client of NATS takes time to load, and most services need none. */
+  async #followBucket(
+    tables: Map<string, Table>,
+    history: History,
+    streams: ChangeStreams,
+    metrics: TableMetrics,
+  ): Promise<NatsTables | undefined> {
+    const { nats: options, data, logger } = this.#options
+    if (!options) return undefined
+    if (data !== undefined) throw new UsageError('--data says nothing beside --nats')
+    const { NatsTables } = await import('../nats/nats-tables.js')
+    return (this.#nats = await NatsTables.open(options, {
+      ...{ machine: this.machine, tables, history, logger },
+      onMade: (table, count) => metrics.writes.inc({ table: table.name }, count),
+      // They come back, and hear that they have to list anew.
+      onReset: () => streams.close(),
+    }))
   }
 
   /** Tables that there are not yet are read from their files. */
-  async #load({ writer, store, tables }: Parts): Promise<void> {
+  async #load({ writer, store, nats, tables }: Parts): Promise<void> {
     const { sources, logger } = this.#options
+    if (nats) return nats.load(sources, logger, this.#stop.signal)
     let isNew = false
     for (const source of sources) {
       const { name, file, isRange } = source
@@ -330,19 +359,21 @@ export class TableService {
   }
 
   #health(): { readonly isAlive: boolean; readonly body: object } {
-    const { tables, store, history, writer, streams } = this.#begun
+    const { tables, store, nats, history, writer, streams } = this.#begun
     const log = store?.report()
-    const isDegraded = this.#loadErrors.size > 0 || log?.failed !== undefined
+    const bucket = nats?.report()
+    const isDegraded = this.#loadErrors.size > 0 || log?.failed !== undefined || bucket?.trouble !== undefined
     return {
       isAlive: true,
       body: {
         status: isDegraded ? 'degraded' : 'ok',
         tables: [...tables.values()].map(({ name, size }) => ({ name, entries: size })),
-        sequence: history.last,
-        waiting: writer.waiting,
+        sequence: nats?.sequence ?? history.last,
+        waiting: nats?.waiting ?? writer.waiting,
         followers: streams.clients,
         uptimeSeconds: Math.round(process.uptime()),
         ...(log ? { log } : {}),
+        ...(bucket ? { bucket: bucket.body } : {}),
         ...(this.#loadErrors.size > 0
           ? { errors: [...this.#loadErrors].map(([table, { message }]) => ({ table, error: message })) }
           : {}),
@@ -361,6 +392,7 @@ export class TableService {
     await this.#loading
     await this.#snapshot
     await this.#store?.close()
+    await this.#nats?.close()
     await this.#inspection?.close()
     parts?.metrics.registry.clear()
     await this.machine.offline()
