@@ -76,7 +76,7 @@ export function parseServer(text: string): URL {
 export function parseNats(text: string): string {
   const isServer = (server: string) => {
     const url = server.includes('://') ? server : `nats://${server}`
-    return URL.canParse(url) && /^(nats|tls):$/.test(new URL(url).protocol) && new URL(url).host !== ''
+    return URL.canParse(url) && new URL(url).protocol === 'nats:' && new URL(url).host !== ''
   }
   if (text.split(',').every((server) => isServer(server))) return text
   throw new InvalidArgumentError('Expected a URL such as nats://127.0.0.1:4222.')

@@ -82,7 +82,7 @@ export class Bucket extends EventEmitter<{ change: [] }> {
    */
   static async open(options: BucketOptions): Promise<Bucket> {
     const { url, bucket, timeoutMilliseconds: timeout = TIMEOUT_MILLISECONDS } = options
-    const shown = withoutPassword(url)
+    const shown = hostsIn(url).join(',')
     const connection = await connected(options, shown, timeout)
     try {
       const manager = await jetstreamManager(connection, { timeout })
@@ -181,7 +181,7 @@ async function connected(
   shown: string,
   timeout: number,
 ): Promise<NatsConnection> {
-  const [{ user, pass, token }] = [loginIn(url)]
+  const { user, pass, token } = loginIn(url)
   const login = {
     ...(token === undefined ? {} : { token }),
     ...(user === undefined ? {} : { user, pass }),
@@ -190,7 +190,7 @@ async function connected(
   try {
     return await connect({
       ...login,
-      servers: url.split(',').map((server) => serverOf(server)),
+      servers: hostsIn(url),
       ...{ timeout, name: 'percpu', pingInterval: PING_MILLISECONDS, maxPingOut: 2 },
       ...{ maxReconnectAttempts: -1, reconnectTimeWait: RECONNECT_MILLISECONDS, ignoreAuthErrorAbort: true },
     })
@@ -213,15 +213,8 @@ function loginIn(url: string): { user?: string; pass?: string; token?: string } 
   const name = decodeURIComponent(username)
   return password === '' ? { token: name } : { user: name, pass: decodeURIComponent(password) }
 }
-function serverOf(url: string): string {
-  const { protocol, host } = urlOf(url)
-  return protocol === 'nats:' ? host : `${protocol}//${host}`
-}
-function withoutPassword(url: string): string {
-  return url
-    .split(',')
-    .map((server) => urlOf(server).host)
-    .join(',')
+function hostsIn(url: string): string[] {
+  return url.split(',').map((server) => urlOf(server).host)
 }
 function urlOf(text: string): URL {
   return new URL(text.includes('://') ? text : `nats://${text}`)

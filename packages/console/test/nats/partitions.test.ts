@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Bucket, KV } from '@nats-io/kv'
+import { Bucket, type KV } from '@nats-io/kv'
 import { NatsServer, until } from '../helpers/nats.js'
 import { bucketContents, contentsOf, openBucket, startNode, type TestNode } from '../helpers/nodes.js'
 import type { Answered } from '../helpers/tables.js'
@@ -155,7 +155,8 @@ test('nodes that were cut off', async (t) => {
     three.link.cut()
     await until('it knows', async () => !(await stateOf(three)).bucket.connected)
     await one.ask('DELETE', '/tables/things/gone')
-    await (kv as Bucket).purgeDeletes(-1)
+    assert.ok(kv instanceof Bucket)
+    await kv.purgeDeletes(-1)
     await one.ask('PUT', '/tables/things/later', '1')
     three.link.letGo()
     await converged(kv, nodes)
