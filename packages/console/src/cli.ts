@@ -9,6 +9,7 @@ import {
   ADDRESS_OPTIONS,
   addressRules,
   addTableOptions,
+  natsOptions,
   OWN_TABLE_OPTIONS,
   refuseOptions,
   rowFormat,
@@ -17,8 +18,10 @@ import {
   type TableFlags,
 } from './commands/table-options.js'
 import {
+  parseBucket,
   parseBytes,
   parseInteger,
+  parseNats,
   parsePath,
   parsePercent,
   parseSeconds,
@@ -54,6 +57,9 @@ interface TablesFlags {
   readonly range: readonly string[]
   readonly data?: string
   readonly sync: StoreOptions['sync']
+  readonly nats?: string
+  readonly bucket?: string
+  readonly natsCreds?: string
   readonly tokenFile?: string
   readonly history: number
 }
@@ -120,6 +126,16 @@ addTableOptions(
       .argParser(parseSync)
       .default('always'),
   )
+  .addOption(
+    new Option(
+      '--nats <url>',
+      'keep tables in a bucket of NATS JetStream, for several nodes: nats://USER:PASSWORD@HOST:PORT',
+    ).argParser(parseNats),
+  )
+  .addOption(
+    new Option('--bucket <name>', 'with --nats: the bucket; made if there is none').argParser(parseBucket),
+  )
+  .addOption(new Option('--nats-creds <file>', 'with --nats: a file of credentials').argParser(parsePath))
   .addOption(
     new Option(
       '--token-file <file>',
@@ -191,11 +207,12 @@ addTableOptions(
     async (files: string[], { timeout, patience, ...flags }: ServeFlags & TablesFlags, command: Command) => {
       // `percpu top` shows it, and so does ps.
       process.title = 'percpu serve'
-      if (files.length > 0 || flags.data !== undefined) {
+      const nats = natsOptions(flags)
+      if (files.length > 0 || flags.data !== undefined || nats) {
         refuseOptions(command, ADDRESS_OPTIONS, 'it is for the table of addresses')
         const sources = tableSources(files, flags.key, flags.range, rowFormat(flags))
         const { serveTables } = await import('./commands/serve.js')
-        process.exitCode = await serveTables({ ...flags, timeoutMilliseconds: timeout, sources })
+        process.exitCode = await serveTables({ ...flags, nats, timeoutMilliseconds: timeout, sources })
         return
       }
       refuseOptions(command, OWN_TABLE_OPTIONS, 'it is for tables of your own: name their files')

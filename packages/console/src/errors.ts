@@ -107,3 +107,8 @@ export class StoreFailedError extends PercpuError {
 export class StoreBusyError extends PercpuError {
   readonly code = 'PERCPU_STORE_BUSY'
 }
+
+/** The bucket of `--nats` cannot be used: no server, no JetStream, no permission, another table. */
+export class BucketError extends PercpuError {
+  readonly code = 'PERCPU_BUCKET'
+}

@@ -7,6 +7,7 @@ import { packagedFiles } from '../table/load.js'
 import { parseColumns, USUAL_FORMAT, type TableFormat } from '../table/format.js'
 import type { TableFiles } from '../table/read.js'
 import { UsageError } from '../errors.js'
+import type { NatsOptions } from '../nats/nats-tables.js'
 import { parseRowColumns, type RowFormat } from '../tables/source.js'
 import { parseBytes, parseInteger, parsePath, parseSeparator } from './values.js'
 
@@ -101,7 +102,31 @@ export function rowFormat({
 export const ADDRESS_OPTIONS = [
   ...['ipv4', 'ipv6', 'overlap', 'tableFile', 'stripPort', 'nat64', 'patience', 'attribution'],
 ]
-export const OWN_TABLE_OPTIONS = ['key', 'range', 'data', 'sync', 'tokenFile', 'history']
+export const OWN_TABLE_OPTIONS = [
+  ...['key', 'range', 'data', 'sync', 'nats', 'bucket', 'natsCreds', 'tokenFile', 'history'],
+]
+
+/** The bucket of several nodes, if there is one. @throws UsageError */
+export function natsOptions({
+  nats,
+  bucket,
+  natsCreds,
+  data,
+}: {
+  readonly nats?: string
+  readonly bucket?: string
+  readonly natsCreds?: string
+  readonly data?: string
+}): NatsOptions | undefined {
+  if (nats === undefined) {
+    if ((bucket ?? natsCreds) === undefined) return undefined
+    throw new UsageError('--bucket and --nats-creds say nothing without --nats')
+  }
+  if (bucket === undefined) throw new UsageError('--nats needs the name of a bucket: --bucket NAME')
+  if (data !== undefined)
+    throw new UsageError('--data says nothing beside --nats: the bucket keeps the tables')
+  return { url: nats, bucket, credentials: natsCreds }
+}
 
 /** @throws UsageError if one of these options was given */
 export function refuseOptions(command: Command, names: readonly string[], why: string): void {

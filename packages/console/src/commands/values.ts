@@ -72,6 +72,20 @@ export function parseServer(text: string): URL {
   throw new InvalidArgumentError('Expected a URL such as http://127.0.0.1:8080.')
 }
 
+/** One server of NATS, or several with commas. */
+export function parseNats(text: string): string {
+  const isServer = (server: string) => {
+    const url = server.includes('://') ? server : `nats://${server}`
+    return URL.canParse(url) && new URL(url).protocol === 'nats:' && new URL(url).host !== ''
+  }
+  if (text.split(',').every((server) => isServer(server))) return text
+  throw new InvalidArgumentError('Expected a URL such as nats://127.0.0.1:4222.')
+}
+export function parseBucket(text: string): string {
+  if (/^[\w-]{1,64}$/.test(text)) return text
+  throw new InvalidArgumentError("Expected letters, digits, '_' and '-', at most 64.")
+}
+
 /** When a log is written through to the disk: `always`, or every so many seconds. */
 export function parseSync(text: string): 'always' | { readonly intervalMilliseconds: number } {
   if (text === 'always') return 'always'

@@ -9,7 +9,7 @@ import { ChangeStreams } from './events.js'
 import { canSharePort, Fronts } from './fronts.js'
 import type { ChangeFeed } from './history.js'
 import { metricsText, type TableMetrics } from './metrics.js'
-import { addRoutes, offer, paths, unsupportedType, type Health } from './routes.js'
+import { addRoutes, offer, paths, unsupportedType, type Health, type Place } from './routes.js'
 import type { Table } from './table.js'
 import type { Token } from './token.js'
 import type { Changes } from './writer.js'
@@ -26,6 +26,8 @@ export interface DoorOptions {
   readonly feed: ChangeFeed
   readonly metrics: TableMetrics
   readonly sequence: () => number
+  /** Where others make changes, too. */
+  readonly place?: Place | undefined
   readonly health: () => Health
   readonly bodyLimit: number
   readonly timeoutMilliseconds: number
@@ -38,6 +40,8 @@ export interface Door {
   readonly url: string
   /** Threads that accept connections. */
   readonly workers: { readonly listening: number; readonly wanted: number }
+  /** Ends what clients follow: they come back. */
+  endStreams(): void
   /** Stops accepting, and lets requests in flight finish for a while. */
   close(): Promise<void>
 }
@@ -45,7 +49,8 @@ export interface Door {
 /** Listens. @throws what listening throws; WorkerLostError. Nothing is left running. */
 export function openDoor(options: DoorOptions): Promise<Door> {
   const { workers, logger } = options
-  if (workers <= 1) return openHere(options)
+  // Tables that other nodes make would not be known to threads that run already.
+  if (workers <= 1 || options.place) return openHere(options)
   if (canSharePort()) return openFronts(options)
   logger.info({ node: process.version }, 'one thread accepts connections: several need Node 23.1')
   return openHere(options)
@@ -53,14 +58,14 @@ export function openDoor(options: DoorOptions): Promise<Door> {
 
 async function openHere(options: DoorOptions): Promise<Door> {
   const { machine, host, port, token, metrics, feed, logger, timeoutMilliseconds } = options
-  const { tables, changes, bodyLimit, sequence, health } = options
+  const { tables, changes, bodyLimit, sequence, health, place } = options
   const streams = new ChangeStreams(feed)
   const app = createServer({
     ...{ logger, bodyLimit, timeoutMilliseconds, offer, unsupportedType },
     paths: [...webPaths, ...paths],
     addRoutes: (server) =>
       addRoutes(server, {
-        ...{ tables, changes, streams, metrics, bodyLimit, sequence, health },
+        ...{ tables, changes, streams, metrics, bodyLimit, sequence, health, place },
         mayWrite: (authorization) => token.isIn(authorization),
         exposition: () => metrics.registry.metrics(),
       }),
@@ -70,6 +75,7 @@ async function openHere(options: DoorOptions): Promise<Door> {
   return {
     url: urlOf(app),
     workers: { listening: 1, wanted: 1 },
+    endStreams: () => streams.close(),
     close() {
       streams.close()
       return closeServer(app)
@@ -96,6 +102,8 @@ async function openFronts(options: DoorOptions): Promise<Door> {
     get workers() {
       return { listening: fronts.listening, wanted: fronts.wanted }
     },
+    // Only a bucket needs it, and has one thread.
+    endStreams: () => undefined,
     close: () => fronts.close(),
   }
 }

@@ -18,6 +18,12 @@ export interface Health {
   readonly body: object
 }
 
+export interface Place {
+  readonly sequence: number
+  /** Waits for the change of a sequence number. @throws Refusal */
+  reach(sequence: number): Promise<void>
+}
+
 export interface TableContext {
   readonly tables: ReadonlyMap<string, Table>
   readonly changes: Changes
@@ -28,6 +34,8 @@ export interface TableContext {
   readonly mayWrite: (authorization: string | undefined) => boolean
   /** Sequence number of the last change. */
   readonly sequence: () => number | Promise<number>
+  /** Where others make changes, too: which change this node is at. */
+  readonly place?: Place | undefined
   readonly health: () => Promise<Health> | Health
   /** What GET /metrics shows. */
   readonly exposition: () => Promise<string>
@@ -58,6 +66,7 @@ export function unsupportedType(type: string): Refusal {
 export function addRoutes(app: FastifyInstance, context: TableContext): void {
   const { tables, metrics, streams } = context
   const batches = new TableBatches(context)
+  if (context.place) addSequences(app, context.place)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
   const answer =
@@ -119,6 +128,31 @@ export function addRoutes(app: FastifyInstance, context: TableContext): void {
   app.get('/metrics', async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await context.exposition()),
   )
+}
+
+const SEQUENCE = 'x-percpu-sequence'
+
+/**
+ * A client of several nodes goes forward only: each answer says up to which change its node is, and
+ * a request may say from which one on it wants its answer.
+ */
+function addSequences(app: FastifyInstance, place: Place): void {
+  app.addHook('onRequest', async (request, reply) => {
+    const text = request.headers[SEQUENCE]
+    try {
+      if (typeof text === 'string' && !/^\d{1,16}$/.test(text))
+        throw new Refusal(400, 'BAD_QUERY', `${SEQUENCE} '${shorten(text)}' is no sequence number`)
+      if (text !== undefined) await place.reach(Number(text))
+    } catch (error) {
+      if (error instanceof Refusal) return refuse(reply, error)
+      throw error
+    }
+    reply.header(SEQUENCE, place.sequence)
+  })
+  // A change has been applied meanwhile.
+  app.addHook('onSend', async (_request, reply) => {
+    reply.header(SEQUENCE, place.sequence)
+  })
 }
 
 function refuse(reply: FastifyReply, { status, code, message }: Refusal): FastifyReply {

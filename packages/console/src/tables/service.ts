@@ -2,9 +2,9 @@
  * The service of tables: a machine, its tables, their log and its server, started and stopped as
  * one.
  *
- * With a data directory the tables are those that it holds; a file is read once, when its table is
- * new. Without, they are what their files say, and changes last until the file changes or the
- * process ends.
+ * With a data directory, or a bucket, the tables are those that it holds; a file is read once, when
+ * its table is new. Without, they are what their files say, and changes last until the file changes
+ * or the process ends.
  */
 import { watch, type FSWatcher } from 'chokidar'
 import { boot, type Machine } from 'percpu'
@@ -14,6 +14,7 @@ import { AbortedError, LoadError, UsageError } from '../errors.js'
 import { assertCanListen } from '../serve/listening.js'
 import { serveInspection, type InspectionServer } from '../inspect/serve-inspection.js'
 import { Store, type StoreOptions } from '../store/store.js'
+import type { NatsOptions, NatsTables } from '../nats/nats-tables.js'
 import { MAX_SHRINK } from '../table/row-counts.js'
 import { inspectionMetrics } from '../top/metrics.js'
 import { unlessAborted } from '../unless-aborted.js'
@@ -38,6 +39,8 @@ export interface TableServiceOptions {
   /** The data directory. Default: changes are kept in memory only. */
   readonly data?: string | undefined
   readonly sync?: StoreOptions['sync']
+  /** The bucket that has the tables, for several nodes. Not beside `data`. */
+  readonly nats?: NatsOptions | undefined
   /** File of the token. Default: `token` in the data directory; without one, a token each time. */
   readonly tokenFile?: string | undefined
   /** Bytes of changes that are kept for clients which come back. Default 16 MiB. */
@@ -70,6 +73,7 @@ interface Parts {
   readonly tables: ReadonlyMap<string, Table>
   readonly writer: Writer
   readonly store: Store | undefined
+  readonly nats: NatsTables | undefined
   readonly metrics: TableMetrics
   readonly history: History
   /** Where requests come in; from its beginning on. */
@@ -94,6 +98,7 @@ export class TableService {
   readonly #loadErrors = new Map<string, Error>()
   #isReading = false
   #store: Store | undefined
+  #nats: NatsTables | undefined
 
   private constructor(options: TableServiceOptions) {
     this.#options = options
@@ -139,8 +144,9 @@ export class TableService {
   /** Reads all files again, unless there is a data directory. */
   async reload(reason: string): Promise<void> {
     const { sources, logger } = this.#options
-    if (this.#begun.store) {
-      logger.info({ reason }, 'the tables are those of the data directory: no file is read')
+    const { store, nats } = this.#begun
+    if (store ?? nats) {
+      logger.info({ reason }, 'the tables are those that are kept: no file is read')
       return
     }
     for (const source of sources) await this.#reloadOne(source, reason)
@@ -165,17 +171,18 @@ export class TableService {
     const parts = await this.#create()
     this.#parts = parts
     await this.#load(parts)
-    if (parts.tables.size === 0)
+    if (parts.store && parts.tables.size === 0)
       throw new UsageError(`the data directory ${data ?? ''} has no table: name the file of one`)
     const token = await this.#openToken()
-    if (data === undefined) logger.warn('changes are kept in memory only: --data DIR keeps them')
+    if (data === undefined && !parts.nats)
+      logger.warn('changes are kept in memory only: --data DIR keeps them')
     this.#assertWanted()
     parts.door = await this.#open(parts, token)
     // It may have been closed meanwhile.
     if (this.#closing) await parts.door.close()
     this.#assertWanted()
     if (parts.store) this.#snapshots = setInterval(() => this.#snapshotIfWanted(parts), SNAPSHOT_MILLISECONDS)
-    else if (this.#options.watch) await this.#watch()
+    else if (this.#options.watch && !parts.nats) await this.#watch()
     const tables = [...parts.tables.values()].map(({ name, size }) => ({ name, entries: size }))
     logger.info({ url: this.url, tables, ...(token.isNew ? { token: token.text } : {}) }, 'listening')
   }
@@ -196,8 +203,8 @@ export class TableService {
     const tables = store ? await recoverTables(machine, store, history) : new Map<string, Table>()
     const metrics: TableMetrics = new TableMetrics({
       ...{ machine, tables },
-      sequence: () => history.last,
-      waiting: () => writer.waiting,
+      sequence: () => nats?.sequence ?? history.last,
+      waiting: () => nats?.waiting ?? writer.waiting,
       clients: () => history.followers,
       logBytes: () => store?.report().bytes ?? 0,
     })
@@ -208,23 +215,43 @@ export class TableService {
       onMade: (table, count) => metrics.writes.inc({ table: table.name }, count),
       onBroken: (error) => this.#fail(error),
     })
-    return { tables, writer, store, metrics, history }
+    const nats = await this.#followBucket(tables, history, metrics)
+    return { tables, writer, store, nats, metrics, history }
   }
 
-  #open({ tables, writer, metrics, history }: Parts, token: Token): Promise<Door> {
+  #open({ tables, writer, nats, metrics, history }: Parts, token: Token): Promise<Door> {
     const { host, port, bodyLimit, timeoutMilliseconds, logger, workers = 1 } = this.#options
     return openDoor({
       ...{ host, port, bodyLimit, timeoutMilliseconds, logger, workers, token, tables, metrics },
-      ...{ changes: writer, feed: history, machine: this.machine },
-      sequence: () => history.last,
+      ...{ changes: nats?.changes ?? writer, feed: history, place: nats, machine: this.machine },
+      sequence: () => nats?.sequence ?? history.last,
       health: () => this.#health(),
       onFailed: (error) => this.#fail(error),
     })
   }
 
+  /** Loaded here only: the client of NATS takes time to load, and most services need none. */
+  async #followBucket(
+    tables: Map<string, Table>,
+    history: History,
+    metrics: TableMetrics,
+  ): Promise<NatsTables | undefined> {
+    const { nats: options, data, logger } = this.#options
+    if (!options) return undefined
+    if (data !== undefined) throw new UsageError('--data says nothing beside --nats')
+    const { NatsTables } = await import('../nats/nats-tables.js')
+    return (this.#nats = await NatsTables.open(options, {
+      ...{ machine: this.machine, tables, history, logger },
+      onMade: (table, count) => metrics.writes.inc({ table: table.name }, count),
+      // They come back, and hear that they have to list anew.
+      onReset: () => this.#parts?.door?.endStreams(),
+    }))
+  }
+
   /** Tables that there are not yet are read from their files. */
-  async #load({ writer, store, tables }: Parts): Promise<void> {
+  async #load({ writer, store, nats, tables }: Parts): Promise<void> {
     const { sources, logger } = this.#options
+    if (nats) return nats.load(sources, logger, this.#stop.signal)
     let isNew = false
     for (const source of sources) {
       const { name, file, isRange } = source
@@ -335,21 +362,24 @@ export class TableService {
   }
 
   #health(): Health {
-    const { tables, store, history, writer, door } = this.#begun
+    const { tables, store, nats, history, writer, door } = this.#begun
     const log = store?.report()
+    const bucket = nats?.report()
     const isShort = door !== undefined && door.workers.listening < door.workers.wanted
-    const isDegraded = this.#loadErrors.size > 0 || log?.failed !== undefined || isShort
+    const isDegraded =
+      this.#loadErrors.size > 0 || log?.failed !== undefined || bucket?.trouble !== undefined || isShort
     return {
       isAlive: true,
       body: {
         status: isDegraded ? 'degraded' : 'ok',
         tables: [...tables.values()].map(({ name, size }) => ({ name, entries: size })),
-        sequence: history.last,
-        waiting: writer.waiting,
+        sequence: nats?.sequence ?? history.last,
+        waiting: nats?.waiting ?? writer.waiting,
         followers: history.followers,
         ...(door ? { workers: door.workers } : {}),
         uptimeSeconds: Math.round(process.uptime()),
         ...(log ? { log } : {}),
+        ...(bucket ? { bucket: bucket.body } : {}),
         ...(this.#loadErrors.size > 0
           ? { errors: [...this.#loadErrors].map(([table, { message }]) => ({ table, error: message })) }
           : {}),
@@ -367,6 +397,7 @@ export class TableService {
     await this.#loading
     await this.#snapshot
     await this.#store?.close()
+    await this.#nats?.close()
     await this.#inspection?.close()
     parts?.metrics.registry.clear()
     await this.machine.offline()

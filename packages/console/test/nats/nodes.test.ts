@@ -1,0 +1,150 @@
+/** Tables of several nodes that share a bucket: what each sees, and when. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { NatsServer, until, noNats } from '../helpers/nats.js'
+import { bucketContents, contentsOf, openBucket, startNode, type TestNode } from '../helpers/nodes.js'
+import { lines, ndjson, USERS, NETS } from '../helpers/tables.js'
+
+const FILES = {
+  files: { 'users.csv': USERS, 'nets.csv': NETS },
+  keys: ['users:id'],
+  ranges: ['nets:from,to'],
+}
+
+test('three nodes', { skip: noNats() }, async (t) => {
+  const server = await NatsServer.start(t)
+  // All at once: one of them reads the files.
+  const nodes = await Promise.all([0, 1, 2].map(() => startNode(t, server, FILES)))
+  await t.test('one node reads the files, and all have the tables', async (t) => {
+    const loaded = nodes.flatMap(({ log }) => log.filter(({ msg }) => msg === 'table loaded'))
+    assert.equal(loaded.length, 2)
+    for (const { ask } of nodes) {
+      assert.deepEqual((await ask('GET', '/tables/users/bob')).json, { name: 'Bob', city: 'Rome' })
+      assert.deepEqual((await ask('GET', '/tables/nets/10.0.2.77')).json, { owner: 'office' })
+    }
+    // One that comes later needs no files.
+    const late = await startNode(t, server)
+    assert.deepEqual((await late.ask('GET', '/tables/users/cyd')).json, { name: 'Cyd', city: 'Oslo' })
+    const { kv } = await openBucket(t, server)
+    assert.deepEqual(contentsOf(late.service.tables.get('users')), await bucketContents(kv, 'users'))
+  })
+
+  await t.test('a change is seen at once where it was made, and elsewhere by its number', async () => {
+    const [one, other] = nodes as [TestNode, TestNode]
+    for (let i = 0; i < 15; i++) {
+      const { status, json, headers } = await one.ask('PUT', '/tables/users/dan', `{"i":${i}}`)
+      assert.equal(status, i === 0 ? 201 : 200)
+      const { version } = json as { version: number }
+      assert.ok(Number(headers.get('x-percpu-sequence')) >= version)
+      assert.deepEqual((await one.ask('GET', '/tables/users/dan')).json, { i })
+      const seen = await other.ask('GET', '/tables/users/dan', undefined, {
+        'x-percpu-sequence': String(version),
+      })
+      assert.deepEqual(seen.json, { i })
+      assert.equal(seen.headers.get('etag'), `"${version}"`)
+    }
+    const ahead = await other.ask('GET', '/tables/users/dan', undefined, { 'x-percpu-sequence': '999999' })
+    assert.equal(ahead.status, 503)
+    assert.equal((ahead.json as { code: string }).code, 'BEHIND')
+  })
+
+  await t.test('conditions hold in the bucket, whichever node is asked', async () => {
+    const [one, other, third] = nodes as [TestNode, TestNode, TestNode]
+    const code = ({ status, json }: { status: number; json: unknown }) =>
+      status < 300 ? status : `${status} ${(json as { code: string }).code}`
+    const made = await Promise.all(
+      nodes.map(({ ask }) => ask('PUT', '/tables/users/new', '1', { 'if-none-match': '*' })),
+    )
+    assert.deepEqual(made.map(code).toSorted(), [201, '412 VERSION_CHANGED', '412 VERSION_CHANGED'])
+    const etag = (await one.ask('GET', '/tables/users/ann')).headers.get('etag') ?? ''
+    const swapped = await Promise.all(
+      nodes.map(({ ask }) => ask('PUT', '/tables/users/ann', '2', { 'if-match': etag })),
+    )
+    assert.deepEqual(swapped.map(code).toSorted(), [200, '412 VERSION_CHANGED', '412 VERSION_CHANGED'])
+    const deleted = await Promise.all(nodes.map(({ ask }) => ask('DELETE', '/tables/users/bob')))
+    assert.deepEqual(deleted.map(code).toSorted(), [200, '404 NO_SUCH_KEY', '404 NO_SUCH_KEY'])
+    assert.equal(
+      code(await other.ask('PUT', '/tables/users/bob', '3', { 'if-match': '*' })),
+      '412 VERSION_CHANGED',
+    )
+    assert.equal(code(await other.ask('PUT', '/tables/users/bob', '3', { 'if-none-match': '*' })), 201)
+    assert.equal(code(await third.ask('PUT', '/tables/users/bob', '4', { 'if-match': '*' })), 200)
+    assert.equal(
+      code(await third.ask('DELETE', '/tables/users/bob', undefined, { 'if-match': '"0"' })),
+      '412 VERSION_CHANGED',
+    )
+  })
+
+  await t.test('counters that all nodes count up lose nothing', async () => {
+    await nodes[0]?.ask('PUT', '/tables/users/count', '0')
+    const countUp = async ({ ask }: TestNode) => {
+      for (let made = 0; made < 8;) {
+        const { text, headers } = await ask('GET', '/tables/users/count')
+        const changed = await ask('PUT', '/tables/users/count', String(Number(text) + 1), {
+          'if-match': headers.get('etag') ?? '*',
+        })
+        if (changed.status === 200) made++
+      }
+    }
+    await until('all have the count', async () =>
+      (await Promise.all(nodes.map(({ ask }) => ask('GET', '/tables/users/count')))).every(
+        ({ text }) => text === '0',
+      ),
+    )
+    await Promise.all(nodes.map(countUp))
+    const last = await nodes[0]?.ask('GET', '/tables/users/count', undefined, {
+      'x-percpu-sequence': String(
+        Math.max(...nodes.map(({ service }) => service.tables.get('users')?.size ?? 0)),
+      ),
+    })
+    assert.equal(last?.text, '24')
+  })
+
+  await t.test('ranges lie over each other in the same way at all nodes', async (t) => {
+    const [one] = nodes as [TestNode]
+    for (let i = 0; i < 30; i++) {
+      const node = nodes[i % 3] as TestNode
+      const from = (i * 37) % 100
+      const path = `/tables/nets/10.1.0.${from}-10.1.0.${from + ((i * 53) % 100)}`
+      if (i % 5 === 4) await node.ask('DELETE', path)
+      else assert.ok((await node.ask('PUT', path, `{"i":${i}}`)).status < 300)
+    }
+    const sequence = Math.max(
+      ...(await Promise.all(nodes.map(({ ask }) => ask('GET', '/tables')))).map(({ headers }) =>
+        Number(headers.get('x-percpu-sequence')),
+      ),
+    )
+    for (const { ask } of nodes)
+      assert.equal(
+        (await ask('GET', '/tables', undefined, { 'x-percpu-sequence': String(sequence) })).status,
+        200,
+      )
+    // One that comes later has only the last write of each range.
+    const late = await startNode(t, server)
+    const [expected, ...others] = [...nodes, late].map(({ service }) =>
+      contentsOf(service.tables.get('nets')),
+    )
+    for (const other of others) assert.deepEqual(other, expected)
+    const refused = await one.ask('PUT', '/tables/nets/10.1.0.1', '1', { 'if-match': '*' })
+    assert.equal(`${refused.status} ${(refused.json as { code: string }).code}`, '501 NOT_SUPPORTED')
+  })
+
+  await t.test('lines of a batch are made by themselves, and in their order', async () => {
+    const [one] = nodes as [TestNode]
+    const batch = [
+      { key: 'x', value: 1 },
+      { key: 'x', value: 2 },
+      { key: 'x', delete: true },
+      { key: 'x', delete: true },
+      { key: 'y', value: 3 },
+    ]
+    const { text } = await one.ask('POST', '/tables/users', ndjson(batch))
+    const answers = lines(text) as { version?: number; code?: string }[]
+    assert.deepEqual(
+      answers.map(({ version, code }) => code ?? typeof version),
+      ['number', 'number', 'number', 'NO_SUCH_KEY', 'number'],
+    )
+    const atomic = await one.ask('POST', '/tables/users?atomic', ndjson(batch))
+    assert.equal((atomic.json as { code: string }).code, 'NOT_SUPPORTED')
+  })
+})
