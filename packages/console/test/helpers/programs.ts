@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 
 /**
- * Why tests that need a program cannot run here, or false. A name is looked for in PATH. Where everything must run
- * (`PERCPU_TEST_EVERYTHING`), as in continuous integration, a missing program is an error.
+ * Why tests that need a program cannot run here, or false. A name is looked for in PATH. Where
+ * everything must run (`PERCPU_TEST_EVERYTHING`), as in continuous integration, a missing program
+ * is an error.
  */
 export function missing(program: string, how: string): string | false {
   const folders = program.includes('/') ? [''] : (process.env['PATH'] ?? '').split(path.delimiter)
