@@ -227,7 +227,7 @@ describe('a bucket that is merged', () => {
         let keys: number[] = []
         const isInside = interrupt(
           () => (keys = [...map.keys()]),
-          at * 13,
+          at * 2,
           () => {
             merge()
             if (isMadeAgain) split()
@@ -236,7 +236,8 @@ describe('a bucket that is merged', () => {
         const met = keys.filter((key) => key !== own && key !== others)
         assert.equal(met.length, left.length, `access ${at}`)
         assert.deepEqual(new Set(met), new Set(left))
-        return isInside
+        // Its bucket is the second one.
+        return isInside && at < 30
       })
   })
 
@@ -282,6 +283,29 @@ describe('a bucket that is merged', () => {
         }
         map.verify({ quiet: true })
       }
+  })
+
+  it('in the middle of splitting the next one leaves each key where it belongs', () => {
+    const next = keysOf(9, 2, 16)
+    for (let at = 1; at < 24; at++) {
+      const { map, other, merge } = prepare()
+      for (const key of next) map.set(key, key)
+      let count = 0
+      mem.control.before = () => {
+        const { before } = mem.control
+        mem.control.before = undefined
+        if (++count === at) merge()
+        for (const key of next) assert.equal(other.get(key), key, `access ${at}, ${count}`)
+        mem.control.before = before
+      }
+      try {
+        map.load([], { sizeHint: 70 - map.size })
+      } finally {
+        mem.control.before = undefined
+      }
+      map.verify({ quiet: true })
+      for (const key of [...left, ...next]) assert.equal(map.get(key), key)
+    }
   })
 
   it('and made again around a writer that locks it late is not merged under its hands', () => {
