@@ -2,22 +2,19 @@
  * Values that a thread keeps decoded, by their keys. One that is kept is good as long as its slot
  * names the same entry: entries do not change, and their stamps tell those apart that lie at the
  * same address one after the other. One in the first overflow block of its bucket is good as long
- * as the bucket names that block, too. Others are not kept: their blocks may be used for anything
- * else. Where the map has shrunk, buckets may be, too: then nothing is good any more.
+ * as the bucket names that block, too. Others are not kept: the memory of a bucket is never used
+ * for anything else, that of blocks is.
  *
  * Why stamps may wrap around. One is taken for another only if a CPU has made exactly 2^24 entries,
  * or a multiple, in between, at the same address, for the same slot.
  *
- * The count of merges wraps around as well. A thread takes it for the same only if there were
- * exactly 2^31 of them, or a multiple, since it has looked last.
- *
- * Cost: a look-up in a Map, two atomic loads, and a plain one.
+ * Cost: a look-up in a Map, an atomic load, and a plain one.
  */
 import * as mem from '#mem'
 import { stampOf } from './entry.js'
 import { use } from './lifetime.js'
 import { MapBucket, SLOTS } from './map-layout.js'
-import { loadBuckets, loadMerges } from './reader.js'
+import { loadBuckets } from './reader.js'
 import { bucketOf, bucketWord, type MapTable } from './table.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
@@ -39,8 +36,6 @@ export class DecodedValues<K, V> {
   readonly #table: MapTable
   readonly #limit: number
   readonly #kept = new Map<K, Kept<V>>()
-  /** {@link loadMerges} when the first of them was kept. */
-  #merges = 0
 
   constructor(table: MapTable, limit: number) {
     this.#table = table
@@ -51,8 +46,6 @@ export class DecodedValues<K, V> {
   get(key: K): V | undefined {
     const kept = this.#kept.get(key)
     if (kept === undefined) return undefined
-    // Before the slot is read: its memory is a bucket's until this stretch ends.
-    if (this.#isShrunk()) return undefined
     const { i32 } = this.#table.memory
     // atomic: as E in findEntry. First: what is named now is a block until this stretch ends.
     if (kept.link !== 0 && loadAtomic32(i32, kept.link) !== kept.block) return undefined
@@ -64,8 +57,6 @@ export class DecodedValues<K, V> {
 
   /** Keeps what was decoded of an entry that was found in this stretch. */
   keep(key: K, hash: number, entry: number, value: V): void {
-    // Before the number of buckets. It may have shrunk since the last look.
-    this.#isShrunk()
     const table = this.#table
     const { i32 } = table.memory
     const bucket = bucketWord(table, bucketOf(loadBuckets(table), hash))
@@ -82,16 +73,6 @@ export class DecodedValues<K, V> {
     // All at once: to tell which are used least would cost more than they do.
     if (this.#kept.size >= this.#limit && !this.#kept.has(key)) this.#kept.clear()
     this.#kept.set(key, { slot, link, block, entry, stamp: stampOf(i32, entry * 2), value })
-  }
-
-  /** Whether buckets were merged since the last look. Nothing is kept then. */
-  #isShrunk(): boolean {
-    const merges = loadMerges(this.#table)
-    if (merges === this.#merges) return false
-    // Mutant: collections/kept-merged.
-    this.#kept.clear()
-    this.#merges = merges
-    return true
   }
 }
 

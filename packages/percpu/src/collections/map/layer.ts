@@ -39,7 +39,6 @@ import type { WriterParts } from './parts.js'
 import { directoryWords, initialiseTable, mapShape, openTable } from './table.js'
 
 const notes = areas.maps
-const announced = MapNote.words
 const TYPE = 'SharedMap'
 const hash = hashNumbers([MapRoot, MapCpu, MapBucket, MapEntry, MapLife].map((layout) => layout.hash))
 
@@ -153,10 +152,10 @@ export class MapsLayer implements AttachedLayer, Removable {
     const note = notes.busyOf(recovery, MapNote.words.operation)
     if (note !== undefined) finishNote(recovery.table.memory, note, this.#below.alloc.tagsOf(recovery))
   }
-  /** The buckets that it had locked are free. */
+  /** The bucket that it had locked is free. */
   recover(recovery: Recovery): void {
-    // Mutants: collections/bucket-left-locked, collections/merge-left-locked.
-    notes.release(recovery, [announced.lock, announced.nextLock, announced.childLock])
+    // Mutant: collections/bucket-left-locked.
+    notes.release(recovery)
   }
 
   structs(): readonly PlacedStruct[] {
@@ -186,16 +185,12 @@ export class MapsLayer implements AttachedLayer, Removable {
     const queueing = rcu.use()
     const list = RcuMap.open(objects, map.cpus).lists[cpu] ?? 0
     const { heap } = alloc
-    const lockOf = (word: number) => sync.lockOf(own.table, cpu, own.incarnation, note + word)
-    const nextLock = lockOf(announced.nextLock)
-    const childLock = lockOf(announced.childLock)
-    const { ringer } = own.doorbell
     const { old, list: its } = leftOver(memory, note)
     if (old !== 0) {
       rcu.freeLeft(its, old)
       endNote(memory, note)
     }
-    return { heap, lock, nextLock, childLock, queueing, cpu, ringer, note, list, domain: undefined }
+    return { heap, lock, queueing, cpu, ringer: own.doorbell.ringer, note, list, domain: undefined }
   }
 }
 

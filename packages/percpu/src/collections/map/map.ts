@@ -15,10 +15,11 @@ import { hashWords } from './hash.js'
 import { MapReader } from './map-reader.js'
 import { keyCodecs, type KeyCodec } from '../keys.js'
 import { checkTtl, valuesOf, type MapOptions, type OwnOptions, type SetOptions } from './options.js'
+import type { WriterParts } from './parts.js'
 import { findEntry } from './reader.js'
 import { verifyMap } from './report.js'
+import type { Life } from '../life.js'
 import { Scratch } from '../scratch.js'
-import type { SpareParts } from './spares.js'
 import type { MapTable } from './table.js'
 import { countLookup, tallyOf } from './tally.js'
 import type { ValueCodec } from '../values.js'
@@ -57,7 +58,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
 
   /** @internal */
   readonly ownOptions: OwnOptions
-  readonly #parts: SpareParts
+  readonly #parts: WriterParts & { readonly life: Life }
   readonly #writer: MapWriter
   /** Calls of this thread that have changed it. */
   #writes = 0
@@ -66,7 +67,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
   constructor(
     name: string,
     table: MapTable,
-    parts: SpareParts & { readonly own: OwnCpu },
+    parts: WriterParts & { readonly own: OwnCpu; readonly life: Life },
     { key, value, cache = 0, stats = false }: Pick<MapOptions, 'key' | 'value' | 'cache' | 'stats'>,
   ) {
     const { codec, view } = valuesOf(value)

@@ -4,7 +4,7 @@
  * The reader is a synchronous stretch, as any reader of RCU. What it finds is not freed before its
  * thread returns to the event loop, parks or polls.
  *
- * Progress: lock-free. It looks again only if the bucket was split meanwhile, or any were merged.
+ * Progress: lock-free. It looks again only if the bucket was split meanwhile.
  * Cost: the loads of a bucket's tags until one is equal, of the slot, and of the entry.
  */
 import * as mem from '#mem'
@@ -32,8 +32,8 @@ export function findEntry(table: MapTable, key: Scratch, hash: number): number {
   const { i32 } = table.memory
   const pattern = Math.imul(tagOf(hash), 0x01010101)
   for (;;) {
-    const merges = loadMerges(table)
-    const index = bucketOf(loadBuckets(table), hash)
+    const count = loadBuckets(table)
+    const index = bucketOf(count, hash)
     let block = bucketWord(table, index)
     do {
       for (let word = 0; word < 3; word++) {
@@ -53,9 +53,8 @@ export function findEntry(table: MapTable, key: Scratch, hash: number): number {
       // collections/slot-by-plain-store.
       block = loadAtomic32(i32, block + nextField) * 2
     } while (block !== 0)
-    // The key may have moved while this looked where it had been. Mutants:
-    // collections/moved-missed, collections/merged-missed.
-    if (bucketOf(loadBuckets(table), hash) === index && loadMerges(table) === merges) return 0
+    // The key may have moved while this looked where it had been. Mutant: collections/moved-missed.
+    if (bucketOf(loadBuckets(table), hash) === index) return 0
   }
 }
 
@@ -71,17 +70,7 @@ export function isEntryOf(i32: I32View, entry: number, key: Scratch, hash: numbe
 
 /** How many buckets there are. */
 export function loadBuckets({ memory, buckets }: MapTable): number {
-  // G(map.buckets) pairs with H in finishSplit, I in finishMerge: those buckets may be read.
-  // Mutants: collections/split-published-first, collections/merge-emptied-first.
+  // G(map.buckets) pairs with H in finishSplit: those buckets may be read. Mutant:
+  // collections/split-published-first.
   return loadAtomic32(memory.i32, buckets)
-}
-
-/**
- * How often buckets were merged. To be loaded before their number, and once more after it: if it is
- * the same, the number has not become smaller and larger again in between.
- */
-export function loadMerges({ memory, merges }: MapTable): number {
-  // L(map.merges) pairs with M in finishMerge, N in finishMerge: what was read in between was in
-  // its place. Mutants: collections/merge-counted-late, collections/merge-counted-early.
-  return loadAtomic32(memory.i32, merges)
 }
