@@ -5,64 +5,29 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { PercpuError } from 'percpu'
+import { addServeCommand } from './commands/define-serve.js'
+import { addTortureCommand } from './commands/define-torture.js'
 import {
-  ADDRESS_OPTIONS,
   addressRules,
   addTableOptions,
-  natsOptions,
-  OWN_TABLE_OPTIONS,
-  refuseOptions,
-  rowFormat,
   tableFiles,
   tableFlags,
   type TableFlags,
 } from './commands/table-options.js'
 import {
-  parseBucket,
-  parseBytes,
   parseInteger,
-  parseNats,
   parsePath,
-  parsePercent,
+  parsePaths,
   parseSeconds,
   parseServer,
   parseSocket,
-  parseSync,
   parseTarget,
 } from './commands/values.js'
 import { UsageError } from './errors.js'
 import type { InputFormat } from './lookup/stream.js'
-import { PATIENCE_MILLISECONDS, TABLE_NAME } from './serve/settings.js'
+import { TABLE_NAME } from './serve/settings.js'
 import { MAX_EVERY, MIN_EVERY } from './inspect/protocol.js'
-import { DEFAULTS, FLAVOURS, MAX_THREADS, type FlavourName } from './torture/options.js'
-import { MAX_SHRINK } from './table/row-counts.js'
-import { tableSources } from './tables/source.js'
-import type { StoreOptions } from './store/store.js'
 
-interface ServeFlags extends TableFlags {
-  readonly host: string
-  readonly port: number
-  readonly bodyLimit: number
-  readonly timeout: number
-  readonly watch: boolean
-  readonly maxShrink: number
-  readonly patience: number
-  readonly inspect?: string
-  readonly attribution?: readonly string[]
-  readonly pidFile?: string
-  readonly logLevel: string
-}
-interface TablesFlags {
-  readonly key: readonly string[]
-  readonly range: readonly string[]
-  readonly data?: string
-  readonly sync: StoreOptions['sync']
-  readonly nats?: string
-  readonly bucket?: string
-  readonly natsCreds?: string
-  readonly tokenFile?: string
-  readonly history: number
-}
 interface LookupFlags extends TableFlags {
   readonly table: string
   readonly server?: URL
@@ -93,146 +58,14 @@ const program = new Command('percpu')
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(`percpu: ${text.replace(/^error: /, '')}`) })
 
-addTableOptions(
-  program
-    .command('serve')
-    .description('serve lookups of addresses over HTTP, or tables of your own')
-    .argument(
-      '[files...]',
-      'tables: FILE or NAME=FILE, of CSV or NDJSON; none: the table of addresses',
-      addPath,
-    ),
-)
-  .addOption(
-    new Option('--key <column>', 'the column that is the key: of all tables, or TABLE:COLUMN')
-      .argParser(addText)
-      .default([], 'none'),
-  )
-  .addOption(
-    new Option('--range <from,to>', 'the columns where ranges begin and end: of all tables, or TABLE:FROM,TO')
-      .argParser(addText)
-      .default([], 'none'),
-  )
-  .addOption(
-    new Option('--data <directory>', 'where changes of tables are kept: a log and snapshots').argParser(
-      parsePath,
-    ),
-  )
-  .addOption(
-    new Option(
-      '--sync <when>',
-      'when changes are written through to the disk: always, or every so many seconds',
-    )
-      .argParser(parseSync)
-      .default('always'),
-  )
-  .addOption(
-    new Option(
-      '--nats <url>',
-      'keep tables in a bucket of NATS JetStream, for several nodes: nats://USER:PASSWORD@HOST:PORT',
-    ).argParser(parseNats),
-  )
-  .addOption(
-    new Option('--bucket <name>', 'with --nats: the bucket; made if there is none').argParser(parseBucket),
-  )
-  .addOption(new Option('--nats-creds <file>', 'with --nats: a file of credentials').argParser(parsePath))
-  .addOption(
-    new Option(
-      '--token-file <file>',
-      'file of the token that changes need (default: token in the data directory)',
-    ).argParser(parsePath),
-  )
-  .addOption(
-    new Option('--history <size>', 'changes kept for clients that come back')
-      .argParser(parseBytes)
-      .default(parseBytes('16MiB'), '16MiB'),
-  )
-  .addOption(
-    new Option('--port <number>', 'port to listen on; 0 for any free one')
-      .argParser(parseInteger(0, 65_535))
-      .default(8080),
-  )
-  .addOption(new Option('--host <address>', 'address to listen on').default('127.0.0.1'))
-  .addOption(
-    new Option('--body-limit <size>', 'largest body of a POST')
-      .argParser(parseBytes)
-      .default(parseBytes('1GiB'), '1GiB'),
-  )
-  .addOption(
-    new Option(
-      '--timeout <seconds>',
-      'longest time for a request to arrive, and longest silence on a connection',
-    )
-      .argParser(parseSeconds)
-      .default(parseSeconds('300'), '300'),
-  )
-  .option('--no-watch', 'do not reload when a file of the table changes (SIGHUP still does)')
-  .addOption(
-    new Option(
-      '--max-shrink <percent>',
-      'ranges of a file, compared with the table that is served, that may be missing in the next one',
-    )
-      .argParser(parsePercent)
-      .default(MAX_SHRINK),
-  )
-  .addOption(
-    new Option(
-      '--patience <seconds>',
-      'how long a worker may give no sign of life before it is replaced and its batches are given to others',
-    )
-      .argParser(parseSeconds)
-      .default(PATIENCE_MILLISECONDS, String(PATIENCE_MILLISECONDS / 1000)),
-  )
-  .addOption(
-    new Option(
-      '--inspect <socket>',
-      'path of a local socket on which `percpu top` can watch the workers',
-    ).argParser(parseSocket),
-  )
-  .addOption(
-    new Option('--pid-file <file>', 'file for the number of the process, while it runs').argParser(parsePath),
-  )
-  .addOption(
-    new Option(
-      '--attribution <text>',
-      'whom the data is owed to, for GET /health (default: as the package of the tables has it)',
-    ).argParser((text) => (text === '' ? [] : [text])),
-  )
-  .addOption(
-    new Option('--log-level <level>', 'least severe messages to log')
-      .choices(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
-      .default('info'),
-  )
-  .action(
-    async (files: string[], { timeout, patience, ...flags }: ServeFlags & TablesFlags, command: Command) => {
-      // `percpu top` shows it, and so does ps.
-      process.title = 'percpu serve'
-      const nats = natsOptions(flags)
-      if (files.length > 0 || flags.data !== undefined || nats) {
-        refuseOptions(command, ADDRESS_OPTIONS, 'it is for the table of addresses')
-        const sources = tableSources(files, flags.key, flags.range, rowFormat(flags))
-        const { serveTables } = await import('./commands/serve.js')
-        process.exitCode = await serveTables({ ...flags, nats, timeoutMilliseconds: timeout, sources })
-        return
-      }
-      refuseOptions(command, OWN_TABLE_OPTIONS, 'it is for tables of your own: name their files')
-      const { serve } = await import('./commands/serve.js')
-      process.exitCode = await serve({
-        ...flags,
-        timeoutMilliseconds: timeout,
-        patienceMilliseconds: patience,
-        files: tableFiles(flags),
-        rules: addressRules(flags),
-      })
-    },
-  )
+addServeCommand(program)
 
 addTableOptions(
   program
     .command('lookup')
     .description('answer addresses from files or standard input, one a line, as NDJSON'),
 )
-  .argument('[files...]', 'files of addresses; - or none for standard input', addPath)
+  .argument('[files...]', 'files of addresses; - or none for standard input', parsePaths)
   .addOption(new Option('--table <name>', 'the table to look in').choices([TABLE_NAME]).default(TABLE_NAME))
   .addOption(
     new Option('--server <url>', 'have this service answer, from its table')
@@ -369,85 +202,7 @@ program
     process.exitCode = (await bench({ ...options, signal: ended.signal })) ? 0 : 1
   })
 
-interface TortureFlags {
-  readonly flavour: FlavourName | 'all'
-  readonly seconds: number
-  readonly readers: number
-  readonly writers: number
-  readonly fakeWriters: number
-  readonly kill: boolean
-  readonly onoff: boolean
-  readonly walk: boolean
-  readonly fanout: number
-  readonly seed?: number
-  readonly json: boolean
-}
-
-program
-  .command('torture')
-  .description('check grace periods under load on this computer; exits with 1 if one was too short')
-  .addOption(
-    new Option('--flavour <name>', 'what to torture; busted-* have a fault that must be found')
-      .choices(['all', ...FLAVOURS])
-      .default('all'),
-  )
-  .addOption(
-    new Option('--seconds <seconds>', 'how long, each flavour')
-      .argParser(parseSeconds)
-      .default(DEFAULTS.milliseconds, String(DEFAULTS.milliseconds / 1000)),
-  )
-  .addOption(threads('--readers <number>', 'threads that read', DEFAULTS.readers))
-  .addOption(threads('--writers <number>', 'threads that replace what is read', DEFAULTS.writers))
-  .addOption(
-    threads('--fake-writers <number>', 'threads that ask for grace periods', DEFAULTS.fakeWriters, 0),
-  )
-  .option('--walk', 'torture walks of page tables instead: --readers, --writers, --kill', false)
-  .option('--kill', 'terminate random threads, and start others', false)
-  .option('--onoff', 'threads take their CPUs offline, and join again', false)
-  .addOption(
-    new Option('--fanout <number>', 'children of a node of the tree of grace periods')
-      .argParser(parseInteger(2, 32))
-      .default(DEFAULTS.fanout),
-  )
-  .addOption(
-    new Option('--seed <number>', 'of the random choices (default: another one each time)').argParser(
-      parseInteger(0, 2 ** 31 - 1),
-    ),
-  )
-  .option('--json', 'print JSON', false)
-  .action(async ({ seconds, seed = Math.floor(Math.random() * 2 ** 31), ...flags }: TortureFlags) => {
-    const ended = new AbortController()
-    process.once('SIGINT', () => {
-      ended.abort()
-    })
-    const { signal } = ended
-    const { torture, tortureWalking } = await import('./commands/torture.js')
-    if (flags.walk) {
-      const isGood = await tortureWalking({
-        ...flags,
-        milliseconds: seconds,
-        seed,
-        output: process.stdout,
-        signal,
-      })
-      process.exitCode = isGood ? 0 : 1
-      return
-    }
-    const isGood = await torture({ ...flags, milliseconds: seconds, seed, output: process.stdout, signal })
-    process.exitCode = isGood ? 0 : 1
-  })
-
-function threads(flags: string, description: string, value: number, least = 1): Option {
-  return new Option(flags, description).argParser(parseInteger(least, MAX_THREADS)).default(value)
-}
-
-function addPath(text: string, before: readonly string[] | undefined): readonly string[] {
-  return [...(before ?? []), parsePath(text)]
-}
-
-function addText(text: string, before: readonly string[] | undefined): readonly string[] {
-  return [...(before ?? []), text]
-}
+addTortureCommand(program)
 
 function version(): string {
   const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')

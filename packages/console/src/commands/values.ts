@@ -52,6 +52,14 @@ export function parsePath(text: string): string {
   if (text === '' || text.includes('\0')) throw new InvalidArgumentError('Expected the path of a file.')
   return text
 }
+/** Paths of files, one after the other. */
+export function parsePaths(text: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), parsePath(text)]
+}
+/** An option that may be given several times. */
+export function parseTexts(text: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), text]
+}
 /** That of a socket: on Linux it may begin with a NUL, for a name that is no file. */
 export function parseSocket(text: string): string {
   if (text === '' || text.includes('\0', 1)) throw new InvalidArgumentError('Expected the path of a socket.')
