@@ -32,7 +32,7 @@ export interface Heard {
   readonly name: string
   readonly revision: number
   readonly value: Uint8Array | undefined
-  /** Whether the server knew of no later one when it sent this one. */
+  /** Whether the server says that there is no later one. After deletions it may fail to. */
   readonly isLast: boolean
 }
 export interface BucketState {
@@ -44,6 +44,8 @@ export interface BucketState {
   readonly names: number
 }
 export interface Watch extends AsyncIterable<Heard> {
+  /** How many have come that were not taken yet. */
+  waiting(): number
   stop(): void
 }
 
@@ -51,8 +53,8 @@ export const TIMEOUT_MILLISECONDS = 3000
 const RECONNECT_MILLISECONDS = 250
 /** A connection on which nothing comes is found dead after three of these. */
 const PING_MILLISECONDS = 2000
-/** Of each key. A follower that is a little behind still finds what was written over. */
-const HISTORY = 4
+/** Of each key. A follower that is a little behind is still sent what was written over. */
+const HISTORY = 8
 
 /** `change`: connected or cut. */
 export class Bucket extends EventEmitter<{ change: [] }> {
@@ -63,6 +65,7 @@ export class Bucket extends EventEmitter<{ change: [] }> {
   readonly #kv: KV
   readonly #stream: string
   #isConnected = true
+  #cuts = 0
 
   private constructor(name: string, connection: NatsConnection, manager: JetStreamManager, kv: KV) {
     super()
@@ -110,6 +113,10 @@ export class Bucket extends EventEmitter<{ change: [] }> {
   get isConnected(): boolean {
     return this.#isConnected
   }
+  /** How often the connection was cut: nothing that was asked for before is to be waited for. */
+  get cuts(): number {
+    return this.#cuts
+  }
   /** Most bytes of a value with what is around it. */
   get maxPayload(): number {
     return this.#connection.info?.max_payload ?? 2 ** 20
@@ -126,6 +133,7 @@ export class Bucket extends EventEmitter<{ change: [] }> {
     const entries = await this.#kv.watch(from > 1 ? { resumeFromRevision: from } : {})
     return {
       stop: () => entries.stop(),
+      waiting: () => entries.getPending(),
       async *[Symbol.asyncIterator]() {
         for await (const entry of entries) yield heard(entry)
       },
@@ -169,6 +177,7 @@ export class Bucket extends EventEmitter<{ change: [] }> {
     for await (const { type } of this.#connection.status()) {
       if (type !== 'disconnect' && type !== 'reconnect') continue
       this.#isConnected = type === 'reconnect'
+      if (type === 'disconnect') this.#cuts++
       this.emit('change')
     }
     this.#isConnected = false

@@ -10,9 +10,9 @@
  * anew. All names of the bucket are known here once all revisions were heard. So what is known is
  * what is there if, and only if, the numbers of names are equal.
  *
- * The server leaves out what was written over before it could be sent. So the tables are those of
- * the bucket at one revision when it says that there is no later one: changes are shown then. Where
- * that does not come for long, they are shown without, and `sequence` stays behind them.
+ * The server leaves out what was written over eight times before it could be sent. That happens to
+ * who catches up: changes are shown once the revision is there that was the last when it began, as
+ * one version of each table. Where there are too many, they are shown before, and `sequence` stays.
  */
 import { EventEmitter, once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -171,6 +171,7 @@ export class Follower {
   /** Until the watch ends. */
   async #follow(onFirst: () => void): Promise<void> {
     const { bucket } = this.#options
+    const { cuts } = bucket
     const before = await bucket.state()
     const goesOn = before.created === this.#created && before.last >= this.#sequence && !this.#wantsWhole
     this.#pending = []
@@ -181,18 +182,21 @@ export class Follower {
     const watch = await bucket.watch(goesOn ? this.#sequence + 1 : 0)
     this.#watch = watch
     try {
-      if (this.#isCut()) return
+      // The server has forgotten a watch that was asked for before a cut.
+      if (this.#isCut() || bucket.cuts !== cuts) return
       if (!goesOn && before.names === 0) await this.#replace(before, 0, onFirst)
       for await (const heard of watch) {
         if (this.#watch !== watch) return
         this.#silence = 0
         if (this.#whole) {
           this.#whole.set(heard.name, heard)
-          if (heard.isLast) await this.#replace(before, heard.revision, onFirst)
+          if (heard.isLast || heard.revision >= before.last)
+            await this.#replace(before, heard.revision, onFirst)
           continue
         }
         this.#pending.push(heard)
-        if (heard.isLast || this.#pending.length >= BATCH) await this.#apply(heard.isLast)
+        const isThere = heard.isLast || heard.revision >= before.last
+        if ((isThere && watch.waiting() === 0) || this.#pending.length >= BATCH) await this.#apply(isThere)
       }
     } finally {
       if (this.#watch === watch) this.#watch = undefined
@@ -227,7 +231,7 @@ export class Follower {
     onFirst()
   }
 
-  async #apply(isLast: boolean): Promise<void> {
+  async #apply(isThere: boolean): Promise<void> {
     const { history, onMade } = this.#options
     const batch = this.#pending
     this.#isApplying = true
@@ -242,7 +246,7 @@ export class Follower {
       else history.add({ sequence, table: table.name, kind: 'reset', data: `{"sequence":${sequence}}` })
     }
     for (const [table, count] of counts) onMade(table, count)
-    if (isLast) this.#moveTo(batch.at(-1)?.revision ?? 0)
+    if (isThere) this.#moveTo(batch.at(-1)?.revision ?? 0)
     this.#events.emit('moved')
     if (!this.#followed.hasStrays) return
     this.#wantsWhole = true

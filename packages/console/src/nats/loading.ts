@@ -60,8 +60,10 @@ export async function loadTable(source: TableSource, options: LoadingOptions): P
       continue
     }
     const claim = await Claim.take(source, options, mark?.revision ?? 0)
-    if (!claim) await follower.moved(patienceMilliseconds)
-    else
+    if (!claim) {
+      // Unless its mark has come already.
+      if (follower.mark(name)?.revision === mark?.revision) await follower.moved(patienceMilliseconds)
+    } else
       try {
         ;({ rows, lines } = await claim.load())
       } finally {

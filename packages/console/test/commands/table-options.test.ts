@@ -4,7 +4,7 @@ import { devNull } from 'node:os'
 import { test } from 'node:test'
 import { percpu } from '../helpers/command.js'
 
-const { tableFiles } = await import('../../dist/commands/table-options.js')
+const { natsOptions, tableFiles } = await import('../../dist/commands/table-options.js')
 const { columnsText, USUAL_FORMAT } = await import('../../dist/table/format.js')
 type Flags = Parameters<typeof tableFiles>[0]
 
@@ -30,4 +30,12 @@ test('what only means something for a table that is read is refused with --serve
     assert.equal(code, 2)
     assert.match(stderr, /--server <url>' cannot be used with option '--/)
   }
+})
+
+test('a bucket has a server and a name, and no data directory beside it', () => {
+  const nats = 'nats://127.0.0.1:4222'
+  assert.equal(natsOptions({}), undefined)
+  assert.deepEqual(natsOptions({ nats, bucket: 'b' }), { url: nats, bucket: 'b', credentials: undefined })
+  for (const flags of [{ nats }, { bucket: 'b' }, { natsCreds: 'file' }, { nats, bucket: 'b', data: 'd' }])
+    assert.throws(() => natsOptions(flags), { code: 'PERCPU_USAGE' })
 })

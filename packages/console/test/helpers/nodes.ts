@@ -44,7 +44,7 @@ export async function openBucket(
   const connection = await connect({ servers: server.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 })
   t.after(() => connection.close())
   const kvm = new Kvm(jetstream(connection))
-  return { kv: await kvm.create(BUCKET, { history: 4 }), kvm }
+  return { kv: await kvm.create(BUCKET, { history: 8 }), kvm }
 }
 
 export type Contents = Readonly<Record<string, readonly [version: number, value: unknown]>>

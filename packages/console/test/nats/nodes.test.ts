@@ -129,6 +129,18 @@ test('three nodes', { skip: noNats() }, async (t) => {
     assert.equal(`${refused.status} ${(refused.json as { code: string }).code}`, '501 NOT_SUPPORTED')
   })
 
+  await t.test('changes are told by all nodes in one order, under the same numbers', async () => {
+    const [one, other] = nodes as [TestNode, TestNode]
+    const { version: after } = (await one.ask('PUT', '/tables/users/told', '0')).json as { version: number }
+    await other.ask('GET', '/tables', undefined, { 'x-percpu-sequence': String(after) })
+    for (let i = 0; i < 6; i++) await nodes[i % 3]?.ask('PUT', `/tables/users/told${i}`, String(i))
+    await one.ask('DELETE', '/tables/users/told')
+    const [told, also] = await Promise.all([one, other].map(({ service }) => changes(service.url, after, 7)))
+    assert.equal(told?.length, 7)
+    assert.match(told.at(-1) ?? '', /^event: delete\nid: \d+\ndata: .*"key":"told"/)
+    assert.deepEqual(also, told)
+  })
+
   await t.test('lines of a batch are made by themselves, and in their order', async () => {
     const [one] = nodes as [TestNode]
     const batch = [
@@ -148,3 +160,21 @@ test('three nodes', { skip: noNats() }, async (t) => {
     assert.equal((atomic.json as { code: string }).code, 'NOT_SUPPORTED')
   })
 })
+
+/** The next changes after a number, as they are told. */
+async function changes(url: string, after: number, count: number): Promise<readonly string[]> {
+  const ended = new AbortController()
+  const { body } = await fetch(`${url}/changes?after=${after}`, { signal: ended.signal })
+  assert.ok(body)
+  let text = ''
+  for await (const piece of body.pipeThrough(new TextDecoderStream())) {
+    text += piece
+    const events = text.split('\n\n').slice(0, -1)
+    // The first one only says that it is open.
+    if (events.length > count) {
+      ended.abort()
+      return events.slice(1)
+    }
+  }
+  throw new Error(`ended after ${text}`)
+}

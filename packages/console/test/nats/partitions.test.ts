@@ -23,6 +23,7 @@ class Client {
   /** Versions that were acknowledged, by key; undefined: deleted. */
   readonly made = new Map<string, [version: number, value: unknown][]>()
   readonly codes = new Set<string>()
+  count = 0
   readonly #node: TestNode
   readonly #name: string
   #isOver = false
@@ -59,6 +60,7 @@ class Client {
       const { version } = answer.json as { version: number }
       const list = this.made.get(key) ?? []
       list.push([version, value])
+      this.count++
       this.made.set(key, list)
     }
   }
@@ -140,8 +142,11 @@ test('nodes that were cut off', { skip: noNats() }, async (t) => {
       await server.kill()
       await server.start()
     } while (performance.now() < end)
-    // Some changes are made after the last cut, so that each node is known to follow.
     await until('all are well', isWhole)
+    const counts = clients.map(({ count }) => count)
+    await until('all nodes take changes again', () =>
+      clients.every(({ count }, i) => count > (counts[i] ?? 0)),
+    )
     await Promise.all(clients.map((client) => client.end()))
     await converged(kv, nodes, clients)
     for (const { codes } of clients)
@@ -167,7 +172,7 @@ test('nodes that were cut off', { skip: noNats() }, async (t) => {
     await kv.destroy()
     assert.equal(codeOf(await one.ask('PUT', '/tables/things/x', '1')), 'CUT_OFF')
     assert.equal((await one.ask('GET', '/tables/things/later')).text, '1')
-    const anew = await kvm.create('tables', { history: 1 })
+    const anew = await kvm.create('tables', { history: 8 })
     const again = await startNode(t, server, options)
     await again.ask('PUT', '/tables/things/x', '"new"')
     await converged(anew, [...nodes, again])
