@@ -8,7 +8,7 @@ import { machineSource } from '../web/source.js'
 import { ChangeStreams } from './events.js'
 import { canSharePort, Fronts } from './fronts.js'
 import type { ChangeFeed } from './history.js'
-import { metricsText, type TableMetrics } from './metrics.js'
+import { metricsText, readsIn, type TableMetrics } from './metrics.js'
 import { addRoutes, offer, paths, unsupportedType, type Health, type Place } from './routes.js'
 import type { Table } from './table.js'
 import type { Token } from './token.js'
@@ -70,7 +70,10 @@ async function openHere(options: DoorOptions): Promise<Door> {
         exposition: () => metrics.registry.metrics(),
       }),
   })
-  addWebRoutes(app, { source: machineSource(machine) })
+  const lookups = async () => [
+    { name: 'requests', cpu: machine.cpu, count: readsIn(await metrics.collected()) },
+  ]
+  addWebRoutes(app, { source: machineSource(machine), lookups })
   await app.listen({ host, port })
   return {
     url: urlOf(app),

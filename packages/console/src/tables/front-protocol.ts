@@ -1,5 +1,6 @@
 /** What the threads that answer requests, and the thread that makes changes, say to each other. */
 import type { MachineHandle } from 'percpu'
+import type { LookupCount } from '../web/frame.js'
 import type { TableSpec } from './change.js'
 import type { ChangeEvent } from './history.js'
 import type { CollectedMetrics } from './metrics.js'
@@ -36,6 +37,7 @@ export interface Questions {
   readonly health: { readonly asked: undefined; readonly answer: Health }
   readonly metrics: { readonly asked: undefined; readonly answer: string }
   readonly sequence: { readonly asked: undefined; readonly answer: number }
+  readonly lookups: { readonly asked: undefined; readonly answer: readonly LookupCount[] }
 }
 export type Topic = keyof Questions
 

@@ -95,7 +95,10 @@ const app = createServer({
       exposition: () => main.ask('metrics', undefined),
     }),
 })
-addWebRoutes(app, { source: machineSource(machine) })
+addWebRoutes(app, {
+  source: machineSource(machine),
+  lookups: () => main.ask('lookups', undefined),
+})
 
 port.on('message', (message: ToFront) => {
   if (message.type === 'stop') void stop()

@@ -13,7 +13,7 @@ import { WorkerLostError } from '../errors.js'
 import { Refusal } from '../serve/refusal.js'
 import type { FromFront, FrontSetup, Questions, ToFront, Topic } from './front-protocol.js'
 import type { ChangeFeed, Followed } from './history.js'
-import type { CollectedMetrics } from './metrics.js'
+import { readsIn, type CollectedMetrics } from './metrics.js'
 import type { Health } from './routes.js'
 import type { Table } from './table.js'
 import type { Changes } from './writer.js'
@@ -238,6 +238,13 @@ class Front {
         return health()
       case 'sequence':
         return sequence()
+      case 'lookups':
+        return Promise.all(
+          this.#all.map(async (front, place) => {
+            const collected = await front.collect()
+            return { name: `worker ${place}`, cpu: front.cpu, count: collected ? readsIn(collected) : 0 }
+          }),
+        )
       case 'metrics': {
         const collected = await Promise.all(this.#all.map((front) => front.collect()))
         return exposition(collected.filter((one) => one !== undefined))

@@ -13,11 +13,13 @@ export interface MeasuredTables {
   readonly logBytes: () => number
 }
 
+const READS = 'percpu_table_reads_total'
+
 /** What each thread counts that answers requests. */
 export class RequestMetrics {
   readonly registry = new Registry()
   readonly reads = new Counter({
-    name: 'percpu_table_reads_total',
+    name: READS,
     help: 'Keys that were asked for by GET',
     labelNames: ['table', 'result'],
     registers: [this.registry],
@@ -86,6 +88,12 @@ export class TableMetrics extends RequestMetrics {
       },
     })
   }
+}
+
+/** How many keys were asked for, of what a thread has counted. */
+export function readsIn(collected: CollectedMetrics): number {
+  const reads = collected.find(({ name }) => name === READS)
+  return (reads?.values ?? []).reduce((sum, { value }) => sum + value, 0)
 }
 
 /** The sum of what several threads have counted, as Prometheus takes it. */
