@@ -169,6 +169,11 @@ export class Bucket extends EventEmitter<{ change: [] }> {
     return { revision: message.seq, isDeleted: isDeletion(message.header.get('KV-Operation')) }
   }
 
+  /** Connects anew, where answers do not come although it is connected. */
+  async reconnect(): Promise<void> {
+    await this.#connection.reconnect().catch(() => undefined)
+  }
+
   async close(): Promise<void> {
     await this.#connection.close()
   }

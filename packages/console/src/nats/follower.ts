@@ -152,10 +152,10 @@ export class Follower {
     while (!signal.aborted) {
       try {
         await this.#follow(onFirst)
-        this.#trouble = undefined
       } catch (error) {
-        const { message } = error as Error
+        const { name, message } = error as Error
         onFailed(error)
+        if (name === 'TimeoutError' && !this.#isCut()) await bucket.reconnect()
         if (!this.#isCut() && this.#trouble !== message)
           logger.warn({ err: error }, 'the bucket cannot be followed; trying again')
         this.#trouble = message
@@ -184,6 +184,7 @@ export class Follower {
     try {
       // The server has forgotten a watch that was asked for before a cut.
       if (this.#isCut() || bucket.cuts !== cuts) return
+      this.#trouble = undefined
       if (!goesOn && before.names === 0) await this.#replace(before, 0, onFirst)
       for await (const heard of watch) {
         if (this.#watch !== watch) return
