@@ -68,6 +68,7 @@ export { canSharePort, Fronts } from './tables/fronts.js'
 export { History, type ChangeEvent } from './tables/history.js'
 export { metricsText, TableMetrics } from './tables/metrics.js'
 export { BadKey, keyCodecs, parseRange, type Key, type KeyKind, type KeyRange } from './tables/keys.js'
+export { RangeSet } from './tables/range-set.js'
 export { readRows, type ReadRows } from './tables/read-rows.js'
 export { TableService, type TableServiceOptions } from './tables/service.js'
 export {

@@ -12,7 +12,8 @@ import { readFlag, rowJson } from './listing.js'
 import { readLine, refusalOf, type Line } from './operations.js'
 import { MAX_VALUE_BYTES, type Table } from './table.js'
 import type { KeyRange } from './keys.js'
-import { meetsAny, type Changes, type Outcome } from './writer.js'
+import { RangeSet } from './range-set.js'
+import type { Changes, Outcome } from './writer.js'
 
 /** Longest line: a value, a key, and what is around them. */
 const LINE_BYTES = MAX_VALUE_BYTES + 4096
@@ -147,11 +148,13 @@ class Turn {
   readonly #read = new Set<string>()
   readonly #written = new Set<string>()
   /** In a table of ranges. */
-  readonly #reads: KeyRange[] = []
-  readonly #writes: KeyRange[] = []
+  readonly #reads: RangeSet
+  readonly #writes: RangeSet
 
   constructor(table: Table) {
     this.#table = table
+    this.#reads = new RangeSet(table.codec)
+    this.#writes = new RangeSet(table.codec)
   }
 
   takes(line: Line): boolean {
@@ -159,14 +162,13 @@ class Turn {
     const isRead = line.kind === 'read'
     const range = isRead ? line.range : line.operation
     if (!this.#table.spec.isRange) return !(isRead ? this.#written : this.#read).has(this.#idOf(range))
-    if (isRead) return !meetsAny(this.#table, range, this.#writes)
-    return !meetsAny(this.#table, range, this.#reads) && !meetsAny(this.#table, range, this.#writes)
+    return !this.#writes.meets(range) && (isRead || !this.#reads.meets(range))
   }
   add(line: Line): void {
     if (line.kind === 'bad') return
     const isRead = line.kind === 'read'
     const range = isRead ? line.range : line.operation
-    if (this.#table.spec.isRange) (isRead ? this.#reads : this.#writes).push(range)
+    if (this.#table.spec.isRange) (isRead ? this.#reads : this.#writes).add(range)
     else (isRead ? this.#read : this.#written).add(this.#idOf(range))
   }
 

@@ -5,13 +5,14 @@ import { encodingOf, unpacked } from '../serve/encodings.js'
 import { Refusal } from '../serve/refusal.js'
 
 const NEWLINE = 0x0a
+const decoder = new TextDecoder('utf-8', { fatal: true })
 const BLANK = /^[ \t\r]*$/
 
-/** The whole body. @throws Refusal */
-export async function readBody(request: IncomingMessage, limit: number): Promise<Buffer> {
+/** The whole body, which is text. @throws Refusal */
+export async function readText(request: IncomingMessage, limit: number): Promise<string> {
   const pieces: Uint8Array[] = []
   for await (const piece of bodyOf(request, limit)) pieces.push(piece)
-  return Buffer.concat(pieces)
+  return textOf(Buffer.concat(pieces))
 }
 
 /** Lines of a body, without blank ones, as they come. @throws Refusal */
@@ -22,19 +23,11 @@ export async function* readLines(
 ): AsyncGenerator<readonly string[], undefined> {
   let rest: Uint8Array[] = []
   let restBytes = 0
-  const decoder = new TextDecoder('utf-8', { fatal: true })
-  const lineOf = (bytes: Uint8Array) => {
-    try {
-      return decoder.decode(bytes)
-    } catch {
-      throw new Refusal(400, 'MALFORMED_BODY', 'the body holds bytes that are not UTF-8')
-    }
-  }
   for await (const piece of bodyOf(request, limit)) {
     const end = piece.lastIndexOf(NEWLINE)
     const tail = piece.subarray(end + 1)
     if (end >= 0) {
-      const text = lineOf(Buffer.concat([...rest, piece.subarray(0, end)]))
+      const text = textOf(Buffer.concat([...rest, piece.subarray(0, end)]))
       rest = []
       restBytes = 0
       const lines = text.split('\n').filter((line) => !BLANK.test(line))
@@ -45,8 +38,16 @@ export async function* readLines(
     if (restBytes > lineLimit)
       throw new Refusal(413, 'LINE_TOO_LONG', `a line of the body is longer than ${lineLimit} bytes`)
   }
-  const last = lineOf(Buffer.concat(rest))
+  const last = textOf(Buffer.concat(rest))
   if (!BLANK.test(last)) yield [last]
+}
+
+function textOf(bytes: Uint8Array): string {
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    throw new Refusal(400, 'MALFORMED_BODY', 'the body holds bytes that are not UTF-8')
+  }
 }
 
 async function* bodyOf(request: IncomingMessage, limit: number): AsyncGenerator<Buffer, undefined> {
@@ -56,9 +57,11 @@ async function* bodyOf(request: IncomingMessage, limit: number): AsyncGenerator<
   if (declared > limit) throw tooLarge(declared)
   const encoding = encodingOf(request)
   const unpacking = encoding === 'identity' ? undefined : unpacked(request, encoding)
+  // A request that is destroyed could not be answered any more.
+  const pieces = request.iterator({ destroyOnReturn: false })
   let bytes = 0
   try {
-    for await (const piece of (unpacking?.bytes ?? request) as AsyncIterable<Buffer>) {
+    for await (const piece of (unpacking?.bytes ?? pieces) as AsyncIterable<Buffer>) {
       bytes += piece.length
       if (bytes > limit) throw tooLarge(`more than ${limit}`)
       yield piece

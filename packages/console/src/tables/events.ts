@@ -37,20 +37,13 @@ export class ChangeStreams {
       throw new Refusal(503, 'BUSY', `${MAX_CLIENTS} clients follow changes: try again later`)
     this.#clients.add(response)
     response.once('close', () => this.#clients.delete(response))
-    const send = (text: string) => {
-      // It may come back, and then goes on where it was.
-      if (!response.write(text) && response.writableLength > MAX_BEHIND) response.destroy()
-    }
-    /** Those that are told before the answer has begun. */
-    let early: ChangeEvent[] | undefined = []
-    const tell = (event: ChangeEvent) => {
-      if (table !== undefined && event.table !== table) return
-      if (early) early.push(event)
-      else send(textOf(event))
-    }
-    const { missed, last, stop } = await this.#feed.follow(after, tell)
+    const stream = new ChangeStream(response)
+    const isWanted = (event: ChangeEvent) => table === undefined || event.table === table
+    const { missed, last, stop } = await this.#feed.follow(after, (event) => {
+      if (isWanted(event)) stream.tell(event)
+    })
     response.once('close', stop)
-    if (response.destroyed) {
+    if (response.destroyed || response.writableEnded) {
       stop()
       return
     }
@@ -61,11 +54,9 @@ export class ChangeStreams {
     })
     // The id is where a client that comes back goes on, also if it has had nothing else.
     const id = missed === undefined || after === undefined ? last : after
-    send(`event: ${missed === undefined ? 'reset' : 'open'}\nid: ${id}\ndata: {"sequence":${id}}\n\n`)
-    const waiting = [...(missed ?? []), ...early]
-    early = undefined
-    waiting.forEach(tell)
-    const ping = setInterval(() => send(': ping\n\n'), PING_MILLISECONDS)
+    const first = `event: ${missed === undefined ? 'reset' : 'open'}\nid: ${id}\ndata: {"sequence":${id}}\n\n`
+    stream.open(first, missed?.filter(isWanted) ?? [])
+    const ping = setInterval(() => stream.ping(), PING_MILLISECONDS)
     ping.unref()
     response.once('close', () => clearInterval(ping))
   }
@@ -73,6 +64,62 @@ export class ChangeStreams {
   /** Ends all of them: they come back to whoever listens then. */
   close(): void {
     for (const response of this.#clients) response.end()
+  }
+}
+
+/** What a client is sent: as fast as it reads, and what it has missed first. */
+class ChangeStream {
+  readonly #response: ServerResponse
+  /** What waits for the client. */
+  #missed: readonly ChangeEvent[] = []
+  #told: ChangeEvent[] = []
+  /** Of what was missed, and of what was told, as much is written. */
+  #at = 0
+  /** Bytes that were told and are not written. */
+  #behind = 0
+  #canWrite = false
+
+  constructor(response: ServerResponse) {
+    this.#response = response
+    response.on('drain', () => {
+      this.#canWrite = true
+      this.#write()
+    })
+  }
+
+  /** Begins; nothing that was told before is lost. */
+  open(first: string, missed: readonly ChangeEvent[]): void {
+    this.#missed = missed
+    this.#canWrite = this.#response.write(first)
+    this.#write()
+  }
+  /** A client that is too far behind is cut off: it may come back, and goes on where it was. */
+  tell(event: ChangeEvent): void {
+    this.#told.push(event)
+    this.#behind += event.data.length
+    this.#write()
+    if (this.#behind > MAX_BEHIND) this.#response.destroy()
+  }
+  ping(): void {
+    if (this.#canWrite && !this.#response.writableEnded) this.#canWrite = this.#response.write(': ping\n\n')
+  }
+
+  #write(): void {
+    while (this.#canWrite && !this.#response.writableEnded) {
+      const waiting = this.#missed.length > 0 ? this.#missed : this.#told
+      const event = waiting[this.#at++]
+      if (event) {
+        if (waiting === this.#told) this.#behind -= event.data.length
+        this.#canWrite = this.#response.write(textOf(event))
+        continue
+      }
+      this.#at = 0
+      if (waiting === this.#missed) this.#missed = []
+      else {
+        this.#told = []
+        return
+      }
+    }
   }
 }
 

@@ -35,7 +35,7 @@ export function valueOf(text: string): Buffer {
   return keptValue(value)
 }
 function keptValue(value: unknown): Buffer {
-  const bytes = Buffer.from(JSON.stringify(value))
+  const bytes = Buffer.from(keptText(value))
   if (bytes.length > MAX_VALUE_BYTES)
     throw new Refusal(
       413,
@@ -43,6 +43,16 @@ function keptValue(value: unknown): Buffer {
       `the value has ${bytes.length} bytes, ${MAX_VALUE_BYTES} at most`,
     )
   return bytes
+}
+
+function keptText(value: unknown): string {
+  try {
+    return JSON.stringify(value)
+  } catch (error) {
+    // JSON.parse takes any depth.
+    if (error instanceof RangeError) throw new Refusal(400, 'BAD_VALUE', 'the value is nested too deeply')
+    throw error
+  }
 }
 
 /**

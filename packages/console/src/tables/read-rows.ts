@@ -2,8 +2,6 @@
  * Reads the rows of a table from a file of CSV or NDJSON, packed with gzip or not, and puts them in
  * order. Nothing is repaired, and nothing is taken twice: what is wrong is told with its line.
  */
-import { createInterface } from 'node:readline'
-import { Readable } from 'node:stream'
 import { shorten } from '../address/parse.js'
 import { codeOf } from '../error-code.js'
 import { FileError } from '../errors.js'
@@ -39,6 +37,10 @@ export interface ReadRow extends KeyRange {
 
 type Complain = (text: string) => void
 const NDJSON = /\.(ndjson|jsonl)(\.gz)?$/i
+const NEWLINE = 0x0a
+/** Longest line of NDJSON: a value, with white space. */
+const LINE_BYTES = 4 * MAX_VALUE_BYTES
+const decoder = new TextDecoder('utf-8', { fatal: true })
 const DECIMAL = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/
 
 /**
@@ -80,7 +82,16 @@ async function readCsv(
   if (format.columns) useColumns(format.columns)
   await readRecords(file, { ...format, header: format.header || !format.columns }, problems, onBytes, {
     header(cells) {
-      if (!format.columns) useColumns(cells.map((name) => ({ name: name.trim(), isNumber: false })))
+      if (format.columns) return
+      const names = cells.map((name) => name.trim())
+      const twice = names.find((name, i) => names.indexOf(name) !== i)
+      if (twice === undefined) useColumns(names.map((name) => ({ name, isNumber: false })))
+      else
+        problems.refuse(
+          file,
+          1,
+          `names column '${visible(shorten(twice))}' twice: --columns gives other names`,
+        )
     },
     record(cells, line, complain) {
       if (!places) return
@@ -94,8 +105,8 @@ async function readCsv(
         const { name, isNumber } = columns[at] as RowColumn
         const cell = cells[at] as string
         if (name === '-' || keyCells.includes(at)) continue
-        if (isNumber && cell !== '' && !DECIMAL.test(cell)) {
-          complain(`${name} '${shorten(cell)}' is not a decimal number`)
+        if (isNumber && cell !== '' && !(DECIMAL.test(cell) && Number.isFinite(Number(cell)))) {
+          complain(`${name} '${shorten(cell)}' is not a decimal number below 2^1024`)
           return
         }
         fields.push(
@@ -117,22 +128,17 @@ async function readLines(
   problems: Problems,
   onBytes: (bytes: number) => void,
 ): Promise<void> {
-  const { file, columns } = collector.source
+  const { file } = collector.source
   try {
     const what = await withSource(file, onBytes, async (pieces) => {
       let line = 0
-      const text = decoded(pieces)
-      for await (const record of createInterface({ input: Readable.from(text), crlfDelay: Infinity })) {
+      const tooLong = () => problems.refuse(file, line + 1, `is longer than ${LINE_BYTES} bytes`)
+      for await (const bytes of linesOf(pieces, tooLong)) {
         line++
-        if (record.trim() === '') continue
         const complain: Complain = (problem) => problems.add(file, line, problem)
-        const row = objectOf(record)
-        if (row === undefined) {
-          complain(`is no JSON object: '${shorten(record)}'`)
-          continue
-        }
-        const { cells, rest } = splitFields(row, columns)
-        collector.add(cells, JSON.stringify(rest), line, complain)
+        const record = textOf(bytes)
+        if (record === undefined) complain('holds bytes that are not UTF-8')
+        else if (record.trim() !== '') addRecord(collector, record, line, complain)
       }
     })
     if (what === 'changed')
@@ -140,17 +146,62 @@ async function readLines(
   } catch (error) {
     const code = codeOf(error) ?? ''
     const message = error instanceof Error ? error.message : String(error)
-    if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA')
-      problems.refuse(file, 0, 'holds bytes that are not UTF-8')
-    else if (code.startsWith('Z_')) problems.refuse(file, 0, `is not gzip to its end: ${message}`)
+    if (code.startsWith('Z_')) problems.refuse(file, 0, `is not gzip to its end: ${message}`)
     else throw new FileError(`cannot read ${file}: ${message}`, { file }, { cause: error })
   }
 }
 
-async function* decoded(pieces: AsyncIterable<Buffer>): AsyncGenerator<string> {
-  const decoder = new TextDecoder('utf-8', { fatal: true })
-  for await (const piece of pieces) yield decoder.decode(piece, { stream: true })
-  yield decoder.decode()
+/** Ended by line feeds only: other characters that end lines may stand in texts of JSON. */
+async function* linesOf(pieces: AsyncIterable<Buffer>, tooLong: () => void): AsyncGenerator<Buffer> {
+  let rest: Buffer[] = []
+  let restBytes = 0
+  for await (const piece of pieces) {
+    let start = 0
+    for (let end = piece.indexOf(NEWLINE); end >= 0; end = piece.indexOf(NEWLINE, start)) {
+      yield Buffer.concat([...rest, piece.subarray(start, end)])
+      rest = []
+      restBytes = 0
+      start = end + 1
+    }
+    rest.push(Buffer.from(piece.subarray(start)))
+    restBytes += piece.length - start
+    if (restBytes > LINE_BYTES) {
+      tooLong()
+      return
+    }
+  }
+  if (restBytes > 0) yield Buffer.concat(rest)
+}
+
+function textOf(bytes: Uint8Array): string | undefined {
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+function addRecord(collector: Collector, record: string, line: number, complain: Complain): void {
+  const { columns } = collector.source
+  const row = objectOf(record)
+  if (row === undefined) return complain(`is no JSON object: '${shorten(record)}'`)
+  const rounded = columns.find((name) => Number.isInteger(row[name]) && !Number.isSafeInteger(row[name]))
+  if (rounded !== undefined)
+    return complain(`${visible(rounded)} is a number above 2^53 - 1, which is not read exactly: write a text`)
+  const { cells, rest } = splitFields(row, columns)
+  const value = jsonOf(rest)
+  if (value === undefined) return complain('is nested too deeply')
+  collector.add(cells, value, line, complain)
+}
+
+/** Undefined for what is nested more deeply than there is stack for. */
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value)
+  } catch (error) {
+    if (error instanceof RangeError) return undefined
+    throw error
+  }
 }
 
 function objectOf(text: string): Record<string, unknown> | undefined {

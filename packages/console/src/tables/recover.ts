@@ -1,5 +1,5 @@
 /** Makes tables of what a store holds: a snapshot, and the changes after it. */
-import type { Machine } from 'percpu'
+import { OutOfMemoryError, type Machine } from 'percpu'
 import { StoreDamagedError } from '../errors.js'
 import type { Store } from '../store/store.js'
 import { decodeChange, type Change, type TableSpec } from './change.js'
@@ -8,8 +8,9 @@ import type { Key, KeyRange } from './keys.js'
 import { storedOf, Table, type Write } from './table.js'
 import { eventOf } from './writer.js'
 
-/** Changes that are made as one version. */
+/** Changes, and bytes of their values, that are made as one version. */
 const BATCH = 5000
+const BATCH_BYTES = 4 * 2 ** 20
 
 /**
  * Recovers all tables. The history begins where the snapshot ends.
@@ -24,20 +25,17 @@ export async function recoverTables(
   const recovery = new Recovery(machine, history)
   const last = await store.recover(recovery)
   recovery.end()
-  // What was read from files has versions that are in no record.
-  if (history.last < Math.max(last, recovery.greatest)) history.startAt(Math.max(last, recovery.greatest))
+  if (history.last < last) history.startAt(last)
   return recovery.tables
 }
 
 class Recovery {
   readonly tables = new Map<string, Table>()
-  /** The greatest version of an entry of the snapshot. */
-  greatest = 0
   readonly #machine: Machine
   readonly #history: History
   /** Entries of the snapshot, of one table, in the order of their keys. */
   #loading: { readonly table: Table; readonly rows: [Key, Key, Uint8Array][] } | undefined
-  #writing: { readonly table: Table; readonly writes: Write[] } | undefined
+  #writing: { readonly table: Table; readonly writes: Write[]; bytes: number } | undefined
 
   constructor(machine: Machine, history: History) {
     this.#machine = machine
@@ -55,7 +53,8 @@ class Recovery {
     if (this.#loading?.table !== table) this.#load()
     this.#loading ??= { table, rows: [] }
     const { from, to } = rangeIn(table, change)
-    this.greatest = Math.max(this.greatest, change.version)
+    // Rows of a file have versions after the snapshot's number: who follows has not heard of them.
+    if (change.version > this.#history.last) this.#history.startAt(change.version)
     this.#loading.rows.push([from, to, storedOf(change.version, change.value)])
   }
   record({ sequence, payload }: { readonly sequence: number; readonly payload: Uint8Array }): void {
@@ -73,11 +72,13 @@ class Recovery {
       this.#history.add({ sequence, table: table.name, kind: 'reset', data: `{"sequence":${sequence}}` })
       return
     }
-    if (this.#writing?.table !== table || this.#writing.writes.length >= BATCH) this.#write()
-    this.#writing ??= { table, writes: [] }
+    const { writes: { length } = [], bytes = 0 } = this.#writing ?? {}
+    if (this.#writing?.table !== table || length >= BATCH || bytes >= BATCH_BYTES) this.#write()
+    this.#writing ??= { table, writes: [], bytes: 0 }
     const value = change.op === 'set' ? change.value : undefined
     const write = { ...rangeIn(table, change), version: sequence, value }
     this.#writing.writes.push(write)
+    this.#writing.bytes += value?.length ?? 0
     this.#history.add(eventOf(table, write))
   }
   end(): void {
@@ -93,10 +94,24 @@ class Recovery {
   #write(): void {
     const writing = this.#writing
     this.#writing = undefined
-    if (!writing) return
-    writing.table.apply(writing.writes)
+    if (writing) this.#apply(writing.table, writing.writes)
+  }
+  /**
+   * In parts, where there is no room for all of it: one change at a time needs no more than it did
+   * when it was made.
+   */
+  #apply(table: Table, writes: readonly Write[]): void {
+    try {
+      table.apply(writes)
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError) || writes.length === 1) throw error
+      this.#machine.heap.trim()
+      const half = writes.length >>> 1
+      this.#apply(table, writes.slice(0, half))
+      return this.#apply(table, writes.slice(half))
+    }
     // Nobody reads yet: what was replaced is free at once.
-    writing.table.map.barrierBlocking()
+    table.map.barrierBlocking()
   }
 
   #make(spec: TableSpec): void {

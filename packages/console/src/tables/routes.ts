@@ -4,7 +4,7 @@ import { shorten } from '../address/parse.js'
 import { Refusal } from '../serve/refusal.js'
 import type { KnownPath } from '../serve/server.js'
 import { noSuchKey, TableBatches, unauthorized } from './batch.js'
-import { readBody } from './body.js'
+import { readText } from './body.js'
 import type { ChangeStreams } from './events.js'
 import { BadKey } from './keys.js'
 import { pageJson } from './listing.js'
@@ -206,7 +206,7 @@ async function change(
   const deletes = request.method === 'DELETE'
   const value = deletes
     ? undefined
-    : valueOf((await readBody(request.raw, Math.min(BODY_BYTES, context.bodyLimit))).toString())
+    : valueOf(await readText(request.raw, Math.min(BODY_BYTES, context.bodyLimit)))
   const began = performance.now()
   const [outcome] = await context.changes.write({
     table,

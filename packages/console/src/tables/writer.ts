@@ -17,6 +17,7 @@ import { encodeChange } from './change.js'
 import { Refusal } from '../serve/refusal.js'
 import type { ChangeEvent, History } from './history.js'
 import type { KeyRange } from './keys.js'
+import { RangeSet } from './range-set.js'
 import type { Table, Write } from './table.js'
 
 /** What must be true before a change is made. A version is that of just this key or range. */
@@ -83,8 +84,6 @@ export interface WriterOptions {
 /** Operations, and bytes of values, that are made at a time. */
 const GROUP_OPERATIONS = 10_000
 const GROUP_BYTES = 4 * 2 ** 20
-/** Of ranges, to see whether a request is about what the group changes: about a millisecond. */
-const MAX_COMPARISONS = 10_000
 /** Requests that may wait. */
 export const MAX_WAITING = 4096
 /** What a change takes in a map, beside its key and value: nodes that are made anew. */
@@ -97,6 +96,8 @@ const BLOCK_BYTES = 32 * 1024
 export class Writer implements Changes {
   readonly #options: WriterOptions
   readonly #waiting: Waiting[] = []
+  /** What waits for the end of a group. */
+  readonly #exclusive: (() => Promise<void>)[] = []
   #sequence = 0
   #running: Promise<void> | undefined
   #isClosed = false
@@ -125,21 +126,18 @@ export class Writer implements Changes {
   }
 
   /**
-   * Runs `work` between two groups, with a sequence number of its own: for what replaces a whole
-   * table.
+   * Runs `work` between two groups, before requests that wait, with a sequence number of its own:
+   * for what replaces a whole table.
    */
-  async exclusively<Result>(work: (sequence: number) => Promise<Result>): Promise<Result> {
-    while (this.#running) await this.#running
-    const result = Promise.resolve().then(() => work(++this.#sequence))
-    this.#running = result.then(
-      () => undefined,
-      () => undefined,
-    )
-    try {
-      return await result
-    } finally {
-      this.#ended()
-    }
+  exclusively<Result>(work: (sequence: number) => Promise<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.#exclusive.push(() =>
+        Promise.resolve()
+          .then(() => work(++this.#sequence))
+          .then(resolve, reject),
+      )
+      this.#start()
+    })
   }
 
   /** Answers what is waiting, and takes nothing more. */
@@ -148,19 +146,24 @@ export class Writer implements Changes {
     while (this.#running) await this.#running
   }
 
+  get #isWanted(): boolean {
+    return this.#waiting.length > 0 || this.#exclusive.length > 0
+  }
   #start(): void {
     this.#running ??= this.#run().finally(() => this.#ended())
   }
   /** Some may have come since it looked for the last time. */
   #ended(): void {
     this.#running = undefined
-    if (this.#waiting.length > 0) this.#start()
+    if (this.#isWanted) this.#start()
   }
 
   async #run(): Promise<void> {
     // Requests of the same turn of the event loop are one group.
     await Promise.resolve()
-    while (this.#waiting.length > 0) {
+    while (this.#isWanted) {
+      // First: requests may come without end.
+      await this.#exclusive.shift()?.()
       const group = this.#plan()
       try {
         await this.#make(group)
@@ -236,7 +239,7 @@ class Plan {
   readonly planned: Planned[] = []
   /** Versions of single keys that the group has changed, 0: deleted; by table and key. */
   readonly #changed = new Map<Table, Map<string, number>>()
-  readonly #ranges = new Map<Table, KeyRange[]>()
+  readonly #ranges = new Map<Table, RangeSet>()
   #sequence: number
   #operations = 0
   #bytes = 0
@@ -251,9 +254,8 @@ class Plan {
 
   /** Whether its conditions can be looked at already: a range may be one that the group changes. */
   takes({ table, operations }: WriteRequest): boolean {
-    const ranges = this.#ranges.get(table) ?? []
-    if (operations.length * ranges.length > MAX_COMPARISONS) return false
-    return !operations.some((operation) => meetsAny(table, operation, ranges))
+    const changed = this.#ranges.get(table)
+    return !changed || !operations.some((operation) => changed.meets(operation))
   }
 
   add(waiting: Waiting): void {
@@ -261,11 +263,12 @@ class Plan {
     const sequence = this.#sequence
     const noted: (() => void)[] = []
     const own = new Map<string, number>()
+    const ownRanges = new RangeSet(table.codec)
     let [outcomes, writes] = [[] as Outcome[], [] as Write[]]
     for (const operation of operations) {
       const found = this.#find(table, operation, own)
       // What lies in a range that the request itself has changed is not told.
-      const isOwn = table.spec.isRange && meetsAny(table, operation, writes)
+      const isOwn = table.spec.isRange && ownRanges.meets(operation)
       const why = isOwn
         ? operation.condition === undefined
           ? undefined
@@ -280,7 +283,8 @@ class Plan {
       outcomes.push({ made: true, version, wasThere: found !== undefined })
       writes.push({ from, to, value, version })
       noted.push(() => this.#note(table, operation, version))
-      if (!table.spec.isRange) own.set(idOf(table, operation), value === undefined ? 0 : version)
+      if (table.spec.isRange) ownRanges.add(operation)
+      else own.set(idOf(table, operation), value === undefined ? 0 : version)
     }
     if (isAtomic && outcomes.some(({ made }) => !made)) {
       this.#sequence = sequence
@@ -312,7 +316,7 @@ class Plan {
   #note(table: Table, operation: Operation, version: number): void {
     this.#operations++
     this.#bytes += operation.value?.length ?? 0
-    if (table.spec.isRange) listOf(this.#ranges, table, () => []).push(operation)
+    if (table.spec.isRange) listOf(this.#ranges, table, () => new RangeSet(table.codec)).add(operation)
     else
       listOf(this.#changed, table, () => new Map()).set(idOf(table, operation), operation.value ? version : 0)
   }
@@ -322,12 +326,6 @@ function listOf<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): 
   let value = map.get(key)
   if (value === undefined) map.set(key, (value = make()))
   return value
-}
-
-/** Whether a range has a key in common with one of others. */
-export function meetsAny(table: Table, { from, to }: KeyRange, others: readonly KeyRange[]): boolean {
-  const { compare } = table.codec
-  return others.some((other) => compare(other.from, to) <= 0 && compare(from, other.to) <= 0)
 }
 
 function idOf(table: Table, { from }: KeyRange): string {

@@ -131,3 +131,17 @@ test('a file that is read again resets its table', async (t) => {
   const { event, data } = await events.next()
   assert.deepEqual([event, data['table']], ['reset', 'nets'])
 })
+
+test('a client that has missed more than may wait for it gets all of it', async (t) => {
+  const tables = await testTables(t)
+  const { id } = await (await Events.open(t, tables)).next()
+  const value = JSON.stringify('x'.repeat(900_000))
+  for (let i = 0; i < 8; i++) await tables.ask('PUT', `/tables/users/k${i}`, value)
+  const late = await Events.open(t, tables, '', id)
+  await tables.ask('PUT', '/tables/users/last', '1')
+  const events = await late.take(10)
+  assert.deepEqual(
+    events.map((event) => event.id),
+    [id, ...Array.from({ length: 9 }, (_, i) => id + 1 + i)],
+  )
+})

@@ -58,6 +58,35 @@ test('tables, versions and the token are the same after a restart', async (t) =>
   assert.equal((await third.ask('GET', '/tables/users/dan')).text, '1')
 })
 
+test('memory that was enough for the changes is enough to recover them', async (t) => {
+  const folder = await temporaryFolder(t)
+  const row = (key: number) => ({ key: String(key), text: 'x'.repeat(500_000) })
+  await writeFile(join(folder, 'k.ndjson'), ndjson(Array.from({ length: 11 }, (_, i) => row(i))))
+  const sources = tableSources([join(folder, 'k.ndjson')], ['key'], [], CSV_FORMAT)
+  const options = { sources, data: join(folder, 'data'), memory: '9 MiB' }
+  const first = await startTables(t, folder, options)
+  for (let i = 0; i < 22; i++)
+    assert.equal((await first.ask('PUT', `/tables/k/${i % 11}`, JSON.stringify(row(i)))).status, 200)
+  await first.service.close()
+  const second = await startTables(t, folder, options)
+  assert.equal((await second.ask('GET', '/tables/k/10')).text, JSON.stringify(row(21)))
+})
+
+test('who follows is told of a table that came while nobody listened', async (t) => {
+  const folder = await temporaryFolder(t)
+  for (const name of ['a', 'b']) await writeFile(join(folder, name), USERS)
+  const data = join(folder, 'data')
+  const sources = tableSources([join(folder, 'a'), join(folder, 'b')], ['id'], [], CSV_FORMAT)
+  const first = await startTables(t, folder, { sources: sources.slice(0, 1), data })
+  const { version } = (await first.ask('PUT', '/tables/a/x', '1')).json as { version: number }
+  await first.service.close()
+  await (await startTables(t, folder, { sources, data })).service.close()
+  const third = await startTables(t, folder, { sources, data })
+  const { body } = await fetch(`${third.service.url}/changes?after=${version}`)
+  const { value } = await (body as ReadableStream<Uint8Array>).getReader().read()
+  assert.match(String(Buffer.from(value ?? [])), /^event: reset\n/)
+})
+
 test('a data directory with another kind of table is refused', async (t) => {
   const folder = await temporaryFolder(t)
   await writeFile(join(folder, 'users.csv'), USERS)

@@ -10,6 +10,7 @@ import {
   type Change,
   type Key,
   type KeyKind,
+  RangeSet,
 } from 'percpu-console'
 
 const keysOf: Readonly<Record<KeyKind, fc.Arbitrary<Key>>> = {
@@ -133,4 +134,23 @@ test('bytes that are no change are refused, not misread', () => {
   for (let length = 0; length < good.length; length++)
     assert.equal(decodeChange(good.subarray(0, length)), undefined)
   assert.equal(decodeChange(Buffer.concat([good, Buffer.of(0)])), undefined)
+})
+
+test('a set of ranges meets what any of them meets', () => {
+  const ranges: { from: number; to: number }[] = []
+  const set = new RangeSet(keyCodecs.number)
+  // Numbers without a pattern, the same each time.
+  let seed = 1
+  const random = (limit: number) => (seed = (seed * 48_271) % 2_147_483_647) % limit
+  for (let i = 0; i < 300; i++) {
+    const from = random(1000)
+    const range = { from, to: from + random(i < 200 ? 4 : 60) }
+    assert.equal(
+      set.meets(range),
+      ranges.some((other) => other.from <= range.to && range.from <= other.to),
+    )
+    if (random(2) === 0) continue
+    set.add(range)
+    ranges.push(range)
+  }
 })

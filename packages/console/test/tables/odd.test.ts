@@ -1,0 +1,101 @@
+/** Odd values, bodies and files: each is refused with its reason, or kept as it is. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { readRows, tableSources, TableRefusedError } from 'percpu-console'
+import { temporaryFolder } from '../helpers/files.js'
+import { CSV_FORMAT, lines, testTables } from '../helpers/tables.js'
+
+const DEEP = '['.repeat(100_000) + ']'.repeat(100_000)
+
+async function rowsOf(t: TestContext, name: string, text: string | Buffer) {
+  const file = join(await temporaryFolder(t), name)
+  await writeFile(file, text)
+  const [source] = tableSources([file], ['id'], [], { ...CSV_FORMAT, columns: undefined })
+  assert.ok(source)
+  return readRows(source, undefined)
+}
+/** What is wrong with a file, and where. */
+async function problemsOf(t: TestContext, name: string, text: string | Buffer): Promise<string[]> {
+  const error: unknown = await rowsOf(t, name, text).catch((thrown: unknown) => thrown)
+  assert.ok(error instanceof TableRefusedError, String(error))
+  return error.problems.map(({ line, text: what }) => `${line}: ${what}`)
+}
+
+test('a value that is nested too deeply, or is no UTF-8, is refused', async (t) => {
+  const { ask, service, token } = await testTables(t)
+  const deep = await ask('PUT', '/tables/users/x', DEEP)
+  // Later versions of Node write any depth.
+  if (deep.status !== 201)
+    assert.deepEqual([deep.status, (deep.json as { code: string }).code], [400, 'BAD_VALUE'])
+  const inBatch = await ask('POST', '/tables/users', `{"key":"x","value":${DEEP}}\n`)
+  if (deep.status !== 201) assert.equal((lines(inBatch.text)[0] as { code: string }).code, 'BAD_VALUE')
+  const response = await fetch(`${service.url}/tables/users/x`, {
+    method: 'PUT',
+    body: Buffer.from([0x22, 0xff, 0x22]),
+    headers: { authorization: `Bearer ${token}` },
+  })
+  assert.equal(response.status, 400)
+  assert.equal(((await response.json()) as { code: string }).code, 'MALFORMED_BODY')
+})
+
+test('a body of unknown length that is too large has an answer', async (t) => {
+  const { service, token } = await testTables(t)
+  const put = request(`${service.url}/tables/users/x`, {
+    method: 'PUT',
+    headers: { authorization: `Bearer ${token}` },
+  })
+  put.on('error', () => undefined)
+  // Until it is answered, it goes on.
+  const more = () => {
+    if (put.write('"'.repeat(60_000))) setImmediate(more)
+  }
+  put.on('drain', more)
+  more()
+  const [response] = (await once(put, 'response')) as [{ statusCode: number }]
+  assert.equal(response.statusCode, 413)
+  put.destroy()
+})
+
+test('texts in lines of JSON may hold other ends of lines', async (t) => {
+  const { rows } = await rowsOf(t, 'k.ndjson', '{"id":"a","v":"\u2028\u2029"}\r\n\n{"id":"b","v":1}')
+  assert.deepEqual(
+    rows.map(({ value, line }) => [value, line]),
+    [
+      ['{"v":"\u2028\u2029"}', 1],
+      ['{"v":1}', 3],
+    ],
+  )
+})
+
+test('what is wrong in lines of JSON is told with its line', async (t) => {
+  const text = Buffer.concat([
+    Buffer.from('{"id":"a"}\n{"id":"'),
+    Buffer.from([0xff]),
+    Buffer.from('"}\n{"id":9007199254740993}\n{"id":"d","v":\n'),
+  ])
+  const problems = await problemsOf(t, 'k.ndjson', text)
+  assert.match(
+    problems.join('\n'),
+    /^2: holds bytes that are not UTF-8\n3: id is a number above.*\n4: is no JSON/,
+  )
+  const long = await problemsOf(t, 'k.ndjson', `{"id":"a"}\n{"id":"${'x'.repeat(5 << 20)}"}\n{"id":"b"}\n`)
+  assert.match(long.join(), /^2: is longer than/)
+})
+
+test('a line of JSON that is nested too deeply is told with its line', async (t) => {
+  const text = `{"id":"a"}\n{"id":"b","v":${DEEP}}\n`
+  try {
+    assert.equal((await rowsOf(t, 'k.ndjson', text)).rows.length, 2)
+  } catch (error) {
+    assert.ok(error instanceof TableRefusedError, String(error))
+    assert.match(String(error.problems[0]?.line), /2/)
+  }
+})
+
+test('a column that is there twice is refused', async (t) => {
+  assert.match((await problemsOf(t, 'k.csv', 'id,v,v\na,1,2\n')).join(), /^1: names column 'v' twice/)
+})
