@@ -39,6 +39,8 @@ export interface ServerOptions {
 const MAX_HEADER_BYTES = 16 * 1024
 /** Longest time for the headers of a request to arrive. */
 const HEADERS_MILLISECONDS = 10_000
+/** Bytes of answers that may wait for a client which asks for more; then it is cut off. */
+const MAX_UNREAD_BYTES = 16 * 2 ** 20
 /** Longer paths than any address deserves, but short enough to be explained. */
 const MAX_PARAMETER_LENGTH = 1000
 /** Of a URL, as much is repeated, with a mark that it was cut: 256 bytes. */
@@ -78,7 +80,14 @@ export function createServer({
     },
   })
   app.addHook('onRequest', (request, reply, done) => {
-    underWay.add(request.raw.socket, reply.raw)
+    const { socket } = request.raw
+    // Requests that came in one piece are all told, also when the connection is gone.
+    if (socket.destroyed) return
+    if (underWay.unread(socket) > MAX_UNREAD_BYTES) {
+      socket.destroy()
+      return
+    }
+    underWay.add(socket, reply.raw)
     done()
   })
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply, unsupportedType))
@@ -152,6 +161,13 @@ class ResponsesUnderWay {
     const responses = this.#of.get(socket) ?? new Set()
     this.#of.set(socket, responses.add(response))
     response.once('close', () => responses.delete(response))
+  }
+
+  /** Bytes that wait until the client reads. */
+  unread(socket: Socket): number {
+    let bytes = 0
+    for (const { writableLength } of this.#of.get(socket) ?? []) bytes += writableLength
+    return bytes
   }
 
   /**

@@ -3,6 +3,8 @@
  * asks for more is told so.
  */
 
+import type { Table, Write } from './table.js'
+
 /** What was changed; keys as JSON has them. */
 export interface ChangeEvent {
   readonly sequence: number
@@ -104,4 +106,19 @@ export class History implements ChangeFeed {
 
 function sizeOf({ data }: ChangeEvent): number {
   return data.length + EVENT_BYTES
+}
+
+/** A change, for those who follow. */
+export function eventOf(table: Table, { from, to, version, value }: Write): ChangeEvent {
+  const { name, codec, spec } = table
+  const ends = spec.isRange
+    ? `"from":${JSON.stringify(codec.toJson(from))},"to":${JSON.stringify(codec.toJson(to))}`
+    : `"key":${JSON.stringify(codec.toJson(from))}`
+  const rest = value === undefined ? '' : `,"value":${Buffer.from(value).toString()}`
+  return {
+    sequence: version,
+    table: name,
+    kind: value === undefined ? 'delete' : 'set',
+    data: `{${ends},"version":${version}${rest}}`,
+  }
 }

@@ -47,8 +47,10 @@ function* storedRows(table: Table, rows: readonly ReadRow[]): Generator<[Key, Ke
   const isNew = table.size === 0
   for (const row of rows) {
     const value = Buffer.from(row.value)
-    const before = isNew ? undefined : table.exact(row)
-    const kept = before && before.value.equals(value) ? before.version : version
+    // Ranges side by side that say the same, since the same reading, are one.
+    const before = isNew ? undefined : table.get(row.from)
+    const isSame = before && table.codec.compare(before.to, row.to) >= 0 && before.value.equals(value)
+    const kept = isSame ? before.version : version
     yield [row.from, row.to, storedOf(kept, value)]
   }
 }

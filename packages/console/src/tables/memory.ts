@@ -1,6 +1,15 @@
 /** Shared memory for changes, taken before they are logged: what is logged can be made. */
 import { OutOfMemoryError, type Machine } from 'percpu'
-import type { Table } from './table.js'
+import type { Table, Write } from './table.js'
+
+/** What a change takes in a map, beside its key and value: nodes that are made anew. */
+const CHANGE_BYTES = 2048
+/** Nodes have 16 keys of text, which may be as long as that of the change; some are cut in two. */
+const KEYS_ANEW = 24
+/** The way from the root of each map, and what rounding up takes. */
+const GROUP_OVERHEAD_BYTES = 64 * 1024
+/** Larger values have blocks of their own; what the others take is cut into such blocks. */
+const BLOCK_BYTES = 32 * 1024
 
 /**
  * Takes blocks of these sizes, until the function is called that it returns. If there is no room,
@@ -35,4 +44,22 @@ function takeBlocks({ heap }: Machine, sizes: readonly number[]): () => void {
     throw error
   }
   return giveBack
+}
+
+/**
+ * Sizes of blocks of memory that changes may take.
+ *
+ * @param rests bytes of values of which rests are written anew
+ */
+export function blocksOf(writes: readonly Write[], rests: readonly number[]): readonly number[] {
+  const blocks: number[] = []
+  let rest = GROUP_OVERHEAD_BYTES
+  for (const length of [...writes.map(({ value }) => value?.length ?? 0), ...rests]) {
+    if (length > BLOCK_BYTES) blocks.push(length + CHANGE_BYTES)
+    else rest += 2 * length
+    rest += CHANGE_BYTES
+  }
+  for (const { from } of writes) if (from instanceof Uint8Array) rest += KEYS_ANEW * from.length
+  for (; rest > 0; rest -= BLOCK_BYTES) blocks.push(BLOCK_BYTES)
+  return blocks
 }

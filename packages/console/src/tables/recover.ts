@@ -3,10 +3,9 @@ import { OutOfMemoryError, type Machine } from 'percpu'
 import { StoreDamagedError } from '../errors.js'
 import type { Store } from '../store/store.js'
 import { decodeChange, type Change, type TableSpec } from './change.js'
-import type { History } from './history.js'
+import { eventOf, type History } from './history.js'
 import type { Key, KeyRange } from './keys.js'
 import { storedOf, Table, type Write } from './table.js'
-import { eventOf } from './writer.js'
 
 /** Changes, and bytes of their values, that are made as one version. */
 const BATCH = 5000

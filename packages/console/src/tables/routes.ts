@@ -43,6 +43,8 @@ export interface TableContext {
 
 /** White space in a body is not kept: some is allowed. */
 const BODY_BYTES = 4 * MAX_VALUE_BYTES
+/** What packs an answer on its way makes of an ETag. */
+const WEAK = /^\s*W\//
 const JSON_TYPE = 'application/json; charset=utf-8'
 
 export const paths: readonly KnownPath[] = [
@@ -187,7 +189,7 @@ function read(context: TableContext, request: FastifyRequest, reply: FastifyRepl
   const known = request.headers['if-none-match']
   if (
     known !== undefined &&
-    known.split(',').some((etag) => versionIn(etag) === row.version || etag.trim() === '*')
+    known.split(',').some((etag) => versionIn(etag.replace(WEAK, '')) === row.version || etag.trim() === '*')
   )
     return reply.code(304).send()
   return reply.type(JSON_TYPE).send(row.value)

@@ -77,6 +77,16 @@ export class Table {
   touches({ from, to }: KeyRange): boolean {
     return this.map.entries({ from, to }).next().done !== true
   }
+  /** Bytes of values of which a write of this range leaves a rest, on each side where it does. */
+  restsOf({ from, to }: KeyRange): readonly number[] {
+    const { compare } = this.codec
+    const rests: number[] = []
+    const first = this.get(from)
+    if (first && compare(first.from, from) < 0) rests.push(first.value.length)
+    const last = this.get(to)
+    if (last && compare(last.to, to) > 0) rests.push(last.value.length)
+    return rests
+  }
   /** In the order of keys; rows that lie partly in the selection are given whole. */
   *rows(
     selection: Selection = {},

@@ -15,8 +15,9 @@ import { OutOfMemoryError } from 'percpu'
 import { StoreFailedError, StoreFullError } from '../errors.js'
 import { encodeChange } from './change.js'
 import { Refusal } from '../serve/refusal.js'
-import type { ChangeEvent, History } from './history.js'
+import { eventOf, type History } from './history.js'
 import type { KeyRange } from './keys.js'
+import { blocksOf } from './memory.js'
 import { RangeSet } from './range-set.js'
 import type { Table, Write } from './table.js'
 
@@ -64,6 +65,8 @@ interface Planned {
   readonly waiting: Waiting
   readonly outcomes: readonly Outcome[]
   readonly writes: readonly Write[]
+  /** Bytes of values of which rests are written anew: of ranges that are cut. */
+  readonly rests: readonly number[]
 }
 
 export interface WriterOptions {
@@ -86,13 +89,6 @@ const GROUP_OPERATIONS = 10_000
 const GROUP_BYTES = 4 * 2 ** 20
 /** Requests that may wait. */
 export const MAX_WAITING = 4096
-/** What a change takes in a map, beside its key and value: nodes that are made anew. */
-const CHANGE_BYTES = 512
-/** The way from the root of each map, and what rounding up takes. */
-const GROUP_OVERHEAD_BYTES = 64 * 1024
-/** Larger values have blocks of their own; what the others take is cut into such blocks. */
-const BLOCK_BYTES = 32 * 1024
-
 export class Writer implements Changes {
   readonly #options: WriterOptions
   readonly #waiting: Waiting[] = []
@@ -201,18 +197,23 @@ export class Writer implements Changes {
   /** Steps 2 to 5. */
   async #make(group: readonly Planned[]): Promise<void> {
     const { log, history, reserve, onMade, onBroken } = this.#options
-    const byTable = new Map<Table, Write[]>()
+    const byTable = new Map<Table, (readonly Write[])[]>()
     for (const { waiting, writes } of group) {
-      const { table } = waiting.request
-      const before = byTable.get(table)
-      if (before) before.push(...writes)
-      else byTable.set(table, [...writes])
+      const { table, isAtomic } = waiting.request
+      const parts = listOf(byTable, table, () => [])
+      if (isAtomic) parts.push(writes)
+      else for (const write of writes) parts.push([write])
     }
     const all = group.flatMap(({ waiting, writes }) =>
       writes.map((write) => ({ table: waiting.request.table, write })),
     )
     if (all.length > 0) {
-      const giveBack = await reserve(blocksOf(all.map(({ write }) => write)))
+      const giveBack = await reserve(
+        blocksOf(
+          all.map(({ write }) => write),
+          group.flatMap(({ rests }) => rests),
+        ),
+      )
       try {
         await log?.append(
           all.map(({ table, write }) => ({ sequence: write.version, payload: payloadOf(table, write) })),
@@ -222,15 +223,37 @@ export class Writer implements Changes {
       }
       this.#sequence = all.at(-1)?.write.version ?? this.#sequence
       try {
-        for (const [table, writes] of byTable) if (writes.length > 0) table.apply(writes)
+        for (const [table, parts] of byTable) await this.#apply(table, parts)
       } catch (error) {
         onBroken(error instanceof Error ? error : new Error(String(error)))
         throw error
       }
     }
     for (const { waiting, outcomes } of group) waiting.resolve(outcomes)
-    for (const [table, writes] of byTable) onMade(table, writes.length)
+    for (const [table, parts] of byTable) onMade(table, parts.flat().length)
     for (const { table, write } of all) history.add(eventOf(table, write))
+  }
+  /**
+   * As one version. If memory is short in spite of what was taken, one part after the other, each
+   * when what the one before it has replaced is free.
+   */
+  async #apply(table: Table, parts: readonly (readonly Write[])[]): Promise<void> {
+    const writes = parts.flat()
+    if (writes.length === 0) return
+    try {
+      table.apply(writes)
+      return
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError)) throw error
+    }
+    await table.map.barrier()
+    if (parts.length === 1) {
+      table.apply(writes)
+      return
+    }
+    const half = parts.length >>> 1
+    await this.#apply(table, parts.slice(0, half))
+    await this.#apply(table, parts.slice(half))
   }
 }
 
@@ -264,6 +287,7 @@ class Plan {
     const noted: (() => void)[] = []
     const own = new Map<string, number>()
     const ownRanges = new RangeSet(table.codec)
+    let [rests, greatest] = [[] as number[], 0]
     let [outcomes, writes] = [[] as Outcome[], [] as Write[]]
     for (const operation of operations) {
       const found = this.#find(table, operation, own)
@@ -282,6 +306,10 @@ class Plan {
       const { from, to, value } = operation
       outcomes.push({ made: true, version, wasThere: found !== undefined })
       writes.push({ from, to, value, version })
+      if (table.spec.isRange) {
+        rests.push(...table.restsOf(operation), ...(isOwn ? [greatest, greatest] : []))
+        greatest = Math.max(greatest, value?.length ?? 0)
+      }
       noted.push(() => this.#note(table, operation, version))
       if (table.spec.isRange) ownRanges.add(operation)
       else own.set(idOf(table, operation), value === undefined ? 0 : version)
@@ -292,8 +320,9 @@ class Plan {
         outcome.made ? { made: false, why: 'others', version: undefined } : outcome,
       )
       writes = []
+      rests = []
     } else for (const note of noted) note()
-    this.planned.push({ waiting, outcomes, writes })
+    this.planned.push({ waiting, outcomes, writes, rests })
   }
 
   /** What there is of a key or range when its turn comes. `own`: what this request has changed. */
@@ -347,35 +376,6 @@ function payloadOf(table: Table, { from, to, value }: Write): Uint8Array {
   const { codec, name } = table
   const ends = { table: name, from: codec.encode(from), to: codec.encode(to) }
   return encodeChange(value === undefined ? { op: 'delete', ...ends } : { op: 'set', ...ends, value })
-}
-
-/** Sizes of blocks of memory that changes may take. */
-function blocksOf(writes: readonly Write[]): readonly number[] {
-  const blocks: number[] = []
-  let rest = GROUP_OVERHEAD_BYTES
-  for (const { value } of writes) {
-    const length = value?.length ?? 0
-    if (length > BLOCK_BYTES) blocks.push(length + CHANGE_BYTES)
-    else rest += 2 * length
-    rest += CHANGE_BYTES
-  }
-  for (; rest > 0; rest -= BLOCK_BYTES) blocks.push(BLOCK_BYTES)
-  return blocks
-}
-
-/** A change, for those who follow. */
-export function eventOf(table: Table, { from, to, version, value }: Write): ChangeEvent {
-  const { name, codec, spec } = table
-  const ends = spec.isRange
-    ? `"from":${JSON.stringify(codec.toJson(from))},"to":${JSON.stringify(codec.toJson(to))}`
-    : `"key":${JSON.stringify(codec.toJson(from))}`
-  const rest = value === undefined ? '' : `,"value":${Buffer.from(value).toString()}`
-  return {
-    sequence: version,
-    table: name,
-    kind: value === undefined ? 'delete' : 'set',
-    data: `{${ends},"version":${version}${rest}}`,
-  }
 }
 
 function refusalOf(error: unknown): Refusal {

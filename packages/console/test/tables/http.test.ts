@@ -318,6 +318,29 @@ test('reads a changed file again, and keeps versions of what is the same', async
   assert.deepEqual((await ask('GET', '/tables/users/bob')).json, { name: 'Bob', city: 'Turin' })
 })
 
+test('ranges side by side that say the same keep their version when the file is read again', async (t) => {
+  const files = { 'nets.csv': 'from,to,v\n1,2,x\n3,4,x\n' }
+  const { ask, service } = await testTables(t, { files, ranges: ['from,to'] })
+  const etag = (await ask('GET', '/tables/nets/3')).headers.get('etag')
+  await service.reload('asked')
+  assert.equal((await ask('GET', '/tables/nets/3')).headers.get('etag'), etag)
+})
+
+test('changes for which there is no memory are refused, also if they cut a large value', async (t) => {
+  const files = { 'nets.csv': 'from,to,v\n1,2,x\n' }
+  const { ask, log } = await testTables(t, { files, ranges: ['from,to'], memory: '8 MiB' })
+  const large = JSON.stringify('x'.repeat(500_000))
+  await ask('PUT', '/tables/nets/1000-2000', large)
+  const statuses: number[] = []
+  // Each cut leaves two of what was one.
+  for (let key = 1002; statuses.at(-1) !== 507 && key < 1100; key += 2)
+    statuses.push((await ask('PUT', `/tables/nets/${key}`, '1')).status)
+  assert.ok(statuses.length > 2)
+  assert.equal(statuses.at(-1), 507, statuses.join())
+  assert.equal((await ask('GET', '/tables/nets/2000')).text, large)
+  assert.ok(!log.some(({ msg }) => msg === 'a change failed'))
+})
+
 test('metrics tell of tables and changes', async (t) => {
   const { ask } = await testTables(t)
   await ask('PUT', '/tables/users/dan', '1')

@@ -5,6 +5,7 @@ import { writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { connect } from 'node:net'
 import { readRows, tableSources, TableRefusedError } from 'percpu-console'
 import { temporaryFolder } from '../helpers/files.js'
 import { CSV_FORMAT, lines, testTables } from '../helpers/tables.js'
@@ -58,6 +59,31 @@ test('a body of unknown length that is too large has an answer', async (t) => {
   const [response] = (await once(put, 'response')) as [{ statusCode: number }]
   assert.equal(response.statusCode, 413)
   put.destroy()
+})
+
+test('a client that asks for more and more, and reads nothing, is cut off', async (t) => {
+  const { ask, service } = await testTables(t)
+  const value = JSON.stringify('x'.repeat(1_000_000))
+  for (let i = 0; i < 4; i++) assert.equal((await ask('PUT', `/tables/users/k${i}`, value)).status, 201)
+  const { port } = new URL(service.url)
+  const socket = connect(Number(port), '127.0.0.1').pause()
+  t.after(() => socket.destroy())
+  socket.on('error', () => undefined)
+  await once(socket, 'connect')
+  // In one piece: 300 answers of 4 MB.
+  socket.write('GET /tables/users HTTP/1.1\r\nhost: a\r\n\r\n'.repeat(300))
+  assert.equal((await ask('GET', '/health')).status, 200)
+  socket.resume()
+  await once(socket, 'close')
+  assert.ok(socket.bytesRead < 100e6, `${socket.bytesRead} bytes were answered`)
+})
+
+test('an ETag that a proxy has made a weak one is the same version', async (t) => {
+  const { ask } = await testTables(t)
+  const etag = (await ask('GET', '/tables/users/ann')).headers.get('etag') ?? ''
+  const weak = await ask('GET', '/tables/users/ann', undefined, { 'if-none-match': `"1", W/${etag}` })
+  assert.equal(weak.status, 304)
+  assert.equal((await ask('PUT', '/tables/users/ann', '1', { 'if-match': `W/${etag}` })).status, 400)
 })
 
 test('texts in lines of JSON may hold other ends of lines', async (t) => {
