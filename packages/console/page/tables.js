@@ -41,7 +41,7 @@ async function show(tables) {
       row = newRow(table.name)
       rows.insertBefore(row, rows.rows[i] ?? null)
     }
-    const texts = [table.kind, count(table.entries), count(table.sequence)]
+    const texts = [table.kind, count(table.entries)]
     texts.forEach((text, k) => tell(row.cells[k + 1], text))
   })
   if (!names.includes(chosen)) choose(names[0])
@@ -56,7 +56,7 @@ function newRow(name) {
     text: name,
   })
   button.addEventListener('click', () => choose(name))
-  const cells = ['', 'number', 'number'].map((kind) => element('td', { class: kind }))
+  const cells = ['', 'number'].map((kind) => element('td', { class: kind }))
   return element('tr', { 'data-name': name }, element('th', { scope: 'row' }, button), ...cells)
 }
 

@@ -181,6 +181,7 @@ export function addServeCommand(program: Command): void {
         const nats = natsOptions(flags)
         if (files.length > 0 || flags.data !== undefined || nats) {
           refuseOptions(command, ADDRESS_OPTIONS, 'it is for the table of addresses')
+          if (flags.data === undefined) refuseOptions(command, ['sync'], 'there is no --data')
           const sources = tableSources(files, flags.key, flags.range, rowFormat(flags))
           const { serveTables } = await import('./serve.js')
           process.exitCode = await serveTables({ ...flags, nats, timeoutMilliseconds: timeout, sources })

@@ -97,7 +97,9 @@ export function parseBucket(text: string): string {
 /** When a log is written through to the disk: `always`, or every so many seconds. */
 export function parseSync(text: string): 'always' | { readonly intervalMilliseconds: number } {
   if (text === 'always') return 'always'
-  return { intervalMilliseconds: parseSeconds(text === 'interval' ? '1' : text) }
+  if (text === 'interval') return { intervalMilliseconds: 1000 }
+  if (!/^[\d.]+$/.test(text)) throw new InvalidArgumentError('Expected always, interval, or seconds.')
+  return { intervalMilliseconds: parseSeconds(text) }
 }
 
 /** The URL of what a service is asked for, as it was written: `{}` stays. */

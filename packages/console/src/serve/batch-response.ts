@@ -41,6 +41,8 @@ export class BatchResponse implements Sink {
    */
   readonly #held: Uint8Array[] | undefined
   #heldBytes = 0
+  /** That of the answers, until the first one is written. */
+  status = 200
   #finished = false
 
   constructor(request: IncomingMessage, response: ServerResponse) {
@@ -116,7 +118,7 @@ export class BatchResponse implements Sink {
       headers['content-encoding'] = this.#encoding
       this.#packer = new Packer(this.#encoding)
     }
-    this.#response.writeHead(200, headers)
+    this.#response.writeHead(this.status, headers)
   }
 
   async #refuse(status: number, body: ErrorBody): Promise<void> {

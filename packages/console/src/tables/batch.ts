@@ -2,13 +2,14 @@
  * `POST /tables/NAME`: many changes and questions, a line of NDJSON each; an answer a line, in
  * their order. All or nothing with `?atomic`.
  */
+import { setImmediate } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { codeOf } from '../error-code.js'
 import { AbortedError } from '../errors.js'
 import { AnswerTooLargeError, BatchResponse } from '../serve/batch-response.js'
 import { Refusal } from '../serve/refusal.js'
 import { readLines } from './body.js'
-import { readFlag, rowJson } from './listing.js'
+import { checkParameters, readFlag, rowJson } from './listing.js'
 import { readLine, refusalOf, type Line } from './operations.js'
 import { MAX_VALUE_BYTES, type Table } from './table.js'
 import type { KeyRange } from './keys.js'
@@ -20,7 +21,7 @@ const LINE_BYTES = MAX_VALUE_BYTES + 4096
 /** Lines that are answered at a time. */
 const LINES = 1000
 /** What may be asked for as all or nothing. */
-const ATOMIC_LINES = 100_000
+const ATOMIC_LINES = 10_000
 const ATOMIC_BYTES = 16 * 2 ** 20
 /** Requests under way at once. */
 const MAX_BATCHES = 64
@@ -47,6 +48,7 @@ export class TableBatches {
       if (this.#active > MAX_BATCHES)
         throw new Refusal(503, 'BUSY', `${MAX_BATCHES} batches are under way: try again later`)
       const query = new URL(request.url, 'http://localhost').searchParams
+      checkParameters(query, ['atomic'])
       const isAtomic = readFlag('atomic', query.get('atomic'))
       const batch = new Batch(table, this.#context.changes, mayWrite, response)
       await (isAtomic ? this.#whole(batch, request) : this.#stream(batch, request))
@@ -62,7 +64,11 @@ export class TableBatches {
 
   async #stream(batch: Batch, request: FastifyRequest): Promise<void> {
     for await (const lines of readLines(request.raw, this.#context.bodyLimit, LINE_BYTES))
-      for (const together of batch.inTurn(lines)) await batch.answer(together, false)
+      for (const together of batch.inTurn(lines)) {
+        await batch.answer(together, false)
+        // Others have their turn.
+        await setImmediate()
+      }
   }
 
   async #whole(batch: Batch, request: FastifyRequest): Promise<void> {
@@ -124,6 +130,8 @@ class Batch {
       : operations.length === 0
         ? []
         : await this.#changes.write({ table: this.#table, operations, isAtomic })
+    if (isAtomic && outcomes.some(({ made }) => !made)) this.#response.status = 409
+    if (isRefused) this.#response.status = 409
     let next = 0
     const answers = lines.map((line) =>
       this.#line(line, line.kind === 'write' ? outcomes[next++] : undefined),

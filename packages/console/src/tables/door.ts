@@ -7,7 +7,7 @@ import { addWebRoutes, webPaths } from '../web/routes.js'
 import { machineSource } from '../web/source.js'
 import { ChangeStreams } from './events.js'
 import { canSharePort, Fronts } from './fronts.js'
-import type { ChangeFeed } from './history.js'
+import type { History } from './history.js'
 import { metricsText, readsIn, type TableMetrics } from './metrics.js'
 import { addRoutes, offer, paths, unsupportedType, type Health, type Place } from './routes.js'
 import type { Table } from './table.js'
@@ -23,7 +23,9 @@ export interface DoorOptions {
   readonly token: Token
   readonly tables: ReadonlyMap<string, Table>
   readonly changes: Changes
-  readonly feed: ChangeFeed
+  readonly feed: History
+  /** Bytes of changes that threads keep. */
+  readonly historyBytes: number
   readonly metrics: TableMetrics
   readonly sequence: () => number
   /** Where others make changes, too. */
@@ -40,6 +42,8 @@ export interface Door {
   readonly url: string
   /** Threads that accept connections. */
   readonly workers: { readonly listening: number; readonly wanted: number }
+  /** Who follows changes in this thread. */
+  readonly clients: number
   /** Ends what clients follow: they come back. */
   endStreams(): void
   /** Stops accepting, and lets requests in flight finish for a while. */
@@ -78,6 +82,9 @@ async function openHere(options: DoorOptions): Promise<Door> {
   return {
     url: urlOf(app),
     workers: { listening: 1, wanted: 1 },
+    get clients() {
+      return streams.clients
+    },
     endStreams: () => streams.close(),
     close() {
       streams.close()
@@ -96,6 +103,7 @@ async function openFronts(options: DoorOptions): Promise<Door> {
       ...{ host, bodyLimit, timeoutMilliseconds },
       specs: [...tables.values()].map(({ spec }) => spec),
       token: token.text,
+      history: options.historyBytes,
       logLevel: logger.level,
     },
     exposition: async (collected) => metricsText([await metrics.collected(), ...collected]),
@@ -105,6 +113,7 @@ async function openFronts(options: DoorOptions): Promise<Door> {
     get workers() {
       return { listening: fronts.listening, wanted: fronts.wanted }
     },
+    clients: 0,
     // Only a bucket needs it, and has one thread.
     endStreams: () => undefined,
     close: () => fronts.close(),

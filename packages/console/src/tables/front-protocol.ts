@@ -11,6 +11,8 @@ export interface FrontSetup {
   readonly handle: MachineHandle
   readonly specs: readonly TableSpec[]
   readonly token: string
+  /** Bytes of changes that are kept for clients which come back. */
+  readonly history: number
   readonly host: string
   readonly port: number
   /** Whether others listen on the port as well. */
@@ -31,8 +33,9 @@ export interface Questions {
     readonly answer: readonly Outcome[]
   }
   readonly follow: {
-    readonly asked: { readonly after: number | undefined }
-    readonly answer: { readonly missed: readonly ChangeEvent[] | undefined; readonly last: number }
+    readonly asked: undefined
+    /** What is kept; each change since then comes as an `event`. */
+    readonly answer: { readonly forgotten: number; readonly events: readonly ChangeEvent[] }
   }
   readonly health: { readonly asked: undefined; readonly answer: Health }
   readonly metrics: { readonly asked: undefined; readonly answer: string }
@@ -46,8 +49,6 @@ export type FromFront =
   | { readonly type: 'listening'; readonly port: number; readonly cpu: number }
   | { readonly type: 'failed'; readonly message: string; readonly code: string | undefined }
   | { [T in Topic]: { readonly type: T; readonly id: number; readonly asked: Questions[T]['asked'] } }[Topic]
-  /** No events of this question any more. */
-  | { readonly type: 'unfollow'; readonly id: number }
   | { readonly type: 'collected'; readonly id: number; readonly metrics: CollectedMetrics }
 
 export type ToFront =
@@ -59,6 +60,6 @@ export type ToFront =
       readonly code: string
       readonly message: string
     }
-  | { readonly type: 'event'; readonly id: number; readonly event: ChangeEvent }
+  | { readonly type: 'event'; readonly event: ChangeEvent }
   | { readonly type: 'collect'; readonly id: number }
   | { readonly type: 'stop' }

@@ -13,7 +13,7 @@ import { addWebRoutes, webPaths } from '../web/routes.js'
 import { machineSource } from '../web/source.js'
 import { ChangeStreams } from './events.js'
 import type { FromFront, FrontSetup, Questions, ToFront, Topic } from './front-protocol.js'
-import type { Followed, Follower } from './history.js'
+import { History, type ChangeEvent, type ChangeFeed, type Followed, type Follower } from './history.js'
 import { RequestMetrics } from './metrics.js'
 import { addRoutes, offer, paths, unsupportedType } from './routes.js'
 import { Table } from './table.js'
@@ -27,14 +27,10 @@ const setup = workerData as FrontSetup
 /** The thread that makes the changes. */
 class Main {
   readonly #waiting = new Map<number, { resolve: (answer: never) => void; reject: (error: Error) => void }>()
-  readonly #followers = new Map<number, Follower>()
   #last = 0
 
-  ask<T extends Topic>(
-    type: T,
-    asked: Questions[T]['asked'],
-    id = ++this.#last,
-  ): Promise<Questions[T]['answer']> {
+  ask<T extends Topic>(type: T, asked: Questions[T]['asked']): Promise<Questions[T]['answer']> {
+    const id = ++this.#last
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject })
       send({ type, id, asked } as FromFront)
@@ -42,7 +38,7 @@ class Main {
   }
   hear(message: ToFront): void {
     if (message.type === 'event') {
-      this.#followers.get(message.id)?.(message.event)
+      mirror.add(message.event)
       return
     }
     if (message.type !== 'answer' && message.type !== 'refusal') return
@@ -55,19 +51,29 @@ class Main {
   write({ table, operations, isAtomic }: WriteRequest): Promise<readonly Outcome[]> {
     return this.ask('write', { table: table.name, operations, isAtomic })
   }
+}
+
+/** The changes as this thread has heard of them: once, however many clients follow them. */
+class Mirror implements ChangeFeed {
+  readonly #history = new History(setup.history)
+  /** Those that come before what was before them. */
+  #early: ChangeEvent[] | undefined = []
+
+  add(event: ChangeEvent): void {
+    if (this.#early) this.#early.push(event)
+    else this.#history.add(event)
+  }
+  async begin(): Promise<void> {
+    const { forgotten, events } = await main.ask('follow', undefined)
+    this.#history.startAt(forgotten)
+    for (const event of [...events, ...(this.#early ?? [])]) this.#history.add(event)
+    this.#early = undefined
+  }
   async follow(after: number | undefined, tell: Follower): Promise<Followed> {
-    const id = ++this.#last
-    this.#followers.set(id, tell)
-    const stop = () => {
-      this.#followers.delete(id)
-      send({ type: 'unfollow', id })
-    }
-    try {
-      return { ...(await this.ask('follow', { after }, id)), stop }
-    } catch (error) {
-      stop()
-      throw error
-    }
+    // A client may come from another thread, which has heard of more. The answer comes behind
+    // all changes up to it.
+    if (after !== undefined && after > this.#history.last) await main.ask('sequence', undefined)
+    return this.#history.follow(after, tell)
   }
 }
 
@@ -77,10 +83,11 @@ function send(message: FromFront): void {
 
 const machine = join(setup.handle)
 const main = new Main()
+const mirror = new Mirror()
 const { host, bodyLimit, timeoutMilliseconds, logLevel, isShared } = setup
 const token = new Token(setup.token, false)
-const streams = new ChangeStreams(main)
-const metrics = new RequestMetrics()
+const streams = new ChangeStreams(mirror)
+const metrics = new RequestMetrics(() => streams.clients)
 const logger = pino({ level: logLevel }, pino.destination({ fd: 1, sync: false }))
 const app = createServer({
   ...{ logger, bodyLimit, timeoutMilliseconds, offer, unsupportedType },
@@ -117,6 +124,7 @@ async function stop(): Promise<void> {
 }
 
 try {
+  await mirror.begin()
   // Node's own type does not know `reusePort` yet.
   const place = { host, port: setup.port, ...(isShared ? { reusePort: true } : {}) }
   await app.listen(place)

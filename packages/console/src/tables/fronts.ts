@@ -12,7 +12,7 @@ import type { Logger } from 'pino'
 import { WorkerLostError } from '../errors.js'
 import { Refusal } from '../serve/refusal.js'
 import type { FromFront, FrontSetup, Questions, ToFront, Topic } from './front-protocol.js'
-import type { ChangeFeed, Followed } from './history.js'
+import type { Followed, History } from './history.js'
 import { readsIn, type CollectedMetrics } from './metrics.js'
 import type { Health } from './routes.js'
 import type { Table } from './table.js'
@@ -28,7 +28,7 @@ export interface FrontsOptions {
   readonly port: number
   readonly tables: ReadonlyMap<string, Table>
   readonly changes: Changes
-  readonly feed: ChangeFeed
+  readonly feed: History
   readonly sequence: () => number
   readonly health: () => Health
   /** What GET /metrics shows, with what all of these threads have counted. */
@@ -138,7 +138,7 @@ class Front {
   readonly thread: Worker
   readonly #options: FrontsOptions
   readonly #all: readonly Front[]
-  readonly #following = new Map<number, Followed>()
+  #following: Followed | undefined
   readonly #collecting = new Map<number, (metrics: CollectedMetrics | undefined) => void>()
   #last = 0
 
@@ -184,8 +184,7 @@ class Front {
 
   #gone(): void {
     this.isListening = false
-    for (const { stop } of this.#following.values()) stop()
-    this.#following.clear()
+    this.#following?.stop()
     for (const resolve of this.#collecting.values()) resolve(undefined)
     this.#collecting.clear()
   }
@@ -199,9 +198,6 @@ class Front {
     if (message.type === 'collected') {
       this.#collecting.get(id)?.(message.metrics)
       this.#collecting.delete(id)
-    } else if (message.type === 'unfollow') {
-      this.#following.get(id)?.stop()
-      this.#following.delete(id)
     } else {
       this.#answer(message).then(
         (answer) => this.#send({ type: 'answer', id, answer }),
@@ -226,13 +222,9 @@ class Front {
         return changes.write({ table: found, operations, isAtomic })
       }
       case 'follow': {
-        const { id } = message
-        const followed = await feed.follow(message.asked.after, (event) =>
-          this.#send({ type: 'event', id, event }),
-        )
-        this.#following.set(id, followed)
-        const { missed, last } = followed
-        return { missed, last }
+        const kept = feed.kept()
+        this.#following = await feed.follow(undefined, (event) => this.#send({ type: 'event', event }))
+        return kept
       }
       case 'health':
         return health()

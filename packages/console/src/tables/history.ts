@@ -78,6 +78,10 @@ export class History implements ChangeFeed {
     for (const follower of this.#followers) follower(event)
   }
 
+  /** All that is kept, and the number of the last change that is not. */
+  kept(): { readonly forgotten: number; readonly events: readonly ChangeEvent[] } {
+    return { forgotten: this.#forgotten, events: this.#events.slice(this.#first) }
+  }
   /** The changes after a sequence number, or undefined if some of them are forgotten. */
   after(sequence: number): readonly ChangeEvent[] | undefined {
     if (sequence < this.#forgotten) return undefined

@@ -8,7 +8,7 @@ const DEFAULT_LIMIT = 100
 const MAX_LIMIT = 10_000
 /** A page ends with the row that exceeds it. */
 const PAGE_BYTES = 8 * 2 ** 20
-const PARAMETERS = new Set(['prefix', 'from', 'to', 'reverse', 'limit', 'cursor'])
+const PARAMETERS = ['prefix', 'from', 'to', 'reverse', 'limit', 'cursor']
 
 /** A row as JSON: `{"key":…,"version":…,"value":…}`, or with `from` and `to`. */
 export function rowJson(table: Table, { from, to, version, value }: Row): string {
@@ -28,9 +28,7 @@ export function endsJson({ spec, codec }: Table, from: Key, to: Key): string {
  */
 export function pageJson(table: Table, query: URLSearchParams): string {
   const { codec } = table
-  for (const name of query.keys())
-    if (!PARAMETERS.has(name))
-      throw badQuery(`there is no parameter '${shorten(name)}': there are ${[...PARAMETERS].join(', ')}`)
+  checkParameters(query, PARAMETERS)
   const limit = readLimit(query.get('limit'))
   const reverse = readFlag('reverse', query.get('reverse'))
   const selection = { ...selectionOf(codec, query), reverse }
@@ -53,6 +51,15 @@ export function pageJson(table: Table, query: URLSearchParams): string {
     last = row.from
   }
   return `{"entries":[${rows.join(',')}]}`
+}
+
+/** Each is one that there is, and is there once. @throws Refusal */
+export function checkParameters(query: URLSearchParams, known: readonly string[]): void {
+  for (const name of query.keys()) {
+    const there = known.length === 0 ? 'there are none here' : `there are ${known.join(', ')}`
+    if (!known.includes(name)) throw badQuery(`there is no parameter '${shorten(name)}': ${there}`)
+    if (query.getAll(name).length > 1) throw badQuery(`${name} is there twice`)
+  }
 }
 
 function readLimit(text: string | null): number {

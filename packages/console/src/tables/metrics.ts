@@ -8,6 +8,7 @@ export interface MeasuredTables {
   readonly tables: ReadonlyMap<string, Table>
   readonly sequence: () => number
   readonly waiting: () => number
+  /** Who follows changes in this thread. */
   readonly clients: () => number
   /** Bytes of the data directory. */
   readonly logBytes: () => number
@@ -31,6 +32,13 @@ export class RequestMetrics {
     registers: [this.registry],
   })
 
+  /** @param clients how many follow changes in this thread */
+  constructor(clients: () => number) {
+    gauge(this.registry, 'percpu_change_streams', 'Clients that follow changes', [], (each) =>
+      each.set(clients()),
+    )
+  }
+
   /** In the form in which they can be added to those of other threads. */
   collected(): Promise<CollectedMetrics> {
     return this.registry.getMetricsAsJSON()
@@ -48,46 +56,48 @@ export class TableMetrics extends RequestMetrics {
   })
 
   constructor(measured: MeasuredTables) {
-    super()
-    const { machine, tables, sequence, waiting, clients, logBytes } = measured
-    collectDefaultMetrics({ register: this.registry })
-    this.#gauge('percpu_table_entries', 'Keys or ranges', ['table'], (gauge) => {
-      for (const [name, table] of tables) gauge.set({ table: name }, table.size)
+    super(measured.clients)
+    const { machine, tables, sequence, waiting, logBytes } = measured
+    const { registry } = this
+    collectDefaultMetrics({ register: registry })
+    gauge(registry, 'percpu_table_entries', 'Keys or ranges', ['table'], (each) => {
+      for (const [name, table] of tables) each.set({ table: name }, table.size)
     })
-    this.#gauge('percpu_table_sequence', 'Sequence number of the last change', [], (gauge) =>
-      gauge.set(sequence()),
+    gauge(registry, 'percpu_table_sequence', 'Sequence number of the last change', [], (each) =>
+      each.set(sequence()),
     )
-    this.#gauge('percpu_table_writes_waiting', 'Requests that wait for their changes', [], (gauge) =>
-      gauge.set(waiting()),
+    gauge(registry, 'percpu_table_writes_waiting', 'Requests that wait for their changes', [], (each) =>
+      each.set(waiting()),
     )
-    this.#gauge('percpu_change_streams', 'Clients that follow changes', [], (gauge) => gauge.set(clients()))
-    this.#gauge('percpu_log_bytes', 'Bytes of the data directory', [], (gauge) => gauge.set(logBytes()))
-    this.#gauge('percpu_memory_bytes', 'Memory of the machine', ['state'], (gauge) => {
+    gauge(registry, 'percpu_log_bytes', 'Bytes of the data directory', [], (each) => each.set(logBytes()))
+    gauge(registry, 'percpu_memory_bytes', 'Memory of the machine', ['state'], (each) => {
       const { used, free } = machine.heap.memblock.report()
-      gauge.set({ state: 'used' }, used)
-      gauge.set({ state: 'free' }, free)
+      each.set({ state: 'used' }, used)
+      each.set({ state: 'free' }, free)
     })
-    this.#gauge('percpu_cpus_online', 'Threads that are CPUs of the machine', [], (gauge) =>
-      gauge.set(machine.online.length),
+    gauge(registry, 'percpu_cpus_online', 'Threads that are CPUs of the machine', [], (each) =>
+      each.set(machine.online.length),
     )
   }
+}
 
-  #gauge<Label extends string>(
-    name: string,
-    help: string,
-    labelNames: Label[],
-    read: (gauge: Gauge<Label>) => void,
-  ): void {
-    new Gauge({
-      name,
-      help,
-      labelNames,
-      registers: [this.registry],
-      collect() {
-        read(this)
-      },
-    })
-  }
+/** Read when it is asked for. */
+function gauge<Label extends string>(
+  registry: Registry,
+  name: string,
+  help: string,
+  labelNames: Label[],
+  read: (gauge: Gauge<Label>) => void,
+): void {
+  new Gauge({
+    name,
+    help,
+    labelNames,
+    registers: [registry],
+    collect() {
+      read(this)
+    },
+  })
 }
 
 /** How many keys were asked for, of what a thread has counted. */

@@ -47,12 +47,21 @@ function keptValue(value: unknown): Buffer {
 
 function keptText(value: unknown): string {
   try {
-    return JSON.stringify(value)
+    const text = JSON.stringify(value)
+    if (text.includes('null') && hasInfinity(value))
+      throw new Refusal(400, 'BAD_VALUE', 'the value has a number that is too large')
+    return text
   } catch (error) {
     // JSON.parse takes any depth.
     if (error instanceof RangeError) throw new Refusal(400, 'BAD_VALUE', 'the value is nested too deeply')
     throw error
   }
+}
+
+/** JSON.parse makes such of numbers beyond 1.8e308, and JSON.stringify makes null of them. */
+function hasInfinity(value: unknown): boolean {
+  if (typeof value === 'number') return !Number.isFinite(value)
+  return typeof value === 'object' && value !== null && Object.values(value).some(hasInfinity)
 }
 
 /**
@@ -186,6 +195,7 @@ export function refusalOf(outcome: Extract<Outcome, { readonly made: false }>): 
   const { why, version } = outcome
   if (why === 'missing') return new Refusal(404, 'NO_SUCH_KEY', 'there is nothing to delete')
   if (why === 'others') return new Refusal(409, 'NOT_APPLIED', 'another line of the batch was refused')
-  const found = version === undefined ? 'there is none, or another range' : `its version is ${version}`
+  const found =
+    version === undefined ? 'there is no such key, or not just this range' : `its version is ${version}`
   return new Refusal(412, 'VERSION_CHANGED', `the condition does not hold: ${found}`)
 }

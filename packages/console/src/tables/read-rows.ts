@@ -80,8 +80,10 @@ async function readCsv(
     problems.refuse(file, 1, `has no column ${missing.map(visible).join(', ')}: there are ${there}`)
   }
   if (format.columns) useColumns(format.columns)
+  const found = { isEmpty: true }
   await readRecords(file, { ...format, header: format.header || !format.columns }, problems, onBytes, {
     header(cells) {
+      found.isEmpty = false
       if (format.columns) return
       const names = cells.map((name) => name.trim())
       const twice = names.find((name, i) => names.indexOf(name) !== i)
@@ -94,6 +96,7 @@ async function readCsv(
         )
     },
     record(cells, line, complain) {
+      found.isEmpty = false
       if (!places) return
       if (cells.length !== columns.length) {
         complain(`has ${cells.length} columns, not ${columns.length} as its header`)
@@ -121,6 +124,8 @@ async function readCsv(
       )
     },
   })
+  if (found.isEmpty && !format.columns && problems.total === 0)
+    problems.refuse(file, 0, 'is empty: its first line names the columns, or --columns does')
 }
 
 async function readLines(

@@ -7,7 +7,7 @@ import { noSuchKey, TableBatches, unauthorized } from './batch.js'
 import { readText } from './body.js'
 import type { ChangeStreams } from './events.js'
 import { BadKey } from './keys.js'
-import { pageJson } from './listing.js'
+import { checkParameters, pageJson } from './listing.js'
 import { conditionOf, etagOf, rangeInPath, refusalOf, valueOf, versionIn } from './operations.js'
 import { MAX_VALUE_BYTES, type Row, type Table } from './table.js'
 import type { RequestMetrics } from './metrics.js'
@@ -88,7 +88,7 @@ export function addRoutes(app: FastifyInstance, context: TableContext): void {
   app.get(
     '/tables/:name',
     answer((request, reply) => {
-      const query = new URL(request.url, 'http://localhost').searchParams
+      const query = queryOf(request)
       return reply.type(JSON_TYPE).send(pageJson(tableOf(context, request), query))
     }),
   )
@@ -164,6 +164,13 @@ function refuse(reply: FastifyReply, { status, code, message }: Refusal): Fastif
   return reply.code(status).send({ error: message, code })
 }
 
+/** @throws Refusal for parameters beside those that are `known` */
+function queryOf(request: FastifyRequest, known?: readonly string[]): URLSearchParams {
+  const query = new URL(request.url, 'http://localhost').searchParams
+  if (known) checkParameters(query, known)
+  return query
+}
+
 function tableOf({ tables }: TableContext, request: FastifyRequest): Table {
   const { name } = request.params as { name: string }
   const table = tables.get(name)
@@ -178,6 +185,7 @@ function describe(table: Table): object {
 
 function read(context: TableContext, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const table = tableOf(context, request)
+  queryOf(request, [])
   const { key: text } = request.params as { key: string }
   const key = table.codec.parse(text)
   if (key instanceof BadKey) throw new Refusal(400, 'BAD_KEY', `key '${shorten(text)}' ${key.reason}`)
@@ -202,6 +210,7 @@ async function change(
 ): Promise<FastifyReply> {
   const table = tableOf(context, request)
   if (!context.mayWrite(request.headers.authorization)) throw unauthorized()
+  queryOf(request, [])
   const { key } = request.params as { key: string }
   const range = rangeInPath(table, key)
   const condition = conditionOf(request.headers)
@@ -234,7 +243,7 @@ function followed(
   { tables }: TableContext,
   request: FastifyRequest,
 ): { readonly table: string | undefined; readonly after: number | undefined } {
-  const query = new URL(request.url, 'http://localhost').searchParams
+  const query = queryOf(request, ['table', 'after'])
   const table = query.get('table') ?? undefined
   if (table !== undefined && !tables.has(table))
     throw new Refusal(404, 'NO_SUCH_TABLE', `there is no table '${shorten(table)}'`)

@@ -170,10 +170,10 @@ export class TableService {
     if (inspect !== undefined) this.#inspection = await serveInspection(this.machine, inspect)
     const parts = await this.#create()
     this.#parts = parts
+    const token = await this.#openToken()
     await this.#load(parts)
     if (parts.store && parts.tables.size === 0)
       throw new UsageError(`the data directory ${data ?? ''} has no table: name the file of one`)
-    const token = await this.#openToken()
     if (data === undefined && !parts.nats)
       logger.warn('changes are kept in memory only: --data DIR keeps them')
     this.#assertWanted()
@@ -193,7 +193,8 @@ export class TableService {
   }
 
   async #create(): Promise<Parts> {
-    const { data, logger, sync = 'always', history: limit = HISTORY_BYTES } = this.#options
+    const { data, nats: bucket, logger, sync = 'always', history: limit = HISTORY_BYTES } = this.#options
+    if (data !== undefined && bucket) throw new UsageError('--data says nothing beside --nats')
     const { machine } = this
     const history = new History(limit)
     const store = data === undefined ? undefined : await Store.open(data, { sync, logger })
@@ -205,7 +206,7 @@ export class TableService {
       ...{ machine, tables },
       sequence: () => nats?.sequence ?? history.last,
       waiting: () => nats?.waiting ?? writer.waiting,
-      clients: () => history.followers,
+      clients: () => this.#parts?.door?.clients ?? 0,
       logBytes: () => store?.report().bytes ?? 0,
     })
     inspectionMetrics(metrics.registry, machine)
@@ -223,6 +224,7 @@ export class TableService {
     const { host, port, bodyLimit, timeoutMilliseconds, logger, workers = 1 } = this.#options
     return openDoor({
       ...{ host, port, bodyLimit, timeoutMilliseconds, logger, workers, token, tables, metrics },
+      historyBytes: this.#options.history ?? HISTORY_BYTES,
       ...{ changes: nats?.changes ?? writer, feed: history, place: nats, machine: this.machine },
       sequence: () => nats?.sequence ?? history.last,
       health: () => this.#health(),
@@ -236,9 +238,8 @@ export class TableService {
     history: History,
     metrics: TableMetrics,
   ): Promise<NatsTables | undefined> {
-    const { nats: options, data, logger } = this.#options
+    const { nats: options, logger } = this.#options
     if (!options) return undefined
-    if (data !== undefined) throw new UsageError('--data says nothing beside --nats')
     const { NatsTables } = await import('../nats/nats-tables.js')
     return (this.#nats = await NatsTables.open(options, {
       ...{ machine: this.machine, tables, history, logger },
@@ -375,7 +376,6 @@ export class TableService {
         tables: [...tables.values()].map(({ name, size }) => ({ name, entries: size })),
         sequence: nats?.sequence ?? history.last,
         waiting: nats?.waiting ?? writer.waiting,
-        followers: history.followers,
         ...(door ? { workers: door.workers } : {}),
         uptimeSeconds: Math.round(process.uptime()),
         ...(log ? { log } : {}),

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { temporaryFolder } from '../helpers/files.js'
 import { NatsServer, noNats } from '../helpers/nats.js'
@@ -31,7 +32,9 @@ test('a server that is not there, has no JetStream, or lets nobody in', { skip: 
   await assert.rejects(startNode(t, gone, { nats: { url, bucket: 'b', credentials: '/nowhere' } }), {
     code: 'PERCPU_FILE',
   })
-  await assert.rejects(startNode(t, gone, { data: '/nowhere' }), { code: 'PERCPU_USAGE' })
+  const data = join(await temporaryFolder(t), 'data')
+  await assert.rejects(startNode(t, gone, { data }), { code: 'PERCPU_USAGE' })
+  assert.equal(existsSync(data), false, 'nothing was made')
 })
 
 test('what is too large, and a bucket that is full', { skip: noNats() }, async (t) => {

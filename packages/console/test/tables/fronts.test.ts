@@ -36,7 +36,7 @@ async function open(t: TestContext) {
     ...{ machine, tables },
     sequence: () => history.last,
     waiting: () => writer.waiting,
-    clients: () => history.followers,
+    clients: () => 0,
     logBytes: () => 0,
   })
   const fronts = await Fronts.start({
@@ -47,6 +47,7 @@ async function open(t: TestContext) {
       host: '127.0.0.1',
       specs: [...tables.values()].map(({ spec }) => spec),
       token: TOKEN,
+      history: 2 ** 20,
       bodyLimit: 2 ** 24,
       timeoutMilliseconds: 30_000,
       logLevel: 'silent',
@@ -96,11 +97,12 @@ test('a change by any thread is read by all, told to followers, and counted', as
   while (!events.join('').includes(`id: ${history.last}\n`)) await once(response, 'data')
   assert.equal(events.join('').match(/^event: (set|delete)$/gm)?.length, 22)
   const { text } = await ask('GET', '/metrics')
+  assert.match(text, /^percpu_change_streams 1$/m)
   assert.match(text, /^percpu_table_reads_total\{table="t",result="found"\} 20$/m)
   assert.match(text, /^percpu_table_writes_total\{table="t"\} 22$/m)
   assert.match(text, /^percpu_table_entries\{table="t"\} 19$/m)
   response.destroy()
-  while (history.followers > 0) await new Promise((resolve) => setImmediate(resolve))
+  while (!(await ask('GET', '/metrics')).text.includes('\npercpu_change_streams 0\n'));
 })
 
 test('a thread that ends is replaced, and requests to the others do not notice', async (t) => {

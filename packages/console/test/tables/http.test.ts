@@ -136,7 +136,18 @@ test('refuses bad keys, values and paths in words', async (t) => {
   assert.deepEqual(await code('GET', '/tables/users?limit=0'), [400, 'BAD_QUERY'])
   assert.deepEqual(await code('GET', '/tables/users?cursor=%25%'), [400, 'BAD_QUERY'])
   assert.deepEqual(await code('GET', '/tables/users?cursor=!'), [400, 'BAD_QUERY'])
-  assert.deepEqual(await code('GET', '/tables/users?colour=red'), [400, 'BAD_QUERY'])
+  for (const [method, path] of [
+    ['GET', '/tables/users?colour=red'],
+    ['GET', '/tables/users?limit=1&limit=2'],
+    ['GET', '/tables/users/ann?x'],
+    ['PUT', '/tables/users/ann?ifMatch=3'],
+    ['DELETE', '/tables/users/ann?ifMatch=3'],
+    ['POST', '/tables/users?atomc'],
+    ['GET', '/changes?foo=1'],
+  ] as const)
+    assert.deepEqual(await code(method, path, method === 'GET' ? undefined : '1'), [400, 'BAD_QUERY'], path)
+  for (const huge of ['1e400', '[{"a":-1e999}]'])
+    assert.deepEqual(await code('PUT', '/tables/users/x', huge), [400, 'BAD_VALUE'])
   assert.equal((await ask('GET', '/tables/users')).status, 200)
 })
 
@@ -276,11 +287,12 @@ test('makes a batch as a whole, or nothing of it', async (t) => {
     { key: 'gone', delete: true },
     { key: '', value: 1 },
   ]) {
-    const { text } = await ask(
+    const { text, status } = await ask(
       'POST',
       '/tables/users?atomic',
       ndjson([{ key: 'a1', value: 1 }, wrong, { key: 'a2', value: 2 }]),
     )
+    assert.equal(status, 409)
     const codes = (lines(text) as { code: string }[]).map(({ code }) => code)
     assert.equal(codes[0], 'NOT_APPLIED')
     assert.equal(codes[2], 'NOT_APPLIED')
