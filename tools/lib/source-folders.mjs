@@ -10,6 +10,7 @@ const library = 'percpu'
 
 /** Source folders without a test folder of their name, and the folders where their tests are. */
 export const testedIn = {
+  'console/bench': ['commands'],
   'lab/explore': ['engine', 'report'],
   'lab/mem': ['engine', 'foreign'],
   'lab/oracles': ['engine'],
