@@ -140,6 +140,20 @@ describe('the page', { skip }, () => {
     assert.ok(moved < 0.1, `moved by ${moved}`)
   })
 
+  it('has a heading for each column of a table', async () => {
+    await visit(url)
+    for (const rows of ['#table-rows', '#memory-rows'])
+      await page.locator(`${rows} tr`).first().waitFor({ state: 'attached' })
+    const widths = await page
+      .locator('table')
+      .evaluateAll((tables) =>
+        (tables as unknown as { rows: { cells: { length: number } }[] }[]).map(({ rows }) =>
+          Array.from(rows, ({ cells }) => cells.length),
+        ),
+      )
+    for (const cells of widths) assert.equal(new Set(cells).size, 1, cells.join())
+  })
+
   it('finds keys, and shows changes as they come', async () => {
     await visit(url)
     await page.getByRole('searchbox').fill('colour')
