@@ -168,7 +168,10 @@ export function guessKeyKind(sample: string): KeyKind {
  * `10.0.0.0/8`.
  */
 export function parseRange(codec: KeyCodec, value: string): KeyRange | BadKey {
-  if (codec.kind === 'address' && value.includes('/')) return parseNetwork(value)
+  if (codec.kind === 'address' && value.includes('/')) {
+    const network = parseNetwork(value)
+    return network instanceof BadKey ? network : rangeOf(codec, network.from, network.to)
+  }
   const [first = '', last, ...more] = value.split('-')
   if (more.length > 0) return new BadKey('has more than one hyphen')
   const from = codec.parse(first.trim())
@@ -185,9 +188,16 @@ function about(part: string, { reason }: BadKey): BadKey {
 /** Both ends, in order and of one family. */
 export function rangeOf(codec: KeyCodec, from: Key, to: Key): KeyRange | BadKey {
   if (codec.compare(from, to) > 0) return new BadKey('ends before it begins')
-  if (codec.kind === 'address' && isIpv4(from as bigint) !== isIpv4(to as bigint))
+  return codec.kind === 'address' ? inOneFamily(from as bigint, to as bigint) : { from, to }
+}
+
+/** IPv4 lies in the middle of IPv6: a range over it would speak of both. */
+function inOneFamily(from: bigint, to: bigint): KeyRange | BadKey {
+  if (isIpv4(from) !== isIpv4(to))
     return new BadKey('begins in one family of addresses and ends in the other')
-  return { from, to }
+  return from < MAPPED && to > MAPPED
+    ? new BadKey('is of IPv6, and holds all of IPv4 (::ffff:0:0/96): leave that out')
+    : { from, to }
 }
 
 export function parseNetwork(value: string): KeyRange | BadKey {

@@ -92,6 +92,10 @@ test('ranges are two keys, one, or a network', () => {
   assert.match(reasonOf(parseRange(address, '10.0.0.0/33')), /prefix of 0 to 32/)
   assert.match(reasonOf(parseRange(address, '::/129')), /prefix of 0 to 128/)
   assert.match(reasonOf(parseRange(address, '10.0.0.0-2001:db8::')), /one family/)
+  for (const wide of ['::/0', '::/64', '::-2001:db8::'])
+    assert.match(reasonOf(parseRange(address, wide)), /all of IPv4/)
+  for (const narrow of ['0.0.0.0/0', '2001:db8::/32', '::-::ff'])
+    assert.equal(parseRange(address, narrow) instanceof BadKey, false, narrow)
 })
 
 const record = <T>(model: { [Name in keyof T]: fc.Arbitrary<T[Name]> }) =>
