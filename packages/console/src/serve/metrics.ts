@@ -3,6 +3,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import { TableRefusedError } from '../errors.js'
 import type { LookupPool } from '../lookup/pool.js'
 import type { AddressTable } from '../table/address-table.js'
+import { addGauge } from './gauge.js'
 import type { ReloadOutcome } from './reload.js'
 
 export type SingleResult = 'found' | 'gap' | 'refused'
@@ -89,31 +90,31 @@ export class Metrics {
   }
 
   #tableGauges({ machine, table }: Measured): void {
-    this.#gauge('percpu_table_rows', 'Ranges in the current table', ['family'], (gauge) => {
+    addGauge(this.registry, 'percpu_table_rows', 'Ranges in the current table', ['family'], (gauge) => {
       gauge.set({ family: '4' }, table.summary().rows4)
       gauge.set({ family: '6' }, table.summary().rows6)
     })
-    this.#gauge('percpu_table_generation', 'How many tables have been loaded', [], (gauge) => {
+    addGauge(this.registry, 'percpu_table_generation', 'How many tables have been loaded', [], (gauge) => {
       gauge.set(table.summary().generation)
     })
-    this.#gauge('percpu_table_bytes', 'Shared memory of the table', [], (gauge) => {
+    addGauge(this.registry, 'percpu_table_bytes', 'Shared memory of the table', [], (gauge) => {
       gauge.set(table.summary().bytes)
     })
-    this.#gauge('percpu_memory_bytes', 'Memory of the machine', ['state'], (gauge) => {
+    addGauge(this.registry, 'percpu_memory_bytes', 'Memory of the machine', ['state'], (gauge) => {
       const { used, free } = machine.heap.memblock.report()
       gauge.set({ state: 'used' }, used)
       gauge.set({ state: 'free' }, free)
     })
-    this.#gauge('percpu_cpus_online', 'Threads that are CPUs of the machine', [], (gauge) =>
+    addGauge(this.registry, 'percpu_cpus_online', 'Threads that are CPUs of the machine', [], (gauge) =>
       gauge.set(machine.online.length),
     )
   }
 
   #workerGauges({ pool }: Measured): void {
-    this.#gauge('percpu_workers_ready', 'Workers that answer batches', [], (gauge) => {
+    addGauge(this.registry, 'percpu_workers_ready', 'Workers that answer batches', [], (gauge) => {
       gauge.set(pool.workers.filter(({ cpu, isSuspended }) => cpu !== undefined && !isSuspended).length)
     })
-    this.#gauge('percpu_batches_queued', 'Parts of batches that wait for a worker', [], (gauge) =>
+    addGauge(this.registry, 'percpu_batches_queued', 'Parts of batches that wait for a worker', [], (gauge) =>
       gauge.set(pool.queued),
     )
     this.#perWorker(
@@ -139,22 +140,6 @@ export class Metrics {
     })
   }
 
-  #gauge<Label extends string>(
-    name: string,
-    help: string,
-    labelNames: Label[],
-    read: (gauge: Gauge<Label>) => void,
-  ): void {
-    new Gauge({
-      name,
-      help,
-      labelNames,
-      registers: [this.registry],
-      collect() {
-        read(this)
-      },
-    })
-  }
   #counter<Label extends string>(name: string, help: string, labelNames: Label[]): Counter<Label> {
     return new Counter({ name, help, labelNames, registers: [this.registry] })
   }

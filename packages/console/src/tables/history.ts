@@ -2,7 +2,6 @@
  * The last changes, as they were made, for those who follow them. It forgets the oldest ones: who
  * asks for more is told so.
  */
-
 import type { Table, Write } from './table.js'
 
 /** What was changed; keys as JSON has them. */
@@ -56,9 +55,6 @@ export class History implements ChangeFeed {
   /** Sequence number of the last change. */
   get last(): number {
     return this.#last
-  }
-  get followers(): number {
-    return this.#followers.size
   }
 
   /** What was before is not known. */

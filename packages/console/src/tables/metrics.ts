@@ -1,6 +1,7 @@
 /** What GET /metrics of a service of tables shows. Gauges are read when they are asked for. */
 import type { Machine } from 'percpu'
-import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { AggregatorRegistry, collectDefaultMetrics, Counter, Histogram, Registry } from 'prom-client'
+import { addGauge } from '../serve/gauge.js'
 import type { Table } from './table.js'
 
 export interface MeasuredTables {
@@ -34,7 +35,7 @@ export class RequestMetrics {
 
   /** @param clients how many follow changes in this thread */
   constructor(clients: () => number) {
-    gauge(this.registry, 'percpu_change_streams', 'Clients that follow changes', [], (each) =>
+    addGauge(this.registry, 'percpu_change_streams', 'Clients that follow changes', [], (each) =>
       each.set(clients()),
     )
   }
@@ -60,44 +61,25 @@ export class TableMetrics extends RequestMetrics {
     const { machine, tables, sequence, waiting, logBytes } = measured
     const { registry } = this
     collectDefaultMetrics({ register: registry })
-    gauge(registry, 'percpu_table_entries', 'Keys or ranges', ['table'], (each) => {
+    addGauge(registry, 'percpu_table_entries', 'Keys or ranges', ['table'], (each) => {
       for (const [name, table] of tables) each.set({ table: name }, table.size)
     })
-    gauge(registry, 'percpu_table_sequence', 'Sequence number of the last change', [], (each) =>
+    addGauge(registry, 'percpu_table_sequence', 'Sequence number of the last change', [], (each) =>
       each.set(sequence()),
     )
-    gauge(registry, 'percpu_table_writes_waiting', 'Requests that wait for their changes', [], (each) =>
+    addGauge(registry, 'percpu_table_writes_waiting', 'Requests that wait for their changes', [], (each) =>
       each.set(waiting()),
     )
-    gauge(registry, 'percpu_log_bytes', 'Bytes of the data directory', [], (each) => each.set(logBytes()))
-    gauge(registry, 'percpu_memory_bytes', 'Memory of the machine', ['state'], (each) => {
+    addGauge(registry, 'percpu_log_bytes', 'Bytes of the data directory', [], (each) => each.set(logBytes()))
+    addGauge(registry, 'percpu_memory_bytes', 'Memory of the machine', ['state'], (each) => {
       const { used, free } = machine.heap.memblock.report()
       each.set({ state: 'used' }, used)
       each.set({ state: 'free' }, free)
     })
-    gauge(registry, 'percpu_cpus_online', 'Threads that are CPUs of the machine', [], (each) =>
+    addGauge(registry, 'percpu_cpus_online', 'Threads that are CPUs of the machine', [], (each) =>
       each.set(machine.online.length),
     )
   }
-}
-
-/** Read when it is asked for. */
-function gauge<Label extends string>(
-  registry: Registry,
-  name: string,
-  help: string,
-  labelNames: Label[],
-  read: (gauge: Gauge<Label>) => void,
-): void {
-  new Gauge({
-    name,
-    help,
-    labelNames,
-    registers: [registry],
-    collect() {
-      read(this)
-    },
-  })
 }
 
 /** How many keys were asked for, of what a thread has counted. */
