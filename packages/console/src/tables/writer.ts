@@ -4,7 +4,8 @@
  *     1. conditions are looked at, in the order of requests    nothing is written yet
  *     2. memory is taken for what will be written              none: the group is refused
  *     3. the changes go to the log, in one piece               the disk is full: refused
- *     4. the tables are changed, each by one version           readers see them from now on
+ *     4. the tables are changed, each by one version;          readers see them from now on
+ *        request by request if memory is short all the same
  *     5. requests are answered, and followers told
  *
  * So nobody sees a change that may still be lost, and no answer is given before the change is kept.
@@ -89,6 +90,7 @@ const GROUP_OPERATIONS = 10_000
 const GROUP_BYTES = 4 * 2 ** 20
 /** Requests that may wait. */
 export const MAX_WAITING = 4096
+
 export class Writer implements Changes {
   readonly #options: WriterOptions
   readonly #waiting: Waiting[] = []

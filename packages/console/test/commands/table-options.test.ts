@@ -39,3 +39,21 @@ test('a bucket has a server and a name, and no data directory beside it', () => 
   for (const flags of [{ nats }, { bucket: 'b' }, { natsCreds: 'file' }, { nats, bucket: 'b', data: 'd' }])
     assert.throws(() => natsOptions(flags), { code: 'PERCPU_USAGE' })
 })
+
+test('what says nothing beside the other options is refused', async () => {
+  const own = ['x.csv', '--key', 'id']
+  for (const [args, message] of [
+    [['--key', 'id'], /--key says nothing: it is for tables of your own/],
+    [['--history', '1MiB'], /--history says nothing: it is for tables of your own/],
+    [[...own, '--ipv4', 'a.csv'], /--ipv4 says nothing: it is for the table of addresses/],
+    [[...own, '--no-table-file'], /--no-table-file says nothing: it is for the table of addresses/],
+    [[...own, '--sync', '5'], /--sync says nothing: there is no --data/],
+    [[...own, '--data', 'd', '--sync', 'sometimes'], /Expected always, interval, or seconds/],
+    [['x.csv'], /table x has no keys/],
+    [['x.csv', 'x.ndjson', '--key', 'id'], /table x is there twice/],
+  ] as const) {
+    const { code, stderr } = await percpu(['serve', '--port', '0', ...args])
+    assert.match(stderr, message)
+    assert.equal(code, 2, args.join(' '))
+  }
+})

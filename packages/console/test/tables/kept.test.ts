@@ -87,6 +87,18 @@ test('who follows is told of a table that came while nobody listened', async (t)
   assert.match(String(Buffer.from(value ?? [])), /^event: reset\n/)
 })
 
+test('a token that is none is found before anything is read', async (t) => {
+  const folder = await temporaryFolder(t)
+  const tokenFile = join(folder, 'short')
+  await writeFile(tokenFile, 'too short\n')
+  // There is no such file: it would be told if it were read.
+  const sources = tableSources([join(folder, 'none.csv')], ['id'], [], CSV_FORMAT)
+  await assert.rejects(startTables(t, folder, { sources, tokenFile }), {
+    code: 'PERCPU_FILE',
+    message: /holds no token/,
+  })
+})
+
 test('a data directory with another kind of table is refused', async (t) => {
   const folder = await temporaryFolder(t)
   await writeFile(join(folder, 'users.csv'), USERS)

@@ -26,6 +26,15 @@ async function problemsOf(t: TestContext, name: string, text: string | Buffer): 
   return error.problems.map(({ line, text: what }) => `${line}: ${what}`)
 }
 
+test('a file that is empty is refused, and one without rows is an empty table', async (t) => {
+  for (const empty of ['', '\n\n'])
+    assert.deepEqual(await problemsOf(t, 'e.csv', empty), [
+      '0: is empty: its first line names the columns, or --columns does',
+    ])
+  const { rows } = await rowsOf(t, 'h.csv', 'id,name\n')
+  assert.deepEqual(rows, [])
+})
+
 test('a value that is nested too deeply, or is no UTF-8, is refused', async (t) => {
   const { ask, service, token } = await testTables(t)
   const deep = await ask('PUT', '/tables/users/x', DEEP)
