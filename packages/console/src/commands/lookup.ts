@@ -112,7 +112,8 @@ async function withInput(
 
 function skippedText({ lines, problems }: SkippedLines): string {
   const listed = problems.map(({ file, line, text }) => `  ${file}:${line}: ${text}`)
-  return [`${lines} lines of the table were left out (--skip-bad):`, ...listed].join('\n')
+  const left = lines === 1 ? '1 line of the table was' : `${lines} lines of the table were`
+  return [`${left} left out (--skip-bad):`, ...listed].join('\n')
 }
 
 /** The stream's pieces; says which input could not be read. */

@@ -1,7 +1,6 @@
 /** Runs the files in this process: the explorations at their top level, or in tests. */
 import { pathToFileURL } from 'node:url'
-import { isTypeScript } from '../foreign/hooks.js'
-import { compileTypes, instrument } from '../foreign/register.js'
+import { isTypeScript } from '../foreign/file-names.js'
 import '../mem/register.js'
 import type { Outcome } from '../explore/outcome.js'
 import { setSettings, type Settings } from '../explore/settings.js'
@@ -26,9 +25,7 @@ export async function runProgram(request: Request, surroundings: Surroundings): 
   const note = (error: unknown) => void errors.push(error)
   process.on('unhandledRejection', note)
   try {
-    const compiled = request.files.filter(needsCompiling)
-    if (compiled.length > 0) compileTypes(compiled)
-    if (request.instrument.length > 0) instrument(request.instrument)
+    await prepareLoading(request)
   } catch (error) {
     return [error]
   }
@@ -42,6 +39,15 @@ export async function runProgram(request: Request, surroundings: Surroundings): 
   await new Promise((resolve) => process.once('beforeExit', resolve))
   process.off('unhandledRejection', note)
   return errors
+}
+
+/** What loads TypeScript's parser, which takes a second, is imported for those who need it. */
+async function prepareLoading({ files, instrument: foreign }: Request): Promise<void> {
+  const compiled = files.filter(needsCompiling)
+  if (compiled.length === 0 && foreign.length === 0) return
+  const { compileTypes, instrument } = await import('../foreign/register.js')
+  if (compiled.length > 0) compileTypes(compiled)
+  if (foreign.length > 0) instrument(foreign)
 }
 
 /** Whether the file is TypeScript, and Node does not take the types away. */

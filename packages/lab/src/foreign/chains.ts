@@ -5,7 +5,7 @@
  * it was undefined. So the chain is turned into one of links, up to its last access; see Link in
  * runtime.ts.
  */
-import ts from 'typescript'
+import { ts } from './typescript.js'
 import { isElementAccess, isMethod, type Edits } from './syntax.js'
 
 type ChainLink = ts.PropertyAccessExpression | ts.ElementAccessExpression | ts.CallExpression

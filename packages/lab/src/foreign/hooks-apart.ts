@@ -1,6 +1,7 @@
 /** The hooks of `module.register`, which run in a thread of their own. */
 import type { InitializeHook, LoadHook, ResolveHook } from 'node:module'
-import { isTypeScript, NamedFiles, type Task } from './hooks.js'
+import { isTypeScript } from './file-names.js'
+import { NamedFiles, type Task } from './hooks.js'
 
 /** One for each call of `register`: they share this module. */
 const all: NamedFiles[] = []

@@ -6,6 +6,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import type { LoadFnOutput, ResolveFnOutput } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { addressOf, isTypeScript } from './file-names.js'
 import { compile, transform } from './transform.js'
 
 /** The files that a user named, and what is done with them. */
@@ -61,14 +62,6 @@ export class NamedFiles {
       : transform(text, { file: address, format: kind })
     return { format: kind, source: code, shortCircuit: true }
   }
-}
-
-export function isTypeScript(url: string): boolean {
-  return /\.[cm]?tsx?$/.test(addressOf(url))
-}
-
-function addressOf(url: string): string {
-  return url.replace(/[?#].*$/, '')
 }
 
 /** The hooks that Node 22.15 and later run in the thread that imports. */

@@ -12,7 +12,7 @@
  * Getters, and operands that are converted, could remember something. Only the run can tell: it is
  * given the chains of properties that the loop reads (waiting-loop.ts).
  */
-import ts from 'typescript'
+import { ts } from './typescript.js'
 
 /** Functions of `Atomics` that access one word, or nothing. */
 const accesses = new Set('load store add sub and or xor exchange compareExchange pause'.split(' '))

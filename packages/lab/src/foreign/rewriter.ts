@@ -1,6 +1,6 @@
 /** Finds the accesses of a file, and records the text to insert around them. */
 import type MagicString from 'magic-string'
-import ts from 'typescript'
+import { ts } from './typescript.js'
 import { isChainEnd, rewriteChain } from './chains.js'
 import { chainsOfWaitingLoop, type Loop } from './loops.js'
 import {

@@ -1,6 +1,6 @@
 /** The parts of a syntax tree that may touch shared memory, and the means to rewrite them. */
 import type MagicString from 'magic-string'
-import ts from 'typescript'
+import { ts } from './typescript.js'
 import { accessMethods } from './method-names.js'
 
 /** The edits to one file, and the name that its runtime has there. */

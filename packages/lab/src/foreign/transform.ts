@@ -26,7 +26,7 @@
  */
 import remapping, { type EncodedSourceMap } from '@jridgewell/remapping'
 import MagicString from 'magic-string'
-import ts from 'typescript'
+import { ts } from './typescript.js'
 import { Rewriter } from './rewriter.js'
 
 export interface TransformOptions {

@@ -246,6 +246,16 @@ describe('percpu-lab', () => {
     const bounded = run(counters, '--preemptions', '0', '--only', '4')
     assert.ok(row(bounded.stdout, '4 counters').executions < 24)
   })
+  it('loads the parser of TypeScript for foreign code only: it takes a second', () => {
+    const file = program(
+      'has-parser.mjs',
+      `import { createRequire } from 'node:module'
+       const { cache } = createRequire(import.meta.url)
+       console.log('parser:', Object.keys(cache).some((name) => name.endsWith('/typescript.js')))`,
+    )
+    assert.match(run(file).stdout, /^parser: false$/m)
+    assert.match(run(file, '--instrument', file).stdout, /^parser: true$/m)
+  })
   it('explores foreign code', () => {
     program(
       'foreign.mjs',
