@@ -19,6 +19,7 @@ export const layers = [
   'range',
   'paging',
   'table',
+  'command',
   'serve',
   'tables',
   'lab',
