@@ -69,9 +69,12 @@ function short(bytes: Uint8Array): Uint8Array[] {
   return [Buffer.of(bytes.length), bytes]
 }
 
-/** Undefined for bytes that {@link encodeChange} does not give. They are copied. */
+/**
+ * Undefined for bytes that {@link encodeChange} does not give. Keys and the value are parts of the
+ * payload, not copies.
+ */
 export function decodeChange(payload: Uint8Array): Change | undefined {
-  const bytes = Buffer.from(payload)
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length)
   let at = 1
   const next = (length: number) => bytes.subarray(at, (at += length))
   const nextShort = () => next(bytes[at++] ?? 0)

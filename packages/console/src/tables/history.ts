@@ -37,7 +37,8 @@ export interface Followed {
 const EVENT_BYTES = 100
 
 export class History implements ChangeFeed {
-  readonly #limit: number
+  /** Bytes of events that it keeps, about. */
+  readonly limit: number
   #events: ChangeEvent[] = []
   /** Where the oldest event is that is kept: those before it are emptied in one go. */
   #first = 0
@@ -49,7 +50,7 @@ export class History implements ChangeFeed {
 
   /** @param limit bytes, about */
   constructor(limit: number) {
-    this.#limit = limit
+    this.limit = limit
   }
 
   /** Sequence number of the last change. */
@@ -66,7 +67,7 @@ export class History implements ChangeFeed {
     this.#last = event.sequence
     this.#events.push(event)
     this.#bytes += sizeOf(event)
-    while (this.#bytes > this.#limit && this.#first < this.#events.length) this.#forget()
+    while (this.#bytes > this.limit && this.#first < this.#events.length) this.#forget()
     if (this.#first * 2 > this.#events.length) {
       this.#events = this.#events.slice(this.#first)
       this.#first = 0

@@ -1,15 +1,12 @@
 /** Makes tables of what a store holds: a snapshot, and the changes after it. */
-import { OutOfMemoryError, type Machine } from 'percpu'
-import { StoreDamagedError } from '../errors.js'
-import type { Store } from '../store/store.js'
-import { decodeChange, type Change, type TableSpec } from './change.js'
-import { eventOf, type History } from './history.js'
-import type { Key, KeyRange } from './keys.js'
-import { storedOf, Table, type Write } from './table.js'
-
-/** Changes, and bytes of their values, that are made as one version. */
-const BATCH = 5000
-const BATCH_BYTES = 4 * 2 ** 20
+import type { Machine } from 'percpu'
+import type { LogRecord, Store } from '../store/store.js'
+import type { TableSpec } from './change.js'
+import type { History } from './history.js'
+import { PendingWrites } from './pending.js'
+import { RecentChanges } from './recent.js'
+import { changeIn, rangeIn, rowIn, unexpected } from './recorded.js'
+import { Table, type Stored } from './table.js'
 
 /**
  * Recovers all tables. The history begins where the snapshot ends.
@@ -28,91 +25,74 @@ export async function recoverTables(
   return recovery.tables
 }
 
+interface Loading {
+  readonly table: Table
+  readonly entries: Uint8Array[]
+}
+
 class Recovery {
   readonly tables = new Map<string, Table>()
   readonly #machine: Machine
   readonly #history: History
   /** Entries of the snapshot, of one table, in the order of their keys. */
-  #loading: { readonly table: Table; readonly rows: [Key, Key, Uint8Array][] } | undefined
-  #writing: { readonly table: Table; readonly writes: Write[]; bytes: number } | undefined
+  #loading: Loading | undefined
+  readonly #pending: PendingWrites
+  readonly #recent: RecentChanges
 
   constructor(machine: Machine, history: History) {
     this.#machine = machine
     this.#history = history
+    this.#pending = new PendingWrites(machine)
+    this.#recent = new RecentChanges(history)
   }
 
   snapshot(sequence: number): void {
     this.#history.startAt(sequence)
   }
   entry(payload: Uint8Array): void {
-    const change = decoded(payload)
+    const change = changeIn(payload)
     if (change.op === 'make') return this.#make(change.spec)
     if (change.op !== 'entry') throw unexpected(change.op)
     const table = this.#table(change.table)
     if (this.#loading?.table !== table) this.#load()
-    this.#loading ??= { table, rows: [] }
-    const { from, to } = rangeIn(table, change)
+    this.#loading ??= { table, entries: [] }
     // Rows of a file have versions after the snapshot's number: who follows has not heard of them.
     if (change.version > this.#history.last) this.#history.startAt(change.version)
-    this.#loading.rows.push([from, to, storedOf(change.version, change.value)])
+    this.#loading.entries.push(payload)
   }
-  record({ sequence, payload }: { readonly sequence: number; readonly payload: Uint8Array }): void {
+  record(record: LogRecord): void {
     this.#load()
-    const change = decoded(payload)
+    const { sequence, payload } = record
+    const change = changeIn(payload)
     if (change.op === 'make') {
       this.#make(change.spec)
-      return this.#history.startAt(sequence)
+      return this.#recent.startAt(sequence)
     }
     if (change.op === 'entry') throw unexpected(change.op)
     const table = this.#table(change.table)
     if (change.op === 'clear') {
-      this.#write()
+      this.#pending.make()
       table.map.clear()
-      this.#history.add({ sequence, table: table.name, kind: 'reset', data: `{"sequence":${sequence}}` })
+      table.map.barrierBlocking()
+      this.#recent.addReset(table, sequence)
       return
     }
-    const { writes: { length } = [], bytes = 0 } = this.#writing ?? {}
-    if (this.#writing?.table !== table || length >= BATCH || bytes >= BATCH_BYTES) this.#write()
-    this.#writing ??= { table, writes: [], bytes: 0 }
-    const value = change.op === 'set' ? change.value : undefined
-    const write = { ...rangeIn(table, change), version: sequence, value }
-    this.#writing.writes.push(write)
-    this.#writing.bytes += value?.length ?? 0
-    this.#history.add(eventOf(table, write))
+    // It is decoded again when it is made: what is decoded takes many times the memory.
+    rangeIn(table, change)
+    this.#pending.add(table, change.from, record)
+    this.#recent.add(table, record)
   }
   end(): void {
     this.#load()
-    this.#write()
+    this.#pending.make()
+    this.#recent.tell()
   }
 
   #load(): void {
     const loading = this.#loading
     this.#loading = undefined
-    loading?.table.map.load(loading.rows)
+    if (loading) loading.table.map.load(rowsOf(loading))
   }
-  #write(): void {
-    const writing = this.#writing
-    this.#writing = undefined
-    if (writing) this.#apply(writing.table, writing.writes)
-  }
-  /**
-   * In parts, where there is no room for all of it: one change at a time needs no more than it did
-   * when it was made.
-   */
-  #apply(table: Table, writes: readonly Write[]): void {
-    try {
-      table.apply(writes)
-    } catch (error) {
-      if (!(error instanceof OutOfMemoryError) || writes.length === 1) throw error
-      this.#machine.heap.trim()
-      const half = writes.length >>> 1
-      this.#apply(table, writes.slice(0, half))
-      return this.#apply(table, writes.slice(half))
-    }
-    // Nobody reads yet: what was replaced is free at once.
-    table.map.barrierBlocking()
-  }
-
   #make(spec: TableSpec): void {
     if (this.tables.has(spec.name)) throw unexpected('make', `: table ${spec.name} is there already`)
     this.tables.set(spec.name, new Table(this.#machine, spec))
@@ -124,24 +104,6 @@ class Recovery {
   }
 }
 
-function decoded(payload: Uint8Array): Change {
-  const change = decodeChange(payload)
-  if (!change)
-    throw new StoreDamagedError('the data directory holds something that is no change of a table', {})
-  return change
-}
-function rangeIn(
-  table: Table,
-  { from, to }: { readonly from: Uint8Array; readonly to: Uint8Array },
-): KeyRange {
-  const { codec, name } = table
-  const [first, last] = [codec.decode(from), codec.decode(to)]
-  if (first === undefined || last === undefined)
-    throw new StoreDamagedError(`the data directory holds a key that table ${name} cannot have`, {
-      table: name,
-    })
-  return { from: first, to: last }
-}
-function unexpected(op: string, text = ''): StoreDamagedError {
-  return new StoreDamagedError(`the data directory holds a change (${op}) where none can be${text}`, { op })
+function* rowsOf({ table, entries }: Loading): Generator<Stored> {
+  for (const entry of entries) yield rowIn(table, entry)
 }

@@ -32,6 +32,9 @@ export interface Write extends KeyRange {
   readonly value: Uint8Array | undefined
 }
 
+/** A row as the map takes it. */
+export type Stored = [from: Key, to: Key, stored: Uint8Array]
+
 /** Most bytes of a value: what a map of ranges takes, without the version. */
 export const MAX_VALUE_BYTES = 2 ** 20 - 64
 const VERSION_BYTES = 8
@@ -98,7 +101,7 @@ export class Table {
   /** All of them as one version. @throws OutOfMemoryError. Nothing is changed then. */
   apply(writes: readonly Write[]): void {
     this.map.batch(
-      writes.map(({ from, to, version, value }): [Key, Key, Uint8Array] | [Key, Key] =>
+      writes.map(({ from, to, version, value }): Stored | [Key, Key] =>
         value === undefined ? [from, to] : [from, to, storedOf(version, value)],
       ),
     )

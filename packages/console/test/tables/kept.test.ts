@@ -72,6 +72,64 @@ test('memory that was enough for the changes is enough to recover them', async (
   assert.equal((await second.ask('GET', '/tables/k/10')).text, JSON.stringify(row(21)))
 })
 
+test('changes that had room in their order have it in that of their keys', async (t) => {
+  const folder = await temporaryFolder(t)
+  const row = (key: string) => ({ key, text: 'x'.repeat(500_000) })
+  await writeFile(join(folder, 'k.ndjson'), ndjson(Array.from({ length: 11 }, (_, i) => row(`m${i}`))))
+  const sources = tableSources([join(folder, 'k.ndjson')], ['key'], [], CSV_FORMAT)
+  const options = { sources, data: join(folder, 'data'), memory: '9 MiB' }
+  const first = await startTables(t, folder, options)
+  for (let i = 0; i < 9; i++) {
+    assert.equal((await first.ask('DELETE', `/tables/k/m${i}`)).status, 200)
+    assert.equal((await first.ask('PUT', `/tables/k/a${i}`, JSON.stringify(row('a')))).status, 201)
+  }
+  await first.service.close()
+  const second = await startTables(t, folder, options)
+  const { json } = await second.ask('GET', '/health')
+  assert.equal((json as { tables: { entries: number }[] }).tables[0]?.entries, 11)
+  assert.equal((await second.ask('GET', '/tables/k/a8')).status, 200)
+  assert.equal((await second.ask('GET', '/tables/k/m8')).status, 404)
+})
+
+test('of changes that follow each other the last one is recovered, and all are told', async (t) => {
+  const folder = await temporaryFolder(t)
+  await writeFile(join(folder, 'k.csv'), 'key,value\na,0\nb,0\nc,0\n')
+  await writeFile(join(folder, 'r.csv'), 'from,to,value\n10,20,0\n')
+  const sources = tableSources(
+    [join(folder, 'k.csv'), join(folder, 'r.csv')],
+    ['k:key'],
+    ['r:from,to'],
+    CSV_FORMAT,
+  )
+  const data = join(folder, 'data')
+  const first = await startTables(t, folder, { sources, data })
+  for (const value of ['1', '2', '3']) {
+    await first.ask('PUT', '/tables/k/z', value)
+    await first.ask('PUT', '/tables/r/12-15', value)
+    await first.ask('PUT', '/tables/r/15-18', `"${value}"`)
+    await first.ask('PUT', '/tables/k/a', value)
+    await first.ask('DELETE', '/tables/k/b')
+    if (value !== '3') await first.ask('PUT', '/tables/k/b', value)
+  }
+  await first.ask('DELETE', '/tables/k/nothing')
+  const told = async ({ service }: typeof first) => {
+    const { body } = await fetch(`${service.url}/changes?after=2`)
+    let text = ''
+    for await (const chunk of (body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream())) {
+      text += chunk
+      if (text.includes('id: 19\n')) break
+    }
+    return text
+  }
+  const pages = async ({ ask: get }: typeof first) =>
+    [await get('GET', '/tables/k'), await get('GET', '/tables/r')].map(({ text }) => text)
+  const [before, events] = [await pages(first), await told(first)]
+  await first.service.close()
+  const second = await startTables(t, folder, { sources, data })
+  assert.deepEqual(await pages(second), before)
+  assert.equal(await told(second), events)
+})
+
 test('who follows is told of a table that came while nobody listened', async (t) => {
   const folder = await temporaryFolder(t)
   for (const name of ['a', 'b']) await writeFile(join(folder, name), USERS)

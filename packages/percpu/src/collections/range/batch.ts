@@ -25,7 +25,9 @@ export function changeOf<K, V>(
 ): Change<K> {
   // First the value: its encoding may run code of the user's.
   const stored = value === undefined ? undefined : values.take(value)
-  const change = { from: keys.take('from', from as K), to: keys.take('to', to as K), value: stored }
+  const first = keys.take('from', from as K)
+  // Of a single key one copy is enough.
+  const change = { from: first, to: to === from ? first : keys.take('to', to as K), value: stored }
   if (keys.compare(change.from, change.to) > 0)
     throw refused('from', from, 'not before `to`, nor the same', { to })
   return change

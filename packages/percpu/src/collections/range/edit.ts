@@ -4,9 +4,13 @@
  * To set a range is to take all boundaries in it and right behind it away, and to put at most two
  * there: where it begins, unless the value before is equal; and behind it, with the value that was
  * there, unless that is equal.
+ *
+ * Most ranges begin and end in one leaf: what is to be done there takes one way down. Each node
+ * that is touched is copied once, however many changes it has.
  */
 import { draftOf, newDraft, Removed, type Draft } from './draft.js'
 import { countOf, levelOf, storedAt, type Shape } from './node.js'
+import { DraftPath, indexBehind } from './path.js'
 import type { Finder } from './search.js'
 import { bytesOf, type Block, type Stored } from './values.js'
 
@@ -35,6 +39,7 @@ export class RangeEdit<K, V> {
   readonly #shape: Shape<K, V>
   readonly #finder: Finder<K>
   readonly #capacity: number
+  readonly #path: DraftPath<K, V>
   /** The block that is to stay, of those that are taken away. */
   #kept = 0
 
@@ -45,10 +50,75 @@ export class RangeEdit<K, V> {
     this.#shape = shape
     this.#finder = finder
     this.#capacity = shape.keys.capacity
+    this.#path = new DraftPath(shape)
   }
 
   /** Makes a change. */
-  apply({ from, to, value }: Change<K>): void {
+  apply(change: Change<K>): void {
+    if (!this.#applyInLeaf(change)) this.#applyAcross(change)
+  }
+
+  /** Makes a change that concerns the boundaries of one leaf; false: it may concern others. */
+  #applyInLeaf({ from, to, value }: Change<K>): boolean {
+    if (this.root === 0) return false
+    const shape = this.#shape
+    const { compare, least, after } = shape.keys
+    const path = this.#path
+    const leaf = path.go((this.root = this.#open(this.root)), from)
+    const { keys, values } = leaf
+    const { bound } = path
+    if (bound !== undefined && compare(to, bound) >= 0) return false
+    const end = after(to)
+    const endsAtBound = end !== undefined && bound !== undefined && compare(end, bound) === 0
+    const first = this.#notBefore(keys, from)
+    const behind = end === undefined ? keys.length : this.#behind(keys, end)
+    const inside = this.#behind(keys, from) - 1
+    if (inside === this.#behind(keys, to) - 1 && this.#isEqual(values[inside], value)) return true
+    const isFirst = first === 0 && compare(from, least) === 0
+    const before = first > 0 ? values[first - 1] : path.beside(-1)
+    const begins = isFirst || !this.#isEqual(before, value)
+    // The leaf would begin elsewhere.
+    if (first === 0 && !begins) return false
+    // It becomes one with the range behind. Mutant: collections/range-leaf-joined.
+    if (endsAtBound && this.#isEqual(path.beside(1), value)) return false
+    const steps: Step<K>[] = begins ? [{ key: from, value }] : []
+    let kept = 0
+    if (end !== undefined && !endsAtBound) {
+      const rest = values[behind - 1]
+      const isMoved = behind > first
+      if (!this.#isEqual(rest, value)) {
+        if (isMoved && typeof rest === 'object') kept = rest.block
+        steps.push({ key: end, value: !isMoved && typeof rest === 'object' ? this.#copyOf(rest) : rest })
+      }
+    }
+    this.isChanged = true
+    this.regions.push([from, to])
+    path.change(this.removed)
+    const ranges = this.removed.ranges
+    for (let slot = first; slot < behind; slot++) this.removed.boundary(values[slot], kept)
+    this.size -= this.removed.ranges - ranges
+    for (const step of steps) if (step.value !== undefined) this.size++
+    keys.splice(first, behind - first, ...steps.map(({ key }) => key))
+    values.splice(first, behind - first, ...steps.map((step) => step.value))
+    this.#splitAlong(path)
+    return true
+  }
+  /** Cuts the nodes of a way in two that have become too large. */
+  #splitAlong({ nodes, slots }: DraftPath<K, V>): void {
+    for (const [level, node] of nodes.entries()) {
+      const sibling = this.#halve(node)
+      if (sibling === undefined) return
+      const above = nodes[level + 1]
+      if (above === undefined) this.root = this.#above(node, sibling)
+      else {
+        const slot = (slots[level + 1] ?? 0) + 1
+        above.keys.splice(slot, 0, sibling.keys[0] as K)
+        above.children.splice(slot, 0, sibling)
+      }
+    }
+  }
+
+  #applyAcross({ from, to, value }: Change<K>): void {
     const { keys } = this.#shape
     if (this.#isThere(from, to, value)) return
     this.isChanged = true
@@ -115,20 +185,12 @@ export class RangeEdit<K, V> {
     const finder = this.#finder
     finder.descend(node * 2, levelAt(shape, node), key)
     const { node: leaf, slot } = finder
-    return { key: shape.keys.read(shape.memory, leaf, slot), value: storedAt(shape, leaf, slot) }
+    return { key: shape.keys.peek(shape.memory, leaf, slot), value: storedAt(shape, leaf, slot) }
   }
 
   /** The first index of keys that are behind this one. */
   #behind(list: readonly K[], key: K): number {
-    const { compare } = this.#shape.keys
-    let low = 0
-    let high = list.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (compare(list[middle] as K, key) <= 0) low = middle + 1
-      else high = middle
-    }
-    return low
+    return indexBehind(this.#shape.keys.compare, list, key)
   }
   /** The first index of keys that are this one, or behind it. */
   #notBefore(list: readonly K[], key: K): number {
@@ -225,6 +287,10 @@ export class RangeEdit<K, V> {
         children.splice(below + 1, 0, sibling)
       }
     }
+    return this.#halve(draft)
+  }
+  /** The second half of a node that is too large, which is taken away from it. */
+  #halve({ level, keys, values, children }: Draft<K>): Draft<K> | undefined {
     if (keys.length <= this.#capacity) return undefined
     const half = keys.length >>> 1
     return newDraft(level, {

@@ -2,9 +2,7 @@
 import * as mem from '#mem'
 import type { Memory } from '#mem'
 import { checkRange, refused } from '../../machine/check.js'
-import { encodeBytes } from '../bytes.js'
-import { EntryTooLargeError } from '../errors.js'
-import { Scratch } from '../scratch.js'
+import { bytesKeys } from './bytes-keys.js'
 import { RangeNode } from './range-layout.js'
 import { u128 } from './wide-keys.js'
 
@@ -30,8 +28,6 @@ export type RangeKeyKind = keyof RangeKeys
  */
 export type RangePoint<K> = [K] extends [bigint] ? K | Uint32Array : K
 
-/** The most bytes of a key. */
-export const MAX_RANGE_KEY = 255
 /** The first word of a node's keys. */
 export const KEYS = RangeNode.stride / 4
 
@@ -43,13 +39,13 @@ export interface KeyKind<K> {
   readonly capacity: number
   readonly least: K
   readonly greatest: K
-  /** The key as it is kept. @throws ArgumentError; EntryTooLargeError. */
+  /** The key as it is kept; not for users. @throws ArgumentError; EntryTooLargeError. */
   readonly take: (what: string, key: K) => K
   /** As {@link take}, to look it up at once and then forget it. */
   readonly point: (what: string, key: K) => K
   /** Below 0, 0, or above it, as `one` lies before, at, or behind `other`. */
   readonly compare: (one: K, other: K) => number
-  /** The next key; undefined if there is none. */
+  /** The next key; undefined if there is none. Not for users. */
   readonly after: (key: K) => K | undefined
   /** The one before, of one that is not the least. */
   readonly before: (key: K) => K
@@ -61,6 +57,11 @@ export interface KeyKind<K> {
   /** Writes the keys of a node, by its word index; `behind`: the word behind all others of it. */
   readonly write: (memory: Memory, node: number, keys: readonly K[], behind: number) => void
   readonly read: (memory: Memory, node: number, slot: number) => K
+  /**
+   * What {@link compare} and {@link write} take in place of the key, as long as the node is there.
+   * Nothing else may be done with it.
+   */
+  readonly peek: (memory: Memory, node: number, slot: number) => K
 }
 
 const order = (one: number, other: number): number => (one < other ? -1 : one > other ? 1 : 0)
@@ -77,7 +78,15 @@ function take53(what: string, key: number): number {
   return key + 0
 }
 
-const u32: KeyKind<number> = {
+function read32({ u32: view }: Memory, node: number, slot: number): number {
+  return loadU32(view, node + KEYS + slot)
+}
+function read53({ u32: view }: Memory, node: number, slot: number): number {
+  const word = node + KEYS + slot * 2
+  return loadU32(view, word) * 2 ** 32 + loadU32(view, word + 1)
+}
+
+export const u32: KeyKind<number> = {
   words: 1,
   capacity: 60,
   least: 0,
@@ -93,7 +102,8 @@ const u32: KeyKind<number> = {
   write: (memory, node, keys) => {
     for (const [slot, key] of keys.entries()) storeU32(memory.u32, node + KEYS + slot, key)
   },
-  read: (memory, node, slot) => loadU32(memory.u32, node + KEYS + slot),
+  read: read32,
+  peek: read32,
 }
 
 const u53: KeyKind<number> = {
@@ -115,96 +125,16 @@ const u53: KeyKind<number> = {
       storeU32(view, node + KEYS + slot * 2 + 1, key >>> 0)
     }
   },
-  read: ({ u32: view }, node, slot) =>
-    loadU32(view, node + KEYS + slot * 2) * 2 ** 32 + loadU32(view, node + KEYS + slot * 2 + 1),
+  read: read53,
+  peek: read53,
 }
 
-const scratch = new Scratch(512)
-/** A word for each key: where its bytes begin in the node, and above these bits their number. */
-const START_BITS = 20
-const startMask = 2 ** START_BITS - 1
-
-/** Where the bytes of a key of that kind begin, and how many there are. */
-export function bytesAt({ u32: view }: Memory, node: number, slot: number): { at: number; length: number } {
-  const word = loadU32(view, node + KEYS + slot)
-  return { at: node * 4 + (word & startMask), length: word >>> START_BITS }
-}
-
-export function compareBytes(one: Uint8Array, other: Uint8Array): number {
-  const length = Math.min(one.length, other.length)
-  for (let i = 0; i < length; i++) {
-    const difference = (one[i] ?? 0) - (other[i] ?? 0)
-    if (difference !== 0) return difference
-  }
-  return one.length - other.length
-}
-/** The next key in their order has a NUL more, if it may be longer. */
-function afterBytes(key: Uint8Array): Uint8Array | undefined {
-  if (key.length < MAX_RANGE_KEY) {
-    const longer = new Uint8Array(key.length + 1)
-    longer.set(key)
-    return longer
-  }
-  let length = key.length
-  while (length > 0 && key[length - 1] === 0xff) length--
-  if (length === 0) return undefined
-  const next = key.slice(0, length)
-  next[length - 1] = (next[length - 1] ?? 0) + 1
-  return next
-}
-function beforeBytes(key: Uint8Array): Uint8Array {
-  const { length } = key
-  const lastByte = key[length - 1] ?? 0
-  if (lastByte === 0) return key.slice(0, length - 1)
-  const longest = new Uint8Array(MAX_RANGE_KEY).fill(0xff)
-  longest.set(key)
-  longest[length - 1] = lastByte - 1
-  return longest
-}
-function asFraction(key: Uint8Array): bigint {
-  let sum = 0n
-  for (let i = 0; i < MAX_RANGE_KEY; i++) sum = (sum << 8n) | BigInt(key[i] ?? 0)
-  return sum
-}
-
-function takeBytes(what: string, key: Uint8Array): Uint8Array {
-  if (!encodeBytes(what, key, scratch, MAX_RANGE_KEY))
-    throw new EntryTooLargeError(`${what}: the key has more than ${MAX_RANGE_KEY} bytes`, {
-      limit: MAX_RANGE_KEY,
-    })
-  return scratch.bytes.slice(0, scratch.length)
-}
-
-const bytes: KeyKind<Uint8Array> = {
-  words: 1,
-  capacity: 16,
-  least: new Uint8Array(0),
-  greatest: new Uint8Array(MAX_RANGE_KEY).fill(0xff),
-  take: takeBytes,
-  point: takeBytes,
-  compare: compareBytes,
-  after: afterBytes,
-  before: beforeBytes,
-  distance: (low, high) => asFraction(high) - asFraction(low),
-  extraBytes: (keys) => keys.reduce((sum, key) => sum + key.length, 0),
-  usualExtra: 64,
-  write: (memory, node, keys, behind) => {
-    let at = behind * 4
-    for (const [slot, key] of keys.entries()) {
-      storeU32(memory.u32, node + KEYS + slot, (at - node * 4) | (key.length << START_BITS))
-      if (key.length > 0) mem.copyIn(memory, at, key)
-      at += key.length
-    }
-  },
-  read: (memory, node, slot) => {
-    const { at, length } = bytesAt(memory, node, slot)
-    return length === 0 ? new Uint8Array(0) : mem.copyOut(memory, at, length)
-  },
-}
-
-export const keyKinds: { readonly [Kind in RangeKeyKind]: KeyKind<RangeKeys[Kind]> } = {
-  u32,
-  u53,
-  u128,
-  bytes,
+/** Of each kind; those of bytes are of one memory. */
+export const keyKinds: {
+  readonly [Kind in RangeKeyKind]: (memory: Memory) => KeyKind<RangeKeys[Kind]>
+} = {
+  u32: () => u32,
+  u53: () => u53,
+  u128: () => u128,
+  bytes: bytesKeys,
 }

@@ -184,7 +184,7 @@ function shapeOf<K, V>(
   memory: Memory,
   { key, value }: RangeMapOptions,
 ): Pick<RangeMapParts<K, V>, 'shape' | 'finder'> {
-  const keys = keyKinds[key] as unknown as KeyKind<K>
+  const keys = keyKinds[key](memory) as unknown as KeyKind<K>
   const found = key === 'u32' ? narrow : key === 'u128' ? wide : undefined
   const positions = found as unknown as Positions<K> | undefined
   const shape = { memory, keys, values: valueKindOf<V>(value), positions, isNarrow: key === 'u32' }

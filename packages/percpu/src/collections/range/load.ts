@@ -51,9 +51,13 @@ export class Boundaries<K, V> {
 }
 function unsorted(from: unknown, to: unknown): ArgumentError {
   return new ArgumentError('ranges: they must be sorted, and not overlap: one begins before another ends', {
-    from,
-    to,
+    from: ownOf(from),
+    to: ownOf(to),
   })
+}
+/** A key for users: short-lived bytes are part of a larger buffer. */
+function ownOf(key: unknown): unknown {
+  return key instanceof Uint8Array ? key.slice() : key
 }
 
 /** A node, and its first boundary. */

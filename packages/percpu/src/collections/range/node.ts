@@ -102,10 +102,10 @@ function fillHead(
   for (const [i, bits] of present.entries()) store32(i32, node + presentField + i, bits)
 }
 
-/** All keys of a node. */
+/** All keys of a node, as `peek` gives them. */
 export function keysOf<K, V>({ memory, keys }: Shape<K, V>, node: number): K[] {
   const list: K[] = []
   for (let slot = 0, count = countOf(memory, node); slot < count; slot++)
-    list.push(keys.read(memory, node, slot))
+    list.push(keys.peek(memory, node, slot))
   return list
 }

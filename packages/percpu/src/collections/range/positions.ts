@@ -6,8 +6,8 @@
  */
 import type { Memory } from '#mem'
 import { indexedWide, indexedWord } from './index-search.js'
-import { keyKinds, type KeyKind } from './keys.js'
-import { positionOfWide, readPosition, wordsOfWide, writePosition } from './wide-keys.js'
+import { u32, type KeyKind } from './keys.js'
+import { positionOfWide, readPosition, u128, wordsOfWide, writePosition } from './wide-keys.js'
 
 export interface Positions<K> {
   /** How many bits of them are below those that choose a word of the version. */
@@ -26,7 +26,7 @@ export interface Positions<K> {
 export const narrow: Positions<number> = {
   shift: 20,
   isWide: false,
-  keys: keyKinds.u32,
+  keys: u32,
   of: (key) => key,
   first: (position) => position,
   word: indexedWord,
@@ -34,7 +34,7 @@ export const narrow: Positions<number> = {
 export const wide: Positions<bigint> = {
   shift: 38,
   isWide: true,
-  keys: { ...(keyKinds.u128 as unknown as KeyKind<number>), read: readPosition },
+  keys: { ...(u128 as unknown as KeyKind<number>), read: readPosition },
   of: (key) => {
     const words = wordsOfWide(key)
     return positionOfWide(words[0] ?? 0, words[1] ?? 0)

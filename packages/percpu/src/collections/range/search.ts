@@ -8,7 +8,8 @@
  */
 import * as mem from '#mem'
 import type { Memory, U32View } from '#mem'
-import { bytesAt, KEYS, type RangeKeyKind } from './keys.js'
+import { bytesAt } from './bytes-keys.js'
+import { KEYS, type RangeKeyKind } from './keys.js'
 import { COUNT_BITS, RangeNode } from './range-layout.js'
 import { upperOf, wordsOfWide } from './wide-keys.js'
 

@@ -5,6 +5,7 @@
 import * as mem from '#mem'
 import type { Memory } from '#mem'
 import { Scratch } from '../scratch.js'
+import { shortLivedCopy } from '../short-lived.js'
 import { valueCodecs, type MapValueKind, type ValueCodec } from '../values.js'
 import { RangeBlock } from './range-layout.js'
 
@@ -84,7 +85,7 @@ function inBlocks<V>(codec: ValueCodec<V>): ValueKind<V> {
     words: 1,
     take: (value) => {
       codec.encode(value, scratch)
-      return { block: 0, bytes: scratch.bytes.slice(0, scratch.length) }
+      return { block: 0, bytes: shortLivedCopy(scratch.bytes, scratch.length) }
     },
     read: (memory, word) => readBlock(memory, load32(memory.i32, word)),
     readBlock,

@@ -5,7 +5,7 @@ import type { Heap } from '../../alloc/heap.js'
 import { isPersistent } from '../../alloc/tag.js'
 import { shown } from '../../machine/check.js'
 import { MapCorruptionError } from '../errors.js'
-import { childOf, countOf, countValues, keysOf, levelOf, storedAt, type Shape } from './node.js'
+import { childOf, countOf, countValues, levelOf, storedAt, type Shape } from './node.js'
 import type { Stored } from './values.js'
 import { eachPage, wordOfValue } from './index-pages.js'
 import { WALK } from './index-words.js'
@@ -115,7 +115,7 @@ class Check<K, V> {
     if (levelOf(memory, node) !== level)
       this.faults.push(`${where}: level ${levelOf(memory, node)}, not ${level}`)
     if (count === 0 || count > keys.capacity) this.faults.push(`${where}: ${count} keys`)
-    const list = keysOf(shape, node)
+    const list = Array.from({ length: count }, (_, slot) => keys.read(memory, node, slot))
     if (first !== undefined && keys.compare(list[0] as K, first) !== 0)
       this.faults.push(`${where}: its first key is not that of its parent`)
     if (level === 0) this.#ranges += countValues(memory, node)

@@ -131,6 +131,14 @@ export function checkWide(what: string, key: bigint | Uint32Array): void {
   else if (key.length !== 4) throw refused(what, key, 'not of four words')
 }
 
+function readWide({ i32, f64, u32 }: mem.Memory, node: number, slot: number): bigint {
+  const count = load32(i32, node + headField) & countMask
+  const begin = node + keysField
+  const word = begin + count * 2 + slot * 3
+  const one = Math.floor(loadF64(f64, begin / 2 + slot) / 2 ** LOWER)
+  return joinWide(one, loadU32(u32, word), loadU32(u32, word + 1), loadU32(u32, word + 2))
+}
+
 export const u128: KeyKind<bigint> = {
   words: 5,
   capacity: 32,
@@ -163,11 +171,6 @@ export const u128: KeyKind<bigint> = {
       storeU32(u32, word + 2, four)
     }
   },
-  read: ({ i32, f64, u32 }, node, slot) => {
-    const count = load32(i32, node + headField) & countMask
-    const begin = node + keysField
-    const word = begin + count * 2 + slot * 3
-    const one = Math.floor(loadF64(f64, begin / 2 + slot) / 2 ** LOWER)
-    return joinWide(one, loadU32(u32, word), loadU32(u32, word + 1), loadU32(u32, word + 2))
-  },
+  read: readWide,
+  peek: readWide,
 }
