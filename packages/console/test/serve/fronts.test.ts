@@ -164,7 +164,7 @@ async function marked(t: TestContext): Promise<string> {
 }
 
 test('sabotaged: one in an endless loop is told, ended and replaced', sabotaged, async (t) => {
-  const { url, log } = await open(t, { patienceMilliseconds: 400 })
+  const { url, log } = await open(t, { patienceMilliseconds: 1500 })
   const stuck = http.get(`${url}/lookup/${sabotagePath('stick once', await marked(t))}`, { agent: false })
   await assert.rejects(once(stuck, 'response'), { code: 'ECONNRESET' })
   const said = log.filter(({ front }) => front !== undefined).map(({ msg }) => msg)
@@ -178,7 +178,7 @@ test('sabotaged: one in an endless loop is told, ended and replaced', sabotaged,
 })
 
 test('sabotaged: a service whose accepting thread is stuck can be stopped', sabotaged, async (t) => {
-  const { url, service, log } = await open(t, { patienceMilliseconds: 400 })
+  const { url, service, log } = await open(t, { patienceMilliseconds: 1500 })
   const stuck = http.get(`${url}/lookup/${sabotagePath('stick once', await marked(t))}`, { agent: false })
   const broken = assert.rejects(once(stuck, 'response'), { code: 'ECONNRESET' })
   while (!log.some(({ msg }) => msg === 'a thread is stuck'))
@@ -200,7 +200,7 @@ test(
     )
     await untilMetric(url, 'percpu_workers_ready', 2)
     assert.deepEqual(
-      log.filter(({ front, level }) => front !== undefined && level > 20),
+      log.filter(({ front, level }) => front !== undefined && level >= 50),
       [],
     )
     const poison = await post(url, 'application/x-ndjson', saboteur('die', await marked(t)))

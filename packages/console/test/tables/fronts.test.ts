@@ -28,7 +28,7 @@ import { ask, ndjson, testTables } from '../helpers/tables.js'
 
 const COUNT = canSharePort() ? 2 : 1
 /** Milliseconds. */
-const PATIENCE = 500
+const PATIENCE = 5000
 const TOKEN = 'a token of the test'.replaceAll(' ', '-')
 
 async function open(t: TestContext) {
@@ -162,7 +162,7 @@ test(
   'a thread in an endless loop is told, ended and replaced, and others answer meanwhile',
   { skip: isSabotaged && canSharePort() ? false : 'it is part of the last test' },
   async (t) => {
-    const { service, folder, ask, log } = await testTables(t, { workers: 3, patienceMilliseconds: 400 })
+    const { service, folder, ask, log } = await testTables(t, { workers: 3, patienceMilliseconds: 1500 })
     const marker = path.join(folder, 'marker')
     await writeFile(marker, '')
     const wanted = { listening: 3, wanted: 3 }
