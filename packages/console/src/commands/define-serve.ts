@@ -143,7 +143,7 @@ export function addServeCommand(program: Command): void {
     .addOption(
       new Option(
         '--patience <seconds>',
-        'how long a worker may give no sign of life before it is replaced and its batches are given to others',
+        'how long a thread may give no sign of life before it is replaced, and its batches are given to others',
       )
         .argParser(parseSeconds)
         .default(PATIENCE_MILLISECONDS, String(PATIENCE_MILLISECONDS / 1000)),
@@ -184,7 +184,11 @@ export function addServeCommand(program: Command): void {
           if (flags.data === undefined) refuseOptions(command, ['sync'], 'there is no --data')
           const sources = tableSources(files, flags.key, flags.range, rowFormat(flags))
           const { serveTables } = await import('./serve.js')
-          process.exitCode = await serveTables({ ...flags, nats, timeoutMilliseconds: timeout, sources })
+          process.exitCode = await serveTables({
+            ...{ ...flags, nats, sources },
+            timeoutMilliseconds: timeout,
+            patienceMilliseconds: patience,
+          })
           return
         }
         refuseOptions(command, OWN_TABLE_OPTIONS, 'it is for tables of your own: name their files')

@@ -100,7 +100,7 @@ export function rowFormat({
 
 /** Options that say nothing where there are tables of one's own, and the other way round. */
 export const ADDRESS_OPTIONS = [
-  ...['ipv4', 'ipv6', 'overlap', 'tableFile', 'stripPort', 'nat64', 'patience', 'attribution'],
+  ...['ipv4', 'ipv6', 'overlap', 'tableFile', 'stripPort', 'nat64', 'attribution'],
 ]
 export const OWN_TABLE_OPTIONS = [
   ...['key', 'range', 'data', 'sync', 'nats', 'bucket', 'natsCreds', 'tokenFile', 'history'],

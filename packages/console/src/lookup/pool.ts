@@ -15,6 +15,7 @@ import { Worker } from 'node:worker_threads'
 import type { Machine } from 'percpu'
 import { STRICT, type AddressRules } from '../address/rules.js'
 import { AbortedError, WorkerLostError } from '../errors.js'
+import type { Crew } from '../serve/thread-watch.js'
 import { USUAL_FIELDS } from '../table/format.js'
 import type { BatchFormat, BatchResult, FromWorker, TablePlace, ToWorker, WorkerSetup } from './protocol.js'
 
@@ -86,7 +87,8 @@ interface Place {
   failedStarts: number
 }
 
-export class LookupPool extends EventEmitter<PoolEvents> {
+export class LookupPool extends EventEmitter<PoolEvents> implements Crew {
+  readonly kind = 'worker'
   readonly #machine: Machine
   readonly #setup: WorkerSetup
   readonly #places: Place[]
@@ -168,6 +170,9 @@ export class LookupPool extends EventEmitter<PoolEvents> {
   /** Ends the worker in this place, wherever it is; another one takes its place and its batches. */
   async replace(place: number): Promise<void> {
     await this.#places[place]?.worker?.terminate()
+  }
+  onLost(tell: (place: number) => void): void {
+    this.on('lost', ({ place }) => tell(place))
   }
 
   /**

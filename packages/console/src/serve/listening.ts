@@ -18,8 +18,10 @@ export async function assertCanListen(host: string, port: number): Promise<void>
 export function urlOf({ server }: FastifyInstance): string {
   const address = server.address()
   if (address === null || typeof address === 'string') return String(address)
-  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
-  return `http://${host}:${address.port}`
+  return urlOfPort(address.address, address.port)
+}
+export function urlOfPort(host: string, port: number): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 /** Stops accepting, and lets requests in flight finish for a while. */

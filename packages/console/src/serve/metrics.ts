@@ -1,13 +1,11 @@
 import type { Machine } from 'percpu'
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { collectDefaultMetrics, Counter, Gauge } from 'prom-client'
 import { TableRefusedError } from '../errors.js'
 import type { LookupPool } from '../lookup/pool.js'
 import type { AddressTable } from '../table/address-table.js'
 import { addGauge } from './gauge.js'
 import type { ReloadOutcome } from './reload.js'
-
-export type SingleResult = 'found' | 'gap' | 'refused'
-export type BatchOutcome = 'complete' | 'refused' | 'aborted' | 'failed'
+import { RequestMetrics } from './request-metrics.js'
 
 export interface Measured {
   readonly machine: Machine
@@ -15,25 +13,10 @@ export interface Measured {
   readonly table: AddressTable
 }
 
-/** Everything that GET /metrics shows. Gauges are read when they are asked for. */
-export class Metrics {
-  readonly registry = new Registry()
-
-  /** Addresses answered, by the path they came on. */
-  readonly lookups = this.#counter('percpu_lookups_total', 'Addresses looked up', ['path', 'result'])
-  readonly batches = this.#counter('percpu_batches_total', 'POST /lookup requests', ['outcome'])
-  readonly #loads = this.#counter('percpu_table_loads_total', 'Attempts to load the table', ['result'])
-  readonly singleSeconds = this.#histogram(
-    'percpu_lookup_seconds',
-    'Time to answer GET /lookup',
-    [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025],
-  )
-  readonly batchSeconds = this.#histogram(
-    'percpu_batch_seconds',
-    'Time from the first to the last byte of POST /lookup',
-    [0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 25, 100],
-  )
-  readonly #loadSeconds = this.#histogram(
+/** What GET /metrics shows, but for what other threads count. Gauges are read when asked for. */
+export class Metrics extends RequestMetrics {
+  readonly #loads = this.counter('percpu_table_loads_total', 'Attempts to load the table', ['result'])
+  readonly #loadSeconds = this.histogram(
     'percpu_table_load_seconds',
     'Time to load a table',
     [0.1, 0.5, 1, 2, 5, 10, 30],
@@ -63,6 +46,7 @@ export class Metrics {
   })
 
   constructor(measured: Measured) {
+    super()
     collectDefaultMetrics({ register: this.registry })
     this.#tableGauges(measured)
     this.#workerGauges(measured)
@@ -81,12 +65,6 @@ export class Metrics {
     if (!change) return
     this.#lastLoadChange.set({ family: '4' }, change.ipv4)
     this.#lastLoadChange.set({ family: '6' }, change.ipv6)
-  }
-
-  /** Addresses of GET /lookup so far. */
-  async singleLookups(): Promise<number> {
-    const { values } = await this.lookups.get()
-    return values.reduce((sum, { labels, value }) => (labels.path === 'single' ? sum + value : sum), 0)
   }
 
   #tableGauges({ machine, table }: Measured): void {
@@ -138,12 +116,5 @@ export class Metrics {
         pool.workers.forEach((worker, place) => this.inc({ worker: String(place) }, worker[field]))
       },
     })
-  }
-
-  #counter<Label extends string>(name: string, help: string, labelNames: Label[]): Counter<Label> {
-    return new Counter({ name, help, labelNames, registers: [this.registry] })
-  }
-  #histogram(name: string, help: string, buckets: number[]): Histogram {
-    return new Histogram({ name, help, buckets, registers: [this.registry] })
   }
 }

@@ -4,33 +4,35 @@ import { readAddress, type AddressRules } from '../address/rules.js'
 import { codeOf } from '../error-code.js'
 import { AbortedError, InputTooLargeError, MalformedInputError, WorkerLostError } from '../errors.js'
 import { lookUp } from '../lookup/answer.js'
-import type { LookupPool } from '../lookup/pool.js'
-import { answerStream, type InputFormat } from '../lookup/stream.js'
+import { answerStream, type BatchRunner, type InputFormat } from '../lookup/stream.js'
 import type { AddressTable } from '../table/address-table.js'
 import { AnswerTooLargeError, BatchResponse, type ErrorBody } from './batch-response.js'
 import { encodingOf, unpacked } from './encodings.js'
-import type { BatchOutcome, Metrics, SingleResult } from './metrics.js'
+import type { Health } from './health.js'
 import { Refusal } from './refusal.js'
-import type { Reloader } from './reload.js'
+import type { BatchOutcome, RequestMetrics, SingleResult } from './request-metrics.js'
 import type { KnownPath } from './server.js'
 
 export interface RouteContext {
-  readonly pool: LookupPool
-  /** The main thread's view of the table. */
+  /** Who answers batches. */
+  readonly runner: BatchRunner
+  /** Batches of a request that are under way at once. */
+  readonly window: number
+  /** This thread's view of the table. */
   readonly table: AddressTable
-  readonly metrics: Metrics
-  readonly reloader: Reloader
+  readonly metrics: RequestMetrics
   /** Most bytes of a POST body. */
   readonly bodyLimit: number
   /** What addresses are. */
   readonly rules: AddressRules
-  /** Whom the data is owed to. */
-  readonly attribution: readonly string[]
+  readonly health: () => Health | Promise<Health>
+  /** What GET /metrics shows. */
+  readonly exposition: () => Promise<string>
 }
 
 /** Large enough to keep workers busy, small enough that slow clients do not hold much memory. */
 const BATCH_BYTES = 64 * 1024
-/** POST requests under way at once; each may hold a few batches and their answers. */
+/** POST requests under way at once in a thread; each may hold a few batches and their answers. */
 const MAX_BATCHES = 64
 
 const formats: Readonly<Record<string, InputFormat>> = {
@@ -53,11 +55,13 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   app.get('/lookup/:address', (request, reply) => single(context, request, reply))
   const batches = new Batches(context)
   app.post('/lookup', (request, reply) => batches.handle(request, reply))
-  app.get('/health', (_request, reply) => health(context, reply))
-  app.get('/metrics', async (_request, reply) => {
-    const { registry } = context.metrics
-    return reply.type(registry.contentType).send(await registry.metrics())
+  app.get('/health', async (_request, reply) => {
+    const { isAlive, body } = await context.health()
+    return reply.code(isAlive ? 200 : 503).send(body)
   })
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(context.metrics.registry.contentType).send(await context.exposition()),
+  )
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -143,13 +147,13 @@ class Batches {
   }
 
   async #answer(request: FastifyRequest, response: BatchResponse, format: InputFormat): Promise<number> {
-    const { pool, bodyLimit } = this.#context
+    const { runner, window, bodyLimit } = this.#context
     const encoding = encodingOf(request.raw)
     const body = encoding === 'identity' ? undefined : unpacked(request.raw, encoding)
-    const { answered } = await answerStream(pool, body?.bytes ?? request.raw, response, {
+    const { answered } = await answerStream(runner, body?.bytes ?? request.raw, response, {
       format,
       batchBytes: BATCH_BYTES,
-      window: pool.workers.length * 2,
+      window,
       // Of what it unpacks to.
       limit: bodyLimit,
       signal: response.signal,
@@ -197,33 +201,4 @@ function isConnectionError(error: unknown): boolean {
     'code' in error &&
     (error.code === 'ECONNRESET' || error.code === 'ERR_STREAM_PREMATURE_CLOSE')
   )
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// GET /health
-
-function health({ pool, table, reloader, attribution }: RouteContext, reply: FastifyReply): FastifyReply {
-  const workers = pool.workers
-  const living = workers.filter(({ cpu }) => cpu !== undefined)
-  const ready = living.filter(({ isSuspended }) => !isSuspended).length
-  const { last } = reloader
-  const { generation, bytes, rows4, rows6, entries } = table.summary()
-  return reply.code(living.length > 0 ? 200 : 503).send({
-    status: living.length === 0 ? 'failed' : ready < workers.length || last?.error ? 'degraded' : 'ok',
-    generation,
-    rows: { ipv4: rows4, ipv6: rows6 },
-    entries,
-    bytes,
-    workers: { ready, stuck: living.length - ready, wanted: workers.length },
-    uptimeSeconds: Math.round(process.uptime()),
-    lastLoad: last && {
-      at: last.at.toISOString(),
-      reason: last.reason,
-      published: last.table !== undefined,
-      ...(last.table && last.table.skipped.lines > 0 ? { skippedLines: last.table.skipped.lines } : {}),
-      ...(last.rows ? { rows: last.rows, change: last.change } : {}),
-      ...(last.error ? { error: last.error.message } : {}),
-    },
-    ...(attribution.length > 0 ? { attribution } : {}),
-  })
 }

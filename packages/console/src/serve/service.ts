@@ -1,9 +1,10 @@
 /**
  * The lookup service: a machine, its table, its workers and its server, started and stopped as one.
  *
- * Threads on the machine: this one (single lookups, HTTP), one a worker, and now and then a loader.
- * A worker that is being replaced may hold its number a little longer, so there are numbers to
- * spare.
+ * Threads on the machine: this one, one a worker, and now and then a loader. Where several threads
+ * can listen on one port there are as many as workers which accept connections and look single
+ * addresses up; elsewhere this thread does. A thread that is being replaced may hold its number a
+ * little longer, so there are numbers to spare.
  */
 import { devNull } from 'node:os'
 import { watch, type FSWatcher } from 'chokidar'
@@ -23,23 +24,26 @@ import type { TableFiles } from '../table/read.js'
 import { MAX_SHRINK } from '../table/row-counts.js'
 import { inspectionMetrics } from '../top/metrics.js'
 import { unlessAborted } from '../unless-aborted.js'
-import type { LookupCount } from '../web/frame.js'
-import { addWebRoutes, webPaths } from '../web/routes.js'
-import { machineSource } from '../web/source.js'
 import { serveInspection, type InspectionServer } from '../inspect/serve-inspection.js'
-import { assertCanListen, closeServer, urlOf } from './listening.js'
+import { openDoor, type Door } from './door.js'
+import { canSharePort } from './fronts.js'
+import { healthOf } from './health.js'
+import { assertCanListen } from './listening.js'
 import { Metrics } from './metrics.js'
 import { Reloader, type ReloadOutcome } from './reload.js'
-import { addRoutes, offer, paths, unsupportedType } from './routes.js'
-import { createServer } from './server.js'
 import { PATIENCE_MILLISECONDS, SPARE_CPUS, STOP_MILLISECONDS, TABLE_NAME } from './settings.js'
-import { WorkerWatch } from './worker-watch.js'
+import { ThreadWatch } from './thread-watch.js'
 
 export interface ServiceOptions {
   readonly host: string
   /** 0: any free port. */
   readonly port: number
   readonly workers: number
+  /**
+   * Threads that accept connections beside the workers; 0: the calling thread does. Default: as
+   * many as workers, if they are several and can share a port.
+   */
+  readonly fronts?: number
   readonly files: TableFiles
   /** Bytes, or text such as '1 GiB': the machine's memory. */
   readonly memory: number | string
@@ -57,8 +61,8 @@ export interface ServiceOptions {
    */
   readonly maxShrink?: number
   /**
-   * How long a worker may give no sign of life before it is replaced, from 2. Default:
-   * {@link PATIENCE_MILLISECONDS}.
+   * How long a worker, or a thread that accepts connections, may give no sign of life before it is
+   * replaced, ms, from 2. Default: {@link PATIENCE_MILLISECONDS}.
    */
   readonly patienceMilliseconds?: number
   /** Path of a local socket on which `percpu top` can look at the machine. Default: none. */
@@ -83,9 +87,9 @@ interface Parts {
   readonly pool: LookupPool
   readonly metrics: Metrics
   readonly reloader: Reloader
-  readonly app: FastifyInstance
+  readonly table: AddressTable
   readonly attribution: readonly string[]
-  readonly workerWatch: WorkerWatch
+  readonly threadWatch: ThreadWatch
 }
 
 export class Service {
@@ -94,10 +98,18 @@ export class Service {
   #watcher: FSWatcher | undefined
   #inspection: InspectionServer | undefined
   #closing: Promise<void> | undefined
+  /** While it opens, and from then on. */
+  #opening: Promise<Door> | undefined
+  #door: Door | undefined
+  /** Resolves when no worker, or no thread that accepts connections, can be started any more. */
+  readonly failed: Promise<unknown>
+  #fail: (error: Error) => void = () => undefined
 
   private constructor(options: ServiceOptions, parts: Parts) {
     this.#options = options
     this.#parts = parts
+    this.failed = new Promise((resolve) => (this.#fail = resolve))
+    parts.pool.once('failed', this.#fail)
   }
 
   /**
@@ -119,7 +131,7 @@ export class Service {
 
   /** Where it listens, as a URL. */
   get url(): string {
-    return urlOf(this.#parts.app)
+    return this.#door?.url ?? ''
   }
   get machine(): Machine {
     return this.#parts.machine
@@ -127,15 +139,15 @@ export class Service {
   get pool(): LookupPool {
     return this.#parts.pool
   }
-  /** The server, for looking at its connections. */
-  get app(): FastifyInstance {
-    return this.#parts.app
+  /** The server, for looking at its connections, if this thread accepts them. */
+  get app(): FastifyInstance | undefined {
+    return this.#door?.app
+  }
+  /** The threads that accept connections, if this one does not. */
+  get fronts(): Door['fronts'] {
+    return this.#door?.fronts
   }
 
-  /** Resolves when no worker can be started any more. */
-  get failed(): Promise<unknown> {
-    return new Promise((resolve) => this.#parts.pool.once('failed', resolve))
-  }
   /** Whether files are being read. */
   get isLoading(): boolean {
     return this.#parts.reloader.isRunning
@@ -156,7 +168,7 @@ export class Service {
   }
 
   async #begin(): Promise<void> {
-    const { app, pool, reloader, machine } = this.#parts
+    const { pool, reloader, machine } = this.#parts
     const { files, host, port, inspect, logger, onProgress } = this.#options
     const { ipv4, ipv6, format = USUAL_FORMAT } = files
     // Before the table is loaded: that takes seconds.
@@ -170,11 +182,25 @@ export class Service {
     if (error) throw error
     await pool.ready()
     this.#assertWanted()
-    await app.listen({ host, port })
+    this.#opening = this.#openDoor()
+    this.#door = await this.#opening
     if (this.#options.watch) await this.#watch()
     const { attribution } = this.#parts
     const owed = attribution.length > 0 ? { attribution: attribution.join('; ') } : {}
     logger.info({ url: this.url, ...owed }, 'listening')
+  }
+
+  #openDoor(): Promise<Door> {
+    const { machine, pool, table, metrics, reloader, attribution, threadWatch } = this.#parts
+    const { host, port, bodyLimit, timeoutMilliseconds, logger, files, rules = STRICT } = this.#options
+    return openDoor({
+      ...{ machine, host, port, pool, table, rules, attribution, metrics, bodyLimit, timeoutMilliseconds },
+      ...{ logger, watch: threadWatch },
+      fronts: frontsOf(this.#options),
+      fields: fieldsOf((files.format ?? USUAL_FORMAT).columns),
+      health: () => healthOf({ pool, table, reloader, attribution, fronts: this.fronts }),
+      onFailed: this.#fail,
+    })
   }
 
   /** It may have been closed while it began. */
@@ -208,14 +234,16 @@ export class Service {
   }
 
   async #end(): Promise<void> {
-    const { app, pool, reloader, machine, metrics, workerWatch } = this.#parts
+    const { pool, reloader, machine, metrics, threadWatch } = this.#parts
     const end = performance.now() + STOP_MILLISECONDS
-    workerWatch.expectDeaths()
+    threadWatch.expectDeaths()
     reloader.stop()
     await this.#watcher?.close()
-    await closeServer(app)
+    // Nothing is left open by what could not open.
+    const door = await this.#opening?.catch(() => undefined)
+    await door?.close()
     await within(reloader.settled(), GIVE_UP_MILLISECONDS)
-    workerWatch.stop()
+    threadWatch.stop()
     await pool.close(Math.max(0, Math.min(WORKERS_MILLISECONDS, end - performance.now())))
     await this.#inspection?.close()
     metrics.registry.clear()
@@ -233,7 +261,7 @@ async function within(promise: Promise<unknown>, milliseconds: number): Promise<
 
 function createParts(options: ServiceOptions): Parts {
   const { logger, workers, files, memory, maxShrink = MAX_SHRINK, rules = STRICT } = options
-  const machine = boot({ memory, cpus: Math.min(256, workers + SPARE_CPUS) })
+  const machine = boot({ memory, cpus: Math.min(256, workers + frontsOf(options) + SPARE_CPUS) })
   const fields = fieldsOf((files.format ?? USUAL_FORMAT).columns)
   const table = new AddressTable(machine, TABLE_NAME, fields)
   const pool = new LookupPool(machine, { workers, table: TABLE_NAME, fields, rules })
@@ -249,36 +277,15 @@ function createParts(options: ServiceOptions): Parts {
     onOutcome,
   })
   logLosses(pool, logger)
-  const workerWatch = new WorkerWatch(
-    machine,
-    pool,
-    options.patienceMilliseconds ?? PATIENCE_MILLISECONDS,
-    logger,
-  )
-  const { bodyLimit, attribution = attributionOf(files) } = options
-  const context = { pool, table, metrics, reloader, bodyLimit, attribution, rules }
-  const { timeoutMilliseconds } = options
-  const app = createServer({
-    ...{ logger, bodyLimit, timeoutMilliseconds, offer, unsupportedType },
-    paths: [...webPaths, ...paths],
-    addRoutes: (server) => addRoutes(server, context),
-  })
-  addWebRoutes(app, {
-    source: machineSource(machine),
-    lookups: () => lookupCounts(machine, pool, metrics),
-    attribution,
-  })
-  return { machine, pool, metrics, reloader, app, attribution, workerWatch }
+  const threadWatch = new ThreadWatch(machine, options.patienceMilliseconds ?? PATIENCE_MILLISECONDS, logger)
+  threadWatch.add(pool)
+  const { attribution = attributionOf(files) } = options
+  return { machine, pool, metrics, reloader, table, attribution, threadWatch }
 }
 
-/** Of this thread, which answers single lookups, and of the workers. */
-async function lookupCounts(machine: Machine, pool: LookupPool, metrics: Metrics): Promise<LookupCount[]> {
-  const workers = pool.workers.map(({ cpu, lookups }, place) => ({
-    name: `worker ${place}`,
-    cpu,
-    count: lookups,
-  }))
-  return [{ name: 'requests', cpu: machine.cpu, count: await metrics.singleLookups() }, ...workers]
+/** How many threads accept connections beside this one. */
+function frontsOf({ workers, fronts }: ServiceOptions): number {
+  return fronts ?? (workers > 1 && canSharePort() ? workers : 0)
 }
 
 function report(logger: Logger, metrics: Metrics, outcome: ReloadOutcome): void {

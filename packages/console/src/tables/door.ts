@@ -1,14 +1,20 @@
 /** Where requests come in: this thread, or several that share a port. */
 import type { Machine } from 'percpu'
 import type { Logger } from 'pino'
-import { closeServer, urlOf } from '../serve/listening.js'
+import { metricsText } from '../serve/counters.js'
+import type { OwnSetup } from '../serve/front-protocol.js'
+import type { Front } from '../serve/front.js'
+import { canSharePort, Fronts, type Answers } from '../serve/fronts.js'
+import { closeServer, urlOf, urlOfPort } from '../serve/listening.js'
+import { Refusal } from '../serve/refusal.js'
 import { createServer } from '../serve/server.js'
+import { ThreadWatch } from '../serve/thread-watch.js'
 import { addWebRoutes, webPaths } from '../web/routes.js'
 import { machineSource } from '../web/source.js'
 import { ChangeStreams } from './events.js'
-import { canSharePort, Fronts } from './fronts.js'
+import type { TableFrontSetup, TableQuestions } from './front-protocol.js'
 import type { History } from './history.js'
-import { metricsText, readsIn, type TableMetrics } from './metrics.js'
+import { readsIn, type TableMetrics } from './metrics.js'
 import { addRoutes, offer, paths, unsupportedType, type Health, type Place } from './routes.js'
 import type { Table } from './table.js'
 import type { Token } from './token.js'
@@ -33,6 +39,8 @@ export interface DoorOptions {
   readonly health: () => Health
   readonly bodyLimit: number
   readonly timeoutMilliseconds: number
+  /** How long a thread that accepts connections may give no sign of life, ms. */
+  readonly patienceMilliseconds: number
   readonly logger: Logger
   /** Nobody answers requests any more. */
   readonly onFailed: (error: Error) => void
@@ -94,28 +102,83 @@ async function openHere(options: DoorOptions): Promise<Door> {
 }
 
 async function openFronts(options: DoorOptions): Promise<Door> {
-  const { machine, host, port, workers, token, tables, changes, feed, metrics, logger } = options
-  const { bodyLimit, timeoutMilliseconds, sequence, health, onFailed } = options
-  const fronts = await Fronts.start({
-    ...{ machine, port, tables, changes, feed, sequence, health, logger, onFailed },
-    count: workers,
-    setup: {
-      ...{ host, bodyLimit, timeoutMilliseconds },
-      specs: [...tables.values()].map(({ spec }) => spec),
-      token: token.text,
-      history: options.historyBytes,
-      logLevel: logger.level,
-    },
-    exposition: async (collected) => metricsText([await metrics.collected(), ...collected]),
+  const { machine, host, patienceMilliseconds, logger } = options
+  const fronts = tableFronts(options)
+  const watch = new ThreadWatch(machine, patienceMilliseconds, logger)
+  watch.add(fronts)
+  const close = async () => {
+    watch.expectDeaths()
+    await fronts.close()
+    watch.stop()
+  }
+  await fronts.start().catch(async (error: unknown) => {
+    await close()
+    throw error
   })
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${fronts.port}`,
+    url: urlOfPort(host, fronts.port),
     get workers() {
       return { listening: fronts.listening, wanted: fronts.wanted }
     },
     clients: 0,
     // Only a bucket needs it, and has one thread.
     endStreams: () => undefined,
-    close: () => fronts.close(),
+    close,
+  }
+}
+
+/** Threads that accept connections. None is started. */
+export function tableFronts(
+  options: Omit<DoorOptions, 'place' | 'patienceMilliseconds'>,
+): Fronts<TableQuestions> {
+  const { machine, host, port, workers, token, tables, logger, onFailed } = options
+  const { bodyLimit, timeoutMilliseconds } = options
+  const setup: OwnSetup<TableFrontSetup> = {
+    ...{ host, bodyLimit, timeoutMilliseconds },
+    specs: [...tables.values()].map(({ spec }) => spec),
+    token: token.text,
+    history: options.historyBytes,
+  }
+  return new Fronts<TableQuestions>({
+    ...{ machine, port, setup, logger, onFailed },
+    module: new URL('./front-worker.js', import.meta.url),
+    count: workers,
+    answers: answersOf(options),
+  })
+}
+
+/** What such threads have done here. */
+function answersOf(
+  options: Pick<DoorOptions, 'tables' | 'changes' | 'feed' | 'sequence' | 'health' | 'metrics'>,
+): Answers<TableQuestions> {
+  const { tables, changes, feed, sequence, health, metrics } = options
+  return {
+    write({ table, operations, isAtomic }) {
+      const found = tables.get(table)
+      if (!found) throw new Refusal(404, 'NO_SUCH_TABLE', `there is no table '${table}'`)
+      return changes.write({ table: found, operations, isAtomic })
+    },
+    async follow(_asked: undefined, front: Front) {
+      const kept = feed.kept()
+      const { stop } = await feed.follow(undefined, (event) => front.tell(event))
+      front.onGone = stop
+      return kept
+    },
+    health: () => health(),
+    sequence: () => sequence(),
+    async lookups(_asked, _front, fronts) {
+      const collected = await fronts.collected()
+      return collected.map(({ place, cpu, metrics: counted }) => ({
+        ...{ name: `worker ${place}`, cpu },
+        count: counted ? readsIn(counted) : 0,
+      }))
+    },
+    async metrics(_asked, _front, fronts) {
+      const collected = await fronts.collected()
+      return metricsText([
+        await metrics.collected(),
+        ...collected.flatMap(({ metrics: counted }) => (counted ? [counted] : [])),
+      ])
+    },
   }
 }

@@ -4,54 +4,20 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { join } from 'percpu'
-import { pino } from 'pino'
-import { codeOf } from '../error-code.js'
-import { closeServer } from '../serve/listening.js'
-import { Refusal } from '../serve/refusal.js'
+import { MainThread, runFront } from '../serve/front-thread.js'
 import { createServer } from '../serve/server.js'
 import { addWebRoutes, webPaths } from '../web/routes.js'
 import { machineSource } from '../web/source.js'
 import { ChangeStreams } from './events.js'
-import type { FromFront, FrontSetup, Questions, ToFront, Topic } from './front-protocol.js'
+import type { TableFrontSetup, TableQuestions } from './front-protocol.js'
 import { History, type ChangeEvent, type ChangeFeed, type Followed, type Follower } from './history.js'
 import { RequestMetrics } from './metrics.js'
 import { addRoutes, offer, paths, unsupportedType } from './routes.js'
 import { Table } from './table.js'
 import { Token } from './token.js'
-import type { Outcome, WriteRequest } from './writer.js'
 
 if (!parentPort) throw new TypeError('this module runs as a worker thread')
-const port = parentPort
-const setup = workerData as FrontSetup
-
-/** The thread that makes the changes. */
-class Main {
-  readonly #waiting = new Map<number, { resolve: (answer: never) => void; reject: (error: Error) => void }>()
-  #last = 0
-
-  ask<T extends Topic>(type: T, asked: Questions[T]['asked']): Promise<Questions[T]['answer']> {
-    const id = ++this.#last
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject })
-      send({ type, id, asked } as FromFront)
-    })
-  }
-  hear(message: ToFront): void {
-    if (message.type === 'event') {
-      mirror.add(message.event)
-      return
-    }
-    if (message.type !== 'answer' && message.type !== 'refusal') return
-    const waiting = this.#waiting.get(message.id)
-    this.#waiting.delete(message.id)
-    if (message.type === 'answer') waiting?.resolve(message.answer as never)
-    else waiting?.reject(new Refusal(message.status, message.code, message.message))
-  }
-
-  write({ table, operations, isAtomic }: WriteRequest): Promise<readonly Outcome[]> {
-    return this.ask('write', { table: table.name, operations, isAtomic })
-  }
-}
+const setup = workerData as TableFrontSetup
 
 /** The changes as this thread has heard of them: once, however many clients follow them. */
 class Mirror implements ChangeFeed {
@@ -77,24 +43,24 @@ class Mirror implements ChangeFeed {
   }
 }
 
-function send(message: FromFront): void {
-  port.postMessage(message)
-}
-
+const main = new MainThread<TableQuestions>(parentPort)
 const machine = join(setup.handle)
-const main = new Main()
 const mirror = new Mirror()
-const { host, bodyLimit, timeoutMilliseconds, logLevel, isShared } = setup
+const { bodyLimit, timeoutMilliseconds, logLevel } = setup
 const token = new Token(setup.token, false)
 const streams = new ChangeStreams(mirror)
 const metrics = new RequestMetrics(() => streams.clients)
-const logger = pino({ level: logLevel }, pino.destination({ fd: 1, sync: false }))
 const app = createServer({
-  ...{ logger, bodyLimit, timeoutMilliseconds, offer, unsupportedType },
+  ...{ bodyLimit, timeoutMilliseconds, offer, unsupportedType },
+  logger: main.logger(logLevel),
   paths: [...webPaths, ...paths],
   addRoutes: (server) =>
     addRoutes(server, {
-      ...{ changes: main, streams, metrics, bodyLimit },
+      ...{ streams, metrics, bodyLimit },
+      changes: {
+        write: ({ table, operations, isAtomic }) =>
+          main.ask('write', { table: table.name, operations, isAtomic }),
+      },
       tables: new Map(setup.specs.map((spec) => [spec.name, new Table(machine, spec)])),
       mayWrite: (authorization) => token.isIn(authorization),
       sequence: () => main.ask('sequence', undefined),
@@ -107,36 +73,10 @@ addWebRoutes(app, {
   lookups: () => main.ask('lookups', undefined),
 })
 
-port.on('message', (message: ToFront) => {
-  if (message.type === 'stop') void stop()
-  else if (message.type === 'collect')
-    void metrics
-      .collected()
-      .then((collected) => send({ type: 'collected', id: message.id, metrics: collected }))
-  else main.hear(message)
+await runFront({
+  ...{ port: parentPort, main, machine, setup, app },
+  collected: () => metrics.collected(),
+  begin: () => mirror.begin(),
+  told: (event: ChangeEvent) => mirror.add(event),
+  end: () => streams.close(),
 })
-
-async function stop(): Promise<void> {
-  streams.close()
-  await closeServer(app)
-  await machine.offline()
-  port.close()
-}
-
-try {
-  await mirror.begin()
-  // Node's own type does not know `reusePort` yet.
-  const place = { host, port: setup.port, ...(isShared ? { reusePort: true } : {}) }
-  await app.listen(place)
-  const address = app.server.address()
-  send({
-    type: 'listening',
-    port: typeof address === 'object' && address !== null ? address.port : 0,
-    cpu: machine.cpu,
-  })
-} catch (error) {
-  const message = error instanceof Error ? error.message : String(error)
-  send({ type: 'failed', message, code: codeOf(error) })
-  await machine.offline()
-  port.close()
-}

@@ -1,6 +1,7 @@
 /** What GET /metrics of a service of tables shows. Gauges are read when they are asked for. */
 import type { Machine } from 'percpu'
-import { AggregatorRegistry, collectDefaultMetrics, Counter, Histogram, Registry } from 'prom-client'
+import { collectDefaultMetrics, Counter, Histogram, Registry } from 'prom-client'
+import { sumOf, type CollectedMetrics } from '../serve/counters.js'
 import { addGauge } from '../serve/gauge.js'
 import type { Table } from './table.js'
 
@@ -45,7 +46,6 @@ export class RequestMetrics {
     return this.registry.getMetricsAsJSON()
   }
 }
-export type CollectedMetrics = Awaited<ReturnType<Registry['getMetricsAsJSON']>>
 
 /** Those of the thread that makes the changes, and of the machine. */
 export class TableMetrics extends RequestMetrics {
@@ -84,11 +84,5 @@ export class TableMetrics extends RequestMetrics {
 
 /** How many keys were asked for, of what a thread has counted. */
 export function readsIn(collected: CollectedMetrics): number {
-  const reads = collected.find(({ name }) => name === READS)
-  return (reads?.values ?? []).reduce((sum, { value }) => sum + value, 0)
-}
-
-/** The sum of what several threads have counted, as Prometheus takes it. */
-export async function metricsText(collected: readonly CollectedMetrics[]): Promise<string> {
-  return AggregatorRegistry.aggregate([...collected]).metrics()
+  return sumOf(collected, READS)
 }

@@ -12,6 +12,7 @@ import type { Logger } from 'pino'
 import path from 'node:path'
 import { AbortedError, LoadError, UsageError } from '../errors.js'
 import { assertCanListen } from '../serve/listening.js'
+import { PATIENCE_MILLISECONDS } from '../serve/settings.js'
 import { serveInspection, type InspectionServer } from '../inspect/serve-inspection.js'
 import { Store, type StoreOptions } from '../store/store.js'
 import type { NatsOptions, NatsTables } from '../nats/nats-tables.js'
@@ -19,12 +20,12 @@ import { MAX_SHRINK } from '../table/row-counts.js'
 import { inspectionMetrics } from '../top/metrics.js'
 import { unlessAborted } from '../unless-aborted.js'
 import { openDoor, type Door } from './door.js'
+import { healthOf } from './health.js'
 import { History } from './history.js'
 import { loadRows } from './load.js'
 import { reserve } from './memory.js'
 import { TableMetrics } from './metrics.js'
 import { recoverTables } from './recover.js'
-import type { Health } from './routes.js'
 import { takeSnapshot } from './snapshot.js'
 import type { TableSource } from './source.js'
 import { Table } from './table.js'
@@ -56,6 +57,11 @@ export interface TableServiceOptions {
   /** Whether changed files are read again, where there is no data directory. */
   readonly watch: boolean
   readonly maxShrink?: number
+  /**
+   * How long a thread that accepts connections may give no sign of life before it is replaced, ms,
+   * from 2. Default: {@link PATIENCE_MILLISECONDS}.
+   */
+  readonly patienceMilliseconds?: number
   readonly inspect?: string | undefined
   readonly logger: Logger
   readonly signal?: AbortSignal
@@ -94,6 +100,8 @@ export class TableService {
   #snapshot: Promise<void> | undefined
   #loading: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
+  /** From the beginning of listening on. */
+  #opening: Promise<Door> | undefined
   /** Why the last reading of a file failed, by table. */
   readonly #loadErrors = new Map<string, Error>()
   #isReading = false
@@ -177,9 +185,8 @@ export class TableService {
     if (data === undefined && !parts.nats)
       logger.warn('changes are kept in memory only: --data DIR keeps them')
     this.#assertWanted()
-    parts.door = await this.#open(parts, token)
-    // It may have been closed meanwhile.
-    if (this.#closing) await parts.door.close()
+    this.#opening = this.#open(parts, token)
+    parts.door = await this.#opening
     this.#assertWanted()
     if (parts.store) this.#snapshots = setInterval(() => this.#snapshotIfWanted(parts), SNAPSHOT_MILLISECONDS)
     else if (this.#options.watch && !parts.nats) await this.#watch()
@@ -222,12 +229,14 @@ export class TableService {
 
   #open({ tables, writer, nats, metrics, history }: Parts, token: Token): Promise<Door> {
     const { host, port, bodyLimit, timeoutMilliseconds, logger, workers = 1 } = this.#options
+    const { patienceMilliseconds = PATIENCE_MILLISECONDS } = this.#options
     return openDoor({
+      patienceMilliseconds,
       ...{ host, port, bodyLimit, timeoutMilliseconds, logger, workers, token, tables, metrics },
       historyBytes: this.#options.history ?? HISTORY_BYTES,
       ...{ changes: nats?.changes ?? writer, feed: history, place: nats, machine: this.machine },
       sequence: () => nats?.sequence ?? history.last,
-      health: () => this.#health(),
+      health: () => healthOf({ ...this.#begun, loadErrors: this.#loadErrors }),
       onFailed: (error) => this.#fail(error),
     })
   }
@@ -345,7 +354,7 @@ export class TableService {
   }
 
   // -----------------------------------------------------------------------------------------------
-  // Snapshots, health, and the end.
+  // Snapshots, and the end.
 
   #snapshotIfWanted({ writer, store, tables }: Parts): void {
     if (!store?.wantsSnapshot || this.#snapshot || this.#closing) return
@@ -362,37 +371,14 @@ export class TableService {
       .finally(() => (this.#snapshot = undefined))
   }
 
-  #health(): Health {
-    const { tables, store, nats, history, writer, door } = this.#begun
-    const log = store?.report()
-    const bucket = nats?.report()
-    const isShort = door !== undefined && door.workers.listening < door.workers.wanted
-    const isDegraded =
-      this.#loadErrors.size > 0 || log?.failed !== undefined || bucket?.trouble !== undefined || isShort
-    return {
-      isAlive: true,
-      body: {
-        status: isDegraded ? 'degraded' : 'ok',
-        tables: [...tables.values()].map(({ name, size }) => ({ name, entries: size })),
-        sequence: nats?.sequence ?? history.last,
-        waiting: nats?.waiting ?? writer.waiting,
-        ...(door ? { workers: door.workers } : {}),
-        uptimeSeconds: Math.round(process.uptime()),
-        ...(log ? { log } : {}),
-        ...(bucket ? { bucket: bucket.body } : {}),
-        ...(this.#loadErrors.size > 0
-          ? { errors: [...this.#loadErrors].map(([table, { message }]) => ({ table, error: message })) }
-          : {}),
-      },
-    }
-  }
-
   async #end(): Promise<void> {
     this.#stop.abort()
     clearInterval(this.#snapshots)
     await this.#watcher?.close()
     const parts = this.#parts
-    await parts?.door?.close()
+    // Nothing is left open by what could not open.
+    const door = await this.#opening?.catch(() => undefined)
+    await door?.close()
     await parts?.writer.close()
     await this.#loading
     await this.#snapshot

@@ -69,7 +69,7 @@ test('GET /lookup of an address in a gap is 404, of anything else 400, both with
 })
 
 test('the page is at /, and is told what there is and which workers look up', async (t) => {
-  const { url } = await testService(t, { attribution: ['somebody'] })
+  const { url } = await testService(t, { attribution: ['somebody'], fronts: 0 })
   assert.match(await (await fetch(url)).text(), /<title>percpu</)
   await fetch(`${url}/lookup/1.1.1.1`)
   const response = await fetch(`${url}/live`)
@@ -252,7 +252,7 @@ test('refused: no type, and an encoding that there is not', async (t) => {
 })
 
 test('GET /health tells the table, the workers and whom the data is owed to', async (t) => {
-  const { url, service } = await testService(t, { attribution })
+  const { url, service } = await testService(t, { attribution, fronts: 0 })
   const [status, body] = await getJson(`${url}/health`)
   const { attribution: owed, lastLoad, uptimeSeconds, bytes, ...rest } = body as Record<string, unknown>
   assert.equal(status, 200)
@@ -282,7 +282,7 @@ test('own tables are owed to nobody, unless somebody is named', async (t) => {
 })
 
 test('GET /metrics counts lookups by path and by worker, and shows table, memory and process', async (t) => {
-  const { url } = await testService(t)
+  const { url } = await testService(t, { fronts: 0 })
   for (const address of ['1.1.1.1', '10.0.0.1', 'x', '8.8.8.8'])
     await (await fetch(`${url}/lookup/${address}`)).text()
   await post(url, 'text/plain', '1.1.1.1\n8.8.8.8\nx\n')
