@@ -52,11 +52,12 @@ export class NotesArea {
     if (note === undefined) return undefined
     return load32(recovery.table.memory.i32, note + operation) === 0 ? undefined : note
   }
-  /** What the dead CPU had locked is free. */
-  release(recovery: Recovery): void {
+  /** What the dead CPU had locked is free. `locks`: where in its note it announces locks. */
+  release(recovery: Recovery, locks: readonly number[] = [0]): void {
     const note = this.of(recovery)
+    if (note === undefined) return
     const { table, cpu, incarnation } = recovery
-    if (note !== undefined) releaseAnnounced(table.memory, note, tokenOf(cpu, incarnation))
+    for (const lock of locks) releaseAnnounced(table.memory, note + lock, tokenOf(cpu, incarnation))
   }
 
   /** All notes, as `cpu[0].` and `label`. */

@@ -7,13 +7,15 @@ import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
 import type { Machine, SharedMap } from 'percpu'
 import { forEachAccessAsync, fresh, joinAs, killAt, killAtAccess } from '../support/hooked-percpu.js'
-import { keysOf, options } from './support/buckets.js'
+import { aboutToMerge, keysOf, options } from './support/buckets.js'
 import { bury, muteKilled } from './support/victims.js'
 
 type Numbers = SharedMap<number, number>
 type State = Map<number, number>
 
 interface Scene {
+  /** Before anything is there. */
+  readonly arrange?: (map: Numbers) => void
   /** What is there before. */
   readonly before: readonly number[]
   readonly change: (map: Numbers) => unknown
@@ -68,6 +70,17 @@ const scenes: Readonly<Record<string, Scene>> = {
     after: (state) => state.delete(twelfth),
     points: 25,
   },
+  'merging two buckets': {
+    arrange: (map) => {
+      map.load([], { sizeHint: 63 })
+      aboutToMerge(map, second)
+    },
+    before: [...keysOf(8, 5, 16), second],
+    change: (map) => map.delete(second),
+    after: (state) => state.delete(second),
+    points: 70,
+    stride: 2,
+  },
   'splitting a bucket': {
     before: own.slice(0, 63),
     change: (map) => map.set(last, 5),
@@ -77,7 +90,7 @@ const scenes: Readonly<Record<string, Scene>> = {
   },
 }
 
-function prepare({ before: entries }: Scene): {
+function prepare({ arrange, before: entries }: Scene): {
   machine: Machine
   victim: Machine
   map: Numbers
@@ -87,6 +100,7 @@ function prepare({ before: entries }: Scene): {
   const victim = joinAs(machine, 101)
   const map = machine.map('m', options)
   const dying = victim.map('m', options)
+  arrange?.(dying)
   for (const key of entries) dying.set(key, key)
   return { machine, victim, map, dying }
 }
@@ -104,6 +118,16 @@ function assertWhole(map: Numbers, { before: entries, after }: Scene, at: number
   if (!isOld) assert.deepEqual(sorted(found), sorted(changed), `access ${at}`)
   for (const [key, value] of found) assert.equal(map.get(key), value)
   return isOld ? 'before' : 'after'
+}
+
+/** Nobody has cleaned up yet: what does not change is found, and met once. */
+function assertReadable(map: Numbers, { before: entries, after }: Scene, at: number): void {
+  const state: State = new Map(entries.map((key) => [key, key]))
+  after(state)
+  const same = entries.filter((key) => state.get(key) === key)
+  for (const key of same) assert.equal(map.get(key), key, `access ${at}`)
+  const met = [...map.keys()].filter((key) => same.includes(key))
+  assert.deepEqual([met.length, new Set(met)], [same.length, new Set(same)], `access ${at}`)
 }
 
 /** Whatever is freed later is free now, and the blocks of buckets are all that is left. */
@@ -127,6 +151,7 @@ describe('a thread killed before any access', () => {
         const killed = killAt(() => scene.change(dying), at * stride, victim)
         if (killed) {
           bury(victim)
+          assertReadable(map, scene, at)
           machine.cpus.declareDead(1)
         } else await victim.offline()
         seen[assertWhole(map, scene, at)]++
@@ -141,7 +166,7 @@ describe('a thread killed before any access', () => {
       )
     })
 
-  const halfway = { 'replacing an entry': [45], 'splitting a bucket': [1000] }
+  const halfway = { 'replacing an entry': [45], 'merging two buckets': [165], 'splitting a bucket': [1000] }
   for (const [name, deaths] of Object.entries(halfway))
     it(`of cleaning up after ${name} leaves the rest to the next reaper`, async () => {
       const scene = scenes[name] ?? assert.fail()

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { ArgumentError, type SharedMap } from 'percpu'
 import { fresh, joinAs } from '../support/machines.js'
 import { randomFrom } from '../support/random.js'
-import { keysOf, SEED } from './support/buckets.js'
+import { aboutToMerge, keysOf, SEED } from './support/buckets.js'
 
 type Values = SharedMap<number, unknown>
 const made = { key: 'i32', value: 'json', seed: SEED } as const
@@ -81,6 +81,32 @@ describe('a value that is kept', () => {
     for (const key of keys.slice(11, 22)) assert.equal(map.get(key), undefined)
     assert.deepEqual(map.get(keys[22] ?? 0), keys.slice(22))
   })
+
+  for (const hold of [false, true])
+    it(`is not taken from what was a bucket, and is memory of others now: hold ${hold}`, async () => {
+      const machine = fresh({ memory: '4 MiB', cpus: 2 })
+      const map: Values = machine.map('m', { ...made, hold, cache: 50 })
+      const user = joinAs(machine, 101)
+      const other: Values = user.map('m', { key: 'i32', value: 'json', hold })
+      const [key = 0] = keysOf(8, 1, 16)
+      const [own = 0] = keysOf(3, 1)
+      map.load([], { sizeHint: 63 })
+      map.set(key, 'old')
+      assert.equal(map.get(key), 'old')
+      const block = machine.heap.allocations().find(({ size }) => size === 512)?.address ?? 0
+      const words = new Int32Array(machine.handle.buffer, block, 128)
+      const image = words.slice()
+      aboutToMerge(other, own)
+      assert.ok(other.delete(own))
+      assert.equal(map.report().buckets, 8)
+      for (let i = 0; i < 3; i++) await other.barrier()
+      let isTaken = false
+      for (let i = 0; i < 8; i++) isTaken ||= user.heap.alloc(512) === block
+      assert.ok(isTaken)
+      words.set(image)
+      other.set(key, 'new')
+      assert.equal(map.get(key), 'new')
+    })
 
   it('is one of so many', () => {
     const { map } = prepare(2)

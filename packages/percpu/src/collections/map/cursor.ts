@@ -5,13 +5,14 @@
  * Hashes are gone through in the order of their bits turned round. In that order the hashes of a
  * bucket lie side by side, and those of both halves of a bucket that is split lie in what was its
  * range. So a cursor, the first turned hash that has not been met, means the same whatever has been
- * split meanwhile. (After the cursors of Redis's SCAN.)
+ * split or merged meanwhile. (After the cursors of Redis's SCAN.)
  *
- * A step takes one bucket. If the bucket was split meanwhile, the step is made again.
+ * A step takes one bucket. If the bucket was split meanwhile, or any were merged since this thread
+ * has looked last, the step is made again.
  */
 import * as mem from '#mem'
 import { MapBucket, SLOTS } from './map-layout.js'
-import { loadBuckets } from './reader.js'
+import { loadBuckets, wasMerged } from './reader.js'
 import { bitsOf, bucketOf, bucketWord, type MapTable } from './table.js'
 
 const { load32, loadAtomic32 } = mem
@@ -35,9 +36,11 @@ export function step(table: MapTable, cursor: number, into: number[]): number {
     into.length = 0
     collect(table, bucketWord(table, index), cursor, end, into)
     // If the bucket was split meanwhile, what has moved is in another one now. The hash at the
-    // cursor may be among those that stay. Mutant: collections/walked-past.
+    // cursor may be among those that stay. Mutants: collections/walked-past,
+    // collections/walked-past-merged.
     const now = loadBuckets(table)
-    if (bucketOf(now, hash) === index && bitsOf(now, hash) === bits) return end
+    const isSame = bucketOf(now, hash) === index && bitsOf(now, hash) === bits
+    if (isSame && !wasMerged(table)) return end
   }
 }
 

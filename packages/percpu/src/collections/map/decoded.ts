@@ -2,19 +2,31 @@
  * Values that a thread keeps decoded, by their keys. One that is kept is good as long as its slot
  * names the same entry: entries do not change, and their stamps tell those apart that lie at the
  * same address one after the other. One in the first overflow block of its bucket is good as long
- * as the bucket names that block, too. Others are not kept: the memory of a bucket is never used
- * for anything else, that of blocks is.
+ * as the bucket names that block, too. Others are not kept: their blocks may be used for anything
+ * else. Where the map has shrunk, buckets may be, too: then nothing is good any more.
+ *
+ *     kept        the bucket is there: it is not freed before this thread is quiescent
+ *     quiescent   were buckets merged since the last time? Then nothing is kept.
+ *     freed       after a grace period that has waited for that
+ *
+ * So that the map may shrink costs a look-up nothing. A bucket that was merged is emptied, and its
+ * slots name nothing, until it is made again, or freed.
  *
  * Why stamps may wrap around. One is taken for another only if a CPU has made exactly 2^24 entries,
  * or a multiple, in between, at the same address, for the same slot.
  *
- * Cost: a look-up in a Map, an atomic load, and a plain one.
+ * The count of merges wraps around as well. A thread takes it for the same only if there were
+ * exactly 2^31 of them, or a multiple, between two of its quiescent states.
+ *
+ * Cost: a look-up in a Map, an atomic load, and a plain one. In each quiescent state one more load.
  */
 import * as mem from '#mem'
+import type { GracePeriods } from '../../cpus/grace-period.js'
+import type { Life } from '../life.js'
 import { stampOf } from './entry.js'
 import { use } from './lifetime.js'
 import { MapBucket, SLOTS } from './map-layout.js'
-import { loadBuckets } from './reader.js'
+import { loadBuckets, loadMerges } from './reader.js'
 import { bucketOf, bucketWord, type MapTable } from './table.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
@@ -36,10 +48,31 @@ export class DecodedValues<K, V> {
   readonly #table: MapTable
   readonly #limit: number
   readonly #kept = new Map<K, Kept<V>>()
+  /** {@link loadMerges} in the last quiescent state. */
+  #merges: number
 
   constructor(table: MapTable, limit: number) {
     this.#table = table
     this.#limit = limit
+    this.#merges = loadMerges(table)
+  }
+
+  /** From now on it looks in each quiescent state. To be called before anything is kept. */
+  begin(gracePeriods: GracePeriods, life: Life): void {
+    const ignore = gracePeriods.onQuiescent(() => {
+      // The views of one that was removed in this very state throw.
+      if (!life.isRemoved) this.#look()
+    })
+    life.onEnd(ignore)
+  }
+
+  /** Drops what may lie where no bucket is any more. */
+  #look(): void {
+    const merges = loadMerges(this.#table)
+    if (merges === this.#merges) return
+    // Mutant: collections/kept-merged.
+    this.#kept.clear()
+    this.#merges = merges
   }
 
   /** The value of a key; undefined if it is not known here. */

@@ -39,6 +39,7 @@ import type { WriterParts } from './parts.js'
 import { directoryWords, initialiseTable, mapShape, openTable } from './table.js'
 
 const notes = areas.maps
+const announced = MapNote.words
 const TYPE = 'SharedMap'
 const hash = hashNumbers([MapRoot, MapCpu, MapBucket, MapEntry, MapLife].map((layout) => layout.hash))
 
@@ -152,10 +153,10 @@ export class MapsLayer implements AttachedLayer, Removable {
     const note = notes.busyOf(recovery, MapNote.words.operation)
     if (note !== undefined) finishNote(recovery.table.memory, note, this.#below.alloc.tagsOf(recovery))
   }
-  /** The bucket that it had locked is free. */
+  /** The buckets that it had locked are free. */
   recover(recovery: Recovery): void {
-    // Mutant: collections/bucket-left-locked.
-    notes.release(recovery)
+    // Mutants: collections/bucket-left-locked, collections/merge-left-locked.
+    notes.release(recovery, [announced.lock, announced.nextLock, announced.childLock])
   }
 
   structs(): readonly PlacedStruct[] {
@@ -185,12 +186,16 @@ export class MapsLayer implements AttachedLayer, Removable {
     const queueing = rcu.use()
     const list = RcuMap.open(objects, map.cpus).lists[cpu] ?? 0
     const { heap } = alloc
+    const lockOf = (word: number) => sync.lockOf(own.table, cpu, own.incarnation, note + word)
+    const nextLock = lockOf(announced.nextLock)
+    const childLock = lockOf(announced.childLock)
+    const { ringer } = own.doorbell
     const { old, list: its } = leftOver(memory, note)
     if (old !== 0) {
       rcu.freeLeft(its, old)
       endNote(memory, note)
     }
-    return { heap, lock, queueing, cpu, ringer: own.doorbell.ringer, note, list, domain: undefined }
+    return { heap, lock, nextLock, childLock, queueing, cpu, ringer, note, list, domain: undefined }
   }
 }
 

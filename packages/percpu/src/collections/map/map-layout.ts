@@ -13,7 +13,7 @@
  *
  * *Growing* splits one bucket after the other (Litwin, "Linear hashing", VLDB 1980). Of N buckets,
  * with 2^L ≤ N < 2^(L+1), a hash has bucket `hash mod 2^(L+1)`, or `hash mod 2^L` if there is no
- * such bucket yet. Bucket N - 2^L is split next, with its lock held:
+ * such bucket yet. Bucket N - 2^L, the parent of bucket N, is split next, with its lock held:
  *
  *     1  what is to move is copied to bucket N, which nobody finds yet, and which is locked
  *     2  N + 1 is stored: from here on it is found there
@@ -24,14 +24,50 @@
  * missed. Nothing can be taken out of the new bucket before step 3 is done, so all that the old one
  * names is there.
  *
+ * *Shrinking* merges bucket N - 1 into its parent. The locks of both are held, and that of bucket
+ * N's parent. So nobody splits meanwhile, nor merges another one.
+ *
+ *     1  what the bucket has is copied to its parent, which gets its overflow blocks, too
+ *     2  `merges` is counted
+ *     3  N - 1 is stored: from here on it is found there
+ *     4  `merges` is counted once more
+ *     5  the bucket is emptied; then its lock is free
+ *
+ * Who finds a key is done: an entry lies in a slot until its bucket is emptied, and nobody changes
+ * what there are two of. Who finds nothing loads `merges`. If it is not what this thread had found
+ * there before it loaded N, it looks again. If it is, at most one merge has come to step 3 since,
+ * and that one not to step 5:
+ *
+ *     none       N only grew meanwhile, as above. What an earlier merge has emptied was made again
+ *                before N was loaded, or is not looked at.
+ *     one        No other N was stored meanwhile. A hash with the same bucket before and after has
+ *                its entries there: the last bucket is not empty yet, its parent has the copies.
+ *
+ * A bucket that was merged is empty until it is made again. A writer that comes too late may have
+ * its lock for a moment: it finds then that its hash has another bucket. So that lock is taken, and
+ * not overwritten, to make the bucket again; `made` tells those that were never there. Blocks of
+ * buckets are freed after a grace period: spares.ts.
+ *
  * *Death.* Each CPU has a note. It says completely what the CPU is about to do, before it does it:
  * notes.ts. The reaper does it in its place. So each change happens wholly or not at all.
  *
  * Who may write. Words of a bucket, and of its overflow blocks: who has its lock; or its reaper.
- * `buckets` and the directory's last word: who has the lock of the bucket that is split next. A
- * CPU's own words: that CPU.
+ * `buckets`, `merges`, `made` and the directory: who has the lock of the bucket that is split next,
+ * before and afterwards. A CPU's own words: that CPU.
  */
-import { aligned, array, atomic, f64, i32, owner, published, racy, struct, u32 } from '../../layout/index.js'
+import {
+  aligned,
+  array,
+  atomic,
+  f64,
+  i32,
+  locked,
+  owner,
+  published,
+  racy,
+  struct,
+  u32,
+} from '../../layout/index.js'
 import { MASK_WORDS } from '../../machine/limits.js'
 import { SpinlockLayout } from '../../sync/layouts.js'
 import { CollectionHead } from '../presence.js'
@@ -101,7 +137,8 @@ export const MapCpu = struct(
 
 /**
  * Begins a map's named object. A {@link MapCpu} for each possible CPU follows, then the directory:
- * references of blocks of buckets. Then the first block.
+ * references of blocks of buckets, and for each how often its first bucket was made, modulo 2^32.
+ * Then the first block.
  */
 export const MapRoot = struct(
   'MapRoot',
@@ -116,7 +153,7 @@ export const MapRoot = struct(
     hold: published(u32),
     /** Of the hash. */
     seed: array(published(i32), 2),
-    /** Words of the directory. */
+    /** References in the directory. */
     blocks: published(u32),
     /** Entries that it holds at most, and ms for which they live; 0: no limit. */
     capacity: published(u32),
@@ -125,6 +162,10 @@ export const MapRoot = struct(
     capacityUnits: published(u32),
     /** How many buckets there are. */
     buckets: aligned(atomic(i32), 'cacheline'),
+    /** Twice as often as buckets were merged, modulo 2^32; odd in the middle of it. */
+    merges: atomic(i32),
+    /** The first buckets, whose locks are good: all that there were since their block was made. */
+    made: locked(i32, 'bucket that is split next'),
     /** Where evict.ts goes on: a bucket times {@link SLOTS}, and a slot. */
     hand: aligned(racy(i32), 'cacheline'),
     /** CPUs that want to hear of changes. */
@@ -163,6 +204,10 @@ export const MapNote = struct(
     stamps: owner(i32),
     /** New value of the CPU's count of units, if they are counted. */
     units: owner(i32),
+    /** As `lock`, of those that are taken beside it: of the bucket that is split next, */
+    nextLock: owner(u32),
+    /** and of the last one. */
+    childLock: owner(u32),
   },
-  { align: 64, maxSize: 64 },
+  { align: 64, maxSize: 128 },
 )

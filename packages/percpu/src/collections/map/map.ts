@@ -15,11 +15,10 @@ import { hashWords } from './hash.js'
 import { MapReader } from './map-reader.js'
 import { keyCodecs, type KeyCodec } from '../keys.js'
 import { checkTtl, valuesOf, type MapOptions, type OwnOptions, type SetOptions } from './options.js'
-import type { WriterParts } from './parts.js'
 import { findEntry } from './reader.js'
 import { verifyMap } from './report.js'
-import type { Life } from '../life.js'
 import { Scratch } from '../scratch.js'
+import type { SpareParts } from './spares.js'
 import type { MapTable } from './table.js'
 import { countLookup, tallyOf } from './tally.js'
 import type { ValueCodec } from '../values.js'
@@ -58,7 +57,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
 
   /** @internal */
   readonly ownOptions: OwnOptions
-  readonly #parts: WriterParts & { readonly life: Life }
+  readonly #parts: SpareParts
   readonly #writer: MapWriter
   /** Calls of this thread that have changed it. */
   #writes = 0
@@ -67,7 +66,7 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
   constructor(
     name: string,
     table: MapTable,
-    parts: WriterParts & { readonly own: OwnCpu; readonly life: Life },
+    parts: SpareParts & { readonly own: OwnCpu },
     { key, value, cache = 0, stats = false }: Pick<MapOptions, 'key' | 'value' | 'cache' | 'stats'>,
   ) {
     const { codec, view } = valuesOf(value)
@@ -85,6 +84,8 @@ export class SharedMap<K, V, View = V> extends MapReader<K, V, View> {
     this.ownOptions = { cache, stats }
     this.#parts = parts
     this.#writer = new MapWriter(table, parts)
+    // Last: what throws begins nothing. Mutant: collections/kept-unlooked.
+    hot.decoded?.begin(parts.own.gracePeriods, parts.life)
   }
 
   /**

@@ -3,9 +3,9 @@
  *
  *     prepare ──▶ note ──▶ operation = CHANGE ──▶ finishChange ──▶ FREE ──▶ unlock ──▶ free ──▶ 0
  *
- * Before `operation` is set nothing has happened. Afterwards {@link finishChange}, or
- * {@link finishSplit}, does it: the CPU itself, or its reaper, by the same code. All that can be
- * missing was taken before. Each step can be repeated, so it does not matter how far the CPU came.
+ * Before `operation` is set nothing has happened. Afterwards {@link finishChange} does it: the CPU
+ * itself, or its reaper, by the same code. All that can be missing was taken before. Each step can
+ * be repeated, so it does not matter how far the CPU came. moves.ts does so with whole buckets.
  *
  * What is to be freed was queued if the CPU's list of what is to be freed has become longer since:
  * nobody else queues there. So the reaper can tell whether to queue it, whatever has become of it.
@@ -13,31 +13,25 @@
  * Why plain stores are enough for the note: sync/journal.ts.
  */
 import * as mem from '#mem'
-import type { I32View, Memory } from '#mem'
+import type { Memory } from '#mem'
 import type { Tags } from '../../alloc/tags.js'
 import { finishQueueing } from '../../rcu/dead.js'
 import { entryWord, IN_BLOCK, isBlockOf } from '../../rcu/callback-list.js'
 import { CallbackList } from '../../rcu/layouts.js'
-import { MapBucket, MapCpu, MapNote, SLOTS } from './map-layout.js'
+import { MapCpu, MapNote } from './map-layout.js'
+import { finishMerge, finishSplit, MERGE, NONE, SPLIT } from './moves.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
 const { load32, loadAtomic32, store32, storeAtomic32 } = mem
 const note = MapNote.words
-const bucket = MapBucket.words
 /** From a CPU's count of entries to that of its changes, and to that of units. */
 const changes = MapCpu.words.changes - MapCpu.words.entries
 const units = MapCpu.words.units - MapCpu.words.entries
 
-export const NONE = 0
 /** A word, and what belongs to it, are written. `old` is freed then. */
 export const CHANGE = 1
 /** `old` is freed. */
 export const FREE = 2
-/**
- * A bucket is split. `word`, `value`: of the number of buckets. `tagWord`: the bucket; `tagValue`:
- * the new one, which is ready; `countWord`: the bit of their hashes in which they differ.
- */
-export const SPLIT = 3
 /** As {@link CHANGE}, and the units are counted that entries take. */
 export const CHANGE_UNITS = 4
 
@@ -121,66 +115,6 @@ function finishChange(memory: Memory, at: number, tags: Tags): void {
   store32(i32, at + note.operation, load32(i32, at + note.old) === 0 ? NONE : FREE)
 }
 
-/** Notes that bucket `parent` is split. */
-export function noteSplit(
-  { i32 }: Memory,
-  at: number,
-  {
-    buckets,
-    parent,
-    child,
-    count,
-    bit,
-  }: { buckets: number; parent: number; child: number; count: number; bit: number },
-): void {
-  store32(i32, at + note.word, buckets)
-  store32(i32, at + note.value, count + 1)
-  store32(i32, at + note.tagWord, parent)
-  store32(i32, at + note.tagValue, child)
-  store32(i32, at + note.countWord, bit)
-  store32(i32, at + note.old, 0)
-  store32(i32, at + note.operation, SPLIT)
-}
-
-/** Splits as is noted. `tags`: those of the CPU whose note it is. */
-export function finishSplit(memory: Memory, at: number, tags: Tags): void {
-  const { i32 } = memory
-  const child = load32(i32, at + note.tagValue)
-  // atomic: only the holder of the bucket's lock changes these.
-  for (let block = loadAtomic32(i32, child + bucket.next); block !== 0; block = nextOf(i32, block * 2))
-    if (tags.isInFlight(block * 8)) tags.persist(block * 8)
-  const value = load32(i32, at + note.value)
-  const word = load32(i32, at + note.word)
-  // H(map.buckets) publishes the new bucket, unless another one came since; pairs with G in
-  // loadBuckets: it may be read from here on. Mutant: collections/split-published-first.
-  if (loadAtomic32(i32, word) === value - 1) storeAtomic32(i32, word, value)
-  const bit = load32(i32, at + note.countWord)
-  // atomic: as above.
-  for (let block = load32(i32, at + note.tagWord); block !== 0; block = nextOf(i32, block) * 2)
-    for (let slot = 0; slot < SLOTS; slot++) takeMoved(i32, block, slot, bit)
-  // atomic: as Q of the lock. It may be another CPU's already.
-  mem.compareExchangeAtomic32(i32, child + bucket.lock, tags.token, 0)
-  store32(i32, at + note.operation, NONE)
-}
-
-/** Takes an entry out of the old bucket, if it has moved. */
-function takeMoved(i32: I32View, block: number, slot: number, bit: number): void {
-  const slotWord = block + bucket.slots + slot
-  // atomic: the bucket's lock is held.
-  const entry = loadAtomic32(i32, slotWord)
-  if (entry === 0 || (load32(i32, entry * 2) & bit) === 0) return
-  const tagWord = block + bucket.tags + (slot >>> 2)
-  // atomic: as above. The tag first: a slot without an entry has none.
-  storeAtomic32(i32, tagWord, loadAtomic32(i32, tagWord) & ~(0xff << ((slot & 3) * 8)))
-  // atomic: as above.
-  storeAtomic32(i32, slotWord, 0)
-}
-
-function nextOf(i32: I32View, block: number): number {
-  // atomic: the bucket's lock is held.
-  return loadAtomic32(i32, block + bucket.next)
-}
-
 /** What `old` was has been queued to be freed. */
 export function endNote({ i32 }: Memory, at: number): void {
   store32(i32, at + note.operation, NONE)
@@ -195,6 +129,8 @@ export function finishNote(memory: Memory, at: number, tags: Tags): void {
   const operation = load32(i32, at + note.operation)
   // Mutant: collections/split-forgotten.
   if (operation === SPLIT) finishSplit(memory, at, tags)
+  // Mutant: collections/merge-forgotten.
+  if (operation === MERGE) finishMerge(memory, at, tags)
   // Mutant: collections/change-forgotten.
   if (operation === CHANGE) finishChange(memory, at, tags)
   if (operation === CHANGE_UNITS) finishCounted(memory, at, tags)

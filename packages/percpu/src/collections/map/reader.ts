@@ -4,8 +4,10 @@
  * The reader is a synchronous stretch, as any reader of RCU. What it finds is not freed before its
  * thread returns to the event loop, parks or polls.
  *
- * Progress: lock-free. It looks again only if the bucket was split meanwhile.
- * Cost: the loads of a bucket's tags until one is equal, of the slot, and of the entry.
+ * Progress: lock-free. It looks again only if it finds nothing, and the bucket was split meanwhile,
+ * or any were merged since this thread has found nothing before.
+ * Cost: the loads of a bucket's tags until one is equal, of the slot, and of the entry. Who finds
+ * nothing loads two words more.
  */
 import * as mem from '#mem'
 import type { I32View } from '#mem'
@@ -32,8 +34,7 @@ export function findEntry(table: MapTable, key: Scratch, hash: number): number {
   const { i32 } = table.memory
   const pattern = Math.imul(tagOf(hash), 0x01010101)
   for (;;) {
-    const count = loadBuckets(table)
-    const index = bucketOf(count, hash)
+    const index = bucketOf(loadBuckets(table), hash)
     let block = bucketWord(table, index)
     do {
       for (let word = 0; word < 3; word++) {
@@ -53,8 +54,10 @@ export function findEntry(table: MapTable, key: Scratch, hash: number): number {
       // collections/slot-by-plain-store.
       block = loadAtomic32(i32, block + nextField) * 2
     } while (block !== 0)
-    // The key may have moved while this looked where it had been. Mutant: collections/moved-missed.
-    if (bucketOf(loadBuckets(table), hash) === index) return 0
+    // The key may have moved while this looked where it had been. The count comes last: it tells of
+    // all before. Mutants: collections/moved-missed, collections/merged-missed,
+    // collections/merges-looked-at-first.
+    if (bucketOf(loadBuckets(table), hash) === index && !wasMerged(table)) return 0
   }
 }
 
@@ -70,7 +73,24 @@ export function isEntryOf(i32: I32View, entry: number, key: Scratch, hash: numbe
 
 /** How many buckets there are. */
 export function loadBuckets({ memory, buckets }: MapTable): number {
-  // G(map.buckets) pairs with H in finishSplit: those buckets may be read. Mutant:
-  // collections/split-published-first.
+  // G(map.buckets) pairs with H in finishSplit, I in finishMerge: those buckets may be read.
+  // Mutants: collections/split-published-first, collections/merge-emptied-first.
   return loadAtomic32(memory.i32, buckets)
+}
+
+/**
+ * Whether buckets were merged since this thread has asked last, or opened the map. If not, the
+ * number of buckets has not become smaller, and larger again, since.
+ */
+export function wasMerged(table: MapTable): boolean {
+  const merges = loadMerges(table)
+  if (merges === table.seenMerges) return false
+  table.seenMerges = merges
+  return true
+}
+/** How often buckets were merged. */
+export function loadMerges({ memory, merges }: MapTable): number {
+  // L(map.merges) pairs with M in finishMerge, N in finishMerge: what was read since the last time
+  // was in its place. Mutants: collections/merge-counted-late, collections/merge-counted-early.
+  return loadAtomic32(memory.i32, merges)
 }

@@ -8,17 +8,27 @@ import * as mem from '#mem'
 import { OutOfMemoryError } from '../../machine/errors.js'
 import { LockTimeoutError } from '../../sync/errors.js'
 import { MapBucket, MapEntry, SLOTS } from './map-layout.js'
-import { finishSplit, makeChange, noteSplit, noteWord } from './notes.js'
+import { finishSplit, noteSplit } from './moves.js'
+import { makeChange, noteWord } from './notes.js'
 import { loadBuckets } from './reader.js'
-import { blockOf, bucketsIn, bucketWord, countEntries, firstOf, type MapTable } from './table.js'
-import { clearBlock, type WriterParts } from './parts.js'
+import {
+  blockOf,
+  bucketsIn,
+  bucketWord,
+  countEntries,
+  firstOf,
+  highestBit,
+  parentOf,
+  type MapTable,
+} from './table.js'
+import { clearBlock, tryBlock, type WriterParts } from './parts.js'
 
 // Copied out of their module for the compiler, which checks an import at each use.
 const { load32, loadAtomic32, storeAtomic32 } = mem
-const { lock: lockField, tags: tagsField, slots: slotsField, next: nextField } = MapBucket.words
+const { slots: slotsField, next: nextField } = MapBucket.words
 
 /** Entries for each bucket. */
-const LOAD = 7
+export const LOAD = 7
 /** Buckets that the writer of one entry splits at most. */
 const AT_ONCE = 2
 /** Entries that a CPU puts before it counts again; a power of two. */
@@ -44,7 +54,11 @@ export class Splitter {
   /** An entry is about to be put. */
   makeRoom(): void {
     this.#puts = (this.#puts + 1) | 0
-    if ((this.#puts & (RECOUNT - 1)) === 0) this.#wanted = Math.floor(countEntries(this.#table) / LOAD)
+    if ((this.#puts & (RECOUNT - 1)) === 0) {
+      this.#wanted = Math.floor(countEntries(this.#table) / LOAD)
+      // There may be fewer than before. Mutant: collections/shrunk-for-ever.
+      this.#known = loadBuckets(this.#table)
+    }
     if (this.#wanted > this.#known) this.#grow(AT_ONCE)
   }
 
@@ -83,8 +97,7 @@ export class Splitter {
   #split(count: number): boolean {
     const table = this.#table
     const { lock } = this.#parts
-    const bit = 1 << (31 - Math.clz32(count))
-    const parent = bucketWord(table, count - bit)
+    const parent = bucketWord(table, parentOf(count))
     try {
       if (!this.#hasBlock(count, parent)) return false
       if (!lock.tryLock(parent)) return false
@@ -94,7 +107,11 @@ export class Splitter {
     }
     try {
       // Mutant: collections/split-twice.
-      return loadBuckets(table) === count && this.#divide(parent, bucketWord(table, count), count, bit)
+      if (loadBuckets(table) !== count) return false
+      // It may have been given back meanwhile. Mutant: collections/split-into-nothing.
+      if (load32(table.memory.i32, table.directory + blockOf(count)) === 0) return false
+      this.#enter(count)
+      return this.#divide(parent, bucketWord(table, count), count)
     } finally {
       lock.unlock()
     }
@@ -129,65 +146,59 @@ export class Splitter {
     return true
   }
 
-  /** Splits a bucket whose lock is held. False, and nothing changed, if there is no memory. */
-  #divide(parent: number, child: number, count: number, bit: number): boolean {
-    const { memory, buckets } = this.#table
-    const { heap, note } = this.#parts
-    const { i32 } = memory
-    clearBlock(memory, child)
-    // atomic: nobody finds it yet.
-    storeAtomic32(i32, child + lockField, heap.tags.token)
-    if (!this.#copyMoved(parent, child, bit)) return false
-    noteSplit(memory, note, { buckets, parent, child, count, bit })
-    finishSplit(memory, note, heap.tags)
+  /** The first bucket of a block is counted, before anybody finds it. */
+  #enter(index: number): void {
+    const { memory, entered } = this.#table
+    const block = blockOf(index)
+    if (index !== firstOf(block)) return
+    const word = entered + block
+    // atomic: whoever gives the block back looks at it later, with the same lock held. Mutant:
+    // collections/block-entered-unseen.
+    storeAtomic32(memory.i32, word, loadAtomic32(memory.i32, word) + 1)
+  }
+
+  /** Splits a bucket whose lock is held. False, and nothing changed, if that cannot be done now. */
+  #divide(parent: number, child: number, count: number): boolean {
+    const { memory, buckets, made } = this.#table
+    const { heap, note, childLock } = this.#parts
+    // Of one that there was before, a writer that came too late may have the lock. Mutant:
+    // collections/lock-overwritten.
+    if (count >= load32(memory.i32, made)) clearBlock(memory, child)
+    if (!childLock.tryLock(child)) return false
+    try {
+      const bit = highestBit(count)
+      const fresh = this.#blocksFor(countMoved(memory.i32, parent, bit))
+      if (fresh === undefined) return false
+      noteSplit(memory, note, { buckets, count: count + 1, parent, child, fresh }, bit)
+      finishSplit(memory, note, heap.tags)
+    } finally {
+      childLock.unlock()
+    }
     this.#prune(parent)
     return true
   }
 
-  /** Copies what is to move. */
-  #copyMoved(parent: number, child: number, bit: number): boolean {
-    const { i32 } = this.#table.memory
-    let into = child
-    let used = 0
-    // atomic: the lock of the parent is held, and nobody finds the child.
-    for (let block = parent; block !== 0; block = loadAtomic32(i32, block + nextField) * 2)
-      for (let slot = 0; slot < SLOTS; slot++) {
-        // atomic: as above.
-        const entry = loadAtomic32(i32, block + slotsField + slot)
-        if (entry === 0 || (load32(i32, entry * 2) & bit) === 0) continue
-        if (used === SLOTS) {
-          into = this.#overflow(into)
-          used = 0
-          if (into === 0) {
-            this.#freeChain(child)
-            return false
-          }
-        }
-        copySlot(i32, block, slot, into, used)
-        used++
-      }
-    return true
-  }
-
-  /** Another block for the child; 0 if there is none. */
-  #overflow(last: number): number {
+  /** As many overflow blocks as so many entries need: the first one's reference; 0 if none. */
+  #blocksFor(entries: number): number | undefined {
     const { memory } = this.#table
-    try {
-      const address = this.#parts.heap.alloc(MapBucket.stride, { align: 64 })
-      clearBlock(memory, address / 4)
+    const { heap } = this.#parts
+    let first = 0
+    for (let room = SLOTS; room < entries; room += SLOTS) {
+      const block = tryBlock(memory, heap)
+      if (block === 0) {
+        this.#freeBlocks(first)
+        return undefined
+      }
       // atomic: nobody finds it yet.
-      storeAtomic32(memory.i32, last + nextField, address / 8)
-      return address / 4
-    } catch (error) {
-      if (error instanceof OutOfMemoryError || error instanceof LockTimeoutError) return 0
-      throw error
+      storeAtomic32(memory.i32, block * 2 + nextField, first)
+      first = block
     }
+    return first
   }
-  #freeChain(child: number): void {
+  #freeBlocks(first: number): void {
     const { i32 } = this.#table.memory
-    // atomic: nobody has found it.
-    for (let block = loadAtomic32(i32, child + nextField); block !== 0;) {
-      // atomic: as above.
+    for (let block = first; block !== 0;) {
+      // atomic: nobody has found it.
       const next = loadAtomic32(i32, block * 2 + nextField)
       this.#parts.heap.free(block * 8)
       block = next
@@ -195,14 +206,15 @@ export class Splitter {
   }
 }
 
-/** Copies a slot and its tag to a place that nobody finds yet. */
-function copySlot(i32: mem.I32View, from: number, slot: number, to: number, used: number): void {
-  // atomic: the lock is held, or nobody finds it.
-  const tags = loadAtomic32(i32, from + tagsField + (slot >>> 2))
-  const tag = (tags >>> ((slot & 3) * 8)) & 0xff
-  const word = to + tagsField + (used >>> 2)
-  // atomic: as above.
-  storeAtomic32(i32, to + slotsField + used, loadAtomic32(i32, from + slotsField + slot))
-  // atomic: as above.
-  storeAtomic32(i32, word, loadAtomic32(i32, word) | (tag << ((used & 3) * 8)))
+/** How many entries of a bucket have a bit in their hash. */
+function countMoved(i32: mem.I32View, bucket: number, bit: number): number {
+  let count = 0
+  // atomic: the lock is held.
+  for (let block = bucket; block !== 0; block = loadAtomic32(i32, block + nextField) * 2)
+    for (let slot = block + slotsField; slot < block + slotsField + SLOTS; slot++) {
+      // atomic: as above.
+      const entry = loadAtomic32(i32, slot)
+      if (entry !== 0 && (load32(i32, entry * 2) & bit) !== 0) count++
+    }
+  return count
 }

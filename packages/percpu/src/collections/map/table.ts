@@ -6,7 +6,7 @@ import type { Clock } from '../../machine/clock.js'
 import { BLOCK_BUCKETS, BLOCK_SHIFT, FIRST_BUCKETS, MapBucket, MapCpu, MapRoot } from './map-layout.js'
 
 // Copied out of their modules for the compiler, which checks an import at each use.
-const { load32, loadF64, loadU32, store32 } = mem
+const { load32, loadAtomic32, loadF64, loadU32, store32 } = mem
 const blockBuckets = BLOCK_BUCKETS
 const blockShift = BLOCK_SHIFT
 const firstShift = 31 - Math.clz32(FIRST_BUCKETS)
@@ -19,11 +19,17 @@ export interface MapTable {
   readonly memory: Memory
   /** Of its MapRoot. */
   readonly root: number
-  /** The number of buckets. */
+  /** The number of buckets, how often some were merged, and how many have a lock. */
   readonly buckets: number
+  readonly merges: number
+  readonly made: number
+  /** What `merges` said when this thread has looked last: reader.ts. */
+  seenMerges: number
   /** The first word of the directory, and how many there are. */
   readonly directory: number
   readonly blocks: number
+  /** For each of these blocks, how often its first bucket was made. */
+  readonly entered: number
   /** CPU 0's MapCpu; the others' follow. */
   readonly counts: number
   readonly cpus: number
@@ -57,7 +63,7 @@ export function mapShape(
 ): { counts: number; directory: number; first: number; bytes: number } {
   const counts = MapRoot.stride
   const directory = counts + cpus * MapCpu.stride
-  const first = directory + roundUp(blocks * 4, MapBucket.stride)
+  const first = directory + roundUp(blocks * 8, MapBucket.stride)
   return { counts, directory, first, bytes: first + FIRST_BUCKETS * MapBucket.stride }
 }
 
@@ -69,6 +75,7 @@ export function initialiseTable({ i32 }: Memory, address: number, cpus: number, 
   store32(i32, (address + directory) / 4, (address + first) / 8)
   // atomic: nobody else knows it.
   mem.storeAtomic32(i32, address / 4 + words.buckets, FIRST_BUCKETS)
+  store32(i32, address / 4 + words.made, FIRST_BUCKETS)
 }
 
 /** The map at a byte address. `pad`: of MapTable. */
@@ -90,8 +97,13 @@ export function openTable(
     memory,
     root,
     buckets: root + words.buckets,
+    merges: root + words.merges,
+    made: root + words.made,
+    // atomic: what is read of the map is read after this.
+    seenMerges: loadAtomic32(memory.i32, root + words.merges),
     directory: root + shape.directory / 4,
     blocks,
+    entered: root + shape.directory / 4 + blocks,
     counts: root + shape.counts / 4,
     cpus,
     seed0: load32(memory.i32, root + words.seed),
@@ -112,6 +124,14 @@ export function bucketOf(count: number, hash: number): number {
   const mask = -1 >>> Math.clz32(count - 1)
   const index = hash & mask
   return index < count ? index : index & (mask >>> 1)
+}
+/** The bucket that is split to make this one, which is none of the first. */
+export function parentOf(index: number): number {
+  return index & ~highestBit(index)
+}
+/** The bit of their hashes in which the entries of a bucket and of its parent differ. */
+export function highestBit(index: number): number {
+  return 1 << (31 - Math.clz32(index))
 }
 /** How many of its lowest bits all hashes have in common that have the same bucket as this one. */
 export function bitsOf(count: number, hash: number): number {

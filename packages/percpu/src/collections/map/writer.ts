@@ -27,8 +27,10 @@ import {
 } from './notes.js'
 import { isEmptyBlock, Place } from './place.js'
 import { loadBuckets } from './reader.js'
-import { clearBlock, type WriterParts } from './parts.js'
+import { Merger } from './merge.js'
+import { clearBlock } from './parts.js'
 import type { Scratch } from '../scratch.js'
+import type { SpareParts } from './spares.js'
 import { Splitter } from './split.js'
 import { bucketOf, bucketWord, type MapTable } from './table.js'
 
@@ -44,15 +46,16 @@ export interface Expected {
 
 export class MapWriter {
   readonly #table: MapTable
-  readonly #parts: WriterParts
+  readonly #parts: SpareParts
   readonly #place = new Place()
   readonly #splitter: Splitter
+  readonly #merger: Merger
   /** Of a map that takes entries out by itself. */
   readonly #evictor: Evictor | undefined
   /** Word index of this CPU's count. */
   readonly #count: number
 
-  constructor(table: MapTable, parts: WriterParts) {
+  constructor(table: MapTable, parts: SpareParts) {
     this.#table = table
     this.#parts = parts
     const takeOut = (block: number, slot: number): void => {
@@ -63,6 +66,7 @@ export class MapWriter {
     }
     const prune = (bucket: number): void => this.#prune(bucket)
     this.#splitter = new Splitter(table, parts, prune)
+    this.#merger = new Merger(table, parts, prune)
     if (table.isCache) this.#evictor = new Evictor(table, parts, takeOut, prune)
     this.#count = table.counts + (parts.cpu * MapCpu.stride) / 4 + MapCpu.words.entries
   }
@@ -77,6 +81,7 @@ export class MapWriter {
     ensureStack(this.#evictor === undefined ? SOME : MANY)
     // First: what it throws, it throws before anything has changed.
     this.#splitter.makeRoom()
+    if (this.#evictor !== undefined) this.#merger.makeLess()
     const { memory } = this.#table
     const address = this.#make(key, hash, value, ttl)
     const place = this.#place
@@ -161,6 +166,8 @@ export class MapWriter {
    */
   remove(key: Scratch, hash: number, expected?: Expected): boolean {
     ensureStack(SOME)
+    // First: what it throws, it throws before anything has changed.
+    this.#merger.makeLess()
     const { i32 } = this.#table.memory
     const place = this.#place
     this.#lock(hash, 0)
@@ -198,6 +205,7 @@ export class MapWriter {
     noteTags(memory, note, place.tagWord, place.tagsWith(memory.i32, 0))
     noteOld(memory, note, list, place.entry)
     this.#change(-1, 0, place.entry)
+    this.#merger.removed()
   }
   /** Makes the change that is noted, with so many entries more: `fresh` in the place of `old`. */
   #change(more: number, fresh: number, old: number): void {
@@ -239,7 +247,7 @@ export class MapWriter {
       const bucket = bucketWord(table, index)
       if (!lock.tryLock(bucket)) this.#wait(bucket, address)
       this.#bucket = bucket
-      // It may have been split meanwhile. Mutant: collections/locked-the-old.
+      // It may have been split or merged meanwhile. Mutant: collections/locked-the-old.
       if (bucketOf(loadBuckets(table), hash) === index) return
       lock.unlock()
     }

@@ -8,6 +8,7 @@ import { nameStructs, type CpuContext } from 'percpu-lab'
 import type { Machine, SharedMap } from 'percpu'
 import { check, prepare, type World } from '../../support/world.js'
 import { keysOf, options } from '../support/buckets.js'
+import { byKey, Entry, Present } from './support/entry.js'
 
 type Numbers = SharedMap<number, number>
 
@@ -18,34 +19,6 @@ const LIFE = 20
 
 const [first = 0, second = 0] = keysOf(0, 2)
 const [moved = 0] = keysOf(9, 1, 16)
-
-class Entry {
-  value: number | undefined = undefined
-  set(...[, value]: [key: number, value: number]): void {
-    this.value = value
-  }
-  get(): number | undefined {
-    return this.value
-  }
-  delete(): boolean {
-    const had = this.value !== undefined
-    this.value = undefined
-    return had
-  }
-  take(): number | undefined {
-    const { value } = this
-    this.value = undefined
-    return value
-  }
-}
-/** One that is there before. */
-class Present extends Entry {
-  override value: number | undefined = 1
-}
-const byKey = {
-  key: ({ args }: { readonly args: readonly unknown[] }) => args[0] as number,
-  queries: ['get'],
-} as const
 
 /** The block of buckets for those that come is there: nobody explores how it is made. */
 const withMap = (cpus: number): Promise<World> =>

@@ -16,3 +16,16 @@ export function keysOf(bucket: number, count: number, buckets = 8): number[] {
   for (let key = 0; keys.length < count; key++) if (bucketOf(buckets, hashOf(key)) === bucket) keys.push(key)
   return keys
 }
+
+interface Numbers {
+  set(key: number, value: number): unknown
+  delete(key: number): unknown
+}
+/** The next `delete` of this thread merges buckets, if there are few entries for them. */
+export function aboutToMerge(map: Numbers, key: number): void {
+  for (let i = 0; i < 32; i++) {
+    map.set(key, i)
+    map.delete(key)
+  }
+  map.set(key, 0)
+}
