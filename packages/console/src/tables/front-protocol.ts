@@ -5,7 +5,7 @@ import type { TableSpec } from './change.js'
 import type { ChangeEvent } from './history.js'
 import type { CollectedMetrics } from './metrics.js'
 import type { Health } from './routes.js'
-import type { Operation, Outcome } from './writer.js'
+import type { Operation, Outcome } from './request.js'
 
 export interface FrontSetup {
   readonly handle: MachineHandle

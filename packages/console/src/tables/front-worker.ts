@@ -18,7 +18,7 @@ import { RequestMetrics } from './metrics.js'
 import { addRoutes, offer, paths, unsupportedType } from './routes.js'
 import { Table } from './table.js'
 import { Token } from './token.js'
-import type { Outcome, WriteRequest } from './writer.js'
+import type { Outcome, WriteRequest } from './request.js'
 
 if (!parentPort) throw new TypeError('this module runs as a worker thread')
 const port = parentPort

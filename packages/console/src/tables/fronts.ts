@@ -16,7 +16,7 @@ import type { Followed, History } from './history.js'
 import { readsIn, type CollectedMetrics } from './metrics.js'
 import type { Health } from './routes.js'
 import type { Table } from './table.js'
-import type { Changes } from './writer.js'
+import type { Changes } from './request.js'
 
 /** Threads in a row, in one place, that may end before they listen. */
 const STARTS = 3

@@ -21,7 +21,7 @@ import { unlessAborted } from '../unless-aborted.js'
 import { openDoor, type Door } from './door.js'
 import { History } from './history.js'
 import { loadRows } from './load.js'
-import { reserve } from './memory.js'
+import { relieve, reserve } from './memory.js'
 import { TableMetrics } from './metrics.js'
 import { recoverTables } from './recover.js'
 import type { Health } from './routes.js'
@@ -213,6 +213,7 @@ export class TableService {
     const writer = new Writer({
       ...{ history, log: store, logger },
       reserve: (sizes) => reserve(machine, tables.values(), sizes),
+      relieve: () => relieve(machine, tables.values()),
       onMade: (table, count) => metrics.writes.inc({ table: table.name }, count),
       onBroken: (error) => this.#fail(error),
     })
